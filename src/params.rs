@@ -1,0 +1,119 @@
+//! What a tree *is*: the parameters that its tree id commits to.
+//!
+//! Not here: anything that may change while a tree lives (that is configuration).
+
+use crate::hash::{self, Digest, TREE_ID};
+
+/// The version of every hashed and stored format.
+pub const FORMAT: u16 = 1;
+/// Children of a node.
+pub const WIDTH: usize = 128;
+/// Levels of nodes, the root included.
+pub const DEPTH: usize = 8;
+/// Bits of a path: 8 digits of 7 bits, the first 7 bytes of a key hash.
+pub const PATH_BITS: u32 = 56;
+/// Bits consumed by the root node.
+pub const ROOT_BITS: u32 = 7;
+/// Most members of a bucket.
+pub const BUCKET_MEMBERS_MAX: usize = 16;
+
+/// Longest key, bytes.
+pub const KEY_BYTES_MAX: usize = 4 * 1024;
+/// Longest value, bytes.
+pub const VALUE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Longest metadata of a commit, bytes.
+pub const METADATA_BYTES_MAX: usize = 256;
+
+/// Identifies the embedded setup: BLAKE3 of its points, compressed, as the ceremony lists them.
+pub const SETUP_ID: Digest = [
+    0x20, 0x1e, 0xcc, 0xd8, 0xba, 0x10, 0xd3, 0x70, 0x0d, 0x0e, 0x32, 0xd1, 0xb2, 0x55, 0xe1, 0x1f,
+    0x3a, 0x95, 0xa8, 0xf5, 0x92, 0x32, 0x6a, 0xaa, 0x5e, 0x6a, 0x0a, 0x5f, 0xe6, 0x50, 0x88, 0x70,
+];
+
+/// What happens to a key whose whole 56-bit path is taken by another key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum CollisionPolicy {
+    /// Both live in a bucket of at most [`BUCKET_MEMBERS_MAX`]; the state is independent of history.
+    #[default]
+    Bucket = 0,
+    /// The newest key replaces the older one, which is reported as evicted.
+    Overwrite = 1,
+    /// The submission that brings the second key is refused.
+    Reject = 2,
+}
+
+impl CollisionPolicy {
+    /// Reads the byte that stands for a policy on disk and on the wire.
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            0 => Some(Self::Bucket),
+            1 => Some(Self::Overwrite),
+            2 => Some(Self::Reject),
+            _ => None,
+        }
+    }
+}
+
+/// The parameters of a tree that its creator chooses.
+///
+/// ```
+/// use trunkline_core::params::TreeParams;
+/// let plain = TreeParams::default();
+/// let salted = TreeParams { salt: Some([7; 32]), ..plain };
+/// assert_ne!(plain.tree_id(), salted.tree_id());
+/// assert_ne!(plain.key_hash(b"a"), salted.key_hash(b"a"));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TreeParams {
+    /// Public salt: keys are hashed under it, which stops precomputed collisions (and nothing more).
+    pub salt: Option<[u8; 32]>,
+    /// What a path collision does.
+    pub collision: CollisionPolicy,
+}
+
+impl TreeParams {
+    /// The hash of a key: its first 56 bits are its path.
+    pub fn key_hash(&self, key: &[u8]) -> Digest {
+        match &self.salt {
+            None => hash::hash(key),
+            Some(salt) => *blake3::keyed_hash(salt, key).as_bytes(),
+        }
+    }
+
+    /// The tree id: a digest over everything that gives the roots of this tree their meaning.
+    ///
+    /// Body: format u16, width u16, depth u8, path bits u8, salt flag u8, salt (32, zero if none),
+    /// policy u8, bucket bound u8, the keys of leaf, inner and bucket (32 each), setup id (32);
+    /// integers little-endian.
+    pub fn tree_id(&self) -> Digest {
+        TREE_ID.hash_parts(&[
+            &FORMAT.to_le_bytes(),
+            &(WIDTH as u16).to_le_bytes(),
+            &[DEPTH as u8, PATH_BITS as u8, u8::from(self.salt.is_some())],
+            &self.salt.unwrap_or_default(),
+            &[self.collision as u8, BUCKET_MEMBERS_MAX as u8],
+            hash::LEAF.key(),
+            hash::INNER.key(),
+            hash::BUCKET.key(),
+            &SETUP_ID,
+        ])
+    }
+}
+
+/// The path of a key hash: its first 7 bytes, most significant bit first, as an integer.
+///
+/// ```
+/// let mut key_hash = [0xff; 32];
+/// key_hash[0] = 0x80;
+/// assert_eq!(trunkline_core::params::path_of(&key_hash), 0x80_ff_ff_ff_ff_ff_ff);
+/// ```
+pub fn path_of(key_hash: &Digest) -> u64 {
+    let [a, b, c, d, e, f, g, ..] = *key_hash;
+    u64::from_be_bytes([0, a, b, c, d, e, f, g])
+}
+
+/// The root slot of a key hash: the first digit of its path.
+pub fn slot_of(key_hash: &Digest) -> usize {
+    usize::from(key_hash[0] >> 1)
+}
