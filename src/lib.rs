@@ -9,7 +9,11 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "state")]
+pub mod batch;
 pub mod hash;
 pub mod history;
 pub mod params;
 pub mod record;
+#[cfg(feature = "state")]
+pub mod tree;
