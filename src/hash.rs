@@ -131,6 +131,15 @@ impl Domain {
     ///
     /// `digests` receives one digest for each pair, in order; what it held is discarded.
     pub fn hash_pairs(&self, pairs: &[Pair], digests: &mut Vec<Digest>) {
+        self.hash_pair_refs(pairs.iter(), digests);
+    }
+
+    /// As [`Self::hash_pairs`], for pairs that do not lie side by side.
+    pub fn hash_pair_refs<'a>(
+        &self,
+        pairs: impl ExactSizeIterator<Item = &'a Pair>,
+        digests: &mut Vec<Digest>,
+    ) {
         digests.clear();
         digests.resize(pairs.len(), ZERO);
         hash_lanes(Platform::detect(), &self.0, pairs, digests);
@@ -168,15 +177,20 @@ const CHUNK_END: u8 = 1 << 1;
 const ROOT: u8 = 1 << 3;
 const KEYED_HASH: u8 = 1 << 4;
 
-fn hash_lanes(platform: Platform, key: &[u8; 32], pairs: &[Pair], digests: &mut [Digest]) {
+fn hash_lanes<'a>(
+    platform: Platform,
+    key: &[u8; 32],
+    mut pairs: impl ExactSizeIterator<Item = &'a Pair>,
+    digests: &mut [Digest],
+) {
     let key_words = blake3::platform::words_from_le_bytes_32(key);
-    for (inputs, out) in pairs.chunks(LANES).zip(digests.chunks_mut(LANES)) {
-        let mut refs = [&inputs[0]; LANES];
-        for (slot, input) in refs.iter_mut().zip(inputs) {
-            *slot = input;
+    for out in digests.chunks_mut(LANES) {
+        let mut inputs = [&[0; 64]; LANES];
+        for (input, pair) in inputs.iter_mut().zip(pairs.by_ref().take(out.len())) {
+            *input = pair;
         }
         platform.hash_many(
-            &refs[..inputs.len()],
+            &inputs[..out.len()],
             &key_words,
             0,
             blake3::IncrementCounter::No,
@@ -230,7 +244,12 @@ mod tests {
             let mut wide = Vec::new();
             INNER.hash_pairs(&pairs[..count], &mut wide);
             let mut portable = vec![ZERO; count];
-            hash_lanes(Platform::Portable, &INNER.0, &pairs[..count], &mut portable);
+            hash_lanes(
+                Platform::Portable,
+                &INNER.0,
+                pairs[..count].iter(),
+                &mut portable,
+            );
             let single: Vec<Digest> = pairs[..count].iter().map(|p| INNER.hash(p)).collect();
             assert_eq!(wide, single);
             assert_eq!(portable, single);

@@ -1,9 +1,10 @@
-//! How the tree lies in memory: blocks of a few leaves in path order, branches of four above them.
+//! What hangs below one cell of the directory: almost always one block of leaves.
 //!
-//! What roots mean does not depend on this layout (see `digest`). A block is one allocation with
-//! its leaves side by side, so that copying it for a new version is one `memcpy`; a branch takes
-//! two binary levels at a time. Not here: how writes change nodes (`update`) and how digests are
-//! folded (`digest`).
+//! A block is one allocation with its leaves side by side in path order, so that copying it for a
+//! new version is one `memcpy`. Only where far more keys share a prefix than chance allows does a
+//! cell hold branches above its blocks, so that no key costs more than a path. What roots mean does
+//! not depend on any of this (see `fold`). Not here: which cell a key belongs to (`cells`), how
+//! writes change nodes (`update`) and how digests are folded (`fold`).
 
 use std::sync::OnceLock;
 
@@ -13,10 +14,10 @@ use crate::hash::Digest;
 use crate::params::{PATH_BITS, path_of};
 
 /// Leaves of a block above depth 56; one more and it becomes a branch.
-pub(super) const BLOCK_LEAVES_MAX: usize = 8;
+pub(super) const BLOCK_LEAVES_MAX: usize = 32;
 /// A branch with no more leaves than this becomes a block again. Less than the maximum of a block,
 /// so that a key that comes and goes does not split and merge each time.
-pub(super) const MERGE_LEAVES_MAX: u64 = 4;
+pub(super) const MERGE_LEAVES_MAX: u64 = 16;
 
 /// A present key.
 ///
@@ -37,20 +38,13 @@ pub struct Leaf {
     pub origin: u64,
 }
 
-/// A subtree. Clones share it.
+/// A subtree. Clones share it, and no digest of a block is kept: a block is folded when it changes.
 #[derive(Clone, Debug, Default)]
 pub(super) enum Node {
     #[default]
     Empty,
-    Block(ThinArc<BlockHeader, Leaf>),
+    Block(ThinArc<(), Leaf>),
     Branch(Arc<Branch>),
-}
-
-/// What a block holds beside its leaves.
-#[derive(Debug, Default)]
-pub(super) struct BlockHeader {
-    /// Set once, when the version that made the block is hashed.
-    pub(super) digest: OnceLock<Digest>,
 }
 
 /// Four subtrees (two at depth 55, where one bit of path is left), in path order.
@@ -86,10 +80,7 @@ impl Node {
             return Self::Empty;
         }
         if leaves.len() <= BLOCK_LEAVES_MAX || depth == PATH_BITS {
-            return Self::Block(ThinArc::from_header_and_slice(
-                BlockHeader::default(),
-                leaves,
-            ));
+            return Self::Block(ThinArc::from_header_and_slice((), leaves));
         }
         let mut children: [Self; 4] = Default::default();
         let mut rest = leaves;

@@ -1,8 +1,9 @@
-//! Applying a sorted batch to the tree: copy what is shared, change in place what is not.
+//! Merging sorted writes into what lies below one cell: copy what is shared, change in place what is
+//! not.
 //!
-//! The cost of a write is the copy of its block (about 600 bytes) and of the branches above it that
-//! this version has not copied yet. Digests are not touched: a node that changed merely loses its
-//! digest, and that is how hashing finds it later. Not here: requirements and undo (`mod`).
+//! The cost of a write is the copy of its block. Digests are not touched: a branch that changed
+//! merely loses its own, and that is how hashing finds it later. Not here: requirements and undo
+//! (`writer`).
 
 use std::sync::OnceLock;
 
@@ -41,10 +42,10 @@ pub(super) enum Origin<'a> {
 /// What one walk over the tree carries along.
 pub(super) struct Walk<'a> {
     pub(super) writes: &'a [Write],
-    pub(super) origin: Origin<'a>,
+    pub(super) origin: &'a Origin<'a>,
     pub(super) policy: CollisionPolicy,
     pub(super) changes: &'a mut Vec<Change>,
-    pub(super) merged: Vec<Leaf>,
+    pub(super) merged: &'a mut Vec<Leaf>,
     /// Leaves gained less leaves lost in the node just updated.
     pub(super) gained: i64,
 }
@@ -62,14 +63,14 @@ impl Walk<'_> {
         match node {
             Node::Empty => self.update_block(&[], range).map(|changed| {
                 if changed {
-                    *node = Node::build(&self.merged, depth);
+                    *node = Node::build(self.merged, depth);
                 }
                 changed
             }),
             Node::Block(block) => {
                 let changed = self.update_block(&block.slice, range)?;
                 if changed {
-                    *node = Node::build(&self.merged, depth);
+                    *node = Node::build(self.merged, depth);
                 }
                 Ok(changed)
             }
@@ -77,8 +78,8 @@ impl Walk<'_> {
                 let outcome = self.update_branch(branch, depth, range);
                 if matches!(outcome, Ok(true)) && branch.count <= MERGE_LEAVES_MAX {
                     self.merged.clear();
-                    node.collect_leaves(&mut self.merged);
-                    *node = Node::build(&self.merged, depth);
+                    node.collect_leaves(self.merged);
+                    *node = Node::build(self.merged, depth);
                 }
                 outcome
             }
@@ -173,7 +174,7 @@ impl Walk<'_> {
             Some(leaf) => leaf.value_hash == write.value_hash && !write.is_delete(),
         };
         if same {
-            self.merged.extend(before);
+            self.merged.extend(before.copied());
             return;
         }
         self.changes.push(Change {
@@ -188,7 +189,7 @@ impl Walk<'_> {
             return;
         }
         let origin = match self.origin {
-            Origin::Version(version) => version,
+            Origin::Version(version) => *version,
             Origin::Restored(origins) => origins[index],
         };
         self.merged.push(Leaf {

@@ -1,23 +1,19 @@
-//! Digests of a version: only of what changed, and many at once.
-//!
-//! A node that has no digest yet is new in this version, and so is everything above it: one walk
-//! from the root through such nodes finds all the work and touches nothing else. The walk writes
-//! every 64-byte input into the list of its binary depth; then the lists are hashed from the
-//! deepest up, each as wide as the machine allows, results flowing into the inputs one level above.
+//! Folding what lies below a cell: many hashes at once when a version is hashed, one at a time for
+//! proofs.
 //!
 //! The compaction rule stands in one place, [`Fold`]: an empty subtree is zero, a subtree of one
 //! leaf *is* that leaf's digest, anything else is the hash of its halves.
 //!
-//! Not here: which thread does it, beyond the number of pieces that the work is cut into.
+//! To hash many at once, one walk writes every 64-byte input into the list of its binary depth;
+//! then the lists are hashed from the deepest up, each as wide as the machine allows, results
+//! flowing into the inputs one level above. Branches that kept their digest are not entered.
+//! Not here: the levels above the cells (`digests`).
 
 use std::sync::OnceLock;
 
-use rayon::prelude::*;
-
 use super::node::{Branch, Leaf, Node, bit_of, branch_bits};
-use super::{HashedTree, Tree};
 use crate::hash::{BUCKET, Digest, INNER, Pair, ZERO, pair};
-use crate::params::{PATH_BITS, ROOT_BITS, WIDTH};
+use crate::params::PATH_BITS;
 
 /// Inputs gathered before they are hashed: bounds the scratch memory of a bulk load to some 10 MB.
 const GATHERED_PAIRS_MAX: usize = 1 << 16;
@@ -77,16 +73,7 @@ pub(super) fn fold_leaves(leaves: &[Leaf], depth: u32) -> Fold<Digest> {
 pub(super) fn fold_node(node: &Node, depth: u32) -> Fold<Digest> {
     match node {
         Node::Empty => Fold::Empty,
-        Node::Block(block) => match &block.slice[..] {
-            [leaf] => Fold::One(leaf.digest),
-            leaves => Fold::Many(
-                *block
-                    .header
-                    .header
-                    .digest
-                    .get_or_init(|| fold_leaves(leaves, depth).digest()),
-            ),
-        },
+        Node::Block(block) => fold_leaves(&block.slice, depth),
         Node::Branch(branch) => Fold::Many(
             *branch
                 .digest
@@ -95,7 +82,7 @@ pub(super) fn fold_node(node: &Node, depth: u32) -> Fold<Digest> {
     }
 }
 
-fn fold_branch(branch: &Branch, depth: u32) -> Fold<Digest> {
+pub(super) fn fold_branch(branch: &Branch, depth: u32) -> Fold<Digest> {
     if branch_bits(depth) == 1 {
         let [left, right, ..] = &branch.children;
         return Fold::join(fold_node(left, depth + 1), fold_node(right, depth + 1));
@@ -124,27 +111,8 @@ pub(super) fn halves(leaves: &[Leaf], depth: u32) -> (&[Leaf], &[Leaf]) {
     leaves.split_at(middle)
 }
 
-/// The 7-level fold of the root node: every level hashed, but two empty halves stay empty.
-pub(super) fn state_digest(slots: &[Digest; WIDTH]) -> Digest {
-    let mut level = slots.to_vec();
-    let mut pairs = Vec::with_capacity(WIDTH / 2);
-    let mut hashed = Vec::with_capacity(WIDTH / 2);
-    while level.len() > 1 {
-        pairs.clear();
-        pairs.extend(level.chunks_exact(2).map(|two| pair(&two[0], &two[1])));
-        INNER.hash_pairs(&pairs, &mut hashed);
-        for (digest, halves) in hashed.iter_mut().zip(level.chunks_exact(2)) {
-            if halves == [ZERO, ZERO] {
-                *digest = ZERO;
-            }
-        }
-        std::mem::swap(&mut level, &mut hashed);
-    }
-    level[0]
-}
-
 /// A digest that the walk already knows, or the place in the next deeper list where it will be.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Source {
     Known(Digest),
     Pending(u32),
@@ -160,9 +128,9 @@ struct Level {
     digests: Vec<Digest>,
 }
 
-/// Scratch memory for the digests of one piece of the tree, kept from version to version.
+/// The lists, kept from version to version.
 #[derive(Debug)]
-struct Gather {
+pub(super) struct Gather {
     levels: Vec<Level>,
     pairs: usize,
 }
@@ -171,38 +139,54 @@ struct Gather {
 type Awaiting<'a> = (u32, u32, &'a OnceLock<Digest>);
 
 impl Gather {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             levels: (0..PATH_BITS).map(|_| Level::default()).collect(),
             pairs: 0,
         }
     }
 
-    /// Digests of the slots of one piece of the root.
-    fn slots(&mut self, nodes: &[Node], digests: &mut [Digest]) {
+    /// Folds nodes that all stand at `depth`, into `folds`, in their order.
+    pub(super) fn fold_nodes<'a>(
+        &mut self,
+        nodes: impl Iterator<Item = &'a Node>,
+        depth: u32,
+        folds: &mut Vec<Fold<Digest>>,
+    ) {
+        folds.clear();
         let mut awaiting = Vec::new();
-        let mut slots = Vec::new();
-        for (node, digest) in nodes.iter().zip(digests) {
-            match self.node(node, ROOT_BITS, &mut awaiting) {
-                Fold::Empty => *digest = ZERO,
-                Fold::One(known) | Fold::Many(Source::Known(known)) => *digest = known,
-                Fold::Many(Source::Pending(place)) => slots.push((place, digest)),
+        let mut open = Vec::new();
+        for node in nodes {
+            match self.node(node, depth, &mut awaiting) {
+                Fold::Empty => folds.push(Fold::Empty),
+                Fold::One(digest) => folds.push(Fold::One(digest)),
+                Fold::Many(Source::Known(digest)) => folds.push(Fold::Many(digest)),
+                Fold::Many(Source::Pending(place)) => {
+                    open.push((folds.len(), place));
+                    folds.push(Fold::Empty);
+                }
             }
             if self.pairs >= GATHERED_PAIRS_MAX {
-                self.settle(&mut awaiting, &mut slots);
+                self.settle(depth, &mut awaiting, &mut open, folds);
             }
         }
-        self.settle(&mut awaiting, &mut slots);
+        self.settle(depth, &mut awaiting, &mut open, folds);
     }
 
-    fn settle(&mut self, awaiting: &mut Vec<Awaiting<'_>>, slots: &mut Vec<(u32, &mut Digest)>) {
+    fn settle(
+        &mut self,
+        depth: u32,
+        awaiting: &mut Vec<Awaiting<'_>>,
+        open: &mut Vec<(usize, u32)>,
+        folds: &mut [Fold<Digest>],
+    ) {
         self.hash();
         for (depth, place, cell) in awaiting.drain(..) {
             let digest = self.levels[depth as usize].digests[place as usize];
             cell.get_or_init(|| digest);
         }
-        for (place, digest) in slots.drain(..) {
-            *digest = self.levels[ROOT_BITS as usize].digests[place as usize];
+        for (fold, place) in open.drain(..) {
+            folds[fold] = Fold::Many(self.levels[depth as usize].digests[place as usize]);
         }
         for level in &mut self.levels {
             level.pairs.clear();
@@ -233,17 +217,7 @@ impl Gather {
     ) -> Fold<Source> {
         match node {
             Node::Empty => Fold::Empty,
-            Node::Block(block) => {
-                let cell = &block.header.header.digest;
-                match (&block.slice[..], cell.get()) {
-                    ([leaf], _) => Fold::One(leaf.digest),
-                    (_, Some(digest)) => Fold::Many(Source::Known(*digest)),
-                    (leaves, None) => {
-                        let fold = self.leaves(leaves, depth);
-                        await_digest(fold, depth, cell, awaiting)
-                    }
-                }
-            }
+            Node::Block(block) => self.leaves(&block.slice, depth),
             Node::Branch(branch) => match branch.digest.get() {
                 Some(digest) => Fold::Many(Source::Known(*digest)),
                 None => {
@@ -336,52 +310,4 @@ fn await_digest<'a>(
         Fold::Empty | Fold::One(_) => {}
     }
     fold
-}
-
-/// Makes hashed trees out of trees, and keeps the scratch memory for it.
-///
-/// ```
-/// use trunkline_core::params::CollisionPolicy;
-/// use trunkline_core::tree::{Tree, TreeHasher};
-/// let empty = Tree::new(CollisionPolicy::Bucket);
-/// assert_eq!(TreeHasher::new(1).hash(empty, None).state_digest(), &[0; 32]);
-/// ```
-#[derive(Debug)]
-pub struct TreeHasher {
-    pieces: Vec<Gather>,
-}
-
-impl TreeHasher {
-    /// Cuts the work into a number of pieces (1 to 128), one thread each.
-    pub fn new(pieces: usize) -> Self {
-        Self {
-            pieces: (0..pieces.clamp(1, WIDTH)).map(|_| Gather::new()).collect(),
-        }
-    }
-
-    /// Computes every digest that is missing in the tree.
-    ///
-    /// Without a pool, or with one piece, all work is done on the calling thread.
-    pub fn hash(&mut self, tree: Tree, pool: Option<&rayon::ThreadPool>) -> HashedTree {
-        let mut slots = Box::new([ZERO; WIDTH]);
-        match pool {
-            Some(pool) if self.pieces.len() > 1 => {
-                let width = WIDTH.div_ceil(self.pieces.len());
-                pool.install(|| {
-                    self.pieces
-                        .par_iter_mut()
-                        .zip(tree.slots.par_chunks(width))
-                        .zip(slots.par_chunks_mut(width))
-                        .for_each(|((gather, nodes), digests)| gather.slots(nodes, digests));
-                });
-            }
-            _ => self.pieces[0].slots(&tree.slots[..], &mut slots[..]),
-        }
-        let state_digest = state_digest(&slots);
-        HashedTree {
-            tree,
-            slots,
-            state_digest,
-        }
-    }
 }

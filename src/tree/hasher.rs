@@ -1,0 +1,118 @@
+//! The one who brings digests up to date, version after version.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use super::cells::DirtyCells;
+use super::digests::Scratch;
+use super::{Shared, read, write};
+use crate::hash::{Digest, INNER, ZERO, pair};
+use crate::params::WIDTH;
+use crate::tree::SealedChanges;
+
+/// The top of the tree at one version: what a root commits to.
+///
+/// ```
+/// use trunkline_core::{params::CollisionPolicy, tree};
+/// let (mut writer, mut hasher) = tree::build(CollisionPolicy::Bucket, &[]).unwrap();
+/// let roots = hasher.hash(writer.seal(0), None);
+/// assert!(roots.slots.iter().all(|slot| *slot == [0; 32]));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Roots {
+    /// The version.
+    pub version: u64,
+    /// Keys present.
+    pub key_count: u64,
+    /// The digests of the 128 slots of the root node.
+    pub slots: Box<[Digest; WIDTH]>,
+    /// The digest of the whole state: equal digests mean equal states.
+    pub state_digest: Digest,
+}
+
+/// Hashes sealed versions. There is one for each tree; it may live on another thread than the
+/// writer, and while it hashes version N the writer may apply N + 1.
+///
+/// ```
+/// use trunkline_core::{params::CollisionPolicy, tree};
+/// let (mut writer, hasher) = tree::build(CollisionPolicy::Bucket, &[]).unwrap();
+/// let mut hasher = hasher.with_pieces(2);
+/// let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+/// assert_eq!(hasher.hash(writer.seal(0), Some(&pool)).version, 0);
+/// ```
+#[derive(Debug)]
+pub struct TreeHasher {
+    shared: Arc<Shared>,
+    pieces: Vec<Scratch>,
+    slots: Box<[Digest; WIDTH]>,
+}
+
+impl TreeHasher {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            pieces: vec![Scratch::new()],
+            slots: Box::new([ZERO; WIDTH]),
+        }
+    }
+
+    /// Cuts a version's work into a number of pieces (1 to 128), each for one thread of a pool.
+    pub fn with_pieces(mut self, pieces: usize) -> Self {
+        self.pieces
+            .resize_with(pieces.clamp(1, WIDTH), Scratch::new);
+        self
+    }
+
+    /// Computes every digest that a version changed. Versions come in the order they were sealed in.
+    ///
+    /// Without a pool, or with one piece, all work is done on the calling thread.
+    pub fn hash(&mut self, changes: SealedChanges, pool: Option<&rayon::ThreadPool>) -> Roots {
+        let (shared, version) = (&self.shared, changes.version);
+        let update = |scratch: &mut Scratch, slots: &[(usize, DirtyCells)]| {
+            for (slot, dirty) in slots {
+                write(&shared.slots[*slot].digests).update(version, dirty, scratch);
+            }
+        };
+        match pool {
+            Some(pool) if self.pieces.len() > 1 && !changes.slots.is_empty() => {
+                let width = changes.slots.len().div_ceil(self.pieces.len());
+                pool.install(|| {
+                    self.pieces
+                        .par_iter_mut()
+                        .zip(changes.slots.par_chunks(width))
+                        .for_each(|(scratch, slots)| update(scratch, slots));
+                });
+            }
+            _ => update(&mut self.pieces[0], &changes.slots),
+        }
+        for (slot, _) in &changes.slots {
+            self.slots[*slot] = read(&self.shared.slots[*slot].digests).top();
+        }
+        Roots {
+            version,
+            key_count: changes.key_count,
+            state_digest: state_digest(&self.slots),
+            slots: self.slots.clone(),
+        }
+    }
+}
+
+/// The 7-level fold of the root node: every level hashed, but two empty halves stay empty.
+fn state_digest(slots: &[Digest; WIDTH]) -> Digest {
+    let mut level = slots.to_vec();
+    let mut pairs = Vec::with_capacity(WIDTH / 2);
+    let mut hashed = Vec::with_capacity(WIDTH / 2);
+    while level.len() > 1 {
+        pairs.clear();
+        pairs.extend(level.chunks_exact(2).map(|two| pair(&two[0], &two[1])));
+        INNER.hash_pairs(&pairs, &mut hashed);
+        for (digest, halves) in hashed.iter_mut().zip(level.chunks_exact(2)) {
+            if halves == [ZERO, ZERO] {
+                *digest = ZERO;
+            }
+        }
+        std::mem::swap(&mut level, &mut hashed);
+    }
+    level[0]
+}
