@@ -12,4 +12,5 @@
 pub mod hash;
 pub mod history;
 pub mod params;
+pub mod proof;
 pub mod record;
