@@ -11,5 +11,6 @@
 
 pub mod hash;
 pub mod history;
+pub mod kzg;
 pub mod params;
 pub mod record;
