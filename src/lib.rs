@@ -11,6 +11,7 @@
 
 pub mod hash;
 pub mod history;
+pub mod kzg;
 pub mod params;
 pub mod proof;
 pub mod record;
