@@ -28,9 +28,6 @@ pub const PROOF_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Fewest members of a bucket: a single one is a leaf.
 pub const BUCKET_MEMBERS_MIN: usize = 2;
 
-/// A compressed point of BLS12-381 G1, not yet checked to be one.
-pub type G1Bytes = [u8; 48];
-
 /// What is claimed of a set of keys, and what shows it. It proves nothing before [`verify()`] has
 /// accepted it.
 ///
@@ -194,9 +191,9 @@ pub enum Top {
     /// A KZG commitment to the slots, opened at each slot that is used.
     Kzg {
         /// The KZG root.
-        commitment: G1Bytes,
+        commitment: [u8; 48],
         /// One proof for each slot that the entries use, in ascending order.
-        openings: Vec<G1Bytes>,
+        openings: Vec<[u8; 48]>,
     },
     /// The binary tree over the slots; it gives the state digest.
     Hash {

@@ -7,8 +7,9 @@
 //! Deliberately not here: compaction. A verifier that applied it could be told "this side is empty
 //! and that inner node is a leaf"; here every level above a terminal is a hash.
 
-use super::{Claim, Entry, G1Bytes, Place, Proof, ProofFormError, ShownLeaf, Siblings, Top};
+use super::{Claim, Entry, Place, Proof, ProofFormError, ShownLeaf, Siblings, Top};
 use crate::hash::{self, BUCKET, Digest, INNER, ZERO};
+use crate::kzg::{self, G1Bytes, Opening, Slot};
 use crate::params::{CollisionPolicy, PATH_BITS, ROOT_BITS, path_of};
 use crate::record::{CommitRecord, Root};
 
@@ -41,7 +42,7 @@ pub enum Expected {
         /// The tree.
         tree_id: Digest,
         /// The commitment to its slots.
-        kzg_root: G1Bytes,
+        kzg_root: [u8; 48],
     },
     /// Nothing: only that the proof agrees with the root and the record that it carries.
     Carried,
@@ -78,7 +79,7 @@ pub enum TopRoot {
     /// The state digest that a hash top gives.
     StateDigest(Digest),
     /// The commitment of a KZG top.
-    Kzg(G1Bytes),
+    Kzg([u8; 48]),
 }
 
 /// A proof whose claims hold, as far as [`Self::bound_to`] says.
@@ -307,6 +308,7 @@ fn hash_keys(proof: &Proof) -> Result<Vec<Digest>, VerifyProofError> {
 
 /// A terminal with its place in the tree and its digest.
 struct End {
+    slot: Slot,
     /// Lowest path below it.
     path: u64,
     depth: u32,
@@ -361,6 +363,7 @@ fn find_ends(proof: &Proof, key_hashes: &[Digest]) -> Result<Vec<End>, VerifyPro
         let digest = below.digest(&terminal.place, proof.params.collision)?;
         let is_leaf = matches!(terminal.place, Place::OwnLeaf | Place::OtherLeaf(_));
         ends.push(End {
+            slot: Slot::of_key_hash(key_hash),
             path,
             depth,
             digest,
@@ -483,21 +486,19 @@ fn bucket_digest(members: &[ShownLeaf]) -> Digest {
 }
 
 /// A slot that the entries use.
-struct Slot {
-    index: u8,
+struct UsedSlot {
+    slot: Slot,
     digest: Digest,
 }
 
 /// Folds the terminals of each slot up to the slot.
-fn fold_slots(ends: &[End], siblings: &Siblings) -> Result<Vec<Slot>, VerifyProofError> {
-    let slot_of = |end: &End| (end.path >> (PATH_BITS - ROOT_BITS)) as u8;
+fn fold_slots(ends: &[End], siblings: &Siblings) -> Result<Vec<UsedSlot>, VerifyProofError> {
     let mut siblings = siblings.iter();
     let mut slots = Vec::new();
-    for ends in ends.chunk_by(|one, next| slot_of(one) == slot_of(next)) {
-        slots.push(Slot {
-            index: slot_of(&ends[0]),
-            digest: fold_subtree(ends, ROOT_BITS, &mut siblings)?,
-        });
+    for ends in ends.chunk_by(|one, next| one.slot == next.slot) {
+        let digest = fold_subtree(ends, ROOT_BITS, &mut siblings)?;
+        let slot = ends.first().map(|end| end.slot);
+        slots.extend(slot.map(|slot| UsedSlot { slot, digest }));
     }
     match siblings.next() {
         Some(_) => Err(VerifyProofError::SiblingUnused),
@@ -536,7 +537,7 @@ fn is_leaf_at(ends: &[End], depth: u32) -> bool {
 }
 
 /// The root that the slots lead to, if the openings of a KZG top hold.
-fn fold_top(top: &Top, slots: &[Slot]) -> Result<TopRoot, VerifyProofError> {
+fn fold_top(top: &Top, slots: &[UsedSlot]) -> Result<TopRoot, VerifyProofError> {
     match top {
         Top::Kzg {
             commitment,
@@ -560,7 +561,7 @@ fn fold_top(top: &Top, slots: &[Slot]) -> Result<TopRoot, VerifyProofError> {
 /// The digest at `depth` (0 to 7) of the root node over the slots: only an all-empty half of it
 /// is zero, and nothing else is compact.
 fn fold_root_node(
-    slots: &[Slot],
+    slots: &[UsedSlot],
     depth: u32,
     siblings: &mut impl Iterator<Item = Digest>,
 ) -> Result<Digest, VerifyProofError> {
@@ -570,7 +571,7 @@ fn fold_root_node(
         _ => {}
     }
     let bit = 1 << (ROOT_BITS - 1 - depth);
-    let (left, right) = slots.split_at(slots.partition_point(|slot| slot.index & bit == 0));
+    let (left, right) = slots.split_at(slots.partition_point(|slot| slot.slot.index() & bit == 0));
     let left_digest = fold_root_node(left, depth + 1, siblings)?;
     let right_digest = fold_root_node(right, depth + 1, siblings)?;
     if left_digest == ZERO && right_digest == ZERO {
@@ -677,7 +678,7 @@ fn check_state(root: &TopRoot, expected: &Digest) -> Result<(), VerifyProofError
     }
 }
 
-fn check_kzg_root(root: &TopRoot, expected: &G1Bytes) -> Result<(), VerifyProofError> {
+fn check_kzg_root(root: &TopRoot, expected: &[u8; 48]) -> Result<(), VerifyProofError> {
     match root {
         TopRoot::Kzg(commitment) if commitment == expected => Ok(()),
         TopRoot::Kzg(_) => Err(VerifyProofError::ExpectedKzgRoot),
@@ -685,12 +686,21 @@ fn check_kzg_root(root: &TopRoot, expected: &G1Bytes) -> Result<(), VerifyProofE
     }
 }
 
-/// Opens the commitment at every used slot: value `digest` at ω^`index`.
+/// Checks that the commitment has each slot's value at its root of unity.
 fn check_openings(
-    commitment: &G1Bytes,
-    openings: &[G1Bytes],
-    slots: &[Slot],
+    commitment: &[u8; 48],
+    proofs: &[[u8; 48]],
+    slots: &[UsedSlot],
 ) -> Result<(), VerifyProofError> {
-    let _ = (commitment, openings, slots);
-    Err(VerifyProofError::Opening)
+    let opening = |(slot, proof): (&UsedSlot, &[u8; 48])| Opening {
+        commitment: G1Bytes(*commitment),
+        z: kzg::slot_point(slot.slot),
+        y: kzg::slot_value_bytes(&slot.digest),
+        proof: G1Bytes(*proof),
+    };
+    let openings: Vec<Opening> = slots.iter().zip(proofs).map(opening).collect();
+    match kzg::verify_openings(&openings) {
+        Ok(true) => Ok(()),
+        Ok(false) | Err(_) => Err(VerifyProofError::Opening),
+    }
 }

@@ -6,7 +6,7 @@
 use prost::Message;
 
 use super::{
-    Claim, Entry, G1Bytes, PROOF_BYTES_MAX, Place, Proof, ProofFormError, ShownLeaf, Siblings,
+    Claim, Entry, PROOF_BYTES_MAX, Place, Proof, ProofFormError, ShownLeaf, Siblings,
     SiblingsError, Terminal, Top, check_counts, check_members,
 };
 use crate::hash::Digest;
@@ -235,7 +235,7 @@ fn read_top(top: proto::proof::Top) -> Result<Top, DecodeProofError> {
     }
 }
 
-fn read_openings(bytes: &[u8]) -> Result<Vec<G1Bytes>, DecodeProofError> {
+fn read_openings(bytes: &[u8]) -> Result<Vec<[u8; 48]>, DecodeProofError> {
     let (openings, rest) = bytes.as_chunks::<48>();
     if !rest.is_empty() {
         return Err(DecodeProofError::Length {
