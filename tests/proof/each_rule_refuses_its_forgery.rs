@@ -1,8 +1,6 @@
 //! Every forgery here folds to *some* root and is checked against nothing else, so that the rule
 //! named is all that stands in its way.
 
-use std::collections::BTreeMap;
-
 use trunkline_core::params::{CollisionPolicy, TreeParams};
 use trunkline_core::proof::{
     Claim, Entry, Expected, Place, Proof, ShownLeaf, Siblings, Terminal, Top, VerifyProofError,
@@ -254,20 +252,17 @@ fn siblings_are_as_many_as_the_paths_need() {
 
 #[test]
 fn the_lowest_sibling_of_a_leaf_is_not_empty() {
-    let [one, other] = parted();
-    for place in [Place::OwnLeaf, Place::OtherLeaf(leaf(hash(&other)))] {
-        let claim = if place == Place::OwnLeaf {
-            present(&one)
-        } else {
-            absent(&one)
-        };
-        let mut proof = in_slot(vec![claim], vec![at(7, place)], 0);
+    let [one, _] = parted();
+    let mut neighbour = hash(&one);
+    neighbour[31] ^= 1;
+    for (entry, place) in [
+        (present(&one), Place::OwnLeaf),
+        (absent(&one), Place::OtherLeaf(leaf(neighbour))),
+    ] {
+        let mut proof = in_slot(vec![entry], vec![at(8, place)], 1);
         assert_holds(&proof);
-        if proof.terminals[0].place == Place::OwnLeaf {
-            proof.terminals[0].depth = 8;
-            proof.siblings = Siblings::from_iter([[0; 32]]);
-            assert_refused(&proof, VerifyProofError::LeafSiblingEmpty);
-        }
+        proof.siblings = Siblings::from_iter([[0; 32]]);
+        assert_refused(&proof, VerifyProofError::LeafSiblingEmpty);
     }
 }
 
@@ -320,31 +315,18 @@ fn top_siblings_are_as_many_as_the_slots_need() {
 }
 
 #[test]
-fn entries_of_one_terminal_share_its_prefix_with_no_other() {
-    // Three keys, two terminals: which key lies below which follows from the paths alone.
+fn which_terminal_an_entry_lies_below_follows_from_its_path() {
     let keys = by_hash(&plain(), keys_in_slot(&plain(), 40, 0, 30));
-    let (left, right): (Vec<Key>, Vec<Key>) =
-        keys.into_iter().partition(|key| !naive::bit(&hash(key), 7));
-    let entries: BTreeMap<Hash, Entry> = left
-        .iter()
-        .chain(&right)
-        .map(|key| (hash(key), absent(key)))
-        .collect();
-    let mut entries: Vec<Entry> = entries.into_values().collect();
-    let place = || {
-        Place::OtherLeaf(leaf(
-            [80, 0, 0, 0, 0, 0, 0, 1].repeat(4).try_into().unwrap(),
-        ))
-    };
-    let terminals = || vec![at(8, place()), at(8, Place::Bucket(vec![]))];
-    let mut split = terminals();
-    split[1].place = Place::OwnLeaf;
+    let mut entries: Vec<Entry> = keys.iter().map(absent).collect();
+    let mut neighbour = hash(&keys[0]);
+    neighbour[31] ^= 1;
+    let other_leaf = Place::OtherLeaf(leaf(neighbour));
+    let terminals = vec![at(8, other_leaf), at(8, Place::OwnLeaf)];
     let last = entries.len() - 1;
     entries[last].claim = Claim::Present(vec![]);
-    assert_holds(&in_slot(entries.clone(), split.clone(), 0));
-    // A claim that moves to the other side moves to the other terminal.
+    assert_holds(&in_slot(entries.clone(), terminals.clone(), 0));
     entries[last].claim = Claim::Absent;
     entries[0].claim = Claim::Present(vec![]);
-    let proof = in_slot(entries, split, 0);
+    let proof = in_slot(entries, terminals, 0);
     assert_refused(&proof, VerifyProofError::OtherLeafWithPresent(0));
 }
