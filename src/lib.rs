@@ -13,7 +13,9 @@
 pub mod batch;
 pub mod hash;
 pub mod history;
+pub mod kzg;
 pub mod params;
+pub mod proof;
 pub mod record;
 #[cfg(feature = "state")]
 pub mod tree;

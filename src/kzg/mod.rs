@@ -1,0 +1,46 @@
+//! The commitment to a root node: KZG over BLS12-381 on the 128 slots.
+//!
+//! The 128 slot digests, each read as a big-endian integer with its top two bits cleared, are the
+//! values of a polynomial of degree below 128 on the 128th roots of unity: slot `i` at `ω^i`. The
+//! *KZG root* is the commitment to that polynomial (Kate, Zaverucha, Goldberg, ASIACRYPT 2010)
+//! under the public Ethereum ceremony, so an opening of one slot is exactly what the
+//! point-evaluation precompile of EIP-4844 checks.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `point` | 48-byte points of G1, one encoding each |
+//! | `scalar` | slots, field elements, one encoding each |
+//! | `verify` | one opening, many openings; the only point of the setup that a verifier needs |
+//! | `setup` | the ceremony's points and what is checked about them (feature `state`) |
+//! | `commit` | fixed-base tables, commitment, update (feature `state`) |
+//! | `open` | opening proofs (feature `state`) |
+//!
+//! Deliberately not here: which digest stands in which slot (the tree's business), aggregates over
+//! several slots (the proof's business), and any file access.
+
+mod point;
+mod scalar;
+mod verify;
+
+#[cfg(feature = "state")]
+mod commit;
+#[cfg(feature = "state")]
+mod open;
+#[cfg(feature = "state")]
+mod setup;
+
+pub use ark_bls12_381::Fr;
+pub use point::{G1Bytes, PointError, decode_g1, encode_g1};
+pub use scalar::{
+    Slot, SlotError, decode_scalar, encode_scalar, root_of_unity, slot_point, slot_value,
+    slot_value_bytes,
+};
+pub use verify::{
+    BatchError, Opening, TAU_G2, VerifyOpeningError, pairings_agree, verify_opening,
+    verify_openings,
+};
+
+#[cfg(feature = "state")]
+pub use commit::{CommitmentPoint, Committer, SlotChange, TABLE_BITS};
+#[cfg(feature = "state")]
+pub use setup::{Setup, SetupError};

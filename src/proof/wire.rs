@@ -1,0 +1,321 @@
+//! A proof as bytes: the protobuf message of `proto/trunkline/proof/v1/proof.proto`, in the one
+//! form that each proof has.
+//!
+//! Not here: whether a proof proves anything.
+
+use prost::Message;
+
+use super::{
+    Claim, Entry, PROOF_BYTES_MAX, Place, Proof, ProofFormError, ShownLeaf, Siblings,
+    SiblingsError, Terminal, Top, check_counts, check_members,
+};
+use crate::hash::Digest;
+use crate::params::{CollisionPolicy, FORMAT, PATH_BITS, TreeParams};
+use crate::record::{CommitRecord, RecordError};
+
+/// The generated messages: never handed out, so that no unchecked proof is.
+mod proto {
+    #![allow(missing_docs, unreachable_pub, reason = "generated code")]
+    include!(concat!(env!("OUT_DIR"), "/trunkline.proof.v1.rs"));
+}
+
+// Field numbers of `proof.proto` that are counted before anything is allocated for them.
+const ENTRIES_FIELD: u64 = 6;
+const TERMINALS_FIELD: u64 = 7;
+
+/// Why bytes are not a proof.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeProofError {
+    /// The bytes are not the protobuf message.
+    #[error("the bytes are not a protobuf proof: {0}")]
+    Protobuf(#[from] prost::DecodeError),
+    /// The outermost message is cut, or has a field that no proof has.
+    #[error("the bytes are not a protobuf proof: a field of it is cut or of an unknown kind")]
+    Field,
+    /// The message has another encoding: fields out of order or unknown, or defaults spelled out.
+    #[error("the proof is not in canonical form; decode and encode it with its own library")]
+    NotCanonical,
+    /// Another format.
+    #[error("proof of format {0}; this build reads format {FORMAT}")]
+    Format(u32),
+    /// A number stands for no collision policy.
+    #[error("collision policy {0} is unknown; 0, 1 and 2 are known")]
+    Collision(i32),
+    /// Bytes that have a fixed length have another one.
+    #[error("{what} has {expected} bytes, not {found}")]
+    Length {
+        /// What the bytes should be.
+        what: &'static str,
+        /// Their length.
+        expected: usize,
+        /// The length found.
+        found: usize,
+    },
+    /// A part that must be there is not.
+    #[error("the proof has no {0}")]
+    Missing(&'static str),
+    /// The commit record is none.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// Bitmap and digests are no siblings.
+    #[error(transparent)]
+    Siblings(#[from] SiblingsError),
+    /// A count, length or depth is out of bounds.
+    #[error(transparent)]
+    Form(#[from] ProofFormError),
+}
+
+impl Proof {
+    /// Reads a proof. Nothing is allocated for more parts than a proof may have, and only the
+    /// bytes that [`Self::encode`] gives are accepted.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeProofError> {
+        if bytes.len() > PROOF_BYTES_MAX {
+            return Err(ProofFormError::Bytes(bytes.len()).into());
+        }
+        check_outline(bytes)?;
+        let message = proto::Proof::decode(bytes)?;
+        if message.encoded_len() != bytes.len() || message.encode_to_vec() != bytes {
+            return Err(DecodeProofError::NotCanonical);
+        }
+        let proof = read_proof(message)?;
+        proof.check_form()?;
+        Ok(proof)
+    }
+
+    /// The canonical bytes, or which bound the proof exceeds.
+    pub fn encode(&self) -> Result<Vec<u8>, ProofFormError> {
+        self.check_form()?;
+        let message = write_proof(self);
+        match message.encoded_len() {
+            length if length > PROOF_BYTES_MAX => Err(ProofFormError::Bytes(length)),
+            _ => Ok(message.encode_to_vec()),
+        }
+    }
+}
+
+/// Counts entries and terminals without decoding them: two bytes on the wire would take a hundred
+/// in memory.
+fn check_outline(mut bytes: &[u8]) -> Result<(), DecodeProofError> {
+    let (mut entries, mut terminals) = (0, 0);
+    while !bytes.is_empty() {
+        match skip_field(&mut bytes).ok_or(DecodeProofError::Field)? {
+            ENTRIES_FIELD => entries += 1,
+            TERMINALS_FIELD => terminals += 1,
+            _ => {}
+        }
+    }
+    Ok(check_counts(entries, terminals)?)
+}
+
+/// Takes one field off the front and gives its number; `None` if it is cut or neither a varint nor
+/// length-delimited.
+fn skip_field(bytes: &mut &[u8]) -> Option<u64> {
+    const VARINT: u64 = 0;
+    const LENGTH_DELIMITED: u64 = 2;
+    let tag = take_varint(bytes)?;
+    let value = take_varint(bytes)?;
+    match tag & 7 {
+        VARINT => {}
+        LENGTH_DELIMITED => *bytes = bytes.get(usize::try_from(value).ok()?..)?,
+        _ => return None,
+    }
+    Some(tag >> 3)
+}
+
+fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let (&byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+fn read_proof(message: proto::Proof) -> Result<Proof, DecodeProofError> {
+    if message.format != u32::from(FORMAT) {
+        return Err(DecodeProofError::Format(message.format));
+    }
+    let entries = message.entries.into_iter().map(read_entry);
+    let terminals = message.terminals.into_iter().map(read_terminal);
+    Ok(Proof {
+        params: TreeParams {
+            salt: read_optional(&message.salt, |salt| array(salt, "a salt"))?,
+            collision: read_collision(message.collision)?,
+        },
+        version: message.version,
+        record: read_optional(&message.record, |record| Ok(CommitRecord::decode(record)?))?,
+        entries: entries.collect::<Result<_, _>>()?,
+        terminals: terminals.collect::<Result<_, _>>()?,
+        siblings: Siblings::from_wire(message.empty_siblings, &message.siblings)?,
+        top: read_top(message.top.ok_or(DecodeProofError::Missing("top"))?)?,
+    })
+}
+
+/// No bytes stand for nothing.
+fn read_optional<T>(
+    bytes: &[u8],
+    read: impl FnOnce(&[u8]) -> Result<T, DecodeProofError>,
+) -> Result<Option<T>, DecodeProofError> {
+    match bytes {
+        [] => Ok(None),
+        _ => read(bytes).map(Some),
+    }
+}
+
+fn read_collision(number: i32) -> Result<CollisionPolicy, DecodeProofError> {
+    let byte = u8::try_from(number).ok();
+    byte.and_then(CollisionPolicy::from_byte)
+        .ok_or(DecodeProofError::Collision(number))
+}
+
+fn read_entry(entry: proto::Entry) -> Result<Entry, DecodeProofError> {
+    use proto::entry::Claim as Wire;
+    let claim = match entry.claim.ok_or(DecodeProofError::Missing("claim"))? {
+        Wire::Value(value) => Claim::Present(value),
+        Wire::ValueHash(value_hash) => Claim::PresentHash(array(&value_hash, "a value hash")?),
+        Wire::Absent(proto::Nothing {}) => Claim::Absent,
+    };
+    Ok(Entry {
+        key: entry.key,
+        claim,
+    })
+}
+
+fn read_terminal(terminal: proto::Terminal) -> Result<Terminal, DecodeProofError> {
+    use proto::terminal::Place as Wire;
+    let depth = match u8::try_from(terminal.depth) {
+        Ok(depth) if u32::from(depth) <= PATH_BITS => depth,
+        _ => return Err(ProofFormError::Depth(terminal.depth).into()),
+    };
+    let place = match terminal.place.ok_or(DecodeProofError::Missing("place"))? {
+        Wire::Empty(proto::Nothing {}) => Place::Empty,
+        Wire::OwnLeaf(proto::Nothing {}) => Place::OwnLeaf,
+        Wire::OtherLeaf(leaf) => Place::OtherLeaf(read_leaf(&array(&leaf, "another leaf")?)),
+        Wire::Bucket(members) => Place::Bucket(read_members(&members)?),
+    };
+    Ok(Terminal { depth, place })
+}
+
+fn read_members(bytes: &[u8]) -> Result<Vec<ShownLeaf>, DecodeProofError> {
+    let (members, rest) = bytes.as_chunks::<64>();
+    if !rest.is_empty() {
+        return Err(DecodeProofError::Length {
+            what: "a bucket",
+            expected: members.len() * 64,
+            found: bytes.len(),
+        });
+    }
+    check_members(members.len())?;
+    Ok(members.iter().map(read_leaf).collect())
+}
+
+fn read_leaf(bytes: &[u8; 64]) -> ShownLeaf {
+    let mut leaf = ShownLeaf {
+        key_hash: [0; 32],
+        value_hash: [0; 32],
+    };
+    leaf.key_hash.copy_from_slice(&bytes[..32]);
+    leaf.value_hash.copy_from_slice(&bytes[32..]);
+    leaf
+}
+
+fn read_top(top: proto::proof::Top) -> Result<Top, DecodeProofError> {
+    match top {
+        proto::proof::Top::Kzg(kzg) => Ok(Top::Kzg {
+            commitment: array(&kzg.commitment, "a KZG root")?,
+            openings: read_openings(&kzg.openings)?,
+        }),
+        proto::proof::Top::Hash(hash) => Ok(Top::Hash {
+            siblings: Siblings::from_wire(hash.empty_siblings, &hash.siblings)?,
+        }),
+    }
+}
+
+fn read_openings(bytes: &[u8]) -> Result<Vec<[u8; 48]>, DecodeProofError> {
+    let (openings, rest) = bytes.as_chunks::<48>();
+    if !rest.is_empty() {
+        return Err(DecodeProofError::Length {
+            what: "a list of openings",
+            expected: openings.len() * 48,
+            found: bytes.len(),
+        });
+    }
+    Ok(openings.to_vec())
+}
+
+fn array<const N: usize>(bytes: &[u8], what: &'static str) -> Result<[u8; N], DecodeProofError> {
+    bytes.try_into().map_err(|_| DecodeProofError::Length {
+        what,
+        expected: N,
+        found: bytes.len(),
+    })
+}
+
+fn write_proof(proof: &Proof) -> proto::Proof {
+    let record = proof.record.as_ref();
+    proto::Proof {
+        format: u32::from(FORMAT),
+        salt: proof.params.salt.map_or_else(Vec::new, Vec::from),
+        collision: proof.params.collision as i32,
+        version: proof.version,
+        record: record.map_or_else(Vec::new, CommitRecord::encode),
+        entries: proof.entries.iter().map(write_entry).collect(),
+        terminals: proof.terminals.iter().map(write_terminal).collect(),
+        empty_siblings: proof.siblings.bitmap().to_vec(),
+        siblings: proof.siblings.listed().to_vec(),
+        top: Some(write_top(&proof.top)),
+    }
+}
+
+fn write_entry(entry: &Entry) -> proto::Entry {
+    use proto::entry::Claim as Wire;
+    let claim = match &entry.claim {
+        Claim::Present(value) => Wire::Value(value.clone()),
+        Claim::PresentHash(value_hash) => Wire::ValueHash(value_hash.to_vec()),
+        Claim::Absent => Wire::Absent(proto::Nothing {}),
+    };
+    proto::Entry {
+        key: entry.key.clone(),
+        claim: Some(claim),
+    }
+}
+
+fn write_terminal(terminal: &Terminal) -> proto::Terminal {
+    use proto::terminal::Place as Wire;
+    let place = match &terminal.place {
+        Place::Empty => Wire::Empty(proto::Nothing {}),
+        Place::OwnLeaf => Wire::OwnLeaf(proto::Nothing {}),
+        Place::OtherLeaf(leaf) => Wire::OtherLeaf(write_leaf(leaf).as_flattened().to_vec()),
+        Place::Bucket(members) => {
+            Wire::Bucket(members.iter().flat_map(write_leaf).flatten().collect())
+        }
+    };
+    proto::Terminal {
+        depth: u32::from(terminal.depth),
+        place: Some(place),
+    }
+}
+
+fn write_leaf(leaf: &ShownLeaf) -> [Digest; 2] {
+    [leaf.key_hash, leaf.value_hash]
+}
+
+fn write_top(top: &Top) -> proto::proof::Top {
+    match top {
+        Top::Kzg {
+            commitment,
+            openings,
+        } => proto::proof::Top::Kzg(proto::KzgTop {
+            commitment: commitment.to_vec(),
+            openings: openings.as_flattened().to_vec(),
+        }),
+        Top::Hash { siblings } => proto::proof::Top::Hash(proto::HashTop {
+            empty_siblings: siblings.bitmap().to_vec(),
+            siblings: siblings.listed().to_vec(),
+        }),
+    }
+}

@@ -1,0 +1,105 @@
+use trunkline_core::proof::{Claim, Expected, Proof, verify};
+use trunkline_core::record::Root;
+
+use crate::fixture::{self, number_key, plain};
+use crate::naive::field_values;
+use crate::naive::{Key, NaiveState};
+use crate::naive_kzg::NaiveKzg;
+
+/// Whether a proof differs from another in nothing but keys, and what it claims is true.
+fn is_true_of_other_keys(state: &NaiveState, proof: &Proof, original: &Proof) -> bool {
+    let mut renamed = proof.clone();
+    for (entry, from) in renamed.entries.iter_mut().zip(&original.entries) {
+        entry.key.clone_from(&from.key);
+    }
+    renamed == *original
+        && proof
+            .entries
+            .iter()
+            .all(|entry| match (&entry.claim, state.map.get(&entry.key)) {
+                (Claim::Absent, None) => true,
+                (Claim::Present(claimed), Some(value)) => claimed == value,
+                _ => false,
+            })
+}
+
+fn assert_refused(state: &NaiveState, original: &Proof, bytes: &[u8], expected: &Expected) {
+    let Ok(proof) = Proof::decode(bytes) else {
+        return;
+    };
+    if verify(&proof, expected).is_ok() {
+        assert!(is_true_of_other_keys(state, &proof, original), "{proof:?}");
+    }
+}
+
+fn assert_every_change_is_refused(state: &NaiveState, keys: &[Key], masks: &[u8]) {
+    let proof = fixture::prove(state, keys.iter().cloned());
+    let bytes = proof.encode().unwrap();
+    let expected = Expected::CommitId(fixture::record(state, 5).commit_id());
+    assert!(verify(&proof, &expected).is_ok());
+    for index in 0..bytes.len() {
+        for mask in masks {
+            let mut changed = bytes.clone();
+            changed[index] ^= mask;
+            assert_refused(state, &proof, &changed, &expected);
+        }
+        assert!(Proof::decode(&bytes[..index]).is_err());
+    }
+}
+
+const EVERY_BIT: [u8; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 255];
+
+#[test]
+fn of_a_present_key() {
+    assert_every_change_is_refused(
+        &fixture::numbered(plain(), 30),
+        &[number_key(3)],
+        &EVERY_BIT,
+    );
+}
+
+#[test]
+fn of_an_absent_key_in_an_empty_place() {
+    assert_every_change_is_refused(&fixture::numbered(plain(), 3), &[number_key(3)], &EVERY_BIT);
+}
+
+#[test]
+fn of_an_absent_key_beside_another_leaf() {
+    let key = fixture::other_in_slot(&plain());
+    let state = fixture::numbered(plain(), 1);
+    assert_every_change_is_refused(&state, &[key], &EVERY_BIT);
+}
+
+#[test]
+fn of_a_bucket() {
+    let [one, other] = fixture::colliding_keys().remove(0);
+    let pairs = [(one.clone(), b"1".to_vec()), (other.clone(), b"2".to_vec())];
+    let state = NaiveState::of(plain(), pairs);
+    assert_every_change_is_refused(&state, &[one, other], &EVERY_BIT);
+}
+
+#[test]
+fn of_several_keys_under_a_salt() {
+    let salted = fixture::params(Default::default(), Some([3; 32]));
+    let keys: Vec<Key> = (17..23).map(number_key).collect();
+    assert_every_change_is_refused(&fixture::numbered(salted, 20), &keys, &[1, 16, 128]);
+}
+
+#[test]
+fn of_a_proof_with_a_kzg_top() {
+    let state = fixture::numbered(plain(), 2);
+    let kzg = NaiveKzg::new(fixture::CEREMONY, &field_values(&state.leaves()));
+    let keys = fixture::set([number_key(1)]);
+    let proof = state.prove_kzg(5, &keys, kzg.commitment(), |slot| kzg.open(slot));
+    let bytes = proof.encode().unwrap();
+    let root = Root::of(&fixture::record(&state, 5), Some(kzg.commitment()));
+    let expected = Expected::Root(root);
+    assert!(verify(&proof, &expected).is_ok());
+    for index in 0..bytes.len() {
+        for mask in [1, 32] {
+            let mut changed = bytes.clone();
+            changed[index] ^= mask;
+            assert_refused(&state, &proof, &changed, &expected);
+        }
+    }
+}

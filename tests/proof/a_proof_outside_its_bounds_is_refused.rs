@@ -1,0 +1,132 @@
+use trunkline_core::params::{KEY_BYTES_MAX, METADATA_BYTES_MAX, VALUE_BYTES_MAX};
+use trunkline_core::proof::{
+    Claim, DecodeProofError, ENTRIES_MAX, Expected, PROOF_BYTES_MAX, Place, Proof, ProofFormError,
+    ShownLeaf, VerifyProofError, verify,
+};
+
+use crate::fixture::{self, number_key, plain};
+use crate::protobuf;
+
+fn proof() -> Proof {
+    fixture::prove(&fixture::numbered(plain(), 3), [number_key(1)])
+}
+
+/// The same refusal by the encoder and by the verifier.
+fn assert_refused(proof: &Proof, error: ProofFormError) {
+    assert_eq!(proof.encode(), Err(error));
+    let refusal = verify(proof, &Expected::Carried).unwrap_err();
+    assert_eq!(refusal, VerifyProofError::Form(error));
+}
+
+#[test]
+fn with_no_entry() {
+    let none = Proof {
+        entries: vec![],
+        terminals: vec![],
+        ..proof()
+    };
+    assert_refused(&none, ProofFormError::Entries(0));
+}
+
+#[test]
+fn with_more_entries_than_a_proof_has() {
+    let entry = proof().entries.remove(0);
+    let many = Proof {
+        entries: vec![entry; ENTRIES_MAX + 1],
+        ..proof()
+    };
+    assert_refused(&many, ProofFormError::Entries(ENTRIES_MAX + 1));
+}
+
+#[test]
+fn with_no_terminal_or_more_than_entries() {
+    let terminal = proof().terminals.remove(0);
+    for count in [0, 2] {
+        let odd = Proof {
+            terminals: vec![terminal.clone(); count],
+            ..proof()
+        };
+        assert_refused(&odd, ProofFormError::Terminals(count));
+    }
+}
+
+#[test]
+fn with_a_key_or_value_or_metadata_that_is_too_long() {
+    let mut long = proof();
+    long.entries[0].key = vec![0; KEY_BYTES_MAX + 1];
+    assert_refused(&long, ProofFormError::KeyBytes(KEY_BYTES_MAX + 1));
+    let mut long = proof();
+    long.entries[0].claim = Claim::Present(vec![0; VALUE_BYTES_MAX + 1]);
+    assert_refused(&long, ProofFormError::ValueBytes(VALUE_BYTES_MAX + 1));
+    let mut long = proof();
+    long.record.as_mut().unwrap().metadata = vec![0; METADATA_BYTES_MAX + 1];
+    assert_refused(&long, ProofFormError::MetadataBytes(METADATA_BYTES_MAX + 1));
+}
+
+#[test]
+fn with_a_depth_that_no_terminal_has() {
+    for depth in [0, 6, 57, 255] {
+        let mut odd = proof();
+        odd.terminals[0].depth = depth;
+        assert_refused(&odd, ProofFormError::Depth(depth.into()));
+    }
+}
+
+#[test]
+fn with_too_few_or_too_many_bucket_members() {
+    for count in [0, 1, 17] {
+        let mut odd = proof();
+        let member = ShownLeaf {
+            key_hash: [0; 32],
+            value_hash: [0; 32],
+        };
+        odd.terminals[0].place = Place::Bucket(vec![member; count]);
+        assert_refused(&odd, ProofFormError::BucketMembers(count));
+    }
+}
+
+#[test]
+fn when_it_is_longer_than_64_mib() {
+    let bytes = vec![0; PROOF_BYTES_MAX + 1];
+    let error = ProofFormError::Bytes(bytes.len());
+    assert_eq!(Proof::decode(&bytes), Err(DecodeProofError::Form(error)));
+    let keys = fixture::set((0..5).map(number_key));
+    let mut long = fixture::numbered(plain(), 5).prove(1, &keys);
+    for entry in &mut long.entries {
+        entry.claim = Claim::Present(vec![0; VALUE_BYTES_MAX]);
+    }
+    assert!(matches!(long.encode(), Err(ProofFormError::Bytes(_))));
+}
+
+#[test]
+fn before_anything_is_allocated_for_its_parts() {
+    // An entry takes two bytes on the wire, and is counted there: none of them is decoded, so
+    // that the counts are what is refused, not the missing claims.
+    let entries = protobuf::bytes(6, &[]).repeat(ENTRIES_MAX + 1);
+    let error = ProofFormError::Entries(ENTRIES_MAX + 1);
+    assert_eq!(Proof::decode(&entries), Err(DecodeProofError::Form(error)));
+    let terminals = [protobuf::bytes(6, &[]), protobuf::bytes(7, &[]).repeat(2)].concat();
+    let error = ProofFormError::Terminals(2);
+    assert_eq!(
+        Proof::decode(&terminals),
+        Err(DecodeProofError::Form(error))
+    );
+}
+
+#[test]
+fn unless_it_just_fits() {
+    let keys = fixture::set((0..ENTRIES_MAX as u64).map(number_key));
+    let entries = fixture::numbered(plain(), 0).entries(&keys);
+    let mut proof = fixture::numbered(plain(), 0).prove(0, &fixture::set([number_key(0)]));
+    proof.entries = entries.into_values().collect();
+    proof.terminals = vec![proof.terminals.remove(0); 128];
+    proof.top = trunkline_core::proof::Top::Hash {
+        siblings: Default::default(),
+    };
+    let read = Proof::decode(&proof.encode().unwrap()).unwrap();
+    let expected = Expected::StateDigest {
+        tree_id: plain().tree_id(),
+        state_digest: [0; 32],
+    };
+    assert!(verify(&read, &expected).is_ok());
+}

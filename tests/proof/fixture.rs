@@ -1,0 +1,222 @@
+//! States and keys that the tests share.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use trunkline_core::params::{CollisionPolicy, TreeParams};
+use trunkline_core::proof::{Expected, Proof};
+use trunkline_core::record::{CommitRecord, Root};
+
+use crate::naive::{self, Hash, Key, NaiveState};
+
+pub const CEREMONY: &str = include_str!("../../data/ceremony-128.txt");
+
+pub fn params(collision: CollisionPolicy, salt: Option<Hash>) -> TreeParams {
+    TreeParams { salt, collision }
+}
+
+pub fn plain() -> TreeParams {
+    TreeParams::default()
+}
+
+pub fn number_key(number: u64) -> Key {
+    number.to_le_bytes().to_vec()
+}
+
+/// Keys `0..count` with a value each.
+pub fn numbered(params: TreeParams, count: u64) -> NaiveState {
+    NaiveState::of(
+        params,
+        (0..count).map(|number| (number_key(number), value_of(number))),
+    )
+}
+
+pub fn value_of(number: u64) -> Vec<u8> {
+    format!("value {number}").into_bytes()
+}
+
+/// Pairs of keys that share a whole path in a tree without salt.
+pub fn colliding_keys() -> Vec<[Key; 2]> {
+    let lines = include_str!("../data/path-collisions.txt").lines();
+    let data = lines.filter(|line| !line.starts_with('#'));
+    data.map(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        [(); 2].map(|()| number_key(words.next().unwrap().parse().unwrap()))
+    })
+    .collect()
+}
+
+/// The first pair of numbers, as keys, whose key hashes share `bits` bits and differ in the next.
+pub fn keys_sharing(params: &TreeParams, bits: usize) -> [Key; 2] {
+    let mut seen: BTreeMap<u64, u64> = BTreeMap::new();
+    for number in 0.. {
+        let hash = naive::hash_key(params, &number_key(number));
+        let prefix = u64::from_be_bytes(hash[..8].try_into().unwrap()) >> (64 - bits);
+        if let Some(other) = seen.insert(prefix, number) {
+            let other_hash = naive::hash_key(params, &number_key(other));
+            if naive::bit(&hash, bits) != naive::bit(&other_hash, bits) {
+                return [number_key(other), number_key(number)];
+            }
+        }
+    }
+    unreachable!()
+}
+
+/// `count` numbers, as keys, from `first` on that lie in a slot.
+pub fn keys_in_slot(params: &TreeParams, slot: usize, first: u64, count: usize) -> Vec<Key> {
+    let keys = (first..).map(number_key);
+    keys.filter(|key| naive::slot_of(&naive::hash_key(params, key)) == slot)
+        .take(count)
+        .collect()
+}
+
+/// Keys in the order of their hashes.
+pub fn by_hash(params: &TreeParams, mut keys: Vec<Key>) -> Vec<Key> {
+    keys.sort_by_key(|key| naive::hash_key(params, key));
+    keys
+}
+
+pub fn set(keys: impl IntoIterator<Item = Key>) -> BTreeSet<Key> {
+    keys.into_iter().collect()
+}
+
+pub fn record(state: &NaiveState, version: u64) -> CommitRecord {
+    CommitRecord {
+        version,
+        state_digest: state.state_digest(),
+        key_count: state.map.len() as u64,
+        metadata: b"why".to_vec(),
+        ..CommitRecord::genesis(state.params.tree_id())
+    }
+}
+
+pub fn root(state: &NaiveState, version: u64) -> Root {
+    Root::of(&record(state, version), None)
+}
+
+pub fn by_state(state: &NaiveState) -> Expected {
+    Expected::StateDigest {
+        tree_id: state.params.tree_id(),
+        state_digest: state.state_digest(),
+    }
+}
+
+/// A proof of these keys that carries its record, at version 5.
+pub fn prove(state: &NaiveState, keys: impl IntoIterator<Item = Key>) -> Proof {
+    Proof {
+        record: Some(record(state, 5)),
+        ..state.prove(5, &set(keys))
+    }
+}
+
+/// A state for each shape that a tree can have, and keys to ask it for.
+pub fn shapes() -> Vec<(&'static str, NaiveState, BTreeSet<Key>)> {
+    let salted = params(CollisionPolicy::Reject, Some([7; 32]));
+    let mut shapes = vec![
+        (
+            "the empty state",
+            numbered(plain(), 0),
+            set((0..9).map(number_key)),
+        ),
+        ("a single key", numbered(plain(), 1), set([number_key(0)])),
+        (
+            "a key other than the single one",
+            numbered(plain(), 1),
+            set([number_key(1)]),
+        ),
+        (
+            "another leaf",
+            numbered(salted, 1),
+            set([other_in_slot(&salted)]),
+        ),
+        (
+            "own leaf and others beside it",
+            numbered(plain(), 1),
+            set((0..400).map(number_key)),
+        ),
+        ("one of many", numbered(plain(), 500), set([number_key(77)])),
+        (
+            "some of many",
+            numbered(salted, 300),
+            set((250..350).map(number_key)),
+        ),
+        (
+            "all of them",
+            numbered(plain(), 200),
+            set((0..200).map(number_key)),
+        ),
+    ];
+    for bits in [7, 8, 20, 30] {
+        shapes.extend(prefix_shapes(bits));
+    }
+    shapes.extend(bucket_shapes());
+    shapes
+}
+
+/// A key in the slot of key 0.
+pub fn other_in_slot(params: &TreeParams) -> Key {
+    let slot = naive::slot_of(&naive::hash_key(params, &number_key(0)));
+    keys_in_slot(params, slot, 1, 1).remove(0)
+}
+
+fn prefix_shapes(bits: usize) -> Vec<(&'static str, NaiveState, BTreeSet<Key>)> {
+    let [one, other] = keys_sharing(&plain(), bits);
+    let with = |keys: &[&Key]| {
+        let pairs = keys.iter().map(|&key| (key.clone(), b"v".to_vec()));
+        NaiveState::of(plain(), pairs.chain(numbered(plain(), 40).map))
+    };
+    let without_other = {
+        let mut state = with(&[&one]);
+        state.map.remove(&other);
+        state
+    };
+    vec![
+        (
+            "a long shared prefix, one key",
+            with(&[&one, &other]),
+            set([one.clone()]),
+        ),
+        (
+            "a long shared prefix, both keys",
+            with(&[&one, &other]),
+            set([one.clone(), other.clone()]),
+        ),
+        (
+            "a long shared prefix, one absent",
+            without_other,
+            set([one, other]),
+        ),
+    ]
+}
+
+fn bucket_shapes() -> Vec<(&'static str, NaiveState, BTreeSet<Key>)> {
+    let mut shapes = Vec::new();
+    for [one, other] in colliding_keys() {
+        let mut both = numbered(plain(), 60);
+        both.map.insert(one.clone(), b"one".to_vec());
+        let mut single = both.clone();
+        both.map.insert(other.clone(), b"other".to_vec());
+        shapes.push(("one member of a bucket", both.clone(), set([one.clone()])));
+        shapes.push(("a whole bucket", both, set([one.clone(), other.clone()])));
+        shapes.push((
+            "a leaf where a bucket could be",
+            single.clone(),
+            set([one.clone(), other.clone()]),
+        ));
+        single.map.remove(&one);
+        shapes.push(("nothing where a bucket could be", single, set([one, other])));
+    }
+    shapes
+}
+
+/// A random state of up to `most` keys, and a random set of keys inside and outside of it.
+pub fn random(seed: u64, most: u64) -> (NaiveState, BTreeSet<Key>) {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let salt = rng.random_bool(0.5).then(|| rng.random());
+    let present = rng.random_range(0..=most);
+    let state = numbered(params(CollisionPolicy::Bucket, salt), present);
+    let asked = rng.random_range(1..=most);
+    let keys = set((0..asked).map(|_| number_key(rng.random_range(0..2 * most))));
+    (state, keys)
+}

@@ -1,0 +1,86 @@
+//! Bytes that may never change while the format is 1.
+
+use trunkline_core::proof::{Claim, Proof, Top};
+
+use crate::fixture::{self, colliding_keys, number_key, plain};
+use crate::naive::{self, NaiveState};
+use crate::protobuf::{bytes, number};
+
+fn assert_fixed(proof: &Proof, expected: &str) {
+    assert_eq!(hex::encode(proof.encode().unwrap()), expected);
+}
+
+#[test]
+fn of_a_present_and_an_absent_key() {
+    let state = fixture::numbered(plain(), 2);
+    let proof = state.prove(5, &fixture::set([number_key(1), number_key(2)]));
+    assert_fixed(
+        &proof,
+        "0801200532130a080100000000000000120776616c75652031320c0a08020000000000000022003a\
+         0408071a003a04080712005a260a02df0f1220d881cdb15b66b8a16a8be7fb94d9d6d5ac6ac50c07\
+         9b6a1890885a8f1366c8b8",
+    );
+}
+
+#[test]
+fn of_a_bucket_with_value_hashes() {
+    let keys = colliding_keys().remove(1);
+    let state = NaiveState::of(plain(), keys.clone().map(|key| (key, b"v".to_vec())));
+    let mut proof = state.prove(1, &fixture::set([keys[0].clone()]));
+    proof.entries[0].claim = Claim::PresentHash(naive::plain(b"v"));
+    assert_fixed(
+        &proof,
+        "08012001322c0a0817b7a306000000001a20fbf7129093429293d558b3993ca13988daba893f4a19\
+         1bc2b1c1e5b52a0d01723a850108382a8001d8dfe370b04d985709c6ffef442f2c415e091d47d7d2\
+         8e70e241d79661e2105cfbf7129093429293d558b3993ca13988daba893f4a191bc2b1c1e5b52a0d\
+         0172d8dfe370b04d98707d2e792afa977b38707168cca94569cadce665e56d7e77c8fbf712909342\
+         9293d558b3993ca13988daba893f4a191bc2b1c1e5b52a0d01724207ffffffffffff015a030a017f",
+    );
+}
+
+#[test]
+fn field_by_field() {
+    let salted = fixture::params(
+        trunkline_core::params::CollisionPolicy::Reject,
+        Some([6; 32]),
+    );
+    let key = fixture::other_in_slot(&salted);
+    let proof = fixture::prove(&fixture::numbered(salted, 1), [key.clone()]);
+    let (key_hash, value_hash) = fixture::numbered(salted, 1).leaves().pop_first().unwrap();
+    let fields = [
+        number(1, 1),
+        bytes(2, &[6; 32]),
+        number(3, 2),
+        number(4, 5),
+        bytes(5, &proof.record.as_ref().unwrap().encode()),
+        bytes(6, &[bytes(1, &key), bytes(4, &[])].concat()),
+        bytes(
+            7,
+            &[number(1, 7), bytes(4, &naive::join(&key_hash, &value_hash))].concat(),
+        ),
+        bytes(11, &bytes(1, &[0x7f])),
+    ];
+    assert_eq!(proof.encode().unwrap(), fields.concat());
+}
+
+#[test]
+fn of_a_kzg_top() {
+    let mut proof = fixture::numbered(plain(), 0).prove(0, &fixture::set([number_key(0)]));
+    let (commitment, opening) = ([0xc0; 48], [0xc1; 48]);
+    proof.top = Top::Kzg {
+        commitment,
+        openings: vec![opening, commitment],
+    };
+    let kzg = [
+        bytes(1, &commitment),
+        bytes(2, &[opening, commitment].concat()),
+    ]
+    .concat();
+    let fields = [
+        number(1, 1),
+        bytes(6, &[bytes(1, &number_key(0)), bytes(4, &[])].concat()),
+        bytes(7, &[number(1, 7), bytes(2, &[])].concat()),
+        bytes(10, &kzg),
+    ];
+    assert_eq!(proof.encode().unwrap(), fields.concat());
+}

@@ -1,0 +1,237 @@
+use trunkline_core::params::CollisionPolicy;
+use trunkline_core::proof::{BoundTo, Expected, Proof, Top, TopRoot, VerifyProofError, verify};
+use trunkline_core::record::{CommitRecord, Root};
+
+use crate::fixture::{self, number_key, plain};
+use crate::naive::NaiveState;
+
+const IDENTITY: [u8; 48] = {
+    let mut bytes = [0; 48];
+    bytes[0] = 0xc0;
+    bytes
+};
+
+fn state() -> NaiveState {
+    fixture::numbered(plain(), 20)
+}
+
+fn proof() -> Proof {
+    fixture::prove(&state(), [number_key(3)])
+}
+
+fn record() -> CommitRecord {
+    fixture::record(&state(), 5)
+}
+
+/// A proof of absence from the empty state, with a KZG top that holds.
+fn kzg_proof() -> Proof {
+    let top = Top::Kzg {
+        commitment: IDENTITY,
+        openings: vec![IDENTITY],
+    };
+    let state = fixture::numbered(plain(), 0);
+    Proof {
+        top,
+        ..fixture::prove(&state, [number_key(3)])
+    }
+}
+
+fn assert_refused(proof: &Proof, expected: Expected, error: VerifyProofError) {
+    assert_eq!(verify(proof, &expected), Err(error));
+}
+
+#[test]
+fn a_root_binds_version_and_record() {
+    let proof = proof();
+    let expected = Expected::Root(fixture::root(&state(), 5));
+    let verified = verify(&proof, &expected).unwrap();
+    assert_eq!(verified.bound_to, BoundTo::Root);
+    assert_eq!(verified.trusted_version, Some(5));
+    assert_eq!(verified.trusted_record, Some(&record()));
+    assert_eq!(verified.root, TopRoot::StateDigest(state().state_digest()));
+}
+
+#[test]
+fn a_commit_id_binds_version_and_record() {
+    let proof = proof();
+    let verified = verify(&proof, &Expected::CommitId(record().commit_id())).unwrap();
+    assert_eq!(verified.bound_to, BoundTo::CommitId);
+    assert_eq!(verified.trusted_version, Some(5));
+    assert_eq!(verified.trusted_record, Some(&record()));
+}
+
+#[test]
+fn a_state_digest_binds_neither() {
+    let proof = proof();
+    let verified = verify(&proof, &fixture::by_state(&state())).unwrap();
+    assert_eq!(verified.bound_to, BoundTo::StateDigest);
+    assert_eq!(verified.trusted_version, None);
+    assert_eq!(verified.trusted_record, None);
+}
+
+#[test]
+fn a_kzg_root_binds_neither() {
+    let proof = kzg_proof();
+    let expected = Expected::KzgRoot {
+        tree_id: plain().tree_id(),
+        kzg_root: IDENTITY,
+    };
+    let verified = verify(&proof, &expected).unwrap();
+    assert_eq!(verified.bound_to, BoundTo::KzgRoot);
+    assert_eq!(verified.trusted_version, None);
+    assert_eq!(verified.trusted_record, None);
+}
+
+#[test]
+fn nothing_binds_nothing() {
+    let proof = proof();
+    let verified = verify(&proof, &Expected::Carried).unwrap();
+    assert_eq!(verified.bound_to, BoundTo::Nothing);
+    assert_eq!(verified.trusted_version, None);
+    assert_eq!(verified.trusted_record, None);
+}
+
+#[test]
+fn a_root_that_differs_is_refused() {
+    let root = fixture::root(&state(), 5);
+    let refused = |root, error| assert_refused(&proof(), Expected::Root(root), error);
+    refused(
+        Root {
+            tree_id: [0; 32],
+            ..root
+        },
+        VerifyProofError::ExpectedTree,
+    );
+    refused(
+        Root { version: 6, ..root },
+        VerifyProofError::ExpectedVersion,
+    );
+    refused(
+        Root {
+            commit_id: [0; 32],
+            ..root
+        },
+        VerifyProofError::ExpectedCommit,
+    );
+    refused(
+        Root {
+            state_digest: [0; 32],
+            ..root
+        },
+        VerifyProofError::ExpectedState,
+    );
+}
+
+#[test]
+fn a_root_needs_no_record() {
+    let proof = Proof {
+        record: None,
+        ..proof()
+    };
+    let expected = Expected::Root(fixture::root(&state(), 5));
+    let verified = verify(&proof, &expected).unwrap();
+    assert_eq!(verified.trusted_version, Some(5));
+    assert_eq!(verified.trusted_record, None);
+}
+
+#[test]
+fn a_root_without_kzg_root_needs_a_hash_top() {
+    let root = fixture::root(&fixture::numbered(plain(), 0), 5);
+    assert_refused(
+        &kzg_proof(),
+        Expected::Root(root),
+        VerifyProofError::NeedsHashTop,
+    );
+    let other = Root {
+        kzg_root: Some([0xc1; 48]),
+        ..root
+    };
+    assert_refused(
+        &kzg_proof(),
+        Expected::Root(other),
+        VerifyProofError::ExpectedKzgRoot,
+    );
+}
+
+#[test]
+fn a_commit_id_needs_its_record_and_a_hash_top() {
+    let expected = Expected::CommitId(record().commit_id());
+    let bare = Proof {
+        record: None,
+        ..proof()
+    };
+    assert_refused(&bare, expected, VerifyProofError::NeedsRecord);
+    let other = Expected::CommitId([0; 32]);
+    assert_refused(&proof(), other, VerifyProofError::ExpectedCommit);
+    let empty = fixture::record(&fixture::numbered(plain(), 0), 5);
+    let expected = Expected::CommitId(empty.commit_id());
+    assert_refused(&kzg_proof(), expected, VerifyProofError::NeedsHashTop);
+}
+
+#[test]
+fn a_state_digest_needs_its_tree_and_a_hash_top() {
+    let tree_id = plain().tree_id();
+    let expected = |tree_id, state_digest| Expected::StateDigest {
+        tree_id,
+        state_digest,
+    };
+    assert_refused(
+        &proof(),
+        expected(tree_id, [0; 32]),
+        VerifyProofError::ExpectedState,
+    );
+    let other_tree = expected([0; 32], state().state_digest());
+    assert_refused(&proof(), other_tree, VerifyProofError::ExpectedTree);
+    assert_refused(
+        &kzg_proof(),
+        expected(tree_id, [0; 32]),
+        VerifyProofError::NeedsHashTop,
+    );
+}
+
+#[test]
+fn a_kzg_root_needs_its_tree_and_a_kzg_top() {
+    let expected = |tree_id, kzg_root| Expected::KzgRoot { tree_id, kzg_root };
+    let other_tree = expected([0; 32], IDENTITY);
+    assert_refused(&kzg_proof(), other_tree, VerifyProofError::ExpectedTree);
+    let expected = expected(plain().tree_id(), IDENTITY);
+    assert_refused(&proof(), expected, VerifyProofError::NeedsKzgTop);
+}
+
+#[test]
+fn a_salt_of_the_provers_choice_hides_no_key() {
+    // Under another salt key 3 is "absent" from the very same leaves.
+    let salted = fixture::params(CollisionPolicy::Bucket, Some([8; 32]));
+    let entries = fixture::numbered(salted, 0).entries(&fixture::set([number_key(3)]));
+    let leaves = state().leaves();
+    let proof = crate::naive::prove_leaves(&salted, &leaves, 5, &entries);
+    assert!(verify(&proof, &Expected::Carried).is_ok());
+    assert_refused(
+        &proof,
+        fixture::by_state(&state()),
+        VerifyProofError::ExpectedTree,
+    );
+}
+
+#[test]
+fn a_carried_record_always_agrees_with_the_proof() {
+    let with = |record| Proof {
+        record: Some(record),
+        ..proof()
+    };
+    let tree = with(CommitRecord {
+        tree_id: [0; 32],
+        ..record()
+    });
+    assert_refused(&tree, Expected::Carried, VerifyProofError::RecordTree);
+    let version = with(CommitRecord {
+        version: 6,
+        ..record()
+    });
+    assert_refused(&version, Expected::Carried, VerifyProofError::RecordVersion);
+    let state = with(CommitRecord {
+        state_digest: [0; 32],
+        ..record()
+    });
+    assert_refused(&state, Expected::Carried, VerifyProofError::RecordState);
+}
