@@ -4,12 +4,16 @@
 //! another leaf, a complete bucket without the key). Here are its nouns; [`Proof::decode`] and
 //! [`Proof::encode`] are its wire form and [`verify()`] its rules. `SPEC.md` is the normative text.
 //!
-//! Deliberately not here: how a proof is made (that takes a tree), and proofs over the history.
+//! [`Draft`] makes proofs from a tree. Deliberately not here: proofs over the history.
 
+#[cfg(feature = "state")]
+mod prove;
 mod siblings;
 mod verify;
 mod wire;
 
+#[cfg(feature = "state")]
+pub use prove::{Draft, ProveError};
 pub use siblings::{Siblings, SiblingsError};
 pub use verify::{BoundTo, Expected, TopRoot, Verified, VerifyProofError, verify};
 pub use wire::DecodeProofError;

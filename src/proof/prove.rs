@@ -1,0 +1,256 @@
+//! Making a proof: one walk over the slots that the keys lie in, then claims and a top.
+//!
+//! The walk alone needs the tree, and it holds one slot's locks at a time; values and openings,
+//! which take longer to get, come after it. Not here: where values are found.
+
+use super::{Claim, ENTRIES_MAX, Entry, Place, Proof, ShownLeaf, Siblings, Terminal, Top};
+use crate::hash::{Digest, INNER, ZERO, pair};
+use crate::kzg::{Committer, G1Bytes, Slot, slot_value};
+use crate::params::{KEY_BYTES_MAX, TreeParams, WIDTH, slot_of};
+use crate::record::CommitRecord;
+use crate::tree::{Cursor, Leaf, Roots, TreeReader, View};
+
+/// Why no proof can be made of a set of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProveError {
+    /// No key, or more than one proof holds.
+    #[error("a proof is made of 1 to {ENTRIES_MAX} keys, not {0}; split it")]
+    Keys(usize),
+    /// A key that no tree can hold.
+    #[error("a key of {0} bytes can't be proven: keys have 1 to {KEY_BYTES_MAX} bytes")]
+    KeyBytes(usize),
+}
+
+/// A proof without claims and top: what the walk over the tree found.
+///
+/// ```
+/// use trunkline_core::{params::TreeParams, proof::{self, Draft, Expected}, tree};
+/// let params = TreeParams::default();
+/// let (mut writer, mut hasher) = tree::build(params.collision, &[]).unwrap();
+/// let roots = hasher.hash(writer.seal(0), None);
+/// let draft = Draft::walk(&writer.reader(), &roots, &params, ["alice"]).unwrap();
+/// assert!(draft.entries().all(|(_, leaf)| leaf.is_none()));
+/// let top = draft.hash_top(&roots);
+/// let proof = draft.finish(vec![proof::Claim::Absent], None, top);
+/// let expected = Expected::StateDigest { tree_id: params.tree_id(), state_digest: [0; 32] };
+/// assert!(proof::verify(&proof, &expected).is_ok());
+/// ```
+#[derive(Clone, Debug)]
+pub struct Draft {
+    params: TreeParams,
+    version: u64,
+    targets: Vec<Target>,
+    terminals: Vec<Terminal>,
+    siblings: Siblings,
+}
+
+/// A key to be proven, and its leaf once found.
+#[derive(Clone, Debug)]
+struct Target {
+    key_hash: Digest,
+    key: Vec<u8>,
+    leaf: Option<Leaf>,
+}
+
+impl Draft {
+    /// Walks the tree at the version of `roots`. Keys may come in any order and more than once.
+    pub fn walk<K: AsRef<[u8]>>(
+        reader: &TreeReader,
+        roots: &Roots,
+        params: &TreeParams,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Result<Self, ProveError> {
+        let mut draft = Self {
+            params: *params,
+            version: roots.version,
+            targets: targets(params, keys)?,
+            terminals: Vec::new(),
+            siblings: Siblings::default(),
+        };
+        let mut targets = std::mem::take(&mut draft.targets);
+        for targets in targets.chunk_by_mut(|a, b| slot_of(&a.key_hash) == slot_of(&b.key_hash)) {
+            let view = reader.slot_view(roots.version, slot_of(&targets[0].key_hash));
+            draft.descend(view.cursor(), targets);
+        }
+        draft.targets = targets;
+        Ok(draft)
+    }
+
+    fn descend(&mut self, cursor: Cursor<'_>, targets: &mut [Target]) {
+        if targets.is_empty() {
+            self.siblings.push(&cursor.digest());
+            return;
+        }
+        let place = match cursor.view() {
+            View::Fork => {
+                let (left, right) = cursor.halves();
+                let middle =
+                    targets.partition_point(|target| !bit(&target.key_hash, cursor.depth()));
+                let (below_left, below_right) = targets.split_at_mut(middle);
+                self.descend(left, below_left);
+                return self.descend(right, below_right);
+            }
+            View::Empty => Place::Empty,
+            View::Leaf(leaf) => {
+                if find(targets, leaf) {
+                    Place::OwnLeaf
+                } else {
+                    Place::OtherLeaf(shown(leaf))
+                }
+            }
+            View::Bucket(leaves) => {
+                leaves.iter().for_each(|leaf| {
+                    find(targets, leaf);
+                });
+                Place::Bucket(leaves.iter().map(shown).collect())
+            }
+        };
+        self.terminals.push(Terminal {
+            depth: cursor.depth() as u8,
+            place,
+        });
+    }
+
+    /// The keys, ascending by key hash, each with its leaf if it is present: claims are given in this
+    /// order.
+    pub fn entries(&self) -> impl ExactSizeIterator<Item = (&[u8], Option<&Leaf>)> {
+        self.targets
+            .iter()
+            .map(|target| (&target.key[..], target.leaf.as_ref()))
+    }
+
+    /// The slots that the keys lie in, ascending.
+    fn slots(&self) -> Vec<usize> {
+        let mut slots: Vec<usize> = self
+            .targets
+            .iter()
+            .map(|target| slot_of(&target.key_hash))
+            .collect();
+        slots.dedup();
+        slots
+    }
+
+    /// A top of hashes: the digests beside the used slots.
+    pub fn hash_top(&self, roots: &Roots) -> Top {
+        let mut siblings = Siblings::default();
+        top_siblings(&roots.slots[..], 0, &self.slots(), &mut siblings);
+        Top::Hash { siblings }
+    }
+
+    /// A KZG top: each used slot opened. Costs about one commitment for each.
+    pub fn kzg_top(&self, roots: &Roots, committer: &Committer, commitment: G1Bytes) -> Top {
+        let values = std::array::from_fn(|slot| slot_value(&roots.slots[slot]));
+        let openings = self
+            .targets
+            .chunk_by(|a, b| slot_of(&a.key_hash) == slot_of(&b.key_hash))
+            .map(|targets| {
+                committer
+                    .open(&values, Slot::of_key_hash(&targets[0].key_hash))
+                    .0
+            })
+            .collect();
+        Top::Kzg {
+            commitment: commitment.0,
+            openings,
+        }
+    }
+
+    /// The proof, with one claim for each entry in the order of [`Self::entries`].
+    pub fn finish(self, claims: Vec<Claim>, record: Option<CommitRecord>, top: Top) -> Proof {
+        let entries = self
+            .targets
+            .into_iter()
+            .zip(claims)
+            .map(|(target, claim)| Entry {
+                key: target.key,
+                claim,
+            })
+            .collect();
+        Proof {
+            params: self.params,
+            version: self.version,
+            record,
+            entries,
+            terminals: self.terminals,
+            siblings: self.siblings,
+            top,
+        }
+    }
+}
+
+fn targets<K: AsRef<[u8]>>(
+    params: &TreeParams,
+    keys: impl IntoIterator<Item = K>,
+) -> Result<Vec<Target>, ProveError> {
+    let mut targets = Vec::new();
+    for key in keys {
+        let key = key.as_ref();
+        if key.is_empty() || key.len() > KEY_BYTES_MAX {
+            return Err(ProveError::KeyBytes(key.len()));
+        }
+        targets.push(Target {
+            key_hash: params.key_hash(key),
+            key: key.to_vec(),
+            leaf: None,
+        });
+    }
+    targets.sort_unstable_by_key(|target| target.key_hash);
+    targets.dedup_by_key(|target| target.key_hash);
+    if !(1..=ENTRIES_MAX).contains(&targets.len()) {
+        return Err(ProveError::Keys(targets.len()));
+    }
+    Ok(targets)
+}
+
+/// Notes a leaf at the target that it belongs to, if there is one.
+fn find(targets: &mut [Target], leaf: &Leaf) -> bool {
+    match targets.binary_search_by_key(&leaf.key_hash, |target| target.key_hash) {
+        Ok(place) => {
+            targets[place].leaf = Some(*leaf);
+            true
+        }
+        Err(_) => false,
+    }
+}
+
+fn shown(leaf: &Leaf) -> ShownLeaf {
+    ShownLeaf {
+        key_hash: leaf.key_hash,
+        value_hash: leaf.value_hash,
+    }
+}
+
+fn bit(key_hash: &Digest, depth: u32) -> bool {
+    key_hash[depth as usize / 8] >> (7 - depth % 8) & 1 == 1
+}
+
+/// Pushes the digests beside the used slots among `slots`, the first of which has number `first`.
+fn top_siblings(slots: &[Digest], first: usize, used: &[usize], siblings: &mut Siblings) {
+    if used.is_empty() {
+        siblings.push(&fold(slots));
+        return;
+    }
+    if slots.len() == 1 {
+        return;
+    }
+    let half = slots.len() / 2;
+    let (left, right) = slots.split_at(half);
+    let (used_left, used_right) = used.split_at(used.partition_point(|slot| *slot < first + half));
+    top_siblings(left, first, used_left, siblings);
+    top_siblings(right, first + half, used_right, siblings);
+}
+
+/// The fold of the root node over a power of two of slots.
+fn fold(slots: &[Digest]) -> Digest {
+    debug_assert!(slots.len() <= WIDTH);
+    match slots {
+        [slot] => *slot,
+        _ => {
+            let (left, right) = slots.split_at(slots.len() / 2);
+            match (fold(left), fold(right)) {
+                (ZERO, ZERO) => ZERO,
+                (left, right) => INNER.hash(&pair(&left, &right)),
+            }
+        }
+    }
+}
