@@ -27,7 +27,7 @@ const COLUMNS: usize = DIGITS / TABLE_BITS;
 const ENTRIES: usize = 1 << (TABLE_BITS - 1);
 
 /// Columns narrower than this are summed one point after another: an inversion would not pay.
-const BATCH_WIDTH_MIN: usize = 8;
+const BATCH_WIDTH_MIN: usize = 4;
 
 /// 1/2
 const HALF: Fr =
@@ -147,8 +147,8 @@ impl Committer {
         CommitmentPoint(self.combine(Slot::all().zip(values.iter().copied())))
     }
 
-    /// The commitment after some slots changed: C + Σ (new - old)·L_i. Its cost is in the number
-    /// of changes, so the caller names none that is no change.
+    /// The commitment after some slots changed: C + Σ (new - old)·L_i. Its cost grows with
+    /// the number of changes; one whose values are equal costs nothing.
     pub fn update(&self, point: &CommitmentPoint, changes: &[SlotChange]) -> CommitmentPoint {
         let differences = changes
             .iter()

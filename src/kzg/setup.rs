@@ -252,7 +252,7 @@ impl Powers {
 
     /// Whether P_i+1 = τ·P_i for all G1 powers and Q_j+1 = τ·Q_j for all G2 powers, by one check:
     ///
-    /// e(Σ r_i·P_i+1, Q_0) · e(-Σ r_i·P_i, Q_1) · e(P_0, Σ s_j·Q_j+1) · e(-P_1, Σ s_j·Q_j) = 1
+    /// `e(Σ r_i·P_i+1, Q_0) · e(-Σ r_i·P_i, Q_1) · e(P_0, Σ s_j·Q_j+1) · e(-P_1, Σ s_j·Q_j) = 1`
     ///
     /// with weights r, s that are drawn from a hash of the points.
     fn are_consecutive(&self, weights: &Weights) -> bool {

@@ -1,7 +1,7 @@
 //! Checking openings: one, or many with a single pairing check.
 //!
 //! Always compiled, and free of setup files, tables and polynomials: of the whole ceremony a
-//! verifier needs [τ]₂ alone. Deliberately not here: what an opened value means.
+//! verifier needs `[τ]₂` alone. Deliberately not here: what an opened value means.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -16,7 +16,7 @@ use super::point::{G1Bytes, decode_g1};
 use super::scalar::decode_scalar;
 use crate::hash::{Digest, OPENING_BATCH};
 
-/// [τ]₂ of the ceremony, compressed: its second G2 power.
+/// `[τ]₂` of the ceremony, compressed: its second G2 power.
 pub const TAU_G2: [u8; 96] = [
     0xb5, 0xbf, 0xd7, 0xdd, 0x8c, 0xde, 0xb1, 0x28, 0x84, 0x3b, 0xc2, 0x87, 0x23, 0x0a, 0xf3, 0x89,
     0x26, 0x18, 0x70, 0x75, 0xcb, 0xfb, 0xef, 0xa8, 0x10, 0x09, 0xa2, 0xce, 0x61, 0x5a, 0xc5, 0x3d,
@@ -78,7 +78,7 @@ pub struct BatchError {
     pub error: VerifyOpeningError,
 }
 
-/// Checks one opening: e(C - y·G + z·W, H) = e(W, [τ]₂).
+/// Checks one opening: `e(C - y·G + z·W, H) = e(W, [τ]₂)`.
 ///
 /// `Ok(false)` means well-formed and false. Scalars are canonical (below the field's order) and
 /// points are canonical, on the curve and in the subgroup, or there is an error. The same relation
@@ -112,9 +112,9 @@ pub fn verify_opening(
 ///
 /// `Ok(true)` if every opening holds, which an empty list does. The openings are folded with
 /// weights r_i of 128 bits drawn from a hash over every byte of every opening:
-/// e(Σ r_i (C_i - y_i·G + z_i·W_i), H) = e(Σ r_i W_i, [τ]₂). A list with a false opening passes
-/// with probability 2^-128 over that hash (Bellare, Garay, Rabin, EUROCRYPT 1998, small exponents;
-/// sound because every point is checked to be in the prime-order subgroup).
+/// `e(Σ r_i (C_i - y_i·G + z_i·W_i), H) = e(Σ r_i W_i, [τ]₂)`. A list with a false opening passes
+/// with probability at most 2^-127 over that hash (Bellare, Garay, Rabin, EUROCRYPT 1998, small
+/// exponents; sound because every point is checked to be in the prime-order subgroup).
 ///
 /// Malformed input is an error that names the first opening it is in.
 pub fn verify_openings(openings: &[Opening]) -> Result<bool, BatchError> {
@@ -238,13 +238,13 @@ static VERIFIER_KEY: LazyLock<VerifierKey> = LazyLock::new(|| VerifierKey {
     minus_tau: (-tau_g2()).into(),
 });
 
-/// The embedded [τ]₂. A test holds it to be a point of the subgroup and the ceremony's.
+/// The embedded `[τ]₂`. A test holds it to be a point of the subgroup and the ceremony's.
 fn tau_g2() -> G2Affine {
     G2Affine::deserialize_compressed_unchecked(&TAU_G2[..])
         .expect("the embedded constant is a point")
 }
 
-/// Whether e(left, H) = e(right, [τ]₂): what every check of openings, single or aggregate, ends in.
+/// Whether `e(left, H) = e(right, [τ]₂)`: what every check of openings, single or aggregate, ends in.
 ///
 /// Both points must lie in the prime-order subgroup, as sums of decoded points do.
 ///
