@@ -10,34 +10,34 @@ use trunkline_core::record::{CommitRecord, Root};
 
 use crate::naive::{self, Hash, Key, NaiveState};
 
-pub const CEREMONY: &str = include_str!("../../data/ceremony-128.txt");
+pub(crate) const CEREMONY: &str = include_str!("../../data/ceremony-128.txt");
 
-pub fn params(collision: CollisionPolicy, salt: Option<Hash>) -> TreeParams {
+pub(crate) fn params(collision: CollisionPolicy, salt: Option<Hash>) -> TreeParams {
     TreeParams { salt, collision }
 }
 
-pub fn plain() -> TreeParams {
+pub(crate) fn plain() -> TreeParams {
     TreeParams::default()
 }
 
-pub fn number_key(number: u64) -> Key {
+pub(crate) fn number_key(number: u64) -> Key {
     number.to_le_bytes().to_vec()
 }
 
 /// Keys `0..count` with a value each.
-pub fn numbered(params: TreeParams, count: u64) -> NaiveState {
+pub(crate) fn numbered(params: TreeParams, count: u64) -> NaiveState {
     NaiveState::of(
         params,
         (0..count).map(|number| (number_key(number), value_of(number))),
     )
 }
 
-pub fn value_of(number: u64) -> Vec<u8> {
+pub(crate) fn value_of(number: u64) -> Vec<u8> {
     format!("value {number}").into_bytes()
 }
 
 /// Pairs of keys that share a whole path in a tree without salt.
-pub fn colliding_keys() -> Vec<[Key; 2]> {
+pub(crate) fn colliding_keys() -> Vec<[Key; 2]> {
     let lines = include_str!("../data/path-collisions.txt").lines();
     let data = lines.filter(|line| !line.starts_with('#'));
     data.map(|line| {
@@ -48,7 +48,7 @@ pub fn colliding_keys() -> Vec<[Key; 2]> {
 }
 
 /// The first pair of numbers, as keys, whose key hashes share `bits` bits and differ in the next.
-pub fn keys_sharing(params: &TreeParams, bits: usize) -> [Key; 2] {
+pub(crate) fn keys_sharing(params: &TreeParams, bits: usize) -> [Key; 2] {
     let mut seen: BTreeMap<u64, u64> = BTreeMap::new();
     for number in 0.. {
         let hash = naive::hash_key(params, &number_key(number));
@@ -64,7 +64,7 @@ pub fn keys_sharing(params: &TreeParams, bits: usize) -> [Key; 2] {
 }
 
 /// `count` numbers, as keys, from `first` on that lie in a slot.
-pub fn keys_in_slot(params: &TreeParams, slot: usize, first: u64, count: usize) -> Vec<Key> {
+pub(crate) fn keys_in_slot(params: &TreeParams, slot: usize, first: u64, count: usize) -> Vec<Key> {
     let keys = (first..).map(number_key);
     keys.filter(|key| naive::slot_of(&naive::hash_key(params, key)) == slot)
         .take(count)
@@ -72,16 +72,16 @@ pub fn keys_in_slot(params: &TreeParams, slot: usize, first: u64, count: usize) 
 }
 
 /// Keys in the order of their hashes.
-pub fn by_hash(params: &TreeParams, mut keys: Vec<Key>) -> Vec<Key> {
+pub(crate) fn by_hash(params: &TreeParams, mut keys: Vec<Key>) -> Vec<Key> {
     keys.sort_by_key(|key| naive::hash_key(params, key));
     keys
 }
 
-pub fn set(keys: impl IntoIterator<Item = Key>) -> BTreeSet<Key> {
+pub(crate) fn set(keys: impl IntoIterator<Item = Key>) -> BTreeSet<Key> {
     keys.into_iter().collect()
 }
 
-pub fn record(state: &NaiveState, version: u64) -> CommitRecord {
+pub(crate) fn record(state: &NaiveState, version: u64) -> CommitRecord {
     CommitRecord {
         version,
         state_digest: state.state_digest(),
@@ -91,11 +91,11 @@ pub fn record(state: &NaiveState, version: u64) -> CommitRecord {
     }
 }
 
-pub fn root(state: &NaiveState, version: u64) -> Root {
+pub(crate) fn root(state: &NaiveState, version: u64) -> Root {
     Root::of(&record(state, version), None)
 }
 
-pub fn by_state(state: &NaiveState) -> Expected {
+pub(crate) fn by_state(state: &NaiveState) -> Expected {
     Expected::StateDigest {
         tree_id: state.params.tree_id(),
         state_digest: state.state_digest(),
@@ -103,7 +103,7 @@ pub fn by_state(state: &NaiveState) -> Expected {
 }
 
 /// A proof of these keys that carries its record, at version 5.
-pub fn prove(state: &NaiveState, keys: impl IntoIterator<Item = Key>) -> Proof {
+pub(crate) fn prove(state: &NaiveState, keys: impl IntoIterator<Item = Key>) -> Proof {
     Proof {
         record: Some(record(state, 5)),
         ..state.prove(5, &set(keys))
@@ -111,7 +111,7 @@ pub fn prove(state: &NaiveState, keys: impl IntoIterator<Item = Key>) -> Proof {
 }
 
 /// A state for each shape that a tree can have, and keys to ask it for.
-pub fn shapes() -> Vec<(&'static str, NaiveState, BTreeSet<Key>)> {
+pub(crate) fn shapes() -> Vec<(&'static str, NaiveState, BTreeSet<Key>)> {
     let salted = params(CollisionPolicy::Reject, Some([7; 32]));
     let mut shapes = vec![
         (
@@ -155,7 +155,7 @@ pub fn shapes() -> Vec<(&'static str, NaiveState, BTreeSet<Key>)> {
 }
 
 /// A key in the slot of key 0.
-pub fn other_in_slot(params: &TreeParams) -> Key {
+pub(crate) fn other_in_slot(params: &TreeParams) -> Key {
     let slot = naive::slot_of(&naive::hash_key(params, &number_key(0)));
     keys_in_slot(params, slot, 1, 1).remove(0)
 }
@@ -211,7 +211,7 @@ fn bucket_shapes() -> Vec<(&'static str, NaiveState, BTreeSet<Key>)> {
 }
 
 /// A random state of up to `most` keys, and a random set of keys inside and outside of it.
-pub fn random(seed: u64, most: u64) -> (NaiveState, BTreeSet<Key>) {
+pub(crate) fn random(seed: u64, most: u64) -> (NaiveState, BTreeSet<Key>) {
     let mut rng = StdRng::seed_from_u64(seed);
     let salt = rng.random_bool(0.5).then(|| rng.random());
     let present = rng.random_range(0..=most);

@@ -11,30 +11,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use trunkline_core::params::{CollisionPolicy, TreeParams};
 use trunkline_core::proof::{Claim, Entry, Place, Proof, ShownLeaf, Siblings, Terminal, Top};
 
-pub type Hash = [u8; 32];
-pub type Key = Vec<u8>;
-pub type Value = Vec<u8>;
+pub(crate) type Hash = [u8; 32];
+pub(crate) type Key = Vec<u8>;
+pub(crate) type Value = Vec<u8>;
 
-pub const NOTHING: Hash = [0; 32];
+pub(crate) const NOTHING: Hash = [0; 32];
 const SLOTS: usize = 128;
 const PATH: usize = 56;
 const BUCKET_MOST: usize = 16;
 
 /// Keyed BLAKE3 under the key of that name.
-pub fn keyed(name: &str, body: &[u8]) -> Hash {
+pub(crate) fn keyed(name: &str, body: &[u8]) -> Hash {
     let key = blake3::derive_key(&format!("trunkline v1 {name}"), &[]);
     *blake3::keyed_hash(&key, body).as_bytes()
 }
 
-pub fn plain(body: &[u8]) -> Hash {
+pub(crate) fn plain(body: &[u8]) -> Hash {
     *blake3::hash(body).as_bytes()
 }
 
-pub fn join(left: &Hash, right: &Hash) -> Vec<u8> {
+pub(crate) fn join(left: &Hash, right: &Hash) -> Vec<u8> {
     [left.as_slice(), right.as_slice()].concat()
 }
 
-pub fn hash_key(params: &TreeParams, key: &[u8]) -> Hash {
+pub(crate) fn hash_key(params: &TreeParams, key: &[u8]) -> Hash {
     match params.salt {
         Some(salt) => *blake3::keyed_hash(&salt, key).as_bytes(),
         None => plain(key),
@@ -42,29 +42,29 @@ pub fn hash_key(params: &TreeParams, key: &[u8]) -> Hash {
 }
 
 /// Bit `depth` of a key hash, the most significant one first.
-pub fn bit(key_hash: &Hash, depth: usize) -> bool {
+pub(crate) fn bit(key_hash: &Hash, depth: usize) -> bool {
     key_hash[depth / 8] & (0x80 >> (depth % 8)) != 0
 }
 
-pub fn slot_of(key_hash: &Hash) -> usize {
+pub(crate) fn slot_of(key_hash: &Hash) -> usize {
     (0..7).fold(0, |slot, depth| {
         slot * 2 + usize::from(bit(key_hash, depth))
     })
 }
 
-pub fn same_path(one: &Hash, other: &Hash) -> bool {
+pub(crate) fn same_path(one: &Hash, other: &Hash) -> bool {
     one[..7] == other[..7]
 }
 
 /// Leaves by key hash: what a digest is a function of.
-pub type Leaves = BTreeMap<Hash, Hash>;
+pub(crate) type Leaves = BTreeMap<Hash, Hash>;
 type LeafList = Vec<(Hash, Hash)>;
 
-pub fn leaf_digest(leaf: &(Hash, Hash)) -> Hash {
+pub(crate) fn leaf_digest(leaf: &(Hash, Hash)) -> Hash {
     keyed("leaf", &join(&leaf.0, &leaf.1))
 }
 
-pub fn bucket_digest(leaves: &[(Hash, Hash)]) -> Hash {
+pub(crate) fn bucket_digest(leaves: &[(Hash, Hash)]) -> Hash {
     let mut body = vec![u8::try_from(leaves.len()).unwrap()];
     for (key_hash, value_hash) in leaves {
         body.extend(join(key_hash, value_hash));
@@ -72,12 +72,12 @@ pub fn bucket_digest(leaves: &[(Hash, Hash)]) -> Hash {
     keyed("bucket", &body)
 }
 
-pub fn halves(leaves: &[(Hash, Hash)], depth: usize) -> (LeafList, LeafList) {
+pub(crate) fn halves(leaves: &[(Hash, Hash)], depth: usize) -> (LeafList, LeafList) {
     leaves.iter().partition(|leaf| !bit(&leaf.0, depth))
 }
 
 /// The digest of a subtree below the root node.
-pub fn subtree_digest(leaves: &[(Hash, Hash)], depth: usize) -> Hash {
+pub(crate) fn subtree_digest(leaves: &[(Hash, Hash)], depth: usize) -> Hash {
     match leaves {
         [] => NOTHING,
         [leaf] => leaf_digest(leaf),
@@ -99,14 +99,14 @@ fn leaves_in(leaves: &Leaves, slots: std::ops::Range<usize>) -> LeafList {
         .collect()
 }
 
-pub fn slot_digests(leaves: &Leaves) -> Vec<Hash> {
+pub(crate) fn slot_digests(leaves: &Leaves) -> Vec<Hash> {
     (0..SLOTS)
         .map(|slot| subtree_digest(&leaves_in(leaves, slot..slot + 1), 7))
         .collect()
 }
 
 /// What the polynomial is worth at each root of unity: 32 bytes, big-endian.
-pub fn field_values(leaves: &Leaves) -> Vec<Hash> {
+pub(crate) fn field_values(leaves: &Leaves) -> Vec<Hash> {
     let mut values = slot_digests(leaves);
     for value in &mut values {
         value[0] &= 0b0011_1111;
@@ -115,7 +115,7 @@ pub fn field_values(leaves: &Leaves) -> Vec<Hash> {
 }
 
 /// Folds any power of two of digests.
-pub fn fold(digests: &[Hash]) -> Hash {
+pub(crate) fn fold(digests: &[Hash]) -> Hash {
     if let [digest] = digests {
         return *digest;
     }
@@ -126,17 +126,17 @@ pub fn fold(digests: &[Hash]) -> Hash {
     }
 }
 
-pub fn state_digest(leaves: &Leaves) -> Hash {
+pub(crate) fn state_digest(leaves: &Leaves) -> Hash {
     fold(&slot_digests(leaves))
 }
 
 /// The setup id, from the points themselves.
-pub fn setup_id(ceremony: &str) -> Hash {
+pub(crate) fn setup_id(ceremony: &str) -> Hash {
     let points: String = ceremony.lines().skip(2).collect();
     plain(&hex::decode(points).unwrap())
 }
 
-pub fn tree_id(params: &TreeParams, setup_id: &Hash) -> Hash {
+pub(crate) fn tree_id(params: &TreeParams, setup_id: &Hash) -> Hash {
     let mut body = vec![1, 0, 128, 0, 8, 56];
     body.push(params.salt.is_some().into());
     body.extend(params.salt.unwrap_or([0; 32]));
@@ -155,13 +155,13 @@ pub fn tree_id(params: &TreeParams, setup_id: &Hash) -> Hash {
 
 /// One operation of a submission.
 #[derive(Clone, Debug)]
-pub enum Op {
+pub(crate) enum Op {
     Put(Key, Value),
     Delete(Key),
 }
 
 impl Op {
-    pub fn key(&self) -> &Key {
+    pub(crate) fn key(&self) -> &Key {
         match self {
             Self::Put(key, _) | Self::Delete(key) => key,
         }
@@ -170,7 +170,7 @@ impl Op {
 
 /// What a submission requires of the state before it.
 #[derive(Clone, Debug)]
-pub enum Require {
+pub(crate) enum Require {
     Absent(Key),
     Present(Key),
     ValueHash(Key, Hash),
@@ -178,7 +178,7 @@ pub enum Require {
 
 /// What became of a submission.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// It took effect; these keys were replaced by others with the same path (`overwrite`), in
     /// the order in which that happened.
     Applied { evicted: Vec<Key> },
@@ -187,7 +187,7 @@ pub enum Outcome {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// The requirement of this index does not hold.
     Requirement(usize),
     /// A bucket would have a 17th member (`bucket`).
@@ -198,34 +198,34 @@ pub enum Refusal {
 
 /// A state and its history-free rules.
 #[derive(Clone, Debug, Default)]
-pub struct NaiveState {
-    pub params: TreeParams,
-    pub map: BTreeMap<Key, Value>,
+pub(crate) struct NaiveState {
+    pub(crate) params: TreeParams,
+    pub(crate) map: BTreeMap<Key, Value>,
 }
 
 impl NaiveState {
-    pub fn new(params: TreeParams) -> Self {
+    pub(crate) fn new(params: TreeParams) -> Self {
         Self {
             params,
             map: BTreeMap::new(),
         }
     }
 
-    pub fn of(params: TreeParams, pairs: impl IntoIterator<Item = (Key, Value)>) -> Self {
+    pub(crate) fn of(params: TreeParams, pairs: impl IntoIterator<Item = (Key, Value)>) -> Self {
         Self {
             params,
             map: pairs.into_iter().collect(),
         }
     }
 
-    pub fn leaves(&self) -> Leaves {
+    pub(crate) fn leaves(&self) -> Leaves {
         let pairs = self.map.iter();
         pairs
             .map(|(key, value)| (hash_key(&self.params, key), plain(value)))
             .collect()
     }
 
-    pub fn state_digest(&self) -> Hash {
+    pub(crate) fn state_digest(&self) -> Hash {
         state_digest(&self.leaves())
     }
 
@@ -241,7 +241,7 @@ impl NaiveState {
 
     /// All or nothing. The last operation on a key is the only one that counts; then all deletions
     /// come before all puts, and puts keep their order.
-    pub fn submit(&mut self, ops: &[Op], requires: &[Require]) -> Outcome {
+    pub(crate) fn submit(&mut self, ops: &[Op], requires: &[Require]) -> Outcome {
         if let Some(index) = requires.iter().position(|require| !self.holds(require)) {
             return Outcome::Refused(Refusal::Requirement(index));
         }
@@ -289,12 +289,12 @@ impl NaiveState {
     }
 
     /// A proof of some keys with a hash top.
-    pub fn prove(&self, version: u64, keys: &BTreeSet<Key>) -> Proof {
+    pub(crate) fn prove(&self, version: u64, keys: &BTreeSet<Key>) -> Proof {
         prove_leaves(&self.params, &self.leaves(), version, &self.entries(keys))
     }
 
     /// A proof of some keys with a KZG top: `open` gives the opening of a slot.
-    pub fn prove_kzg(
+    pub(crate) fn prove_kzg(
         &self,
         version: u64,
         keys: &BTreeSet<Key>,
@@ -316,7 +316,7 @@ impl NaiveState {
     }
 
     /// Keys with their claims, by key hash.
-    pub fn entries(&self, keys: &BTreeSet<Key>) -> BTreeMap<Hash, Entry> {
+    pub(crate) fn entries(&self, keys: &BTreeSet<Key>) -> BTreeMap<Hash, Entry> {
         let entry = |key: &Key| Entry {
             key: key.clone(),
             claim: self
@@ -341,7 +341,7 @@ fn last_on_each_key(ops: &[Op]) -> Vec<Op> {
 }
 
 /// A proof with a hash top, from the leaves of a state and the entries wanted.
-pub fn prove_leaves(
+pub(crate) fn prove_leaves(
     params: &TreeParams,
     leaves: &Leaves,
     version: u64,

@@ -9,7 +9,7 @@ use ark_serialize::{CanonicalDeserialize, CanonicalSerialize};
 
 const SLOTS: u64 = 128;
 
-pub struct NaiveKzg {
+pub(crate) struct NaiveKzg {
     powers: Vec<G1Affine>,
     omega: Fr,
     coefficients: Vec<Fr>,
@@ -17,7 +17,7 @@ pub struct NaiveKzg {
 
 impl NaiveKzg {
     /// The polynomial with these values, 32 bytes big-endian each, on the roots of unity.
-    pub fn new(ceremony: &str, values: &[[u8; 32]]) -> Self {
+    pub(crate) fn new(ceremony: &str, values: &[[u8; 32]]) -> Self {
         let omega = omega();
         let values: Vec<Fr> = values
             .iter()
@@ -30,12 +30,12 @@ impl NaiveKzg {
         }
     }
 
-    pub fn commitment(&self) -> [u8; 48] {
+    pub(crate) fn commitment(&self) -> [u8; 48] {
         self.commit(&self.coefficients)
     }
 
     /// The commitment to (p(X) - p(z)) / (X - z) at z = ω^slot.
-    pub fn open(&self, slot: usize) -> [u8; 48] {
+    pub(crate) fn open(&self, slot: usize) -> [u8; 48] {
         let z = self.omega.pow([slot as u64]);
         let mut quotient = vec![Fr::zero(); self.coefficients.len()];
         let mut carry = Fr::zero();
