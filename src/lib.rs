@@ -13,3 +13,5 @@ pub mod hash;
 pub mod history;
 pub mod params;
 pub mod record;
+#[cfg(feature = "state")]
+pub mod store;
