@@ -128,6 +128,6 @@ fn a_tree_file_is_as_written_down() {
     assert_eq!(tree_file::decode(&expected), Ok(params));
 }
 
-const SEGMENT_HASH: &str = "";
-const MARKER_HASH: &str = "";
-const TREE_FILE_HASH: &str = "";
+const SEGMENT_HASH: &str = "89a99de8e743f6494d57b8b6bceb2f2d4760fffabe259e6e9694b4a5d5c9b5e6";
+const MARKER_HASH: &str = "79343861122bcb08c07536d6177e1b6971e8921923ac3df249d590ece790a2f5";
+const TREE_FILE_HASH: &str = "b442723adc92ac0ece93d3ed77799f0ea1f84e7f71189da353f0c4fbdb9af71e";

@@ -64,14 +64,14 @@ pub enum ReadLogError {
         /// Why.
         source: HeaderError,
     },
-    /// Versions are missing between two places.
+    /// A segment is missing, or the end of one.
     #[error(
-        "log segment {segment} follows after version {expected} was expected; restore the missing segments from a copy"
+        "version {expected} should be in or before log segment {segment}, but is not there; restore the missing segment from a copy"
     )]
     Gap {
         /// The first version that is missing.
         expected: u64,
-        /// The segment that begins after it.
+        /// Where it is missed.
         segment: SegmentName,
     },
     /// A frame that is known to have been durable is not valid.
@@ -426,12 +426,17 @@ impl<E> Walk<'_, E> {
     fn read_range(&mut self, reader: &mut SegmentReader, end: u64) -> Result<(), ScanError<E>> {
         let mut spot = self.first_spot(reader);
         while spot.version <= end {
+            let gap = ReadLogError::Gap {
+                expected: spot.version,
+                segment: spot.segment,
+            };
+            if spot.offset == reader.length {
+                return Err(gap.into());
+            }
             let frame = self.frame_at(reader, spot)?;
             let frame = frame.map_err(|error| spot.damaged(end, error))?;
-            match spot.content(&frame)? {
-                Some(entry) => self.follow(spot, &frame, entry)?,
-                None => return Err(spot.chain(Link::Close).into()),
-            }
+            let entry = spot.content(&frame)?.ok_or(gap)?;
+            self.follow(spot, &frame, entry)?;
             spot = spot.after(&frame);
         }
         Ok(())
