@@ -8,8 +8,9 @@
 //! * `finish` returns after every table file, the tables' directory, the new version file and its
 //!   directory were fsynced and the file that names the current version was replaced by rename,
 //!   file and directory synced. Ingested entries never pass through fjall's journal. So an
-//!   ingestion is durable on return. [`LeafStore::sync`] persists the journal all the same: that is
-//!   the call fjall documents for durability, and it costs one fsync a checkpoint.
+//!   ingestion is durable on return. [`LeafStore::sync`] persists the journal all the same: it is
+//!   the call that fjall documents for durability, it costs one fsync a checkpoint, and it fails if
+//!   one of fjall's own threads has failed since, which an ingestion does not look at.
 //! * Its `Ingestion` *panics* on keys that don't ascend: the order is checked before it sees them.
 //!   A dropped ingestion leaves table files behind that the next open removes.
 //! * fjall older than 3.1.7 loses errors of its journal; the crate requires a newer one.

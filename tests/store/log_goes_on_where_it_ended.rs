@@ -1,9 +1,15 @@
-use trunkline_core::store::log::{AppendError, Link, LogPosition, OpenLogError, ReadLogError};
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use trunkline_core::store::disk::{Disk, OsDisk};
+use trunkline_core::store::log::{
+    AppendError, CommitLog, LOG_DIRECTORY, Link, LogEntry, LogPosition, OpenLogError, ReadLogError,
+};
 use trunkline_core::store::simulated::SimulatedDisk;
 
 use crate::support::*;
 
-fn written(disk: &SimulatedDisk, count: usize) -> Vec<trunkline_core::store::log::LogEntry> {
+fn written(disk: &SimulatedDisk, count: usize) -> Vec<LogEntry> {
     let (mut log, ..) = open(disk).unwrap();
     let entries = chain_from(start(), count, 700);
     for entry in &entries {
@@ -149,4 +155,37 @@ fn entries_that_do_not_follow_are_refused() {
         log.append(&wordy),
         Err(AppendError::TooLong { version: 1 })
     ));
+}
+
+#[test]
+fn the_same_holds_on_files_of_the_operating_system() {
+    let directory = tempfile::tempdir().unwrap();
+    let log_directory = directory.path().join(LOG_DIRECTORY);
+    let open = |from| {
+        let mut found = Vec::new();
+        let keep = |entry| {
+            found.push(entry);
+            Ok::<(), Infallible>(())
+        };
+        let disk = Arc::new(OsDisk);
+        let (log, _) =
+            CommitLog::open(disk, &log_directory, TREE, from, options(4096), keep).unwrap();
+        (log, found)
+    };
+    let entries = chain_from(start(), 20, 700);
+    let (mut log, _) = open(start());
+    for entry in &entries {
+        log.append(entry).unwrap();
+    }
+    log.sync().unwrap();
+    // No clean close: the next open repeats the tail in a segment of its own.
+    drop(log);
+    let (mut log, found) = open(start());
+    assert_eq!(found, entries);
+    log.trim(10).unwrap();
+    log.close().unwrap();
+    let from = LogPosition::of(&entries[9].record);
+    let (log, found) = open(from);
+    assert_eq!((log.open_epoch(), &found[..]), (3, &entries[10..]));
+    assert!(OsDisk.list(&log_directory).unwrap().len() < 6);
 }

@@ -52,6 +52,30 @@ fn a_full_disk_and_a_refused_entry_poison_as_well() {
     assert!(matches!(log.sync(), Err(LogWriteError::Poisoned)));
 }
 
+/// A close that is on disk says that everything before it is too, so it must not get there first.
+#[test]
+fn power_that_goes_during_a_close_leaves_a_torn_tail_and_no_damage() {
+    for seed in 0..256 {
+        let disk = SimulatedDisk::new(seed);
+        let (mut log, ..) = open(&disk).unwrap();
+        let entries = chain_from(start(), 3, 700);
+        for entry in &entries {
+            log.append(entry).unwrap();
+        }
+        disk.inject(Fault {
+            call: Some(DiskCall::Sync),
+            after: seed % 2,
+            failure: Failure::PowerLoss,
+            lasting: false,
+        });
+        log.close().unwrap_err();
+        disk.crash(seed);
+        let found = open(&disk).unwrap().2;
+        assert_eq!(found, &entries[..found.len()]);
+        assert!(seed % 2 == 0 || found.len() == 3);
+    }
+}
+
 /// The pages of a failed sync read well from the cache and are on no disk. Recovery in the same
 /// boot must write them anew, not sync the old file again.
 #[test]
