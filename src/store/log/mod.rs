@@ -2,8 +2,7 @@
 //!
 //! [`CommitLog::append`] frames versions into a buffer, [`CommitLog::sync`] makes all of them
 //! durable with one `fdatasync`. Opening reads the log from the checkpoint on, cuts a torn tail,
-//! calls damage by its place, and makes what survived durable before anything is served; the rules
-//! are in `recover`, the formats in `frame` and `segment`.
+//! calls damage by its place, and makes what survived durable before anything is served.
 //!
 //! A writer never truncates, never writes into a file that it did not create, and never trusts a
 //! file again whose sync failed. So every open begins a new segment, in which recovery repeats the
@@ -12,7 +11,29 @@
 //!
 //! After any error the log is poisoned: whether the last frames are on disk is not known, and every
 //! later call says so. Deliberately not here: when to sync, threads, and what effects mean.
+//!
+//! What counts when a log is read:
+//!
+//! 1. *Order.* Segments are ordered by open epoch, then first version. A segment *supersedes* every
+//!    earlier one from its first version on: of two commits of one version the one in the later
+//!    segment holds. So what counts of a segment is its *range*: its first version up to the version
+//!    before the lowest first version of all later segments. A segment with an empty range, and what
+//!    stands in a file behind its range, is dead, whatever it holds.
+//! 2. *Known synced.* A version is known to have been durable if the checkpoint is at or above it,
+//!    if a later segment begins above it (a segment gets its name only when everything before it is
+//!    durable), or if a valid frame of the last segment says so.
+//! 3. *Damage.* Within the ranges of all segments but the last every version is known synced, so
+//!    anything that is not the next valid frame is an error that names the place.
+//! 4. *Torn tail.* In the last segment, an invalid frame at a version that nothing shows as synced
+//!    is where the log ends; what follows is the torn tail. To know that nothing does, the rest of
+//!    the file is searched for valid frames at every offset.
+//! 5. A frame whose checksum is right was written as it is. If it does not follow from the one
+//!    before it, or can't be read, no crash did that: it is always an error.
+//!
+//! What can't be told: damage to versions that were synced last, with nothing written after them,
+//! looks as a torn tail does. A clean close leaves no such versions.
 
+mod begin;
 mod frame;
 mod recover;
 mod segment;
@@ -30,11 +51,12 @@ pub use frame::{
 pub use recover::{Link, ReadLogError};
 pub use segment::{HeaderError, SEGMENT_HEADER_BYTES, SegmentName};
 
-use super::disk::{Disk, TEMPORARY_SUFFIX, parent_of};
+use super::disk::Disk;
 use crate::hash::Digest;
 use crate::params::METADATA_BYTES_MAX;
 use crate::record::CommitRecord;
-use recover::{Place, ScanError, Scanned, Survivors};
+use begin::{begin_after, prepare_directory, remove_dead};
+use recover::{Place, ScanError, Scanned};
 use segment::{SegmentHeader, SegmentWriter};
 
 /// Name of the log's directory below a tree's.
@@ -173,7 +195,7 @@ pub struct Recovery {
 /// Why a log was not opened or read.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenLogError<E: std::error::Error + 'static> {
-    /// The log can't be read. Nothing was changed on disk.
+    /// The log can't be read. Nothing that counts was changed on disk.
     #[error(transparent)]
     Log(ReadLogError),
     /// The visitor refused an entry. Nothing was changed on disk.
@@ -541,88 +563,4 @@ fn survey(scanned: Scanned) -> Survey {
 fn next_epoch(segments: &[SegmentName]) -> u64 {
     let highest = segments.last().map_or(0, |segment| segment.open_epoch);
     highest.saturating_add(1)
-}
-
-/// Creates the directory if need be, and clears it of segments that never got their names.
-fn prepare_directory<E: std::error::Error + 'static>(
-    place: Place<'_>,
-) -> Result<(), OpenLogError<E>> {
-    let Place {
-        disk, directory, ..
-    } = place;
-    let in_directory = |source| write_error(directory, source);
-    disk.create_directory(directory).map_err(in_directory)?;
-    disk.sync_directory(parent_of(directory))
-        .map_err(in_directory)?;
-    for name in disk.list(directory).map_err(in_directory)? {
-        if name.ends_with(TEMPORARY_SUFFIX) {
-            let path = directory.join(name);
-            disk.remove(&path)
-                .map_err(|source| write_error(&path, source))?;
-        }
-    }
-    Ok(())
-}
-
-/// Begins the segment of a new epoch with what survived beyond the last version known synced.
-fn begin_after<E: std::error::Error + 'static>(
-    place: Place<'_>,
-    scanned: &Scanned,
-    open_epoch: u64,
-    nonce: &[u8; 32],
-) -> Result<SegmentWriter, OpenLogError<E>> {
-    let mut survivors = Survivors::open(place, scanned).map_err(OpenLogError::Log)?;
-    let before = match survivors.entry(0).map_err(OpenLogError::Log)? {
-        None => scanned.last,
-        Some(first) => LogPosition {
-            version: scanned.synced_version,
-            commit_id: first.record.parent,
-        },
-    };
-    let header = SegmentHeader::after(&before, *place.tree_id, open_epoch, nonce);
-    let path = place.path_of(header.name);
-    let write = |source| write_error(&path, source);
-    let mut writer = SegmentWriter::create(place.disk, place.directory, header).map_err(write)?;
-    let mut index = 0;
-    let mut frame = Vec::new();
-    while let Some(entry) = survivors.entry(index).map_err(OpenLogError::Log)? {
-        frame.clear();
-        let salt = header.frame_salt();
-        salt.put_commit(&entry, scanned.synced_version, &mut frame);
-        writer.write(&frame).map_err(write)?;
-        index += 1;
-    }
-    writer.publish(place.disk).map_err(write)?;
-    Ok(writer)
-}
-
-/// Removes the segments of which nothing counts any more, and gives the others.
-fn remove_dead<E: std::error::Error + 'static>(
-    place: Place<'_>,
-    older: &[SegmentName],
-    active: SegmentName,
-) -> Result<Vec<SegmentName>, OpenLogError<E>> {
-    let mut segments = older.to_vec();
-    segments.push(active);
-    let ranges = recover::ranges(&segments);
-    let mut alive = Vec::with_capacity(segments.len());
-    for (segment, range) in segments.into_iter().zip(ranges) {
-        if !range.is_empty() {
-            alive.push(segment);
-            continue;
-        }
-        let path = place.path_of(segment);
-        place
-            .disk
-            .remove(&path)
-            .map_err(|source| write_error(&path, source))?;
-    }
-    Ok(alive)
-}
-
-fn write_error<E: std::error::Error + 'static>(path: &Path, source: io::Error) -> OpenLogError<E> {
-    OpenLogError::Write {
-        path: path.to_owned(),
-        source,
-    }
 }

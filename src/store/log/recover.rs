@@ -1,25 +1,6 @@
 //! Reading a log from a checkpoint on: what holds, what is torn, what is damaged.
 //!
-//! Nothing here writes. The rules:
-//!
-//! 1. *Order.* Segments are ordered by open epoch, then first version. A segment *supersedes* every
-//!    earlier one from its first version on: of two commits of one version the one in the later
-//!    segment holds. So what counts of a segment is its *range*: its first version up to the version
-//!    before the lowest first version of all later segments. A segment with an empty range, and what
-//!    stands in a file behind its range, is dead, whatever it holds.
-//! 2. *Known synced.* A version is known to have been durable if the checkpoint is at or above it,
-//!    if a later segment begins above it (a segment gets its name only when everything before it is
-//!    durable), or if a valid frame of the last segment says so.
-//! 3. *Damage.* Within the ranges of all segments but the last every version is known synced, so
-//!    anything that is not the next valid frame is an error that names the place.
-//! 4. *Torn tail.* In the last segment, an invalid frame at a version that nothing shows as synced
-//!    is where the log ends; what follows is the torn tail. To know that nothing does, the rest of
-//!    the file is searched for valid frames at every offset.
-//! 5. A frame whose checksum is right was written as it is. If it does not follow from the one
-//!    before it, or can't be read, no crash did that: it is always an error.
-//!
-//! What can't be told: damage to versions that were synced last, with nothing written after them,
-//! looks as a torn tail does. A clean close leaves no such versions.
+//! Nothing here writes. The rules that comments refer to by number are those of the module above.
 
 use std::io;
 use std::ops::RangeInclusive;
