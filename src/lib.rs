@@ -18,4 +18,6 @@ pub mod params;
 pub mod proof;
 pub mod record;
 #[cfg(feature = "state")]
+pub mod store;
+#[cfg(feature = "state")]
 pub mod tree;

@@ -1,0 +1,188 @@
+//! The few file operations that the stores need, so that a simulated disk can stand in.
+//!
+//! Deliberately not here: truncation, writing anywhere but at the end, and reopening a file for
+//! writing. A file is created, appended to, synced, perhaps renamed, and in the end removed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// A file system, as far as the stores use one.
+///
+/// What is durable when: the content of a file after [`DiskFile::sync`]; that a file exists under
+/// its name (or no longer does) after [`Disk::sync_directory`] of its directory. Before that a
+/// crash may keep it, lose it, or tear it.
+///
+/// ```
+/// use std::path::Path;
+/// use trunkline_core::store::{disk::{Disk, read_file}, simulated::SimulatedDisk};
+/// let disk = SimulatedDisk::new(1);
+/// let mut file = disk.create(Path::new("greeting"))?;
+/// file.append(b"hello")?;
+/// file.sync()?;
+/// disk.sync_directory(Path::new(""))?;
+/// assert_eq!(read_file(&disk, Path::new("greeting"), 100)?, b"hello");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub trait Disk: Send + Sync + 'static {
+    /// Creates a directory whose parent exists; not an error if it is there already.
+    fn create_directory(&self, path: &Path) -> io::Result<()>;
+    /// Creates an empty file to append to; `AlreadyExists` if the name is taken.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// Opens a file to read.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskReader>>;
+    /// The names in a directory, in ascending order.
+    fn list(&self, directory: &Path) -> io::Result<Vec<String>>;
+    /// Renames a file, replacing what has the new name: at every moment, and after a crash, the
+    /// new name means either the old file or the new one.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Makes the names in a directory durable.
+    fn sync_directory(&self, directory: &Path) -> io::Result<()>;
+}
+
+/// A file being written. It stays the same file when it is renamed.
+pub trait DiskFile: Send {
+    /// Appends all the bytes. After an error an unknown prefix of them may have been appended.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Makes everything appended so far durable. After an error the fate of what was appended
+    /// since the last success is unknown *for good*: a later success says nothing about it.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// A file being read.
+pub trait DiskReader: Send {
+    /// Bytes in the file now.
+    fn length(&self) -> io::Result<u64>;
+    /// Fills the buffer from `offset`; `UnexpectedEof` if the file ends before that.
+    fn read_exact_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+}
+
+/// The operating system's files (POSIX: directories can be synced).
+///
+/// ```
+/// use trunkline_core::store::disk::{Disk, OsDisk};
+/// let directory = tempfile::tempdir()?;
+/// OsDisk.create(&directory.path().join("a"))?.append(b"1")?;
+/// assert_eq!(OsDisk.list(directory.path())?, ["a"]);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OsDisk;
+
+impl Disk for OsDisk {
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        match fs::create_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            result => result,
+        }
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let file = OpenOptions::new()
+            .append(true)
+            .create_new(true)
+            .open(path)?;
+        Ok(Box::new(OsFile(file)))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskReader>> {
+        Ok(Box::new(OsReader(File::open(path)?)))
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
+        let mut names = fs::read_dir(directory)?
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect::<io::Result<Vec<String>>>()?;
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
+        // The parent of a relative path of one component is the empty path.
+        let directory = if directory.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            directory
+        };
+        File::open(directory)?.sync_all()
+    }
+}
+
+struct OsFile(File);
+
+impl DiskFile for OsFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+}
+
+struct OsReader(File);
+
+impl DiskReader for OsReader {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read_exact_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.0.seek(SeekFrom::Start(offset))?;
+        self.0.read_exact(buffer)
+    }
+}
+
+/// Reads a whole small file; `InvalidData` if it is longer than `bytes_max`.
+pub fn read_file(disk: &dyn Disk, path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
+    let mut reader = disk.open(path)?;
+    let length = reader.length()?;
+    if length > bytes_max as u64 {
+        return Err(io::Error::from(io::ErrorKind::InvalidData));
+    }
+    let mut bytes = vec![0; length as usize];
+    reader.read_exact_at(0, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Replaces (or creates) a small file at once: written beside it as `<name>.tmp`, synced, renamed
+/// over it, and the directory synced. A crash leaves the old content or the new.
+pub fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = temporary_name(path);
+    let mut file = match disk.create(&temporary) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            disk.remove(&temporary)?;
+            disk.create(&temporary)?
+        }
+        result => result?,
+    };
+    file.append(bytes)?;
+    file.sync()?;
+    disk.rename(&temporary, path)?;
+    disk.sync_directory(parent_of(path))
+}
+
+/// `<path>.tmp`: a file that means nothing yet.
+pub(super) fn temporary_name(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(TEMPORARY_SUFFIX);
+    PathBuf::from(name)
+}
+
+/// The directory that a path is in.
+pub(super) fn parent_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
+}
+
+/// Ends the names of files that mean nothing yet.
+pub(super) const TEMPORARY_SUFFIX: &str = ".tmp";

@@ -1,0 +1,182 @@
+//! The resolved effects of one version: what the log holds, and what replay applies.
+//!
+//! Resolved means that no policy is left to consult: a key that `overwrite` evicted is a delete
+//! here. Not here: how effects come about (the tree) or the frame around them (`log`).
+
+use bytes::Bytes;
+
+use super::cursor::{Cursor, put_varint};
+use crate::hash::Digest;
+use crate::params::{KEY_BYTES_MAX, TreeParams, VALUE_BYTES_MAX};
+
+/// What one version does to one key.
+///
+/// ```
+/// use bytes::Bytes;
+/// use trunkline_core::params::TreeParams;
+/// use trunkline_core::store::effect::{Effect, decode_effects, encode_effects};
+/// let params = TreeParams::default();
+/// let key = Bytes::from_static(b"name");
+/// let put = Effect { key_hash: params.key_hash(&key), key, change: Some(Bytes::from_static(b"Ada")) };
+/// let mut bytes = Vec::new();
+/// encode_effects(std::slice::from_ref(&put), &mut bytes)?;
+/// assert_eq!(bytes, b"\x01\x09name\x03Ada");
+/// assert_eq!(decode_effects(&params, &Bytes::from(bytes))?, [put]);
+/// # Ok::<(), trunkline_core::store::effect::EffectsError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effect {
+    /// Hash of the key under the tree's parameters.
+    pub key_hash: Digest,
+    /// The key, 1 to [`KEY_BYTES_MAX`] bytes.
+    pub key: Bytes,
+    /// The new value (at most [`VALUE_BYTES_MAX`] bytes), or `None` if the key goes.
+    pub change: Option<Bytes>,
+}
+
+/// Why effects can't be written, or bytes are not effects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EffectsError {
+    /// The bytes end within an effect, or an integer is not in its shortest form.
+    #[error("effect {index} is cut short or holds an integer that is not in its shortest form")]
+    Malformed {
+        /// Which effect, from 0.
+        index: usize,
+    },
+    /// The count is more than the bytes could hold.
+    #[error("a count of {0} effects does not fit the bytes that follow")]
+    Count(u64),
+    /// A key of no bytes or of too many.
+    #[error("the key of effect {index} has {bytes} bytes; 1 to {KEY_BYTES_MAX} are allowed")]
+    KeyLength {
+        /// Which effect, from 0.
+        index: usize,
+        /// Its key's length.
+        bytes: u64,
+    },
+    /// A value of too many bytes.
+    #[error("the value of effect {index} has {bytes} bytes; {VALUE_BYTES_MAX} are allowed")]
+    ValueLength {
+        /// Which effect, from 0.
+        index: usize,
+        /// Its value's length.
+        bytes: u64,
+    },
+    /// Key hashes don't ascend strictly.
+    #[error(
+        "the key hash of effect {index} is not above the one before it; sort effects by key hash"
+    )]
+    Order {
+        /// Which effect, from 0.
+        index: usize,
+    },
+    /// Bytes after the last effect.
+    #[error("{0} bytes follow the last effect")]
+    Trailing(usize),
+}
+
+/// Shortest encoding of an effect: a length and one key byte.
+const EFFECT_BYTES_MIN: usize = 2;
+
+/// Appends the encoding of effects that ascend strictly by key hash.
+///
+/// Encoding, integers as shortest LEB128: count; then for each effect
+/// `key length << 1 | is put`, key, and for a put the value's length and the value. The key hash is
+/// not stored.
+pub fn encode_effects(effects: &[Effect], out: &mut Vec<u8>) -> Result<(), EffectsError> {
+    put_varint(effects.len() as u64, out);
+    let mut previous = None;
+    for (index, effect) in effects.iter().enumerate() {
+        check_key_length(index, effect.key.len() as u64)?;
+        check_order(index, previous, &effect.key_hash)?;
+        previous = Some(&effect.key_hash);
+        let is_put = u64::from(effect.change.is_some());
+        put_varint((effect.key.len() as u64) << 1 | is_put, out);
+        out.extend_from_slice(&effect.key);
+        if let Some(value) = &effect.change {
+            check_value_length(index, value.len() as u64)?;
+            put_varint(value.len() as u64, out);
+            out.extend_from_slice(value);
+        }
+    }
+    Ok(())
+}
+
+/// Reads effects; keys and values share the allocation of `bytes`.
+///
+/// Key hashes are computed from the keys, so that effects of a tree with other parameters show as
+/// effects out of order.
+pub fn decode_effects(params: &TreeParams, bytes: &Bytes) -> Result<Vec<Effect>, EffectsError> {
+    let mut cursor = Cursor(bytes);
+    let count = cursor
+        .varint()
+        .ok_or(EffectsError::Malformed { index: 0 })?;
+    if count > (cursor.0.len() / EFFECT_BYTES_MIN) as u64 {
+        return Err(EffectsError::Count(count));
+    }
+    // An effect takes more memory than its shortest encoding: believe the count only so far.
+    let capacity = (count as usize).min(cursor.0.len() / 16 + 16);
+    let mut effects: Vec<Effect> = Vec::with_capacity(capacity);
+    for index in 0..count as usize {
+        let effect = decode_effect(params, index, &mut cursor, bytes)?;
+        check_order(index, effects.last().map(|e| &e.key_hash), &effect.key_hash)?;
+        effects.push(effect);
+    }
+    if !cursor.0.is_empty() {
+        return Err(EffectsError::Trailing(cursor.0.len()));
+    }
+    Ok(effects)
+}
+
+fn decode_effect(
+    params: &TreeParams,
+    index: usize,
+    cursor: &mut Cursor<'_>,
+    whole: &Bytes,
+) -> Result<Effect, EffectsError> {
+    let malformed = EffectsError::Malformed { index };
+    let head = cursor.varint().ok_or(malformed)?;
+    let key_bytes = head >> 1;
+    check_key_length(index, key_bytes)?;
+    let key = cursor.shared(key_bytes as usize, whole).ok_or(malformed)?;
+    let mut change = None;
+    if head & 1 == 1 {
+        let value_bytes = cursor.varint().ok_or(malformed)?;
+        check_value_length(index, value_bytes)?;
+        change = Some(
+            cursor
+                .shared(value_bytes as usize, whole)
+                .ok_or(malformed)?,
+        );
+    }
+    Ok(Effect {
+        key_hash: params.key_hash(&key),
+        key,
+        change,
+    })
+}
+
+fn check_key_length(index: usize, bytes: u64) -> Result<(), EffectsError> {
+    if bytes == 0 || bytes > KEY_BYTES_MAX as u64 {
+        return Err(EffectsError::KeyLength { index, bytes });
+    }
+    Ok(())
+}
+
+fn check_value_length(index: usize, bytes: u64) -> Result<(), EffectsError> {
+    if bytes > VALUE_BYTES_MAX as u64 {
+        return Err(EffectsError::ValueLength { index, bytes });
+    }
+    Ok(())
+}
+
+fn check_order(
+    index: usize,
+    previous: Option<&Digest>,
+    key_hash: &Digest,
+) -> Result<(), EffectsError> {
+    if previous.is_some_and(|previous| previous >= key_hash) {
+        return Err(EffectsError::Order { index });
+    }
+    Ok(())
+}

@@ -1,0 +1,221 @@
+//! Leaves in fjall: one keyspace, written by sorted ingestion alone.
+//!
+//! What was read in fjall 3.1.13 and lsm-tree 3.1.10, and is held by tests where a test can:
+//!
+//! * An ingestion writes tables beside the tree and registers all of them in one new version of the
+//!   tree under one new sequence number, so it is there as a whole or not at all, and a snapshot
+//!   taken before `finish` has a lower sequence number and does not see it.
+//! * `finish` returns after every table file, the tables' directory, the new version file and its
+//!   directory were fsynced and the file that names the current version was replaced by rename,
+//!   file and directory synced. Ingested entries never pass through fjall's journal. So an
+//!   ingestion is durable on return. [`LeafStore::sync`] persists the journal all the same: it is
+//!   the call that fjall documents for durability, it costs one fsync a checkpoint, and it fails if
+//!   one of fjall's own threads has failed since, which an ingestion does not look at.
+//! * Its `Ingestion` *panics* on keys that don't ascend: the order is checked before it sees them.
+//!   A dropped ingestion leaves table files behind that the next open removes.
+//! * fjall older than 3.1.7 loses errors of its journal; the crate requires a newer one.
+//!
+//! fjall runs its own compaction threads: the one exception to "no threads" in this crate.
+
+use std::error::Error;
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
+
+use super::cursor::{Cursor, put_varint};
+use super::leaves::{
+    Leaf, LeafChange, LeafSnapshot, LeafStore, LeafStoreError, LeafVisitor, ascending,
+};
+use crate::hash::Digest;
+use crate::params::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
+
+/// Name of the directory that fjall keeps below a tree's.
+pub const LEAVES_DIRECTORY: &str = "leaves";
+
+const KEYSPACE: &str = "leaves";
+
+/// How fjall is set up.
+///
+/// ```
+/// use trunkline_core::store::fjall_leaves::FjallOptions;
+/// let roomy = FjallOptions { cache_bytes: 1 << 30, ..FjallOptions::default() };
+/// assert!(roomy.worker_threads > 0);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FjallOptions {
+    /// Size of the block cache, bytes.
+    pub cache_bytes: u64,
+    /// Threads that compact; at least 1.
+    pub worker_threads: usize,
+    /// Files kept open; at least 10.
+    pub open_files_max: usize,
+    /// Size of a data block, bytes. Fixed when the store is created.
+    pub block_bytes: u32,
+}
+
+impl Default for FjallOptions {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 64 << 20,
+            worker_threads: 1,
+            open_files_max: 256,
+            block_bytes: 4 << 10,
+        }
+    }
+}
+
+/// A leaf store on disk.
+///
+/// Entry: key hash → key length (shortest LEB128), key, value.
+///
+/// ```
+/// use trunkline_core::store::fjall_leaves::{FjallLeafStore, FjallOptions};
+/// use trunkline_core::store::leaves::LeafStore;
+/// let directory = tempfile::tempdir()?;
+/// let store = FjallLeafStore::open(&directory.path().join("leaves"), &FjallOptions::default())?;
+/// assert_eq!(store.snapshot()?.get(&[1; 32])?, None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct FjallLeafStore {
+    database: Database,
+    keyspace: Keyspace,
+}
+
+impl FjallLeafStore {
+    /// Opens the store in a directory, or creates it there.
+    pub fn open(directory: &Path, options: &FjallOptions) -> Result<Self, LeafStoreError> {
+        let database = Database::builder(directory)
+            .cache_size(options.cache_bytes)
+            .worker_threads(options.worker_threads.max(1))
+            .max_cached_files(Some(options.open_files_max.max(10)))
+            .open()
+            .map_err(backend)?;
+        let block_size = fjall::config::BlockSizePolicy::all(options.block_bytes);
+        let keyspace = database
+            .keyspace(KEYSPACE, || {
+                KeyspaceCreateOptions::default().data_block_size_policy(block_size)
+            })
+            .map_err(backend)?;
+        Ok(Self { database, keyspace })
+    }
+}
+
+impl LeafStore for FjallLeafStore {
+    fn ingest(&self, changes: &mut dyn Iterator<Item = LeafChange>) -> Result<(), LeafStoreError> {
+        let mut ingestion = self.keyspace.start_ingestion().map_err(backend)?;
+        for change in ascending(changes) {
+            let change = change?;
+            match change.leaf {
+                Some(leaf) => ingestion.write(change.key_hash, encode_entry(&leaf)),
+                None => ingestion.write_tombstone(change.key_hash),
+            }
+            .map_err(backend)?;
+        }
+        ingestion.finish().map_err(backend)
+    }
+
+    fn sync(&self) -> Result<(), LeafStoreError> {
+        self.database.persist(PersistMode::SyncAll).map_err(backend)
+    }
+
+    fn snapshot(&self) -> Result<Arc<dyn LeafSnapshot>, LeafStoreError> {
+        Ok(Arc::new(FjallSnapshot {
+            snapshot: self.database.snapshot(),
+            keyspace: self.keyspace.clone(),
+        }))
+    }
+}
+
+struct FjallSnapshot {
+    snapshot: Snapshot,
+    keyspace: Keyspace,
+}
+
+impl LeafSnapshot for FjallSnapshot {
+    fn get(&self, key_hash: &Digest) -> Result<Option<Leaf>, LeafStoreError> {
+        let entry = self
+            .snapshot
+            .get(&self.keyspace, key_hash)
+            .map_err(backend)?;
+        let Some(entry) = entry else {
+            return Ok(None);
+        };
+        let (key, value) = decode_entry(&entry).ok_or_else(|| damaged(key_hash))?;
+        // One copy: a slice of fjall's would keep a whole block in memory for as long as it lives.
+        let whole = Bytes::copy_from_slice(&entry);
+        let value_start = whole.len() - value.len();
+        Ok(Some(Leaf {
+            key: whole.slice(value_start - key.len()..value_start),
+            value: whole.slice(value_start..),
+        }))
+    }
+
+    fn scan(
+        &self,
+        range: RangeInclusive<Digest>,
+        visit: &mut LeafVisitor<'_>,
+    ) -> Result<(), LeafStoreError> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        for guard in self.snapshot.range(&self.keyspace, range) {
+            let (stored, entry) = guard.into_inner().map_err(backend)?;
+            let key_hash: &Digest = stored.as_ref().try_into().map_err(|_| damaged(&stored))?;
+            let (key, value) = decode_entry(&entry).ok_or_else(|| damaged(key_hash))?;
+            if visit(key_hash, key, value).is_break() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn encode_entry(leaf: &Leaf) -> Vec<u8> {
+    let mut entry = Vec::with_capacity(2 + leaf.key.len() + leaf.value.len());
+    put_varint(leaf.key.len() as u64, &mut entry);
+    entry.extend_from_slice(&leaf.key);
+    entry.extend_from_slice(&leaf.value);
+    entry
+}
+
+fn decode_entry(entry: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut cursor = Cursor(entry);
+    let key_bytes = cursor.varint()?;
+    if key_bytes == 0 || key_bytes > KEY_BYTES_MAX as u64 {
+        return None;
+    }
+    let key = cursor.take(key_bytes as usize)?;
+    (cursor.0.len() <= VALUE_BYTES_MAX).then_some((key, cursor.0))
+}
+
+fn damaged(key_hash: &[u8]) -> LeafStoreError {
+    LeafStoreError::Damaged {
+        key_hash: key_hash.to_vec(),
+    }
+}
+
+fn backend(error: impl Into<Box<dyn Error + Send + Sync>>) -> LeafStoreError {
+    LeafStoreError::Backend(error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_round_trip_and_damaged_ones_are_refused() {
+        let leaf = Leaf {
+            key: "key".into(),
+            value: "value".into(),
+        };
+        let entry = encode_entry(&leaf);
+        assert_eq!(entry, b"\x03keyvalue");
+        assert_eq!(decode_entry(&entry), Some((&b"key"[..], &b"value"[..])));
+        for damaged in [&b""[..], b"\0value", b"\x04key", b"\x80\0", b"\xff\xff\x7f"] {
+            assert_eq!(decode_entry(damaged), None);
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Where checkpointed leaves live: the trait, and the store in memory.
+//!
+//! Not here: leaves that no checkpoint has covered yet (the engine holds those in memory and looks
+//! there first), and digests, which are derived from the leaves by a scan.
+
+use std::collections::BTreeMap;
+use std::ops::{ControlFlow, RangeInclusive};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytes::Bytes;
+
+use crate::hash::Digest;
+
+/// Every key hash there is.
+pub const ALL_KEY_HASHES: RangeInclusive<Digest> = [0; 32]..=[0xff; 32];
+
+/// A key and its value.
+///
+/// ```
+/// use trunkline_core::store::leaves::Leaf;
+/// let leaf = Leaf { key: "name".into(), value: "Ada".into() };
+/// assert_eq!(leaf.value.as_ref(), b"Ada");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leaf {
+    /// The key.
+    pub key: Bytes,
+    /// Its value.
+    pub value: Bytes,
+}
+
+/// What an ingestion does at one key hash.
+///
+/// ```
+/// use trunkline_core::store::leaves::LeafChange;
+/// let gone = LeafChange { key_hash: [1; 32], leaf: None };
+/// assert!(gone.leaf.is_none());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeafChange {
+    /// Where.
+    pub key_hash: Digest,
+    /// The leaf that is there from now on, or `None` for none.
+    pub leaf: Option<Leaf>,
+}
+
+/// Why a leaf store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum LeafStoreError {
+    /// The changes of an ingestion don't ascend strictly by key hash.
+    #[error("change {index} of the ingestion is not above the one before it; sort by key hash")]
+    Order {
+        /// Which change, from 0.
+        index: usize,
+    },
+    /// A stored entry is not what was written.
+    #[error(
+        "the leaf store holds a damaged entry at key hash {}; restore the directory from a copy",
+        crate::hash::hex(key_hash)
+    )]
+    Damaged {
+        /// The entry's key, whatever its length.
+        key_hash: Vec<u8>,
+    },
+    /// The store below failed. Nothing can be said about the ingestion that met it; replay the log
+    /// from the last marker after reopening.
+    #[error("the leaf store failed; close the tree and open it again")]
+    Backend(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Leaves by key hash, written in sorted ingestions, read through snapshots.
+///
+/// After a crash, an ingestion that [`LeafStore::sync`] did not follow may be there whole, in part
+/// or not at all; each entry is as it was before or as the ingestion left it. The checkpoint
+/// marker's intent says so beforehand, and replaying the log mends it.
+pub trait LeafStore: Send + Sync + 'static {
+    /// Applies changes that ascend strictly by key hash. Snapshots taken before don't see them;
+    /// snapshots taken after see all of them.
+    fn ingest(&self, changes: &mut dyn Iterator<Item = LeafChange>) -> Result<(), LeafStoreError>;
+    /// Makes every ingestion that returned before this call durable.
+    fn sync(&self) -> Result<(), LeafStoreError>;
+    /// A view that later ingestions don't change.
+    fn snapshot(&self) -> Result<Arc<dyn LeafSnapshot>, LeafStoreError>;
+}
+
+/// What a scan calls for each leaf: key hash, key, value. `Break` ends the scan.
+pub type LeafVisitor<'a> = dyn FnMut(&Digest, &[u8], &[u8]) -> ControlFlow<()> + 'a;
+
+/// The leaves as they were at one moment.
+pub trait LeafSnapshot: Send + Sync {
+    /// The leaf at a key hash.
+    fn get(&self, key_hash: &Digest) -> Result<Option<Leaf>, LeafStoreError>;
+    /// Visits the leaves in a range, in ascending order of key hash.
+    fn scan(
+        &self,
+        range: RangeInclusive<Digest>,
+        visit: &mut LeafVisitor<'_>,
+    ) -> Result<(), LeafStoreError>;
+}
+
+/// Leaves in memory: gone when the store is.
+///
+/// A snapshot shares the map; the first ingestion while one is held copies it.
+///
+/// ```
+/// use trunkline_core::store::leaves::{Leaf, LeafChange, LeafStore, MemoryLeafStore};
+/// let store = MemoryLeafStore::default();
+/// let leaf = Leaf { key: "name".into(), value: "Ada".into() };
+/// let before = store.snapshot()?;
+/// store.ingest(&mut [LeafChange { key_hash: [1; 32], leaf: Some(leaf.clone()) }].into_iter())?;
+/// assert_eq!(before.get(&[1; 32])?, None);
+/// assert_eq!(store.snapshot()?.get(&[1; 32])?, Some(leaf));
+/// # Ok::<(), trunkline_core::store::leaves::LeafStoreError>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct MemoryLeafStore {
+    leaves: RwLock<Arc<LeafMap>>,
+}
+
+/// Leaves by key hash.
+pub(super) type LeafMap = BTreeMap<Digest, Leaf>;
+
+impl LeafStore for MemoryLeafStore {
+    fn ingest(&self, changes: &mut dyn Iterator<Item = LeafChange>) -> Result<(), LeafStoreError> {
+        let changes = ascending(changes).collect::<Result<Vec<_>, _>>()?;
+        // A poisoned lock is of no concern: nothing below panics halfway through a change.
+        let mut leaves = self.leaves.write().unwrap_or_else(PoisonError::into_inner);
+        let leaves = Arc::make_mut(&mut leaves);
+        for change in changes {
+            apply(leaves, change);
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), LeafStoreError> {
+        Ok(())
+    }
+
+    fn snapshot(&self) -> Result<Arc<dyn LeafSnapshot>, LeafStoreError> {
+        let leaves = self.leaves.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(Arc::new(MemorySnapshot(Arc::clone(&leaves))))
+    }
+}
+
+/// A map that nobody changes any more.
+pub(super) struct MemorySnapshot(pub(super) Arc<LeafMap>);
+
+impl LeafSnapshot for MemorySnapshot {
+    fn get(&self, key_hash: &Digest) -> Result<Option<Leaf>, LeafStoreError> {
+        Ok(self.0.get(key_hash).cloned())
+    }
+
+    fn scan(
+        &self,
+        range: RangeInclusive<Digest>,
+        visit: &mut LeafVisitor<'_>,
+    ) -> Result<(), LeafStoreError> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        for (key_hash, leaf) in self.0.range(range) {
+            if visit(key_hash, &leaf.key, &leaf.value).is_break() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Applies one change to a map.
+pub(super) fn apply(leaves: &mut LeafMap, change: LeafChange) {
+    match change.leaf {
+        Some(leaf) => leaves.insert(change.key_hash, leaf),
+        None => leaves.remove(&change.key_hash),
+    };
+}
+
+/// Passes changes on until one does not ascend.
+pub(super) fn ascending(
+    changes: &mut dyn Iterator<Item = LeafChange>,
+) -> impl Iterator<Item = Result<LeafChange, LeafStoreError>> {
+    let mut previous: Option<Digest> = None;
+    changes.enumerate().map(move |(index, change)| {
+        if previous.is_some_and(|previous| previous >= change.key_hash) {
+            return Err(LeafStoreError::Order { index });
+        }
+        previous = Some(change.key_hash);
+        Ok(change)
+    })
+}

@@ -1,0 +1,68 @@
+//! One exclusive lock over the directory of a tree.
+//!
+//! Advisory, held by the operating system: it ends with the process, however that ends. Reading
+//! rooms (inspection, proofs from a copy) don't take it and never write.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Name of the lock file. It stays when the lock is given back; its presence means nothing.
+pub const LOCK_FILE: &str = "LOCK";
+
+/// Held for as long as the value lives.
+///
+/// ```
+/// use trunkline_core::store::lock::{DirectoryLock, LockError};
+/// let directory = tempfile::tempdir()?;
+/// let held = DirectoryLock::acquire(directory.path())?;
+/// assert!(matches!(DirectoryLock::acquire(directory.path()), Err(LockError::Held { .. })));
+/// drop(held);
+/// assert!(DirectoryLock::acquire(directory.path()).is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct DirectoryLock {
+    // Closing the file gives the lock back.
+    _file: File,
+}
+
+/// Why a directory was not locked.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Somebody else has it.
+    #[error("{} is locked: another process (or another engine in this one) has the tree open; close it first", path.display())]
+    Held {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// The lock file could not be opened or locked.
+    #[error("the lock file {} could not be used; check the directory and its permissions", path.display())]
+    Io {
+        /// The lock file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl DirectoryLock {
+    /// Takes the lock of an existing directory, or says at once why not.
+    pub fn acquire(directory: &Path) -> Result<Self, LockError> {
+        let path = directory.join(LOCK_FILE);
+        let opened = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path);
+        let file = match opened {
+            Ok(file) => file,
+            Err(source) => return Err(LockError::Io { path, source }),
+        };
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(LockError::Held { path }),
+            Err(TryLockError::Error(source)) => Err(LockError::Io { path, source }),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Beginning a new segment when a log is opened: the only writing of recovery.
+//!
+//! In this order, so that a crash between any two steps leaves the old log or the new one: clear
+//! leftovers that never got a name, write the new segment with what survived, publish it, and only
+//! then remove what it superseded. Not here: finding out what survived (`recover`).
+
+use std::io;
+use std::path::Path;
+
+use super::recover::{self, Place, Scanned, Survivors};
+use super::segment::{SegmentHeader, SegmentWriter};
+use super::{LogPosition, OpenLogError, SegmentName};
+use crate::store::disk::{TEMPORARY_SUFFIX, parent_of};
+
+/// Creates the directory if need be, and clears it of segments that never got their names.
+pub(super) fn prepare_directory<E: std::error::Error + 'static>(
+    place: Place<'_>,
+) -> Result<(), OpenLogError<E>> {
+    let Place {
+        disk, directory, ..
+    } = place;
+    let in_directory = |source| write_error(directory, source);
+    disk.create_directory(directory).map_err(in_directory)?;
+    disk.sync_directory(parent_of(directory))
+        .map_err(in_directory)?;
+    for name in disk.list(directory).map_err(in_directory)? {
+        if name.ends_with(TEMPORARY_SUFFIX) {
+            let path = directory.join(name);
+            disk.remove(&path)
+                .map_err(|source| write_error(&path, source))?;
+        }
+    }
+    Ok(())
+}
+
+/// Begins the segment of a new epoch with what survived beyond the last version known synced.
+pub(super) fn begin_after<E: std::error::Error + 'static>(
+    place: Place<'_>,
+    scanned: &Scanned,
+    open_epoch: u64,
+    nonce: &[u8; 32],
+) -> Result<SegmentWriter, OpenLogError<E>> {
+    let mut survivors = Survivors::open(place, scanned).map_err(OpenLogError::Log)?;
+    let before = match survivors.entry(0).map_err(OpenLogError::Log)? {
+        None => scanned.last,
+        Some(first) => LogPosition {
+            version: scanned.synced_version,
+            commit_id: first.record.parent,
+        },
+    };
+    let header = SegmentHeader::after(&before, *place.tree_id, open_epoch, nonce);
+    let path = place.path_of(header.name);
+    let write = |source| write_error(&path, source);
+    let mut writer = SegmentWriter::create(place.disk, place.directory, header).map_err(write)?;
+    let mut index = 0;
+    let mut frame = Vec::new();
+    while let Some(entry) = survivors.entry(index).map_err(OpenLogError::Log)? {
+        frame.clear();
+        let salt = header.frame_salt();
+        salt.put_commit(&entry, scanned.synced_version, &mut frame);
+        writer.write(&frame).map_err(write)?;
+        index += 1;
+    }
+    writer.publish(place.disk).map_err(write)?;
+    Ok(writer)
+}
+
+/// Removes the segments of which nothing counts any more, and gives the others.
+pub(super) fn remove_dead<E: std::error::Error + 'static>(
+    place: Place<'_>,
+    older: &[SegmentName],
+    active: SegmentName,
+) -> Result<Vec<SegmentName>, OpenLogError<E>> {
+    let mut segments = older.to_vec();
+    segments.push(active);
+    let ranges = recover::ranges(&segments);
+    let mut alive = Vec::with_capacity(segments.len());
+    for (segment, range) in segments.into_iter().zip(ranges) {
+        if !range.is_empty() {
+            alive.push(segment);
+            continue;
+        }
+        let path = place.path_of(segment);
+        place
+            .disk
+            .remove(&path)
+            .map_err(|source| write_error(&path, source))?;
+    }
+    Ok(alive)
+}
+
+fn write_error<E: std::error::Error + 'static>(path: &Path, source: io::Error) -> OpenLogError<E> {
+    OpenLogError::Write {
+        path: path.to_owned(),
+        source,
+    }
+}

@@ -1,0 +1,285 @@
+//! One frame of the log: its bytes, and reading them back.
+//!
+//! Frame, integers little-endian: mark 8, kind u8 (1 commit, 2 clean close), body length u32,
+//! version u64, synced version u64, body, checksum 32. Not here: which frame may follow which
+//! (`recover`) and the file they are in (`segment`).
+//!
+//! *Mark* and checksum depend on a salt of the segment that nobody outside can predict. Values come
+//! from clients and lie in the log as they are: without the salt, a value could hold a forged frame,
+//! and the search for frames behind a torn tail would believe it.
+
+use bytes::Bytes;
+
+use super::LogEntry;
+use crate::hash::{Digest, FRAME};
+use crate::record::{CommitRecord, RECORD_BYTES_MAX, RecordError};
+use crate::store::cursor::{Cursor, put_optional};
+
+/// Bytes of a frame before its body.
+pub const FRAME_HEADER_BYTES: usize = 8 + 1 + 4 + 8 + 8;
+/// Bytes of a frame after its body.
+pub const CHECKSUM_BYTES: usize = 32;
+/// Most bytes of encoded effects in one version.
+pub const EFFECTS_BYTES_MAX: usize = 512 << 20;
+/// Most bytes of encoded outcomes in one version.
+pub const OUTCOMES_BYTES_MAX: usize = 128 << 20;
+/// Most bytes of a frame's body.
+pub const BODY_BYTES_MAX: usize =
+    2 + RECORD_BYTES_MAX + 1 + 48 + 1 + 4 + OUTCOMES_BYTES_MAX + 4 + EFFECTS_BYTES_MAX;
+
+const KIND_COMMIT: u8 = 1;
+const KIND_CLOSE: u8 = 2;
+/// Effects as they are. Other numbers are kept for compression.
+const CODEC_NONE: u8 = 0;
+
+/// Why the bytes at some place are not a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// The file ends here, or before the frame does.
+    #[error("the file ends within the frame")]
+    CutShort,
+    /// The mark of the segment is not there.
+    #[error("no frame begins here")]
+    Mark,
+    /// The body length can't be.
+    #[error("a body of {0} bytes is more than a frame may have ({BODY_BYTES_MAX})")]
+    Length(u32),
+    /// The checksum is wrong.
+    #[error("the checksum is wrong")]
+    Checksum,
+}
+
+/// Why a frame whose checksum is right can't be used: written by another build, or by nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// An unknown kind of frame.
+    #[error("frame kind {0} is not known to this build")]
+    Kind(u8),
+    /// An unknown codec.
+    #[error("codec {0} is not known to this build")]
+    Codec(u8),
+    /// A field does not fit the body.
+    #[error("the fields don't fit the body")]
+    Fields,
+    /// The record is no record.
+    #[error("the commit record can't be read")]
+    Record(#[from] RecordError),
+    /// The record's version is not the frame's.
+    #[error("the frame says version {frame}, its record {record}")]
+    Version {
+        /// In the frame's header.
+        frame: u64,
+        /// In the record.
+        record: u64,
+    },
+}
+
+/// The fields of a frame's header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FrameHeader {
+    pub(super) kind: u8,
+    pub(super) body_bytes: u32,
+    pub(super) version: u64,
+    /// Every version up to this one was durable when the frame was written.
+    pub(super) synced_version: u64,
+}
+
+/// A frame whose checksum is right.
+#[derive(Clone, Debug)]
+pub(super) struct Frame {
+    pub(super) header: FrameHeader,
+    pub(super) body: Bytes,
+}
+
+/// The salt of a segment, and the mark that begins each of its frames.
+#[derive(Clone, Copy)]
+pub(super) struct FrameSalt(pub(super) Digest);
+
+impl FrameSalt {
+    pub(super) fn mark(&self) -> [u8; 8] {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        [a, b, c, d, e, f, g, h]
+    }
+
+    fn checksum(&self, frame: &[u8]) -> Digest {
+        FRAME.hash_parts(&[&self.0, frame])
+    }
+
+    /// Appends the frame of a commit.
+    pub(super) fn put_commit(&self, entry: &LogEntry, synced_version: u64, out: &mut Vec<u8>) {
+        let start = out.len();
+        let header = FrameHeader {
+            kind: KIND_COMMIT,
+            body_bytes: entry.body_bytes() as u32,
+            version: entry.record.version,
+            synced_version,
+        };
+        self.put_header(&header, out);
+        put_body(entry, out);
+        self.put_checksum(start, out);
+    }
+
+    /// Appends the frame of a clean close: everything up to `version` is durable.
+    pub(super) fn put_close(&self, version: u64, out: &mut Vec<u8>) {
+        let start = out.len();
+        let header = FrameHeader {
+            kind: KIND_CLOSE,
+            body_bytes: 0,
+            version,
+            synced_version: version,
+        };
+        self.put_header(&header, out);
+        self.put_checksum(start, out);
+    }
+
+    fn put_header(&self, header: &FrameHeader, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.mark());
+        out.push(header.kind);
+        out.extend_from_slice(&header.body_bytes.to_le_bytes());
+        out.extend_from_slice(&header.version.to_le_bytes());
+        out.extend_from_slice(&header.synced_version.to_le_bytes());
+    }
+
+    fn put_checksum(&self, start: usize, out: &mut Vec<u8>) {
+        let checksum = self.checksum(&out[start..]);
+        out.extend_from_slice(&checksum);
+    }
+
+    /// Reads a header; what it says is not to be trusted before [`Self::check`].
+    pub(super) fn header(&self, bytes: &[u8]) -> Result<FrameHeader, FrameError> {
+        let mut cursor = Cursor(bytes);
+        if cursor.array().ok_or(FrameError::CutShort)? != self.mark() {
+            return Err(FrameError::Mark);
+        }
+        let header = header_fields(&mut cursor).ok_or(FrameError::CutShort)?;
+        if header.body_bytes as usize > BODY_BYTES_MAX {
+            return Err(FrameError::Length(header.body_bytes));
+        }
+        Ok(header)
+    }
+
+    /// Holds a whole frame (header, body, checksum: no more, no less) against its checksum.
+    pub(super) fn check(&self, header: FrameHeader, frame: Bytes) -> Result<Frame, FrameError> {
+        let (checked, checksum) = frame.split_last_chunk().ok_or(FrameError::CutShort)?;
+        if self.checksum(checked) != *checksum {
+            return Err(FrameError::Checksum);
+        }
+        let body = frame.slice(FRAME_HEADER_BYTES..checked.len());
+        Ok(Frame { header, body })
+    }
+}
+
+fn header_fields(cursor: &mut Cursor<'_>) -> Option<FrameHeader> {
+    Some(FrameHeader {
+        kind: cursor.u8()?,
+        body_bytes: cursor.u32()?,
+        version: cursor.u64()?,
+        synced_version: cursor.u64()?,
+    })
+}
+
+impl FrameHeader {
+    /// Bytes of the whole frame.
+    pub(super) fn frame_bytes(&self) -> usize {
+        FRAME_HEADER_BYTES + self.body_bytes as usize + CHECKSUM_BYTES
+    }
+}
+
+/// Body of a commit: record length u16, record, KZG flag u8 (then 48 bytes if 1), codec u8,
+/// outcomes length u32, outcomes, effects length u32, effects.
+fn put_body(entry: &LogEntry, out: &mut Vec<u8>) {
+    let record = entry.record.encode();
+    out.extend_from_slice(&(record.len() as u16).to_le_bytes());
+    out.extend_from_slice(&record);
+    put_optional(entry.kzg_root.as_ref().map(|root| &root[..]), out);
+    out.push(CODEC_NONE);
+    out.extend_from_slice(&(entry.outcomes.len() as u32).to_le_bytes());
+    out.extend_from_slice(&entry.outcomes);
+    out.extend_from_slice(&(entry.effects.len() as u32).to_le_bytes());
+    out.extend_from_slice(&entry.effects);
+}
+
+impl Frame {
+    /// Reads what the frame holds: an entry, whose outcomes and effects share its allocation, or
+    /// nothing if it is a clean close.
+    pub(super) fn content(&self) -> Result<Option<LogEntry>, BodyError> {
+        match self.header.kind {
+            KIND_COMMIT => self.entry().map(Some),
+            KIND_CLOSE if self.body.is_empty() => Ok(None),
+            KIND_CLOSE => Err(BodyError::Fields),
+            kind => Err(BodyError::Kind(kind)),
+        }
+    }
+
+    fn entry(&self) -> Result<LogEntry, BodyError> {
+        let mut cursor = Cursor(&self.body);
+        let record = record(&mut cursor)?;
+        if record.version != self.header.version {
+            return Err(BodyError::Version {
+                frame: self.header.version,
+                record: record.version,
+            });
+        }
+        let kzg_root = cursor.optional().ok_or(BodyError::Fields)?;
+        let codec = cursor.u8().ok_or(BodyError::Fields)?;
+        if codec != CODEC_NONE {
+            return Err(BodyError::Codec(codec));
+        }
+        let outcomes = self
+            .section(&mut cursor, OUTCOMES_BYTES_MAX)
+            .ok_or(BodyError::Fields)?;
+        let effects = self
+            .section(&mut cursor, EFFECTS_BYTES_MAX)
+            .ok_or(BodyError::Fields)?;
+        if !cursor.0.is_empty() {
+            return Err(BodyError::Fields);
+        }
+        Ok(LogEntry {
+            record,
+            kzg_root,
+            outcomes,
+            effects,
+        })
+    }
+
+    /// A length u32 and as many bytes.
+    fn section(&self, cursor: &mut Cursor<'_>, bytes_max: usize) -> Option<Bytes> {
+        let count = cursor.u32()? as usize;
+        if count > bytes_max {
+            return None;
+        }
+        cursor.shared(count, &self.body)
+    }
+}
+
+fn record(cursor: &mut Cursor<'_>) -> Result<CommitRecord, BodyError> {
+    let record_bytes = cursor.u16().ok_or(BodyError::Fields)?;
+    let bytes = cursor
+        .take(usize::from(record_bytes))
+        .ok_or(BodyError::Fields)?;
+    Ok(CommitRecord::decode(bytes)?)
+}
+
+impl LogEntry {
+    /// Bytes of the body that holds this entry.
+    fn body_bytes(&self) -> usize {
+        let kzg_bytes = self.kzg_root.map_or(0, |root| root.len());
+        2 + self.record_bytes()
+            + 1
+            + kzg_bytes
+            + 1
+            + 4
+            + self.outcomes.len()
+            + 4
+            + self.effects.len()
+    }
+
+    fn record_bytes(&self) -> usize {
+        crate::record::RECORD_BYTES_MIN + self.record.metadata.len()
+    }
+
+    /// Bytes of the frame that holds this entry.
+    pub(super) fn frame_bytes(&self) -> usize {
+        FRAME_HEADER_BYTES + self.body_bytes() + CHECKSUM_BYTES
+    }
+}

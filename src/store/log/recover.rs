@@ -1,0 +1,603 @@
+//! Reading a log from a checkpoint on: what holds, what is torn, what is damaged.
+//!
+//! Nothing here writes. The rules that comments refer to by number are those of the module above.
+
+use std::io;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use super::frame::Frame;
+use super::segment::{OpenSegmentError, SEGMENT_HEADER_BYTES, SUFFIX, SegmentName, SegmentReader};
+use super::{BodyError, FrameError, HeaderError, LogEntry, LogPosition};
+use crate::hash::Digest;
+use crate::store::disk::Disk;
+
+/// Why a log can't be read. Nothing was changed on disk.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadLogError {
+    /// A file could not be listed, opened or read.
+    #[error("{} could not be read", path.display())]
+    Io {
+        /// Which one.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is no log, but there should be one.
+    #[error(
+        "the checkpoint is at version {checkpoint}, but there is no log; restore the log's directory from a copy"
+    )]
+    Missing {
+        /// Version of the checkpoint.
+        checkpoint: u64,
+    },
+    /// A `.seg` file with a name that no writer gives.
+    #[error("{} is not the name of a log segment; move the file away", path.display())]
+    Name {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The header of a segment can't be used.
+    #[error("log segment {segment} can't be used; restore it from a copy")]
+    Header {
+        /// Which segment.
+        segment: SegmentName,
+        /// Why.
+        source: HeaderError,
+    },
+    /// A segment is missing, or the end of one.
+    #[error(
+        "version {expected} should be in or before log segment {segment}, but is not there; restore the missing segment from a copy"
+    )]
+    Gap {
+        /// The first version that is missing.
+        expected: u64,
+        /// Where it is missed.
+        segment: SegmentName,
+    },
+    /// A frame that is known to have been durable is not valid.
+    #[error(
+        "log segment {segment} is damaged at offset {offset}: version {version} can't be read, though all up to {synced_version} had been synced; restore the segment from a copy"
+    )]
+    Damaged {
+        /// Which segment.
+        segment: SegmentName,
+        /// Where in the file, bytes.
+        offset: u64,
+        /// The version that should be there.
+        version: u64,
+        /// Up to which version the log is known to have been synced.
+        synced_version: u64,
+        /// What is wrong with the frame.
+        source: FrameError,
+    },
+    /// A frame is as it was written, but this build can't read it.
+    #[error(
+        "log segment {segment}, offset {offset}, version {version}: the frame can't be read; use the build that wrote it"
+    )]
+    Unreadable {
+        /// Which segment.
+        segment: SegmentName,
+        /// Where in the file, bytes.
+        offset: u64,
+        /// The version that should be there.
+        version: u64,
+        /// Why.
+        source: BodyError,
+    },
+    /// A frame is as it was written, but does not follow from what comes before it.
+    #[error(
+        "log segment {segment}, offset {offset}: version {version} does not follow from the one before it ({link}); restore the log from a copy"
+    )]
+    Chain {
+        /// Which segment.
+        segment: SegmentName,
+        /// Where in the file, bytes.
+        offset: u64,
+        /// The version that should be there.
+        version: u64,
+        /// What does not fit.
+        link: Link,
+    },
+    /// The log ends before the checkpoint, which only synced versions can be.
+    #[error(
+        "the checkpoint is at version {checkpoint}, but the log ends at {last}; restore the log from a copy"
+    )]
+    Behind {
+        /// Version of the checkpoint.
+        checkpoint: u64,
+        /// Last version in the log.
+        last: u64,
+    },
+    /// Log and checkpoint tell different histories.
+    #[error(
+        "at version {version} the log has another commit id than the checkpoint; they are not of one tree"
+    )]
+    OtherHistory {
+        /// Version of the checkpoint.
+        version: u64,
+    },
+}
+
+/// What does not fit between a frame and the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// The version is not the next one.
+    Version,
+    /// The parent is not the commit id before.
+    Parent,
+    /// The record is of another tree.
+    Tree,
+    /// The frame claims that its own version, or a later one, was synced before it.
+    Synced,
+    /// Something follows a clean close, or the close names another version than the last.
+    Close,
+}
+
+impl std::fmt::Display for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Version => "its version is not the next",
+            Self::Parent => "its parent is another commit",
+            Self::Tree => "its record is of another tree",
+            Self::Synced => "it claims to have been synced before it was written",
+            Self::Close => "a clean close stands in the wrong place",
+        })
+    }
+}
+
+/// A reading that ended early: by the log's fault or the visitor's wish.
+pub(super) enum ScanError<E> {
+    Log(ReadLogError),
+    Visitor(E),
+}
+
+impl<E> From<ReadLogError> for ScanError<E> {
+    fn from(error: ReadLogError) -> Self {
+        Self::Log(error)
+    }
+}
+
+/// Where a log is, and whose it is.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) disk: &'a dyn Disk,
+    pub(super) directory: &'a Path,
+    pub(super) tree_id: &'a Digest,
+}
+
+/// What a reading found.
+pub(super) struct Scanned {
+    /// The last commit that holds.
+    pub(super) last: LogPosition,
+    /// Up to which version the log is known synced; at most `last.version`.
+    pub(super) synced_version: u64,
+    /// Offsets in the last segment of the versions above that, in order.
+    pub(super) unproven: Vec<u64>,
+    pub(super) torn_bytes: u64,
+    pub(super) closed: bool,
+    /// All segments, in order.
+    pub(super) segments: Vec<SegmentName>,
+}
+
+/// What counts of each segment (rule 1), in order; `u64::MAX` ends the last one.
+pub(super) fn ranges(segments: &[SegmentName]) -> Vec<RangeInclusive<u64>> {
+    let mut end = u64::MAX;
+    let mut ranges: Vec<_> = segments
+        .iter()
+        .rev()
+        .map(|segment| {
+            let range = segment.first_version..=end;
+            end = end.min(segment.version_before());
+            range
+        })
+        .collect();
+    ranges.reverse();
+    ranges
+}
+
+/// Reads the log and visits every commit after `from`, in order.
+pub(super) fn scan<E>(
+    place: Place<'_>,
+    from: LogPosition,
+    visit: &mut dyn FnMut(LogEntry) -> Result<(), E>,
+) -> Result<Scanned, ScanError<E>> {
+    let segments = place.segments()?;
+    let Some(&last_segment) = segments.last() else {
+        return Ok(empty(from)?);
+    };
+    let mut walk = Walk {
+        place,
+        from,
+        last: None,
+        visit,
+    };
+    for (segment, range) in segments.iter().zip(ranges(&segments)) {
+        let counts = !range.is_empty() && *range.end() > from.version;
+        if counts && *segment != last_segment {
+            let mut reader = walk.enter(*segment)?;
+            walk.read_range(&mut reader, *range.end())?;
+        }
+    }
+    let mut reader = walk.enter(last_segment)?;
+    let tail = walk.read_tail(&mut reader)?;
+    let last = walk.finish()?;
+    let proven = tail
+        .synced_version
+        .saturating_sub(last_segment.version_before());
+    Ok(Scanned {
+        last,
+        synced_version: tail.synced_version,
+        unproven: tail.offsets.into_iter().skip(proven as usize).collect(),
+        torn_bytes: tail.torn_bytes,
+        closed: tail.closed,
+        segments,
+    })
+}
+
+/// A log of no segments: right only before the first commit.
+fn empty(from: LogPosition) -> Result<Scanned, ReadLogError> {
+    if from.version > 0 {
+        return Err(ReadLogError::Missing {
+            checkpoint: from.version,
+        });
+    }
+    Ok(Scanned {
+        last: from,
+        synced_version: 0,
+        unproven: Vec::new(),
+        torn_bytes: 0,
+        closed: true,
+        segments: Vec::new(),
+    })
+}
+
+impl Place<'_> {
+    pub(super) fn path_of(&self, segment: SegmentName) -> PathBuf {
+        self.directory.join(segment.to_string())
+    }
+
+    fn io(&self, segment: SegmentName) -> impl Fn(io::Error) -> ReadLogError {
+        let path = self.path_of(segment);
+        move |source| ReadLogError::Io {
+            path: path.clone(),
+            source,
+        }
+    }
+
+    /// All segments in order. A directory that does not exist holds none.
+    fn segments(&self) -> Result<Vec<SegmentName>, ReadLogError> {
+        let names = match self.disk.list(self.directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            result => result.map_err(|source| ReadLogError::Io {
+                path: self.directory.to_owned(),
+                source,
+            })?,
+        };
+        let mut segments = names
+            .iter()
+            .filter(|name| name.ends_with(SUFFIX))
+            .map(|name| {
+                SegmentName::parse(name).ok_or_else(|| ReadLogError::Name {
+                    path: self.directory.join(name),
+                })
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        segments.sort_unstable();
+        Ok(segments)
+    }
+
+    pub(super) fn open(&self, segment: SegmentName) -> Result<SegmentReader, ReadLogError> {
+        let path = self.path_of(segment);
+        SegmentReader::open(self.disk, &path, segment, self.tree_id).map_err(|error| match error {
+            OpenSegmentError::Io(source) => ReadLogError::Io { path, source },
+            OpenSegmentError::Header(source) => ReadLogError::Header { segment, source },
+        })
+    }
+}
+
+/// The commits of the last segment that nothing shows as synced, to be read once more.
+pub(super) struct Survivors<'a> {
+    place: Place<'a>,
+    scanned: &'a Scanned,
+    /// `None` if there are none.
+    reader: Option<SegmentReader>,
+}
+
+impl<'a> Survivors<'a> {
+    pub(super) fn open(place: Place<'a>, scanned: &'a Scanned) -> Result<Self, ReadLogError> {
+        let segment = scanned.segments.last().copied();
+        let reader = segment
+            .filter(|_| !scanned.unproven.is_empty())
+            .map(|segment| place.open(segment))
+            .transpose()?;
+        Ok(Self {
+            place,
+            scanned,
+            reader,
+        })
+    }
+
+    /// One of them by index, or `None` beyond the last.
+    pub(super) fn entry(&mut self, index: usize) -> Result<Option<LogEntry>, ReadLogError> {
+        let Some(reader) = &mut self.reader else {
+            return Ok(None);
+        };
+        let Some(&offset) = self.scanned.unproven.get(index) else {
+            return Ok(None);
+        };
+        let synced_version = self.scanned.synced_version;
+        let spot = Spot {
+            segment: reader.header.name,
+            offset,
+            version: synced_version.saturating_add(index as u64 + 1),
+        };
+        let frame = reader
+            .frame_at(offset)
+            .map_err(self.place.io(spot.segment))?
+            .map_err(|error| spot.damaged(synced_version, error))?;
+        match spot.content(&frame)? {
+            Some(entry) => Ok(Some(entry)),
+            None => Err(spot.chain(Link::Close)),
+        }
+    }
+}
+
+/// How the last segment ends.
+struct Tail {
+    /// Where each of its commits begins.
+    offsets: Vec<u64>,
+    synced_version: u64,
+    torn_bytes: u64,
+    closed: bool,
+}
+
+/// The reading itself: goes forward commit by commit.
+struct Walk<'a, E> {
+    place: Place<'a>,
+    from: LogPosition,
+    /// The last commit read; `None` before the first segment.
+    last: Option<LogPosition>,
+    visit: &'a mut dyn FnMut(LogEntry) -> Result<(), E>,
+}
+
+/// A place in a segment where a version should be.
+#[derive(Clone, Copy)]
+struct Spot {
+    segment: SegmentName,
+    offset: u64,
+    version: u64,
+}
+
+impl<E> Walk<'_, E> {
+    /// Opens the next segment, which must go on where the last one ended.
+    fn enter(&mut self, segment: SegmentName) -> Result<SegmentReader, ReadLogError> {
+        let reader = self.place.open(segment)?;
+        let before = LogPosition {
+            version: segment.version_before(),
+            commit_id: reader.header.parent,
+        };
+        let expected = self.last.unwrap_or(self.from).version;
+        let follows = match self.last {
+            None => before.version <= expected,
+            Some(_) => before.version == expected,
+        };
+        if !follows {
+            return Err(ReadLogError::Gap {
+                expected: expected.saturating_add(1),
+                segment,
+            });
+        }
+        if self
+            .last
+            .is_some_and(|last| last.commit_id != before.commit_id)
+        {
+            return Err(ReadLogError::Chain {
+                segment,
+                offset: 0,
+                version: segment.first_version,
+                link: Link::Parent,
+            });
+        }
+        self.reach(before)?;
+        Ok(reader)
+    }
+
+    /// Reads a segment up to the end of its range, where the next one begins (rule 3).
+    fn read_range(&mut self, reader: &mut SegmentReader, end: u64) -> Result<(), ScanError<E>> {
+        let mut spot = self.first_spot(reader);
+        while spot.version <= end {
+            let gap = ReadLogError::Gap {
+                expected: spot.version,
+                segment: spot.segment,
+            };
+            if spot.offset == reader.length {
+                return Err(gap.into());
+            }
+            let frame = self.frame_at(reader, spot)?;
+            let frame = frame.map_err(|error| spot.damaged(end, error))?;
+            let entry = spot.content(&frame)?.ok_or(gap)?;
+            self.follow(spot, &frame, entry)?;
+            spot = spot.after(&frame);
+        }
+        Ok(())
+    }
+
+    /// Reads the last segment to where it ends, breaks off, or turns out damaged (rule 4).
+    fn read_tail(&mut self, reader: &mut SegmentReader) -> Result<Tail, ScanError<E>> {
+        let mut tail = Tail {
+            offsets: Vec::new(),
+            synced_version: reader.header.name.version_before().max(self.from.version),
+            torn_bytes: 0,
+            closed: false,
+        };
+        let mut spot = self.first_spot(reader);
+        while spot.offset < reader.length {
+            let frame = match self.frame_at(reader, spot)? {
+                Ok(frame) => frame,
+                Err(error) => {
+                    let shown = self.synced_version_behind(reader, spot)?;
+                    let synced_version = tail.synced_version.max(shown);
+                    if spot.version <= synced_version {
+                        return Err(spot.damaged(synced_version, error).into());
+                    }
+                    tail.torn_bytes = reader.length - spot.offset;
+                    return Ok(tail);
+                }
+            };
+            let Some(entry) = spot.content(&frame)? else {
+                self.check_close(reader, spot, &frame)?;
+                tail.synced_version = frame.header.version;
+                tail.closed = true;
+                return Ok(tail);
+            };
+            self.follow(spot, &frame, entry)?;
+            tail.offsets.push(spot.offset);
+            tail.synced_version = tail.synced_version.max(frame.header.synced_version);
+            spot = spot.after(&frame);
+        }
+        Ok(tail)
+    }
+
+    /// The log must have reached the checkpoint.
+    fn finish(&self) -> Result<LogPosition, ReadLogError> {
+        let last = self.last.unwrap_or(self.from);
+        if last.version < self.from.version {
+            return Err(ReadLogError::Behind {
+                checkpoint: self.from.version,
+                last: last.version,
+            });
+        }
+        Ok(last)
+    }
+
+    fn first_spot(&self, reader: &SegmentReader) -> Spot {
+        Spot {
+            segment: reader.header.name,
+            offset: SEGMENT_HEADER_BYTES as u64,
+            version: reader.header.name.first_version,
+        }
+    }
+
+    fn frame_at(
+        &self,
+        reader: &mut SegmentReader,
+        spot: Spot,
+    ) -> Result<Result<Frame, FrameError>, ReadLogError> {
+        reader
+            .frame_at(spot.offset)
+            .map_err(self.place.io(spot.segment))
+    }
+
+    /// The highest synced version that any valid frame behind a broken one shows, or 0.
+    fn synced_version_behind(
+        &self,
+        reader: &mut SegmentReader,
+        broken: Spot,
+    ) -> Result<u64, ReadLogError> {
+        let io = self.place.io(broken.segment);
+        let mut shown = 0;
+        let mut offset = broken.offset + 1;
+        while let Some(found) = reader.find_mark(offset).map_err(&io)? {
+            offset = found + 1;
+            if let Ok(frame) = reader.frame_at(found).map_err(&io)? {
+                shown = shown.max(frame.header.synced_version);
+                offset = found + frame.header.frame_bytes() as u64;
+            }
+        }
+        Ok(shown)
+    }
+
+    /// Takes a commit that must follow from the last one.
+    fn follow(&mut self, spot: Spot, frame: &Frame, entry: LogEntry) -> Result<(), ScanError<E>> {
+        let record = &entry.record;
+        let link = if record.version != spot.version {
+            Some(Link::Version)
+        } else if record.tree_id != *self.place.tree_id {
+            Some(Link::Tree)
+        } else if self
+            .last
+            .is_some_and(|last| last.commit_id != record.parent)
+        {
+            Some(Link::Parent)
+        } else if frame.header.synced_version >= record.version {
+            Some(Link::Synced)
+        } else {
+            None
+        };
+        if let Some(link) = link {
+            return Err(spot.chain(link).into());
+        }
+        self.reach(LogPosition::of(record))?;
+        if record.version <= self.from.version {
+            return Ok(());
+        }
+        (self.visit)(entry).map_err(ScanError::Visitor)
+    }
+
+    /// Moves on; the commit of the checkpoint must be the checkpoint's.
+    fn reach(&mut self, position: LogPosition) -> Result<(), ReadLogError> {
+        if position.version == self.from.version && position.commit_id != self.from.commit_id {
+            return Err(ReadLogError::OtherHistory {
+                version: position.version,
+            });
+        }
+        self.last = Some(position);
+        Ok(())
+    }
+
+    /// A clean close names the last version, and nothing follows it.
+    fn check_close(
+        &self,
+        reader: &SegmentReader,
+        spot: Spot,
+        frame: &Frame,
+    ) -> Result<(), ReadLogError> {
+        let header = &frame.header;
+        let named = spot.version.saturating_sub(1);
+        let right = header.version == named && header.synced_version == named;
+        if !right || spot.after(frame).offset != reader.length {
+            return Err(spot.chain(Link::Close));
+        }
+        Ok(())
+    }
+}
+
+impl Spot {
+    /// The spot behind a frame.
+    fn after(self, frame: &Frame) -> Self {
+        Self {
+            offset: self.offset + frame.header.frame_bytes() as u64,
+            version: self.version.saturating_add(1),
+            ..self
+        }
+    }
+
+    fn content(self, frame: &Frame) -> Result<Option<LogEntry>, ReadLogError> {
+        frame.content().map_err(|source| ReadLogError::Unreadable {
+            segment: self.segment,
+            offset: self.offset,
+            version: self.version,
+            source,
+        })
+    }
+
+    fn damaged(self, synced_version: u64, source: FrameError) -> ReadLogError {
+        ReadLogError::Damaged {
+            segment: self.segment,
+            offset: self.offset,
+            version: self.version,
+            synced_version,
+            source,
+        }
+    }
+
+    fn chain(self, link: Link) -> ReadLogError {
+        ReadLogError::Chain {
+            segment: self.segment,
+            offset: self.offset,
+            version: self.version,
+            link,
+        }
+    }
+}

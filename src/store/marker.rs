@@ -1,0 +1,228 @@
+//! The `CHECKPOINT` file: the version that the leaf store holds.
+//!
+//! Two writes make a checkpoint of version H. First the marker of the version before it, with
+//! intent H: from now on the leaf store may hold any mixture of the two. Then, when the leaves of H
+//! are ingested and synced, the marker of H without intent. Replay from the marker's version is
+//! idempotent, so a mixture does no harm; but digests can be compared at H and above only.
+//!
+//! Not here: when to checkpoint, and the leaves.
+
+use std::io;
+use std::path::Path;
+
+use super::cursor::{Cursor, put_optional};
+use super::disk::{Disk, read_file, replace_file};
+use crate::hash::{Digest, FRAME};
+use crate::history::MountainRange;
+use crate::params::FORMAT;
+use crate::record::{CommitRecord, RECORD_BYTES_MAX, RecordError};
+
+/// Name of the file.
+pub const CHECKPOINT_FILE: &str = "CHECKPOINT";
+/// Most peaks of a mountain range: one for each bit of its count.
+pub const PEAKS_MAX: usize = 64;
+/// Longest marker, bytes.
+pub const MARKER_BYTES_MAX: usize =
+    8 + 2 + 32 + 8 + 2 + RECORD_BYTES_MAX + 1 + 48 + 8 + 1 + PEAKS_MAX * 32 + 1 + 8 + 32;
+
+const MAGIC: [u8; 8] = *b"trunkchk";
+
+/// What a checkpoint marker says.
+///
+/// ```
+/// use trunkline_core::store::marker::Marker;
+/// let empty = Marker::genesis([1; 32]);
+/// assert_eq!(empty.record.version, 0);
+/// assert_eq!(Marker::decode(&empty.encode()), Ok(empty));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marker {
+    /// The record of version H, whose state the leaf store holds, synced.
+    pub record: CommitRecord,
+    /// The KZG root of version H, if it was computed by then.
+    pub kzg_root: Option<[u8; 48]>,
+    /// Peaks over the commit ids of versions 0 to H, H included.
+    pub history: MountainRange,
+    /// If an ingestion was begun since: the version (above H) up to which leaves may be newer.
+    pub intent: Option<u64>,
+}
+
+/// Why bytes are not a checkpoint marker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MarkerError {
+    /// It does not begin as a marker does.
+    #[error("this is not a trunkline checkpoint marker; is it the right directory?")]
+    Magic,
+    /// Written by another format version.
+    #[error(
+        "checkpoint marker of format {0}; this build reads format {FORMAT}: use a build that reads it"
+    )]
+    Format(u16),
+    /// Wrong length or checksum.
+    #[error("the checkpoint marker is damaged; restore the directory from a copy")]
+    Damaged,
+    /// The checksum is right, but the record inside is no record.
+    #[error("the checkpoint marker holds no commit record")]
+    Record(#[from] RecordError),
+    /// The checksum is right, but the fields contradict each other.
+    #[error("the checkpoint marker contradicts itself: {0}")]
+    Contradiction(&'static str),
+}
+
+/// Why a marker was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadMarkerError {
+    /// The file could not be read (`NotFound`: no checkpoint was written yet).
+    #[error("the checkpoint marker could not be read")]
+    Io(#[source] io::Error),
+    /// It was read and is of no use.
+    #[error(transparent)]
+    Content(#[from] MarkerError),
+}
+
+impl Marker {
+    /// The marker of a tree that was just created: version 0, no leaves.
+    pub fn genesis(tree_id: Digest) -> Self {
+        let record = CommitRecord::genesis(tree_id);
+        let mut history = MountainRange::default();
+        history.append(&crate::history::HISTORY, &record.commit_id());
+        Self {
+            record,
+            kzg_root: None,
+            history,
+            intent: None,
+        }
+    }
+
+    /// The content of the file.
+    ///
+    /// Layout, integers little-endian: magic `trunkchk`, format u16, tree id 32, version u64,
+    /// record length u16, record, KZG flag u8 (then 48 bytes if 1), history count u64, peaks u8,
+    /// the peaks (32 each), intent flag u8 (then u64 if 1), checksum 32 (over all before it).
+    pub fn encode(&self) -> Vec<u8> {
+        let record = self.record.encode();
+        let peaks = self.history.peaks();
+        let mut bytes = Vec::with_capacity(MARKER_BYTES_MAX);
+        bytes.extend_from_slice(&MAGIC);
+        bytes.extend_from_slice(&FORMAT.to_le_bytes());
+        bytes.extend_from_slice(&self.record.tree_id);
+        bytes.extend_from_slice(&self.record.version.to_le_bytes());
+        bytes.extend_from_slice(&(record.len() as u16).to_le_bytes());
+        bytes.extend_from_slice(&record);
+        put_optional(self.kzg_root.as_ref().map(|root| &root[..]), &mut bytes);
+        bytes.extend_from_slice(&self.history.count().to_le_bytes());
+        bytes.push(peaks.len() as u8);
+        bytes.extend_from_slice(peaks.as_flattened());
+        let intent = self.intent.map(u64::to_le_bytes);
+        put_optional(intent.as_ref().map(|intent| &intent[..]), &mut bytes);
+        let checksum = FRAME.hash(&bytes);
+        bytes.extend_from_slice(&checksum);
+        bytes
+    }
+
+    /// Reads what [`Self::encode`] gave; anything else is an error.
+    pub fn decode(bytes: &[u8]) -> Result<Self, MarkerError> {
+        let mut cursor = Cursor(bytes);
+        if cursor.array() != Some(MAGIC) {
+            return Err(MarkerError::Magic);
+        }
+        let format = cursor.u16().ok_or(MarkerError::Damaged)?;
+        if format != FORMAT {
+            return Err(MarkerError::Format(format));
+        }
+        let (body, checksum) = bytes.split_last_chunk().ok_or(MarkerError::Damaged)?;
+        if FRAME.hash(body) != *checksum {
+            return Err(MarkerError::Damaged);
+        }
+        let fields = Fields::read(cursor).ok_or(MarkerError::Damaged)?;
+        fields.check()
+    }
+
+    /// Writes the marker of a directory: after a crash it is this one or the one before.
+    pub fn write(&self, disk: &dyn Disk, directory: &Path) -> io::Result<()> {
+        replace_file(disk, &directory.join(CHECKPOINT_FILE), &self.encode())
+    }
+
+    /// Reads the marker of a directory.
+    pub fn read(disk: &dyn Disk, directory: &Path) -> Result<Self, ReadMarkerError> {
+        let path = directory.join(CHECKPOINT_FILE);
+        let bytes =
+            read_file(disk, &path, MARKER_BYTES_MAX).map_err(|error| match error.kind() {
+                io::ErrorKind::InvalidData => MarkerError::Damaged.into(),
+                _ => ReadMarkerError::Io(error),
+            })?;
+        Ok(Self::decode(&bytes)?)
+    }
+}
+
+/// The fields as they stand, not yet held against each other.
+struct Fields<'a> {
+    tree_id: Digest,
+    version: u64,
+    record: &'a [u8],
+    kzg_root: Option<[u8; 48]>,
+    history_count: u64,
+    peaks: Vec<Digest>,
+    intent: Option<u64>,
+}
+
+impl<'a> Fields<'a> {
+    /// Reads everything after the format, up to the checksum and no further.
+    fn read(mut cursor: Cursor<'a>) -> Option<Self> {
+        let tree_id = cursor.array()?;
+        let version = cursor.u64()?;
+        let record_bytes = usize::from(cursor.u16()?);
+        let record = cursor.take(record_bytes)?;
+        let kzg_root = cursor.optional()?;
+        let history_count = cursor.u64()?;
+        let peaks_count = usize::from(cursor.u8()?);
+        if peaks_count > PEAKS_MAX {
+            return None;
+        }
+        let mut peaks = Vec::with_capacity(peaks_count);
+        for _ in 0..peaks_count {
+            peaks.push(cursor.array()?);
+        }
+        let intent = cursor.optional()?.map(u64::from_le_bytes);
+        (cursor.0.len() == 32).then_some(Self {
+            tree_id,
+            version,
+            record,
+            kzg_root,
+            history_count,
+            peaks,
+            intent,
+        })
+    }
+
+    fn check(self) -> Result<Marker, MarkerError> {
+        let record = CommitRecord::decode(self.record)?;
+        if record.tree_id != self.tree_id {
+            return Err(MarkerError::Contradiction("the record is of another tree"));
+        }
+        if record.version != self.version {
+            return Err(MarkerError::Contradiction(
+                "the record is of another version",
+            ));
+        }
+        if self.version.checked_add(1) != Some(self.history_count) {
+            return Err(MarkerError::Contradiction(
+                "the history does not end at the version",
+            ));
+        }
+        if self.intent.is_some_and(|intent| intent <= self.version) {
+            return Err(MarkerError::Contradiction(
+                "the intent is not above the version",
+            ));
+        }
+        let history = MountainRange::from_parts(self.history_count, self.peaks).ok_or(
+            MarkerError::Contradiction("the number of peaks does not fit the history"),
+        )?;
+        Ok(Marker {
+            record,
+            kzg_root: self.kzg_root,
+            history,
+            intent: self.intent,
+        })
+    }
+}

@@ -1,0 +1,26 @@
+//! What makes a tree durable: the commit log, the checkpoint marker, the leaf stores.
+//!
+//! Everything here is synchronous and does what it is told when it is told: no threads of its own,
+//! no clock, no policy of when to sync or to checkpoint. That is the engine's business, which uses
+//! the rooms so:
+//!
+//! * persist: [`log::CommitLog::append`] for every version that waits, one
+//!   [`log::CommitLog::sync`], then acknowledge them all;
+//! * checkpoint: marker with intent H (H synced) → [`leaves::LeafStore::ingest`] →
+//!   [`leaves::LeafStore::sync`] → marker H → [`log::CommitLog::trim`].
+//!
+//! The log and the small files reach the machine through [`disk::Disk`], so that
+//! [`simulated::SimulatedDisk`] can lose power under them at every call.
+
+pub mod disk;
+pub mod effect;
+#[cfg(feature = "fjall")]
+pub mod fjall_leaves;
+pub mod leaves;
+pub mod lock;
+pub mod log;
+pub mod marker;
+pub mod simulated;
+pub mod tree_file;
+
+mod cursor;

@@ -1,0 +1,150 @@
+//! The `TREE` file: what tree a directory holds. Written once, when the tree is created.
+//!
+//! Not here: anything that changes while the tree lives.
+
+use std::io;
+use std::path::Path;
+
+use super::cursor::Cursor;
+use super::disk::{Disk, read_file, replace_file};
+use crate::hash::{Digest, FRAME};
+use crate::params::{CollisionPolicy, FORMAT, SETUP_ID, TreeParams};
+
+/// Name of the file.
+pub const TREE_FILE: &str = "TREE";
+/// Its length, always.
+pub const TREE_FILE_BYTES: usize = 8 + 2 + 1 + 1 + 32 + 32 + 32 + 32;
+
+const MAGIC: [u8; 8] = *b"trunktre";
+
+/// Why bytes are not a tree file that this build can use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TreeFileError {
+    /// It does not begin as a tree file does.
+    #[error("this is not a trunkline tree file; is it the right directory?")]
+    Magic,
+    /// Written by another format version.
+    #[error("tree file of format {0}; this build reads format {FORMAT}: use a build that reads it")]
+    Format(u16),
+    /// Wrong length or checksum, or fields that can't be.
+    #[error("the tree file is damaged; restore it from a copy")]
+    Damaged,
+    /// Made with another setup.
+    #[error("the tree was made with another KZG setup than the one in this build")]
+    Setup,
+    /// A collision policy of this number is not known.
+    #[error("the tree has collision policy {0}, which this build does not know")]
+    Policy(u8),
+    /// Everything is in order, but this build hashes such a tree otherwise.
+    #[error(
+        "the tree id does not follow from the parameters beside it; use the build that made the tree"
+    )]
+    TreeId,
+}
+
+/// Why a tree file was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadTreeFileError {
+    /// The file could not be read (`NotFound`: the directory holds no tree).
+    #[error("the tree file could not be read")]
+    Io(#[source] io::Error),
+    /// It was read and is of no use.
+    #[error(transparent)]
+    Content(#[from] TreeFileError),
+}
+
+/// The content of a tree file.
+///
+/// Layout, integers little-endian: magic `trunktre`, format u16, policy u8, salt flag u8, salt (32,
+/// zero if none), setup id 32, tree id 32, checksum 32 (over all before it).
+///
+/// ```
+/// use trunkline_core::params::TreeParams;
+/// use trunkline_core::store::tree_file::{decode, encode};
+/// let params = TreeParams { salt: Some([7; 32]), ..TreeParams::default() };
+/// assert_eq!(decode(&encode(&params)), Ok(params));
+/// ```
+pub fn encode(params: &TreeParams) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(TREE_FILE_BYTES);
+    bytes.extend_from_slice(&MAGIC);
+    bytes.extend_from_slice(&FORMAT.to_le_bytes());
+    bytes.push(params.collision as u8);
+    bytes.push(u8::from(params.salt.is_some()));
+    bytes.extend_from_slice(&params.salt.unwrap_or_default());
+    bytes.extend_from_slice(&SETUP_ID);
+    bytes.extend_from_slice(&params.tree_id());
+    let checksum = FRAME.hash(&bytes);
+    bytes.extend_from_slice(&checksum);
+    bytes
+}
+
+/// Reads what [`encode`] gave; anything else is an error.
+pub fn decode(bytes: &[u8]) -> Result<TreeParams, TreeFileError> {
+    let mut cursor = Cursor(bytes);
+    if cursor.array() != Some(MAGIC) {
+        return Err(TreeFileError::Magic);
+    }
+    let format = cursor.u16().ok_or(TreeFileError::Damaged)?;
+    if format != FORMAT {
+        return Err(TreeFileError::Format(format));
+    }
+    let (body, checksum) = bytes.split_last_chunk().ok_or(TreeFileError::Damaged)?;
+    if bytes.len() != TREE_FILE_BYTES || FRAME.hash(body) != *checksum {
+        return Err(TreeFileError::Damaged);
+    }
+    let fields = fields(&mut cursor).ok_or(TreeFileError::Damaged)?;
+    let collision =
+        CollisionPolicy::from_byte(fields.policy).ok_or(TreeFileError::Policy(fields.policy))?;
+    if fields.setup_id != SETUP_ID {
+        return Err(TreeFileError::Setup);
+    }
+    let params = TreeParams {
+        salt: fields.salt,
+        collision,
+    };
+    if params.tree_id() != fields.tree_id {
+        return Err(TreeFileError::TreeId);
+    }
+    Ok(params)
+}
+
+struct Fields {
+    policy: u8,
+    salt: Option<[u8; 32]>,
+    setup_id: Digest,
+    tree_id: Digest,
+}
+
+fn fields(cursor: &mut Cursor<'_>) -> Option<Fields> {
+    let policy = cursor.u8()?;
+    let flag = cursor.u8()?;
+    let salt: [u8; 32] = cursor.array()?;
+    let salt = match flag {
+        0 if salt == [0; 32] => None,
+        1 => Some(salt),
+        _ => return None,
+    };
+    Some(Fields {
+        policy,
+        salt,
+        setup_id: cursor.array()?,
+        tree_id: cursor.array()?,
+    })
+}
+
+/// Writes the tree file of a directory: it is there after a crash, whole, or not at all.
+pub fn create(disk: &dyn Disk, directory: &Path, params: &TreeParams) -> io::Result<()> {
+    replace_file(disk, &directory.join(TREE_FILE), &encode(params))
+}
+
+/// Reads the tree file of a directory.
+pub fn read(disk: &dyn Disk, directory: &Path) -> Result<TreeParams, ReadTreeFileError> {
+    let bytes =
+        read_file(disk, &directory.join(TREE_FILE), TREE_FILE_BYTES).map_err(
+            |error| match error.kind() {
+                io::ErrorKind::InvalidData => TreeFileError::Damaged.into(),
+                _ => ReadTreeFileError::Io(error),
+            },
+        )?;
+    Ok(decode(&bytes)?)
+}

@@ -1,0 +1,102 @@
+use bytes::Bytes;
+use proptest::collection::{btree_map, vec};
+use proptest::prelude::*;
+use trunkline_core::params::{KEY_BYTES_MAX, TreeParams, VALUE_BYTES_MAX};
+use trunkline_core::store::effect::{Effect, EffectsError, decode_effects, encode_effects};
+
+const PARAMS: TreeParams = TreeParams {
+    salt: Some([3; 32]),
+    collision: trunkline_core::params::CollisionPolicy::Bucket,
+};
+
+fn effect(key: Vec<u8>, change: Option<Vec<u8>>) -> Effect {
+    Effect {
+        key_hash: PARAMS.key_hash(&key),
+        key: key.into(),
+        change: change.map(Bytes::from),
+    }
+}
+
+fn sorted(changes: impl IntoIterator<Item = (Vec<u8>, Option<Vec<u8>>)>) -> Vec<Effect> {
+    let mut effects: Vec<Effect> = changes.into_iter().map(|(k, c)| effect(k, c)).collect();
+    effects.sort_by_key(|effect| effect.key_hash);
+    effects
+}
+
+fn encoded(effects: &[Effect]) -> Bytes {
+    let mut bytes = Vec::new();
+    encode_effects(effects, &mut bytes).unwrap();
+    bytes.into()
+}
+
+proptest! {
+    #[test]
+    fn effects_round_trip(
+        changes in btree_map(vec(any::<u8>(), 1..40), any::<Option<Vec<u8>>>(), 0..30)
+    ) {
+        let effects = sorted(changes);
+        prop_assert_eq!(decode_effects(&PARAMS, &encoded(&effects)), Ok(effects));
+    }
+
+    #[test]
+    fn what_decodes_encodes_to_the_same_bytes(bytes in vec(any::<u8>(), 0..60)) {
+        let bytes = Bytes::from(bytes);
+        if let Ok(effects) = decode_effects(&PARAMS, &bytes) {
+            prop_assert_eq!(encoded(&effects), bytes);
+        }
+    }
+
+    #[test]
+    fn a_changed_byte_is_refused_or_gives_other_effects_that_encode_to_it(
+        index in any::<prop::sample::Index>(),
+        bits in 1_u8..,
+    ) {
+        let effects = sorted((0..9_u8).map(|i| (vec![i + 1; 4], (i % 3 > 0).then(|| vec![i; 200]))));
+        let mut bytes = encoded(&effects).to_vec();
+        let index = index.index(bytes.len());
+        bytes[index] ^= bits;
+        if let Ok(others) = decode_effects(&PARAMS, &Bytes::from(bytes.clone())) {
+            prop_assert_ne!(&others, &effects);
+            prop_assert_eq!(encoded(&others), bytes);
+        }
+    }
+}
+
+#[test]
+fn values_share_the_allocation_of_the_record() {
+    let bytes = encoded(&[effect(b"key".to_vec(), Some(vec![7; 100]))]);
+    let effects = decode_effects(&PARAMS, &bytes).unwrap();
+    let value = effects[0].change.as_ref().unwrap();
+    assert!(bytes.as_ptr_range().contains(&value.as_ptr()));
+}
+
+#[test]
+fn bounds_and_order_are_held_on_both_sides() {
+    let refused = |effects: &[Effect]| encode_effects(effects, &mut Vec::new()).unwrap_err();
+    let empty_key = effect(Vec::new(), None);
+    let length = |bytes| EffectsError::KeyLength { index: 0, bytes };
+    assert_eq!(refused(&[empty_key]), length(0));
+    let long_key = effect(vec![1; KEY_BYTES_MAX + 1], None);
+    assert_eq!(refused(&[long_key]), length(KEY_BYTES_MAX as u64 + 1));
+    let long_value = effect(vec![1], Some(vec![0; VALUE_BYTES_MAX + 1]));
+    assert!(matches!(
+        refused(&[long_value]),
+        EffectsError::ValueLength { index: 0, .. }
+    ));
+    let mut pair = sorted([(vec![1], None), (vec![2], None)]);
+    pair.reverse();
+    assert_eq!(refused(&pair), EffectsError::Order { index: 1 });
+
+    let decode = |bytes: &'static [u8]| decode_effects(&PARAMS, &Bytes::from_static(bytes));
+    assert_eq!(decode(b""), Err(EffectsError::Malformed { index: 0 }));
+    assert_eq!(decode(b"\0!"), Err(EffectsError::Trailing(1)));
+    assert_eq!(decode(b"\x80\0"), Err(EffectsError::Malformed { index: 0 }));
+    assert_eq!(decode(b"\x01\0\0"), Err(length(0)));
+    assert_eq!(decode(b"\x7f\x02a\x02b"), Err(EffectsError::Count(0x7f)));
+    assert_eq!(
+        decode(b"\x02\x02a\x02a"),
+        Err(EffectsError::Order { index: 1 })
+    );
+    let huge = b"\x01\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01";
+    assert_eq!(decode(huge), Err(length(u64::MAX >> 1)));
+}

@@ -1,0 +1,110 @@
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use trunkline_core::store::fjall_leaves::{FjallLeafStore, FjallOptions};
+use trunkline_core::store::leaves::{Leaf, LeafChange, LeafStore, LeafStoreError};
+
+use crate::leaf_stores_agree_with_a_map::{
+    apply, changes, follows_a_map, refuses_unsorted_changes, scanned,
+};
+
+fn open(directory: &tempfile::TempDir) -> FjallLeafStore {
+    FjallLeafStore::open(&directory.path().join("leaves"), &FjallOptions::default()).unwrap()
+}
+
+#[test]
+fn snapshots_taken_before_an_ingestion_do_not_see_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory);
+    follows_a_map(&store);
+    refuses_unsorted_changes(&store);
+}
+
+#[test]
+fn ingestions_are_there_after_reopening_and_can_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut random = SmallRng::seed_from_u64(8);
+    let mut map = Default::default();
+    for round in 0..4 {
+        let store = open(&directory);
+        assert_eq!(scanned(&*store.snapshot().unwrap()), map);
+        let changes = changes(&mut random, 80);
+        apply(&mut map, &changes);
+        let before = store.snapshot().unwrap();
+        let seen = scanned(&*before);
+        store.ingest(&mut changes.into_iter()).unwrap();
+        assert_eq!(scanned(&*before), seen);
+        assert_eq!(scanned(&*store.snapshot().unwrap()), map);
+        if round % 2 == 0 {
+            store.sync().unwrap();
+        }
+    }
+}
+
+/// An ingestion is durable when it returns: a copy of the directory, made with the store still open
+/// and nothing synced after, holds it.
+#[test]
+fn an_ingestion_is_in_the_files_when_it_returns() {
+    let directory = tempfile::tempdir().unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    let store = open(&directory);
+    let changes = changes(&mut SmallRng::seed_from_u64(9), 80);
+    let mut map = Default::default();
+    apply(&mut map, &changes);
+    store.ingest(&mut changes.into_iter()).unwrap();
+    copy_directory(directory.path(), copy.path());
+    assert_eq!(scanned(&*open(&copy).snapshot().unwrap()), map);
+}
+
+#[test]
+fn an_ingestion_that_stopped_halfway_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let leaf = Leaf {
+        key: "key".into(),
+        value: "value".into(),
+    };
+    let put = |place| LeafChange {
+        key_hash: [place; 32],
+        leaf: Some(leaf.clone()),
+    };
+    let store = open(&directory);
+    let result = store.ingest(&mut [put(1), put(3), put(2)].into_iter());
+    assert!(matches!(result, Err(LeafStoreError::Order { index: 2 })));
+    assert_eq!(store.snapshot().unwrap().get(&[1; 32]).unwrap(), None);
+    drop(store);
+    let store = open(&directory);
+    assert!(scanned(&*store.snapshot().unwrap()).is_empty());
+    store.ingest(&mut [put(1)].into_iter()).unwrap();
+    assert_eq!(store.snapshot().unwrap().get(&[1; 32]).unwrap(), Some(leaf));
+}
+
+#[test]
+fn a_damaged_entry_is_a_typed_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("leaves");
+    {
+        let database = fjall::Database::builder(&path).open().unwrap();
+        let keyspace = database.keyspace("leaves", Default::default).unwrap();
+        keyspace.insert([1; 32], b"\x09short").unwrap();
+        database.persist(fjall::PersistMode::SyncAll).unwrap();
+    }
+    let snapshot = open(&directory).snapshot().unwrap();
+    assert!(matches!(
+        snapshot.get(&[1; 32]),
+        Err(LeafStoreError::Damaged { key_hash }) if key_hash == [1; 32]
+    ));
+    let scan = snapshot.scan([0; 32]..=[9; 32], &mut |_, _, _| panic!("a leaf"));
+    assert!(matches!(scan, Err(LeafStoreError::Damaged { .. })));
+}
+
+fn copy_directory(from: &std::path::Path, to: &std::path::Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir(&target).unwrap();
+            copy_directory(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

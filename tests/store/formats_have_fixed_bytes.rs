@@ -1,0 +1,133 @@
+use std::path::Path;
+
+use trunkline_core::hash::{FRAME, hash, hex};
+use trunkline_core::history::{HISTORY, MountainRange};
+use trunkline_core::params::{CollisionPolicy, SETUP_ID, TreeParams};
+use trunkline_core::record::CommitRecord;
+use trunkline_core::store::marker::Marker;
+use trunkline_core::store::simulated::SimulatedDisk;
+use trunkline_core::store::tree_file;
+
+use crate::support::*;
+
+/// Appends the checksum that ends header, marker and tree file.
+fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+    let checksum = FRAME.hash(&bytes);
+    bytes.extend(checksum);
+    bytes
+}
+
+#[test]
+fn a_segment_is_header_commit_close() {
+    let disk = SimulatedDisk::new(1);
+    let (mut log, ..) = open(&disk).unwrap();
+    let entry = entry_after(start(), 5, 2);
+    log.append(&entry).unwrap();
+    log.close().unwrap();
+
+    let one = 1_u64.to_le_bytes();
+    let salt = FRAME.hash(&[b"segment salt", &NONCE[..], &one, &one].concat());
+    let header = sealed(
+        [
+            b"trunklog",
+            &b"\x01\0"[..],
+            &TREE,
+            &one,
+            &one,
+            &start().commit_id,
+            &salt,
+        ]
+        .concat(),
+    );
+    let record = entry.record.encode();
+    let body = [
+        &(record.len() as u16).to_le_bytes()[..],
+        &record,
+        b"\x01",
+        &[2; 48],
+        b"\0",
+        b"\x49\0\0\0",
+        &[2; 73],
+        b"\x05\0\0\0",
+        &[2; 5],
+    ]
+    .concat();
+    let frame = |kind: u8, body: &[u8], version: u64, synced: u64| {
+        let length = (body.len() as u32).to_le_bytes();
+        let numbers = [version.to_le_bytes(), synced.to_le_bytes()].concat();
+        let frame = [&salt[..8], &[kind], &length, &numbers, body].concat();
+        let checksum = FRAME.hash(&[&salt[..], &frame].concat());
+        [frame, checksum.to_vec()].concat()
+    };
+    let expected = [header, frame(1, &body, 1, 0), frame(2, b"", 1, 1)].concat();
+
+    let files = files(&disk);
+    let name = "log/00000000000000000001-0000000001.seg";
+    assert_eq!(files, [(Path::new(name).to_owned(), expected)]);
+    assert_eq!(hex(&hash(&files[0].1)), SEGMENT_HASH);
+}
+
+#[test]
+fn a_marker_is_as_written_down() {
+    let record = CommitRecord {
+        version: 2,
+        parent: [5; 32],
+        ..CommitRecord::genesis(TREE)
+    };
+    let mut history = MountainRange::default();
+    for id in [[1; 32], [2; 32], [3; 32]] {
+        history.append(&HISTORY, &id);
+    }
+    let marker = Marker {
+        record: record.clone(),
+        kzg_root: Some([9; 48]),
+        history: history.clone(),
+        intent: Some(7),
+    };
+    let encoded = record.encode();
+    let expected = sealed(
+        [
+            b"trunkchk",
+            &b"\x01\0"[..],
+            &TREE,
+            &2_u64.to_le_bytes(),
+            &(encoded.len() as u16).to_le_bytes(),
+            &encoded,
+            b"\x01",
+            &[9; 48],
+            &3_u64.to_le_bytes(),
+            b"\x02",
+            history.peaks().as_flattened(),
+            b"\x01",
+            &7_u64.to_le_bytes(),
+        ]
+        .concat(),
+    );
+    assert_eq!(marker.encode(), expected);
+    assert_eq!(hex(&hash(&expected)), MARKER_HASH);
+    assert_eq!(Marker::decode(&expected), Ok(marker));
+}
+
+#[test]
+fn a_tree_file_is_as_written_down() {
+    let params = TreeParams {
+        salt: Some([8; 32]),
+        collision: CollisionPolicy::Reject,
+    };
+    let tree_id = params.tree_id();
+    let fields = [
+        b"trunktre",
+        &b"\x01\0\x02\x01"[..],
+        &[8; 32],
+        &SETUP_ID,
+        &tree_id,
+    ];
+    let expected = sealed(fields.concat());
+    assert_eq!(tree_file::encode(&params), expected);
+    assert_eq!(hex(&hash(&expected)), TREE_FILE_HASH);
+    assert_eq!(tree_file::decode(&expected), Ok(params));
+}
+
+const SEGMENT_HASH: &str = "89a99de8e743f6494d57b8b6bceb2f2d4760fffabe259e6e9694b4a5d5c9b5e6";
+const MARKER_HASH: &str = "79343861122bcb08c07536d6177e1b6971e8921923ac3df249d590ece790a2f5";
+const TREE_FILE_HASH: &str = "b442723adc92ac0ece93d3ed77799f0ea1f84e7f71189da353f0c4fbdb9af71e";
