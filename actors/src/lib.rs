@@ -1,1 +1,5 @@
 //! The engine that people embed.
+
+pub mod config;
+
+pub use config::{Config, ConfigError};

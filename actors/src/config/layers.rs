@@ -1,0 +1,273 @@
+//! Layers of settings, the later over the earlier, each setting with the place it came from.
+//!
+//! Every setting is tried alone against [`Config`] as soon as it is read, so that an error names
+//! its line, variable or flag; what depends on several settings is checked at the end.
+//!
+//! Not here: which file is read and which environment. The caller brings both.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+use toml::{Spanned, Table, Value};
+
+use super::{Config, ConfigError, Origin};
+
+/// Environment variables that start with it are settings: `TRUNKLINE_<SECTION>_<KEY>`.
+pub const ENVIRONMENT_PREFIX: &str = "TRUNKLINE_";
+/// Longest configuration file, bytes.
+pub const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Settings by section and key, each from the last layer that has it.
+///
+/// ```
+/// use trunkline::Config;
+/// let config = Config::layers()
+///     .text("my.toml", "[group]\nlinger_ms = 5\noperations_max = 1000\n")?
+///     .environment([("TRUNKLINE_GROUP_LINGER_MS", "6"), ("HOME", "/root")])?
+///     .set("group.linger_ms=7")?
+///     .build()?;
+/// assert_eq!(config.group.linger_ms, 7);
+/// assert_eq!(config.group.operations_max, 1000);
+/// # Ok::<(), trunkline::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Layers {
+    settings: BTreeMap<(String, String), (Value, Origin)>,
+}
+
+impl Layers {
+    /// Puts a TOML file on top.
+    pub fn file(self, path: &Path) -> Result<Self, ConfigError> {
+        let text = read(path)?;
+        self.text(path, &text)
+    }
+
+    /// Puts a TOML text on top; `path` is what errors call it.
+    pub fn text(mut self, path: impl Into<PathBuf>, text: &str) -> Result<Self, ConfigError> {
+        let path = path.into();
+        let at = |offset: usize| Origin::File {
+            path: path.clone(),
+            line: line_of(text, offset),
+        };
+        let document = DeTable::parse(text).map_err(|error| ConfigError::Syntax {
+            origin: at(error.span().map_or(0, |span| span.start)),
+            message: error.message().to_owned(),
+        })?;
+        for (section, content) in document.into_inner() {
+            let origin = at(section.span().start);
+            let section = section.into_inner().into_owned();
+            let DeValue::Table(content) = content.into_inner() else {
+                return Err(ConfigError::NoSection {
+                    origin,
+                    key: section,
+                });
+            };
+            check_section(&section, &origin)?;
+            for (key, value) in content {
+                let origin = at(key.span().start);
+                let value = owned(value, &origin)?;
+                self.put(&section, key.get_ref(), vec![value], origin)?;
+            }
+        }
+        Ok(self)
+    }
+
+    /// Puts environment variables on top: those that start with [`ENVIRONMENT_PREFIX`], the others
+    /// are passed over. A value is TOML, or a text without quotes.
+    pub fn environment<N: Into<OsString>, V: Into<OsString>>(
+        mut self,
+        variables: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Self, ConfigError> {
+        for (name, value) in variables {
+            let Ok(name) = name.into().into_string() else {
+                continue;
+            };
+            let Some(setting) = name.strip_prefix(ENVIRONMENT_PREFIX) else {
+                continue;
+            };
+            let setting = setting.to_ascii_lowercase();
+            let origin = Origin::Environment { name };
+            let Ok(value) = value.into().into_string() else {
+                return Err(ConfigError::Value {
+                    origin,
+                    key: setting,
+                    message: "the value is not UTF-8".to_owned(),
+                });
+            };
+            let (section, key) = setting.split_once('_').unwrap_or((&setting, ""));
+            self.put(section, key, readings(&value), origin)?;
+        }
+        Ok(self)
+    }
+
+    /// Puts one flag `section.key=value` on top. A value is TOML, or a text without quotes.
+    pub fn set(mut self, flag: &str) -> Result<Self, ConfigError> {
+        let split = flag
+            .split_once('=')
+            .and_then(|(name, value)| Some((name.trim().split_once('.')?, value.trim())));
+        let Some(((section, key), value)) = split else {
+            return Err(ConfigError::Flag {
+                text: flag.to_owned(),
+            });
+        };
+        let origin = Origin::Flag {
+            text: flag.to_owned(),
+        };
+        self.put(section, key, readings(value), origin)?;
+        Ok(self)
+    }
+
+    /// Where a setting came from.
+    pub fn origin(&self, section: &str, key: &str) -> Origin {
+        let setting = self.settings.get(&(section.to_owned(), key.to_owned()));
+        setting.map_or(Origin::Default, |(_, origin)| origin.clone())
+    }
+
+    /// The configuration that the layers give, checked.
+    pub fn build(&self) -> Result<Config, ConfigError> {
+        let mut merged = Table::new();
+        for ((section, key), (value, _)) in &self.settings {
+            let section = merged
+                .entry(section.clone())
+                .or_insert_with(|| Value::Table(Table::new()));
+            if let Value::Table(section) = section {
+                section.insert(key.clone(), value.clone());
+            }
+        }
+        let config = Config::deserialize(merged).map_err(|error| ConfigError::Value {
+            origin: Origin::Default,
+            key: "configuration".to_owned(),
+            message: error.message().to_owned(),
+        })?;
+        config.validate().map_err(|invalid| ConfigError::Invalid {
+            origin: self.culprit(invalid.key(), invalid.other_key()),
+            invalid,
+        })?;
+        Ok(config)
+    }
+
+    /// Where the setting came from, or the other one if nobody set the first.
+    fn culprit(&self, key: &str, other: Option<&str>) -> Origin {
+        [Some(key), other]
+            .into_iter()
+            .flatten()
+            .filter_map(|key| key.split_once('.'))
+            .map(|(section, key)| self.origin(section, key))
+            .find(|origin| *origin != Origin::Default)
+            .unwrap_or_default()
+    }
+
+    /// Takes the first reading of a value that fits its key.
+    fn put(
+        &mut self,
+        section: &str,
+        key: &str,
+        readings: Vec<Value>,
+        origin: Origin,
+    ) -> Result<(), ConfigError> {
+        check_key(section, key, &origin)?;
+        let mut message = String::new();
+        for value in readings {
+            match try_alone(section, key, &value) {
+                Ok(()) => {
+                    let place = (section.to_owned(), key.to_owned());
+                    self.settings.insert(place, (value, origin));
+                    return Ok(());
+                }
+                Err(error) => message = error.message().to_owned(),
+            }
+        }
+        Err(ConfigError::Value {
+            origin,
+            key: format!("{section}.{key}"),
+            message,
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    let failed = |source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let mut text = String::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(FILE_BYTES_MAX + 1)
+        .read_to_string(&mut text)
+        .map_err(failed)?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(ConfigError::TooLong {
+            path: path.to_owned(),
+        });
+    }
+    Ok(text)
+}
+
+/// The line of a byte, counted from 1.
+fn line_of(text: &str, offset: usize) -> usize {
+    let before = text.as_bytes().iter().take(offset);
+    before.filter(|byte| **byte == b'\n').count() + 1
+}
+
+fn owned(value: Spanned<DeValue<'_>>, origin: &Origin) -> Result<Value, ConfigError> {
+    Value::deserialize(ValueDeserializer::from(value)).map_err(|error| ConfigError::Syntax {
+        origin: origin.clone(),
+        message: error.message().to_owned(),
+    })
+}
+
+/// How a value without a type can be meant: as TOML, or else as a text.
+fn readings(text: &str) -> Vec<Value> {
+    let parsed = ValueDeserializer::parse(text).and_then(Value::deserialize);
+    parsed
+        .into_iter()
+        .chain([Value::String(text.to_owned())])
+        .collect()
+}
+
+fn try_alone(section: &str, key: &str, value: &Value) -> Result<(), toml::de::Error> {
+    let content = Table::from_iter([(key.to_owned(), value.clone())]);
+    let alone = Table::from_iter([(section.to_owned(), Value::Table(content))]);
+    Config::deserialize(alone).map(|_| ())
+}
+
+/// All sections with all their keys.
+fn known() -> Result<Table, ConfigError> {
+    Table::try_from(Config::default()).map_err(ConfigError::Write)
+}
+
+fn check_section(section: &str, origin: &Origin) -> Result<(), ConfigError> {
+    let known = known()?;
+    if known.contains_key(section) {
+        return Ok(());
+    }
+    Err(ConfigError::UnknownSection {
+        origin: origin.clone(),
+        section: section.to_owned(),
+        known: names(&known),
+    })
+}
+
+fn check_key(section: &str, key: &str, origin: &Origin) -> Result<(), ConfigError> {
+    check_section(section, origin)?;
+    let known = known()?;
+    let keys = known.get(section).and_then(Value::as_table);
+    if keys.is_some_and(|keys| keys.contains_key(key)) {
+        return Ok(());
+    }
+    Err(ConfigError::UnknownKey {
+        origin: origin.clone(),
+        key: format!("{section}.{key}"),
+        known: keys.map(names).unwrap_or_default(),
+    })
+}
+
+fn names(table: &Table) -> String {
+    let names: Vec<&str> = table.keys().map(String::as_str).collect();
+    names.join(", ")
+}

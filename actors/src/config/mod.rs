@@ -1,0 +1,89 @@
+//! What a service may choose about its engine: one struct a concern, every key documented here and
+//! in `config/default.toml`, every value checked before a thread is started.
+//!
+//! Layers, weakest first: defaults, a file, environment variables, flags ([`Layers`]). What may
+//! never change while a tree lives is only `[tree]`: a directory keeps what it was created with.
+//!
+//! Deliberately not here: the limits that the formats fix (`core::params`), and any value that the
+//! engine finds out by itself.
+
+mod error;
+mod layers;
+mod sections;
+mod text;
+
+pub use error::{ConfigError, InvalidSetting, Origin};
+pub use layers::{ENVIRONMENT_PREFIX, FILE_BYTES_MAX, Layers};
+pub use sections::{
+    CheckpointConfig, CommitConfig, CommitMode, DurabilityConfig, DurabilityMode, EngineConfig,
+    GroupConfig, LogConfig, StoreConfig, StoreKind, SubmitConfig, TreeConfig, VersionsConfig,
+    WorkersConfig,
+};
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that can be configured about one engine.
+///
+/// ```
+/// use trunkline::Config;
+/// let mut config = Config::default();
+/// config.group.linger_ms = 2;
+/// config.validate()?;
+///
+/// let same = Config::layers().set("group.linger_ms=2")?.build()?;
+/// assert_eq!(config, same);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Its name and place.
+    pub engine: EngineConfig,
+    /// What the tree is; fixed when a directory is created.
+    pub tree: TreeConfig,
+    /// What is accepted.
+    pub submit: SubmitConfig,
+    /// How submissions become versions.
+    pub group: GroupConfig,
+    /// Threads.
+    pub workers: WorkersConfig,
+    /// When KZG roots are computed.
+    pub commit: CommitConfig,
+    /// When a version counts as durable.
+    pub durability: DurabilityConfig,
+    /// The commit log.
+    pub log: LogConfig,
+    /// When leaves go from the log into the store.
+    pub checkpoint: CheckpointConfig,
+    /// Where leaves go.
+    pub store: StoreConfig,
+    /// Which versions stay readable.
+    pub versions: VersionsConfig,
+}
+
+impl Config {
+    /// Nothing but the defaults yet; layers are put on top one after the other.
+    pub fn layers() -> Layers {
+        Layers::default()
+    }
+
+    /// Checks every value by itself and those that depend on each other.
+    pub fn validate(&self) -> Result<(), InvalidSetting> {
+        self.engine.validate()?;
+        self.tree.validate()?;
+        self.submit.validate()?;
+        self.group.validate()?;
+        self.workers.validate()?;
+        self.commit.validate()?;
+        self.durability.validate()?;
+        self.log.validate()?;
+        self.checkpoint.validate()?;
+        self.store.validate()?;
+        self.versions.validate()
+    }
+
+    /// The settings as TOML, every key spelled out.
+    pub fn to_toml(&self) -> Result<String, ConfigError> {
+        toml::to_string(self).map_err(ConfigError::Write)
+    }
+}

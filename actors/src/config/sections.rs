@@ -1,0 +1,514 @@
+//! The sections of a configuration, in the order of a batch's way through the engine.
+//!
+//! Units stand last in names. Each section checks its own values; `config/default.toml` repeats
+//! what is said here for those who never read Rust.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use trunkline_core::batch::BatchLimits;
+use trunkline_core::params::{CollisionPolicy, TreeParams};
+
+use super::InvalidSetting;
+use super::text::{CollisionName, salt};
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+const GIB: u64 = 1024 * MIB;
+/// Longest delay that may be configured, milliseconds.
+const DELAY_MS_MAX: u64 = 60_000;
+/// Longest name of an engine, bytes.
+const NAME_BYTES_MAX: usize = 64;
+/// Longest path of a directory, bytes: what file systems take.
+const PATH_BYTES_MAX: usize = 4096;
+
+/// `[engine]`: its name and place.
+///
+/// ```
+/// let engine = trunkline::config::EngineConfig::default();
+/// assert_eq!(engine.name, "trunkline");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EngineConfig {
+    /// Label of its metrics and of its threads: 1 to 64 bytes, no control characters.
+    pub name: String,
+    /// The directory that holds the state, created if missing; a relative path starts at the
+    /// working directory.
+    pub directory: PathBuf,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            name: "trunkline".to_owned(),
+            directory: PathBuf::from("trunkline-data"),
+        }
+    }
+}
+
+impl EngineConfig {
+    /// Checks the values.
+    pub fn validate(&self) -> Result<(), InvalidSetting> {
+        let directory = self.directory.to_string_lossy();
+        check_text("engine.name", &self.name, NAME_BYTES_MAX)?;
+        check_text("engine.directory", &directory, PATH_BYTES_MAX)
+    }
+}
+
+/// `[tree]`: what the tree is. Fixed when a directory is created; opening one with other values is
+/// an error.
+///
+/// ```
+/// let tree = trunkline::config::TreeConfig::default();
+/// assert_eq!(tree.params(), trunkline_core::params::TreeParams::default());
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TreeConfig {
+    /// What happens to a key whose whole 56-bit path is taken: `bucket`, `overwrite` or `reject`.
+    #[serde(with = "CollisionName")]
+    pub collision: CollisionPolicy,
+    /// Public salt that keys are hashed under: 64 hexadecimal digits, empty for none.
+    #[serde(with = "salt")]
+    pub salt: Option<[u8; 32]>,
+}
+
+impl TreeConfig {
+    /// The parameters of the tree.
+    pub fn params(&self) -> TreeParams {
+        TreeParams {
+            salt: self.salt,
+            collision: self.collision,
+        }
+    }
+
+    /// Checks the values: its types leave nothing to check.
+    pub fn validate(&self) -> Result<(), InvalidSetting> {
+        Ok(())
+    }
+}
+
+/// `[submit]`: what is accepted. A batch above its limits is refused; what is in flight above its
+/// limits makes callers wait.
+///
+/// ```
+/// let submit = trunkline::config::SubmitConfig::default();
+/// assert_eq!(submit.batch_limits().operations_max, 200_000);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SubmitConfig {
+    /// Operations and requirements of one batch: 1 to 2^32 - 1.
+    pub batch_operations_max: usize,
+    /// Bytes of keys and values of one batch: 1 to 2^32 - 1.
+    pub batch_bytes_max: usize,
+    /// Operations accepted and not yet durable: `batch_operations_max` to 2^32 - 1.
+    pub in_flight_operations_max: usize,
+    /// Bytes accepted and not yet durable: `batch_bytes_max` to 2^32 - 1.
+    pub in_flight_bytes_max: usize,
+}
+
+impl Default for SubmitConfig {
+    fn default() -> Self {
+        let batch = BatchLimits::default();
+        Self {
+            batch_operations_max: batch.operations_max,
+            batch_bytes_max: batch.bytes_max,
+            in_flight_operations_max: 1_000_000,
+            in_flight_bytes_max: 256 * 1024 * 1024,
+        }
+    }
+}
+
+impl SubmitConfig {
+    /// The limits of one batch.
+    pub fn batch_limits(&self) -> BatchLimits {
+        BatchLimits {
+            operations_max: self.batch_operations_max,
+            bytes_max: self.batch_bytes_max,
+        }
+    }
+
+    /// Checks the values.
+    pub fn validate(&self) -> Result<(), InvalidSetting> {
+        let operations = self.batch_operations_max as u64;
+        let bytes = self.batch_bytes_max as u64;
+        let in_flight_operations = self.in_flight_operations_max as u64;
+        let in_flight_bytes = self.in_flight_bytes_max as u64;
+        let max = u64::from(u32::MAX);
+        check_range("submit.batch_operations_max", operations, 1, max)?;
+        check_range("submit.batch_bytes_max", bytes, 1, max)?;
+        let key = "submit.in_flight_operations_max";
+        check_range(key, in_flight_operations, 1, max)?;
+        check_floor(
+            (key, in_flight_operations),
+            ("submit.batch_operations_max", operations),
+        )?;
+        let key = "submit.in_flight_bytes_max";
+        check_range(key, in_flight_bytes, 1, max)?;
+        check_floor((key, in_flight_bytes), ("submit.batch_bytes_max", bytes))
+    }
+}
+
+/// `[group]`: how submissions become versions. A group is sealed when it is full, when it has
+/// lingered, or when fewer groups than allowed are in flight. A submission is never split: one
+/// above the limits is a group of its own.
+///
+/// ```
+/// assert_eq!(trunkline::config::GroupConfig::default().linger_ms, 0);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GroupConfig {
+    /// Operations after which a group is sealed: 1 to 2^32 - 1.
+    pub operations_max: usize,
+    /// Bytes of keys and values after which a group is sealed: 1 to 2^32 - 1.
+    pub bytes_max: usize,
+    /// How long a group waits for more submissions, milliseconds: 0 (not at all) to 60,000.
+    pub linger_ms: u64,
+    /// Groups between ingest and durable at the same time: 1 to 1024.
+    pub in_flight_max: usize,
+}
+
+impl Default for GroupConfig {
+    fn default() -> Self {
+        Self {
+            operations_max: 20_000,
+            bytes_max: 32 * 1024 * 1024,
+            linger_ms: 0,
+            in_flight_max: 4,
+        }
+    }
+}
+
+impl GroupConfig {
+    /// Checks the values.
+    pub fn validate(&self) -> Result<(), InvalidSetting> {
+        let max = u64::from(u32::MAX);
+        check_range("group.operations_max", self.operations_max as u64, 1, max)?;
+        check_range("group.bytes_max", self.bytes_max as u64, 1, max)?;
+        check_range("group.linger_ms", self.linger_ms, 0, DELAY_MS_MAX)?;
+        check_range("group.in_flight_max", self.in_flight_max as u64, 1, 1024)
+    }
+}
+
+/// `[workers]`: threads, beside the one of each stage.
+///
+/// ```
+/// assert_eq!(trunkline::config::WorkersConfig::default().threads, 0);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WorkersConfig {
+    /// Threads of the engine's own pool: 0 (one for each core) to 1024.
+    pub threads: usize,
+    /// Pieces that hashing a version is cut into: 1 (no parallel work) to 128 (one a slot).
+    pub hash_pieces: usize,
+}
+
+impl Default for WorkersConfig {
+    fn default() -> Self {
+        Self {
+            threads: 0,
+            hash_pieces: 1,
+        }
+    }
+}
+
+impl WorkersConfig {
+    /// Checks the values.
+    pub fn validate(&self) -> Result<(), InvalidSetting> {
+        check_range("workers.threads", self.threads as u64, 0, 1024)?;
+        check_range("workers.hash_pieces", self.hash_pieces as u64, 1, 128)
+    }
+}
+
+/// When a version gets its KZG root.
+///
+/// ```
+/// use trunkline::config::{CommitConfig, CommitMode};
+/// assert_eq!(CommitConfig::default().mode, CommitMode::Eager);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommitMode {
+    /// Every version before it is durable.
+    #[default]
+    Eager,
+    /// Versions are passed on without one while commitments are behind.
+    Coalesce,
+    /// Only when one is asked for.
+    OnDemand,
+}
+
+/// `[commit]`: when KZG roots are computed.
+///
+/// ```
+/// assert_eq!(trunkline::config::CommitConfig::default().coalesce_versions_max, 64);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CommitConfig {
+    /// `eager`, `coalesce` or `on_demand`.
+    pub mode: CommitMode,
+    /// With `coalesce`: versions that may go without a KZG root in a row: 1 to 1,000,000.
+    pub coalesce_versions_max: u64,
+}
+
+impl Default for CommitConfig {
+    fn default() -> Self {
+        Self {
+            mode: CommitMode::default(),
+            coalesce_versions_max: 64,
+        }
+    }
+}
+
+impl CommitConfig {
+    /// Checks the values.
+    pub fn validate(&self) -> Result<(), InvalidSetting> {
+        let key = "commit.coalesce_versions_max";
+        check_range(key, self.coalesce_versions_max, 1, 1_000_000)
+    }
+}
+
+/// What has happened to a version that is called durable.
+///
+/// ```
+/// use trunkline::config::{DurabilityConfig, DurabilityMode};
+/// assert_eq!(DurabilityConfig::default().mode, DurabilityMode::Sync);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DurabilityMode {
+    /// The device has confirmed it: it survives a loss of power.
+    #[default]
+    Sync,
+    /// The operating system has it, and syncs follow at an interval: a loss of power may take the
+    /// last interval.
+    Interval,
+    /// The operating system has it: it survives a crash of the process alone.
+    Os,
+}
+
+/// `[durability]`: when a version counts as durable. Receipts say which they got.
+///
+/// ```
+/// assert_eq!(trunkline::config::DurabilityConfig::default().interval_ms, 50);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DurabilityConfig {
+    /// `sync`, `interval` or `os`.
+    pub mode: DurabilityMode,
+    /// With `interval`: time between syncs, milliseconds: 1 to 60,000.
+    pub interval_ms: u64,
+}
+
+impl Default for DurabilityConfig {
+    fn default() -> Self {
+        Self {
+            mode: DurabilityMode::default(),
+            interval_ms: 50,
+        }
+    }
+}
+
+impl DurabilityConfig {
+    /// Checks the values.
+    pub fn validate(&self) -> Result<(), InvalidSetting> {
+        let key = "durability.interval_ms";
+        check_range(key, self.interval_ms, 1, DELAY_MS_MAX)
+    }
+}
+
+/// `[log]`: the commit log.
+///
+/// ```
+/// assert_eq!(trunkline::config::LogConfig::default().segment_bytes_max, 128 << 20);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// Bytes after which a new segment is begun: 4 KiB to 16 GiB. A record is never split, so a
+    /// segment may be longer by one record.
+    pub segment_bytes_max: u64,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            segment_bytes_max: 128 * MIB,
+        }
+    }
+}
+
+impl LogConfig {
+    /// Checks the values.
+    pub fn validate(&self) -> Result<(), InvalidSetting> {
+        let key = "log.segment_bytes_max";
+        check_range(key, self.segment_bytes_max, 4 * KIB, 16 * GIB)
+    }
+}
+
+/// `[checkpoint]`: when leaves go from the log into the store.
+///
+/// ```
+/// let checkpoint = trunkline::config::CheckpointConfig::default();
+/// assert!(checkpoint.unflushed_bytes_max > checkpoint.bytes_max);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CheckpointConfig {
+    /// Bytes of leaves not yet in the store that start a checkpoint: 4 KiB to 1 TiB.
+    pub bytes_max: u64,
+    /// Bytes of leaves not yet in the store above which commits wait for the checkpoint:
+    /// `bytes_max` to 1 TiB.
+    pub unflushed_bytes_max: u64,
+}
+
+impl Default for CheckpointConfig {
+    fn default() -> Self {
+        Self {
+            bytes_max: 128 * MIB,
+            unflushed_bytes_max: 512 * MIB,
+        }
+    }
+}
+
+impl CheckpointConfig {
+    /// Checks the values.
+    pub fn validate(&self) -> Result<(), InvalidSetting> {
+        let (start, wait) = ("checkpoint.bytes_max", "checkpoint.unflushed_bytes_max");
+        check_range(start, self.bytes_max, 4 * KIB, 1024 * GIB)?;
+        check_range(wait, self.unflushed_bytes_max, 4 * KIB, 1024 * GIB)?;
+        check_floor((wait, self.unflushed_bytes_max), (start, self.bytes_max))
+    }
+}
+
+/// Where leaves live in the long run.
+///
+/// ```
+/// use trunkline::config::{StoreConfig, StoreKind};
+/// assert_eq!(StoreConfig::default().kind, StoreKind::Fjall);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoreKind {
+    /// In a fjall database beside the log.
+    #[default]
+    Fjall,
+    /// In memory: the log is never trimmed and replayed whole on opening.
+    Log,
+}
+
+/// `[store]`: where leaves go.
+///
+/// ```
+/// assert_eq!(trunkline::config::StoreConfig::default().cache_bytes, 64 << 20);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreConfig {
+    /// `fjall`, or `log` for no store at all.
+    pub kind: StoreKind,
+    /// With `fjall`: its block cache, bytes: 0 to 1 TiB.
+    pub cache_bytes: u64,
+    /// With `fjall`: its threads for flushing and compaction: 1 to 64.
+    pub worker_threads: usize,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            kind: StoreKind::default(),
+            cache_bytes: 64 * MIB,
+            worker_threads: 1,
+        }
+    }
+}
+
+impl StoreConfig {
+    /// Checks the values.
+    pub fn validate(&self) -> Result<(), InvalidSetting> {
+        check_range("store.cache_bytes", self.cache_bytes, 0, 1024 * GIB)?;
+        check_range("store.worker_threads", self.worker_threads as u64, 1, 64)
+    }
+}
+
+/// `[versions]`: which versions stay readable in memory.
+///
+/// ```
+/// assert_eq!(trunkline::config::VersionsConfig::default().retain_versions, 16);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct VersionsConfig {
+    /// Last versions that can be read and proven without holding a snapshot: 1 to 1,000,000.
+    pub retain_versions: u64,
+    /// How far a snapshot may fall behind before reads through it fail, versions:
+    /// `retain_versions` to 1,000,000,000. It bounds what a forgotten snapshot costs.
+    pub snapshot_versions_behind_max: u64,
+}
+
+impl Default for VersionsConfig {
+    fn default() -> Self {
+        Self {
+            retain_versions: 16,
+            snapshot_versions_behind_max: 4096,
+        }
+    }
+}
+
+impl VersionsConfig {
+    /// Checks the values.
+    pub fn validate(&self) -> Result<(), InvalidSetting> {
+        let retain = ("versions.retain_versions", self.retain_versions);
+        let behind = (
+            "versions.snapshot_versions_behind_max",
+            self.snapshot_versions_behind_max,
+        );
+        check_range(retain.0, retain.1, 1, 1_000_000)?;
+        check_range(behind.0, behind.1, 1, 1_000_000_000)?;
+        check_floor(behind, retain)
+    }
+}
+
+fn check_range(key: &'static str, found: u64, min: u64, max: u64) -> Result<(), InvalidSetting> {
+    if (min..=max).contains(&found) {
+        return Ok(());
+    }
+    Err(InvalidSetting::Range {
+        key,
+        found,
+        min,
+        max,
+    })
+}
+
+fn check_floor(
+    (key, found): (&'static str, u64),
+    (floor_key, floor): (&'static str, u64),
+) -> Result<(), InvalidSetting> {
+    if found >= floor {
+        return Ok(());
+    }
+    Err(InvalidSetting::BelowOther {
+        key,
+        found,
+        floor_key,
+        floor,
+    })
+}
+
+fn check_text(key: &'static str, found: &str, bytes_max: usize) -> Result<(), InvalidSetting> {
+    if (1..=bytes_max).contains(&found.len()) && !found.contains(char::is_control) {
+        return Ok(());
+    }
+    Err(InvalidSetting::Text {
+        key,
+        found: found.to_owned(),
+        bytes_max,
+    })
+}

@@ -1,0 +1,113 @@
+use std::path::Path;
+
+use trunkline::Config;
+
+fn error_of(text: &str) -> String {
+    let error = match Config::layers().text("my.toml", text) {
+        Err(error) => error,
+        Ok(layers) => layers.build().unwrap_err(),
+    };
+    error.to_string()
+}
+
+#[track_caller]
+fn assert_starts(message: &str, start: &str) {
+    assert!(message.starts_with(start), "{message}");
+}
+
+#[test]
+fn an_unknown_key_names_file_line_and_key() {
+    let message = error_of("[engine]\nname = \"a\"\n\n[group]\n# why\nlinger = 5\n");
+    assert_starts(&message, "my.toml:6: unknown key group.linger; known");
+    assert!(message.contains("linger_ms"));
+}
+
+#[test]
+fn an_unknown_section_names_file_line_and_section() {
+    let message = error_of("[engine]\n[gruop]\nlinger_ms = 5\n");
+    assert_starts(&message, "my.toml:2: unknown section gruop; known");
+}
+
+#[test]
+fn a_key_outside_of_a_section_names_file_and_line() {
+    let message = error_of("\nlinger_ms = 5\n");
+    assert_starts(&message, "my.toml:2: linger_ms is not in a section");
+}
+
+#[test]
+fn a_value_of_another_type_names_file_line_and_key() {
+    let cases = [
+        ("[group]\nlinger_ms = \"5\"", "my.toml:2: group.linger_ms: "),
+        ("[group]\nlinger_ms = -1", "my.toml:2: group.linger_ms: "),
+        ("[group]\n\nlinger_ms = 1.5", "my.toml:3: group.linger_ms: "),
+        ("[group.linger_ms]\na = 1", "my.toml:1: group.linger_ms: "),
+        ("[commit]\nmode = \"lazy\"", "my.toml:2: commit.mode: "),
+        (
+            "[tree]\nsalt = \"abc\"",
+            "my.toml:2: tree.salt: a salt is 64",
+        ),
+        ("[store]\nkind = 5", "my.toml:2: store.kind: "),
+    ];
+    for (text, start) in cases {
+        assert_starts(&error_of(text), start);
+    }
+}
+
+#[test]
+fn a_value_out_of_range_names_file_line_key_and_range() {
+    let message = error_of("[workers]\n\nhash_pieces = 129\n");
+    let expected = "my.toml:3: workers.hash_pieces = 129: must be 1 to 128";
+    assert_eq!(message, expected);
+}
+
+#[test]
+fn a_text_that_is_not_toml_names_file_and_line() {
+    assert_starts(&error_of("[engine]\nname =\n"), "my.toml:2: not TOML: ");
+    let repeated = "[group]\nlinger_ms = 1\nlinger_ms = 2\n";
+    assert_starts(&error_of(repeated), "my.toml:3: not TOML: ");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let error = Config::layers().file(Path::new("/nowhere/my.toml"));
+    let message = error.unwrap_err().to_string();
+    assert_eq!(message, "cannot read the configuration /nowhere/my.toml");
+}
+
+#[test]
+fn a_variable_is_named() {
+    let cases = [
+        ("TRUNKLINE_GROUP_LINGER_MS", "fast"),
+        ("TRUNKLINE_GROUP_LINGER", "5"),
+        ("TRUNKLINE_GRUOP_LINGER_MS", "5"),
+        ("TRUNKLINE_GROUP", "5"),
+        ("TRUNKLINE_", "5"),
+    ];
+    for (name, value) in cases {
+        let error = Config::layers().environment([(name, value)]).unwrap_err();
+        let start = format!("environment variable {name}: ");
+        assert_starts(&error.to_string(), &start);
+    }
+}
+
+#[test]
+fn a_flag_is_named() {
+    let cases = [
+        ("group.linger_ms", "flag group.linger_ms: must look like"),
+        ("linger_ms=5", "flag linger_ms=5: must look like"),
+        (
+            "group.linger=5",
+            "flag group.linger=5: unknown key group.linger;",
+        ),
+        (
+            "group.linger_ms=x",
+            "flag group.linger_ms=x: group.linger_ms: ",
+        ),
+    ];
+    for (flag, start) in cases {
+        assert_starts(&Config::layers().set(flag).unwrap_err().to_string(), start);
+    }
+    let layers = Config::layers().set("workers.hash_pieces=0").unwrap();
+    let start = "flag workers.hash_pieces=0: workers.hash_pieces = 0: must be 1 to 128";
+    assert_eq!(layers.build().unwrap_err().to_string(), start);
+}
