@@ -403,7 +403,7 @@ pub(crate) fn model_proof(params: &TreeParams, seen: &Seen, keys: &[Key]) -> Pro
 pub(crate) fn near(rng: &mut StdRng, hash: &Hash, bits: usize) -> Hash {
     let mut other: Hash = rng.random();
     other[..bits / 8].copy_from_slice(&hash[..bits / 8]);
-    if bits % 8 != 0 {
+    if !bits.is_multiple_of(8) {
         let mask = 0xff_u8 << (8 - bits % 8);
         other[bits / 8] = hash[bits / 8] & mask | other[bits / 8] & !mask;
     }
