@@ -111,6 +111,61 @@ fn for_keys_in_deep_branches_and_full_buckets() {
 }
 
 #[test]
+fn for_a_key_beside_a_crowd_however_late_they_part() {
+    let params = fixture::plain();
+    let mut rng = StdRng::seed_from_u64(2);
+    let [one, other] = fixture::colliding_keys().remove(1);
+    let hash = naive::plain(&one);
+    for bits in 7..56 {
+        let mut beside = hash;
+        beside[bits / 8] ^= 0x80 >> (bits % 8);
+        let mut twin = Twin::new(CollisionPolicy::Bucket);
+        let shared = rng.random_range(bits + 1..=bits.max(49) + 1);
+        twin.put_all(&many_near(
+            &mut rng,
+            &beside,
+            shared,
+            48.min(8 << (56 - shared).min(4)),
+        ));
+        for present in [vec![], vec![hash], vec![naive::plain(&other)]] {
+            twin.put_all(&present);
+            let roots = twin.seal();
+            let keys = [one.clone(), other.clone()];
+            let proof = hash_proof(&twin.reader(), &roots, &params, &keys);
+            let seen = &twin.seen[&roots.version];
+            assert_eq!(proof, model_proof(&params, seen, &keys), "{bits} bits");
+            check_verifies(&proof, &by_state(&params, &roots));
+        }
+    }
+}
+
+#[test]
+fn while_a_crowd_around_the_key_comes_and_goes() {
+    let params = fixture::plain();
+    let mut rng = StdRng::seed_from_u64(3);
+    let keys = fixture::colliding_keys().concat();
+    let hash = naive::plain(&keys[0]);
+    for bits in [7, 16, 31, 52] {
+        let crowd = many_near(&mut rng, &hash, bits, 40);
+        let mut twin = Twin::new(CollisionPolicy::Bucket);
+        let check = |twin: &mut Twin| {
+            let roots = twin.seal();
+            let proof = hash_proof(&twin.reader(), &roots, &params, &keys);
+            let seen = &twin.seen[&roots.version];
+            assert_eq!(proof, model_proof(&params, seen, &keys), "{bits} bits");
+        };
+        for some in crowd.chunks(10) {
+            twin.put_all(some);
+            check(&mut twin);
+        }
+        for one in &crowd {
+            twin.delete_all(&[*one]);
+            check(&mut twin);
+        }
+    }
+}
+
+#[test]
 fn with_kzg_tops_too() {
     let committer = Committer::new(&Setup::ceremony().unwrap());
     let buckets = fixture::shapes().pop().unwrap();

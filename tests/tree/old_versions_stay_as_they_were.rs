@@ -1,10 +1,11 @@
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use trunkline_core::params::CollisionPolicy;
+use trunkline_core::tree::Leaf;
 
 use crate::fixture::{self, number_key, plain};
 use crate::naive::{self, Hash, Key};
-use crate::support::{Twin, check_seen, many_near, pick, random_ops, walk};
+use crate::support::{Twin, check_seen, expected_leaves, many_near, pick, random_ops, walk};
 
 /// Numbers as keys, some of which are put; and hashes around theirs that make the tree deep.
 struct Pool {
@@ -17,7 +18,7 @@ impl Pool {
         let asked: Vec<Key> = (0..60).map(number_key).collect();
         let mut hashes: Vec<Hash> = asked.iter().map(|key| naive::plain(key)).collect();
         for (place, bits) in [(0, 7), (1, 7), (2, 14), (3, 24), (4, 41), (5, 55), (6, 56)] {
-            let count = if bits == 56 { 15 } else { 40 };
+            let count = if bits < 55 { 40 } else { 15 };
             let base = hashes[place];
             hashes.extend(many_near(rng, &base, bits, count));
         }
@@ -50,7 +51,7 @@ fn while_newer_ones_are_applied_half_applied_and_retired() {
         let puts = if step % 5 == 4 { 0.1 } else { 0.8 };
         for _ in 0..2 {
             let ops = random_ops(&mut rng, &pool.hashes, 90, puts);
-            let _ = twin.submit(&ops);
+            twin.submit(&ops).unwrap();
         }
         check_all(&twin, &pool, &mut rng);
         twin.seal();
@@ -132,12 +133,14 @@ fn while_the_next_one_is_applied_before_they_are_hashed() {
     let mut rng = StdRng::seed_from_u64(4);
     let pool = Pool::new(&mut rng);
     let mut twin = Twin::new(CollisionPolicy::Bucket);
-    let _ = twin.submit(&random_ops(&mut rng, &pool.hashes, 200, 0.9));
+    twin.submit(&random_ops(&mut rng, &pool.hashes, 200, 0.9))
+        .unwrap();
     twin.seal();
     let unhashed: Vec<_> = (2..6)
         .map(|version| {
             twin.version = version;
-            let _ = twin.submit(&random_ops(&mut rng, &pool.hashes, 150, 0.5));
+            twin.submit(&random_ops(&mut rng, &pool.hashes, 150, 0.5))
+                .unwrap();
             (twin.writer.seal(version), twin.present.clone())
         })
         .collect();
@@ -147,5 +150,44 @@ fn while_the_next_one_is_applied_before_they_are_hashed() {
         let seen = crate::support::Seen { roots, state };
         twin.seen.insert(seen.roots.version, seen);
         check_all(&twin, &pool, &mut rng);
+    }
+}
+
+#[test]
+fn even_the_last_one_may_be_retired_before_the_next_is_sealed() {
+    let mut rng = StdRng::seed_from_u64(5);
+    let pool = Pool::new(&mut rng);
+    let mut twin = Twin::new(CollisionPolicy::Bucket);
+    for _ in 0..10 {
+        for _ in 0..4 {
+            twin.submit(&random_ops(&mut rng, &pool.hashes, 60, 0.8))
+                .unwrap();
+            twin.retire(twin.version);
+        }
+        twin.seal();
+        check_all(&twin, &pool, &mut rng);
+    }
+}
+
+#[test]
+fn and_a_walk_begins_at_any_place() {
+    let mut rng = StdRng::seed_from_u64(6);
+    let pool = Pool::new(&mut rng);
+    let mut twin = Twin::new(CollisionPolicy::Bucket);
+    twin.put_all(&pool.hashes);
+    twin.seal();
+    twin.delete_all(&pool.hashes[20..]);
+    twin.seal();
+    for (version, seen) in &twin.seen {
+        let leaves = expected_leaves(&seen.state);
+        let some = many_near(&mut rng, &[0; 32], 0, 20);
+        for from in some.iter().chain(&pool.hashes).step_by(5) {
+            let (cell, next) = twin.reader().leaves_from(*version, from);
+            let inside = |leaf: &&Leaf| {
+                leaf.key_hash >= *from && next.is_none_or(|next| leaf.key_hash < next)
+            };
+            let expected: Vec<Leaf> = leaves.iter().filter(inside).copied().collect();
+            assert_eq!(cell, expected);
+        }
     }
 }
