@@ -70,6 +70,9 @@ pub enum ReadError {
         /// The oldest that can be read.
         oldest: u64,
     },
+    /// The engine was shut down, and the value is not in memory.
+    #[error("the engine was shut down, and the value is not in memory; open it again")]
+    Closed,
     /// The leaf store failed. Trying again may help if the disk recovers.
     #[error("the leaf store could not be read")]
     Store(#[source] Arc<dyn std::error::Error + Send + Sync>),
@@ -84,7 +87,10 @@ impl ReadError {
 
 impl From<FetchError> for ReadError {
     fn from(error: FetchError) -> Self {
-        Self::Store(Arc::new(error))
+        match error {
+            FetchError::Closed => Self::Closed,
+            error => Self::Store(Arc::new(error)),
+        }
     }
 }
 
