@@ -1,8 +1,9 @@
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use trunkline_core::outcome::Refusal;
 use trunkline_core::params::CollisionPolicy;
-use trunkline_core::tree::{self, Refusal};
+use trunkline_core::tree;
 
 use crate::fixture::{self, number_key, set, value_of};
 use crate::naive::{Hash, Key, Op};

@@ -6,11 +6,10 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use trunkline_core::batch::{Batch, BatchLimits, PreparedBatch, Requirement, Write};
 use trunkline_core::hash::{LEAF, pair};
+use trunkline_core::outcome::Refusal;
 use trunkline_core::params::{CollisionPolicy, TreeParams};
 use trunkline_core::proof::{Claim, Draft, Entry, Proof};
-use trunkline_core::tree::{
-    self, Changed, Leaf, Refusal, Roots, TreeHasher, TreeReader, TreeWriter,
-};
+use trunkline_core::tree::{self, Changed, Leaf, Roots, TreeHasher, TreeReader, TreeWriter};
 
 use crate::naive::{self, Hash, Key, Leaves, NaiveState, Op, Outcome, Require};
 
