@@ -14,6 +14,7 @@ pub mod batch;
 pub mod hash;
 pub mod history;
 pub mod kzg;
+pub mod outcome;
 pub mod params;
 pub mod proof;
 pub mod record;

@@ -25,7 +25,7 @@ mod writer;
 pub use hasher::{Roots, TreeHasher};
 pub use node::Leaf;
 pub use reader::TreeReader;
-pub use writer::{Changed, Refusal, SealedChanges, TreeWriter};
+pub use writer::{Changed, SealedChanges, TreeWriter};
 
 pub(crate) use cursor::{Cursor, SlotView, View};
 

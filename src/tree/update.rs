@@ -9,10 +9,10 @@ use std::sync::OnceLock;
 
 use triomphe::Arc;
 
-use super::Refusal;
 use super::node::{Branch, Leaf, MERGE_LEAVES_MAX, Node, branch_bits, child_of};
 use crate::batch::Write;
 use crate::hash::Digest;
+use crate::outcome::Refusal;
 use crate::params::{BUCKET_MEMBERS_MAX, CollisionPolicy, path_of};
 
 /// A key whose leaf was changed, and what was there before.

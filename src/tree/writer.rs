@@ -8,36 +8,8 @@ use super::update::{Change, Origin, Walk};
 use super::{Leaf, Shared, read, write};
 use crate::batch::{PreparedBatch, Requirement, Write, leaf_digest};
 use crate::hash::{Digest, ZERO};
+use crate::outcome::Refusal;
 use crate::params::{CollisionPolicy, WIDTH, slot_of};
-
-/// Why a submission had no effect. It keeps its place in the sequence all the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// A requirement did not hold of the state before the submission.
-    #[error(
-        "what was required of key hash {} did not hold",
-        crate::hash::hex(key_hash)
-    )]
-    RequirementFailed {
-        /// Hash of the key.
-        key_hash: Digest,
-    },
-    /// A bucket would get a member too many.
-    #[error("the bucket of key hash {} is full", crate::hash::hex(key_hash))]
-    BucketFull {
-        /// Hash of the newest key of the bucket.
-        key_hash: Digest,
-    },
-    /// Another key has the path, and the policy is `reject`.
-    #[error(
-        "the path of key hash {} is taken by another key",
-        crate::hash::hex(key_hash)
-    )]
-    PathTaken {
-        /// Hash of the newest key on the path.
-        key_hash: Digest,
-    },
-}
 
 /// A key that a submission changed.
 ///
@@ -93,7 +65,7 @@ struct Dirty {
 /// Applies submissions. There is one for each tree.
 ///
 /// ```
-/// use trunkline_core::{batch::*, params::TreeParams, tree::{self, Refusal}};
+/// use trunkline_core::{batch::*, outcome::Refusal, params::TreeParams, tree};
 /// let params = TreeParams::default();
 /// let (mut writer, _) = tree::build(params.collision, &[]).unwrap();
 /// let mut batch = Batch::new();

@@ -16,6 +16,7 @@ mod a_proof_outside_its_bounds_is_refused;
 mod any_bytes_and_any_proof_are_handled;
 mod each_rule_refuses_its_forgery;
 mod only_the_canonical_form_is_read;
+mod the_examples_of_the_specification_hold;
 mod the_model_follows_its_policies;
 mod the_wire_form_is_fixed;
 mod what_is_trusted_decides_what_is_bound;

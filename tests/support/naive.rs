@@ -20,6 +20,26 @@ const SLOTS: usize = 128;
 const PATH: usize = 56;
 const BUCKET_MOST: usize = 16;
 
+/// The names of all domains.
+pub(crate) const LABELS: [&str; 16] = [
+    "leaf",
+    "inner",
+    "bucket",
+    "tree id",
+    "submission",
+    "epoch",
+    "provisional root",
+    "outcome leaf",
+    "outcome node",
+    "outcomes root",
+    "commit id",
+    "history leaf",
+    "history node",
+    "history root",
+    "frame",
+    "opening batch",
+];
+
 /// Keyed BLAKE3 under the key of that name.
 pub(crate) fn keyed(name: &str, body: &[u8]) -> Hash {
     let key = blake3::derive_key(&format!("trunkline v1 {name}"), &[]);

@@ -1,0 +1,73 @@
+use trunkline_core::kzg::{Slot, slot_point};
+use trunkline_core::proof::{Claim, Expected, Proof, verify};
+use trunkline_core::record::CommitRecord;
+
+use crate::fixture::{self, plain};
+use crate::naive::{self, NaiveState};
+use crate::naive_kzg::NaiveKzg;
+
+const SPECIFICATION: &str = include_str!("../../SPEC.md");
+
+fn assert_stated(name: &str, bytes: &[u8]) {
+    let row = format!("| {name} | `{}` |", hex::encode(bytes));
+    assert!(SPECIFICATION.contains(&row), "SPEC.md lacks the row\n{row}");
+}
+
+fn state() -> NaiveState {
+    let pairs = [("a", "1"), ("b", "2"), ("c", "3")];
+    NaiveState::of(
+        plain(),
+        pairs.map(|(key, value)| (key.into(), value.into())),
+    )
+}
+
+#[test]
+fn of_keys_and_labels() {
+    for name in naive::LABELS {
+        let key = blake3::derive_key(&format!("trunkline v1 {name}"), &[]);
+        assert_stated(&format!("`{name}`"), &key);
+    }
+}
+
+#[test]
+fn of_digests_and_roots() {
+    let state = state();
+    for (key_hash, value_hash) in state.leaves() {
+        let key = state.map.keys().find(|key| naive::plain(key) == key_hash);
+        let key = String::from_utf8(key.unwrap().clone()).unwrap();
+        assert_stated(&format!("key hash of `{key}`"), &key_hash);
+        let leaf = naive::leaf_digest(&(key_hash, value_hash));
+        assert_stated(&format!("leaf digest of `{key}`"), &leaf);
+    }
+    assert_stated("state digest", &state.state_digest());
+    let kzg = NaiveKzg::new(fixture::CEREMONY, &naive::field_values(&state.leaves()));
+    assert_stated("KZG root", &kzg.commitment());
+    assert_stated("ω", &slot_point(Slot::new(1).unwrap()));
+    assert_stated("setup id", &naive::setup_id(fixture::CEREMONY));
+}
+
+#[test]
+fn of_tree_and_commit_ids() {
+    let tree_id = plain().tree_id();
+    assert_stated("tree id", &tree_id);
+    let genesis = CommitRecord::genesis(tree_id);
+    assert_stated("genesis history digest", &genesis.history_digest);
+    assert_stated("genesis outcomes' digest", &genesis.outcomes_digest);
+    assert_stated("genesis commit id", &genesis.commit_id());
+}
+
+#[test]
+fn of_a_proof() {
+    let state = state();
+    let keys = fixture::set([b"a".to_vec(), b"d".to_vec()]);
+    let bytes = state.prove(1, &keys).encode().unwrap();
+    assert_stated("proof", &bytes);
+    let proof = Proof::decode(&bytes).unwrap();
+    let expected = Expected::StateDigest {
+        tree_id: plain().tree_id(),
+        state_digest: state.state_digest(),
+    };
+    let verified = verify(&proof, &expected).unwrap();
+    assert_eq!(verified.claim(b"a"), Some(&Claim::Present(b"1".to_vec())));
+    assert_eq!(verified.claim(b"d"), Some(&Claim::Absent));
+}
