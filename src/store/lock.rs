@@ -59,7 +59,28 @@ impl DirectoryLock {
             Ok(file) => file,
             Err(source) => return Err(LockError::Io { path, source }),
         };
-        match file.try_lock() {
+        let locked = file.try_lock();
+        Self::held(file, locked, path)
+    }
+
+    /// Shares the lock with other readers, or says at once that a writer has it. Works in a directory
+    /// that can't be written; the lock file must be there.
+    pub fn acquire_shared(directory: &Path) -> Result<Self, LockError> {
+        let path = directory.join(LOCK_FILE);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(source) => return Err(LockError::Io { path, source }),
+        };
+        let locked = file.try_lock_shared();
+        Self::held(file, locked, path)
+    }
+
+    fn held(
+        file: File,
+        locked: Result<(), TryLockError>,
+        path: PathBuf,
+    ) -> Result<Self, LockError> {
+        match locked {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(LockError::Held { path }),
             Err(TryLockError::Error(source)) => Err(LockError::Io { path, source }),

@@ -62,6 +62,13 @@ pub struct Config {
 }
 
 impl Config {
+    /// The defaults, for a tree in this directory.
+    pub fn in_directory(directory: impl Into<std::path::PathBuf>) -> Self {
+        let mut config = Self::default();
+        config.engine.directory = directory.into();
+        config
+    }
+
     /// Nothing but the defaults yet; layers are put on top one after the other.
     pub fn layers() -> Layers {
         Layers::default()

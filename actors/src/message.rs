@@ -1,0 +1,178 @@
+//! The nouns that pass from stage to stage, in flow order. Each owns its credit.
+//!
+//! Messages carry batches, never operations. Not here: what a stage does with them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use actix::{Message, Recipient};
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use trunkline_core::batch::PreparedBatch;
+use trunkline_core::hash::Digest;
+use trunkline_core::outcome::{Outcome, SubmissionOutcome};
+use trunkline_core::tree::SealedChanges;
+
+use crate::credit::Credit;
+use crate::failure::EngineFailure;
+use crate::metrics::Metrics;
+use crate::receipt::{CommitPromise, Ticket};
+use crate::values::Layer;
+use crate::versions::Version;
+
+macro_rules! messages {
+    ($($message:ty),* $(,)?) => {
+        $(impl Message for $message {
+            type Result = ();
+        })*
+    };
+}
+
+messages!(
+    Submission,
+    SealedGroup,
+    AppliedGroup,
+    HashedVersion,
+    CommittedVersion,
+    Demanded,
+    Drain,
+    Room,
+    LingerOver,
+    Flush,
+    SyncDue,
+    Checkpointed,
+    Halt,
+);
+
+/// One caller's batch, its place fixed.
+#[derive(Debug)]
+pub(crate) struct Submission {
+    pub(crate) sequence: u64,
+    pub(crate) provisional_root: Digest,
+    pub(crate) batch: PreparedBatch,
+    pub(crate) waiting: Waiting,
+    pub(crate) sent_at: Instant,
+}
+
+/// Who waits for a submission, and what it holds up.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) ticket: Ticket,
+    pub(crate) _credit: Credit,
+}
+
+/// Submissions that become one version together.
+#[derive(Debug)]
+pub(crate) struct SealedGroup {
+    pub(crate) submissions: VecDeque<Submission>,
+    pub(crate) slot: GroupSlot,
+    pub(crate) sent_at: Instant,
+}
+
+/// A version that is applied to the tree.
+#[derive(Debug)]
+pub(crate) struct AppliedGroup {
+    pub(crate) first_sequence: u64,
+    pub(crate) last_sequence: u64,
+    pub(crate) provisional_root: Digest,
+    pub(crate) metadata: Bytes,
+    pub(crate) outcomes: Vec<SubmissionOutcome>,
+    pub(crate) changes: SealedChanges,
+    pub(crate) layer: Arc<Layer>,
+    pub(crate) waiting: Vec<(Waiting, Outcome)>,
+    pub(crate) slot: GroupSlot,
+    pub(crate) sent_at: Instant,
+}
+
+/// A version with digests and a commit id.
+#[derive(Debug)]
+pub(crate) struct HashedVersion {
+    pub(crate) version: Arc<Version>,
+    pub(crate) outcomes: Bytes,
+    pub(crate) layer: Arc<Layer>,
+    pub(crate) waiting: Vec<(Waiting, Outcome)>,
+    pub(crate) slot: GroupSlot,
+    pub(crate) sent_at: Instant,
+}
+
+/// A version with its KZG root, or passed on without one.
+#[derive(Debug)]
+pub(crate) struct CommittedVersion {
+    pub(crate) version: Arc<Version>,
+    pub(crate) outcomes: Bytes,
+    pub(crate) layer: Arc<Layer>,
+    pub(crate) waiting: Vec<(Waiting, Outcome)>,
+    pub(crate) slot: GroupSlot,
+    pub(crate) sent_at: Instant,
+}
+
+/// Somebody asks for the KZG root of a version.
+#[derive(Debug)]
+pub(crate) struct Demanded {
+    pub(crate) version: u64,
+    pub(crate) promise: CommitPromise,
+}
+
+/// Walks the pipeline behind everything accepted before it; the last stage answers.
+#[derive(Debug)]
+pub(crate) struct Drain {
+    pub(crate) close: bool,
+    pub(crate) done: oneshot::Sender<Result<(), EngineFailure>>,
+}
+
+/// A group has left the pipeline.
+#[derive(Debug)]
+pub(crate) struct Room;
+
+/// The oldest pending submission has waited long enough.
+#[derive(Debug)]
+pub(crate) struct LingerOver;
+
+/// Everything appended so far is to become durable.
+#[derive(Debug)]
+pub(crate) struct Flush;
+
+/// The interval of durability mode `interval` is over.
+#[derive(Debug)]
+pub(crate) struct SyncDue;
+
+/// A checkpoint is durable up to this version.
+#[derive(Debug)]
+pub(crate) struct Checkpointed(pub(crate) u64);
+
+/// The engine has failed: drop what you hold.
+#[derive(Debug)]
+pub(crate) struct Halt;
+
+/// A group's place among the groups in flight; dropping it makes room for the next.
+#[derive(Debug)]
+pub(crate) struct GroupSlot {
+    in_flight: Arc<AtomicUsize>,
+    metrics: Arc<Metrics>,
+    ingest: Recipient<Room>,
+}
+
+impl GroupSlot {
+    pub(crate) fn take(
+        in_flight: &Arc<AtomicUsize>,
+        metrics: &Arc<Metrics>,
+        ingest: Recipient<Room>,
+    ) -> Self {
+        metrics.groups_in_flight(in_flight.fetch_add(1, Ordering::AcqRel) + 1);
+        Self {
+            in_flight: in_flight.clone(),
+            metrics: metrics.clone(),
+            ingest,
+        }
+    }
+}
+
+impl Drop for GroupSlot {
+    fn drop(&mut self) {
+        let left = self.in_flight.fetch_sub(1, Ordering::AcqRel) - 1;
+        self.metrics.groups_in_flight(left);
+        self.ingest.do_send(Room);
+    }
+}

@@ -1,0 +1,388 @@
+//! What the engine measures of itself: HDR histograms, read as a snapshot and carried out by the
+//! `metrics` facade, each labelled with the engine's name.
+//!
+//! A histogram is locked for one addition by the one thread that records into it. Not here: what is
+//! decided from the figures.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use metrics::{Counter, Gauge, Histogram as Exported, counter, gauge, histogram};
+
+use crate::failure::Stage;
+
+/// A state of a submission whose latency is measured from the call that submitted it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum State {
+    Accepted,
+    Hashed,
+    Committed,
+    Durable,
+}
+
+impl State {
+    const ALL: [Self; 4] = [Self::Accepted, Self::Hashed, Self::Committed, Self::Durable];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Hashed => "hashed",
+            Self::Committed => "committed",
+            Self::Durable => "durable",
+        }
+    }
+}
+
+/// Count and quantiles of a distribution: microseconds for durations, else what the field counts.
+///
+/// ```
+/// assert_eq!(trunkline::Quantiles::default().count, 0);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quantiles {
+    /// Values recorded.
+    pub count: u64,
+    /// Median.
+    pub p50: u64,
+    /// 95th percentile.
+    pub p95: u64,
+    /// 99th percentile.
+    pub p99: u64,
+    /// Largest value.
+    pub max: u64,
+}
+
+/// One stage's figures.
+///
+/// ```
+/// let stage = trunkline::StageMetrics::default();
+/// assert_eq!(stage.service_us.count, 0);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StageMetrics {
+    /// Name of the stage.
+    pub name: &'static str,
+    /// From being sent by the stage before to being taken up, microseconds.
+    pub queue_wait_us: Quantiles,
+    /// From being taken up to being forwarded, microseconds.
+    pub service_us: Quantiles,
+}
+
+/// The engine's figures at one moment, since it was opened.
+///
+/// ```
+/// let metrics = trunkline::MetricsSnapshot::default();
+/// assert_eq!(metrics.keys, 0);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MetricsSnapshot {
+    /// The engine's name.
+    pub engine: String,
+    /// The five stages, in flow order.
+    pub stages: [StageMetrics; 5],
+    /// From the call of submit to its return, microseconds: credit, hashing and ordering.
+    pub accepted_us: Quantiles,
+    /// From acceptance to a version with digests, microseconds.
+    pub hashed_us: Quantiles,
+    /// From acceptance to a KZG root that covers the submission, microseconds.
+    pub committed_us: Quantiles,
+    /// From acceptance to durability, microseconds.
+    pub durable_us: Quantiles,
+    /// Operations of a group.
+    pub group_operations: Quantiles,
+    /// Versions that one sync made durable.
+    pub versions_per_sync: Quantiles,
+    /// Groups sealed and not yet durable.
+    pub groups_in_flight: u64,
+    /// Submissions accepted.
+    pub submissions: u64,
+    /// Submissions that the tree refused.
+    pub refused: u64,
+    /// Keys that newer keys on their paths replaced (policy `overwrite`).
+    pub evicted: u64,
+    /// Keys present at the last durable version.
+    pub keys: u64,
+    /// Bytes of effects and frames handed to the log.
+    pub log_bytes: u64,
+    /// Bytes of values in memory that no checkpoint covers yet.
+    pub unflushed_bytes: u64,
+    /// Checkpoints finished.
+    pub checkpoints: u64,
+    /// Reads that found their value in memory.
+    pub memory_hits: u64,
+    /// Reads that went to the leaf store.
+    pub store_reads: u64,
+    /// Reads of keys that the tree knows to be absent.
+    pub absent_reads: u64,
+    /// Resident memory of the whole process, bytes; 0 where the system does not tell.
+    pub resident_bytes: u64,
+}
+
+#[derive(Debug)]
+struct Series {
+    histogram: Mutex<Histogram<u64>>,
+}
+
+impl Series {
+    fn new() -> Self {
+        // Three digits up to an hour in microseconds; larger values count as that.
+        let histogram = Histogram::new_with_max(3_600_000_000, 3).unwrap_or_else(|_| {
+            unreachable!("bounds and precision are constants that the library takes")
+        });
+        Self {
+            histogram: Mutex::new(histogram),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Histogram<u64>> {
+        self.histogram
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn record(&self, value: u64) {
+        self.lock().saturating_record(value);
+    }
+
+    fn quantiles(&self) -> Quantiles {
+        let histogram = self.lock();
+        Quantiles {
+            count: histogram.len(),
+            p50: histogram.value_at_quantile(0.5),
+            p95: histogram.value_at_quantile(0.95),
+            p99: histogram.value_at_quantile(0.99),
+            max: histogram.max(),
+        }
+    }
+}
+
+/// A histogram here and the same one outside.
+struct Timed {
+    series: Series,
+    exported: Exported,
+}
+
+impl Timed {
+    fn new(exported: Exported) -> Self {
+        Self {
+            series: Series::new(),
+            exported,
+        }
+    }
+
+    fn record(&self, duration: Duration) {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        self.series.record(micros);
+        self.exported.record(duration.as_secs_f64());
+    }
+}
+
+/// A number here and the same one outside.
+struct Counted {
+    value: AtomicU64,
+    exported: Counter,
+}
+
+impl Counted {
+    fn new(exported: Counter) -> Self {
+        Self {
+            value: AtomicU64::new(0),
+            exported,
+        }
+    }
+
+    fn add(&self, count: u64) {
+        self.value.fetch_add(count, Ordering::Relaxed);
+        self.exported.increment(count);
+    }
+
+    fn get(&self) -> u64 {
+        self.value.load(Ordering::Relaxed)
+    }
+}
+
+struct Level {
+    value: AtomicU64,
+    exported: Gauge,
+}
+
+impl Level {
+    fn new(exported: Gauge) -> Self {
+        Self {
+            value: AtomicU64::new(0),
+            exported,
+        }
+    }
+
+    fn set(&self, value: u64) {
+        self.value.store(value, Ordering::Relaxed);
+        self.exported.set(value as f64);
+    }
+
+    fn get(&self) -> u64 {
+        self.value.load(Ordering::Relaxed)
+    }
+}
+
+/// Everything that one engine measures.
+pub(crate) struct Metrics {
+    engine: String,
+    queue_wait: [Timed; 5],
+    service: [Timed; 5],
+    states: [Timed; 4],
+    group_operations: Series,
+    versions_per_sync: Series,
+    groups_in_flight: Level,
+    keys: Level,
+    unflushed_bytes: Level,
+    resident_bytes: Gauge,
+    submissions: Counted,
+    refused: Counted,
+    evicted: Counted,
+    log_bytes: Counted,
+    checkpoints: Counted,
+    memory_hits: Counted,
+    store_reads: Counted,
+    absent_reads: Counted,
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Metrics")
+            .field("engine", &self.engine)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Metrics {
+    pub(crate) fn new(engine: &str) -> Self {
+        let label = || engine.to_owned();
+        let staged = |name: &'static str| {
+            Stage::ALL.map(|stage| {
+                Timed::new(histogram!(name, "engine" => label(), "stage" => stage.name()))
+            })
+        };
+        let count = |name: &'static str| Counted::new(counter!(name, "engine" => label()));
+        let level = |name: &'static str| Level::new(gauge!(name, "engine" => label()));
+        Self {
+            engine: label(),
+            queue_wait: staged("trunkline_stage_queue_wait_seconds"),
+            service: staged("trunkline_stage_service_seconds"),
+            states: State::ALL.map(|state| {
+                Timed::new(histogram!(
+                    "trunkline_submission_seconds", "engine" => label(), "state" => state.name()
+                ))
+            }),
+            group_operations: Series::new(),
+            versions_per_sync: Series::new(),
+            groups_in_flight: level("trunkline_groups_in_flight"),
+            keys: level("trunkline_keys"),
+            unflushed_bytes: level("trunkline_unflushed_bytes"),
+            resident_bytes: gauge!("trunkline_resident_bytes", "engine" => label()),
+            submissions: count("trunkline_submissions_total"),
+            refused: count("trunkline_refused_total"),
+            evicted: count("trunkline_evicted_total"),
+            log_bytes: count("trunkline_log_bytes_total"),
+            checkpoints: count("trunkline_checkpoints_total"),
+            memory_hits: count("trunkline_memory_hits_total"),
+            store_reads: count("trunkline_store_reads_total"),
+            absent_reads: count("trunkline_absent_reads_total"),
+        }
+    }
+
+    pub(crate) fn stage_served(&self, stage: Stage, queue_wait: Duration, service: Duration) {
+        self.queue_wait[stage as usize].record(queue_wait);
+        self.service[stage as usize].record(service);
+    }
+
+    pub(crate) fn state_reached(&self, state: State, since: Instant) {
+        self.states[state as usize].record(since.elapsed());
+    }
+
+    pub(crate) fn submission_accepted(&self, since: Instant) {
+        self.submissions.add(1);
+        self.state_reached(State::Accepted, since);
+    }
+
+    pub(crate) fn group_sealed(&self, operations: usize) {
+        self.group_operations.record(operations as u64);
+    }
+
+    pub(crate) fn group_applied(&self, refused: u64, evicted: u64) {
+        self.refused.add(refused);
+        self.evicted.add(evicted);
+    }
+
+    pub(crate) fn groups_in_flight(&self, groups: usize) {
+        self.groups_in_flight.set(groups as u64);
+    }
+
+    pub(crate) fn versions_synced(&self, versions: usize, keys: u64) {
+        self.versions_per_sync.record(versions as u64);
+        self.keys.set(keys);
+    }
+
+    pub(crate) fn keys(&self, keys: u64) {
+        self.keys.set(keys);
+    }
+
+    pub(crate) fn log_appended(&self, bytes: usize) {
+        self.log_bytes.add(bytes as u64);
+    }
+
+    pub(crate) fn unflushed(&self, bytes: usize) {
+        self.unflushed_bytes.set(bytes as u64);
+    }
+
+    pub(crate) fn checkpoint_finished(&self) {
+        self.checkpoints.add(1);
+    }
+
+    pub(crate) fn memory_hit(&self) {
+        self.memory_hits.add(1);
+    }
+
+    pub(crate) fn store_read(&self) {
+        self.store_reads.add(1);
+    }
+
+    pub(crate) fn absent_read(&self) {
+        self.absent_reads.add(1);
+    }
+
+    pub(crate) fn snapshot(&self) -> MetricsSnapshot {
+        let resident_bytes = memory_stats::memory_stats().map_or(0, |stats| stats.physical_mem);
+        self.resident_bytes.set(resident_bytes as f64);
+        let [accepted_us, hashed_us, committed_us, durable_us] =
+            State::ALL.map(|state| self.states[state as usize].series.quantiles());
+        MetricsSnapshot {
+            engine: self.engine.clone(),
+            stages: Stage::ALL.map(|stage| StageMetrics {
+                name: stage.name(),
+                queue_wait_us: self.queue_wait[stage as usize].series.quantiles(),
+                service_us: self.service[stage as usize].series.quantiles(),
+            }),
+            accepted_us,
+            hashed_us,
+            committed_us,
+            durable_us,
+            group_operations: self.group_operations.quantiles(),
+            versions_per_sync: self.versions_per_sync.quantiles(),
+            groups_in_flight: self.groups_in_flight.get(),
+            submissions: self.submissions.get(),
+            refused: self.refused.get(),
+            evicted: self.evicted.get(),
+            keys: self.keys.get(),
+            log_bytes: self.log_bytes.get(),
+            unflushed_bytes: self.unflushed_bytes.get(),
+            checkpoints: self.checkpoints.get(),
+            memory_hits: self.memory_hits.get(),
+            store_reads: self.store_reads.get(),
+            absent_reads: self.absent_reads.get(),
+            resident_bytes: resident_bytes as u64,
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! One durable version, held: reads, proofs and walks that all see the same state.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use trunkline_core::batch::{BatchError, check_key};
+use trunkline_core::hash::Digest;
+use trunkline_core::kzg::{G1Bytes, slot_value};
+use trunkline_core::proof::{Claim, Draft, Proof, ProveError};
+use trunkline_core::record::{CommitRecord, Root};
+use trunkline_core::tree::Leaf;
+
+use crate::shared::State;
+use crate::values::{FetchError, StoreView};
+use crate::versions::Version;
+
+/// What stands above the slots of a proof.
+///
+/// ```
+/// assert_ne!(trunkline::TopKind::Kzg, trunkline::TopKind::Hash);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TopKind {
+    /// Openings of the KZG root: checked against a 48-byte root with a pairing. Making it costs about
+    /// one commitment for each slot used.
+    #[default]
+    Kzg,
+    /// Hashes up to the state digest: made and checked in microseconds; tied to the commit id by the
+    /// commit record, which the proof carries.
+    Hash,
+}
+
+/// Why a version can't be held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SnapshotError {
+    /// It is older than what is retained.
+    #[error(
+        "version {version} is no longer kept; the oldest is {oldest}: raise versions.retain_versions or hold a snapshot"
+    )]
+    Expired {
+        /// The version asked for.
+        version: u64,
+        /// The oldest that can be had.
+        oldest: u64,
+    },
+    /// It is not durable yet.
+    #[error("version {version} is not durable yet; the newest is {newest}: wait for its receipt")]
+    NotYet {
+        /// The version asked for.
+        version: u64,
+        /// The newest that can be had.
+        newest: u64,
+    },
+}
+
+/// Why a read gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// A key that no tree can hold.
+    #[error(transparent)]
+    Key(#[from] BatchError),
+    /// The snapshot fell too far behind while it was held.
+    #[error(
+        "version {version} was held too long and is no longer kept; the oldest is {oldest}: take a new snapshot, or raise versions.snapshot_versions_behind_max"
+    )]
+    Expired {
+        /// The snapshot's version.
+        version: u64,
+        /// The oldest that can be read.
+        oldest: u64,
+    },
+    /// The leaf store failed. Trying again may help if the disk recovers.
+    #[error("the leaf store could not be read")]
+    Store(#[source] Arc<dyn std::error::Error + Send + Sync>),
+}
+
+impl ReadError {
+    /// Whether the same call may succeed later.
+    pub fn retry_can_help(&self) -> bool {
+        matches!(self, Self::Store(_))
+    }
+}
+
+impl From<FetchError> for ReadError {
+    fn from(error: FetchError) -> Self {
+        Self::Store(Arc::new(error))
+    }
+}
+
+/// Why a snapshot gave no proof.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotProveError {
+    /// No proof can be made of these keys.
+    #[error(transparent)]
+    Keys(#[from] ProveError),
+    /// A value could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// One durable version. It stays readable while a snapshot of it is held, within
+/// `versions.snapshot_versions_behind_max` of the newest.
+///
+/// ```
+/// # let directory = tempfile::tempdir()?;
+/// # let config = trunkline::Config::in_directory(directory.path());
+/// let engine = trunkline::Engine::open_blocking(config)?;
+/// engine.put_blocking("alice", "10")?.durable_blocking()?;
+/// let snapshot = engine.snapshot();
+/// engine.put_blocking("alice", "20")?.durable_blocking()?;
+///
+/// assert_eq!(snapshot.get(b"alice")?.as_deref(), Some(&b"10"[..]));
+/// let proof = snapshot.prove(["alice", "bob"], trunkline::TopKind::Kzg)?;
+/// let trusted = trunkline::core::proof::Expected::Root(snapshot.root());
+/// let verified = trunkline::core::proof::verify(&proof, &trusted)?;
+/// assert_eq!(verified.claim(b"bob"), Some(&trunkline::core::proof::Claim::Absent));
+/// # drop(snapshot);
+/// # engine.shutdown_blocking()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Snapshot {
+    state: Arc<State>,
+    version: Arc<Version>,
+    store: OnceLock<Arc<StoreView>>,
+}
+
+impl Snapshot {
+    /// Of a version that was pinned for it.
+    pub(crate) fn of_pinned(state: Arc<State>, version: Arc<Version>) -> Self {
+        Self {
+            state,
+            version,
+            store: OnceLock::new(),
+        }
+    }
+
+    /// Which version this is.
+    pub fn version(&self) -> u64 {
+        self.version.number()
+    }
+
+    /// What a client may hold on to and check proofs against. The KZG root is in it: computed now
+    /// (2 ms) if it was not before.
+    pub fn root(&self) -> Root {
+        self.kzg_root();
+        self.version.root()
+    }
+
+    /// The KZG root; computed now (2 ms) if it was not before.
+    pub fn kzg_root(&self) -> [u8; 48] {
+        *self.version.kzg_root.get_or_init(|| {
+            let slots = &self.version.roots.slots;
+            let values = std::array::from_fn(|slot| slot_value(&slots[slot]));
+            self.state.committer.commit(&values).to_bytes().0
+        })
+    }
+
+    /// The commit record of the version.
+    pub fn record(&self) -> &CommitRecord {
+        &self.version.record
+    }
+
+    /// Its commit id.
+    pub fn commit_id(&self) -> Digest {
+        self.version.commit_id
+    }
+
+    /// Keys present.
+    pub fn key_count(&self) -> u64 {
+        self.version.roots.key_count
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
+        check_key(0, key)?;
+        let key_hash = self.state.params.key_hash(key);
+        let leaf = self.state.reader.get(self.version(), &key_hash);
+        self.check_readable()?;
+        match leaf {
+            Some(leaf) => Ok(Some(self.fetch(&leaf)?.1)),
+            None => {
+                self.state.metrics.absent_read();
+                Ok(None)
+            }
+        }
+    }
+
+    /// The hash of a key's value, from memory alone.
+    pub fn value_hash(&self, key: &[u8]) -> Result<Option<Digest>, ReadError> {
+        check_key(0, key)?;
+        let key_hash = self.state.params.key_hash(key);
+        let leaf = self.state.reader.get(self.version(), &key_hash);
+        self.check_readable()?;
+        Ok(leaf.map(|leaf| leaf.value_hash))
+    }
+
+    /// Proves what is and what is not there, values included.
+    pub fn prove<K: AsRef<[u8]>>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+        top: TopKind,
+    ) -> Result<Proof, SnapshotProveError> {
+        let roots = &self.version.roots;
+        let draft = Draft::walk(&self.state.reader, roots, &self.state.params, keys)?;
+        self.check_readable()?;
+        let claims = draft
+            .entries()
+            .map(|(_, leaf)| match leaf {
+                None => Ok(Claim::Absent),
+                Some(leaf) => Ok(Claim::Present(self.fetch(leaf)?.1.to_vec())),
+            })
+            .collect::<Result<Vec<_>, ReadError>>()?;
+        let (record, top) = match top {
+            TopKind::Hash => (Some(self.version.record.clone()), draft.hash_top(roots)),
+            TopKind::Kzg => {
+                let commitment = G1Bytes(self.kzg_root());
+                let committer = &self.state.committer;
+                (None, draft.kzg_top(roots, committer, commitment))
+            }
+        };
+        Ok(draft.finish(claims, record, top))
+    }
+
+    /// All keys and values, in path order (the order of key hashes).
+    pub fn iter(&self) -> SnapshotIter<'_> {
+        SnapshotIter {
+            snapshot: self,
+            leaves: VecDeque::new(),
+            next: Some([0; 32]),
+        }
+    }
+
+    fn fetch(&self, leaf: &Leaf) -> Result<(Bytes, Bytes), ReadError> {
+        let store = self.store.get_or_init(|| {
+            let of_version = self.version.store();
+            of_version.unwrap_or_else(|| self.state.values.store())
+        });
+        let found = self.state.values.fetch(leaf, store);
+        self.check_readable()?;
+        Ok(found?)
+    }
+
+    /// Called after a look at the tree: what was seen belongs to this version if it can be read still.
+    fn check_readable(&self) -> Result<(), ReadError> {
+        let (version, oldest) = (self.version(), self.state.versions.oldest());
+        if version < oldest {
+            return Err(ReadError::Expired { version, oldest });
+        }
+        Ok(())
+    }
+}
+
+impl Clone for Snapshot {
+    fn clone(&self) -> Self {
+        // While this one lives, its version is pinned; a revoked pin is an error at the next read.
+        let _ = self.state.versions.pin(self.version());
+        Self::of_pinned(self.state.clone(), self.version.clone())
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        self.state.versions.unpin(self.version.number());
+    }
+}
+
+/// A walk over a snapshot in path order. After an error it ends.
+///
+/// ```
+/// # let directory = tempfile::tempdir()?;
+/// # let config = trunkline::Config::in_directory(directory.path());
+/// let engine = trunkline::Engine::open_blocking(config)?;
+/// engine.put_blocking("alice", "10")?.durable_blocking()?;
+/// let all = engine.snapshot().iter().collect::<Result<Vec<_>, _>>()?;
+/// assert_eq!(all, [("alice".into(), "10".into())]);
+/// # engine.shutdown_blocking()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct SnapshotIter<'a> {
+    snapshot: &'a Snapshot,
+    leaves: VecDeque<Leaf>,
+    next: Option<Digest>,
+}
+
+impl Iterator for SnapshotIter<'_> {
+    type Item = Result<(Bytes, Bytes), ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.leaves.is_empty() {
+            let from = self.next.take()?;
+            let snapshot = self.snapshot;
+            let (leaves, next) = snapshot.state.reader.leaves_from(snapshot.version(), &from);
+            if let Err(error) = snapshot.check_readable() {
+                return Some(Err(error));
+            }
+            self.leaves = leaves.into();
+            self.next = next;
+        }
+        let leaf = self.leaves.pop_front()?;
+        let found = self.snapshot.fetch(&leaf);
+        if found.is_err() {
+            self.leaves.clear();
+            self.next = None;
+        }
+        Some(found)
+    }
+}

@@ -1,0 +1,217 @@
+//! Ingest: submissions come in with their place fixed; groups go out.
+//!
+//! Self-clocking: a group is sealed as soon as the pipeline has room and something waits, so that
+//! groups are small while there is little to do and grow by themselves under load. A submission is
+//! never split; one with metadata is the last of its group.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+
+use actix::{Actor, Addr, AsyncContext, Context, Handler};
+
+use super::serve;
+use super::tree::TreeStage;
+use crate::failure::Stage;
+use crate::keeper::Chore;
+use crate::message::{Drain, GroupSlot, Halt, LingerOver, Room, SealedGroup, Submission};
+use crate::shared::Shared;
+
+/// What waits to be sealed, in order.
+enum Pending {
+    Submission(Box<Submission>),
+    Drain(Drain),
+}
+
+pub(crate) struct IngestStage {
+    shared: Arc<Shared>,
+    tree: Addr<TreeStage>,
+    keeper: Sender<Chore>,
+    pending: VecDeque<Pending>,
+    operations: usize,
+    bytes: usize,
+    /// Submissions that must not wait for others: those with metadata, and all before a drain.
+    urgent: usize,
+    linger_until: Option<Instant>,
+}
+
+impl IngestStage {
+    pub(crate) fn new(shared: Arc<Shared>, tree: Addr<TreeStage>, keeper: Sender<Chore>) -> Self {
+        Self {
+            shared,
+            tree,
+            keeper,
+            pending: VecDeque::new(),
+            operations: 0,
+            bytes: 0,
+            urgent: 0,
+            linger_until: None,
+        }
+    }
+
+    fn push(&mut self, pending: Pending) {
+        match &pending {
+            Pending::Submission(submission) => {
+                self.operations += submission.batch.operations;
+                self.bytes += submission.batch.bytes;
+                self.urgent += usize::from(!submission.batch.metadata.is_empty());
+            }
+            Pending::Drain(_) => self.urgent += 1,
+        }
+        self.pending.push_back(pending);
+    }
+
+    /// Seals and forwards as much as there is room for.
+    fn advance(&mut self, context: &Context<Self>) {
+        while let Some(next) = self.pending.front() {
+            if let Pending::Drain(_) = next {
+                self.pass_drain();
+                continue;
+            }
+            if self.must_wait(context) || !self.seal_and_forward(context) {
+                return;
+            }
+        }
+    }
+
+    fn pass_drain(&mut self) {
+        if let Some(Pending::Drain(drain)) = self.pending.pop_front() {
+            self.urgent -= 1;
+            self.tree.do_send(drain);
+        }
+    }
+
+    /// Says whether the engine is well.
+    fn seal_and_forward(&mut self, context: &Context<Self>) -> bool {
+        let slot = GroupSlot::take(
+            &self.shared.groups_in_flight,
+            &self.shared.metrics,
+            context.address().recipient(),
+        );
+        let sent_at = match self.pending.front() {
+            Some(Pending::Submission(first)) => first.sent_at,
+            _ => Instant::now(),
+        };
+        let shared = self.shared.clone();
+        match serve(&shared, Stage::Ingest, sent_at, || Ok(self.seal(slot))) {
+            Some(group) => {
+                self.tree.do_send(group);
+                true
+            }
+            None => {
+                self.halt();
+                false
+            }
+        }
+    }
+
+    fn must_wait(&mut self, context: &Context<Self>) -> bool {
+        let group = &self.shared.config.group;
+        let in_flight = self.shared.groups_in_flight.load(Ordering::Acquire);
+        if in_flight >= group.in_flight_max {
+            return true;
+        }
+        let full = self.operations >= group.operations_max || self.bytes >= group.bytes_max;
+        if group.linger_ms == 0 || full || self.urgent > 0 {
+            return false;
+        }
+        let now = Instant::now();
+        match self.linger_until {
+            Some(until) => until > now,
+            None => {
+                let until = now + Duration::from_millis(group.linger_ms);
+                self.linger_until = Some(until);
+                let wake = context.address().recipient();
+                // A keeper that is gone means that the engine is going too.
+                let _ = self.keeper.send(Chore::Wake { until, wake });
+                true
+            }
+        }
+    }
+
+    fn seal(&mut self, slot: GroupSlot) -> SealedGroup {
+        let limits = &self.shared.config.group;
+        let mut submissions = VecDeque::new();
+        let (mut operations, mut bytes) = (0, 0);
+        while let Some(Pending::Submission(next)) = self.pending.front() {
+            operations += next.batch.operations;
+            bytes += next.batch.bytes;
+            let fits = operations <= limits.operations_max && bytes <= limits.bytes_max;
+            if !fits && !submissions.is_empty() {
+                break;
+            }
+            let Some(Pending::Submission(submission)) = self.pending.pop_front() else {
+                break;
+            };
+            self.operations -= submission.batch.operations;
+            self.bytes -= submission.batch.bytes;
+            let last = !submission.batch.metadata.is_empty();
+            self.urgent -= usize::from(last);
+            submissions.push_back(*submission);
+            if last {
+                break;
+            }
+        }
+        self.linger_until = None;
+        let operations = submissions.iter().map(|s| s.batch.operations).sum();
+        self.shared.metrics.group_sealed(operations);
+        SealedGroup {
+            submissions,
+            slot,
+            sent_at: Instant::now(),
+        }
+    }
+
+    fn halt(&mut self) {
+        self.pending.clear();
+        (self.operations, self.bytes, self.urgent) = (0, 0, 0);
+    }
+}
+
+impl Actor for IngestStage {
+    type Context = Context<Self>;
+}
+
+impl Handler<Submission> for IngestStage {
+    type Result = ();
+
+    fn handle(&mut self, submission: Submission, context: &mut Context<Self>) {
+        self.push(Pending::Submission(Box::new(submission)));
+        self.advance(context);
+    }
+}
+
+impl Handler<Room> for IngestStage {
+    type Result = ();
+
+    fn handle(&mut self, _: Room, context: &mut Context<Self>) {
+        self.advance(context);
+    }
+}
+
+impl Handler<LingerOver> for IngestStage {
+    type Result = ();
+
+    fn handle(&mut self, _: LingerOver, context: &mut Context<Self>) {
+        self.advance(context);
+    }
+}
+
+impl Handler<Drain> for IngestStage {
+    type Result = ();
+
+    fn handle(&mut self, drain: Drain, context: &mut Context<Self>) {
+        self.push(Pending::Drain(drain));
+        self.advance(context);
+    }
+}
+
+impl Handler<Halt> for IngestStage {
+    type Result = ();
+
+    fn handle(&mut self, _: Halt, _: &mut Context<Self>) {
+        self.halt();
+    }
+}

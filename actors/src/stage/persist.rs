@@ -1,0 +1,225 @@
+//! Persist: versions come in; they go out durable, as receipts.
+//!
+//! Whatever has arrived while a sync was running shares the next one: a version is appended when it
+//! comes, and a note to oneself, queued behind all that is already there, starts the sync.
+
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use actix::{Actor, AsyncContext, Context, Handler};
+use trunkline_core::store::effect::encode_effects;
+use trunkline_core::store::log::{CommitLog, LogEntry};
+
+use super::serve;
+use crate::checkpoint::Checkpoints;
+use crate::config::DurabilityMode;
+use crate::failure::{EngineFailure, Stage};
+use crate::keeper::Chore;
+use crate::message::{Checkpointed, CommittedVersion, Drain, Flush, Halt, SyncDue};
+use crate::receipt::{Durability, Durable};
+use crate::shared::Shared;
+
+pub(crate) struct PersistStage {
+    shared: Arc<Shared>,
+    log: Option<CommitLog>,
+    keeper: Sender<Chore>,
+    checkpoints: Checkpoints,
+    appended: Vec<CommittedVersion>,
+}
+
+fn failed(error: impl std::error::Error + Send + Sync + 'static) -> EngineFailure {
+    EngineFailure::stage(Stage::Persist, error)
+}
+
+/// A message came after the log was closed.
+#[derive(Debug, thiserror::Error)]
+#[error("the commit log is closed already")]
+struct LogClosed;
+
+impl PersistStage {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        log: CommitLog,
+        keeper: Sender<Chore>,
+        checkpoints: Checkpoints,
+    ) -> Self {
+        Self {
+            shared,
+            log: Some(log),
+            keeper,
+            checkpoints,
+            appended: Vec::new(),
+        }
+    }
+
+    fn log(&mut self) -> Result<&mut CommitLog, EngineFailure> {
+        self.log.as_mut().ok_or_else(|| failed(LogClosed))
+    }
+
+    fn append(&mut self, committed: CommittedVersion) -> Result<(), EngineFailure> {
+        let mut effects = Vec::new();
+        encode_effects(&committed.layer.effects, &mut effects).map_err(failed)?;
+        let bytes = effects.len() + committed.outcomes.len();
+        let entry = LogEntry {
+            record: committed.version.record.clone(),
+            kzg_root: committed.version.kzg_root.get().copied(),
+            outcomes: committed.outcomes.clone(),
+            effects: effects.into(),
+        };
+        self.log()?.append(&entry).map_err(failed)?;
+        self.shared.metrics.log_appended(bytes);
+        self.appended.push(committed);
+        Ok(())
+    }
+
+    /// Makes what was appended as durable as the configuration asks for, then says so.
+    fn flush(&mut self, sync: bool) -> Result<(), EngineFailure> {
+        let mode = self.shared.config.durability.mode;
+        let log = self.log()?;
+        if sync || mode == DurabilityMode::Sync {
+            log.sync().map_err(failed)?;
+        } else {
+            log.flush().map_err(failed)?;
+        }
+        let durability = match mode {
+            DurabilityMode::Sync => Durability::Sync,
+            DurabilityMode::Interval => Durability::Interval,
+            DurabilityMode::Os => Durability::Os,
+        };
+        let Some(last) = self.appended.last() else {
+            return Ok(());
+        };
+        let keys = last.version.record.key_count;
+        self.shared
+            .metrics
+            .versions_synced(self.appended.len(), keys);
+        let store = self.shared.state.values.store();
+        for committed in std::mem::take(&mut self.appended) {
+            let version = committed.version.clone();
+            version.read_from(store.clone());
+            let expired = self.shared.state.versions.publish(version);
+            let _ = self.keeper.send(Chore::Forget(expired));
+            acknowledge(committed, durability);
+        }
+        self.checkpoint_if_due()
+    }
+
+    /// Starts a checkpoint when enough has gathered in memory, and waits for one when too much has.
+    fn checkpoint_if_due(&mut self) -> Result<(), EngineFailure> {
+        let limits = self.shared.config.checkpoint.clone();
+        let unflushed_bytes = self.shared.state.values.unflushed_bytes() as u64;
+        if unflushed_bytes < limits.bytes_max {
+            return Ok(());
+        }
+        if !self.checkpoints.running() {
+            // What a checkpoint covers must be synced, whatever the receipts said.
+            self.log()?.sync().map_err(failed)?;
+            self.checkpoints.start(self.shared.state.versions.newest());
+        }
+        if unflushed_bytes >= limits.unflushed_bytes_max {
+            self.checkpoints.wait();
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self, close: bool) -> Result<(), EngineFailure> {
+        self.flush(true)?;
+        if !close {
+            return Ok(());
+        }
+        self.checkpoints.wait();
+        self.shared.health.check()?;
+        match self.log.take() {
+            Some(log) => log.close().map_err(failed),
+            None => Ok(()),
+        }
+    }
+}
+
+fn acknowledge(committed: CommittedVersion, durability: Durability) {
+    let version = &committed.version;
+    for (waiting, outcome) in committed.waiting {
+        waiting.ticket.durable(Durable {
+            version: version.number(),
+            commit_id: version.commit_id,
+            state_digest: version.roots.state_digest,
+            kzg_root: version.kzg_root.get().copied(),
+            outcome,
+            durability,
+        });
+    }
+    drop(committed.slot);
+}
+
+impl Actor for PersistStage {
+    type Context = Context<Self>;
+}
+
+impl Handler<CommittedVersion> for PersistStage {
+    type Result = ();
+
+    fn handle(&mut self, committed: CommittedVersion, context: &mut Context<Self>) {
+        let (shared, sent_at) = (self.shared.clone(), committed.sent_at);
+        let first = self.appended.is_empty();
+        let appended = serve(&shared, Stage::Persist, sent_at, || self.append(committed));
+        if appended.is_some() && first {
+            context.address().do_send(Flush);
+        }
+    }
+}
+
+impl Handler<Flush> for PersistStage {
+    type Result = ();
+
+    fn handle(&mut self, _: Flush, _: &mut Context<Self>) {
+        self.guarded(|stage| stage.flush(false));
+    }
+}
+
+impl Handler<SyncDue> for PersistStage {
+    type Result = ();
+
+    fn handle(&mut self, _: SyncDue, _: &mut Context<Self>) {
+        self.guarded(|stage| match &mut stage.log {
+            Some(log) => log.sync().map(drop).map_err(failed),
+            None => Ok(()),
+        });
+    }
+}
+
+impl Handler<Checkpointed> for PersistStage {
+    type Result = ();
+
+    fn handle(&mut self, checkpointed: Checkpointed, _: &mut Context<Self>) {
+        self.guarded(|stage| match &mut stage.log {
+            Some(log) => log.trim(checkpointed.0).map_err(failed),
+            None => Ok(()),
+        });
+    }
+}
+
+impl Handler<Drain> for PersistStage {
+    type Result = ();
+
+    fn handle(&mut self, drain: Drain, _: &mut Context<Self>) {
+        self.guarded(|stage| stage.drain(drain.close));
+        // Nobody may be waiting any more.
+        let _ = drain.done.send(self.shared.health.check());
+    }
+}
+
+impl Handler<Halt> for PersistStage {
+    type Result = ();
+
+    fn handle(&mut self, _: Halt, _: &mut Context<Self>) {
+        self.appended.clear();
+    }
+}
+
+impl PersistStage {
+    /// Work that is not timed as service of a version.
+    fn guarded(&mut self, work: impl FnOnce(&mut Self) -> Result<(), EngineFailure>) {
+        let shared = self.shared.clone();
+        super::guard(&shared, Stage::Persist, || work(self));
+    }
+}

@@ -1,0 +1,208 @@
+//! Where values are: in memory until a checkpoint covers them, then in the leaf store.
+//!
+//! Every version's effects stay in memory as a [`Layer`]. A leaf of the tree says which version
+//! wrote it, so one look says whether its value is in that layer or in the leaf store; keys that
+//! are absent never get here. Older versions read the leaf store through the snapshot that was
+//! current when they became durable. Not here: what is accepted but not applied yet (`overlay`).
+
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use bytes::Bytes;
+use trunkline_core::hash::{Digest, hex};
+use trunkline_core::store::effect::Effect;
+use trunkline_core::store::leaves::{LeafSnapshot, LeafStoreError};
+use trunkline_core::tree::Leaf;
+
+use crate::metrics::Metrics;
+
+/// What an effect costs in memory beside its key and value, bytes.
+const EFFECT_BYTES: usize = size_of::<Effect>();
+
+/// The effects of one version, ascending by key hash.
+#[derive(Debug)]
+pub(crate) struct Layer {
+    pub(crate) version: u64,
+    pub(crate) effects: Vec<Effect>,
+    bytes: usize,
+}
+
+impl Layer {
+    pub(crate) fn new(version: u64, effects: Vec<Effect>) -> Self {
+        let payload =
+            |effect: &Effect| effect.key.len() + effect.change.as_ref().map_or(0, Bytes::len);
+        let bytes = effects
+            .iter()
+            .map(|effect| EFFECT_BYTES + payload(effect))
+            .sum();
+        Self {
+            version,
+            effects,
+            bytes,
+        }
+    }
+
+    fn get(&self, key_hash: &Digest) -> Option<(Bytes, Bytes)> {
+        let place = self
+            .effects
+            .binary_search_by_key(key_hash, |effect| effect.key_hash)
+            .ok()?;
+        let effect = &self.effects[place];
+        Some((effect.key.clone(), effect.change.clone()?))
+    }
+}
+
+/// The leaf store as of a version.
+pub(crate) struct StoreView {
+    pub(crate) version: u64,
+    pub(crate) leaves: Arc<dyn LeafSnapshot>,
+}
+
+impl std::fmt::Debug for StoreView {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("StoreView")
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a value was not read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FetchError {
+    #[error(transparent)]
+    Store(#[from] LeafStoreError),
+    #[error("the value at key hash {} is missing from the leaf store", hex(.0))]
+    Missing(Digest),
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// One for each version, without gaps.
+    layers: VecDeque<Arc<Layer>>,
+    store: Arc<StoreView>,
+    unflushed_bytes: usize,
+}
+
+/// The values of all versions that can be read.
+#[derive(Debug)]
+pub(crate) struct Values {
+    inner: RwLock<Inner>,
+    metrics: Arc<Metrics>,
+}
+
+impl Values {
+    pub(crate) fn new(store: Arc<StoreView>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            inner: RwLock::new(Inner {
+                layers: VecDeque::new(),
+                store,
+                unflushed_bytes: 0,
+            }),
+            metrics,
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Inner> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Inner> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds the layer of the next version.
+    pub(crate) fn push(&self, layer: Arc<Layer>) {
+        let mut inner = self.write();
+        inner.unflushed_bytes += layer.bytes;
+        inner.layers.push_back(layer);
+        self.metrics.unflushed(inner.unflushed_bytes);
+    }
+
+    /// The leaf store as of the last checkpoint.
+    pub(crate) fn store(&self) -> Arc<StoreView> {
+        self.read().store.clone()
+    }
+
+    /// Bytes that the last checkpoint does not cover.
+    pub(crate) fn unflushed_bytes(&self) -> usize {
+        self.read().unflushed_bytes
+    }
+
+    /// The layers of versions after the last checkpoint, up to `version`.
+    pub(crate) fn unflushed(&self, version: u64) -> Vec<Arc<Layer>> {
+        let inner = self.read();
+        let wanted = inner.store.version + 1..=version;
+        inner
+            .layers
+            .iter()
+            .filter(|layer| wanted.contains(&layer.version))
+            .cloned()
+            .collect()
+    }
+
+    /// A checkpoint is done: what reads the present looks into this view from now on.
+    pub(crate) fn checkpointed(&self, store: Arc<StoreView>) {
+        let mut inner = self.write();
+        inner.unflushed_bytes = inner
+            .layers
+            .iter()
+            .filter(|layer| layer.version > store.version)
+            .map(|layer| layer.bytes)
+            .sum();
+        inner.store = store;
+        self.metrics.unflushed(inner.unflushed_bytes);
+    }
+
+    /// Forgets the layers up to `version`, which no reader needs any more. The caller's thread frees
+    /// them, outside of the lock.
+    pub(crate) fn forget(&self, version: u64) {
+        let mut inner = self.write();
+        let count = inner
+            .layers
+            .iter()
+            .take_while(|layer| layer.version <= version)
+            .count();
+        let forgotten: Vec<_> = inner.layers.drain(..count).collect();
+        drop(inner);
+        drop(forgotten);
+    }
+
+    /// The key and value of a leaf that a version shows; `store` is that version's view.
+    pub(crate) fn fetch(
+        &self,
+        leaf: &Leaf,
+        store: &StoreView,
+    ) -> Result<(Bytes, Bytes), FetchError> {
+        if leaf.origin > store.version
+            && let Some(found) = self.in_memory(leaf)
+        {
+            self.metrics.memory_hit();
+            return Ok(found);
+        }
+        self.metrics.store_read();
+        match store.leaves.get(&leaf.key_hash)? {
+            Some(found) => Ok((found.key, found.value)),
+            None => Err(FetchError::Missing(leaf.key_hash)),
+        }
+    }
+
+    /// The key and value of a leaf of the present.
+    ///
+    /// The present may move on meanwhile; then this is a value that the key had later, or an error
+    /// that the caller takes as a reason to look again.
+    pub(crate) fn fetch_present(&self, leaf: &Leaf) -> Result<(Bytes, Bytes), FetchError> {
+        let store = self.store();
+        self.fetch(leaf, &store)
+    }
+
+    fn in_memory(&self, leaf: &Leaf) -> Option<(Bytes, Bytes)> {
+        let layer = {
+            let inner = self.read();
+            let first = inner.layers.front()?.version;
+            let place = usize::try_from(leaf.origin.checked_sub(first)?).ok()?;
+            inner.layers.get(place)?.clone()
+        };
+        layer.get(&leaf.key_hash)
+    }
+}
