@@ -65,7 +65,7 @@ pub(crate) struct LoadArguments {
     #[arg(long, default_value = "100000")]
     pub(crate) keys: NonZeroU64,
     /// Operations of the workload.
-    #[arg(long, default_value_t = 500_000)]
+    #[arg(long, default_value_t = 2_000_000)]
     pub(crate) ops: u64,
     /// Operations of one batch.
     #[arg(long, default_value = "1000")]
@@ -286,7 +286,9 @@ pub(crate) enum TrustedRoot {
 /// Why an argument was not understood.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ArgumentError {
-    #[error("after 0x only pairs of hexadecimal digits may follow; write text that begins with 0x in hex itself")]
+    #[error(
+        "after 0x only pairs of hexadecimal digits may follow; write text that begins with 0x in hex itself"
+    )]
     Hex,
     #[error("64 hexadecimal digits (32 bytes) were expected")]
     Digest,

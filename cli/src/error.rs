@@ -5,7 +5,9 @@ use std::io;
 use std::path::PathBuf;
 
 use trunkline::core::proof::{DecodeProofError, ProofFormError};
-use trunkline::{ConfigError, EngineFailure, OpenError, ReadError, SnapshotProveError, SubmitError};
+use trunkline::{
+    ConfigError, EngineFailure, OpenError, ReadError, SnapshotProveError, SubmitError,
+};
 
 use crate::arguments::ArgumentError;
 use crate::import::LineError;

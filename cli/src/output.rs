@@ -13,7 +13,10 @@ const SHOWN_BYTES_MAX: usize = 64;
 /// Writes to standard output. A reader that has gone is none of our business.
 pub(crate) fn print(bytes: impl AsRef<[u8]>) -> Result<(), CommandError> {
     let mut output = io::stdout().lock();
-    match output.write_all(bytes.as_ref()).and_then(|()| output.flush()) {
+    match output
+        .write_all(bytes.as_ref())
+        .and_then(|()| output.flush())
+    {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Output(error)),
         _ => Ok(()),
     }
@@ -35,11 +38,29 @@ pub(crate) fn shown(bytes: &[u8]) -> String {
             let end = text.floor_char_boundary(SHOWN_BYTES_MAX);
             format!("\"{}\"", &text[..end])
         }
-        _ => format!("0x{}", hex::encode(&bytes[..bytes.len().min(SHOWN_BYTES_MAX)])),
+        _ => format!(
+            "0x{}",
+            hex::encode(&bytes[..bytes.len().min(SHOWN_BYTES_MAX)])
+        ),
     };
     match is_cut {
         true => format!("{text}… ({} bytes)", grouped(bytes.len() as u64)),
         false => text,
+    }
+}
+
+/// A whole value for a terminal: text as it is, anything with other control characters than line
+/// ends and tabs in hex.
+pub(crate) fn plain_lines(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text)
+            if text
+                .chars()
+                .all(|c| matches!(c, '\n' | '\t' | '"') || is_plain(c)) =>
+        {
+            text.to_owned()
+        }
+        _ => format!("0x{}", hex::encode(bytes)),
     }
 }
 

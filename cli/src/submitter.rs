@@ -103,7 +103,8 @@ impl<'a> Submitter<'a> {
         let room = Batch::with_capacity(self.batch.len());
         let batch = std::mem::replace(&mut self.batch, room);
         self.requirements = 0;
-        self.in_flight.push_back(self.engine.submit_blocking(batch)?);
+        self.in_flight
+            .push_back(self.engine.submit_blocking(batch)?);
         self.wait(self.in_flight_max - 1)
     }
 

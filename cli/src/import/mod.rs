@@ -18,6 +18,7 @@ use crate::error::CommandError;
 use crate::interrupt::Interrupt;
 use crate::output::{duration, grouped, rate};
 use crate::progress::{Progress, Unit};
+use crate::single::open_engine;
 use crate::submitter::{Submitter, Tally};
 use crate::{Exit, configuration, output};
 
@@ -44,10 +45,7 @@ pub(crate) fn run(arguments: &ImportArguments) -> Result<Exit, CommandError> {
     let interrupt = Interrupt::listen()?;
     let config = configuration::for_directory(&arguments.settings, &arguments.dir)?;
     let (reader, total) = open(&arguments.file)?;
-    let engine = Engine::open_blocking(config).map_err(|source| CommandError::Open {
-        directory: arguments.dir.clone(),
-        source: Box::new(source),
-    })?;
+    let engine = open_engine(config)?;
     let exit = import(arguments, &engine, reader, total, &interrupt);
     let closed = engine.shutdown_blocking();
     let exit = exit?;
@@ -183,7 +181,8 @@ fn report(found: &Found, tally: &Tally, elapsed: Duration, engine: &Engine) -> S
     }
     if let Some(refusal) = &tally.first_refusal {
         let (refused, batches) = (grouped(tally.refused), grouped(tally.batches));
-        text += &format!("{refused} of {batches} batches were refused, the first because {refusal}\n");
+        text +=
+            &format!("{refused} of {batches} batches were refused, the first because {refusal}\n");
     }
     let snapshot = engine.snapshot();
     text += &format!("{} keys are present\n", grouped(snapshot.key_count()));

@@ -93,7 +93,9 @@ impl Record {
 /// The parser counts lines too, but it sees only one.
 fn json_error(error: &serde_json::Error) -> LineError {
     let text = error.to_string();
-    let message = text.split_once(" at line ").map_or(&*text, |(start, _)| start);
+    let message = text
+        .split_once(" at line ")
+        .map_or(&*text, |(start, _)| start);
     LineError::Json {
         message: message.to_owned(),
         column: error.column(),
@@ -147,7 +149,10 @@ mod tests {
     fn a_json_error_names_the_column_alone() {
         let error = json(r#"{"key": "a", "value": 5}"#).unwrap_err().to_string();
         assert!(error.contains("invalid type: integer `5`"), "{error}");
-        assert!(error.contains("(column 23)") && !error.contains("line"), "{error}");
+        assert!(
+            error.contains("(column 23)") && !error.contains("line"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -164,8 +169,14 @@ mod tests {
         let line = [vec![b'k'; KEY_BYTES_MAX + 1], b"\tv".to_vec()].concat();
         assert_eq!(tsv(&line), Err(LineError::KeyTooLong(KEY_BYTES_MAX + 1)));
         let line = [b"k\t".to_vec(), vec![b'v'; VALUE_BYTES_MAX + 1]].concat();
-        assert_eq!(tsv(&line), Err(LineError::ValueTooLong(VALUE_BYTES_MAX + 1)));
-        let error = LineError::RecordTooLong { bytes: 3, bytes_max: 2 };
+        assert_eq!(
+            tsv(&line),
+            Err(LineError::ValueTooLong(VALUE_BYTES_MAX + 1))
+        );
+        let error = LineError::RecordTooLong {
+            bytes: 3,
+            bytes_max: 2,
+        };
         assert_eq!(Record::read(b"a\tbc", Format::Tsv, 2), Err(error));
     }
 }

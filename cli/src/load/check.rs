@@ -108,7 +108,11 @@ fn sample(arguments: &LoadArguments, records: &Records) -> Vec<Expectation> {
         .collect();
     let absent = (present..arguments.proofs).map(|_| random.random_range(0..1_000_000_000_000));
     let absent: Vec<u64> = absent.collect();
-    sample.extend(absent.iter().map(|index| (Records::absent_key(*index), None)));
+    sample.extend(
+        absent
+            .iter()
+            .map(|index| (Records::absent_key(*index), None)),
+    );
     sample.shuffle(&mut random);
     sample
 }
@@ -148,7 +152,9 @@ impl Proven {
         part: &[Expectation],
     ) -> Result<(), CommandError> {
         let started = Instant::now();
-        let bytes = snapshot.prove(part.iter().map(|(key, _)| key), top)?.encode()?;
+        let bytes = snapshot
+            .prove(part.iter().map(|(key, _)| key), top)?
+            .encode()?;
         self.making += started.elapsed();
 
         let started = Instant::now();
@@ -171,7 +177,10 @@ impl Proven {
 
     fn report(self, what: &str, checks: &mut Checks) {
         let keys = grouped(self.present + self.absent);
-        let counts = format!("{keys} keys ({} present, {} absent) {what}", self.present, self.absent);
+        let counts = format!(
+            "{keys} keys ({} present, {} absent) {what}",
+            self.present, self.absent
+        );
         let Some(problem) = self.problem else {
             let openings = match self.openings {
                 0 => String::new(),
@@ -208,7 +217,9 @@ fn check_bytes(bytes: &[u8], root: &Root, part: &[Expectation]) -> Result<usize,
         };
         if verified.claim(key) != Some(&expected) {
             let key = String::from_utf8_lossy(key);
-            return Err(format!("{key} is proven to hold something else than was written"));
+            return Err(format!(
+                "{key} is proven to hold something else than was written"
+            ));
         }
     }
     match &proof.top {
@@ -231,7 +242,10 @@ fn check_forgery(
                 value.push(0);
             }
         }
-        let has_lie = proof.entries.iter().any(|entry| entry.claim != Claim::Absent);
+        let has_lie = proof
+            .entries
+            .iter()
+            .any(|entry| entry.claim != Claim::Absent);
         let is_refused = verify(&proof, &Expected::Root(*root)).is_err();
         let line = format!("a proof with changed values and a {name} top is refused");
         checks.add(is_refused || !has_lie, line);

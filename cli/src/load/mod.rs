@@ -18,10 +18,11 @@ use trunkline::Engine;
 use crate::arguments::LoadArguments;
 use crate::error::CommandError;
 use crate::interrupt::Interrupt;
+use crate::single::open_engine;
 use crate::{Exit, configuration, output};
 
 use check::Checks;
-use drive::{Driven, drive};
+use drive::drive;
 use records::Records;
 
 /// Where the engine works: a directory of the user's, or one that goes away when this is dropped.
@@ -69,10 +70,7 @@ pub(crate) fn run(arguments: &LoadArguments) -> Result<Exit, CommandError> {
     output::print(report::head(arguments, place.path()))?;
 
     let mut records = Records::new(arguments.keys.get(), arguments.seed, arguments.value_bytes)?;
-    let engine = Engine::open_blocking(config).map_err(|source| CommandError::Open {
-        directory: place.path().to_owned(),
-        source: Box::new(source),
-    })?;
+    let engine = open_engine(config)?;
     let exit = work(arguments, &engine, &mut records, &interrupt);
     let closed = engine.shutdown_blocking();
     drop(engine);

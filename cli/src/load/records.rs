@@ -73,7 +73,8 @@ impl Records {
             .copied()
             .unwrap_or(0);
         let place = index << 32 | u64::from(writes);
-        let mut random = SmallRng::seed_from_u64(self.seed ^ place.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut random =
+            SmallRng::seed_from_u64(self.seed ^ place.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut value = vec![0; self.value_bytes];
         random.fill_bytes(&mut value);
         value.into()

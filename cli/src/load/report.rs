@@ -96,7 +96,14 @@ fn read_times(reads: &Histogram<u64>) -> Vec<String> {
 
 fn stages(metrics: &MetricsSnapshot) -> Table {
     let mut table = Table::new([
-        "stage", "count", "wait p50", "p99", "max", "service p50", "p99", "max",
+        "stage",
+        "count",
+        "wait p50",
+        "p99",
+        "max",
+        "service p50",
+        "p99",
+        "max",
     ]);
     for stage in &metrics.stages {
         let (wait, service) = (&stage.queue_wait_us, &stage.service_us);

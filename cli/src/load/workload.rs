@@ -128,7 +128,10 @@ mod tests {
     }
 
     fn share(operations: &[Operation], kind: impl Fn(&Operation) -> bool) -> usize {
-        let count = operations.iter().filter(|operation| kind(operation)).count();
+        let count = operations
+            .iter()
+            .filter(|operation| kind(operation))
+            .count();
         (count * 100 + OPERATIONS / 2) / OPERATIONS
     }
 
@@ -156,7 +159,9 @@ mod tests {
                 share(&operations, |operation| matches!(operation, Read(_))),
                 share(&operations, |operation| matches!(operation, Update(_))),
                 share(&operations, |operation| matches!(operation, Insert)),
-                share(&operations, |operation| matches!(operation, ReadModifyWrite(_))),
+                share(&operations, |operation| {
+                    matches!(operation, ReadModifyWrite(_))
+                }),
             ]
         };
         assert_eq!(shares(Mix::A), [50, 50, 0, 0]);
@@ -191,7 +196,12 @@ mod tests {
         assert_eq!(workload.next(), Operation::Read(0));
         workload.grow(KEYS).unwrap();
         let reads = (0..1000).map(|_| workload.next());
-        assert!(reads.filter(|read| *read == Operation::Read(KEYS - 1)).count() > 50);
+        assert!(
+            reads
+                .filter(|read| *read == Operation::Read(KEYS - 1))
+                .count()
+                > 50
+        );
     }
 
     #[test]
