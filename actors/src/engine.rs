@@ -603,10 +603,15 @@ fn open(builder: EngineBuilder) -> Result<Engine, OpenError> {
 }
 
 fn lock_directory(directory: &Path) -> Result<DirectoryLock, OpenError> {
-    std::fs::create_dir_all(directory).map_err(|source| OpenError::Directory {
+    let failed = |source| OpenError::Directory {
         path: directory.to_owned(),
         source,
-    })?;
+    };
+    std::fs::create_dir_all(directory).map_err(failed)?;
+    // Looked at again under the lock; here so that no lock file is left with somebody else's files.
+    if read_params(&OsDisk, directory)?.is_none() {
+        check_not_foreign(&OsDisk, directory)?;
+    }
     Ok(DirectoryLock::acquire(directory)?)
 }
 
@@ -624,16 +629,8 @@ fn tree_params(
     };
     let configured = config.tree.params();
     let Some(stored) = read_params(disk, directory)? else {
-        let known = [LOCK_FILE, "TREE.tmp"];
-        let names = if on_system {
-            disk.list(directory).map_err(failed)?
-        } else {
-            Vec::new()
-        };
-        if names.iter().any(|name| !known.contains(&name.as_str())) {
-            return Err(OpenError::Foreign {
-                path: directory.to_owned(),
-            });
+        if on_system {
+            check_not_foreign(disk, directory)?;
         }
         disk.create_directory(directory).map_err(failed)?;
         tree_file::create(disk, directory, &configured).map_err(failed)?;
@@ -649,6 +646,23 @@ fn tree_params(
         return Err(OpenError::OtherSalt);
     }
     Ok(stored)
+}
+
+/// A directory without a tree must have nothing in it but what creating one leaves behind.
+fn check_not_foreign(disk: &dyn Disk, directory: &Path) -> Result<(), OpenError> {
+    let known = [LOCK_FILE, "TREE.tmp"];
+    let names = disk
+        .list(directory)
+        .map_err(|source| OpenError::Directory {
+            path: directory.to_owned(),
+            source,
+        })?;
+    if names.iter().any(|name| !known.contains(&name.as_str())) {
+        return Err(OpenError::Foreign {
+            path: directory.to_owned(),
+        });
+    }
+    Ok(())
 }
 
 /// The leaf store, and whether it outlives the engine.
