@@ -6,6 +6,7 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use trunkline::core::params::KEY_BYTES_MAX;
 
 /// Commit engine for authenticated key-value state: load tests, imports, proofs, inspection.
 #[derive(Debug, Parser)]
@@ -290,6 +291,8 @@ pub(crate) enum ArgumentError {
         "after 0x only pairs of hexadecimal digits may follow; write text that begins with 0x in hex itself"
     )]
     Hex,
+    #[error("a key has 1 to {KEY_BYTES_MAX} bytes, not {0}")]
+    KeyBytes(usize),
     #[error("64 hexadecimal digits (32 bytes) were expected")]
     Digest,
     #[error("96 hexadecimal digits (a KZG root) or 64 (a state digest) were expected")]
@@ -305,7 +308,11 @@ pub(crate) fn parse_bytes(text: &str) -> Result<Vec<u8>, ArgumentError> {
 }
 
 fn parse_key(text: &str) -> Result<Key, ArgumentError> {
-    parse_bytes(text).map(Key)
+    let key = parse_bytes(text)?;
+    match key.len() {
+        1..=KEY_BYTES_MAX => Ok(Key(key)),
+        bytes => Err(ArgumentError::KeyBytes(bytes)),
+    }
 }
 
 fn parse_array<const N: usize>(text: &str) -> Option<[u8; N]> {
@@ -343,6 +350,11 @@ mod tests {
         assert_eq!(parse_key("0x00fF"), Ok(Key(vec![0, 255])));
         assert_eq!(parse_key("0x0"), Err(ArgumentError::Hex));
         assert_eq!(parse_key("0xzz"), Err(ArgumentError::Hex));
+        assert_eq!(parse_key(""), Err(ArgumentError::KeyBytes(0)));
+        assert_eq!(
+            parse_key(&"k".repeat(4097)),
+            Err(ArgumentError::KeyBytes(4097))
+        );
         assert_eq!(parse_key(&format!("0x{}", "30".repeat(2))), parse_key("00"));
     }
 

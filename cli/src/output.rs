@@ -29,43 +29,32 @@ pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), CommandErr
     print(text)
 }
 
-/// Bytes for a line: text in quotes, anything else (a terminal's control characters too) in hex,
-/// cut if long.
+/// Bytes for a line: text in quotes with what a terminal would act upon escaped, anything else in
+/// hex, cut if long.
 pub(crate) fn shown(bytes: &[u8]) -> String {
-    let is_cut = bytes.len() > SHOWN_BYTES_MAX;
     let text = match std::str::from_utf8(bytes) {
-        Ok(text) if text.chars().all(is_plain) => {
-            let end = text.floor_char_boundary(SHOWN_BYTES_MAX);
-            format!("\"{}\"", &text[..end])
-        }
-        _ => format!(
+        Ok(text) => format!("{:?}", &text[..text.floor_char_boundary(SHOWN_BYTES_MAX)]),
+        Err(_) => format!(
             "0x{}",
             hex::encode(&bytes[..bytes.len().min(SHOWN_BYTES_MAX)])
         ),
     };
-    match is_cut {
+    match bytes.len() > SHOWN_BYTES_MAX {
         true => format!("{text}… ({} bytes)", grouped(bytes.len() as u64)),
         false => text,
     }
 }
 
-/// A whole value for a terminal: text as it is, anything with other control characters than line
-/// ends and tabs in hex.
+/// A whole value for a terminal: text as it is, if the terminal only prints it; else in hex.
 pub(crate) fn plain_lines(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
-        Ok(text)
-            if text
-                .chars()
-                .all(|c| matches!(c, '\n' | '\t' | '"') || is_plain(c)) =>
-        {
-            text.to_owned()
-        }
+        Ok(text) if text.chars().all(is_plain) => text.to_owned(),
         _ => format!("0x{}", hex::encode(bytes)),
     }
 }
 
 fn is_plain(character: char) -> bool {
-    !character.is_control() && character != '"' && !is_direction_mark(character)
+    matches!(character, '\n' | '\t') || !(character.is_control() || is_direction_mark(character))
 }
 
 /// Characters that make a line read as something else.
@@ -142,13 +131,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_could_deceive_a_terminal_is_shown_in_hex() {
+    fn what_could_deceive_a_terminal_is_escaped() {
         assert_eq!(shown(b"alice"), "\"alice\"");
         assert_eq!(shown("häß".as_bytes()), "\"häß\"");
-        assert_eq!(shown(b"\x1b[2J"), "0x1b5b324a");
-        assert_eq!(shown(b"a\nb"), "0x610a62");
-        assert_eq!(shown("\u{202e}a".as_bytes()), "0xe280ae61");
+        assert_eq!(shown(b"\x1b[2J\n\""), r#""\u{1b}[2J\n\"""#);
+        assert_eq!(shown("\u{202e}a".as_bytes()), r#""\u{202e}a""#);
         assert_eq!(shown(&[0xff]), "0xff");
+        assert_eq!(plain_lines(b"a\n\tb\""), "a\n\tb\"");
+        assert_eq!(plain_lines(b"\x1b[2J"), "0x1b5b324a");
+        assert_eq!(plain_lines("\u{202e}a".as_bytes()), "0xe280ae61");
     }
 
     #[test]
@@ -156,7 +147,7 @@ mod tests {
         let long = "é".repeat(1000);
         let expected = format!("\"{}\"… (2,000 bytes)", "é".repeat(32));
         assert_eq!(shown(long.as_bytes()), expected);
-        assert!(shown(&[0; 65]).ends_with("… (65 bytes)"));
+        assert!(shown(&[0xff; 65]).ends_with("ff… (65 bytes)"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use clap::ValueEnum;
 use hdrhistogram::Histogram;
 use trunkline::{MetricsSnapshot, Quantiles};
 
@@ -19,10 +20,11 @@ pub(super) fn head(arguments: &LoadArguments, directory: &Path) -> String {
     let dist = arguments.dist.unwrap_or(arguments.workload.dist());
     format!(
         "directory  {} ({kept})\n\
-         workload   {:?}, {dist:?}, seed {}: {} keys, then {} operations\n\
+         workload   {}, {}, seed {}: {} keys, then {} operations\n\
          batches    of {}, {} in flight, values of {} bytes\n\n",
         directory.display(),
-        arguments.workload,
+        name(&arguments.workload),
+        name(&dist),
         arguments.seed,
         grouped(arguments.keys.get()),
         grouped(arguments.ops),
@@ -30,6 +32,12 @@ pub(super) fn head(arguments: &LoadArguments, directory: &Path) -> String {
         arguments.in_flight,
         grouped(arguments.value_bytes as u64),
     )
+}
+
+/// A choice as it is typed.
+fn name(choice: &impl ValueEnum) -> String {
+    let value = choice.to_possible_value();
+    value.map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
 pub(super) fn figures(driven: &Driven, metrics: &MetricsSnapshot) -> String {
