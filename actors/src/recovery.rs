@@ -274,7 +274,7 @@ impl Loading {
         if let Some(intent) = self.intent.filter(|intent| last < *intent) {
             return Err(OpenError::LogEndsEarly { intent, last });
         }
-        let version = Version::new(self.record, self.roots, self.history);
+        let version = Version::new(self.record, self.roots, self.history, 0);
         if commit || self.kzg_root.is_some() {
             let slots = &version.roots.slots;
             let values = std::array::from_fn(|slot| slot_value(&slots[slot]));
@@ -303,11 +303,7 @@ impl Loaded {
         metrics: Arc<Metrics>,
     ) -> Result<(Arc<State>, TreeWriter, TreeHasher), SetupError> {
         metrics.keys(self.last.record.key_count);
-        let versions = Versions::new(
-            self.last,
-            config.versions.retain_versions,
-            config.versions.snapshot_versions_behind_max,
-        );
+        let versions = Versions::new(self.last, config.versions.clone());
         let state = State {
             params,
             reader: self.writer.reader(),

@@ -62,7 +62,7 @@ pub enum ReadError {
     Key(#[from] BatchError),
     /// The snapshot fell too far behind while it was held.
     #[error(
-        "version {version} was held too long and is no longer kept; the oldest is {oldest}: take a new snapshot, or raise versions.snapshot_versions_behind_max"
+        "version {version} was held too long and is no longer kept; the oldest is {oldest}: take a new snapshot, or raise versions.snapshot_versions_behind_max and versions.retained_bytes_max"
     )]
     Expired {
         /// The snapshot's version.
@@ -106,7 +106,7 @@ pub enum SnapshotProveError {
 }
 
 /// One durable version. It stays readable while a snapshot of it is held, within
-/// `versions.snapshot_versions_behind_max` of the newest.
+/// `versions.snapshot_versions_behind_max` of the newest and `versions.retained_bytes_max`.
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;

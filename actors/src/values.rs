@@ -18,6 +18,8 @@ use crate::metrics::Metrics;
 
 /// What an effect costs in memory beside its key and value, bytes.
 const EFFECT_BYTES: usize = size_of::<Effect>();
+/// What an effect replaces in the tree, bytes: a block of eight leaves and its path of digests.
+const REPLACED_BYTES: usize = 1_200;
 
 /// The effects of one version, ascending by key hash.
 #[derive(Debug)]
@@ -40,6 +42,11 @@ impl Layer {
             effects,
             bytes,
         }
+    }
+
+    /// What the version before this one costs in memory if it stays readable, about.
+    pub(crate) fn replaced_bytes(&self) -> usize {
+        self.bytes + self.effects.len() * REPLACED_BYTES
     }
 
     fn get(&self, key_hash: &Digest) -> Option<(Bytes, Bytes)> {
