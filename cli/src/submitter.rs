@@ -70,15 +70,21 @@ impl<'a> Submitter<'a> {
         Ok(is_full)
     }
 
-    /// Adds a put that needs the key to have the value that was read.
+    /// Adds a put that needs the key to have the value that was read, after submitting what is full.
+    /// Reading comes after that, so that what is read is what the batch will meet. Says whether a
+    /// batch was submitted.
     pub(crate) fn replace(
         &mut self,
         key: Bytes,
-        read: &[u8],
         value: Bytes,
+        read: impl FnOnce(&Bytes) -> Result<Option<Bytes>, CommandError>,
     ) -> Result<bool, CommandError> {
         let is_full = self.make_room(2, 2 * key.len() + value.len())?;
-        self.batch.require(key.clone(), Requirement::value(read));
+        let requirement = match read(&key)? {
+            Some(value) => Requirement::value(&value),
+            None => Requirement::Absent,
+        };
+        self.batch.require(key.clone(), requirement);
         self.requirements += 1;
         self.batch.put(key, value);
         Ok(is_full)
