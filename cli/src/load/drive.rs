@@ -136,10 +136,13 @@ impl Driver<'_> {
                 self.submitter.put(Records::key(index), value)
             }
             Operation::ReadModifyWrite(index) => {
+                let key = Records::key(index);
+                self.reads.read(self.engine, &key)?;
+                // Not what was read: the engine shows conditional writes once they have taken
+                // effect, and several batches of them are in flight.
+                let before = self.records.value(index);
                 let value = self.records.write(index);
-                let (reads, engine) = (&mut self.reads, self.engine);
-                self.submitter
-                    .replace(Records::key(index), value, |key| reads.read(engine, key))
+                self.submitter.replace(key, &before, value)
             }
         }
     }
@@ -165,13 +168,13 @@ impl Reads {
         }
     }
 
-    fn read(&mut self, engine: &Engine, key: &Bytes) -> Result<Option<Bytes>, CommandError> {
+    fn read(&mut self, engine: &Engine, key: &Bytes) -> Result<(), CommandError> {
         let started = Instant::now();
         let value = engine.get(key)?;
         let elapsed = started.elapsed();
         let nanos = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
         self.latency.saturating_record(nanos);
         self.missing += u64::from(value.is_none());
-        Ok(value)
+        Ok(())
     }
 }
