@@ -3,6 +3,7 @@
 //! The handle is `Clone + Send + Sync` and works from any runtime or none: what waits has an async
 //! and a blocking form. Not here: what happens behind it (`pipeline`, `stage`).
 
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +19,7 @@ use trunkline_core::store::disk::{Disk, OsDisk};
 use trunkline_core::store::leaves::{LeafStore, MemoryLeafStore};
 use trunkline_core::store::lock::{DirectoryLock, LOCK_FILE};
 use trunkline_core::store::log::{CommitLog, LOG_DIRECTORY, LogOptions, Recovery};
-use trunkline_core::store::tree_file;
+use trunkline_core::store::tree_file::{self, TREE_FILE};
 
 use crate::checkpoint::MarkerPlace;
 use crate::config::{CommitMode, Config, StoreKind};
@@ -489,6 +490,7 @@ impl Inner {
     fn end(&self, threads: Threads) {
         threads.stop();
         self.shared.fail(EngineFailure::Closed);
+        self.shared.state.values.close();
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         *lock = None;
     }
@@ -524,7 +526,7 @@ fn open(builder: EngineBuilder) -> Result<Engine, OpenError> {
         Some(_) => None,
     };
     let disk = disk.unwrap_or_else(|| Arc::new(OsDisk));
-    let params = tree_params(&*disk, &directory, &config, lock.is_some())?;
+    let params = tree_params(&*disk, &directory, &config)?;
     let (leaves, lasting) = match leaves {
         Some(leaves) => (leaves, true),
         None => open_leaves(&config)?,
@@ -602,17 +604,51 @@ fn open(builder: EngineBuilder) -> Result<Engine, OpenError> {
     })
 }
 
+/// Takes the lock of a directory that holds a tree or nothing yet; it is created if need be.
 fn lock_directory(directory: &Path) -> Result<DirectoryLock, OpenError> {
     let failed = |source| OpenError::Directory {
         path: directory.to_owned(),
         source,
     };
-    std::fs::create_dir_all(directory).map_err(failed)?;
-    // Looked at again under the lock; here so that no lock file is left with somebody else's files.
-    if read_params(&OsDisk, directory)?.is_none() {
-        check_not_foreign(&OsDisk, directory)?;
+    match OsDisk.list(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            create_directories(&OsDisk, directory).map_err(failed)?;
+        }
+        Err(error) => return Err(failed(error)),
+        // Before the lock, which leaves a file behind.
+        Ok(names) if is_foreign(&names) => {
+            return Err(OpenError::Foreign {
+                path: directory.to_owned(),
+            });
+        }
+        Ok(_) => {}
     }
     Ok(DirectoryLock::acquire(directory)?)
+}
+
+/// Whether files of something else are in a directory.
+fn is_foreign(names: &[String]) -> bool {
+    // What an opening leaves that was cut off before the tree file was written.
+    let known = [LOCK_FILE, "TREE.tmp"];
+    let has_tree = names.iter().any(|name| name == TREE_FILE);
+    !has_tree && names.iter().any(|name| !known.contains(&name.as_str()))
+}
+
+/// Creates a directory and those above it, durably: a tree is as durable as the name of its directory.
+fn create_directories(disk: &dyn Disk, directory: &Path) -> io::Result<()> {
+    let parent = directory.parent().unwrap_or(Path::new(""));
+    match disk.create_directory(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && parent != directory => {
+            create_directories(disk, parent)?;
+            disk.create_directory(directory)?;
+        }
+        result => result?,
+    }
+    match disk.sync_directory(parent) {
+        // A directory of somebody else, who made this one in it and may look into it alone.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        result => result,
+    }
 }
 
 /// The parameters of the tree that is there, which the configuration must not contradict; or those of
@@ -621,7 +657,6 @@ fn tree_params(
     disk: &dyn Disk,
     directory: &Path,
     config: &Config,
-    on_system: bool,
 ) -> Result<TreeParams, OpenError> {
     let failed = |source| OpenError::Directory {
         path: directory.to_owned(),
@@ -629,10 +664,7 @@ fn tree_params(
     };
     let configured = config.tree.params();
     let Some(stored) = read_params(disk, directory)? else {
-        if on_system {
-            check_not_foreign(disk, directory)?;
-        }
-        disk.create_directory(directory).map_err(failed)?;
+        create_directories(disk, directory).map_err(failed)?;
         tree_file::create(disk, directory, &configured).map_err(failed)?;
         return Ok(configured);
     };
@@ -646,23 +678,6 @@ fn tree_params(
         return Err(OpenError::OtherSalt);
     }
     Ok(stored)
-}
-
-/// A directory without a tree must have nothing in it but what creating one leaves behind.
-fn check_not_foreign(disk: &dyn Disk, directory: &Path) -> Result<(), OpenError> {
-    let known = [LOCK_FILE, "TREE.tmp"];
-    let names = disk
-        .list(directory)
-        .map_err(|source| OpenError::Directory {
-            path: directory.to_owned(),
-            source,
-        })?;
-    if names.iter().any(|name| !known.contains(&name.as_str())) {
-        return Err(OpenError::Foreign {
-            path: directory.to_owned(),
-        });
-    }
-    Ok(())
 }
 
 /// The leaf store, and whether it outlives the engine.

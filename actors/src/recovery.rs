@@ -201,7 +201,7 @@ impl Loading {
         if marker.intent.is_none() {
             check_state(&marker.record, &roots)?;
         }
-        let view = Arc::new(StoreView { version, leaves });
+        let view = Arc::new(StoreView::new(version, leaves));
         Ok(Self {
             params,
             writer,

@@ -6,7 +6,7 @@
 //! current when they became durable. Not here: what is accepted but not applied yet (`overlay`).
 
 use std::collections::VecDeque;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use bytes::Bytes;
 use trunkline_core::hash::{Digest, hex};
@@ -52,10 +52,34 @@ impl Layer {
     }
 }
 
-/// The leaf store as of a version.
+/// The leaf store as of a version, until the engine is shut down: then the store is let go, whoever
+/// still holds a view.
 pub(crate) struct StoreView {
     pub(crate) version: u64,
-    pub(crate) leaves: Arc<dyn LeafSnapshot>,
+    leaves: RwLock<Option<Arc<dyn LeafSnapshot>>>,
+}
+
+impl StoreView {
+    pub(crate) fn new(version: u64, leaves: Arc<dyn LeafSnapshot>) -> Self {
+        Self {
+            version,
+            leaves: RwLock::new(Some(leaves)),
+        }
+    }
+
+    fn get(&self, key_hash: &Digest) -> Result<(Bytes, Bytes), FetchError> {
+        let leaves = self.leaves.read().unwrap_or_else(PoisonError::into_inner);
+        let leaves = leaves.clone().ok_or(FetchError::Closed)?;
+        match leaves.get(key_hash)? {
+            Some(found) => Ok((found.key, found.value)),
+            None => Err(FetchError::Missing(*key_hash)),
+        }
+    }
+
+    fn close(&self) {
+        let mut leaves = self.leaves.write().unwrap_or_else(PoisonError::into_inner);
+        *leaves = None;
+    }
 }
 
 impl std::fmt::Debug for StoreView {
@@ -74,6 +98,8 @@ pub(crate) enum FetchError {
     Store(#[from] LeafStoreError),
     #[error("the value at key hash {} is missing from the leaf store", hex(.0))]
     Missing(Digest),
+    #[error("the engine was shut down, and the value is not in memory")]
+    Closed,
 }
 
 #[derive(Debug)]
@@ -81,6 +107,8 @@ struct Inner {
     /// One for each version, without gaps.
     layers: VecDeque<Arc<Layer>>,
     store: Arc<StoreView>,
+    /// All views that somebody may hold still.
+    views: Vec<Weak<StoreView>>,
     unflushed_bytes: usize,
 }
 
@@ -96,6 +124,7 @@ impl Values {
         Self {
             inner: RwLock::new(Inner {
                 layers: VecDeque::new(),
+                views: vec![Arc::downgrade(&store)],
                 store,
                 unflushed_bytes: 0,
             }),
@@ -150,6 +179,8 @@ impl Values {
             .filter(|layer| layer.version > store.version)
             .map(|layer| layer.bytes)
             .sum();
+        inner.views.retain(|view| view.strong_count() > 0);
+        inner.views.push(Arc::downgrade(&store));
         inner.store = store;
         self.metrics.unflushed(inner.unflushed_bytes);
     }
@@ -168,23 +199,34 @@ impl Values {
         drop(forgotten);
     }
 
-    /// The key and value of a leaf that a version shows; `store` is that version's view.
+    /// Lets go of the leaf store.
+    pub(crate) fn close(&self) {
+        let views = std::mem::take(&mut self.write().views);
+        for view in views.iter().filter_map(Weak::upgrade) {
+            view.close();
+        }
+    }
+
+    /// The key and value of a leaf that a version shows; `view` gives that version's view of the leaf
+    /// store, asked anew when a checkpoint moves it: values leave memory only after that.
     pub(crate) fn fetch(
         &self,
         leaf: &Leaf,
-        store: &StoreView,
+        view: impl Fn() -> Arc<StoreView>,
     ) -> Result<(Bytes, Bytes), FetchError> {
-        if leaf.origin > store.version
-            && let Some(found) = self.in_memory(leaf)
-        {
-            self.metrics.memory_hit();
-            return Ok(found);
+        let mut store = view();
+        while leaf.origin > store.version {
+            if let Some(found) = self.in_memory(leaf) {
+                self.metrics.memory_hit();
+                return Ok(found);
+            }
+            let seen = std::mem::replace(&mut store, view());
+            if store.version == seen.version {
+                return Err(FetchError::Missing(leaf.key_hash));
+            }
         }
         self.metrics.store_read();
-        match store.leaves.get(&leaf.key_hash)? {
-            Some(found) => Ok((found.key, found.value)),
-            None => Err(FetchError::Missing(leaf.key_hash)),
-        }
+        store.get(&leaf.key_hash)
     }
 
     /// The key and value of a leaf of the present.
@@ -192,8 +234,7 @@ impl Values {
     /// The present may move on meanwhile; then this is a value that the key had later, or an error
     /// that the caller takes as a reason to look again.
     pub(crate) fn fetch_present(&self, leaf: &Leaf) -> Result<(Bytes, Bytes), FetchError> {
-        let store = self.store();
-        self.fetch(leaf, &store)
+        self.fetch(leaf, || self.store())
     }
 
     fn in_memory(&self, leaf: &Leaf) -> Option<(Bytes, Bytes)> {

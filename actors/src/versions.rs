@@ -11,7 +11,7 @@ use trunkline_core::history::MountainRange;
 use trunkline_core::record::{CommitRecord, Root};
 use trunkline_core::tree::Roots;
 
-use crate::values::StoreView;
+use crate::values::{StoreView, Values};
 
 /// A version with digests: everything that its root stands for.
 #[derive(Debug)]
@@ -107,9 +107,13 @@ impl Versions {
     }
 
     /// Adds the next durable version, and says what may be forgotten for it.
-    pub(crate) fn publish(&self, version: Arc<Version>) -> Expired {
+    ///
+    /// It gets its view of the leaf store under the lock: a checkpoint that ends meanwhile either
+    /// gave `values` the new view before, or finds this version among those that it must move.
+    pub(crate) fn publish(&self, version: Arc<Version>, values: &Values) -> Expired {
         let newest = version.number();
         let mut inner = self.write();
+        version.read_from(values.store());
         inner.durable.push_back(version);
         let retained = (newest + 1).saturating_sub(self.retain);
         let pinned = inner.pins.keys().next().copied().unwrap_or(u64::MAX);
