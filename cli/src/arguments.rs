@@ -104,8 +104,8 @@ pub(crate) enum Mix {
     C,
     /// 95 % reads of the latest keys, 5 % inserts; latest.
     D,
-    /// 50 % reads, 50 % read-modify-writes, each put only if the value is the one that was read;
-    /// zipfian.
+    /// 50 % reads, 50 % read-modify-writes, each put only if the key holds what was written to it
+    /// last; zipfian.
     F,
     /// Updates alone (not of YCSB); uniform.
     Write,

@@ -2,7 +2,7 @@
 //!
 //! Not here: where writes come from.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::num::NonZeroUsize;
 
 use bytes::Bytes;
@@ -33,8 +33,8 @@ pub(crate) struct Submitter<'a> {
     puts_max: usize,
     in_flight_max: usize,
     batch: Batch,
-    /// Requirements of the batch: they count towards its limit.
-    requirements: usize,
+    /// Keys that the batch requires something of: they count towards its limit.
+    required: HashSet<Bytes>,
     in_flight: VecDeque<Receipt>,
     tally: Tally,
 }
@@ -52,7 +52,7 @@ impl<'a> Submitter<'a> {
             puts_max: puts_max.get(),
             in_flight_max: in_flight_max.get(),
             batch: Batch::new(),
-            requirements: 0,
+            required: HashSet::new(),
             in_flight: VecDeque::new(),
             tally: Tally::default(),
         }
@@ -70,22 +70,25 @@ impl<'a> Submitter<'a> {
         Ok(is_full)
     }
 
-    /// Adds a put that needs the key to have the value that was read.
+    /// Adds a put that needs the key to have a value that was written before, after submitting what
+    /// is full. A key's later puts in one batch need nothing more: requirements are checked against
+    /// the state before the batch. Says whether a batch was submitted.
     pub(crate) fn replace(
         &mut self,
         key: Bytes,
-        read: &[u8],
+        before: &[u8],
         value: Bytes,
     ) -> Result<bool, CommandError> {
         let is_full = self.make_room(2, 2 * key.len() + value.len())?;
-        self.batch.require(key.clone(), Requirement::value(read));
-        self.requirements += 1;
+        if self.required.insert(key.clone()) {
+            self.batch.require(key.clone(), Requirement::value(before));
+        }
         self.batch.put(key, value);
         Ok(is_full)
     }
 
     fn make_room(&mut self, operations: usize, bytes: usize) -> Result<bool, CommandError> {
-        let counted = self.batch.len() + self.requirements;
+        let counted = self.batch.len() + self.required.len();
         let is_full = self.batch.len() >= self.puts_max
             || counted + operations > self.limits.operations_max
             || self.batch.bytes() + bytes > self.limits.bytes_max;
@@ -102,7 +105,7 @@ impl<'a> Submitter<'a> {
         }
         let room = Batch::with_capacity(self.batch.len());
         let batch = std::mem::replace(&mut self.batch, room);
-        self.requirements = 0;
+        self.required.clear();
         self.in_flight
             .push_back(self.engine.submit_blocking(batch)?);
         self.wait(self.in_flight_max - 1)

@@ -103,18 +103,40 @@ fn text(
     for entry in &proof.entries {
         text += &entry_line(entry);
     }
-    text += &version_line(proof, verified);
-    text += &tree_line(arguments, proof, verified);
-    for root in verified.iter().take(1).map(|verified| &verified.root) {
-        text += &match root {
-            TopRoot::StateDigest(digest) => format!("  state digest  {}\n", hex::encode(digest)),
-            TopRoot::Kzg(kzg_root) => format!("  kzg root      {}\n", hex::encode(kzg_root)),
-        };
-    }
+    text + &root_lines(arguments, proof, verified)
+}
+
+/// What the claims lead to, and what nothing but the proof vouches for.
+fn root_lines(arguments: &VerifyArguments, proof: &Proof, verified: &[Verified<'_>]) -> String {
+    const OWN_WORD: &str = ", by the proof's own word";
+    let is_bound = is_commit_bound(verified);
+    let own_word = if is_bound { "" } else { OWN_WORD };
+    let own_tree = match arguments.tree_id {
+        Some(_) => "",
+        None => own_word,
+    };
+    let tree_id = hex::encode(proof.params.tree_id());
+    let mut text = format!(
+        "  version       {}{own_word}\n  tree id       {tree_id}{own_tree}\n",
+        proof.version
+    );
     if let Some(record) = &proof.record {
-        text += &format!("  commit id     {}\n", hex::encode(record.commit_id()));
+        let commit_id = hex::encode(record.commit_id());
+        text += &format!("  commit id     {commit_id}{own_word}\n");
     }
+    text += &match verified.first().map(|verified| verified.root) {
+        Some(TopRoot::StateDigest(digest)) => format!("  state digest  {}\n", hex::encode(digest)),
+        Some(TopRoot::Kzg(kzg_root)) => format!("  kzg root      {}\n", hex::encode(kzg_root)),
+        None => String::new(),
+    };
     text
+}
+
+/// Whether something trusted vouches for version and commit id.
+fn is_commit_bound(verified: &[Verified<'_>]) -> bool {
+    verified
+        .iter()
+        .any(|verified| verified.trusted_version.is_some())
 }
 
 fn headline(verified: &[Verified<'_>]) -> String {
@@ -154,31 +176,6 @@ fn entry_line(entry: &Entry) -> String {
     }
 }
 
-fn version_line(proof: &Proof, verified: &[Verified<'_>]) -> String {
-    match verified
-        .iter()
-        .find_map(|verified| verified.trusted_version)
-    {
-        Some(version) => format!("  version       {version}\n"),
-        None => format!(
-            "  version       {}, by the proof's own word\n",
-            proof.version
-        ),
-    }
-}
-
-fn tree_line(arguments: &VerifyArguments, proof: &Proof, verified: &[Verified<'_>]) -> String {
-    let tree_id = hex::encode(proof.params.tree_id());
-    let is_bound = arguments.tree_id.is_some()
-        || verified
-            .iter()
-            .any(|verified| verified.trusted_version.is_some());
-    match is_bound {
-        true => format!("  tree id       {tree_id}\n"),
-        false => format!("  tree id       {tree_id}, by the proof's own word\n"),
-    }
-}
-
 /// The verdict for programs.
 #[derive(Serialize)]
 struct Json {
@@ -189,8 +186,8 @@ struct Json {
     bound_to: Vec<&'static str>,
     tree_id: String,
     version: u64,
-    /// Whether something trusted says so, or the proof alone.
-    version_is_bound: bool,
+    /// Whether something trusted vouches for version and commit id, or the proof alone.
+    commit_is_bound: bool,
     state_digest: Option<String>,
     kzg_root: Option<String>,
     commit_id: Option<String>,
@@ -225,9 +222,7 @@ impl Json {
                 .collect(),
             tree_id: hex::encode(proof.params.tree_id()),
             version: proof.version,
-            version_is_bound: verified
-                .iter()
-                .any(|verified| verified.trusted_version.is_some()),
+            commit_is_bound: is_commit_bound(verified),
             state_digest: match root {
                 Some(TopRoot::StateDigest(digest)) => Some(hex::encode(digest)),
                 _ => None,

@@ -86,10 +86,10 @@ fn check_operations(driven: &Driven, checks: &mut Checks) {
             ),
         },
     );
-    let reads = grouped(driven.reads.len());
+    let reads = grouped(driven.reads.latency.len());
     checks.add(
-        driven.missing == 0,
-        match driven.missing {
+        driven.reads.missing == 0,
+        match driven.reads.missing {
             0 => format!("{reads} reads found a value"),
             missing => format!("{} of {reads} reads found nothing", grouped(missing)),
         },

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use hdrhistogram::Histogram;
 use trunkline::Engine;
 
@@ -29,10 +30,7 @@ pub(super) struct Phase {
 pub(super) struct Driven {
     pub(super) phases: Vec<Phase>,
     pub(super) tally: Tally,
-    /// Latency of reads, nanoseconds.
-    pub(super) reads: Histogram<u64>,
-    /// Reads that found nothing, though every key that is read was written.
-    pub(super) missing: u64,
+    pub(super) reads: Reads,
     pub(super) is_interrupted: bool,
 }
 
@@ -48,8 +46,7 @@ pub(super) fn drive(
         records,
         interrupt,
         submitter: Submitter::new(engine, arguments.batch, arguments.in_flight),
-        reads: histogram(),
-        missing: 0,
+        reads: Reads::new(),
     };
     let mut phases = vec![driver.fill()?];
     if !interrupt.is_requested() {
@@ -59,15 +56,8 @@ pub(super) fn drive(
         tally: driver.submitter.tally().clone(),
         phases,
         reads: driver.reads,
-        missing: driver.missing,
         is_interrupted: interrupt.is_requested(),
     })
-}
-
-/// Three digits up to a minute in nanoseconds; larger values count as that.
-fn histogram() -> Histogram<u64> {
-    Histogram::new_with_max(60_000_000_000, 3)
-        .unwrap_or_else(|_| unreachable!("bounds and precision are constants that it takes"))
 }
 
 struct Driver<'a> {
@@ -75,8 +65,7 @@ struct Driver<'a> {
     records: &'a mut Records,
     interrupt: &'a Interrupt,
     submitter: Submitter<'a>,
-    reads: Histogram<u64>,
-    missing: u64,
+    reads: Reads,
 }
 
 impl Driver<'_> {
@@ -134,7 +123,7 @@ impl Driver<'_> {
     fn perform(&mut self, operation: Operation) -> Result<bool, CommandError> {
         match operation {
             Operation::Read(index) => {
-                self.read(index)?;
+                self.reads.read(self.engine, &Records::key(index))?;
                 Ok(false)
             }
             Operation::Update(index) => {
@@ -147,23 +136,45 @@ impl Driver<'_> {
                 self.submitter.put(Records::key(index), value)
             }
             Operation::ReadModifyWrite(index) => {
-                let Some(read) = self.read(index)? else {
-                    return Ok(false);
-                };
+                let key = Records::key(index);
+                self.reads.read(self.engine, &key)?;
+                // Not what was read: the engine shows conditional writes once they have taken
+                // effect, and several batches of them are in flight.
+                let before = self.records.value(index);
                 let value = self.records.write(index);
-                self.submitter.replace(Records::key(index), &read, value)
+                self.submitter.replace(key, &before, value)
             }
         }
     }
+}
 
-    fn read(&mut self, index: u64) -> Result<Option<bytes::Bytes>, CommandError> {
-        let key = Records::key(index);
+/// Reads, and how they went.
+#[derive(Debug)]
+pub(super) struct Reads {
+    /// Latency, nanoseconds.
+    pub(super) latency: Histogram<u64>,
+    /// Reads that found nothing, though every key that is read was written.
+    pub(super) missing: u64,
+}
+
+impl Reads {
+    /// Three digits up to a minute in nanoseconds; larger values count as that.
+    fn new() -> Self {
+        Self {
+            latency: Histogram::new_with_max(60_000_000_000, 3).unwrap_or_else(|_| {
+                unreachable!("bounds and precision are constants that it takes")
+            }),
+            missing: 0,
+        }
+    }
+
+    fn read(&mut self, engine: &Engine, key: &Bytes) -> Result<(), CommandError> {
         let started = Instant::now();
-        let value = self.engine.get(&key)?;
+        let value = engine.get(key)?;
         let elapsed = started.elapsed();
         let nanos = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
-        self.reads.saturating_record(nanos);
+        self.latency.saturating_record(nanos);
         self.missing += u64::from(value.is_none());
-        Ok(value)
+        Ok(())
     }
 }

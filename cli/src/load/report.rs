@@ -76,8 +76,8 @@ fn states(driven: &Driven, metrics: &MetricsSnapshot) -> Table {
     for (name, quantiles) in states {
         table.row(times(name, quantiles));
     }
-    if !driven.reads.is_empty() {
-        table.row(read_times(&driven.reads));
+    if !driven.reads.latency.is_empty() {
+        table.row(read_times(&driven.reads.latency));
     }
     table
 }
