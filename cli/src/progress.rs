@@ -1,9 +1,10 @@
 //! Live progress on standard error: a bar on a terminal, a plain line every few seconds elsewhere.
 
+use std::fmt;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use crate::output::{byte_size, grouped, rate};
 
@@ -89,8 +90,8 @@ impl Drop for Progress {
 
 fn bar(label: &'static str, unit: Unit, total: Option<u64>) -> ProgressBar {
     let template = match (unit, total) {
-        (Unit::Operations, Some(_)) => "{msg} {wide_bar} {human_pos}/{human_len} {per_sec} {eta}",
-        (Unit::Operations, None) => "{msg} {spinner} {human_pos} {per_sec}",
+        (Unit::Operations, Some(_)) => "{msg} {wide_bar} {human_pos}/{human_len} {rate} {eta}",
+        (Unit::Operations, None) => "{msg} {spinner} {human_pos} {rate}",
         (Unit::Bytes, Some(_)) => {
             "{msg} {wide_bar} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}"
         }
@@ -102,6 +103,13 @@ fn bar(label: &'static str, unit: Unit, total: Option<u64>) -> ProgressBar {
     };
     let style =
         ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style = style.with_key(
+        "rate",
+        |state: &ProgressState, text: &mut dyn fmt::Write| {
+            // A bar that can't write shows nothing.
+            let _ = write!(text, "{}/s", grouped(state.per_sec() as u64));
+        },
+    );
     bar.with_style(style).with_message(label)
 }
 

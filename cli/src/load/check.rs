@@ -86,6 +86,9 @@ fn check_operations(driven: &Driven, checks: &mut Checks) {
             ),
         },
     );
+    if driven.reads.latency.is_empty() {
+        return;
+    }
     let reads = grouped(driven.reads.latency.len());
     checks.add(
         driven.reads.missing == 0,

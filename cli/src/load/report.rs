@@ -98,8 +98,16 @@ fn times(name: &str, quantiles: &Quantiles) -> Vec<String> {
 fn read_times(reads: &Histogram<u64>) -> Vec<String> {
     let quantiles = [0.5, 0.95, 0.99, 1.0].map(|quantile| reads.value_at_quantile(quantile));
     let mut row = vec!["one read".to_owned(), grouped(reads.len())];
-    row.extend(quantiles.map(|nanos| format!("{:.1} µs", nanos as f64 / 1e3)));
+    row.extend(quantiles.map(read_time));
     row
+}
+
+/// Reads mostly take less than a microsecond.
+fn read_time(nanos: u64) -> String {
+    match nanos {
+        0..1_000_000 => format!("{:.1} µs", nanos as f64 / 1e3),
+        _ => micros(nanos / 1_000),
+    }
 }
 
 fn stages(metrics: &MetricsSnapshot) -> Table {
