@@ -1,7 +1,7 @@
 //! One durable version, held: reads, proofs and walks that all see the same state.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use trunkline_core::batch::{BatchError, check_key};
@@ -12,7 +12,7 @@ use trunkline_core::record::{CommitRecord, Root};
 use trunkline_core::tree::Leaf;
 
 use crate::shared::State;
-use crate::values::{FetchError, StoreView};
+use crate::values::FetchError;
 use crate::versions::Version;
 
 /// What stands above the slots of a proof.
@@ -129,17 +129,12 @@ pub enum SnapshotProveError {
 pub struct Snapshot {
     state: Arc<State>,
     version: Arc<Version>,
-    store: OnceLock<Arc<StoreView>>,
 }
 
 impl Snapshot {
     /// Of a version that was pinned for it.
     pub(crate) fn of_pinned(state: Arc<State>, version: Arc<Version>) -> Self {
-        Self {
-            state,
-            version,
-            store: OnceLock::new(),
-        }
+        Self { state, version }
     }
 
     /// Which version this is.
@@ -239,11 +234,11 @@ impl Snapshot {
     }
 
     fn fetch(&self, leaf: &Leaf) -> Result<(Bytes, Bytes), ReadError> {
-        let store = self.store.get_or_init(|| {
+        let values = &self.state.values;
+        let found = values.fetch(leaf, || {
             let of_version = self.version.store();
-            of_version.unwrap_or_else(|| self.state.values.store())
+            of_version.unwrap_or_else(|| values.store())
         });
-        let found = self.state.values.fetch(leaf, store);
         self.check_readable()?;
         Ok(found?)
     }

@@ -207,17 +207,25 @@ impl Values {
         }
     }
 
-    /// The key and value of a leaf that a version shows; `store` is that version's view.
+    /// The key and value of a leaf that a version shows; `view` is that version's view of the leaf
+    /// store, asked for anew if a checkpoint has moved the value meanwhile: layers are forgotten only
+    /// after every view that is still read covers them.
     pub(crate) fn fetch(
         &self,
         leaf: &Leaf,
-        store: &StoreView,
+        view: impl Fn() -> Arc<StoreView>,
     ) -> Result<(Bytes, Bytes), FetchError> {
-        if leaf.origin > store.version
-            && let Some(found) = self.in_memory(leaf)
-        {
-            self.metrics.memory_hit();
-            return Ok(found);
+        let mut store = view();
+        while leaf.origin > store.version {
+            if let Some(found) = self.in_memory(leaf) {
+                self.metrics.memory_hit();
+                return Ok(found);
+            }
+            let later = view();
+            if later.version == store.version {
+                return Err(FetchError::Missing(leaf.key_hash));
+            }
+            store = later;
         }
         self.metrics.store_read();
         store.get(&leaf.key_hash)
@@ -228,8 +236,7 @@ impl Values {
     /// The present may move on meanwhile; then this is a value that the key had later, or an error
     /// that the caller takes as a reason to look again.
     pub(crate) fn fetch_present(&self, leaf: &Leaf) -> Result<(Bytes, Bytes), FetchError> {
-        let store = self.store();
-        self.fetch(leaf, &store)
+        self.fetch(leaf, || self.store())
     }
 
     fn in_memory(&self, leaf: &Leaf) -> Option<(Bytes, Bytes)> {

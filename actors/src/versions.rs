@@ -106,10 +106,15 @@ impl Versions {
         self.inner.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds the next durable version, and says what may be forgotten for it.
+    /// Adds the next durable version, which reads from the view of the one before, and says what may be forgotten for it.
     pub(crate) fn publish(&self, version: Arc<Version>) -> Expired {
         let newest = version.number();
         let mut inner = self.write();
+        // Not from the values: a checkpoint that ended since would be missed, and its layers are
+        // forgotten already.
+        if let Some(view) = inner.durable.back().and_then(|before| before.store()) {
+            version.read_from(view);
+        }
         inner.durable.push_back(version);
         let retained = (newest + 1).saturating_sub(self.retain);
         let pinned = inner.pins.keys().next().copied().unwrap_or(u64::MAX);

@@ -93,10 +93,8 @@ impl PersistStage {
         self.shared
             .metrics
             .versions_synced(self.appended.len(), keys);
-        let store = self.shared.state.values.store();
         for committed in std::mem::take(&mut self.appended) {
             let version = committed.version.clone();
-            version.read_from(store.clone());
             let expired = self.shared.state.versions.publish(version);
             let _ = self.keeper.send(Chore::Forget(expired));
             acknowledge(committed, durability);
