@@ -117,9 +117,10 @@ impl Versions {
         }
         inner.durable.push_back(version);
         let retained = (newest + 1).saturating_sub(self.retain);
-        let pinned = inner.pins.keys().next().copied().unwrap_or(u64::MAX);
-        let oldest = retained
-            .min(pinned)
+        // A pin that was revoked holds nothing any more.
+        let pinned = inner.pins.range(self.oldest()..).next();
+        let oldest = pinned
+            .map_or(retained, |(pinned, _)| retained.min(*pinned))
             .max(newest.saturating_sub(self.behind_max))
             .max(self.oldest());
         // Before anything is forgotten: a reader that looks afterwards knows what it read.
