@@ -18,6 +18,8 @@ use crate::metrics::Metrics;
 
 /// What an effect costs in memory beside its key and value, bytes.
 const EFFECT_BYTES: usize = size_of::<Effect>();
+/// What a version costs in memory even if it changed nothing, bytes.
+const LAYER_BYTES: usize = size_of::<Layer>();
 
 /// The effects of one version, ascending by key hash.
 #[derive(Debug)]
@@ -31,10 +33,8 @@ impl Layer {
     pub(crate) fn new(version: u64, effects: Vec<Effect>) -> Self {
         let payload =
             |effect: &Effect| effect.key.len() + effect.change.as_ref().map_or(0, Bytes::len);
-        let bytes = effects
-            .iter()
-            .map(|effect| EFFECT_BYTES + payload(effect))
-            .sum();
+        let cost = |effect| EFFECT_BYTES + payload(effect);
+        let bytes = LAYER_BYTES + effects.iter().map(cost).sum::<usize>();
         Self {
             version,
             effects,
