@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
-use tokio::sync::{TryAcquireError, oneshot};
+use tokio::sync::{TryAcquireError, oneshot, watch};
 use trunkline_core::batch::{
     Batch, BatchError, PreparedBatch, check_key, provisional_root, provisional_start,
 };
@@ -157,6 +157,8 @@ struct Inner {
     shared: Arc<Shared>,
     entrance: Arc<Entrance>,
     threads: Mutex<Option<Threads>>,
+    /// Whether shutting down has come to its end.
+    ended: watch::Sender<bool>,
     recovery: Recovery,
     /// Given back when everything else has ended.
     lock: Mutex<Option<DirectoryLock>>,
@@ -358,32 +360,28 @@ impl Engine {
 
     /// Accepts nothing more, makes durable what was accepted, closes the files, ends the threads.
     /// Other handles answer [`EngineFailure::Closed`] from now on. Says so if anything failed before.
+    ///
+    /// Whoever calls it while another handle does waits for the same end. Once begun it goes on, even
+    /// if the future is dropped.
     pub async fn shutdown(&self) -> Result<(), EngineFailure> {
-        let Some(threads) = self.inner.close_gate() else {
-            return self.inner.after_shutdown();
-        };
-        let drained = self.inner.drained(self.inner.entrance.drain(true)).await;
-        let (ended, ending) = oneshot::channel();
-        let inner = self.inner.clone();
-        let end = move || {
-            inner.end(threads);
-            let _ = ended.send(());
-        };
-        let thread = std::thread::Builder::new().name("trunkline-shutdown".to_owned());
-        // Without a thread to do it on, ending is lost with the closure, threads and all: they end
-        // with the process. There is nothing better left to do then.
-        if thread.spawn(end).is_ok() {
-            let _ = ending.await;
+        if let Some(threads) = self.inner.close_gate() {
+            let inner = self.inner.clone();
+            let thread = std::thread::Builder::new().name("trunkline-shutdown".to_owned());
+            // Without a thread to do it on, ending is lost with the closure, threads and all: they
+            // end with the process. There is nothing better left to do then.
+            if thread.spawn(move || inner.shut_down(threads)).is_err() {
+                self.inner.ended.send_replace(true);
+            }
         }
-        drained
+        let mut ended = self.inner.ended.subscribe();
+        // The sender lives as long as this handle.
+        let _ = ended.wait_for(|ended| *ended).await;
+        self.inner.after_shutdown()
     }
 
     /// As [`Self::shutdown`], blocking the thread.
     pub fn shutdown_blocking(&self) -> Result<(), EngineFailure> {
-        match self.inner.close_gate() {
-            Some(threads) => self.inner.shut_down(threads),
-            None => self.inner.after_shutdown(),
-        }
+        pollster::block_on(self.shutdown())
     }
 
     fn prepare(&self, batch: Batch) -> Result<PreparedBatch, SubmitError> {
@@ -436,10 +434,11 @@ impl Engine {
     }
 }
 
-/// Credit that a batch costs. Limits keep both within `u32`.
+/// Credit that a batch costs: an operation at least, since metadata alone takes room too. Limits keep
+/// both within `u32`.
 fn price(batch: &PreparedBatch) -> (u32, u32) {
     let clamp = |amount: usize| u32::try_from(amount).unwrap_or(u32::MAX);
-    (clamp(batch.operations), clamp(batch.bytes))
+    (clamp(batch.operations).max(1), clamp(batch.bytes))
 }
 
 fn single_put(key: impl Into<Bytes>, value: impl Into<Bytes>) -> Batch {
@@ -480,18 +479,16 @@ impl Inner {
         }
     }
 
-    fn shut_down(&self, threads: Threads) -> Result<(), EngineFailure> {
-        let drained = pollster::block_on(self.drained(self.entrance.drain(true)));
-        self.end(threads);
-        drained
-    }
-
-    fn end(&self, threads: Threads) {
+    fn shut_down(&self, threads: Threads) {
+        // How it went is kept as the engine's failure, for everybody who asks.
+        let _ = pollster::block_on(self.drained(self.entrance.drain(true)));
         threads.stop();
         self.shared.fail(EngineFailure::Closed);
         self.shared.state.values.close();
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         *lock = None;
+        drop(lock);
+        self.ended.send_replace(true);
     }
 
     fn after_shutdown(&self) -> Result<(), EngineFailure> {
@@ -505,8 +502,7 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         if let Some(threads) = self.close_gate() {
-            // Whoever drops the last handle without shutting down does not ask how it went.
-            let _ = self.shut_down(threads);
+            self.shut_down(threads);
         }
     }
 }
@@ -525,7 +521,7 @@ fn open(builder: EngineBuilder) -> Result<Engine, OpenError> {
         Some(_) => None,
     };
     let disk = disk.unwrap_or_else(|| Arc::new(OsDisk));
-    let params = tree_params(&*disk, &directory, &config, lock.is_some())?;
+    let params = tree_params(&*disk, &directory, &config)?;
     let (leaves, lasting) = match leaves {
         Some(leaves) => (leaves, true),
         None => open_leaves(&config)?,
@@ -536,6 +532,10 @@ fn open(builder: EngineBuilder) -> Result<Engine, OpenError> {
         .build()?;
     let metrics = Arc::new(Metrics::new(&config.engine.name));
     let marker = read_marker(&*disk, &directory, &params)?;
+    let version = marker.record.version;
+    if !lasting && version > 0 {
+        return Err(OpenError::OtherStore { version });
+    }
     let pieces = config.workers.hash_pieces;
     let snapshot = leaves.snapshot()?;
     let mut loading = Loading::begin(params, &marker, snapshot, pieces, Some(&pool), &metrics)?;
@@ -597,6 +597,7 @@ fn open(builder: EngineBuilder) -> Result<Engine, OpenError> {
             shared,
             entrance: Arc::new(entrance),
             threads: Mutex::new(Some(threads)),
+            ended: watch::Sender::new(false),
             recovery,
             lock: Mutex::new(lock),
         }),
@@ -604,11 +605,29 @@ fn open(builder: EngineBuilder) -> Result<Engine, OpenError> {
 }
 
 fn lock_directory(directory: &Path) -> Result<DirectoryLock, OpenError> {
-    std::fs::create_dir_all(directory).map_err(|source| OpenError::Directory {
+    let created = std::fs::create_dir_all(directory);
+    created.map_err(|source| OpenError::Directory {
         path: directory.to_owned(),
         source,
     })?;
+    // Before the lock file is put into it.
+    refuse_foreign(directory)?;
     Ok(DirectoryLock::acquire(directory)?)
+}
+
+/// A directory without a tree must hold nothing else either.
+fn refuse_foreign(directory: &Path) -> Result<(), OpenError> {
+    let path = directory.to_owned();
+    let names = match OsDisk.list(directory) {
+        Ok(names) => names,
+        Err(source) => return Err(OpenError::Directory { path, source }),
+    };
+    let known = [LOCK_FILE, "TREE.tmp"];
+    let is_tree = names.iter().any(|name| name == tree_file::TREE_FILE);
+    if is_tree || names.iter().all(|name| known.contains(&name.as_str())) {
+        return Ok(());
+    }
+    Err(OpenError::Foreign { path })
 }
 
 /// The parameters of the tree that is there, which the configuration must not contradict; or those of
@@ -617,7 +636,6 @@ fn tree_params(
     disk: &dyn Disk,
     directory: &Path,
     config: &Config,
-    on_system: bool,
 ) -> Result<TreeParams, OpenError> {
     let failed = |source| OpenError::Directory {
         path: directory.to_owned(),
@@ -625,17 +643,6 @@ fn tree_params(
     };
     let configured = config.tree.params();
     let Some(stored) = read_params(disk, directory)? else {
-        let known = [LOCK_FILE, "TREE.tmp"];
-        let names = if on_system {
-            disk.list(directory).map_err(failed)?
-        } else {
-            Vec::new()
-        };
-        if names.iter().any(|name| !known.contains(&name.as_str())) {
-            return Err(OpenError::Foreign {
-                path: directory.to_owned(),
-            });
-        }
         disk.create_directory(directory).map_err(failed)?;
         tree_file::create(disk, directory, &configured).map_err(failed)?;
         return Ok(configured);
