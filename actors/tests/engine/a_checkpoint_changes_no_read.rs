@@ -109,3 +109,18 @@ fn readers_beside_checkpoints_see_no_older_value_than_what_was_durable_before() 
         assert!(engine.metrics().checkpoints > 10);
     });
 }
+
+/// A version takes room in memory and in the log even if nothing changes, and is cleared away too.
+#[test]
+fn versions_that_change_nothing_lead_to_checkpoints_too() {
+    without_hanging(|| {
+        let rig = rig(1);
+        let engine = rig.open();
+        for _ in 0..200 {
+            put(&engine, "key", "the same");
+        }
+        assert!(engine.metrics().checkpoints > 0);
+        assert!(engine.metrics().unflushed_bytes < 8192);
+        assert_eq!(engine.get(b"key").unwrap(), Some("the same".into()));
+    });
+}
