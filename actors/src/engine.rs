@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
-use tokio::sync::{TryAcquireError, oneshot};
+use tokio::sync::{TryAcquireError, oneshot, watch};
 use trunkline_core::batch::{
     Batch, BatchError, PreparedBatch, check_key, provisional_root, provisional_start,
 };
@@ -158,6 +158,8 @@ struct Inner {
     shared: Arc<Shared>,
     entrance: Arc<Entrance>,
     threads: Mutex<Option<Threads>>,
+    /// Whether shutting down has come to its end.
+    ended: watch::Sender<bool>,
     recovery: Recovery,
     /// Given back when everything else has ended.
     lock: Mutex<Option<DirectoryLock>>,
@@ -359,32 +361,28 @@ impl Engine {
 
     /// Accepts nothing more, makes durable what was accepted, closes the files, ends the threads.
     /// Other handles answer [`EngineFailure::Closed`] from now on. Says so if anything failed before.
+    ///
+    /// Whoever calls it while another handle does waits for the same end. Once begun it goes on, even
+    /// if the future is dropped.
     pub async fn shutdown(&self) -> Result<(), EngineFailure> {
-        let Some(threads) = self.inner.close_gate() else {
-            return self.inner.after_shutdown();
-        };
-        let drained = self.inner.drained(self.inner.entrance.drain(true)).await;
-        let (ended, ending) = oneshot::channel();
-        let inner = self.inner.clone();
-        let end = move || {
-            inner.end(threads);
-            let _ = ended.send(());
-        };
-        let thread = std::thread::Builder::new().name("trunkline-shutdown".to_owned());
-        // Without a thread to do it on, ending is lost with the closure, threads and all: they end
-        // with the process. There is nothing better left to do then.
-        if thread.spawn(end).is_ok() {
-            let _ = ending.await;
+        if let Some(threads) = self.inner.close_gate() {
+            let inner = self.inner.clone();
+            let thread = std::thread::Builder::new().name("trunkline-shutdown".to_owned());
+            // Without a thread to do it on, ending is lost with the closure, threads and all: they
+            // end with the process. There is nothing better left to do then.
+            if thread.spawn(move || inner.shut_down(threads)).is_err() {
+                self.inner.ended.send_replace(true);
+            }
         }
-        drained
+        let mut ended = self.inner.ended.subscribe();
+        // The sender lives as long as this handle.
+        let _ = ended.wait_for(|ended| *ended).await;
+        self.inner.after_shutdown()
     }
 
     /// As [`Self::shutdown`], blocking the thread.
     pub fn shutdown_blocking(&self) -> Result<(), EngineFailure> {
-        match self.inner.close_gate() {
-            Some(threads) => self.inner.shut_down(threads),
-            None => self.inner.after_shutdown(),
-        }
+        pollster::block_on(self.shutdown())
     }
 
     fn prepare(&self, batch: Batch) -> Result<PreparedBatch, SubmitError> {
@@ -437,10 +435,11 @@ impl Engine {
     }
 }
 
-/// Credit that a batch costs. Limits keep both within `u32`.
+/// Credit that a batch costs: an operation at least, since metadata alone takes room too. Limits keep
+/// both within `u32`.
 fn price(batch: &PreparedBatch) -> (u32, u32) {
     let clamp = |amount: usize| u32::try_from(amount).unwrap_or(u32::MAX);
-    (clamp(batch.operations), clamp(batch.bytes))
+    (clamp(batch.operations).max(1), clamp(batch.bytes))
 }
 
 fn single_put(key: impl Into<Bytes>, value: impl Into<Bytes>) -> Batch {
@@ -481,18 +480,16 @@ impl Inner {
         }
     }
 
-    fn shut_down(&self, threads: Threads) -> Result<(), EngineFailure> {
-        let drained = pollster::block_on(self.drained(self.entrance.drain(true)));
-        self.end(threads);
-        drained
-    }
-
-    fn end(&self, threads: Threads) {
+    fn shut_down(&self, threads: Threads) {
+        // How it went is kept as the engine's failure, for everybody who asks.
+        let _ = pollster::block_on(self.drained(self.entrance.drain(true)));
         threads.stop();
         self.shared.fail(EngineFailure::Closed);
         self.shared.state.values.close();
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         *lock = None;
+        drop(lock);
+        self.ended.send_replace(true);
     }
 
     fn after_shutdown(&self) -> Result<(), EngineFailure> {
@@ -506,8 +503,7 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         if let Some(threads) = self.close_gate() {
-            // Whoever drops the last handle without shutting down does not ask how it went.
-            let _ = self.shut_down(threads);
+            self.shut_down(threads);
         }
     }
 }
@@ -537,6 +533,10 @@ fn open(builder: EngineBuilder) -> Result<Engine, OpenError> {
         .build()?;
     let metrics = Arc::new(Metrics::new(&config.engine.name));
     let marker = read_marker(&*disk, &directory, &params)?;
+    let version = marker.record.version;
+    if !lasting && version > 0 {
+        return Err(OpenError::OtherStore { version });
+    }
     let pieces = config.workers.hash_pieces;
     let snapshot = leaves.snapshot()?;
     let mut loading = Loading::begin(params, &marker, snapshot, pieces, Some(&pool), &metrics)?;
@@ -598,6 +598,7 @@ fn open(builder: EngineBuilder) -> Result<Engine, OpenError> {
             shared,
             entrance: Arc::new(entrance),
             threads: Mutex::new(Some(threads)),
+            ended: watch::Sender::new(false),
             recovery,
             lock: Mutex::new(lock),
         }),

@@ -179,6 +179,26 @@ impl Timed {
     }
 }
 
+/// A histogram of plain numbers here and the same one outside.
+struct Amounts {
+    series: Series,
+    exported: Exported,
+}
+
+impl Amounts {
+    fn new(exported: Exported) -> Self {
+        Self {
+            series: Series::new(),
+            exported,
+        }
+    }
+
+    fn record(&self, value: usize) {
+        self.series.record(value as u64);
+        self.exported.record(value as f64);
+    }
+}
+
 /// A number here and the same one outside.
 struct Counted {
     value: AtomicU64,
@@ -232,8 +252,8 @@ pub(crate) struct Metrics {
     queue_wait: [Timed; 5],
     service: [Timed; 5],
     states: [Timed; 4],
-    group_operations: Series,
-    versions_per_sync: Series,
+    group_operations: Amounts,
+    versions_per_sync: Amounts,
     groups_in_flight: Level,
     keys: Level,
     unflushed_bytes: Level,
@@ -265,6 +285,7 @@ impl Metrics {
                 Timed::new(histogram!(name, "engine" => label(), "stage" => stage.name()))
             })
         };
+        let amounts = |name: &'static str| Amounts::new(histogram!(name, "engine" => label()));
         let count = |name: &'static str| Counted::new(counter!(name, "engine" => label()));
         let level = |name: &'static str| Level::new(gauge!(name, "engine" => label()));
         Self {
@@ -276,8 +297,8 @@ impl Metrics {
                     "trunkline_submission_seconds", "engine" => label(), "state" => state.name()
                 ))
             }),
-            group_operations: Series::new(),
-            versions_per_sync: Series::new(),
+            group_operations: amounts("trunkline_group_operations"),
+            versions_per_sync: amounts("trunkline_versions_per_sync"),
             groups_in_flight: level("trunkline_groups_in_flight"),
             keys: level("trunkline_keys"),
             unflushed_bytes: level("trunkline_unflushed_bytes"),
@@ -308,7 +329,7 @@ impl Metrics {
     }
 
     pub(crate) fn group_sealed(&self, operations: usize) {
-        self.group_operations.record(operations as u64);
+        self.group_operations.record(operations);
     }
 
     pub(crate) fn group_applied(&self, refused: u64, evicted: u64) {
@@ -321,7 +342,7 @@ impl Metrics {
     }
 
     pub(crate) fn versions_synced(&self, versions: usize, keys: u64) {
-        self.versions_per_sync.record(versions as u64);
+        self.versions_per_sync.record(versions);
         self.keys.set(keys);
     }
 
@@ -369,8 +390,8 @@ impl Metrics {
             hashed_us,
             committed_us,
             durable_us,
-            group_operations: self.group_operations.quantiles(),
-            versions_per_sync: self.versions_per_sync.quantiles(),
+            group_operations: self.group_operations.series.quantiles(),
+            versions_per_sync: self.versions_per_sync.series.quantiles(),
             groups_in_flight: self.groups_in_flight.get(),
             submissions: self.submissions.get(),
             refused: self.refused.get(),

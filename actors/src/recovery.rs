@@ -84,6 +84,14 @@ pub enum OpenError {
     /// The marker belongs to another tree.
     #[error("the checkpoint marker belongs to another tree; restore the directory from a copy")]
     OtherTree,
+    /// The tree's leaves are in a store that the configuration does without.
+    #[error(
+        "the leaves up to version {version} are in a leaf store and no longer in the log, the configuration says store.kind = log; set it to fjall"
+    )]
+    OtherStore {
+        /// Version of the checkpoint.
+        version: u64,
+    },
     /// The leaf store can't be used.
     #[error(transparent)]
     Leaves(#[from] LeafStoreError),

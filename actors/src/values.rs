@@ -20,6 +20,8 @@ use crate::metrics::Metrics;
 const EFFECT_BYTES: usize = size_of::<Effect>();
 /// What an effect replaces in the tree, bytes: a block of eight leaves and its path of digests.
 const REPLACED_BYTES: usize = 1_200;
+/// What a version costs in memory even if it changed nothing, bytes.
+const LAYER_BYTES: usize = size_of::<Layer>();
 
 /// The effects of one version, ascending by key hash.
 #[derive(Debug)]
@@ -33,10 +35,8 @@ impl Layer {
     pub(crate) fn new(version: u64, effects: Vec<Effect>) -> Self {
         let payload =
             |effect: &Effect| effect.key.len() + effect.change.as_ref().map_or(0, Bytes::len);
-        let bytes = effects
-            .iter()
-            .map(|effect| EFFECT_BYTES + payload(effect))
-            .sum();
+        let cost = |effect| EFFECT_BYTES + payload(effect);
+        let bytes = LAYER_BYTES + effects.iter().map(cost).sum::<usize>();
         Self {
             version,
             effects,

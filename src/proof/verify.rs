@@ -248,7 +248,9 @@ pub enum VerifyProofError {
     #[error("only a KZG root is trusted; ask for a KZG top")]
     NeedsKzgTop,
     /// A commit id is expected, but no record is carried.
-    #[error("a commit id is trusted, but the proof carries no record that leads to it; ask for a hash top")]
+    #[error(
+        "a commit id is trusted, but the proof carries no record that leads to it; ask for a hash top"
+    )]
     NeedsRecord,
 }
 

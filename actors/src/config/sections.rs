@@ -17,6 +17,11 @@ const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
 /// Longest delay that may be configured, milliseconds.
 const DELAY_MS_MAX: u64 = 60_000;
+/// Most bytes of keys and values of one batch or group, and most operations of a batch and of a
+/// group: what is taken at the door must fit a frame of the log.
+const BATCH_BYTES_MAX: u64 = 256 * MIB;
+const BATCH_OPERATIONS_MAX: u64 = 10_000_000;
+const GROUP_OPERATIONS_MAX: u64 = 1_000_000;
 /// Longest name of an engine, bytes.
 const NAME_BYTES_MAX: usize = 64;
 /// Longest path of a directory, bytes: what file systems take.
@@ -99,9 +104,9 @@ impl TreeConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SubmitConfig {
-    /// Operations and requirements of one batch: 1 to 2^32 - 1.
+    /// Operations and requirements of one batch: 1 to 10,000,000.
     pub batch_operations_max: usize,
-    /// Bytes of keys and values of one batch: 1 to 2^32 - 1.
+    /// Bytes of keys and values of one batch: 1 to 256 MiB.
     pub batch_bytes_max: usize,
     /// Operations accepted and not yet durable: `batch_operations_max` to 2^32 - 1.
     pub in_flight_operations_max: usize,
@@ -137,8 +142,9 @@ impl SubmitConfig {
         let in_flight_operations = self.in_flight_operations_max as u64;
         let in_flight_bytes = self.in_flight_bytes_max as u64;
         let max = u64::from(u32::MAX);
-        check_range("submit.batch_operations_max", operations, 1, max)?;
-        check_range("submit.batch_bytes_max", bytes, 1, max)?;
+        let key = "submit.batch_operations_max";
+        check_range(key, operations, 1, BATCH_OPERATIONS_MAX)?;
+        check_range("submit.batch_bytes_max", bytes, 1, BATCH_BYTES_MAX)?;
         let key = "submit.in_flight_operations_max";
         check_range(key, in_flight_operations, 1, max)?;
         check_floor(
@@ -161,9 +167,9 @@ impl SubmitConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GroupConfig {
-    /// Operations after which a group is sealed: 1 to 2^32 - 1.
+    /// Operations after which a group is sealed: 1 to 1,000,000.
     pub operations_max: usize,
-    /// Bytes of keys and values after which a group is sealed: 1 to 2^32 - 1.
+    /// Bytes of keys and values after which a group is sealed: 1 to 256 MiB.
     pub bytes_max: usize,
     /// How long a group waits for more submissions, milliseconds: 0 (not at all) to 60,000.
     pub linger_ms: u64,
@@ -185,9 +191,9 @@ impl Default for GroupConfig {
 impl GroupConfig {
     /// Checks the values.
     pub fn validate(&self) -> Result<(), InvalidSetting> {
-        let max = u64::from(u32::MAX);
-        check_range("group.operations_max", self.operations_max as u64, 1, max)?;
-        check_range("group.bytes_max", self.bytes_max as u64, 1, max)?;
+        let operations = self.operations_max as u64;
+        check_range("group.operations_max", operations, 1, GROUP_OPERATIONS_MAX)?;
+        check_range("group.bytes_max", self.bytes_max as u64, 1, BATCH_BYTES_MAX)?;
         check_range("group.linger_ms", self.linger_ms, 0, DELAY_MS_MAX)?;
         check_range("group.in_flight_max", self.in_flight_max as u64, 1, 1024)
     }
@@ -517,4 +523,23 @@ fn check_text(key: &'static str, found: &str, bytes_max: usize) -> Result<(), In
         found: found.to_owned(),
         bytes_max,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use trunkline_core::outcome::OUTCOME_BYTES;
+    use trunkline_core::store::log::{EFFECTS_BYTES_MAX, OUTCOMES_BYTES_MAX};
+
+    use super::*;
+
+    #[test]
+    fn what_is_taken_at_the_door_fits_a_frame_of_the_log() {
+        // Beside key and value, an effect has a length of up to 2 bytes and one of up to 4.
+        let operations = BATCH_OPERATIONS_MAX.max(GROUP_OPERATIONS_MAX);
+        let effects = BATCH_BYTES_MAX + 6 * operations + 10;
+        assert!(effects <= EFFECTS_BYTES_MAX as u64);
+        // A submission has an operation or a requirement, or metadata, which ends its group.
+        let outcomes = (GROUP_OPERATIONS_MAX + 1) * OUTCOME_BYTES as u64;
+        assert!(outcomes <= OUTCOMES_BYTES_MAX as u64);
+    }
 }

@@ -34,6 +34,7 @@ pub(crate) struct IngestStage {
     bytes: usize,
     /// Submissions that must not wait for others: those with metadata, and all before a drain.
     urgent: usize,
+    /// When the keeper was last asked to wake this stage.
     linger_until: Option<Instant>,
 }
 
@@ -117,18 +118,21 @@ impl IngestStage {
         if group.linger_ms == 0 || full || self.urgent > 0 {
             return false;
         }
-        let now = Instant::now();
-        match self.linger_until {
-            Some(until) => until > now,
-            None => {
-                let until = now + Duration::from_millis(group.linger_ms);
-                self.linger_until = Some(until);
-                let wake = context.address().recipient();
-                // A keeper that is gone means that the engine is going too.
-                let _ = self.keeper.send(Chore::Wake { until, wake });
-                true
-            }
+        let Some(Pending::Submission(first)) = self.pending.front() else {
+            return false;
+        };
+        // Counted from its acceptance: it may have waited for room already.
+        let until = first.sent_at + Duration::from_millis(group.linger_ms);
+        if until <= Instant::now() {
+            return false;
         }
+        if self.linger_until != Some(until) {
+            self.linger_until = Some(until);
+            let wake = context.address().recipient();
+            // A keeper that is gone means that the engine is going too.
+            let _ = self.keeper.send(Chore::Wake { until, wake });
+        }
+        true
     }
 
     fn seal(&mut self, slot: GroupSlot) -> SealedGroup {
@@ -154,7 +158,6 @@ impl IngestStage {
                 break;
             }
         }
-        self.linger_until = None;
         let operations = submissions.iter().map(|s| s.batch.operations).sum();
         self.shared.metrics.group_sealed(operations);
         SealedGroup {

@@ -74,6 +74,10 @@ impl PersistStage {
 
     /// Makes what was appended as durable as the configuration asks for, then says so.
     fn flush(&mut self, sync: bool) -> Result<(), EngineFailure> {
+        if self.log.is_none() && self.appended.is_empty() {
+            // A note to oneself, or a drain, that came behind the last drain.
+            return Ok(());
+        }
         let mode = self.shared.config.durability.mode;
         let log = self.log()?;
         if sync || mode == DurabilityMode::Sync {

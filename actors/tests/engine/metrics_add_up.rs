@@ -1,0 +1,77 @@
+use trunkline::{Requirement, Stage};
+
+use crate::support::{Rig, puts, submit, without_hanging};
+
+#[test]
+fn in_a_snapshot() {
+    without_hanging(|| {
+        let rig = Rig::with(|config| {
+            config.engine.name = "counted".to_owned();
+            config.checkpoint.bytes_max = 4096;
+        });
+        let engine = rig.open();
+        for round in 0..20_u32 {
+            submit(
+                &engine,
+                puts((0..5).map(|key| (format!("{round} {key}"), "v"))),
+            );
+        }
+        let mut refused = puts([("a", "1")]);
+        refused.require("0 0", Requirement::Absent);
+        submit(&engine, refused);
+        engine.drain_blocking().unwrap();
+        let before = engine.metrics();
+        assert_eq!(before.engine, "counted");
+        for (stage, figures) in Stage::ALL.iter().zip(&before.stages) {
+            assert_eq!(figures.name, stage.name());
+            assert_eq!(
+                (figures.service_us.count, figures.queue_wait_us.count),
+                (21, 21)
+            );
+            let service = figures.service_us;
+            assert!(service.p50 <= service.p95 && service.p95 <= service.p99);
+            assert!(service.p99 <= service.max);
+        }
+        for state in [
+            before.accepted_us,
+            before.hashed_us,
+            before.committed_us,
+            before.durable_us,
+        ] {
+            assert_eq!(state.count, 21);
+        }
+        assert_eq!(
+            (before.submissions, before.refused, before.evicted),
+            (21, 1, 0)
+        );
+        let groups = before.group_operations;
+        assert_eq!((groups.count, groups.p50, groups.max), (21, 5, 5));
+        assert_eq!(before.versions_per_sync.count, 21);
+        assert_eq!((before.keys, before.groups_in_flight), (100, 0));
+        assert!(before.log_bytes > 0 && before.resident_bytes > 0);
+
+        engine.get(b"0 0").unwrap();
+        engine.get(b"absent").unwrap();
+        engine.snapshot().get(b"absent").unwrap();
+        let after = engine.metrics();
+        let reads = |m: &trunkline::MetricsSnapshot| m.memory_hits + m.store_reads;
+        assert_eq!(reads(&after) - reads(&before), 1);
+        assert_eq!(after.absent_reads - before.absent_reads, 2);
+
+        submit(&engine, puts([("large", "x".repeat(5000))]));
+        engine.shutdown_blocking().unwrap();
+        let last = engine.metrics();
+        assert!(last.checkpoints >= 1);
+        assert_eq!((last.unflushed_bytes, last.keys), (0, 101));
+    });
+}
+
+#[test]
+fn keys_are_known_at_once_after_reopening() {
+    without_hanging(|| {
+        let rig = Rig::new();
+        submit(&rig.open(), puts([("a", "1"), ("b", "1")]));
+        let metrics = rig.open().metrics();
+        assert_eq!((metrics.keys, metrics.submissions), (2, 0));
+    });
+}
