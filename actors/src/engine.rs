@@ -36,6 +36,20 @@ use crate::snapshot::{ReadError, Snapshot, SnapshotError};
 use crate::testing::{Faults, StageFault};
 
 /// Why a submission was not accepted. It has no effect and no place.
+///
+/// ```
+/// use trunkline::{Batch, Engine, SubmitError};
+/// # let directory = tempfile::tempdir()?;
+/// # let engine = Engine::open_blocking(trunkline::Config::in_directory(directory.path()))?;
+/// let mut batch = Batch::new();
+/// batch.put("alice", "10").put("", "7");
+/// let error = engine.submit_blocking(batch).unwrap_err();
+/// assert_eq!(error.to_string(), "operation 1: the key is empty");
+/// assert!(!error.retry_can_help()); // it would be turned away again
+/// assert!(SubmitError::Busy.retry_can_help());
+/// # engine.shutdown_blocking()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SubmitError {
     /// The batch breaks a limit; the same batch would be turned away again.

@@ -32,6 +32,20 @@ pub enum TopKind {
 }
 
 /// Why a version can't be held.
+///
+/// ```
+/// use trunkline::SnapshotError;
+/// # let directory = tempfile::tempdir()?;
+/// # let config = trunkline::Config::in_directory(directory.path());
+/// let engine = trunkline::Engine::open_blocking(config)?;
+/// let receipt = engine.put_blocking("alice", "10")?;
+/// let too_early = engine.snapshot_at(2).unwrap_err();
+/// assert!(matches!(too_early, SnapshotError::NotYet { version: 2, .. }));
+/// assert!(too_early.to_string().ends_with("wait for its receipt"));
+/// assert!(engine.snapshot_at(receipt.durable_blocking()?.version).is_ok());
+/// # engine.shutdown_blocking()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SnapshotError {
     /// It is older than what is retained.
@@ -55,6 +69,19 @@ pub enum SnapshotError {
 }
 
 /// Why a read gave no answer.
+///
+/// ```
+/// use trunkline::{BatchError, ReadError};
+/// # let directory = tempfile::tempdir()?;
+/// # let config = trunkline::Config::in_directory(directory.path());
+/// let engine = trunkline::Engine::open_blocking(config)?;
+/// assert_eq!(engine.get(b"nobody")?, None); // an absent key is no error
+/// let error = engine.get(b"").unwrap_err(); // a key that can't be is one
+/// assert!(matches!(error, ReadError::Key(BatchError::KeyEmpty { .. })));
+/// assert!(!error.retry_can_help());
+/// # engine.shutdown_blocking()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// A key that no tree can hold.
@@ -95,6 +122,18 @@ impl From<FetchError> for ReadError {
 }
 
 /// Why a snapshot gave no proof.
+///
+/// ```
+/// use trunkline::core::proof::ProveError;
+/// use trunkline::{SnapshotProveError, TopKind};
+/// # let directory = tempfile::tempdir()?;
+/// # let config = trunkline::Config::in_directory(directory.path());
+/// let engine = trunkline::Engine::open_blocking(config)?;
+/// let error = engine.snapshot().prove(["alice", ""], TopKind::Hash).unwrap_err();
+/// assert!(matches!(error, SnapshotProveError::Keys(ProveError::KeyBytes(0))));
+/// # engine.shutdown_blocking()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotProveError {
     /// No proof can be made of these keys.

@@ -11,6 +11,16 @@ use crate::record::CommitRecord;
 use crate::tree::{Cursor, Leaf, Roots, TreeReader, View};
 
 /// Why no proof can be made of a set of keys.
+///
+/// ```
+/// use trunkline_core::{params::TreeParams, proof::{Draft, ProveError}, tree};
+/// let params = TreeParams::default();
+/// let (mut writer, mut hasher) = tree::build(params.collision, &[]).unwrap();
+/// let roots = hasher.hash(writer.seal(0), None);
+/// let key = [b'k'; 5000];
+/// let error = Draft::walk(&writer.reader(), &roots, &params, [key]).unwrap_err();
+/// assert_eq!(error, ProveError::KeyBytes(5000));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProveError {
     /// No key, or more than one proof holds.

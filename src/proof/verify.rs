@@ -133,6 +133,26 @@ impl<'a> Verified<'a> {
 /// The rule that a proof breaks. Its claims are then *not proven*; they are not disproven.
 ///
 /// Indices count from 0 in the order of the proof.
+///
+/// ```
+/// use trunkline_core::proof::*;
+/// # use trunkline_core::{hash::ZERO, params::TreeParams};
+/// # let proof = Proof {
+/// #     params: TreeParams::default(),
+/// #     version: 0,
+/// #     record: None,
+/// #     entries: vec![Entry { key: b"alice".to_vec(), claim: Claim::Absent }],
+/// #     terminals: vec![Terminal { depth: 7, place: Place::Empty }],
+/// #     siblings: Siblings::default(),
+/// #     top: Top::Hash { siblings: Siblings::from_iter([ZERO; 7]) },
+/// # };
+/// // `proof` says that "alice" is absent from the empty state; the client trusts another one.
+/// let tree_id = proof.params.tree_id();
+/// let expected = Expected::StateDigest { tree_id, state_digest: [1; 32] };
+/// assert_eq!(verify(&proof, &expected), Err(VerifyProofError::ExpectedState));
+/// // A commit id binds a version too, so it takes a proof that carries its record.
+/// assert_eq!(verify(&proof, &Expected::CommitId([1; 32])), Err(VerifyProofError::NeedsRecord));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyProofError {
     /// A count, length or depth is out of bounds.
