@@ -30,7 +30,7 @@ use crate::metrics::{Metrics, MetricsSnapshot};
 use crate::overlay::Overlay;
 use crate::pipeline::{self, Entrance, Parts, Threads};
 use crate::receipt::{Demand, Receipt, issue};
-use crate::recovery::{Loading, OpenError, read_marker, read_params};
+use crate::recovery::{Loading, OpenError, check_log, read_marker, read_params};
 use crate::shared::{Gate, Shared};
 use crate::snapshot::{ReadError, Snapshot, SnapshotError};
 use crate::testing::{Faults, StageFault};
@@ -526,6 +526,8 @@ fn open(builder: EngineBuilder) -> Result<Engine, OpenError> {
     };
     let disk = disk.unwrap_or_else(|| Arc::new(OsDisk));
     let params = tree_params(&*disk, &directory, &config)?;
+    let marker = read_marker(&*disk, &directory, &params)?;
+    check_log(&*disk, &directory, &params, &marker)?;
     let (leaves, lasting) = match leaves {
         Some(leaves) => (leaves, true),
         None => open_leaves(&config)?,
@@ -535,7 +537,6 @@ fn open(builder: EngineBuilder) -> Result<Engine, OpenError> {
         .thread_name(|index| format!("trunkline-worker-{index}"))
         .build()?;
     let metrics = Arc::new(Metrics::new(&config.engine.name));
-    let marker = read_marker(&*disk, &directory, &params)?;
     let pieces = config.workers.hash_pieces;
     let snapshot = leaves.snapshot()?;
     let mut loading = Loading::begin(params, &marker, snapshot, pieces, Some(&pool), &metrics)?;

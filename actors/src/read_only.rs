@@ -20,7 +20,7 @@ use trunkline_core::store::log::{CommitLog, LOG_DIRECTORY, Survey};
 
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::recovery::{Loading, OpenError, read_marker, read_params};
+use crate::recovery::{Loading, OpenError, check_log, read_marker, read_params};
 use crate::shared::State;
 use crate::snapshot::Snapshot;
 
@@ -96,6 +96,7 @@ impl ReadOnly {
         };
         let lock = DirectoryLock::acquire_shared(directory)?;
         let marker = read_marker(&disk, directory, &params)?;
+        check_log(&disk, directory, &params, &marker)?;
         let (leaves, copy) = open_copy(directory)?;
         let config = Config::in_directory(directory);
         let metrics = Arc::new(Metrics::new(&config.engine.name));
