@@ -358,7 +358,8 @@ impl Engine {
     }
 
     /// Accepts nothing more, makes durable what was accepted, closes the files, ends the threads.
-    /// Other handles answer [`EngineFailure::Closed`] from now on. Says so if anything failed before.
+    /// Other handles answer [`EngineFailure::Closed`] from now on, and reads fail where they need the
+    /// leaf store: the directory can be opened again. Says so if anything failed before.
     pub async fn shutdown(&self) -> Result<(), EngineFailure> {
         let Some(threads) = self.inner.close_gate() else {
             return self.inner.after_shutdown();
@@ -490,6 +491,7 @@ impl Inner {
     fn end(&self, threads: Threads) {
         threads.stop();
         self.shared.fail(EngineFailure::Closed);
+        self.shared.state.close();
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         *lock = None;
     }

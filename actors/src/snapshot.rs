@@ -70,7 +70,7 @@ pub enum ReadError {
         /// The oldest that can be read.
         oldest: u64,
     },
-    /// The leaf store failed. Trying again may help if the disk recovers.
+    /// The leaf store failed, or was closed with its engine. Trying again may help if the disk recovers.
     #[error("the leaf store could not be read")]
     Store(#[source] Arc<dyn std::error::Error + Send + Sync>),
 }
@@ -100,7 +100,7 @@ pub enum SnapshotProveError {
 }
 
 /// One durable version. It stays readable while a snapshot of it is held, within
-/// `versions.snapshot_versions_behind_max` of the newest.
+/// `versions.snapshot_versions_behind_max` of the newest, until the engine is shut down.
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;

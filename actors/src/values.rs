@@ -6,12 +6,15 @@
 //! current when they became durable. Not here: what is accepted but not applied yet (`overlay`).
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 use trunkline_core::hash::{Digest, hex};
 use trunkline_core::store::effect::Effect;
-use trunkline_core::store::leaves::{LeafSnapshot, LeafStoreError};
+use trunkline_core::store::leaves::{
+    Leaf as StoredLeaf, LeafSnapshot, LeafStoreError, LeafVisitor,
+};
 use trunkline_core::tree::Leaf;
 
 use crate::metrics::Metrics;
@@ -64,6 +67,41 @@ impl std::fmt::Debug for StoreView {
             .debug_struct("StoreView")
             .field("version", &self.version)
             .finish_non_exhaustive()
+    }
+}
+
+impl StoreView {
+    /// The view that stands for this one when the leaf store was closed.
+    pub(crate) fn closed(&self) -> Arc<Self> {
+        Arc::new(Self {
+            version: self.version,
+            leaves: Arc::new(Closed),
+        })
+    }
+}
+
+/// A leaf store that was given back.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the engine that this was read from was shut down; open it again")]
+struct Closed;
+
+impl From<Closed> for LeafStoreError {
+    fn from(closed: Closed) -> Self {
+        Self::Backend(Box::new(closed))
+    }
+}
+
+impl LeafSnapshot for Closed {
+    fn get(&self, _: &Digest) -> Result<Option<StoredLeaf>, LeafStoreError> {
+        Err((*self).into())
+    }
+
+    fn scan(
+        &self,
+        _: RangeInclusive<Digest>,
+        _: &mut LeafVisitor<'_>,
+    ) -> Result<(), LeafStoreError> {
+        Err((*self).into())
     }
 }
 
@@ -152,6 +190,12 @@ impl Values {
             .sum();
         inner.store = store;
         self.metrics.unflushed(inner.unflushed_bytes);
+    }
+
+    /// Gives the leaf store back.
+    pub(crate) fn close(&self) {
+        let mut inner = self.write();
+        inner.store = inner.store.closed();
     }
 
     /// Forgets the layers up to `version`, which no reader needs any more. The caller's thread frees

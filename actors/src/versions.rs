@@ -57,6 +57,10 @@ impl Version {
     pub(crate) fn read_from(&self, view: Arc<StoreView>) {
         *self.store.write().unwrap_or_else(PoisonError::into_inner) = Some(view);
     }
+
+    fn give_store_back(&self) {
+        *self.store.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 #[derive(Debug)]
@@ -124,7 +128,10 @@ impl Versions {
         // Before anything is forgotten: a reader that looks afterwards knows what it read.
         self.oldest.store(oldest, Ordering::SeqCst);
         while inner.durable.len() > 1 && inner.durable[0].number() < oldest {
-            inner.durable.pop_front();
+            if let Some(expired) = inner.durable.pop_front() {
+                // A snapshot that is still held must not hold the leaf store too.
+                expired.give_store_back();
+            }
         }
         Expired {
             oldest,
@@ -143,6 +150,15 @@ impl Versions {
         Expired {
             oldest: self.oldest(),
             layers_up_to: layers_up_to(&inner),
+        }
+    }
+
+    /// Gives the leaf store back.
+    pub(crate) fn close(&self) {
+        for version in &self.read().durable {
+            if let Some(view) = version.store() {
+                version.read_from(view.closed());
+            }
         }
     }
 
