@@ -8,6 +8,7 @@ mod naive;
 mod support;
 
 mod acknowledged_submissions_survive_faults_and_power_loss;
+mod checkpoints_that_broke_off_do_no_harm;
 mod damage_is_named_and_nothing_is_changed;
 mod durable_receipts_survive_sigkill;
 mod reading_only_never_writes;
