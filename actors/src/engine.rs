@@ -686,6 +686,8 @@ fn tree_params(
 fn open_leaves(config: &Config) -> Result<(Arc<dyn LeafStore>, bool), OpenError> {
     match config.store.kind {
         StoreKind::Log => Ok((Arc::new(MemoryLeafStore::default()), false)),
+        #[cfg(not(feature = "fjall"))]
+        StoreKind::Fjall => Err(OpenError::StoreNotBuilt),
         #[cfg(feature = "fjall")]
         StoreKind::Fjall => {
             use trunkline_core::store::fjall_leaves::{

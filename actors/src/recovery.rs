@@ -87,6 +87,11 @@ pub enum OpenError {
     /// The marker belongs to another tree.
     #[error("the checkpoint marker belongs to another tree; restore the directory from a copy")]
     OtherTree,
+    /// The configuration names a leaf store that this build does not have.
+    #[error(
+        "store.kind is fjall, which this build has not: build trunkline with its feature `fjall`, or set store.kind to log"
+    )]
+    StoreNotBuilt,
     /// The leaf store can't be used.
     #[error(transparent)]
     Leaves(#[from] LeafStoreError),
