@@ -169,10 +169,7 @@ impl Checkpointer {
             place.marker.write(&*place.disk, &place.directory)?;
             persist.do_send(Checkpointed(number));
         }
-        let view = Arc::new(StoreView {
-            version: number,
-            leaves: self.leaves.snapshot()?,
-        });
+        let view = Arc::new(StoreView::new(number, self.leaves.snapshot()?));
         state.values.checkpointed(view.clone());
         state.forget(state.versions.checkpointed(&view));
         self.shared.metrics.checkpoint_finished();

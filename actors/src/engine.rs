@@ -491,7 +491,7 @@ impl Inner {
     fn end(&self, threads: Threads) {
         threads.stop();
         self.shared.fail(EngineFailure::Closed);
-        self.shared.state.close();
+        self.shared.state.values.close();
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         *lock = None;
     }

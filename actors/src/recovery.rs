@@ -206,7 +206,7 @@ impl Loading {
         if marker.intent.is_none() {
             check_state(&marker.record, &roots)?;
         }
-        let view = Arc::new(StoreView { version, leaves });
+        let view = Arc::new(StoreView::new(version, leaves));
         Ok(Self {
             params,
             writer,
@@ -276,7 +276,7 @@ impl Loading {
     /// stored one.
     pub(crate) fn finish(self, commit: bool) -> Result<Loaded, OpenError> {
         let last = self.record.version;
-        let version = Version::new(self.record, self.roots, self.history);
+        let version = Version::new(self.record, self.roots, self.history, 0);
         if commit || self.kzg_root.is_some() {
             let slots = &version.roots.slots;
             let values = std::array::from_fn(|slot| slot_value(&slots[slot]));
@@ -305,11 +305,7 @@ impl Loaded {
         metrics: Arc<Metrics>,
     ) -> Result<(Arc<State>, TreeWriter, TreeHasher), SetupError> {
         metrics.keys(self.last.record.key_count);
-        let versions = Versions::new(
-            self.last,
-            config.versions.retain_versions,
-            config.versions.snapshot_versions_behind_max,
-        );
+        let versions = Versions::new(self.last, config.versions.clone());
         let state = State {
             params,
             reader: self.writer.reader(),

@@ -43,13 +43,6 @@ impl State {
         self.reader.retire(expired.oldest);
         self.values.forget(expired.layers_up_to);
     }
-
-    /// Gives the leaf store back, whoever still holds a handle or a snapshot: the directory can be
-    /// opened again.
-    pub(crate) fn close(&self) {
-        self.values.close();
-        self.versions.close();
-    }
 }
 
 /// The next place in the sequence of submissions.

@@ -62,7 +62,7 @@ pub enum ReadError {
     Key(#[from] BatchError),
     /// The snapshot fell too far behind while it was held.
     #[error(
-        "version {version} was held too long and is no longer kept; the oldest is {oldest}: take a new snapshot, or raise versions.snapshot_versions_behind_max"
+        "version {version} was held too long and is no longer kept; the oldest is {oldest}: take a new snapshot, or raise versions.snapshot_versions_behind_max and versions.retained_bytes_max"
     )]
     Expired {
         /// The snapshot's version.
@@ -70,7 +70,10 @@ pub enum ReadError {
         /// The oldest that can be read.
         oldest: u64,
     },
-    /// The leaf store failed, or was closed with its engine. Trying again may help if the disk recovers.
+    /// The engine was shut down, and the value is not in memory.
+    #[error("the engine was shut down, and the value is not in memory; open it again")]
+    Closed,
+    /// The leaf store failed. Trying again may help if the disk recovers.
     #[error("the leaf store could not be read")]
     Store(#[source] Arc<dyn std::error::Error + Send + Sync>),
 }
@@ -84,7 +87,10 @@ impl ReadError {
 
 impl From<FetchError> for ReadError {
     fn from(error: FetchError) -> Self {
-        Self::Store(Arc::new(error))
+        match error {
+            FetchError::Closed => Self::Closed,
+            error => Self::Store(Arc::new(error)),
+        }
     }
 }
 
@@ -100,7 +106,7 @@ pub enum SnapshotProveError {
 }
 
 /// One durable version. It stays readable while a snapshot of it is held, within
-/// `versions.snapshot_versions_behind_max` of the newest, until the engine is shut down.
+/// `versions.snapshot_versions_behind_max` of the newest and `versions.retained_bytes_max`.
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;

@@ -6,21 +6,20 @@
 //! current when they became durable. Not here: what is accepted but not applied yet (`overlay`).
 
 use std::collections::VecDeque;
-use std::ops::RangeInclusive;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use bytes::Bytes;
 use trunkline_core::hash::{Digest, hex};
 use trunkline_core::store::effect::Effect;
-use trunkline_core::store::leaves::{
-    Leaf as StoredLeaf, LeafSnapshot, LeafStoreError, LeafVisitor,
-};
+use trunkline_core::store::leaves::{LeafSnapshot, LeafStoreError};
 use trunkline_core::tree::Leaf;
 
 use crate::metrics::Metrics;
 
 /// What an effect costs in memory beside its key and value, bytes.
 const EFFECT_BYTES: usize = size_of::<Effect>();
+/// What an effect replaces in the tree, bytes: a block of eight leaves and its path of digests.
+const REPLACED_BYTES: usize = 1_200;
 
 /// The effects of one version, ascending by key hash.
 #[derive(Debug)]
@@ -45,6 +44,11 @@ impl Layer {
         }
     }
 
+    /// What the version before this one costs in memory if it stays readable, about.
+    pub(crate) fn replaced_bytes(&self) -> usize {
+        self.bytes + self.effects.len() * REPLACED_BYTES
+    }
+
     fn get(&self, key_hash: &Digest) -> Option<(Bytes, Bytes)> {
         let place = self
             .effects
@@ -55,10 +59,34 @@ impl Layer {
     }
 }
 
-/// The leaf store as of a version.
+/// The leaf store as of a version, until the engine is shut down: then the store is let go, whoever
+/// still holds a view.
 pub(crate) struct StoreView {
     pub(crate) version: u64,
-    pub(crate) leaves: Arc<dyn LeafSnapshot>,
+    leaves: RwLock<Option<Arc<dyn LeafSnapshot>>>,
+}
+
+impl StoreView {
+    pub(crate) fn new(version: u64, leaves: Arc<dyn LeafSnapshot>) -> Self {
+        Self {
+            version,
+            leaves: RwLock::new(Some(leaves)),
+        }
+    }
+
+    fn get(&self, key_hash: &Digest) -> Result<(Bytes, Bytes), FetchError> {
+        let leaves = self.leaves.read().unwrap_or_else(PoisonError::into_inner);
+        let leaves = leaves.clone().ok_or(FetchError::Closed)?;
+        match leaves.get(key_hash)? {
+            Some(found) => Ok((found.key, found.value)),
+            None => Err(FetchError::Missing(*key_hash)),
+        }
+    }
+
+    fn close(&self) {
+        let mut leaves = self.leaves.write().unwrap_or_else(PoisonError::into_inner);
+        *leaves = None;
+    }
 }
 
 impl std::fmt::Debug for StoreView {
@@ -70,41 +98,6 @@ impl std::fmt::Debug for StoreView {
     }
 }
 
-impl StoreView {
-    /// The view that stands for this one when the leaf store was closed.
-    pub(crate) fn closed(&self) -> Arc<Self> {
-        Arc::new(Self {
-            version: self.version,
-            leaves: Arc::new(Closed),
-        })
-    }
-}
-
-/// A leaf store that was given back.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the engine that this was read from was shut down; open it again")]
-struct Closed;
-
-impl From<Closed> for LeafStoreError {
-    fn from(closed: Closed) -> Self {
-        Self::Backend(Box::new(closed))
-    }
-}
-
-impl LeafSnapshot for Closed {
-    fn get(&self, _: &Digest) -> Result<Option<StoredLeaf>, LeafStoreError> {
-        Err((*self).into())
-    }
-
-    fn scan(
-        &self,
-        _: RangeInclusive<Digest>,
-        _: &mut LeafVisitor<'_>,
-    ) -> Result<(), LeafStoreError> {
-        Err((*self).into())
-    }
-}
-
 /// Why a value was not read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FetchError {
@@ -112,6 +105,8 @@ pub(crate) enum FetchError {
     Store(#[from] LeafStoreError),
     #[error("the value at key hash {} is missing from the leaf store", hex(.0))]
     Missing(Digest),
+    #[error("the engine was shut down, and the value is not in memory")]
+    Closed,
 }
 
 #[derive(Debug)]
@@ -119,6 +114,8 @@ struct Inner {
     /// One for each version, without gaps.
     layers: VecDeque<Arc<Layer>>,
     store: Arc<StoreView>,
+    /// All views that somebody may hold still.
+    views: Vec<Weak<StoreView>>,
     unflushed_bytes: usize,
 }
 
@@ -134,6 +131,7 @@ impl Values {
         Self {
             inner: RwLock::new(Inner {
                 layers: VecDeque::new(),
+                views: vec![Arc::downgrade(&store)],
                 store,
                 unflushed_bytes: 0,
             }),
@@ -188,14 +186,10 @@ impl Values {
             .filter(|layer| layer.version > store.version)
             .map(|layer| layer.bytes)
             .sum();
+        inner.views.retain(|view| view.strong_count() > 0);
+        inner.views.push(Arc::downgrade(&store));
         inner.store = store;
         self.metrics.unflushed(inner.unflushed_bytes);
-    }
-
-    /// Gives the leaf store back.
-    pub(crate) fn close(&self) {
-        let mut inner = self.write();
-        inner.store = inner.store.closed();
     }
 
     /// Forgets the layers up to `version`, which no reader needs any more. The caller's thread frees
@@ -210,6 +204,14 @@ impl Values {
         let forgotten: Vec<_> = inner.layers.drain(..count).collect();
         drop(inner);
         drop(forgotten);
+    }
+
+    /// Lets go of the leaf store.
+    pub(crate) fn close(&self) {
+        let views = std::mem::take(&mut self.write().views);
+        for view in views.iter().filter_map(Weak::upgrade) {
+            view.close();
+        }
     }
 
     /// The key and value of a leaf that a version shows; `view` gives that version's view of the leaf
@@ -231,10 +233,7 @@ impl Values {
             }
         }
         self.metrics.store_read();
-        match store.leaves.get(&leaf.key_hash)? {
-            Some(found) => Ok((found.key, found.value)),
-            None => Err(FetchError::Missing(leaf.key_hash)),
-        }
+        store.get(&leaf.key_hash)
     }
 
     /// The key and value of a leaf of the present.

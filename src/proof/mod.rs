@@ -15,7 +15,9 @@ mod wire;
 #[cfg(feature = "state")]
 pub use prove::{Draft, ProveError};
 pub use siblings::{Siblings, SiblingsError};
-pub use verify::{BoundTo, Expected, TopRoot, Verified, VerifyProofError, verify};
+pub use verify::{
+    BoundTo, Expected, SlotOpening, TopRoot, Verified, VerifyProofError, slot_openings, verify,
+};
 pub use wire::DecodeProofError;
 
 use crate::hash::{self, Digest, LEAF};

@@ -53,7 +53,8 @@ struct Target {
 }
 
 impl Draft {
-    /// Walks the tree at the version of `roots`. Keys may come in any order and more than once.
+    /// Walks the tree at the version of `roots`. Keys may come in any order and more than once, up to
+    /// [`ENTRIES_MAX`] of them.
     pub fn walk<K: AsRef<[u8]>>(
         reader: &TreeReader,
         roots: &Roots,
@@ -185,6 +186,9 @@ fn targets<K: AsRef<[u8]>>(
     let mut targets = Vec::new();
     for key in keys {
         let key = key.as_ref();
+        if targets.len() == ENTRIES_MAX {
+            return Err(ProveError::Keys(ENTRIES_MAX + 1));
+        }
         if key.is_empty() || key.len() > KEY_BYTES_MAX {
             return Err(ProveError::KeyBytes(key.len()));
         }
@@ -196,8 +200,8 @@ fn targets<K: AsRef<[u8]>>(
     }
     targets.sort_unstable_by_key(|target| target.key_hash);
     targets.dedup_by_key(|target| target.key_hash);
-    if !(1..=ENTRIES_MAX).contains(&targets.len()) {
-        return Err(ProveError::Keys(targets.len()));
+    if targets.is_empty() {
+        return Err(ProveError::Keys(0));
     }
     Ok(targets)
 }

@@ -168,13 +168,10 @@ impl Digests {
     fn ascend(&mut self, keep: Option<u64>, scratch: &mut Scratch) {
         scratch.nodes.iter_mut().for_each(|node| *node /= 2);
         scratch.nodes.dedup();
+        let needs_hash = |node: &&u32| self.heap.lifted(**node).is_none();
         scratch.hashed_nodes.clear();
-        for &node in &scratch.nodes {
-            match self.heap.lifted(node) {
-                Some(entry) => self.set(keep, node, entry),
-                None => scratch.hashed_nodes.push(node),
-            }
-        }
+        let hashed_nodes = scratch.nodes.iter().filter(needs_hash);
+        scratch.hashed_nodes.extend(hashed_nodes);
         let pairs = &self.heap.pairs;
         INNER.hash_pair_refs(
             scratch
@@ -183,9 +180,17 @@ impl Digests {
                 .map(|node| &pairs[*node as usize]),
             &mut scratch.hashed,
         );
-        for (&node, &digest) in scratch.hashed_nodes.iter().zip(&scratch.hashed) {
-            let lone = false;
-            self.set(keep, node, Entry { digest, lone });
+        // Lifted and hashed nodes in one pass, so that what is kept of them stays in order.
+        let mut hashed = scratch.hashed_nodes.iter().zip(&scratch.hashed).peekable();
+        for &node in &scratch.nodes {
+            let entry = match hashed.next_if(|(hashed, _)| **hashed == node) {
+                Some((_, &digest)) => Entry {
+                    digest,
+                    lone: false,
+                },
+                None => self.heap.lifted(node).unwrap_or(EMPTY),
+            };
+            self.set(keep, node, entry);
         }
     }
 
@@ -211,5 +216,45 @@ impl Digests {
     pub(super) fn retire(&mut self, oldest: u64) -> impl Sized + use<> {
         let retired: Retired<Entry, Heap> = self.versions.retire(oldest);
         retired
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::node::{Leaf, Node};
+
+    /// A leaf in the cell `index` of eight, or none.
+    fn cell(index: u32, leaves: u8) -> (u32, Node) {
+        let leaf = |number: u8| Leaf {
+            key_hash: core::array::from_fn(|byte| match byte {
+                0 => (index >> 2) as u8,
+                1 => (index << 6) as u8 | number,
+                _ => 0,
+            }),
+            value_hash: [number; 32],
+            digest: [1 + number; 32],
+            origin: 0,
+        };
+        let leaves: Vec<Leaf> = (0..leaves).map(leaf).collect();
+        (index, Node::build(&leaves, ROOT_BITS + 3))
+    }
+
+    #[test]
+    fn what_a_version_replaces_can_be_searched_even_where_leaves_are_lifted() {
+        let mut digests = Digests::new();
+        let mut scratch = Scratch::new();
+        let nothing = vec![Node::Empty; 8];
+        digests.update(0, &DirtyCells::All(3, nothing), &mut scratch);
+        let mixed = [2, 0, 3, 3, 0, 1, 2, 2].iter();
+        let cells = (0..8)
+            .zip(mixed)
+            .map(|(index, leaves)| cell(index, *leaves));
+        digests.update(1, &DirtyCells::Some(cells.collect()), &mut scratch);
+        assert!(digests.versions.is_monotone());
+        for node in 1..16 {
+            assert_eq!(digests.entry_at(0, node), EMPTY);
+        }
+        assert!(digests.entry_at(1, 6).lone && digests.entry_at(1, 13).lone);
     }
 }

@@ -61,12 +61,13 @@ impl Walk<'_> {
     ) -> Result<bool, Refusal> {
         self.gained = 0;
         match node {
-            Node::Empty => self.update_block(&[], range).map(|changed| {
+            Node::Empty => {
+                let changed = self.update_block(&[], range)?;
                 if changed {
                     *node = Node::build(self.merged, depth);
                 }
-                changed
-            }),
+                Ok(changed)
+            }
             Node::Block(block) => {
                 let changed = self.update_block(&block.slice, range)?;
                 if changed {

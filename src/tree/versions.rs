@@ -105,6 +105,15 @@ impl<E, A> Versions<E, A> {
         self.items.get(first).map(|item| item.bits)
     }
 
+    /// Whether every list of entries can be searched by halving.
+    #[cfg(test)]
+    pub(super) fn is_monotone(&self) -> bool {
+        self.items.iter().all(|item| match &item.replaced {
+            Replaced::Entries { monotone, .. } => *monotone,
+            Replaced::Whole(_) => true,
+        })
+    }
+
     /// Takes out what no version from `oldest` on needs, to be dropped where it stalls nobody.
     pub(super) fn retire(&mut self, oldest: u64) -> Retired<E, A> {
         let keep_from = self.items.partition_point(|item| item.version <= oldest);
