@@ -30,7 +30,7 @@ use crate::metrics::{Metrics, MetricsSnapshot};
 use crate::overlay::Overlay;
 use crate::pipeline::{self, Entrance, Parts, Threads};
 use crate::receipt::{Demand, Receipt, issue};
-use crate::recovery::{Loading, OpenError, read_marker, read_params};
+use crate::recovery::{Loading, OpenError, check_log, read_marker, read_params};
 use crate::shared::{Gate, Shared};
 use crate::snapshot::{ReadError, Snapshot, SnapshotError};
 use crate::testing::{Faults, StageFault};
@@ -374,7 +374,8 @@ impl Engine {
     }
 
     /// Accepts nothing more, makes durable what was accepted, closes the files, ends the threads.
-    /// Other handles answer [`EngineFailure::Closed`] from now on. Says so if anything failed before.
+    /// Other handles answer [`EngineFailure::Closed`] from now on, and reads fail where they need the
+    /// leaf store: the directory can be opened again. Says so if anything failed before.
     ///
     /// Whoever calls it while another handle does waits for the same end. Once begun it goes on, even
     /// if the future is dropped.
@@ -537,20 +538,21 @@ fn open(builder: EngineBuilder) -> Result<Engine, OpenError> {
     };
     let disk = disk.unwrap_or_else(|| Arc::new(OsDisk));
     let params = tree_params(&*disk, &directory, &config)?;
+    let marker = read_marker(&*disk, &directory, &params)?;
+    check_log(&*disk, &directory, &params, &marker)?;
     let (leaves, lasting) = match leaves {
         Some(leaves) => (leaves, true),
         None => open_leaves(&config)?,
     };
+    let version = marker.record.version;
+    if !lasting && version > 0 {
+        return Err(OpenError::OtherStore { version });
+    }
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(config.workers.threads)
         .thread_name(|index| format!("trunkline-worker-{index}"))
         .build()?;
     let metrics = Arc::new(Metrics::new(&config.engine.name));
-    let marker = read_marker(&*disk, &directory, &params)?;
-    let version = marker.record.version;
-    if !lasting && version > 0 {
-        return Err(OpenError::OtherStore { version });
-    }
     let pieces = config.workers.hash_pieces;
     let snapshot = leaves.snapshot()?;
     let mut loading = Loading::begin(params, &marker, snapshot, pieces, Some(&pool), &metrics)?;
@@ -699,6 +701,8 @@ fn tree_params(
 fn open_leaves(config: &Config) -> Result<(Arc<dyn LeafStore>, bool), OpenError> {
     match config.store.kind {
         StoreKind::Log => Ok((Arc::new(MemoryLeafStore::default()), false)),
+        #[cfg(not(feature = "fjall"))]
+        StoreKind::Fjall => Err(OpenError::StoreNotBuilt),
         #[cfg(feature = "fjall")]
         StoreKind::Fjall => {
             use trunkline_core::store::fjall_leaves::{

@@ -42,6 +42,8 @@ mod credit;
 mod engine;
 mod failure;
 mod keeper;
+#[cfg(feature = "fjall")]
+mod leaf_copy;
 mod message;
 mod metrics;
 mod overlay;

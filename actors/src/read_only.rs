@@ -1,26 +1,24 @@
 //! Looking into a directory without an engine, and without writing into it.
 //!
-//! The log is read as recovery would read it. The leaf store has no way of opening without writing,
-//! so it is opened in a temporary copy: its tables, which never change, as hard links where the file
-//! system allows it, everything else copied. Meanwhile a shared lock keeps engines out.
+//! The log is read as recovery would read it, the leaf store in a copy (`leaf_copy`). Meanwhile a
+//! shared lock keeps engines out.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use tempfile::TempDir;
 use trunkline_core::hash::Digest;
 use trunkline_core::params::TreeParams;
 use trunkline_core::record::{CommitRecord, Root};
 use trunkline_core::store::disk::OsDisk;
+use trunkline_core::store::leaves::LeafSnapshot;
+#[cfg(not(feature = "fjall"))]
 use trunkline_core::store::leaves::{LeafStore, MemoryLeafStore};
 use trunkline_core::store::lock::DirectoryLock;
 use trunkline_core::store::log::{CommitLog, LOG_DIRECTORY, Survey};
 
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::recovery::{Loading, OpenError, read_marker, read_params};
+use crate::recovery::{Loading, OpenError, check_log, read_marker, read_params};
 use crate::shared::State;
 use crate::snapshot::Snapshot;
 
@@ -75,8 +73,6 @@ pub struct ReadOnly {
     survey: Survey,
     checkpoint_version: u64,
     checkpoint_intent: Option<u64>,
-    // In this order: the lock is given back when the copy is gone.
-    _copy: Option<TempDir>,
     _lock: DirectoryLock,
 }
 
@@ -88,7 +84,7 @@ impl ReadOnly {
             source,
         };
         let disk = OsDisk;
-        fs::metadata(directory).map_err(failed)?;
+        std::fs::metadata(directory).map_err(failed)?;
         let Some(params) = read_params(&disk, directory)? else {
             return Err(OpenError::NoTree {
                 path: directory.to_owned(),
@@ -96,11 +92,11 @@ impl ReadOnly {
         };
         let lock = DirectoryLock::acquire_shared(directory)?;
         let marker = read_marker(&disk, directory, &params)?;
-        let (leaves, copy) = open_copy(directory)?;
+        check_log(&disk, directory, &params, &marker)?;
+        let leaves = open_leaves(directory)?;
         let config = Config::in_directory(directory);
         let metrics = Arc::new(Metrics::new(&config.engine.name));
-        let snapshot = leaves.snapshot()?;
-        let mut loading = Loading::begin(params, &marker, snapshot, 1, None, &metrics)?;
+        let mut loading = Loading::begin(params, &marker, leaves, 1, None, &metrics)?;
         let survey = CommitLog::read_only(
             &disk,
             &directory.join(LOG_DIRECTORY),
@@ -114,7 +110,6 @@ impl ReadOnly {
             survey,
             checkpoint_version: marker.record.version,
             checkpoint_intent: marker.intent,
-            _copy: copy,
             _lock: lock,
         })
     }
@@ -140,58 +135,13 @@ impl ReadOnly {
     }
 }
 
-/// The leaf store of a directory, in a copy; an empty one if the tree keeps none.
+/// The leaves of a directory, without writing into it.
 #[cfg(feature = "fjall")]
-fn open_copy(directory: &Path) -> Result<(Arc<dyn LeafStore>, Option<TempDir>), OpenError> {
-    use trunkline_core::store::fjall_leaves::{FjallLeafStore, FjallOptions, LEAVES_DIRECTORY};
-
-    let original = directory.join(LEAVES_DIRECTORY);
-    if !original.exists() {
-        return Ok((Arc::new(MemoryLeafStore::default()), None));
-    }
-    let copy = copy_leaves(&original).map_err(|source| OpenError::Directory {
-        path: original,
-        source,
-    })?;
-    let leaves = FjallLeafStore::open(copy.path(), &FjallOptions::default())?;
-    Ok((Arc::new(leaves), Some(copy)))
+fn open_leaves(directory: &Path) -> Result<Arc<dyn LeafSnapshot>, OpenError> {
+    crate::leaf_copy::open(directory)
 }
 
 #[cfg(not(feature = "fjall"))]
-fn open_copy(_: &Path) -> Result<(Arc<dyn LeafStore>, Option<TempDir>), OpenError> {
-    Ok((Arc::new(MemoryLeafStore::default()), None))
-}
-
-/// Names of directories whose files are written once and never again.
-#[cfg(feature = "fjall")]
-const TABLES: &str = "tables";
-
-#[cfg(feature = "fjall")]
-fn copy_leaves(original: &Path) -> io::Result<TempDir> {
-    let copy = tempfile::Builder::new().prefix("trunkline-").tempdir()?;
-    let mut directories: Vec<(PathBuf, PathBuf)> =
-        vec![(original.to_owned(), copy.path().to_owned())];
-    while let Some((from, to)) = directories.pop() {
-        fs::create_dir_all(&to)?;
-        let immutable = from.ends_with(TABLES);
-        for entry in fs::read_dir(&from)? {
-            let entry = entry?;
-            let (source, target) = (entry.path(), to.join(entry.file_name()));
-            if entry.file_type()?.is_dir() {
-                directories.push((source, target));
-            } else if !immutable || fs::hard_link(&source, &target).is_err() {
-                copy_file(&source, &target)?;
-            }
-        }
-    }
-    Ok(copy)
-}
-
-/// Not `fs::copy`: a copy of what can't be written must be writable all the same.
-#[cfg(feature = "fjall")]
-fn copy_file(source: &Path, target: &Path) -> io::Result<u64> {
-    io::copy(
-        &mut fs::File::open(source)?,
-        &mut fs::File::create_new(target)?,
-    )
+fn open_leaves(_: &Path) -> Result<Arc<dyn LeafSnapshot>, OpenError> {
+    Ok(MemoryLeafStore::default().snapshot()?)
 }

@@ -20,7 +20,9 @@ use trunkline_core::store::disk::Disk;
 use trunkline_core::store::effect::{EffectsError, decode_effects};
 use trunkline_core::store::leaves::{ALL_KEY_HASHES, LeafSnapshot, LeafStoreError};
 use trunkline_core::store::lock::LockError;
-use trunkline_core::store::log::{LogEntry, LogPosition, LogWriteError, OpenLogError};
+use trunkline_core::store::log::{
+    CommitLog, LOG_DIRECTORY, LogEntry, LogPosition, LogWriteError, OpenLogError,
+};
 use trunkline_core::store::marker::{Marker, ReadMarkerError};
 use trunkline_core::store::tree_file::{self, ReadTreeFileError};
 use trunkline_core::tree::{self, Leaf, Roots, TreeHasher, TreeWriter};
@@ -31,7 +33,8 @@ use crate::shared::{State, committer};
 use crate::values::{Layer, StoreView, Values};
 use crate::versions::{Version, Versions};
 
-/// Why a directory was not opened. Unless the variant says otherwise, nothing in it was changed.
+/// Why a directory was not opened. Unless the variant says otherwise, nothing in it was changed, but
+/// for what the leaf store tidies up when it is opened.
 ///
 /// ```
 /// use trunkline::{Config, Engine, OpenError};
@@ -106,6 +109,11 @@ pub enum OpenError {
         /// Version of the checkpoint.
         version: u64,
     },
+    /// The configuration names a leaf store that this build does not have.
+    #[error(
+        "store.kind is fjall, which this build has not: build trunkline with its feature `fjall`, or set store.kind to log"
+    )]
+    StoreNotBuilt,
     /// The leaf store can't be used.
     #[error(transparent)]
     Leaves(#[from] LeafStoreError),
@@ -225,9 +233,6 @@ impl Loading {
         pool: Option<&rayon::ThreadPool>,
         metrics: &Arc<Metrics>,
     ) -> Result<Self, OpenError> {
-        if marker.record.tree_id != params.tree_id() {
-            return Err(OpenError::OtherTree);
-        }
         let version = marker.record.version;
         let scanned = scan(&params, &*leaves)?;
         let built = tree::build(params.collision, &scanned);
@@ -309,9 +314,6 @@ impl Loading {
     /// stored one.
     pub(crate) fn finish(self, commit: bool) -> Result<Loaded, OpenError> {
         let last = self.record.version;
-        if let Some(intent) = self.intent.filter(|intent| last < *intent) {
-            return Err(OpenError::LogEndsEarly { intent, last });
-        }
         let version = Version::new(self.record, self.roots, self.history, 0);
         if commit || self.kzg_root.is_some() {
             let slots = &version.roots.slots;
@@ -365,6 +367,28 @@ pub(crate) fn read_marker(
             Ok(Marker::genesis(params.tree_id()))
         }
         read => read,
+    }
+}
+
+/// Reads the log without replaying it, so that damage is named before anything is opened that writes:
+/// the leaf store tidies up when it is opened, and an opened log begins a segment.
+pub(crate) fn check_log(
+    disk: &dyn Disk,
+    directory: &Path,
+    params: &TreeParams,
+    marker: &Marker,
+) -> Result<(), OpenError> {
+    let tree_id = params.tree_id();
+    if marker.record.tree_id != tree_id {
+        return Err(OpenError::OtherTree);
+    }
+    let from = LogPosition::of(&marker.record);
+    let log = directory.join(LOG_DIRECTORY);
+    let survey = CommitLog::read_only(disk, &log, &tree_id, from, |_| Ok::<_, ReplayError>(()))?;
+    let last = survey.last.version;
+    match marker.intent.filter(|intent| last < *intent) {
+        Some(intent) => Err(OpenError::LogEndsEarly { intent, last }),
+        None => Ok(()),
     }
 }
 

@@ -1,0 +1,94 @@
+use std::path::Path;
+
+use trunkline::config::DurabilityMode;
+use trunkline::core::params::TreeParams;
+use trunkline::core::store::disk::OsDisk;
+use trunkline::core::store::effect::{Effect, decode_effects};
+use trunkline::core::store::fjall_leaves::{FjallLeafStore, FjallOptions, LEAVES_DIRECTORY};
+use trunkline::core::store::leaves::{Leaf, LeafChange, LeafStore};
+use trunkline::core::store::log::{CommitLog, LOG_DIRECTORY, LogPosition};
+use trunkline::core::store::marker::Marker;
+use trunkline::{Engine, ReadOnly, Snapshot};
+
+use crate::directories::closed_tree;
+use crate::killed::config;
+
+/// The effects of each version after the checkpoint.
+fn effects_after(directory: &Path, marker: &Marker) -> Vec<Vec<Effect>> {
+    let params = TreeParams::default();
+    let from = LogPosition::of(&marker.record);
+    let log = directory.join(LOG_DIRECTORY);
+    let mut versions = Vec::new();
+    CommitLog::read_only(&OsDisk, &log, &params.tree_id(), from, |entry| {
+        decode_effects(&params, &entry.effects).map(|effects| versions.push(effects))
+    })
+    .unwrap();
+    versions
+}
+
+fn change(effect: &Effect) -> LeafChange {
+    LeafChange {
+        key_hash: effect.key_hash,
+        leaf: effect.change.clone().map(|value| Leaf {
+            key: effect.key.clone(),
+            value,
+        }),
+    }
+}
+
+fn content(snapshot: &Snapshot) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let entries = snapshot.iter().map(|entry| entry.unwrap());
+    entries
+        .map(|(key, value)| (key.to_vec(), value.to_vec()))
+        .collect()
+}
+
+/// Leaves what a checkpoint leaves that ends after the ingestion of some versions, of every
+/// `step`th change in them, and looks whether the tree is the same.
+fn break_off(ingested: impl Fn(usize) -> usize, step: usize) {
+    let tree = closed_tree();
+    let path = tree.path();
+    let whole = ReadOnly::open(path).unwrap().snapshot();
+    let (commit_id, expected) = (whole.commit_id(), content(&whole));
+
+    let mut marker = Marker::read(&OsDisk, path).unwrap();
+    let versions = effects_after(path, &marker);
+    assert!(versions.len() > 2, "there is something to check point");
+    marker.intent = Some(marker.record.version + versions.len() as u64);
+    marker.write(&OsDisk, path).unwrap();
+    let options = FjallOptions::default();
+    let leaves = FjallLeafStore::open(&path.join(LEAVES_DIRECTORY), &options).unwrap();
+    for effects in &versions[..ingested(versions.len())] {
+        let mut changes = effects.iter().step_by(step).map(change);
+        leaves.ingest(&mut changes).unwrap();
+    }
+    leaves.sync().unwrap();
+    drop(leaves);
+
+    let read = ReadOnly::open(path).unwrap();
+    assert_eq!(read.inspect().checkpoint_intent, marker.intent);
+    assert_eq!(read.snapshot().commit_id(), commit_id);
+    assert_eq!(content(&read.snapshot()), expected);
+    drop(read);
+    let engine = Engine::open_blocking(config(path, DurabilityMode::Sync)).unwrap();
+    let snapshot = engine.snapshot();
+    assert_eq!(snapshot.commit_id(), commit_id);
+    assert_eq!(content(&snapshot), expected);
+    engine.shutdown_blocking().unwrap();
+}
+
+#[test]
+fn before_the_ingestion() {
+    break_off(|_| 0, 1);
+}
+
+#[test]
+fn between_the_ingestion_and_the_marker() {
+    break_off(|versions| versions, 1);
+}
+
+#[test]
+fn within_the_ingestion() {
+    break_off(|versions| versions / 2, 1);
+    break_off(|versions| versions, 3);
+}

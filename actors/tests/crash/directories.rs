@@ -1,0 +1,118 @@
+//! Directories of trees, to damage and to compare.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use tempfile::TempDir;
+use trunkline::Engine;
+use trunkline::config::DurabilityMode;
+use trunkline::core::store::log::LOG_DIRECTORY;
+
+use crate::killed::{config, shape};
+
+/// Everything about a file that a careful reader leaves alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// The beginning: fjall's journal goes on in zeros for 64 MiB.
+    bytes: Vec<u8>,
+    length: u64,
+    mode: u32,
+    inode: u64,
+    modified: SystemTime,
+}
+
+/// All files and directories below a directory, by path.
+pub(crate) fn entries(directory: &Path) -> BTreeMap<PathBuf, Entry> {
+    let mut entries = BTreeMap::new();
+    let mut directories = vec![directory.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(&directory).unwrap() {
+            let path = entry.unwrap().path();
+            let metadata = fs::metadata(&path).unwrap();
+            let mut bytes = Vec::new();
+            if metadata.is_file() {
+                let file = fs::File::open(&path).unwrap();
+                file.take(1 << 20).read_to_end(&mut bytes).unwrap();
+            }
+            let entry = Entry {
+                bytes,
+                length: metadata.len(),
+                mode: metadata.permissions().mode(),
+                inode: metadata.ino(),
+                modified: metadata.modified().unwrap(),
+            };
+            if metadata.is_dir() {
+                directories.push(path.clone());
+            }
+            entries.insert(path, entry);
+        }
+    }
+    entries
+}
+
+/// Does something that must not change a directory.
+pub(crate) fn leaving_alone<T>(directory: &Path, work: impl FnOnce() -> T) -> T {
+    let before = entries(directory);
+    let result = work();
+    let after = entries(directory);
+    let names = |entries: &BTreeMap<PathBuf, Entry>| entries.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&before), names(&after));
+    for (path, entry) in before {
+        assert!(entry == after[&path], "{} was changed", path.display());
+    }
+    result
+}
+
+/// A tree that was closed, with checkpoints behind it and several segments after the last.
+pub(crate) fn closed_tree() -> TempDir {
+    closed_tree_of(7)
+}
+
+/// The same of other submissions.
+pub(crate) fn closed_tree_of(seed: u64) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config(directory.path(), DurabilityMode::Sync);
+    config.checkpoint.bytes_max = 60 << 10;
+    config.checkpoint.unflushed_bytes_max = 60 << 10;
+    let engine = Engine::open_blocking(config).unwrap();
+    let mut sequence = 0;
+    // The pace of checkpoints is not fixed; that there was one and that segments follow it is.
+    while engine.metrics().checkpoints < 2 || log_segments(directory.path()).len() < 4 {
+        sequence += 1;
+        let batch = shape(seed).submission(1, sequence).batch();
+        engine
+            .submit_blocking(batch)
+            .unwrap()
+            .durable_blocking()
+            .unwrap();
+    }
+    engine.shutdown_blocking().unwrap();
+    directory
+}
+
+pub(crate) fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &target),
+            false => drop(fs::copy(entry.path(), &target).unwrap()),
+        }
+    }
+}
+
+/// The segments of a log, oldest first.
+pub(crate) fn log_segments(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory.join(LOG_DIRECTORY)).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let mut segments: Vec<PathBuf> = paths
+        .filter(|path| path.extension().is_some_and(|end| end == "seg"))
+        .collect();
+    segments.sort();
+    segments
+}
