@@ -136,6 +136,16 @@ impl Default for BatchLimits {
 
 /// Why a batch was turned away at the door. Nothing of it took effect; the same batch would be
 /// turned away again.
+///
+/// ```
+/// use trunkline_core::batch::{Batch, BatchLimits};
+/// use trunkline_core::params::TreeParams;
+/// let limits = BatchLimits { operations_max: 1, ..BatchLimits::default() };
+/// let mut batch = Batch::new();
+/// batch.put("alice", "10").put("bob", "7");
+/// let error = batch.prepare(&TreeParams::default(), &limits, None).unwrap_err();
+/// assert_eq!(error.to_string(), "the batch has 2 operations, at most 1 are allowed: split it");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
     /// Nothing to do.

@@ -7,6 +7,16 @@
 use crate::hash::{self, Digest, Domain};
 
 /// The three domains of one use of a mountain range.
+///
+/// ```
+/// use trunkline_core::history::{HISTORY, MountainRange, OUTCOMES};
+/// let [history, outcomes] = [HISTORY, OUTCOMES].map(|domains| {
+///     let mut range = MountainRange::default();
+///     range.append(&domains, b"the same item");
+///     range.digest(&domains)
+/// });
+/// assert_ne!(history, outcomes); // so neither passes for the other
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct RangeDomains {
     leaf: Domain,

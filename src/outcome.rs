@@ -10,6 +10,19 @@ use crate::history::{MountainRange, OUTCOMES};
 pub const OUTCOME_BYTES: usize = 8 + 32 + 1 + 32;
 
 /// Why a submission had no effect. It keeps its place in the sequence all the same.
+///
+/// ```
+/// use trunkline_core::outcome::{Outcome, Refusal};
+/// fn advice(outcome: &Outcome) -> &'static str {
+///     match outcome {
+///         Outcome::Applied { .. } => "done",
+///         Outcome::Refused(Refusal::RequirementFailed { .. }) => "read again and decide anew",
+///         Outcome::Refused(_) => "another key is needed",
+///     }
+/// }
+/// let lost_race = Refusal::RequirementFailed { key_hash: [0xab; 32] };
+/// assert_eq!(advice(&Outcome::Refused(lost_race)), "read again and decide anew");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// A requirement did not hold of the state before the submission.

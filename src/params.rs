@@ -31,6 +31,14 @@ pub const SETUP_ID: Digest = [
 ];
 
 /// What happens to a key whose whole 56-bit path is taken by another key.
+///
+/// ```
+/// use trunkline_core::params::{CollisionPolicy, TreeParams};
+/// let bucket = TreeParams::default();
+/// let overwrite = TreeParams { collision: CollisionPolicy::Overwrite, ..bucket };
+/// assert_ne!(bucket.tree_id(), overwrite.tree_id()); // a tree keeps its policy
+/// assert_eq!(CollisionPolicy::from_byte(CollisionPolicy::Overwrite as u8), Some(overwrite.collision));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum CollisionPolicy {

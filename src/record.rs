@@ -52,6 +52,16 @@ pub struct CommitRecord {
 }
 
 /// Why bytes are not a commit record.
+///
+/// ```
+/// use trunkline_core::record::{CommitRecord, RecordError};
+/// let mut bytes = CommitRecord::genesis([9; 32]).encode();
+/// bytes.push(0);
+/// assert_eq!(CommitRecord::decode(&bytes), Err(RecordError::Metadata(0))); // one form, no trailing bytes
+/// bytes[0] = 2;
+/// let error = CommitRecord::decode(&bytes).unwrap_err();
+/// assert_eq!(error.to_string(), "commit record of format 2; this build reads format 1");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
     /// The length fits no record.

@@ -3,6 +3,7 @@
 //! The handle is `Clone + Send + Sync` and works from any runtime or none: what waits has an async
 //! and a blocking form. Not here: what happens behind it (`pipeline`, `stage`).
 
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +19,7 @@ use trunkline_core::store::disk::{Disk, OsDisk};
 use trunkline_core::store::leaves::{LeafStore, MemoryLeafStore};
 use trunkline_core::store::lock::{DirectoryLock, LOCK_FILE};
 use trunkline_core::store::log::{CommitLog, LOG_DIRECTORY, LogOptions, Recovery};
-use trunkline_core::store::tree_file;
+use trunkline_core::store::tree_file::{self, TREE_FILE};
 
 use crate::checkpoint::MarkerPlace;
 use crate::config::{CommitMode, Config, StoreKind};
@@ -35,6 +36,20 @@ use crate::snapshot::{ReadError, Snapshot, SnapshotError};
 use crate::testing::{Faults, StageFault};
 
 /// Why a submission was not accepted. It has no effect and no place.
+///
+/// ```
+/// use trunkline::{Batch, Engine, SubmitError};
+/// # let directory = tempfile::tempdir()?;
+/// # let engine = Engine::open_blocking(trunkline::Config::in_directory(directory.path()))?;
+/// let mut batch = Batch::new();
+/// batch.put("alice", "10").put("", "7");
+/// let error = engine.submit_blocking(batch).unwrap_err();
+/// assert_eq!(error.to_string(), "operation 1: the key is empty");
+/// assert!(!error.retry_can_help()); // it would be turned away again
+/// assert!(SubmitError::Busy.retry_can_help());
+/// # engine.shutdown_blocking()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SubmitError {
     /// The batch breaks a limit; the same batch would be turned away again.
@@ -605,30 +620,51 @@ fn open(builder: EngineBuilder) -> Result<Engine, OpenError> {
     })
 }
 
+/// Takes the lock of a directory that holds a tree or nothing yet; it is created if need be.
 fn lock_directory(directory: &Path) -> Result<DirectoryLock, OpenError> {
-    let created = std::fs::create_dir_all(directory);
-    created.map_err(|source| OpenError::Directory {
+    let failed = |source| OpenError::Directory {
         path: directory.to_owned(),
         source,
-    })?;
-    // Before the lock file is put into it.
-    refuse_foreign(directory)?;
+    };
+    match OsDisk.list(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            create_directories(&OsDisk, directory).map_err(failed)?;
+        }
+        Err(error) => return Err(failed(error)),
+        // Before the lock, which leaves a file behind.
+        Ok(names) if is_foreign(&names) => {
+            return Err(OpenError::Foreign {
+                path: directory.to_owned(),
+            });
+        }
+        Ok(_) => {}
+    }
     Ok(DirectoryLock::acquire(directory)?)
 }
 
-/// A directory without a tree must hold nothing else either.
-fn refuse_foreign(directory: &Path) -> Result<(), OpenError> {
-    let path = directory.to_owned();
-    let names = match OsDisk.list(directory) {
-        Ok(names) => names,
-        Err(source) => return Err(OpenError::Directory { path, source }),
-    };
+/// Whether files of something else are in a directory.
+fn is_foreign(names: &[String]) -> bool {
+    // What an opening leaves that was cut off before the tree file was written.
     let known = [LOCK_FILE, "TREE.tmp"];
-    let is_tree = names.iter().any(|name| name == tree_file::TREE_FILE);
-    if is_tree || names.iter().all(|name| known.contains(&name.as_str())) {
-        return Ok(());
+    let has_tree = names.iter().any(|name| name == TREE_FILE);
+    !has_tree && names.iter().any(|name| !known.contains(&name.as_str()))
+}
+
+/// Creates a directory and those above it, durably: a tree is as durable as the name of its directory.
+fn create_directories(disk: &dyn Disk, directory: &Path) -> io::Result<()> {
+    let parent = directory.parent().unwrap_or(Path::new(""));
+    match disk.create_directory(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && parent != directory => {
+            create_directories(disk, parent)?;
+            disk.create_directory(directory)?;
+        }
+        result => result?,
     }
-    Err(OpenError::Foreign { path })
+    match disk.sync_directory(parent) {
+        // A directory of somebody else, who made this one in it and may look into it alone.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        result => result,
+    }
 }
 
 /// The parameters of the tree that is there, which the configuration must not contradict; or those of
@@ -644,7 +680,7 @@ fn tree_params(
     };
     let configured = config.tree.params();
     let Some(stored) = read_params(disk, directory)? else {
-        disk.create_directory(directory).map_err(failed)?;
+        create_directories(disk, directory).map_err(failed)?;
         tree_file::create(disk, directory, &configured).map_err(failed)?;
         return Ok(configured);
     };

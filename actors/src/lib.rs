@@ -68,3 +68,8 @@ pub use read_only::{Inspection, ReadOnly};
 pub use receipt::{Committed, Durability, Durable, Hashed, Receipt};
 pub use recovery::{OpenError, ReplayError};
 pub use snapshot::{ReadError, Snapshot, SnapshotError, SnapshotIter, SnapshotProveError, TopKind};
+
+/// The README's example, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

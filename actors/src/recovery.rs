@@ -32,6 +32,20 @@ use crate::values::{Layer, StoreView, Values};
 use crate::versions::{Version, Versions};
 
 /// Why a directory was not opened. Unless the variant says otherwise, nothing in it was changed.
+///
+/// ```
+/// use trunkline::{Config, Engine, OpenError};
+/// # let directory = tempfile::tempdir()?;
+/// let config = Config::in_directory(directory.path());
+/// let engine = Engine::open_blocking(config.clone())?;
+/// let error = Engine::open_blocking(config.clone()).unwrap_err();
+/// assert!(matches!(error, OpenError::Lock(_)));
+/// assert!(error.to_string().ends_with("has the tree open; close it first"));
+///
+/// engine.shutdown_blocking()?;
+/// Engine::open_blocking(config)?.shutdown_blocking()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The configuration is not valid.
@@ -135,6 +149,22 @@ impl From<OpenLogError<ReplayError>> for OpenError {
 }
 
 /// What differs between the stored data and the record that speaks of it.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use trunkline::core::store::simulated::SimulatedDisk;
+/// use trunkline::core::store::leaves::{Leaf, LeafChange, LeafStore, MemoryLeafStore};
+/// use trunkline::{Config, Engine, OpenError, ReplayError};
+/// let leaves = Arc::new(MemoryLeafStore::default());
+/// let leaf = Leaf { key: "alice".into(), value: "10".into() };
+/// leaves.ingest(&mut std::iter::once(LeafChange { key_hash: [1; 32], leaf: Some(leaf) }))?;
+///
+/// let builder = Engine::builder(Config::default()).disk(Arc::new(SimulatedDisk::new(1)));
+/// let error = builder.leaf_store(leaves).open_blocking().unwrap_err();
+/// // No key hash is taken on trust: "alice" does not hash to this one.
+/// assert!(matches!(error, OpenError::Replay(ReplayError::Misplaced(key_hash)) if key_hash == [1; 32]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReplayError {
     /// The effects of a version can't be read.
@@ -282,7 +312,7 @@ impl Loading {
         if let Some(intent) = self.intent.filter(|intent| last < *intent) {
             return Err(OpenError::LogEndsEarly { intent, last });
         }
-        let version = Version::new(self.record, self.roots, self.history);
+        let version = Version::new(self.record, self.roots, self.history, 0);
         if commit || self.kzg_root.is_some() {
             let slots = &version.roots.slots;
             let values = std::array::from_fn(|slot| slot_value(&slots[slot]));
@@ -311,11 +341,7 @@ impl Loaded {
         metrics: Arc<Metrics>,
     ) -> Result<(Arc<State>, TreeWriter, TreeHasher), SetupError> {
         metrics.keys(self.last.record.key_count);
-        let versions = Versions::new(
-            self.last,
-            config.versions.retain_versions,
-            config.versions.snapshot_versions_behind_max,
-        );
+        let versions = Versions::new(self.last, config.versions.clone());
         let state = State {
             params,
             reader: self.writer.reader(),

@@ -32,6 +32,20 @@ pub enum TopKind {
 }
 
 /// Why a version can't be held.
+///
+/// ```
+/// use trunkline::SnapshotError;
+/// # let directory = tempfile::tempdir()?;
+/// # let config = trunkline::Config::in_directory(directory.path());
+/// let engine = trunkline::Engine::open_blocking(config)?;
+/// let receipt = engine.put_blocking("alice", "10")?;
+/// let too_early = engine.snapshot_at(2).unwrap_err();
+/// assert!(matches!(too_early, SnapshotError::NotYet { version: 2, .. }));
+/// assert!(too_early.to_string().ends_with("wait for its receipt"));
+/// assert!(engine.snapshot_at(receipt.durable_blocking()?.version).is_ok());
+/// # engine.shutdown_blocking()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SnapshotError {
     /// It is older than what is retained.
@@ -55,6 +69,19 @@ pub enum SnapshotError {
 }
 
 /// Why a read gave no answer.
+///
+/// ```
+/// use trunkline::{BatchError, ReadError};
+/// # let directory = tempfile::tempdir()?;
+/// # let config = trunkline::Config::in_directory(directory.path());
+/// let engine = trunkline::Engine::open_blocking(config)?;
+/// assert_eq!(engine.get(b"nobody")?, None); // an absent key is no error
+/// let error = engine.get(b"").unwrap_err(); // a key that can't be is one
+/// assert!(matches!(error, ReadError::Key(BatchError::KeyEmpty { .. })));
+/// assert!(!error.retry_can_help());
+/// # engine.shutdown_blocking()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// A key that no tree can hold.
@@ -62,7 +89,7 @@ pub enum ReadError {
     Key(#[from] BatchError),
     /// The snapshot fell too far behind while it was held.
     #[error(
-        "version {version} was held too long and is no longer kept; the oldest is {oldest}: take a new snapshot, or raise versions.snapshot_versions_behind_max"
+        "version {version} was held too long and is no longer kept; the oldest is {oldest}: take a new snapshot, or raise versions.snapshot_versions_behind_max and versions.retained_bytes_max"
     )]
     Expired {
         /// The snapshot's version.
@@ -95,6 +122,18 @@ impl From<FetchError> for ReadError {
 }
 
 /// Why a snapshot gave no proof.
+///
+/// ```
+/// use trunkline::core::proof::ProveError;
+/// use trunkline::{SnapshotProveError, TopKind};
+/// # let directory = tempfile::tempdir()?;
+/// # let config = trunkline::Config::in_directory(directory.path());
+/// let engine = trunkline::Engine::open_blocking(config)?;
+/// let error = engine.snapshot().prove(["alice", ""], TopKind::Hash).unwrap_err();
+/// assert!(matches!(error, SnapshotProveError::Keys(ProveError::KeyBytes(0))));
+/// # engine.shutdown_blocking()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotProveError {
     /// No proof can be made of these keys.
@@ -106,7 +145,7 @@ pub enum SnapshotProveError {
 }
 
 /// One durable version. It stays readable while a snapshot of it is held, within
-/// `versions.snapshot_versions_behind_max` of the newest.
+/// `versions.snapshot_versions_behind_max` of the newest and `versions.retained_bytes_max`.
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;
@@ -236,8 +275,7 @@ impl Snapshot {
     fn fetch(&self, leaf: &Leaf) -> Result<(Bytes, Bytes), ReadError> {
         let values = &self.state.values;
         let found = values.fetch(leaf, || {
-            let of_version = self.version.store();
-            of_version.unwrap_or_else(|| values.store())
+            self.version.store().unwrap_or_else(|| values.store())
         });
         self.check_readable()?;
         Ok(found?)

@@ -18,6 +18,8 @@ use crate::metrics::Metrics;
 
 /// What an effect costs in memory beside its key and value, bytes.
 const EFFECT_BYTES: usize = size_of::<Effect>();
+/// What an effect replaces in the tree, bytes: a block of eight leaves and its path of digests.
+const REPLACED_BYTES: usize = 1_200;
 /// What a version costs in memory even if it changed nothing, bytes.
 const LAYER_BYTES: usize = size_of::<Layer>();
 
@@ -40,6 +42,11 @@ impl Layer {
             effects,
             bytes,
         }
+    }
+
+    /// What the version before this one costs in memory if it stays readable, about.
+    pub(crate) fn replaced_bytes(&self) -> usize {
+        self.bytes + self.effects.len() * REPLACED_BYTES
     }
 
     fn get(&self, key_hash: &Digest) -> Option<(Bytes, Bytes)> {
@@ -207,9 +214,8 @@ impl Values {
         }
     }
 
-    /// The key and value of a leaf that a version shows; `view` is that version's view of the leaf
-    /// store, asked for anew if a checkpoint has moved the value meanwhile: layers are forgotten only
-    /// after every view that is still read covers them.
+    /// The key and value of a leaf that a version shows; `view` gives that version's view of the leaf
+    /// store, asked anew when a checkpoint moves it: values leave memory only after that.
     pub(crate) fn fetch(
         &self,
         leaf: &Leaf,
@@ -221,11 +227,10 @@ impl Values {
                 self.metrics.memory_hit();
                 return Ok(found);
             }
-            let later = view();
-            if later.version == store.version {
+            let seen = std::mem::replace(&mut store, view());
+            if store.version == seen.version {
                 return Err(FetchError::Missing(leaf.key_hash));
             }
-            store = later;
         }
         self.metrics.store_read();
         store.get(&leaf.key_hash)

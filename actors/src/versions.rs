@@ -11,7 +11,8 @@ use trunkline_core::history::MountainRange;
 use trunkline_core::record::{CommitRecord, Root};
 use trunkline_core::tree::Roots;
 
-use crate::values::StoreView;
+use crate::config::VersionsConfig;
+use crate::values::{StoreView, Values};
 
 /// A version with digests: everything that its root stands for.
 #[derive(Debug)]
@@ -22,18 +23,26 @@ pub(crate) struct Version {
     /// Over the commit ids of all versions up to this one.
     pub(crate) history: MountainRange,
     pub(crate) kzg_root: OnceLock<[u8; 48]>,
+    /// What keeping the version before this one readable costs in memory, about.
+    replaced_bytes: usize,
     /// The leaf store that its values are read from, once it is durable.
     store: RwLock<Option<Arc<StoreView>>>,
 }
 
 impl Version {
-    pub(crate) fn new(record: CommitRecord, roots: Roots, history: MountainRange) -> Self {
+    pub(crate) fn new(
+        record: CommitRecord,
+        roots: Roots,
+        history: MountainRange,
+        replaced_bytes: usize,
+    ) -> Self {
         Self {
             commit_id: record.commit_id(),
             record,
             roots,
             history,
             kzg_root: OnceLock::new(),
+            replaced_bytes,
             store: RwLock::new(None),
         }
     }
@@ -65,6 +74,32 @@ struct Inner {
     durable: VecDeque<Arc<Version>>,
     /// How many snapshots hold a version.
     pins: BTreeMap<u64, usize>,
+    /// What the durable versions cost together.
+    replaced_bytes: usize,
+}
+
+impl Inner {
+    /// The oldest version that can be kept for so many bytes; the newest costs nothing.
+    fn oldest_within(&self, bytes_max: u64) -> u64 {
+        let mut bytes = self.replaced_bytes as u64;
+        for versions in self.durable.iter().zip(self.durable.iter().skip(1)) {
+            let (version, next) = versions;
+            if bytes <= bytes_max {
+                return version.number();
+            }
+            bytes -= next.replaced_bytes as u64;
+        }
+        self.durable.back().map_or(0, |version| version.number())
+    }
+
+    fn drop_before(&mut self, oldest: u64) {
+        while self.durable.len() > 1 && self.durable[0].number() < oldest {
+            self.durable.pop_front();
+            // What the version after it replaced is given back with it.
+            let next = self.durable.front().map_or(0, |next| next.replaced_bytes);
+            self.replaced_bytes = self.replaced_bytes.saturating_sub(next);
+        }
+    }
 }
 
 /// What no reader needs any more.
@@ -81,20 +116,19 @@ pub(crate) struct Expired {
 pub(crate) struct Versions {
     inner: RwLock<Inner>,
     oldest: AtomicU64,
-    retain: u64,
-    behind_max: u64,
+    limits: VersionsConfig,
 }
 
 impl Versions {
-    pub(crate) fn new(first: Arc<Version>, retain: u64, behind_max: u64) -> Self {
+    pub(crate) fn new(first: Arc<Version>, limits: VersionsConfig) -> Self {
         Self {
             oldest: AtomicU64::new(first.number()),
             inner: RwLock::new(Inner {
                 durable: VecDeque::from([first]),
                 pins: BTreeMap::new(),
+                replaced_bytes: 0,
             }),
-            retain: retain.max(1),
-            behind_max: behind_max.max(retain),
+            limits,
         }
     }
 
@@ -106,32 +140,36 @@ impl Versions {
         self.inner.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds the next durable version, which reads from the view of the one before, and says what may be forgotten for it.
-    pub(crate) fn publish(&self, version: Arc<Version>) -> Expired {
+    /// Adds the next durable version, and says what may be forgotten for it.
+    ///
+    /// It gets its view of the leaf store under the lock: a checkpoint that ends meanwhile either
+    /// gave `values` the new view before, or finds this version among those that it must move.
+    pub(crate) fn publish(&self, version: Arc<Version>, values: &Values) -> Expired {
         let newest = version.number();
         let mut inner = self.write();
-        // Not from the values: a checkpoint that ended since would be missed, and its layers are
-        // forgotten already.
-        if let Some(view) = inner.durable.back().and_then(|before| before.store()) {
-            version.read_from(view);
-        }
+        version.read_from(values.store());
+        inner.replaced_bytes += version.replaced_bytes;
         inner.durable.push_back(version);
-        let retained = (newest + 1).saturating_sub(self.retain);
-        // A pin that was revoked holds nothing any more.
-        let pinned = inner.pins.range(self.oldest()..).next();
-        let oldest = pinned
-            .map_or(retained, |(pinned, _)| retained.min(*pinned))
-            .max(newest.saturating_sub(self.behind_max))
-            .max(self.oldest());
+        let oldest = self.oldest_to_keep(&inner, newest);
         // Before anything is forgotten: a reader that looks afterwards knows what it read.
         self.oldest.store(oldest, Ordering::SeqCst);
-        while inner.durable.len() > 1 && inner.durable[0].number() < oldest {
-            inner.durable.pop_front();
-        }
+        inner.drop_before(oldest);
         Expired {
             oldest,
             layers_up_to: layers_up_to(&inner),
         }
+    }
+
+    /// What is retained and what snapshots hold, as far as the limits allow.
+    fn oldest_to_keep(&self, inner: &Inner, newest: u64) -> u64 {
+        let oldest_now = self.oldest();
+        let retained = (newest + 1).saturating_sub(self.limits.retain_versions);
+        // A pin that was revoked holds nothing any more.
+        let pinned = inner.pins.range(oldest_now..).next();
+        let wanted = pinned.map_or(retained, |(pinned, _)| retained.min(*pinned));
+        let allowed = newest.saturating_sub(self.limits.snapshot_versions_behind_max);
+        let affordable = inner.oldest_within(self.limits.retained_bytes_max);
+        wanted.max(allowed).max(affordable).max(oldest_now)
     }
 
     /// Lets all versions that it covers read from a new view of the leaf store.
@@ -200,4 +238,71 @@ fn find(durable: &VecDeque<Arc<Version>>, number: u64) -> Option<&Arc<Version>> 
 fn layers_up_to(inner: &Inner) -> u64 {
     let views = inner.durable.iter().filter_map(|version| version.store());
     views.map(|view| view.version).min().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use trunkline_core::store::leaves::{LeafStore, MemoryLeafStore};
+
+    use super::*;
+    use crate::metrics::Metrics;
+
+    fn version(number: u64) -> Arc<Version> {
+        let mut record = CommitRecord::genesis([0; 32]);
+        record.version = number;
+        let roots = Roots {
+            version: number,
+            key_count: 0,
+            slots: Box::new([[0; 32]; 128]),
+            state_digest: [0; 32],
+        };
+        Arc::new(Version::new(record, roots, MountainRange::default(), 100))
+    }
+
+    /// Versions 0 to `newest` under these limits; `visit` may pin on the way.
+    fn published(limits: VersionsConfig, newest: u64, visit: impl Fn(&Versions)) -> Versions {
+        let leaves = MemoryLeafStore::default().snapshot().unwrap();
+        let view = Arc::new(StoreView::new(0, leaves));
+        let values = Values::new(view, Arc::new(Metrics::new("test")));
+        let versions = Versions::new(version(0), limits);
+        for number in 1..=newest {
+            versions.publish(version(number), &values);
+            visit(&versions);
+        }
+        versions
+    }
+
+    fn limits(retain: u64, behind: u64, bytes: u64) -> VersionsConfig {
+        VersionsConfig {
+            retain_versions: retain,
+            snapshot_versions_behind_max: behind,
+            retained_bytes_max: bytes,
+        }
+    }
+
+    #[test]
+    fn the_last_few_are_retained() {
+        let versions = published(limits(3, 100, u64::MAX), 9, |_| {});
+        assert_eq!(versions.oldest(), 7);
+        assert!(versions.get(6).is_none() && versions.get(7).is_some());
+    }
+
+    #[test]
+    fn a_held_version_stays_until_it_is_too_far_behind_and_then_holds_nothing() {
+        let pin_first = |versions: &Versions| {
+            if versions.newest().number() == 2 {
+                versions.pin(2).unwrap();
+            }
+        };
+        assert_eq!(published(limits(3, 6, u64::MAX), 8, pin_first).oldest(), 2);
+        assert_eq!(published(limits(3, 6, u64::MAX), 9, pin_first).oldest(), 3);
+        assert_eq!(published(limits(3, 6, u64::MAX), 10, pin_first).oldest(), 8);
+    }
+
+    #[test]
+    fn the_oldest_are_dropped_when_they_cost_too_much() {
+        let go_on = |_: &Versions| {};
+        assert_eq!(published(limits(9, 100, 250), 9, go_on).oldest(), 7);
+        assert_eq!(published(limits(9, 100, 0), 9, go_on).oldest(), 9);
+    }
 }

@@ -1,3 +1,81 @@
-//! The trunkline command.
+//! The trunkline command: load tests, imports, proofs, inspection.
+//!
+//! Exit codes: 0 done (or proven), 1 a check failed (not proven, key absent, submission refused),
+//! 2 unusable input, directory or configuration, 130 interrupted. Results go to standard output,
+//! progress and errors to standard error. Not here: anything that another program could not do with
+//! the library alone.
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod configuration;
+mod error;
+mod import;
+mod inspect;
+mod interrupt;
+mod load;
+mod output;
+mod progress;
+mod prove;
+mod show;
+mod single;
+mod submitter;
+mod table;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Arguments, Command, ConfigCommand, ProofCommand};
+use error::CommandError;
+
+/// How a command ended that had nothing to complain about its input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    /// Done, proven, found.
+    Done,
+    /// A check failed.
+    Failed,
+    /// The user stopped it.
+    Interrupted,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Done => Self::SUCCESS,
+            Exit::Failed => Self::from(1),
+            Exit::Interrupted => Self::from(130),
+        }
+    }
+}
+
+/// The exit code of an error.
+const UNUSABLE: u8 = 2;
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            eprintln!("error: {}", error::line(&error));
+            ExitCode::from(UNUSABLE)
+        }
+    }
+}
+
+fn run(command: Command) -> Result<Exit, CommandError> {
+    match command {
+        Command::Load(arguments) => load::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
+        Command::Get(arguments) => single::get(&arguments),
+        Command::Put(arguments) => single::put(&arguments),
+        Command::Delete(arguments) => single::delete(&arguments),
+        Command::Prove(arguments) => prove::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
+        Command::Proof(ProofCommand::Show(arguments)) => show::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Config(ConfigCommand::Show(arguments)) => configuration::show(&arguments),
+        Command::Config(ConfigCommand::Check(arguments)) => configuration::check(&arguments),
+    }
+}

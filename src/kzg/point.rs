@@ -63,6 +63,14 @@ impl fmt::Debug for G1Bytes {
 }
 
 /// Bytes that are not the one encoding of a point of the prime-order subgroup.
+///
+/// ```
+/// use trunkline_core::kzg::{G1Bytes, PointError, decode_g1};
+/// let mut bytes = G1Bytes::IDENTITY.0;
+/// assert!(decode_g1(&bytes).is_ok());
+/// bytes[47] = 1; // would be a second encoding of the identity
+/// assert_eq!(decode_g1(&bytes), Err(PointError));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not the compressed encoding of a point of G1; take the 48 bytes as the engine gave them")]
 pub struct PointError;

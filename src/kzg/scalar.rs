@@ -30,6 +30,13 @@ const TOP_BYTE_MASK: u8 = 0x3f;
 pub struct Slot(u8);
 
 /// A slot number that the root node does not have.
+///
+/// ```
+/// use trunkline_core::kzg::{Slot, SlotError};
+/// let error = Slot::new(128).unwrap_err();
+/// assert_eq!(error, SlotError(128));
+/// assert_eq!(error.to_string(), "slot 128 of a root node with 128; slots count from 0");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("slot {0} of a root node with {WIDTH}; slots count from 0")]
 pub struct SlotError(pub usize);

@@ -27,6 +27,13 @@ const G2_BYTES: usize = 96;
 const CEREMONY: &str = include_str!("../../data/ceremony-128.txt");
 
 /// Why a setup was refused.
+///
+/// ```
+/// use trunkline_core::kzg::{Setup, SetupError};
+/// let one_line_alone = Setup::from_trusted_setup_text("4096\n").unwrap_err();
+/// assert!(matches!(one_line_alone, SetupError::Shape { line: 2, .. }));
+/// assert!(one_line_alone.to_string().ends_with("take the whole file"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SetupError {
     /// A count in the first two lines, or the number of lines.

@@ -52,6 +52,14 @@ pub struct Opening {
 }
 
 /// Which input of an opening is malformed. A well-formed but false opening is no error.
+///
+/// ```
+/// use trunkline_core::kzg::{G1Bytes, VerifyOpeningError, verify_opening};
+/// let identity = G1Bytes::IDENTITY.0;
+/// let of = |commitment, y| verify_opening(commitment, &[3; 32], y, &identity);
+/// assert_eq!(of(&identity, &[1; 32]), Ok(false)); // well-formed and false
+/// assert_eq!(of(&[0; 48], &[1; 32]), Err(VerifyOpeningError::Commitment));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyOpeningError {
     /// The commitment is not a canonical point of the subgroup.
@@ -69,6 +77,15 @@ pub enum VerifyOpeningError {
 }
 
 /// The first malformed opening of several.
+///
+/// ```
+/// use trunkline_core::kzg::{BatchError, G1Bytes, Opening, VerifyOpeningError, verify_openings};
+/// let identity = G1Bytes::IDENTITY;
+/// let good = Opening { commitment: identity, z: [3; 32], y: [0; 32], proof: identity };
+/// let bad = Opening { y: [0xff; 32], ..good };
+/// let error = BatchError { index: 1, error: VerifyOpeningError::Value };
+/// assert_eq!(verify_openings(&[good, bad]), Err(error));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("opening {index}: {error}")]
 pub struct BatchError {

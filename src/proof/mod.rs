@@ -15,7 +15,9 @@ mod wire;
 #[cfg(feature = "state")]
 pub use prove::{Draft, ProveError};
 pub use siblings::{Siblings, SiblingsError};
-pub use verify::{BoundTo, Expected, TopRoot, Verified, VerifyProofError, verify};
+pub use verify::{
+    BoundTo, Expected, SlotOpening, TopRoot, Verified, VerifyProofError, slot_openings, verify,
+};
 pub use wire::DecodeProofError;
 
 use crate::hash::{self, Digest, LEAF};
@@ -207,6 +209,26 @@ pub enum Top {
 }
 
 /// A proof outside the bounds of its form.
+///
+/// ```
+/// use trunkline_core::proof::*;
+/// # use trunkline_core::{hash::ZERO, params::TreeParams};
+/// # let proof = Proof {
+/// #     params: TreeParams::default(),
+/// #     version: 0,
+/// #     record: None,
+/// #     entries: vec![Entry { key: b"alice".to_vec(), claim: Claim::Absent }],
+/// #     terminals: vec![Terminal { depth: 7, place: Place::Empty }],
+/// #     siblings: Siblings::default(),
+/// #     top: Top::Hash { siblings: Siblings::from_iter([ZERO; 7]) },
+/// # };
+/// // `proof` says that "alice" is absent.
+/// let mut too_high = proof.clone();
+/// too_high.terminals[0].depth = 6;
+/// assert_eq!(too_high.encode(), Err(ProofFormError::Depth(6)));
+/// let no_terminal = Proof { terminals: Vec::new(), ..proof };
+/// assert_eq!(no_terminal.encode(), Err(ProofFormError::Terminals(0)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProofFormError {
     /// No entry, or too many.

@@ -11,6 +11,16 @@ use crate::record::CommitRecord;
 use crate::tree::{Cursor, Leaf, Roots, TreeReader, View};
 
 /// Why no proof can be made of a set of keys.
+///
+/// ```
+/// use trunkline_core::{params::TreeParams, proof::{Draft, ProveError}, tree};
+/// let params = TreeParams::default();
+/// let (mut writer, mut hasher) = tree::build(params.collision, &[]).unwrap();
+/// let roots = hasher.hash(writer.seal(0), None);
+/// let key = [b'k'; 5000];
+/// let error = Draft::walk(&writer.reader(), &roots, &params, [key]).unwrap_err();
+/// assert_eq!(error, ProveError::KeyBytes(5000));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProveError {
     /// No key, or more than one proof holds.
@@ -53,7 +63,8 @@ struct Target {
 }
 
 impl Draft {
-    /// Walks the tree at the version of `roots`. Keys may come in any order and more than once.
+    /// Walks the tree at the version of `roots`. Keys may come in any order and more than once, up to
+    /// [`ENTRIES_MAX`] of them.
     pub fn walk<K: AsRef<[u8]>>(
         reader: &TreeReader,
         roots: &Roots,
@@ -185,6 +196,9 @@ fn targets<K: AsRef<[u8]>>(
     let mut targets = Vec::new();
     for key in keys {
         let key = key.as_ref();
+        if targets.len() == ENTRIES_MAX {
+            return Err(ProveError::Keys(ENTRIES_MAX + 1));
+        }
         if key.is_empty() || key.len() > KEY_BYTES_MAX {
             return Err(ProveError::KeyBytes(key.len()));
         }
@@ -196,8 +210,8 @@ fn targets<K: AsRef<[u8]>>(
     }
     targets.sort_unstable_by_key(|target| target.key_hash);
     targets.dedup_by_key(|target| target.key_hash);
-    if !(1..=ENTRIES_MAX).contains(&targets.len()) {
-        return Err(ProveError::Keys(targets.len()));
+    if targets.is_empty() {
+        return Err(ProveError::Keys(0));
     }
     Ok(targets)
 }

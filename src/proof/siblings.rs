@@ -24,6 +24,27 @@ pub struct Siblings {
 }
 
 /// Why a bitmap and a list of digests are no siblings.
+///
+/// ```
+/// use trunkline_core::proof::*;
+/// # use trunkline_core::{hash::ZERO, params::TreeParams};
+/// # let proof = Proof {
+/// #     params: TreeParams::default(),
+/// #     version: 0,
+/// #     record: None,
+/// #     entries: vec![Entry { key: b"alice".to_vec(), claim: Claim::Absent }],
+/// #     terminals: vec![Terminal { depth: 7, place: Place::Empty }],
+/// #     siblings: Siblings::default(),
+/// #     top: Top::Hash { siblings: Siblings::from_iter([ZERO; 7]) },
+/// # };
+/// // `proof` ends with the bitmap of seven empty siblings.
+/// let mut bytes = proof.encode()?;
+/// assert_eq!(bytes.pop(), Some(0b0111_1111));
+/// bytes.push(0b1111_1110); // seven still, but not the first seven bits
+/// let error = SiblingsError::Bitmap { bitmap_bytes: 1, count: 7 };
+/// assert_eq!(Proof::decode(&bytes), Err(DecodeProofError::Siblings(error)));
+/// # Ok::<(), ProofFormError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SiblingsError {
     /// The list ends within a digest.

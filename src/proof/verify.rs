@@ -133,6 +133,26 @@ impl<'a> Verified<'a> {
 /// The rule that a proof breaks. Its claims are then *not proven*; they are not disproven.
 ///
 /// Indices count from 0 in the order of the proof.
+///
+/// ```
+/// use trunkline_core::proof::*;
+/// # use trunkline_core::{hash::ZERO, params::TreeParams};
+/// # let proof = Proof {
+/// #     params: TreeParams::default(),
+/// #     version: 0,
+/// #     record: None,
+/// #     entries: vec![Entry { key: b"alice".to_vec(), claim: Claim::Absent }],
+/// #     terminals: vec![Terminal { depth: 7, place: Place::Empty }],
+/// #     siblings: Siblings::default(),
+/// #     top: Top::Hash { siblings: Siblings::from_iter([ZERO; 7]) },
+/// # };
+/// // `proof` says that "alice" is absent from the empty state; the client trusts another one.
+/// let tree_id = proof.params.tree_id();
+/// let expected = Expected::StateDigest { tree_id, state_digest: [1; 32] };
+/// assert_eq!(verify(&proof, &expected), Err(VerifyProofError::ExpectedState));
+/// // A commit id binds a version too, so it takes a proof that carries its record.
+/// assert_eq!(verify(&proof, &Expected::CommitId([1; 32])), Err(VerifyProofError::NeedsRecord));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyProofError {
     /// A count, length or depth is out of bounds.
@@ -248,7 +268,9 @@ pub enum VerifyProofError {
     #[error("only a KZG root is trusted; ask for a KZG top")]
     NeedsKzgTop,
     /// A commit id is expected, but no record is carried.
-    #[error("a commit id is trusted, but the proof carries no record; ask for one")]
+    #[error(
+        "a commit id is trusted, but the proof carries no record that leads to it; ask for a hash top"
+    )]
     NeedsRecord,
 }
 
@@ -291,6 +313,68 @@ pub fn verify<'a>(proof: &'a Proof, expected: &Expected) -> Result<Verified<'a>,
         key_hashes,
         proof,
     })
+}
+
+/// A slot that the entries of a proof use, with what its opening claims.
+///
+/// ```
+/// use trunkline_core::kzg::{G1Bytes, Opening, Slot};
+/// use trunkline_core::proof::SlotOpening;
+/// let opening = Opening {
+///     commitment: G1Bytes::IDENTITY,
+///     z: [3; 32],
+///     y: [0; 32],
+///     proof: G1Bytes::IDENTITY,
+/// };
+/// let of_slot = SlotOpening { slot: Slot::new(5)?, opening };
+/// assert_eq!(of_slot.slot.index(), 5);
+/// # Ok::<(), trunkline_core::kzg::SlotError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotOpening {
+    /// The slot.
+    pub slot: Slot,
+    /// The commitment, the point and value that a verifier computes, and the opening proof.
+    pub opening: Opening,
+}
+
+/// The openings that [`verify()`] checks, in ascending order of slots, for whoever checks them
+/// elsewhere (a point-evaluation precompile, say). A hash top has none.
+///
+/// Nothing is checked here but that the proof folds to its slots: no opening, no record, no root.
+///
+/// ```
+/// use trunkline_core::kzg::{G1Bytes, Slot, slot_point, verify_openings};
+/// use trunkline_core::params::TreeParams;
+/// use trunkline_core::proof::*;
+/// let proof = Proof {
+///     params: TreeParams::default(),
+///     version: 0,
+///     record: None,
+///     entries: vec![Entry { key: b"alice".to_vec(), claim: Claim::Absent }],
+///     terminals: vec![Terminal { depth: 7, place: Place::Empty }],
+///     siblings: Siblings::default(),
+///     top: Top::Kzg { commitment: G1Bytes::IDENTITY.0, openings: vec![G1Bytes::IDENTITY.0] },
+/// };
+/// let openings = slot_openings(&proof)?;
+/// let slot = Slot::of_key_hash(&proof.params.key_hash(b"alice"));
+/// assert_eq!((openings[0].slot, openings[0].opening.z), (slot, slot_point(slot)));
+/// assert_eq!(verify_openings(&[openings[0].opening]), Ok(true));
+/// # Ok::<(), VerifyProofError>(())
+/// ```
+pub fn slot_openings(proof: &Proof) -> Result<Vec<SlotOpening>, VerifyProofError> {
+    proof.check_form()?;
+    let key_hashes = hash_keys(proof)?;
+    let ends = find_ends(proof, &key_hashes)?;
+    let slots = fold_slots(&ends, &proof.siblings)?;
+    fold_top(&proof.top, &slots)?;
+    match &proof.top {
+        Top::Kzg {
+            commitment,
+            openings,
+        } => Ok(pair_openings(commitment, openings, &slots).collect()),
+        Top::Hash { .. } => Ok(Vec::new()),
+    }
 }
 
 fn binds_version(bound_to: BoundTo) -> bool {
@@ -692,15 +776,28 @@ fn check_openings(
     proofs: &[[u8; 48]],
     slots: &[UsedSlot],
 ) -> Result<(), VerifyProofError> {
-    let opening = |(slot, proof): (&UsedSlot, &[u8; 48])| Opening {
-        commitment: G1Bytes(*commitment),
-        z: kzg::slot_point(slot.slot),
-        y: kzg::slot_value_bytes(&slot.digest),
-        proof: G1Bytes(*proof),
-    };
-    let openings: Vec<Opening> = slots.iter().zip(proofs).map(opening).collect();
+    let openings: Vec<Opening> = pair_openings(commitment, proofs, slots)
+        .map(|paired| paired.opening)
+        .collect();
     match kzg::verify_openings(&openings) {
         Ok(true) => Ok(()),
         Ok(false) | Err(_) => Err(VerifyProofError::Opening),
     }
+}
+
+/// Gives each used slot its opening: point and value come from the slot, never from the proof.
+fn pair_openings<'a>(
+    commitment: &'a [u8; 48],
+    proofs: &'a [[u8; 48]],
+    slots: &'a [UsedSlot],
+) -> impl Iterator<Item = SlotOpening> + 'a {
+    slots.iter().zip(proofs).map(|(used, proof)| SlotOpening {
+        slot: used.slot,
+        opening: Opening {
+            commitment: G1Bytes(*commitment),
+            z: kzg::slot_point(used.slot),
+            y: kzg::slot_value_bytes(&used.digest),
+            proof: G1Bytes(*proof),
+        },
+    })
 }

@@ -24,6 +24,25 @@ const ENTRIES_FIELD: u64 = 6;
 const TERMINALS_FIELD: u64 = 7;
 
 /// Why bytes are not a proof.
+///
+/// ```
+/// use trunkline_core::proof::*;
+/// # use trunkline_core::{hash::ZERO, params::TreeParams};
+/// # let proof = Proof {
+/// #     params: TreeParams::default(),
+/// #     version: 0,
+/// #     record: None,
+/// #     entries: vec![Entry { key: b"alice".to_vec(), claim: Claim::Absent }],
+/// #     terminals: vec![Terminal { depth: 7, place: Place::Empty }],
+/// #     siblings: Siblings::default(),
+/// #     top: Top::Hash { siblings: Siblings::from_iter([ZERO; 7]) },
+/// # };
+/// let mut bytes = proof.encode()?;
+/// assert_eq!(Proof::decode(&bytes[1..]), Err(DecodeProofError::Field)); // cut
+/// bytes.extend([15 << 3, 1]); // a field that protobuf readers skip
+/// assert_eq!(Proof::decode(&bytes), Err(DecodeProofError::NotCanonical));
+/// # Ok::<(), ProofFormError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeProofError {
     /// The bytes are not the protobuf message.

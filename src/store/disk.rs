@@ -43,6 +43,19 @@ pub trait Disk: Send + Sync + 'static {
 }
 
 /// A file being written. It stays the same file when it is renamed.
+///
+/// ```
+/// use std::path::Path;
+/// use trunkline_core::store::{disk::{Disk, DiskFile, read_file}, simulated::SimulatedDisk};
+/// let disk = SimulatedDisk::new(1);
+/// let mut file: Box<dyn DiskFile> = disk.create(Path::new("note.tmp"))?;
+/// file.append(b"one")?;
+/// disk.rename(Path::new("note.tmp"), Path::new("note"))?;
+/// file.append(b", two")?;
+/// file.sync()?; // the content is durable; the name is after `sync_directory`
+/// assert_eq!(read_file(&disk, Path::new("note"), 100)?, b"one, two");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub trait DiskFile: Send {
     /// Appends all the bytes. After an error an unknown prefix of them may have been appended.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
@@ -52,6 +65,19 @@ pub trait DiskFile: Send {
 }
 
 /// A file being read.
+///
+/// ```
+/// use std::{io::ErrorKind, path::Path};
+/// use trunkline_core::store::{disk::{Disk, DiskReader}, simulated::SimulatedDisk};
+/// let disk = SimulatedDisk::new(1);
+/// disk.create(Path::new("note"))?.append(b"one, two")?;
+/// let mut reader: Box<dyn DiskReader> = disk.open(Path::new("note"))?;
+/// let mut word = [0; 3];
+/// reader.read_exact_at(5, &mut word)?;
+/// assert_eq!((&word, reader.length()?), (b"two", 8));
+/// assert_eq!(reader.read_exact_at(6, &mut word).unwrap_err().kind(), ErrorKind::UnexpectedEof);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub trait DiskReader: Send {
     /// Bytes in the file now.
     fn length(&self) -> io::Result<u64>;

@@ -35,6 +35,20 @@ pub struct Effect {
 }
 
 /// Why effects can't be written, or bytes are not effects.
+///
+/// ```
+/// use trunkline_core::params::TreeParams;
+/// use trunkline_core::store::effect::{Effect, EffectsError, encode_effects};
+/// let params = TreeParams::default();
+/// let delete = |key: &'static str| Effect {
+///     key_hash: params.key_hash(key.as_bytes()),
+///     key: key.into(),
+///     change: None,
+/// };
+/// let twice = [delete("name"), delete("name")]; // resolved effects have a key once
+/// assert_eq!(encode_effects(&twice, &mut Vec::new()), Err(EffectsError::Order { index: 1 }));
+/// assert!(matches!(encode_effects(&[delete("")], &mut Vec::new()), Err(EffectsError::KeyLength { .. })));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EffectsError {
     /// The bytes end within an effect, or an integer is not in its shortest form.

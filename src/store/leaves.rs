@@ -45,6 +45,15 @@ pub struct LeafChange {
 }
 
 /// Why a leaf store did not do what it was asked.
+///
+/// ```
+/// use trunkline_core::store::leaves::{LeafChange, LeafStore, LeafStoreError, MemoryLeafStore};
+/// let delete = |byte| LeafChange { key_hash: [byte; 32], leaf: None };
+/// let mut unsorted = [delete(2), delete(1)].into_iter();
+/// let error = MemoryLeafStore::default().ingest(&mut unsorted).unwrap_err();
+/// assert!(matches!(error, LeafStoreError::Order { index: 1 }));
+/// assert!(error.to_string().ends_with("sort by key hash"));
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum LeafStoreError {
     /// The changes of an ingestion don't ascend strictly by key hash.
@@ -73,6 +82,21 @@ pub enum LeafStoreError {
 /// After a crash, an ingestion that [`LeafStore::sync`] did not follow may be there whole, in part
 /// or not at all; each entry is as it was before or as the ingestion left it. The checkpoint
 /// marker's intent says so beforehand, and replaying the log mends it.
+///
+/// ```
+/// use trunkline_core::store::leaves::{Leaf, LeafChange, LeafStore, LeafStoreError, MemoryLeafStore};
+/// fn checkpoint(store: &dyn LeafStore, changes: Vec<LeafChange>) -> Result<(), LeafStoreError> {
+///     store.ingest(&mut changes.into_iter())?;
+///     store.sync() // only now may a marker speak of it
+/// }
+/// let (store, key_hash) = (MemoryLeafStore::default(), [1; 32]);
+/// let leaf = Leaf { key: "name".into(), value: "Ada".into() };
+/// checkpoint(&store, vec![LeafChange { key_hash, leaf: Some(leaf) }])?;
+/// assert!(store.snapshot()?.get(&key_hash)?.is_some());
+/// checkpoint(&store, vec![LeafChange { key_hash, leaf: None }])?;
+/// assert!(store.snapshot()?.get(&key_hash)?.is_none());
+/// # Ok::<(), LeafStoreError>(())
+/// ```
 pub trait LeafStore: Send + Sync + 'static {
     /// Applies changes that ascend strictly by key hash. Snapshots taken before don't see them;
     /// snapshots taken after see all of them.
@@ -87,6 +111,23 @@ pub trait LeafStore: Send + Sync + 'static {
 pub type LeafVisitor<'a> = dyn FnMut(&Digest, &[u8], &[u8]) -> ControlFlow<()> + 'a;
 
 /// The leaves as they were at one moment.
+///
+/// ```
+/// use std::ops::ControlFlow;
+/// use trunkline_core::store::leaves::{ALL_KEY_HASHES, Leaf, LeafChange, LeafStore, MemoryLeafStore};
+/// let store = MemoryLeafStore::default();
+/// store.ingest(&mut [(1, "a"), (2, "b"), (3, "c")].into_iter().map(|(byte, key)| LeafChange {
+///     key_hash: [byte; 32],
+///     leaf: Some(Leaf { key: key.into(), value: "".into() }),
+/// }))?;
+/// let mut first_two = Vec::new();
+/// store.snapshot()?.scan(ALL_KEY_HASHES, &mut |_, key, _| {
+///     first_two.push(key.to_vec());
+///     if first_two.len() < 2 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+/// })?;
+/// assert_eq!(first_two, [b"a", b"b"]);
+/// # Ok::<(), trunkline_core::store::leaves::LeafStoreError>(())
+/// ```
 pub trait LeafSnapshot: Send + Sync {
     /// The leaf at a key hash.
     fn get(&self, key_hash: &Digest) -> Result<Option<Leaf>, LeafStoreError>;

@@ -28,6 +28,18 @@ pub struct DirectoryLock {
 }
 
 /// Why a directory was not locked.
+///
+/// ```
+/// use trunkline_core::store::lock::{DirectoryLock, LockError};
+/// let directory = tempfile::tempdir()?;
+/// let never_opened = DirectoryLock::acquire_shared(directory.path()).unwrap_err();
+/// assert!(matches!(never_opened, LockError::Io { .. })); // there is no lock file to share
+///
+/// let _writer = DirectoryLock::acquire(directory.path())?;
+/// let taken = DirectoryLock::acquire_shared(directory.path()).unwrap_err();
+/// assert!(taken.to_string().ends_with("has the tree open; close it first"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Somebody else has it.

@@ -48,6 +48,17 @@ pub struct Marker {
 }
 
 /// Why bytes are not a checkpoint marker.
+///
+/// ```
+/// use trunkline_core::store::marker::{Marker, MarkerError};
+/// let mut bytes = Marker::genesis([1; 32]).encode();
+/// bytes[20] ^= 1;
+/// assert_eq!(Marker::decode(&bytes), Err(MarkerError::Damaged));
+/// bytes[8] = 2;
+/// let error = Marker::decode(&bytes).unwrap_err(); // first of all, whose bytes are they?
+/// assert_eq!(error, MarkerError::Format(2));
+/// assert!(error.to_string().ends_with("use a build that reads it"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MarkerError {
     /// It does not begin as a marker does.
@@ -70,6 +81,21 @@ pub enum MarkerError {
 }
 
 /// Why a marker was not read.
+///
+/// ```
+/// use std::{io::ErrorKind, path::Path};
+/// use trunkline_core::store::{marker::{Marker, ReadMarkerError}, simulated::SimulatedDisk};
+/// let disk = SimulatedDisk::new(1);
+/// // A tree without a checkpoint yet: begin with the marker of its empty state.
+/// let marker = match Marker::read(&disk, Path::new("")) {
+///     Err(ReadMarkerError::Io(error)) if error.kind() == ErrorKind::NotFound => {
+///         Marker::genesis([1; 32])
+///     }
+///     read => read?,
+/// };
+/// assert_eq!(marker.record.version, 0);
+/// # Ok::<(), ReadMarkerError>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum ReadMarkerError {
     /// The file could not be read (`NotFound`: no checkpoint was written yet).

@@ -18,6 +18,15 @@ pub const TREE_FILE_BYTES: usize = 8 + 2 + 1 + 1 + 32 + 32 + 32 + 32;
 const MAGIC: [u8; 8] = *b"trunktre";
 
 /// Why bytes are not a tree file that this build can use.
+///
+/// ```
+/// use trunkline_core::params::TreeParams;
+/// use trunkline_core::store::tree_file::{TreeFileError, decode, encode};
+/// let mut bytes = encode(&TreeParams::default());
+/// bytes[10] = 1; // another collision policy would be another tree
+/// assert_eq!(decode(&bytes), Err(TreeFileError::Damaged));
+/// assert_eq!(decode(b"something else"), Err(TreeFileError::Magic));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TreeFileError {
     /// It does not begin as a tree file does.
@@ -43,6 +52,22 @@ pub enum TreeFileError {
 }
 
 /// Why a tree file was not read.
+///
+/// ```
+/// use std::{io::ErrorKind, path::Path};
+/// use trunkline_core::{params::TreeParams, store::{simulated::SimulatedDisk, tree_file}};
+/// let (disk, here) = (SimulatedDisk::new(1), Path::new(""));
+/// // Create a tree where there is none; any other error means hands off.
+/// let params = match tree_file::read(&disk, here) {
+///     Err(tree_file::ReadTreeFileError::Io(error)) if error.kind() == ErrorKind::NotFound => {
+///         tree_file::create(&disk, here, &TreeParams::default())?;
+///         TreeParams::default()
+///     }
+///     read => read?,
+/// };
+/// assert_eq!(tree_file::read(&disk, here)?, params);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum ReadTreeFileError {
     /// The file could not be read (`NotFound`: the directory holds no tree).

@@ -34,7 +34,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use cells::Cells;
 use digests::Digests;
 
-use crate::params::{CollisionPolicy, WIDTH};
+use crate::params::{BUCKET_MEMBERS_MAX, CollisionPolicy, WIDTH, path_of};
 
 /// What writer, hasher and readers share: each slot's cells, written by the writer alone, and its
 /// digests, written by the hasher alone. A lock is held for one slot's part of a batch at most.
@@ -69,8 +69,9 @@ fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A tree of leaves that are sorted strictly ascending by key hash; `None` if they are not
-/// sorted. The hasher has not hashed them yet: the first version it is given brings all digests.
+/// A tree of leaves that are sorted strictly ascending by key hash; `None` if they are not,
+/// or if more of them share a path than a bucket holds. The hasher has not hashed them yet: the first
+/// version it is given brings all digests.
 ///
 /// ```
 /// use trunkline_core::{batch::{Batch, BatchLimits}, params::TreeParams, tree};
@@ -88,7 +89,11 @@ fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
 /// assert!(writer.reader().get(0, &params.key_hash(b"a")).is_none());
 /// ```
 pub fn build(policy: CollisionPolicy, leaves: &[Leaf]) -> Option<(TreeWriter, TreeHasher)> {
-    if !leaves.is_sorted_by(|a, b| a.key_hash < b.key_hash) {
+    let path = |leaf: &Leaf| path_of(&leaf.key_hash);
+    let overfull = |leaves: &[Leaf]| path(&leaves[0]) == path(&leaves[BUCKET_MEMBERS_MAX]);
+    if !leaves.is_sorted_by(|a, b| a.key_hash < b.key_hash)
+        || leaves.windows(BUCKET_MEMBERS_MAX + 1).any(overfull)
+    {
         return None;
     }
     let mut rest = leaves;

@@ -1,8 +1,9 @@
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use trunkline_core::outcome::Refusal;
 use trunkline_core::params::CollisionPolicy;
-use trunkline_core::tree::{self, Refusal};
+use trunkline_core::tree;
 
 use crate::fixture::{self, number_key, set, value_of};
 use crate::naive::{Hash, Key, Op};
@@ -19,7 +20,7 @@ fn put(key: Hash) -> HashedOp {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::support::fixed_cases())]
 
     /// Few paths, crowded cells around them, and every policy.
     #[test]
@@ -33,7 +34,9 @@ proptest! {
         let mut twin = Twin::new(policy);
         let base: Hash = rng.random();
         let crowd = many_near(&mut rng, &base, 40, crowd);
-        twin.put_all(&crowd);
+        for one in &crowd {
+            let _ = twin.submit(&[put(*one)]);
+        }
         let mut pool = Vec::new();
         for bits in [0, 48, 55] {
             let path = many_near(&mut rng, &base, bits, 1)[0];

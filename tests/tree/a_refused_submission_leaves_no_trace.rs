@@ -1,8 +1,8 @@
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
+use trunkline_core::outcome::Refusal;
 use trunkline_core::params::CollisionPolicy;
-use trunkline_core::tree::Refusal;
 
 use crate::fixture::{number_key, plain, value_of};
 use crate::naive::{self, Hash, Op, Require};

@@ -27,7 +27,7 @@ fn submission() -> impl Strategy<Value = (Vec<Op>, Vec<Require>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::support::fixed_cases())]
 
     #[test]
     fn for_any_submissions_over_few_keys(

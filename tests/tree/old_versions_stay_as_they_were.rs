@@ -170,6 +170,23 @@ fn even_the_last_one_may_be_retired_before_the_next_is_sealed() {
 }
 
 #[test]
+fn and_branches_that_only_the_present_holds_are_hashed_anew() {
+    let mut rng = StdRng::seed_from_u64(7);
+    let crowd = many_near(&mut rng, &[0x2a; 32], 20, 300);
+    let mut twin = Twin::new(CollisionPolicy::Bucket);
+    twin.put_all(&many_near(&mut rng, &[0x2a; 32], 7, 100));
+    twin.put_all(&crowd);
+    twin.seal();
+    for some in crowd[..60].chunks(3) {
+        for one in some {
+            twin.delete_all(&[*one]);
+            twin.retire(twin.version);
+        }
+        twin.seal();
+    }
+}
+
+#[test]
 fn and_a_walk_begins_at_any_place() {
     let mut rng = StdRng::seed_from_u64(6);
     let pool = Pool::new(&mut rng);

@@ -18,6 +18,15 @@ struct Known {
     proof: Proof,
 }
 
+/// Lets the readers end, even if the test fails.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 fn look(reader: &TreeReader, known: &Known, asked: &[Key]) {
     let version = known.roots.version;
     assert_eq!(walk(reader, version).0, known.leaves);
@@ -73,6 +82,7 @@ fn on_several_threads_at_once() {
     let (_, unused) = trunkline_core::tree::build(CollisionPolicy::Bucket, &[]).unwrap();
     let mut hasher = std::mem::replace(&mut twin.hasher, unused);
     std::thread::scope(|scope| {
+        let ending = SetOnDrop(&done);
         for _ in 0..3 {
             scope.spawn(|| {
                 loop {
@@ -101,7 +111,7 @@ fn on_several_threads_at_once() {
         }
         drop(send);
         let last = hashed.join().unwrap().unwrap();
-        done.store(true, Ordering::Release);
+        drop(ending);
         let slots = naive::slot_digests(&crate::support::leaves_of(&twin.present));
         assert_eq!(last.slots[..], slots[..]);
     });

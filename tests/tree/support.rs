@@ -2,19 +2,29 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use proptest::test_runner::{Config, RngSeed};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use trunkline_core::batch::{Batch, BatchLimits, PreparedBatch, Requirement, Write};
 use trunkline_core::hash::{LEAF, pair};
+use trunkline_core::outcome::Refusal;
 use trunkline_core::params::{CollisionPolicy, TreeParams};
 use trunkline_core::proof::{Claim, Draft, Entry, Proof};
-use trunkline_core::tree::{
-    self, Changed, Leaf, Refusal, Roots, TreeHasher, TreeReader, TreeWriter,
-};
+use trunkline_core::tree::{self, Changed, Leaf, Roots, TreeHasher, TreeReader, TreeWriter};
 
 use crate::naive::{self, Hash, Key, Leaves, NaiveState, Op, Outcome, Require};
 
 pub(crate) const BUCKET_MOST: usize = 16;
+
+/// The same cases in every run.
+pub(crate) fn fixed_cases() -> Config {
+    Config {
+        cases: 96,
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(1),
+        ..Config::default()
+    }
+}
 
 /// Value hash and origin of each key hash: what the leaves of one version should be.
 pub(crate) type State = BTreeMap<Hash, (Hash, u64)>;

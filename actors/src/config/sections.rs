@@ -456,6 +456,9 @@ pub struct VersionsConfig {
     /// How far a snapshot may fall behind before reads through it fail, versions:
     /// `retain_versions` to 1,000,000,000. It bounds what a forgotten snapshot costs.
     pub snapshot_versions_behind_max: u64,
+    /// What older versions may cost in memory together, about: 0 to 1 TiB, bytes. Beyond it the oldest
+    /// are dropped, retained or held.
+    pub retained_bytes_max: u64,
 }
 
 impl Default for VersionsConfig {
@@ -463,6 +466,7 @@ impl Default for VersionsConfig {
         Self {
             retain_versions: 16,
             snapshot_versions_behind_max: 4096,
+            retained_bytes_max: 1 << 30,
         }
     }
 }
@@ -477,6 +481,8 @@ impl VersionsConfig {
         );
         check_range(retain.0, retain.1, 1, 1_000_000)?;
         check_range(behind.0, behind.1, 1, 1_000_000_000)?;
+        let bytes = self.retained_bytes_max;
+        check_range("versions.retained_bytes_max", bytes, 0, 1 << 40)?;
         check_floor(behind, retain)
     }
 }

@@ -64,7 +64,12 @@ impl HashStage {
             metadata: group.metadata.to_vec(),
         };
         self.history.append(&HISTORY, &record.commit_id());
-        let version = Arc::new(Version::new(record, roots, self.history.clone()));
+        let version = Arc::new(Version::new(
+            record,
+            roots,
+            self.history.clone(),
+            group.layer.replaced_bytes(),
+        ));
         self.parent = version.clone();
         for (waiting, outcome) in &group.waiting {
             waiting.ticket.hashed(Hashed {

@@ -97,9 +97,10 @@ impl PersistStage {
         self.shared
             .metrics
             .versions_synced(self.appended.len(), keys);
+        let state = self.shared.state.clone();
         for committed in std::mem::take(&mut self.appended) {
             let version = committed.version.clone();
-            let expired = self.shared.state.versions.publish(version);
+            let expired = state.versions.publish(version, &state.values);
             let _ = self.keeper.send(Chore::Forget(expired));
             acknowledge(committed, durability);
         }

@@ -33,6 +33,33 @@ const KIND_CLOSE: u8 = 2;
 const CODEC_NONE: u8 = 0;
 
 /// Why the bytes at some place are not a frame.
+///
+/// ```
+/// use trunkline_core::store::log::*;
+/// # use std::{convert::Infallible, path::Path, sync::Arc};
+/// # use trunkline_core::record::CommitRecord;
+/// # use trunkline_core::store::simulated::SimulatedDisk;
+/// # let disk = Arc::new(SimulatedDisk::new(1));
+/// # let start = LogPosition::of(&CommitRecord::genesis([1; 32]));
+/// # let open = || {
+/// #     let (options, keep) = (LogOptions::new([7; 32]), |_| Ok::<(), Infallible>(()));
+/// #     CommitLog::open(disk.clone(), Path::new("log"), [1; 32], start, options, keep)
+/// # };
+/// # let record = CommitRecord { version: 1, parent: start.commit_id, ..CommitRecord::genesis([1; 32]) };
+/// # let entry = LogEntry { record, kzg_root: None, outcomes: "".into(), effects: "\0".into() };
+/// let (mut log, _) = open()?;
+/// log.append(&entry)?;
+/// log.close()?;
+/// let segment = SegmentName { open_epoch: 1, first_version: 1 };
+/// let path = Path::new("log").join(segment.to_string());
+/// assert!(disk.flip(&path, SEGMENT_HEADER_BYTES + FRAME_HEADER_BYTES, 1)); // first byte of a body
+///
+/// let Err(OpenLogError::Log(ReadLogError::Damaged { version, source, .. })) = open() else {
+///     panic!("a synced version was damaged");
+/// };
+/// assert_eq!((version, source), (1, FrameError::Checksum));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     /// The file ends here, or before the frame does.
@@ -50,6 +77,20 @@ pub enum FrameError {
 }
 
 /// Why a frame whose checksum is right can't be used: written by another build, or by nobody.
+///
+/// ```
+/// use std::error::Error;
+/// use trunkline_core::store::log::{BodyError, ReadLogError, SegmentName};
+/// // What this build says of a log that a later one wrote with compression:
+/// let error = ReadLogError::Unreadable {
+///     segment: SegmentName { open_epoch: 1, first_version: 1 },
+///     offset: 154,
+///     version: 1,
+///     source: BodyError::Codec(1),
+/// };
+/// assert!(error.to_string().ends_with("use the build that wrote it"));
+/// assert_eq!(error.source().unwrap().to_string(), "codec 1 is not known to this build");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
     /// An unknown kind of frame.

@@ -193,6 +193,24 @@ pub struct Recovery {
 }
 
 /// Why a log was not opened or read.
+///
+/// ```
+/// use trunkline_core::store::log::*;
+/// use trunkline_core::store::simulated::{DiskCall, Failure, Fault};
+/// # use std::{convert::Infallible, path::Path, sync::Arc};
+/// # use trunkline_core::record::CommitRecord;
+/// # use trunkline_core::store::simulated::SimulatedDisk;
+/// # let disk = Arc::new(SimulatedDisk::new(1));
+/// # let start = LogPosition::of(&CommitRecord::genesis([1; 32]));
+/// # let open = || {
+/// #     let (options, keep) = (LogOptions::new([7; 32]), |_| Ok::<(), Infallible>(()));
+/// #     CommitLog::open(disk.clone(), Path::new("log"), [1; 32], start, options, keep)
+/// # };
+/// let call = Some(DiskCall::Create);
+/// disk.inject(Fault { call, after: 0, failure: Failure::NoSpace, lasting: false });
+/// assert!(matches!(open(), Err(OpenLogError::Write { .. })));
+/// assert!(open().is_ok()); // there is room again, and nothing was lost
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum OpenLogError<E: std::error::Error + 'static> {
     /// The log can't be read. Nothing that counts was changed on disk.
@@ -221,6 +239,30 @@ impl<E: std::error::Error + 'static> From<ScanError<E>> for OpenLogError<E> {
 }
 
 /// Why the log could not be written. The log is poisoned by it.
+///
+/// ```
+/// use trunkline_core::store::log::*;
+/// use trunkline_core::store::simulated::{DiskCall, Failure, Fault};
+/// # use std::{convert::Infallible, path::Path, sync::Arc};
+/// # use trunkline_core::record::CommitRecord;
+/// # use trunkline_core::store::simulated::SimulatedDisk;
+/// # let disk = Arc::new(SimulatedDisk::new(1));
+/// # let start = LogPosition::of(&CommitRecord::genesis([1; 32]));
+/// # let open = || {
+/// #     let (options, keep) = (LogOptions::new([7; 32]), |_| Ok::<(), Infallible>(()));
+/// #     CommitLog::open(disk.clone(), Path::new("log"), [1; 32], start, options, keep)
+/// # };
+/// # let record = CommitRecord { version: 1, parent: start.commit_id, ..CommitRecord::genesis([1; 32]) };
+/// # let entry = LogEntry { record, kzg_root: None, outcomes: "".into(), effects: "\0".into() };
+/// let (mut log, _) = open()?;
+/// log.append(&entry)?;
+/// let call = Some(DiskCall::Sync);
+/// disk.inject(Fault { call, after: 0, failure: Failure::Error, lasting: false });
+/// assert!(matches!(log.sync(), Err(LogWriteError::Io { .. })));
+/// // The disk works again, but a sync that succeeds now would prove nothing.
+/// assert!(matches!(log.sync(), Err(LogWriteError::Poisoned)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum LogWriteError {
     /// An earlier call failed.
@@ -237,6 +279,28 @@ pub enum LogWriteError {
 }
 
 /// Why an entry was not appended. The log is poisoned by it.
+///
+/// ```
+/// use trunkline_core::store::log::*;
+/// # use std::{convert::Infallible, path::Path, sync::Arc};
+/// # use trunkline_core::record::CommitRecord;
+/// # use trunkline_core::store::simulated::SimulatedDisk;
+/// # let disk = Arc::new(SimulatedDisk::new(1));
+/// # let start = LogPosition::of(&CommitRecord::genesis([1; 32]));
+/// # let open = || {
+/// #     let (options, keep) = (LogOptions::new([7; 32]), |_| Ok::<(), Infallible>(()));
+/// #     CommitLog::open(disk.clone(), Path::new("log"), [1; 32], start, options, keep)
+/// # };
+/// # let record = CommitRecord { version: 1, parent: start.commit_id, ..CommitRecord::genesis([1; 32]) };
+/// # let entry = LogEntry { record, kzg_root: None, outcomes: "".into(), effects: "\0".into() };
+/// let (mut log, _) = open()?;
+/// log.append(&entry)?;
+/// let again = log.append(&entry).unwrap_err();
+/// assert!(matches!(again, AppendError::Chain { version: 1, last: 1, link: Link::Version }));
+/// let poisoned = log.append(&entry).unwrap_err();
+/// assert!(matches!(poisoned, AppendError::Write(LogWriteError::Poisoned)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
     /// The log could not be written.

@@ -13,6 +13,17 @@ use crate::hash::Digest;
 use crate::store::disk::Disk;
 
 /// Why a log can't be read. Nothing was changed on disk.
+///
+/// ```
+/// use std::{convert::Infallible, path::Path};
+/// use trunkline_core::store::log::{CommitLog, LogPosition, OpenLogError, ReadLogError};
+/// use trunkline_core::store::simulated::SimulatedDisk;
+/// // The checkpoint is at version 3, and the log's directory was lost.
+/// let (disk, from) = (SimulatedDisk::new(1), LogPosition { version: 3, commit_id: [5; 32] });
+/// let ignore = |_| Ok::<(), Infallible>(());
+/// let read = CommitLog::read_only(&disk, Path::new("log"), &[1; 32], from, ignore);
+/// assert!(matches!(read, Err(OpenLogError::Log(ReadLogError::Missing { checkpoint: 3 }))));
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum ReadLogError {
     /// A file could not be listed, opened or read.
@@ -120,6 +131,28 @@ pub enum ReadLogError {
 }
 
 /// What does not fit between a frame and the one before it.
+///
+/// ```
+/// use trunkline_core::store::log::*;
+/// # use std::{convert::Infallible, path::Path, sync::Arc};
+/// # use trunkline_core::record::CommitRecord;
+/// # use trunkline_core::store::simulated::SimulatedDisk;
+/// # let disk = Arc::new(SimulatedDisk::new(1));
+/// # let start = LogPosition::of(&CommitRecord::genesis([1; 32]));
+/// # let open = || {
+/// #     let (options, keep) = (LogOptions::new([7; 32]), |_| Ok::<(), Infallible>(()));
+/// #     CommitLog::open(disk.clone(), Path::new("log"), [1; 32], start, options, keep)
+/// # };
+/// # let record = CommitRecord { version: 1, parent: start.commit_id, ..CommitRecord::genesis([1; 32]) };
+/// # let entry = LogEntry { record, kzg_root: None, outcomes: "".into(), effects: "\0".into() };
+/// let (mut log, _) = open()?;
+/// let mut stranger = entry.clone();
+/// stranger.record.parent = [9; 32];
+/// let error = log.append(&stranger).unwrap_err();
+/// assert!(matches!(error, AppendError::Chain { link: Link::Parent, .. }));
+/// assert!(error.to_string().ends_with("(its parent is another commit)"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Link {
     /// The version is not the next one.

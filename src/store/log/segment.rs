@@ -71,6 +71,27 @@ impl SegmentName {
 }
 
 /// Why a segment's header can't be used.
+///
+/// ```
+/// use trunkline_core::store::log::*;
+/// # use std::{convert::Infallible, path::Path, sync::Arc};
+/// # use trunkline_core::record::CommitRecord;
+/// # use trunkline_core::store::simulated::SimulatedDisk;
+/// # let disk = Arc::new(SimulatedDisk::new(1));
+/// # let start = LogPosition::of(&CommitRecord::genesis([1; 32]));
+/// # let open = || {
+/// #     let (options, keep) = (LogOptions::new([7; 32]), |_| Ok::<(), Infallible>(()));
+/// #     CommitLog::open(disk.clone(), Path::new("log"), [1; 32], start, options, keep)
+/// # };
+/// open()?.0.close()?;
+/// let segment = SegmentName { open_epoch: 1, first_version: 1 };
+/// assert!(disk.flip(&Path::new("log").join(segment.to_string()), 0, 1));
+/// let Err(OpenLogError::Log(ReadLogError::Header { source, .. })) = open() else {
+///     panic!("the header was damaged");
+/// };
+/// assert_eq!(source, HeaderError::Magic);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
     /// The file is shorter than a header.

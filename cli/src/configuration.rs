@@ -1,0 +1,80 @@
+//! `config show` and `config check`, and the settings of every command that opens an engine.
+
+use std::path::Path;
+
+use trunkline::Config;
+use trunkline::config::{Layers, Origin};
+
+use crate::Exit;
+use crate::arguments::SettingsArguments;
+use crate::error::CommandError;
+use crate::output;
+
+/// The settings for an engine on a directory.
+pub(crate) fn for_directory(
+    arguments: &SettingsArguments,
+    directory: &Path,
+) -> Result<Config, CommandError> {
+    let mut config = layers(arguments)?.build()?;
+    config.engine.directory = directory.to_owned();
+    Ok(config)
+}
+
+fn layers(arguments: &SettingsArguments) -> Result<Layers, CommandError> {
+    let mut layers = Config::layers();
+    if let Some(file) = &arguments.config {
+        layers = layers.file(file)?;
+    }
+    layers = layers.environment(std::env::vars_os())?;
+    for flag in &arguments.set {
+        layers = layers.set(flag)?;
+    }
+    Ok(layers)
+}
+
+pub(crate) fn check(arguments: &SettingsArguments) -> Result<Exit, CommandError> {
+    layers(arguments)?.build()?;
+    output::print("the configuration is valid\n")?;
+    Ok(Exit::Done)
+}
+
+pub(crate) fn show(arguments: &SettingsArguments) -> Result<Exit, CommandError> {
+    let layers = layers(arguments)?;
+    let text = layers.build()?.to_toml()?;
+    output::print(with_origins(&text, &layers))?;
+    Ok(Exit::Done)
+}
+
+/// The same TOML, each setting that is not a default under a comment that says who set it.
+fn with_origins(text: &str, layers: &Layers) -> String {
+    let mut section = "";
+    let mut annotated = String::new();
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']');
+        }
+        let key = line.split_once(" = ").map_or("", |(key, _)| key);
+        match layers.origin(section, key) {
+            Origin::Default => {}
+            origin => annotated += &format!("# {origin}\n"),
+        }
+        annotated += line;
+        annotated.push('\n');
+    }
+    annotated
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_can_be_loaded_again_and_says_where_it_came_from() {
+        let layers = Config::layers().set("group.linger_ms=7").unwrap();
+        let config = layers.build().unwrap();
+        let text = with_origins(&config.to_toml().unwrap(), &layers);
+        assert!(text.contains("# flag group.linger_ms=7\nlinger_ms = 7\n"));
+        let again = Config::layers().text("shown.toml", &text).unwrap();
+        assert_eq!(again.build().unwrap(), config);
+    }
+}

@@ -1,0 +1,119 @@
+//! Why a command could not do its work, as one line.
+
+use std::error::Error;
+use std::io;
+use std::path::PathBuf;
+
+use trunkline::core::proof::{DecodeProofError, ProofFormError};
+use trunkline::{
+    ConfigError, EngineFailure, OpenError, ReadError, SnapshotProveError, SubmitError,
+};
+
+use crate::arguments::ArgumentError;
+use crate::import::LineError;
+
+/// Unusable input, directory or configuration: exit code 2.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("cannot open {}", directory.display())]
+    Open {
+        directory: PathBuf,
+        source: Box<OpenError>,
+    },
+    #[error("directory {} does not exist; check the path", .0.display())]
+    Missing(PathBuf),
+    #[error("the batch was not accepted")]
+    Submit(#[from] SubmitError),
+    #[error(transparent)]
+    Engine(#[from] EngineFailure),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("no proof was made")]
+    Prove(#[from] SnapshotProveError),
+    #[error("the proof cannot be written")]
+    ProofForm(#[from] ProofFormError),
+    #[error("{} is not a proof", file.display())]
+    Decode {
+        file: PathBuf,
+        source: DecodeProofError,
+    },
+    #[error("{} is not a proof: longer than {bytes_max} bytes", file.display())]
+    ProofTooLong { file: PathBuf, bytes_max: usize },
+    #[error("the value from standard input is longer than {bytes_max} bytes")]
+    ValueTooLong { bytes_max: usize },
+    #[error("the value cannot be read")]
+    Value(#[from] ArgumentError),
+    #[error("{}:{line}: {error}; nothing after this line was read, {records} records before it are stored", file.display())]
+    Strict {
+        file: PathBuf,
+        line: u64,
+        error: LineError,
+        records: u64,
+    },
+    #[error("{}: none of {lines} lines is a record, the first says: {first}; check --format", file.display())]
+    NoRecords {
+        file: PathBuf,
+        lines: u64,
+        first: LineError,
+    },
+    #[error("cannot {action} {}", path.display())]
+    File {
+        action: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error("cannot make a temporary directory; name one by --dir")]
+    Temporary(#[source] io::Error),
+    #[error("cannot write to standard output")]
+    Output(#[source] io::Error),
+    #[error("cannot write JSON")]
+    Json(#[from] serde_json::Error),
+    #[error("cannot listen for interrupts")]
+    Interrupts(#[from] ctrlc::Error),
+    #[error("{0} keys are too few to choose from by this distribution")]
+    Distribution(u64),
+    #[error("at most {max} keys can be loaded")]
+    TooManyKeys { max: u64 },
+}
+
+impl CommandError {
+    pub(crate) fn file(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File {
+            action,
+            path,
+            source,
+        }
+    }
+}
+
+/// The error and its causes in one line, each said once.
+pub(crate) fn line(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text.replace(['\n', '\r'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_follow_in_one_line() {
+        let source = io::Error::other("first\nsecond");
+        let error = CommandError::file("read", "a.txt")(source);
+        assert_eq!(line(&error), "cannot read a.txt: first second");
+    }
+}

@@ -1,0 +1,257 @@
+//! Proofs of a sample of keys, checked as a stranger would: from bytes, against a root.
+//!
+//! What the keys must hold comes from the load's own records, so a state that is proven well but is
+//! not what was written fails too.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rand::rngs::SmallRng;
+use rand::seq::{SliceRandom, index};
+use rand::{RngExt, SeedableRng};
+use trunkline::core::proof::{Claim, Expected, Proof, Top, verify};
+use trunkline::core::record::Root;
+use trunkline::{Snapshot, TopKind};
+
+use super::drive::Driven;
+use super::records::Records;
+use crate::arguments::LoadArguments;
+use crate::error::CommandError;
+use crate::output::{byte_size, duration, grouped};
+
+/// Keys of one proof: several share siblings.
+const PROOF_KEYS: usize = 100;
+
+/// What was checked, in words, and whether it held.
+#[derive(Debug, Default)]
+pub(super) struct Checks {
+    lines: Vec<(bool, String)>,
+}
+
+impl Checks {
+    pub(super) fn all_hold(&self) -> bool {
+        self.lines.iter().all(|(holds, _)| *holds)
+    }
+
+    fn add(&mut self, holds: bool, line: String) {
+        self.lines.push((holds, line));
+    }
+}
+
+impl fmt::Display for Checks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "checks")?;
+        for (holds, line) in &self.lines {
+            let mark = if *holds { "ok    " } else { "FAILED" };
+            writeln!(f, "  {mark}  {line}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A key and what it must hold.
+type Expectation = (Bytes, Option<Bytes>);
+
+pub(super) fn check(
+    arguments: &LoadArguments,
+    snapshot: &Snapshot,
+    records: &Records,
+    driven: &Driven,
+) -> Result<Checks, CommandError> {
+    let mut checks = Checks::default();
+    check_operations(driven, &mut checks);
+    let sample = sample(arguments, records);
+    let Some(part) = sample.chunks(PROOF_KEYS).next() else {
+        return Ok(checks);
+    };
+    let root = snapshot.root();
+    let hash = Proven::of(snapshot, &root, TopKind::Hash, &sample)?;
+    hash.report("up to the state digest (hash top)", &mut checks);
+    let kzg = Proven::of(snapshot, &root, TopKind::Kzg, part)?;
+    kzg.report("of them again up to the KZG root", &mut checks);
+    check_forgery(snapshot, &root, part, &mut checks)?;
+    Ok(checks)
+}
+
+fn check_operations(driven: &Driven, checks: &mut Checks) {
+    let batches = grouped(driven.tally.batches);
+    checks.add(
+        driven.tally.refused == 0,
+        match &driven.tally.first_refusal {
+            None => format!("{batches} batches were applied, none refused"),
+            Some(refusal) => format!(
+                "{} of {batches} batches were refused, the first because {refusal}",
+                grouped(driven.tally.refused)
+            ),
+        },
+    );
+    if driven.reads.latency.is_empty() {
+        return;
+    }
+    let reads = grouped(driven.reads.latency.len());
+    checks.add(
+        driven.reads.missing == 0,
+        match driven.reads.missing {
+            0 => format!("{reads} reads found a value"),
+            missing => format!("{} of {reads} reads found nothing", grouped(missing)),
+        },
+    );
+}
+
+/// Random keys, half of them written, half of them never.
+fn sample(arguments: &LoadArguments, records: &Records) -> Vec<Expectation> {
+    let mut random = SmallRng::seed_from_u64(arguments.seed);
+    let written = usize::try_from(records.len()).unwrap_or(usize::MAX);
+    let present = (arguments.proofs / 2).min(written);
+    let mut sample: Vec<Expectation> = index::sample(&mut random, written, present)
+        .into_iter()
+        .map(|index| index as u64)
+        .map(|index| (Records::key(index), Some(records.value(index))))
+        .collect();
+    let absent = (present..arguments.proofs).map(|_| random.random_range(0..1_000_000_000_000));
+    let absent: Vec<u64> = absent.collect();
+    sample.extend(
+        absent
+            .iter()
+            .map(|index| (Records::absent_key(*index), None)),
+    );
+    sample.shuffle(&mut random);
+    sample
+}
+
+/// Proofs of a sample and how they fared.
+#[derive(Debug, Default)]
+struct Proven {
+    present: u64,
+    absent: u64,
+    proofs: u64,
+    openings: usize,
+    bytes: usize,
+    making: Duration,
+    verifying: Duration,
+    problem: Option<String>,
+}
+
+impl Proven {
+    fn of(
+        snapshot: &Snapshot,
+        root: &Root,
+        top: TopKind,
+        sample: &[Expectation],
+    ) -> Result<Self, CommandError> {
+        let mut proven = Self::default();
+        for part in sample.chunks(PROOF_KEYS) {
+            proven.add(snapshot, root, top, part)?;
+        }
+        Ok(proven)
+    }
+
+    fn add(
+        &mut self,
+        snapshot: &Snapshot,
+        root: &Root,
+        top: TopKind,
+        part: &[Expectation],
+    ) -> Result<(), CommandError> {
+        let started = Instant::now();
+        let bytes = snapshot
+            .prove(part.iter().map(|(key, _)| key), top)?
+            .encode()?;
+        self.making += started.elapsed();
+
+        let started = Instant::now();
+        let checked = check_bytes(&bytes, root, part);
+        self.verifying += started.elapsed();
+
+        let present = part.iter().filter(|(_, value)| value.is_some()).count();
+        self.present += present as u64;
+        self.absent += (part.len() - present) as u64;
+        self.proofs += 1;
+        self.bytes += bytes.len();
+        match checked {
+            Ok(openings) => self.openings += openings,
+            Err(problem) => {
+                self.problem.get_or_insert(problem);
+            }
+        }
+        Ok(())
+    }
+
+    fn report(self, what: &str, checks: &mut Checks) {
+        let keys = grouped(self.present + self.absent);
+        let counts = format!(
+            "{keys} keys ({} present, {} absent) {what}",
+            self.present, self.absent
+        );
+        let Some(problem) = self.problem else {
+            let openings = match self.openings {
+                0 => String::new(),
+                openings => format!(" with {openings} openings"),
+            };
+            let line = format!(
+                "{counts}, in {} of {}{openings}: made in {}, verified in {}",
+                plural(self.proofs, "proof"),
+                byte_size(self.bytes as u64),
+                duration(self.making),
+                duration(self.verifying),
+            );
+            return checks.add(true, line);
+        };
+        checks.add(false, format!("{counts}: {problem}"));
+    }
+}
+
+fn plural(count: u64, noun: &str) -> String {
+    match count {
+        1 => format!("1 {noun}"),
+        _ => format!("{} {noun}s", grouped(count)),
+    }
+}
+
+/// Checks a proof against a root, and its claims against what was written. Gives its openings.
+fn check_bytes(bytes: &[u8], root: &Root, part: &[Expectation]) -> Result<usize, String> {
+    let proof = Proof::decode(bytes).map_err(|error| error.to_string())?;
+    let verified = verify(&proof, &Expected::Root(*root)).map_err(|error| error.to_string())?;
+    for (key, value) in part {
+        let expected = match value {
+            None => Claim::Absent,
+            Some(value) => Claim::Present(value.to_vec()),
+        };
+        if verified.claim(key) != Some(&expected) {
+            let key = String::from_utf8_lossy(key);
+            return Err(format!(
+                "{key} is proven to hold something else than was written"
+            ));
+        }
+    }
+    match &proof.top {
+        Top::Kzg { openings, .. } => Ok(openings.len()),
+        Top::Hash { .. } => Ok(0),
+    }
+}
+
+/// The checks are worth something only if a lie fails them.
+fn check_forgery(
+    snapshot: &Snapshot,
+    root: &Root,
+    part: &[Expectation],
+    checks: &mut Checks,
+) -> Result<(), CommandError> {
+    for (top, name) in [(TopKind::Hash, "hash"), (TopKind::Kzg, "KZG")] {
+        let mut proof = snapshot.prove(part.iter().map(|(key, _)| key), top)?;
+        for entry in &mut proof.entries {
+            if let Claim::Present(value) = &mut entry.claim {
+                value.push(0);
+            }
+        }
+        let has_lie = proof
+            .entries
+            .iter()
+            .any(|entry| entry.claim != Claim::Absent);
+        let is_refused = verify(&proof, &Expected::Root(*root)).is_err();
+        let line = format!("a proof with changed values and a {name} top is refused");
+        checks.add(is_refused || !has_lie, line);
+    }
+    Ok(())
+}

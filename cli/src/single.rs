@@ -1,0 +1,121 @@
+//! `get`, `put`, `delete`: one key.
+
+use std::io::{self, IsTerminal, Read};
+use std::path::Path;
+
+use bytes::Bytes;
+use trunkline::core::params::VALUE_BYTES_MAX;
+use trunkline::{Config, Durable, Engine, Outcome, ReadOnly, Receipt, SubmitError};
+
+use crate::arguments::{DeleteArguments, GetArguments, PutArguments, parse_bytes};
+use crate::error::CommandError;
+use crate::{Exit, configuration, output};
+
+pub(crate) fn get(arguments: &GetArguments) -> Result<Exit, CommandError> {
+    let snapshot = open_read_only(&arguments.dir)?.snapshot();
+    let Some(value) = snapshot.get(&arguments.key.0)? else {
+        eprintln!(
+            "{} is absent at version {}",
+            output::shown(&arguments.key.0),
+            snapshot.version()
+        );
+        return Ok(Exit::Failed);
+    };
+    if arguments.hex {
+        output::print(hex::encode(&value) + "\n")?;
+    } else if io::stdout().is_terminal() {
+        output::print(output::plain_lines(&value) + "\n")?;
+    } else {
+        output::print(&value)?;
+    }
+    Ok(Exit::Done)
+}
+
+pub(crate) fn put(arguments: &PutArguments) -> Result<Exit, CommandError> {
+    let config = configuration::for_directory(&arguments.settings, &arguments.dir)?;
+    let value = match &*arguments.value {
+        "-" => read_value()?,
+        text => parse_bytes(text)?,
+    };
+    let key = Bytes::copy_from_slice(&arguments.key.0);
+    submit(config, |engine| engine.put_blocking(key, value))
+}
+
+pub(crate) fn delete(arguments: &DeleteArguments) -> Result<Exit, CommandError> {
+    let config = configuration::for_directory(&arguments.settings, &arguments.dir)?;
+    if !arguments.dir.exists() {
+        return Err(CommandError::Missing(arguments.dir.clone()));
+    }
+    let key = Bytes::copy_from_slice(&arguments.key.0);
+    submit(config, |engine| engine.delete_blocking(key))
+}
+
+/// Reads a directory without writing into it.
+pub(crate) fn open_read_only(directory: &Path) -> Result<ReadOnly, CommandError> {
+    ReadOnly::open(directory).map_err(|source| CommandError::Open {
+        directory: directory.to_owned(),
+        source: Box::new(source),
+    })
+}
+
+/// Opens an engine for reading and writing.
+pub(crate) fn open_engine(config: Config) -> Result<Engine, CommandError> {
+    let directory = config.engine.directory.clone();
+    Engine::open_blocking(config).map_err(|source| CommandError::Open {
+        directory,
+        source: Box::new(source),
+    })
+}
+
+fn submit(
+    config: Config,
+    submit: impl FnOnce(&Engine) -> Result<Receipt, SubmitError>,
+) -> Result<Exit, CommandError> {
+    let engine = open_engine(config)?;
+    let durable = submit(&engine)
+        .map_err(CommandError::from)
+        .and_then(|receipt| Ok(receipt.durable_blocking()?));
+    let root = engine.snapshot().root();
+    let closed = engine.shutdown_blocking();
+    let durable = durable?;
+    closed?;
+    report(&durable)?;
+    output::print(output::root_lines(&root))?;
+    Ok(match durable.outcome {
+        Outcome::Applied { .. } => Exit::Done,
+        Outcome::Refused(_) => Exit::Failed,
+    })
+}
+
+fn report(durable: &Durable) -> Result<(), CommandError> {
+    let version = durable.version;
+    match durable.outcome {
+        Outcome::Applied { evicted: 0 } => output::print(format!(
+            "durable ({}) in version {version}\n",
+            durable.durability
+        )),
+        Outcome::Applied { evicted } => output::print(format!(
+            "durable ({}) in version {version}; {evicted} colliding key replaced\n",
+            durable.durability
+        )),
+        Outcome::Refused(refusal) => {
+            eprintln!("refused in version {version}: {refusal}");
+            Ok(())
+        }
+    }
+}
+
+fn read_value() -> Result<Vec<u8>, CommandError> {
+    let mut value = Vec::new();
+    io::stdin()
+        .lock()
+        .take(VALUE_BYTES_MAX as u64 + 1)
+        .read_to_end(&mut value)
+        .map_err(CommandError::file("read", "standard input"))?;
+    if value.len() > VALUE_BYTES_MAX {
+        return Err(CommandError::ValueTooLong {
+            bytes_max: VALUE_BYTES_MAX,
+        });
+    }
+    Ok(value)
+}

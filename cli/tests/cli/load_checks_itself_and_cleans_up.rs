@@ -1,0 +1,121 @@
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::support::{Ran, Workplace, command, run};
+
+const SMALL: [&str; 9] = [
+    "load", "--keys", "300", "--ops", "600", "--batch", "50", "--proofs", "40",
+];
+
+fn is_empty(directory: &Path) -> bool {
+    std::fs::read_dir(directory).unwrap().next().is_none()
+}
+
+/// Runs with temporary files in a place of its own, which must be empty afterwards.
+fn run_small(more: &[&str]) -> Ran {
+    let workplace = Workplace::new();
+    let temporary = workplace.path("");
+    let output = command()
+        .args(SMALL)
+        .args(more)
+        .env("TMPDIR", &temporary)
+        .output()
+        .unwrap();
+    assert!(is_empty(&temporary));
+    output.into()
+}
+
+#[test]
+fn every_workload_ends_with_proofs_that_hold() {
+    for workload in ["a", "b", "c", "d", "f", "write"] {
+        let ran = run_small(&["--workload", workload]).done();
+        assert!(!ran.stdout.contains("FAILED"), "{ran:?}");
+        let proven = "40 keys (20 present, 20 absent) up to the state digest";
+        assert!(ran.stdout.contains(proven), "{ran:?}");
+        for part in [
+            "fill",
+            "run",
+            "committed",
+            "persist",
+            "group, operations",
+            "kzg root",
+        ] {
+            assert!(ran.stdout.contains(part), "{ran:?}");
+        }
+    }
+}
+
+#[test]
+fn other_distributions_and_settings_are_taken() {
+    for dist in ["uniform", "zipfian", "latest"] {
+        let more = [
+            "--dist",
+            dist,
+            "--set",
+            "commit.mode=coalesce",
+            "--in-flight",
+            "1",
+        ];
+        run_small(&more).done();
+    }
+    run_small(&["--set", "commit.mode=on_demand", "--value-bytes", "0"]).done();
+    run_small(&["--set", "submit.batch_operations_max=3", "--workload", "f"]).done();
+}
+
+#[test]
+fn the_same_seed_ends_in_the_same_state() {
+    let state = |seed: &str| {
+        let ran = run_small(&["--seed", seed]).done();
+        let line = ran
+            .stdout
+            .lines()
+            .find(|line| line.contains("state digest  "));
+        line.unwrap().to_owned()
+    };
+    assert_eq!(state("5"), state("5"));
+    assert_ne!(state("5"), state("6"));
+}
+
+#[test]
+fn a_directory_of_the_user_is_kept_and_can_be_loaded_again() {
+    let workplace = Workplace::new();
+    let directory = workplace.text("state");
+    for _ in 0..2 {
+        run(SMALL.into_iter().chain(["--dir", &directory])).done();
+    }
+    let inspected = run(["inspect", "--dir", &directory, "--json"])
+        .done()
+        .json();
+    assert_eq!(inspected["keys"], 300);
+}
+
+#[test]
+fn nothing_is_left_after_an_error() {
+    run_small(&["--set", "group.linger=1"]).unusable("unknown key");
+    run_small(&["--value-bytes", "16777217"]).unusable("at most 16777216");
+}
+
+/// The first interrupt ends it in order. It may come before, within or after any phase.
+#[cfg(unix)]
+#[test]
+fn nothing_is_left_after_an_interrupt() {
+    let workplace = Workplace::new();
+    let mut child = command()
+        .args(["load", "--ops", "1000000000"])
+        .env("TMPDIR", workplace.path(""))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    let stdout = child.stdout.as_mut().unwrap();
+    BufReader::new(stdout).read_line(&mut first).unwrap();
+    assert!(first.starts_with("directory "));
+    let process = child.id().to_string();
+    let sent = Command::new("kill").args(["-INT", &process]).status();
+    assert!(sent.unwrap().success());
+    let ended = child.wait().unwrap();
+    assert_eq!(ended.code(), Some(130));
+    assert!(is_empty(&workplace.path("")));
+}

@@ -1,0 +1,61 @@
+use crate::support::{Workplace, command, run};
+
+#[test]
+fn a_file_with_a_mistake_names_file_line_and_key() {
+    let workplace = Workplace::new();
+    let file = workplace.text("my.toml");
+    std::fs::write(&file, "[group]\nlinger_ms = 1\nlinger = 2\n").unwrap();
+    let place = format!("{file}:3: unknown key group.linger");
+    for command in [["config", "check"], ["config", "show"]] {
+        run(command.into_iter().chain(["--config", &file])).unusable(&place);
+    }
+    let directory = workplace.text("state");
+    run(["put", "a", "b", "--dir", &directory, "--config", &file]).unusable(&place);
+    assert!(!workplace.path("state").exists());
+}
+
+#[test]
+fn flags_override_the_environment_and_it_the_file() {
+    let workplace = Workplace::new();
+    let file = workplace.text("my.toml");
+    std::fs::write(
+        &file,
+        "[group]\nlinger_ms = 1\noperations_max = 1\nbytes_max = 1\n",
+    )
+    .unwrap();
+    let output = command()
+        .args([
+            "config",
+            "show",
+            "--config",
+            &file,
+            "--set",
+            "group.linger_ms=3",
+        ])
+        .env("TRUNKLINE_GROUP_LINGER_MS", "2")
+        .env("TRUNKLINE_GROUP_OPERATIONS_MAX", "2")
+        .output()
+        .unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    let expected = [
+        format!("# {file}:4\nbytes_max = 1\n"),
+        "# flag group.linger_ms=3\nlinger_ms = 3\n".to_owned(),
+        "# environment variable TRUNKLINE_GROUP_OPERATIONS_MAX\noperations_max = 2\n".to_owned(),
+    ];
+    for part in expected {
+        assert!(shown.contains(&part), "{shown}");
+    }
+}
+
+#[test]
+fn a_variable_or_flag_with_a_mistake_is_named() {
+    run(["config", "check"]).done();
+    run(["config", "check", "--set", "group.linger_ms=x"]).unusable("flag group.linger_ms=x: ");
+    let output = command()
+        .args(["config", "check"])
+        .env("TRUNKLINE_WORKERS_HASH_PIECES", "0")
+        .output()
+        .unwrap();
+    let ran = crate::support::Ran::from(output);
+    ran.unusable("environment variable TRUNKLINE_WORKERS_HASH_PIECES: workers.hash_pieces = 0: must be 1 to 128");
+}
