@@ -259,7 +259,8 @@ impl Engine {
     }
 
     /// The latest accepted value of a key, the caller's own writes included. Writes of a batch with
-    /// requirements show once they have taken effect, since they may yet be refused.
+    /// requirements show once they have taken effect, since they may yet be refused. Others may be
+    /// refused for their path alone (policy `reject`, a full bucket), and show until then.
     ///
     /// What is seen here may be lost in a crash: [`Self::get_durable`] and [`Self::snapshot`] see
     /// durable versions alone.

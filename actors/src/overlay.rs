@@ -1,7 +1,8 @@
 //! Writes that are accepted and not yet applied, so that a caller reads its own writes at once.
 //!
 //! Bounded by credit: an entry lives as long as its submission waits for the tree. Writes of
-//! submissions with requirements are not shown, because they may yet be refused.
+//! submissions with requirements are not shown, because they may yet be refused; that others are,
+//! for a collision of paths, is rare enough to show them until then.
 
 use std::hash::{BuildHasherDefault, Hasher};
 
