@@ -100,11 +100,7 @@ pub(crate) struct HashedVersion {
 /// A version with its KZG root, or passed on without one.
 #[derive(Debug)]
 pub(crate) struct CommittedVersion {
-    pub(crate) version: Arc<Version>,
-    pub(crate) outcomes: Bytes,
-    pub(crate) layer: Arc<Layer>,
-    pub(crate) waiting: Vec<(Waiting, Outcome)>,
-    pub(crate) slot: GroupSlot,
+    pub(crate) hashed: HashedVersion,
     pub(crate) sent_at: Instant,
 }
 

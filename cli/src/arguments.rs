@@ -45,8 +45,8 @@ pub(crate) enum Command {
     Config(ConfigCommand),
 }
 
-/// Where settings come from, weakest first: defaults, file, environment TRUNKLINE_<SECTION>_<KEY>,
-/// flags.
+/// Where settings come from, weakest first: defaults, file, environment
+/// (`TRUNKLINE_<SECTION>_<KEY>`), flags.
 #[derive(Debug, Default, Args)]
 pub(crate) struct SettingsArguments {
     /// Configuration file (TOML).

@@ -124,11 +124,7 @@ impl KzgStage {
 
     fn pass_on(&self, hashed: HashedVersion) {
         self.persist.do_send(CommittedVersion {
-            version: hashed.version,
-            outcomes: hashed.outcomes,
-            layer: hashed.layer,
-            waiting: hashed.waiting,
-            slot: hashed.slot,
+            hashed,
             sent_at: Instant::now(),
         });
     }

@@ -15,7 +15,7 @@ use crate::checkpoint::Checkpoints;
 use crate::config::DurabilityMode;
 use crate::failure::{EngineFailure, Stage};
 use crate::keeper::Chore;
-use crate::message::{Checkpointed, CommittedVersion, Drain, Flush, Halt, SyncDue};
+use crate::message::{Checkpointed, CommittedVersion, Drain, Flush, Halt, HashedVersion, SyncDue};
 use crate::receipt::{Durability, Durable};
 use crate::shared::Shared;
 
@@ -24,7 +24,7 @@ pub(crate) struct PersistStage {
     log: Option<CommitLog>,
     keeper: Sender<Chore>,
     checkpoints: Checkpoints,
-    appended: Vec<CommittedVersion>,
+    appended: Vec<HashedVersion>,
 }
 
 fn failed(error: impl std::error::Error + Send + Sync + 'static) -> EngineFailure {
@@ -56,7 +56,7 @@ impl PersistStage {
         self.log.as_mut().ok_or_else(|| failed(LogClosed))
     }
 
-    fn append(&mut self, committed: CommittedVersion) -> Result<(), EngineFailure> {
+    fn append(&mut self, committed: HashedVersion) -> Result<(), EngineFailure> {
         let mut effects = Vec::new();
         encode_effects(&committed.layer.effects, &mut effects).map_err(failed)?;
         let bytes = effects.len() + committed.outcomes.len();
@@ -139,7 +139,7 @@ impl PersistStage {
     }
 }
 
-fn acknowledge(committed: CommittedVersion, durability: Durability) {
+fn acknowledge(committed: HashedVersion, durability: Durability) {
     let version = &committed.version;
     for (waiting, outcome) in committed.waiting {
         waiting.ticket.durable(Durable {
@@ -164,7 +164,9 @@ impl Handler<CommittedVersion> for PersistStage {
     fn handle(&mut self, committed: CommittedVersion, context: &mut Context<Self>) {
         let (shared, sent_at) = (self.shared.clone(), committed.sent_at);
         let first = self.appended.is_empty();
-        let appended = serve(&shared, Stage::Persist, sent_at, || self.append(committed));
+        let appended = serve(&shared, Stage::Persist, sent_at, || {
+            self.append(committed.hashed)
+        });
         if appended.is_some() && first {
             context.address().do_send(Flush);
         }

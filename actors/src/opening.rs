@@ -1,0 +1,316 @@
+//! Opening an engine: from a directory and a configuration to running threads.
+//!
+//! The order matters: the lock; the tree file; the marker and the log are read and found sound; only
+//! then is anything opened that writes. Not here: what is read (`recovery`), and threads (`pipeline`).
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use tokio::sync::oneshot;
+use trunkline_core::batch::provisional_start;
+use trunkline_core::params::TreeParams;
+use trunkline_core::store::disk::{Disk, OsDisk};
+use trunkline_core::store::leaves::{LeafStore, MemoryLeafStore};
+use trunkline_core::store::lock::{DirectoryLock, LOCK_FILE};
+use trunkline_core::store::log::{CommitLog, LOG_DIRECTORY, LogOptions, Recovery};
+use trunkline_core::store::tree_file::{self, TREE_FILE};
+use trunkline_core::tree::{TreeHasher, TreeWriter};
+
+use crate::checkpoint::MarkerPlace;
+use crate::config::{CommitMode, Config, StoreKind};
+use crate::credit::CreditPool;
+use crate::engine::Engine;
+use crate::failure::{Health, Stage, panic_message};
+use crate::metrics::Metrics;
+use crate::overlay::Overlay;
+use crate::pipeline::{self, Parts};
+use crate::recovery::{Loaded, Loading, OpenError, check_log, read_marker, read_params};
+use crate::shared::{Gate, Shared};
+use crate::testing::{Faults, StageFault};
+
+/// How an engine is opened, where [`Engine::open`] is not enough: with disks and stores of one's own,
+/// and with failures that a test asks for.
+///
+/// ```
+/// use std::sync::Arc;
+/// use trunkline::core::store::{leaves::MemoryLeafStore, simulated::SimulatedDisk};
+/// let engine = trunkline::Engine::builder(trunkline::Config::default())
+///     .disk(Arc::new(SimulatedDisk::new(1)))
+///     .leaf_store(Arc::new(MemoryLeafStore::default()))
+///     .open_blocking()?;
+/// engine.put_blocking("alice", "10")?.durable_blocking()?;
+/// engine.shutdown_blocking()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct EngineBuilder {
+    config: Config,
+    disk: Option<Arc<dyn Disk>>,
+    leaves: Option<Arc<dyn LeafStore>>,
+    faults: Faults,
+}
+
+impl std::fmt::Debug for EngineBuilder {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("EngineBuilder")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+impl EngineBuilder {
+    pub(crate) fn new(config: Config) -> Self {
+        Self {
+            config,
+            disk: None,
+            leaves: None,
+            faults: Faults::default(),
+        }
+    }
+
+    /// Keeps the log and the markers on this disk instead of the system's. No lock is taken then:
+    /// see to it that only one engine has it.
+    pub fn disk(mut self, disk: Arc<dyn Disk>) -> Self {
+        self.disk = Some(disk);
+        self
+    }
+
+    /// Keeps checkpointed leaves in this store, which must outlive the engine as the disk does.
+    pub fn leaf_store(mut self, leaves: Arc<dyn LeafStore>) -> Self {
+        self.leaves = Some(leaves);
+        self
+    }
+
+    /// Lets a stage fail at the group after so many.
+    pub fn fail_stage(mut self, stage: Stage, after_groups: u64, fault: StageFault) -> Self {
+        self.faults.add(stage, after_groups, fault);
+        self
+    }
+
+    /// Opens the engine on a thread of its own and waits for it without blocking the runtime.
+    pub async fn open(self) -> Result<Engine, OpenError> {
+        let (opened, opening) = oneshot::channel();
+        std::thread::Builder::new()
+            .name("trunkline-open".to_owned())
+            .spawn(move || {
+                // If nobody waits any more, the engine is dropped again, in order.
+                let _ = opened.send(self.open_blocking());
+            })
+            .map_err(OpenError::Thread)?;
+        match opening.await {
+            Ok(result) => result,
+            Err(_) => Err(OpenError::Panic("the opening thread ended".to_owned())),
+        }
+    }
+
+    /// Opens the engine: reads what is there, makes it durable, starts the threads.
+    pub fn open_blocking(self) -> Result<Engine, OpenError> {
+        let work = std::panic::AssertUnwindSafe(|| open(self));
+        match std::panic::catch_unwind(work) {
+            Ok(result) => result,
+            Err(payload) => Err(OpenError::Panic(panic_message(&*payload))),
+        }
+    }
+}
+
+fn open(builder: EngineBuilder) -> Result<Engine, OpenError> {
+    let EngineBuilder {
+        config,
+        disk,
+        leaves,
+        faults,
+    } = builder;
+    config.validate()?;
+    let directory = config.engine.directory.clone();
+    let lock = match disk {
+        None => Some(lock_directory(&directory)?),
+        Some(_) => None,
+    };
+    let disk = disk.unwrap_or_else(|| Arc::new(OsDisk));
+    let params = tree_params(&*disk, &directory, &config)?;
+    let marker = read_marker(&*disk, &directory, &params)?;
+    check_log(&*disk, &directory, &params, &marker)?;
+    let (leaves, lasting) = match leaves {
+        Some(leaves) => (leaves, true),
+        None => open_leaves(&config)?,
+    };
+    let version = marker.record.version;
+    if !lasting && version > 0 {
+        return Err(OpenError::OtherStore { version });
+    }
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(config.workers.threads)
+        .thread_name(|index| format!("trunkline-worker-{index}"))
+        .build()?;
+    let metrics = Arc::new(Metrics::new(&config.engine.name));
+    let pieces = config.workers.hash_pieces;
+    let snapshot = leaves.snapshot()?;
+    let mut loading = Loading::begin(params, &marker, snapshot, pieces, Some(&pool), &metrics)?;
+    let options = LogOptions {
+        segment_bytes_max: config.log.segment_bytes_max,
+        nonce: rand::random(),
+    };
+    let (log, recovery) = CommitLog::open(
+        disk.clone(),
+        &directory.join(LOG_DIRECTORY),
+        params.tree_id(),
+        loading.position(),
+        options,
+        |entry| loading.replay(entry, Some(&pool)),
+    )?;
+    let loaded = loading.finish(config.commit.mode != CommitMode::OnDemand)?;
+    let (shared, writer, hasher) = share(params, config, loaded, metrics, pool, faults, &recovery)?;
+    let marker = lasting.then_some(MarkerPlace {
+        disk,
+        directory,
+        marker,
+    });
+    let (entrance, threads) = pipeline::start(Parts {
+        shared: shared.clone(),
+        writer,
+        hasher,
+        log,
+        leaves,
+        marker,
+    })
+    .map_err(OpenError::Thread)?;
+    Ok(Engine::running(shared, entrance, threads, recovery, lock))
+}
+
+/// Everything that the stages share, at the last commit.
+fn share(
+    params: TreeParams,
+    config: Config,
+    loaded: Loaded,
+    metrics: Arc<Metrics>,
+    pool: rayon::ThreadPool,
+    faults: Faults,
+    recovery: &Recovery,
+) -> Result<(Arc<Shared>, TreeWriter, TreeHasher), OpenError> {
+    let last = loaded.last.clone();
+    let (state, writer, hasher) = loaded.into_state(params, &config, metrics.clone())?;
+    let shared = Shared {
+        credits: CreditPool::new(
+            config.submit.in_flight_operations_max,
+            config.submit.in_flight_bytes_max,
+        ),
+        gate: Mutex::new(Gate {
+            next_sequence: last.record.last_sequence + 1,
+            provisional_root: provisional_start(&last.commit_id, recovery.open_epoch),
+            closed: false,
+        }),
+        applied: AtomicU64::new(last.number()),
+        config,
+        state,
+        metrics,
+        health: Arc::new(Health::default()),
+        overlay: Overlay::default(),
+        kzg_queue: AtomicUsize::new(0),
+        groups_in_flight: Arc::new(AtomicUsize::new(0)),
+        pool,
+        faults,
+        on_failure: OnceLock::new(),
+        halted: AtomicBool::new(false),
+    };
+    Ok((Arc::new(shared), writer, hasher))
+}
+
+/// Takes the lock of a directory that holds a tree or nothing yet; it is created if need be.
+fn lock_directory(directory: &Path) -> Result<DirectoryLock, OpenError> {
+    let failed = |source| OpenError::Directory {
+        path: directory.to_owned(),
+        source,
+    };
+    match OsDisk.list(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            create_directories(&OsDisk, directory).map_err(failed)?;
+        }
+        Err(error) => return Err(failed(error)),
+        // Before the lock, which leaves a file behind.
+        Ok(names) if is_foreign(&names) => {
+            return Err(OpenError::Foreign {
+                path: directory.to_owned(),
+            });
+        }
+        Ok(_) => {}
+    }
+    Ok(DirectoryLock::acquire(directory)?)
+}
+
+/// Whether files of something else are in a directory.
+fn is_foreign(names: &[String]) -> bool {
+    // What an opening leaves that was cut off before the tree file was written.
+    let known = [LOCK_FILE, "TREE.tmp"];
+    let has_tree = names.iter().any(|name| name == TREE_FILE);
+    !has_tree && names.iter().any(|name| !known.contains(&name.as_str()))
+}
+
+/// Creates a directory and those above it, durably: a tree is as durable as the name of its directory.
+fn create_directories(disk: &dyn Disk, directory: &Path) -> io::Result<()> {
+    let parent = directory.parent().unwrap_or(Path::new(""));
+    match disk.create_directory(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && parent != directory => {
+            create_directories(disk, parent)?;
+            disk.create_directory(directory)?;
+        }
+        result => result?,
+    }
+    match disk.sync_directory(parent) {
+        // A directory of somebody else, who made this one in it and may look into it alone.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        result => result,
+    }
+}
+
+/// The parameters of the tree that is there, which the configuration must not contradict; or those of
+/// the configuration, for a new tree.
+fn tree_params(
+    disk: &dyn Disk,
+    directory: &Path,
+    config: &Config,
+) -> Result<TreeParams, OpenError> {
+    let failed = |source| OpenError::Directory {
+        path: directory.to_owned(),
+        source,
+    };
+    let configured = config.tree.params();
+    let Some(stored) = read_params(disk, directory)? else {
+        create_directories(disk, directory).map_err(failed)?;
+        tree_file::create(disk, directory, &configured).map_err(failed)?;
+        return Ok(configured);
+    };
+    if stored.collision != configured.collision {
+        return Err(OpenError::OtherPolicy {
+            stored: stored.collision,
+            configured: configured.collision,
+        });
+    }
+    if configured.salt.is_some() && stored.salt != configured.salt {
+        return Err(OpenError::OtherSalt);
+    }
+    Ok(stored)
+}
+
+/// The leaf store, and whether it outlives the engine.
+fn open_leaves(config: &Config) -> Result<(Arc<dyn LeafStore>, bool), OpenError> {
+    match config.store.kind {
+        StoreKind::Log => Ok((Arc::new(MemoryLeafStore::default()), false)),
+        #[cfg(not(feature = "fjall"))]
+        StoreKind::Fjall => Err(OpenError::StoreNotBuilt),
+        #[cfg(feature = "fjall")]
+        StoreKind::Fjall => {
+            use trunkline_core::store::fjall_leaves::{
+                FjallLeafStore, FjallOptions, LEAVES_DIRECTORY,
+            };
+            let options = FjallOptions {
+                cache_bytes: config.store.cache_bytes,
+                worker_threads: config.store.worker_threads,
+                ..FjallOptions::default()
+            };
+            let directory = config.engine.directory.join(LEAVES_DIRECTORY);
+            Ok((Arc::new(FjallLeafStore::open(&directory, &options)?), true))
+        }
+    }
+}
