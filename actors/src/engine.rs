@@ -192,13 +192,14 @@ impl Engine {
     /// requirements show once they have taken effect, since they may yet be refused. Others may be
     /// refused for their path alone (policy `reject`, a full bucket), and show until then.
     ///
-    /// What is seen here may be lost in a crash: [`Self::get_durable`] and [`Self::snapshot`] see
-    /// durable versions alone.
+    /// What is seen here may be lost in a crash, and after a failure nothing is shown here any more:
+    /// [`Self::get_durable`] and [`Self::snapshot`] see durable versions alone.
     pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
         check_key(0, key)?;
         let shared = &self.inner.shared;
         let key_hash = shared.state.params.key_hash(key);
         loop {
+            shared.health.check()?;
             if let Some(accepted) = shared.overlay.get(&key_hash) {
                 shared.metrics.memory_hit();
                 return Ok(accepted);
@@ -228,6 +229,7 @@ impl Engine {
         let shared = &self.inner.shared;
         let key_hash = shared.state.params.key_hash(key);
         loop {
+            shared.health.check()?;
             if let Some(accepted) = shared.overlay.get(&key_hash) {
                 return Ok(accepted.is_some());
             }

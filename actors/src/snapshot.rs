@@ -11,6 +11,7 @@ use trunkline_core::proof::{Claim, Draft, Proof, ProveError};
 use trunkline_core::record::{CommitRecord, Root};
 use trunkline_core::tree::Leaf;
 
+use crate::failure::EngineFailure;
 use crate::shared::State;
 use crate::values::FetchError;
 use crate::versions::Version;
@@ -97,6 +98,10 @@ pub enum ReadError {
         /// The oldest that can be read.
         oldest: u64,
     },
+    /// The engine has failed or was shut down, so that what it accepted last may never become durable.
+    /// Snapshots still show durable versions.
+    #[error(transparent)]
+    Engine(#[from] EngineFailure),
     /// The engine was shut down, and the value is not in memory.
     #[error("the engine was shut down, and the value is not in memory; open it again")]
     Closed,

@@ -23,8 +23,15 @@ pub const LOCK_FILE: &str = "LOCK";
 /// ```
 #[derive(Debug)]
 pub struct DirectoryLock {
-    // Closing the file gives the lock back.
-    _file: File,
+    file: File,
+}
+
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        // Closing the file would not do at once: a process that this one is just forking shares the lock
+        // until it executes its program.
+        let _ = self.file.unlock();
+    }
 }
 
 /// Why a directory was not locked.
@@ -93,7 +100,7 @@ impl DirectoryLock {
         path: PathBuf,
     ) -> Result<Self, LockError> {
         match locked {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { file }),
             Err(TryLockError::WouldBlock) => Err(LockError::Held { path }),
             Err(TryLockError::Error(source)) => Err(LockError::Io { path, source }),
         }

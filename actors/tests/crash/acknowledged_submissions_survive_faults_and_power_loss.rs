@@ -16,7 +16,7 @@ use trunkline::core::store::simulated::{
     DiskCall, Failure, Fault, SimulatedDisk, SimulatedLeafStore,
 };
 use trunkline::core::store::tree_file::ReadTreeFileError;
-use trunkline::{Config, Engine, OpenError, Receipt, Snapshot, SubmitError};
+use trunkline::{Config, Engine, OpenError, ReadError, Receipt, Snapshot, SubmitError};
 
 use crate::support::*;
 
@@ -237,8 +237,13 @@ impl Case {
                         .truth
                         .shape
                         .key(self.random.random_range(0..self.truth.shape.keys));
-                    let seen = engine.get(&key).expect("the latest can be read");
-                    assert_eq!(seen.as_deref(), latest.get(&key).map(Vec::as_slice));
+                    match engine.get(&key) {
+                        Ok(seen) => {
+                            assert_eq!(seen.as_deref(), latest.get(&key).map(Vec::as_slice));
+                        }
+                        Err(ReadError::Engine(_)) => assert!(engine.failure().is_some()),
+                        Err(error) => panic!("the latest can be read: {error}"),
+                    }
                 }
                 _ => {}
             }

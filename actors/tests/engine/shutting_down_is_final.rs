@@ -3,7 +3,7 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 
 use trunkline::config::CommitMode;
-use trunkline::{Engine, EngineFailure, SubmitError};
+use trunkline::{Engine, EngineFailure, ReadError, SubmitError};
 
 use crate::support::{Rig, log_only, put, puts, until, without_hanging};
 
@@ -28,9 +28,14 @@ fn calls_after_it_say_so() {
         assert!(matches!(other.drain_blocking(), Err(EngineFailure::Closed)));
         assert!(matches!(other.failure(), Some(EngineFailure::Closed)));
         other.shutdown_blocking().unwrap();
-        // What is in memory can be read still.
-        assert_eq!(other.get(b"a").unwrap(), Some("1".into()));
-        assert_eq!(other.snapshot().version(), 1);
+        assert!(matches!(
+            other.get(b"a"),
+            Err(ReadError::Engine(EngineFailure::Closed))
+        ));
+        // What is durable and in memory can be read still.
+        let snapshot = other.snapshot();
+        assert_eq!(snapshot.version(), 1);
+        assert_eq!(snapshot.get(b"a").unwrap(), Some("1".into()));
     });
 }
 
