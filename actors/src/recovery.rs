@@ -416,7 +416,6 @@ fn scan(params: &TreeParams, snapshot: &dyn LeafSnapshot) -> Result<Vec<Leaf>, O
         leaves.push(Leaf {
             key_hash: *key_hash,
             value_hash,
-            digest: leaf_digest(key_hash, &value_hash),
             origin: 0,
         });
         ControlFlow::Continue(())

@@ -1,6 +1,7 @@
 //! Walking one slot of one version a binary level at a time, as proofs see it, whatever the memory
 //! layout.
 
+use std::cell::OnceCell;
 use std::sync::RwLockReadGuard;
 
 use super::cells::Cells;
@@ -17,6 +18,16 @@ pub(crate) struct SlotView<'a> {
     digests: RwLockReadGuard<'a, Digests>,
     version: u64,
     bits: u32,
+    /// Cells that changed since the version, as it saw them: made when a cursor gets there.
+    restored: OnceCell<Box<Restored>>,
+}
+
+/// A list that grows behind shared references.
+#[derive(Debug)]
+struct Restored {
+    cell: u32,
+    node: Node,
+    next: OnceCell<Box<Restored>>,
 }
 
 impl<'a> SlotView<'a> {
@@ -31,6 +42,7 @@ impl<'a> SlotView<'a> {
             digests,
             version,
             bits,
+            restored: OnceCell::new(),
         }
     }
 
@@ -46,8 +58,26 @@ impl<'a> SlotView<'a> {
 
     fn node(&self, heap_node: u32) -> &Node {
         let cell = heap_node - (1 << self.bits);
-        // Up to and including the item that resized the directory, bits were those of the version.
-        self.cells.node_at(self.version, |_| cell)
+        match self.cells.unchanged_node(self.version, cell) {
+            Some(node) => node,
+            None => self.restored(cell),
+        }
+    }
+
+    fn restored(&self, cell: u32) -> &Node {
+        let restore = || {
+            let leaves = self.cells.leaves_at(self.version, cell, self.bits);
+            Box::new(Restored {
+                cell,
+                node: Node::build(&leaves, ROOT_BITS + self.bits),
+                next: OnceCell::new(),
+            })
+        };
+        let mut found = self.restored.get_or_init(restore);
+        while found.cell != cell {
+            found = found.next.get_or_init(restore);
+        }
+        &found.node
     }
 }
 
@@ -100,8 +130,7 @@ impl<'a> Cursor<'a> {
 
     fn with_node(&self, node: &'a Node, depth: u32) -> Self {
         let place = match node {
-            Node::Empty => Place::Leaves(&[]),
-            Node::Block(block) => Place::Leaves(&block.slice),
+            Node::Block(leaves) => Place::Leaves(leaves),
             Node::Branch(branch) => Place::Branch(branch),
         };
         self.with(place, depth)
@@ -196,13 +225,11 @@ fn fold_branch_digest(branch: &Branch, depth: u32) -> Digest {
 fn view_half(branch: &Branch, right: bool) -> View<'_> {
     let first = 2 * usize::from(right);
     match [&branch.children[first], &branch.children[first + 1]] {
-        [Node::Empty, Node::Empty] => View::Empty,
-        [Node::Block(block), Node::Empty] | [Node::Empty, Node::Block(block)] => {
-            match &block.slice[..] {
-                [leaf] => View::Leaf(leaf),
-                _ => View::Fork,
-            }
-        }
+        [Node::Block(left), Node::Block(right)] => match (&left[..], &right[..]) {
+            ([], []) => View::Empty,
+            ([leaf], []) | ([], [leaf]) => View::Leaf(leaf),
+            _ => View::Fork,
+        },
         _ => View::Fork,
     }
 }

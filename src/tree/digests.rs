@@ -4,9 +4,9 @@
 //! halves' digests fill: exactly the input that is hashed for it, and one cache line. Cells are the
 //! nodes `2^bits` to `2^(bits + 1) - 1`. Not here: what lies below a cell (`fold`).
 
-use super::cells::DirtyCells;
+use super::dirty::{Dirty, DirtyCell};
 use super::fold::{Fold, Gather};
-use super::versions::{Found, Retired, Versions};
+use super::versions::{Entries, Versions};
 use crate::hash::{Digest, INNER, Pair, ZERO};
 use crate::params::ROOT_BITS;
 
@@ -31,9 +31,9 @@ impl From<Fold<Digest>> for Entry {
     }
 }
 
-/// All digests of a slot.
+/// All digests of a slot at one time.
 #[derive(Debug)]
-struct Heap {
+pub(super) struct Heap {
     bits: u32,
     top: Entry,
     /// Input of node `p` at `p`; place 0 is not used.
@@ -43,7 +43,7 @@ struct Heap {
 }
 
 impl Heap {
-    fn new(bits: u32) -> Self {
+    pub(super) fn new(bits: u32) -> Self {
         Self {
             bits,
             top: EMPTY,
@@ -52,7 +52,7 @@ impl Heap {
         }
     }
 
-    fn get(&self, node: u32) -> Entry {
+    pub(super) fn get(&self, node: u32) -> Entry {
         if node == 1 {
             return self.top;
         }
@@ -77,21 +77,34 @@ impl Heap {
 
     /// What an inner node is if its halves need no hash: nothing, or a lone leaf lifted.
     fn lifted(&self, node: u32) -> Option<Entry> {
-        let pair = &self.pairs[node as usize];
-        let (left, right) = pair.split_at(32);
-        match (left == ZERO, right == ZERO, self.lone[node as usize]) {
+        let (left, right) = self.pairs[node as usize].split_at(32);
+        match (is_zero(left), is_zero(right), self.lone[node as usize]) {
+            (false, false, _) => None,
             (true, true, _) => Some(EMPTY),
             (false, true, 0b01) => Some(self.get(2 * node)),
             (true, false, 0b10) => Some(self.get(2 * node + 1)),
             _ => None,
         }
     }
+
+    /// Loads that do not depend on one another, so that their cache misses overlap.
+    fn read_ahead(&self, nodes: &[u32]) {
+        let touched = nodes.iter().fold(0, |touched, node| {
+            touched ^ self.pairs[*node as usize / 2][0]
+        });
+        std::hint::black_box(touched);
+    }
+}
+
+/// Almost every digest tells by its first bytes that it is not zero.
+fn is_zero(half: &[u8]) -> bool {
+    half.first_chunk() == Some(&[0_u8; 8]) && half == ZERO
 }
 
 /// Scratch memory of one hashing thread.
 #[derive(Debug)]
 pub(super) struct Scratch {
-    pub(super) gather: Gather,
+    gather: Gather,
     folds: Vec<Fold<Digest>>,
     nodes: Vec<u32>,
     hashed_nodes: Vec<u32>,
@@ -114,15 +127,21 @@ impl Scratch {
 #[derive(Debug)]
 pub(super) struct Digests {
     heap: Heap,
-    versions: Versions<Entry, Heap>,
+    versions: Versions,
 }
 
 impl Digests {
     pub(super) fn new() -> Self {
         Self {
             heap: Heap::new(0),
-            versions: Versions::new(),
+            versions: Versions::default(),
         }
+    }
+
+    /// All digests of a slot whose cells were just built.
+    pub(super) fn build(&mut self, bits: u32, dirty: &Dirty, scratch: &mut Scratch) {
+        self.heap = Heap::new(bits);
+        self.raise(&dirty.cells, dirty, scratch, &mut None);
     }
 
     /// The digest of the whole slot.
@@ -130,44 +149,70 @@ impl Digests {
         self.heap.top.digest
     }
 
-    /// Brings the digests up to a version: folds the dirty cells, then the paths above them, level by
-    /// level, each level many hashes at once.
-    pub(super) fn update(&mut self, version: u64, dirty: &DirtyCells, scratch: &mut Scratch) {
-        scratch.nodes.clear();
-        match dirty {
-            DirtyCells::Some(cells) => {
-                let depth = ROOT_BITS + self.heap.bits;
-                // From the highest node down, here and on every level above: what this version
-                // replaces is then kept in one descending order and can be searched.
-                let nodes = cells.iter().rev().map(|(_, node)| node);
-                scratch.gather.fold_nodes(nodes, depth, &mut scratch.folds);
-                let first = 1 << self.heap.bits;
-                let numbers = cells.iter().rev().map(|(index, _)| first + index);
-                scratch.nodes.extend(numbers);
-            }
-            DirtyCells::All(bits, nodes) => {
-                let before = std::mem::replace(&mut self.heap, Heap::new(*bits));
-                self.versions.replace_whole(version, before.bits, before);
-                let depth = ROOT_BITS + bits;
-                scratch
-                    .gather
-                    .fold_nodes(nodes.iter(), depth, &mut scratch.folds);
-                scratch.nodes.extend(1_u32 << bits..2 << bits);
-            }
+    /// Brings the digests up to a version. `bits` are those of the directory at the version; if they
+    /// changed, `cells` are all of them.
+    pub(super) fn update(
+        &mut self,
+        version: u64,
+        bits: u32,
+        cells: &[DirtyCell],
+        dirty: &Dirty,
+        scratch: &mut Scratch,
+    ) {
+        if bits != self.heap.bits {
+            let before = std::mem::replace(&mut self.heap, Heap::new(bits));
+            self.versions.replaced_whole(version, before);
+            self.raise(cells, dirty, scratch, &mut None);
+            return;
         }
-        let keep = matches!(dirty, DirtyCells::Some(_)).then_some(version);
-        for (&node, &fold) in scratch.nodes.iter().zip(&scratch.folds) {
-            self.set(keep, node, fold.into());
+        let mut replaced = self.versions.list();
+        replaced.reserve(replaced_count(cells.len(), bits));
+        let mut replaced = Some(replaced);
+        self.raise(cells, dirty, scratch, &mut replaced);
+        self.versions
+            .replaced(version, replaced.unwrap_or_default());
+    }
+
+    /// Folds changed cells, then the paths above them, level by level, each level many hashes at once.
+    ///
+    /// From the highest node down on every level: what is replaced is then kept in one descending
+    /// order and can be searched.
+    fn raise(
+        &mut self,
+        cells: &[DirtyCell],
+        dirty: &Dirty,
+        scratch: &mut Scratch,
+        replaced: &mut Option<Entries>,
+    ) {
+        let bits = self.heap.bits;
+        let highest_first = || cells.iter().rev();
+        scratch.nodes.clear();
+        scratch
+            .nodes
+            .extend(highest_first().map(|cell| (1 << bits) + cell.cell));
+        self.heap.read_ahead(&scratch.nodes);
+        let blocks = highest_first().filter_map(|cell| Some(cell.start..cell.start + cell.count?));
+        scratch
+            .gather
+            .fold_cells(&dirty.leaves, blocks, ROOT_BITS + bits, &mut scratch.folds);
+        let mut folds = scratch.folds.iter();
+        for (cell, &node) in highest_first().zip(&scratch.nodes) {
+            let fold = match cell.count {
+                Some(_) => folds.next().copied().unwrap_or(Fold::Empty),
+                None => Fold::Many(dirty.folded[cell.start as usize]),
+            };
+            replace(&mut self.heap, replaced, node, fold.into());
         }
         while scratch.nodes.last().is_some_and(|node| *node > 1) {
-            self.ascend(keep, scratch);
+            self.ascend(scratch, replaced);
         }
     }
 
     /// From the changed nodes of one level to those of the level above.
-    fn ascend(&mut self, keep: Option<u64>, scratch: &mut Scratch) {
+    fn ascend(&mut self, scratch: &mut Scratch, replaced: &mut Option<Entries>) {
         scratch.nodes.iter_mut().for_each(|node| *node /= 2);
         scratch.nodes.dedup();
+        self.heap.read_ahead(&scratch.nodes);
         let needs_hash = |node: &&u32| self.heap.lifted(**node).is_none();
         scratch.hashed_nodes.clear();
         let hashed_nodes = scratch.nodes.iter().filter(needs_hash);
@@ -190,33 +235,35 @@ impl Digests {
                 },
                 None => self.heap.lifted(node).unwrap_or(EMPTY),
             };
-            self.set(keep, node, entry);
+            replace(&mut self.heap, replaced, node, entry);
         }
-    }
-
-    fn set(&mut self, keep: Option<u64>, node: u32, entry: Entry) {
-        if let Some(version) = keep {
-            let before = self.heap.get(node);
-            self.versions
-                .replace_entry(version, self.heap.bits, node, before);
-        }
-        self.heap.set(node, entry);
     }
 
     /// The entry of a node as `version` saw it; the slot had the same directory bits then as
     /// [`Cells::bits_at`](super::cells::Cells::bits_at) says.
     pub(super) fn entry_at(&self, version: u64, node: u32) -> Entry {
-        match self.versions.find(version, |_| node) {
-            None => self.heap.get(node),
-            Some(Found::Entry(entry)) => *entry,
-            Some(Found::In(heap, node)) => heap.get(node),
-        }
+        self.versions
+            .find(version, node)
+            .unwrap_or_else(|| self.heap.get(node))
     }
 
+    /// Takes out what no version from `oldest` on needs, to be dropped where it stalls nobody.
     pub(super) fn retire(&mut self, oldest: u64) -> impl Sized + use<> {
-        let retired: Retired<Entry, Heap> = self.versions.retire(oldest);
-        retired
+        self.versions.retire(oldest)
     }
+}
+
+fn replace(heap: &mut Heap, replaced: &mut Option<Entries>, node: u32, entry: Entry) {
+    if let Some(replaced) = replaced {
+        replaced.push((node, heap.get(node)));
+    }
+    heap.set(node, entry);
+}
+
+/// About how many nodes lie on the paths above so many changed cells.
+fn replaced_count(cells: usize, bits: u32) -> usize {
+    let shared_levels = cells.checked_ilog2().unwrap_or(0);
+    cells * (bits.saturating_sub(shared_levels) as usize + 2)
 }
 
 #[cfg(test)]
@@ -224,8 +271,8 @@ mod tests {
     use super::*;
     use crate::tree::node::{Leaf, Node};
 
-    /// A leaf in the cell `index` of eight, or none.
-    fn cell(index: u32, leaves: u8) -> (u32, Node) {
+    /// Leaves of the cell `index` of eight.
+    fn push_cell(dirty: &mut Dirty, index: u32, leaves: u8) {
         let leaf = |number: u8| Leaf {
             key_hash: core::array::from_fn(|byte| match byte {
                 0 => (index >> 2) as u8,
@@ -233,25 +280,26 @@ mod tests {
                 _ => 0,
             }),
             value_hash: [number; 32],
-            digest: [1 + number; 32],
             origin: 0,
         };
         let leaves: Vec<Leaf> = (0..leaves).map(leaf).collect();
-        (index, Node::build(&leaves, ROOT_BITS + 3))
+        let depth = ROOT_BITS + 3;
+        dirty.push(0, index, &Node::build(&leaves, depth), depth);
+    }
+
+    fn update(digests: &mut Digests, version: u64, leaves: [u8; 8]) {
+        let mut dirty = Dirty::default();
+        for (index, leaves) in (0..).zip(leaves) {
+            push_cell(&mut dirty, index, leaves);
+        }
+        digests.update(version, 3, &dirty.cells, &dirty, &mut Scratch::new());
     }
 
     #[test]
     fn what_a_version_replaces_can_be_searched_even_where_leaves_are_lifted() {
         let mut digests = Digests::new();
-        let mut scratch = Scratch::new();
-        let nothing = vec![Node::Empty; 8];
-        digests.update(0, &DirtyCells::All(3, nothing), &mut scratch);
-        let mixed = [2, 0, 3, 3, 0, 1, 2, 2].iter();
-        let cells = (0..8)
-            .zip(mixed)
-            .map(|(index, leaves)| cell(index, *leaves));
-        digests.update(1, &DirtyCells::Some(cells.collect()), &mut scratch);
-        assert!(digests.versions.is_monotone());
+        update(&mut digests, 0, [0; 8]);
+        update(&mut digests, 1, [2, 0, 3, 3, 0, 1, 2, 2]);
         for node in 1..16 {
             assert_eq!(digests.entry_at(0, node), EMPTY);
         }

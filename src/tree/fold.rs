@@ -6,17 +6,17 @@
 //!
 //! To hash many at once, one walk writes every 64-byte input into the list of its binary depth;
 //! then the lists are hashed from the deepest up, each as wide as the machine allows, results
-//! flowing into the inputs one level above. Branches that kept their digest are not entered.
-//! Not here: the levels above the cells (`digests`).
+//! flowing into the inputs one level above. Not here: the levels above the cells (`digests`).
 
-use std::sync::OnceLock;
+use std::ops::Range;
 
 use super::node::{Branch, Leaf, Node, bit_of, branch_bits};
-use crate::hash::{BUCKET, Digest, INNER, Pair, ZERO, pair};
+use crate::batch::leaf_digest;
+use crate::hash::{BUCKET, Digest, INNER, LEAF, Pair, ZERO, pair};
 use crate::params::PATH_BITS;
 
-/// Inputs gathered before they are hashed: bounds the scratch memory of a bulk load to some 10 MB.
-const GATHERED_PAIRS_MAX: usize = 1 << 16;
+/// Leaves gathered before they are folded: what belongs to them stays within a core's cache.
+const GATHERED_LEAVES_MAX: usize = 1 << 10;
 
 /// What a subtree comes to, as far as its parent must know; `D` is how its digest is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,13 +46,10 @@ impl Fold<Digest> {
 }
 
 /// The digest of keys that share a whole path: count (u8), then key hash and value hash of each.
-pub(super) fn bucket_digest(leaves: &[Leaf]) -> Digest {
+pub(super) fn bucket_digest(leaves: &[Pair]) -> Digest {
     let mut body = Vec::with_capacity(1 + 64 * leaves.len());
     body.push(leaves.len() as u8);
-    for leaf in leaves {
-        body.extend_from_slice(&leaf.key_hash);
-        body.extend_from_slice(&leaf.value_hash);
-    }
+    body.extend_from_slice(leaves.as_flattened());
     BUCKET.hash(&body)
 }
 
@@ -60,8 +57,14 @@ pub(super) fn bucket_digest(leaves: &[Leaf]) -> Digest {
 pub(super) fn fold_leaves(leaves: &[Leaf], depth: u32) -> Fold<Digest> {
     match leaves {
         [] => Fold::Empty,
-        [leaf] => Fold::One(leaf.digest),
-        _ if depth == PATH_BITS => Fold::Many(bucket_digest(leaves)),
+        [leaf] => Fold::One(leaf_digest(&leaf.key_hash, &leaf.value_hash)),
+        _ if depth == PATH_BITS => {
+            let pairs: Vec<Pair> = leaves
+                .iter()
+                .map(|leaf| pair(&leaf.key_hash, &leaf.value_hash))
+                .collect();
+            Fold::Many(bucket_digest(&pairs))
+        }
         _ => {
             let (left, right) = halves(leaves, depth);
             Fold::join(fold_leaves(left, depth + 1), fold_leaves(right, depth + 1))
@@ -72,8 +75,7 @@ pub(super) fn fold_leaves(leaves: &[Leaf], depth: u32) -> Fold<Digest> {
 /// A subtree, from its kept digest if it has one.
 pub(super) fn fold_node(node: &Node, depth: u32) -> Fold<Digest> {
     match node {
-        Node::Empty => Fold::Empty,
-        Node::Block(block) => fold_leaves(&block.slice, depth),
+        Node::Block(leaves) => fold_leaves(leaves, depth),
         Node::Branch(branch) => Fold::Many(
             *branch
                 .digest
@@ -111,10 +113,11 @@ pub(super) fn halves(leaves: &[Leaf], depth: u32) -> (&[Leaf], &[Leaf]) {
     leaves.split_at(middle)
 }
 
-/// A digest that the walk already knows, or the place in the next deeper list where it will be.
+/// A digest of a leaf, or the place in the next deeper list where a digest will be.
 #[derive(Clone, Copy, Debug)]
 enum Source {
-    Known(Digest),
+    Leaf(u32),
+    Bucket(Digest),
     Pending(u32),
 }
 
@@ -128,76 +131,96 @@ struct Level {
     digests: Vec<Digest>,
 }
 
-/// The lists, kept from version to version.
+/// Folds the leaves of many cells at once. Its lists are kept from version to version.
 #[derive(Debug)]
 pub(super) struct Gather {
     levels: Vec<Level>,
-    pairs: usize,
+    deepest: usize,
+    /// The leaves that wait to be folded: place, path and digest of each.
+    places: Vec<u32>,
+    paths: Vec<u64>,
+    digests: Vec<Digest>,
+    /// Where the leaves of each cell end.
+    ends: Vec<u32>,
+    open: Vec<Fold<Source>>,
 }
-
-/// Where a digest goes once it is known: the place in its depth's list, and the node.
-type Awaiting<'a> = (u32, u32, &'a OnceLock<Digest>);
 
 impl Gather {
     pub(super) fn new() -> Self {
         Self {
             levels: (0..PATH_BITS).map(|_| Level::default()).collect(),
-            pairs: 0,
+            deepest: 0,
+            places: Vec::new(),
+            paths: Vec::new(),
+            digests: Vec::new(),
+            ends: Vec::new(),
+            open: Vec::new(),
         }
     }
 
-    /// Folds nodes that all stand at `depth`, into `folds`, in their order.
-    pub(super) fn fold_nodes<'a>(
+    /// Folds cells that all stand at `depth`, into `folds`, in their order. `leaves` are the inputs of
+    /// leaves' digests, `cells` says which of them each cell has.
+    pub(super) fn fold_cells(
         &mut self,
-        nodes: impl Iterator<Item = &'a Node>,
+        leaves: &[Pair],
+        cells: impl Iterator<Item = Range<u32>>,
         depth: u32,
         folds: &mut Vec<Fold<Digest>>,
     ) {
         folds.clear();
-        let mut awaiting = Vec::new();
-        let mut open = Vec::new();
-        for node in nodes {
-            match self.node(node, depth, &mut awaiting) {
-                Fold::Empty => folds.push(Fold::Empty),
-                Fold::One(digest) => folds.push(Fold::One(digest)),
-                Fold::Many(Source::Known(digest)) => folds.push(Fold::Many(digest)),
-                Fold::Many(Source::Pending(place)) => {
-                    open.push((folds.len(), place));
-                    folds.push(Fold::Empty);
-                }
-            }
-            if self.pairs >= GATHERED_PAIRS_MAX {
-                self.settle(depth, &mut awaiting, &mut open, folds);
+        for cell in cells {
+            self.places.extend(cell);
+            self.ends.push(self.places.len() as u32);
+            if self.places.len() >= GATHERED_LEAVES_MAX {
+                self.fold_gathered(leaves, depth, folds);
             }
         }
-        self.settle(depth, &mut awaiting, &mut open, folds);
+        self.fold_gathered(leaves, depth, folds);
     }
 
-    fn settle(
-        &mut self,
-        depth: u32,
-        awaiting: &mut Vec<Awaiting<'_>>,
-        open: &mut Vec<(usize, u32)>,
-        folds: &mut [Fold<Digest>],
-    ) {
+    fn fold_gathered(&mut self, leaves: &[Pair], depth: u32, folds: &mut Vec<Fold<Digest>>) {
+        let gathered = self.places.iter().map(|place| &leaves[*place as usize]);
+        LEAF.hash_pair_refs(gathered.clone(), &mut self.digests);
+        self.paths.clear();
+        self.paths.extend(gathered.map(path_of_pair));
+        let mut start = 0;
+        for cell in 0..self.ends.len() {
+            let end = self.ends[cell] as usize;
+            let fold = self.leaves(leaves, start..end, depth);
+            self.open.push(fold);
+            start = end;
+        }
         self.hash();
-        for (depth, place, cell) in awaiting.drain(..) {
-            let digest = self.levels[depth as usize].digests[place as usize];
-            cell.get_or_init(|| digest);
-        }
-        for (fold, place) in open.drain(..) {
-            folds[fold] = Fold::Many(self.levels[depth as usize].digests[place as usize]);
-        }
-        for level in &mut self.levels {
+        folds.extend(self.open.iter().map(|fold| match *fold {
+            Fold::Empty => Fold::Empty,
+            Fold::One(digest) => Fold::One(digest),
+            Fold::Many(source) => Fold::Many(self.resolve(source, depth)),
+        }));
+        self.clear();
+    }
+
+    fn clear(&mut self) {
+        for level in &mut self.levels[..=self.deepest] {
             level.pairs.clear();
             level.pending.clear();
         }
-        self.pairs = 0;
+        self.deepest = 0;
+        self.places.clear();
+        self.ends.clear();
+        self.open.clear();
+    }
+
+    fn resolve(&self, source: Source, depth: u32) -> Digest {
+        match source {
+            Source::Leaf(place) => self.digests[place as usize],
+            Source::Bucket(digest) => digest,
+            Source::Pending(place) => self.levels[depth as usize].digests[place as usize],
+        }
     }
 
     /// Hashes the lists from the deepest up.
     fn hash(&mut self) {
-        for depth in (0..self.levels.len()).rev() {
+        for depth in (0..=self.deepest).rev() {
             let (above, below) = self.levels.split_at_mut(depth + 1);
             let level = &mut above[depth];
             for &(half, place) in &level.pending {
@@ -209,105 +232,62 @@ impl Gather {
         }
     }
 
-    fn node<'a>(
-        &mut self,
-        node: &'a Node,
-        depth: u32,
-        awaiting: &mut Vec<Awaiting<'a>>,
-    ) -> Fold<Source> {
-        match node {
-            Node::Empty => Fold::Empty,
-            Node::Block(block) => self.leaves(&block.slice, depth),
-            Node::Branch(branch) => match branch.digest.get() {
-                Some(digest) => Fold::Many(Source::Known(*digest)),
-                None => {
-                    let fold = self.branch(branch, depth, awaiting);
-                    await_digest(fold, depth, &branch.digest, awaiting)
-                }
-            },
-        }
-    }
-
-    fn branch<'a>(
-        &mut self,
-        branch: &'a Branch,
-        depth: u32,
-        awaiting: &mut Vec<Awaiting<'a>>,
-    ) -> Fold<Source> {
-        let [a, b, c, d] = &branch.children;
-        if branch_bits(depth) == 1 {
-            let left = self.node(a, depth + 1, awaiting);
-            let right = self.node(b, depth + 1, awaiting);
-            return self.join(depth, left, right);
-        }
-        let (a, b) = (
-            self.node(a, depth + 2, awaiting),
-            self.node(b, depth + 2, awaiting),
-        );
-        let left = self.join(depth + 1, a, b);
-        let (c, d) = (
-            self.node(c, depth + 2, awaiting),
-            self.node(d, depth + 2, awaiting),
-        );
-        let right = self.join(depth + 1, c, d);
-        self.join(depth, left, right)
-    }
-
-    fn leaves(&mut self, leaves: &[Leaf], depth: u32) -> Fold<Source> {
-        match leaves {
-            [] => Fold::Empty,
-            [leaf] => Fold::One(leaf.digest),
-            _ if depth == PATH_BITS => Fold::Many(Source::Known(bucket_digest(leaves))),
+    fn leaves(&mut self, leaves: &[Pair], range: Range<usize>, depth: u32) -> Fold<Source> {
+        match range.len() {
+            0 => Fold::Empty,
+            1 => Fold::One(self.digests[range.start]),
+            _ if depth == PATH_BITS => {
+                let places = self.places[range].iter();
+                let members: Vec<Pair> = places.map(|place| leaves[*place as usize]).collect();
+                Fold::Many(Source::Bucket(bucket_digest(&members)))
+            }
             _ => {
-                let (left, right) = halves(leaves, depth);
-                let left = self.leaves(left, depth + 1);
-                let right = self.leaves(right, depth + 1);
-                self.join(depth, left, right)
+                let bit = |path: &u64| path >> (PATH_BITS - 1 - depth) & 1 == 1;
+                let mine = &self.paths[range.clone()];
+                let left = mine.iter().position(bit).unwrap_or(mine.len());
+                let middle = range.start + left;
+                let left = self.half(leaves, range.start..middle, depth + 1);
+                let right = self.half(leaves, middle..range.end, depth + 1);
+                Fold::Many(self.join(depth, left, right))
             }
         }
     }
 
-    /// The subtree at `depth` made of two halves.
-    fn join(&mut self, depth: u32, left: Fold<Source>, right: Fold<Source>) -> Fold<Source> {
-        match (left, right) {
-            (Fold::Empty, Fold::Empty) => return Fold::Empty,
-            (Fold::One(leaf), Fold::Empty) | (Fold::Empty, Fold::One(leaf)) => {
-                return Fold::One(leaf);
-            }
-            _ => {}
+    /// One half of at least two leaves: `None` if it is empty.
+    fn half(&mut self, leaves: &[Pair], range: Range<usize>, depth: u32) -> Option<Source> {
+        if range.len() == 1 {
+            return Some(Source::Leaf(range.start as u32));
         }
+        match self.leaves(leaves, range, depth) {
+            Fold::Many(source) => Some(source),
+            Fold::Empty | Fold::One(_) => None,
+        }
+    }
+
+    /// The subtree at `depth` of at least two leaves, made of two halves.
+    fn join(&mut self, depth: u32, left: Option<Source>, right: Option<Source>) -> Source {
+        self.deepest = self.deepest.max(depth as usize);
         let level = &mut self.levels[depth as usize];
         let place = level.pairs.len() as u32;
         let mut input = [0; 64];
         for (side, half) in [left, right].into_iter().enumerate() {
+            let into = &mut input[32 * side..32 * side + 32];
             match half {
-                Fold::Empty => {}
-                Fold::One(digest) | Fold::Many(Source::Known(digest)) => {
-                    input[32 * side..32 * side + 32].copy_from_slice(&digest);
-                }
-                Fold::Many(Source::Pending(deeper)) => {
+                None => {}
+                Some(Source::Leaf(leaf)) => into.copy_from_slice(&self.digests[leaf as usize]),
+                Some(Source::Bucket(digest)) => into.copy_from_slice(&digest),
+                Some(Source::Pending(deeper)) => {
                     level.pending.push((2 * place + side as u32, deeper));
                 }
             }
         }
         level.pairs.push(input);
-        self.pairs += 1;
-        Fold::Many(Source::Pending(place))
+        Source::Pending(place)
     }
 }
 
-fn await_digest<'a>(
-    fold: Fold<Source>,
-    depth: u32,
-    cell: &'a OnceLock<Digest>,
-    awaiting: &mut Vec<Awaiting<'a>>,
-) -> Fold<Source> {
-    match fold {
-        Fold::Many(Source::Pending(place)) => awaiting.push((depth, place, cell)),
-        Fold::Many(Source::Known(digest)) => {
-            cell.get_or_init(|| digest);
-        }
-        Fold::Empty | Fold::One(_) => {}
-    }
-    fold
+/// The path of a leaf given as the input of its digest.
+fn path_of_pair(leaf: &Pair) -> u64 {
+    let [a, b, c, d, e, f, g, ..] = *leaf;
+    u64::from_be_bytes([0, a, b, c, d, e, f, g])
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::cells::DirtyCells;
 use super::digests::Scratch;
+use super::dirty::{Dirty, DirtyCell};
 use super::{Shared, read, write};
 use crate::hash::{Digest, INNER, ZERO, pair};
 use crate::params::WIDTH;
@@ -50,10 +50,11 @@ pub struct TreeHasher {
 
 impl TreeHasher {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
+        let top = |slot: usize| read(&shared.slots[slot].digests).top();
         Self {
+            slots: Box::new(std::array::from_fn(top)),
             shared,
             pieces: vec![Scratch::new()],
-            slots: Box::new([ZERO; WIDTH]),
         }
     }
 
@@ -68,34 +69,49 @@ impl TreeHasher {
     ///
     /// Without a pool, or with one piece, all work is done on the calling thread.
     pub fn hash(&mut self, changes: SealedChanges, pool: Option<&rayon::ThreadPool>) -> Roots {
-        let (shared, version) = (&self.shared, changes.version);
-        let update = |scratch: &mut Scratch, slots: &[(usize, DirtyCells)]| {
-            for (slot, dirty) in slots {
-                write(&shared.slots[*slot].digests).update(version, dirty, scratch);
+        let (shared, version, dirty) = (&self.shared, changes.version, &changes.dirty);
+        let slots: Vec<&[DirtyCell]> = dirty.cells.chunk_by(|a, b| a.slot == b.slot).collect();
+        let update = |scratch: &mut Scratch, slots: &[&[DirtyCell]]| {
+            for cells in slots {
+                let slot = usize::from(cells[0].slot);
+                let bits = u32::from(changes.bits[slot]);
+                write(&shared.slots[slot].digests).update(version, bits, cells, dirty, scratch);
             }
         };
         match pool {
-            Some(pool) if self.pieces.len() > 1 && !changes.slots.is_empty() => {
-                let width = changes.slots.len().div_ceil(self.pieces.len());
+            Some(pool) if self.pieces.len() > 1 && !slots.is_empty() => {
+                let width = slots.len().div_ceil(self.pieces.len());
                 pool.install(|| {
                     self.pieces
                         .par_iter_mut()
-                        .zip(changes.slots.par_chunks(width))
+                        .zip(slots.par_chunks(width))
                         .for_each(|(scratch, slots)| update(scratch, slots));
                 });
             }
-            _ => update(&mut self.pieces[0], &changes.slots),
+            _ => update(&mut self.pieces[0], &slots),
         }
-        for (slot, _) in &changes.slots {
-            self.slots[*slot] = read(&self.shared.slots[*slot].digests).top();
+        for cells in slots {
+            let slot = usize::from(cells[0].slot);
+            self.slots[slot] = read(&self.shared.slots[slot].digests).top();
         }
+        let key_count = changes.key_count;
+        self.shared.give_back(changes.dirty);
         Roots {
             version,
-            key_count: changes.key_count,
+            key_count,
             state_digest: state_digest(&self.slots),
             slots: self.slots.clone(),
         }
     }
+}
+
+/// Computes all digests of a slot that was just built.
+pub(super) fn hash_built(shared: &Shared, slot: usize, dirty: &mut Dirty, scratch: &mut Scratch) {
+    dirty.clear();
+    let cells = read(&shared.slots[slot].cells);
+    cells.push_all(dirty);
+    let mut digests = write(&shared.slots[slot].digests);
+    digests.build(cells.bits(), dirty, scratch);
 }
 
 /// The 7-level fold of the root node: every level hashed, but two empty halves stay empty.

@@ -7,17 +7,20 @@
 //! commitment over the slots.
 //!
 //! From the bottom up: `node` is what hangs below a cell of the directory, `update` merges writes
-//! into it, `fold` folds it; `cells` is the directory of a slot, `digests` the hashes above it,
-//! `versions` what both keep for older versions; `writer`, `hasher` and `reader` are the three ways
-//! in, and `cursor` walks one version for proofs.
+//! into it, `undo` keeps what they replaced, `fold` folds it; `cells` is the directory of a slot,
+//! `digests` the hashes above it, `versions` what those keep for older versions; `dirty` is what goes
+//! from writer to hasher; `writer`, `hasher` and `reader` are the three ways in, and `cursor` walks one
+//! version for proofs.
 
 mod cells;
 mod cursor;
 mod digests;
+mod dirty;
 mod fold;
 mod hasher;
 mod node;
 mod reader;
+mod undo;
 mod update;
 mod versions;
 mod writer;
@@ -25,22 +28,46 @@ mod writer;
 pub use hasher::{Roots, TreeHasher};
 pub use node::Leaf;
 pub use reader::TreeReader;
-pub use writer::{Changed, SealedChanges, TreeWriter};
+pub use writer::{Applied, SealedChanges, TreeWriter};
 
 pub(crate) use cursor::{Cursor, SlotView, View};
 
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use rayon::prelude::*;
 
 use cells::Cells;
-use digests::Digests;
+use digests::{Digests, Scratch};
+use dirty::Dirty;
 
-use crate::params::{BUCKET_MEMBERS_MAX, CollisionPolicy, WIDTH, path_of};
+use crate::params::{BUCKET_MEMBERS_MAX, CollisionPolicy, WIDTH, path_of, slot_of};
 
 /// What writer, hasher and readers share: each slot's cells, written by the writer alone, and its
 /// digests, written by the hasher alone. A lock is held for one slot's part of a batch at most.
 #[derive(Debug)]
 struct Shared {
     slots: Vec<Slot>,
+    /// Emptied buffers on their way back from hasher to writer.
+    spare: Mutex<Vec<Dirty>>,
+}
+
+/// Buffers kept between versions, and the most that one may hold on to, bytes.
+const SPARE_BUFFERS_MAX: usize = 4;
+const SPARE_BYTES_MAX: usize = 32 << 20;
+
+impl Shared {
+    fn spare(&self) -> Dirty {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        spare.pop().unwrap_or_default()
+    }
+
+    fn give_back(&self, mut dirty: Dirty) {
+        dirty.clear();
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < SPARE_BUFFERS_MAX && dirty.bytes() <= SPARE_BYTES_MAX {
+            spare.push(dirty);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -69,9 +96,8 @@ fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A tree of leaves that are sorted strictly ascending by key hash; `None` if they are not,
-/// or if more of them share a path than a bucket holds. The hasher has not hashed them yet: the first
-/// version it is given brings all digests.
+/// A tree of leaves that are sorted strictly ascending by key hash, with all its digests; `None` if
+/// they are not sorted, or if more of them share a path than a bucket holds.
 ///
 /// ```
 /// use trunkline_core::{batch::{Batch, BatchLimits}, params::TreeParams, tree};
@@ -89,6 +115,21 @@ fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
 /// assert!(writer.reader().get(0, &params.key_hash(b"a")).is_none());
 /// ```
 pub fn build(policy: CollisionPolicy, leaves: &[Leaf]) -> Option<(TreeWriter, TreeHasher)> {
+    build_on(None, policy, leaves)
+}
+
+/// As [`build`], by all threads of a pool if one is given.
+///
+/// ```
+/// use trunkline_core::{params::CollisionPolicy, tree};
+/// let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+/// assert!(tree::build_on(Some(&pool), CollisionPolicy::Bucket, &[]).is_some());
+/// ```
+pub fn build_on(
+    pool: Option<&rayon::ThreadPool>,
+    policy: CollisionPolicy,
+    leaves: &[Leaf],
+) -> Option<(TreeWriter, TreeHasher)> {
     let path = |leaf: &Leaf| path_of(&leaf.key_hash);
     let overfull = |leaves: &[Leaf]| path(&leaves[0]) == path(&leaves[BUCKET_MEMBERS_MAX]);
     if !leaves.is_sorted_by(|a, b| a.key_hash < b.key_hash)
@@ -96,21 +137,40 @@ pub fn build(policy: CollisionPolicy, leaves: &[Leaf]) -> Option<(TreeWriter, Tr
     {
         return None;
     }
-    let mut rest = leaves;
-    let slots = (0..WIDTH)
-        .map(|slot| {
-            let mine = rest.partition_point(|leaf| crate::params::slot_of(&leaf.key_hash) <= slot);
-            let (leaves, others) = rest.split_at(mine);
-            rest = others;
-            Slot {
-                cells: RwLock::new(Cells::build(slot, leaves)),
-                digests: RwLock::new(Digests::new()),
-            }
-        })
-        .collect();
-    let shared = std::sync::Arc::new(Shared { slots });
+    let slot = |slot: usize| {
+        let start = leaves.partition_point(|leaf| slot_of(&leaf.key_hash) < slot);
+        let end = leaves.partition_point(|leaf| slot_of(&leaf.key_hash) <= slot);
+        Slot {
+            cells: RwLock::new(Cells::build(slot, &leaves[start..end])),
+            digests: RwLock::new(Digests::new()),
+        }
+    };
+    let shared = |slots| Shared {
+        slots,
+        spare: Mutex::default(),
+    };
+    let hash = |shared: &Shared, (dirty, scratch): &mut (Dirty, Scratch), slot: usize| {
+        hasher::hash_built(shared, slot, dirty, scratch);
+    };
+    let buffers = || (Dirty::default(), Scratch::new());
+    let shared = match pool {
+        Some(pool) => pool.install(|| {
+            let shared = shared((0..WIDTH).into_par_iter().map(slot).collect());
+            (0..WIDTH)
+                .into_par_iter()
+                .for_each_init(buffers, |buffers, slot| hash(&shared, buffers, slot));
+            shared
+        }),
+        None => {
+            let shared = shared((0..WIDTH).map(slot).collect());
+            let mut buffers = buffers();
+            (0..WIDTH).for_each(|slot| hash(&shared, &mut buffers, slot));
+            shared
+        }
+    };
+    let shared = Arc::new(shared);
     Some((
-        TreeWriter::new(shared.clone(), policy, leaves.len() as u64),
+        TreeWriter::new(shared.clone(), policy),
         TreeHasher::new(shared),
     ))
 }

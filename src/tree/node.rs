@@ -1,14 +1,12 @@
 //! What hangs below one cell of the directory: almost always one block of leaves.
 //!
-//! A block is one allocation with its leaves side by side in path order, so that copying it for a
-//! new version is one `memcpy`. Only where far more keys share a prefix than chance allows does a
-//! cell hold branches above its blocks, so that no key costs more than a path. What roots mean does
-//! not depend on any of this (see `fold`). Not here: which cell a key belongs to (`cells`), how
-//! writes change nodes (`update`) and how digests are folded (`fold`).
+//! A block is one allocation with its leaves side by side in path order, and is changed in place.
+//! Only where far more keys share a prefix than chance allows does a cell hold branches above its
+//! blocks, so that no key costs more than a path. What roots mean does not depend on any of this (see
+//! `fold`). Not here: which cell a key belongs to (`cells`), how writes change nodes (`update`), what
+//! older versions saw (`undo`) and how digests are folded (`fold`).
 
 use std::sync::OnceLock;
-
-use triomphe::{Arc, ThinArc};
 
 use crate::hash::Digest;
 use crate::params::{PATH_BITS, path_of};
@@ -17,13 +15,13 @@ use crate::params::{PATH_BITS, path_of};
 pub(super) const BLOCK_LEAVES_MAX: usize = 32;
 /// A branch with no more leaves than this becomes a block again. Less than the maximum of a block,
 /// so that a key that comes and goes does not split and merge each time.
-pub(super) const MERGE_LEAVES_MAX: u64 = 16;
+const MERGE_LEAVES_MAX: u64 = 16;
 
 /// A present key.
 ///
 /// ```
 /// use trunkline_core::tree::Leaf;
-/// let leaf = Leaf { key_hash: [1; 32], value_hash: [2; 32], digest: [3; 32], origin: 7 };
+/// let leaf = Leaf { key_hash: [1; 32], value_hash: [2; 32], origin: 7 };
 /// assert_eq!(leaf.origin, 7);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,28 +30,30 @@ pub struct Leaf {
     pub key_hash: Digest,
     /// Hash of the value.
     pub value_hash: Digest,
-    /// Leaf digest of both.
-    pub digest: Digest,
     /// Version that last wrote the value: tells readers where the value lies.
     pub origin: u64,
 }
 
-/// A subtree. Clones share it, and no digest of a block is kept: a block is folded when it changes.
-#[derive(Clone, Debug, Default)]
+/// A subtree. No digest of a block is kept: a block is folded when it changes.
+#[derive(Clone, Debug)]
 pub(super) enum Node {
-    #[default]
-    Empty,
-    Block(ThinArc<(), Leaf>),
-    Branch(Arc<Branch>),
+    Block(Vec<Leaf>),
+    Branch(Box<Branch>),
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self::Block(Vec::new())
+    }
 }
 
 /// Four subtrees (two at depth 55, where one bit of path is left), in path order.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Branch {
     pub(super) children: [Node; 4],
     /// Leaves below: always more than [`MERGE_LEAVES_MAX`].
     pub(super) count: u64,
-    /// Set once, when the version that made the branch is hashed.
+    /// Emptied by every change below, set when somebody needs it.
     pub(super) digest: OnceLock<Digest>,
 }
 
@@ -73,14 +73,45 @@ pub(super) fn bit_of(key_hash: &Digest, depth: u32) -> bool {
     path_of(key_hash) >> (PATH_BITS - 1 - depth) & 1 == 1
 }
 
+/// Where a key hash stands among sorted leaves, or where it would.
+pub(super) fn place_of(leaves: &[Leaf], key_hash: &Digest) -> Result<usize, usize> {
+    let head = head_of(key_hash);
+    for (place, leaf) in leaves.iter().enumerate() {
+        let other = head_of(&leaf.key_hash);
+        if other < head {
+            continue;
+        }
+        if other > head {
+            return Err(place);
+        }
+        // Heads of eight bytes that are equal are almost always one key.
+        match leaf.key_hash.cmp(key_hash) {
+            std::cmp::Ordering::Less => {}
+            std::cmp::Ordering::Equal => return Ok(place),
+            std::cmp::Ordering::Greater => return Err(place),
+        }
+    }
+    Err(leaves.len())
+}
+
+/// Whether a key hash comes before another one, most often by one comparison of integers.
+pub(super) fn precedes(left: &Digest, right: &Digest) -> bool {
+    match head_of(left).cmp(&head_of(right)) {
+        std::cmp::Ordering::Equal => left < right,
+        order => order.is_lt(),
+    }
+}
+
+fn head_of(key_hash: &Digest) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = *key_hash;
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
 impl Node {
     /// The subtree of leaves in path order that share their first `depth` bits.
     pub(super) fn build(leaves: &[Leaf], depth: u32) -> Self {
-        if leaves.is_empty() {
-            return Self::Empty;
-        }
         if leaves.len() <= BLOCK_LEAVES_MAX || depth == PATH_BITS {
-            return Self::Block(ThinArc::from_header_and_slice((), leaves));
+            return Self::Block(leaves.to_vec());
         }
         let mut children: [Self; 4] = Default::default();
         let mut rest = leaves;
@@ -90,7 +121,7 @@ impl Node {
             *child = Self::build(leaves, depth + branch_bits(depth));
             rest = others;
         }
-        Self::Branch(Arc::new(Branch {
+        Self::Branch(Box::new(Branch {
             children,
             count: leaves.len() as u64,
             digest: OnceLock::new(),
@@ -103,9 +134,10 @@ impl Node {
         let mut depth = depth;
         loop {
             match node {
-                Self::Empty => return None,
-                Self::Block(block) => {
-                    return block.slice.iter().find(|leaf| leaf.key_hash == *key_hash);
+                Self::Block(leaves) => {
+                    return place_of(leaves, key_hash)
+                        .ok()
+                        .and_then(|place| leaves.get(place));
                 }
                 Self::Branch(branch) => {
                     node = &branch.children[child_of(key_hash, depth)];
@@ -115,11 +147,46 @@ impl Node {
         }
     }
 
+    /// Lets `change` work on the block that a key hash belongs to; it says by how many leaves the
+    /// block grew and whether anything in it changed. Splits and merges what has become too large or
+    /// too small.
+    pub(super) fn change_block<E>(
+        &mut self,
+        key_hash: &Digest,
+        depth: u32,
+        change: &mut impl FnMut(&mut Vec<Leaf>) -> Result<(i64, bool), E>,
+    ) -> Result<(i64, bool), E> {
+        let outcome = match self {
+            Self::Block(leaves) => {
+                let outcome = change(leaves)?;
+                if leaves.len() > BLOCK_LEAVES_MAX && depth < PATH_BITS {
+                    *self = Self::build(leaves, depth);
+                }
+                return Ok(outcome);
+            }
+            Self::Branch(branch) => {
+                let child = &mut branch.children[child_of(key_hash, depth)];
+                let outcome = child.change_block(key_hash, depth + branch_bits(depth), change)?;
+                branch.count = branch.count.saturating_add_signed(outcome.0);
+                if outcome.1 {
+                    branch.digest = OnceLock::new();
+                }
+                if branch.count > MERGE_LEAVES_MAX {
+                    return Ok(outcome);
+                }
+                outcome
+            }
+        };
+        let mut leaves = Vec::with_capacity(MERGE_LEAVES_MAX as usize);
+        self.collect_leaves(&mut leaves);
+        *self = Self::build(&leaves, depth);
+        Ok(outcome)
+    }
+
     /// Appends all leaves below, in path order.
     pub(super) fn collect_leaves(&self, leaves: &mut Vec<Leaf>) {
         match self {
-            Self::Empty => {}
-            Self::Block(block) => leaves.extend_from_slice(&block.slice),
+            Self::Block(block) => leaves.extend_from_slice(block),
             Self::Branch(branch) => branch
                 .children
                 .iter()

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::cells::cell_of;
 use super::{Leaf, Shared, SlotView, write};
 use crate::hash::Digest;
 use crate::params::{WIDTH, slot_of};
@@ -31,7 +32,6 @@ impl TreeReader {
         self.shared.slots[slot_of(key_hash)]
             .cells()
             .get_at(version, key_hash)
-            .copied()
     }
 
     /// The leaves of one cell of the directory at a version, in path order: the cell that holds
@@ -41,10 +41,7 @@ impl TreeReader {
     pub fn leaves_from(&self, version: u64, from: &Digest) -> (Vec<Leaf>, Option<Digest>) {
         let cells = self.shared.slots[slot_of(from)].cells();
         let bits = cells.bits_at(version);
-        let mut leaves = Vec::new();
-        cells
-            .node_at(version, |bits| super::cells::cell_of(from, bits))
-            .collect_leaves(&mut leaves);
+        let mut leaves = cells.leaves_at(version, cell_of(from, bits), bits);
         leaves.retain(|leaf| leaf.key_hash >= *from);
         (leaves, next_prefix(from, crate::params::ROOT_BITS + bits))
     }

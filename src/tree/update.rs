@@ -1,283 +1,177 @@
-//! Merging sorted writes into what lies below one cell: copy what is shared, change in place what is
-//! not.
+//! Merging sorted writes into the leaves of one cell, in place.
 //!
-//! The cost of a write is the copy of its block. Digests are not touched: a branch that changed
-//! merely loses its own, and that is how hashing finds it later. Not here: requirements and undo
-//! (`writer`).
+//! Writes come path by path, since keys that share a path are one matter for the policy. Every change
+//! leaves a record of what stood there before (`undo`). Digests are not touched. Not here: the walk
+//! over slots and cells, requirements and taking back (`writer`, `cells`).
 
-use std::sync::OnceLock;
+use std::ops::Range;
 
-use triomphe::Arc;
-
-use super::node::{Branch, Leaf, MERGE_LEAVES_MAX, Node, branch_bits, child_of};
+use super::node::{Leaf, Node, place_of};
+use super::undo::{Before, Record};
 use crate::batch::Write;
 use crate::hash::Digest;
 use crate::outcome::Refusal;
 use crate::params::{BUCKET_MEMBERS_MAX, CollisionPolicy, path_of};
 
-/// A key whose leaf was changed, and what was there before.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Change {
-    /// Place of the write in its batch; `None` if another key of the batch evicted this one.
-    pub(super) write: Option<u32>,
-    pub(super) key_hash: Digest,
-    pub(super) before: Option<Before>,
-}
-
-/// What of a leaf is needed to put it back.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Before {
-    pub(super) value_hash: Digest,
-    pub(super) origin: u64,
-}
-
-/// Where the origin of a written leaf comes from.
-pub(super) enum Origin<'a> {
-    /// All writes belong to one version.
-    Version(u64),
-    /// Each write restores a leaf of the past.
-    Restored(&'a [u64]),
-}
-
-/// What one walk over the tree carries along.
-pub(super) struct Walk<'a> {
+/// What one submission does to the tree as it is walked.
+pub(super) struct Update<'a> {
     pub(super) writes: &'a [Write],
-    pub(super) origin: &'a Origin<'a>,
+    pub(super) version: u64,
     pub(super) policy: CollisionPolicy,
-    pub(super) changes: &'a mut Vec<Change>,
-    pub(super) merged: &'a mut Vec<Leaf>,
-    /// Leaves gained less leaves lost in the node just updated.
-    pub(super) gained: i64,
+    /// Places of writes that changed nothing.
+    pub(super) unchanged: Vec<u32>,
+    /// Keys that newer ones on their path put out.
+    pub(super) evicted: Vec<Digest>,
 }
 
-impl Walk<'_> {
-    /// Applies `writes[range]`, all below `node`. Says whether anything changed; what changed before
-    /// a refusal stands in `changes`.
-    pub(super) fn update(
+impl Update<'_> {
+    /// Applies `writes[range]`, all below `node`, and says by how many leaves it grew. After a
+    /// refusal `records` holds what was changed before it, and nothing else is.
+    pub(super) fn cell(
         &mut self,
         node: &mut Node,
         depth: u32,
-        range: std::ops::Range<usize>,
-    ) -> Result<bool, Refusal> {
-        self.gained = 0;
-        match node {
-            Node::Empty => {
-                let changed = self.update_block(&[], range)?;
-                if changed {
-                    *node = Node::build(self.merged, depth);
-                }
-                Ok(changed)
-            }
-            Node::Block(block) => {
-                let changed = self.update_block(&block.slice, range)?;
-                if changed {
-                    *node = Node::build(self.merged, depth);
-                }
-                Ok(changed)
-            }
-            Node::Branch(branch) => {
-                let outcome = self.update_branch(branch, depth, range);
-                if matches!(outcome, Ok(true)) && branch.count <= MERGE_LEAVES_MAX {
-                    self.merged.clear();
-                    node.collect_leaves(self.merged);
-                    *node = Node::build(self.merged, depth);
-                }
-                outcome
-            }
-        }
-    }
-
-    fn update_branch(
-        &mut self,
-        branch: &mut Arc<Branch>,
-        depth: u32,
-        range: std::ops::Range<usize>,
-    ) -> Result<bool, Refusal> {
-        let child_depth = depth + branch_bits(depth);
-        let mut gained = 0;
-        let mut changed = false;
+        range: Range<usize>,
+        records: &mut Vec<Record>,
+        gained: &mut i64,
+    ) -> Result<(), Refusal> {
         let mut start = range.start;
         while start < range.end {
-            let index = child_of(&self.writes[start].key_hash, depth);
-            let mine = self.writes[start..range.end]
-                .partition_point(|write| child_of(&write.key_hash, depth) == index);
-            let below = start..start + mine;
-            start += mine;
-            // A refusal half way leaves this version's nodes half changed; the changes made so far
-            // are recorded, the counts below are kept right, and the caller takes them back.
-            let outcome = match Arc::get_mut(branch) {
-                Some(own) => {
-                    let outcome = self.update(&mut own.children[index], child_depth, below);
-                    own.count = own.count.saturating_add_signed(self.gained);
-                    if self.gained != 0 || !matches!(outcome, Ok(false)) {
-                        own.digest = OnceLock::new();
-                    }
-                    outcome
-                }
-                None => {
-                    let mut child = branch.children[index].clone();
-                    let outcome = self.update(&mut child, child_depth, below);
-                    if self.gained != 0 || !matches!(outcome, Ok(false)) {
-                        let mut children = branch.children.clone();
-                        children[index] = child;
-                        *branch = Arc::new(Branch {
-                            children,
-                            count: branch.count.saturating_add_signed(self.gained),
-                            digest: OnceLock::new(),
-                        });
-                    }
-                    outcome
-                }
-            };
-            gained += self.gained;
-            match outcome {
-                Ok(child_changed) => changed |= child_changed,
-                Err(refusal) => {
-                    self.gained = gained;
-                    return Err(refusal);
-                }
-            }
-        }
-        self.gained = gained;
-        Ok(changed)
-    }
-
-    /// Merges writes into the leaves of a block, into `merged`.
-    fn update_block(
-        &mut self,
-        leaves: &[Leaf],
-        range: std::ops::Range<usize>,
-    ) -> Result<bool, Refusal> {
-        let mark = self.changes.len();
-        self.merged.clear();
-        let mut old = leaves.iter().peekable();
-        for index in range.clone() {
-            let write = self.writes[index];
-            while let Some(leaf) = old.next_if(|leaf| leaf.key_hash < write.key_hash) {
-                self.merged.push(*leaf);
-            }
-            let before = old.next_if(|leaf| leaf.key_hash == write.key_hash);
-            self.place(index, write, before);
-        }
-        self.merged.extend(old);
-        if let Err(refusal) = self.settle_collisions(range) {
-            self.changes.truncate(mark);
-            self.gained = 0;
-            return Err(refusal);
-        }
-        self.gained = self.merged.len() as i64 - leaves.len() as i64;
-        Ok(self.changes.len() > mark)
-    }
-
-    fn place(&mut self, index: usize, write: Write, before: Option<&Leaf>) {
-        let same = match before {
-            None => write.is_delete(),
-            Some(leaf) => leaf.value_hash == write.value_hash && !write.is_delete(),
-        };
-        if same {
-            self.merged.extend(before.copied());
-            return;
-        }
-        self.changes.push(Change {
-            write: Some(index as u32),
-            key_hash: write.key_hash,
-            before: before.map(|leaf| Before {
-                value_hash: leaf.value_hash,
-                origin: leaf.origin,
-            }),
-        });
-        if write.is_delete() {
-            return;
-        }
-        let origin = match self.origin {
-            Origin::Version(version) => *version,
-            Origin::Restored(origins) => origins[index],
-        };
-        self.merged.push(Leaf {
-            key_hash: write.key_hash,
-            value_hash: write.value_hash,
-            digest: write.digest,
-            origin,
-        });
-    }
-
-    /// Looks for keys of one path among the merged leaves and applies the policy to them.
-    fn settle_collisions(&mut self, range: std::ops::Range<usize>) -> Result<(), Refusal> {
-        let mut start = 0;
-        while let Some(next) = first_collision(&self.merged[start..]) {
-            start += next;
-            let path = path_of(&self.merged[start].key_hash);
-            let on_path = |leaves: &[Leaf]| {
-                leaves
-                    .iter()
-                    .take_while(|leaf| path_of(&leaf.key_hash) == path)
-                    .count()
-            };
-            let run = on_path(&self.merged[start..]);
-            self.settle_run(start, run, range.clone())?;
-            start += on_path(&self.merged[start..]);
+            let key_hash = &self.writes[start].key_hash;
+            let path = path_of(key_hash);
+            let end = (start + 1..range.end)
+                .find(|index| path_of(&self.writes[*index].key_hash) != path)
+                .unwrap_or(range.end);
+            let mut change = |leaves: &mut Vec<Leaf>| self.path(leaves, start..end, records);
+            let (grown, _) = node.change_block(key_hash, depth, &mut change)?;
+            *gained += grown;
+            start = end;
         }
         Ok(())
     }
 
-    #[cold]
-    fn settle_run(
+    /// Applies the writes of one path to its block, wholly or not at all.
+    fn path(
         &mut self,
-        start: usize,
-        run: usize,
-        range: std::ops::Range<usize>,
+        leaves: &mut Vec<Leaf>,
+        range: Range<usize>,
+        records: &mut Vec<Record>,
+    ) -> Result<(i64, bool), Refusal> {
+        let (before, mark) = (leaves.len(), records.len());
+        let mut collided = range.len() > 1;
+        for index in range.clone() {
+            collided |= self.place(leaves, index, records);
+        }
+        if collided && let Err(refusal) = self.settle(leaves, range, mark, records) {
+            for record in records.drain(mark..).rev() {
+                record.put_back(leaves);
+            }
+            return Err(refusal);
+        }
+        Ok((leaves.len() as i64 - before as i64, records.len() > mark))
+    }
+
+    /// Applies one write. Says whether a new leaf came to stand beside another one of its path.
+    fn place(&mut self, leaves: &mut Vec<Leaf>, index: usize, records: &mut Vec<Record>) -> bool {
+        let write = &self.writes[index];
+        let key_hash = write.key_hash;
+        match place_of(leaves, &key_hash) {
+            Ok(place) => {
+                let leaf = &mut leaves[place];
+                if !write.is_delete() && leaf.value_hash == write.value_hash {
+                    self.unchanged.push(index as u32);
+                    return false;
+                }
+                let before = Some(Before::from(&*leaf));
+                records.push(Record { key_hash, before });
+                if write.is_delete() {
+                    leaves.remove(place);
+                } else {
+                    leaf.value_hash = write.value_hash;
+                    leaf.origin = self.version;
+                }
+                false
+            }
+            Err(_) if write.is_delete() => {
+                self.unchanged.push(index as u32);
+                false
+            }
+            Err(place) => {
+                records.push(Record {
+                    key_hash,
+                    before: None,
+                });
+                leaves.reserve_exact(1);
+                leaves.insert(
+                    place,
+                    Leaf {
+                        key_hash,
+                        value_hash: write.value_hash,
+                        origin: self.version,
+                    },
+                );
+                let path = path_of(&key_hash);
+                let shares =
+                    |leaf: Option<&Leaf>| leaf.is_some_and(|leaf| path_of(&leaf.key_hash) == path);
+                shares(leaves.get(place + 1)) || place > 0 && shares(leaves.get(place - 1))
+            }
+        }
+    }
+
+    /// Applies the policy to the leaves of one path.
+    #[cold]
+    fn settle(
+        &mut self,
+        leaves: &mut Vec<Leaf>,
+        range: Range<usize>,
+        mark: usize,
+        records: &mut Vec<Record>,
     ) -> Result<(), Refusal> {
-        let members = &self.merged[start..start + run];
+        let writes = &self.writes[range.clone()];
+        let path = path_of(&writes[0].key_hash);
+        let on_path = |leaf: &&Leaf| path_of(&leaf.key_hash) == path;
+        let members = leaves.iter().filter(on_path).count();
         // The newest member: the last put of this batch, even one that changes nothing.
-        let path = path_of(&members[0].key_hash);
-        let newest = self.writes[range]
-            .iter()
-            .filter(|write| path_of(&write.key_hash) == path && !write.is_delete())
-            .max_by_key(|write| write.order);
-        let Some(newest) = newest.map(|write| write.key_hash) else {
+        let puts = writes.iter().filter(|write| !write.is_delete());
+        let newest = puts.max_by_key(|write| write.order);
+        let Some(newest) = newest.map(|write| write.key_hash).filter(|_| members > 1) else {
             return Ok(());
         };
         match self.policy {
-            CollisionPolicy::Bucket if run <= BUCKET_MEMBERS_MAX => Ok(()),
+            CollisionPolicy::Bucket if members <= BUCKET_MEMBERS_MAX => Ok(()),
             CollisionPolicy::Bucket => Err(Refusal::BucketFull { key_hash: newest }),
             CollisionPolicy::Reject => Err(Refusal::PathTaken { key_hash: newest }),
             CollisionPolicy::Overwrite => {
-                for leaf in members.iter().filter(|leaf| leaf.key_hash != newest) {
-                    evict(self.changes, leaf);
+                for leaf in leaves.iter().filter(on_path) {
+                    if leaf.key_hash != newest {
+                        self.evict(leaf, range.clone(), mark, records);
+                    }
                 }
-                self.merged
-                    .retain(|leaf| leaf.key_hash == newest || path_of(&leaf.key_hash) != path);
+                leaves.retain(|leaf| leaf.key_hash == newest || path_of(&leaf.key_hash) != path);
                 Ok(())
             }
         }
     }
-}
 
-/// Place of the first leaf whose right neighbour has the same path.
-fn first_collision(leaves: &[Leaf]) -> Option<usize> {
-    leaves
-        .windows(2)
-        .position(|two| path_of(&two[0].key_hash) == path_of(&two[1].key_hash))
-}
-
-/// Records that a leaf went because of a newer key on its path. A leaf that this very batch wrote
-/// turns from written into removed, or into nothing at all if it was not there before.
-fn evict(changes: &mut Vec<Change>, leaf: &Leaf) {
-    let own = changes
-        .iter()
-        .rposition(|change| change.key_hash == leaf.key_hash);
-    let before = match own {
-        Some(index) => changes.remove(index).before,
-        None => Some(Before {
-            value_hash: leaf.value_hash,
-            origin: leaf.origin,
-        }),
-    };
-    if before.is_some() {
-        changes.push(Change {
-            write: None,
-            key_hash: leaf.key_hash,
-            before,
-        });
+    /// Records that a leaf went because of a newer key on its path. A leaf that this very batch wrote
+    /// turns from written into evicted, or into nothing at all if it was not there before.
+    fn evict(&mut self, leaf: &Leaf, range: Range<usize>, mark: usize, records: &mut Vec<Record>) {
+        let key_hash = leaf.key_hash;
+        let mut own = records[mark..].iter();
+        let Some(own) = own.position(|record| record.key_hash == key_hash) else {
+            let before = Some(Before::from(leaf));
+            records.push(Record { key_hash, before });
+            self.evicted.push(key_hash);
+            return;
+        };
+        let mut range = range;
+        let write = range.find(|index| self.writes[*index].key_hash == key_hash);
+        self.unchanged.extend(write.map(|index| index as u32));
+        match records[mark + own].before {
+            Some(_) => self.evicted.push(key_hash),
+            None => {
+                records.remove(mark + own);
+            }
+        }
     }
 }

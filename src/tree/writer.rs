@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use super::cells::{DirtyCells, cell_of};
+use super::dirty::Dirty;
 use super::reader::TreeReader;
-use super::update::{Change, Origin, Walk};
-use super::{Leaf, Shared, read, write};
-use crate::batch::{PreparedBatch, Requirement, Write, leaf_digest};
-use crate::hash::{Digest, ZERO};
+use super::update::Update;
+use super::{Shared, read, write};
+use crate::batch::{PreparedBatch, Requirement, Write};
+use crate::hash::Digest;
 use crate::outcome::Refusal;
 use crate::params::{CollisionPolicy, WIDTH, slot_of};
 
-/// A key that a submission changed.
+/// What a submission that took effect did to the tree.
 ///
 /// ```
 /// use trunkline_core::{batch::{Batch, BatchLimits}, params::TreeParams, tree};
@@ -20,17 +20,19 @@ use crate::params::{CollisionPolicy, WIDTH, slot_of};
 /// let mut batch = Batch::new();
 /// batch.put("a", "1").delete("never there");
 /// let prepared = batch.prepare(&params, &BatchLimits::default(), None).unwrap();
-/// let changed = writer.apply(&prepared, 1).unwrap();
-/// assert_eq!(changed.len(), 1);
-/// assert_eq!(changed[0].key_hash, params.key_hash(b"a"));
+/// let applied = writer.apply(&prepared, 1).unwrap();
+/// let unchanged = prepared.writes.iter().position(|write| write.is_delete()).unwrap();
+/// assert_eq!(applied.unchanged, [unchanged as u32]);
+/// assert!(applied.evicted.is_empty());
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Changed {
-    /// Hash of the key.
-    pub key_hash: Digest,
-    /// Place of the write among the prepared writes, or `None` if a newer key on the same path
-    /// evicted this one.
-    pub write: Option<u32>,
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Places of prepared writes that changed nothing, ascending: a put of the value that is there, a
+    /// delete of a key that is not there, a put that a newer key on its path undid at once. Every
+    /// other write changed something.
+    pub unchanged: Vec<u32>,
+    /// Hashes of keys that had a value before and lost it to a newer key on their path, ascending.
+    pub evicted: Vec<Digest>,
 }
 
 /// What a version changed: hand it to the hasher, in order of versions.
@@ -38,14 +40,18 @@ pub struct Changed {
 /// ```
 /// use trunkline_core::{params::CollisionPolicy, tree};
 /// let (mut writer, _) = tree::build(CollisionPolicy::Bucket, &[]).unwrap();
-/// assert_eq!(writer.seal(0).version(), 0);
+/// let sealed = writer.seal(1);
+/// assert_eq!(sealed.version(), 1);
+/// assert!(sealed.is_empty());
 /// ```
 #[derive(Clone, Debug)]
 pub struct SealedChanges {
     pub(super) version: u64,
     pub(super) key_count: u64,
-    /// Slot by slot; slots without change are left out.
-    pub(super) slots: Vec<(usize, DirtyCells)>,
+    /// Ascending by slot and cell.
+    pub(super) dirty: Dirty,
+    /// Directory bits of every slot.
+    pub(super) bits: Box<[u8; WIDTH]>,
 }
 
 impl SealedChanges {
@@ -53,13 +59,11 @@ impl SealedChanges {
     pub fn version(&self) -> u64 {
         self.version
     }
-}
 
-/// What happened to a slot since the last seal.
-#[derive(Clone, Debug, Default)]
-struct Dirty {
-    cells: Vec<u32>,
-    all: bool,
+    /// Whether the version left every leaf as it was.
+    pub fn is_empty(&self) -> bool {
+        self.dirty.cells.is_empty()
+    }
 }
 
 /// Applies submissions. There is one for each tree.
@@ -79,23 +83,22 @@ pub struct TreeWriter {
     shared: Arc<Shared>,
     policy: CollisionPolicy,
     key_count: u64,
-    dirty: Vec<Dirty>,
-    merged: Vec<Leaf>,
+    dirty: Dirty,
+    /// Slots whose directory was resized since the last seal.
+    resized: Vec<usize>,
+    bits: Box<[u8; WIDTH]>,
 }
 
 impl TreeWriter {
-    /// A writer over leaves that were built as `version`: all of them are dirty.
-    pub(super) fn new(shared: Arc<Shared>, policy: CollisionPolicy, key_count: u64) -> Self {
-        let all = Dirty {
-            cells: Vec::new(),
-            all: true,
-        };
+    pub(super) fn new(shared: Arc<Shared>, policy: CollisionPolicy) -> Self {
+        let cells = |slot: usize| read(&shared.slots[slot].cells);
         Self {
+            key_count: (0..WIDTH).map(|slot| cells(slot).leaves()).sum(),
+            bits: Box::new(std::array::from_fn(|slot| cells(slot).bits() as u8)),
             shared,
             policy,
-            key_count,
-            dirty: vec![all; WIDTH],
-            merged: Vec::new(),
+            dirty: Dirty::default(),
+            resized: Vec::new(),
         }
     }
 
@@ -111,29 +114,9 @@ impl TreeWriter {
 
     /// Applies a submission as part of a version, wholly or, if it is refused, not at all. Versions
     /// come in ascending order, each sealed before the next begins.
-    ///
-    /// Returns what really changed, ascending by key hash: a put of the value that is there and a
-    /// delete of a key that is not there change nothing.
-    pub fn apply(&mut self, batch: &PreparedBatch, version: u64) -> Result<Vec<Changed>, Refusal> {
+    pub fn apply(&mut self, batch: &PreparedBatch, version: u64) -> Result<Applied, Refusal> {
         self.check(&batch.requirements)?;
-        let mut changes = Vec::with_capacity(batch.writes.len());
-        let origin = Origin::Version(version);
-        let policy = self.policy;
-        if let Err(refusal) = self.walk(&batch.writes, version, &origin, policy, &mut changes) {
-            self.undo(changes, version);
-            return Err(refusal);
-        }
-        let mut changed: Vec<Changed> = changes
-            .iter()
-            .map(|change| Changed {
-                key_hash: change.key_hash,
-                write: change.write,
-            })
-            .collect();
-        if !changed.is_sorted_by_key(|change| change.key_hash) {
-            changed.sort_unstable_by_key(|change| change.key_hash);
-        }
-        Ok(changed)
+        self.walk(&batch.writes, version, self.policy)
     }
 
     /// Applies effects that were resolved before, as a commit log holds them. `writes` are sorted
@@ -142,36 +125,24 @@ impl TreeWriter {
     /// A log of policy `overwrite` or `reject` never leads to two keys of one path, so the most
     /// permissive policy replays all three; a refusal means that the log is not one of this tree.
     pub fn replay(&mut self, writes: &[Write], version: u64) -> Result<(), Refusal> {
-        let origin = Origin::Version(version);
-        let policy = CollisionPolicy::Bucket;
-        self.walk(writes, version, &origin, policy, &mut Vec::new())
+        self.walk(writes, version, CollisionPolicy::Bucket)
+            .map(drop)
     }
 
     /// Ends a version: what changed in it, for the hasher.
     pub fn seal(&mut self, version: u64) -> SealedChanges {
-        let mut slots = Vec::new();
-        for (slot, dirty) in self.dirty.iter_mut().enumerate() {
-            if !dirty.all && dirty.cells.is_empty() {
-                continue;
-            }
+        for slot in std::mem::take(&mut self.resized) {
             let cells = read(&self.shared.slots[slot].cells);
-            let changed = if dirty.all {
-                DirtyCells::All(cells.bits(), cells.all_nodes())
-            } else {
-                if !dirty.cells.is_sorted() {
-                    dirty.cells.sort_unstable();
-                }
-                dirty.cells.dedup();
-                DirtyCells::Some(cells.nodes(&dirty.cells))
-            };
-            slots.push((slot, changed));
-            dirty.cells.clear();
-            dirty.all = false;
+            self.bits[slot] = cells.bits() as u8;
+            self.dirty.drop_slot(slot);
+            cells.push_all(&mut self.dirty);
         }
+        self.dirty.settle();
         SealedChanges {
             version,
             key_count: self.key_count,
-            slots,
+            dirty: std::mem::replace(&mut self.dirty, self.shared.spare()),
+            bits: self.bits.clone(),
         }
     }
 
@@ -196,72 +167,76 @@ impl TreeWriter {
         &mut self,
         writes: &[Write],
         version: u64,
-        origin: &Origin<'_>,
         policy: CollisionPolicy,
-        changes: &mut Vec<Change>,
-    ) -> Result<(), Refusal> {
-        let mut walk = Walk {
+    ) -> Result<Applied, Refusal> {
+        let mark = self.dirty.mark();
+        let mut update = Update {
             writes,
-            origin,
+            version,
             policy,
-            changes,
-            merged: &mut self.merged,
-            gained: 0,
+            unchanged: Vec::new(),
+            evicted: Vec::new(),
         };
-        let mut start = 0;
-        while start < writes.len() {
-            let slot = slot_of(&writes[start].key_hash);
-            let end =
-                start + writes[start..].partition_point(|write| slot_of(&write.key_hash) == slot);
-            let dirty = &mut self.dirty[slot];
+        for (place, range) in slots_of(writes).enumerate() {
+            let slot = slot_of(&writes[range.start].key_hash);
             let mut cells = write(&self.shared.slots[slot].cells);
-            while start < end {
-                let (bits, depth) = (cells.bits(), cells.depth());
-                let index = cell_of(&writes[start].key_hash, bits);
-                let mine = writes[start..end]
-                    .iter()
-                    .take_while(|write| cell_of(&write.key_hash, bits) == index)
-                    .count();
-                let outcome = cells.change(index, version, |node| {
-                    let outcome = walk.update(node, depth, start..start + mine);
-                    (!matches!(outcome, Ok(false)), walk.gained, outcome)
-                });
-                self.key_count = self.key_count.saturating_add_signed(walk.gained);
-                if outcome? {
-                    dirty.cells.push(index);
-                }
-                start += mine;
+            let before = cells.leaves();
+            let outcome = cells.apply(&mut update, range, &mut self.dirty);
+            self.key_count = self.key_count - before + cells.leaves();
+            drop(cells);
+            if let Err(refusal) = outcome {
+                self.roll_back(writes, place + 1);
+                self.dirty.truncate(mark);
+                return Err(refusal);
             }
-            dirty.all |= cells.resize(version);
         }
-        Ok(())
+        self.settle(writes, version);
+        let Update {
+            mut unchanged,
+            mut evicted,
+            ..
+        } = update;
+        if !unchanged.is_sorted() {
+            unchanged.sort_unstable();
+        }
+        evicted.sort_unstable();
+        Ok(Applied { unchanged, evicted })
     }
 
-    /// Puts back what a refused submission had changed before the refusal. Since the fold does not
-    /// depend on history, restoring the leaves restores every digest.
-    fn undo(&mut self, mut changes: Vec<Change>, version: u64) {
-        changes.sort_unstable_by_key(|change| change.key_hash);
-        let origins: Vec<u64> = changes
-            .iter()
-            .map(|change| change.before.map_or(0, |before| before.origin))
-            .collect();
-        let writes: Vec<Write> = changes
-            .iter()
-            .map(|change| {
-                let value_hash = change.before.map(|before| before.value_hash);
-                Write {
-                    key_hash: change.key_hash,
-                    value_hash: value_hash.unwrap_or(ZERO),
-                    digest: value_hash.map_or(ZERO, |value_hash| {
-                        leaf_digest(&change.key_hash, &value_hash)
-                    }),
-                    order: 0,
-                }
-            })
-            .collect();
-        let origin = Origin::Restored(&origins);
-        let policy = CollisionPolicy::Bucket;
-        let undone = self.walk(&writes, version, &origin, policy, &mut Vec::new());
-        debug_assert!(undone.is_ok(), "the state restored was legal");
+    /// The whole submission takes effect: slot by slot, its records settle and directories that have
+    /// become too full double.
+    fn settle(&mut self, writes: &[Write], version: u64) {
+        for range in slots_of(writes) {
+            let slot = slot_of(&writes[range.start].key_hash);
+            let mut cells = write(&self.shared.slots[slot].cells);
+            cells.settle();
+            if cells.resize(version) && !self.resized.contains(&slot) {
+                self.resized.push(slot);
+            }
+        }
     }
+
+    /// Puts back what a refused submission had changed in its first `slots` slots. Since the fold
+    /// does not depend on history, restoring the leaves restores every digest.
+    fn roll_back(&mut self, writes: &[Write], slots: usize) {
+        for range in slots_of(writes).take(slots) {
+            let slot = slot_of(&writes[range.start].key_hash);
+            let mut cells = write(&self.shared.slots[slot].cells);
+            let before = cells.leaves();
+            cells.roll_back();
+            self.key_count = self.key_count - before + cells.leaves();
+        }
+    }
+}
+
+/// The parts of sorted writes that belong to one slot each.
+fn slots_of(writes: &[Write]) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let slot = slot_of(&writes.get(start)?.key_hash);
+        let mine = writes[start..].partition_point(|write| slot_of(&write.key_hash) == slot);
+        let range = start..start + mine;
+        start += mine;
+        Some(range)
+    })
 }

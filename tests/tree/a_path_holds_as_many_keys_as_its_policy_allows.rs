@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -7,7 +9,9 @@ use trunkline_core::tree;
 
 use crate::fixture::{self, number_key, set, value_of};
 use crate::naive::{Hash, Key, Op};
-use crate::support::{HashedOp, Keyed, Twin, check_roots, leaves_of, many_near, pick, prepared};
+use crate::support::{
+    HashedOp, Keyed, State, Twin, check_roots, leaves_of, many_near, pick, prepared,
+};
 
 const POLICIES: [CollisionPolicy; 3] = [
     CollisionPolicy::Bucket,
@@ -177,13 +181,15 @@ fn and_its_resolved_effects_replay_without_it() {
         hasher.hash(replayed.seal(0), None);
         for _ in 0..20 {
             let ops = crate::support::random_ops(&mut rng, &pool, 6, 0.7);
-            let changed = twin.submit(&ops).unwrap_or_default();
-            let effects: Vec<HashedOp> = changed
-                .iter()
-                .map(|change| {
-                    let left = twin.present.get(&change.key_hash);
-                    (change.key_hash, left.map(|leaf| leaf.0))
-                })
+            let before = twin.present.clone();
+            // Refused or not: what differs is what the log would hold.
+            let _ = twin.submit(&ops);
+            let value = |state: &State, key: &Hash| state.get(key).map(|leaf| leaf.0);
+            let keys: BTreeSet<&Hash> = before.keys().chain(twin.present.keys()).collect();
+            let effects: Vec<HashedOp> = keys
+                .into_iter()
+                .map(|key| (*key, value(&twin.present, key)))
+                .filter(|(key, left)| value(&before, key) != *left)
                 .collect();
             replayed
                 .replay(&prepared(&effects).writes, twin.version)

@@ -10,7 +10,7 @@ use trunkline_core::hash::{LEAF, pair};
 use trunkline_core::outcome::Refusal;
 use trunkline_core::params::{CollisionPolicy, TreeParams};
 use trunkline_core::proof::{Claim, Draft, Entry, Proof};
-use trunkline_core::tree::{self, Changed, Leaf, Roots, TreeHasher, TreeReader, TreeWriter};
+use trunkline_core::tree::{self, Applied, Leaf, Roots, TreeHasher, TreeReader, TreeWriter};
 
 use crate::naive::{self, Hash, Key, Leaves, NaiveState, Op, Outcome, Require};
 
@@ -75,7 +75,7 @@ impl Twin {
     }
 
     /// Submits operations, in their order, as if their keys had these hashes.
-    pub(crate) fn submit(&mut self, ops: &[HashedOp]) -> Result<Vec<Changed>, Refusal> {
+    pub(crate) fn submit(&mut self, ops: &[HashedOp]) -> Result<Applied, Refusal> {
         let next = submit_hashed(self.policy, &self.present, self.version, ops);
         self.apply(&prepared(ops), next)
     }
@@ -95,11 +95,11 @@ impl Twin {
         &mut self,
         batch: &PreparedBatch,
         next: Option<State>,
-    ) -> Result<Vec<Changed>, Refusal> {
+    ) -> Result<Applied, Refusal> {
         let outcome = self.writer.apply(batch, self.version);
         match (&outcome, next) {
-            (Ok(changed), Some(next)) => {
-                assert_eq!(*changed, changes(&self.present, &next, &batch.writes));
+            (Ok(applied), Some(next)) => {
+                assert_eq!(*applied, changes(&self.present, &next, &batch.writes));
                 self.present = next;
             }
             (Err(_), None) => {}
@@ -152,11 +152,7 @@ impl Keyed {
         }
     }
 
-    pub(crate) fn submit(
-        &mut self,
-        ops: &[Op],
-        requires: &[Require],
-    ) -> Result<Vec<Changed>, Refusal> {
+    pub(crate) fn submit(&mut self, ops: &[Op], requires: &[Require]) -> Result<Applied, Refusal> {
         let before = self.model.clone();
         let outcome = self.model.submit(ops, requires);
         let next = matches!(outcome, Outcome::Applied { .. })
@@ -171,20 +167,16 @@ impl Keyed {
     fn check_outcome(
         &self,
         before: &NaiveState,
-        answer: &Result<Vec<Changed>, Refusal>,
+        answer: &Result<Applied, Refusal>,
         outcome: &Outcome,
         requires: &[Require],
     ) {
         match (answer, outcome) {
-            (Ok(changed), Outcome::Applied { evicted }) => {
+            (Ok(applied), Outcome::Applied { evicted }) => {
                 let hash = |key: &Key| naive::hash_key(&self.model.params, key);
                 let lost = evicted.iter().filter(|key| before.map.contains_key(*key));
                 let lost: BTreeSet<Hash> = lost.map(hash).collect();
-                let told = changed.iter().filter(|change| change.write.is_none());
-                assert_eq!(
-                    told.map(|change| change.key_hash).collect::<BTreeSet<_>>(),
-                    lost
-                );
+                assert!(applied.evicted.iter().eq(&lost));
             }
             (Err(Refusal::RequirementFailed { key_hash }), Outcome::Refused(why)) => {
                 assert!(matches!(why, naive::Refusal::Requirement(_)));
@@ -313,24 +305,28 @@ pub(crate) fn prepared(ops: &[HashedOp]) -> PreparedBatch {
 }
 
 /// What leads from one state to another, as `apply` should tell it.
-fn changes(before: &State, after: &State, writes: &[Write]) -> Vec<Changed> {
+fn changes(before: &State, after: &State, writes: &[Write]) -> Applied {
     let value = |state: &State, key: &Hash| state.get(key).map(|leaf| leaf.0);
-    let keys: BTreeSet<&Hash> = before.keys().chain(after.keys()).collect();
-    let changed = keys
-        .into_iter()
-        .filter(|key| value(before, key) != value(after, key));
-    changed
-        .map(|key| {
-            let write = writes
-                .iter()
-                .position(|write| write.key_hash == *key)
-                .filter(|index| after.contains_key(key) || writes[*index].is_delete());
-            Changed {
-                key_hash: *key,
-                write: write.map(|index| index as u32),
-            }
-        })
-        .collect()
+    let same = |write: &Write| {
+        let (before, after) = (
+            value(before, &write.key_hash),
+            value(after, &write.key_hash),
+        );
+        before == after || after.is_none() && !write.is_delete()
+    };
+    let deleted = |key: &Hash| {
+        let mut writes = writes.iter();
+        writes.any(|write| write.key_hash == *key && write.is_delete())
+    };
+    let gone = before.keys().filter(|key| !after.contains_key(*key));
+    Applied {
+        unchanged: (0..)
+            .zip(writes)
+            .filter(|(_, write)| same(write))
+            .map(|(place, _)| place)
+            .collect(),
+        evicted: gone.filter(|key| !deleted(key)).copied().collect(),
+    }
 }
 
 pub(crate) fn check_roots(roots: &Roots, version: u64, leaves: &Leaves) {
@@ -360,7 +356,6 @@ pub(crate) fn expected_leaves(state: &State) -> Vec<Leaf> {
     let leaf = |(key_hash, (value_hash, origin)): (&Hash, &(Hash, u64))| Leaf {
         key_hash: *key_hash,
         value_hash: *value_hash,
-        digest: naive::leaf_digest(&(*key_hash, *value_hash)),
         origin: *origin,
     };
     state.iter().map(leaf).collect()

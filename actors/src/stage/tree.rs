@@ -10,7 +10,7 @@ use bytes::Bytes;
 use trunkline_core::hash::Digest;
 use trunkline_core::outcome::{Outcome, SubmissionOutcome};
 use trunkline_core::store::effect::Effect;
-use trunkline_core::tree::{Changed, TreeWriter};
+use trunkline_core::tree::TreeWriter;
 
 use super::hash::HashStage;
 use super::serve;
@@ -94,23 +94,37 @@ impl TreeStage {
             Ok(changed) => changed,
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
-        let mut evicted = 0;
-        for Changed { key_hash, write } in changed {
-            let (key, change) = match write {
-                Some(write) => submission.batch.contents[write as usize].clone(),
-                None => {
-                    evicted += 1;
-                    (self.evicted_key(&key_hash, version, applied)?, None)
-                }
-            };
+        let first = applied.effects.len();
+        let mut unchanged = changed.unchanged.iter().peekable();
+        let writes = &submission.batch.writes;
+        for (place, (write, content)) in (0..).zip(writes.iter().zip(&submission.batch.contents)) {
+            if unchanged
+                .next_if(|unchanged| **unchanged == place)
+                .is_some()
+            {
+                continue;
+            }
+            let (key, change) = content.clone();
             applied.effects.push(Effect {
-                key_hash,
+                key_hash: write.key_hash,
                 key,
                 change,
             });
         }
+        for key_hash in &changed.evicted {
+            applied.effects.push(Effect {
+                key_hash: *key_hash,
+                key: self.evicted_key(key_hash, version, applied)?,
+                change: None,
+            });
+        }
+        if !changed.evicted.is_empty() {
+            applied.effects[first..].sort_by_key(|effect| effect.key_hash);
+        }
         applied.submissions_with_effects += 1;
-        Ok(Outcome::Applied { evicted })
+        Ok(Outcome::Applied {
+            evicted: changed.evicted.len() as u32,
+        })
     }
 
     /// The tree knows an evicted key by its hash alone; the log wants the key.

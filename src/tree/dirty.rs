@@ -1,0 +1,117 @@
+//! What a version changed, on its way from the writer to the hasher.
+//!
+//! The present goes on changing while a version is hashed, so the hasher gets copies: the leaves of
+//! each changed cell as the inputs that their digests are made of, side by side. Not here: how they are
+//! folded (`fold`, `digests`).
+
+use super::fold::fold_node;
+use super::node::Node;
+use crate::hash::{Digest, Pair, pair};
+
+/// A cell that a version changed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DirtyCell {
+    pub(super) slot: u8,
+    pub(super) cell: u32,
+    /// Where its leaves start among the copies, or its digest among those folded.
+    pub(super) start: u32,
+    /// How many leaves it has; `None` if it was too large for a block and is folded already.
+    pub(super) count: Option<u32>,
+}
+
+impl DirtyCell {
+    fn place(&self) -> (u8, u32) {
+        (self.slot, self.cell)
+    }
+}
+
+/// The changed cells of one version.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Dirty {
+    pub(super) cells: Vec<DirtyCell>,
+    /// Key hash and value hash of leaves.
+    pub(super) leaves: Vec<Pair>,
+    pub(super) folded: Vec<Digest>,
+}
+
+/// How far a version had come before a submission.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    cells: usize,
+    leaves: usize,
+    folded: usize,
+}
+
+impl Dirty {
+    /// Copies a cell as it is now; a later copy of it counts more than an earlier one.
+    pub(super) fn push(&mut self, slot: usize, cell: u32, node: &Node, depth: u32) {
+        let (start, count) = match node {
+            Node::Block(leaves) => {
+                let start = self.leaves.len();
+                self.leaves.extend(
+                    leaves
+                        .iter()
+                        .map(|leaf| pair(&leaf.key_hash, &leaf.value_hash)),
+                );
+                (start, Some(leaves.len() as u32))
+            }
+            Node::Branch(_) => {
+                self.folded.push(fold_node(node, depth).digest());
+                (self.folded.len() - 1, None)
+            }
+        };
+        self.cells.push(DirtyCell {
+            slot: slot as u8,
+            cell,
+            start: start as u32,
+            count,
+        });
+    }
+
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            cells: self.cells.len(),
+            leaves: self.leaves.len(),
+            folded: self.folded.len(),
+        }
+    }
+
+    /// Forgets the copies made since a mark.
+    pub(super) fn truncate(&mut self, mark: Mark) {
+        self.cells.truncate(mark.cells);
+        self.leaves.truncate(mark.leaves);
+        self.folded.truncate(mark.folded);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.cells.clear();
+        self.leaves.clear();
+        self.folded.clear();
+    }
+
+    /// Forgets the copies of a slot's cells.
+    pub(super) fn drop_slot(&mut self, slot: usize) {
+        self.cells.retain(|cell| usize::from(cell.slot) != slot);
+    }
+
+    /// Puts the cells in order, of each the last copy.
+    pub(super) fn settle(&mut self) {
+        if self
+            .cells
+            .windows(2)
+            .all(|two| two[0].place() < two[1].place())
+        {
+            return;
+        }
+        self.cells.reverse();
+        self.cells.sort_by_key(DirtyCell::place);
+        self.cells.dedup_by_key(|cell| cell.place());
+    }
+
+    /// Bytes that it holds on to.
+    pub(super) fn bytes(&self) -> usize {
+        self.cells.capacity() * size_of::<DirtyCell>()
+            + self.leaves.capacity() * size_of::<Pair>()
+            + self.folded.capacity() * size_of::<Digest>()
+    }
+}

@@ -1,0 +1,189 @@
+//! What versions replaced among a slot's leaves, kept so that older versions stay readable.
+//!
+//! The present is changed in place. For each leaf that a version changes it keeps one record: what
+//! stood there before. A reader of version N looks through the records of the versions after N, oldest
+//! first: the first hit is what N saw, no hit means that nothing changed since. The same records take
+//! a refused submission back. Not here: digests (`versions`).
+
+use std::collections::VecDeque;
+
+use super::node::{Leaf, place_of, precedes};
+use crate::hash::Digest;
+use crate::params::path_of;
+
+/// What stood at a key before it was changed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Record {
+    pub(super) key_hash: Digest,
+    pub(super) before: Option<Before>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Before {
+    pub(super) value_hash: Digest,
+    pub(super) origin: u64,
+}
+
+impl From<&Leaf> for Before {
+    fn from(leaf: &Leaf) -> Self {
+        Self {
+            value_hash: leaf.value_hash,
+            origin: leaf.origin,
+        }
+    }
+}
+
+impl Record {
+    fn leaf(&self) -> Option<Leaf> {
+        self.before.map(|before| Leaf {
+            key_hash: self.key_hash,
+            value_hash: before.value_hash,
+            origin: before.origin,
+        })
+    }
+
+    /// Puts back what stood there, among sorted leaves.
+    pub(super) fn put_back(&self, leaves: &mut Vec<Leaf>) {
+        match (place_of(leaves, &self.key_hash), self.leaf()) {
+            (Ok(place), Some(leaf)) => leaves[place] = leaf,
+            (Ok(place), None) => {
+                leaves.remove(place);
+            }
+            (Err(place), Some(leaf)) => leaves.insert(place, leaf),
+            (Err(_), None) => {}
+        }
+    }
+}
+
+/// The records of one version.
+#[derive(Debug)]
+struct Item {
+    version: u64,
+    /// Ascending by key hash, each once, up to `settled`; then those of the submission that is being
+    /// applied, in the order of its changes.
+    records: Vec<Record>,
+    settled: usize,
+}
+
+impl Item {
+    fn find(&self, key_hash: &Digest) -> Option<&Record> {
+        let (settled, open) = self.records.split_at(self.settled);
+        settled
+            .binary_search_by(|record| record.key_hash.cmp(key_hash))
+            .ok()
+            .map(|place| &settled[place])
+            .or_else(|| open.iter().find(|record| record.key_hash == *key_hash))
+    }
+
+    /// Records of paths in a range, the newest first.
+    fn newest_first(&self, paths: std::ops::Range<u64>) -> impl Iterator<Item = &Record> {
+        let (settled, open) = self.records.split_at(self.settled);
+        let path = |record: &Record| path_of(&record.key_hash);
+        let start = settled.partition_point(|record| path(record) < paths.start);
+        let end = settled.partition_point(|record| path(record) < paths.end);
+        let open = open.iter().rev();
+        open.filter(move |record| paths.contains(&path(record)))
+            .chain(&settled[start..end])
+    }
+}
+
+/// The records of all versions that a reader may still look back across, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Undo {
+    items: VecDeque<Item>,
+    /// Emptied lists of retired versions, for those to come: freeing and faulting in the same memory
+    /// again and again costs more than filling it.
+    spare: Vec<Vec<Record>>,
+}
+
+/// Lists kept for reuse, and records that one of them has room for at most.
+const SPARE_LISTS_MAX: usize = 32;
+const SPARE_RECORDS_MAX: usize = 1 << 10;
+
+impl Undo {
+    /// The records of a version that is being made.
+    pub(super) fn open(&mut self, version: u64) -> &mut Vec<Record> {
+        if self.items.back().is_none_or(|item| item.version != version) {
+            self.items.push_back(Item {
+                version,
+                records: self.spare.pop().unwrap_or_default(),
+                settled: 0,
+            });
+        }
+        let last = self.items.len() - 1;
+        &mut self.items[last].records
+    }
+
+    /// The submission that was being applied takes effect: its records join the others.
+    pub(super) fn settle(&mut self) {
+        let Some(item) = self.items.back_mut() else {
+            return;
+        };
+        let ascends = |two: &[Record]| precedes(&two[0].key_hash, &two[1].key_hash);
+        let from = item.settled.saturating_sub(1);
+        if !item.records[from..].windows(2).all(ascends) {
+            // Stable: of several records of a key the first one says what stood there before all.
+            item.records.sort_by_key(|record| record.key_hash);
+            item.records.dedup_by_key(|record| record.key_hash);
+        }
+        item.settled = item.records.len();
+    }
+
+    /// The submission that was being applied is refused: its records, in the order of its changes.
+    pub(super) fn take_open(&mut self) -> Vec<Record> {
+        self.items
+            .back_mut()
+            .map(|item| item.records.split_off(item.settled))
+            .unwrap_or_default()
+    }
+
+    /// What `version` saw at a key, if it was changed since: a leaf or none.
+    pub(super) fn find(&self, version: u64, key_hash: &Digest) -> Option<Option<Leaf>> {
+        self.after(version)
+            .find_map(|item| item.find(key_hash))
+            .map(Record::leaf)
+    }
+
+    /// Whether anything in a range of paths changed since `version`.
+    pub(super) fn touched(&self, version: u64, paths: std::ops::Range<u64>) -> bool {
+        self.after(version)
+            .any(|item| item.newest_first(paths.clone()).next().is_some())
+    }
+
+    /// Turns the present leaves of a range of paths into those that `version` saw.
+    pub(super) fn take_back(
+        &self,
+        version: u64,
+        paths: std::ops::Range<u64>,
+        leaves: &mut Vec<Leaf>,
+    ) {
+        for item in self.after(version).rev() {
+            for record in item.newest_first(paths.clone()) {
+                record.put_back(leaves);
+            }
+        }
+    }
+
+    fn after(&self, version: u64) -> impl DoubleEndedIterator<Item = &Item> {
+        // Readers ask about recent versions: most often there is nothing after them.
+        let newer = self.items.iter().rev();
+        let count = newer.take_while(|item| item.version > version).count();
+        self.items.range(self.items.len() - count..)
+    }
+
+    /// Takes out what no version from `oldest` on needs, to be dropped where it stalls nobody.
+    pub(super) fn retire(&mut self, oldest: u64) -> impl Sized + use<> {
+        let keep_from = self.items.partition_point(|item| item.version <= oldest);
+        let mut retired = Vec::new();
+        for item in self.items.drain(..keep_from) {
+            let mut records = item.records;
+            records.clear();
+            let fits = records.capacity() <= SPARE_RECORDS_MAX;
+            match fits && self.spare.len() < SPARE_LISTS_MAX {
+                true => self.spare.push(records),
+                false => retired.push(records),
+            }
+        }
+        retired
+    }
+}
