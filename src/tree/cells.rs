@@ -19,7 +19,7 @@ use crate::params::{PATH_BITS, ROOT_BITS, WIDTH, path_of};
 
 /// Leaves in an average cell when the first slot doubles its directory; the last slot doubles at
 /// twice this.
-const CELL_LEAVES_GROW: u64 = 6;
+const CELL_LEAVES_GROW: u64 = 2;
 /// A directory halves when its average cell holds less than the growth mark divided by this.
 const SHRINK_DIVISOR: u64 = 8;
 /// Most bits of a directory: 2^24 cells in each of 128 slots.
