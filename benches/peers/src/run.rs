@@ -24,11 +24,10 @@ pub(crate) fn run(job: &Job) -> Result<Figures, BenchError> {
         .map_err(file_error)?;
     let state = directory.path().join("state");
     std::fs::create_dir(&state).map_err(file_error)?;
-    let (mut figures, written_before) =
-        with_engine(job, &state, |peer| match job.schedule {
-            None => closed_loop(job, peer),
-            Some(schedule) => open_loop::run(job, schedule, peer),
-        })?;
+    let (mut figures, written_before) = with_engine(job, &state, |peer| match job.schedule {
+        None => closed_loop(job, peer),
+        Some(schedule) => open_loop::run(job, schedule, peer),
+    })?;
     let written = process::written_bytes() - written_before;
     figures.written_bytes_per_update = written as f64 / job.operations as f64;
     figures.disk_bytes = process::disk_bytes(&state);
@@ -224,11 +223,7 @@ fn prove_kind(
 }
 
 /// Checked, not timed: that absent keys are proven absent, and not present.
-fn prove_absence(
-    peer: &mut dyn Peer,
-    kind: &'static str,
-    count: usize,
-) -> Result<(), BenchError> {
+fn prove_absence(peer: &mut dyn Peer, kind: &'static str, count: usize) -> Result<(), BenchError> {
     for index in 0..count as u64 {
         let key = workload::absent_key(index);
         let proof = peer.prove(kind, &key)?;

@@ -106,7 +106,9 @@ fn proofs(text: &mut String, report: &Report) {
         };
         for (index, proof) in first.figures.proofs.iter().enumerate() {
             let median = |figure: fn(&crate::figures::ProofFigures) -> f64| {
-                report.median(engine, |run| run.figures.proofs.get(index).map_or(0.0, figure))
+                report.median(engine, |run| {
+                    run.figures.proofs.get(index).map_or(0.0, figure)
+                })
             };
             let _ = writeln!(
                 text,

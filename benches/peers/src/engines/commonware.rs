@@ -288,10 +288,7 @@ pub(super) fn with_ordered<T: Send>(
 
 /// Inside its own runtime, the body on a thread of its own: there, waiting for a future that is ready
 /// costs nothing, and tokio's budget for tasks does not apply.
-fn with_form<F: Form, T: Send>(
-    directory: &Path,
-    body: Box<Body<'_, T>>,
-) -> Result<T, BenchError> {
+fn with_form<F: Form, T: Send>(directory: &Path, body: Box<Body<'_, T>>) -> Result<T, BenchError> {
     let config = RuntimeConfig::new()
         .with_storage_directory(directory)
         .with_worker_threads(cores().get());

@@ -69,7 +69,10 @@ impl EngineKind {
 pub(crate) type Pending = Box<dyn FnOnce() -> Result<(), BenchError> + Send>;
 
 /// For engines whose batches are durable when the call returns.
-#[cfg_attr(not(feature = "fjall"), allow(dead_code, reason = "peers' features are off"))]
+#[cfg_attr(
+    not(feature = "fjall"),
+    allow(dead_code, reason = "peers' features are off")
+)]
 pub(crate) fn durable_already() -> Pending {
     Box::new(|| Ok(()))
 }
