@@ -1,0 +1,100 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+use crate::engines::EngineKind;
+
+/// Runs the same workload on several engines, each run in a process and a directory of its own, and
+/// prints a table.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Arguments {
+    /// What to measure; the order is the order within each round of runs.
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "trunkline,fjall,commonware-fixed"
+    )]
+    pub(crate) engine: Vec<EngineKind>,
+    /// What to run.
+    #[arg(long, value_enum, default_value_t = Workload::Updates)]
+    pub(crate) workload: Workload,
+    /// Keys put before time is taken.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) keys: u64,
+    /// Puts while time is taken: by turns a key that is there, and a fresh one.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) ops: u64,
+    /// Puts in a batch; at most twice the keys.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) batch: u64,
+    /// Puts in a batch of the preload.
+    #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) preload_batch: u64,
+    /// Runs of each engine; medians want five or more.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) runs: u32,
+    /// Submissions in flight for trunkline; the other engines have one.
+    #[arg(long, default_value_t = 8, value_parser = in_flight)]
+    pub(crate) in_flight: usize,
+    /// Reads of present keys, and of absent ones.
+    #[arg(long, default_value_t = 100_000)]
+    pub(crate) reads: usize,
+    /// Proofs of each kind.
+    #[arg(long, default_value_t = 1_000)]
+    pub(crate) proofs: usize,
+    /// Open loop: the rate as a part of what the same engine did just before in a closed loop.
+    #[arg(long, default_value_t = 0.8, value_parser = fraction)]
+    pub(crate) fraction: f64,
+    /// Open loop: puts a second instead of a part of the measured rate.
+    #[arg(long, value_parser = fraction)]
+    pub(crate) rate: Option<f64>,
+    /// Open loop: for how long, seconds.
+    #[arg(long, default_value_t = 60.0, value_parser = fraction)]
+    pub(crate) seconds: f64,
+    /// Where directories for runs are made: on the disk that is to be measured.
+    #[arg(long, default_value = ".")]
+    pub(crate) directory: PathBuf,
+    /// A file for all figures of all runs.
+    #[arg(long)]
+    pub(crate) json: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// What is run.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Workload {
+    /// Closed loop: batches as fast as they go, then reads and proofs.
+    Updates,
+    /// Batches by the clock; latency counts from the intended start.
+    OpenLoop,
+    /// `updates` on trunkline pipelined and with one group in flight, whatever --engine says.
+    OneInFlight,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// One run, for the parent process.
+    #[command(hide = true)]
+    Run { job: String },
+}
+
+fn in_flight(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 1..=1024) => Ok(number),
+        _ => Err("1 to 1024".to_owned()),
+    }
+}
+
+fn fraction(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(number) if number > 0.0 && f64::is_finite(number) => Ok(number),
+        _ => Err("a number above 0".to_owned()),
+    }
+}

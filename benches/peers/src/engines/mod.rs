@@ -1,0 +1,166 @@
+//! The engines behind one trait. A file for each: its settings, and the calls that its authors show.
+
+use std::path::Path;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use crate::error::BenchError;
+use crate::job::Job;
+use crate::workload::{Key, Value, Write};
+
+#[cfg(feature = "commonware")]
+mod commonware;
+#[cfg(feature = "firewood")]
+mod firewood;
+#[cfg(feature = "fjall")]
+mod fjall;
+#[cfg(feature = "jmt")]
+mod jmt;
+#[cfg(feature = "nomt")]
+mod nomt;
+mod trunkline;
+
+/// What is measured: an engine in one of its forms.
+#[derive(
+    Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum EngineKind {
+    /// trunkline as it comes, several submissions in flight.
+    Trunkline,
+    /// trunkline with `commit.mode = "coalesce"`.
+    TrunklineCoalesce,
+    /// trunkline with one group and one submission in flight: nothing overlaps.
+    TrunklineSingle,
+    /// fjall: a log-structured merge tree, no root, no proofs.
+    Fjall,
+    /// commonware-storage, `qmdb::any::unordered::fixed`.
+    CommonwareFixed,
+    /// commonware-storage, `qmdb::any::unordered::variable`.
+    CommonwareVariable,
+    /// commonware-storage, `qmdb::any::ordered::fixed`.
+    CommonwareOrdered,
+    /// NOMT.
+    Nomt,
+    /// Firewood, with a sync after each batch that it does not make by itself.
+    Firewood,
+    /// jmt, a Jellyfish Merkle tree, on fjall.
+    Jmt,
+}
+
+impl EngineKind {
+    /// Its name on the command line and in tables.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value()
+            .map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
+    /// Submissions that may be on their way at once.
+    pub(crate) fn in_flight_max(self, job: &Job) -> usize {
+        match self {
+            Self::Trunkline | Self::TrunklineCoalesce => job.in_flight,
+            _ => 1,
+        }
+    }
+}
+
+/// Waits until a batch is durable.
+pub(crate) type Pending = Box<dyn FnOnce() -> Result<(), BenchError> + Send>;
+
+/// For engines whose batches are durable when the call returns.
+#[cfg_attr(
+    not(feature = "fjall"),
+    allow(dead_code, reason = "peers' features are off")
+)]
+pub(crate) fn durable_already() -> Pending {
+    Box::new(|| Ok(()))
+}
+
+/// An engine in an empty directory.
+pub(crate) trait Peer {
+    /// Puts a batch, all or nothing. What it gives back waits until the batch is durable.
+    fn submit(&mut self, batch: &[Write]) -> Result<Pending, BenchError>;
+
+    /// The newest value of a key.
+    fn get(&mut self, key: &Key) -> Result<Option<Value>, BenchError>;
+
+    /// The kinds of proofs of a present key that it makes.
+    fn proof_kinds(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Whether its proofs show that a key is absent as well.
+    fn proves_absence(&self) -> bool {
+        false
+    }
+
+    /// Called once before keys are proven, untimed: nothing is written any more.
+    fn prepare_proofs(&mut self, _keys: &[Key]) -> Result<(), BenchError> {
+        Ok(())
+    }
+
+    /// A proof of one key, the value included.
+    fn prove(&mut self, kind: &'static str, key: &Key) -> Result<Box<dyn Proof>, BenchError>;
+
+    /// Ends it in the orderly way, up to what its authors have one call or its drop do.
+    fn close(self: Box<Self>) -> Result<(), BenchError>;
+}
+
+/// A proof and the root that it is checked against.
+pub(crate) trait Proof {
+    /// Its size as sent: with the value, without the key and the root.
+    fn encoded_bytes(&self) -> usize;
+
+    /// Whether it shows that the key has this value. For another value than its own, the proof is
+    /// checked as if that value had come with it.
+    fn shows(&self, key: &Key, value: Option<&Value>) -> bool;
+}
+
+/// Opens an engine, runs the body with it, and lets the body close it.
+pub(crate) fn with_engine<T: Send>(
+    job: &Job,
+    directory: &Path,
+    body: impl FnOnce(Box<dyn Peer + '_>) -> Result<T, BenchError> + Send,
+) -> Result<T, BenchError> {
+    match job.engine {
+        EngineKind::Trunkline | EngineKind::TrunklineCoalesce | EngineKind::TrunklineSingle => {
+            body(Box::new(trunkline::Trunkline::open(job.engine, directory)?))
+        }
+        #[cfg(feature = "fjall")]
+        EngineKind::Fjall => body(Box::new(fjall::Fjall::open(directory)?)),
+        #[cfg(feature = "commonware")]
+        EngineKind::CommonwareFixed => commonware::with_fixed(directory, body),
+        #[cfg(feature = "commonware")]
+        EngineKind::CommonwareVariable => commonware::with_variable(directory, body),
+        #[cfg(feature = "commonware")]
+        EngineKind::CommonwareOrdered => commonware::with_ordered(directory, body),
+        #[cfg(feature = "nomt")]
+        EngineKind::Nomt => body(Box::new(nomt::NomtPeer::open(job, directory)?)),
+        #[cfg(feature = "firewood")]
+        EngineKind::Firewood => body(Box::new(firewood::Firewood::open(directory)?)),
+        #[cfg(feature = "jmt")]
+        EngineKind::Jmt => body(Box::new(jmt::Jmt::open(directory)?)),
+        #[allow(unreachable_patterns, reason = "depends on the features")]
+        engine => Err(BenchError::NotBuilt {
+            engine: engine.name(),
+            feature: feature_of(engine),
+        }),
+    }
+}
+
+#[allow(dead_code, reason = "unused when every feature is on")]
+fn feature_of(engine: EngineKind) -> &'static str {
+    match engine {
+        EngineKind::Trunkline | EngineKind::TrunklineCoalesce | EngineKind::TrunklineSingle => {
+            "default"
+        }
+        EngineKind::Fjall => "fjall",
+        EngineKind::CommonwareFixed
+        | EngineKind::CommonwareVariable
+        | EngineKind::CommonwareOrdered => "commonware",
+        EngineKind::Nomt => "nomt",
+        EngineKind::Firewood => "firewood",
+        EngineKind::Jmt => "jmt",
+    }
+}

@@ -1,0 +1,141 @@
+//! trunkline with its default configuration, or with one named deviation from it.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use trunkline::config::CommitMode;
+use trunkline::core::proof::{self, Claim, Expected};
+use trunkline::core::record::Root;
+use trunkline::{Batch, Config, Engine, Snapshot, TopKind};
+
+use super::{EngineKind, Peer, Pending, Proof};
+use crate::error::BenchError;
+use crate::workload::{Key, Value, Write};
+
+const HASH_TOP: &str = "hash top";
+const KZG_TOP: &str = "KZG top";
+
+pub(super) struct Trunkline {
+    engine: Engine,
+    /// While keys are proven.
+    snapshot: Option<(Snapshot, Root)>,
+}
+
+impl Trunkline {
+    pub(super) fn open(kind: EngineKind, directory: &Path) -> Result<Self, BenchError> {
+        let mut config = Config::in_directory(directory);
+        match kind {
+            EngineKind::TrunklineCoalesce => config.commit.mode = CommitMode::Coalesce,
+            EngineKind::TrunklineSingle => config.group.in_flight_max = 1,
+            _ => {}
+        }
+        let engine = Engine::open_blocking(config).map_err(BenchError::at("open"))?;
+        Ok(Self {
+            engine,
+            snapshot: None,
+        })
+    }
+
+    fn snapshot(&mut self) -> &(Snapshot, Root) {
+        self.snapshot.get_or_insert_with(|| {
+            let snapshot = self.engine.snapshot();
+            let root = snapshot.root();
+            (snapshot, root)
+        })
+    }
+}
+
+impl Peer for Trunkline {
+    fn submit(&mut self, batch: &[Write]) -> Result<Pending, BenchError> {
+        let mut puts = Batch::with_capacity(batch.len());
+        for write in batch {
+            puts.put(
+                Bytes::copy_from_slice(&write.key),
+                Bytes::copy_from_slice(&write.value),
+            );
+        }
+        let receipt = self
+            .engine
+            .submit_blocking(puts)
+            .map_err(BenchError::at("submit"))?;
+        Ok(Box::new(move || {
+            let durable = receipt
+                .durable_blocking()
+                .map_err(BenchError::at("commit"))?;
+            match durable.outcome.is_applied() {
+                true => Ok(()),
+                false => Err(BenchError::at("commit")("the batch was refused")),
+            }
+        }))
+    }
+
+    fn get(&mut self, key: &Key) -> Result<Option<Value>, BenchError> {
+        let found = self.engine.get(key).map_err(BenchError::at("get"))?;
+        let value = found.map(|value| Value::try_from(&*value));
+        value.transpose().map_err(BenchError::at("get"))
+    }
+
+    fn proof_kinds(&self) -> &'static [&'static str] {
+        &[HASH_TOP, KZG_TOP]
+    }
+
+    fn proves_absence(&self) -> bool {
+        true
+    }
+
+    fn prepare_proofs(&mut self, _: &[Key]) -> Result<(), BenchError> {
+        self.snapshot();
+        Ok(())
+    }
+
+    fn prove(&mut self, kind: &'static str, key: &Key) -> Result<Box<dyn Proof>, BenchError> {
+        let top = match kind {
+            KZG_TOP => TopKind::Kzg,
+            _ => TopKind::Hash,
+        };
+        let (snapshot, root) = self.snapshot();
+        let proof = snapshot
+            .prove([key], top)
+            .map_err(BenchError::at("prove"))?;
+        Ok(Box::new(Rooted { proof, root: *root }))
+    }
+
+    fn close(self: Box<Self>) -> Result<(), BenchError> {
+        drop(self.snapshot);
+        self.engine
+            .shutdown_blocking()
+            .map_err(BenchError::at("shut down"))
+    }
+}
+
+struct Rooted {
+    proof: proof::Proof,
+    root: Root,
+}
+
+impl Rooted {
+    fn holds(&self, proof: &proof::Proof, key: &Key, claim: &Claim) -> bool {
+        proof::verify(proof, &Expected::Root(self.root))
+            .is_ok_and(|verified| verified.claim(key) == Some(claim))
+    }
+}
+
+impl Proof for Rooted {
+    fn encoded_bytes(&self) -> usize {
+        let bytes = self.proof.encode().map_or(0, |bytes| bytes.len());
+        bytes.saturating_sub(size_of::<Key>())
+    }
+
+    fn shows(&self, key: &Key, value: Option<&Value>) -> bool {
+        let claim = value.map_or(Claim::Absent, |value| Claim::Present(value.to_vec()));
+        let own = self.proof.entries.first().map(|entry| &entry.claim);
+        if own == Some(&claim) {
+            return self.holds(&self.proof, key, &claim);
+        }
+        let mut other = self.proof.clone();
+        for entry in &mut other.entries {
+            entry.claim = claim.clone();
+        }
+        self.holds(&other, key, &claim)
+    }
+}

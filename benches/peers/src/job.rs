@@ -1,0 +1,47 @@
+//! What one run is to do: made by the parent process, carried out by a child.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engines::EngineKind;
+
+/// One run of one engine.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Job {
+    /// Of which engine.
+    pub(crate) engine: EngineKind,
+    /// Where its directory is made, and removed.
+    pub(crate) directory: PathBuf,
+    /// Keys put before time is taken.
+    pub(crate) keys: u64,
+    /// Puts while time is taken.
+    pub(crate) operations: u64,
+    /// Puts in a batch.
+    pub(crate) batch: u64,
+    /// Puts in a batch of the preload.
+    pub(crate) preload_batch: u64,
+    /// Submissions in flight, for engines that have any.
+    pub(crate) in_flight: usize,
+    /// Reads of each kind.
+    pub(crate) reads: usize,
+    /// Proofs of each kind.
+    pub(crate) proofs: usize,
+    /// Batches by the clock instead of one after the other.
+    pub(crate) schedule: Option<Schedule>,
+}
+
+/// An open loop: batches come whether or not the earlier ones are done.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub(crate) struct Schedule {
+    /// Puts a second.
+    pub(crate) rate: f64,
+}
+
+impl Job {
+    /// The sizes of the batches of a closed loop.
+    pub(crate) fn batches(&self) -> impl Iterator<Item = u64> {
+        let (operations, batch) = (self.operations, self.batch);
+        (0..operations.div_ceil(batch)).map(move |index| batch.min(operations - index * batch))
+    }
+}

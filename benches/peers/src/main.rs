@@ -1,0 +1,62 @@
+//! peers: the same workloads on trunkline and on other engines, each as its authors set it, each durable
+//! when a batch is acknowledged, each read compared, each proof verified.
+//!
+//! Not here: anything that trunkline itself needs. `README.md` says what is fair and what is not.
+
+mod arguments;
+mod engines;
+mod error;
+mod figures;
+mod job;
+mod machine;
+mod open_loop;
+mod process;
+mod report;
+mod run;
+mod series;
+mod table;
+mod workload;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::{Arguments, Command};
+use crate::error::BenchError;
+
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match measure(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            let mut source = std::error::Error::source(&error);
+            while let Some(error) = source {
+                eprintln!("  because: {error}");
+                source = error.source();
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(arguments: &Arguments) -> Result<(), BenchError> {
+    if let Some(Command::Run { job }) = &arguments.command {
+        let figures = run::run(&serde_json::from_str(job)?)?;
+        println!("{}", serde_json::to_string(&figures)?);
+        return Ok(());
+    }
+    let report = series::measure(arguments)?;
+    print!("{}", table::markdown(&report));
+    if let Some(path) = &arguments.json {
+        let text = serde_json::to_string_pretty(&report)?;
+        std::fs::write(path, text).map_err(|source| BenchError::File {
+            path: path.clone(),
+            source,
+        })?;
+    }
+    Ok(())
+}

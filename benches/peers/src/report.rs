@@ -1,0 +1,103 @@
+//! All runs of a call, and what is said of them together.
+
+use serde::{Deserialize, Serialize};
+
+use crate::arguments::Workload;
+use crate::engines::EngineKind;
+use crate::figures::Figures;
+use crate::job::Job;
+use crate::machine::Machine;
+
+/// What a call found.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Report {
+    /// On what.
+    pub(crate) machine: Machine,
+    /// What was run.
+    pub(crate) workload: Workload,
+    /// The engines, in the order of each round.
+    pub(crate) engines: Vec<EngineKind>,
+    /// Every run, in the order in which they ran.
+    pub(crate) runs: Vec<Run>,
+}
+
+/// One run.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Run {
+    /// Its round, from 0.
+    pub(crate) round: u32,
+    /// What it was to do.
+    pub(crate) job: Job,
+    /// The rate of the closed loop before it, if it was an open one.
+    pub(crate) closed_loop_updates_per_second: Option<f64>,
+    /// What it found.
+    pub(crate) figures: Figures,
+}
+
+impl Report {
+    /// The runs of an engine, by round.
+    pub(crate) fn runs_of(&self, engine: EngineKind) -> impl Iterator<Item = &Run> {
+        self.runs.iter().filter(move |run| run.job.engine == engine)
+    }
+
+    /// The median of a figure over the runs of an engine.
+    pub(crate) fn median(&self, engine: EngineKind, figure: impl Fn(&Run) -> f64) -> f64 {
+        Spread::of(self.runs_of(engine).map(figure)).median
+    }
+
+    /// An engine's rate over another's, round by round.
+    pub(crate) fn ratio(&self, engine: EngineKind, base: EngineKind) -> Option<Spread> {
+        let rate = |run: &Run| run.figures.updates_per_second;
+        let bases: Vec<&Run> = self.runs_of(base).collect();
+        let ratios = self.runs_of(engine).filter_map(|run| {
+            let same_round = bases.iter().find(|base| base.round == run.round)?;
+            Some(rate(run) / rate(same_round))
+        });
+        let ratios: Vec<f64> = ratios.collect();
+        (!ratios.is_empty()).then(|| Spread::of(ratios.into_iter()))
+    }
+}
+
+/// Least, middle and greatest of several figures.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Spread {
+    /// The least.
+    pub(crate) min: f64,
+    /// The middle one, or the mean of the two in the middle.
+    pub(crate) median: f64,
+    /// The greatest.
+    pub(crate) max: f64,
+}
+
+impl Spread {
+    /// Of figures; all 0 if there are none.
+    pub(crate) fn of(figures: impl Iterator<Item = f64>) -> Self {
+        let mut sorted: Vec<f64> = figures.collect();
+        sorted.sort_by(f64::total_cmp);
+        let at = |index: usize| sorted.get(index).copied().unwrap_or(0.0);
+        let middle = sorted.len() / 2;
+        Self {
+            min: at(0),
+            median: if sorted.len() % 2 == 1 {
+                at(middle)
+            } else {
+                (at(middle.saturating_sub(1)) + at(middle)) / 2.0
+            },
+            max: at(sorted.len().saturating_sub(1)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        let of = |figures: &[f64]| Spread::of(figures.iter().copied());
+        assert_eq!(of(&[3.0, 1.0, 2.0]).median, 2.0);
+        assert_eq!(of(&[4.0, 1.0, 2.0, 3.0]).median, 2.5);
+        assert_eq!(of(&[4.0, 1.0, 2.0, 3.0]).max, 4.0);
+        assert_eq!(of(&[]).median, 0.0);
+    }
+}

@@ -1,0 +1,238 @@
+//! One run: preload, updates, reads, proofs. The only place where time is taken of a closed loop.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use hdrhistogram::Histogram;
+
+use crate::engines::{Peer, Pending, with_engine};
+use crate::error::BenchError;
+use crate::figures::{Figures, ProofFigures, Quantiles, latencies};
+use crate::job::Job;
+use crate::workload::{self, Key, Updates, Write};
+use crate::{open_loop, process};
+
+/// Does what the job says, in a directory of its own that is removed afterwards.
+pub(crate) fn run(job: &Job) -> Result<Figures, BenchError> {
+    let file_error = |source| BenchError::File {
+        path: job.directory.clone(),
+        source,
+    };
+    let directory = tempfile::Builder::new()
+        .prefix("peers-")
+        .tempdir_in(&job.directory)
+        .map_err(file_error)?;
+    let state = directory.path().join("state");
+    std::fs::create_dir(&state).map_err(file_error)?;
+    let (mut figures, written_before) = with_engine(job, &state, |peer| match job.schedule {
+        None => closed_loop(job, peer),
+        Some(schedule) => open_loop::run(job, schedule, peer),
+    })?;
+    let written = process::written_bytes() - written_before;
+    figures.written_bytes_per_update = written as f64 / job.operations as f64;
+    figures.disk_bytes = process::disk_bytes(&state);
+    directory.close().map_err(file_error)?;
+    Ok(figures)
+}
+
+fn closed_loop(job: &Job, mut peer: Box<dyn Peer + '_>) -> Result<(Figures, u64), BenchError> {
+    let mut figures = Figures {
+        preload_seconds: preload(job, peer.as_mut())?,
+        ..Figures::default()
+    };
+    let written_before = process::written_bytes();
+    update(job, peer.as_mut(), &mut figures)?;
+    figures.resident_bytes = process::resident_bytes();
+    figures.resident_bytes_peak = process::resident_bytes_peak();
+    process::wait_until_idle();
+    let expected = workload::sample(job.keys, job.batches(), job.reads.max(job.proofs));
+    read(job, peer.as_mut(), &expected, &mut figures)?;
+    prove(job, peer.as_mut(), &expected, &mut figures)?;
+    peer.close()?;
+    Ok((figures, written_before))
+}
+
+/// Puts the keys that are there before; untimed, but says how long it took. Background work that it
+/// leaves behind is the engine's own.
+pub(crate) fn preload(job: &Job, peer: &mut dyn Peer) -> Result<f64, BenchError> {
+    let started_at = Instant::now();
+    let mut flight = Flight::new(job)?;
+    let mut batch = Vec::new();
+    let mut from = 0;
+    while from < job.keys {
+        let to = job.keys.min(from + job.preload_batch);
+        workload::fill_preload(&mut batch, from, to);
+        flight.submit(peer, &batch)?;
+        from = to;
+    }
+    flight.land(0)?;
+    Ok(started_at.elapsed().as_secs_f64())
+}
+
+fn update(job: &Job, peer: &mut dyn Peer, figures: &mut Figures) -> Result<(), BenchError> {
+    let mut updates = Updates::after_preload(job.keys);
+    let mut flight = Flight::new(job)?;
+    let mut batch = Vec::with_capacity(job.batch as usize);
+    let cpu_before = process::cpu_seconds();
+    let started_at = Instant::now();
+    for operations in job.batches() {
+        updates.fill(&mut batch, operations);
+        flight.submit(peer, &batch)?;
+    }
+    flight.land(0)?;
+    let seconds = started_at.elapsed().as_secs_f64();
+    figures.updates_per_second = job.operations as f64 / seconds;
+    figures.cpu_seconds = process::cpu_seconds() - cpu_before;
+    figures.durable = Quantiles::of(&flight.durable);
+    Ok(())
+}
+
+/// Batches on their way, oldest first, at most as many as the engine is to have.
+struct Flight {
+    in_flight: VecDeque<(Instant, Pending)>,
+    in_flight_max: usize,
+    durable: Histogram<u64>,
+}
+
+impl Flight {
+    fn new(job: &Job) -> Result<Self, BenchError> {
+        Ok(Self {
+            in_flight: VecDeque::new(),
+            in_flight_max: job.engine.in_flight_max(job),
+            durable: latencies()?,
+        })
+    }
+
+    fn submit(&mut self, peer: &mut dyn Peer, batch: &[Write]) -> Result<(), BenchError> {
+        let submitted_at = Instant::now();
+        let pending = peer.submit(batch)?;
+        self.in_flight.push_back((submitted_at, pending));
+        self.land(self.in_flight_max - 1)
+    }
+
+    /// Waits for the oldest until at most so many are left.
+    fn land(&mut self, left: usize) -> Result<(), BenchError> {
+        while self.in_flight.len() > left {
+            let Some((submitted_at, pending)) = self.in_flight.pop_front() else {
+                break;
+            };
+            pending()?;
+            let micros = submitted_at.elapsed().as_micros() as u64;
+            self.durable.record(micros.max(1))?;
+        }
+        Ok(())
+    }
+}
+
+fn read(
+    job: &Job,
+    peer: &mut dyn Peer,
+    expected: &[Write],
+    figures: &mut Figures,
+) -> Result<(), BenchError> {
+    let present = &expected[..job.reads.min(expected.len())];
+    read_present(peer, present)?; // brings values into caches
+    figures.reads_present_per_second = read_present(peer, present)?;
+    let absent: Vec<Key> = (0..job.reads as u64).map(workload::absent_key).collect();
+    figures.reads_absent_per_second = read_absent(peer, &absent)?;
+    Ok(())
+}
+
+fn read_present(peer: &mut dyn Peer, expected: &[Write]) -> Result<f64, BenchError> {
+    let started_at = Instant::now();
+    for write in expected {
+        if peer.get(&write.key)? != Some(write.value) {
+            return Err(BenchError::WrongRead { read: "present" });
+        }
+    }
+    Ok(per_second(expected.len(), started_at))
+}
+
+fn read_absent(peer: &mut dyn Peer, keys: &[Key]) -> Result<f64, BenchError> {
+    let started_at = Instant::now();
+    for key in keys {
+        if peer.get(key)?.is_some() {
+            return Err(BenchError::WrongRead { read: "absent" });
+        }
+    }
+    Ok(per_second(keys.len(), started_at))
+}
+
+fn per_second(count: usize, started_at: Instant) -> f64 {
+    count as f64 / started_at.elapsed().as_secs_f64()
+}
+
+fn prove(
+    job: &Job,
+    peer: &mut dyn Peer,
+    expected: &[Write],
+    figures: &mut Figures,
+) -> Result<(), BenchError> {
+    let kinds = peer.proof_kinds();
+    if kinds.is_empty() || job.proofs == 0 {
+        return Ok(());
+    }
+    let present = &expected[..job.proofs.min(expected.len())];
+    let keys: Vec<Key> = present.iter().map(|write| write.key).collect();
+    peer.prepare_proofs(&keys)?;
+    for kind in kinds {
+        figures.proofs.push(prove_kind(peer, kind, present)?);
+        if peer.proves_absence() {
+            prove_absence(peer, kind, job.proofs.min(100))?;
+        }
+    }
+    Ok(())
+}
+
+fn prove_kind(
+    peer: &mut dyn Peer,
+    kind: &'static str,
+    expected: &[Write],
+) -> Result<ProofFigures, BenchError> {
+    let count = expected.len() as f64;
+    let started_at = Instant::now();
+    let proofs = expected
+        .iter()
+        .map(|write| peer.prove(kind, &write.key))
+        .collect::<Result<Vec<_>, _>>()?;
+    let proving = started_at.elapsed();
+
+    let mut pairs = expected.iter().zip(&proofs);
+    let started_at = Instant::now();
+    let all_hold = pairs.all(|(write, proof)| proof.shows(&write.key, Some(&write.value)));
+    let verifying = started_at.elapsed();
+    if !all_hold {
+        return Err(BenchError::ProofRefused { kind });
+    }
+
+    let mut bytes = 0;
+    for (write, proof) in expected.iter().zip(&proofs) {
+        let mut other = write.value;
+        other[0] ^= 1;
+        if proof.shows(&write.key, Some(&other)) {
+            return Err(BenchError::ProofShowsAnything { kind });
+        }
+        bytes += proof.encoded_bytes();
+    }
+    Ok(ProofFigures {
+        kind: kind.to_owned(),
+        prove_us: proving.as_secs_f64() * 1e6 / count,
+        verify_us: verifying.as_secs_f64() * 1e6 / count,
+        bytes: bytes as f64 / count,
+    })
+}
+
+/// Checked, not timed: that absent keys are proven absent, and not present.
+fn prove_absence(peer: &mut dyn Peer, kind: &'static str, count: usize) -> Result<(), BenchError> {
+    for index in 0..count as u64 {
+        let key = workload::absent_key(index);
+        let proof = peer.prove(kind, &key)?;
+        if !proof.shows(&key, None) {
+            return Err(BenchError::ProofRefused { kind });
+        }
+        if proof.shows(&key, Some(&workload::value(index))) {
+            return Err(BenchError::ProofShowsAnything { kind });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! The parent process: rounds of runs, interleaved, each in a child process, so that neither memory nor
+//! caches nor a machine that changes its speed favour one engine.
+
+use std::process::{Command, Stdio};
+
+use crate::arguments::{Arguments, Workload};
+use crate::engines::EngineKind;
+use crate::error::BenchError;
+use crate::figures::Figures;
+use crate::job::{Job, Schedule};
+use crate::machine;
+use crate::report::{Report, Run};
+
+/// All runs: the first of every engine, then the second of every engine, and so on.
+pub(crate) fn measure(arguments: &Arguments) -> Result<Report, BenchError> {
+    let mut report = Report {
+        machine: machine::look_around(&arguments.directory),
+        workload: arguments.workload,
+        engines: engines(arguments),
+        runs: Vec::new(),
+    };
+    for round in 0..arguments.runs {
+        for engine in report.engines.clone() {
+            let run = match arguments.workload {
+                Workload::OpenLoop => open_loop(arguments, round, engine)?,
+                _ => closed_loop(round, job(arguments, engine))?,
+            };
+            report.runs.push(run);
+        }
+    }
+    Ok(report)
+}
+
+fn engines(arguments: &Arguments) -> Vec<EngineKind> {
+    match arguments.workload {
+        Workload::OneInFlight => vec![EngineKind::Trunkline, EngineKind::TrunklineSingle],
+        _ => arguments.engine.clone(),
+    }
+}
+
+fn job(arguments: &Arguments, engine: EngineKind) -> Job {
+    Job {
+        engine,
+        directory: arguments.directory.clone(),
+        keys: arguments.keys,
+        operations: arguments.ops,
+        batch: arguments.batch.min(arguments.keys.saturating_mul(2)),
+        preload_batch: arguments.preload_batch,
+        in_flight: arguments.in_flight,
+        reads: arguments.reads,
+        proofs: arguments.proofs,
+        schedule: None,
+    }
+}
+
+fn closed_loop(round: u32, job: Job) -> Result<Run, BenchError> {
+    let figures = in_child(&job)?;
+    eprintln!(
+        "round {} {}: {:.0} updates/s, durable p50 {:.1} ms, p99 {:.1} ms",
+        round + 1,
+        job.engine.name(),
+        figures.updates_per_second,
+        figures.durable.p50_ms,
+        figures.durable.p99_ms,
+    );
+    Ok(Run {
+        round,
+        job,
+        closed_loop_updates_per_second: None,
+        figures,
+    })
+}
+
+fn open_loop(arguments: &Arguments, round: u32, engine: EngineKind) -> Result<Run, BenchError> {
+    let mut job = Job {
+        reads: 0,
+        proofs: 0,
+        ..job(arguments, engine)
+    };
+    let (rate, closed_rate) = match arguments.rate {
+        Some(rate) => (rate, None),
+        None => {
+            let closed = closed_loop(round, job.clone())?;
+            let closed_rate = closed.figures.updates_per_second;
+            (closed_rate * arguments.fraction, Some(closed_rate))
+        }
+    };
+    job.schedule = Some(Schedule { rate });
+    let batches = (rate * arguments.seconds / job.batch as f64).ceil() as u64;
+    job.operations = batches.max(1) * job.batch;
+    let figures = in_child(&job)?;
+    eprintln!(
+        "round {} {} at {rate:.0} updates/s: {:.0} done, durable p50 {:.1}, p99 {:.1}, max {:.1} ms",
+        round + 1,
+        engine.name(),
+        figures.updates_per_second,
+        figures.durable.p50_ms,
+        figures.durable.p99_ms,
+        figures.durable.max_ms,
+    );
+    Ok(Run {
+        round,
+        job,
+        closed_loop_updates_per_second: closed_rate,
+        figures,
+    })
+}
+
+fn in_child(job: &Job) -> Result<Figures, BenchError> {
+    let program = std::env::current_exe().map_err(BenchError::Process)?;
+    let output = Command::new(program)
+        .arg("run")
+        .arg(serde_json::to_string(job)?)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(BenchError::Process)?;
+    if !output.status.success() {
+        return Err(BenchError::RunFailed {
+            engine: job.engine.name(),
+            status: output.status,
+        });
+    }
+    // Engines may print; the figures come last.
+    let text = String::from_utf8_lossy(&output.stdout);
+    let last = text.lines().next_back().unwrap_or_default();
+    Ok(serde_json::from_str(last)?)
+}

@@ -1,0 +1,176 @@
+//! A report as Markdown.
+
+use std::fmt::Write;
+
+use crate::arguments::Workload;
+use crate::engines::EngineKind;
+use crate::report::{Report, Run, Spread};
+
+/// The table, and what has to stand above it.
+pub(crate) fn markdown(report: &Report) -> String {
+    let mut text = heading(report);
+    match report.workload {
+        Workload::OpenLoop => open_loop(&mut text, report),
+        Workload::Updates | Workload::OneInFlight => {
+            updates(&mut text, report);
+            proofs(&mut text, report);
+        }
+    }
+    text
+}
+
+/// What the ratios are against: fjall, or else the last engine of a round.
+fn base(report: &Report) -> Option<EngineKind> {
+    let has_fjall = report.engines.contains(&EngineKind::Fjall);
+    let last = report.engines.last().copied();
+    if has_fjall {
+        Some(EngineKind::Fjall)
+    } else {
+        last
+    }
+}
+
+fn heading(report: &Report) -> String {
+    let machine = &report.machine;
+    let mut text = String::new();
+    // Writing to a string can't fail.
+    let _ = writeln!(
+        text,
+        "{}: {}, {} cores, {:.0} GiB memory, Linux {}, disk {}. Allocator: {}.",
+        machine.date,
+        machine.processor,
+        machine.cores,
+        machine.memory_bytes as f64 / f64::from(1 << 30),
+        machine.kernel,
+        machine.disk,
+        machine.allocator,
+    );
+    let _ = writeln!(
+        text,
+        "trunkline {}, {}.",
+        machine.trunkline,
+        machine.versions.join(", ")
+    );
+    if let Some(run) = report.runs.last() {
+        let _ = writeln!(
+            text,
+            "{} keys, then {} puts (half of them fresh keys) in batches of {}; {} rounds, interleaved; medians.\n",
+            run.job.keys,
+            run.job.operations,
+            run.job.batch,
+            run.round + 1,
+        );
+    }
+    text
+}
+
+fn updates(text: &mut String, report: &Report) {
+    let base = base(report);
+    let base_name = base.map(EngineKind::name).unwrap_or_default();
+    let _ = writeln!(
+        text,
+        "| engine | updates/s (min–max) | ÷ {base_name}, round by round | durable p50 / p99 ms | CPU µs/update | written B/update | resident (peak) MB | disk MB | reads/s present / absent |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    );
+    for &engine in &report.engines {
+        let median = |figure: fn(&Run) -> f64| report.median(engine, figure);
+        let rates = report
+            .runs_of(engine)
+            .map(|run| run.figures.updates_per_second);
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {:.1} / {:.1} | {:.2} | {:.0} | {:.0} ({:.0}) | {:.0} | {} / {} |",
+            engine.name(),
+            rate(Spread::of(rates)),
+            ratio(report, engine, base),
+            median(|run| run.figures.durable.p50_ms),
+            median(|run| run.figures.durable.p99_ms),
+            median(|run| run.figures.cpu_seconds * 1e6 / run.job.operations as f64),
+            median(|run| run.figures.written_bytes_per_update),
+            median(|run| run.figures.resident_bytes as f64 / 1e6),
+            median(|run| run.figures.resident_bytes_peak as f64 / 1e6),
+            median(|run| run.figures.disk_bytes as f64 / 1e6),
+            thousands(median(|run| run.figures.reads_present_per_second)),
+            thousands(median(|run| run.figures.reads_absent_per_second)),
+        );
+    }
+}
+
+fn proofs(text: &mut String, report: &Report) {
+    let _ = writeln!(
+        text,
+        "\n| proofs of one key | made, µs | verified, µs | bytes |\n| --- | --- | --- | --- |"
+    );
+    for &engine in &report.engines {
+        let Some(first) = report.runs_of(engine).next() else {
+            continue;
+        };
+        for (index, proof) in first.figures.proofs.iter().enumerate() {
+            let median = |figure: fn(&crate::figures::ProofFigures) -> f64| {
+                report.median(engine, |run| {
+                    run.figures.proofs.get(index).map_or(0.0, figure)
+                })
+            };
+            let _ = writeln!(
+                text,
+                "| {}, {} | {:.1} | {:.1} | {:.0} |",
+                engine.name(),
+                proof.kind,
+                median(|proof| proof.prove_us),
+                median(|proof| proof.verify_us),
+                median(|proof| proof.bytes),
+            );
+        }
+    }
+}
+
+fn open_loop(text: &mut String, report: &Report) {
+    let _ = writeln!(
+        text,
+        "| engine | closed loop updates/s | offered updates/s | done updates/s | durable p50 / p99 / max ms |\n| --- | --- | --- | --- | --- |"
+    );
+    for &engine in &report.engines {
+        let median = |figure: fn(&Run) -> f64| report.median(engine, figure);
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {:.1} / {:.1} / {:.1} |",
+            engine.name(),
+            thousands(median(|run| run
+                .closed_loop_updates_per_second
+                .unwrap_or(0.0))),
+            thousands(median(|run| run
+                .job
+                .schedule
+                .map_or(0.0, |schedule| schedule.rate))),
+            thousands(median(|run| run.figures.updates_per_second)),
+            median(|run| run.figures.durable.p50_ms),
+            median(|run| run.figures.durable.p99_ms),
+            median(|run| run.figures.durable.max_ms),
+        );
+    }
+}
+
+fn rate(spread: Spread) -> String {
+    let Spread { min, median, max } = spread;
+    format!(
+        "{} ({}–{})",
+        thousands(median),
+        thousands(min),
+        thousands(max)
+    )
+}
+
+fn ratio(report: &Report, engine: EngineKind, base: Option<EngineKind>) -> String {
+    match base.and_then(|base| report.ratio(engine, base)) {
+        Some(Spread { min, median, max }) => format!("{min:.2} / {median:.2} / {max:.2}"),
+        None => "–".to_owned(),
+    }
+}
+
+fn thousands(figure: f64) -> String {
+    match figure {
+        0.0 => "–".to_owned(),
+        figure if figure < 1e4 => format!("{:.1}k", figure / 1e3),
+        figure if figure < 1e6 => format!("{:.0}k", figure / 1e3),
+        figure => format!("{:.2}M", figure / 1e6),
+    }
+}
