@@ -277,7 +277,10 @@ impl Snapshot {
             TopKind::Hash => (Some(self.version.record.clone()), draft.hash_top(roots)),
             TopKind::Kzg => {
                 let commitment = G1Bytes(self.kzg_root());
-                (None, draft.kzg_top_of(commitment, |slot| self.opening(slot)))
+                (
+                    None,
+                    draft.kzg_top_of(commitment, |slot| self.opening(slot)),
+                )
             }
         };
         Ok(draft.finish(claims, record, top))

@@ -80,7 +80,9 @@ pub(crate) struct Openings(OnceLock<Box<[OnceLock<G1Bytes>; WIDTH]>>);
 impl Openings {
     /// The opening of a slot. Who asks for one that is being computed waits for it.
     pub(crate) fn get_or_open(&self, slot: Slot, open: impl FnOnce() -> G1Bytes) -> G1Bytes {
-        let slots = self.0.get_or_init(|| Box::new([const { OnceLock::new() }; WIDTH]));
+        let slots = self
+            .0
+            .get_or_init(|| Box::new([const { OnceLock::new() }; WIDTH]));
         *slots[slot.index()].get_or_init(open)
     }
 }

@@ -240,7 +240,9 @@ impl Digits {
         for (row, first) in rows.iter_mut().zip((0..).step_by(COLUMNS)) {
             let (limb, shift) = (first / 64, first % 64);
             let low = bits[limb] >> shift;
-            let high = bits.get(limb + 1).map_or(0, |next| next << 1 << (63 - shift));
+            let high = bits
+                .get(limb + 1)
+                .map_or(0, |next| next << 1 << (63 - shift));
             *row = low | high;
         }
         Self(rows)
