@@ -55,6 +55,7 @@ mod recovery;
 mod shared;
 mod snapshot;
 mod stage;
+mod tables;
 pub mod testing;
 mod values;
 mod versions;

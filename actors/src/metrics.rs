@@ -116,6 +116,12 @@ pub struct MetricsSnapshot {
     pub store_reads: u64,
     /// Reads of keys that the tree knows to be absent.
     pub absent_reads: u64,
+    /// Openings of a slot that proofs had to compute.
+    pub openings_computed: u64,
+    /// Openings of a slot that proofs found computed at their version.
+    pub openings_reused: u64,
+    /// Times that the KZG tables were built because no sound file of them was found.
+    pub kzg_tables_built: u64,
     /// Resident memory of the whole process, bytes; 0 where the system does not tell.
     pub resident_bytes: u64,
 }
@@ -266,6 +272,9 @@ pub(crate) struct Metrics {
     memory_hits: Counted,
     store_reads: Counted,
     absent_reads: Counted,
+    openings_computed: Counted,
+    openings_reused: Counted,
+    kzg_tables_built: Counted,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -311,6 +320,9 @@ impl Metrics {
             memory_hits: count("trunkline_memory_hits_total"),
             store_reads: count("trunkline_store_reads_total"),
             absent_reads: count("trunkline_absent_reads_total"),
+            openings_computed: count("trunkline_openings_computed_total"),
+            openings_reused: count("trunkline_openings_reused_total"),
+            kzg_tables_built: count("trunkline_kzg_tables_built_total"),
         }
     }
 
@@ -374,6 +386,18 @@ impl Metrics {
         self.absent_reads.add(1);
     }
 
+    pub(crate) fn opening_used(&self, computed: bool) {
+        if computed {
+            self.openings_computed.add(1);
+        } else {
+            self.openings_reused.add(1);
+        }
+    }
+
+    pub(crate) fn kzg_tables_built(&self) {
+        self.kzg_tables_built.add(1);
+    }
+
     pub(crate) fn snapshot(&self) -> MetricsSnapshot {
         let resident_bytes = memory_stats::memory_stats().map_or(0, |stats| stats.physical_mem);
         self.resident_bytes.set(resident_bytes as f64);
@@ -403,6 +427,9 @@ impl Metrics {
             memory_hits: self.memory_hits.get(),
             store_reads: self.store_reads.get(),
             absent_reads: self.absent_reads.get(),
+            openings_computed: self.openings_computed.get(),
+            openings_reused: self.openings_reused.get(),
+            kzg_tables_built: self.kzg_tables_built.get(),
             resident_bytes: resident_bytes as u64,
         }
     }

@@ -28,6 +28,7 @@ use crate::overlay::Overlay;
 use crate::pipeline::{self, Parts};
 use crate::recovery::{Loaded, Loading, OpenError, check_log, read_marker, read_params};
 use crate::shared::{Gate, Shared};
+use crate::tables;
 use crate::testing::{Faults, StageFault};
 
 /// How an engine is opened, where [`Engine::open`] is not enough: with disks and stores of one's own,
@@ -160,7 +161,15 @@ fn open(builder: EngineBuilder) -> Result<Engine, OpenError> {
         options,
         |entry| loading.replay(entry, Some(&pool)),
     )?;
+    let tables_path = lock.is_some().then(|| tables::path(&config));
+    if let Some(path) = &tables_path {
+        tables::read(path);
+    }
     let loaded = loading.finish(config.commit.mode != CommitMode::OnDemand)?;
+    if let Some(path) = &tables_path {
+        // Not before: a directory that is refused is left as it is.
+        tables::keep(path, &metrics);
+    }
     let (shared, writer, hasher) = share(params, config, loaded, metrics, pool, faults, &recovery)?;
     let marker = lasting.then_some(MarkerPlace {
         disk,

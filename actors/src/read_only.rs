@@ -21,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::recovery::{Loading, OpenError, check_log, read_marker, read_params};
 use crate::shared::State;
 use crate::snapshot::Snapshot;
+use crate::tables;
 
 /// What is in a directory.
 ///
@@ -104,6 +105,7 @@ impl ReadOnly {
             loading.position(),
             |entry| loading.replay(entry, None),
         )?;
+        tables::read(&tables::path(&config));
         let (state, ..) = loading.finish(true)?.into_state(params, &config, metrics)?;
         Ok(Self {
             state,

@@ -29,7 +29,8 @@ use trunkline_core::tree::{self, Leaf, Roots, TreeHasher, TreeWriter};
 
 use crate::config::{Config, InvalidSetting};
 use crate::metrics::Metrics;
-use crate::shared::{State, committer};
+use crate::shared::State;
+use crate::tables::committer;
 use crate::values::{Layer, StoreView, Values};
 use crate::versions::{Version, Versions};
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use trunkline_core::hash::Digest;
-use trunkline_core::kzg::{Committer, Setup, SetupError};
+use trunkline_core::kzg::Committer;
 use trunkline_core::params::TreeParams;
 use trunkline_core::tree::TreeReader;
 
@@ -100,15 +100,4 @@ impl Shared {
     pub(crate) fn applied(&self) -> u64 {
         self.applied.load(Ordering::SeqCst)
     }
-}
-
-/// The committer over the embedded setup. The setup is a constant, checked once in a process (it
-/// takes 0.15 s) and shared by all engines; it holds no state.
-pub(crate) fn committer() -> Result<Arc<Committer>, SetupError> {
-    static COMMITTER: OnceLock<Arc<Committer>> = OnceLock::new();
-    if let Some(committer) = COMMITTER.get() {
-        return Ok(committer.clone());
-    }
-    let committer = Arc::new(Committer::new(&Setup::ceremony()?));
-    Ok(COMMITTER.get_or_init(|| committer).clone())
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use trunkline_core::batch::{BatchError, check_key};
 use trunkline_core::hash::Digest;
-use trunkline_core::kzg::{G1Bytes, slot_value};
+use trunkline_core::kzg::{Fr, G1Bytes, Slot, slot_value};
+use trunkline_core::params::WIDTH;
 use trunkline_core::proof::{Claim, Draft, Proof, ProveError};
 use trunkline_core::record::{CommitRecord, Root};
 use trunkline_core::tree::Leaf;
@@ -24,7 +25,7 @@ use crate::versions::Version;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TopKind {
     /// Openings of the KZG root: checked against a 48-byte root with a pairing. Making it costs about
-    /// one commitment for each slot used.
+    /// one commitment for each slot used that was not opened at this version before.
     #[default]
     Kzg,
     /// Hashes up to the state digest: made and checked in microseconds; tied to the commit id by the
@@ -196,10 +197,25 @@ impl Snapshot {
     /// The KZG root; computed now (2 ms) if it was not before.
     pub fn kzg_root(&self) -> [u8; 48] {
         *self.version.kzg_root.get_or_init(|| {
-            let slots = &self.version.roots.slots;
-            let values = std::array::from_fn(|slot| slot_value(&slots[slot]));
-            self.state.committer.commit(&values).to_bytes().0
+            let committer = &self.state.committer;
+            committer.commit(&self.slot_values()).to_bytes().0
         })
+    }
+
+    /// The opening of a slot; computed now (2 ms) if nobody proved a key in it before.
+    fn opening(&self, slot: Slot) -> G1Bytes {
+        let mut computed = false;
+        let opening = self.version.openings.get_or_open(slot, || {
+            computed = true;
+            self.state.committer.open(&self.slot_values(), slot)
+        });
+        self.state.metrics.opening_used(computed);
+        opening
+    }
+
+    fn slot_values(&self) -> [Fr; WIDTH] {
+        let slots = &self.version.roots.slots;
+        std::array::from_fn(|slot| slot_value(&slots[slot]))
     }
 
     /// The commit record of the version.
@@ -261,8 +277,10 @@ impl Snapshot {
             TopKind::Hash => (Some(self.version.record.clone()), draft.hash_top(roots)),
             TopKind::Kzg => {
                 let commitment = G1Bytes(self.kzg_root());
-                let committer = &self.state.committer;
-                (None, draft.kzg_top(roots, committer, commitment))
+                (
+                    None,
+                    draft.kzg_top_of(commitment, |slot| self.opening(slot)),
+                )
             }
         };
         Ok(draft.finish(claims, record, top))

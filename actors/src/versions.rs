@@ -8,6 +8,8 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWrite
 
 use trunkline_core::hash::Digest;
 use trunkline_core::history::MountainRange;
+use trunkline_core::kzg::{G1Bytes, Slot};
+use trunkline_core::params::WIDTH;
 use trunkline_core::record::{CommitRecord, Root};
 use trunkline_core::tree::Roots;
 
@@ -23,6 +25,7 @@ pub(crate) struct Version {
     /// Over the commit ids of all versions up to this one.
     pub(crate) history: MountainRange,
     pub(crate) kzg_root: OnceLock<[u8; 48]>,
+    pub(crate) openings: Openings,
     /// What keeping the version before this one readable costs in memory, about.
     replaced_bytes: usize,
     /// The leaf store that its values are read from, once it is durable.
@@ -42,6 +45,7 @@ impl Version {
             roots,
             history,
             kzg_root: OnceLock::new(),
+            openings: Openings::default(),
             replaced_bytes,
             store: RwLock::new(None),
         }
@@ -65,6 +69,21 @@ impl Version {
 
     pub(crate) fn read_from(&self, view: Arc<StoreView>) {
         *self.store.write().unwrap_or_else(PoisonError::into_inner) = Some(view);
+    }
+}
+
+/// The opening of each slot of a version, computed when first asked for and kept with the version:
+/// nothing before the first, 7 KiB after it.
+#[derive(Debug, Default)]
+pub(crate) struct Openings(OnceLock<Box<[OnceLock<G1Bytes>; WIDTH]>>);
+
+impl Openings {
+    /// The opening of a slot. Who asks for one that is being computed waits for it.
+    pub(crate) fn get_or_open(&self, slot: Slot, open: impl FnOnce() -> G1Bytes) -> G1Bytes {
+        let slots = self
+            .0
+            .get_or_init(|| Box::new([const { OnceLock::new() }; WIDTH]));
+        *slots[slot.index()].get_or_init(open)
     }
 }
 

@@ -1,40 +1,23 @@
 //! Commitments from fixed-base tables: to 128 values at once, or by what changed.
 //!
-//! Each Lagrange point L has a signed comb (Lim, Lee, CRYPTO 1994; all digits ±1 as in Hamburg,
-//! ePrint 2012/309): the digits of a scalar are cut into [`TABLE_BITS`] rows, and a column of one
-//! digit from each row is one table entry or its negative. All points share the few doublings
-//! between columns, and many additions share one inversion (Montgomery's trick).
+//! All points share the few doublings between the columns of the tables, and all additions of one
+//! round share one inversion.
 //!
 //! Deliberately not here: threads. One commitment is one core's work of about a millisecond.
 
-use ark_bls12_381::{Fq, Fr, G1Affine, G1Projective};
+use ark_bls12_381::{Fr, G1Affine, G1Projective};
 use ark_ec::{AffineRepr, CurveGroup};
-use ark_ff::{AdditiveGroup, Field, MontFp, PrimeField, Zero, batch_inversion};
+use ark_ff::{AdditiveGroup, Field, Zero, batch_inversion};
 
+use super::affine::{Affine, add_each};
 use super::point::{G1Bytes, PointError, decode_g1, encode_g1};
 use super::scalar::{Slot, root_of_unity};
 use super::setup::Setup;
+use super::tables::{COLUMNS, Digits, Tables};
 use crate::params::WIDTH;
 
-/// Digits that one table entry stands for. 8 makes tables of 1.5 MiB, which fit a core's own
-/// cache; 10 would save a fifth of the additions for 6 MiB.
-pub const TABLE_BITS: usize = 8;
-
-/// Digits of a scalar: the least multiple of [`TABLE_BITS`] above the field's 255 bits.
-const DIGITS: usize = 256;
-const COLUMNS: usize = DIGITS / TABLE_BITS;
-/// Entries of one point: half of the sign patterns, the other half are their negatives.
-const ENTRIES: usize = 1 << (TABLE_BITS - 1);
-
-/// Columns narrower than this are summed one point after another: an inversion would not pay.
-const BATCH_WIDTH_MIN: usize = 4;
-
-/// 1/2
-const HALF: Fr =
-    MontFp!("26217937587563095239723870254092982918845276250263818911301829349969290592257");
-/// (2^256 - 1)/2, half the sum of all digits' weights
-const HALF_OF_ALL_DIGITS: Fr =
-    MontFp!("31678107031095002472061622250250971007789716082556463108426962653987274227711");
+/// Fewer additions than this don't share an inversion: it would cost more than it saves.
+const SHARED_ADDITIONS_MIN: usize = 40;
 
 /// A commitment as a point of the curve, carried from version to version.
 ///
@@ -103,9 +86,7 @@ pub struct SlotChange {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Committer {
-    /// [`ENTRIES`] for each slot: entry `b` is Σ_t ±2^(t·COLUMNS)·L, plus where bit t of `b` is
-    /// set, and plus in the topmost row.
-    entries: Vec<G1Affine>,
+    tables: Tables,
     pub(super) domain: Domain,
 }
 
@@ -133,13 +114,22 @@ impl Domain {
 }
 
 impl Committer {
-    /// Builds the tables: tens of milliseconds.
+    /// Builds the tables and uses them.
     pub fn new(setup: &Setup) -> Self {
-        let entries: Vec<G1Projective> = setup.lagrange().iter().flat_map(comb).collect();
+        Self::with_tables(Tables::build(setup))
+    }
+
+    /// Uses tables that were built before.
+    pub fn with_tables(tables: Tables) -> Self {
         Self {
-            entries: G1Projective::normalize_batch(&entries),
+            tables,
             domain: Domain::new(),
         }
+    }
+
+    /// The tables, to keep them.
+    pub fn tables(&self) -> &Tables {
+        &self.tables
     }
 
     /// The commitment to the polynomial with these values on the 128th roots of unity.
@@ -158,129 +148,36 @@ impl Committer {
 
     /// Σ scalar·L_slot
     fn combine(&self, terms: impl Iterator<Item = (Slot, Fr)>) -> G1Projective {
-        let terms: Vec<(Slot, Rows)> = terms
-            .filter(|(_, scalar)| !scalar.is_zero())
-            .map(|(slot, scalar)| (slot, Rows::of(scalar)))
-            .collect();
-        let mut columns = Columns {
-            width: terms.len(),
-            points: vec![G1Affine::identity(); COLUMNS * terms.len()],
-        };
-        for (place, (slot, rows)) in terms.iter().enumerate() {
-            let entries = &self.entries[slot.index() * ENTRIES..][..ENTRIES];
-            for column in 0..COLUMNS {
-                columns.points[column * columns.width + place] = rows.entry(column, entries);
-            }
+        let mut rows: Vec<Affine> = Vec::with_capacity(WIDTH * COLUMNS);
+        for (slot, scalar) in terms.filter(|(_, scalar)| !scalar.is_zero()) {
+            let (digits, entries) = (Digits::of(scalar), self.tables.of(slot));
+            rows.extend((0..COLUMNS).map(|column| digits.entry(column, entries)));
         }
-        while columns.width >= BATCH_WIDTH_MIN {
-            columns.halve();
-        }
-        columns.sum()
+        sum_of_columns(rows)
     }
 }
 
-/// The table of one point.
-fn comb(point: &G1Affine) -> Vec<G1Projective> {
-    let mut rows = [point.into_group(); TABLE_BITS];
-    for row in 1..TABLE_BITS {
-        rows[row] = rows[row - 1];
-        for _ in 0..COLUMNS {
-            rows[row].double_in_place();
+/// Σ_j 2^j · column j of rows of [`COLUMNS`] points each.
+fn sum_of_columns(mut rows: Vec<Affine>) -> G1Projective {
+    let mut scratch = Vec::new();
+    loop {
+        let count = rows.len() / COLUMNS;
+        let (half, pairs) = (count.div_ceil(2), count / 2);
+        if pairs * COLUMNS < SHARED_ADDITIONS_MIN {
+            break;
+        }
+        let (left, right) = rows.split_at_mut(half * COLUMNS);
+        add_each(left, right, &mut scratch);
+        rows.truncate(half * COLUMNS);
+    }
+    let mut sum = G1Projective::ZERO;
+    for column in (0..COLUMNS).rev() {
+        sum.double_in_place();
+        for row in rows.chunks_exact(COLUMNS) {
+            sum += G1Affine::from(row[column]);
         }
     }
-    let (lower, top) = rows.split_at(TABLE_BITS - 1);
-    let all_minus: G1Projective = top[0] - lower.iter().sum::<G1Projective>();
-    let mut entries = vec![all_minus];
-    for row in lower {
-        // The entries with this row's bit set follow those without it.
-        let twice = row.double();
-        for entry in 0..entries.len() {
-            entries.push(entries[entry] + twice);
-        }
-    }
-    entries
-}
-
-/// The digits ±1 of a scalar, Σ d_i·2^i: bit i is set where d_i = 1. One word is one row.
-struct Rows([u32; TABLE_BITS]);
-
-impl Rows {
-    /// Since d_i = 2·b_i - 1, the bits b are those of (scalar + 2^256 - 1)/2.
-    fn of(scalar: Fr) -> Self {
-        let [a, b, c, d] = (scalar * HALF + HALF_OF_ALL_DIGITS).into_bigint().0;
-        Self([a, a >> 32, b, b >> 32, c, c >> 32, d, d >> 32].map(|word| word as u32))
-    }
-
-    /// What this column of digits adds to the sum.
-    fn entry(&self, column: usize, entries: &[G1Affine]) -> G1Affine {
-        let digits = self.0.iter().enumerate();
-        let pattern: usize = digits
-            .map(|(row, word)| ((word >> column & 1) as usize) << row)
-            .sum();
-        if pattern >= ENTRIES {
-            entries[pattern - ENTRIES]
-        } else {
-            -entries[ENTRIES - 1 - pattern]
-        }
-    }
-}
-
-/// The points to add up, column by column, each column `width` points.
-struct Columns {
-    width: usize,
-    points: Vec<G1Affine>,
-}
-
-impl Columns {
-    /// Adds the points of each column in pairs, all columns with one inversion.
-    fn halve(&mut self) {
-        let pairs = self.points.chunks_exact(self.width);
-        let mut inverses: Vec<Fq> = pairs
-            .flat_map(|column| column.as_chunks::<2>().0)
-            .map(|[a, b]| b.x - a.x)
-            .collect();
-        batch_inversion(&mut inverses);
-        let mut inverses = inverses.into_iter();
-        let mut halved = Vec::with_capacity(COLUMNS * self.width.div_ceil(2));
-        for column in self.points.chunks_exact(self.width) {
-            let (pairs, last) = column.as_chunks::<2>();
-            halved.extend(
-                pairs
-                    .iter()
-                    .zip(&mut inverses)
-                    .map(|([a, b], i)| add(a, b, i)),
-            );
-            halved.extend_from_slice(last);
-        }
-        self.width = self.width.div_ceil(2);
-        self.points = halved;
-    }
-
-    /// Σ_j 2^j · column j
-    fn sum(&self) -> G1Projective {
-        let mut sum = G1Projective::ZERO;
-        if self.width == 0 {
-            return sum;
-        }
-        for column in self.points.chunks_exact(self.width).rev() {
-            sum.double_in_place();
-            for point in column {
-                sum += point;
-            }
-        }
-        sum
-    }
-}
-
-/// a + b in affine form, given 1/(b.x - a.x), or 0 where the two have the same x.
-fn add(a: &G1Affine, b: &G1Affine, inverse: Fq) -> G1Affine {
-    if inverse.is_zero() || a.is_zero() || b.is_zero() {
-        return (a.into_group() + b).into_affine();
-    }
-    let slope = (b.y - a.y) * inverse;
-    let x = slope.square() - a.x - b.x;
-    let y = slope * (a.x - x) - a.y;
-    G1Affine::new_unchecked(x, y)
+    sum
 }
 
 #[cfg(test)]
@@ -292,19 +189,6 @@ mod tests {
 
     fn values_of(seed: u64) -> [Fr; WIDTH] {
         core::array::from_fn(|slot| Fr::from(seed + slot as u64).pow([77_777]))
-    }
-
-    #[test]
-    fn digits_make_up_the_scalar_again() {
-        for scalar in [Fr::ZERO, Fr::ONE, -Fr::ONE, Fr::from(7).pow([1234])] {
-            let words = Rows::of(scalar).0;
-            let mut sum = Fr::ZERO;
-            for digit in (0..DIGITS).rev() {
-                let plus = words[digit / COLUMNS] >> (digit % COLUMNS) & 1 == 1;
-                sum = sum.double() + if plus { Fr::ONE } else { -Fr::ONE };
-            }
-            assert_eq!(sum, scalar);
-        }
     }
 
     #[test]
@@ -334,14 +218,10 @@ mod tests {
     #[test]
     fn equal_and_opposite_points_are_added_correctly() {
         let generator = G1Affine::generator();
-        let mut columns = Columns {
-            width: 5,
-            points: [generator, generator, generator, -generator, generator].repeat(COLUMNS),
-        };
-        let expected = columns.sum();
-        columns.halve();
-        assert_eq!(columns.width, 3);
-        assert_eq!(columns.sum(), expected);
+        let rows = [generator, generator, generator, -generator, generator];
+        let rows = rows.map(|point| [Affine::from(point); COLUMNS]);
+        let all_columns = G1Projective::from(generator) * Fr::from((1_u64 << COLUMNS) - 1);
+        assert_eq!(sum_of_columns(rows.concat()), all_columns * Fr::from(3));
     }
 
     #[test]

@@ -12,12 +12,16 @@
 //! | `scalar` | slots, field elements, one encoding each |
 //! | `verify` | one opening, many openings; the only point of the setup that a verifier needs |
 //! | `setup` | the ceremony's points and what is checked about them (feature `state`) |
-//! | `commit` | fixed-base tables, commitment, update (feature `state`) |
+//! | `affine` | many additions that share one inversion (feature `state`) |
+//! | `tables` | fixed-base tables, built or read from bytes (feature `state`) |
+//! | `commit` | commitment, update (feature `state`) |
 //! | `open` | opening proofs (feature `state`) |
 //!
 //! Deliberately not here: which digest stands in which slot (the tree's business), aggregates over
 //! several slots (the proof's business), and any file access.
 
+#[cfg(feature = "state")]
+mod affine;
 mod point;
 mod scalar;
 mod verify;
@@ -28,6 +32,8 @@ mod commit;
 mod open;
 #[cfg(feature = "state")]
 mod setup;
+#[cfg(feature = "state")]
+mod tables;
 
 pub use ark_bls12_381::Fr;
 pub use point::{G1Bytes, PointError, decode_g1, encode_g1};
@@ -41,6 +47,8 @@ pub use verify::{
 };
 
 #[cfg(feature = "state")]
-pub use commit::{CommitmentPoint, Committer, SlotChange, TABLE_BITS};
+pub use commit::{CommitmentPoint, Committer, SlotChange};
 #[cfg(feature = "state")]
 pub use setup::{Setup, SetupError};
+#[cfg(feature = "state")]
+pub use tables::{TABLE_BITS, TABLES_BYTES, TABLES_ID, Tables, TablesError};

@@ -151,14 +151,15 @@ impl Draft {
     /// A KZG top: each used slot opened. Costs about one commitment for each.
     pub fn kzg_top(&self, roots: &Roots, committer: &Committer, commitment: G1Bytes) -> Top {
         let values = std::array::from_fn(|slot| slot_value(&roots.slots[slot]));
+        self.kzg_top_of(commitment, |slot| committer.open(&values, slot))
+    }
+
+    /// A KZG top of openings that are at hand: `opening` is asked once for each used slot, ascending.
+    pub fn kzg_top_of(&self, commitment: G1Bytes, mut opening: impl FnMut(Slot) -> G1Bytes) -> Top {
         let openings = self
             .targets
             .chunk_by(|a, b| slot_of(&a.key_hash) == slot_of(&b.key_hash))
-            .map(|targets| {
-                committer
-                    .open(&values, Slot::of_key_hash(&targets[0].key_hash))
-                    .0
-            })
+            .map(|targets| opening(Slot::of_key_hash(&targets[0].key_hash)).0)
             .collect();
         Top::Kzg {
             commitment: commitment.0,

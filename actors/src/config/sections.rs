@@ -248,7 +248,7 @@ pub enum CommitMode {
     OnDemand,
 }
 
-/// `[commit]`: when KZG roots are computed.
+/// `[commit]`: when KZG roots are computed, and what with.
 ///
 /// ```
 /// assert_eq!(trunkline::config::CommitConfig::default().coalesce_versions_max, 64);
@@ -260,6 +260,9 @@ pub struct CommitConfig {
     pub mode: CommitMode,
     /// With `coalesce`: versions that may go without a KZG root in a row: 1 to 1,000,000.
     pub coalesce_versions_max: u64,
+    /// The file that the KZG tables are kept in (6 MiB, made if missing or damaged), for engines to
+    /// share; empty: `KZG-TABLES` in the engine's directory.
+    pub tables_path: PathBuf,
 }
 
 impl Default for CommitConfig {
@@ -267,6 +270,7 @@ impl Default for CommitConfig {
         Self {
             mode: CommitMode::default(),
             coalesce_versions_max: 64,
+            tables_path: PathBuf::new(),
         }
     }
 }
@@ -275,7 +279,11 @@ impl CommitConfig {
     /// Checks the values.
     pub fn validate(&self) -> Result<(), InvalidSetting> {
         let key = "commit.coalesce_versions_max";
-        check_range(key, self.coalesce_versions_max, 1, 1_000_000)
+        check_range(key, self.coalesce_versions_max, 1, 1_000_000)?;
+        match self.tables_path.to_string_lossy() {
+            path if path.is_empty() => Ok(()),
+            path => check_text("commit.tables_path", &path, PATH_BYTES_MAX),
+        }
     }
 }
 

@@ -1,0 +1,168 @@
+//! The commit log, synced and not, and the leaf store's ingestion, on the disk that holds the target
+//! directory.
+
+#[path = "fixture/effects.rs"]
+mod effects;
+#[path = "fixture/keys.rs"]
+mod keys;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use tempfile::TempDir;
+use trunkline_core::params::TreeParams;
+use trunkline_core::record::CommitRecord;
+use trunkline_core::store::disk::OsDisk;
+use trunkline_core::store::effect::encode_effects;
+use trunkline_core::store::fjall_leaves::{FjallLeafStore, FjallOptions};
+use trunkline_core::store::leaves::{Leaf, LeafChange, LeafStore};
+use trunkline_core::store::log::{CommitLog, LogEntry, LogOptions, LogPosition};
+
+fn log(criterion: &mut Criterion) {
+    for operations in [1_000, 10_000, 100_000] {
+        let effects = encoded_effects(operations);
+        for synced in [true, false] {
+            let mut group = criterion.benchmark_group("store::append");
+            group.throughput(Throughput::Elements(operations));
+            let mut rig = LogRig::new(effects.clone());
+            group.bench_function(format!("ops={operations},synced={synced}"), |b| {
+                b.iter_custom(|rounds| rig.append(rounds, synced));
+            });
+            group.finish();
+        }
+    }
+}
+
+/// A log that the same effects are appended to, version after version.
+struct LogRig {
+    log: CommitLog,
+    record: CommitRecord,
+    effects: Bytes,
+    _directory: TempDir,
+}
+
+impl LogRig {
+    fn new(effects: Bytes) -> Self {
+        let directory = directory();
+        let tree_id = TreeParams::default().tree_id();
+        let record = CommitRecord::genesis(tree_id);
+        let options = LogOptions {
+            segment_bytes_max: 16 << 20,
+            ..LogOptions::new([7; 32])
+        };
+        let (log, _) = CommitLog::open(
+            Arc::new(OsDisk),
+            &directory.path().join("log"),
+            tree_id,
+            LogPosition::of(&record),
+            options,
+            |_| Ok::<(), Infallible>(()),
+        )
+        .expect("an empty directory");
+        Self {
+            log,
+            record,
+            effects,
+            _directory: directory,
+        }
+    }
+
+    fn append(&mut self, rounds: u64, synced: bool) -> Duration {
+        let mut total = Duration::ZERO;
+        for _ in 0..rounds {
+            let entry = self.next();
+            let start = Instant::now();
+            self.log.append(&entry).expect("the next version");
+            if synced {
+                self.log.sync().expect("a disk that works");
+            } else {
+                self.log.flush().expect("a disk that works");
+            }
+            total += start.elapsed();
+        }
+        // What is behind is given back to the disk.
+        self.log.sync().expect("a disk that works");
+        let trimmed = self.log.trim(self.record.version);
+        trimmed.expect("a disk that works");
+        total
+    }
+
+    fn next(&mut self) -> LogEntry {
+        self.record = CommitRecord {
+            version: self.record.version + 1,
+            parent: self.record.commit_id(),
+            ..self.record.clone()
+        };
+        LogEntry {
+            record: self.record.clone(),
+            kzg_root: Some([0xc0; 48]),
+            outcomes: Bytes::new(),
+            effects: self.effects.clone(),
+        }
+    }
+}
+
+fn encoded_effects(count: u64) -> Bytes {
+    let mut bytes = Vec::new();
+    encode_effects(&effects::effects(count), &mut bytes).expect("ascending effects");
+    bytes.into()
+}
+
+fn leaves(criterion: &mut Criterion) {
+    for count in [10_000, 100_000] {
+        let directory = directory();
+        let store = FjallLeafStore::open(directory.path(), &FjallOptions::default());
+        let store = store.expect("an empty directory");
+        let mut group = criterion.benchmark_group("store::ingest");
+        group.throughput(Throughput::Elements(count));
+        let mut first = 0;
+        group.bench_function(format!("leaves={count}"), |b| {
+            b.iter_batched(
+                || {
+                    first += count;
+                    leaf_changes(first, count)
+                },
+                |changes| {
+                    let ingested = store.ingest(&mut changes.into_iter());
+                    ingested.and_then(|()| store.sync()).expect("a disk");
+                },
+                BatchSize::PerIteration,
+            );
+        });
+        group.finish();
+    }
+}
+
+/// Leaves of new keys, ascending.
+fn leaf_changes(first: u64, count: u64) -> Vec<LeafChange> {
+    let params = TreeParams::default();
+    let mut changes: Vec<LeafChange> = (first..first + count)
+        .map(|number| LeafChange {
+            key_hash: params.key_hash(&keys::key(number)),
+            leaf: Some(Leaf {
+                key: keys::key(number),
+                value: keys::value(number),
+            }),
+        })
+        .collect();
+    changes.sort_unstable_by_key(|change| change.key_hash);
+    changes
+}
+
+/// On a real disk, which the system's temporary directory may not be.
+fn directory() -> TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory")
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1));
+    targets = log, leaves
+}
+criterion_main!(benches);
