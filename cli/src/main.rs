@@ -30,6 +30,10 @@ use clap::Parser;
 use arguments::{Arguments, Command, ConfigCommand, ProofCommand};
 use error::CommandError;
 
+/// The system's allocator costs the engine a good part of its speed (docs/decisions/010-dependencies.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How a command ended that had nothing to complain about its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Exit {
