@@ -165,8 +165,8 @@ impl Engine {
     /// Submits a single put.
     pub async fn put(
         &self,
-        key: impl Into<Bytes>,
-        value: impl Into<Bytes>,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
     ) -> Result<Receipt, SubmitError> {
         self.submit(single_put(key, value)).await
     }
@@ -174,19 +174,19 @@ impl Engine {
     /// As [`Self::put`], blocking the thread.
     pub fn put_blocking(
         &self,
-        key: impl Into<Bytes>,
-        value: impl Into<Bytes>,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
     ) -> Result<Receipt, SubmitError> {
         self.submit_blocking(single_put(key, value))
     }
 
     /// Submits a single delete.
-    pub async fn delete(&self, key: impl Into<Bytes>) -> Result<Receipt, SubmitError> {
+    pub async fn delete(&self, key: impl AsRef<[u8]>) -> Result<Receipt, SubmitError> {
         self.submit(single_delete(key)).await
     }
 
     /// As [`Self::delete`], blocking the thread.
-    pub fn delete_blocking(&self, key: impl Into<Bytes>) -> Result<Receipt, SubmitError> {
+    pub fn delete_blocking(&self, key: impl AsRef<[u8]>) -> Result<Receipt, SubmitError> {
         self.submit_blocking(single_delete(key))
     }
 
@@ -212,8 +212,8 @@ impl Engine {
                 }
                 Latest::Applied { version, leaf } => (version, leaf),
             };
-            match shared.state.values.fetch_present(&leaf) {
-                Ok((_, value)) => return Ok(Some(value)),
+            match shared.state.values.present_value(&leaf) {
+                Ok(value) => return Ok(Some(value)),
                 // The key may have been deleted and checkpointed meanwhile.
                 Err(_) if version != shared.applied() => continue,
                 Err(error) => return Err(error.into()),
@@ -356,6 +356,7 @@ impl Engine {
         called_at: Instant,
     ) -> Result<Receipt, SubmitError> {
         let shared = &self.inner.shared;
+        let batch = Arc::new(batch);
         let demand = (shared.config.commit.mode == CommitMode::OnDemand)
             .then(|| self.inner.entrance.clone() as Arc<dyn Demand>);
         let mut gate = self.inner.gate();
@@ -408,13 +409,13 @@ fn price(batch: &PreparedBatch) -> (u32, u32) {
     (clamp(batch.operations).max(1), clamp(batch.bytes))
 }
 
-fn single_put(key: impl Into<Bytes>, value: impl Into<Bytes>) -> Batch {
+fn single_put(key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Batch {
     let mut batch = Batch::new();
     batch.put(key, value);
     batch
 }
 
-fn single_delete(key: impl Into<Bytes>) -> Batch {
+fn single_delete(key: impl AsRef<[u8]>) -> Batch {
     let mut batch = Batch::new();
     batch.delete(key);
     batch
