@@ -172,11 +172,11 @@ fn update(slots: usize) {
 }
 
 fn encode() {
-    let effects = effects::effects(BATCH);
+    let puts = effects::puts(BATCH);
     let mut bytes = Vec::new();
     count_second(|| {
         bytes.clear();
-        encode_effects(black_box(&effects), &mut bytes).expect("ascending effects");
+        encode_effects(effects::effects(black_box(&puts)), &mut bytes).expect("ascending effects");
     });
 }
 

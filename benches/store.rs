@@ -107,7 +107,7 @@ impl LogRig {
 
 fn encoded_effects(count: u64) -> Bytes {
     let mut bytes = Vec::new();
-    encode_effects(&effects::effects(count), &mut bytes).expect("ascending effects");
+    encode_effects(effects::effects(&effects::puts(count)), &mut bytes).expect("ascending effects");
     bytes.into()
 }
 

@@ -11,15 +11,16 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use actix::Recipient;
+use trunkline_core::batch::head;
 use trunkline_core::store::disk::Disk;
-use trunkline_core::store::effect::Effect;
-use trunkline_core::store::leaves::{Leaf, LeafChange, LeafStore, LeafStoreError};
+use trunkline_core::store::leaves::{LeafStore, LeafStoreError};
 use trunkline_core::store::marker::Marker;
 
 use crate::failure::{EngineFailure, panic_message};
+use crate::layer::Layer;
 use crate::message::Checkpointed;
 use crate::shared::Shared;
-use crate::values::{Layer, StoreView};
+use crate::values::StoreView;
 use crate::versions::Version;
 
 /// Persist's end: starts checkpoints, one at a time, and waits for them.
@@ -157,7 +158,8 @@ impl Checkpointer {
             place.marker.write(&*place.disk, &place.directory)?;
         }
         let layers = state.values.unflushed(number);
-        self.leaves.ingest(&mut merge(&layers).map(leaf_change))?;
+        let mut changes = merge(&layers).map(|(layer, index)| layer.leaf_change(index));
+        self.leaves.ingest(&mut changes)?;
         self.leaves.sync()?;
         if let Some(place) = &mut self.place {
             place.marker = Marker {
@@ -178,53 +180,79 @@ impl Checkpointer {
 }
 
 /// The effects of several layers, oldest first, as one: ascending by key hash, the newest of each.
-fn merge(layers: &[Arc<Layer>]) -> impl Iterator<Item = &Effect> {
-    let mut effects: Vec<&Effect> = layers
-        .iter()
-        .rev()
-        .flat_map(|layer| &layer.effects)
-        .collect();
-    // Stable, so that of one key the newest stays first.
-    effects.sort_by_key(|effect| effect.key_hash);
-    effects.dedup_by_key(|effect| effect.key_hash);
-    effects.into_iter()
+fn merge(layers: &[Arc<Layer>]) -> impl Iterator<Item = (&Layer, usize)> {
+    let count = layers.iter().map(|layer| layer.len()).sum();
+    let mut effects: Vec<Reference> = Vec::with_capacity(count);
+    for (place, layer) in layers.iter().enumerate().rev() {
+        effects.extend((0..layer.len()).map(|index| Reference {
+            head: head(layer.key_hash(index)),
+            layer: place as u32,
+            index: index as u32,
+        }));
+    }
+    let of = |reference: &Reference| (&*layers[reference.layer as usize], reference.index as usize);
+    let key_hash = move |reference: &Reference| {
+        let (layer, index) = of(reference);
+        layer.key_hash(index)
+    };
+    // Stable, so that of one key the newest stays first; layers are runs that are sorted already.
+    effects.sort_by(|a, b| {
+        a.head
+            .cmp(&b.head)
+            .then_with(|| key_hash(a).cmp(key_hash(b)))
+    });
+    effects.dedup_by(|a, b| a.head == b.head && key_hash(a) == key_hash(b));
+    effects.into_iter().map(move |reference| of(&reference))
 }
 
-fn leaf_change(effect: &Effect) -> LeafChange {
-    LeafChange {
-        key_hash: effect.key_hash,
-        leaf: effect.change.as_ref().map(|value| Leaf {
-            key: effect.key.clone(),
-            value: value.clone(),
-        }),
-    }
+/// An effect of one of several layers.
+struct Reference {
+    /// Of its key hash: comparing two rarely takes more.
+    head: u64,
+    layer: u32,
+    index: u32,
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use trunkline_core::batch::{Batch, BatchLimits};
+    use trunkline_core::params::TreeParams;
 
-    fn effect(key_hash: u8, value: Option<&'static str>) -> Effect {
-        Effect {
-            key_hash: [key_hash; 32],
-            key: "k".into(),
-            change: value.map(Into::into),
+    use super::*;
+    use crate::layer::Part;
+
+    fn layer(version: u64, changes: &[(u8, Option<&str>)]) -> Arc<Layer> {
+        let mut batch = Batch::new();
+        for (key, value) in changes {
+            match value {
+                Some(value) => batch.put([*key], value),
+                None => batch.delete([*key]),
+            };
         }
+        let prepared = batch.prepare(&TreeParams::default(), &BatchLimits::default(), None);
+        let part = Part::whole(Arc::new(prepared.unwrap()));
+        Arc::new(Layer::new(version, vec![part]))
     }
 
     #[test]
     fn the_newest_effect_of_each_key_is_ingested_in_path_order() {
         let layers = [
-            Arc::new(Layer::new(
-                1,
-                vec![effect(1, Some("a")), effect(3, Some("b"))],
-            )),
-            Arc::new(Layer::new(2, vec![effect(2, Some("c")), effect(3, None)])),
+            layer(1, &[(1, Some("a")), (3, Some("b"))]),
+            layer(2, &[(2, Some("c")), (3, None)]),
         ];
-        let merged: Vec<Effect> = merge(&layers).cloned().collect();
-        assert_eq!(
-            merged,
-            [effect(1, Some("a")), effect(2, Some("c")), effect(3, None)]
-        );
+        let changes: Vec<_> = merge(&layers)
+            .map(|(layer, index)| layer.leaf_change(index))
+            .collect();
+        assert!(changes.is_sorted_by(|a, b| a.key_hash < b.key_hash));
+        let value_of = |key: u8| {
+            let key_hash = TreeParams::default().key_hash(&[key]);
+            let change = changes.iter().find(|change| change.key_hash == key_hash);
+            let leaf = change.unwrap().leaf.as_ref();
+            leaf.map(|leaf| leaf.value.clone())
+        };
+        assert_eq!(changes.len(), 3);
+        assert_eq!(value_of(1), Some("a".into()));
+        assert_eq!(value_of(2), Some("c".into()));
+        assert_eq!(value_of(3), None);
     }
 }

@@ -9,9 +9,11 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::sync::{TryAcquireError, oneshot, watch};
 use trunkline_core::batch::{Batch, BatchError, PreparedBatch, check_key, provisional_root};
+use trunkline_core::hash::Digest;
 use trunkline_core::params::TreeParams;
 use trunkline_core::store::lock::DirectoryLock;
 use trunkline_core::store::log::Recovery;
+use trunkline_core::tree::Leaf;
 
 use crate::config::{CommitMode, Config};
 use crate::credit::Credit;
@@ -163,8 +165,8 @@ impl Engine {
     /// Submits a single put.
     pub async fn put(
         &self,
-        key: impl Into<Bytes>,
-        value: impl Into<Bytes>,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
     ) -> Result<Receipt, SubmitError> {
         self.submit(single_put(key, value)).await
     }
@@ -172,19 +174,19 @@ impl Engine {
     /// As [`Self::put`], blocking the thread.
     pub fn put_blocking(
         &self,
-        key: impl Into<Bytes>,
-        value: impl Into<Bytes>,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
     ) -> Result<Receipt, SubmitError> {
         self.submit_blocking(single_put(key, value))
     }
 
     /// Submits a single delete.
-    pub async fn delete(&self, key: impl Into<Bytes>) -> Result<Receipt, SubmitError> {
+    pub async fn delete(&self, key: impl AsRef<[u8]>) -> Result<Receipt, SubmitError> {
         self.submit(single_delete(key)).await
     }
 
     /// As [`Self::delete`], blocking the thread.
-    pub fn delete_blocking(&self, key: impl Into<Bytes>) -> Result<Receipt, SubmitError> {
+    pub fn delete_blocking(&self, key: impl AsRef<[u8]>) -> Result<Receipt, SubmitError> {
         self.submit_blocking(single_delete(key))
     }
 
@@ -199,23 +201,19 @@ impl Engine {
         let shared = &self.inner.shared;
         let key_hash = shared.state.params.key_hash(key);
         loop {
-            shared.health.check()?;
-            if let Some(accepted) = shared.overlay.get(&key_hash) {
-                shared.metrics.memory_hit();
-                return Ok(accepted);
-            }
-            let version = shared.applied();
-            let leaf = shared.state.reader.get(version, &key_hash);
-            let Some(leaf) = leaf else {
-                // Looked at too late: the version was forgotten meanwhile.
-                if version < shared.state.versions.oldest() {
-                    continue;
+            let (version, leaf) = match self.latest(&key_hash)? {
+                Latest::Accepted(value) => {
+                    shared.metrics.memory_hit();
+                    return Ok(value);
                 }
-                shared.metrics.absent_read();
-                return Ok(None);
+                Latest::Absent => {
+                    shared.metrics.absent_read();
+                    return Ok(None);
+                }
+                Latest::Applied { version, leaf } => (version, leaf),
             };
-            match shared.state.values.fetch_present(&leaf) {
-                Ok((_, value)) => return Ok(Some(value)),
+            match shared.state.values.present_value(&leaf) {
+                Ok(value) => return Ok(Some(value)),
                 // The key may have been deleted and checkpointed meanwhile.
                 Err(_) if version != shared.applied() => continue,
                 Err(error) => return Err(error.into()),
@@ -226,17 +224,27 @@ impl Engine {
     /// Whether a key has a value, as [`Self::get`] sees it.
     pub fn contains(&self, key: &[u8]) -> Result<bool, ReadError> {
         check_key(0, key)?;
+        let key_hash = self.inner.shared.state.params.key_hash(key);
+        Ok(match self.latest(&key_hash)? {
+            Latest::Accepted(value) => value.is_some(),
+            Latest::Applied { .. } => true,
+            Latest::Absent => false,
+        })
+    }
+
+    /// What is known last of a key: the newest accepted write, or the leaf of the present.
+    fn latest(&self, key_hash: &Digest) -> Result<Latest, ReadError> {
         let shared = &self.inner.shared;
-        let key_hash = shared.state.params.key_hash(key);
         loop {
             shared.health.check()?;
-            if let Some(accepted) = shared.overlay.get(&key_hash) {
-                return Ok(accepted.is_some());
+            if let Some(accepted) = shared.overlay.get(key_hash) {
+                return Ok(Latest::Accepted(accepted));
             }
             let version = shared.applied();
-            let leaf = shared.state.reader.get(version, &key_hash);
+            let leaf = shared.state.reader.get(version, key_hash);
+            // Looked at too late otherwise: the version was forgotten meanwhile.
             if version >= shared.state.versions.oldest() {
-                return Ok(leaf.is_some());
+                return Ok(leaf.map_or(Latest::Absent, |leaf| Latest::Applied { version, leaf }));
             }
         }
     }
@@ -348,6 +356,7 @@ impl Engine {
         called_at: Instant,
     ) -> Result<Receipt, SubmitError> {
         let shared = &self.inner.shared;
+        let batch = Arc::new(batch);
         let demand = (shared.config.commit.mode == CommitMode::OnDemand)
             .then(|| self.inner.entrance.clone() as Arc<dyn Demand>);
         let mut gate = self.inner.gate();
@@ -383,6 +392,16 @@ impl Engine {
     }
 }
 
+/// Where the latest write to a key stands.
+enum Latest {
+    /// Accepted and not applied yet; `None` is a delete.
+    Accepted(Option<Bytes>),
+    /// In the tree at the version that was looked at, which was readable then.
+    Applied { version: u64, leaf: Leaf },
+    /// Nowhere.
+    Absent,
+}
+
 /// Credit that a batch costs: an operation at least, since metadata alone takes room too. Limits keep
 /// both within `u32`.
 fn price(batch: &PreparedBatch) -> (u32, u32) {
@@ -390,13 +409,13 @@ fn price(batch: &PreparedBatch) -> (u32, u32) {
     (clamp(batch.operations).max(1), clamp(batch.bytes))
 }
 
-fn single_put(key: impl Into<Bytes>, value: impl Into<Bytes>) -> Batch {
+fn single_put(key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Batch {
     let mut batch = Batch::new();
     batch.put(key, value);
     batch
 }
 
-fn single_delete(key: impl Into<Bytes>) -> Batch {
+fn single_delete(key: impl AsRef<[u8]>) -> Batch {
     let mut batch = Batch::new();
     batch.delete(key);
     batch

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use actix::Recipient;
+use trunkline_core::batch::PreparedBatch;
 
 use crate::message::{LingerOver, SyncDue};
 use crate::shared::State;
@@ -22,6 +23,8 @@ pub(crate) enum Chore {
     },
     /// Forget what no reader needs any more.
     Forget(Expired),
+    /// Let go of batches that were applied: free what no layer holds.
+    Free(Vec<(u64, Arc<PreparedBatch>)>),
 }
 
 /// Tells persist to sync, again and again.
@@ -45,6 +48,7 @@ pub(crate) fn run(chores: &Receiver<Chore>, state: &Arc<State>, ticks: Option<&T
             // Ingest lingers over one group at a time.
             Ok(Chore::Wake { until, wake }) => next_wake = Some((until, wake)),
             Ok(Chore::Forget(expired)) => state.forget(expired),
+            Ok(Chore::Free(batches)) => drop(batches),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }

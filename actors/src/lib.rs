@@ -42,6 +42,7 @@ mod credit;
 mod engine;
 mod failure;
 mod keeper;
+mod layer;
 #[cfg(feature = "fjall")]
 mod leaf_copy;
 mod message;

@@ -17,9 +17,9 @@ use trunkline_core::tree::SealedChanges;
 
 use crate::credit::Credit;
 use crate::failure::EngineFailure;
+use crate::layer::Layer;
 use crate::metrics::Metrics;
 use crate::receipt::{CommitPromise, Ticket};
-use crate::values::Layer;
 use crate::versions::Version;
 
 macro_rules! messages {
@@ -51,7 +51,7 @@ messages!(
 pub(crate) struct Submission {
     pub(crate) sequence: u64,
     pub(crate) provisional_root: Digest,
-    pub(crate) batch: PreparedBatch,
+    pub(crate) batch: Arc<PreparedBatch>,
     pub(crate) waiting: Waiting,
     pub(crate) sent_at: Instant,
 }

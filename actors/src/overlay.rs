@@ -5,6 +5,7 @@
 //! for a collision of paths, is rare enough to show them until then.
 
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use dashmap::DashMap;
@@ -32,7 +33,8 @@ impl Hasher for KeyHashHasher {
 #[derive(Debug)]
 struct Accepted {
     sequence: u64,
-    value: Option<Bytes>,
+    batch: Arc<PreparedBatch>,
+    write: u32,
 }
 
 /// The newest accepted write of each key that the tree has not seen yet.
@@ -43,14 +45,17 @@ pub(crate) struct Overlay {
 
 impl Overlay {
     /// Shows the writes of a submission. Called in the order of sequence numbers.
-    pub(crate) fn show(&self, sequence: u64, batch: &PreparedBatch) {
+    pub(crate) fn show(&self, sequence: u64, batch: &Arc<PreparedBatch>) {
         if !batch.requirements.is_empty() {
             return;
         }
-        for (write, (_, value)) in batch.writes.iter().zip(&batch.contents) {
-            let value = value.clone();
-            self.writes
-                .insert(write.key_hash, Accepted { sequence, value });
+        for (place, write) in (0..).zip(&batch.writes) {
+            let accepted = Accepted {
+                sequence,
+                batch: batch.clone(),
+                write: place,
+            };
+            self.writes.insert(write.key_hash, accepted);
         }
     }
 
@@ -67,7 +72,8 @@ impl Overlay {
 
     /// The newest accepted write of a key: `Some(None)` is a delete.
     pub(crate) fn get(&self, key_hash: &Digest) -> Option<Option<Bytes>> {
-        self.writes.get(key_hash).map(|shown| shown.value.clone())
+        let shown = self.writes.get(key_hash)?;
+        Some(shown.batch.contents.held_value(shown.write as usize))
     }
 }
 
@@ -78,12 +84,11 @@ mod tests {
 
     use super::*;
 
-    fn prepared(value: &'static str) -> PreparedBatch {
+    fn prepared(value: &'static str) -> Arc<PreparedBatch> {
         let mut batch = Batch::new();
         batch.put("key", value);
-        batch
-            .prepare(&TreeParams::default(), &BatchLimits::default(), None)
-            .unwrap()
+        let prepared = batch.prepare(&TreeParams::default(), &BatchLimits::default(), None);
+        Arc::new(prepared.unwrap())
     }
 
     #[test]

@@ -125,8 +125,8 @@ fn start_all(parts: Parts, threads: &mut Threads) -> io::Result<Entrance> {
         move || HashStage::new(shared, kzg, hasher, last, open_epoch)
     })?;
     let tree = threads.stage(Stage::Tree, {
-        let (shared, version) = (shared.clone(), last.number());
-        move || TreeStage::new(shared, hash, writer, version)
+        let (shared, chores, version) = (shared.clone(), chores.clone(), last.number());
+        move || TreeStage::new(shared, hash, chores, writer, version)
     })?;
     let ingest = threads.stage(Stage::Ingest, {
         let (shared, tree) = (shared.clone(), tree);

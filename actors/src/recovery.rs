@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use trunkline_core::batch::{Write, leaf_digest};
+use trunkline_core::batch::PreparedBatch;
 use trunkline_core::hash::{self, Digest, ZERO, hex};
 use trunkline_core::history::{HISTORY, MountainRange};
 use trunkline_core::kzg::{SetupError, slot_value};
@@ -28,10 +28,11 @@ use trunkline_core::store::tree_file::{self, ReadTreeFileError};
 use trunkline_core::tree::{self, Leaf, Roots, TreeHasher, TreeWriter};
 
 use crate::config::{Config, InvalidSetting};
+use crate::layer::{Layer, Part};
 use crate::metrics::Metrics;
 use crate::shared::State;
 use crate::tables::committer;
-use crate::values::{Layer, StoreView, Values};
+use crate::values::{StoreView, Values};
 use crate::versions::{Version, Versions};
 
 /// Why a directory was not opened. Unless the variant says otherwise, nothing in it was changed, but
@@ -273,11 +274,8 @@ impl Loading {
         let version = entry.record.version;
         let effects = decode_effects(&self.params, &entry.effects)
             .map_err(|source| ReplayError::Effects { version, source })?;
-        let writes: Vec<Write> = effects
-            .iter()
-            .map(|effect| write(effect.key_hash, effect.change.as_deref()))
-            .collect();
-        let replayed = self.writer.replay(&writes, version);
+        let batch = PreparedBatch::of_effects(effects.into_iter(), entry.effects.len());
+        let replayed = self.writer.replay(&batch.writes, version);
         replayed.map_err(|refusal| ReplayError::Differs {
             what: "the outcome of a write",
             version,
@@ -304,7 +302,8 @@ impl Loading {
             &entry.record.history_digest,
         )?;
         self.history.append(&HISTORY, &entry.record.commit_id());
-        self.values.push(Arc::new(Layer::new(version, effects)));
+        let part = Part::whole(Arc::new(batch));
+        self.values.push(Arc::new(Layer::new(version, vec![part])));
         self.writer.reader().retire(version);
         self.record = entry.record;
         self.kzg_root = entry.kzg_root;
@@ -424,16 +423,6 @@ fn scan(params: &TreeParams, snapshot: &dyn LeafSnapshot) -> Result<Vec<Leaf>, O
     match misplaced {
         Some(key_hash) => Err(ReplayError::Misplaced(key_hash).into()),
         None => Ok(leaves),
-    }
-}
-
-fn write(key_hash: Digest, value: Option<&[u8]>) -> Write {
-    let value_hash = value.map(hash::hash);
-    Write {
-        key_hash,
-        value_hash: value_hash.unwrap_or(ZERO),
-        digest: value_hash.map_or(ZERO, |value_hash| leaf_digest(&key_hash, &value_hash)),
-        order: 0,
     }
 }
 

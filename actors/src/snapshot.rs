@@ -14,7 +14,7 @@ use trunkline_core::tree::Leaf;
 
 use crate::failure::EngineFailure;
 use crate::shared::State;
-use crate::values::FetchError;
+use crate::values::{FetchError, StoreView};
 use crate::versions::Version;
 
 /// What stands above the slots of a proof.
@@ -240,7 +240,7 @@ impl Snapshot {
         let leaf = self.state.reader.get(self.version(), &key_hash);
         self.check_readable()?;
         match leaf {
-            Some(leaf) => Ok(Some(self.fetch(&leaf)?.1)),
+            Some(leaf) => Ok(Some(self.value(&leaf)?)),
             None => {
                 self.state.metrics.absent_read();
                 Ok(None)
@@ -270,7 +270,7 @@ impl Snapshot {
             .entries()
             .map(|(_, leaf)| match leaf {
                 None => Ok(Claim::Absent),
-                Some(leaf) => Ok(Claim::Present(self.fetch(leaf)?.1.to_vec())),
+                Some(leaf) => Ok(Claim::Present(self.value(leaf)?.to_vec())),
             })
             .collect::<Result<Vec<_>, ReadError>>()?;
         let (record, top) = match top {
@@ -295,13 +295,22 @@ impl Snapshot {
         }
     }
 
-    fn fetch(&self, leaf: &Leaf) -> Result<(Bytes, Bytes), ReadError> {
+    fn value(&self, leaf: &Leaf) -> Result<Bytes, ReadError> {
         let values = &self.state.values;
-        let found = values.fetch(leaf, || {
-            self.version.store().unwrap_or_else(|| values.store())
-        });
+        let found = values.value(leaf, || self.store());
         self.check_readable()?;
         Ok(found?)
+    }
+
+    fn key_and_value(&self, leaf: &Leaf) -> Result<(Bytes, Bytes), ReadError> {
+        let found = self.state.values.key_and_value(leaf, || self.store());
+        self.check_readable()?;
+        Ok(found?)
+    }
+
+    fn store(&self) -> Arc<StoreView> {
+        let store = self.version.store();
+        store.unwrap_or_else(|| self.state.values.store())
     }
 
     /// Called after a look at the tree: what was seen belongs to this version if it can be read still.
@@ -362,7 +371,7 @@ impl Iterator for SnapshotIter<'_> {
             self.next = next;
         }
         let leaf = self.leaves.pop_front()?;
-        let found = self.snapshot.fetch(&leaf);
+        let found = self.snapshot.key_and_value(&leaf);
         if found.is_err() {
             self.leaves.clear();
             self.next = None;

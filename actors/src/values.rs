@@ -1,6 +1,6 @@
 //! Where values are: in memory until a checkpoint covers them, then in the leaf store.
 //!
-//! Every version's effects stay in memory as a [`Layer`]. A leaf of the tree says which version
+//! Every version's effects stay in memory as a layer. A leaf of the tree says which version
 //! wrote it, so one look says whether its value is in that layer or in the leaf store; keys that
 //! are absent never get here. Older versions read the leaf store through the snapshot that was
 //! current when they became durable. Not here: what is accepted but not applied yet (`overlay`).
@@ -10,54 +10,11 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Wea
 
 use bytes::Bytes;
 use trunkline_core::hash::{Digest, hex};
-use trunkline_core::store::effect::Effect;
 use trunkline_core::store::leaves::{LeafSnapshot, LeafStoreError};
 use trunkline_core::tree::Leaf;
 
+use crate::layer::Layer;
 use crate::metrics::Metrics;
-
-/// What an effect costs in memory beside its key and value, bytes.
-const EFFECT_BYTES: usize = size_of::<Effect>();
-/// What an effect replaces in the tree, bytes: a block of eight leaves and its path of digests.
-const REPLACED_BYTES: usize = 1_200;
-/// What a version costs in memory even if it changed nothing, bytes.
-const LAYER_BYTES: usize = size_of::<Layer>();
-
-/// The effects of one version, ascending by key hash.
-#[derive(Debug)]
-pub(crate) struct Layer {
-    pub(crate) version: u64,
-    pub(crate) effects: Vec<Effect>,
-    bytes: usize,
-}
-
-impl Layer {
-    pub(crate) fn new(version: u64, effects: Vec<Effect>) -> Self {
-        let payload =
-            |effect: &Effect| effect.key.len() + effect.change.as_ref().map_or(0, Bytes::len);
-        let cost = |effect| EFFECT_BYTES + payload(effect);
-        let bytes = LAYER_BYTES + effects.iter().map(cost).sum::<usize>();
-        Self {
-            version,
-            effects,
-            bytes,
-        }
-    }
-
-    /// What the version before this one costs in memory if it stays readable, about.
-    pub(crate) fn replaced_bytes(&self) -> usize {
-        self.bytes + self.effects.len() * REPLACED_BYTES
-    }
-
-    fn get(&self, key_hash: &Digest) -> Option<(Bytes, Bytes)> {
-        let place = self
-            .effects
-            .binary_search_by_key(key_hash, |effect| effect.key_hash)
-            .ok()?;
-        let effect = &self.effects[place];
-        Some((effect.key.clone(), effect.change.clone()?))
-    }
-}
 
 /// The leaf store as of a version, until the engine is shut down: then the store is let go, whoever
 /// still holds a view.
@@ -150,7 +107,7 @@ impl Values {
     /// Adds the layer of the next version.
     pub(crate) fn push(&self, layer: Arc<Layer>) {
         let mut inner = self.write();
-        inner.unflushed_bytes += layer.bytes;
+        inner.unflushed_bytes += layer.bytes();
         inner.layers.push_back(layer);
         self.metrics.unflushed(inner.unflushed_bytes);
     }
@@ -184,7 +141,7 @@ impl Values {
             .layers
             .iter()
             .filter(|layer| layer.version > store.version)
-            .map(|layer| layer.bytes)
+            .map(|layer| layer.bytes())
             .sum();
         inner.views.retain(|view| view.strong_count() > 0);
         inner.views.push(Arc::downgrade(&store));
@@ -216,41 +173,79 @@ impl Values {
 
     /// The key and value of a leaf that a version shows; `view` gives that version's view of the leaf
     /// store, asked anew when a checkpoint moves it: values leave memory only after that.
-    pub(crate) fn fetch(
+    pub(crate) fn key_and_value(
         &self,
         leaf: &Leaf,
         view: impl Fn() -> Arc<StoreView>,
     ) -> Result<(Bytes, Bytes), FetchError> {
+        match self.locate(leaf, view)? {
+            Located::Memory(layer) => {
+                self.metrics.memory_hit();
+                let found = layer.key_and_value(&leaf.key_hash);
+                found.ok_or(FetchError::Missing(leaf.key_hash))
+            }
+            Located::Store(store) => {
+                self.metrics.store_read();
+                store.get(&leaf.key_hash)
+            }
+        }
+    }
+
+    /// The value of a leaf that a version shows.
+    pub(crate) fn value(
+        &self,
+        leaf: &Leaf,
+        view: impl Fn() -> Arc<StoreView>,
+    ) -> Result<Bytes, FetchError> {
+        match self.locate(leaf, view)? {
+            Located::Memory(layer) => {
+                self.metrics.memory_hit();
+                let found = layer.value(&leaf.key_hash);
+                found.ok_or(FetchError::Missing(leaf.key_hash))
+            }
+            Located::Store(store) => {
+                self.metrics.store_read();
+                Ok(store.get(&leaf.key_hash)?.1)
+            }
+        }
+    }
+
+    /// The value of a leaf of the present.
+    ///
+    /// The present may move on meanwhile; then this is a value that the key had later, or an error
+    /// that the caller takes as a reason to look again.
+    pub(crate) fn present_value(&self, leaf: &Leaf) -> Result<Bytes, FetchError> {
+        self.value(leaf, || self.store())
+    }
+
+    fn locate(
+        &self,
+        leaf: &Leaf,
+        view: impl Fn() -> Arc<StoreView>,
+    ) -> Result<Located, FetchError> {
         let mut store = view();
         while leaf.origin > store.version {
-            if let Some(found) = self.in_memory(leaf) {
-                self.metrics.memory_hit();
-                return Ok(found);
+            if let Some(layer) = self.layer(leaf.origin) {
+                return Ok(Located::Memory(layer));
             }
             let seen = std::mem::replace(&mut store, view());
             if store.version == seen.version {
                 return Err(FetchError::Missing(leaf.key_hash));
             }
         }
-        self.metrics.store_read();
-        store.get(&leaf.key_hash)
+        Ok(Located::Store(store))
     }
 
-    /// The key and value of a leaf of the present.
-    ///
-    /// The present may move on meanwhile; then this is a value that the key had later, or an error
-    /// that the caller takes as a reason to look again.
-    pub(crate) fn fetch_present(&self, leaf: &Leaf) -> Result<(Bytes, Bytes), FetchError> {
-        self.fetch(leaf, || self.store())
+    fn layer(&self, version: u64) -> Option<Arc<Layer>> {
+        let inner = self.read();
+        let first = inner.layers.front()?.version;
+        let place = usize::try_from(version.checked_sub(first)?).ok()?;
+        inner.layers.get(place).cloned()
     }
+}
 
-    fn in_memory(&self, leaf: &Leaf) -> Option<(Bytes, Bytes)> {
-        let layer = {
-            let inner = self.read();
-            let first = inner.layers.front()?.version;
-            let place = usize::try_from(leaf.origin.checked_sub(first)?).ok()?;
-            inner.layers.get(place)?.clone()
-        };
-        layer.get(&leaf.key_hash)
-    }
+/// Where the value of a leaf is.
+enum Located {
+    Memory(Arc<Layer>),
+    Store(Arc<StoreView>),
 }

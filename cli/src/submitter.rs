@@ -81,7 +81,7 @@ impl<'a> Submitter<'a> {
     ) -> Result<bool, CommandError> {
         let is_full = self.make_room(2, 2 * key.len() + value.len())?;
         if self.required.insert(key.clone()) {
-            self.batch.require(key.clone(), Requirement::value(before));
+            self.batch.require(&key, Requirement::value(before));
         }
         self.batch.put(key, value);
         Ok(is_full)
@@ -103,7 +103,7 @@ impl<'a> Submitter<'a> {
         if self.batch.is_empty() {
             return Ok(());
         }
-        let room = Batch::with_capacity(self.batch.len());
+        let room = Batch::with_capacity(self.batch.len(), self.batch.bytes());
         let batch = std::mem::replace(&mut self.batch, room);
         self.required.clear();
         self.in_flight

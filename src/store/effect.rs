@@ -3,8 +3,6 @@
 //! Resolved means that no policy is left to consult: a key that `overwrite` evicted is a delete
 //! here. Not here: how effects come about (the tree) or the frame around them (`log`).
 
-use bytes::Bytes;
-
 use super::cursor::{Cursor, put_varint};
 use crate::hash::Digest;
 use crate::params::{KEY_BYTES_MAX, TreeParams, VALUE_BYTES_MAX};
@@ -12,26 +10,24 @@ use crate::params::{KEY_BYTES_MAX, TreeParams, VALUE_BYTES_MAX};
 /// What one version does to one key.
 ///
 /// ```
-/// use bytes::Bytes;
 /// use trunkline_core::params::TreeParams;
 /// use trunkline_core::store::effect::{Effect, decode_effects, encode_effects};
 /// let params = TreeParams::default();
-/// let key = Bytes::from_static(b"name");
-/// let put = Effect { key_hash: params.key_hash(&key), key, change: Some(Bytes::from_static(b"Ada")) };
+/// let put = Effect { key_hash: params.key_hash(b"name"), key: b"name", change: Some(b"Ada") };
 /// let mut bytes = Vec::new();
-/// encode_effects(std::slice::from_ref(&put), &mut bytes)?;
+/// encode_effects([put].into_iter(), &mut bytes)?;
 /// assert_eq!(bytes, b"\x01\x09name\x03Ada");
-/// assert_eq!(decode_effects(&params, &Bytes::from(bytes))?, [put]);
+/// assert_eq!(decode_effects(&params, &bytes)?, [put]);
 /// # Ok::<(), trunkline_core::store::effect::EffectsError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Effect {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effect<'a> {
     /// Hash of the key under the tree's parameters.
     pub key_hash: Digest,
     /// The key, 1 to [`KEY_BYTES_MAX`] bytes.
-    pub key: Bytes,
+    pub key: &'a [u8],
     /// The new value (at most [`VALUE_BYTES_MAX`] bytes), or `None` if the key goes.
-    pub change: Option<Bytes>,
+    pub change: Option<&'a [u8]>,
 }
 
 /// Why effects can't be written, or bytes are not effects.
@@ -42,12 +38,13 @@ pub struct Effect {
 /// let params = TreeParams::default();
 /// let delete = |key: &'static str| Effect {
 ///     key_hash: params.key_hash(key.as_bytes()),
-///     key: key.into(),
+///     key: key.as_bytes(),
 ///     change: None,
 /// };
+/// let encode = |effects: &[Effect]| encode_effects(effects.iter().copied(), &mut Vec::new());
 /// let twice = [delete("name"), delete("name")]; // resolved effects have a key once
-/// assert_eq!(encode_effects(&twice, &mut Vec::new()), Err(EffectsError::Order { index: 1 }));
-/// assert!(matches!(encode_effects(&[delete("")], &mut Vec::new()), Err(EffectsError::KeyLength { .. })));
+/// assert_eq!(encode(&twice), Err(EffectsError::Order { index: 1 }));
+/// assert!(matches!(encode(&[delete("")]), Err(EffectsError::KeyLength { .. })));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EffectsError {
@@ -97,17 +94,20 @@ const EFFECT_BYTES_MIN: usize = 2;
 /// Encoding, integers as shortest LEB128: count; then for each effect
 /// `key length << 1 | is put`, key, and for a put the value's length and the value. The key hash is
 /// not stored.
-pub fn encode_effects(effects: &[Effect], out: &mut Vec<u8>) -> Result<(), EffectsError> {
+pub fn encode_effects<'a>(
+    effects: impl ExactSizeIterator<Item = Effect<'a>>,
+    out: &mut Vec<u8>,
+) -> Result<(), EffectsError> {
     put_varint(effects.len() as u64, out);
     let mut previous = None;
-    for (index, effect) in effects.iter().enumerate() {
+    for (index, effect) in effects.enumerate() {
         check_key_length(index, effect.key.len() as u64)?;
-        check_order(index, previous, &effect.key_hash)?;
-        previous = Some(&effect.key_hash);
+        check_order(index, previous.as_ref(), &effect.key_hash)?;
+        previous = Some(effect.key_hash);
         let is_put = u64::from(effect.change.is_some());
         put_varint((effect.key.len() as u64) << 1 | is_put, out);
-        out.extend_from_slice(&effect.key);
-        if let Some(value) = &effect.change {
+        out.extend_from_slice(effect.key);
+        if let Some(value) = effect.change {
             check_value_length(index, value.len() as u64)?;
             put_varint(value.len() as u64, out);
             out.extend_from_slice(value);
@@ -116,11 +116,14 @@ pub fn encode_effects(effects: &[Effect], out: &mut Vec<u8>) -> Result<(), Effec
     Ok(())
 }
 
-/// Reads effects; keys and values share the allocation of `bytes`.
+/// Reads effects; keys and values lie in `bytes`.
 ///
 /// Key hashes are computed from the keys, so that effects of a tree with other parameters show as
 /// effects out of order.
-pub fn decode_effects(params: &TreeParams, bytes: &Bytes) -> Result<Vec<Effect>, EffectsError> {
+pub fn decode_effects<'a>(
+    params: &TreeParams,
+    bytes: &'a [u8],
+) -> Result<Vec<Effect<'a>>, EffectsError> {
     let mut cursor = Cursor(bytes);
     let count = cursor
         .varint()
@@ -130,9 +133,9 @@ pub fn decode_effects(params: &TreeParams, bytes: &Bytes) -> Result<Vec<Effect>,
     }
     // An effect takes more memory than its shortest encoding: believe the count only so far.
     let capacity = (count as usize).min(cursor.0.len() / 16 + 16);
-    let mut effects: Vec<Effect> = Vec::with_capacity(capacity);
+    let mut effects: Vec<Effect<'a>> = Vec::with_capacity(capacity);
     for index in 0..count as usize {
-        let effect = decode_effect(params, index, &mut cursor, bytes)?;
+        let effect = decode_effect(params, index, &mut cursor)?;
         check_order(index, effects.last().map(|e| &e.key_hash), &effect.key_hash)?;
         effects.push(effect);
     }
@@ -142,29 +145,24 @@ pub fn decode_effects(params: &TreeParams, bytes: &Bytes) -> Result<Vec<Effect>,
     Ok(effects)
 }
 
-fn decode_effect(
+fn decode_effect<'a>(
     params: &TreeParams,
     index: usize,
-    cursor: &mut Cursor<'_>,
-    whole: &Bytes,
-) -> Result<Effect, EffectsError> {
+    cursor: &mut Cursor<'a>,
+) -> Result<Effect<'a>, EffectsError> {
     let malformed = EffectsError::Malformed { index };
     let head = cursor.varint().ok_or(malformed)?;
     let key_bytes = head >> 1;
     check_key_length(index, key_bytes)?;
-    let key = cursor.shared(key_bytes as usize, whole).ok_or(malformed)?;
+    let key = cursor.take(key_bytes as usize).ok_or(malformed)?;
     let mut change = None;
     if head & 1 == 1 {
         let value_bytes = cursor.varint().ok_or(malformed)?;
         check_value_length(index, value_bytes)?;
-        change = Some(
-            cursor
-                .shared(value_bytes as usize, whole)
-                .ok_or(malformed)?,
-        );
+        change = Some(cursor.take(value_bytes as usize).ok_or(malformed)?);
     }
     Ok(Effect {
-        key_hash: params.key_hash(&key),
+        key_hash: params.key_hash(key),
         key,
         change,
     })

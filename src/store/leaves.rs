@@ -98,7 +98,8 @@ pub enum LeafStoreError {
 /// # Ok::<(), LeafStoreError>(())
 /// ```
 pub trait LeafStore: Send + Sync + 'static {
-    /// Applies changes that ascend strictly by key hash. Snapshots taken before don't see them;
+    /// Applies changes that ascend strictly by key hash. Keys and values may share memory with much
+    /// else: a store copies what it keeps. Snapshots taken before don't see them;
     /// snapshots taken after see all of them.
     fn ingest(&self, changes: &mut dyn Iterator<Item = LeafChange>) -> Result<(), LeafStoreError>;
     /// Makes every ingestion that returned before this call durable.
@@ -208,10 +209,14 @@ impl LeafSnapshot for MemorySnapshot {
     }
 }
 
-/// Applies one change to a map.
+/// Applies one change to a map. Copies: what a map kept of a batch would hold all of it.
 pub(super) fn apply(leaves: &mut LeafMap, change: LeafChange) {
+    let copied = |leaf: Leaf| Leaf {
+        key: Bytes::copy_from_slice(&leaf.key),
+        value: Bytes::copy_from_slice(&leaf.value),
+    };
     match change.leaf {
-        Some(leaf) => leaves.insert(change.key_hash, leaf),
+        Some(leaf) => leaves.insert(change.key_hash, copied(leaf)),
         None => leaves.remove(&change.key_hash),
     };
 }

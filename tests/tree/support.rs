@@ -6,7 +6,6 @@ use proptest::test_runner::{Config, RngSeed};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use trunkline_core::batch::{Batch, BatchLimits, PreparedBatch, Requirement, Write};
-use trunkline_core::hash::{LEAF, pair};
 use trunkline_core::outcome::Refusal;
 use trunkline_core::params::{CollisionPolicy, TreeParams};
 use trunkline_core::proof::{Claim, Draft, Entry, Proof};
@@ -293,7 +292,6 @@ pub(crate) fn prepared(ops: &[HashedOp]) -> PreparedBatch {
         .map(|(order, (key_hash, value_hash))| Write {
             key_hash,
             value_hash: value_hash.unwrap_or_default(),
-            digest: value_hash.map_or([0; 32], |value| LEAF.hash(&pair(&key_hash, &value))),
             order,
         })
         .collect();
@@ -434,7 +432,7 @@ pub(crate) fn random_ops(
 ) -> Vec<HashedOp> {
     (0..count)
         .map(|_| {
-            let value = rng.random_bool(puts).then(|| [rng.random_range(0..3); 32]);
+            let value = rng.random_bool(puts).then(|| [rng.random_range(1..4); 32]);
             (*pick(rng, pool), value)
         })
         .collect()

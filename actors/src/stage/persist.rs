@@ -25,7 +25,14 @@ pub(crate) struct PersistStage {
     keeper: Sender<Chore>,
     checkpoints: Checkpoints,
     appended: Vec<HashedVersion>,
+    /// Room for the effects of a version.
+    effects: Vec<u8>,
 }
+
+/// What an effect takes in the log beside key and value, bytes: lengths of 2 and 4 bytes at most.
+const EFFECT_HEAD_BYTES: usize = 6;
+/// Largest room for effects that is kept for the next version, bytes.
+const EFFECTS_KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 fn failed(error: impl std::error::Error + Send + Sync + 'static) -> EngineFailure {
     EngineFailure::stage(Stage::Persist, error)
@@ -49,6 +56,7 @@ impl PersistStage {
             keeper,
             checkpoints,
             appended: Vec::new(),
+            effects: Vec::new(),
         }
     }
 
@@ -57,8 +65,11 @@ impl PersistStage {
     }
 
     fn append(&mut self, committed: HashedVersion) -> Result<(), EngineFailure> {
-        let mut effects = Vec::new();
-        encode_effects(&committed.layer.effects, &mut effects).map_err(failed)?;
+        let layer = &committed.layer;
+        let mut effects = std::mem::take(&mut self.effects);
+        effects.clear();
+        effects.reserve(layer.payload_bytes() + layer.len() * EFFECT_HEAD_BYTES);
+        encode_effects(layer.effects(), &mut effects).map_err(failed)?;
         let bytes = effects.len() + committed.outcomes.len();
         let entry = LogEntry {
             record: committed.version.record.clone(),
@@ -67,6 +78,10 @@ impl PersistStage {
             effects: effects.into(),
         };
         self.log()?.append(&entry).map_err(failed)?;
+        if entry.effects.len() <= EFFECTS_KEPT_BYTES_MAX {
+            // Without a copy, since nobody else holds them.
+            self.effects = entry.effects.into();
+        }
         self.shared.metrics.log_appended(bytes);
         self.appended.push(committed);
         Ok(())

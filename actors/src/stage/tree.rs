@@ -3,25 +3,29 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::Sender;
 use std::time::Instant;
 
 use actix::{Actor, Addr, Context, Handler};
 use bytes::Bytes;
+use trunkline_core::batch::PreparedBatch;
 use trunkline_core::hash::Digest;
 use trunkline_core::outcome::{Outcome, SubmissionOutcome};
-use trunkline_core::store::effect::Effect;
 use trunkline_core::tree::TreeWriter;
 
 use super::hash::HashStage;
 use super::serve;
 use crate::failure::{EngineFailure, Stage};
-use crate::message::{AppliedGroup, Drain, SealedGroup, Submission};
+use crate::keeper::Chore;
+use crate::layer::{Evicted, Layer, Part};
+use crate::message::{AppliedGroup, Drain, SealedGroup};
 use crate::shared::Shared;
-use crate::values::{FetchError, Layer};
+use crate::values::FetchError;
 
 pub(crate) struct TreeStage {
     shared: Arc<Shared>,
     hash: Addr<HashStage>,
+    keeper: Sender<Chore>,
     writer: TreeWriter,
     version: u64,
 }
@@ -31,12 +35,14 @@ impl TreeStage {
     pub(crate) fn new(
         shared: Arc<Shared>,
         hash: Addr<HashStage>,
+        keeper: Sender<Chore>,
         writer: TreeWriter,
         version: u64,
     ) -> Self {
         Self {
             shared,
             hash,
+            keeper,
             writer,
             version,
         }
@@ -44,14 +50,15 @@ impl TreeStage {
 
     fn apply(&mut self, group: SealedGroup) -> Result<AppliedGroup, EngineFailure> {
         let version = self.version + 1;
-        let mut applied = Applied::default();
-        let mut shown = Vec::with_capacity(group.submissions.len());
+        let mut parts = Vec::with_capacity(group.submissions.len());
+        let mut outcomes = Vec::with_capacity(group.submissions.len());
+        let mut batches = Vec::with_capacity(group.submissions.len());
         let mut waiting = Vec::with_capacity(group.submissions.len());
         let first_sequence = group.submissions.front().map_or(0, |s| s.sequence);
         let mut last = (first_sequence, Digest::default(), Bytes::new());
-        for mut submission in group.submissions {
-            let outcome = self.apply_one(&mut submission, version, &mut applied)?;
-            applied.outcomes.push(SubmissionOutcome {
+        for submission in group.submissions {
+            let outcome = self.apply_one(&submission.batch, version, &mut parts)?;
+            outcomes.push(SubmissionOutcome {
                 sequence: submission.sequence,
                 submission: submission.batch.digest,
                 outcome,
@@ -61,21 +68,23 @@ impl TreeStage {
                 submission.provisional_root,
                 submission.batch.metadata.clone(),
             );
-            shown.push((submission.sequence, submission.batch));
+            batches.push((submission.sequence, submission.batch));
             waiting.push((submission.waiting, outcome));
         }
         let changes = self.writer.seal(version);
-        let layer = Arc::new(Layer::new(version, applied.effects()));
+        let layer = Arc::new(Layer::new(version, parts));
         self.version = version;
-        self.show(&layer, &shown);
-        self.count(&applied.outcomes);
+        self.show(&layer, &batches);
+        self.count(&outcomes);
+        // Not here: what nobody else holds would be freed.
+        let _ = self.keeper.send(Chore::Free(batches));
         let (last_sequence, provisional_root, metadata) = last;
         Ok(AppliedGroup {
             first_sequence,
             last_sequence,
             provisional_root,
             metadata,
-            outcomes: applied.outcomes,
+            outcomes,
             changes,
             layer,
             waiting,
@@ -86,69 +95,56 @@ impl TreeStage {
 
     fn apply_one(
         &mut self,
-        submission: &mut Submission,
+        batch: &Arc<PreparedBatch>,
         version: u64,
-        applied: &mut Applied,
+        parts: &mut Vec<Part>,
     ) -> Result<Outcome, EngineFailure> {
-        let changed = match self.writer.apply(&submission.batch, version) {
-            Ok(changed) => changed,
+        let applied = match self.writer.apply(batch, version) {
+            Ok(applied) => applied,
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
-        let first = applied.effects.len();
-        let mut unchanged = changed.unchanged.iter().peekable();
-        let writes = &submission.batch.writes;
-        for (place, (write, content)) in (0..).zip(writes.iter().zip(&submission.batch.contents)) {
-            if unchanged
-                .next_if(|unchanged| **unchanged == place)
-                .is_some()
-            {
-                continue;
-            }
-            let (key, change) = content.clone();
-            applied.effects.push(Effect {
-                key_hash: write.key_hash,
-                key,
-                change,
-            });
-        }
-        for key_hash in &changed.evicted {
-            applied.effects.push(Effect {
-                key_hash: *key_hash,
-                key: self.evicted_key(key_hash, version, applied)?,
-                change: None,
-            });
-        }
-        if !changed.evicted.is_empty() {
-            applied.effects[first..].sort_by_key(|effect| effect.key_hash);
-        }
-        applied.submissions_with_effects += 1;
-        Ok(Outcome::Applied {
-            evicted: changed.evicted.len() as u32,
-        })
+        let evicted = applied
+            .evicted
+            .into_iter()
+            .map(|key_hash| self.evicted(key_hash, version, batch, parts))
+            .collect::<Result<Vec<_>, _>>()?;
+        let outcome = Outcome::Applied {
+            evicted: evicted.len() as u32,
+        };
+        parts.push(Part {
+            batch: batch.clone(),
+            unchanged: applied.unchanged,
+            evicted,
+        });
+        Ok(outcome)
     }
 
     /// The tree knows an evicted key by its hash alone; the log wants the key.
-    fn evicted_key(
+    fn evicted(
         &self,
-        key_hash: &Digest,
+        key_hash: Digest,
         version: u64,
-        applied: &Applied,
-    ) -> Result<Bytes, EngineFailure> {
-        let mut own = applied.effects.iter().rev();
-        if let Some(effect) = own.find(|effect| effect.key_hash == *key_hash) {
-            return Ok(effect.key.clone());
+        batch: &PreparedBatch,
+        parts: &[Part],
+    ) -> Result<Evicted, EngineFailure> {
+        let earlier = parts.iter().map(|part| &*part.batch);
+        for batch in earlier.chain([batch]) {
+            if let Some(write) = batch.find(&key_hash) {
+                let key = Bytes::copy_from_slice(batch.key(write));
+                return Ok(Evicted { key_hash, key });
+            }
         }
         let state = &self.shared.state;
-        let leaf = state.reader.get(version - 1, key_hash);
-        let leaf = leaf.ok_or(FetchError::Missing(*key_hash));
-        let found = leaf.and_then(|leaf| state.values.fetch_present(&leaf));
-        Ok(found
-            .map_err(|error| EngineFailure::stage(Stage::Tree, error))?
-            .0)
+        let leaf = state.reader.get(version - 1, &key_hash);
+        let leaf = leaf.ok_or(FetchError::Missing(key_hash));
+        match leaf.and_then(|leaf| state.values.key_and_value(&leaf, || state.values.store())) {
+            Ok((key, _)) => Ok(Evicted { key_hash, key }),
+            Err(error) => Err(EngineFailure::stage(Stage::Tree, error)),
+        }
     }
 
     /// Lets readers of the present see the version: first the version, then no overlay above it.
-    fn show(&self, layer: &Arc<Layer>, shown: &[(u64, trunkline_core::batch::PreparedBatch)]) {
+    fn show(&self, layer: &Arc<Layer>, shown: &[(u64, Arc<PreparedBatch>)]) {
         self.shared.state.values.push(layer.clone());
         self.shared.applied.store(layer.version, Ordering::SeqCst);
         for (sequence, batch) in shown {
@@ -165,27 +161,6 @@ impl TreeStage {
             }
         }
         self.shared.metrics.group_applied(refused, evictions);
-    }
-}
-
-/// What a group's submissions have come to so far.
-#[derive(Default)]
-struct Applied {
-    outcomes: Vec<SubmissionOutcome>,
-    effects: Vec<Effect>,
-    submissions_with_effects: usize,
-}
-
-impl Applied {
-    /// The effects of the whole version, ascending by key hash; of several on one key the last.
-    fn effects(&mut self) -> Vec<Effect> {
-        let mut effects = std::mem::take(&mut self.effects);
-        if self.submissions_with_effects > 1 {
-            effects.reverse();
-            effects.sort_by_key(|effect| effect.key_hash);
-            effects.dedup_by_key(|effect| effect.key_hash);
-        }
-        effects
     }
 }
 

@@ -13,25 +13,26 @@ use trunkline::{Engine, ReadOnly, Snapshot};
 use crate::directories::closed_tree;
 use crate::killed::config;
 
-/// The effects of each version after the checkpoint.
-fn effects_after(directory: &Path, marker: &Marker) -> Vec<Vec<Effect>> {
+/// The changes of each version after the checkpoint.
+fn changes_after(directory: &Path, marker: &Marker) -> Vec<Vec<LeafChange>> {
     let params = TreeParams::default();
     let from = LogPosition::of(&marker.record);
     let log = directory.join(LOG_DIRECTORY);
     let mut versions = Vec::new();
     CommitLog::read_only(&OsDisk, &log, &params.tree_id(), from, |entry| {
-        decode_effects(&params, &entry.effects).map(|effects| versions.push(effects))
+        decode_effects(&params, &entry.effects)
+            .map(|effects| versions.push(effects.iter().map(change).collect()))
     })
     .unwrap();
     versions
 }
 
-fn change(effect: &Effect) -> LeafChange {
+fn change(effect: &Effect<'_>) -> LeafChange {
     LeafChange {
         key_hash: effect.key_hash,
-        leaf: effect.change.clone().map(|value| Leaf {
-            key: effect.key.clone(),
-            value,
+        leaf: effect.change.map(|value| Leaf {
+            key: effect.key.to_vec().into(),
+            value: value.to_vec().into(),
         }),
     }
 }
@@ -52,14 +53,14 @@ fn break_off(ingested: impl Fn(usize) -> usize, step: usize) {
     let (commit_id, expected) = (whole.commit_id(), content(&whole));
 
     let mut marker = Marker::read(&OsDisk, path).unwrap();
-    let versions = effects_after(path, &marker);
+    let versions = changes_after(path, &marker);
     assert!(versions.len() > 2, "there is something to check point");
     marker.intent = Some(marker.record.version + versions.len() as u64);
     marker.write(&OsDisk, path).unwrap();
     let options = FjallOptions::default();
     let leaves = FjallLeafStore::open(&path.join(LEAVES_DIRECTORY), &options).unwrap();
-    for effects in &versions[..ingested(versions.len())] {
-        let mut changes = effects.iter().step_by(step).map(change);
+    for changes in &versions[..ingested(versions.len())] {
+        let mut changes = changes.iter().step_by(step).cloned();
         leaves.ingest(&mut changes).unwrap();
     }
     leaves.sync().unwrap();

@@ -39,7 +39,7 @@ fn while_hundreds_of_versions_and_checkpoints_pass() {
             let value = |key: u64| format!("{key} of {round} {}", "x".repeat(50));
             let mut batch = puts((0..30_u64).map(|key| (key.to_le_bytes(), value(key))));
             for key in (0..30).filter(|key| key % 10 == round % 10) {
-                batch.delete(u64::to_le_bytes(key).to_vec());
+                batch.delete(u64::to_le_bytes(key));
             }
             let receipt = engine.submit_blocking(batch).unwrap();
             if round % 80 == 3 {

@@ -16,8 +16,8 @@ fn increment(engine: &Engine, key: &str) -> bool {
         ),
     };
     let mut batch = Batch::new();
-    batch.require(key.to_owned(), requirement);
-    batch.put(key.to_owned(), (count + 1).to_le_bytes().to_vec());
+    batch.require(key, requirement);
+    batch.put(key, (count + 1).to_le_bytes());
     let receipt = engine.submit_blocking(batch).unwrap();
     receipt.hashed_blocking().unwrap().outcome.is_applied()
 }

@@ -107,7 +107,7 @@ fn a_walk_sees_one_version_however_the_tree_grows_meanwhile() {
         found.extend(walk.by_ref().take(100).map(Result::unwrap));
         let mut gone = trunkline::Batch::new();
         for key in 0..19_900_u32 {
-            gone.delete(key.to_le_bytes().to_vec());
+            gone.delete(key.to_le_bytes());
         }
         submit(&engine, gone);
         found.extend(walk.map(Result::unwrap));

@@ -242,14 +242,14 @@ pub fn log_only(directory: &Path) -> Config {
 pub fn puts<K: AsRef<[u8]>, V: AsRef<[u8]>>(pairs: impl IntoIterator<Item = (K, V)>) -> Batch {
     let mut batch = Batch::new();
     for (key, value) in pairs {
-        batch.put(key.as_ref().to_vec(), value.as_ref().to_vec());
+        batch.put(key, value);
     }
     batch
 }
 
 /// Puts and waits until that is durable.
 pub fn put(engine: &Engine, key: &str, value: &str) -> Durable {
-    let receipt = engine.put_blocking(key.to_owned(), value.to_owned());
+    let receipt = engine.put_blocking(key, value);
     receipt.unwrap().durable_blocking().unwrap()
 }
 

@@ -63,11 +63,7 @@ fn and_groups_grow_while_the_pipeline_is_full() {
         engine.submit_blocking(alone(1)).unwrap();
         rig.disk.syncs.wait_for_a_waiter();
         let receipts: Vec<_> = (2..200_u64)
-            .map(|key| {
-                engine
-                    .put_blocking(key.to_le_bytes().to_vec(), "v")
-                    .unwrap()
-            })
+            .map(|key| engine.put_blocking(key.to_le_bytes(), "v").unwrap())
             .collect();
         rig.disk.syncs.open();
         let last = receipts[receipts.len() - 1].durable_blocking().unwrap();

@@ -47,12 +47,9 @@ impl Trunkline {
 
 impl Peer for Trunkline {
     fn submit(&mut self, batch: &[Write]) -> Result<Pending, BenchError> {
-        let mut puts = Batch::with_capacity(batch.len());
+        let mut puts = Batch::with_capacity(batch.len(), batch.len() * 64);
         for write in batch {
-            puts.put(
-                Bytes::copy_from_slice(&write.key),
-                Bytes::copy_from_slice(&write.value),
-            );
+            puts.put(write.key, write.value);
         }
         let receipt = self
             .engine

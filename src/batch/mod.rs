@@ -1,13 +1,24 @@
 //! A caller's batch, and what becomes of it before it enters the tree: checked, hashed, sorted by
 //! path, the last write to a key alone kept.
 //!
-//! Preparing is pure and runs on the caller's thread, so that hashing scales with the callers and
+//! Keys and values of a batch lie in one buffer, before preparing (in the caller's order) as after
+//! it (`contents`, in path order): nothing is allocated for a single operation. Preparing
+//! (`prepare`) is pure and runs on the caller's thread, so that hashing scales with the callers and
 //! no stage of the pipeline waits for it. Not here: sequence numbers and outcomes.
+
+mod contents;
+mod find;
+mod prepare;
+
+pub use contents::Contents;
+use contents::ContentsBuilder;
+pub use find::{find_ascending, head};
+pub use prepare::{leaf_digest, provisional_root, provisional_start, value_hash};
 
 use bytes::Bytes;
 
-use crate::hash::{self, Digest, LEAF, PROVISIONAL, SUBMISSION, ZERO};
-use crate::params::{KEY_BYTES_MAX, METADATA_BYTES_MAX, TreeParams, VALUE_BYTES_MAX};
+use crate::hash::{self, Digest, ZERO};
+use crate::params::{KEY_BYTES_MAX, METADATA_BYTES_MAX, VALUE_BYTES_MAX};
 
 /// Values from this size on are hashed by several threads.
 pub const PARALLEL_HASH_BYTES_MIN: usize = 256 * 1024;
@@ -45,11 +56,23 @@ impl Requirement {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
-    operations: Vec<(Bytes, Option<Bytes>)>,
-    requirements: Vec<(Bytes, Requirement)>,
+    /// Keys and values, one after the other.
+    arena: Vec<u8>,
+    operations: Vec<Span>,
+    requirements: Vec<(Span, Requirement)>,
     metadata: Bytes,
-    bytes: usize,
 }
+
+/// Where in the arena a key and its value lie. Lengths saturate: what is that long is refused.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    start: usize,
+    key_bytes: u32,
+    /// [`NO_VALUE`] for a delete.
+    value_bytes: u32,
+}
+
+const NO_VALUE: u32 = u32::MAX;
 
 impl Batch {
     /// An empty batch.
@@ -57,35 +80,33 @@ impl Batch {
         Self::default()
     }
 
-    /// An empty batch with room for a number of operations.
-    pub fn with_capacity(operations: usize) -> Self {
+    /// An empty batch with room for so many operations and bytes of keys and values.
+    pub fn with_capacity(operations: usize, bytes: usize) -> Self {
         Self {
+            arena: Vec::with_capacity(bytes),
             operations: Vec::with_capacity(operations),
             ..Self::default()
         }
     }
 
     /// Sets the value of a key.
-    pub fn put(&mut self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> &mut Self {
-        let (key, value) = (key.into(), value.into());
-        self.bytes += key.len() + value.len();
-        self.operations.push((key, Some(value)));
+    pub fn put(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> &mut Self {
+        let span = self.append(key.as_ref(), Some(value.as_ref()));
+        self.operations.push(span);
         self
     }
 
     /// Removes a key; a key that is not there is left alone.
-    pub fn delete(&mut self, key: impl Into<Bytes>) -> &mut Self {
-        let key = key.into();
-        self.bytes += key.len();
-        self.operations.push((key, None));
+    pub fn delete(&mut self, key: impl AsRef<[u8]>) -> &mut Self {
+        let span = self.append(key.as_ref(), None);
+        self.operations.push(span);
         self
     }
 
     /// Lets the whole batch take effect only if this holds of the state before it.
-    pub fn require(&mut self, key: impl Into<Bytes>, requirement: Requirement) -> &mut Self {
-        let key = key.into();
-        self.bytes += key.len();
-        self.requirements.push((key, requirement));
+    pub fn require(&mut self, key: impl AsRef<[u8]>, requirement: Requirement) -> &mut Self {
+        let span = self.append(key.as_ref(), None);
+        self.requirements.push((span, requirement));
         self
     }
 
@@ -107,7 +128,67 @@ impl Batch {
 
     /// Bytes of its keys and values.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.arena.len()
+    }
+
+    fn append(&mut self, key: &[u8], value: Option<&[u8]>) -> Span {
+        let start = self.arena.len();
+        self.arena.extend_from_slice(key);
+        self.arena.extend_from_slice(value.unwrap_or_default());
+        let clamp = |bytes: usize| u32::try_from(bytes).unwrap_or(NO_VALUE).min(NO_VALUE - 1);
+        Span {
+            start,
+            key_bytes: clamp(key.len()),
+            value_bytes: value.map_or(NO_VALUE, |value| clamp(value.len())),
+        }
+    }
+
+    /// The key of a span whose length was found in bounds.
+    fn key(&self, span: &Span) -> &[u8] {
+        &self.arena[span.start..][..span.key_bytes as usize]
+    }
+
+    /// The value of a span whose lengths were found in bounds.
+    fn value(&self, span: &Span) -> Option<&[u8]> {
+        let value = &self.arena[span.start + span.key_bytes as usize..];
+        (span.value_bytes != NO_VALUE).then(|| &value[..span.value_bytes as usize])
+    }
+
+    fn check(&self, limits: &BatchLimits) -> Result<(), BatchError> {
+        let operations = self.operations.len() + self.requirements.len();
+        if operations == 0 && self.metadata.is_empty() {
+            return Err(BatchError::Empty);
+        }
+        let operations_max = limits.operations_max.min(u32::MAX as usize);
+        if operations > operations_max {
+            return Err(BatchError::TooManyOperations {
+                operations,
+                operations_max,
+            });
+        }
+        if self.metadata.len() > METADATA_BYTES_MAX {
+            return Err(BatchError::MetadataTooLong {
+                bytes: self.metadata.len(),
+            });
+        }
+        let required = self.requirements.iter().map(|(span, _)| span);
+        for (index, span) in self.operations.iter().chain(required).enumerate() {
+            check_key_bytes(index, span.key_bytes as usize)?;
+        }
+        for (index, span) in self.operations.iter().enumerate() {
+            let bytes = span.value_bytes as usize;
+            if span.value_bytes != NO_VALUE && bytes > VALUE_BYTES_MAX {
+                return Err(BatchError::ValueTooLong { index, bytes });
+            }
+        }
+        let bytes_max = limits.bytes_max.min(u32::MAX as usize);
+        if self.bytes() > bytes_max {
+            return Err(BatchError::TooManyBytes {
+                bytes: self.bytes(),
+                bytes_max,
+            });
+        }
+        Ok(())
     }
 }
 
@@ -119,9 +200,9 @@ impl Batch {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchLimits {
-    /// Operations and requirements together.
+    /// Operations and requirements together; more than 2^32 - 1 are never taken.
     pub operations_max: usize,
-    /// Bytes of keys and values together.
+    /// Bytes of keys and values together; more than 2^32 - 1 are never taken.
     pub bytes_max: usize,
 }
 
@@ -201,7 +282,7 @@ pub enum BatchError {
     },
 }
 
-/// One write as the tree sees it. A delete has [`ZERO`] for both digests.
+/// One write as the tree sees it. A delete has [`ZERO`] for the value's hash, which no value has.
 ///
 /// ```
 /// use trunkline_core::batch::{Batch, BatchLimits};
@@ -217,8 +298,6 @@ pub struct Write {
     pub key_hash: Digest,
     /// Hash of the value.
     pub value_hash: Digest,
-    /// Leaf digest of both.
-    pub digest: Digest,
     /// Place in the caller's batch: of two colliding keys the later one is the newer.
     pub order: u32,
 }
@@ -226,7 +305,7 @@ pub struct Write {
 impl Write {
     /// Whether this removes the key.
     pub fn is_delete(&self) -> bool {
-        self.digest == ZERO
+        self.value_hash == ZERO
     }
 }
 
@@ -238,14 +317,15 @@ impl Write {
 /// let mut batch = Batch::new();
 /// batch.put("k", "1").put("k", "2");
 /// let prepared = batch.prepare(&TreeParams::default(), &BatchLimits::default(), None).unwrap();
-/// assert_eq!(prepared.contents, [("k".into(), Some("2".into()))]);
+/// assert_eq!((prepared.key(0), prepared.value(0)), (&b"k"[..], Some(&b"2"[..])));
+/// assert_eq!(prepared.find(&prepared.writes[0].key_hash), Some(0));
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct PreparedBatch {
     /// What the tree needs, in path order.
     pub writes: Vec<Write>,
-    /// Key and value of each write, in the same order; `None` removes the key.
-    pub contents: Vec<(Bytes, Option<Bytes>)>,
+    /// Key and value of each write, in the same order.
+    pub contents: Contents,
     /// Key hash and requirement, ascending by key hash.
     pub requirements: Vec<(Digest, Requirement)>,
     /// The caller's own bytes for the commit record.
@@ -258,190 +338,70 @@ pub struct PreparedBatch {
     pub bytes: usize,
 }
 
-impl Batch {
-    /// Checks, hashes and sorts. Large values are hashed on `pool` if one is given.
-    pub fn prepare(
-        self,
-        params: &TreeParams,
-        limits: &BatchLimits,
-        pool: Option<&rayon::ThreadPool>,
-    ) -> Result<PreparedBatch, BatchError> {
-        self.check(limits)?;
-        let operations = self.operations.len() + self.requirements.len();
-        let mut hashed: Vec<(Digest, u32)> = (0_u32..)
-            .zip(&self.operations)
-            .map(|(order, (key, _))| (params.key_hash(key), order))
-            .collect();
-        hashed.sort_unstable();
-
-        let mut writes = Vec::with_capacity(hashed.len());
-        let mut contents = Vec::with_capacity(hashed.len());
-        let mut taken = self.operations;
-        for (index, &(key_hash, order)) in hashed.iter().enumerate() {
-            let superseded = hashed
-                .get(index + 1)
-                .is_some_and(|(next, _)| *next == key_hash);
-            if superseded {
-                continue;
-            }
-            let (key, value) = std::mem::take(&mut taken[order as usize]);
-            writes.push(write(key_hash, value.as_deref(), order, pool));
-            contents.push((key, value));
-        }
-
-        let mut requirements: Vec<(Digest, Requirement)> = self
-            .requirements
-            .iter()
-            .map(|(key, requirement)| (params.key_hash(key), *requirement))
-            .collect();
-        requirements.sort_by_key(|(key_hash, _)| *key_hash);
-
-        let digest = submission_digest(&writes, &requirements, &self.metadata);
-        Ok(PreparedBatch {
-            writes,
-            contents,
-            requirements,
-            metadata: self.metadata,
-            digest,
-            operations,
-            bytes: self.bytes,
-        })
+impl PreparedBatch {
+    /// The key of a write.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such write, as does [`Self::value`].
+    pub fn key(&self, write: usize) -> &[u8] {
+        self.contents.key(write)
     }
 
-    fn check(&self, limits: &BatchLimits) -> Result<(), BatchError> {
-        let operations = self.operations.len() + self.requirements.len();
-        if operations == 0 && self.metadata.is_empty() {
-            return Err(BatchError::Empty);
+    /// The value that a write puts; `None` removes the key.
+    pub fn value(&self, write: usize) -> Option<&[u8]> {
+        self.contents.value(write)
+    }
+
+    /// The place of the write to a key.
+    pub fn find(&self, key_hash: &Digest) -> Option<usize> {
+        find_ascending(
+            self.writes.len(),
+            |place| &self.writes[place].key_hash,
+            key_hash,
+        )
+    }
+
+    /// A copy of some of its writes, in ascending order of places, and of nothing else.
+    pub fn selected(&self, writes: impl Iterator<Item = u32>) -> Self {
+        let mut selected = Self::default();
+        let mut contents = ContentsBuilder::with_capacity(0, 0);
+        for place in writes.map(|write| write as usize) {
+            selected.writes.push(self.writes[place]);
+            selected.bytes += self.key(place).len() + self.value(place).map_or(0, <[u8]>::len);
+            contents.push(self.key(place), self.value(place));
         }
-        if operations > limits.operations_max {
-            return Err(BatchError::TooManyOperations {
-                operations,
-                operations_max: limits.operations_max,
-            });
-        }
-        if self.metadata.len() > METADATA_BYTES_MAX {
-            return Err(BatchError::MetadataTooLong {
-                bytes: self.metadata.len(),
-            });
-        }
-        let keys = self.operations.iter().map(|(key, _)| key);
-        for (index, key) in keys
-            .chain(self.requirements.iter().map(|(key, _)| key))
-            .enumerate()
-        {
-            check_key(index, key)?;
-        }
-        for (index, (_, value)) in self.operations.iter().enumerate() {
-            let bytes = value.as_ref().map_or(0, Bytes::len);
-            if bytes > VALUE_BYTES_MAX {
-                return Err(BatchError::ValueTooLong { index, bytes });
-            }
-        }
-        if self.bytes > limits.bytes_max {
-            return Err(BatchError::TooManyBytes {
-                bytes: self.bytes,
-                bytes_max: limits.bytes_max,
-            });
-        }
-        Ok(())
+        selected.operations = selected.writes.len();
+        selected.contents = contents.finish();
+        selected
+    }
+
+    /// Bytes that it takes in memory.
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.writes.capacity() * size_of::<Write>()
+            + self.requirements.capacity() * size_of::<(Digest, Requirement)>()
+            + self.contents.memory_bytes()
     }
 }
 
 /// Checks the length of a key, as at the door of a batch.
 pub fn check_key(index: usize, key: &[u8]) -> Result<(), BatchError> {
-    match key.len() {
+    check_key_bytes(index, key.len())
+}
+
+fn check_key_bytes(index: usize, bytes: usize) -> Result<(), BatchError> {
+    match bytes {
         0 => Err(BatchError::KeyEmpty { index }),
         bytes if bytes > KEY_BYTES_MAX => Err(BatchError::KeyTooLong { index, bytes }),
         _ => Ok(()),
     }
 }
 
-/// The hash of a value; a large one is hashed by the threads of `pool`.
-pub fn value_hash(value: &[u8], pool: Option<&rayon::ThreadPool>) -> Digest {
-    match pool {
-        Some(pool) if value.len() >= PARALLEL_HASH_BYTES_MIN => pool.install(|| {
-            let mut hasher = blake3::Hasher::new();
-            hasher.update_rayon(value);
-            *hasher.finalize().as_bytes()
-        }),
-        _ => hash::hash(value),
-    }
-}
-
-/// The digest of a leaf.
-pub fn leaf_digest(key_hash: &Digest, value_hash: &Digest) -> Digest {
-    LEAF.hash(&hash::pair(key_hash, value_hash))
-}
-
-/// The provisional root after one more submission.
-pub fn provisional_root(previous: &Digest, submission: &Digest) -> Digest {
-    PROVISIONAL.hash(&hash::pair(previous, submission))
-}
-
-/// The provisional root that a newly opened engine chains from: the last durable commit id and the
-/// open epoch (u64 little-endian).
-pub fn provisional_start(commit_id: &Digest, open_epoch: u64) -> Digest {
-    hash::EPOCH.hash_parts(&[commit_id, &open_epoch.to_le_bytes()])
-}
-
-fn write(
-    key_hash: Digest,
-    value: Option<&[u8]>,
-    order: u32,
-    pool: Option<&rayon::ThreadPool>,
-) -> Write {
-    let Some(value) = value else {
-        return Write {
-            key_hash,
-            value_hash: ZERO,
-            digest: ZERO,
-            order,
-        };
-    };
-    let value_hash = value_hash(value, pool);
-    Write {
-        key_hash,
-        value_hash,
-        digest: leaf_digest(&key_hash, &value_hash),
-        order,
-    }
-}
-
-/// Body, integers little-endian: number of writes u64; each: key hash, 1 for a put or 0 for a
-/// delete, value hash or zero; number of requirements u64; each: key hash, 1 for a value hash or 0
-/// for absent, value hash or zero; metadata length u16 and metadata. The order of colliding keys
-/// within a batch is their order of `order`, which policy `overwrite` alone can see.
-fn submission_digest(
-    writes: &[Write],
-    requirements: &[(Digest, Requirement)],
-    metadata: &[u8],
-) -> Digest {
-    let mut body =
-        Vec::with_capacity(65 * (writes.len() + requirements.len()) + 18 + metadata.len());
-    body.extend_from_slice(&(writes.len() as u64).to_le_bytes());
-    for write in writes {
-        body.extend_from_slice(&write.key_hash);
-        body.push(u8::from(!write.is_delete()));
-        body.extend_from_slice(&write.value_hash);
-    }
-    body.extend_from_slice(&(requirements.len() as u64).to_le_bytes());
-    for (key_hash, requirement) in requirements {
-        let (tag, value_hash) = match requirement {
-            Requirement::Absent => (0, ZERO),
-            Requirement::ValueHash(value_hash) => (1, *value_hash),
-        };
-        body.extend_from_slice(key_hash);
-        body.push(tag);
-        body.extend_from_slice(&value_hash);
-    }
-    body.extend_from_slice(&(metadata.len() as u16).to_le_bytes());
-    body.extend_from_slice(metadata);
-    SUBMISSION.hash(&body)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::params::TreeParams;
 
     fn prepare(batch: &Batch) -> Result<PreparedBatch, BatchError> {
         batch
@@ -453,23 +413,28 @@ mod tests {
     fn writes_come_out_sorted_and_the_last_write_to_a_key_counts() {
         let mut batch = Batch::new();
         for i in 0..100_u32 {
-            batch.put((i % 40).to_le_bytes().to_vec(), i.to_string());
+            batch.put((i % 40).to_le_bytes(), i.to_string());
         }
-        batch.delete(7_u32.to_le_bytes().to_vec());
+        batch.delete(7_u32.to_le_bytes());
         let prepared = prepare(&batch).unwrap();
         assert_eq!(prepared.writes.len(), 40);
         assert!(prepared.writes.is_sorted_by(|a, b| a.key_hash < b.key_hash));
-        for (write, (key, value)) in prepared.writes.iter().zip(&prepared.contents) {
+        for (place, write) in prepared.writes.iter().enumerate() {
+            let (key, value) = (prepared.key(place), prepared.value(place));
             assert_eq!(write.key_hash, hash::hash(key));
-            let number = u32::from_le_bytes(key[..].try_into().unwrap());
+            assert_eq!(prepared.find(&write.key_hash), Some(place));
+            let number = u32::from_le_bytes(key.try_into().unwrap());
             let last = if number < 20 {
                 number + 80
             } else {
                 number + 40
             };
             match value {
-                None => assert_eq!(number, 7),
-                Some(value) => assert_eq!(value, &last.to_string()),
+                None => assert!(number == 7 && write.is_delete()),
+                Some(value) => {
+                    assert_eq!(value, last.to_string().as_bytes());
+                    assert_eq!(write.value_hash, hash::hash(value));
+                }
             }
         }
     }

@@ -1,0 +1,154 @@
+//! Keys and values of many writes in one allocation.
+//!
+//! Not here: which write comes where (`prepare`).
+
+use bytes::Bytes;
+
+/// A value shares the allocation only if that is at most so many times as large: whoever holds the
+/// value holds all of it.
+const HELD_TIMES_MAX: usize = 4;
+
+/// Keys and values in path order, side by side in one allocation.
+///
+/// ```
+/// use trunkline_core::batch::{Batch, BatchLimits, Contents};
+/// use trunkline_core::params::TreeParams;
+/// let mut batch = Batch::new();
+/// batch.put("alice", "10");
+/// let prepared = batch.prepare(&TreeParams::default(), &BatchLimits::default(), None).unwrap();
+/// let contents: &Contents = &prepared.contents;
+/// assert_eq!((contents.key(0), contents.value(0)), (&b"alice"[..], Some(&b"10"[..])));
+/// assert_eq!(contents.held_value(0).as_deref(), Some(&b"10"[..]));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    bytes: Bytes,
+    entries: Vec<Entry>,
+}
+
+/// Where a key lies, and its value behind it up to the next key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
+    start: u32,
+    key_bytes: u16,
+    is_put: bool,
+}
+
+impl Contents {
+    /// The key at a place.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such place, as do the methods below.
+    pub fn key(&self, place: usize) -> &[u8] {
+        let entry = self.entries[place];
+        &self.bytes[entry.start as usize..][..usize::from(entry.key_bytes)]
+    }
+
+    /// The value at a place, or `None` for a delete.
+    pub fn value(&self, place: usize) -> Option<&[u8]> {
+        let (start, end) = self.value_range(place)?;
+        Some(&self.bytes[start..end])
+    }
+
+    /// As [`Self::value`], to hold: a copy if the value is small beside the allocation it lies in.
+    pub fn held_value(&self, place: usize) -> Option<Bytes> {
+        let (start, end) = self.value_range(place)?;
+        if (end - start) * HELD_TIMES_MAX < self.bytes.len() {
+            return Some(Bytes::copy_from_slice(&self.bytes[start..end]));
+        }
+        Some(self.bytes.slice(start..end))
+    }
+
+    /// The key at a place and its value, which share the allocation: for those who let go of them soon.
+    pub fn shared(&self, place: usize) -> (Bytes, Option<Bytes>) {
+        let value = self.value_range(place);
+        let value = value.map(|(start, end)| self.bytes.slice(start..end));
+        (self.bytes.slice_ref(self.key(place)), value)
+    }
+
+    /// Bytes of all keys and values, and of what says where they are.
+    pub fn memory_bytes(&self) -> usize {
+        self.bytes.len() + self.entries.capacity() * size_of::<Entry>()
+    }
+
+    fn value_range(&self, place: usize) -> Option<(usize, usize)> {
+        let entry = self.entries[place];
+        let start = entry.start as usize + usize::from(entry.key_bytes);
+        let next = self.entries.get(place + 1);
+        let end = next.map_or(self.bytes.len(), |next| next.start as usize);
+        entry.is_put.then_some((start, end))
+    }
+}
+
+/// Contents that grow. Keys and values come in bounds, and fewer than 4 GiB of them.
+#[derive(Debug)]
+pub(super) struct ContentsBuilder {
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
+}
+
+impl ContentsBuilder {
+    pub(super) fn with_capacity(entries: usize, bytes: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(bytes),
+            entries: Vec::with_capacity(entries),
+        }
+    }
+
+    pub(super) fn push(&mut self, key: &[u8], value: Option<&[u8]>) {
+        self.entries.push(Entry {
+            start: self.bytes.len() as u32,
+            key_bytes: key.len() as u16,
+            is_put: value.is_some(),
+        });
+        self.bytes.extend_from_slice(key);
+        self.bytes.extend_from_slice(value.unwrap_or_default());
+    }
+
+    pub(super) fn finish(mut self) -> Contents {
+        // Writes that were superseded left room behind.
+        self.bytes.shrink_to_fit();
+        Contents {
+            bytes: self.bytes.into(),
+            entries: self.entries,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_entry_is_read_back_with_its_value_or_without() {
+        let mut builder = ContentsBuilder::with_capacity(0, 0);
+        let entries: [(&[u8], Option<&[u8]>); 4] = [
+            (b"alice", Some(b"10")),
+            (b"bob", None),
+            (b"c", Some(b"")),
+            (b"dora", Some(b"7")),
+        ];
+        entries
+            .iter()
+            .for_each(|(key, value)| builder.push(key, *value));
+        let contents = builder.finish();
+        for (place, (key, value)) in entries.into_iter().enumerate() {
+            assert_eq!((contents.key(place), contents.value(place)), (key, value));
+            assert_eq!(contents.held_value(place).as_deref(), value);
+            let (shared_key, shared_value) = contents.shared(place);
+            assert_eq!((&*shared_key, shared_value.as_deref()), (key, value));
+        }
+    }
+
+    #[test]
+    fn a_small_value_does_not_hold_its_batch() {
+        let mut builder = ContentsBuilder::with_capacity(2, 0);
+        builder.push(b"small", Some(b"1"));
+        builder.push(b"large", Some(&[2; 100]));
+        let contents = builder.finish();
+        let within = |value: &Bytes| contents.bytes.as_ptr_range().contains(&value.as_ptr());
+        assert!(!within(&contents.held_value(0).unwrap()));
+        assert!(within(&contents.held_value(1).unwrap()));
+    }
+}

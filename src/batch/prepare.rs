@@ -1,0 +1,273 @@
+//! Preparing: every key and value hashed, the writes sorted by path, the contents laid out in that
+//! order.
+//!
+//! One pass hashes the keys, a sort of numbers orders them, and one more pass does the rest. Not here:
+//! leaf digests, which the tree computes many at once when a version is hashed.
+
+use super::contents::{Contents, ContentsBuilder};
+use super::find::head;
+use super::{
+    Batch, BatchError, BatchLimits, PARALLEL_HASH_BYTES_MIN, PreparedBatch, Requirement, Write,
+};
+use crate::hash::{self, Digest, LEAF, PROVISIONAL, SUBMISSION, ZERO};
+use crate::params::{METADATA_BYTES_MAX, TreeParams};
+use crate::store::effect::Effect;
+
+/// Bytes of a submission's body that are hashed at once: enough chunks of BLAKE3 to fill the widest
+/// lanes, few enough to stay in the fastest cache.
+const BODY_BLOCK_BYTES: usize = 16 * 1024;
+
+impl Batch {
+    /// Checks, hashes and sorts. Large values are hashed on `pool` if one is given.
+    pub fn prepare(
+        self,
+        params: &TreeParams,
+        limits: &BatchLimits,
+        pool: Option<&rayon::ThreadPool>,
+    ) -> Result<PreparedBatch, BatchError> {
+        self.check(limits)?;
+        let keys = self.operations.iter().map(|span| self.key(span));
+        let key_hashes: Vec<Digest> = keys.map(|key| params.key_hash(key)).collect();
+        let order = path_order(&key_hashes);
+        let mut preparing = Preparing::with_capacity(order.len(), self.arena.len());
+        for place in order {
+            let span = &self.operations[place as usize];
+            let key_hash = key_hashes[place as usize];
+            preparing.push(key_hash, self.key(span), self.value(span), place, pool);
+        }
+        let (writes, contents) = preparing.finish();
+
+        let mut requirements: Vec<(Digest, Requirement)> = self
+            .requirements
+            .iter()
+            .map(|(span, requirement)| (params.key_hash(self.key(span)), *requirement))
+            .collect();
+        requirements.sort_by_key(|(key_hash, _)| *key_hash);
+
+        let digest = submission_digest(&writes, &requirements, &self.metadata);
+        Ok(PreparedBatch {
+            writes,
+            contents,
+            requirements,
+            digest,
+            operations: self.operations.len() + self.requirements.len(),
+            bytes: self.arena.len(),
+            metadata: self.metadata,
+        })
+    }
+}
+
+/// Places in path order; of equal hashes the last place alone.
+fn path_order(key_hashes: &[Digest]) -> impl ExactSizeIterator<Item = u32> {
+    // The heads of the hashes with the place in their lowest bits: numbers, which sort fast.
+    let place_bits = usize::BITS - key_hashes.len().leading_zeros();
+    let head_of = |number: u64| number >> place_bits;
+    let place_of = move |number: u64| (number & ((1 << place_bits) - 1)) as u32;
+    let hash_of = |number: &u64| &key_hashes[place_of(*number) as usize];
+    let mut order: Vec<u64> = key_hashes
+        .iter()
+        .zip(0_u64..)
+        .map(|(key_hash, place)| head(key_hash) >> place_bits << place_bits | place)
+        .collect();
+    order.sort_unstable();
+    // Where the heads don't tell them apart the whole hashes do, and after those the places, the last
+    // first.
+    for same in order.chunk_by_mut(|a, b| head_of(*a) == head_of(*b)) {
+        if same.len() > 1 {
+            same.sort_unstable_by(|a, b| hash_of(a).cmp(hash_of(b)).then(b.cmp(a)));
+        }
+    }
+    order.dedup_by(|a, b| head_of(*a) == head_of(*b) && hash_of(a) == hash_of(b));
+    order.into_iter().map(place_of)
+}
+
+/// Writes with their contents, in path order.
+struct Preparing {
+    writes: Vec<Write>,
+    contents: ContentsBuilder,
+}
+
+impl Preparing {
+    fn with_capacity(writes: usize, bytes: usize) -> Self {
+        Self {
+            writes: Vec::with_capacity(writes),
+            contents: ContentsBuilder::with_capacity(writes, bytes),
+        }
+    }
+
+    fn push(
+        &mut self,
+        key_hash: Digest,
+        key: &[u8],
+        value: Option<&[u8]>,
+        place: u32,
+        pool: Option<&rayon::ThreadPool>,
+    ) {
+        self.contents.push(key, value);
+        self.writes.push(Write {
+            key_hash,
+            value_hash: value.map_or(ZERO, |value| value_hash(value, pool)),
+            order: place,
+        });
+    }
+
+    fn finish(self) -> (Vec<Write>, Contents) {
+        (self.writes, self.contents.finish())
+    }
+}
+
+impl PreparedBatch {
+    /// What a version did to its keys as a batch that is applied to the tree already: for replaying
+    /// a log. `effects` ascend strictly by key hash; their keys and values are in bounds, and
+    /// `bytes` of them in all.
+    pub fn of_effects<'a>(
+        effects: impl ExactSizeIterator<Item = Effect<'a>>,
+        bytes: usize,
+    ) -> Self {
+        let operations = effects.len();
+        let mut preparing = Preparing::with_capacity(operations, bytes);
+        for effect in effects {
+            preparing.push(effect.key_hash, effect.key, effect.change, 0, None);
+        }
+        let (writes, contents) = preparing.finish();
+        Self {
+            writes,
+            contents,
+            operations,
+            bytes,
+            ..Self::default()
+        }
+    }
+}
+
+/// The hash of a value; a large one is hashed by the threads of `pool`.
+pub fn value_hash(value: &[u8], pool: Option<&rayon::ThreadPool>) -> Digest {
+    match pool {
+        Some(pool) if value.len() >= PARALLEL_HASH_BYTES_MIN => pool.install(|| {
+            let mut hasher = blake3::Hasher::new();
+            hasher.update_rayon(value);
+            *hasher.finalize().as_bytes()
+        }),
+        _ => hash::hash(value),
+    }
+}
+
+/// The digest of a leaf.
+pub fn leaf_digest(key_hash: &Digest, value_hash: &Digest) -> Digest {
+    LEAF.hash(&hash::pair(key_hash, value_hash))
+}
+
+/// The provisional root after one more submission.
+pub fn provisional_root(previous: &Digest, submission: &Digest) -> Digest {
+    PROVISIONAL.hash(&hash::pair(previous, submission))
+}
+
+/// The provisional root that a newly opened engine chains from: the last durable commit id and the
+/// open epoch (u64 little-endian).
+pub fn provisional_start(commit_id: &Digest, open_epoch: u64) -> Digest {
+    hash::EPOCH.hash_parts(&[commit_id, &open_epoch.to_le_bytes()])
+}
+
+/// Body, integers little-endian: number of writes u64; each: key hash, 1 for a put or 0 for a
+/// delete, value hash or zero; number of requirements u64; each: key hash, 1 for a value hash or 0
+/// for absent, value hash or zero; metadata length u16 and metadata. The order of colliding keys
+/// within a batch is their order of `order`, which policy `overwrite` alone can see.
+fn submission_digest(
+    writes: &[Write],
+    requirements: &[(Digest, Requirement)],
+    metadata: &[u8],
+) -> Digest {
+    let entries = writes.len() + requirements.len();
+    let mut body = Body::with_capacity(65 * entries + 18 + metadata.len());
+    body.push(&(writes.len() as u64).to_le_bytes());
+    for write in writes {
+        let tag = u8::from(!write.is_delete());
+        body.push_entry(&write.key_hash, tag, &write.value_hash);
+    }
+    body.push(&(requirements.len() as u64).to_le_bytes());
+    for (key_hash, requirement) in requirements {
+        match requirement {
+            Requirement::Absent => body.push_entry(key_hash, 0, &ZERO),
+            Requirement::ValueHash(value_hash) => body.push_entry(key_hash, 1, value_hash),
+        }
+    }
+    body.push(&(metadata.len() as u16).to_le_bytes());
+    body.push(metadata);
+    body.finish()
+}
+
+/// The body of a submission, hashed while it is written: it is never there as a whole.
+struct Body {
+    hasher: blake3::Hasher,
+    block: Vec<u8>,
+}
+
+impl Body {
+    fn with_capacity(bytes: usize) -> Self {
+        Self {
+            hasher: blake3::Hasher::new_keyed(SUBMISSION.key()),
+            block: Vec::with_capacity(bytes.min(BODY_BLOCK_BYTES + METADATA_BYTES_MAX)),
+        }
+    }
+
+    fn push_entry(&mut self, key_hash: &Digest, tag: u8, value_hash: &Digest) {
+        let mut entry = [tag; 65];
+        entry[..32].copy_from_slice(key_hash);
+        entry[33..].copy_from_slice(value_hash);
+        self.push(&entry);
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        self.block.extend_from_slice(bytes);
+        // Whole blocks, so that what is hashed at once begins at a multiple of itself.
+        if let Some((block, rest)) = self.block.split_at_checked(BODY_BLOCK_BYTES) {
+            self.hasher.update(block);
+            let rest = rest.len();
+            self.block.copy_within(BODY_BLOCK_BYTES.., 0);
+            self.block.truncate(rest);
+        }
+    }
+
+    fn finish(mut self) -> Digest {
+        self.hasher.update(&self.block);
+        *self.hasher.finalize().as_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_hashed_in_blocks_has_the_digest_of_the_whole() {
+        for entries in [0, 1, 251, 252, 253, 1000, 3000] {
+            let mut body = Body::with_capacity(65 * entries);
+            let mut whole = Vec::new();
+            for index in 0..entries {
+                let entry = [index as u8; 65];
+                body.push_entry(&[entry[0]; 32], entry[0], &[entry[0]; 32]);
+                whole.extend_from_slice(&entry);
+            }
+            assert_eq!(body.finish(), SUBMISSION.hash(&whole));
+        }
+    }
+
+    #[test]
+    fn places_come_in_the_order_of_whole_hashes_and_the_last_of_equal_ones_counts() {
+        let hash = |head: u8, tail: u8| {
+            let mut hash = [head; 32];
+            hash[31] = tail;
+            hash
+        };
+        let hashes = [
+            hash(9, 1),
+            hash(1, 2),
+            hash(1, 1),
+            hash(9, 1),
+            hash(1, 2),
+            hash(1, 3),
+        ];
+        assert_eq!(path_order(&hashes).collect::<Vec<_>>(), [2, 4, 5, 3]);
+        assert_eq!(path_order(&[]).len(), 0);
+    }
+}
