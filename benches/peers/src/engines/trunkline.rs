@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use bytes::Bytes;
 use trunkline::config::CommitMode;
 use trunkline::core::proof::{self, Claim, Expected};
 use trunkline::core::record::Root;
