@@ -26,7 +26,7 @@ use commonware_storage::qmdb::any::{
     Config, FixedConfig, VariableConfig, ordered as ordered_form, unordered as unordered_form,
 };
 use commonware_storage::qmdb::floor::Proportional;
-use commonware_storage::qmdb::verify_proof;
+use commonware_storage::qmdb::{self, verify_proof};
 use commonware_storage::translator::EightCap;
 use futures::executor::block_on;
 
@@ -232,8 +232,9 @@ fn cores() -> NonZeroUsize {
 fn config<J>(context: &Context, cache: CacheRef, journal: J) -> Config<EightCap, J, Rayon> {
     Config {
         merkle_config: MerkleConfig {
-            journal_partition: "merkle".to_owned(),
-            metadata_partition: "merkle-metadata".to_owned(),
+            // A journal adds suffixes to its partition's name; `nodes-metadata` would meet itself.
+            journal_partition: "nodes".to_owned(),
+            metadata_partition: "pinned".to_owned(),
             items_per_blob: ITEMS_PER_BLOB,
             write_buffer: BUFFER_BYTES,
             replay_buffer: BUFFER_BYTES,
@@ -325,7 +326,7 @@ impl<F: Form> Commonware<F> {
         BenchError::at("use it")("it failed before")
     }
 
-    async fn apply(db: F::Db, batch: &[Write]) -> Result<F::Db, merkle_error::Error> {
+    async fn apply(db: F::Db, batch: &[Write]) -> Result<F::Db, qmdb::Error<Family>> {
         let mut writes = db.new_batch();
         for write in batch {
             writes = writes.write(Digest(write.key), Some(F::stored(&write.value)));
@@ -334,11 +335,6 @@ impl<F: Form> Commonware<F> {
         std::hint::black_box(merkleized.root());
         db.apply_batch(merkleized).await?.commit().await
     }
-}
-
-mod merkle_error {
-    pub(super) type Error =
-        commonware_storage::qmdb::Error<commonware_storage::merkle::mmb::Family>;
 }
 
 impl<F: Form> Peer for Commonware<F> {
