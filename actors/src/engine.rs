@@ -212,7 +212,7 @@ impl Engine {
                 }
                 Latest::Applied { version, leaf } => (version, leaf),
             };
-            match shared.state.values.present_value(&leaf) {
+            match shared.state.values.present_value(&leaf, version) {
                 Ok(value) => return Ok(Some(value)),
                 // The key may have been deleted and checkpointed meanwhile.
                 Err(_) if version != shared.applied() => continue,

@@ -112,6 +112,10 @@ pub struct MetricsSnapshot {
     pub checkpoints: u64,
     /// Reads that found their value in memory.
     pub memory_hits: u64,
+    /// Reads that found their value in the value cache.
+    pub cache_hits: u64,
+    /// Reads of a single value that did not find it there and went to the leaf store.
+    pub cache_misses: u64,
     /// Reads that went to the leaf store.
     pub store_reads: u64,
     /// Reads of keys that the tree knows to be absent.
@@ -270,6 +274,8 @@ pub(crate) struct Metrics {
     log_bytes: Counted,
     checkpoints: Counted,
     memory_hits: Counted,
+    cache_hits: Counted,
+    cache_misses: Counted,
     store_reads: Counted,
     absent_reads: Counted,
     openings_computed: Counted,
@@ -318,6 +324,8 @@ impl Metrics {
             log_bytes: count("trunkline_log_bytes_total"),
             checkpoints: count("trunkline_checkpoints_total"),
             memory_hits: count("trunkline_memory_hits_total"),
+            cache_hits: count("trunkline_cache_hits_total"),
+            cache_misses: count("trunkline_cache_misses_total"),
             store_reads: count("trunkline_store_reads_total"),
             absent_reads: count("trunkline_absent_reads_total"),
             openings_computed: count("trunkline_openings_computed_total"),
@@ -378,6 +386,14 @@ impl Metrics {
         self.memory_hits.add(1);
     }
 
+    pub(crate) fn cache_hit(&self) {
+        self.cache_hits.add(1);
+    }
+
+    pub(crate) fn cache_miss(&self) {
+        self.cache_misses.add(1);
+    }
+
     pub(crate) fn store_read(&self) {
         self.store_reads.add(1);
     }
@@ -425,6 +441,8 @@ impl Metrics {
             unflushed_bytes: self.unflushed_bytes.get(),
             checkpoints: self.checkpoints.get(),
             memory_hits: self.memory_hits.get(),
+            cache_hits: self.cache_hits.get(),
+            cache_misses: self.cache_misses.get(),
             store_reads: self.store_reads.get(),
             absent_reads: self.absent_reads.get(),
             openings_computed: self.openings_computed.get(),

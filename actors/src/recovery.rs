@@ -347,7 +347,7 @@ impl Loaded {
         let state = State {
             params,
             reader: self.writer.reader(),
-            values: self.values,
+            values: self.values.with_cache(config.cache.value_bytes_max),
             versions,
             committer: committer()?,
             metrics,

@@ -297,7 +297,7 @@ impl Snapshot {
 
     fn value(&self, leaf: &Leaf) -> Result<Bytes, ReadError> {
         let values = &self.state.values;
-        let found = values.value(leaf, || self.store());
+        let found = values.value(leaf, self.version(), || self.store());
         self.check_readable()?;
         Ok(found?)
     }

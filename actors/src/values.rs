@@ -6,6 +6,7 @@
 //! current when they became durable. Not here: what is accepted but not applied yet (`overlay`).
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use bytes::Bytes;
@@ -13,8 +14,12 @@ use trunkline_core::hash::{Digest, hex};
 use trunkline_core::store::leaves::{LeafSnapshot, LeafStoreError};
 use trunkline_core::tree::Leaf;
 
+use crate::cache::ValueCache;
 use crate::layer::Layer;
 use crate::metrics::Metrics;
+
+/// Longest key that a value in the cache may hold in memory beside itself, bytes.
+const HELD_KEY_BYTES_MAX: usize = 64;
 
 /// The leaf store as of a version, until the engine is shut down: then the store is let go, whoever
 /// still holds a view.
@@ -80,12 +85,17 @@ struct Inner {
 #[derive(Debug)]
 pub(crate) struct Values {
     inner: RwLock<Inner>,
+    /// The version of the last checkpoint.
+    checkpointed: AtomicU64,
+    cache: ValueCache,
     metrics: Arc<Metrics>,
 }
 
 impl Values {
     pub(crate) fn new(store: Arc<StoreView>, metrics: Arc<Metrics>) -> Self {
         Self {
+            checkpointed: AtomicU64::new(store.version),
+            cache: ValueCache::new(0),
             inner: RwLock::new(Inner {
                 layers: VecDeque::new(),
                 views: vec![Arc::downgrade(&store)],
@@ -93,6 +103,14 @@ impl Values {
                 unflushed_bytes: 0,
             }),
             metrics,
+        }
+    }
+
+    /// With room for so many bytes of values that were read from the leaf store.
+    pub(crate) fn with_cache(self, bytes_max: u64) -> Self {
+        Self {
+            cache: ValueCache::new(bytes_max),
+            ..self
         }
     }
 
@@ -145,6 +163,7 @@ impl Values {
             .sum();
         inner.views.retain(|view| view.strong_count() > 0);
         inner.views.push(Arc::downgrade(&store));
+        self.checkpointed.store(store.version, Ordering::Relaxed);
         inner.store = store;
         self.metrics.unflushed(inner.unflushed_bytes);
     }
@@ -191,12 +210,20 @@ impl Values {
         }
     }
 
-    /// The value of a leaf that a version shows.
+    /// The value of a leaf that `version` shows. What comes from the leaf store is kept in the cache.
     pub(crate) fn value(
         &self,
         leaf: &Leaf,
+        version: u64,
         view: impl Fn() -> Arc<StoreView>,
     ) -> Result<Bytes, FetchError> {
+        // What is not in the store yet can't be in the cache.
+        if leaf.origin <= self.checkpointed.load(Ordering::Relaxed)
+            && let Some(value) = self.cache.get(leaf)
+        {
+            self.metrics.cache_hit();
+            return Ok(value);
+        }
         match self.locate(leaf, view)? {
             Located::Memory(layer) => {
                 self.metrics.memory_hit();
@@ -204,18 +231,28 @@ impl Values {
                 found.ok_or(FetchError::Missing(leaf.key_hash))
             }
             Located::Store(store) => {
+                self.metrics.cache_miss();
                 self.metrics.store_read();
-                Ok(store.get(&leaf.key_hash)?.1)
+                let (key, mut value) = store.get(&leaf.key_hash)?;
+                // A store that is ahead of the version may hold a later value of the key.
+                if store.version <= version {
+                    // It lies beside its key.
+                    if key.len() > HELD_KEY_BYTES_MAX {
+                        value = Bytes::copy_from_slice(&value);
+                    }
+                    self.cache.keep(leaf, &value);
+                }
+                Ok(value)
             }
         }
     }
 
-    /// The value of a leaf of the present.
+    /// The value of a leaf of the present, which was `version` when the leaf was seen.
     ///
     /// The present may move on meanwhile; then this is a value that the key had later, or an error
     /// that the caller takes as a reason to look again.
-    pub(crate) fn present_value(&self, leaf: &Leaf) -> Result<Bytes, FetchError> {
-        self.value(leaf, || self.store())
+    pub(crate) fn present_value(&self, leaf: &Leaf, version: u64) -> Result<Bytes, FetchError> {
+        self.value(leaf, version, || self.store())
     }
 
     fn locate(

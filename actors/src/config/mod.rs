@@ -15,9 +15,9 @@ mod text;
 pub use error::{ConfigError, InvalidSetting, Origin};
 pub use layers::{ENVIRONMENT_PREFIX, FILE_BYTES_MAX, Layers};
 pub use sections::{
-    CheckpointConfig, CommitConfig, CommitMode, DurabilityConfig, DurabilityMode, EngineConfig,
-    GroupConfig, LogConfig, StoreConfig, StoreKind, SubmitConfig, TreeConfig, VersionsConfig,
-    WorkersConfig,
+    CacheConfig, CheckpointConfig, CommitConfig, CommitMode, DurabilityConfig, DurabilityMode,
+    EngineConfig, GroupConfig, LogConfig, StoreConfig, StoreKind, SubmitConfig, TreeConfig,
+    VersionsConfig, WorkersConfig,
 };
 
 use serde::{Deserialize, Serialize};
@@ -57,6 +57,8 @@ pub struct Config {
     pub checkpoint: CheckpointConfig,
     /// Where leaves go.
     pub store: StoreConfig,
+    /// What is kept of the values that were read.
+    pub cache: CacheConfig,
     /// Which versions stay readable.
     pub versions: VersionsConfig,
 }
@@ -86,6 +88,7 @@ impl Config {
         self.log.validate()?;
         self.checkpoint.validate()?;
         self.store.validate()?;
+        self.cache.validate()?;
         self.versions.validate()
     }
 

@@ -451,6 +451,33 @@ impl StoreConfig {
     }
 }
 
+/// `[cache]`: what was read from the store and is kept in memory.
+///
+/// ```
+/// assert_eq!(trunkline::config::CacheConfig::default().value_bytes_max, 64 << 20);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CacheConfig {
+    /// Bytes of values read from the store that are kept for the next read: 0 (none) to 1 TiB.
+    pub value_bytes_max: u64,
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self {
+            value_bytes_max: 64 * MIB,
+        }
+    }
+}
+
+impl CacheConfig {
+    /// Checks the values.
+    pub fn validate(&self) -> Result<(), InvalidSetting> {
+        check_range("cache.value_bytes_max", self.value_bytes_max, 0, 1024 * GIB)
+    }
+}
+
 /// `[versions]`: which versions stay readable in memory.
 ///
 /// ```

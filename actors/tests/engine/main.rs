@@ -8,6 +8,7 @@ mod a_full_engine_says_busy;
 mod a_held_snapshot_keeps_its_state;
 mod a_receipt_passes_four_states_in_every_mode;
 mod a_refused_submission_has_no_effect_and_keeps_its_place;
+mod a_value_read_from_the_store_is_kept;
 mod any_runtime_or_none_will_do;
 mod counters_lose_no_update;
 mod engines_come_and_go;
