@@ -8,7 +8,7 @@ use std::sync::mpsc::Sender;
 
 use actix::{Actor, AsyncContext, Context, Handler};
 use trunkline_core::store::effect::encode_effects;
-use trunkline_core::store::log::{CommitLog, LogEntry};
+use trunkline_core::store::log::{CommitLog, EntryHead};
 
 use super::serve;
 use crate::checkpoint::Checkpoints;
@@ -57,16 +57,13 @@ impl PersistStage {
     }
 
     fn append(&mut self, committed: HashedVersion) -> Result<(), EngineFailure> {
-        let mut effects = Vec::new();
-        encode_effects(&committed.layer.effects, &mut effects).map_err(failed)?;
-        let bytes = effects.len() + committed.outcomes.len();
-        let entry = LogEntry {
-            record: committed.version.record.clone(),
-            kzg_root: committed.version.kzg_root.get().copied(),
-            outcomes: committed.outcomes.clone(),
-            effects: effects.into(),
+        let head = EntryHead {
+            record: &committed.version.record,
+            kzg_root: committed.version.kzg_root.get(),
+            outcomes: &committed.outcomes,
         };
-        self.log()?.append(&entry).map_err(failed)?;
+        let encode = |out: &mut Vec<u8>| encode_effects(&committed.layer.effects, out);
+        let bytes = self.log()?.append_with(&head, encode).map_err(failed)?;
         self.shared.metrics.log_appended(bytes);
         self.appended.push(committed);
         Ok(())
