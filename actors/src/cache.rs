@@ -93,7 +93,6 @@ mod tests {
         Leaf {
             key_hash: trunkline_core::hash::hash(&key.to_le_bytes()),
             value_hash: [0; 32],
-            digest: [0; 32],
             origin,
         }
     }

@@ -19,6 +19,7 @@ use trunkline_core::store::marker::Marker;
 use crate::failure::{EngineFailure, panic_message};
 use crate::layer::Layer;
 use crate::message::Checkpointed;
+use crate::priority;
 use crate::shared::Shared;
 use crate::values::StoreView;
 use crate::versions::Version;
@@ -126,6 +127,7 @@ pub(crate) fn channel(
 impl Checkpointer {
     /// Works until persist's end is gone; tells persist what it may trim.
     pub(crate) fn run(mut self, persist: &Recipient<Checkpointed>) {
+        priority::lower(self.shared.config.checkpoint.nice);
         while let Ok(version) = self.jobs.recv() {
             let running = self.running.clone();
             let work = std::panic::AssertUnwindSafe(|| self.checkpoint(&version, persist));

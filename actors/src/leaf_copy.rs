@@ -4,7 +4,7 @@
 //! copied. The copy is gone when the last reader of it is.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -78,10 +78,47 @@ fn copy_leaves(original: &Path) -> io::Result<TempDir> {
     Ok(copy)
 }
 
-/// Not `fs::copy`: a copy of what can't be written must be writable all the same.
-fn copy_file(source: &Path, target: &Path) -> io::Result<u64> {
-    io::copy(
-        &mut fs::File::open(source)?,
-        &mut fs::File::create_new(target)?,
-    )
+/// Bytes that are copied, or left out, at a time.
+const COPY_BYTES: usize = 64 << 10;
+
+/// Copies a file and leaves out what is zero: fjall's journal is made 64 MiB long and never written
+/// to. Not `fs::copy`: a copy of what can't be written must be writable all the same.
+fn copy_file(source: &Path, target: &Path) -> io::Result<()> {
+    let mut source = fs::File::open(source)?;
+    let mut target = fs::File::create_new(target)?;
+    let mut bytes = Vec::with_capacity(COPY_BYTES);
+    let mut offset: u64 = 0;
+    loop {
+        bytes.clear();
+        let mut piece = Read::by_ref(&mut source).take(COPY_BYTES as u64);
+        let count = piece.read_to_end(&mut bytes)?;
+        if count == 0 {
+            return target.set_len(offset);
+        }
+        if bytes.iter().any(|byte| *byte != 0) {
+            target.seek(SeekFrom::Start(offset))?;
+            target.write_all(&bytes)?;
+        }
+        offset += count as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_with_holes_reads_as_its_original_does() {
+        let directory = tempfile::tempdir().unwrap();
+        let (source, target) = (directory.path().join("a"), directory.path().join("b"));
+        for (leading, last) in [(0, 1), (3 * COPY_BYTES + 5, 1), (2 * COPY_BYTES, 0)] {
+            let mut bytes = vec![0; leading];
+            bytes.extend([7, 0, last]);
+            bytes.resize(bytes.len() + COPY_BYTES * usize::from(last == 0), 0);
+            fs::write(&source, &bytes).unwrap();
+            copy_file(&source, &target).unwrap();
+            assert_eq!(fs::read(&target).unwrap(), bytes);
+            fs::remove_file(&target).unwrap();
+        }
+    }
 }

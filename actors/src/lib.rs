@@ -51,6 +51,7 @@ mod metrics;
 mod opening;
 mod overlay;
 mod pipeline;
+mod priority;
 mod read_only;
 mod receipt;
 mod recovery;

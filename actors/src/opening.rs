@@ -26,7 +26,11 @@ use crate::failure::{Health, Stage, panic_message};
 use crate::metrics::Metrics;
 use crate::overlay::Overlay;
 use crate::pipeline::{self, Parts};
-use crate::recovery::{Loaded, Loading, OpenError, check_log, read_marker, read_params};
+#[cfg(feature = "fjall")]
+use crate::priority;
+use crate::recovery::{
+    Loaded, Loading, OpenError, ReplayError, check_log, read_marker, read_params,
+};
 use crate::shared::{Gate, Shared};
 use crate::tables;
 use crate::testing::{Faults, StageFault};
@@ -148,19 +152,16 @@ fn open(builder: EngineBuilder) -> Result<Engine, OpenError> {
     let metrics = Arc::new(Metrics::new(&config.engine.name));
     let pieces = config.workers.hash_pieces;
     let snapshot = leaves.snapshot()?;
-    let mut loading = Loading::begin(params, &marker, snapshot, pieces, Some(&pool), &metrics)?;
+    let mut loading = Loading::begin(params, &marker, snapshot, pieces, &pool, &metrics)?;
     let options = LogOptions {
         segment_bytes_max: config.log.segment_bytes_max,
         nonce: rand::random(),
     };
-    let (log, recovery) = CommitLog::open(
-        disk.clone(),
-        &directory.join(LOG_DIRECTORY),
-        params.tree_id(),
-        loading.position(),
-        options,
-        |entry| loading.replay(entry, Some(&pool)),
-    )?;
+    let (from, log_directory) = (loading.position(), directory.join(LOG_DIRECTORY));
+    let found = loading.replay(&pool, |visit| {
+        CommitLog::read(disk.clone(), &log_directory, params.tree_id(), from, visit)
+    })?;
+    let (log, recovery) = found.begin::<ReplayError>(options)?;
     let tables_path = lock.is_some().then(|| tables::path(&config));
     if let Some(path) = &tables_path {
         tables::read(path);
@@ -319,7 +320,19 @@ fn open_leaves(config: &Config) -> Result<(Arc<dyn LeafStore>, bool), OpenError>
                 ..FjallOptions::default()
             };
             let directory = config.engine.directory.join(LEAVES_DIRECTORY);
-            Ok((Arc::new(FjallLeafStore::open(&directory, &options)?), true))
+            let nice = config.checkpoint.nice;
+            // On a thread of its own, whose priority the store's threads inherit.
+            let opening = std::thread::Builder::new()
+                .name("trunkline-store".to_owned())
+                .spawn(move || {
+                    priority::lower(nice);
+                    FjallLeafStore::open(&directory, &options)
+                })
+                .map_err(OpenError::Thread)?;
+            match opening.join() {
+                Ok(leaves) => Ok((Arc::new(leaves?), true)),
+                Err(payload) => std::panic::resume_unwind(payload),
+            }
         }
     }
 }

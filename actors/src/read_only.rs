@@ -97,14 +97,12 @@ impl ReadOnly {
         let leaves = open_leaves(directory)?;
         let config = Config::in_directory(directory);
         let metrics = Arc::new(Metrics::new(&config.engine.name));
-        let mut loading = Loading::begin(params, &marker, leaves, 1, None, &metrics)?;
-        let survey = CommitLog::read_only(
-            &disk,
-            &directory.join(LOG_DIRECTORY),
-            &params.tree_id(),
-            loading.position(),
-            |entry| loading.replay(entry, None),
-        )?;
+        let pool = rayon::ThreadPoolBuilder::new().build()?;
+        let mut loading = Loading::begin(params, &marker, leaves, 1, &pool, &metrics)?;
+        let (from, log_directory) = (loading.position(), directory.join(LOG_DIRECTORY));
+        let survey = loading.replay(&pool, |visit| {
+            CommitLog::read_only(&disk, &log_directory, &params.tree_id(), from, visit)
+        })?;
         tables::read(&tables::path(&config));
         let (state, ..) = loading.finish(true)?.into_state(params, &config, metrics)?;
         Ok(Self {

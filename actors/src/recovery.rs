@@ -5,10 +5,14 @@
 //! it. Not here: the rules of a torn log (`core::store::log`), and starting threads (`pipeline`).
 
 use std::io;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::thread::ScopedJoinHandle;
 
+use bytes::Bytes;
+use rayon::prelude::*;
 use trunkline_core::batch::PreparedBatch;
 use trunkline_core::hash::{self, Digest, ZERO, hex};
 use trunkline_core::history::{HISTORY, MountainRange};
@@ -18,14 +22,14 @@ use trunkline_core::params::{CollisionPolicy, TreeParams};
 use trunkline_core::record::CommitRecord;
 use trunkline_core::store::disk::Disk;
 use trunkline_core::store::effect::{EffectsError, decode_effects};
-use trunkline_core::store::leaves::{ALL_KEY_HASHES, LeafSnapshot, LeafStoreError};
+use trunkline_core::store::leaves::{LeafSnapshot, LeafStoreError};
 use trunkline_core::store::lock::LockError;
 use trunkline_core::store::log::{
     CommitLog, LOG_DIRECTORY, LogEntry, LogPosition, LogWriteError, OpenLogError,
 };
 use trunkline_core::store::marker::{Marker, ReadMarkerError};
 use trunkline_core::store::tree_file::{self, ReadTreeFileError};
-use trunkline_core::tree::{self, Leaf, Roots, TreeHasher, TreeWriter};
+use trunkline_core::tree::{self, Leaf, Roots, SealedChanges, TreeHasher, TreeWriter};
 
 use crate::config::{Config, InvalidSetting};
 use crate::layer::{Layer, Part};
@@ -212,11 +216,16 @@ pub(crate) struct Loaded {
     pub(crate) values: Values,
 }
 
-/// Loading, entry by entry.
+/// Loading: first the leaves, then the log.
 pub(crate) struct Loading {
     params: TreeParams,
     writer: TreeWriter,
     hasher: TreeHasher,
+    replayed: Replayed,
+}
+
+/// What has been replayed and found to be as recorded.
+struct Replayed {
     values: Values,
     record: CommitRecord,
     kzg_root: Option<[u8; 48]>,
@@ -225,6 +234,27 @@ pub(crate) struct Loading {
     intent: Option<u64>,
 }
 
+/// A version of the log with its effects read and hashed.
+struct Decoded {
+    record: CommitRecord,
+    kzg_root: Option<[u8; 48]>,
+    outcomes: Bytes,
+    batch: PreparedBatch,
+}
+
+/// Why an entry of the log was the last one to be replayed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Stopped {
+    #[error(transparent)]
+    Entry(#[from] ReplayError),
+    /// A later step refused an earlier version, and says so itself.
+    #[error("an earlier version was refused")]
+    Earlier,
+}
+
+/// Versions between one step of a replay and the next: enough to keep all of them busy.
+const REPLAYS_WAITING_MAX: usize = 2;
+
 impl Loading {
     /// Begins with the leaves that the checkpoint marker speaks of.
     pub(crate) fn begin(
@@ -232,17 +262,17 @@ impl Loading {
         marker: &Marker,
         leaves: Arc<dyn LeafSnapshot>,
         hash_pieces: usize,
-        pool: Option<&rayon::ThreadPool>,
+        pool: &rayon::ThreadPool,
         metrics: &Arc<Metrics>,
     ) -> Result<Self, OpenError> {
         let version = marker.record.version;
-        let scanned = scan(&params, &*leaves)?;
-        let built = tree::build(params.collision, &scanned);
+        let scanned = scan(&params, &*leaves, pool)?;
+        let built = tree::build_on(Some(pool), params.collision, &scanned);
         // A scan ascends, so a refusal means that two entries share a key hash.
         let (mut writer, hasher) = built.ok_or(ReplayError::Misplaced(ZERO))?;
         drop(scanned);
         let mut hasher = hasher.with_pieces(hash_pieces);
-        let roots = hasher.hash(writer.seal(version), pool);
+        let roots = hasher.hash(writer.seal(version), None);
         if marker.intent.is_none() {
             check_state(&marker.record, &roots)?;
         }
@@ -251,86 +281,176 @@ impl Loading {
             params,
             writer,
             hasher,
-            values: Values::new(view, metrics.clone()),
-            record: marker.record.clone(),
-            kzg_root: marker.kzg_root,
-            roots,
-            history: marker.history.clone(),
-            intent: marker.intent,
+            replayed: Replayed {
+                values: Values::new(view, metrics.clone()),
+                record: marker.record.clone(),
+                kzg_root: marker.kzg_root,
+                roots,
+                history: marker.history.clone(),
+                intent: marker.intent,
+            },
         })
     }
 
     /// Where the log goes on.
     pub(crate) fn position(&self) -> LogPosition {
-        LogPosition::of(&self.record)
+        LogPosition::of(&self.replayed.record)
     }
 
-    /// Applies the next version of the log.
-    pub(crate) fn replay(
+    /// Replays what `read` gives to the function that it is called with, version by version.
+    ///
+    /// Three steps overlap, as the stages of the engine do: the calling thread reads and hashes
+    /// effects, a second applies them, a third hashes the tree and compares. All are done, and
+    /// everything is as recorded, when this returns.
+    pub(crate) fn replay<T>(
         &mut self,
-        entry: LogEntry,
-        pool: Option<&rayon::ThreadPool>,
-    ) -> Result<(), ReplayError> {
-        let version = entry.record.version;
-        let effects = decode_effects(&self.params, &entry.effects)
-            .map_err(|source| ReplayError::Effects { version, source })?;
-        let batch = PreparedBatch::of_effects(effects.into_iter(), entry.effects.len());
-        let replayed = self.writer.replay(&batch.writes, version);
-        replayed.map_err(|refusal| ReplayError::Differs {
-            what: "the outcome of a write",
-            version,
-            found: refusal.to_string(),
-            recorded: "applied".to_owned(),
-        })?;
-        self.roots = self.hasher.hash(self.writer.seal(version), pool);
-        if self.intent.is_none_or(|intent| version >= intent) {
-            check_state(&entry.record, &self.roots)?;
-        }
-        let outcomes = decode_outcomes(&entry.outcomes).map(|(_, digest)| digest);
-        let recorded = &entry.record.outcomes_digest;
-        check(
-            version,
-            "the outcomes' digest",
-            &outcomes.unwrap_or(ZERO),
-            recorded,
-        )?;
-        let history = self.history.digest(&HISTORY);
-        check(
-            version,
-            "the history digest",
-            &history,
-            &entry.record.history_digest,
-        )?;
-        self.history.append(&HISTORY, &entry.record.commit_id());
-        let part = Part::whole(Arc::new(batch));
-        self.values.push(Arc::new(Layer::new(version, vec![part])));
-        self.writer.reader().retire(version);
-        self.record = entry.record;
-        self.kzg_root = entry.kzg_root;
-        Ok(())
+        pool: &rayon::ThreadPool,
+        read: impl FnOnce(
+            &mut dyn FnMut(LogEntry) -> Result<(), Stopped>,
+        ) -> Result<T, OpenLogError<Stopped>>,
+    ) -> Result<T, OpenError> {
+        let Self {
+            params,
+            writer,
+            hasher,
+            replayed,
+        } = self;
+        let reader = writer.reader();
+        let (to_apply, decoded) = sync_channel::<Decoded>(REPLAYS_WAITING_MAX);
+        let (to_check, applied) = sync_channel(REPLAYS_WAITING_MAX);
+        let step = |name: &str| std::thread::Builder::new().name(format!("trunkline-{name}"));
+        std::thread::scope(|scope| {
+            let applying = step("replay-tree").spawn_scoped(scope, move || {
+                for decoded in decoded {
+                    let changes = apply(writer, &decoded)?;
+                    if to_check.send((decoded, changes)).is_err() {
+                        break;
+                    }
+                }
+                Ok(())
+            });
+            let checking = step("replay-hash").spawn_scoped(scope, move || {
+                for (decoded, changes) in applied {
+                    let version = decoded.record.version;
+                    replayed.advance(decoded, hasher.hash(changes, Some(pool)))?;
+                    reader.retire(version);
+                }
+                Ok(())
+            });
+            // Whichever was started ends with its channel, also if the other one was not.
+            let (applying, checking) = match (applying, checking) {
+                (Ok(applying), Ok(checking)) => (applying, checking),
+                (Err(error), _) | (_, Err(error)) => return Err(OpenError::Thread(error)),
+            };
+            let given = read(&mut |entry| {
+                let decoded = decode(params, entry)?;
+                to_apply.send(decoded).map_err(|_| Stopped::Earlier)
+            });
+            drop(to_apply);
+            // The step that is further behind in the log speaks first.
+            ended(checking)?;
+            ended(applying)?;
+            given.map_err(unread)
+        })
     }
 
     /// The state at the last commit. With `commit`, its KZG root is computed, and compared with a
     /// stored one.
     pub(crate) fn finish(self, commit: bool) -> Result<Loaded, OpenError> {
-        let last = self.record.version;
-        let version = Version::new(self.record, self.roots, self.history, 0);
-        if commit || self.kzg_root.is_some() {
+        let replayed = self.replayed;
+        let last = replayed.record.version;
+        let version = Version::new(replayed.record, replayed.roots, replayed.history, 0);
+        if commit || replayed.kzg_root.is_some() {
             let slots = &version.roots.slots;
             let values = std::array::from_fn(|slot| slot_value(&slots[slot]));
             let kzg_root = committer()?.commit(&values).to_bytes().0;
-            if let Some(stored) = self.kzg_root {
+            if let Some(stored) = replayed.kzg_root {
                 check(last, "the KZG root", &kzg_root, &stored)?;
             }
             let _ = version.kzg_root.set(kzg_root);
         }
-        version.read_from(self.values.store());
+        version.read_from(replayed.values.store());
         Ok(Loaded {
             writer: self.writer,
             hasher: self.hasher,
             last: Arc::new(version),
-            values: self.values,
+            values: replayed.values,
         })
+    }
+}
+
+/// Reads and hashes what an entry changed.
+fn decode(params: &TreeParams, entry: LogEntry) -> Result<Decoded, ReplayError> {
+    let version = entry.record.version;
+    let effects = decode_effects(params, &entry.effects)
+        .map_err(|source| ReplayError::Effects { version, source })?;
+    let batch = PreparedBatch::of_effects(effects.into_iter(), entry.effects.len());
+    Ok(Decoded {
+        record: entry.record,
+        kzg_root: entry.kzg_root,
+        outcomes: entry.outcomes,
+        batch,
+    })
+}
+
+/// Applies the next version to the tree.
+fn apply(writer: &mut TreeWriter, decoded: &Decoded) -> Result<SealedChanges, ReplayError> {
+    let version = decoded.record.version;
+    let replayed = writer.replay(&decoded.batch.writes, version);
+    replayed.map_err(|refusal| ReplayError::Differs {
+        what: "the outcome of a write",
+        version,
+        found: refusal.to_string(),
+        recorded: "applied".to_owned(),
+    })?;
+    Ok(writer.seal(version))
+}
+
+impl Replayed {
+    /// Takes the next version, if it is what its record says.
+    fn advance(&mut self, decoded: Decoded, roots: Roots) -> Result<(), ReplayError> {
+        let record = decoded.record;
+        let version = record.version;
+        self.roots = roots;
+        if self.intent.is_none_or(|intent| version >= intent) {
+            check_state(&record, &self.roots)?;
+        }
+        let outcomes = decode_outcomes(&decoded.outcomes).map(|(_, digest)| digest);
+        let outcomes = outcomes.unwrap_or(ZERO);
+        let recorded = &record.outcomes_digest;
+        check(version, "the outcomes' digest", &outcomes, recorded)?;
+        let history = self.history.digest(&HISTORY);
+        let recorded = &record.history_digest;
+        check(version, "the history digest", &history, recorded)?;
+        self.history.append(&HISTORY, &record.commit_id());
+        self.values.push(Arc::new(Layer::new(
+            version,
+            vec![Part::whole(Arc::new(decoded.batch))],
+        )));
+        self.record = record;
+        self.kzg_root = decoded.kzg_root;
+        Ok(())
+    }
+}
+
+/// What a step of a replay ended with.
+fn ended(step: ScopedJoinHandle<'_, Result<(), ReplayError>>) -> Result<(), OpenError> {
+    match step.join() {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(OpenLogError::Visitor(error).into()),
+        Err(payload) => std::panic::resume_unwind(payload),
+    }
+}
+
+/// Why the log was not read to its end, if no step refused a version.
+fn unread(error: OpenLogError<Stopped>) -> OpenError {
+    match error {
+        OpenLogError::Log(error) => OpenLogError::Log(error).into(),
+        OpenLogError::Visitor(Stopped::Entry(error)) => OpenLogError::Visitor(error).into(),
+        OpenLogError::Visitor(Stopped::Earlier) => {
+            OpenError::Panic("a step of the replay ended without a word".to_owned())
+        }
+        OpenLogError::Write { path, source } => OpenLogError::Write { path, source }.into(),
     }
 }
 
@@ -404,18 +524,53 @@ pub(crate) fn read_params(
     }
 }
 
-fn scan(params: &TreeParams, snapshot: &dyn LeafSnapshot) -> Result<Vec<Leaf>, OpenError> {
+/// Ranges of the path that leaves are scanned in, side by side.
+const SCAN_PIECES: u8 = 32;
+
+/// All leaves in path order, hashed.
+fn scan(
+    params: &TreeParams,
+    snapshot: &dyn LeafSnapshot,
+    pool: &rayon::ThreadPool,
+) -> Result<Vec<Leaf>, OpenError> {
+    let scan_piece = |piece| scan_range(params, snapshot, piece_range(piece));
+    let pieces = pool.install(|| {
+        (0..SCAN_PIECES)
+            .into_par_iter()
+            .map(scan_piece)
+            .collect::<Result<Vec<_>, _>>()
+    })?;
+    let mut leaves = Vec::with_capacity(pieces.iter().map(Vec::len).sum());
+    for piece in pieces {
+        leaves.extend(piece);
+    }
+    Ok(leaves)
+}
+
+/// The key hashes that begin with the same bits as the piece's number.
+fn piece_range(piece: u8) -> RangeInclusive<Digest> {
+    const STEP: u8 = u8::MAX / SCAN_PIECES + 1;
+    let (mut first, mut last) = ([0; 32], [0xff; 32]);
+    first[0] = piece * STEP;
+    last[0] = piece * STEP + (STEP - 1);
+    first..=last
+}
+
+fn scan_range(
+    params: &TreeParams,
+    snapshot: &dyn LeafSnapshot,
+    range: RangeInclusive<Digest>,
+) -> Result<Vec<Leaf>, OpenError> {
     let mut leaves = Vec::new();
     let mut misplaced = None;
-    snapshot.scan(ALL_KEY_HASHES, &mut |key_hash, key, value| {
+    snapshot.scan(range, &mut |key_hash, key, value| {
         if params.key_hash(key) != *key_hash {
             misplaced = Some(*key_hash);
             return ControlFlow::Break(());
         }
-        let value_hash = hash::hash(value);
         leaves.push(Leaf {
             key_hash: *key_hash,
-            value_hash,
+            value_hash: hash::hash(value),
             origin: 0,
         });
         ControlFlow::Continue(())

@@ -1,7 +1,8 @@
 //! The few file operations that the stores need, so that a simulated disk can stand in.
 //!
-//! Deliberately not here: truncation, writing anywhere but at the end, and reopening a file for
-//! writing. A file is created, appended to, synced, perhaps renamed, and in the end removed.
+//! Deliberately not here: truncation, and writing anywhere but behind what was written last. A file is
+//! created, or a useless one taken, from its beginning, then appended to, synced, perhaps renamed, and
+//! in the end removed.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -29,6 +30,12 @@ pub trait Disk: Send + Sync + 'static {
     fn create_directory(&self, path: &Path) -> io::Result<()>;
     /// Creates an empty file to append to; `AlreadyExists` if the name is taken.
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// Opens a file that nobody else has any use for, to write over it from its beginning. What it
+    /// held stays where nothing is written; after a crash, also where what was written was not
+    /// synced.
+    ///
+    /// Blocks that are there already make syncing cheaper: the file system has nothing to note down.
+    fn reuse(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// Opens a file to read.
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskReader>>;
     /// The names in a directory, in ascending order.
@@ -57,7 +64,7 @@ pub trait Disk: Send + Sync + 'static {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub trait DiskFile: Send {
-    /// Appends all the bytes. After an error an unknown prefix of them may have been appended.
+    /// Writes all the bytes behind those written before. After an error an unknown prefix of them may have been appended.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
     /// Makes everything appended so far durable. After an error the fate of what was appended
     /// since the last success is unknown *for good*: a later success says nothing about it.
@@ -111,6 +118,10 @@ impl Disk for OsDisk {
             .create_new(true)
             .open(path)?;
         Ok(Box::new(OsFile(file)))
+    }
+
+    fn reuse(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(OsFile(OpenOptions::new().write(true).open(path)?)))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskReader>> {

@@ -23,6 +23,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use fjall::compaction::Leveled;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
 
 use super::cursor::{Cursor, put_varint};
@@ -54,6 +55,9 @@ pub struct FjallOptions {
     pub open_files_max: usize,
     /// Size of a data block, bytes. Fixed when the store is created.
     pub block_bytes: u32,
+    /// Tables that ingestions leave beside the sorted levels before they are merged into them; at
+    /// least 2. An ingestion leaves one for each 64 MiB. Fixed when the store is created.
+    pub loose_tables_max: u8,
 }
 
 impl Default for FjallOptions {
@@ -63,6 +67,7 @@ impl Default for FjallOptions {
             worker_threads: 1,
             open_files_max: 256,
             block_bytes: 4 << 10,
+            loose_tables_max: 8,
         }
     }
 }
@@ -94,9 +99,12 @@ impl FjallLeafStore {
             .open()
             .map_err(backend)?;
         let block_size = fjall::config::BlockSizePolicy::all(options.block_bytes);
+        let compaction = Leveled::default().with_l0_threshold(options.loose_tables_max.max(2));
         let keyspace = database
             .keyspace(KEYSPACE, || {
-                KeyspaceCreateOptions::default().data_block_size_policy(block_size)
+                KeyspaceCreateOptions::default()
+                    .data_block_size_policy(block_size)
+                    .compaction_strategy(Arc::new(compaction))
             })
             .map_err(backend)?;
         Ok(Self { database, keyspace })
@@ -106,10 +114,15 @@ impl FjallLeafStore {
 impl LeafStore for FjallLeafStore {
     fn ingest(&self, changes: &mut dyn Iterator<Item = LeafChange>) -> Result<(), LeafStoreError> {
         let mut ingestion = self.keyspace.start_ingestion().map_err(backend)?;
+        let mut entry = Vec::new();
         for change in ascending(changes) {
             let change = change?;
             match change.leaf {
-                Some(leaf) => ingestion.write(change.key_hash, encode_entry(&leaf)),
+                Some(leaf) => {
+                    entry.clear();
+                    encode_entry(&leaf, &mut entry);
+                    ingestion.write(change.key_hash, entry.as_slice())
+                }
                 None => ingestion.write_tombstone(change.key_hash),
             }
             .map_err(backend)?;
@@ -173,12 +186,10 @@ impl LeafSnapshot for FjallSnapshot {
     }
 }
 
-fn encode_entry(leaf: &Leaf) -> Vec<u8> {
-    let mut entry = Vec::with_capacity(2 + leaf.key.len() + leaf.value.len());
-    put_varint(leaf.key.len() as u64, &mut entry);
+fn encode_entry(leaf: &Leaf, entry: &mut Vec<u8>) {
+    put_varint(leaf.key.len() as u64, entry);
     entry.extend_from_slice(&leaf.key);
     entry.extend_from_slice(&leaf.value);
-    entry
 }
 
 fn decode_entry(entry: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -211,7 +222,8 @@ mod tests {
             key: "key".into(),
             value: "value".into(),
         };
-        let entry = encode_entry(&leaf);
+        let mut entry = Vec::new();
+        encode_entry(&leaf, &mut entry);
         assert_eq!(entry, b"\x03keyvalue");
         assert_eq!(decode_entry(&entry), Some((&b"key"[..], &b"value"[..])));
         for damaged in [&b""[..], b"\0value", b"\x04key", b"\x80\0", b"\xff\xff\x7f"] {

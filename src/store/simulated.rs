@@ -30,7 +30,7 @@ const SECTOR_BYTES: usize = 512;
 pub enum DiskCall {
     /// Creating a directory.
     CreateDirectory,
-    /// Creating a file.
+    /// Creating a file, or taking one to write over it.
     Create,
     /// Appending to a file.
     Append,
@@ -143,6 +143,8 @@ struct FileState {
 
 struct Unsynced {
     range: Range<usize>,
+    /// What was there before; empty if the file ended at the range's start.
+    before: Vec<u8>,
     /// A failed sync had it in hand: no later sync makes it durable.
     abandoned: bool,
 }
@@ -312,11 +314,24 @@ impl NameChange {
 }
 
 impl FileState {
-    fn append(&mut self, bytes: &[u8]) {
-        let start = self.content.len();
-        self.content.extend_from_slice(bytes);
+    fn write(&mut self, start: usize, bytes: &[u8]) {
+        let over = self.content.len().saturating_sub(start).min(bytes.len());
+        let (over, behind) = bytes.split_at(over);
+        let before = self.content[start..start + over.len()].to_vec();
+        self.content[start..start + over.len()].copy_from_slice(over);
+        self.note(start..start + over.len(), before);
+        let end = self.content.len();
+        self.content.extend_from_slice(behind);
+        self.note(end..end + behind.len(), Vec::new());
+    }
+
+    fn note(&mut self, range: Range<usize>, before: Vec<u8>) {
+        if range.is_empty() {
+            return;
+        }
         self.unsynced.push(Unsynced {
-            range: start..self.content.len(),
+            range,
+            before,
             abandoned: false,
         });
     }
@@ -324,19 +339,24 @@ impl FileState {
     /// Keeps, tears, holes or drops everything unsynced; the file ends where the last kept byte
     /// does, or later in zeros.
     fn crash(&mut self, random: &mut SplitMix64) {
-        let unsynced = std::mem::take(&mut self.unsynced);
-        let Some(first) = unsynced.first() else {
+        let (over, behind): (Vec<_>, Vec<_>) = std::mem::take(&mut self.unsynced)
+            .into_iter()
+            .partition(|unsynced| !unsynced.before.is_empty());
+        for Unsynced { range, before, .. } in over {
+            tear(&mut self.content, range, &before, random);
+        }
+        let Some(first) = behind.first() else {
             return;
         };
         let mut length = first.range.start;
         let last_end = self.content.len();
         let mut durable_from = length;
-        for Unsynced { range, .. } in unsynced {
+        for Unsynced { range, .. } in behind {
             if durable_from < range.start {
                 length = range.start;
             }
             durable_from = range.end;
-            if let Some(kept_end) = tear(&mut self.content, range, random) {
+            if let Some(kept_end) = tear(&mut self.content, range, &[], random) {
                 length = kept_end;
             }
         }
@@ -350,8 +370,14 @@ impl FileState {
     }
 }
 
-/// Decides the fate of one unsynced append. Lost bytes become zeros; the end of what was kept.
-fn tear(content: &mut [u8], range: Range<usize>, random: &mut SplitMix64) -> Option<usize> {
+/// Decides the fate of one unsynced write. Lost bytes become what was there before, or zeros; the end
+/// of what was kept.
+fn tear(
+    content: &mut [u8],
+    range: Range<usize>,
+    before: &[u8],
+    random: &mut SplitMix64,
+) -> Option<usize> {
     let Range { start, end } = range;
     let bytes = (end - start) as u64;
     let kept_end = match random.below(5) {
@@ -362,14 +388,19 @@ fn tear(content: &mut [u8], range: Range<usize>, random: &mut SplitMix64) -> Opt
             let torn = start + random.below(bytes + 1) as usize;
             (torn - torn % SECTOR_BYTES).max(start)
         }
-        _ => return hole(content, start..end, random),
+        _ => return hole(content, start..end, before, random),
     };
-    content[kept_end..end].fill(0);
+    lose(content, kept_end..end, start, before);
     (kept_end > start).then_some(kept_end)
 }
 
-/// Keeps each sector or makes it zeros.
-fn hole(content: &mut [u8], range: Range<usize>, random: &mut SplitMix64) -> Option<usize> {
+/// Keeps each sector or loses it.
+fn hole(
+    content: &mut [u8],
+    range: Range<usize>,
+    before: &[u8],
+    random: &mut SplitMix64,
+) -> Option<usize> {
     let mut kept_end = None;
     let mut start = range.start;
     while start < range.end {
@@ -377,11 +408,19 @@ fn hole(content: &mut [u8], range: Range<usize>, random: &mut SplitMix64) -> Opt
         if random.coin() {
             kept_end = Some(end);
         } else {
-            content[start..end].fill(0);
+            lose(content, start..end, range.start, before);
         }
         start = end;
     }
     kept_end
+}
+
+/// Makes a part of a write that began at `start` what it was before, or zeros.
+fn lose(content: &mut [u8], lost: Range<usize>, start: usize, before: &[u8]) {
+    match before.get(lost.start - start..lost.end - start) {
+        Some(before) => content[lost].copy_from_slice(before),
+        None => content[lost].fill(0),
+    }
 }
 
 impl Failure {
@@ -427,6 +466,16 @@ impl Disk for SimulatedDisk {
             state.change(NameChange::Create(path.to_owned(), id));
         }
         result?;
+        Ok(Box::new(self.handle(state, id)))
+    }
+
+    fn reuse(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let state = &mut *self.lock();
+        if let Some(failure) = state.begin(DiskCall::Create)? {
+            return Err(failure.error());
+        }
+        let id = state.visible.files.get(path).copied();
+        let id = id.ok_or(io::ErrorKind::NotFound)?;
         Ok(Box::new(self.handle(state, id)))
     }
 
@@ -500,6 +549,7 @@ impl SimulatedDisk {
             disk: self.clone(),
             id,
             boot: state.boot,
+            written: 0,
         }
     }
 }
@@ -508,6 +558,8 @@ struct Handle {
     disk: SimulatedDisk,
     id: FileId,
     boot: u64,
+    /// Bytes written through this handle.
+    written: usize,
 }
 
 impl Handle {
@@ -530,7 +582,8 @@ impl Handle {
 
 impl DiskFile for Handle {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.with(|state| {
+        let start = self.written;
+        let (count, result) = self.with(|state| {
             let failure = state.begin(DiskCall::Append)?;
             let count = match failure {
                 None => bytes.len(),
@@ -538,11 +591,14 @@ impl DiskFile for Handle {
             };
             let file = state.files.get_mut(&self.id);
             let file = file.ok_or(io::ErrorKind::NotFound)?;
-            if count > 0 {
-                file.append(&bytes[..count]);
-            }
-            failure.map_or(Ok(()), |failure| Err(failure.error()))
-        })
+            file.write(start, &bytes[..count]);
+            Ok((
+                count,
+                failure.map_or(Ok(()), |failure| Err(failure.error())),
+            ))
+        })?;
+        self.written += count;
+        result
     }
 
     fn sync(&mut self) -> io::Result<()> {

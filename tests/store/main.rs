@@ -4,6 +4,7 @@
 
 mod support;
 
+mod dead_segments_are_written_over;
 mod decoders_never_panic;
 mod effects_are_canonical;
 #[cfg(feature = "fjall")]

@@ -340,7 +340,7 @@ impl DurabilityConfig {
 /// `[log]`: the commit log.
 ///
 /// ```
-/// assert_eq!(trunkline::config::LogConfig::default().segment_bytes_max, 128 << 20);
+/// assert_eq!(trunkline::config::LogConfig::default().segment_bytes_max, 32 << 20);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -353,7 +353,7 @@ pub struct LogConfig {
 impl Default for LogConfig {
     fn default() -> Self {
         Self {
-            segment_bytes_max: 128 * MIB,
+            segment_bytes_max: 32 * MIB,
         }
     }
 }
@@ -380,6 +380,9 @@ pub struct CheckpointConfig {
     /// Bytes of leaves not yet in the store above which commits wait for the checkpoint:
     /// `bytes_max` to 1 TiB.
     pub unflushed_bytes_max: u64,
+    /// How far checkpoints, and the threads of the store, stand back behind commits: steps of
+    /// `nice`, 0 (not at all) to 19. Of effect on Linux.
+    pub nice: u8,
 }
 
 impl Default for CheckpointConfig {
@@ -387,6 +390,7 @@ impl Default for CheckpointConfig {
         Self {
             bytes_max: 128 * MIB,
             unflushed_bytes_max: 512 * MIB,
+            nice: 5,
         }
     }
 }
@@ -397,7 +401,8 @@ impl CheckpointConfig {
         let (start, wait) = ("checkpoint.bytes_max", "checkpoint.unflushed_bytes_max");
         check_range(start, self.bytes_max, 4 * KIB, 1024 * GIB)?;
         check_range(wait, self.unflushed_bytes_max, 4 * KIB, 1024 * GIB)?;
-        check_floor((wait, self.unflushed_bytes_max), (start, self.bytes_max))
+        check_floor((wait, self.unflushed_bytes_max), (start, self.bytes_max))?;
+        check_range("checkpoint.nice", u64::from(self.nice), 0, 19)
     }
 }
 

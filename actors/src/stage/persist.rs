@@ -8,7 +8,7 @@ use std::sync::mpsc::Sender;
 
 use actix::{Actor, AsyncContext, Context, Handler};
 use trunkline_core::store::effect::encode_effects;
-use trunkline_core::store::log::{CommitLog, LogEntry};
+use trunkline_core::store::log::{CommitLog, EntryHead};
 
 use super::serve;
 use crate::checkpoint::Checkpoints;
@@ -25,14 +25,10 @@ pub(crate) struct PersistStage {
     keeper: Sender<Chore>,
     checkpoints: Checkpoints,
     appended: Vec<HashedVersion>,
-    /// Room for the effects of a version.
-    effects: Vec<u8>,
 }
 
 /// What an effect takes in the log beside key and value, bytes: lengths of 2 and 4 bytes at most.
 const EFFECT_HEAD_BYTES: usize = 6;
-/// Largest room for effects that is kept for the next version, bytes.
-const EFFECTS_KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 fn failed(error: impl std::error::Error + Send + Sync + 'static) -> EngineFailure {
     EngineFailure::stage(Stage::Persist, error)
@@ -56,7 +52,6 @@ impl PersistStage {
             keeper,
             checkpoints,
             appended: Vec::new(),
-            effects: Vec::new(),
         }
     }
 
@@ -65,23 +60,17 @@ impl PersistStage {
     }
 
     fn append(&mut self, committed: HashedVersion) -> Result<(), EngineFailure> {
-        let layer = &committed.layer;
-        let mut effects = std::mem::take(&mut self.effects);
-        effects.clear();
-        effects.reserve(layer.payload_bytes() + layer.len() * EFFECT_HEAD_BYTES);
-        encode_effects(layer.effects(), &mut effects).map_err(failed)?;
-        let bytes = effects.len() + committed.outcomes.len();
-        let entry = LogEntry {
-            record: committed.version.record.clone(),
-            kzg_root: committed.version.kzg_root.get().copied(),
-            outcomes: committed.outcomes.clone(),
-            effects: effects.into(),
+        let head = EntryHead {
+            record: &committed.version.record,
+            kzg_root: committed.version.kzg_root.get(),
+            outcomes: &committed.outcomes,
         };
-        self.log()?.append(&entry).map_err(failed)?;
-        if entry.effects.len() <= EFFECTS_KEPT_BYTES_MAX {
-            // Without a copy, since nobody else holds them.
-            self.effects = entry.effects.into();
-        }
+        let layer = &committed.layer;
+        let encode = |out: &mut Vec<u8>| {
+            out.reserve(layer.payload_bytes() + layer.len() * EFFECT_HEAD_BYTES);
+            encode_effects(layer.effects(), out)
+        };
+        let bytes = self.log()?.append_with(&head, encode).map_err(failed)?;
         self.shared.metrics.log_appended(bytes);
         self.appended.push(committed);
         Ok(())

@@ -122,17 +122,27 @@ struct GatedFile {
     appends: Arc<Gate>,
 }
 
+impl GatedDisk {
+    fn gated(&self, file: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
+        Box::new(GatedFile {
+            file,
+            syncs: self.syncs.clone(),
+            appends: self.appends.clone(),
+        })
+    }
+}
+
 impl Disk for GatedDisk {
     fn create_directory(&self, path: &Path) -> io::Result<()> {
         self.memory.create_directory(path)
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(GatedFile {
-            file: self.memory.create(path)?,
-            syncs: self.syncs.clone(),
-            appends: self.appends.clone(),
-        }))
+        Ok(self.gated(self.memory.create(path)?))
+    }
+
+    fn reuse(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(self.gated(self.memory.reuse(path)?))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskReader>> {

@@ -10,7 +10,7 @@
 
 use bytes::Bytes;
 
-use super::LogEntry;
+use super::{EntryHead, LogEntry};
 use crate::hash::{Digest, FRAME};
 use crate::record::{CommitRecord, RECORD_BYTES_MAX, RecordError};
 use crate::store::cursor::{Cursor, put_optional};
@@ -149,14 +149,30 @@ impl FrameSalt {
     /// Appends the frame of a commit.
     pub(super) fn put_commit(&self, entry: &LogEntry, synced_version: u64, out: &mut Vec<u8>) {
         let start = out.len();
+        put_room(out);
+        put_fields(&entry.head(), out);
+        put_section(out, |out| out.extend_from_slice(&entry.effects));
+        self.finish_commit(start, entry.record.version, synced_version, out);
+    }
+
+    /// Makes a frame of a body that stands at the end of `out`, behind the room for a header.
+    pub(super) fn finish_commit(
+        &self,
+        start: usize,
+        version: u64,
+        synced_version: u64,
+        out: &mut Vec<u8>,
+    ) {
+        let body_start = start + FRAME_HEADER_BYTES;
         let header = FrameHeader {
             kind: KIND_COMMIT,
-            body_bytes: entry.body_bytes() as u32,
-            version: entry.record.version,
+            body_bytes: (out.len() - body_start) as u32,
+            version,
             synced_version,
         };
-        self.put_header(&header, out);
-        put_body(entry, out);
+        let mut bytes = Vec::with_capacity(FRAME_HEADER_BYTES);
+        self.put_header(&header, &mut bytes);
+        out[start..body_start].copy_from_slice(&bytes);
         self.put_checksum(start, out);
     }
 
@@ -226,18 +242,32 @@ impl FrameHeader {
     }
 }
 
-/// Body of a commit: record length u16, record, KZG flag u8 (then 48 bytes if 1), codec u8,
-/// outcomes length u32, outcomes, effects length u32, effects.
-fn put_body(entry: &LogEntry, out: &mut Vec<u8>) {
-    let record = entry.record.encode();
+/// Leaves room for the header of a frame whose body comes first.
+pub(super) fn put_room(out: &mut Vec<u8>) {
+    out.resize(out.len() + FRAME_HEADER_BYTES, 0);
+}
+
+/// The first part of a commit's body: record length u16, record, KZG flag u8 (then 48 bytes if 1),
+/// codec u8, outcomes length u32, outcomes. Effects length u32 and effects follow.
+pub(super) fn put_fields(head: &EntryHead<'_>, out: &mut Vec<u8>) {
+    let record = head.record.encode();
     out.extend_from_slice(&(record.len() as u16).to_le_bytes());
     out.extend_from_slice(&record);
-    put_optional(entry.kzg_root.as_ref().map(|root| &root[..]), out);
+    put_optional(head.kzg_root.map(|root| &root[..]), out);
     out.push(CODEC_NONE);
-    out.extend_from_slice(&(entry.outcomes.len() as u32).to_le_bytes());
-    out.extend_from_slice(&entry.outcomes);
-    out.extend_from_slice(&(entry.effects.len() as u32).to_le_bytes());
-    out.extend_from_slice(&entry.effects);
+    out.extend_from_slice(&(head.outcomes.len() as u32).to_le_bytes());
+    out.extend_from_slice(head.outcomes);
+}
+
+/// A length u32 and what `put` appends; gives what that gives.
+pub(super) fn put_section<T>(out: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+    let length_at = out.len();
+    out.extend_from_slice(&[0; 4]);
+    let given = put(out);
+    let start = length_at + 4;
+    let bytes = out.len().saturating_sub(start) as u32;
+    out[length_at..start].copy_from_slice(&bytes.to_le_bytes());
+    given
 }
 
 impl Frame {
@@ -299,28 +329,4 @@ fn record(cursor: &mut Cursor<'_>) -> Result<CommitRecord, BodyError> {
         .take(usize::from(record_bytes))
         .ok_or(BodyError::Fields)?;
     Ok(CommitRecord::decode(bytes)?)
-}
-
-impl LogEntry {
-    /// Bytes of the body that holds this entry.
-    fn body_bytes(&self) -> usize {
-        let kzg_bytes = self.kzg_root.map_or(0, |root| root.len());
-        2 + self.record_bytes()
-            + 1
-            + kzg_bytes
-            + 1
-            + 4
-            + self.outcomes.len()
-            + 4
-            + self.effects.len()
-    }
-
-    fn record_bytes(&self) -> usize {
-        crate::record::RECORD_BYTES_MIN + self.record.metadata.len()
-    }
-
-    /// Bytes of the frame that holds this entry.
-    pub(super) fn frame_bytes(&self) -> usize {
-        FRAME_HEADER_BYTES + self.body_bytes() + CHECKSUM_BYTES
-    }
 }

@@ -5,7 +5,8 @@
 //! calls damage by its place, and makes what survived durable before anything is served.
 //!
 //! A writer never truncates, never writes into a file that it did not create, and never trusts a
-//! file again whose sync failed. So every open begins a new segment, in which recovery repeats the
+//! file again whose sync failed. (It does write over segments of its own that are dead: blocks that
+//! are there already take half the time to sync.) So every open begins a new segment, in which recovery repeats the
 //! commits that nothing shows as synced; it gets its name (and so supersedes the old tail) only when
 //! they are durable in it. A crash at any point of that leaves the old log or the new one.
 //!
@@ -25,7 +26,8 @@
 //! 3. *Damage.* Within the ranges of all segments but the last every version is known synced, so
 //!    anything that is not the next valid frame is an error that names the place.
 //! 4. *Torn tail.* In the last segment, an invalid frame at a version that nothing shows as synced
-//!    is where the log ends; what follows is the torn tail. To know that nothing does, the rest of
+//!    is where the log ends; what follows is the torn tail, or what the file held before it was
+//!    recycled. To know that nothing does, the rest of
 //!    the file is searched for valid frames at every offset.
 //! 5. A frame whose checksum is right was written as it is. If it does not follow from the one
 //!    before it, or can't be read, no crash did that: it is always an error.
@@ -38,6 +40,7 @@ mod frame;
 mod recover;
 mod segment;
 
+use std::convert::Infallible;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -51,7 +54,7 @@ pub use frame::{
 pub use recover::{Link, ReadLogError};
 pub use segment::{HeaderError, SEGMENT_HEADER_BYTES, SegmentName};
 
-use super::disk::Disk;
+use super::disk::{Disk, temporary_name};
 use crate::hash::Digest;
 use crate::params::METADATA_BYTES_MAX;
 use crate::record::CommitRecord;
@@ -63,6 +66,8 @@ use segment::{SegmentHeader, SegmentWriter};
 pub const LOG_DIRECTORY: &str = "log";
 /// Buffered frames are handed to the system when they reach this many bytes.
 const WRITE_BUFFER_BYTES: usize = 1 << 20;
+/// Dead segments that are kept to be written over.
+const SPARES_MAX: usize = 2;
 
 /// One version in the log.
 ///
@@ -84,6 +89,36 @@ pub struct LogEntry {
     /// Encoded effects (see [`effect`](super::effect)); opaque here, at most
     /// [`EFFECTS_BYTES_MAX`].
     pub effects: Bytes,
+}
+
+impl LogEntry {
+    /// The entry without its effects.
+    pub fn head(&self) -> EntryHead<'_> {
+        EntryHead {
+            record: &self.record,
+            kzg_root: self.kzg_root.as_ref(),
+            outcomes: &self.outcomes,
+        }
+    }
+}
+
+/// One version to be logged, without its effects: they are encoded where they are written from.
+///
+/// ```
+/// use trunkline_core::record::CommitRecord;
+/// use trunkline_core::store::log::EntryHead;
+/// let record = CommitRecord { version: 1, ..CommitRecord::genesis([1; 32]) };
+/// let head = EntryHead { record: &record, kzg_root: None, outcomes: b"" };
+/// assert_eq!(head.record.version, 1);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct EntryHead<'a> {
+    /// The commit record.
+    pub record: &'a CommitRecord,
+    /// The KZG root, if it was computed before the version was logged.
+    pub kzg_root: Option<&'a [u8; 48]>,
+    /// Encoded outcomes of the version's submissions; opaque here, at most [`OUTCOMES_BYTES_MAX`].
+    pub outcomes: &'a [u8],
 }
 
 /// A version and its commit id: a place in history.
@@ -130,10 +165,10 @@ pub struct LogOptions {
 }
 
 impl LogOptions {
-    /// Segments of 128 MiB.
+    /// Segments of 32 MiB.
     pub fn new(nonce: [u8; 32]) -> Self {
         Self {
-            segment_bytes_max: 128 << 20,
+            segment_bytes_max: 32 << 20,
             nonce,
         }
     }
@@ -158,7 +193,8 @@ pub struct Survey {
     pub last: LogPosition,
     /// The last version that the log itself (or the checkpoint) shows as synced.
     pub synced_version: u64,
-    /// Bytes of torn tail behind the last commit.
+    /// Bytes behind the last commit of a log that was cut off: the torn tail, and what the file held
+    /// before it was recycled.
     pub torn_bytes: u64,
     /// Whether the log was closed, not cut off. A log of no segments counts as closed.
     pub closed: bool,
@@ -302,10 +338,18 @@ pub enum LogWriteError {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, thiserror::Error)]
-pub enum AppendError {
+pub enum AppendError<E: std::error::Error + 'static = Infallible> {
     /// The log could not be written.
     #[error(transparent)]
     Write(#[from] LogWriteError),
+    /// The effects could not be encoded.
+    #[error("the effects of version {version} can't be encoded")]
+    Effects {
+        /// Version of the entry.
+        version: u64,
+        /// What the encoder said.
+        source: E,
+    },
     /// The entry does not follow from the last one.
     #[error("version {version} does not follow from version {last} of the log ({link})")]
     Chain {
@@ -365,6 +409,8 @@ pub struct CommitLog {
     open_epoch: u64,
     /// Segments in order; the last one is `active`.
     segments: Vec<SegmentName>,
+    /// Files of dead segments, under names that mean nothing.
+    spares: Vec<PathBuf>,
     active: SegmentWriter,
     /// Frames that the system does not have yet.
     buffer: Vec<u8>,
@@ -388,41 +434,35 @@ impl CommitLog {
         options: LogOptions,
         mut visit: impl FnMut(LogEntry) -> Result<(), E>,
     ) -> Result<(Self, Recovery), OpenLogError<E>> {
+        let found = Self::read(disk, directory, tree_id, from, &mut visit)?;
+        found.begin(options)
+    }
+
+    /// The first half of [`Self::open`]: visits every commit after `from` and writes nothing, so that
+    /// what was read can be judged as a whole before anything is changed.
+    pub fn read<E: std::error::Error + 'static>(
+        disk: Arc<dyn Disk>,
+        directory: &Path,
+        tree_id: Digest,
+        from: LogPosition,
+        mut visit: impl FnMut(LogEntry) -> Result<(), E>,
+    ) -> Result<FoundLog, OpenLogError<E>> {
         let place = Place {
             disk: &*disk,
             directory,
             tree_id: &tree_id,
         };
         let scanned = recover::scan(place, from, &mut visit)?;
-        let rewritten_versions = scanned.unproven.len() as u64;
-        let open_epoch = next_epoch(&scanned.segments);
-        prepare_directory(place)?;
-        let active = begin_after(place, &scanned, open_epoch, &options.nonce)?;
-        let segments = remove_dead(place, &scanned.segments, active.header.name)?;
-        let survey = survey(scanned);
-        let log = Self {
+        Ok(FoundLog {
             directory: directory.to_owned(),
             tree_id,
-            options,
-            open_epoch,
-            segments,
-            active,
-            buffer: Vec::new(),
-            last: survey.last,
-            synced_version: survey.last.version,
-            poisoned: false,
+            scanned,
             disk,
-        };
-        let recovery = Recovery {
-            survey,
-            open_epoch,
-            rewritten_versions,
-        };
-        Ok((log, recovery))
+        })
     }
 
-    /// Reads the log as [`Self::open`] would, and writes nothing. Safe beside a live writer: what it
-    /// appends meanwhile may look torn.
+    /// Reads the log as [`Self::open`] would, and writes nothing. Beside a live writer, what it
+    /// appends meanwhile may look torn, and what it trims meanwhile damaged.
     pub fn read_only<E: std::error::Error + 'static>(
         disk: &dyn Disk,
         directory: &Path,
@@ -440,10 +480,27 @@ impl CommitLog {
 
     /// Appends the next version. It is durable after the next [`Self::sync`].
     pub fn append(&mut self, entry: &LogEntry) -> Result<(), AppendError> {
+        self.append_with(&entry.head(), |out| {
+            out.extend_from_slice(&entry.effects);
+            Ok::<(), Infallible>(())
+        })?;
+        Ok(())
+    }
+
+    /// As [`Self::append`], with effects that `encode` appends to the log's own buffer, so that they
+    /// are written once; it must leave what stands there already as it is. Gives the bytes of the
+    /// frame.
+    pub fn append_with<E: std::error::Error + 'static>(
+        &mut self,
+        head: &EntryHead<'_>,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<usize, AppendError<E>> {
         self.refuse_if_poisoned()?;
-        let result = self.try_append(entry);
-        self.poisoned |= result.is_err();
-        result
+        // Until it is over: an encoder that panics leaves half a frame behind.
+        self.poisoned = true;
+        let bytes = self.try_append(head, encode)?;
+        self.poisoned = false;
+        Ok(bytes)
     }
 
     /// Makes everything appended durable and gives the last version. One `fdatasync`, or none if
@@ -462,6 +519,14 @@ impl CommitLog {
     /// Syncs, and marks the log as closed, so that the next open knows that nothing is torn.
     pub fn close(mut self) -> Result<(), LogWriteError> {
         self.guarded(|log| {
+            for spare in std::mem::take(&mut log.spares) {
+                log.disk
+                    .remove(&spare)
+                    .map_err(|source| LogWriteError::Io {
+                        segment: log.active.header.name,
+                        source,
+                    })?;
+            }
             // First the commits alone: a close that reached the disk before them would lie.
             log.try_sync()?;
             let version = log.last.version;
@@ -473,7 +538,8 @@ impl CommitLog {
     }
 
     /// Removes every segment that holds versions up to `version` alone, except the one being
-    /// written. The checkpoint must be durable at or above `version`.
+    /// written, or keeps its file to write over it. The checkpoint must be durable at or above
+    /// `version`.
     pub fn trim(&mut self, version: u64) -> Result<(), LogWriteError> {
         self.guarded(|log| log.try_trim(version))
     }
@@ -493,25 +559,49 @@ impl CommitLog {
         self.open_epoch
     }
 
-    fn try_append(&mut self, entry: &LogEntry) -> Result<(), AppendError> {
-        self.check_entry(entry)?;
-        let used_bytes = self.active.length + self.buffer.len() as u64;
-        let holds_frames = used_bytes > SEGMENT_HEADER_BYTES as u64;
-        let full = used_bytes + entry.frame_bytes() as u64 > self.options.segment_bytes_max;
-        if holds_frames && full {
-            self.roll()?;
+    fn try_append<E: std::error::Error + 'static>(
+        &mut self,
+        head: &EntryHead<'_>,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<usize, AppendError<E>> {
+        self.check_head(head)?;
+        let version = head.record.version;
+        let mut start = self.buffer.len();
+        frame::put_room(&mut self.buffer);
+        frame::put_fields(head, &mut self.buffer);
+        let effects_start = self.buffer.len() + 4;
+        frame::put_section(&mut self.buffer, encode)
+            .map_err(|source| AppendError::Effects { version, source })?;
+        if self.buffer.len() - effects_start > EFFECTS_BYTES_MAX {
+            return Err(AppendError::TooLong { version });
+        }
+        if self.is_full(start) {
+            self.roll(start)?;
+            start = 0;
         }
         let salt = self.active.header.frame_salt();
-        salt.put_commit(entry, self.synced_version, &mut self.buffer);
-        self.last = LogPosition::of(&entry.record);
+        salt.finish_commit(start, version, self.synced_version, &mut self.buffer);
+        let bytes = self.buffer.len() - start;
+        self.last = LogPosition::of(head.record);
         if self.buffer.len() >= WRITE_BUFFER_BYTES {
             self.try_flush()?;
         }
-        Ok(())
+        Ok(bytes)
     }
 
-    fn check_entry(&self, entry: &LogEntry) -> Result<(), AppendError> {
-        let record = &entry.record;
+    /// Whether the frame whose body begins at `start` in the buffer would make the segment too long.
+    fn is_full(&self, start: usize) -> bool {
+        let used_bytes = self.active.length + start as u64;
+        let frame_bytes = self.buffer.len() - start + CHECKSUM_BYTES;
+        used_bytes > SEGMENT_HEADER_BYTES as u64
+            && used_bytes + frame_bytes as u64 > self.options.segment_bytes_max
+    }
+
+    fn check_head<E: std::error::Error + 'static>(
+        &self,
+        head: &EntryHead<'_>,
+    ) -> Result<(), AppendError<E>> {
+        let record = head.record;
         let version = record.version;
         let link = if Some(version) != self.last.version.checked_add(1) {
             Some(Link::Version)
@@ -529,9 +619,8 @@ impl CommitLog {
                 link,
             });
         }
-        let too_long = record.metadata.len() > METADATA_BYTES_MAX
-            || entry.outcomes.len() > OUTCOMES_BYTES_MAX
-            || entry.effects.len() > EFFECTS_BYTES_MAX;
+        let too_long =
+            record.metadata.len() > METADATA_BYTES_MAX || head.outcomes.len() > OUTCOMES_BYTES_MAX;
         if too_long {
             return Err(AppendError::TooLong { version });
         }
@@ -558,9 +647,12 @@ impl CommitLog {
         Ok(())
     }
 
-    /// Goes on in a new segment. Everything before it is synced first: its header says so.
-    fn roll(&mut self) -> Result<(), LogWriteError> {
+    /// Goes on in a new segment with what stands from `start` in the buffer. Everything before it is
+    /// synced first: the segment's header says so.
+    fn roll(&mut self, start: usize) -> Result<(), LogWriteError> {
+        let next_frame = self.buffer.split_off(start);
         self.try_sync()?;
+        self.buffer = next_frame;
         let header = SegmentHeader::after(
             &self.last,
             self.tree_id,
@@ -569,7 +661,12 @@ impl CommitLog {
         );
         let segment = header.name;
         let io = |source| LogWriteError::Io { segment, source };
-        let mut next = SegmentWriter::create(&*self.disk, &self.directory, header).map_err(io)?;
+        let (disk, directory) = (&*self.disk, &self.directory);
+        let mut next = match self.spares.pop() {
+            None => SegmentWriter::create(disk, directory, header),
+            Some(spare) => SegmentWriter::recycle(disk, directory, header, &spare),
+        }
+        .map_err(io)?;
         next.publish(&*self.disk).map_err(io)?;
         self.active = next;
         self.segments.push(segment);
@@ -581,9 +678,17 @@ impl CommitLog {
         let older = ranges.iter().take(ranges.len().saturating_sub(1));
         let count = older.take_while(|range| *range.end() <= version).count();
         for segment in self.segments.drain(..count) {
-            self.disk
-                .remove(&self.directory.join(segment.to_string()))
-                .map_err(|source| LogWriteError::Io { segment, source })?;
+            let path = self.directory.join(segment.to_string());
+            let own = segment.open_epoch == self.open_epoch;
+            let done = if own && self.spares.len() < SPARES_MAX {
+                let spare = temporary_name(&path);
+                let done = self.disk.rename(&path, &spare);
+                self.spares.push(spare);
+                done
+            } else {
+                self.disk.remove(&path)
+            };
+            done.map_err(|source| LogWriteError::Io { segment, source })?;
         }
         Ok(())
     }
@@ -611,6 +716,74 @@ impl CommitLog {
             return Err(LogWriteError::Poisoned);
         }
         Ok(())
+    }
+}
+
+/// A log that was read and found sound, before anything is written.
+///
+/// ```
+/// use std::{convert::Infallible, path::Path, sync::Arc};
+/// use trunkline_core::record::CommitRecord;
+/// use trunkline_core::store::{log::{CommitLog, LogOptions, LogPosition}, simulated::SimulatedDisk};
+/// let disk = Arc::new(SimulatedDisk::new(1));
+/// let start = LogPosition::of(&CommitRecord::genesis([1; 32]));
+/// let ignore = |_| Ok::<(), Infallible>(());
+/// let found = CommitLog::read(disk.clone(), Path::new("log"), [1; 32], start, ignore)?;
+/// assert_eq!(disk.calls(), 0); // nothing was written yet
+/// let (log, recovery) = found.begin::<Infallible>(LogOptions::new([7; 32]))?;
+/// assert_eq!((log.last(), recovery.open_epoch), (start, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct FoundLog {
+    disk: Arc<dyn Disk>,
+    directory: PathBuf,
+    tree_id: Digest,
+    scanned: Scanned,
+}
+
+impl FoundLog {
+    /// The second half of [`CommitLog::open`]: makes what survived durable, and begins a new segment.
+    pub fn begin<E: std::error::Error + 'static>(
+        self,
+        options: LogOptions,
+    ) -> Result<(CommitLog, Recovery), OpenLogError<E>> {
+        let Self {
+            disk,
+            directory,
+            tree_id,
+            scanned,
+        } = self;
+        let place = Place {
+            disk: &*disk,
+            directory: &directory,
+            tree_id: &tree_id,
+        };
+        let rewritten_versions = scanned.unproven.len() as u64;
+        let open_epoch = next_epoch(&scanned.segments);
+        prepare_directory(place)?;
+        let active = begin_after(place, &scanned, open_epoch, &options.nonce)?;
+        let segments = remove_dead(place, &scanned.segments, active.header.name)?;
+        let survey = survey(scanned);
+        let log = CommitLog {
+            tree_id,
+            options,
+            open_epoch,
+            segments,
+            spares: Vec::new(),
+            active,
+            buffer: Vec::new(),
+            last: survey.last,
+            synced_version: survey.last.version,
+            poisoned: false,
+            disk,
+            directory,
+        };
+        let recovery = Recovery {
+            survey,
+            open_epoch,
+            rewritten_versions,
+        };
+        Ok((log, recovery))
     }
 }
 

@@ -163,7 +163,7 @@ pub enum Link {
     Tree,
     /// The frame claims that its own version, or a later one, was synced before it.
     Synced,
-    /// Something follows a clean close, or the close names another version than the last.
+    /// A frame follows a clean close, or the close names another version than the last.
     Close,
 }
 
@@ -579,17 +579,18 @@ impl<E> Walk<'_, E> {
         Ok(())
     }
 
-    /// A clean close names the last version, and nothing follows it.
+    /// A clean close names the last version, and no frame follows it.
     fn check_close(
         &self,
-        reader: &SegmentReader,
+        reader: &mut SegmentReader,
         spot: Spot,
         frame: &Frame,
     ) -> Result<(), ReadLogError> {
         let header = &frame.header;
         let named = spot.version.saturating_sub(1);
         let right = header.version == named && header.synced_version == named;
-        if !right || spot.after(frame).offset != reader.length {
+        let follows = self.frame_at(reader, spot.after(frame))?.is_ok();
+        if !right || follows {
             return Err(spot.chain(Link::Close));
         }
         Ok(())

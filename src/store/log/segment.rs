@@ -4,6 +4,9 @@
 //! header (and what recovery copied into it) is synced: it is written as `….seg.tmp` and renamed.
 //! So a header that is not valid under a `.seg` name is damage, never a crash. And a segment is
 //! begun only when every version before its first is durable: that is what its header proves.
+//!
+//! The file may be one that held a segment of the same opening before, dead by now: behind the last
+//! frame stands what is left of that, under another salt.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -202,7 +205,8 @@ fn header_fields(cursor: &mut Cursor<'_>) -> Option<SegmentHeader> {
 /// A segment being read, through a buffer.
 pub(super) struct SegmentReader {
     pub(super) header: SegmentHeader,
-    /// Bytes in the file when it was opened. What a writer adds later is not looked at.
+    /// Bytes in the file when it was opened, whatever they are. What a writer adds later is not
+    /// looked at.
     pub(super) length: u64,
     file: Box<dyn DiskReader>,
     buffer: Vec<u8>,
@@ -326,10 +330,31 @@ impl SegmentWriter {
         header: SegmentHeader,
     ) -> io::Result<Self> {
         let path = directory.join(header.name.to_string());
+        let file = disk.create(&temporary_name(&path))?;
+        Self::begin(file, path, header)
+    }
+
+    /// As [`Self::create`], in the file of a segment that is dead.
+    pub(super) fn recycle(
+        disk: &dyn Disk,
+        directory: &Path,
+        header: SegmentHeader,
+        spare: &Path,
+    ) -> io::Result<Self> {
+        let path = directory.join(header.name.to_string());
+        let temporary = temporary_name(&path);
+        disk.rename(spare, &temporary)?;
+        // The segment must not come back under its name with anything else in it.
+        disk.sync_directory(directory)?;
+        let file = disk.reuse(&temporary)?;
+        Self::begin(file, path, header)
+    }
+
+    fn begin(file: Box<dyn DiskFile>, path: PathBuf, header: SegmentHeader) -> io::Result<Self> {
         let mut writer = Self {
             header,
             length: 0,
-            file: disk.create(&temporary_name(&path))?,
+            file,
             path,
         };
         writer.write(&header.encode())?;
