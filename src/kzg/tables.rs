@@ -289,4 +289,30 @@ mod tests {
         assert_eq!(hash::hex(&id), hash::hex(&TABLES_ID));
         assert!(Tables::decode(&bytes) == Ok(tables));
     }
+
+    #[test]
+    fn each_field_of_the_header_is_checked() {
+        let mut bytes = vec![0; TABLES_BYTES];
+        bytes[..8].copy_from_slice(&MAGIC);
+        bytes[8..10].copy_from_slice(&FORMAT.to_le_bytes());
+        bytes[10..12].copy_from_slice(&(TABLE_BITS as u16).to_le_bytes());
+        bytes[12..44].copy_from_slice(&SETUP_ID);
+        bytes[44..76].copy_from_slice(&TABLES_ID);
+        let changed = |at: usize| {
+            let mut bytes = bytes.clone();
+            bytes[at] ^= 1;
+            Tables::decode(&bytes).map(|_| ())
+        };
+        assert_eq!(changed(0), Err(TablesError::Magic));
+        assert_eq!(changed(8), Err(TablesError::Format(FORMAT ^ 1)));
+        assert_eq!(changed(10), Err(TablesError::Bits(TABLE_BITS as u16 ^ 1)));
+        assert_eq!(changed(12), Err(TablesError::Setup));
+        assert_eq!(changed(44), Err(TablesError::Damaged));
+        // A sound header over other entries.
+        assert_eq!(changed(76), Err(TablesError::Damaged));
+        assert_eq!(
+            Tables::decode(&bytes[1..]),
+            Err(TablesError::Length(TABLES_BYTES - 1))
+        );
+    }
 }

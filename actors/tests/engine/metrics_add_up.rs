@@ -1,4 +1,4 @@
-use trunkline::{Requirement, Stage};
+use trunkline::{Requirement, Stage, TopKind};
 
 use crate::support::{Rig, puts, submit, without_hanging};
 
@@ -73,5 +73,31 @@ fn keys_are_known_at_once_after_reopening() {
         submit(&rig.open(), puts([("a", "1"), ("b", "1")]));
         let metrics = rig.open().metrics();
         assert_eq!((metrics.keys, metrics.submissions), (2, 0));
+    });
+}
+
+#[test]
+fn an_opening_is_computed_once_a_slot_and_version() {
+    without_hanging(|| {
+        let rig = Rig::new();
+        let engine = rig.open();
+        submit(&engine, puts([("a", "1")]));
+        engine.drain_blocking().unwrap();
+        let openings = || {
+            let metrics = engine.metrics();
+            (metrics.openings_computed, metrics.openings_reused)
+        };
+        let snapshot = engine.snapshot();
+        let first = snapshot.prove(["a"], TopKind::Kzg).unwrap();
+        assert_eq!(openings(), (1, 0));
+        let again = engine.snapshot().prove(["a"], TopKind::Kzg).unwrap();
+        assert_eq!((openings(), again), ((1, 1), first));
+        snapshot.prove(["a"], TopKind::Hash).unwrap();
+        assert_eq!(openings(), (1, 1));
+
+        submit(&engine, puts([("a", "2")]));
+        engine.drain_blocking().unwrap();
+        engine.snapshot().prove(["a"], TopKind::Kzg).unwrap();
+        assert_eq!(openings(), (2, 1));
     });
 }
