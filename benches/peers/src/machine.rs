@@ -116,21 +116,32 @@ fn date() -> String {
     format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02} UTC")
 }
 
-/// From the lock file that this was built with.
+/// From the lock file that this was built with: what this package itself depends on, since some engines
+/// bring older versions of others.
 fn versions() -> Vec<String> {
     const ENGINES: [&str; 5] = ["fjall", "commonware-storage", "nomt", "firewood", "jmt"];
     let lock = include_str!("../Cargo.lock");
-    let packages = lock.split("[[package]]").filter_map(|package| {
-        let field = |name: &str| {
-            package
-                .lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(" = "))
-                .map(|value| value.trim_matches('"'))
-        };
-        Some((field("name")?, field("version")?))
+    let own = lock
+        .split("[[package]]")
+        .find(|package| package.contains("name = \"peers\""));
+    let listed = own.into_iter().flat_map(str::lines).filter_map(|line| {
+        let entry = line.trim().trim_matches([',', '"']);
+        let name = entry.split(' ').next()?;
+        ENGINES.contains(&name).then_some((name, entry))
     });
-    packages
-        .filter(|(name, _)| ENGINES.contains(name))
-        .map(|(name, version)| format!("{name} {version}"))
+    listed
+        .map(|(name, entry)| match entry.split_once(' ') {
+            Some(_) => entry.to_owned(),
+            None => format!("{name} {}", only_version(lock, name)),
+        })
         .collect()
+}
+
+/// The version of a package that is locked in one version alone.
+fn only_version<'a>(lock: &'a str, name: &str) -> &'a str {
+    let heading = format!("name = \"{name}\"\nversion = \"");
+    let after = lock
+        .split_once(&heading)
+        .map_or("unknown", |(_, after)| after);
+    after.split('"').next().unwrap_or("unknown")
 }

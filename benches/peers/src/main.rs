@@ -17,12 +17,14 @@ mod series;
 mod table;
 mod workload;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::arguments::{Arguments, Command};
 use crate::error::BenchError;
+use crate::report::Report;
 
 #[cfg(feature = "mimalloc")]
 #[global_allocator]
@@ -30,7 +32,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     match measure(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error}");
             let mut source = std::error::Error::source(&error);
@@ -43,20 +46,26 @@ fn main() -> ExitCode {
     }
 }
 
-fn measure(arguments: &Arguments) -> Result<(), BenchError> {
+/// Whether every run gave figures.
+fn measure(arguments: &Arguments) -> Result<bool, BenchError> {
     if let Some(Command::Run { job }) = &arguments.command {
         let figures = run::run(&serde_json::from_str(job)?)?;
         println!("{}", serde_json::to_string(&figures)?);
-        return Ok(());
+        return Ok(true);
     }
-    let report = series::measure(arguments)?;
+    let keep = |report: &Report| match &arguments.json {
+        Some(path) => write(path, report),
+        None => Ok(()),
+    };
+    let report = series::measure(arguments, keep)?;
     print!("{}", table::markdown(&report));
-    if let Some(path) = &arguments.json {
-        let text = serde_json::to_string_pretty(&report)?;
-        std::fs::write(path, text).map_err(|source| BenchError::File {
-            path: path.clone(),
-            source,
-        })?;
-    }
-    Ok(())
+    Ok(report.failed.is_empty())
+}
+
+fn write(path: &Path, report: &Report) -> Result<(), BenchError> {
+    let text = serde_json::to_string_pretty(report)?;
+    std::fs::write(path, text).map_err(|source| BenchError::File {
+        path: path.to_owned(),
+        source,
+    })
 }

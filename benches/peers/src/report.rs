@@ -19,6 +19,8 @@ pub(crate) struct Report {
     pub(crate) engines: Vec<EngineKind>,
     /// Every run, in the order in which they ran.
     pub(crate) runs: Vec<Run>,
+    /// Runs that gave no figures: which, and why.
+    pub(crate) failed: Vec<String>,
 }
 
 /// One run.

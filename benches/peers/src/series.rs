@@ -11,21 +11,34 @@ use crate::job::{Job, Schedule};
 use crate::machine;
 use crate::report::{Report, Run};
 
-/// All runs: the first of every engine, then the second of every engine, and so on.
-pub(crate) fn measure(arguments: &Arguments) -> Result<Report, BenchError> {
+/// All runs: the first of every engine, then the second of every engine, and so on. After each, `keep` is
+/// called with all so far; a run that fails is noted and the others go on.
+pub(crate) fn measure(
+    arguments: &Arguments,
+    keep: impl Fn(&Report) -> Result<(), BenchError>,
+) -> Result<Report, BenchError> {
     let mut report = Report {
         machine: machine::look_around(&arguments.directory),
         workload: arguments.workload,
         engines: engines(arguments),
         runs: Vec::new(),
+        failed: Vec::new(),
     };
     for round in 0..arguments.runs {
         for engine in report.engines.clone() {
             let run = match arguments.workload {
-                Workload::OpenLoop => open_loop(arguments, round, engine)?,
-                _ => closed_loop(round, job(arguments, engine))?,
+                Workload::OpenLoop => open_loop(arguments, round, engine),
+                _ => closed_loop(round, job(arguments, engine)),
             };
-            report.runs.push(run);
+            match run {
+                Ok(run) => report.runs.push(run),
+                Err(error) => {
+                    let text = format!("round {}: {error}", round + 1);
+                    eprintln!("{text}");
+                    report.failed.push(text);
+                }
+            }
+            keep(&report)?;
         }
     }
     Ok(report)

@@ -16,6 +16,9 @@ pub(crate) fn markdown(report: &Report) -> String {
             proofs(&mut text, report);
         }
     }
+    for failed in &report.failed {
+        let _ = writeln!(text, "\nNo figures: {failed}.");
+    }
     text
 }
 
