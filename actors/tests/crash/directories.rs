@@ -78,20 +78,30 @@ pub(crate) fn closed_tree_of(seed: u64) -> TempDir {
     let mut config = config(directory.path(), DurabilityMode::Sync);
     config.checkpoint.bytes_max = 60 << 10;
     config.checkpoint.unflushed_bytes_max = 60 << 10;
-    let engine = Engine::open_blocking(config).unwrap();
     let mut sequence = 0;
-    // The pace of checkpoints is not fixed; that there was one and that segments follow it is.
-    while engine.metrics().checkpoints < 2 || log_segments(directory.path()).len() < 4 {
-        sequence += 1;
-        let batch = shape(seed).submission(1, sequence).batch();
-        engine
-            .submit_blocking(batch)
-            .unwrap()
-            .durable_blocking()
-            .unwrap();
+    let engine = Engine::open_blocking(config.clone()).unwrap();
+    while engine.metrics().checkpoints < 2 {
+        submit(&engine, seed, &mut sequence);
+    }
+    engine.shutdown_blocking().unwrap();
+
+    // The pace of checkpoints is not fixed: what follows the last one is written when none can start.
+    config.checkpoint.bytes_max = 1 << 30;
+    config.checkpoint.unflushed_bytes_max = 1 << 30;
+    let engine = Engine::open_blocking(config).unwrap();
+    let segments = log_segments(directory.path()).len();
+    while log_segments(directory.path()).len() < segments + 3 {
+        submit(&engine, seed, &mut sequence);
     }
     engine.shutdown_blocking().unwrap();
     directory
+}
+
+fn submit(engine: &Engine, seed: u64, sequence: &mut u64) {
+    *sequence += 1;
+    let batch = shape(seed).submission(1, *sequence).batch();
+    let receipt = engine.submit_blocking(batch).unwrap();
+    receipt.durable_blocking().unwrap();
 }
 
 pub(crate) fn copy(from: &Path, to: &Path) {
