@@ -55,7 +55,7 @@ fn submit_all(
     sender: &mpsc::Sender<(Instant, Pending)>,
 ) -> Result<(), BenchError> {
     let interval = Duration::from_secs_f64(job.batch as f64 / schedule.rate);
-    let mut updates = Updates::after_preload(job.keys);
+    let mut updates = Updates::after_preload(job.keys, job.fresh);
     let mut batch = Vec::with_capacity(job.batch as usize);
     let mut intended_at = started_at;
     for operations in job.batches() {
