@@ -88,6 +88,9 @@ pub(crate) enum Command {
     /// One run, for the parent process.
     #[command(hide = true)]
     Run { job: String },
+    /// Touches so many bytes of memory and ends.
+    #[command(hide = true)]
+    Touch { bytes: usize },
 }
 
 fn in_flight(text: &str) -> Result<usize, String> {

@@ -49,10 +49,17 @@ fn main() -> ExitCode {
 
 /// Whether every run gave figures.
 fn measure(arguments: &Arguments) -> Result<bool, BenchError> {
-    if let Some(Command::Run { job }) = &arguments.command {
-        let figures = run::run(&serde_json::from_str(job)?)?;
-        println!("{}", serde_json::to_string(&figures)?);
-        return Ok(true);
+    match &arguments.command {
+        Some(Command::Run { job }) => {
+            let figures = run::run(&serde_json::from_str(job)?)?;
+            println!("{}", serde_json::to_string(&figures)?);
+            return Ok(true);
+        }
+        Some(Command::Touch { bytes }) => {
+            process::touch(*bytes);
+            return Ok(true);
+        }
+        None => {}
     }
     let keep = |report: &Report| match &arguments.json {
         Some(path) => write(path, report),

@@ -25,6 +25,7 @@ pub(crate) fn run(
         ..Figures::default()
     };
     process::wait_until_idle();
+    process::warm_memory()?;
     let written_before = process::written_bytes();
     let cpu_before = process::cpu_seconds();
     let (sender, receiver) = mpsc::channel();

@@ -2,7 +2,10 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
+
+use crate::error::BenchError;
 
 /// A number after a label in a file of `/proc/self`; 0 where there is none.
 fn number_after(file: &str, label: &str) -> u64 {
@@ -41,6 +44,34 @@ pub(crate) fn cpu_seconds() -> f64 {
         .filter_map(|field| field.parse::<u64>().ok())
         .sum();
     ticks as f64 / 100.0
+}
+
+/// Memory that another process touches before time is taken.
+const TOUCHED_BYTES: usize = 2 << 30;
+
+/// Lets another process touch memory and give it back. A virtual machine may hand what is free to its
+/// host, and to get it back costs up to thirty times as much as to clear it: what an engine is charged
+/// for memory that it uses for the first time would depend on how long the machine has been idle.
+pub(crate) fn warm_memory() -> Result<(), BenchError> {
+    let program = std::env::current_exe().map_err(BenchError::Process)?;
+    let status = Command::new(program)
+        .args(["touch", &TOUCHED_BYTES.to_string()])
+        .status()
+        .map_err(BenchError::Process)?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(BenchError::Process(std::io::ErrorKind::OutOfMemory.into())),
+    }
+}
+
+/// Touches memory, page by page.
+pub(crate) fn touch(bytes: usize) {
+    const PAGE_BYTES: usize = 4096;
+    let mut memory = vec![0_u8; bytes];
+    memory
+        .chunks_mut(PAGE_BYTES)
+        .for_each(|page| page[0] = std::hint::black_box(1));
+    std::hint::black_box(memory);
 }
 
 /// Waits until this process does next to nothing: compactions and checkpoints are over.
