@@ -25,7 +25,7 @@ pub(crate) fn run(
         ..Figures::default()
     };
     process::wait_until_idle();
-    process::warm_memory()?;
+    process::warm_memory().map_err(BenchError::Process)?;
     let written_before = process::written_bytes();
     let cpu_before = process::cpu_seconds();
     let (sender, receiver) = mpsc::channel();

@@ -40,7 +40,7 @@ fn closed_loop(job: &Job, mut peer: Box<dyn Peer + '_>) -> Result<(Figures, u64)
         preload_seconds: preload(job, peer.as_mut())?,
         ..Figures::default()
     };
-    process::warm_memory()?;
+    process::warm_memory().map_err(BenchError::Process)?;
     let written_before = process::written_bytes();
     update(job, peer.as_mut(), &mut figures)?;
     figures.resident_bytes = process::resident_bytes();
