@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use crate::engines::EngineKind;
+use crate::workload::Fresh;
 
 /// Runs the same workload on several engines, each run in a process and a directory of its own, and
 /// prints a table.
@@ -26,10 +27,13 @@ pub(crate) struct Arguments {
     /// Keys put before time is taken.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) keys: u64,
-    /// Puts while time is taken: by turns a key that is there, and a fresh one.
+    /// Puts while time is taken.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) ops: u64,
-    /// Puts in a batch; at most twice the keys.
+    /// Which puts are of fresh keys; an open loop of a minute wants none.
+    #[arg(long, value_enum, default_value_t = Fresh::Half)]
+    pub(crate) fresh: Fresh,
+    /// Puts in a batch; at most twice the keys, or as many if none is fresh.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) batch: u64,
     /// Puts in a batch of the preload.
@@ -47,7 +51,8 @@ pub(crate) struct Arguments {
     /// Proofs of each kind.
     #[arg(long, default_value_t = 1_000)]
     pub(crate) proofs: usize,
-    /// Open loop: the rate as a part of what the same engine did just before in a closed loop.
+    /// Open loop: the rate as a part of what the same engine did just before in a closed loop of the
+    /// same length.
     #[arg(long, default_value_t = 0.8, value_parser = fraction)]
     pub(crate) fraction: f64,
     /// Open loop: puts a second instead of a part of the measured rate.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::engines::EngineKind;
+use crate::workload::Fresh;
 
 /// One run of one engine.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -17,6 +18,8 @@ pub(crate) struct Job {
     pub(crate) keys: u64,
     /// Puts while time is taken.
     pub(crate) operations: u64,
+    /// Which of them are of fresh keys.
+    pub(crate) fresh: Fresh,
     /// Puts in a batch.
     pub(crate) batch: u64,
     /// Puts in a batch of the preload.

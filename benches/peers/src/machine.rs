@@ -25,8 +25,6 @@ pub(crate) struct Machine {
     pub(crate) allocator: String,
     /// trunkline's commit, and whether files were changed since.
     pub(crate) trunkline: String,
-    /// The other engines' versions, as locked.
-    pub(crate) versions: Vec<String>,
 }
 
 /// Looks around.
@@ -58,7 +56,6 @@ pub(crate) fn look_around(directory: &Path) -> Machine {
                 "--abbrev=12",
             ],
         ),
-        versions: versions(),
     }
 }
 
@@ -114,34 +111,4 @@ fn date() -> String {
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     let (hour, minute) = (seconds / 3600 % 24, seconds / 60 % 60);
     format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02} UTC")
-}
-
-/// From the lock file that this was built with: what this package itself depends on, since some engines
-/// bring older versions of others.
-fn versions() -> Vec<String> {
-    const ENGINES: [&str; 5] = ["fjall", "commonware-storage", "nomt", "firewood", "jmt"];
-    let lock = include_str!("../Cargo.lock");
-    let own = lock
-        .split("[[package]]")
-        .find(|package| package.contains("name = \"peers\""));
-    let listed = own.into_iter().flat_map(str::lines).filter_map(|line| {
-        let entry = line.trim().trim_matches([',', '"']);
-        let name = entry.split(' ').next()?;
-        ENGINES.contains(&name).then_some((name, entry))
-    });
-    listed
-        .map(|(name, entry)| match entry.split_once(' ') {
-            Some(_) => entry.to_owned(),
-            None => format!("{name} {}", only_version(lock, name)),
-        })
-        .collect()
-}
-
-/// The version of a package that is locked in one version alone.
-fn only_version<'a>(lock: &'a str, name: &str) -> &'a str {
-    let heading = format!("name = \"{name}\"\nversion = \"");
-    let after = lock
-        .split_once(&heading)
-        .map_or("unknown", |(_, after)| after);
-    after.split('"').next().unwrap_or("unknown")
 }

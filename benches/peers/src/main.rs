@@ -15,6 +15,7 @@ mod report;
 mod run;
 mod series;
 mod table;
+mod versions;
 mod workload;
 
 use std::path::Path;

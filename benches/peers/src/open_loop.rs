@@ -25,7 +25,7 @@ pub(crate) fn run(
         ..Figures::default()
     };
     process::wait_until_idle();
-    process::warm_memory()?;
+    process::warm_memory().map_err(BenchError::Process)?;
     let written_before = process::written_bytes();
     let cpu_before = process::cpu_seconds();
     let (sender, receiver) = mpsc::channel();
@@ -56,7 +56,7 @@ fn submit_all(
     sender: &mpsc::Sender<(Instant, Pending)>,
 ) -> Result<(), BenchError> {
     let interval = Duration::from_secs_f64(job.batch as f64 / schedule.rate);
-    let mut updates = Updates::after_preload(job.keys);
+    let mut updates = Updates::after_preload(job.keys, job.fresh);
     let mut batch = Vec::with_capacity(job.batch as usize);
     let mut intended_at = started_at;
     for operations in job.batches() {

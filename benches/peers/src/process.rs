@@ -1,11 +1,10 @@
 //! What the operating system says of this process and of its files.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
-
-use crate::error::BenchError;
 
 /// A number after a label in a file of `/proc/self`; 0 where there is none.
 fn number_after(file: &str, label: &str) -> u64 {
@@ -52,15 +51,13 @@ const TOUCHED_BYTES: usize = 2 << 30;
 /// Lets another process touch memory and give it back. A virtual machine may hand what is free to its
 /// host, and to get it back costs up to thirty times as much as to clear it: what an engine is charged
 /// for memory that it uses for the first time would depend on how long the machine has been idle.
-pub(crate) fn warm_memory() -> Result<(), BenchError> {
-    let program = std::env::current_exe().map_err(BenchError::Process)?;
-    let status = Command::new(program)
+pub(crate) fn warm_memory() -> io::Result<()> {
+    let status = Command::new(std::env::current_exe()?)
         .args(["touch", &TOUCHED_BYTES.to_string()])
-        .status()
-        .map_err(BenchError::Process)?;
+        .status()?;
     match status.success() {
         true => Ok(()),
-        false => Err(BenchError::Process(std::io::ErrorKind::OutOfMemory.into())),
+        false => Err(io::ErrorKind::OutOfMemory.into()),
     }
 }
 

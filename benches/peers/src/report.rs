@@ -13,6 +13,8 @@ use crate::machine::Machine;
 pub(crate) struct Report {
     /// On what.
     pub(crate) machine: Machine,
+    /// The other engines' versions.
+    pub(crate) versions: Vec<String>,
     /// What was run.
     pub(crate) workload: Workload,
     /// The engines, in the order of each round.

@@ -40,13 +40,18 @@ fn closed_loop(job: &Job, mut peer: Box<dyn Peer + '_>) -> Result<(Figures, u64)
         preload_seconds: preload(job, peer.as_mut())?,
         ..Figures::default()
     };
-    process::warm_memory()?;
+    process::warm_memory().map_err(BenchError::Process)?;
     let written_before = process::written_bytes();
     update(job, peer.as_mut(), &mut figures)?;
     figures.resident_bytes = process::resident_bytes();
     figures.resident_bytes_peak = process::resident_bytes_peak();
     process::wait_until_idle();
-    let expected = workload::sample(job.keys, job.batches(), job.reads.max(job.proofs));
+    let expected = workload::sample(
+        job.keys,
+        job.fresh,
+        job.batches(),
+        job.reads.max(job.proofs),
+    );
     read(job, peer.as_mut(), &expected, &mut figures)?;
     prove(job, peer.as_mut(), &expected, &mut figures)?;
     peer.close()?;
@@ -71,7 +76,7 @@ pub(crate) fn preload(job: &Job, peer: &mut dyn Peer) -> Result<f64, BenchError>
 }
 
 fn update(job: &Job, peer: &mut dyn Peer, figures: &mut Figures) -> Result<(), BenchError> {
-    let mut updates = Updates::after_preload(job.keys);
+    let mut updates = Updates::after_preload(job.keys, job.fresh);
     let mut flight = Flight::new(job)?;
     let mut batch = Vec::with_capacity(job.batch as usize);
     let cpu_before = process::cpu_seconds();

@@ -10,6 +10,8 @@ use crate::figures::Figures;
 use crate::job::{Job, Schedule};
 use crate::machine;
 use crate::report::{Report, Run};
+use crate::versions;
+use crate::workload::Fresh;
 
 /// All runs: the first of every engine, then the second of every engine, and so on. After each, `keep` is
 /// called with all so far; a run that fails is noted and the others go on.
@@ -19,6 +21,7 @@ pub(crate) fn measure(
 ) -> Result<Report, BenchError> {
     let mut report = Report {
         machine: machine::look_around(&arguments.directory),
+        versions: versions::locked(),
         workload: arguments.workload,
         engines: engines(arguments),
         runs: Vec::new(),
@@ -57,13 +60,22 @@ fn job(arguments: &Arguments, engine: EngineKind) -> Job {
         directory: arguments.directory.clone(),
         keys: arguments.keys,
         operations: arguments.ops,
-        batch: arguments.batch.min(arguments.keys.saturating_mul(2)),
+        fresh: arguments.fresh,
+        batch: batch(arguments),
         preload_batch: arguments.preload_batch,
         in_flight: arguments.in_flight,
         reads: arguments.reads,
         proofs: arguments.proofs,
         schedule: None,
     }
+}
+
+/// No more keys that are there in a batch than there are.
+fn batch(arguments: &Arguments) -> u64 {
+    arguments.batch.min(match arguments.fresh {
+        Fresh::Half => arguments.keys.saturating_mul(2),
+        Fresh::None => arguments.keys,
+    })
 }
 
 fn closed_loop(round: u32, job: Job) -> Result<Run, BenchError> {
@@ -93,14 +105,12 @@ fn open_loop(arguments: &Arguments, round: u32, engine: EngineKind) -> Result<Ru
     let (rate, closed_rate) = match arguments.rate {
         Some(rate) => (rate, None),
         None => {
-            let closed = closed_loop(round, job.clone())?;
-            let closed_rate = closed.figures.updates_per_second;
+            let closed_rate = sustained_rate(&job, arguments.seconds, round)?;
             (closed_rate * arguments.fraction, Some(closed_rate))
         }
     };
     job.schedule = Some(Schedule { rate });
-    let batches = (rate * arguments.seconds / job.batch as f64).ceil() as u64;
-    job.operations = batches.max(1) * job.batch;
+    job.operations = operations_of(&job, rate, arguments.seconds);
     let figures = in_child(&job)?;
     eprintln!(
         "round {} {} at {rate:.0} updates/s: {:.0} done, durable p50 {:.1}, p99 {:.1}, max {:.1} ms",
@@ -117,6 +127,27 @@ fn open_loop(arguments: &Arguments, round: u32, engine: EngineKind) -> Result<Ru
         closed_loop_updates_per_second: closed_rate,
         figures,
     })
+}
+
+/// What a closed loop does over so many seconds: what it did in a short one tells how many puts that takes.
+/// A short one alone would end before flushes and compactions begin to cost.
+fn sustained_rate(job: &Job, seconds: f64, round: u32) -> Result<f64, BenchError> {
+    let short = closed_loop(round, job.clone())?.figures.updates_per_second;
+    let operations = operations_of(job, short, seconds);
+    if operations <= job.operations {
+        return Ok(short);
+    }
+    let long = Job {
+        operations,
+        ..job.clone()
+    };
+    Ok(closed_loop(round, long)?.figures.updates_per_second)
+}
+
+/// Whole batches that last so long at a rate.
+fn operations_of(job: &Job, rate: f64, seconds: f64) -> u64 {
+    let batches = (rate * seconds / job.batch as f64).ceil() as u64;
+    batches.max(1) * job.batch
 }
 
 fn in_child(job: &Job) -> Result<Figures, BenchError> {

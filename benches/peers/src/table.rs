@@ -5,6 +5,7 @@ use std::fmt::Write;
 use crate::arguments::Workload;
 use crate::engines::EngineKind;
 use crate::report::{Report, Run, Spread};
+use crate::workload::Fresh;
 
 /// The table, and what has to stand above it.
 pub(crate) fn markdown(report: &Report) -> String {
@@ -52,19 +53,30 @@ fn heading(report: &Report) -> String {
         text,
         "trunkline {}, {}.",
         machine.trunkline,
-        machine.versions.join(", ")
+        report.versions.join(", ")
     );
     if let Some(run) = report.runs.last() {
         let _ = writeln!(
             text,
-            "{} keys, then {} puts (half of them fresh keys) in batches of {}; {} rounds, interleaved; medians.\n",
+            "{} keys, then {} ({} of fresh keys) in batches of {}; {} rounds, interleaved; medians.\n",
             run.job.keys,
-            run.job.operations,
+            puts(report, run),
+            match run.job.fresh {
+                Fresh::Half => "half of them",
+                Fresh::None => "none of them",
+            },
             run.job.batch,
             run.round + 1,
         );
     }
     text
+}
+
+fn puts(report: &Report, run: &Run) -> String {
+    match report.workload {
+        Workload::OpenLoop => "puts by the clock".to_owned(),
+        Workload::Updates | Workload::OneInFlight => format!("{} puts", run.job.operations),
+    }
 }
 
 fn updates(text: &mut String, report: &Report) {
@@ -129,27 +141,47 @@ fn proofs(text: &mut String, report: &Report) {
 fn open_loop(text: &mut String, report: &Report) {
     let _ = writeln!(
         text,
-        "| engine | closed loop updates/s | offered updates/s | done updates/s | durable p50 / p99 / max ms |\n| --- | --- | --- | --- | --- |"
+        "| engine | closed loop updates/s | offered updates/s | done updates/s | durable p50 / p99 / max ms | p99 ÷ p50 | CPU µs/update | resident MB |\n| --- | --- | --- | --- | --- | --- | --- | --- |"
     );
     for &engine in &report.engines {
         let median = |figure: fn(&Run) -> f64| report.median(engine, figure);
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {:.1} / {:.1} / {:.1} |",
+            "| {}{} | {} | {} | {} | {:.1} / {:.1} / {:.1} | {:.1} | {:.2} | {:.0} |",
             engine.name(),
+            if report.runs_of(engine).all(kept_up) {
+                ""
+            } else {
+                " (fell behind)"
+            },
             thousands(median(|run| run
                 .closed_loop_updates_per_second
                 .unwrap_or(0.0))),
-            thousands(median(|run| run
-                .job
-                .schedule
-                .map_or(0.0, |schedule| schedule.rate))),
+            thousands(median(offered)),
             thousands(median(|run| run.figures.updates_per_second)),
             median(|run| run.figures.durable.p50_ms),
             median(|run| run.figures.durable.p99_ms),
             median(|run| run.figures.durable.max_ms),
+            median(|run| run.figures.durable.p99_ms / run.figures.durable.p50_ms),
+            median(|run| run.figures.cpu_seconds * 1e6 / run.job.operations as f64),
+            median(|run| run.figures.resident_bytes as f64 / 1e6),
         );
     }
+    if !report.runs.iter().all(kept_up) {
+        let _ = writeln!(
+            text,
+            "\nAn engine that fell behind could not hold the rate in some round: its latencies are the length of a queue that grew until the end."
+        );
+    }
+}
+
+fn offered(run: &Run) -> f64 {
+    run.job.schedule.map_or(0.0, |schedule| schedule.rate)
+}
+
+/// Whether the last batch was done about when it was due.
+fn kept_up(run: &Run) -> bool {
+    run.figures.updates_per_second > 0.95 * offered(run)
 }
 
 fn rate(spread: Spread) -> String {

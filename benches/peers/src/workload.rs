@@ -5,6 +5,9 @@
 
 use std::collections::HashMap;
 
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
 /// A key: 32 bytes, as if random.
 pub(crate) type Key = [u8; 32];
 
@@ -87,11 +90,23 @@ pub(crate) fn fill_preload(batch: &mut Vec<Write>, from: u64, to: u64) {
     }));
 }
 
-/// The updates after the preload: by turns a key that is there, uniformly chosen, and a fresh one. No key
-/// comes twice in a batch, since not every engine takes that.
+/// Which puts are of keys that were never there.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Fresh {
+    /// Every other one: the state grows.
+    #[default]
+    Half,
+    /// None: the state stays as large as it is, for long runs.
+    None,
+}
+
+/// The updates after the preload: by turns a key that is there, uniformly chosen, and a fresh one, or the
+/// former alone. No key comes twice in a batch, since not every engine takes that.
 #[derive(Clone, Debug)]
 pub(crate) struct Updates {
     choices: Choices,
+    fresh: Fresh,
     /// Keys that were there before the batch; their indices count from 0.
     present: u64,
     /// Writes so far, the preload's included.
@@ -103,9 +118,10 @@ pub(crate) struct Updates {
 
 impl Updates {
     /// After a preload of so many keys.
-    pub(crate) fn after_preload(keys: u64) -> Self {
+    pub(crate) fn after_preload(keys: u64, fresh: Fresh) -> Self {
         Self {
             choices: Choices { state: CHOICES },
+            fresh,
             present: keys,
             written: keys,
             chosen: Vec::new(),
@@ -129,13 +145,13 @@ impl Updates {
         });
     }
 
-    /// The next batch as indices of keys and numbers of writes. Half of its operations must not be more
-    /// than the keys present.
+    /// The next batch as indices of keys and numbers of writes. Its operations on keys that are there must
+    /// not be more than the keys present.
     fn visit(&mut self, operations: u64, mut visit: impl FnMut(u64, u64)) {
         self.chosen.resize(self.present.div_ceil(64) as usize, 0);
         let mut fresh = self.present;
         for turn in 0..operations {
-            let index = if turn % 2 == 0 {
+            let index = if turn % 2 == 0 || self.fresh == Fresh::None {
                 self.choose()
             } else {
                 fresh += 1;
@@ -166,10 +182,19 @@ impl Updates {
 
 /// Keys that are present after a preload and batches of so many operations, uniformly chosen, each with
 /// the value that it must have.
-pub(crate) fn sample(keys: u64, batches: impl Iterator<Item = u64>, count: usize) -> Vec<Write> {
-    let mut updates = Updates::after_preload(keys);
+pub(crate) fn sample(
+    keys: u64,
+    fresh: Fresh,
+    batches: impl Iterator<Item = u64>,
+    count: usize,
+) -> Vec<Write> {
+    let mut updates = Updates::after_preload(keys, fresh);
     let batches: Vec<u64> = batches.collect();
-    let present = keys + batches.iter().map(|operations| operations / 2).sum::<u64>();
+    let fresh_in = |operations: &u64| match fresh {
+        Fresh::Half => operations / 2,
+        Fresh::None => 0,
+    };
+    let present = keys + batches.iter().map(fresh_in).sum::<u64>();
     let mut choices = Choices { state: SAMPLES };
     let indices: Vec<u64> = (0..count).map(|_| choices.below(present)).collect();
     let mut numbers: HashMap<u64, u64> = indices.iter().map(|&index| (index, index)).collect();
@@ -196,7 +221,7 @@ mod tests {
 
     #[test]
     fn half_of_a_batch_is_fresh_and_no_key_comes_twice() {
-        let mut updates = Updates::after_preload(1000);
+        let mut updates = Updates::after_preload(1000, Fresh::Half);
         let mut batch = Vec::new();
         for _ in 0..5 {
             let before = updates.present();
@@ -211,18 +236,31 @@ mod tests {
 
     #[test]
     fn a_sample_holds_what_was_written_last() {
-        let mut state = BTreeMap::new();
-        let mut batch = Vec::new();
-        fill_preload(&mut batch, 0, 300);
-        state.extend(batch.iter().map(|write| (write.key, write.value)));
-        let mut updates = Updates::after_preload(300);
-        for _ in 0..20 {
-            updates.fill(&mut batch, 100);
+        for fresh in [Fresh::Half, Fresh::None] {
+            let mut state = BTreeMap::new();
+            let mut batch = Vec::new();
+            fill_preload(&mut batch, 0, 300);
             state.extend(batch.iter().map(|write| (write.key, write.value)));
+            let mut updates = Updates::after_preload(300, fresh);
+            for _ in 0..20 {
+                updates.fill(&mut batch, 100);
+                state.extend(batch.iter().map(|write| (write.key, write.value)));
+            }
+            for write in sample(300, fresh, std::iter::repeat_n(100, 20), 500) {
+                assert_eq!(state.get(&write.key), Some(&write.value));
+            }
+            assert!((0..500).all(|index| !state.contains_key(&absent_key(index))));
         }
-        for write in sample(300, std::iter::repeat_n(100, 20), 500) {
-            assert_eq!(state.get(&write.key), Some(&write.value));
+    }
+
+    #[test]
+    fn without_fresh_keys_the_state_does_not_grow() {
+        let mut updates = Updates::after_preload(100, Fresh::None);
+        let mut batch = Vec::new();
+        for _ in 0..3 {
+            updates.fill(&mut batch, 100);
+            let keys: BTreeSet<Key> = batch.iter().map(|write| write.key).collect();
+            assert_eq!(keys, (0..100).map(key).collect());
         }
-        assert!((0..500).all(|index| !state.contains_key(&absent_key(index))));
     }
 }
