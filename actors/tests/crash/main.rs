@@ -5,6 +5,8 @@ mod directories;
 mod killed;
 #[path = "../../../tests/support/naive.rs"]
 mod naive;
+#[path = "../../../tests/support/patience.rs"]
+mod patience;
 mod support;
 
 mod a_tree_whose_making_was_cut_off_opens;
