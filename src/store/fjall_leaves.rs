@@ -14,10 +14,17 @@
 //! * Its `Ingestion` *panics* on keys that don't ascend: the order is checked before it sees them.
 //!   A dropped ingestion leaves table files behind that the next open removes.
 //! * fjall older than 3.1.7 loses errors of its journal; the crate requires a newer one.
+//! * A new store is made in this order: `lock`, `keyspaces`, the journal `0.jnl`, `version`, then
+//!   keyspace 0 (what keyspaces there are), then keyspace 1 (the leaves), then its entry in keyspace
+//!   0. A process that is killed once there is a journal and before `version` is whole leaves a
+//!   directory that fjall refuses ever after: [`FjallLeafStore::open`] clears it. From keyspace 0 on
+//!   fjall completes or replaces what it finds. It does not sync the names in `keyspaces`: `open` does.
 //!
 //! fjall runs its own compaction threads: the one exception to "no threads" in this crate.
 
 use std::error::Error;
+use std::fs::{self, OpenOptions, TryLockError};
+use std::io;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,6 +34,7 @@ use fjall::compaction::Leveled;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
 
 use super::cursor::{Cursor, put_varint};
+use super::disk::{Disk, OsDisk};
 use super::leaves::{
     Leaf, LeafChange, LeafSnapshot, LeafStore, LeafStoreError, LeafVisitor, ascending,
 };
@@ -37,6 +45,13 @@ use crate::params::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 pub const LEAVES_DIRECTORY: &str = "leaves";
 
 const KEYSPACE: &str = "leaves";
+
+// The names that fjall gives.
+const KEYSPACES_DIRECTORY: &str = "keyspaces";
+const FIRST_JOURNAL_FILE: &str = "0.jnl";
+const VERSION_FILE: &str = "version";
+const VERSION_BYTES: u64 = 4;
+const FJALL_LOCK_FILE: &str = "lock";
 
 /// How fjall is set up.
 ///
@@ -90,8 +105,9 @@ pub struct FjallLeafStore {
 }
 
 impl FjallLeafStore {
-    /// Opens the store in a directory, or creates it there.
+    /// Opens the store in a directory, or creates it there; also where a creation was cut off.
     pub fn open(directory: &Path, options: &FjallOptions) -> Result<Self, LeafStoreError> {
+        clear_half_made(directory).map_err(backend)?;
         let database = Database::builder(directory)
             .cache_size(options.cache_bytes)
             .worker_threads(options.worker_threads.max(1))
@@ -107,7 +123,68 @@ impl FjallLeafStore {
                     .compaction_strategy(Arc::new(compaction))
             })
             .map_err(backend)?;
+        OsDisk
+            .sync_directory(&directory.join(KEYSPACES_DIRECTORY))
+            .map_err(backend)?;
         Ok(Self { database, keyspace })
+    }
+}
+
+/// Removes what is left of a creation that was cut off before there was a keyspace, if fjall would
+/// refuse it.
+fn clear_half_made(directory: &Path) -> io::Result<()> {
+    if !is_half_made(directory)? {
+        return Ok(());
+    }
+    let lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(directory.join(FJALL_LOCK_FILE))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        // Somebody is making it right now; fjall says so.
+        Err(TryLockError::WouldBlock) => return Ok(()),
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    // Who made it may have come further until the lock was free.
+    if is_half_made(directory)? {
+        remove_if_there(&directory.join(VERSION_FILE))?;
+        remove_if_there(&directory.join(FIRST_JOURNAL_FILE))?;
+    }
+    lock.unlock()
+}
+
+/// Whether there are files that fjall would refuse, and no keyspace yet: so no leaf either, since
+/// leaves are ingested into a keyspace and never pass through the journal.
+fn is_half_made(directory: &Path) -> io::Result<bool> {
+    let version_bytes = length_if_there(&directory.join(VERSION_FILE))?;
+    let refused = match version_bytes {
+        None => length_if_there(&directory.join(FIRST_JOURNAL_FILE))?.is_some(),
+        Some(bytes) => bytes < VERSION_BYTES,
+    };
+    if !refused {
+        return Ok(false);
+    }
+    match OsDisk.list(&directory.join(KEYSPACES_DIRECTORY)) {
+        Ok(names) => Ok(names.is_empty()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+fn length_if_there(path: &Path) -> io::Result<Option<u64>> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(Some(metadata.len())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
     }
 }
 

@@ -4,6 +4,8 @@
 
 mod support;
 
+#[cfg(feature = "fjall")]
+mod a_leaf_store_whose_making_was_cut_off_opens;
 mod dead_segments_are_written_over;
 mod decoders_never_panic;
 mod effects_are_canonical;

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -18,11 +17,10 @@ use trunkline::core::store::simulated::{
 use trunkline::core::store::tree_file::ReadTreeFileError;
 use trunkline::{Config, Engine, OpenError, ReadError, Receipt, Snapshot, SubmitError};
 
+use crate::patience::{HANGS_AFTER, receive};
 use crate::support::*;
 
 const CASES: u64 = 2000;
-/// A case that takes so long hangs: it takes a tenth of a second.
-const WATCHDOG: Duration = Duration::from_secs(60);
 
 /// What must hold, from all that callers were ever told.
 struct Truth {
@@ -350,7 +348,7 @@ fn run_all(seeds: impl Iterator<Item = u64> + Send + 'static) {
     });
     let mut last = None;
     loop {
-        match cases.recv_timeout(WATCHDOG) {
+        match receive(&cases, HANGS_AFTER) {
             Ok(seed) => last = Some(seed),
             Err(RecvTimeoutError::Timeout) => panic!("seed {last:?} hangs"),
             Err(RecvTimeoutError::Disconnected) => break,

@@ -5,8 +5,11 @@ mod directories;
 mod killed;
 #[path = "../../../tests/support/naive.rs"]
 mod naive;
+#[path = "../../../tests/support/patience.rs"]
+mod patience;
 mod support;
 
+mod a_tree_whose_making_was_cut_off_opens;
 mod acknowledged_submissions_survive_faults_and_power_loss;
 mod checkpoints_that_broke_off_do_no_harm;
 mod damage_is_named_and_nothing_is_changed;

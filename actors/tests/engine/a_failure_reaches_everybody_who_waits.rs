@@ -7,7 +7,8 @@ use std::thread::JoinHandle;
 use trunkline::testing::{InjectedError, StageFault};
 use trunkline::{Durable, Engine, EngineFailure, Receipt, Stage, SubmitError};
 
-use crate::support::{HANGS_AFTER, Rig, put, puts, until, without_hanging};
+use crate::patience::{HANGS_AFTER, receive};
+use crate::support::{Rig, put, puts, until, without_hanging};
 
 /// A rig with little credit, so that somebody waits at the door.
 fn rig() -> Rig {
@@ -72,7 +73,7 @@ fn waiters(engine: &Engine, receipt: &Receipt) -> Vec<JoinHandle<Option<EngineFa
 fn join<T: Send + 'static>(thread: JoinHandle<T>, what: &str) -> T {
     let (done, ended) = channel();
     std::thread::spawn(move || done.send(thread.join()));
-    match ended.recv_timeout(HANGS_AFTER / 2) {
+    match receive(&ended, HANGS_AFTER / 2) {
         Ok(Ok(found)) => found,
         Ok(Err(panic)) => std::panic::resume_unwind(panic),
         Err(_) => panic!("{what} hangs"),

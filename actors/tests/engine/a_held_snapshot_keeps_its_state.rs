@@ -31,6 +31,8 @@ fn while_hundreds_of_versions_and_checkpoints_pass() {
     without_hanging(|| {
         let rig = Rig::with(|config| {
             config.checkpoint.bytes_max = 4096;
+            // However slow checkpoints are, what is durable was waited for.
+            config.checkpoint.unflushed_bytes_max = 4096;
             config.versions.retain_versions = 2;
         });
         let engine = rig.open();

@@ -19,6 +19,8 @@ mod metrics_are_carried_out;
 #[path = "../../../tests/support/naive.rs"]
 mod naive;
 mod nothing_that_was_accepted_is_lost;
+#[path = "../../../tests/support/patience.rs"]
+mod patience;
 mod provisional_roots_chain_from_the_last_commit;
 mod readers_see_whole_versions;
 mod reads_say_which_version_they_see;

@@ -8,6 +8,8 @@ fn in_a_snapshot() {
         let rig = Rig::with(|config| {
             config.engine.name = "counted".to_owned();
             config.checkpoint.bytes_max = 4096;
+            // No checkpoint runs any more when the last one is due.
+            config.checkpoint.unflushed_bytes_max = 4096;
         });
         let engine = rig.open();
         for round in 0..20_u32 {

@@ -47,6 +47,7 @@ fn while_writers_and_checkpoints_go_on() {
     without_hanging(|| {
         let rig = Rig::with(|config| {
             config.checkpoint.bytes_max = 8192;
+            config.checkpoint.unflushed_bytes_max = 4 * 8192;
             config.versions.retain_versions = 2;
         });
         let engine = rig.open();

@@ -17,8 +17,7 @@ use trunkline::core::store::leaves::{
 use trunkline::core::store::simulated::SimulatedDisk;
 use trunkline::{Batch, Config, Durable, Engine, EngineBuilder, Receipt};
 
-/// Far more than any test here takes: who is not done by then hangs.
-pub const HANGS_AFTER: Duration = Duration::from_secs(60);
+use crate::patience::{HANGS_AFTER, STEP, receive};
 
 /// Runs a test that must not hang.
 pub fn without_hanging(test: impl FnOnce() + Send + 'static) {
@@ -27,7 +26,7 @@ pub fn without_hanging(test: impl FnOnce() + Send + 'static) {
         test();
         let _ = done.send(());
     });
-    match waiting.recv_timeout(HANGS_AFTER) {
+    match receive(&waiting, HANGS_AFTER) {
         Err(RecvTimeoutError::Timeout) => panic!("the test hangs"),
         Ok(()) | Err(RecvTimeoutError::Disconnected) => {
             if let Err(panic) = thread.join() {
@@ -39,10 +38,12 @@ pub fn without_hanging(test: impl FnOnce() + Send + 'static) {
 
 /// Looks again and again until something that must come about has.
 pub fn until(come_about: impl Fn() -> bool) {
-    let begun = Instant::now();
+    let (mut waited, mut looked) = (Duration::ZERO, Instant::now());
     while !come_about() {
-        assert!(begun.elapsed() < HANGS_AFTER, "it never comes about");
+        assert!(waited < HANGS_AFTER, "it never comes about");
         std::thread::yield_now();
+        waited += looked.elapsed().min(STEP);
+        looked = Instant::now();
     }
 }
 
