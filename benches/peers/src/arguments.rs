@@ -45,6 +45,9 @@ pub(crate) struct Arguments {
     /// Submissions in flight for trunkline; the other engines have one.
     #[arg(long, default_value_t = 8, value_parser = in_flight)]
     pub(crate) in_flight: usize,
+    /// A setting of trunkline that is not its default: section.key=value. Several may be given.
+    #[arg(long = "set", value_name = "SETTING")]
+    pub(crate) settings: Vec<String>,
     /// Reads of present keys, and of absent ones.
     #[arg(long, default_value_t = 100_000)]
     pub(crate) reads: usize,

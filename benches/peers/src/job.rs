@@ -26,6 +26,8 @@ pub(crate) struct Job {
     pub(crate) preload_batch: u64,
     /// Submissions in flight, for engines that have any.
     pub(crate) in_flight: usize,
+    /// Settings of trunkline that are not its defaults.
+    pub(crate) settings: Vec<String>,
     /// Reads of each kind.
     pub(crate) reads: usize,
     /// Proofs of each kind.

@@ -64,6 +64,7 @@ fn job(arguments: &Arguments, engine: EngineKind) -> Job {
         batch: batch(arguments),
         preload_batch: arguments.preload_batch,
         in_flight: arguments.in_flight,
+        settings: arguments.settings.clone(),
         reads: arguments.reads,
         proofs: arguments.proofs,
         schedule: None,

@@ -125,7 +125,7 @@ pub(crate) fn with_engine<T: Send>(
 ) -> Result<T, BenchError> {
     match job.engine {
         EngineKind::Trunkline | EngineKind::TrunklineCoalesce | EngineKind::TrunklineSingle => {
-            body(Box::new(trunkline::Trunkline::open(job.engine, directory)?))
+            body(Box::new(trunkline::Trunkline::open(job, directory)?))
         }
         #[cfg(feature = "fjall")]
         EngineKind::Fjall => body(Box::new(fjall::Fjall::open(directory)?)),

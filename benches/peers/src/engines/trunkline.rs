@@ -9,6 +9,7 @@ use trunkline::{Batch, Config, Engine, Snapshot, TopKind};
 
 use super::{EngineKind, Peer, Pending, Proof};
 use crate::error::BenchError;
+use crate::job::Job;
 use crate::workload::{Key, Value, Write};
 
 const HASH_TOP: &str = "hash top";
@@ -21,9 +22,14 @@ pub(super) struct Trunkline {
 }
 
 impl Trunkline {
-    pub(super) fn open(kind: EngineKind, directory: &Path) -> Result<Self, BenchError> {
-        let mut config = Config::in_directory(directory);
-        match kind {
+    pub(super) fn open(job: &Job, directory: &Path) -> Result<Self, BenchError> {
+        let mut layers = Config::layers();
+        for setting in &job.settings {
+            layers = layers.set(setting).map_err(BenchError::at("configure"))?;
+        }
+        let mut config = layers.build().map_err(BenchError::at("configure"))?;
+        config.engine.directory = directory.to_owned();
+        match job.engine {
             EngineKind::TrunklineCoalesce => config.commit.mode = CommitMode::Coalesce,
             EngineKind::TrunklineSingle => config.group.in_flight_max = 1,
             _ => {}
