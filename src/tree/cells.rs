@@ -9,8 +9,8 @@
 use std::collections::VecDeque;
 use std::ops::{Range, RangeInclusive};
 
-use super::dirty::Dirty;
 use super::digests::Digests;
+use super::dirty::Dirty;
 use super::eviction::{Departures, Gone, LeavesDiffer, NotInMemory};
 use super::fold::fold_leaves;
 use super::node::{Leaf, Node};
@@ -246,8 +246,10 @@ impl Cells {
             return false;
         }
         let mut leaves = Vec::with_capacity(self.leaves as usize);
-        for mut cell in self.cells.drain(..) {
-            cell.to_change().collect_leaves(&mut leaves);
+        for cell in self.cells.drain(..) {
+            if let Cell::Here(node) = cell {
+                node.collect_leaves(&mut leaves);
+            }
         }
         self.cells = spread(&leaves, self.bits);
         self.resized.push_back((version, before));

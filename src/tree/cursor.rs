@@ -110,7 +110,10 @@ impl<'a> SlotView<'a> {
         Some(Missing {
             cell,
             depth: ROOT_BITS + self.bits,
-            digest: self.digests.entry_at(self.version, (1 << self.bits) + cell).digest,
+            digest: self
+                .digests
+                .entry_at(self.version, (1 << self.bits) + cell)
+                .digest,
             paths: self.cells.paths(cell, self.bits),
         })
     }

@@ -100,9 +100,7 @@ impl CellRun {
     }
 
     fn takes(&self, slot: usize, cell: u32) -> bool {
-        self.slot == slot
-            && cell - self.last <= GAP_CELLS_MAX
-            && cell - self.first < RUN_CELLS_MAX
+        self.slot == slot && cell - self.last <= GAP_CELLS_MAX && cell - self.first < RUN_CELLS_MAX
     }
 }
 
@@ -256,16 +254,15 @@ impl TreeWriter {
     /// What the tree takes in memory, without what it keeps for older versions.
     pub fn memory(&self) -> TreeMemory {
         let leaves = self.key_count() - self.eviction.away.leaves;
-        let cells = self.bits.iter().map(|bits| 1_u64 << bits).sum();
         TreeMemory {
-            bytes: bytes_of(cells, leaves),
+            bytes: bytes_of(self.cell_count(), leaves),
             leaves,
         }
     }
 
-    /// Lets cells go until the tree is within its budget or enough of them were looked at: `cells_max`
-    /// with leaves, and more that have none in memory. To be called between versions. Returns how many
-    /// went.
+    /// Lets cells go until the tree is within its budget or enough of them were looked at: all of them,
+    /// or `cells_max` with leaves in memory and more without. To be called between versions. Returns how
+    /// many went.
     ///
     /// `covered` is a version up to which the leaf store has all changes, for whoever looks into it:
     /// everything up to it is hashed, and nobody will ask for a version before it.
@@ -277,17 +274,26 @@ impl TreeWriter {
         let memory = self.memory();
         let mut surplus = memory.bytes.saturating_sub(self.eviction.budget_bytes);
         let mut work = cells_max.saturating_mul(PASSED_CELLS);
+        let mut turn = self.cell_count();
         let before = self.eviction.away.cells;
-        while surplus > 0 && work > 0 {
-            let (gone, cost) = self.move_hand(covered);
+        while surplus > 0 && work > 0 && turn > 0 {
+            let (gone, examined, passed) = self.move_hand(covered);
             self.eviction.away = self.eviction.away + gone;
             surplus = surplus.saturating_sub(gone.leaves * LEAF_BYTES);
-            work = work.saturating_sub(cost);
+            work = work.saturating_sub((examined * PASSED_CELLS).max(passed));
+            turn = turn.saturating_sub(passed.max(1) as u64);
         }
         self.eviction.away.cells - before
     }
 
-    fn move_hand(&mut self, covered: u64) -> (Gone, usize) {
+    /// The cells of all directories.
+    fn cell_count(&self) -> u64 {
+        self.bits.iter().map(|bits| 1 << bits).sum()
+    }
+
+    /// Evicts what it can of the next few cells: what is gone, how many cells were looked at, and how
+    /// many there were.
+    fn move_hand(&mut self, covered: u64) -> (Gone, usize, usize) {
         let (slot, first) = self.eviction.hand;
         let mut cells = write(&self.shared.slots[slot].cells);
         let end = cells.count().min(first.saturating_add(HAND_CELLS));
@@ -296,8 +302,7 @@ impl TreeWriter {
             true => ((slot + 1) % WIDTH, 0),
             false => (slot, end),
         };
-        let passed = end.saturating_sub(first) as usize;
-        (gone, (examined * PASSED_CELLS).max(passed).max(1))
+        (gone, examined, end.saturating_sub(first) as usize)
     }
 
     /// What has to be restored before these batches are applied, one after the other: every cell away

@@ -206,7 +206,9 @@ pub fn build_within<E: std::error::Error + Send + 'static>(
     };
     let slots = pool.install(|| {
         let slots = (0..WIDTH).into_par_iter();
-        slots.map_init(Buffers::default, build).collect::<Result<_, _>>()
+        slots
+            .map_init(Buffers::default, build)
+            .collect::<Result<_, _>>()
     })?;
     Ok(halves_of(slots, policy, budget_bytes))
 }

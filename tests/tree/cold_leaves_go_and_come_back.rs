@@ -168,7 +168,10 @@ impl Pair {
         };
         let claims = draft.entries().map(|(_, leaf)| claim(leaf)).collect();
         let top = draft.hash_top(&seen.roots);
-        assert_eq!(draft.finish(claims, None, top), model_proof(&plain(), seen, keys));
+        assert_eq!(
+            draft.finish(claims, None, top),
+            model_proof(&plain(), seen, keys)
+        );
     }
 
     /// The count of leaves in memory is that of those that are found there.
@@ -227,7 +230,9 @@ fn random_run(seed: u64, policy: CollisionPolicy) {
         let newest = pair.twin.version - 1;
         let covered = rng.random_range(pair.covered..=newest.min(pair.covered + 3));
         pair.cover(covered);
-        evicted += pair.writer.evict(covered, *pick(&mut rng, &[0, 3, 50, 5000]));
+        evicted += pair
+            .writer
+            .evict(covered, *pick(&mut rng, &[0, 3, 50, 5000]));
         pair.check(&mut rng, &keys);
     }
     assert!(evicted > 100 && pair.restored > 50);
