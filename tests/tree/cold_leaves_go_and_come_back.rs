@@ -37,7 +37,7 @@ struct Pair {
 impl Pair {
     fn new(policy: CollisionPolicy) -> Self {
         let twin = Twin::new(policy);
-        let (writer, hasher) = built(policy, &State::new());
+        let (writer, hasher) = built(policy, &State::new(), 0);
         Self {
             history: vec![State::new()],
             twin,
@@ -194,9 +194,9 @@ fn stored(state: &State, range: RangeInclusive<Hash>, origin: u64) -> Vec<Leaf> 
     state.range(range).map(leaf).collect()
 }
 
-fn built(policy: CollisionPolicy, state: &State) -> (TreeWriter, tree::TreeHasher) {
+fn built(policy: CollisionPolicy, state: &State, origin: u64) -> (TreeWriter, tree::TreeHasher) {
     let pool = ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    let leaves = |range| Ok::<_, std::convert::Infallible>(stored(state, range, 0));
+    let leaves = |range| Ok::<_, std::convert::Infallible>(stored(state, range, origin));
     tree::build_within(NOTHING, &pool, policy, leaves).unwrap()
 }
 
@@ -218,7 +218,7 @@ fn random_run(seed: u64, policy: CollisionPolicy) {
     let (keys, hashes) = pool(&mut rng);
     let mut pair = Pair::new(policy);
     let mut evicted = 0;
-    for step in 0..24 {
+    for step in 0..40 {
         let puts = if step % 5 == 4 { 0.1 } else { 0.8 };
         for _ in 0..rng.random_range(0..3) {
             let count = *pick(&mut rng, &[1, 4, 60]);
@@ -230,12 +230,11 @@ fn random_run(seed: u64, policy: CollisionPolicy) {
         let newest = pair.twin.version - 1;
         let covered = rng.random_range(pair.covered..=newest.min(pair.covered + 3));
         pair.cover(covered);
-        evicted += pair
-            .writer
-            .evict(covered, *pick(&mut rng, &[0, 3, 50, 5000]));
+        evicted += pair.writer.evict(covered, *pick(&mut rng, &[0, 50, 5000]));
         pair.check(&mut rng, &keys);
     }
-    assert!(evicted > 100 && pair.restored > 50);
+    let restored = pair.restored;
+    assert!(evicted > 60 && restored > 30, "{evicted}, {restored}");
 }
 
 #[test]
@@ -276,7 +275,7 @@ fn from_the_start_if_the_tree_is_built_within_a_budget() {
     pair.put_all(&hashes, 1);
     pair.seal();
     pair.cover(1);
-    (pair.writer, pair.hasher) = built(CollisionPolicy::Bucket, &pair.history[1]);
+    (pair.writer, pair.hasher) = built(CollisionPolicy::Bucket, &pair.history[1], 1);
     // All but the few that hang below branches.
     assert!(pair.writer.memory().leaves < 200);
     pair.check(&mut rng, &keys);
