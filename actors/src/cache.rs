@@ -1,8 +1,8 @@
 //! Values that were read from the leaf store, kept within a budget of bytes.
 //!
-//! An entry is named by key hash and by the version that wrote the value, which the tree knows for
-//! every key: so an entry is never stale and never has to be removed; what is not asked for any more
-//! makes room for what is. Not here: values in memory that no checkpoint covers (`values`).
+//! An entry is named by key hash and by a version at which the key has the value: the one that wrote it,
+//! which the tree knows for every key in memory, or a later one before the next write. So an entry is never
+//! stale and never has to be removed; what is not asked for any more makes room for what is. Not here: values in memory that no checkpoint covers (`values`).
 
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
@@ -19,7 +19,7 @@ const ENTRY_BYTES: u64 = 192;
 /// The size of a value that the table is laid out for at first, bytes.
 const VALUE_BYTES_GUESSED: u64 = 320;
 
-/// Which value: a key, and the version that gave it this value.
+/// Which value: a key, and a version at which it has this value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Name {
     key_hash: Digest,

@@ -13,7 +13,7 @@ use trunkline_core::hash::Digest;
 use trunkline_core::params::TreeParams;
 use trunkline_core::store::lock::DirectoryLock;
 use trunkline_core::store::log::Recovery;
-use trunkline_core::tree::Leaf;
+use trunkline_core::tree::{Leaf, NotInMemory};
 
 use crate::config::{CommitMode, Config};
 use crate::credit::Credit;
@@ -211,6 +211,7 @@ impl Engine {
                     return Ok(None);
                 }
                 Latest::Applied { version, leaf } => (version, leaf),
+                Latest::Away => return self.value_away(&key_hash),
             };
             match shared.state.values.present_value(&leaf, version) {
                 Ok(value) => return Ok(Some(value)),
@@ -229,6 +230,7 @@ impl Engine {
             Latest::Accepted(value) => value.is_some(),
             Latest::Applied { .. } => true,
             Latest::Absent => false,
+            Latest::Away => self.value_away(&key_hash)?.is_some(),
         })
     }
 
@@ -244,9 +246,19 @@ impl Engine {
             let leaf = shared.state.reader.get(version, key_hash);
             // Looked at too late otherwise: the version was forgotten meanwhile.
             if version >= shared.state.versions.oldest() {
-                return Ok(leaf.map_or(Latest::Absent, |leaf| Latest::Applied { version, leaf }));
+                return Ok(match leaf {
+                    Ok(Some(leaf)) => Latest::Applied { version, leaf },
+                    Ok(None) => Latest::Absent,
+                    Err(NotInMemory) => Latest::Away,
+                });
             }
         }
+    }
+
+    /// The value of a key whose leaf is not in memory: as it was when that was seen, or later.
+    fn value_away(&self, key_hash: &Digest) -> Result<Option<Bytes>, ReadError> {
+        let values = &self.inner.shared.state.values;
+        Ok(values.value_away(key_hash, &values.store())?)
     }
 
     /// Several keys, each as [`Self::get`] sees it, in the order asked for.
@@ -400,6 +412,8 @@ enum Latest {
     Applied { version: u64, leaf: Leaf },
     /// Nowhere.
     Absent,
+    /// In the leaf store or nowhere: its cell of the tree is not in memory.
+    Away,
 }
 
 /// Credit that a batch costs: an operation at least, since metadata alone takes room too. Limits keep

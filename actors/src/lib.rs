@@ -36,6 +36,7 @@
 
 #![forbid(unsafe_code)]
 
+mod away;
 mod cache;
 mod checkpoint;
 pub mod config;

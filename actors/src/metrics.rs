@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use metrics::{Counter, Gauge, Histogram as Exported, counter, gauge, histogram};
 
+use trunkline_core::tree::TreeMemory;
+
 use crate::failure::Stage;
 
 /// A state of a submission whose latency is measured from the call that submitted it.
@@ -126,6 +128,14 @@ pub struct MetricsSnapshot {
     pub openings_reused: u64,
     /// Times that the KZG tables were built because no sound file of them was found.
     pub kzg_tables_built: u64,
+    /// What the tree takes in memory for its present, bytes.
+    pub tree_bytes: u64,
+    /// Leaves of the tree that are in memory.
+    pub tree_leaves: u64,
+    /// Cells of a few leaves each that left memory.
+    pub cells_evicted: u64,
+    /// Cells that were read from the leaf store again.
+    pub cells_restored: u64,
     /// Resident memory of the whole process, bytes; 0 where the system does not tell.
     pub resident_bytes: u64,
 }
@@ -267,6 +277,8 @@ pub(crate) struct Metrics {
     groups_in_flight: Level,
     keys: Level,
     unflushed_bytes: Level,
+    tree_bytes: Level,
+    tree_leaves: Level,
     resident_bytes: Gauge,
     submissions: Counted,
     refused: Counted,
@@ -281,6 +293,8 @@ pub(crate) struct Metrics {
     openings_computed: Counted,
     openings_reused: Counted,
     kzg_tables_built: Counted,
+    cells_evicted: Counted,
+    cells_restored: Counted,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -317,6 +331,8 @@ impl Metrics {
             groups_in_flight: level("trunkline_groups_in_flight"),
             keys: level("trunkline_keys"),
             unflushed_bytes: level("trunkline_unflushed_bytes"),
+            tree_bytes: level("trunkline_tree_bytes"),
+            tree_leaves: level("trunkline_tree_leaves"),
             resident_bytes: gauge!("trunkline_resident_bytes", "engine" => label()),
             submissions: count("trunkline_submissions_total"),
             refused: count("trunkline_refused_total"),
@@ -331,6 +347,8 @@ impl Metrics {
             openings_computed: count("trunkline_openings_computed_total"),
             openings_reused: count("trunkline_openings_reused_total"),
             kzg_tables_built: count("trunkline_kzg_tables_built_total"),
+            cells_evicted: count("trunkline_cells_evicted_total"),
+            cells_restored: count("trunkline_cells_restored_total"),
         }
     }
 
@@ -355,6 +373,13 @@ impl Metrics {
     pub(crate) fn group_applied(&self, refused: u64, evicted: u64) {
         self.refused.add(refused);
         self.evicted.add(evicted);
+    }
+
+    pub(crate) fn tree(&self, memory: TreeMemory, evicted: u64, restored: u64) {
+        self.tree_bytes.set(memory.bytes);
+        self.tree_leaves.set(memory.leaves);
+        self.cells_evicted.add(evicted);
+        self.cells_restored.add(restored);
     }
 
     pub(crate) fn groups_in_flight(&self, groups: usize) {
@@ -448,6 +473,10 @@ impl Metrics {
             openings_computed: self.openings_computed.get(),
             openings_reused: self.openings_reused.get(),
             kzg_tables_built: self.kzg_tables_built.get(),
+            tree_bytes: self.tree_bytes.get(),
+            tree_leaves: self.tree_leaves.get(),
+            cells_evicted: self.cells_evicted.get(),
+            cells_restored: self.cells_restored.get(),
             resident_bytes: resident_bytes as u64,
         }
     }

@@ -152,7 +152,8 @@ fn open(builder: EngineBuilder) -> Result<Engine, OpenError> {
     let metrics = Arc::new(Metrics::new(&config.engine.name));
     let pieces = config.workers.hash_pieces;
     let snapshot = leaves.snapshot()?;
-    let mut loading = Loading::begin(params, &marker, snapshot, pieces, &pool, &metrics)?;
+    let budget = config.memory.budget_bytes;
+    let mut loading = Loading::begin(params, &marker, snapshot, pieces, budget, &pool, &metrics)?;
     let options = LogOptions {
         segment_bytes_max: config.log.segment_bytes_max,
         nonce: rand::random(),

@@ -98,7 +98,7 @@ impl ReadOnly {
         let config = Config::in_directory(directory);
         let metrics = Arc::new(Metrics::new(&config.engine.name));
         let pool = rayon::ThreadPoolBuilder::new().build()?;
-        let mut loading = Loading::begin(params, &marker, leaves, 1, &pool, &metrics)?;
+        let mut loading = Loading::begin(params, &marker, leaves, 1, 0, &pool, &metrics)?;
         let (from, log_directory) = (loading.position(), directory.join(LOG_DIRECTORY));
         let survey = loading.replay(&pool, |visit| {
             CommitLog::read_only(&disk, &log_directory, &params.tree_id(), from, visit)

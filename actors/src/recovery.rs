@@ -5,16 +5,14 @@
 //! it. Not here: the rules of a torn log (`core::store::log`), and starting threads (`pipeline`).
 
 use std::io;
-use std::ops::{ControlFlow, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread::ScopedJoinHandle;
 
 use bytes::Bytes;
-use rayon::prelude::*;
 use trunkline_core::batch::PreparedBatch;
-use trunkline_core::hash::{self, Digest, ZERO, hex};
+use trunkline_core::hash::{Digest, ZERO, hex};
 use trunkline_core::history::{HISTORY, MountainRange};
 use trunkline_core::kzg::{SetupError, slot_value};
 use trunkline_core::outcome::decode_outcomes;
@@ -29,8 +27,11 @@ use trunkline_core::store::log::{
 };
 use trunkline_core::store::marker::{Marker, ReadMarkerError};
 use trunkline_core::store::tree_file::{self, ReadTreeFileError};
-use trunkline_core::tree::{self, Leaf, Roots, SealedChanges, TreeHasher, TreeWriter};
+use trunkline_core::tree::{
+    self, BuildError, LeavesDiffer, Roots, SealedChanges, TreeHasher, TreeWriter,
+};
 
+use crate::away::{self, ScanError};
 use crate::config::{Config, InvalidSetting};
 use crate::layer::{Layer, Part};
 use crate::metrics::Metrics;
@@ -206,6 +207,19 @@ pub enum ReplayError {
     /// Leaves are not where their keys belong.
     #[error("the leaf at key hash {} does not belong there; restore the directory from a copy", hex(.0))]
     Misplaced(Digest),
+    /// The leaf store gave other leaves than before.
+    #[error(transparent)]
+    Leaves(#[from] LeavesDiffer),
+}
+
+impl From<ScanError> for OpenError {
+    fn from(error: ScanError) -> Self {
+        match error {
+            ScanError::Store(error) => error.into(),
+            ScanError::Misplaced(key_hash) => ReplayError::Misplaced(key_hash).into(),
+            ScanError::Differ(error) => ReplayError::Leaves(error).into(),
+        }
+    }
 }
 
 /// A tree with everything up to its last commit, before threads are started on it.
@@ -221,6 +235,7 @@ pub(crate) struct Loading {
     params: TreeParams,
     writer: TreeWriter,
     hasher: TreeHasher,
+    leaves: Arc<dyn LeafSnapshot>,
     replayed: Replayed,
 }
 
@@ -256,31 +271,35 @@ pub(crate) enum Stopped {
 const REPLAYS_WAITING_MAX: usize = 2;
 
 impl Loading {
-    /// Begins with the leaves that the checkpoint marker speaks of.
+    /// Begins with the leaves that the checkpoint marker speaks of, as many of them as a budget has room
+    /// for.
     pub(crate) fn begin(
         params: TreeParams,
         marker: &Marker,
         leaves: Arc<dyn LeafSnapshot>,
         hash_pieces: usize,
+        budget_bytes: u64,
         pool: &rayon::ThreadPool,
         metrics: &Arc<Metrics>,
     ) -> Result<Self, OpenError> {
         let version = marker.record.version;
-        let scanned = scan(&params, &*leaves, pool)?;
-        let built = tree::build_on(Some(pool), params.collision, &scanned);
-        // A scan ascends, so a refusal means that two entries share a key hash.
-        let (mut writer, hasher) = built.ok_or(ReplayError::Misplaced(ZERO))?;
-        drop(scanned);
+        let scan = |range| away::scan(&params, &*leaves, range, 0);
+        let built = tree::build_within(budget_bytes, pool, params.collision, scan);
+        let (mut writer, hasher) = built.map_err(|error| match error {
+            BuildError::Source(error) => error.into(),
+            BuildError::Disorder(first) => OpenError::from(ReplayError::Misplaced(first)),
+        })?;
         let mut hasher = hasher.with_pieces(hash_pieces);
         let roots = hasher.hash(writer.seal(version), None);
         if marker.intent.is_none() {
             check_state(&marker.record, &roots)?;
         }
-        let view = Arc::new(StoreView::new(version, leaves));
+        let view = Arc::new(StoreView::new(version, leaves.clone()));
         Ok(Self {
             params,
             writer,
             hasher,
+            leaves,
             replayed: Replayed {
                 values: Values::new(view, metrics.clone()),
                 record: marker.record.clone(),
@@ -313,16 +332,22 @@ impl Loading {
             params,
             writer,
             hasher,
+            leaves,
             replayed,
         } = self;
+        let params = &*params;
         let reader = writer.reader();
+        let covered = replayed.values.store().version;
         let (to_apply, decoded) = sync_channel::<Decoded>(REPLAYS_WAITING_MAX);
         let (to_check, applied) = sync_channel(REPLAYS_WAITING_MAX);
         let step = |name: &str| std::thread::Builder::new().name(format!("trunkline-{name}"));
         std::thread::scope(|scope| {
             let applying = step("replay-tree").spawn_scoped(scope, move || {
                 for decoded in decoded {
-                    let changes = apply(writer, &decoded)?;
+                    away::restore(writer, [&decoded.batch], params, &**leaves, covered, pool)?;
+                    let changes = apply(writer, &decoded)
+                        .map_err(|error| OpenError::from(OpenLogError::Visitor(error)))?;
+                    away::evict(writer, covered, decoded.batch.operations);
                     if to_check.send((decoded, changes)).is_err() {
                         break;
                     }
@@ -332,7 +357,9 @@ impl Loading {
             let checking = step("replay-hash").spawn_scoped(scope, move || {
                 for (decoded, changes) in applied {
                     let version = decoded.record.version;
-                    replayed.advance(decoded, hasher.hash(changes, Some(pool)))?;
+                    replayed
+                        .advance(decoded, hasher.hash(changes, Some(pool)))
+                        .map_err(OpenLogError::Visitor)?;
                     reader.retire(version);
                 }
                 Ok(())
@@ -434,10 +461,9 @@ impl Replayed {
 }
 
 /// What a step of a replay ended with.
-fn ended(step: ScopedJoinHandle<'_, Result<(), ReplayError>>) -> Result<(), OpenError> {
+fn ended(step: ScopedJoinHandle<'_, Result<(), OpenError>>) -> Result<(), OpenError> {
     match step.join() {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(OpenLogError::Visitor(error).into()),
+        Ok(ended) => ended,
         Err(payload) => std::panic::resume_unwind(payload),
     }
 }
@@ -463,6 +489,7 @@ impl Loaded {
         metrics: Arc<Metrics>,
     ) -> Result<(Arc<State>, TreeWriter, TreeHasher), SetupError> {
         metrics.keys(self.last.record.key_count);
+        metrics.tree(self.writer.memory(), 0, 0);
         let versions = Versions::new(self.last, config.versions.clone());
         let state = State {
             params,
@@ -521,63 +548,6 @@ pub(crate) fn read_params(
         Ok(params) => Ok(Some(params)),
         Err(ReadTreeFileError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
-    }
-}
-
-/// Ranges of the path that leaves are scanned in, side by side.
-const SCAN_PIECES: u8 = 32;
-
-/// All leaves in path order, hashed.
-fn scan(
-    params: &TreeParams,
-    snapshot: &dyn LeafSnapshot,
-    pool: &rayon::ThreadPool,
-) -> Result<Vec<Leaf>, OpenError> {
-    let scan_piece = |piece| scan_range(params, snapshot, piece_range(piece));
-    let pieces = pool.install(|| {
-        (0..SCAN_PIECES)
-            .into_par_iter()
-            .map(scan_piece)
-            .collect::<Result<Vec<_>, _>>()
-    })?;
-    let mut leaves = Vec::with_capacity(pieces.iter().map(Vec::len).sum());
-    for piece in pieces {
-        leaves.extend(piece);
-    }
-    Ok(leaves)
-}
-
-/// The key hashes that begin with the same bits as the piece's number.
-fn piece_range(piece: u8) -> RangeInclusive<Digest> {
-    const STEP: u8 = u8::MAX / SCAN_PIECES + 1;
-    let (mut first, mut last) = ([0; 32], [0xff; 32]);
-    first[0] = piece * STEP;
-    last[0] = piece * STEP + (STEP - 1);
-    first..=last
-}
-
-fn scan_range(
-    params: &TreeParams,
-    snapshot: &dyn LeafSnapshot,
-    range: RangeInclusive<Digest>,
-) -> Result<Vec<Leaf>, OpenError> {
-    let mut leaves = Vec::new();
-    let mut misplaced = None;
-    snapshot.scan(range, &mut |key_hash, key, value| {
-        if params.key_hash(key) != *key_hash {
-            misplaced = Some(*key_hash);
-            return ControlFlow::Break(());
-        }
-        leaves.push(Leaf {
-            key_hash: *key_hash,
-            value_hash: hash::hash(value),
-            origin: 0,
-        });
-        ControlFlow::Continue(())
-    })?;
-    match misplaced {
-        Some(key_hash) => Err(ReplayError::Misplaced(key_hash).into()),
-        None => Ok(leaves),
     }
 }
 

@@ -1,17 +1,19 @@
 //! One durable version, held: reads, proofs and walks that all see the same state.
 
 use std::collections::VecDeque;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use trunkline_core::batch::{BatchError, check_key};
-use trunkline_core::hash::Digest;
+use trunkline_core::hash::{Digest, hash};
 use trunkline_core::kzg::{Fr, G1Bytes, Slot, slot_value};
 use trunkline_core::params::WIDTH;
 use trunkline_core::proof::{Claim, Draft, Proof, ProveError};
 use trunkline_core::record::{CommitRecord, Root};
-use trunkline_core::tree::Leaf;
+use trunkline_core::tree::{Leaf, NotInMemory};
 
+use crate::away;
 use crate::failure::EngineFailure;
 use crate::shared::State;
 use crate::values::{FetchError, StoreView};
@@ -240,21 +242,28 @@ impl Snapshot {
         let leaf = self.state.reader.get(self.version(), &key_hash);
         self.check_readable()?;
         match leaf {
-            Some(leaf) => Ok(Some(self.value(&leaf)?)),
-            None => {
+            Ok(Some(leaf)) => Ok(Some(self.value(&leaf)?)),
+            Ok(None) => {
                 self.state.metrics.absent_read();
                 Ok(None)
             }
+            Err(NotInMemory) => self.value_away(&key_hash),
         }
     }
 
-    /// The hash of a key's value, from memory alone.
+    /// The hash of a key's value, from memory alone unless `memory.budget_bytes` left no room for it.
     pub fn value_hash(&self, key: &[u8]) -> Result<Option<Digest>, ReadError> {
         check_key(0, key)?;
         let key_hash = self.state.params.key_hash(key);
         let leaf = self.state.reader.get(self.version(), &key_hash);
         self.check_readable()?;
-        Ok(leaf.map(|leaf| leaf.value_hash))
+        match leaf {
+            Ok(leaf) => Ok(leaf.map(|leaf| leaf.value_hash)),
+            Err(NotInMemory) => {
+                let value = self.value_away(&key_hash)?;
+                Ok(value.map(|value| hash(&value)))
+            }
+        }
     }
 
     /// Proves what is and what is not there, values included.
@@ -264,8 +273,11 @@ impl Snapshot {
         top: TopKind,
     ) -> Result<Proof, SnapshotProveError> {
         let roots = &self.version.roots;
-        let draft = Draft::walk(&self.state.reader, roots, &self.state.params, keys)?;
+        let (reader, params) = (&self.state.reader, &self.state.params);
+        let leaves = |range| self.leaves_away(range);
+        let draft = Draft::walk_with(reader, roots, params, keys, leaves);
         self.check_readable()?;
+        let draft = draft?;
         let claims = draft
             .entries()
             .map(|(_, leaf)| match leaf {
@@ -290,7 +302,7 @@ impl Snapshot {
     pub fn iter(&self) -> SnapshotIter<'_> {
         SnapshotIter {
             snapshot: self,
-            leaves: VecDeque::new(),
+            ready: VecDeque::new(),
             next: Some([0; 32]),
         }
     }
@@ -300,6 +312,46 @@ impl Snapshot {
         let found = values.value(leaf, self.version(), || self.store());
         self.check_readable()?;
         Ok(found?)
+    }
+
+    /// The value of a key whose leaf is not in memory.
+    fn value_away(&self, key_hash: &Digest) -> Result<Option<Bytes>, ReadError> {
+        let found = self.state.values.value_away(key_hash, &self.store());
+        self.check_readable()?;
+        Ok(found?)
+    }
+
+    /// Leaves that are not in memory, for a proof.
+    fn leaves_away(&self, range: RangeInclusive<Digest>) -> Result<Vec<Leaf>, SnapshotProveError> {
+        self.check_readable()?;
+        let store = self.store();
+        let leaves = store.leaves().map_err(ReadError::from)?;
+        let scanned = away::scan(&self.state.params, &*leaves, range, store.version);
+        Ok(scanned.map_err(|error| ReadError::from(FetchError::from(error)))?)
+    }
+
+    /// Keys and values from `from` to before `end` that are not in memory: as many as fit a bound, and
+    /// where the next begin.
+    fn pairs_away(&self, from: Digest, end: Option<Digest>) -> Result<Step, ReadError> {
+        let leaves = self.store().leaves()?;
+        let (mut ready, mut bytes, mut next) = (VecDeque::new(), 0, end);
+        let scanned = leaves.scan(from..=[0xff; 32], &mut |key_hash, key, value| {
+            if end.is_some_and(|end| *key_hash >= end) {
+                return ControlFlow::Break(());
+            }
+            if bytes > STEP_BYTES_MAX {
+                next = Some(*key_hash);
+                return ControlFlow::Break(());
+            }
+            bytes += key.len() + value.len();
+            let pair = (Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
+            ready.push_back(Ready::Pair(pair));
+            ControlFlow::Continue(())
+        });
+        self.check_readable()?;
+        scanned.map_err(FetchError::from)?;
+        self.state.metrics.store_read();
+        Ok((ready, next))
     }
 
     fn key_and_value(&self, leaf: &Leaf) -> Result<(Bytes, Bytes), ReadError> {
@@ -352,28 +404,52 @@ impl Drop for Snapshot {
 #[derive(Debug)]
 pub struct SnapshotIter<'a> {
     snapshot: &'a Snapshot,
-    leaves: VecDeque<Leaf>,
+    ready: VecDeque<Ready>,
     next: Option<Digest>,
+}
+
+/// The next entry of a walk: of a leaf in memory, or read already.
+#[derive(Debug)]
+enum Ready {
+    Leaf(Leaf),
+    Pair((Bytes, Bytes)),
+}
+
+/// Some entries, and where the next begin.
+type Step = (VecDeque<Ready>, Option<Digest>);
+
+/// Keys and values that a walk reads ahead, bytes.
+const STEP_BYTES_MAX: usize = 1 << 20;
+
+impl SnapshotIter<'_> {
+    fn step(&self, from: Digest) -> Result<Step, ReadError> {
+        let snapshot = self.snapshot;
+        let (leaves, next) = snapshot.state.reader.leaves_from(snapshot.version(), &from);
+        snapshot.check_readable()?;
+        match leaves {
+            Ok(leaves) => Ok((leaves.into_iter().map(Ready::Leaf).collect(), next)),
+            Err(NotInMemory) => snapshot.pairs_away(from, next),
+        }
+    }
 }
 
 impl Iterator for SnapshotIter<'_> {
     type Item = Result<(Bytes, Bytes), ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while self.leaves.is_empty() {
+        while self.ready.is_empty() {
             let from = self.next.take()?;
-            let snapshot = self.snapshot;
-            let (leaves, next) = snapshot.state.reader.leaves_from(snapshot.version(), &from);
-            if let Err(error) = snapshot.check_readable() {
-                return Some(Err(error));
+            match self.step(from) {
+                Ok(step) => (self.ready, self.next) = step,
+                Err(error) => return Some(Err(error)),
             }
-            self.leaves = leaves.into();
-            self.next = next;
         }
-        let leaf = self.leaves.pop_front()?;
-        let found = self.snapshot.key_and_value(&leaf);
+        let found = match self.ready.pop_front()? {
+            Ready::Pair(pair) => Ok(pair),
+            Ready::Leaf(leaf) => self.snapshot.key_and_value(&leaf),
+        };
         if found.is_err() {
-            self.leaves.clear();
+            self.ready.clear();
             self.next = None;
         }
         Some(found)

@@ -10,10 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use bytes::Bytes;
-use trunkline_core::hash::{Digest, hex};
+use trunkline_core::hash::{Digest, ZERO, hex};
 use trunkline_core::store::leaves::{LeafSnapshot, LeafStoreError};
 use trunkline_core::tree::Leaf;
 
+use crate::away::ScanError;
 use crate::cache::ValueCache;
 use crate::layer::Layer;
 use crate::metrics::Metrics;
@@ -36,13 +37,20 @@ impl StoreView {
         }
     }
 
-    fn get(&self, key_hash: &Digest) -> Result<(Bytes, Bytes), FetchError> {
+    /// What is in it, to scan.
+    pub(crate) fn leaves(&self) -> Result<Arc<dyn LeafSnapshot>, FetchError> {
         let leaves = self.leaves.read().unwrap_or_else(PoisonError::into_inner);
-        let leaves = leaves.clone().ok_or(FetchError::Closed)?;
-        match leaves.get(key_hash)? {
-            Some(found) => Ok((found.key, found.value)),
-            None => Err(FetchError::Missing(*key_hash)),
-        }
+        leaves.clone().ok_or(FetchError::Closed)
+    }
+
+    fn get(&self, key_hash: &Digest) -> Result<(Bytes, Bytes), FetchError> {
+        let found = self.find(key_hash)?;
+        found.ok_or(FetchError::Missing(*key_hash))
+    }
+
+    fn find(&self, key_hash: &Digest) -> Result<Option<(Bytes, Bytes)>, FetchError> {
+        let found = self.leaves()?.get(key_hash)?;
+        Ok(found.map(|found| (found.key, found.value)))
     }
 
     fn close(&self) {
@@ -65,6 +73,8 @@ impl std::fmt::Debug for StoreView {
 pub(crate) enum FetchError {
     #[error(transparent)]
     Store(#[from] LeafStoreError),
+    #[error(transparent)]
+    Scan(#[from] ScanError),
     #[error("the value at key hash {} is missing from the leaf store", hex(.0))]
     Missing(Digest),
     #[error("the engine was shut down, and the value is not in memory")]
@@ -236,15 +246,46 @@ impl Values {
                 let (key, mut value) = store.get(&leaf.key_hash)?;
                 // A store that is ahead of the version may hold a later value of the key.
                 if store.version <= version {
-                    // It lies beside its key.
-                    if key.len() > HELD_KEY_BYTES_MAX {
-                        value = Bytes::copy_from_slice(&value);
-                    }
-                    self.cache.keep(leaf, &value);
+                    value = self.keep(leaf, &key, value);
                 }
                 Ok(value)
             }
         }
+    }
+
+    /// The value of a key whose leaf is not in memory: what a view of the leaf store that whoever asks
+    /// may look into has, if anything. What it has is kept in the cache under the view's version.
+    pub(crate) fn value_away(
+        &self,
+        key_hash: &Digest,
+        store: &StoreView,
+    ) -> Result<Option<Bytes>, FetchError> {
+        let leaf = Leaf {
+            key_hash: *key_hash,
+            value_hash: ZERO,
+            origin: store.version,
+        };
+        if let Some(value) = self.cache.get(&leaf) {
+            self.metrics.cache_hit();
+            return Ok(Some(value));
+        }
+        self.metrics.cache_miss();
+        self.metrics.store_read();
+        let found = store.find(key_hash)?;
+        if found.is_none() {
+            self.metrics.absent_read();
+        }
+        Ok(found.map(|(key, value)| self.keep(&leaf, &key, value)))
+    }
+
+    /// Keeps a value in the cache, by itself if it lies beside a long key.
+    fn keep(&self, leaf: &Leaf, key: &Bytes, value: Bytes) -> Bytes {
+        let value = match key.len() > HELD_KEY_BYTES_MAX {
+            true => Bytes::copy_from_slice(&value),
+            false => value,
+        };
+        self.cache.keep(leaf, &value);
+        value
     }
 
     /// The value of a leaf of the present, which was `version` when the leaf was seen.

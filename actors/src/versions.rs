@@ -135,6 +135,8 @@ pub(crate) struct Expired {
 pub(crate) struct Versions {
     inner: RwLock<Inner>,
     oldest: AtomicU64,
+    /// Every view of the leaf store that is still read has all changes up to this version.
+    covered: AtomicU64,
     limits: VersionsConfig,
 }
 
@@ -142,6 +144,7 @@ impl Versions {
     pub(crate) fn new(first: Arc<Version>, limits: VersionsConfig) -> Self {
         Self {
             oldest: AtomicU64::new(first.number()),
+            covered: AtomicU64::new(first.store().map_or(0, |view| view.version)),
             inner: RwLock::new(Inner {
                 durable: VecDeque::from([first]),
                 pins: BTreeMap::new(),
@@ -173,10 +176,7 @@ impl Versions {
         // Before anything is forgotten: a reader that looks afterwards knows what it read.
         self.oldest.store(oldest, Ordering::SeqCst);
         inner.drop_before(oldest);
-        Expired {
-            oldest,
-            layers_up_to: layers_up_to(&inner),
-        }
+        self.expired(&inner)
     }
 
     /// What is retained and what snapshots hold, as far as the limits allow.
@@ -199,10 +199,22 @@ impl Versions {
                 version.read_from(view.clone());
             }
         }
+        self.expired(&inner)
+    }
+
+    fn expired(&self, inner: &Inner) -> Expired {
+        let layers_up_to = layers_up_to(inner);
+        self.covered.fetch_max(layers_up_to, Ordering::SeqCst);
         Expired {
             oldest: self.oldest(),
-            layers_up_to: layers_up_to(&inner),
+            layers_up_to,
         }
+    }
+
+    /// The version up to which every view of the leaf store that is still read has all changes; no later
+    /// than the oldest version that can be read.
+    pub(crate) fn covered(&self) -> u64 {
+        self.covered.load(Ordering::SeqCst)
     }
 
     /// The oldest version that can be read.

@@ -3,12 +3,14 @@
 //! The walk alone needs the tree, and it holds one slot's locks at a time; values and openings,
 //! which take longer to get, come after it. Not here: where values are found.
 
+use std::ops::RangeInclusive;
+
 use super::{Claim, ENTRIES_MAX, Entry, Place, Proof, ShownLeaf, Siblings, Terminal, Top};
 use crate::hash::{Digest, INNER, ZERO, pair};
 use crate::kzg::{Committer, G1Bytes, Slot, slot_value};
 use crate::params::{KEY_BYTES_MAX, TreeParams, WIDTH, slot_of};
 use crate::record::CommitRecord;
-use crate::tree::{Cursor, Leaf, Roots, TreeReader, View};
+use crate::tree::{Cursor, Leaf, LeavesDiffer, Missing, Roots, SlotView, TreeReader, View};
 
 /// Why no proof can be made of a set of keys.
 ///
@@ -29,6 +31,12 @@ pub enum ProveError {
     /// A key that no tree can hold.
     #[error("a key of {0} bytes can't be proven: keys have 1 to {KEY_BYTES_MAX} bytes")]
     KeyBytes(usize),
+    /// A leaf that the proof shows is not in memory.
+    #[error("a leaf that the proof shows is not in memory; walk with the leaf store")]
+    NotInMemory,
+    /// The leaf store has not the leaves that the tree had.
+    #[error(transparent)]
+    LeavesDiffer(#[from] LeavesDiffer),
 }
 
 /// A proof without claims and top: what the walk over the tree found.
@@ -64,13 +72,26 @@ struct Target {
 
 impl Draft {
     /// Walks the tree at the version of `roots`. Keys may come in any order and more than once, up to
-    /// [`ENTRIES_MAX`] of them.
+    /// [`ENTRIES_MAX`] of them. For a tree without a budget, which is in memory as a whole.
     pub fn walk<K: AsRef<[u8]>>(
         reader: &TreeReader,
         roots: &Roots,
         params: &TreeParams,
         keys: impl IntoIterator<Item = K>,
     ) -> Result<Self, ProveError> {
+        let nowhere = |_| Err(ProveError::NotInMemory);
+        Self::walk_with(reader, roots, params, keys, nowhere)
+    }
+
+    /// As [`Self::walk`]; `leaves` reads the leaves in a range of key hashes, ascending, from the leaf
+    /// store as [`TreeReader::get`] says. No lock is held meanwhile.
+    pub fn walk_with<K: AsRef<[u8]>, E: From<ProveError>>(
+        reader: &TreeReader,
+        roots: &Roots,
+        params: &TreeParams,
+        keys: impl IntoIterator<Item = K>,
+        leaves: impl Fn(RangeInclusive<Digest>) -> Result<Vec<Leaf>, E>,
+    ) -> Result<Self, E> {
         let mut draft = Self {
             params: *params,
             version: roots.version,
@@ -80,8 +101,22 @@ impl Draft {
         };
         let mut targets = std::mem::take(&mut draft.targets);
         for targets in targets.chunk_by_mut(|a, b| slot_of(&a.key_hash) == slot_of(&b.key_hash)) {
-            let view = reader.slot_view(roots.version, slot_of(&targets[0].key_hash));
-            draft.descend(view.cursor(), targets);
+            let slot = slot_of(&targets[0].key_hash);
+            let mut loaded = Vec::new();
+            // What was here at the first look may have left at the second.
+            loop {
+                let view = reader.slot_view(roots.version, slot, &loaded);
+                let missing = missing(&view, targets);
+                if missing.is_empty() {
+                    draft.descend(view.cursor(), targets);
+                    break;
+                }
+                drop(view);
+                for cell in missing {
+                    let found = leaves(cell.key_hashes())?;
+                    loaded.push(cell.load(&found).map_err(ProveError::from)?);
+                }
+            }
         }
         draft.targets = targets;
         Ok(draft)
@@ -188,6 +223,15 @@ impl Draft {
             top,
         }
     }
+}
+
+/// The cells that have to be loaded to show what is there, or not, at some keys of a slot.
+fn missing(view: &SlotView<'_>, targets: &[Target]) -> Vec<Missing> {
+    let missing = |target: &Target| view.missing(&target.key_hash);
+    let mut missing: Vec<Missing> = targets.iter().filter_map(missing).collect();
+    missing.sort_unstable_by_key(Missing::cell);
+    missing.dedup_by_key(|missing| missing.cell());
+    missing
 }
 
 fn targets<K: AsRef<[u8]>>(

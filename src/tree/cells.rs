@@ -3,12 +3,16 @@
 //! Key hashes are spread evenly, so a directory of `2^bits` cells that doubles as keys come holds a
 //! few leaves in each cell, and a key's cell is found without following a pointer. Slots double at
 //! different fill levels, so that growth is spread over time instead of striking all at once
-//! (the idea of linear hashing: Litwin, VLDB 1980). Not here: digests (`digests`).
+//! (the idea of linear hashing: Litwin, VLDB 1980). A cell's leaves may be away: only their number is
+//! here then. Not here: digests (`digests`), and which cells go away when (`eviction`).
 
 use std::collections::VecDeque;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
+use super::digests::Digests;
 use super::dirty::Dirty;
+use super::eviction::{Departures, Gone, LeavesDiffer, NotInMemory};
+use super::fold::fold_leaves;
 use super::node::{Leaf, Node};
 use super::undo::Undo;
 use super::update::Update;
@@ -28,16 +32,47 @@ const BITS_MAX: u32 = 24;
 /// overlap instead of following one another.
 const READ_AHEAD_WRITES: usize = 16;
 
+/// What a directory holds for each prefix.
+#[derive(Debug)]
+enum Cell {
+    Here(Node),
+    /// So many leaves, all in the leaf store.
+    Away(u32),
+}
+
+const _: () = assert!(size_of::<Cell>() == size_of::<Node>(), "a header a cell");
+
+impl Cell {
+    fn here(&self) -> Result<&Node, NotInMemory> {
+        match self {
+            Self::Here(node) => Ok(node),
+            Self::Away(_) => Err(NotInMemory),
+        }
+    }
+
+    /// The node of a cell that is about to change.
+    fn to_change(&mut self) -> &mut Node {
+        match self {
+            Self::Here(node) => node,
+            Self::Away(_) => unreachable!("cells are restored before a submission touches them"),
+        }
+    }
+}
+
 /// The cells of one slot, and what versions before the present saw.
 #[derive(Debug)]
 pub(super) struct Cells {
     slot: usize,
     bits: u32,
-    cells: Vec<Node>,
+    cells: Vec<Cell>,
     leaves: u64,
+    /// Those of all that are not in memory.
+    away: Gone,
     undo: Undo,
     /// Versions that changed the number of cells, and how many bits it had before.
     resized: VecDeque<(u64, u32)>,
+    /// The last of them, whether anybody needs the others or not.
+    resized_at: u64,
 }
 
 /// The cell of a key hash in a directory of so many bits.
@@ -54,8 +89,10 @@ impl Cells {
             bits: 0,
             cells: Vec::new(),
             leaves: leaves.len() as u64,
+            away: Gone::default(),
             undo: Undo::default(),
             resized: VecDeque::new(),
+            resized_at: 0,
         };
         while cells.wants_more() {
             cells.bits += 1;
@@ -86,9 +123,19 @@ impl Cells {
         self.bits
     }
 
-    /// Leaves in all cells.
+    /// Leaves in all cells, away or not.
     pub(super) fn leaves(&self) -> u64 {
         self.leaves
+    }
+
+    /// What is not in memory.
+    pub(super) fn away(&self) -> Gone {
+        self.away
+    }
+
+    /// Cells of the directory.
+    pub(super) fn count(&self) -> u32 {
+        1 << self.bits
     }
 
     /// Applies `writes[range]`, all of this slot, as part of a submission. What is refused half way
@@ -126,7 +173,7 @@ impl Cells {
                 .find(|index| cell_of(&update.writes[*index].key_hash, bits) != cell)
                 .unwrap_or(end);
             let (mark, mut gained) = (records.len(), 0);
-            let node = &mut self.cells[cell as usize];
+            let node = self.cells[cell as usize].to_change();
             let outcome = update.cell(node, depth, start..mine, records, &mut gained);
             self.leaves = self.leaves.saturating_add_signed(gained);
             outcome?;
@@ -143,11 +190,12 @@ impl Cells {
     fn read_ahead(&self, writes: &[Write]) {
         let mut touched = 0;
         let cell = |write: &Write| &self.cells[cell_of(&write.key_hash, self.bits) as usize];
-        for node in writes.iter().map(cell) {
-            touched ^= usize::from(matches!(node, Node::Block(leaves) if leaves.is_empty()));
+        for cell in writes.iter().map(cell) {
+            let empty = matches!(cell, Cell::Here(Node::Block(leaves)) if leaves.is_empty());
+            touched ^= usize::from(empty);
         }
-        for node in writes.iter().map(cell) {
-            if let Node::Block(leaves) = node {
+        for cell in writes.iter().map(cell) {
+            if let Cell::Here(Node::Block(leaves)) = cell {
                 touched = leaves.iter().fold(touched, |touched, leaf| {
                     touched ^ usize::from(leaf.key_hash[31])
                 });
@@ -165,7 +213,7 @@ impl Cells {
     pub(super) fn roll_back(&mut self) {
         let (bits, depth) = (self.bits, self.depth());
         for record in self.undo.take_open().into_iter().rev() {
-            let node = &mut self.cells[cell_of(&record.key_hash, bits) as usize];
+            let node = self.cells[cell_of(&record.key_hash, bits) as usize].to_change();
             let mut put_back = |leaves: &mut Vec<Leaf>| {
                 let before = leaves.len() as i64;
                 record.put_back(leaves);
@@ -176,8 +224,17 @@ impl Cells {
         }
     }
 
-    /// Doubles or halves the directory if it has become too full or too empty. Says whether it did.
+    /// Whether the directory is too full or too empty, and can't be resized because of what is away.
+    pub(super) fn waits_for_resize(&self) -> bool {
+        self.away.cells > 0 && (self.wants_more() || self.wants_fewer())
+    }
+
+    /// Doubles or halves the directory if it has become too full or too empty and is all here. Says
+    /// whether it did.
     pub(super) fn resize(&mut self, version: u64) -> bool {
+        if self.away.cells > 0 {
+            return false;
+        }
         let before = self.bits;
         while self.wants_more() {
             self.bits += 1;
@@ -189,18 +246,23 @@ impl Cells {
             return false;
         }
         let mut leaves = Vec::with_capacity(self.leaves as usize);
-        for node in self.cells.drain(..) {
-            node.collect_leaves(&mut leaves);
+        for cell in self.cells.drain(..) {
+            if let Cell::Here(node) = cell {
+                node.collect_leaves(&mut leaves);
+            }
         }
         self.cells = spread(&leaves, self.bits);
         self.resized.push_back((version, before));
+        self.resized_at = version;
         true
     }
 
-    /// Hands all cells over for hashing.
+    /// Hands all cells of a slot that was built or resized, and is all here, over for hashing.
     pub(super) fn push_all(&self, dirty: &mut Dirty) {
-        for (cell, node) in (0..).zip(&self.cells) {
-            dirty.push(self.slot, cell, node, self.depth());
+        for (number, cell) in (0..).zip(&self.cells) {
+            if let Cell::Here(node) = cell {
+                dirty.push(self.slot, number, node, self.depth());
+            }
         }
     }
 
@@ -214,42 +276,142 @@ impl Cells {
     pub(super) fn unchanged_node(&self, version: u64, cell: u32) -> Option<&Node> {
         let same = self.bits_at(version) == self.bits
             && !self.undo.touched(version, self.paths(cell, self.bits));
-        same.then(|| &self.cells[cell as usize])
+        same.then(|| self.cells[cell as usize].here().ok())?
+    }
+
+    /// Whether some of the leaves that `version` saw in a cell of a directory of so many bits are not
+    /// in memory.
+    pub(super) fn is_away(&self, cell: u32, bits: u32) -> bool {
+        let away = |cell: &Cell| matches!(cell, Cell::Away(_));
+        self.away.cells > 0 && self.below(self.paths(cell, bits)).iter().any(away)
     }
 
     /// The leaves that `version` saw in a cell of a directory of so many bits, in path order.
-    pub(super) fn leaves_at(&self, version: u64, cell: u32, bits: u32) -> Vec<Leaf> {
+    pub(super) fn leaves_at(
+        &self,
+        version: u64,
+        cell: u32,
+        bits: u32,
+    ) -> Result<Vec<Leaf>, NotInMemory> {
         let paths = self.paths(cell, bits);
         let mut leaves = Vec::new();
-        let place = |path: u64| (path >> (PATH_BITS - ROOT_BITS - self.bits)) as usize;
-        let below_root = |path: u64| path & ((1 << (PATH_BITS - ROOT_BITS)) - 1);
-        let first = place(below_root(paths.start));
-        let last = place(below_root(paths.end - 1));
-        for node in &self.cells[first..=last] {
-            node.collect_leaves(&mut leaves);
+        for cell in self.below(paths.clone()) {
+            cell.here()?.collect_leaves(&mut leaves);
         }
         leaves.retain(|leaf| paths.contains(&path_of(&leaf.key_hash)));
         self.undo.take_back(version, paths, &mut leaves);
-        leaves
+        Ok(leaves)
+    }
+
+    /// The cells of the present that a range of paths lies in.
+    fn below(&self, paths: Range<u64>) -> &[Cell] {
+        let (first, last) = self.cells_of(&paths).into_inner();
+        &self.cells[first as usize..=last as usize]
+    }
+
+    fn cells_of(&self, paths: &Range<u64>) -> RangeInclusive<u32> {
+        let below_root = |path: u64| path & ((1 << (PATH_BITS - ROOT_BITS)) - 1);
+        let place = |path: u64| (below_root(path) >> (PATH_BITS - ROOT_BITS - self.bits)) as u32;
+        place(paths.start)..=place(paths.end - 1)
     }
 
     /// The paths of a cell in a directory of so many bits.
-    fn paths(&self, cell: u32, bits: u32) -> Range<u64> {
+    pub(super) fn paths(&self, cell: u32, bits: u32) -> Range<u64> {
         let prefix = (self.slot as u64) << bits | u64::from(cell);
         let shift = PATH_BITS - ROOT_BITS - bits;
         prefix << shift..(prefix + 1) << shift
     }
 
     /// The leaf of a key hash as `version` saw it.
-    pub(super) fn get_at(&self, version: u64, key_hash: &Digest) -> Option<Leaf> {
+    pub(super) fn get_at(
+        &self,
+        version: u64,
+        key_hash: &Digest,
+    ) -> Result<Option<Leaf>, NotInMemory> {
         match self.undo.find(version, key_hash) {
-            Some(before) => before,
-            None => self.get(key_hash).copied(),
+            Some(before) => Ok(before),
+            None => Ok(self.get(key_hash)?.copied()),
         }
     }
 
-    pub(super) fn get(&self, key_hash: &Digest) -> Option<&Leaf> {
-        self.cells[cell_of(key_hash, self.bits) as usize].get(key_hash, self.depth())
+    pub(super) fn get(&self, key_hash: &Digest) -> Result<Option<&Leaf>, NotInMemory> {
+        let node = self.cells[cell_of(key_hash, self.bits) as usize].here()?;
+        Ok(node.get(key_hash, self.depth()))
+    }
+
+    /// The cell of a key hash, if it is away.
+    pub(super) fn away_cell(&self, key_hash: &Digest) -> Option<u32> {
+        let cell = cell_of(key_hash, self.bits);
+        matches!(self.cells[cell as usize], Cell::Away(_)).then_some(cell)
+    }
+
+    /// All cells that are away, ascending.
+    pub(super) fn all_away(&self) -> impl Iterator<Item = u32> {
+        let cells = (0..).zip(&self.cells);
+        cells.filter_map(|(number, cell)| matches!(cell, Cell::Away(_)).then_some(number))
+    }
+
+    /// Drops the leaves of those of some cells that are as the leaf store has them, as of `covered`
+    /// and ever since. Returns what is gone, and how many cells had leaves to look at.
+    pub(super) fn evict(
+        &mut self,
+        cells: Range<u32>,
+        covered: u64,
+        departures: &Departures,
+    ) -> (Gone, usize) {
+        let (mut gone, mut examined) = (Gone::default(), 0);
+        // Older versions see other cells, and the digests of these may not be there yet.
+        if self.resized_at > covered {
+            return (gone, examined);
+        }
+        for number in cells {
+            // A branch is rare and stays.
+            let Cell::Here(Node::Block(leaves)) = &self.cells[number as usize] else {
+                continue;
+            };
+            if leaves.is_empty() {
+                continue;
+            }
+            examined += 1;
+            let is_covered = |leaf: &Leaf| leaf.origin <= covered;
+            let paths = self.paths(number, self.bits);
+            if leaves.iter().all(is_covered) && !departures.any_after(covered, paths) {
+                let count = leaves.len() as u32;
+                gone.add(count);
+                self.cells[number as usize] = Cell::Away(count);
+            }
+        }
+        self.away = self.away + gone;
+        (gone, examined)
+    }
+
+    /// Puts leaves back into all cells of a range of paths that are away, if they are those that left:
+    /// as many, with the digest that is kept. Returns what is back.
+    pub(super) fn restore(
+        &mut self,
+        paths: &Range<u64>,
+        leaves: &[Leaf],
+        digests: &Digests,
+    ) -> Result<Gone, LeavesDiffer> {
+        let (bits, depth) = (self.bits, self.depth());
+        let (mut back, mut rest) = (Gone::default(), leaves);
+        for number in self.cells_of(paths) {
+            let paths = self.paths(number, bits);
+            let mine = rest.partition_point(|leaf| path_of(&leaf.key_hash) < paths.end);
+            let (mine, others) = rest.split_at(mine);
+            rest = others;
+            let Cell::Away(count) = self.cells[number as usize] else {
+                continue;
+            };
+            let digest = digests.cell(bits, number);
+            if mine.len() != count as usize || digest != Some(fold_leaves(mine, depth).digest()) {
+                return Err(LeavesDiffer::new(&paths, count, mine.len()));
+            }
+            back.add(count);
+            self.away = self.away - Gone::of(count);
+            self.cells[number as usize] = Cell::Here(Node::build(mine, depth));
+        }
+        Ok(back)
     }
 
     /// Takes out what no version from `oldest` on needs, to be dropped where it stalls nobody.
@@ -261,7 +423,7 @@ impl Cells {
 }
 
 /// Deals sorted leaves out to cells.
-fn spread(leaves: &[Leaf], bits: u32) -> Vec<Node> {
+fn spread(leaves: &[Leaf], bits: u32) -> Vec<Cell> {
     let mut rest = leaves;
     (0..1_u32 << bits)
         .map(|cell| {
@@ -271,7 +433,7 @@ fn spread(leaves: &[Leaf], bits: u32) -> Vec<Node> {
                 .unwrap_or(rest.len());
             let (leaves, others) = rest.split_at(mine);
             rest = others;
-            Node::build(leaves, ROOT_BITS + bits)
+            Cell::Here(Node::build(leaves, ROOT_BITS + bits))
         })
         .collect()
 }

@@ -1,13 +1,15 @@
 //! Walking one slot of one version a binary level at a time, as proofs see it, whatever the memory
-//! layout.
+//! layout. Cells that are not in memory are loaded beforehand, while no lock is held.
 
 use std::cell::OnceCell;
+use std::ops::RangeInclusive;
 use std::sync::RwLockReadGuard;
 
 use super::cells::Cells;
 use super::digests::Digests;
+use super::eviction::{LeavesDiffer, key_hashes};
 use super::fold::{fold_half, fold_leaves, halves};
-use super::node::{Branch, Leaf, Node, branch_bits};
+use super::node::{Branch, Leaf, Node, bit_of, branch_bits};
 use crate::hash::{Digest, ZERO};
 use crate::params::{PATH_BITS, ROOT_BITS};
 
@@ -18,8 +20,48 @@ pub(crate) struct SlotView<'a> {
     digests: RwLockReadGuard<'a, Digests>,
     version: u64,
     bits: u32,
+    loaded: &'a [Loaded],
     /// Cells that changed since the version, as it saw them: made when a cursor gets there.
     restored: OnceCell<Box<Restored>>,
+}
+
+/// A cell of a version whose leaves are not in memory and that a walk needs.
+#[derive(Debug)]
+pub(crate) struct Missing {
+    cell: u32,
+    depth: u32,
+    digest: Digest,
+    paths: std::ops::Range<u64>,
+}
+
+impl Missing {
+    pub(crate) fn cell(&self) -> u32 {
+        self.cell
+    }
+
+    /// Where the leaf store has its leaves.
+    pub(crate) fn key_hashes(&self) -> RangeInclusive<Digest> {
+        key_hashes(&self.paths)
+    }
+
+    /// Takes the leaves that were found there, if the version's digest is theirs.
+    pub(crate) fn load(self, leaves: &[Leaf]) -> Result<Loaded, LeavesDiffer> {
+        if fold_leaves(leaves, self.depth).digest() != self.digest {
+            let count = u32::try_from(leaves.len()).unwrap_or(u32::MAX);
+            return Err(LeavesDiffer::new(&self.paths, count, leaves.len()));
+        }
+        Ok(Loaded {
+            cell: self.cell,
+            node: Node::build(leaves, self.depth),
+        })
+    }
+}
+
+/// A cell of a version that was read from the leaf store.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    cell: u32,
+    node: Node,
 }
 
 /// A list that grows behind shared references.
@@ -35,6 +77,7 @@ impl<'a> SlotView<'a> {
         cells: RwLockReadGuard<'a, Cells>,
         digests: RwLockReadGuard<'a, Digests>,
         version: u64,
+        loaded: &'a [Loaded],
     ) -> Self {
         let bits = cells.bits_at(version);
         Self {
@@ -42,6 +85,7 @@ impl<'a> SlotView<'a> {
             digests,
             version,
             bits,
+            loaded,
             restored: OnceCell::new(),
         }
     }
@@ -56,11 +100,55 @@ impl<'a> SlotView<'a> {
         .settled()
     }
 
-    fn node(&self, heap_node: u32) -> &Node {
+    /// The cell that a walk towards a key hash ends in, if it has leaves and they must be loaded.
+    pub(crate) fn missing(&self, key_hash: &Digest) -> Option<Missing> {
+        let cell = self.last_cell(key_hash)?;
+        let is_loaded = self.loaded.iter().any(|loaded| loaded.cell == cell);
+        if is_loaded || !self.cells.is_away(cell, self.bits) {
+            return None;
+        }
+        Some(Missing {
+            cell,
+            depth: ROOT_BITS + self.bits,
+            digest: self
+                .digests
+                .entry_at(self.version, (1 << self.bits) + cell)
+                .digest,
+            paths: self.cells.paths(cell, self.bits),
+        })
+    }
+
+    /// The cell of a key hash, or that of the only leaf of a subtree on the way to it; `None` if the way
+    /// ends where nothing is.
+    fn last_cell(&self, key_hash: &Digest) -> Option<u32> {
+        let entry = |node: u32| self.digests.entry_at(self.version, node);
+        let mut node = 1;
+        while node >> self.bits == 0 {
+            let found = entry(node);
+            if found.digest == ZERO {
+                return None;
+            }
+            let right = match found.lone {
+                true => entry(2 * node).digest == ZERO,
+                false => bit_of(key_hash, ROOT_BITS + node.ilog2()),
+            };
+            node = 2 * node + u32::from(right);
+        }
+        Some(node - (1 << self.bits))
+    }
+
+    /// What hangs below a heap node at the depth of the cells; `None` if it is not in memory.
+    fn node(&self, heap_node: u32) -> Option<&Node> {
         let cell = heap_node - (1 << self.bits);
+        if let Some(loaded) = self.loaded.iter().find(|loaded| loaded.cell == cell) {
+            return Some(&loaded.node);
+        }
+        if self.cells.is_away(cell, self.bits) {
+            return None;
+        }
         match self.cells.unchanged_node(self.version, cell) {
-            Some(node) => node,
-            None => self.restored(cell),
+            Some(node) => Some(node),
+            None => Some(self.restored(cell)),
         }
     }
 
@@ -69,7 +157,7 @@ impl<'a> SlotView<'a> {
             let leaves = self.cells.leaves_at(self.version, cell, self.bits);
             Box::new(Restored {
                 cell,
-                node: Node::build(&leaves, ROOT_BITS + self.bits),
+                node: Node::build(&leaves.unwrap_or_default(), ROOT_BITS + self.bits),
                 next: OnceCell::new(),
             })
         };
@@ -93,6 +181,8 @@ pub(crate) struct Cursor<'a> {
 enum Place<'a> {
     /// A node of the slot's heap above the cells.
     Heap(u32),
+    /// A cell of the heap that is not in memory: beside what is shown, so its digest is enough.
+    Away(u32),
     Branch(&'a Branch),
     /// One half of a two-bit branch that stands one level above.
     Half(&'a Branch, bool),
@@ -121,9 +211,10 @@ impl<'a> Cursor<'a> {
     /// At the depth of the cells, goes over from the heap to what hangs below it.
     fn settled(self) -> Self {
         match self.place {
-            Place::Heap(node) if node >> self.slot.bits != 0 => {
-                self.with_node(self.slot.node(node), self.depth)
-            }
+            Place::Heap(node) if node >> self.slot.bits != 0 => match self.slot.node(node) {
+                Some(found) => self.with_node(found, self.depth),
+                None => self.with(Place::Away(node), self.depth),
+            },
             _ => self,
         }
     }
@@ -143,7 +234,9 @@ impl<'a> Cursor<'a> {
     /// The digest of the subtree.
     pub(crate) fn digest(&self) -> Digest {
         match self.place {
-            Place::Heap(node) => self.slot.digests.entry_at(self.slot.version, node).digest,
+            Place::Heap(node) | Place::Away(node) => {
+                self.slot.digests.entry_at(self.slot.version, node).digest
+            }
             Place::Branch(branch) => fold_branch_digest(branch, self.depth),
             Place::Half(branch, right) => fold_half(branch, self.depth - 1, right).digest(),
             Place::Leaves(leaves) => fold_leaves(leaves, self.depth).digest(),
@@ -162,6 +255,8 @@ impl<'a> Cursor<'a> {
                     View::Fork
                 }
             }
+            // Nobody shows a cell that was not loaded; one without leaves is never away.
+            Place::Away(_) => View::Empty,
             Place::Branch(_) => View::Fork,
             Place::Half(branch, right) => view_half(branch, right),
             Place::Leaves([]) => View::Empty,
@@ -188,6 +283,10 @@ impl<'a> Cursor<'a> {
             Place::Heap(node) => (
                 self.with(Place::Heap(2 * node), depth).settled(),
                 self.with(Place::Heap(2 * node + 1), depth).settled(),
+            ),
+            Place::Away(node) => (
+                self.with(Place::Away(node), depth),
+                self.with(Place::Away(node), depth),
             ),
             Place::Branch(branch) if branch_bits(self.depth) == 2 => (
                 self.with(Place::Half(branch, false), depth),

@@ -144,6 +144,11 @@ impl Digests {
         self.raise(&dirty.cells, dirty, scratch, &mut None);
     }
 
+    /// The digest of a cell of a directory of so many bits, if it has as many now.
+    pub(super) fn cell(&self, bits: u32, cell: u32) -> Option<Digest> {
+        (bits == self.heap.bits).then(|| self.heap.get((1 << bits) + cell).digest)
+    }
+
     /// The digest of the whole slot.
     pub(super) fn top(&self) -> Digest {
         self.heap.top.digest

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::digests::Scratch;
+use super::cells::Cells;
+use super::digests::{Digests, Scratch};
 use super::dirty::{Dirty, DirtyCell};
 use super::{Shared, read, write};
 use crate::hash::{Digest, INNER, ZERO, pair};
@@ -106,12 +107,12 @@ impl TreeHasher {
 }
 
 /// Computes all digests of a slot that was just built.
-pub(super) fn hash_built(shared: &Shared, slot: usize, dirty: &mut Dirty, scratch: &mut Scratch) {
+pub(super) fn hash_built(cells: &Cells, dirty: &mut Dirty, scratch: &mut Scratch) -> Digests {
     dirty.clear();
-    let cells = read(&shared.slots[slot].cells);
     cells.push_all(dirty);
-    let mut digests = write(&shared.slots[slot].digests);
+    let mut digests = Digests::new();
     digests.build(cells.bits(), dirty, scratch);
+    digests
 }
 
 /// The 7-level fold of the root node: every level hashed, but two empty halves stay empty.

@@ -9,13 +9,14 @@
 //! From the bottom up: `node` is what hangs below a cell of the directory, `update` merges writes
 //! into it, `undo` keeps what they replaced, `fold` folds it; `cells` is the directory of a slot,
 //! `digests` the hashes above it, `versions` what those keep for older versions; `dirty` is what goes
-//! from writer to hasher; `writer`, `hasher` and `reader` are the three ways in, and `cursor` walks one
-//! version for proofs.
+//! from writer to hasher; `writer`, `hasher` and `reader` are the three ways in, `eviction` is what the
+//! writer does to stay within a budget, and `cursor` walks one version for proofs.
 
 mod cells;
 mod cursor;
 mod digests;
 mod dirty;
+mod eviction;
 mod fold;
 mod hasher;
 mod node;
@@ -25,13 +26,15 @@ mod update;
 mod versions;
 mod writer;
 
+pub use eviction::{CellRun, LeavesDiffer, NotInMemory, TreeMemory};
 pub use hasher::{Roots, TreeHasher};
 pub use node::Leaf;
 pub use reader::TreeReader;
 pub use writer::{Applied, SealedChanges, TreeWriter};
 
-pub(crate) use cursor::{Cursor, SlotView, View};
+pub(crate) use cursor::{Cursor, Loaded, Missing, SlotView, View};
 
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use rayon::prelude::*;
@@ -39,8 +42,12 @@ use rayon::prelude::*;
 use cells::Cells;
 use digests::{Digests, Scratch};
 use dirty::Dirty;
+use eviction::key_hashes;
 
-use crate::params::{BUCKET_MEMBERS_MAX, CollisionPolicy, WIDTH, path_of, slot_of};
+use crate::hash::Digest;
+use crate::params::{
+    BUCKET_MEMBERS_MAX, CollisionPolicy, PATH_BITS, ROOT_BITS, WIDTH, path_of, slot_of,
+};
 
 /// What writer, hasher and readers share: each slot's cells, written by the writer alone, and its
 /// digests, written by the hasher alone. A lock is held for one slot's part of a batch at most.
@@ -111,8 +118,9 @@ fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
 /// writer.apply(&prepared, 1).unwrap();
 /// let roots = hasher.hash(writer.seal(1), None);
 /// assert_eq!(roots.key_count, 1);
-/// assert!(writer.reader().get(1, &params.key_hash(b"a")).is_some());
-/// assert!(writer.reader().get(0, &params.key_hash(b"a")).is_none());
+/// let (reader, key_hash) = (writer.reader(), params.key_hash(b"a"));
+/// assert!(reader.get(1, &key_hash).unwrap().is_some());
+/// assert!(reader.get(0, &key_hash).unwrap().is_none());
 /// ```
 pub fn build(policy: CollisionPolicy, leaves: &[Leaf]) -> Option<(TreeWriter, TreeHasher)> {
     build_on(None, policy, leaves)
@@ -130,47 +138,124 @@ pub fn build_on(
     policy: CollisionPolicy,
     leaves: &[Leaf],
 ) -> Option<(TreeWriter, TreeHasher)> {
-    let path = |leaf: &Leaf| path_of(&leaf.key_hash);
-    let overfull = |leaves: &[Leaf]| path(&leaves[0]) == path(&leaves[BUCKET_MEMBERS_MAX]);
-    if !leaves.is_sorted_by(|a, b| a.key_hash < b.key_hash)
-        || leaves.windows(BUCKET_MEMBERS_MAX + 1).any(overfull)
-    {
+    if !can_be_built(leaves) {
         return None;
     }
-    let slot = |slot: usize| {
+    let build = |buffers: &mut Buffers, slot: usize| {
         let start = leaves.partition_point(|leaf| slot_of(&leaf.key_hash) < slot);
         let end = leaves.partition_point(|leaf| slot_of(&leaf.key_hash) <= slot);
-        Slot {
-            cells: RwLock::new(Cells::build(slot, &leaves[start..end])),
-            digests: RwLock::new(Digests::new()),
-        }
+        build_slot(slot, &leaves[start..end], 0, buffers)
     };
-    let shared = |slots| Shared {
-        slots,
-        spare: Mutex::default(),
-    };
-    let hash = |shared: &Shared, (dirty, scratch): &mut (Dirty, Scratch), slot: usize| {
-        hasher::hash_built(shared, slot, dirty, scratch);
-    };
-    let buffers = || (Dirty::default(), Scratch::new());
-    let shared = match pool {
+    let slots = match pool {
         Some(pool) => pool.install(|| {
-            let shared = shared((0..WIDTH).into_par_iter().map(slot).collect());
-            (0..WIDTH)
-                .into_par_iter()
-                .for_each_init(buffers, |buffers, slot| hash(&shared, buffers, slot));
-            shared
+            let slots = (0..WIDTH).into_par_iter();
+            slots.map_init(Buffers::default, build).collect()
         }),
         None => {
-            let shared = shared((0..WIDTH).map(slot).collect());
-            let mut buffers = buffers();
-            (0..WIDTH).for_each(|slot| hash(&shared, &mut buffers, slot));
-            shared
+            let mut buffers = Buffers::default();
+            (0..WIDTH).map(|slot| build(&mut buffers, slot)).collect()
         }
     };
-    let shared = Arc::new(shared);
-    Some((
-        TreeWriter::new(shared.clone(), policy),
+    Some(halves_of(slots, policy, 0))
+}
+
+/// Why no tree was built from what a leaf store has.
+///
+/// ```
+/// use trunkline_core::tree::BuildError;
+/// let error = BuildError::<std::io::Error>::Disorder([1; 32]);
+/// assert!(error.to_string().ends_with("restore the directory from a copy"));
+/// ```
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError<E: std::error::Error + 'static> {
+    /// Leaves could not be read.
+    #[error(transparent)]
+    Source(#[from] E),
+    /// Leaves are not sorted strictly ascending, not in the range asked for, or too many share a path.
+    #[error("the leaves from key hash {} on are no slot of a tree; restore the directory from a copy", crate::hash::hex(.0))]
+    Disorder(Digest),
+}
+
+/// As [`build_on`], within a budget of so many bytes (0 for none) from the start: `leaves` reads the
+/// leaves in a range of key hashes, which are those of one slot, from a leaf store that the tree can
+/// look into later.
+///
+/// ```
+/// use std::convert::Infallible;
+/// use trunkline_core::{params::CollisionPolicy, tree};
+/// let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+/// let nothing = |_| Ok::<_, Infallible>(Vec::new());
+/// let (writer, _) = tree::build_within(1 << 20, &pool, CollisionPolicy::Bucket, nothing).unwrap();
+/// assert_eq!(writer.key_count(), 0);
+/// ```
+pub fn build_within<E: std::error::Error + Send + 'static>(
+    budget_bytes: u64,
+    pool: &rayon::ThreadPool,
+    policy: CollisionPolicy,
+    leaves: impl Fn(RangeInclusive<Digest>) -> Result<Vec<Leaf>, E> + Sync,
+) -> Result<(TreeWriter, TreeHasher), BuildError<E>> {
+    let build = |buffers: &mut Buffers, slot: usize| {
+        let below_root = PATH_BITS - ROOT_BITS;
+        let range = key_hashes(&((slot as u64) << below_root..(slot as u64 + 1) << below_root));
+        let leaves = leaves(range.clone())?;
+        let outside = leaves.iter().any(|leaf| slot_of(&leaf.key_hash) != slot);
+        match can_be_built(&leaves) && !outside {
+            true => Ok(build_slot(slot, &leaves, budget_bytes, buffers)),
+            false => Err(BuildError::Disorder(*range.start())),
+        }
+    };
+    let slots = pool.install(|| {
+        let slots = (0..WIDTH).into_par_iter();
+        slots
+            .map_init(Buffers::default, build)
+            .collect::<Result<_, _>>()
+    })?;
+    Ok(halves_of(slots, policy, budget_bytes))
+}
+
+/// What building one slot leaves behind for the next.
+struct Buffers {
+    dirty: Dirty,
+    scratch: Scratch,
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        Self {
+            dirty: Dirty::default(),
+            scratch: Scratch::new(),
+        }
+    }
+}
+
+fn can_be_built(leaves: &[Leaf]) -> bool {
+    let path = |leaf: &Leaf| path_of(&leaf.key_hash);
+    let overfull = |leaves: &[Leaf]| path(&leaves[0]) == path(&leaves[BUCKET_MEMBERS_MAX]);
+    leaves.is_sorted_by(|a, b| a.key_hash < b.key_hash)
+        && !leaves.windows(BUCKET_MEMBERS_MAX + 1).any(overfull)
+}
+
+fn build_slot(slot: usize, leaves: &[Leaf], budget_bytes: u64, buffers: &mut Buffers) -> Slot {
+    let mut cells = Cells::build(slot, leaves);
+    let digests = hasher::hash_built(&cells, &mut buffers.dirty, &mut buffers.scratch);
+    eviction::trim(&mut cells, budget_bytes);
+    Slot {
+        cells: RwLock::new(cells),
+        digests: RwLock::new(digests),
+    }
+}
+
+fn halves_of(
+    slots: Vec<Slot>,
+    policy: CollisionPolicy,
+    budget_bytes: u64,
+) -> (TreeWriter, TreeHasher) {
+    let shared = Arc::new(Shared {
+        slots,
+        spare: Mutex::default(),
+    });
+    (
+        TreeWriter::new(shared.clone(), policy, budget_bytes),
         TreeHasher::new(shared),
-    ))
+    )
 }

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use super::cells::cell_of;
-use super::{Leaf, Shared, SlotView, write};
+use super::{Leaf, Loaded, NotInMemory, Shared, SlotView, write};
 use crate::hash::Digest;
 use crate::params::{WIDTH, slot_of};
+
+/// Cells without leaves in memory that one step of a walk passes.
+const PASSED_CELLS_MAX: u32 = 64;
 
 /// Reads any version that was sealed and not yet retired; clones read the same tree.
 ///
@@ -15,7 +18,7 @@ use crate::params::{WIDTH, slot_of};
 /// ```
 /// use trunkline_core::{params::CollisionPolicy, tree};
 /// let (writer, _) = tree::build(CollisionPolicy::Bucket, &[]).unwrap();
-/// assert_eq!(writer.reader().get(0, &[7; 32]), None);
+/// assert_eq!(writer.reader().get(0, &[7; 32]), Ok(None));
 /// ```
 #[derive(Clone, Debug)]
 pub struct TreeReader {
@@ -28,7 +31,10 @@ impl TreeReader {
     }
 
     /// The leaf of a key hash at a version.
-    pub fn get(&self, version: u64, key_hash: &Digest) -> Option<Leaf> {
+    ///
+    /// If it is not in memory it is, at this version, what the leaf store has at the key hash in any
+    /// view from the version that was `covered` when it left to this version.
+    pub fn get(&self, version: u64, key_hash: &Digest) -> Result<Option<Leaf>, NotInMemory> {
         self.shared.slots[slot_of(key_hash)]
             .cells()
             .get_at(version, key_hash)
@@ -38,12 +44,26 @@ impl TreeReader {
     /// `from`, without the leaves before it. Returns them with the key hash at which the next cell
     /// begins, or `None` after the last one. Cells are small, so this is a bounded step of a walk over
     /// the whole state.
-    pub fn leaves_from(&self, version: u64, from: &Digest) -> (Vec<Leaf>, Option<Digest>) {
+    ///
+    /// Cells whose leaves are not in memory are passed in one step, up to 64 of them: their leaves are
+    /// in the leaf store, as for [`Self::get`].
+    pub fn leaves_from(
+        &self,
+        version: u64,
+        from: &Digest,
+    ) -> (Result<Vec<Leaf>, NotInMemory>, Option<Digest>) {
         let cells = self.shared.slots[slot_of(from)].cells();
         let bits = cells.bits_at(version);
-        let mut leaves = cells.leaves_at(version, cell_of(from, bits), bits);
-        leaves.retain(|leaf| leaf.key_hash >= *from);
-        (leaves, next_prefix(from, crate::params::ROOT_BITS + bits))
+        let next = |key_hash: &Digest| next_prefix(key_hash, crate::params::ROOT_BITS + bits);
+        let cell = cell_of(from, bits);
+        if let Ok(mut leaves) = cells.leaves_at(version, cell, bits) {
+            leaves.retain(|leaf| leaf.key_hash >= *from);
+            return (Ok(leaves), next(from));
+        }
+        let others = cell + 1..(1 << bits).min(cell + PASSED_CELLS_MAX);
+        let passed = others.take_while(|cell| cells.is_away(*cell, bits));
+        let end = passed.fold(next(from), |end, _| end.and_then(|end| next(&end)));
+        (Err(NotInMemory), end)
     }
 
     /// Forgets what versions before `oldest` saw. The memory is freed by the caller's thread, outside
@@ -56,10 +76,16 @@ impl TreeReader {
         }
     }
 
-    /// One slot as a version saw it; both halves stay locked while the view lives.
-    pub(crate) fn slot_view(&self, version: u64, slot: usize) -> SlotView<'_> {
+    /// One slot as a version saw it, with cells that had to be loaded for it; both halves stay locked
+    /// while the view lives.
+    pub(crate) fn slot_view<'a>(
+        &'a self,
+        version: u64,
+        slot: usize,
+        loaded: &'a [Loaded],
+    ) -> SlotView<'a> {
         let slot_shared = &self.shared.slots[slot % WIDTH];
-        SlotView::new(slot_shared.cells(), slot_shared.digests(), version)
+        SlotView::new(slot_shared.cells(), slot_shared.digests(), version, loaded)
     }
 }
 

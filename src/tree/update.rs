@@ -22,6 +22,8 @@ pub(super) struct Update<'a> {
     pub(super) unchanged: Vec<u32>,
     /// Keys that newer ones on their path put out.
     pub(super) evicted: Vec<Digest>,
+    /// Paths that a leaf departed from, if somebody keeps them.
+    pub(super) departed: Option<Vec<u64>>,
 }
 
 impl Update<'_> {
@@ -86,6 +88,7 @@ impl Update<'_> {
                 records.push(Record { key_hash, before });
                 if write.is_delete() {
                     leaves.remove(place);
+                    self.depart(&key_hash);
                 } else {
                     leaf.value_hash = write.value_hash;
                     leaf.origin = self.version;
@@ -153,10 +156,17 @@ impl Update<'_> {
         }
     }
 
+    fn depart(&mut self, key_hash: &Digest) {
+        if let Some(departed) = &mut self.departed {
+            departed.push(path_of(key_hash));
+        }
+    }
+
     /// Records that a leaf went because of a newer key on its path. A leaf that this very batch wrote
     /// turns from written into evicted, or into nothing at all if it was not there before.
     fn evict(&mut self, leaf: &Leaf, range: Range<usize>, mark: usize, records: &mut Vec<Record>) {
         let key_hash = leaf.key_hash;
+        self.depart(&key_hash);
         let mut own = records[mark..].iter();
         let Some(own) = own.position(|record| record.key_hash == key_hash) else {
             let before = Some(Before::from(leaf));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::dirty::Dirty;
+use super::eviction::{Eviction, Gone};
 use super::reader::TreeReader;
 use super::update::Update;
 use super::{Shared, read, write};
@@ -80,19 +81,24 @@ impl SealedChanges {
 /// ```
 #[derive(Debug)]
 pub struct TreeWriter {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     policy: CollisionPolicy,
     key_count: u64,
     dirty: Dirty,
     /// Slots whose directory was resized since the last seal.
     resized: Vec<usize>,
-    bits: Box<[u8; WIDTH]>,
+    pub(super) bits: Box<[u8; WIDTH]>,
+    pub(super) eviction: Eviction,
 }
 
 impl TreeWriter {
-    pub(super) fn new(shared: Arc<Shared>, policy: CollisionPolicy) -> Self {
+    /// With room for so many bytes, 0 for as many as it takes.
+    pub(super) fn new(shared: Arc<Shared>, policy: CollisionPolicy, budget_bytes: u64) -> Self {
         let cells = |slot: usize| read(&shared.slots[slot].cells);
+        let away = (0..WIDTH).map(|slot| cells(slot).away());
+        let away = away.fold(Gone::default(), |sum, gone| sum + gone);
         Self {
+            eviction: Eviction::new(budget_bytes, away),
             key_count: (0..WIDTH).map(|slot| cells(slot).leaves()).sum(),
             bits: Box::new(std::array::from_fn(|slot| cells(slot).bits() as u8)),
             shared,
@@ -114,6 +120,10 @@ impl TreeWriter {
 
     /// Applies a submission as part of a version, wholly or, if it is refused, not at all. Versions
     /// come in ascending order, each sealed before the next begins.
+    ///
+    /// # Panics
+    ///
+    /// If the tree has a budget and [`Self::wanted`] was not asked, or what it named not restored.
     pub fn apply(&mut self, batch: &PreparedBatch, version: u64) -> Result<Applied, Refusal> {
         self.check(&batch.requirements)?;
         self.walk(&batch.writes, version, self.policy)
@@ -124,6 +134,10 @@ impl TreeWriter {
     ///
     /// A log of policy `overwrite` or `reject` never leads to two keys of one path, so the most
     /// permissive policy replays all three; a refusal means that the log is not one of this tree.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::apply`].
     pub fn replay(&mut self, writes: &[Write], version: u64) -> Result<(), Refusal> {
         self.walk(writes, version, CollisionPolicy::Bucket)
             .map(drop)
@@ -149,7 +163,9 @@ impl TreeWriter {
     fn check(&self, requirements: &[(Digest, Requirement)]) -> Result<(), Refusal> {
         for &(key_hash, requirement) in requirements {
             let cells = self.shared.slots[slot_of(&key_hash)].cells();
-            let leaf = cells.get(&key_hash);
+            let Ok(leaf) = cells.get(&key_hash) else {
+                unreachable!("cells are restored before a submission asks for them")
+            };
             let holds = match requirement {
                 Requirement::Absent => leaf.is_none(),
                 Requirement::ValueHash(value_hash) => {
@@ -176,6 +192,7 @@ impl TreeWriter {
             policy,
             unchanged: Vec::new(),
             evicted: Vec::new(),
+            departed: self.eviction.departed(),
         };
         for (place, range) in slots_of(writes).enumerate() {
             let slot = slot_of(&writes[range.start].key_hash);
@@ -194,8 +211,10 @@ impl TreeWriter {
         let Update {
             mut unchanged,
             mut evicted,
+            departed,
             ..
         } = update;
+        self.eviction.note(departed, version);
         if !unchanged.is_sorted() {
             unchanged.sort_unstable();
         }
@@ -230,7 +249,7 @@ impl TreeWriter {
 }
 
 /// The parts of sorted writes that belong to one slot each.
-fn slots_of(writes: &[Write]) -> impl Iterator<Item = std::ops::Range<usize>> {
+pub(super) fn slots_of(writes: &[Write]) -> impl Iterator<Item = std::ops::Range<usize>> {
     let mut start = 0;
     std::iter::from_fn(move || {
         let slot = slot_of(&writes.get(start)?.key_hash);

@@ -18,6 +18,7 @@ mod support;
 mod a_path_holds_as_many_keys_as_its_policy_allows;
 mod a_refused_submission_leaves_no_trace;
 mod apply_returns_what_changed;
+mod cold_leaves_go_and_come_back;
 mod digests_do_not_depend_on_history;
 mod drafts_become_proofs_that_verify;
 mod every_version_has_the_digests_of_the_model;

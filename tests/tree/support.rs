@@ -343,7 +343,7 @@ pub(crate) fn walk(reader: &TreeReader, version: u64) -> (Vec<Leaf>, usize) {
     while let Some(start) = from {
         let (some, next) = reader.leaves_from(version, &start);
         assert!(next.is_none_or(|next| next > start), "the walk goes on");
-        leaves.extend(some);
+        leaves.extend(some.unwrap());
         cells += 1;
         from = next;
     }
@@ -365,7 +365,7 @@ pub(crate) fn check_seen(reader: &TreeReader, params: &TreeParams, seen: &Seen, 
     assert_eq!(walk(reader, version).0, expected_leaves(&seen.state));
     for key in keys {
         let key_hash = naive::hash_key(params, key);
-        let leaf = reader.get(version, &key_hash);
+        let leaf = reader.get(version, &key_hash).unwrap();
         let leaf = leaf.map(|leaf| (leaf.value_hash, leaf.origin));
         assert_eq!(leaf, seen.state.get(&key_hash).copied());
     }

@@ -80,6 +80,16 @@ pub enum InvalidSetting {
         /// Its value.
         floor: u64,
     },
+    /// Leaves can't leave memory if there is no store to read them from again.
+    #[error(
+        "{key} = {found}: needs a store to read leaves from again: set store.kind to fjall, or this to 0"
+    )]
+    NeedsStore {
+        /// Section and key.
+        key: &'static str,
+        /// The value.
+        found: u64,
+    },
     /// A text that is empty, too long or has characters that would spoil a label or a path.
     #[error("{key} = {found:?}: must have 1 to {bytes_max} bytes and no control characters")]
     Text {
@@ -96,7 +106,10 @@ impl InvalidSetting {
     /// Section and key of the setting.
     pub fn key(&self) -> &'static str {
         match self {
-            Self::Range { key, .. } | Self::BelowOther { key, .. } | Self::Text { key, .. } => key,
+            Self::Range { key, .. }
+            | Self::BelowOther { key, .. }
+            | Self::NeedsStore { key, .. }
+            | Self::Text { key, .. } => key,
         }
     }
 
@@ -104,6 +117,7 @@ impl InvalidSetting {
     pub(super) fn other_key(&self) -> Option<&'static str> {
         match self {
             Self::BelowOther { floor_key, .. } => Some(floor_key),
+            Self::NeedsStore { .. } => Some("store.kind"),
             Self::Range { .. } | Self::Text { .. } => None,
         }
     }

@@ -16,8 +16,8 @@ pub use error::{ConfigError, InvalidSetting, Origin};
 pub use layers::{ENVIRONMENT_PREFIX, FILE_BYTES_MAX, Layers};
 pub use sections::{
     CacheConfig, CheckpointConfig, CommitConfig, CommitMode, DurabilityConfig, DurabilityMode,
-    EngineConfig, GroupConfig, LogConfig, StoreConfig, StoreKind, SubmitConfig, TreeConfig,
-    VersionsConfig, WorkersConfig,
+    EngineConfig, GroupConfig, LogConfig, MemoryConfig, StoreConfig, StoreKind, SubmitConfig,
+    TreeConfig, VersionsConfig, WorkersConfig,
 };
 
 use serde::{Deserialize, Serialize};
@@ -57,6 +57,8 @@ pub struct Config {
     pub checkpoint: CheckpointConfig,
     /// Where leaves go.
     pub store: StoreConfig,
+    /// What the tree may take in memory.
+    pub memory: MemoryConfig,
     /// What is kept of the values that were read.
     pub cache: CacheConfig,
     /// Which versions stay readable.
@@ -88,6 +90,7 @@ impl Config {
         self.log.validate()?;
         self.checkpoint.validate()?;
         self.store.validate()?;
+        self.memory.validate(self.store.kind)?;
         self.cache.validate()?;
         self.versions.validate()
     }

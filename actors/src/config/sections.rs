@@ -456,6 +456,38 @@ impl StoreConfig {
     }
 }
 
+/// `[memory]`: what the tree may take in memory.
+///
+/// ```
+/// use trunkline::config::{MemoryConfig, StoreKind};
+/// let bounded = MemoryConfig { budget_bytes: 1 << 30 };
+/// assert!(bounded.validate(StoreKind::Fjall).is_ok());
+/// assert!(bounded.validate(StoreKind::Log).is_err()); // nothing to read them from again
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MemoryConfig {
+    /// Bytes that the tree may take: 0 (as many as it needs, about 120 a key) to 1 TiB. Leaves that did
+    /// not change for long leave memory beyond it and are read from the store again when a batch touches
+    /// them. Digests and headers stay, about 45 bytes a key: below that no budget can be kept.
+    pub budget_bytes: u64,
+}
+
+impl MemoryConfig {
+    /// Checks the values, which need a store to read leaves from again.
+    pub fn validate(&self, store: StoreKind) -> Result<(), InvalidSetting> {
+        let key = "memory.budget_bytes";
+        check_range(key, self.budget_bytes, 0, 1024 * GIB)?;
+        if self.budget_bytes > 0 && store == StoreKind::Log {
+            return Err(InvalidSetting::NeedsStore {
+                key,
+                found: self.budget_bytes,
+            });
+        }
+        Ok(())
+    }
+}
+
 /// `[cache]`: what was read from the store and is kept in memory.
 ///
 /// ```

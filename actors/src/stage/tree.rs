@@ -15,6 +15,7 @@ use trunkline_core::tree::TreeWriter;
 
 use super::hash::HashStage;
 use super::serve;
+use crate::away::{self, ScanError};
 use crate::failure::{EngineFailure, Stage};
 use crate::keeper::Chore;
 use crate::layer::{Evicted, Layer, Part};
@@ -50,6 +51,8 @@ impl TreeStage {
 
     fn apply(&mut self, group: SealedGroup) -> Result<AppliedGroup, EngineFailure> {
         let version = self.version + 1;
+        let operations: usize = group.submissions.iter().map(|s| s.batch.operations).sum();
+        let restored = self.restore(&group)?;
         let mut parts = Vec::with_capacity(group.submissions.len());
         let mut outcomes = Vec::with_capacity(group.submissions.len());
         let mut batches = Vec::with_capacity(group.submissions.len());
@@ -76,6 +79,7 @@ impl TreeStage {
         self.version = version;
         self.show(&layer, &batches);
         self.count(&outcomes);
+        self.evict(restored, operations);
         // Not here: what nobody else holds would be freed.
         let _ = self.keeper.send(Chore::Free(batches));
         let (last_sequence, provisional_root, metadata) = last;
@@ -91,6 +95,34 @@ impl TreeStage {
             slot: group.slot,
             sent_at: Instant::now(),
         })
+    }
+
+    /// Brings the leaves back into the tree that a group touches.
+    fn restore(&mut self, group: &SealedGroup) -> Result<u64, EngineFailure> {
+        if self.shared.config.memory.budget_bytes == 0 {
+            return Ok(0);
+        }
+        let state = &self.shared.state;
+        // In this order: what is covered when leaves come back is covered by the view that they come from.
+        let (covered, view) = (state.versions.covered(), state.values.store());
+        let leaves = view.leaves();
+        let leaves = leaves.map_err(|error| EngineFailure::stage(Stage::Tree, error))?;
+        let batches = group.submissions.iter().map(|s| &*s.batch);
+        let (params, pool) = (&state.params, &self.shared.pool);
+        away::restore(&mut self.writer, batches, params, &*leaves, covered, pool).map_err(|error| {
+            match error {
+                ScanError::Differ(error) => EngineFailure::stage(Stage::Tree, error),
+                error => EngineFailure::stage(Stage::Tree, error),
+            }
+        })
+    }
+
+    /// Lets cold leaves go.
+    fn evict(&mut self, restored: u64, operations: usize) {
+        let covered = self.shared.state.versions.covered();
+        let evicted = away::evict(&mut self.writer, covered, operations);
+        let memory = self.writer.memory();
+        self.shared.metrics.tree(memory, evicted, restored);
     }
 
     fn apply_one(
@@ -136,7 +168,8 @@ impl TreeStage {
         }
         let state = &self.shared.state;
         let leaf = state.reader.get(version - 1, &key_hash);
-        let leaf = leaf.ok_or(FetchError::Missing(key_hash));
+        // What this version put out is in memory, as it was before.
+        let leaf = leaf.ok().flatten().ok_or(FetchError::Missing(key_hash));
         match leaf.and_then(|leaf| state.values.key_and_value(&leaf, || state.values.store())) {
             Ok((key, _)) => Ok(Evicted { key_hash, key }),
             Err(error) => Err(EngineFailure::stage(Stage::Tree, error)),

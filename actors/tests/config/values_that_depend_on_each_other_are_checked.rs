@@ -1,5 +1,5 @@
 use trunkline::Config;
-use trunkline::config::InvalidSetting;
+use trunkline::config::{InvalidSetting, StoreKind};
 
 #[test]
 fn what_is_in_flight_has_room_for_one_batch() {
@@ -29,6 +29,18 @@ fn snapshots_stay_at_least_as_long_as_versions() {
     config.versions.retain_versions = config.versions.snapshot_versions_behind_max + 1;
     let invalid = config.validate().unwrap_err();
     assert_eq!(invalid.key(), "versions.snapshot_versions_behind_max");
+}
+
+#[test]
+fn leaves_leave_memory_only_if_there_is_a_store_to_read_them_from() {
+    let mut config = Config::default();
+    config.memory.budget_bytes = 1 << 30;
+    config.validate().unwrap();
+    config.store.kind = StoreKind::Log;
+    let invalid = config.validate().unwrap_err();
+    assert!(matches!(invalid, InvalidSetting::NeedsStore { .. }));
+    assert_eq!(invalid.key(), "memory.budget_bytes");
+    assert!(invalid.to_string().contains("set store.kind to fjall"));
 }
 
 #[test]

@@ -63,6 +63,8 @@ fn config(random: &mut SmallRng) -> Config {
         _ => DurabilityMode::Sync,
     };
     config.durability.interval_ms = 1;
+    // In every other case no leaf that a checkpoint covers has room in memory.
+    config.memory.budget_bytes = random.random_range(0..2);
     config
 }
 

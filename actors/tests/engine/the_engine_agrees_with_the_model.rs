@@ -19,6 +19,9 @@ struct Run<'a> {
     history: BTreeMap<u64, NaiveState>,
     open: Box<dyn Fn() -> Engine + 'a>,
     engine: Engine,
+    /// Cells that left memory and came back, of all engines that were open.
+    evicted: u64,
+    restored: u64,
 }
 
 impl<'a> Run<'a> {
@@ -34,6 +37,8 @@ impl<'a> Run<'a> {
             model,
             open: Box::new(open),
             engine,
+            evicted: 0,
+            restored: 0,
         }
     }
 
@@ -162,13 +167,17 @@ impl<'a> Run<'a> {
 
     fn reopen(&mut self) {
         let root = self.engine.snapshot().root();
+        let metrics = self.engine.metrics();
+        self.evicted += metrics.cells_evicted;
+        self.restored += metrics.cells_restored;
         self.engine.shutdown_blocking().unwrap();
         self.engine = (self.open)();
         assert_eq!(self.engine.snapshot().root(), root);
         assert_eq!(root.state_digest, self.model.state_digest());
     }
 
-    fn go(mut self, bursts: u64) {
+    /// Gives the cells that left memory and those that came back.
+    fn go(mut self, bursts: u64) -> (u64, u64) {
         for burst in 1..=bursts {
             self.burst();
             if burst % 4 == 0 {
@@ -181,6 +190,7 @@ impl<'a> Run<'a> {
                 self.check_some_version();
             }
         }
+        (self.evicted, self.restored)
     }
 }
 
@@ -214,9 +224,34 @@ fn in_memory(policy: CollisionPolicy) {
     without_hanging(move || {
         for seed in 0..4 {
             let rig = Rig::with(|config| small(config, policy));
-            Run::new(seed, || rig.open()).go(80);
+            let evicted = Run::new(seed, || rig.open()).go(80);
+            assert_eq!(evicted, (0, 0));
         }
     });
+}
+
+/// A budget that has room for no leaf at all.
+fn with_cold_leaves(policy: CollisionPolicy) {
+    without_hanging(move || {
+        for seed in 20..23 {
+            let rig = Rig::with(|config| {
+                small(config, policy);
+                config.memory.budget_bytes = 1;
+            });
+            let (evicted, restored) = Run::new(seed, || rig.open()).go(80);
+            assert!(evicted > 50 && restored > 50, "{evicted}, {restored}");
+        }
+    });
+}
+
+#[test]
+fn with_cold_leaves_under_bucket() {
+    with_cold_leaves(CollisionPolicy::Bucket);
+}
+
+#[test]
+fn with_cold_leaves_under_overwrite() {
+    with_cold_leaves(CollisionPolicy::Overwrite);
 }
 
 #[test]
@@ -234,23 +269,29 @@ fn under_reject() {
     in_memory(CollisionPolicy::Reject);
 }
 
-fn on_disk(kind: StoreKind) {
+fn on_disk(kind: StoreKind, budget_bytes: u64) {
     without_hanging(move || {
         let directory = tempfile::tempdir().unwrap();
         let mut config = Config::in_directory(directory.path());
         small(&mut config, CollisionPolicy::Bucket);
         config.tree.salt = None;
         config.store.kind = kind;
+        config.memory.budget_bytes = budget_bytes;
         Run::new(9, || Engine::open_blocking(config.clone()).unwrap()).go(60);
     });
 }
 
 #[test]
 fn with_leaves_in_fjall() {
-    on_disk(StoreKind::Fjall);
+    on_disk(StoreKind::Fjall, 0);
+}
+
+#[test]
+fn with_cold_leaves_in_fjall() {
+    on_disk(StoreKind::Fjall, 1);
 }
 
 #[test]
 fn with_nothing_but_the_log() {
-    on_disk(StoreKind::Log);
+    on_disk(StoreKind::Log, 0);
 }

@@ -1,0 +1,410 @@
+//! Which cells' leaves are in memory: within a budget, those that changed last.
+//!
+//! A cell goes away when its leaves are in the leaf store as they are: nothing was written to it and
+//! nothing departed from it after the version that every reader's view of the store has reached. Its
+//! digest stays, so nothing above it changes, and what comes back is compared with it. The driver of the
+//! tree reads the store: [`TreeWriter::wanted`] says what a batch touches, [`TreeWriter::restore`] takes
+//! it. Not here: the cells themselves (`cells`), and reading the store.
+
+use std::collections::BTreeMap;
+use std::ops::{Add, Range, RangeInclusive, Sub};
+
+use super::cells::Cells;
+use super::node::{Leaf, Node};
+use super::writer::slots_of;
+use super::{TreeWriter, read, write};
+use crate::batch::PreparedBatch;
+use crate::hash::{Digest, Pair, hex};
+use crate::params::{PATH_BITS, ROOT_BITS, WIDTH, slot_of};
+
+/// What a cell costs whether its leaves are here or not: its header, its digest and that of an inner
+/// node above it, and the bits that say which of them are lone leaves.
+const CELL_BYTES: u64 = (size_of::<Node>() + size_of::<Pair>() + 1) as u64;
+/// What a leaf in memory costs; the allocator's part is not counted.
+const LEAF_BYTES: u64 = size_of::<Leaf>() as u64;
+/// Cells that the hand looks at while it holds a slot's lock.
+const HAND_CELLS: u32 = 256;
+/// Cells without leaves in memory that the hand passes for each one with leaves that it may look at.
+const PASSED_CELLS: usize = 64;
+/// Cells between two that are wanted up to which one scan for both costs less than two.
+const GAP_CELLS_MAX: u32 = 4;
+/// Most cells of one scan.
+const RUN_CELLS_MAX: u32 = 1 << 10;
+
+/// The leaves around a key hash are not in memory; the leaf store has them.
+///
+/// ```
+/// let message = trunkline_core::tree::NotInMemory.to_string();
+/// assert!(message.ends_with("look into the leaf store"));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the leaves around this key hash are not in memory; look into the leaf store")]
+pub struct NotInMemory;
+
+/// The leaf store gave other leaves than those that left memory.
+///
+/// ```
+/// use trunkline_core::tree::LeavesDiffer;
+/// let error = LeavesDiffer { first: [0; 32], expected: 2, found: 1 };
+/// assert!(error.to_string().ends_with("restore the directory from a copy"));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the leaf store has {found} leaves from key hash {} on that are not the {expected} that left memory; restore the directory from a copy",
+    hex(first)
+)]
+pub struct LeavesDiffer {
+    /// The first key hash of their cell.
+    pub first: Digest,
+    /// How many left.
+    pub expected: u32,
+    /// How many came.
+    pub found: u32,
+}
+
+impl LeavesDiffer {
+    pub(super) fn new(paths: &Range<u64>, expected: u32, found: usize) -> Self {
+        Self {
+            first: *key_hashes(paths).start(),
+            expected,
+            found: u32::try_from(found).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// Cells side by side that one scan of the leaf store restores.
+///
+/// ```
+/// use trunkline_core::{batch::PreparedBatch, params::CollisionPolicy, tree};
+/// let (writer, _) = tree::build(CollisionPolicy::Bucket, &[]).unwrap();
+/// assert!(writer.wanted([&PreparedBatch::default()]).is_empty());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CellRun {
+    slot: usize,
+    bits: u32,
+    first: u32,
+    last: u32,
+}
+
+impl CellRun {
+    /// What to scan.
+    pub fn key_hashes(&self) -> RangeInclusive<Digest> {
+        key_hashes(&self.paths())
+    }
+
+    fn paths(&self) -> Range<u64> {
+        let shift = PATH_BITS - ROOT_BITS - self.bits;
+        let prefix = |cell: u32| (self.slot as u64) << self.bits | u64::from(cell);
+        prefix(self.first) << shift..(prefix(self.last) + 1) << shift
+    }
+
+    fn takes(&self, slot: usize, cell: u32) -> bool {
+        self.slot == slot && cell - self.last <= GAP_CELLS_MAX && cell - self.first < RUN_CELLS_MAX
+    }
+}
+
+/// The key hashes of a range of paths, which is not empty.
+pub(super) fn key_hashes(paths: &Range<u64>) -> RangeInclusive<Digest> {
+    let bytes = |path: u64, rest: u8| {
+        let mut key_hash = [rest; 32];
+        key_hash[..7].copy_from_slice(&path.to_be_bytes()[1..]);
+        key_hash
+    };
+    bytes(paths.start, 0)..=bytes(paths.end - 1, 0xff)
+}
+
+/// Cells, and the leaves in them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Gone {
+    pub(super) cells: u64,
+    pub(super) leaves: u64,
+}
+
+impl Gone {
+    pub(super) fn of(leaves: u32) -> Self {
+        Self {
+            cells: 1,
+            leaves: u64::from(leaves),
+        }
+    }
+
+    pub(super) fn add(&mut self, leaves: u32) {
+        *self = *self + Self::of(leaves);
+    }
+}
+
+impl Add for Gone {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            cells: self.cells + other.cells,
+            leaves: self.leaves + other.leaves,
+        }
+    }
+}
+
+impl Sub for Gone {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self {
+            cells: self.cells - other.cells,
+            leaves: self.leaves - other.leaves,
+        }
+    }
+}
+
+/// Paths that a leaf departed from, each with the last version in which one did: a deletion leaves
+/// nothing in a cell that would say that the leaf store has more than the tree.
+#[derive(Debug, Default)]
+pub(super) struct Departures {
+    paths: BTreeMap<u64, u64>,
+    /// Those up to this version are forgotten.
+    covered: u64,
+}
+
+impl Departures {
+    fn note(&mut self, paths: Vec<u64>, version: u64) {
+        self.paths
+            .extend(paths.into_iter().map(|path| (path, version)));
+    }
+
+    fn forget(&mut self, covered: u64) {
+        if covered > self.covered {
+            self.paths.retain(|_, version| *version > covered);
+            self.covered = covered;
+        }
+    }
+
+    pub(super) fn any_after(&self, covered: u64, paths: Range<u64>) -> bool {
+        let mut departed = self.paths.range(paths);
+        departed.any(|(_, version)| *version > covered)
+    }
+}
+
+/// What the tree holds in memory for its present.
+///
+/// ```
+/// use trunkline_core::{params::CollisionPolicy, tree};
+/// let (writer, _) = tree::build(CollisionPolicy::Bucket, &[]).unwrap();
+/// assert_eq!(writer.memory().leaves, 0);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TreeMemory {
+    /// Leaves, headers and digests, bytes: 72 a leaf, 89 a cell.
+    pub bytes: u64,
+    /// Leaves in memory.
+    pub leaves: u64,
+}
+
+/// Bytes of so many cells, and of so many leaves in them.
+fn bytes_of(cells: u64, leaves: u64) -> u64 {
+    cells * CELL_BYTES + leaves * LEAF_BYTES
+}
+
+/// What the writer knows of leaves that are not in memory.
+#[derive(Debug, Default)]
+pub(super) struct Eviction {
+    /// 0 for none.
+    pub(super) budget_bytes: u64,
+    away: Gone,
+    departures: Departures,
+    /// The slot and the cell that are looked at next.
+    hand: (usize, u32),
+}
+
+impl Eviction {
+    pub(super) fn new(budget_bytes: u64, away: Gone) -> Self {
+        Self {
+            budget_bytes,
+            away,
+            ..Self::default()
+        }
+    }
+
+    /// A list for the paths that leaves depart from, if they matter.
+    pub(super) fn departed(&self) -> Option<Vec<u64>> {
+        (self.budget_bytes > 0).then(Vec::new)
+    }
+
+    pub(super) fn note(&mut self, departed: Option<Vec<u64>>, version: u64) {
+        self.departures.note(departed.unwrap_or_default(), version);
+    }
+}
+
+/// Lets cells of a slot that was just built from the leaf store go until it takes no more than its part
+/// of a budget.
+pub(super) fn trim(cells: &mut Cells, budget_bytes: u64) {
+    let budget = budget_bytes / WIDTH as u64;
+    let mut next = 0;
+    while budget_bytes > 0 && next < cells.count() {
+        let here = cells.leaves() - cells.away().leaves;
+        if bytes_of(u64::from(cells.count()), here) <= budget {
+            return;
+        }
+        let end = cells.count().min(next + HAND_CELLS);
+        cells.evict(next..end, u64::MAX, &Departures::default());
+        next = end;
+    }
+}
+
+impl TreeWriter {
+    /// What the tree takes in memory, without what it keeps for older versions.
+    pub fn memory(&self) -> TreeMemory {
+        let leaves = self.key_count() - self.eviction.away.leaves;
+        TreeMemory {
+            bytes: bytes_of(self.cell_count(), leaves),
+            leaves,
+        }
+    }
+
+    /// Lets cells go until the tree is within its budget or enough of them were looked at: all of them,
+    /// or `cells_max` with leaves in memory and more without. To be called between versions. Returns how
+    /// many went.
+    ///
+    /// `covered` is a version up to which the leaf store has all changes, for whoever looks into it:
+    /// everything up to it is hashed, and nobody will ask for a version before it.
+    pub fn evict(&mut self, covered: u64, cells_max: usize) -> u64 {
+        if self.eviction.budget_bytes == 0 {
+            return 0;
+        }
+        self.eviction.departures.forget(covered);
+        let memory = self.memory();
+        let mut surplus = memory.bytes.saturating_sub(self.eviction.budget_bytes);
+        let mut work = cells_max.saturating_mul(PASSED_CELLS);
+        let mut turn = self.cell_count();
+        let before = self.eviction.away.cells;
+        while surplus > 0 && work > 0 && turn > 0 {
+            let (gone, examined, passed) = self.move_hand(covered);
+            self.eviction.away = self.eviction.away + gone;
+            surplus = surplus.saturating_sub(gone.leaves * LEAF_BYTES);
+            work = work.saturating_sub((examined * PASSED_CELLS).max(passed));
+            turn = turn.saturating_sub(passed.max(1) as u64);
+        }
+        self.eviction.away.cells - before
+    }
+
+    /// The cells of all directories.
+    fn cell_count(&self) -> u64 {
+        self.bits.iter().map(|bits| 1 << bits).sum()
+    }
+
+    /// Evicts what it can of the next few cells: what is gone, how many cells were looked at, and how
+    /// many there were.
+    fn move_hand(&mut self, covered: u64) -> (Gone, usize, usize) {
+        let (slot, first) = self.eviction.hand;
+        let mut cells = write(&self.shared.slots[slot].cells);
+        let end = cells.count().min(first.saturating_add(HAND_CELLS));
+        let (gone, examined) = cells.evict(first..end, covered, &self.eviction.departures);
+        self.eviction.hand = match end == cells.count() {
+            true => ((slot + 1) % WIDTH, 0),
+            false => (slot, end),
+        };
+        (gone, examined, end.saturating_sub(first) as usize)
+    }
+
+    /// What has to be restored before these batches are applied, one after the other: every cell away
+    /// that they touch, and the whole of a slot whose directory is due to be resized.
+    pub fn wanted<'a>(&self, batches: impl IntoIterator<Item = &'a PreparedBatch>) -> Vec<CellRun> {
+        if self.eviction.away.cells == 0 {
+            return Vec::new();
+        }
+        let mut wanted = Vec::new();
+        for batch in batches {
+            for range in slots_of(&batch.writes) {
+                let slot = slot_of(&batch.writes[range.start].key_hash);
+                let cells = read(&self.shared.slots[slot].cells);
+                let found = |cell| (slot, cells.bits(), cell);
+                if cells.waits_for_resize() {
+                    wanted.extend(cells.all_away().map(found));
+                } else if cells.away().cells > 0 {
+                    let writes = batch.writes[range].iter();
+                    let away = writes.filter_map(|write| cells.away_cell(&write.key_hash));
+                    wanted.extend(away.map(found));
+                }
+            }
+            for (key_hash, _) in &batch.requirements {
+                let slot = slot_of(key_hash);
+                let cells = read(&self.shared.slots[slot].cells);
+                let away = cells.away_cell(key_hash);
+                wanted.extend(away.map(|cell| (slot, cells.bits(), cell)));
+            }
+        }
+        wanted.sort_unstable();
+        wanted.dedup();
+        runs(&wanted)
+    }
+
+    /// Takes the leaves back that the leaf store has in a run of cells, ascending. Their origin is any
+    /// version from the one that was `covered` when they left to the one that is now. Returns how many
+    /// cells are back.
+    pub fn restore(&mut self, run: &CellRun, leaves: &[Leaf]) -> Result<u64, LeavesDiffer> {
+        let slot = &self.shared.slots[run.slot];
+        let mut cells = write(&slot.cells);
+        let before = cells.away();
+        let restored = cells.restore(&run.paths(), leaves, &slot.digests());
+        self.eviction.away = self.eviction.away + cells.away() - before;
+        restored.map(|back| back.cells)
+    }
+}
+
+/// Cells by slot, with its directory bits, put together where one scan serves several.
+fn runs(wanted: &[(usize, u32, u32)]) -> Vec<CellRun> {
+    let mut runs: Vec<CellRun> = Vec::new();
+    for &(slot, bits, cell) in wanted {
+        match runs.last_mut() {
+            Some(run) if run.takes(slot, cell) => run.last = cell,
+            _ => runs.push(CellRun {
+                slot,
+                bits,
+                first: cell,
+                last: cell,
+            }),
+        }
+    }
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_close_to_one_another_are_one_scan() {
+        let wanted = [(1, 4, 3), (1, 4, 7), (1, 4, 12), (2, 0, 0)];
+        let spans = |run: &CellRun| (run.slot, run.first, run.last);
+        let found: Vec<_> = runs(&wanted).iter().map(spans).collect();
+        assert_eq!(found, [(1, 3, 7), (1, 12, 12), (2, 0, 0)]);
+        let many: Vec<_> = (0..3000).map(|cell| (0, 12, cell)).collect();
+        assert_eq!(runs(&many).len(), 3);
+    }
+
+    #[test]
+    fn a_run_spans_the_key_hashes_of_its_cells() {
+        let run = CellRun {
+            slot: 127,
+            bits: 2,
+            first: 1,
+            last: 3,
+        };
+        let (first, last) = run.key_hashes().into_inner();
+        assert_eq!(first[..2], [0b1111_1110, 0b0100_0000]);
+        assert_eq!(last, [0xff; 32]);
+        assert!(first[2..].iter().all(|byte| *byte == 0));
+    }
+
+    #[test]
+    fn departures_are_forgotten_once_they_are_covered() {
+        let mut departures = Departures::default();
+        departures.note(vec![5, 9], 3);
+        departures.note(vec![5], 4);
+        assert!(departures.any_after(3, 0..6) && !departures.any_after(3, 6..10));
+        departures.forget(3);
+        assert_eq!(departures.paths.len(), 1);
+        assert!(departures.any_after(0, 5..6));
+        departures.forget(4);
+        assert!(departures.paths.is_empty());
+    }
+}
