@@ -47,6 +47,7 @@ mod keeper;
 mod layer;
 #[cfg(feature = "fjall")]
 mod leaf_copy;
+mod many;
 mod message;
 mod metrics;
 mod opening;

@@ -15,6 +15,7 @@ use trunkline_core::tree::{Leaf, NotInMemory};
 
 use crate::away;
 use crate::failure::EngineFailure;
+use crate::many::in_path_order;
 use crate::shared::State;
 use crate::values::{FetchError, StoreView};
 use crate::versions::Version;
@@ -238,8 +239,17 @@ impl Snapshot {
     /// The value of a key.
     pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
         check_key(0, key)?;
-        let key_hash = self.state.params.key_hash(key);
-        let leaf = self.state.reader.get(self.version(), &key_hash);
+        self.get_hashed(&self.state.params.key_hash(key))
+    }
+
+    /// The values of several keys, in the order asked for. They are looked up in path order, which is
+    /// faster than one by one from some dozens on.
+    pub fn multi_get<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<Bytes>>, ReadError> {
+        in_path_order(&self.state, keys, |key_hash| self.get_hashed(key_hash))
+    }
+
+    fn get_hashed(&self, key_hash: &Digest) -> Result<Option<Bytes>, ReadError> {
+        let leaf = self.state.reader.get(self.version(), key_hash);
         self.check_readable()?;
         match leaf {
             Ok(Some(leaf)) => Ok(Some(self.value(&leaf)?)),
@@ -247,7 +257,7 @@ impl Snapshot {
                 self.state.metrics.absent_read();
                 Ok(None)
             }
-            Err(NotInMemory) => self.value_away(&key_hash),
+            Err(NotInMemory) => self.value_away(key_hash),
         }
     }
 

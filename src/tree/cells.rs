@@ -16,7 +16,6 @@ use super::fold::fold_leaves;
 use super::node::{Leaf, Node};
 use super::undo::Undo;
 use super::update::Update;
-use crate::batch::Write;
 use crate::hash::Digest;
 use crate::outcome::Refusal;
 use crate::params::{PATH_BITS, ROOT_BITS, WIDTH, path_of};
@@ -149,7 +148,11 @@ impl Cells {
         let mut start = range.start;
         while start < range.end {
             let end = range.end.min(start + READ_AHEAD_WRITES);
-            self.read_ahead(&update.writes[start..end]);
+            self.read_ahead(
+                update.writes[start..end]
+                    .iter()
+                    .map(|write| &write.key_hash),
+            );
             start = self.apply_some(update, start..end, range.end, dirty)?;
         }
         Ok(())
@@ -185,16 +188,16 @@ impl Cells {
         Ok(start)
     }
 
-    /// Touches the blocks of writes that come next. A prefetch in safe code: loads that do not depend
+    /// Touches the blocks of keys that come next. A prefetch in safe code: loads that do not depend
     /// on one another are under way at the same time.
-    fn read_ahead(&self, writes: &[Write]) {
+    pub(super) fn read_ahead<'a>(&self, key_hashes: impl Iterator<Item = &'a Digest> + Clone) {
         let mut touched = 0;
-        let cell = |write: &Write| &self.cells[cell_of(&write.key_hash, self.bits) as usize];
-        for cell in writes.iter().map(cell) {
+        let cell = |key_hash: &Digest| &self.cells[cell_of(key_hash, self.bits) as usize];
+        for cell in key_hashes.clone().map(cell) {
             let empty = matches!(cell, Cell::Here(Node::Block(leaves)) if leaves.is_empty());
             touched ^= usize::from(empty);
         }
-        for cell in writes.iter().map(cell) {
+        for cell in key_hashes.map(cell) {
             if let Cell::Here(Node::Block(leaves)) = cell {
                 touched = leaves.iter().fold(touched, |touched, leaf| {
                     touched ^ usize::from(leaf.key_hash[31])

@@ -100,6 +100,7 @@ fn and_reads_of_such_keys_too() {
                 engine.multi_get(&[key]).unwrap_err(),
                 engine.get_durable(key).unwrap_err(),
                 snapshot.get(key).unwrap_err(),
+                snapshot.multi_get(&[b"fine", key]).unwrap_err(),
                 snapshot.value_hash(key).unwrap_err(),
             ];
             for error in errors {

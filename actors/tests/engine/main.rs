@@ -14,6 +14,7 @@ mod cold_leaves_are_read_from_the_store;
 mod counters_lose_no_update;
 mod engines_come_and_go;
 mod groups_keep_their_limits;
+mod many_keys_are_read_as_each_alone;
 mod metadata_ends_its_version;
 mod metrics_add_up;
 mod metrics_are_carried_out;
