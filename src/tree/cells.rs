@@ -50,7 +50,7 @@ impl Cell {
     }
 
     /// The node of a cell that is about to change.
-    fn changed_node(&mut self) -> &mut Node {
+    fn here_mut(&mut self) -> &mut Node {
         match self {
             Self::Here(node) => node,
             Self::Away(_) => unreachable!("cells are restored before a submission touches them"),
@@ -176,7 +176,7 @@ impl Cells {
                 .find(|index| cell_of(&update.writes[*index].key_hash, bits) != cell)
                 .unwrap_or(end);
             let (mark, mut gained) = (records.len(), 0);
-            let node = self.cells[cell as usize].changed_node();
+            let node = self.cells[cell as usize].here_mut();
             let outcome = update.cell(node, depth, start..mine, records, &mut gained);
             self.leaves = self.leaves.saturating_add_signed(gained);
             outcome?;
@@ -216,7 +216,7 @@ impl Cells {
     pub(super) fn roll_back(&mut self) {
         let (bits, depth) = (self.bits, self.depth());
         for record in self.undo.take_open().into_iter().rev() {
-            let node = self.cells[cell_of(&record.key_hash, bits) as usize].changed_node();
+            let node = self.cells[cell_of(&record.key_hash, bits) as usize].here_mut();
             let mut put_back = |leaves: &mut Vec<Leaf>| {
                 let before = leaves.len() as i64;
                 record.put_back(leaves);
@@ -276,7 +276,7 @@ impl Cells {
     }
 
     /// The node of a cell, if nothing below it changed since `version`, which had as many cells.
-    pub(super) fn unchanged_node(&self, version: u64, cell: u32) -> Option<&Node> {
+    pub(super) fn unhere_mut(&self, version: u64, cell: u32) -> Option<&Node> {
         let same = self.bits_at(version) == self.bits
             && !self.undo.touched(version, self.paths(cell, self.bits));
         same.then(|| self.cells[cell as usize].here().ok())?
