@@ -390,7 +390,8 @@ mod tests {
             last: 3,
         };
         let (first, last) = run.key_hashes().into_inner();
-        assert_eq!(first[..2], [0b1111_1110, 0b0100_0000]);
+        // Seven bits of the slot, then the two of the cell.
+        assert_eq!(first[..2], [0b1111_1110, 0b1000_0000]);
         assert_eq!(last, [0xff; 32]);
         assert!(first[2..].iter().all(|byte| *byte == 0));
     }
