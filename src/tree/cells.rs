@@ -276,7 +276,7 @@ impl Cells {
     }
 
     /// The node of a cell, if nothing below it changed since `version`, which had as many cells.
-    pub(super) fn unhere_mut(&self, version: u64, cell: u32) -> Option<&Node> {
+    pub(super) fn unchanged_node(&self, version: u64, cell: u32) -> Option<&Node> {
         let same = self.bits_at(version) == self.bits
             && !self.undo.touched(version, self.paths(cell, self.bits));
         same.then(|| self.cells[cell as usize].here().ok())?
