@@ -24,7 +24,7 @@ pub(crate) struct Figures {
     pub(crate) reads_present_per_second: f64,
     /// Reads of absent keys a second, when idle.
     pub(crate) reads_absent_per_second: f64,
-    /// The state digest (of the baseline: its root) in hexadecimal.
+    /// State digest and KZG root (of the baseline: its root) in hexadecimal.
     pub(crate) root: String,
 }
 

@@ -41,7 +41,7 @@ pub(crate) fn run(job: &EngineJob) -> Result<Figures, LadderError> {
     } else {
         0
     };
-    figures.root = hex(&engine.snapshot().root().state_digest);
+    figures.root = roots(&engine);
     engine
         .shutdown_blocking()
         .map_err(LadderError::at("shut down"))?;
@@ -51,6 +51,13 @@ pub(crate) fn run(job: &EngineJob) -> Result<Figures, LadderError> {
         .close()
         .map_err(LadderError::file(&job.directory))?;
     Ok(figures)
+}
+
+/// State digest and KZG root, so that a change to either half of the engine would show.
+fn roots(engine: &Engine) -> String {
+    let snapshot = engine.snapshot();
+    let state_digest = snapshot.root().state_digest;
+    format!("{} {}", hex(&state_digest), hex(&snapshot.kzg_root()))
 }
 
 fn config(job: &EngineJob, directory: &Path) -> Result<Config, LadderError> {

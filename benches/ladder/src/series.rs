@@ -144,7 +144,7 @@ impl<'a> Bench<'a> {
         };
         if has_same_root(&rung.off) && with.root != without.root {
             return Err(LadderError::Differs {
-                what: "the state digest",
+                what: "the root without it",
             });
         }
         Ok(Found::Runs {
