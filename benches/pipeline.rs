@@ -309,11 +309,11 @@ impl Log {
 
 /// The effects of several batches in path order, of each key the last.
 fn merged(group: &[PreparedBatch]) -> Vec<Effect<'_>> {
-    let effects = |batch: &'_ PreparedBatch| -> Vec<_> { (0..batch.writes.len()).collect() };
     let mut merged: Vec<Effect<'_>> = Vec::new();
     for batch in group.iter().rev() {
-        merged.extend(effects(batch).into_iter().map(|place| Effect {
-            key_hash: batch.writes[place].key_hash,
+        let writes = batch.writes.iter().enumerate();
+        merged.extend(writes.map(|(place, write)| Effect {
+            key_hash: write.key_hash,
             key: batch.key(place),
             change: batch.value(place),
         }));
