@@ -58,7 +58,11 @@ pub(crate) fn before_the_store(scope: &Scope<'_>) -> Result<Comparison, LadderEr
     )?;
     let started_at = Instant::now();
     for key in &absent {
-        if reader.get(0, key).is_some() {
+        let found = reader.get(0, key);
+        if found
+            .map_err(LadderError::at("a read of the tree"))?
+            .is_some()
+        {
             return Err(LadderError::WrongRead { read: "absent" });
         }
     }
