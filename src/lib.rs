@@ -9,6 +9,8 @@
 
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
 #[cfg(feature = "state")]
 pub mod batch;
 pub mod hash;

@@ -11,7 +11,7 @@ use ark_ff::{AdditiveGroup, Field, Zero, batch_inversion};
 
 use super::affine::{Affine, add_each};
 use super::point::{G1Bytes, PointError, decode_g1, encode_g1};
-use super::scalar::{Slot, root_of_unity};
+use super::scalar::{Slot, roots_of_unity};
 use super::setup::Setup;
 use super::tables::{COLUMNS, Digits, Tables};
 use crate::params::WIDTH;
@@ -100,10 +100,7 @@ pub(super) struct Domain {
 
 impl Domain {
     fn new() -> Self {
-        let mut roots = [Fr::ZERO; WIDTH];
-        for (root, slot) in roots.iter_mut().zip(Slot::all()) {
-            *root = root_of_unity(slot);
-        }
+        let roots = roots_of_unity();
         let mut inverse_root_minus_one = roots.map(|root| root - Fr::ONE);
         batch_inversion(&mut inverse_root_minus_one);
         Self {
@@ -184,6 +181,7 @@ fn sum_of_columns(mut rows: Vec<Affine>) -> G1Projective {
 mod tests {
     use ark_ec::VariableBaseMSM;
 
+    use super::super::scalar::root_of_unity;
     use super::super::setup::tests::insecure_from_known_tau_for_tests;
     use super::*;
 

@@ -10,18 +10,22 @@
 //! | --- | --- |
 //! | `point` | 48-byte points of G1, one encoding each |
 //! | `scalar` | slots, field elements, one encoding each |
-//! | `verify` | one opening, many openings; the only point of the setup that a verifier needs |
+//! | `verify` | one opening; the only point of the setup that a verifier needs |
+//! | `aggregate` | what prover and verifier of one opening for many slots both derive |
+//! | `check` | many openings and aggregates with one pairing check |
 //! | `setup` | the ceremony's points and what is checked about them (feature `state`) |
 //! | `affine` | many additions that share one inversion (feature `state`) |
 //! | `tables` | fixed-base tables, built or read from bytes (feature `state`) |
 //! | `commit` | commitment, update (feature `state`) |
 //! | `open` | opening proofs (feature `state`) |
 //!
-//! Deliberately not here: which digest stands in which slot (the tree's business), aggregates over
-//! several slots (the proof's business), and any file access.
+//! Deliberately not here: which digest stands in which slot (the tree's business), which slots a proof
+//! opens (the proof's business), and any file access.
 
 #[cfg(feature = "state")]
 mod affine;
+mod aggregate;
+mod check;
 mod point;
 mod scalar;
 mod verify;
@@ -35,16 +39,15 @@ mod setup;
 #[cfg(feature = "state")]
 mod tables;
 
+pub use aggregate::{AggregateProof, OpenedVersion};
 pub use ark_bls12_381::Fr;
+pub use check::{BatchError, Checks, verify_aggregate, verify_openings};
 pub use point::{G1Bytes, PointError, decode_g1, encode_g1};
 pub use scalar::{
     Slot, SlotError, decode_scalar, encode_scalar, root_of_unity, slot_point, slot_value,
     slot_value_bytes,
 };
-pub use verify::{
-    BatchError, Opening, TAU_G2, VerifyOpeningError, pairings_agree, verify_opening,
-    verify_openings,
-};
+pub use verify::{Opening, TAU_G2, VerifyOpeningError, pairings_agree, verify_opening};
 
 #[cfg(feature = "state")]
 pub use commit::{CommitmentPoint, Committer, SlotChange};

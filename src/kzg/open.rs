@@ -1,10 +1,11 @@
 //! Opening proofs: the commitment to (p(X) - y)/(X - z), from values alone, without a transform.
 //!
-//! Deliberately not here: aggregates of several openings.
+//! Deliberately not here: what of an aggregate its verifier derives too (`aggregate`).
 
 use ark_bls12_381::Fr;
 use ark_ff::{AdditiveGroup, Field, batch_inversion};
 
+use super::aggregate::{AggregateProof, Combination, OpenedVersion};
 use super::commit::Committer;
 use super::point::G1Bytes;
 use super::scalar::Slot;
@@ -41,6 +42,55 @@ impl Committer {
         }
         let (y, quotient) = self.quotient_off_domain(values, z);
         (y, self.commit(&quotient).to_bytes())
+    }
+
+    /// Opens all the slots that `versions` names with two commitments in all; `values` has those of
+    /// each version, in the same order. Slots and versions ascend.
+    ///
+    /// Source: Boneh, Drake, Fisch, Gabizon, ePrint 2020/081, section 4.1.
+    pub fn aggregate(&self, versions: &[OpenedVersion], values: &[&[Fr; WIDTH]]) -> AggregateProof {
+        let combination = Combination::of(versions);
+        let quotient = self.combined_quotient(versions, values, &combination);
+        let quotient_point = self.commit(&quotient).to_bytes();
+        let Some(at_point) = combination.at_point(versions, &quotient_point) else {
+            // Nobody can bring this about; what is returned then is a proof of nothing.
+            return AggregateProof {
+                quotient: quotient_point,
+                opening: G1Bytes::IDENTITY,
+            };
+        };
+        // (Σ factor_v·p_v(X) - value - h(X))/(X - z)
+        let opening = core::array::from_fn(|i| {
+            let terms = values.iter().zip(&at_point.factors);
+            let sum: Fr = terms.map(|(values, factor)| values[i] * factor).sum();
+            (quotient[i] + at_point.value - sum) * at_point.inverses[i]
+        });
+        AggregateProof {
+            quotient: quotient_point,
+            opening: self.commit(&opening).to_bytes(),
+        }
+    }
+
+    /// h: the quotients of all slots, each counted by its weight.
+    fn combined_quotient(
+        &self,
+        versions: &[OpenedVersion],
+        values: &[&[Fr; WIDTH]],
+        combination: &Combination,
+    ) -> [Fr; WIDTH] {
+        let mut sum = [Fr::ZERO; WIDTH];
+        for ((opened, weights), values) in versions.iter().zip(&combination.weights).zip(values) {
+            if opened.slots.len() == WIDTH {
+                continue; // the values on all points are the polynomial: nothing is left over
+            }
+            for ((slot, _), weight) in opened.slots.iter().zip(weights) {
+                let quotient = self.quotient_at_slot(values, *slot);
+                for (sum, quotient) in sum.iter_mut().zip(&quotient) {
+                    *sum += *weight * quotient;
+                }
+            }
+        }
+        sum
     }
 
     /// q_i = (p_i - y)/(ω^i - ω^m), and in the slot m itself q_m = -Σ q_i·ω^(i-m).

@@ -120,6 +120,16 @@ pub fn root_of_unity(slot: Slot) -> Fr {
     OMEGA.pow([u64::from(slot.0)])
 }
 
+/// The points of evaluation of all slots.
+pub(super) fn roots_of_unity() -> [Fr; WIDTH] {
+    let mut next = Fr::ONE;
+    core::array::from_fn(|_| {
+        let root = next;
+        next *= OMEGA;
+        root
+    })
+}
+
 /// The same point of evaluation as its 32 canonical bytes.
 ///
 /// ```

@@ -10,8 +10,8 @@ use ark_ff::Zero;
 use ark_poly::{EvaluationDomain, Radix2EvaluationDomain};
 use ark_serialize::{CanonicalDeserialize, CanonicalSerialize};
 
+use super::check::Weights;
 use super::point::decode_g1;
-use super::verify::Weights;
 use crate::hash;
 use crate::params::{SETUP_ID, WIDTH};
 

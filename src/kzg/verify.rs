@@ -1,20 +1,19 @@
-//! Checking openings: one, or many with a single pairing check.
+//! Checking one opening, and the pairing check that every other check ends in.
 //!
 //! Always compiled, and free of setup files, tables and polynomials: of the whole ceremony a
-//! verifier needs `[τ]₂` alone. Deliberately not here: what an opened value means.
+//! verifier needs `[τ]₂` alone. Deliberately not here: what an opened value means, and many openings
+//! at once (`check`).
 
-use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use ark_bls12_381::{Bls12_381, Fr, G1Affine, G1Projective, G2Affine};
+use ark_bls12_381::{Bls12_381, G1Affine, G1Projective, G2Affine};
 use ark_ec::pairing::Pairing;
-use ark_ec::{AffineRepr, CurveGroup, VariableBaseMSM};
-use ark_ff::{One, PrimeField, Zero};
+use ark_ec::{AffineRepr, CurveGroup};
+use ark_ff::Zero;
 use ark_serialize::CanonicalDeserialize;
 
 use super::point::{G1Bytes, decode_g1};
 use super::scalar::decode_scalar;
-use crate::hash::{Digest, OPENING_BATCH};
 
 /// `[τ]₂` of the ceremony, compressed: its second G2 power.
 pub const TAU_G2: [u8; 96] = [
@@ -76,25 +75,6 @@ pub enum VerifyOpeningError {
     Proof,
 }
 
-/// The first malformed opening of several.
-///
-/// ```
-/// use trunkline_core::kzg::{BatchError, G1Bytes, Opening, VerifyOpeningError, verify_openings};
-/// let identity = G1Bytes::IDENTITY;
-/// let good = Opening { commitment: identity, z: [3; 32], y: [0; 32], proof: identity };
-/// let bad = Opening { y: [0xff; 32], ..good };
-/// let error = BatchError { index: 1, error: VerifyOpeningError::Value };
-/// assert_eq!(verify_openings(&[good, bad]), Err(error));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("opening {index}: {error}")]
-pub struct BatchError {
-    /// Its place in the list, from 0.
-    pub index: usize,
-    /// What is malformed in it.
-    pub error: VerifyOpeningError,
-}
-
 /// Checks one opening: `e(C - y·G + z·W, H) = e(W, [τ]₂)`.
 ///
 /// `Ok(false)` means well-formed and false. Scalars are canonical (below the field's order) and
@@ -123,123 +103,6 @@ pub fn verify_opening(
     let proof = decode_g1(proof).map_err(|_| VerifyOpeningError::Proof)?;
     let left = proof * z - G1Affine::generator() * y + commitment;
     Ok(pairings_agree(left, proof.into_group()))
-}
-
-/// Checks many openings, of one commitment or of several, with two pairings in all.
-///
-/// `Ok(true)` if every opening holds, which an empty list does. The openings are folded with
-/// weights r_i of 128 bits drawn from a hash over every byte of every opening:
-/// `e(Σ r_i (C_i - y_i·G + z_i·W_i), H) = e(Σ r_i W_i, [τ]₂)`. A list with a false opening passes
-/// with probability at most 2^-127 over that hash (Bellare, Garay, Rabin, EUROCRYPT 1998, small
-/// exponents; sound because every point is checked to be in the prime-order subgroup).
-///
-/// Malformed input is an error that names the first opening it is in.
-pub fn verify_openings(openings: &[Opening]) -> Result<bool, BatchError> {
-    if openings.is_empty() {
-        return Ok(true);
-    }
-    let weights = Weights::of_openings(openings);
-    let mut fold = Fold::with_capacity(openings.len());
-    for (index, opening) in openings.iter().enumerate() {
-        fold.add(opening, weights.weight(index as u64))
-            .map_err(|error| BatchError { index, error })?;
-    }
-    Ok(fold.holds())
-}
-
-/// The weighted sum of openings so far, as bases and scalars that wait for one multiplication.
-struct Fold {
-    /// Where the base of a commitment stands in `left_bases`: equal ones share it.
-    places: BTreeMap<G1Bytes, usize>,
-    left_bases: Vec<G1Affine>,
-    left_scalars: Vec<Fr>,
-    proofs: Vec<G1Affine>,
-    proof_weights: Vec<Fr>,
-    /// Σ r_i y_i
-    value: Fr,
-}
-
-impl Fold {
-    fn with_capacity(openings: usize) -> Self {
-        Self {
-            places: BTreeMap::new(),
-            left_bases: Vec::with_capacity(2 * openings + 1),
-            left_scalars: Vec::with_capacity(2 * openings + 1),
-            proofs: Vec::with_capacity(openings),
-            proof_weights: Vec::with_capacity(openings),
-            value: Fr::zero(),
-        }
-    }
-
-    fn add(&mut self, opening: &Opening, weight: Fr) -> Result<(), VerifyOpeningError> {
-        self.add_commitment(&opening.commitment, weight)?;
-        let z = decode_scalar(&opening.z).ok_or(VerifyOpeningError::PointOfEvaluation)?;
-        let y = decode_scalar(&opening.y).ok_or(VerifyOpeningError::Value)?;
-        let proof = decode_g1(&opening.proof.0).map_err(|_| VerifyOpeningError::Proof)?;
-        self.left_bases.push(proof);
-        self.left_scalars.push(weight * z);
-        self.proofs.push(proof);
-        self.proof_weights.push(weight);
-        self.value += weight * y;
-        Ok(())
-    }
-
-    fn add_commitment(&mut self, bytes: &G1Bytes, weight: Fr) -> Result<(), VerifyOpeningError> {
-        if let Some(&place) = self.places.get(bytes) {
-            self.left_scalars[place] += weight;
-            return Ok(());
-        }
-        let commitment = decode_g1(&bytes.0).map_err(|_| VerifyOpeningError::Commitment)?;
-        self.places.insert(*bytes, self.left_bases.len());
-        self.left_bases.push(commitment);
-        self.left_scalars.push(weight);
-        Ok(())
-    }
-
-    fn holds(mut self) -> bool {
-        self.left_bases.push(G1Affine::generator());
-        self.left_scalars.push(-self.value);
-        let left = G1Projective::msm_unchecked(&self.left_bases, &self.left_scalars);
-        let right = G1Projective::msm_unchecked(&self.proofs, &self.proof_weights);
-        pairings_agree(left, right)
-    }
-}
-
-/// Nonzero 128-bit weights, drawn from a seed that binds everything they are to weigh.
-///
-/// Seeds are hashed from at least 168 bytes and weights from 40, so neither reads as the other.
-pub(super) struct Weights {
-    seed: Digest,
-}
-
-impl Weights {
-    /// Seed: the count as u64 little-endian, then `commitment ‖ z ‖ y ‖ proof` of each.
-    fn of_openings(openings: &[Opening]) -> Self {
-        let mut bytes = Vec::with_capacity(8 + 160 * openings.len());
-        bytes.extend_from_slice(&(openings.len() as u64).to_le_bytes());
-        for opening in openings {
-            bytes.extend_from_slice(&opening.commitment.0);
-            bytes.extend_from_slice(&opening.z);
-            bytes.extend_from_slice(&opening.y);
-            bytes.extend_from_slice(&opening.proof.0);
-        }
-        Self::of_bytes(&bytes)
-    }
-
-    /// Seed: the hash of the bytes.
-    pub(super) fn of_bytes(bytes: &[u8]) -> Self {
-        Self {
-            seed: OPENING_BATCH.hash(bytes),
-        }
-    }
-
-    /// The first 16 bytes, little-endian, of the hash of `seed ‖ index` (u64 little-endian).
-    pub(super) fn weight(&self, index: u64) -> Fr {
-        let digest = OPENING_BATCH.hash_parts(&[&self.seed, &index.to_le_bytes()]);
-        let (low, _) = digest.split_at(16);
-        let weight = Fr::from_le_bytes_mod_order(low);
-        if weight.is_zero() { Fr::one() } else { weight }
-    }
 }
 
 type G2Prepared = <Bls12_381 as Pairing>::G2Prepared;
@@ -289,37 +152,5 @@ mod tests {
         let line = ceremony.lines().nth(2 + 128 + 1);
         assert_eq!(line, Some(hash::hex(&TAU_G2).as_str()));
         assert!(G2Affine::deserialize_compressed(&TAU_G2[..]).is_ok());
-    }
-
-    #[test]
-    fn every_byte_and_the_count_change_the_weights() {
-        let opening = Opening {
-            commitment: G1Bytes::IDENTITY,
-            z: [0; 32],
-            y: [0; 32],
-            proof: G1Bytes::IDENTITY,
-        };
-        let first_weight = |openings: &[Opening]| Weights::of_openings(openings).weight(0);
-        let plain = first_weight(&[opening, opening]);
-        assert_ne!(plain, first_weight(&[opening]));
-        for byte in 0..160 {
-            let mut changed = opening;
-            match byte {
-                0..48 => changed.commitment.0[byte] ^= 1,
-                48..80 => changed.z[byte - 48] ^= 1,
-                80..112 => changed.y[byte - 80] ^= 1,
-                _ => changed.proof.0[byte - 112] ^= 1,
-            }
-            assert_ne!(plain, first_weight(&[changed, opening]));
-            assert_ne!(plain, first_weight(&[opening, changed]));
-        }
-    }
-
-    #[test]
-    fn weights_have_128_bits_and_differ() {
-        let weights = Weights::of_bytes(b"anything");
-        let (first, second) = (weights.weight(0), weights.weight(1));
-        assert_ne!(first, second);
-        assert_eq!(first.into_bigint().0[2..], [0, 0]);
     }
 }
