@@ -365,7 +365,7 @@ impl Engine {
         let shared = &self.inner.shared;
         shared.health.check()?;
         let limits = shared.config.submit.batch_limits();
-        Ok(batch.prepare(&shared.state.params, &limits, Some(&shared.pool))?)
+        Ok(batch.prepare(&shared.state.params, &limits, Some(&shared.state.pool))?)
     }
 
     /// Fixes the submission's place. From here on it will be durable or its waiters are told why not.

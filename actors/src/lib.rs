@@ -54,6 +54,7 @@ mod opening;
 mod overlay;
 mod pipeline;
 mod priority;
+mod proving;
 mod read_only;
 mod receipt;
 mod recovery;
@@ -74,10 +75,11 @@ pub use engine::{Engine, SubmitError};
 pub use failure::{EngineFailure, Stage};
 pub use metrics::{MetricsSnapshot, Quantiles, StageMetrics};
 pub use opening::EngineBuilder;
+pub use proving::{ProveOptions, ShownValues, SnapshotProveError, TopKind, prove_versions};
 pub use read_only::{Inspection, ReadOnly};
 pub use receipt::{Committed, Durability, Durable, Hashed, Receipt};
 pub use recovery::{OpenError, ReplayError};
-pub use snapshot::{ReadError, Snapshot, SnapshotError, SnapshotIter, SnapshotProveError, TopKind};
+pub use snapshot::{ReadError, Snapshot, SnapshotError, SnapshotIter};
 
 /// The README's example, compiled.
 #[cfg(doctest)]

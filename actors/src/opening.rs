@@ -201,7 +201,7 @@ fn share(
     recovery: &Recovery,
 ) -> Result<(Arc<Shared>, TreeWriter, TreeHasher), OpenError> {
     let last = loaded.last.clone();
-    let (state, writer, hasher) = loaded.into_state(params, &config, metrics.clone())?;
+    let (state, writer, hasher) = loaded.into_state(params, &config, metrics.clone(), pool)?;
     let shared = Shared {
         credits: CreditPool::new(
             config.submit.in_flight_operations_max,
@@ -220,7 +220,6 @@ fn share(
         overlay: Overlay::default(),
         kzg_queue: AtomicUsize::new(0),
         groups_in_flight: Arc::new(AtomicUsize::new(0)),
-        pool,
         faults,
         on_failure: OnceLock::new(),
         halted: AtomicBool::new(false),

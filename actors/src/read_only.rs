@@ -65,7 +65,7 @@ pub struct Inspection {
 /// # engine.shutdown_blocking()?;
 /// let tree = trunkline::ReadOnly::open(directory.path())?;
 /// let proof = tree.snapshot().prove(["alice"], trunkline::TopKind::Hash)?;
-/// assert!(proof.record.is_some());
+/// assert!(proof.versions[0].record.is_some());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -104,7 +104,9 @@ impl ReadOnly {
             CommitLog::read_only(&disk, &log_directory, &params.tree_id(), from, visit)
         })?;
         tables::read(&tables::path(&config));
-        let (state, ..) = loading.finish(true)?.into_state(params, &config, metrics)?;
+        let (state, ..) = loading
+            .finish(true)?
+            .into_state(params, &config, metrics, pool)?;
         Ok(Self {
             state,
             survey,

@@ -487,6 +487,7 @@ impl Loaded {
         params: TreeParams,
         config: &Config,
         metrics: Arc<Metrics>,
+        pool: rayon::ThreadPool,
     ) -> Result<(Arc<State>, TreeWriter, TreeHasher), SetupError> {
         metrics.keys(self.last.record.key_count);
         metrics.tree(self.writer.memory(), 0, 0);
@@ -497,6 +498,7 @@ impl Loaded {
             values: self.values.with_cache(config.cache.value_bytes_max),
             versions,
             committer: committer()?,
+            pool,
             metrics,
         };
         Ok((Arc::new(state), self.writer, self.hasher))

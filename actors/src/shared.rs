@@ -25,6 +25,8 @@ pub(crate) struct State {
     pub(crate) values: Values,
     pub(crate) versions: Versions,
     pub(crate) committer: Arc<Committer>,
+    /// Threads for work that is cut into pieces: preparing, loading, hashing, proving many keys.
+    pub(crate) pool: rayon::ThreadPool,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -70,7 +72,6 @@ pub(crate) struct Shared {
     /// Versions that wait for the kzg stage.
     pub(crate) kzg_queue: AtomicUsize,
     pub(crate) groups_in_flight: Arc<AtomicUsize>,
-    pub(crate) pool: rayon::ThreadPool,
     pub(crate) faults: Faults,
     pub(crate) on_failure: OnceLock<OnFailure>,
     pub(crate) halted: AtomicBool,

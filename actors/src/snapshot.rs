@@ -1,4 +1,4 @@
-//! One durable version, held: reads, proofs and walks that all see the same state.
+//! One durable version, held: reads and walks that all see the same state. Proofs of it: `proving`.
 
 use std::collections::VecDeque;
 use std::ops::{ControlFlow, RangeInclusive};
@@ -9,32 +9,16 @@ use trunkline_core::batch::{BatchError, check_key};
 use trunkline_core::hash::{Digest, hash};
 use trunkline_core::kzg::{Fr, G1Bytes, Slot, slot_value};
 use trunkline_core::params::WIDTH;
-use trunkline_core::proof::{Claim, Draft, Proof, ProveError};
 use trunkline_core::record::{CommitRecord, Root};
 use trunkline_core::tree::{Leaf, NotInMemory};
 
 use crate::away;
 use crate::failure::EngineFailure;
 use crate::many::in_path_order;
+use crate::proving::SnapshotProveError;
 use crate::shared::State;
 use crate::values::{FetchError, StoreView};
 use crate::versions::Version;
-
-/// What stands above the slots of a proof.
-///
-/// ```
-/// assert_ne!(trunkline::TopKind::Kzg, trunkline::TopKind::Hash);
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TopKind {
-    /// Openings of the KZG root: checked against a 48-byte root with a pairing. Making it costs about
-    /// one commitment for each slot used that was not opened at this version before.
-    #[default]
-    Kzg,
-    /// Hashes up to the state digest: made and checked in microseconds; tied to the commit id by the
-    /// commit record, which the proof carries.
-    Hash,
-}
 
 /// Why a version can't be held.
 ///
@@ -130,29 +114,6 @@ impl From<FetchError> for ReadError {
     }
 }
 
-/// Why a snapshot gave no proof.
-///
-/// ```
-/// use trunkline::core::proof::ProveError;
-/// use trunkline::{SnapshotProveError, TopKind};
-/// # let directory = tempfile::tempdir()?;
-/// # let config = trunkline::Config::in_directory(directory.path());
-/// let engine = trunkline::Engine::open_blocking(config)?;
-/// let error = engine.snapshot().prove(["alice", ""], TopKind::Hash).unwrap_err();
-/// assert!(matches!(error, SnapshotProveError::Keys(ProveError::KeyBytes(0))));
-/// # engine.shutdown_blocking()?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug, thiserror::Error)]
-pub enum SnapshotProveError {
-    /// No proof can be made of these keys.
-    #[error(transparent)]
-    Keys(#[from] ProveError),
-    /// A value could not be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-}
-
 /// One durable version. It stays readable while a snapshot of it is held, within
 /// `versions.snapshot_versions_behind_max` of the newest and `versions.retained_bytes_max`.
 ///
@@ -175,8 +136,8 @@ pub enum SnapshotProveError {
 /// ```
 #[derive(Debug)]
 pub struct Snapshot {
-    state: Arc<State>,
-    version: Arc<Version>,
+    pub(crate) state: Arc<State>,
+    pub(crate) version: Arc<Version>,
 }
 
 impl Snapshot {
@@ -206,7 +167,7 @@ impl Snapshot {
     }
 
     /// The opening of a slot; computed now (2 ms) if nobody proved a key in it before.
-    fn opening(&self, slot: Slot) -> G1Bytes {
+    pub(crate) fn opening(&self, slot: Slot) -> G1Bytes {
         let mut computed = false;
         let opening = self.version.openings.get_or_open(slot, || {
             computed = true;
@@ -216,7 +177,7 @@ impl Snapshot {
         opening
     }
 
-    fn slot_values(&self) -> [Fr; WIDTH] {
+    pub(crate) fn slot_values(&self) -> [Fr; WIDTH] {
         let slots = &self.version.roots.slots;
         std::array::from_fn(|slot| slot_value(&slots[slot]))
     }
@@ -276,38 +237,6 @@ impl Snapshot {
         }
     }
 
-    /// Proves what is and what is not there, values included.
-    pub fn prove<K: AsRef<[u8]>>(
-        &self,
-        keys: impl IntoIterator<Item = K>,
-        top: TopKind,
-    ) -> Result<Proof, SnapshotProveError> {
-        let roots = &self.version.roots;
-        let (reader, params) = (&self.state.reader, &self.state.params);
-        let leaves = |range| self.leaves_away(range);
-        let draft = Draft::walk_with(reader, roots, params, keys, leaves);
-        self.check_readable()?;
-        let draft = draft?;
-        let claims = draft
-            .entries()
-            .map(|(_, leaf)| match leaf {
-                None => Ok(Claim::Absent),
-                Some(leaf) => Ok(Claim::Present(self.value(leaf)?.to_vec())),
-            })
-            .collect::<Result<Vec<_>, ReadError>>()?;
-        let (record, top) = match top {
-            TopKind::Hash => (Some(self.version.record.clone()), draft.hash_top(roots)),
-            TopKind::Kzg => {
-                let commitment = G1Bytes(self.kzg_root());
-                (
-                    None,
-                    draft.kzg_top_of(commitment, |slot| self.opening(slot)),
-                )
-            }
-        };
-        Ok(draft.finish(claims, record, top))
-    }
-
     /// All keys and values, in path order (the order of key hashes).
     pub fn iter(&self) -> SnapshotIter<'_> {
         SnapshotIter {
@@ -317,7 +246,7 @@ impl Snapshot {
         }
     }
 
-    fn value(&self, leaf: &Leaf) -> Result<Bytes, ReadError> {
+    pub(crate) fn value(&self, leaf: &Leaf) -> Result<Bytes, ReadError> {
         let values = &self.state.values;
         let found = values.value(leaf, self.version(), || self.store());
         self.check_readable()?;
@@ -332,7 +261,10 @@ impl Snapshot {
     }
 
     /// Leaves that are not in memory, for a proof.
-    fn leaves_away(&self, range: RangeInclusive<Digest>) -> Result<Vec<Leaf>, SnapshotProveError> {
+    pub(crate) fn leaves_away(
+        &self,
+        range: RangeInclusive<Digest>,
+    ) -> Result<Vec<Leaf>, SnapshotProveError> {
         self.check_readable()?;
         let store = self.store();
         let leaves = store.leaves().map_err(ReadError::from)?;
@@ -376,7 +308,7 @@ impl Snapshot {
     }
 
     /// Called after a look at the tree: what was seen belongs to this version if it can be read still.
-    fn check_readable(&self) -> Result<(), ReadError> {
+    pub(crate) fn check_readable(&self) -> Result<(), ReadError> {
         let (version, oldest) = (self.version(), self.state.versions.oldest());
         if version < oldest {
             return Err(ReadError::Expired { version, oldest });

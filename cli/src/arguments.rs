@@ -207,6 +207,12 @@ pub(crate) struct ProveArguments {
     /// What the proof leads to: a KZG root, or a state digest and commit id.
     #[arg(long, value_enum, default_value_t = Top::Kzg)]
     pub(crate) top: Top,
+    /// Bytes of the longest value shown; of longer ones the proof has the hash. 0 shows no value.
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) value_bytes_max: Option<usize>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What stands above the slots of a proof.
@@ -222,14 +228,16 @@ pub(crate) enum Top {
 pub(crate) struct VerifyArguments {
     /// File of the proof; - is standard input.
     pub(crate) file: PathBuf,
-    /// Trusted root in hex: a KZG root (48 bytes) or a state digest (32 bytes).
-    #[arg(long, value_parser = parse_root)]
-    pub(crate) root: Option<TrustedRoot>,
-    /// Trusted commit id in hex (32 bytes): also binds the version. Needs a proof with a hash top.
-    #[arg(long, value_name = "HEX", value_parser = parse_digest)]
-    pub(crate) commit_id: Option<Hex32>,
+    /// Trusted root in hex: a KZG root (48 bytes) or a state digest (32 bytes). One for each version of
+    /// the proof, in ascending order.
+    #[arg(long = "root", value_name = "ROOT", value_parser = parse_root)]
+    pub(crate) roots: Vec<TrustedRoot>,
+    /// Trusted commit id in hex (32 bytes): also binds the version. Needs a proof with a hash top. One
+    /// for each version of the proof, in ascending order.
+    #[arg(long = "commit-id", value_name = "HEX", value_parser = parse_digest)]
+    pub(crate) commit_ids: Vec<Hex32>,
     /// Trusted tree id in hex (32 bytes), to go with a root; without it the proof's own is taken.
-    #[arg(long, value_name = "HEX", value_parser = parse_digest, requires = "root")]
+    #[arg(long, value_name = "HEX", value_parser = parse_digest, requires = "roots")]
     pub(crate) tree_id: Option<Hex32>,
     /// Print JSON.
     #[arg(long)]

@@ -3,10 +3,11 @@
 
 use serde::Serialize;
 use trunkline::core::hash::Digest;
-use trunkline::core::kzg::Slot;
+use trunkline::core::kzg::{OpenedVersion, Slot, slot_point};
 use trunkline::core::params::{CollisionPolicy, FORMAT, TreeParams};
 use trunkline::core::proof::{
-    Claim, Entry, Place, Proof, ShownLeaf, Siblings, Terminal, Top, slot_openings,
+    Claim, Entry, Place, Proof, ShownLeaf, Siblings, Terminal, Top, TopOpening, VersionProof,
+    opened_slots,
 };
 use trunkline::core::record::CommitRecord;
 
@@ -64,6 +65,16 @@ fn write_value(value: &serde_json::Value, indent: usize, text: &mut String) {
 struct ProofJson {
     format: u16,
     tree: TreeJson,
+    versions: Vec<VersionJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    opening: Option<OpeningJson>,
+    /// Why no points and values go with the opening.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+}
+
+#[derive(Serialize)]
+struct VersionJson {
     version: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     record: Option<RecordJson>,
@@ -128,42 +139,62 @@ struct LeafJson {
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum TopJson {
     Kzg {
-        commitment: String,
-        openings: Vec<OpeningJson>,
-        /// Why no points and values go with the openings.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        problem: Option<String>,
+        kzg_root: String,
+        /// Slots and the values that the opening has to show; none if the claims lead to none.
+        slots: Vec<SlotJson>,
     },
     Hash {
         siblings: Vec<String>,
     },
 }
 
-/// A plain opening: what a point-evaluation precompile takes.
+/// A slot of a KZG root: its point of evaluation and the value that the claims lead to.
 #[derive(Serialize)]
-struct OpeningJson {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    slot: Option<usize>,
-    commitment: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    z: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    y: Option<String>,
-    proof: String,
+struct SlotJson {
+    slot: usize,
+    z: String,
+    y: String,
+}
+
+/// What opens all slots: one point, as a point-evaluation precompile takes it, or the two of an
+/// aggregate.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum OpeningJson {
+    Single { proof: String },
+    Aggregate { quotient: String, opening: String },
 }
 
 impl ProofJson {
     fn of(proof: &Proof) -> Self {
-        let entry = |entry| EntryJson::of(entry, &proof.params);
+        let (opened, problem) = match opened_slots(proof) {
+            Ok(opened) => (opened, None),
+            Err(error) => (Vec::new(), Some(error.to_string())),
+        };
+        let opened_at = |version| opened.iter().find(|opened| opened.version == version);
+        let version = |version: &VersionProof| {
+            VersionJson::of(version, &proof.params, opened_at(version.version))
+        };
         Self {
             format: FORMAT,
             tree: TreeJson::of(&proof.params),
-            version: proof.version,
-            record: proof.record.as_ref().map(RecordJson::of),
-            entries: proof.entries.iter().map(entry).collect(),
-            terminals: proof.terminals.iter().map(TerminalJson::of).collect(),
-            siblings: digests(&proof.siblings),
-            top: TopJson::of(proof),
+            versions: proof.versions.iter().map(version).collect(),
+            opening: proof.opening.as_ref().map(OpeningJson::of),
+            problem,
+        }
+    }
+}
+
+impl VersionJson {
+    fn of(version: &VersionProof, params: &TreeParams, opened: Option<&OpenedVersion>) -> Self {
+        let entry = |entry| EntryJson::of(entry, params);
+        Self {
+            version: version.version,
+            record: version.record.as_ref().map(RecordJson::of),
+            entries: version.entries.iter().map(entry).collect(),
+            terminals: version.terminals.iter().map(TerminalJson::of).collect(),
+            siblings: digests(&version.siblings),
+            top: TopJson::of(&version.top, opened),
         }
     }
 }
@@ -256,46 +287,40 @@ impl LeafJson {
 }
 
 impl TopJson {
-    fn of(proof: &Proof) -> Self {
-        let (commitment, proofs) = match &proof.top {
-            Top::Hash { siblings } => {
-                return Self::Hash {
-                    siblings: digests(siblings),
-                };
-            }
-            Top::Kzg {
-                commitment,
-                openings,
-            } => (hex::encode(commitment), openings),
-        };
-        let bare = |proof: &[u8; 48]| OpeningJson {
-            slot: None,
-            commitment: commitment.clone(),
-            z: None,
-            y: None,
-            proof: hex::encode(proof),
-        };
-        let (openings, problem) = match slot_openings(proof) {
-            Ok(openings) => (openings.iter().map(OpeningJson::of).collect(), None),
-            Err(error) => (proofs.iter().map(bare).collect(), Some(error.to_string())),
-        };
-        Self::Kzg {
-            commitment,
-            openings,
-            problem,
+    fn of(top: &Top, opened: Option<&OpenedVersion>) -> Self {
+        match top {
+            Top::Hash { siblings } => Self::Hash {
+                siblings: digests(siblings),
+            },
+            Top::Kzg { kzg_root } => Self::Kzg {
+                kzg_root: hex::encode(kzg_root),
+                slots: opened.map_or_else(Vec::new, SlotJson::all),
+            },
         }
     }
 }
 
+impl SlotJson {
+    fn all(opened: &OpenedVersion) -> Vec<Self> {
+        let slot = |(slot, value): &(Slot, [u8; 32])| Self {
+            slot: slot.index(),
+            z: hex::encode(slot_point(*slot)),
+            y: hex::encode(value),
+        };
+        opened.slots.iter().map(slot).collect()
+    }
+}
+
 impl OpeningJson {
-    fn of(of_slot: &trunkline::core::proof::SlotOpening) -> Self {
-        let opening = &of_slot.opening;
-        Self {
-            slot: Some(of_slot.slot.index()),
-            commitment: hex::encode(opening.commitment.0),
-            z: Some(hex::encode(opening.z)),
-            y: Some(hex::encode(opening.y)),
-            proof: hex::encode(opening.proof.0),
+    fn of(opening: &TopOpening) -> Self {
+        match opening {
+            TopOpening::Single(proof) => Self::Single {
+                proof: hex::encode(proof.0),
+            },
+            TopOpening::Aggregate(aggregate) => Self::Aggregate {
+                quotient: hex::encode(aggregate.quotient.0),
+                opening: hex::encode(aggregate.opening.0),
+            },
         }
     }
 }

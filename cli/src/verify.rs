@@ -4,14 +4,13 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use serde::Serialize;
-use trunkline::core::hash::Digest;
 use trunkline::core::proof::{
     BoundTo, Claim, Entry, Expected, PROOF_BYTES_MAX, Proof, TopRoot, Verified, VerifyProofError,
-    verify,
+    VersionProof, verify_versions,
 };
 
 use crate::Exit;
-use crate::arguments::{TrustedRoot, VerifyArguments};
+use crate::arguments::{Hex32, TrustedRoot, VerifyArguments};
 use crate::error::CommandError;
 use crate::output::{self, shown};
 
@@ -60,54 +59,68 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Result<Exit, CommandError> {
     })
 }
 
-/// Checks the proof against everything that is trusted; the last check speaks for all of them.
-fn check<'a>(
-    arguments: &VerifyArguments,
-    proof: &'a Proof,
-) -> Result<Vec<Verified<'a>>, VerifyProofError> {
-    let trusted = trusted(arguments, proof.params.tree_id());
-    trusted
-        .iter()
-        .map(|expected| verify(proof, expected))
-        .collect()
+/// What each version of the proof was held against, trusted thing by trusted thing.
+type Verdict<'a> = Result<Vec<Vec<Verified<'a>>>, VerifyProofError>;
+
+/// Checks the proof against everything that is trusted.
+fn check<'a>(arguments: &VerifyArguments, proof: &'a Proof) -> Verdict<'a> {
+    let mut of_versions: Vec<Vec<Verified<'a>>> = vec![Vec::new(); proof.versions.len()];
+    for expected in trusted(arguments, proof) {
+        let verified = verify_versions(proof, &expected)?;
+        for (of_version, verified) in of_versions.iter_mut().zip(verified) {
+            of_version.push(verified);
+        }
+    }
+    Ok(of_versions)
 }
 
-/// What the user trusts, at least one thing: nothing but the proof's own root if nothing is given.
-fn trusted(arguments: &VerifyArguments, own_tree_id: Digest) -> Vec<Expected> {
-    let tree_id = arguments.tree_id.map_or(own_tree_id, |tree_id| tree_id.0);
-    let root = arguments.root.map(|root| match root {
+/// What the user trusts, at least one thing of each version: nothing but the proof's own roots if
+/// nothing is given.
+fn trusted(arguments: &VerifyArguments, proof: &Proof) -> Vec<Vec<Expected>> {
+    let own_tree_id = || proof.params.tree_id();
+    let tree_id = arguments
+        .tree_id
+        .map_or_else(own_tree_id, |tree_id| tree_id.0);
+    let root = |root: &TrustedRoot| match *root {
         TrustedRoot::Kzg(kzg_root) => Expected::KzgRoot { tree_id, kzg_root },
         TrustedRoot::StateDigest(state_digest) => Expected::StateDigest {
             tree_id,
             state_digest,
         },
-    });
-    let commit_id = arguments.commit_id.map(|id| Expected::CommitId(id.0));
-    let trusted: Vec<Expected> = root.into_iter().chain(commit_id).collect();
-    match trusted.is_empty() {
-        true => vec![Expected::Carried],
-        false => trusted,
+    };
+    let roots: Vec<Expected> = arguments.roots.iter().map(root).collect();
+    let commit_id = |id: &Hex32| Expected::CommitId(id.0);
+    let commit_ids: Vec<Expected> = arguments.commit_ids.iter().map(commit_id).collect();
+    match (roots.is_empty(), commit_ids.is_empty()) {
+        (true, true) => vec![vec![Expected::Carried; proof.versions.len()]],
+        (true, false) => vec![commit_ids],
+        (false, true) => vec![roots],
+        (false, false) => vec![roots, commit_ids],
     }
 }
 
-fn text(
-    arguments: &VerifyArguments,
-    proof: &Proof,
-    verdict: &Result<Vec<Verified<'_>>, VerifyProofError>,
-) -> String {
-    let verified = match verdict {
+fn text(arguments: &VerifyArguments, proof: &Proof, verdict: &Verdict<'_>) -> String {
+    let of_versions = match verdict {
         Err(error) => return format!("NOT PROVEN: {error}\n"),
-        Ok(verified) => verified,
+        Ok(of_versions) => of_versions,
     };
-    let mut text = headline(verified);
-    for entry in &proof.entries {
-        text += &entry_line(entry);
+    let mut text = headline(of_versions.first().map_or(&[], |verified| &verified[..]));
+    for (version, verified) in proof.versions.iter().zip(of_versions) {
+        for entry in &version.entries {
+            text += &entry_line(entry);
+        }
+        text += &root_lines(arguments, proof, version, verified);
     }
-    text + &root_lines(arguments, proof, verified)
+    text
 }
 
 /// What the claims lead to, and what nothing but the proof vouches for.
-fn root_lines(arguments: &VerifyArguments, proof: &Proof, verified: &[Verified<'_>]) -> String {
+fn root_lines(
+    arguments: &VerifyArguments,
+    proof: &Proof,
+    version: &VersionProof,
+    verified: &[Verified<'_>],
+) -> String {
     const OWN_WORD: &str = ", by the proof's own word";
     let is_bound = is_commit_bound(verified);
     let own_word = if is_bound { "" } else { OWN_WORD };
@@ -118,9 +131,9 @@ fn root_lines(arguments: &VerifyArguments, proof: &Proof, verified: &[Verified<'
     let tree_id = hex::encode(proof.params.tree_id());
     let mut text = format!(
         "  version       {}{own_word}\n  tree id       {tree_id}{own_tree}\n",
-        proof.version
+        version.version
     );
-    if let Some(record) = &proof.record {
+    if let Some(record) = &version.record {
         let commit_id = hex::encode(record.commit_id());
         text += &format!("  commit id     {commit_id}{own_word}\n");
     }
@@ -182,10 +195,15 @@ struct Json {
     proven: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    tree_id: String,
+    versions: Vec<VersionJson>,
+}
+
+#[derive(Serialize)]
+struct VersionJson {
+    version: u64,
     /// The trusted things that the claims rest on; none if the proof fits its own root alone.
     bound_to: Vec<&'static str>,
-    tree_id: String,
-    version: u64,
     /// Whether something trusted vouches for version and commit id, or the proof alone.
     commit_is_bound: bool,
     state_digest: Option<String>,
@@ -206,22 +224,37 @@ struct EntryJson {
 }
 
 impl Json {
-    fn of(proof: &Proof, verdict: &Result<Vec<Verified<'_>>, VerifyProofError>) -> Self {
-        let verified = verdict.as_deref().unwrap_or_default();
-        let root = verified.first().map(|verified| verified.root);
-        let entries = match verdict {
-            Ok(_) => &proof.entries[..],
-            Err(_) => &[],
+    fn of(proof: &Proof, verdict: &Verdict<'_>) -> Self {
+        let verified = |place: usize| match verdict {
+            Ok(of_versions) => of_versions.get(place).map(|verified| &verified[..]),
+            Err(_) => None,
         };
+        let versions = proof.versions.iter().enumerate();
         Self {
             proven: verdict.is_ok(),
             reason: verdict.as_ref().err().map(ToString::to_string),
+            tree_id: hex::encode(proof.params.tree_id()),
+            versions: versions
+                .map(|(place, version)| VersionJson::of(version, verified(place)))
+                .collect(),
+        }
+    }
+}
+
+impl VersionJson {
+    fn of(version: &VersionProof, verified: Option<&[Verified<'_>]>) -> Self {
+        let entries = match verified {
+            Some(_) => &version.entries[..],
+            None => &[],
+        };
+        let verified = verified.unwrap_or_default();
+        let root = verified.first().map(|verified| verified.root);
+        Self {
+            version: version.version,
             bound_to: verified
                 .iter()
                 .filter_map(|verified| bound_name(verified.bound_to))
                 .collect(),
-            tree_id: hex::encode(proof.params.tree_id()),
-            version: proof.version,
             commit_is_bound: is_commit_bound(verified),
             state_digest: match root {
                 Some(TopRoot::StateDigest(digest)) => Some(hex::encode(digest)),
@@ -231,7 +264,7 @@ impl Json {
                 Some(TopRoot::Kzg(kzg_root)) => Some(hex::encode(kzg_root)),
                 _ => None,
             },
-            commit_id: proof
+            commit_id: version
                 .record
                 .as_ref()
                 .map(|record| hex::encode(record.commit_id())),

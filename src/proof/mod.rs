@@ -1,4 +1,4 @@
-//! A proof: what is claimed of a set of keys at one version, and what shows it.
+//! A proof: what is claimed of a set of keys at one version or several, and what shows it.
 //!
 //! One object for keys present (with a value, or with its hash alone) and absent (an empty place,
 //! another leaf, a complete bucket without the key). Here are its nouns; [`Proof::decode`] and
@@ -6,28 +6,33 @@
 //!
 //! [`Draft`] makes proofs from a tree. Deliberately not here: proofs over the history.
 
+mod form;
 #[cfg(feature = "state")]
 mod prove;
 mod siblings;
 mod verify;
 mod wire;
 
+use alloc::vec::Vec;
+
+pub use form::ProofFormError;
 #[cfg(feature = "state")]
-pub use prove::{Draft, ProveError};
+pub use prove::{Draft, ProveError, TopSlots, open_tops};
 pub use siblings::{Siblings, SiblingsError};
 pub use verify::{
-    BoundTo, Expected, SlotOpening, TopRoot, Verified, VerifyProofError, slot_openings, verify,
+    BoundTo, Expected, ToVerify, TopRoot, Verified, VerifiedRoot, VerifyAllError, VerifyProofError,
+    opened_slots, verify, verify_all, verify_versions,
 };
 pub use wire::DecodeProofError;
 
 use crate::hash::{self, Digest, LEAF};
-use crate::params::{
-    BUCKET_MEMBERS_MAX, KEY_BYTES_MAX, METADATA_BYTES_MAX, PATH_BITS, ROOT_BITS, TreeParams,
-    VALUE_BYTES_MAX,
-};
+use crate::kzg::{AggregateProof, G1Bytes};
+use crate::params::TreeParams;
 use crate::record::CommitRecord;
 
-/// Most entries of one proof.
+/// Most versions of one proof.
+pub const VERSIONS_MAX: usize = 1024;
+/// Most entries of one proof, of all its versions.
 pub const ENTRIES_MAX: usize = 65_536;
 /// Longest encoded proof, bytes.
 pub const PROOF_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -40,18 +45,23 @@ pub const BUCKET_MEMBERS_MIN: usize = 2;
 /// ```
 /// use trunkline_core::hash::ZERO;
 /// use trunkline_core::params::TreeParams;
-/// use trunkline_core::proof::{Claim, Entry, Expected, Place, Proof, Siblings, Terminal, Top};
+/// use trunkline_core::proof::{
+///     Claim, Entry, Expected, Place, Proof, Siblings, Terminal, Top, VersionProof,
+/// };
 ///
 /// // In the empty state any key is absent.
 /// let params = TreeParams::default();
 /// let proof = Proof {
 ///     params,
-///     version: 0,
-///     record: None,
-///     entries: vec![Entry { key: b"alice".to_vec(), claim: Claim::Absent }],
-///     terminals: vec![Terminal { depth: 7, place: Place::Empty }],
-///     siblings: Siblings::default(),
-///     top: Top::Hash { siblings: Siblings::from_iter([ZERO; 7]) },
+///     versions: vec![VersionProof {
+///         version: 0,
+///         record: None,
+///         entries: vec![Entry { key: b"alice".to_vec(), claim: Claim::Absent }],
+///         terminals: vec![Terminal { depth: 7, place: Place::Empty }],
+///         siblings: Siblings::default(),
+///         top: Top::Hash { siblings: Siblings::from_iter([ZERO; 7]) },
+///     }],
+///     opening: None,
 /// };
 /// let bytes = proof.encode()?;
 /// let received = Proof::decode(&bytes)?;
@@ -65,11 +75,35 @@ pub const BUCKET_MEMBERS_MIN: usize = 2;
 pub struct Proof {
     /// The parameters of the tree; they give its tree id.
     pub params: TreeParams,
+    /// What is claimed at each version, strictly ascending: 1 to [`VERSIONS_MAX`], with 1 to
+    /// [`ENTRIES_MAX`] entries in all.
+    pub versions: Vec<VersionProof>,
+    /// Opens the KZG roots of all versions that have a KZG top; none if no version has.
+    pub opening: Option<TopOpening>,
+}
+
+/// The part of a proof that is about one version.
+///
+/// ```
+/// use trunkline_core::hash::ZERO;
+/// use trunkline_core::proof::{Claim, Entry, Place, Siblings, Terminal, Top, VersionProof};
+/// let of_the_empty_state = VersionProof {
+///     version: 0,
+///     record: None,
+///     entries: vec![Entry { key: b"alice".to_vec(), claim: Claim::Absent }],
+///     terminals: vec![Terminal { depth: 7, place: Place::Empty }],
+///     siblings: Siblings::default(),
+///     top: Top::Hash { siblings: Siblings::from_iter([ZERO; 7]) },
+/// };
+/// assert_eq!(of_the_empty_state.entries.len(), 1);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionProof {
     /// The version that is claimed. Only a root or a commit id binds it.
     pub version: u64,
     /// The commit record of the version: it ties a hash top to a commit id.
     pub record: Option<CommitRecord>,
-    /// The keys, strictly ascending by key hash: 1 to [`ENTRIES_MAX`].
+    /// The keys, strictly ascending by key hash.
     pub entries: Vec<Entry>,
     /// Where their paths end: disjoint subtrees, in path order.
     pub terminals: Vec<Terminal>,
@@ -186,20 +220,18 @@ impl ShownLeaf {
 /// What stands above the 128 slots of the root node.
 ///
 /// ```
+/// use trunkline_core::kzg::G1Bytes;
 /// use trunkline_core::proof::{Siblings, Top};
 /// let microseconds = Top::Hash { siblings: Siblings::default() };
-/// let identity = core::array::from_fn(|byte| if byte == 0 { 0xc0 } else { 0 });
-/// let milliseconds = Top::Kzg { commitment: identity, openings: vec![identity] };
+/// let milliseconds = Top::Kzg { kzg_root: G1Bytes::IDENTITY.0 };
 /// assert_ne!(microseconds, milliseconds);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Top {
-    /// A KZG commitment to the slots, opened at each slot that is used.
+    /// A KZG commitment to the slots; the opening of the proof shows each slot that is used.
     Kzg {
         /// The KZG root.
-        commitment: [u8; 48],
-        /// One proof for each slot that the entries use, in ascending order.
-        openings: Vec<[u8; 48]>,
+        kzg_root: [u8; 48],
     },
     /// The binary tree over the slots; it gives the state digest.
     Hash {
@@ -208,111 +240,22 @@ pub enum Top {
     },
 }
 
-/// A proof outside the bounds of its form.
+/// What opens the KZG tops of a proof, all of them together.
 ///
 /// ```
-/// use trunkline_core::proof::*;
-/// # use trunkline_core::{hash::ZERO, params::TreeParams};
-/// # let proof = Proof {
-/// #     params: TreeParams::default(),
-/// #     version: 0,
-/// #     record: None,
-/// #     entries: vec![Entry { key: b"alice".to_vec(), claim: Claim::Absent }],
-/// #     terminals: vec![Terminal { depth: 7, place: Place::Empty }],
-/// #     siblings: Siblings::default(),
-/// #     top: Top::Hash { siblings: Siblings::from_iter([ZERO; 7]) },
-/// # };
-/// // `proof` says that "alice" is absent.
-/// let mut too_high = proof.clone();
-/// too_high.terminals[0].depth = 6;
-/// assert_eq!(too_high.encode(), Err(ProofFormError::Depth(6)));
-/// let no_terminal = Proof { terminals: Vec::new(), ..proof };
-/// assert_eq!(no_terminal.encode(), Err(ProofFormError::Terminals(0)));
+/// use trunkline_core::kzg::{AggregateProof, G1Bytes};
+/// use trunkline_core::proof::TopOpening;
+/// let one_slot = TopOpening::Single(G1Bytes::IDENTITY);
+/// let any_number = TopOpening::Aggregate(AggregateProof {
+///     quotient: G1Bytes::IDENTITY,
+///     opening: G1Bytes::IDENTITY,
+/// });
+/// assert_ne!(one_slot, any_number);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ProofFormError {
-    /// No entry, or too many.
-    #[error("a proof has 1 to {ENTRIES_MAX} entries, not {0}; split it")]
-    Entries(usize),
-    /// No terminal, or more than there are entries.
-    #[error("a proof has at least one terminal and none without an entry, not {0}")]
-    Terminals(usize),
-    /// A key is too long.
-    #[error("a key of {0} bytes is longer than {KEY_BYTES_MAX}")]
-    KeyBytes(usize),
-    /// A value is too long.
-    #[error("a value of {0} bytes is longer than {VALUE_BYTES_MAX}; claim its hash instead")]
-    ValueBytes(usize),
-    /// The metadata of the carried record is too long.
-    #[error("commit metadata of {0} bytes is longer than {METADATA_BYTES_MAX}")]
-    MetadataBytes(usize),
-    /// A terminal stands above the root node's slots or below the last bit of the path.
-    #[error("a terminal has a depth of {ROOT_BITS} to {PATH_BITS}, not {0}")]
-    Depth(u32),
-    /// Too few or too many members.
-    #[error("a bucket has {BUCKET_MEMBERS_MIN} to {BUCKET_MEMBERS_MAX} members, not {0}")]
-    BucketMembers(usize),
-    /// The encoded proof is too long.
-    #[error("a proof of {0} bytes is longer than {PROOF_BYTES_MAX}; split it")]
-    Bytes(usize),
-}
-
-impl Proof {
-    /// Checks what the types leave open: counts, lengths and depths.
-    fn check_form(&self) -> Result<(), ProofFormError> {
-        check_counts(self.entries.len(), self.terminals.len())?;
-        let metadata_bytes = self
-            .record
-            .as_ref()
-            .map_or(0, |record| record.metadata.len());
-        if metadata_bytes > METADATA_BYTES_MAX {
-            return Err(ProofFormError::MetadataBytes(metadata_bytes));
-        }
-        self.entries.iter().try_for_each(Entry::check_form)?;
-        self.terminals.iter().try_for_each(Terminal::check_form)
-    }
-}
-
-fn check_counts(entries: usize, terminals: usize) -> Result<(), ProofFormError> {
-    if !(1..=ENTRIES_MAX).contains(&entries) {
-        return Err(ProofFormError::Entries(entries));
-    }
-    if !(1..=entries).contains(&terminals) {
-        return Err(ProofFormError::Terminals(terminals));
-    }
-    Ok(())
-}
-
-impl Entry {
-    fn check_form(&self) -> Result<(), ProofFormError> {
-        if self.key.len() > KEY_BYTES_MAX {
-            return Err(ProofFormError::KeyBytes(self.key.len()));
-        }
-        match &self.claim {
-            Claim::Present(value) if value.len() > VALUE_BYTES_MAX => {
-                Err(ProofFormError::ValueBytes(value.len()))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-impl Terminal {
-    fn check_form(&self) -> Result<(), ProofFormError> {
-        let depth = u32::from(self.depth);
-        if !(ROOT_BITS..=PATH_BITS).contains(&depth) {
-            return Err(ProofFormError::Depth(depth));
-        }
-        match &self.place {
-            Place::Bucket(members) => check_members(members.len()),
-            _ => Ok(()),
-        }
-    }
-}
-
-fn check_members(count: usize) -> Result<(), ProofFormError> {
-    if !(BUCKET_MEMBERS_MIN..=BUCKET_MEMBERS_MAX).contains(&count) {
-        return Err(ProofFormError::BucketMembers(count));
-    }
-    Ok(())
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TopOpening {
+    /// The plain opening of the one slot used: what a point-evaluation precompile takes.
+    Single(G1Bytes),
+    /// The opening of more than one slot, of one version or several.
+    Aggregate(AggregateProof),
 }

@@ -5,9 +5,11 @@
 
 use std::ops::RangeInclusive;
 
-use super::{Claim, ENTRIES_MAX, Entry, Place, Proof, ShownLeaf, Siblings, Terminal, Top};
+use super::{
+    Claim, ENTRIES_MAX, Entry, Place, ShownLeaf, Siblings, Terminal, Top, TopOpening, VersionProof,
+};
 use crate::hash::{Digest, INNER, ZERO, pair};
-use crate::kzg::{Committer, G1Bytes, Slot, slot_value};
+use crate::kzg::{Committer, Fr, G1Bytes, OpenedVersion, Slot, encode_scalar};
 use crate::params::{KEY_BYTES_MAX, TreeParams, WIDTH, slot_of};
 use crate::record::CommitRecord;
 use crate::tree::{Cursor, Leaf, LeavesDiffer, Missing, Roots, SlotView, TreeReader, View};
@@ -39,7 +41,7 @@ pub enum ProveError {
     LeavesDiffer(#[from] LeavesDiffer),
 }
 
-/// A proof without claims and top: what the walk over the tree found.
+/// A version of a proof without claims and top: what the walk over the tree found.
 ///
 /// ```
 /// use trunkline_core::{params::TreeParams, proof::{self, Draft, Expected}, tree};
@@ -49,13 +51,13 @@ pub enum ProveError {
 /// let draft = Draft::walk(&writer.reader(), &roots, &params, ["alice"]).unwrap();
 /// assert!(draft.entries().all(|(_, leaf)| leaf.is_none()));
 /// let top = draft.hash_top(&roots);
-/// let proof = draft.finish(vec![proof::Claim::Absent], None, top);
+/// let version = draft.finish(vec![proof::Claim::Absent], None, top);
+/// let proof = proof::Proof { params, versions: vec![version], opening: None };
 /// let expected = Expected::StateDigest { tree_id: params.tree_id(), state_digest: [0; 32] };
 /// assert!(proof::verify(&proof, &expected).is_ok());
 /// ```
 #[derive(Clone, Debug)]
 pub struct Draft {
-    params: TreeParams,
     version: u64,
     targets: Vec<Target>,
     terminals: Vec<Terminal>,
@@ -93,7 +95,6 @@ impl Draft {
         leaves: impl Fn(RangeInclusive<Digest>) -> Result<Vec<Leaf>, E>,
     ) -> Result<Self, E> {
         let mut draft = Self {
-            params: *params,
             version: roots.version,
             targets: targets(params, keys)?,
             terminals: Vec::new(),
@@ -166,11 +167,10 @@ impl Draft {
     }
 
     /// The slots that the keys lie in, ascending.
-    fn slots(&self) -> Vec<usize> {
-        let mut slots: Vec<usize> = self
-            .targets
-            .iter()
-            .map(|target| slot_of(&target.key_hash))
+    pub fn slots(&self) -> Vec<Slot> {
+        let slots = self.targets.iter();
+        let mut slots: Vec<Slot> = slots
+            .map(|target| Slot::of_key_hash(&target.key_hash))
             .collect();
         slots.dedup();
         slots
@@ -178,32 +178,20 @@ impl Draft {
 
     /// A top of hashes: the digests beside the used slots.
     pub fn hash_top(&self, roots: &Roots) -> Top {
+        let slots: Vec<usize> = self.slots().into_iter().map(Slot::index).collect();
         let mut siblings = Siblings::default();
-        top_siblings(&roots.slots[..], 0, &self.slots(), &mut siblings);
+        top_siblings(&roots.slots[..], 0, &slots, &mut siblings);
         Top::Hash { siblings }
     }
 
-    /// A KZG top: each used slot opened. Costs about one commitment for each.
-    pub fn kzg_top(&self, roots: &Roots, committer: &Committer, commitment: G1Bytes) -> Top {
-        let values = std::array::from_fn(|slot| slot_value(&roots.slots[slot]));
-        self.kzg_top_of(commitment, |slot| committer.open(&values, slot))
-    }
-
-    /// A KZG top of openings that are at hand: `opening` is asked once for each used slot, ascending.
-    pub fn kzg_top_of(&self, commitment: G1Bytes, mut opening: impl FnMut(Slot) -> G1Bytes) -> Top {
-        let openings = self
-            .targets
-            .chunk_by(|a, b| slot_of(&a.key_hash) == slot_of(&b.key_hash))
-            .map(|targets| opening(Slot::of_key_hash(&targets[0].key_hash)).0)
-            .collect();
-        Top::Kzg {
-            commitment: commitment.0,
-            openings,
-        }
-    }
-
-    /// The proof, with one claim for each entry in the order of [`Self::entries`].
-    pub fn finish(self, claims: Vec<Claim>, record: Option<CommitRecord>, top: Top) -> Proof {
+    /// What the proof says of this version, with one claim for each entry in the order of
+    /// [`Self::entries`].
+    pub fn finish(
+        self,
+        claims: Vec<Claim>,
+        record: Option<CommitRecord>,
+        top: Top,
+    ) -> VersionProof {
         let entries = self
             .targets
             .into_iter()
@@ -213,14 +201,72 @@ impl Draft {
                 claim,
             })
             .collect();
-        Proof {
-            params: self.params,
+        VersionProof {
             version: self.version,
             record,
             entries,
             terminals: self.terminals,
             siblings: self.siblings,
             top,
+        }
+    }
+}
+
+/// What is opened of one version with a KZG top.
+///
+/// ```
+/// use trunkline_core::kzg::{Committer, Setup, Slot, slot_value};
+/// use trunkline_core::proof::{TopOpening, TopSlots, open_tops};
+/// let committer = Committer::new(&Setup::ceremony()?);
+/// let values = [slot_value(&[7; 32]); 128];
+/// let top = TopSlots {
+///     version: 1,
+///     kzg_root: committer.commit(&values).to_bytes(),
+///     values: &values,
+///     slots: vec![Slot::new(3)?, Slot::new(4)?],
+/// };
+/// assert!(matches!(open_tops(&committer, &[top]), Some(TopOpening::Aggregate(_))));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct TopSlots<'a> {
+    /// The version.
+    pub version: u64,
+    /// Its KZG root.
+    pub kzg_root: G1Bytes,
+    /// The values of all its slots.
+    pub values: &'a [Fr; WIDTH],
+    /// The slots to open, ascending.
+    pub slots: Vec<Slot>,
+}
+
+/// Opens the KZG tops of a proof, versions ascending: about one commitment for a single slot, two for
+/// any larger number, nothing for none.
+pub fn open_tops(committer: &Committer, tops: &[TopSlots<'_>]) -> Option<TopOpening> {
+    let slots: usize = tops.iter().map(|top| top.slots.len()).sum();
+    if slots == 0 {
+        return None;
+    }
+    if slots == 1 {
+        let mut single = tops
+            .iter()
+            .flat_map(|top| top.slots.iter().map(|slot| (top.values, *slot)));
+        return single
+            .next()
+            .map(|(values, slot)| TopOpening::Single(committer.open(values, slot)));
+    }
+    let opened: Vec<OpenedVersion> = tops.iter().map(TopSlots::opened).collect();
+    let values: Vec<&[Fr; WIDTH]> = tops.iter().map(|top| top.values).collect();
+    Some(TopOpening::Aggregate(committer.aggregate(&opened, &values)))
+}
+
+impl TopSlots<'_> {
+    fn opened(&self) -> OpenedVersion {
+        let value = |slot: &Slot| (*slot, encode_scalar(&self.values[slot.index()]));
+        OpenedVersion {
+            version: self.version,
+            commitment: self.kzg_root,
+            slots: self.slots.iter().map(value).collect(),
         }
     }
 }

@@ -30,12 +30,15 @@ pub struct Siblings {
 /// # use trunkline_core::{hash::ZERO, params::TreeParams};
 /// # let proof = Proof {
 /// #     params: TreeParams::default(),
-/// #     version: 0,
-/// #     record: None,
-/// #     entries: vec![Entry { key: b"alice".to_vec(), claim: Claim::Absent }],
-/// #     terminals: vec![Terminal { depth: 7, place: Place::Empty }],
-/// #     siblings: Siblings::default(),
-/// #     top: Top::Hash { siblings: Siblings::from_iter([ZERO; 7]) },
+/// #     versions: vec![VersionProof {
+/// #         version: 0,
+/// #         record: None,
+/// #         entries: vec![Entry { key: b"alice".to_vec(), claim: Claim::Absent }],
+/// #         terminals: vec![Terminal { depth: 7, place: Place::Empty }],
+/// #         siblings: Siblings::default(),
+/// #         top: Top::Hash { siblings: Siblings::from_iter([ZERO; 7]) },
+/// #     }],
+/// #     opening: None,
 /// # };
 /// // `proof` ends with the bitmap of seven empty siblings.
 /// let mut bytes = proof.encode()?;

@@ -3,13 +3,17 @@
 //!
 //! Not here: whether a proof proves anything.
 
+use alloc::vec::Vec;
+
 use prost::Message;
 
+use super::form::{Counts, check_members};
 use super::{
     Claim, Entry, PROOF_BYTES_MAX, Place, Proof, ProofFormError, ShownLeaf, Siblings,
-    SiblingsError, Terminal, Top, check_counts, check_members,
+    SiblingsError, Terminal, Top, TopOpening, VersionProof,
 };
 use crate::hash::Digest;
+use crate::kzg::{AggregateProof, G1Bytes};
 use crate::params::{CollisionPolicy, FORMAT, PATH_BITS, TreeParams};
 use crate::record::{CommitRecord, RecordError};
 
@@ -20,8 +24,9 @@ mod proto {
 }
 
 // Field numbers of `proof.proto` that are counted before anything is allocated for them.
-const ENTRIES_FIELD: u64 = 6;
-const TERMINALS_FIELD: u64 = 7;
+const VERSIONS_FIELD: u64 = 4;
+const ENTRIES_FIELD: u64 = 3;
+const TERMINALS_FIELD: u64 = 4;
 
 /// Why bytes are not a proof.
 ///
@@ -30,12 +35,15 @@ const TERMINALS_FIELD: u64 = 7;
 /// # use trunkline_core::{hash::ZERO, params::TreeParams};
 /// # let proof = Proof {
 /// #     params: TreeParams::default(),
-/// #     version: 0,
-/// #     record: None,
-/// #     entries: vec![Entry { key: b"alice".to_vec(), claim: Claim::Absent }],
-/// #     terminals: vec![Terminal { depth: 7, place: Place::Empty }],
-/// #     siblings: Siblings::default(),
-/// #     top: Top::Hash { siblings: Siblings::from_iter([ZERO; 7]) },
+/// #     versions: vec![VersionProof {
+/// #         version: 0,
+/// #         record: None,
+/// #         entries: vec![Entry { key: b"alice".to_vec(), claim: Claim::Absent }],
+/// #         terminals: vec![Terminal { depth: 7, place: Place::Empty }],
+/// #         siblings: Siblings::default(),
+/// #         top: Top::Hash { siblings: Siblings::from_iter([ZERO; 7]) },
+/// #     }],
+/// #     opening: None,
 /// # };
 /// let mut bytes = proof.encode()?;
 /// assert_eq!(Proof::decode(&bytes[1..]), Err(DecodeProofError::Field)); // cut
@@ -70,6 +78,9 @@ pub enum DecodeProofError {
         /// The length found.
         found: usize,
     },
+    /// An opening is neither one point nor two.
+    #[error("an opening has 48 bytes, or 96 if it opens more than one slot, not {0}")]
+    OpeningLength(usize),
     /// A part that must be there is not.
     #[error("the proof has no {0}")]
     Missing(&'static str),
@@ -112,33 +123,57 @@ impl Proof {
     }
 }
 
-/// Counts entries and terminals without decoding them: two bytes on the wire would take a hundred
-/// in memory.
+/// Counts versions, entries and terminals without decoding them: two bytes on the wire would take a
+/// hundred in memory.
 fn check_outline(mut bytes: &[u8]) -> Result<(), DecodeProofError> {
+    let mut counts = Counts::default();
+    while !bytes.is_empty() {
+        let field = take_field(&mut bytes).ok_or(DecodeProofError::Field)?;
+        if field.number == VERSIONS_FIELD {
+            let (entries, terminals) = count_parts(field.content)?;
+            counts.add(entries, terminals)?;
+        }
+    }
+    Ok(counts.check()?)
+}
+
+/// Entries and terminals of a version.
+fn count_parts(mut bytes: &[u8]) -> Result<(usize, usize), DecodeProofError> {
     let (mut entries, mut terminals) = (0, 0);
     while !bytes.is_empty() {
-        match skip_field(&mut bytes).ok_or(DecodeProofError::Field)? {
+        let field = take_field(&mut bytes).ok_or(DecodeProofError::Field)?;
+        match field.number {
             ENTRIES_FIELD => entries += 1,
             TERMINALS_FIELD => terminals += 1,
             _ => {}
         }
     }
-    Ok(check_counts(entries, terminals)?)
+    Ok((entries, terminals))
 }
 
-/// Takes one field off the front and gives its number; `None` if it is cut or neither a varint nor
-/// length-delimited.
-fn skip_field(bytes: &mut &[u8]) -> Option<u64> {
+/// A field of a message: empty content if it is a varint.
+struct Field<'a> {
+    number: u64,
+    content: &'a [u8],
+}
+
+/// Takes one field off the front; `None` if it is cut or neither a varint nor length-delimited.
+fn take_field<'a>(bytes: &mut &'a [u8]) -> Option<Field<'a>> {
     const VARINT: u64 = 0;
     const LENGTH_DELIMITED: u64 = 2;
     let tag = take_varint(bytes)?;
     let value = take_varint(bytes)?;
-    match tag & 7 {
-        VARINT => {}
-        LENGTH_DELIMITED => *bytes = bytes.get(usize::try_from(value).ok()?..)?,
+    let length = match tag & 7 {
+        VARINT => 0,
+        LENGTH_DELIMITED => usize::try_from(value).ok()?,
         _ => return None,
-    }
-    Some(tag >> 3)
+    };
+    let (content, rest) = bytes.split_at_checked(length)?;
+    *bytes = rest;
+    Some(Field {
+        number: tag >> 3,
+        content,
+    })
 }
 
 fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
@@ -158,20 +193,32 @@ fn read_proof(message: proto::Proof) -> Result<Proof, DecodeProofError> {
     if message.format != u32::from(FORMAT) {
         return Err(DecodeProofError::Format(message.format));
     }
-    let entries = message.entries.into_iter().map(read_entry);
-    let terminals = message.terminals.into_iter().map(read_terminal);
     Ok(Proof {
         params: TreeParams {
             salt: read_optional(&message.salt, |salt| array(salt, "a salt"))?,
             collision: read_collision(message.collision)?,
         },
-        version: message.version,
-        record: read_optional(&message.record, |record| Ok(CommitRecord::decode(record)?))?,
-        entries: entries.collect::<Result<_, _>>()?,
-        terminals: terminals.collect::<Result<_, _>>()?,
-        siblings: Siblings::from_wire(message.empty_siblings, &message.siblings)?,
-        top: read_top(message.top.ok_or(DecodeProofError::Missing("top"))?)?,
+        versions: read_each(message.versions, read_version)?,
+        opening: read_optional(&message.opening, read_opening)?,
     })
+}
+
+fn read_version(version: proto::VersionProof) -> Result<VersionProof, DecodeProofError> {
+    Ok(VersionProof {
+        version: version.version,
+        record: read_optional(&version.record, |record| Ok(CommitRecord::decode(record)?))?,
+        entries: read_each(version.entries, read_entry)?,
+        terminals: read_each(version.terminals, read_terminal)?,
+        siblings: Siblings::from_wire(version.empty_siblings, &version.siblings)?,
+        top: read_top(version.top.ok_or(DecodeProofError::Missing("top"))?)?,
+    })
+}
+
+fn read_each<M, T>(
+    messages: Vec<M>,
+    read: impl FnMut(M) -> Result<T, DecodeProofError>,
+) -> Result<Vec<T>, DecodeProofError> {
+    messages.into_iter().map(read).collect()
 }
 
 /// No bytes stand for nothing.
@@ -242,28 +289,27 @@ fn read_leaf(bytes: &[u8; 64]) -> ShownLeaf {
     leaf
 }
 
-fn read_top(top: proto::proof::Top) -> Result<Top, DecodeProofError> {
+fn read_top(top: proto::version_proof::Top) -> Result<Top, DecodeProofError> {
     match top {
-        proto::proof::Top::Kzg(kzg) => Ok(Top::Kzg {
-            commitment: array(&kzg.commitment, "a KZG root")?,
-            openings: read_openings(&kzg.openings)?,
+        proto::version_proof::Top::KzgRoot(kzg_root) => Ok(Top::Kzg {
+            kzg_root: array(&kzg_root, "a KZG root")?,
         }),
-        proto::proof::Top::Hash(hash) => Ok(Top::Hash {
+        proto::version_proof::Top::Hash(hash) => Ok(Top::Hash {
             siblings: Siblings::from_wire(hash.empty_siblings, &hash.siblings)?,
         }),
     }
 }
 
-fn read_openings(bytes: &[u8]) -> Result<Vec<[u8; 48]>, DecodeProofError> {
-    let (openings, rest) = bytes.as_chunks::<48>();
-    if !rest.is_empty() {
-        return Err(DecodeProofError::Length {
-            what: "a list of openings",
-            expected: openings.len() * 48,
-            found: bytes.len(),
-        });
+/// 48 bytes of one slot, 96 of more.
+fn read_opening(bytes: &[u8]) -> Result<TopOpening, DecodeProofError> {
+    match bytes.as_chunks::<48>() {
+        ([single], []) => Ok(TopOpening::Single(G1Bytes(*single))),
+        ([quotient, opening], []) => Ok(TopOpening::Aggregate(AggregateProof {
+            quotient: G1Bytes(*quotient),
+            opening: G1Bytes(*opening),
+        })),
+        _ => Err(DecodeProofError::OpeningLength(bytes.len())),
     }
-    Ok(openings.to_vec())
 }
 
 fn array<const N: usize>(bytes: &[u8], what: &'static str) -> Result<[u8; N], DecodeProofError> {
@@ -275,18 +321,29 @@ fn array<const N: usize>(bytes: &[u8], what: &'static str) -> Result<[u8; N], De
 }
 
 fn write_proof(proof: &Proof) -> proto::Proof {
-    let record = proof.record.as_ref();
     proto::Proof {
         format: u32::from(FORMAT),
         salt: proof.params.salt.map_or_else(Vec::new, Vec::from),
         collision: proof.params.collision as i32,
-        version: proof.version,
+        versions: proof.versions.iter().map(write_version).collect(),
+        opening: match &proof.opening {
+            None => Vec::new(),
+            Some(TopOpening::Single(opening)) => opening.0.to_vec(),
+            Some(TopOpening::Aggregate(proof)) => [proof.quotient.0, proof.opening.0].concat(),
+        },
+    }
+}
+
+fn write_version(version: &VersionProof) -> proto::VersionProof {
+    let record = version.record.as_ref();
+    proto::VersionProof {
+        version: version.version,
         record: record.map_or_else(Vec::new, CommitRecord::encode),
-        entries: proof.entries.iter().map(write_entry).collect(),
-        terminals: proof.terminals.iter().map(write_terminal).collect(),
-        empty_siblings: proof.siblings.bitmap().to_vec(),
-        siblings: proof.siblings.listed().to_vec(),
-        top: Some(write_top(&proof.top)),
+        entries: version.entries.iter().map(write_entry).collect(),
+        terminals: version.terminals.iter().map(write_terminal).collect(),
+        empty_siblings: version.siblings.bitmap().to_vec(),
+        siblings: version.siblings.listed().to_vec(),
+        top: Some(write_top(&version.top)),
     }
 }
 
@@ -323,16 +380,10 @@ fn write_leaf(leaf: &ShownLeaf) -> [Digest; 2] {
     [leaf.key_hash, leaf.value_hash]
 }
 
-fn write_top(top: &Top) -> proto::proof::Top {
+fn write_top(top: &Top) -> proto::version_proof::Top {
     match top {
-        Top::Kzg {
-            commitment,
-            openings,
-        } => proto::proof::Top::Kzg(proto::KzgTop {
-            commitment: commitment.to_vec(),
-            openings: openings.as_flattened().to_vec(),
-        }),
-        Top::Hash { siblings } => proto::proof::Top::Hash(proto::HashTop {
+        Top::Kzg { kzg_root } => proto::version_proof::Top::KzgRoot(kzg_root.to_vec()),
+        Top::Hash { siblings } => proto::version_proof::Top::Hash(proto::HashTop {
             empty_siblings: siblings.bitmap().to_vec(),
             siblings: siblings.listed().to_vec(),
         }),

@@ -2,25 +2,26 @@ use trunkline_core::proof::{Claim, Expected, Proof, verify};
 use trunkline_core::record::Root;
 
 use crate::fixture::{self, number_key, plain};
-use crate::naive::field_values;
 use crate::naive::{Key, NaiveState};
-use crate::naive_kzg::NaiveKzg;
 
 /// Whether a proof differs from another in nothing but keys, and what it claims is true.
 fn is_true_of_other_keys(state: &NaiveState, proof: &Proof, original: &Proof) -> bool {
     let mut renamed = proof.clone();
-    for (entry, from) in renamed.entries.iter_mut().zip(&original.entries) {
+    for (entry, from) in renamed.versions[0]
+        .entries
+        .iter_mut()
+        .zip(&original.versions[0].entries)
+    {
         entry.key.clone_from(&from.key);
     }
     renamed == *original
-        && proof
-            .entries
-            .iter()
-            .all(|entry| match (&entry.claim, state.map.get(&entry.key)) {
+        && proof.versions[0].entries.iter().all(|entry| {
+            match (&entry.claim, state.map.get(&entry.key)) {
                 (Claim::Absent, None) => true,
                 (Claim::Present(claimed), Some(value)) => claimed == value,
                 _ => false,
-            })
+            }
+        })
 }
 
 fn assert_refused(state: &NaiveState, original: &Proof, bytes: &[u8], expected: &Expected) {
@@ -88,11 +89,9 @@ fn of_several_keys_under_a_salt() {
 #[test]
 fn of_a_proof_with_a_kzg_top() {
     let state = fixture::numbered(plain(), 2);
-    let kzg = NaiveKzg::new(fixture::CEREMONY, &field_values(&state.leaves()));
-    let keys = fixture::set([number_key(1)]);
-    let proof = state.prove_kzg(5, &keys, kzg.commitment(), |slot| kzg.open(slot));
+    let (proof, kzg_root) = fixture::prove_kzg(&state, [number_key(1)]);
     let bytes = proof.encode().unwrap();
-    let root = Root::of(&fixture::record(&state, 5), Some(kzg.commitment()));
+    let root = Root::of(&fixture::record(&state, 5), Some(kzg_root));
     let expected = Expected::Root(root);
     assert!(verify(&proof, &expected).is_ok());
     for index in 0..bytes.len() {

@@ -43,15 +43,15 @@ fn when_an_inner_node_is_passed_off_as_a_lone_leaf_with_an_empty_side() {
     let honest = fixture::prove(&state, [keys[2].clone()]);
     for depth in 7..=56 {
         let mut forged = honest.clone();
-        forged.terminals[0].depth = depth;
-        forged.terminals[0].place = Place::Empty;
+        forged.versions[0].terminals[0].depth = depth;
+        forged.versions[0].terminals[0].place = Place::Empty;
         let inner = naive::slot_digests(&state.leaves())[3];
         let mut siblings = vec![[0; 32]; usize::from(depth) - 7];
         if let Some(last) = siblings.last_mut() {
             *last = inner;
         }
-        forged.siblings = Siblings::from_iter(siblings);
-        forged.record = None;
+        forged.versions[0].siblings = Siblings::from_iter(siblings);
+        forged.versions[0].record = None;
         let error = verify(&forged, &by_state(&state)).unwrap_err();
         assert_eq!(error, VerifyProofError::ExpectedState);
     }
@@ -61,19 +61,19 @@ fn when_an_inner_node_is_passed_off_as_a_lone_leaf_with_an_empty_side() {
 fn when_a_leaf_is_shown_deeper_or_higher_than_it_stands() {
     let state = fixture::numbered(plain(), 300);
     let honest = state.prove(5, &fixture::set([number_key(4)]));
-    let depth = honest.terminals[0].depth;
+    let depth = honest.versions[0].terminals[0].depth;
     // Full ones, so that no rule about empty siblings comes first.
-    let siblings = honest
+    let siblings = honest.versions[0]
         .siblings
         .iter()
         .map(|digest| if digest == [0; 32] { [1; 32] } else { digest });
     let siblings: Vec<_> = siblings.collect();
     for other in (7..=56).filter(|other| *other != depth) {
         let mut forged = honest.clone();
-        forged.terminals[0].depth = other;
+        forged.versions[0].terminals[0].depth = other;
         let mut fitting = siblings.clone();
         fitting.resize(usize::from(other) - 7, [1; 32]);
-        forged.siblings = Siblings::from_iter(fitting);
+        forged.versions[0].siblings = Siblings::from_iter(fitting);
         let error = verify(&forged, &by_state(&state)).unwrap_err();
         assert_eq!(error, VerifyProofError::ExpectedState);
     }
@@ -89,8 +89,8 @@ fn when_a_present_key_is_hidden_behind_any_shown_leaf() {
         let mut key_hash = own;
         key_hash[31] = tail;
         let mut forged: Proof = honest.clone();
-        forged.entries[0].claim = Claim::Absent;
-        forged.terminals[0].place = Place::OtherLeaf(ShownLeaf {
+        forged.versions[0].entries[0].claim = Claim::Absent;
+        forged.versions[0].terminals[0].place = Place::OtherLeaf(ShownLeaf {
             key_hash,
             value_hash: keys[&own],
         });

@@ -1,7 +1,7 @@
 use trunkline_core::params::{KEY_BYTES_MAX, METADATA_BYTES_MAX, VALUE_BYTES_MAX};
 use trunkline_core::proof::{
     Claim, DecodeProofError, ENTRIES_MAX, Expected, PROOF_BYTES_MAX, Place, Proof, ProofFormError,
-    ShownLeaf, VerifyProofError, verify,
+    ShownLeaf, VERSIONS_MAX, VerifyProofError, verify,
 };
 
 use crate::fixture::{self, number_key, plain};
@@ -20,32 +20,44 @@ fn assert_refused(proof: &Proof, error: ProofFormError) {
 
 #[test]
 fn with_no_entry() {
-    let none = Proof {
-        entries: vec![],
-        terminals: vec![],
-        ..proof()
-    };
+    let mut none = proof();
+    none.versions[0].entries.clear();
+    none.versions[0].terminals.clear();
     assert_refused(&none, ProofFormError::Entries(0));
 }
 
 #[test]
+fn with_no_version_or_more_than_a_proof_has() {
+    for count in [0, VERSIONS_MAX + 1] {
+        let mut odd = proof();
+        odd.versions = vec![odd.versions.remove(0); count];
+        assert_refused(&odd, ProofFormError::Versions(count));
+    }
+}
+
+#[test]
+fn with_more_entries_at_all_versions_than_a_proof_has() {
+    let mut many = proof();
+    let entry = many.versions[0].entries.remove(0);
+    many.versions[0].entries = vec![entry; ENTRIES_MAX / 2 + 1];
+    many.versions.push(many.versions[0].clone());
+    assert_refused(&many, ProofFormError::Entries(ENTRIES_MAX + 2));
+}
+
+#[test]
 fn with_more_entries_than_a_proof_has() {
-    let entry = proof().entries.remove(0);
-    let many = Proof {
-        entries: vec![entry; ENTRIES_MAX + 1],
-        ..proof()
-    };
+    let entry = proof().versions[0].entries.remove(0);
+    let mut many = proof();
+    many.versions[0].entries = vec![entry; ENTRIES_MAX + 1];
     assert_refused(&many, ProofFormError::Entries(ENTRIES_MAX + 1));
 }
 
 #[test]
 fn with_no_terminal_or_more_than_entries() {
-    let terminal = proof().terminals.remove(0);
+    let terminal = proof().versions[0].terminals.remove(0);
     for count in [0, 2] {
-        let odd = Proof {
-            terminals: vec![terminal.clone(); count],
-            ..proof()
-        };
+        let mut odd = proof();
+        odd.versions[0].terminals = vec![terminal.clone(); count];
         assert_refused(&odd, ProofFormError::Terminals(count));
     }
 }
@@ -53,13 +65,13 @@ fn with_no_terminal_or_more_than_entries() {
 #[test]
 fn with_a_key_or_value_or_metadata_that_is_too_long() {
     let mut long = proof();
-    long.entries[0].key = vec![0; KEY_BYTES_MAX + 1];
+    long.versions[0].entries[0].key = vec![0; KEY_BYTES_MAX + 1];
     assert_refused(&long, ProofFormError::KeyBytes(KEY_BYTES_MAX + 1));
     let mut long = proof();
-    long.entries[0].claim = Claim::Present(vec![0; VALUE_BYTES_MAX + 1]);
+    long.versions[0].entries[0].claim = Claim::Present(vec![0; VALUE_BYTES_MAX + 1]);
     assert_refused(&long, ProofFormError::ValueBytes(VALUE_BYTES_MAX + 1));
     let mut long = proof();
-    long.record.as_mut().unwrap().metadata = vec![0; METADATA_BYTES_MAX + 1];
+    long.versions[0].record.as_mut().unwrap().metadata = vec![0; METADATA_BYTES_MAX + 1];
     assert_refused(&long, ProofFormError::MetadataBytes(METADATA_BYTES_MAX + 1));
 }
 
@@ -67,7 +79,7 @@ fn with_a_key_or_value_or_metadata_that_is_too_long() {
 fn with_a_depth_that_no_terminal_has() {
     for depth in [0, 6, 57, 255] {
         let mut odd = proof();
-        odd.terminals[0].depth = depth;
+        odd.versions[0].terminals[0].depth = depth;
         assert_refused(&odd, ProofFormError::Depth(depth.into()));
     }
 }
@@ -80,7 +92,7 @@ fn with_too_few_or_too_many_bucket_members() {
             key_hash: [0; 32],
             value_hash: [0; 32],
         };
-        odd.terminals[0].place = Place::Bucket(vec![member; count]);
+        odd.versions[0].terminals[0].place = Place::Bucket(vec![member; count]);
         assert_refused(&odd, ProofFormError::BucketMembers(count));
     }
 }
@@ -92,7 +104,7 @@ fn when_it_is_longer_than_64_mib() {
     assert_eq!(Proof::decode(&bytes), Err(DecodeProofError::Form(error)));
     let keys = fixture::set((0..5).map(number_key));
     let mut long = fixture::numbered(plain(), 5).prove(1, &keys);
-    for entry in &mut long.entries {
+    for entry in &mut long.versions[0].entries {
         entry.claim = Claim::Present(vec![0; VALUE_BYTES_MAX]);
     }
     assert!(matches!(long.encode(), Err(ProofFormError::Bytes(_))));
@@ -102,15 +114,17 @@ fn when_it_is_longer_than_64_mib() {
 fn before_anything_is_allocated_for_its_parts() {
     // An entry takes two bytes on the wire, and is counted there: none of them is decoded, so
     // that the counts are what is refused, not the missing claims.
-    let entries = protobuf::bytes(6, &[]).repeat(ENTRIES_MAX + 1);
-    let error = ProofFormError::Entries(ENTRIES_MAX + 1);
-    assert_eq!(Proof::decode(&entries), Err(DecodeProofError::Form(error)));
-    let terminals = [protobuf::bytes(6, &[]), protobuf::bytes(7, &[]).repeat(2)].concat();
-    let error = ProofFormError::Terminals(2);
-    assert_eq!(
-        Proof::decode(&terminals),
-        Err(DecodeProofError::Form(error))
-    );
+    let version = |content: &[u8]| protobuf::bytes(4, content);
+    let refused = |bytes: &[u8], error| {
+        assert_eq!(Proof::decode(bytes), Err(DecodeProofError::Form(error)));
+    };
+    let (entry, terminal) = (protobuf::bytes(3, &[]), protobuf::bytes(4, &[]));
+    let entries = version(&entry.repeat(ENTRIES_MAX + 1));
+    refused(&entries, ProofFormError::Entries(ENTRIES_MAX + 1));
+    let terminals = version(&[entry.clone(), terminal.repeat(2)].concat());
+    refused(&terminals, ProofFormError::Terminals(2));
+    let versions = version(&[entry, terminal].concat()).repeat(VERSIONS_MAX + 1);
+    refused(&versions, ProofFormError::Versions(VERSIONS_MAX + 1));
 }
 
 #[test]
@@ -118,9 +132,9 @@ fn unless_it_just_fits() {
     let keys = fixture::set((0..ENTRIES_MAX as u64).map(number_key));
     let entries = fixture::numbered(plain(), 0).entries(&keys);
     let mut proof = fixture::numbered(plain(), 0).prove(0, &fixture::set([number_key(0)]));
-    proof.entries = entries.into_values().collect();
-    proof.terminals = vec![proof.terminals.remove(0); 128];
-    proof.top = trunkline_core::proof::Top::Hash {
+    proof.versions[0].entries = entries.into_values().collect();
+    proof.versions[0].terminals = vec![proof.versions[0].terminals.remove(0); 128];
+    proof.versions[0].top = trunkline_core::proof::Top::Hash {
         siblings: Default::default(),
     };
     let read = Proof::decode(&proof.encode().unwrap()).unwrap();

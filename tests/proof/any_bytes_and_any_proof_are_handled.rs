@@ -1,8 +1,10 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
+use trunkline_core::kzg::{AggregateProof, G1Bytes};
 use trunkline_core::params::{CollisionPolicy, TreeParams};
 use trunkline_core::proof::{
-    Claim, Entry, Expected, Place, Proof, ShownLeaf, Siblings, Terminal, Top, verify,
+    Claim, Entry, Expected, Place, Proof, ShownLeaf, Siblings, Terminal, Top, TopOpening,
+    VersionProof, opened_slots, verify_versions,
 };
 
 use crate::fixture;
@@ -50,36 +52,59 @@ fn params() -> impl Strategy<Value = TreeParams> {
 
 prop_compose! {
     /// Well-formed, and nearly never right.
-    fn proof()(
-        params in params(),
-        version in any::<u64>(),
+    fn version_proof()(
+        version in 0..9_u64,
         mut entries in vec(entry(), 1..9),
         sorted in any::<bool>(),
         places in vec((7_u8..=56, place()), 1..9),
         siblings in siblings(),
         top in prop_oneof![
             siblings().prop_map(|siblings| Top::Hash { siblings }),
-            vec(Just([0xc0; 48]), 0..4)
-                .prop_map(|openings| Top::Kzg { commitment: [0xc0; 48], openings }),
+            Just(Top::Kzg { kzg_root: [0xc0; 48] }),
         ],
-    ) -> Proof {
+    ) -> VersionProof {
+        let params = TreeParams::default();
         if sorted {
             entries.sort_by_key(|entry| params.key_hash(&entry.key));
         }
         let places = places.into_iter().take(entries.len());
         let terminals = places.map(|(depth, place)| Terminal { depth, place }).collect();
         let record = sorted.then(|| fixture::record(&fixture::numbered(params, 0), version));
-        Proof { params, version, record, entries, terminals, siblings, top }
+        VersionProof { version, record, entries, terminals, siblings, top }
     }
 }
 
-/// Fields with the right numbers and any content.
+fn opening() -> impl Strategy<Value = Option<TopOpening>> {
+    let point = any::<[u8; 6]>().prop_map(|bytes| G1Bytes([bytes; 8].concat().try_into().unwrap()));
+    prop_oneof![
+        Just(None),
+        point
+            .clone()
+            .prop_map(|opening| Some(TopOpening::Single(opening))),
+        (point.clone(), point).prop_map(|(quotient, opening)| Some(TopOpening::Aggregate(
+            AggregateProof { quotient, opening }
+        ))),
+    ]
+}
+
+prop_compose! {
+    fn proof()(
+        params in params(),
+        versions in vec(version_proof(), 1..4),
+        opening in opening(),
+    ) -> Proof {
+        Proof { params, versions, opening }
+    }
+}
+
+/// Fields with the right numbers and any content, some of them in versions.
 fn fields() -> impl Strategy<Value = Vec<u8>> {
     let number =
-        (1_u64..13, any::<u64>()).prop_map(|(field, value)| protobuf::number(field, value));
-    let bytes = (1_u64..13, vec(any::<u8>(), 0..40))
+        (1_u64..10, any::<u64>()).prop_map(|(field, value)| protobuf::number(field, value));
+    let bytes = (1_u64..10, vec(any::<u8>(), 0..40))
         .prop_map(|(field, content)| protobuf::bytes(field, &content));
-    vec(prop_oneof![number, bytes], 0..12).prop_map(|fields| fields.concat())
+    let fields = vec(prop_oneof![number, bytes], 0..12).prop_map(|fields| fields.concat());
+    (fields.clone(), fields).prop_map(|(outer, inner)| [outer, protobuf::bytes(4, &inner)].concat())
 }
 
 proptest! {
@@ -128,7 +153,9 @@ proptest! {
     fn any_proof_is_verified_or_refused(proof in proof()) {
         let state_digest = [1; 32];
         let expected = Expected::StateDigest { tree_id: proof.params.tree_id(), state_digest };
-        prop_assert!(verify(&proof, &expected).is_err());
-        let _ = verify(&proof, &Expected::Carried);
+        let each = |expected| vec![expected; proof.versions.len()];
+        prop_assert!(verify_versions(&proof, &each(expected)).is_err());
+        let _ = verify_versions(&proof, &each(Expected::Carried));
+        let _ = opened_slots(&proof);
     }
 }

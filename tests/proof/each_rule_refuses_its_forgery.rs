@@ -4,7 +4,7 @@
 use trunkline_core::params::{CollisionPolicy, TreeParams};
 use trunkline_core::proof::{
     Claim, Entry, Expected, Place, Proof, ShownLeaf, Siblings, Terminal, Top, VerifyProofError,
-    verify,
+    VersionProof, verify,
 };
 
 use crate::fixture::{self, by_hash, colliding_keys, keys_in_slot, plain};
@@ -45,12 +45,15 @@ fn full(count: usize) -> Siblings {
 fn in_slot(entries: Vec<Entry>, terminals: Vec<Terminal>, siblings: usize) -> Proof {
     Proof {
         params: plain(),
-        version: 0,
-        record: None,
-        entries,
-        terminals,
-        siblings: full(siblings),
-        top: Top::Hash { siblings: full(7) },
+        versions: vec![VersionProof {
+            version: 0,
+            record: None,
+            entries,
+            terminals,
+            siblings: full(siblings),
+            top: Top::Hash { siblings: full(7) },
+        }],
+        opening: None,
     }
 }
 
@@ -175,7 +178,7 @@ fn bucket(params: TreeParams) -> Proof {
 }
 
 fn members(proof: &mut Proof) -> &mut Vec<ShownLeaf> {
-    match &mut proof.terminals[0].place {
+    match &mut proof.versions[0].terminals[0].place {
         Place::Bucket(members) => members,
         _ => panic!("a bucket was made"),
     }
@@ -193,8 +196,8 @@ fn a_bucket_is_one_of_a_tree_that_has_them() {
 #[test]
 fn a_bucket_stands_at_the_last_bit() {
     let mut proof = bucket(plain());
-    proof.terminals[0].depth = 55;
-    proof.siblings = Siblings::from_iter(proof.siblings.iter().take(48));
+    proof.versions[0].terminals[0].depth = 55;
+    proof.versions[0].siblings = Siblings::from_iter(proof.versions[0].siblings.iter().take(48));
     assert_refused(&proof, VerifyProofError::BucketDepth(0));
 }
 
@@ -228,14 +231,14 @@ fn a_present_entry_is_a_member() {
 #[test]
 fn an_absent_entry_is_no_member() {
     let mut proof = bucket(plain());
-    proof.entries[0].claim = Claim::Absent;
+    proof.versions[0].entries[0].claim = Claim::Absent;
     assert_refused(&proof, VerifyProofError::BucketWithAbsent(0));
 }
 
 #[test]
 fn a_member_has_the_value_that_is_claimed() {
     let mut proof = bucket(plain());
-    proof.entries[0].claim = Claim::Present(b"w".to_vec());
+    proof.versions[0].entries[0].claim = Claim::Present(b"w".to_vec());
     assert_refused(&proof, VerifyProofError::BucketValue(0));
 }
 
@@ -261,7 +264,7 @@ fn the_lowest_sibling_of_a_leaf_is_not_empty() {
     ] {
         let mut proof = in_slot(vec![entry], vec![at(8, place)], 1);
         assert_holds(&proof);
-        proof.siblings = Siblings::from_iter([[0; 32]]);
+        proof.versions[0].siblings = Siblings::from_iter([[0; 32]]);
         assert_refused(&proof, VerifyProofError::LeafSiblingEmpty);
     }
 }
@@ -295,7 +298,7 @@ fn the_higher_siblings_of_a_leaf_may_be_empty() {
     // Left siblings come before the path goes on, right ones after: the lowest stands between.
     let last_is_left = naive::bit(&hash(&one), 9);
     siblings[if last_is_left { lowest - 1 } else { lowest }] = [1; 32];
-    proof.siblings = Siblings::from_iter(siblings);
+    proof.versions[0].siblings = Siblings::from_iter(siblings);
     assert_holds(&proof);
 }
 
@@ -307,7 +310,7 @@ fn top_siblings_are_as_many_as_the_slots_need() {
         (8, VerifyProofError::TopSiblingUnused),
     ] {
         let mut proof = in_slot(vec![present(&one)], vec![at(7, Place::OwnLeaf)], 0);
-        proof.top = Top::Hash {
+        proof.versions[0].top = Top::Hash {
             siblings: full(count),
         };
         assert_refused(&proof, error);

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use trunkline_core::kzg::{AggregateProof, G1Bytes};
 use trunkline_core::params::{CollisionPolicy, TreeParams};
-use trunkline_core::proof::{Expected, Proof};
+use trunkline_core::proof::{Expected, Proof, Top, TopOpening};
 use trunkline_core::record::{CommitRecord, Root};
 
-use crate::naive::{self, Hash, Key, NaiveState};
+use crate::naive::{self, Hash, Key, NaiveState, field_values};
+use crate::naive_kzg::{self, NaiveKzg, Opened};
 
 pub(crate) const CEREMONY: &str = include_str!("../../data/ceremony-128.txt");
 
@@ -104,10 +106,39 @@ pub(crate) fn by_state(state: &NaiveState) -> Expected {
 
 /// A proof of these keys that carries its record, at version 5.
 pub(crate) fn prove(state: &NaiveState, keys: impl IntoIterator<Item = Key>) -> Proof {
-    Proof {
-        record: Some(record(state, 5)),
-        ..state.prove(5, &set(keys))
+    let mut proof = state.prove(5, &set(keys));
+    proof.versions[0].record = Some(record(state, 5));
+    proof
+}
+
+/// A proof of these keys at version 5, without a record, with a KZG top opened by definition; and the
+/// KZG root.
+pub(crate) fn prove_kzg(
+    state: &NaiveState,
+    keys: impl IntoIterator<Item = Key>,
+) -> (Proof, [u8; 48]) {
+    let keys = set(keys);
+    let kzg = NaiveKzg::new(CEREMONY, &field_values(&state.leaves()));
+    let kzg_root = kzg.commitment();
+    let mut proof = state.prove(5, &keys);
+    proof.versions[0].top = Top::Kzg { kzg_root };
+    let slots: Vec<usize> = state.slots(&keys).into_iter().collect();
+    proof.opening = Some(open(&[(5, &kzg, slots)]));
+    (proof, kzg_root)
+}
+
+/// The opening that a proof with these KZG tops has.
+pub(crate) fn open(opened: &[Opened<'_>]) -> TopOpening {
+    if let [(_, kzg, slots)] = opened
+        && let [slot] = slots[..]
+    {
+        return TopOpening::Single(G1Bytes(kzg.open(slot)));
     }
+    let [quotient, opening] = naive_kzg::aggregate(&naive::setup_id(CEREMONY), opened);
+    TopOpening::Aggregate(AggregateProof {
+        quotient: G1Bytes(quotient),
+        opening: G1Bytes(opening),
+    })
 }
 
 /// A state for each shape that a tree can have, and keys to ask it for.

@@ -3,14 +3,29 @@ use trunkline_core::proof::{DecodeProofError, Proof, ProofFormError, SiblingsErr
 use crate::fixture::{self, number_key};
 use crate::protobuf::{bytes, number, varint};
 
-/// The fields of a proof that key 0 is absent from the empty tree, ready to be spoilt.
-struct Fields(Vec<Vec<u8>>);
+/// The fields of a proof that key 0 is absent from the empty tree, ready to be spoilt: those of the
+/// proof, and those of its only version.
+struct Fields {
+    of_proof: Vec<Vec<u8>>,
+    of_version: Vec<Vec<u8>>,
+}
 
-const FORMAT: usize = 0;
-const VERSION: usize = 1;
-const ENTRY: usize = 2;
-const TERMINAL: usize = 3;
-const TOP: usize = 4;
+// Of the proof.
+const FORMAT: Place = Place::OfProof(0);
+const VERSION_PROOF: Place = Place::OfProof(1);
+const END: Place = Place::OfProof(2);
+// Of the version.
+const VERSION: Place = Place::OfVersion(0);
+const ENTRY: Place = Place::OfVersion(1);
+const TERMINAL: Place = Place::OfVersion(2);
+const TOP: Place = Place::OfVersion(3);
+const END_OF_VERSION: Place = Place::OfVersion(4);
+
+#[derive(Clone, Copy)]
+enum Place {
+    OfProof(usize),
+    OfVersion(usize),
+}
 
 fn entry() -> Vec<u8> {
     [bytes(1, &number_key(0)), bytes(4, &[])].concat()
@@ -22,27 +37,60 @@ fn terminal() -> Vec<u8> {
 
 impl Fields {
     fn new() -> Self {
-        Self(vec![
-            number(1, 1),
-            number(4, 5),
-            bytes(6, &entry()),
-            bytes(7, &terminal()),
-            bytes(11, &bytes(1, &[0x7f])),
-        ])
+        Self {
+            // What stands for the version is put in when all is known.
+            of_proof: vec![number(1, 1), vec![]],
+            of_version: vec![
+                number(1, 5),
+                bytes(3, &entry()),
+                bytes(4, &terminal()),
+                bytes(8, &bytes(1, &[0x7f])),
+            ],
+        }
     }
 
-    fn with(mut self, field: usize, content: Vec<u8>) -> Self {
-        self.0[field] = content;
+    fn list(&mut self, place: Place) -> (&mut Vec<Vec<u8>>, usize) {
+        match place {
+            Place::OfProof(index) => (&mut self.of_proof, index),
+            Place::OfVersion(index) => (&mut self.of_version, index),
+        }
+    }
+
+    fn with(mut self, field: Place, content: Vec<u8>) -> Self {
+        let (fields, index) = self.list(field);
+        fields[index] = content;
         self
     }
 
-    fn before(mut self, field: usize, content: Vec<u8>) -> Self {
-        self.0.insert(field, content);
+    fn before(mut self, field: Place, content: Vec<u8>) -> Self {
+        self.of_proof[1] = bytes(4, &self.of_version.concat());
+        let (fields, index) = self.list(field);
+        fields.insert(index, content);
+        if let Place::OfVersion(_) = field {
+            self.of_proof[1].clear();
+        }
         self
+    }
+
+    fn swapped(mut self, one: Place, other: Place) -> Self {
+        let (_, other) = self.list(other);
+        let (fields, one) = self.list(one);
+        fields.swap(one, other);
+        self
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let mut of_proof = self.of_proof.clone();
+        if let [_, version] = &mut of_proof[..]
+            && version.is_empty()
+        {
+            *version = bytes(4, &self.of_version.concat());
+        }
+        of_proof.concat()
     }
 
     fn decode(&self) -> Result<Proof, DecodeProofError> {
-        Proof::decode(&self.0.concat())
+        Proof::decode(&self.bytes())
     }
 
     fn assert_not_canonical(&self) {
@@ -59,61 +107,73 @@ fn and_it_is_what_the_encoder_writes() {
     let state = fixture::numbered(fixture::plain(), 0);
     let proof = state.prove(5, &fixture::set([number_key(0)]));
     assert_eq!(Fields::new().decode(), Ok(proof.clone()));
-    assert_eq!(Fields::new().0.concat(), proof.encode().unwrap());
+    assert_eq!(Fields::new().bytes(), proof.encode().unwrap());
 }
 
 #[test]
 fn not_one_with_an_unknown_field() {
-    Fields::new()
-        .before(TOP + 1, number(12, 1))
-        .assert_not_canonical();
-    Fields::new()
-        .before(TOP + 1, bytes(5000, &[]))
-        .assert_not_canonical();
+    for end in [END, END_OF_VERSION] {
+        Fields::new()
+            .before(end, number(12, 1))
+            .assert_not_canonical();
+        Fields::new()
+            .before(end, bytes(5000, &[]))
+            .assert_not_canonical();
+    }
 }
 
 #[test]
 fn not_one_with_an_unknown_field_inside() {
     let entry = [entry(), number(9, 1)].concat();
     Fields::new()
-        .with(ENTRY, bytes(6, &entry))
+        .with(ENTRY, bytes(3, &entry))
         .assert_not_canonical();
     let absent = [bytes(1, &number_key(0)), bytes(4, &number(1, 1))].concat();
     Fields::new()
-        .with(ENTRY, bytes(6, &absent))
+        .with(ENTRY, bytes(3, &absent))
         .assert_not_canonical();
 }
 
 #[test]
 fn not_one_with_a_default_spelled_out() {
     Fields::new()
-        .before(VERSION, number(3, 0))
+        .before(VERSION_PROOF, number(3, 0))
         .assert_not_canonical();
     Fields::new()
-        .before(VERSION, bytes(2, &[]))
+        .before(VERSION_PROOF, bytes(2, &[]))
         .assert_not_canonical();
     Fields::new()
-        .before(TOP, bytes(8, &[]))
+        .before(TOP, bytes(5, &[]))
+        .assert_not_canonical();
+    Fields::new()
+        .before(END, bytes(5, &[]))
+        .assert_not_canonical();
+    Fields::new()
+        .with(VERSION, number(1, 0))
         .assert_not_canonical();
 }
 
 #[test]
 fn not_one_with_fields_out_of_order() {
-    let mut fields = Fields::new();
-    fields.0.swap(FORMAT, VERSION);
-    fields.assert_not_canonical();
-    let mut fields = Fields::new();
-    fields.0.swap(ENTRY, TERMINAL);
-    fields.assert_not_canonical();
+    Fields::new()
+        .before(END, number(1, 1))
+        .with(FORMAT, vec![])
+        .assert_not_canonical();
+    Fields::new()
+        .swapped(ENTRY, TERMINAL)
+        .assert_not_canonical();
 }
 
 #[test]
 fn not_one_with_a_field_twice() {
     Fields::new()
-        .before(VERSION, number(1, 1))
+        .before(VERSION_PROOF, number(1, 1))
         .assert_not_canonical();
     Fields::new()
-        .before(TOP, bytes(10, &[]))
+        .before(VERSION, number(1, 5))
+        .assert_not_canonical();
+    Fields::new()
+        .before(TOP, bytes(7, &[]))
         .assert_not_canonical();
 }
 
@@ -122,7 +182,7 @@ fn not_one_with_a_long_varint() {
     Fields::new()
         .with(FORMAT, vec![0x08, 0x81, 0x00])
         .assert_not_canonical();
-    let long_length = [varint(7 << 3 | 2), vec![0x84, 0x00], terminal()].concat();
+    let long_length = [varint(4 << 3 | 2), vec![0x84, 0x00], terminal()].concat();
     Fields::new()
         .with(TERMINAL, long_length)
         .assert_not_canonical();
@@ -139,9 +199,11 @@ fn not_one_with_numbers_beyond_32_bits() {
 fn not_one_with_groups_or_fixed_width_fields() {
     for wire_type in [1, 3, 4, 5, 6, 7] {
         let field = [varint(12 << 3 | wire_type), vec![0; 8]].concat();
-        Fields::new()
-            .before(TOP + 1, field)
-            .assert_refused(DecodeProofError::Field);
+        for end in [END, END_OF_VERSION] {
+            Fields::new()
+                .before(end, field.clone())
+                .assert_refused(DecodeProofError::Field);
+        }
     }
 }
 
@@ -158,11 +220,11 @@ fn not_one_of_another_format() {
 #[test]
 fn not_one_with_an_unknown_collision_policy() {
     Fields::new()
-        .before(VERSION, number(3, 3))
+        .before(VERSION_PROOF, number(3, 3))
         .assert_refused(DecodeProofError::Collision(3));
     let negative = number(3, u64::MAX);
     Fields::new()
-        .before(VERSION, negative)
+        .before(VERSION_PROOF, negative)
         .assert_refused(DecodeProofError::Collision(-1));
 }
 
@@ -170,12 +232,12 @@ fn not_one_with_an_unknown_collision_policy() {
 fn not_one_with_a_part_missing() {
     let entry = bytes(1, &number_key(0));
     Fields::new()
-        .with(ENTRY, bytes(6, &entry))
+        .with(ENTRY, bytes(3, &entry))
         .assert_refused(DecodeProofError::Missing("claim"));
     let terminal = number(1, 7);
     let missing = DecodeProofError::Missing("place");
     Fields::new()
-        .with(TERMINAL, bytes(7, &terminal))
+        .with(TERMINAL, bytes(4, &terminal))
         .assert_refused(missing);
     Fields::new()
         .with(TOP, vec![])
@@ -190,29 +252,28 @@ fn not_one_with_a_digest_or_point_of_another_length() {
         found,
     };
     Fields::new()
-        .before(VERSION, bytes(2, &[1; 31]))
+        .before(VERSION_PROOF, bytes(2, &[1; 31]))
         .assert_refused(length("a salt", 32, 31));
     let hash = [bytes(1, b"k"), bytes(3, &[1; 33])].concat();
     Fields::new()
-        .with(ENTRY, bytes(6, &hash))
+        .with(ENTRY, bytes(3, &hash))
         .assert_refused(length("a value hash", 32, 33));
     let leaf = [number(1, 7), bytes(4, &[1; 63])].concat();
     Fields::new()
-        .with(TERMINAL, bytes(7, &leaf))
+        .with(TERMINAL, bytes(4, &leaf))
         .assert_refused(length("another leaf", 64, 63));
     let bucket = [number(1, 56), bytes(5, &[1; 129])].concat();
     Fields::new()
-        .with(TERMINAL, bytes(7, &bucket))
+        .with(TERMINAL, bytes(4, &bucket))
         .assert_refused(length("a bucket", 128, 129));
-    let kzg = bytes(1, &[1; 47]);
     Fields::new()
-        .with(TOP, bytes(10, &kzg))
+        .with(TOP, bytes(7, &[1; 47]))
         .assert_refused(length("a KZG root", 48, 47));
-    let kzg = [bytes(1, &[1; 48]), bytes(2, &[1; 49])].concat();
-    let error = length("a list of openings", 48, 49);
-    Fields::new()
-        .with(TOP, bytes(10, &kzg))
-        .assert_refused(error);
+    for found in [47, 49, 95, 97, 144] {
+        Fields::new()
+            .before(END, bytes(5, &vec![1; found]))
+            .assert_refused(DecodeProofError::OpeningLength(found));
+    }
 }
 
 #[test]
@@ -220,13 +281,13 @@ fn not_one_with_a_depth_beyond_a_byte() {
     let terminal = [number(1, 263), bytes(2, &[])].concat();
     let error = DecodeProofError::Form(ProofFormError::Depth(263));
     Fields::new()
-        .with(TERMINAL, bytes(7, &terminal))
+        .with(TERMINAL, bytes(4, &terminal))
         .assert_refused(error);
 }
 
 #[test]
 fn not_one_with_a_record_that_is_none() {
-    let fields = Fields::new().before(ENTRY, bytes(5, &[1; 9]));
+    let fields = Fields::new().before(ENTRY, bytes(2, &[1; 9]));
     assert!(matches!(fields.decode(), Err(DecodeProofError::Record(_))));
 }
 
@@ -234,15 +295,13 @@ fn not_one_with_a_record_that_is_none() {
 fn not_one_with_a_second_form_of_siblings() {
     let zero = DecodeProofError::Siblings(SiblingsError::Zero(0));
     let top = [bytes(1, &[0x3f]), bytes(2, &[0; 32])].concat();
-    Fields::new()
-        .with(TOP, bytes(11, &top))
-        .assert_refused(zero);
+    Fields::new().with(TOP, bytes(8, &top)).assert_refused(zero);
     let unused = SiblingsError::Bitmap {
         bitmap_bytes: 2,
         count: 7,
     };
     let top = bytes(1, &[0x7f, 0]);
     Fields::new()
-        .with(TOP, bytes(11, &top))
+        .with(TOP, bytes(8, &top))
         .assert_refused(DecodeProofError::Siblings(unused));
 }

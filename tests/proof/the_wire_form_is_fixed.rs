@@ -1,6 +1,7 @@
 //! Bytes that may never change while the format is 1.
 
-use trunkline_core::proof::{Claim, Proof, Top};
+use trunkline_core::kzg::{AggregateProof, G1Bytes};
+use trunkline_core::proof::{Claim, Proof, Top, TopOpening};
 
 use crate::fixture::{self, colliding_keys, number_key, plain};
 use crate::naive::{self, NaiveState};
@@ -27,7 +28,7 @@ fn of_a_bucket_with_value_hashes() {
     let keys = colliding_keys().remove(1);
     let state = NaiveState::of(plain(), keys.clone().map(|key| (key, b"v".to_vec())));
     let mut proof = state.prove(1, &fixture::set([keys[0].clone()]));
-    proof.entries[0].claim = Claim::PresentHash(naive::plain(b"v"));
+    proof.versions[0].entries[0].claim = Claim::PresentHash(naive::plain(b"v"));
     assert_fixed(
         &proof,
         "08012001322c0a0817b7a306000000001a20fbf7129093429293d558b3993ca13988daba893f4a19\
@@ -47,18 +48,19 @@ fn field_by_field() {
     let key = fixture::other_in_slot(&salted);
     let proof = fixture::prove(&fixture::numbered(salted, 1), [key.clone()]);
     let (key_hash, value_hash) = fixture::numbered(salted, 1).leaves().pop_first().unwrap();
+    let leaf = bytes(4, &naive::join(&key_hash, &value_hash));
+    let version = [
+        number(1, 5),
+        bytes(2, &proof.versions[0].record.as_ref().unwrap().encode()),
+        bytes(3, &[bytes(1, &key), bytes(4, &[])].concat()),
+        bytes(4, &[number(1, 7), leaf].concat()),
+        bytes(8, &bytes(1, &[0x7f])),
+    ];
     let fields = [
         number(1, 1),
         bytes(2, &[6; 32]),
         number(3, 2),
-        number(4, 5),
-        bytes(5, &proof.record.as_ref().unwrap().encode()),
-        bytes(6, &[bytes(1, &key), bytes(4, &[])].concat()),
-        bytes(
-            7,
-            &[number(1, 7), bytes(4, &naive::join(&key_hash, &value_hash))].concat(),
-        ),
-        bytes(11, &bytes(1, &[0x7f])),
+        bytes(4, &version.concat()),
     ];
     assert_eq!(proof.encode().unwrap(), fields.concat());
 }
@@ -66,21 +68,21 @@ fn field_by_field() {
 #[test]
 fn of_a_kzg_top() {
     let mut proof = fixture::numbered(plain(), 0).prove(0, &fixture::set([number_key(0)]));
-    let (commitment, opening) = ([0xc0; 48], [0xc1; 48]);
-    proof.top = Top::Kzg {
-        commitment,
-        openings: vec![opening, commitment],
+    proof.versions[0].top = Top::Kzg {
+        kzg_root: [0xc0; 48],
     };
-    let kzg = [
-        bytes(1, &commitment),
-        bytes(2, &[opening, commitment].concat()),
-    ]
-    .concat();
-    let fields = [
-        number(1, 1),
-        bytes(6, &[bytes(1, &number_key(0)), bytes(4, &[])].concat()),
-        bytes(7, &[number(1, 7), bytes(2, &[])].concat()),
-        bytes(10, &kzg),
+    let version = [
+        bytes(3, &[bytes(1, &number_key(0)), bytes(4, &[])].concat()),
+        bytes(4, &[number(1, 7), bytes(2, &[])].concat()),
+        bytes(7, &[0xc0; 48]),
     ];
+    let version = bytes(4, &version.concat());
+    let [quotient, opening] = [G1Bytes([0xc1; 48]), G1Bytes([0xc2; 48])];
+    proof.opening = Some(TopOpening::Single(opening));
+    let fields = [number(1, 1), version.clone(), bytes(5, &opening.0)];
+    assert_eq!(proof.encode().unwrap(), fields.concat());
+    proof.opening = Some(TopOpening::Aggregate(AggregateProof { quotient, opening }));
+    let both = [quotient.0, opening.0].concat();
+    let fields = [number(1, 1), version, bytes(5, &both)];
     assert_eq!(proof.encode().unwrap(), fields.concat());
 }

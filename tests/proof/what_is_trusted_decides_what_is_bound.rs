@@ -1,5 +1,8 @@
+use trunkline_core::kzg::G1Bytes;
 use trunkline_core::params::CollisionPolicy;
-use trunkline_core::proof::{BoundTo, Expected, Proof, Top, TopRoot, VerifyProofError, verify};
+use trunkline_core::proof::{
+    BoundTo, Expected, Proof, Top, TopOpening, TopRoot, VerifyProofError, verify,
+};
 use trunkline_core::record::{CommitRecord, Root};
 
 use crate::fixture::{self, number_key, plain};
@@ -19,21 +22,21 @@ fn proof() -> Proof {
     fixture::prove(&state(), [number_key(3)])
 }
 
+fn bare_proof() -> Proof {
+    state().prove(5, &fixture::set([number_key(3)]))
+}
+
 fn record() -> CommitRecord {
     fixture::record(&state(), 5)
 }
 
 /// A proof of absence from the empty state, with a KZG top that holds.
 fn kzg_proof() -> Proof {
-    let top = Top::Kzg {
-        commitment: IDENTITY,
-        openings: vec![IDENTITY],
-    };
     let state = fixture::numbered(plain(), 0);
-    Proof {
-        top,
-        ..fixture::prove(&state, [number_key(3)])
-    }
+    let mut proof = fixture::prove(&state, [number_key(3)]);
+    proof.versions[0].top = Top::Kzg { kzg_root: IDENTITY };
+    proof.opening = Some(TopOpening::Single(G1Bytes(IDENTITY)));
+    proof
 }
 
 fn assert_refused(proof: &Proof, expected: Expected, error: VerifyProofError) {
@@ -124,10 +127,7 @@ fn a_root_that_differs_is_refused() {
 
 #[test]
 fn a_root_needs_no_record() {
-    let proof = Proof {
-        record: None,
-        ..proof()
-    };
+    let proof = bare_proof();
     let expected = Expected::Root(fixture::root(&state(), 5));
     let verified = verify(&proof, &expected).unwrap();
     assert_eq!(verified.trusted_version, Some(5));
@@ -156,11 +156,7 @@ fn a_root_without_kzg_root_needs_a_hash_top() {
 #[test]
 fn a_commit_id_needs_its_record_and_a_hash_top() {
     let expected = Expected::CommitId(record().commit_id());
-    let bare = Proof {
-        record: None,
-        ..proof()
-    };
-    assert_refused(&bare, expected, VerifyProofError::NeedsRecord);
+    assert_refused(&bare_proof(), expected, VerifyProofError::NeedsRecord);
     let other = Expected::CommitId([0; 32]);
     assert_refused(&proof(), other, VerifyProofError::ExpectedCommit);
     let empty = fixture::record(&fixture::numbered(plain(), 0), 5);
@@ -215,9 +211,10 @@ fn a_salt_of_the_provers_choice_hides_no_key() {
 
 #[test]
 fn a_carried_record_always_agrees_with_the_proof() {
-    let with = |record| Proof {
-        record: Some(record),
-        ..proof()
+    let with = |record| {
+        let mut proof = proof();
+        proof.versions[0].record = Some(record);
+        proof
     };
     let tree = with(CommitRecord {
         tree_id: [0; 32],

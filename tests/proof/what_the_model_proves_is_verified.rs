@@ -50,7 +50,7 @@ fn for_random_states_and_keys() {
 fn with_value_hashes_in_place_of_values() {
     let state = fixture::numbered(plain(), 50);
     let mut proof = fixture::prove(&state, (0..60).map(number_key));
-    for entry in &mut proof.entries {
+    for entry in &mut proof.versions[0].entries {
         if let Claim::Present(value) = &entry.claim {
             entry.claim = Claim::PresentHash(naive::plain(value));
         }
@@ -99,8 +99,11 @@ fn check_leaves(leaves: &naive::Leaves, key: &Key, claim: Claim) {
     };
     let entries = BTreeMap::from([(naive::hash_key(&plain(), key), entry)]);
     let proof = naive::prove_leaves(&plain(), leaves, 0, &entries);
-    assert_eq!(u32::from(proof.terminals[0].depth), PATH_BITS);
-    assert!(matches!(proof.terminals[0].place, Place::Bucket(_)));
+    assert_eq!(u32::from(proof.versions[0].terminals[0].depth), PATH_BITS);
+    assert!(matches!(
+        proof.versions[0].terminals[0].place,
+        Place::Bucket(_)
+    ));
     let expected = Expected::StateDigest {
         tree_id: plain().tree_id(),
         state_digest: naive::state_digest(leaves),
@@ -112,8 +115,8 @@ fn check_leaves(leaves: &naive::Leaves, key: &Key, claim: Claim) {
 fn a_lone_leaf_in_a_slot_takes_no_siblings_below_the_slots() {
     let state = fixture::numbered(plain(), 1);
     let proof = fixture::prove(&state, [number_key(0)]);
-    assert!(proof.siblings.is_empty());
-    assert_eq!(proof.terminals[0].depth, 7);
+    assert!(proof.versions[0].siblings.is_empty());
+    assert_eq!(proof.versions[0].terminals[0].depth, 7);
 }
 
 #[test]
@@ -121,7 +124,7 @@ fn a_bucket_takes_49_siblings_that_are_mostly_a_bit_each() {
     let [one, other] = colliding_keys().remove(0);
     let state = NaiveState::of(plain(), [(one.clone(), vec![1]), (other, vec![2])]);
     let proof = fixture::prove(&state, [one]);
-    assert_eq!(proof.siblings.len(), 49);
+    assert_eq!(proof.versions[0].siblings.len(), 49);
     assert!(proof.encode().unwrap().len() < 600);
 }
 

@@ -9,7 +9,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use trunkline_core::params::{CollisionPolicy, TreeParams};
-use trunkline_core::proof::{Claim, Entry, Place, Proof, ShownLeaf, Siblings, Terminal, Top};
+use trunkline_core::proof::{
+    Claim, Entry, Place, Proof, ShownLeaf, Siblings, Terminal, Top, VersionProof,
+};
 
 pub(crate) type Hash = [u8; 32];
 pub(crate) type Key = Vec<u8>;
@@ -21,7 +23,7 @@ const PATH: usize = 56;
 const BUCKET_MOST: usize = 16;
 
 /// The names of all domains.
-pub(crate) const LABELS: [&str; 16] = [
+pub(crate) const LABELS: [&str; 18] = [
     "leaf",
     "inner",
     "bucket",
@@ -38,6 +40,8 @@ pub(crate) const LABELS: [&str; 16] = [
     "history root",
     "frame",
     "opening batch",
+    "aggregate weight",
+    "aggregate point",
 ];
 
 /// Keyed BLAKE3 under the key of that name.
@@ -313,26 +317,10 @@ impl NaiveState {
         prove_leaves(&self.params, &self.leaves(), version, &self.entries(keys))
     }
 
-    /// A proof of some keys with a KZG top: `open` gives the opening of a slot.
-    pub(crate) fn prove_kzg(
-        &self,
-        version: u64,
-        keys: &BTreeSet<Key>,
-        commitment: [u8; 48],
-        open: impl Fn(usize) -> [u8; 48],
-    ) -> Proof {
-        let slots: BTreeSet<usize> = keys
-            .iter()
-            .map(|key| slot_of(&hash_key(&self.params, key)))
-            .collect();
-        let openings = slots.into_iter().map(open).collect();
-        Proof {
-            top: Top::Kzg {
-                commitment,
-                openings,
-            },
-            ..self.prove(version, keys)
-        }
+    /// The slots that some keys lie in.
+    pub(crate) fn slots(&self, keys: &BTreeSet<Key>) -> BTreeSet<usize> {
+        let hashes = keys.iter().map(|key| hash_key(&self.params, key));
+        hashes.map(|hash| slot_of(&hash)).collect()
     }
 
     /// Keys with their claims, by key hash.
@@ -375,12 +363,15 @@ pub(crate) fn prove_leaves(
     };
     Proof {
         params: *params,
-        version,
-        record: None,
-        entries: entries.values().cloned().collect(),
-        terminals: walk.terminals,
-        siblings: Siblings::from_iter(walk.siblings),
-        top,
+        versions: vec![VersionProof {
+            version,
+            record: None,
+            entries: entries.values().cloned().collect(),
+            terminals: walk.terminals,
+            siblings: Siblings::from_iter(walk.siblings),
+            top,
+        }],
+        opening: None,
     }
 }
 

@@ -38,7 +38,7 @@ fn by_state(params: &TreeParams, roots: &Roots) -> Expected {
 fn check_verifies(proof: &Proof, expected: &Expected) {
     let proof = Proof::decode(&proof.encode().unwrap()).unwrap();
     let verified = verify(&proof, expected).unwrap();
-    for entry in &proof.entries {
+    for entry in &proof.versions[0].entries {
         assert_eq!(verified.claim(&entry.key), Some(&entry.claim));
     }
     let falsehoods = [
@@ -46,14 +46,18 @@ fn check_verifies(proof: &Proof, expected: &Expected) {
         Claim::Present(b"made up".to_vec()),
         Claim::PresentHash([0; 32]),
     ];
-    for index in [0, proof.entries.len() / 2, proof.entries.len() - 1] {
-        let truth = proof.entries[index].claim.value_hash();
+    for index in [
+        0,
+        proof.versions[0].entries.len() / 2,
+        proof.versions[0].entries.len() - 1,
+    ] {
+        let truth = proof.versions[0].entries[index].claim.value_hash();
         for falsehood in &falsehoods {
             if falsehood.value_hash() == truth {
                 continue;
             }
             let mut lie = proof.clone();
-            lie.entries[index].claim = falsehood.clone();
+            lie.versions[0].entries[index].claim = falsehood.clone();
             assert!(verify(&lie, expected).is_err());
         }
     }
@@ -248,6 +252,6 @@ fn and_no_sibling_is_left_when_every_slot_is_used() {
     let keys: BTreeSet<Key> = keyed.model.map.keys().cloned().collect();
     let proof = keyed.check_proof(&roots, &keys);
     let siblings = Siblings::default();
-    assert_eq!(proof.top, Top::Hash { siblings });
+    assert_eq!(proof.versions[0].top, Top::Hash { siblings });
     check_verifies(&proof, &by_state(&fixture::plain(), &roots));
 }

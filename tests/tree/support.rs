@@ -386,7 +386,11 @@ pub(crate) fn hash_proof(
     };
     let claims = draft.entries().map(|(_, leaf)| claim(leaf)).collect();
     let top = draft.hash_top(roots);
-    draft.finish(claims, None, top)
+    Proof {
+        params: *params,
+        versions: vec![draft.finish(claims, None, top)],
+        opening: None,
+    }
 }
 
 pub(crate) fn model_proof(params: &TreeParams, seen: &Seen, keys: &[Key]) -> Proof {

@@ -47,7 +47,9 @@ impl HashStage {
     }
 
     fn hash(&mut self, group: AppliedGroup) -> Result<HashedVersion, EngineFailure> {
-        let roots = self.hasher.hash(group.changes, Some(&self.shared.pool));
+        let roots = self
+            .hasher
+            .hash(group.changes, Some(&self.shared.state.pool));
         let (outcomes, outcomes_digest) = encode_outcomes(&group.outcomes);
         let record = CommitRecord {
             tree_id: self.parent.record.tree_id,

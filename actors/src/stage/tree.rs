@@ -108,7 +108,7 @@ impl TreeStage {
         let leaves = view.leaves();
         let leaves = leaves.map_err(|error| EngineFailure::stage(Stage::Tree, error))?;
         let batches = group.submissions.iter().map(|s| &*s.batch);
-        let (params, pool) = (&state.params, &self.shared.pool);
+        let (params, pool) = (&state.params, &state.pool);
         away::restore(&mut self.writer, batches, params, &*leaves, covered, pool).map_err(|error| {
             match error {
                 ScanError::Differ(error) => EngineFailure::stage(Stage::Tree, error),

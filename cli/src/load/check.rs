@@ -10,7 +10,7 @@ use bytes::Bytes;
 use rand::rngs::SmallRng;
 use rand::seq::{SliceRandom, index};
 use rand::{RngExt, SeedableRng};
-use trunkline::core::proof::{Claim, Expected, Proof, Top, verify};
+use trunkline::core::proof::{Claim, Expected, Proof, opened_slots, verify};
 use trunkline::core::record::Root;
 use trunkline::{Snapshot, TopKind};
 
@@ -126,7 +126,7 @@ struct Proven {
     present: u64,
     absent: u64,
     proofs: u64,
-    openings: usize,
+    slots_opened: usize,
     bytes: usize,
     making: Duration,
     verifying: Duration,
@@ -170,7 +170,7 @@ impl Proven {
         self.proofs += 1;
         self.bytes += bytes.len();
         match checked {
-            Ok(openings) => self.openings += openings,
+            Ok(slots) => self.slots_opened += slots,
             Err(problem) => {
                 self.problem.get_or_insert(problem);
             }
@@ -185,9 +185,9 @@ impl Proven {
             self.present, self.absent
         );
         let Some(problem) = self.problem else {
-            let openings = match self.openings {
+            let openings = match self.slots_opened {
                 0 => String::new(),
-                openings => format!(" with {openings} openings"),
+                slots => format!(" that open {slots} slots"),
             };
             let line = format!(
                 "{counts}, in {} of {}{openings}: made in {}, verified in {}",
@@ -209,7 +209,7 @@ fn plural(count: u64, noun: &str) -> String {
     }
 }
 
-/// Checks a proof against a root, and its claims against what was written. Gives its openings.
+/// Checks a proof against a root, and its claims against what was written. Gives the number of slots opened.
 fn check_bytes(bytes: &[u8], root: &Root, part: &[Expectation]) -> Result<usize, String> {
     let proof = Proof::decode(bytes).map_err(|error| error.to_string())?;
     let verified = verify(&proof, &Expected::Root(*root)).map_err(|error| error.to_string())?;
@@ -225,10 +225,8 @@ fn check_bytes(bytes: &[u8], root: &Root, part: &[Expectation]) -> Result<usize,
             ));
         }
     }
-    match &proof.top {
-        Top::Kzg { openings, .. } => Ok(openings.len()),
-        Top::Hash { .. } => Ok(0),
-    }
+    let opened = opened_slots(&proof).map_err(|error| error.to_string())?;
+    Ok(opened.iter().map(|opened| opened.slots.len()).sum())
 }
 
 /// The checks are worth something only if a lie fails them.
@@ -240,15 +238,13 @@ fn check_forgery(
 ) -> Result<(), CommandError> {
     for (top, name) in [(TopKind::Hash, "hash"), (TopKind::Kzg, "KZG")] {
         let mut proof = snapshot.prove(part.iter().map(|(key, _)| key), top)?;
-        for entry in &mut proof.entries {
+        let entries = &mut proof.versions[0].entries;
+        for entry in entries.iter_mut() {
             if let Claim::Present(value) = &mut entry.claim {
                 value.push(0);
             }
         }
-        let has_lie = proof
-            .entries
-            .iter()
-            .any(|entry| entry.claim != Claim::Absent);
+        let has_lie = entries.iter().any(|entry| entry.claim != Claim::Absent);
         let is_refused = verify(&proof, &Expected::Root(*root)).is_err();
         let line = format!("a proof with changed values and a {name} top is refused");
         checks.add(is_refused || !has_lie, line);

@@ -92,10 +92,11 @@ fn json_says_what_is_proven_and_what_it_rests_on() {
     let verify = ["verify", &proof, "--json", "--commit-id"];
     let verdict = run(verify.into_iter().chain([&*commit_id])).done().json();
     assert_eq!(verdict["proven"], true);
-    assert_eq!(verdict["bound_to"], serde_json::json!(["commit id"]));
-    assert_eq!(verdict["commit_is_bound"], true);
-    assert_eq!(verdict["state_digest"], hex::encode(root.state_digest));
-    let entries = verdict["entries"].as_array().unwrap();
+    let version = &verdict["versions"][0];
+    assert_eq!(version["bound_to"], serde_json::json!(["commit id"]));
+    assert_eq!(version["commit_is_bound"], true);
+    assert_eq!(version["state_digest"], hex::encode(root.state_digest));
+    let entries = version["entries"].as_array().unwrap();
     let of = |key: &str| entries.iter().find(|entry| entry["key"] == key).unwrap();
     assert_eq!(of("616c696365")["value"], "3130");
     assert_eq!(of("00ff")["claim"], "absent");
@@ -104,7 +105,17 @@ fn json_says_what_is_proven_and_what_it_rests_on() {
     let verdict = ran.json();
     assert_eq!((ran.code, &verdict["proven"]), (1, &Value::Bool(false)));
     assert!(verdict["reason"].is_string());
-    assert_eq!(verdict["entries"], serde_json::json!([]));
+    assert_eq!(verdict["versions"][0]["entries"], serde_json::json!([]));
+}
+
+#[test]
+fn a_root_is_given_for_each_version_and_no_more() {
+    let workplace = Workplace::with_three_keys();
+    let proof = workplace.proof(TopKind::Hash);
+    let root = hex::encode(workplace.root().state_digest);
+    let ran = run(["verify", &proof, "--root", &root, "--root", &root]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stdout.contains("1 versions, yet 2 trusted roots"));
 }
 
 #[test]

@@ -52,7 +52,7 @@ pub(crate) fn compare(scope: &Scope<'_>) -> Result<Comparison, LadderError> {
         sum.map_err(LadderError::at("encode"))
     };
     comparison.remark = format!(
-        "{} against {} bytes; the openings stay one for each slot",
+        "{} against {} bytes",
         bytes(std::slice::from_ref(&together))?,
         bytes(&apart)?
     );

@@ -90,6 +90,7 @@ struct JsonEntry {
 
 impl JsonProof {
     fn of(proof: &Proof) -> Self {
+        let proof = &proof.versions[0];
         let entries = proof.entries.iter().map(|entry| JsonEntry {
             key: hex::encode(&entry.key),
             value: match &entry.claim {

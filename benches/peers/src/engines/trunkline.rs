@@ -130,12 +130,13 @@ impl Proof for Rooted {
 
     fn shows(&self, key: &Key, value: Option<&Value>) -> bool {
         let claim = value.map_or(Claim::Absent, |value| Claim::Present(value.to_vec()));
-        let own = self.proof.entries.first().map(|entry| &entry.claim);
+        let entries = &self.proof.versions[0].entries;
+        let own = entries.first().map(|entry| &entry.claim);
         if own == Some(&claim) {
             return self.holds(&self.proof, key, &claim);
         }
         let mut other = self.proof.clone();
-        for entry in &mut other.entries {
+        for entry in &mut other.versions[0].entries {
             entry.claim = claim.clone();
         }
         self.holds(&other, key, &claim)

@@ -1,0 +1,168 @@
+//! The bounds of a proof's form: counts, lengths, depths.
+//!
+//! Not here: whether it proves anything.
+
+use super::{
+    BUCKET_MEMBERS_MIN, Claim, ENTRIES_MAX, Entry, PROOF_BYTES_MAX, Place, Proof, Terminal,
+    VERSIONS_MAX, VersionProof,
+};
+use crate::params::{
+    BUCKET_MEMBERS_MAX, KEY_BYTES_MAX, METADATA_BYTES_MAX, PATH_BITS, ROOT_BITS, VALUE_BYTES_MAX,
+};
+
+/// A proof outside the bounds of its form.
+///
+/// ```
+/// use trunkline_core::proof::*;
+/// # use trunkline_core::{hash::ZERO, params::TreeParams};
+/// # let proof = Proof {
+/// #     params: TreeParams::default(),
+/// #     versions: vec![VersionProof {
+/// #         versions: vec![VersionProof {
+/// #         version: 0,
+/// #         record: None,
+/// #         entries: vec![Entry { key: b"alice".to_vec(), claim: Claim::Absent }],
+/// #         terminals: vec![Terminal { depth: 7, place: Place::Empty }],
+/// #         siblings: Siblings::default(),
+/// #         top: Top::Hash { siblings: Siblings::from_iter([ZERO; 7]) },
+/// #         }],
+/// #         opening: None,
+/// #     }],
+/// #     opening: None,
+/// # };
+/// // `proof` says that "alice" is absent.
+/// let mut too_high = proof.clone();
+/// too_high.versions[0].terminals[0].depth = 6;
+/// assert_eq!(too_high.encode(), Err(ProofFormError::Depth(6)));
+/// let mut no_terminal = proof;
+/// no_terminal.versions[0].terminals.clear();
+/// assert_eq!(no_terminal.encode(), Err(ProofFormError::Terminals(0)));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProofFormError {
+    /// No version, or too many.
+    #[error("a proof has 1 to {VERSIONS_MAX} versions, not {0}; split it")]
+    Versions(usize),
+    /// No entry at a version, or too many in all.
+    #[error(
+        "a proof has an entry at each version and up to {ENTRIES_MAX} in all, not {0}; split it"
+    )]
+    Entries(usize),
+    /// No terminal, or more than there are entries of its version.
+    #[error("a version has at least one terminal and none without an entry, not {0}")]
+    Terminals(usize),
+    /// A key is too long.
+    #[error("a key of {0} bytes is longer than {KEY_BYTES_MAX}")]
+    KeyBytes(usize),
+    /// A value is too long.
+    #[error("a value of {0} bytes is longer than {VALUE_BYTES_MAX}; claim its hash instead")]
+    ValueBytes(usize),
+    /// The metadata of the carried record is too long.
+    #[error("commit metadata of {0} bytes is longer than {METADATA_BYTES_MAX}")]
+    MetadataBytes(usize),
+    /// A terminal stands above the root node's slots or below the last bit of the path.
+    #[error("a terminal has a depth of {ROOT_BITS} to {PATH_BITS}, not {0}")]
+    Depth(u32),
+    /// Too few or too many members.
+    #[error("a bucket has {BUCKET_MEMBERS_MIN} to {BUCKET_MEMBERS_MAX} members, not {0}")]
+    BucketMembers(usize),
+    /// The encoded proof is too long.
+    #[error("a proof of {0} bytes is longer than {PROOF_BYTES_MAX}; split it")]
+    Bytes(usize),
+}
+
+impl Proof {
+    /// Checks what the types leave open: counts, lengths and depths.
+    pub(super) fn check_form(&self) -> Result<(), ProofFormError> {
+        let mut counts = Counts::default();
+        for version in &self.versions {
+            counts.add(version.entries.len(), version.terminals.len())?;
+        }
+        counts.check()?;
+        self.versions.iter().try_for_each(VersionProof::check_form)
+    }
+}
+
+/// What is counted over all versions of a proof.
+#[derive(Default)]
+pub(super) struct Counts {
+    versions: usize,
+    entries: usize,
+}
+
+impl Counts {
+    /// One more version.
+    pub(super) fn add(&mut self, entries: usize, terminals: usize) -> Result<(), ProofFormError> {
+        self.versions += 1;
+        self.entries += entries;
+        if self.versions > VERSIONS_MAX {
+            return Err(ProofFormError::Versions(self.versions));
+        }
+        if entries == 0 || self.entries > ENTRIES_MAX {
+            return Err(ProofFormError::Entries(match entries {
+                0 => 0,
+                _ => self.entries,
+            }));
+        }
+        if !(1..=entries).contains(&terminals) {
+            return Err(ProofFormError::Terminals(terminals));
+        }
+        Ok(())
+    }
+
+    /// All versions were counted.
+    pub(super) fn check(&self) -> Result<(), ProofFormError> {
+        match self.versions {
+            0 => Err(ProofFormError::Versions(0)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl VersionProof {
+    fn check_form(&self) -> Result<(), ProofFormError> {
+        let metadata_bytes = self
+            .record
+            .as_ref()
+            .map_or(0, |record| record.metadata.len());
+        if metadata_bytes > METADATA_BYTES_MAX {
+            return Err(ProofFormError::MetadataBytes(metadata_bytes));
+        }
+        self.entries.iter().try_for_each(Entry::check_form)?;
+        self.terminals.iter().try_for_each(Terminal::check_form)
+    }
+}
+
+impl Entry {
+    fn check_form(&self) -> Result<(), ProofFormError> {
+        if self.key.len() > KEY_BYTES_MAX {
+            return Err(ProofFormError::KeyBytes(self.key.len()));
+        }
+        match &self.claim {
+            Claim::Present(value) if value.len() > VALUE_BYTES_MAX => {
+                Err(ProofFormError::ValueBytes(value.len()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Terminal {
+    fn check_form(&self) -> Result<(), ProofFormError> {
+        let depth = u32::from(self.depth);
+        if !(ROOT_BITS..=PATH_BITS).contains(&depth) {
+            return Err(ProofFormError::Depth(depth));
+        }
+        match &self.place {
+            Place::Bucket(members) => check_members(members.len()),
+            _ => Ok(()),
+        }
+    }
+}
+
+pub(super) fn check_members(count: usize) -> Result<(), ProofFormError> {
+    if !(BUCKET_MEMBERS_MIN..=BUCKET_MEMBERS_MAX).contains(&count) {
+        return Err(ProofFormError::BucketMembers(count));
+    }
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! From the terminals up to the slots, and from the slots up to a state digest: which digests belong
+//! together.
+//!
+//! Deliberately not here: compaction. A verifier that applied it could be told "this side is empty
+//! and that inner node is a leaf"; here every level above a terminal is a hash.
+
+use alloc::vec::Vec;
+
+use super::VerifyProofError;
+use super::ends::End;
+use super::plan::{Place, Plan};
+use crate::hash::Digest;
+use crate::kzg::Slot;
+use crate::params::{PATH_BITS, ROOT_BITS};
+use crate::proof::Siblings;
+
+/// A slot that the entries use.
+pub(super) struct UsedSlot {
+    pub(super) slot: Slot,
+    pub(super) digest: Place,
+}
+
+/// Folds the terminals of each slot up to the slot.
+pub(super) fn fold_slots(
+    ends: &[End],
+    siblings: &Siblings,
+    plan: &mut Plan,
+) -> Result<Vec<UsedSlot>, VerifyProofError> {
+    let mut siblings = siblings.iter();
+    let mut slots = Vec::new();
+    for ends in ends.chunk_by(|one, next| one.slot == next.slot) {
+        let digest = fold_subtree(ends, ROOT_BITS, &mut siblings, plan)?;
+        let slot = ends.first().map(|end| end.slot);
+        slots.extend(slot.map(|slot| UsedSlot { slot, digest }));
+    }
+    match siblings.next() {
+        Some(_) => Err(VerifyProofError::SiblingUnused),
+        None => Ok(slots),
+    }
+}
+
+/// The digest of the subtree at `depth` that the terminals, at least one, lie in.
+///
+/// Terminals are disjoint, so that each level splits them until one is left at its own depth:
+/// the recursion ends at depth 56.
+fn fold_subtree(
+    ends: &[End],
+    depth: u32,
+    siblings: &mut impl Iterator<Item = Digest>,
+    plan: &mut Plan,
+) -> Result<Place, VerifyProofError> {
+    match ends {
+        [] => {
+            let sibling = siblings.next().ok_or(VerifyProofError::SiblingMissing)?;
+            return Ok(plan.known(&sibling));
+        }
+        [end] if end.depth == depth => return Ok(end.digest),
+        _ => {}
+    }
+    let bit = 1 << (PATH_BITS - 1 - depth);
+    let (left, right) = ends.split_at(ends.partition_point(|end| end.path & bit == 0));
+    let left_digest = fold_subtree(left, depth + 1, siblings, plan)?;
+    let right_digest = fold_subtree(right, depth + 1, siblings, plan)?;
+    if is_leaf_at(left, depth + 1) && right_digest == Place::EMPTY
+        || is_leaf_at(right, depth + 1) && left_digest == Place::EMPTY
+    {
+        return Err(VerifyProofError::LeafSiblingEmpty);
+    }
+    Ok(plan.node(depth, left_digest, right_digest))
+}
+
+fn is_leaf_at(ends: &[End], depth: u32) -> bool {
+    matches!(ends, [end] if end.is_leaf && end.depth == depth)
+}
+
+/// Folds the slots up to the state digest.
+pub(super) fn fold_root_node(
+    slots: &[UsedSlot],
+    siblings: &Siblings,
+    plan: &mut Plan,
+) -> Result<Place, VerifyProofError> {
+    let mut siblings = siblings.iter();
+    let state_digest = fold_half(slots, 0, &mut siblings, plan)?;
+    match siblings.next() {
+        Some(_) => Err(VerifyProofError::TopSiblingUnused),
+        None => Ok(state_digest),
+    }
+}
+
+/// The digest at `depth` (0 to 7) of the root node over the slots: only an all-empty half of it
+/// is zero, and nothing else is compact.
+fn fold_half(
+    slots: &[UsedSlot],
+    depth: u32,
+    siblings: &mut impl Iterator<Item = Digest>,
+    plan: &mut Plan,
+) -> Result<Place, VerifyProofError> {
+    match slots {
+        [] => {
+            let sibling = siblings.next().ok_or(VerifyProofError::TopSiblingMissing)?;
+            return Ok(plan.known(&sibling));
+        }
+        [slot] if depth == ROOT_BITS => return Ok(slot.digest),
+        _ => {}
+    }
+    let bit = 1 << (ROOT_BITS - 1 - depth);
+    let (left, right) = slots.split_at(slots.partition_point(|slot| slot.slot.index() & bit == 0));
+    let left_digest = fold_half(left, depth + 1, siblings, plan)?;
+    let right_digest = fold_half(right, depth + 1, siblings, plan)?;
+    if left_digest == Place::EMPTY && right_digest == Place::EMPTY {
+        return Ok(Place::EMPTY);
+    }
+    Ok(plan.node(depth, left_digest, right_digest))
+}

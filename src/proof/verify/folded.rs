@@ -1,0 +1,86 @@
+//! One version of a proof on its way from claims to a root: planned, hashed, folded.
+//!
+//! Not here: whether the root is one that the client trusts, and openings.
+
+use alloc::vec::Vec;
+
+use super::ends::find_ends;
+use super::fold::{UsedSlot, fold_root_node, fold_slots};
+use super::plan::{Place, Plan};
+use super::{TopRoot, VerifyProofError};
+use crate::hash::Digest;
+use crate::kzg::{G1Bytes, OpenedVersion, Slot, slot_value_bytes};
+use crate::params::TreeParams;
+use crate::proof::{Top, VersionProof};
+
+/// A version whose digests are planned, and nothing hashed yet.
+pub(super) struct PlannedVersion {
+    key_hashes: Vec<Digest>,
+    slots: Vec<UsedSlot>,
+    /// The state digest of a hash top.
+    state_digest: Option<Place>,
+}
+
+/// What a version's claims lead to.
+pub(super) struct FoldedVersion {
+    pub(super) key_hashes: Vec<Digest>,
+    pub(super) root: TopRoot,
+    /// Slots and values that a KZG top has to open.
+    pub(super) opened: Option<OpenedVersion>,
+}
+
+impl PlannedVersion {
+    pub(super) fn of(
+        params: &TreeParams,
+        proof: &VersionProof,
+        plan: &mut Plan,
+    ) -> Result<Self, VerifyProofError> {
+        let key_hashes = hash_keys(params, proof)?;
+        let ends = find_ends(params, proof, &key_hashes, plan)?;
+        let slots = fold_slots(&ends, &proof.siblings, plan)?;
+        let state_digest = match &proof.top {
+            Top::Kzg { .. } => None,
+            Top::Hash { siblings } => Some(fold_root_node(&slots, siblings, plan)?),
+        };
+        Ok(Self {
+            key_hashes,
+            slots,
+            state_digest,
+        })
+    }
+
+    /// Takes the digests out of a plan that was run.
+    pub(super) fn fold(self, proof: &VersionProof, plan: &Plan) -> FoldedVersion {
+        let (root, opened) = match &proof.top {
+            Top::Kzg { kzg_root } => {
+                let value = |used: &UsedSlot| -> (Slot, [u8; 32]) {
+                    (used.slot, slot_value_bytes(&plan.digest(used.digest)))
+                };
+                let opened = OpenedVersion {
+                    version: proof.version,
+                    commitment: G1Bytes(*kzg_root),
+                    slots: self.slots.iter().map(value).collect(),
+                };
+                (TopRoot::Kzg(*kzg_root), Some(opened))
+            }
+            Top::Hash { .. } => {
+                let state_digest = self.state_digest.unwrap_or(Place::EMPTY);
+                (TopRoot::StateDigest(plan.digest(state_digest)), None)
+            }
+        };
+        FoldedVersion {
+            key_hashes: self.key_hashes,
+            root,
+            opened,
+        }
+    }
+}
+
+fn hash_keys(params: &TreeParams, proof: &VersionProof) -> Result<Vec<Digest>, VerifyProofError> {
+    let keys = proof.entries.iter().map(|entry| &entry.key);
+    let key_hashes: Vec<Digest> = keys.map(|key| params.key_hash(key)).collect();
+    match key_hashes.windows(2).position(|two| two[0] >= two[1]) {
+        Some(index) => Err(VerifyProofError::EntryOrder(index + 1)),
+        None => Ok(key_hashes),
+    }
+}

@@ -1,0 +1,112 @@
+//! The openings of KZG tops: one kind for each number of slots, and one pairing check for all.
+//!
+//! Not here: which values the slots have; they are computed from the claims.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use super::VerifyProofError;
+use crate::kzg::{Checks, G1Bytes, OpenedVersion, Opening, Slot, slot_point};
+use crate::proof::TopOpening;
+
+/// No slot to open has no opening, one has a plain one, more have an aggregate.
+pub(super) fn check_kind(
+    opened: &[OpenedVersion],
+    opening: Option<&TopOpening>,
+) -> Result<(), VerifyProofError> {
+    let slots = opened.iter().map(|opened| opened.slots.len()).sum();
+    match (slots, opening) {
+        (0, None) | (1, Some(TopOpening::Single(_))) | (2.., Some(TopOpening::Aggregate(_))) => {
+            Ok(())
+        }
+        _ => Err(VerifyProofError::OpeningKind { slots }),
+    }
+}
+
+/// Openings of several proofs that wait for one check.
+#[derive(Default)]
+pub(super) struct PendingOpenings {
+    pending: Vec<Pending>,
+    /// Plain openings among them: equal ones are checked once.
+    plain: BTreeSet<(G1Bytes, Slot, [u8; 32], G1Bytes)>,
+}
+
+/// What one proof has to show of its slots.
+struct Pending {
+    proof: usize,
+    opened: Vec<OpenedVersion>,
+    opening: TopOpening,
+}
+
+impl PendingOpenings {
+    /// Takes what the proof of that number claims of slots, if it has to open any.
+    pub(super) fn add(
+        &mut self,
+        proof: usize,
+        opened: Vec<OpenedVersion>,
+        opening: Option<TopOpening>,
+    ) {
+        let Some(opening) = opening else {
+            return;
+        };
+        if let TopOpening::Single(opening) = opening
+            && !self.is_new(&opened, opening)
+        {
+            return;
+        }
+        self.pending.push(Pending {
+            proof,
+            opened,
+            opening,
+        });
+    }
+
+    fn is_new(&mut self, opened: &[OpenedVersion], opening: G1Bytes) -> bool {
+        let mut slots = opened.iter().flat_map(|opened| {
+            let slots = opened.slots.iter();
+            slots.map(|(slot, value)| (opened.commitment, *slot, *value, opening))
+        });
+        slots.next().is_some_and(|claim| self.plain.insert(claim))
+    }
+
+    /// Checks all of them at once; if that fails, names the first proof whose opening does not hold.
+    pub(super) fn check(&self) -> Result<(), usize> {
+        let mut checks = Checks::default();
+        self.pending
+            .iter()
+            .for_each(|pending| pending.add_to(&mut checks));
+        if checks.hold() == Ok(true) {
+            return Ok(());
+        }
+        let is_false = |pending: &&Pending| {
+            let mut checks = Checks::default();
+            pending.add_to(&mut checks);
+            checks.hold() != Ok(true)
+        };
+        match self.pending.iter().find(is_false) {
+            Some(pending) => Err(pending.proof),
+            // That all hold one by one and not together would be a fault of the check itself.
+            None => Err(self.pending.first().map_or(0, |pending| pending.proof)),
+        }
+    }
+}
+
+impl Pending {
+    fn add_to(&self, checks: &mut Checks) {
+        match &self.opening {
+            TopOpening::Aggregate(proof) => checks.aggregate(self.opened.clone(), *proof),
+            TopOpening::Single(proof) => {
+                for opened in &self.opened {
+                    for (slot, value) in &opened.slots {
+                        checks.opening(Opening {
+                            commitment: opened.commitment,
+                            z: slot_point(*slot),
+                            y: *value,
+                            proof: *proof,
+                        });
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Which digests a verification hashes with which, and hashing them: many proofs at a time, level by
+//! level, so that lanes are full.
+//!
+//! Not here: why two digests belong together; whoever makes the plan checks that.
+
+use alloc::vec::Vec;
+
+use crate::hash::{self, Digest, INNER, LEAF, Pair, ZERO};
+use crate::params::PATH_BITS;
+use crate::proof::ShownLeaf;
+
+/// Pairs gathered for one call: few enough to stay in the nearest cache.
+const PAIRS_AT_ONCE: usize = 128;
+
+/// Where a digest stands in a plan, be it known or yet to be hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place(u32);
+
+impl Place {
+    /// The empty subtree. Nothing else stands here: what is hashed is never zero.
+    pub(super) const EMPTY: Self = Self(0);
+}
+
+/// Digests, and those of them that are hashed of others.
+pub(super) struct Plan {
+    digests: Vec<Digest>,
+    leaves: Vec<Pair>,
+    leaf_places: Vec<Place>,
+    nodes: Vec<Node>,
+    pairs: Vec<Pair>,
+    hashed: Vec<Digest>,
+}
+
+#[derive(Clone, Copy)]
+struct Node {
+    depth: u32,
+    left: Place,
+    right: Place,
+    place: Place,
+}
+
+impl Plan {
+    pub(super) fn new() -> Self {
+        Self {
+            digests: [ZERO].into(),
+            leaves: Vec::new(),
+            leaf_places: Vec::new(),
+            nodes: Vec::new(),
+            pairs: Vec::new(),
+            hashed: Vec::new(),
+        }
+    }
+
+    /// Forgets everything but its memory.
+    pub(super) fn clear(&mut self) {
+        self.digests.truncate(1);
+        self.leaves.clear();
+        self.leaf_places.clear();
+        self.nodes.clear();
+    }
+
+    /// How many nodes are to be hashed.
+    pub(super) fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// A digest that is known.
+    pub(super) fn known(&mut self, digest: &Digest) -> Place {
+        match *digest {
+            ZERO => Place::EMPTY,
+            _ => self.push(digest),
+        }
+    }
+
+    /// The digest of a leaf.
+    pub(super) fn leaf(&mut self, leaf: &ShownLeaf) -> Place {
+        let place = self.push(&ZERO);
+        self.leaves
+            .push(hash::pair(&leaf.key_hash, &leaf.value_hash));
+        self.leaf_places.push(place);
+        place
+    }
+
+    /// The digest of the node at a depth below 56 over two halves of the depth below.
+    pub(super) fn node(&mut self, depth: u32, left: Place, right: Place) -> Place {
+        let place = self.push(&ZERO);
+        self.nodes.push(Node {
+            depth,
+            left,
+            right,
+            place,
+        });
+        place
+    }
+
+    fn push(&mut self, digest: &Digest) -> Place {
+        let place = Place(self.digests.len() as u32);
+        self.digests.push(*digest);
+        place
+    }
+
+    /// Hashes everything that is to be hashed: leaves, then nodes, the deepest first.
+    pub(super) fn run(&mut self) {
+        LEAF.hash_pairs(&self.leaves, &mut self.hashed);
+        for (place, digest) in self.leaf_places.iter().zip(&self.hashed) {
+            self.digests[place.0 as usize] = *digest;
+        }
+        deepest_first(&mut self.nodes);
+        for level in self.nodes.chunk_by(|a, b| a.depth == b.depth) {
+            for nodes in level.chunks(PAIRS_AT_ONCE) {
+                let digest = |place: Place| &self.digests[place.0 as usize];
+                let pair = |node: &Node| hash::pair(digest(node.left), digest(node.right));
+                self.pairs.clear();
+                self.pairs.extend(nodes.iter().map(pair));
+                INNER.hash_pairs(&self.pairs, &mut self.hashed);
+                for (node, digest) in nodes.iter().zip(&self.hashed) {
+                    self.digests[node.place.0 as usize] = *digest;
+                }
+            }
+        }
+    }
+
+    /// A digest, after [`Self::run`].
+    pub(super) fn digest(&self, place: Place) -> Digest {
+        self.digests[place.0 as usize]
+    }
+}
+
+/// Sorts by depth in two passes; what is in order already, as a single path is, costs one look.
+fn deepest_first(nodes: &mut Vec<Node>) {
+    if nodes.is_sorted_by(|a, b| a.depth >= b.depth) {
+        return;
+    }
+    let mut starts = [0; PATH_BITS as usize + 1];
+    for node in nodes.iter() {
+        starts[node.depth as usize] += 1;
+    }
+    let mut start = 0;
+    for count in starts.iter_mut().rev() {
+        start += core::mem::replace(count, start);
+    }
+    let mut sorted = nodes.clone();
+    for node in nodes.iter() {
+        let place = &mut starts[node.depth as usize];
+        sorted[*place] = *node;
+        *place += 1;
+    }
+    *nodes = sorted;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_are_hashed_after_what_they_are_hashed_of() {
+        let mut plan = Plan::new();
+        let [a, b, c] = [[1; 32], [2; 32], [3; 32]].map(|digest| plan.known(&digest));
+        // One chain upwards, then another that begins deeper.
+        let one = plan.node(30, a, b);
+        let one = plan.node(29, one, Place::EMPTY);
+        let other = plan.node(55, b, c);
+        let other = plan.node(29, other, a);
+        let top = plan.node(28, one, other);
+        plan.run();
+        let join = |left: &Digest, right: &Digest| INNER.hash(&hash::pair(left, right));
+        let one = join(&join(&[1; 32], &[2; 32]), &ZERO);
+        let other = join(&join(&[2; 32], &[3; 32]), &[1; 32]);
+        assert_eq!(plan.digest(top), join(&one, &other));
+    }
+
+    #[test]
+    fn a_zero_digest_is_the_empty_place_and_nothing_else_is() {
+        let mut plan = Plan::new();
+        assert_eq!(plan.known(&ZERO), Place::EMPTY);
+        let leaf = ShownLeaf {
+            key_hash: [1; 32],
+            value_hash: [2; 32],
+        };
+        let place = plan.leaf(&leaf);
+        assert_ne!(place, Place::EMPTY);
+        plan.run();
+        assert_eq!(plan.digest(place), leaf.digest());
+        plan.clear();
+        assert_eq!(plan.digest(Place::EMPTY), ZERO);
+    }
+}
