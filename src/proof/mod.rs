@@ -6,6 +6,7 @@
 //!
 //! [`Draft`] makes proofs from a tree. Deliberately not here: proofs over the history.
 
+mod advance;
 mod form;
 #[cfg(feature = "state")]
 mod prove;
@@ -15,6 +16,7 @@ mod wire;
 
 use alloc::vec::Vec;
 
+pub use advance::{AdvanceError, advance};
 pub use form::ProofFormError;
 #[cfg(feature = "state")]
 pub use prove::{Draft, ProveError, TopSlots, open_tops};

@@ -4,7 +4,7 @@ use trunkline_core::kzg::{AggregateProof, G1Bytes};
 use trunkline_core::params::{CollisionPolicy, TreeParams};
 use trunkline_core::proof::{
     Claim, Entry, Expected, Place, Proof, ShownLeaf, Siblings, Terminal, Top, TopOpening,
-    VersionProof, opened_slots, verify_versions,
+    VersionProof, advance, opened_slots, verify_versions,
 };
 
 use crate::fixture;
@@ -147,6 +147,12 @@ proptest! {
         if let Ok(proof) = Proof::decode(&bytes) {
             prop_assert_eq!(proof.encode().unwrap(), bytes);
         }
+    }
+
+    #[test]
+    fn any_proof_is_moved_by_any_change_or_not(proof in proof(), change in proof()) {
+        let change = Proof { params: proof.params, ..change };
+        let _ = advance(&proof, &change);
     }
 
     #[test]

@@ -117,13 +117,20 @@ pub(crate) fn prove_kzg(
     state: &NaiveState,
     keys: impl IntoIterator<Item = Key>,
 ) -> (Proof, [u8; 48]) {
-    let keys = set(keys);
+    prove_kzg_at(state, 5, set(keys))
+}
+
+pub(crate) fn prove_kzg_at(
+    state: &NaiveState,
+    version: u64,
+    keys: BTreeSet<Key>,
+) -> (Proof, [u8; 48]) {
     let kzg = NaiveKzg::new(CEREMONY, &field_values(&state.leaves()));
     let kzg_root = kzg.commitment();
-    let mut proof = state.prove(5, &keys);
+    let mut proof = state.prove(version, &keys);
     proof.versions[0].top = Top::Kzg { kzg_root };
     let slots: Vec<usize> = state.slots(&keys).into_iter().collect();
-    proof.opening = Some(open(&[(5, &kzg, slots)]));
+    proof.opening = Some(open(&[(version, &kzg, slots)]));
     (proof, kzg_root)
 }
 

@@ -12,6 +12,7 @@ mod fixture;
 mod a_changed_byte_proves_nothing_false;
 mod a_false_claim_fails_against_the_true_root;
 mod a_kzg_top_opens_every_used_slot;
+mod a_proof_is_moved_by_the_change_alone;
 mod a_proof_outside_its_bounds_is_refused;
 mod a_verified_root_remembers_its_slots;
 mod any_bytes_and_any_proof_are_handled;

@@ -1,10 +1,10 @@
 use trunkline_core::kzg::{Slot, slot_point};
-use trunkline_core::proof::{Claim, Expected, Proof, verify};
+use trunkline_core::proof::{Claim, Expected, Proof, Verified, verify};
 use trunkline_core::record::CommitRecord;
 
 use crate::fixture::{self, plain};
 use crate::naive::{self, NaiveState};
-use crate::naive_kzg::NaiveKzg;
+use crate::naive_kzg::{self, NaiveKzg};
 
 const SPECIFICATION: &str = include_str!("../../SPEC.md");
 
@@ -57,17 +57,40 @@ fn of_tree_and_commit_ids() {
 }
 
 #[test]
-fn of_a_proof() {
+fn of_proofs() {
     let state = state();
     let keys = fixture::set([b"a".to_vec(), b"d".to_vec()]);
     let bytes = state.prove(1, &keys).encode().unwrap();
-    assert_stated("proof", &bytes);
+    assert_stated("proof with a hash top", &bytes);
     let proof = Proof::decode(&bytes).unwrap();
     let expected = Expected::StateDigest {
         tree_id: plain().tree_id(),
         state_digest: state.state_digest(),
     };
-    let verified = verify(&proof, &expected).unwrap();
+    assert_claims(&verify(&proof, &expected).unwrap());
+}
+
+#[test]
+fn of_an_aggregate() {
+    let state = state();
+    let keys = fixture::set([b"a".to_vec(), b"d".to_vec()]);
+    let (proof, kzg_root) = fixture::prove_kzg_at(&state, 1, keys.clone());
+    assert_stated("proof with a KZG top", &proof.encode().unwrap());
+    let expected = Expected::KzgRoot {
+        tree_id: plain().tree_id(),
+        kzg_root,
+    };
+    assert_claims(&verify(&proof, &expected).unwrap());
+
+    let kzg = NaiveKzg::new(fixture::CEREMONY, &naive::field_values(&state.leaves()));
+    let slots = state.slots(&keys).into_iter().collect();
+    let setup_id = naive::setup_id(fixture::CEREMONY);
+    let [seed, z] = naive_kzg::challenges(&setup_id, &[(1, &kzg, slots)]);
+    assert_stated("seed of the aggregate", &seed);
+    assert_stated("z of the aggregate", &z);
+}
+
+fn assert_claims(verified: &Verified<'_>) {
     assert_eq!(verified.claim(b"a"), Some(&Claim::Present(b"1".to_vec())));
     assert_eq!(verified.claim(b"d"), Some(&Claim::Absent));
 }

@@ -96,6 +96,15 @@ pub(crate) fn aggregate(setup_id: &[u8; 32], versions: &[Opened<'_>]) -> [[u8; 4
     [first, versions[0].1.commit(&divide(&combined, &z))]
 }
 
+/// The seed of an aggregate, and its z as 32 bytes.
+pub(crate) fn challenges(setup_id: &[u8; 32], versions: &[Opened<'_>]) -> [[u8; 32]; 2] {
+    let seed = keyed("aggregate weight", &transcript(setup_id, versions));
+    let [quotient, _] = aggregate(setup_id, versions);
+    let mut z = keyed("aggregate point", &[&seed[..], &quotient].concat());
+    z[0] &= 0b0011_1111;
+    [seed, z]
+}
+
 fn transcript(setup_id: &[u8; 32], versions: &[Opened<'_>]) -> Vec<u8> {
     let mut bytes = vec![1, 0];
     bytes.extend(setup_id);

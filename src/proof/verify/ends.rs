@@ -13,13 +13,13 @@ use crate::params::{CollisionPolicy, PATH_BITS, TreeParams, path_of};
 use crate::proof::{self, Entry, ShownLeaf, VersionProof};
 
 /// A terminal with its place in the tree and its digest.
-pub(super) struct End {
-    pub(super) slot: Slot,
+pub(in crate::proof) struct End {
+    pub(in crate::proof) slot: Slot,
     /// Lowest path below it.
-    pub(super) path: u64,
-    pub(super) depth: u32,
-    pub(super) digest: Place,
-    pub(super) is_leaf: bool,
+    pub(in crate::proof) path: u64,
+    pub(in crate::proof) depth: u32,
+    pub(in crate::proof) digest: Place,
+    pub(in crate::proof) is_leaf: bool,
 }
 
 impl End {
@@ -44,7 +44,7 @@ struct Below<'a> {
 }
 
 /// Gives each terminal its entries, in order, and computes its digest.
-pub(super) fn find_ends(
+pub(in crate::proof) fn find_ends(
     params: &TreeParams,
     proof: &VersionProof,
     key_hashes: &[Digest],

@@ -76,7 +76,11 @@ impl PlannedVersion {
     }
 }
 
-fn hash_keys(params: &TreeParams, proof: &VersionProof) -> Result<Vec<Digest>, VerifyProofError> {
+/// The hashes of the keys, which have to ascend strictly.
+pub(in crate::proof) fn hash_keys(
+    params: &TreeParams,
+    proof: &VersionProof,
+) -> Result<Vec<Digest>, VerifyProofError> {
     let keys = proof.entries.iter().map(|entry| &entry.key);
     let key_hashes: Vec<Digest> = keys.map(|key| params.key_hash(key)).collect();
     match key_hashes.windows(2).position(|two| two[0] >= two[1]) {

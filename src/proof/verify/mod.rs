@@ -30,10 +30,13 @@ pub use error::VerifyProofError;
 pub use expected::{BoundTo, Expected, TopRoot};
 pub use root::VerifiedRoot;
 
+pub(super) use self::ends::{End, find_ends};
+pub(super) use self::folded::hash_keys;
+pub(super) use self::plan::{Place, Plan};
+
 use self::expected::{check_expected, check_record};
 use self::folded::{FoldedVersion, PlannedVersion};
 use self::openings::{PendingOpenings, check_kind};
-use self::plan::Plan;
 use super::{Claim, Entry, Proof, VersionProof};
 use crate::hash::Digest;
 use crate::kzg::OpenedVersion;

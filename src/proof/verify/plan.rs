@@ -14,15 +14,15 @@ const PAIRS_AT_ONCE: usize = 128;
 
 /// Where a digest stands in a plan, be it known or yet to be hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place(u32);
+pub(in crate::proof) struct Place(u32);
 
 impl Place {
     /// The empty subtree. Nothing else stands here: what is hashed is never zero.
-    pub(super) const EMPTY: Self = Self(0);
+    pub(in crate::proof) const EMPTY: Self = Self(0);
 }
 
 /// Digests, and those of them that are hashed of others.
-pub(super) struct Plan {
+pub(in crate::proof) struct Plan {
     digests: Vec<Digest>,
     leaves: Vec<Pair>,
     leaf_places: Vec<Place>,
@@ -40,7 +40,7 @@ struct Node {
 }
 
 impl Plan {
-    pub(super) fn new() -> Self {
+    pub(in crate::proof) fn new() -> Self {
         Self {
             digests: [ZERO].into(),
             leaves: Vec::new(),
@@ -52,7 +52,7 @@ impl Plan {
     }
 
     /// Forgets everything but its memory.
-    pub(super) fn clear(&mut self) {
+    pub(in crate::proof) fn clear(&mut self) {
         self.digests.truncate(1);
         self.leaves.clear();
         self.leaf_places.clear();
@@ -60,12 +60,12 @@ impl Plan {
     }
 
     /// How many nodes are to be hashed.
-    pub(super) fn nodes(&self) -> usize {
+    pub(in crate::proof) fn nodes(&self) -> usize {
         self.nodes.len()
     }
 
     /// A digest that is known.
-    pub(super) fn known(&mut self, digest: &Digest) -> Place {
+    pub(in crate::proof) fn known(&mut self, digest: &Digest) -> Place {
         match *digest {
             ZERO => Place::EMPTY,
             _ => self.push(digest),
@@ -73,7 +73,7 @@ impl Plan {
     }
 
     /// The digest of a leaf.
-    pub(super) fn leaf(&mut self, leaf: &ShownLeaf) -> Place {
+    pub(in crate::proof) fn leaf(&mut self, leaf: &ShownLeaf) -> Place {
         let place = self.push(&ZERO);
         self.leaves
             .push(hash::pair(&leaf.key_hash, &leaf.value_hash));
@@ -82,7 +82,7 @@ impl Plan {
     }
 
     /// The digest of the node at a depth below 56 over two halves of the depth below.
-    pub(super) fn node(&mut self, depth: u32, left: Place, right: Place) -> Place {
+    pub(in crate::proof) fn node(&mut self, depth: u32, left: Place, right: Place) -> Place {
         let place = self.push(&ZERO);
         self.nodes.push(Node {
             depth,
@@ -100,7 +100,7 @@ impl Plan {
     }
 
     /// Hashes everything that is to be hashed: leaves, then nodes, the deepest first.
-    pub(super) fn run(&mut self) {
+    pub(in crate::proof) fn run(&mut self) {
         LEAF.hash_pairs(&self.leaves, &mut self.hashed);
         for (place, digest) in self.leaf_places.iter().zip(&self.hashed) {
             self.digests[place.0 as usize] = *digest;
@@ -121,7 +121,7 @@ impl Plan {
     }
 
     /// A digest, after [`Self::run`].
-    pub(super) fn digest(&self, place: Place) -> Digest {
+    pub(in crate::proof) fn digest(&self, place: Place) -> Digest {
         self.digests[place.0 as usize]
     }
 }
