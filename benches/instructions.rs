@@ -21,7 +21,7 @@ use trunkline_core::batch::{Batch, BatchLimits, PreparedBatch};
 use trunkline_core::hash::{INNER, Pair};
 use trunkline_core::kzg::{CommitmentPoint, Committer, G1Bytes, Setup};
 use trunkline_core::params::TreeParams;
-use trunkline_core::proof::{Claim, Draft, Expected, Proof, verify};
+use trunkline_core::proof::{Claim, Draft, Expected, Proof, Top, TopOpening, verify};
 use trunkline_core::record::{CommitRecord, Root};
 use trunkline_core::store::effect::encode_effects;
 use trunkline_core::tree::{self, Roots, TreeHasher, TreeWriter};
@@ -185,7 +185,7 @@ fn verify_hash_top() {
     let (writer, _, roots) = tree_of_keys();
     let draft = draft(&writer, &roots);
     let top = draft.hash_top(&roots);
-    let proof = draft.finish(vec![Claim::Present(value_of_key())], None, top);
+    let proof = proof(draft, top, None);
     let expected = Expected::StateDigest {
         tree_id: params.tree_id(),
         state_digest: roots.state_digest,
@@ -199,8 +199,9 @@ fn verify_kzg_top() {
     let committer = committer();
     let G1Bytes(kzg_root) = committer.commit(&values).to_bytes();
     let draft = draft(&writer, &roots);
-    let top = draft.kzg_top(&roots, &committer, G1Bytes(kzg_root));
-    let proof = draft.finish(vec![Claim::Present(value_of_key())], None, top);
+    let slot = draft.slots()[0];
+    let opening = TopOpening::Single(committer.open(&values, slot));
+    let proof = proof(draft, Top::Kzg { kzg_root }, Some(opening));
     let record = CommitRecord::genesis(TreeParams::default().tree_id());
     let root = Root {
         version: roots.version,
@@ -214,6 +215,15 @@ fn count_verification(proof: &Proof, expected: &Expected) {
     count_second(|| {
         verify(black_box(proof), expected).expect("a true proof");
     });
+}
+
+fn proof(draft: Draft, top: Top, opening: Option<TopOpening>) -> Proof {
+    let claims = vec![Claim::Present(value_of_key())];
+    Proof {
+        params: TreeParams::default(),
+        versions: vec![draft.finish(claims, None, top)],
+        opening,
+    }
 }
 
 fn draft(writer: &TreeWriter, roots: &Roots) -> Draft {

@@ -126,6 +126,8 @@ pub struct MetricsSnapshot {
     pub openings_computed: u64,
     /// Openings of a slot that proofs found computed at their version.
     pub openings_reused: u64,
+    /// Openings of more than one slot together, computed for one proof each.
+    pub aggregates_computed: u64,
     /// Times that the KZG tables were built because no sound file of them was found.
     pub kzg_tables_built: u64,
     /// What the tree takes in memory for its present, bytes.
@@ -292,6 +294,7 @@ pub(crate) struct Metrics {
     absent_reads: Counted,
     openings_computed: Counted,
     openings_reused: Counted,
+    aggregates_computed: Counted,
     kzg_tables_built: Counted,
     cells_evicted: Counted,
     cells_restored: Counted,
@@ -346,6 +349,7 @@ impl Metrics {
             absent_reads: count("trunkline_absent_reads_total"),
             openings_computed: count("trunkline_openings_computed_total"),
             openings_reused: count("trunkline_openings_reused_total"),
+            aggregates_computed: count("trunkline_aggregates_computed_total"),
             kzg_tables_built: count("trunkline_kzg_tables_built_total"),
             cells_evicted: count("trunkline_cells_evicted_total"),
             cells_restored: count("trunkline_cells_restored_total"),
@@ -435,6 +439,10 @@ impl Metrics {
         }
     }
 
+    pub(crate) fn aggregate_computed(&self) {
+        self.aggregates_computed.add(1);
+    }
+
     pub(crate) fn kzg_tables_built(&self) {
         self.kzg_tables_built.add(1);
     }
@@ -472,6 +480,7 @@ impl Metrics {
             absent_reads: self.absent_reads.get(),
             openings_computed: self.openings_computed.get(),
             openings_reused: self.openings_reused.get(),
+            aggregates_computed: self.aggregates_computed.get(),
             kzg_tables_built: self.kzg_tables_built.get(),
             tree_bytes: self.tree_bytes.get(),
             tree_leaves: self.tree_leaves.get(),

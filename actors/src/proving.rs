@@ -124,11 +124,7 @@ impl Snapshot {
         options: &ProveOptions,
     ) -> Result<Proof, SnapshotProveError> {
         let part = Part::of(self, keys, options)?;
-        let opening = match (options.top, &part.slots[..]) {
-            (TopKind::Hash, _) => None,
-            (TopKind::Kzg, [slot]) => Some(TopOpening::Single(self.opening(*slot))),
-            (TopKind::Kzg, _) => open_parts(std::slice::from_ref(&part)),
-        };
+        let opening = open_parts(std::slice::from_ref(&part), options.top);
         Ok(Proof {
             params: self.state.params,
             versions: vec![part.proof],
@@ -207,10 +203,7 @@ pub fn prove_versions<K: AsRef<[u8]>, Keys: AsRef<[K]>>(
     {
         return Err(SnapshotProveError::Versions);
     }
-    let opening = match options.top {
-        TopKind::Hash => None,
-        TopKind::Kzg => open_parts(&parts),
-    };
+    let opening = open_parts(&parts, options.top);
     Ok(Proof {
         params,
         versions: parts.into_iter().map(|part| part.proof).collect(),
@@ -284,7 +277,16 @@ impl Snapshot {
     }
 }
 
-fn open_parts(parts: &[Part<'_>]) -> Option<TopOpening> {
+/// A single slot's opening is kept with its version; an aggregate is one proof's own.
+fn open_parts(parts: &[Part<'_>], top: TopKind) -> Option<TopOpening> {
+    if top == TopKind::Hash {
+        return None;
+    }
+    if let [part] = parts
+        && let [slot] = part.slots[..]
+    {
+        return Some(TopOpening::Single(part.snapshot.opening(slot)));
+    }
     let values: Vec<[Fr; WIDTH]> = parts
         .iter()
         .map(|part| part.snapshot.slot_values())
@@ -300,5 +302,6 @@ fn open_parts(parts: &[Part<'_>]) -> Option<TopOpening> {
         })
         .collect();
     let state = &parts.first()?.snapshot.state;
+    state.metrics.aggregate_computed();
     open_tops(&state.committer, &tops)
 }

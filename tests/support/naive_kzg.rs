@@ -2,6 +2,8 @@
 //!
 //! Shares no code with `src`.
 
+#![allow(dead_code, reason = "each test binary uses a part of the model")]
+
 use ark_bls12_381::{Fr, G1Affine, G1Projective};
 use ark_ec::VariableBaseMSM;
 use ark_ff::{BigInteger, Field, One, PrimeField, Zero};

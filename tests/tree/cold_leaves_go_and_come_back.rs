@@ -15,8 +15,8 @@ use trunkline_core::tree::{self, BuildError, Leaf, LeavesDiffer, NotInMemory, Tr
 use crate::fixture::{number_key, plain};
 use crate::naive::{self, Hash, Key};
 use crate::support::{
-    HashedOp, Seen, State, Twin, expected_leaves, many_near, model_proof, pick, prepared,
-    random_ops,
+    HashedOp, Seen, State, Twin, expected_leaves, many_near, model_proof, of_version, pick,
+    prepared, random_ops,
 };
 
 /// Less than any tree takes.
@@ -169,7 +169,7 @@ impl Pair {
         let claims = draft.entries().map(|(_, leaf)| claim(leaf)).collect();
         let top = draft.hash_top(&seen.roots);
         assert_eq!(
-            draft.finish(claims, None, top),
+            of_version(&plain(), draft.finish(claims, None, top)),
             model_proof(&plain(), seen, keys)
         );
     }

@@ -5,13 +5,13 @@ use rand::{RngExt, SeedableRng};
 use trunkline_core::kzg::{Committer, Setup, slot_value};
 use trunkline_core::params::{CollisionPolicy, KEY_BYTES_MAX, TreeParams};
 use trunkline_core::proof::{
-    Claim, Draft, ENTRIES_MAX, Expected, Proof, ProveError, Siblings, Top, verify,
+    Claim, Draft, ENTRIES_MAX, Expected, Proof, ProveError, Siblings, Top, TopSlots, open_tops,
+    verify,
 };
 use trunkline_core::tree::Roots;
 
 use crate::fixture;
-use crate::naive::{self, Key, NaiveState, Op, field_values};
-use crate::naive_kzg::NaiveKzg;
+use crate::naive::{self, Key, NaiveState, Op};
 use crate::support::{Keyed, Seen, Twin, hash_proof, many_near, model_proof};
 
 fn tree_of(state: &NaiveState) -> (Keyed, Roots) {
@@ -189,14 +189,18 @@ fn with_kzg_tops_too() {
         let commitment = committer.commit(&values).to_bytes();
         let reader = keyed.twin.reader();
         let draft = Draft::walk(&reader, &roots, &state.params, &keys).unwrap();
-        let top = draft.kzg_top(&roots, &committer, commitment);
-        let proof = Proof {
-            top,
-            ..keyed.check_proof(&roots, &keys)
+        let slots = TopSlots {
+            version: 1,
+            kzg_root: commitment,
+            values: &values,
+            slots: draft.slots(),
         };
-        let kzg = NaiveKzg::new(fixture::CEREMONY, &field_values(&state.leaves()));
-        let model = state.prove_kzg(1, &keys, kzg.commitment(), |slot| kzg.open(slot));
-        assert_eq!(proof, model);
+        let mut proof = keyed.check_proof(&roots, &keys);
+        proof.versions[0].top = Top::Kzg {
+            kzg_root: commitment.0,
+        };
+        proof.opening = open_tops(&committer, &[slots]);
+        assert_eq!(proof, fixture::prove_kzg_at(&state, 1, keys).0);
         let expected = Expected::KzgRoot {
             tree_id: state.params.tree_id(),
             kzg_root: commitment.0,

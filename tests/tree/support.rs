@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use trunkline_core::batch::{Batch, BatchLimits, PreparedBatch, Requirement, Write};
 use trunkline_core::outcome::Refusal;
 use trunkline_core::params::{CollisionPolicy, TreeParams};
-use trunkline_core::proof::{Claim, Draft, Entry, Proof};
+use trunkline_core::proof::{Claim, Draft, Entry, Proof, VersionProof};
 use trunkline_core::tree::{self, Applied, Leaf, Roots, TreeHasher, TreeReader, TreeWriter};
 
 use crate::naive::{self, Hash, Key, Leaves, NaiveState, Op, Outcome, Require};
@@ -212,7 +212,7 @@ impl Keyed {
             None => Claim::Absent,
         });
         let (claims, top) = (claims.collect(), draft.hash_top(roots));
-        let proof = draft.finish(claims, None, top);
+        let proof = of_version(&self.model.params, draft.finish(claims, None, top));
         assert_eq!(proof, self.model.prove(roots.version, keys));
         proof
     }
@@ -386,9 +386,14 @@ pub(crate) fn hash_proof(
     };
     let claims = draft.entries().map(|(_, leaf)| claim(leaf)).collect();
     let top = draft.hash_top(roots);
+    of_version(params, draft.finish(claims, None, top))
+}
+
+/// A proof of one version, without an opening.
+pub(crate) fn of_version(params: &TreeParams, version: VersionProof) -> Proof {
     Proof {
         params: *params,
-        versions: vec![draft.finish(claims, None, top)],
+        versions: vec![version],
         opening: None,
     }
 }

@@ -23,6 +23,7 @@ mod naive;
 mod nothing_that_was_accepted_is_lost;
 #[path = "../../../tests/support/patience.rs"]
 mod patience;
+mod proofs_span_versions_and_leave_values_out;
 mod provisional_roots_chain_from_the_last_commit;
 mod readers_see_whole_versions;
 mod reads_say_which_version_they_see;
