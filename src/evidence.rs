@@ -342,9 +342,11 @@ impl Evidence {
         let submission = |encoded: &[u8; OUTCOME_BYTES]| {
             SubmissionOutcome::decode(encoded).map(|outcome| outcome.submission)
         };
-        let provisional_before = before.iter().try_fold(*provisional_before, |root, encoded| {
-            Some(follow(&root, &submission(encoded)?))
-        });
+        let provisional_before = before
+            .iter()
+            .try_fold(*provisional_before, |root, encoded| {
+                Some(follow(&root, &submission(encoded)?))
+            });
         let later: Option<Vec<Digest>> = after.iter().map(submission).collect();
         let subtree = |subtree| perfect(encoded, subtree).ok_or(other);
         Ok(Self {

@@ -148,12 +148,11 @@ impl ConsistencyProof {
             let (older, head) = versions;
             return Err(Broken::NotOlder { older, head });
         }
-        let mut range = self.older_range(older_record)?;
-        range.append(&HISTORY, older);
-        self.extend(&mut range)?;
-        if range.digest(&HISTORY) != self.head.history_digest {
-            return Err(Broken::HeadHistory);
+        let range = self.older_range(versions.0)?;
+        if range.digest(&HISTORY) != older_record.history_digest {
+            return Err(Broken::OlderHistory);
         }
+        self.follow(range, older)?;
         Ok(Consistent {
             tree_id: self.head.tree_id,
             older_version: versions.0,
@@ -161,21 +160,39 @@ impl ConsistencyProof {
         })
     }
 
-    /// The history of the older head.
-    fn older_range(&self, older: &CommitRecord) -> Result<MountainRange, VerifyConsistencyError> {
-        let range = MountainRange::from_parts(older.version, self.peaks.clone());
-        let range = range.ok_or(VerifyConsistencyError::PeakCount {
-            expected: older.version.count_ones() as usize,
-            found: self.peaks.len(),
-        })?;
-        match range.digest(&HISTORY) == older.history_digest {
-            true => Ok(range),
-            false => Err(VerifyConsistencyError::OlderHistory),
+    /// Checks what can be checked without the older head's record: that the head's history has the older
+    /// version's commit id in its place. That the history before it is the one that the older head speaks
+    /// of is not part of it.
+    pub fn check_head(
+        &self,
+        older_version: u64,
+        older: &Digest,
+    ) -> Result<(), VerifyConsistencyError> {
+        if older_version >= self.head.version {
+            return Err(VerifyConsistencyError::NotOlder {
+                older: older_version,
+                head: self.head.version,
+            });
         }
+        self.follow(self.older_range(older_version)?, older)
     }
 
-    /// Appends what follows, up to the head's history.
-    fn extend(&self, range: &mut MountainRange) -> Result<(), VerifyConsistencyError> {
+    /// The history of the older head.
+    fn older_range(&self, version: u64) -> Result<MountainRange, VerifyConsistencyError> {
+        let range = MountainRange::from_parts(version, self.peaks.clone());
+        range.ok_or(VerifyConsistencyError::PeakCount {
+            expected: version.count_ones() as usize,
+            found: self.peaks.len(),
+        })
+    }
+
+    /// Appends the older head and what follows, which gives the head's history.
+    fn follow(
+        &self,
+        mut range: MountainRange,
+        older: &Digest,
+    ) -> Result<(), VerifyConsistencyError> {
+        range.append(&HISTORY, older);
         let subtrees = || extension(range.count(), self.head.version);
         let expected = subtrees().count();
         if self.nodes.len() != expected {
@@ -187,7 +204,10 @@ impl ConsistencyProof {
         for (subtree, node) in subtrees().zip(&self.nodes) {
             range.append_subtree(&HISTORY, subtree.height, *node, |_| {});
         }
-        Ok(())
+        match range.digest(&HISTORY) == self.head.history_digest {
+            true => Ok(()),
+            false => Err(VerifyConsistencyError::HeadHistory),
+        }
     }
 
     /// Makes the proof between version `older` and a later head; `digest` gives the digest of a subtree

@@ -16,7 +16,7 @@ mod wire;
 use alloc::vec::Vec;
 
 pub use ancestor::{Ancestor, AncestorProof, VerifyAncestorError};
-pub use consistency::{Consistent, ConsistencyProof, VerifyConsistencyError};
+pub use consistency::{ConsistencyProof, Consistent, VerifyConsistencyError};
 pub use inclusion::{Inclusion, InclusionError};
 pub use subtree::{Subtree, extension, node_count, peaks};
 pub use wire::HISTORY_PROOF_BYTES_MAX;

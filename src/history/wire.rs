@@ -52,8 +52,7 @@ fn row(digests: &[Digest], what: &'static str, max: usize) -> Result<Vec<u8>, Fo
 impl AncestorProof {
     /// Reads a proof; only the bytes that [`Self::encode`] gives are accepted.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let message: proto::AncestorProof =
-            wire::decode_canonical(bytes, HISTORY_PROOF_BYTES_MAX)?;
+        let message: proto::AncestorProof = wire::decode_canonical(bytes, HISTORY_PROOF_BYTES_MAX)?;
         wire::check_format(message.format)?;
         Ok(Self {
             head: CommitRecord::decode(&message.head)?,
