@@ -5,7 +5,8 @@
 //! are ingested and synced, the marker of H without intent. Replay from the marker's version is
 //! idempotent, so a mixture does no harm; but digests can be compared at H and above only.
 //!
-//! Not here: when to checkpoint, and the leaves.
+//! Not here: when to checkpoint, the leaves, and what is below the peaks of the history
+//! (`history_file`).
 
 use std::io;
 use std::path::Path;
