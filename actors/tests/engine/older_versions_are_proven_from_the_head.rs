@@ -17,10 +17,11 @@ fn rig() -> Rig {
     })
 }
 
-/// Puts so often, and says what every version's record was.
+/// Puts so often, each time another value, and says what every version's record was.
 fn write(engine: &Engine, records: &mut Vec<CommitRecord>, count: usize) {
     for _ in 0..count {
-        put(engine, "key", &"v".repeat(600));
+        let version = engine.snapshot().version();
+        put(engine, "key", &format!("{version} {}", "v".repeat(600)));
         records.push(engine.snapshot().record().clone());
     }
 }
@@ -71,12 +72,13 @@ fn through_checkpoints_and_openings() {
 #[test]
 fn while_a_checkpoint_moves_what_they_are_made_of() {
     without_hanging(|| {
-        let rig = rig();
+        let mut rig = rig();
+        rig.config.checkpoint.unflushed_bytes_max = 1 << 20;
         let engine = rig.open();
         let mut records = vec![engine.snapshot().record().clone()];
         write(&engine, &mut records, 3);
         rig.leaves.ingestions.close();
-        write(&engine, &mut records, 4);
+        write(&engine, &mut records, 6);
         rig.leaves.ingestions.wait_for_a_waiter();
         check(&engine.snapshot(), &records);
         rig.leaves.ingestions.open();
