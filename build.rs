@@ -1,12 +1,30 @@
-//! Compiles the wire form of proofs with `protox`, so that no `protoc` has to be installed.
+//! Compiles the wire forms with `protox`, so that no `protoc` has to be installed.
+//!
+//! Each file by itself and into a directory of its own: its messages belong to the module that reads
+//! them.
 
 use std::error::Error;
+use std::path::PathBuf;
 
 const PROOF: &str = "proto/trunkline/proof/v1/proof.proto";
+
+/// Directory of what is generated, and the file that it comes from.
+const OTHERS: [(&str, &str); 2] = [
+    ("history", "proto/trunkline/proof/v1/history.proto"),
+    ("evidence", "proto/trunkline/proof/v1/evidence.proto"),
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={PROOF}");
     let descriptors = protox::compile([PROOF], ["proto"])?;
     prost_build::Config::new().compile_fds(descriptors)?;
+    for (name, file) in OTHERS {
+        println!("cargo:rerun-if-changed={file}");
+        let directory = PathBuf::from(std::env::var("OUT_DIR")?).join(name);
+        std::fs::create_dir_all(&directory)?;
+        prost_build::Config::new()
+            .out_dir(directory)
+            .compile_fds(protox::compile([file], ["proto"])?)?;
+    }
     Ok(())
 }

@@ -5,7 +5,7 @@
 //! `trunkline` crate, which drives this one.
 //!
 //! With default features off the crate is the verifier alone: [`hash`], [`params`], [`record`]
-//! and the checking halves of `kzg` and `proof`.
+//! and the checking halves of `kzg`, `proof`, [`history`] and [`evidence`].
 
 #![forbid(unsafe_code)]
 
@@ -13,6 +13,7 @@ extern crate alloc;
 
 #[cfg(feature = "state")]
 pub mod batch;
+pub mod evidence;
 pub mod hash;
 pub mod history;
 pub mod kzg;
@@ -24,3 +25,4 @@ pub mod record;
 pub mod store;
 #[cfg(feature = "state")]
 pub mod tree;
+pub mod wire;

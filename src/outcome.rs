@@ -1,7 +1,7 @@
 //! What became of a submission, and its fixed-width form, which the commit record's outcomes'
 //! digest covers.
 //!
-//! Not here: who decides (`tree`), and proofs over outcomes.
+//! Not here: who decides (`tree`), and what shows an outcome (`evidence`).
 
 use crate::hash::Digest;
 use crate::history::{MountainRange, OUTCOMES};

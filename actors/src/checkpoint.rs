@@ -1,8 +1,9 @@
 //! Checkpoints: on a thread of their own, leaves go from memory into the leaf store, so that the log
 //! can be trimmed and memory given back.
 //!
-//! The order is what makes it safe: the log is synced up to H (persist sees to that) → the marker
-//! says that H is intended → one sorted ingestion → the store is synced → the marker says H. A crash
+//! The order is what makes it safe: the log is synced up to H (persist sees to that) → the commit ids up
+//! to H are in the history file, synced → the marker says that H is intended → one sorted ingestion → the
+//! store is synced → the marker says H. A crash
 //! in between leaves the old marker and the whole log; replaying it over newer leaves gives the
 //! same state. Not here: when a checkpoint is due.
 
@@ -13,10 +14,12 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use actix::Recipient;
 use trunkline_core::batch::head;
 use trunkline_core::store::disk::Disk;
+use trunkline_core::store::history_file::{HistoryFile, HistoryFileError, HistoryWriter};
 use trunkline_core::store::leaves::{LeafStore, LeafStoreError};
 use trunkline_core::store::marker::Marker;
 
 use crate::failure::{EngineFailure, panic_message};
+use crate::history::History;
 use crate::layer::Layer;
 use crate::message::Checkpointed;
 use crate::priority;
@@ -91,6 +94,37 @@ pub(crate) struct MarkerPlace {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) directory: PathBuf,
     pub(crate) marker: Marker,
+    /// Open since the first checkpoint of this engine.
+    pub(crate) history: Option<HistoryWriter>,
+}
+
+impl MarkerPlace {
+    /// Stores the commit ids up to a version.
+    fn store_history(&mut self, history: &History, version: u64) -> Result<(), HistoryFileError> {
+        let (stored, nodes) = history.unstored(version);
+        if self.history.is_none() {
+            let tree_id = &self.marker.record.tree_id;
+            let writer = HistoryWriter::open(&*self.disk, &self.directory, tree_id, stored)?;
+            self.history = Some(writer);
+        }
+        match &mut self.history {
+            Some(writer) => writer.append(&nodes),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the marker of a version, if the history file has what it speaks of.
+    fn mark(&mut self, version: &Version) -> Result<Option<HistoryFile>, CheckpointError> {
+        self.marker = Marker {
+            record: version.record.clone(),
+            kzg_root: version.kzg_root.get().copied(),
+            history: version.history.clone(),
+            intent: None,
+        };
+        let file = HistoryFile::open(&*self.disk, &self.directory, &self.marker)?;
+        self.marker.write(&*self.disk, &self.directory)?;
+        Ok(file)
+    }
 }
 
 /// Why a checkpoint was not done.
@@ -98,6 +132,8 @@ pub(crate) struct MarkerPlace {
 enum CheckpointError {
     #[error("the checkpoint marker could not be written")]
     Marker(#[from] std::io::Error),
+    #[error(transparent)]
+    History(#[from] HistoryFileError),
     #[error(transparent)]
     Leaves(#[from] LeafStoreError),
 }
@@ -156,6 +192,7 @@ impl Checkpointer {
         let state = &self.shared.state;
         let number = version.number();
         if let Some(place) = &mut self.place {
+            place.store_history(&state.history, number)?;
             place.marker.intent = Some(number);
             place.marker.write(&*place.disk, &place.directory)?;
         }
@@ -164,13 +201,8 @@ impl Checkpointer {
         self.leaves.ingest(&mut changes)?;
         self.leaves.sync()?;
         if let Some(place) = &mut self.place {
-            place.marker = Marker {
-                record: version.record.clone(),
-                kzg_root: version.kzg_root.get().copied(),
-                history: version.history.clone(),
-                intent: None,
-            };
-            place.marker.write(&*place.disk, &place.directory)?;
+            let file = place.mark(version)?;
+            state.history.stored(number, file);
             persist.do_send(Checkpointed(number));
         }
         let view = Arc::new(StoreView::new(number, self.leaves.snapshot()?));

@@ -9,6 +9,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::sync::{TryAcquireError, oneshot, watch};
 use trunkline_core::batch::{Batch, BatchError, PreparedBatch, check_key, provisional_root};
+use trunkline_core::evidence::Evidence;
 use trunkline_core::hash::Digest;
 use trunkline_core::params::TreeParams;
 use trunkline_core::store::lock::DirectoryLock;
@@ -17,6 +18,7 @@ use trunkline_core::tree::{Leaf, NotInMemory};
 
 use crate::config::{CommitMode, Config};
 use crate::credit::Credit;
+use crate::evidence::{self, EvidenceError};
 use crate::failure::EngineFailure;
 use crate::many::in_path_order;
 use crate::message::{Submission, Waiting};
@@ -298,6 +300,12 @@ impl Engine {
         }
     }
 
+    /// The evidence about a submission by its sequence number, while its version is kept: what
+    /// [`Receipt::evidence`] gives, for who has no receipt at hand.
+    pub fn evidence(&self, sequence: u64) -> Result<Evidence, EvidenceError> {
+        evidence::of_kept(&self.inner.shared.state, sequence)
+    }
+
     /// The parameters of the tree.
     pub fn params(&self) -> TreeParams {
         self.inner.shared.state.params
@@ -392,6 +400,7 @@ impl Engine {
             &shared.health,
             &shared.metrics,
             demand,
+            Arc::downgrade(&shared.state),
         );
         gate.next_sequence += 1;
         gate.provisional_root = provisional_root;

@@ -42,7 +42,9 @@ mod checkpoint;
 pub mod config;
 mod credit;
 mod engine;
+mod evidence;
 mod failure;
+mod history;
 mod keeper;
 mod layer;
 #[cfg(feature = "fjall")]
@@ -72,7 +74,9 @@ pub use trunkline_core::outcome::{Outcome, Refusal};
 
 pub use config::{Config, ConfigError};
 pub use engine::{Engine, SubmitError};
+pub use evidence::EvidenceError;
 pub use failure::{EngineFailure, Stage};
+pub use history::HistoryError;
 pub use metrics::{MetricsSnapshot, Quantiles, StageMetrics};
 pub use opening::EngineBuilder;
 pub use proving::{ProveOptions, ShownValues, SnapshotProveError, TopKind, prove_versions};

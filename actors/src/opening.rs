@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use trunkline_core::batch::provisional_start;
 use trunkline_core::params::TreeParams;
 use trunkline_core::store::disk::{Disk, OsDisk};
+use trunkline_core::store::history_file::HistoryFile;
 use trunkline_core::store::leaves::{LeafStore, MemoryLeafStore};
 use trunkline_core::store::lock::{DirectoryLock, LOCK_FILE};
 use trunkline_core::store::log::{CommitLog, LOG_DIRECTORY, LogOptions, Recovery};
@@ -23,6 +24,7 @@ use crate::config::{CommitMode, Config, StoreKind};
 use crate::credit::CreditPool;
 use crate::engine::Engine;
 use crate::failure::{Health, Stage, panic_message};
+use crate::history::History;
 use crate::metrics::Metrics;
 use crate::overlay::Overlay;
 use crate::pipeline::{self, Parts};
@@ -137,6 +139,7 @@ fn open(builder: EngineBuilder) -> Result<Engine, OpenError> {
     let params = tree_params(&*disk, &directory, &config)?;
     let marker = read_marker(&*disk, &directory, &params)?;
     check_log(&*disk, &directory, &params, &marker)?;
+    let history = HistoryFile::open(&*disk, &directory, &marker)?;
     let (leaves, lasting) = match leaves {
         Some(leaves) => (leaves, true),
         None => open_leaves(&config)?,
@@ -153,7 +156,9 @@ fn open(builder: EngineBuilder) -> Result<Engine, OpenError> {
     let pieces = config.workers.hash_pieces;
     let snapshot = leaves.snapshot()?;
     let budget = config.memory.budget_bytes;
-    let mut loading = Loading::begin(params, &marker, snapshot, pieces, budget, &pool, &metrics)?;
+    let history = History::new(&marker, history);
+    let leaves_of = (&marker, snapshot);
+    let mut loading = Loading::begin(params, leaves_of, history, pieces, budget, &pool, &metrics)?;
     let options = LogOptions {
         segment_bytes_max: config.log.segment_bytes_max,
         nonce: rand::random(),
@@ -177,6 +182,7 @@ fn open(builder: EngineBuilder) -> Result<Engine, OpenError> {
         disk,
         directory,
         marker,
+        history: None,
     });
     let (entrance, threads) = pipeline::start(Parts {
         shared: shared.clone(),

@@ -7,9 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use trunkline_core::hash::Digest;
+use trunkline_core::history::{AncestorProof, ConsistencyProof};
 use trunkline_core::params::TreeParams;
 use trunkline_core::record::{CommitRecord, Root};
 use trunkline_core::store::disk::OsDisk;
+use trunkline_core::store::history_file::HistoryFile;
 use trunkline_core::store::leaves::LeafSnapshot;
 #[cfg(not(feature = "fjall"))]
 use trunkline_core::store::leaves::{LeafStore, MemoryLeafStore};
@@ -17,6 +19,7 @@ use trunkline_core::store::lock::DirectoryLock;
 use trunkline_core::store::log::{CommitLog, LOG_DIRECTORY, Survey};
 
 use crate::config::Config;
+use crate::history::{History, HistoryError};
 use crate::metrics::Metrics;
 use crate::recovery::{Loading, OpenError, check_log, read_marker, read_params};
 use crate::shared::State;
@@ -94,11 +97,13 @@ impl ReadOnly {
         let lock = DirectoryLock::acquire_shared(directory)?;
         let marker = read_marker(&disk, directory, &params)?;
         check_log(&disk, directory, &params, &marker)?;
+        let history = History::new(&marker, HistoryFile::open(&disk, directory, &marker)?);
         let leaves = open_leaves(directory)?;
         let config = Config::in_directory(directory);
         let metrics = Arc::new(Metrics::new(&config.engine.name));
         let pool = rayon::ThreadPoolBuilder::new().build()?;
-        let mut loading = Loading::begin(params, &marker, leaves, 1, 0, &pool, &metrics)?;
+        let leaves_of = (&marker, leaves);
+        let mut loading = Loading::begin(params, leaves_of, history, 1, 0, &pool, &metrics)?;
         let (from, log_directory) = (loading.position(), directory.join(LOG_DIRECTORY));
         let survey = loading.replay(&pool, |visit| {
             CommitLog::read_only(&disk, &log_directory, &params.tree_id(), from, visit)
@@ -119,6 +124,16 @@ impl ReadOnly {
     /// The last commit, to read and to prove.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::of_pinned(self.state.clone(), self.state.versions.pin_newest())
+    }
+
+    /// As [`Snapshot::prove_ancestor`] of the last commit.
+    pub fn prove_ancestor(&self, version: u64) -> Result<AncestorProof, HistoryError> {
+        self.snapshot().prove_ancestor(version)
+    }
+
+    /// As [`Snapshot::prove_consistency`] of the last commit, which is the only one kept.
+    pub fn prove_consistency(&self, older_version: u64) -> Result<ConsistencyProof, HistoryError> {
+        self.snapshot().prove_consistency(older_version)
     }
 
     /// What is in the directory.

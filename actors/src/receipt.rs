@@ -4,15 +4,18 @@
 //! durable fails the waiters with the engine's cause, so that nobody waits for work that is gone.
 
 use std::future::poll_fn;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
+use trunkline_core::evidence::Evidence;
 use trunkline_core::hash::Digest;
 use trunkline_core::outcome::Outcome;
 
+use crate::evidence::{self, EvidenceError};
 use crate::failure::{EngineFailure, Health, Orphan};
-use crate::metrics::{Metrics, State};
+use crate::metrics::{Metrics, State as Reached};
+use crate::shared::State;
 
 /// How sure the disk is of a version that was acknowledged as durable.
 ///
@@ -131,6 +134,8 @@ pub struct Receipt {
     progress: Arc<Progress>,
     health: Arc<Health>,
     demand: Option<Arc<dyn Demand>>,
+    /// Not held: a receipt that is kept for long keeps no tree in memory.
+    state: Weak<State>,
 }
 
 /// Somebody who can be asked for the KZG root of a version that has none yet.
@@ -182,6 +187,42 @@ impl Receipt {
         self.progress.reached_blocking(|facts| facts.durable)
     }
 
+    /// Waits until the submission is durable, then gives what shows its place and outcome to whoever trusts
+    /// the commit id of its version. To be asked for while the version is kept, and its engine lives.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir()?;
+    /// # let config = trunkline::Config::in_directory(directory.path());
+    /// let engine = trunkline::Engine::open_blocking(config)?;
+    /// let receipt = engine.put_blocking("alice", "10")?;
+    /// let promised = receipt.provisional_root();
+    /// let bytes = receipt.evidence_blocking()?.encode()?;
+    /// let trusted = receipt.durable_blocking()?.commit_id;
+    ///
+    /// // Elsewhere, with the provisional root that was given out and a trusted commit id:
+    /// use trunkline::core::evidence::Evidence;
+    /// let verified = Evidence::decode(&bytes)?.verify(&promised, &trusted)?;
+    /// assert_eq!(verified.sequence, receipt.sequence());
+    /// assert!(verified.outcome.is_applied());
+    /// # engine.shutdown_blocking()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn evidence(&self) -> Result<Evidence, EvidenceError> {
+        self.durable().await?;
+        self.evidence_of_durable()
+    }
+
+    /// As [`Self::evidence`], blocking the thread.
+    pub fn evidence_blocking(&self) -> Result<Evidence, EvidenceError> {
+        self.durable_blocking()?;
+        self.evidence_of_durable()
+    }
+
+    fn evidence_of_durable(&self) -> Result<Evidence, EvidenceError> {
+        let state = self.state.upgrade().ok_or(EvidenceError::Gone)?;
+        evidence::of_kept(&state, self.sequence)
+    }
+
     fn demand(&self, hashed: Hashed) {
         if let Some(demand) = &self.demand {
             let promise = CommitPromise {
@@ -217,7 +258,7 @@ impl Progress {
         self.facts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn learn(&self, state: Option<State>, learn: impl FnOnce(&mut Facts)) {
+    fn learn(&self, state: Option<Reached>, learn: impl FnOnce(&mut Facts)) {
         if let Some(state) = state {
             self.metrics.state_reached(state, self.accepted_at);
         }
@@ -291,6 +332,7 @@ pub(crate) fn issue(
     health: &Arc<Health>,
     metrics: &Arc<Metrics>,
     demand: Option<Arc<dyn Demand>>,
+    state: Weak<State>,
 ) -> (Ticket, Receipt) {
     let progress = Arc::new(Progress {
         facts: Mutex::default(),
@@ -308,6 +350,7 @@ pub(crate) fn issue(
         progress,
         health: health.clone(),
         demand,
+        state,
     };
     (ticket, receipt)
 }
@@ -315,12 +358,13 @@ pub(crate) fn issue(
 impl Ticket {
     pub(crate) fn hashed(&self, hashed: Hashed) {
         self.progress
-            .learn(Some(State::Hashed), |facts| facts.hashed = Some(hashed));
+            .learn(Some(Reached::Hashed), |facts| facts.hashed = Some(hashed));
     }
 
     pub(crate) fn durable(self, durable: Durable) {
-        self.progress
-            .learn(Some(State::Durable), |facts| facts.durable = Some(durable));
+        self.progress.learn(Some(Reached::Durable), |facts| {
+            facts.durable = Some(durable)
+        });
     }
 
     pub(crate) fn commit_promise(&self) -> CommitPromise {
@@ -355,7 +399,7 @@ pub(crate) struct CommitPromise {
 impl CommitPromise {
     pub(crate) fn keep(self, committed: Committed) {
         if self.progress.lock().committed.is_none() {
-            self.progress.learn(Some(State::Committed), |facts| {
+            self.progress.learn(Some(Reached::Committed), |facts| {
                 facts.committed = Some(committed);
             });
         }

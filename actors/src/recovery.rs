@@ -20,6 +20,7 @@ use trunkline_core::params::{CollisionPolicy, TreeParams};
 use trunkline_core::record::CommitRecord;
 use trunkline_core::store::disk::Disk;
 use trunkline_core::store::effect::{EffectsError, decode_effects};
+use trunkline_core::store::history_file::HistoryFileError;
 use trunkline_core::store::leaves::{LeafSnapshot, LeafStoreError};
 use trunkline_core::store::lock::LockError;
 use trunkline_core::store::log::{
@@ -33,6 +34,8 @@ use trunkline_core::tree::{
 
 use crate::away::{self, ScanError};
 use crate::config::{Config, InvalidSetting};
+use crate::evidence::{Submissions, provisional_before};
+use crate::history::History;
 use crate::layer::{Layer, Part};
 use crate::metrics::Metrics;
 use crate::shared::State;
@@ -121,6 +124,9 @@ pub enum OpenError {
         "store.kind is fjall, which this build has not: build trunkline with its feature `fjall`, or set store.kind to log"
     )]
     StoreNotBuilt,
+    /// The commit ids that the checkpoint marker covers can't be used.
+    #[error(transparent)]
+    History(#[from] HistoryFileError),
     /// The leaf store can't be used.
     #[error(transparent)]
     Leaves(#[from] LeafStoreError),
@@ -228,6 +234,7 @@ pub(crate) struct Loaded {
     pub(crate) hasher: TreeHasher,
     pub(crate) last: Arc<Version>,
     pub(crate) values: Values,
+    pub(crate) history: History,
 }
 
 /// Loading: first the leaves, then the log.
@@ -246,6 +253,8 @@ struct Replayed {
     kzg_root: Option<[u8; 48]>,
     roots: Roots,
     history: MountainRange,
+    commit_ids: History,
+    submissions: Option<Submissions>,
     intent: Option<u64>,
 }
 
@@ -271,12 +280,12 @@ pub(crate) enum Stopped {
 const REPLAYS_WAITING_MAX: usize = 2;
 
 impl Loading {
-    /// Begins with the leaves that the checkpoint marker speaks of, as many of them as a budget has room
-    /// for.
+    /// Begins with the leaves and the history that the checkpoint marker speaks of: as many of the leaves
+    /// as a budget has room for.
     pub(crate) fn begin(
         params: TreeParams,
-        marker: &Marker,
-        leaves: Arc<dyn LeafSnapshot>,
+        (marker, leaves): (&Marker, Arc<dyn LeafSnapshot>),
+        commit_ids: History,
         hash_pieces: usize,
         budget_bytes: u64,
         pool: &rayon::ThreadPool,
@@ -306,6 +315,8 @@ impl Loading {
                 kzg_root: marker.kzg_root,
                 roots,
                 history: marker.history.clone(),
+                commit_ids,
+                submissions: None,
                 intent: marker.intent,
             },
         })
@@ -386,7 +397,8 @@ impl Loading {
     pub(crate) fn finish(self, commit: bool) -> Result<Loaded, OpenError> {
         let replayed = self.replayed;
         let last = replayed.record.version;
-        let version = Version::new(replayed.record, replayed.roots, replayed.history, 0);
+        let version = Version::new(replayed.record, replayed.roots, replayed.history, 0)
+            .with_submissions(replayed.submissions);
         if commit || replayed.kzg_root.is_some() {
             let slots = &version.roots.slots;
             let values = std::array::from_fn(|slot| slot_value(&slots[slot]));
@@ -402,6 +414,7 @@ impl Loading {
             hasher: self.hasher,
             last: Arc::new(version),
             values: replayed.values,
+            history: replayed.commit_ids,
         })
     }
 }
@@ -449,7 +462,13 @@ impl Replayed {
         let history = self.history.digest(&HISTORY);
         let recorded = &record.history_digest;
         check(version, "the history digest", &history, recorded)?;
-        self.history.append(&HISTORY, &record.commit_id());
+        let commit_id = record.commit_id();
+        self.history.append(&HISTORY, &commit_id);
+        self.commit_ids.push(version, &commit_id);
+        self.submissions = Some(Submissions {
+            provisional_before: provisional_before(&self.record, &record),
+            outcomes: decoded.outcomes,
+        });
         self.values.push(Arc::new(Layer::new(
             version,
             vec![Part::whole(Arc::new(decoded.batch))],
@@ -497,6 +516,7 @@ impl Loaded {
             reader: self.writer.reader(),
             values: self.values.with_cache(config.cache.value_bytes_max),
             versions,
+            history: self.history,
             committer: committer()?,
             pool,
             metrics,

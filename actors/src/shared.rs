@@ -12,6 +12,7 @@ use trunkline_core::tree::TreeReader;
 use crate::config::Config;
 use crate::credit::CreditPool;
 use crate::failure::{EngineFailure, Health};
+use crate::history::History;
 use crate::metrics::Metrics;
 use crate::overlay::Overlay;
 use crate::testing::Faults;
@@ -24,6 +25,7 @@ pub(crate) struct State {
     pub(crate) reader: TreeReader,
     pub(crate) values: Values,
     pub(crate) versions: Versions,
+    pub(crate) history: History,
     pub(crate) committer: Arc<Committer>,
     /// Threads for work that is cut into pieces: preparing, loading, hashing, proving many keys.
     pub(crate) pool: rayon::ThreadPool,

@@ -6,14 +6,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use trunkline_core::batch::{BatchError, check_key};
+use trunkline_core::evidence::Evidence;
 use trunkline_core::hash::{Digest, hash};
+use trunkline_core::history::{AncestorProof, ConsistencyProof};
 use trunkline_core::kzg::{Fr, G1Bytes, Slot, slot_value};
 use trunkline_core::params::WIDTH;
 use trunkline_core::record::{CommitRecord, Root};
 use trunkline_core::tree::{Leaf, NotInMemory};
 
 use crate::away;
+use crate::evidence::{self, EvidenceError};
 use crate::failure::EngineFailure;
+use crate::history::HistoryError;
 use crate::many::in_path_order;
 use crate::proving::SnapshotProveError;
 use crate::shared::State;
@@ -235,6 +239,58 @@ impl Snapshot {
                 Ok(value.map(|value| hash(&value)))
             }
         }
+    }
+
+    /// Proves that an older version is an ancestor of this one: what its commit id was. Any older version
+    /// will do, kept or not.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir()?;
+    /// # let config = trunkline::Config::in_directory(directory.path());
+    /// let engine = trunkline::Engine::open_blocking(config)?;
+    /// let older = engine.put_blocking("alice", "10")?.durable_blocking()?;
+    /// engine.put_blocking("alice", "20")?.durable_blocking()?;
+    ///
+    /// let head = engine.snapshot();
+    /// let proof = head.prove_ancestor(older.version)?;
+    /// // Elsewhere, where the head's commit id is trusted:
+    /// assert_eq!(proof.verify(&head.commit_id())?.commit_id, older.commit_id);
+    /// # drop(head);
+    /// # engine.shutdown_blocking()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn prove_ancestor(&self, version: u64) -> Result<AncestorProof, HistoryError> {
+        self.state.history.prove_ancestor(&self.version, version)
+    }
+
+    /// Proves that the history of this version goes on where that of an older one ended. Any older
+    /// version will do; the proof carries the older record while that version is kept, and else leaves
+    /// it to the client, who holds it, to add it.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir()?;
+    /// # let config = trunkline::Config::in_directory(directory.path());
+    /// let engine = trunkline::Engine::open_blocking(config)?;
+    /// engine.put_blocking("alice", "10")?.durable_blocking()?;
+    /// let held = engine.snapshot().record().clone(); // what a client holds on to
+    /// engine.put_blocking("alice", "20")?.durable_blocking()?;
+    ///
+    /// let head = engine.snapshot();
+    /// let proof = head.prove_consistency(held.version)?.with_older(held.clone());
+    /// assert!(proof.verify(&held.commit_id(), &head.commit_id()).is_ok());
+    /// # drop(head);
+    /// # engine.shutdown_blocking()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn prove_consistency(&self, older_version: u64) -> Result<ConsistencyProof, HistoryError> {
+        let (history, kept) = (&self.state.history, &self.state.versions);
+        let record = kept.get(older_version).map(|older| older.record.clone());
+        history.prove_consistency(&self.version, older_version, record)
+    }
+
+    /// The evidence about a submission of this version: its place and its outcome.
+    pub fn evidence(&self, sequence: u64) -> Result<Evidence, EvidenceError> {
+        evidence::of_version(&self.version, sequence)
     }
 
     /// All keys and values, in path order (the order of key hashes).

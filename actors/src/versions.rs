@@ -14,6 +14,7 @@ use trunkline_core::record::{CommitRecord, Root};
 use trunkline_core::tree::Roots;
 
 use crate::config::VersionsConfig;
+use crate::evidence::Submissions;
 use crate::values::{StoreView, Values};
 
 /// A version with digests: everything that its root stands for.
@@ -26,7 +27,9 @@ pub(crate) struct Version {
     pub(crate) history: MountainRange,
     pub(crate) kzg_root: OnceLock<[u8; 48]>,
     pub(crate) openings: Openings,
-    /// What keeping the version before this one readable costs in memory, about.
+    /// What evidence about its submissions takes; `None` if opening did not find it in the log.
+    pub(crate) submissions: Option<Submissions>,
+    /// What keeping this version's submissions and the version before it readable costs in memory, about.
     replaced_bytes: usize,
     /// The leaf store that its values are read from, once it is durable.
     store: RwLock<Option<Arc<StoreView>>>,
@@ -46,8 +49,18 @@ impl Version {
             history,
             kzg_root: OnceLock::new(),
             openings: Openings::default(),
+            submissions: None,
             replaced_bytes,
             store: RwLock::new(None),
+        }
+    }
+
+    pub(crate) fn with_submissions(self, submissions: Option<Submissions>) -> Self {
+        let outcomes_bytes = submissions.as_ref().map_or(0, |kept| kept.outcomes.len());
+        Self {
+            replaced_bytes: self.replaced_bytes + outcomes_bytes,
+            submissions,
+            ..self
         }
     }
 
@@ -247,6 +260,22 @@ impl Versions {
 
     pub(crate) fn get(&self, number: u64) -> Option<Arc<Version>> {
         find(&self.read().durable, number).cloned()
+    }
+
+    /// The version that a submission is part of; or the sequence numbers of the first and the last
+    /// submission of those there are.
+    pub(crate) fn of_submission(&self, sequence: u64) -> Result<Arc<Version>, (u64, u64)> {
+        let inner = self.read();
+        let durable = &inner.durable;
+        let place = durable.partition_point(|version| version.record.last_sequence < sequence);
+        let found = durable.get(place);
+        match found.filter(|version| version.record.first_sequence <= sequence) {
+            Some(version) => Ok(version.clone()),
+            None => Err((
+                durable[0].record.first_sequence,
+                durable[durable.len() - 1].record.last_sequence,
+            )),
+        }
     }
 
     /// Gives a held version back.

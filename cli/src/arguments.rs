@@ -8,6 +8,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use trunkline::core::params::KEY_BYTES_MAX;
 
+use crate::evidence::EvidenceCommand;
+use crate::history::HistoryCommand;
+
 /// Commit engine for authenticated key-value state: load tests, imports, proofs, inspection.
 #[derive(Debug, Parser)]
 #[command(name = "trunkline", version, propagate_version = true)]
@@ -38,6 +41,12 @@ pub(crate) enum Command {
     /// Look into proofs.
     #[command(subcommand)]
     Proof(ProofCommand),
+    /// Prove and check what came before a version.
+    #[command(subcommand)]
+    History(HistoryCommand),
+    /// Check what a receipt was turned into.
+    #[command(subcommand)]
+    Evidence(EvidenceCommand),
     /// Say what a directory holds, without writing to it.
     Inspect(InspectArguments),
     /// Look at the configuration that an engine would get.
@@ -330,7 +339,7 @@ fn parse_array<const N: usize>(text: &str) -> Option<[u8; N]> {
     Some(bytes)
 }
 
-fn parse_digest(text: &str) -> Result<Hex32, ArgumentError> {
+pub(crate) fn parse_digest(text: &str) -> Result<Hex32, ArgumentError> {
     parse_array(text).map(Hex32).ok_or(ArgumentError::Digest)
 }
 

@@ -5,8 +5,9 @@ use std::io;
 use std::path::PathBuf;
 
 use trunkline::core::proof::{DecodeProofError, ProofFormError};
+use trunkline::core::wire::FormError;
 use trunkline::{
-    ConfigError, EngineFailure, OpenError, ReadError, SnapshotProveError, SubmitError,
+    ConfigError, EngineFailure, HistoryError, OpenError, ReadError, SnapshotProveError, SubmitError,
 };
 
 use crate::arguments::ArgumentError;
@@ -38,6 +39,16 @@ pub(crate) enum CommandError {
     Decode {
         file: PathBuf,
         source: DecodeProofError,
+    },
+    #[error("no proof was made")]
+    History(#[from] HistoryError),
+    #[error("the proof cannot be written")]
+    Form(#[from] FormError),
+    #[error("{} is not {what}", file.display())]
+    Content {
+        file: PathBuf,
+        what: &'static str,
+        source: trunkline::core::wire::DecodeError,
     },
     #[error("{} is not a proof: longer than {bytes_max} bytes", file.display())]
     ProofTooLong { file: PathBuf, bytes_max: usize },

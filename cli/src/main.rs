@@ -10,7 +10,10 @@
 mod arguments;
 mod configuration;
 mod error;
+mod evidence;
+mod history;
 mod import;
+mod input;
 mod inspect;
 mod interrupt;
 mod load;
@@ -21,6 +24,7 @@ mod show;
 mod single;
 mod submitter;
 mod table;
+mod verdict;
 mod verify;
 
 use std::process::ExitCode;
@@ -78,6 +82,8 @@ fn run(command: Command) -> Result<Exit, CommandError> {
         Command::Prove(arguments) => prove::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Proof(ProofCommand::Show(arguments)) => show::run(&arguments),
+        Command::History(command) => history::run(&command),
+        Command::Evidence(command) => evidence::run(&command),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Config(ConfigCommand::Show(arguments)) => configuration::show(&arguments),
         Command::Config(ConfigCommand::Check(arguments)) => configuration::check(&arguments),

@@ -1,8 +1,8 @@
 //! The few file operations that the stores need, so that a simulated disk can stand in.
 //!
 //! Deliberately not here: truncation, and writing anywhere but behind what was written last. A file is
-//! created, or a useless one taken, from its beginning, then appended to, synced, perhaps renamed, and
-//! in the end removed.
+//! created, or one taken whose end is of no use, then appended to, synced, perhaps renamed, and in the
+//! end removed.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -30,12 +30,12 @@ pub trait Disk: Send + Sync + 'static {
     fn create_directory(&self, path: &Path) -> io::Result<()>;
     /// Creates an empty file to append to; `AlreadyExists` if the name is taken.
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
-    /// Opens a file that nobody else has any use for, to write over it from its beginning. What it
-    /// held stays where nothing is written; after a crash, also where what was written was not
-    /// synced.
+    /// Opens a file of which nobody has any use for more than the first so many bytes, to write over it
+    /// from there on; `UnexpectedEof` if it is shorter. What it held stays where nothing is written;
+    /// after a crash, also where what was written was not synced.
     ///
     /// Blocks that are there already make syncing cheaper: the file system has nothing to note down.
-    fn reuse(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    fn reuse(&self, path: &Path, kept_bytes: u64) -> io::Result<Box<dyn DiskFile>>;
     /// Opens a file to read.
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskReader>>;
     /// The names in a directory, in ascending order.
@@ -120,8 +120,13 @@ impl Disk for OsDisk {
         Ok(Box::new(OsFile(file)))
     }
 
-    fn reuse(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(OsFile(OpenOptions::new().write(true).open(path)?)))
+    fn reuse(&self, path: &Path, kept_bytes: u64) -> io::Result<Box<dyn DiskFile>> {
+        let mut file = OpenOptions::new().write(true).open(path)?;
+        if file.metadata()?.len() < kept_bytes {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        file.seek(SeekFrom::Start(kept_bytes))?;
+        Ok(Box::new(OsFile(file)))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskReader>> {

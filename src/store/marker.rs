@@ -5,7 +5,8 @@
 //! are ingested and synced, the marker of H without intent. Replay from the marker's version is
 //! idempotent, so a mixture does no harm; but digests can be compared at H and above only.
 //!
-//! Not here: when to checkpoint, and the leaves.
+//! Not here: when to checkpoint, the leaves, and what is below the peaks of the history
+//! (`history_file`).
 
 use std::io;
 use std::path::Path;
@@ -13,14 +14,12 @@ use std::path::Path;
 use super::cursor::{Cursor, put_optional};
 use super::disk::{Disk, read_file, replace_file};
 use crate::hash::{Digest, FRAME};
-use crate::history::MountainRange;
+use crate::history::{MountainRange, PEAKS_MAX};
 use crate::params::FORMAT;
 use crate::record::{CommitRecord, RECORD_BYTES_MAX, RecordError};
 
 /// Name of the file.
 pub const CHECKPOINT_FILE: &str = "CHECKPOINT";
-/// Most peaks of a mountain range: one for each bit of its count.
-pub const PEAKS_MAX: usize = 64;
 /// Longest marker, bytes.
 pub const MARKER_BYTES_MAX: usize =
     8 + 2 + 32 + 8 + 2 + RECORD_BYTES_MAX + 1 + 48 + 8 + 1 + PEAKS_MAX * 32 + 1 + 8 + 32;

@@ -6,8 +6,8 @@
 //!
 //! * persist: [`log::CommitLog::append`] for every version that waits, one
 //!   [`log::CommitLog::sync`], then acknowledge them all;
-//! * checkpoint: marker with intent H (H synced) → [`leaves::LeafStore::ingest`] →
-//!   [`leaves::LeafStore::sync`] → marker H → [`log::CommitLog::trim`].
+//! * checkpoint: [`history_file::HistoryWriter::append`] up to H (H synced) → marker with intent H →
+//!   [`leaves::LeafStore::ingest`] → [`leaves::LeafStore::sync`] → marker H → [`log::CommitLog::trim`].
 //!
 //! The log and the small files reach the machine through [`disk::Disk`], so that
 //! [`simulated::SimulatedDisk`] can lose power under them at every call.
@@ -16,6 +16,7 @@ pub mod disk;
 pub mod effect;
 #[cfg(feature = "fjall")]
 pub mod fjall_leaves;
+pub mod history_file;
 pub mod leaves;
 pub mod lock;
 pub mod log;

@@ -336,6 +336,19 @@ impl FileState {
         });
     }
 
+    /// Makes durable what no failed sync had in hand, and so takes from what one had whatever was written
+    /// over since.
+    fn synced(&mut self) {
+        let (abandoned, synced): (Vec<_>, Vec<_>) = std::mem::take(&mut self.unsynced)
+            .into_iter()
+            .partition(|unsynced| unsynced.abandoned);
+        self.unsynced = abandoned;
+        for Unsynced { range, .. } in synced {
+            let left = std::mem::take(&mut self.unsynced);
+            self.unsynced = left.into_iter().flat_map(|u| u.without(&range)).collect();
+        }
+    }
+
     /// Keeps, tears, holes or drops everything unsynced; the file ends where the last kept byte
     /// does, or later in zeros.
     fn crash(&mut self, random: &mut SplitMix64) {
@@ -367,6 +380,25 @@ impl FileState {
             length += random.below((last_end - length) as u64 + 1) as usize;
         }
         self.content.truncate(length);
+    }
+}
+
+impl Unsynced {
+    /// What is left of it on both sides of a range.
+    fn without(&self, range: &Range<usize>) -> impl Iterator<Item = Self> + use<> {
+        let Range { start, end } = self.range;
+        let sides = [start..range.start.min(end), range.end.max(start)..end];
+        sides.map(|side| self.part(side)).into_iter().flatten()
+    }
+
+    fn part(&self, range: Range<usize>) -> Option<Self> {
+        let start = self.range.start;
+        let before = |range: &Range<usize>| self.before.get(range.start - start..range.end - start);
+        (!range.is_empty()).then(|| Self {
+            before: before(&range).unwrap_or_default().to_vec(),
+            range,
+            abandoned: self.abandoned,
+        })
     }
 }
 
@@ -469,14 +501,20 @@ impl Disk for SimulatedDisk {
         Ok(Box::new(self.handle(state, id)))
     }
 
-    fn reuse(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+    fn reuse(&self, path: &Path, kept_bytes: u64) -> io::Result<Box<dyn DiskFile>> {
         let state = &mut *self.lock();
         if let Some(failure) = state.begin(DiskCall::Create)? {
             return Err(failure.error());
         }
         let id = state.visible.files.get(path).copied();
         let id = id.ok_or(io::ErrorKind::NotFound)?;
-        Ok(Box::new(self.handle(state, id)))
+        let file = state.files.get(&id).ok_or(io::ErrorKind::NotFound)?;
+        let kept = usize::try_from(kept_bytes).ok();
+        let written = kept.filter(|kept| *kept <= file.content.len());
+        Ok(Box::new(Handle {
+            written: written.ok_or(io::ErrorKind::UnexpectedEof)?,
+            ..self.handle(state, id)
+        }))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskReader>> {
@@ -558,7 +596,7 @@ struct Handle {
     disk: SimulatedDisk,
     id: FileId,
     boot: u64,
-    /// Bytes written through this handle.
+    /// Where the next bytes are written.
     written: usize,
 }
 
@@ -612,7 +650,7 @@ impl DiskFile for Handle {
                 }
                 return Err(failure.error());
             }
-            file.unsynced.retain(|unsynced| unsynced.abandoned);
+            file.synced();
             Ok(())
         })
     }

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod a_history_file_keeps_every_commit_id;
 #[cfg(feature = "fjall")]
 mod a_leaf_store_whose_making_was_cut_off_opens;
 mod dead_segments_are_written_over;
@@ -20,3 +21,4 @@ mod log_survives_crashes_and_faults;
 mod markers_are_replaced_at_once;
 mod reading_only_never_writes;
 mod synced_damage_is_named;
+mod what_is_written_over_and_synced_is_durable;

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use actix::{Actor, Addr, Context, Handler};
+use bytes::Bytes;
 use trunkline_core::history::{HISTORY, MountainRange};
 use trunkline_core::outcome::encode_outcomes;
 use trunkline_core::record::CommitRecord;
@@ -12,6 +13,7 @@ use trunkline_core::tree::TreeHasher;
 
 use super::kzg::KzgStage;
 use super::serve;
+use crate::evidence::{Submissions, provisional_before};
 use crate::failure::{EngineFailure, Stage};
 use crate::message::{AppliedGroup, Drain, HashedVersion};
 use crate::receipt::Hashed;
@@ -51,6 +53,7 @@ impl HashStage {
             .hasher
             .hash(group.changes, Some(&self.shared.state.pool));
         let (outcomes, outcomes_digest) = encode_outcomes(&group.outcomes);
+        let outcomes = Bytes::from(outcomes);
         let record = CommitRecord {
             tree_id: self.parent.record.tree_id,
             version: roots.version,
@@ -66,12 +69,17 @@ impl HashStage {
             metadata: group.metadata.to_vec(),
         };
         self.history.append(&HISTORY, &record.commit_id());
-        let version = Arc::new(Version::new(
+        let submissions = Submissions {
+            provisional_before: provisional_before(&self.parent.record, &record),
+            outcomes: outcomes.clone(),
+        };
+        let version = Version::new(
             record,
             roots,
             self.history.clone(),
             group.layer.replaced_bytes(),
-        ));
+        );
+        let version = Arc::new(version.with_submissions(Some(submissions)));
         self.parent = version.clone();
         for (waiting, outcome) in &group.waiting {
             waiting.ticket.hashed(Hashed {
@@ -83,7 +91,7 @@ impl HashStage {
         }
         Ok(HashedVersion {
             version,
-            outcomes: outcomes.into(),
+            outcomes,
             layer: group.layer,
             waiting: group.waiting,
             slot: group.slot,

@@ -104,6 +104,7 @@ impl PersistStage {
         let state = self.shared.state.clone();
         for committed in std::mem::take(&mut self.appended) {
             let version = committed.version.clone();
+            state.history.push(version.number(), &version.commit_id);
             let expired = state.versions.publish(version, &state.values);
             let _ = self.keeper.send(Chore::Forget(expired));
             acknowledge(committed, durability);

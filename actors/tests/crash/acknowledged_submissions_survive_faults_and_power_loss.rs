@@ -9,6 +9,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use trunkline::config::{CommitMode, DurabilityMode};
 use trunkline::core::hash::Digest;
+use trunkline::core::store::history_file::HistoryFileError;
 use trunkline::core::store::log::{OpenLogError, ReadLogError};
 use trunkline::core::store::marker::ReadMarkerError;
 use trunkline::core::store::simulated::{
@@ -298,6 +299,18 @@ impl Truth {
         check_state(snapshot, &expected, &self.shape);
     }
 
+    /// Older versions are proven by the commit ids that receipts gave them, wherever their nodes are.
+    fn check_history(&self, snapshot: &Snapshot) {
+        let head = snapshot.commit_id();
+        for (older, commit_id) in self.commit_ids.range(..snapshot.version()).step_by(5) {
+            let proof = snapshot.prove_ancestor(*older).expect("all are kept");
+            let ancestor = proof.verify(&head).expect("the proof holds");
+            assert_eq!(ancestor.commit_id, *commit_id);
+            let proof = snapshot.prove_consistency(*older).expect("all are kept");
+            assert_eq!(proof.check_head(*older, commit_id), Ok(()));
+        }
+    }
+
     /// Holds a reopened engine's last version against the truth, which goes on from there.
     fn take(&mut self, snapshot: &Snapshot) {
         let record = snapshot.record();
@@ -311,6 +324,7 @@ impl Truth {
         assert_eq!(self.commit_ids.get(&version), Some(&snapshot.commit_id()));
         let earlier = self.commit_ids.range(..version).map(|(_, id)| id);
         assert_eq!(record.history_digest, history_digest(earlier));
+        self.check_history(snapshot);
         if let Some(index) = sequence.checked_sub(1) {
             assert_eq!(
                 record.provisional_root,
@@ -331,7 +345,8 @@ fn is_fault_of_the_disk(error: &OpenError) -> bool {
         | OpenError::LogWrite(_)
         | OpenError::Leaves(_)
         | OpenError::TreeFile(ReadTreeFileError::Io(_))
-        | OpenError::Marker(ReadMarkerError::Io(_)) => true,
+        | OpenError::Marker(ReadMarkerError::Io(_))
+        | OpenError::History(HistoryFileError::Io { .. }) => true,
         OpenError::Log(error) => matches!(
             **error,
             OpenLogError::Write { .. } | OpenLogError::Log(ReadLogError::Io { .. })

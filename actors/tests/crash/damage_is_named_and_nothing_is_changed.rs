@@ -3,8 +3,10 @@ use std::path::{Path, PathBuf};
 
 use trunkline::config::DurabilityMode;
 use trunkline::core::hash::hex;
+use trunkline::core::history::node_count;
 use trunkline::core::store::disk::OsDisk;
 use trunkline::core::store::fjall_leaves::LEAVES_DIRECTORY;
+use trunkline::core::store::history_file::{HISTORY_FILE, HISTORY_HEADER_BYTES, HistoryFileError};
 use trunkline::core::store::log::{
     CHECKSUM_BYTES, FRAME_HEADER_BYTES, LOG_DIRECTORY, OpenLogError, ReadLogError,
     SEGMENT_HEADER_BYTES,
@@ -182,6 +184,44 @@ fn a_damaged_marker_is_named() {
         error,
         OpenError::Marker(ReadMarkerError::Content(MarkerError::Damaged))
     ));
+}
+
+#[test]
+fn a_damaged_history_is_named() {
+    let tree = closed_tree();
+    let whole = length(&tree.path().join(HISTORY_FILE));
+    let named = |error: OpenError| match error {
+        OpenError::History(error) => {
+            assert!(error.to_string().contains(HISTORY_FILE), "{error}");
+            error
+        }
+        error => panic!("{error}"),
+    };
+    for offset in (0..HISTORY_HEADER_BYTES).step_by(17) {
+        let error = refused(tree.path(), |copied| {
+            flip(&copied.join(HISTORY_FILE), offset)
+        });
+        match named(error) {
+            HistoryFileError::Magic { .. } => assert!(offset < 8),
+            HistoryFileError::Header { .. } => assert!(offset > 9),
+            error => panic!("{error}"),
+        }
+    }
+    let version = Marker::read(&OsDisk, tree.path()).unwrap().record.version;
+    let last_id = node_count(version) as usize;
+    let error = refused(tree.path(), |copied| {
+        let offset = HISTORY_HEADER_BYTES + 32 * last_id;
+        flip(&copied.join(HISTORY_FILE), offset);
+    });
+    assert!(matches!(named(error), HistoryFileError::Differs { .. }));
+    let error = refused(tree.path(), |copied| {
+        truncate(&copied.join(HISTORY_FILE), whole - 1)
+    });
+    assert!(matches!(named(error), HistoryFileError::Short { .. }));
+    let error = refused(tree.path(), |copied| {
+        fs::remove_file(copied.join(HISTORY_FILE)).unwrap();
+    });
+    assert!(matches!(named(error), HistoryFileError::Missing { .. }));
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod a_commitment_covers_its_submission;
 mod a_failure_reaches_everybody_who_waits;
 mod a_full_engine_says_busy;
 mod a_held_snapshot_keeps_its_state;
+mod a_receipt_is_evidence;
 mod a_receipt_passes_four_states_in_every_mode;
 mod a_refused_submission_has_no_effect_and_keeps_its_place;
 mod a_value_read_from_the_store_is_kept;
@@ -21,6 +22,7 @@ mod metrics_are_carried_out;
 #[path = "../../../tests/support/naive.rs"]
 mod naive;
 mod nothing_that_was_accepted_is_lost;
+mod older_versions_are_proven_from_the_head;
 #[path = "../../../tests/support/patience.rs"]
 mod patience;
 mod proofs_span_versions_and_leave_values_out;

@@ -142,8 +142,8 @@ impl Disk for GatedDisk {
         Ok(self.gated(self.memory.create(path)?))
     }
 
-    fn reuse(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(self.gated(self.memory.reuse(path)?))
+    fn reuse(&self, path: &Path, kept_bytes: u64) -> io::Result<Box<dyn DiskFile>> {
+        Ok(self.gated(self.memory.reuse(path, kept_bytes)?))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskReader>> {

@@ -346,7 +346,7 @@ impl SegmentWriter {
         disk.rename(spare, &temporary)?;
         // The segment must not come back under its name with anything else in it.
         disk.sync_directory(directory)?;
-        let file = disk.reuse(&temporary)?;
+        let file = disk.reuse(&temporary, 0)?;
         Self::begin(file, path, header)
     }
 

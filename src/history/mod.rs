@@ -1,10 +1,30 @@
 //! Merkle mountain ranges: an append-only list of digests, summed up by its peaks.
 //!
 //! Used twice: over the earlier commit ids (the history digest) and over the outcomes of one
-//! version. Not here: proofs over them, and storage of anything but the peaks.
+//! version. [`Inclusion`] shows an item in a range, [`AncestorProof`] an older commit id below a
+//! trusted one, [`ConsistencyProof`] that one history goes on where another ended.
+//!
+//! Not here: storage of anything but the peaks (`store::history_file`).
 //! Source: Todd, "Merkle Mountain Ranges" (opentimestamps, 2012).
 
+mod ancestor;
+mod consistency;
+mod inclusion;
+mod subtree;
+mod wire;
+
+use alloc::vec::Vec;
+
+pub use ancestor::{Ancestor, AncestorProof, VerifyAncestorError};
+pub use consistency::{ConsistencyProof, Consistent, VerifyConsistencyError};
+pub use inclusion::{Inclusion, InclusionError};
+pub use subtree::{Subtree, extension, node_count, peaks};
+pub use wire::HISTORY_PROOF_BYTES_MAX;
+
 use crate::hash::{self, Digest, Domain};
+
+/// Most peaks of a range: one for each bit of its count.
+pub const PEAKS_MAX: usize = 64;
 
 /// The three domains of one use of a mountain range.
 ///
@@ -22,6 +42,20 @@ pub struct RangeDomains {
     leaf: Domain,
     node: Domain,
     root: Domain,
+}
+
+impl RangeDomains {
+    /// The digest of an item: a peak of height 0.
+    ///
+    /// ```
+    /// use trunkline_core::history::{HISTORY, MountainRange};
+    /// let mut range = MountainRange::default();
+    /// range.append(&HISTORY, &[1; 32]);
+    /// assert_eq!(range.peaks(), [HISTORY.leaf_digest(&[1; 32])]);
+    /// ```
+    pub fn leaf_digest(&self, item: &[u8]) -> Digest {
+        self.leaf.hash(item)
+    }
 }
 
 /// Domains of the history digest. An item is a commit id.
@@ -73,22 +107,57 @@ impl MountainRange {
 
     /// Appends an item: two peaks of one height become one, as in a binary counter.
     pub fn append(&mut self, domains: &RangeDomains, item: &[u8]) {
-        let mut peak = domains.leaf.hash(item);
-        for _ in 0..self.count.trailing_ones() {
+        self.append_noting(domains, item, |_| {});
+    }
+
+    /// The same; `note` is told the nodes that come about above the item, lowest first.
+    ///
+    /// ```
+    /// use trunkline_core::history::{HISTORY, MountainRange};
+    /// let mut range = MountainRange::default();
+    /// let mut nodes = Vec::new();
+    /// for item in [[1; 32], [2; 32]] {
+    ///     range.append_noting(&HISTORY, &item, |node| nodes.push(*node));
+    /// }
+    /// assert_eq!(range.peaks(), nodes); // the one node is the one peak
+    /// ```
+    pub fn append_noting(
+        &mut self,
+        domains: &RangeDomains,
+        item: &[u8],
+        note: impl FnMut(&Digest),
+    ) {
+        self.append_subtree(domains, 0, domains.leaf.hash(item), note);
+    }
+
+    /// Appends the `1 << height` items of a perfect subtree at once. No peak is lower than it.
+    fn append_subtree(
+        &mut self,
+        domains: &RangeDomains,
+        height: u32,
+        mut peak: Digest,
+        mut note: impl FnMut(&Digest),
+    ) {
+        for _ in 0..(self.count >> height).trailing_ones() {
             if let Some(left) = self.peaks.pop() {
                 peak = domains.node.hash(&hash::pair(&left, &peak));
+                note(&peak);
             }
         }
         self.peaks.push(peak);
-        self.count += 1;
+        self.count += 1 << height;
     }
 
     /// Count (u64 little-endian) and peaks, hashed.
     pub fn digest(&self, domains: &RangeDomains) -> Digest {
-        domains
-            .root
-            .hash_parts(&[&self.count.to_le_bytes(), self.peaks.as_flattened()])
+        root_digest(domains, self.count, &self.peaks)
     }
+}
+
+fn root_digest(domains: &RangeDomains, count: u64, peaks: &[Digest]) -> Digest {
+    domains
+        .root
+        .hash_parts(&[&count.to_le_bytes(), peaks.as_flattened()])
 }
 
 #[cfg(test)]

@@ -1,0 +1,372 @@
+//! A receipt as evidence: that a submission stands at the place that was promised, and its outcome.
+//!
+//! Who was given a provisional root when a submission was accepted, and trusts the commit id of its
+//! version, needs nothing else. (Who trusts a later commit id gets to that one by an
+//! [`AncestorProof`](crate::history::AncestorProof).) Not here: what the submission did to the state,
+//! and who keeps the outcomes.
+
+use alloc::vec::Vec;
+
+use prost::Message;
+
+use crate::hash::{self, Digest, PROVISIONAL};
+use crate::history::{Inclusion, InclusionError, OUTCOMES};
+#[cfg(feature = "state")]
+use crate::history::{MountainRange, Subtree};
+use crate::outcome::{OUTCOME_BYTES, Outcome, SubmissionOutcome};
+use crate::params::FORMAT;
+use crate::record::CommitRecord;
+use crate::wire::{self, DecodeError, FormError};
+
+/// The generated messages: never handed out, so that no unchecked evidence is.
+mod proto {
+    #![allow(missing_docs, unreachable_pub, reason = "generated code")]
+    include!(concat!(env!("OUT_DIR"), "/evidence/trunkline.proof.v1.rs"));
+}
+
+/// Most submissions that may follow in the version: 32 bytes each.
+pub const LATER_MAX: usize = 1 << 20;
+/// Longest encoded evidence, bytes. None that [`Evidence::encode`] gives is longer.
+pub const EVIDENCE_BYTES_MAX: usize = 32 * LATER_MAX + 8 * 1024;
+
+/// Shows where a submission stands and what became of it. It proves nothing before [`Self::verify`] has
+/// accepted it.
+///
+/// ```
+/// use trunkline_core::evidence::Evidence;
+/// use trunkline_core::hash::{PROVISIONAL, pair};
+/// use trunkline_core::history::Inclusion;
+/// use trunkline_core::outcome::{Outcome, SubmissionOutcome, encode_outcomes};
+/// use trunkline_core::record::CommitRecord;
+/// // A version with a single submission.
+/// let outcome = SubmissionOutcome {
+///     sequence: 9,
+///     submission: [5; 32],
+///     outcome: Outcome::Applied { evicted: 0 },
+/// };
+/// let promised = PROVISIONAL.hash(&pair(&[4; 32], &outcome.submission));
+/// let record = CommitRecord {
+///     first_sequence: 9,
+///     last_sequence: 9,
+///     provisional_root: promised,
+///     outcomes_digest: encode_outcomes(&[outcome]).1,
+///     ..CommitRecord::genesis([7; 32])
+/// };
+/// let trusted = record.commit_id();
+///
+/// let evidence = Evidence {
+///     record,
+///     outcome,
+///     inclusion: Inclusion::default(),
+///     provisional_before: [4; 32],
+///     later: vec![],
+/// };
+/// let received = Evidence::decode(&evidence.encode()?)?;
+/// let verified = received.verify(&promised, &trusted)?;
+/// assert_eq!((verified.sequence, verified.outcome), (9, outcome.outcome));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// The record of the submission's version.
+    pub record: CommitRecord,
+    /// Place, digest and outcome of the submission.
+    pub outcome: SubmissionOutcome,
+    /// Where the outcome stands among those of the version.
+    pub inclusion: Inclusion,
+    /// The provisional root before the submission.
+    pub provisional_before: Digest,
+    /// Digests of the submissions of the version after this one, in order.
+    pub later: Vec<Digest>,
+}
+
+/// What evidence has shown.
+///
+/// ```
+/// use trunkline_core::{evidence::VerifiedEvidence, outcome::Outcome};
+/// let verified = VerifiedEvidence {
+///     tree_id: [1; 32],
+///     version: 2,
+///     sequence: 9,
+///     index: 0,
+///     submission: [5; 32],
+///     outcome: Outcome::Applied { evicted: 0 },
+/// };
+/// assert!(verified.outcome.is_applied());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VerifiedEvidence {
+    /// The tree.
+    pub tree_id: Digest,
+    /// The version that the submission is part of.
+    pub version: u64,
+    /// Its place among all submissions of the tree.
+    pub sequence: u64,
+    /// Its place among those of the version, from 0.
+    pub index: u64,
+    /// Its digest: what it was to write and what it required.
+    pub submission: Digest,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// The rule that evidence breaks. Its claim is then *not proven*; it is not disproven.
+///
+/// ```
+/// use trunkline_core::evidence::VerifyEvidenceError;
+/// let error = VerifyEvidenceError::LaterCount { expected: 2, found: 0 };
+/// assert_eq!(error.to_string(), "2 submissions of the version follow, the evidence has 0");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyEvidenceError {
+    /// The record is not that of the trusted commit.
+    #[error("the carried record has another commit id than the trusted one")]
+    Commit,
+    /// The version does not have the submission.
+    #[error("submission {sequence} is not among {first} to {last}, those of the version")]
+    Sequence {
+        /// Its place.
+        sequence: u64,
+        /// That of the version's first.
+        first: u64,
+        /// That of its last.
+        last: u64,
+    },
+    /// The outcome is not shown to be the version's.
+    #[error(transparent)]
+    Inclusion(#[from] InclusionError),
+    /// The submission does not lead to the provisional root that the client got.
+    #[error("the submission does not lead from the provisional root before it to the given one")]
+    ProvisionalRoot,
+    /// Another number of submissions follows.
+    #[error("{expected} submissions of the version follow, the evidence has {found}")]
+    LaterCount {
+        /// How many follow from the record.
+        expected: u64,
+        /// How many there are.
+        found: usize,
+    },
+    /// What follows does not lead to the record's provisional root.
+    #[error("the later submissions do not lead to the provisional root of the version")]
+    Chain,
+}
+
+impl Evidence {
+    /// Checks the evidence against the provisional root that the client got when the submission was
+    /// accepted, and the commit id of its version, which the client trusts.
+    pub fn verify(
+        &self,
+        provisional_root: &Digest,
+        commit_id: &Digest,
+    ) -> Result<VerifiedEvidence, VerifyEvidenceError> {
+        use VerifyEvidenceError as Broken;
+        if self.record.commit_id() != *commit_id {
+            return Err(Broken::Commit);
+        }
+        let place = Place::of(self.outcome.sequence, &self.record)?;
+        let (item, digest) = (self.outcome.encode(), &self.record.outcomes_digest);
+        self.inclusion
+            .verify(&OUTCOMES, place.count, place.index, &item, digest)?;
+        if follow(&self.provisional_before, &self.outcome.submission) != *provisional_root {
+            return Err(Broken::ProvisionalRoot);
+        }
+        let expected = place.later();
+        if self.later.len() as u64 != expected {
+            return Err(Broken::LaterCount {
+                expected,
+                found: self.later.len(),
+            });
+        }
+        let later = self.later.iter();
+        let last = later.fold(*provisional_root, |root, later| follow(&root, later));
+        if last != self.record.provisional_root {
+            return Err(Broken::Chain);
+        }
+        Ok(VerifiedEvidence {
+            tree_id: self.record.tree_id,
+            version: self.record.version,
+            sequence: self.outcome.sequence,
+            index: place.index,
+            submission: self.outcome.submission,
+            outcome: self.outcome.outcome,
+        })
+    }
+
+    /// Reads evidence; only the bytes that [`Self::encode`] gives are accepted.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let message: proto::Evidence = wire::decode_canonical(bytes, EVIDENCE_BYTES_MAX)?;
+        wire::check_format(message.format)?;
+        let outcome: [u8; OUTCOME_BYTES] = wire::array(&message.outcome, "an outcome")?;
+        Ok(Self {
+            record: CommitRecord::decode(&message.record)?,
+            outcome: SubmissionOutcome::decode(&outcome).ok_or(DecodeError::Outcome)?,
+            inclusion: Inclusion::decode(&message.siblings, &message.peaks)?,
+            provisional_before: wire::array(&message.provisional_before, "a provisional root")?,
+            later: wire::digests(&message.later, LATER, LATER_MAX)?,
+        })
+    }
+
+    /// The canonical bytes, or which bound the evidence exceeds.
+    pub fn encode(&self) -> Result<Vec<u8>, FormError> {
+        wire::check_count(&self.later, LATER, LATER_MAX)?;
+        let (siblings, peaks) = self.inclusion.encode()?;
+        let message = proto::Evidence {
+            format: u32::from(FORMAT),
+            record: wire::record(&self.record)?,
+            outcome: self.outcome.encode().to_vec(),
+            siblings,
+            peaks,
+            provisional_before: self.provisional_before.to_vec(),
+            later: self.later.as_flattened().to_vec(),
+        };
+        Ok(message.encode_to_vec())
+    }
+}
+
+/// What [`Evidence::later`] is called in errors.
+const LATER: &str = "later submissions";
+
+/// The provisional root after a submission.
+fn follow(provisional_root: &Digest, submission: &Digest) -> Digest {
+    PROVISIONAL.hash(&hash::pair(provisional_root, submission))
+}
+
+/// Where a submission stands in its version.
+#[derive(Clone, Copy)]
+struct Place {
+    index: u64,
+    count: u64,
+}
+
+impl Place {
+    fn of(sequence: u64, record: &CommitRecord) -> Result<Self, VerifyEvidenceError> {
+        let (first, last) = (record.first_sequence, record.last_sequence);
+        let count = last.checked_sub(first).and_then(|more| more.checked_add(1));
+        match (count, sequence.checked_sub(first)) {
+            (Some(count), Some(index)) if index < count => Ok(Self { index, count }),
+            _ => Err(VerifyEvidenceError::Sequence {
+                sequence,
+                first,
+                last,
+            }),
+        }
+    }
+
+    fn later(&self) -> u64 {
+        self.count - 1 - self.index
+    }
+}
+
+/// Why no evidence was made.
+///
+/// ```
+/// use trunkline_core::evidence::{LATER_MAX, ProveEvidenceError};
+/// let error = ProveEvidenceError::TooManyLater { sequence: 5, later: 2_000_000 };
+/// assert!(error.to_string().ends_with("set group.operations_max lower"));
+/// ```
+#[cfg(feature = "state")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProveEvidenceError {
+    /// The version does not have the submission.
+    #[error(transparent)]
+    Place(#[from] VerifyEvidenceError),
+    /// Too many submissions of the version follow.
+    #[error(
+        "{later} submissions follow submission {sequence} in its version, evidence has room for {LATER_MAX}: set group.operations_max lower"
+    )]
+    TooManyLater {
+        /// Place of the submission.
+        sequence: u64,
+        /// How many follow.
+        later: u64,
+    },
+    /// The outcomes are not those of the version.
+    #[error("the outcomes are not those of version {version}")]
+    Outcomes {
+        /// The version.
+        version: u64,
+    },
+}
+
+#[cfg(feature = "state")]
+impl Evidence {
+    /// Makes the evidence about a submission from all outcomes of its version, encoded in a row, and the
+    /// provisional root before the version's first submission.
+    ///
+    /// ```
+    /// use trunkline_core::evidence::Evidence;
+    /// use trunkline_core::hash::{PROVISIONAL, pair};
+    /// use trunkline_core::outcome::{Outcome, SubmissionOutcome, encode_outcomes};
+    /// use trunkline_core::record::CommitRecord;
+    /// let outcomes = [1, 2, 3].map(|sequence| SubmissionOutcome {
+    ///     sequence,
+    ///     submission: [sequence as u8; 32],
+    ///     outcome: Outcome::Applied { evicted: 0 },
+    /// });
+    /// let promised = outcomes.iter().scan([0; 32], |root, outcome| {
+    ///     *root = PROVISIONAL.hash(&pair(root, &outcome.submission));
+    ///     Some(*root)
+    /// });
+    /// let promised: Vec<_> = promised.collect();
+    /// let (encoded, outcomes_digest) = encode_outcomes(&outcomes);
+    /// let record = CommitRecord {
+    ///     first_sequence: 1,
+    ///     last_sequence: 3,
+    ///     provisional_root: promised[2],
+    ///     outcomes_digest,
+    ///     ..CommitRecord::genesis([7; 32])
+    /// };
+    /// let evidence = Evidence::prove(&record, &encoded, &[0; 32], 2)?;
+    /// assert_eq!(evidence.verify(&promised[1], &record.commit_id())?.index, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn prove(
+        record: &CommitRecord,
+        outcomes: &[u8],
+        provisional_before: &Digest,
+        sequence: u64,
+    ) -> Result<Self, ProveEvidenceError> {
+        let version = record.version;
+        let other = ProveEvidenceError::Outcomes { version };
+        let place = Place::of(sequence, record)?;
+        let (encoded, rest) = outcomes.as_chunks::<OUTCOME_BYTES>();
+        if encoded.len() as u64 != place.count || !rest.is_empty() {
+            return Err(other);
+        }
+        let later = place.later();
+        if later > LATER_MAX as u64 {
+            return Err(ProveEvidenceError::TooManyLater { sequence, later });
+        }
+        let (before, rest) = encoded.split_at(place.index as usize);
+        let (own, after) = rest.split_first().ok_or(other)?;
+        let submission = |encoded: &[u8; OUTCOME_BYTES]| {
+            SubmissionOutcome::decode(encoded).map(|outcome| outcome.submission)
+        };
+        let provisional_before = before
+            .iter()
+            .try_fold(*provisional_before, |root, encoded| {
+                Some(follow(&root, &submission(encoded)?))
+            });
+        let later: Option<Vec<Digest>> = after.iter().map(submission).collect();
+        let subtree = |subtree| perfect(encoded, subtree).ok_or(other);
+        Ok(Self {
+            record: record.clone(),
+            outcome: SubmissionOutcome::decode(own).ok_or(other)?,
+            inclusion: Inclusion::prove(place.count, place.index, subtree)?,
+            provisional_before: provisional_before.ok_or(other)?,
+            later: later.ok_or(other)?,
+        })
+    }
+}
+
+/// The digest of a perfect subtree over outcomes.
+#[cfg(feature = "state")]
+fn perfect(outcomes: &[[u8; OUTCOME_BYTES]], subtree: Subtree) -> Option<Digest> {
+    let first = usize::try_from(subtree.first).ok()?;
+    let items = outcomes.get(first..)?.get(..1 << subtree.height)?;
+    let mut range = MountainRange::default();
+    for item in items {
+        range.append(&OUTCOMES, item);
+    }
+    range.peaks().first().copied()
+}

@@ -1,0 +1,169 @@
+//! An item of a mountain range: what is beside its way up to its peak, and the other peaks.
+//!
+//! Not here: what the items are, and whose digest is trusted.
+//! Source: the audit path of RFC 9162, section 2.1.3, for a range of peaks.
+
+use alloc::vec::Vec;
+
+use super::subtree::{Subtree, peaks};
+use super::{RangeDomains, root_digest};
+use crate::hash::{self, Digest};
+
+/// Shows that an item has its place in a range of some digest.
+///
+/// ```
+/// use trunkline_core::history::{HISTORY, Inclusion, MountainRange};
+/// let mut range = MountainRange::default();
+/// for item in [[1; 32], [2; 32], [3; 32]] {
+///     range.append(&HISTORY, &item);
+/// }
+/// // Item 1 stands beside item 0; item 2 is a peak of its own.
+/// let inclusion = Inclusion {
+///     siblings: vec![HISTORY.leaf_digest(&[1; 32])],
+///     peaks: vec![HISTORY.leaf_digest(&[3; 32])],
+/// };
+/// let digest = range.digest(&HISTORY);
+/// assert_eq!(inclusion.verify(&HISTORY, 3, 1, &[2; 32], &digest), Ok(()));
+/// assert!(inclusion.verify(&HISTORY, 3, 0, &[2; 32], &digest).is_err());
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inclusion {
+    /// Digests beside the way from the item to its peak, lowest first.
+    pub siblings: Vec<Digest>,
+    /// The other peaks, largest first.
+    pub peaks: Vec<Digest>,
+}
+
+/// Why an item is not shown to be in a range.
+///
+/// ```
+/// use trunkline_core::history::{HISTORY, Inclusion, InclusionError};
+/// let alone = Inclusion::default();
+/// let error = alone.verify(&HISTORY, 1, 1, &[1; 32], &[0; 32]);
+/// assert_eq!(error, Err(InclusionError::Index { index: 1, count: 1 }));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InclusionError {
+    /// The range has no such item.
+    #[error("there is no item {index} in a range of {count}")]
+    Index {
+        /// Place of the item, from 0.
+        index: u64,
+        /// Items of the range.
+        count: u64,
+    },
+    /// The way from the item to its peak has another length.
+    #[error("the item has {expected} siblings on the way to its peak, the proof {found}")]
+    SiblingCount {
+        /// How many follow from index and count.
+        expected: usize,
+        /// How many there are.
+        found: usize,
+    },
+    /// The range has another number of peaks.
+    #[error("the range has {expected} other peaks, the proof {found}")]
+    PeakCount {
+        /// How many follow from the count.
+        expected: usize,
+        /// How many there are.
+        found: usize,
+    },
+    /// Item, siblings and peaks lead to another digest.
+    #[error("item, siblings and peaks do not lead to the digest of the range")]
+    Digest,
+}
+
+impl Inclusion {
+    /// Checks that `item` is item `index` of the range of `count` items that has this digest.
+    pub fn verify(
+        &self,
+        domains: &RangeDomains,
+        count: u64,
+        index: u64,
+        item: &[u8],
+        digest: &Digest,
+    ) -> Result<(), InclusionError> {
+        let peak = peak_above(count, index).ok_or(InclusionError::Index { index, count })?;
+        let expected = peak.height as usize;
+        if self.siblings.len() != expected {
+            return Err(InclusionError::SiblingCount {
+                expected,
+                found: self.siblings.len(),
+            });
+        }
+        let expected = count.count_ones() as usize - 1;
+        if self.peaks.len() != expected {
+            return Err(InclusionError::PeakCount {
+                expected,
+                found: self.peaks.len(),
+            });
+        }
+        let (larger, smaller) = self.peaks.split_at(peaks_before(count, &peak));
+        let folded = self.fold(domains, index, item);
+        let all = [larger, &[folded], smaller].concat();
+        match root_digest(domains, count, &all) == *digest {
+            true => Ok(()),
+            false => Err(InclusionError::Digest),
+        }
+    }
+
+    /// The digest of the peak above the item. A peak's first index is a multiple of its items, so the
+    /// bits of the index say on which side each sibling stands.
+    fn fold(&self, domains: &RangeDomains, index: u64, item: &[u8]) -> Digest {
+        let levels = self.siblings.iter().zip(0_u32..);
+        levels.fold(domains.leaf.hash(item), |digest, (sibling, level)| {
+            let pair = match index.checked_shr(level).unwrap_or(0) & 1 {
+                0 => hash::pair(&digest, sibling),
+                _ => hash::pair(sibling, &digest),
+            };
+            domains.node.hash(&pair)
+        })
+    }
+
+    /// Makes the proof for item `index` of the range of `count` items; `digest` gives the digest of a
+    /// subtree of it. If there is no such item, what is made does not verify.
+    ///
+    /// ```
+    /// use std::convert::Infallible;
+    /// use trunkline_core::history::{HISTORY, Inclusion, MountainRange};
+    /// let items = [[1; 32], [2; 32]];
+    /// let mut range = MountainRange::default();
+    /// items.iter().for_each(|item| range.append(&HISTORY, item));
+    /// let leaf = |subtree: trunkline_core::history::Subtree| {
+    ///     Ok::<_, Infallible>(HISTORY.leaf_digest(&items[subtree.first as usize]))
+    /// };
+    /// let inclusion = Inclusion::prove(2, 0, leaf)?;
+    /// assert_eq!(inclusion.verify(&HISTORY, 2, 0, &items[0], &range.digest(&HISTORY)), Ok(()));
+    /// # Ok::<(), Infallible>(())
+    /// ```
+    #[cfg(feature = "state")]
+    pub fn prove<E>(
+        count: u64,
+        index: u64,
+        mut digest: impl FnMut(Subtree) -> Result<Digest, E>,
+    ) -> Result<Self, E> {
+        let own = peak_above(count, index);
+        let siblings = (0..own.map_or(0, |peak| peak.height)).map(|height| Subtree {
+            first: (index >> height ^ 1) << height,
+            height,
+        });
+        Ok(Self {
+            siblings: siblings.map(&mut digest).collect::<Result<_, E>>()?,
+            peaks: peaks(count)
+                .filter(|peak| Some(*peak) != own)
+                .map(&mut digest)
+                .collect::<Result<_, E>>()?,
+        })
+    }
+}
+
+/// The peak that an item lies under.
+fn peak_above(count: u64, index: u64) -> Option<Subtree> {
+    peaks(count).find(|peak| index >> peak.height == peak.first >> peak.height)
+}
+
+fn peaks_before(count: u64, peak: &Subtree) -> usize {
+    peaks(count)
+        .take_while(|other| other.height > peak.height)
+        .count()
+}

@@ -1,0 +1,76 @@
+//! Perfect subtrees of a mountain range: which there are, and where their digests lie.
+//!
+//! Pure arithmetic of counts. Not here: any digest.
+
+/// `1 << height` items from `first` on, which is a multiple of that.
+///
+/// ```
+/// use trunkline_core::history::{Subtree, peaks};
+/// // 11 items: peaks over 8, 2 and 1 of them.
+/// let heights: Vec<u32> = peaks(11).map(|peak| peak.height).collect();
+/// assert_eq!(heights, [3, 1, 0]);
+/// // Nodes in the order in which they come about: two items, the node above them, an item.
+/// let positions = [(0, 0), (1, 0), (0, 1), (2, 0)].map(|(first, height)| {
+///     Subtree { first, height }.position()
+/// });
+/// assert_eq!(positions, [0, 1, 2, 3]);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subtree {
+    /// Index of its first item.
+    pub first: u64,
+    /// Levels above the items.
+    pub height: u32,
+}
+
+impl Subtree {
+    /// How many nodes, items counted as such, come about before its topmost one (post-order). The
+    /// items of the subtree number fewer than 2⁶².
+    pub fn position(&self) -> u64 {
+        let last = self.first + ((1 << self.height) - 1);
+        node_count(last) + u64::from(self.height)
+    }
+}
+
+/// How many nodes a range of so many items has, items counted as such. Counts above 2⁶² give no
+/// number that anything can have.
+///
+/// ```
+/// assert_eq!(trunkline_core::history::node_count(4), 7);
+/// ```
+pub fn node_count(count: u64) -> u64 {
+    count.saturating_mul(2) - u64::from(count.count_ones())
+}
+
+/// The subtrees that the peaks of a range stand for, the largest first.
+pub fn peaks(count: u64) -> impl Iterator<Item = Subtree> {
+    let heights = (0..u64::BITS).rev();
+    heights
+        .filter(move |height| count >> height & 1 == 1)
+        .map(move |height| Subtree {
+            // What the higher bits stand for.
+            first: (count >> height & !1) << height,
+            height,
+        })
+}
+
+/// The subtrees by which a range of `from` items becomes one of `to`, in order: each the largest that
+/// may follow. None if `from` is 0 or no less than `to`.
+///
+/// ```
+/// use trunkline_core::history::extension;
+/// let heights: Vec<u32> = extension(3, 8).map(|subtree| subtree.height).collect();
+/// assert_eq!(heights, [0, 2]); // the fourth item, then the last four
+/// ```
+pub fn extension(from: u64, to: u64) -> impl Iterator<Item = Subtree> {
+    let mut first = if from == 0 { to } else { from };
+    core::iter::from_fn(move || {
+        let left = to.checked_sub(first)?.checked_ilog2()?;
+        let subtree = Subtree {
+            first,
+            height: first.trailing_zeros().min(left),
+        };
+        first += 1 << subtree.height;
+        Some(subtree)
+    })
+}

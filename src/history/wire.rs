@@ -1,0 +1,110 @@
+//! Proofs over the history as bytes: the messages of `proto/trunkline/proof/v1/history.proto`.
+//!
+//! Not here: whether they prove anything.
+
+use alloc::vec::Vec;
+
+use prost::Message;
+
+use super::{AncestorProof, ConsistencyProof, Inclusion, PEAKS_MAX};
+use crate::hash::Digest;
+use crate::params::FORMAT;
+use crate::record::CommitRecord;
+use crate::wire::{self, DecodeError, FormError};
+
+/// The generated messages: never handed out, so that no unchecked proof is.
+mod proto {
+    #![allow(missing_docs, unreachable_pub, reason = "generated code")]
+    include!(concat!(env!("OUT_DIR"), "/history/trunkline.proof.v1.rs"));
+}
+
+/// Longest encoded proof over the history, bytes. None that [`AncestorProof::encode`] or
+/// [`ConsistencyProof::encode`] gives is longer.
+pub const HISTORY_PROOF_BYTES_MAX: usize = 16 * 1024;
+
+/// Most siblings of an item: it lies below a peak of a height of at most 63.
+const SIBLINGS_MAX: usize = 63;
+/// Most subtrees by which a range grows: up to a peak of 2⁶³ items, and down again.
+const NODES_MAX: usize = 128;
+
+impl Inclusion {
+    pub(crate) fn decode(siblings: &[u8], peaks: &[u8]) -> Result<Self, DecodeError> {
+        Ok(Self {
+            siblings: wire::digests(siblings, "siblings", SIBLINGS_MAX)?,
+            peaks: wire::digests(peaks, "peaks", PEAKS_MAX)?,
+        })
+    }
+
+    /// Siblings and peaks, each in a row.
+    pub(crate) fn encode(&self) -> Result<(Vec<u8>, Vec<u8>), FormError> {
+        Ok((
+            row(&self.siblings, "siblings", SIBLINGS_MAX)?,
+            row(&self.peaks, "peaks", PEAKS_MAX)?,
+        ))
+    }
+}
+
+fn row(digests: &[Digest], what: &'static str, max: usize) -> Result<Vec<u8>, FormError> {
+    wire::check_count(digests, what, max)?;
+    Ok(digests.as_flattened().to_vec())
+}
+
+impl AncestorProof {
+    /// Reads a proof; only the bytes that [`Self::encode`] gives are accepted.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let message: proto::AncestorProof = wire::decode_canonical(bytes, HISTORY_PROOF_BYTES_MAX)?;
+        wire::check_format(message.format)?;
+        Ok(Self {
+            head: CommitRecord::decode(&message.head)?,
+            version: message.version,
+            commit_id: wire::array(&message.commit_id, "a commit id")?,
+            inclusion: Inclusion::decode(&message.siblings, &message.peaks)?,
+        })
+    }
+
+    /// The canonical bytes, or which bound the proof exceeds.
+    pub fn encode(&self) -> Result<Vec<u8>, FormError> {
+        let (siblings, peaks) = self.inclusion.encode()?;
+        let message = proto::AncestorProof {
+            format: u32::from(FORMAT),
+            head: wire::record(&self.head)?,
+            version: self.version,
+            commit_id: self.commit_id.to_vec(),
+            siblings,
+            peaks,
+        };
+        Ok(message.encode_to_vec())
+    }
+}
+
+impl ConsistencyProof {
+    /// Reads a proof; only the bytes that [`Self::encode`] gives are accepted.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let message: proto::ConsistencyProof =
+            wire::decode_canonical(bytes, HISTORY_PROOF_BYTES_MAX)?;
+        wire::check_format(message.format)?;
+        let older = match &message.older[..] {
+            [] => None,
+            older => Some(CommitRecord::decode(older)?),
+        };
+        Ok(Self {
+            older,
+            head: CommitRecord::decode(&message.head)?,
+            peaks: wire::digests(&message.peaks, "peaks", PEAKS_MAX)?,
+            nodes: wire::digests(&message.nodes, "nodes", NODES_MAX)?,
+        })
+    }
+
+    /// The canonical bytes, or which bound the proof exceeds.
+    pub fn encode(&self) -> Result<Vec<u8>, FormError> {
+        let older = self.older.as_ref().map(wire::record).transpose()?;
+        let message = proto::ConsistencyProof {
+            format: u32::from(FORMAT),
+            older: older.unwrap_or_default(),
+            head: wire::record(&self.head)?,
+            peaks: row(&self.peaks, "peaks", PEAKS_MAX)?,
+            nodes: row(&self.nodes, "nodes", NODES_MAX)?,
+        };
+        Ok(message.encode_to_vec())
+    }
+}

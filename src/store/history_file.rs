@@ -1,0 +1,359 @@
+//! The `HISTORY` file: the commit ids of all versions that a checkpoint covers, and the nodes above them.
+//!
+//! The marker keeps the peaks of the history alone; a proof that an older version is an ancestor takes
+//! what is below them. Here are all nodes of the mountain range in the order in which they come about
+//! (post-order): a commit id, then the nodes that it completes. 64 bytes a version, one place for each
+//! node, written once. Not here: versions after the last checkpoint (the log has them), proofs, and
+//! when to append.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use super::cursor::Cursor;
+use super::disk::{Disk, DiskFile, DiskReader};
+use super::marker::Marker;
+use crate::hash::{Digest, FRAME};
+use crate::history::{HISTORY, Subtree, node_count, peaks};
+use crate::params::FORMAT;
+
+/// Name of the file.
+pub const HISTORY_FILE: &str = "HISTORY";
+/// Bytes before the first node.
+pub const HISTORY_HEADER_BYTES: usize = 8 + 2 + 32 + 32;
+
+const MAGIC: [u8; 8] = *b"trunkhis";
+const NODE_BYTES: u64 = 32;
+
+/// Why the history of a directory can't be used. Each names the file.
+///
+/// ```
+/// use std::path::Path;
+/// use trunkline_core::store::{history_file::{HistoryFile, HistoryFileError}, marker::Marker};
+/// use trunkline_core::store::simulated::SimulatedDisk;
+/// let (disk, here) = (SimulatedDisk::new(1), Path::new(""));
+/// let mut marker = Marker::genesis([1; 32]);
+/// marker.record.version = 1; // a checkpoint was made, so there must be a file
+/// let error = HistoryFile::open(&disk, here, &marker).unwrap_err();
+/// assert_eq!(error.to_string(), "HISTORY is missing; restore the directory from a copy");
+/// ```
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryFileError {
+    /// The file could not be read or written.
+    #[error("{} could not be read or written", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A checkpoint was made, and there is no file.
+    #[error("{} is missing; restore the directory from a copy", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It does not begin as the file does.
+    #[error("{} is no trunkline history; is it the right directory?", path.display())]
+    Magic {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Written by another format version.
+    #[error("{} is of format {format}; this build reads format {FORMAT}: use a build that reads it", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        format: u16,
+    },
+    /// The checksum of the header is wrong.
+    #[error("the header of {} is damaged; restore the directory from a copy", path.display())]
+    Header {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The history of another tree.
+    #[error("{} belongs to another tree; restore the directory from a copy", path.display())]
+    OtherTree {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file ends before the last node that the marker speaks of.
+    #[error("{} has {found} bytes, its nodes take {needed}; restore the directory from a copy", path.display())]
+    Short {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        found: u64,
+        /// What header and nodes take.
+        needed: u64,
+    },
+    /// The peaks, or the last commit id, are not those of the marker.
+    #[error("{} does not have the history of the checkpoint marker; restore the directory from a copy", path.display())]
+    Differs {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Nodes below the peaks don't lead to them.
+    #[error("the nodes in {} do not lead from version {version} to the history of the head; restore the directory from a copy", path.display())]
+    Node {
+        /// The file.
+        path: PathBuf,
+        /// The version that was to be proven.
+        version: u64,
+    },
+}
+
+/// The nodes that a checkpoint covers, to read.
+///
+/// ```
+/// use std::path::Path;
+/// use trunkline_core::history::{HISTORY, MountainRange};
+/// use trunkline_core::store::history_file::{HistoryFile, HistoryWriter};
+/// use trunkline_core::store::{marker::Marker, simulated::SimulatedDisk};
+/// let (disk, here) = (SimulatedDisk::new(1), Path::new(""));
+/// let mut marker = Marker::genesis([1; 32]);
+/// let genesis = marker.record.commit_id();
+/// marker.record.version = 1;
+/// let id = marker.record.commit_id();
+/// // A commit id for each version, and behind the second the node above both.
+/// let mut nodes = vec![genesis, id];
+/// marker.history.append_noting(&HISTORY, &id, |node| nodes.push(*node));
+///
+/// HistoryWriter::open(&disk, here, &[1; 32], 0)?.append(&nodes)?;
+/// marker.write(&disk, here)?; // not before
+/// let file = HistoryFile::open(&disk, here, &marker)?.expect("a checkpoint was made");
+/// assert_eq!(file.node(1)?, id);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct HistoryFile {
+    path: PathBuf,
+    reader: Mutex<Box<dyn DiskReader>>,
+}
+
+impl std::fmt::Debug for HistoryFile {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("HistoryFile")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl HistoryFile {
+    /// Opens the file of a directory and holds its peaks against those of the marker: a few reads,
+    /// whatever its length. `None` before the first checkpoint: whatever is there then means nothing.
+    pub fn open(
+        disk: &dyn Disk,
+        directory: &Path,
+        marker: &Marker,
+    ) -> Result<Option<Self>, HistoryFileError> {
+        if marker.record.version == 0 {
+            return Ok(None);
+        }
+        let path = directory.join(HISTORY_FILE);
+        let reader = match disk.open(&path) {
+            Ok(reader) => Mutex::new(reader),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(HistoryFileError::Missing { path });
+            }
+            Err(source) => return Err(HistoryFileError::Io { path, source }),
+        };
+        let file = Self { path, reader };
+        file.check_header(&marker.record.tree_id)?;
+        file.check_nodes(marker)?;
+        Ok(Some(file))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A node: a commit id, or a digest above some. Nodes that the marker does not cover mean nothing.
+    pub fn node(&self, position: u64) -> Result<Digest, HistoryFileError> {
+        let offset = offset(position);
+        self.read(offset)
+    }
+
+    fn read<const N: usize>(&self, offset: u64) -> Result<[u8; N], HistoryFileError> {
+        let mut bytes = [0; N];
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = reader.read_exact_at(offset, &mut bytes);
+        match read {
+            Ok(()) => Ok(bytes),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                let length = reader.length();
+                Err(HistoryFileError::Short {
+                    path: self.path.clone(),
+                    found: length.map_err(|source| self.io(source))?,
+                    needed: offset.saturating_add(N as u64),
+                })
+            }
+            Err(source) => Err(self.io(source)),
+        }
+    }
+
+    fn io(&self, source: io::Error) -> HistoryFileError {
+        HistoryFileError::Io {
+            path: self.path.clone(),
+            source,
+        }
+    }
+
+    fn check_header(&self, tree_id: &Digest) -> Result<(), HistoryFileError> {
+        let bytes: [u8; HISTORY_HEADER_BYTES] = self.read(0)?;
+        let path = || self.path.clone();
+        let mut cursor = Cursor(&bytes);
+        if cursor.array() != Some(MAGIC) {
+            return Err(HistoryFileError::Magic { path: path() });
+        }
+        match cursor.u16() {
+            Some(FORMAT) => {}
+            format => {
+                return Err(HistoryFileError::Format {
+                    path: path(),
+                    format: format.unwrap_or_default(),
+                });
+            }
+        }
+        let stored = cursor.array();
+        let (body, checksum) = bytes.split_at(bytes.len() - 32);
+        if FRAME.hash(body) != checksum {
+            return Err(HistoryFileError::Header { path: path() });
+        }
+        match stored == Some(*tree_id) {
+            true => Ok(()),
+            false => Err(HistoryFileError::OtherTree { path: path() }),
+        }
+    }
+
+    fn check_nodes(&self, marker: &Marker) -> Result<(), HistoryFileError> {
+        let count = marker.history.count();
+        let last = Subtree {
+            first: marker.record.version,
+            height: 0,
+        };
+        let mut same = self.node(last.position())? == marker.record.commit_id();
+        for (peak, expected) in peaks(count).zip(marker.history.peaks()) {
+            same &= self.digest(peak)? == *expected;
+        }
+        match same {
+            true => Ok(()),
+            false => Err(HistoryFileError::Differs {
+                path: self.path.clone(),
+            }),
+        }
+    }
+
+    /// The digest of a subtree over commit ids. A commit id is stored as it is, not by its digest.
+    fn digest(&self, subtree: Subtree) -> Result<Digest, HistoryFileError> {
+        let node = self.node(subtree.position())?;
+        Ok(match subtree.height {
+            0 => HISTORY.leaf_digest(&node),
+            _ => node,
+        })
+    }
+}
+
+/// Appends the nodes of a checkpoint, before its marker is written.
+///
+/// A crash between the two leaves nodes that no marker covers; the next one writes over them.
+///
+/// ```
+/// use std::path::Path;
+/// use trunkline_core::store::{history_file::HistoryWriter, simulated::SimulatedDisk};
+/// let (disk, here) = (SimulatedDisk::new(1), Path::new(""));
+/// let mut writer = HistoryWriter::open(&disk, here, &[1; 32], 0)?;
+/// writer.append(&[[2; 32]])?; // durable now
+/// # Ok::<(), trunkline_core::store::history_file::HistoryFileError>(())
+/// ```
+pub struct HistoryWriter {
+    path: PathBuf,
+    file: Box<dyn DiskFile>,
+}
+
+impl std::fmt::Debug for HistoryWriter {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("HistoryWriter")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl HistoryWriter {
+    /// Goes on behind so many nodes; with none, the file is begun anew. They are those that the
+    /// directory's marker covers, so what stands behind them is of no use to anybody.
+    pub fn open(
+        disk: &dyn Disk,
+        directory: &Path,
+        tree_id: &Digest,
+        nodes: u64,
+    ) -> Result<Self, HistoryFileError> {
+        let path = directory.join(HISTORY_FILE);
+        let opened = match nodes {
+            0 => begin(disk, directory, &path, tree_id),
+            _ => disk.reuse(&path, offset(nodes)),
+        };
+        match opened {
+            Ok(file) => Ok(Self { path, file }),
+            Err(source) => Err(HistoryFileError::Io { path, source }),
+        }
+    }
+
+    /// Appends nodes. When this returns, they are durable.
+    pub fn append(&mut self, nodes: &[Digest]) -> Result<(), HistoryFileError> {
+        let appended = self.file.append(nodes.as_flattened());
+        let synced = appended.and_then(|()| self.file.sync());
+        synced.map_err(|source| HistoryFileError::Io {
+            path: self.path.clone(),
+            source,
+        })
+    }
+}
+
+/// Begins the file with its header. The name is durable when this returns, the header when nodes are.
+fn begin(
+    disk: &dyn Disk,
+    directory: &Path,
+    path: &Path,
+    tree_id: &Digest,
+) -> io::Result<Box<dyn DiskFile>> {
+    let mut file = match disk.create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => disk.reuse(path, 0)?,
+        result => result?,
+    };
+    file.append(&header(tree_id))?;
+    disk.sync_directory(directory)?;
+    Ok(file)
+}
+
+/// Layout, integers little-endian: magic `trunkhis`, format u16, tree id 32, checksum 32 (over all before
+/// it).
+fn header(tree_id: &Digest) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HISTORY_HEADER_BYTES);
+    bytes.extend_from_slice(&MAGIC);
+    bytes.extend_from_slice(&FORMAT.to_le_bytes());
+    bytes.extend_from_slice(tree_id);
+    let checksum = FRAME.hash(&bytes);
+    bytes.extend_from_slice(&checksum);
+    bytes
+}
+
+/// Where a node stands in the file.
+fn offset(position: u64) -> u64 {
+    position
+        .saturating_mul(NODE_BYTES)
+        .saturating_add(HISTORY_HEADER_BYTES as u64)
+}
+
+/// How many nodes the file has when a checkpoint covers versions 0 to `version`.
+///
+/// ```
+/// assert_eq!(trunkline_core::store::history_file::nodes_covered(3), 7);
+/// ```
+pub fn nodes_covered(version: u64) -> u64 {
+    node_count(version.saturating_add(1))
+}

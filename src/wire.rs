@@ -1,0 +1,166 @@
+//! What the wire forms of history proofs and of evidence share: one encoding for each message, digests
+//! in a row, records; and why bytes are refused.
+//!
+//! Not here: the messages, and whether they prove anything. The proofs of keys have errors of their own.
+
+use alloc::vec::Vec;
+
+use prost::Message;
+
+use crate::hash::Digest;
+use crate::params::{FORMAT, METADATA_BYTES_MAX};
+use crate::record::{CommitRecord, RecordError};
+
+/// A part that has no place in an encoding.
+///
+/// ```
+/// use trunkline_core::history::{ConsistencyProof, PEAKS_MAX};
+/// use trunkline_core::record::CommitRecord;
+/// let head = CommitRecord::genesis([7; 32]);
+/// let proof = ConsistencyProof { older: None, head, peaks: vec![[0; 32]; 65], nodes: vec![] };
+/// let error = proof.encode().unwrap_err();
+/// assert_eq!(error.to_string(), "65 peaks are more than 64, the most that there can be");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FormError {
+    /// More digests in a row than any proof has.
+    #[error("{found} {what} are more than {max}, the most that there can be")]
+    TooMany {
+        /// What there are too many of.
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// How many there may be.
+        max: usize,
+    },
+    /// The metadata of a record is too long.
+    #[error("commit metadata of {0} bytes is longer than {METADATA_BYTES_MAX}")]
+    MetadataBytes(usize),
+}
+
+/// Why bytes are not the proof that was expected.
+///
+/// ```
+/// use trunkline_core::{history::AncestorProof, wire::DecodeError};
+/// let error = AncestorProof::decode(&[0x08, 0x02]).unwrap_err();
+/// assert_eq!(error, DecodeError::Format(2));
+/// assert_eq!(AncestorProof::decode(&[0x08, 0x80, 0x00]), Err(DecodeError::NotCanonical));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// Longer than any such proof.
+    #[error("{found} bytes are more than {max}, the most that there can be")]
+    TooLong {
+        /// How many there are.
+        found: usize,
+        /// How many there may be.
+        max: usize,
+    },
+    /// The bytes are not the protobuf message.
+    #[error("the bytes are not the protobuf message: {0}")]
+    Protobuf(#[from] prost::DecodeError),
+    /// The message has another encoding: fields out of order or unknown, or defaults spelled out.
+    #[error("the bytes are not in canonical form; decode and encode them with their own library")]
+    NotCanonical,
+    /// Another format.
+    #[error("a proof of format {0}; this build reads format {FORMAT}")]
+    Format(u32),
+    /// Bytes that have a fixed length have another one.
+    #[error("{what} has {expected} bytes, not {found}")]
+    Length {
+        /// What the bytes should be.
+        what: &'static str,
+        /// Their length.
+        expected: usize,
+        /// The length found.
+        found: usize,
+    },
+    /// Not a whole number of digests.
+    #[error("{what} have 32 bytes each, which {found} bytes are not")]
+    Digests {
+        /// What the bytes should be.
+        what: &'static str,
+        /// Their length.
+        found: usize,
+    },
+    /// The commit record is none.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The outcome is none.
+    #[error("the outcome has a code or a detail that no outcome has")]
+    Outcome,
+    /// There are too many of something.
+    #[error(transparent)]
+    Form(#[from] FormError),
+}
+
+/// Reads a message of at most so many bytes, if they are the ones that it is encoded as.
+pub(crate) fn decode_canonical<M: Message + Default>(
+    bytes: &[u8],
+    bytes_max: usize,
+) -> Result<M, DecodeError> {
+    if bytes.len() > bytes_max {
+        return Err(DecodeError::TooLong {
+            found: bytes.len(),
+            max: bytes_max,
+        });
+    }
+    let message = M::decode(bytes)?;
+    if message.encoded_len() != bytes.len() || message.encode_to_vec() != bytes {
+        return Err(DecodeError::NotCanonical);
+    }
+    Ok(message)
+}
+
+pub(crate) fn check_format(format: u32) -> Result<(), DecodeError> {
+    match format == u32::from(FORMAT) {
+        true => Ok(()),
+        false => Err(DecodeError::Format(format)),
+    }
+}
+
+pub(crate) fn array<const N: usize>(
+    bytes: &[u8],
+    what: &'static str,
+) -> Result<[u8; N], DecodeError> {
+    bytes.try_into().map_err(|_| DecodeError::Length {
+        what,
+        expected: N,
+        found: bytes.len(),
+    })
+}
+
+/// Digests in a row.
+pub(crate) fn digests(
+    bytes: &[u8],
+    what: &'static str,
+    max: usize,
+) -> Result<Vec<Digest>, DecodeError> {
+    let (digests, rest) = bytes.as_chunks::<32>();
+    if !rest.is_empty() {
+        let found = bytes.len();
+        return Err(DecodeError::Digests { what, found });
+    }
+    check_count(digests, what, max)?;
+    Ok(digests.to_vec())
+}
+
+pub(crate) fn check_count(
+    digests: &[Digest],
+    what: &'static str,
+    max: usize,
+) -> Result<(), FormError> {
+    let found = digests.len();
+    match found > max {
+        true => Err(FormError::TooMany { what, found, max }),
+        false => Ok(()),
+    }
+}
+
+/// The canonical bytes of a record that has some.
+pub(crate) fn record(record: &CommitRecord) -> Result<Vec<u8>, FormError> {
+    match record.metadata.len() {
+        bytes if bytes > METADATA_BYTES_MAX => Err(FormError::MetadataBytes(bytes)),
+        _ => Ok(record.encode()),
+    }
+}
