@@ -2,11 +2,16 @@
 
 use std::error::Error;
 
-const PROOF: &str = "proto/trunkline/proof/v1/proof.proto";
+const FILES: [&str; 2] = [
+    "proto/trunkline/proof/v1/proof.proto",
+    "proto/trunkline/proof/v1/audit.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo:rerun-if-changed={PROOF}");
-    let descriptors = protox::compile([PROOF], ["proto"])?;
+    for file in FILES {
+        println!("cargo:rerun-if-changed={file}");
+    }
+    let descriptors = protox::compile(FILES, ["proto"])?;
     prost_build::Config::new().compile_fds(descriptors)?;
     Ok(())
 }

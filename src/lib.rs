@@ -5,10 +5,11 @@
 //! `trunkline` crate, which drives this one.
 //!
 //! With default features off the crate is the verifier alone: [`hash`], [`params`], [`record`]
-//! and the checking halves of `kzg` and `proof`.
+//! and the checking halves of [`audit`], `kzg` and `proof`.
 
 #![forbid(unsafe_code)]
 
+pub mod audit;
 #[cfg(feature = "state")]
 pub mod batch;
 pub mod hash;
