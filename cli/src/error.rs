@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
+use trunkline::core::audit::{AuditFormError, DecodeAuditError};
 use trunkline::core::proof::{DecodeProofError, ProofFormError};
 use trunkline::{
     ConfigError, EngineFailure, OpenError, ReadError, SnapshotProveError, SubmitError,
@@ -38,6 +39,13 @@ pub(crate) enum CommandError {
     Decode {
         file: PathBuf,
         source: DecodeProofError,
+    },
+    #[error("the audit proof cannot be written")]
+    AuditForm(#[from] AuditFormError),
+    #[error("{} is not an audit proof", file.display())]
+    DecodeAudit {
+        file: PathBuf,
+        source: DecodeAuditError,
     },
     #[error("{} is not a proof: longer than {bytes_max} bytes", file.display())]
     ProofTooLong { file: PathBuf, bytes_max: usize },

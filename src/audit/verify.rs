@@ -303,12 +303,20 @@ fn check_root(
     root: &Root,
 ) -> Result<(), VerifyAuditError> {
     same(tree_id, &root.tree_id, VerifyAuditError::TrustedTree)?;
-    same(&proof.version, &root.version, VerifyAuditError::TrustedVersion)?;
+    same(
+        &proof.version,
+        &root.version,
+        VerifyAuditError::TrustedVersion,
+    )?;
     if let Some(record) = &proof.record {
         let commit_id = record.commit_id();
         same(&commit_id, &root.commit_id, VerifyAuditError::TrustedCommit)?;
     }
-    same(state_digest, &root.state_digest, VerifyAuditError::TrustedState)?;
+    same(
+        state_digest,
+        &root.state_digest,
+        VerifyAuditError::TrustedState,
+    )?;
     match &root.kzg_root {
         Some(kzg_root) => same(&proof.kzg_root, kzg_root, VerifyAuditError::TrustedKzgRoot),
         None => Ok(()),
@@ -336,8 +344,7 @@ fn check_opening(proof: &AuditProof, tree_id: &Digest) -> Result<(), VerifyAudit
         Err(VerifyOpeningError::Commitment) => Err(VerifyAuditError::KzgRootPoint),
         Err(VerifyOpeningError::Proof) => Err(VerifyAuditError::OpeningPoint),
         // z and y were encoded here.
-        Ok(false)
-        | Err(VerifyOpeningError::PointOfEvaluation | VerifyOpeningError::Value) => {
+        Ok(false) | Err(VerifyOpeningError::PointOfEvaluation | VerifyOpeningError::Value) => {
             Err(VerifyAuditError::Opening)
         }
     }
@@ -390,9 +397,7 @@ mod tests {
             };
             (0..WIDTH).map(term).sum::<Fr>() / width
         };
-        let value: Fr = (0..WIDTH)
-            .map(|j| coefficient(j) * z.pow([j as u64]))
-            .sum();
+        let value: Fr = (0..WIDTH).map(|j| coefficient(j) * z.pow([j as u64])).sum();
         assert_eq!(evaluate(&slots, z), Some(value));
     }
 }

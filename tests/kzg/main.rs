@@ -7,6 +7,8 @@ mod a_list_with_a_false_opening_is_refused;
 #[cfg(feature = "state")]
 mod a_text_that_is_not_the_ceremony_is_refused;
 #[cfg(feature = "state")]
+mod an_opening_moves_along_with_its_values;
+#[cfg(feature = "state")]
 mod c_kzg_accepts_our_openings;
 #[cfg(feature = "state")]
 mod commitments_are_those_of_c_kzg;

@@ -34,9 +34,13 @@ impl NaiveKzg {
         self.commit(&self.coefficients)
     }
 
-    /// The commitment to (p(X) - p(z)) / (X - z) at z = ω^slot.
+    /// The opening at z = ω^slot.
     pub(crate) fn open(&self, slot: usize) -> [u8; 48] {
-        let z = self.omega.pow([slot as u64]);
+        self.open_at(self.omega.pow([slot as u64]))
+    }
+
+    /// The commitment to (p(X) - p(z)) / (X - z).
+    pub(crate) fn open_at(&self, z: Fr) -> [u8; 48] {
         let mut quotient = vec![Fr::zero(); self.coefficients.len()];
         let mut carry = Fr::zero();
         for (place, coefficient) in self.coefficients.iter().enumerate().rev() {
