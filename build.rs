@@ -6,7 +6,10 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-const PROOF: &str = "proto/trunkline/proof/v1/proof.proto";
+const FILES: [&str; 2] = [
+    "proto/trunkline/proof/v1/proof.proto",
+    "proto/trunkline/proof/v1/audit.proto",
+];
 
 /// Directory of what is generated, and the file that it comes from.
 const OTHERS: [(&str, &str); 2] = [
@@ -15,8 +18,10 @@ const OTHERS: [(&str, &str); 2] = [
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo:rerun-if-changed={PROOF}");
-    let descriptors = protox::compile([PROOF], ["proto"])?;
+    for file in FILES {
+        println!("cargo:rerun-if-changed={file}");
+    }
+    let descriptors = protox::compile(FILES, ["proto"])?;
     prost_build::Config::new().compile_fds(descriptors)?;
     for (name, file) in OTHERS {
         println!("cargo:rerun-if-changed={file}");

@@ -5,12 +5,13 @@
 //! `trunkline` crate, which drives this one.
 //!
 //! With default features off the crate is the verifier alone: [`hash`], [`params`], [`record`]
-//! and the checking halves of `kzg`, `proof`, [`history`] and [`evidence`].
+//! and the checking halves of [`audit`], `kzg`, `proof`, [`history`] and [`evidence`].
 
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+pub mod audit;
 #[cfg(feature = "state")]
 pub mod batch;
 pub mod evidence;

@@ -37,6 +37,14 @@ impl State {
     }
 }
 
+/// How a proof came by the opening of a slot.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum OpeningUse {
+    Computed,
+    Moved,
+    Kept,
+}
+
 /// Count and quantiles of a distribution: microseconds for durations, else what the field counts.
 ///
 /// ```
@@ -124,7 +132,9 @@ pub struct MetricsSnapshot {
     pub absent_reads: u64,
     /// Openings of a slot that proofs had to compute.
     pub openings_computed: u64,
-    /// Openings of a slot that proofs found computed at their version.
+    /// Openings of a slot that proofs moved from an earlier version, by what changed since.
+    pub openings_moved: u64,
+    /// Openings of a slot that proofs found made at their version.
     pub openings_reused: u64,
     /// Openings of more than one slot together, computed for one proof each.
     pub aggregates_computed: u64,
@@ -293,6 +303,7 @@ pub(crate) struct Metrics {
     store_reads: Counted,
     absent_reads: Counted,
     openings_computed: Counted,
+    openings_moved: Counted,
     openings_reused: Counted,
     aggregates_computed: Counted,
     kzg_tables_built: Counted,
@@ -348,6 +359,7 @@ impl Metrics {
             store_reads: count("trunkline_store_reads_total"),
             absent_reads: count("trunkline_absent_reads_total"),
             openings_computed: count("trunkline_openings_computed_total"),
+            openings_moved: count("trunkline_openings_moved_total"),
             openings_reused: count("trunkline_openings_reused_total"),
             aggregates_computed: count("trunkline_aggregates_computed_total"),
             kzg_tables_built: count("trunkline_kzg_tables_built_total"),
@@ -431,12 +443,13 @@ impl Metrics {
         self.absent_reads.add(1);
     }
 
-    pub(crate) fn opening_used(&self, computed: bool) {
-        if computed {
-            self.openings_computed.add(1);
-        } else {
-            self.openings_reused.add(1);
-        }
+    pub(crate) fn opening_used(&self, used: OpeningUse) {
+        let counted = match used {
+            OpeningUse::Computed => &self.openings_computed,
+            OpeningUse::Moved => &self.openings_moved,
+            OpeningUse::Kept => &self.openings_reused,
+        };
+        counted.add(1);
     }
 
     pub(crate) fn aggregate_computed(&self) {
@@ -479,6 +492,7 @@ impl Metrics {
             store_reads: self.store_reads.get(),
             absent_reads: self.absent_reads.get(),
             openings_computed: self.openings_computed.get(),
+            openings_moved: self.openings_moved.get(),
             openings_reused: self.openings_reused.get(),
             aggregates_computed: self.aggregates_computed.get(),
             kzg_tables_built: self.kzg_tables_built.get(),

@@ -5,11 +5,12 @@ use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use trunkline_core::audit::AuditProof;
 use trunkline_core::batch::{BatchError, check_key};
 use trunkline_core::evidence::Evidence;
 use trunkline_core::hash::{Digest, hash};
 use trunkline_core::history::{AncestorProof, ConsistencyProof};
-use trunkline_core::kzg::{Fr, G1Bytes, Slot, slot_value};
+use trunkline_core::kzg::{CommitmentPoint, Fr, G1Bytes, Slot, SlotChange, slot_value};
 use trunkline_core::params::WIDTH;
 use trunkline_core::record::{CommitRecord, Root};
 use trunkline_core::tree::{Leaf, NotInMemory};
@@ -19,10 +20,15 @@ use crate::evidence::{self, EvidenceError};
 use crate::failure::EngineFailure;
 use crate::history::HistoryError;
 use crate::many::in_path_order;
+use crate::metrics::OpeningUse;
 use crate::proving::SnapshotProveError;
 use crate::shared::State;
 use crate::values::{FetchError, StoreView};
 use crate::versions::Version;
+
+/// Changed slots up to which an opening is moved from an earlier version and not computed anew
+/// (docs/decisions/018-openings-one-by-one.md).
+const MOVED_CHANGES_MAX: usize = 96;
 
 /// Why a version can't be held.
 ///
@@ -170,15 +176,32 @@ impl Snapshot {
         })
     }
 
-    /// The opening of a slot; computed now (2 ms) if nobody proved a key in it before.
+    /// The opening of a slot; made now if nobody proved a key in it before: moved from an earlier version
+    /// that has it if few slots changed since, else computed (2 ms).
     pub(crate) fn opening(&self, slot: Slot) -> G1Bytes {
-        let mut computed = false;
+        let mut used = OpeningUse::Kept;
         let opening = self.version.openings.get_or_open(slot, || {
-            computed = true;
-            self.state.committer.open(&self.slot_values(), slot)
+            let moved = self.moved_opening(slot);
+            used = match moved {
+                Some(_) => OpeningUse::Moved,
+                None => OpeningUse::Computed,
+            };
+            let committer = &self.state.committer;
+            moved.unwrap_or_else(|| committer.open_point(&self.slot_values(), slot))
         });
-        self.state.metrics.opening_used(computed);
+        self.state.metrics.opening_used(used);
         opening
+    }
+
+    fn moved_opening(&self, slot: Slot) -> Option<CommitmentPoint> {
+        let versions = &self.state.versions;
+        let (earlier, opening) = versions.opened_before(self.version(), slot)?;
+        let changes = slot_changes(&earlier.roots.slots, &self.version.roots.slots);
+        let few = changes.len() <= MOVED_CHANGES_MAX;
+        few.then(|| {
+            let committer = &self.state.committer;
+            committer.update_opening(&opening, &changes, slot)
+        })
     }
 
     pub(crate) fn slot_values(&self) -> [Fr; WIDTH] {
@@ -293,6 +316,37 @@ impl Snapshot {
         evidence::of_version(&self.version, sequence)
     }
 
+    /// Ties the state digest to the KZG root by all 128 slot digests, and carries the commit record.
+    /// Costs one commitment (2 ms), and another if the KZG root was not computed before.
+    ///
+    /// ```
+    /// use trunkline::core::audit::{AuditBinding, Trusted, verify};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let config = trunkline::Config::in_directory(directory.path());
+    /// let engine = trunkline::Engine::open_blocking(config)?;
+    /// engine.put_blocking("alice", "10")?.durable_blocking()?;
+    /// let snapshot = engine.snapshot();
+    /// let audit = snapshot.audit();
+    /// let verified = verify(&audit, &Trusted::CommitId(snapshot.commit_id()))?;
+    /// assert_eq!(verified.binding, AuditBinding::BothRoots);
+    /// assert_eq!(verified.kzg_root, snapshot.kzg_root());
+    /// # drop(snapshot);
+    /// # engine.shutdown_blocking()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn audit(&self) -> AuditProof {
+        let (state, version) = (&self.state, &self.version);
+        let record = Some(version.record.clone());
+        let kzg_root = self.kzg_root();
+        AuditProof::make(
+            &state.committer,
+            &state.params,
+            &version.roots,
+            record,
+            kzg_root,
+        )
+    }
+
     /// All keys and values, in path order (the order of key hashes).
     pub fn iter(&self) -> SnapshotIter<'_> {
         SnapshotIter {
@@ -371,6 +425,19 @@ impl Snapshot {
         }
         Ok(())
     }
+}
+
+/// The slots that differ between two versions.
+fn slot_changes(before: &[Digest; WIDTH], after: &[Digest; WIDTH]) -> Vec<SlotChange> {
+    let slots = Slot::all().zip(before.iter().zip(after));
+    slots
+        .filter(|(_, (old, new))| old != new)
+        .map(|(slot, (old, new))| SlotChange {
+            slot,
+            old: slot_value(old),
+            new: slot_value(new),
+        })
+        .collect()
 }
 
 impl Clone for Snapshot {

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWrite
 
 use trunkline_core::hash::Digest;
 use trunkline_core::history::MountainRange;
-use trunkline_core::kzg::{G1Bytes, Slot};
+use trunkline_core::kzg::{CommitmentPoint, G1Bytes, Slot};
 use trunkline_core::params::WIDTH;
 use trunkline_core::record::{CommitRecord, Root};
 use trunkline_core::tree::Roots;
@@ -16,6 +16,9 @@ use trunkline_core::tree::Roots;
 use crate::config::VersionsConfig;
 use crate::evidence::Submissions;
 use crate::values::{StoreView, Values};
+
+/// How many versions are looked through for an opening to go on from.
+const LOOKED_BACK_MAX: usize = 16;
 
 /// A version with digests: everything that its root stands for.
 #[derive(Debug)]
@@ -85,18 +88,40 @@ impl Version {
     }
 }
 
-/// The opening of each slot of a version, computed when first asked for and kept with the version:
-/// nothing before the first, 7 KiB after it.
+/// The opening of each slot of a version, made when first asked for and kept with the version: nothing
+/// before the first, 25 KiB after it.
 #[derive(Debug, Default)]
-pub(crate) struct Openings(OnceLock<Box<[OnceLock<G1Bytes>; WIDTH]>>);
+pub(crate) struct Openings(OnceLock<Box<[OnceLock<Opened>; WIDTH]>>);
+
+/// An opening: as it travels, and as a later version goes on from it.
+#[derive(Debug)]
+struct Opened {
+    bytes: G1Bytes,
+    point: CommitmentPoint,
+}
 
 impl Openings {
-    /// The opening of a slot. Who asks for one that is being computed waits for it.
-    pub(crate) fn get_or_open(&self, slot: Slot, open: impl FnOnce() -> G1Bytes) -> G1Bytes {
+    /// The opening of a slot. Who asks for one that is being made waits for it.
+    pub(crate) fn get_or_open(
+        &self,
+        slot: Slot,
+        open: impl FnOnce() -> CommitmentPoint,
+    ) -> G1Bytes {
         let slots = self
             .0
             .get_or_init(|| Box::new([const { OnceLock::new() }; WIDTH]));
-        *slots[slot.index()].get_or_init(open)
+        let opened = slots[slot.index()].get_or_init(|| {
+            let point = open();
+            let bytes = point.to_bytes();
+            Opened { bytes, point }
+        });
+        opened.bytes
+    }
+
+    /// The opening of a slot, if it was made.
+    pub(crate) fn made(&self, slot: Slot) -> Option<CommitmentPoint> {
+        let opened = self.0.get()?[slot.index()].get()?;
+        Some(opened.point)
     }
 }
 
@@ -276,6 +301,24 @@ impl Versions {
                 durable[durable.len() - 1].record.last_sequence,
             )),
         }
+    }
+
+    /// The last version before this one that an opening of the slot was made at, and that opening; not
+    /// further back than is looked.
+    pub(crate) fn opened_before(
+        &self,
+        number: u64,
+        slot: Slot,
+    ) -> Option<(Arc<Version>, CommitmentPoint)> {
+        let inner = self.read();
+        let first = inner.durable.front()?.number();
+        let before = usize::try_from(number.checked_sub(first)?).ok()?;
+        let earlier = inner.durable.iter().take(before).rev();
+        let mut opened = earlier.take(LOOKED_BACK_MAX).filter_map(|version| {
+            let opening = version.openings.made(slot)?;
+            Some((version.clone(), opening))
+        });
+        opened.next()
     }
 
     /// Gives a held version back.

@@ -47,6 +47,9 @@ pub(crate) enum Command {
     /// Check what a receipt was turned into.
     #[command(subcommand)]
     Evidence(EvidenceCommand),
+    /// Tie the state digest of a version to its KZG root by all 128 slot digests.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Say what a directory holds, without writing to it.
     Inspect(InspectArguments),
     /// Look at the configuration that an engine would get.
@@ -263,6 +266,43 @@ pub(crate) enum ProofCommand {
 pub(crate) struct ShowArguments {
     /// File of the proof; - is standard input.
     pub(crate) file: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Write the audit proof of the last durable version: its slot digests and an opening.
+    Prove(AuditProveArguments),
+    /// Check an audit proof: exit code 0 if proven, 1 if not, 2 if the input is unusable.
+    Verify(AuditVerifyArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditProveArguments {
+    /// Directory of the state.
+    #[arg(long)]
+    pub(crate) dir: PathBuf,
+    /// File that the audit proof is written to; - is standard output.
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditVerifyArguments {
+    /// File of the audit proof; - is standard input.
+    pub(crate) file: PathBuf,
+    /// Trusted root in hex: a state digest (32 bytes) or a KZG root (48 bytes); may be repeated to give
+    /// both. A KZG root alone does not bind the state digest.
+    #[arg(long = "root", value_name = "ROOT", value_parser = parse_root)]
+    pub(crate) roots: Vec<TrustedRoot>,
+    /// Trusted commit id in hex (32 bytes): also binds the version.
+    #[arg(long, value_name = "HEX", value_parser = parse_digest)]
+    pub(crate) commit_id: Option<Hex32>,
+    /// Trusted tree id in hex (32 bytes), to go with a root; without it the proof's own is taken.
+    #[arg(long, value_name = "HEX", value_parser = parse_digest, requires = "roots")]
+    pub(crate) tree_id: Option<Hex32>,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,

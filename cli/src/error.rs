@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
+use trunkline::core::audit::{AuditFormError, DecodeAuditError};
 use trunkline::core::proof::{DecodeProofError, ProofFormError};
 use trunkline::core::wire::FormError;
 use trunkline::{
@@ -49,6 +50,13 @@ pub(crate) enum CommandError {
         file: PathBuf,
         what: &'static str,
         source: trunkline::core::wire::DecodeError,
+    },
+    #[error("the audit proof cannot be written")]
+    AuditForm(#[from] AuditFormError),
+    #[error("{} is not an audit proof", file.display())]
+    DecodeAudit {
+        file: PathBuf,
+        source: DecodeAuditError,
     },
     #[error("{} is not a proof: longer than {bytes_max} bytes", file.display())]
     ProofTooLong { file: PathBuf, bytes_max: usize },

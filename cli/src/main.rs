@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod audit;
 mod configuration;
 mod error;
 mod evidence;
@@ -31,7 +32,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use arguments::{Arguments, Command, ConfigCommand, ProofCommand};
+use arguments::{Arguments, AuditCommand, Command, ConfigCommand, ProofCommand};
 use error::CommandError;
 
 /// The system's allocator costs the engine a good part of its speed (docs/decisions/010-dependencies.md).
@@ -84,6 +85,8 @@ fn run(command: Command) -> Result<Exit, CommandError> {
         Command::Proof(ProofCommand::Show(arguments)) => show::run(&arguments),
         Command::History(command) => history::run(&command),
         Command::Evidence(command) => evidence::run(&command),
+        Command::Audit(AuditCommand::Prove(arguments)) => audit::prove(&arguments),
+        Command::Audit(AuditCommand::Verify(arguments)) => audit::check(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Config(ConfigCommand::Show(arguments)) => configuration::show(&arguments),
         Command::Config(ConfigCommand::Check(arguments)) => configuration::check(&arguments),

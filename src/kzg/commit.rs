@@ -5,6 +5,8 @@
 //!
 //! Deliberately not here: threads. One commitment is one core's work of about a millisecond.
 
+use std::sync::OnceLock;
+
 use ark_bls12_381::{Fr, G1Affine, G1Projective};
 use ark_ec::{AffineRepr, CurveGroup};
 use ark_ff::{AdditiveGroup, Field, Zero, batch_inversion};
@@ -28,7 +30,7 @@ const SHARED_ADDITIONS_MIN: usize = 40;
 /// assert_eq!(CommitmentPoint::try_from(G1Bytes::IDENTITY), Ok(empty));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CommitmentPoint(G1Projective);
+pub struct CommitmentPoint(pub(super) G1Projective);
 
 impl CommitmentPoint {
     /// The commitment to the empty state.
@@ -88,6 +90,8 @@ pub struct SlotChange {
 pub struct Committer {
     tables: Tables,
     pub(super) domain: Domain,
+    /// For each slot, once it is needed, the opening that a value of 1 there and 0 elsewhere has.
+    pub(super) unit_openings: Box<[OnceLock<G1Affine>; WIDTH]>,
 }
 
 /// The 128th roots of unity and what the openings need of them.
@@ -121,6 +125,7 @@ impl Committer {
         Self {
             tables,
             domain: Domain::new(),
+            unit_openings: Box::new([const { OnceLock::new() }; WIDTH]),
         }
     }
 
@@ -144,7 +149,7 @@ impl Committer {
     }
 
     /// Σ scalar·L_slot
-    fn combine(&self, terms: impl Iterator<Item = (Slot, Fr)>) -> G1Projective {
+    pub(super) fn combine(&self, terms: impl Iterator<Item = (Slot, Fr)>) -> G1Projective {
         let mut rows: Vec<Affine> = Vec::with_capacity(WIDTH * COLUMNS);
         for (slot, scalar) in terms.filter(|(_, scalar)| !scalar.is_zero()) {
             let (digits, entries) = (Digits::of(scalar), self.tables.of(slot));

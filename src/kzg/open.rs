@@ -1,12 +1,14 @@
-//! Opening proofs: the commitment to (p(X) - y)/(X - z), from values alone, without a transform.
+//! Opening proofs: the commitment to (p(X) - y)/(X - z), from values alone, without a transform; or
+//! from the opening of the same slot before some values changed.
 //!
 //! Deliberately not here: what of an aggregate its verifier derives too (`aggregate`).
 
-use ark_bls12_381::Fr;
-use ark_ff::{AdditiveGroup, Field, batch_inversion};
+use ark_bls12_381::{Fr, G1Affine};
+use ark_ec::CurveGroup;
+use ark_ff::{AdditiveGroup, Field, Zero, batch_inversion};
 
 use super::aggregate::{AggregateProof, Combination, OpenedVersion};
-use super::commit::Committer;
+use super::commit::{CommitmentPoint, Committer, SlotChange};
 use super::point::G1Bytes;
 use super::scalar::Slot;
 use crate::params::WIDTH;
@@ -17,7 +19,73 @@ impl Committer {
     /// The quotient's values come from the barycentric formula for a point of the domain (Feist,
     /// "PCS multiproofs using random evaluation", 2021, "Dividing when one of the points is zero").
     pub fn open(&self, values: &[Fr; WIDTH], slot: Slot) -> G1Bytes {
-        self.commit(&self.quotient_at_slot(values, slot)).to_bytes()
+        self.open_point(values, slot).to_bytes()
+    }
+
+    /// As [`Self::open`], as a point for [`Self::update_opening`] to go on from.
+    pub fn open_point(&self, values: &[Fr; WIDTH], slot: Slot) -> CommitmentPoint {
+        self.commit(&self.quotient_at_slot(values, slot))
+    }
+
+    /// The opening of a slot after some slots changed, from the one before: openings are linear in the
+    /// values, so that the opening of the differences is added. The slot itself may be among the changes.
+    ///
+    /// A slot that changed has one value in the quotient of the differences, and the opened slot has
+    /// another; so the cost grows with the number of changes. If the opened slot itself changed, all
+    /// values of its part are different from zero, but the same each time up to a factor: its opening is
+    /// computed once for a slot and then multiplied (the update keys of Tomescu, Abraham, Buterin, Drake,
+    /// Feist, Khovratovich, "Aggregatable Subvector Commitments", ePrint 2020/527).
+    ///
+    /// ```
+    /// use trunkline_core::kzg::{Committer, Setup, Slot, SlotChange, slot_value};
+    /// let committer = Committer::new(&Setup::ceremony()?);
+    /// let mut values = core::array::from_fn(|slot| slot_value(&[slot as u8; 32]));
+    /// let (slot, changed) = (Slot::new(5)?, Slot::new(9)?);
+    /// let before = committer.open_point(&values, slot);
+    ///
+    /// let (old, new) = (values[9], slot_value(&[77; 32]));
+    /// values[9] = new;
+    /// let moved = committer.update_opening(&before, &[SlotChange { slot: changed, old, new }], slot);
+    /// assert_eq!(moved.to_bytes(), committer.open(&values, slot));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn update_opening(
+        &self,
+        opening: &CommitmentPoint,
+        changes: &[SlotChange],
+        slot: Slot,
+    ) -> CommitmentPoint {
+        let m = slot.index();
+        let inverse_root = self.domain.roots[(WIDTH - m) % WIDTH];
+        let (mut own, mut at_slot) = (Fr::ZERO, Fr::ZERO);
+        let mut terms = Vec::with_capacity(changes.len() + 1);
+        for change in changes {
+            let difference = change.new - change.old;
+            if change.slot == slot {
+                own += difference;
+                continue;
+            }
+            let distance = (WIDTH + change.slot.index() - m) % WIDTH;
+            let inverse = inverse_root * self.domain.inverse_root_minus_one[distance];
+            let quotient = difference * inverse;
+            at_slot -= quotient * self.domain.roots[distance];
+            terms.push((change.slot, quotient));
+        }
+        terms.push((slot, at_slot));
+        let mut sum = opening.0 + self.combine(terms.into_iter());
+        if !own.is_zero() {
+            sum += *self.unit_opening(slot) * own;
+        }
+        CommitmentPoint(sum)
+    }
+
+    /// The opening that a slot has if its value is 1 and that of all others 0.
+    fn unit_opening(&self, slot: Slot) -> &G1Affine {
+        self.unit_openings[slot.index()].get_or_init(|| {
+            let mut unit = [Fr::ZERO; WIDTH];
+            unit[slot.index()] = Fr::ONE;
+            self.open_point(&unit, slot).0.into_affine()
+        })
     }
 
     /// Proves the value at any point; gives the value and the proof.

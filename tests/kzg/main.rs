@@ -9,6 +9,8 @@ mod a_text_that_is_not_the_ceremony_is_refused;
 #[cfg(feature = "state")]
 mod an_aggregate_opens_many_slots_at_once;
 #[cfg(feature = "state")]
+mod an_opening_moves_along_with_its_values;
+#[cfg(feature = "state")]
 mod c_kzg_accepts_our_openings;
 #[cfg(feature = "state")]
 mod commitments_are_those_of_c_kzg;

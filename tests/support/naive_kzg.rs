@@ -36,9 +36,14 @@ impl NaiveKzg {
         self.commit(&self.coefficients)
     }
 
-    /// The commitment to (p(X) - p(z)) / (X - z) at z = ω^slot.
+    /// The opening at z = ω^slot.
     pub(crate) fn open(&self, slot: usize) -> [u8; 48] {
-        self.commit(&divide(&self.coefficients, &self.point(slot)))
+        self.open_at(self.point(slot))
+    }
+
+    /// The commitment to (p(X) - p(z)) / (X - z).
+    pub(crate) fn open_at(&self, z: Fr) -> [u8; 48] {
+        self.commit(&divide(&self.coefficients, &z))
     }
 
     fn point(&self, slot: usize) -> Fr {

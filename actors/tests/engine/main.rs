@@ -10,6 +10,8 @@ mod a_receipt_is_evidence;
 mod a_receipt_passes_four_states_in_every_mode;
 mod a_refused_submission_has_no_effect_and_keeps_its_place;
 mod a_value_read_from_the_store_is_kept;
+mod an_audit_holds_at_every_version;
+mod an_opening_moves_along_with_its_slot;
 mod any_runtime_or_none_will_do;
 mod cold_leaves_are_read_from_the_store;
 mod counters_lose_no_update;

@@ -6,6 +6,7 @@ mod a_directory_that_cannot_be_used_is_left_alone;
 mod a_second_process_proves_what_the_first_stored;
 mod a_shown_proof_has_openings_that_anybody_can_check;
 mod a_value_is_put_got_and_deleted;
+mod an_audit_ties_the_two_roots_together;
 mod evidence_is_checked_from_a_file;
 mod history_is_proven_and_checked_from_files;
 mod import_passes_over_what_is_no_record;

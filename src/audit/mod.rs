@@ -1,0 +1,116 @@
+//! An audit proof: all 128 slot digests of a version, and what ties its two roots together.
+//!
+//! State digest and KZG root are made of the same slot digests, one by hashing and one by a
+//! commitment. Neither shows the other, and a commitment does not show the degree of its polynomial. An
+//! audit proof shows both: the digests themselves, which fold to the state digest, and the value of the
+//! committed polynomial at a point that follows from them. `SPEC.md`, section 19, is the normative text.
+//!
+//! Here are its nouns; `wire` is its form in bytes, `verify` its rules, and `prove` (feature `state`)
+//! makes it. Deliberately not here: what the slots hold (proofs of keys show that).
+
+#[cfg(feature = "state")]
+mod prove;
+mod verify;
+mod wire;
+
+pub use verify::{AuditBinding, Trusted, VerifiedAudit, VerifyAuditError, verify};
+pub use wire::{DecodeAuditError, ENCODED_BYTES_MAX};
+
+use crate::hash::{AUDIT_POINT, Digest};
+use crate::kzg::{Fr, slot_value};
+use crate::params::{FORMAT, METADATA_BYTES_MAX, SETUP_ID, TreeParams, WIDTH};
+use crate::record::CommitRecord;
+
+/// The 128 slot digests of a version, and what ties its state digest to its KZG root. It proves
+/// nothing before [`verify()`] has accepted it.
+///
+/// ```
+/// use trunkline_core::audit::{AuditBinding, AuditProof, Trusted, verify};
+/// use trunkline_core::kzg::G1Bytes;
+/// use trunkline_core::params::TreeParams;
+///
+/// // The empty state: the zero polynomial is zero everywhere.
+/// let params = TreeParams::default();
+/// let proof = AuditProof {
+///     params,
+///     version: 0,
+///     record: None,
+///     kzg_root: G1Bytes::IDENTITY.0,
+///     slots: Box::new([[0; 32]; 128]),
+///     opening: G1Bytes::IDENTITY.0,
+/// };
+/// let received = AuditProof::decode(&proof.encode()?)?;
+/// let trusted = Trusted::StateDigest { tree_id: params.tree_id(), state_digest: [0; 32] };
+/// let verified = verify(&received, &trusted)?;
+/// assert_eq!(verified.kzg_root, G1Bytes::IDENTITY.0);
+/// assert_eq!(verified.binding, AuditBinding::BothRoots);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditProof {
+    /// The parameters of the tree; they give its tree id.
+    pub params: TreeParams,
+    /// The version that is claimed. Only a root or a commit id binds it.
+    pub version: u64,
+    /// The commit record of the version: it ties the state digest to a commit id.
+    pub record: Option<CommitRecord>,
+    /// The KZG root.
+    pub kzg_root: [u8; 48],
+    /// The digest of each slot, empty ones as zero.
+    pub slots: Box<[Digest; WIDTH]>,
+    /// The proof of the polynomial's value at the point that follows from everything above but version
+    /// and record.
+    pub opening: [u8; 48],
+}
+
+/// An audit proof outside the bounds of its form.
+///
+/// ```
+/// use trunkline_core::audit::{AuditFormError, AuditProof};
+/// # use trunkline_core::{kzg::G1Bytes, params::TreeParams, record::CommitRecord};
+/// # let params = TreeParams::default();
+/// # let proof = AuditProof {
+/// #     params,
+/// #     version: 0,
+/// #     record: None,
+/// #     kzg_root: G1Bytes::IDENTITY.0,
+/// #     slots: Box::new([[0; 32]; 128]),
+/// #     opening: G1Bytes::IDENTITY.0,
+/// # };
+/// let mut record = CommitRecord::genesis(params.tree_id());
+/// record.metadata = vec![0; 257];
+/// let too_long = AuditProof { record: Some(record), ..proof };
+/// assert_eq!(too_long.encode(), Err(AuditFormError::MetadataBytes(257)));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuditFormError {
+    /// The metadata of the carried record is too long.
+    #[error("commit metadata of {0} bytes is longer than {METADATA_BYTES_MAX}")]
+    MetadataBytes(usize),
+}
+
+impl AuditProof {
+    /// Checks what the types leave open.
+    fn check_form(&self) -> Result<(), AuditFormError> {
+        let record = self.record.as_ref();
+        match record.map_or(0, |record| record.metadata.len()) {
+            0..=METADATA_BYTES_MAX => Ok(()),
+            bytes => Err(AuditFormError::MetadataBytes(bytes)),
+        }
+    }
+}
+
+/// Where the polynomial is evaluated: a hash of everything that the value there is to tie together
+/// (Fiat and Shamir, CRYPTO 1986), so that nobody chooses it.
+///
+/// Body: format u16 little-endian, setup id, tree id, KZG root, the 128 slot digests; the digest is
+/// read as a slot digest is, as a big-endian integer with its top two bits cleared.
+fn evaluation_point(tree_id: &Digest, kzg_root: &[u8; 48], slots: &[Digest; WIDTH]) -> Fr {
+    slot_value(&AUDIT_POINT.hash_parts(&[
+        &FORMAT.to_le_bytes(),
+        &SETUP_ID,
+        tree_id,
+        kzg_root,
+        slots.as_flattened(),
+    ]))
+}

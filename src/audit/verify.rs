@@ -1,0 +1,403 @@
+//! The rules of an audit proof: a total function of the proof and of what the client trusts.
+//!
+//! The state digest is folded from the slot digests, and the value that the polynomial should have is
+//! computed from them; neither is read. Deliberately not here: points of the setup. Committing to
+//! the digests anew would show the same and needs 128 of them.
+
+use ark_ff::{Field, Zero, batch_inversion};
+
+use super::{AuditFormError, AuditProof, evaluation_point};
+use crate::hash::{Digest, INNER, Pair, ZERO};
+use crate::kzg::{
+    Fr, Slot, VerifyOpeningError, encode_scalar, root_of_unity, slot_value, verify_opening,
+};
+use crate::params::WIDTH;
+use crate::record::{CommitRecord, Root};
+
+/// What the client trusts, from a source outside the audit proof.
+///
+/// A tree id belongs to every root: it says what the digests mean.
+///
+/// ```
+/// use trunkline_core::audit::Trusted;
+/// use trunkline_core::params::TreeParams;
+/// let tree_id = TreeParams::default().tree_id();
+/// let trusted = Trusted::StateDigest { tree_id, state_digest: [0; 32] };
+/// assert_ne!(trusted, Trusted::Nothing);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trusted {
+    /// A whole root: its state digest, and its KZG root if it has one.
+    Root(Root),
+    /// The id of a commit. The proof carries the record of that id.
+    CommitId(Digest),
+    /// A state digest. Nothing binds the version.
+    StateDigest {
+        /// The tree.
+        tree_id: Digest,
+        /// Its state digest.
+        state_digest: Digest,
+    },
+    /// A KZG root. Nothing binds the version, and the slot digests are bound up to their top two
+    /// bits.
+    KzgRoot {
+        /// The tree.
+        tree_id: Digest,
+        /// The commitment to its slots.
+        kzg_root: [u8; 48],
+    },
+    /// Nothing: only that the proof agrees with itself.
+    Nothing,
+}
+
+/// Which roots of a verified audit proof rest on what the client trusts.
+///
+/// ```
+/// use trunkline_core::audit::AuditBinding;
+/// assert_ne!(AuditBinding::BothRoots, AuditBinding::KzgRoot);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuditBinding {
+    /// State digest, KZG root and all slot digests.
+    BothRoots,
+    /// The KZG root, and the slot digests without their top two bits, which no commitment holds. The
+    /// state digest is the proof's own word: it covers those bits.
+    KzgRoot,
+    /// None: whoever made the proof chose everything in it.
+    Nothing,
+}
+
+/// An audit proof whose roots belong together, and rest on what is trusted as far as
+/// [`Self::binding`] says.
+///
+/// ```
+/// use trunkline_core::audit::*;
+/// # use trunkline_core::{kzg::G1Bytes, params::TreeParams};
+/// # let proof = AuditProof {
+/// #     params: TreeParams::default(),
+/// #     version: 0,
+/// #     record: None,
+/// #     kzg_root: G1Bytes::IDENTITY.0,
+/// #     slots: Box::new([[0; 32]; 128]),
+/// #     opening: G1Bytes::IDENTITY.0,
+/// # };
+/// // `proof` is of the empty state.
+/// let verified = verify(&proof, &Trusted::Nothing)?;
+/// assert_eq!((verified.state_digest, verified.slots[127]), ([0; 32], [0; 32]));
+/// assert_eq!(verified.binding, AuditBinding::Nothing);
+/// assert_eq!(verified.trusted_version, None);
+/// # Ok::<(), VerifyAuditError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VerifiedAudit<'a> {
+    /// The tree.
+    pub tree_id: Digest,
+    /// The fold of the slot digests.
+    pub state_digest: Digest,
+    /// The commitment to the one polynomial of degree below 128 that has their values.
+    pub kzg_root: [u8; 48],
+    /// The digest of each slot, empty ones as zero.
+    pub slots: &'a [Digest; WIDTH],
+    /// Which of them rest on what the client trusts.
+    pub binding: AuditBinding,
+    /// The version, if what the client trusts says so; the proof's own word for it is not enough.
+    pub trusted_version: Option<u64>,
+    /// The carried record, if its commit id is what the client trusts.
+    pub trusted_record: Option<&'a CommitRecord>,
+}
+
+/// The rule that an audit proof breaks.
+///
+/// ```
+/// use trunkline_core::audit::*;
+/// # use trunkline_core::{kzg::G1Bytes, params::TreeParams};
+/// # let proof = AuditProof {
+/// #     params: TreeParams::default(),
+/// #     version: 0,
+/// #     record: None,
+/// #     kzg_root: G1Bytes::IDENTITY.0,
+/// #     slots: Box::new([[0; 32]; 128]),
+/// #     opening: G1Bytes::IDENTITY.0,
+/// # };
+/// // `proof` is of the empty state; with a digest in a slot it is of nothing.
+/// let mut forged = proof.clone();
+/// forged.slots[3] = [7; 32];
+/// assert_eq!(verify(&forged, &Trusted::Nothing), Err(VerifyAuditError::Opening));
+/// let commit_id = Trusted::CommitId([1; 32]);
+/// assert_eq!(verify(&proof, &commit_id), Err(VerifyAuditError::NeedsRecord));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyAuditError {
+    /// A length is out of bounds.
+    #[error(transparent)]
+    Form(#[from] AuditFormError),
+
+    /// The carried record is of another tree.
+    #[error("the carried record is of another tree")]
+    RecordTree,
+    /// The carried record is of another version.
+    #[error("the carried record is of another version")]
+    RecordVersion,
+    /// The carried record has another state digest than the slot digests fold to.
+    #[error("the carried record has another state digest than the slot digests fold to")]
+    RecordState,
+
+    /// Another tree than is trusted.
+    #[error("the audit proof is of another tree than is trusted")]
+    TrustedTree,
+    /// Another version than is trusted.
+    #[error("the audit proof is of another version than is trusted")]
+    TrustedVersion,
+    /// Another commit than is trusted.
+    #[error("the carried record has another commit id than is trusted")]
+    TrustedCommit,
+    /// Another state digest than is trusted.
+    #[error("the slot digests fold to another state digest than is trusted")]
+    TrustedState,
+    /// Another KZG root than is trusted.
+    #[error("the audit proof is of another KZG root than is trusted")]
+    TrustedKzgRoot,
+    /// A commit id is trusted, but no record is carried.
+    #[error("a commit id is trusted, but the audit proof carries no record; ask for one that does")]
+    NeedsRecord,
+
+    /// The point of evaluation is a 128th root of unity.
+    #[error("the point of evaluation lies on the domain; no honest proof is like that")]
+    PointOnDomain,
+    /// The KZG root is not the canonical encoding of a point of the subgroup.
+    #[error("the KZG root is no canonical point of G1")]
+    KzgRootPoint,
+    /// The opening is not the canonical encoding of a point of the subgroup.
+    #[error("the opening is no canonical point of G1")]
+    OpeningPoint,
+    /// The committed polynomial has another value than the slot digests give.
+    #[error("the KZG root is not the commitment to these slot digests")]
+    Opening,
+}
+
+/// Checks an audit proof against what the client trusts: 127 hashes, one pairing check, which comes
+/// last, and no setup but `[τ]₂`.
+///
+/// ```
+/// use trunkline_core::audit::{AuditProof, Trusted, verify};
+/// fn kzg_root_of(bytes: &[u8], commit_id: [u8; 32]) -> Result<[u8; 48], Box<dyn std::error::Error>> {
+///     let proof = AuditProof::decode(bytes)?;
+///     Ok(verify(&proof, &Trusted::CommitId(commit_id))?.kzg_root)
+/// }
+/// assert!(kzg_root_of(b"no proof", [0; 32]).is_err());
+/// ```
+pub fn verify<'a>(
+    proof: &'a AuditProof,
+    trusted: &Trusted,
+) -> Result<VerifiedAudit<'a>, VerifyAuditError> {
+    proof.check_form()?;
+    let tree_id = proof.params.tree_id();
+    let state_digest = fold(&proof.slots);
+    check_record(proof, &tree_id, &state_digest)?;
+    let binding = check_trusted(proof, &tree_id, &state_digest, trusted)?;
+    check_opening(proof, &tree_id)?;
+    let is_version_bound = matches!(trusted, Trusted::Root(_) | Trusted::CommitId(_));
+    Ok(VerifiedAudit {
+        tree_id,
+        state_digest,
+        kzg_root: proof.kzg_root,
+        slots: &proof.slots,
+        binding,
+        trusted_version: is_version_bound.then_some(proof.version),
+        trusted_record: proof.record.as_ref().filter(|_| is_version_bound),
+    })
+}
+
+/// The state digest: seven levels of hashes, each level's together. Two empty halves are an empty
+/// whole, and nothing else is compact.
+fn fold(slots: &[Digest; WIDTH]) -> Digest {
+    let mut level = slots.to_vec();
+    let mut above = Vec::with_capacity(WIDTH / 2);
+    while level.len() > 1 {
+        let (halves, _) = level.as_chunks::<2>();
+        let pairs: Vec<Pair> = halves.iter().map(pair_of).collect();
+        INNER.hash_pairs(&pairs, &mut above);
+        for (digest, halves) in above.iter_mut().zip(halves) {
+            if *halves == [ZERO, ZERO] {
+                *digest = ZERO;
+            }
+        }
+        std::mem::swap(&mut level, &mut above);
+    }
+    level.first().copied().unwrap_or(ZERO)
+}
+
+fn pair_of([left, right]: &[Digest; 2]) -> Pair {
+    crate::hash::pair(left, right)
+}
+
+fn check_record(
+    proof: &AuditProof,
+    tree_id: &Digest,
+    state_digest: &Digest,
+) -> Result<(), VerifyAuditError> {
+    let Some(record) = &proof.record else {
+        return Ok(());
+    };
+    if record.tree_id != *tree_id {
+        return Err(VerifyAuditError::RecordTree);
+    }
+    if record.version != proof.version {
+        return Err(VerifyAuditError::RecordVersion);
+    }
+    if record.state_digest != *state_digest {
+        return Err(VerifyAuditError::RecordState);
+    }
+    Ok(())
+}
+
+/// A trusted state digest fixes every bit of the slot digests, and the opening then fixes the KZG
+/// root; a trusted KZG root fixes the values of the slots, which are two bits short of their digests.
+fn check_trusted(
+    proof: &AuditProof,
+    tree_id: &Digest,
+    state_digest: &Digest,
+    trusted: &Trusted,
+) -> Result<AuditBinding, VerifyAuditError> {
+    match trusted {
+        Trusted::Root(root) => {
+            check_root(proof, tree_id, state_digest, root)?;
+            Ok(AuditBinding::BothRoots)
+        }
+        Trusted::CommitId(commit_id) => {
+            check_commit(proof, commit_id)?;
+            Ok(AuditBinding::BothRoots)
+        }
+        Trusted::StateDigest {
+            tree_id: tree,
+            state_digest: state,
+        } => {
+            same(tree_id, tree, VerifyAuditError::TrustedTree)?;
+            same(state_digest, state, VerifyAuditError::TrustedState)?;
+            Ok(AuditBinding::BothRoots)
+        }
+        Trusted::KzgRoot {
+            tree_id: tree,
+            kzg_root,
+        } => {
+            same(tree_id, tree, VerifyAuditError::TrustedTree)?;
+            same(&proof.kzg_root, kzg_root, VerifyAuditError::TrustedKzgRoot)?;
+            Ok(AuditBinding::KzgRoot)
+        }
+        Trusted::Nothing => Ok(AuditBinding::Nothing),
+    }
+}
+
+fn same<T: PartialEq>(
+    found: &T,
+    trusted: &T,
+    error: VerifyAuditError,
+) -> Result<(), VerifyAuditError> {
+    if found == trusted { Ok(()) } else { Err(error) }
+}
+
+fn check_root(
+    proof: &AuditProof,
+    tree_id: &Digest,
+    state_digest: &Digest,
+    root: &Root,
+) -> Result<(), VerifyAuditError> {
+    same(tree_id, &root.tree_id, VerifyAuditError::TrustedTree)?;
+    same(
+        &proof.version,
+        &root.version,
+        VerifyAuditError::TrustedVersion,
+    )?;
+    if let Some(record) = &proof.record {
+        let commit_id = record.commit_id();
+        same(&commit_id, &root.commit_id, VerifyAuditError::TrustedCommit)?;
+    }
+    same(
+        state_digest,
+        &root.state_digest,
+        VerifyAuditError::TrustedState,
+    )?;
+    match &root.kzg_root {
+        Some(kzg_root) => same(&proof.kzg_root, kzg_root, VerifyAuditError::TrustedKzgRoot),
+        None => Ok(()),
+    }
+}
+
+/// The record was found to agree with tree id, version and state digest before.
+fn check_commit(proof: &AuditProof, commit_id: &Digest) -> Result<(), VerifyAuditError> {
+    match &proof.record {
+        None => Err(VerifyAuditError::NeedsRecord),
+        Some(record) => same(
+            &record.commit_id(),
+            commit_id,
+            VerifyAuditError::TrustedCommit,
+        ),
+    }
+}
+
+fn check_opening(proof: &AuditProof, tree_id: &Digest) -> Result<(), VerifyAuditError> {
+    let z = evaluation_point(tree_id, &proof.kzg_root, &proof.slots);
+    let y = evaluate(&proof.slots, z).ok_or(VerifyAuditError::PointOnDomain)?;
+    let (z, y) = (encode_scalar(&z), encode_scalar(&y));
+    match verify_opening(&proof.kzg_root, &z, &y, &proof.opening) {
+        Ok(true) => Ok(()),
+        Err(VerifyOpeningError::Commitment) => Err(VerifyAuditError::KzgRootPoint),
+        Err(VerifyOpeningError::Proof) => Err(VerifyAuditError::OpeningPoint),
+        // z and y were encoded here.
+        Ok(false) | Err(VerifyOpeningError::PointOfEvaluation | VerifyOpeningError::Value) => {
+            Err(VerifyAuditError::Opening)
+        }
+    }
+}
+
+/// The value at z of the polynomial of degree below 128 that has the value of each slot at its root of
+/// unity: (z^128 - 1)/128 · Σ p_i·ω^i/(z - ω^i) (Berrut and Trefethen, SIAM Review 2004, the first
+/// form of the barycentric formula). `None` on the domain.
+fn evaluate(slots: &[Digest; WIDTH], z: Fr) -> Option<Fr> {
+    let vanishing = z.pow([WIDTH as u64]) - Fr::ONE;
+    if vanishing.is_zero() {
+        return None;
+    }
+    let roots: Vec<Fr> = Slot::all().map(root_of_unity).collect();
+    let mut inverses: Vec<Fr> = roots.iter().map(|root| z - root).collect();
+    batch_inversion(&mut inverses);
+    let weights = roots.iter().zip(&inverses);
+    let terms = slots.iter().zip(weights);
+    let sum: Fr = terms
+        .map(|(digest, (root, inverse))| slot_value(digest) * root * inverse)
+        .sum();
+    Some(sum * vanishing / Fr::from(WIDTH as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digests() -> [Digest; WIDTH] {
+        core::array::from_fn(|slot| [slot as u8; 32])
+    }
+
+    #[test]
+    fn no_value_is_computed_on_the_domain() {
+        for slot in Slot::all() {
+            assert_eq!(evaluate(&digests(), root_of_unity(slot)), None);
+        }
+        assert!(evaluate(&digests(), Fr::zero()).is_some());
+    }
+
+    #[test]
+    fn the_value_is_that_of_the_interpolated_polynomial() {
+        // c_j = 1/128 Σ p_i ω^(-ij), and then Σ c_j z^j.
+        let (slots, z) = (digests(), Fr::from(12_345));
+        let width = Fr::from(WIDTH as u64);
+        let coefficient = |j: usize| {
+            let term = |i: usize| {
+                let root = root_of_unity(Slot::new(i * (WIDTH - j) % WIDTH).expect("a slot"));
+                slot_value(&slots[i]) * root
+            };
+            (0..WIDTH).map(term).sum::<Fr>() / width
+        };
+        let value: Fr = (0..WIDTH).map(|j| coefficient(j) * z.pow([j as u64])).sum();
+        assert_eq!(evaluate(&slots, z), Some(value));
+    }
+}
