@@ -4,6 +4,8 @@
 //! version. Not here: proofs over them, and storage of anything but the peaks.
 //! Source: Todd, "Merkle Mountain Ranges" (opentimestamps, 2012).
 
+use alloc::vec::Vec;
+
 use crate::hash::{self, Digest, Domain};
 
 /// The three domains of one use of a mountain range.

@@ -5,9 +5,14 @@
 //! `trunkline` crate, which drives this one.
 //!
 //! With default features off the crate is the verifier alone: [`hash`], [`params`], [`record`]
-//! and the checking halves of `kzg` and `proof`.
+//! and the checking halves of `kzg` and `proof`. It then needs `core` and `alloc`, and no `std`
+//! (`docs/VERIFIER.md`).
 
+#![cfg_attr(not(any(feature = "state", test)), no_std)]
 #![forbid(unsafe_code)]
+
+#[macro_use]
+extern crate alloc;
 
 #[cfg(feature = "state")]
 pub mod batch;

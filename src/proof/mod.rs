@@ -20,6 +20,8 @@ pub use verify::{
 };
 pub use wire::DecodeProofError;
 
+use alloc::vec::Vec;
+
 use crate::hash::{self, Digest, LEAF};
 use crate::params::{
     BUCKET_MEMBERS_MAX, KEY_BYTES_MAX, METADATA_BYTES_MAX, PATH_BITS, ROOT_BITS, TreeParams,

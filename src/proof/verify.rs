@@ -7,6 +7,8 @@
 //! Deliberately not here: compaction. A verifier that applied it could be told "this side is empty
 //! and that inner node is a leaf"; here every level above a terminal is a hash.
 
+use alloc::vec::Vec;
+
 use super::{Claim, Entry, Place, Proof, ProofFormError, ShownLeaf, Siblings, Top};
 use crate::hash::{self, BUCKET, Digest, INNER, ZERO};
 use crate::kzg::{self, G1Bytes, Opening, Slot};

@@ -3,6 +3,8 @@
 //!
 //! Not here: whether a proof proves anything.
 
+use alloc::vec::Vec;
+
 use prost::Message;
 
 use super::{
