@@ -2,10 +2,10 @@
 
 #[path = "../support/counting.rs"]
 mod counting;
-#[path = "../support/proven.rs"]
-mod proven;
 #[path = "../support/protobuf.rs"]
 mod protobuf;
+#[path = "../support/proven.rs"]
+mod proven;
 
 mod memory_is_linear_in_the_bytes_of_a_proof;
 

@@ -3,8 +3,8 @@ use trunkline_core::params::TreeParams;
 use trunkline_core::proof::{ENTRIES_MAX, Expected, Proof, verify};
 
 use crate::counting::{peak_of, proof_memory_max};
-use crate::proven::{State, committer, number_key, numbered, proofs_of, states};
 use crate::protobuf;
+use crate::proven::{State, committer, number_key, numbered, proofs_of, states};
 
 /// Decodes and verifies against everything, and gives whether anything held.
 fn check(bytes: &[u8], expected: &[Expected]) -> bool {
