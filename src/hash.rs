@@ -4,6 +4,9 @@
 //! one kind can be read as another. What is *not* here: which inputs are hashed when (that is the
 //! tree's business) and anything about curves.
 
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use blake3::platform::{MAX_SIMD_DEGREE, Platform};
 
 /// 32 bytes out of BLAKE3.

@@ -5,10 +5,13 @@
 //! `trunkline` crate, which drives this one.
 //!
 //! With default features off the crate is the verifier alone: [`hash`], [`params`], [`record`]
-//! and the checking halves of [`audit`], `kzg`, `proof`, [`history`] and [`evidence`].
+//! and the checking halves of [`audit`], `kzg`, `proof`, [`history`] and [`evidence`]. It then needs
+//! `core` and `alloc`, and no `std` (`docs/VERIFIER.md`).
 
+#![cfg_attr(not(any(feature = "state", test)), no_std)]
 #![forbid(unsafe_code)]
 
+#[macro_use]
 extern crate alloc;
 
 pub mod audit;

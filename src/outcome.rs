@@ -3,6 +3,8 @@
 //!
 //! Not here: who decides (`tree`), and what shows an outcome (`evidence`).
 
+use alloc::vec::Vec;
+
 use crate::hash::Digest;
 use crate::history::{MountainRange, OUTCOMES};
 

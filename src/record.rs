@@ -2,6 +2,8 @@
 //!
 //! Not here: how records are stored (`store::log`) or who fills them in (the engine).
 
+use alloc::vec::Vec;
+
 use crate::hash::{self, Digest, ZERO};
 use crate::history::{HISTORY, MountainRange, OUTCOMES};
 use crate::params::{FORMAT, METADATA_BYTES_MAX};

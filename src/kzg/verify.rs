@@ -4,13 +4,14 @@
 //! verifier needs `[τ]₂` alone. Deliberately not here: what an opened value means, and many openings
 //! at once (`check`).
 
-use std::sync::LazyLock;
+use alloc::boxed::Box;
 
 use ark_bls12_381::{Bls12_381, G1Affine, G1Projective, G2Affine};
 use ark_ec::pairing::Pairing;
 use ark_ec::{AffineRepr, CurveGroup};
 use ark_ff::Zero;
 use ark_serialize::CanonicalDeserialize;
+use once_cell::race::OnceBox;
 
 use super::point::{G1Bytes, decode_g1};
 use super::scalar::decode_scalar;
@@ -113,10 +114,18 @@ struct VerifierKey {
     minus_tau: G2Prepared,
 }
 
-static VERIFIER_KEY: LazyLock<VerifierKey> = LazyLock::new(|| VerifierKey {
-    generator: G2Affine::generator().into(),
-    minus_tau: (-tau_g2()).into(),
-});
+/// Made by whoever needs it first. Threads that race for it make it twice and none waits: that takes
+/// no `std`.
+static VERIFIER_KEY: OnceBox<VerifierKey> = OnceBox::new();
+
+fn verifier_key() -> &'static VerifierKey {
+    VERIFIER_KEY.get_or_init(|| {
+        Box::new(VerifierKey {
+            generator: G2Affine::generator().into(),
+            minus_tau: (-tau_g2()).into(),
+        })
+    })
+}
 
 /// The embedded `[τ]₂`. A test holds it to be a point of the subgroup and the ceremony's.
 fn tau_g2() -> G2Affine {
@@ -135,7 +144,7 @@ fn tau_g2() -> G2Affine {
 /// ```
 pub fn pairings_agree(left: G1Projective, right: G1Projective) -> bool {
     let points = G1Projective::normalize_batch(&[left, right]);
-    let key = &*VERIFIER_KEY;
+    let key = verifier_key();
     let lines = [key.generator.clone(), key.minus_tau.clone()];
     let product = Bls12_381::multi_miller_loop(points, lines);
     Bls12_381::final_exponentiation(product).is_some_and(|output| output.is_zero())

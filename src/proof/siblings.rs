@@ -2,6 +2,8 @@
 //!
 //! Not here: where each belongs; that follows from the walk that takes them.
 
+use alloc::vec::Vec;
+
 use crate::hash::{Digest, ZERO};
 
 /// Digests in the order in which a verifier takes them. Empty ones cost a bit each.

@@ -1,0 +1,126 @@
+//! What each fuzz target asks of its bytes. `fuzz_targets/` only hands them over.
+//!
+//! No input panics; what is read is written again as it was; and what a proof with changes in it can
+//! still show against a true root is true. Not here: how proofs are made (`tests/support/proven.rs`).
+
+#[path = "../../actors/src/config/mod.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the engine's file, of which a part is needed"
+)]
+mod config;
+#[path = "../../tests/support/counting.rs"]
+mod counting;
+mod log;
+mod mutation;
+mod proof;
+#[path = "../../tests/support/proven.rs"]
+#[allow(dead_code, reason = "the tests' file, of which a part is needed")]
+mod proven;
+pub mod seeds;
+
+pub use log::log_frame;
+pub use proof::{decode_proof, verify_mutated};
+
+use trunkline_core::hash::FRAME;
+use trunkline_core::kzg::{decode_g1, encode_g1};
+use trunkline_core::params::TreeParams;
+use trunkline_core::record::CommitRecord;
+use trunkline_core::store::effect::{decode_effects as read_effects, encode_effects};
+use trunkline_core::store::marker::Marker;
+use trunkline_core::store::tree_file as tree;
+
+#[global_allocator]
+static COUNTING: counting::Counting = counting::Counting;
+
+/// A commit record.
+pub fn decode_record(bytes: &[u8]) {
+    if let Ok(record) = CommitRecord::decode(bytes) {
+        assert_eq!(record.encode(), bytes);
+        let _ = record.commit_id();
+    }
+}
+
+/// The outcomes of a version.
+pub fn decode_outcomes(bytes: &[u8]) {
+    use trunkline_core::outcome;
+    if let Some((outcomes, digest)) = outcome::decode_outcomes(bytes) {
+        assert_eq!(
+            outcome::encode_outcomes(&outcomes),
+            (bytes.to_vec(), digest)
+        );
+    }
+}
+
+/// The effects of a version, under a salt or none.
+pub fn decode_effects(bytes: &[u8]) {
+    for salt in [None, Some([7; 32])] {
+        let params = TreeParams {
+            salt,
+            ..TreeParams::default()
+        };
+        let (read, peak) = counting::peak_of(|| read_effects(&params, bytes));
+        assert!(peak <= 64 * bytes.len() + 4096, "{peak} bytes of memory");
+        if let Ok(effects) = read {
+            let mut again = Vec::new();
+            encode_effects(effects.into_iter(), &mut again).expect("they were read");
+            assert_eq!(again, bytes);
+        }
+    }
+}
+
+/// A checkpoint's marker, as it is and with its checksum made right.
+pub fn marker(bytes: &[u8]) {
+    for bytes in [bytes.to_vec(), sealed(bytes)] {
+        if let Ok(marker) = Marker::decode(&bytes) {
+            assert_eq!(marker.encode(), bytes);
+        }
+    }
+}
+
+/// A tree file, as it is and with its checksum made right.
+pub fn tree_file(bytes: &[u8]) {
+    for bytes in [bytes.to_vec(), sealed(bytes)] {
+        if let Ok(params) = tree::decode(&bytes) {
+            assert_eq!(tree::encode(&params), bytes);
+        }
+    }
+}
+
+/// The bytes with the checksum of a file in the place of their last 32.
+fn sealed(bytes: &[u8]) -> Vec<u8> {
+    let body = &bytes[..bytes.len().saturating_sub(32)];
+    [body, &FRAME.hash(body)].concat()
+}
+
+/// A compressed point.
+pub fn g1_point(bytes: &[u8]) {
+    let Some((bytes, _)) = bytes.split_first_chunk::<48>() else {
+        return;
+    };
+    if let Ok(point) = decode_g1(bytes) {
+        assert_eq!(encode_g1(&point), *bytes);
+    }
+}
+
+/// A configuration, as a file and as a flag for each of its lines.
+pub fn config_toml(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let layers = config::Layers::default();
+    if let Ok(config) = layers.text("fuzz.toml", text).and_then(|it| it.build()) {
+        let written = config.to_toml().expect("a configuration can be written");
+        let again = config::Layers::default().text("again.toml", &written);
+        assert_eq!(
+            again.and_then(|it| it.build()).expect("it was valid"),
+            config
+        );
+    }
+    for line in text.lines() {
+        if let Ok(layers) = config::Layers::default().set(line) {
+            let _ = layers.build();
+        }
+    }
+}

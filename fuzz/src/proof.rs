@@ -1,0 +1,96 @@
+//! Proofs: any bytes, and real proofs with changes in them.
+
+use std::sync::LazyLock;
+
+use trunkline_core::proof::{Expected, Proof, verify};
+
+use crate::counting::{peak_of, proof_memory_max};
+use crate::mutation::{self, Choices};
+use crate::proven::{self, State};
+
+/// Changes made to one proof at most.
+const CHANGES_MAX: usize = 6;
+
+/// Trees, and proofs with the number of the tree that each is of.
+pub(crate) struct World {
+    pub(crate) states: Vec<State>,
+    pub(crate) proofs: Vec<(usize, Vec<u8>)>,
+}
+
+pub(crate) static WORLD: LazyLock<World> = LazyLock::new(|| {
+    let committer = proven::committer();
+    let states = proven::states(&committer);
+    let proofs_of = |(index, state)| {
+        let proofs = proven::proofs_of(state, &committer);
+        proofs.into_iter().map(move |proof| (index, proof))
+    };
+    let proofs = states.iter().enumerate().flat_map(proofs_of).collect();
+    World { states, proofs }
+});
+
+/// Reads any bytes, within the bound on memory; what is read is written again and verified.
+pub fn decode_proof(bytes: &[u8]) {
+    let world = &*WORLD;
+    within_bound(bytes, || {
+        let Ok(proof) = Proof::decode(bytes) else {
+            return;
+        };
+        assert_eq!(proof.encode().as_deref(), Ok(bytes));
+    });
+    within_bound(bytes, || {
+        let Ok(proof) = Proof::decode(bytes) else {
+            return;
+        };
+        let _ = verify(&proof, &Expected::Carried);
+        holds_true(&proof, &world.states, bytes.len());
+    });
+}
+
+/// Changes a real proof as the bytes say. Unchanged it verifies; changed, it may show what is true.
+pub fn verify_mutated(bytes: &[u8]) {
+    let world = &*WORLD;
+    let mut choices = Choices(bytes);
+    let (state, proof) = &world.proofs[choices.below(world.proofs.len())];
+    let (_, donor) = &world.proofs[choices.below(world.proofs.len())];
+    let choice = choices.below(4);
+    let changed = mutation::change(proof, donor, &mut choices, CHANGES_MAX);
+    let held = within_bound(&changed, || match Proof::decode(&changed) {
+        Ok(proof) => holds_true(&proof, &world.states, choice),
+        Err(_) => Vec::new(),
+    });
+    assert!(changed != *proof || held.contains(state), "a real proof");
+}
+
+/// The trees against which the proof verifies. Its claims are true there.
+///
+/// A pairing takes a hundred times as long as anything else, so of the expectations that may end in one
+/// only one is tried, by a choice.
+fn holds_true(proof: &Proof, states: &[State], choice: usize) -> Vec<usize> {
+    let is_tried = |expected: &Expected| match expected {
+        Expected::Root(_) => choice % 2 == 0,
+        Expected::KzgRoot { .. } => choice % 2 == 1,
+        _ => true,
+    };
+    let holds = |state: &State| {
+        let expected = state.expected().into_iter().filter(is_tried);
+        let verified = expected.filter_map(|one| verify(proof, &one).ok());
+        verified.fold(false, |_, verified| {
+            assert!(state.agrees(&verified), "verified and false: {proof:?}");
+            true
+        })
+    };
+    let found = (0..states.len()).filter(|&index| holds(&states[index]));
+    let found: Vec<usize> = found.collect();
+    if found.is_empty() {
+        // What no root leads to is still to be handled.
+        let _ = verify(proof, &Expected::Carried);
+    }
+    found
+}
+
+fn within_bound<T>(proof: &[u8], function: impl FnOnce() -> T) -> T {
+    let (given, peak) = peak_of(function);
+    let max = proof_memory_max(proof.len());
+    assert!(peak <= max, "{} bytes took {peak} of memory", proof.len());
+    given
+}

@@ -1,0 +1,158 @@
+//! What the corpus of each target begins with.
+//!
+//! Not here: what fuzzing adds to it. `fuzz/run corpus` does both and keeps what reaches new code.
+
+use trunkline_core::kzg::{G1Bytes, encode_g1};
+use trunkline_core::outcome::{Outcome, Refusal, SubmissionOutcome, encode_outcomes};
+use trunkline_core::params::{CollisionPolicy, TreeParams};
+use trunkline_core::record::CommitRecord;
+use trunkline_core::store::effect::{Effect, encode_effects};
+use trunkline_core::store::marker::Marker;
+use trunkline_core::store::tree_file;
+
+use crate::config::Config;
+use crate::log::segment;
+use crate::proof::WORLD;
+
+/// Every target with its seeds.
+pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
+    let proofs: Vec<Vec<u8>> = WORLD
+        .proofs
+        .iter()
+        .map(|(_, proof)| proof.clone())
+        .collect();
+    vec![
+        ("verify_mutated", mutations(proofs.len())),
+        ("decode_proof", proofs),
+        ("decode_record", records()),
+        ("decode_outcomes", outcomes()),
+        ("decode_effects", effects()),
+        ("log_frame", logs()),
+        ("marker", markers()),
+        ("tree_file", tree_files()),
+        ("g1_point", points()),
+        ("config_toml", configurations()),
+    ]
+}
+
+/// Each proof unchanged, and with one change of each kind.
+fn mutations(proofs: usize) -> Vec<Vec<u8>> {
+    let unchanged = (0..proofs).map(|proof| vec![proof as u8, 0, 0, 0, proof as u8, 0]);
+    let changed = (0..50).map(|kind| {
+        let proof = kind * 7 % proofs;
+        vec![
+            proof as u8,
+            0,
+            kind as u8,
+            0,
+            kind as u8,
+            0,
+            kind as u8,
+            3,
+            0,
+            9,
+            0,
+            1,
+            0,
+            2,
+            0,
+        ]
+    });
+    unchanged.chain(changed).collect()
+}
+
+fn records() -> Vec<Vec<u8>> {
+    let genesis = CommitRecord::genesis([1; 32]);
+    let metadata = b"why".to_vec();
+    let with_metadata = CommitRecord {
+        metadata,
+        ..genesis.clone()
+    };
+    vec![genesis.encode(), with_metadata.encode()]
+}
+
+fn outcomes() -> Vec<Vec<u8>> {
+    let key_hash = [9; 32];
+    let kinds = [
+        Outcome::Applied { evicted: 0 },
+        Outcome::Applied { evicted: 3 },
+        Outcome::Refused(Refusal::RequirementFailed { key_hash }),
+        Outcome::Refused(Refusal::BucketFull { key_hash }),
+        Outcome::Refused(Refusal::PathTaken { key_hash }),
+    ];
+    let outcomes = kinds.map(|outcome| SubmissionOutcome {
+        sequence: 5,
+        submission: [1; 32],
+        outcome,
+    });
+    vec![Vec::new(), encode_outcomes(&outcomes).0]
+}
+
+fn effects() -> Vec<Vec<u8>> {
+    let params = TreeParams::default();
+    let changes: [(&[u8], Option<&[u8]>); 4] = [
+        (b"alice", Some(b"10")),
+        (b"bob", None),
+        (b"c", Some(b"")),
+        (b"dora", Some(&[7; 300])),
+    ];
+    let mut effects = changes.map(|(key, change)| Effect {
+        key_hash: params.key_hash(key),
+        key,
+        change,
+    });
+    effects.sort_by_key(|effect| effect.key_hash);
+    let encoded = |effects: &[Effect<'_>]| {
+        let mut bytes = Vec::new();
+        encode_effects(effects.iter().copied(), &mut bytes).expect("they are sorted");
+        bytes
+    };
+    vec![encoded(&[]), encoded(&effects[..1]), encoded(&effects)]
+}
+
+fn logs() -> Vec<Vec<u8>> {
+    let mode_and = |mode: u8, entries| [vec![mode], segment(entries)].concat();
+    vec![
+        mode_and(0, 0),
+        mode_and(0, 3),
+        mode_and(1, 1),
+        mode_and(1, 3),
+    ]
+}
+
+fn markers() -> Vec<Vec<u8>> {
+    let genesis = Marker::genesis([1; 32]);
+    let full = Marker {
+        intent: Some(3),
+        kzg_root: Some(G1Bytes::IDENTITY.0),
+        ..genesis.clone()
+    };
+    vec![genesis.encode(), full.encode()]
+}
+
+fn tree_files() -> Vec<Vec<u8>> {
+    let plain = TreeParams::default();
+    let salted = TreeParams {
+        salt: Some([7; 32]),
+        collision: CollisionPolicy::Reject,
+    };
+    vec![tree_file::encode(&plain), tree_file::encode(&salted)]
+}
+
+fn points() -> Vec<Vec<u8>> {
+    let roots = WORLD.states.iter().filter_map(|state| state.root.kzg_root);
+    let generator = trunkline_core::kzg::decode_g1(&G1Bytes::IDENTITY.0).map(|it| encode_g1(&it));
+    roots.chain(generator).map(Vec::from).collect()
+}
+
+fn configurations() -> Vec<Vec<u8>> {
+    let whole = Config::default()
+        .to_toml()
+        .expect("defaults can be written");
+    let parts = whole.split("\n\n").map(str::to_owned);
+    let flags = "group.linger_ms=7\ntree.collision=reject\n".to_owned();
+    parts
+        .chain([flags, whole.clone()])
+        .map(String::into_bytes)
+        .collect()
+}

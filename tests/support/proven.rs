@@ -1,0 +1,200 @@
+//! Small real trees with the map that they must agree with, and proofs from them as bytes.
+//!
+//! The only place that tests of the verifier's surface, its C library and the fuzz targets make proofs
+//! in. Not here: a second implementation of anything (`naive.rs` is that).
+
+use std::collections::BTreeMap;
+
+use trunkline_core::batch::{Batch, BatchLimits};
+use trunkline_core::kzg::{Committer, G1Bytes, Setup, slot_value};
+use trunkline_core::params::{CollisionPolicy, TreeParams};
+use trunkline_core::proof::{Claim, Draft, Expected, Verified};
+use trunkline_core::record::{CommitRecord, Root};
+use trunkline_core::tree::{self, Roots, TreeHasher, TreeReader, TreeWriter};
+
+/// A key with its value.
+pub(crate) type Pair = (Vec<u8>, Vec<u8>);
+
+/// A tree at version 1, and what is in it.
+pub(crate) struct State {
+    /// The parameters of the tree.
+    pub(crate) params: TreeParams,
+    /// Every key with its value.
+    pub(crate) map: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// The record of version 1.
+    pub(crate) record: CommitRecord,
+    /// What a client trusts.
+    pub(crate) root: Root,
+    roots: Roots,
+    reader: TreeReader,
+    _tree: (TreeWriter, TreeHasher),
+}
+
+/// Makes KZG roots and openings. Takes a second or two.
+pub(crate) fn committer() -> Committer {
+    Committer::new(&Setup::ceremony().expect("the embedded setup is sound"))
+}
+
+impl State {
+    /// The tree of such keys, each of which has a path of its own or shares a bucket.
+    pub(crate) fn new(
+        params: TreeParams,
+        pairs: impl IntoIterator<Item = Pair>,
+        committer: &Committer,
+    ) -> Self {
+        let map: BTreeMap<_, _> = pairs.into_iter().collect();
+        let mut batch = Batch::new();
+        for (key, value) in &map {
+            batch.put(key, value);
+        }
+        let (mut writer, mut hasher) =
+            tree::build(params.collision, &[]).expect("nothing is sorted");
+        let _ = hasher.hash(writer.seal(0), None);
+        if !map.is_empty() {
+            let prepared = batch.prepare(&params, &BatchLimits::default(), None);
+            let prepared = prepared.expect("keys and values are in bounds");
+            writer.apply(&prepared, 1).expect("no bucket is full");
+        }
+        let roots = hasher.hash(writer.seal(1), None);
+        let record = CommitRecord {
+            version: 1,
+            state_digest: roots.state_digest,
+            key_count: roots.key_count,
+            ..CommitRecord::genesis(params.tree_id())
+        };
+        let values = std::array::from_fn(|slot| slot_value(&roots.slots[slot]));
+        let kzg_root = committer.commit(&values).to_bytes();
+        Self {
+            params,
+            map,
+            root: Root::of(&record, Some(kzg_root.0)),
+            record,
+            roots,
+            reader: writer.reader(),
+            _tree: (writer, hasher),
+        }
+    }
+
+    /// The bytes of a proof of some keys with a top of hashes, with the record or without.
+    pub(crate) fn hash_proof(&self, keys: &[&[u8]], with_record: bool) -> Vec<u8> {
+        let draft = self.draft(keys);
+        let top = draft.hash_top(&self.roots);
+        let record = with_record.then(|| self.record.clone());
+        let claims = self.claims(&draft);
+        let proof = draft.finish(claims, record, top);
+        proof.encode().expect("a proof that is made is in bounds")
+    }
+
+    /// The bytes of a proof of some keys with a KZG top.
+    pub(crate) fn kzg_proof(&self, keys: &[&[u8]], committer: &Committer) -> Vec<u8> {
+        let draft = self.draft(keys);
+        let commitment = G1Bytes(self.root.kzg_root.expect("every state here has one"));
+        let top = draft.kzg_top(&self.roots, committer, commitment);
+        let claims = self.claims(&draft);
+        let proof = draft.finish(claims, None, top);
+        proof.encode().expect("a proof that is made is in bounds")
+    }
+
+    /// Everything that a client may trust of it.
+    pub(crate) fn expected(&self) -> Vec<Expected> {
+        let (tree_id, state_digest) = (self.root.tree_id, self.root.state_digest);
+        let mut expected = vec![
+            Expected::Root(self.root),
+            Expected::CommitId(self.root.commit_id),
+            Expected::StateDigest {
+                tree_id,
+                state_digest,
+            },
+        ];
+        expected.extend(
+            self.root
+                .kzg_root
+                .map(|kzg_root| Expected::KzgRoot { tree_id, kzg_root }),
+        );
+        expected
+    }
+
+    /// Whether every claim is true in the map.
+    pub(crate) fn agrees(&self, verified: &Verified<'_>) -> bool {
+        let is_true = |key: &[u8], claim: &Claim| match (self.map.get(key), claim) {
+            (None, Claim::Absent) => true,
+            (Some(value), Claim::Present(claimed)) => value == claimed,
+            (Some(value), Claim::PresentHash(hash)) => trunkline_core::hash::hash(value) == *hash,
+            _ => false,
+        };
+        let mut entries = verified.entries.iter();
+        entries.all(|entry| is_true(&entry.key, &entry.claim))
+    }
+
+    fn draft(&self, keys: &[&[u8]]) -> Draft {
+        Draft::walk(&self.reader, &self.roots, &self.params, keys).expect("keys are in bounds")
+    }
+
+    /// Values and hashes of values by turns.
+    fn claims(&self, draft: &Draft) -> Vec<Claim> {
+        let claim = |(index, (key, _)): (usize, (&[u8], _))| match self.map.get(key) {
+            None => Claim::Absent,
+            Some(value) if index % 2 == 0 => Claim::Present(value.clone()),
+            Some(value) => Claim::PresentHash(trunkline_core::hash::hash(value)),
+        };
+        draft.entries().enumerate().map(claim).collect()
+    }
+}
+
+/// A number as a key of 8 bytes.
+pub(crate) fn number_key(number: u64) -> Vec<u8> {
+    number.to_le_bytes().to_vec()
+}
+
+/// Keys `0..count` with a value each.
+pub(crate) fn numbered(count: u64) -> impl Iterator<Item = Pair> {
+    (0..count).map(|number| (number_key(number), format!("value {number}").into_bytes()))
+}
+
+/// Two keys that share the whole path in a tree without salt.
+pub(crate) fn colliding_keys() -> [Vec<u8>; 2] {
+    [302_502_893, 451_104_254].map(number_key)
+}
+
+/// Trees of every policy, with a salt and without: one with a bucket, one empty, one with one key.
+pub(crate) fn states(committer: &Committer) -> Vec<State> {
+    let plain = TreeParams::default();
+    let overwrite = TreeParams {
+        salt: Some([7; 32]),
+        collision: CollisionPolicy::Overwrite,
+    };
+    let reject = TreeParams {
+        salt: None,
+        collision: CollisionPolicy::Reject,
+    };
+    let bucket = colliding_keys().map(|key| (key, b"crowded".to_vec()));
+    vec![
+        State::new(plain, numbered(40).chain(bucket), committer),
+        State::new(plain, [], committer),
+        State::new(overwrite, numbered(300), committer),
+        State::new(reject, numbered(1), committer),
+    ]
+}
+
+/// Proofs of a state: of one key or of many, present or not, under either top.
+pub(crate) fn proofs_of(state: &State, committer: &Committer) -> Vec<Vec<u8>> {
+    let [one, other] = colliding_keys();
+    let numbers: Vec<Vec<u8>> = (0..1_000).step_by(37).map(number_key).collect();
+    let many: Vec<&[u8]> = numbers.iter().map(Vec::as_slice).collect();
+    let sets: [&[&[u8]]; 6] = [
+        &[b"nobody"],
+        &[&numbers[0]],
+        &[&one],
+        &[&one, &other],
+        &many[..3],
+        &many,
+    ];
+    let mut proofs = Vec::new();
+    for keys in sets {
+        proofs.push(state.hash_proof(keys, keys.len() > 1));
+    }
+    for keys in &sets[1..5] {
+        proofs.push(state.kzg_proof(keys, committer));
+    }
+    proofs
+}

@@ -1,0 +1,343 @@
+//! trunkline's proofs, verified from C.
+//!
+//! One call decodes and verifies, and gives a handle to the claims only if they are proven: there is no
+//! way to read a claim of a proof that does not hold. `include/trunkline_verifier.h` is generated from
+//! this crate; `docs/VERIFIER.md` has examples. From Rust use `trunkline-core` itself.
+//!
+//! How each call keeps its promises, whatever it is given:
+//!
+//! * inputs are read first and outputs written last, byte by byte where need be, so buffers may overlap
+//!   and need no alignment;
+//! * a null pointer is an empty buffer where its length is zero, and else [`Code::BadArgument`];
+//! * a panic does not cross into C: it is [`Code::Internal`].
+//!
+//! Not checked, as C can't be made to: that a pointer points to as many bytes as it is said to, and that
+//! a handle is one that was given and has not been freed. Not here: making proofs.
+
+mod buffer;
+mod claims;
+
+pub use claims::{Claim, ClaimKind, Claims};
+
+use std::ffi::c_char;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use trunkline_core::proof::{Expected, Proof, verify};
+use trunkline_core::record::Root;
+
+/// What became of a call.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// The call did what it says. Of a verification: every claim is proven.
+    TrunklineOk = 0,
+    /// The bytes are a proof, but it does not hold against what is trusted. Nothing is disproven either.
+    TrunklineNotProven = 1,
+    /// The bytes are no proof that this library reads.
+    TrunklineUndecodable = 2,
+    /// A pointer is null that must not be, a length is impossible, or a flag is neither 0 nor 1.
+    TrunklineBadArgument = 3,
+    /// There is no such claim, or the proof is bound to no version.
+    TrunklineNotFound = 4,
+    /// A bug of this library; please report it. Nothing is proven.
+    TrunklineInternal = 5,
+}
+
+/// A whole root, as published by whoever runs the tree.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct TrustedRoot {
+    /// Which tree.
+    pub tree_id: [u8; 32],
+    /// Which version of it.
+    pub version: u64,
+    /// The hash of its commit record.
+    pub commit_id: [u8; 32],
+    /// The digest of its state.
+    pub state_digest: [u8; 32],
+    /// 1 if there is a KZG root, else 0.
+    pub has_kzg_root: u8,
+    /// The KZG root, if there is one.
+    pub kzg_root: [u8; 48],
+}
+
+/// Verifies a proof against a whole root, which binds its tree, version and state.
+///
+/// `claims` receives a handle if and only if the answer is `TRUNKLINE_OK`, and null otherwise; give it to
+/// `trunkline_claims_free` when done. `error` receives a text that says what to do, cut to
+/// `error_bytes` with its terminating zero; it may be null if `error_bytes` is 0.
+///
+/// # Safety
+///
+/// Pointers point to as many bytes as is said beside them: `root` to a `trunkline_root`, `claims` to a
+/// pointer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trunkline_verify_root(
+    proof: *const u8,
+    proof_bytes: usize,
+    root: *const TrustedRoot,
+    claims: *mut *mut Claims,
+    error: *mut c_char,
+    error_bytes: usize,
+) -> Code {
+    let expected = || {
+        // SAFETY: the caller's promise.
+        let root = unsafe { buffer::read_struct(root) }?;
+        let kzg_root = match root.has_kzg_root {
+            0 => None,
+            1 => Some(root.kzg_root),
+            _ => return None,
+        };
+        Some(Expected::Root(Root {
+            tree_id: root.tree_id,
+            version: root.version,
+            commit_id: root.commit_id,
+            state_digest: root.state_digest,
+            kzg_root,
+        }))
+    };
+    // SAFETY: the caller's promise.
+    unsafe { run(proof, proof_bytes, expected, claims, error, error_bytes) }
+}
+
+/// Verifies a proof against the id of a commit (32 bytes), which binds its tree, version and state. The
+/// proof carries the commit's record and has a hash top.
+///
+/// # Safety
+///
+/// As of `trunkline_verify_root`; `commit_id` points to 32 bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trunkline_verify_commit_id(
+    proof: *const u8,
+    proof_bytes: usize,
+    commit_id: *const u8,
+    claims: *mut *mut Claims,
+    error: *mut c_char,
+    error_bytes: usize,
+) -> Code {
+    let expected = || {
+        // SAFETY: the caller's promise.
+        unsafe { buffer::read_array(commit_id) }.map(Expected::CommitId)
+    };
+    // SAFETY: the caller's promise.
+    unsafe { run(proof, proof_bytes, expected, claims, error, error_bytes) }
+}
+
+/// Verifies a proof with a hash top against a state digest of a tree (32 bytes each). Nothing binds its
+/// version.
+///
+/// # Safety
+///
+/// As of `trunkline_verify_root`; `tree_id` and `state_digest` point to 32 bytes each.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trunkline_verify_state_digest(
+    proof: *const u8,
+    proof_bytes: usize,
+    tree_id: *const u8,
+    state_digest: *const u8,
+    claims: *mut *mut Claims,
+    error: *mut c_char,
+    error_bytes: usize,
+) -> Code {
+    let expected = || {
+        // SAFETY: the caller's promise.
+        let (tree_id, state_digest) = unsafe {
+            (
+                buffer::read_array(tree_id)?,
+                buffer::read_array(state_digest)?,
+            )
+        };
+        Some(Expected::StateDigest {
+            tree_id,
+            state_digest,
+        })
+    };
+    // SAFETY: the caller's promise.
+    unsafe { run(proof, proof_bytes, expected, claims, error, error_bytes) }
+}
+
+/// Verifies a proof with a KZG top against a KZG root (48 bytes) of a tree (32 bytes). Nothing binds its
+/// version.
+///
+/// # Safety
+///
+/// As of `trunkline_verify_root`; `tree_id` points to 32 bytes, `kzg_root` to 48.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trunkline_verify_kzg_root(
+    proof: *const u8,
+    proof_bytes: usize,
+    tree_id: *const u8,
+    kzg_root: *const u8,
+    claims: *mut *mut Claims,
+    error: *mut c_char,
+    error_bytes: usize,
+) -> Code {
+    let expected = || {
+        // SAFETY: the caller's promise.
+        let (tree_id, kzg_root) =
+            unsafe { (buffer::read_array(tree_id)?, buffer::read_array(kzg_root)?) };
+        Some(Expected::KzgRoot { tree_id, kzg_root })
+    };
+    // SAFETY: the caller's promise.
+    unsafe { run(proof, proof_bytes, expected, claims, error, error_bytes) }
+}
+
+/// How many claims there are: at least one, or 0 for a null pointer. Claims are numbered from 0,
+/// ascending by the hash of their key.
+///
+/// # Safety
+///
+/// `claims` is null or a handle that has not been freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trunkline_claims_count(claims: *const Claims) -> usize {
+    // SAFETY: the caller's promise.
+    unsafe { claims.as_ref() }.map_or(0, Claims::count)
+}
+
+/// Looks at a claim by its number. `TRUNKLINE_NOT_FOUND` if there is none of that number.
+///
+/// # Safety
+///
+/// `claims` is null or a handle that has not been freed; `claim` is null or points to a
+/// `trunkline_claim`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trunkline_claims_get(
+    claims: *const Claims,
+    index: usize,
+    claim: *mut Claim,
+) -> Code {
+    // SAFETY: the caller's promise.
+    unsafe { look(claims, claim, |claims| claims.get(index)) }
+}
+
+/// Looks a claim up by its key. `TRUNKLINE_NOT_FOUND` if the proof is not about the key: nothing is known
+/// of it then, least of all that it is absent.
+///
+/// # Safety
+///
+/// As of `trunkline_claims_get`; `key` points to `key_bytes` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trunkline_claims_find(
+    claims: *const Claims,
+    key: *const u8,
+    key_bytes: usize,
+    claim: *mut Claim,
+) -> Code {
+    // SAFETY: the caller's promise; the bytes are let go of before anything is written.
+    let Some(key) = (unsafe { buffer::read_bytes(key, key_bytes) }) else {
+        return Code::TrunklineBadArgument;
+    };
+    // SAFETY: the caller's promise.
+    unsafe { look(claims, claim, |claims| claims.find(&key)) }
+}
+
+/// The version that the claims are about. `TRUNKLINE_NOT_FOUND` if nothing that is trusted binds one: only
+/// a whole root and a commit id do.
+///
+/// # Safety
+///
+/// `claims` is null or a handle that has not been freed; `version` is null or points to a `uint64_t`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trunkline_claims_version(
+    claims: *const Claims,
+    version: *mut u64,
+) -> Code {
+    // SAFETY: the caller's promise.
+    unsafe { look(claims, version, Claims::version) }
+}
+
+/// Frees the claims, and with them every key and value that `trunkline_claim`s point to. Null is left
+/// alone.
+///
+/// # Safety
+///
+/// `claims` is null or a handle that has not been freed, and is not used any more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trunkline_claims_free(claims: *mut Claims) {
+    if !claims.is_null() {
+        // SAFETY: every handle is from `Box::into_raw`, and the caller promises to free it once.
+        drop(unsafe { Box::from_raw(claims) });
+    }
+}
+
+/// Reads all inputs, verifies, and only then writes the outputs.
+///
+/// # Safety
+///
+/// As of [`trunkline_verify_root`]; `expected` keeps to its own.
+unsafe fn run(
+    proof: *const u8,
+    proof_bytes: usize,
+    expected: impl FnOnce() -> Option<Expected>,
+    claims: *mut *mut Claims,
+    error: *mut c_char,
+    error_bytes: usize,
+) -> Code {
+    let verified = catch_unwind(AssertUnwindSafe(|| {
+        if claims.is_null() || (error.is_null() && error_bytes > 0) {
+            return Err((Code::TrunklineBadArgument, BAD_ARGUMENT.to_owned()));
+        }
+        let bad_argument = || (Code::TrunklineBadArgument, BAD_ARGUMENT.to_owned());
+        let expected = expected().ok_or_else(bad_argument)?;
+        // SAFETY: the caller's promise; the bytes are let go of before anything is written.
+        let bytes = unsafe { buffer::borrow_bytes(proof, proof_bytes) };
+        verified_claims(bytes.ok_or_else(bad_argument)?, &expected)
+    }));
+    let (code, handle, text) = match verified {
+        Ok(Ok(claims)) => (
+            Code::TrunklineOk,
+            Box::into_raw(Box::new(claims)),
+            String::new(),
+        ),
+        Ok(Err((code, text))) => (code, std::ptr::null_mut(), text),
+        Err(_) => (
+            Code::TrunklineInternal,
+            std::ptr::null_mut(),
+            INTERNAL.to_owned(),
+        ),
+    };
+    // SAFETY: the caller's promise.
+    unsafe {
+        buffer::write_text(&text, error, error_bytes);
+        buffer::write_struct(handle, claims);
+    }
+    code
+}
+
+const BAD_ARGUMENT: &str =
+    "an argument is null, impossibly long or neither 0 nor 1; see trunkline_verifier.h";
+const INTERNAL: &str =
+    "the verifier failed by a bug of its own; nothing is proven, please report it";
+
+fn verified_claims(bytes: &[u8], expected: &Expected) -> Result<Claims, (Code, String)> {
+    let proof =
+        Proof::decode(bytes).map_err(|error| (Code::TrunklineUndecodable, error.to_string()))?;
+    let verified =
+        verify(&proof, expected).map_err(|error| (Code::TrunklineNotProven, error.to_string()))?;
+    Ok(Claims::of(&verified))
+}
+
+/// Writes what is found in the claims, if it is found.
+///
+/// # Safety
+///
+/// `claims` is null or a handle that has not been freed; `out` is null or points to a `T`.
+unsafe fn look<T>(
+    claims: *const Claims,
+    out: *mut T,
+    find: impl FnOnce(&Claims) -> Option<T>,
+) -> Code {
+    // SAFETY: the caller's promise. Nobody changes claims, so any number may look.
+    let Some(claims) = (unsafe { claims.as_ref() }).filter(|_| !out.is_null()) else {
+        return Code::TrunklineBadArgument;
+    };
+    match catch_unwind(AssertUnwindSafe(|| find(claims))) {
+        Ok(Some(found)) => {
+            // SAFETY: not null, and the caller's promise.
+            unsafe { buffer::write_struct(found, out) };
+            Code::TrunklineOk
+        }
+        Ok(None) => Code::TrunklineNotFound,
+        Err(_) => Code::TrunklineInternal,
+    }
+}
