@@ -25,7 +25,9 @@ fn sources() -> Vec<(PathBuf, String)> {
             let path = entry.expect("the sources are there").path();
             let name = path.strip_prefix(&source).expect("it is below");
             let text_name = name.to_string_lossy();
-            if WRITING_SIDE.iter().any(|writing| name == Path::new(writing))
+            if WRITING_SIDE
+                .iter()
+                .any(|writing| name == Path::new(writing))
                 || text_name.starts_with(PROVING)
             {
                 continue;

@@ -5,7 +5,10 @@ fn tree(arguments: &[&str], format: &str) -> Vec<String> {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--edges", "normal", "--prefix", "none"])
         .args(["--format", format, "--offline", "--locked"])
-        .args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")])
+        .args([
+            "--manifest-path",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+        ])
         .args(arguments)
         .output()
         .expect("cargo runs");
@@ -34,14 +37,28 @@ fn no_runtime_store_or_thread_pool() {
 #[test]
 fn no_crate_that_needs_std_and_no_feature_that_asks_for_it() {
     let packages = tree(&VERIFIER, "{p}|{f}");
-    for unwanted in ["libc ", "getrandom ", "memchr ", "tempfile ", "mio ", "parking_lot"] {
+    for unwanted in [
+        "libc ",
+        "getrandom ",
+        "memchr ",
+        "tempfile ",
+        "mio ",
+        "parking_lot",
+    ] {
         let found = packages.iter().find(|name| name.starts_with(unwanted));
         assert_eq!(found, None, "the verifier must do without");
     }
     // Procedural macros and what they are made of run in the compiler.
     let in_compiler = [
-        "anyhow", "either", "enum-ordinalize", "itertools", "proc-macro2", "prost-derive", "quote",
-        "syn", "unicode-ident",
+        "anyhow",
+        "either",
+        "enum-ordinalize",
+        "itertools",
+        "proc-macro2",
+        "prost-derive",
+        "quote",
+        "syn",
+        "unicode-ident",
     ];
     for package in packages {
         let name = package.split(' ').next().unwrap_or_default();
