@@ -83,7 +83,7 @@ fn change_once(fields: &mut Vec<Field>, donor: &[Field], choices: &mut Choices<'
         4 => list.extend(given.clone()),
         5 => {
             if let Some(given) = &given {
-                list[index].content = given.content.clone();
+                list[index] = given.clone();
             }
         }
         6 => list[index].content = Content::Bytes(choices.bytes(64)),

@@ -5,6 +5,7 @@ mod counting;
 #[path = "../support/protobuf.rs"]
 mod protobuf;
 #[path = "../support/proven.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
 mod proven;
 
 mod memory_is_linear_in_the_bytes_of_a_proof;

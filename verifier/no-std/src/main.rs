@@ -42,7 +42,10 @@ unsafe impl GlobalAlloc for Arena {
             (end <= ARENA_BYTES).then_some((start, end))
         };
         let next = |used| place(used).map(|(_, end)| end);
-        match self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next) {
+        match self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next)
+        {
             // SAFETY: `place` gave this for the same `used`, so the start lies within the array.
             Ok(used) => place(used).map_or(null_mut(), |(start, _)| unsafe { first.add(start) }),
             Err(_) => null_mut(),
