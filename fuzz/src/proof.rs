@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use trunkline_core::proof::{Expected, Proof, verify};
+use trunkline_core::proof::{Expected, Proof, Top, VersionProof, verify_versions};
 
 use crate::counting::{peak_of, proof_memory_max};
 use crate::mutation::{self, Choices};
@@ -41,7 +41,7 @@ pub fn decode_proof(bytes: &[u8]) {
         let Ok(proof) = Proof::decode(bytes) else {
             return;
         };
-        let _ = verify(&proof, &Expected::Carried);
+        let _ = verify_versions(&proof, &carried(&proof));
         holds_true(&proof, &world.states, bytes.len());
     });
 }
@@ -73,9 +73,14 @@ fn holds_true(proof: &Proof, states: &[State], choice: usize) -> Vec<usize> {
     };
     let holds = |state: &State| {
         let expected = state.expected().into_iter().filter(is_tried);
-        let verified = expected.filter_map(|one| verify(proof, &one).ok());
+        let each = expected.map(|one| vec![one; proof.versions.len()]);
+        let by_top = proof.versions.iter().map(|version| of_top(state, version));
+        let verified = each
+            .chain([by_top.collect()])
+            .filter_map(|expected| verify_versions(proof, &expected).ok());
         verified.fold(false, |_, verified| {
-            assert!(state.agrees(&verified), "verified and false: {proof:?}");
+            let all_true = verified.iter().all(|verified| state.agrees(verified));
+            assert!(all_true, "verified and false: {proof:?}");
             true
         })
     };
@@ -83,9 +88,25 @@ fn holds_true(proof: &Proof, states: &[State], choice: usize) -> Vec<usize> {
     let found: Vec<usize> = found.collect();
     if found.is_empty() {
         // What no root leads to is still to be handled.
-        let _ = verify(proof, &Expected::Carried);
+        let _ = verify_versions(proof, &carried(proof));
     }
     found
+}
+
+fn carried(proof: &Proof) -> Vec<Expected> {
+    vec![Expected::Carried; proof.versions.len()]
+}
+
+/// What a client may trust that goes with the top of a version, without binding its number.
+fn of_top(state: &State, version: &VersionProof) -> Expected {
+    let tree_id = state.root.tree_id;
+    match (&version.top, state.root.kzg_root) {
+        (Top::Kzg { .. }, Some(kzg_root)) => Expected::KzgRoot { tree_id, kzg_root },
+        _ => Expected::StateDigest {
+            tree_id,
+            state_digest: state.root.state_digest,
+        },
+    }
 }
 
 fn within_bound<T>(proof: &[u8], function: impl FnOnce() -> T) -> T {

@@ -263,7 +263,7 @@ impl<S: Iterator<Item = Digest>, T: Iterator<Item = Digest>> Reading<'_, S, T> {
         let is_empty_half_of_root = depth < ROOT_BITS && digests == [Digested::EMPTY; 2];
         let digest = match is_empty_half_of_root {
             true => Digested::EMPTY,
-            false => self.plan.node(depth, digests[0], digests[1]),
+            false => self.plan.node_beside(depth, digests[0], digests[1]),
         };
         Ok(self.push(digest, Kind::Fork(left, right)))
     }

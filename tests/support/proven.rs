@@ -6,9 +6,11 @@
 use std::collections::BTreeMap;
 
 use trunkline_core::batch::{Batch, BatchLimits};
-use trunkline_core::kzg::{Committer, G1Bytes, Setup, slot_value};
+use trunkline_core::kzg::{Committer, G1Bytes, Setup, Slot, slot_value};
 use trunkline_core::params::{CollisionPolicy, TreeParams};
-use trunkline_core::proof::{Claim, Draft, Expected, Verified};
+use trunkline_core::proof::{
+    Claim, Draft, Expected, Proof, Top, TopOpening, TopSlots, Verified, VersionProof, open_tops,
+};
 use trunkline_core::record::{CommitRecord, Root};
 use trunkline_core::tree::{self, Roots, TreeHasher, TreeReader, TreeWriter};
 
@@ -81,17 +83,57 @@ impl State {
         let top = draft.hash_top(&self.roots);
         let record = with_record.then(|| self.record.clone());
         let claims = self.claims(&draft);
-        let proof = draft.finish(claims, record, top);
-        proof.encode().expect("a proof that is made is in bounds")
+        self.encoded(vec![draft.finish(claims, record, top)], None)
     }
 
     /// The bytes of a proof of some keys with a KZG top.
     pub(crate) fn kzg_proof(&self, keys: &[&[u8]], committer: &Committer) -> Vec<u8> {
+        let (version, opened) = self.kzg_version(1, keys);
+        self.encoded(vec![version], self.open(committer, &[opened]))
+    }
+
+    /// The bytes of a proof of three versions of this state: the second with a top of hashes.
+    pub(crate) fn versions_proof(&self, keys: &[&[u8]], committer: &Committer) -> Vec<u8> {
+        let (first, first_opened) = self.kzg_version(1, keys);
+        let (last, last_opened) = self.kzg_version(9, &keys[..1]);
         let draft = self.draft(keys);
-        let commitment = G1Bytes(self.root.kzg_root.expect("every state here has one"));
-        let top = draft.kzg_top(&self.roots, committer, commitment);
-        let claims = self.claims(&draft);
-        let proof = draft.finish(claims, None, top);
+        let (claims, top) = (self.claims(&draft), draft.hash_top(&self.roots));
+        let middle = VersionProof {
+            version: 4,
+            ..draft.finish(claims, None, top)
+        };
+        let opening = self.open(committer, &[first_opened, last_opened]);
+        self.encoded(vec![first, middle, last], opening)
+    }
+
+    fn kzg_version(&self, version: u64, keys: &[&[u8]]) -> (VersionProof, (u64, Vec<Slot>)) {
+        let draft = self.draft(keys);
+        let kzg_root = self.root.kzg_root.expect("every state here has one");
+        let (slots, claims) = (draft.slots(), self.claims(&draft));
+        let proof = VersionProof {
+            version,
+            ..draft.finish(claims, None, Top::Kzg { kzg_root })
+        };
+        (proof, (version, slots))
+    }
+
+    fn open(&self, committer: &Committer, opened: &[(u64, Vec<Slot>)]) -> Option<TopOpening> {
+        let values = std::array::from_fn(|slot| slot_value(&self.roots.slots[slot]));
+        let top = |(version, slots): &(u64, Vec<Slot>)| TopSlots {
+            version: *version,
+            kzg_root: G1Bytes(self.root.kzg_root.expect("every state here has one")),
+            values: &values,
+            slots: slots.clone(),
+        };
+        open_tops(committer, &opened.iter().map(top).collect::<Vec<_>>())
+    }
+
+    fn encoded(&self, versions: Vec<VersionProof>, opening: Option<TopOpening>) -> Vec<u8> {
+        let proof = Proof {
+            params: self.params,
+            versions,
+            opening,
+        };
         proof.encode().expect("a proof that is made is in bounds")
     }
 
@@ -195,6 +237,7 @@ pub(crate) fn proofs_of(state: &State, committer: &Committer) -> Vec<Vec<u8>> {
     }
     for keys in &sets[1..5] {
         proofs.push(state.kzg_proof(keys, committer));
+        proofs.push(state.versions_proof(keys, committer));
     }
     proofs
 }

@@ -43,8 +43,9 @@ use crate::kzg::OpenedVersion;
 use crate::params::TreeParams;
 use crate::record::CommitRecord;
 
-/// Nodes that are planned before they are hashed: enough to fill lanes, few enough for the caches.
-const NODES_AT_ONCE: usize = 4096;
+/// Digests that are held at a time, beyond those of one version: enough to fill lanes, few enough for the
+/// caches.
+const DIGESTS_AT_ONCE: usize = 4096;
 
 /// A version whose claims hold, as far as [`Self::bound_to`] says.
 ///
@@ -245,7 +246,7 @@ fn fold_all<'a>(
         let mut planned = Vec::new();
         plan.clear();
         while let Some(job) = proofs.get(first + planned.len())
-            && plan.nodes() < NODES_AT_ONCE
+            && plan.len() < DIGESTS_AT_ONCE
         {
             let versions = plan_proof(job, &mut plan).map_err(|error| VerifyAllError {
                 index: first + planned.len(),

@@ -9,6 +9,8 @@ use crate::hash::{self, Digest, INNER, LEAF, Pair, ZERO};
 use crate::params::PATH_BITS;
 use crate::proof::ShownLeaf;
 
+/// Nodes that are planned before they are hashed: enough to fill lanes, few enough for the caches.
+const NODES_AT_ONCE: usize = 4096;
 /// Pairs gathered for one call: few enough to stay in the nearest cache.
 const PAIRS_AT_ONCE: usize = 128;
 
@@ -33,7 +35,7 @@ pub(in crate::proof) struct Plan {
 
 #[derive(Clone, Copy)]
 struct Node {
-    depth: u32,
+    depth: u8,
     left: Place,
     right: Place,
     place: Place,
@@ -59,9 +61,9 @@ impl Plan {
         self.nodes.clear();
     }
 
-    /// How many nodes are to be hashed.
-    pub(in crate::proof) fn nodes(&self) -> usize {
-        self.nodes.len()
+    /// How many digests it holds.
+    pub(in crate::proof) fn len(&self) -> usize {
+        self.digests.len()
     }
 
     /// A digest that is known.
@@ -81,11 +83,29 @@ impl Plan {
         place
     }
 
-    /// The digest of the node at a depth below 56 over two halves of the depth below.
+    /// The digest of the node at a depth below 56 over two halves of the depth below. It takes the place
+    /// of a half, and neither half is looked at again.
     pub(in crate::proof) fn node(&mut self, depth: u32, left: Place, right: Place) -> Place {
+        let place = match (left, right) {
+            (Place::EMPTY, Place::EMPTY) => self.push(&ZERO),
+            (Place::EMPTY, place) | (place, _) => place,
+        };
+        self.push_node(depth, left, right, place)
+    }
+
+    /// As [`Self::node`]; both halves stay where they are.
+    pub(in crate::proof) fn node_beside(&mut self, depth: u32, left: Place, right: Place) -> Place {
         let place = self.push(&ZERO);
+        self.push_node(depth, left, right, place)
+    }
+
+    fn push_node(&mut self, depth: u32, left: Place, right: Place, place: Place) -> Place {
+        if self.nodes.len() == NODES_AT_ONCE {
+            // Halves are planned before the node over them, so that all of these can be hashed.
+            self.run();
+        }
         self.nodes.push(Node {
-            depth,
+            depth: depth as u8,
             left,
             right,
             place,
@@ -99,7 +119,7 @@ impl Plan {
         place
     }
 
-    /// Hashes everything that is to be hashed: leaves, then nodes, the deepest first.
+    /// Hashes everything that is yet to be hashed: leaves, then nodes, the deepest first.
     pub(in crate::proof) fn run(&mut self) {
         LEAF.hash_pairs(&self.leaves, &mut self.hashed);
         for (place, digest) in self.leaf_places.iter().zip(&self.hashed) {
@@ -118,6 +138,9 @@ impl Plan {
                 }
             }
         }
+        self.leaves.clear();
+        self.leaf_places.clear();
+        self.nodes.clear();
     }
 
     /// A digest, after [`Self::run`].
@@ -162,11 +185,33 @@ mod tests {
         let other = plan.node(55, b, c);
         let other = plan.node(29, other, a);
         let top = plan.node(28, one, other);
+        let kept = plan.node_beside(27, top, Place::EMPTY);
         plan.run();
         let join = |left: &Digest, right: &Digest| INNER.hash(&hash::pair(left, right));
         let one = join(&join(&[1; 32], &[2; 32]), &ZERO);
         let other = join(&join(&[2; 32], &[3; 32]), &[1; 32]);
         assert_eq!(plan.digest(top), join(&one, &other));
+        assert_eq!(plan.digest(kept), join(&plan.digest(top), &ZERO));
+    }
+
+    #[test]
+    fn more_nodes_than_are_hashed_at_once_are_hashed_in_between() {
+        let mut plan = Plan::new();
+        let chains = NODES_AT_ONCE / 20;
+        let tops: Vec<Place> = (0..chains)
+            .map(|chain| {
+                let leaf = plan.known(&hash::hash(&chain.to_le_bytes()));
+                let up = |place, depth| plan.node(depth, Place::EMPTY, place);
+                (7..56).rev().fold(leaf, up)
+            })
+            .collect();
+        plan.run();
+        for (chain, top) in tops.into_iter().enumerate() {
+            let leaf = hash::hash(&chain.to_le_bytes());
+            let up = |digest: Digest, _| INNER.hash(&hash::pair(&ZERO, &digest));
+            assert_eq!(plan.digest(top), (7..56).fold(leaf, up));
+        }
+        assert_eq!(plan.len(), 1 + chains);
     }
 
     #[test]
