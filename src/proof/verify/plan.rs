@@ -178,12 +178,12 @@ mod tests {
     #[test]
     fn nodes_are_hashed_after_what_they_are_hashed_of() {
         let mut plan = Plan::new();
-        let [a, b, c] = [[1; 32], [2; 32], [3; 32]].map(|digest| plan.known(&digest));
+        let [a, b, c, d, e] = [1, 2, 2, 3, 1].map(|byte| plan.known(&[byte; 32]));
         // One chain upwards, then another that begins deeper.
         let one = plan.node(30, a, b);
         let one = plan.node(29, one, Place::EMPTY);
-        let other = plan.node(55, b, c);
-        let other = plan.node(29, other, a);
+        let other = plan.node(55, c, d);
+        let other = plan.node(29, other, e);
         let top = plan.node(28, one, other);
         let kept = plan.node_beside(27, top, Place::EMPTY);
         plan.run();
