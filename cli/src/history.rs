@@ -27,6 +27,7 @@ pub(crate) enum HistoryCommand {
     /// history went on from there.
     Head(HeadArguments),
     /// Prove that an older version is an ancestor of the last durable one, and what its commit id is.
+    #[command(disable_version_flag = true)]
     Prove(ProveArguments),
     /// Check such a proof: exit code 0 if proven, 1 if not, 2 if the input is unusable.
     Verify(VerifyArguments),

@@ -24,16 +24,16 @@ pub struct Subtree {
 }
 
 impl Subtree {
-    /// How many nodes, items counted as such, come about before its topmost one (post-order). The
-    /// items of the subtree number fewer than 2⁶².
+    /// How many nodes, items counted as such, come about before its topmost one (post-order). Behind item
+    /// 2⁶² a number that no node has.
     pub fn position(&self) -> u64 {
         let last = self.first + ((1 << self.height) - 1);
-        node_count(last) + u64::from(self.height)
+        node_count(last).saturating_add(u64::from(self.height))
     }
 }
 
-/// How many nodes a range of so many items has, items counted as such. Counts above 2⁶² give no
-/// number that anything can have.
+/// How many nodes a range of so many items has, items counted as such. Of more than 2⁶² items, a number
+/// of nodes that no file holds.
 ///
 /// ```
 /// assert_eq!(trunkline_core::history::node_count(4), 7);

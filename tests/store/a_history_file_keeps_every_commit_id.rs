@@ -247,6 +247,21 @@ fn a_file_that_is_short_missing_or_of_another_tree_is_named() {
 }
 
 #[test]
+fn a_marker_of_any_version_is_answered() {
+    let (disk, marker, _) = closed();
+    let numbers = (4..64).flat_map(|bit| [1_u64 << bit, u64::MAX >> (64 - bit)]);
+    for version in numbers.chain([u64::MAX - 1]) {
+        let count = version + 1;
+        let peaks = vec![[1; 32]; count.count_ones() as usize];
+        let mut forged = marker.clone();
+        forged.record.version = version;
+        forged.history = MountainRange::from_parts(count, peaks).unwrap();
+        let error = open(&disk, &forged).unwrap_err();
+        assert!(matches!(error, HistoryFileError::Short { .. }), "{version}");
+    }
+}
+
+#[test]
 fn what_is_behind_the_marker_or_before_the_first_one_means_nothing() {
     let (disk, marker, mut whole) = closed();
     let path = Path::new(HISTORY_FILE);
