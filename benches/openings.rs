@@ -159,7 +159,7 @@ fn proofs_of_one_key(rounds: usize) {
         let kept: HashMap<[u8; 32], Proof> = (0..KEYS.min(rounds as u64 + 1))
             .map(|key| {
                 let key = keys::key(key);
-                let proof = snapshot.prove([key], top).expect("a proof");
+                let proof = snapshot.prove([&key], top).expect("a proof");
                 (params.key_hash(key.as_ref()), proof)
             })
             .collect();
