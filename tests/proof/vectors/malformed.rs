@@ -83,14 +83,14 @@ fn spoilt(malformed: &str, why: &str, change: impl FnOnce(&mut Fields)) -> Refus
     of_bytes(malformed, why, fields.bytes())
 }
 
-pub(super) fn vectors() -> Vec<RefusedVector> {
+pub(super) fn vectors(states: &States) -> Vec<RefusedVector> {
     assert!(Proof::decode(&fields().bytes()).is_ok());
     let mut vectors = of_protobuf();
     vectors.extend(of_order_and_defaults());
     vectors.extend(of_parts());
     vectors.extend(of_lengths());
     vectors.extend(of_counts());
-    vectors.extend(of_records());
+    vectors.extend(of_records(states));
     vectors.extend(of_siblings());
     vectors
 }
@@ -287,8 +287,7 @@ fn of_counts() -> Vec<RefusedVector> {
     ]
 }
 
-fn of_records() -> Vec<RefusedVector> {
-    let states = States::new();
+fn of_records(states: &States) -> Vec<RefusedVector> {
     let of_a = [part(&states.empty, ["a"]).with_record()];
     let record = prove(&of_a).versions[0]
         .record

@@ -27,11 +27,12 @@ pub(crate) struct VectorFile {
 
 /// All of them, made anew.
 pub(crate) fn made() -> [VectorFile; 4] {
+    let states = states::States::new();
     [
-        file("states.json", &states::vectors()),
-        file("records.json", &records::vectors()),
-        file("proofs.json", &proofs::vectors()),
-        file("refused.json", &refused::vectors()),
+        file("states.json", &states::vectors(&states)),
+        file("records.json", &records::vectors(&states)),
+        file("proofs.json", &proofs::vectors(&states)),
+        file("refused.json", &refused::vectors(&states)),
     ]
 }
 

@@ -9,7 +9,6 @@ use super::form::{ClaimedEntry, Decimal, ProofVector, Trusted, VersionClaims};
 use super::states::{Named, States};
 use crate::fixture::{self, by_hash, colliding_keys, keys_in_slot, keys_sharing, plain};
 use crate::naive::{self, Key};
-use crate::naive_kzg::NaiveKzg;
 
 /// What a proof shows of one version.
 pub(super) struct Part<'s> {
@@ -93,14 +92,10 @@ impl Part<'_> {
 
 /// One object for all parts.
 pub(super) fn prove(parts: &[Part<'_>]) -> Proof {
-    let kzgs: Vec<(&Part<'_>, NaiveKzg)> = parts
+    let opened: Vec<_> = parts
         .iter()
         .filter(|part| part.kzg)
-        .map(|part| (part, part.state.kzg()))
-        .collect();
-    let opened: Vec<_> = kzgs
-        .iter()
-        .map(|(part, kzg)| (part.version, kzg, part.slots()))
+        .map(|part| (part.version, part.state.kzg(), part.slots()))
         .collect();
     let versions = parts.iter().map(|part| {
         let mut version = part
@@ -163,15 +158,14 @@ fn several(name: &str, parts: &[Part<'_>]) -> ProofVector {
     vector(name, parts, &prove(parts), &trusted)
 }
 
-pub(super) fn vectors() -> Vec<ProofVector> {
-    let states = States::new();
-    let mut vectors = of_three_keys(&states);
-    vectors.extend(of_what_is_trusted(&states));
-    vectors.extend(of_other_trees(&states));
-    vectors.extend(of_long_paths(&states));
-    vectors.extend(of_buckets(&states));
-    vectors.extend(with_kzg_tops(&states));
-    vectors.extend(of_several_versions(&states));
+pub(super) fn vectors(states: &States) -> Vec<ProofVector> {
+    let mut vectors = of_three_keys(states);
+    vectors.extend(of_what_is_trusted(states));
+    vectors.extend(of_other_trees(states));
+    vectors.extend(of_long_paths(states));
+    vectors.extend(of_buckets(states));
+    vectors.extend(with_kzg_tops(states));
+    vectors.extend(of_several_versions(states));
     vectors
 }
 
@@ -222,7 +216,7 @@ fn of_three_keys(states: &States) -> Vec<ProofVector> {
 }
 
 /// The first key of numbers that lies in the slot of a key.
-pub(super) fn same_slot_as(key: &str) -> Key {
+fn same_slot_as(key: &str) -> Key {
     let slot = naive::slot_of(&naive::plain(key.as_bytes()));
     keys_in_slot(&plain(), slot, 0, 1).remove(0)
 }

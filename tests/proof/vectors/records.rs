@@ -12,9 +12,9 @@ use crate::naive::{self, Hash, NOTHING, join, keyed};
 const HISTORY: [&str; 3] = ["history leaf", "history node", "history root"];
 const OUTCOMES: [&str; 3] = ["outcome leaf", "outcome node", "outcomes root"];
 
-pub(super) fn vectors() -> Records {
+pub(super) fn vectors(states: &States) -> Records {
     Records {
-        records: records(),
+        records: records(states),
         histories: ranges(HISTORY, 9, |number| vec![number + 1; 32]),
         outcomes: ranges(OUTCOMES, 3, outcome),
         provisional: provisional(),
@@ -68,8 +68,7 @@ fn peak(labels: [&str; 3], items: &[Vec<u8>]) -> Hash {
     keyed(labels[1], &join(&peak(labels, older), &peak(labels, newer)))
 }
 
-fn records() -> Vec<RecordVector> {
-    let states = States::new();
+fn records(states: &States) -> Vec<RecordVector> {
     let genesis = RecordVector {
         name: "genesis".into(),
         tree_id: states.empty.tree_id().into(),

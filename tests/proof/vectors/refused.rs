@@ -36,21 +36,20 @@ fn forged(rule: &str, why: &str, proof: &Proof) -> RefusedVector {
     refused(rule, why, proof, &[Expected::Carried])
 }
 
-pub(super) fn vectors() -> Vec<RefusedVector> {
-    let states = States::new();
+pub(super) fn vectors(states: &States) -> Vec<RefusedVector> {
     let mut vectors = of_entries_and_terminals();
     vectors.extend(of_empty_places_and_leaves());
     vectors.extend(of_buckets());
     vectors.extend(of_siblings());
-    vectors.extend(of_records(&states));
-    vectors.extend(of_roots(&states));
-    vectors.extend(of_other_trust(&states));
-    vectors.extend(of_versions(&states));
-    vectors.extend(of_kinds_of_openings(&states));
-    vectors.extend(of_openings(&states));
-    vectors.extend(of_points(&states));
-    vectors.extend(of_aggregates(&states));
-    vectors.extend(malformed::vectors());
+    vectors.extend(of_records(states));
+    vectors.extend(of_roots(states));
+    vectors.extend(of_other_trust(states));
+    vectors.extend(of_versions(states));
+    vectors.extend(of_kinds_of_openings(states));
+    vectors.extend(of_openings(states));
+    vectors.extend(of_points(states));
+    vectors.extend(of_aggregates(states));
+    vectors.extend(malformed::vectors(states));
     number(vectors)
 }
 
@@ -569,7 +568,7 @@ fn of_kinds_of_openings(states: &States) -> Vec<RefusedVector> {
     let slot = naive::slot_of(&naive::plain(b"a"));
     let kzg = state.kzg();
     let setup_id = naive::setup_id(fixture::CEREMONY);
-    let of_one_slot = naive_kzg::aggregate(&setup_id, &[(5, &kzg, vec![slot])]);
+    let of_one_slot = naive_kzg::aggregate(&setup_id, &[(5, kzg, vec![slot])]);
     vec![
         with(
             part(state, ["a"]),

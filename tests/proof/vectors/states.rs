@@ -1,8 +1,8 @@
 //! The states that the vectors are about, and `states.json`.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use trunkline_core::kzg::G1Bytes;
 use trunkline_core::params::{CollisionPolicy, TreeParams};
 use trunkline_core::proof::Proof;
 
@@ -16,6 +16,7 @@ pub(super) struct Named {
     pub(super) name: &'static str,
     pub(super) state: NaiveState,
     keyless: Leaves,
+    kzg: OnceCell<NaiveKzg>,
 }
 
 impl Named {
@@ -24,6 +25,7 @@ impl Named {
             name,
             state,
             keyless: Leaves::new(),
+            kzg: OnceCell::new(),
         }
     }
 
@@ -42,8 +44,10 @@ impl Named {
         naive::state_digest(&self.leaves())
     }
 
-    pub(super) fn kzg(&self) -> NaiveKzg {
-        NaiveKzg::new(fixture::CEREMONY, &naive::field_values(&self.leaves()))
+    pub(super) fn kzg(&self) -> &NaiveKzg {
+        let values = || naive::field_values(&self.leaves());
+        self.kzg
+            .get_or_init(|| NaiveKzg::new(fixture::CEREMONY, &values()))
     }
 
     /// With a hash top.
@@ -79,13 +83,13 @@ impl Named {
                 })
                 .collect(),
             state_digest: self.state_digest().into(),
-            kzg_root: G1Bytes(self.kzg().commitment()).0.into(),
+            kzg_root: self.kzg().commitment().into(),
         }
     }
 }
 
-pub(super) fn vectors() -> Vec<StateVector> {
-    States::new().all().map(Named::vector).into()
+pub(super) fn vectors(states: &States) -> Vec<StateVector> {
+    states.all().map(Named::vector).into()
 }
 
 pub(super) struct States {
@@ -177,9 +181,8 @@ fn full_bucket(known: &Key) -> Named {
         keyless.insert(key_hash, [number + 1; 32]);
     }
     Named {
-        name: "a full bucket",
-        state,
         keyless,
+        ..Named::new("a full bucket", state)
     }
 }
 
