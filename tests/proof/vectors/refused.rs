@@ -41,6 +41,7 @@ pub(super) fn vectors(states: &States) -> Vec<RefusedVector> {
     vectors.extend(of_empty_places_and_leaves());
     vectors.extend(of_buckets());
     vectors.extend(of_siblings());
+    vectors.extend(of_leaves_beside_nothing());
     vectors.extend(of_records(states));
     vectors.extend(of_roots(states));
     vectors.extend(of_other_trust(states));
@@ -231,61 +232,33 @@ fn of_buckets() -> Vec<RefusedVector> {
 }
 
 fn of_siblings() -> Vec<RefusedVector> {
-    let [one, other] = parted();
-    let deep = |siblings| in_slot(vec![present(&one)], vec![at(9, Place::OwnLeaf)], siblings);
+    let [one, _] = parted();
+    let deep = |siblings| {
+        let mut proof = in_slot(vec![present(&one)], vec![at(9, Place::OwnLeaf)], 0);
+        proof.versions[0].siblings = siblings;
+        proof
+    };
     let with_top = |siblings| {
         let mut proof = in_slot(vec![present(&one)], vec![at(7, Place::OwnLeaf)], 0);
         proof.versions[0].top = Top::Hash { siblings };
         proof
     };
-    let neighbour = {
-        let mut neighbour = hash(&one);
-        neighbour[31] ^= 1;
-        Place::OtherLeaf(leaf(neighbour))
-    };
-    let mut beside_nothing = in_slot(vec![present(&one)], vec![at(8, Place::OwnLeaf)], 0);
-    beside_nothing.versions[0].siblings = Siblings::from_iter([NOTHING]);
-    let mut other_beside_nothing = in_slot(vec![absent(&one)], vec![at(8, neighbour)], 0);
-    other_beside_nothing.versions[0].siblings = Siblings::from_iter([NOTHING]);
-    let beside_an_empty_place = in_slot(
-        vec![present(&one), absent(&other)],
-        vec![at(8, Place::OwnLeaf), at(8, Place::Empty)],
-        0,
-    );
+    let with_empty_last = Siblings::from_iter([[1; 32], [1; 32], NOTHING]);
     vec![
         forged(
             "SiblingMissing",
             "One of the two siblings is left out.",
-            &deep(1),
+            &deep(full(1)),
         ),
         forged(
             "SiblingUnused",
             "One sibling more than the path has.",
-            &deep(3),
+            &deep(full(3)),
         ),
         forged(
             "SiblingUnused",
             "The last sibling, which nothing takes, is an empty one.",
-            &{
-                let mut proof = deep(0);
-                proof.versions[0].siblings = Siblings::from_iter([[1; 32], [1; 32], NOTHING]);
-                proof
-            },
-        ),
-        forged(
-            "LeafSiblingEmpty",
-            "An own leaf alone in its half: it would stand one level higher.",
-            &beside_nothing,
-        ),
-        forged(
-            "LeafSiblingEmpty",
-            "Another leaf alone in its half.",
-            &other_beside_nothing,
-        ),
-        forged(
-            "LeafSiblingEmpty",
-            "The empty half is a terminal, not a sibling.",
-            &beside_an_empty_place,
+            &deep(with_empty_last),
         ),
         forged(
             "TopSiblingMissing",
@@ -296,6 +269,39 @@ fn of_siblings() -> Vec<RefusedVector> {
             "TopSiblingUnused",
             "Eight siblings above a slot.",
             &with_top(full(8)),
+        ),
+    ]
+}
+
+fn of_leaves_beside_nothing() -> Vec<RefusedVector> {
+    let [one, other] = parted();
+    let alone = |entry, place| {
+        let mut proof = in_slot(vec![entry], vec![at(8, place)], 0);
+        proof.versions[0].siblings = Siblings::from_iter([NOTHING]);
+        proof
+    };
+    let mut neighbour = hash(&one);
+    neighbour[31] ^= 1;
+    let beside_an_empty_place = in_slot(
+        vec![present(&one), absent(&other)],
+        vec![at(8, Place::OwnLeaf), at(8, Place::Empty)],
+        0,
+    );
+    vec![
+        forged(
+            "LeafSiblingEmpty",
+            "An own leaf alone in its half: it would stand one level higher.",
+            &alone(present(&one), Place::OwnLeaf),
+        ),
+        forged(
+            "LeafSiblingEmpty",
+            "Another leaf alone in its half.",
+            &alone(absent(&one), Place::OtherLeaf(leaf(neighbour))),
+        ),
+        forged(
+            "LeafSiblingEmpty",
+            "The empty half is a terminal, not a sibling.",
+            &beside_an_empty_place,
         ),
     ]
 }
