@@ -1,61 +1,14 @@
 //! Every forgery here folds to *some* root and is checked against nothing else, so that the rule
 //! named is all that stands in its way.
 
-use trunkline_core::params::{CollisionPolicy, TreeParams};
+use trunkline_core::params::CollisionPolicy;
 use trunkline_core::proof::{
-    Claim, Entry, Expected, Place, Proof, ShownLeaf, Siblings, Terminal, Top, VerifyProofError,
-    VersionProof, verify,
+    Claim, Entry, Expected, Place, Proof, Siblings, Top, VerifyProofError, verify,
 };
 
-use crate::fixture::{self, by_hash, colliding_keys, keys_in_slot, plain};
-use crate::naive::{self, Hash, Key, NaiveState};
-
-fn entry(key: &Key, claim: Claim) -> Entry {
-    Entry {
-        key: key.clone(),
-        claim,
-    }
-}
-
-fn absent(key: &Key) -> Entry {
-    entry(key, Claim::Absent)
-}
-
-fn present(key: &Key) -> Entry {
-    entry(key, Claim::Present(b"v".to_vec()))
-}
-
-fn at(depth: u8, place: Place) -> Terminal {
-    Terminal { depth, place }
-}
-
-fn leaf(key_hash: Hash) -> ShownLeaf {
-    ShownLeaf {
-        key_hash,
-        value_hash: naive::plain(b"v"),
-    }
-}
-
-/// As many siblings as asked for, none of them empty.
-fn full(count: usize) -> Siblings {
-    Siblings::from_iter(vec![[1; 32]; count])
-}
-
-/// A proof within one slot of a tree; its top is of one slot.
-fn in_slot(entries: Vec<Entry>, terminals: Vec<Terminal>, siblings: usize) -> Proof {
-    Proof {
-        params: plain(),
-        versions: vec![VersionProof {
-            version: 0,
-            record: None,
-            entries,
-            terminals,
-            siblings: full(siblings),
-            top: Top::Hash { siblings: full(7) },
-        }],
-        opening: None,
-    }
-}
+use crate::fixture::{self, by_hash, keys_in_slot, plain};
+use crate::forgery::{absent, at, bucket, full, hash, in_slot, leaf, members, parted, present};
+use crate::naive;
 
 fn assert_holds(proof: &Proof) {
     assert_eq!(verify(proof, &Expected::Carried).err(), None);
@@ -63,18 +16,6 @@ fn assert_holds(proof: &Proof) {
 
 fn assert_refused(proof: &Proof, error: VerifyProofError) {
     assert_eq!(verify(proof, &Expected::Carried), Err(error));
-}
-
-/// Keys of one slot, ascending by hash, whose hashes part at the bit after the slot.
-fn parted() -> [Key; 2] {
-    let keys = by_hash(&plain(), keys_in_slot(&plain(), 40, 0, 8));
-    let low = |key: &&Key| !naive::bit(&naive::hash_key(&plain(), key), 7);
-    let pair = [keys.iter().find(low), keys.iter().rfind(|key| !low(key))];
-    pair.map(|key| key.unwrap().clone())
-}
-
-fn hash(key: &Key) -> Hash {
-    naive::hash_key(&plain(), key)
 }
 
 #[test]
@@ -168,20 +109,6 @@ fn another_leaf_lives_below_its_terminal() {
     let place = Place::OtherLeaf(leaf(hash(&other)));
     let proof = in_slot(vec![absent(&one)], vec![at(8, place)], 1);
     assert_refused(&proof, VerifyProofError::OtherLeafOutside(0));
-}
-
-/// A real bucket with both of its keys.
-fn bucket(params: TreeParams) -> Proof {
-    let keys = colliding_keys().remove(0);
-    let state = NaiveState::of(params, keys.clone().map(|key| (key, b"v".to_vec())));
-    state.prove(0, &fixture::set(keys))
-}
-
-fn members(proof: &mut Proof) -> &mut Vec<ShownLeaf> {
-    match &mut proof.versions[0].terminals[0].place {
-        Place::Bucket(members) => members,
-        _ => panic!("a bucket was made"),
-    }
 }
 
 #[test]

@@ -1,0 +1,82 @@
+//! Forgeries that fold to *some* root, by hand.
+
+use trunkline_core::params::TreeParams;
+use trunkline_core::proof::{
+    Claim, Entry, Place, Proof, ShownLeaf, Siblings, Terminal, Top, VersionProof,
+};
+
+use crate::fixture::{self, by_hash, colliding_keys, keys_in_slot, plain};
+use crate::naive::{self, Hash, Key, NaiveState};
+
+pub(crate) fn entry(key: &Key, claim: Claim) -> Entry {
+    Entry {
+        key: key.clone(),
+        claim,
+    }
+}
+
+pub(crate) fn absent(key: &Key) -> Entry {
+    entry(key, Claim::Absent)
+}
+
+pub(crate) fn present(key: &Key) -> Entry {
+    entry(key, Claim::Present(b"v".to_vec()))
+}
+
+pub(crate) fn at(depth: u8, place: Place) -> Terminal {
+    Terminal { depth, place }
+}
+
+pub(crate) fn leaf(key_hash: Hash) -> ShownLeaf {
+    ShownLeaf {
+        key_hash,
+        value_hash: naive::plain(b"v"),
+    }
+}
+
+/// As many siblings as asked for, none of them empty.
+pub(crate) fn full(count: usize) -> Siblings {
+    Siblings::from_iter(vec![[1; 32]; count])
+}
+
+/// A proof within one slot of a tree; its top is of one slot.
+pub(crate) fn in_slot(entries: Vec<Entry>, terminals: Vec<Terminal>, siblings: usize) -> Proof {
+    Proof {
+        params: plain(),
+        versions: vec![VersionProof {
+            version: 0,
+            record: None,
+            entries,
+            terminals,
+            siblings: full(siblings),
+            top: Top::Hash { siblings: full(7) },
+        }],
+        opening: None,
+    }
+}
+
+/// Keys of one slot, ascending by hash, whose hashes part at the bit after the slot.
+pub(crate) fn parted() -> [Key; 2] {
+    let keys = by_hash(&plain(), keys_in_slot(&plain(), 40, 0, 8));
+    let low = |key: &&Key| !naive::bit(&naive::hash_key(&plain(), key), 7);
+    let pair = [keys.iter().find(low), keys.iter().rfind(|key| !low(key))];
+    pair.map(|key| key.unwrap().clone())
+}
+
+pub(crate) fn hash(key: &Key) -> Hash {
+    naive::hash_key(&plain(), key)
+}
+
+/// A real bucket with both of its keys.
+pub(crate) fn bucket(params: TreeParams) -> Proof {
+    let keys = colliding_keys().remove(0);
+    let state = NaiveState::of(params, keys.clone().map(|key| (key, b"v".to_vec())));
+    state.prove(0, &fixture::set(keys))
+}
+
+pub(crate) fn members(proof: &mut Proof) -> &mut Vec<ShownLeaf> {
+    match &mut proof.versions[0].terminals[0].place {
+        Place::Bucket(members) => members,
+        _ => panic!("a bucket was made"),
+    }
+}
