@@ -51,7 +51,7 @@ pub fn verify_mutated(bytes: &[u8]) {
     let world = &*WORLD;
     let mut choices = Choices(bytes);
     let (state, proof) = &world.proofs[choices.below(world.proofs.len())];
-    let (_, donor) = &world.proofs[choices.below(world.proofs.len())];
+    let donor = donor(world, *state, &mut choices);
     let choice = choices.below(4);
     let changed = mutation::change(proof, donor, &mut choices, CHANGES_MAX);
     let held = within_bound(&changed, || match Proof::decode(&changed) {
@@ -59,6 +59,17 @@ pub fn verify_mutated(bytes: &[u8]) {
         Err(_) => Vec::new(),
     });
     assert!(changed != *proof || held.contains(state), "a real proof");
+}
+
+/// A proof to take parts from: as often of the same tree as of any.
+fn donor<'a>(world: &'a World, state: usize, choices: &mut Choices<'_>) -> &'a [u8] {
+    let all = world.proofs.len();
+    let same = world.proofs.iter().filter(|(of, _)| *of == state);
+    let same: Vec<&(usize, Vec<u8>)> = same.collect();
+    match choices.below(2 * all) {
+        any if any < all => &world.proofs[any].1,
+        other => &same[(other - all) % same.len()].1,
+    }
 }
 
 /// The trees against which the proof verifies. Its claims are true there.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use trunkline_core::batch::{Batch, BatchLimits};
 use trunkline_core::kzg::{Committer, G1Bytes, Setup, Slot, slot_value};
-use trunkline_core::params::{CollisionPolicy, TreeParams};
+use trunkline_core::params::{CollisionPolicy, TreeParams, slot_of};
 use trunkline_core::proof::{
     Claim, Draft, Expected, Proof, Top, TopOpening, TopSlots, Verified, VersionProof, open_tops,
 };
@@ -193,6 +193,15 @@ pub(crate) fn numbered(count: u64) -> impl Iterator<Item = Pair> {
     (0..count).map(|number| (number_key(number), format!("value {number}").into_bytes()))
 }
 
+/// Two numbers, as keys, that are in no tree here and in the slot of another key.
+fn beside(params: &TreeParams, key: &[u8]) -> [Vec<u8>; 2] {
+    let slot = |key: &[u8]| slot_of(&params.key_hash(key));
+    let mut found = (1_000..)
+        .map(number_key)
+        .filter(|other| slot(other) == slot(key));
+    std::array::from_fn(|_| found.next().expect("one number in 128 is"))
+}
+
 /// Two keys that share the whole path in a tree without salt.
 pub(crate) fn colliding_keys() -> [Vec<u8>; 2] {
     [302_502_893, 451_104_254].map(number_key)
@@ -223,9 +232,12 @@ pub(crate) fn proofs_of(state: &State, committer: &Committer) -> Vec<Vec<u8>> {
     let [one, other] = colliding_keys();
     let numbers: Vec<Vec<u8>> = (0..1_000).step_by(37).map(number_key).collect();
     let many: Vec<&[u8]> = numbers.iter().map(Vec::as_slice).collect();
-    let sets: [&[&[u8]]; 6] = [
+    let [beside, beside_too] = beside(&state.params, &numbers[0]);
+    let sets: [&[&[u8]]; 8] = [
         &[b"nobody"],
         &[&numbers[0]],
+        &[&beside],
+        &[&numbers[0], &beside, &beside_too],
         &[&one],
         &[&one, &other],
         &many[..3],
@@ -235,7 +247,7 @@ pub(crate) fn proofs_of(state: &State, committer: &Committer) -> Vec<Vec<u8>> {
     for keys in sets {
         proofs.push(state.hash_proof(keys, keys.len() > 1));
     }
-    for keys in &sets[1..5] {
+    for keys in &sets[1..7] {
         proofs.push(state.kzg_proof(keys, committer));
         proofs.push(state.versions_proof(keys, committer));
     }

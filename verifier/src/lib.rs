@@ -8,11 +8,28 @@
 //!
 //! * inputs are read first and outputs written last, byte by byte where need be, so buffers may overlap
 //!   and need no alignment;
-//! * a null pointer is an empty buffer where its length is zero, and else [`Code::BadArgument`];
-//! * a panic does not cross into C: it is [`Code::Internal`].
+//! * a null pointer is an empty buffer where its length is zero, and else [`Code::TrunklineBadArgument`];
+//! * a panic does not cross into C: it is [`Code::TrunklineInternal`].
 //!
 //! Not checked, as C can't be made to: that a pointer points to as many bytes as it is said to, and that
 //! a handle is one that was given and has not been freed. Not here: making proofs.
+//!
+//! The comments of types and functions are those of the header, so the one example in Rust is here:
+//!
+//! ```
+//! use std::ptr::{null, null_mut};
+//! use trunkline_verifier::{Code, trunkline_claims_count, trunkline_verify_commit_id};
+//!
+//! let (commit_id, mut claims) = ([0; 32], null_mut());
+//! // SAFETY: a proof of no bytes may be null, and so may a text of no bytes.
+//! let code = unsafe {
+//!     trunkline_verify_commit_id(null(), 0, commit_id.as_ptr(), &mut claims, null_mut(), 0)
+//! };
+//! assert_eq!(code, Code::TrunklineUndecodable);
+//! assert!(claims.is_null());
+//! // SAFETY: null is allowed.
+//! assert_eq!(unsafe { trunkline_claims_count(claims) }, 0);
+//! ```
 
 mod buffer;
 mod claims;

@@ -159,7 +159,7 @@ pub struct ToVerify<'a, 'e> {
     pub expected: &'e [Expected],
 }
 
-/// The first of several proofs that breaks a rule.
+/// One of several proofs that breaks a rule: the first found. Openings are looked at last.
 ///
 /// ```
 /// use trunkline_core::proof::{VerifyAllError, VerifyProofError};
@@ -176,7 +176,7 @@ pub struct VerifyAllError {
 }
 
 /// Checks many proofs, of one tree or several: all hashing in full lanes, all openings in one pairing
-/// check. Gives the verified versions of each proof, or the first proof that breaks a rule.
+/// check. Gives the verified versions of each proof, or a proof that breaks a rule.
 pub fn verify_all<'a>(
     proofs: &[ToVerify<'a, '_>],
 ) -> Result<Vec<Vec<Verified<'a>>>, VerifyAllError> {

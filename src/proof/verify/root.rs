@@ -80,7 +80,7 @@ impl VerifiedRoot {
             })
     }
 
-    /// Checks many proofs of this version at once; slots are remembered only if all proofs hold.
+    /// Checks many proofs of this version at once, as [`super::verify_all`]; slots are remembered only if all proofs hold.
     pub fn verify_all<'a>(
         &mut self,
         proofs: &[&'a Proof],

@@ -30,14 +30,21 @@ fn null_where_bytes_should_be() {
     let (proof, id) = (hash_proof(), [0_u8; 32]);
     let (at, length, id) = (proof.as_ptr(), proof.len(), id.as_ptr());
     let calls: [&dyn Fn(*mut *mut Claims, *mut c_char, usize) -> Code; 8] = [
-        // SAFETY: null is refused, and everything else is as it should be, here and below.
+        // SAFETY: what is null or too long is refused.
         &|c, e, n| unsafe { trunkline_verify_commit_id(null(), 1, id, c, e, n) },
+        // SAFETY: what is null or too long is refused.
         &|c, e, n| unsafe { trunkline_verify_commit_id(at, length, null(), c, e, n) },
+        // SAFETY: what is null or too long is refused.
         &|c, e, n| unsafe { trunkline_verify_commit_id(at, usize::MAX, id, c, e, n) },
+        // SAFETY: what is null or too long is refused.
         &|c, e, n| unsafe { trunkline_verify_state_digest(at, length, null(), id, c, e, n) },
+        // SAFETY: what is null or too long is refused.
         &|c, e, n| unsafe { trunkline_verify_state_digest(at, length, id, null(), c, e, n) },
+        // SAFETY: what is null or too long is refused.
         &|c, e, n| unsafe { trunkline_verify_kzg_root(at, length, null(), id, c, e, n) },
+        // SAFETY: what is null or too long is refused.
         &|c, e, n| unsafe { trunkline_verify_kzg_root(at, length, id, null(), c, e, n) },
+        // SAFETY: what is null or too long is refused.
         &|c, e, n| unsafe { trunkline_verify_root(at, length, null(), c, e, n) },
     ];
     for call in calls {
