@@ -2,7 +2,10 @@ use std::path::Path;
 
 use trunkline::core::history::VerifyConsistencyError;
 use trunkline::core::record::CommitRecord;
-use trunkline::core::store::history_file::{HISTORY_FILE, HISTORY_HEADER_BYTES, HistoryFileError};
+use trunkline::core::store::disk::{Disk, DiskReader};
+use trunkline::core::store::history_file::{
+    HISTORY_FILE, HISTORY_HEADER_BYTES, HistoryFileError, nodes_covered,
+};
 use trunkline::core::store::marker::Marker;
 use trunkline::{Engine, HistoryError, OpenError, ReadOnly, Snapshot};
 
@@ -204,8 +207,6 @@ fn and_a_checkpoint_that_could_not_store_them_is_made_up_for() {
         let marker = Marker::read(&*rig.disk.memory, directory).unwrap();
         let path: &Path = &directory.join(HISTORY_FILE);
         // As if the next checkpoint had been cut off after it appended.
-        use trunkline::core::store::disk::{Disk, DiskReader};
-        use trunkline::core::store::history_file::nodes_covered;
         let kept = HISTORY_HEADER_BYTES as u64 + 32 * nodes_covered(marker.record.version);
         let mut file = rig.disk.memory.reuse(path, kept).unwrap();
         file.append(&[0xee; 333]).unwrap();
