@@ -52,10 +52,13 @@ fn of_bytes_that_are_nearly_nothing_but_parts() {
         7,
         &[protobuf::number(1, 7), protobuf::bytes(2, &[])].concat(),
     );
-    for count in [1, 2, 3, 100, 1_000, ENTRIES_MAX, ENTRIES_MAX + 1] {
+    // A list that has just doubled has twice the room that it needs, beside the half that it had.
+    let doubled = ENTRIES_MAX / 2 + 1;
+    for count in [1, 2, 3, 100, 1_000, doubled, ENTRIES_MAX, ENTRIES_MAX + 1] {
         let forms = [
             entry.repeat(count),
             terminal.repeat(count),
+            [&entry.repeat(count)[..], &terminal].concat(),
             [entry.repeat(count), terminal.repeat(count)].concat(),
             [empty_key.repeat(count), empty_place.repeat(count)].concat(),
             protobuf::bytes(8, &vec![0xff; count]),
