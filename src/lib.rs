@@ -27,3 +27,8 @@ pub mod record;
 pub mod store;
 #[cfg(feature = "state")]
 pub mod tree;
+
+/// The example of that page.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/VERIFIER.md")]
+mod verifier_page {}
