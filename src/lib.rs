@@ -30,3 +30,8 @@ pub mod store;
 #[cfg(feature = "state")]
 pub mod tree;
 pub mod wire;
+
+/// The example of that page.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/VERIFIER.md")]
+mod verifier_page {}

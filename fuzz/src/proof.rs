@@ -78,8 +78,8 @@ fn donor<'a>(world: &'a World, state: usize, choices: &mut Choices<'_>) -> &'a [
 /// only one is tried, by a choice.
 fn holds_true(proof: &Proof, states: &[State], choice: usize) -> Vec<usize> {
     let is_tried = |expected: &Expected| match expected {
-        Expected::Root(_) => choice % 2 == 0,
-        Expected::KzgRoot { .. } => choice % 2 == 1,
+        Expected::Root(_) => choice.is_multiple_of(2),
+        Expected::KzgRoot { .. } => !choice.is_multiple_of(2),
         _ => true,
     };
     let holds = |state: &State| {

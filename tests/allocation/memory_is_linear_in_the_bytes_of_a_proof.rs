@@ -68,10 +68,13 @@ fn of_bytes_that_are_nearly_nothing_but_parts() {
     let place = |depth| [protobuf::number(1, depth), protobuf::bytes(2, &[])].concat();
     let empty_place = protobuf::bytes(4, &place(7));
     let version = |content: &[u8]| protobuf::bytes(4, content);
-    for count in [1, 2, 3, 100, 1_000, ENTRIES_MAX, ENTRIES_MAX + 1] {
+    // A list that has just doubled has twice the room that it needs, beside the half that it had.
+    let doubled = ENTRIES_MAX / 2 + 1;
+    for count in [1, 2, 3, 100, 1_000, doubled, ENTRIES_MAX, ENTRIES_MAX + 1] {
         let forms = [
             version(&entry.repeat(count)),
             version(&terminal.repeat(count)),
+            version(&[&entry.repeat(count)[..], &terminal].concat()),
             version(&[entry.repeat(count), terminal.repeat(count)].concat()),
             version(&[empty_key.repeat(count), empty_place.repeat(count)].concat()),
             version(&[empty_key.clone(), empty_place.clone()].concat())
