@@ -17,7 +17,7 @@ impl AuditProof {
     /// use trunkline_core::kzg::{Committer, G1Bytes, Setup};
     /// use trunkline_core::{params::TreeParams, record::CommitRecord, record::Root, tree};
     /// let params = TreeParams::default();
-    /// let (mut writer, mut hasher) = tree::build(params.collision, &[])?;
+    /// let (mut writer, mut hasher) = tree::build(params.collision, &[]).unwrap();
     /// let roots = hasher.hash(writer.seal(0), None);
     /// let genesis = CommitRecord::genesis(params.tree_id());
     ///

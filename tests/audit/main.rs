@@ -3,7 +3,6 @@
 //! What needs no prover also runs without the feature `state`: that is the verifier as it ships.
 
 #[path = "../support/naive_kzg.rs"]
-#[allow(dead_code, reason = "audits open off the domain alone")]
 mod naive_kzg;
 #[path = "../support/protobuf.rs"]
 mod protobuf;
