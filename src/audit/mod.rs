@@ -13,6 +13,8 @@ mod prove;
 mod verify;
 mod wire;
 
+use alloc::boxed::Box;
+
 pub use verify::{AuditBinding, Trusted, VerifiedAudit, VerifyAuditError, verify};
 pub use wire::{DecodeAuditError, ENCODED_BYTES_MAX};
 

@@ -4,6 +4,8 @@
 //! computed from them; neither is read. Deliberately not here: points of the setup. Committing to
 //! the digests anew would show the same and needs 128 of them.
 
+use alloc::vec::Vec;
+
 use ark_ff::{Field, Zero, batch_inversion};
 
 use super::{AuditFormError, AuditProof, evaluation_point};
@@ -222,7 +224,7 @@ fn fold(slots: &[Digest; WIDTH]) -> Digest {
                 *digest = ZERO;
             }
         }
-        std::mem::swap(&mut level, &mut above);
+        core::mem::swap(&mut level, &mut above);
     }
     level.first().copied().unwrap_or(ZERO)
 }

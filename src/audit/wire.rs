@@ -3,6 +3,9 @@
 //!
 //! Not here: whether it proves anything.
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
 use prost::Message;
 
 use super::{AuditFormError, AuditProof};

@@ -18,15 +18,12 @@ use crate::params::{
 /// # let proof = Proof {
 /// #     params: TreeParams::default(),
 /// #     versions: vec![VersionProof {
-/// #         versions: vec![VersionProof {
 /// #         version: 0,
 /// #         record: None,
 /// #         entries: vec![Entry { key: b"alice".to_vec(), claim: Claim::Absent }],
 /// #         terminals: vec![Terminal { depth: 7, place: Place::Empty }],
 /// #         siblings: Siblings::default(),
 /// #         top: Top::Hash { siblings: Siblings::from_iter([ZERO; 7]) },
-/// #         }],
-/// #         opening: None,
 /// #     }],
 /// #     opening: None,
 /// # };
