@@ -11,7 +11,6 @@
 #![cfg_attr(not(any(feature = "state", test)), no_std)]
 #![forbid(unsafe_code)]
 
-#[macro_use]
 extern crate alloc;
 
 pub mod audit;

@@ -81,7 +81,8 @@ pub(super) struct Combination {
 /// What follows from z.
 pub(super) struct AtPoint {
     pub(super) z: Fr,
-    /// 1/(z - ω^i)
+    /// 1/(z - ω^i), which the prover goes on with.
+    #[cfg(feature = "state")]
     pub(super) inverses: [Fr; WIDTH],
     /// γ^v/Z_v(z): what each commitment counts.
     pub(super) factors: Vec<Fr>,
@@ -152,6 +153,7 @@ impl Combination {
         }
         Some(AtPoint {
             z,
+            #[cfg(feature = "state")]
             inverses,
             factors,
             value,
