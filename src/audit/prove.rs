@@ -35,7 +35,7 @@ impl AuditProof {
         record: Option<CommitRecord>,
         kzg_root: [u8; 48],
     ) -> Self {
-        let values = std::array::from_fn(|slot| slot_value(&roots.slots[slot]));
+        let values = core::array::from_fn(|slot| slot_value(&roots.slots[slot]));
         // One digest in 2^247 names a point of the domain, where the verifier would refuse.
         let z = evaluation_point(&params.tree_id(), &kzg_root, &roots.slots);
         let (_, opening) = committer.open_at(&values, z);

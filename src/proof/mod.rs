@@ -124,7 +124,7 @@ pub struct VersionProof {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The key, at most [`KEY_BYTES_MAX`].
+    /// The key, at most [`KEY_BYTES_MAX`](crate::params::KEY_BYTES_MAX).
     pub key: Vec<u8>,
     /// The claim.
     pub claim: Claim,
@@ -140,7 +140,7 @@ pub struct Entry {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// It has this value, at most [`VALUE_BYTES_MAX`].
+    /// It has this value, at most [`VALUE_BYTES_MAX`](crate::params::VALUE_BYTES_MAX).
     Present(Vec<u8>),
     /// It has a value of this hash.
     PresentHash(Digest),
@@ -192,7 +192,7 @@ pub enum Place {
     /// One leaf that belongs to none of its entries; all of them are absent.
     OtherLeaf(ShownLeaf),
     /// All the leaves that share the whole path, strictly ascending by key hash:
-    /// [`BUCKET_MEMBERS_MIN`] to [`BUCKET_MEMBERS_MAX`]. Entries are present if they are among them.
+    /// [`BUCKET_MEMBERS_MIN`] to [`BUCKET_MEMBERS_MAX`](crate::params::BUCKET_MEMBERS_MAX). Entries are present if they are among them.
     Bucket(Vec<ShownLeaf>),
 }
 
