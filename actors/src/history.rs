@@ -219,12 +219,7 @@ mod tests {
             history_digest: history.digest(&HISTORY),
             ..CommitRecord::genesis(TREE)
         };
-        let roots = Roots {
-            version: number,
-            key_count: 0,
-            slots: Box::new([[0; 32]; 128]),
-            state_digest: [0; 32],
-        };
+        let roots = Roots::of(number, 0, Box::new([[0; 32]; 128]));
         Version::new(record, roots, history.clone(), 0)
     }
 

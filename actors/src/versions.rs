@@ -353,12 +353,7 @@ mod tests {
     fn version(number: u64) -> Arc<Version> {
         let mut record = CommitRecord::genesis([0; 32]);
         record.version = number;
-        let roots = Roots {
-            version: number,
-            key_count: 0,
-            slots: Box::new([[0; 32]; 128]),
-            state_digest: [0; 32],
-        };
+        let roots = Roots::of(number, 0, Box::new([[0; 32]; 128]));
         Arc::new(Version::new(record, roots, MountainRange::default(), 100))
     }
 

@@ -8,9 +8,9 @@ use std::ops::RangeInclusive;
 use super::{
     Claim, ENTRIES_MAX, Entry, Place, ShownLeaf, Siblings, Terminal, Top, TopOpening, VersionProof,
 };
-use crate::hash::{Digest, INNER, ZERO, pair};
+use crate::hash::Digest;
 use crate::kzg::{Committer, Fr, G1Bytes, OpenedVersion, Slot, encode_scalar};
-use crate::params::{KEY_BYTES_MAX, TreeParams, WIDTH, slot_of};
+use crate::params::{KEY_BYTES_MAX, ROOT_BITS, TreeParams, WIDTH, slot_of};
 use crate::record::CommitRecord;
 use crate::tree::{Cursor, Leaf, LeavesDiffer, Missing, Roots, SlotView, TreeReader, View};
 
@@ -178,9 +178,8 @@ impl Draft {
 
     /// A top of hashes: the digests beside the used slots.
     pub fn hash_top(&self, roots: &Roots) -> Top {
-        let slots: Vec<usize> = self.slots().into_iter().map(Slot::index).collect();
         let mut siblings = Siblings::default();
-        top_siblings(&roots.slots[..], 0, &slots, &mut siblings);
+        top_siblings(roots, 1, &self.slots(), &mut siblings);
         Top::Hash { siblings }
     }
 
@@ -329,33 +328,19 @@ fn bit(key_hash: &Digest, depth: u32) -> bool {
     key_hash[depth as usize / 8] >> (7 - depth % 8) & 1 == 1
 }
 
-/// Pushes the digests beside the used slots among `slots`, the first of which has number `first`.
-fn top_siblings(slots: &[Digest], first: usize, used: &[usize], siblings: &mut Siblings) {
+/// Pushes the digests beside the used slots below a place of the root node's heap.
+fn top_siblings(roots: &Roots, place: usize, used: &[Slot], siblings: &mut Siblings) {
     if used.is_empty() {
-        siblings.push(&fold(slots));
+        siblings.push(roots.digest(place));
         return;
     }
-    if slots.len() == 1 {
+    if place >= WIDTH {
         return;
     }
-    let half = slots.len() / 2;
-    let (left, right) = slots.split_at(half);
-    let (used_left, used_right) = used.split_at(used.partition_point(|slot| *slot < first + half));
-    top_siblings(left, first, used_left, siblings);
-    top_siblings(right, first + half, used_right, siblings);
-}
-
-/// The fold of the root node over a power of two of slots.
-fn fold(slots: &[Digest]) -> Digest {
-    debug_assert!(slots.len() <= WIDTH);
-    match slots {
-        [slot] => *slot,
-        _ => {
-            let (left, right) = slots.split_at(slots.len() / 2);
-            match (fold(left), fold(right)) {
-                (ZERO, ZERO) => ZERO,
-                (left, right) => INNER.hash(&pair(&left, &right)),
-            }
-        }
-    }
+    let (left, right) = (2 * place, 2 * place + 1);
+    // The first slot below the right half.
+    let first = (right << (ROOT_BITS - right.ilog2())) - WIDTH;
+    let (used_left, used_right) = used.split_at(used.partition_point(|slot| slot.index() < first));
+    top_siblings(roots, left, used_left, siblings);
+    top_siblings(roots, right, used_right, siblings);
 }

@@ -30,6 +30,53 @@ pub struct Roots {
     pub slots: Box<[Digest; WIDTH]>,
     /// The digest of the whole state: equal digests mean equal states.
     pub state_digest: Digest,
+    /// The digests of the root node above the slots, as a heap: 1 is the state digest, `i` stands above
+    /// `2i` and `2i + 1`, and what would be 128 and on are the slots.
+    above: Box<[Digest; WIDTH]>,
+}
+
+impl Roots {
+    /// Folds the slots: every level hashed, but two empty halves stay empty.
+    ///
+    /// ```
+    /// use trunkline_core::tree::Roots;
+    /// let roots = Roots::of(7, 0, Box::new([[0; 32]; 128]));
+    /// assert_eq!(roots.state_digest, [0; 32]);
+    /// ```
+    pub fn of(version: u64, key_count: u64, slots: Box<[Digest; WIDTH]>) -> Self {
+        let mut above = Box::new([ZERO; WIDTH]);
+        let mut pairs = Vec::with_capacity(WIDTH / 2);
+        let mut hashed = Vec::with_capacity(WIDTH / 2);
+        for level in (0..WIDTH.ilog2()).rev() {
+            let width = 1 << level;
+            let below = match level + 1 == WIDTH.ilog2() {
+                true => &slots[..],
+                false => &above[2 * width..4 * width],
+            };
+            pairs.clear();
+            pairs.extend(below.chunks_exact(2).map(|two| pair(&two[0], &two[1])));
+            INNER.hash_pairs(&pairs, &mut hashed);
+            for ((digest, hashed), halves) in above[width..].iter_mut().zip(&hashed).zip(&pairs) {
+                let is_empty = *halves == [0; 64];
+                *digest = if is_empty { ZERO } else { *hashed };
+            }
+        }
+        Self {
+            version,
+            key_count,
+            state_digest: above[1],
+            slots,
+            above,
+        }
+    }
+
+    /// A digest of the root node by its place in the heap: 1 to 127, then the slots.
+    pub(crate) fn digest(&self, place: usize) -> &Digest {
+        match place.checked_sub(WIDTH) {
+            None => &self.above[place],
+            Some(slot) => &self.slots[slot],
+        }
+    }
 }
 
 /// Hashes sealed versions. There is one for each tree; it may live on another thread than the
@@ -97,12 +144,7 @@ impl TreeHasher {
         }
         let key_count = changes.key_count;
         self.shared.give_back(changes.dirty);
-        Roots {
-            version,
-            key_count,
-            state_digest: state_digest(&self.slots),
-            slots: self.slots.clone(),
-        }
+        Roots::of(version, key_count, self.slots.clone())
     }
 }
 
@@ -113,23 +155,4 @@ pub(super) fn hash_built(cells: &Cells, dirty: &mut Dirty, scratch: &mut Scratch
     let mut digests = Digests::new();
     digests.build(cells.bits(), dirty, scratch);
     digests
-}
-
-/// The 7-level fold of the root node: every level hashed, but two empty halves stay empty.
-fn state_digest(slots: &[Digest; WIDTH]) -> Digest {
-    let mut level = slots.to_vec();
-    let mut pairs = Vec::with_capacity(WIDTH / 2);
-    let mut hashed = Vec::with_capacity(WIDTH / 2);
-    while level.len() > 1 {
-        pairs.clear();
-        pairs.extend(level.chunks_exact(2).map(|two| pair(&two[0], &two[1])));
-        INNER.hash_pairs(&pairs, &mut hashed);
-        for (digest, halves) in hashed.iter_mut().zip(level.chunks_exact(2)) {
-            if halves == [ZERO, ZERO] {
-                *digest = ZERO;
-            }
-        }
-        std::mem::swap(&mut level, &mut hashed);
-    }
-    level[0]
 }

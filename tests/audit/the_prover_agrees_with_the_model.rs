@@ -14,12 +14,8 @@ fn on_every_byte() {
     for slots in [fixture::slots(), [[0; 32]; 128], single] {
         let params = fixture::salted();
         let kzg_root = committer.commit(&slots.map(|digest| slot_value(&digest)));
-        let roots = Roots {
-            version: 5,
-            key_count: 3,
-            slots: Box::new(slots),
-            state_digest: fixture::state_digest(&slots),
-        };
+        let roots = Roots::of(5, 3, Box::new(slots));
+        assert_eq!(roots.state_digest, fixture::state_digest(&slots));
         let kzg_root = kzg_root.to_bytes().0;
         let proof = AuditProof::make(&committer, &params, &roots, None, kzg_root);
         assert_eq!(proof, fixture::audit_of(params, slots));
