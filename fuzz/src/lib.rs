@@ -23,7 +23,10 @@ pub mod seeds;
 pub use log::log_frame;
 pub use proof::{decode_proof, verify_mutated};
 
+use trunkline_core::audit::{self, AuditProof};
+use trunkline_core::evidence::Evidence;
 use trunkline_core::hash::FRAME;
+use trunkline_core::history::{AncestorProof, ConsistencyProof};
 use trunkline_core::kzg::{decode_g1, encode_g1};
 use trunkline_core::params::TreeParams;
 use trunkline_core::record::CommitRecord;
@@ -39,6 +42,34 @@ pub fn decode_record(bytes: &[u8]) {
     if let Ok(record) = CommitRecord::decode(bytes) {
         assert_eq!(record.encode(), bytes);
         let _ = record.commit_id();
+    }
+}
+
+/// A proof over the history, or evidence about a submission: whichever reads the bytes.
+pub fn decode_history(bytes: &[u8]) {
+    let trusted = [0x11; 32];
+    if let Ok(proof) = AncestorProof::decode(bytes) {
+        assert_eq!(proof.encode().as_deref(), Ok(bytes));
+        let _ = proof.verify(&trusted);
+        let _ = proof.verify(&proof.head.commit_id());
+    }
+    if let Ok(proof) = ConsistencyProof::decode(bytes) {
+        assert_eq!(proof.encode().as_deref(), Ok(bytes));
+        let _ = proof.verify(&trusted, &trusted);
+        let _ = proof.verify(&trusted, &proof.head.commit_id());
+    }
+    if let Ok(evidence) = Evidence::decode(bytes) {
+        assert_eq!(evidence.encode().as_deref(), Ok(bytes));
+        let _ = evidence.verify(&trusted, &trusted);
+        let _ = evidence.verify(&trusted, &evidence.record.commit_id());
+    }
+}
+
+/// An audit proof.
+pub fn decode_audit(bytes: &[u8]) {
+    if let Ok(proof) = AuditProof::decode(bytes) {
+        assert_eq!(proof.encode().as_deref(), Ok(bytes));
+        let _ = audit::verify(&proof, &audit::Trusted::Nothing);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use trunkline_core::proof::{Expected, Proof, Top, VersionProof, verify_versions};
+use trunkline_core::proof::{Expected, Proof, Top, VersionProof, advance, verify_versions};
 
 use crate::counting::{peak_of, proof_memory_max};
 use crate::mutation::{self, Choices};
@@ -59,6 +59,7 @@ pub fn verify_mutated(bytes: &[u8]) {
         Err(_) => Vec::new(),
     });
     assert!(changed != *proof || held.contains(state), "a real proof");
+    move_along(proof, &changed);
 }
 
 /// A proof to take parts from: as often of the same tree as of any.
@@ -69,6 +70,17 @@ fn donor<'a>(world: &'a World, state: usize, choices: &mut Choices<'_>) -> &'a [
     match choices.below(2 * all) {
         any if any < all => &world.proofs[any].1,
         other => &same[(other - all) % same.len()].1,
+    }
+}
+
+/// No proof, changed or not, is too strange to be moved by another or to move it.
+fn move_along(proof: &[u8], changed: &[u8]) {
+    if let (Ok(mut proof), Ok(mut changed)) = (Proof::decode(proof), Proof::decode(changed)) {
+        proof.versions[0].version = 2;
+        changed.versions[0].version = 1;
+        let _ = advance(&changed, &proof);
+        changed.versions[0].version = 3;
+        let _ = advance(&proof, &changed);
     }
 }
 

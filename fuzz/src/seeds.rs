@@ -25,6 +25,8 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("verify_mutated", mutations(proofs.len())),
         ("decode_proof", proofs),
         ("decode_record", records()),
+        ("decode_history", examples(&HISTORY_EXAMPLES)),
+        ("decode_audit", examples(&["audit proof"])),
         ("decode_outcomes", outcomes()),
         ("decode_effects", effects()),
         ("log_frame", logs()),
@@ -33,6 +35,26 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("g1_point", points()),
         ("config_toml", configurations()),
     ]
+}
+
+const HISTORY_EXAMPLES: [&str; 3] = ["ancestor proof", "consistency proof", "evidence"];
+
+/// The bytes that the specification gives as examples.
+fn examples(names: &[&str]) -> Vec<Vec<u8>> {
+    let rows = include_str!("../../SPEC.md").lines();
+    let cells = rows.map(|row| row.split('|').map(str::trim).collect::<Vec<_>>());
+    let named = cells.filter(|cells| cells.len() > 2 && names.contains(&cells[1]));
+    named
+        .map(|cells| from_hex(cells[2].trim_matches('`')))
+        .collect()
+}
+
+fn from_hex(digits: &str) -> Vec<u8> {
+    let byte = |place: usize| u8::from_str_radix(&digits[place..place + 2], 16);
+    let places = (0..digits.len()).step_by(2);
+    places
+        .map(|place| byte(place).expect("an example"))
+        .collect()
 }
 
 /// Each proof unchanged, and with one change of each kind.
