@@ -320,14 +320,15 @@ impl Snapshot {
     /// Costs one commitment (2 ms), and another if the KZG root was not computed before.
     ///
     /// ```
-    /// use trunkline::core::audit::{AuditBinding, Trusted, verify};
+    /// use trunkline::core::audit::{AuditBinding, verify};
+    /// use trunkline::core::proof::Expected;
     /// # let directory = tempfile::tempdir()?;
     /// # let config = trunkline::Config::in_directory(directory.path());
     /// let engine = trunkline::Engine::open_blocking(config)?;
     /// engine.put_blocking("alice", "10")?.durable_blocking()?;
     /// let snapshot = engine.snapshot();
     /// let audit = snapshot.audit();
-    /// let verified = verify(&audit, &Trusted::CommitId(snapshot.commit_id()))?;
+    /// let verified = verify(&audit, &Expected::CommitId(snapshot.commit_id()))?;
     /// assert_eq!(verified.binding, AuditBinding::BothRoots);
     /// assert_eq!(verified.kzg_root, snapshot.kzg_root());
     /// # drop(snapshot);

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use serde::Serialize;
 use trunkline::core::audit::{
-    AuditBinding, AuditProof, ENCODED_BYTES_MAX, Trusted, VerifiedAudit, VerifyAuditError, verify,
+    AuditBinding, AuditProof, ENCODED_BYTES_MAX, VerifiedAudit, VerifyAuditError, verify,
 };
 use trunkline::core::hash::Digest;
+use trunkline::core::proof::Expected;
 
 use crate::Exit;
 use crate::arguments::{AuditProveArguments, AuditVerifyArguments, TrustedRoot};
@@ -76,30 +77,30 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// What the user trusts, at least one thing: nothing if nothing is given.
-fn trusted(arguments: &AuditVerifyArguments, own_tree_id: Digest) -> Vec<Trusted> {
+fn trusted(arguments: &AuditVerifyArguments, own_tree_id: Digest) -> Vec<Expected> {
     let tree_id = arguments.tree_id.map_or(own_tree_id, |tree_id| tree_id.0);
     let roots = arguments.roots.iter().map(|root| match *root {
-        TrustedRoot::Kzg(kzg_root) => Trusted::KzgRoot { tree_id, kzg_root },
-        TrustedRoot::StateDigest(state_digest) => Trusted::StateDigest {
+        TrustedRoot::Kzg(kzg_root) => Expected::KzgRoot { tree_id, kzg_root },
+        TrustedRoot::StateDigest(state_digest) => Expected::StateDigest {
             tree_id,
             state_digest,
         },
     });
-    let commit_id = arguments.commit_id.map(|id| Trusted::CommitId(id.0));
-    let trusted: Vec<Trusted> = roots.chain(commit_id).collect();
+    let commit_id = arguments.commit_id.map(|id| Expected::CommitId(id.0));
+    let trusted: Vec<Expected> = roots.chain(commit_id).collect();
     match trusted.is_empty() {
-        true => vec![Trusted::Nothing],
+        true => vec![Expected::Carried],
         false => trusted,
     }
 }
 
-fn name(trusted: &Trusted) -> Option<&'static str> {
+fn name(trusted: &Expected) -> Option<&'static str> {
     match trusted {
-        Trusted::Root(_) => Some("root"),
-        Trusted::CommitId(_) => Some("commit id"),
-        Trusted::StateDigest { .. } => Some("state digest"),
-        Trusted::KzgRoot { .. } => Some("kzg root"),
-        Trusted::Nothing => None,
+        Expected::Root(_) => Some("root"),
+        Expected::CommitId(_) => Some("commit id"),
+        Expected::StateDigest { .. } => Some("state digest"),
+        Expected::KzgRoot { .. } => Some("kzg root"),
+        Expected::Carried => None,
     }
 }
 
@@ -116,7 +117,7 @@ fn binding(verified: &[VerifiedAudit<'_>]) -> AuditBinding {
 fn text(
     arguments: &AuditVerifyArguments,
     proof: &AuditProof,
-    trusted: &[Trusted],
+    trusted: &[Expected],
     verdict: &Verdict<'_>,
 ) -> String {
     const OWN_WORD: &str = ", by the proof's own word";
@@ -153,7 +154,7 @@ fn text(
     )
 }
 
-fn headline(trusted: &[Trusted], binding: AuditBinding) -> String {
+fn headline(trusted: &[Expected], binding: AuditBinding) -> String {
     let names: Vec<&str> = trusted.iter().filter_map(name).collect();
     match binding {
         AuditBinding::Nothing => {
@@ -205,7 +206,7 @@ struct Json {
 }
 
 impl Json {
-    fn of(proof: &AuditProof, trusted: &[Trusted], verdict: &Verdict<'_>) -> Self {
+    fn of(proof: &AuditProof, trusted: &[Expected], verdict: &Verdict<'_>) -> Self {
         let verified = verdict.as_deref().unwrap_or_default();
         let (first, binding) = (verified.first(), binding(verified));
         let bound_to = trusted.iter().filter_map(name);

@@ -29,6 +29,7 @@ use trunkline_core::hash::FRAME;
 use trunkline_core::history::{AncestorProof, ConsistencyProof};
 use trunkline_core::kzg::{decode_g1, encode_g1};
 use trunkline_core::params::TreeParams;
+use trunkline_core::proof::Expected;
 use trunkline_core::record::CommitRecord;
 use trunkline_core::store::effect::{decode_effects as read_effects, encode_effects};
 use trunkline_core::store::marker::Marker;
@@ -69,7 +70,7 @@ pub fn decode_history(bytes: &[u8]) {
 pub fn decode_audit(bytes: &[u8]) {
     if let Ok(proof) = AuditProof::decode(bytes) {
         assert_eq!(proof.encode().as_deref(), Ok(bytes));
-        let _ = audit::verify(&proof, &audit::Trusted::Nothing);
+        let _ = audit::verify(&proof, &Expected::Carried);
     }
 }
 

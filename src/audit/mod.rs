@@ -15,7 +15,7 @@ mod wire;
 
 use alloc::boxed::Box;
 
-pub use verify::{AuditBinding, Trusted, VerifiedAudit, VerifyAuditError, verify};
+pub use verify::{AuditBinding, VerifiedAudit, VerifyAuditError, verify};
 pub use wire::{DecodeAuditError, ENCODED_BYTES_MAX};
 
 use crate::hash::{AUDIT_POINT, Digest};
@@ -27,7 +27,8 @@ use crate::record::CommitRecord;
 /// nothing before [`verify()`] has accepted it.
 ///
 /// ```
-/// use trunkline_core::audit::{AuditBinding, AuditProof, Trusted, verify};
+/// use trunkline_core::audit::{AuditBinding, AuditProof, verify};
+/// use trunkline_core::proof::Expected;
 /// use trunkline_core::kzg::G1Bytes;
 /// use trunkline_core::params::TreeParams;
 ///
@@ -42,7 +43,7 @@ use crate::record::CommitRecord;
 ///     opening: G1Bytes::IDENTITY.0,
 /// };
 /// let received = AuditProof::decode(&proof.encode()?)?;
-/// let trusted = Trusted::StateDigest { tree_id: params.tree_id(), state_digest: [0; 32] };
+/// let trusted = Expected::StateDigest { tree_id: params.tree_id(), state_digest: [0; 32] };
 /// let verified = verify(&received, &trusted)?;
 /// assert_eq!(verified.kzg_root, G1Bytes::IDENTITY.0);
 /// assert_eq!(verified.binding, AuditBinding::BothRoots);

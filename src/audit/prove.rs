@@ -13,7 +13,8 @@ impl AuditProof {
     /// the version; the proof fails verification otherwise.
     ///
     /// ```
-    /// use trunkline_core::audit::{AuditProof, Trusted, verify};
+    /// use trunkline_core::audit::{AuditProof, verify};
+    /// use trunkline_core::proof::Expected;
     /// use trunkline_core::kzg::{Committer, G1Bytes, Setup};
     /// use trunkline_core::{params::TreeParams, record::CommitRecord, record::Root, tree};
     /// let params = TreeParams::default();
@@ -24,7 +25,7 @@ impl AuditProof {
     /// let committer = Committer::new(&Setup::ceremony()?);
     /// let kzg_root = G1Bytes::IDENTITY.0;
     /// let proof = AuditProof::make(&committer, &params, &roots, Some(genesis.clone()), kzg_root);
-    /// let verified = verify(&proof, &Trusted::Root(Root::of(&genesis, None)))?;
+    /// let verified = verify(&proof, &Expected::Root(Root::of(&genesis, None)))?;
     /// assert_eq!(verified.kzg_root, kzg_root);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

@@ -14,43 +14,8 @@ use crate::kzg::{
     Fr, Slot, VerifyOpeningError, encode_scalar, root_of_unity, slot_value, verify_opening,
 };
 use crate::params::WIDTH;
+use crate::proof::Expected;
 use crate::record::{CommitRecord, Root};
-
-/// What the client trusts, from a source outside the audit proof.
-///
-/// A tree id belongs to every root: it says what the digests mean.
-///
-/// ```
-/// use trunkline_core::audit::Trusted;
-/// use trunkline_core::params::TreeParams;
-/// let tree_id = TreeParams::default().tree_id();
-/// let trusted = Trusted::StateDigest { tree_id, state_digest: [0; 32] };
-/// assert_ne!(trusted, Trusted::Nothing);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trusted {
-    /// A whole root: its state digest, and its KZG root if it has one.
-    Root(Root),
-    /// The id of a commit. The proof carries the record of that id.
-    CommitId(Digest),
-    /// A state digest. Nothing binds the version.
-    StateDigest {
-        /// The tree.
-        tree_id: Digest,
-        /// Its state digest.
-        state_digest: Digest,
-    },
-    /// A KZG root. Nothing binds the version, and the slot digests are bound up to their top two
-    /// bits.
-    KzgRoot {
-        /// The tree.
-        tree_id: Digest,
-        /// The commitment to its slots.
-        kzg_root: [u8; 48],
-    },
-    /// Nothing: only that the proof agrees with itself.
-    Nothing,
-}
 
 /// Which roots of a verified audit proof rest on what the client trusts.
 ///
@@ -74,6 +39,7 @@ pub enum AuditBinding {
 ///
 /// ```
 /// use trunkline_core::audit::*;
+/// use trunkline_core::proof::Expected;
 /// # use trunkline_core::{kzg::G1Bytes, params::TreeParams};
 /// # let proof = AuditProof {
 /// #     params: TreeParams::default(),
@@ -84,7 +50,7 @@ pub enum AuditBinding {
 /// #     opening: G1Bytes::IDENTITY.0,
 /// # };
 /// // `proof` is of the empty state.
-/// let verified = verify(&proof, &Trusted::Nothing)?;
+/// let verified = verify(&proof, &Expected::Carried)?;
 /// assert_eq!((verified.state_digest, verified.slots[127]), ([0; 32], [0; 32]));
 /// assert_eq!(verified.binding, AuditBinding::Nothing);
 /// assert_eq!(verified.trusted_version, None);
@@ -112,6 +78,7 @@ pub struct VerifiedAudit<'a> {
 ///
 /// ```
 /// use trunkline_core::audit::*;
+/// use trunkline_core::proof::Expected;
 /// # use trunkline_core::{kzg::G1Bytes, params::TreeParams};
 /// # let proof = AuditProof {
 /// #     params: TreeParams::default(),
@@ -124,8 +91,8 @@ pub struct VerifiedAudit<'a> {
 /// // `proof` is of the empty state; with a digest in a slot it is of nothing.
 /// let mut forged = proof.clone();
 /// forged.slots[3] = [7; 32];
-/// assert_eq!(verify(&forged, &Trusted::Nothing), Err(VerifyAuditError::Opening));
-/// let commit_id = Trusted::CommitId([1; 32]);
+/// assert_eq!(verify(&forged, &Expected::Carried), Err(VerifyAuditError::Opening));
+/// let commit_id = Expected::CommitId([1; 32]);
 /// assert_eq!(verify(&proof, &commit_id), Err(VerifyAuditError::NeedsRecord));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -181,16 +148,17 @@ pub enum VerifyAuditError {
 /// last, and no setup but `[τ]₂`.
 ///
 /// ```
-/// use trunkline_core::audit::{AuditProof, Trusted, verify};
+/// use trunkline_core::audit::{AuditProof, verify};
+/// use trunkline_core::proof::Expected;
 /// fn kzg_root_of(bytes: &[u8], commit_id: [u8; 32]) -> Result<[u8; 48], Box<dyn std::error::Error>> {
 ///     let proof = AuditProof::decode(bytes)?;
-///     Ok(verify(&proof, &Trusted::CommitId(commit_id))?.kzg_root)
+///     Ok(verify(&proof, &Expected::CommitId(commit_id))?.kzg_root)
 /// }
 /// assert!(kzg_root_of(b"no proof", [0; 32]).is_err());
 /// ```
 pub fn verify<'a>(
     proof: &'a AuditProof,
-    trusted: &Trusted,
+    trusted: &Expected,
 ) -> Result<VerifiedAudit<'a>, VerifyAuditError> {
     proof.check_form()?;
     let tree_id = proof.params.tree_id();
@@ -198,7 +166,7 @@ pub fn verify<'a>(
     check_record(proof, &tree_id, &state_digest)?;
     let binding = check_trusted(proof, &tree_id, &state_digest, trusted)?;
     check_opening(proof, &tree_id)?;
-    let is_version_bound = matches!(trusted, Trusted::Root(_) | Trusted::CommitId(_));
+    let is_version_bound = matches!(trusted, Expected::Root(_) | Expected::CommitId(_));
     Ok(VerifiedAudit {
         tree_id,
         state_digest,
@@ -259,18 +227,18 @@ fn check_trusted(
     proof: &AuditProof,
     tree_id: &Digest,
     state_digest: &Digest,
-    trusted: &Trusted,
+    trusted: &Expected,
 ) -> Result<AuditBinding, VerifyAuditError> {
     match trusted {
-        Trusted::Root(root) => {
+        Expected::Root(root) => {
             check_root(proof, tree_id, state_digest, root)?;
             Ok(AuditBinding::BothRoots)
         }
-        Trusted::CommitId(commit_id) => {
+        Expected::CommitId(commit_id) => {
             check_commit(proof, commit_id)?;
             Ok(AuditBinding::BothRoots)
         }
-        Trusted::StateDigest {
+        Expected::StateDigest {
             tree_id: tree,
             state_digest: state,
         } => {
@@ -278,7 +246,7 @@ fn check_trusted(
             same(state_digest, state, VerifyAuditError::TrustedState)?;
             Ok(AuditBinding::BothRoots)
         }
-        Trusted::KzgRoot {
+        Expected::KzgRoot {
             tree_id: tree,
             kzg_root,
         } => {
@@ -286,7 +254,7 @@ fn check_trusted(
             same(&proof.kzg_root, kzg_root, VerifyAuditError::TrustedKzgRoot)?;
             Ok(AuditBinding::KzgRoot)
         }
-        Trusted::Nothing => Ok(AuditBinding::Nothing),
+        Expected::Carried => Ok(AuditBinding::Nothing),
     }
 }
 

@@ -2,7 +2,8 @@ use std::sync::LazyLock;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use trunkline_core::audit::{AuditProof, Trusted, verify};
+use trunkline_core::audit::{AuditProof, verify};
+use trunkline_core::proof::Expected;
 
 use crate::fixture;
 
@@ -16,7 +17,7 @@ static AUDIT: LazyLock<(AuditProof, Vec<u8>)> = LazyLock::new(|| {
 fn handle(bytes: &[u8]) {
     if let Ok(proof) = AuditProof::decode(bytes) {
         assert_eq!(proof.encode().unwrap(), bytes);
-        let _ = verify(&proof, &Trusted::Nothing);
+        let _ = verify(&proof, &Expected::Carried);
     }
 }
 
@@ -39,7 +40,7 @@ proptest! {
         bytes[place] ^= change;
         handle(&bytes);
         if let Ok(changed) = AuditProof::decode(&bytes) {
-            let trusted = Trusted::CommitId(fixture::root(proof).commit_id);
+            let trusted = Expected::CommitId(fixture::root(proof).commit_id);
             prop_assert!(verify(&changed, &trusted).is_err());
         }
     }

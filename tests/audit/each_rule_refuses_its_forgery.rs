@@ -1,6 +1,7 @@
 use std::sync::LazyLock;
 
-use trunkline_core::audit::{AuditFormError, AuditProof, Trusted, VerifyAuditError, verify};
+use trunkline_core::audit::{AuditFormError, AuditProof, VerifyAuditError, verify};
+use trunkline_core::proof::Expected;
 use trunkline_core::record::{CommitRecord, Root};
 
 use crate::fixture::{self, by_kzg_root, by_state};
@@ -20,7 +21,7 @@ fn with_record(change: impl FnOnce(&mut CommitRecord)) -> AuditProof {
 }
 
 #[track_caller]
-fn assert_refused(proof: &AuditProof, trusted: &Trusted, error: VerifyAuditError) {
+fn assert_refused(proof: &AuditProof, trusted: &Expected, error: VerifyAuditError) {
     assert_eq!(verify(proof, trusted), Err(error));
 }
 
@@ -34,29 +35,29 @@ fn other<const N: usize>(mut bytes: [u8; N]) -> [u8; N] {
 fn metadata_is_within_its_bound() {
     let proof = with_record(|record| record.metadata = vec![0; 257]);
     let error = VerifyAuditError::Form(AuditFormError::MetadataBytes(257));
-    assert_refused(&proof, &Trusted::Nothing, error);
+    assert_refused(&proof, &Expected::Carried, error);
 }
 
 #[test]
 fn the_record_is_of_the_tree() {
     let proof = with_record(|record| record.tree_id = other(record.tree_id));
-    assert_refused(&proof, &Trusted::Nothing, VerifyAuditError::RecordTree);
+    assert_refused(&proof, &Expected::Carried, VerifyAuditError::RecordTree);
 }
 
 #[test]
 fn the_record_is_of_the_version() {
     let proof = with_record(|record| record.version += 1);
-    assert_refused(&proof, &Trusted::Nothing, VerifyAuditError::RecordVersion);
+    assert_refused(&proof, &Expected::Carried, VerifyAuditError::RecordVersion);
     let proof = forged(|proof| proof.version += 1);
-    assert_refused(&proof, &Trusted::Nothing, VerifyAuditError::RecordVersion);
+    assert_refused(&proof, &Expected::Carried, VerifyAuditError::RecordVersion);
 }
 
 #[test]
 fn the_record_has_the_state_digest_that_the_slots_fold_to() {
     let proof = with_record(|record| record.state_digest = other(record.state_digest));
-    assert_refused(&proof, &Trusted::Nothing, VerifyAuditError::RecordState);
+    assert_refused(&proof, &Expected::Carried, VerifyAuditError::RecordState);
     let proof = forged(|proof| proof.slots[1] = other(proof.slots[1]));
-    assert_refused(&proof, &Trusted::Nothing, VerifyAuditError::RecordState);
+    assert_refused(&proof, &Expected::Carried, VerifyAuditError::RecordState);
 }
 
 #[test]
@@ -67,7 +68,7 @@ fn the_tree_is_the_trusted_one() {
         proof.params.salt = None;
     });
     for trusted in [
-        Trusted::Root(fixture::root(&AUDIT)),
+        Expected::Root(fixture::root(&AUDIT)),
         by_state(&AUDIT),
         by_kzg_root(&AUDIT),
     ] {
@@ -82,7 +83,7 @@ fn the_version_is_the_trusted_one() {
         ..fixture::root(&AUDIT)
     };
     let error = VerifyAuditError::TrustedVersion;
-    assert_refused(&AUDIT, &Trusted::Root(root), error);
+    assert_refused(&AUDIT, &Expected::Root(root), error);
 }
 
 #[test]
@@ -90,15 +91,15 @@ fn the_commit_is_the_trusted_one() {
     let root = fixture::root(&AUDIT);
     let commit_id = other(root.commit_id);
     let error = VerifyAuditError::TrustedCommit;
-    assert_refused(&AUDIT, &Trusted::CommitId(commit_id), error);
+    assert_refused(&AUDIT, &Expected::CommitId(commit_id), error);
     let root = Root { commit_id, ..root };
-    assert_refused(&AUDIT, &Trusted::Root(root), error);
+    assert_refused(&AUDIT, &Expected::Root(root), error);
 }
 
 #[test]
 fn a_trusted_commit_needs_its_record() {
     let proof = forged(|proof| proof.record = None);
-    let trusted = Trusted::CommitId(fixture::root(&AUDIT).commit_id);
+    let trusted = Expected::CommitId(fixture::root(&AUDIT).commit_id);
     assert_refused(&proof, &trusted, VerifyAuditError::NeedsRecord);
 }
 
@@ -110,7 +111,7 @@ fn the_state_digest_is_the_trusted_one() {
     });
     let error = VerifyAuditError::TrustedState;
     assert_refused(&proof, &by_state(&AUDIT), error);
-    assert_refused(&proof, &Trusted::Root(fixture::root(&AUDIT)), error);
+    assert_refused(&proof, &Expected::Root(fixture::root(&AUDIT)), error);
 }
 
 #[test]
@@ -118,7 +119,7 @@ fn the_kzg_root_is_the_trusted_one() {
     let proof = forged(|proof| proof.kzg_root = other(proof.kzg_root));
     let error = VerifyAuditError::TrustedKzgRoot;
     assert_refused(&proof, &by_kzg_root(&AUDIT), error);
-    assert_refused(&proof, &Trusted::Root(fixture::root(&AUDIT)), error);
+    assert_refused(&proof, &Expected::Root(fixture::root(&AUDIT)), error);
 }
 
 #[test]
@@ -165,7 +166,7 @@ fn the_point_of_evaluation_follows_from_tree_root_and_all_digests() {
         proof.record = None;
         proof.params.salt = None;
     });
-    assert_refused(&proof, &Trusted::Nothing, error);
+    assert_refused(&proof, &Expected::Carried, error);
     for slot in [1, 64, 127] {
         let proof = forged(|proof| {
             proof.record = None;

@@ -2,8 +2,9 @@
 
 use ark_bls12_381::Fr;
 use ark_ff::PrimeField;
-use trunkline_core::audit::{AuditProof, Trusted};
+use trunkline_core::audit::AuditProof;
 use trunkline_core::params::{CollisionPolicy, SETUP_ID, TreeParams};
+use trunkline_core::proof::Expected;
 use trunkline_core::record::{CommitRecord, Root};
 
 use crate::naive_kzg::NaiveKzg;
@@ -106,15 +107,15 @@ pub(crate) fn root(proof: &AuditProof) -> Root {
     Root::of(&record(proof), Some(proof.kzg_root))
 }
 
-pub(crate) fn by_state(proof: &AuditProof) -> Trusted {
-    Trusted::StateDigest {
+pub(crate) fn by_state(proof: &AuditProof) -> Expected {
+    Expected::StateDigest {
         tree_id: proof.params.tree_id(),
         state_digest: state_digest(&proof.slots[..]),
     }
 }
 
-pub(crate) fn by_kzg_root(proof: &AuditProof) -> Trusted {
-    Trusted::KzgRoot {
+pub(crate) fn by_kzg_root(proof: &AuditProof) -> Expected {
+    Expected::KzgRoot {
         tree_id: proof.params.tree_id(),
         kzg_root: proof.kzg_root,
     }

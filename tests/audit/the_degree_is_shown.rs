@@ -4,8 +4,9 @@
 use ark_ff::AdditiveGroup;
 use ark_poly::{EvaluationDomain, Radix2EvaluationDomain};
 use c_kzg::{BYTES_PER_BLOB, Blob, Bytes32};
-use trunkline_core::audit::{Trusted, VerifyAuditError, verify};
+use trunkline_core::audit::{VerifyAuditError, verify};
 use trunkline_core::kzg::{Fr, Slot, encode_scalar, slot_point, slot_value_bytes, verify_opening};
+use trunkline_core::proof::Expected;
 
 use crate::fixture;
 
@@ -47,7 +48,7 @@ fn and_a_higher_one_is_refused() {
         assert_eq!(proof.kzg_root == commitment, is_low);
         proof.kzg_root = commitment;
         proof.opening = open(encode_scalar(&fixture::point(&proof)));
-        let verdict = verify(&proof, &Trusted::Nothing).map(|_| ());
+        let verdict = verify(&proof, &Expected::Carried).map(|_| ());
         let expected = if is_low {
             Ok(())
         } else {

@@ -1,6 +1,7 @@
-use trunkline_core::audit::{AuditProof, Trusted, verify};
+use trunkline_core::audit::{AuditProof, verify};
 use trunkline_core::kzg::encode_scalar;
 use trunkline_core::params::TreeParams;
+use trunkline_core::proof::Expected;
 
 use crate::fixture;
 
@@ -50,5 +51,5 @@ fn of_an_audit_proof() {
     ]);
     let read = AuditProof::decode(&bytes).unwrap();
     assert!(verify(&read, &fixture::by_state(&proof)).is_ok());
-    assert!(verify(&read, &Trusted::Nothing).is_ok());
+    assert!(verify(&read, &Expected::Carried).is_ok());
 }

@@ -1,6 +1,7 @@
-use trunkline_core::audit::{AuditProof, Trusted, verify};
+use trunkline_core::audit::{AuditProof, verify};
 use trunkline_core::kzg::{Committer, Setup, slot_value};
 use trunkline_core::params::TreeParams;
+use trunkline_core::proof::Expected;
 use trunkline_core::record::{CommitRecord, Root};
 use trunkline_core::tree::Roots;
 
@@ -32,5 +33,5 @@ fn on_the_empty_state() {
     assert_eq!((proof.kzg_root, proof.opening), (identity, identity));
     proof.version = 0;
     let root = Root::of(&genesis, Some(identity));
-    assert!(verify(&proof, &Trusted::Root(root)).is_ok());
+    assert!(verify(&proof, &Expected::Root(root)).is_ok());
 }

@@ -1,4 +1,5 @@
-use trunkline_core::audit::{AuditBinding, AuditProof, Trusted, verify};
+use trunkline_core::audit::{AuditBinding, AuditProof, verify};
+use trunkline_core::proof::Expected;
 use trunkline_core::record::Root;
 
 use crate::fixture::{self, audit, audit_of, by_kzg_root, by_state, salted, slots, state_digest};
@@ -8,7 +9,7 @@ fn both_roots_by_a_root_with_or_without_a_kzg_root() {
     let proof = audit();
     let root = fixture::root(&proof);
     for kzg_root in [root.kzg_root, None] {
-        let trusted = Trusted::Root(Root { kzg_root, ..root });
+        let trusted = Expected::Root(Root { kzg_root, ..root });
         let verified = verify(&proof, &trusted).unwrap();
         assert_eq!(verified.binding, AuditBinding::BothRoots);
         assert_eq!(verified.trusted_version, Some(5));
@@ -22,7 +23,7 @@ fn both_roots_by_a_root_with_or_without_a_kzg_root() {
 #[test]
 fn both_roots_by_a_commit_id() {
     let proof = audit();
-    let trusted = Trusted::CommitId(fixture::root(&proof).commit_id);
+    let trusted = Expected::CommitId(fixture::root(&proof).commit_id);
     let verified = verify(&proof, &trusted).unwrap();
     assert_eq!(verified.binding, AuditBinding::BothRoots);
     assert_eq!(verified.trusted_version, Some(5));
@@ -63,7 +64,7 @@ fn because_a_kzg_root_does_not_hold_the_top_two_bits_of_a_digest() {
 #[test]
 fn nothing_by_nothing() {
     let proof = audit();
-    let verified = verify(&proof, &Trusted::Nothing).unwrap();
+    let verified = verify(&proof, &Expected::Carried).unwrap();
     assert_eq!(verified.binding, AuditBinding::Nothing);
     assert_eq!(
         (verified.trusted_version, verified.trusted_record),

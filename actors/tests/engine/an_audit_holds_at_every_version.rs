@@ -1,5 +1,6 @@
 use trunkline::config::CommitMode;
-use trunkline::core::audit::{AuditBinding, AuditProof, Trusted, verify};
+use trunkline::core::audit::{AuditBinding, AuditProof, verify};
+use trunkline::core::proof::Expected;
 
 use crate::support::{Rig, put, puts, submit, without_hanging};
 
@@ -24,8 +25,8 @@ fn in_every_mode_of_commitment() {
                 let bytes = snapshot.audit().encode().unwrap();
                 let audit = AuditProof::decode(&bytes).unwrap();
                 for trusted in [
-                    Trusted::CommitId(snapshot.commit_id()),
-                    Trusted::Root(snapshot.root()),
+                    Expected::CommitId(snapshot.commit_id()),
+                    Expected::Root(snapshot.root()),
                 ] {
                     let verified = verify(&audit, &trusted).unwrap();
                     assert_eq!(verified.binding, AuditBinding::BothRoots);
