@@ -11,7 +11,7 @@ use ark_ff::{Field, Zero, batch_inversion};
 use super::{AuditFormError, AuditProof, evaluation_point};
 use crate::hash::{Digest, INNER, Pair, ZERO};
 use crate::kzg::{
-    Fr, Slot, VerifyOpeningError, encode_scalar, root_of_unity, slot_value, verify_opening,
+    Fr, VerifyOpeningError, encode_scalar, roots_of_unity, slot_value, verify_opening,
 };
 use crate::params::WIDTH;
 use crate::proof::Expected;
@@ -328,8 +328,8 @@ fn evaluate(slots: &[Digest; WIDTH], z: Fr) -> Option<Fr> {
     if vanishing.is_zero() {
         return None;
     }
-    let roots: Vec<Fr> = Slot::all().map(root_of_unity).collect();
-    let mut inverses: Vec<Fr> = roots.iter().map(|root| z - root).collect();
+    let roots = roots_of_unity();
+    let mut inverses = roots.map(|root| z - root);
     batch_inversion(&mut inverses);
     let weights = roots.iter().zip(&inverses);
     let terms = slots.iter().zip(weights);
@@ -342,6 +342,7 @@ fn evaluate(slots: &[Digest; WIDTH], z: Fr) -> Option<Fr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kzg::{Slot, root_of_unity};
 
     fn digests() -> [Digest; WIDTH] {
         core::array::from_fn(|slot| [slot as u8; 32])

@@ -44,8 +44,8 @@ pub use ark_bls12_381::Fr;
 pub use check::{BatchError, Checks, verify_aggregate, verify_openings};
 pub use point::{G1Bytes, PointError, decode_g1, encode_g1};
 pub use scalar::{
-    Slot, SlotError, decode_scalar, encode_scalar, root_of_unity, slot_point, slot_value,
-    slot_value_bytes,
+    Slot, SlotError, decode_scalar, encode_scalar, root_of_unity, roots_of_unity, slot_point,
+    slot_value, slot_value_bytes,
 };
 pub use verify::{Opening, TAU_G2, VerifyOpeningError, pairings_agree, verify_opening};
 

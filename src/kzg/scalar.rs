@@ -120,8 +120,14 @@ pub fn root_of_unity(slot: Slot) -> Fr {
     OMEGA.pow([u64::from(slot.0)])
 }
 
-/// The points of evaluation of all slots.
-pub(super) fn roots_of_unity() -> [Fr; WIDTH] {
+/// The points of evaluation of all slots, by one multiplication each.
+///
+/// ```
+/// use trunkline_core::kzg::{Slot, root_of_unity, roots_of_unity};
+/// assert_eq!(roots_of_unity()[5], root_of_unity(Slot::new(5)?));
+/// # Ok::<(), trunkline_core::kzg::SlotError>(())
+/// ```
+pub fn roots_of_unity() -> [Fr; WIDTH] {
     let mut next = Fr::ONE;
     core::array::from_fn(|_| {
         let root = next;
