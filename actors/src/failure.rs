@@ -7,13 +7,16 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use serde::{Deserialize, Serialize};
+
 /// A stage of the pipeline, in flow order.
 ///
 /// ```
 /// use trunkline::Stage;
 /// assert_eq!(Stage::ALL.map(Stage::name), ["ingest", "tree", "hash", "kzg", "persist"]);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// Orders, groups and seals submissions.
     Ingest,

@@ -40,6 +40,7 @@ mod away;
 mod cache;
 mod checkpoint;
 pub mod config;
+pub mod control;
 mod credit;
 mod engine;
 mod evidence;
@@ -49,6 +50,8 @@ mod keeper;
 mod layer;
 #[cfg(feature = "fjall")]
 mod leaf_copy;
+#[cfg(feature = "load")]
+pub mod load;
 mod many;
 mod message;
 mod metrics;
@@ -65,6 +68,7 @@ mod snapshot;
 mod stage;
 mod tables;
 pub mod testing;
+mod timeline;
 mod values;
 mod versions;
 
@@ -84,6 +88,7 @@ pub use read_only::{Inspection, ReadOnly};
 pub use receipt::{Committed, Durability, Durable, Hashed, Receipt};
 pub use recovery::{OpenError, ReplayError};
 pub use snapshot::{ReadError, Snapshot, SnapshotError, SnapshotIter};
+pub use timeline::Span;
 
 /// The README's example, compiled.
 #[cfg(doctest)]

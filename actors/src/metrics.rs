@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use metrics::{Counter, Gauge, Histogram as Exported, counter, gauge, histogram};
+use serde::{Deserialize, Serialize};
 
 use trunkline_core::tree::TreeMemory;
 
@@ -50,7 +51,8 @@ pub(crate) enum OpeningUse {
 /// ```
 /// assert_eq!(trunkline::Quantiles::default().count, 0);
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Quantiles {
     /// Values recorded.
     pub count: u64,

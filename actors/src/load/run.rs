@@ -1,0 +1,221 @@
+//! What came out of a run, as one JSON document. Histograms lie beside it, as an interval log.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::control::{Decision, Window};
+use crate::timeline::Span;
+
+/// Number of the form that [`Run`] is written in.
+pub const RUN_FORMAT: u32 = 1;
+
+/// What kind of operation a latency is of.
+///
+/// ```
+/// use trunkline::load::OperationKind;
+/// assert_eq!(serde_json::to_string(&OperationKind::MultiGet).unwrap(), r#""multi_get""#);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OperationKind {
+    /// The value of one key.
+    Read,
+    /// The values of consecutive records.
+    MultiGet,
+    /// A key's value, with a proof that is checked.
+    Verify,
+    /// A new value of a key: until it is durable.
+    Update,
+    /// A new key: until it is durable.
+    Insert,
+    /// A key's removal: until it is durable.
+    Delete,
+    /// A read, and a put that depends on it: until it is durable.
+    ReadModifyWrite,
+}
+
+/// Quantiles of latencies, microseconds with fractions.
+///
+/// ```
+/// assert_eq!(trunkline::load::Latency::default().count, 0);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Latency {
+    /// Operations.
+    pub count: u64,
+    /// Mean.
+    pub mean_us: f64,
+    /// Median.
+    pub p50_us: f64,
+    /// 90th percentile.
+    pub p90_us: f64,
+    /// 99th percentile.
+    pub p99_us: f64,
+    /// 99.9th percentile.
+    pub p999_us: f64,
+    /// 99.99th percentile.
+    pub p9999_us: f64,
+    /// Largest.
+    pub max_us: f64,
+}
+
+/// One kind of operation in one second.
+///
+/// ```
+/// assert_eq!(trunkline::load::OperationSecond::default().achieved, 0);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperationSecond {
+    /// Operations that ended.
+    pub achieved: u64,
+    /// From the intended start to the end.
+    pub latency: Latency,
+    /// From the real start to the end.
+    pub service: Latency,
+}
+
+/// One second of a run. It belongs to the second in which an operation ended.
+///
+/// ```
+/// assert_eq!(trunkline::load::Second::default().second, 0);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Second {
+    /// Counts from 0, from the end of the warm-up.
+    pub second: u64,
+    /// Operations that the schedule meant to start.
+    pub offered: u64,
+    /// Operations that ended.
+    pub achieved: u64,
+    /// Operations that were due and not started, since too many were under way.
+    pub dropped: u64,
+    /// Greatest delay with which the generator itself started an operation, microseconds.
+    pub generator_late_us: u64,
+    /// By kind of operation.
+    pub operations: BTreeMap<OperationKind, OperationSecond>,
+}
+
+/// One kind of operation over the whole run.
+///
+/// ```
+/// assert_eq!(trunkline::load::OperationTotal::default().achieved, 0);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperationTotal {
+    /// Operations that ended.
+    pub achieved: u64,
+    /// From the intended start to the end.
+    pub latency: Latency,
+    /// From the real start to the end.
+    pub service: Latency,
+}
+
+/// Sums over the whole run, warm-up left out.
+///
+/// ```
+/// assert_eq!(trunkline::load::Totals::default().offered, 0);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Totals {
+    /// How long it took, microseconds.
+    pub elapsed_us: u64,
+    /// Operations that the schedule meant to start.
+    pub offered: u64,
+    /// Operations that ended.
+    pub achieved: u64,
+    /// Operations that were due and not started.
+    pub dropped: u64,
+    /// Operations that failed.
+    pub failed: u64,
+    /// By kind of operation.
+    pub operations: BTreeMap<OperationKind, OperationTotal>,
+}
+
+/// Where it ran.
+///
+/// ```
+/// assert!(trunkline::load::Machine::here().cores >= 1);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Machine {
+    /// Cores that the process may use.
+    pub cores: u64,
+    /// Name of the processor, empty where the system does not tell.
+    pub processor: String,
+    /// Bytes of memory, 0 where the system does not tell.
+    pub memory_bytes: u64,
+    /// System and architecture, such as `linux x86_64`.
+    pub system: String,
+}
+
+impl Machine {
+    /// This machine.
+    pub fn here() -> Self {
+        let information = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let field = |text: &str, name: &str| {
+            let line = text.lines().find(|line| line.starts_with(name));
+            let value = line.and_then(|line| line.split_once(':'));
+            value.map_or(String::new(), |(_, value)| value.trim().to_owned())
+        };
+        let memory = field(&information("/proc/meminfo"), "MemTotal");
+        let kibibytes = memory.trim_end_matches(" kB").parse::<u64>().unwrap_or(0);
+        Self {
+            cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64),
+            processor: field(&information("/proc/cpuinfo"), "model name"),
+            memory_bytes: kibibytes * 1024,
+            system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+        }
+    }
+}
+
+/// A run: what was asked for, where, and all that was seen.
+///
+/// ```
+/// let run = trunkline::load::Run::default();
+/// let text = serde_json::to_string(&run)?;
+/// assert_eq!(serde_json::from_str::<trunkline::load::Run>(&text)?, run);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// [`RUN_FORMAT`].
+    pub format: u32,
+    /// What the run is called.
+    pub name: String,
+    /// When it began, milliseconds since 1970.
+    pub began_unix_ms: u64,
+    /// Version of trunkline.
+    pub version: String,
+    /// Revision of the source that was run, empty if unknown.
+    pub git_revision: String,
+    /// Where it ran.
+    pub machine: Machine,
+    /// Seed of keys, values, operations and arrivals.
+    pub seed: u64,
+    /// The workload, as TOML that can be run again.
+    pub workload: String,
+    /// The engine's configuration, as TOML; empty if the target is no engine.
+    pub config: String,
+    /// Sums over the whole run.
+    pub totals: Totals,
+    /// Second by second.
+    pub seconds: Vec<Second>,
+    /// When the first second began, microseconds since the engine was opened: ties the engine's clock to the run's.
+    pub begun_engine_us: u64,
+    /// What the engine measured of itself, window by window.
+    pub windows: Vec<Window>,
+    /// What it decided.
+    pub decisions: Vec<Decision>,
+    /// When its stages worked on what, towards the end of the run.
+    pub spans: Vec<Span>,
+    /// What a reader of the figures must know: a generator that could not keep up, drops.
+    pub warnings: Vec<String>,
+}
