@@ -2,13 +2,17 @@
 //!
 //! An entry is named by key hash and by a version at which the key has the value: the one that wrote it,
 //! which the tree knows for every key in memory, or a later one before the next write. So an entry is never
-//! stale and never has to be removed; what is not asked for any more makes room for what is. Not here: values in memory that no checkpoint covers (`values`).
+//! stale and never has to be removed; what is not asked for any more makes room for what is. What left not long ago
+//! is remembered by its name, so that a miss can tell whether more room would have been a hit. Not here: values in
+//! memory that no checkpoint covers (`values`), and how much room there is (`control::caches`).
 
 use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use quick_cache::Weighter;
 use quick_cache::sync::Cache;
+use quick_cache::{Lifecycle, Weighter};
 use trunkline_core::hash::Digest;
 use trunkline_core::tree::Leaf;
 
@@ -18,6 +22,8 @@ use crate::overlay::KeyHashHasher;
 const ENTRY_BYTES: u64 = 192;
 /// The size of a value that the table is laid out for at first, bytes.
 const VALUE_BYTES_GUESSED: u64 = 320;
+/// Part of the cache's room that entries would have had that left: one in so many.
+const NEAR_PART: u64 = 8;
 
 /// Which value: a key, and a version at which it has this value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,34 +50,107 @@ impl Weighter<Name, Bytes> for ByBytes {
     }
 }
 
+/// The names of entries that left last, each in the one place that its hash gives it: the next entry of that place
+/// takes it over. So about as many are remembered as there are places.
+#[derive(Debug)]
+struct Departed(Box<[AtomicU64]>);
+
+impl Departed {
+    fn new(places: u64) -> Self {
+        let places = places.clamp(64, 1 << 17).next_power_of_two();
+        Self((0..places).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    fn place(&self, name: &Name) -> (&AtomicU64, u64) {
+        let [.., a, b, c, d, e, f, g, h] = name.key_hash;
+        let mark = u64::from_be_bytes([a, b, c, d, e, f, g, h]).wrapping_add(name.origin) | 1;
+        let place = (mark >> 1) as usize & (self.0.len() - 1);
+        (&self.0[place], mark)
+    }
+
+    fn note(&self, name: &Name) {
+        let (place, mark) = self.place(name);
+        place.store(mark, Ordering::Relaxed);
+    }
+
+    fn has(&self, name: &Name) -> bool {
+        let (place, mark) = self.place(name);
+        place.load(Ordering::Relaxed) == mark
+    }
+}
+
+/// Notes what leaves, and frees it when the cache's own lock is given back.
+#[derive(Clone, Debug)]
+struct NotesDeparted(Arc<Departed>);
+
+impl Lifecycle<Name, Bytes> for NotesDeparted {
+    type RequestState = [Bytes; 2];
+
+    fn begin_request(&self) -> Self::RequestState {
+        Default::default()
+    }
+
+    fn on_evict(&self, state: &mut Self::RequestState, name: Name, value: Bytes) {
+        self.0.note(&name);
+        let free = state.iter_mut().find(|held| held.is_empty());
+        if let Some(free) = free {
+            *free = value;
+        }
+    }
+}
+
+type Values = Cache<Name, Bytes, ByBytes, BuildHasherDefault<KeyHashHasher>, NotesDeparted>;
+
 /// Values by key and version.
 #[derive(Debug)]
 pub(crate) struct ValueCache {
-    values: Option<Cache<Name, Bytes, ByBytes, BuildHasherDefault<KeyHashHasher>>>,
+    values: Values,
+    departed: Arc<Departed>,
+    bytes_max: AtomicU64,
 }
 
 impl ValueCache {
     /// With room for so many bytes, what the entries themselves take included; 0 for no cache.
     pub(crate) fn new(bytes_max: u64) -> Self {
-        let entries = (bytes_max / VALUE_BYTES_GUESSED).min(1 << 20) as usize;
-        let cache = || {
-            let hasher = BuildHasherDefault::default();
-            Cache::with(entries, bytes_max, ByBytes, hasher, Default::default())
-        };
+        let entries = (bytes_max / VALUE_BYTES_GUESSED).min(1 << 20);
+        let departed = Arc::new(Departed::new(entries / NEAR_PART));
+        let hasher = BuildHasherDefault::default();
+        let notes = NotesDeparted(departed.clone());
         Self {
-            values: (bytes_max > 0).then(cache),
+            values: Cache::with(entries as usize, bytes_max, ByBytes, hasher, notes),
+            departed,
+            bytes_max: AtomicU64::new(bytes_max),
         }
+    }
+
+    /// Bytes that it may take.
+    pub(crate) fn bytes_max(&self) -> u64 {
+        self.bytes_max.load(Ordering::Relaxed)
+    }
+
+    /// More or less room from now on.
+    pub(crate) fn set_bytes_max(&self, bytes_max: u64) {
+        self.bytes_max.store(bytes_max, Ordering::Relaxed);
+        self.values.set_capacity(bytes_max);
+    }
+
+    /// Whether the value of a leaf, which is not here, left not long ago.
+    pub(crate) fn is_near_miss(&self, leaf: &Leaf) -> bool {
+        self.departed.has(&Name::of(leaf))
     }
 
     /// The value of a leaf, if it is here.
     pub(crate) fn get(&self, leaf: &Leaf) -> Option<Bytes> {
-        self.values.as_ref()?.get(&Name::of(leaf))
+        match self.bytes_max() {
+            0 => None,
+            _ => self.values.get(&Name::of(leaf)),
+        }
     }
 
     /// Keeps the value of a leaf.
     pub(crate) fn keep(&self, leaf: &Leaf, value: &Bytes) {
-        if let Some(values) = &self.values {
-            values.insert(Name::of(leaf), value.clone());
+        if self.bytes_max() > 0 {
+            self.values.insert(Name::of(leaf), value.clone());
         }
     }
 }
@@ -121,8 +200,30 @@ mod tests {
             "{kept}"
         );
 
+        // Moved, it keeps to what it may take now.
+        cache.set_bytes_max(50_000);
+        let kept = (0..10_000).filter(|key| cache.get(&leaf(*key, 1)).is_some());
+        assert!(kept.count() as u64 * (100 + ENTRY_BYTES) <= 50_000);
+
         let none = ValueCache::new(0);
         none.keep(&leaf(1, 1), &"v".into());
         assert_eq!(none.get(&leaf(1, 1)), None);
+    }
+
+    #[test]
+    fn what_left_last_is_a_near_miss_and_what_never_was_is_none() {
+        let cache = ValueCache::new(200_000);
+        for key in 0..1_000 {
+            cache.keep(&leaf(key, 1), &Bytes::from(vec![0; 100]));
+        }
+        let away: Vec<u64> = (0..1_000)
+            .filter(|key| cache.get(&leaf(*key, 1)).is_none())
+            .collect();
+        let near = away
+            .iter()
+            .filter(|key| cache.is_near_miss(&leaf(**key, 1)));
+        // 128 places, of which some are taken over and some hold what came back.
+        assert!((48..=128).contains(&near.count()));
+        assert!((1_000..2_000).all(|key| !cache.is_near_miss(&leaf(key, 1))));
     }
 }

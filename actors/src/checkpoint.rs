@@ -8,6 +8,7 @@
 //! same state. Not here: when a checkpoint is due.
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
@@ -163,9 +164,11 @@ pub(crate) fn channel(
 impl Checkpointer {
     /// Works until persist's end is gone; tells persist what it may trim.
     pub(crate) fn run(mut self, persist: &Recipient<Checkpointed>) {
-        priority::lower(self.shared.config.checkpoint.nice);
+        priority::lower(self.shared.config().checkpoint.nice);
         while let Ok(version) = self.jobs.recv() {
             let running = self.running.clone();
+            let at_work = &self.shared.checkpoints_running;
+            at_work.fetch_add(1, Ordering::Relaxed);
             let work = std::panic::AssertUnwindSafe(|| self.checkpoint(&version, persist));
             let failure = match std::panic::catch_unwind(work) {
                 Ok(Ok(())) => None,
@@ -180,6 +183,8 @@ impl Checkpointer {
             if let Some(source) = failure {
                 self.shared.fail(EngineFailure::Checkpoint { source });
             }
+            let at_work = &self.shared.checkpoints_running;
+            at_work.fetch_sub(1, Ordering::Relaxed);
             running.set(false);
         }
     }

@@ -16,7 +16,8 @@ use trunkline_core::store::lock::DirectoryLock;
 use trunkline_core::store::log::Recovery;
 use trunkline_core::tree::{Leaf, NotInMemory};
 
-use crate::config::{CommitMode, Config};
+use crate::config::{CommitMode, Config, ReloadError};
+use crate::control::{Decision, Window};
 use crate::credit::Credit;
 use crate::evidence::{self, EvidenceError};
 use crate::failure::EngineFailure;
@@ -29,6 +30,8 @@ use crate::receipt::{Demand, Receipt, issue};
 use crate::recovery::OpenError;
 use crate::shared::{Gate, Shared};
 use crate::snapshot::{ReadError, Snapshot, SnapshotError};
+use crate::timeline::Span;
+use crate::tuner;
 
 /// Why a submission was not accepted. It has no effect and no place.
 ///
@@ -243,6 +246,7 @@ impl Engine {
     /// What is known last of a key: the newest accepted write, or the leaf of the present.
     fn latest(&self, key_hash: &Digest) -> Result<Latest, ReadError> {
         let shared = &self.inner.shared;
+        shared.state.touched.touch(key_hash);
         loop {
             shared.health.check()?;
             if let Some(accepted) = shared.overlay.get(key_hash) {
@@ -311,9 +315,10 @@ impl Engine {
         self.inner.shared.state.params
     }
 
-    /// The configuration that the engine runs with.
-    pub fn config(&self) -> &Config {
-        &self.inner.shared.config
+    /// The configuration that the engine runs with: as it was opened with or as it was reloaded last. What
+    /// the engine moved by itself is in [`Self::windows_since`].
+    pub fn config(&self) -> Arc<Config> {
+        self.inner.shared.config()
     }
 
     /// What opening found and did.
@@ -324,6 +329,48 @@ impl Engine {
     /// The engine's figures since it was opened.
     pub fn metrics(&self) -> MetricsSnapshot {
         self.inner.shared.metrics.snapshot()
+    }
+
+    /// Microseconds since the engine was opened: the clock of windows, decisions and spans.
+    pub fn uptime_us(&self) -> u64 {
+        self.inner.shared.metrics.uptime_us()
+    }
+
+    /// What was measured, window by window (`control.window_ms`), after the window of a number; the last 1,200 are
+    /// kept.
+    pub fn windows_since(&self, number: u64) -> Vec<Window> {
+        self.inner.shared.windows.since(number)
+    }
+
+    /// What the engine moved by itself and why, and what was reloaded, after the decision of a number; the last
+    /// `control.decisions_kept` are kept.
+    pub fn decisions_since(&self, number: u64) -> Vec<Decision> {
+        self.inner.shared.decisions.since(number)
+    }
+
+    /// When its stages worked on which version, as far as they ended at this time ([`Self::uptime_us`]) or later;
+    /// the last 8,192 are kept.
+    pub fn spans_since(&self, ended_us: u64) -> Vec<Span> {
+        self.inner.shared.metrics.timeline.since(ended_us)
+    }
+
+    /// Goes on with another configuration, wholly or, if it is wrong or changes what can't change while the engine
+    /// runs ([`RELOADABLE`](crate::config::RELOADABLE)), not at all. Either way it is recorded among the decisions.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir()?;
+    /// # let config = trunkline::Config::in_directory(directory.path());
+    /// let engine = trunkline::Engine::open_blocking(config.clone())?;
+    /// let mut other = config;
+    /// other.group.operations_max = 5_000;
+    /// engine.reload(other)?;
+    /// assert_eq!(engine.config().group.operations_max, 5_000);
+    /// assert_eq!(engine.decisions_since(0).len(), 1);
+    /// # engine.shutdown_blocking()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn reload(&self, config: Config) -> Result<(), ReloadError> {
+        tuner::reload(&self.inner.shared, Ok(config))
     }
 
     /// Why the engine answers no more, if it doesn't.
@@ -372,7 +419,7 @@ impl Engine {
     fn prepare(&self, batch: Batch) -> Result<PreparedBatch, SubmitError> {
         let shared = &self.inner.shared;
         shared.health.check()?;
-        let limits = shared.config.submit.batch_limits();
+        let limits = shared.config().submit.batch_limits();
         Ok(batch.prepare(&shared.state.params, &limits, Some(&shared.state.pool))?)
     }
 
@@ -385,13 +432,14 @@ impl Engine {
     ) -> Result<Receipt, SubmitError> {
         let shared = &self.inner.shared;
         let batch = Arc::new(batch);
-        let demand = (shared.config.commit.mode == CommitMode::OnDemand)
+        let demand = (shared.config().commit.mode == CommitMode::OnDemand)
             .then(|| self.inner.entrance.clone() as Arc<dyn Demand>);
         let mut gate = self.inner.gate();
         shared.health.check()?;
         if gate.closed {
             return Err(EngineFailure::Closed.into());
         }
+        let operations = batch.operations;
         let sequence = gate.next_sequence;
         let provisional_root = provisional_root(&gate.provisional_root, &batch.digest);
         let (ticket, receipt) = issue(
@@ -416,7 +464,7 @@ impl Engine {
             sent_at: Instant::now(),
         });
         drop(gate);
-        shared.metrics.submission_accepted(called_at);
+        shared.metrics.submission_accepted(called_at, operations);
         Ok(receipt)
     }
 }
@@ -433,11 +481,9 @@ enum Latest {
     Away,
 }
 
-/// Credit that a batch costs: an operation at least, since metadata alone takes room too. Limits keep
-/// both within `u32`.
-fn price(batch: &PreparedBatch) -> (u32, u32) {
-    let clamp = |amount: usize| u32::try_from(amount).unwrap_or(u32::MAX);
-    (clamp(batch.operations).max(1), clamp(batch.bytes))
+/// Credit that a batch costs: an operation at least, since metadata alone takes room too.
+fn price(batch: &PreparedBatch) -> (usize, usize) {
+    (batch.operations.max(1), batch.bytes)
 }
 
 fn single_put(key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Batch {

@@ -42,14 +42,18 @@ mod checkpoint;
 pub mod config;
 pub mod control;
 mod credit;
+mod decisions;
 mod engine;
 mod evidence;
 mod failure;
 mod history;
+mod hot;
+mod interval;
 mod keeper;
 mod layer;
 #[cfg(feature = "fjall")]
 mod leaf_copy;
+mod live;
 #[cfg(feature = "load")]
 pub mod load;
 mod many;
@@ -69,6 +73,7 @@ mod stage;
 mod tables;
 pub mod testing;
 mod timeline;
+mod tuner;
 mod values;
 mod versions;
 
@@ -77,6 +82,7 @@ pub use trunkline_core::batch::{Batch, BatchError, Requirement};
 pub use trunkline_core::outcome::{Outcome, Refusal};
 
 pub use config::{Config, ConfigError};
+pub use decisions::{DECISIONS_FILE, OpeningDecisions, ReadDecisionsError, read_decisions};
 pub use engine::{Engine, SubmitError};
 pub use evidence::EvidenceError;
 pub use failure::{EngineFailure, Stage};

@@ -142,9 +142,23 @@ pub(crate) struct Checkpointed(pub(crate) u64);
 #[derive(Debug)]
 pub(crate) struct Halt;
 
+/// What is known of a group from its sealing on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GroupTag {
+    /// The version that it becomes.
+    pub(crate) version: u64,
+    pub(crate) operations: u64,
+    /// The cap that it was sealed under.
+    pub(crate) operations_max: u64,
+    /// Whether that closed it.
+    pub(crate) is_full: bool,
+    pub(crate) sealed_at: Instant,
+}
+
 /// A group's place among the groups in flight; dropping it makes room for the next.
 #[derive(Debug)]
 pub(crate) struct GroupSlot {
+    pub(crate) tag: GroupTag,
     in_flight: Arc<AtomicUsize>,
     metrics: Arc<Metrics>,
     ingest: Recipient<Room>,
@@ -152,12 +166,14 @@ pub(crate) struct GroupSlot {
 
 impl GroupSlot {
     pub(crate) fn take(
+        tag: GroupTag,
         in_flight: &Arc<AtomicUsize>,
         metrics: &Arc<Metrics>,
         ingest: Recipient<Room>,
     ) -> Self {
         metrics.groups_in_flight(in_flight.fetch_add(1, Ordering::AcqRel) + 1);
         Self {
+            tag,
             in_flight: in_flight.clone(),
             metrics: metrics.clone(),
             ingest,

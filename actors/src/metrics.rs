@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 use trunkline_core::tree::TreeMemory;
 
 use crate::failure::Stage;
+use crate::interval::{Interval, micros};
+use crate::message::GroupTag;
+use crate::timeline::{Span, Timeline};
 
 /// A state of a submission whose latency is measured from the call that submitted it.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +69,18 @@ pub struct Quantiles {
     pub max: u64,
 }
 
+impl Quantiles {
+    pub(crate) fn of(histogram: &Histogram<u64>) -> Self {
+        Self {
+            count: histogram.len(),
+            p50: histogram.value_at_quantile(0.5),
+            p95: histogram.value_at_quantile(0.95),
+            p99: histogram.value_at_quantile(0.99),
+            max: histogram.max(),
+        }
+    }
+}
+
 /// One stage's figures.
 ///
 /// ```
@@ -110,6 +125,20 @@ pub struct MetricsSnapshot {
     pub groups_in_flight: u64,
     /// Submissions accepted.
     pub submissions: u64,
+    /// Their operations.
+    pub operations: u64,
+    /// Operations accepted and not yet sealed.
+    pub operations_waiting: u64,
+    /// Operations after which a group is sealed, as it was configured or moved.
+    pub group_operations_max: u64,
+    /// Operations that may be accepted and not yet durable, as it was configured or moved.
+    pub in_flight_operations_max: u64,
+    /// Decisions of the controllers.
+    pub decisions: u64,
+    /// Configurations that were reloaded.
+    pub reloads: u64,
+    /// Configurations that were refused while the engine ran: it kept the one before.
+    pub reloads_refused: u64,
     /// Submissions that the tree refused.
     pub refused: u64,
     /// Keys that newer keys on their paths replaced (policy `overwrite`).
@@ -132,6 +161,11 @@ pub struct MetricsSnapshot {
     pub store_reads: u64,
     /// Reads of keys that the tree knows to be absent.
     pub absent_reads: u64,
+    /// Keys that were proven, present or absent.
+    pub keys_proven: u64,
+    /// Reads that went to the leaf store for a value that left the cache not long ago: one larger by an eighth
+    /// would have had it.
+    pub cache_near_misses: u64,
     /// Openings of a slot that proofs had to compute.
     pub openings_computed: u64,
     /// Openings of a slot that proofs moved from an earlier version, by what changed since.
@@ -181,14 +215,7 @@ impl Series {
     }
 
     fn quantiles(&self) -> Quantiles {
-        let histogram = self.lock();
-        Quantiles {
-            count: histogram.len(),
-            p50: histogram.value_at_quantile(0.5),
-            p95: histogram.value_at_quantile(0.95),
-            p99: histogram.value_at_quantile(0.99),
-            max: histogram.max(),
-        }
+        Quantiles::of(&self.lock())
     }
 }
 
@@ -207,8 +234,7 @@ impl Timed {
     }
 
     fn record(&self, duration: Duration) {
-        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        self.series.record(micros);
+        self.series.record(micros(duration));
         self.exported.record(duration.as_secs_f64());
     }
 }
@@ -283,6 +309,9 @@ impl Level {
 /// Everything that one engine measures.
 pub(crate) struct Metrics {
     engine: String,
+    opened_at: Instant,
+    pub(crate) interval: Interval,
+    pub(crate) timeline: Timeline,
     queue_wait: [Timed; 5],
     service: [Timed; 5],
     states: [Timed; 4],
@@ -294,7 +323,16 @@ pub(crate) struct Metrics {
     tree_bytes: Level,
     tree_leaves: Level,
     resident_bytes: Gauge,
+    operations_waiting: Level,
+    group_operations_max: Level,
+    in_flight_operations_max: Level,
     submissions: Counted,
+    operations: Counted,
+    decisions: Counted,
+    reloads: Counted,
+    reloads_refused: Counted,
+    keys_proven: Counted,
+    cache_near_misses: Counted,
     refused: Counted,
     evicted: Counted,
     log_bytes: Counted,
@@ -335,6 +373,9 @@ impl Metrics {
         let level = |name: &'static str| Level::new(gauge!(name, "engine" => label()));
         Self {
             engine: label(),
+            opened_at: Instant::now(),
+            interval: Interval::default(),
+            timeline: Timeline::default(),
             queue_wait: staged("trunkline_stage_queue_wait_seconds"),
             service: staged("trunkline_stage_service_seconds"),
             states: State::ALL.map(|state| {
@@ -350,7 +391,16 @@ impl Metrics {
             tree_bytes: level("trunkline_tree_bytes"),
             tree_leaves: level("trunkline_tree_leaves"),
             resident_bytes: gauge!("trunkline_resident_bytes", "engine" => label()),
+            operations_waiting: level("trunkline_operations_waiting"),
+            group_operations_max: level("trunkline_group_operations_max"),
+            in_flight_operations_max: level("trunkline_in_flight_operations_max"),
             submissions: count("trunkline_submissions_total"),
+            operations: count("trunkline_operations_total"),
+            decisions: count("trunkline_decisions_total"),
+            reloads: count("trunkline_reloads_total"),
+            reloads_refused: count("trunkline_reloads_refused_total"),
+            keys_proven: count("trunkline_keys_proven_total"),
+            cache_near_misses: count("trunkline_cache_near_misses_total"),
             refused: count("trunkline_refused_total"),
             evicted: count("trunkline_evicted_total"),
             log_bytes: count("trunkline_log_bytes_total"),
@@ -373,19 +423,68 @@ impl Metrics {
     pub(crate) fn stage_served(&self, stage: Stage, queue_wait: Duration, service: Duration) {
         self.queue_wait[stage as usize].record(queue_wait);
         self.service[stage as usize].record(service);
+        self.interval.served(stage, queue_wait, service);
+    }
+
+    /// Microseconds since the engine was opened.
+    pub(crate) fn uptime_us(&self) -> u64 {
+        micros(self.opened_at.elapsed())
+    }
+
+    /// A stage is done with a group that it took up then.
+    pub(crate) fn span(&self, stage: Stage, tag: &GroupTag, begun_us: u64) {
+        self.timeline.push(Span {
+            stage,
+            version: tag.version,
+            begun_us,
+            ended_us: self.uptime_us(),
+            operations: tag.operations,
+        });
     }
 
     pub(crate) fn state_reached(&self, state: State, since: Instant) {
         self.states[state as usize].record(since.elapsed());
     }
 
-    pub(crate) fn submission_accepted(&self, since: Instant) {
+    pub(crate) fn submission_accepted(&self, since: Instant, operations: usize) {
         self.submissions.add(1);
+        self.operations.add(operations as u64);
         self.state_reached(State::Accepted, since);
     }
 
-    pub(crate) fn group_sealed(&self, operations: usize) {
-        self.group_operations.record(operations);
+    pub(crate) fn operations_waiting(&self, operations: usize) {
+        self.operations_waiting.set(operations as u64);
+    }
+
+    pub(crate) fn group_sealed(&self, tag: &GroupTag) {
+        self.group_operations.record(tag.operations as usize);
+        self.interval.sealed(tag);
+    }
+
+    /// What groups and admission are bounded by from now on.
+    pub(crate) fn bounds(&self, group_operations_max: u64, in_flight_operations_max: u64) {
+        self.group_operations_max.set(group_operations_max);
+        self.in_flight_operations_max.set(in_flight_operations_max);
+    }
+
+    pub(crate) fn decided(&self) {
+        self.decisions.add(1);
+    }
+
+    pub(crate) fn reloaded(&self) {
+        self.reloads.add(1);
+    }
+
+    pub(crate) fn reload_refused(&self) {
+        self.reloads_refused.add(1);
+    }
+
+    pub(crate) fn keys_proven(&self, keys: usize) {
+        self.keys_proven.add(keys as u64);
+    }
+
+    pub(crate) fn cache_near_miss(&self) {
+        self.cache_near_misses.add(1);
     }
 
     pub(crate) fn group_applied(&self, refused: u64, evicted: u64) {
@@ -482,6 +581,15 @@ impl Metrics {
             versions_per_sync: self.versions_per_sync.series.quantiles(),
             groups_in_flight: self.groups_in_flight.get(),
             submissions: self.submissions.get(),
+            operations: self.operations.get(),
+            operations_waiting: self.operations_waiting.get(),
+            group_operations_max: self.group_operations_max.get(),
+            in_flight_operations_max: self.in_flight_operations_max.get(),
+            decisions: self.decisions.get(),
+            reloads: self.reloads.get(),
+            reloads_refused: self.reloads_refused.get(),
+            keys_proven: self.keys_proven.get(),
+            cache_near_misses: self.cache_near_misses.get(),
             refused: self.refused.get(),
             evicted: self.evicted.get(),
             keys: self.keys.get(),

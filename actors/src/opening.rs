@@ -4,7 +4,7 @@
 //! then is anything opened that writes. Not here: what is read (`recovery`), and threads (`pipeline`).
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -20,8 +20,9 @@ use trunkline_core::store::tree_file::{self, TREE_FILE};
 use trunkline_core::tree::{TreeHasher, TreeWriter};
 
 use crate::checkpoint::MarkerPlace;
-use crate::config::{CommitMode, Config, StoreKind};
+use crate::config::{CommitMode, Config, ConfigError, StoreKind};
 use crate::credit::CreditPool;
+use crate::decisions::Decisions;
 use crate::engine::Engine;
 use crate::failure::{Health, Stage, panic_message};
 use crate::history::History;
@@ -36,6 +37,7 @@ use crate::recovery::{
 use crate::shared::{Gate, Shared};
 use crate::tables;
 use crate::testing::{Faults, StageFault};
+use crate::tuner::{Watch, Windows};
 
 /// How an engine is opened, where [`Engine::open`] is not enough: with disks and stores of one's own,
 /// and with failures that a test asks for.
@@ -55,6 +57,7 @@ pub struct EngineBuilder {
     config: Config,
     disk: Option<Arc<dyn Disk>>,
     leaves: Option<Arc<dyn LeafStore>>,
+    watch: Option<Watch>,
     faults: Faults,
 }
 
@@ -73,6 +76,7 @@ impl EngineBuilder {
             config,
             disk: None,
             leaves: None,
+            watch: None,
             faults: Faults::default(),
         }
     }
@@ -87,6 +91,34 @@ impl EngineBuilder {
     /// Keeps checkpointed leaves in this store, which must outlive the engine as the disk does.
     pub fn leaf_store(mut self, leaves: Arc<dyn LeafStore>) -> Self {
         self.leaves = Some(leaves);
+        self
+    }
+
+    /// Looks at a configuration file while the engine runs, four times a second: when it has changed, `rebuild`
+    /// makes the configuration anew and the engine goes on with it, as [`Engine::reload`] does. A file that is
+    /// wrong, or changes what can't change, is refused and recorded among the decisions
+    /// ([`Engine::decisions_since`]); the engine keeps what it had.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir()?;
+    /// # let (path, state) = (directory.path().join("trunkline.toml"), directory.path().join("state"));
+    /// # std::fs::write(&path, "[group]\nlinger_ms = 1\n")?;
+    /// let build = move |path: &std::path::Path| {
+    ///     let mut config = trunkline::Config::layers().file(path)?.build()?;
+    ///     config.engine.directory = state.clone();
+    ///     Ok(config)
+    /// };
+    /// let engine = trunkline::Engine::builder(build(&path)?).watch(&path, build).open_blocking()?;
+    /// assert_eq!(engine.config().group.linger_ms, 1);
+    /// # engine.shutdown_blocking()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn watch(
+        mut self,
+        path: impl Into<PathBuf>,
+        rebuild: impl Fn(&Path) -> Result<Config, ConfigError> + Send + 'static,
+    ) -> Self {
+        self.watch = Some(Watch::new(path.into(), Box::new(rebuild)));
         self
     }
 
@@ -127,6 +159,7 @@ fn open(builder: EngineBuilder) -> Result<Engine, OpenError> {
         config,
         disk,
         leaves,
+        watch,
         faults,
     } = builder;
     config.validate()?;
@@ -151,6 +184,10 @@ fn open(builder: EngineBuilder) -> Result<Engine, OpenError> {
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(config.workers.threads)
         .thread_name(|index| format!("trunkline-worker-{index}"))
+        .build()?;
+    let read_pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(config.workers.read_threads)
+        .thread_name(|index| format!("trunkline-reader-{index}"))
         .build()?;
     let metrics = Arc::new(Metrics::new(&config.engine.name));
     let pieces = config.workers.hash_pieces;
@@ -177,7 +214,17 @@ fn open(builder: EngineBuilder) -> Result<Engine, OpenError> {
         // Not before: a directory that is refused is left as it is.
         tables::keep(path, &metrics);
     }
-    let (shared, writer, hasher) = share(params, config, loaded, metrics, pool, faults, &recovery)?;
+    let decisions_in = lock.is_some().then_some(&*directory);
+    let decisions = Decisions::new(config.control.decisions_kept, decisions_in);
+    let given = Given {
+        config,
+        metrics,
+        pool,
+        read_pool,
+        decisions,
+        faults,
+    };
+    let (shared, writer, hasher) = share(params, given, loaded, &recovery)?;
     let marker = lasting.then_some(MarkerPlace {
         disk,
         directory,
@@ -191,23 +238,42 @@ fn open(builder: EngineBuilder) -> Result<Engine, OpenError> {
         log,
         leaves,
         marker,
+        watch,
     })
     .map_err(OpenError::Thread)?;
     Ok(Engine::running(shared, entrance, threads, recovery, lock))
 }
 
+/// What does not come from the directory.
+struct Given {
+    config: Config,
+    metrics: Arc<Metrics>,
+    pool: rayon::ThreadPool,
+    read_pool: rayon::ThreadPool,
+    decisions: Decisions,
+    faults: Faults,
+}
+
 /// Everything that the stages share, at the last commit.
 fn share(
     params: TreeParams,
-    config: Config,
+    given: Given,
     loaded: Loaded,
-    metrics: Arc<Metrics>,
-    pool: rayon::ThreadPool,
-    faults: Faults,
     recovery: &Recovery,
 ) -> Result<(Arc<Shared>, TreeWriter, TreeHasher), OpenError> {
+    let Given {
+        config,
+        metrics,
+        pool,
+        read_pool,
+        decisions,
+        faults,
+    } = given;
     let last = loaded.last.clone();
-    let (state, writer, hasher) = loaded.into_state(params, &config, metrics.clone(), pool)?;
+    let (state, writer, hasher) =
+        loaded.into_state(params, &config, metrics.clone(), pool, read_pool)?;
+    let operations_max = config.submit.in_flight_operations_max as u64;
+    metrics.bounds(config.group.operations_max as u64, operations_max);
     let shared = Shared {
         credits: CreditPool::new(
             config.submit.in_flight_operations_max,
@@ -219,13 +285,17 @@ fn share(
             closed: false,
         }),
         applied: AtomicU64::new(last.number()),
-        config,
+        live: state.live.clone(),
         state,
         metrics,
         health: Arc::new(Health::default()),
         overlay: Overlay::default(),
         kzg_queue: AtomicUsize::new(0),
         groups_in_flight: Arc::new(AtomicUsize::new(0)),
+        checkpoints_running: AtomicUsize::new(0),
+        windows: Windows::default(),
+        decisions,
+        reloading: Mutex::new(()),
         faults,
         on_failure: OnceLock::new(),
         halted: AtomicBool::new(false),

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ use crate::stage::ingest::IngestStage;
 use crate::stage::kzg::KzgStage;
 use crate::stage::persist::PersistStage;
 use crate::stage::tree::TreeStage;
+use crate::tuner::{Tuner, Watch};
 
 /// The way into the pipeline.
 #[derive(Clone, Debug)]
@@ -60,6 +61,8 @@ impl Demand for Entrance {
 pub(crate) struct Threads {
     systems: Vec<System>,
     handles: Vec<JoinHandle<()>>,
+    /// Dropped, it ends the tuner.
+    tuner: Option<Sender<()>>,
 }
 
 /// What the pipeline is built from.
@@ -70,6 +73,7 @@ pub(crate) struct Parts {
     pub(crate) log: CommitLog,
     pub(crate) leaves: Arc<dyn LeafStore>,
     pub(crate) marker: Option<MarkerPlace>,
+    pub(crate) watch: Option<Watch>,
 }
 
 /// Starts all threads, from the last stage to the first, since each knows the next.
@@ -77,6 +81,7 @@ pub(crate) fn start(parts: Parts) -> io::Result<(Entrance, Threads)> {
     let mut threads = Threads {
         systems: Vec::new(),
         handles: Vec::new(),
+        tuner: None,
     };
     match start_all(parts, &mut threads) {
         Ok(entrance) => Ok((entrance, threads)),
@@ -95,6 +100,7 @@ fn start_all(parts: Parts, threads: &mut Threads) -> io::Result<Entrance> {
         log,
         leaves,
         marker,
+        watch,
     } = parts;
     let last = shared.state.versions.newest();
     let open_epoch = log.open_epoch();
@@ -107,8 +113,8 @@ fn start_all(parts: Parts, threads: &mut Threads) -> io::Result<Entrance> {
     })?;
     let trim = persist.clone().recipient();
     threads.plain(&shared, "checkpoint", move || checkpointer.run(&trim))?;
-    let ticks = (shared.config.durability.mode == DurabilityMode::Interval).then(|| Ticks {
-        interval: Duration::from_millis(shared.config.durability.interval_ms),
+    let ticks = (shared.config().durability.mode == DurabilityMode::Interval).then(|| Ticks {
+        interval: Duration::from_millis(shared.config().durability.interval_ms),
         persist: persist.clone().recipient(),
     });
     let state = shared.state.clone();
@@ -129,9 +135,14 @@ fn start_all(parts: Parts, threads: &mut Threads) -> io::Result<Entrance> {
         move || TreeStage::new(shared, hash, chores, writer, version)
     })?;
     let ingest = threads.stage(Stage::Ingest, {
-        let (shared, tree) = (shared.clone(), tree);
-        move || IngestStage::new(shared, tree, chores)
+        let (shared, version) = (shared.clone(), last.number());
+        move || IngestStage::new(shared, tree, chores, version)
     })?;
+
+    let (tuner_runs, stop_tuner) = channel();
+    threads.tuner = Some(tuner_runs);
+    let tuner = Tuner::new(shared.clone(), watch);
+    threads.plain(&shared, "tuner", move || tuner.run(&stop_tuner))?;
 
     let (halt_ingest, halt_kzg) = (ingest.clone(), kzg.clone());
     let _ = shared.on_failure.set(Box::new(move || {
@@ -188,6 +199,7 @@ impl Threads {
 
     /// Ends all threads and waits for them. What is still in the pipeline is dropped.
     pub(crate) fn stop(self) {
+        drop(self.tuner);
         for system in &self.systems {
             system.stop();
         }

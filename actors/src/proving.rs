@@ -132,7 +132,7 @@ impl Snapshot {
         })
     }
 
-    /// A proof for each key by itself, in the order of the keys. Made on the engine's pool; keys of a
+    /// A proof for each key by itself, in the order of the keys. Made on the engine's pool for reads; keys of a
     /// slot share its opening.
     ///
     /// ```
@@ -156,9 +156,11 @@ impl Snapshot {
         // In path order, so that neighbours are walked to one after the other.
         places.sort_by_cached_key(|place| params.key_hash(keys[*place].as_ref()));
         let prove = |place: usize| Ok((place, self.prove_with([&keys[place]], options)?));
-        let proofs = || places.into_par_iter().map(prove).collect();
+        let piece = places.len().div_ceil(self.state.live.proof_pieces.get());
+        let places = places.into_par_iter().with_min_len(piece.max(1));
+        let proofs = || places.map(prove).collect();
         let proofs: Result<Vec<(usize, Proof)>, SnapshotProveError> =
-            self.state.pool.install(proofs);
+            self.state.read_pool.install(proofs);
         let mut proofs = proofs?;
         proofs.sort_unstable_by_key(|(place, _)| *place);
         Ok(proofs.into_iter().map(|(_, proof)| proof).collect())
@@ -239,6 +241,7 @@ impl<'a> Part<'a> {
         let draft = Draft::walk_with(&state.reader, &version.roots, &state.params, keys, leaves);
         snapshot.check_readable()?;
         let draft = draft?;
+        state.metrics.keys_proven(draft.entries().len());
         let claims = draft
             .entries()
             .map(|(_, leaf)| snapshot.claim(leaf, options.values))

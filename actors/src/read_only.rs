@@ -102,6 +102,7 @@ impl ReadOnly {
         let config = Config::in_directory(directory);
         let metrics = Arc::new(Metrics::new(&config.engine.name));
         let pool = rayon::ThreadPoolBuilder::new().build()?;
+        let read_pool = rayon::ThreadPoolBuilder::new().build()?;
         let leaves_of = (&marker, leaves);
         let mut loading = Loading::begin(params, leaves_of, history, 1, 0, &pool, &metrics)?;
         let (from, log_directory) = (loading.position(), directory.join(LOG_DIRECTORY));
@@ -111,7 +112,7 @@ impl ReadOnly {
         tables::read(&tables::path(&config));
         let (state, ..) = loading
             .finish(true)?
-            .into_state(params, &config, metrics, pool)?;
+            .into_state(params, &config, metrics, pool, read_pool)?;
         Ok(Self {
             state,
             survey,

@@ -356,6 +356,10 @@ pub(crate) fn issue(
 }
 
 impl Ticket {
+    pub(crate) fn accepted_at(&self) -> Instant {
+        self.progress.accepted_at
+    }
+
     pub(crate) fn hashed(&self, hashed: Hashed) {
         self.progress
             .learn(Some(Reached::Hashed), |facts| facts.hashed = Some(hashed));

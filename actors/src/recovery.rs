@@ -36,7 +36,9 @@ use crate::away::{self, ScanError};
 use crate::config::{Config, InvalidSetting};
 use crate::evidence::{Submissions, provisional_before};
 use crate::history::History;
+use crate::hot::Touched;
 use crate::layer::{Layer, Part};
+use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::shared::State;
 use crate::tables::committer;
@@ -507,6 +509,7 @@ impl Loaded {
         config: &Config,
         metrics: Arc<Metrics>,
         pool: rayon::ThreadPool,
+        read_pool: rayon::ThreadPool,
     ) -> Result<(Arc<State>, TreeWriter, TreeHasher), SetupError> {
         metrics.keys(self.last.record.key_count);
         metrics.tree(self.writer.memory(), 0, 0);
@@ -519,6 +522,9 @@ impl Loaded {
             history: self.history,
             committer: committer()?,
             pool,
+            read_pool,
+            live: Arc::new(Live::new(config.clone())),
+            touched: Touched::new(config.memory.budget_bytes > 0),
             metrics,
         };
         Ok((Arc::new(state), self.writer, self.hasher))

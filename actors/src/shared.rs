@@ -11,11 +11,15 @@ use trunkline_core::tree::TreeReader;
 
 use crate::config::Config;
 use crate::credit::CreditPool;
+use crate::decisions::Decisions;
 use crate::failure::{EngineFailure, Health};
 use crate::history::History;
+use crate::hot::Touched;
+use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::overlay::Overlay;
 use crate::testing::Faults;
+use crate::tuner::Windows;
 use crate::values::Values;
 use crate::versions::{Expired, Versions};
 
@@ -27,8 +31,12 @@ pub(crate) struct State {
     pub(crate) versions: Versions,
     pub(crate) history: History,
     pub(crate) committer: Arc<Committer>,
-    /// Threads for work that is cut into pieces: preparing, loading, hashing, proving many keys.
+    /// Threads for work of commits that is cut into pieces: preparing, loading, hashing.
     pub(crate) pool: rayon::ThreadPool,
+    /// Threads for proofs and reads of many keys, so that neither kind of work queues behind the other.
+    pub(crate) read_pool: rayon::ThreadPool,
+    pub(crate) live: Arc<Live>,
+    pub(crate) touched: Touched,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -62,7 +70,7 @@ pub(crate) type OnFailure = Box<dyn Fn() + Send + Sync>;
 
 /// What the stages of one engine share.
 pub(crate) struct Shared {
-    pub(crate) config: Config,
+    pub(crate) live: Arc<Live>,
     pub(crate) state: Arc<State>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) health: Arc<Health>,
@@ -74,6 +82,12 @@ pub(crate) struct Shared {
     /// Versions that wait for the kzg stage.
     pub(crate) kzg_queue: AtomicUsize,
     pub(crate) groups_in_flight: Arc<AtomicUsize>,
+    /// Checkpoints under way.
+    pub(crate) checkpoints_running: AtomicUsize,
+    pub(crate) windows: Windows,
+    pub(crate) decisions: Decisions,
+    /// Held while a configuration is put in place of another.
+    pub(crate) reloading: Mutex<()>,
     pub(crate) faults: Faults,
     pub(crate) on_failure: OnceLock<OnFailure>,
     pub(crate) halted: AtomicBool,
@@ -83,7 +97,7 @@ impl std::fmt::Debug for Shared {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Shared")
-            .field("engine", &self.config.engine.name)
+            .field("engine", &self.live.config().engine.name)
             .finish_non_exhaustive()
     }
 }
@@ -98,6 +112,15 @@ impl Shared {
         {
             on_failure();
         }
+    }
+
+    /// The configuration of now.
+    pub(crate) fn config(&self) -> Arc<Config> {
+        self.live.config()
+    }
+
+    pub(crate) fn checkpoint_runs(&self) -> bool {
+        self.checkpoints_running.load(Ordering::Relaxed) > 0
     }
 
     pub(crate) fn applied(&self) -> u64 {

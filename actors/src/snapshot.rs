@@ -237,6 +237,7 @@ impl Snapshot {
     }
 
     fn get_hashed(&self, key_hash: &Digest) -> Result<Option<Bytes>, ReadError> {
+        self.state.touched.touch(key_hash);
         let leaf = self.state.reader.get(self.version(), key_hash);
         self.check_readable()?;
         match leaf {

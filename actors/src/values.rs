@@ -116,6 +116,16 @@ impl Values {
         }
     }
 
+    /// Bytes that the cache may take.
+    pub(crate) fn cache_bytes_max(&self) -> u64 {
+        self.cache.bytes_max()
+    }
+
+    /// More or less room in the cache from now on.
+    pub(crate) fn set_cache_bytes_max(&self, bytes: u64) {
+        self.cache.set_bytes_max(bytes);
+    }
+
     /// With room for so many bytes of values that were read from the leaf store.
     pub(crate) fn with_cache(self, bytes_max: u64) -> Self {
         Self {
@@ -241,8 +251,7 @@ impl Values {
                 found.ok_or(FetchError::Missing(leaf.key_hash))
             }
             Located::Store(store) => {
-                self.metrics.cache_miss();
-                self.metrics.store_read();
+                self.miss(leaf);
                 let (key, mut value) = store.get(&leaf.key_hash)?;
                 // A store that is ahead of the version may hold a later value of the key.
                 if store.version <= version {
@@ -269,13 +278,21 @@ impl Values {
             self.metrics.cache_hit();
             return Ok(Some(value));
         }
-        self.metrics.cache_miss();
-        self.metrics.store_read();
+        self.miss(&leaf);
         let found = store.find(key_hash)?;
         if found.is_none() {
             self.metrics.absent_read();
         }
         Ok(found.map(|(key, value)| self.keep(&leaf, &key, value)))
+    }
+
+    /// A value is not in the cache, and is read from the leaf store.
+    fn miss(&self, leaf: &Leaf) {
+        self.metrics.cache_miss();
+        self.metrics.store_read();
+        if self.cache.is_near_miss(leaf) {
+            self.metrics.cache_near_miss();
+        }
     }
 
     /// Keeps a value in the cache, by itself if it lies beside a long key.

@@ -133,6 +133,7 @@ struct Inner {
     pins: BTreeMap<u64, usize>,
     /// What the durable versions cost together.
     replaced_bytes: usize,
+    limits: VersionsConfig,
 }
 
 impl Inner {
@@ -175,7 +176,6 @@ pub(crate) struct Versions {
     oldest: AtomicU64,
     /// Every view of the leaf store that is still read has all changes up to this version.
     covered: AtomicU64,
-    limits: VersionsConfig,
 }
 
 impl Versions {
@@ -187,8 +187,8 @@ impl Versions {
                 durable: VecDeque::from([first]),
                 pins: BTreeMap::new(),
                 replaced_bytes: 0,
+                limits,
             }),
-            limits,
         }
     }
 
@@ -217,15 +217,21 @@ impl Versions {
         self.expired(&inner)
     }
 
+    /// Other limits, from the next durable version on.
+    pub(crate) fn limit(&self, limits: VersionsConfig) {
+        self.write().limits = limits;
+    }
+
     /// What is retained and what snapshots hold, as far as the limits allow.
     fn oldest_to_keep(&self, inner: &Inner, newest: u64) -> u64 {
         let oldest_now = self.oldest();
-        let retained = (newest + 1).saturating_sub(self.limits.retain_versions);
+        let limits = &inner.limits;
+        let retained = (newest + 1).saturating_sub(limits.retain_versions);
         // A pin that was revoked holds nothing any more.
         let pinned = inner.pins.range(oldest_now..).next();
         let wanted = pinned.map_or(retained, |(pinned, _)| retained.min(*pinned));
-        let allowed = newest.saturating_sub(self.limits.snapshot_versions_behind_max);
-        let affordable = inner.oldest_within(self.limits.retained_bytes_max);
+        let allowed = newest.saturating_sub(limits.snapshot_versions_behind_max);
+        let affordable = inner.oldest_within(limits.retained_bytes_max);
         wanted.max(allowed).max(affordable).max(oldest_now)
     }
 

@@ -15,7 +15,7 @@ use super::writer::slots_of;
 use super::{TreeWriter, read, write};
 use crate::batch::PreparedBatch;
 use crate::hash::{Digest, Pair, hex};
-use crate::params::{PATH_BITS, ROOT_BITS, WIDTH, slot_of};
+use crate::params::{PATH_BITS, ROOT_BITS, WIDTH, path_of, slot_of};
 
 /// What a cell costs whether its leaves are here or not: its header, its digest and that of an inner
 /// node above it, and the bits that say which of them are lone leaves.
@@ -30,6 +30,19 @@ const PASSED_CELLS: usize = 64;
 const GAP_CELLS_MAX: u32 = 4;
 /// Most cells of one scan.
 const RUN_CELLS_MAX: u32 = 1 << 10;
+
+/// Bits of a path that say which part of the key space it is in, of those that are kept in memory.
+pub const HOT_PREFIX_BITS: u32 = 14;
+
+/// The part of the key space that a key hash is in: its first [`HOT_PREFIX_BITS`] bits.
+///
+/// ```
+/// let key_hash = [0xff; 32];
+/// assert_eq!(trunkline_core::tree::hot_prefix_of(&key_hash), 0x3fff);
+/// ```
+pub fn hot_prefix_of(key_hash: &Digest) -> u16 {
+    (path_of(key_hash) >> (PATH_BITS - HOT_PREFIX_BITS)) as u16
+}
 
 /// The leaves around a key hash are not in memory; the leaf store has them.
 ///
@@ -213,6 +226,8 @@ pub(super) struct Eviction {
     departures: Departures,
     /// The slot and the cell that are looked at next.
     hand: (usize, u32),
+    /// Parts of the key space whose cells stay, ascending.
+    hot: Vec<u16>,
 }
 
 impl Eviction {
@@ -286,6 +301,20 @@ impl TreeWriter {
         self.eviction.away.cells - before
     }
 
+    /// Another budget from now on; a tree without one keeps having none.
+    pub fn set_budget_bytes(&mut self, budget_bytes: u64) {
+        if self.eviction.budget_bytes > 0 {
+            self.eviction.budget_bytes = budget_bytes.max(1);
+        }
+    }
+
+    /// Parts of the key space ([`hot_prefix_of`]) whose cells don't leave memory from now on, instead of those
+    /// before.
+    pub fn keep_hot(&mut self, prefixes: &[u16]) {
+        self.eviction.hot = prefixes.to_vec();
+        self.eviction.hot.sort_unstable();
+    }
+
     /// The cells of all directories.
     fn cell_count(&self) -> u64 {
         self.bits.iter().map(|bits| 1 << bits).sum()
@@ -297,7 +326,12 @@ impl TreeWriter {
         let (slot, first) = self.eviction.hand;
         let mut cells = write(&self.shared.slots[slot].cells);
         let end = cells.count().min(first.saturating_add(HAND_CELLS));
-        let (gone, examined) = cells.evict(first..end, covered, &self.eviction.departures);
+        let (mut gone, mut examined) = (Gone::default(), 0);
+        for cold in cold_of(&self.eviction.hot, slot, cells.bits(), first..end) {
+            let evicted = cells.evict(cold, covered, &self.eviction.departures);
+            gone = gone + evicted.0;
+            examined += evicted.1;
+        }
         self.eviction.hand = match end == cells.count() {
             true => ((slot + 1) % WIDTH, 0),
             false => (slot, end),
@@ -350,6 +384,34 @@ impl TreeWriter {
     }
 }
 
+/// The parts of a range of cells that no hot prefix covers any cell of. A directory of fewer cells than a slot has
+/// prefixes has no cell that is hot as a whole: there is little in it, and none of it stays for that.
+fn cold_of(hot: &[u16], slot: usize, bits: u32, cells: Range<u32>) -> Vec<Range<u32>> {
+    let prefix_bits = HOT_PREFIX_BITS - ROOT_BITS;
+    let Some(shift) = bits.checked_sub(prefix_bits) else {
+        return vec![cells];
+    };
+    let first_prefix = (slot as u16) << prefix_bits;
+    let mine = hot.partition_point(|prefix| *prefix < first_prefix);
+    let mut cold = Vec::new();
+    let mut next = cells.start;
+    for prefix in &hot[mine..] {
+        let within = u32::from(prefix - first_prefix);
+        if within >> prefix_bits > 0 || within << shift >= cells.end {
+            break;
+        }
+        let (begin, end) = (within << shift, (within + 1) << shift);
+        if begin > next {
+            cold.push(next..begin);
+        }
+        next = next.max(end);
+    }
+    if next < cells.end {
+        cold.push(next..cells.end);
+    }
+    cold
+}
+
 /// Cells by slot, with its directory bits, put together where one scan serves several.
 fn runs(wanted: &[(usize, u32, u32)]) -> Vec<CellRun> {
     let mut runs: Vec<CellRun> = Vec::new();
@@ -379,6 +441,20 @@ mod tests {
         assert_eq!(found, [(1, 3, 7), (1, 12, 12), (2, 0, 0)]);
         let many: Vec<_> = (0..3000).map(|cell| (0, 12, cell)).collect();
         assert_eq!(runs(&many).len(), 3);
+    }
+
+    #[test]
+    fn hot_prefixes_are_left_out() {
+        let hot = [3 << 7, 3 << 7 | 2, 4 << 7];
+        // Four cells a prefix.
+        assert_eq!(cold_of(&hot, 3, 9, 0..256), [4..8, 12..256]);
+        assert_eq!(cold_of(&hot, 3, 9, 2..10), [4..8]);
+        assert_eq!(cold_of(&hot, 3, 9, 256..512), [256..512]);
+        assert_eq!(cold_of(&hot, 4, 9, 0..256), [4..256]);
+        assert_eq!(cold_of(&hot, 2, 9, 0..256), [0..256]);
+        assert!(cold_of(&hot, 3, 9, 1..3).is_empty());
+        // A directory with fewer cells than prefixes.
+        assert_eq!(cold_of(&hot, 3, 5, 0..32), [0..32]);
     }
 
     #[test]

@@ -26,7 +26,9 @@ mod update;
 mod versions;
 mod writer;
 
-pub use eviction::{CellRun, LeavesDiffer, NotInMemory, TreeMemory};
+pub use eviction::{
+    CellRun, HOT_PREFIX_BITS, LeavesDiffer, NotInMemory, TreeMemory, hot_prefix_of,
+};
 pub use hasher::{Roots, TreeHasher};
 pub use node::Leaf;
 pub use reader::TreeReader;

@@ -5,19 +5,21 @@
 //! never change while a tree lives is only `[tree]`: a directory keeps what it was created with.
 //!
 //! Deliberately not here: the limits that the formats fix (`core::params`), and any value that the
-//! engine finds out by itself.
+//! engine finds out by itself (`control`).
 
 mod error;
 mod layers;
+mod reload;
 mod sections;
 mod text;
 
 pub use error::{ConfigError, InvalidSetting, Origin};
 pub use layers::{ENVIRONMENT_PREFIX, FILE_BYTES_MAX, Layers};
+pub use reload::{RELOADABLE, ReloadError, SettingChange};
 pub use sections::{
-    CacheConfig, CheckpointConfig, CommitConfig, CommitMode, DurabilityConfig, DurabilityMode,
-    EngineConfig, GroupConfig, LogConfig, MemoryConfig, StoreConfig, StoreKind, SubmitConfig,
-    TreeConfig, VersionsConfig, WorkersConfig,
+    CacheConfig, CheckpointConfig, CommitConfig, CommitMode, ControlConfig, ControlMode,
+    DurabilityConfig, DurabilityMode, EngineConfig, GroupConfig, LogConfig, MemoryConfig,
+    StoreConfig, StoreKind, SubmitConfig, TreeConfig, VersionsConfig, WorkersConfig,
 };
 
 use serde::{Deserialize, Serialize};
@@ -63,6 +65,8 @@ pub struct Config {
     pub cache: CacheConfig,
     /// Which versions stay readable.
     pub versions: VersionsConfig,
+    /// What the engine moves by itself.
+    pub control: ControlConfig,
 }
 
 impl Config {
@@ -92,7 +96,8 @@ impl Config {
         self.store.validate()?;
         self.memory.validate(self.store.kind)?;
         self.cache.validate()?;
-        self.versions.validate()
+        self.versions.validate()?;
+        self.control.validate()
     }
 
     /// The settings as TOML, every key spelled out.

@@ -209,15 +209,22 @@ impl GroupConfig {
 pub struct WorkersConfig {
     /// Threads of the engine's own pool: 0 (one for each core) to 1024.
     pub threads: usize,
+    /// Threads of the pool that proofs and reads of many keys have to themselves: 0 (one for each core)
+    /// to 1024.
+    pub read_threads: usize,
     /// Pieces that hashing a version is cut into: 1 (no parallel work) to 128 (one a slot).
     pub hash_pieces: usize,
+    /// Pieces that the proofs of one call are cut into: 0 (as many as there are threads to read) to 128.
+    pub proof_pieces: usize,
 }
 
 impl Default for WorkersConfig {
     fn default() -> Self {
         Self {
             threads: 0,
+            read_threads: 0,
             hash_pieces: 1,
+            proof_pieces: 0,
         }
     }
 }
@@ -225,8 +232,11 @@ impl Default for WorkersConfig {
 impl WorkersConfig {
     /// Checks the values.
     pub fn validate(&self) -> Result<(), InvalidSetting> {
+        let pieces = self.proof_pieces as u64;
         check_range("workers.threads", self.threads as u64, 0, 1024)?;
-        check_range("workers.hash_pieces", self.hash_pieces as u64, 1, 128)
+        check_range("workers.read_threads", self.read_threads as u64, 0, 1024)?;
+        check_range("workers.hash_pieces", self.hash_pieces as u64, 1, 128)?;
+        check_range("workers.proof_pieces", pieces, 0, 128)
     }
 }
 
@@ -460,7 +470,7 @@ impl StoreConfig {
 ///
 /// ```
 /// use trunkline::config::{MemoryConfig, StoreKind};
-/// let bounded = MemoryConfig { budget_bytes: 1 << 30 };
+/// let bounded = MemoryConfig { budget_bytes: 1 << 30, shared: false };
 /// assert!(bounded.validate(StoreKind::Fjall).is_ok());
 /// assert!(bounded.validate(StoreKind::Log).is_err()); // nothing to read them from again
 /// ```
@@ -471,12 +481,18 @@ pub struct MemoryConfig {
     /// not change for long leave memory beyond it and are read from the store again when a batch touches
     /// them. Digests and headers stay, about 45 bytes a key: below that no budget can be kept.
     pub budget_bytes: u64,
+    /// Whether the tree's budget and that of the cache of values are one, which moves to where it saves
+    /// more reads: `cache.value_bytes_max` and `budget_bytes` are what each begins with. Needs both.
+    pub shared: bool,
 }
 
 impl MemoryConfig {
     /// Checks the values, which need a store to read leaves from again.
     pub fn validate(&self, store: StoreKind) -> Result<(), InvalidSetting> {
         let key = "memory.budget_bytes";
+        if self.shared {
+            check_range(key, self.budget_bytes, MIB, 1024 * GIB)?;
+        }
         check_range(key, self.budget_bytes, 0, 1024 * GIB)?;
         if self.budget_bytes > 0 && store == StoreKind::Log {
             return Err(InvalidSetting::NeedsStore {
@@ -556,6 +572,77 @@ impl VersionsConfig {
         let bytes = self.retained_bytes_max;
         check_range("versions.retained_bytes_max", bytes, 0, 1 << 40)?;
         check_floor(behind, retain)
+    }
+}
+
+/// Whether something keeps its configured value or is moved by what the engine measures.
+///
+/// ```
+/// use trunkline::config::{ControlConfig, ControlMode};
+/// assert_eq!(ControlConfig::default().workers, ControlMode::Fixed);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ControlMode {
+    /// It keeps its configured value.
+    #[default]
+    Fixed,
+    /// It begins with its configured value and is moved.
+    Adaptive,
+}
+
+/// `[control]`: what the engine moves by itself, and what for. Every move is recorded with its reason.
+///
+/// ```
+/// assert_eq!(trunkline::config::ControlConfig::default().window_ms, 500);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ControlConfig {
+    /// `fixed` or `adaptive`: whether `group.operations_max`, and under overload
+    /// `submit.in_flight_operations_max`, follow the latency.
+    pub mode: ControlMode,
+    /// 99th percentile that the latency from acceptance to durability should not exceed, milliseconds:
+    /// 1 to 60,000.
+    pub target_p99_ms: u64,
+    /// Least operations of a group's cap: 1 to 1,000,000.
+    pub group_operations_min: u64,
+    /// Greatest operations of a group's cap: `group_operations_min` to 1,000,000.
+    pub group_operations_max: u64,
+    /// `fixed` or `adaptive`: whether the pieces of `[workers]` are tried larger and smaller.
+    pub workers: ControlMode,
+    /// How long the engine measures before it decides, milliseconds: 10 to 60,000.
+    pub window_ms: u64,
+    /// Decisions that are kept in memory: 16 to 65,536.
+    pub decisions_kept: usize,
+}
+
+impl Default for ControlConfig {
+    fn default() -> Self {
+        Self {
+            mode: ControlMode::Adaptive,
+            target_p99_ms: 250,
+            group_operations_min: 256,
+            group_operations_max: 200_000,
+            workers: ControlMode::Fixed,
+            window_ms: 500,
+            decisions_kept: 1024,
+        }
+    }
+}
+
+impl ControlConfig {
+    /// Checks the values.
+    pub fn validate(&self) -> Result<(), InvalidSetting> {
+        let least = ("control.group_operations_min", self.group_operations_min);
+        let greatest = ("control.group_operations_max", self.group_operations_max);
+        check_range("control.target_p99_ms", self.target_p99_ms, 1, DELAY_MS_MAX)?;
+        check_range(least.0, least.1, 1, GROUP_OPERATIONS_MAX)?;
+        check_range(greatest.0, greatest.1, 1, GROUP_OPERATIONS_MAX)?;
+        check_floor(greatest, least)?;
+        check_range("control.window_ms", self.window_ms, 10, DELAY_MS_MAX)?;
+        let kept = self.decisions_kept as u64;
+        check_range("control.decisions_kept", kept, 16, 65_536)
     }
 }
 

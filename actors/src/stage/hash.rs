@@ -109,7 +109,9 @@ impl Handler<AppliedGroup> for HashStage {
 
     fn handle(&mut self, group: AppliedGroup, _: &mut Context<Self>) {
         let (shared, sent_at) = (self.shared.clone(), group.sent_at);
+        let begun_us = shared.metrics.uptime_us();
         if let Some(hashed) = serve(&shared, Stage::Hash, sent_at, || self.hash(group)) {
+            shared.metrics.span(Stage::Hash, &hashed.slot.tag, begun_us);
             self.shared.kzg_queue.fetch_add(1, Ordering::AcqRel);
             self.kzg.do_send(hashed);
         }

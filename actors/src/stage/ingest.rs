@@ -16,7 +16,7 @@ use super::serve;
 use super::tree::TreeStage;
 use crate::failure::Stage;
 use crate::keeper::Chore;
-use crate::message::{Drain, GroupSlot, Halt, LingerOver, Room, SealedGroup, Submission};
+use crate::message::{Drain, GroupSlot, GroupTag, Halt, LingerOver, Room, SealedGroup, Submission};
 use crate::shared::Shared;
 
 /// What waits to be sealed, in order.
@@ -36,11 +36,20 @@ pub(crate) struct IngestStage {
     urgent: usize,
     /// When the keeper was last asked to wake this stage.
     linger_until: Option<Instant>,
+    /// The version that the last group becomes.
+    version: u64,
 }
 
 impl IngestStage {
-    pub(crate) fn new(shared: Arc<Shared>, tree: Addr<TreeStage>, keeper: Sender<Chore>) -> Self {
+    /// Goes on after `version`.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        tree: Addr<TreeStage>,
+        keeper: Sender<Chore>,
+        version: u64,
+    ) -> Self {
         Self {
+            version,
             shared,
             tree,
             keeper,
@@ -62,6 +71,7 @@ impl IngestStage {
             Pending::Drain(_) => self.urgent += 1,
         }
         self.pending.push_back(pending);
+        self.shared.metrics.operations_waiting(self.operations);
     }
 
     /// Seals and forwards as much as there is room for.
@@ -86,18 +96,17 @@ impl IngestStage {
 
     /// Says whether the engine is well.
     fn seal_and_forward(&mut self, context: &Context<Self>) -> bool {
-        let slot = GroupSlot::take(
-            &self.shared.groups_in_flight,
-            &self.shared.metrics,
-            context.address().recipient(),
-        );
+        let begun_us = self.shared.metrics.uptime_us();
         let sent_at = match self.pending.front() {
             Some(Pending::Submission(first)) => first.sent_at,
             _ => Instant::now(),
         };
         let shared = self.shared.clone();
-        match serve(&shared, Stage::Ingest, sent_at, || Ok(self.seal(slot))) {
+        match serve(&shared, Stage::Ingest, sent_at, || Ok(self.seal(context))) {
             Some(group) => {
+                shared
+                    .metrics
+                    .span(Stage::Ingest, &group.slot.tag, begun_us);
                 self.tree.do_send(group);
                 true
             }
@@ -109,12 +118,14 @@ impl IngestStage {
     }
 
     fn must_wait(&mut self, context: &Context<Self>) -> bool {
-        let group = &self.shared.config.group;
+        let config = self.shared.config();
+        let group = &config.group;
         let in_flight = self.shared.groups_in_flight.load(Ordering::Acquire);
         if in_flight >= group.in_flight_max {
             return true;
         }
-        let full = self.operations >= group.operations_max || self.bytes >= group.bytes_max;
+        let operations_max = self.shared.live.group_operations_max.get();
+        let full = self.operations >= operations_max || self.bytes >= group.bytes_max;
         if group.linger_ms == 0 || full || self.urgent > 0 {
             return false;
         }
@@ -135,15 +146,18 @@ impl IngestStage {
         true
     }
 
-    fn seal(&mut self, slot: GroupSlot) -> SealedGroup {
-        let limits = &self.shared.config.group;
+    fn seal(&mut self, context: &Context<Self>) -> SealedGroup {
+        let bytes_max = self.shared.config().group.bytes_max;
+        let operations_max = self.shared.live.group_operations_max.get();
+        let mut is_full = false;
         let mut submissions = VecDeque::new();
         let (mut operations, mut bytes) = (0, 0);
         while let Some(Pending::Submission(next)) = self.pending.front() {
             operations += next.batch.operations;
             bytes += next.batch.bytes;
-            let fits = operations <= limits.operations_max && bytes <= limits.bytes_max;
+            let fits = operations <= operations_max && bytes <= bytes_max;
             if !fits && !submissions.is_empty() {
+                is_full = operations > operations_max;
                 break;
             }
             let Some(Pending::Submission(submission)) = self.pending.pop_front() else {
@@ -158,12 +172,23 @@ impl IngestStage {
                 break;
             }
         }
-        let operations = submissions.iter().map(|s| s.batch.operations).sum();
-        self.shared.metrics.group_sealed(operations);
+        self.version += 1;
+        let operations: usize = submissions.iter().map(|s| s.batch.operations).sum();
+        let tag = GroupTag {
+            version: self.version,
+            operations: operations as u64,
+            operations_max: operations_max as u64,
+            is_full: is_full || operations >= operations_max,
+            sealed_at: Instant::now(),
+        };
+        let (in_flight, metrics) = (&self.shared.groups_in_flight, &self.shared.metrics);
+        let slot = GroupSlot::take(tag, in_flight, metrics, context.address().recipient());
+        metrics.group_sealed(&tag);
+        metrics.operations_waiting(self.operations);
         SealedGroup {
             submissions,
             slot,
-            sent_at: Instant::now(),
+            sent_at: tag.sealed_at,
         }
     }
 

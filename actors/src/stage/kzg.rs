@@ -90,7 +90,7 @@ impl KzgStage {
     fn take(&mut self, hashed: HashedVersion) -> Result<(), EngineFailure> {
         let version = hashed.version.clone();
         self.last = Some(version.clone());
-        let mode = self.shared.config.commit.mode;
+        let mode = self.shared.config().commit.mode;
         if mode != CommitMode::OnDemand {
             let waiting = hashed.waiting.iter();
             let promises = waiting.map(|(waiting, _)| waiting.ticket.commit_promise());
@@ -105,7 +105,7 @@ impl KzgStage {
                 // Durability does not wait for the commitment.
                 self.pass_on(hashed);
                 let behind = self.shared.kzg_queue.load(Ordering::Acquire) > 0;
-                if behind && self.skipped < self.shared.config.commit.coalesce_versions_max {
+                if behind && self.skipped < self.shared.config().commit.coalesce_versions_max {
                     self.skipped += 1;
                 } else {
                     self.commit_and_tell(&version);
@@ -154,8 +154,10 @@ impl Handler<HashedVersion> for KzgStage {
     fn handle(&mut self, hashed: HashedVersion, _: &mut Context<Self>) {
         self.shared.kzg_queue.fetch_sub(1, Ordering::AcqRel);
         let (shared, sent_at) = (self.shared.clone(), hashed.sent_at);
-        if serve(&shared, Stage::Kzg, sent_at, || self.take(hashed)).is_none() {
-            self.promises.clear();
+        let (tag, begun_us) = (hashed.slot.tag, shared.metrics.uptime_us());
+        match serve(&shared, Stage::Kzg, sent_at, || self.take(hashed)) {
+            Some(()) => shared.metrics.span(Stage::Kzg, &tag, begun_us),
+            None => self.promises.clear(),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::time::Instant;
 
 use actix::{Actor, AsyncContext, Context, Handler};
 use trunkline_core::store::effect::encode_effects;
@@ -24,7 +25,8 @@ pub(crate) struct PersistStage {
     log: Option<CommitLog>,
     keeper: Sender<Chore>,
     checkpoints: Checkpoints,
-    appended: Vec<HashedVersion>,
+    /// Versions not yet synced, each with the time at which it was taken up.
+    appended: Vec<(HashedVersion, u64)>,
 }
 
 /// What an effect takes in the log beside key and value, bytes: lengths of 2 and 4 bytes at most.
@@ -60,6 +62,7 @@ impl PersistStage {
     }
 
     fn append(&mut self, committed: HashedVersion) -> Result<(), EngineFailure> {
+        let begun_us = self.shared.metrics.uptime_us();
         let head = EntryHead {
             record: &committed.version.record,
             kzg_root: committed.version.kzg_root.get(),
@@ -72,7 +75,7 @@ impl PersistStage {
         };
         let bytes = self.log()?.append_with(&head, encode).map_err(failed)?;
         self.shared.metrics.log_appended(bytes);
-        self.appended.push(committed);
+        self.appended.push((committed, begun_us));
         Ok(())
     }
 
@@ -82,7 +85,7 @@ impl PersistStage {
             // A note to oneself, or a drain, that came behind the last drain.
             return Ok(());
         }
-        let mode = self.shared.config.durability.mode;
+        let mode = self.shared.config().durability.mode;
         let log = self.log()?;
         if sync || mode == DurabilityMode::Sync {
             log.sync().map_err(failed)?;
@@ -97,24 +100,24 @@ impl PersistStage {
         let Some(last) = self.appended.last() else {
             return Ok(());
         };
-        let keys = last.version.record.key_count;
+        let keys = last.0.version.record.key_count;
         self.shared
             .metrics
             .versions_synced(self.appended.len(), keys);
         let state = self.shared.state.clone();
-        for committed in std::mem::take(&mut self.appended) {
+        for (committed, begun_us) in std::mem::take(&mut self.appended) {
             let version = committed.version.clone();
             state.history.push(version.number(), &version.commit_id);
             let expired = state.versions.publish(version, &state.values);
             let _ = self.keeper.send(Chore::Forget(expired));
-            acknowledge(committed, durability);
+            self.acknowledge(committed, durability, begun_us);
         }
         self.checkpoint_if_due()
     }
 
     /// Starts a checkpoint when enough has gathered in memory, and waits for one when too much has.
     fn checkpoint_if_due(&mut self) -> Result<(), EngineFailure> {
-        let limits = self.shared.config.checkpoint.clone();
+        let limits = self.shared.config().checkpoint.clone();
         let unflushed_bytes = self.shared.state.values.unflushed_bytes() as u64;
         if unflushed_bytes < limits.bytes_max {
             return Ok(());
@@ -130,6 +133,26 @@ impl PersistStage {
         Ok(())
     }
 
+    fn acknowledge(&self, committed: HashedVersion, durability: Durability, begun_us: u64) {
+        let version = &committed.version;
+        let (tag, metrics) = (&committed.slot.tag, &self.shared.metrics);
+        let accepted = committed.waiting.iter();
+        let accepted = accepted.map(|(waiting, _)| waiting.ticket.accepted_at());
+        let cap_of_now = self.shared.live.group_operations_max.get() as u64;
+        metrics.interval.durable(tag, accepted, cap_of_now);
+        metrics.span(Stage::Persist, tag, begun_us);
+        for (waiting, outcome) in committed.waiting {
+            waiting.ticket.durable(Durable {
+                version: version.number(),
+                commit_id: version.commit_id,
+                state_digest: version.roots.state_digest,
+                kzg_root: version.kzg_root.get().copied(),
+                outcome,
+                durability,
+            });
+        }
+    }
+
     fn drain(&mut self, close: bool) -> Result<(), EngineFailure> {
         self.flush(true)?;
         if !close {
@@ -142,21 +165,6 @@ impl PersistStage {
             None => Ok(()),
         }
     }
-}
-
-fn acknowledge(committed: HashedVersion, durability: Durability) {
-    let version = &committed.version;
-    for (waiting, outcome) in committed.waiting {
-        waiting.ticket.durable(Durable {
-            version: version.number(),
-            commit_id: version.commit_id,
-            state_digest: version.roots.state_digest,
-            kzg_root: version.kzg_root.get().copied(),
-            outcome,
-            durability,
-        });
-    }
-    drop(committed.slot);
 }
 
 impl Actor for PersistStage {
@@ -182,7 +190,10 @@ impl Handler<Flush> for PersistStage {
     type Result = ();
 
     fn handle(&mut self, _: Flush, _: &mut Context<Self>) {
+        let begun = Instant::now();
         self.guarded(|stage| stage.flush(false));
+        let metrics = &self.shared.metrics;
+        metrics.interval.busy(Stage::Persist, begun.elapsed());
     }
 }
 

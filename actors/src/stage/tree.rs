@@ -29,6 +29,8 @@ pub(crate) struct TreeStage {
     keeper: Sender<Chore>,
     writer: TreeWriter,
     version: u64,
+    /// What the writer keeps in memory.
+    hot_prefixes: Arc<[u16]>,
 }
 
 impl TreeStage {
@@ -46,6 +48,7 @@ impl TreeStage {
             keeper,
             writer,
             version,
+            hot_prefixes: Arc::from([]),
         }
     }
 
@@ -99,10 +102,14 @@ impl TreeStage {
 
     /// Brings the leaves back into the tree that a group touches.
     fn restore(&mut self, group: &SealedGroup) -> Result<u64, EngineFailure> {
-        if self.shared.config.memory.budget_bytes == 0 {
+        if self.shared.config().memory.budget_bytes == 0 {
             return Ok(0);
         }
         let state = &self.shared.state;
+        for submission in &group.submissions {
+            let writes = submission.batch.writes.iter();
+            state.touched.touch_all(writes.map(|write| &write.key_hash));
+        }
         // In this order: what is covered when leaves come back is covered by the view that they come from.
         let (covered, view) = (state.versions.covered(), state.values.store());
         let leaves = view.leaves();
@@ -120,6 +127,13 @@ impl TreeStage {
     /// Lets cold leaves go.
     fn evict(&mut self, restored: u64, operations: usize) {
         let covered = self.shared.state.versions.covered();
+        self.writer
+            .set_budget_bytes(self.shared.live.tree_bytes_max());
+        let hot = self.shared.live.hot_prefixes();
+        if hot != self.hot_prefixes {
+            self.writer.keep_hot(&hot);
+            self.hot_prefixes = hot;
+        }
         let evicted = away::evict(&mut self.writer, covered, operations);
         let memory = self.writer.memory();
         self.shared.metrics.tree(memory, evicted, restored);
@@ -206,7 +220,11 @@ impl Handler<SealedGroup> for TreeStage {
 
     fn handle(&mut self, group: SealedGroup, _: &mut Context<Self>) {
         let (shared, sent_at) = (self.shared.clone(), group.sent_at);
+        let begun_us = shared.metrics.uptime_us();
         if let Some(applied) = serve(&shared, Stage::Tree, sent_at, || self.apply(group)) {
+            shared
+                .metrics
+                .span(Stage::Tree, &applied.slot.tag, begun_us);
             self.hash.do_send(applied);
         }
     }

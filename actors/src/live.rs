@@ -1,0 +1,140 @@
+//! What may change while the engine runs: the configuration as it was reloaded last, and what the
+//! controllers have moved away from it.
+//!
+//! Whoever does work asks here for each batch; nothing is asked for an operation. Not here: what is changed
+//! when (`tuner`), and credit, which bounds itself (`credit`).
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::config::Config;
+
+/// A number that is set rarely and read for each batch.
+#[derive(Debug)]
+pub(crate) struct Knob(AtomicUsize);
+
+impl Knob {
+    pub(crate) fn new(value: usize) -> Self {
+        Self(AtomicUsize::new(value))
+    }
+
+    pub(crate) fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set(&self, value: usize) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+}
+
+/// The settings of a running engine.
+#[derive(Debug)]
+pub(crate) struct Live {
+    config: RwLock<Arc<Config>>,
+    /// Operations after which a group is sealed.
+    pub(crate) group_operations_max: Knob,
+    pub(crate) hash_pieces: Knob,
+    pub(crate) proof_pieces: Knob,
+    /// Bytes that the tree may take, 0 if it has no bound.
+    tree_bytes_max: AtomicU64,
+    /// Parts of the key space that stay in memory.
+    hot_prefixes: RwLock<Arc<[u16]>>,
+}
+
+/// Pieces that proofs are cut into if the configuration leaves it open: one for each thread.
+pub(crate) fn proof_pieces(config: &Config) -> usize {
+    match config.workers.proof_pieces {
+        0 => threads(config.workers.read_threads),
+        pieces => pieces,
+    }
+}
+
+/// Threads of a pool, if 0 stands for one for each core.
+pub(crate) fn threads(configured: usize) -> usize {
+    match configured {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    }
+}
+
+impl Live {
+    pub(crate) fn new(config: Config) -> Self {
+        Self {
+            group_operations_max: Knob::new(config.group.operations_max),
+            hash_pieces: Knob::new(config.workers.hash_pieces),
+            proof_pieces: Knob::new(proof_pieces(&config)),
+            tree_bytes_max: AtomicU64::new(config.memory.budget_bytes),
+            hot_prefixes: RwLock::new(Arc::from([])),
+            config: RwLock::new(Arc::new(config)),
+        }
+    }
+
+    /// The configuration of now.
+    pub(crate) fn config(&self) -> Arc<Config> {
+        let config = self.config.read().unwrap_or_else(PoisonError::into_inner);
+        config.clone()
+    }
+
+    /// Another configuration from now on. What it says anew counts again, whatever was moved; what it says as
+    /// before stays where it was moved to.
+    pub(crate) fn replace(&self, new: Config) {
+        let mut config = self.config.write().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut *config, Arc::new(new.clone()));
+        drop(config);
+        if old.group.operations_max != new.group.operations_max {
+            self.group_operations_max.set(new.group.operations_max);
+        }
+        if old.workers.hash_pieces != new.workers.hash_pieces {
+            self.hash_pieces.set(new.workers.hash_pieces);
+        }
+        if old.workers.proof_pieces != new.workers.proof_pieces {
+            self.proof_pieces.set(proof_pieces(&new));
+        }
+    }
+
+    pub(crate) fn tree_bytes_max(&self) -> u64 {
+        self.tree_bytes_max.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_tree_bytes_max(&self, bytes: u64) {
+        self.tree_bytes_max.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn hot_prefixes(&self) -> Arc<[u16]> {
+        let prefixes = self.hot_prefixes.read();
+        prefixes.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_hot_prefixes(&self, prefixes: &[u16]) {
+        let hot = self.hot_prefixes.write();
+        *hot.unwrap_or_else(PoisonError::into_inner) = Arc::from(prefixes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_value_counts_and_an_old_one_stays_where_it_was_moved_to() {
+        let live = Live::new(Config::default());
+        live.group_operations_max.set(5_000);
+        live.hash_pieces.set(2);
+
+        let mut new = Config::default();
+        new.workers.hash_pieces = 4;
+        live.replace(new.clone());
+        assert_eq!(live.group_operations_max.get(), 5_000);
+        assert_eq!(live.hash_pieces.get(), 4);
+        assert_eq!(*live.config(), new);
+    }
+
+    #[test]
+    fn proofs_are_cut_for_each_thread_that_may_read() {
+        let mut config = Config::default();
+        config.workers.read_threads = 3;
+        assert_eq!(proof_pieces(&config), 3);
+        config.workers.proof_pieces = 8;
+        assert_eq!(proof_pieces(&config), 8);
+    }
+}

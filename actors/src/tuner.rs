@@ -1,0 +1,313 @@
+//! The tuner: a thread that ends a window of measurements every so often, asks the controllers what follows
+//! from it, and carries that out. It also looks whether the configuration file has changed.
+//!
+//! Not here: what follows from a window (`control`), and what is measured (`interval`, `metrics`).
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::config::{Config, ConfigError, ReloadError};
+use crate::control::{Change, Reason, Seen, Window};
+use crate::metrics::MetricsSnapshot;
+use crate::shared::Shared;
+
+/// Windows that are kept.
+const WINDOWS_KEPT: usize = 1200;
+/// Time between two looks at the configuration file.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// The last windows.
+#[derive(Debug, Default)]
+pub(crate) struct Windows {
+    ring: Mutex<VecDeque<Window>>,
+}
+
+impl Windows {
+    fn push(&self, window: Window) {
+        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        if ring.len() == WINDOWS_KEPT {
+            ring.pop_front();
+        }
+        ring.push_back(window);
+    }
+
+    /// Those after a number, oldest first.
+    pub(crate) fn since(&self, number: u64) -> Vec<Window> {
+        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let later = ring.iter().filter(|window| window.number > number);
+        later.copied().collect()
+    }
+}
+
+/// How a configuration comes about anew.
+type Rebuild = Box<dyn Fn(&Path) -> Result<Config, ConfigError> + Send>;
+
+/// A configuration file that is looked at while the engine runs.
+pub(crate) struct Watch {
+    path: PathBuf,
+    rebuild: Rebuild,
+    seen: Option<Stamp>,
+}
+
+/// What a file that was not changed keeps.
+type Stamp = (SystemTime, u64);
+
+impl Watch {
+    pub(crate) fn new(path: PathBuf, rebuild: Rebuild) -> Self {
+        Self {
+            seen: stamp(&path),
+            path,
+            rebuild,
+        }
+    }
+
+    /// The configuration anew, if the file has changed since the last look.
+    fn look(&mut self) -> Option<Result<Config, ConfigError>> {
+        let now = stamp(&self.path);
+        if now.is_none() || now == self.seen {
+            // A file that is being replaced is gone for a moment.
+            return None;
+        }
+        self.seen = now;
+        Some((self.rebuild)(&self.path))
+    }
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
+}
+
+/// Puts another configuration in place of the one that an engine runs with, or says why not; either way it is
+/// recorded.
+pub(crate) fn reload(shared: &Shared, new: Result<Config, ConfigError>) -> Result<(), ReloadError> {
+    let _one_by_one = shared
+        .reloading
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    let taken = take_over(shared, new);
+    if let Err(error) = &taken {
+        shared.metrics.reload_refused();
+        let message = error.to_string();
+        record(
+            shared,
+            0,
+            Change::ReloadRefused { message },
+            Reason::Reloaded,
+            Seen::default(),
+        );
+    }
+    taken
+}
+
+fn take_over(shared: &Shared, new: Result<Config, ConfigError>) -> Result<(), ReloadError> {
+    shared.health.check()?;
+    let (old, new) = (shared.config(), new?);
+    let changes = old.reload(&new)?;
+    if old.submit.in_flight_operations_max != new.submit.in_flight_operations_max {
+        let operations = new.submit.in_flight_operations_max as u64;
+        shared.credits.set_operations_max(operations);
+    }
+    shared
+        .credits
+        .set_bytes_max(new.submit.in_flight_bytes_max as u64);
+    shared.state.versions.limit(new.versions.clone());
+    if old.cache.value_bytes_max != new.cache.value_bytes_max {
+        shared
+            .state
+            .values
+            .set_cache_bytes_max(new.cache.value_bytes_max);
+    }
+    shared.live.replace(new);
+    shared.metrics.reloaded();
+    for change in changes {
+        let (key, from, to) = (change.key, change.from, change.to);
+        record(
+            shared,
+            0,
+            Change::Setting { key, from, to },
+            Reason::Reloaded,
+            Seen::default(),
+        );
+    }
+    Ok(())
+}
+
+/// Records a decision of now.
+fn record(shared: &Shared, window_us: u64, change: Change, reason: Reason, seen: Seen) {
+    shared.metrics.decided();
+    let at_us = shared.metrics.uptime_us();
+    shared
+        .decisions
+        .record(at_us, window_us, change, reason, seen);
+}
+
+/// The thread's own state.
+pub(crate) struct Tuner {
+    shared: Arc<Shared>,
+    watch: Option<Watch>,
+    number: u64,
+    ended_us: u64,
+    checkpoints: u64,
+    before: Counters,
+}
+
+impl Tuner {
+    pub(crate) fn new(shared: Arc<Shared>, watch: Option<Watch>) -> Self {
+        Self {
+            ended_us: shared.metrics.uptime_us(),
+            before: Counters::of(&shared.metrics.snapshot()),
+            checkpoints: 0,
+            number: 0,
+            shared,
+            watch,
+        }
+    }
+
+    /// Works until the sender of `stop` is gone.
+    pub(crate) fn run(mut self, stop: &Receiver<()>) {
+        let mut ended = Instant::now();
+        loop {
+            let window = Duration::from_millis(self.shared.config().control.window_ms);
+            let left = (ended + window).saturating_duration_since(Instant::now());
+            let pause = match self.watch {
+                Some(_) => left.min(LOOK_INTERVAL),
+                None => left,
+            };
+            match stop.recv_timeout(pause) {
+                Err(RecvTimeoutError::Timeout) => {}
+                _ => return,
+            }
+            self.look();
+            if ended.elapsed() >= window {
+                ended = Instant::now();
+                self.end_window();
+            }
+        }
+    }
+
+    /// Takes over what has changed in the configuration file.
+    fn look(&mut self) {
+        if let Some(new) = self.watch.as_mut().and_then(Watch::look) {
+            // What was refused is recorded; there is nobody else to tell.
+            let _ = reload(&self.shared, new);
+        }
+    }
+
+    fn end_window(&mut self) {
+        let window = self.measure();
+        self.shared.windows.push(window);
+    }
+
+    fn measure(&mut self) -> Window {
+        let shared = &self.shared;
+        let (live, values) = (&shared.live, &shared.state.values);
+        let figures = shared.metrics.snapshot();
+        let now_us = shared.metrics.uptime_us();
+        let counters = Counters::of(&figures);
+        let moved = counters.since(&self.before);
+        self.number += 1;
+        let mut window = Window {
+            number: self.number,
+            ended_us: now_us,
+            length_us: now_us - self.ended_us,
+            group_operations_max: live.group_operations_max.get() as u64,
+            in_flight_operations_max: shared.credits.operations_max(),
+            tree_pieces: 1,
+            hash_pieces: live.hash_pieces.get() as u64,
+            proof_pieces: live.proof_pieces.get() as u64,
+            operations_waiting: figures.operations_waiting,
+            groups_in_flight: figures.groups_in_flight,
+            checkpoint_ran: shared.checkpoint_runs() || figures.checkpoints > self.checkpoints,
+            value_cache_bytes_max: values.cache_bytes_max(),
+            tree_bytes_max: live.tree_bytes_max(),
+            tree_bytes: figures.tree_bytes,
+            ..moved
+        };
+        shared.metrics.interval.end(&mut window);
+        self.checkpoints = figures.checkpoints;
+        (self.before, self.ended_us) = (counters, now_us);
+        window
+    }
+}
+
+/// Counters of the engine that windows are differences of.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counters {
+    submissions: u64,
+    operations: u64,
+    memory_hits: u64,
+    cache_hits: u64,
+    cache_misses: u64,
+    cache_near_misses: u64,
+    store_reads: u64,
+    absent_reads: u64,
+    proofs: u64,
+    cells_evicted: u64,
+    cells_restored: u64,
+}
+
+impl Counters {
+    fn of(figures: &MetricsSnapshot) -> Self {
+        Self {
+            submissions: figures.submissions,
+            operations: figures.operations,
+            memory_hits: figures.memory_hits,
+            cache_hits: figures.cache_hits,
+            cache_misses: figures.cache_misses,
+            cache_near_misses: figures.cache_near_misses,
+            store_reads: figures.store_reads,
+            absent_reads: figures.absent_reads,
+            proofs: figures.keys_proven,
+            cells_evicted: figures.cells_evicted,
+            cells_restored: figures.cells_restored,
+        }
+    }
+
+    fn since(&self, before: &Self) -> Window {
+        let memory_hits = self.memory_hits - before.memory_hits;
+        let value_cache_hits = self.cache_hits - before.cache_hits;
+        let store_reads = self.store_reads - before.store_reads;
+        let absent_reads = self.absent_reads - before.absent_reads;
+        Window {
+            submissions: self.submissions - before.submissions,
+            operations_accepted: self.operations - before.operations,
+            reads: memory_hits + value_cache_hits + store_reads + absent_reads,
+            proofs: self.proofs - before.proofs,
+            memory_hits,
+            value_cache_hits,
+            value_cache_misses: self.cache_misses - before.cache_misses,
+            value_cache_near_misses: self.cache_near_misses - before.cache_near_misses,
+            cells_evicted: self.cells_evicted - before.cells_evicted,
+            cells_restored: self.cells_restored - before.cells_restored,
+            ..Window::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_again_once_it_has_changed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("trunkline.toml");
+        std::fs::write(&path, "[group]\nlinger_ms = 1\n").unwrap();
+        let rebuild = |path: &Path| Config::layers().file(path)?.build();
+        let mut watch = Watch::new(path.clone(), Box::new(rebuild));
+        assert!(watch.look().is_none());
+        // Another length: the time of a change may be too coarse to tell.
+        std::fs::write(&path, "[group]\nlinger_ms = 22\n").unwrap();
+        assert_eq!(watch.look().unwrap().unwrap().group.linger_ms, 22);
+        assert!(watch.look().is_none());
+        std::fs::remove_file(&path).unwrap();
+        assert!(watch.look().is_none());
+        std::fs::write(&path, "[group]\nlinger = 1\n").unwrap();
+        assert!(watch.look().unwrap().is_err());
+        assert!(watch.look().is_none());
+    }
+}
