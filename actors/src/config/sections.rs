@@ -209,6 +209,9 @@ impl GroupConfig {
 pub struct WorkersConfig {
     /// Threads of the engine's own pool: 0 (one for each core) to 1024.
     pub threads: usize,
+    /// Pieces that applying a submission to the tree is cut into: 1 (no parallel work) to 128 (one a
+    /// slot).
+    pub tree_pieces: usize,
     /// Pieces that hashing a version is cut into: 1 (no parallel work) to 128 (one a slot).
     pub hash_pieces: usize,
 }
@@ -217,6 +220,7 @@ impl Default for WorkersConfig {
     fn default() -> Self {
         Self {
             threads: 0,
+            tree_pieces: 1,
             hash_pieces: 1,
         }
     }
@@ -226,6 +230,7 @@ impl WorkersConfig {
     /// Checks the values.
     pub fn validate(&self) -> Result<(), InvalidSetting> {
         check_range("workers.threads", self.threads as u64, 0, 1024)?;
+        check_range("workers.tree_pieces", self.tree_pieces as u64, 1, 128)?;
         check_range("workers.hash_pieces", self.hash_pieces as u64, 1, 128)
     }
 }

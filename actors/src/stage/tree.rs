@@ -131,7 +131,11 @@ impl TreeStage {
         version: u64,
         parts: &mut Vec<Part>,
     ) -> Result<Outcome, EngineFailure> {
-        let applied = match self.writer.apply(batch, version) {
+        let pool = (
+            &self.shared.state.pool,
+            self.shared.config.workers.tree_pieces,
+        );
+        let applied = match self.writer.apply_on(Some(pool), batch, version) {
             Ok(applied) => applied,
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
