@@ -33,6 +33,7 @@ pub(crate) struct Live {
     config: RwLock<Arc<Config>>,
     /// Operations after which a group is sealed.
     pub(crate) group_operations_max: Knob,
+    pub(crate) tree_pieces: Knob,
     pub(crate) hash_pieces: Knob,
     pub(crate) proof_pieces: Knob,
     /// Bytes that the tree may take, 0 if it has no bound.
@@ -61,6 +62,7 @@ impl Live {
     pub(crate) fn new(config: Config) -> Self {
         Self {
             group_operations_max: Knob::new(config.group.operations_max),
+            tree_pieces: Knob::new(config.workers.tree_pieces),
             hash_pieces: Knob::new(config.workers.hash_pieces),
             proof_pieces: Knob::new(proof_pieces(&config)),
             tree_bytes_max: AtomicU64::new(config.memory.budget_bytes),
@@ -83,6 +85,9 @@ impl Live {
         drop(config);
         if old.group.operations_max != new.group.operations_max {
             self.group_operations_max.set(new.group.operations_max);
+        }
+        if old.workers.tree_pieces != new.workers.tree_pieces {
+            self.tree_pieces.set(new.workers.tree_pieces);
         }
         if old.workers.hash_pieces != new.workers.hash_pieces {
             self.hash_pieces.set(new.workers.hash_pieces);

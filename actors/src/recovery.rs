@@ -244,6 +244,7 @@ pub(crate) struct Loading {
     params: TreeParams,
     writer: TreeWriter,
     hasher: TreeHasher,
+    hash_pieces: usize,
     leaves: Arc<dyn LeafSnapshot>,
     replayed: Replayed,
 }
@@ -296,11 +297,10 @@ impl Loading {
         let version = marker.record.version;
         let scan = |range| away::scan(&params, &*leaves, range, 0);
         let built = tree::build_within(budget_bytes, pool, params.collision, scan);
-        let (mut writer, hasher) = built.map_err(|error| match error {
+        let (mut writer, mut hasher) = built.map_err(|error| match error {
             BuildError::Source(error) => error.into(),
             BuildError::Disorder(first) => OpenError::from(ReplayError::Misplaced(first)),
         })?;
-        let mut hasher = hasher.with_pieces(hash_pieces);
         let roots = hasher.hash(writer.seal(version), None);
         if marker.intent.is_none() {
             check_state(&marker.record, &roots)?;
@@ -310,6 +310,7 @@ impl Loading {
             params,
             writer,
             hasher,
+            hash_pieces,
             leaves,
             replayed: Replayed {
                 values: Values::new(view, metrics.clone()),
@@ -345,9 +346,11 @@ impl Loading {
             params,
             writer,
             hasher,
+            hash_pieces,
             leaves,
             replayed,
         } = self;
+        let pieces = *hash_pieces;
         let params = &*params;
         let reader = writer.reader();
         let covered = replayed.values.store().version;
@@ -371,7 +374,7 @@ impl Loading {
                 for (decoded, changes) in applied {
                     let version = decoded.record.version;
                     replayed
-                        .advance(decoded, hasher.hash(changes, Some(pool)))
+                        .advance(decoded, hasher.hash(changes, Some((pool, pieces))))
                         .map_err(OpenLogError::Visitor)?;
                     reader.retire(version);
                 }

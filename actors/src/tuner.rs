@@ -216,7 +216,7 @@ impl Tuner {
             length_us: now_us - self.ended_us,
             group_operations_max: live.group_operations_max.get() as u64,
             in_flight_operations_max: shared.credits.operations_max(),
-            tree_pieces: 1,
+            tree_pieces: live.tree_pieces.get() as u64,
             hash_pieces: live.hash_pieces.get() as u64,
             proof_pieces: live.proof_pieces.get() as u64,
             operations_waiting: figures.operations_waiting,

@@ -68,6 +68,10 @@ impl Dirty {
         });
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.cells.is_empty()
+    }
+
     pub(super) fn mark(&self) -> Mark {
         Mark {
             cells: self.cells.len(),

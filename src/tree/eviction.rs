@@ -11,7 +11,7 @@ use std::ops::{Add, Range, RangeInclusive, Sub};
 
 use super::cells::Cells;
 use super::node::{Leaf, Node};
-use super::writer::slots_of;
+use super::piece::slots_of;
 use super::{TreeWriter, read, write};
 use crate::batch::PreparedBatch;
 use crate::hash::{Digest, Pair, hex};
@@ -347,8 +347,7 @@ impl TreeWriter {
         }
         let mut wanted = Vec::new();
         for batch in batches {
-            for range in slots_of(&batch.writes) {
-                let slot = slot_of(&batch.writes[range.start].key_hash);
+            for (slot, range) in slots_of(&batch.writes, 0..batch.writes.len()) {
                 let cells = read(&self.shared.slots[slot].cells);
                 let found = |cell| (slot, cells.bits(), cell);
                 if cells.waits_for_resize() {

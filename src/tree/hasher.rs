@@ -84,15 +84,15 @@ impl Roots {
 ///
 /// ```
 /// use trunkline_core::{params::CollisionPolicy, tree};
-/// let (mut writer, hasher) = tree::build(CollisionPolicy::Bucket, &[]).unwrap();
-/// let mut hasher = hasher.with_pieces(2);
+/// let (mut writer, mut hasher) = tree::build(CollisionPolicy::Bucket, &[]).unwrap();
 /// let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
-/// assert_eq!(hasher.hash(writer.seal(0), Some(&pool)).version, 0);
+/// assert_eq!(hasher.hash(writer.seal(0), Some((&pool, 2))).version, 0);
 /// ```
 #[derive(Debug)]
 pub struct TreeHasher {
     shared: Arc<Shared>,
-    pieces: Vec<Scratch>,
+    /// One for each piece that a version was ever cut into: at least one.
+    scratch: Vec<Scratch>,
     slots: Box<[Digest; WIDTH]>,
 }
 
@@ -102,43 +102,45 @@ impl TreeHasher {
         Self {
             slots: Box::new(std::array::from_fn(top)),
             shared,
-            pieces: vec![Scratch::new()],
+            scratch: vec![Scratch::new()],
         }
     }
 
-    /// Cuts a version's work into a number of pieces (1 to 128), each for one thread of a pool.
-    pub fn with_pieces(mut self, pieces: usize) -> Self {
-        self.pieces
-            .resize_with(pieces.clamp(1, WIDTH), Scratch::new);
-        self
-    }
-
-    /// Computes every digest that a version changed. Versions come in the order they were sealed in.
+    /// Computes every digest that a version changed, cut into a number of pieces (1 to 128) of which
+    /// each is for one thread of a pool. Versions come in the order they were sealed in.
     ///
     /// Without a pool, or with one piece, all work is done on the calling thread.
-    pub fn hash(&mut self, changes: SealedChanges, pool: Option<&rayon::ThreadPool>) -> Roots {
-        let (shared, version, dirty) = (&self.shared, changes.version, &changes.dirty);
-        let slots: Vec<&[DirtyCell]> = dirty.cells.chunk_by(|a, b| a.slot == b.slot).collect();
-        let update = |scratch: &mut Scratch, slots: &[&[DirtyCell]]| {
-            for cells in slots {
+    pub fn hash(
+        &mut self,
+        changes: SealedChanges,
+        pool: Option<(&rayon::ThreadPool, usize)>,
+    ) -> Roots {
+        let (shared, version) = (&self.shared, changes.version);
+        let slots: Vec<(&Dirty, &[DirtyCell])> = changes.dirty.iter().flat_map(slots_of).collect();
+        let update = |scratch: &mut Scratch, slots: &[(&Dirty, &[DirtyCell])]| {
+            for (dirty, cells) in slots {
                 let slot = usize::from(cells[0].slot);
                 let bits = u32::from(changes.bits[slot]);
                 write(&shared.slots[slot].digests).update(version, bits, cells, dirty, scratch);
             }
         };
         match pool {
-            Some(pool) if self.pieces.len() > 1 && !slots.is_empty() => {
-                let width = slots.len().div_ceil(self.pieces.len());
+            Some((pool, pieces)) if pieces > 1 && !slots.is_empty() => {
+                let width = slots.len().div_ceil(pieces);
+                let count = slots.len().div_ceil(width);
+                if self.scratch.len() < count {
+                    self.scratch.resize_with(count, Scratch::new);
+                }
                 pool.install(|| {
-                    self.pieces
+                    self.scratch
                         .par_iter_mut()
                         .zip(slots.par_chunks(width))
                         .for_each(|(scratch, slots)| update(scratch, slots));
                 });
             }
-            _ => update(&mut self.pieces[0], &slots),
+            _ => update(&mut self.scratch[0], &slots),
         }
-        for cells in slots {
+        for (_, cells) in slots {
             let slot = usize::from(cells[0].slot);
             self.slots[slot] = read(&self.shared.slots[slot].digests).top();
         }
@@ -146,6 +148,12 @@ impl TreeHasher {
         self.shared.give_back(changes.dirty);
         Roots::of(version, key_count, self.slots.clone())
     }
+}
+
+/// The changed cells of each slot.
+fn slots_of(dirty: &Dirty) -> impl Iterator<Item = (&Dirty, &[DirtyCell])> {
+    let slots = dirty.cells.chunk_by(|a, b| a.slot == b.slot);
+    slots.map(move |cells| (dirty, cells))
 }
 
 /// Computes all digests of a slot that was just built.

@@ -9,7 +9,7 @@
 //! From the bottom up: `node` is what hangs below a cell of the directory, `update` merges writes
 //! into it, `undo` keeps what they replaced, `fold` folds it; `cells` is the directory of a slot,
 //! `digests` the hashes above it, `versions` what those keep for older versions; `dirty` is what goes
-//! from writer to hasher; `writer`, `hasher` and `reader` are the three ways in, `eviction` is what the
+//! from writer to hasher; `piece` is what one thread does of a submission; `writer`, `hasher` and `reader` are the three ways in, `eviction` is what the
 //! writer does to stay within a budget, and `cursor` walks one version for proofs.
 
 mod cells;
@@ -20,6 +20,7 @@ mod eviction;
 mod fold;
 mod hasher;
 mod node;
+mod piece;
 mod reader;
 mod undo;
 mod update;
@@ -56,24 +57,26 @@ use crate::params::{
 #[derive(Debug)]
 struct Shared {
     slots: Vec<Slot>,
-    /// Emptied buffers on their way back from hasher to writer.
-    spare: Mutex<Vec<Dirty>>,
+    /// Emptied buffers on their way back from hasher to writer: those of a version lie together.
+    spare: Mutex<Vec<Vec<Dirty>>>,
 }
 
-/// Buffers kept between versions, and the most that one may hold on to, bytes.
-const SPARE_BUFFERS_MAX: usize = 4;
+/// Versions whose buffers are kept, and the most that those of one may hold on to, bytes.
+const SPARE_VERSIONS_MAX: usize = 4;
 const SPARE_BYTES_MAX: usize = 32 << 20;
 
 impl Shared {
-    fn spare(&self) -> Dirty {
+    /// Buffers for a version: at least one.
+    fn spare(&self) -> Vec<Dirty> {
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        spare.pop().unwrap_or_default()
+        spare.pop().unwrap_or_else(|| vec![Dirty::default()])
     }
 
-    fn give_back(&self, mut dirty: Dirty) {
-        dirty.clear();
+    fn give_back(&self, mut dirty: Vec<Dirty>) {
+        dirty.iter_mut().for_each(Dirty::clear);
+        let bytes: usize = dirty.iter().map(Dirty::bytes).sum();
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        if spare.len() < SPARE_BUFFERS_MAX && dirty.bytes() <= SPARE_BYTES_MAX {
+        if spare.len() < SPARE_VERSIONS_MAX && bytes <= SPARE_BYTES_MAX {
             spare.push(dirty);
         }
     }

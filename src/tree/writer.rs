@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use rayon::ThreadPool;
+
 use super::dirty::Dirty;
 use super::eviction::{Eviction, Gone};
+use super::piece::{Piece, bounds, drive, piece_of};
 use super::reader::TreeReader;
 use super::update::Update;
-use super::{Shared, read, write};
+use super::{Shared, read};
 use crate::batch::{PreparedBatch, Requirement, Write};
 use crate::hash::Digest;
 use crate::outcome::Refusal;
@@ -49,8 +52,8 @@ pub struct Applied {
 pub struct SealedChanges {
     pub(super) version: u64,
     pub(super) key_count: u64,
-    /// Ascending by slot and cell.
-    pub(super) dirty: Dirty,
+    /// One for each piece of slots, ascending by slot and cell.
+    pub(super) dirty: Vec<Dirty>,
     /// Directory bits of every slot.
     pub(super) bits: Box<[u8; WIDTH]>,
 }
@@ -63,7 +66,7 @@ impl SealedChanges {
 
     /// Whether the version left every leaf as it was.
     pub fn is_empty(&self) -> bool {
-        self.dirty.cells.is_empty()
+        self.dirty.iter().all(Dirty::is_empty)
     }
 }
 
@@ -84,7 +87,9 @@ pub struct TreeWriter {
     pub(super) shared: Arc<Shared>,
     policy: CollisionPolicy,
     key_count: u64,
-    dirty: Dirty,
+    /// What changed since the last seal, one for each piece of slots that the version is cut into: at
+    /// least one.
+    dirty: Vec<Dirty>,
     /// Slots whose directory was resized since the last seal.
     resized: Vec<usize>,
     pub(super) bits: Box<[u8; WIDTH]>,
@@ -103,7 +108,7 @@ impl TreeWriter {
             bits: Box::new(std::array::from_fn(|slot| cells(slot).bits() as u8)),
             shared,
             policy,
-            dirty: Dirty::default(),
+            dirty: vec![Dirty::default()],
             resized: Vec::new(),
         }
     }
@@ -125,8 +130,39 @@ impl TreeWriter {
     ///
     /// If the tree has a budget and [`Self::wanted`] was not asked, or what it named not restored.
     pub fn apply(&mut self, batch: &PreparedBatch, version: u64) -> Result<Applied, Refusal> {
+        self.apply_on(None, batch, version)
+    }
+
+    /// As [`Self::apply`], cut into a number of pieces (1 to 128) of which each is for one thread of a
+    /// pool; what comes out is the same. Without a pool, with one piece, or if a batch is too small to
+    /// be worth it, all work is done on the calling thread.
+    ///
+    /// A version is cut once: those of its submissions that come after the first that took effect keep
+    /// to the pieces of that one.
+    ///
+    /// ```
+    /// use trunkline_core::{batch::*, params::TreeParams, tree};
+    /// let params = TreeParams::default();
+    /// let (mut writer, _) = tree::build(params.collision, &[]).unwrap();
+    /// let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    /// let mut batch = Batch::new();
+    /// batch.put("a", "1");
+    /// let prepared = batch.prepare(&params, &BatchLimits::default(), None).unwrap();
+    /// writer.apply_on(Some((&pool, 2)), &prepared, 1).unwrap();
+    /// assert_eq!(writer.key_count(), 1);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::apply`].
+    pub fn apply_on(
+        &mut self,
+        pool: Option<(&ThreadPool, usize)>,
+        batch: &PreparedBatch,
+        version: u64,
+    ) -> Result<Applied, Refusal> {
         self.check(&batch.requirements)?;
-        self.walk(&batch.writes, version, self.policy)
+        self.walk(pool, &batch.writes, version, self.policy)
     }
 
     /// Applies effects that were resolved before, as a commit log holds them. `writes` are sorted
@@ -139,7 +175,7 @@ impl TreeWriter {
     ///
     /// As [`Self::apply`].
     pub fn replay(&mut self, writes: &[Write], version: u64) -> Result<(), Refusal> {
-        self.walk(writes, version, CollisionPolicy::Bucket)
+        self.walk(None, writes, version, CollisionPolicy::Bucket)
             .map(drop)
     }
 
@@ -148,10 +184,11 @@ impl TreeWriter {
         for slot in std::mem::take(&mut self.resized) {
             let cells = read(&self.shared.slots[slot].cells);
             self.bits[slot] = cells.bits() as u8;
-            self.dirty.drop_slot(slot);
-            cells.push_all(&mut self.dirty);
+            let piece = piece_of(slot, self.dirty.len());
+            self.dirty[piece].drop_slot(slot);
+            cells.push_all(&mut self.dirty[piece]);
         }
-        self.dirty.settle();
+        self.dirty.iter_mut().for_each(Dirty::settle);
         SealedChanges {
             version,
             key_count: self.key_count,
@@ -181,12 +218,16 @@ impl TreeWriter {
 
     fn walk(
         &mut self,
+        pool: Option<(&ThreadPool, usize)>,
         writes: &[Write],
         version: u64,
         policy: CollisionPolicy,
     ) -> Result<Applied, Refusal> {
-        let mark = self.dirty.mark();
-        let mut update = Update {
+        if self.dirty.iter().all(Dirty::is_empty) {
+            let count = pool.map_or(1, |(_, pieces)| pieces.clamp(1, WIDTH));
+            self.dirty.resize_with(count, Dirty::default);
+        }
+        let update = || Update {
             writes,
             version,
             policy,
@@ -194,68 +235,46 @@ impl TreeWriter {
             evicted: Vec::new(),
             departed: self.eviction.departed(),
         };
-        for (place, range) in slots_of(writes).enumerate() {
-            let slot = slot_of(&writes[range.start].key_hash);
-            let mut cells = write(&self.shared.slots[slot].cells);
-            let before = cells.leaves();
-            let outcome = cells.apply(&mut update, range, &mut self.dirty);
-            self.key_count = self.key_count - before + cells.leaves();
-            drop(cells);
-            if let Err(refusal) = outcome {
-                self.roll_back(writes, place + 1);
-                self.dirty.truncate(mark);
-                return Err(refusal);
+        let (mut one, mut several);
+        let pieces = match &mut self.dirty[..] {
+            [dirty] => {
+                one = [Piece::new(&self.shared, update(), 0..writes.len(), dirty)];
+                &mut one[..]
             }
-        }
-        self.settle(writes, version);
-        let Update {
-            mut unchanged,
-            mut evicted,
-            departed,
-            ..
-        } = update;
-        self.eviction.note(departed, version);
-        if !unchanged.is_sorted() {
-            unchanged.sort_unstable();
-        }
-        evicted.sort_unstable();
-        Ok(Applied { unchanged, evicted })
-    }
-
-    /// The whole submission takes effect: slot by slot, its records settle and directories that have
-    /// become too full double.
-    fn settle(&mut self, writes: &[Write], version: u64) {
-        for range in slots_of(writes) {
-            let slot = slot_of(&writes[range.start].key_hash);
-            let mut cells = write(&self.shared.slots[slot].cells);
-            cells.settle();
-            if cells.resize(version) && !self.resized.contains(&slot) {
-                self.resized.push(slot);
+            dirty => {
+                several = Vec::with_capacity(dirty.len());
+                for (range, dirty) in bounds(writes, dirty.len()).zip(dirty) {
+                    several.push(Piece::new(&self.shared, update(), range, dirty));
+                }
+                &mut several[..]
             }
+        };
+        drive(pieces, pool.map(|(pool, _)| pool))?;
+        let mut applied = Applied::default();
+        for piece in pieces {
+            self.key_count = self.key_count.saturating_add_signed(piece.gained);
+            for slot in piece.resized.drain(..) {
+                if !self.resized.contains(&slot) {
+                    self.resized.push(slot);
+                }
+            }
+            let update = &mut piece.update;
+            self.eviction.note(update.departed.take(), version);
+            take_over(&mut applied.unchanged, &mut update.unchanged);
+            take_over(&mut applied.evicted, &mut update.evicted);
         }
-    }
-
-    /// Puts back what a refused submission had changed in its first `slots` slots. Since the fold
-    /// does not depend on history, restoring the leaves restores every digest.
-    fn roll_back(&mut self, writes: &[Write], slots: usize) {
-        for range in slots_of(writes).take(slots) {
-            let slot = slot_of(&writes[range.start].key_hash);
-            let mut cells = write(&self.shared.slots[slot].cells);
-            let before = cells.leaves();
-            cells.roll_back();
-            self.key_count = self.key_count - before + cells.leaves();
+        if !applied.unchanged.is_sorted() {
+            applied.unchanged.sort_unstable();
         }
+        applied.evicted.sort_unstable();
+        Ok(applied)
     }
 }
 
-/// The parts of sorted writes that belong to one slot each.
-pub(super) fn slots_of(writes: &[Write]) -> impl Iterator<Item = std::ops::Range<usize>> {
-    let mut start = 0;
-    std::iter::from_fn(move || {
-        let slot = slot_of(&writes.get(start)?.key_hash);
-        let mine = writes[start..].partition_point(|write| slot_of(&write.key_hash) == slot);
-        let range = start..start + mine;
-        start += mine;
-        Some(range)
-    })
+/// Moves what one list has to the end of another one.
+fn take_over<T>(all: &mut Vec<T>, more: &mut Vec<T>) {
+    match all.is_empty() {
+        true => std::mem::swap(all, more),
+        false => all.append(more),
+    }
 }

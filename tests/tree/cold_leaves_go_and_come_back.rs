@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use rayon::ThreadPoolBuilder;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use trunkline_core::batch::{PreparedBatch, Requirement};
 use trunkline_core::outcome::Refusal;
 use trunkline_core::params::CollisionPolicy;
@@ -32,6 +32,9 @@ struct Pair {
     history: Vec<State>,
     covered: u64,
     restored: u64,
+    /// That what comes in is cut into, other than the twin's.
+    pieces: usize,
+    pool: ThreadPool,
 }
 
 impl Pair {
@@ -45,6 +48,8 @@ impl Pair {
             hasher,
             covered: 0,
             restored: 0,
+            pieces: 1,
+            pool: ThreadPoolBuilder::new().num_threads(2).build().unwrap(),
         }
     }
 
@@ -60,7 +65,8 @@ impl Pair {
     fn submit(&mut self, ops: &[HashedOp], view: u64) {
         let batch = prepared(ops);
         self.restore(&batch, view).unwrap();
-        let applied = self.writer.apply(&batch, self.twin.version);
+        let pool = Some((&self.pool, self.pieces));
+        let applied = self.writer.apply_on(pool, &batch, self.twin.version);
         assert_eq!(applied, self.twin.submit(ops));
         assert_eq!(self.writer.key_count(), self.twin.writer.key_count());
     }
@@ -77,7 +83,7 @@ impl Pair {
 
     fn seal(&mut self) {
         let sealed = self.writer.seal(self.twin.version);
-        let roots = self.hasher.hash(sealed, None);
+        let roots = self.hasher.hash(sealed, Some((&self.pool, self.pieces)));
         assert_eq!(roots, self.twin.seal());
         self.history.push(self.twin.present.clone());
         self.history.truncate(self.twin.version as usize);
@@ -213,10 +219,11 @@ fn pool(rng: &mut StdRng) -> (Vec<Key>, Vec<Hash>) {
     (keys, hashes)
 }
 
-fn random_run(seed: u64, policy: CollisionPolicy) {
+fn random_run(seed: u64, policy: CollisionPolicy, pieces: usize) {
     let mut rng = StdRng::seed_from_u64(seed);
     let (keys, hashes) = pool(&mut rng);
     let mut pair = Pair::new(policy);
+    pair.pieces = pieces;
     let mut evicted = 0;
     for step in 0..40 {
         let puts = if step % 5 == 4 { 0.1 } else { 0.8 };
@@ -239,9 +246,28 @@ fn random_run(seed: u64, policy: CollisionPolicy) {
 
 #[test]
 fn at_random_under_every_policy() {
-    random_run(1, CollisionPolicy::Bucket);
-    random_run(2, CollisionPolicy::Bucket);
-    random_run(3, CollisionPolicy::Overwrite);
+    random_run(1, CollisionPolicy::Bucket, 1);
+    random_run(2, CollisionPolicy::Bucket, 1);
+    random_run(3, CollisionPolicy::Overwrite, 1);
+}
+
+#[test]
+fn and_are_the_same_for_batches_cut_into_pieces() {
+    random_run(4, CollisionPolicy::Bucket, 2);
+    random_run(5, CollisionPolicy::Overwrite, 5);
+    let mut rng = StdRng::seed_from_u64(6);
+    let (keys, mut hashes) = pool(&mut rng);
+    hashes.extend(many_near(&mut rng, &[0; 32], 0, 1_500));
+    let mut pair = Pair::new(CollisionPolicy::Bucket);
+    pair.pieces = 3;
+    for step in 0..8 {
+        let puts = if step % 4 == 3 { 0.2 } else { 0.8 };
+        let ops = random_ops(&mut rng, &hashes, 2_000, puts);
+        pair.submit(&ops, pair.covered);
+        pair.seal();
+        assert!(pair.evict_all() > 0);
+        pair.check(&mut rng, &keys);
+    }
 }
 
 #[test]

@@ -53,13 +53,13 @@ fn piped(pieces: usize, threads: Option<usize>) -> Vec<Roots> {
         builder.build().unwrap()
     });
     let (_, unused) = trunkline_core::tree::build(CollisionPolicy::Bucket, &[]).unwrap();
-    let mut hasher = std::mem::replace(&mut twin.hasher, unused).with_pieces(pieces);
+    let mut hasher = std::mem::replace(&mut twin.hasher, unused);
     let (send, receive) = mpsc::channel::<SealedChanges>();
     std::thread::scope(|scope| {
         let hashed = scope.spawn(move || {
             let versions = receive.into_iter();
             versions
-                .map(|changes| hasher.hash(changes, rayon.as_ref()))
+                .map(|changes| hasher.hash(changes, rayon.as_ref().map(|pool| (pool, pieces))))
                 .collect()
         });
         for _ in 0..10 {

@@ -17,6 +17,7 @@ mod support;
 
 mod a_path_holds_as_many_keys_as_its_policy_allows;
 mod a_refused_submission_leaves_no_trace;
+mod a_submission_may_be_cut_into_pieces;
 mod apply_returns_what_changed;
 mod cold_leaves_go_and_come_back;
 mod digests_do_not_depend_on_history;

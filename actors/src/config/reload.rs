@@ -22,6 +22,7 @@ pub const RELOADABLE: &[&str] = &[
     "group.bytes_max",
     "group.linger_ms",
     "group.in_flight_max",
+    "workers.tree_pieces",
     "workers.hash_pieces",
     "workers.proof_pieces",
     "commit.coalesce_versions_max",

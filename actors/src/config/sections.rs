@@ -212,6 +212,9 @@ pub struct WorkersConfig {
     /// Threads of the pool that proofs and reads of many keys have to themselves: 0 (one for each core)
     /// to 1024.
     pub read_threads: usize,
+    /// Pieces that applying a submission to the tree is cut into: 1 (no parallel work) to 128 (one a
+    /// slot).
+    pub tree_pieces: usize,
     /// Pieces that hashing a version is cut into: 1 (no parallel work) to 128 (one a slot).
     pub hash_pieces: usize,
     /// Pieces that the proofs of one call are cut into: 0 (as many as there are threads to read) to 128.
@@ -223,6 +226,7 @@ impl Default for WorkersConfig {
         Self {
             threads: 0,
             read_threads: 0,
+            tree_pieces: 1,
             hash_pieces: 1,
             proof_pieces: 0,
         }
@@ -235,6 +239,7 @@ impl WorkersConfig {
         let pieces = self.proof_pieces as u64;
         check_range("workers.threads", self.threads as u64, 0, 1024)?;
         check_range("workers.read_threads", self.read_threads as u64, 0, 1024)?;
+        check_range("workers.tree_pieces", self.tree_pieces as u64, 1, 128)?;
         check_range("workers.hash_pieces", self.hash_pieces as u64, 1, 128)?;
         check_range("workers.proof_pieces", pieces, 0, 128)
     }

@@ -49,9 +49,8 @@ impl HashStage {
     }
 
     fn hash(&mut self, group: AppliedGroup) -> Result<HashedVersion, EngineFailure> {
-        let roots = self
-            .hasher
-            .hash(group.changes, Some(&self.shared.state.pool));
+        let pool = (&self.shared.state.pool, self.shared.live.hash_pieces.get());
+        let roots = self.hasher.hash(group.changes, Some(pool));
         let (outcomes, outcomes_digest) = encode_outcomes(&group.outcomes);
         let outcomes = Bytes::from(outcomes);
         let record = CommitRecord {

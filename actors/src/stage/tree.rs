@@ -145,7 +145,8 @@ impl TreeStage {
         version: u64,
         parts: &mut Vec<Part>,
     ) -> Result<Outcome, EngineFailure> {
-        let applied = match self.writer.apply(batch, version) {
+        let pool = (&self.shared.state.pool, self.shared.live.tree_pieces.get());
+        let applied = match self.writer.apply_on(Some(pool), batch, version) {
             Ok(applied) => applied,
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
