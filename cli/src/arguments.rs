@@ -313,6 +313,9 @@ pub(crate) struct InspectArguments {
     /// Directory of the state.
     #[arg(long)]
     pub(crate) dir: PathBuf,
+    /// Say what the engine moved by itself and why, and what was reloaded, instead; also while it runs.
+    #[arg(long)]
+    pub(crate) decisions: bool,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -320,10 +323,19 @@ pub(crate) struct InspectArguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Print every setting as TOML, with the place it came from.
-    Show(SettingsArguments),
+    /// Print every setting as TOML, those that are not at their default under the place they came from.
+    Show(ConfigShowArguments),
     /// Check file, environment and flags; exit code 2 names the first mistake.
     Check(SettingsArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigShowArguments {
+    /// Say of every setting where it came from, and whether a running engine takes another value.
+    #[arg(long)]
+    pub(crate) origin: bool,
+    #[command(flatten)]
+    pub(crate) settings: SettingsArguments,
 }
 
 /// The bytes of a key.

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use trunkline::Config;
-use trunkline::config::{Layers, Origin};
+use trunkline::config::{Layers, Origin, RELOADABLE};
 
 use crate::Exit;
-use crate::arguments::SettingsArguments;
+use crate::arguments::{ConfigShowArguments, SettingsArguments};
 use crate::error::CommandError;
 use crate::output;
 
@@ -38,15 +38,16 @@ pub(crate) fn check(arguments: &SettingsArguments) -> Result<Exit, CommandError>
     Ok(Exit::Done)
 }
 
-pub(crate) fn show(arguments: &SettingsArguments) -> Result<Exit, CommandError> {
-    let layers = layers(arguments)?;
+pub(crate) fn show(arguments: &ConfigShowArguments) -> Result<Exit, CommandError> {
+    let layers = layers(&arguments.settings)?;
     let text = layers.build()?.to_toml()?;
-    output::print(with_origins(&text, &layers))?;
+    output::print(with_origins(&text, &layers, arguments.origin))?;
     Ok(Exit::Done)
 }
 
-/// The same TOML, each setting that is not a default under a comment that says who set it.
-fn with_origins(text: &str, layers: &Layers) -> String {
+/// The same TOML, each setting that is not a default under a comment that says who set it; or every setting,
+/// and whether it can be reloaded.
+fn with_origins(text: &str, layers: &Layers, of_all: bool) -> String {
     let mut section = "";
     let mut annotated = String::new();
     for line in text.lines() {
@@ -55,6 +56,10 @@ fn with_origins(text: &str, layers: &Layers) -> String {
         }
         let key = line.split_once(" = ").map_or("", |(key, _)| key);
         match layers.origin(section, key) {
+            origin if of_all && !key.is_empty() => {
+                let kind = kind(section, key);
+                annotated += &format!("# {origin}; {kind}\n");
+            }
             Origin::Default => {}
             origin => annotated += &format!("# {origin}\n"),
         }
@@ -62,6 +67,14 @@ fn with_origins(text: &str, layers: &Layers) -> String {
         annotated.push('\n');
     }
     annotated
+}
+
+fn kind(section: &str, key: &str) -> &'static str {
+    let name = format!("{section}.{key}");
+    match RELOADABLE.contains(&name.as_str()) {
+        true => "reloadable",
+        false => "static",
+    }
 }
 
 #[cfg(test)]
@@ -72,8 +85,14 @@ mod tests {
     fn what_is_shown_can_be_loaded_again_and_says_where_it_came_from() {
         let layers = Config::layers().set("group.linger_ms=7").unwrap();
         let config = layers.build().unwrap();
-        let text = with_origins(&config.to_toml().unwrap(), &layers);
+        let text = with_origins(&config.to_toml().unwrap(), &layers, false);
         assert!(text.contains("# flag group.linger_ms=7\nlinger_ms = 7\n"));
+        let again = Config::layers().text("shown.toml", &text).unwrap();
+        assert_eq!(again.build().unwrap(), config);
+
+        let text = with_origins(&config.to_toml().unwrap(), &layers, true);
+        assert!(text.contains("# flag group.linger_ms=7; reloadable\nlinger_ms = 7\n"));
+        assert!(text.contains("# default; static\nsegment_bytes_max = "));
         let again = Config::layers().text("shown.toml", &text).unwrap();
         assert_eq!(again.build().unwrap(), config);
     }

@@ -8,7 +8,8 @@ use trunkline::core::audit::{AuditFormError, DecodeAuditError};
 use trunkline::core::proof::{DecodeProofError, ProofFormError};
 use trunkline::core::wire::FormError;
 use trunkline::{
-    ConfigError, EngineFailure, HistoryError, OpenError, ReadError, SnapshotProveError, SubmitError,
+    ConfigError, EngineFailure, HistoryError, OpenError, ReadDecisionsError, ReadError,
+    SnapshotProveError, SubmitError,
 };
 
 use crate::arguments::ArgumentError;
@@ -24,6 +25,8 @@ pub(crate) enum CommandError {
         directory: PathBuf,
         source: Box<OpenError>,
     },
+    #[error(transparent)]
+    Decisions(#[from] ReadDecisionsError),
     #[error("directory {} does not exist; check the path", .0.display())]
     Missing(PathBuf),
     #[error("the batch was not accepted")]

@@ -1,16 +1,23 @@
-//! `inspect`: what a directory holds, read as recovery would read it, nothing written.
+//! `inspect`: what a directory holds, read as recovery would read it, nothing written; or what engines on it
+//! decided.
+
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
-use trunkline::Inspection;
+use trunkline::control::Decision;
+use trunkline::{Inspection, OpeningDecisions};
 
 use crate::Exit;
 use crate::arguments::InspectArguments;
 use crate::error::CommandError;
-use crate::output::{self, byte_size, grouped, root_lines};
+use crate::output::{self, byte_size, grouped, micros, root_lines};
 use crate::show::collision_name;
 use crate::single::open_read_only;
 
 pub(crate) fn run(arguments: &InspectArguments) -> Result<Exit, CommandError> {
+    if arguments.decisions {
+        return decisions(arguments);
+    }
     let inspection = open_read_only(&arguments.dir)?.inspect();
     if arguments.json {
         output::print_json(&Json::of(&inspection))?;
@@ -18,6 +25,57 @@ pub(crate) fn run(arguments: &InspectArguments) -> Result<Exit, CommandError> {
         output::print(text(&inspection))?;
     }
     Ok(Exit::Done)
+}
+
+fn decisions(arguments: &InspectArguments) -> Result<Exit, CommandError> {
+    let openings = trunkline::read_decisions(&arguments.dir)?;
+    if arguments.json {
+        output::print_json(&openings)?;
+    } else {
+        output::print(decisions_text(&openings))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn decisions_text(openings: &[OpeningDecisions]) -> String {
+    if openings.iter().all(|opening| opening.decisions.is_empty()) {
+        return "nothing was decided\n".to_owned();
+    }
+    let mut text = String::new();
+    for opening in openings {
+        text += &format!("opened {}\n", date(opening.opened_unix_ms));
+        for decision in &opening.decisions {
+            text += &format!("  {}\n", decision_line(decision));
+        }
+    }
+    text
+}
+
+/// Last millisecond whose year has four digits.
+const DATE_UNIX_MS_MAX: u64 = 253_402_300_799_999;
+
+/// A time in UTC, as far as it can be one.
+pub(crate) fn date(unix_ms: u64) -> String {
+    let time = UNIX_EPOCH + Duration::from_millis(unix_ms.min(DATE_UNIX_MS_MAX));
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+/// One decision: when, what, why, and what was seen.
+pub(crate) fn decision_line(decision: &Decision) -> String {
+    let seconds = decision.at_us as f64 / 1e6;
+    let mut line = format!("{seconds:>9.1} s  {}: {}", decision.change, decision.reason);
+    let seen = &decision.seen;
+    if seen.samples > 0 {
+        line += &format!(
+            " (p99 {} of {}, {} operations/s, {} of 1,000 groups full, busiest stage {} of 1,000)",
+            micros(seen.durable_p99_us),
+            micros(seen.target_p99_us),
+            grouped(seen.operations_per_second),
+            seen.full_per_mille,
+            seen.busiest_per_mille,
+        );
+    }
+    line
 }
 
 fn text(inspection: &Inspection) -> String {

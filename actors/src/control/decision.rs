@@ -27,6 +27,7 @@ pub enum Phase {
 /// use trunkline::control::Change;
 /// let change = Change::GroupOperationsMax { from: 20_000, to: 24_000 };
 /// assert_eq!(serde_json::to_string(&change).unwrap(), r#"{"what":"group_operations_max","from":20000,"to":24000}"#);
+/// assert_eq!(change.to_string(), "group.operations_max 20000 → 24000");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
@@ -87,6 +88,54 @@ pub enum Change {
         /// What is wrong, and where.
         message: String,
     },
+}
+
+impl std::fmt::Display for Change {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::GroupOperationsMax { from, to } => {
+                write!(formatter, "group.operations_max {from} → {to}")
+            }
+            Self::InFlightOperationsMax { from, to } => {
+                write!(formatter, "submit.in_flight_operations_max {from} → {to}")
+            }
+            Self::Pieces { work, from, to } => {
+                write!(formatter, "workers.{}_pieces {from} → {to}", work.name())
+            }
+            Self::ValueCacheBytes { from, to } => {
+                write!(formatter, "cache.value_bytes_max {from} → {to}")
+            }
+            Self::HotPrefixes { prefixes } => {
+                write!(formatter, "{} hot prefixes {prefixes:04x?}", prefixes.len())
+            }
+            Self::Phase { from, to } => write!(formatter, "phase {} → {}", from.name(), to.name()),
+            Self::Setting { key, from, to } => write!(formatter, "{key} {from} → {to}"),
+            Self::ReloadRefused { message } => write!(formatter, "reloading refused ({message})"),
+        }
+    }
+}
+
+impl Phase {
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::ReadHeavy => "read-heavy",
+            Self::WriteHeavy => "write-heavy",
+            Self::Mixed => "mixed",
+        }
+    }
+}
+
+impl Work {
+    /// Its name in keys of the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tree => "tree",
+            Self::Hash => "hash",
+            Self::Proof => "proof",
+        }
+    }
 }
 
 /// Work that is cut into pieces.

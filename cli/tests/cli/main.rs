@@ -11,6 +11,7 @@ mod evidence_is_checked_from_a_file;
 mod history_is_proven_and_checked_from_files;
 mod import_passes_over_what_is_no_record;
 mod inspect_says_what_is_there;
+mod inspect_shows_decisions;
 mod load_checks_itself_and_cleans_up;
 mod mistakes_in_the_configuration_name_their_place;
 mod verify_tells_proven_from_unproven_from_unusable;

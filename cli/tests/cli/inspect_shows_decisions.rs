@@ -1,0 +1,42 @@
+use crate::support::{Workplace, run};
+
+#[test]
+fn of_every_opening_with_their_reasons() {
+    let workplace = Workplace::with_three_keys();
+    let directory = workplace.text("state");
+    let none = run(["inspect", "--dir", &directory, "--decisions"]).done();
+    assert_eq!(none.stdout, "nothing was decided\n");
+
+    let line = concat!(
+        r#"{"decision":{"number":1,"at_us":1500000,"window_us":500000,"#,
+        r#""change":{"what":"group_operations_max","from":20000,"to":24000},"#,
+        r#""reason":"room_below_target","seen":{"durable_p99_us":90000,"target_p99_us":250000,"#,
+        r#""samples":400,"operations_per_second":500000,"full_per_mille":900,"busiest_per_mille":980}}}"#,
+        "\n"
+    );
+    let file = workplace.path("state").join("DECISIONS");
+    let mut text = std::fs::read_to_string(&file).unwrap();
+    text.push_str(line);
+    std::fs::write(&file, text).unwrap();
+
+    let shown = run(["inspect", "--dir", &directory, "--decisions"])
+        .done()
+        .stdout;
+    let expected = "1.5 s  group.operations_max 20000 → 24000: groups are full and the latency is below its \
+        target (p99 90.00 ms of 250.00 ms, 500,000 operations/s, 900 of 1,000 groups full, busiest stage 980 of 1,000)";
+    assert!(shown.contains(expected), "{shown}");
+    let json = run(["inspect", "--dir", &directory, "--decisions", "--json"])
+        .done()
+        .json();
+    assert_eq!(json[0]["decisions"][0]["change"]["to"], 24_000);
+}
+
+#[test]
+fn a_directory_that_is_missing_or_a_file_that_is_foreign_is_named() {
+    let workplace = Workplace::with_three_keys();
+    let missing = workplace.text("nowhere");
+    run(["inspect", "--dir", &missing, "--decisions"]).unusable("DECISIONS");
+    let directory = workplace.text("state");
+    std::fs::write(workplace.path("state").join("DECISIONS"), "hello\n").unwrap();
+    run(["inspect", "--dir", &directory, "--decisions"]).unusable("DECISIONS:1: not a decision");
+}
