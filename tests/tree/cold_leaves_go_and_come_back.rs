@@ -310,6 +310,54 @@ fn from_the_start_if_the_tree_is_built_within_a_budget() {
 }
 
 #[test]
+fn but_not_those_in_hot_parts_of_the_key_space_until_they_are_hot_no_more() {
+    let mut rng = StdRng::seed_from_u64(11);
+    let base = naive::plain(&number_key(0));
+    // Enough for more cells in the slot than it has prefixes.
+    let hashes = many_near(&mut rng, &base, 7, 2_000);
+    let mut pair = Pair::new(CollisionPolicy::Bucket);
+    pair.put_all(&hashes, 1);
+    pair.seal();
+    let hot = tree::hot_prefix_of(&hashes[0]);
+    let (mine, others): (Vec<Hash>, Vec<Hash>) = hashes
+        .iter()
+        .partition(|key| tree::hot_prefix_of(key) == hot);
+    let here = |pair: &Pair, keys: &[Hash]| {
+        let reader = pair.writer.reader();
+        let found = keys.iter().filter(|key| reader.get(1, key).is_ok());
+        found.count()
+    };
+    pair.writer.keep_hot(&[hot]);
+    assert!(pair.evict_all() > 0);
+    assert_eq!((here(&pair, &mine), here(&pair, &others)), (mine.len(), 0));
+    pair.check(&mut rng, &[number_key(0)]);
+
+    pair.writer.keep_hot(&[hot ^ 1]);
+    assert!(pair.evict_all() > 0);
+    assert_eq!(here(&pair, &mine), 0);
+    pair.check(&mut rng, &[number_key(0)]);
+}
+
+#[test]
+fn as_far_as_the_budget_of_now_asks_for_it() {
+    let mut rng = StdRng::seed_from_u64(12);
+    let hashes = many_near(&mut rng, &naive::plain(&number_key(0)), 0, 2_000);
+    let mut pair = Pair::new(CollisionPolicy::Bucket);
+    pair.put_all(&hashes, 1);
+    pair.seal();
+    let whole = pair.writer.memory().bytes;
+    pair.writer.set_budget_bytes(whole);
+    assert_eq!(pair.evict_all(), 0);
+    let less = whole - 40_000;
+    pair.writer.set_budget_bytes(less);
+    assert!(pair.evict_all() > 0);
+    let left = pair.writer.memory().bytes;
+    assert!(left <= less && left > less - 40_000, "{left} of {whole}");
+    pair.writer.set_budget_bytes(0);
+    assert!(pair.evict_all() > 0);
+}
+
+#[test]
 fn but_not_before_the_store_has_them() {
     let mut pair = Pair::new(CollisionPolicy::Bucket);
     pair.put_all(&[[1; 32]], 1);

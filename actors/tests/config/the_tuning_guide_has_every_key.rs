@@ -1,0 +1,96 @@
+use std::collections::BTreeMap;
+
+use toml::{Table, Value};
+use trunkline::Config;
+use trunkline::config::RELOADABLE;
+
+const GUIDE: &str = include_str!("../../../docs/TUNING.md");
+
+/// A row of the guide: | `section.key` | default | range | kind | what | effect |
+struct Row<'a> {
+    default: &'a str,
+    range: &'a str,
+    kind: &'a str,
+    what: &'a str,
+    effect: &'a str,
+}
+
+fn rows() -> BTreeMap<&'static str, Row<'static>> {
+    let mut rows = BTreeMap::new();
+    for line in GUIDE.lines() {
+        let Some(row) = line.strip_prefix("| `") else {
+            continue;
+        };
+        let cells: Vec<&str> = row
+            .trim_end_matches('|')
+            .split(" | ")
+            .map(str::trim)
+            .collect();
+        let [key, default, range, kind, what, effect] = cells[..] else {
+            continue;
+        };
+        let row = Row {
+            default,
+            range,
+            kind,
+            what,
+            effect,
+        };
+        let key = key.trim_end_matches('`');
+        assert!(rows.insert(key, row).is_none(), "{key} stands twice");
+    }
+    rows
+}
+
+/// Every key of the configuration with its default, as TOML.
+fn keys() -> BTreeMap<String, Value> {
+    let sections = Table::try_from(Config::default()).unwrap();
+    let mut keys = BTreeMap::new();
+    for (section, content) in sections {
+        for (key, value) in content.as_table().unwrap() {
+            keys.insert(format!("{section}.{key}"), value.clone());
+        }
+    }
+    keys
+}
+
+#[test]
+fn and_no_other() {
+    let (guide, config) = (rows(), keys());
+    let missing: Vec<_> = config
+        .keys()
+        .filter(|key| !guide.contains_key(key.as_str()))
+        .collect();
+    assert!(missing.is_empty(), "not in docs/TUNING.md: {missing:?}");
+    let unknown: Vec<_> = guide
+        .keys()
+        .filter(|key| !config.contains_key(**key))
+        .collect();
+    assert!(
+        unknown.is_empty(),
+        "no key of the configuration: {unknown:?}"
+    );
+}
+
+#[test]
+fn with_its_default_and_whether_it_is_reloadable() {
+    let config = keys();
+    for (key, row) in rows() {
+        let default = format!("`{}`", config[key]);
+        assert_eq!(row.default, default, "{key}");
+        let kind = match RELOADABLE.contains(&key) {
+            true => "reloadable",
+            false => "static",
+        };
+        assert_eq!(row.kind, kind, "{key}");
+    }
+}
+
+#[test]
+fn and_says_something_of_each() {
+    for (key, row) in rows() {
+        for cell in [row.range, row.what, row.effect] {
+            assert!(cell.len() > 1, "{key} has an empty cell");
+        }
+    }
+}
