@@ -255,7 +255,7 @@ impl<'a> Load<'a> {
     }
 
     /// Runs the operations of a trace, at their times divided by `speed`, instead of the plan's. Number and size
-    /// of the records are the trace's.
+    /// of the records are the trace's. It ends with the trace, and has no warm-up unless the plan names one.
     pub fn replay(mut self, path: &Path, speed: f64) -> Result<Self, LoadError> {
         if !(0.001..=1000.0).contains(&speed) {
             return Err(LoadError::Speed(speed));
@@ -265,6 +265,7 @@ impl<'a> Load<'a> {
             keys, value_bytes, ..
         } = trace.summary();
         (self.plan.keys, self.plan.value_bytes) = (keys, value_bytes);
+        self.plan.warmup_s.get_or_insert(0.0);
         self.replay = Some((trace, path.to_owned()));
         self.replay_speed = speed;
         Ok(self)
@@ -428,7 +429,9 @@ impl Running<'_> {
         trace: Option<TraceWriter>,
     ) -> Result<Measured, LoadError> {
         let begin_ns = nanos(plan.warmup_s());
-        let end_ns = begin_ns + nanos(plan.duration_s().unwrap_or(SECONDS_MAX));
+        let is_recorded = matches!(source, Source::Recorded { .. });
+        let duration_s = plan.duration_s().filter(|_| !is_recorded);
+        let end_ns = begin_ns + nanos(duration_s.unwrap_or(SECONDS_MAX));
         self.observe();
         let begun_engine_us = self.told.uptime_us + begin_ns / 1000;
         let began_unix_ms = unix_ms() + begin_ns / 1_000_000;
@@ -439,7 +442,7 @@ impl Running<'_> {
             trace,
             begin_ns,
             end_ns,
-            ops_max: plan.ops.unwrap_or(u64::MAX),
+            ops_max: plan.ops.filter(|_| !is_recorded).unwrap_or(u64::MAX),
             keys_there: keys_there(plan),
         };
         let staged = self.carry_out(StageName::Run, stage, began_unix_ms)?;
