@@ -2,11 +2,12 @@
 //!
 //! The doc comments are the command's help text.
 
-use std::num::{NonZeroU64, NonZeroUsize};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use trunkline::core::params::KEY_BYTES_MAX;
+use trunkline::load::{Arrivals, Distribution, Pacing, Workload};
 
 use crate::evidence::EvidenceCommand;
 use crate::history::HistoryCommand;
@@ -59,9 +60,9 @@ pub(crate) enum Command {
 
 /// Where settings come from, weakest first: defaults, file, environment
 /// (`TRUNKLINE_<SECTION>_<KEY>`), flags.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct SettingsArguments {
-    /// Configuration file (TOML).
+    /// Configuration file (TOML). While a load runs it is taken over when it changes.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// One setting, such as group.linger_ms=2; may be repeated.
@@ -69,43 +70,110 @@ pub(crate) struct SettingsArguments {
     pub(crate) set: Vec<String>,
 }
 
+/// What is not given is as in the plan file, or has the default of a plan.
 #[derive(Debug, Args)]
 pub(crate) struct LoadArguments {
     /// Directory of the engine, created if missing; without it a temporary one, removed at the end.
     #[arg(long)]
     pub(crate) dir: Option<PathBuf>,
-    /// Keys that are put before the operations start.
-    #[arg(long, default_value = "100000")]
-    pub(crate) keys: NonZeroU64,
-    /// Operations of the workload.
-    #[arg(long, default_value_t = 2_000_000)]
-    pub(crate) ops: u64,
-    /// Operations of one batch.
-    #[arg(long, default_value = "1000")]
-    pub(crate) batch: NonZeroUsize,
-    /// Bytes of a value.
-    #[arg(long, default_value_t = 100)]
-    pub(crate) value_bytes: usize,
-    /// Mix of operations.
-    #[arg(long, value_enum, default_value_t = Mix::A)]
-    pub(crate) workload: Mix,
+    /// Plan (TOML), such as a run's own; flags go before it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plan: Option<PathBuf>,
+    /// Name of the run.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Keys that are put before the operations start [default: 100000].
+    #[arg(long)]
+    pub(crate) keys: Option<u64>,
+    /// Bytes of a value [default: 100].
+    #[arg(long)]
+    pub(crate) value_bytes: Option<usize>,
+    /// Mix of operations [default: a].
+    #[arg(long, value_enum)]
+    pub(crate) workload: Option<Mix>,
     /// Which keys are chosen; without it what YCSB takes for the workload.
     #[arg(long, value_enum)]
     pub(crate) dist: Option<Dist>,
-    /// Seed of keys, values and operations.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) seed: u64,
-    /// Batches submitted and not yet durable.
-    #[arg(long, default_value = "16")]
-    pub(crate) in_flight: NonZeroUsize,
+    /// Seed of keys, values, operations and arrivals [default: 1].
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+
+    /// Operations a second that are due, whatever the engine does (open loop). Without it, and without
+    /// --closed, a closed loop of 2 seconds finds out what can be done, and --rate-share of that is the rate.
+    #[arg(long, conflicts_with = "closed")]
+    pub(crate) rate: Option<f64>,
+    /// Share of what was found that becomes the rate [default: 0.7].
+    #[arg(long, conflicts_with = "rate")]
+    pub(crate) rate_share: Option<f64>,
+    /// How operations follow each other [default: poisson].
+    #[arg(long, value_enum)]
+    pub(crate) arrivals: Option<ArrivalsKind>,
+    /// How the generator waits for the next operation to be due [default: auto].
+    #[arg(long, value_enum)]
+    pub(crate) pacing: Option<PacingKind>,
+    /// Operations under way at most in an open loop; what is due beyond that is dropped and counted
+    /// [default: 200000].
+    #[arg(long, value_name = "OPERATIONS")]
+    pub(crate) in_flight_max: Option<u64>,
+    /// Closed loop: the next operation starts when there is room.
+    #[arg(long)]
+    pub(crate) closed: bool,
+    /// Batches submitted and not yet durable in a closed loop [default: 16].
+    #[arg(long, visible_alias = "in-flight", value_name = "BATCHES")]
+    pub(crate) concurrency: Option<usize>,
+    /// Shape of the rate and phases (TOML), instead of the plan's.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) phases: Option<PathBuf>,
+
+    /// Writes of one batch [default: 1000].
+    #[arg(long)]
+    pub(crate) batch: Option<usize>,
+    /// How long the oldest write of a batch waits for others in an open loop, microseconds [default: 1000].
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub(crate) batch_linger_us: Option<u64>,
+    /// Threads that read, and check proofs [default: 1].
+    #[arg(long)]
+    pub(crate) readers: Option<usize>,
+    /// Top of the proofs of the workload verify [default: hash].
+    #[arg(long, value_enum)]
+    pub(crate) proof_top: Option<Top>,
+
+    /// What runs before anything is measured [default: 1, with --ops 0].
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) warmup: Option<f64>,
+    /// How long is measured [default: 10, unless --ops is given].
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) duration: Option<f64>,
+    /// Operations after which the run ends.
+    #[arg(long)]
+    pub(crate) ops: Option<u64>,
+
+    /// Write the operations of the run into a file.
+    #[arg(long, value_name = "FILE", conflicts_with = "replay")]
+    pub(crate) record: Option<PathBuf>,
+    /// Run the operations of a file at their times, instead of the workload.
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "rate", "rate_share", "phases", "keys", "value_bytes", "workload", "dist", "duration", "ops"
+    ])]
+    pub(crate) replay: Option<PathBuf>,
+    /// How many times faster [default: 1].
+    #[arg(long, value_name = "FACTOR", requires = "replay")]
+    pub(crate) replay_speed: Option<f64>,
+
     /// Keys that are proven at the end, half of them absent ones.
     #[arg(long, default_value_t = 1000)]
     pub(crate) proofs: usize,
+    /// Directory that the run is written to, as run.json and latency.hlog.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Print the run's totals as JSON, and nothing else.
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) settings: SettingsArguments,
 }
 
-/// Mixes of operations, as YCSB defines them. An update puts a whole new value.
+/// Mixes of operations, as YCSB defines them, and two more. An update puts a whole new value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Mix {
     /// 50 % reads, 50 % updates; zipfian.
@@ -116,11 +184,30 @@ pub(crate) enum Mix {
     C,
     /// 95 % reads of the latest keys, 5 % inserts; latest.
     D,
+    /// 95 % reads of up to 100 consecutive records, 5 % inserts; zipfian.
+    E,
     /// 50 % reads, 50 % read-modify-writes, each put only if the key holds what was written to it
     /// last; zipfian.
     F,
+    /// Reads with proofs that are checked, alone (not of YCSB); zipfian.
+    Verify,
     /// Updates alone (not of YCSB); uniform.
     Write,
+}
+
+impl From<Mix> for Workload {
+    fn from(mix: Mix) -> Self {
+        match mix {
+            Mix::A => Self::A,
+            Mix::B => Self::B,
+            Mix::C => Self::C,
+            Mix::D => Self::D,
+            Mix::E => Self::E,
+            Mix::F => Self::F,
+            Mix::Verify => Self::Verify,
+            Mix::Write => Self::Write,
+        }
+    }
 }
 
 /// How keys are chosen.
@@ -132,6 +219,58 @@ pub(crate) enum Dist {
     Zipfian,
     /// The keys inserted last most often (exponent 0.99).
     Latest,
+    /// 90 % of the operations on 1 % of the keys; a plan can say other shares.
+    Hotspot,
+}
+
+impl From<Dist> for Distribution {
+    fn from(dist: Dist) -> Self {
+        match dist {
+            Dist::Uniform => Self::Uniform,
+            Dist::Zipfian => Self::Zipfian,
+            Dist::Latest => Self::Latest,
+            Dist::Hotspot => Self::Hotspot,
+        }
+    }
+}
+
+/// How operations follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ArrivalsKind {
+    /// Independent of each other.
+    Poisson,
+    /// At even distances.
+    Constant,
+}
+
+impl From<ArrivalsKind> for Arrivals {
+    fn from(kind: ArrivalsKind) -> Self {
+        match kind {
+            ArrivalsKind::Poisson => Self::Poisson,
+            ArrivalsKind::Constant => Self::Constant,
+        }
+    }
+}
+
+/// How the generator waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PacingKind {
+    /// Spins for the last 50 µs where operations are 200 µs apart or more; else sleeps 100 µs at a time.
+    Auto,
+    /// Always spins: exact, and takes a core at high rates.
+    Spin,
+    /// Never spins.
+    Sleep,
+}
+
+impl From<PacingKind> for Pacing {
+    fn from(kind: PacingKind) -> Self {
+        match kind {
+            PacingKind::Auto => Self::Auto,
+            PacingKind::Spin => Self::Spin,
+            PacingKind::Sleep => Self::Sleep,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

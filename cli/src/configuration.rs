@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use trunkline::Config;
 use trunkline::config::{Layers, Origin, RELOADABLE};
+use trunkline::{Config, ConfigError, Engine};
 
 use crate::Exit;
 use crate::arguments::{ConfigShowArguments, SettingsArguments};
@@ -15,12 +15,34 @@ pub(crate) fn for_directory(
     arguments: &SettingsArguments,
     directory: &Path,
 ) -> Result<Config, CommandError> {
+    Ok(build(arguments, directory)?)
+}
+
+/// Opens an engine that goes on with the configuration file as it is changed, if there is one.
+pub(crate) fn open_watching(
+    arguments: &SettingsArguments,
+    config: Config,
+) -> Result<Engine, CommandError> {
+    let directory = config.engine.directory.clone();
+    let mut builder = Engine::builder(config);
+    if let Some(file) = &arguments.config {
+        let (arguments, directory) = (arguments.clone(), directory.clone());
+        builder = builder.watch(file, move |_| build(&arguments, &directory));
+    }
+    let opened = builder.open_blocking();
+    opened.map_err(|source| CommandError::Open {
+        directory,
+        source: Box::new(source),
+    })
+}
+
+fn build(arguments: &SettingsArguments, directory: &Path) -> Result<Config, ConfigError> {
     let mut config = layers(arguments)?.build()?;
     config.engine.directory = directory.to_owned();
     Ok(config)
 }
 
-fn layers(arguments: &SettingsArguments) -> Result<Layers, CommandError> {
+fn layers(arguments: &SettingsArguments) -> Result<Layers, ConfigError> {
     let mut layers = Config::layers();
     if let Some(file) = &arguments.config {
         layers = layers.file(file)?;

@@ -94,10 +94,14 @@ pub(crate) enum CommandError {
     Json(#[from] serde_json::Error),
     #[error("cannot listen for interrupts")]
     Interrupts(#[from] ctrlc::Error),
-    #[error("{0} keys are too few to choose from by this distribution")]
-    Distribution(u64),
-    #[error("at most {max} keys can be loaded")]
-    TooManyKeys { max: u64 },
+    #[error(transparent)]
+    Plan(#[from] trunkline::load::PlanError),
+    #[error(transparent)]
+    InvalidPlan(#[from] trunkline::load::InvalidPlan),
+    #[error(transparent)]
+    Load(#[from] trunkline::load::LoadError),
+    #[error(transparent)]
+    RunFile(#[from] trunkline::load::RunFileError),
 }
 
 impl CommandError {

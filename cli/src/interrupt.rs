@@ -23,6 +23,11 @@ impl Interrupt {
         Ok(interrupt)
     }
 
+    /// For whoever looks at it without knowing where it comes from.
+    pub(crate) fn flag(&self) -> &AtomicBool {
+        &self.0
+    }
+
     pub(crate) fn is_requested(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }

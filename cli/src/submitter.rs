@@ -2,11 +2,11 @@
 //!
 //! Not here: where writes come from.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 
 use bytes::Bytes;
-use trunkline::core::batch::{Batch, BatchLimits, Requirement};
+use trunkline::core::batch::{Batch, BatchLimits};
 use trunkline::core::outcome::{Outcome, Refusal};
 use trunkline::{Durable, Engine, Receipt};
 
@@ -33,8 +33,6 @@ pub(crate) struct Submitter<'a> {
     puts_max: usize,
     in_flight_max: usize,
     batch: Batch,
-    /// Keys that the batch requires something of: they count towards its limit.
-    required: HashSet<Bytes>,
     in_flight: VecDeque<Receipt>,
     tally: Tally,
 }
@@ -52,7 +50,6 @@ impl<'a> Submitter<'a> {
             puts_max: puts_max.get(),
             in_flight_max: in_flight_max.get(),
             batch: Batch::new(),
-            required: HashSet::new(),
             in_flight: VecDeque::new(),
             tally: Tally::default(),
         }
@@ -65,32 +62,14 @@ impl<'a> Submitter<'a> {
 
     /// Adds a put, after submitting what is full. Says whether a batch was submitted.
     pub(crate) fn put(&mut self, key: Bytes, value: Bytes) -> Result<bool, CommandError> {
-        let is_full = self.make_room(1, key.len() + value.len())?;
+        let is_full = self.make_room(key.len() + value.len())?;
         self.batch.put(key, value);
         Ok(is_full)
     }
 
-    /// Adds a put that needs the key to have a value that was written before, after submitting what
-    /// is full. A key's later puts in one batch need nothing more: requirements are checked against
-    /// the state before the batch. Says whether a batch was submitted.
-    pub(crate) fn replace(
-        &mut self,
-        key: Bytes,
-        before: &[u8],
-        value: Bytes,
-    ) -> Result<bool, CommandError> {
-        let is_full = self.make_room(2, 2 * key.len() + value.len())?;
-        if self.required.insert(key.clone()) {
-            self.batch.require(&key, Requirement::value(before));
-        }
-        self.batch.put(key, value);
-        Ok(is_full)
-    }
-
-    fn make_room(&mut self, operations: usize, bytes: usize) -> Result<bool, CommandError> {
-        let counted = self.batch.len() + self.required.len();
+    fn make_room(&mut self, bytes: usize) -> Result<bool, CommandError> {
         let is_full = self.batch.len() >= self.puts_max
-            || counted + operations > self.limits.operations_max
+            || self.batch.len() >= self.limits.operations_max
             || self.batch.bytes() + bytes > self.limits.bytes_max;
         if is_full {
             self.flush()?;
@@ -105,7 +84,6 @@ impl<'a> Submitter<'a> {
         }
         let room = Batch::with_capacity(self.batch.len(), self.batch.bytes());
         let batch = std::mem::replace(&mut self.batch, room);
-        self.required.clear();
         self.in_flight
             .push_back(self.engine.submit_blocking(batch)?);
         self.wait(self.in_flight_max - 1)
@@ -116,11 +94,6 @@ impl<'a> Submitter<'a> {
         self.flush()?;
         self.wait(0)?;
         Ok(&self.tally)
-    }
-
-    /// What became of the batches that are durable.
-    pub(crate) fn tally(&self) -> &Tally {
-        &self.tally
     }
 
     /// Waits for the oldest batches, until at most `left` are in flight.

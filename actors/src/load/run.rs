@@ -35,6 +35,42 @@ pub enum OperationKind {
     ReadModifyWrite,
 }
 
+impl OperationKind {
+    /// All kinds, in order.
+    pub const ALL: [Self; 7] = [
+        Self::Read,
+        Self::MultiGet,
+        Self::Verify,
+        Self::Update,
+        Self::Insert,
+        Self::Delete,
+        Self::ReadModifyWrite,
+    ];
+
+    /// As it is written in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::MultiGet => "multi_get",
+            Self::Verify => "verify",
+            Self::Update => "update",
+            Self::Insert => "insert",
+            Self::Delete => "delete",
+            Self::ReadModifyWrite => "read_modify_write",
+        }
+    }
+
+    /// Whether it changes anything.
+    pub fn is_write(self) -> bool {
+        !matches!(self, Self::Read | Self::MultiGet | Self::Verify)
+    }
+
+    /// Place in [`Self::ALL`].
+    pub(crate) fn place(self) -> usize {
+        self as usize
+    }
+}
+
 /// Quantiles of latencies, microseconds with fractions.
 ///
 /// ```
@@ -133,6 +169,17 @@ pub struct Totals {
     pub dropped: u64,
     /// Operations that failed.
     pub failed: u64,
+    /// Reads of keys that were put before the run, and never deleted, that found nothing.
+    #[serde(default)]
+    pub missing: u64,
+    /// How late the generator itself was with starting operations, those that were dropped included: what of the
+    /// latencies is its own doing.
+    #[serde(default)]
+    pub generator_late: Latency,
+    /// Processor time of the generator's thread, which decides and gathers, microseconds; 0 where the system does
+    /// not tell. Making keys and values, and reading, is done by other threads.
+    #[serde(default)]
+    pub generator_cpu_us: u64,
     /// By kind of operation.
     pub operations: BTreeMap<OperationKind, OperationTotal>,
 }
@@ -153,6 +200,24 @@ pub struct Machine {
     pub memory_bytes: u64,
     /// System and architecture, such as `linux x86_64`.
     pub system: String,
+}
+
+impl Latency {
+    /// Of a histogram of nanoseconds.
+    pub(crate) fn of(histogram: &hdrhistogram::Histogram<u64>) -> Self {
+        let micros = |nanos: u64| nanos as f64 / 1e3;
+        let quantile = |quantile| micros(histogram.value_at_quantile(quantile));
+        Self {
+            count: histogram.len(),
+            mean_us: histogram.mean() / 1e3,
+            p50_us: quantile(0.5),
+            p90_us: quantile(0.9),
+            p99_us: quantile(0.99),
+            p999_us: quantile(0.999),
+            p9999_us: quantile(0.9999),
+            max_us: micros(histogram.max()),
+        }
+    }
 }
 
 impl Machine {

@@ -12,11 +12,9 @@ use rand::seq::{SliceRandom, index};
 use rand::{RngExt, SeedableRng};
 use trunkline::core::proof::{Claim, Expected, Proof, opened_slots, verify};
 use trunkline::core::record::Root;
+use trunkline::load::{Outcome, Records};
 use trunkline::{Snapshot, TopKind};
 
-use super::drive::Driven;
-use super::records::Records;
-use crate::arguments::LoadArguments;
 use crate::error::CommandError;
 use crate::output::{byte_size, duration, grouped};
 
@@ -24,27 +22,34 @@ use crate::output::{byte_size, duration, grouped};
 const PROOF_KEYS: usize = 100;
 
 /// What was checked, in words, and whether it held.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Serialize)]
+#[serde(transparent)]
 pub(super) struct Checks {
-    lines: Vec<(bool, String)>,
+    lines: Vec<Check>,
+}
+
+#[derive(Debug, serde::Serialize)]
+struct Check {
+    holds: bool,
+    what: String,
 }
 
 impl Checks {
     pub(super) fn all_hold(&self) -> bool {
-        self.lines.iter().all(|(holds, _)| *holds)
+        self.lines.iter().all(|check| check.holds)
     }
 
-    fn add(&mut self, holds: bool, line: String) {
-        self.lines.push((holds, line));
+    fn add(&mut self, holds: bool, what: String) {
+        self.lines.push(Check { holds, what });
     }
 }
 
 impl fmt::Display for Checks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "checks")?;
-        for (holds, line) in &self.lines {
+        for Check { holds, what } in &self.lines {
             let mark = if *holds { "ok    " } else { "FAILED" };
-            writeln!(f, "  {mark}  {line}")?;
+            writeln!(f, "  {mark}  {what}")?;
         }
         Ok(())
     }
@@ -53,15 +58,15 @@ impl fmt::Display for Checks {
 /// A key and what it must hold.
 type Expectation = (Bytes, Option<Bytes>);
 
+/// Checks a load's outcome against what its engine holds: proofs of so many keys.
 pub(super) fn check(
-    arguments: &LoadArguments,
+    outcome: &Outcome,
+    proofs: usize,
     snapshot: &Snapshot,
-    records: &Records,
-    driven: &Driven,
 ) -> Result<Checks, CommandError> {
     let mut checks = Checks::default();
-    check_operations(driven, &mut checks);
-    let sample = sample(arguments, records);
+    check_operations(outcome, &mut checks);
+    let sample = sample(outcome.run.seed, proofs, &outcome.records);
     let Some(part) = sample.chunks(PROOF_KEYS).next() else {
         return Ok(checks);
     };
@@ -74,50 +79,70 @@ pub(super) fn check(
     Ok(checks)
 }
 
-fn check_operations(driven: &Driven, checks: &mut Checks) {
-    let batches = grouped(driven.tally.batches);
+fn check_operations(outcome: &Outcome, checks: &mut Checks) {
+    let tally = &outcome.tally;
+    let batches = grouped(tally.batches);
     checks.add(
-        driven.tally.refused == 0,
-        match &driven.tally.first_refusal {
+        tally.refused == 0,
+        match &tally.first_refusal {
             None => format!("{batches} batches were applied, none refused"),
             Some(refusal) => format!(
                 "{} of {batches} batches were refused, the first because {refusal}",
-                grouped(driven.tally.refused)
+                grouped(tally.refused)
             ),
         },
     );
-    if driven.reads.latency.is_empty() {
+    if let Some(failure) = &tally.first_failure {
+        let failed = grouped(tally.failed_writes + tally.failed_reads);
+        checks.add(
+            false,
+            format!("{failed} operations failed, the first with: {failure}"),
+        );
+    }
+    if tally.keys_read == 0 {
         return;
     }
-    let reads = grouped(driven.reads.latency.len());
+    let reads = grouped(tally.keys_read);
     checks.add(
-        driven.reads.missing == 0,
-        match driven.reads.missing {
-            0 => format!("{reads} reads found a value"),
-            missing => format!("{} of {reads} reads found nothing", grouped(missing)),
+        tally.missing == 0,
+        match tally.missing {
+            0 => format!("{reads} keys were read, none that must be there was missing"),
+            missing => format!(
+                "{} of {reads} keys that were read were missing",
+                grouped(missing)
+            ),
         },
     );
 }
 
 /// Random keys, half of them written, half of them never.
-fn sample(arguments: &LoadArguments, records: &Records) -> Vec<Expectation> {
-    let mut random = SmallRng::seed_from_u64(arguments.seed);
+fn sample(seed: u64, proofs: usize, records: &Records) -> Vec<Expectation> {
+    let mut random = SmallRng::seed_from_u64(seed);
     let written = usize::try_from(records.len()).unwrap_or(usize::MAX);
-    let present = (arguments.proofs / 2).min(written);
+    let present = (proofs / 2).min(written);
     let mut sample: Vec<Expectation> = index::sample(&mut random, written, present)
         .into_iter()
         .map(|index| index as u64)
-        .map(|index| (Records::key(index), Some(records.value(index))))
+        .map(|index| {
+            (
+                key(records.key(index)),
+                records.value(index).map(Bytes::from),
+            )
+        })
         .collect();
-    let absent = (present..arguments.proofs).map(|_| random.random_range(0..1_000_000_000_000));
+    let absent = (present..proofs).map(|_| random.random_range(0..1_000_000_000_000));
     let absent: Vec<u64> = absent.collect();
     sample.extend(
         absent
             .iter()
-            .map(|index| (Records::absent_key(*index), None)),
+            .map(|index| (key(records.absent_key(*index)), None)),
     );
     sample.shuffle(&mut random);
     sample
+}
+
+fn key(bytes: [u8; 16]) -> Bytes {
+    Bytes::copy_from_slice(&bytes)
 }
 
 /// Proofs of a sample and how they fared.

@@ -1,29 +1,27 @@
-//! `load`: an engine under a workload, a report, and proofs of a sample of what was written.
+//! `load`: an engine under a load, a report, and proofs of a sample of what was written.
 //!
-//! `workload` says what to do, `drive` does it, `report` shows how it went, `check` proves. What
-//! every key must hold at the end is known without asking the engine: `records` makes values from
-//! the seed and counts the writes of each key.
+//! The load itself is the library's (`trunkline::load`). Here `plan` makes a plan of what was typed, `watch` shows how
+//! far it is, `report` how it went, `check` proves. What every key must hold at the end is known without asking the
+//! engine: the load's records make values from the seed and count the writes of each key.
 
 mod check;
-mod drive;
-mod records;
+mod plan;
 mod report;
-mod workload;
+mod watch;
 
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use trunkline::Engine;
+use trunkline::load::{Load, Outcome, Plan, Progress};
 
 use crate::arguments::LoadArguments;
 use crate::error::CommandError;
 use crate::interrupt::Interrupt;
-use crate::single::open_engine;
 use crate::{Exit, configuration, output};
 
 use check::Checks;
-use drive::drive;
-use records::Records;
+use watch::Watch;
 
 /// Where the engine works: a directory of the user's, or one that goes away when this is dropped.
 enum Place {
@@ -64,14 +62,16 @@ impl Place {
 }
 
 pub(crate) fn run(arguments: &LoadArguments) -> Result<Exit, CommandError> {
+    let plan = plan::of(arguments)?;
     let interrupt = Interrupt::listen()?;
     let place = Place::new(arguments.dir.as_deref())?;
     let config = configuration::for_directory(&arguments.settings, place.path())?;
-    output::print(report::head(arguments, place.path()))?;
+    if !arguments.json {
+        output::print(report::head(arguments, &plan, place.path()))?;
+    }
 
-    let mut records = Records::new(arguments.keys.get(), arguments.seed, arguments.value_bytes)?;
-    let engine = open_engine(config)?;
-    let exit = work(arguments, &engine, &mut records, &interrupt);
+    let engine = configuration::open_watching(&arguments.settings, config)?;
+    let exit = work(arguments, &plan, &engine, &interrupt);
     let closed = engine.shutdown_blocking();
     drop(engine);
     let cleared = place.clear();
@@ -84,29 +84,54 @@ pub(crate) fn run(arguments: &LoadArguments) -> Result<Exit, CommandError> {
 
 fn work(
     arguments: &LoadArguments,
+    plan: &Plan,
     engine: &Engine,
-    records: &mut Records,
     interrupt: &Interrupt,
 ) -> Result<Exit, CommandError> {
-    let driven = drive(arguments, engine, records, interrupt)?;
+    let outcome = carry_out(arguments, plan, engine, interrupt)?;
     engine.drain_blocking()?;
-    let snapshot = engine.snapshot();
-    output::print(report::figures(&driven, &engine.metrics()))?;
-    let root = output::root_lines(&snapshot.root());
-    output::print(format!("\nlast root\n{root}\n"))?;
-    if driven.is_interrupted {
-        output::print("interrupted: nothing was checked\n")?;
-        return Ok(Exit::Interrupted);
+    if let Some(directory) = &arguments.out {
+        outcome.write_to(directory)?;
     }
-    let checks = check::check(arguments, &snapshot, records, &driven)?;
-    output::print(checks.to_string())?;
-    Ok(verdict(&checks))
+    let snapshot = engine.snapshot();
+    let checks = match outcome.is_interrupted {
+        true => Checks::default(),
+        false => check::check(&outcome, arguments.proofs, &snapshot)?,
+    };
+    if arguments.json {
+        output::print_json(&report::json(&outcome, &snapshot.root(), &checks))?;
+    } else {
+        output::print(report::figures(&outcome, &engine.metrics()))?;
+        let root = output::root_lines(&snapshot.root());
+        output::print(format!("\nlast root\n{root}\n"))?;
+        output::print(match outcome.is_interrupted {
+            true => "interrupted: nothing was checked\n".to_owned(),
+            false => checks.to_string(),
+        })?;
+    }
+    Ok(match (outcome.is_interrupted, checks.all_hold()) {
+        (true, _) => Exit::Interrupted,
+        (false, true) => Exit::Done,
+        (false, false) => Exit::Failed,
+    })
 }
 
-fn verdict(checks: &Checks) -> Exit {
-    if checks.all_hold() {
-        Exit::Done
-    } else {
-        Exit::Failed
+fn carry_out(
+    arguments: &LoadArguments,
+    plan: &Plan,
+    engine: &Engine,
+    interrupt: &Interrupt,
+) -> Result<Outcome, CommandError> {
+    let mut watch = Watch::default();
+    let mut observer = |progress: &Progress<'_>| watch.show(progress);
+    let mut load = Load::new(plan, engine)?
+        .stop(interrupt.flag())
+        .observer(&mut observer);
+    if let Some(path) = &arguments.record {
+        load = load.record(path);
     }
+    if let Some(path) = &arguments.replay {
+        load = load.replay(path, arguments.replay_speed.unwrap_or(1.0))?;
+    }
+    Ok(load.run()?)
 }

@@ -2,70 +2,196 @@
 
 use std::fmt::Write;
 use std::path::Path;
+use std::time::Duration;
 
-use clap::ValueEnum;
-use hdrhistogram::Histogram;
+use serde::Serialize;
+use trunkline::core::record::Root;
+use trunkline::load::{Latency, Mode, Outcome, Plan, Totals};
 use trunkline::{MetricsSnapshot, Quantiles};
 
-use super::drive::Driven;
+use super::check::Checks;
 use crate::arguments::LoadArguments;
 use crate::output::{byte_size, duration, grouped, micros, rate};
 use crate::table::Table;
 
-pub(super) fn head(arguments: &LoadArguments, directory: &Path) -> String {
+pub(super) fn head(arguments: &LoadArguments, plan: &Plan, directory: &Path) -> String {
     let kept = match arguments.dir {
         Some(_) => "kept",
         None => "temporary, removed at the end",
     };
-    let dist = arguments.dist.unwrap_or(arguments.workload.dist());
-    format!(
-        "directory  {} ({kept})\n\
-         workload   {}, {}, seed {}: {} keys, then {} operations\n\
-         batches    of {}, {} in flight, values of {} bytes\n\n",
-        directory.display(),
-        name(&arguments.workload),
-        name(&dist),
-        arguments.seed,
-        grouped(arguments.keys.get()),
-        grouped(arguments.ops),
-        grouped(arguments.batch.get() as u64),
-        arguments.in_flight,
-        grouped(arguments.value_bytes as u64),
-    )
+    let mut text = format!("directory  {} ({kept})\n", directory.display());
+    let _ = match &arguments.replay {
+        Some(trace) => writeln!(
+            text,
+            "workload   as recorded in {}, seed {}",
+            trace.display(),
+            plan.seed
+        ),
+        None => writeln!(
+            text,
+            "workload   {}, {}, seed {}: {} keys, values of {} bytes",
+            mix_name(plan),
+            name(&plan.distribution.unwrap_or(plan.workload.distribution())),
+            plan.seed,
+            grouped(plan.keys),
+            grouped(plan.value_bytes as u64),
+        ),
+    };
+    let _ = writeln!(
+        text,
+        "loop       {}\n",
+        pace(plan, arguments.replay.is_some())
+    );
+    text
 }
 
-/// A choice as it is typed.
-fn name(choice: &impl ValueEnum) -> String {
-    let value = choice.to_possible_value();
-    value.map_or_else(String::new, |value| value.get_name().to_owned())
+fn mix_name(plan: &Plan) -> String {
+    match plan.mix {
+        Some(_) => "a mix of the plan's own".to_owned(),
+        None => name(&plan.workload),
+    }
 }
 
-pub(super) fn figures(driven: &Driven, metrics: &MetricsSnapshot) -> String {
+/// A choice as it is written in a plan.
+fn name(choice: &impl Serialize) -> String {
+    match serde_json::to_value(choice) {
+        Ok(serde_json::Value::String(name)) => name,
+        _ => String::new(),
+    }
+}
+
+fn pace(plan: &Plan, is_replay: bool) -> String {
+    let batches = format!("batches of {}", grouped(plan.batch as u64));
+    match (plan.mode, plan.rate) {
+        (Mode::Closed, _) => format!(
+            "closed: {batches}, {} of them under way, {} reading",
+            plan.concurrency,
+            threads(plan.readers)
+        ),
+        (Mode::Open, _) if is_replay => format!("open, at the times recorded: {batches}"),
+        (Mode::Open, Some(rate)) => format!(
+            "open: {} operations/s, {}, {batches}",
+            grouped(rate.round() as u64),
+            name(&plan.arrivals)
+        ),
+        (Mode::Open, None) => format!(
+            "open, at {} % of what a closed loop finds first, {}, {batches}",
+            (plan.rate_share * 100.0).round(),
+            name(&plan.arrivals)
+        ),
+    }
+}
+
+fn threads(count: usize) -> String {
+    match count {
+        1 => "1 thread".to_owned(),
+        _ => format!("{count} threads"),
+    }
+}
+
+pub(super) fn figures(outcome: &Outcome, metrics: &MetricsSnapshot) -> String {
     [
-        phases(driven).to_string(),
-        states(driven, metrics).to_string(),
+        stage_times(outcome).to_string(),
+        loop_lines(outcome),
+        operations(&outcome.run.totals).to_string(),
+        states(metrics).to_string(),
         stages(metrics).to_string(),
         sizes(metrics).to_string(),
         totals(metrics),
+        warnings(&outcome.run.warnings),
     ]
     .join("\n")
 }
 
-fn phases(driven: &Driven) -> Table {
+fn stage_times(outcome: &Outcome) -> Table {
     let mut table = Table::new(["phase", "operations", "time", "operations/s"]);
-    for phase in &driven.phases {
+    for time in &outcome.stages {
         table.row([
-            phase.name.to_owned(),
-            grouped(phase.operations),
-            duration(phase.elapsed),
-            grouped(rate(phase.operations, phase.elapsed)),
+            time.stage.to_string(),
+            grouped(time.operations),
+            duration(time.elapsed),
+            grouped(rate(time.operations, time.elapsed)),
         ]);
     }
     table
 }
 
-/// Both phases together: the engine counts from its opening.
-fn states(driven: &Driven, metrics: &MetricsSnapshot) -> Table {
+/// What was asked of the engine, and what it did, warm-up left out.
+fn loop_lines(outcome: &Outcome) -> String {
+    let run = &outcome.run;
+    let figures = &run.totals;
+    let mut text = String::new();
+    if let Some(found) = outcome.calibrated {
+        let _ = writeln!(
+            text,
+            "a closed loop found {} operations/s",
+            grouped(found.round() as u64)
+        );
+    }
+    let elapsed = Duration::from_micros(figures.elapsed_us);
+    let part = |count: u64| format!("{} ({}/s)", grouped(count), grouped(rate(count, elapsed)));
+    let _ = writeln!(
+        text,
+        "offered {}, achieved {}, dropped {}, failed {}, in {}",
+        part(figures.offered),
+        part(figures.achieved),
+        grouped(figures.dropped),
+        grouped(figures.failed),
+        duration(elapsed),
+    );
+    let late = &figures.generator_late;
+    if late.max_us > 0.0 {
+        let _ = writeln!(
+            text,
+            "the generator itself was late by {} (p50), {} (p99), {} at most",
+            micros_part(late.p50_us),
+            micros_part(late.p99_us),
+            micros_part(late.max_us),
+        );
+    }
+    text
+}
+
+/// Latency from when an operation was due, service time from when it was begun.
+fn operations(figures: &Totals) -> Table {
+    let mut table = Table::new(["operation", "count", "p50", "p90", "p99", "p99.9", "max"]);
+    for (kind, total) in &figures.operations {
+        table.row(latency_row(
+            format!("{} latency", kind.name()),
+            &total.latency,
+        ));
+        table.row(latency_row(
+            format!("{} service", kind.name()),
+            &total.service,
+        ));
+    }
+    table
+}
+
+fn latency_row(name: String, latency: &Latency) -> Vec<String> {
+    let Latency {
+        p50_us,
+        p90_us,
+        p99_us,
+        p999_us,
+        max_us,
+        ..
+    } = *latency;
+    let mut row = vec![name, grouped(latency.count)];
+    row.extend([p50_us, p90_us, p99_us, p999_us, max_us].map(micros_part));
+    row
+}
+
+/// Microseconds with a fraction where there are few.
+fn micros_part(value_us: f64) -> String {
+    match value_us < 100.0 {
+        true => format!("{value_us:.1} µs"),
+        false => micros(value_us.round() as u64),
+    }
+}
+
+/// All phases together: the engine counts from its opening.
+fn states(metrics: &MetricsSnapshot) -> Table {
     let mut table = Table::new(["batch until", "count", "p50", "p95", "p99", "max"]);
     let states = [
         ("accepted", &metrics.accepted_us),
@@ -75,9 +201,6 @@ fn states(driven: &Driven, metrics: &MetricsSnapshot) -> Table {
     ];
     for (name, quantiles) in states {
         table.row(times(name, quantiles));
-    }
-    if !driven.reads.latency.is_empty() {
-        table.row(read_times(&driven.reads.latency));
     }
     table
 }
@@ -95,18 +218,38 @@ fn times(name: &str, quantiles: &Quantiles) -> Vec<String> {
     row
 }
 
-fn read_times(reads: &Histogram<u64>) -> Vec<String> {
-    let quantiles = [0.5, 0.95, 0.99, 1.0].map(|quantile| reads.value_at_quantile(quantile));
-    let mut row = vec!["one read".to_owned(), grouped(reads.len())];
-    row.extend(quantiles.map(read_time));
-    row
+fn warnings(warnings: &[String]) -> String {
+    let lines = warnings
+        .iter()
+        .map(|warning| format!("warning: {warning}\n"));
+    lines.collect()
 }
 
-/// Reads mostly take less than a microsecond.
-fn read_time(nanos: u64) -> String {
-    match nanos {
-        0..1_000_000 => format!("{:.1} µs", nanos as f64 / 1e3),
-        _ => micros(nanos / 1_000),
+/// A run's totals for other programs.
+#[derive(Debug, Serialize)]
+pub(super) struct Json<'a> {
+    name: &'a str,
+    calibrated_operations_per_s: Option<f64>,
+    workload: &'a str,
+    totals: &'a Totals,
+    warnings: &'a [String],
+    is_interrupted: bool,
+    version: u64,
+    state_digest: String,
+    checks: &'a Checks,
+}
+
+pub(super) fn json<'a>(outcome: &'a Outcome, root: &Root, checks: &'a Checks) -> Json<'a> {
+    Json {
+        name: &outcome.run.name,
+        calibrated_operations_per_s: outcome.calibrated,
+        workload: &outcome.run.workload,
+        totals: &outcome.run.totals,
+        warnings: &outcome.run.warnings,
+        is_interrupted: outcome.is_interrupted,
+        version: root.version,
+        state_digest: hex::encode(root.state_digest),
+        checks,
     }
 }
 

@@ -28,14 +28,18 @@ fn run_small(more: &[&str]) -> Ran {
 
 #[test]
 fn every_workload_ends_with_proofs_that_hold() {
-    for workload in ["a", "b", "c", "d", "f", "write"] {
+    for workload in ["a", "b", "c", "d", "e", "f", "verify", "write"] {
         let ran = run_small(&["--workload", workload]).done();
         assert!(!ran.stdout.contains("FAILED"), "{ran:?}");
         let proven = "40 keys (20 present, 20 absent) up to the state digest";
         assert!(ran.stdout.contains(proven), "{ran:?}");
         for part in [
             "fill",
+            "calibrate",
             "run",
+            "a closed loop found",
+            "offered 600 ",
+            "dropped 0",
             "committed",
             "persist",
             "group, operations",
@@ -48,8 +52,9 @@ fn every_workload_ends_with_proofs_that_hold() {
 
 #[test]
 fn other_distributions_and_settings_are_taken() {
-    for dist in ["uniform", "zipfian", "latest"] {
+    for dist in ["uniform", "zipfian", "latest", "hotspot"] {
         let more = [
+            "--closed",
             "--dist",
             dist,
             "--set",
@@ -61,6 +66,32 @@ fn other_distributions_and_settings_are_taken() {
     }
     run_small(&["--set", "commit.mode=on_demand", "--value-bytes", "0"]).done();
     run_small(&["--set", "submit.batch_operations_max=3", "--workload", "f"]).done();
+}
+
+#[test]
+fn a_rate_that_is_given_is_not_looked_for() {
+    for arrivals in ["poisson", "constant"] {
+        let ran = run_small(&["--rate", "100000", "--arrivals", arrivals]).done();
+        assert!(ran.stdout.contains("open: 100,000 operations/s"), "{ran:?}");
+        assert!(!ran.stdout.contains("calibrate"), "{ran:?}");
+        assert!(ran.stdout.contains("update latency"), "{ran:?}");
+        assert!(
+            ran.stdout.contains("the generator itself was late by"),
+            "{ran:?}"
+        );
+    }
+}
+
+#[test]
+fn what_does_not_go_together_is_refused() {
+    for flags in [
+        ["--closed", "--rate", "5"],
+        ["--replay-speed", "2", "--json"],
+        ["--replay", "a.trace", "--ops=5"],
+    ] {
+        let ran = run(["load"].iter().chain(&flags));
+        assert_eq!(ran.code, 2, "{ran:?}");
+    }
 }
 
 #[test]
@@ -93,7 +124,9 @@ fn a_directory_of_the_user_is_kept_and_can_be_loaded_again() {
 #[test]
 fn nothing_is_left_after_an_error() {
     run_small(&["--set", "group.linger=1"]).unusable("unknown key");
-    run_small(&["--value-bytes", "16777217"]).unusable("at most 16777216");
+    run_small(&["--value-bytes", "16777217"]).unusable("value_bytes must be 0 to 16777216");
+    run_small(&["--plan", "nowhere.toml"]).unusable("cannot read nowhere.toml");
+    run(["load", "--replay", "nowhere.trace"]).unusable("cannot use nowhere.trace");
 }
 
 /// The first interrupt ends it in order. It may come before, within or after any phase.

@@ -13,5 +13,6 @@ mod import_passes_over_what_is_no_record;
 mod inspect_says_what_is_there;
 mod inspect_shows_decisions;
 mod load_checks_itself_and_cleans_up;
+mod load_runs_can_be_kept_and_run_again;
 mod mistakes_in_the_configuration_name_their_place;
 mod verify_tells_proven_from_unproven_from_unusable;

@@ -1,0 +1,562 @@
+//! Carrying a stage out: one thread decides, one submits, one waits for what was submitted, some read; the caller's
+//! own thread collects the figures and tells its observer.
+//!
+//! ```text
+//! generator ─► writes ─► submitter ─► pending ─► completer
+//!         └──► reads ──► readers
+//! ```
+//!
+//! Not here: what is decided (`generator`), and which stages a load has (`run_load`).
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::generator::{Gathered, Gatherer, Generator, Member, Pause, ReadJob, pause};
+use super::interval_log::IntervalLogError;
+use super::lanes::{Ends, Queue, locked};
+use super::measure::{Ledger, Recorder, Recording, Sums, Times};
+use super::operations::Operation;
+use super::plan::{Mode, Plan};
+use super::records::{self, Records};
+use super::run::OperationKind;
+use super::schedule::Source;
+use super::target::{Pending, Target, TargetError, Written};
+use super::trace::{TraceError, TraceWriter};
+
+/// Operations of an open loop between two looks at the clock.
+const PUMPED_MAX: usize = 256;
+/// Reads that are handed to a reader at once.
+const TAKEN_MAX: usize = 16;
+/// Reads of a closed loop that wait for a reader at most, for each reader.
+const CLOSED_READS_MAX: u64 = 64;
+/// Time between two reports to the observer.
+const REPORT: Duration = Duration::from_millis(150);
+
+/// What became of operations, besides their times.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Batches that are durable.
+    pub batches: u64,
+    /// Those of them that the target refused.
+    pub refused: u64,
+    /// Why the first of them was.
+    pub first_refusal: Option<String>,
+    /// Writes that failed: what their keys hold is not known.
+    pub failed_writes: u64,
+    /// Reads that failed, those with proofs included.
+    pub failed_reads: u64,
+    /// Why the first operation that failed did.
+    pub first_failure: Option<String>,
+    /// Keys that were read.
+    pub keys_read: u64,
+    /// Those of them that were put before the run, and never deleted, and were not found.
+    pub missing: u64,
+}
+
+impl Tally {
+    /// Both together.
+    pub(crate) fn add(&mut self, more: &Self) {
+        self.batches += more.batches;
+        self.refused += more.refused;
+        self.failed_writes += more.failed_writes;
+        self.failed_reads += more.failed_reads;
+        self.keys_read += more.keys_read;
+        self.missing += more.missing;
+        let first = |own: &mut Option<String>, other: &Option<String>| {
+            if own.is_none() {
+                own.clone_from(other);
+            }
+        };
+        first(&mut self.first_refusal, &more.first_refusal);
+        first(&mut self.first_failure, &more.first_failure);
+    }
+}
+
+/// Why a stage broke off.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StageError {
+    #[error(transparent)]
+    Target(TargetError),
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    #[error(transparent)]
+    Log(#[from] IntervalLogError),
+    #[error(transparent)]
+    Thread(std::io::Error),
+}
+
+/// What is to be done.
+pub(crate) struct Stage<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) mode: Mode,
+    pub(crate) source: Source,
+    pub(crate) trace: Option<TraceWriter>,
+    /// What is due before is warm-up.
+    pub(crate) begin_ns: u64,
+    /// Closed loop: when it ends.
+    pub(crate) end_ns: u64,
+    /// Closed loop: after how many operations it ends, warm-up left out.
+    pub(crate) ops_max: u64,
+    /// Keys below are always there: reads must find them.
+    pub(crate) keys_there: u64,
+}
+
+/// How it went.
+pub(crate) struct Staged {
+    pub(crate) ledger: Ledger,
+    pub(crate) sums: Sums,
+    pub(crate) tally: Tally,
+    pub(crate) generator_cpu_us: u64,
+    /// All of it, warm-up and draining included.
+    pub(crate) elapsed: Duration,
+    /// Operations that ended, warm-up included.
+    pub(crate) ended: u64,
+}
+
+/// A look at a stage that is under way.
+pub(crate) struct Look<'a> {
+    pub(crate) elapsed_ns: u64,
+    pub(crate) ended: u64,
+    pub(crate) ledger: &'a Ledger,
+    pub(crate) recorders: &'a [Recorder],
+}
+
+/// A batch that was submitted.
+struct Submitted {
+    members: Vec<Member>,
+    started_ns: u64,
+    pending: Pending,
+}
+
+/// What all threads of a stage see.
+struct Floor<'a> {
+    target: &'a dyn Target,
+    plan: &'a Plan,
+    keys_there: u64,
+    origin: Instant,
+    stop: &'a AtomicBool,
+    /// Something is wrong: nothing new is begun.
+    halt: AtomicBool,
+    failure: Mutex<Option<TargetError>>,
+    writes: Queue<Gathered>,
+    pending: Queue<Submitted>,
+    reads: Queue<ReadJob>,
+    operations_ended: Ends,
+    batches_ended: Ends,
+    reads_ended: Ends,
+    tally: Mutex<Tally>,
+}
+
+/// Closes what a thread feeds, however that thread ends.
+struct Closing<F: Fn()>(F);
+
+impl<F: Fn()> Drop for Closing<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+impl Floor<'_> {
+    fn now_ns(&self) -> u64 {
+        u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn is_over(&self) -> bool {
+        self.halt.load(Ordering::Relaxed) || self.stop.load(Ordering::Relaxed)
+    }
+
+    /// An operation or a batch failed.
+    fn failed(&self, error: TargetError, count: impl FnOnce(&mut Tally)) {
+        let mut tally = locked(&self.tally);
+        tally.first_failure.get_or_insert_with(|| error.to_string());
+        count(&mut tally);
+        drop(tally);
+        if error.ends_the_run() {
+            locked(&self.failure).get_or_insert(error);
+            self.halt.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn submit_all(&self) {
+        let _closing = Closing(|| {
+            self.halt.store(true, Ordering::Relaxed);
+            self.pending.close();
+        });
+        while let Some(gathered) = self.writes.pop() {
+            let started_ns = self.now_ns();
+            let members = gathered.members;
+            // What a read-modify-write reads.
+            let read = gathered.batch.required_keys().try_for_each(|key| {
+                locked(&self.tally).keys_read += 1;
+                self.target.read(&key).map(drop)
+            });
+            match read.and_then(|()| self.target.submit(&gathered.batch)) {
+                Ok(pending) => self.pending.push(Submitted {
+                    members,
+                    started_ns,
+                    pending,
+                }),
+                Err(error) => self.pending.push(Submitted {
+                    members,
+                    started_ns,
+                    pending: Box::new(|| Err(error)),
+                }),
+            }
+        }
+    }
+
+    fn complete_all(&self, recorder: &Recorder) {
+        let _closing = Closing(|| self.halt.store(true, Ordering::Relaxed));
+        while let Some(Submitted {
+            members,
+            started_ns,
+            pending,
+        }) = self.pending.pop()
+        {
+            let written = pending();
+            let ended_ns = self.now_ns();
+            let times = |member: &Member| Times {
+                intended_ns: member.intended_ns,
+                started_ns,
+                ended_ns,
+            };
+            let mut recording = recorder.lock();
+            match &written {
+                Ok(_) => {
+                    members
+                        .iter()
+                        .for_each(|member| recording.ended(member.kind, times(member)));
+                }
+                Err(_) => members
+                    .iter()
+                    .for_each(|member| recording.failed(times(member))),
+            }
+            drop(recording);
+            self.account(written, members.len() as u64);
+            self.batches_ended.add(1);
+            self.operations_ended.add(members.len() as u64);
+        }
+    }
+
+    fn account(&self, written: Result<Written, TargetError>, writes: u64) {
+        match written {
+            Ok(Written::Applied) => locked(&self.tally).batches += 1,
+            Ok(Written::Refused(reason)) => {
+                let mut tally = locked(&self.tally);
+                tally.batches += 1;
+                tally.refused += 1;
+                tally.first_refusal.get_or_insert(reason);
+            }
+            Err(error) => self.failed(error, |tally| tally.failed_writes += writes),
+        }
+    }
+
+    fn read_all(&self, recorder: &Recorder) {
+        let _closing = Closing(|| self.halt.store(true, Ordering::Relaxed));
+        let mut jobs = Vec::with_capacity(TAKEN_MAX);
+        let mut done = Vec::with_capacity(TAKEN_MAX);
+        while self.reads.pop_some(TAKEN_MAX, &mut jobs) {
+            let mut tally = Tally::default();
+            for job in jobs.drain(..) {
+                let started_ns = self.now_ns();
+                let read = self.read(job.operation, &mut tally);
+                let times = Times {
+                    intended_ns: job.intended_ns.unwrap_or(started_ns),
+                    started_ns,
+                    ended_ns: self.now_ns(),
+                };
+                let is_done = read.is_ok();
+                if let Err(error) = read {
+                    self.failed(error, |tally| tally.failed_reads += 1);
+                }
+                done.push((job.operation.kind(), times, is_done));
+            }
+            let count = done.len() as u64;
+            record(&mut recorder.lock(), &mut done);
+            locked(&self.tally).add(&tally);
+            self.reads_ended.add(count);
+            self.operations_ended.add(count);
+        }
+    }
+
+    fn read(&self, operation: Operation, tally: &mut Tally) -> Result<(), TargetError> {
+        let mut count = |index: u64, is_there: bool| {
+            tally.keys_read += 1;
+            tally.missing += u64::from(!is_there && index < self.keys_there);
+        };
+        let index = operation.index();
+        match operation {
+            Operation::MultiGet { count: keys, .. } => {
+                let indices = index..index + u64::from(keys);
+                let keys: Vec<_> = indices.clone().map(records::key).collect();
+                let values = self.target.read_many(&keys)?;
+                indices
+                    .zip(values)
+                    .for_each(|(index, value)| count(index, value.is_some()));
+            }
+            Operation::Verify { .. } => {
+                let value = self
+                    .target
+                    .read_proven(&records::key(index), self.plan.proof_top)?;
+                count(index, value.is_some());
+            }
+            _ => count(index, self.target.read(&records::key(index))?.is_some()),
+        }
+        Ok(())
+    }
+
+    /// Hands on what was decided.
+    fn send(&self, generator: &mut Generator) {
+        self.reads.push_all(&mut generator.reads);
+        for batch in generator.batches.drain(..) {
+            self.writes.push(batch);
+        }
+    }
+
+    fn open_loop(
+        &self,
+        generator: &mut Generator,
+        records: &mut Records,
+        recorder: &Recorder,
+    ) -> Result<(), TraceError> {
+        generator.begin()?;
+        let mean_ns = |second_rate: f64| (1e9 / second_rate.max(1e-3)) as u64;
+        let rate = self.plan.rate.unwrap_or(0.0);
+        while let Some(wake_ns) = generator.wake_ns() {
+            if self.is_over() {
+                break;
+            }
+            let now_ns = self.now_ns();
+            let at_s = (now_ns as f64 / 1e9) - self.plan.warmup_s();
+            let distance_ns = mean_ns(rate * self.plan.rate_factor(at_s));
+            match pause(self.plan.pacing, distance_ns, now_ns, wake_ns) {
+                Pause::None => {
+                    let ended = self.operations_ended.get();
+                    let mut recording = recorder.lock();
+                    generator.pump(now_ns, ended, PUMPED_MAX, records, &mut recording)?;
+                    drop(recording);
+                    self.send(generator);
+                }
+                Pause::Spin => std::hint::spin_loop(),
+                // Looks whether it was stopped meanwhile.
+                Pause::Sleep(nanos) => thread::sleep(Duration::from_nanos(nanos).min(REPORT)),
+            }
+        }
+        Ok(())
+    }
+
+    fn closed_loop(
+        &self,
+        generator: &mut Generator,
+        records: &mut Records,
+        recorder: &Recorder,
+        stage: &Limits,
+    ) -> Result<(), TraceError> {
+        let concurrency = self.plan.concurrency as u64;
+        let reads_max = CLOSED_READS_MAX * self.plan.readers as u64;
+        let (mut batches, mut reads, mut counted) = (0_u64, 0_u64, 0_u64);
+        loop {
+            let mut now_ns = self.now_ns();
+            if self.is_over() || now_ns >= stage.end_ns || counted >= stage.ops_max {
+                return Ok(());
+            }
+            let Some(operation) = generator.draw(now_ns)? else {
+                return Ok(());
+            };
+            let is_write = operation.kind().is_write();
+            let is_full = match is_write {
+                true => {
+                    generator.begins_a_batch(operation) && {
+                        // The one that is full goes first.
+                        generator.flush(records);
+                        batches += generator.batches.len() as u64;
+                        batches - self.batches_ended.get() >= concurrency
+                    }
+                }
+                false => reads - self.reads_ended.get() >= reads_max,
+            };
+            if is_full || generator.reads.len() >= TAKEN_MAX || !generator.batches.is_empty() {
+                self.send(generator);
+            }
+            if is_full {
+                let ends = if is_write {
+                    &self.batches_ended
+                } else {
+                    &self.reads_ended
+                };
+                // Half of the reads, so that one waking serves many.
+                let until = match is_write {
+                    true => batches - concurrency + 1,
+                    false => reads - reads_max / 2,
+                };
+                while ends.get() < until && !self.is_over() {
+                    ends.wait_for(until);
+                }
+                now_ns = self.now_ns();
+            }
+            reads += u64::from(!is_write);
+            counted += u64::from(now_ns >= stage.begin_ns);
+            generator.start(operation, now_ns, records, &mut recorder.lock());
+        }
+    }
+}
+
+/// When a closed loop ends.
+struct Limits {
+    begin_ns: u64,
+    end_ns: u64,
+    ops_max: u64,
+}
+
+fn record(recording: &mut Recording, done: &mut Vec<(OperationKind, Times, bool)>) {
+    for (kind, times, is_done) in done.drain(..) {
+        match is_done {
+            true => recording.ended(kind, times),
+            false => recording.failed(times),
+        }
+    }
+}
+
+/// Runs a stage to its end: until everything that was let in has ended.
+pub(crate) fn run_stage(
+    stage: Stage<'_>,
+    target: &dyn Target,
+    records: &mut Records,
+    stop: &AtomicBool,
+    begun_unix_ms: u64,
+    mut look: impl FnMut(&Look<'_>),
+) -> Result<Staged, StageError> {
+    let plan = stage.plan;
+    let gatherer = Gatherer::new(
+        records,
+        plan.batch,
+        plan.batch_linger_us,
+        target.limits(),
+        plan.value_bytes,
+        plan.has(|shares| shares.read_modify_write > 0)
+            || matches!(stage.source, Source::Recorded { .. }),
+    );
+    let mut generator = Generator::new(
+        stage.source,
+        gatherer,
+        plan.in_flight_operations_max,
+        stage.trace,
+    );
+    let floor = Floor {
+        target,
+        plan,
+        keys_there: stage.keys_there,
+        origin: Instant::now(),
+        stop,
+        halt: AtomicBool::new(false),
+        failure: Mutex::new(None),
+        writes: Queue::new(),
+        pending: Queue::new(),
+        reads: Queue::new(),
+        operations_ended: Ends::default(),
+        batches_ended: Ends::default(),
+        reads_ended: Ends::default(),
+        tally: Mutex::new(Tally::default()),
+    };
+    // The generator's, the completer's, the readers'.
+    let recorders: Vec<Recorder> = (0..plan.readers + 2)
+        .map(|_| Recorder::new(stage.begin_ns))
+        .collect();
+    let [generating, completing, reading @ ..] = &recorders[..] else {
+        unreachable!("two were made, and one for each reader");
+    };
+    let mut ledger = Ledger::new(stage.begin_ns, begun_unix_ms);
+    let limits = Limits {
+        begin_ns: stage.begin_ns,
+        end_ns: stage.end_ns,
+        ops_max: stage.ops_max,
+    };
+    let (done_sender, done) = std::sync::mpsc::channel::<()>();
+    let floor = &floor;
+
+    let generated = thread::scope(|scope| -> Result<_, StageError> {
+        let mut workers = Vec::new();
+        // If a thread can't be started, those that were must end.
+        let closing = Closing(|| {
+            floor.writes.close();
+            floor.reads.close();
+        });
+        let named = |name: &str| thread::Builder::new().name(name.to_owned());
+        let sender = done_sender.clone();
+        workers.push(named("load-submit").spawn_scoped(scope, move || {
+            let _held = sender;
+            floor.submit_all();
+        }));
+        let sender = done_sender.clone();
+        workers.push(named("load-complete").spawn_scoped(scope, move || {
+            let _held = sender;
+            floor.complete_all(completing);
+        }));
+        for recorder in reading {
+            let sender = done_sender.clone();
+            workers.push(named("load-read").spawn_scoped(scope, move || {
+                let _held = sender;
+                floor.read_all(recorder);
+            }));
+        }
+        for worker in workers {
+            worker.map_err(StageError::Thread)?;
+        }
+        let sender = done_sender;
+        let generate = named("load-generate").spawn_scoped(scope, move || {
+            let (_held, _closing) = (sender, closing);
+            let generated = match stage.mode {
+                Mode::Open => floor.open_loop(&mut generator, records, generating),
+                Mode::Closed => floor.closed_loop(&mut generator, records, generating, &limits),
+            };
+            generator.flush(records);
+            floor.send(&mut generator);
+            let finished = generator.finish();
+            (generated.and(finished), thread_cpu_us())
+        });
+        let generate = generate.map_err(StageError::Thread)?;
+        // Until every thread has let go of its sender.
+        while let Err(std::sync::mpsc::RecvTimeoutError::Timeout) = done.recv_timeout(REPORT) {
+            ledger.collect(&recorders, floor.now_ns())?;
+            look(&Look {
+                elapsed_ns: floor.now_ns(),
+                ended: floor.operations_ended.get(),
+                ledger: &ledger,
+                recorders: &recorders,
+            });
+        }
+        match generate.join() {
+            Ok(generated) => Ok(generated),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    });
+    let (generated, generator_cpu_us) = generated?;
+    let elapsed = floor.origin.elapsed();
+    if let Some(error) = locked(&floor.failure).take() {
+        return Err(StageError::Target(error));
+    }
+    generated?;
+    let sums = ledger.finish(&recorders)?;
+    Ok(Staged {
+        ledger,
+        sums,
+        tally: locked(&floor.tally).clone(),
+        generator_cpu_us,
+        elapsed,
+        ended: floor.operations_ended.get(),
+    })
+}
+
+/// Processor time of this thread, 0 where the system does not tell.
+#[cfg(target_os = "linux")]
+fn thread_cpu_us() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    u64::try_from(time.tv_sec * 1_000_000 + time.tv_nsec / 1000).unwrap_or(0)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn thread_cpu_us() -> u64 {
+    0
+}

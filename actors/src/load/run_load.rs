@@ -1,0 +1,678 @@
+//! A load from beginning to end: fill, find a rate if none is given, warm up, measure.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::driver::{Look, Stage, StageError, Staged, Tally, run_stage};
+use super::interval_log::{IntervalLog, IntervalLogError};
+use super::operations::Shares;
+use super::plan::{InvalidPlan, Mode, Plan, SECONDS_MAX};
+use super::records::Records;
+use super::run::{Machine, RUN_FORMAT, Run, Second, Totals};
+use super::run_files::RunFileError;
+use super::schedule::{SECOND_NS, Schedule, Source, nanos};
+use super::target::{Observation, Seen, Target, TargetError};
+use super::trace::{TraceError, TraceReader, TraceSummary, TraceWriter};
+use crate::control::{Decision, Window};
+use crate::timeline::Span;
+
+/// How long the closed loop takes that finds a rate.
+const CALIBRATION_S: f64 = 2.0;
+/// Operations from which on it is believed.
+const CALIBRATION_OPERATIONS_MIN: u64 = 10_000;
+/// Spans that a run keeps.
+const SPANS_MAX: usize = 8192;
+/// One operation in a hundred may be started so late before it is said, microseconds.
+const LATE_US_MAX: f64 = 5_000.0;
+
+/// Stops nothing.
+static NEVER: AtomicBool = AtomicBool::new(false);
+
+/// Why a load came to no end.
+///
+/// ```
+/// use trunkline::load::LoadError;
+/// assert!(LoadError::NoReplayAndRecord.to_string().contains("recorded"));
+/// ```
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A value of the plan is out of its bounds.
+    #[error(transparent)]
+    Plan(#[from] InvalidPlan),
+    /// A trace can't be read or written.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    /// The target failed so that nothing works any more.
+    #[error("the target failed")]
+    Target(#[source] TargetError),
+    /// Not all keys could be put before the run.
+    #[error("the keys could not be put: {0}")]
+    Fill(String),
+    /// A thread can't be started.
+    #[error("a thread for the load cannot be started")]
+    Thread(#[source] std::io::Error),
+    /// Histograms can't be written down.
+    #[error(transparent)]
+    Log(#[from] IntervalLogError),
+    /// The speed of a replay is none.
+    #[error("the speed of a replay must be 0.001 to 1000, not {0}")]
+    Speed(f64),
+    /// Both at once.
+    #[error("what is replayed is recorded already; do one of both")]
+    NoReplayAndRecord,
+}
+
+impl From<StageError> for LoadError {
+    fn from(error: StageError) -> Self {
+        match error {
+            StageError::Target(error) => Self::Target(error),
+            StageError::Trace(error) => Self::Trace(error),
+            StageError::Log(error) => Self::Log(error),
+            StageError::Thread(error) => Self::Thread(error),
+        }
+    }
+}
+
+/// What a load does at a time.
+///
+/// ```
+/// assert_eq!(trunkline::load::StageName::Fill.to_string(), "fill");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StageName {
+    /// All keys are put once.
+    Fill,
+    /// A closed loop finds out what can be done.
+    Calibrate,
+    /// The run itself, warm-up included.
+    Run,
+}
+
+impl std::fmt::Display for StageName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Fill => "fill",
+            Self::Calibrate => "calibrate",
+            Self::Run => "run",
+        })
+    }
+}
+
+/// How far a load is: told about seven times a second, from the thread that runs it.
+///
+/// ```
+/// use trunkline::load::{Load, Plan, Progress};
+/// # let directory = tempfile::tempdir()?;
+/// # let engine = trunkline::Engine::open_blocking(trunkline::Config::in_directory(directory.path()))?;
+/// let plan = Plan { keys: 100, ops: Some(200), rate: Some(1e5), ..Plan::default() };
+/// let mut observer = |progress: &Progress<'_>| {
+///     eprintln!("{} {} operations", progress.stage, progress.operations);
+/// };
+/// let outcome = Load::new(&plan, &engine)?.observer(&mut observer).run()?;
+/// # engine.shutdown_blocking()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Progress<'a> {
+    /// Which stage.
+    pub stage: StageName,
+    /// Since it began, warm-up included.
+    pub elapsed: Duration,
+    /// How long it takes, if that is known.
+    pub planned: Option<Duration>,
+    /// Operations that ended in it.
+    pub operations: u64,
+    /// How many it has, if that is known.
+    pub planned_operations: Option<u64>,
+    /// Whether it is the run's warm-up: nothing is counted yet.
+    pub is_warm_up: bool,
+    /// Operations a second that are to be started, before shapes and phases.
+    pub rate: Option<f64>,
+    /// The second that is not over, as far as it got.
+    pub current: &'a Second,
+    /// Seconds of the stage that are over.
+    pub seconds: &'a [Second],
+    /// What the target measured of itself, since the load began.
+    pub windows: &'a [Window],
+    /// What it decided.
+    pub decisions: &'a [Decision],
+    /// What its stages worked on last.
+    pub spans: &'a [Span],
+}
+
+/// How long a stage took.
+///
+/// ```
+/// use trunkline::load::{StageName, StageTime};
+/// let time = StageTime { stage: StageName::Fill, operations: 7, elapsed: Default::default() };
+/// assert_eq!(time.operations, 7);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StageTime {
+    /// Which.
+    pub stage: StageName,
+    /// Operations that ended, warm-up included.
+    pub operations: u64,
+    /// From the first to the end of the last.
+    pub elapsed: Duration,
+}
+
+/// What came out of a load.
+///
+/// See [`Load`] for an example.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The run, for files and reports.
+    pub run: Run,
+    /// Its histograms, second by second.
+    pub log: IntervalLog,
+    /// What every key must hold now, provided that no write failed or was refused.
+    pub records: Records,
+    /// What became of all operations, fill and calibration included.
+    pub tally: Tally,
+    /// The stages, in order.
+    pub stages: Vec<StageTime>,
+    /// Operations a second that the closed loop found, if it was asked.
+    pub calibrated: Option<f64>,
+    /// Whether it was stopped before its end.
+    pub is_interrupted: bool,
+}
+
+impl Outcome {
+    /// Writes `run.json` and `latency.hlog` into a directory, which is created if missing.
+    pub fn write_to(&self, directory: &Path) -> Result<(), RunFileError> {
+        self.log.write_to(directory)?;
+        self.run.write_to(directory)?;
+        Ok(())
+    }
+}
+
+/// A load that is to be run.
+///
+/// ```
+/// use trunkline::load::{Load, Mode, OperationKind, Plan, Workload};
+/// # let directory = tempfile::tempdir()?;
+/// let engine = trunkline::Engine::open_blocking(trunkline::Config::in_directory(directory.path()))?;
+/// let plan = Plan { keys: 100, workload: Workload::B, mode: Mode::Closed, ops: Some(500), ..Plan::default() };
+/// let outcome = Load::new(&plan, &engine)?.run()?;
+/// assert_eq!(outcome.run.totals.achieved, 500);
+/// let reads = &outcome.run.totals.operations[&OperationKind::Read];
+/// println!("{} reads, p99 {} µs", reads.achieved, reads.latency.p99_us);
+/// outcome.write_to(&directory.path().join("runs/first"))?;
+/// # engine.shutdown_blocking()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Load<'a> {
+    plan: Plan,
+    target: &'a dyn Target,
+    observer: Option<&'a mut dyn FnMut(&Progress<'_>)>,
+    stop: Option<&'a AtomicBool>,
+    record: Option<PathBuf>,
+    replay: Option<(TraceReader, PathBuf)>,
+    replay_speed: f64,
+}
+
+impl std::fmt::Debug for Load<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Load")
+            .field("plan", &self.plan)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Load<'a> {
+    /// A plan on a target.
+    pub fn new(plan: &Plan, target: &'a dyn Target) -> Result<Self, LoadError> {
+        plan.validate()?;
+        Ok(Self {
+            plan: plan.clone(),
+            target,
+            observer: None,
+            stop: None,
+            record: None,
+            replay: None,
+            replay_speed: 1.0,
+        })
+    }
+
+    /// Tells how far it is.
+    pub fn observer(mut self, observer: &'a mut dyn FnMut(&Progress<'_>)) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// Ends in order once this is true.
+    pub fn stop(mut self, stop: &'a AtomicBool) -> Self {
+        self.stop = Some(stop);
+        self
+    }
+
+    /// Writes the operations of the run, warm-up included, into a file ([`TraceReader`] reads it).
+    pub fn record(mut self, path: &Path) -> Self {
+        self.record = Some(path.to_owned());
+        self
+    }
+
+    /// Runs the operations of a trace, at their times divided by `speed`, instead of the plan's. Number and size
+    /// of the records are the trace's. It ends with the trace, and has no warm-up unless the plan names one.
+    pub fn replay(mut self, path: &Path, speed: f64) -> Result<Self, LoadError> {
+        if !(0.001..=1000.0).contains(&speed) {
+            return Err(LoadError::Speed(speed));
+        }
+        let trace = TraceReader::open(path)?;
+        let TraceSummary {
+            keys, value_bytes, ..
+        } = trace.summary();
+        (self.plan.keys, self.plan.value_bytes) = (keys, value_bytes);
+        self.plan.warmup_s.get_or_insert(0.0);
+        self.replay = Some((trace, path.to_owned()));
+        self.replay_speed = speed;
+        Ok(self)
+    }
+
+    /// Runs it to its end.
+    pub fn run(self) -> Result<Outcome, LoadError> {
+        if self.record.is_some() && self.replay.is_some() {
+            return Err(LoadError::NoReplayAndRecord);
+        }
+        let records = Records::new(self.plan.seed, self.plan.value_bytes);
+        let mut running = Running {
+            target: self.target,
+            observer: self.observer,
+            stop: self.stop.unwrap_or(&NEVER),
+            records,
+            tally: Tally::default(),
+            stages: Vec::new(),
+            told: Observation::default(),
+            seen: Seen::default(),
+        };
+        running.fill(&self.plan)?;
+        let finds_rate =
+            self.plan.mode == Mode::Open && self.plan.rate.is_none() && self.replay.is_none();
+        let calibrated = match finds_rate && !running.is_stopped() {
+            true => Some(running.calibrate(&self.plan)?),
+            false => None,
+        };
+        let found = calibrated.map(|calibrated| calibrated.rate * self.plan.rate_share);
+        let plan = self.plan.filled_in(found.or(self.plan.rate));
+        let replayed = self.replay.as_ref().map(|(_, path)| path.clone());
+        let source = match self.replay {
+            Some((trace, _)) => Source::Recorded {
+                trace: Box::new(trace),
+                speed: self.replay_speed,
+            },
+            None => Source::Planned(Box::new(Schedule::new(&plan))),
+        };
+        let trace = match &self.record {
+            Some(path) => Some(TraceWriter::create(path, plan.keys, plan.value_bytes)?),
+            None => None,
+        };
+        let measured = running.measure(&plan, source, trace)?;
+        let mut outcome = running.into_outcome(plan, measured);
+        outcome.calibrated = calibrated.map(|calibrated| calibrated.rate);
+        if let Some(path) = replayed {
+            outcome
+                .run
+                .warnings
+                .push(replay_note(&path, self.replay_speed));
+        }
+        if calibrated.is_some_and(|found| found.operations < CALIBRATION_OPERATIONS_MIN) {
+            outcome.run.warnings.push(
+                "the rate was found with few operations and is not much to go by: give a rate, or more time"
+                    .to_owned(),
+            );
+        }
+        Ok(outcome)
+    }
+}
+
+fn replay_note(path: &Path, speed: f64) -> String {
+    format!(
+        "the operations are those of {}, at speed {speed}, not the workload's",
+        path.display()
+    )
+}
+
+/// What a closed loop found.
+#[derive(Clone, Copy)]
+struct Calibrated {
+    rate: f64,
+    operations: u64,
+}
+
+/// The run itself, when it is over.
+struct Measured {
+    staged: Staged,
+    began_unix_ms: u64,
+    begun_engine_us: u64,
+}
+
+/// A load that is under way.
+struct Running<'a> {
+    target: &'a dyn Target,
+    observer: Option<&'a mut dyn FnMut(&Progress<'_>)>,
+    stop: &'a AtomicBool,
+    records: Records,
+    tally: Tally,
+    stages: Vec<StageTime>,
+    told: Observation,
+    seen: Seen,
+}
+
+impl Running<'_> {
+    fn is_stopped(&self) -> bool {
+        self.stop.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    fn fill(&mut self, plan: &Plan) -> Result<(), LoadError> {
+        let stage = Stage {
+            plan,
+            mode: Mode::Closed,
+            source: Source::Fill {
+                next: 0,
+                keys: plan.keys,
+            },
+            trace: None,
+            begin_ns: 0,
+            end_ns: u64::MAX,
+            ops_max: plan.keys,
+            keys_there: 0,
+        };
+        self.carry_out(StageName::Fill, stage, 0)?;
+        match &self.tally.first_failure {
+            Some(failure) => Err(LoadError::Fill(failure.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// What can be done at all, operations a second.
+    fn calibrate(&mut self, plan: &Plan) -> Result<Calibrated, LoadError> {
+        let own = plan.mix.unwrap_or(plan.workload.shares());
+        // Its inserts would take the indices of the run's.
+        let mix = Shares {
+            update: own.update + own.insert,
+            insert: 0,
+            ..own
+        };
+        let plan = Plan {
+            mode: Mode::Closed,
+            mix: Some(mix),
+            seed: plan.seed.wrapping_add(1),
+            warmup_s: Some(0.0),
+            phase: Vec::new(),
+            ..plan.clone()
+        };
+        let stage = Stage {
+            plan: &plan,
+            mode: Mode::Closed,
+            source: Source::Planned(Box::new(Schedule::new(&plan))),
+            trace: None,
+            begin_ns: 0,
+            end_ns: nanos(CALIBRATION_S),
+            ops_max: plan.ops.unwrap_or(u64::MAX),
+            keys_there: keys_there(&plan),
+        };
+        let staged = self.carry_out(StageName::Calibrate, stage, 0)?;
+        let (achieved, elapsed_ns) = (staged.sums.achieved, staged.sums.elapsed_ns.max(1));
+        let rate = achieved as f64 / elapsed_ns as f64 * SECOND_NS as f64;
+        Ok(Calibrated {
+            rate: rate.max(1.0),
+            operations: achieved,
+        })
+    }
+
+    fn measure(
+        &mut self,
+        plan: &Plan,
+        source: Source,
+        trace: Option<TraceWriter>,
+    ) -> Result<Measured, LoadError> {
+        let begin_ns = nanos(plan.warmup_s());
+        let is_recorded = matches!(source, Source::Recorded { .. });
+        let duration_s = plan.duration_s().filter(|_| !is_recorded);
+        let end_ns = begin_ns + nanos(duration_s.unwrap_or(SECONDS_MAX));
+        self.observe();
+        let begun_engine_us = self.told.uptime_us + begin_ns / 1000;
+        let began_unix_ms = unix_ms() + begin_ns / 1_000_000;
+        let stage = Stage {
+            plan,
+            mode: plan.mode,
+            source,
+            trace,
+            begin_ns,
+            end_ns,
+            ops_max: plan.ops.filter(|_| !is_recorded).unwrap_or(u64::MAX),
+            keys_there: keys_there(plan),
+        };
+        let staged = self.carry_out(StageName::Run, stage, began_unix_ms)?;
+        Ok(Measured {
+            staged,
+            began_unix_ms,
+            begun_engine_us,
+        })
+    }
+
+    fn carry_out(
+        &mut self,
+        name: StageName,
+        stage: Stage<'_>,
+        begun_unix_ms: u64,
+    ) -> Result<Staged, LoadError> {
+        let mut records = std::mem::replace(&mut self.records, Records::new(0, 0));
+        let (target, stop) = (self.target, self.stop);
+        let shown = Shown::of(name, &stage);
+        let staged = run_stage(stage, target, &mut records, stop, begun_unix_ms, |look| {
+            self.observe();
+            self.tell(&shown, look);
+        });
+        self.records = records;
+        let staged = staged?;
+        self.observe();
+        self.tally.add(&staged.tally);
+        self.stages.push(StageTime {
+            stage: name,
+            operations: staged.ended,
+            elapsed: staged.elapsed,
+        });
+        Ok(staged)
+    }
+
+    /// Asks the target what it knows of itself.
+    fn observe(&mut self) {
+        let news = self.target.observe(&self.seen);
+        self.seen.window = news
+            .windows
+            .last()
+            .map_or(self.seen.window, |last| last.number);
+        self.seen.decision = news
+            .decisions
+            .last()
+            .map_or(self.seen.decision, |last| last.number);
+        self.seen.span_us = news
+            .spans
+            .last()
+            .map_or(self.seen.span_us, |last| last.ended_us + 1);
+        self.told.uptime_us = news.uptime_us;
+        self.told.windows.extend(news.windows);
+        self.told.decisions.extend(news.decisions);
+        self.told.spans.extend(news.spans);
+        let surplus = self.told.spans.len().saturating_sub(SPANS_MAX);
+        self.told.spans.drain(..surplus);
+    }
+
+    fn tell(&mut self, shown: &Shown, look: &Look<'_>) {
+        let Some(observer) = &mut self.observer else {
+            return;
+        };
+        let current = look.ledger.current(look.recorders);
+        observer(&Progress {
+            stage: shown.name,
+            elapsed: Duration::from_nanos(look.elapsed_ns),
+            planned: shown.planned,
+            operations: look.ended,
+            planned_operations: shown.operations,
+            is_warm_up: look.elapsed_ns < shown.begin_ns,
+            rate: shown.rate,
+            current: &current,
+            seconds: &look.ledger.seconds,
+            windows: &self.told.windows,
+            decisions: &self.told.decisions,
+            spans: &self.told.spans,
+        });
+    }
+
+    fn into_outcome(self, plan: Plan, measured: Measured) -> Outcome {
+        let is_interrupted = self.is_stopped();
+        let Measured {
+            staged,
+            began_unix_ms,
+            begun_engine_us,
+        } = measured;
+        let sums = staged.sums;
+        let totals = Totals {
+            elapsed_us: sums.elapsed_ns / 1000,
+            offered: sums.offered,
+            achieved: sums.achieved,
+            dropped: sums.dropped,
+            failed: sums.failed,
+            missing: staged.tally.missing,
+            generator_late: sums.late,
+            generator_cpu_us: staged.generator_cpu_us,
+            operations: sums.operations,
+        };
+        let mut warnings = warnings(&plan, &totals, &staged.tally);
+        if is_interrupted {
+            warnings.push("the run was interrupted before its end".to_owned());
+        }
+        let run = Run {
+            format: RUN_FORMAT,
+            name: plan.name.clone(),
+            began_unix_ms,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            git_revision: git_revision(),
+            machine: Machine::here(),
+            seed: plan.seed,
+            workload: plan.to_toml(),
+            config: self.target.settings(),
+            totals,
+            seconds: staged.ledger.seconds,
+            begun_engine_us,
+            windows: self.told.windows,
+            decisions: self.told.decisions,
+            spans: self.told.spans,
+            warnings,
+        };
+        Outcome {
+            run,
+            log: staged.ledger.log,
+            records: self.records,
+            tally: self.tally,
+            stages: self.stages,
+            calibrated: None,
+            is_interrupted,
+        }
+    }
+}
+
+/// What an observer is told of a stage as a whole.
+struct Shown {
+    name: StageName,
+    planned: Option<Duration>,
+    operations: Option<u64>,
+    begin_ns: u64,
+    rate: Option<f64>,
+}
+
+impl Shown {
+    fn of(name: StageName, stage: &Stage<'_>) -> Self {
+        let is_recorded = matches!(stage.source, Source::Recorded { .. });
+        let is_timed = stage.end_ns < nanos(SECONDS_MAX) && !is_recorded;
+        Self {
+            name,
+            planned: is_timed.then_some(Duration::from_nanos(stage.end_ns)),
+            operations: Some(stage.ops_max).filter(|max| *max < u64::MAX && !is_recorded),
+            begin_ns: stage.begin_ns,
+            rate: stage
+                .plan
+                .rate
+                .filter(|_| stage.mode == Mode::Open && !is_recorded),
+        }
+    }
+}
+
+/// Keys that reads must find: those of the fill, unless any are deleted.
+fn keys_there(plan: &Plan) -> u64 {
+    match plan.has(|shares| shares.delete > 0) {
+        true => 0,
+        false => plan.keys,
+    }
+}
+
+/// What a reader of the figures must know.
+fn warnings(plan: &Plan, totals: &Totals, tally: &Tally) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let share = |part: u64, whole: u64| part as f64 * 100.0 / whole.max(1) as f64;
+    let late = &totals.generator_late;
+    if late.p99_us > LATE_US_MAX {
+        warnings.push(format!(
+            "the generator could not keep up: 1 % of the operations started {:.1} ms late and more, at worst {:.1} ms; \
+             latencies include that; lower the rate or give it a core",
+            late.p99_us / 1e3,
+            late.max_us / 1e3
+        ));
+    }
+    if totals.dropped > 0 {
+        warnings.push(format!(
+            "{:.1} % of the operations were dropped, {} being under way: the target did not keep up with the rate",
+            share(totals.dropped, totals.offered),
+            plan.in_flight_operations_max
+        ));
+    }
+    if totals.failed > 0 {
+        warnings.push(format!(
+            "{} operations failed, the first with: {}",
+            totals.failed,
+            tally.first_failure.as_deref().unwrap_or("nothing was said")
+        ));
+    }
+    if let Some(refusal) = &tally.first_refusal {
+        warnings.push(format!(
+            "{} batches were refused, the first because {refusal}",
+            tally.refused
+        ));
+    }
+    if tally.missing > 0 {
+        warnings.push(format!(
+            "{} keys were read that should be there and were not found",
+            tally.missing
+        ));
+    }
+    warnings
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
+}
+
+/// Revision of the working directory, with `-dirty` if anything in it was changed; empty if there is none.
+fn git_revision() -> String {
+    let git = |arguments: &[&str]| {
+        let output = std::process::Command::new("git")
+            .args(arguments)
+            .output()
+            .ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        output.status.success().then(|| text.trim().to_owned())
+    };
+    let Some(revision) = git(&["rev-parse", "HEAD"]) else {
+        return String::new();
+    };
+    match git(&["status", "--porcelain", "--untracked-files=no"]) {
+        Some(changes) if changes.is_empty() => revision,
+        _ => format!("{revision}-dirty"),
+    }
+}

@@ -1,0 +1,53 @@
+use std::fs::{self, File};
+
+use trunkline::load::{FILE_BYTES_MAX, Load, RUN_FILE, RUN_FORMAT, Run, RunFileError};
+
+use crate::support::{Table, small};
+
+#[test]
+fn with_all_its_figures() {
+    let directory = tempfile::tempdir().unwrap();
+    let table = Table::default();
+    let outcome = Load::new(&small(), &table).unwrap().run().unwrap();
+    let runs = directory.path().join("some/where");
+    outcome.write_to(&runs).unwrap();
+    let read = Run::read_from(&runs).unwrap();
+    assert_eq!(read, outcome.run);
+    assert_eq!(read.format, RUN_FORMAT);
+    assert_eq!(read.seed, 1);
+    // Over an earlier one.
+    outcome.write_to(&runs).unwrap();
+    assert_eq!(fs::read_dir(&runs).unwrap().count(), 2);
+}
+
+#[test]
+fn what_is_no_run_is_refused_with_its_reason() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(RUN_FILE);
+    let read = || Run::read_from(directory.path()).unwrap_err();
+    assert!(matches!(read(), RunFileError::File { .. }));
+    fs::write(&path, "{\"format\": 99, \"new\": 1}").unwrap();
+    assert!(matches!(read(), RunFileError::Format { found: 99, .. }));
+    for text in ["", "[]", "{}", "{\"format\": 1}", "{\"format\": -1}"] {
+        fs::write(&path, text).unwrap();
+        assert!(matches!(read(), RunFileError::Form { .. }), "{text}");
+    }
+    let mut run = serde_json::to_value(Run {
+        format: RUN_FORMAT,
+        ..Run::default()
+    })
+    .unwrap();
+    run["more"] = 1.into();
+    fs::write(&path, run.to_string()).unwrap();
+    assert!(matches!(read(), RunFileError::Form { .. }));
+}
+
+#[test]
+fn a_file_that_is_too_long_is_not_read() {
+    let directory = tempfile::tempdir().unwrap();
+    // Sparse: it takes no room.
+    let file = File::create(directory.path().join(RUN_FILE)).unwrap();
+    file.set_len(FILE_BYTES_MAX + 1).unwrap();
+    let error = Run::read_from(directory.path()).unwrap_err();
+    assert!(matches!(error, RunFileError::TooLong { .. }));
+}

@@ -1,0 +1,70 @@
+//! How far a load is, on standard error.
+
+use std::time::Duration;
+
+use trunkline::load::{Progress as Step, StageName};
+
+use crate::output::{duration, grouped};
+use crate::progress::{Progress, Unit};
+
+/// Time between two lines about the run.
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A bar for each stage; for the run, a line every few seconds besides.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    stage: Option<StageName>,
+    bar: Option<Progress>,
+    shown: u64,
+    lines: u32,
+}
+
+impl Watch {
+    pub(super) fn show(&mut self, step: &Step<'_>) {
+        if self.stage != Some(step.stage) {
+            self.begin(step);
+        }
+        if let Some(bar) = &mut self.bar {
+            bar.advance(step.operations.saturating_sub(self.shown));
+        }
+        self.shown = self.shown.max(step.operations);
+        let due = LINE_INTERVAL * (self.lines + 1);
+        if step.stage == StageName::Run && step.elapsed >= due {
+            self.lines += 1;
+            eprintln!("{}", line(step));
+        }
+    }
+
+    fn begin(&mut self, step: &Step<'_>) {
+        self.stage = Some(step.stage);
+        self.shown = 0;
+        let label = match step.stage {
+            StageName::Fill => "fill",
+            StageName::Calibrate => "calibrate",
+            StageName::Run => "run",
+        };
+        // The one before is wiped off first.
+        self.bar = None;
+        let bar = || Progress::start(label, Unit::Operations, step.planned_operations);
+        self.bar = (step.stage != StageName::Run).then(bar);
+    }
+}
+
+/// The last second that is over.
+fn line(step: &Step<'_>) -> String {
+    let elapsed = duration(Duration::from_secs(step.elapsed.as_secs()));
+    let Some(second) = step.seconds.last() else {
+        return format!("run: {elapsed}, warming up");
+    };
+    let mut text = format!(
+        "run: {elapsed}, {} operations/s offered, {} achieved, {} dropped",
+        grouped(second.offered),
+        grouped(second.achieved),
+        grouped(second.dropped),
+    );
+    for (kind, figures) in &second.operations {
+        let p99 = duration(Duration::from_nanos((figures.latency.p99_us * 1e3) as u64));
+        text += &format!(", {} p99 {p99}", kind.name());
+    }
+    text
+}

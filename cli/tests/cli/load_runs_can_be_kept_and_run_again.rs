@@ -1,0 +1,101 @@
+use trunkline::load::{IntervalLog, Measure, OperationKind, Run};
+
+use crate::support::{Ran, Workplace, run};
+
+const SMALL: [&str; 11] = [
+    "load", "--keys", "300", "--ops", "600", "--batch", "50", "--proofs", "4", "--rate", "50000",
+];
+
+fn run_small(more: &[&str]) -> Ran {
+    run(SMALL.iter().chain(more)).done()
+}
+
+#[test]
+fn a_run_is_written_with_its_histograms() {
+    let workplace = Workplace::new();
+    run_small(&["--out", &workplace.text("runs/first"), "--name", "first"]);
+    let run = Run::read_from(&workplace.path("runs/first")).unwrap();
+    assert_eq!((run.name.as_str(), run.totals.offered), ("first", 600));
+    assert!(run.config.contains("[group]") && run.workload.contains("keys = 300"));
+    let log = IntervalLog::read_from(&workplace.path("runs/first")).unwrap();
+    let seconds = log
+        .by_second(OperationKind::Update, Measure::Latency)
+        .unwrap();
+    let count: u64 = seconds.values().map(|second| second.len()).sum();
+    assert_eq!(
+        count,
+        run.totals.operations[&OperationKind::Update].achieved
+    );
+}
+
+#[test]
+fn the_plan_of_a_run_can_be_run_again() {
+    let workplace = Workplace::new();
+    run_small(&[
+        "--out",
+        &workplace.text("first"),
+        "--workload",
+        "f",
+        "--seed",
+        "9",
+    ]);
+    let first = Run::read_from(&workplace.path("first")).unwrap();
+    std::fs::write(workplace.path("plan.toml"), &first.workload).unwrap();
+    let (plan, second) = (workplace.text("plan.toml"), workplace.text("second"));
+    run(["load", "--plan", &plan, "--out", &second, "--proofs", "4"]).done();
+    let second = Run::read_from(&workplace.path("second")).unwrap();
+    assert_eq!(second.workload, first.workload);
+    assert_eq!(second.totals.offered, first.totals.offered);
+}
+
+#[test]
+fn what_was_recorded_is_replayed() {
+    let workplace = Workplace::new();
+    let trace = workplace.text("operations.trace");
+    let digest = |ran: Ran| ran.json()["state_digest"].clone();
+    let first = run_small(&["--workload", "d", "--record", &trace, "--json"]);
+    let replay = [
+        "load",
+        "--replay",
+        &trace,
+        "--replay-speed",
+        "4",
+        "--proofs",
+        "4",
+        "--json",
+    ];
+    let second = run(replay).done();
+    assert_eq!(second.json()["totals"]["offered"], 600);
+    assert_eq!(digest(first), digest(second));
+
+    std::fs::write(
+        &trace,
+        "trunkline-trace 1\nkeys 5\nvalue_bytes 4\n7 read 5\n",
+    )
+    .unwrap();
+    run(replay).unusable("operations.trace:4: key 5 does not exist yet");
+}
+
+#[test]
+fn json_is_all_that_is_printed() {
+    let json = run_small(&["--json"]).json();
+    assert_eq!(json["totals"]["offered"], 600);
+    assert_eq!(json["checks"][0]["holds"], true);
+    assert!(json["totals"]["operations"]["update"]["latency"]["p99_us"].is_number());
+}
+
+#[test]
+fn phases_are_laid_over_a_plan() {
+    let workplace = Workplace::new();
+    let phases = workplace.text("phases.toml");
+    std::fs::write(
+        &phases,
+        "[[phase]]\nat_s = 0\nrate_factor = 2.0\nworkload = \"c\"",
+    )
+    .unwrap();
+    let json = run_small(&["--phases", &phases, "--json"]).json();
+    assert_eq!(json["totals"]["operations"]["read"]["achieved"], 600);
+    std::fs::write(&phases, "[[phase]]\nat_s = 0\nfactor = 2.0").unwrap();
+    let ran = run(SMALL.iter().copied().chain(["--phases", &phases]));
+    ran.unusable("phases.toml:3:1: unknown field `factor`");
+}
