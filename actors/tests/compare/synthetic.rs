@@ -45,8 +45,9 @@ pub(crate) fn observed(shape: Shape, seed: u64) -> Observed {
         .collect();
     let slowness = noise(shape, &mut random);
     let latency = achieved.iter().zip(&slowness);
-    let latency = latency
-        .map(|(operations, factor)| log_normal(*operations, shape.median_us * factor, &mut random));
+    let latency = latency.map(|(operations, factor)| {
+        log_normal(*operations, shape.median_us * 1e3 * factor, &mut random)
+    });
     let latency = BTreeMap::from([(OperationKind::Update, latency.collect())]);
     Observed { achieved, latency }
 }
@@ -65,7 +66,7 @@ fn noise(shape: Shape, random: &mut SmallRng) -> Vec<f64> {
 
 /// Log-normal latencies (σ = 0.5), drawn as a count for each of 120 steps: a draw for each operation would take
 /// long.
-fn log_normal(operations: f64, median_us: f64, random: &mut SmallRng) -> Counts {
+fn log_normal(operations: f64, median_nanos: f64, random: &mut SmallRng) -> Counts {
     const SIGMA: f64 = 0.5;
     const STEP: f64 = 0.06;
     let steps = (-60..60).map(f64::from);
@@ -73,7 +74,7 @@ fn log_normal(operations: f64, median_us: f64, random: &mut SmallRng) -> Counts 
         let middle = step * STEP;
         let density = (-0.5 * middle * middle).exp() / (2.0 * std::f64::consts::PI).sqrt();
         let expected = operations * density * STEP;
-        let value = median_us * (SIGMA * (middle + STEP * random.random::<f64>())).exp();
+        let value = median_nanos * (SIGMA * (middle + STEP * random.random::<f64>())).exp();
         (value.round() as u64, drawn(expected, random))
     });
     Counts::of(bins)

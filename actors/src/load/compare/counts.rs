@@ -2,7 +2,7 @@
 
 use hdrhistogram::Histogram;
 
-/// Latencies of one second, ascending, with how often each was seen.
+/// Latencies of one second, nanoseconds, ascending, with how often each was seen.
 ///
 /// ```
 /// use trunkline::load::compare::Counts;
@@ -17,7 +17,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// From microseconds and counts in any order.
+    /// From nanoseconds and counts in any order.
     pub fn of(values: impl IntoIterator<Item = (u64, u64)>) -> Self {
         let mut bins: Vec<(u64, u64)> = values.into_iter().filter(|bin| bin.1 > 0).collect();
         bins.sort_unstable();
@@ -31,7 +31,7 @@ impl Counts {
         Self { bins }
     }
 
-    /// What a histogram of microseconds holds.
+    /// What a histogram of nanoseconds holds.
     pub fn of_histogram(histogram: &Histogram<u64>) -> Self {
         let recorded = histogram.iter_recorded();
         let bins = recorded.map(|step| (step.value_iterated_to(), step.count_at_value()));
@@ -48,7 +48,7 @@ impl Counts {
         )
     }
 
-    /// Microseconds, ascending, and how often each was seen.
+    /// Nanoseconds, ascending, and how often each was seen.
     pub fn bins(&self) -> &[(u64, u64)] {
         &self.bins
     }
@@ -59,7 +59,7 @@ impl Counts {
         counts.fold(0, u64::saturating_add)
     }
 
-    /// The smallest latency that at least this share of all does not exceed; 0 if there are none.
+    /// The smallest latency, nanoseconds, that at least this share of all does not exceed; 0 if there are none.
     ///
     /// ```
     /// use trunkline::load::compare::Counts;
@@ -67,12 +67,26 @@ impl Counts {
     /// assert_eq!(Counts::of([(10, 99), (50, 1)]).quantile(1.0), 50);
     /// ```
     pub fn quantile(&self, share: f64) -> u64 {
-        let wanted = (share * self.total() as f64 - 1e-9).ceil().max(1.0);
-        let mut seen = 0.0;
-        let reached = self.bins.iter().find(|bin| {
-            seen += bin.1 as f64;
-            seen >= wanted
-        });
-        reached.or(self.bins.last()).map_or(0, |bin| bin.0)
+        self.quantiles(&[share]).first().copied().unwrap_or(0)
+    }
+
+    /// The same for several shares, ascending, in one pass.
+    pub fn quantiles(&self, shares: &[f64]) -> Vec<u64> {
+        let total = self.total() as f64;
+        let mut bins = self.bins.iter().copied();
+        let mut bin = bins.next().unwrap_or_default();
+        let mut seen = bin.1 as f64;
+        let quantile = |share: &f64| {
+            let wanted = (share * total - 1e-9).ceil().max(1.0);
+            while seen < wanted {
+                let Some(next) = bins.next() else {
+                    break;
+                };
+                bin = next;
+                seen += bin.1 as f64;
+            }
+            bin.0
+        };
+        shares.iter().map(quantile).collect()
     }
 }

@@ -154,7 +154,7 @@ impl<'a> Latencies<'a> {
         seconds.min().unwrap_or(0)
     }
 
-    /// A quantile, microseconds.
+    /// A quantile, nanoseconds.
     pub(super) fn quantile(&self, share: f64, resamples: usize, seed: u64) -> Estimate {
         let value = self.interpolated(share, RunningSums::total);
         let memory = Memory::of(&self.influence(share, value));
@@ -170,7 +170,7 @@ impl<'a> Latencies<'a> {
         Estimate {
             value,
             of_runs,
-            log_variance: variance * memory.variance_factor + resolution_variance(value),
+            log_variance: variance * memory.variance_factor + RESOLUTION_VARIANCE,
             degrees: memory.degrees,
             block_seconds: memory.block_seconds,
         }
@@ -227,11 +227,8 @@ fn take_up_to(value: u64, unread: &mut [&[(u64, u64)]], counts: &mut [f64]) {
     }
 }
 
-/// Latencies are whole microseconds, of three digits: nothing finer than that is a difference.
-fn resolution_variance(value: f64) -> f64 {
-    let step = 1.0 / value.max(1.0);
-    (step * step + 1e-6) / 12.0
-}
+/// Histograms have three digits: nothing finer than that is a difference.
+const RESOLUTION_VARIANCE: f64 = 1e-6 / 12.0;
 
 /// Variance of a statistic's logarithm over resamples.
 fn log_variance(

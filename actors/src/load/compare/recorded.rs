@@ -132,7 +132,6 @@ impl Recorded {
     fn take_histograms(&mut self, file: &Path, log: &[u8]) -> Result<(), RecordError> {
         let seconds = self.run.seconds.len();
         let mut deserializer = Deserializer::new();
-        let mut begin = None;
         for (index, entry) in IntervalLogIterator::new(log).enumerate() {
             let entry_number = index + 1;
             let unreadable = || RecordError::Entry {
@@ -142,8 +141,8 @@ impl Recorded {
             let LogEntry::Interval(interval) = entry.map_err(|_| unreadable())? else {
                 continue;
             };
-            let start = interval.start_timestamp().as_secs_f64();
-            let second = (start - *begin.get_or_insert(start)).round().max(0.0) as usize;
+            let second = usize::try_from(interval.start_timestamp().as_secs());
+            let second = second.unwrap_or(usize::MAX);
             let Some(series) = self.series(&interval, seconds) else {
                 continue;
             };

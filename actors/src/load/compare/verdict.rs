@@ -31,6 +31,8 @@ impl std::fmt::Display for Verdict {
     }
 }
 
+const NANOS_PER_MICRO: f64 = 1_000.0;
+
 /// A difference of logarithms, and how sure it is.
 #[derive(Clone, Copy)]
 struct Difference {
@@ -52,10 +54,14 @@ pub(super) fn of(pairs: &[Pair], settings: &Settings) -> Vec<MetricComparison> {
     judged
         .map(|((pair, difference), (error_allowed, rejected))| {
             let reach = quantile(difference.degrees, 1.0 - error_allowed / 2.0) * difference.error;
+            let unit = match pair.metric {
+                Metric::Throughput => 1.0,
+                Metric::Latency { .. } => NANOS_PER_MICRO,
+            };
             MetricComparison {
                 metric: pair.metric,
-                before: pair.before.value,
-                after: pair.after.value,
+                before: pair.before.value / unit,
+                after: pair.after.value / unit,
                 change: pair.after.value / pair.before.value - 1.0,
                 interval: (
                     (difference.logarithm - reach).exp_m1(),
