@@ -27,6 +27,7 @@ mod show;
 mod single;
 mod submitter;
 mod table;
+mod tui;
 mod verdict;
 mod verify;
 

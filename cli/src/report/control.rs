@@ -228,7 +228,7 @@ fn row(run: &Run, decision: &Decision) -> Markup {
 }
 
 /// Share of a window in which a stage worked, percent.
-pub(super) fn busy_percent(window: &Window, stage: usize) -> f64 {
+pub(crate) fn busy_percent(window: &Window, stage: usize) -> f64 {
     let busy_us = window.stages.get(stage).map_or(0, |stage| stage.busy_us);
     let share = busy_us as f64 / window.length_us.max(1) as f64;
     100.0 * share.min(1.0)

@@ -16,6 +16,14 @@ pub(super) enum Unit {
 }
 
 impl Unit {
+    /// What ticks up to a value are round multiples of.
+    pub(super) fn size(self, value: f64) -> f64 {
+        match self {
+            Self::Bytes if value >= 1.0 => 1024f64.powf((value.ln() / 1024f64.ln()).floor()),
+            _ => 1.0,
+        }
+    }
+
     pub(super) fn text(self, value: f64) -> String {
         match self {
             Self::Seconds => format!("{} s", short(value)),
@@ -56,11 +64,11 @@ fn scaled(value: f64, units: &[(f64, &str)]) -> String {
     }
 }
 
-pub(super) fn compact(value: f64) -> String {
+pub(crate) fn compact(value: f64) -> String {
     scaled(value, &[(1e9, "G"), (1e6, "M"), (1e3, "k")])
 }
 
-pub(super) fn micros(value: f64) -> String {
+pub(crate) fn micros(value: f64) -> String {
     if value == 0.0 {
         return "0".to_owned();
     }

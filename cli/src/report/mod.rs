@@ -22,6 +22,9 @@ use crate::Exit;
 use crate::error::CommandError;
 use crate::output;
 
+pub(crate) use control::busy_percent;
+pub(crate) use label::{change, compact, micros};
+
 /// Name of the page in a run's directory, if no other is given.
 const PAGE_FILE: &str = "report.html";
 

@@ -116,7 +116,7 @@ impl Pipeline {
                 div.plot {
                     svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img"
                         aria-label="When each stage worked on which version" {
-                        @for tick in x.ticks(8) {
+                        @for tick in x.ticks(8, 1.0) {
                             @let place = pixel(x.place(tick));
                             path.grid d={ "M" (place) " " (TOP) "V" (bottom) } {}
                             text.tick x=(place) y=(bottom + 17.0) text-anchor="middle" { (Unit::Micros.text(tick)) }

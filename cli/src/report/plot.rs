@@ -21,8 +21,8 @@ const BELOW: f64 = 24.0;
 const COLUMNS_MAX: usize = 240;
 /// Markers that are drawn.
 const MARKERS_MAX: usize = 400;
-/// Markers that are drawn with their numbers.
-const NUMBERED_MAX: usize = 40;
+/// Markers that are nearer than this to the number before have none.
+const NUMBERS_APART: f64 = 17.0;
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,20 +132,27 @@ impl Plot {
         }
     }
 
+    fn values(&self) -> impl Iterator<Item = f64> {
+        let points = self.lines.iter().flat_map(|line| &line.points);
+        points.map(|point| point.1)
+    }
+
+    fn most(&self) -> f64 {
+        self.values().fold(0.0, f64::max)
+    }
+
     fn y_scale(&self) -> Scale {
         let pixels = (self.height - BELOW, TOP);
-        let of_lines = self.lines.iter().flat_map(|line| &line.points);
-        let values = of_lines.map(|point| point.1);
-        let most = values.clone().fold(0.0, f64::max);
+        let most = self.most();
         if !self.is_y_logarithmic {
             let most = if self.y == Unit::Percent {
                 100.0
             } else {
-                round_up(most)
+                round_up(most, self.y.size(most))
             };
             return Scale::linear((0.0, most), pixels);
         }
-        let above_zero = values.filter(|value| *value > 0.0);
+        let above_zero = self.values().filter(|value| *value > 0.0);
         let least = above_zero.fold(f64::INFINITY, f64::min);
         let least = if least.is_finite() { least } else { 1.0 };
         Scale::logarithmic((least * 0.8, most.max(least) * 1.25), pixels)
@@ -155,13 +162,13 @@ impl Plot {
         let bottom = self.height - BELOW;
         let lines_wanted = (self.height / 40.0) as usize;
         html! {
-            @for tick in y.ticks(lines_wanted.clamp(2, 6)) {
+            @for tick in y.ticks(lines_wanted.clamp(2, 7), self.y.size(self.most())) {
                 @let place = pixel(y.place(tick));
                 path.grid d={ "M" (LEFT) " " (place) "H" (RIGHT) } {}
                 text.tick x=(LEFT - 8.0) y=(place) dy="0.32em" text-anchor="end" { (self.y.text(tick)) }
             }
             path.axis d={ "M" (LEFT) " " (bottom) "H" (RIGHT) } {}
-            @for tick in x.ticks(8) {
+            @for tick in x.ticks(8, 1.0) {
                 @let place = pixel(x.place(tick));
                 path.axis d={ "M" (place) " " (bottom) "v4" } {}
                 text.tick x=(place) y=(bottom + 17.0) text-anchor="middle" { (self.x.text(tick)) }
@@ -231,15 +238,16 @@ impl Plot {
     }
 
     fn marks(&self, x: &Scale, y: &Scale) -> Markup {
-        let is_numbered = self.markers.len() <= NUMBERED_MAX;
-        let radius = if is_numbered { 8.0 } else { 3.5 };
+        let mut numbered = f64::NEG_INFINITY;
         html! {
             @for marker in self.markers.iter().take(MARKERS_MAX) {
                 @let (across, up) = (pixel(x.place(marker.at.0)), pixel(y.place(marker.at.1)));
+                @let is_numbered = across - numbered >= NUMBERS_APART;
                 g.marker {
                     title { (marker.text) }
-                    circle cx=(across) cy=(up) r=(radius) {}
+                    circle cx=(across) cy=(up) r=(if is_numbered { 8.0 } else { 3.0 }) {}
                     @if is_numbered {
+                        @let () = numbered = across;
                         text x=(across) y=(up) dy="0.35em" text-anchor="middle" { (marker.number) }
                     }
                 }

@@ -51,12 +51,12 @@ impl Scale {
         begin + share.clamp(0.0, 1.0) * (end - begin)
     }
 
-    /// Round values, about as many as wanted.
-    pub(super) fn ticks(&self, wanted: usize) -> Vec<f64> {
+    /// Round multiples of a unit, about as many as wanted.
+    pub(super) fn ticks(&self, wanted: usize, unit: f64) -> Vec<f64> {
         if self.is_logarithmic {
             return self.decades(wanted);
         }
-        let step = round_step((self.to - self.from) / wanted.max(1) as f64);
+        let step = round_step((self.to - self.from) / wanted.max(1) as f64 / unit) * unit;
         let first = (self.from / step).ceil() as i64;
         let last = (self.to / step + 1e-9).floor() as i64;
         let last = last.min(first.saturating_add(100));
@@ -72,7 +72,8 @@ impl Scale {
             3 => &[1.0, 3.0],
             _ => &[1.0],
         };
-        let every = usize::try_from(last - first).unwrap_or(0) / wanted.max(1) + 1;
+        let decades = usize::try_from(last - first).unwrap_or(0);
+        let every = decades.div_ceil(wanted.max(1)).max(1);
         let decades = (first..=last).step_by(every);
         let ticks =
             decades.flat_map(|decade| between.iter().map(move |one| one * 10f64.powi(decade)));
@@ -90,11 +91,11 @@ fn round_step(step: f64) -> f64 {
 }
 
 /// A value to end an axis with: the next round step.
-pub(super) fn round_up(value: f64) -> f64 {
+pub(super) fn round_up(value: f64, unit: f64) -> f64 {
     if value <= 0.0 {
         return 1.0;
     }
-    let step = round_step(value / 5.0);
+    let step = round_step(value / 5.0 / unit) * unit;
     (value / step - 1e-9).ceil() * step
 }
 
@@ -125,11 +126,14 @@ mod tests {
     #[test]
     fn ticks_are_round_and_inside() {
         let scale = Scale::linear((0.0, 1_100.0), (0.0, 100.0));
-        assert_eq!(scale.ticks(5), [0.0, 500.0, 1_000.0]);
+        assert_eq!(scale.ticks(5, 1.0), [0.0, 500.0, 1_000.0]);
         let scale = Scale::logarithmic((8.0, 120_000.0), (0.0, 100.0));
-        assert_eq!(scale.ticks(6), [10.0, 100.0, 1_000.0, 10_000.0, 100_000.0]);
+        assert_eq!(
+            scale.ticks(6, 1.0),
+            [10.0, 100.0, 1_000.0, 10_000.0, 100_000.0]
+        );
         let scale = Scale::logarithmic((20.0, 60.0), (0.0, 100.0));
-        assert_eq!(scale.ticks(6), [20.0, 30.0, 50.0]);
+        assert_eq!(scale.ticks(6, 1.0), [20.0, 30.0, 50.0]);
     }
 
     #[test]
@@ -147,7 +151,11 @@ mod tests {
     #[test]
     fn an_axis_ends_with_a_round_value() {
         assert_eq!(
-            (round_up(0.0), round_up(10.0), round_up(937.0)),
+            (
+                round_up(0.0, 1.0),
+                round_up(10.0, 1.0),
+                round_up(937.0, 1.0)
+            ),
             (1.0, 10.0, 1_000.0)
         );
     }
