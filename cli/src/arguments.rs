@@ -9,8 +9,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use trunkline::core::params::KEY_BYTES_MAX;
 use trunkline::load::{Arrivals, Distribution, Pacing, Workload};
 
+use crate::compare::CompareArguments;
 use crate::evidence::EvidenceCommand;
 use crate::history::HistoryCommand;
+use crate::report::ReportArguments;
 
 /// Commit engine for authenticated key-value state: load tests, imports, proofs, inspection.
 #[derive(Debug, Parser)]
@@ -27,6 +29,10 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run a workload against an engine, report, prove and verify a sample of the keys.
     Load(LoadArguments),
+    /// Say whether two runs, or two sides of several, differ.
+    Compare(CompareArguments),
+    /// Show what came out of a run: as text, or as a page with plots.
+    Report(ReportArguments),
     /// Put the records of a file into a directory.
     Import(ImportArguments),
     /// Print the value of a key; exit code 1 if it is absent.
@@ -503,6 +509,10 @@ pub(crate) enum ArgumentError {
     KeyBytes(usize),
     #[error("64 hexadecimal digits (32 bytes) were expected")]
     Digest,
+    #[error("a number of percent was expected, such as 5%")]
+    Percent,
+    #[error("a directory, or several separated by single commas, was expected")]
+    Side,
     #[error("96 hexadecimal digits (a KZG root) or 64 (a state digest) were expected")]
     Root,
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use trunkline::core::audit::{AuditFormError, DecodeAuditError};
 use trunkline::core::proof::{DecodeProofError, ProofFormError};
 use trunkline::core::wire::FormError;
+use trunkline::load::compare::{CompareError, RecordError};
 use trunkline::{
     ConfigError, EngineFailure, HistoryError, OpenError, ReadDecisionsError, ReadError,
     SnapshotProveError, SubmitError,
@@ -86,6 +87,12 @@ pub(crate) enum CommandError {
         path: PathBuf,
         source: io::Error,
     },
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    #[error("the runs cannot be compared")]
+    Compare(#[from] CompareError),
+    #[error("{0}; give --force to compare them all the same")]
+    Unlike(String),
     #[error("cannot make a temporary directory; name one by --dir")]
     Temporary(#[source] io::Error),
     #[error("cannot write to standard output")]

@@ -1,4 +1,4 @@
-//! The trunkline command: load tests, imports, proofs, inspection.
+//! The trunkline command: load tests, their reports, imports, proofs, inspection.
 //!
 //! Exit codes: 0 done (or proven), 1 a check failed (not proven, key absent, submission refused),
 //! 2 unusable input, directory or configuration, 130 interrupted. Results go to standard output,
@@ -9,6 +9,7 @@
 
 mod arguments;
 mod audit;
+mod compare;
 mod configuration;
 mod error;
 mod evidence;
@@ -21,10 +22,12 @@ mod load;
 mod output;
 mod progress;
 mod prove;
+mod report;
 mod show;
 mod single;
 mod submitter;
 mod table;
+mod tui;
 mod verdict;
 mod verify;
 
@@ -77,6 +80,8 @@ fn run(command: Command) -> Result<Exit, CommandError> {
     match command {
         Command::Load(arguments) => load::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Get(arguments) => single::get(&arguments),
         Command::Put(arguments) => single::put(&arguments),
         Command::Delete(arguments) => single::delete(&arguments),

@@ -53,6 +53,14 @@ pub(crate) fn plain_lines(bytes: &[u8]) -> String {
     }
 }
 
+/// Text of others for a line: what a terminal would act upon, or that ends the line, is left out.
+pub(crate) fn printable(text: &str) -> String {
+    let kept = text
+        .chars()
+        .filter(|character| !matches!(character, '\n' | '\t') && is_plain(*character));
+    kept.collect()
+}
+
 fn is_plain(character: char) -> bool {
     matches!(character, '\n' | '\t') || !(character.is_control() || is_direction_mark(character))
 }
@@ -139,6 +147,7 @@ mod tests {
         assert_eq!(shown(&[0xff]), "0xff");
         assert_eq!(plain_lines(b"a\n\tb\""), "a\n\tb\"");
         assert_eq!(plain_lines(b"\x1b[2J"), "0x1b5b324a");
+        assert_eq!(printable("a\x1b[2J\n\u{202e}b"), "a[2Jb");
         assert_eq!(plain_lines("\u{202e}a".as_bytes()), "0xe280ae61");
     }
 

@@ -23,6 +23,7 @@
 //!
 //! Not here: a network client, a terminal, plots, and any knowledge of how the engine works inside.
 
+pub mod compare;
 mod driver;
 mod generator;
 mod interval_log;

@@ -1,0 +1,293 @@
+//! `compare`: whether two sides of runs differ, and whether for the worse. What decides is `trunkline::load::compare`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+use trunkline::load::Run;
+use trunkline::load::compare::{
+    Comparison, Metric, MetricComparison, Observed, Recorded, Settings, compare,
+};
+
+use crate::Exit;
+use crate::arguments::ArgumentError;
+use crate::error::CommandError;
+use crate::output::{self, grouped, micros, printable};
+use crate::table::Table;
+
+#[derive(Debug, Args)]
+pub(crate) struct CompareArguments {
+    /// Directory of a run, or several separated by commas: before.
+    #[arg(value_name = "A", required = true, value_parser = parse_side)]
+    before: Side,
+    /// The same, after.
+    #[arg(value_name = "B", required = true, value_parser = parse_side)]
+    after: Side,
+    /// Exit code 1 if any figure is certainly worse, and by this much or more.
+    #[arg(long, value_name = "PERCENT", value_parser = parse_percent)]
+    fail_on: Option<f64>,
+    /// A change up to this is none, however certain.
+    #[arg(long, value_name = "PERCENT", default_value = "1%", value_parser = parse_percent)]
+    negligible: f64,
+    /// Compare runs of different workloads or machines all the same.
+    #[arg(long)]
+    force: bool,
+    /// Resamples for each figure of each side.
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
+    resamples: u32,
+    /// Seed of the resampling.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Directories of the runs of one side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Side(Vec<PathBuf>);
+
+/// A directory may have a comma in its name; only where there is none such, commas separate.
+fn parse_side(text: &str) -> Result<Side, ArgumentError> {
+    if Path::new(text).is_dir() {
+        return Ok(Side(vec![text.into()]));
+    }
+    let directories: Vec<PathBuf> = text.split(',').map(PathBuf::from).collect();
+    if directories.iter().any(|path| path.as_os_str().is_empty()) {
+        return Err(ArgumentError::Side);
+    }
+    Ok(Side(directories))
+}
+
+/// A share, from a number of percent with or without its sign.
+fn parse_percent(text: &str) -> Result<f64, ArgumentError> {
+    let digits = text.strip_suffix('%').unwrap_or(text).trim_end();
+    let percent: f64 = digits.parse().map_err(|_| ArgumentError::Percent)?;
+    match percent.is_finite() && percent >= 0.0 {
+        true => Ok(percent / 100.0),
+        false => Err(ArgumentError::Percent),
+    }
+}
+
+pub(crate) fn run(arguments: &CompareArguments) -> Result<Exit, CommandError> {
+    let before = read(&arguments.before)?;
+    let after = read(&arguments.after)?;
+    let unlike = unlike(&before, &after);
+    if let (false, Some(first)) = (arguments.force, unlike.first()) {
+        return Err(CommandError::Unlike(first.clone()));
+    }
+    let settings = Settings {
+        seed: arguments.seed,
+        resamples: arguments.resamples as usize,
+        negligible: arguments.negligible,
+        ..Settings::default()
+    };
+    let comparison = compare(&observed(&before), &observed(&after), &settings)?;
+    let report = Report {
+        before: &before,
+        after: &after,
+        comparison: &comparison,
+        fail_on: arguments.fail_on,
+        warnings: unlike
+            .into_iter()
+            .chain(warnings(&before, &after))
+            .collect(),
+    };
+    if arguments.json {
+        output::print_json(&Json::of(arguments, &report))?;
+    } else {
+        output::print(text(&report))?;
+    }
+    Ok(match report.has_failed() {
+        true => Exit::Failed,
+        false => Exit::Done,
+    })
+}
+
+struct Report<'a> {
+    before: &'a [Recorded],
+    after: &'a [Recorded],
+    comparison: &'a Comparison,
+    fail_on: Option<f64>,
+    warnings: Vec<String>,
+}
+
+impl Report<'_> {
+    fn failures(&self) -> usize {
+        let fail_on = self.fail_on.unwrap_or(f64::INFINITY);
+        self.comparison.worse_by(fail_on).count()
+    }
+
+    fn has_failed(&self) -> bool {
+        self.failures() > 0
+    }
+}
+
+fn read(side: &Side) -> Result<Vec<Recorded>, CommandError> {
+    let runs = side.0.iter().map(|path| Recorded::read_from(path));
+    Ok(runs.collect::<Result<_, _>>()?)
+}
+
+fn observed(side: &[Recorded]) -> Vec<Observed> {
+    side.iter().map(Recorded::observed).collect()
+}
+
+/// Why a comparison would say more of something else than of the code.
+fn unlike(before: &[Recorded], after: &[Recorded]) -> Vec<String> {
+    let mut runs = before.iter().chain(after).map(|recorded| &recorded.run);
+    let Some(first) = runs.next() else {
+        return Vec::new();
+    };
+    let others: Vec<&Run> = runs.collect();
+    let mut unlike = Vec::new();
+    if others.iter().any(|run| run.workload != first.workload) {
+        unlike.push("the runs have different workloads".to_owned());
+    }
+    if others.iter().any(|run| run.machine != first.machine) {
+        unlike.push("the runs were made on different machines".to_owned());
+    }
+    unlike
+}
+
+/// What a reader must know that does not keep runs from being compared.
+fn warnings(before: &[Recorded], after: &[Recorded]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if before.len() < 2 || after.len() < 2 {
+        warnings.push(
+            "one run of a side: what differs from start to start is not seen; make several of both, in turns"
+                .to_owned(),
+        );
+    }
+    for (side, runs) in [("A", before), ("B", after)] {
+        for (index, recorded) in runs.iter().enumerate() {
+            let said = recorded.run.warnings.iter();
+            warnings.extend(said.map(|text| format!("{side}{}: {}", index + 1, printable(text))));
+        }
+    }
+    warnings
+}
+
+fn text(report: &Report<'_>) -> String {
+    let mut text = String::new();
+    for (side, runs) in [("A", report.before), ("B", report.after)] {
+        for (index, recorded) in runs.iter().enumerate() {
+            text += &format!("{side}{}  {}\n", index + 1, line(&recorded.run));
+        }
+    }
+    text += &format!("\n{}", table(&report.comparison.metrics));
+    for left_out in &report.comparison.left_out {
+        text += &format!("not compared: {left_out}\n");
+    }
+    for warning in &report.warnings {
+        text += &format!("warning: {warning}\n");
+    }
+    if let Some(fail_on) = report.fail_on {
+        text += &format!(
+            "\n{}: {} of {} figures worse by {} or more\n",
+            if report.has_failed() {
+                "FAILED"
+            } else {
+                "passed"
+            },
+            report.failures(),
+            report.comparison.metrics.len(),
+            percent(fail_on),
+        );
+    }
+    text
+}
+
+fn line(run: &Run) -> String {
+    format!(
+        "{}  {} {}  {} s",
+        printable(&run.name),
+        printable(&run.version),
+        printable(&run.git_revision),
+        run.seconds.len()
+    )
+}
+
+fn table(metrics: &[MetricComparison]) -> Table {
+    let mut table = Table::new(["", "A", "B", "change", "between", "and", "verdict"]);
+    for one in metrics {
+        table.row([
+            one.metric.to_string(),
+            figure(one.metric, one.before),
+            figure(one.metric, one.after),
+            change(one.change),
+            change(one.interval.0),
+            change(one.interval.1),
+            one.verdict.to_string(),
+        ]);
+    }
+    table
+}
+
+fn figure(metric: Metric, value: f64) -> String {
+    match metric {
+        Metric::Throughput => format!("{}/s", grouped(value.round() as u64)),
+        Metric::Latency { .. } if value < 100.0 => format!("{value:.2} µs"),
+        Metric::Latency { .. } => micros(value.round() as u64),
+    }
+}
+
+fn change(share: f64) -> String {
+    format!("{:+.1} %", share * 100.0)
+}
+
+fn percent(share: f64) -> String {
+    format!("{} %", share * 100.0)
+}
+
+#[derive(Serialize)]
+struct Json<'a> {
+    before: Vec<String>,
+    after: Vec<String>,
+    #[serde(flatten)]
+    comparison: &'a Comparison,
+    warnings: &'a [String],
+    fail_on: Option<f64>,
+    failed: bool,
+}
+
+impl<'a> Json<'a> {
+    fn of(arguments: &CompareArguments, report: &'a Report<'_>) -> Self {
+        let names = |side: &Side| {
+            let paths = side.0.iter();
+            paths.map(|path| path.display().to_string()).collect()
+        };
+        Self {
+            before: names(&arguments.before),
+            after: names(&arguments.after),
+            comparison: report.comparison,
+            warnings: &report.warnings,
+            fail_on: report.fail_on,
+            failed: report.has_failed(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percent_is_a_number_with_or_without_its_sign() {
+        assert_eq!(parse_percent("5%"), Ok(0.05));
+        assert_eq!(parse_percent("2.5 %"), Ok(0.025));
+        assert_eq!(parse_percent("5"), Ok(0.05));
+        for text in ["", "%", "-1%", "inf", "nan", "five"] {
+            assert_eq!(parse_percent(text), Err(ArgumentError::Percent), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_side_is_one_directory_or_several() {
+        assert_eq!(parse_side("a"), Ok(Side(vec!["a".into()])));
+        assert_eq!(
+            parse_side("a,b/c"),
+            Ok(Side(vec!["a".into(), "b/c".into()]))
+        );
+        assert_eq!(parse_side("a,"), Err(ArgumentError::Side));
+    }
+}

@@ -1,0 +1,172 @@
+//! From figures to places on a plot, where ticks stand, and fewer points where there are many.
+
+/// A stretch of values on a stretch of pixels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Scale {
+    from: f64,
+    to: f64,
+    pixels: (f64, f64),
+    is_logarithmic: bool,
+}
+
+impl Scale {
+    pub(super) fn linear(values: (f64, f64), pixels: (f64, f64)) -> Self {
+        let to = if values.1 > values.0 {
+            values.1
+        } else {
+            values.0 + 1.0
+        };
+        Self {
+            from: values.0,
+            to,
+            pixels,
+            is_logarithmic: false,
+        }
+    }
+
+    /// What is not above zero is put where the scale begins.
+    pub(super) fn logarithmic(values: (f64, f64), pixels: (f64, f64)) -> Self {
+        let from = values.0.max(f64::MIN_POSITIVE);
+        let to = if values.1 > from {
+            values.1
+        } else {
+            from * 10.0
+        };
+        Self {
+            from,
+            to,
+            pixels,
+            is_logarithmic: true,
+        }
+    }
+
+    /// Where a value stands; what is outside stands at the edge.
+    pub(super) fn place(&self, value: f64) -> f64 {
+        let share = if self.is_logarithmic {
+            (value.max(self.from) / self.from).ln() / (self.to / self.from).ln()
+        } else {
+            (value - self.from) / (self.to - self.from)
+        };
+        let (begin, end) = self.pixels;
+        begin + share.clamp(0.0, 1.0) * (end - begin)
+    }
+
+    /// Round multiples of a unit, about as many as wanted.
+    pub(super) fn ticks(&self, wanted: usize, unit: f64) -> Vec<f64> {
+        if self.is_logarithmic {
+            return self.decades(wanted);
+        }
+        let step = round_step((self.to - self.from) / wanted.max(1) as f64 / unit) * unit;
+        let first = (self.from / step).ceil() as i64;
+        let last = (self.to / step + 1e-9).floor() as i64;
+        let last = last.min(first.saturating_add(100));
+        (first..=last).map(|number| number as f64 * step).collect()
+    }
+
+    fn decades(&self, wanted: usize) -> Vec<f64> {
+        let first = self.from.log10().floor() as i32;
+        let last = self.to.log10().ceil() as i32;
+        let between: &[f64] = match last - first {
+            ..=1 => &[1.0, 2.0, 3.0, 5.0],
+            2 => &[1.0, 2.0, 5.0],
+            3 => &[1.0, 3.0],
+            _ => &[1.0],
+        };
+        let decades = usize::try_from(last - first).unwrap_or(0);
+        let every = decades.div_ceil(wanted.max(1)).max(1);
+        let decades = (first..=last).step_by(every);
+        let ticks =
+            decades.flat_map(|decade| between.iter().map(move |one| one * 10f64.powi(decade)));
+        let is_inside = |tick: &f64| (self.from * 0.999..=self.to * 1.001).contains(tick);
+        ticks.filter(is_inside).collect()
+    }
+}
+
+/// The next of 1, 2, 5, 10, 20, …
+fn round_step(step: f64) -> f64 {
+    let power = 10f64.powf(step.log10().floor());
+    let steps = [1.0, 2.0, 5.0, 10.0].map(|one| one * power);
+    let enough = steps.into_iter().find(|one| *one >= step * 0.999);
+    enough.unwrap_or(10.0 * power)
+}
+
+/// A value to end an axis with: the next round step.
+pub(super) fn round_up(value: f64, unit: f64) -> f64 {
+    if value <= 0.0 {
+        return 1.0;
+    }
+    let step = round_step(value / 5.0 / unit) * unit;
+    (value / step - 1e-9).ceil() * step
+}
+
+/// Points of a line that are drawn at most.
+pub(super) const POINTS_MAX: usize = 2_000;
+
+/// At most [`POINTS_MAX`] points: of each stretch the lowest and the highest, in order, so that no peak is lost.
+pub(super) fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    if points.len() <= POINTS_MAX {
+        return points.to_vec();
+    }
+    let stretch = points.len().div_ceil(POINTS_MAX / 2);
+    let extremes = points.chunks(stretch).flat_map(|stretch| {
+        let order = |a: &&(f64, f64), b: &&(f64, f64)| a.1.total_cmp(&b.1);
+        let least = stretch.iter().min_by(order);
+        let greatest = stretch.iter().max_by(order);
+        let mut two: Vec<(f64, f64)> = least.into_iter().chain(greatest).copied().collect();
+        two.sort_by(|a, b| a.0.total_cmp(&b.0));
+        two
+    });
+    extremes.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_and_inside() {
+        let scale = Scale::linear((0.0, 1_100.0), (0.0, 100.0));
+        assert_eq!(scale.ticks(5, 1.0), [0.0, 500.0, 1_000.0]);
+        let scale = Scale::logarithmic((8.0, 120_000.0), (0.0, 100.0));
+        assert_eq!(
+            scale.ticks(6, 1.0),
+            [10.0, 100.0, 1_000.0, 10_000.0, 100_000.0]
+        );
+        let scale = Scale::logarithmic((20.0, 60.0), (0.0, 100.0));
+        assert_eq!(scale.ticks(6, 1.0), [20.0, 30.0, 50.0]);
+    }
+
+    #[test]
+    fn places_stay_inside() {
+        let scale = Scale::linear((0.0, 10.0), (200.0, 0.0));
+        assert_eq!(
+            (scale.place(5.0), scale.place(99.0), scale.place(-1.0)),
+            (100.0, 0.0, 200.0)
+        );
+        let scale = Scale::logarithmic((1.0, 100.0), (0.0, 100.0));
+        assert_eq!((scale.place(10.0), scale.place(0.0)), (50.0, 0.0));
+        assert_eq!(Scale::linear((3.0, 3.0), (0.0, 100.0)).place(3.0), 0.0);
+    }
+
+    #[test]
+    fn an_axis_ends_with_a_round_value() {
+        assert_eq!(
+            (
+                round_up(0.0, 1.0),
+                round_up(10.0, 1.0),
+                round_up(937.0, 1.0)
+            ),
+            (1.0, 10.0, 1_000.0)
+        );
+    }
+
+    #[test]
+    fn thinning_keeps_the_peaks() {
+        let mut points: Vec<(f64, f64)> = (0..100_000).map(|x| (f64::from(x), 1.0)).collect();
+        points[54_321].1 = 99.0;
+        let thinned = thinned(&points);
+        assert!(thinned.len() <= POINTS_MAX);
+        assert!(thinned.contains(&(54_321.0, 99.0)));
+        assert!(thinned.is_sorted_by(|a, b| a.0 <= b.0));
+    }
+}

@@ -1,0 +1,118 @@
+//! A run as text for a terminal.
+
+use trunkline::Stage;
+use trunkline::control::Decision;
+use trunkline::load::compare::kind_name;
+use trunkline::load::{Latency, Run};
+
+use crate::output::{grouped, printable};
+use crate::table::Table;
+
+use super::control::busy_mean_percent;
+use super::label::{self, compact, micros};
+use super::pipeline::Pipeline;
+
+/// Decisions and warnings that are printed: the last ones.
+const LINES_MAX: usize = 20;
+
+pub(super) fn text(run: &Run) -> String {
+    [
+        head(run),
+        latencies(run),
+        stages(run),
+        decisions(run),
+        warnings(run),
+    ]
+    .concat()
+}
+
+fn head(run: &Run) -> String {
+    let totals = &run.totals;
+    let per_second = totals.achieved as f64 / (totals.elapsed_us as f64 / 1e6).max(1e-6);
+    format!(
+        "{}\n  began         {}\n  version       {} {}\n  machine       {}, {} cores\n  took          {}\n  offered       {}\n  achieved      {} ({}/s)\n  dropped       {}\n  failed        {}\n",
+        printable(&run.name),
+        label::date_time(run.began_unix_ms),
+        printable(&run.version),
+        printable(&run.git_revision),
+        printable(&run.machine.processor),
+        run.machine.cores,
+        micros(totals.elapsed_us as f64),
+        grouped(totals.offered),
+        grouped(totals.achieved),
+        compact(per_second),
+        grouped(totals.dropped),
+        grouped(totals.failed),
+    )
+}
+
+fn latencies(run: &Run) -> String {
+    let mut table = Table::new([
+        "", "count", "p50", "p90", "p99", "p99.9", "p99.99", "largest",
+    ]);
+    for (kind, total) in &run.totals.operations {
+        table.row(cells(kind_name(*kind), &total.latency));
+        table.row(cells("  service", &total.service));
+    }
+    format!("\n{table}")
+}
+
+fn cells(name: &str, latency: &Latency) -> Vec<String> {
+    let figures = [
+        latency.p50_us,
+        latency.p90_us,
+        latency.p99_us,
+        latency.p999_us,
+        latency.p9999_us,
+        latency.max_us,
+    ];
+    let head = [name.to_owned(), grouped(latency.count)];
+    head.into_iter().chain(figures.map(micros)).collect()
+}
+
+fn stages(run: &Run) -> String {
+    if run.windows.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(["stage", "busy"]);
+    for (place, stage) in Stage::ALL.into_iter().enumerate() {
+        let busy = format!("{:.0} %", busy_mean_percent(run, place));
+        table.row([stage.name().to_owned(), busy]);
+    }
+    let overlap = Pipeline::of(&run.spans).map_or(String::new(), |pipeline| {
+        format!(
+            "two stages or more at once: {:.0} % of the time, in {} versions\n",
+            100.0 * pipeline.overlapping_share(),
+            pipeline.versions()
+        )
+    });
+    format!("\n{table}{overlap}")
+}
+
+fn decisions(run: &Run) -> String {
+    if run.decisions.is_empty() {
+        return String::new();
+    }
+    let left_out = run.decisions.len().saturating_sub(LINES_MAX);
+    let line = |decision: &Decision| {
+        let second = (decision.at_us as f64 - run.begun_engine_us as f64) / 1e6;
+        let change = printable(&label::change(&decision.change));
+        format!("  {second:8.1} s  {change}: {}\n", decision.reason)
+    };
+    let lines = run.decisions.iter().skip(left_out).map(line);
+    let lines: String = lines.collect();
+    format!(
+        "\n{} decisions, the last of them\n{lines}",
+        run.decisions.len()
+    )
+}
+
+fn warnings(run: &Run) -> String {
+    let lines = run.warnings.iter().take(LINES_MAX);
+    let lines = lines.map(|warning| format!("warning: {}\n", printable(warning)));
+    let lines: String = lines.collect();
+    match lines.is_empty() {
+        true => lines,
+        false => format!("\n{lines}"),
+    }
+}

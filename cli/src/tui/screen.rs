@@ -1,0 +1,95 @@
+//! The terminal: taken, drawn on, asked for keys, and given back, however the view ends.
+
+use std::io::{self, IsTerminal};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+
+use super::live::Live;
+use super::view::draw;
+
+/// Why there is no live view.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ScreenError {
+    #[error(
+        "--tui needs a terminal on standard input and output; leave it out to get lines of text"
+    )]
+    NoTerminal,
+    #[error("the terminal cannot be used for --tui")]
+    Terminal(#[from] io::Error),
+}
+
+/// Whether the terminal is taken.
+static IS_TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Gives the terminal back if it is taken. For those who end the process without unwinding; everybody else drops
+/// the [`Screen`]. A panic gives it back before its message is printed: ratatui's hook does that.
+pub(crate) fn give_back() {
+    if IS_TAKEN.swap(false, Ordering::SeqCst) {
+        ratatui::restore();
+    }
+}
+
+/// The whole terminal, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Screen {
+    terminal: DefaultTerminal,
+}
+
+impl Screen {
+    /// Takes the terminal.
+    pub(crate) fn take() -> Result<Self, ScreenError> {
+        if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+            return Err(ScreenError::NoTerminal);
+        }
+        IS_TAKEN.store(true, Ordering::SeqCst);
+        match ratatui::try_init() {
+            Ok(terminal) => Ok(Self { terminal }),
+            Err(error) => {
+                give_back();
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Shows it. Says whether the user asked to end since the last time.
+    pub(crate) fn show(&mut self, live: &Live) -> Result<bool, ScreenError> {
+        self.terminal.draw(|frame| draw(frame, live))?;
+        let mut asked_to_end = false;
+        while event::poll(Duration::ZERO)? {
+            if let Event::Key(key) = event::read()? {
+                asked_to_end |= ends(&key);
+            }
+        }
+        Ok(asked_to_end)
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        give_back();
+    }
+}
+
+/// Raw terminals turn Ctrl-C into a key like any other.
+fn ends(key: &KeyEvent) -> bool {
+    let is_control_c =
+        key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
+    key.kind != KeyEventKind::Release && (key.code == KeyCode::Char('q') || is_control_c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn q_and_control_c_end_the_run() {
+        let key = |character, modifiers| KeyEvent::new(KeyCode::Char(character), modifiers);
+        assert!(ends(&key('q', KeyModifiers::NONE)));
+        assert!(ends(&key('c', KeyModifiers::CONTROL)));
+        assert!(!ends(&key('c', KeyModifiers::NONE)));
+        assert!(!ends(&key('x', KeyModifiers::CONTROL)));
+    }
+}

@@ -1,0 +1,375 @@
+//! The live view, drawn: from what is shown to a frame, without a terminal.
+
+use std::time::Duration;
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Paragraph, Row, Sparkline, Table};
+use trunkline::Stage;
+use trunkline::control::{Decision, Window};
+use trunkline::load::Latency;
+
+use crate::output::{grouped, printable};
+use crate::report::{busy_percent, change, compact, micros};
+
+use super::live::Live;
+
+/// Cells of a full bar.
+const BAR: usize = 20;
+
+/// Draws all of it; what does not fit is cut off at the right and below.
+pub(super) fn draw(frame: &mut Frame<'_>, live: &Live) {
+    let kinds = u16::try_from(live.latencies.len())
+        .unwrap_or(u16::MAX)
+        .max(1);
+    let [head, upper, middle, lower] = Layout::vertical([
+        Constraint::Length(1),
+        Constraint::Length(7),
+        Constraint::Length(kinds.saturating_add(3).max(8)),
+        Constraint::Min(3),
+    ])
+    .areas(frame.area());
+    let halves = || Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]);
+    let [rates, stages] = halves().areas(upper);
+    let [latencies, bounds] = halves().areas(middle);
+    frame.render_widget(title(live), head);
+    draw_rates(frame, live, rates);
+    draw_latencies(frame, live, latencies);
+    draw_decisions(frame, live, lower);
+    match &live.window {
+        Some(window) => {
+            frame.render_widget(stage_lines(window), stages);
+            frame.render_widget(bound_lines(window), bounds);
+        }
+        None => {
+            frame.render_widget(
+                framed("stages", vec![soft("not told by this target")]),
+                stages,
+            );
+            frame.render_widget(
+                framed("bounds", vec![soft("not told by this target")]),
+                bounds,
+            );
+        }
+    }
+}
+
+fn title(live: &Live) -> Line<'static> {
+    let seconds = |duration: Duration| format!("{} s", duration.as_secs());
+    let mut text = format!(" {} · {}", printable(&live.stage), seconds(live.elapsed));
+    if let Some(planned) = live.planned {
+        text += &format!(" of {}", seconds(planned));
+    }
+    if live.is_warm_up {
+        text += " · warming up";
+    }
+    Line::from(vec![
+        Span::styled(
+            " trunkline ",
+            Style::new().add_modifier(Modifier::REVERSED | Modifier::BOLD),
+        ),
+        Span::raw(text),
+        Span::styled(" · q ends it in order", faint()),
+    ])
+}
+
+fn draw_rates(frame: &mut Frame<'_>, live: &Live, area: Rect) {
+    let block = Block::bordered().title(" operations/s ");
+    let inner = block.inner(area);
+    frame.render_widget(block, area);
+    let [figures, line] =
+        Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(inner);
+    let dropped = match live.dropped {
+        0 => Style::new(),
+        _ => Style::new().fg(Color::Red),
+    };
+    let text = Line::from(vec![
+        Span::styled(
+            grouped(live.achieved),
+            Style::new().add_modifier(Modifier::BOLD),
+        ),
+        Span::raw(format!(" of {} offered, ", grouped(live.offered))),
+        Span::styled(format!("{} dropped", grouped(live.dropped)), dropped),
+    ]);
+    frame.render_widget(text, figures);
+    let shown = live.rates.len().saturating_sub(usize::from(line.width));
+    let rates = live.rates.iter().skip(shown).copied();
+    frame.render_widget(
+        Sparkline::default()
+            .data(rates)
+            .style(Style::new().fg(Color::Blue)),
+        line,
+    );
+}
+
+fn stage_lines(window: &Window) -> Paragraph<'static> {
+    let lines = Stage::ALL.into_iter().enumerate().map(|(place, stage)| {
+        let percent = busy_percent(window, place);
+        let waited = window
+            .stages
+            .get(place)
+            .map_or(0, |stage| stage.queue_wait_us.p99);
+        let full = ((percent / 100.0 * BAR as f64).round() as usize).min(BAR);
+        Line::from(vec![
+            Span::raw(format!("{:<8}{percent:3.0} % ", stage.name())),
+            Span::styled("█".repeat(full), Style::new().fg(load_colour(percent))),
+            Span::styled("░".repeat(BAR - full), faint()),
+            Span::styled(format!("  queued {}", micros(waited as f64)), faint()),
+        ])
+    });
+    framed("stages, busy and queued (p99)", lines.collect())
+}
+
+fn load_colour(percent: f64) -> Color {
+    match percent {
+        90.0.. => Color::Red,
+        70.0.. => Color::Yellow,
+        _ => Color::Green,
+    }
+}
+
+fn bound_lines(window: &Window) -> Paragraph<'static> {
+    let count = |number: u64| compact(number as f64);
+    let rows = [
+        ("group cap", count(window.group_operations_max)),
+        ("admission", count(window.in_flight_operations_max)),
+        (
+            "pieces",
+            format!(
+                "tree {}, hash {}, proof {}",
+                window.tree_pieces, window.hash_pieces, window.proof_pieces
+            ),
+        ),
+        (
+            "waiting",
+            format!(
+                "{} operations, {} groups under way",
+                count(window.operations_waiting),
+                window.groups_in_flight
+            ),
+        ),
+        (
+            "durable",
+            format!(
+                "p50 {}, p99 {}",
+                micros(window.durable_us.p50 as f64),
+                micros(window.durable_us.p99 as f64)
+            ),
+        ),
+        (
+            "checkpoint",
+            if window.checkpoint_ran {
+                "under way"
+            } else {
+                "at rest"
+            }
+            .to_owned(),
+        ),
+    ];
+    let lines = rows.map(|(name, value)| {
+        Line::from(vec![
+            Span::styled(format!("{name:<12}"), faint()),
+            Span::raw(value),
+        ])
+    });
+    framed("bounds", lines.into())
+}
+
+fn draw_latencies(frame: &mut Frame<'_>, live: &Live, area: Rect) {
+    let row = |(kind, latency): &(&'static str, Latency)| {
+        let figures = [
+            latency.p50_us,
+            latency.p99_us,
+            latency.p999_us,
+            latency.max_us,
+        ];
+        let cells = figures.map(|figure| Line::from(micros(figure)).right_aligned());
+        Row::new(std::iter::once(Line::from(*kind)).chain(cells))
+    };
+    let head = ["p50", "p99", "p99.9", "largest"].map(|name| Line::from(name).right_aligned());
+    let head = Row::new(std::iter::once(Line::from("")).chain(head)).style(faint());
+    let widths = [
+        Constraint::Fill(2),
+        Constraint::Fill(1),
+        Constraint::Fill(1),
+        Constraint::Fill(1),
+        Constraint::Fill(1),
+    ];
+    let table = Table::new(live.latencies.iter().map(row), widths)
+        .header(head)
+        .block(Block::bordered().title(" latency, last second "));
+    frame.render_widget(table, area);
+}
+
+fn draw_decisions(frame: &mut Frame<'_>, live: &Live, area: Rect) {
+    let line = |decision: &Decision| {
+        Line::from(vec![
+            Span::styled(format!("{:>8.1} s  ", decision.at_us as f64 / 1e6), faint()),
+            Span::raw(printable(&change(&decision.change))),
+            Span::styled(format!("  {}", decision.reason), faint()),
+        ])
+    };
+    let lines: Vec<Line<'static>> = live.decisions.iter().rev().map(line).collect();
+    let lines = match lines.is_empty() {
+        true => vec![soft("none yet")],
+        false => lines,
+    };
+    frame.render_widget(framed("decisions, newest first", lines), area);
+}
+
+fn framed(title: &'static str, lines: Vec<Line<'static>>) -> Paragraph<'static> {
+    Paragraph::new(lines).block(Block::bordered().title(format!(" {title} ")))
+}
+
+fn soft(text: &'static str) -> Line<'static> {
+    Line::styled(text, faint())
+}
+
+fn faint() -> Style {
+    Style::new().add_modifier(Modifier::DIM)
+}
+
+#[cfg(test)]
+mod tests {
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+    use trunkline::Quantiles;
+    use trunkline::control::{Change, Reason, Seen, StageWindow};
+    use trunkline::load::{OperationKind, OperationSecond, Second};
+
+    use super::*;
+
+    /// The view as text, without its colours.
+    fn drawn(live: &Live, width: u16, height: u16) -> String {
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a terminal");
+        terminal.draw(|frame| draw(frame, live)).expect("a frame");
+        let lines = terminal
+            .backend()
+            .buffer()
+            .content()
+            .chunks(usize::from(width));
+        let lines = lines.map(|line| {
+            let text: String = line.iter().map(|cell| cell.symbol()).collect();
+            text.trim_end().to_owned()
+        });
+        lines.collect::<Vec<String>>().join("\n")
+    }
+
+    fn live() -> Live {
+        let latency = Latency {
+            count: 100,
+            p50_us: 9_000.0,
+            p99_us: 17_400.0,
+            p999_us: 21_000.0,
+            max_us: 30_500.0,
+            ..Latency::default()
+        };
+        let of_kind = OperationSecond {
+            latency,
+            ..OperationSecond::default()
+        };
+        let seconds: Vec<Second> = (0..16)
+            .map(|second| Second {
+                second,
+                offered: 16_000,
+                achieved: 1_000 * second,
+                dropped: 1_000,
+                operations: [(OperationKind::Update, of_kind)].into(),
+                ..Second::default()
+            })
+            .collect();
+        let stage = |busy_us, p99| StageWindow {
+            busy_us,
+            queue_wait_us: Quantiles {
+                p99,
+                ..Quantiles::default()
+            },
+            ..StageWindow::default()
+        };
+        let window = Window {
+            length_us: 500_000,
+            group_operations_max: 20_000,
+            in_flight_operations_max: 160_000,
+            tree_pieces: 2,
+            hash_pieces: 4,
+            proof_pieces: 1,
+            operations_waiting: 1_500,
+            groups_in_flight: 4,
+            durable_us: Quantiles {
+                p50: 8_000,
+                p99: 17_400,
+                ..Quantiles::default()
+            },
+            stages: [
+                stage(40_000, 10),
+                stage(475_000, 2_300),
+                stage(375_000, 800),
+                stage(150_000, 0),
+                stage(260_000, 1_200),
+            ],
+            ..Window::default()
+        };
+        let decision = Decision {
+            number: 1,
+            at_us: 12_500_000,
+            window_us: 500_000,
+            change: Change::GroupOperationsMax {
+                from: 16_000,
+                to: 20_000,
+            },
+            reason: Reason::RoomBelowTarget,
+            seen: Seen::default(),
+        };
+        let mut live = Live {
+            stage: "run".to_owned(),
+            elapsed: Duration::from_millis(16_200),
+            planned: Some(Duration::from_secs(60)),
+            ..Live::default()
+        };
+        live.measure(&seconds, &[window], &[decision]);
+        live
+    }
+
+    #[test]
+    fn everything_has_its_place() {
+        let expected = "\
+PLACEHOLDER";
+        let drawn = drawn(&live(), 110, 21);
+        assert_eq!(drawn, expected, "\n{drawn}");
+    }
+
+    #[test]
+    fn before_the_first_second_there_is_nothing_to_tell() {
+        let live = Live {
+            stage: "fill".to_owned(),
+            is_warm_up: true,
+            ..Live::default()
+        };
+        let drawn = drawn(&live, 80, 24);
+        assert!(
+            drawn.starts_with(" trunkline  fill · 0 s · warming up · q ends it in order"),
+            "{drawn}"
+        );
+        assert!(drawn.contains("none yet"));
+        assert!(drawn.contains("not told by this target"));
+    }
+
+    #[test]
+    fn the_smallest_terminal_is_enough_not_to_fail() {
+        for (width, height) in [(1, 1), (3, 2), (20, 5), (400, 3)] {
+            drawn(&live(), width, height);
+        }
+    }
+
+    #[test]
+    fn texts_of_others_change_no_terminal() {
+        let mut live = live();
+        live.decisions[0].change = Change::ReloadRefused {
+            message: "\x1b[2J\u{202e}bad".to_owned(),
+        };
+        let drawn = drawn(&live, 110, 21);
+        assert!(drawn.contains("reload refused: [2Jbad"), "{drawn}");
+    }
+}
