@@ -62,6 +62,10 @@ fn title(live: &Live) -> Line<'static> {
     if let Some(planned) = live.planned {
         text += &format!(" of {}", seconds(planned));
     }
+    text += &format!(" · {} operations", grouped(live.operations));
+    if let Some(planned) = live.planned_operations {
+        text += &format!(" of {}", grouped(planned));
+    }
     if live.is_warm_up {
         text += " · warming up";
     }
@@ -237,7 +241,7 @@ mod tests {
     use ratatui::backend::TestBackend;
     use trunkline::Quantiles;
     use trunkline::control::{Change, Reason, Seen, StageWindow};
-    use trunkline::load::{OperationKind, OperationSecond, Second};
+    use trunkline::load::{OperationKind, OperationSecond, Progress, Second, StageName};
 
     use super::*;
 
@@ -322,14 +326,20 @@ mod tests {
             reason: Reason::RoomBelowTarget,
             seen: Seen::default(),
         };
-        let mut live = Live {
-            stage: "run".to_owned(),
+        Live::of(&Progress {
+            stage: StageName::Run,
             elapsed: Duration::from_millis(16_200),
             planned: Some(Duration::from_secs(60)),
-            ..Live::default()
-        };
-        live.measure(&seconds, &[window], &[decision]);
-        live
+            operations: 120_000,
+            planned_operations: None,
+            is_warm_up: false,
+            rate: Some(16_000.0),
+            current: &Second::default(),
+            seconds: &seconds,
+            windows: &[window],
+            decisions: &[decision],
+            spans: &[],
+        })
     }
 
     #[test]
@@ -349,7 +359,9 @@ PLACEHOLDER";
         };
         let drawn = drawn(&live, 80, 24);
         assert!(
-            drawn.starts_with(" trunkline  fill · 0 s · warming up · q ends it in order"),
+            drawn.starts_with(
+                " trunkline  fill · 0 s · 0 operations · warming up · q ends it in order"
+            ),
             "{drawn}"
         );
         assert!(drawn.contains("none yet"));
