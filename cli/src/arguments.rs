@@ -172,6 +172,9 @@ pub(crate) struct LoadArguments {
     /// Directory that the run is written to, as run.json and latency.hlog.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// Show the run on the whole terminal; q ends it in order.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) tui: bool,
     /// Print the run's totals as JSON, and nothing else.
     #[arg(long)]
     pub(crate) json: bool,

@@ -1,13 +1,14 @@
 //! `compare`: whether two sides of runs differ, and whether for the worse. What decides is `trunkline::load::compare`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
-use trunkline::load::Run;
 use trunkline::load::compare::{
     Comparison, Metric, MetricComparison, Observed, Recorded, Settings, compare,
 };
+use trunkline::load::{Plan, Run};
 
 use crate::Exit;
 use crate::arguments::ArgumentError;
@@ -139,14 +140,43 @@ fn unlike(before: &[Recorded], after: &[Recorded]) -> Vec<String> {
         return Vec::new();
     };
     let others: Vec<&Run> = runs.collect();
+    let differing = others
+        .iter()
+        .flat_map(|run| differing_keys(&first.workload, &run.workload));
+    let differing: BTreeSet<String> = differing.collect();
     let mut unlike = Vec::new();
-    if others.iter().any(|run| run.workload != first.workload) {
-        unlike.push("the runs have different workloads".to_owned());
+    if !differing.is_empty() {
+        let keys: Vec<String> = differing.into_iter().collect();
+        unlike.push(format!(
+            "the runs have different workloads ({})",
+            keys.join(", ")
+        ));
     }
     if others.iter().any(|run| run.machine != first.machine) {
         unlike.push("the runs were made on different machines".to_owned());
     }
     unlike
+}
+
+/// What two plans differ in. Their names say nothing, and other seeds are the same workload.
+fn differing_keys(one: &str, other: &str) -> Vec<String> {
+    if one == other {
+        return Vec::new();
+    }
+    let (Some(one), Some(other)) = (settings(one), settings(other)) else {
+        return vec!["one is no plan".to_owned()];
+    };
+    let keys: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+    let differing = keys.into_iter().filter(|key| {
+        !["name", "seed"].contains(&key.as_str()) && one.get(*key) != other.get(*key)
+    });
+    differing.cloned().collect()
+}
+
+fn settings(plan: &str) -> Option<serde_json::Map<String, serde_json::Value>> {
+    let plan = Plan::from_toml("plan", plan).ok()?;
+    let settings = serde_json::to_value(plan).ok()?;
+    settings.as_object().cloned()
 }
 
 /// What a reader must know that does not keep runs from being compared.
@@ -279,6 +309,21 @@ mod tests {
         for text in ["", "%", "-1%", "inf", "nan", "five"] {
             assert_eq!(parse_percent(text), Err(ArgumentError::Percent), "{text}");
         }
+    }
+
+    #[test]
+    fn plans_differ_in_what_they_ask_for_alone() {
+        let text = |change: fn(&mut Plan)| {
+            let mut plan = Plan::default();
+            change(&mut plan);
+            plan.to_toml()
+        };
+        let plan = text(|_| {});
+        let renamed = text(|plan| (plan.name, plan.seed) = ("b".to_owned(), 7));
+        assert_eq!(differing_keys(&plan, &renamed), [""; 0]);
+        let faster = text(|plan| (plan.rate, plan.batch) = (Some(5.0), 7));
+        assert_eq!(differing_keys(&plan, &faster), ["batch", "rate"]);
+        assert_eq!(differing_keys(&plan, "x"), ["one is no plan"]);
     }
 
     #[test]

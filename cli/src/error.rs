@@ -15,6 +15,7 @@ use trunkline::{
 
 use crate::arguments::ArgumentError;
 use crate::import::LineError;
+use crate::tui::ScreenError;
 
 /// Unusable input, directory or configuration: exit code 2.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +90,8 @@ pub(crate) enum CommandError {
     },
     #[error(transparent)]
     Record(#[from] RecordError),
+    #[error(transparent)]
+    Screen(#[from] ScreenError),
     #[error("the runs cannot be compared")]
     Compare(#[from] CompareError),
     #[error("{0}; give --force to compare them all the same")]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::CommandError;
+use crate::tui;
 
 /// Whether the user asked to stop.
 #[derive(Clone, Debug, Default)]
@@ -16,11 +17,17 @@ impl Interrupt {
         let flag = interrupt.0.clone();
         ctrlc::set_handler(move || {
             if flag.swap(true, Ordering::SeqCst) {
+                tui::give_back();
                 std::process::exit(130);
             }
             eprintln!("interrupted; ending in order (once more: at once)");
         })?;
         Ok(interrupt)
+    }
+
+    /// Asks to stop, as Ctrl-C would.
+    pub(crate) fn request(&self) {
+        self.0.store(true, Ordering::SeqCst);
     }
 
     /// For whoever looks at it without knowing where it comes from.

@@ -1,5 +1,4 @@
 //! How runs are compared, on runs that are made up, with noise that remembers.
-#![cfg(feature = "load")]
 
 mod a_record_is_read_as_it_was_written;
 mod changes_are_found_and_noise_is_not;

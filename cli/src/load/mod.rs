@@ -18,10 +18,11 @@ use trunkline::load::{Load, Outcome, Plan, Progress};
 use crate::arguments::LoadArguments;
 use crate::error::CommandError;
 use crate::interrupt::Interrupt;
+use crate::tui::Screen;
 use crate::{Exit, configuration, output};
 
 use check::Checks;
-use watch::Watch;
+use watch::{Asked, Watch};
 
 /// Where the engine works: a directory of the user's, or one that goes away when this is dropped.
 enum Place {
@@ -63,6 +64,9 @@ impl Place {
 
 pub(crate) fn run(arguments: &LoadArguments) -> Result<Exit, CommandError> {
     let plan = plan::of(arguments)?;
+    if arguments.tui {
+        Screen::check()?;
+    }
     let interrupt = Interrupt::listen()?;
     let place = Place::new(arguments.dir.as_deref())?;
     let config = configuration::for_directory(&arguments.settings, place.path())?;
@@ -122,8 +126,12 @@ fn carry_out(
     engine: &Engine,
     interrupt: &Interrupt,
 ) -> Result<Outcome, CommandError> {
-    let mut watch = Watch::default();
-    let mut observer = |progress: &Progress<'_>| watch.show(progress);
+    let mut watch = Watch::new(arguments.tui)?;
+    let mut observer = |progress: &Progress<'_>| {
+        if watch.show(progress) == Asked::ToEnd {
+            interrupt.request();
+        }
+    };
     let mut load = Load::new(plan, engine)?
         .stop(interrupt.flag())
         .observer(&mut observer);
@@ -133,5 +141,7 @@ fn carry_out(
     if let Some(path) = &arguments.replay {
         load = load.replay(path, arguments.replay_speed.unwrap_or(1.0))?;
     }
-    Ok(load.run()?)
+    let outcome = load.run();
+    watch.finish()?;
+    Ok(outcome?)
 }

@@ -1,4 +1,4 @@
-//! How far a load is, on standard error.
+//! How far a load is: on standard error, or on the whole terminal.
 
 use std::time::Duration;
 
@@ -6,21 +6,87 @@ use trunkline::load::{Progress as Step, StageName};
 
 use crate::output::{duration, grouped};
 use crate::progress::{Progress, Unit};
+use crate::tui::{Live, Screen, ScreenError};
 
 /// Time between two lines about the run.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
+/// What the user wants of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    ToGoOn,
+    ToEnd,
+}
+
+/// Where it is shown.
+#[derive(Debug)]
+pub(super) enum Watch {
+    Lines(Lines),
+    Whole(Whole),
+}
+
+impl Watch {
+    pub(super) fn new(is_whole: bool) -> Result<Self, ScreenError> {
+        Ok(match is_whole {
+            false => Self::Lines(Lines::default()),
+            true => Self::Whole(Whole {
+                screen: Screen::take()?,
+                failed: None,
+            }),
+        })
+    }
+
+    pub(super) fn show(&mut self, step: &Step<'_>) -> Asked {
+        match self {
+            Self::Lines(lines) => lines.show(step),
+            Self::Whole(whole) => return whole.show(step),
+        }
+        Asked::ToGoOn
+    }
+
+    /// Gives the terminal back, and says what went wrong with it.
+    pub(super) fn finish(self) -> Result<(), ScreenError> {
+        match self {
+            Self::Lines(_) => Ok(()),
+            Self::Whole(whole) => whole.failed.map_or(Ok(()), Err),
+        }
+    }
+}
+
+/// The live view. A terminal that is gone ends the run.
+#[derive(Debug)]
+pub(super) struct Whole {
+    screen: Screen,
+    failed: Option<ScreenError>,
+}
+
+impl Whole {
+    fn show(&mut self, step: &Step<'_>) -> Asked {
+        if self.failed.is_some() {
+            return Asked::ToEnd;
+        }
+        match self.screen.show(&Live::of(step)) {
+            Ok(false) => Asked::ToGoOn,
+            Ok(true) => Asked::ToEnd,
+            Err(error) => {
+                self.failed = Some(error);
+                Asked::ToEnd
+            }
+        }
+    }
+}
+
 /// A bar for each stage; for the run, a line every few seconds besides.
 #[derive(Debug, Default)]
-pub(super) struct Watch {
+pub(super) struct Lines {
     stage: Option<StageName>,
     bar: Option<Progress>,
     shown: u64,
     lines: u32,
 }
 
-impl Watch {
-    pub(super) fn show(&mut self, step: &Step<'_>) {
+impl Lines {
+    fn show(&mut self, step: &Step<'_>) {
         if self.stage != Some(step.stage) {
             self.begin(step);
         }

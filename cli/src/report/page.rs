@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use trunkline::load::compare::{Counts, Recorded, kind_name};
+use trunkline::load::compare::{Counts, Recorded};
 use trunkline::load::{Latency, OperationKind, OperationTotal, Run, Second};
 
 use crate::output::{byte_size, grouped};
@@ -81,7 +81,7 @@ fn head(run: &Run) -> Markup {
         dl.tiles {
             (tile("operations a second", &compact(per_second), &format!("{} in all", grouped(totals.achieved))))
             @if let Some((kind, total)) = commonest {
-                @let of = format!("of {}, from the intended start", kind_name(*kind));
+                @let of = format!("of {}, from the intended start", kind.name());
                 (tile("p50", &micros(total.latency.p50_us), &of))
                 (tile("p99", &micros(total.latency.p99_us), &of))
             }
@@ -166,7 +166,7 @@ fn latency_over_time(run: &Run) -> Markup {
                 "From the intended start of an operation to its end, so a stall counts for all that waited in it."
             }
             @for kind in run.totals.operations.keys() {
-                h3 { (kind_name(*kind)) }
+                h3 { (kind.name()) }
                 (kind_over_time(run, *kind).draw())
             }
         }
@@ -184,7 +184,7 @@ fn kind_over_time(run: &Run, kind: OperationKind) -> Plot {
         }),
     };
     Plot {
-        description: format!("Latency of {} over time", kind_name(kind)),
+        description: format!("Latency of {} over time", kind.name()),
         height: 210.0,
         x: Unit::Seconds,
         y: Unit::Micros,
@@ -204,7 +204,7 @@ fn kind_over_time(run: &Run, kind: OperationKind) -> Plot {
 fn percentiles(recorded: &Recorded) -> Markup {
     let lines = |series: &BTreeMap<OperationKind, Vec<Counts>>, look, suffix: &str| {
         let line = |(kind, counts): (&OperationKind, &Vec<Counts>)| Line {
-            name: format!("{}{suffix}", kind_name(*kind)),
+            name: format!("{}{suffix}", kind.name()),
             colour: *kind as usize + 1,
             look,
             points: rarities(&Counts::merged(counts)),
@@ -331,7 +331,7 @@ fn total_rows(kind: OperationKind, total: &OperationTotal) -> Markup {
     };
     html! {
         tr {
-            td rowspan="2" { (kind_name(kind)) }
+            td rowspan="2" { (kind.name()) }
             td { "latency" }
             td.number rowspan="2" { (grouped(total.achieved)) }
             (cells(&total.latency))

@@ -2,7 +2,6 @@
 
 use trunkline::Stage;
 use trunkline::control::Decision;
-use trunkline::load::compare::kind_name;
 use trunkline::load::{Latency, Run};
 
 use crate::output::{grouped, printable};
@@ -51,7 +50,7 @@ fn latencies(run: &Run) -> String {
         "", "count", "p50", "p90", "p99", "p99.9", "p99.99", "largest",
     ]);
     for (kind, total) in &run.totals.operations {
-        table.row(cells(kind_name(*kind), &total.latency));
+        table.row(cells(kind.name(), &total.latency));
         table.row(cells("  service", &total.service));
     }
     format!("\n{table}")

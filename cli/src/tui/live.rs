@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use trunkline::control::{Decision, Window};
-use trunkline::load::compare::kind_name;
-use trunkline::load::{Latency, Second};
+use trunkline::load::{Latency, Progress};
 
 /// Seconds that the rates go back.
 const SECONDS_MAX: usize = 240;
@@ -20,6 +19,10 @@ pub(crate) struct Live {
     pub(crate) elapsed: Duration,
     /// How long it takes, if that is known.
     pub(crate) planned: Option<Duration>,
+    /// Operations that ended in it.
+    pub(crate) operations: u64,
+    /// How many it has, if that is known.
+    pub(crate) planned_operations: Option<u64>,
     /// Whether nothing is counted yet.
     pub(crate) is_warm_up: bool,
     /// Operations that ended in each of the last seconds, the newest last.
@@ -37,29 +40,32 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    /// Takes over what was measured up to now: whole seconds, windows and decisions.
-    pub(crate) fn measure(
-        &mut self,
-        seconds: &[Second],
-        windows: &[Window],
-        decisions: &[Decision],
-    ) {
-        let last = seconds.len().saturating_sub(SECONDS_MAX);
-        self.rates = seconds
-            .iter()
-            .skip(last)
-            .map(|second| second.achieved)
-            .collect();
-        let second = seconds.last().cloned().unwrap_or_default();
-        self.offered = second.offered;
-        self.achieved = second.achieved;
-        self.dropped = second.dropped;
+    /// What the driver of a load tells.
+    pub(crate) fn of(progress: &Progress<'_>) -> Self {
+        let second = progress.seconds.last().cloned().unwrap_or_default();
         let kinds = second.operations.iter();
-        self.latencies = kinds
-            .map(|(kind, of_kind)| (kind_name(*kind), of_kind.latency))
-            .collect();
-        self.window = windows.last().copied();
-        let last = decisions.len().saturating_sub(DECISIONS_MAX);
-        self.decisions = decisions.iter().skip(last).cloned().collect();
+        Self {
+            stage: progress.stage.to_string(),
+            elapsed: progress.elapsed,
+            planned: progress.planned,
+            operations: progress.operations,
+            planned_operations: progress.planned_operations,
+            is_warm_up: progress.is_warm_up,
+            rates: last(progress.seconds, SECONDS_MAX)
+                .map(|second| second.achieved)
+                .collect(),
+            offered: second.offered,
+            achieved: second.achieved,
+            dropped: second.dropped,
+            latencies: kinds
+                .map(|(kind, of_kind)| (kind.name(), of_kind.latency))
+                .collect(),
+            window: progress.windows.last().copied(),
+            decisions: last(progress.decisions, DECISIONS_MAX).cloned().collect(),
+        }
     }
+}
+
+fn last<T>(all: &[T], count: usize) -> impl Iterator<Item = &T> {
+    all.iter().skip(all.len().saturating_sub(count))
 }

@@ -39,11 +39,17 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
+    /// Whether there is a terminal to take.
+    pub(crate) fn check() -> Result<(), ScreenError> {
+        match io::stdin().is_terminal() && io::stdout().is_terminal() {
+            true => Ok(()),
+            false => Err(ScreenError::NoTerminal),
+        }
+    }
+
     /// Takes the terminal.
     pub(crate) fn take() -> Result<Self, ScreenError> {
-        if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
-            return Err(ScreenError::NoTerminal);
-        }
+        Self::check()?;
         IS_TAKEN.store(true, Ordering::SeqCst);
         match ratatui::try_init() {
             Ok(terminal) => Ok(Self { terminal }),

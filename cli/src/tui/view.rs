@@ -62,6 +62,10 @@ fn title(live: &Live) -> Line<'static> {
     if let Some(planned) = live.planned {
         text += &format!(" of {}", seconds(planned));
     }
+    text += &format!(" · {} operations", grouped(live.operations));
+    if let Some(planned) = live.planned_operations {
+        text += &format!(" of {}", grouped(planned));
+    }
     if live.is_warm_up {
         text += " · warming up";
     }
@@ -237,7 +241,7 @@ mod tests {
     use ratatui::backend::TestBackend;
     use trunkline::Quantiles;
     use trunkline::control::{Change, Reason, Seen, StageWindow};
-    use trunkline::load::{OperationKind, OperationSecond, Second};
+    use trunkline::load::{OperationKind, OperationSecond, Progress, Second, StageName};
 
     use super::*;
 
@@ -322,20 +326,47 @@ mod tests {
             reason: Reason::RoomBelowTarget,
             seen: Seen::default(),
         };
-        let mut live = Live {
-            stage: "run".to_owned(),
+        Live::of(&Progress {
+            stage: StageName::Run,
             elapsed: Duration::from_millis(16_200),
             planned: Some(Duration::from_secs(60)),
-            ..Live::default()
-        };
-        live.measure(&seconds, &[window], &[decision]);
-        live
+            operations: 120_000,
+            planned_operations: None,
+            is_warm_up: false,
+            rate: Some(16_000.0),
+            current: &Second::default(),
+            seconds: &seconds,
+            windows: &[window],
+            decisions: &[decision],
+            spans: &[],
+        })
     }
 
     #[test]
     fn everything_has_its_place() {
-        let expected = "\
-PLACEHOLDER";
+        let expected = concat!(
+            " trunkline  run · 16 s of 60 s · 120,000 operations · q ends it in order\n",
+            "┌ operations/s ───────────────────────────────────────┐┌ stages, busy and queued (p99) ──────────────────────┐\n",
+            "│15,000 of 16,000 offered, 1,000 dropped              ││ingest    8 % ██░░░░░░░░░░░░░░░░░░  queued 10 µs     │\n",
+            "│            ▁▃▅█                                     ││tree     95 % ███████████████████░  queued 2.3 ms    │\n",
+            "│        ▁▃▅▇████                                     ││hash     75 % ███████████████░░░░░  queued 800 µs    │\n",
+            "│     ▂▄▆████████                                     ││kzg      30 % ██████░░░░░░░░░░░░░░  queued 0         │\n",
+            "│ ▂▄▆████████████                                     ││persist  52 % ██████████░░░░░░░░░░  queued 1.2 ms    │\n",
+            "└─────────────────────────────────────────────────────┘└─────────────────────────────────────────────────────┘\n",
+            "┌ latency, last second ───────────────────────────────┐┌ bounds ─────────────────────────────────────────────┐\n",
+            "│                       p50      p99    p99.9  largest││group cap   20k                                      │\n",
+            "│update                9 ms  17.4 ms    21 ms  30.5 ms││admission   160k                                     │\n",
+            "│                                                     ││pieces      tree 2, hash 4, proof 1                  │\n",
+            "│                                                     ││waiting     1.5k operations, 4 groups under way      │\n",
+            "│                                                     ││durable     p50 8 ms, p99 17.4 ms                    │\n",
+            "│                                                     ││checkpoint  at rest                                  │\n",
+            "└─────────────────────────────────────────────────────┘└─────────────────────────────────────────────────────┘\n",
+            "┌ decisions, newest first ───────────────────────────────────────────────────────────────────────────────────┐\n",
+            "│    12.5 s  group cap 16k → 20k  groups are full and the latency is below its target                        │\n",
+            "│                                                                                                            │\n",
+            "│                                                                                                            │\n",
+            "└────────────────────────────────────────────────────────────────────────────────────────────────────────────┘",
+        );
         let drawn = drawn(&live(), 110, 21);
         assert_eq!(drawn, expected, "\n{drawn}");
     }
@@ -349,7 +380,9 @@ PLACEHOLDER";
         };
         let drawn = drawn(&live, 80, 24);
         assert!(
-            drawn.starts_with(" trunkline  fill · 0 s · warming up · q ends it in order"),
+            drawn.starts_with(
+                " trunkline  fill · 0 s · 0 operations · warming up · q ends it in order"
+            ),
             "{drawn}"
         );
         assert!(drawn.contains("none yet"));

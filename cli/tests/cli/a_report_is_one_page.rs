@@ -171,5 +171,5 @@ fn without_a_page_the_figures_are_text() {
     }
     run(["report", path, "--html"]).done();
     assert!(directory.path().join("report.html").exists());
-    run(["report", "/no/such/run"]).unusable("name the directory of a run");
+    run(["report", "/no/such/run"]).unusable("cannot use /no/such/run/run.json");
 }

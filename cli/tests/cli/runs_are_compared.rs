@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use tempfile::TempDir;
+use trunkline::load::Plan;
 
 use crate::support::{Ran, run};
 use crate::synthetic::{Made, Shape};
@@ -120,9 +121,15 @@ fn several_runs_make_a_side() {
 fn runs_of_another_workload_or_machine_are_refused() {
     let runs = Runs::new();
     let before = runs.made("before", Shape::default());
-    let workload = |made: &mut Made| made.run.workload.push_str("seed = 2\n");
+    let workload = |made: &mut Made| {
+        let plan = Plan {
+            batch: 7,
+            ..Plan::default()
+        };
+        made.run.workload = plan.to_toml();
+    };
     let other = runs.changed("workload", Shape::default(), workload);
-    compared(&before, &other, &[]).unusable("different workloads; give --force");
+    compared(&before, &other, &[]).unusable("different workloads (batch); give --force");
     let machine = |made: &mut Made| made.run.machine.cores = 9;
     let other = runs.changed("machine", Shape::default(), machine);
     compared(&before, &other, &[]).unusable("different machines; give --force");
@@ -146,7 +153,7 @@ fn unusable_runs_say_what_to_do() {
         },
     );
     compared(&before, &short, &[]).unusable("8 whole seconds, but at least 20 are needed");
-    compared(&before, "/no/such/run", &[]).unusable("name the directory of a run");
+    compared(&before, "/no/such/run", &[]).unusable("cannot use /no/such/run/run.json");
     let ran = compared(&before, &before, &["--fail-on", "much"]);
     assert_eq!(ran.code, 2);
     assert!(

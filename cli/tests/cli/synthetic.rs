@@ -2,17 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::{Duration, UNIX_EPOCH};
 
-use hdrhistogram::Histogram;
-use hdrhistogram::serialization::V2DeflateSerializer;
-use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use rand_distr::{Distribution, LogNormal, Normal};
 use trunkline::control::{Change, Decision, Reason, Seen, StageWindow, Window, Work};
 use trunkline::load::{
-    Latency, Machine, OperationKind, OperationSecond, OperationTotal, RUN_FORMAT, Run, Second,
+    Histogram, Interval, IntervalLog, Latency, Machine, Measure, OperationKind, OperationSecond,
+    OperationTotal, Plan, RUN_FORMAT, Run, Second,
 };
 use trunkline::{Quantiles, Span, Stage};
 
@@ -41,7 +38,7 @@ impl Default for Shape {
     }
 }
 
-type Series = BTreeMap<(OperationKind, &'static str), Vec<Histogram<u64>>>;
+type Series = BTreeMap<(OperationKind, Measure), Vec<Histogram<u64>>>;
 
 /// A run, and its histograms.
 pub(crate) struct Made {
@@ -66,7 +63,7 @@ impl Made {
                 system: "linux x86_64".to_owned(),
             },
             seed: shape.seed,
-            workload: "rate = 240000\n\n[mix]\nread = 50\nupdate = 50\n".to_owned(),
+            workload: Plan::default().to_toml(),
             config: "[group]\noperations_max = 20000\n".to_owned(),
             begun_engine_us: BEGUN_US,
             seconds: seconds(shape, &series, &mut random),
@@ -81,31 +78,21 @@ impl Made {
 
     /// Writes `run.json` and `latency.hlog`.
     pub(crate) fn write_to(&self, directory: &Path) {
-        std::fs::create_dir_all(directory).expect("a directory");
-        let document = serde_json::to_vec(&self.run).expect("JSON");
-        std::fs::write(directory.join("run.json"), document).expect("a file");
-        let mut bytes = Vec::new();
-        let mut serializer = V2DeflateSerializer::new();
-        let mut builder = IntervalLogWriterBuilder::new();
-        builder.with_start_time(UNIX_EPOCH + Duration::from_millis(self.run.began_unix_ms));
-        let mut log = builder
-            .begin_log_with(&mut bytes, &mut serializer)
-            .expect("a log in memory");
+        self.run.write_to(directory).expect("a file");
+        let mut log = IntervalLog::new(self.run.began_unix_ms);
         for ((kind, measure), histograms) in &self.series {
-            let tag = format!("{}.{measure}", name(*kind));
             for (second, histogram) in (0..).zip(histograms) {
-                let start = Duration::from_secs(second);
-                log.write_histogram(histogram, start, Duration::from_secs(1), Tag::new(&tag))
-                    .expect("a log in memory");
+                let interval = Interval {
+                    second,
+                    kind: *kind,
+                    measure: *measure,
+                    histogram: histogram.clone(),
+                };
+                log.add(&interval).expect("a log in memory");
             }
         }
-        std::fs::write(directory.join("latency.hlog"), bytes).expect("a file");
+        log.write_to(directory).expect("a file");
     }
-}
-
-fn name(kind: OperationKind) -> String {
-    let name = serde_json::to_value(kind).expect("JSON");
-    name.as_str().expect("a text").to_owned()
 }
 
 /// An autoregression around 1 (standard deviation 4 %, correlation 0.3).
@@ -128,7 +115,7 @@ fn series(shape: Shape, random: &mut SmallRng) -> Series {
     let mut series = Series::new();
     for (kind, median_us, sigma) in kinds {
         let slowness = noise(shape.seconds, random);
-        for (measure, share) in [("latency", 1.0), ("service", 0.8)] {
+        for (measure, share) in [(Measure::Latency, 1.0), (Measure::Service, 0.8)] {
             let histograms = slowness.iter().map(|factor| {
                 let median_nanos = median_us * share * factor * 1e3;
                 histogram(median_nanos, sigma, random)
@@ -173,9 +160,9 @@ fn seconds(shape: Shape, series: &Series, random: &mut SmallRng) -> Vec<Second> 
             let of_kind = operations.entry(*kind).or_default();
             let latency = latency(&histograms[second as usize]);
             of_kind.achieved = latency.count;
-            match *measure {
-                "latency" => of_kind.latency = latency,
-                _ => of_kind.service = latency,
+            match measure {
+                Measure::Latency => of_kind.latency = latency,
+                Measure::Service => of_kind.service = latency,
             }
         }
         Second {
@@ -203,9 +190,9 @@ fn sum_up(run: &mut Run, series: &Series) {
         }
         let total: &mut OperationTotal = totals.operations.entry(*kind).or_default();
         total.achieved = all.len();
-        match *measure {
-            "latency" => total.latency = latency(&all),
-            _ => total.service = latency(&all),
+        match measure {
+            Measure::Latency => total.latency = latency(&all),
+            Measure::Service => total.service = latency(&all),
         }
     }
 }

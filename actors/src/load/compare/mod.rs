@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 pub use counts::Counts;
-pub use recorded::{HISTOGRAMS_FILE, RUN_FILE, RecordError, Recorded};
+pub use recorded::{RecordError, Recorded};
 pub use verdict::Verdict;
 
 use super::OperationKind;
@@ -131,25 +131,7 @@ impl std::fmt::Display for Metric {
             Quantile::P99 => "p99",
             Quantile::P999 => "p99.9",
         };
-        write!(formatter, "{} {quantile}", kind_name(*kind))
-    }
-}
-
-/// The name of a kind in files and reports.
-///
-/// ```
-/// use trunkline::load::{OperationKind, compare::kind_name};
-/// assert_eq!(kind_name(OperationKind::ReadModifyWrite), "read_modify_write");
-/// ```
-pub fn kind_name(kind: OperationKind) -> &'static str {
-    match kind {
-        OperationKind::Read => "read",
-        OperationKind::MultiGet => "multi_get",
-        OperationKind::Verify => "verify",
-        OperationKind::Update => "update",
-        OperationKind::Insert => "insert",
-        OperationKind::Delete => "delete",
-        OperationKind::ReadModifyWrite => "read_modify_write",
+        write!(formatter, "{} {quantile}", kind.name())
     }
 }
 

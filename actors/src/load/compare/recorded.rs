@@ -1,77 +1,30 @@
-//! A run in a directory: what came out of it, and its histograms second by second. Read here alone.
+//! A run in a directory, in the form in which runs are compared and reported.
 
 use std::collections::BTreeMap;
-use std::io::{self, Cursor, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use base64::Engine;
-use hdrhistogram::serialization::interval_log::{
-    IntervalLogHistogram, IntervalLogIterator, LogEntry,
-};
-use hdrhistogram::serialization::{DeserializeError, Deserializer};
-
-use super::{Counts, Observed, kind_name};
-use crate::load::{OperationKind, RUN_FORMAT, Run};
-
-/// Name of a run's document.
-pub const RUN_FILE: &str = "run.json";
-
-/// Name of a run's interval log of histograms.
-pub const HISTOGRAMS_FILE: &str = "latency.hlog";
-
-/// Bytes of a file that is read.
-const FILE_BYTES_MAX: u64 = 1 << 30;
+use super::{Counts, Observed};
+use crate::load::{IntervalLog, IntervalLogError, Measure, OperationKind, Run, RunFileError};
 
 /// Why a run could not be read.
+///
+/// ```
+/// use trunkline::load::compare::{RecordError, Recorded};
+/// let error = Recorded::read_from("/no/such/run".as_ref()).unwrap_err();
+/// assert!(matches!(error, RecordError::File(_)));
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    /// A file cannot be read.
-    #[error("cannot read {}; name the directory of a run", file.display())]
-    Read {
-        /// Which.
-        file: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file is too long.
-    #[error("{} is longer than {FILE_BYTES_MAX} bytes; make a shorter run", .0.display())]
-    TooLong(PathBuf),
-    /// The document is not one of a run.
-    #[error("{} is not what came out of a run", file.display())]
-    Document {
-        /// Which.
-        file: PathBuf,
+    /// A file cannot be used.
+    #[error("no run can be read; name the directory of one")]
+    File(#[from] RunFileError),
+    /// The histograms cannot be read.
+    #[error("{directory} has no histograms that can be read; make the run again")]
+    Histograms {
+        /// Of the run.
+        directory: String,
         /// Where and why.
-        source: serde_json::Error,
-    },
-    /// The document is of another form.
-    #[error(
-        "{} is of form {format}, this version reads form {RUN_FORMAT}; use the version that made it",
-        file.display()
-    )]
-    Format {
-        /// Which.
-        file: PathBuf,
-        /// Its form.
-        format: u32,
-    },
-    /// An entry of the interval log cannot be read.
-    #[error("{}: entry {entry} is not an interval; make the run again", file.display())]
-    Entry {
-        /// Which file.
-        file: PathBuf,
-        /// Counts from 1.
-        entry: usize,
-    },
-    /// A histogram of the interval log cannot be read.
-    #[error("{}: the histogram of entry {entry} cannot be read; make the run again", file.display())]
-    Histogram {
-        /// Which file.
-        file: PathBuf,
-        /// Counts from 1.
-        entry: usize,
-        /// Why.
-        source: DeserializeError,
+        source: IntervalLogError,
     },
 }
 
@@ -93,25 +46,37 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// Reads [`RUN_FILE`] and [`HISTOGRAMS_FILE`] of a directory.
+    /// Reads the run and the interval log of a directory.
     pub fn read_from(directory: &Path) -> Result<Self, RecordError> {
-        let file = directory.join(RUN_FILE);
-        let document = read(&file)?;
-        let run: Run = match serde_json::from_slice(&document) {
-            Ok(run) => run,
-            Err(source) => return Err(RecordError::Document { file, source }),
-        };
-        if run.format != RUN_FORMAT {
-            let format = run.format;
-            return Err(RecordError::Format { file, format });
-        }
+        let run = Run::read_from(directory)?;
+        let log = IntervalLog::read_from(directory)?;
+        Self::of(run, &log).map_err(|source| RecordError::Histograms {
+            directory: directory.display().to_string(),
+            source,
+        })
+    }
+
+    /// From what would be in the directory. Intervals beyond the run's seconds are passed over.
+    pub fn of(run: Run, log: &IntervalLog) -> Result<Self, IntervalLogError> {
         let mut recorded = Self {
             run,
             ..Self::default()
         };
-        let file = directory.join(HISTOGRAMS_FILE);
-        let log = read(&file)?;
-        recorded.take_histograms(&file, &log)?;
+        let seconds = recorded.run.seconds.len();
+        for interval in log.intervals() {
+            let interval = interval?;
+            let series = match interval.measure {
+                Measure::Latency => &mut recorded.latency,
+                Measure::Service => &mut recorded.service,
+            };
+            let empty = || vec![Counts::default(); seconds];
+            let series = series.entry(interval.kind).or_insert_with(empty);
+            let second = usize::try_from(interval.second).ok();
+            if let Some(counts) = second.and_then(|second| series.get_mut(second)) {
+                let more = Counts::of_histogram(&interval.histogram);
+                *counts = Counts::merged([&*counts, &more]);
+            }
+        }
         Ok(recorded)
     }
 
@@ -128,90 +93,11 @@ impl Recorded {
             latency: latency.collect(),
         }
     }
-
-    fn take_histograms(&mut self, file: &Path, log: &[u8]) -> Result<(), RecordError> {
-        let seconds = self.run.seconds.len();
-        let mut deserializer = Deserializer::new();
-        for (index, entry) in IntervalLogIterator::new(log).enumerate() {
-            let entry_number = index + 1;
-            let unreadable = || RecordError::Entry {
-                file: file.to_owned(),
-                entry: entry_number,
-            };
-            let LogEntry::Interval(interval) = entry.map_err(|_| unreadable())? else {
-                continue;
-            };
-            let second = usize::try_from(interval.start_timestamp().as_secs());
-            let second = second.unwrap_or(usize::MAX);
-            let Some(series) = self.series(&interval, seconds) else {
-                continue;
-            };
-            let Some(counts) = series.get_mut(second) else {
-                continue;
-            };
-            let encoded = base64::engine::general_purpose::STANDARD
-                .decode(interval.encoded_histogram())
-                .map_err(|_| unreadable())?;
-            let histogram = deserializer.deserialize::<u64, _>(&mut Cursor::new(encoded));
-            let histogram = histogram.map_err(|source| RecordError::Histogram {
-                file: file.to_owned(),
-                entry: entry_number,
-                source,
-            })?;
-            *counts = Counts::of_histogram(&histogram);
-        }
-        Ok(())
-    }
-
-    /// Where histograms with the interval's tag go; those with another tag go nowhere.
-    fn series(
-        &mut self,
-        interval: &IntervalLogHistogram<'_>,
-        seconds: usize,
-    ) -> Option<&mut Vec<Counts>> {
-        let tag = interval.tag()?;
-        let (name, what) = tag.as_str().split_once('.')?;
-        let kind = KINDS.into_iter().find(|kind| kind_name(*kind) == name)?;
-        let series = match what {
-            "latency" => &mut self.latency,
-            "service" => &mut self.service,
-            _ => return None,
-        };
-        let empty = || vec![Counts::default(); seconds];
-        Some(series.entry(kind).or_insert_with(empty))
-    }
 }
-
-const KINDS: [OperationKind; 7] = [
-    OperationKind::Read,
-    OperationKind::MultiGet,
-    OperationKind::Verify,
-    OperationKind::Update,
-    OperationKind::Insert,
-    OperationKind::Delete,
-    OperationKind::ReadModifyWrite,
-];
 
 /// The last second is left out where the run ended within it; a hundredth that is missing does no harm.
 fn whole_seconds(run: &Run) -> usize {
     let whole = run.totals.elapsed_us.saturating_add(10_000) / 1_000_000;
-    run.seconds
-        .len()
-        .min(usize::try_from(whole).unwrap_or(usize::MAX))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, RecordError> {
-    let cannot = |source| RecordError::Read {
-        file: path.to_owned(),
-        source,
-    };
-    let file = std::fs::File::open(path).map_err(cannot)?;
-    let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(cannot)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(RecordError::TooLong(path.to_owned()));
-    }
-    Ok(bytes)
+    let seconds = run.seconds.len();
+    seconds.min(usize::try_from(whole).unwrap_or(usize::MAX))
 }
