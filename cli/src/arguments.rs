@@ -13,6 +13,8 @@ use crate::compare::CompareArguments;
 use crate::evidence::EvidenceCommand;
 use crate::history::HistoryCommand;
 use crate::report::ReportArguments;
+use crate::sweep::SweepArguments;
+use crate::tune::TuneArguments;
 
 /// Commit engine for authenticated key-value state: load tests, imports, proofs, inspection.
 #[derive(Debug, Parser)]
@@ -33,6 +35,11 @@ pub(crate) enum Command {
     Compare(CompareArguments),
     /// Show what came out of a run: as text, or as a page with plots.
     Report(ReportArguments),
+    /// Run a workload under every combination of some settings, and find where latency begins to cost more than
+    /// throughput gains.
+    Sweep(SweepArguments),
+    /// Find the settings that suit a workload, and write them down as a configuration file with what was measured.
+    Tune(TuneArguments),
     /// Put the records of a file into a directory.
     Import(ImportArguments),
     /// Print the value of a key; exit code 1 if it is absent.
@@ -82,6 +89,40 @@ pub(crate) struct LoadArguments {
     /// Directory of the engine, created if missing; without it a temporary one, removed at the end.
     #[arg(long)]
     pub(crate) dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) plan: PlanArguments,
+
+    /// Write the operations of the run into a file.
+    #[arg(long, value_name = "FILE", conflicts_with = "replay")]
+    pub(crate) record: Option<PathBuf>,
+    /// Run the operations of a file at their times, instead of the workload.
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "rate", "rate_share", "phases", "keys", "value_bytes", "workload", "dist", "duration", "ops"
+    ])]
+    pub(crate) replay: Option<PathBuf>,
+    /// How many times faster [default: 1].
+    #[arg(long, value_name = "FACTOR", requires = "replay")]
+    pub(crate) replay_speed: Option<f64>,
+
+    /// Keys that are proven at the end, half of them absent ones.
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) proofs: usize,
+    /// Directory that the run is written to, as run.json and latency.hlog.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Show the run on the whole terminal; q ends it in order.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) tui: bool,
+    /// Print the run's totals as JSON, and nothing else.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) settings: SettingsArguments,
+}
+
+/// What is to be run: a plan file, or the defaults, and what is typed over it.
+#[derive(Debug, Args)]
+pub(crate) struct PlanArguments {
     /// Plan (TOML), such as a run's own; flags go before it.
     #[arg(long, value_name = "FILE")]
     pub(crate) plan: Option<PathBuf>,
@@ -153,33 +194,6 @@ pub(crate) struct LoadArguments {
     /// Operations after which the run ends.
     #[arg(long)]
     pub(crate) ops: Option<u64>,
-
-    /// Write the operations of the run into a file.
-    #[arg(long, value_name = "FILE", conflicts_with = "replay")]
-    pub(crate) record: Option<PathBuf>,
-    /// Run the operations of a file at their times, instead of the workload.
-    #[arg(long, value_name = "FILE", conflicts_with_all = [
-        "rate", "rate_share", "phases", "keys", "value_bytes", "workload", "dist", "duration", "ops"
-    ])]
-    pub(crate) replay: Option<PathBuf>,
-    /// How many times faster [default: 1].
-    #[arg(long, value_name = "FACTOR", requires = "replay")]
-    pub(crate) replay_speed: Option<f64>,
-
-    /// Keys that are proven at the end, half of them absent ones.
-    #[arg(long, default_value_t = 1000)]
-    pub(crate) proofs: usize,
-    /// Directory that the run is written to, as run.json and latency.hlog.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: Option<PathBuf>,
-    /// Show the run on the whole terminal; q ends it in order.
-    #[arg(long, conflicts_with = "json")]
-    pub(crate) tui: bool,
-    /// Print the run's totals as JSON, and nothing else.
-    #[arg(long)]
-    pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) settings: SettingsArguments,
 }
 
 /// Mixes of operations, as YCSB defines them, and two more. An update puts a whole new value.
@@ -510,6 +524,8 @@ pub(crate) enum ArgumentError {
     Hex,
     #[error("a key has 1 to {KEY_BYTES_MAX} bytes, not {0}")]
     KeyBytes(usize),
+    #[error("a setting and the values to try look like group.linger_ms=0,1,2")]
+    Varied,
     #[error("64 hexadecimal digits (32 bytes) were expected")]
     Digest,
     #[error("a number of percent was expected, such as 5%")]

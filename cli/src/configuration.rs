@@ -42,7 +42,7 @@ fn build(arguments: &SettingsArguments, directory: &Path) -> Result<Config, Conf
     Ok(config)
 }
 
-fn layers(arguments: &SettingsArguments) -> Result<Layers, ConfigError> {
+pub(crate) fn layers(arguments: &SettingsArguments) -> Result<Layers, ConfigError> {
     let mut layers = Config::layers();
     if let Some(file) = &arguments.config {
         layers = layers.file(file)?;

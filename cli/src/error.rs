@@ -92,6 +92,8 @@ pub(crate) enum CommandError {
     Record(#[from] RecordError),
     #[error(transparent)]
     Screen(#[from] ScreenError),
+    #[error("more than {max} combinations of settings; vary fewer of them, or fewer values")]
+    TooManyCombinations { max: usize },
     #[error("the runs cannot be compared")]
     Compare(#[from] CompareError),
     #[error("{0}; give --force to compare them all the same")]

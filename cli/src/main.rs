@@ -26,8 +26,11 @@ mod report;
 mod show;
 mod single;
 mod submitter;
+mod sweep;
 mod table;
+mod trial;
 mod tui;
+mod tune;
 mod verdict;
 mod verify;
 
@@ -79,6 +82,8 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<Exit, CommandError> {
     match command {
         Command::Load(arguments) => load::run(&arguments),
+        Command::Sweep(arguments) => sweep::run(&arguments),
+        Command::Tune(arguments) => tune::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),

@@ -5,7 +5,7 @@
 //! engine: the load's records make values from the seed and count the writes of each key.
 
 mod check;
-mod plan;
+pub(crate) mod plan;
 mod report;
 mod watch;
 
@@ -63,7 +63,7 @@ impl Place {
 }
 
 pub(crate) fn run(arguments: &LoadArguments) -> Result<Exit, CommandError> {
-    let plan = plan::of(arguments)?;
+    let plan = plan::of(&arguments.plan)?;
     if arguments.tui {
         Screen::check()?;
     }

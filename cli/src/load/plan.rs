@@ -2,11 +2,11 @@
 
 use trunkline::load::{Mode, Phases, Plan, ProofTop};
 
-use crate::arguments::{LoadArguments, Top};
+use crate::arguments::{PlanArguments, Top};
 use crate::error::CommandError;
 
 /// The plan file, or the defaults, and the flags over it.
-pub(super) fn of(arguments: &LoadArguments) -> Result<Plan, CommandError> {
+pub(crate) fn of(arguments: &PlanArguments) -> Result<Plan, CommandError> {
     let mut plan = match &arguments.plan {
         Some(path) => Plan::from_file(path)?,
         None => Plan::default(),
@@ -20,7 +20,7 @@ pub(super) fn of(arguments: &LoadArguments) -> Result<Plan, CommandError> {
     Ok(plan)
 }
 
-fn lay_over(arguments: &LoadArguments, plan: &mut Plan) {
+fn lay_over(arguments: &PlanArguments, plan: &mut Plan) {
     let typed = arguments;
     set(&mut plan.name, typed.name.clone());
     set(&mut plan.keys, typed.keys);
@@ -83,7 +83,7 @@ mod tests {
     fn typed(flags: &[&str]) -> Plan {
         let flags = ["trunkline", "load"].iter().chain(flags);
         match Arguments::try_parse_from(flags).unwrap().command {
-            Command::Load(arguments) => of(&arguments).unwrap(),
+            Command::Load(arguments) => of(&arguments.plan).unwrap(),
             other => panic!("{other:?}"),
         }
     }

@@ -20,4 +20,5 @@ mod load_checks_itself_and_cleans_up;
 mod load_runs_can_be_kept_and_run_again;
 mod mistakes_in_the_configuration_name_their_place;
 mod runs_are_compared;
+mod settings_are_swept_and_tuned;
 mod verify_tells_proven_from_unproven_from_unusable;

@@ -1,0 +1,161 @@
+//! One trial: a plan on a new engine with certain settings, in a directory that goes away; and what came out, in
+//! the few figures that settings are compared by. Not here: which settings, and which is better (`sweep`, `tune`).
+
+use std::path::Path;
+
+use serde::Serialize;
+use trunkline::Engine;
+use trunkline::config::Layers;
+use trunkline::load::{Latency, Load, Plan, Totals};
+
+use crate::error::CommandError;
+use crate::interrupt::Interrupt;
+use crate::single::open_engine;
+
+/// A setting and a value that is tried.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Choice {
+    /// Section and key.
+    pub(crate) key: String,
+    /// As it is typed.
+    pub(crate) value: String,
+}
+
+/// What came out of a trial.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Figures {
+    /// Operations a second that were to be started; those that ended in a closed loop.
+    pub(crate) offered_per_second: f64,
+    /// Operations a second that ended.
+    pub(crate) achieved_per_second: f64,
+    /// Latency of writes until they are durable, or of reads if there are no writes: median, microseconds.
+    pub(crate) p50_us: f64,
+    /// Its 99th percentile.
+    pub(crate) p99_us: f64,
+}
+
+impl Figures {
+    /// Whether nearly all of what was offered was done.
+    pub(crate) fn keeps_up(&self) -> bool {
+        self.achieved_per_second >= 0.97 * self.offered_per_second
+    }
+}
+
+/// Opens an engine with settings over those of the user, runs the plan on it, and clears up. Nothing if the user
+/// had enough.
+pub(crate) fn run(
+    plan: &Plan,
+    layers: &Layers,
+    choices: &[Choice],
+    interrupt: &Interrupt,
+) -> Result<Option<Figures>, CommandError> {
+    let place = tempfile::Builder::new()
+        .prefix("trunkline-trial-")
+        .tempdir();
+    let place = place.map_err(CommandError::Temporary)?;
+    let engine = open(layers, choices, place.path())?;
+    let outcome = Load::new(plan, &engine)?.stop(interrupt.flag()).run();
+    let closed = engine.shutdown_blocking();
+    drop(engine);
+    let outcome = outcome?;
+    closed?;
+    if outcome.is_interrupted {
+        return Ok(None);
+    }
+    Ok(Some(figures(&outcome.run.totals)))
+}
+
+/// Ready for a configuration that neither moves by itself nor is anybody else's.
+fn open(layers: &Layers, choices: &[Choice], directory: &Path) -> Result<Engine, CommandError> {
+    let mut layers = layers.clone();
+    for fixed in ["control.mode=fixed", "control.workers=fixed"] {
+        layers = layers.set(fixed)?;
+    }
+    for Choice { key, value } in choices {
+        layers = layers.set(&format!("{key}={value}"))?;
+    }
+    let mut config = layers.build()?;
+    config.engine.directory = directory.to_owned();
+    open_engine(config)
+}
+
+/// The kind that most operations are of, writes before reads.
+fn figures(totals: &Totals) -> Figures {
+    let kinds = totals.operations.iter();
+    let most = kinds.max_by_key(|(kind, total)| (kind.is_write(), total.achieved));
+    let latency = most.map_or(Latency::default(), |(_, total)| total.latency);
+    let seconds = totals.elapsed_us as f64 / 1e6;
+    let per_second = |count: u64| count as f64 / seconds.max(1e-6);
+    Figures {
+        offered_per_second: per_second(totals.offered),
+        achieved_per_second: per_second(totals.achieved),
+        p50_us: latency.p50_us,
+        p99_us: latency.p99_us,
+    }
+}
+
+/// The middle of some figures, each taken by itself.
+pub(crate) fn median(figures: &[Figures]) -> Figures {
+    let of = |field: fn(&Figures) -> f64| middle(figures.iter().map(field).collect());
+    Figures {
+        offered_per_second: of(|figures| figures.offered_per_second),
+        achieved_per_second: of(|figures| figures.achieved_per_second),
+        p50_us: of(|figures| figures.p50_us),
+        p99_us: of(|figures| figures.p99_us),
+    }
+}
+
+/// The median, the upper one of two; 0 of nothing.
+pub(crate) fn middle(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use trunkline::load::{OperationKind, OperationTotal};
+
+    use super::*;
+
+    fn total(achieved: u64, p99_us: f64) -> OperationTotal {
+        OperationTotal {
+            achieved,
+            latency: Latency {
+                p99_us,
+                ..Latency::default()
+            },
+            ..OperationTotal::default()
+        }
+    }
+
+    #[test]
+    fn the_latency_is_that_of_writes_if_there_are_any() {
+        let mut totals = Totals {
+            elapsed_us: 2_000_000,
+            offered: 300,
+            achieved: 200,
+            ..Totals::default()
+        };
+        totals
+            .operations
+            .insert(OperationKind::Read, total(190, 3.0));
+        assert_eq!(figures(&totals).p99_us, 3.0);
+        totals
+            .operations
+            .insert(OperationKind::Update, total(10, 70.0));
+        let figures = figures(&totals);
+        assert_eq!((figures.p99_us, figures.achieved_per_second), (70.0, 100.0));
+        assert!(!figures.keeps_up());
+    }
+
+    #[test]
+    fn each_figure_has_its_own_median() {
+        let of = |achieved_per_second, p99_us| Figures {
+            achieved_per_second,
+            p99_us,
+            ..Figures::default()
+        };
+        let figures = median(&[of(1.0, 30.0), of(3.0, 10.0), of(2.0, 20.0)]);
+        assert_eq!((figures.achieved_per_second, figures.p99_us), (2.0, 20.0));
+    }
+}

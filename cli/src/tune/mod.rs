@@ -1,0 +1,179 @@
+//! `tune`: the settings that suit a workload, one key after the other, and a configuration file that says what was
+//! measured for each.
+//!
+//! A value is kept if it is better than the one before by a twentieth in the median of the rounds and in most of
+//! them; rounds take values by turns. What changes what receipts promise (`commit.mode`, `durability.mode`) is tried
+//! only if it is named. `judge` decides, `profile` writes; both are pure.
+
+mod judge;
+mod profile;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use trunkline::load::{Machine, Mode, Plan};
+
+use crate::arguments::{PlanArguments, SettingsArguments};
+use crate::error::CommandError;
+use crate::interrupt::Interrupt;
+use crate::load::plan;
+use crate::output;
+use crate::sweep::{Varied, parse_varied};
+use crate::trial::{self, Choice, Figures};
+use crate::{Exit, configuration};
+
+use judge::{Aim, Tried, better};
+
+#[derive(Debug, Args)]
+pub(crate) struct TuneArguments {
+    #[command(flatten)]
+    plan: PlanArguments,
+    /// A setting and the values to try, such as group.operations_max=5000,20000; may be repeated. Without it the
+    /// keys that matter most.
+    #[arg(long, value_name = "SECTION.KEY=VALUE,…", value_parser = parse_varied)]
+    vary: Vec<Varied>,
+    /// Times that every value is run.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
+    rounds: u8,
+    /// 99th percentile of the latency that should not be exceeded, milliseconds. In a closed loop the most
+    /// throughput within it is looked for; at a rate the least latency is.
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 250.0)]
+    target_p99_ms: f64,
+    /// File that the settings are written to; - is standard output.
+    #[arg(long, default_value = "-")]
+    out: PathBuf,
+    #[command(flatten)]
+    settings: SettingsArguments,
+}
+
+/// A key, and what came of trying its values.
+#[derive(Clone, Debug)]
+struct Step {
+    key: String,
+    /// The value before, then those that were tried.
+    tried: Vec<Tried>,
+    /// Place in `tried` of what is kept.
+    kept: usize,
+}
+
+pub(crate) fn run(arguments: &TuneArguments) -> Result<Exit, CommandError> {
+    let plan = plan_of(arguments)?;
+    let aim = match plan.mode {
+        Mode::Closed => Aim::Throughput {
+            target_us: arguments.target_p99_ms * 1e3,
+        },
+        Mode::Open => Aim::Latency,
+    };
+    let varied = match arguments.vary.is_empty() {
+        true => judge::default(),
+        false => arguments.vary.clone(),
+    };
+    let interrupt = Interrupt::listen()?;
+    let mut chosen: Vec<Choice> = Vec::new();
+    let mut steps = Vec::new();
+    for varied in varied {
+        let Some(step) = step(arguments, &plan, aim, &varied, &chosen, &interrupt)? else {
+            return Ok(Exit::Interrupted);
+        };
+        let value = step.tried[step.kept].value.clone();
+        eprintln!("{}: {value}", step.key);
+        if step.kept > 0 {
+            chosen.push(Choice {
+                key: step.key.clone(),
+                value,
+            });
+        }
+        steps.push(step);
+    }
+    let text = profile::text(&plan, aim, arguments.rounds, &Machine::here(), &steps);
+    write(arguments, &text)?;
+    Ok(Exit::Done)
+}
+
+/// Without a rate a closed loop: how fast can it be?
+fn plan_of(arguments: &TuneArguments) -> Result<Plan, CommandError> {
+    let plan = plan::of(&arguments.plan)?;
+    let mode = match plan.rate {
+        None => Mode::Closed,
+        Some(_) => plan.mode,
+    };
+    Ok(Plan { mode, ..plan })
+}
+
+/// All values of one key, the others being what they are so far.
+fn step(
+    arguments: &TuneArguments,
+    plan: &Plan,
+    aim: Aim,
+    varied: &Varied,
+    chosen: &[Choice],
+    interrupt: &Interrupt,
+) -> Result<Option<Step>, CommandError> {
+    let layers = configuration::layers(&arguments.settings)?;
+    let before = value_of(&layers.build()?.to_toml()?, &varied.key);
+    let others = varied.values.iter().filter(|value| **value != before);
+    let values: Vec<String> = std::iter::once(before.clone())
+        .chain(others.cloned())
+        .collect();
+    let mut rounds: Vec<Vec<Figures>> = vec![Vec::new(); values.len()];
+    for round in 1..=arguments.rounds {
+        for (value, rounds) in values.iter().zip(&mut rounds) {
+            eprintln!(
+                "round {round} of {}: {}={value}",
+                arguments.rounds, varied.key
+            );
+            let mut choices = chosen.to_vec();
+            choices.push(Choice {
+                key: varied.key.clone(),
+                value: value.clone(),
+            });
+            match trial::run(plan, &layers, &choices, interrupt)? {
+                Some(figures) => rounds.push(figures),
+                None => return Ok(None),
+            }
+        }
+    }
+    let tried = values.into_iter().zip(rounds);
+    let tried: Vec<Tried> = tried
+        .map(|(value, rounds)| Tried { value, rounds })
+        .collect();
+    let kept = better(aim, &tried);
+    Ok(Some(Step {
+        key: varied.key.clone(),
+        tried,
+        kept,
+    }))
+}
+
+/// The value of a key in TOML of the library's own, as it would be typed.
+fn value_of(toml: &str, key: &str) -> String {
+    let (section, key) = key.split_once('.').unwrap_or(("", key));
+    let head = format!("[{section}]");
+    let mut lines = toml.lines().skip_while(|line| *line != head).skip(1);
+    let start = format!("{key} = ");
+    let value = lines.find_map(|line| line.strip_prefix(&start));
+    value.map_or(String::new(), |value| value.trim_matches('"').to_owned())
+}
+
+fn write(arguments: &TuneArguments, text: &str) -> Result<(), CommandError> {
+    if arguments.out.as_os_str() == "-" {
+        return output::print(text);
+    }
+    let failed = CommandError::file("write", &arguments.out);
+    std::fs::write(&arguments.out, text).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use trunkline::Config;
+
+    use super::*;
+
+    #[test]
+    fn a_value_is_found_as_it_would_be_typed() {
+        let toml = Config::default().to_toml().unwrap();
+        assert_eq!(value_of(&toml, "group.operations_max"), "20000");
+        assert_eq!(value_of(&toml, "commit.mode"), "eager");
+        assert_eq!(value_of(&toml, "durability.mode"), "sync");
+    }
+}
