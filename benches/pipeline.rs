@@ -21,7 +21,7 @@ use trunkline_core::record::CommitRecord;
 use trunkline_core::store::disk::OsDisk;
 use trunkline_core::store::effect::{Effect, encode_effects};
 use trunkline_core::store::fjall_leaves::{FjallLeafStore, FjallOptions};
-use trunkline_core::store::leaves::{Leaf, LeafChange, LeafStore};
+use trunkline_core::store::leaves::{LeafChange, LeafRef, LeafStore};
 use trunkline_core::store::log::{CommitLog, EntryHead, LogOptions, LogPosition};
 use trunkline_core::tree::{self, Roots, SealedChanges, TreeHasher, TreeWriter};
 
@@ -341,9 +341,9 @@ fn move_leaves(groups: &[&[PreparedBatch]]) {
             .into_iter()
             .map(|(key_hash, place, write)| LeafChange {
                 key_hash: *key_hash,
-                leaf: batches[place].value(write).map(|value| Leaf {
-                    key: bytes::Bytes::copy_from_slice(batches[place].key(write)),
-                    value: bytes::Bytes::copy_from_slice(value),
+                leaf: batches[place].value(write).map(|value| LeafRef {
+                    key: batches[place].key(write),
+                    value,
                 }),
             });
         store.ingest(&mut changes).expect("a disk that works");

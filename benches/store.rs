@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use tempfile::TempDir;
+use trunkline_core::hash::Digest;
 use trunkline_core::params::TreeParams;
 use trunkline_core::record::CommitRecord;
 use trunkline_core::store::disk::OsDisk;
@@ -123,10 +124,14 @@ fn leaves(criterion: &mut Criterion) {
             b.iter_batched(
                 || {
                     first += count;
-                    leaf_changes(first, count)
+                    leaves_of(first, count)
                 },
-                |changes| {
-                    let ingested = store.ingest(&mut changes.into_iter());
+                |leaves| {
+                    let mut changes = leaves.iter().map(|(key_hash, leaf)| LeafChange {
+                        key_hash: *key_hash,
+                        leaf: Some(leaf.borrowed()),
+                    });
+                    let ingested = store.ingest(&mut changes);
                     ingested.and_then(|()| store.sync()).expect("a disk");
                 },
                 BatchSize::PerIteration,
@@ -137,19 +142,16 @@ fn leaves(criterion: &mut Criterion) {
 }
 
 /// Leaves of new keys, ascending.
-fn leaf_changes(first: u64, count: u64) -> Vec<LeafChange> {
+fn leaves_of(first: u64, count: u64) -> Vec<(Digest, Leaf)> {
     let params = TreeParams::default();
-    let mut changes: Vec<LeafChange> = (first..first + count)
-        .map(|number| LeafChange {
-            key_hash: params.key_hash(&keys::key(number)),
-            leaf: Some(Leaf {
-                key: keys::key(number),
-                value: keys::value(number),
-            }),
-        })
-        .collect();
-    changes.sort_unstable_by_key(|change| change.key_hash);
-    changes
+    let leaf = |number: u64| Leaf {
+        key: keys::key(number),
+        value: keys::value(number),
+    };
+    let hashed = |number: u64| (params.key_hash(&keys::key(number)), leaf(number));
+    let mut leaves: Vec<_> = (first..first + count).map(hashed).collect();
+    leaves.sort_unstable_by_key(|(key_hash, _)| *key_hash);
+    leaves
 }
 
 /// On a real disk, which the system's temporary directory may not be.

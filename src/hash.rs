@@ -158,7 +158,7 @@ impl Domain {
         pairs: impl ExactSizeIterator<Item = &'a Pair>,
         digests: &mut Vec<Digest>,
     ) {
-        digests.clear();
+        // Not cleared before: every digest is overwritten.
         digests.resize(pairs.len(), ZERO);
         hash_lanes(Platform::detect(), &self.0, pairs, digests);
     }

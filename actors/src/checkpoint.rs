@@ -286,12 +286,11 @@ mod tests {
         let value_of = |key: u8| {
             let key_hash = TreeParams::default().key_hash(&[key]);
             let change = changes.iter().find(|change| change.key_hash == key_hash);
-            let leaf = change.unwrap().leaf.as_ref();
-            leaf.map(|leaf| leaf.value.clone())
+            change.unwrap().leaf.map(|leaf| leaf.value)
         };
         assert_eq!(changes.len(), 3);
-        assert_eq!(value_of(1), Some("a".into()));
-        assert_eq!(value_of(2), Some("c".into()));
+        assert_eq!(value_of(1), Some(&b"a"[..]));
+        assert_eq!(value_of(2), Some(&b"c"[..]));
         assert_eq!(value_of(3), None);
     }
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use trunkline_core::batch::{PreparedBatch, find_ascending, head};
 use trunkline_core::hash::Digest;
 use trunkline_core::store::effect::Effect;
-use trunkline_core::store::leaves::{Leaf, LeafChange};
+use trunkline_core::store::leaves::{LeafChange, LeafRef};
 
 /// What an effect replaces in the tree, bytes: a leaf and, about, eight digests of its path.
 const REPLACED_BYTES: usize = 400;
@@ -160,19 +160,16 @@ impl Layer {
         }
     }
 
-    /// What an effect does to the leaf store; key and value share the batch.
-    pub(crate) fn leaf_change(&self, index: usize) -> LeafChange {
-        let Place { batch, write } = self.place(index);
-        let leaf = match batch {
-            EVICTED => None,
-            batch => {
-                let (key, value) = self.batches[batch as usize].contents.shared(write as usize);
-                value.map(|value| Leaf { key, value })
-            }
-        };
+    /// What an effect does to the leaf store.
+    pub(crate) fn leaf_change(&self, index: usize) -> LeafChange<'_> {
+        let Effect {
+            key_hash,
+            key,
+            change,
+        } = self.effect(index);
         LeafChange {
-            key_hash: *self.key_hash(index),
-            leaf,
+            key_hash,
+            leaf: change.map(|value| LeafRef { key, value }),
         }
     }
 
@@ -306,10 +303,7 @@ mod tests {
             assert_eq!(effect.key_hash, key_hash(effect.key[0]));
             assert_eq!(layer.value(&effect.key_hash).as_deref(), effect.change);
             let change = layer.leaf_change(index);
-            let leaf = change
-                .leaf
-                .as_ref()
-                .map(|leaf| (&leaf.key[..], &leaf.value[..]));
+            let leaf = change.leaf.map(|leaf| (leaf.key, leaf.value));
             assert_eq!(change.key_hash, effect.key_hash);
             assert_eq!(leaf, effect.change.map(|value| (effect.key, value)));
             let value = effect

@@ -180,7 +180,8 @@ impl From<OpenLogError<ReplayError>> for OpenError {
 /// use trunkline::{Config, Engine, OpenError, ReplayError};
 /// let leaves = Arc::new(MemoryLeafStore::default());
 /// let leaf = Leaf { key: "alice".into(), value: "10".into() };
-/// leaves.ingest(&mut std::iter::once(LeafChange { key_hash: [1; 32], leaf: Some(leaf) }))?;
+/// let change = LeafChange { key_hash: [1; 32], leaf: Some(leaf.borrowed()) };
+/// leaves.ingest(&mut std::iter::once(change))?;
 ///
 /// let builder = Engine::builder(Config::default()).disk(Arc::new(SimulatedDisk::new(1)));
 /// let error = builder.leaf_store(leaves).open_blocking().unwrap_err();

@@ -60,13 +60,6 @@ impl Contents {
         Some(self.bytes.slice(start..end))
     }
 
-    /// The key at a place and its value, which share the allocation: for those who let go of them soon.
-    pub fn shared(&self, place: usize) -> (Bytes, Option<Bytes>) {
-        let value = self.value_range(place);
-        let value = value.map(|(start, end)| self.bytes.slice(start..end));
-        (self.bytes.slice_ref(self.key(place)), value)
-    }
-
     /// Bytes of all keys and values, and of what says where they are.
     pub fn memory_bytes(&self) -> usize {
         self.bytes.len() + self.entries.capacity() * size_of::<Entry>()
@@ -136,8 +129,6 @@ mod tests {
         for (place, (key, value)) in entries.into_iter().enumerate() {
             assert_eq!((contents.key(place), contents.value(place)), (key, value));
             assert_eq!(contents.held_value(place).as_deref(), value);
-            let (shared_key, shared_value) = contents.shared(place);
-            assert_eq!((&*shared_key, shared_value.as_deref()), (key, value));
         }
     }
 

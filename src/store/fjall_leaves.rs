@@ -36,7 +36,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Sn
 use super::cursor::{Cursor, put_varint};
 use super::disk::{Disk, OsDisk};
 use super::leaves::{
-    Leaf, LeafChange, LeafSnapshot, LeafStore, LeafStoreError, LeafVisitor, ascending,
+    Leaf, LeafChange, LeafRef, LeafSnapshot, LeafStore, LeafStoreError, LeafVisitor, ascending,
 };
 use crate::hash::Digest;
 use crate::params::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
@@ -189,7 +189,10 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
 }
 
 impl LeafStore for FjallLeafStore {
-    fn ingest(&self, changes: &mut dyn Iterator<Item = LeafChange>) -> Result<(), LeafStoreError> {
+    fn ingest(
+        &self,
+        changes: &mut dyn Iterator<Item = LeafChange<'_>>,
+    ) -> Result<(), LeafStoreError> {
         let mut ingestion = self.keyspace.start_ingestion().map_err(backend)?;
         let mut entry = Vec::new();
         for change in ascending(changes) {
@@ -197,7 +200,7 @@ impl LeafStore for FjallLeafStore {
             match change.leaf {
                 Some(leaf) => {
                     entry.clear();
-                    encode_entry(&leaf, &mut entry);
+                    encode_entry(leaf, &mut entry);
                     ingestion.write(change.key_hash, entry.as_slice())
                 }
                 None => ingestion.write_tombstone(change.key_hash),
@@ -263,10 +266,10 @@ impl LeafSnapshot for FjallSnapshot {
     }
 }
 
-fn encode_entry(leaf: &Leaf, entry: &mut Vec<u8>) {
+fn encode_entry(leaf: LeafRef<'_>, entry: &mut Vec<u8>) {
     put_varint(leaf.key.len() as u64, entry);
-    entry.extend_from_slice(&leaf.key);
-    entry.extend_from_slice(&leaf.value);
+    entry.extend_from_slice(leaf.key);
+    entry.extend_from_slice(leaf.value);
 }
 
 fn decode_entry(entry: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -295,12 +298,12 @@ mod tests {
 
     #[test]
     fn entries_round_trip_and_damaged_ones_are_refused() {
-        let leaf = Leaf {
-            key: "key".into(),
-            value: "value".into(),
+        let leaf = LeafRef {
+            key: b"key",
+            value: b"value",
         };
         let mut entry = Vec::new();
-        encode_entry(&leaf, &mut entry);
+        encode_entry(leaf, &mut entry);
         assert_eq!(entry, b"\x03keyvalue");
         assert_eq!(decode_entry(&entry), Some((&b"key"[..], &b"value"[..])));
         for damaged in [&b""[..], b"\0value", b"\x04key", b"\x80\0", b"\xff\xff\x7f"] {

@@ -29,6 +29,53 @@ pub struct Leaf {
     pub value: Bytes,
 }
 
+impl Leaf {
+    /// The same leaf, borrowed.
+    ///
+    /// ```
+    /// use trunkline_core::store::leaves::Leaf;
+    /// let leaf = Leaf { key: "name".into(), value: "Ada".into() };
+    /// assert_eq!(leaf.borrowed().key, b"name");
+    /// ```
+    pub fn borrowed(&self) -> LeafRef<'_> {
+        LeafRef {
+            key: &self.key,
+            value: &self.value,
+        }
+    }
+}
+
+/// A key and its value, both of somebody else's.
+///
+/// ```
+/// use trunkline_core::store::leaves::LeafRef;
+/// let leaf = LeafRef { key: b"name", value: b"Ada" };
+/// assert_eq!(leaf.value, b"Ada");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeafRef<'a> {
+    /// The key.
+    pub key: &'a [u8],
+    /// Its value.
+    pub value: &'a [u8],
+}
+
+impl LeafRef<'_> {
+    /// The same leaf with memory of its own.
+    ///
+    /// ```
+    /// use trunkline_core::store::leaves::LeafRef;
+    /// let leaf = LeafRef { key: b"name", value: b"Ada" };
+    /// assert_eq!(leaf.owned().borrowed(), leaf);
+    /// ```
+    pub fn owned(&self) -> Leaf {
+        Leaf {
+            key: Bytes::copy_from_slice(self.key),
+            value: Bytes::copy_from_slice(self.value),
+        }
+    }
+}
+
 /// What an ingestion does at one key hash.
 ///
 /// ```
@@ -36,12 +83,12 @@ pub struct Leaf {
 /// let gone = LeafChange { key_hash: [1; 32], leaf: None };
 /// assert!(gone.leaf.is_none());
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeafChange {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeafChange<'a> {
     /// Where.
     pub key_hash: Digest,
     /// The leaf that is there from now on, or `None` for none.
-    pub leaf: Option<Leaf>,
+    pub leaf: Option<LeafRef<'a>>,
 }
 
 /// Why a leaf store did not do what it was asked.
@@ -85,23 +132,25 @@ pub enum LeafStoreError {
 ///
 /// ```
 /// use trunkline_core::store::leaves::{Leaf, LeafChange, LeafStore, LeafStoreError, MemoryLeafStore};
-/// fn checkpoint(store: &dyn LeafStore, changes: Vec<LeafChange>) -> Result<(), LeafStoreError> {
+/// fn checkpoint(store: &dyn LeafStore, changes: Vec<LeafChange<'_>>) -> Result<(), LeafStoreError> {
 ///     store.ingest(&mut changes.into_iter())?;
 ///     store.sync() // only now may a marker speak of it
 /// }
 /// let (store, key_hash) = (MemoryLeafStore::default(), [1; 32]);
 /// let leaf = Leaf { key: "name".into(), value: "Ada".into() };
-/// checkpoint(&store, vec![LeafChange { key_hash, leaf: Some(leaf) }])?;
+/// checkpoint(&store, vec![LeafChange { key_hash, leaf: Some(leaf.borrowed()) }])?;
 /// assert!(store.snapshot()?.get(&key_hash)?.is_some());
 /// checkpoint(&store, vec![LeafChange { key_hash, leaf: None }])?;
 /// assert!(store.snapshot()?.get(&key_hash)?.is_none());
 /// # Ok::<(), LeafStoreError>(())
 /// ```
 pub trait LeafStore: Send + Sync + 'static {
-    /// Applies changes that ascend strictly by key hash. Keys and values may share memory with much
-    /// else: a store copies what it keeps. Snapshots taken before don't see them;
-    /// snapshots taken after see all of them.
-    fn ingest(&self, changes: &mut dyn Iterator<Item = LeafChange>) -> Result<(), LeafStoreError>;
+    /// Applies changes that ascend strictly by key hash. A store copies what it keeps. Snapshots taken
+    /// before don't see them; snapshots taken after see all of them.
+    fn ingest(
+        &self,
+        changes: &mut dyn Iterator<Item = LeafChange<'_>>,
+    ) -> Result<(), LeafStoreError>;
     /// Makes every ingestion that returned before this call durable.
     fn sync(&self) -> Result<(), LeafStoreError>;
     /// A view that later ingestions don't change.
@@ -115,11 +164,11 @@ pub type LeafVisitor<'a> = dyn FnMut(&Digest, &[u8], &[u8]) -> ControlFlow<()> +
 ///
 /// ```
 /// use std::ops::ControlFlow;
-/// use trunkline_core::store::leaves::{ALL_KEY_HASHES, Leaf, LeafChange, LeafStore, MemoryLeafStore};
+/// use trunkline_core::store::leaves::{ALL_KEY_HASHES, LeafChange, LeafRef, LeafStore, MemoryLeafStore};
 /// let store = MemoryLeafStore::default();
 /// store.ingest(&mut [(1, "a"), (2, "b"), (3, "c")].into_iter().map(|(byte, key)| LeafChange {
 ///     key_hash: [byte; 32],
-///     leaf: Some(Leaf { key: key.into(), value: "".into() }),
+///     leaf: Some(LeafRef { key: key.as_bytes(), value: b"" }),
 /// }))?;
 /// let mut first_two = Vec::new();
 /// store.snapshot()?.scan(ALL_KEY_HASHES, &mut |_, key, _| {
@@ -149,7 +198,7 @@ pub trait LeafSnapshot: Send + Sync {
 /// let store = MemoryLeafStore::default();
 /// let leaf = Leaf { key: "name".into(), value: "Ada".into() };
 /// let before = store.snapshot()?;
-/// store.ingest(&mut [LeafChange { key_hash: [1; 32], leaf: Some(leaf.clone()) }].into_iter())?;
+/// store.ingest(&mut [LeafChange { key_hash: [1; 32], leaf: Some(leaf.borrowed()) }].into_iter())?;
 /// assert_eq!(before.get(&[1; 32])?, None);
 /// assert_eq!(store.snapshot()?.get(&[1; 32])?, Some(leaf));
 /// # Ok::<(), trunkline_core::store::leaves::LeafStoreError>(())
@@ -163,7 +212,10 @@ pub struct MemoryLeafStore {
 pub(super) type LeafMap = BTreeMap<Digest, Leaf>;
 
 impl LeafStore for MemoryLeafStore {
-    fn ingest(&self, changes: &mut dyn Iterator<Item = LeafChange>) -> Result<(), LeafStoreError> {
+    fn ingest(
+        &self,
+        changes: &mut dyn Iterator<Item = LeafChange<'_>>,
+    ) -> Result<(), LeafStoreError> {
         let changes = ascending(changes).collect::<Result<Vec<_>, _>>()?;
         // A poisoned lock is of no concern: nothing below panics halfway through a change.
         let mut leaves = self.leaves.write().unwrap_or_else(PoisonError::into_inner);
@@ -209,22 +261,18 @@ impl LeafSnapshot for MemorySnapshot {
     }
 }
 
-/// Applies one change to a map. Copies: what a map kept of a batch would hold all of it.
-pub(super) fn apply(leaves: &mut LeafMap, change: LeafChange) {
-    let copied = |leaf: Leaf| Leaf {
-        key: Bytes::copy_from_slice(&leaf.key),
-        value: Bytes::copy_from_slice(&leaf.value),
-    };
+/// Applies one change to a map.
+pub(super) fn apply(leaves: &mut LeafMap, change: LeafChange<'_>) {
     match change.leaf {
-        Some(leaf) => leaves.insert(change.key_hash, copied(leaf)),
+        Some(leaf) => leaves.insert(change.key_hash, leaf.owned()),
         None => leaves.remove(&change.key_hash),
     };
 }
 
 /// Passes changes on until one does not ascend.
-pub(super) fn ascending(
-    changes: &mut dyn Iterator<Item = LeafChange>,
-) -> impl Iterator<Item = Result<LeafChange, LeafStoreError>> {
+pub(super) fn ascending<'a>(
+    changes: &mut dyn Iterator<Item = LeafChange<'a>>,
+) -> impl Iterator<Item = Result<LeafChange<'a>, LeafStoreError>> {
     let mut previous: Option<Digest> = None;
     changes.enumerate().map(move |(index, change)| {
         if previous.is_some_and(|previous| previous >= change.key_hash) {

@@ -14,8 +14,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::disk::{Disk, DiskFile, DiskReader, parent_of};
 use super::leaves::{
-    LeafChange, LeafMap, LeafSnapshot, LeafStore, LeafStoreError, MemorySnapshot, apply, ascending,
+    Leaf, LeafChange, LeafMap, LeafSnapshot, LeafStore, LeafStoreError, MemorySnapshot, apply,
+    ascending,
 };
+use crate::hash::Digest;
 
 /// What a disk writes at once: a torn write has a border here, or anywhere.
 const SECTOR_BYTES: usize = 512;
@@ -680,7 +682,7 @@ impl DiskReader for Handle {
 /// use trunkline_core::store::simulated::SimulatedLeafStore;
 /// let store = SimulatedLeafStore::default();
 /// let leaf = Leaf { key: "name".into(), value: "Ada".into() };
-/// store.ingest(&mut [LeafChange { key_hash: [1; 32], leaf: Some(leaf.clone()) }].into_iter())?;
+/// store.ingest(&mut [LeafChange { key_hash: [1; 32], leaf: Some(leaf.borrowed()) }].into_iter())?;
 /// store.sync()?;
 /// store.crash(7);
 /// assert_eq!(store.snapshot()?.get(&[1; 32])?, Some(leaf));
@@ -695,7 +697,8 @@ pub struct SimulatedLeafStore {
 struct LeafState {
     visible: Arc<LeafMap>,
     durable: LeafMap,
-    unsynced: Vec<Vec<LeafChange>>,
+    /// Copies of what was ingested.
+    unsynced: Vec<Vec<(Digest, Option<Leaf>)>>,
     failing_after: Option<u64>,
     failed: bool,
 }
@@ -713,9 +716,9 @@ impl SimulatedLeafStore {
         let random = &mut SplitMix64(seed);
         for ingestion in std::mem::take(&mut state.unsynced) {
             let fate = random.below(3);
-            for change in ingestion {
+            for (key_hash, leaf) in &ingestion {
                 if fate == 0 || (fate == 1 && random.coin()) {
-                    apply(&mut state.durable, change);
+                    apply(&mut state.durable, change(key_hash, leaf));
                 }
             }
         }
@@ -744,13 +747,25 @@ impl LeafState {
     }
 }
 
+fn change<'a>(key_hash: &Digest, leaf: &'a Option<Leaf>) -> LeafChange<'a> {
+    LeafChange {
+        key_hash: *key_hash,
+        leaf: leaf.as_ref().map(Leaf::borrowed),
+    }
+}
+
 impl LeafStore for SimulatedLeafStore {
-    fn ingest(&self, changes: &mut dyn Iterator<Item = LeafChange>) -> Result<(), LeafStoreError> {
+    fn ingest(
+        &self,
+        changes: &mut dyn Iterator<Item = LeafChange<'_>>,
+    ) -> Result<(), LeafStoreError> {
         let changes = ascending(changes).collect::<Result<Vec<_>, _>>()?;
         let state = &mut *self.lock();
         let begun = state.begin();
         // A failed ingestion may yet be there after a crash, whole or in part.
-        state.unsynced.push(changes.clone());
+        let copied =
+            |change: &LeafChange<'_>| (change.key_hash, change.leaf.map(|leaf| leaf.owned()));
+        state.unsynced.push(changes.iter().map(copied).collect());
         begun?;
         let visible = Arc::make_mut(&mut state.visible);
         for change in changes {
@@ -762,8 +777,8 @@ impl LeafStore for SimulatedLeafStore {
     fn sync(&self) -> Result<(), LeafStoreError> {
         let state = &mut *self.lock();
         state.begin()?;
-        for change in state.unsynced.drain(..).flatten() {
-            apply(&mut state.durable, change);
+        for (key_hash, leaf) in state.unsynced.drain(..).flatten() {
+            apply(&mut state.durable, change(&key_hash, &leaf));
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use super::digests::Digests;
 use super::dirty::Dirty;
 use super::eviction::{Departures, Gone, LeavesDiffer, NotInMemory};
 use super::fold::fold_leaves;
-use super::node::{Leaf, Node};
+use super::node::{Block, Leaf, Node};
 use super::undo::Undo;
 use super::update::Update;
 use crate::hash::Digest;
@@ -39,7 +39,10 @@ enum Cell {
     Away(u32),
 }
 
-const _: () = assert!(size_of::<Cell>() == size_of::<Node>(), "a header a cell");
+const _: () = assert!(
+    size_of::<Cell>() == 24,
+    "a pointer, a length and eight bytes"
+);
 
 impl Cell {
     fn here(&self) -> Result<&Node, NotInMemory> {
@@ -188,23 +191,41 @@ impl Cells {
         Ok(start)
     }
 
-    /// Touches the blocks of keys that come next. A prefetch in safe code: loads that do not depend
+    /// Touches the blocks of keys that are written next. A prefetch in safe code: loads that do not depend
     /// on one another are under way at the same time.
-    pub(super) fn read_ahead<'a>(&self, key_hashes: impl Iterator<Item = &'a Digest> + Clone) {
-        let mut touched = 0;
-        let cell = |key_hash: &Digest| &self.cells[cell_of(key_hash, self.bits) as usize];
-        for cell in key_hashes.clone().map(cell) {
-            let empty = matches!(cell, Cell::Here(Node::Block(leaves)) if leaves.is_empty());
-            touched ^= usize::from(empty);
-        }
-        for cell in key_hashes.map(cell) {
-            if let Cell::Here(Node::Block(leaves)) = cell {
-                touched = leaves.iter().fold(touched, |touched, leaf| {
-                    touched ^ usize::from(leaf.key_hash[31])
-                });
-            }
+    fn read_ahead<'a>(&self, key_hashes: impl Iterator<Item = &'a Digest> + Clone) {
+        let mut touched = self.touch_headers(key_hashes.clone());
+        for (_, block) in self.blocks(key_hashes) {
+            touched = touch(touched, block.iter());
         }
         std::hint::black_box(touched);
+    }
+
+    /// Touches the leaves of keys that are looked up next.
+    pub(super) fn look_ahead<'a>(&self, key_hashes: impl Iterator<Item = &'a Digest> + Clone) {
+        let mut touched = self.touch_headers(key_hashes.clone());
+        for (key_hash, block) in self.blocks(key_hashes) {
+            touched = touch(touched, block.likely(key_hash));
+        }
+        std::hint::black_box(touched);
+    }
+
+    fn touch_headers<'a>(&self, key_hashes: impl Iterator<Item = &'a Digest>) -> usize {
+        let blocks = self.blocks(key_hashes);
+        blocks.fold(0, |touched, (_, block)| touched ^ block.len())
+    }
+
+    fn blocks<'a>(
+        &self,
+        key_hashes: impl Iterator<Item = &'a Digest>,
+    ) -> impl Iterator<Item = (&'a Digest, &Block)> {
+        key_hashes.filter_map(|key_hash| {
+            let cell = cell_of(key_hash, self.bits) as usize;
+            match &self.cells[cell] {
+                Cell::Here(Node::Block(block)) => Some((key_hash, block)),
+                _ => None,
+            }
+        })
     }
 
     /// The submission that was being applied takes effect.
@@ -423,6 +444,13 @@ impl Cells {
         self.resized.drain(..later);
         self.undo.retire(oldest)
     }
+}
+
+/// Loads something of each leaf.
+fn touch<'a>(touched: usize, leaves: impl IntoIterator<Item = &'a Leaf>) -> usize {
+    let last = |leaf: &Leaf| usize::from(leaf.key_hash[31]);
+    let leaves = leaves.into_iter();
+    leaves.fold(touched, |touched, leaf| touched ^ last(leaf))
 }
 
 /// Deals sorted leaves out to cells.

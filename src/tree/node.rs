@@ -1,6 +1,7 @@
 //! What hangs below one cell of the directory: almost always one block of leaves.
 //!
-//! A block is one allocation with its leaves side by side in path order, and is changed in place.
+//! A block is one allocation with its leaves side by side in path order, changed in place but for leaves
+//! that come and go.
 //! Only where far more keys share a prefix than chance allows does a cell hold branches above its
 //! blocks, so that no key costs more than a path. What roots mean does not depend on any of this (see
 //! `fold`). Not here: which cell a key belongs to (`cells`), how writes change nodes (`update`), what
@@ -37,14 +38,97 @@ pub struct Leaf {
 /// A subtree. No digest of a block is kept: a block is folded when it changes.
 #[derive(Clone, Debug)]
 pub(super) enum Node {
-    Block(Vec<Leaf>),
+    Block(Block),
     Branch(Box<Branch>),
 }
 
 impl Default for Node {
     fn default() -> Self {
-        Self::Block(Vec::new())
+        Self::Block(Block::default())
     }
+}
+
+/// Leaves in path order, in an allocation that is just large enough.
+///
+/// Beside the pointer stands one byte of the key hash of each of the first few leaves: almost always
+/// it tells that a key is absent, or which leaf is the right one, before the leaves come from memory.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Block {
+    leaves: Box<[Leaf]>,
+    prints: [u8; PRINTS],
+    _tag: Tag,
+}
+
+/// One byte that is always the same: in its other values the enums around a block say what they are,
+/// so that a header takes no more than its block.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(u8)]
+enum Tag {
+    #[default]
+    Block,
+}
+
+/// Leaves of a block that leave a byte in its header.
+const PRINTS: usize = 7;
+
+impl Block {
+    fn new(leaves: &[Leaf]) -> Self {
+        let mut block = Self {
+            leaves: leaves.into(),
+            ..Self::default()
+        };
+        block.print();
+        block
+    }
+
+    fn print(&mut self) {
+        for (print, leaf) in self.prints.iter_mut().zip(&self.leaves) {
+            *print = print_of(&leaf.key_hash);
+        }
+    }
+
+    /// The leaf of a key hash. Looks at few others.
+    pub(super) fn find(&self, key_hash: &Digest) -> Option<&Leaf> {
+        let is_it = |leaf: &&Leaf| leaf.key_hash == *key_hash;
+        let mut likely = self.likely(key_hash);
+        likely
+            .find(is_it)
+            .or_else(|| self.leaves.get(PRINTS..)?.iter().find(is_it))
+    }
+
+    /// Those of the first few leaves whose byte is that of a key hash.
+    pub(super) fn likely(&self, key_hash: &Digest) -> impl Iterator<Item = &Leaf> {
+        let print = print_of(key_hash);
+        let printed = self.leaves.iter().zip(&self.prints);
+        printed.filter_map(move |(leaf, other)| (*other == print).then_some(leaf))
+    }
+
+    /// Lets `change` work on the leaves; what it says second is whether anything changed.
+    fn change<E>(
+        &mut self,
+        change: &mut impl FnMut(&mut Vec<Leaf>) -> Result<(i64, bool), E>,
+    ) -> Result<(i64, bool), E> {
+        let mut leaves = std::mem::take(&mut self.leaves).into_vec();
+        let outcome = change(&mut leaves);
+        self.leaves = leaves.into_boxed_slice();
+        if !matches!(outcome, Ok((_, false))) {
+            self.print();
+        }
+        outcome
+    }
+}
+
+impl std::ops::Deref for Block {
+    type Target = [Leaf];
+
+    fn deref(&self) -> &[Leaf] {
+        &self.leaves
+    }
+}
+
+/// A byte of a key hash beyond its path, which all leaves of a cell have in common in part.
+fn print_of(key_hash: &Digest) -> u8 {
+    key_hash[PATH_BITS as usize / 8 + 1]
 }
 
 /// Four subtrees (two at depth 55, where one bit of path is left), in path order.
@@ -111,7 +195,7 @@ impl Node {
     /// The subtree of leaves in path order that share their first `depth` bits.
     pub(super) fn build(leaves: &[Leaf], depth: u32) -> Self {
         if leaves.len() <= BLOCK_LEAVES_MAX || depth == PATH_BITS {
-            return Self::Block(leaves.to_vec());
+            return Self::Block(Block::new(leaves));
         }
         let mut children: [Self; 4] = Default::default();
         let mut rest = leaves;
@@ -134,11 +218,7 @@ impl Node {
         let mut depth = depth;
         loop {
             match node {
-                Self::Block(leaves) => {
-                    return place_of(leaves, key_hash)
-                        .ok()
-                        .and_then(|place| leaves.get(place));
-                }
+                Self::Block(block) => return block.find(key_hash),
                 Self::Branch(branch) => {
                     node = &branch.children[child_of(key_hash, depth)];
                     depth += branch_bits(depth);
@@ -157,10 +237,10 @@ impl Node {
         change: &mut impl FnMut(&mut Vec<Leaf>) -> Result<(i64, bool), E>,
     ) -> Result<(i64, bool), E> {
         let outcome = match self {
-            Self::Block(leaves) => {
-                let outcome = change(leaves)?;
-                if leaves.len() > BLOCK_LEAVES_MAX && depth < PATH_BITS {
-                    *self = Self::build(leaves, depth);
+            Self::Block(block) => {
+                let outcome = block.change(change)?;
+                if block.len() > BLOCK_LEAVES_MAX && depth < PATH_BITS {
+                    *self = Self::build(block, depth);
                 }
                 return Ok(outcome);
             }
@@ -191,6 +271,66 @@ impl Node {
                 .children
                 .iter()
                 .for_each(|child| child.collect_leaves(leaves)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One of a few leaves with few different bytes in the header.
+    fn leaf(number: u8) -> Leaf {
+        let mut key_hash = [0; 32];
+        key_hash[7] = number;
+        key_hash[8] = number % 3;
+        Leaf {
+            key_hash,
+            value_hash: [number; 32],
+            origin: 0,
+        }
+    }
+
+    fn check(block: &Block, present: impl Fn(u8) -> bool) {
+        for number in 0..100 {
+            let found = block.find(&leaf(number).key_hash).copied();
+            assert_eq!(found, present(number).then(|| leaf(number)));
+        }
+    }
+
+    #[test]
+    fn a_block_finds_its_leaves_and_no_others_however_many_look_alike() {
+        for count in [0, 1, 6, 7, 8, 32] {
+            let leaves: Vec<Leaf> = (0..count).map(leaf).collect();
+            check(&Block::new(&leaves), |number| number < count);
+        }
+    }
+
+    #[test]
+    fn a_block_that_changed_finds_what_is_there_now() {
+        let mut block = Block::default();
+        for number in (0..20).rev() {
+            let mut insert = |leaves: &mut Vec<Leaf>| {
+                leaves.insert(0, leaf(number));
+                Ok::<_, ()>((1, true))
+            };
+            block.change(&mut insert).unwrap();
+            check(&block, |other| (number..20).contains(&other));
+        }
+        for number in 0..20 {
+            let mut refused = |leaves: &mut Vec<Leaf>| {
+                leaves.remove(0);
+                leaves.insert(0, leaf(number));
+                Err(())
+            };
+            block.change::<()>(&mut refused).unwrap_err();
+            check(&block, |other| (number..20).contains(&other));
+            let mut remove = |leaves: &mut Vec<Leaf>| {
+                leaves.remove(0);
+                Ok::<_, ()>((-1, true))
+            };
+            block.change(&mut remove).unwrap();
+            check(&block, |other| (number + 1..20).contains(&other));
         }
     }
 }

@@ -46,7 +46,7 @@ impl TreeReader {
         for one_slot in key_hashes.chunk_by(|a, b| slot_of(a) == slot_of(b)) {
             self.shared.slots[slot_of(&one_slot[0])]
                 .cells()
-                .read_ahead(one_slot.iter());
+                .look_ahead(one_slot.iter());
         }
     }
 

@@ -29,6 +29,7 @@ pub(super) struct Update<'a> {
 impl Update<'_> {
     /// Applies `writes[range]`, all below `node`, and says by how many leaves it grew. After a
     /// refusal `records` holds what was changed before it, and nothing else is.
+    #[inline]
     pub(super) fn cell(
         &mut self,
         node: &mut Node,

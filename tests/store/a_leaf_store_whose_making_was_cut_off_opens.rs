@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use trunkline_core::store::fjall_leaves::{FjallLeafStore, FjallOptions};
-use trunkline_core::store::leaves::{Leaf, LeafChange, LeafStore, LeafStoreError};
+use trunkline_core::store::leaves::{LeafChange, LeafRef, LeafStore, LeafStoreError};
 
 use crate::leaf_stores_agree_with_a_map::scanned;
 
@@ -114,25 +114,27 @@ fn open(directory: &Path) -> Result<FjallLeafStore, LeafStoreError> {
     FjallLeafStore::open(directory, &FjallOptions::default())
 }
 
-fn leaf() -> LeafChange {
+const LEAF: LeafRef<'_> = LeafRef {
+    key: b"key",
+    value: b"value",
+};
+
+fn put() -> LeafChange<'static> {
     LeafChange {
         key_hash: [1; 32],
-        leaf: Some(Leaf {
-            key: "key".into(),
-            value: "value".into(),
-        }),
+        leaf: Some(LEAF),
     }
 }
 
 /// A store with one leaf in it.
 fn store_with_a_leaf(directory: &Path) {
     let store = open(directory).unwrap();
-    store.ingest(&mut [leaf()].into_iter()).unwrap();
+    store.ingest(&mut [put()].into_iter()).unwrap();
 }
 
 fn holds_the_leaf(directory: &Path) -> bool {
     let found = scanned(&*open(directory).unwrap().snapshot().unwrap());
-    found.into_values().eq(leaf().leaf)
+    found.into_values().eq([LEAF.owned()])
 }
 
 #[test]
@@ -147,7 +149,7 @@ fn after_every_step_empty_and_is_of_use_from_then_on() {
         making.follow(steps, &directory);
         let found = open(&directory).unwrap_or_else(|error| panic!("step {steps}: {error:?}"));
         assert!(scanned(&*found.snapshot().unwrap()).is_empty());
-        found.ingest(&mut [leaf()].into_iter()).unwrap();
+        found.ingest(&mut [put()].into_iter()).unwrap();
         drop(found);
         assert!(holds_the_leaf(&directory), "step {steps}");
         fs::remove_dir_all(&directory).unwrap();

@@ -7,7 +7,7 @@ use trunkline_core::store::fjall_leaves::{FjallLeafStore, FjallOptions};
 use trunkline_core::store::leaves::{Leaf, LeafChange, LeafStore, LeafStoreError};
 
 use crate::leaf_stores_agree_with_a_map::{
-    apply, changes, follows_a_map, refuses_unsorted_changes, scanned,
+    Change, apply, borrowed, changes, follows_a_map, refuses_unsorted_changes, scanned,
 };
 
 fn open(directory: &tempfile::TempDir) -> FjallLeafStore {
@@ -38,7 +38,7 @@ fn ingestions_are_there_after_reopening_and_can_go_on() {
         apply(&mut map, &changes);
         let before = store.snapshot().unwrap();
         let seen = scanned(&*before);
-        store.ingest(&mut changes.into_iter()).unwrap();
+        store.ingest(&mut borrowed(&changes)).unwrap();
         assert_eq!(scanned(&*before), seen);
         assert_eq!(scanned(&*store.snapshot().unwrap()), map);
         if round % 2 == 0 {
@@ -52,7 +52,7 @@ const ORDER: &str = "TRUNKLINE_INGESTING_PROCESS";
 /// How it says that it came that far.
 const INGESTED: i32 = 9;
 
-fn ingested() -> Vec<LeafChange> {
+fn ingested() -> Vec<Change> {
     changes(&mut SmallRng::seed_from_u64(9), 80)
 }
 
@@ -85,7 +85,7 @@ fn the_process_that_ends_when_an_ingestion_returns() {
         return;
     };
     let store = open_at(Path::new(&directory));
-    store.ingest(&mut ingested().into_iter()).unwrap();
+    store.ingest(&mut borrowed(&ingested())).unwrap();
     // Drops nothing: no thread is waited for, no journal is synced.
     std::process::exit(INGESTED);
 }
@@ -99,7 +99,7 @@ fn an_ingestion_that_stopped_halfway_leaves_nothing() {
     };
     let put = |place| LeafChange {
         key_hash: [place; 32],
-        leaf: Some(leaf.clone()),
+        leaf: Some(leaf.borrowed()),
     };
     let store = open(&directory);
     let result = store.ingest(&mut [put(1), put(3), put(2)].into_iter());

@@ -11,8 +11,18 @@ use trunkline_core::store::simulated::SimulatedLeafStore;
 
 type Map = BTreeMap<Digest, Leaf>;
 
+/// A change with a leaf of its own.
+pub(crate) type Change = (Digest, Option<Leaf>);
+
+pub(crate) fn borrowed(changes: &[Change]) -> impl Iterator<Item = LeafChange<'_>> {
+    changes.iter().map(|(key_hash, leaf)| LeafChange {
+        key_hash: *key_hash,
+        leaf: leaf.as_ref().map(Leaf::borrowed),
+    })
+}
+
 /// Sorted changes over few enough places that puts, replacements and deletes all occur.
-pub(crate) fn changes(random: &mut SmallRng, count: usize) -> Vec<LeafChange> {
+pub(crate) fn changes(random: &mut SmallRng, count: usize) -> Vec<Change> {
     let picked: BTreeMap<Digest, Option<Leaf>> = (0..count)
         .map(|_| {
             let place: u8 = random.random();
@@ -23,17 +33,14 @@ pub(crate) fn changes(random: &mut SmallRng, count: usize) -> Vec<LeafChange> {
             ([place; 32], leaf)
         })
         .collect();
-    picked
-        .into_iter()
-        .map(|(key_hash, leaf)| LeafChange { key_hash, leaf })
-        .collect()
+    picked.into_iter().collect()
 }
 
-pub(crate) fn apply(map: &mut Map, changes: &[LeafChange]) {
-    for change in changes {
-        match &change.leaf {
-            Some(leaf) => map.insert(change.key_hash, leaf.clone()),
-            None => map.remove(&change.key_hash),
+pub(crate) fn apply(map: &mut Map, changes: &[Change]) {
+    for (key_hash, leaf) in changes {
+        match leaf {
+            Some(leaf) => map.insert(*key_hash, leaf.clone()),
+            None => map.remove(key_hash),
         };
     }
 }
@@ -62,7 +69,7 @@ pub(crate) fn follows_a_map(store: &dyn LeafStore) {
     let mut snapshots = vec![(store.snapshot().unwrap(), map.clone())];
     for round in 0..12 {
         let changes = changes(&mut random, 60);
-        store.ingest(&mut changes.clone().into_iter()).unwrap();
+        store.ingest(&mut borrowed(&changes)).unwrap();
         apply(&mut map, &changes);
         if round % 3 == 0 {
             store.sync().unwrap();
@@ -128,14 +135,14 @@ fn after_a_crash_each_unsynced_entry_is_old_or_new() {
         let store = SimulatedLeafStore::default();
         let mut random = SmallRng::seed_from_u64(seed);
         let (first, second) = (changes(&mut random, 60), changes(&mut random, 60));
-        store.ingest(&mut first.clone().into_iter()).unwrap();
+        store.ingest(&mut borrowed(&first)).unwrap();
         store.sync().unwrap();
         let mut old = Map::new();
         apply(&mut old, &first);
         let mut new = old.clone();
         apply(&mut new, &second);
         store.fail_after(seed % 2);
-        let ingested = store.ingest(&mut second.into_iter());
+        let ingested = store.ingest(&mut borrowed(&second));
         assert_eq!(ingested.is_err(), seed % 2 == 0);
         assert!(store.sync().is_err());
         store.crash(seed);

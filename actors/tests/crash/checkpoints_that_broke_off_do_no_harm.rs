@@ -1,11 +1,12 @@
 use std::path::Path;
 
 use trunkline::config::DurabilityMode;
+use trunkline::core::hash::Digest;
 use trunkline::core::params::TreeParams;
 use trunkline::core::store::disk::OsDisk;
 use trunkline::core::store::effect::{Effect, decode_effects};
 use trunkline::core::store::fjall_leaves::{FjallLeafStore, FjallOptions, LEAVES_DIRECTORY};
-use trunkline::core::store::leaves::{Leaf, LeafChange, LeafStore};
+use trunkline::core::store::leaves::{Leaf, LeafChange, LeafRef, LeafStore};
 use trunkline::core::store::log::{CommitLog, LOG_DIRECTORY, LogPosition};
 use trunkline::core::store::marker::Marker;
 use trunkline::{Engine, ReadOnly, Snapshot};
@@ -14,7 +15,7 @@ use crate::directories::closed_tree;
 use crate::killed::config;
 
 /// The changes of each version after the checkpoint.
-fn changes_after(directory: &Path, marker: &Marker) -> Vec<Vec<LeafChange>> {
+fn changes_after(directory: &Path, marker: &Marker) -> Vec<Vec<Change>> {
     let params = TreeParams::default();
     let from = LogPosition::of(&marker.record);
     let log = directory.join(LOG_DIRECTORY);
@@ -27,14 +28,17 @@ fn changes_after(directory: &Path, marker: &Marker) -> Vec<Vec<LeafChange>> {
     versions
 }
 
-fn change(effect: &Effect<'_>) -> LeafChange {
-    LeafChange {
-        key_hash: effect.key_hash,
-        leaf: effect.change.map(|value| Leaf {
-            key: effect.key.to_vec().into(),
-            value: value.to_vec().into(),
-        }),
-    }
+type Change = (Digest, Option<Leaf>);
+
+fn change(effect: &Effect<'_>) -> Change {
+    let leaf = |value| LeafRef {
+        key: effect.key,
+        value,
+    };
+    (
+        effect.key_hash,
+        effect.change.map(|value| leaf(value).owned()),
+    )
 }
 
 fn content(snapshot: &Snapshot) -> Vec<(Vec<u8>, Vec<u8>)> {
@@ -60,7 +64,11 @@ fn break_off(ingested: impl Fn(usize) -> usize, step: usize) {
     let options = FjallOptions::default();
     let leaves = FjallLeafStore::open(&path.join(LEAVES_DIRECTORY), &options).unwrap();
     for changes in &versions[..ingested(versions.len())] {
-        let mut changes = changes.iter().step_by(step).cloned();
+        let changes = changes.iter().step_by(step);
+        let mut changes = changes.map(|(key_hash, leaf)| LeafChange {
+            key_hash: *key_hash,
+            leaf: leaf.as_ref().map(Leaf::borrowed),
+        });
         leaves.ingest(&mut changes).unwrap();
     }
     leaves.sync().unwrap();

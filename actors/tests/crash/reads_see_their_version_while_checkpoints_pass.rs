@@ -22,7 +22,10 @@ impl Gated {
 }
 
 impl LeafStore for Gated {
-    fn ingest(&self, changes: &mut dyn Iterator<Item = LeafChange>) -> Result<(), LeafStoreError> {
+    fn ingest(
+        &self,
+        changes: &mut dyn Iterator<Item = LeafChange<'_>>,
+    ) -> Result<(), LeafStoreError> {
         let open = self.open.lock().unwrap();
         drop(self.opened.wait_while(open, |open| !*open).unwrap());
         self.leaves.ingest(changes)

@@ -160,7 +160,7 @@ fn another_value_in_the_store_fails_the_engine_before_it_enters_the_tree() {
         };
         let forged = LeafChange {
             key_hash: engine.params().key_hash(b"key"),
-            leaf: Some(leaf),
+            leaf: Some(leaf.borrowed()),
         };
         rig.leaves.ingest(&mut [forged].into_iter()).unwrap();
         // From the next checkpoint on the engine looks into the store as it is now.

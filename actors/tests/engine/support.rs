@@ -187,7 +187,10 @@ pub struct GatedLeaves {
 }
 
 impl LeafStore for GatedLeaves {
-    fn ingest(&self, changes: &mut dyn Iterator<Item = LeafChange>) -> Result<(), LeafStoreError> {
+    fn ingest(
+        &self,
+        changes: &mut dyn Iterator<Item = LeafChange<'_>>,
+    ) -> Result<(), LeafStoreError> {
         let passed = self.ingestions.pass();
         passed.map_err(|error| LeafStoreError::Backend(Box::new(error)))?;
         self.memory.ingest(changes)
