@@ -1,0 +1,557 @@
+//! How many operations a group may have, and how many may be in flight.
+//!
+//! Groups are self-clocked: what waits is sealed as soon as there is room, so a cap matters only where work
+//! waits. There Little's law holds (Little 1961): mean latency = operations in flight / throughput. So three cases:
+//!
+//! - *Saturated*: the cap decides the throughput, and the operations in flight decide the latency. The cap is
+//!   searched by throughput, as BBR (Cardwell et al. 2016) probes for bandwidth: doubled, as in slow start, while
+//!   a doubling gives at least 3 %; halved if halving does. A latency above its target is answered at the door:
+//!   in flight = throughput × target, which is what Vegas and Netflix' concurrency limits do with a window.
+//!   Shrinking groups there would lower the throughput and with it raise the latency, and so on.
+//! - *Not saturated, latency above its target*: groups are too large to overlap, or too small to be efficient. A
+//!   smaller cap is tried if little of the latency is waiting, else a larger one, and kept only if the latency fell.
+//! - *Not saturated and below the target*: nothing is done.
+//!
+//! Each change of the cap is a trial: windows before and after are compared by their medians, and what did not
+//! help is taken back, with longer and longer pauses (doubling, as in truncated exponential backoff). So what no cap
+//! can help (a disk that stalls) moves none. A cap that was found holds until throughput moves by a quarter for
+//! three windows; then the search begins anew. Between the bounds of the target nothing moves (a deadband).
+
+use std::collections::VecDeque;
+
+use super::observation::{Gathered, Observation, median};
+use super::{Change, ControlSettings, Latencies, Limits, Reason, Window};
+
+/// Observations kept for medians.
+const RECENT_MAX: usize = 8;
+/// What a doubling of the cap must give to be kept.
+const GAIN_MIN: f64 = 0.03;
+/// A difference that one window is enough for.
+const GAIN_CLEAR: f64 = 0.15;
+/// Windows that a difference which is not clear is judged by, beside the first one, which is mixed.
+const TRIAL_WINDOWS: usize = 3;
+/// Share of groups that the cap must have closed to be worth moving, per mille.
+const FULL_PER_MILLE: u64 = 500;
+/// Where in flight is moved to: this share of the target.
+const AIM: f64 = 0.88;
+/// In flight is raised if the latency is below this share of the target.
+const ROOM: f64 = 0.80;
+/// What a change of the latency must be, to be kept for its sake.
+const LATENCY_GAIN_MIN: f64 = 0.10;
+/// Windows between small trials at rest: first and longest pause.
+const PAUSE_MIN: u32 = 16;
+const PAUSE_MAX: u32 = 1024;
+/// Factor of a small trial at rest.
+const SMALL: f64 = 1.09;
+/// A throughput that moved by this factor is another one.
+const SHIFT: f64 = 1.25;
+/// Observations in a row that show it.
+const SHIFT_WINDOWS: u32 = 3;
+/// Less than this share of the usual throughput, with groups stuck in the pipeline, is a stall.
+const STALL_SHARE: f64 = 0.25;
+/// Windows that are left out after a stall, at most; and those that a move is given to take effect, at most.
+const SETTLE_MAX: u32 = 8;
+
+/// What a trial is for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Aim {
+    Throughput,
+    Latency,
+}
+
+/// A change whose effect is being watched.
+#[derive(Clone, Debug)]
+struct Trial {
+    aim: Aim,
+    from: u64,
+    to: u64,
+    before: Level,
+    seen: Vec<Observation>,
+}
+
+/// Medians of a few observations.
+#[derive(Clone, Copy, Debug, Default)]
+struct Level {
+    rate: f64,
+    p99_us: f64,
+}
+
+/// How far the search for the best throughput has come.
+#[derive(Clone, Copy, Debug, Default)]
+struct Search {
+    up_done: bool,
+    down_done: bool,
+    /// The last doubling gave nearly as much again: take two at once.
+    fast: bool,
+}
+
+/// A cut of the operations in flight whose effect is being watched.
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    from: u64,
+    /// What the latency must have come down to, or the cut was in vain.
+    p99_us_max: f64,
+}
+
+/// The controller of group size and admission; see the module's source for how it decides.
+///
+/// ```
+/// use trunkline::control::{BatchSize, ControlSettings, Latencies, Limits, Window};
+/// let mut controller = BatchSize::new(&ControlSettings::default(), &Limits::default());
+/// // Nothing was measured: nothing is changed.
+/// assert_eq!(controller.decide(&Window::default(), &Latencies::default()), None);
+/// ```
+#[derive(Clone, Debug)]
+pub struct BatchSize {
+    limits: Limits,
+    target_us: f64,
+    samples_min: u64,
+    admission: bool,
+
+    cap: u64,
+    in_flight: u64,
+    gathered: Gathered,
+    recent: VecDeque<Observation>,
+    /// Rates of the last windows under any setting, to recognise a stall by.
+    usual: VecDeque<f64>,
+    settle: u32,
+    stalled: u32,
+
+    search: Search,
+    trial: Option<Trial>,
+    /// Throughput when the search ended.
+    found: Option<f64>,
+    shifted: u32,
+    since_search: u32,
+    search_spacing: u32,
+    found_cap: u64,
+
+    pause: u32,
+    pause_next: u32,
+    small_up: bool,
+
+    latency_pause: u32,
+    latency_pause_next: u32,
+    latency_up: bool,
+
+    cut: Option<Cut>,
+    cut_pause: u32,
+    cut_pause_next: u32,
+    calm: u32,
+    calm_needed: u32,
+}
+
+impl BatchSize {
+    /// A controller that takes the window's settings as its start.
+    pub fn new(settings: &ControlSettings, limits: &Limits) -> Self {
+        Self {
+            limits: limits.clone(),
+            target_us: settings.target_p99_ms.max(1) as f64 * 1e3,
+            samples_min: settings.samples_min.max(1),
+            admission: settings.admission,
+            cap: 0,
+            in_flight: 0,
+            gathered: Gathered::default(),
+            recent: VecDeque::new(),
+            usual: VecDeque::new(),
+            settle: 0,
+            stalled: 0,
+            search: Search::default(),
+            trial: None,
+            found: None,
+            shifted: 0,
+            since_search: 0,
+            search_spacing: 10,
+            found_cap: 0,
+            pause: 0,
+            pause_next: PAUSE_MIN,
+            small_up: true,
+            latency_pause: 0,
+            latency_pause_next: PAUSE_MIN,
+            latency_up: false,
+            cut: None,
+            cut_pause: 0,
+            cut_pause_next: PAUSE_MIN,
+            calm: 0,
+            calm_needed: 4,
+        }
+    }
+
+    /// Whether a change of its own is still being judged, so that others should hold still.
+    pub fn is_moving(&self) -> bool {
+        self.trial.is_some() || self.cut.is_some() || self.settle > 0
+    }
+
+    /// Whether the last windows were at the limit of what the pipeline can do.
+    pub fn is_saturated(&self) -> bool {
+        self.recent.len() >= 2 && self.last(2).all(|seen| seen.saturated)
+    }
+
+    /// Looks at a window, and changes one thing or nothing.
+    pub fn decide(&mut self, window: &Window, latencies: &Latencies) -> Option<(Change, Reason)> {
+        self.adopt(window);
+        if self.is_stall(window) {
+            return None;
+        }
+        let (samples_min, groups_max) = (self.samples_min, self.limits.groups_in_flight_max);
+        let seen = self.gathered.add(window, latencies, samples_min, groups_max)?;
+        if self.settle > 0 {
+            self.settle -= 1;
+            return None;
+        }
+        self.count_down();
+        push_bounded(&mut self.recent, seen);
+        if self.trial.is_some() {
+            return self.judge_trial(seen);
+        }
+        if self.cut.is_some() {
+            return self.judge_cut();
+        }
+        self.notice_shift(seen);
+        self.propose()
+    }
+
+    /// Takes over what is in force, whoever set it.
+    fn adopt(&mut self, window: &Window) {
+        let (cap, in_flight) = (window.group_operations_max, window.in_flight_operations_max);
+        if (cap, in_flight) == (self.cap, self.in_flight) {
+            return;
+        }
+        (self.cap, self.in_flight) = (cap, in_flight);
+        (self.trial, self.cut, self.settle) = (None, None, 0);
+        self.search = Search::default();
+        self.found = None;
+        self.begin_anew();
+    }
+
+    fn begin_anew(&mut self) {
+        self.recent.clear();
+        self.gathered.clear();
+    }
+
+    fn count_down(&mut self) {
+        self.pause = self.pause.saturating_sub(1);
+        self.latency_pause = self.latency_pause.saturating_sub(1);
+        self.cut_pause = self.cut_pause.saturating_sub(1);
+        self.since_search = self.since_search.saturating_add(1);
+    }
+
+    /// A window in which groups were stuck says nothing about any cap, nor do those in which the jam clears.
+    fn is_stall(&mut self, window: &Window) -> bool {
+        let rate = super::observation::per_second(window.operations_durable, window.length_us);
+        let usual = median(self.usual.iter().copied());
+        let stuck = window.groups_in_flight >= self.limits.groups_in_flight_max;
+        if stuck && rate < STALL_SHARE * usual && self.stalled < 2 * SETTLE_MAX {
+            self.stalled = self.stalled.saturating_add(1);
+            let backlog = window.operations_waiting as f64 * 1e6 / usual.max(1.0);
+            self.settle = self.settle.max(windows_of(backlog, window));
+            self.gathered.clear();
+            return true;
+        }
+        self.stalled = 0;
+        push_bounded(&mut self.usual, rate);
+        false
+    }
+
+    fn last(&self, count: usize) -> impl Iterator<Item = &Observation> {
+        self.recent.iter().rev().take(count)
+    }
+
+    fn level(&self, count: usize) -> Level {
+        Level {
+            rate: median(self.last(count).map(|seen| seen.rate)),
+            p99_us: median(self.last(count).map(|seen| seen.p99_us)),
+        }
+    }
+
+    /// Above the target twice in a row, or twice lately: one window alone is chance.
+    fn is_over(&self) -> bool {
+        let over = |seen: &&Observation| seen.p99_us > self.target_us;
+        self.last(2).filter(over).count() == 2 || self.recent.iter().filter(over).count() >= 2
+    }
+
+    fn propose(&mut self) -> Option<(Change, Reason)> {
+        let latest = *self.recent.back()?;
+        if self.is_saturated() {
+            return self.propose_saturated(latest);
+        }
+        if self.is_over() {
+            return self.propose_for_latency(latest);
+        }
+        self.relax(latest)
+    }
+
+    fn propose_saturated(&mut self, latest: Observation) -> Option<(Change, Reason)> {
+        let full = latest.full_per_mille >= FULL_PER_MILLE;
+        if full && !self.search.up_done {
+            let factor = if self.search.fast { 4.0 } else { 2.0 };
+            let reason = if self.is_over() { Reason::Saturated } else { Reason::RoomBelowTarget };
+            return self.try_cap(self.cap as f64 * factor, Aim::Throughput, reason);
+        }
+        if self.is_over() && self.cut_pause == 0 {
+            if let Some(change) = self.cut(latest) {
+                return Some(change);
+            }
+        }
+        if !self.search.down_done {
+            let binding = if full { self.cap as f64 } else { latest.group_operations.min(self.cap as f64) };
+            return self.try_cap(binding / 2.0, Aim::Throughput, Reason::Probe);
+        }
+        if self.found.is_none() {
+            self.rest();
+        }
+        if let Some(change) = self.relax(latest) {
+            return Some(change);
+        }
+        self.small_trial(full)
+    }
+
+    /// The search is over: what holds now is what later windows are compared with.
+    fn rest(&mut self) {
+        self.found = Some(self.level(4).rate);
+        self.shifted = 0;
+        self.search_spacing = if self.cap == self.found_cap {
+            self.search_spacing.saturating_mul(2).min(PAUSE_MAX)
+        } else {
+            10
+        };
+        self.found_cap = self.cap;
+        self.pause_next = PAUSE_MIN;
+        self.pause = PAUSE_MIN;
+    }
+
+    fn small_trial(&mut self, full: bool) -> Option<(Change, Reason)> {
+        if self.pause > 0 || !full || self.recent.len() < RECENT_MAX {
+            return None;
+        }
+        let factor = if self.small_up { SMALL } else { 1.0 / SMALL };
+        self.try_cap(self.cap as f64 * factor, Aim::Throughput, Reason::Probe)
+    }
+
+    /// Throughput at the limit that is not what it was begins the search anew.
+    fn notice_shift(&mut self, seen: Observation) {
+        let Some(found) = self.found else { return };
+        let moved = seen.rate > found * SHIFT || seen.rate < found / SHIFT;
+        self.shifted = if seen.saturated && moved { self.shifted.saturating_add(1) } else { 0 };
+        if self.shifted >= SHIFT_WINDOWS && self.since_search >= self.search_spacing {
+            self.found = None;
+            self.search = Search::default();
+            self.since_search = 0;
+            while self.recent.len() > SHIFT_WINDOWS as usize {
+                self.recent.pop_front();
+            }
+        }
+    }
+
+    fn propose_for_latency(&mut self, latest: Observation) -> Option<(Change, Reason)> {
+        if self.latency_pause > 0 {
+            return None;
+        }
+        let full = latest.full_per_mille >= FULL_PER_MILLE;
+        let up = self.latency_up || (full && latest.waits);
+        if up && full {
+            return self.try_cap(self.cap as f64 * 2.0, Aim::Latency, Reason::AboveTarget);
+        }
+        let binding = latest.group_operations.min(self.cap as f64).max(1.0);
+        self.try_cap(binding / 1.5, Aim::Latency, Reason::AboveTarget)
+    }
+
+    fn try_cap(&mut self, wanted: f64, aim: Aim, reason: Reason) -> Option<(Change, Reason)> {
+        let to = self.limits.cap(wanted);
+        let from = self.cap;
+        if to == from {
+            self.end_of_range(aim, wanted);
+            return None;
+        }
+        self.trial = Some(Trial { aim, from, to, before: self.level(3), seen: Vec::new() });
+        Some(self.set_cap(to, reason))
+    }
+
+    fn end_of_range(&mut self, aim: Aim, wanted: f64) {
+        match aim {
+            Aim::Latency => self.latency_failed(),
+            Aim::Throughput if wanted >= self.cap as f64 => self.search.up_done = true,
+            Aim::Throughput => self.search.down_done = true,
+        }
+    }
+
+    fn set_cap(&mut self, to: u64, reason: Reason) -> (Change, Reason) {
+        let from = std::mem::replace(&mut self.cap, to);
+        self.begin_anew();
+        (Change::GroupOperationsMax { from, to }, reason)
+    }
+
+    fn judge_trial(&mut self, seen: Observation) -> Option<(Change, Reason)> {
+        let mut trial = self.trial.take()?;
+        trial.seen.push(seen);
+        let Some(helped) = trial.verdict(self.target_us) else {
+            self.trial = Some(trial);
+            return None;
+        };
+        if helped {
+            self.keep(&trial);
+            return None;
+        }
+        self.failed(&trial);
+        Some(self.set_cap(trial.from, Reason::NoGain))
+    }
+
+    fn keep(&mut self, trial: &Trial) {
+        let up = trial.to > trial.from;
+        match trial.aim {
+            Aim::Latency => {
+                self.latency_pause_next = PAUSE_MIN;
+                self.latency_up = up;
+            }
+            Aim::Throughput => {
+                let gain = trial.rate() / trial.before.rate.max(1.0);
+                self.search.fast = up && gain >= 1.7;
+                self.search.up_done |= !up;
+                self.search.down_done |= up;
+                if self.found.is_some() {
+                    self.found = Some(trial.rate());
+                    self.pause = 0;
+                }
+            }
+        }
+    }
+
+    fn failed(&mut self, trial: &Trial) {
+        let up = trial.to > trial.from;
+        if trial.aim == Aim::Latency {
+            self.latency_up = !up;
+            return self.latency_failed();
+        }
+        if self.found.is_some() {
+            self.small_up = !self.small_up;
+            self.pause = self.pause_next;
+            self.pause_next = self.pause_next.saturating_mul(2).min(PAUSE_MAX);
+            return;
+        }
+        if up && self.search.fast {
+            // Four times was too much; twice may not be.
+            self.search.fast = false;
+            return;
+        }
+        self.search.up_done |= up;
+        self.search.down_done |= !up;
+    }
+
+    fn latency_failed(&mut self) {
+        self.latency_pause = self.latency_pause_next;
+        self.latency_pause_next = self.latency_pause_next.saturating_mul(2).min(PAUSE_MAX);
+    }
+
+    /// Lets fewer operations in, so that those inside are done in time.
+    fn cut(&mut self, latest: Observation) -> Option<(Change, Reason)> {
+        if !self.admission {
+            return None;
+        }
+        let wanted = self.wanted_in_flight(4);
+        let to = self.limits.in_flight(wanted);
+        if to >= self.in_flight {
+            return None;
+        }
+        let level = self.level(4);
+        let inside = (level.rate * latest.mean_us / 1e6).max(1.0);
+        let less = (1.0 - to as f64 / inside).clamp(0.0, 1.0);
+        self.cut = Some(Cut { from: self.in_flight, p99_us_max: level.p99_us * (1.0 - 0.4 * less) });
+        self.calm = 0;
+        Some(self.set_in_flight(to, Reason::Saturated))
+    }
+
+    /// Operations in flight at which the 99th percentile would be where it should, by Little's law.
+    fn wanted_in_flight(&self, count: usize) -> f64 {
+        let inside = median(self.last(count).map(|seen| seen.rate * seen.mean_us / 1e6));
+        let p99_us = median(self.last(count).map(|seen| seen.p99_us));
+        inside * AIM * self.target_us / p99_us.max(1.0)
+    }
+
+    fn set_in_flight(&mut self, to: u64, reason: Reason) -> (Change, Reason) {
+        let from = std::mem::replace(&mut self.in_flight, to);
+        let drained_us = from.saturating_sub(to) as f64 * 1e6 / self.level(4).rate.max(1.0);
+        self.settle = windows_of_us(drained_us.min(self.target_us * 4.0), 500_000);
+        self.begin_anew();
+        (Change::InFlightOperationsMax { from, to }, reason)
+    }
+
+    fn judge_cut(&mut self) -> Option<(Change, Reason)> {
+        if self.recent.len() < 2 {
+            return None;
+        }
+        let cut = self.cut.take()?;
+        if self.level(2).p99_us <= cut.p99_us_max.max(self.target_us) {
+            return None;
+        }
+        self.cut_pause = self.cut_pause_next;
+        self.cut_pause_next = self.cut_pause_next.saturating_mul(2).min(PAUSE_MAX);
+        Some(self.set_in_flight(cut.from, Reason::NoGain))
+    }
+
+    /// Lets more operations in, once there has been room for a while.
+    fn relax(&mut self, latest: Observation) -> Option<(Change, Reason)> {
+        let room = latest.p99_us < ROOM * self.target_us;
+        self.calm = if room { self.calm.saturating_add(1) } else { 0 };
+        let at_most = self.limits.in_flight_operations_max;
+        if self.calm < self.calm_needed || self.in_flight >= at_most || !self.admission {
+            return None;
+        }
+        self.calm = 0;
+        let factor = AIM * self.target_us / self.level(4).p99_us.max(1.0);
+        let to = self.limits.in_flight(self.in_flight as f64 * factor.clamp(1.0, 2.0));
+        (to > self.in_flight).then(|| self.set_in_flight(to, Reason::RoomBelowTarget))
+    }
+}
+
+impl Trial {
+    /// The first window is mixed with what was under way before, so it counts only alone.
+    fn settled(&self) -> &[Observation] {
+        match self.seen.as_slice() {
+            [_, rest @ ..] if !rest.is_empty() => rest,
+            all => all,
+        }
+    }
+
+    fn rate(&self) -> f64 {
+        median(self.settled().iter().map(|seen| seen.rate))
+    }
+
+    fn p99_us(&self) -> f64 {
+        median(self.settled().iter().map(|seen| seen.p99_us))
+    }
+
+    /// Whether it helped, once that can be said.
+    fn verdict(&self, target_us: f64) -> Option<bool> {
+        let gain = self.rate() / self.before.rate.max(1.0) - 1.0;
+        let enough = self.seen.len() > TRIAL_WINDOWS;
+        match self.aim {
+            Aim::Throughput => {
+                let step = (self.to as f64 / self.from as f64).log2().abs();
+                let needed = if step < 0.5 { GAIN_MIN } else { GAIN_MIN * step };
+                (enough || gain.abs() >= GAIN_CLEAR).then_some(gain >= needed)
+            }
+            Aim::Latency => {
+                let better = self.p99_us() <= self.before.p99_us * (1.0 - LATENCY_GAIN_MIN);
+                let harm = gain < -0.05 && self.p99_us() > target_us * 0.9;
+                (self.seen.len() >= TRIAL_WINDOWS).then_some(better && !harm)
+            }
+        }
+    }
+}
+
+fn push_bounded<T>(ring: &mut VecDeque<T>, item: T) {
+    if ring.len() >= RECENT_MAX {
+        ring.pop_front();
+    }
+    ring.push_back(item);
+}
+
+fn windows_of(duration_us: f64, window: &Window) -> u32 {
+    windows_of_us(duration_us, window.length_us)
+}
+
+/// Windows that a duration takes, at least one and at most a few.
+fn windows_of_us(duration_us: f64, length_us: u64) -> u32 {
+    let windows = (duration_us / length_us.max(1) as f64).ceil();
+    (windows as u32).clamp(1, SETTLE_MAX)
+}

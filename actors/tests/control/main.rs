@@ -1,0 +1,7 @@
+//! The controllers against a simulated pipeline: one file a behaviour, scenarios as data in `tests/scenarios`.
+
+mod scenario;
+mod simulator;
+mod verdict;
+
+mod the_cap_finds_its_best_in_every_scenario;
