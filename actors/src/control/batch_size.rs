@@ -19,7 +19,7 @@
 
 use std::collections::VecDeque;
 
-use super::observation::{Gathered, Observation, median};
+use super::observation::{Gathered, Observation, typical};
 use super::{Change, ControlSettings, Latencies, Limits, Reason, Window};
 
 /// Observations kept for medians.
@@ -30,10 +30,12 @@ const GAIN_MIN: f64 = 0.03;
 const GAIN_CLEAR: f64 = 0.15;
 /// Windows that a difference which is not clear is judged by, beside the first one, which is mixed.
 const TRIAL_WINDOWS: usize = 3;
-/// Share of groups that the cap must have closed to be worth moving, per mille.
-const FULL_PER_MILLE: u64 = 500;
 /// Where in flight is moved to: this share of the target.
 const AIM: f64 = 0.88;
+/// A cut that brings the latency this near to the target is a success.
+const NEARLY: f64 = 1.1;
+/// Share of the throughput that a cut may not go below without reaching the target.
+const WORTH: f64 = 0.75;
 /// In flight is raised if the latency is below this share of the target.
 const ROOM: f64 = 0.80;
 /// What a change of the latency must be, to be kept for its sake.
@@ -41,6 +43,8 @@ const LATENCY_GAIN_MIN: f64 = 0.10;
 /// Windows between small trials at rest: first and longest pause.
 const PAUSE_MIN: u32 = 16;
 const PAUSE_MAX: u32 = 1024;
+/// A cap that is below what the target allows by more than this is raised before anything else.
+const FAR: f64 = 4.0;
 /// Factor of a small trial at rest.
 const SMALL: f64 = 1.09;
 /// A throughput that moved by this factor is another one.
@@ -51,6 +55,8 @@ const SHIFT_WINDOWS: u32 = 3;
 const STALL_SHARE: f64 = 0.25;
 /// Windows that are left out after a stall, at most; and those that a move is given to take effect, at most.
 const SETTLE_MAX: u32 = 8;
+
+type Moves = Vec<(Change, Reason)>;
 
 /// What a trial is for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -83,12 +89,17 @@ struct Search {
     down_done: bool,
     /// The last doubling gave nearly as much again: take two at once.
     fast: bool,
+    /// So it was when halving.
+    fast_down: bool,
 }
 
 /// A cut of the operations in flight whose effect is being watched.
 #[derive(Clone, Copy, Debug)]
 struct Cut {
+    /// Before the first of several cuts: operations in flight, the group's, and throughput.
     from: u64,
+    cap: u64,
+    rate: f64,
     /// What the latency must have come down to, or the cut was in vain.
     p99_us_max: f64,
 }
@@ -99,7 +110,7 @@ struct Cut {
 /// use trunkline::control::{BatchSize, ControlSettings, Latencies, Limits, Window};
 /// let mut controller = BatchSize::new(&ControlSettings::default(), &Limits::default());
 /// // Nothing was measured: nothing is changed.
-/// assert_eq!(controller.decide(&Window::default(), &Latencies::default()), None);
+/// assert!(controller.decide(&Window::default(), &Latencies::default()).is_empty());
 /// ```
 #[derive(Clone, Debug)]
 pub struct BatchSize {
@@ -132,9 +143,10 @@ pub struct BatchSize {
 
     latency_pause: u32,
     latency_pause_next: u32,
-    latency_up: bool,
 
     cut: Option<Cut>,
+    /// Cuts that helped, and not enough yet.
+    cut_short: Option<Cut>,
     cut_pause: u32,
     cut_pause_next: u32,
     calm: u32,
@@ -168,8 +180,8 @@ impl BatchSize {
             small_up: true,
             latency_pause: 0,
             latency_pause_next: PAUSE_MIN,
-            latency_up: false,
             cut: None,
+            cut_short: None,
             cut_pause: 0,
             cut_pause_next: PAUSE_MIN,
             calm: 0,
@@ -184,31 +196,32 @@ impl BatchSize {
 
     /// Whether the last windows were at the limit of what the pipeline can do.
     pub fn is_saturated(&self) -> bool {
-        self.recent.len() >= 2 && self.last(2).all(|seen| seen.saturated)
+        self.recent.len() >= 2 && self.last(2).all(|seen| seen.saturated())
     }
 
-    /// Looks at a window, and changes one thing or nothing.
-    pub fn decide(&mut self, window: &Window, latencies: &Latencies) -> Option<(Change, Reason)> {
+    /// Looks at a window; mostly changes nothing.
+    pub fn decide(&mut self, window: &Window, latencies: &Latencies) -> Vec<(Change, Reason)> {
         self.adopt(window);
         if self.is_stall(window) {
-            return None;
+            return Moves::new();
         }
-        let (samples_min, groups_max) = (self.samples_min, self.limits.groups_in_flight_max);
-        let seen = self.gathered.add(window, latencies, samples_min, groups_max)?;
+        let Some(seen) = self.gathered.add(window, latencies, self.samples_min) else {
+            return Moves::new();
+        };
         if self.settle > 0 {
             self.settle -= 1;
-            return None;
+            return Moves::new();
         }
         self.count_down();
         push_bounded(&mut self.recent, seen);
-        if self.trial.is_some() {
-            return self.judge_trial(seen);
+        if let Some(trial) = self.trial.take() {
+            return self.judge_trial(trial, seen);
         }
-        if self.cut.is_some() {
-            return self.judge_cut();
+        if let Some(cut) = self.cut.take() {
+            return self.judge_cut(cut);
         }
         self.notice_shift(seen);
-        self.propose()
+        self.propose(seen)
     }
 
     /// Takes over what is in force, whoever set it.
@@ -239,7 +252,7 @@ impl BatchSize {
     /// A window in which groups were stuck says nothing about any cap, nor do those in which the jam clears.
     fn is_stall(&mut self, window: &Window) -> bool {
         let rate = super::observation::per_second(window.operations_durable, window.length_us);
-        let usual = median(self.usual.iter().copied());
+        let usual = typical(self.usual.iter().copied());
         let stuck = window.groups_in_flight >= self.limits.groups_in_flight_max;
         if stuck && rate < STALL_SHARE * usual && self.stalled < 2 * SETTLE_MAX {
             self.stalled = self.stalled.saturating_add(1);
@@ -259,8 +272,8 @@ impl BatchSize {
 
     fn level(&self, count: usize) -> Level {
         Level {
-            rate: median(self.last(count).map(|seen| seen.rate)),
-            p99_us: median(self.last(count).map(|seen| seen.p99_us)),
+            rate: typical(self.last(count).map(|seen| seen.rate)),
+            p99_us: typical(self.last(count).map(|seen| seen.p99_us)),
         }
     }
 
@@ -270,40 +283,67 @@ impl BatchSize {
         self.last(2).filter(over).count() == 2 || self.recent.iter().filter(over).count() >= 2
     }
 
-    fn propose(&mut self) -> Option<(Change, Reason)> {
-        let latest = *self.recent.back()?;
+    fn propose(&mut self, seen: Observation) -> Moves {
         if self.is_saturated() {
-            return self.propose_saturated(latest);
+            return self.propose_saturated(seen);
         }
         if self.is_over() {
-            return self.propose_for_latency(latest);
+            return self.propose_for_latency(seen);
         }
-        self.relax(latest)
+        self.relax(seen)
     }
 
-    fn propose_saturated(&mut self, latest: Observation) -> Option<(Change, Reason)> {
-        let full = latest.full_per_mille >= FULL_PER_MILLE;
-        if full && !self.search.up_done {
-            let factor = if self.search.fast { 4.0 } else { 2.0 };
-            let reason = if self.is_over() { Reason::Saturated } else { Reason::RoomBelowTarget };
-            return self.try_cap(self.cap as f64 * factor, Aim::Throughput, reason);
-        }
-        if self.is_over() && self.cut_pause == 0 {
-            if let Some(change) = self.cut(latest) {
-                return Some(change);
+    fn propose_saturated(&mut self, seen: Observation) -> Moves {
+        let over = self.is_over();
+        let growing = seen.full && !self.search.up_done;
+        let far = (self.cap as f64) < self.ceiling(seen.rate) / FAR;
+        if over && !(growing && far) {
+            let moves = self.cut(seen);
+            if !moves.is_empty() {
+                return moves;
             }
         }
+        if growing {
+            return self.grow(seen, if over { Reason::Saturated } else { Reason::RoomBelowTarget });
+        }
         if !self.search.down_done {
-            let binding = if full { self.cap as f64 } else { latest.group_operations.min(self.cap as f64) };
-            return self.try_cap(binding / 2.0, Aim::Throughput, Reason::Probe);
+            return self.try_cap(self.smaller(seen), Aim::Throughput, Reason::Probe);
         }
         if self.found.is_none() {
             self.rest();
         }
-        if let Some(change) = self.relax(latest) {
-            return Some(change);
+        let moves = self.relax(seen);
+        if moves.is_empty() { self.small_trial(seen.full) } else { moves }
+    }
+
+    /// The cap above which groups that overlap, as many as the pipeline takes, hold more than the target allows to be
+    /// in flight at this throughput.
+    fn ceiling(&self, rate: f64) -> f64 {
+        rate * AIM * self.target_us / 1e6 / self.overlapping()
+    }
+
+    /// Groups in flight beside one that waits.
+    fn overlapping(&self) -> f64 {
+        self.limits.groups_in_flight_max.saturating_sub(1).max(1) as f64
+    }
+
+    fn grow(&mut self, seen: Observation, reason: Reason) -> Moves {
+        let factor = if self.search.fast { 4.0 } else { 2.0 };
+        // Submissions are not split: a cap below one of them is none.
+        let binding = seen.group_operations.max(self.cap as f64);
+        let wanted = (binding * factor).min(self.ceiling(self.level(4).rate));
+        if wanted < self.cap as f64 * SMALL {
+            self.search.up_done = true;
+            return Moves::new();
         }
-        self.small_trial(full)
+        self.try_cap(wanted, Aim::Throughput, reason)
+    }
+
+    /// A cap that is clearly felt, and leaves groups enough to overlap.
+    fn smaller(&self, seen: Observation) -> f64 {
+        let felt = seen.group_largest.min(self.cap as f64);
+        let factor = if self.search.fast_down || !seen.full { 4.0 } else { 2.0 };
+        felt / factor
     }
 
     /// The search is over: what holds now is what later windows are compared with.
@@ -320,9 +360,9 @@ impl BatchSize {
         self.pause = PAUSE_MIN;
     }
 
-    fn small_trial(&mut self, full: bool) -> Option<(Change, Reason)> {
+    fn small_trial(&mut self, full: bool) -> Moves {
         if self.pause > 0 || !full || self.recent.len() < RECENT_MAX {
-            return None;
+            return Moves::new();
         }
         let factor = if self.small_up { SMALL } else { 1.0 / SMALL };
         self.try_cap(self.cap as f64 * factor, Aim::Throughput, Reason::Probe)
@@ -332,7 +372,7 @@ impl BatchSize {
     fn notice_shift(&mut self, seen: Observation) {
         let Some(found) = self.found else { return };
         let moved = seen.rate > found * SHIFT || seen.rate < found / SHIFT;
-        self.shifted = if seen.saturated && moved { self.shifted.saturating_add(1) } else { 0 };
+        self.shifted = if seen.saturated() && moved { self.shifted.saturating_add(1) } else { 0 };
         if self.shifted >= SHIFT_WINDOWS && self.since_search >= self.search_spacing {
             self.found = None;
             self.search = Search::default();
@@ -343,28 +383,23 @@ impl BatchSize {
         }
     }
 
-    fn propose_for_latency(&mut self, latest: Observation) -> Option<(Change, Reason)> {
-        if self.latency_pause > 0 {
-            return None;
+    fn propose_for_latency(&mut self, seen: Observation) -> Moves {
+        if self.latency_pause > 0 || seen.waits {
+            return self.cut(seen);
         }
-        let full = latest.full_per_mille >= FULL_PER_MILLE;
-        let up = self.latency_up || (full && latest.waits);
-        if up && full {
-            return self.try_cap(self.cap as f64 * 2.0, Aim::Latency, Reason::AboveTarget);
-        }
-        let binding = latest.group_operations.min(self.cap as f64).max(1.0);
-        self.try_cap(binding / 1.5, Aim::Latency, Reason::AboveTarget)
+        let felt = seen.group_largest.min(self.cap as f64);
+        self.try_cap(felt / 1.5, Aim::Latency, Reason::AboveTarget)
     }
 
-    fn try_cap(&mut self, wanted: f64, aim: Aim, reason: Reason) -> Option<(Change, Reason)> {
+    fn try_cap(&mut self, wanted: f64, aim: Aim, reason: Reason) -> Moves {
         let to = self.limits.cap(wanted);
         let from = self.cap;
         if to == from {
             self.end_of_range(aim, wanted);
-            return None;
+            return Moves::new();
         }
-        self.trial = Some(Trial { aim, from, to, before: self.level(3), seen: Vec::new() });
-        Some(self.set_cap(to, reason))
+        self.trial = Some(Trial { aim, from, to, before: self.level(4), seen: Vec::new() });
+        vec![self.set_cap(to, reason)]
     }
 
     fn end_of_range(&mut self, aim: Aim, wanted: f64) {
@@ -381,45 +416,42 @@ impl BatchSize {
         (Change::GroupOperationsMax { from, to }, reason)
     }
 
-    fn judge_trial(&mut self, seen: Observation) -> Option<(Change, Reason)> {
-        let mut trial = self.trial.take()?;
+    fn judge_trial(&mut self, mut trial: Trial, seen: Observation) -> Moves {
         trial.seen.push(seen);
         let Some(helped) = trial.verdict(self.target_us) else {
             self.trial = Some(trial);
-            return None;
+            return Moves::new();
         };
-        if helped {
-            self.keep(&trial);
-            return None;
+        if !helped {
+            self.failed(&trial);
+            return vec![self.set_cap(trial.from, Reason::NoGain)];
         }
-        self.failed(&trial);
-        Some(self.set_cap(trial.from, Reason::NoGain))
+        self.keep(&trial);
+        // What is done faster may come in faster.
+        self.calm = self.calm_needed;
+        self.relax(seen)
     }
 
     fn keep(&mut self, trial: &Trial) {
         let up = trial.to > trial.from;
-        match trial.aim {
-            Aim::Latency => {
-                self.latency_pause_next = PAUSE_MIN;
-                self.latency_up = up;
-            }
-            Aim::Throughput => {
-                let gain = trial.rate() / trial.before.rate.max(1.0);
-                self.search.fast = up && gain >= 1.7;
-                self.search.up_done |= !up;
-                self.search.down_done |= up;
-                if self.found.is_some() {
-                    self.found = Some(trial.rate());
-                    self.pause = 0;
-                }
-            }
+        if trial.aim == Aim::Latency {
+            self.latency_pause_next = PAUSE_MIN;
+            return;
+        }
+        let gain = trial.rate() / trial.before.rate.max(1.0);
+        self.search.fast = up && gain >= 1.7;
+        self.search.fast_down = !up && gain >= 1.3;
+        self.search.up_done |= !up;
+        self.search.down_done |= up;
+        if self.found.is_some() {
+            self.found = Some(trial.rate());
+            self.pause = 0;
         }
     }
 
     fn failed(&mut self, trial: &Trial) {
         let up = trial.to > trial.from;
         if trial.aim == Aim::Latency {
-            self.latency_up = !up;
             return self.latency_failed();
         }
         if self.found.is_some() {
@@ -433,6 +465,10 @@ impl BatchSize {
             self.search.fast = false;
             return;
         }
+        if !up && trial.from / trial.to.max(1) > 2 && self.search.fast_down {
+            self.search.fast_down = false;
+            return;
+        }
         self.search.up_done |= up;
         self.search.down_done |= !up;
     }
@@ -442,28 +478,33 @@ impl BatchSize {
         self.latency_pause_next = self.latency_pause_next.saturating_mul(2).min(PAUSE_MAX);
     }
 
-    /// Lets fewer operations in, so that those inside are done in time.
-    fn cut(&mut self, latest: Observation) -> Option<(Change, Reason)> {
-        if !self.admission {
-            return None;
-        }
+    /// Lets fewer operations in, so that those inside are done in time, in groups that still overlap.
+    fn cut(&mut self, seen: Observation) -> Moves {
         let wanted = self.wanted_in_flight(4);
         let to = self.limits.in_flight(wanted);
-        if to >= self.in_flight {
-            return None;
+        if !self.admission || self.cut_pause > 0 || to >= self.in_flight {
+            return Moves::new();
         }
-        let level = self.level(4);
-        let inside = (level.rate * latest.mean_us / 1e6).max(1.0);
-        let less = (1.0 - to as f64 / inside).clamp(0.0, 1.0);
-        self.cut = Some(Cut { from: self.in_flight, p99_us_max: level.p99_us * (1.0 - 0.4 * less) });
+        let before = self.level(4);
+        let less = (1.0 - to as f64 / seen.inside.max(1.0)).clamp(0.0, 1.0);
+        let first = Cut { from: self.in_flight, cap: self.cap, rate: before.rate, p99_us_max: 0.0 };
+        self.cut = Some(Cut {
+            p99_us_max: before.p99_us * (1.0 - 0.4 * less),
+            ..self.cut_short.unwrap_or(first)
+        });
         self.calm = 0;
-        Some(self.set_in_flight(to, Reason::Saturated))
+        let mut moves = vec![self.set_in_flight(to, Reason::Saturated)];
+        let cap = self.limits.cap(to as f64 / self.overlapping());
+        if cap < self.cap {
+            moves.push(self.set_cap(cap, Reason::Saturated));
+        }
+        moves
     }
 
     /// Operations in flight at which the 99th percentile would be where it should, by Little's law.
     fn wanted_in_flight(&self, count: usize) -> f64 {
-        let inside = median(self.last(count).map(|seen| seen.rate * seen.mean_us / 1e6));
-        let p99_us = median(self.last(count).map(|seen| seen.p99_us));
+        let inside = typical(self.last(count).map(|seen| seen.inside));
+        let p99_us = typical(self.last(count).map(|seen| seen.p99_us));
         inside * AIM * self.target_us / p99_us.max(1.0)
     }
 
@@ -475,31 +516,45 @@ impl BatchSize {
         (Change::InFlightOperationsMax { from, to }, reason)
     }
 
-    fn judge_cut(&mut self) -> Option<(Change, Reason)> {
+    fn judge_cut(&mut self, cut: Cut) -> Moves {
         if self.recent.len() < 2 {
-            return None;
+            self.cut = Some(cut);
+            return Moves::new();
         }
-        let cut = self.cut.take()?;
-        if self.level(2).p99_us <= cut.p99_us_max.max(self.target_us) {
-            return None;
+        let after = self.level(2);
+        self.cut_short = None;
+        if after.p99_us <= self.target_us * NEARLY {
+            self.cut_pause_next = PAUSE_MIN;
+            return Moves::new();
+        }
+        if after.p99_us <= cut.p99_us_max && after.rate >= cut.rate * WORTH {
+            self.cut_short = Some(cut);
+            return Moves::new();
         }
         self.cut_pause = self.cut_pause_next;
         self.cut_pause_next = self.cut_pause_next.saturating_mul(2).min(PAUSE_MAX);
-        Some(self.set_in_flight(cut.from, Reason::NoGain))
+        let mut moves = vec![self.set_in_flight(cut.from, Reason::NoGain)];
+        if cut.cap != self.cap {
+            moves.push(self.set_cap(cut.cap, Reason::NoGain));
+        }
+        moves
     }
 
     /// Lets more operations in, once there has been room for a while.
-    fn relax(&mut self, latest: Observation) -> Option<(Change, Reason)> {
-        let room = latest.p99_us < ROOM * self.target_us;
+    fn relax(&mut self, seen: Observation) -> Moves {
+        let room = seen.p99_us < ROOM * self.target_us;
         self.calm = if room { self.calm.saturating_add(1) } else { 0 };
         let at_most = self.limits.in_flight_operations_max;
         if self.calm < self.calm_needed || self.in_flight >= at_most || !self.admission {
-            return None;
+            return Moves::new();
         }
         self.calm = 0;
         let factor = AIM * self.target_us / self.level(4).p99_us.max(1.0);
         let to = self.limits.in_flight(self.in_flight as f64 * factor.clamp(1.0, 2.0));
-        (to > self.in_flight).then(|| self.set_in_flight(to, Reason::RoomBelowTarget))
+        if to <= self.in_flight {
+            return Moves::new();
+        }
+        vec![self.set_in_flight(to, Reason::RoomBelowTarget)]
     }
 }
 
@@ -513,11 +568,11 @@ impl Trial {
     }
 
     fn rate(&self) -> f64 {
-        median(self.settled().iter().map(|seen| seen.rate))
+        typical(self.settled().iter().map(|seen| seen.rate))
     }
 
     fn p99_us(&self) -> f64 {
-        median(self.settled().iter().map(|seen| seen.p99_us))
+        typical(self.settled().iter().map(|seen| seen.p99_us))
     }
 
     /// Whether it helped, once that can be said.
@@ -533,7 +588,8 @@ impl Trial {
             Aim::Latency => {
                 let better = self.p99_us() <= self.before.p99_us * (1.0 - LATENCY_GAIN_MIN);
                 let harm = gain < -0.05 && self.p99_us() > target_us * 0.9;
-                (self.seen.len() >= TRIAL_WINDOWS).then_some(better && !harm)
+                let enough = self.seen.len() >= TRIAL_WINDOWS || gain <= -GAIN_CLEAR;
+                enough.then_some(better && !harm)
             }
         }
     }

@@ -2,8 +2,8 @@
 
 use super::{Latencies, Window};
 
-/// Stages that are busy for more of a window than this count as saturated, per mille.
-const BUSY_PER_MILLE: u64 = 900;
+/// Share of groups that the cap closed beyond which it holds work back, per mille.
+const FULL_PER_MILLE: u64 = 500;
 /// In-flight operations of more than this share of their limit mean that callers wait at the door.
 const DOOR_SHARE: f64 = 0.8;
 
@@ -16,14 +16,18 @@ pub(super) struct Observation {
     pub(super) p99_us: f64,
     /// Its mean, microseconds.
     pub(super) mean_us: f64,
-    /// Groups that the cap closed, of a thousand.
-    pub(super) full_per_mille: u64,
-    /// Whether something in the pipeline, or the door, has no room.
-    pub(super) saturated: bool,
+    /// Whether the cap closed half of the groups or more.
+    pub(super) full: bool,
+    /// Whether callers wait at the door.
+    pub(super) at_the_door: bool,
+    /// Operations in flight, on average.
+    pub(super) inside: f64,
     /// Whether half of the latency, or more, is waiting to be sealed.
     pub(super) waits: bool,
     /// Operations of a middling group.
     pub(super) group_operations: f64,
+    /// Operations of a large group.
+    pub(super) group_largest: f64,
 }
 
 /// `part` of `whole`, of a thousand: 0 of nothing.
@@ -53,6 +57,14 @@ pub(super) struct Gathered {
     groups_full: u64,
 }
 
+impl Observation {
+    /// Whether more would be done if more could. A busy stage says nothing: groups that are self-clocked get
+    /// smaller until fixed costs keep a stage busy, at any load.
+    pub(super) fn saturated(&self) -> bool {
+        self.full || self.at_the_door
+    }
+}
+
 impl Gathered {
     pub(super) fn clear(&mut self) {
         self.latencies.clear();
@@ -66,7 +78,6 @@ impl Gathered {
         window: &Window,
         latencies: &Latencies,
         samples_min: u64,
-        groups_in_flight_max: u64,
     ) -> Option<Observation> {
         self.latencies.merge(latencies);
         self.durable = self.durable.saturating_add(window.operations_durable);
@@ -76,41 +87,39 @@ impl Gathered {
         if self.latencies.count() < samples_min {
             return None;
         }
-        let observation = self.observation(window, groups_in_flight_max);
+        let observation = self.observation(window);
         self.clear();
         Some(observation)
     }
 
-    fn observation(&self, window: &Window, groups_in_flight_max: u64) -> Observation {
+    fn observation(&self, window: &Window) -> Observation {
         let rate = per_second(self.durable, self.length_us);
         let mean_us = self.latencies.mean_us() as f64;
-        let crowded =
-            window.groups_in_flight >= groups_in_flight_max && window.operations_waiting > 0;
         // Little's law: operations in flight are the rate times the mean latency.
-        let at_the_door = rate * mean_us / 1e6 >= DOOR_SHARE * window.in_flight_operations_max as f64;
+        let inside = rate * mean_us / 1e6;
         Observation {
             rate,
             p99_us: self.latencies.quantile_us(0.99) as f64,
             mean_us,
-            full_per_mille: per_mille(self.groups_full, self.groups),
-            saturated: busiest_per_mille(window) >= BUSY_PER_MILLE || crowded || at_the_door,
+            full: per_mille(self.groups_full, self.groups) >= FULL_PER_MILLE,
+            at_the_door: inside >= DOOR_SHARE * window.in_flight_operations_max as f64,
+            inside,
             waits: window.seal_wait_us.p50 >= window.durable_us.p50 / 2,
             group_operations: window.group_operations.p50 as f64,
+            group_largest: window.group_operations.p99 as f64,
         }
     }
 }
 
-/// The median; 0 of nothing.
-pub(super) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+/// The mean of what is neither least nor greatest, if there are more than three; 0 of nothing.
+pub(super) fn typical(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut sorted: Vec<f64> = values.into_iter().collect();
     sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    let upper = sorted.get(middle).copied().unwrap_or(0.0);
-    if sorted.len() % 2 == 1 {
-        return upper;
-    }
-    let lower = middle.checked_sub(1).and_then(|at| sorted.get(at));
-    lower.map_or(upper, |lower| (lower + upper) / 2.0)
+    let inner = match sorted.as_slice() {
+        [_, inner @ .., _] if inner.len() > 1 => inner,
+        all => all,
+    };
+    inner.iter().sum::<f64>() / inner.len().max(1) as f64
 }
 
 #[cfg(test)]
@@ -118,11 +127,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_median_lies_in_the_middle() {
-        assert_eq!(median([]), 0.0);
-        assert_eq!(median([3.0]), 3.0);
-        assert_eq!(median([9.0, 1.0]), 5.0);
-        assert_eq!(median([9.0, 1.0, 2.0]), 2.0);
+    fn what_is_typical_leaves_extremes_out() {
+        assert_eq!(typical([]), 0.0);
+        assert_eq!(typical([3.0]), 3.0);
+        assert_eq!(typical([9.0, 1.0, 2.0]), 4.0);
+        assert_eq!(typical([9.0, 1.0, 1000.0, 3.0]), 6.0);
     }
 
     #[test]
@@ -135,10 +144,10 @@ mod tests {
             operations_durable: 60,
             ..Window::default()
         };
-        assert_eq!(gathered.add(&window, &latencies, 100, 4), None);
-        let together = gathered.add(&window, &latencies, 100, 4).unwrap();
+        assert_eq!(gathered.add(&window, &latencies, 100), None);
+        let together = gathered.add(&window, &latencies, 100).unwrap();
         assert_eq!(together.rate, 120.0);
-        assert_eq!(gathered.add(&window, &latencies, 100, 4), None);
+        assert_eq!(gathered.add(&window, &latencies, 100), None);
     }
 
     #[test]

@@ -28,8 +28,8 @@ pub(crate) fn controlled(scenario: &Scenario, seed: u64) -> Vec<Window> {
     };
     let mut controller = BatchSize::new(&settings, &limits(scenario));
     let mut decide = |window: &Window, latencies: &Latencies| -> Vec<Change> {
-        let change = controller.decide(window, latencies);
-        change.map(|(change, _)| change).into_iter().collect()
+        let moves = controller.decide(window, latencies);
+        moves.into_iter().map(|(change, _)| change).collect()
     };
     run(scenario, seed, (scenario.start_cap, scenario.in_flight_max), &mut decide)
 }
@@ -67,37 +67,50 @@ fn over(scenario: &Scenario, windows: &[Window]) -> f64 {
     over.count() as f64 / windows.len() as f64
 }
 
+/// A phase's throughput under a static setting.
+#[derive(Clone, Copy, Default, PartialEq, PartialOrd)]
+struct Static {
+    meets: bool,
+    rate: f64,
+    setting: (u64, u64),
+}
+
 /// For each phase: throughput of the best static setting that meets the target as the controller must, and the
 /// setting; of all settings, if none does.
 pub(crate) fn best_static(scenario: &Scenario, seed: u64) -> Vec<(f64, (u64, u64))> {
-    let mut best = vec![(0.0, (0, 0), false); scenario.phase.len()];
-    for setting in static_settings(scenario) {
-        let windows = run(scenario, seed, setting, &mut |_, _| Vec::new());
-        for (at, part) in judged(scenario, &windows).iter().enumerate() {
-            let expect = &scenario.phase[at].expect;
-            let meets = over(scenario, part) <= expect.over_max;
-            let found = (rate(part), setting, meets);
-            if (found.2, found.0) > (best[at].2, best[at].0) {
-                best[at] = found;
+    let mut best = vec![Static::default(); scenario.phase.len()];
+    let mut cap = scenario.cap_min.max(250) as f64;
+    while cap <= scenario.cap_max.min(scenario.in_flight_max) as f64 {
+        consider(scenario, seed, (cap as u64, scenario.in_flight_max), &mut best);
+        cap *= 1.5;
+    }
+    for found in best.clone() {
+        if found.meets || !scenario.admission {
+            continue;
+        }
+        // By Little's law, what is in flight at the target.
+        let inside = found.rate * scenario.target_p99_ms as f64 / 1e3;
+        for share in [0.6, 0.7, 0.8, 0.9, 1.0] {
+            for groups in [1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0] {
+                let in_flight = (inside * share) as u64;
+                let setting = ((inside * share / groups) as u64, in_flight);
+                consider(scenario, seed, setting, &mut best);
             }
         }
     }
-    best.into_iter().map(|(rate, setting, _)| (rate, setting)).collect()
+    best.into_iter().map(|found| (found.rate, found.setting)).collect()
 }
 
-/// Caps a factor of √2 apart, with what is in flight as configured, and if it may be moved, a factor of 1.25 apart.
-fn static_settings(scenario: &Scenario) -> Vec<(u64, u64)> {
-    let mut in_flights = vec![scenario.in_flight_max];
-    while scenario.admission && in_flights[in_flights.len() - 1] > scenario.in_flight_max / 40 {
-        in_flights.push(in_flights[in_flights.len() - 1] * 4 / 5);
+fn consider(scenario: &Scenario, seed: u64, setting: (u64, u64), best: &mut [Static]) {
+    let windows = run(scenario, seed, setting, &mut |_, _| Vec::new());
+    let parts = judged(scenario, &windows);
+    for ((best, part), phase) in best.iter_mut().zip(&parts).zip(&scenario.phase) {
+        let meets = over(scenario, part) <= phase.expect.over_max;
+        let found = Static { meets, rate: rate(part), setting };
+        if found > *best {
+            *best = found;
+        }
     }
-    let mut settings = Vec::new();
-    let mut cap = scenario.cap_min.max(250) as f64;
-    while cap <= scenario.cap_max.min(scenario.in_flight_max) as f64 {
-        settings.extend(in_flights.iter().map(|in_flight| (cap as u64, *in_flight)));
-        cap *= 1.5;
-    }
-    settings
 }
 
 /// Each phase of a run, judged.
