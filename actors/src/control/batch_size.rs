@@ -32,12 +32,14 @@ const GAIN_CLEAR: f64 = 0.15;
 const TRIAL_WINDOWS: usize = 3;
 /// Where in flight is moved to: this share of the target.
 const AIM: f64 = 0.88;
+/// Mean latency against the 99th percentile when what is in flight is bounded, at least.
+const EVEN_MIN: f64 = 0.8;
 /// A cut that brings the latency this near to the target is a success.
 const NEARLY: f64 = 1.1;
 /// Share of the throughput that a cut may not go below without reaching the target.
 const WORTH: f64 = 0.75;
 /// In flight is raised if the latency is below this share of the target.
-const ROOM: f64 = 0.80;
+const ROOM: f64 = 0.82;
 /// What a change of the latency must be, to be kept for its sake.
 const LATENCY_GAIN_MIN: f64 = 0.10;
 /// Windows between small trials at rest: first and longest pause.
@@ -127,6 +129,8 @@ pub struct BatchSize {
     usual: VecDeque<f64>,
     settle: u32,
     stalled: u32,
+    /// Windows that what waits now takes.
+    backlog: u32,
 
     search: Search,
     trial: Option<Trial>,
@@ -168,6 +172,7 @@ impl BatchSize {
             usual: VecDeque::new(),
             settle: 0,
             stalled: 0,
+            backlog: 0,
             search: Search::default(),
             trial: None,
             found: None,
@@ -218,7 +223,7 @@ impl BatchSize {
             return self.judge_trial(trial, seen);
         }
         if let Some(cut) = self.cut.take() {
-            return self.judge_cut(cut);
+            return self.judge_cut(cut, seen);
         }
         self.notice_shift(seen);
         self.propose(seen)
@@ -254,10 +259,11 @@ impl BatchSize {
         let rate = super::observation::per_second(window.operations_durable, window.length_us);
         let usual = typical(self.usual.iter().copied());
         let stuck = window.groups_in_flight >= self.limits.groups_in_flight_max;
+        let backlog_us = window.operations_waiting as f64 * 1e6 / usual.max(1.0);
+        self.backlog = windows_of(backlog_us, window.length_us);
         if stuck && rate < STALL_SHARE * usual && self.stalled < 2 * SETTLE_MAX {
             self.stalled = self.stalled.saturating_add(1);
-            let backlog = window.operations_waiting as f64 * 1e6 / usual.max(1.0);
-            self.settle = self.settle.max(windows_of(backlog, window));
+            self.settle = self.settle.max(self.backlog);
             self.gathered.clear();
             return true;
         }
@@ -296,7 +302,7 @@ impl BatchSize {
     fn propose_saturated(&mut self, seen: Observation) -> Moves {
         let over = self.is_over();
         let growing = seen.full && !self.search.up_done;
-        let far = (self.cap as f64) < self.ceiling(seen.rate) / FAR;
+        let far = (self.cap as f64) < self.ceiling(seen.rate, seen.inside) / FAR;
         if over && !(growing && far) {
             let moves = self.cut(seen);
             if !moves.is_empty() {
@@ -318,8 +324,8 @@ impl BatchSize {
 
     /// The cap above which groups that overlap, as many as the pipeline takes, hold more than the target allows to be
     /// in flight at this throughput.
-    fn ceiling(&self, rate: f64) -> f64 {
-        rate * AIM * self.target_us / 1e6 / self.overlapping()
+    fn ceiling(&self, rate: f64, inside: f64) -> f64 {
+        (rate * AIM * self.target_us / 1e6).min(inside) / self.overlapping()
     }
 
     /// Groups in flight beside one that waits.
@@ -331,7 +337,7 @@ impl BatchSize {
         let factor = if self.search.fast { 4.0 } else { 2.0 };
         // Submissions are not split: a cap below one of them is none.
         let binding = seen.group_operations.max(self.cap as f64);
-        let wanted = (binding * factor).min(self.ceiling(self.level(4).rate));
+        let wanted = (binding * factor).min(self.ceiling(self.level(4).rate, seen.inside));
         if wanted < self.cap as f64 * SMALL {
             self.search.up_done = true;
             return Moves::new();
@@ -503,20 +509,20 @@ impl BatchSize {
 
     /// Operations in flight at which the 99th percentile would be where it should, by Little's law.
     fn wanted_in_flight(&self, count: usize) -> f64 {
-        let inside = typical(self.last(count).map(|seen| seen.inside));
-        let p99_us = typical(self.last(count).map(|seen| seen.p99_us));
-        inside * AIM * self.target_us / p99_us.max(1.0)
+        let rate = typical(self.last(count).map(|seen| seen.rate));
+        // While a queue builds up, the percentile is far above the mean; once it is bounded, it is not.
+        let even = typical(self.last(count).map(|seen| seen.mean_us / seen.p99_us.max(1.0)));
+        rate * self.target_us / 1e6 * AIM * even.max(EVEN_MIN)
     }
 
     fn set_in_flight(&mut self, to: u64, reason: Reason) -> (Change, Reason) {
         let from = std::mem::replace(&mut self.in_flight, to);
-        let drained_us = from.saturating_sub(to) as f64 * 1e6 / self.level(4).rate.max(1.0);
-        self.settle = windows_of_us(drained_us.min(self.target_us * 4.0), 500_000);
+        self.settle = if to < from { self.backlog.max(1) } else { 1 };
         self.begin_anew();
         (Change::InFlightOperationsMax { from, to }, reason)
     }
 
-    fn judge_cut(&mut self, cut: Cut) -> Moves {
+    fn judge_cut(&mut self, cut: Cut, seen: Observation) -> Moves {
         if self.recent.len() < 2 {
             self.cut = Some(cut);
             return Moves::new();
@@ -525,7 +531,8 @@ impl BatchSize {
         self.cut_short = None;
         if after.p99_us <= self.target_us * NEARLY {
             self.cut_pause_next = PAUSE_MIN;
-            return Moves::new();
+            self.calm = self.calm_needed;
+            return self.relax(seen);
         }
         if after.p99_us <= cut.p99_us_max && after.rate >= cut.rate * WORTH {
             self.cut_short = Some(cut);
@@ -602,12 +609,8 @@ fn push_bounded<T>(ring: &mut VecDeque<T>, item: T) {
     ring.push_back(item);
 }
 
-fn windows_of(duration_us: f64, window: &Window) -> u32 {
-    windows_of_us(duration_us, window.length_us)
-}
-
 /// Windows that a duration takes, at least one and at most a few.
-fn windows_of_us(duration_us: f64, length_us: u64) -> u32 {
+fn windows_of(duration_us: f64, length_us: u64) -> u32 {
     let windows = (duration_us / length_us.max(1) as f64).ceil();
     (windows as u32).clamp(1, SETTLE_MAX)
 }
