@@ -71,6 +71,8 @@ enum Aim {
 #[derive(Clone, Debug)]
 struct Trial {
     aim: Aim,
+    /// A small step at rest, not one of the search.
+    small: bool,
     from: u64,
     to: u64,
     before: Level,
@@ -371,7 +373,11 @@ impl BatchSize {
             return Moves::new();
         }
         let factor = if self.small_up { SMALL } else { 1.0 / SMALL };
-        self.try_cap(self.cap as f64 * factor, Aim::Throughput, Reason::Probe)
+        let moves = self.try_cap(self.cap as f64 * factor, Aim::Throughput, Reason::Probe);
+        if let Some(trial) = &mut self.trial {
+            trial.small = true;
+        }
+        moves
     }
 
     /// Throughput at the limit that is not what it was begins the search anew.
@@ -404,7 +410,14 @@ impl BatchSize {
             self.end_of_range(aim, wanted);
             return Moves::new();
         }
-        self.trial = Some(Trial { aim, from, to, before: self.level(4), seen: Vec::new() });
+        self.trial = Some(Trial {
+            aim,
+            small: false,
+            from,
+            to,
+            before: self.level(4),
+            seen: Vec::new(),
+        });
         vec![self.set_cap(to, reason)]
     }
 
@@ -444,15 +457,16 @@ impl BatchSize {
             self.latency_pause_next = PAUSE_MIN;
             return;
         }
-        let gain = trial.rate() / trial.before.rate.max(1.0);
+        if trial.small {
+            self.pause = 0;
+            self.found = Some(trial.rate());
+            return;
+        }
+        let gain = 1.0 + trial.gain();
         self.search.fast = up && gain >= 1.7;
         self.search.fast_down = !up && gain >= 1.3;
         self.search.up_done |= !up;
         self.search.down_done |= up;
-        if self.found.is_some() {
-            self.found = Some(trial.rate());
-            self.pause = 0;
-        }
     }
 
     fn failed(&mut self, trial: &Trial) {
@@ -460,7 +474,7 @@ impl BatchSize {
         if trial.aim == Aim::Latency {
             return self.latency_failed();
         }
-        if self.found.is_some() {
+        if trial.small {
             self.small_up = !self.small_up;
             self.pause = self.pause_next;
             self.pause_next = self.pause_next.saturating_mul(2).min(PAUSE_MAX);
@@ -471,12 +485,13 @@ impl BatchSize {
             self.search.fast = false;
             return;
         }
-        if !up && trial.from / trial.to.max(1) > 2 && self.search.fast_down {
+        if !up && trial.from / trial.to.max(1) > 2 && trial.gain() > -GAIN_MIN {
             self.search.fast_down = false;
             return;
         }
         self.search.up_done |= up;
-        self.search.down_done |= !up;
+        // The cost of an operation is convex in the cap: where doubling changes nothing, halving costs.
+        self.search.down_done |= !up || trial.gain() > -GAIN_MIN;
     }
 
     fn latency_failed(&mut self) {
@@ -578,13 +593,17 @@ impl Trial {
         typical(self.settled().iter().map(|seen| seen.rate))
     }
 
+    fn gain(&self) -> f64 {
+        self.rate() / self.before.rate.max(1.0) - 1.0
+    }
+
     fn p99_us(&self) -> f64 {
         typical(self.settled().iter().map(|seen| seen.p99_us))
     }
 
     /// Whether it helped, once that can be said.
     fn verdict(&self, target_us: f64) -> Option<bool> {
-        let gain = self.rate() / self.before.rate.max(1.0) - 1.0;
+        let gain = self.gain();
         let enough = self.seen.len() > TRIAL_WINDOWS;
         match self.aim {
             Aim::Throughput => {

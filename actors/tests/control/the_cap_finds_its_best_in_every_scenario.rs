@@ -21,13 +21,13 @@ fn the_cap_finds_its_best_in_every_scenario() {
             }
             for (at, (verdict, phase)) in verdicts.iter().zip(&scenario.phase).enumerate() {
                 let expect = &phase.expect;
-                println!("{name:24} {seed} {at} ratio {:.3} over {:.3} ampl {:.2} rev {} moves {} cap {:7} inflight {:7} best {:?} rate {:.0}", verdict.ratio, verdict.over, verdict.amplitude, verdict.reversals, verdict.moves, verdict.cap, verdict.in_flight, verdict.best, verdict.rate);
                 let holds = verdict.ratio >= expect.ratio_min
                     && verdict.over <= expect.over_max
                     && verdict.amplitude <= expect.amplitude_max
                     && verdict.reversals <= expect.reversals_max
                     && verdict.moves <= expect.moves_max
                     && (expect.cap[0]..=expect.cap[1]).contains(&verdict.cap);
+                println!("{} {name:24} {seed} {at} ratio {:.3} over {:.3} ampl {:.2} rev {} moves {} cap {:7} inflight {:7} best {:?} rate {:.0}", if holds {"  "} else {"!!"}, verdict.ratio, verdict.over, verdict.amplitude, verdict.reversals, verdict.moves, verdict.cap, verdict.in_flight, verdict.best, verdict.rate);
                 if !holds {
                     wrong.push(format!("{name}, seed {seed}, phase {at} ({}): {verdict:?}", scenario.about));
                 }
