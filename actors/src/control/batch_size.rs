@@ -34,12 +34,14 @@ const TRIAL_WINDOWS: usize = 3;
 const AIM: f64 = 0.88;
 /// Mean latency against the 99th percentile when what is in flight is bounded, at least.
 const EVEN_MIN: f64 = 0.8;
+/// Above this share of the target, chance alone will exceed it often.
+const CLOSE: f64 = 0.95;
 /// A cut that brings the latency this near to the target is a success.
 const NEARLY: f64 = 1.1;
 /// Share of the throughput that a cut may not go below without reaching the target.
 const WORTH: f64 = 0.75;
 /// In flight is raised if the latency is below this share of the target.
-const ROOM: f64 = 0.82;
+const ROOM: f64 = 0.79;
 /// What a change of the latency must be, to be kept for its sake.
 const LATENCY_GAIN_MIN: f64 = 0.10;
 /// Windows between small trials at rest: first and longest pause.
@@ -142,6 +144,8 @@ pub struct BatchSize {
     since_search: u32,
     search_spacing: u32,
     found_cap: u64,
+    /// What the cap was before a cut lowered it, to go back to when there is room.
+    cap_wanted: u64,
 
     pause: u32,
     pause_next: u32,
@@ -182,6 +186,7 @@ impl BatchSize {
             since_search: 0,
             search_spacing: 10,
             found_cap: 0,
+            cap_wanted: 0,
             pause: 0,
             pause_next: PAUSE_MIN,
             small_up: true,
@@ -262,7 +267,7 @@ impl BatchSize {
         let usual = typical(self.usual.iter().copied());
         let stuck = window.groups_in_flight >= self.limits.groups_in_flight_max;
         let backlog_us = window.operations_waiting as f64 * 1e6 / usual.max(1.0);
-        self.backlog = windows_of(backlog_us, window.length_us);
+        self.backlog = windows_of(backlog_us + self.target_us, window.length_us);
         if stuck && rate < STALL_SHARE * usual && self.stalled < 2 * SETTLE_MAX {
             self.stalled = self.stalled.saturating_add(1);
             self.settle = self.settle.max(self.backlog);
@@ -285,10 +290,11 @@ impl BatchSize {
         }
     }
 
-    /// Above the target twice in a row, or twice lately: one window alone is chance.
+    /// Above the target twice lately, or close below it all the time: one window alone is chance.
     fn is_over(&self) -> bool {
         let over = |seen: &&Observation| seen.p99_us > self.target_us;
-        self.last(2).filter(over).count() == 2 || self.recent.iter().filter(over).count() >= 2
+        let close = self.recent.len() >= 4 && self.level(RECENT_MAX).p99_us > CLOSE * self.target_us;
+        close || self.recent.iter().filter(over).count() >= 2
     }
 
     fn propose(&mut self, seen: Observation) -> Moves {
@@ -311,6 +317,10 @@ impl BatchSize {
                 return moves;
             }
         }
+        let moves = self.relax(seen);
+        if !moves.is_empty() {
+            return moves;
+        }
         if growing {
             return self.grow(seen, if over { Reason::Saturated } else { Reason::RoomBelowTarget });
         }
@@ -320,8 +330,7 @@ impl BatchSize {
         if self.found.is_none() {
             self.rest();
         }
-        let moves = self.relax(seen);
-        if moves.is_empty() { self.small_trial(seen.full) } else { moves }
+        self.small_trial(seen.full)
     }
 
     /// The cap above which groups that overlap, as many as the pipeline takes, hold more than the target allows to be
@@ -388,6 +397,7 @@ impl BatchSize {
         if self.shifted >= SHIFT_WINDOWS && self.since_search >= self.search_spacing {
             self.found = None;
             self.search = Search::default();
+            self.calm = self.calm_needed;
             self.since_search = 0;
             while self.recent.len() > SHIFT_WINDOWS as usize {
                 self.recent.pop_front();
@@ -462,10 +472,12 @@ impl BatchSize {
             self.found = Some(trial.rate());
             return;
         }
+        self.cap_wanted = trial.to;
         let gain = 1.0 + trial.gain();
         self.search.fast = up && gain >= 1.7;
         self.search.fast_down = !up && gain >= 1.3;
-        self.search.up_done |= !up;
+        // Each doubling gives half of what the one before gave, or less.
+        self.search.up_done |= !up || gain < 1.0 + 2.0 * GAIN_MIN;
         self.search.down_done |= up;
     }
 
@@ -485,7 +497,7 @@ impl BatchSize {
             self.search.fast = false;
             return;
         }
-        if !up && trial.from / trial.to.max(1) > 2 && trial.gain() > -GAIN_MIN {
+        if !up && self.search.fast_down && trial.gain() > -GAIN_MIN {
             self.search.fast_down = false;
             return;
         }
@@ -510,13 +522,14 @@ impl BatchSize {
         let less = (1.0 - to as f64 / seen.inside.max(1.0)).clamp(0.0, 1.0);
         let first = Cut { from: self.in_flight, cap: self.cap, rate: before.rate, p99_us_max: 0.0 };
         self.cut = Some(Cut {
-            p99_us_max: before.p99_us * (1.0 - 0.4 * less),
+            p99_us_max: before.p99_us * (1.1 - 0.4 * less),
             ..self.cut_short.unwrap_or(first)
         });
         self.calm = 0;
         let mut moves = vec![self.set_in_flight(to, Reason::Saturated)];
         let cap = self.limits.cap(to as f64 / self.overlapping());
         if cap < self.cap {
+            self.cap_wanted = self.cap_wanted.max(self.cap);
             moves.push(self.set_cap(cap, Reason::Saturated));
         }
         moves
@@ -576,7 +589,13 @@ impl BatchSize {
         if to <= self.in_flight {
             return Moves::new();
         }
-        vec![self.set_in_flight(to, Reason::RoomBelowTarget)]
+        let mut moves = vec![self.set_in_flight(to, Reason::RoomBelowTarget)];
+        let overlapping = self.limits.cap(to as f64 / self.overlapping());
+        let cap = self.cap_wanted.min(overlapping);
+        if cap > self.cap {
+            moves.push(self.set_cap(cap, Reason::RoomBelowTarget));
+        }
+        moves
     }
 }
 
@@ -609,7 +628,8 @@ impl Trial {
             Aim::Throughput => {
                 let step = (self.to as f64 / self.from as f64).log2().abs();
                 let needed = if step < 0.5 { GAIN_MIN } else { GAIN_MIN * step };
-                (enough || gain.abs() >= GAIN_CLEAR).then_some(gain >= needed)
+                let late = self.p99_us() > target_us.max(self.before.p99_us * 1.1);
+                (enough || gain.abs() >= GAIN_CLEAR).then_some(gain >= needed && !late)
             }
             Aim::Latency => {
                 let better = self.p99_us() <= self.before.p99_us * (1.0 - LATENCY_GAIN_MIN);
