@@ -42,6 +42,8 @@ const NEARLY: f64 = 1.1;
 const WORTH: f64 = 0.75;
 /// In flight is raised if the latency is below this share of the target.
 const ROOM: f64 = 0.79;
+/// In flight is not raised by less than this factor.
+const STEP_MIN: f64 = 1.03;
 /// What a change of the latency must be, to be kept for its sake.
 const LATENCY_GAIN_MIN: f64 = 0.10;
 /// Windows between small trials at rest: first and longest pause.
@@ -51,6 +53,8 @@ const PAUSE_MAX: u32 = 1024;
 const FAR: f64 = 4.0;
 /// Factor of a small trial at rest.
 const SMALL: f64 = 1.09;
+/// What it must give: a gain that is not chance.
+const SMALL_GAIN_MIN: f64 = 0.05;
 /// A throughput that moved by this factor is another one.
 const SHIFT: f64 = 1.25;
 /// Observations in a row that show it.
@@ -127,6 +131,8 @@ pub struct BatchSize {
 
     cap: u64,
     in_flight: u64,
+    /// What was above the target last.
+    in_flight_too_many: f64,
     gathered: Gathered,
     recent: VecDeque<Observation>,
     /// Rates of the last windows under any setting, to recognise a stall by.
@@ -173,6 +179,7 @@ impl BatchSize {
             admission: settings.admission,
             cap: 0,
             in_flight: 0,
+            in_flight_too_many: f64::MAX,
             gathered: Gathered::default(),
             recent: VecDeque::new(),
             usual: VecDeque::new(),
@@ -382,9 +389,10 @@ impl BatchSize {
             return Moves::new();
         }
         let factor = if self.small_up { SMALL } else { 1.0 / SMALL };
+        let before = self.level(RECENT_MAX);
         let moves = self.try_cap(self.cap as f64 * factor, Aim::Throughput, Reason::Probe);
         if let Some(trial) = &mut self.trial {
-            trial.small = true;
+            (trial.small, trial.before) = (true, before);
         }
         moves
     }
@@ -398,6 +406,7 @@ impl BatchSize {
             self.found = None;
             self.search = Search::default();
             self.calm = self.calm_needed;
+            self.in_flight_too_many = f64::MAX;
             self.since_search = 0;
             while self.recent.len() > SHIFT_WINDOWS as usize {
                 self.recent.pop_front();
@@ -468,7 +477,7 @@ impl BatchSize {
             return;
         }
         if trial.small {
-            self.pause = 0;
+            self.pause = PAUSE_MIN;
             self.found = Some(trial.rate());
             return;
         }
@@ -526,6 +535,7 @@ impl BatchSize {
             ..self.cut_short.unwrap_or(first)
         });
         self.calm = 0;
+        self.in_flight_too_many = self.in_flight as f64;
         let mut moves = vec![self.set_in_flight(to, Reason::Saturated)];
         let cap = self.limits.cap(to as f64 / self.overlapping());
         if cap < self.cap {
@@ -584,9 +594,13 @@ impl BatchSize {
             return Moves::new();
         }
         self.calm = 0;
-        let factor = AIM * self.target_us / self.level(4).p99_us.max(1.0);
-        let to = self.limits.in_flight(self.in_flight as f64 * factor.clamp(1.0, 2.0));
-        if to <= self.in_flight {
+        let p99_us = self.level(4).p99_us.max(1.0);
+        let factor = (AIM * self.target_us / p99_us).clamp(1.0, 2.0);
+        let now = self.in_flight as f64;
+        // Half the way to what was too much, as CUBIC does, unless that is long past.
+        let halfway = if factor < 2.0 { (now + self.in_flight_too_many) / 2.0 } else { f64::MAX };
+        let to = self.limits.in_flight((now * factor).min(halfway));
+        if (to as f64) < now * STEP_MIN {
             return Moves::new();
         }
         let mut moves = vec![self.set_in_flight(to, Reason::RoomBelowTarget)];
@@ -626,9 +640,9 @@ impl Trial {
         let enough = self.seen.len() > TRIAL_WINDOWS;
         match self.aim {
             Aim::Throughput => {
-                let step = (self.to as f64 / self.from as f64).log2().abs();
-                let needed = if step < 0.5 { GAIN_MIN } else { GAIN_MIN * step };
-                let late = self.p99_us() > target_us.max(self.before.p99_us * 1.1);
+                let doublings = (self.to as f64 / self.from as f64).log2().abs();
+                let needed = if self.small { SMALL_GAIN_MIN } else { GAIN_MIN * doublings.max(0.5) };
+                let late = self.before.p99_us <= target_us && self.p99_us() > target_us;
                 (enough || gain.abs() >= GAIN_CLEAR).then_some(gain >= needed && !late)
             }
             Aim::Latency => {
