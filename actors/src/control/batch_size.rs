@@ -32,6 +32,8 @@ const GAIN_CLEAR: f64 = 0.15;
 const TRIAL_WINDOWS: usize = 3;
 /// Where in flight is moved to: this share of the target.
 const AIM: f64 = 0.88;
+/// The same when it is raised, more carefully.
+const AIM_UP: f64 = 0.85;
 /// Mean latency against the 99th percentile when what is in flight is bounded, at least.
 const EVEN_MIN: f64 = 0.8;
 /// Above this share of the target, chance alone will exceed it often.
@@ -53,6 +55,8 @@ const PAUSE_MAX: u32 = 1024;
 const FAR: f64 = 4.0;
 /// Factor of a small trial at rest.
 const SMALL: f64 = 1.09;
+/// Groups larger than this share of what is in flight, evenly cut, are lumps that overlap with nothing.
+const LUMP: f64 = 1.5;
 /// What it must give: a gain that is not chance.
 const SMALL_GAIN_MIN: f64 = 0.05;
 /// A throughput that moved by this factor is another one.
@@ -208,13 +212,14 @@ impl BatchSize {
         }
     }
 
-    /// Whether a change of its own is still being judged, so that others should hold still.
-    pub fn is_moving(&self) -> bool {
-        self.trial.is_some() || self.cut.is_some() || self.settle > 0
+    /// Whether the pipeline is at its limit, the best cap is known and nothing is being tried: others may try things.
+    pub fn is_settled(&self) -> bool {
+        let moving = self.trial.is_some() || self.cut.is_some() || self.settle > 0;
+        !moving && self.found.is_some() && self.is_saturated()
     }
 
     /// Whether the last windows were at the limit of what the pipeline can do.
-    pub fn is_saturated(&self) -> bool {
+    fn is_saturated(&self) -> bool {
         self.recent.len() >= 2 && self.last(2).all(|seen| seen.saturated())
     }
 
@@ -300,7 +305,8 @@ impl BatchSize {
     /// Above the target twice lately, or close below it all the time: one window alone is chance.
     fn is_over(&self) -> bool {
         let over = |seen: &&Observation| seen.p99_us > self.target_us;
-        let close = self.recent.len() >= 4 && self.level(RECENT_MAX).p99_us > CLOSE * self.target_us;
+        let close =
+            self.recent.len() >= 4 && self.level(RECENT_MAX).p99_us > CLOSE * self.target_us;
         close || self.recent.iter().filter(over).count() >= 2
     }
 
@@ -329,7 +335,14 @@ impl BatchSize {
             return moves;
         }
         if growing {
-            return self.grow(seen, if over { Reason::Saturated } else { Reason::RoomBelowTarget });
+            return self.grow(
+                seen,
+                if over {
+                    Reason::Saturated
+                } else {
+                    Reason::RoomBelowTarget
+                },
+            );
         }
         if !self.search.down_done {
             return self.try_cap(self.smaller(seen), Aim::Throughput, Reason::Probe);
@@ -337,7 +350,7 @@ impl BatchSize {
         if self.found.is_none() {
             self.rest();
         }
-        self.small_trial(seen.full)
+        self.small_trial(seen)
     }
 
     /// The cap above which groups that overlap, as many as the pipeline takes, hold more than the target allows to be
@@ -366,7 +379,11 @@ impl BatchSize {
     /// A cap that is clearly felt, and leaves groups enough to overlap.
     fn smaller(&self, seen: Observation) -> f64 {
         let felt = seen.group_largest.min(self.cap as f64);
-        let factor = if self.search.fast_down || !seen.full { 4.0 } else { 2.0 };
+        let factor = if self.search.fast_down || !seen.full {
+            4.0
+        } else {
+            2.0
+        };
         felt / factor
     }
 
@@ -384,13 +401,23 @@ impl BatchSize {
         self.pause = PAUSE_MIN;
     }
 
-    fn small_trial(&mut self, full: bool) -> Moves {
-        if self.pause > 0 || !full || self.recent.len() < RECENT_MAX {
+    fn small_trial(&mut self, seen: Observation) -> Moves {
+        if self.pause > 0 || self.recent.len() < RECENT_MAX {
+            return Moves::new();
+        }
+        let overlap = seen.group_largest <= LUMP * seen.inside / self.overlapping();
+        if !seen.full && overlap {
             return Moves::new();
         }
         let factor = if self.small_up { SMALL } else { 1.0 / SMALL };
         let before = self.level(RECENT_MAX);
-        let moves = self.try_cap(self.cap as f64 * factor, Aim::Throughput, Reason::Probe);
+        // A cap that is not felt takes more than a small step.
+        let wanted = if seen.full {
+            self.cap as f64 * factor
+        } else {
+            self.smaller(seen)
+        };
+        let moves = self.try_cap(wanted, Aim::Throughput, Reason::Probe);
         if let Some(trial) = &mut self.trial {
             (trial.small, trial.before) = (true, before);
         }
@@ -401,7 +428,11 @@ impl BatchSize {
     fn notice_shift(&mut self, seen: Observation) {
         let Some(found) = self.found else { return };
         let moved = seen.rate > found * SHIFT || seen.rate < found / SHIFT;
-        self.shifted = if seen.saturated() && moved { self.shifted.saturating_add(1) } else { 0 };
+        self.shifted = if seen.saturated() && moved {
+            self.shifted.saturating_add(1)
+        } else {
+            0
+        };
         if self.shifted >= SHIFT_WINDOWS && self.since_search >= self.search_spacing {
             self.found = None;
             self.search = Search::default();
@@ -506,10 +537,6 @@ impl BatchSize {
             self.search.fast = false;
             return;
         }
-        if !up && self.search.fast_down && trial.gain() > -GAIN_MIN {
-            self.search.fast_down = false;
-            return;
-        }
         self.search.up_done |= up;
         // The cost of an operation is convex in the cap: where doubling changes nothing, halving costs.
         self.search.down_done |= !up || trial.gain() > -GAIN_MIN;
@@ -522,14 +549,19 @@ impl BatchSize {
 
     /// Lets fewer operations in, so that those inside are done in time, in groups that still overlap.
     fn cut(&mut self, seen: Observation) -> Moves {
-        let wanted = self.wanted_in_flight(4);
+        let wanted = self.wanted_in_flight(2);
         let to = self.limits.in_flight(wanted);
         if !self.admission || self.cut_pause > 0 || to >= self.in_flight {
             return Moves::new();
         }
-        let before = self.level(4);
+        let before = self.level(2);
         let less = (1.0 - to as f64 / seen.inside.max(1.0)).clamp(0.0, 1.0);
-        let first = Cut { from: self.in_flight, cap: self.cap, rate: before.rate, p99_us_max: 0.0 };
+        let first = Cut {
+            from: self.in_flight,
+            cap: self.cap,
+            rate: before.rate,
+            p99_us_max: 0.0,
+        };
         self.cut = Some(Cut {
             p99_us_max: before.p99_us * (1.1 - 0.4 * less),
             ..self.cut_short.unwrap_or(first)
@@ -549,7 +581,10 @@ impl BatchSize {
     fn wanted_in_flight(&self, count: usize) -> f64 {
         let rate = typical(self.last(count).map(|seen| seen.rate));
         // While a queue builds up, the percentile is far above the mean; once it is bounded, it is not.
-        let even = typical(self.last(count).map(|seen| seen.mean_us / seen.p99_us.max(1.0)));
+        let even = typical(
+            self.last(count)
+                .map(|seen| seen.mean_us / seen.p99_us.max(1.0)),
+        );
         rate * self.target_us / 1e6 * AIM * even.max(EVEN_MIN)
     }
 
@@ -595,10 +630,14 @@ impl BatchSize {
         }
         self.calm = 0;
         let p99_us = self.level(4).p99_us.max(1.0);
-        let factor = (AIM * self.target_us / p99_us).clamp(1.0, 2.0);
+        let factor = (AIM_UP * self.target_us / p99_us).clamp(1.0, 2.0);
         let now = self.in_flight as f64;
         // Half the way to what was too much, as CUBIC does, unless that is long past.
-        let halfway = if factor < 2.0 { (now + self.in_flight_too_many) / 2.0 } else { f64::MAX };
+        let halfway = if factor < 2.0 {
+            (now + self.in_flight_too_many) / 2.0
+        } else {
+            f64::MAX
+        };
         let to = self.limits.in_flight((now * factor).min(halfway));
         if (to as f64) < now * STEP_MIN {
             return Moves::new();
@@ -641,14 +680,20 @@ impl Trial {
         match self.aim {
             Aim::Throughput => {
                 let doublings = (self.to as f64 / self.from as f64).log2().abs();
-                let needed = if self.small { SMALL_GAIN_MIN } else { GAIN_MIN * doublings.max(0.5) };
+                let needed = if self.small {
+                    SMALL_GAIN_MIN
+                } else {
+                    GAIN_MIN * doublings.max(0.5)
+                };
                 let late = self.before.p99_us <= target_us && self.p99_us() > target_us;
-                (enough || gain.abs() >= GAIN_CLEAR).then_some(gain >= needed && !late)
+                let clear = gain >= GAIN_CLEAR || (gain <= -GAIN_CLEAR && self.seen.len() > 1);
+                (enough || clear).then_some(gain >= needed && !late)
             }
             Aim::Latency => {
                 let better = self.p99_us() <= self.before.p99_us * (1.0 - LATENCY_GAIN_MIN);
                 let harm = gain < -0.05 && self.p99_us() > target_us * 0.9;
-                let enough = self.seen.len() >= TRIAL_WINDOWS || gain <= -GAIN_CLEAR;
+                let enough = self.seen.len() >= TRIAL_WINDOWS
+                    || (gain <= -GAIN_CLEAR && self.seen.len() > 1);
                 enough.then_some(better && !harm)
             }
         }

@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::failure::Stage;
-
 /// What the live mix of operations looks like.
 ///
 /// ```

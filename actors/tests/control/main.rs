@@ -4,4 +4,5 @@ mod scenario;
 mod simulator;
 mod verdict;
 
+mod no_numbers_upset_the_controllers;
 mod the_cap_finds_its_best_in_every_scenario;

@@ -158,7 +158,9 @@ impl<'a> Simulator<'a> {
     }
 
     fn step(&mut self, decide: Decide<'_>) {
-        let Some(Reverse((at_us, _, event))) = self.events.pop() else { return };
+        let Some(Reverse((at_us, _, event))) = self.events.pop() else {
+            return;
+        };
         self.now_us = at_us;
         match event {
             Event::Arrival { phase } => self.arrive(phase),
@@ -201,7 +203,10 @@ impl<'a> Simulator<'a> {
             self.window.submissions += 1;
             self.window.operations_accepted += u64::from(operations);
             self.waiting_operations += u64::from(operations);
-            self.waiting.push_back(Submission { operations, accepted_us: self.now_us });
+            self.waiting.push_back(Submission {
+                operations,
+                accepted_us: self.now_us,
+            });
         }
         self.seal();
     }
@@ -284,7 +289,9 @@ impl<'a> Simulator<'a> {
 
     fn served(&mut self, stage: usize) {
         self.busy[stage] = false;
-        let Some(group) = self.queues[stage].pop_front() else { return };
+        let Some(group) = self.queues[stage].pop_front() else {
+            return;
+        };
         if stage == PERSIST {
             self.appended.push(group);
         } else {
@@ -318,7 +325,8 @@ impl<'a> Simulator<'a> {
         for submission in group.submissions {
             let latency_us = self.now_us - submission.accepted_us;
             self.durable.record(latency_us);
-            self.seal_wait.record(group.sealed_us - submission.accepted_us);
+            self.seal_wait
+                .record(group.sealed_us - submission.accepted_us);
             if group.cap == self.cap {
                 self.under_cap.record(latency_us);
             }
@@ -358,7 +366,11 @@ impl<'a> Simulator<'a> {
         }
         self.under_cap.clear();
         self.done.push(window);
-        for series in [&mut self.durable, &mut self.seal_wait, &mut self.group_sizes] {
+        for series in [
+            &mut self.durable,
+            &mut self.seal_wait,
+            &mut self.group_sizes,
+        ] {
             series.clear();
         }
         self.next_phase();

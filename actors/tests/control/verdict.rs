@@ -1,6 +1,6 @@
 //! What a run is worth: against the best static setting, and against the bands of its scenario.
 
-use trunkline::control::{BatchSize, Change, ControlSettings, Latencies, Limits, Window};
+use trunkline::control::{Change, ControlSettings, Governor, Latencies, Limits, Window};
 
 use crate::scenario::Scenario;
 use crate::simulator::run;
@@ -26,12 +26,20 @@ pub(crate) fn controlled(scenario: &Scenario, seed: u64) -> Vec<Window> {
         admission: scenario.admission,
         ..ControlSettings::default()
     };
-    let mut controller = BatchSize::new(&settings, &limits(scenario));
+    let mut governor = Governor::new(&settings, &limits(scenario));
     let mut decide = |window: &Window, latencies: &Latencies| -> Vec<Change> {
-        let moves = controller.decide(window, latencies);
-        moves.into_iter().map(|(change, _)| change).collect()
+        let proposals = governor.decide(window, latencies);
+        proposals
+            .into_iter()
+            .map(|proposal| proposal.change)
+            .collect()
     };
-    run(scenario, seed, (scenario.start_cap, scenario.in_flight_max), &mut decide)
+    run(
+        scenario,
+        seed,
+        (scenario.start_cap, scenario.in_flight_max),
+        &mut decide,
+    )
 }
 
 pub(crate) fn limits(scenario: &Scenario) -> Limits {
@@ -63,7 +71,9 @@ fn rate(windows: &[Window]) -> f64 {
 
 fn over(scenario: &Scenario, windows: &[Window]) -> f64 {
     let target_us = scenario.target_p99_ms * 1000;
-    let over = windows.iter().filter(|window| window.durable_us.p99 > target_us);
+    let over = windows
+        .iter()
+        .filter(|window| window.durable_us.p99 > target_us);
     over.count() as f64 / windows.len() as f64
 }
 
@@ -81,7 +91,12 @@ pub(crate) fn best_static(scenario: &Scenario, seed: u64) -> Vec<(f64, (u64, u64
     let mut best = vec![Static::default(); scenario.phase.len()];
     let mut cap = scenario.cap_min.max(250) as f64;
     while cap <= scenario.cap_max.min(scenario.in_flight_max) as f64 {
-        consider(scenario, seed, (cap as u64, scenario.in_flight_max), &mut best);
+        consider(
+            scenario,
+            seed,
+            (cap as u64, scenario.in_flight_max),
+            &mut best,
+        );
         cap *= 1.5;
     }
     for found in best.clone() {
@@ -98,7 +113,9 @@ pub(crate) fn best_static(scenario: &Scenario, seed: u64) -> Vec<(f64, (u64, u64
             }
         }
     }
-    best.into_iter().map(|found| (found.rate, found.setting)).collect()
+    best.into_iter()
+        .map(|found| (found.rate, found.setting))
+        .collect()
 }
 
 fn consider(scenario: &Scenario, seed: u64, setting: (u64, u64), best: &mut [Static]) {
@@ -106,7 +123,11 @@ fn consider(scenario: &Scenario, seed: u64, setting: (u64, u64), best: &mut [Sta
     let parts = judged(scenario, &windows);
     for ((best, part), phase) in best.iter_mut().zip(&parts).zip(&scenario.phase) {
         let meets = over(scenario, part) <= phase.expect.over_max;
-        let found = Static { meets, rate: rate(part), setting };
+        let found = Static {
+            meets,
+            rate: rate(part),
+            setting,
+        };
         if found > *best {
             *best = found;
         }
@@ -114,11 +135,14 @@ fn consider(scenario: &Scenario, seed: u64, setting: (u64, u64), best: &mut [Sta
 }
 
 /// Each phase of a run, judged.
-pub(crate) fn verdicts(scenario: &Scenario, seed: u64) -> (Vec<Verdict>, Vec<Window>) {
+pub(crate) fn verdicts(scenario: &Scenario, seed: u64) -> Vec<Verdict> {
     let windows = controlled(scenario, seed);
     let best = best_static(scenario, seed);
     let judge = |(part, (best_rate, best)): (Vec<Window>, (f64, (u64, u64)))| {
-        let caps: Vec<u64> = part.iter().map(|window| window.group_operations_max).collect();
+        let caps: Vec<u64> = part
+            .iter()
+            .map(|window| window.group_operations_max)
+            .collect();
         let (low, high) = (caps.iter().min().unwrap(), caps.iter().max().unwrap());
         Verdict {
             ratio: rate(&part) / best_rate,
@@ -132,8 +156,11 @@ pub(crate) fn verdicts(scenario: &Scenario, seed: u64) -> (Vec<Verdict>, Vec<Win
             rate: rate(&part),
         }
     };
-    let verdicts = judged(scenario, &windows).into_iter().zip(best).map(judge).collect();
-    (verdicts, windows)
+    judged(scenario, &windows)
+        .into_iter()
+        .zip(best)
+        .map(judge)
+        .collect()
 }
 
 /// Most changes of direction in any ten windows.
@@ -146,5 +173,8 @@ fn reversals_in_ten(caps: &[u64]) -> usize {
             .collect();
         steps.windows(2).filter(|pair| pair[0] != pair[1]).count()
     };
-    caps.windows(10.min(caps.len())).map(count).max().unwrap_or(0)
+    caps.windows(10.min(caps.len()))
+        .map(count)
+        .max()
+        .unwrap_or(0)
 }
