@@ -2,9 +2,37 @@
 //!
 //! Everything here is a pure function of a state and a [`Window`]: no clock, no thread, no lock, no
 //! histogram of the running engine. Who measures windows and carries decisions out is `tuner`.
+//!
+//! [`Governor`] is all of it; a controller for each concern stands alone too:
+//!
+//! - [`BatchSize`]: operations of a group and in flight, by throughput and by the latency's 99th percentile;
+//! - [`Workers`]: pieces that work is cut into, by probing;
+//! - [`Caches`]: bytes of the cache of values against those of the tree, by marginal hits;
+//! - [`HotPrefixes`]: which parts of the key space are touched most;
+//! - [`Phases`]: whether it is reads or writes.
+//!
+//! `tests/control` of the crate has a pipeline in virtual time and scenarios as data with bands, as those of the
+//! adaptive concurrency of vector.
 
+mod batch_size;
+mod caches;
 mod decision;
+mod governor;
+mod hot_prefixes;
+mod latencies;
+mod observation;
+mod phase;
+mod settings;
 mod window;
+mod workers;
 
+pub use batch_size::BatchSize;
+pub use caches::Caches;
 pub use decision::{Change, Decision, Phase, Reason, Seen, Work};
+pub use governor::{Governor, Proposal};
+pub use hot_prefixes::HotPrefixes;
+pub use latencies::Latencies;
+pub use phase::Phases;
+pub use settings::{ControlSettings, Limits};
 pub use window::{StageWindow, Window};
+pub use workers::Workers;

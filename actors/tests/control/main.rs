@@ -1,0 +1,8 @@
+//! The controllers against a simulated pipeline: one file a behaviour, scenarios as data in `tests/scenarios`.
+
+mod scenario;
+mod simulator;
+mod verdict;
+
+mod no_numbers_upset_the_controllers;
+mod the_cap_finds_its_best_in_every_scenario;

@@ -1,0 +1,177 @@
+//! A scenario as it lies in a file: what the pipeline is like, what arrives, and what must come out.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// One file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Scenario {
+    /// What it is about, for those who read a failure.
+    pub(crate) about: String,
+    pub(crate) target_p99_ms: u64,
+    /// Operations of a group at the start.
+    pub(crate) start_cap: u64,
+    #[serde(default = "cap_min")]
+    pub(crate) cap_min: u64,
+    #[serde(default = "cap_max")]
+    pub(crate) cap_max: u64,
+    /// Operations in flight, as configured.
+    #[serde(default = "in_flight_max")]
+    pub(crate) in_flight_max: u64,
+    #[serde(default = "in_flight_min")]
+    pub(crate) in_flight_min: u64,
+    /// Whether the operations in flight may be moved.
+    #[serde(default = "yes")]
+    pub(crate) admission: bool,
+    pub(crate) pipeline: Pipeline,
+    pub(crate) phase: Vec<Phase>,
+}
+
+/// What the pipeline is like: a stage takes `fixed_us + per_operation_ns × operations`, and `per_square` more for
+/// groups that fit no cache.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Pipeline {
+    #[serde(default = "four")]
+    pub(crate) groups_in_flight_max: u64,
+    /// Ingest, tree, hash, kzg, persist.
+    pub(crate) fixed_us: [f64; 5],
+    pub(crate) per_operation_ns: [f64; 5],
+    /// Nanoseconds an operation for each 100,000 operations of its group, in tree and hash.
+    #[serde(default)]
+    pub(crate) per_operation_ns_per_100k: f64,
+    /// One sync, shared by all versions that wait.
+    pub(crate) sync_us: f64,
+    /// Standard deviation of the logarithm of a service time.
+    #[serde(default = "noise")]
+    pub(crate) noise: f64,
+    /// Bytes of an operation, and of a group at most.
+    #[serde(default = "operation_bytes")]
+    pub(crate) operation_bytes: u64,
+    #[serde(default = "group_bytes_max")]
+    pub(crate) group_bytes_max: u64,
+}
+
+/// What arrives from a window on, and what must come out until the next phase.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Phase {
+    pub(crate) windows: u64,
+    /// Windows at its beginning that are not judged.
+    pub(crate) settle: u64,
+    /// Callers that submit again once durable; 0 if arrivals do not wait for that.
+    #[serde(default)]
+    pub(crate) callers: u64,
+    /// Operations a second that arrive on their own, and what they rise to by the end of the phase.
+    #[serde(default)]
+    pub(crate) rate: f64,
+    #[serde(default)]
+    pub(crate) rate_end: Option<f64>,
+    pub(crate) submission: u32,
+    /// Each `period_ms`, for `length_ms`, `factor` times as many.
+    #[serde(default)]
+    pub(crate) burst: Option<Burst>,
+    /// Factor on all service times.
+    #[serde(default = "one")]
+    pub(crate) service: f64,
+    /// One service that takes so much longer, milliseconds after the phase began, of the persist stage.
+    #[serde(default)]
+    pub(crate) stalls: Vec<Stall>,
+    pub(crate) expect: Expect,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Burst {
+    pub(crate) period_ms: u64,
+    pub(crate) length_ms: u64,
+    pub(crate) factor: f64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Stall {
+    pub(crate) after_ms: u64,
+    pub(crate) length_ms: u64,
+}
+
+/// Bands.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Expect {
+    /// Throughput against the best static setting.
+    pub(crate) ratio_min: f64,
+    /// Windows over the target, a share.
+    pub(crate) over_max: f64,
+    pub(crate) cap: [u64; 2],
+    /// Largest cap over smallest, after settling.
+    pub(crate) amplitude_max: f64,
+    /// Changes of direction in ten windows.
+    pub(crate) reversals_max: usize,
+    /// Decisions about the cap after settling.
+    pub(crate) moves_max: usize,
+}
+
+impl Default for Expect {
+    fn default() -> Self {
+        Self {
+            ratio_min: 0.95,
+            over_max: 0.05,
+            cap: [1, u64::MAX],
+            amplitude_max: 0.20,
+            reversals_max: 1,
+            moves_max: usize::MAX,
+        }
+    }
+}
+
+fn cap_min() -> u64 {
+    64
+}
+fn cap_max() -> u64 {
+    1_000_000
+}
+fn in_flight_max() -> u64 {
+    1_000_000
+}
+fn in_flight_min() -> u64 {
+    2_000
+}
+fn yes() -> bool {
+    true
+}
+fn four() -> u64 {
+    4
+}
+fn noise() -> f64 {
+    0.15
+}
+fn one() -> f64 {
+    1.0
+}
+fn operation_bytes() -> u64 {
+    100
+}
+fn group_bytes_max() -> u64 {
+    32 << 20
+}
+
+/// All scenarios, by name.
+pub(crate) fn scenarios() -> Vec<(String, Scenario)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+    let mut found: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "toml"))
+        .collect();
+    found.sort();
+    let read = |path: &PathBuf| {
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(path).unwrap();
+        let scenario = toml::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        (name, scenario)
+    };
+    found.iter().map(read).collect()
+}
