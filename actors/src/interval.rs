@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use crate::control::{StageWindow, Window};
+use crate::control::{Latencies, StageWindow, Window};
 use crate::failure::Stage;
 use crate::message::GroupTag;
 use crate::metrics::Quantiles;
@@ -52,6 +52,10 @@ struct Durable {
     seal_wait_us: Histogram<u64>,
     durable_us: Histogram<u64>,
     under_cap_us: Histogram<u64>,
+    /// The same once more, as controllers put windows together.
+    under_cap: Latencies,
+    /// The cap that both are of.
+    cap: u64,
 }
 
 /// What was measured since the last window ended.
@@ -87,6 +91,8 @@ impl Default for Interval {
                 seal_wait_us: histogram(),
                 durable_us: histogram(),
                 under_cap_us: histogram(),
+                under_cap: Latencies::default(),
+                cap: 0,
             }),
         }
     }
@@ -122,6 +128,11 @@ impl Interval {
         let now = Instant::now();
         let mut durable = lock(&self.durable);
         durable.operations += tag.operations;
+        if durable.cap != cap_of_now {
+            durable.cap = cap_of_now;
+            durable.under_cap_us.reset();
+            durable.under_cap.clear();
+        }
         for accepted_at in accepted {
             let waited = micros(tag.sealed_at.saturating_duration_since(accepted_at));
             let latency = micros(now.saturating_duration_since(accepted_at));
@@ -129,12 +140,14 @@ impl Interval {
             durable.durable_us.saturating_record(latency);
             if tag.operations_max == cap_of_now {
                 durable.under_cap_us.saturating_record(latency);
+                durable.under_cap.record(latency);
             }
         }
     }
 
-    /// Ends the window: what this room measured goes into it.
-    pub(crate) fn end(&self, window: &mut Window) {
+    /// Ends the window: what this room measured goes into it. Returns the latencies of what was sealed under the cap
+    /// of now.
+    pub(crate) fn end(&self, window: &mut Window) -> Latencies {
         for (stage, into) in self.stages.iter().zip(&mut window.stages) {
             let mut stage = lock(stage);
             *into = StageWindow {
@@ -153,6 +166,7 @@ impl Interval {
         window.seal_wait_us = take(&mut durable.seal_wait_us);
         window.durable_us = take(&mut durable.durable_us);
         window.durable_under_cap_us = take(&mut durable.under_cap_us);
+        std::mem::take(&mut durable.under_cap)
     }
 }
 
@@ -199,9 +213,14 @@ mod tests {
         interval.durable(&tag(50, true), [accepted; 3].into_iter(), 50);
         interval.durable(&tag(70, true), [accepted; 2].into_iter(), 50);
         let mut window = Window::default();
-        interval.end(&mut window);
+        assert_eq!(interval.end(&mut window).count(), 3);
         assert_eq!(window.operations_durable, 200);
         assert_eq!(window.durable_us.count, 5);
         assert_eq!(window.durable_under_cap_us.count, 3);
+
+        // The cap was moved: what was sealed under the one before says nothing about it.
+        interval.durable(&tag(50, true), [accepted; 3].into_iter(), 50);
+        interval.durable(&tag(70, true), [accepted; 2].into_iter(), 70);
+        assert_eq!(interval.end(&mut window).count(), 2);
     }
 }

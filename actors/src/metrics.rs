@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use trunkline_core::tree::TreeMemory;
 
+use crate::control::Phase;
 use crate::failure::Stage;
 use crate::interval::{Interval, micros};
 use crate::message::GroupTag;
@@ -133,6 +134,8 @@ pub struct MetricsSnapshot {
     pub group_operations_max: u64,
     /// Operations that may be accepted and not yet durable, as it was configured or moved.
     pub in_flight_operations_max: u64,
+    /// What the mix of reads and writes looks like.
+    pub phase: Phase,
     /// Decisions of the controllers.
     pub decisions: u64,
     /// Configurations that were reloaded.
@@ -326,6 +329,7 @@ pub(crate) struct Metrics {
     operations_waiting: Level,
     group_operations_max: Level,
     in_flight_operations_max: Level,
+    phase: Mutex<Phase>,
     submissions: Counted,
     operations: Counted,
     decisions: Counted,
@@ -394,6 +398,7 @@ impl Metrics {
             operations_waiting: level("trunkline_operations_waiting"),
             group_operations_max: level("trunkline_group_operations_max"),
             in_flight_operations_max: level("trunkline_in_flight_operations_max"),
+            phase: Mutex::default(),
             submissions: count("trunkline_submissions_total"),
             operations: count("trunkline_operations_total"),
             decisions: count("trunkline_decisions_total"),
@@ -465,6 +470,17 @@ impl Metrics {
     pub(crate) fn bounds(&self, group_operations_max: u64, in_flight_operations_max: u64) {
         self.group_operations_max.set(group_operations_max);
         self.in_flight_operations_max.set(in_flight_operations_max);
+    }
+
+    /// The mix of reads and writes looks another way now.
+    pub(crate) fn phase(&self, now: Phase) {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        let label = self.engine.clone();
+        for phase in Phase::ALL {
+            let is_now = f64::from(u8::from(phase == now));
+            gauge!("trunkline_phase", "engine" => label.clone(), "phase" => phase.name())
+                .set(is_now);
+        }
     }
 
     pub(crate) fn decided(&self) {
@@ -585,6 +601,7 @@ impl Metrics {
             operations_waiting: self.operations_waiting.get(),
             group_operations_max: self.group_operations_max.get(),
             in_flight_operations_max: self.in_flight_operations_max.get(),
+            phase: *self.phase.lock().unwrap_or_else(PoisonError::into_inner),
             decisions: self.decisions.get(),
             reloads: self.reloads.get(),
             reloads_refused: self.reloads_refused.get(),

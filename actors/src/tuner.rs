@@ -9,8 +9,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::config::{Config, ConfigError, ReloadError};
-use crate::control::{Change, Reason, Seen, Window};
+use crate::config::{Config, ConfigError, ControlMode, ReloadError};
+use crate::control::{
+    Change, ControlSettings, Governor, Latencies, Limits, Proposal, Reason, Seen, Window, Work,
+};
+use crate::live::threads;
 use crate::metrics::MetricsSnapshot;
 use crate::shared::Shared;
 
@@ -18,6 +21,13 @@ use crate::shared::Shared;
 const WINDOWS_KEPT: usize = 1200;
 /// Time between two looks at the configuration file.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Parts of the key space that are kept in memory, where the tree is bounded.
+const HOT_PREFIXES_MAX: usize = 16;
+/// Submissions that it takes to judge a percentile.
+const SAMPLES_MIN: u64 = 100;
+/// What of a shared budget the cache of values and the tree keep in any case, bytes.
+const SHARE_BYTES_MIN: u64 = 1 << 20;
 
 /// The last windows.
 #[derive(Debug, Default)]
@@ -122,6 +132,9 @@ fn take_over(shared: &Shared, new: Result<Config, ConfigError>) -> Result<(), Re
             .set_cache_bytes_max(new.cache.value_bytes_max);
     }
     shared.live.replace(new);
+    let operations_max = shared.live.group_operations_max.get() as u64;
+    let in_flight_max = shared.credits.operations_max();
+    shared.metrics.bounds(operations_max, in_flight_max);
     shared.metrics.reloaded();
     for change in changes {
         let (key, from, to) = (change.key, change.from, change.to);
@@ -145,9 +158,37 @@ fn record(shared: &Shared, window_us: u64, change: Change, reason: Reason, seen:
         .record(at_us, window_us, change, reason, seen);
 }
 
+/// What the controllers may do under a configuration.
+fn scope(config: &Config) -> (ControlSettings, Limits) {
+    let control = &config.control;
+    let is_bounded = config.memory.budget_bytes > 0;
+    let settings = ControlSettings {
+        target_p99_ms: control.target_p99_ms,
+        samples_min: SAMPLES_MIN,
+        batch_size: control.mode == ControlMode::Adaptive,
+        admission: control.mode == ControlMode::Adaptive,
+        workers: control.workers == ControlMode::Adaptive,
+        caches: config.memory.shared,
+        hot_prefixes_max: if is_bounded { HOT_PREFIXES_MAX } else { 0 },
+    };
+    let limits = Limits {
+        group_operations_min: control.group_operations_min,
+        group_operations_max: control.group_operations_max,
+        in_flight_operations_min: control.group_operations_min,
+        in_flight_operations_max: config.submit.in_flight_operations_max as u64,
+        groups_in_flight_max: config.group.in_flight_max as u64,
+        cores: threads(config.workers.threads) as u64,
+        value_cache_bytes_min: SHARE_BYTES_MIN,
+        tree_bytes_min: SHARE_BYTES_MIN,
+    };
+    (settings, limits)
+}
+
 /// The thread's own state.
 pub(crate) struct Tuner {
     shared: Arc<Shared>,
+    scope: (ControlSettings, Limits),
+    governor: Governor,
     watch: Option<Watch>,
     number: u64,
     ended_us: u64,
@@ -157,7 +198,10 @@ pub(crate) struct Tuner {
 
 impl Tuner {
     pub(crate) fn new(shared: Arc<Shared>, watch: Option<Watch>) -> Self {
+        let scope = scope(&shared.config());
         Self {
+            governor: Governor::new(&scope.0, &scope.1),
+            scope,
             ended_us: shared.metrics.uptime_us(),
             before: Counters::of(&shared.metrics.snapshot()),
             checkpoints: 0,
@@ -198,11 +242,23 @@ impl Tuner {
     }
 
     fn end_window(&mut self) {
-        let window = self.measure();
+        let scope = scope(&self.shared.config());
+        if scope != self.scope {
+            self.governor = Governor::new(&scope.0, &scope.1);
+            self.scope = scope;
+        }
+        let (window, latencies) = self.measure();
         self.shared.windows.push(window);
+        self.governor.touch(self.shared.state.touched.take());
+        // Whoever reloads meanwhile has the last word.
+        let reloading = self.shared.reloading.lock();
+        let _one_by_one = reloading.unwrap_or_else(PoisonError::into_inner);
+        for proposal in self.governor.decide(&window, &latencies) {
+            carry_out(&self.shared, &window, proposal);
+        }
     }
 
-    fn measure(&mut self) -> Window {
+    fn measure(&mut self) -> (Window, Latencies) {
         let shared = &self.shared;
         let (live, values) = (&shared.live, &shared.state.values);
         let figures = shared.metrics.snapshot();
@@ -227,11 +283,46 @@ impl Tuner {
             tree_bytes: figures.tree_bytes,
             ..moved
         };
-        shared.metrics.interval.end(&mut window);
+        let latencies = shared.metrics.interval.end(&mut window);
         self.checkpoints = figures.checkpoints;
         (self.before, self.ended_us) = (counters, now_us);
-        window
+        (window, latencies)
     }
+}
+
+/// Puts what was proposed in force, and records it.
+fn carry_out(shared: &Shared, window: &Window, proposal: Proposal) {
+    let Proposal {
+        change,
+        reason,
+        seen,
+    } = proposal;
+    let live = &shared.live;
+    match &change {
+        Change::GroupOperationsMax { to, .. } => live.group_operations_max.set(*to as usize),
+        Change::InFlightOperationsMax { to, .. } => shared.credits.set_operations_max(*to),
+        Change::Pieces { work, to, .. } => {
+            let pieces = match work {
+                Work::Tree => &live.tree_pieces,
+                Work::Hash => &live.hash_pieces,
+                Work::Proof => &live.proof_pieces,
+            };
+            pieces.set(*to as usize);
+        }
+        Change::ValueCacheBytes { from, to } => {
+            let both = live.tree_bytes_max() + from;
+            shared.state.values.set_cache_bytes_max(*to);
+            live.set_tree_bytes_max(both.saturating_sub(*to).max(1));
+        }
+        Change::HotPrefixes { prefixes } => live.set_hot_prefixes(prefixes),
+        Change::Phase { to, .. } => shared.metrics.phase(*to),
+        // Nobody proposes these: they are what reloading records.
+        Change::Setting { .. } | Change::ReloadRefused { .. } => {}
+    }
+    let operations_max = live.group_operations_max.get() as u64;
+    let in_flight_max = shared.credits.operations_max();
+    shared.metrics.bounds(operations_max, in_flight_max);
+    record(shared, window.length_us, change, reason, seen);
 }
 
 /// Counters of the engine that windows are differences of.

@@ -116,6 +116,9 @@ impl std::fmt::Display for Change {
 }
 
 impl Phase {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Idle, Self::ReadHeavy, Self::WriteHeavy, Self::Mixed];
+
     /// Its name in reports.
     pub fn name(self) -> &'static str {
         match self {
