@@ -5,7 +5,7 @@ use trunkline::control::{Change, ControlSettings, Governor, Latencies, Limits, W
 use crate::scenario::Scenario;
 use crate::simulator::run;
 
-/// One phase of one run, judged.
+/// One phase of one run, judged; shown as a whole where it fails.
 #[derive(Clone, Debug)]
 pub(crate) struct Verdict {
     pub(crate) ratio: f64,
@@ -97,7 +97,7 @@ pub(crate) fn best_static(scenario: &Scenario, seed: u64) -> Vec<(f64, (u64, u64
             (cap as u64, scenario.in_flight_max),
             &mut best,
         );
-        cap *= 1.5;
+        cap *= 1.6;
     }
     for found in best.clone() {
         if found.meets || !scenario.admission {
@@ -105,8 +105,8 @@ pub(crate) fn best_static(scenario: &Scenario, seed: u64) -> Vec<(f64, (u64, u64
         }
         // By Little's law, what is in flight at the target.
         let inside = found.rate * scenario.target_p99_ms as f64 / 1e3;
-        for share in [0.6, 0.7, 0.8, 0.9, 1.0] {
-            for groups in [1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0] {
+        for share in [0.65, 0.75, 0.85, 0.95] {
+            for groups in [1.5, 2.0, 3.0, 4.0, 6.0] {
                 let in_flight = (inside * share) as u64;
                 let setting = ((inside * share / groups) as u64, in_flight);
                 consider(scenario, seed, setting, &mut best);
