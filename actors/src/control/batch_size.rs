@@ -696,7 +696,13 @@ impl Trial {
                 };
                 let late = self.before.p99_us <= target_us && self.p99_us() > target_us;
                 let clear = gain >= GAIN_CLEAR || (gain <= -GAIN_CLEAR && self.seen.len() > 1);
-                (enough || clear).then_some(gain >= needed && !late)
+                // A small step must show in each window.
+                let chance = self.small
+                    && self
+                        .settled()
+                        .iter()
+                        .any(|seen| seen.rate < self.before.rate);
+                (enough || clear).then_some(gain >= needed && !late && !chance)
             }
             Aim::Latency => {
                 let better = self.p99_us() <= self.before.p99_us * (1.0 - LATENCY_GAIN_MIN);
