@@ -543,8 +543,8 @@ impl BatchSize {
             return;
         }
         self.search.up_done |= up;
-        // The cost of an operation is convex in the cap: where doubling changes nothing, halving costs.
-        self.search.down_done |= !up || trial.gain() > -GAIN_MIN;
+        // The cost of an operation, a / cap + b + c × cap, is convex: halving gives at most half of what doubling cost.
+        self.search.down_done |= !up || trial.gain() > -2.0 * GAIN_MIN;
     }
 
     fn latency_failed(&mut self) {

@@ -143,11 +143,10 @@ pub(crate) fn verdicts(scenario: &Scenario, seed: u64) -> Vec<Verdict> {
             .iter()
             .map(|window| window.group_operations_max)
             .collect();
-        let (low, high) = (caps.iter().min().unwrap(), caps.iter().max().unwrap());
         Verdict {
             ratio: rate(&part) / best_rate,
             over: over(scenario, &part),
-            amplitude: *high as f64 / *low as f64 - 1.0,
+            amplitude: amplitude(&caps),
             reversals: reversals_in_ten(&caps),
             moves: caps.windows(2).filter(|pair| pair[0] != pair[1]).count(),
             cap: caps[caps.len() - 1],
@@ -161,6 +160,17 @@ pub(crate) fn verdicts(scenario: &Scenario, seed: u64) -> Vec<Verdict> {
         .zip(best)
         .map(judge)
         .collect()
+}
+
+/// Largest cap over smallest in any twenty windows, less one.
+fn amplitude(caps: &[u64]) -> f64 {
+    let span = |twenty: &[u64]| {
+        let (low, high) = (twenty.iter().min().unwrap(), twenty.iter().max().unwrap());
+        *high as f64 / *low as f64 - 1.0
+    };
+    caps.windows(20.min(caps.len()))
+        .map(span)
+        .fold(0.0, f64::max)
 }
 
 /// Most changes of direction in any ten windows.
