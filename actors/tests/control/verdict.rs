@@ -19,6 +19,25 @@ pub(crate) struct Verdict {
     pub(crate) rate: f64,
 }
 
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            ratio,
+            over,
+            amplitude,
+            reversals,
+            moves,
+            ..
+        } = self;
+        write!(
+            formatter,
+            "{ratio:.3} of the best static throughput, {over:.3} of windows over the target, amplitude {amplitude:.2}, \
+             {reversals} reversals, {moves} moves; cap {} and in flight {} at the end, {:.0} a second, best static {:?}",
+            self.cap, self.in_flight, self.rate, self.best
+        )
+    }
+}
+
 /// A run of the controller.
 pub(crate) fn controlled(scenario: &Scenario, seed: u64) -> Vec<Window> {
     let settings = ControlSettings {
