@@ -44,6 +44,8 @@ const NEARLY: f64 = 1.1;
 const WORTH: f64 = 0.75;
 /// In flight is raised if the latency is below this share of the target.
 const ROOM: f64 = 0.79;
+/// Windows with room before in flight is raised, at first; it doubles whenever that was too much.
+const CALM_MIN: u32 = 4;
 /// In flight is not raised by less than this factor.
 const STEP_MIN: f64 = 1.03;
 /// What a change of the latency must be, to be kept for its sake.
@@ -171,6 +173,8 @@ pub struct BatchSize {
     cut_pause_next: u32,
     calm: u32,
     calm_needed: u32,
+    /// Whether in flight was raised since it was cut.
+    relaxed: bool,
 }
 
 impl BatchSize {
@@ -208,7 +212,8 @@ impl BatchSize {
             cut_pause: 0,
             cut_pause_next: PAUSE_MIN,
             calm: 0,
-            calm_needed: 4,
+            calm_needed: CALM_MIN,
+            relaxed: false,
         }
     }
 
@@ -436,7 +441,7 @@ impl BatchSize {
         if self.shifted >= SHIFT_WINDOWS && self.since_search >= self.search_spacing {
             self.found = None;
             self.search = Search::default();
-            self.calm = self.calm_needed;
+            (self.calm, self.calm_needed) = (CALM_MIN, CALM_MIN);
             self.in_flight_too_many = f64::MAX;
             self.since_search = 0;
             while self.recent.len() > SHIFT_WINDOWS as usize {
@@ -538,8 +543,8 @@ impl BatchSize {
             return;
         }
         self.search.up_done |= up;
-        // The cost of an operation is convex in the cap: where doubling changes nothing, halving costs.
-        self.search.down_done |= !up || trial.gain() > -GAIN_MIN;
+        // The cost of an operation, a / cap + b + c × cap, is convex: halving gives at most half of what doubling cost.
+        self.search.down_done |= !up || trial.gain() > -2.0 * GAIN_MIN;
     }
 
     fn latency_failed(&mut self) {
@@ -567,6 +572,9 @@ impl BatchSize {
             ..self.cut_short.unwrap_or(first)
         });
         self.calm = 0;
+        if std::mem::take(&mut self.relaxed) {
+            self.calm_needed = self.calm_needed.saturating_mul(2).min(PAUSE_MAX);
+        }
         self.in_flight_too_many = self.in_flight as f64;
         let mut moves = vec![self.set_in_flight(to, Reason::Saturated)];
         let cap = self.limits.cap(to as f64 / self.overlapping());
@@ -642,6 +650,7 @@ impl BatchSize {
         if (to as f64) < now * STEP_MIN {
             return Moves::new();
         }
+        self.relaxed = true;
         let mut moves = vec![self.set_in_flight(to, Reason::RoomBelowTarget)];
         let overlapping = self.limits.cap(to as f64 / self.overlapping());
         let cap = self.cap_wanted.min(overlapping);
@@ -687,7 +696,13 @@ impl Trial {
                 };
                 let late = self.before.p99_us <= target_us && self.p99_us() > target_us;
                 let clear = gain >= GAIN_CLEAR || (gain <= -GAIN_CLEAR && self.seen.len() > 1);
-                (enough || clear).then_some(gain >= needed && !late)
+                // A small step must show in each window.
+                let chance = self.small
+                    && self
+                        .settled()
+                        .iter()
+                        .any(|seen| seen.rate < self.before.rate);
+                (enough || clear).then_some(gain >= needed && !late && !chance)
             }
             Aim::Latency => {
                 let better = self.p99_us() <= self.before.p99_us * (1.0 - LATENCY_GAIN_MIN);

@@ -132,7 +132,7 @@ fn direction(values: u128, tree: u128) -> Option<bool> {
 }
 
 fn per_mebibyte(reads: u64, bytes: u64) -> u128 {
-    (u128::from(reads) * 1000 << 20) / u128::from(bytes.max(1))
+    ((u128::from(reads) * 1000) << 20) / u128::from(bytes.max(1))
 }
 
 #[cfg(test)]

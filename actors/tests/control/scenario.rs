@@ -79,6 +79,7 @@ pub(crate) struct Phase {
     /// One service that takes so much longer, milliseconds after the phase began, of the persist stage.
     #[serde(default)]
     pub(crate) stalls: Vec<Stall>,
+    #[serde(default)]
     pub(crate) expect: Expect,
 }
 
@@ -106,7 +107,7 @@ pub(crate) struct Expect {
     /// Windows over the target, a share.
     pub(crate) over_max: f64,
     pub(crate) cap: [u64; 2],
-    /// Largest cap over smallest, after settling.
+    /// Largest cap over smallest in any twenty windows after settling, less one.
     pub(crate) amplitude_max: f64,
     /// Changes of direction in ten windows.
     pub(crate) reversals_max: usize,

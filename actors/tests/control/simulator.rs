@@ -178,10 +178,10 @@ impl<'a> Simulator<'a> {
         let since_us = self.now_us - self.phase_began_us;
         let part = since_us as f64 / (phase.windows * WINDOW_US) as f64;
         let mut rate = phase.rate + (phase.rate_end.unwrap_or(phase.rate) - phase.rate) * part;
-        if let Some(burst) = &phase.burst {
-            if since_us / 1000 % burst.period_ms < burst.length_ms {
-                rate *= burst.factor;
-            }
+        if let Some(burst) = &phase.burst
+            && since_us / 1000 % burst.period_ms < burst.length_ms
+        {
+            rate *= burst.factor;
         }
         let mean_us = f64::from(phase.submission) * 1e6 / rate;
         let gap_us = -mean_us * (1.0 - self.random.random::<f64>()).ln();

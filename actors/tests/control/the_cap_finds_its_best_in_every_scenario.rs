@@ -38,11 +38,11 @@ fn judge(name: &str, scenario: &Scenario, seeds: u64) -> Vec<String> {
     for seed in 1..=seeds {
         let verdicts = verdicts(scenario, seed);
         for (at, (verdict, phase)) in verdicts.iter().zip(&scenario.phase).enumerate() {
-            println!("{name} seed {seed} phase {at}: {verdict:?}");
+            println!("{name} seed {seed} phase {at}: {verdict}");
             if !holds(verdict, &phase.expect) {
                 let about = &scenario.about;
                 wrong.push(format!(
-                    "{name} ({about}), seed {seed}, phase {at}: {verdict:?}"
+                    "{name} ({about}), seed {seed}, phase {at}: {verdict}"
                 ));
             }
         }

@@ -5,7 +5,7 @@ use trunkline::control::{Change, ControlSettings, Governor, Latencies, Limits, W
 use crate::scenario::Scenario;
 use crate::simulator::run;
 
-/// One phase of one run, judged.
+/// One phase of one run, judged; shown as a whole where it fails.
 #[derive(Clone, Debug)]
 pub(crate) struct Verdict {
     pub(crate) ratio: f64,
@@ -17,6 +17,25 @@ pub(crate) struct Verdict {
     pub(crate) in_flight: u64,
     pub(crate) best: (u64, u64),
     pub(crate) rate: f64,
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            ratio,
+            over,
+            amplitude,
+            reversals,
+            moves,
+            ..
+        } = self;
+        write!(
+            formatter,
+            "{ratio:.3} of the best static throughput, {over:.3} of windows over the target, amplitude {amplitude:.2}, \
+             {reversals} reversals, {moves} moves; cap {} and in flight {} at the end, {:.0} a second, best static {:?}",
+            self.cap, self.in_flight, self.rate, self.best
+        )
+    }
 }
 
 /// A run of the controller.
@@ -97,7 +116,7 @@ pub(crate) fn best_static(scenario: &Scenario, seed: u64) -> Vec<(f64, (u64, u64
             (cap as u64, scenario.in_flight_max),
             &mut best,
         );
-        cap *= 1.5;
+        cap *= 1.6;
     }
     for found in best.clone() {
         if found.meets || !scenario.admission {
@@ -105,8 +124,8 @@ pub(crate) fn best_static(scenario: &Scenario, seed: u64) -> Vec<(f64, (u64, u64
         }
         // By Little's law, what is in flight at the target.
         let inside = found.rate * scenario.target_p99_ms as f64 / 1e3;
-        for share in [0.6, 0.7, 0.8, 0.9, 1.0] {
-            for groups in [1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0] {
+        for share in [0.65, 0.75, 0.85, 0.95] {
+            for groups in [1.5, 2.0, 3.0, 4.0, 6.0] {
                 let in_flight = (inside * share) as u64;
                 let setting = ((inside * share / groups) as u64, in_flight);
                 consider(scenario, seed, setting, &mut best);
@@ -143,11 +162,10 @@ pub(crate) fn verdicts(scenario: &Scenario, seed: u64) -> Vec<Verdict> {
             .iter()
             .map(|window| window.group_operations_max)
             .collect();
-        let (low, high) = (caps.iter().min().unwrap(), caps.iter().max().unwrap());
         Verdict {
             ratio: rate(&part) / best_rate,
             over: over(scenario, &part),
-            amplitude: *high as f64 / *low as f64 - 1.0,
+            amplitude: amplitude(&caps),
             reversals: reversals_in_ten(&caps),
             moves: caps.windows(2).filter(|pair| pair[0] != pair[1]).count(),
             cap: caps[caps.len() - 1],
@@ -161,6 +179,17 @@ pub(crate) fn verdicts(scenario: &Scenario, seed: u64) -> Vec<Verdict> {
         .zip(best)
         .map(judge)
         .collect()
+}
+
+/// Largest cap over smallest in any twenty windows, less one.
+fn amplitude(caps: &[u64]) -> f64 {
+    let span = |twenty: &[u64]| {
+        let (low, high) = (twenty.iter().min().unwrap(), twenty.iter().max().unwrap());
+        *high as f64 / *low as f64 - 1.0
+    };
+    caps.windows(20.min(caps.len()))
+        .map(span)
+        .fold(0.0, f64::max)
 }
 
 /// Most changes of direction in any ten windows.
