@@ -40,7 +40,7 @@ pub(super) fn page(recorded: &Recorded) -> Markup {
                 main {
                     (head(run))
                     (warnings(run))
-                    (throughput(run))
+                    (throughput(recorded))
                     (latency_over_time(run))
                     (percentiles(recorded))
                     (pipeline(run))
@@ -54,7 +54,7 @@ pub(super) fn page(recorded: &Recorded) -> Markup {
     }
 }
 
-fn name(run: &Run) -> &str {
+pub(super) fn name(run: &Run) -> &str {
     if run.name.is_empty() {
         "run"
     } else {
@@ -124,12 +124,17 @@ fn x_range(run: &Run) -> (f64, f64) {
     (0.0, last.unwrap_or(1) as f64)
 }
 
-fn throughput(run: &Run) -> Markup {
-    let line = |name: &str, colour, look, figure: fn(&Second) -> u64| Line {
-        name: name.to_owned(),
-        colour,
-        look,
-        points: by_second(run, |second| Some(figure(second) as f64)),
+fn throughput(recorded: &Recorded) -> Markup {
+    let run = &recorded.run;
+    let line = |name: &str, colour, look, figure: fn(&Second) -> u64| {
+        let mut points = by_second(run, |second| Some(figure(second) as f64));
+        points.truncate(recorded.whole_seconds());
+        Line {
+            name: name.to_owned(),
+            colour,
+            look,
+            points,
+        }
     };
     let mut lines = vec![
         line("achieved", 1, Look::Filled, |second| second.achieved),
@@ -152,7 +157,7 @@ fn throughput(run: &Run) -> Markup {
     html! {
         section {
             h2 { "Throughput" }
-            p.note { "Operations that ended in each second, and those that the schedule meant to start." }
+            p.note { "Operations that ended in each whole second, and those that the schedule meant to start." }
             (plot.draw())
         }
     }
