@@ -6,9 +6,10 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use trunkline::load::compare::{Counts, Recorded};
 use trunkline::load::{Latency, OperationKind, OperationTotal, Run, Second};
 
+use crate::inspect::date;
 use crate::output::{byte_size, grouped};
 
-use super::label::{self, Unit, compact};
+use super::label::{Unit, compact};
 use super::pipeline::Pipeline;
 use super::plot::{Line, Look, Plot};
 use super::{control, label::micros};
@@ -74,7 +75,7 @@ fn head(run: &Run) -> Markup {
             p.brand { "trunkline " (run.version) @if !run.git_revision.is_empty() { " · " (run.git_revision) } }
             h1 { (name(run)) }
             p.note {
-                (label::date_time(run.began_unix_ms)) " · " (micros(totals.elapsed_us as f64))
+                (date(run.began_unix_ms)) " · " (micros(totals.elapsed_us as f64))
                 " · " (run.machine.processor) " · seed " (run.seed)
             }
         }
@@ -354,7 +355,7 @@ fn machine(run: &Run) -> Markup {
         ("memory", byte_size(machine.memory_bytes)),
         ("system", machine.system.clone()),
         ("trunkline", format!("{} {}", run.version, run.git_revision)),
-        ("began", label::date_time(run.began_unix_ms)),
+        ("began", date(run.began_unix_ms)),
         ("took", micros(totals.elapsed_us as f64)),
         ("seed", run.seed.to_string()),
         ("offered", grouped(totals.offered)),

@@ -4,6 +4,7 @@ use trunkline::Stage;
 use trunkline::control::Decision;
 use trunkline::load::{Latency, Run};
 
+use crate::inspect::date;
 use crate::output::{grouped, printable};
 use crate::table::Table;
 
@@ -32,7 +33,7 @@ fn head(run: &Run) -> String {
     format!(
         "{}\n  began         {}\n  version       {} {}\n  machine       {}, {} cores\n  took          {}\n  offered       {}\n  achieved      {} ({}/s)\n  dropped       {}\n  failed        {}\n",
         printable(name(run)),
-        label::date_time(run.began_unix_ms),
+        date(run.began_unix_ms),
         printable(&run.version),
         printable(&run.git_revision),
         printable(&run.machine.processor),
