@@ -144,7 +144,7 @@ impl Pipeline {
     fn bar(&self, span: &Span, top: f64, x: &Scale) -> Markup {
         let at = |us: u64| x.place(us.saturating_sub(self.begin_us) as f64);
         let (begin, end) = (at(span.begun_us), at(span.ended_us));
-        let width = (end - begin).max(1.0);
+        let width = (end - begin).max(1.5);
         let parity = if span.version.is_multiple_of(2) {
             "even"
         } else {
