@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a workload against an engine, report, prove and verify a sample of the keys.
-    Load(LoadArguments),
+    Load(Box<LoadArguments>),
     /// Say whether two runs, or two sides of several, differ.
     Compare(CompareArguments),
     /// Show what came out of a run: as text, or as a page with plots.

@@ -20,6 +20,7 @@
 //! | `target` | what it is all put on |
 //! | `measure`, `interval_log` | from times to figures and histograms |
 //! | `run_load`, `run`, `run_files` | the stages of a load, what came out, in files |
+//! | `compare` | whether two runs, or two sides of several, differ: pure |
 //!
 //! Not here: a network client, a terminal, plots, and any knowledge of how the engine works inside.
 

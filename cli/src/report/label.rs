@@ -1,6 +1,6 @@
 //! Figures as texts that are short enough for plots, and the names of things in them.
 
-use trunkline::control::{Change, Phase, Work};
+use trunkline::control::Change;
 
 /// What a figure counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,77 +90,18 @@ fn rarity(value: f64) -> String {
     format!("{percent:.digits$} %")
 }
 
-/// A time since 1970 in UTC, to the second.
-pub(super) fn date_time(unix_ms: u64) -> String {
-    let seconds = unix_ms / 1_000;
-    let (year, month, day) = date(seconds / 86_400);
-    let second = seconds % 86_400;
-    format!(
-        "{year}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC",
-        second / 3_600,
-        second / 60 % 60,
-        second % 60
-    )
-}
-
-/// The Gregorian date so many days after 1970-01-01 (Hinnant, "chrono-compatible low-level date algorithms").
-fn date(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let era = shifted / 146_097;
-    let day_of_era = shifted % 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    (year, month, day)
-}
+/// Characters of a change that are shown: what is kept in memory can be a long list.
+const CHANGE_MAX: usize = 160;
 
 /// A change in a line.
 pub(crate) fn change(change: &Change) -> String {
-    let numbers = |what: &str, from: u64, to: u64| {
-        format!("{what} {} → {}", compact(from as f64), compact(to as f64))
-    };
-    match change {
-        Change::GroupOperationsMax { from, to } => numbers("group cap", *from, *to),
-        Change::InFlightOperationsMax { from, to } => numbers("admission", *from, *to),
-        Change::Pieces { work, from, to } => {
-            numbers(&format!("pieces of {}", work_name(*work)), *from, *to)
-        }
-        Change::ValueCacheBytes { from, to } => {
-            let (from, to) = (bytes(*from as f64), bytes(*to as f64));
-            format!("cache of values {from} → {to}")
-        }
-        Change::HotPrefixes { prefixes } => format!("{} parts kept in memory", prefixes.len()),
-        Change::Phase { from, to } => {
-            format!("phase {} → {}", phase_name(*from), phase_name(*to))
-        }
-        Change::Setting { key, from, to } => format!("{key} {from} → {to}"),
-        Change::ReloadRefused { message } => format!("reload refused: {message}"),
+    let mut text = change.to_string();
+    let end = text.floor_char_boundary(CHANGE_MAX);
+    if end < text.len() {
+        text.truncate(end);
+        text.push('…');
     }
-}
-
-fn work_name(work: Work) -> &'static str {
-    match work {
-        Work::Tree => "tree",
-        Work::Hash => "hash",
-        Work::Proof => "proof",
-    }
-}
-
-fn phase_name(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Idle => "idle",
-        Phase::ReadHeavy => "read-heavy",
-        Phase::WriteHeavy => "write-heavy",
-        Phase::Mixed => "mixed",
-    }
+    text
 }
 
 #[cfg(test)]
@@ -183,9 +124,13 @@ mod tests {
     }
 
     #[test]
-    fn dates_are_those_of_the_calendar() {
-        assert_eq!(date_time(0), "1970-01-01 00:00:00 UTC");
-        assert_eq!(date_time(951_782_400_000), "2000-02-29 00:00:00 UTC");
-        assert_eq!(date_time(1_767_225_599_999), "2025-12-31 23:59:59 UTC");
+    fn a_long_change_is_cut() {
+        let long = Change::ReloadRefused {
+            message: "é".repeat(1_000),
+        };
+        let text = change(&long);
+        assert!(text.ends_with("é…") && text.len() < 170, "{text}");
+        let short = Change::GroupOperationsMax { from: 1, to: 2 };
+        assert_eq!(change(&short), "group.operations_max 1 → 2");
     }
 }

@@ -6,9 +6,10 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use trunkline::load::compare::{Counts, Recorded};
 use trunkline::load::{Latency, OperationKind, OperationTotal, Run, Second};
 
+use crate::inspect::date;
 use crate::output::{byte_size, grouped};
 
-use super::label::{self, Unit, compact};
+use super::label::{Unit, compact};
 use super::pipeline::Pipeline;
 use super::plot::{Line, Look, Plot};
 use super::{control, label::micros};
@@ -40,7 +41,7 @@ pub(super) fn page(recorded: &Recorded) -> Markup {
                 main {
                     (head(run))
                     (warnings(run))
-                    (throughput(run))
+                    (throughput(recorded))
                     (latency_over_time(run))
                     (percentiles(recorded))
                     (pipeline(run))
@@ -54,7 +55,7 @@ pub(super) fn page(recorded: &Recorded) -> Markup {
     }
 }
 
-fn name(run: &Run) -> &str {
+pub(super) fn name(run: &Run) -> &str {
     if run.name.is_empty() {
         "run"
     } else {
@@ -74,7 +75,7 @@ fn head(run: &Run) -> Markup {
             p.brand { "trunkline " (run.version) @if !run.git_revision.is_empty() { " · " (run.git_revision) } }
             h1 { (name(run)) }
             p.note {
-                (label::date_time(run.began_unix_ms)) " · " (micros(totals.elapsed_us as f64))
+                (date(run.began_unix_ms)) " · " (micros(totals.elapsed_us as f64))
                 " · " (run.machine.processor) " · seed " (run.seed)
             }
         }
@@ -124,12 +125,17 @@ fn x_range(run: &Run) -> (f64, f64) {
     (0.0, last.unwrap_or(1) as f64)
 }
 
-fn throughput(run: &Run) -> Markup {
-    let line = |name: &str, colour, look, figure: fn(&Second) -> u64| Line {
-        name: name.to_owned(),
-        colour,
-        look,
-        points: by_second(run, |second| Some(figure(second) as f64)),
+fn throughput(recorded: &Recorded) -> Markup {
+    let run = &recorded.run;
+    let line = |name: &str, colour, look, figure: fn(&Second) -> u64| {
+        let mut points = by_second(run, |second| Some(figure(second) as f64));
+        points.truncate(recorded.whole_seconds());
+        Line {
+            name: name.to_owned(),
+            colour,
+            look,
+            points,
+        }
     };
     let mut lines = vec![
         line("achieved", 1, Look::Filled, |second| second.achieved),
@@ -152,7 +158,7 @@ fn throughput(run: &Run) -> Markup {
     html! {
         section {
             h2 { "Throughput" }
-            p.note { "Operations that ended in each second, and those that the schedule meant to start." }
+            p.note { "Operations that ended in each whole second, and those that the schedule meant to start." }
             (plot.draw())
         }
     }
@@ -349,7 +355,7 @@ fn machine(run: &Run) -> Markup {
         ("memory", byte_size(machine.memory_bytes)),
         ("system", machine.system.clone()),
         ("trunkline", format!("{} {}", run.version, run.git_revision)),
-        ("began", label::date_time(run.began_unix_ms)),
+        ("began", date(run.began_unix_ms)),
         ("took", micros(totals.elapsed_us as f64)),
         ("seed", run.seed.to_string()),
         ("offered", grouped(totals.offered)),

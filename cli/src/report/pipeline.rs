@@ -144,8 +144,12 @@ impl Pipeline {
     fn bar(&self, span: &Span, top: f64, x: &Scale) -> Markup {
         let at = |us: u64| x.place(us.saturating_sub(self.begin_us) as f64);
         let (begin, end) = (at(span.begun_us), at(span.ended_us));
-        let width = (end - begin).max(1.0);
-        let parity = if span.version % 2 == 0 { "even" } else { "odd" };
+        let width = (end - begin).max(1.5);
+        let parity = if span.version.is_multiple_of(2) {
+            "even"
+        } else {
+            "odd"
+        };
         let took_us = span.ended_us.saturating_sub(span.begun_us) as f64;
         // Only the last digits differ between neighbours; more of them do not fit.
         let number = format!("{:02}", span.version % 100);

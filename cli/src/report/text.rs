@@ -4,11 +4,13 @@ use trunkline::Stage;
 use trunkline::control::Decision;
 use trunkline::load::{Latency, Run};
 
+use crate::inspect::date;
 use crate::output::{grouped, printable};
 use crate::table::Table;
 
 use super::control::busy_mean_percent;
 use super::label::{self, compact, micros};
+use super::page::name;
 use super::pipeline::Pipeline;
 
 /// Decisions and warnings that are printed: the last ones.
@@ -30,8 +32,8 @@ fn head(run: &Run) -> String {
     let per_second = totals.achieved as f64 / (totals.elapsed_us as f64 / 1e6).max(1e-6);
     format!(
         "{}\n  began         {}\n  version       {} {}\n  machine       {}, {} cores\n  took          {}\n  offered       {}\n  achieved      {} ({}/s)\n  dropped       {}\n  failed        {}\n",
-        printable(&run.name),
-        label::date_time(run.began_unix_ms),
+        printable(name(run)),
+        date(run.began_unix_ms),
         printable(&run.version),
         printable(&run.git_revision),
         printable(&run.machine.processor),

@@ -362,7 +362,7 @@ mod tests {
             "│                                                     ││checkpoint  at rest                                  │\n",
             "└─────────────────────────────────────────────────────┘└─────────────────────────────────────────────────────┘\n",
             "┌ decisions, newest first ───────────────────────────────────────────────────────────────────────────────────┐\n",
-            "│    12.5 s  group cap 16k → 20k  groups are full and the latency is below its target                        │\n",
+            "│    12.5 s  group.operations_max 16000 → 20000  groups are full and the latency is below its target         │\n",
             "│                                                                                                            │\n",
             "│                                                                                                            │\n",
             "└────────────────────────────────────────────────────────────────────────────────────────────────────────────┘",
@@ -403,6 +403,6 @@ mod tests {
             message: "\x1b[2J\u{202e}bad".to_owned(),
         };
         let drawn = drawn(&live, 110, 21);
-        assert!(drawn.contains("reload refused: [2Jbad"), "{drawn}");
+        assert!(drawn.contains("reloading refused ([2Jbad)"), "{drawn}");
     }
 }

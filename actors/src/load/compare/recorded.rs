@@ -80,9 +80,16 @@ impl Recorded {
         Ok(recorded)
     }
 
+    /// Seconds without the last one if the run ended within it; a hundredth that is missing does no harm.
+    pub fn whole_seconds(&self) -> usize {
+        let whole = self.run.totals.elapsed_us.saturating_add(10_000) / 1_000_000;
+        let seconds = self.run.seconds.len();
+        seconds.min(usize::try_from(whole).unwrap_or(usize::MAX))
+    }
+
     /// What is compared: whole seconds.
     pub fn observed(&self) -> Observed {
-        let seconds = whole_seconds(&self.run);
+        let seconds = self.whole_seconds();
         let achieved = self.run.seconds.iter().take(seconds);
         let latency = self.latency.iter().map(|(kind, counts)| {
             let counts = counts.iter().take(seconds).cloned();
@@ -93,11 +100,4 @@ impl Recorded {
             latency: latency.collect(),
         }
     }
-}
-
-/// The last second is left out where the run ended within it; a hundredth that is missing does no harm.
-fn whole_seconds(run: &Run) -> usize {
-    let whole = run.totals.elapsed_us.saturating_add(10_000) / 1_000_000;
-    let seconds = run.seconds.len();
-    seconds.min(usize::try_from(whole).unwrap_or(usize::MAX))
 }
