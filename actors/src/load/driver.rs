@@ -28,9 +28,11 @@ use super::trace::{TraceError, TraceWriter};
 /// Operations of an open loop between two looks at the clock.
 const PUMPED_MAX: usize = 256;
 /// Reads that are handed to a reader at once.
-const TAKEN_MAX: usize = 16;
+const TAKEN_MAX: usize = 32;
+/// Operations of a closed loop that share a look at the clock.
+const CLOCKED: u64 = 16;
 /// Reads of a closed loop that wait for a reader at most, for each reader.
-const CLOSED_READS_MAX: u64 = 64;
+const CLOSED_READS_MAX: u64 = 256;
 /// Time between two reports to the observer.
 const REPORT: Duration = Duration::from_millis(150);
 
@@ -352,55 +354,83 @@ impl Floor<'_> {
         generator: &mut Generator,
         records: &mut Records,
         recorder: &Recorder,
-        stage: &Limits,
+        limits: &Limits,
     ) -> Result<(), TraceError> {
-        let concurrency = self.plan.concurrency as u64;
-        let reads_max = CLOSED_READS_MAX * self.plan.readers as u64;
-        let (mut batches, mut reads, mut counted) = (0_u64, 0_u64, 0_u64);
-        loop {
-            let mut now_ns = self.now_ns();
-            if self.is_over() || now_ns >= stage.end_ns || counted >= stage.ops_max {
-                return Ok(());
-            }
+        let mut begun = Begun::default();
+        let mut now_ns = self.now_ns();
+        while !self.is_over() && now_ns < limits.end_ns && begun.counted < limits.ops_max {
             let Some(operation) = generator.draw(now_ns)? else {
-                return Ok(());
+                break;
             };
-            let is_write = operation.kind().is_write();
-            let is_full = match is_write {
-                true => {
-                    generator.begins_a_batch(operation) && {
-                        // The one that is full goes first.
-                        generator.flush(records);
-                        batches += generator.batches.len() as u64;
-                        batches - self.batches_ended.get() >= concurrency
-                    }
-                }
-                false => reads - self.reads_ended.get() >= reads_max,
+            let has_waited = match operation.kind().is_write() {
+                true => self.wait_for_a_batch(generator, records, operation, &mut begun),
+                false => self.wait_for_a_reader(generator, &mut begun),
             };
-            if is_full || generator.reads.len() >= TAKEN_MAX || !generator.batches.is_empty() {
-                self.send(generator);
-            }
-            if is_full {
-                let ends = if is_write {
-                    &self.batches_ended
-                } else {
-                    &self.reads_ended
-                };
-                // Half of the reads, so that one waking serves many.
-                let until = match is_write {
-                    true => batches - concurrency + 1,
-                    false => reads - reads_max / 2,
-                };
-                while ends.get() < until && !self.is_over() {
-                    ends.wait_for(until);
-                }
+            if has_waited || begun.operations.is_multiple_of(CLOCKED) {
                 now_ns = self.now_ns();
             }
-            reads += u64::from(!is_write);
-            counted += u64::from(now_ns >= stage.begin_ns);
-            generator.start(operation, now_ns, records, &mut recorder.lock());
+            begun.operations += 1;
+            begun.counted += u64::from(now_ns >= limits.begin_ns);
+            recorder.lock().offered_in_turn(now_ns);
+            generator.start(operation, now_ns, records);
+        }
+        Ok(())
+    }
+
+    /// Before a batch is begun there must be room for one. Says whether that took time.
+    fn wait_for_a_batch(
+        &self,
+        generator: &mut Generator,
+        records: &Records,
+        operation: Operation,
+        begun: &mut Begun,
+    ) -> bool {
+        if !generator.begins_a_batch(operation) {
+            return false;
+        }
+        // The one that is full goes first.
+        generator.flush(records);
+        begun.batches += generator.batches.len() as u64;
+        self.send(generator);
+        let room = self.plan.concurrency as u64;
+        self.wait_until_ended(
+            &self.batches_ended,
+            (begun.batches + 1).saturating_sub(room),
+        );
+        true
+    }
+
+    /// Reads go to their threads many at a time. Says whether that took time.
+    fn wait_for_a_reader(&self, generator: &mut Generator, begun: &mut Begun) -> bool {
+        begun.reads += 1;
+        if generator.reads.len() < TAKEN_MAX {
+            return false;
+        }
+        self.send(generator);
+        let room = CLOSED_READS_MAX * self.plan.readers as u64;
+        if begun.reads - self.reads_ended.get() < room {
+            return false;
+        }
+        // Half of them, so that one waking serves many.
+        self.wait_until_ended(&self.reads_ended, begun.reads - room / 2);
+        true
+    }
+
+    fn wait_until_ended(&self, ends: &Ends, count: u64) {
+        while ends.get() < count && !self.is_over() {
+            ends.wait_for(count);
         }
     }
+}
+
+/// What a closed loop has begun.
+#[derive(Debug, Default)]
+struct Begun {
+    operations: u64,
+    /// Those after the warm-up.
+    counted: u64,
+    batches: u64,
+    reads: u64,
 }
 
 /// When a closed loop ends.

@@ -137,7 +137,10 @@ impl Gatherer {
         }
         let room = Vec::with_capacity(self.members.len());
         Some(Gathered {
-            batch: std::mem::replace(&mut self.batch, WriteBatch::new(records)),
+            batch: std::mem::replace(
+                &mut self.batch,
+                WriteBatch::with_capacity(records, self.members.len()),
+            ),
             members: std::mem::replace(&mut self.members, room),
         })
     }
@@ -220,14 +223,7 @@ impl Generator {
     }
 
     /// Closed loop: starts what was drawn.
-    pub(crate) fn start(
-        &mut self,
-        operation: Operation,
-        now_ns: u64,
-        records: &mut Records,
-        recording: &mut Recording,
-    ) {
-        recording.offered(now_ns, 0);
+    pub(crate) fn start(&mut self, operation: Operation, now_ns: u64, records: &mut Records) {
         self.let_in(operation, None, now_ns, records);
     }
 

@@ -25,6 +25,8 @@ pub(crate) struct Queue<T> {
 struct Items<T> {
     items: VecDeque<T>,
     is_closed: bool,
+    /// Threads that wait. Waking nobody is a call of the system all the same.
+    waiting: usize,
 }
 
 impl<T> Queue<T> {
@@ -34,14 +36,20 @@ impl<T> Queue<T> {
             items: Mutex::new(Items {
                 items,
                 is_closed: false,
+                waiting: 0,
             }),
             ready: Condvar::new(),
         }
     }
 
     pub(crate) fn push(&self, item: T) {
-        locked(&self.items).items.push_back(item);
-        self.ready.notify_one();
+        let mut items = locked(&self.items);
+        items.items.push_back(item);
+        let is_awaited = items.waiting > 0;
+        drop(items);
+        if is_awaited {
+            self.ready.notify_one();
+        }
     }
 
     /// Empties the buffer.
@@ -49,11 +57,12 @@ impl<T> Queue<T> {
         if more.is_empty() {
             return;
         }
-        let many = more.len() > 1;
-        locked(&self.items).items.extend(more.drain(..));
-        match many {
-            true => self.ready.notify_all(),
-            false => self.ready.notify_one(),
+        let mut items = locked(&self.items);
+        items.items.extend(more.drain(..));
+        let is_awaited = items.waiting > 0;
+        drop(items);
+        if is_awaited {
+            self.ready.notify_all();
         }
     }
 
@@ -68,10 +77,12 @@ impl<T> Queue<T> {
     pub(crate) fn pop_some(&self, max: usize, taken: &mut Vec<T>) -> bool {
         let mut items = locked(&self.items);
         while items.items.is_empty() && !items.is_closed {
+            items.waiting += 1;
             items = self
                 .ready
                 .wait(items)
                 .unwrap_or_else(PoisonError::into_inner);
+            items.waiting -= 1;
         }
         let count = max.min(items.items.len());
         taken.extend(items.items.drain(..count));
@@ -89,15 +100,18 @@ impl<T> Queue<T> {
 #[derive(Debug, Default)]
 pub(crate) struct Ends {
     count: AtomicU64,
-    lock: Mutex<()>,
+    /// The count that somebody waits for, 0 if nobody does.
+    awaited: Mutex<u64>,
     changed: Condvar,
 }
 
 impl Ends {
     pub(crate) fn add(&self, count: u64) {
-        self.count.fetch_add(count, Ordering::Release);
-        drop(locked(&self.lock));
-        self.changed.notify_all();
+        let now = self.count.fetch_add(count, Ordering::AcqRel) + count;
+        let awaited = *locked(&self.awaited);
+        if awaited != 0 && now >= awaited {
+            self.changed.notify_all();
+        }
     }
 
     pub(crate) fn get(&self) -> u64 {
@@ -106,9 +120,59 @@ impl Ends {
 
     /// Waits until so many have ended, or for a moment.
     pub(crate) fn wait_for(&self, count: u64) {
-        let guard = locked(&self.lock);
-        if self.get() < count {
-            drop(self.changed.wait_timeout(guard, PATIENCE));
+        let mut awaited = locked(&self.awaited);
+        if self.get() >= count {
+            return;
         }
+        *awaited = count;
+        let waited = self.changed.wait_timeout(awaited, PATIENCE);
+        let (mut awaited, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        *awaited = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_pushed_comes_out_in_order_also_after_closing() {
+        let queue = Queue::new();
+        queue.push(1);
+        queue.push_all(&mut vec![2, 3, 4]);
+        queue.close();
+        let mut taken = Vec::new();
+        assert!(queue.pop_some(3, &mut taken));
+        assert_eq!(taken, [1, 2, 3]);
+        assert_eq!((queue.pop(), queue.pop()), (Some(4), None));
+    }
+
+    #[test]
+    fn everything_passes_between_threads() {
+        let (queue, ends) = (Queue::new(), Ends::default());
+        let sum = std::thread::scope(|scope| {
+            let readers = [(); 3].map(|()| {
+                scope.spawn(|| {
+                    let (mut sum, mut taken) = (0, Vec::new());
+                    while queue.pop_some(7, &mut taken) {
+                        ends.add(taken.len() as u64);
+                        sum += taken.drain(..).sum::<u64>();
+                    }
+                    sum
+                })
+            });
+            for number in 0..10_000 {
+                queue.push(number);
+                while number - ends.get().min(number) > 50 {
+                    ends.wait_for(number - 25);
+                }
+            }
+            queue.close();
+            readers
+                .map(|reader| reader.join().unwrap())
+                .iter()
+                .sum::<u64>()
+        });
+        assert_eq!((sum, ends.get()), (10_000 * 9_999 / 2, 10_000));
     }
 }

@@ -198,6 +198,13 @@ impl Recording {
         }
     }
 
+    /// An operation of a closed loop started: it was not due before.
+    pub(crate) fn offered_in_turn(&mut self, at_ns: u64) {
+        if self.counts(at_ns) {
+            self.part(at_ns).offered += 1;
+        }
+    }
+
     /// It was dropped, too many being under way.
     pub(crate) fn dropped(&mut self, intended_ns: u64) {
         if self.counts(intended_ns) {

@@ -225,9 +225,14 @@ pub struct WriteBatch {
 impl WriteBatch {
     /// A batch without writes, for values such as these records know.
     pub fn new(records: &Records) -> Self {
+        Self::with_capacity(records, 0)
+    }
+
+    /// The same, with room for so many writes.
+    pub fn with_capacity(records: &Records, writes: usize) -> Self {
         Self {
             maker: records.maker(),
-            writes: Vec::new(),
+            writes: Vec::with_capacity(writes),
             requirements: 0,
         }
     }
