@@ -10,7 +10,8 @@
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use actix::Recipient;
 use trunkline_core::batch::head;
@@ -19,8 +20,10 @@ use trunkline_core::store::history_file::{HistoryFile, HistoryFileError, History
 use trunkline_core::store::leaves::{LeafStore, LeafStoreError};
 use trunkline_core::store::marker::Marker;
 
+use crate::control::Backlog;
 use crate::failure::{EngineFailure, panic_message};
 use crate::history::History;
+use crate::interval::micros;
 use crate::layer::Layer;
 use crate::message::Checkpointed;
 use crate::priority;
@@ -37,45 +40,77 @@ pub(crate) struct Checkpoints {
 /// Whether a checkpoint runs.
 #[derive(Debug, Default)]
 struct Running {
-    running: Mutex<bool>,
+    at_work: Mutex<AtWork>,
     ended: Condvar,
 }
 
+#[derive(Debug, Default)]
+struct AtWork {
+    /// Since when, and on how many bytes.
+    since: Option<(Instant, u64)>,
+    /// What the last one took.
+    bytes_per_second: Option<u64>,
+}
+
 impl Running {
-    fn set(&self, running: bool) {
-        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = running;
+    fn lock(&self) -> MutexGuard<'_, AtWork> {
+        self.at_work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self, bytes: u64) {
+        self.lock().since = Some((Instant::now(), bytes));
+    }
+
+    fn end(&self) {
+        let mut at_work = self.lock();
+        if let Some((since, bytes)) = at_work.since.take() {
+            let seconds = since.elapsed().as_secs_f64();
+            at_work.bytes_per_second = Some((bytes as f64 / seconds.max(1e-6)) as u64);
+        }
+        drop(at_work);
         self.ended.notify_all();
     }
 }
 
 impl Checkpoints {
     pub(crate) fn running(&self) -> bool {
-        *self
-            .running
-            .running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.running.lock().since.is_some()
     }
 
-    /// Starts a checkpoint of a version that is synced.
-    pub(crate) fn start(&self, version: Arc<Version>) {
-        self.running.set(true);
+    /// What the checkpoint that runs and what has gathered beside it amount to.
+    pub(crate) fn backlog(&self, unflushed_bytes: u64, waits_at_bytes: u64) -> Option<Backlog> {
+        let at_work = self.running.lock();
+        let (since, checkpoint_bytes) = at_work.since?;
+        Some(Backlog {
+            checkpoint_bytes,
+            gathered_bytes: unflushed_bytes.saturating_sub(checkpoint_bytes),
+            elapsed_us: micros(since.elapsed()),
+            bytes_per_second: at_work.bytes_per_second,
+            waits_at_bytes,
+        })
+    }
+
+    /// Starts a checkpoint of a version that is synced, with about so many bytes of leaves.
+    pub(crate) fn start(&self, version: Arc<Version>, bytes: u64) {
+        self.running.begin(bytes);
         if self.jobs.send(version).is_err() {
-            self.running.set(false);
+            self.running.end();
         }
     }
 
     /// Waits until no checkpoint runs.
     pub(crate) fn wait(&self) {
-        let running = &self.running.running;
-        let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
-        while *running {
-            running = self
-                .running
-                .ended
-                .wait(running)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
+        let ended = &self.running.ended;
+        let at_work = ended.wait_while(self.running.lock(), |at_work| at_work.since.is_some());
+        drop(at_work.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Waits until no checkpoint runs, or so long.
+    pub(crate) fn wait_at_most(&self, pause: Duration) {
+        let ended = &self.running.ended;
+        let at_work = self.running.lock();
+        let waited = ended.wait_timeout_while(at_work, pause, |at_work| at_work.since.is_some());
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 }
 
@@ -185,7 +220,7 @@ impl Checkpointer {
             }
             let at_work = &self.shared.checkpoints_running;
             at_work.fetch_sub(1, Ordering::Relaxed);
-            running.set(false);
+            running.end();
         }
     }
 

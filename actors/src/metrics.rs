@@ -154,6 +154,8 @@ pub struct MetricsSnapshot {
     pub unflushed_bytes: u64,
     /// Checkpoints finished.
     pub checkpoints: u64,
+    /// Time that commits held back so that checkpoints keep up, microseconds.
+    pub held_back_us: u64,
     /// Reads that found their value in memory.
     pub memory_hits: u64,
     /// Reads that found their value in the value cache.
@@ -341,6 +343,7 @@ pub(crate) struct Metrics {
     evicted: Counted,
     log_bytes: Counted,
     checkpoints: Counted,
+    held_back_us: Counted,
     memory_hits: Counted,
     cache_hits: Counted,
     cache_misses: Counted,
@@ -410,6 +413,7 @@ impl Metrics {
             evicted: count("trunkline_evicted_total"),
             log_bytes: count("trunkline_log_bytes_total"),
             checkpoints: count("trunkline_checkpoints_total"),
+            held_back_us: count("trunkline_held_back_microseconds_total"),
             memory_hits: count("trunkline_memory_hits_total"),
             cache_hits: count("trunkline_cache_hits_total"),
             cache_misses: count("trunkline_cache_misses_total"),
@@ -540,6 +544,10 @@ impl Metrics {
         self.checkpoints.add(1);
     }
 
+    pub(crate) fn held_back(&self, pause: Duration) {
+        self.held_back_us.add(micros(pause));
+    }
+
     pub(crate) fn memory_hit(&self) {
         self.memory_hits.add(1);
     }
@@ -613,6 +621,7 @@ impl Metrics {
             log_bytes: self.log_bytes.get(),
             unflushed_bytes: self.unflushed_bytes.get(),
             checkpoints: self.checkpoints.get(),
+            held_back_us: self.held_back_us.get(),
             memory_hits: self.memory_hits.get(),
             cache_hits: self.cache_hits.get(),
             cache_misses: self.cache_misses.get(),

@@ -11,6 +11,8 @@
 //! - [`HotPrefixes`]: which parts of the key space are touched most;
 //! - [`Phases`]: whether it is reads or writes.
 //!
+//! [`Backlog`] is none of them: persist asks it after each sync how far to hold back while a checkpoint runs.
+//!
 //! `tests/control` of the crate has a pipeline in virtual time and scenarios as data with bands, as those of the
 //! adaptive concurrency of vector.
 
@@ -21,6 +23,7 @@ mod governor;
 mod hot_prefixes;
 mod latencies;
 mod observation;
+mod pacing;
 mod phase;
 mod settings;
 mod window;
@@ -32,6 +35,7 @@ pub use decision::{Change, Decision, Phase, Reason, Seen, Work};
 pub use governor::{Governor, Proposal};
 pub use hot_prefixes::HotPrefixes;
 pub use latencies::Latencies;
+pub use pacing::Backlog;
 pub use phase::Phases;
 pub use settings::{ControlSettings, Limits};
 pub use window::{StageWindow, Window};

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::{Actor, AsyncContext, Context, Handler};
 use trunkline_core::store::effect::encode_effects;
@@ -85,6 +85,7 @@ impl PersistStage {
             // A note to oneself, or a drain, that came behind the last drain.
             return Ok(());
         }
+        let begun = Instant::now();
         let mode = self.shared.config().durability.mode;
         let log = self.log()?;
         if sync || mode == DurabilityMode::Sync {
@@ -112,10 +113,13 @@ impl PersistStage {
             let _ = self.keeper.send(Chore::Forget(expired));
             self.acknowledge(committed, durability, begun_us);
         }
+        let metrics = &self.shared.metrics;
+        metrics.interval.busy(Stage::Persist, begun.elapsed());
         self.checkpoint_if_due()
     }
 
-    /// Starts a checkpoint when enough has gathered in memory, and waits for one when too much has.
+    /// Starts a checkpoint when enough has gathered in memory, holds back while more gathers than it takes, and
+    /// waits for it when too much has.
     fn checkpoint_if_due(&mut self) -> Result<(), EngineFailure> {
         let limits = self.shared.config().checkpoint.clone();
         let unflushed_bytes = self.shared.state.values.unflushed_bytes() as u64;
@@ -125,12 +129,28 @@ impl PersistStage {
         if !self.checkpoints.running() {
             // What a checkpoint covers must be synced, whatever the receipts said.
             self.log()?.sync().map_err(failed)?;
-            self.checkpoints.start(self.shared.state.versions.newest());
+            let newest = self.shared.state.versions.newest();
+            self.checkpoints.start(newest, unflushed_bytes);
         }
+        let begun = Instant::now();
         if unflushed_bytes >= limits.unflushed_bytes_max {
             self.checkpoints.wait();
+        } else if !self.hold_back(unflushed_bytes, limits.unflushed_bytes_max) {
+            return Ok(());
         }
+        self.shared.metrics.held_back(begun.elapsed());
         Ok(())
+    }
+
+    /// Lets a checkpoint that runs keep up; says whether that took a pause.
+    fn hold_back(&self, unflushed_bytes: u64, waits_at_bytes: u64) -> bool {
+        let backlog = self.checkpoints.backlog(unflushed_bytes, waits_at_bytes);
+        let pause_us = backlog.map_or(0, |backlog| backlog.pause_us());
+        if pause_us > 0 {
+            self.checkpoints
+                .wait_at_most(Duration::from_micros(pause_us));
+        }
+        pause_us > 0
     }
 
     fn acknowledge(&self, committed: HashedVersion, durability: Durability, begun_us: u64) {
@@ -190,10 +210,7 @@ impl Handler<Flush> for PersistStage {
     type Result = ();
 
     fn handle(&mut self, _: Flush, _: &mut Context<Self>) {
-        let begun = Instant::now();
         self.guarded(|stage| stage.flush(false));
-        let metrics = &self.shared.metrics;
-        metrics.interval.busy(Stage::Persist, begun.elapsed());
     }
 }
 
