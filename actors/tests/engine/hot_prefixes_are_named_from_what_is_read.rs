@@ -6,7 +6,7 @@ use trunkline::core::tree::hot_prefix_of;
 
 use crate::support::{Random, Rig, puts, submit, until, without_hanging};
 
-const KEYS: u64 = 1000;
+const KEYS: u64 = 4000;
 
 fn prefix(engine: &Engine, key: u64) -> u16 {
     hot_prefix_of(&engine.params().key_hash(&key.to_le_bytes()))
@@ -55,7 +55,7 @@ fn hot_prefixes_are_named_from_what_is_read() {
             listed(&engine).is_some()
         });
         let (decision, prefixes) = listed(&engine).unwrap();
-        assert_eq!(prefixes, [hot], "{decision:?}");
+        assert_eq!(prefixes.first(), Some(&hot), "{decision:?}");
         assert_eq!(decision.reason, Reason::Skew);
     });
 }
