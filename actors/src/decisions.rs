@@ -187,6 +187,11 @@ impl Decisions {
         }
     }
 
+    /// The directory is let go: what is recorded from now on is in memory alone.
+    pub(crate) fn close_file(&self) {
+        self.lock().file = None;
+    }
+
     /// Those after a number, oldest first.
     pub(crate) fn since(&self, number: u64) -> Vec<Decision> {
         let inner = self.lock();
@@ -318,6 +323,18 @@ mod tests {
         let counts: Vec<usize> = both.iter().map(|opening| opening.decisions.len()).collect();
         assert_eq!(counts, [1, 2]);
         assert_eq!(both[1].decisions, second.since(0));
+    }
+
+    #[test]
+    fn a_file_that_was_let_go_is_written_no_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let decisions = Decisions::new(16, Some(directory.path()));
+        record(&decisions, 7);
+        decisions.close_file();
+        record(&decisions, 8);
+        let read = read_decisions(directory.path()).unwrap();
+        assert_eq!(read[0].decisions.len(), 1);
+        assert_eq!(decisions.since(0).len(), 2);
     }
 
     #[test]

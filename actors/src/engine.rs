@@ -530,6 +530,7 @@ impl Inner {
         threads.stop();
         self.shared.fail(EngineFailure::Closed);
         self.shared.state.values.close();
+        self.shared.decisions.close_file();
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         *lock = None;
         drop(lock);

@@ -19,7 +19,7 @@ use crate::shared::Shared;
 
 /// Windows that are kept.
 const WINDOWS_KEPT: usize = 1200;
-/// Time between two looks at the configuration file.
+/// Time between two looks at the configuration, its file and its windows' length.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Parts of the key space that are kept in memory, where the tree is bounded.
@@ -130,6 +130,8 @@ fn take_over(shared: &Shared, new: Result<Config, ConfigError>) -> Result<(), Re
             .state
             .values
             .set_cache_bytes_max(new.cache.value_bytes_max);
+        // Of a shared budget both parts begin anew, or its sum would be another one.
+        shared.live.set_tree_bytes_max(new.memory.budget_bytes);
     }
     shared.live.replace(new);
     let operations_max = shared.live.group_operations_max.get() as u64;
@@ -199,12 +201,13 @@ pub(crate) struct Tuner {
 impl Tuner {
     pub(crate) fn new(shared: Arc<Shared>, watch: Option<Watch>) -> Self {
         let scope = scope(&shared.config());
+        let figures = shared.metrics.snapshot();
         Self {
             governor: Governor::new(&scope.0, &scope.1),
             scope,
             ended_us: shared.metrics.uptime_us(),
-            before: Counters::of(&shared.metrics.snapshot()),
-            checkpoints: 0,
+            before: Counters::of(&figures),
+            checkpoints: figures.checkpoints,
             number: 0,
             shared,
             watch,
@@ -217,11 +220,7 @@ impl Tuner {
         loop {
             let window = Duration::from_millis(self.shared.config().control.window_ms);
             let left = (ended + window).saturating_duration_since(Instant::now());
-            let pause = match self.watch {
-                Some(_) => left.min(LOOK_INTERVAL),
-                None => left,
-            };
-            match stop.recv_timeout(pause) {
+            match stop.recv_timeout(left.min(LOOK_INTERVAL)) {
                 Err(RecvTimeoutError::Timeout) => {}
                 _ => return,
             }
@@ -242,19 +241,21 @@ impl Tuner {
     }
 
     fn end_window(&mut self) {
-        let scope = scope(&self.shared.config());
+        // What is in force must not be replaced between being measured and being moved: whoever reloads meanwhile
+        // waits, and has the last word.
+        let shared = self.shared.clone();
+        let reloading = shared.reloading.lock();
+        let _one_by_one = reloading.unwrap_or_else(PoisonError::into_inner);
+        let scope = scope(&shared.config());
         if scope != self.scope {
-            self.governor = Governor::new(&scope.0, &scope.1);
+            self.governor.reconfigure(&scope.0, &scope.1);
             self.scope = scope;
         }
         let (window, latencies) = self.measure();
-        self.shared.windows.push(window);
-        self.governor.touch(self.shared.state.touched.take());
-        // Whoever reloads meanwhile has the last word.
-        let reloading = self.shared.reloading.lock();
-        let _one_by_one = reloading.unwrap_or_else(PoisonError::into_inner);
+        shared.windows.push(window);
+        self.governor.touch(shared.state.touched.take());
         for proposal in self.governor.decide(&window, &latencies) {
-            carry_out(&self.shared, &window, proposal);
+            carry_out(&shared, &window, proposal);
         }
     }
 

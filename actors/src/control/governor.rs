@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::observation::{busiest_per_mille, per_mille, per_second};
+use super::observation::{FULL_PER_MILLE, busiest_per_mille, per_mille, per_second};
 use super::{
     BatchSize, Caches, Change, ControlSettings, HotPrefixes, Latencies, Limits, Phases, Reason,
     Seen, Window, Workers,
@@ -77,6 +77,16 @@ impl Governor {
         }
     }
 
+    /// Goes on under other settings. Group size, workers and caches are looked for anew; what is hot and which phase
+    /// it is goes on, since what was told of them last is still in force.
+    pub fn reconfigure(&mut self, settings: &ControlSettings, limits: &Limits) {
+        let old = std::mem::replace(self, Self::new(settings, limits));
+        self.phases = old.phases;
+        if old.settings.hot_prefixes_max == settings.hot_prefixes_max {
+            self.hot_prefixes = old.hot_prefixes;
+        }
+    }
+
     /// Counts sampled operations of the window by the first 14 bits of their paths.
     pub fn touch(&mut self, prefixes: impl IntoIterator<Item = u16>) {
         self.hot_prefixes.touch(prefixes);
@@ -89,7 +99,7 @@ impl Governor {
         if self.settings.batch_size {
             moves = self.batch_size.decide(window, latencies);
         }
-        let steady = moves.is_empty() && self.batch_size.is_settled();
+        let steady = moves.is_empty() && self.is_steady(window);
         moves.extend(self.workers.decide(window, steady));
         moves.extend(self.caches.decide(window));
         moves.extend(self.hot_prefixes.decide());
@@ -103,6 +113,14 @@ impl Governor {
         moves.into_iter().map(propose).collect()
     }
 
+    /// Whether the pipeline is at its limit and its cap is not being moved, so that other things may be tried.
+    fn is_steady(&self, window: &Window) -> bool {
+        if self.settings.batch_size {
+            return self.batch_size.is_settled();
+        }
+        per_mille(window.groups_full, window.groups) >= FULL_PER_MILLE
+    }
+
     fn seen(&self, window: &Window, latencies: &Latencies) -> Seen {
         Seen {
             durable_p99_us: latencies.quantile_us(0.99),
@@ -112,5 +130,76 @@ impl Governor {
             full_per_mille: per_mille(window.groups_full, window.groups),
             busiest_per_mille: busiest_per_mille(window),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::Phase;
+
+    fn settings() -> ControlSettings {
+        ControlSettings {
+            batch_size: false,
+            ..ControlSettings::default()
+        }
+    }
+
+    /// Groups that the cap closed, of writes alone.
+    fn full(limits: &Limits) -> Window {
+        Window {
+            length_us: 500_000,
+            group_operations_max: 1_000,
+            in_flight_operations_max: limits.in_flight_operations_max,
+            tree_pieces: 1,
+            hash_pieces: 1,
+            proof_pieces: 1,
+            operations_accepted: 100_000,
+            operations_durable: 100_000,
+            groups: 100,
+            groups_full: 100,
+            ..Window::default()
+        }
+    }
+
+    #[test]
+    fn other_settings_tell_nothing_a_second_time() {
+        let limits = Limits::default();
+        let mut governor = Governor::new(&settings(), &limits);
+        let told = |governor: &mut Governor, windows: u32| -> Vec<Change> {
+            let window = |_| {
+                governor.touch(std::iter::repeat_n(7, 1_000));
+                governor.decide(&full(&limits), &Latencies::default())
+            };
+            (0..windows)
+                .flat_map(window)
+                .map(|proposal| proposal.change)
+                .collect()
+        };
+        let (from, to) = (Phase::Idle, Phase::WriteHeavy);
+        let first = [
+            Change::HotPrefixes { prefixes: vec![7] },
+            Change::Phase { from, to },
+        ];
+        assert_eq!(told(&mut governor, 10), first);
+        let other = ControlSettings {
+            target_p99_ms: 7,
+            ..settings()
+        };
+        governor.reconfigure(&other, &limits);
+        assert_eq!(told(&mut governor, 10), []);
+    }
+
+    #[test]
+    fn pieces_are_tried_under_a_cap_that_stays() {
+        let limits = Limits {
+            cores: 4,
+            ..Limits::default()
+        };
+        let mut governor = Governor::new(&settings(), &limits);
+        let pieces = (0..40)
+            .flat_map(|_| governor.decide(&full(&limits), &Latencies::default()))
+            .find(|proposal| matches!(proposal.change, Change::Pieces { .. }));
+        assert!(pieces.is_some());
     }
 }

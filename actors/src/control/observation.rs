@@ -3,7 +3,7 @@
 use super::{Latencies, Window};
 
 /// Share of groups that the cap closed beyond which it holds work back, per mille.
-const FULL_PER_MILLE: u64 = 500;
+pub(super) const FULL_PER_MILLE: u64 = 500;
 /// In-flight operations of more than this share of their limit mean that callers wait at the door.
 const DOOR_SHARE: f64 = 0.7;
 

@@ -4,5 +4,6 @@ mod scenario;
 mod simulator;
 mod verdict;
 
+mod hot_prefixes_are_named_and_replaced;
 mod no_numbers_upset_the_controllers;
 mod the_cap_finds_its_best_in_every_scenario;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 /// One file.
 #[derive(Clone, Debug, Deserialize)]
@@ -159,8 +160,13 @@ fn group_bytes_max() -> u64 {
     32 << 20
 }
 
-/// All scenarios, by name.
+/// All scenarios of the pipeline, by name.
 pub(crate) fn scenarios() -> Vec<(String, Scenario)> {
+    files(|table| table.contains_key("pipeline"))
+}
+
+/// The files that are wanted by what is in them, by name.
+pub(crate) fn files<T: DeserializeOwned>(wanted: fn(&toml::Table) -> bool) -> Vec<(String, T)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
     let mut found: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
@@ -171,8 +177,9 @@ pub(crate) fn scenarios() -> Vec<(String, Scenario)> {
     let read = |path: &PathBuf| {
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
         let text = std::fs::read_to_string(path).unwrap();
-        let scenario = toml::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
-        (name, scenario)
+        let table = toml::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let scenario = || toml::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        wanted(&table).then(|| (name.clone(), scenario()))
     };
-    found.iter().map(read).collect()
+    found.iter().filter_map(read).collect()
 }
