@@ -40,7 +40,7 @@ impl Touched {
         }
         let touches = TOUCHES.get().wrapping_add(1);
         TOUCHES.set(touches);
-        if touches % STRIDE != 0 {
+        if !touches.is_multiple_of(STRIDE) {
             return;
         }
         let mut prefixes = self.prefixes.lock().unwrap_or_else(PoisonError::into_inner);

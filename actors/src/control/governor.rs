@@ -197,8 +197,10 @@ mod tests {
             ..Limits::default()
         };
         let mut governor = Governor::new(&settings(), &limits);
+        let mut window = full(&limits);
+        window.stages[2].busy_us = 400_000;
         let pieces = (0..40)
-            .flat_map(|_| governor.decide(&full(&limits), &Latencies::default()))
+            .flat_map(|_| governor.decide(&window, &Latencies::default()))
             .find(|proposal| matches!(proposal.change, Change::Pieces { .. }));
         assert!(pieces.is_some());
     }

@@ -14,11 +14,11 @@ fn prefix(engine: &Engine, key: u64) -> u16 {
 
 fn listed(engine: &Engine) -> Option<(Decision, Vec<u16>)> {
     let decisions = engine.decisions_since(0).into_iter();
-    let lists = decisions.filter_map(|decision| match &decision.change {
+    let mut lists = decisions.filter_map(|decision| match &decision.change {
         Change::HotPrefixes { prefixes } => Some((decision.clone(), prefixes.clone())),
         _ => None,
     });
-    lists.last()
+    lists.next_back()
 }
 
 #[test]

@@ -12,7 +12,8 @@ use crate::support::{Rig, puts, until, without_hanging};
 const CAP: u64 = 64;
 const CAP_MIN: u64 = 16;
 const CAP_MAX: u64 = 256;
-const IN_FLIGHT: usize = 16;
+/// With one more, fewer than the groups that the pipeline takes: a machine that pauses is no stall then.
+const IN_FLIGHT: usize = 2;
 /// A group is full with one of them, however slow its callers are.
 const SUBMISSION: u64 = CAP;
 /// Nothing takes that long, so that only throughput counts.
