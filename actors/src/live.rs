@@ -78,21 +78,23 @@ impl Live {
     }
 
     /// Another configuration from now on. What it says anew counts again, whatever was moved; what it says as
-    /// before stays where it was moved to.
+    /// before stays where it was moved to, unless nobody moves it any more.
     pub(crate) fn replace(&self, new: Config) {
         let mut config = self.config.write().unwrap_or_else(PoisonError::into_inner);
         let old = std::mem::replace(&mut *config, Arc::new(new.clone()));
         drop(config);
-        if old.group.operations_max != new.group.operations_max {
+        let comes_to_rest = old.control.mode != new.control.mode;
+        if comes_to_rest || old.group.operations_max != new.group.operations_max {
             self.group_operations_max.set(new.group.operations_max);
         }
-        if old.workers.tree_pieces != new.workers.tree_pieces {
+        let pieces_rest = old.control.workers != new.control.workers;
+        if pieces_rest || old.workers.tree_pieces != new.workers.tree_pieces {
             self.tree_pieces.set(new.workers.tree_pieces);
         }
-        if old.workers.hash_pieces != new.workers.hash_pieces {
+        if pieces_rest || old.workers.hash_pieces != new.workers.hash_pieces {
             self.hash_pieces.set(new.workers.hash_pieces);
         }
-        if old.workers.proof_pieces != new.workers.proof_pieces {
+        if pieces_rest || old.workers.proof_pieces != new.workers.proof_pieces {
             self.proof_pieces.set(proof_pieces(&new));
         }
     }
@@ -132,6 +134,18 @@ mod tests {
         assert_eq!(live.group_operations_max.get(), 5_000);
         assert_eq!(live.hash_pieces.get(), 4);
         assert_eq!(*live.config(), new);
+    }
+
+    #[test]
+    fn what_is_moved_no_more_goes_back_to_its_configured_value() {
+        let live = Live::new(Config::default());
+        live.group_operations_max.set(5_000);
+        live.hash_pieces.set(2);
+        let mut new = Config::default();
+        new.control.mode = crate::config::ControlMode::Fixed;
+        live.replace(new);
+        assert_eq!(live.group_operations_max.get(), 20_000);
+        assert_eq!(live.hash_pieces.get(), 2);
     }
 
     #[test]

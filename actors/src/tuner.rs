@@ -117,7 +117,8 @@ fn take_over(shared: &Shared, new: Result<Config, ConfigError>) -> Result<(), Re
     shared.health.check()?;
     let (old, new) = (shared.config(), new?);
     let changes = old.reload(&new)?;
-    if old.submit.in_flight_operations_max != new.submit.in_flight_operations_max {
+    let comes_to_rest = old.control.mode != new.control.mode;
+    if comes_to_rest || old.submit.in_flight_operations_max != new.submit.in_flight_operations_max {
         let operations = new.submit.in_flight_operations_max as u64;
         shared.credits.set_operations_max(operations);
     }

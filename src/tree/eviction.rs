@@ -445,15 +445,19 @@ mod tests {
     #[test]
     fn hot_prefixes_are_left_out() {
         let hot = [3 << 7, 3 << 7 | 2, 4 << 7];
+        let cold = |slot, bits, cells| -> Vec<(u32, u32)> {
+            let cold = cold_of(&hot, slot, bits, cells).into_iter();
+            cold.map(|cells| (cells.start, cells.end)).collect()
+        };
         // Four cells a prefix.
-        assert_eq!(cold_of(&hot, 3, 9, 0..256), [4..8, 12..256]);
-        assert_eq!(cold_of(&hot, 3, 9, 2..10), [4..8]);
-        assert_eq!(cold_of(&hot, 3, 9, 256..512), [256..512]);
-        assert_eq!(cold_of(&hot, 4, 9, 0..256), [4..256]);
-        assert_eq!(cold_of(&hot, 2, 9, 0..256), [0..256]);
-        assert!(cold_of(&hot, 3, 9, 1..3).is_empty());
+        assert_eq!(cold(3, 9, 0..256), [(4, 8), (12, 256)]);
+        assert_eq!(cold(3, 9, 2..10), [(4, 8)]);
+        assert_eq!(cold(3, 9, 256..512), [(256, 512)]);
+        assert_eq!(cold(4, 9, 0..256), [(4, 256)]);
+        assert_eq!(cold(2, 9, 0..256), [(0, 256)]);
+        assert_eq!(cold(3, 9, 1..3), []);
         // A directory with fewer cells than prefixes.
-        assert_eq!(cold_of(&hot, 3, 5, 0..32), [0..32]);
+        assert_eq!(cold(3, 5, 0..32), [(0, 32)]);
     }
 
     #[test]
