@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::config::Config;
+use crate::config::{Config, ControlMode};
 
 /// A number that is set rarely and read for each batch.
 #[derive(Debug)]
@@ -87,6 +87,7 @@ impl Live {
         if comes_to_rest || old.group.operations_max != new.group.operations_max {
             self.group_operations_max.set(new.group.operations_max);
         }
+        self.keep_within(&new);
         let pieces_rest = old.control.workers != new.control.workers;
         if pieces_rest || old.workers.tree_pieces != new.workers.tree_pieces {
             self.tree_pieces.set(new.workers.tree_pieces);
@@ -96,6 +97,16 @@ impl Live {
         }
         if pieces_rest || old.workers.proof_pieces != new.workers.proof_pieces {
             self.proof_pieces.set(proof_pieces(&new));
+        }
+    }
+
+    /// A cap that was moved stays within what the controllers may choose now.
+    fn keep_within(&self, config: &Config) {
+        let (control, cap) = (&config.control, self.group_operations_max.get());
+        if control.mode == ControlMode::Adaptive && cap != config.group.operations_max {
+            let (min, max) = (control.group_operations_min, control.group_operations_max);
+            let within = (cap as u64).clamp(min, max.max(min));
+            self.group_operations_max.set(within as usize);
         }
     }
 
@@ -137,12 +148,22 @@ mod tests {
     }
 
     #[test]
+    fn a_moved_cap_stays_within_narrower_bounds() {
+        let live = Live::new(Config::default());
+        live.group_operations_max.set(150_000);
+        let mut new = Config::default();
+        new.control.group_operations_max = 30_000;
+        live.replace(new);
+        assert_eq!(live.group_operations_max.get(), 30_000);
+    }
+
+    #[test]
     fn what_is_moved_no_more_goes_back_to_its_configured_value() {
         let live = Live::new(Config::default());
         live.group_operations_max.set(5_000);
         live.hash_pieces.set(2);
         let mut new = Config::default();
-        new.control.mode = crate::config::ControlMode::Fixed;
+        new.control.mode = ControlMode::Fixed;
         live.replace(new);
         assert_eq!(live.group_operations_max.get(), 20_000);
         assert_eq!(live.hash_pieces.get(), 2);

@@ -4,6 +4,7 @@
 //! Not here: what follows from a window (`control`), and what is measured (`interval`, `metrics`).
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +14,7 @@ use crate::config::{Config, ConfigError, ControlMode, ReloadError};
 use crate::control::{
     Change, ControlSettings, Governor, Latencies, Limits, Proposal, Reason, Seen, Window, Work,
 };
+use crate::failure::panic_message;
 use crate::live::threads;
 use crate::metrics::MetricsSnapshot;
 use crate::shared::Shared;
@@ -59,6 +61,9 @@ type Rebuild = Box<dyn Fn(&Path) -> Result<Config, ConfigError> + Send>;
 pub(crate) struct Watch {
     path: PathBuf,
     rebuild: Rebuild,
+    /// What the file was like when it was last read.
+    read: Option<Stamp>,
+    /// What it was like at the last look.
     seen: Option<Stamp>,
 }
 
@@ -67,22 +72,32 @@ type Stamp = (SystemTime, u64);
 
 impl Watch {
     pub(crate) fn new(path: PathBuf, rebuild: Rebuild) -> Self {
+        let read = stamp(&path);
         Self {
-            seen: stamp(&path),
             path,
             rebuild,
+            read,
+            seen: read,
         }
     }
 
-    /// The configuration anew, if the file has changed since the last look.
-    fn look(&mut self) -> Option<Result<Config, ConfigError>> {
+    /// The configuration anew, if the file has changed since it was read, and has stayed as it is since the last look:
+    /// one that is being written is not read by halves.
+    fn look(&mut self) -> Option<Result<Config, ReloadError>> {
         let now = stamp(&self.path);
-        if now.is_none() || now == self.seen {
-            // A file that is being replaced is gone for a moment.
+        let is_at_rest = std::mem::replace(&mut self.seen, now) == now;
+        // A file that is being replaced is gone for a moment, or empty.
+        if !is_at_rest || now == self.read || now.is_none_or(|(_, bytes)| bytes == 0) {
             return None;
         }
-        self.seen = now;
-        Some((self.rebuild)(&self.path))
+        self.read = now;
+        let rebuild = AssertUnwindSafe(|| (self.rebuild)(&self.path));
+        Some(match catch_unwind(rebuild) {
+            Ok(config) => config.map_err(ReloadError::from),
+            Err(payload) => Err(ReloadError::Panic {
+                message: panic_message(&*payload),
+            }),
+        })
     }
 }
 
@@ -93,7 +108,7 @@ fn stamp(path: &Path) -> Option<Stamp> {
 
 /// Puts another configuration in place of the one that an engine runs with, or says why not; either way it is
 /// recorded.
-pub(crate) fn reload(shared: &Shared, new: Result<Config, ConfigError>) -> Result<(), ReloadError> {
+pub(crate) fn reload(shared: &Shared, new: Result<Config, ReloadError>) -> Result<(), ReloadError> {
     let _one_by_one = shared
         .reloading
         .lock()
@@ -113,7 +128,7 @@ pub(crate) fn reload(shared: &Shared, new: Result<Config, ConfigError>) -> Resul
     taken
 }
 
-fn take_over(shared: &Shared, new: Result<Config, ConfigError>) -> Result<(), ReloadError> {
+fn take_over(shared: &Shared, new: Result<Config, ReloadError>) -> Result<(), ReloadError> {
     shared.health.check()?;
     let (old, new) = (shared.config(), new?);
     let changes = old.reload(&new)?;
@@ -228,7 +243,7 @@ impl Tuner {
             self.look();
             if ended.elapsed() >= window {
                 ended = Instant::now();
-                self.end_window();
+                self.end_window_or_begin_anew();
             }
         }
     }
@@ -238,6 +253,13 @@ impl Tuner {
         if let Some(new) = self.watch.as_mut().and_then(Watch::look) {
             // What was refused is recorded; there is nobody else to tell.
             let _ = reload(&self.shared, new);
+        }
+    }
+
+    /// A controller that panics costs what it knew, not the engine.
+    fn end_window_or_begin_anew(&mut self) {
+        if catch_unwind(AssertUnwindSafe(|| self.end_window())).is_err() {
+            self.governor = Governor::new(&self.scope.0, &self.scope.1);
         }
     }
 
@@ -386,6 +408,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_panic_of_what_makes_the_configuration_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("trunkline.toml");
+        let mut watch = Watch::new(path.clone(), Box::new(|_| panic!("no such tenant")));
+        std::fs::write(&path, "[group]\n").unwrap();
+        assert!(watch.look().is_none());
+        let error = watch.look().unwrap().unwrap_err();
+        assert!(error.to_string().contains("no such tenant"), "{error}");
+    }
+
+    #[test]
     fn a_file_is_read_again_once_it_has_changed() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("trunkline.toml");
@@ -395,11 +428,16 @@ mod tests {
         assert!(watch.look().is_none());
         // Another length: the time of a change may be too coarse to tell.
         std::fs::write(&path, "[group]\nlinger_ms = 22\n").unwrap();
+        // It may be half written.
+        assert!(watch.look().is_none());
         assert_eq!(watch.look().unwrap().unwrap().group.linger_ms, 22);
         assert!(watch.look().is_none());
         std::fs::remove_file(&path).unwrap();
         assert!(watch.look().is_none());
+        std::fs::write(&path, "").unwrap();
+        assert!(watch.look().is_none() && watch.look().is_none());
         std::fs::write(&path, "[group]\nlinger = 1\n").unwrap();
+        assert!(watch.look().is_none());
         assert!(watch.look().unwrap().is_err());
         assert!(watch.look().is_none());
     }

@@ -94,6 +94,8 @@ pub(crate) enum CommandError {
     Screen(#[from] ScreenError),
     #[error("more than {max} combinations of settings; vary fewer of them, or fewer values")]
     TooManyCombinations { max: usize },
+    #[error("{0} is varied twice; give all its values at once")]
+    VariedTwice(String),
     #[error("the runs cannot be compared")]
     Compare(#[from] CompareError),
     #[error("{0}; give --force to compare them all the same")]

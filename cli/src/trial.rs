@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use serde::Serialize;
-use trunkline::Engine;
+use trunkline::Config;
 use trunkline::config::Layers;
 use trunkline::load::{Latency, Load, Plan, Totals};
 
@@ -47,13 +47,18 @@ pub(crate) fn run(
     plan: &Plan,
     layers: &Layers,
     choices: &[Choice],
+    parent: Option<&Path>,
     interrupt: &Interrupt,
 ) -> Result<Option<Figures>, CommandError> {
-    let place = tempfile::Builder::new()
-        .prefix("trunkline-trial-")
-        .tempdir();
+    let mut place = tempfile::Builder::new();
+    let place = match parent {
+        Some(parent) => place.prefix("trunkline-trial-").tempdir_in(parent),
+        None => place.prefix("trunkline-trial-").tempdir(),
+    };
     let place = place.map_err(CommandError::Temporary)?;
-    let engine = open(layers, choices, place.path())?;
+    let mut config = configuration(layers, choices)?;
+    config.engine.directory = place.path().to_owned();
+    let engine = open_engine(config)?;
     let outcome = Load::new(plan, &engine)?.stop(interrupt.flag()).run();
     let closed = engine.shutdown_blocking();
     drop(engine);
@@ -65,8 +70,8 @@ pub(crate) fn run(
     Ok(Some(figures(&outcome.run.totals)))
 }
 
-/// Ready for a configuration that neither moves by itself nor is anybody else's.
-fn open(layers: &Layers, choices: &[Choice], directory: &Path) -> Result<Engine, CommandError> {
+/// What a trial runs with: the user's settings, those that are tried over them, and nothing that moves by itself.
+pub(crate) fn configuration(layers: &Layers, choices: &[Choice]) -> Result<Config, CommandError> {
     let mut layers = layers.clone();
     for fixed in ["control.mode=fixed", "control.workers=fixed"] {
         layers = layers.set(fixed)?;
@@ -74,9 +79,7 @@ fn open(layers: &Layers, choices: &[Choice], directory: &Path) -> Result<Engine,
     for Choice { key, value } in choices {
         layers = layers.set(&format!("{key}={value}"))?;
     }
-    let mut config = layers.build()?;
-    config.engine.directory = directory.to_owned();
-    open_engine(config)
+    Ok(layers.build()?)
 }
 
 /// The kind that most operations are of, writes before reads.

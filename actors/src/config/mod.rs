@@ -96,6 +96,7 @@ impl Config {
         self.store.validate()?;
         self.memory.validate(self.store.kind)?;
         self.cache.validate()?;
+        self.memory.validate_shared(&self.cache)?;
         self.versions.validate()?;
         self.control.validate()
     }

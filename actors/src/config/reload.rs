@@ -98,6 +98,12 @@ pub enum ReloadError {
         /// Sections and keys.
         keys: Vec<String>,
     },
+    /// What makes the configuration anew panicked.
+    #[error("what makes the configuration anew panicked ({message}); the engine keeps what it had")]
+    Panic {
+        /// What it said.
+        message: String,
+    },
     /// The engine has failed or was shut down.
     #[error(transparent)]
     Engine(#[from] EngineFailure),

@@ -507,6 +507,19 @@ impl MemoryConfig {
         }
         Ok(())
     }
+
+    /// Checks that there are two to share a budget.
+    pub fn validate_shared(&self, cache: &CacheConfig) -> Result<(), InvalidSetting> {
+        match self.shared {
+            true => check_range(
+                "cache.value_bytes_max",
+                cache.value_bytes_max,
+                MIB,
+                1024 * GIB,
+            ),
+            false => Ok(()),
+        }
+    }
 }
 
 /// `[cache]`: what was read from the store and is kept in memory.

@@ -263,6 +263,9 @@ impl BatchSize {
         (self.trial, self.cut, self.settle) = (None, None, 0);
         self.search = Search::default();
         self.found = None;
+        // What was given up for a cut that somebody has overruled is nobody's wish any more.
+        (self.cut_short, self.cap_wanted) = (None, cap);
+        self.in_flight_too_many = f64::MAX;
         self.begin_anew();
     }
 

@@ -195,6 +195,7 @@ impl IngestStage {
     fn halt(&mut self) {
         self.pending.clear();
         (self.operations, self.bytes, self.urgent) = (0, 0, 0);
+        self.shared.metrics.operations_waiting(0);
     }
 }
 

@@ -7,6 +7,8 @@
 mod grid;
 mod knee;
 
+use std::path::PathBuf;
+
 use clap::Args;
 use serde::Serialize;
 use trunkline::load::{Mode, Plan};
@@ -42,6 +44,10 @@ pub(crate) struct SweepArguments {
     /// 99th percentile of the latency that must not be exceeded, milliseconds; without it the knee alone is found.
     #[arg(long, value_name = "MILLISECONDS")]
     target_p99_ms: Option<f64>,
+    /// Directory under which each trial gets one of its own, which is removed again: on the disk that matters.
+    /// Without it the system's for temporary files.
+    #[arg(long)]
+    dir: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -70,6 +76,10 @@ pub(crate) fn run(arguments: &SweepArguments) -> Result<Exit, CommandError> {
         false => arguments.vary.clone(),
     };
     let combinations = combinations(&varied)?;
+    for combination in &combinations {
+        // Not after an hour.
+        trial::configuration(&layers, &combination.0)?;
+    }
     let interrupt = Interrupt::listen()?;
     let mut shares = arguments.shares.clone();
     shares.sort_unstable();
@@ -82,7 +92,15 @@ pub(crate) fn run(arguments: &SweepArguments) -> Result<Exit, CommandError> {
                 arguments.rounds,
                 combination.name()
             );
-            let measure = |plan: &Plan| trial::run(plan, &layers, &combination.0, &interrupt);
+            let measure = |plan: &Plan| {
+                trial::run(
+                    plan,
+                    &layers,
+                    &combination.0,
+                    arguments.dir.as_deref(),
+                    &interrupt,
+                )
+            };
             match measured(&plan, &shares, measure)? {
                 Some(measured) => rounds.push(measured),
                 None => return Ok(Exit::Interrupted),

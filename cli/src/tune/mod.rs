@@ -11,6 +11,7 @@ mod profile;
 use std::path::PathBuf;
 
 use clap::Args;
+use trunkline::config::Layers;
 use trunkline::load::{Machine, Mode, Plan};
 
 use crate::arguments::{PlanArguments, SettingsArguments};
@@ -39,6 +40,10 @@ pub(crate) struct TuneArguments {
     /// throughput within it is looked for; at a rate the least latency is.
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 250.0)]
     target_p99_ms: f64,
+    /// Directory under which each trial gets one of its own, which is removed again: on the disk that matters.
+    /// Without it the system's for temporary files.
+    #[arg(long)]
+    dir: Option<PathBuf>,
     /// File that the settings are written to; - is standard output.
     #[arg(long, default_value = "-")]
     out: PathBuf,
@@ -68,6 +73,7 @@ pub(crate) fn run(arguments: &TuneArguments) -> Result<Exit, CommandError> {
         true => judge::default(),
         false => arguments.vary.clone(),
     };
+    check(&configuration::layers(&arguments.settings)?, &varied)?;
     let interrupt = Interrupt::listen()?;
     let mut chosen: Vec<Choice> = Vec::new();
     let mut steps = Vec::new();
@@ -75,7 +81,8 @@ pub(crate) fn run(arguments: &TuneArguments) -> Result<Exit, CommandError> {
         let Some(step) = step(arguments, &plan, aim, &varied, &chosen, &interrupt)? else {
             return Ok(Exit::Interrupted);
         };
-        let value = step.tried[step.kept].value.clone();
+        let kept = step.tried.get(step.kept);
+        let value = kept.map_or(String::new(), |kept| kept.value.clone());
         eprintln!("{}: {value}", step.key);
         if step.kept > 0 {
             chosen.push(Choice {
@@ -85,9 +92,35 @@ pub(crate) fn run(arguments: &TuneArguments) -> Result<Exit, CommandError> {
         }
         steps.push(step);
     }
-    let text = profile::text(&plan, aim, arguments.rounds, &Machine::here(), &steps);
+    let base = configuration::layers(&arguments.settings)?.build()?;
+    let changed = trunkline::Config::default().changes(&base)?;
+    let text = profile::text(
+        &plan,
+        aim,
+        arguments.rounds,
+        &Machine::here(),
+        &changed,
+        &steps,
+    );
     write(arguments, &text)?;
     Ok(Exit::Done)
+}
+
+/// What can't be tried is told before anything is: each key once, and values that go with the others.
+fn check(layers: &Layers, varied: &[Varied]) -> Result<(), CommandError> {
+    for (place, Varied { key, values }) in varied.iter().enumerate() {
+        if varied.iter().skip(place + 1).any(|later| later.key == *key) {
+            return Err(CommandError::VariedTwice(key.clone()));
+        }
+        for value in values {
+            let choice = Choice {
+                key: key.clone(),
+                value: value.clone(),
+            };
+            trial::configuration(layers, &[choice])?;
+        }
+    }
+    Ok(())
 }
 
 /// Without a rate a closed loop: how fast can it be?
@@ -127,7 +160,7 @@ fn step(
                 key: varied.key.clone(),
                 value: value.clone(),
             });
-            match trial::run(plan, &layers, &choices, interrupt)? {
+            match trial::run(plan, &layers, &choices, arguments.dir.as_deref(), interrupt)? {
                 Some(figures) => rounds.push(figures),
                 None => return Ok(None),
             }

@@ -3,15 +3,29 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use trunkline::config::SettingChange;
 use trunkline::load::{Machine, Plan};
 
 use super::Step;
 use super::judge::{Aim, Tried};
 use crate::output::{grouped, micros};
 
-pub(super) fn text(plan: &Plan, aim: Aim, rounds: u8, machine: &Machine, steps: &[Step]) -> String {
+pub(super) fn text(
+    plan: &Plan,
+    aim: Aim,
+    rounds: u8,
+    machine: &Machine,
+    given: &[SettingChange],
+    steps: &[Step],
+) -> String {
     let mut text = head(plan, aim, rounds, machine);
     let mut sections: BTreeMap<&str, String> = BTreeMap::new();
+    let replaced = |key: &str| steps.iter().any(|step| step.key == key && step.kept > 0);
+    for change in given.iter().filter(|change| !replaced(&change.key)) {
+        let (section, key) = change.key.split_once('.').unwrap_or(("", &change.key));
+        let line = format!("# Given.\n{key} = {}\n", change.to);
+        *sections.entry(section).or_default() += &line;
+    }
     for step in steps {
         let (section, key) = step.key.split_once('.').unwrap_or(("", &step.key));
         *sections.entry(section).or_default() += &entry(key, aim, step);
@@ -37,7 +51,7 @@ fn head(plan: &Plan, aim: Aim, rounds: u8, machine: &Machine) -> String {
     for line in plan.to_toml().lines() {
         let _ = writeln!(text, "{}", format!("#   {line}").trim_end());
     }
-    text + "#\n# What is not set here keeps its default: see default.toml.\n"
+    text + "#\n# Nothing was moved meanwhile (control.mode = \"fixed\"): with \"adaptive\" group.operations_max is where the\n# engine begins.\n# What is not set here keeps its default: see default.toml.\n"
 }
 
 /// The lines of one key: the values tried under comments, and the one that is kept, if it is not what was before.
@@ -113,18 +127,21 @@ mod tests {
             step("commit.mode", &["eager", "coalesce"], 1),
             step("group.linger_ms", &["0", "1"], 0),
         ];
+        let mut base = Config::default();
+        base.versions.retain_versions = 7;
+        let given = Config::default().changes(&base).unwrap();
         let aim = Aim::Throughput { target_us: 1e5 };
         let plan = Plan {
             name: "a\nb = 1".to_owned(),
             ..Plan::default()
         };
-        let text = text(&plan, aim, 3, &Machine::here(), &steps);
+        let text = text(&plan, aim, 3, &Machine::here(), &given, &steps);
         let config = Config::layers()
             .text("profile.toml", &text)
             .unwrap()
             .build()
             .unwrap();
-        let mut expected = Config::default();
+        let mut expected = base;
         expected.group.operations_max = 5000;
         expected.commit.mode = trunkline::config::CommitMode::Coalesce;
         assert_eq!(config, expected);
