@@ -514,7 +514,7 @@ impl MemoryConfig {
             true => check_range(
                 "cache.value_bytes_max",
                 cache.value_bytes_max,
-                MIB,
+                1,
                 1024 * GIB,
             ),
             false => Ok(()),
