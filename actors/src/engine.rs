@@ -16,7 +16,7 @@ use trunkline_core::store::lock::DirectoryLock;
 use trunkline_core::store::log::Recovery;
 use trunkline_core::tree::{Leaf, NotInMemory};
 
-use crate::config::{CommitMode, Config, ReloadError};
+use crate::config::{CommitMode, Config};
 use crate::control::{Decision, Window};
 use crate::credit::Credit;
 use crate::evidence::{self, EvidenceError};
@@ -28,6 +28,7 @@ use crate::opening::EngineBuilder;
 use crate::pipeline::{Entrance, Threads};
 use crate::receipt::{Demand, Receipt, issue};
 use crate::recovery::OpenError;
+use crate::reload::ReloadError;
 use crate::shared::{Gate, Shared};
 use crate::snapshot::{ReadError, Snapshot, SnapshotError};
 use crate::timeline::Span;

@@ -67,6 +67,7 @@ mod proving;
 mod read_only;
 mod receipt;
 mod recovery;
+mod reload;
 mod shared;
 mod snapshot;
 mod stage;
@@ -93,6 +94,7 @@ pub use proving::{ProveOptions, ShownValues, SnapshotProveError, TopKind, prove_
 pub use read_only::{Inspection, ReadOnly};
 pub use receipt::{Committed, Durability, Durable, Hashed, Receipt};
 pub use recovery::{OpenError, ReplayError};
+pub use reload::ReloadError;
 pub use snapshot::{ReadError, Snapshot, SnapshotError, SnapshotIter};
 pub use timeline::Span;
 

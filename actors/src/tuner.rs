@@ -10,13 +10,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::config::{Config, ConfigError, ControlMode, ReloadError};
+use crate::config::{Config, ConfigError, ControlMode};
 use crate::control::{
     Change, ControlSettings, Governor, Latencies, Limits, Proposal, Reason, Seen, Window, Work,
 };
 use crate::failure::panic_message;
 use crate::live::threads;
 use crate::metrics::MetricsSnapshot;
+use crate::reload::{ReloadError, changes_taken};
 use crate::shared::Shared;
 
 /// Windows that are kept.
@@ -131,7 +132,7 @@ pub(crate) fn reload(shared: &Shared, new: Result<Config, ReloadError>) -> Resul
 fn take_over(shared: &Shared, new: Result<Config, ReloadError>) -> Result<(), ReloadError> {
     shared.health.check()?;
     let (old, new) = (shared.config(), new?);
-    let changes = old.reload(&new)?;
+    let changes = changes_taken(&old, &new)?;
     let comes_to_rest = old.control.mode != new.control.mode;
     if comes_to_rest || old.submit.in_flight_operations_max != new.submit.in_flight_operations_max {
         let operations = new.submit.in_flight_operations_max as u64;

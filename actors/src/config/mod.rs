@@ -15,7 +15,7 @@ mod text;
 
 pub use error::{ConfigError, InvalidSetting, Origin};
 pub use layers::{ENVIRONMENT_PREFIX, FILE_BYTES_MAX, Layers};
-pub use reload::{RELOADABLE, ReloadError, SettingChange};
+pub use reload::{RELOADABLE, SettingChange};
 pub use sections::{
     CacheConfig, CheckpointConfig, CommitConfig, CommitMode, ControlConfig, ControlMode,
     DurabilityConfig, DurabilityMode, EngineConfig, GroupConfig, LogConfig, MemoryConfig,

@@ -2,8 +2,7 @@
 
 use toml::{Table, Value};
 
-use super::{Config, ConfigError, InvalidSetting};
-use crate::failure::EngineFailure;
+use super::{Config, ConfigError};
 
 /// Sections, and single keys as `section.key`, that may change while an engine runs. All others are static: they
 /// shape threads, files or what roots mean.
@@ -69,46 +68,6 @@ impl SettingChange {
     }
 }
 
-/// Why a running engine kept the configuration that it had.
-///
-/// ```
-/// # let directory = tempfile::tempdir()?;
-/// # let config = trunkline::Config::in_directory(directory.path());
-/// let engine = trunkline::Engine::open_blocking(config.clone())?;
-/// let mut other = config;
-/// other.store.worker_threads = 2;
-/// other.group.linger_ms = 1;
-/// let error = engine.reload(other).unwrap_err();
-/// assert!(error.to_string().starts_with("store.worker_threads can't change while the engine runs"));
-/// assert_eq!(engine.config().group.linger_ms, 0); // nothing of it was taken
-/// # engine.shutdown_blocking()?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug, thiserror::Error)]
-pub enum ReloadError {
-    /// The file, the environment or a flag is wrong.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// A value is not allowed.
-    #[error(transparent)]
-    Invalid(#[from] InvalidSetting),
-    /// Settings that only a newly opened engine takes.
-    #[error("{} can't change while the engine runs; set back, or open the engine again", .keys.join(", "))]
-    Static {
-        /// Sections and keys.
-        keys: Vec<String>,
-    },
-    /// What makes the configuration anew panicked.
-    #[error("what makes the configuration anew panicked ({message}); the engine keeps what it had")]
-    Panic {
-        /// What it said.
-        message: String,
-    },
-    /// The engine has failed or was shut down.
-    #[error(transparent)]
-    Engine(#[from] EngineFailure),
-}
-
 impl Config {
     /// What is different in `new`, in the order of sections and keys.
     pub fn changes(&self, new: &Self) -> Result<Vec<SettingChange>, ConfigError> {
@@ -130,18 +89,6 @@ impl Config {
         }
         Ok(changes)
     }
-
-    /// The changes that a running engine is asked for, if it can take all of them.
-    pub(crate) fn reload(&self, new: &Self) -> Result<Vec<SettingChange>, ReloadError> {
-        new.validate()?;
-        let changes = self.changes(new)?;
-        let fixed = changes.iter().filter(|change| !change.is_reloadable());
-        let keys: Vec<String> = fixed.map(|change| change.key.clone()).collect();
-        match keys.is_empty() {
-            true => Ok(changes),
-            false => Err(ReloadError::Static { keys }),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -161,18 +108,5 @@ mod tests {
     fn nothing_differs_from_itself() {
         let config = Config::in_directory("somewhere");
         assert_eq!(config.changes(&config).unwrap(), []);
-    }
-
-    #[test]
-    fn static_keys_are_refused_by_name_all_of_them() {
-        let mut new = Config::default();
-        new.engine.name = "other".to_owned();
-        new.durability.interval_ms = 7;
-        new.group.linger_ms = 3;
-        let error = Config::default().reload(&new).unwrap_err();
-        let ReloadError::Static { keys } = error else {
-            panic!("{error}");
-        };
-        assert_eq!(keys, ["durability.interval_ms", "engine.name"]);
     }
 }

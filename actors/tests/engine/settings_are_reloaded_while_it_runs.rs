@@ -1,8 +1,8 @@
 use std::path::Path;
 
-use trunkline::config::{ControlMode, ReloadError};
+use trunkline::config::ControlMode;
 use trunkline::control::{Change, Decision};
-use trunkline::{Config, Engine, SubmitError};
+use trunkline::{Config, Engine, ReloadError, SubmitError};
 
 use crate::support::{Rig, puts, submit, until, without_hanging};
 
