@@ -151,9 +151,7 @@ fn take_over(shared: &Shared, new: Result<Config, ReloadError>) -> Result<(), Re
         shared.live.set_tree_bytes_max(new.memory.budget_bytes);
     }
     shared.live.replace(new);
-    let operations_max = shared.live.group_operations_max.get() as u64;
-    let in_flight_max = shared.credits.operations_max();
-    shared.metrics.bounds(operations_max, in_flight_max);
+    show_bounds(shared);
     shared.metrics.reloaded();
     for change in changes {
         let (key, from, to) = (change.key, change.from, change.to);
@@ -166,6 +164,13 @@ fn take_over(shared: &Shared, new: Result<Config, ReloadError>) -> Result<(), Re
         );
     }
     Ok(())
+}
+
+/// Lets metrics show what groups and admission are bounded by now.
+fn show_bounds(shared: &Shared) {
+    let operations_max = shared.live.group_operations_max.get() as u64;
+    let in_flight_max = shared.credits.operations_max();
+    shared.metrics.bounds(operations_max, in_flight_max);
 }
 
 /// Records a decision of now.
@@ -344,9 +349,7 @@ fn carry_out(shared: &Shared, window: &Window, proposal: Proposal) {
         // Nobody proposes these: they are what reloading records.
         Change::Setting { .. } | Change::ReloadRefused { .. } => {}
     }
-    let operations_max = live.group_operations_max.get() as u64;
-    let in_flight_max = shared.credits.operations_max();
-    shared.metrics.bounds(operations_max, in_flight_max);
+    show_bounds(shared);
     record(shared, window.length_us, change, reason, seen);
 }
 
