@@ -17,7 +17,7 @@ use actix::Recipient;
 use trunkline_core::batch::head;
 use trunkline_core::store::disk::Disk;
 use trunkline_core::store::history_file::{HistoryFile, HistoryFileError, HistoryWriter};
-use trunkline_core::store::leaves::{LeafStore, LeafStoreError};
+use trunkline_core::store::leaves::{LeafChange, LeafStore, LeafStoreError};
 use trunkline_core::store::marker::Marker;
 
 use crate::control::Backlog;
@@ -30,6 +30,9 @@ use crate::priority;
 use crate::shared::Shared;
 use crate::values::StoreView;
 use crate::versions::Version;
+
+/// Effects that are looked up at a time.
+const READ_AHEAD_EFFECTS: usize = 16;
 
 /// Persist's end: starts checkpoints, one at a time, and waits for them.
 pub(crate) struct Checkpoints {
@@ -237,8 +240,8 @@ impl Checkpointer {
             place.marker.write(&*place.disk, &place.directory)?;
         }
         let layers = state.values.unflushed(number);
-        let mut changes = merge(&layers).map(|(layer, index)| layer.leaf_change(index));
-        self.leaves.ingest(&mut changes)?;
+        let merged = merge(&layers);
+        self.leaves.ingest(&mut changes(&layers, &merged))?;
         self.leaves.sync()?;
         if let Some(place) = &mut self.place {
             let file = place.mark(version)?;
@@ -254,7 +257,7 @@ impl Checkpointer {
 }
 
 /// The effects of several layers, oldest first, as one: ascending by key hash, the newest of each.
-fn merge(layers: &[Arc<Layer>]) -> impl Iterator<Item = (&Layer, usize)> {
+fn merge(layers: &[Arc<Layer>]) -> Vec<Reference> {
     let count = layers.iter().map(|layer| layer.len()).sum();
     let mut effects: Vec<Reference> = Vec::with_capacity(count);
     for (place, layer) in layers.iter().enumerate().rev() {
@@ -264,10 +267,9 @@ fn merge(layers: &[Arc<Layer>]) -> impl Iterator<Item = (&Layer, usize)> {
             index: index as u32,
         }));
     }
-    let of = |reference: &Reference| (&*layers[reference.layer as usize], reference.index as usize);
-    let key_hash = move |reference: &Reference| {
-        let (layer, index) = of(reference);
-        layer.key_hash(index)
+    let key_hash = |reference: &Reference| {
+        let layer = &layers[reference.layer as usize];
+        layer.key_hash(reference.index as usize)
     };
     // Stable, so that of one key the newest stays first; layers are runs that are sorted already.
     effects.sort_by(|a, b| {
@@ -276,7 +278,28 @@ fn merge(layers: &[Arc<Layer>]) -> impl Iterator<Item = (&Layer, usize)> {
             .then_with(|| key_hash(a).cmp(key_hash(b)))
     });
     effects.dedup_by(|a, b| a.head == b.head && key_hash(a) == key_hash(b));
-    effects.into_iter().map(move |reference| of(&reference))
+    effects
+}
+
+/// What effects do to the leaf store. They lie scattered over memory: some are looked up before the
+/// first of them is used, so that their cache misses overlap.
+fn changes<'a>(
+    layers: &'a [Arc<Layer>],
+    effects: &'a [Reference],
+) -> impl Iterator<Item = LeafChange<'a>> {
+    effects.chunks(READ_AHEAD_EFFECTS).flat_map(|some| {
+        let last = some.len() - 1;
+        let changes: [LeafChange<'a>; READ_AHEAD_EFFECTS] = std::array::from_fn(|place| {
+            let effect = &some[place.min(last)];
+            layers[effect.layer as usize].leaf_change(effect.index as usize)
+        });
+        let leaves = changes.iter().filter_map(|change| change.leaf);
+        let touched = leaves.map(|leaf| leaf.key.first().zip(leaf.value.last()));
+        std::hint::black_box(touched.fold(0, |sum, ends| {
+            sum ^ ends.map_or(0, |(key, value)| key ^ value)
+        }));
+        changes.into_iter().take(some.len())
+    })
 }
 
 /// An effect of one of several layers.
@@ -314,9 +337,8 @@ mod tests {
             layer(1, &[(1, Some("a")), (3, Some("b"))]),
             layer(2, &[(2, Some("c")), (3, None)]),
         ];
-        let changes: Vec<_> = merge(&layers)
-            .map(|(layer, index)| layer.leaf_change(index))
-            .collect();
+        let merged = merge(&layers);
+        let changes: Vec<_> = changes(&layers, &merged).collect();
         assert!(changes.is_sorted_by(|a, b| a.key_hash < b.key_hash));
         let value_of = |key: u8| {
             let key_hash = TreeParams::default().key_hash(&[key]);
@@ -327,5 +349,18 @@ mod tests {
         assert_eq!(value_of(1), Some(&b"a"[..]));
         assert_eq!(value_of(2), Some(&b"c"[..]));
         assert_eq!(value_of(3), None);
+    }
+
+    #[test]
+    fn however_many_effects_there_are_each_is_ingested_once() {
+        assert_eq!(changes(&[], &[]).count(), 0);
+        for count in [2, 15, 16, 17, 100] {
+            let puts: Vec<_> = (0..count).map(|key| (key, Some("v"))).collect();
+            let layers = [layer(1, &puts[..puts.len() / 2]), layer(2, &puts)];
+            let merged = merge(&layers);
+            let changes: Vec<_> = changes(&layers, &merged).collect();
+            assert_eq!(changes.len(), usize::from(count));
+            assert!(changes.is_sorted_by(|a, b| a.key_hash < b.key_hash));
+        }
     }
 }
