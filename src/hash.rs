@@ -7,6 +7,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use blake3::BLOCK_LEN;
 use blake3::platform::{MAX_SIMD_DEGREE, Platform};
 
 /// 32 bytes out of BLAKE3.
@@ -133,7 +134,7 @@ impl Domain {
 
     /// Keyed BLAKE3 of any bytes.
     pub fn hash(&self, bytes: &[u8]) -> Digest {
-        *blake3::keyed_hash(&self.0, bytes).as_bytes()
+        keyed_hash(&self.0, bytes)
     }
 
     /// Keyed BLAKE3 of bytes that come in parts.
@@ -174,7 +175,21 @@ pub fn pair(left: &Digest, right: &Digest) -> Pair {
 
 /// Unkeyed BLAKE3: the digest of a value, and of a key in a tree without salt.
 pub fn hash(bytes: &[u8]) -> Digest {
-    *blake3::hash(bytes).as_bytes()
+    match bytes.len() {
+        ..=BLOCK_LEN => hash_block(Platform::detect(), INITIAL_WORDS, 0, bytes),
+        _ => *blake3::hash(bytes).as_bytes(),
+    }
+}
+
+/// Keyed BLAKE3 under any key.
+pub(crate) fn keyed_hash(key: &[u8; 32], bytes: &[u8]) -> Digest {
+    match bytes.len() {
+        ..=BLOCK_LEN => {
+            let key_words = blake3::platform::words_from_le_bytes_32(key);
+            hash_block(Platform::detect(), key_words, KEYED_HASH, bytes)
+        }
+        _ => *blake3::keyed_hash(key, bytes).as_bytes(),
+    }
 }
 
 /// Lower-case hexadecimal.
@@ -186,6 +201,18 @@ pub fn hex(bytes: &[u8]) -> String {
     hex::encode(bytes)
 }
 
+/// The chaining value that unkeyed hashing begins with (paper, section 2.2: the IV).
+const INITIAL_WORDS: [u32; 8] = [
+    0x6a09_e667,
+    0xbb67_ae85,
+    0x3c6e_f372,
+    0xa54f_f53a,
+    0x510e_527f,
+    0x9b05_688c,
+    0x1f83_d9ab,
+    0x5be0_cd19,
+];
+
 /// Inputs handed to one `hash_many` call: enough to keep the widest lanes full twice over.
 const LANES: usize = 2 * MAX_SIMD_DEGREE;
 
@@ -194,6 +221,16 @@ const CHUNK_START: u8 = 1 << 0;
 const CHUNK_END: u8 = 1 << 1;
 const ROOT: u8 = 1 << 3;
 const KEYED_HASH: u8 = 1 << 4;
+
+/// An input of at most one block, in the one compression that it takes. The library's own way there keeps
+/// state for inputs of any length: 85 ns instead of 70.
+fn hash_block(platform: Platform, mut chaining_words: [u32; 8], mode: u8, input: &[u8]) -> Digest {
+    let mut block = [0; BLOCK_LEN];
+    block[..input.len()].copy_from_slice(input);
+    let flags = mode | CHUNK_START | CHUNK_END | ROOT;
+    platform.compress_in_place(&mut chaining_words, &block, input.len() as u8, 0, flags);
+    blake3::platform::le_bytes_from_words_32(&chaining_words)
+}
 
 fn hash_lanes<'a>(
     platform: Platform,
@@ -271,9 +308,26 @@ mod tests {
                 pairs[..count].iter(),
                 &mut portable,
             );
-            let single: Vec<Digest> = pairs[..count].iter().map(|p| INNER.hash(p)).collect();
+            let single = |pair| *blake3::keyed_hash(INNER.key(), pair).as_bytes();
+            let single: Vec<Digest> = pairs[..count].iter().map(|p| single(p)).collect();
             assert_eq!(wide, single);
             assert_eq!(portable, single);
+        }
+    }
+
+    #[test]
+    fn inputs_of_any_length_are_hashed_as_the_library_does() {
+        let key = INNER.key();
+        for bytes in 0..200 {
+            let input: Vec<u8> = (0..bytes).map(|byte| byte as u8 ^ 0xa5).collect();
+            assert_eq!(hash(&input), *blake3::hash(&input).as_bytes());
+            let keyed = *blake3::keyed_hash(key, &input).as_bytes();
+            assert_eq!(keyed_hash(key, &input), keyed);
+            if bytes <= BLOCK_LEN {
+                let words = blake3::platform::words_from_le_bytes_32(key);
+                let portable = hash_block(Platform::Portable, words, KEYED_HASH, &input);
+                assert_eq!(portable, keyed);
+            }
         }
     }
 }

@@ -85,7 +85,7 @@ impl TreeParams {
     pub fn key_hash(&self, key: &[u8]) -> Digest {
         match &self.salt {
             None => hash::hash(key),
-            Some(salt) => *blake3::keyed_hash(salt, key).as_bytes(),
+            Some(salt) => hash::keyed_hash(salt, key),
         }
     }
 

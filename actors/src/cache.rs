@@ -7,8 +7,8 @@
 //! memory that no checkpoint covers (`values`), and how much room there is (`control::caches`).
 
 use std::hash::{BuildHasherDefault, Hash, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use quick_cache::sync::Cache;
@@ -53,30 +53,51 @@ impl Weighter<Name, Bytes> for ByBytes {
 /// The names of entries that left last, each in the one place that its hash gives it: the next entry of that place
 /// takes it over. So about as many are remembered as there are places.
 #[derive(Debug)]
-struct Departed(Box<[AtomicU64]>);
+struct Departed(RwLock<Box<[AtomicU64]>>);
 
 impl Departed {
-    fn new(places: u64) -> Self {
-        let places = places.clamp(64, 1 << 17).next_power_of_two();
-        Self((0..places).map(|_| AtomicU64::new(0)).collect())
+    /// Of a cache with so many bytes of room.
+    fn new(bytes_max: u64) -> Self {
+        Self(RwLock::new(places(bytes_max)))
     }
 
-    fn place(&self, name: &Name) -> (&AtomicU64, u64) {
+    /// Begins anew if the room of the cache is of another order now.
+    fn resize(&self, bytes_max: u64) {
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if current.len() != place_count(bytes_max) {
+            *current = places(bytes_max);
+        }
+    }
+
+    fn at<T>(&self, name: &Name, look: impl FnOnce(&AtomicU64, u64) -> T) -> T {
+        let places = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let [.., a, b, c, d, e, f, g, h] = name.key_hash;
         let mark = u64::from_be_bytes([a, b, c, d, e, f, g, h]).wrapping_add(name.origin) | 1;
-        let place = (mark >> 1) as usize & (self.0.len() - 1);
-        (&self.0[place], mark)
+        look(&places[(mark >> 1) as usize & (places.len() - 1)], mark)
     }
 
     fn note(&self, name: &Name) {
-        let (place, mark) = self.place(name);
-        place.store(mark, Ordering::Relaxed);
+        self.at(name, |place, mark| place.store(mark, Ordering::Relaxed));
     }
 
     fn has(&self, name: &Name) -> bool {
-        let (place, mark) = self.place(name);
-        place.load(Ordering::Relaxed) == mark
+        self.at(name, |place, mark| place.load(Ordering::Relaxed) == mark)
     }
+}
+
+/// Entries that a cache is laid out for.
+fn entries(bytes_max: u64) -> u64 {
+    (bytes_max / VALUE_BYTES_GUESSED).min(1 << 20)
+}
+
+fn place_count(bytes_max: u64) -> usize {
+    let places = entries(bytes_max) / NEAR_PART;
+    places.clamp(64, 1 << 17).next_power_of_two() as usize
+}
+
+fn places(bytes_max: u64) -> Box<[AtomicU64]> {
+    let count = place_count(bytes_max);
+    (0..count).map(|_| AtomicU64::new(0)).collect()
 }
 
 /// Notes what leaves, and frees it when the cache's own lock is given back.
@@ -112,12 +133,17 @@ pub(crate) struct ValueCache {
 impl ValueCache {
     /// With room for so many bytes, what the entries themselves take included; 0 for no cache.
     pub(crate) fn new(bytes_max: u64) -> Self {
-        let entries = (bytes_max / VALUE_BYTES_GUESSED).min(1 << 20);
-        let departed = Arc::new(Departed::new(entries / NEAR_PART));
+        let departed = Arc::new(Departed::new(bytes_max));
         let hasher = BuildHasherDefault::default();
         let notes = NotesDeparted(departed.clone());
         Self {
-            values: Cache::with(entries as usize, bytes_max, ByBytes, hasher, notes),
+            values: Cache::with(
+                entries(bytes_max) as usize,
+                bytes_max,
+                ByBytes,
+                hasher,
+                notes,
+            ),
             departed,
             bytes_max: AtomicU64::new(bytes_max),
         }
@@ -131,6 +157,7 @@ impl ValueCache {
     /// More or less room from now on.
     pub(crate) fn set_bytes_max(&self, bytes_max: u64) {
         self.bytes_max.store(bytes_max, Ordering::Relaxed);
+        self.departed.resize(bytes_max);
         self.values.set_capacity(bytes_max);
     }
 
@@ -225,5 +252,14 @@ mod tests {
         // 128 places, of which some are taken over and some hold what came back.
         assert!((48..=128).contains(&near.count()));
         assert!((1_000..2_000).all(|key| !cache.is_near_miss(&leaf(key, 1))));
+
+        // With four times the room, four times as many are remembered.
+        cache.set_bytes_max(800_000);
+        for key in 0..4_000 {
+            cache.keep(&leaf(key, 2), &Bytes::from(vec![0; 100]));
+        }
+        let away = (0..4_000).filter(|key| cache.get(&leaf(*key, 2)).is_none());
+        let near = away.filter(|key| cache.is_near_miss(&leaf(*key, 2)));
+        assert!((200..=512).contains(&near.count()));
     }
 }

@@ -235,13 +235,19 @@ impl Engine {
     /// Whether a key has a value, as [`Self::get`] sees it.
     pub fn contains(&self, key: &[u8]) -> Result<bool, ReadError> {
         check_key(0, key)?;
-        let key_hash = self.inner.shared.state.params.key_hash(key);
-        Ok(match self.latest(&key_hash)? {
+        let shared = &self.inner.shared;
+        let key_hash = shared.state.params.key_hash(key);
+        let is_present = match self.latest(&key_hash)? {
+            Latest::Away => return Ok(self.value_away(&key_hash)?.is_some()),
             Latest::Accepted(value) => value.is_some(),
             Latest::Applied { .. } => true,
-            Latest::Absent => false,
-            Latest::Away => self.value_away(&key_hash)?.is_some(),
-        })
+            Latest::Absent => {
+                shared.metrics.absent_read();
+                return Ok(false);
+            }
+        };
+        shared.metrics.memory_hit();
+        Ok(is_present)
     }
 
     /// What is known last of a key: the newest accepted write, or the leaf of the present.

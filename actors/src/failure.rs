@@ -81,6 +81,14 @@ pub enum EngineFailure {
         /// What it said.
         message: Arc<str>,
     },
+    /// A thread beside the stages panicked: the keeper, which frees old versions, or the tuner.
+    #[error("thread {thread} panicked ({message}); shut the engine down and open it again")]
+    Thread {
+        /// Its name.
+        thread: Arc<str>,
+        /// What it said.
+        message: Arc<str>,
+    },
     /// The disk or a store failed, or something impossible was seen.
     #[error("stage {stage} failed; shut the engine down, mend the cause and open it again")]
     Stage {

@@ -165,6 +165,11 @@ impl Interval {
         window.operations_durable = std::mem::take(&mut durable.operations);
         window.seal_wait_us = take(&mut durable.seal_wait_us);
         window.durable_us = take(&mut durable.durable_us);
+        // The cap may have moved with nothing durable since.
+        if durable.cap != window.group_operations_max {
+            durable.under_cap_us.reset();
+            durable.under_cap.clear();
+        }
         window.durable_under_cap_us = take(&mut durable.under_cap_us);
         std::mem::take(&mut durable.under_cap)
     }
@@ -212,7 +217,10 @@ mod tests {
         let accepted = Instant::now();
         interval.durable(&tag(50, true), [accepted; 3].into_iter(), 50);
         interval.durable(&tag(70, true), [accepted; 2].into_iter(), 50);
-        let mut window = Window::default();
+        let mut window = Window {
+            group_operations_max: 50,
+            ..Window::default()
+        };
         assert_eq!(interval.end(&mut window).count(), 3);
         assert_eq!(window.operations_durable, 200);
         assert_eq!(window.durable_us.count, 5);
@@ -221,6 +229,14 @@ mod tests {
         // The cap was moved: what was sealed under the one before says nothing about it.
         interval.durable(&tag(50, true), [accepted; 3].into_iter(), 50);
         interval.durable(&tag(70, true), [accepted; 2].into_iter(), 70);
+        window.group_operations_max = 70;
         assert_eq!(interval.end(&mut window).count(), 2);
+
+        // Also if nothing has become durable since.
+        interval.durable(&tag(70, true), [accepted; 2].into_iter(), 70);
+        window.group_operations_max = 90;
+        assert_eq!(interval.end(&mut window).count(), 0);
+        assert_eq!(window.durable_us.count, 2);
+        assert_eq!(window.durable_under_cap_us.count, 0);
     }
 }

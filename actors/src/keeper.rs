@@ -18,7 +18,7 @@ use crate::versions::Expired;
 pub(crate) enum Chore {
     /// Wake ingest at a time.
     Wake {
-        until: Instant,
+        at: Instant,
         wake: Recipient<LingerOver>,
     },
     /// Forget what no reader needs any more.
@@ -46,7 +46,7 @@ pub(crate) fn run(chores: &Receiver<Chore>, state: &Arc<State>, ticks: Option<&T
         };
         match chore {
             // Ingest lingers over one group at a time.
-            Ok(Chore::Wake { until, wake }) => next_wake = Some((until, wake)),
+            Ok(Chore::Wake { at, wake }) => next_wake = Some((at, wake)),
             Ok(Chore::Forget(expired)) => state.forget(expired),
             Ok(Chore::Free(batches)) => drop(batches),
             Err(RecvTimeoutError::Timeout) => {}

@@ -18,7 +18,7 @@ use trunkline_core::tree::{TreeHasher, TreeWriter};
 
 use crate::checkpoint::{self, MarkerPlace};
 use crate::config::DurabilityMode;
-use crate::failure::{EngineFailure, Stage};
+use crate::failure::{EngineFailure, Stage, panic_message};
 use crate::keeper::{self, Ticks};
 use crate::message::{Demanded, Drain, Halt, Submission};
 use crate::receipt::{CommitPromise, Demand};
@@ -185,13 +185,17 @@ impl Threads {
         name: &str,
         work: impl FnOnce() + Send + 'static,
     ) -> io::Result<()> {
-        let name = format!("trunkline-{name}");
-        let thread = std::thread::Builder::new().name(name);
+        let name: Arc<str> = format!("trunkline-{name}").into();
+        let thread = std::thread::Builder::new().name(name.to_string());
         let shared = shared.clone();
         self.handles.push(thread.spawn(move || {
             let work = std::panic::AssertUnwindSafe(work);
             if let Err(payload) = std::panic::catch_unwind(work) {
-                shared.fail(EngineFailure::panic(Stage::Persist, &*payload));
+                let message = panic_message(&*payload).into();
+                shared.fail(EngineFailure::Thread {
+                    thread: name,
+                    message,
+                });
             }
         })?);
         Ok(())

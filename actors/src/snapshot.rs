@@ -257,7 +257,14 @@ impl Snapshot {
         let leaf = self.state.reader.get(self.version(), &key_hash);
         self.check_readable()?;
         match leaf {
-            Ok(leaf) => Ok(leaf.map(|leaf| leaf.value_hash)),
+            Ok(Some(leaf)) => {
+                self.state.metrics.memory_hit();
+                Ok(Some(leaf.value_hash))
+            }
+            Ok(None) => {
+                self.state.metrics.absent_read();
+                Ok(None)
+            }
             Err(NotInMemory) => {
                 let value = self.value_away(&key_hash)?;
                 Ok(value.map(|value| hash(&value)))

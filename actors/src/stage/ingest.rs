@@ -19,6 +19,9 @@ use crate::keeper::Chore;
 use crate::message::{Drain, GroupSlot, GroupTag, Halt, LingerOver, Room, SealedGroup, Submission};
 use crate::shared::Shared;
 
+/// Longest time until a group that lingers is looked at again: it may be told meanwhile to linger less.
+const LINGER_LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
 /// What waits to be sealed, in order.
 enum Pending {
     Submission(Box<Submission>),
@@ -35,7 +38,7 @@ pub(crate) struct IngestStage {
     /// Submissions that must not wait for others: those with metadata, and all before a drain.
     urgent: usize,
     /// When the keeper was last asked to wake this stage.
-    linger_until: Option<Instant>,
+    wake_at: Option<Instant>,
     /// The version that the last group becomes.
     version: u64,
 }
@@ -57,7 +60,7 @@ impl IngestStage {
             operations: 0,
             bytes: 0,
             urgent: 0,
-            linger_until: None,
+            wake_at: None,
         }
     }
 
@@ -134,14 +137,17 @@ impl IngestStage {
         };
         // Counted from its acceptance: it may have waited for room already.
         let until = first.sent_at + Duration::from_millis(group.linger_ms);
-        if until <= Instant::now() {
+        let now = Instant::now();
+        if until <= now {
             return false;
         }
-        if self.linger_until != Some(until) {
-            self.linger_until = Some(until);
+        let is_woken = self.wake_at.is_some_and(|at| now < at && at <= until);
+        if !is_woken {
+            let at = until.min(now + LINGER_LOOK_INTERVAL);
+            self.wake_at = Some(at);
             let wake = context.address().recipient();
             // A keeper that is gone means that the engine is going too.
-            let _ = self.keeper.send(Chore::Wake { until, wake });
+            let _ = self.keeper.send(Chore::Wake { at, wake });
         }
         true
     }

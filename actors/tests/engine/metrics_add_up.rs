@@ -60,6 +60,18 @@ fn in_a_snapshot() {
         assert_eq!(reads(&after) - reads(&before), 1);
         assert_eq!(after.absent_reads - before.absent_reads, 2);
 
+        // Looking for a key is a read as well, and so is asking for a value's hash.
+        let before = after;
+        assert!(engine.contains(b"0 0").unwrap());
+        assert!(!engine.contains(b"absent").unwrap());
+        let snapshot = engine.snapshot();
+        assert!(snapshot.value_hash(b"0 0").unwrap().is_some());
+        assert_eq!(snapshot.value_hash(b"absent").unwrap(), None);
+        drop(snapshot);
+        let after = engine.metrics();
+        assert_eq!(after.memory_hits - before.memory_hits, 2);
+        assert_eq!(after.absent_reads - before.absent_reads, 2);
+
         submit(&engine, puts([("large", "x".repeat(5000))]));
         engine.shutdown_blocking().unwrap();
         let last = engine.metrics();

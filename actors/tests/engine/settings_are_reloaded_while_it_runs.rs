@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use trunkline::config::ControlMode;
 use trunkline::control::{Change, Decision};
@@ -43,6 +44,21 @@ fn and_take_effect() {
         submit(&engine, many(10));
         let error = engine.submit_blocking(many(51)).unwrap_err();
         assert!(matches!(error, SubmitError::Batch(_)));
+    });
+}
+
+#[test]
+fn a_group_that_lingers_already_lingers_less() {
+    without_hanging(|| {
+        let rig = Rig::with(|config| config.group.linger_ms = 60_000);
+        let engine = rig.open();
+        let receipt = engine.submit_blocking(many(1)).unwrap();
+        let lingers = Instant::now();
+        let mut config = rig.config.clone();
+        config.group.linger_ms = 1;
+        engine.reload(config).unwrap();
+        receipt.durable_blocking().unwrap();
+        assert!(lingers.elapsed() < Duration::from_secs(50));
     });
 }
 

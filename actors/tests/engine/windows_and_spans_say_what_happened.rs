@@ -34,6 +34,11 @@ fn windows_add_up_to_what_was_done() {
             .prove([0u32.to_le_bytes()], trunkline::TopKind::Hash)
             .unwrap();
         until(|| sum(&engine.windows_since(0), |window| window.proofs) == 1);
+        // A stage says that it has served after what it served went on.
+        for stage in Stage::ALL {
+            let served = |window: &Window| window.stages[stage as usize].served;
+            until(|| sum(&engine.windows_since(0), served) >= 20);
+        }
         let windows = windows_with(&engine, 200);
 
         assert_eq!(sum(&windows, |window| window.submissions), 20);

@@ -85,7 +85,8 @@ pub(crate) fn run(arguments: &SweepArguments) -> Result<Exit, CommandError> {
     shares.sort_unstable();
 
     let mut rounds: Vec<Vec<Measured>> = vec![Vec::new(); combinations.len()];
-    for round in 1..=arguments.rounds {
+    let mut exit = Exit::Done;
+    'rounds: for round in 1..=arguments.rounds {
         for (combination, rounds) in combinations.iter().zip(&mut rounds) {
             eprintln!(
                 "round {round} of {}: {}",
@@ -103,20 +104,25 @@ pub(crate) fn run(arguments: &SweepArguments) -> Result<Exit, CommandError> {
             };
             match measured(&plan, &shares, measure)? {
                 Some(measured) => rounds.push(measured),
-                None => return Ok(Exit::Interrupted),
+                None => {
+                    exit = Exit::Interrupted;
+                    break 'rounds;
+                }
             }
         }
     }
     let target_us = arguments.target_p99_ms.map(|target| target * 1e3);
+    // What was measured before an interruption is shown.
     let curves = combinations.into_iter().zip(&rounds);
     let curves: Vec<Curve> = curves
+        .filter(|(_, rounds)| !rounds.is_empty())
         .map(|(combination, rounds)| curve(combination, rounds, target_us))
         .collect();
     match arguments.json {
         true => output::print_json(&curves)?,
         false => output::print(text(&curves, &shares, target_us))?,
     }
-    Ok(Exit::Done)
+    Ok(exit)
 }
 
 /// One round of one combination: the closed loop, and an open one at each share.

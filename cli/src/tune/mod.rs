@@ -77,10 +77,12 @@ pub(crate) fn run(arguments: &TuneArguments) -> Result<Exit, CommandError> {
     let interrupt = Interrupt::listen()?;
     let mut chosen: Vec<Choice> = Vec::new();
     let mut steps = Vec::new();
+    let mut untried: Vec<String> = varied.iter().map(|varied| varied.key.clone()).collect();
     for varied in varied {
         let Some(step) = step(arguments, &plan, aim, &varied, &chosen, &interrupt)? else {
-            return Ok(Exit::Interrupted);
+            break;
         };
+        untried.retain(|key| *key != varied.key);
         let kept = step.tried.get(step.kept);
         let value = kept.map_or(String::new(), |kept| kept.value.clone());
         eprintln!("{}: {value}", step.key);
@@ -101,9 +103,13 @@ pub(crate) fn run(arguments: &TuneArguments) -> Result<Exit, CommandError> {
         &Machine::here(),
         &changed,
         &steps,
+        &untried,
     );
     write(arguments, &text)?;
-    Ok(Exit::Done)
+    match untried.is_empty() {
+        true => Ok(Exit::Done),
+        false => Ok(Exit::Interrupted),
+    }
 }
 
 /// What can't be tried is told before anything is: each key once, and values that go with the others.

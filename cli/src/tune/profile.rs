@@ -17,8 +17,16 @@ pub(super) fn text(
     machine: &Machine,
     given: &[SettingChange],
     steps: &[Step],
+    untried: &[String],
 ) -> String {
     let mut text = head(plan, aim, rounds, machine);
+    if !untried.is_empty() {
+        let untried = untried.join(", ");
+        let _ = writeln!(
+            text,
+            "# Interrupted, before these were tried to the end: {untried}."
+        );
+    }
     let mut sections: BTreeMap<&str, String> = BTreeMap::new();
     let replaced = |key: &str| steps.iter().any(|step| step.key == key && step.kept > 0);
     for change in given.iter().filter(|change| !replaced(&change.key)) {
@@ -135,7 +143,8 @@ mod tests {
             name: "a\nb = 1".to_owned(),
             ..Plan::default()
         };
-        let text = text(&plan, aim, 3, &Machine::here(), &given, &steps);
+        let untried = ["checkpoint.nice".to_owned()];
+        let text = text(&plan, aim, 3, &Machine::here(), &given, &steps, &untried);
         let config = Config::layers()
             .text("profile.toml", &text)
             .unwrap()
@@ -148,6 +157,9 @@ mod tests {
         assert!(
             text.contains("# linger_ms = 0: 0 operations/s, p50 0 µs, p99 0 µs, kept\n"),
             "{text}"
+        );
+        assert!(
+            text.contains("# Interrupted, before these were tried to the end: checkpoint.nice.\n")
         );
     }
 }

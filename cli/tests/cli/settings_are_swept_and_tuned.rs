@@ -1,5 +1,12 @@
+#[cfg(unix)]
+use std::io::{BufRead, BufReader};
+#[cfg(unix)]
+use std::process::{Command, Stdio};
+
 use trunkline::Config;
 
+#[cfg(unix)]
+use crate::support::{Ran, command};
 use crate::support::{Workplace, run};
 
 const PLAN: [&str; 6] = ["--keys", "200", "--ops", "400", "--batch", "20"];
@@ -52,6 +59,41 @@ fn what_was_tuned_is_a_configuration_file() {
     let mut expected = Config::default();
     expected.group.in_flight_max = config.group.in_flight_max;
     assert_eq!(config, expected);
+}
+
+/// A run that is interrupted as soon as it says something.
+#[cfg(unix)]
+fn run_interrupted<'a>(arguments: impl IntoIterator<Item = &'a str>, at: &str) -> Ran {
+    let mut command = command();
+    command.args(arguments).args(PLAN);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(told.any(|line| line.unwrap().starts_with(at)));
+    let process = child.id().to_string();
+    let sent = Command::new("kill").args(["-INT", &process]).status();
+    assert!(sent.unwrap().success());
+    told.for_each(drop);
+    child.wait_with_output().unwrap().into()
+}
+
+#[cfg(unix)]
+#[test]
+fn what_was_measured_before_an_interrupt_is_shown() {
+    let vary = ["--vary", "group.operations_max=50,100", "--rounds", "250"];
+    let sweep = ["sweep", "--shares", "50", "--json"]
+        .into_iter()
+        .chain(vary);
+    let swept = run_interrupted(sweep, "round 2 of 250");
+    assert_eq!(swept.code, 130);
+    assert_eq!(swept.json().as_array().unwrap().len(), 2);
+
+    let tuned = run_interrupted(["tune"].into_iter().chain(vary), "round 2 of 250");
+    assert_eq!(tuned.code, 130);
+    let says = "# Interrupted, before these were tried to the end: group.operations_max.";
+    assert!(tuned.stdout.contains(says), "{tuned:?}");
+    let config = Config::layers().text("tuned", &tuned.stdout).unwrap();
+    assert_eq!(config.build().unwrap(), Config::default());
 }
 
 #[test]
