@@ -24,10 +24,18 @@ const SHARED_SCANS_MIN: usize = 8;
 pub(crate) enum ScanError {
     #[error(transparent)]
     Store(#[from] LeafStoreError),
-    #[error("the leaf at key hash {} does not belong there; restore the directory from a copy", hex(.0))]
+    #[error("{}", misplaced(.0))]
     Misplaced(Digest),
     #[error(transparent)]
     Differ(#[from] LeavesDiffer),
+}
+
+/// What to say of a leaf that is not where its key belongs.
+pub(crate) fn misplaced(key_hash: &Digest) -> String {
+    let key_hash = hex(key_hash);
+    format!(
+        "the leaf at key hash {key_hash} does not belong there; restore the directory from a copy"
+    )
 }
 
 /// The leaves in a range of key hashes, hashed, each with this origin.

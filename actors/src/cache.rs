@@ -20,10 +20,13 @@ use crate::overlay::KeyHashHasher;
 
 /// What an entry costs beside its value, bytes: itself, its place in the table, its allocation.
 const ENTRY_BYTES: u64 = 192;
-/// The size of a value that the table is laid out for at first, bytes.
-const VALUE_BYTES_GUESSED: u64 = 320;
+/// What an entry is taken to weigh while there is none, bytes.
+const ENTRY_BYTES_GUESSED: u64 = 320;
 /// Part of the cache's room that entries would have had that left: one in so many.
 const NEAR_PART: u64 = 8;
+/// Most entries that left are remembered, 8 bytes each: of a cache with more than eight times as many it is less than
+/// that part.
+const NEAR_ENTRIES_MAX: u64 = 1 << 17;
 
 /// Which value: a key, and a version at which it has this value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,21 +54,28 @@ impl Weighter<Name, Bytes> for ByBytes {
 }
 
 /// The names of entries that left last, each in the one place that its hash gives it: the next entry of that place
-/// takes it over. So about as many are remembered as there are places.
+/// takes it over. So about as many are remembered as there are places: one is remembered `d` departures later with
+/// probability `(1 - 1 / places)^d`, which is a sum of `places` over all of them.
 #[derive(Debug)]
 struct Departed(RwLock<Box<[AtomicU64]>>);
 
 impl Departed {
-    /// Of a cache with so many bytes of room.
-    fn new(bytes_max: u64) -> Self {
-        Self(RwLock::new(places(bytes_max)))
+    /// Of a cache with room for so many entries.
+    fn new(entries: u64) -> Self {
+        Self(RwLock::new(places(place_count(entries))))
     }
 
-    /// Begins anew if the room of the cache is of another order now.
-    fn resize(&self, bytes_max: u64) {
-        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if current.len() != place_count(bytes_max) {
-            *current = places(bytes_max);
+    fn len(&self) -> usize {
+        let places = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        places.len()
+    }
+
+    /// Begins anew if the cache has room for another order of entries now: less is not worth forgetting.
+    fn fit(&self, entries: u64) {
+        let (now, wanted) = (self.len(), place_count(entries));
+        if now / 2 > wanted || now < wanted / 2 {
+            let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            *current = places(wanted);
         }
     }
 
@@ -85,18 +95,17 @@ impl Departed {
     }
 }
 
-/// Entries that a cache is laid out for.
-fn entries(bytes_max: u64) -> u64 {
-    (bytes_max / VALUE_BYTES_GUESSED).min(1 << 20)
+/// Entries that a cache is laid out for at first.
+fn entries_guessed(bytes_max: u64) -> u64 {
+    (bytes_max / ENTRY_BYTES_GUESSED).min(1 << 20)
 }
 
-fn place_count(bytes_max: u64) -> usize {
-    let places = entries(bytes_max) / NEAR_PART;
-    places.clamp(64, 1 << 17).next_power_of_two() as usize
+fn place_count(entries: u64) -> usize {
+    let places = (entries / NEAR_PART).clamp(64, NEAR_ENTRIES_MAX);
+    places.next_power_of_two() as usize
 }
 
-fn places(bytes_max: u64) -> Box<[AtomicU64]> {
-    let count = place_count(bytes_max);
+fn places(count: usize) -> Box<[AtomicU64]> {
     (0..count).map(|_| AtomicU64::new(0)).collect()
 }
 
@@ -133,17 +142,12 @@ pub(crate) struct ValueCache {
 impl ValueCache {
     /// With room for so many bytes, what the entries themselves take included; 0 for no cache.
     pub(crate) fn new(bytes_max: u64) -> Self {
-        let departed = Arc::new(Departed::new(bytes_max));
+        let entries = entries_guessed(bytes_max);
+        let departed = Arc::new(Departed::new(entries));
         let hasher = BuildHasherDefault::default();
         let notes = NotesDeparted(departed.clone());
         Self {
-            values: Cache::with(
-                entries(bytes_max) as usize,
-                bytes_max,
-                ByBytes,
-                hasher,
-                notes,
-            ),
+            values: Cache::with(entries as usize, bytes_max, ByBytes, hasher, notes),
             departed,
             bytes_max: AtomicU64::new(bytes_max),
         }
@@ -157,8 +161,25 @@ impl ValueCache {
     /// More or less room from now on.
     pub(crate) fn set_bytes_max(&self, bytes_max: u64) {
         self.bytes_max.store(bytes_max, Ordering::Relaxed);
-        self.departed.resize(bytes_max);
+        self.departed.fit(bytes_max / self.entry_bytes());
         self.values.set_capacity(bytes_max);
+    }
+
+    /// What an entry weighs on average, bytes.
+    fn entry_bytes(&self) -> u64 {
+        match self.values.len() as u64 {
+            0 => ENTRY_BYTES_GUESSED,
+            entries => (self.values.weight() / entries).max(1),
+        }
+    }
+
+    /// How much more room near misses stand for, bytes: that of the entries remembered, if they weighed what those do
+    /// that are here. Asked for once a window, which is also when as many are remembered as these weights call for.
+    pub(crate) fn near_bytes(&self) -> u64 {
+        let entry_bytes = self.entry_bytes();
+        let near_bytes = (self.departed.len() as u64).saturating_mul(entry_bytes);
+        self.departed.fit(self.bytes_max() / entry_bytes);
+        near_bytes
     }
 
     /// Whether the value of a leaf, which is not here, left not long ago.
@@ -261,5 +282,39 @@ mod tests {
         let away = (0..4_000).filter(|key| cache.get(&leaf(*key, 2)).is_none());
         let near = away.filter(|key| cache.is_near_miss(&leaf(*key, 2)));
         assert!((200..=512).contains(&near.count()));
+    }
+
+    #[test]
+    fn of_large_values_as_many_are_remembered_as_an_eighth_holds() {
+        let bytes_max = 4 << 20;
+        let cache = ValueCache::new(bytes_max);
+        let fill = |origin| {
+            for key in 0..4_000 {
+                cache.keep(&leaf(key, origin), &Bytes::from(vec![0; 4096]));
+            }
+        };
+        fill(1);
+        // What was remembered up to now was laid out for smaller ones, and is called what it was.
+        assert!(cache.near_bytes() > bytes_max);
+        let near_bytes = cache.near_bytes();
+        assert!((bytes_max / 16..=bytes_max / 4).contains(&near_bytes));
+        // As few they stay, and it is so many misses that are near.
+        fill(2);
+        assert_eq!(cache.near_bytes(), near_bytes);
+        let away = (0..4_000).filter(|key| cache.get(&leaf(*key, 2)).is_none());
+        let near = away.filter(|key| cache.is_near_miss(&leaf(*key, 2)));
+        let near = near.count() as u64 * (4096 + ENTRY_BYTES);
+        assert!((near_bytes / 3..=near_bytes).contains(&near), "{near}");
+    }
+
+    #[test]
+    fn of_a_huge_cache_less_than_an_eighth_is_remembered_and_no_more_is_claimed() {
+        let bytes_max = 4 << 30;
+        let cache = ValueCache::new(bytes_max);
+        for key in 0..100 {
+            cache.keep(&leaf(key, 1), &Bytes::from(vec![0; 128]));
+        }
+        assert_eq!(cache.near_bytes(), NEAR_ENTRIES_MAX * 320);
+        assert!(cache.near_bytes() < bytes_max / 100);
     }
 }

@@ -18,7 +18,7 @@ use trunkline_core::batch::head;
 use trunkline_core::store::disk::Disk;
 use trunkline_core::store::history_file::{HistoryFile, HistoryFileError, HistoryWriter};
 use trunkline_core::store::leaves::{LeafChange, LeafStore, LeafStoreError};
-use trunkline_core::store::marker::Marker;
+use trunkline_core::store::marker::{CHECKPOINT_FILE, Marker};
 
 use crate::control::Backlog;
 use crate::failure::{EngineFailure, panic_message};
@@ -38,6 +38,7 @@ const READ_AHEAD_EFFECTS: usize = 16;
 pub(crate) struct Checkpoints {
     jobs: Sender<Arc<Version>>,
     running: Arc<Running>,
+    trim_the_log: bool,
 }
 
 /// Whether a checkpoint runs.
@@ -49,10 +50,18 @@ struct Running {
 
 #[derive(Debug, Default)]
 struct AtWork {
-    /// Since when, and on how many bytes.
-    since: Option<(Instant, u64)>,
-    /// What the last one took.
+    now: Option<Job>,
+    /// What the last one took that had its share of leaves.
     bytes_per_second: Option<u64>,
+}
+
+/// A checkpoint that runs.
+#[derive(Clone, Copy, Debug)]
+struct Job {
+    since: Instant,
+    bytes: u64,
+    /// Whether its time says what bytes take: that of few is what every checkpoint takes.
+    is_telling: bool,
 }
 
 impl Running {
@@ -60,15 +69,19 @@ impl Running {
         self.at_work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begin(&self, bytes: u64) {
-        self.lock().since = Some((Instant::now(), bytes));
+    fn begin(&self, bytes: u64, is_telling: bool) {
+        self.lock().now = Some(Job {
+            since: Instant::now(),
+            bytes,
+            is_telling,
+        });
     }
 
     fn end(&self) {
         let mut at_work = self.lock();
-        if let Some((since, bytes)) = at_work.since.take() {
-            let seconds = since.elapsed().as_secs_f64();
-            at_work.bytes_per_second = Some((bytes as f64 / seconds.max(1e-6)) as u64);
+        if let Some(job) = at_work.now.take().filter(|job| job.is_telling) {
+            let seconds = job.since.elapsed().as_secs_f64();
+            at_work.bytes_per_second = Some((job.bytes as f64 / seconds.max(1e-6)) as u64);
         }
         drop(at_work);
         self.ended.notify_all();
@@ -77,25 +90,31 @@ impl Running {
 
 impl Checkpoints {
     pub(crate) fn running(&self) -> bool {
-        self.running.lock().since.is_some()
+        self.running.lock().now.is_some()
+    }
+
+    /// Whether the log gets shorter by them: not if the leaf store does not outlive the engine.
+    pub(crate) fn trim_the_log(&self) -> bool {
+        self.trim_the_log
     }
 
     /// What the checkpoint that runs and what has gathered beside it amount to.
     pub(crate) fn backlog(&self, unflushed_bytes: u64, waits_at_bytes: u64) -> Option<Backlog> {
         let at_work = self.running.lock();
-        let (since, checkpoint_bytes) = at_work.since?;
+        let job = at_work.now?;
         Some(Backlog {
-            checkpoint_bytes,
-            gathered_bytes: unflushed_bytes.saturating_sub(checkpoint_bytes),
-            elapsed_us: micros(since.elapsed()),
+            checkpoint_bytes: job.bytes,
+            gathered_bytes: unflushed_bytes.saturating_sub(job.bytes),
+            elapsed_us: micros(job.since.elapsed()),
             bytes_per_second: at_work.bytes_per_second,
             waits_at_bytes,
         })
     }
 
-    /// Starts a checkpoint of a version that is synced, with about so many bytes of leaves.
-    pub(crate) fn start(&self, version: Arc<Version>, bytes: u64) {
-        self.running.begin(bytes);
+    /// Starts a checkpoint of a version that is synced, with about so many bytes of leaves; `is_telling` if these are
+    /// why it is started, so that the next ones are expected to take their time in proportion.
+    pub(crate) fn start(&self, version: Arc<Version>, bytes: u64, is_telling: bool) {
+        self.running.begin(bytes, is_telling);
         if self.jobs.send(version).is_err() {
             self.running.end();
         }
@@ -104,7 +123,7 @@ impl Checkpoints {
     /// Waits until no checkpoint runs.
     pub(crate) fn wait(&self) {
         let ended = &self.running.ended;
-        let at_work = ended.wait_while(self.running.lock(), |at_work| at_work.since.is_some());
+        let at_work = ended.wait_while(self.running.lock(), |at_work| at_work.now.is_some());
         drop(at_work.unwrap_or_else(PoisonError::into_inner));
     }
 
@@ -112,7 +131,7 @@ impl Checkpoints {
     pub(crate) fn wait_at_most(&self, pause: Duration) {
         let ended = &self.running.ended;
         let at_work = self.running.lock();
-        let waited = ended.wait_timeout_while(at_work, pause, |at_work| at_work.since.is_some());
+        let waited = ended.wait_timeout_while(at_work, pause, |at_work| at_work.now.is_some());
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 }
@@ -161,16 +180,27 @@ impl MarkerPlace {
             intent: None,
         };
         let file = HistoryFile::open(&*self.disk, &self.directory, &self.marker)?;
-        self.marker.write(&*self.disk, &self.directory)?;
+        self.write_marker()?;
         Ok(file)
+    }
+
+    fn write_marker(&self) -> Result<(), CheckpointError> {
+        let written = self.marker.write(&*self.disk, &self.directory);
+        written.map_err(|source| CheckpointError::Marker {
+            path: self.directory.join(CHECKPOINT_FILE),
+            source,
+        })
     }
 }
 
 /// Why a checkpoint was not done.
 #[derive(Debug, thiserror::Error)]
 enum CheckpointError {
-    #[error("the checkpoint marker could not be written")]
-    Marker(#[from] std::io::Error),
+    #[error("the checkpoint marker {} could not be written", path.display())]
+    Marker {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error(transparent)]
     History(#[from] HistoryFileError),
     #[error(transparent)]
@@ -188,6 +218,7 @@ pub(crate) fn channel(
     let checkpoints = Checkpoints {
         jobs: sender,
         running: running.clone(),
+        trim_the_log: place.is_some(),
     };
     let checkpointer = Checkpointer {
         shared,
@@ -237,12 +268,14 @@ impl Checkpointer {
         if let Some(place) = &mut self.place {
             place.store_history(&state.history, number)?;
             place.marker.intent = Some(number);
-            place.marker.write(&*place.disk, &place.directory)?;
+            place.write_marker()?;
         }
         let layers = state.values.unflushed(number);
         let merged = merge(&layers);
-        self.leaves.ingest(&mut changes(&layers, &merged))?;
-        self.leaves.sync()?;
+        if !merged.is_empty() {
+            self.leaves.ingest(&mut changes(&layers, &merged))?;
+            self.leaves.sync()?;
+        }
         if let Some(place) = &mut self.place {
             let file = place.mark(version)?;
             state.history.stored(number, file);
@@ -349,6 +382,17 @@ mod tests {
         assert_eq!(value_of(1), Some(&b"a"[..]));
         assert_eq!(value_of(2), Some(&b"c"[..]));
         assert_eq!(value_of(3), None);
+    }
+
+    #[test]
+    fn a_checkpoint_of_few_leaves_says_nothing_of_the_rate() {
+        let running = Running::default();
+        running.begin(1, false);
+        running.end();
+        assert_eq!(running.lock().bytes_per_second, None);
+        running.begin(1 << 20, true);
+        running.end();
+        assert!(running.lock().bytes_per_second.is_some());
     }
 
     #[test]

@@ -1,18 +1,19 @@
 //! What the engine decided: the last of it in memory, and in a file beside the state for who looks later.
 //!
 //! The file is a log for people and tools, in lines of JSON: nothing is recovered from it, so nothing waits for
-//! it and the engine goes on without it. Not here: how decisions come about (`control`, `tuner`).
+//! it and the engine goes on without it; metrics say how much is missing from it. Not here: how decisions come about (`control`, `tuner`).
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
 use crate::control::{Change, Decision, Reason, Seen};
+use crate::metrics::Metrics;
 
 /// Name of the file in an engine's directory.
 pub const DECISIONS_FILE: &str = "DECISIONS";
@@ -131,25 +132,31 @@ struct Inner {
     kept: usize,
     made: u64,
     file: Option<Log>,
+    /// The file could not be written.
+    is_given_up: bool,
 }
 
 /// The last decisions.
 #[derive(Debug)]
 pub(crate) struct Decisions {
     inner: Mutex<Inner>,
+    metrics: Arc<Metrics>,
 }
 
 impl Decisions {
     /// Keeps so many in memory; with a directory, also in its file.
-    pub(crate) fn new(kept: usize, directory: Option<&Path>) -> Self {
+    pub(crate) fn new(kept: usize, directory: Option<&Path>, metrics: Arc<Metrics>) -> Self {
+        // Without the file the engine is none the worse.
+        let file = directory.and_then(|directory| Log::begin(directory).ok());
         Self {
             inner: Mutex::new(Inner {
                 ring: VecDeque::new(),
                 kept,
                 made: 0,
-                // Without the file the engine is none the worse.
-                file: directory.and_then(|directory| Log::begin(directory).ok()),
+                is_given_up: directory.is_some() && file.is_none(),
+                file,
             }),
+            metrics,
         }
     }
 
@@ -184,12 +191,18 @@ impl Decisions {
             && log.append(decision, ring).is_err()
         {
             inner.file = None;
+            inner.is_given_up = true;
+        }
+        if inner.is_given_up {
+            self.metrics.decision_unwritten();
         }
     }
 
     /// The directory is let go: what is recorded from now on is in memory alone.
     pub(crate) fn close_file(&self) {
-        self.lock().file = None;
+        let mut inner = self.lock();
+        inner.file = None;
+        inner.is_given_up = false;
     }
 
     /// Those after a number, oldest first.
@@ -290,6 +303,10 @@ impl Log {
 mod tests {
     use super::*;
 
+    fn new(kept: usize, directory: Option<&Path>) -> Decisions {
+        Decisions::new(kept, directory, Arc::new(Metrics::new("test")))
+    }
+
     fn record(decisions: &Decisions, to: u64) {
         let change = Change::GroupOperationsMax { from: 1, to };
         decisions.record(to, 500_000, change, Reason::Probe, Seen::default());
@@ -297,7 +314,7 @@ mod tests {
 
     #[test]
     fn the_last_ones_are_kept_and_all_are_counted() {
-        let decisions = Decisions::new(3, None);
+        let decisions = new(3, None);
         (1..=5).for_each(|to| record(&decisions, to));
         let numbers: Vec<u64> = decisions.since(0).iter().map(|d| d.number).collect();
         assert_eq!(numbers, [3, 4, 5]);
@@ -307,7 +324,7 @@ mod tests {
     #[test]
     fn the_file_has_every_opening_and_passes_over_a_torn_line() {
         let directory = tempfile::tempdir().unwrap();
-        let first = Decisions::new(16, Some(directory.path()));
+        let first = new(16, Some(directory.path()));
         record(&first, 7);
         drop(first);
         let path = directory.path().join(DECISIONS_FILE);
@@ -316,7 +333,7 @@ mod tests {
         let torn = read_decisions(directory.path()).unwrap();
         assert_eq!((torn.len(), torn[0].decisions.len()), (1, 1));
 
-        let second = Decisions::new(16, Some(directory.path()));
+        let second = new(16, Some(directory.path()));
         record(&second, 8);
         record(&second, 9);
         let both = read_decisions(directory.path()).unwrap();
@@ -328,7 +345,7 @@ mod tests {
     #[test]
     fn a_file_that_was_let_go_is_written_no_more() {
         let directory = tempfile::tempdir().unwrap();
-        let decisions = Decisions::new(16, Some(directory.path()));
+        let decisions = new(16, Some(directory.path()));
         record(&decisions, 7);
         decisions.close_file();
         record(&decisions, 8);
@@ -338,9 +355,25 @@ mod tests {
     }
 
     #[test]
+    fn what_does_not_reach_the_file_is_counted() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join(DECISIONS_FILE)).unwrap();
+        let decisions = new(16, Some(directory.path()));
+        record(&decisions, 7);
+        record(&decisions, 8);
+        assert_eq!(decisions.metrics.snapshot().decisions_unwritten, 2);
+        assert_eq!(decisions.since(0).len(), 2);
+
+        let in_memory_alone = new(16, None);
+        record(&in_memory_alone, 7);
+        let unwritten = in_memory_alone.metrics.snapshot().decisions_unwritten;
+        assert_eq!(unwritten, 0);
+    }
+
+    #[test]
     fn the_file_stays_small() {
         let directory = tempfile::tempdir().unwrap();
-        let decisions = Decisions::new(64, Some(directory.path()));
+        let decisions = new(64, Some(directory.path()));
         (0..6_000).for_each(|to| record(&decisions, to));
         let length = fs::metadata(directory.path().join(DECISIONS_FILE))
             .unwrap()

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::{TryAcquireError, oneshot, watch};
-use trunkline_core::batch::{Batch, BatchError, PreparedBatch, check_key, provisional_root};
+use trunkline_core::batch::{Batch, BatchError, CheckedBatch, check_key, provisional_root};
 use trunkline_core::evidence::Evidence;
 use trunkline_core::hash::Digest;
 use trunkline_core::params::TreeParams;
@@ -139,17 +139,17 @@ impl Engine {
         EngineBuilder::new(config)
     }
 
-    /// Submits a batch: checked, hashed, given its place. Waits while too much is on its way.
+    /// Submits a batch: checked, then, while too much is on its way, waiting, then hashed and given its place.
     ///
     /// Batches of one caller that are submitted one after the other keep their order. Dropping the
     /// future before it is ready leaves the batch unsubmitted; after that nothing is lost.
     pub async fn submit(&self, batch: Batch) -> Result<Receipt, SubmitError> {
         let called_at = Instant::now();
-        let prepared = self.prepare(batch)?;
-        let (operations, bytes) = price(&prepared);
+        let batch = self.check(batch)?;
+        let (operations, bytes) = price(&batch);
         let credit = self.inner.shared.credits.buy(operations, bytes).await;
         let credit = credit.map_err(|_| self.inner.shared.health.cause())?;
-        self.place(prepared, credit, called_at)
+        self.place(batch, credit, called_at)
     }
 
     /// As [`Self::submit`], blocking the thread.
@@ -160,10 +160,10 @@ impl Engine {
     /// Submits a batch if there is room for it now.
     pub fn try_submit(&self, batch: Batch) -> Result<Receipt, SubmitError> {
         let called_at = Instant::now();
-        let prepared = self.prepare(batch)?;
-        let (operations, bytes) = price(&prepared);
+        let batch = self.check(batch)?;
+        let (operations, bytes) = price(&batch);
         match self.inner.shared.credits.try_buy(operations, bytes) {
-            Ok(credit) => self.place(prepared, credit, called_at),
+            Ok(credit) => self.place(batch, credit, called_at),
             Err(TryAcquireError::NoPermits) => Err(SubmitError::Busy),
             Err(TryAcquireError::Closed) => Err(self.inner.shared.health.cause().into()),
         }
@@ -401,15 +401,13 @@ impl Engine {
     /// leaf store: the directory can be opened again. Says so if anything failed before.
     ///
     /// Whoever calls it while another handle does waits for the same end. Once begun it goes on, even
-    /// if the future is dropped.
+    /// if the future is dropped. If the system has no thread for it, it is done on the caller's, which waits.
     pub async fn shutdown(&self) -> Result<(), EngineFailure> {
-        if let Some(threads) = self.inner.close_gate() {
+        if self.inner.close_gate() {
             let inner = self.inner.clone();
             let thread = std::thread::Builder::new().name("trunkline-shutdown".to_owned());
-            // Without a thread to do it on, ending is lost with the closure, threads and all: they
-            // end with the process. There is nothing better left to do then.
-            if thread.spawn(move || inner.shut_down(threads)).is_err() {
-                self.inner.ended.send_replace(true);
+            if thread.spawn(move || inner.shut_down()).is_err() {
+                self.inner.shut_down();
             }
         }
         let mut ended = self.inner.ended.subscribe();
@@ -423,22 +421,23 @@ impl Engine {
         pollster::block_on(self.shutdown())
     }
 
-    fn prepare(&self, batch: Batch) -> Result<PreparedBatch, SubmitError> {
+    fn check(&self, batch: Batch) -> Result<CheckedBatch, SubmitError> {
         let shared = &self.inner.shared;
         shared.health.check()?;
-        let limits = shared.config().submit.batch_limits();
-        Ok(batch.prepare(&shared.state.params, &limits, Some(&shared.state.pool))?)
+        Ok(batch.check(&shared.config().submit.batch_limits())?)
     }
 
-    /// Fixes the submission's place. From here on it will be durable or its waiters are told why not.
+    /// Prepares a batch whose room was bought, so that only as much is prepared as there is room for, and fixes the
+    /// submission's place. From here on it will be durable or its waiters are told why not.
     fn place(
         &self,
-        batch: PreparedBatch,
+        batch: CheckedBatch,
         credit: Credit,
         called_at: Instant,
     ) -> Result<Receipt, SubmitError> {
         let shared = &self.inner.shared;
-        let batch = Arc::new(batch);
+        let state = &shared.state;
+        let batch = Arc::new(batch.prepare(&state.params, Some(&state.pool)));
         let demand = (shared.config().commit.mode == CommitMode::OnDemand)
             .then(|| self.inner.entrance.clone() as Arc<dyn Demand>);
         let mut gate = self.inner.gate();
@@ -489,8 +488,8 @@ enum Latest {
 }
 
 /// Credit that a batch costs: an operation at least, since metadata alone takes room too.
-fn price(batch: &PreparedBatch) -> (usize, usize) {
-    (batch.operations.max(1), batch.bytes)
+fn price(batch: &CheckedBatch) -> (usize, usize) {
+    (batch.operations().max(1), batch.bytes())
 }
 
 fn single_put(key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Batch {
@@ -513,11 +512,9 @@ impl Inner {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets nobody in any more. Gives the threads to the first who asks.
-    fn close_gate(&self) -> Option<Threads> {
-        self.gate().closed = true;
-        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        threads.take()
+    /// Lets nobody in any more. Says whether it was open: then whoever asked shuts down.
+    fn close_gate(&self) -> bool {
+        !std::mem::replace(&mut self.gate().closed, true)
     }
 
     async fn drained(
@@ -531,10 +528,15 @@ impl Inner {
         }
     }
 
-    fn shut_down(&self, threads: Threads) {
+    /// Called once, by whoever closed the gate.
+    fn shut_down(&self) {
         // How it went is kept as the engine's failure, for everybody who asks.
         let _ = pollster::block_on(self.drained(self.entrance.drain(true)));
-        threads.stop();
+        let threads = self.threads.lock();
+        let threads = threads.unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(threads) = threads {
+            threads.stop();
+        }
         self.shared.fail(EngineFailure::Closed);
         self.shared.state.values.close();
         self.shared.decisions.close_file();
@@ -554,8 +556,8 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if let Some(threads) = self.close_gate() {
-            self.shut_down(threads);
+        if self.close_gate() {
+            self.shut_down();
         }
     }
 }

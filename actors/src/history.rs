@@ -14,7 +14,7 @@ use trunkline_core::history::{
 };
 use trunkline_core::record::CommitRecord;
 use trunkline_core::store::history_file::{
-    HISTORY_FILE, HistoryFile, HistoryFileError, nodes_covered,
+    HISTORY_FILE, HistoryFile, HistoryFileError, nodes_covered, subtree_digest,
 };
 use trunkline_core::store::marker::Marker;
 
@@ -139,13 +139,8 @@ impl History {
         self.node(leaf.position())
     }
 
-    /// The digest of a subtree over commit ids.
     fn digest(&self, subtree: Subtree) -> Result<Digest, HistoryFileError> {
-        let node = self.node(subtree.position())?;
-        Ok(match subtree.height {
-            0 => HISTORY.leaf_digest(&node),
-            _ => node,
-        })
+        subtree_digest(subtree, |position| self.node(position))
     }
 
     /// What is handed out was checked: a node that was damaged in the file is found here.

@@ -43,6 +43,7 @@ struct StageInterval {
 struct Groups {
     sealed: u64,
     full: u64,
+    full_of_bytes: u64,
     operations: Histogram<u64>,
 }
 
@@ -84,6 +85,7 @@ impl Default for Interval {
             groups: Mutex::new(Groups {
                 sealed: 0,
                 full: 0,
+                full_of_bytes: 0,
                 operations: histogram(),
             }),
             durable: Mutex::new(Durable {
@@ -115,6 +117,7 @@ impl Interval {
         let mut groups = lock(&self.groups);
         groups.sealed += 1;
         groups.full += u64::from(tag.is_full);
+        groups.full_of_bytes += u64::from(tag.is_full_of_bytes);
         groups.operations.saturating_record(tag.operations);
     }
 
@@ -132,6 +135,12 @@ impl Interval {
             durable.cap = cap_of_now;
             durable.under_cap_us.reset();
             durable.under_cap.clear();
+        }
+        if tag.operations_max == cap_of_now {
+            let since_us = micros(now.saturating_duration_since(tag.sealed_at));
+            let sum_us = since_us.saturating_mul(tag.operations);
+            let sum_us = sum_us.saturating_add(tag.operations_waited_us);
+            durable.under_cap.weigh(tag.operations, sum_us);
         }
         for accepted_at in accepted {
             let waited = micros(tag.sealed_at.saturating_duration_since(accepted_at));
@@ -159,6 +168,7 @@ impl Interval {
         let mut groups = lock(&self.groups);
         window.groups = std::mem::take(&mut groups.sealed);
         window.groups_full = std::mem::take(&mut groups.full);
+        window.groups_full_bytes = std::mem::take(&mut groups.full_of_bytes);
         window.group_operations = take(&mut groups.operations);
         drop(groups);
         let mut durable = lock(&self.durable);
@@ -185,6 +195,8 @@ mod tests {
             operations: 100,
             operations_max,
             is_full,
+            is_full_of_bytes: !is_full,
+            operations_waited_us: 0,
             sealed_at: Instant::now(),
         }
     }
@@ -204,11 +216,34 @@ mod tests {
         assert_eq!(window.stages[Stage::Hash as usize].busy_us, 3000);
         assert_eq!(window.stages[Stage::Hash as usize].queue_wait_us.max, 7);
         assert_eq!((window.groups, window.groups_full), (2, 1));
+        assert_eq!(window.groups_full_bytes, 1);
         assert_eq!(window.group_operations.max, 100);
 
         let mut next = Window::default();
         interval.end(&mut next);
         assert_eq!(next, Window::default());
+    }
+
+    #[test]
+    fn the_mean_by_operations_weighs_submissions_by_what_they_have() {
+        let interval = Interval::default();
+        let tag = GroupTag {
+            operations: 10_001,
+            // A submission of one operation came at once, one of 10,000 had waited 3 s.
+            operations_waited_us: 10_000 * 3_000_000,
+            ..tag(50, true)
+        };
+        let now = tag.sealed_at;
+        let before = now.checked_sub(Duration::from_secs(3)).unwrap_or(now);
+        interval.durable(&tag, [now, before].into_iter(), 50);
+        let mut window = Window {
+            group_operations_max: 50,
+            ..Window::default()
+        };
+        let latencies = interval.end(&mut window);
+        assert_eq!(latencies.count(), 2);
+        assert!(latencies.operation_mean_us() >= 2_999_700);
+        assert!(latencies.mean_us() < latencies.operation_mean_us());
     }
 
     #[test]

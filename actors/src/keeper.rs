@@ -1,7 +1,9 @@
 //! The keeper: a thread for what must happen at a time, or should not happen on a stage's thread.
 //!
 //! Deadlines live here because a busy mailbox starves the timers of its own actor. Freeing old
-//! versions touches memory all over; here it stalls nobody.
+//! versions touches memory all over; here it stalls no commit. A deadline may come late by what is
+//! just being freed, so nothing that must hold depends on one alone: persist looks at the clock itself
+//! before it acknowledges anything without a sync.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};

@@ -1,7 +1,10 @@
-//! The leaves of a directory in a temporary copy, because fjall has no way of opening without writing.
+//! The leaves of a directory in a copy, because fjall has no way of opening without writing.
 //!
-//! Its tables, which never change, are hard links where the file system allows it, everything else is
-//! copied. The copy is gone when the last reader of it is.
+//! The copy is made in the directory itself: tables, which never change, are hard links there, so that it
+//! takes next to no room. Where nobody may write it is made in the system's directory for temporary files;
+//! if that is on another file system, tables are copied as everything else is. The copy is gone when the
+//! last reader of it is. What a reader left behind that was cut off goes when an engine opens the
+//! directory: a lock in the copy says whether somebody has it still.
 
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -15,15 +18,19 @@ use trunkline_core::store::fjall_leaves::{FjallLeafStore, FjallOptions, LEAVES_D
 use trunkline_core::store::leaves::{
     Leaf, LeafSnapshot, LeafStore, LeafStoreError, LeafVisitor, MemoryLeafStore,
 };
+use trunkline_core::store::lock::DirectoryLock;
 
 use crate::recovery::OpenError;
 
+/// Begins the names of copies.
+const COPY_PREFIX: &str = "LEAVES-COPY-";
 /// Name of directories whose files are written once and never again.
 const TABLES: &str = "tables";
 
 struct CopiedLeaves {
-    // In this order: closed, then removed.
+    // In this order: closed, given back, removed.
     leaves: Arc<dyn LeafSnapshot>,
+    _in_use: DirectoryLock,
     _copy: TempDir,
 }
 
@@ -41,27 +48,54 @@ impl LeafSnapshot for CopiedLeaves {
     }
 }
 
-/// The leaves of a tree, or none if it keeps none.
+/// The leaves of a tree, or none if it keeps none. Whoever calls it shares the lock of the directory.
 pub(crate) fn open(directory: &Path) -> Result<Arc<dyn LeafSnapshot>, OpenError> {
     let original = directory.join(LEAVES_DIRECTORY);
     if !original.exists() {
         return Ok(MemoryLeafStore::default().snapshot()?);
     }
-    let copy = copy_leaves(&original).map_err(|source| OpenError::Directory {
-        path: original,
+    let failed = |copy: &Path, source| OpenError::LeafCopy {
+        leaves: original.clone(),
+        copy: copy.to_owned(),
         source,
-    })?;
-    let leaves = FjallLeafStore::open(copy.path(), &FjallOptions::default())?;
+    };
+    let made = make_directory(directory);
+    let copy = made.map_err(|source| failed(&std::env::temp_dir(), source))?;
+    let in_use = DirectoryLock::acquire(copy.path())?;
+    let copied = copy.path().join(LEAVES_DIRECTORY);
+    copy_leaves(&original, &copied).map_err(|source| failed(copy.path(), source))?;
+    let leaves = FjallLeafStore::open(&copied, &FjallOptions::default())?;
     Ok(Arc::new(CopiedLeaves {
         leaves: leaves.snapshot()?,
+        _in_use: in_use,
         _copy: copy,
     }))
 }
 
-fn copy_leaves(original: &Path) -> io::Result<TempDir> {
-    let copy = tempfile::Builder::new().prefix("trunkline-").tempdir()?;
-    let mut directories: Vec<(PathBuf, PathBuf)> =
-        vec![(original.to_owned(), copy.path().to_owned())];
+/// Removes the copies that nobody has any more. Whoever calls it has the directory to itself, so that none is
+/// just being made.
+pub(crate) fn remove_abandoned(directory: &Path) {
+    // What can't be removed is tried again at the next opening.
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let copies = entries.filter(|entry| {
+        let name = entry.file_name();
+        name.to_string_lossy().starts_with(COPY_PREFIX)
+    });
+    for copy in copies.map(|entry| entry.path()) {
+        if let Ok(_nobody_has_it) = DirectoryLock::acquire(&copy) {
+            let _ = fs::remove_dir_all(&copy);
+        }
+    }
+}
+
+fn make_directory(directory: &Path) -> io::Result<TempDir> {
+    let mut named = tempfile::Builder::new();
+    named.prefix(COPY_PREFIX);
+    named.tempdir_in(directory).or_else(|_| named.tempdir())
+}
+
+fn copy_leaves(original: &Path, copy: &Path) -> io::Result<()> {
+    let mut directories: Vec<(PathBuf, PathBuf)> = vec![(original.to_owned(), copy.to_owned())];
     while let Some((from, to)) = directories.pop() {
         fs::create_dir_all(&to)?;
         let immutable = from.ends_with(TABLES);
@@ -75,7 +109,7 @@ fn copy_leaves(original: &Path) -> io::Result<TempDir> {
             }
         }
     }
-    Ok(copy)
+    Ok(())
 }
 
 /// Bytes that are copied, or left out, at a time.

@@ -152,6 +152,10 @@ pub(crate) struct GroupTag {
     pub(crate) operations_max: u64,
     /// Whether that closed it.
     pub(crate) is_full: bool,
+    /// Whether the cap of bytes did, that of operations not being reached.
+    pub(crate) is_full_of_bytes: bool,
+    /// How long its operations had waited when it was sealed, all of them together, microseconds.
+    pub(crate) operations_waited_us: u64,
     pub(crate) sealed_at: Instant,
 }
 

@@ -20,7 +20,8 @@ use crate::interval::{Interval, micros};
 use crate::message::GroupTag;
 use crate::timeline::{Span, Timeline};
 
-/// A state of a submission whose latency is measured from the call that submitted it.
+/// A state of a submission whose latency is measured: `accepted` from the call that submitted it, the others from
+/// acceptance.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum State {
     Accepted,
@@ -120,7 +121,8 @@ pub struct MetricsSnapshot {
     pub durable_us: Quantiles,
     /// Operations of a group.
     pub group_operations: Quantiles,
-    /// Versions that one sync made durable.
+    /// Versions that one sync made durable. What is handed to the system alone (durability modes `interval` and `os`)
+    /// is not counted before it is synced.
     pub versions_per_sync: Quantiles,
     /// Groups sealed and not yet durable.
     pub groups_in_flight: u64,
@@ -136,8 +138,12 @@ pub struct MetricsSnapshot {
     pub in_flight_operations_max: u64,
     /// What the mix of reads and writes looks like.
     pub phase: Phase,
+    /// Whether the engine has failed, other than by being shut down: it answers no more and has to be opened again.
+    pub failed: bool,
     /// Decisions of the controllers.
     pub decisions: u64,
+    /// Decisions that are in memory alone, because their file could not be written.
+    pub decisions_unwritten: u64,
     /// Configurations that were reloaded.
     pub reloads: u64,
     /// Configurations that were refused while the engine ran: it kept the one before.
@@ -332,9 +338,11 @@ pub(crate) struct Metrics {
     group_operations_max: Level,
     in_flight_operations_max: Level,
     phase: Mutex<Phase>,
+    failed: Level,
     submissions: Counted,
     operations: Counted,
     decisions: Counted,
+    decisions_unwritten: Counted,
     reloads: Counted,
     reloads_refused: Counted,
     keys_proven: Counted,
@@ -402,9 +410,11 @@ impl Metrics {
             group_operations_max: level("trunkline_group_operations_max"),
             in_flight_operations_max: level("trunkline_in_flight_operations_max"),
             phase: Mutex::default(),
+            failed: level("trunkline_failed"),
             submissions: count("trunkline_submissions_total"),
             operations: count("trunkline_operations_total"),
             decisions: count("trunkline_decisions_total"),
+            decisions_unwritten: count("trunkline_decisions_unwritten_total"),
             reloads: count("trunkline_reloads_total"),
             reloads_refused: count("trunkline_reloads_refused_total"),
             keys_proven: count("trunkline_keys_proven_total"),
@@ -487,6 +497,15 @@ impl Metrics {
         }
     }
 
+    /// The engine has failed, for good.
+    pub(crate) fn failed(&self) {
+        self.failed.set(1);
+    }
+
+    pub(crate) fn decision_unwritten(&self) {
+        self.decisions_unwritten.add(1);
+    }
+
     pub(crate) fn decided(&self) {
         self.decisions.add(1);
     }
@@ -523,9 +542,8 @@ impl Metrics {
         self.groups_in_flight.set(groups as u64);
     }
 
-    pub(crate) fn versions_synced(&self, versions: usize, keys: u64) {
-        self.versions_per_sync.record(versions);
-        self.keys.set(keys);
+    pub(crate) fn versions_synced(&self, versions: u64) {
+        self.versions_per_sync.record(versions as usize);
     }
 
     pub(crate) fn keys(&self, keys: u64) {
@@ -610,7 +628,9 @@ impl Metrics {
             group_operations_max: self.group_operations_max.get(),
             in_flight_operations_max: self.in_flight_operations_max.get(),
             phase: *self.phase.lock().unwrap_or_else(PoisonError::into_inner),
+            failed: self.failed.get() > 0,
             decisions: self.decisions.get(),
+            decisions_unwritten: self.decisions_unwritten.get(),
             reloads: self.reloads.get(),
             reloads_refused: self.reloads_refused.get(),
             keys_proven: self.keys_proven.get(),

@@ -1,7 +1,8 @@
 //! Opening an engine: from a directory and a configuration to running threads.
 //!
 //! The order matters: the lock; the tree file; the marker and the log are read and found sound; only
-//! then is anything opened that writes. Not here: what is read (`recovery`), and threads (`pipeline`).
+//! then is anything opened that writes. The leaf store tidies up first; the log is begun anew when all
+//! that was read is known to be as recorded. Not here: what is read (`recovery`), and threads (`pipeline`).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,10 +13,10 @@ use tokio::sync::oneshot;
 use trunkline_core::batch::provisional_start;
 use trunkline_core::params::TreeParams;
 use trunkline_core::store::disk::{Disk, OsDisk};
-use trunkline_core::store::history_file::HistoryFile;
-use trunkline_core::store::leaves::{LeafStore, MemoryLeafStore};
+use trunkline_core::store::leaves::{LeafSnapshot, LeafStore, MemoryLeafStore};
 use trunkline_core::store::lock::{DirectoryLock, LOCK_FILE};
-use trunkline_core::store::log::{CommitLog, LOG_DIRECTORY, LogOptions, Recovery};
+use trunkline_core::store::log::{CommitLog, FoundLog, LOG_DIRECTORY, LogOptions, Recovery};
+use trunkline_core::store::marker::Marker;
 use trunkline_core::store::tree_file::{self, TREE_FILE};
 use trunkline_core::tree::{TreeHasher, TreeWriter};
 
@@ -31,9 +32,7 @@ use crate::overlay::Overlay;
 use crate::pipeline::{self, Parts};
 #[cfg(feature = "fjall")]
 use crate::priority;
-use crate::recovery::{
-    Loaded, Loading, OpenError, ReplayError, check_log, read_marker, read_params,
-};
+use crate::recovery::{self, Found, Loaded, Loading, OpenError, ReplayError, read_params};
 use crate::shared::{Gate, Shared};
 use crate::tables;
 use crate::testing::{Faults, StageFault};
@@ -170,9 +169,7 @@ fn open(builder: EngineBuilder) -> Result<Engine, OpenError> {
     };
     let disk = disk.unwrap_or_else(|| Arc::new(OsDisk));
     let params = tree_params(&*disk, &directory, &config)?;
-    let marker = read_marker(&*disk, &directory, &params)?;
-    check_log(&*disk, &directory, &params, &marker)?;
-    let history = HistoryFile::open(&*disk, &directory, &marker)?;
+    let Found { marker, history } = recovery::find(&*disk, &directory, &params)?;
     let (leaves, lasting) = match leaves {
         Some(leaves) => (leaves, true),
         None => open_leaves(&config)?,
@@ -181,41 +178,27 @@ fn open(builder: EngineBuilder) -> Result<Engine, OpenError> {
     if !lasting && version > 0 {
         return Err(OpenError::OtherStore { version });
     }
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(config.workers.threads)
-        .thread_name(|index| format!("trunkline-worker-{index}"))
-        .build()?;
-    let read_pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(config.workers.read_threads)
-        .thread_name(|index| format!("trunkline-reader-{index}"))
-        .build()?;
+    let (pool, read_pool) = recovery::pools(&config.workers)?;
     let metrics = Arc::new(Metrics::new(&config.engine.name));
-    let pieces = config.workers.hash_pieces;
-    let snapshot = leaves.snapshot()?;
-    let budget = config.memory.budget_bytes;
-    let history = History::new(&marker, history);
-    let leaves_of = (&marker, snapshot);
-    let mut loading = Loading::begin(params, leaves_of, history, pieces, budget, &pool, &metrics)?;
-    let options = LogOptions {
-        segment_bytes_max: config.log.segment_bytes_max,
-        nonce: rand::random(),
-    };
-    let (from, log_directory) = (loading.position(), directory.join(LOG_DIRECTORY));
-    let found = loading.replay(&pool, |visit| {
-        CommitLog::read(disk.clone(), &log_directory, params.tree_id(), from, visit)
-    })?;
-    let (log, recovery) = found.begin::<ReplayError>(options)?;
+    let leaves_of = (&marker, leaves.snapshot()?);
+    let (loading, found) = load(&config, params, &disk, leaves_of, history, &pool, &metrics)?;
     let tables_path = lock.is_some().then(|| tables::path(&config));
     if let Some(path) = &tables_path {
         tables::read(path);
     }
     let loaded = loading.finish(config.commit.mode != CommitMode::OnDemand)?;
+    // Not before: a directory that is refused is left as it is.
+    let options = LogOptions {
+        segment_bytes_max: config.log.segment_bytes_max,
+        nonce: rand::random(),
+    };
+    let (log, recovery) = found.begin::<ReplayError>(options)?;
     if let Some(path) = &tables_path {
-        // Not before: a directory that is refused is left as it is.
         tables::keep(path, &metrics);
+        remove_abandoned_copies(&directory);
     }
     let decisions_in = lock.is_some().then_some(&*directory);
-    let decisions = Decisions::new(config.control.decisions_kept, decisions_in);
+    let decisions = Decisions::new(config.control.decisions_kept, decisions_in, metrics.clone());
     let given = Given {
         config,
         metrics,
@@ -242,6 +225,26 @@ fn open(builder: EngineBuilder) -> Result<Engine, OpenError> {
     })
     .map_err(OpenError::Thread)?;
     Ok(Engine::running(shared, entrance, threads, recovery, lock))
+}
+
+/// The leaves, then the log; nothing is written yet.
+fn load(
+    config: &Config,
+    params: TreeParams,
+    disk: &Arc<dyn Disk>,
+    leaves_of: (&Marker, Arc<dyn LeafSnapshot>),
+    history: History,
+    pool: &rayon::ThreadPool,
+    metrics: &Arc<Metrics>,
+) -> Result<(Loading, FoundLog), OpenError> {
+    let (pieces, budget) = (config.workers.hash_pieces, config.memory.budget_bytes);
+    let mut loading = Loading::begin(params, leaves_of, history, pieces, budget, pool, metrics)?;
+    let (from, tree_id) = (loading.position(), params.tree_id());
+    let directory = config.engine.directory.join(LOG_DIRECTORY);
+    let found = loading.replay(pool, |visit| {
+        CommitLog::read(disk.clone(), &directory, tree_id, from, visit)
+    })?;
+    Ok((loading, found))
 }
 
 /// What does not come from the directory.
@@ -378,6 +381,15 @@ fn tree_params(
     }
     Ok(stored)
 }
+
+/// Removes what readers left behind that were cut off.
+#[cfg(feature = "fjall")]
+fn remove_abandoned_copies(directory: &Path) {
+    crate::leaf_copy::remove_abandoned(directory);
+}
+
+#[cfg(not(feature = "fjall"))]
+fn remove_abandoned_copies(_: &Path) {}
 
 /// The leaf store, and whether it outlives the engine.
 fn open_leaves(config: &Config) -> Result<(Arc<dyn LeafStore>, bool), OpenError> {

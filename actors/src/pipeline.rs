@@ -17,7 +17,7 @@ use trunkline_core::store::log::CommitLog;
 use trunkline_core::tree::{TreeHasher, TreeWriter};
 
 use crate::checkpoint::{self, MarkerPlace};
-use crate::config::DurabilityMode;
+use crate::config::{DurabilityConfig, DurabilityMode};
 use crate::failure::{EngineFailure, Stage, panic_message};
 use crate::keeper::{self, Ticks};
 use crate::message::{Demanded, Drain, Halt, Submission};
@@ -113,10 +113,7 @@ fn start_all(parts: Parts, threads: &mut Threads) -> io::Result<Entrance> {
     })?;
     let trim = persist.clone().recipient();
     threads.plain(&shared, "checkpoint", move || checkpointer.run(&trim))?;
-    let ticks = (shared.config().durability.mode == DurabilityMode::Interval).then(|| Ticks {
-        interval: Duration::from_millis(shared.config().durability.interval_ms),
-        persist: persist.clone().recipient(),
-    });
+    let ticks = ticks(&shared.config().durability, &persist);
     let state = shared.state.clone();
     threads.plain(&shared, "keeper", move || {
         keeper::run(&chores_to_do, &state, ticks.as_ref());
@@ -139,11 +136,7 @@ fn start_all(parts: Parts, threads: &mut Threads) -> io::Result<Entrance> {
         move || IngestStage::new(shared, tree, chores, version)
     })?;
 
-    let (tuner_runs, stop_tuner) = channel();
-    threads.tuner = Some(tuner_runs);
-    let tuner = Tuner::new(shared.clone(), watch);
-    threads.plain(&shared, "tuner", move || tuner.run(&stop_tuner))?;
-
+    threads.tuner(&shared, watch)?;
     let (halt_ingest, halt_kzg) = (ingest.clone(), kzg.clone());
     let _ = shared.on_failure.set(Box::new(move || {
         halt_ingest.do_send(Halt);
@@ -151,6 +144,14 @@ fn start_all(parts: Parts, threads: &mut Threads) -> io::Result<Entrance> {
         persist.do_send(Halt);
     }));
     Ok(Entrance { ingest, kzg })
+}
+
+/// When persist is told to sync, if by the clock.
+fn ticks(durability: &DurabilityConfig, persist: &Addr<PersistStage>) -> Option<Ticks> {
+    (durability.mode == DurabilityMode::Interval).then(|| Ticks {
+        interval: Duration::from_millis(durability.interval_ms),
+        persist: persist.clone().recipient(),
+    })
 }
 
 impl Threads {
@@ -177,6 +178,13 @@ impl Threads {
         let (address, system) = starting.recv().map_err(io::Error::other)?;
         self.systems.push(system);
         Ok(address)
+    }
+
+    fn tuner(&mut self, shared: &Arc<Shared>, watch: Option<Watch>) -> io::Result<()> {
+        let (runs, stop) = channel();
+        self.tuner = Some(runs);
+        let tuner = Tuner::new(shared.clone(), watch);
+        self.plain(shared, "tuner", move || tuner.run(&stop))
     }
 
     fn plain(

@@ -1,8 +1,19 @@
-//! Threads that may wait, so that the pipeline keeps the cores while it is busy.
+//! Threads that may wait, so that others keep the cores while these are busy: the leaf store and checkpoints behind the
+//! pipeline, and bulk work of commits behind whoever reads and proves.
 //!
 //! Threads inherit the priority of the one that starts them, so a store that is opened on a lowered
 //! thread has lowered threads of its own. Not here: what may wait, and raising anything again, which
 //! the system allows to the privileged alone.
+
+/// How far threads for bulk work of commits stand back behind those that read and prove, steps of `nice`. Where both
+/// want the same core, Linux gives it to them 655 to 1024: reads go first and commits are not starved. Less than
+/// `checkpoint.nice`, so that checkpoints stand behind both.
+const BULK_STEPS: u8 = 2;
+
+/// Lets the calling thread stand back as threads for bulk work of commits do.
+pub(crate) fn bulk() {
+    lower(BULK_STEPS);
+}
 
 /// Lets the calling thread stand back by so many steps of `nice`, at most 19 altogether. Where the
 /// system has no priorities of threads, nothing happens.
@@ -38,5 +49,16 @@ mod tests {
         let expected = (before + 3).min(19);
         assert_eq!(lowered.join().unwrap(), (expected, expected));
         assert_eq!(own(), before);
+    }
+
+    #[test]
+    fn bulk_work_stands_back_a_little() {
+        let own = || getpriority_process(Some(gettid())).unwrap();
+        let before = own();
+        let lowered = std::thread::spawn(move || {
+            super::bulk();
+            own()
+        });
+        assert_eq!(lowered.join().unwrap(), (before + 2).min(19));
     }
 }

@@ -10,6 +10,7 @@ use trunkline_core::proof::{
 };
 use trunkline_core::tree::Leaf;
 
+use crate::many::in_pieces;
 use crate::snapshot::{ReadError, Snapshot};
 
 /// What stands above the slots of a proof.
@@ -104,7 +105,8 @@ pub enum SnapshotProveError {
 }
 
 impl Snapshot {
-    /// Proves what is and what is not there, values included.
+    /// Proves what is and what is not there, values included: on the caller's thread, but for the values of very many
+    /// keys, which are read on the engine's pool for reads.
     pub fn prove<K: AsRef<[u8]>>(
         &self,
         keys: impl IntoIterator<Item = K>,
@@ -242,10 +244,7 @@ impl<'a> Part<'a> {
         snapshot.check_readable()?;
         let draft = draft?;
         state.metrics.keys_proven(draft.entries().len());
-        let claims = draft
-            .entries()
-            .map(|(_, leaf)| snapshot.claim(leaf, options.values))
-            .collect::<Result<Vec<_>, ReadError>>()?;
+        let claims = snapshot.claims(&draft, options.values)?;
         let slots = draft.slots();
         let (record, top) = match options.top {
             TopKind::Hash => (Some(version.record.clone()), draft.hash_top(&version.roots)),
@@ -263,6 +262,20 @@ impl<'a> Part<'a> {
 }
 
 impl Snapshot {
+    /// What a proof says of each of its entries.
+    fn claims(&self, draft: &Draft, values: ShownValues) -> Result<Vec<Claim>, ReadError> {
+        let leaves: Vec<Option<&Leaf>> = draft.entries().map(|(_, leaf)| leaf).collect();
+        let claims = |leaves: &[Option<&Leaf>]| {
+            let claims = leaves.iter().map(|leaf| self.claim(*leaf, values));
+            claims.collect::<Result<Vec<Claim>, ReadError>>()
+        };
+        match values {
+            // Nothing is read, so there is nothing worth handing over.
+            ShownValues::None => claims(&leaves),
+            _ => in_pieces(&self.state, &leaves, claims),
+        }
+    }
+
     fn claim(&self, leaf: Option<&Leaf>, values: ShownValues) -> Result<Claim, ReadError> {
         let Some(leaf) = leaf else {
             return Ok(Claim::Absent);

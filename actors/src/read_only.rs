@@ -1,7 +1,7 @@
-//! Looking into a directory without an engine, and without writing into it.
+//! Looking into a directory without an engine, and without changing anything in it.
 //!
-//! The log is read as recovery would read it, the leaf store in a copy (`leaf_copy`). Meanwhile a
-//! shared lock keeps engines out.
+//! The log is read as recovery would read it, the leaf store in a copy (`leaf_copy`), which is beside it
+//! if it can be. Meanwhile a shared lock keeps engines out.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use trunkline_core::history::{AncestorProof, ConsistencyProof};
 use trunkline_core::params::TreeParams;
 use trunkline_core::record::{CommitRecord, Root};
 use trunkline_core::store::disk::OsDisk;
-use trunkline_core::store::history_file::HistoryFile;
 use trunkline_core::store::leaves::LeafSnapshot;
 #[cfg(not(feature = "fjall"))]
 use trunkline_core::store::leaves::{LeafStore, MemoryLeafStore};
 use trunkline_core::store::lock::DirectoryLock;
 use trunkline_core::store::log::{CommitLog, LOG_DIRECTORY, Survey};
+use trunkline_core::store::marker::Marker;
 
 use crate::config::Config;
-use crate::history::{History, HistoryError};
+use crate::history::HistoryError;
 use crate::metrics::Metrics;
-use crate::recovery::{Loading, OpenError, check_log, read_marker, read_params};
+use crate::recovery::{self, Found, Loading, OpenError, read_params};
 use crate::shared::State;
 use crate::snapshot::Snapshot;
 use crate::tables;
@@ -95,14 +95,11 @@ impl ReadOnly {
             });
         };
         let lock = DirectoryLock::acquire_shared(directory)?;
-        let marker = read_marker(&disk, directory, &params)?;
-        check_log(&disk, directory, &params, &marker)?;
-        let history = History::new(&marker, HistoryFile::open(&disk, directory, &marker)?);
-        let leaves = open_leaves(directory)?;
+        let Found { marker, history } = recovery::find(&disk, directory, &params)?;
+        let leaves = open_leaves(directory, &marker)?;
         let config = Config::in_directory(directory);
         let metrics = Arc::new(Metrics::new(&config.engine.name));
-        let pool = rayon::ThreadPoolBuilder::new().build()?;
-        let read_pool = rayon::ThreadPoolBuilder::new().build()?;
+        let (pool, read_pool) = recovery::pools(&config.workers)?;
         let leaves_of = (&marker, leaves);
         let mut loading = Loading::begin(params, leaves_of, history, 1, 0, &pool, &metrics)?;
         let (from, log_directory) = (loading.position(), directory.join(LOG_DIRECTORY));
@@ -153,13 +150,31 @@ impl ReadOnly {
     }
 }
 
-/// The leaves of a directory, without writing into it.
+/// The leaves of a directory, without changing them.
 #[cfg(feature = "fjall")]
-fn open_leaves(directory: &Path) -> Result<Arc<dyn LeafSnapshot>, OpenError> {
+fn open_leaves(directory: &Path, _: &Marker) -> Result<Arc<dyn LeafSnapshot>, OpenError> {
     crate::leaf_copy::open(directory)
 }
 
+/// Without a checkpoint the log has everything, whether or not there is a store.
 #[cfg(not(feature = "fjall"))]
-fn open_leaves(_: &Path) -> Result<Arc<dyn LeafSnapshot>, OpenError> {
+fn open_leaves(_: &Path, marker: &Marker) -> Result<Arc<dyn LeafSnapshot>, OpenError> {
+    if marker.record.version > 0 {
+        return Err(OpenError::StoreNotBuilt);
+    }
     Ok(MemoryLeafStore::default().snapshot()?)
+}
+
+#[cfg(all(test, not(feature = "fjall")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaves_that_only_a_store_has_are_not_passed_over() {
+        let mut marker = Marker::genesis([1; 32]);
+        assert!(open_leaves(Path::new("here"), &marker).is_ok());
+        marker.record.version = 1;
+        let refused = open_leaves(Path::new("here"), &marker).err();
+        assert!(matches!(refused, Some(OpenError::StoreNotBuilt)));
+    }
 }

@@ -26,8 +26,9 @@ use crate::shared::State;
 pub enum Durability {
     /// It was synced before it was acknowledged: it survives a loss of power.
     Sync,
-    /// The operating system has it and it will be synced within the interval: it survives the end of
-    /// the process; a loss of power may cost the last interval.
+    /// The operating system has it, and it is synced when `durability.interval_ms` are over, or as soon after as the
+    /// disk and what commits meanwhile allow: it survives the end of the process; a loss of power may cost what came
+    /// since the last sync.
     Interval,
     /// The operating system has it and writes it when it pleases: it survives the end of the process.
     Os,
@@ -82,7 +83,9 @@ pub struct Committed {
     pub kzg_root: [u8; 48],
 }
 
-/// A submission that will still be there after a restart.
+/// A submission that is as durable as the configuration asks for: it is there after a restart of the process in any
+/// mode, and after one of the machine if its [`Durability`] is `Sync`; with `Interval` or `Os` that may cost what was
+/// not synced yet.
 ///
 /// ```
 /// use trunkline::{Durability, Durable, Outcome};
@@ -177,7 +180,8 @@ impl Receipt {
         self.progress.reached_blocking(|facts| facts.committed)
     }
 
-    /// Waits until the submission's version is durable in the way that the configuration asks for.
+    /// Waits until the submission's version is durable in the way that the configuration asks for; what that means for
+    /// a loss of power is in [`Durable::durability`].
     pub async fn durable(&self) -> Result<Durable, EngineFailure> {
         self.progress.reached(|facts| facts.durable).await
     }

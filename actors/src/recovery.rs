@@ -20,7 +20,7 @@ use trunkline_core::params::{CollisionPolicy, TreeParams};
 use trunkline_core::record::CommitRecord;
 use trunkline_core::store::disk::Disk;
 use trunkline_core::store::effect::{EffectsError, decode_effects};
-use trunkline_core::store::history_file::HistoryFileError;
+use trunkline_core::store::history_file::{HistoryFile, HistoryFileError};
 use trunkline_core::store::leaves::{LeafSnapshot, LeafStoreError};
 use trunkline_core::store::lock::LockError;
 use trunkline_core::store::log::{
@@ -33,13 +33,14 @@ use trunkline_core::tree::{
 };
 
 use crate::away::{self, ScanError};
-use crate::config::{Config, InvalidSetting};
+use crate::config::{Config, InvalidSetting, WorkersConfig};
 use crate::evidence::{Submissions, provisional_before};
 use crate::history::History;
 use crate::hot::Touched;
 use crate::layer::{Layer, Part};
 use crate::live::Live;
 use crate::metrics::Metrics;
+use crate::priority;
 use crate::shared::State;
 use crate::tables::committer;
 use crate::values::{StoreView, Values};
@@ -121,11 +122,26 @@ pub enum OpenError {
         /// Version of the checkpoint.
         version: u64,
     },
-    /// The configuration names a leaf store that this build does not have.
+    /// The leaves are, or are to be, in a leaf store that this build does not have.
     #[error(
-        "store.kind is fjall, which this build has not: build trunkline with its feature `fjall`, or set store.kind to log"
+        "the leaves belong into a fjall store (store.kind), which this build has not: build trunkline with its feature `fjall`; a new tree can do with store.kind = log"
     )]
     StoreNotBuilt,
+    /// The leaf store could not be copied, to be read without being written.
+    #[error(
+        "the leaves in {} could not be copied to {}, where they are read; see that the former can be read, and that the latter has room and can be written",
+        leaves.display(),
+        copy.display()
+    )]
+    LeafCopy {
+        /// Where the leaves are.
+        leaves: PathBuf,
+        /// Where the copy is made: in the directory of the tree, or in the system's for temporary files if that can't
+        /// be written.
+        copy: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The commit ids that the checkpoint marker covers can't be used.
     #[error(transparent)]
     History(#[from] HistoryFileError),
@@ -154,7 +170,7 @@ pub enum OpenError {
     /// The embedded setup is damaged: this build can't be trusted.
     #[error(transparent)]
     Setup(#[from] SetupError),
-    /// A thread could not be started.
+    /// A thread could not be started. No commit is lost, but the log may have been begun anew.
     #[error("a thread could not be started")]
     Thread(#[source] io::Error),
     /// A worker pool could not be started.
@@ -214,7 +230,7 @@ pub enum ReplayError {
         recorded: String,
     },
     /// Leaves are not where their keys belong.
-    #[error("the leaf at key hash {} does not belong there; restore the directory from a copy", hex(.0))]
+    #[error("{}", away::misplaced(.0))]
     Misplaced(Digest),
     /// The leaf store gave other leaves than before.
     #[error(transparent)]
@@ -535,14 +551,52 @@ impl Loaded {
     }
 }
 
+/// What stands in a directory beside its leaves, found sound.
+pub(crate) struct Found {
+    pub(crate) marker: Marker,
+    pub(crate) history: History,
+}
+
+/// Reads everything but the leaves, the log included, before anything is opened that writes.
+pub(crate) fn find(
+    disk: &dyn Disk,
+    directory: &Path,
+    params: &TreeParams,
+) -> Result<Found, OpenError> {
+    let marker = read_marker(disk, directory, params)?;
+    check_log(disk, directory, params, &marker)?;
+    let history = HistoryFile::open(disk, directory, &marker)?;
+    Ok(Found {
+        history: History::new(&marker, history),
+        marker,
+    })
+}
+
+/// Threads for bulk work of commits, and threads for proofs and reads of many keys, which go first where both want
+/// the same core.
+pub(crate) fn pools(
+    workers: &WorkersConfig,
+) -> Result<(rayon::ThreadPool, rayon::ThreadPool), rayon::ThreadPoolBuildError> {
+    let named = |threads, name: &'static str| {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(move |index| format!("trunkline-{name}-{index}"))
+    };
+    let pool = named(workers.threads, "worker").start_handler(|_| priority::bulk());
+    Ok((
+        pool.build()?,
+        named(workers.read_threads, "reader").build()?,
+    ))
+}
+
 /// The marker of a directory, or that of an empty tree if no checkpoint was written yet.
-pub(crate) fn read_marker(
+fn read_marker(
     disk: &dyn Disk,
     directory: &Path,
     params: &TreeParams,
 ) -> Result<Marker, ReadMarkerError> {
     match Marker::read(disk, directory) {
-        Err(ReadMarkerError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
+        Err(ReadMarkerError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             Ok(Marker::genesis(params.tree_id()))
         }
         read => read,
@@ -551,7 +605,7 @@ pub(crate) fn read_marker(
 
 /// Reads the log without replaying it, so that damage is named before anything is opened that writes:
 /// the leaf store tidies up when it is opened, and an opened log begins a segment.
-pub(crate) fn check_log(
+fn check_log(
     disk: &dyn Disk,
     directory: &Path,
     params: &TreeParams,
@@ -578,7 +632,9 @@ pub(crate) fn read_params(
 ) -> Result<Option<TreeParams>, ReadTreeFileError> {
     match tree_file::read(disk, directory) {
         Ok(params) => Ok(Some(params)),
-        Err(ReadTreeFileError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(ReadTreeFileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }

@@ -105,6 +105,11 @@ impl std::fmt::Debug for Shared {
 impl Shared {
     /// Fails the engine: waiters are told, nobody is let in, stages drop what they hold.
     pub(crate) fn fail(&self, failure: EngineFailure) {
+        let is_orderly = matches!(failure, EngineFailure::Closed);
+        // First: whoever learns of the failure finds it in the figures.
+        if !is_orderly && self.health.failure().is_none() {
+            self.metrics.failed();
+        }
         self.health.fail(failure);
         self.credits.close();
         if !self.halted.swap(true, Ordering::AcqRel)

@@ -106,6 +106,12 @@ pub enum ReadError {
     /// The leaf store failed. Trying again may help if the disk recovers.
     #[error("the leaf store could not be read")]
     Store(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// The leaf store was read, and what it holds is not what was put there. Opening the engine again checks all of
+    /// it, and replays what the log has still.
+    #[error(
+        "the leaf store is damaged; open the engine again, and if it is refused restore the directory from a copy"
+    )]
+    Damaged(#[source] Arc<dyn std::error::Error + Send + Sync>),
 }
 
 impl ReadError {
@@ -119,6 +125,7 @@ impl From<FetchError> for ReadError {
     fn from(error: FetchError) -> Self {
         match error {
             FetchError::Closed => Self::Closed,
+            error if error.is_damage() => Self::Damaged(Arc::new(error)),
             error => Self::Store(Arc::new(error)),
         }
     }
@@ -437,7 +444,7 @@ impl Snapshot {
 }
 
 /// The slots that differ between two versions.
-fn slot_changes(before: &[Digest; WIDTH], after: &[Digest; WIDTH]) -> Vec<SlotChange> {
+pub(crate) fn slot_changes(before: &[Digest; WIDTH], after: &[Digest; WIDTH]) -> Vec<SlotChange> {
     let slots = Slot::all().zip(before.iter().zip(after));
     slots
         .filter(|(_, (old, new))| old != new)

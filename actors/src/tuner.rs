@@ -201,7 +201,8 @@ fn scope(config: &Config) -> (ControlSettings, Limits) {
         in_flight_operations_min: control.group_operations_min,
         in_flight_operations_max: config.submit.in_flight_operations_max as u64,
         groups_in_flight_max: config.group.in_flight_max as u64,
-        cores: threads(config.workers.threads) as u64,
+        threads: threads(config.workers.threads) as u64,
+        read_threads: threads(config.workers.read_threads) as u64,
         value_cache_bytes_min: SHARE_BYTES_MIN,
         tree_bytes_min: SHARE_BYTES_MIN,
     };
@@ -309,6 +310,7 @@ impl Tuner {
             groups_in_flight: figures.groups_in_flight,
             checkpoint_ran: shared.checkpoint_runs() || figures.checkpoints > self.checkpoints,
             value_cache_bytes_max: values.cache_bytes_max(),
+            value_cache_near_bytes: values.cache_near_bytes(),
             tree_bytes_max: live.tree_bytes_max(),
             tree_bytes: figures.tree_bytes,
             ..moved
@@ -410,6 +412,14 @@ impl Counters {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_pool_has_a_limit_of_its_own() {
+        let mut config = Config::default();
+        (config.workers.threads, config.workers.read_threads) = (1, 8);
+        let (_, limits) = scope(&config);
+        assert_eq!((limits.threads, limits.read_threads), (1, 8));
+    }
 
     #[test]
     fn a_panic_of_what_makes_the_configuration_is_an_error() {

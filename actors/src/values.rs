@@ -81,6 +81,22 @@ pub(crate) enum FetchError {
     Closed,
 }
 
+impl FetchError {
+    /// Whether the store was read and is not what it should be, so that it won't be any more.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            Self::Store(error) => is_damaged(error),
+            Self::Scan(ScanError::Store(error)) => is_damaged(error),
+            Self::Scan(ScanError::Misplaced(_) | ScanError::Differ(_)) | Self::Missing(_) => true,
+            Self::Closed => false,
+        }
+    }
+}
+
+fn is_damaged(error: &LeafStoreError) -> bool {
+    matches!(error, LeafStoreError::Damaged { .. })
+}
+
 #[derive(Debug)]
 struct Inner {
     /// One for each version, without gaps.
@@ -119,6 +135,11 @@ impl Values {
     /// Bytes that the cache may take.
     pub(crate) fn cache_bytes_max(&self) -> u64 {
         self.cache.bytes_max()
+    }
+
+    /// How much more room in the cache its near misses stand for, bytes.
+    pub(crate) fn cache_near_bytes(&self) -> u64 {
+        self.cache.near_bytes()
     }
 
     /// More or less room in the cache from now on.
@@ -343,4 +364,28 @@ impl Values {
 enum Located {
     Memory(Arc<Layer>),
     Store(Arc<StoreView>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damage_is_told_apart_from_a_store_that_fails() {
+        let damaged = || LeafStoreError::Damaged { key_hash: vec![1] };
+        let failing = || LeafStoreError::Backend("not now".into());
+        let damage = [
+            FetchError::Missing([1; 32]),
+            damaged().into(),
+            ScanError::Misplaced([1; 32]).into(),
+            ScanError::Store(damaged()).into(),
+        ];
+        assert!(damage.iter().all(FetchError::is_damage));
+        let no_damage = [
+            FetchError::Closed,
+            failing().into(),
+            ScanError::Store(failing()).into(),
+        ];
+        assert!(!no_damage.iter().any(FetchError::is_damage));
+    }
 }

@@ -38,7 +38,8 @@ pub(crate) enum Command {
     /// Run a workload under every combination of some settings, and find where latency begins to cost more than
     /// throughput gains.
     Sweep(SweepArguments),
-    /// Find the settings that suit a workload, and write them down as a configuration file with what was measured.
+    /// Find the settings that suit a workload, one key after the other, and write them down as a configuration file
+    /// with what was measured.
     Tune(TuneArguments),
     /// Put the records of a file into a directory.
     Import(ImportArguments),
@@ -150,7 +151,7 @@ pub(crate) struct PlanArguments {
     #[arg(long, conflicts_with = "closed")]
     pub(crate) rate: Option<f64>,
     /// Share of what was found that becomes the rate [default: 0.7].
-    #[arg(long, conflicts_with = "rate")]
+    #[arg(long, conflicts_with_all = ["rate", "closed"])]
     pub(crate) rate_share: Option<f64>,
     /// How operations follow each other [default: poisson].
     #[arg(long, value_enum)]
@@ -165,7 +166,8 @@ pub(crate) struct PlanArguments {
     /// Closed loop: the next operation starts when there is room.
     #[arg(long)]
     pub(crate) closed: bool,
-    /// Batches submitted and not yet durable in a closed loop [default: 16].
+    /// Batches submitted and not yet durable in a closed loop [default: 16]. Where anything is read, as many threads
+    /// read too, unless --readers says how many.
     #[arg(long, visible_alias = "in-flight", value_name = "BATCHES")]
     pub(crate) concurrency: Option<usize>,
     /// Shape of the rate and phases (TOML), instead of the plan's.

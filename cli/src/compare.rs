@@ -30,6 +30,10 @@ pub(crate) struct CompareArguments {
     /// A change up to this is none, however certain.
     #[arg(long, value_name = "PERCENT", default_value = "1%", value_parser = parse_percent)]
     negligible: f64,
+    /// The runs of A and B were made in turns, and each is compared with its neighbour: what a machine that gets
+    /// slower does to both is left out. As many of both, three at least.
+    #[arg(long)]
+    paired: bool,
     /// Compare runs of different workloads or machines all the same.
     #[arg(long)]
     force: bool,
@@ -81,6 +85,7 @@ pub(crate) fn run(arguments: &CompareArguments) -> Result<Exit, CommandError> {
         seed: arguments.seed,
         resamples: arguments.resamples as usize,
         negligible: arguments.negligible,
+        paired: arguments.paired,
         ..Settings::default()
     };
     let comparison = compare(&observed(&before), &observed(&after), &settings)?;
@@ -152,10 +157,35 @@ fn unlike(before: &[Recorded], after: &[Recorded]) -> Vec<String> {
             keys.join(", ")
         ));
     }
+    let differs = |run: &&&Run| traced(run) != traced(first);
+    if let Some(other) = others.iter().find(differs) {
+        unlike.push(format!(
+            "the runs did different operations ({} and {})",
+            source(first),
+            source(other)
+        ));
+    }
     if others.iter().any(|run| run.machine != first.machine) {
         unlike.push("the runs were made on different machines".to_owned());
     }
     unlike
+}
+
+/// What a replay ran, and how fast. What the trace's file is called says nothing.
+fn traced(run: &Run) -> Option<(&str, f64)> {
+    let replayed = run.replayed.as_ref()?;
+    Some((&replayed.digest, replayed.speed))
+}
+
+fn source(run: &Run) -> String {
+    match &run.replayed {
+        None => "those of the workload".to_owned(),
+        Some(replayed) => format!(
+            "those of the trace {} at speed {}",
+            printable(&replayed.name),
+            replayed.speed
+        ),
+    }
 }
 
 /// What two plans differ in. Their names say nothing, and other seeds are the same workload.

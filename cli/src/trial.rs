@@ -26,7 +26,7 @@ pub(crate) struct Choice {
 pub(crate) struct Figures {
     /// Operations a second that were to be started; those that ended in a closed loop.
     pub(crate) offered_per_second: f64,
-    /// Operations a second that ended.
+    /// Operations a second that ended while others were due.
     pub(crate) achieved_per_second: f64,
     /// Latency of writes until they are durable, or of reads if there are no writes: median, microseconds.
     pub(crate) p50_us: f64,
@@ -35,14 +35,14 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    /// Whether nearly all of what was offered was done.
+    /// Whether nearly all of what was offered was done in the time in which it was offered.
     pub(crate) fn keeps_up(&self) -> bool {
         self.achieved_per_second >= 0.97 * self.offered_per_second
     }
 }
 
-/// Opens an engine with settings over those of the user, runs the plan on it, and clears up. Nothing if the user
-/// had enough.
+/// Opens an engine with settings over those of the user, runs the plan on it, and clears up. What a reader of the
+/// figures must know goes to standard error. Nothing if the user had enough.
 pub(crate) fn run(
     plan: &Plan,
     layers: &Layers,
@@ -67,6 +67,9 @@ pub(crate) fn run(
     if outcome.is_interrupted {
         return Ok(None);
     }
+    for warning in &outcome.run.warnings {
+        eprintln!("warning: {warning}");
+    }
     Ok(Some(figures(&outcome.run.totals)))
 }
 
@@ -87,11 +90,9 @@ fn figures(totals: &Totals) -> Figures {
     let kinds = totals.operations.iter();
     let most = kinds.max_by_key(|(kind, total)| (kind.is_write(), total.achieved));
     let latency = most.map_or(Latency::default(), |(_, total)| total.latency);
-    let seconds = totals.elapsed_us as f64 / 1e6;
-    let per_second = |count: u64| count as f64 / seconds.max(1e-6);
     Figures {
-        offered_per_second: per_second(totals.offered),
-        achieved_per_second: per_second(totals.achieved),
+        offered_per_second: totals.offered_per_second(),
+        achieved_per_second: totals.achieved_per_second(),
         p50_us: latency.p50_us,
         p99_us: latency.p99_us,
     }
@@ -134,9 +135,10 @@ mod tests {
     #[test]
     fn the_latency_is_that_of_writes_if_there_are_any() {
         let mut totals = Totals {
-            elapsed_us: 2_000_000,
+            scheduled_us: 2_000_000,
             offered: 300,
             achieved: 200,
+            ended_in_schedule: 200,
             ..Totals::default()
         };
         totals
@@ -149,6 +151,20 @@ mod tests {
         let figures = figures(&totals);
         assert_eq!((figures.p99_us, figures.achieved_per_second), (70.0, 100.0));
         assert!(!figures.keeps_up());
+    }
+
+    #[test]
+    fn what_ends_only_after_the_schedule_was_not_kept_up_with() {
+        let totals = |ended_in_schedule| Totals {
+            scheduled_us: 10_000_000,
+            elapsed_us: 11_000_000,
+            offered: 10_000,
+            achieved: 10_000,
+            ended_in_schedule,
+            ..Totals::default()
+        };
+        assert!(!figures(&totals(9_000)).keeps_up());
+        assert!(figures(&totals(9_990)).keeps_up());
     }
 
     #[test]

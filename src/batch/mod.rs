@@ -131,6 +131,11 @@ impl Batch {
         self.arena.len()
     }
 
+    /// Operations and requirements.
+    fn priced_operations(&self) -> usize {
+        self.operations.len() + self.requirements.len()
+    }
+
     fn append(&mut self, key: &[u8], value: Option<&[u8]>) -> Span {
         let start = self.arena.len();
         self.arena.extend_from_slice(key);
@@ -154,8 +159,15 @@ impl Batch {
         (span.value_bytes != NO_VALUE).then(|| &value[..span.value_bytes as usize])
     }
 
-    fn check(&self, limits: &BatchLimits) -> Result<(), BatchError> {
-        let operations = self.operations.len() + self.requirements.len();
+    /// Checks everything that can be wrong with it, which takes no hash: a batch that is turned away costs
+    /// little, and one that has to wait for room waits as it is.
+    pub fn check(self, limits: &BatchLimits) -> Result<CheckedBatch, BatchError> {
+        self.find_fault(limits)?;
+        Ok(CheckedBatch { batch: self })
+    }
+
+    fn find_fault(&self, limits: &BatchLimits) -> Result<(), BatchError> {
+        let operations = self.priced_operations();
         if operations == 0 && self.metadata.is_empty() {
             return Err(BatchError::Empty);
         }
@@ -189,6 +201,36 @@ impl Batch {
             });
         }
         Ok(())
+    }
+}
+
+/// A batch that keeps its limits: what it costs is known, and preparing it can't fail.
+///
+/// ```
+/// use trunkline_core::batch::{Batch, BatchLimits, Requirement};
+/// use trunkline_core::params::TreeParams;
+/// let mut batch = Batch::new();
+/// batch.put("alice", "10").require("bob", Requirement::Absent);
+/// let checked = batch.check(&BatchLimits::default())?;
+/// assert_eq!((checked.operations(), checked.bytes()), (2, 10));
+/// let prepared = checked.prepare(&TreeParams::default(), None);
+/// assert_eq!((prepared.operations, prepared.bytes), (2, 10));
+/// # Ok::<(), trunkline_core::batch::BatchError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct CheckedBatch {
+    batch: Batch,
+}
+
+impl CheckedBatch {
+    /// Operations and requirements, for credit.
+    pub fn operations(&self) -> usize {
+        self.batch.priced_operations()
+    }
+
+    /// Bytes of its keys and values, for credit.
+    pub fn bytes(&self) -> usize {
+        self.batch.bytes()
     }
 }
 
@@ -474,6 +516,25 @@ mod tests {
             prepare(&batch).unwrap_err(),
             BatchError::KeyEmpty { index: 0 }
         );
+    }
+
+    #[test]
+    fn what_a_checked_batch_costs_is_what_it_costs_prepared() {
+        let mut batch = Batch::new();
+        let mut costs = Vec::new();
+        for round in 0..4_u8 {
+            batch.put("twice", vec![round; 9]).put([round], "1");
+            batch.delete([round, round]);
+            batch.require([round], Requirement::Absent);
+            batch.metadata(vec![round; 20]);
+            let checked = batch.clone().check(&BatchLimits::default()).unwrap();
+            let cost = (checked.operations(), checked.bytes());
+            let prepared = checked.prepare(&TreeParams::default(), None);
+            assert_eq!(cost, (prepared.operations, prepared.bytes));
+            costs.push(cost);
+        }
+        assert_eq!(costs[0], (4, 14 + 2 + 2 + 1));
+        assert_eq!(costs[3], (16, 4 * costs[0].1));
     }
 
     #[test]

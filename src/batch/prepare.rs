@@ -7,7 +7,8 @@
 use super::contents::{Contents, ContentsBuilder};
 use super::find::head;
 use super::{
-    Batch, BatchError, BatchLimits, PARALLEL_HASH_BYTES_MIN, PreparedBatch, Requirement, Write,
+    Batch, BatchError, BatchLimits, CheckedBatch, PARALLEL_HASH_BYTES_MIN, PreparedBatch,
+    Requirement, Write,
 };
 use crate::hash::{self, Digest, LEAF, PROVISIONAL, SUBMISSION, ZERO};
 use crate::params::{METADATA_BYTES_MAX, TreeParams};
@@ -25,35 +26,43 @@ impl Batch {
         limits: &BatchLimits,
         pool: Option<&rayon::ThreadPool>,
     ) -> Result<PreparedBatch, BatchError> {
-        self.check(limits)?;
-        let keys = self.operations.iter().map(|span| self.key(span));
+        Ok(self.check(limits)?.prepare(params, pool))
+    }
+}
+
+impl CheckedBatch {
+    /// Hashes and sorts. Large values are hashed on `pool` if one is given.
+    pub fn prepare(self, params: &TreeParams, pool: Option<&rayon::ThreadPool>) -> PreparedBatch {
+        let operations = self.operations();
+        let batch = self.batch;
+        let keys = batch.operations.iter().map(|span| batch.key(span));
         let key_hashes: Vec<Digest> = keys.map(|key| params.key_hash(key)).collect();
         let order = path_order(&key_hashes);
-        let mut preparing = Preparing::with_capacity(order.len(), self.arena.len());
+        let mut preparing = Preparing::with_capacity(order.len(), batch.arena.len());
         for place in order {
-            let span = &self.operations[place as usize];
+            let span = &batch.operations[place as usize];
             let key_hash = key_hashes[place as usize];
-            preparing.push(key_hash, self.key(span), self.value(span), place, pool);
+            preparing.push(key_hash, batch.key(span), batch.value(span), place, pool);
         }
         let (writes, contents) = preparing.finish();
 
-        let mut requirements: Vec<(Digest, Requirement)> = self
+        let mut requirements: Vec<(Digest, Requirement)> = batch
             .requirements
             .iter()
-            .map(|(span, requirement)| (params.key_hash(self.key(span)), *requirement))
+            .map(|(span, requirement)| (params.key_hash(batch.key(span)), *requirement))
             .collect();
         requirements.sort_by_key(|(key_hash, _)| *key_hash);
 
-        let digest = submission_digest(&writes, &requirements, &self.metadata);
-        Ok(PreparedBatch {
+        let digest = submission_digest(&writes, &requirements, &batch.metadata);
+        PreparedBatch {
             writes,
             contents,
             requirements,
             digest,
-            operations: self.operations.len() + self.requirements.len(),
-            bytes: self.arena.len(),
-            metadata: self.metadata,
-        })
+            operations,
+            bytes: batch.arena.len(),
+            metadata: batch.metadata,
+        }
     }
 }
 

@@ -237,7 +237,7 @@ impl HistoryFile {
         };
         let mut same = self.node(last.position())? == marker.record.commit_id();
         for (peak, expected) in peaks(count).zip(marker.history.peaks()) {
-            same &= self.digest(peak)? == *expected;
+            same &= subtree_digest(peak, |position| self.node(position))? == *expected;
         }
         match same {
             true => Ok(()),
@@ -246,15 +246,28 @@ impl HistoryFile {
             }),
         }
     }
+}
 
-    /// The digest of a subtree over commit ids. A commit id is stored as it is, not by its digest.
-    fn digest(&self, subtree: Subtree) -> Result<Digest, HistoryFileError> {
-        let node = self.node(subtree.position())?;
-        Ok(match subtree.height {
-            0 => HISTORY.leaf_digest(&node),
-            _ => node,
-        })
-    }
+/// The digest of a subtree over commit ids, of which `node` gives the node at a position: a commit id stands there as
+/// it is, not by its digest.
+///
+/// ```
+/// use trunkline_core::history::{HISTORY, Subtree};
+/// use trunkline_core::store::history_file::subtree_digest;
+/// let node = |_| Ok::<_, std::convert::Infallible>([7; 32]);
+/// let leaf = Subtree { first: 0, height: 0 };
+/// assert_eq!(subtree_digest(leaf, node), Ok(HISTORY.leaf_digest(&[7; 32])));
+/// assert_eq!(subtree_digest(Subtree { first: 0, height: 1 }, node), Ok([7; 32]));
+/// ```
+pub fn subtree_digest<E>(
+    subtree: Subtree,
+    node: impl FnOnce(u64) -> Result<Digest, E>,
+) -> Result<Digest, E> {
+    let node = node(subtree.position())?;
+    Ok(match subtree.height {
+        0 => HISTORY.leaf_digest(&node),
+        _ => node,
+    })
 }
 
 /// Appends the nodes of a checkpoint, before its marker is written.

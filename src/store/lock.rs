@@ -1,7 +1,8 @@
-//! One exclusive lock over the directory of a tree.
+//! The lock over the directory of a tree: one engine has it, or any number of readers share it.
 //!
-//! Advisory, held by the operating system: it ends with the process, however that ends. Reading
-//! rooms (inspection, proofs from a copy) don't take it and never write.
+//! Advisory, held by the operating system: it ends with the process, however that ends. Who reads alone
+//! (inspection, proofs from a directory) shares it, which keeps engines out meanwhile, and needs no right
+//! to write for that.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -42,16 +43,27 @@ impl Drop for DirectoryLock {
 /// let never_opened = DirectoryLock::acquire_shared(directory.path()).unwrap_err();
 /// assert!(matches!(never_opened, LockError::Io { .. })); // there is no lock file to share
 ///
-/// let _writer = DirectoryLock::acquire(directory.path())?;
+/// let writer = DirectoryLock::acquire(directory.path())?;
 /// let taken = DirectoryLock::acquire_shared(directory.path()).unwrap_err();
 /// assert!(taken.to_string().ends_with("has the tree open; close it first"));
+///
+/// drop(writer);
+/// let _reader = DirectoryLock::acquire_shared(directory.path())?;
+/// let shared = DirectoryLock::acquire(directory.path()).unwrap_err();
+/// assert!(matches!(shared, LockError::Shared { .. }));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Somebody else has it.
+    /// An engine has it.
     #[error("{} is locked: another process (or another engine in this one) has the tree open; close it first", path.display())]
     Held {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// Readers share it, which keeps an engine out.
+    #[error("{} is locked: somebody reads the tree without an engine; wait until that has ended", path.display())]
+    Shared {
         /// The lock file.
         path: PathBuf,
     },
@@ -79,6 +91,11 @@ impl DirectoryLock {
             Err(source) => return Err(LockError::Io { path, source }),
         };
         let locked = file.try_lock();
+        // With a writer it can't be shared.
+        if matches!(locked, Err(TryLockError::WouldBlock)) && file.try_lock_shared().is_ok() {
+            let _ = file.unlock();
+            return Err(LockError::Shared { path });
+        }
         Self::held(file, locked, path)
     }
 

@@ -9,7 +9,7 @@
 //! (`history_file`).
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::cursor::{Cursor, put_optional};
 use super::disk::{Disk, read_file, replace_file};
@@ -87,7 +87,7 @@ pub enum MarkerError {
 /// let disk = SimulatedDisk::new(1);
 /// // A tree without a checkpoint yet: begin with the marker of its empty state.
 /// let marker = match Marker::read(&disk, Path::new("")) {
-///     Err(ReadMarkerError::Io(error)) if error.kind() == ErrorKind::NotFound => {
+///     Err(ReadMarkerError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
 ///         Marker::genesis([1; 32])
 ///     }
 ///     read => read?,
@@ -98,11 +98,21 @@ pub enum MarkerError {
 #[derive(Debug, thiserror::Error)]
 pub enum ReadMarkerError {
     /// The file could not be read (`NotFound`: no checkpoint was written yet).
-    #[error("the checkpoint marker could not be read")]
-    Io(#[source] io::Error),
+    #[error("the checkpoint marker {} could not be read", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// It was read and is of no use.
-    #[error(transparent)]
-    Content(#[from] MarkerError),
+    #[error("{}: {source}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: MarkerError,
+    },
 }
 
 impl Marker {
@@ -171,12 +181,12 @@ impl Marker {
     /// Reads the marker of a directory.
     pub fn read(disk: &dyn Disk, directory: &Path) -> Result<Self, ReadMarkerError> {
         let path = directory.join(CHECKPOINT_FILE);
-        let bytes =
-            read_file(disk, &path, MARKER_BYTES_MAX).map_err(|error| match error.kind() {
-                io::ErrorKind::InvalidData => MarkerError::Damaged.into(),
-                _ => ReadMarkerError::Io(error),
-            })?;
-        Ok(Self::decode(&bytes)?)
+        let decoded = match read_file(disk, &path, MARKER_BYTES_MAX) {
+            Ok(bytes) => Self::decode(&bytes),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(MarkerError::Damaged),
+            Err(source) => return Err(ReadMarkerError::Io { path, source }),
+        };
+        decoded.map_err(|source| ReadMarkerError::Content { path, source })
     }
 }
 

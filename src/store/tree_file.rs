@@ -3,7 +3,7 @@
 //! Not here: anything that changes while the tree lives.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::cursor::Cursor;
 use super::disk::{Disk, read_file, replace_file};
@@ -59,7 +59,7 @@ pub enum TreeFileError {
 /// let (disk, here) = (SimulatedDisk::new(1), Path::new(""));
 /// // Create a tree where there is none; any other error means hands off.
 /// let params = match tree_file::read(&disk, here) {
-///     Err(tree_file::ReadTreeFileError::Io(error)) if error.kind() == ErrorKind::NotFound => {
+///     Err(tree_file::ReadTreeFileError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
 ///         tree_file::create(&disk, here, &TreeParams::default())?;
 ///         TreeParams::default()
 ///     }
@@ -71,11 +71,21 @@ pub enum TreeFileError {
 #[derive(Debug, thiserror::Error)]
 pub enum ReadTreeFileError {
     /// The file could not be read (`NotFound`: the directory holds no tree).
-    #[error("the tree file could not be read")]
-    Io(#[source] io::Error),
+    #[error("the tree file {} could not be read", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// It was read and is of no use.
-    #[error(transparent)]
-    Content(#[from] TreeFileError),
+    #[error("{}: {source}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: TreeFileError,
+    },
 }
 
 /// The content of a tree file.
@@ -164,12 +174,11 @@ pub fn create(disk: &dyn Disk, directory: &Path, params: &TreeParams) -> io::Res
 
 /// Reads the tree file of a directory.
 pub fn read(disk: &dyn Disk, directory: &Path) -> Result<TreeParams, ReadTreeFileError> {
-    let bytes =
-        read_file(disk, &directory.join(TREE_FILE), TREE_FILE_BYTES).map_err(
-            |error| match error.kind() {
-                io::ErrorKind::InvalidData => TreeFileError::Damaged.into(),
-                _ => ReadTreeFileError::Io(error),
-            },
-        )?;
-    Ok(decode(&bytes)?)
+    let path = directory.join(TREE_FILE);
+    let decoded = match read_file(disk, &path, TREE_FILE_BYTES) {
+        Ok(bytes) => decode(&bytes),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(TreeFileError::Damaged),
+        Err(source) => return Err(ReadTreeFileError::Io { path, source }),
+    };
+    decoded.map_err(|source| ReadTreeFileError::Content { path, source })
 }

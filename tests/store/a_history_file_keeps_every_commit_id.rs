@@ -159,7 +159,7 @@ fn whatever_breaks_off_the_directory_opens_and_goes_on() {
             }
             let marker = match Marker::read(&disk, here) {
                 Ok(marker) => marker,
-                Err(ReadMarkerError::Io(_)) => Marker::genesis(TREE),
+                Err(ReadMarkerError::Io { .. }) => Marker::genesis(TREE),
                 Err(error) => panic!("seed {seed}: {error}"),
             };
             let found = marker.record.version;

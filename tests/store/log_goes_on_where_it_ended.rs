@@ -33,6 +33,27 @@ fn entries_come_back_in_order_across_segments() {
 }
 
 #[test]
+fn bytes_after_the_checkpoint_are_counted_whoever_wrote_them() {
+    let disk = SimulatedDisk::new(1);
+    let entries = written(&disk, 20);
+    let bytes = |from| open_from(&disk, from, 4096).unwrap().0.bytes();
+    let all = bytes(start());
+    assert!(all > 20 * 700 && all < 20 * 1500, "{all}");
+    let half = bytes(LogPosition::of(&entries[9].record));
+    assert!(half > 0 && half < all);
+    let last = LogPosition::of(&entries[19].record);
+    let (mut log, ..) = open_from(&disk, last, 4096).unwrap();
+    assert_eq!(log.bytes(), 0);
+    let next = &chain_from(last, 1, 700)[0];
+    let head = next.head();
+    let appended = log.append_with(&head, |out| {
+        out.extend_from_slice(&next.effects);
+        Ok::<_, Infallible>(())
+    });
+    assert_eq!(appended.unwrap() as u64, log.bytes());
+}
+
+#[test]
 fn only_entries_after_the_checkpoint_are_visited() {
     let disk = SimulatedDisk::new(1);
     let entries = written(&disk, 20);

@@ -1,9 +1,10 @@
 use std::path::Path;
 
 use trunkline_core::params::TreeParams;
-use trunkline_core::store::marker::{Marker, MarkerError, ReadMarkerError};
+use trunkline_core::store::disk::Disk;
+use trunkline_core::store::marker::{CHECKPOINT_FILE, Marker, MarkerError, ReadMarkerError};
 use trunkline_core::store::simulated::{Failure, Fault, SimulatedDisk};
-use trunkline_core::store::tree_file::{self, ReadTreeFileError, TreeFileError};
+use trunkline_core::store::tree_file::{self, ReadTreeFileError, TREE_FILE, TreeFileError};
 
 use crate::support::*;
 
@@ -65,17 +66,39 @@ fn another_format_is_told_apart_from_damage() {
 }
 
 #[test]
+fn what_is_of_no_use_is_named_by_its_path() {
+    let disk = SimulatedDisk::new(1);
+    let directory = Path::new(DIRECTORY);
+    disk.create_directory(directory).unwrap();
+    for name in [CHECKPOINT_FILE, TREE_FILE] {
+        let mut file = disk.create(&directory.join(name)).unwrap();
+        file.append(b"something else").unwrap();
+    }
+    let marker = Marker::read(&disk, directory).unwrap_err().to_string();
+    let tree = tree_file::read(&disk, directory).unwrap_err().to_string();
+    for (name, error) in [(CHECKPOINT_FILE, marker), (TREE_FILE, tree)] {
+        let path = directory.join(name).display().to_string();
+        assert!(error.starts_with(&path), "{error}");
+        assert!(error.ends_with("is it the right directory?"), "{error}");
+    }
+}
+
+#[test]
 fn an_empty_directory_has_neither() {
     let disk = SimulatedDisk::new(1);
     let not_found = std::io::ErrorKind::NotFound;
-    let Err(ReadMarkerError::Io(error)) = Marker::read(&disk, Path::new(DIRECTORY)) else {
+    let Err(ReadMarkerError::Io { path, source }) = Marker::read(&disk, Path::new(DIRECTORY))
+    else {
         panic!("a marker was found");
     };
-    assert_eq!(error.kind(), not_found);
-    let Err(ReadTreeFileError::Io(error)) = tree_file::read(&disk, Path::new(DIRECTORY)) else {
+    assert_eq!(source.kind(), not_found);
+    assert_eq!(path, Path::new(DIRECTORY).join(CHECKPOINT_FILE));
+    let read = tree_file::read(&disk, Path::new(DIRECTORY));
+    let Err(ReadTreeFileError::Io { path, source }) = read else {
         panic!("a tree file was found");
     };
-    assert_eq!(error.kind(), not_found);
+    assert_eq!(source.kind(), not_found);
+    assert_eq!(path, Path::new(DIRECTORY).join(TREE_FILE));
     let params = TreeParams::default();
     tree_file::create(&disk, Path::new(DIRECTORY), &params).unwrap();
     let read = tree_file::read(&disk, Path::new(DIRECTORY)).unwrap();

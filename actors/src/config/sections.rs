@@ -207,7 +207,7 @@ impl GroupConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WorkersConfig {
-    /// Threads of the engine's own pool: 0 (one for each core) to 1024.
+    /// Threads of the engine's own pool, for work of commits: 0 (one for each core) to 1024.
     pub threads: usize,
     /// Threads of the pool that proofs and reads of many keys have to themselves: 0 (one for each core)
     /// to 1024.
@@ -217,7 +217,8 @@ pub struct WorkersConfig {
     pub tree_pieces: usize,
     /// Pieces that hashing a version is cut into: 1 (no parallel work) to 128 (one a slot).
     pub hash_pieces: usize,
-    /// Pieces that the proofs of one call are cut into: 0 (as many as there are threads to read) to 128.
+    /// Pieces that proofs one by one and reads of very many keys are cut into, for each call: 0 (as many as
+    /// there are threads to read) to 128.
     pub proof_pieces: usize,
 }
 
@@ -617,8 +618,8 @@ pub enum ControlMode {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ControlConfig {
-    /// `fixed` or `adaptive`: whether `group.operations_max`, and under overload
-    /// `submit.in_flight_operations_max`, follow the latency.
+    /// `fixed` or `adaptive`: whether `group.operations_max` is moved to where most becomes durable, and
+    /// `submit.in_flight_operations_max` lowered while the latency is above its target.
     pub mode: ControlMode,
     /// 99th percentile that the latency from acceptance to durability should not exceed, milliseconds:
     /// 1 to 60,000.

@@ -8,9 +8,12 @@
 //!   a doubling gives at least 3 %; halved if halving does. A latency above its target is answered at the door:
 //!   in flight = throughput × target, which is what Vegas and Netflix' concurrency limits do with a window.
 //!   Shrinking groups there would lower the throughput and with it raise the latency, and so on.
-//! - *Not saturated, latency above its target*: groups are too large to overlap, or too small to be efficient. A
-//!   smaller cap is tried if little of the latency is waiting, else a larger one, and kept only if the latency fell.
+//! - *Not saturated, latency above its target*: groups are too large to overlap, or there are too many of them. A
+//!   smaller cap is tried if little of the latency is waiting, and kept only if the latency fell; else less is let in.
 //! - *Not saturated and below the target*: nothing is done.
+//!
+//! Groups that the cap of bytes closes saturate too, but no larger cap of operations is tried for them: it would not be
+//! felt.
 //!
 //! Each change of the cap is a trial: windows before and after are compared by their medians, and what did not
 //! help is taken back, with longer and longer pauses (doubling, as in truncated exponential backoff). So what no cap
@@ -20,13 +23,13 @@
 use std::collections::VecDeque;
 
 use super::observation::{Gathered, Observation, typical};
-use super::{Change, ControlSettings, Latencies, Limits, Reason, Window};
+use super::{Change, ControlSettings, Evidence, Latencies, Limits, Move, Reason, Window};
 
 /// Observations kept for medians.
 const RECENT_MAX: usize = 8;
 /// What a doubling of the cap must give to be kept.
 const GAIN_MIN: f64 = 0.03;
-/// A difference that one window is enough for.
+/// A difference that two windows are enough for.
 const GAIN_CLEAR: f64 = 0.15;
 /// Windows that a difference which is not clear is judged by, beside the first one, which is mixed.
 const TRIAL_WINDOWS: usize = 3;
@@ -70,7 +73,7 @@ const STALL_SHARE: f64 = 0.25;
 /// Windows that are left out after a stall, at most; and those that a move is given to take effect, at most.
 const SETTLE_MAX: u32 = 8;
 
-type Moves = Vec<(Change, Reason)>;
+type Moves = Vec<Move>;
 
 /// What a trial is for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -96,6 +99,7 @@ struct Trial {
 struct Level {
     rate: f64,
     p99_us: f64,
+    inside: f64,
 }
 
 /// How far the search for the best throughput has come.
@@ -112,10 +116,11 @@ struct Search {
 /// A cut of the operations in flight whose effect is being watched.
 #[derive(Clone, Copy, Debug)]
 struct Cut {
-    /// Before the first of several cuts: operations in flight, the group's, and throughput.
+    /// Before the first of several cuts: operations in flight, the group's, throughput and latency.
     from: u64,
     cap: u64,
     rate: f64,
+    p99_us: f64,
     /// What the latency must have come down to, or the cut was in vain.
     p99_us_max: f64,
 }
@@ -150,6 +155,8 @@ pub struct BatchSize {
 
     search: Search,
     trial: Option<Trial>,
+    /// How the last trial came out, until a decision shows it.
+    judged: Option<Evidence>,
     /// Throughput when the search ended.
     found: Option<f64>,
     shifted: u32,
@@ -196,6 +203,7 @@ impl BatchSize {
             backlog: 0,
             search: Search::default(),
             trial: None,
+            judged: None,
             found: None,
             shifted: 0,
             since_search: 0,
@@ -229,7 +237,17 @@ impl BatchSize {
     }
 
     /// Looks at a window; mostly changes nothing.
-    pub fn decide(&mut self, window: &Window, latencies: &Latencies) -> Vec<(Change, Reason)> {
+    pub fn decide(&mut self, window: &Window, latencies: &Latencies) -> Vec<Move> {
+        let mut moves = self.moves(window, latencies);
+        for wanted in &mut moves {
+            if wanted.evidence.is_none() {
+                wanted.evidence = self.judged.take();
+            }
+        }
+        moves
+    }
+
+    fn moves(&mut self, window: &Window, latencies: &Latencies) -> Moves {
         self.adopt(window);
         if self.is_stall(window) {
             return Moves::new();
@@ -262,7 +280,7 @@ impl BatchSize {
         (self.cap, self.in_flight) = (cap, in_flight);
         (self.trial, self.cut, self.settle) = (None, None, 0);
         self.search = Search::default();
-        self.found = None;
+        (self.found, self.judged) = (None, None);
         // What was given up for a cut that somebody has overruled is nobody's wish any more.
         (self.cut_short, self.cap_wanted) = (None, cap);
         self.in_flight_too_many = f64::MAX;
@@ -307,6 +325,7 @@ impl BatchSize {
         Level {
             rate: typical(self.last(count).map(|seen| seen.rate)),
             p99_us: typical(self.last(count).map(|seen| seen.p99_us)),
+            inside: typical(self.last(count).map(|seen| seen.inside)),
         }
     }
 
@@ -398,6 +417,7 @@ impl BatchSize {
     /// The search is over: what holds now is what later windows are compared with.
     fn rest(&mut self) {
         self.found = Some(self.level(4).rate);
+        self.judged = None;
         self.shifted = 0;
         self.search_spacing = if self.cap == self.found_cap {
             self.search_spacing.saturating_mul(2).min(PAUSE_MAX)
@@ -487,10 +507,10 @@ impl BatchSize {
         }
     }
 
-    fn set_cap(&mut self, to: u64, reason: Reason) -> (Change, Reason) {
+    fn set_cap(&mut self, to: u64, reason: Reason) -> Move {
         let from = std::mem::replace(&mut self.cap, to);
         self.begin_anew();
-        (Change::GroupOperationsMax { from, to }, reason)
+        Move::new(Change::GroupOperationsMax { from, to }, reason)
     }
 
     fn judge_trial(&mut self, mut trial: Trial, seen: Observation) -> Moves {
@@ -499,6 +519,7 @@ impl BatchSize {
             self.trial = Some(trial);
             return Moves::new();
         };
+        self.judged = Some(trial.evidence());
         if !helped {
             self.failed(&trial);
             return vec![self.set_cap(trial.from, Reason::NoGain)];
@@ -563,11 +584,13 @@ impl BatchSize {
             return Moves::new();
         }
         let before = self.level(2);
+        let evidence = before.evidence();
         let less = (1.0 - to as f64 / seen.inside.max(1.0)).clamp(0.0, 1.0);
         let first = Cut {
             from: self.in_flight,
             cap: self.cap,
             rate: before.rate,
+            p99_us: before.p99_us,
             p99_us_max: 0.0,
         };
         self.cut = Some(Cut {
@@ -579,11 +602,12 @@ impl BatchSize {
             self.calm_needed = self.calm_needed.saturating_mul(2).min(PAUSE_MAX);
         }
         self.in_flight_too_many = self.in_flight as f64;
-        let mut moves = vec![self.set_in_flight(to, Reason::Saturated)];
+        let reason = Reason::TooManyInFlight;
+        let mut moves = vec![self.set_in_flight(to, reason).judged_by(evidence)];
         let cap = self.limits.cap(to as f64 / self.overlapping());
         if cap < self.cap {
             self.cap_wanted = self.cap_wanted.max(self.cap);
-            moves.push(self.set_cap(cap, Reason::Saturated));
+            moves.push(self.set_cap(cap, reason).judged_by(evidence));
         }
         moves
     }
@@ -599,11 +623,11 @@ impl BatchSize {
         rate * self.target_us / 1e6 * AIM * even.max(EVEN_MIN)
     }
 
-    fn set_in_flight(&mut self, to: u64, reason: Reason) -> (Change, Reason) {
+    fn set_in_flight(&mut self, to: u64, reason: Reason) -> Move {
         let from = std::mem::replace(&mut self.in_flight, to);
         self.settle = if to < from { self.backlog.max(1) } else { 1 };
         self.begin_anew();
-        (Change::InFlightOperationsMax { from, to }, reason)
+        Move::new(Change::InFlightOperationsMax { from, to }, reason)
     }
 
     fn judge_cut(&mut self, cut: Cut, seen: Observation) -> Moves {
@@ -624,9 +648,12 @@ impl BatchSize {
         }
         self.cut_pause = self.cut_pause_next;
         self.cut_pause_next = self.cut_pause_next.saturating_mul(2).min(PAUSE_MAX);
-        let mut moves = vec![self.set_in_flight(cut.from, Reason::NoGain)];
+        let evidence = cut.evidence(after);
+        let back = self.set_in_flight(cut.from, Reason::NoGain);
+        let mut moves = vec![back.judged_by(evidence)];
         if cut.cap != self.cap {
-            moves.push(self.set_cap(cut.cap, Reason::NoGain));
+            let back = self.set_cap(cut.cap, Reason::NoGain);
+            moves.push(back.judged_by(evidence));
         }
         moves
     }
@@ -640,7 +667,8 @@ impl BatchSize {
             return Moves::new();
         }
         self.calm = 0;
-        let p99_us = self.level(4).p99_us.max(1.0);
+        let level = self.level(4);
+        let (p99_us, evidence) = (level.p99_us.max(1.0), level.evidence());
         let factor = (AIM_UP * self.target_us / p99_us).clamp(1.0, 2.0);
         let now = self.in_flight as f64;
         // Half the way to what was too much, as CUBIC does, unless that is long past.
@@ -654,17 +682,48 @@ impl BatchSize {
             return Moves::new();
         }
         self.relaxed = true;
-        let mut moves = vec![self.set_in_flight(to, Reason::RoomBelowTarget)];
+        let reason = Reason::RoomForMore;
+        let mut moves = vec![self.set_in_flight(to, reason).judged_by(evidence)];
         let overlapping = self.limits.cap(to as f64 / self.overlapping());
         let cap = self.cap_wanted.min(overlapping);
         if cap > self.cap {
-            moves.push(self.set_cap(cap, Reason::RoomBelowTarget));
+            moves.push(self.set_cap(cap, reason).judged_by(evidence));
         }
         moves
     }
 }
 
+impl Level {
+    fn evidence(&self) -> Evidence {
+        Evidence::InFlight {
+            operations: self.inside as u64,
+            rate: self.rate as u64,
+            p99_us: self.p99_us as u64,
+        }
+    }
+}
+
+impl Cut {
+    fn evidence(&self, after: Level) -> Evidence {
+        Evidence::Trial {
+            rate_before: self.rate as u64,
+            rate_after: after.rate as u64,
+            p99_before_us: self.p99_us as u64,
+            p99_after_us: after.p99_us as u64,
+        }
+    }
+}
+
 impl Trial {
+    fn evidence(&self) -> Evidence {
+        Evidence::Trial {
+            rate_before: self.before.rate as u64,
+            rate_after: self.rate() as u64,
+            p99_before_us: self.before.p99_us as u64,
+            p99_after_us: self.p99_us() as u64,
+        }
+    }
+
     /// The first window is mixed with what was under way before, so it counts only alone.
     fn settled(&self) -> &[Observation] {
         match self.seen.as_slice() {
@@ -675,6 +734,12 @@ impl Trial {
 
     fn rate(&self) -> f64 {
         typical(self.settled().iter().map(|seen| seen.rate))
+    }
+
+    /// Whether each window shows a gain that is not chance, the mixed one too: a single one may be lucky.
+    fn clearly_more(&self) -> bool {
+        let least = self.before.rate * (1.0 + GAIN_CLEAR);
+        self.seen.iter().all(|seen| seen.rate >= least)
     }
 
     fn gain(&self) -> f64 {
@@ -698,7 +763,7 @@ impl Trial {
                     GAIN_MIN * doublings.max(0.5)
                 };
                 let late = self.before.p99_us <= target_us && self.p99_us() > target_us;
-                let clear = gain >= GAIN_CLEAR || (gain <= -GAIN_CLEAR && self.seen.len() > 1);
+                let clear = self.seen.len() > 1 && (gain <= -GAIN_CLEAR || self.clearly_more());
                 // A small step must show in each window.
                 let chance = self.small
                     && self

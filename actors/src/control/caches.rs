@@ -1,10 +1,10 @@
 //! One budget of bytes for two caches: values that were read, and the tree in memory.
 //!
 //! Bytes go to where the next ones save more reads of the store, the marginal utility of Qureshi and Patt (2006).
-//! The cache of values counts what an eighth more would have hit. The tree counts what it had to restore: its
-//! misses, of which an eighth more memory is taken to save the share that lies outside. Not here: measuring either.
+//! The cache of values counts what some more room would have hit, and says how much more. The tree counts what it had
+//! to restore: its misses, of which a byte more is taken to save its share. Not here: measuring either.
 
-use super::{Change, ControlSettings, Limits, Reason, Window};
+use super::{Change, ControlSettings, Evidence, Limits, Move, Reason, Window};
 
 /// The largest step: a sixteenth of the budget.
 const STEP_SHARE: u64 = 16;
@@ -36,6 +36,9 @@ pub struct Caches {
     limits: Limits,
     value_saved: u128,
     tree_saved: u128,
+    /// What both were taken from.
+    near_misses: u64,
+    cells_restored: u64,
     windows: u32,
     pause: u32,
     pause_next: u32,
@@ -50,6 +53,8 @@ impl Caches {
             limits: limits.clone(),
             value_saved: 0,
             tree_saved: 0,
+            near_misses: 0,
+            cells_restored: 0,
             windows: 0,
             pause: 0,
             pause_next: 1,
@@ -58,7 +63,7 @@ impl Caches {
     }
 
     /// Looks at a window.
-    pub fn decide(&mut self, window: &Window) -> Option<(Change, Reason)> {
+    pub fn decide(&mut self, window: &Window) -> Option<Move> {
         if !self.on || window.value_cache_bytes_max == 0 || window.tree_bytes_max == 0 {
             return None;
         }
@@ -67,25 +72,35 @@ impl Caches {
             return None;
         }
         let (values, tree) = (self.value_saved, self.tree_saved);
+        let evidence = Evidence::Bytes {
+            near_misses: self.near_misses,
+            near_bytes: near_bytes(window),
+            cells_restored: self.cells_restored,
+            tree_bytes: window.tree_bytes_max,
+        };
         (self.value_saved, self.tree_saved, self.windows) = (0, 0, 0);
+        (self.near_misses, self.cells_restored) = (0, 0);
         if self.pause > 0 {
             self.pause -= 1;
             return None;
         }
         let up = direction(values, tree)?;
-        self.step(window, up)
+        let change = self.step(window, up)?;
+        Some(Move::new(change, Reason::MarginalHits).judged_by(evidence))
     }
 
     /// Reads that a mebibyte more would have saved, in thousandths, on each side.
     fn add(&mut self, window: &Window) {
         self.windows += 1;
-        // The last eighth of the cache is what near misses are counted over; the tree's restored cells over all of it.
-        let value_bytes = window.value_cache_bytes_max / 8;
-        self.value_saved += per_mebibyte(window.value_cache_near_misses, value_bytes);
+        // Near misses are counted over the room that they stand for; the tree's restored cells over all of it.
+        self.value_saved += per_mebibyte(window.value_cache_near_misses, near_bytes(window));
         self.tree_saved += per_mebibyte(window.cells_restored, window.tree_bytes_max);
+        let near_misses = window.value_cache_near_misses;
+        self.near_misses = self.near_misses.saturating_add(near_misses);
+        self.cells_restored = self.cells_restored.saturating_add(window.cells_restored);
     }
 
-    fn step(&mut self, window: &Window, up: bool) -> Option<(Change, Reason)> {
+    fn step(&mut self, window: &Window, up: bool) -> Option<Change> {
         let from = window.value_cache_bytes_max;
         let budget = from.saturating_add(window.tree_bytes_max);
         let step = budget / STEP_SHARE;
@@ -104,7 +119,7 @@ impl Caches {
             return None;
         }
         self.settle(up);
-        Some((Change::ValueCacheBytes { from, to }, Reason::MarginalHits))
+        Some(Change::ValueCacheBytes { from, to })
     }
 
     /// Steps that go back and forth are paused, longer each time.
@@ -129,6 +144,14 @@ fn direction(values: u128, tree: u128) -> Option<bool> {
         return Some(true);
     }
     (tree > values * CLEARLY).then_some(false)
+}
+
+/// The room that near misses stand for; where it was not measured, the eighth that is aimed at.
+fn near_bytes(window: &Window) -> u64 {
+    match window.value_cache_near_bytes {
+        0 => window.value_cache_bytes_max / 8,
+        measured => measured,
+    }
 }
 
 fn per_mebibyte(reads: u64, bytes: u64) -> u128 {
@@ -165,7 +188,8 @@ mod tests {
                 lacks(1024 * MIB - bytes, tree_knee),
                 bytes,
             );
-            if let Some((Change::ValueCacheBytes { from, to }, _)) = caches.decide(&now) {
+            let moved = caches.decide(&now).map(|moved| moved.change);
+            if let Some(Change::ValueCacheBytes { from, to }) = moved {
                 assert_eq!(from, bytes);
                 assert!(from.abs_diff(to) <= 64 * MIB);
                 (bytes, moves) = (to, moves + 1);
@@ -178,6 +202,36 @@ mod tests {
     fn bytes_go_where_they_save_reads() {
         assert!(run(900 * MIB, 64 * MIB, 200).0 >= 896 * MIB);
         assert!(run(64 * MIB, 900 * MIB, 200).0 <= 128 * MIB);
+    }
+
+    #[test]
+    fn near_misses_weigh_by_the_room_that_they_stand_for() {
+        let moved = |near_bytes: u64| {
+            let mut caches = caches();
+            // As many restored cells, byte for byte, as near misses in an eighth of the cache: no reason to move.
+            let now = Window {
+                value_cache_near_bytes: near_bytes,
+                ..window(1_000, 8_000, 512 * MIB)
+            };
+            (0..8).find_map(|_| caches.decide(&now))
+        };
+        assert_eq!(moved(0), None);
+        assert_eq!(moved(64 * MIB), None);
+        // Of many small values only a part is remembered: so many near misses in so little room are worth more.
+        let up = moved(5 * MIB).unwrap();
+        let (from, to) = (512 * MIB, 576 * MIB);
+        assert_eq!(up.change, Change::ValueCacheBytes { from, to });
+        let evidence = Evidence::Bytes {
+            near_misses: 4_000,
+            near_bytes: 5 * MIB,
+            cells_restored: 32_000,
+            tree_bytes: 512 * MIB,
+        };
+        assert_eq!(up.evidence, Some(evidence));
+        // More large values may be remembered than the cache holds: near misses in so much room are worth less.
+        let (from, to) = (512 * MIB, 448 * MIB);
+        let down = moved(1088 * MIB).unwrap();
+        assert_eq!(down.change, Change::ValueCacheBytes { from, to });
     }
 
     #[test]

@@ -3,10 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::observation::{FULL_PER_MILLE, busiest_per_mille, per_mille, per_second};
+use super::observation::{FULL_PER_MILLE, busiest_per_mille, closed_per_mille, per_second};
 use super::{
-    BatchSize, Caches, Change, ControlSettings, HotPrefixes, Latencies, Limits, Phases, Reason,
-    Seen, Window, Workers,
+    BatchSize, Caches, Change, ControlSettings, HotPrefixes, Latencies, Limits, Move, Phases,
+    Reason, Seen, Window, Workers,
 };
 
 /// What should be changed, why, and what it was seen from: a decision without number and time.
@@ -14,8 +14,8 @@ use super::{
 /// ```
 /// use trunkline::control::{Change, Proposal, Reason, Seen};
 /// let change = Change::InFlightOperationsMax { from: 1_000_000, to: 90_000 };
-/// let proposal = Proposal { change, reason: Reason::Saturated, seen: Seen::default() };
-/// assert_eq!(proposal.reason, Reason::Saturated);
+/// let proposal = Proposal { change, reason: Reason::TooManyInFlight, seen: Seen::default() };
+/// assert_eq!(proposal.reason, Reason::TooManyInFlight);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,7 +24,7 @@ pub struct Proposal {
     pub change: Change,
     /// Why.
     pub reason: Reason,
-    /// The figures of the window.
+    /// The figures of the window, and what else the controller judged by.
     pub seen: Seen,
 }
 
@@ -105,10 +105,13 @@ impl Governor {
         moves.extend(self.hot_prefixes.decide());
         moves.extend(self.phases.decide(window));
         let seen = self.seen(window, latencies);
-        let propose = |(change, reason): (Change, Reason)| Proposal {
-            change,
-            reason,
-            seen,
+        let propose = |wanted: Move| Proposal {
+            change: wanted.change,
+            reason: wanted.reason,
+            seen: Seen {
+                evidence: wanted.evidence,
+                ..seen
+            },
         };
         moves.into_iter().map(propose).collect()
     }
@@ -118,7 +121,7 @@ impl Governor {
         if self.settings.batch_size {
             return self.batch_size.is_settled();
         }
-        per_mille(window.groups_full, window.groups) >= FULL_PER_MILLE
+        closed_per_mille(window) >= FULL_PER_MILLE
     }
 
     fn seen(&self, window: &Window, latencies: &Latencies) -> Seen {
@@ -127,8 +130,9 @@ impl Governor {
             target_p99_us: self.settings.target_p99_ms.saturating_mul(1000),
             samples: latencies.count(),
             operations_per_second: per_second(window.operations_durable, window.length_us) as u64,
-            full_per_mille: per_mille(window.groups_full, window.groups),
+            full_per_mille: closed_per_mille(window),
             busiest_per_mille: busiest_per_mille(window),
+            evidence: None,
         }
     }
 }
@@ -136,7 +140,7 @@ impl Governor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::Phase;
+    use crate::control::{Evidence, Phase, Work};
 
     fn settings() -> ControlSettings {
         ControlSettings {
@@ -193,7 +197,7 @@ mod tests {
     #[test]
     fn pieces_are_tried_under_a_cap_that_stays() {
         let limits = Limits {
-            cores: 4,
+            threads: 4,
             ..Limits::default()
         };
         let mut governor = Governor::new(&settings(), &limits);
@@ -203,5 +207,52 @@ mod tests {
             .flat_map(|_| governor.decide(&window, &Latencies::default()))
             .find(|proposal| matches!(proposal.change, Change::Pieces { .. }));
         assert!(pieces.is_some());
+    }
+
+    #[test]
+    fn pieces_of_proofs_are_tried_while_nothing_is_committed() {
+        let limits = Limits {
+            read_threads: 8,
+            ..Limits::default()
+        };
+        let mut governor = Governor::new(&ControlSettings::default(), &limits);
+        let window = Window {
+            length_us: 500_000,
+            tree_pieces: 1,
+            hash_pieces: 1,
+            proof_pieces: 2,
+            proofs: 100_000,
+            ..Window::default()
+        };
+        let first = (0..40)
+            .flat_map(|_| governor.decide(&window, &Latencies::default()))
+            .find(|proposal| matches!(proposal.change, Change::Pieces { .. }));
+        let work = Work::Proof;
+        let (from, to) = (2, 4);
+        assert_eq!(first.unwrap().change, Change::Pieces { work, from, to });
+    }
+
+    #[test]
+    fn a_decision_shows_what_its_controller_judged_by() {
+        let limits = Limits::default();
+        let mut governor = Governor::new(&settings(), &limits);
+        let decided = (0..10).flat_map(|_| {
+            governor.touch(std::iter::repeat_n(7, 1_000));
+            governor.decide(&full(&limits), &Latencies::default())
+        });
+        let decided: Vec<Proposal> = decided.collect();
+        let evidence = |wanted: fn(&Change) -> bool| {
+            let found = decided.iter().find(|proposal| wanted(&proposal.change));
+            found.unwrap().seen.evidence.unwrap()
+        };
+        let hot = evidence(|change| matches!(change, Change::HotPrefixes { .. }));
+        assert!(matches!(hot, Evidence::Touched { samples, listed } if samples == listed));
+        let mix = Evidence::Mix {
+            writes: 100_000,
+            reads: 0,
+            proofs: 0,
+        };
+        let phase = evidence(|change| matches!(change, Change::Phase { .. }));
+        assert_eq!(phase, mix);
     }
 }

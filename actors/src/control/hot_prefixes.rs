@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::{Change, Reason};
+use super::{Change, Evidence, Move, Reason};
 
 /// Prefixes counted at the same time.
 const COUNTERS: usize = 256;
@@ -44,7 +44,7 @@ struct Count {
 ///     hot.touch((0..2_000_u16).map(|at| if at % 2 == 0 { 7 } else { at * 8 }));
 ///     list = hot.decide().or(list);
 /// }
-/// assert_eq!(list.unwrap().0, Change::HotPrefixes { prefixes: vec![7] });
+/// assert_eq!(list.unwrap().change, Change::HotPrefixes { prefixes: vec![7] });
 /// ```
 #[derive(Clone, Debug)]
 pub struct HotPrefixes {
@@ -109,8 +109,9 @@ impl HotPrefixes {
     }
 
     /// Ends a window: counts decay, and the list is told if others have been hot for a while.
-    pub fn decide(&mut self) -> Option<(Change, Reason)> {
+    pub fn decide(&mut self) -> Option<Move> {
         let hot = self.hot();
+        let touched = self.touched(&hot);
         self.decay();
         if !self.differs(&hot) {
             self.differed = 0;
@@ -122,7 +123,18 @@ impl HotPrefixes {
         }
         self.differed = 0;
         self.listed.clone_from(&hot);
-        Some((Change::HotPrefixes { prefixes: hot }, Reason::Skew))
+        let change = Change::HotPrefixes { prefixes: hot };
+        Some(Move::new(change, Reason::Skew).judged_by(touched))
+    }
+
+    /// Samples, and those that surely fell on these prefixes.
+    fn touched(&self, hot: &[u16]) -> Evidence {
+        let counts = hot.iter().filter_map(|prefix| self.counts.get(prefix));
+        let listed: f64 = counts.map(|count| count.seen - count.error).sum();
+        Evidence::Touched {
+            samples: self.samples as u64,
+            listed: listed as u64,
+        }
     }
 
     fn hot(&self) -> Vec<u16> {
@@ -193,7 +205,7 @@ mod tests {
         let mut told = Vec::new();
         for round in 0..60 {
             hot.touch(window(if round < 30 { 100 } else { 9_000 }, 8, round));
-            if let Some((Change::HotPrefixes { prefixes }, _)) = hot.decide() {
+            if let Some(Change::HotPrefixes { prefixes }) = hot.decide().map(|told| told.change) {
                 told.push((round, prefixes));
             }
         }

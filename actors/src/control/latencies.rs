@@ -1,8 +1,9 @@
 //! Latencies of many operations in a fixed number of buckets: cheap to record, to merge and to ask for a quantile.
 //!
 //! Buckets grow with the value: 64 to each doubling, so that a value is known to 1.6 % and the middle that is
-//! answered is at most 0.8 % off (the layout of HdrHistogram, Tene 2012, with a fixed range). Not here: locks;
-//! whoever records keeps one for each thread or brings a lock.
+//! answered is at most 0.8 % off (the layout of HdrHistogram, Tene 2012, with a fixed range). Beside it a mean by
+//! weight, for submissions of different sizes. Not here: locks; whoever records keeps one for each thread or brings a
+//! lock.
 
 /// Buckets to each doubling of the value.
 const STEPS: u64 = 64;
@@ -32,6 +33,9 @@ pub struct Latencies {
     buckets: Box<[u32]>,
     count: u64,
     sum_us: u64,
+    /// Operations of what was recorded, and the sum of their latencies.
+    operations: u64,
+    operations_sum_us: u64,
 }
 
 impl Default for Latencies {
@@ -40,6 +44,8 @@ impl Default for Latencies {
             buckets: vec![0; BUCKETS].into_boxed_slice(),
             count: 0,
             sum_us: 0,
+            operations: 0,
+            operations_sum_us: 0,
         }
     }
 }
@@ -85,6 +91,21 @@ impl Latencies {
         self.sum_us = self.sum_us.saturating_add(sum);
     }
 
+    /// Adds operations whose latencies come to so much together, to [`Self::operation_mean_us`] alone: quantiles are of
+    /// what is recorded one by one, such as submissions.
+    ///
+    /// ```
+    /// let mut latencies = trunkline::control::Latencies::default();
+    /// latencies.record(1_000); // a submission of one operation
+    /// latencies.record(9_000); // and one of three
+    /// latencies.weigh(4, 1_000 + 3 * 9_000);
+    /// assert_eq!((latencies.mean_us(), latencies.operation_mean_us()), (5_000, 7_000));
+    /// ```
+    pub fn weigh(&mut self, operations: u64, sum_us: u64) {
+        self.operations = self.operations.saturating_add(operations);
+        self.operations_sum_us = self.operations_sum_us.saturating_add(sum_us);
+    }
+
     /// Adds all of another one.
     pub fn merge(&mut self, other: &Self) {
         for (bucket, more) in self.buckets.iter_mut().zip(&other.buckets) {
@@ -92,12 +113,14 @@ impl Latencies {
         }
         self.count = self.count.saturating_add(other.count);
         self.sum_us = self.sum_us.saturating_add(other.sum_us);
+        self.weigh(other.operations, other.operations_sum_us);
     }
 
     /// Forgets all.
     pub fn clear(&mut self) {
         self.buckets.fill(0);
         (self.count, self.sum_us) = (0, 0);
+        (self.operations, self.operations_sum_us) = (0, 0);
     }
 
     /// Operations recorded.
@@ -108,6 +131,12 @@ impl Latencies {
     /// The mean, microseconds; 0 if there is none.
     pub fn mean_us(&self) -> u64 {
         self.sum_us.checked_div(self.count).unwrap_or(0)
+    }
+
+    /// The mean by operations, microseconds: each weighs what it has of them. If none were weighed, all weigh the same.
+    pub fn operation_mean_us(&self) -> u64 {
+        let mean_us = self.operations_sum_us.checked_div(self.operations);
+        mean_us.unwrap_or_else(|| self.mean_us())
     }
 
     /// The latency that this share of the operations (0 to 1) did not exceed, microseconds; 0 if there is none.

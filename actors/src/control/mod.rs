@@ -5,7 +5,7 @@
 //!
 //! [`Governor`] is all of it; a controller for each concern stands alone too:
 //!
-//! - [`BatchSize`]: operations of a group and in flight, by throughput and by the latency's 99th percentile;
+//! - [`BatchSize`]: operations of a group, by throughput, and in flight, by the latency's 99th percentile;
 //! - [`Workers`]: pieces that work is cut into, by probing;
 //! - [`Caches`]: bytes of the cache of values against those of the tree, by marginal hits;
 //! - [`HotPrefixes`]: which parts of the key space are touched most;
@@ -31,7 +31,7 @@ mod workers;
 
 pub use batch_size::BatchSize;
 pub use caches::Caches;
-pub use decision::{Change, Decision, Phase, Reason, Seen, Work};
+pub use decision::{Change, Decision, Evidence, Move, Phase, Reason, Seen, Work};
 pub use governor::{Governor, Proposal};
 pub use hot_prefixes::HotPrefixes;
 pub use latencies::Latencies;

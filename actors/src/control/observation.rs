@@ -14,10 +14,12 @@ pub(super) struct Observation {
     pub(super) rate: f64,
     /// 99th percentile of what was sealed under the cap of now, microseconds.
     pub(super) p99_us: f64,
-    /// Its mean, microseconds.
+    /// Its mean by submissions, as the percentile is, microseconds.
     pub(super) mean_us: f64,
-    /// Whether the cap closed half of the groups or more.
+    /// Whether the cap of operations closed half of the groups or more, so that a larger one would be felt.
     pub(super) full: bool,
+    /// Whether that cap or the one of bytes did.
+    pub(super) closed: bool,
     /// Whether callers wait at the door.
     pub(super) at_the_door: bool,
     /// Operations in flight, on average.
@@ -55,13 +57,20 @@ pub(super) struct Gathered {
     length_us: u64,
     groups: u64,
     groups_full: u64,
+    groups_full_bytes: u64,
+}
+
+/// Groups that were closed by a cap, of operations or of bytes, of a thousand.
+pub(super) fn closed_per_mille(window: &Window) -> u64 {
+    let closed = window.groups_full.saturating_add(window.groups_full_bytes);
+    per_mille(closed, window.groups)
 }
 
 impl Observation {
     /// Whether more would be done if more could. A busy stage says nothing: groups that are self-clocked get
     /// smaller until fixed costs keep a stage busy, at any load.
     pub(super) fn saturated(&self) -> bool {
-        self.full || self.at_the_door
+        self.closed || self.at_the_door
     }
 }
 
@@ -69,7 +78,7 @@ impl Gathered {
     pub(super) fn clear(&mut self) {
         self.latencies.clear();
         (self.durable, self.length_us) = (0, 0);
-        (self.groups, self.groups_full) = (0, 0);
+        (self.groups, self.groups_full, self.groups_full_bytes) = (0, 0, 0);
     }
 
     /// Adds a window; an observation once there are enough samples, which begins anew.
@@ -84,6 +93,8 @@ impl Gathered {
         self.length_us = self.length_us.saturating_add(window.length_us);
         self.groups = self.groups.saturating_add(window.groups);
         self.groups_full = self.groups_full.saturating_add(window.groups_full);
+        let full_bytes = window.groups_full_bytes;
+        self.groups_full_bytes = self.groups_full_bytes.saturating_add(full_bytes);
         if self.latencies.count() < samples_min {
             return None;
         }
@@ -95,13 +106,15 @@ impl Gathered {
     fn observation(&self, window: &Window) -> Observation {
         let rate = per_second(self.durable, self.length_us);
         let mean_us = self.latencies.mean_us() as f64;
-        // Little's law: operations in flight are the rate times the mean latency.
-        let inside = rate * mean_us / 1e6;
+        // Little's law: operations in flight are their rate times their mean latency, not that of submissions.
+        let inside = rate * self.latencies.operation_mean_us() as f64 / 1e6;
+        let closed = self.groups_full.saturating_add(self.groups_full_bytes);
         Observation {
             rate,
             p99_us: self.latencies.quantile_us(0.99) as f64,
             mean_us,
             full: per_mille(self.groups_full, self.groups) >= FULL_PER_MILLE,
+            closed: per_mille(closed, self.groups) >= FULL_PER_MILLE,
             at_the_door: inside >= DOOR_SHARE * window.in_flight_operations_max as f64,
             inside,
             waits: window.seal_wait_us.p50 >= window.durable_us.p50 / 2,
@@ -148,6 +161,45 @@ mod tests {
         let together = gathered.add(&window, &latencies, 100).unwrap();
         assert_eq!(together.rate, 120.0);
         assert_eq!(gathered.add(&window, &latencies, 100), None);
+    }
+
+    #[test]
+    fn what_is_in_flight_counts_operations_and_not_submissions() {
+        let mut latencies = Latencies::default();
+        // Many callers with one operation each, 2 ms; beside them a loader whose batches of 10,000 take 100 ms.
+        latencies.record_many(2_000, 1_000);
+        latencies.record_many(100_000, 10);
+        latencies.weigh(1_000, 1_000 * 2_000);
+        latencies.weigh(100_000, 100_000 * 100_000);
+        let window = Window {
+            length_us: 500_000,
+            operations_durable: 101_000,
+            in_flight_operations_max: 20_000,
+            ..Window::default()
+        };
+        let seen = Gathered::default().add(&window, &latencies, 100).unwrap();
+        assert!((19_900.0..20_100.0).contains(&seen.inside), "{seen:?}");
+        assert!(seen.at_the_door);
+        // A percentile is of submissions still, and so is the mean beside it.
+        assert!(seen.p99_us < 2_100.0 && seen.mean_us < 3_000.0, "{seen:?}");
+    }
+
+    #[test]
+    fn groups_that_bytes_close_saturate_and_ask_for_no_larger_cap() {
+        let mut latencies = Latencies::default();
+        latencies.record_many(1_000, 100);
+        let window = Window {
+            length_us: 500_000,
+            operations_durable: 100,
+            in_flight_operations_max: 1_000_000,
+            groups: 10,
+            groups_full: 1,
+            groups_full_bytes: 5,
+            ..Window::default()
+        };
+        let seen = Gathered::default().add(&window, &latencies, 100).unwrap();
+        assert!(seen.saturated() && !seen.full);
+        assert_eq!(closed_per_mille(&window), 600);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the live mix of reads and writes looks like, with hysteresis. Not here: what follows from it.
 
-use super::{Change, Phase, Reason, Window};
+use super::{Change, Evidence, Move, Phase, Reason, Window};
 
 /// Operations, reads and proofs a second below which nothing is said.
 const IDLE_PER_SECOND: u128 = 20;
@@ -19,8 +19,8 @@ const WINDOWS: u32 = 3;
 /// let window = Window { length_us: 500_000, reads: 50_000, operations_accepted: 10, ..Window::default() };
 /// assert_eq!(phases.decide(&window), None);
 /// assert_eq!(phases.decide(&window), None);
-/// let (change, _) = phases.decide(&window).unwrap();
-/// assert_eq!(change, Change::Phase { from: Phase::Idle, to: Phase::ReadHeavy });
+/// let named = phases.decide(&window).unwrap();
+/// assert_eq!(named.change, Change::Phase { from: Phase::Idle, to: Phase::ReadHeavy });
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Phases {
@@ -31,7 +31,7 @@ pub struct Phases {
 
 impl Phases {
     /// Looks at a window.
-    pub fn decide(&mut self, window: &Window) -> Option<(Change, Reason)> {
+    pub fn decide(&mut self, window: &Window) -> Option<Move> {
         let seen = self.classify(window);
         self.times = if seen == self.seen {
             self.times.saturating_add(1)
@@ -43,7 +43,12 @@ impl Phases {
             return None;
         }
         let from = std::mem::replace(&mut self.now, seen);
-        Some((Change::Phase { from, to: seen }, Reason::Mix))
+        let mix = Evidence::Mix {
+            writes: window.operations_accepted,
+            reads: window.reads,
+            proofs: window.proofs,
+        };
+        Some(Move::new(Change::Phase { from, to: seen }, Reason::Mix).judged_by(mix))
     }
 
     fn classify(&self, window: &Window) -> Phase {

@@ -61,8 +61,10 @@ pub struct Limits {
     pub in_flight_operations_max: u64,
     /// Groups between ingest and durable at the same time.
     pub groups_in_flight_max: u64,
-    /// Processors; work is cut into this many pieces at most, and never more than 128.
-    pub cores: u64,
+    /// Threads of the pool for commits: their work is cut into this many pieces at most, and never more than 128.
+    pub threads: u64,
+    /// The same of the pool for proofs and reads of many keys.
+    pub read_threads: u64,
     /// Bytes that the cache of values keeps in any case.
     pub value_cache_bytes_min: u64,
     /// Bytes that the tree keeps in any case.
@@ -77,7 +79,8 @@ impl Default for Limits {
             in_flight_operations_min: 200_000,
             in_flight_operations_max: 1_000_000,
             groups_in_flight_max: 4,
-            cores: 1,
+            threads: 1,
+            read_threads: 1,
             value_cache_bytes_min: 1 << 20,
             tree_bytes_min: 1 << 20,
         }

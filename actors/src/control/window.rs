@@ -58,6 +58,8 @@ pub struct Window {
     pub groups: u64,
     /// Those that the cap of operations closed.
     pub groups_full: u64,
+    /// Those that the cap of bytes closed, that of operations not being reached.
+    pub groups_full_bytes: u64,
     /// Operations of the groups.
     pub group_operations: Quantiles,
     /// Groups sealed and not yet durable, at the end.
@@ -83,8 +85,11 @@ pub struct Window {
     pub value_cache_hits: u64,
     /// Reads that did not, and went to the leaf store.
     pub value_cache_misses: u64,
-    /// Those of them that a cache larger by an eighth would have had.
+    /// Those of them that a cache larger by `value_cache_near_bytes` would have had.
     pub value_cache_near_misses: u64,
+    /// How much more room near misses stand for, bytes: about an eighth of the cache, less of one so large that no
+    /// more is remembered. 0: it was not measured.
+    pub value_cache_near_bytes: u64,
     /// Bytes that the cache of values may take.
     pub value_cache_bytes_max: u64,
     /// Bytes that the tree may take, 0 if it has no bound.

@@ -2,11 +2,14 @@
 //!
 //! Throughput here is noisy (a tenth to a quarter), so a step is judged A/B/A: medians of windows before, with, and
 //! after it, as one judges by hand; what gave nothing is tried again after ever longer pauses. The hill climbing is that of
-//! the thread pool of .NET (Hellerstein, Morrison, Eilebrecht 2009) without its waves. Not here: sharing processors
-//! between stages; a step that takes them from another one shows as throughput lost.
+//! the thread pool of .NET (Hellerstein, Morrison, Eilebrecht 2009) without its waves. Pieces of commits are tried while
+//! commits are at their limit, by what becomes durable; those of proofs while it is proofs that are asked for, by the
+//! keys proven, whatever commits do. Not here: sharing processors between stages; a step that takes them from another
+//! one shows as throughput lost. Nor reads of many keys, which are cut as proofs are: a window does not tell them from
+//! reads of single keys, so they follow what was found for proofs.
 
 use super::observation::{per_second, typical};
-use super::{Change, ControlSettings, Limits, Reason, Window, Work};
+use super::{Change, ControlSettings, Evidence, Limits, Move, Reason, Window, Work};
 
 /// More pieces than this are never tried: one a slot of the root.
 const PIECES_MAX: u64 = 128;
@@ -17,6 +20,11 @@ const SIDE_WINDOWS: usize = 3;
 /// Windows between probes: first and longest pause.
 const PAUSE_MIN: u32 = 16;
 const PAUSE_MAX: u32 = 4096;
+/// Keys proven in a window that it takes to judge their rate.
+const PROOFS_MIN: u64 = 100;
+/// Keys proven for each operation made durable from which on it is proofs that are asked for. Below, pieces of proofs
+/// may take from commits what the rate of proofs does not show.
+const PROOFS_LEAD: u64 = 4;
 
 /// Where a probe stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,14 +67,16 @@ impl Default for Tried {
 ///
 /// ```
 /// use trunkline::control::{ControlSettings, Limits, Window, Workers};
-/// let mut workers = Workers::new(&ControlSettings::default(), &Limits { cores: 8, ..Limits::default() });
+/// let mut workers = Workers::new(&ControlSettings::default(), &Limits { threads: 8, ..Limits::default() });
 /// // The load is what limits, so there is nothing to try.
 /// assert!(workers.decide(&Window::default(), false).is_none());
 /// ```
 #[derive(Clone, Debug)]
 pub struct Workers {
     on: bool,
+    /// Of work of commits, and of proofs.
     pieces_max: u64,
+    proof_pieces_max: u64,
     tried: [Tried; 3],
     probe: Option<Probe>,
 }
@@ -76,15 +86,16 @@ impl Workers {
     pub fn new(settings: &ControlSettings, limits: &Limits) -> Self {
         Self {
             on: settings.workers,
-            pieces_max: limits.cores.clamp(1, PIECES_MAX),
+            pieces_max: limits.threads.clamp(1, PIECES_MAX),
+            proof_pieces_max: limits.read_threads.clamp(1, PIECES_MAX),
             tried: [Tried::default(); 3],
             probe: None,
         }
     }
 
     /// Looks at a window. `steady`: the pipeline is at its limit, and nothing else was moved lately.
-    pub fn decide(&mut self, window: &Window, steady: bool) -> Option<(Change, Reason)> {
-        if !self.on || self.pieces_max < 2 {
+    pub fn decide(&mut self, window: &Window, steady: bool) -> Option<Move> {
+        if !self.on {
             return None;
         }
         for tried in &mut self.tried {
@@ -104,22 +115,19 @@ impl Workers {
             // Somebody else set it: that is the start now.
             return None;
         }
-        if !steady {
+        if !may_probe(probe.work, window, steady) {
             return (now != probe.from)
-                .then(|| change(probe.work, now, probe.from, Reason::NoGain));
+                .then(|| change(probe.work, now, probe.from, Reason::BrokenOff));
         }
         self.advance(probe, window)
     }
 
     /// Takes up the busiest work that may be probed.
     fn begin(&mut self, window: &Window, steady: bool) {
-        if !steady {
-            return;
-        }
         let due = |work: &Work| {
-            self.tried
-                .get(*work as usize)
-                .is_some_and(|tried| tried.pause == 0)
+            let tried = self.tried.get(*work as usize);
+            let rested = tried.is_some_and(|tried| tried.pause == 0);
+            rested && self.most(*work) > 1 && may_probe(*work, window, steady)
         };
         let works = [Work::Tree, Work::Hash, Work::Proof];
         let busiest = works
@@ -145,10 +153,19 @@ impl Workers {
         });
     }
 
+    /// Pieces, at most: one a thread of the pool that does the work.
+    fn most(&self, work: Work) -> u64 {
+        match work {
+            Work::Tree | Work::Hash => self.pieces_max,
+            Work::Proof => self.proof_pieces_max,
+        }
+    }
+
     fn next(&mut self, work: Work, from: u64) -> Option<u64> {
+        let most = self.most(work);
         let tried = self.tried.get_mut(work as usize)?;
-        let higher = from.saturating_mul(2).clamp(1, self.pieces_max);
-        let lower = (from / 2).clamp(1, self.pieces_max);
+        let higher = from.saturating_mul(2).clamp(1, most);
+        let lower = (from / 2).clamp(1, most);
         for _ in 0..2 {
             let to = if tried.up { higher } else { lower };
             if to != from && (to > from) == tried.up {
@@ -159,7 +176,7 @@ impl Workers {
         None
     }
 
-    fn advance(&mut self, mut probe: Probe, window: &Window) -> Option<(Change, Reason)> {
+    fn advance(&mut self, mut probe: Probe, window: &Window) -> Option<Move> {
         probe.seen.push(rate(window, probe.work));
         if probe.seen.len() <= SIDE_WINDOWS {
             self.probe = Some(probe);
@@ -175,14 +192,22 @@ impl Workers {
                 Some(change(work, from, to, Reason::Probe))
             }
             Side::With => {
+                let evidence = Evidence::Pieces {
+                    rate_without: probe.before as u64,
+                    rate_with: typical(seen.iter().copied()) as u64,
+                };
                 (probe.with, probe.side) = (seen, Side::After);
                 self.probe = Some(probe);
-                Some(change(work, to, from, Reason::Probe))
+                Some(change(work, to, from, Reason::Probe).judged_by(evidence))
             }
             Side::After => {
                 let without = probe.before.max(typical(seen));
+                let evidence = Evidence::Pieces {
+                    rate_without: without as u64,
+                    rate_with: typical(probe.with.iter().copied()) as u64,
+                };
                 self.conclude(&probe, without)
-                    .then(|| change(work, from, to, Reason::Gain))
+                    .then(|| change(work, from, to, Reason::Gain).judged_by(evidence))
             }
         }
     }
@@ -208,8 +233,19 @@ impl Workers {
     }
 }
 
-fn change(work: Work, from: u64, to: u64, reason: Reason) -> (Change, Reason) {
-    (Change::Pieces { work, from, to }, reason)
+fn change(work: Work, from: u64, to: u64, reason: Reason) -> Move {
+    Move::new(Change::Pieces { work, from, to }, reason)
+}
+
+/// Whether what the work does in this window says something of its pieces.
+fn may_probe(work: Work, window: &Window, steady: bool) -> bool {
+    match work {
+        Work::Tree | Work::Hash => steady,
+        Work::Proof => {
+            let commits = window.operations_durable;
+            window.proofs >= commits.saturating_mul(PROOFS_LEAD).max(PROOFS_MIN)
+        }
+    }
 }
 
 fn pieces(window: &Window, work: Work) -> u64 {
@@ -255,7 +291,7 @@ mod tests {
     ) -> (u64, u64) {
         let mut random = SmallRng::seed_from_u64(seed);
         let limits = Limits {
-            cores,
+            threads: cores,
             ..Limits::default()
         };
         let mut workers = Workers::new(&ControlSettings::default(), &limits);
@@ -271,14 +307,12 @@ mod tests {
             let noisy =
                 speed(window.hash_pieces) * (1.0 + noise * (random.random::<f64>() * 2.0 - 1.0));
             window.operations_durable = (noisy * 1e5) as u64;
-            if let Some((
-                Change::Pieces {
-                    work: Work::Hash,
-                    from,
-                    to,
-                },
-                _,
-            )) = workers.decide(&window, true)
+            let moved = workers.decide(&window, true).map(|moved| moved.change);
+            if let Some(Change::Pieces {
+                work: Work::Hash,
+                from,
+                to,
+            }) = moved
             {
                 assert_eq!(from, window.hash_pieces);
                 assert!((1..=cores.min(128)).contains(&to));
@@ -330,7 +364,7 @@ mod tests {
     #[test]
     fn a_probe_ends_where_it_began_when_something_else_moves() {
         let limits = Limits {
-            cores: 4,
+            threads: 4,
             ..Limits::default()
         };
         let mut workers = Workers::new(&ControlSettings::default(), &limits);
@@ -350,6 +384,66 @@ mod tests {
             from: 2,
             to: 1,
         };
-        assert_eq!(workers.decide(&window, false), Some((back, Reason::NoGain)));
+        let broken_off = Move::new(back, Reason::BrokenOff);
+        assert_eq!(workers.decide(&window, false), Some(broken_off));
+    }
+
+    /// Runs on proofs whose rate is a function of their pieces, beside so many operations made durable, none of it at
+    /// the limit of commits; pieces at the end, and the last move.
+    fn run_proofs(
+        threads: u64,
+        read_threads: u64,
+        start: u64,
+        durable: u64,
+    ) -> (u64, Option<Move>) {
+        let limits = Limits {
+            threads,
+            read_threads,
+            ..Limits::default()
+        };
+        let mut workers = Workers::new(&ControlSettings::default(), &limits);
+        let mut window = Window {
+            length_us: 500_000,
+            tree_pieces: 1,
+            hash_pieces: 1,
+            proof_pieces: start,
+            operations_durable: durable,
+            ..Window::default()
+        };
+        let mut last = None;
+        for _ in 0..200 {
+            let speed = (window.proof_pieces as f64).sqrt();
+            window.proofs = (speed * 50_000.0) as u64;
+            let Some(moved) = workers.decide(&window, false) else {
+                continue;
+            };
+            if let Change::Pieces { to, .. } = moved.change {
+                window.proof_pieces = to;
+            }
+            last = Some(moved);
+        }
+        (window.proof_pieces, last)
+    }
+
+    #[test]
+    fn pieces_of_proofs_are_found_where_nothing_is_committed() {
+        let (pieces, last) = run_proofs(1, 8, 1, 0);
+        assert_eq!(pieces, 8);
+        assert!(matches!(
+            last.and_then(|moved| moved.evidence),
+            Some(Evidence::Pieces { .. })
+        ));
+    }
+
+    #[test]
+    fn pieces_of_proofs_keep_to_the_threads_that_read() {
+        // However many there are for commits.
+        assert_eq!(run_proofs(8, 1, 1, 0), (1, None));
+        assert_eq!(run_proofs(8, 2, 1, 0).0, 2);
+    }
+
+    #[test]
+    fn pieces_of_proofs_stay_where_commits_are_the_load() {
+        assert_eq!(run_proofs(8, 8, 1, 50_000), (1, None));
     }
 }

@@ -9,25 +9,24 @@
 //! Not here: what is decided (`generator`), and which stages a load has (`run_load`).
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::generator::{Gathered, Gatherer, Generator, Member, Pause, ReadJob, pause};
 use super::interval_log::IntervalLogError;
 use super::lanes::{Ends, Queue, locked};
-use super::measure::{Ledger, Recorder, Recording, Sums, Times};
+use super::measure::{Ledger, Recorder, Sums, Times};
 use super::operations::Operation;
 use super::plan::{Mode, Plan};
 use super::records::{self, Records};
-use super::run::OperationKind;
 use super::schedule::Source;
 use super::target::{Pending, Target, TargetError, Written};
 use super::trace::{TraceError, TraceWriter};
 
 /// Operations of an open loop between two looks at the clock.
 const PUMPED_MAX: usize = 256;
-/// Reads that are handed to a reader at once.
+/// Reads that are handed to a reader at once, if there are that many for each.
 const TAKEN_MAX: usize = 32;
 /// Operations of a closed loop that share a look at the clock.
 const CLOCKED: u64 = 16;
@@ -110,11 +109,27 @@ pub(crate) struct Staged {
     pub(crate) ledger: Ledger,
     pub(crate) sums: Sums,
     pub(crate) tally: Tally,
-    pub(crate) generator_cpu_us: u64,
+    pub(crate) cpu: ThreadTimes,
+    /// From the end of the warm-up to when nothing more was due; in a closed loop, to the end of the last operation.
+    pub(crate) scheduled_ns: u64,
+    /// Operations that ended by then.
+    pub(crate) ended_in_schedule: u64,
     /// All of it, warm-up and draining included.
     pub(crate) elapsed: Duration,
     /// Operations that ended, warm-up included.
     pub(crate) ended: u64,
+}
+
+/// Processor time of the threads of a stage, microseconds; 0 where the system does not tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ThreadTimes {
+    pub(crate) generator_us: u64,
+    /// The target's part of submitting included: keys and values are made within it.
+    pub(crate) submitter_us: u64,
+    /// Without waiting for batches.
+    pub(crate) completer_us: u64,
+    /// Of the busiest reader, without the target's reads.
+    pub(crate) reader_us: u64,
 }
 
 /// A look at a stage that is under way.
@@ -137,6 +152,8 @@ struct Floor<'a> {
     target: &'a dyn Target,
     plan: &'a Plan,
     keys_there: u64,
+    /// Operations of a trace are so far apart in the mean.
+    recorded_distance_ns: Option<u64>,
     origin: Instant,
     stop: &'a AtomicBool,
     /// Something is wrong: nothing new is begun.
@@ -145,10 +162,12 @@ struct Floor<'a> {
     writes: Queue<Gathered>,
     pending: Queue<Submitted>,
     reads: Queue<ReadJob>,
-    operations_ended: Ends,
+    /// Nobody waits for a count of these.
+    operations_ended: AtomicU64,
     batches_ended: Ends,
     reads_ended: Ends,
     tally: Mutex<Tally>,
+    cpu: Mutex<ThreadTimes>,
 }
 
 /// Closes what a thread feeds, however that thread ends.
@@ -207,18 +226,22 @@ impl Floor<'_> {
                 }),
             }
         }
+        locked(&self.cpu).submitter_us = thread_cpu_us();
     }
 
     fn complete_all(&self, recorder: &Recorder) {
         let _closing = Closing(|| self.halt.store(true, Ordering::Relaxed));
+        let mut waited_ns = 0;
         while let Some(Submitted {
             members,
             started_ns,
             pending,
         }) = self.pending.pop()
         {
+            let begun_ns = self.now_ns();
             let written = pending();
             let ended_ns = self.now_ns();
+            waited_ns += ended_ns - begun_ns;
             let times = |member: &Member| Times {
                 intended_ns: member.intended_ns,
                 started_ns,
@@ -238,8 +261,14 @@ impl Floor<'_> {
             drop(recording);
             self.account(written, members.len() as u64);
             self.batches_ended.add(1);
-            self.operations_ended.add(members.len() as u64);
+            self.give_back(members.len() as u64);
         }
+        locked(&self.cpu).completer_us = own_cpu_us(waited_ns);
+    }
+
+    /// So many operations are under way no more.
+    fn give_back(&self, count: u64) {
+        self.operations_ended.fetch_add(count, Ordering::Release);
     }
 
     fn account(&self, written: Result<Written, TargetError>, writes: u64) {
@@ -258,9 +287,13 @@ impl Floor<'_> {
     fn read_all(&self, recorder: &Recorder) {
         let _closing = Closing(|| self.halt.store(true, Ordering::Relaxed));
         let mut jobs = Vec::with_capacity(TAKEN_MAX);
-        let mut done = Vec::with_capacity(TAKEN_MAX);
-        while self.reads.pop_some(TAKEN_MAX, &mut jobs) {
+        let mut read_ns = 0;
+        while self
+            .reads
+            .pop_share(self.plan.readers, TAKEN_MAX, &mut jobs)
+        {
             let mut tally = Tally::default();
+            let count = jobs.len() as u64;
             for job in jobs.drain(..) {
                 let started_ns = self.now_ns();
                 let read = self.read(job.operation, &mut tally);
@@ -269,18 +302,23 @@ impl Floor<'_> {
                     started_ns,
                     ended_ns: self.now_ns(),
                 };
-                let is_done = read.is_ok();
-                if let Err(error) = read {
-                    self.failed(error, |tally| tally.failed_reads += 1);
+                read_ns += times.ended_ns - started_ns;
+                match read {
+                    Ok(()) => recorder.lock().ended(job.operation.kind(), times),
+                    Err(error) => {
+                        recorder.lock().failed(times);
+                        self.failed(error, |tally| tally.failed_reads += 1);
+                    }
                 }
-                done.push((job.operation.kind(), times, is_done));
+                // One by one: what waits behind it has not ended.
+                self.give_back(1);
             }
-            let count = done.len() as u64;
-            record(&mut recorder.lock(), &mut done);
             locked(&self.tally).add(&tally);
             self.reads_ended.add(count);
-            self.operations_ended.add(count);
         }
+        let own_us = own_cpu_us(read_ns);
+        let mut cpu = locked(&self.cpu);
+        cpu.reader_us = cpu.reader_us.max(own_us);
     }
 
     fn read(&self, operation: Operation, tally: &mut Tally) -> Result<(), TargetError> {
@@ -317,25 +355,32 @@ impl Floor<'_> {
         }
     }
 
+    /// Mean distance of operations at a time.
+    fn distance_ns(&self, now_ns: u64) -> u64 {
+        let planned = || {
+            let at_s = (now_ns as f64 / 1e9) - self.plan.warmup_s();
+            let rate = self.plan.rate.unwrap_or(0.0) * self.plan.rate_factor(at_s);
+            (1e9 / rate.max(1e-3)) as u64
+        };
+        self.recorded_distance_ns.unwrap_or_else(planned)
+    }
+
+    /// Gives when the schedule ended.
     fn open_loop(
         &self,
         generator: &mut Generator,
         records: &mut Records,
         recorder: &Recorder,
-    ) -> Result<(), TraceError> {
+    ) -> Result<u64, TraceError> {
         generator.begin()?;
-        let mean_ns = |second_rate: f64| (1e9 / second_rate.max(1e-3)) as u64;
-        let rate = self.plan.rate.unwrap_or(0.0);
         while let Some(wake_ns) = generator.wake_ns() {
-            if self.is_over() {
-                break;
-            }
             let now_ns = self.now_ns();
-            let at_s = (now_ns as f64 / 1e9) - self.plan.warmup_s();
-            let distance_ns = mean_ns(rate * self.plan.rate_factor(at_s));
-            match pause(self.plan.pacing, distance_ns, now_ns, wake_ns) {
+            if self.is_over() {
+                return Ok(now_ns);
+            }
+            match pause(self.plan.pacing, self.distance_ns(now_ns), now_ns, wake_ns) {
                 Pause::None => {
-                    let ended = self.operations_ended.get();
+                    let ended = self.operations_ended.load(Ordering::Acquire);
                     let mut recording = recorder.lock();
                     generator.pump(now_ns, ended, PUMPED_MAX, records, &mut recording)?;
                     drop(recording);
@@ -346,7 +391,7 @@ impl Floor<'_> {
                 Pause::Sleep(nanos) => thread::sleep(Duration::from_nanos(nanos).min(REPORT)),
             }
         }
-        Ok(())
+        Ok(generator.ended_ns())
     }
 
     fn closed_loop(
@@ -440,15 +485,6 @@ struct Limits {
     ops_max: u64,
 }
 
-fn record(recording: &mut Recording, done: &mut Vec<(OperationKind, Times, bool)>) {
-    for (kind, times, is_done) in done.drain(..) {
-        match is_done {
-            true => recording.ended(kind, times),
-            false => recording.failed(times),
-        }
-    }
-}
-
 /// Runs a stage to its end: until everything that was let in has ended.
 pub(crate) fn run_stage(
     stage: Stage<'_>,
@@ -468,6 +504,7 @@ pub(crate) fn run_stage(
         plan.has(|shares| shares.read_modify_write > 0)
             || matches!(stage.source, Source::Recorded { .. }),
     );
+    let recorded_distance_ns = stage.source.recorded_distance_ns();
     let mut generator = Generator::new(
         stage.source,
         gatherer,
@@ -478,6 +515,7 @@ pub(crate) fn run_stage(
         target,
         plan,
         keys_there: stage.keys_there,
+        recorded_distance_ns,
         origin: Instant::now(),
         stop,
         halt: AtomicBool::new(false),
@@ -485,15 +523,24 @@ pub(crate) fn run_stage(
         writes: Queue::new(),
         pending: Queue::new(),
         reads: Queue::new(),
-        operations_ended: Ends::default(),
+        operations_ended: AtomicU64::new(0),
         batches_ended: Ends::default(),
         reads_ended: Ends::default(),
         tally: Mutex::new(Tally::default()),
+        cpu: Mutex::new(ThreadTimes::default()),
     };
     // The generator's, the completer's, the readers'.
     let recorders: Vec<Recorder> = (0..plan.readers + 2)
         .map(|_| Recorder::new(stage.begin_ns))
         .collect();
+    let schedule_ends = |end_ns| {
+        recorders
+            .iter()
+            .for_each(|recorder| recorder.lock().schedule_ends(end_ns));
+    };
+    if stage.mode == Mode::Open {
+        schedule_ends(stage.end_ns);
+    }
     let [generating, completing, reading @ ..] = &recorders[..] else {
         unreachable!("two were made, and one for each reader");
     };
@@ -538,13 +585,21 @@ pub(crate) fn run_stage(
         let generate = named("load-generate").spawn_scoped(scope, move || {
             let (_held, _closing) = (sender, closing);
             let generated = match stage.mode {
-                Mode::Open => floor.open_loop(&mut generator, records, generating),
-                Mode::Closed => floor.closed_loop(&mut generator, records, generating, &limits),
+                Mode::Open => floor
+                    .open_loop(&mut generator, records, generating)
+                    .map(Some),
+                Mode::Closed => floor
+                    .closed_loop(&mut generator, records, generating, &limits)
+                    .map(|()| None),
             };
+            if let Ok(Some(end_ns)) = &generated {
+                schedule_ends(*end_ns);
+            }
             generator.flush(records);
             floor.send(&mut generator);
             let finished = generator.finish();
-            (generated.and(finished), thread_cpu_us())
+            locked(&floor.cpu).generator_us = thread_cpu_us();
+            generated.and_then(|end_ns| finished.map(|()| end_ns))
         });
         let generate = generate.map_err(StageError::Thread)?;
         // Until every thread has let go of its sender.
@@ -552,7 +607,7 @@ pub(crate) fn run_stage(
             ledger.collect(&recorders, floor.now_ns())?;
             look(&Look {
                 elapsed_ns: floor.now_ns(),
-                ended: floor.operations_ended.get(),
+                ended: floor.operations_ended.load(Ordering::Relaxed),
                 ledger: &ledger,
                 recorders: &recorders,
             });
@@ -562,21 +617,36 @@ pub(crate) fn run_stage(
             Err(panic) => std::panic::resume_unwind(panic),
         }
     });
-    let (generated, generator_cpu_us) = generated?;
+    let generated = generated?;
     let elapsed = floor.origin.elapsed();
     if let Some(error) = locked(&floor.failure).take() {
         return Err(StageError::Target(error));
     }
-    generated?;
+    let schedule_end_ns = generated?;
     let sums = ledger.finish(&recorders)?;
+    let (scheduled_ns, ended_in_schedule) = match schedule_end_ns {
+        Some(end_ns) => (
+            end_ns.min(stage.end_ns).saturating_sub(stage.begin_ns),
+            sums.ended_in_schedule,
+        ),
+        None => (sums.elapsed_ns, sums.achieved),
+    };
     Ok(Staged {
         ledger,
         sums,
         tally: locked(&floor.tally).clone(),
-        generator_cpu_us,
+        cpu: *locked(&floor.cpu),
+        scheduled_ns,
+        ended_in_schedule,
         elapsed,
-        ended: floor.operations_ended.get(),
+        ended: floor.operations_ended.load(Ordering::Relaxed),
     })
+}
+
+/// Processor time of this thread without its calls of the target, which took so long. What of that time the calls
+/// did not run is taken off too, so this is the least that it can be.
+fn own_cpu_us(calls_ns: u64) -> u64 {
+    thread_cpu_us().saturating_sub(calls_ns / 1000)
 }
 
 /// Processor time of this thread, 0 where the system does not tell.

@@ -154,6 +154,8 @@ pub(crate) struct Generator {
     gatherer: Gatherer,
     in_flight_max: u64,
     trace: Option<TraceWriter>,
+    /// When the last operation was due.
+    last_due_ns: u64,
     /// Operations that were let in.
     pub(crate) entered: u64,
     /// Reads to be done, for whoever empties it.
@@ -175,6 +177,7 @@ impl Generator {
             gatherer,
             in_flight_max,
             trace,
+            last_due_ns: 0,
             entered: 0,
             reads: Vec::new(),
             batches: Vec::new(),
@@ -204,6 +207,7 @@ impl Generator {
             };
             self.next = self.source.next_timed()?;
             self.note(timed)?;
+            self.last_due_ns = timed.at_ns;
             recording.offered(timed.at_ns, now_ns - timed.at_ns);
             match self.entered - ended < self.in_flight_max {
                 true => self.let_in(timed.operation, Some(timed.at_ns), timed.at_ns, records),
@@ -283,6 +287,11 @@ impl Generator {
         )
     }
 
+    /// Open loop, when nothing is due any more: since when.
+    pub(crate) fn ended_ns(&self) -> u64 {
+        self.source.end_ns().unwrap_or(self.last_due_ns)
+    }
+
     /// Ends the trace that was written.
     pub(crate) fn finish(self) -> Result<(), TraceError> {
         self.trace.map_or(Ok(()), TraceWriter::finish)
@@ -353,12 +362,25 @@ mod tests {
         generator
     }
 
-    /// A target that does one read after the other, each in 100 µs but for one that takes 2 s: simulated, event by event.
+    /// A target that does one read after the other, each in 100 µs but for one that takes 2 s.
     fn with_a_stall(in_flight_max: u64) -> super::super::measure::Sums {
+        let service_ns = |read: u64| match read {
+            3000 => 2 * SECOND_NS,
+            _ => MILLI_NS / 10,
+        };
+        simulated(in_flight_max, service_ns)
+    }
+
+    /// A target that does one read after the other, the first one as read 0: simulated, event by event.
+    fn simulated(
+        in_flight_max: u64,
+        service_ns: impl Fn(u64) -> u64,
+    ) -> super::super::measure::Sums {
         let plan = plan(Workload::C);
         let mut records = Records::new(1, 100);
         let mut generator = generator(&plan, &records, in_flight_max);
         let recorders = [Recorder::new(0)];
+        recorders[0].lock().schedule_ends(generator.ended_ns());
         let mut waiting = std::collections::VecDeque::new();
         let (mut started, mut free_ns) = (0, 0);
         loop {
@@ -373,13 +395,7 @@ mod tests {
             {
                 let intended_ns: u64 = Option::unwrap(intended_ns);
                 let started_ns = free_ns.max(intended_ns);
-                let is_stall = started == 3000;
-                free_ns = started_ns
-                    + if is_stall {
-                        2 * SECOND_NS
-                    } else {
-                        MILLI_NS / 10
-                    };
+                free_ns = started_ns + service_ns(started);
                 started += 1;
                 let times = Times {
                     intended_ns,
@@ -413,6 +429,45 @@ mod tests {
         assert!(read.latency.p90_us > 900_000.0, "{read:?}");
         assert!((read.latency.max_us / 2e6 - 1.0).abs() < 0.01, "{read:?}");
         assert!(read.latency.p50_us < 110.0, "{read:?}");
+    }
+
+    #[test]
+    fn of_a_target_that_is_too_slow_less_ends_in_the_schedule_than_is_due_in_it() {
+        // 1,000 are due a second, for 10 s.
+        let sums = simulated(1_000_000, |_| 2 * MILLI_NS);
+        assert_eq!(sums.achieved, sums.offered);
+        assert!(sums.offered.abs_diff(10_000) <= 1);
+        assert!(sums.ended_in_schedule.abs_diff(5_000) <= 1, "{sums:?}");
+        let sums = simulated(1_000_000, |_| MILLI_NS / 2);
+        assert!(sums.offered - sums.ended_in_schedule <= 1, "{sums:?}");
+    }
+
+    #[test]
+    fn the_schedule_ends_with_its_time_or_with_its_last_operation() {
+        let ended_ns = |ops, duration_s| {
+            let plan = Plan {
+                ops,
+                duration_s,
+                ..plan(Workload::C)
+            };
+            let mut records = Records::new(1, 100);
+            let mut generator = generator(&plan, &records, 1_000_000);
+            let recorder = Recorder::new(0);
+            while let Some(now_ns) = generator.wake_ns() {
+                let mut recording = recorder.lock();
+                generator
+                    .pump(now_ns, 0, 16, &mut records, &mut recording)
+                    .unwrap();
+            }
+            generator.ended_ns()
+        };
+        // One a millisecond.
+        assert_eq!(ended_ns(None, Some(2.5)), 2_500 * MILLI_NS);
+        assert_eq!(ended_ns(Some(100), Some(0.01)), 10 * MILLI_NS);
+        for duration_s in [None, Some(2.5)] {
+            let ended_ns = ended_ns(Some(100), duration_s);
+            assert!(ended_ns.abs_diff(100 * MILLI_NS) <= MILLI_NS, "{ended_ns}");
+        }
     }
 
     #[test]

@@ -191,6 +191,11 @@ impl IntervalLog {
             .map_err(IntervalLogError::Write)
     }
 
+    /// Takes whole lines out again.
+    pub(crate) fn remove(&mut self, bytes: std::ops::Range<usize>) {
+        self.bytes.drain(bytes);
+    }
+
     /// All lines in order, decoded one by one.
     pub fn intervals(&self) -> impl Iterator<Item = Result<Interval, IntervalLogError>> {
         let entries = IntervalLogIterator::new(&self.bytes)

@@ -69,12 +69,13 @@ impl<T> Queue<T> {
     /// Waits for one; `None` once it is closed and empty.
     pub(crate) fn pop(&self) -> Option<T> {
         let mut one = Vec::new();
-        self.pop_some(1, &mut one);
+        self.pop_share(1, 1, &mut one);
         one.pop()
     }
 
-    /// Waits for up to `max`, and leaves others for others. Says whether there were any: none once it is closed.
-    pub(crate) fn pop_some(&self, max: usize, taken: &mut Vec<T>) -> bool {
+    /// Waits for what falls to one of so many threads, up to `max`: what one took, no other can do meanwhile. Says
+    /// whether there was anything: nothing once it is closed.
+    pub(crate) fn pop_share(&self, threads: usize, max: usize, taken: &mut Vec<T>) -> bool {
         let mut items = locked(&self.items);
         while items.items.is_empty() && !items.is_closed {
             items.waiting += 1;
@@ -84,7 +85,7 @@ impl<T> Queue<T> {
                 .unwrap_or_else(PoisonError::into_inner);
             items.waiting -= 1;
         }
-        let count = max.min(items.items.len());
+        let count = max.min(items.items.len().div_ceil(threads.max(1)));
         taken.extend(items.items.drain(..count));
         count > 0
     }
@@ -142,9 +143,22 @@ mod tests {
         queue.push_all(&mut vec![2, 3, 4]);
         queue.close();
         let mut taken = Vec::new();
-        assert!(queue.pop_some(3, &mut taken));
+        assert!(queue.pop_share(1, 3, &mut taken));
         assert_eq!(taken, [1, 2, 3]);
         assert_eq!((queue.pop(), queue.pop()), (Some(4), None));
+    }
+
+    #[test]
+    fn nobody_takes_what_others_could_do() {
+        let queue = Queue::new();
+        queue.push_all(&mut (0..10).collect());
+        let take = |threads| {
+            let mut taken = Vec::new();
+            queue.pop_share(threads, 32, &mut taken);
+            taken.len()
+        };
+        assert_eq!((take(4), take(4), take(4), take(4)), (3, 2, 2, 1));
+        assert_eq!((take(4), take(4)), (1, 1));
     }
 
     #[test]
@@ -154,7 +168,7 @@ mod tests {
             let readers = [(); 3].map(|()| {
                 scope.spawn(|| {
                     let (mut sum, mut taken) = (0, Vec::new());
-                    while queue.pop_some(7, &mut taken) {
+                    while queue.pop_share(3, 7, &mut taken) {
                         ends.add(taken.len() as u64);
                         sum += taken.drain(..).sum::<u64>();
                     }

@@ -134,6 +134,8 @@ impl Recorder {
             parts: BTreeMap::new(),
             late: histogram(),
             last_ended_ns: begin_ns,
+            schedule_end_ns: u64::MAX,
+            ended_in_schedule: 0,
         }))
     }
 
@@ -151,9 +153,19 @@ pub(crate) struct Recording {
     parts: BTreeMap<u64, Part>,
     late: Histogram<u64>,
     last_ended_ns: u64,
+    /// Nothing more is due from here on.
+    schedule_end_ns: u64,
+    /// What ended until then. What was due in the warm-up counts too: at a steady rate it stands for what was due and
+    /// has not ended when the schedule ends, so that latency alone takes nothing from the rate.
+    ended_in_schedule: u64,
 }
 
 impl Recording {
+    /// Nothing is due from then on; the earliest such time counts.
+    pub(crate) fn schedule_ends(&mut self, end_ns: u64) {
+        self.schedule_end_ns = self.schedule_end_ns.min(end_ns);
+    }
+
     fn counts(&self, intended_ns: u64) -> bool {
         intended_ns >= self.begin_ns
     }
@@ -165,6 +177,8 @@ impl Recording {
 
     /// An operation ended.
     pub(crate) fn ended(&mut self, kind: OperationKind, times: Times) {
+        let schedule = self.begin_ns..=self.schedule_end_ns;
+        self.ended_in_schedule += u64::from(schedule.contains(&times.ended_ns));
         if !self.counts(times.intended_ns) {
             return;
         }
@@ -213,12 +227,32 @@ impl Recording {
     }
 }
 
+/// How much of a run is kept second by second; totals count all of it.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    seconds_max: usize,
+    log_bytes_max: usize,
+}
+
+impl Kept {
+    /// Eight hours, and half of what a file may have: with all kinds of operations a run can still be read.
+    const DEFAULT: Self = Self {
+        seconds_max: 28_800,
+        log_bytes_max: 128 << 20,
+    };
+}
+
 /// The figures of a run while it goes on.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     begin_ns: u64,
-    /// Those that are over.
+    kept: Kept,
+    /// Those that are over: all of them, or the last ones of a long run.
     pub(crate) seconds: Vec<Second>,
+    /// Where in the log the lines of each of them begin.
+    log_starts: Vec<usize>,
+    /// The second that is not over.
+    next_second: u64,
     /// Over all seconds that are over.
     sum: Part,
     pub(crate) log: IntervalLog,
@@ -235,13 +269,18 @@ pub(crate) struct Sums {
     pub(crate) operations: BTreeMap<OperationKind, OperationTotal>,
     /// From the beginning to the end of the last operation.
     pub(crate) elapsed_ns: u64,
+    /// Operations that ended while the schedule lasted, those due in the warm-up included.
+    pub(crate) ended_in_schedule: u64,
 }
 
 impl Ledger {
     pub(crate) fn new(begin_ns: u64, begun_unix_ms: u64) -> Self {
         Self {
             begin_ns,
+            kept: Kept::DEFAULT,
             seconds: Vec::new(),
+            log_starts: Vec::new(),
+            next_second: 0,
             sum: Part::default(),
             log: IntervalLog::new(begun_unix_ms),
         }
@@ -281,13 +320,14 @@ impl Ledger {
             u64::MAX => parts.keys().next_back().map_or(0, |last| last + 1),
             over => over,
         };
-        for second in self.seconds.len() as u64..end {
+        for second in self.next_second..end {
             self.close(second, &parts.remove(&second).unwrap_or_default())?;
         }
         Ok(())
     }
 
     fn close(&mut self, second: u64, part: &Part) -> Result<(), IntervalLogError> {
+        self.log_starts.push(self.log.as_bytes().len());
         for (kind, both) in part.kinds.each() {
             self.log
                 .add_parts(second, kind, Measure::Latency, &both.latency)?;
@@ -295,8 +335,29 @@ impl Ledger {
                 .add_parts(second, kind, Measure::Service, &both.service)?;
         }
         self.seconds.push(part.figures(second));
+        self.next_second = second + 1;
         self.sum.add(part);
+        self.leave_out();
         Ok(())
+    }
+
+    /// The older half goes once there is too much: seldom, and a run that goes on and on stays readable.
+    fn leave_out(&mut self) {
+        let has_room = self.seconds.len() <= self.kept.seconds_max
+            && self.log.as_bytes().len() <= self.kept.log_bytes_max;
+        if has_room {
+            return;
+        }
+        let half = self.seconds.len().div_ceil(2);
+        let begin = self.log_starts.first().copied().unwrap_or(0);
+        let end = self.log_starts.get(half).copied();
+        let end = end.unwrap_or(self.log.as_bytes().len());
+        self.log.remove(begin..end);
+        self.seconds.drain(..half);
+        self.log_starts.drain(..half);
+        self.log_starts
+            .iter_mut()
+            .for_each(|start| *start -= end - begin);
     }
 
     /// The second that is not over yet, as far as it got.
@@ -311,7 +372,7 @@ impl Ledger {
                 .map(|(_, part)| part.clone());
             sum.add(&last.unwrap_or_default());
         }
-        sum.figures(self.seconds.len() as u64)
+        sum.figures(self.next_second)
     }
 
     /// Closes everything. Nobody records any more.
@@ -319,9 +380,11 @@ impl Ledger {
         self.close_until(recorders, u64::MAX)?;
         let mut late = histogram();
         let mut last_ended_ns = self.begin_ns;
+        let mut ended_in_schedule = 0;
         for recorder in recorders {
             let recording = recorder.lock();
             add(&mut late, &recording.late);
+            ended_in_schedule += recording.ended_in_schedule;
             last_ended_ns = last_ended_ns.max(recording.last_ended_ns);
         }
         let total = |both: &Both| OperationTotal {
@@ -343,6 +406,7 @@ impl Ledger {
             late: Latency::of(&late),
             operations,
             elapsed_ns: last_ended_ns - self.begin_ns,
+            ended_in_schedule,
         })
     }
 }
@@ -427,6 +491,51 @@ mod tests {
             .map(|second| second.achieved)
             .collect();
         assert_eq!(achieved, [1, 0, 0, 1, 0, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn what_ends_after_the_schedule_is_achieved_but_not_within_it() {
+        let recorders = [Recorder::new(100)];
+        recorders[0].lock().schedule_ends(1_000);
+        recorders[0].lock().schedule_ends(2_000);
+        // Due in the warm-up, within the schedule, and in it but ended after it.
+        recorders[0].lock().ended(KIND, times(50, 50, 100));
+        recorders[0].lock().ended(KIND, times(100, 100, 1_000));
+        recorders[0].lock().ended(KIND, times(900, 900, 1_001));
+        let sums = Ledger::new(100, 0).finish(&recorders).unwrap();
+        assert_eq!((sums.achieved, sums.ended_in_schedule), (2, 2));
+    }
+
+    #[test]
+    fn a_run_that_goes_on_and_on_keeps_its_last_seconds_and_all_of_its_totals() {
+        let by_seconds = Kept {
+            seconds_max: 10,
+            ..Kept::DEFAULT
+        };
+        let by_bytes = Kept {
+            log_bytes_max: 4_000,
+            ..Kept::DEFAULT
+        };
+        for kept in [by_seconds, by_bytes] {
+            let recorders = [Recorder::new(0)];
+            let mut ledger = Ledger::new(0, 0);
+            ledger.kept = kept;
+            for second in 0..100 {
+                let at_ns = second * SECOND_NS;
+                recorders[0]
+                    .lock()
+                    .ended(KIND, times(at_ns, at_ns, at_ns + 1));
+                ledger.collect(&recorders, at_ns).unwrap();
+            }
+            let sums = ledger.finish(&recorders).unwrap();
+            assert_eq!(sums.achieved, 100);
+            assert!((2..=30).contains(&ledger.seconds.len()));
+            let seconds = ledger.seconds.iter().map(|second| second.second);
+            let seconds: Vec<u64> = seconds.collect();
+            assert_eq!(seconds.last(), Some(&99));
+            let logged = ledger.log.by_second(KIND, Measure::Latency).unwrap();
+            assert_eq!(logged.into_keys().collect::<Vec<_>>(), seconds);
+        }
     }
 
     #[test]

@@ -51,8 +51,8 @@ pub use plan::{
 };
 pub use records::{KEYS_MAX, MustHold, Records, Write, WriteBatch};
 pub use run::{
-    Latency, Machine, OperationKind, OperationSecond, OperationTotal, RUN_FORMAT, Run, Second,
-    Totals,
+    Latency, Machine, OperationKind, OperationSecond, OperationTotal, RUN_FORMAT, Replayed, Run,
+    Second, Totals,
 };
 pub use run_files::{FILE_BYTES_MAX, RUN_FILE, RunFileError};
 pub use run_load::{Load, LoadError, Outcome, Progress, StageName, StageTime};

@@ -223,6 +223,23 @@ impl Shape {
         }
     }
 
+    /// Up to when the multiple stays what it is at a time.
+    fn steady_until_s(self, at_s: f64) -> f64 {
+        match self {
+            Self::Step { at_s: from, .. } if at_s < from => from,
+            Self::Ramp { over_s, .. } if at_s < over_s => at_s,
+            Self::Sine { .. } => at_s,
+            Self::Bursts {
+                every_s, length_s, ..
+            } => {
+                let since_s = at_s % every_s;
+                let is_burst = at_s >= every_s && since_s < length_s;
+                at_s - since_s + if is_burst { length_s } else { every_s }
+            }
+            Self::Constant | Self::Step { .. } | Self::Ramp { .. } => f64::INFINITY,
+        }
+    }
+
     fn validate(self) -> Result<(), InvalidPlan> {
         let factor = |key, value| within(key, value, 0.0, 1000.0);
         let seconds = |key, value| within(key, value, 0.001, SECONDS_MAX);
@@ -540,6 +557,17 @@ impl Plan {
     pub(crate) fn rate_factor(&self, at_s: f64) -> f64 {
         let of_phase = self.phase_at(at_s).map_or(1.0, |phase| phase.rate_factor);
         self.shape.factor(at_s.max(0.0)) * of_phase
+    }
+
+    /// Up to when the rate is what it is at a time, or longer.
+    pub(crate) fn steady_until_s(&self, at_s: f64) -> f64 {
+        let next = self.phase.iter().find(|phase| phase.at_s > at_s);
+        let next_s = next.map_or(f64::INFINITY, |phase| phase.at_s);
+        match self.phase_at(at_s) {
+            // Of nothing, any multiple is nothing.
+            Some(phase) if phase.rate_factor == 0.0 => next_s,
+            _ => self.shape.steady_until_s(at_s).min(next_s),
+        }
     }
 
     /// What operations are chosen by at a time, and until when.

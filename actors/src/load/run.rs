@@ -8,7 +8,7 @@ use crate::control::{Decision, Window};
 use crate::timeline::Span;
 
 /// Number of the form that [`Run`] is written in.
-pub const RUN_FORMAT: u32 = 1;
+pub const RUN_FORMAT: u32 = 2;
 
 /// What kind of operation a latency is of.
 ///
@@ -159,8 +159,14 @@ pub struct OperationTotal {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Totals {
-    /// How long it took, microseconds.
+    /// How long it took, microseconds: to the end of the last operation.
     pub elapsed_us: u64,
+    /// How long operations were due, microseconds: to the end of the schedule. In a closed loop, which has none, the
+    /// same as `elapsed_us`.
+    pub scheduled_us: u64,
+    /// Operations that ended within that time, those included that were due in the warm-up. In a closed loop the
+    /// same as `achieved`.
+    pub ended_in_schedule: u64,
     /// Operations that the schedule meant to start.
     pub offered: u64,
     /// Operations that ended.
@@ -180,8 +186,66 @@ pub struct Totals {
     /// not tell. Making keys and values, and reading, is done by other threads.
     #[serde(default)]
     pub generator_cpu_us: u64,
+    /// Processor time of the thread that makes keys and values and submits batches, microseconds. The target's part
+    /// of that is included: keys and values are made while it takes a batch in.
+    #[serde(default)]
+    pub submitter_cpu_us: u64,
+    /// Processor time of the thread that waits for batches to be durable and records them, microseconds, without the
+    /// waiting.
+    #[serde(default)]
+    pub completer_cpu_us: u64,
+    /// Processor time of the busiest thread that reads, microseconds, without the target's reads.
+    #[serde(default)]
+    pub reader_cpu_us: u64,
     /// By kind of operation.
     pub operations: BTreeMap<OperationKind, OperationTotal>,
+}
+
+impl Totals {
+    /// Operations a second that the schedule meant to start.
+    ///
+    /// ```
+    /// use trunkline::load::Totals;
+    /// // Due for a second; it took another one until all that was waiting had ended.
+    /// let totals = Totals {
+    ///     scheduled_us: 1_000_000,
+    ///     elapsed_us: 2_000_000,
+    ///     offered: 1_000,
+    ///     achieved: 1_000,
+    ///     ended_in_schedule: 500,
+    ///     ..Totals::default()
+    /// };
+    /// assert_eq!((totals.offered_per_second(), totals.achieved_per_second()), (1_000.0, 500.0));
+    /// ```
+    pub fn offered_per_second(&self) -> f64 {
+        per_second(self.offered, self.scheduled_us)
+    }
+
+    /// Operations a second that ended while others were due. What is still waiting when the schedule ends does not
+    /// count, so that a target that can't keep up shows less than what was offered.
+    pub fn achieved_per_second(&self) -> f64 {
+        per_second(self.ended_in_schedule, self.scheduled_us)
+    }
+}
+
+fn per_second(count: u64, in_us: u64) -> f64 {
+    count as f64 * 1e6 / in_us.max(1) as f64
+}
+
+/// What was run instead of a plan's operations.
+///
+/// ```
+/// assert_eq!(trunkline::load::Replayed::default().speed, 0.0);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replayed {
+    /// Name of the trace's file.
+    pub name: String,
+    /// What is in it: [`TraceSummary::digest`](super::TraceSummary::digest) in hexadecimal.
+    pub digest: String,
+    /// How many times faster it was run.
+    pub speed: f64,
 }
 
 /// Where it ran.
@@ -259,7 +323,7 @@ pub struct Run {
     pub began_unix_ms: u64,
     /// Version of trunkline.
     pub version: String,
-    /// Revision of the source that was run, empty if unknown.
+    /// Revision of the source that was run, empty if unknown: what [`Load::revision`](super::Load::revision) was given.
     pub git_revision: String,
     /// Where it ran.
     pub machine: Machine,
@@ -267,17 +331,20 @@ pub struct Run {
     pub seed: u64,
     /// The workload, as TOML that can be run again.
     pub workload: String,
+    /// What was run instead of the workload's operations, if a trace was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replayed: Option<Replayed>,
     /// The engine's configuration, as TOML; empty if the target is no engine.
     pub config: String,
     /// Sums over the whole run.
     pub totals: Totals,
-    /// Second by second.
+    /// Second by second: all of them, or the last ones of a run of many hours.
     pub seconds: Vec<Second>,
     /// When the first second began, microseconds since the engine was opened: ties the engine's clock to the run's.
     pub begun_engine_us: u64,
-    /// What the engine measured of itself, window by window.
+    /// What the engine measured of itself, window by window: the last 20,000.
     pub windows: Vec<Window>,
-    /// What it decided.
+    /// What it decided: the last 5,000.
     pub decisions: Vec<Decision>,
     /// When its stages worked on what, towards the end of the run.
     pub spans: Vec<Span>,

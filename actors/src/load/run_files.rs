@@ -66,12 +66,31 @@ impl Run {
     /// Writes [`RUN_FILE`] into a directory, which is created if missing. The old file stays until the new one is
     /// whole.
     pub fn write_to(&self, directory: &Path) -> Result<PathBuf, RunFileError> {
-        let mut text = serde_json::to_vec_pretty(self).map_err(|source| RunFileError::Form {
+        let mut text = serde_json::to_vec(self).map_err(|source| RunFileError::Form {
             path: directory.join(RUN_FILE),
             source,
         })?;
         text.push(b'\n');
         write_file(directory, RUN_FILE, &text)
+    }
+
+    /// Whether a run can be written into a directory, which is created if missing: to be asked before hours of work.
+    ///
+    /// ```
+    /// let file = tempfile::NamedTempFile::new()?;
+    /// assert!(trunkline::load::Run::can_be_written_to(&file.path().join("run")).is_err());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn can_be_written_to(directory: &Path) -> Result<(), RunFileError> {
+        let tried = std::fs::create_dir_all(directory)
+            .and_then(|()| tempfile::NamedTempFile::new_in(directory));
+        match tried {
+            Ok(_) => Ok(()),
+            Err(source) => Err(RunFileError::File {
+                path: directory.join(RUN_FILE),
+                source,
+            }),
+        }
     }
 
     /// Reads [`RUN_FILE`] from a directory.

@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::driver::{Look, Stage, StageError, Staged, Tally, run_stage};
+use trunkline_core::hash;
+
+use super::driver::{Look, Stage, StageError, Staged, Tally, ThreadTimes, run_stage};
 use super::interval_log::{IntervalLog, IntervalLogError};
 use super::operations::Shares;
-use super::plan::{InvalidPlan, Mode, Plan, SECONDS_MAX};
+use super::plan::{InvalidPlan, Mode, Pacing, Plan, SECONDS_MAX};
 use super::records::Records;
-use super::run::{Machine, RUN_FORMAT, Run, Second, Totals};
+use super::run::{Machine, RUN_FORMAT, Replayed, Run, Second, Totals};
 use super::run_files::RunFileError;
 use super::schedule::{SECOND_NS, Schedule, Source, nanos};
 use super::target::{Observation, Seen, Target, TargetError};
@@ -23,8 +25,16 @@ const CALIBRATION_S: f64 = 2.0;
 const CALIBRATION_OPERATIONS_MIN: u64 = 10_000;
 /// Spans that a run keeps.
 const SPANS_MAX: usize = 8192;
+/// Windows that a run keeps: nearly three hours of the default length.
+const WINDOWS_MAX: usize = 20_000;
+/// Decisions that a run keeps.
+const DECISIONS_MAX: usize = 5_000;
 /// One operation in a hundred may be started so late before it is said, microseconds.
 const LATE_US_MAX: f64 = 5_000.0;
+/// Share of the time that one of the load's own threads may be busy before it is said.
+const BUSY_MAX: f64 = 0.9;
+/// A run must last that long for it: what threads do when they start and end is a good part of a shorter one.
+const BUSY_ELAPSED_MIN: Duration = Duration::from_secs(1);
 
 /// Stops nothing.
 static NEVER: AtomicBool = AtomicBool::new(false);
@@ -133,9 +143,9 @@ pub struct Progress<'a> {
     pub current: &'a Second,
     /// Seconds of the stage that are over.
     pub seconds: &'a [Second],
-    /// What the target measured of itself, since the load began.
+    /// What the target measured of itself since the load began, the last of it.
     pub windows: &'a [Window],
-    /// What it decided.
+    /// What it decided, the last of it.
     pub decisions: &'a [Decision],
     /// What its stages worked on last.
     pub spans: &'a [Span],
@@ -211,6 +221,7 @@ pub struct Load<'a> {
     record: Option<PathBuf>,
     replay: Option<(TraceReader, PathBuf)>,
     replay_speed: f64,
+    revision: String,
 }
 
 impl std::fmt::Debug for Load<'_> {
@@ -233,7 +244,14 @@ impl<'a> Load<'a> {
             record: None,
             replay: None,
             replay_speed: 1.0,
+            revision: String::new(),
         })
+    }
+
+    /// Revision of the source that is run: noted in the run, for whoever compares it. Nobody looks for it.
+    pub fn revision(mut self, revision: &str) -> Self {
+        revision.clone_into(&mut self.revision);
+        self
     }
 
     /// Tells how far it is.
@@ -296,7 +314,10 @@ impl<'a> Load<'a> {
         };
         let found = calibrated.map(|calibrated| calibrated.rate * self.plan.rate_share);
         let plan = self.plan.filled_in(found.or(self.plan.rate));
-        let replayed = self.replay.as_ref().map(|(_, path)| path.clone());
+        let replayed = self.replay.as_ref().map(|(trace, path)| {
+            let summary = trace.summary();
+            (summary, path.clone())
+        });
         let source = match self.replay {
             Some((trace, _)) => Source::Recorded {
                 trace: Box::new(trace),
@@ -311,11 +332,14 @@ impl<'a> Load<'a> {
         let measured = running.measure(&plan, source, trace)?;
         let mut outcome = running.into_outcome(plan, measured);
         outcome.calibrated = calibrated.map(|calibrated| calibrated.rate);
-        if let Some(path) = replayed {
+        outcome.run.git_revision = self.revision;
+        if let Some((summary, path)) = replayed {
+            let speed = self.replay_speed;
             outcome
                 .run
                 .warnings
-                .push(replay_note(&path, self.replay_speed));
+                .push(replay_note(&summary, &path, speed));
+            outcome.run.replayed = Some(replay(&summary, &path, speed));
         }
         if calibrated.is_some_and(|found| found.operations < CALIBRATION_OPERATIONS_MIN) {
             outcome.run.warnings.push(
@@ -327,11 +351,24 @@ impl<'a> Load<'a> {
     }
 }
 
-fn replay_note(path: &Path, speed: f64) -> String {
+fn replay_note(summary: &TraceSummary, path: &Path, speed: f64) -> String {
+    let deletes = match summary.deletes {
+        0 => "",
+        _ => "; it deletes keys, so no read was expected to find one",
+    };
     format!(
-        "the operations are those of {}, at speed {speed}, not the workload's",
+        "the operations are those of {}, at speed {speed}, not the workload's{deletes}",
         path.display()
     )
+}
+
+fn replay(summary: &TraceSummary, path: &Path, speed: f64) -> Replayed {
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    Replayed {
+        name: name.to_string_lossy().into_owned(),
+        digest: hash::hex(&summary.digest),
+        speed,
+    }
 }
 
 /// What a closed loop found.
@@ -411,7 +448,7 @@ impl Running<'_> {
             begin_ns: 0,
             end_ns: nanos(CALIBRATION_S),
             ops_max: plan.ops.unwrap_or(u64::MAX),
-            keys_there: keys_there(&plan),
+            keys_there: keys_there(&plan, None),
         };
         let staged = self.carry_out(StageName::Calibrate, stage, 0)?;
         let (achieved, elapsed_ns) = (staged.sums.achieved, staged.sums.elapsed_ns.max(1));
@@ -429,7 +466,11 @@ impl Running<'_> {
         trace: Option<TraceWriter>,
     ) -> Result<Measured, LoadError> {
         let begin_ns = nanos(plan.warmup_s());
-        let is_recorded = matches!(source, Source::Recorded { .. });
+        let replayed = match &source {
+            Source::Recorded { trace, .. } => Some(trace.summary()),
+            Source::Planned(_) | Source::Fill { .. } => None,
+        };
+        let is_recorded = replayed.is_some();
         let duration_s = plan.duration_s().filter(|_| !is_recorded);
         let end_ns = begin_ns + nanos(duration_s.unwrap_or(SECONDS_MAX));
         self.observe();
@@ -443,7 +484,7 @@ impl Running<'_> {
             begin_ns,
             end_ns,
             ops_max: plan.ops.filter(|_| !is_recorded).unwrap_or(u64::MAX),
-            keys_there: keys_there(plan),
+            keys_there: keys_there(plan, replayed.as_ref()),
         };
         let staged = self.carry_out(StageName::Run, stage, began_unix_ms)?;
         Ok(Measured {
@@ -497,8 +538,9 @@ impl Running<'_> {
         self.told.windows.extend(news.windows);
         self.told.decisions.extend(news.decisions);
         self.told.spans.extend(news.spans);
-        let surplus = self.told.spans.len().saturating_sub(SPANS_MAX);
-        self.told.spans.drain(..surplus);
+        keep_last(&mut self.told.windows, WINDOWS_MAX);
+        keep_last(&mut self.told.decisions, DECISIONS_MAX);
+        keep_last(&mut self.told.spans, SPANS_MAX);
     }
 
     fn tell(&mut self, shown: &Shown, look: &Look<'_>) {
@@ -532,16 +574,29 @@ impl Running<'_> {
         let sums = staged.sums;
         let totals = Totals {
             elapsed_us: sums.elapsed_ns / 1000,
+            scheduled_us: staged.scheduled_ns / 1000,
+            ended_in_schedule: staged.ended_in_schedule,
             offered: sums.offered,
             achieved: sums.achieved,
             dropped: sums.dropped,
             failed: sums.failed,
             missing: staged.tally.missing,
             generator_late: sums.late,
-            generator_cpu_us: staged.generator_cpu_us,
+            generator_cpu_us: staged.cpu.generator_us,
+            submitter_cpu_us: staged.cpu.submitter_us,
+            completer_cpu_us: staged.cpu.completer_us,
+            reader_cpu_us: staged.cpu.reader_us,
             operations: sums.operations,
         };
         let mut warnings = warnings(&plan, &totals, &staged.tally);
+        warnings.extend(busy_warnings(&plan, &staged.cpu, staged.elapsed));
+        let left_out = staged.ledger.seconds.first();
+        if let Some(first) = left_out.filter(|first| first.second > 0) {
+            warnings.push(format!(
+                "the first {} seconds are in the totals alone: so long a run keeps its last hours second by second",
+                first.second
+            ));
+        }
         if is_interrupted {
             warnings.push("the run was interrupted before its end".to_owned());
         }
@@ -550,10 +605,11 @@ impl Running<'_> {
             name: plan.name.clone(),
             began_unix_ms,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            git_revision: git_revision(),
+            git_revision: String::new(),
             machine: Machine::here(),
             seed: plan.seed,
             workload: plan.to_toml(),
+            replayed: None,
             config: self.target.settings(),
             totals,
             seconds: staged.ledger.seconds,
@@ -602,11 +658,63 @@ impl Shown {
 }
 
 /// Keys that reads must find: those of the fill, unless any are deleted.
-fn keys_there(plan: &Plan) -> u64 {
-    match plan.has(|shares| shares.delete > 0) {
+fn keys_there(plan: &Plan, replayed: Option<&TraceSummary>) -> u64 {
+    let has_deletes = match replayed {
+        Some(trace) => trace.deletes > 0,
+        None => plan.has(|shares| shares.delete > 0),
+    };
+    match has_deletes {
         true => 0,
         false => plan.keys,
     }
+}
+
+fn keep_last<T>(all: &mut Vec<T>, max: usize) {
+    let surplus = all.len().saturating_sub(max);
+    all.drain(..surplus);
+}
+
+/// Threads of the load that hardly had a moment left: then the figures may be theirs, and not the target's.
+fn busy_warnings(plan: &Plan, cpu: &ThreadTimes, elapsed: Duration) -> Vec<String> {
+    if elapsed < BUSY_ELAPSED_MIN {
+        return Vec::new();
+    }
+    // One that spins is always busy, and says by its lateness what it can't do.
+    let spins = plan.mode == Mode::Open && plan.pacing == Pacing::Spin;
+    let generator_us = if spins { 0 } else { cpu.generator_us };
+    let threads = [
+        (
+            generator_us,
+            "the thread that decides what comes next was busy",
+            "",
+        ),
+        (
+            cpu.submitter_us,
+            "the thread that makes keys and values and submits them was busy",
+            ", the target's part of submitting included",
+        ),
+        (
+            cpu.completer_us,
+            "the thread that records batches was busy",
+            ", waiting for them left out",
+        ),
+        (
+            cpu.reader_us,
+            "a thread that reads was busy",
+            ", the target's reads left out: give it more readers",
+        ),
+    ];
+    let share = |cpu_us: u64| cpu_us as f64 / 1e6 / elapsed.as_secs_f64();
+    let busy = threads
+        .into_iter()
+        .filter(|(cpu_us, ..)| share(*cpu_us) > BUSY_MAX);
+    busy.map(|(cpu_us, who, with)| {
+        format!(
+            "{who} {:.0} % of the time{with}; the figures may be what the load generator can do, not the target",
+            share(cpu_us) * 100.0
+        )
+    })
+    .collect()
 }
 
 /// What a reader of the figures must know.
@@ -658,21 +766,50 @@ fn unix_ms() -> u64 {
     })
 }
 
-/// Revision of the working directory, with `-dirty` if anything in it was changed; empty if there is none.
-fn git_revision() -> String {
-    let git = |arguments: &[&str]| {
-        let output = std::process::Command::new("git")
-            .args(arguments)
-            .output()
-            .ok()?;
-        let text = String::from_utf8(output.stdout).ok()?;
-        output.status.success().then(|| text.trim().to_owned())
-    };
-    let Some(revision) = git(&["rev-parse", "HEAD"]) else {
-        return String::new();
-    };
-    match git(&["status", "--porcelain", "--untracked-files=no"]) {
-        Some(changes) if changes.is_empty() => revision,
-        _ => format!("{revision}-dirty"),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEN_S: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn a_thread_of_the_load_without_a_moment_left_is_named() {
+        let plan = Plan::default();
+        let idle = ThreadTimes {
+            generator_us: 8_900_000,
+            submitter_us: 8_900_000,
+            completer_us: 8_900_000,
+            reader_us: 8_900_000,
+        };
+        assert_eq!(busy_warnings(&plan, &idle, TEN_S), [""; 0]);
+        let busy = ThreadTimes {
+            submitter_us: 9_700_000,
+            reader_us: 9_300_000,
+            ..idle
+        };
+        let warnings = busy_warnings(&plan, &busy, TEN_S);
+        assert_eq!(warnings.len(), 2);
+        assert!(warnings[0].contains("submits them was busy 97 % of the time"));
+        assert!(warnings[1].contains("reads was busy 93 % of the time"));
+        assert!(busy_warnings(&plan, &busy, Duration::from_millis(900)).is_empty());
+    }
+
+    #[test]
+    fn a_generator_that_spins_is_busy_without_being_slow() {
+        let busy = ThreadTimes {
+            generator_us: 9_900_000,
+            ..ThreadTimes::default()
+        };
+        let named = |mode, pacing| {
+            let plan = Plan {
+                mode,
+                pacing,
+                ..Plan::default()
+            };
+            busy_warnings(&plan, &busy, TEN_S).len()
+        };
+        assert_eq!(named(Mode::Open, Pacing::Spin), 0);
+        assert_eq!(named(Mode::Open, Pacing::Auto), 1);
+        assert_eq!(named(Mode::Closed, Pacing::Spin), 1);
     }
 }

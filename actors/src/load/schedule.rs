@@ -58,8 +58,14 @@ impl Times {
         }
     }
 
-    /// The next time up to `end_ns`; `rate` gives operations a second at a time in nanoseconds.
-    fn next(&mut self, end_ns: u64, rate: impl Fn(f64) -> f64) -> Option<u64> {
+    /// The next time up to `end_ns`; `rate` gives operations a second at a time in nanoseconds, `steady_until` up to
+    /// when that stays the same.
+    fn next(
+        &mut self,
+        end_ns: u64,
+        rate: impl Fn(f64) -> f64,
+        steady_until: impl Fn(f64) -> f64,
+    ) -> Option<u64> {
         let mut missing = match self.arrivals {
             Arrivals::Constant => 1.0,
             Arrivals::Poisson => -(1.0 - self.random.random::<f64>()).ln(),
@@ -80,6 +86,16 @@ impl Times {
                 return None;
             }
             self.rate = rate(self.slice_ns) / SECOND_NS as f64;
+            let of_slice = self.rate * SLICE_NS;
+            if missing >= of_slice {
+                // Days without an arrival are not gone through millisecond by millisecond.
+                let steady_ns = steady_until(self.slice_ns).min(end_ns as f64) - self.slice_ns;
+                let steady_slices = (steady_ns / SLICE_NS).floor() - 1.0;
+                let empty_slices = (missing / of_slice).floor();
+                let skipped = empty_slices.min(steady_slices).max(0.0);
+                missing -= skipped * of_slice;
+                self.slice_ns += skipped * SLICE_NS;
+            }
         }
     }
 }
@@ -126,6 +142,12 @@ impl Schedule {
         }
     }
 
+    /// When the schedule ends, if not with its last operation.
+    fn end_ns(&self) -> Option<u64> {
+        let ends_by_time = self.plan.duration_s().is_some() && self.operations_left > 0;
+        ends_by_time.then_some(self.end_ns)
+    }
+
     /// The next operation, whenever it is due, as the plan has it at a time.
     pub(crate) fn operation_at(&mut self, at_ns: u64) -> Operation {
         let at_s = (at_ns as f64 - self.warmup_ns as f64) / SECOND_NS as f64;
@@ -145,10 +167,20 @@ impl Iterator for Schedule {
             let at_s = (at_ns - warmup_ns as f64) / SECOND_NS as f64;
             rate * plan.rate_factor(at_s.max(0.0))
         };
+        let steady_until = |at_ns: f64| {
+            let begin_ns = warmup_ns as f64;
+            match at_ns < begin_ns {
+                true => begin_ns,
+                false => {
+                    let at_s = (at_ns - begin_ns) / SECOND_NS as f64;
+                    begin_ns + plan.steady_until_s(at_s) * SECOND_NS as f64
+                }
+            }
+        };
         if self.operations_left == 0 || rate == 0.0 {
             return None;
         }
-        let at_ns = self.times.next(self.end_ns, rate_at)?;
+        let at_ns = self.times.next(self.end_ns, rate_at, steady_until)?;
         if at_ns >= self.warmup_ns {
             self.operations_left -= 1;
         }
@@ -193,6 +225,23 @@ impl Source {
             Self::Recorded { trace, .. } => trace.next_operation()?.map(|timed| timed.operation),
         };
         Ok(operation.map(|operation| TimedOperation { at_ns, operation }))
+    }
+
+    /// When nothing is due any more, if not with the last operation.
+    pub(crate) fn end_ns(&self) -> Option<u64> {
+        match self {
+            Self::Planned(schedule) => schedule.end_ns(),
+            Self::Fill { .. } | Self::Recorded { .. } => None,
+        }
+    }
+
+    /// How far apart the operations of a trace are in the mean.
+    pub(crate) fn recorded_distance_ns(&self) -> Option<u64> {
+        let Self::Recorded { trace, speed } = self else {
+            return None;
+        };
+        let summary = trace.summary();
+        Some((summary.ended_ns as f64 / speed / summary.operations.max(1) as f64) as u64)
     }
 
     fn fill(&mut self) -> Option<Operation> {
@@ -348,6 +397,106 @@ mod tests {
             assert!(timed.at_ns <= 10 * SECOND_NS);
         }
         assert!(in_second(&plan, 7).abs_diff(5_000) <= 1);
+    }
+
+    #[test]
+    fn a_rate_that_stays_the_same_is_not_looked_up_again_and_again() {
+        let day_ns = 86_400 * SECOND_NS;
+        let looked_up = std::cell::Cell::new(0);
+        let next = |per_second: f64, steady_until_ns: u64| {
+            looked_up.set(0);
+            let mut times = Times::new(Arrivals::Constant, 1);
+            let rate = |at_ns: f64| {
+                looked_up.set(looked_up.get() + 1);
+                match at_ns < steady_until_ns as f64 {
+                    true => per_second,
+                    false => 1_000.0,
+                }
+            };
+            let steady_until = |at_ns: f64| match at_ns < steady_until_ns as f64 {
+                true => steady_until_ns as f64,
+                false => f64::INFINITY,
+            };
+            times.next(7 * day_ns, rate, steady_until)
+        };
+        assert_eq!(next(0.0, 7 * day_ns), None);
+        assert!(looked_up.get() < 10, "{looked_up:?}");
+        // Idle for a day, then one a millisecond.
+        let after_a_day = next(0.0, day_ns).unwrap();
+        assert!(after_a_day.abs_diff(day_ns) <= 2_000_000, "{after_a_day}");
+        assert!(looked_up.get() < 10, "{looked_up:?}");
+        // One in a thousand seconds.
+        let seldom = next(0.001, 7 * day_ns).unwrap();
+        assert!(seldom.abs_diff(1_000 * SECOND_NS) <= 1_000, "{seldom}");
+        assert!(looked_up.get() < 10, "{looked_up:?}");
+    }
+
+    #[test]
+    fn a_plan_whose_rate_falls_to_nothing_ends_with_its_last_operation() {
+        let never_again = [
+            (
+                Shape::Step {
+                    at_s: 1.0,
+                    factor: 0.0,
+                },
+                Vec::new(),
+            ),
+            (
+                Shape::Ramp {
+                    from: 1.0,
+                    to: 0.0,
+                    over_s: 2.0,
+                },
+                Vec::new(),
+            ),
+            (
+                Shape::Sine {
+                    period_s: 1.0,
+                    amplitude: 1.0,
+                },
+                vec![Phase {
+                    at_s: 1.0,
+                    rate_factor: 0.0,
+                    workload: None,
+                    distribution: None,
+                }],
+            ),
+        ];
+        for (shape, phase) in never_again {
+            let plan = Plan {
+                rate: Some(100.0),
+                ops: Some(1_000),
+                duration_s: None,
+                shape,
+                phase,
+                ..plan(Arrivals::Constant)
+            };
+            let count = Schedule::new(&plan).count();
+            assert!((90..=101).contains(&count), "{shape:?} {count}");
+        }
+    }
+
+    #[test]
+    fn operations_of_a_trace_are_as_far_apart_as_its_length_says() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("operations.trace");
+        let mut writer = super::super::trace::TraceWriter::create(&path, 10, 4).unwrap();
+        for number in 1..=10 {
+            writer
+                .write(number * 5_000, Operation::Read { index: 0 })
+                .unwrap();
+        }
+        writer.finish().unwrap();
+        let distance_ns = |speed| {
+            let trace = Box::new(TraceReader::open(&path).unwrap());
+            Source::Recorded { trace, speed }.recorded_distance_ns()
+        };
+        assert_eq!(
+            (distance_ns(1.0), distance_ns(2.5)),
+            (Some(5_000), Some(2_000))
+        );
+        let planned = Source::Planned(Box::new(Schedule::new(&plan(Arrivals::Poisson))));
+        assert_eq!(planned.recorded_distance_ns(), None);
     }
 
     #[test]

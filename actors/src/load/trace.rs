@@ -20,6 +20,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use trunkline_core::hash::{self, Digest};
 use trunkline_core::params::VALUE_BYTES_MAX;
 
 use super::operations::Operation;
@@ -34,6 +35,8 @@ const LINE_BYTES_MAX: usize = 80;
 /// Most records of a multi-get.
 const COUNT_MAX: u64 = 10_000;
 const HEAD: &str = "trunkline-trace";
+/// Bytes of lines that are hashed at once.
+const HASHED_BYTES: usize = 1 << 16;
 
 /// Why a trace is not taken, with the place.
 ///
@@ -126,6 +129,10 @@ pub struct TraceSummary {
     pub value_bytes: usize,
     /// Operations.
     pub operations: u64,
+    /// Deletes among them. If there are any, nobody knows which of its reads must find their keys.
+    pub deletes: u64,
+    /// Tells traces apart: a BLAKE3 hash over all of it, whatever its file is called.
+    pub digest: [u8; 32],
     /// When the last one is due, nanoseconds.
     pub ended_ns: u64,
 }
@@ -177,11 +184,46 @@ impl TraceSummary {
     /// Looks through a whole trace; `name` is what errors call it.
     pub fn of(name: &str, input: impl BufRead) -> Result<Self, TraceError> {
         let mut reader = TraceReader::new(name, input)?;
+        let mut lines = LineHash::default();
+        let head = [reader.seen.keys, reader.seen.value_bytes as u64];
+        head.into_iter()
+            .for_each(|number| lines.add(&number.to_le_bytes()));
         while let Some(timed) = reader.next_operation()? {
+            lines.add(&reader.line);
             reader.seen.operations += 1;
+            reader.seen.deletes += u64::from(matches!(timed.operation, Operation::Delete { .. }));
             reader.seen.ended_ns = timed.at_ns;
         }
+        reader.seen.digest = lines.finish();
         Ok(reader.seen)
+    }
+}
+
+/// Hashes lines, many at a time, each piece together with the hash of what was before it.
+#[derive(Debug, Default)]
+struct LineHash {
+    digest: Digest,
+    bytes: Vec<u8>,
+}
+
+impl LineHash {
+    fn add(&mut self, line: &[u8]) {
+        self.bytes.extend_from_slice(line);
+        self.bytes.push(b'\n');
+        if self.bytes.len() >= HASHED_BYTES {
+            self.fold();
+        }
+    }
+
+    fn fold(&mut self) {
+        self.bytes.extend_from_slice(&self.digest);
+        self.digest = hash::hash(&self.bytes);
+        self.bytes.clear();
+    }
+
+    fn finish(mut self) -> Digest {
+        self.fold();
+        self.digest
     }
 }
 

@@ -15,6 +15,7 @@ use actix::{Actor, Addr, AsyncContext, Context, Handler};
 use super::serve;
 use super::tree::TreeStage;
 use crate::failure::Stage;
+use crate::interval::micros;
 use crate::keeper::Chore;
 use crate::message::{Drain, GroupSlot, GroupTag, Halt, LingerOver, Room, SealedGroup, Submission};
 use crate::shared::Shared;
@@ -155,7 +156,7 @@ impl IngestStage {
     fn seal(&mut self, context: &Context<Self>) -> SealedGroup {
         let bytes_max = self.shared.config().group.bytes_max;
         let operations_max = self.shared.live.group_operations_max.get();
-        let mut is_full = false;
+        let (mut is_full, mut is_full_of_bytes) = (false, false);
         let mut submissions = VecDeque::new();
         let (mut operations, mut bytes) = (0, 0);
         while let Some(Pending::Submission(next)) = self.pending.front() {
@@ -164,6 +165,7 @@ impl IngestStage {
             let fits = operations <= operations_max && bytes <= bytes_max;
             if !fits && !submissions.is_empty() {
                 is_full = operations > operations_max;
+                is_full_of_bytes = bytes > bytes_max;
                 break;
             }
             let Some(Pending::Submission(submission)) = self.pending.pop_front() else {
@@ -180,12 +182,17 @@ impl IngestStage {
         }
         self.version += 1;
         let operations: usize = submissions.iter().map(|s| s.batch.operations).sum();
+        let bytes: usize = submissions.iter().map(|s| s.batch.bytes).sum();
+        let is_full = is_full || operations >= operations_max;
+        let sealed_at = Instant::now();
         let tag = GroupTag {
             version: self.version,
             operations: operations as u64,
             operations_max: operations_max as u64,
-            is_full: is_full || operations >= operations_max,
-            sealed_at: Instant::now(),
+            is_full,
+            is_full_of_bytes: !is_full && (is_full_of_bytes || bytes >= bytes_max),
+            operations_waited_us: waited_us(&submissions, sealed_at),
+            sealed_at,
         };
         let (in_flight, metrics) = (&self.shared.groups_in_flight, &self.shared.metrics);
         let slot = GroupSlot::take(tag, in_flight, metrics, context.address().recipient());
@@ -203,6 +210,16 @@ impl IngestStage {
         (self.operations, self.bytes, self.urgent) = (0, 0, 0);
         self.shared.metrics.operations_waiting(0);
     }
+}
+
+/// How long the operations of submissions have waited, all of them together, microseconds.
+fn waited_us(submissions: &VecDeque<Submission>, until: Instant) -> u64 {
+    let waited_us = |submission: &Submission| {
+        let waited = micros(until.saturating_duration_since(submission.sent_at));
+        waited.saturating_mul(submission.batch.operations as u64)
+    };
+    let waited = submissions.iter().map(waited_us);
+    waited.fold(0, u64::saturating_add)
 }
 
 impl Actor for IngestStage {

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use actix::{Actor, Addr, Context, Handler};
 use trunkline_core::hash::{Digest, ZERO};
-use trunkline_core::kzg::{CommitmentPoint, Slot, SlotChange, slot_value};
+use trunkline_core::kzg::CommitmentPoint;
 use trunkline_core::params::WIDTH;
 
 use super::persist::PersistStage;
@@ -22,6 +22,7 @@ use crate::failure::{EngineFailure, Stage};
 use crate::message::{CommittedVersion, Demanded, Drain, Halt, HashedVersion};
 use crate::receipt::{CommitPromise, Committed};
 use crate::shared::Shared;
+use crate::snapshot::slot_changes;
 use crate::versions::Version;
 
 pub(crate) struct KzgStage {
@@ -56,14 +57,7 @@ impl KzgStage {
             return *kzg_root;
         }
         let new = &version.roots.slots;
-        let changes: Vec<SlotChange> = Slot::all()
-            .filter(|slot| self.slots[slot.index()] != new[slot.index()])
-            .map(|slot| SlotChange {
-                slot,
-                old: slot_value(&self.slots[slot.index()]),
-                new: slot_value(&new[slot.index()]),
-            })
-            .collect();
+        let changes = slot_changes(&self.slots, new);
         self.point = self.shared.state.committer.update(&self.point, &changes);
         self.slots.copy_from_slice(&new[..]);
         *version.kzg_root.get_or_init(|| self.point.to_bytes().0)

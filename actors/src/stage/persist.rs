@@ -25,6 +25,9 @@ pub(crate) struct PersistStage {
     log: Option<CommitLog>,
     keeper: Sender<Chore>,
     checkpoints: Checkpoints,
+    /// What the log had in all when the last checkpoint was started, bytes.
+    checkpoint_log_bytes: u64,
+    synced_at: Instant,
     /// Versions not yet synced, each with the time at which it was taken up.
     appended: Vec<(HashedVersion, u64)>,
 }
@@ -53,6 +56,8 @@ impl PersistStage {
             log: Some(log),
             keeper,
             checkpoints,
+            checkpoint_log_bytes: 0,
+            synced_at: Instant::now(),
             appended: Vec::new(),
         }
     }
@@ -87,11 +92,10 @@ impl PersistStage {
         }
         let begun = Instant::now();
         let mode = self.shared.config().durability.mode;
-        let log = self.log()?;
-        if sync || mode == DurabilityMode::Sync {
-            log.sync().map_err(failed)?;
+        if sync || self.must_sync(mode) {
+            self.sync()?;
         } else {
-            log.flush().map_err(failed)?;
+            self.log()?.flush().map_err(failed)?;
         }
         let durability = match mode {
             DurabilityMode::Sync => Durability::Sync,
@@ -102,9 +106,7 @@ impl PersistStage {
             return Ok(());
         };
         let keys = last.0.version.record.key_count;
-        self.shared
-            .metrics
-            .versions_synced(self.appended.len(), keys);
+        self.shared.metrics.keys(keys);
         let state = self.shared.state.clone();
         for (committed, begun_us) in std::mem::take(&mut self.appended) {
             let version = committed.version.clone();
@@ -118,39 +120,90 @@ impl PersistStage {
         self.checkpoint_if_due()
     }
 
-    /// Starts a checkpoint when enough has gathered in memory, holds back while more gathers than it takes, and
-    /// waits for it when too much has.
+    /// Whether what was appended has to be synced before it is acknowledged. In mode `interval` that is so when
+    /// the last sync is as long ago as that: a tick that comes late costs no more than it may.
+    fn must_sync(&self, mode: DurabilityMode) -> bool {
+        let interval_ms = self.shared.config().durability.interval_ms;
+        match mode {
+            DurabilityMode::Sync => true,
+            DurabilityMode::Interval => {
+                self.synced_at.elapsed() >= Duration::from_millis(interval_ms)
+            }
+            DurabilityMode::Os => false,
+        }
+    }
+
+    fn sync(&mut self) -> Result<(), EngineFailure> {
+        let log = self.log()?;
+        let before = log.synced_version();
+        let versions = log.sync().map_err(failed)? - before;
+        self.synced_at = Instant::now();
+        if versions > 0 {
+            self.shared.metrics.versions_synced(versions);
+        }
+        Ok(())
+    }
+
+    /// Starts a checkpoint when enough has gathered in memory or in the log, holds back while more gathers than it
+    /// takes, and waits for it when too much has. (Of submissions that change nothing the log alone gets something.)
     fn checkpoint_if_due(&mut self) -> Result<(), EngineFailure> {
         let limits = self.shared.config().checkpoint.clone();
         let unflushed_bytes = self.shared.state.values.unflushed_bytes() as u64;
-        if unflushed_bytes < limits.bytes_max {
+        let gathered_bytes = unflushed_bytes.max(self.untrimmed_bytes()?);
+        if gathered_bytes < limits.bytes_max {
             return Ok(());
         }
         if !self.checkpoints.running() {
             // What a checkpoint covers must be synced, whatever the receipts said.
-            self.log()?.sync().map_err(failed)?;
+            self.sync()?;
+            self.checkpoint_log_bytes = self.log()?.bytes();
             let newest = self.shared.state.versions.newest();
-            self.checkpoints.start(newest, unflushed_bytes);
+            let is_telling = unflushed_bytes >= limits.bytes_max;
+            self.checkpoints.start(newest, unflushed_bytes, is_telling);
         }
         let begun = Instant::now();
-        if unflushed_bytes >= limits.unflushed_bytes_max {
+        if gathered_bytes >= limits.unflushed_bytes_max {
+            self.sync_before_pause()?;
             self.checkpoints.wait();
-        } else if !self.hold_back(unflushed_bytes, limits.unflushed_bytes_max) {
+        } else if !self.hold_back(unflushed_bytes, limits.unflushed_bytes_max)? {
             return Ok(());
         }
         self.shared.metrics.held_back(begun.elapsed());
         Ok(())
     }
 
+    /// What the log got since the last checkpoint was started, bytes: what the next one lets it be trimmed by, if
+    /// checkpoints let it be trimmed at all.
+    fn untrimmed_bytes(&mut self) -> Result<u64, EngineFailure> {
+        if !self.checkpoints.trim_the_log() {
+            return Ok(0);
+        }
+        Ok(self.log()?.bytes() - self.checkpoint_log_bytes)
+    }
+
     /// Lets a checkpoint that runs keep up; says whether that took a pause.
-    fn hold_back(&self, unflushed_bytes: u64, waits_at_bytes: u64) -> bool {
+    fn hold_back(
+        &mut self,
+        unflushed_bytes: u64,
+        waits_at_bytes: u64,
+    ) -> Result<bool, EngineFailure> {
         let backlog = self.checkpoints.backlog(unflushed_bytes, waits_at_bytes);
         let pause_us = backlog.map_or(0, |backlog| backlog.pause_us());
-        if pause_us > 0 {
-            self.checkpoints
-                .wait_at_most(Duration::from_micros(pause_us));
+        if pause_us == 0 {
+            return Ok(false);
         }
-        pause_us > 0
+        self.sync_before_pause()?;
+        self.checkpoints
+            .wait_at_most(Duration::from_micros(pause_us));
+        Ok(true)
+    }
+
+    /// While this thread waits, no tick reaches it: what was acknowledged on the promise of one is synced before.
+    fn sync_before_pause(&mut self) -> Result<(), EngineFailure> {
+        match self.shared.config().durability.mode {
+            DurabilityMode::Interval => self.sync(),
+            DurabilityMode::Sync | DurabilityMode::Os => Ok(()),
+        }
     }
 
     fn acknowledge(&self, committed: HashedVersion, durability: Durability, begun_us: u64) {
@@ -218,8 +271,8 @@ impl Handler<SyncDue> for PersistStage {
     type Result = ();
 
     fn handle(&mut self, _: SyncDue, _: &mut Context<Self>) {
-        self.guarded(|stage| match &mut stage.log {
-            Some(log) => log.sync().map(drop).map_err(failed),
+        self.guarded(|stage| match stage.log {
+            Some(_) => stage.sync(),
             None => Ok(()),
         });
     }

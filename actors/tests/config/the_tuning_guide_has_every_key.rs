@@ -94,3 +94,61 @@ fn and_says_something_of_each() {
         }
     }
 }
+
+/// An end of a range: a number with or without a unit, and what the default of something means in brackets. `None`: it
+/// is the value of another key.
+fn end(text: &str) -> Option<i64> {
+    if text.starts_with('`') {
+        return None;
+    }
+    if text == "2³²−1" {
+        return Some(i64::from(u32::MAX));
+    }
+    let text = text.split(" (").next().unwrap_or(text).replace(',', "");
+    let (number, unit) = text.split_once(' ').unwrap_or((&text, ""));
+    let times = match unit {
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        "" | "B" | "ms" | "steps" => 1,
+        unit => panic!("{unit:?} is no unit"),
+    };
+    Some(number.parse::<i64>().unwrap() * times)
+}
+
+/// Whether the configuration with this value of a key, and the defaults of all others, is wrong because of that key.
+fn is_refused(key: &str, value: i64) -> bool {
+    let (section, name) = key.split_once('.').unwrap();
+    let mut sections = Table::try_from(Config::default()).unwrap();
+    let section = sections[section].as_table_mut().unwrap();
+    section.insert(name.to_owned(), Value::Integer(value));
+    let Ok(config) = sections.try_into::<Config>() else {
+        return true;
+    };
+    // Another key may have to move along.
+    config.validate().is_err_and(|invalid| invalid.key() == key)
+}
+
+#[test]
+fn and_its_range_is_what_is_accepted() {
+    let config = keys();
+    let mut checked = 0;
+    for (key, row) in rows() {
+        let Some((least, most)) = row.range.split_once('–') else {
+            continue;
+        };
+        if !config[key].is_integer() {
+            continue;
+        }
+        if let Some(least) = end(least) {
+            assert!(!is_refused(key, least), "{key} = {least}");
+            assert!(is_refused(key, least - 1), "{key} = {}", least - 1);
+        }
+        let most = end(most).unwrap();
+        assert!(!is_refused(key, most), "{key} = {most}");
+        assert!(is_refused(key, most + 1), "{key} = {}", most + 1);
+        checked += 1;
+    }
+    assert!(checked > 20, "{checked}");
+}

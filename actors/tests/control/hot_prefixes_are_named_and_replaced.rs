@@ -65,7 +65,8 @@ fn judge(name: &str, scenario: &SkewScenario, seed: u64) {
         let mut changed = 0;
         for window in 1..=skew.windows {
             controller.touch((0..skew.samples).map(|_| skew.sample(&mut random)));
-            if let Some((Change::HotPrefixes { mut prefixes }, _)) = controller.decide() {
+            let told = controller.decide().map(|told| told.change);
+            if let Some(Change::HotPrefixes { mut prefixes }) = told {
                 prefixes.sort_unstable();
                 (listed, changed) = (prefixes, window);
             }

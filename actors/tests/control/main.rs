@@ -6,4 +6,5 @@ mod verdict;
 
 mod hot_prefixes_are_named_and_replaced;
 mod no_numbers_upset_the_controllers;
+mod reasons_say_what_was_done;
 mod the_cap_finds_its_best_in_every_scenario;

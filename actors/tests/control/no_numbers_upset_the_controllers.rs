@@ -42,10 +42,12 @@ fn window(numbers: &[u64]) -> Window {
         &mut window.operations_waiting,
         &mut window.groups,
         &mut window.groups_full,
+        &mut window.groups_full_bytes,
         &mut window.groups_in_flight,
         &mut window.reads,
         &mut window.proofs,
         &mut window.value_cache_near_misses,
+        &mut window.value_cache_near_bytes,
         &mut window.tree_bytes_max,
         &mut window.cells_restored,
     ] {
@@ -93,7 +95,11 @@ fn carry_out(force: &mut Force, change: &Change, limits: &Limits) {
                 Work::Proof => &mut force.proof,
             };
             assert_eq!(*from, *pieces);
-            assert!(between(1, *to, limits.cores.clamp(1, 128)));
+            let most = match work {
+                Work::Tree | Work::Hash => limits.threads,
+                Work::Proof => limits.read_threads,
+            };
+            assert!(between(1, *to, most.clamp(1, 128)));
             *pieces = *to;
         }
         Change::ValueCacheBytes { from, to } => {
@@ -108,19 +114,21 @@ fn carry_out(force: &mut Force, change: &Change, limits: &Limits) {
 
 fn limits() -> impl Strategy<Value = Limits> {
     let any_limits = (number(), number(), number(), number(), number(), number()).prop_map(
-        |(group_min, group_max, in_flight_min, in_flight_max, groups_max, cores)| Limits {
+        |(group_min, group_max, in_flight_min, in_flight_max, groups_max, threads)| Limits {
             group_operations_min: group_min,
             group_operations_max: group_max,
             in_flight_operations_min: in_flight_min,
             in_flight_operations_max: in_flight_max,
             groups_in_flight_max: groups_max,
-            cores,
+            threads,
+            read_threads: threads / 2,
             ..Limits::default()
         },
     );
     prop_oneof![
         Just(Limits {
-            cores: 8,
+            threads: 8,
+            read_threads: 4,
             ..Limits::default()
         }),
         any_limits
@@ -136,7 +144,7 @@ proptest! {
         target_p99_ms in number(),
         samples_min in number(),
         windows in prop::collection::vec(
-            (prop::collection::vec(number(), 32), samples(), 1..6_usize),
+            (prop::collection::vec(number(), 34), samples(), 1..6_usize),
             1..30,
         ),
     ) {
@@ -161,6 +169,7 @@ proptest! {
                 let mut latencies = Latencies::default();
                 for (latency_us, operations) in &samples {
                     latencies.record_many(*latency_us, *operations);
+                    latencies.weigh(*latency_us, u64::from(*operations));
                 }
                 governor.touch(samples.iter().map(|(latency_us, _)| *latency_us as u16));
                 for proposal in governor.decide(&window, &latencies) {

@@ -65,6 +65,9 @@ pub(crate) struct Phase {
     /// Callers that submit again once durable; 0 if arrivals do not wait for that.
     #[serde(default)]
     pub(crate) callers: u64,
+    /// Beside them, callers whose submissions have a single operation; as many in each phase of a scenario.
+    #[serde(default)]
+    pub(crate) small_callers: u64,
     /// Operations a second that arrive on their own, and what they rise to by the end of the phase.
     #[serde(default)]
     pub(crate) rate: f64,
@@ -80,6 +83,9 @@ pub(crate) struct Phase {
     /// One service that takes so much longer, milliseconds after the phase began, of the persist stage.
     #[serde(default)]
     pub(crate) stalls: Vec<Stall>,
+    /// Spells in which all services take so many times as long, milliseconds after the phase began.
+    #[serde(default)]
+    pub(crate) spells: Vec<Spell>,
     #[serde(default)]
     pub(crate) expect: Expect,
 }
@@ -99,6 +105,14 @@ pub(crate) struct Stall {
     pub(crate) length_ms: u64,
 }
 
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Spell {
+    pub(crate) after_ms: u64,
+    pub(crate) until_ms: u64,
+    pub(crate) factor: f64,
+}
+
 /// Bands.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -107,6 +121,7 @@ pub(crate) struct Expect {
     pub(crate) ratio_min: f64,
     /// Windows over the target, a share.
     pub(crate) over_max: f64,
+    /// The cap in force at the end of the phase.
     pub(crate) cap: [u64; 2],
     /// Largest cap over smallest in any twenty windows after settling, less one.
     pub(crate) amplitude_max: f64,

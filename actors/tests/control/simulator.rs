@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 use trunkline::Quantiles;
 use trunkline::control::{Change, Latencies, Window};
 
-use crate::scenario::{Phase, Scenario};
+use crate::scenario::{Phase, Scenario, Spell};
 
 pub(crate) const WINDOW_US: u64 = 500_000;
 /// Submissions that wait at the door before others are turned away: arrivals that nobody holds back.
@@ -49,6 +49,7 @@ struct Simulator<'a> {
     phase: usize,
     phase_began_us: u64,
     stalls: Vec<(u64, u64)>,
+    small_callers: u64,
 
     cap: u64,
     in_flight_max: u64,
@@ -109,6 +110,7 @@ impl<'a> Simulator<'a> {
             phase: 0,
             phase_began_us: 0,
             stalls: Vec::new(),
+            small_callers: 0,
             cap,
             in_flight_max,
             in_flight: 0,
@@ -153,6 +155,10 @@ impl<'a> Simulator<'a> {
         while self.callers < phase.callers {
             self.callers += 1;
             self.door.push_back(phase.submission);
+        }
+        while self.small_callers < phase.small_callers {
+            self.small_callers += 1;
+            self.door.push_back(1);
         }
         self.admit();
     }
@@ -220,13 +226,13 @@ impl<'a> Simulator<'a> {
                 sealed_us: self.now_us,
                 cap: self.cap,
             };
-            let mut full = false;
+            let (mut full, mut full_of_bytes) = (false, false);
             while let Some(next) = self.waiting.front() {
                 let operations = group.operations + u64::from(next.operations);
                 let over = operations > self.cap;
                 let heavy = operations * pipeline.operation_bytes > pipeline.group_bytes_max;
                 if (over || heavy) && !group.submissions.is_empty() {
-                    full = over;
+                    (full, full_of_bytes) = (over, heavy);
                     break;
                 }
                 group.operations = operations;
@@ -235,7 +241,9 @@ impl<'a> Simulator<'a> {
             self.waiting_operations -= group.operations;
             self.groups_in_flight += 1;
             self.window.groups += 1;
-            self.window.groups_full += u64::from(full || group.operations >= self.cap);
+            let full = full || group.operations >= self.cap;
+            self.window.groups_full += u64::from(full);
+            self.window.groups_full_bytes += u64::from(full_of_bytes && !full);
             self.group_sizes.record(group.operations);
             self.forward(0, group);
         }
@@ -260,7 +268,14 @@ impl<'a> Simulator<'a> {
             per_operation_ns += pipeline.per_operation_ns_per_100k * operations / 1e5;
         }
         let us = pipeline.fixed_us[stage] + per_operation_ns * operations / 1e3;
-        (us * self.phase().service * self.noise()).max(1.0) as u64
+        (us * self.phase().service * self.luck() * self.noise()).max(1.0) as u64
+    }
+
+    fn luck(&self) -> f64 {
+        let since_ms = (self.now_us - self.phase_began_us) / 1000;
+        let spell = |spell: &&Spell| (spell.after_ms..spell.until_ms).contains(&since_ms);
+        let spell = self.phase().spells.iter().find(spell);
+        spell.map_or(1.0, |spell| spell.factor)
     }
 
     fn stall_us(&mut self) -> u64 {
@@ -301,7 +316,8 @@ impl<'a> Simulator<'a> {
     }
 
     fn sync(&mut self) {
-        let sync_us = self.scenario.pipeline.sync_us * self.phase().service * self.noise();
+        let usual_us = self.scenario.pipeline.sync_us * self.phase().service;
+        let sync_us = usual_us * self.luck() * self.noise();
         let sync_us = sync_us as u64 + self.stall_us();
         self.syncing = true;
         self.window.stages[PERSIST].busy_us += sync_us;
@@ -328,9 +344,13 @@ impl<'a> Simulator<'a> {
             self.seal_wait
                 .record(group.sealed_us - submission.accepted_us);
             if group.cap == self.cap {
+                let operations = u64::from(submission.operations);
                 self.under_cap.record(latency_us);
+                self.under_cap.weigh(operations, latency_us * operations);
             }
-            if self.callers > callers {
+            if submission.operations == 1 && self.small_callers > 0 {
+                self.door.push_back(1);
+            } else if self.callers > callers {
                 self.callers -= 1;
             } else if callers > 0 {
                 self.door.push_back(self.phase().submission);

@@ -1,6 +1,6 @@
 //! What a run is worth: against the best static setting, and against the bands of its scenario.
 
-use trunkline::control::{Change, ControlSettings, Governor, Latencies, Limits, Window};
+use trunkline::control::{Change, ControlSettings, Governor, Latencies, Limits, Proposal, Window};
 
 use crate::scenario::Scenario;
 use crate::simulator::run;
@@ -38,8 +38,12 @@ impl std::fmt::Display for Verdict {
     }
 }
 
-/// A run of the controller.
-pub(crate) fn controlled(scenario: &Scenario, seed: u64) -> Vec<Window> {
+/// A run of the controller, which tells what it proposes.
+pub(crate) fn controlled(
+    scenario: &Scenario,
+    seed: u64,
+    tell: &mut dyn FnMut(&Proposal),
+) -> Vec<Window> {
     let settings = ControlSettings {
         target_p99_ms: scenario.target_p99_ms,
         admission: scenario.admission,
@@ -48,6 +52,7 @@ pub(crate) fn controlled(scenario: &Scenario, seed: u64) -> Vec<Window> {
     let mut governor = Governor::new(&settings, &limits(scenario));
     let mut decide = |window: &Window, latencies: &Latencies| -> Vec<Change> {
         let proposals = governor.decide(window, latencies);
+        proposals.iter().for_each(&mut *tell);
         proposals
             .into_iter()
             .map(|proposal| proposal.change)
@@ -155,7 +160,7 @@ fn consider(scenario: &Scenario, seed: u64, setting: (u64, u64), best: &mut [Sta
 
 /// Each phase of a run, judged.
 pub(crate) fn verdicts(scenario: &Scenario, seed: u64) -> Vec<Verdict> {
-    let windows = controlled(scenario, seed);
+    let windows = controlled(scenario, seed, &mut |_| {});
     let best = best_static(scenario, seed);
     let judge = |(part, (best_rate, best)): (Vec<Window>, (f64, (u64, u64)))| {
         let caps: Vec<u64> = part

@@ -64,15 +64,14 @@ fn name_tree_file(tree: &Path) {
 }
 
 fn reads_as_nothing(directory: &Path, step: &Step) {
-    let read = leaving_alone(directory, || ReadOnly::open(directory));
-    match read {
+    leaving_alone(directory, || match ReadOnly::open(directory) {
         Ok(tree) if step.is_tree => {
             assert_eq!(tree.inspect().key_count, 0);
             assert_eq!(tree.snapshot().version(), 0);
         }
         Err(OpenError::NoTree { .. } | OpenError::Lock(LockError::Io { .. })) if !step.is_tree => {}
         read => panic!("after {}: {read:?}", step.what),
-    }
+    });
 }
 
 fn is_of_use(directory: &Path) {

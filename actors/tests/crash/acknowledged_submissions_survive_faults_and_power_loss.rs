@@ -344,8 +344,8 @@ fn is_fault_of_the_disk(error: &OpenError) -> bool {
         OpenError::Directory { .. }
         | OpenError::LogWrite(_)
         | OpenError::Leaves(_)
-        | OpenError::TreeFile(ReadTreeFileError::Io(_))
-        | OpenError::Marker(ReadMarkerError::Io(_))
+        | OpenError::TreeFile(ReadTreeFileError::Io { .. })
+        | OpenError::Marker(ReadMarkerError::Io { .. })
         | OpenError::History(HistoryFileError::Io { .. }) => true,
         OpenError::Log(error) => matches!(
             **error,

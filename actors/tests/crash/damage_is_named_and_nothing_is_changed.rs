@@ -168,7 +168,7 @@ fn a_damaged_marker_is_named() {
         let error = refused(tree.path(), |copied| {
             flip(&copied.join(CHECKPOINT_FILE), offset)
         });
-        let OpenError::Marker(ReadMarkerError::Content(error)) = error else {
+        let OpenError::Marker(ReadMarkerError::Content { source: error, .. }) = error else {
             panic!("{error}");
         };
         match offset {
@@ -182,7 +182,10 @@ fn a_damaged_marker_is_named() {
     });
     assert!(matches!(
         error,
-        OpenError::Marker(ReadMarkerError::Content(MarkerError::Damaged))
+        OpenError::Marker(ReadMarkerError::Content {
+            source: MarkerError::Damaged,
+            ..
+        })
     ));
 }
 
@@ -257,7 +260,7 @@ fn a_damaged_tree_file_is_named() {
     let whole = length(&tree.path().join(TREE_FILE));
     for offset in (0..whole).step_by(11) {
         let error = refused(tree.path(), |copied| flip(&copied.join(TREE_FILE), offset));
-        let OpenError::TreeFile(ReadTreeFileError::Content(error)) = error else {
+        let OpenError::TreeFile(ReadTreeFileError::Content { source: error, .. }) = error else {
             panic!("{error}");
         };
         match offset {
@@ -271,7 +274,10 @@ fn a_damaged_tree_file_is_named() {
     });
     assert!(matches!(
         error,
-        OpenError::TreeFile(ReadTreeFileError::Content(TreeFileError::Damaged))
+        OpenError::TreeFile(ReadTreeFileError::Content {
+            source: TreeFileError::Damaged,
+            ..
+        })
     ));
 }
 

@@ -1,6 +1,6 @@
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 
 use trunkline::config::DurabilityMode;
 use trunkline::core::store::lock::LockError;
@@ -73,13 +73,68 @@ fn a_tree_that_an_engine_has_is_refused_and_the_other_way_round() {
     let refused = leaving_alone(tree.path(), || Engine::open_blocking(config.clone()));
     assert!(matches!(
         refused,
-        Err(OpenError::Lock(LockError::Held { .. }))
+        Err(OpenError::Lock(LockError::Shared { .. }))
     ));
     drop((one, other));
     Engine::open_blocking(config)
         .unwrap()
         .shutdown_blocking()
         .unwrap();
+}
+
+/// The copies of the leaves in a directory.
+fn copies(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let is_copy = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy();
+        name.starts_with("LEAVES-COPY-")
+    };
+    paths.filter(is_copy).collect()
+}
+
+#[test]
+fn leaves_are_read_from_a_copy_beside_them_that_shares_their_tables() {
+    let tree = closed_tree();
+    let read = ReadOnly::open(tree.path()).unwrap();
+    let copy = copies(tree.path()).pop().expect("it is beside the leaves");
+    let mut directories = vec![copy];
+    let mut shared = 0;
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let entry = entry.unwrap();
+            match entry.file_type().unwrap().is_dir() {
+                true => directories.push(entry.path()),
+                false => shared += usize::from(entry.metadata().unwrap().nlink() > 1),
+            }
+        }
+    }
+    assert!(shared > 0, "every table was copied");
+    drop(read);
+    assert!(copies(tree.path()).is_empty());
+}
+
+#[test]
+fn a_copy_that_a_killed_reader_left_goes_and_one_in_use_stays() {
+    let tree = closed_tree();
+    let left = tree.path().join("LEAVES-COPY-left");
+    fs::create_dir_all(left.join("leaves")).unwrap();
+    fs::write(left.join("leaves/table"), "of old").unwrap();
+    let snapshot = ReadOnly::open(tree.path()).unwrap().snapshot();
+    let in_use: Vec<PathBuf> = copies(tree.path())
+        .into_iter()
+        .filter(|copy| *copy != left)
+        .collect();
+    let config = config(tree.path(), DurabilityMode::Sync);
+    let engine = Engine::open_blocking(config).unwrap();
+    assert_eq!(copies(tree.path()), in_use);
+    assert_eq!(
+        snapshot.iter().map(Result::unwrap).count() as u64,
+        snapshot.key_count()
+    );
+    engine.shutdown_blocking().unwrap();
+    drop(snapshot);
+    assert!(copies(tree.path()).is_empty());
 }
 
 #[test]

@@ -128,6 +128,7 @@ fn everybody_is_told(engine: &Engine, is_cause: impl Fn(&EngineFailure) -> bool)
             std::thread::spawn(move || engine.shutdown_blocking())
         })
         .collect();
+    assert!(engine.metrics().failed);
     let engine = engine.clone();
     ends.push(std::thread::spawn(move || {
         pollster::block_on(engine.shutdown())

@@ -1,7 +1,7 @@
 use std::cell::RefCell;
 
 use trunkline::Engine;
-use trunkline::control::{Change, Decision, Reason};
+use trunkline::control::{Change, Decision, Evidence, Reason};
 use trunkline::core::tree::hot_prefix_of;
 
 use crate::support::{Random, Rig, puts, submit, until, without_hanging};
@@ -57,6 +57,10 @@ fn hot_prefixes_are_named_from_what_is_read() {
         let (decision, prefixes) = listed(&engine).unwrap();
         assert_eq!(prefixes.first(), Some(&hot), "{decision:?}");
         assert_eq!(decision.reason, Reason::Skew);
+        let evidence = decision.seen.evidence;
+        assert!(
+            matches!(evidence, Some(Evidence::Touched { samples, listed }) if 0 < listed && listed <= samples)
+        );
     });
 }
 

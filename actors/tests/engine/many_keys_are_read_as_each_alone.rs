@@ -25,7 +25,8 @@ fn in_any_order_and_more_than_once() {
         engine.submit_blocking(batch).unwrap();
 
         let mut random = SmallRng::seed_from_u64(5);
-        for count in [0, 1, 15, 16, 17, 700] {
+        // The last ones in pieces.
+        for count in [0, 1, 15, 16, 17, 700, 1_024, 2_500] {
             let keys: Vec<_> = (0..count)
                 .map(|_| random.random_range(0..600_u32).to_be_bytes())
                 .collect();

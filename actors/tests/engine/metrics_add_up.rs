@@ -1,3 +1,4 @@
+use trunkline::config::DurabilityMode;
 use trunkline::{Requirement, Stage, TopKind};
 
 use crate::support::{Rig, puts, submit, without_hanging};
@@ -77,6 +78,23 @@ fn in_a_snapshot() {
         let last = engine.metrics();
         assert!(last.checkpoints >= 1);
         assert_eq!((last.unflushed_bytes, last.keys), (0, 101));
+        assert!(!last.failed, "it was shut down in order");
+    });
+}
+
+#[test]
+fn what_was_not_synced_is_not_counted_as_synced() {
+    without_hanging(|| {
+        let rig = Rig::with(|config| config.durability.mode = DurabilityMode::Os);
+        let engine = rig.open();
+        for round in 0..5_u32 {
+            submit(&engine, puts([(round.to_le_bytes(), "v")]));
+        }
+        assert_eq!(engine.metrics().versions_per_sync.count, 0);
+        engine.drain_blocking().unwrap();
+        let per_sync = engine.metrics().versions_per_sync;
+        assert_eq!((per_sync.count, per_sync.max), (1, 5));
+        assert_eq!(engine.metrics().keys, 5);
     });
 }
 

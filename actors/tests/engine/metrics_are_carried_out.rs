@@ -115,6 +115,7 @@ fn labelled_with_the_name_of_the_engine() {
             ("trunkline_absent_reads_total", 1),
             ("trunkline_log_bytes_total", inside.log_bytes),
             ("trunkline_groups_in_flight", 0),
+            ("trunkline_failed", 0),
             ("trunkline_tree_leaves", 10),
             ("trunkline_tree_bytes", inside.tree_bytes),
             ("trunkline_cells_evicted_total", 0),

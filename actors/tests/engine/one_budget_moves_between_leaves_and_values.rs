@@ -2,7 +2,7 @@ use std::cell::RefCell;
 
 use bytes::Bytes;
 use trunkline::Engine;
-use trunkline::control::{Change, Reason, Window};
+use trunkline::control::{Change, Evidence, Reason, Window};
 
 use crate::support::{Random, Rig, puts, submit, until, without_hanging};
 
@@ -42,6 +42,8 @@ fn moves(engine: &Engine) -> Vec<(u64, u64)> {
             return None;
         };
         assert_eq!(decision.reason, Reason::MarginalHits);
+        let evidence = decision.seen.evidence;
+        assert!(matches!(evidence, Some(Evidence::Bytes { near_bytes, .. }) if near_bytes > 0));
         Some((from, to))
     });
     moves.collect()

@@ -1,14 +1,19 @@
 //! Each refusal is typed, and leaves every file as it was.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use trunkline::core::params::CollisionPolicy;
+use trunkline::core::record::CommitRecord;
+use trunkline::core::store::disk::Disk;
 use trunkline::core::store::lock::LockError;
-use trunkline::{Config, Engine, OpenError};
+use trunkline::core::store::log::{CommitLog, LOG_DIRECTORY, LogOptions, LogPosition};
+use trunkline::core::store::tree_file;
+use trunkline::{Config, Engine, OpenError, ReplayError};
 
-use crate::support::{log_only, put, without_hanging};
+use crate::support::{Rig, log_only, put, without_hanging};
 
 fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
@@ -150,6 +155,51 @@ fn a_log_with_a_damaged_commit() {
         fs::write(&path, content).unwrap();
         let error = refused(&config);
         assert!(matches!(error, OpenError::Log(_)), "{error}");
+    });
+}
+
+/// What the log says of its last version is known to be wrong only when all of it was replayed.
+#[test]
+fn a_log_whose_last_kzg_root_is_another() {
+    without_hanging(|| {
+        let rig = Rig::new();
+        let engine = rig.open();
+        let params = engine.params();
+        put(&engine, "a", "1");
+        put(&engine, "b", "2");
+        engine.shutdown_blocking().unwrap();
+        let directory = &rig.config.engine.directory;
+        let log = directory.join(LOG_DIRECTORY);
+        let start = LogPosition::of(&CommitRecord::genesis(params.tree_id()));
+        let mut entries = Vec::new();
+        let keep = |entry| {
+            entries.push(entry);
+            Ok::<_, Infallible>(())
+        };
+        let memory = &*rig.disk.memory;
+        CommitLog::read_only(memory, &log, &params.tree_id(), start, keep).unwrap();
+        entries.last_mut().unwrap().kzg_root = Some([7; 48]);
+
+        let other = Rig::new();
+        let memory = other.disk.memory.clone();
+        memory.create_directory(directory).unwrap();
+        tree_file::create(&*memory, directory, &params).unwrap();
+        let (options, none) = (LogOptions::new([7; 32]), |_| Ok::<_, Infallible>(()));
+        let opened = CommitLog::open(memory.clone(), &log, params.tree_id(), start, options, none);
+        let (mut writer, _) = opened.unwrap();
+        for entry in &entries {
+            writer.append(entry).unwrap();
+        }
+        writer.sync().unwrap();
+        drop(writer);
+
+        let changes_before = memory.calls();
+        let error = other.builder().open_blocking().unwrap_err();
+        let OpenError::Replay(ReplayError::Differs { what, version, .. }) = error else {
+            panic!("{error}");
+        };
+        assert_eq!((what, version), ("the KZG root", 2));
+        assert_eq!(memory.calls(), changes_before, "the disk was changed");
     });
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use trunkline::config::ControlMode;
-use trunkline::control::{Change, Decision, Phase, Reason};
+use trunkline::control::{Change, Decision, Evidence, Phase, Reason};
 use trunkline::{Config, Engine};
 
 use crate::support::{Rig, puts, until, without_hanging};
@@ -165,7 +165,10 @@ fn a_phase_is_named_when_reads_follow_writes() {
                     ..
                 }
             );
-            to_reads && decision.reason == Reason::Mix
+            let mix = decision.seen.evidence;
+            let mostly_reads =
+                matches!(mix, Some(Evidence::Mix { writes, reads, .. }) if reads > writes);
+            to_reads && mostly_reads && decision.reason == Reason::Mix
         };
         // It is in force before it is recorded.
         until(|| engine.decisions_since(0).iter().any(is_reads));

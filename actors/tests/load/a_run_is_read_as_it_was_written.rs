@@ -8,13 +8,16 @@ use crate::support::{Table, small};
 fn with_all_its_figures() {
     let directory = tempfile::tempdir().unwrap();
     let table = Table::default();
-    let outcome = Load::new(&small(), &table).unwrap().run().unwrap();
+    let load = Load::new(&small(), &table).unwrap().revision("5e1f");
+    let outcome = load.run().unwrap();
     let runs = directory.path().join("some/where");
     outcome.write_to(&runs).unwrap();
     let read = Run::read_from(&runs).unwrap();
     assert_eq!(read, outcome.run);
     assert_eq!(read.format, RUN_FORMAT);
-    assert_eq!(read.seed, 1);
+    assert_eq!((read.seed, read.git_revision.as_str()), (1, "5e1f"));
+    let text = fs::read_to_string(runs.join(RUN_FILE)).unwrap();
+    assert_eq!(text.lines().count(), 1);
     // Over an earlier one.
     outcome.write_to(&runs).unwrap();
     assert_eq!(fs::read_dir(&runs).unwrap().count(), 2);
@@ -28,7 +31,7 @@ fn what_is_no_run_is_refused_with_its_reason() {
     assert!(matches!(read(), RunFileError::File { .. }));
     fs::write(&path, "{\"format\": 99, \"new\": 1}").unwrap();
     assert!(matches!(read(), RunFileError::Format { found: 99, .. }));
-    for text in ["", "[]", "{}", "{\"format\": 1}", "{\"format\": -1}"] {
+    for text in ["", "[]", "{}", "{\"format\": 2}", "{\"format\": -1}"] {
         fs::write(&path, text).unwrap();
         assert!(matches!(read(), RunFileError::Form { .. }), "{text}");
     }
@@ -40,6 +43,17 @@ fn what_is_no_run_is_refused_with_its_reason() {
     run["more"] = 1.into();
     fs::write(&path, run.to_string()).unwrap();
     assert!(matches!(read(), RunFileError::Form { .. }));
+}
+
+#[test]
+fn where_nothing_can_be_written_is_known_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let runs = directory.path().join("some/where");
+    Run::can_be_written_to(&runs).unwrap();
+    assert_eq!(fs::read_dir(&runs).unwrap().count(), 0);
+    fs::write(directory.path().join("file"), "").unwrap();
+    let error = Run::can_be_written_to(&directory.path().join("file/run")).unwrap_err();
+    assert!(error.to_string().ends_with("file/run/run.json"), "{error}");
 }
 
 #[test]

@@ -29,6 +29,9 @@ fn every_operation_of_an_open_loop_ended_or_was_dropped() {
             (2_000, 0, 0)
         );
         assert_eq!(totals.achieved + totals.dropped, 2_000);
+        // At a million a second, whatever the target does.
+        assert!((1_500..2_500).contains(&totals.scheduled_us), "{totals:?}");
+        assert!(totals.ended_in_schedule <= totals.achieved);
         assert_eq!(outcome.tally.refused, 0);
         let seconds: u64 = outcome
             .run
@@ -54,6 +57,8 @@ fn a_closed_loop_drops_nothing() {
         let outcome = Load::new(&plan, &table).unwrap().run().unwrap();
         let totals = &outcome.run.totals;
         assert_eq!((totals.achieved, totals.dropped), (2_000, 0));
+        assert_eq!(totals.ended_in_schedule, totals.achieved);
+        assert_eq!(totals.scheduled_us, totals.elapsed_us);
         assert!(outcome.calibrated.is_none());
         table.agrees_with(&outcome);
     }

@@ -1,4 +1,4 @@
-use trunkline::load::{Load, Phase, Plan, Schedule, Shape, TraceReader, Workload};
+use trunkline::load::{Load, Phase, Plan, Schedule, Shape, Shares, TraceReader, Workload};
 
 use crate::support::{Table, small};
 
@@ -62,6 +62,13 @@ fn a_trace_replayed_ends_in_the_same_state() {
             .iter()
             .any(|line| line.contains("operations.trace"))
     );
+    let replayed = outcome.run.replayed.as_ref().unwrap();
+    assert_eq!(
+        (replayed.name.as_str(), replayed.speed),
+        ("operations.trace", 2.0)
+    );
+    assert_eq!(replayed.digest.len(), 64);
+    assert!(first_outcome.run.replayed.is_none());
     second.agrees_with(&outcome);
     if first_outcome.run.totals.dropped + outcome.run.totals.dropped == 0 {
         assert_eq!(
@@ -69,6 +76,31 @@ fn a_trace_replayed_ends_in_the_same_state() {
             *second.values.lock().unwrap()
         );
     }
+}
+
+#[test]
+fn a_trace_that_deletes_expects_nothing_of_its_reads() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("operations.trace");
+    let mix = Shares {
+        read: 50,
+        delete: 50,
+        ..Shares::default()
+    };
+    let plan = Plan {
+        mix: Some(mix),
+        ..small()
+    };
+    let table = Table::default();
+    let load = Load::new(&plan, &table).unwrap().record(&path);
+    assert_eq!(load.run().unwrap().tally.missing, 0);
+    let again = Table::default();
+    let load = Load::new(&small(), &again).unwrap();
+    let outcome = load.replay(&path, 1.0).unwrap().run().unwrap();
+    assert_eq!((outcome.tally.missing, outcome.run.totals.missing), (0, 0));
+    let note = |line: &String| line.contains("it deletes keys");
+    assert!(outcome.run.warnings.iter().any(note));
+    again.agrees_with(&outcome);
 }
 
 #[test]

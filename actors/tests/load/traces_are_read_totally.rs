@@ -29,6 +29,8 @@ fn every_operation_comes_back_with_its_time() {
         keys: 10,
         value_bytes: 4,
         operations: 7,
+        deletes: 1,
+        digest: reader.summary().digest,
         ended_ns: 1500,
     };
     assert_eq!(reader.summary(), expected);
@@ -40,6 +42,25 @@ fn every_operation_comes_back_with_its_time() {
         );
     }
     assert!(reader.next_operation().unwrap().is_none());
+}
+
+#[test]
+fn traces_are_told_apart_by_what_is_in_them() {
+    let digest = |text: &str| {
+        let summary = TraceSummary::of("typed", text.as_bytes());
+        summary.unwrap().digest
+    };
+    let trace = digest(&format!("{HEAD}5 read 1\n"));
+    assert_eq!(trace, digest(&format!("{HEAD}5 read 1\n")));
+    let other_head = HEAD.replace("value_bytes 4", "value_bytes 5");
+    for other in [
+        HEAD.to_owned(),
+        format!("{HEAD}6 read 1\n"),
+        format!("{HEAD}5 read 1\n5 read 1\n"),
+        format!("{other_head}5 read 1\n"),
+    ] {
+        assert_ne!(trace, digest(&other), "{other}");
+    }
 }
 
 #[track_caller]

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use trunkline::Engine;
-use trunkline::load::{Load, Outcome, Plan, Progress};
+use trunkline::load::{Load, Outcome, Plan, Progress, Run};
 
 use crate::arguments::LoadArguments;
 use crate::error::CommandError;
@@ -67,6 +67,10 @@ pub(crate) fn run(arguments: &LoadArguments) -> Result<Exit, CommandError> {
     if arguments.tui {
         Screen::check()?;
     }
+    if let Some(directory) = &arguments.out {
+        // Not after hours.
+        Run::can_be_written_to(directory)?;
+    }
     let interrupt = Interrupt::listen()?;
     let place = Place::new(arguments.dir.as_deref())?;
     let config = configuration::for_directory(&arguments.settings, place.path())?;
@@ -94,9 +98,6 @@ fn work(
 ) -> Result<Exit, CommandError> {
     let outcome = carry_out(arguments, plan, engine, interrupt)?;
     engine.drain_blocking()?;
-    if let Some(directory) = &arguments.out {
-        outcome.write_to(directory)?;
-    }
     let snapshot = engine.snapshot();
     let checks = match outcome.is_interrupted {
         true => Checks::default(),
@@ -112,6 +113,10 @@ fn work(
             true => "interrupted: nothing was checked\n".to_owned(),
             false => checks.to_string(),
         })?;
+    }
+    // What was shown is not lost if this fails.
+    if let Some(directory) = &arguments.out {
+        outcome.write_to(directory)?;
     }
     Ok(match (outcome.is_interrupted, checks.all_hold()) {
         (true, _) => Exit::Interrupted,
@@ -133,6 +138,7 @@ fn carry_out(
         }
     };
     let mut load = Load::new(plan, engine)?
+        .revision(env!("GIT_REVISION"))
         .stop(interrupt.flag())
         .observer(&mut observer);
     if let Some(path) = &arguments.record {

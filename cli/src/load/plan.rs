@@ -1,9 +1,12 @@
 //! From what was typed to a plan.
 
-use trunkline::load::{Mode, Phases, Plan, ProofTop};
+use trunkline::load::{Mode, Phases, Plan, ProofTop, Workload};
 
 use crate::arguments::{PlanArguments, Top};
 use crate::error::CommandError;
+
+/// Most threads that read.
+const READERS_MAX: usize = 1024;
 
 /// The plan file, or the defaults, and the flags over it.
 pub(crate) fn of(arguments: &PlanArguments) -> Result<Plan, CommandError> {
@@ -16,8 +19,20 @@ pub(crate) fn of(arguments: &PlanArguments) -> Result<Plan, CommandError> {
         let phases = Phases::from_file(path)?;
         (plan.shape, plan.phase) = (phases.shape, phases.phase);
     }
+    let is_unsaid = arguments.readers.is_none() && plan.readers == Plan::default().readers;
+    if let Some(concurrency) = arguments.concurrency.filter(|_| is_unsaid && reads(&plan)) {
+        plan.readers = concurrency.clamp(1, READERS_MAX);
+    }
     plan.validate()?;
     Ok(plan)
+}
+
+/// Whether anything is read at any time.
+fn reads(plan: &Plan) -> bool {
+    let own = plan.mix.unwrap_or(plan.workload.shares());
+    let phases = plan.phase.iter().filter_map(|phase| phase.workload);
+    let mut all = phases.map(Workload::shares).chain([own]);
+    all.any(|shares| shares.read > 0 || shares.multi_get > 0 || shares.verify > 0)
 }
 
 fn lay_over(arguments: &PlanArguments, plan: &mut Plan) {
@@ -113,5 +128,15 @@ mod tests {
     fn batches_in_flight_are_the_concurrency_of_a_closed_loop() {
         let plan = typed(&["--closed", "--in-flight", "8"]);
         assert_eq!((plan.mode, plan.concurrency), (Mode::Closed, 8));
+    }
+
+    #[test]
+    fn as_many_threads_read_unless_it_is_said_how_many() {
+        let readers = |flags: &[&str]| typed(&[&["--closed"][..], flags].concat()).readers;
+        assert_eq!(readers(&["--concurrency", "8"]), 8);
+        assert_eq!(readers(&["--concurrency", "8", "--readers", "3"]), 3);
+        assert_eq!(readers(&["--concurrency", "5000"]), 1024);
+        assert_eq!(readers(&["--concurrency", "8", "--workload", "write"]), 1);
+        assert_eq!(readers(&[]), 1);
     }
 }

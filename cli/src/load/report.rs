@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 use std::path::Path;
-use std::time::Duration;
 
 use serde::Serialize;
 use trunkline::core::record::Root;
@@ -128,16 +127,23 @@ fn loop_lines(outcome: &Outcome) -> String {
             grouped(found.round() as u64)
         );
     }
-    let elapsed = Duration::from_micros(figures.elapsed_us);
-    let part = |count: u64| format!("{} ({}/s)", grouped(count), grouped(rate(count, elapsed)));
+    let part = |count: u64, per_second: f64| {
+        let per_second = grouped(per_second.round() as u64);
+        format!("{} ({per_second}/s)", grouped(count))
+    };
+    let after_us = figures.elapsed_us.saturating_sub(figures.scheduled_us);
+    let after = match after_us {
+        0 => String::new(),
+        _ => format!(" and {} until the last one had ended", micros(after_us)),
+    };
     let _ = writeln!(
         text,
-        "offered {}, achieved {}, dropped {}, failed {}, in {}",
-        part(figures.offered),
-        part(figures.achieved),
+        "offered {}, achieved {}, dropped {}, failed {}, in {}{after}",
+        part(figures.offered, figures.offered_per_second()),
+        part(figures.achieved, figures.achieved_per_second()),
         grouped(figures.dropped),
         grouped(figures.failed),
-        duration(elapsed),
+        micros(figures.scheduled_us),
     );
     let late = &figures.generator_late;
     if late.max_us > 0.0 {

@@ -62,7 +62,9 @@ fn x_range(run: &Run) -> (f64, f64) {
         .iter()
         .map(|window| second(run, window.ended_us));
     let first = ends.clone().fold(0.0, f64::min);
-    let last = ends.fold(run.seconds.len() as f64, f64::max);
+    let last = run.seconds.last();
+    let last = last.map_or(0.0, |last| last.second as f64 + 1.0);
+    let last = ends.fold(last, f64::max);
     (first, last)
 }
 

@@ -65,7 +65,7 @@ pub(super) fn name(run: &Run) -> &str {
 
 fn head(run: &Run) -> Markup {
     let totals = &run.totals;
-    let per_second = totals.achieved as f64 / (totals.elapsed_us as f64 / 1e6).max(1e-6);
+    let (offered, achieved) = (totals.offered_per_second(), totals.achieved_per_second());
     let commonest = totals
         .operations
         .iter()
@@ -80,7 +80,7 @@ fn head(run: &Run) -> Markup {
             }
         }
         dl.tiles {
-            (tile("operations a second", &compact(per_second), &format!("{} in all", grouped(totals.achieved))))
+            (tile("operations a second", &compact(achieved), &format!("of {} offered", compact(offered))))
             @if let Some((kind, total)) = commonest {
                 @let of = format!("of {}, from the intended start", kind.name());
                 (tile("p50", &micros(total.latency.p50_us), &of))
@@ -121,8 +121,9 @@ fn by_second(run: &Run, figure: impl Fn(&Second) -> Option<f64>) -> Vec<(f64, f6
 }
 
 fn x_range(run: &Run) -> (f64, f64) {
-    let last = run.seconds.iter().map(|second| second.second).max();
-    (0.0, last.unwrap_or(1) as f64)
+    let seconds = || run.seconds.iter().map(|second| second.second);
+    let first = seconds().min().unwrap_or(0);
+    (first as f64, seconds().max().unwrap_or(1) as f64)
 }
 
 fn throughput(recorded: &Recorded) -> Markup {

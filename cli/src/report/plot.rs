@@ -6,7 +6,7 @@ use std::fmt::Write;
 use maud::{Markup, html};
 
 use super::label::Unit;
-use super::scale::{Scale, round_up, thinned};
+use super::scale::{Scale, bounded, round_up, thinned};
 
 /// Width of every plot, in its own pixels.
 pub(super) const WIDTH: f64 = 760.0;
@@ -134,7 +134,7 @@ impl Plot {
 
     fn values(&self) -> impl Iterator<Item = f64> {
         let points = self.lines.iter().flat_map(|line| &line.points);
-        points.map(|point| point.1)
+        points.map(|point| bounded(point.1))
     }
 
     fn most(&self) -> f64 {
@@ -306,6 +306,22 @@ mod tests {
         assert!(!drawn.contains("<one>"));
         assert!(drawn.contains("&lt;one&gt;"));
         assert!(drawn.contains("a &lt; b"));
+    }
+
+    #[test]
+    fn figures_that_cannot_be_are_drawn_at_the_edge() {
+        let values = [1.7e308, 1e-308, -1.7e308, 0.0, f64::MAX, f64::MIN_POSITIVE];
+        for is_y_logarithmic in [false, true] {
+            for y in [Unit::Micros, Unit::Bytes, Unit::PerSecond, Unit::Percent] {
+                let mut hostile = plot();
+                (hostile.y, hostile.is_y_logarithmic) = (y, is_y_logarithmic);
+                hostile.x_range = (-1.7e308, 1.7e308);
+                hostile.lines[0].points = values.map(|value| (value, value)).to_vec();
+                let drawn = hostile.draw().into_string();
+                assert!(drawn.len() < 100_000, "{}", drawn.len());
+                assert!(!drawn.contains("NaN"), "{drawn}");
+            }
+        }
     }
 
     #[test]

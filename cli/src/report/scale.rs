@@ -1,5 +1,17 @@
 //! From figures to places on a plot, where ticks stand, and fewer points where there are many.
 
+/// Greatest and least values that an axis goes to: figures come from a file, and may be anything.
+const GREATEST: f64 = 1e18;
+const LEAST: f64 = 1e-18;
+
+/// A value that sums and decades can be made of, also of what is no number.
+pub(super) fn bounded(value: f64) -> f64 {
+    match value.is_nan() {
+        true => 0.0,
+        false => value.clamp(-GREATEST, GREATEST),
+    }
+}
+
 /// A stretch of values on a stretch of pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Scale {
@@ -11,13 +23,14 @@ pub(super) struct Scale {
 
 impl Scale {
     pub(super) fn linear(values: (f64, f64), pixels: (f64, f64)) -> Self {
-        let to = if values.1 > values.0 {
-            values.1
+        let (from, to) = (bounded(values.0), bounded(values.1));
+        let to = if to > from {
+            to
         } else {
-            values.0 + 1.0
+            from + from.abs().max(1.0)
         };
         Self {
-            from: values.0,
+            from,
             to,
             pixels,
             is_logarithmic: false,
@@ -26,12 +39,9 @@ impl Scale {
 
     /// What is not above zero is put where the scale begins.
     pub(super) fn logarithmic(values: (f64, f64), pixels: (f64, f64)) -> Self {
-        let from = values.0.max(f64::MIN_POSITIVE);
-        let to = if values.1 > from {
-            values.1
-        } else {
-            from * 10.0
-        };
+        let from = bounded(values.0).max(LEAST);
+        let to = bounded(values.1);
+        let to = if to > from { to } else { from * 10.0 };
         Self {
             from,
             to,
@@ -92,6 +102,7 @@ fn round_step(step: f64) -> f64 {
 
 /// A value to end an axis with: the next round step.
 pub(super) fn round_up(value: f64, unit: f64) -> f64 {
+    let value = bounded(value);
     if value <= 0.0 {
         return 1.0;
     }
@@ -146,6 +157,32 @@ mod tests {
         let scale = Scale::logarithmic((1.0, 100.0), (0.0, 100.0));
         assert_eq!((scale.place(10.0), scale.place(0.0)), (50.0, 0.0));
         assert_eq!(Scale::linear((3.0, 3.0), (0.0, 100.0)).place(3.0), 0.0);
+    }
+
+    #[test]
+    fn axes_of_anything_have_few_ticks() {
+        let values = [
+            0.0,
+            -1.0,
+            1e-308,
+            f64::MIN_POSITIVE,
+            1e18,
+            1.7e308,
+            -1.7e308,
+            f64::INFINITY,
+            f64::NAN,
+        ];
+        for from in values {
+            for to in values {
+                for scale in [Scale::linear, Scale::logarithmic] {
+                    let scale = scale((from, to), (0.0, 100.0));
+                    let ticks = scale.ticks(7, 1.0);
+                    assert!(ticks.len() <= 101, "{from} {to}: {}", ticks.len());
+                    assert!(ticks.iter().all(|tick| tick.is_finite()), "{from} {to}");
+                    assert!((0.0..=100.0).contains(&scale.place(to.max(0.0))));
+                }
+            }
+        }
     }
 
     #[test]

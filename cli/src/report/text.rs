@@ -29,9 +29,8 @@ pub(super) fn text(run: &Run) -> String {
 
 fn head(run: &Run) -> String {
     let totals = &run.totals;
-    let per_second = totals.achieved as f64 / (totals.elapsed_us as f64 / 1e6).max(1e-6);
     format!(
-        "{}\n  began         {}\n  version       {} {}\n  machine       {}, {} cores\n  took          {}\n  offered       {}\n  achieved      {} ({}/s)\n  dropped       {}\n  failed        {}\n",
+        "{}\n  began         {}\n  version       {} {}\n  machine       {}, {} cores\n  took          {}\n  offered       {} ({}/s)\n  achieved      {} ({}/s)\n  dropped       {}\n  failed        {}\n",
         printable(name(run)),
         date(run.began_unix_ms),
         printable(&run.version),
@@ -40,8 +39,9 @@ fn head(run: &Run) -> String {
         run.machine.cores,
         micros(totals.elapsed_us as f64),
         grouped(totals.offered),
+        compact(totals.offered_per_second()),
         grouped(totals.achieved),
-        compact(per_second),
+        compact(totals.achieved_per_second()),
         grouped(totals.dropped),
         grouped(totals.failed),
     )

@@ -25,6 +25,9 @@ use crate::{Exit, configuration};
 
 use judge::{Aim, Tried, better};
 
+/// Least rate that a plan may have, operations a second.
+const RATE_MIN: f64 = 0.01;
+
 #[derive(Debug, Args)]
 pub(crate) struct TuneArguments {
     #[command(flatten)]
@@ -37,7 +40,8 @@ pub(crate) struct TuneArguments {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
     rounds: u8,
     /// 99th percentile of the latency that should not be exceeded, milliseconds. In a closed loop the most
-    /// throughput within it is looked for; at a rate the least latency is.
+    /// throughput within it is looked for; at a rate (--rate, or --rate-share of what a closed loop does with the
+    /// settings that are given) the least latency is.
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 250.0)]
     target_p99_ms: f64,
     /// Directory under which each trial gets one of its own, which is removed again: on the disk that matters.
@@ -62,19 +66,26 @@ struct Step {
 }
 
 pub(crate) fn run(arguments: &TuneArguments) -> Result<Exit, CommandError> {
-    let plan = plan_of(arguments)?;
+    let mut plan = plan_of(arguments)?;
+    let layers = configuration::layers(&arguments.settings)?;
+    let varied = match arguments.vary.is_empty() {
+        true => judge::default(),
+        false => arguments.vary.clone(),
+    };
+    check(&layers, &varied)?;
+    let interrupt = Interrupt::listen()?;
+    if arguments.plan.rate_share.is_some() {
+        let Some(rate) = rate_of(arguments, &plan, &layers, &interrupt)? else {
+            return Ok(Exit::Interrupted);
+        };
+        (plan.mode, plan.rate) = (Mode::Open, Some(rate));
+    }
     let aim = match plan.mode {
         Mode::Closed => Aim::Throughput {
             target_us: arguments.target_p99_ms * 1e3,
         },
         Mode::Open => Aim::Latency,
     };
-    let varied = match arguments.vary.is_empty() {
-        true => judge::default(),
-        false => arguments.vary.clone(),
-    };
-    check(&configuration::layers(&arguments.settings)?, &varied)?;
-    let interrupt = Interrupt::listen()?;
     let mut chosen: Vec<Choice> = Vec::new();
     let mut steps = Vec::new();
     let mut untried: Vec<String> = varied.iter().map(|varied| varied.key.clone()).collect();
@@ -94,7 +105,7 @@ pub(crate) fn run(arguments: &TuneArguments) -> Result<Exit, CommandError> {
         }
         steps.push(step);
     }
-    let base = configuration::layers(&arguments.settings)?.build()?;
+    let base = layers.build()?;
     let changed = trunkline::Config::default().changes(&base)?;
     let text = profile::text(
         &plan,
@@ -137,6 +148,19 @@ fn plan_of(arguments: &TuneArguments) -> Result<Plan, CommandError> {
         Some(_) => plan.mode,
     };
     Ok(Plan { mode, ..plan })
+}
+
+/// The share of what a closed loop does before anything is tried: one rate for all trials. Nothing if the user had
+/// enough.
+fn rate_of(
+    arguments: &TuneArguments,
+    plan: &Plan,
+    layers: &Layers,
+    interrupt: &Interrupt,
+) -> Result<Option<f64>, CommandError> {
+    eprintln!("closed loop, to find a rate");
+    let found = trial::run(plan, layers, &[], arguments.dir.as_deref(), interrupt)?;
+    Ok(found.map(|found| (found.achieved_per_second * plan.rate_share).max(RATE_MIN)))
 }
 
 /// All values of one key, the others being what they are so far.

@@ -59,7 +59,7 @@ fn head(plan: &Plan, aim: Aim, rounds: u8, machine: &Machine) -> String {
     for line in plan.to_toml().lines() {
         let _ = writeln!(text, "{}", format!("#   {line}").trim_end());
     }
-    text + "#\n# Nothing was moved meanwhile (control.mode = \"fixed\"): with \"adaptive\" group.operations_max is where the\n# engine begins.\n# What is not set here keeps its default: see default.toml.\n"
+    text + "#\n# Keys were tried one after the other, each with what was kept of those before it: what two of them do only\n# together is not found.\n# Nothing was moved meanwhile (control.mode = \"fixed\"): with \"adaptive\" group.operations_max is where the\n# engine begins.\n# What is not set here keeps its default: see default.toml.\n"
 }
 
 /// The lines of one key: the values tried under comments, and the one that is kept, if it is not what was before.

@@ -134,6 +134,30 @@ fn a_run_of_something_else_than_an_engine_has_a_page_too() {
 }
 
 #[test]
+fn figures_that_cannot_be_make_a_page_of_the_usual_size() {
+    let page = page(|made| {
+        let figures = [1.7e308, 1e-308, -1.7e308, f64::MAX, f64::MIN_POSITIVE];
+        let seconds = made.run.seconds.iter_mut();
+        for (second, figure) in seconds.zip(figures.into_iter().cycle()) {
+            (second.achieved, second.offered) = (u64::MAX, 1);
+            for kind in second.operations.values_mut() {
+                kind.latency.p50_us = -figure;
+                kind.latency.p99_us = figure;
+                kind.latency.max_us = figure;
+            }
+        }
+        made.run.windows[7].ended_us = u64::MAX;
+        made.run.windows[8].group_operations_max = u64::MAX;
+        for total in made.run.totals.operations.values_mut() {
+            (total.latency.mean_us, total.service.max_us) = (1.7e308, -1e-308);
+        }
+    });
+    Markup::parse(&page);
+    assert!(!page.contains("NaN"));
+    assert!(page.len() < 2_000_000, "{}", page.len());
+}
+
+#[test]
 fn an_empty_run_has_a_page_and_a_text() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().to_str().expect("text");

@@ -86,6 +86,7 @@ fn a_rate_that_is_given_is_not_looked_for() {
 fn what_does_not_go_together_is_refused() {
     for flags in [
         ["--closed", "--rate", "5"],
+        ["--closed", "--rate-share", "0.5"],
         ["--replay-speed", "2", "--json"],
         ["--replay", "a.trace", "--ops=5"],
     ] {

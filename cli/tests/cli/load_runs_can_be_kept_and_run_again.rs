@@ -17,6 +17,8 @@ fn a_run_is_written_with_its_histograms() {
     let run = Run::read_from(&workplace.path("runs/first")).unwrap();
     assert_eq!((run.name.as_str(), run.totals.offered), ("first", 600));
     assert!(run.config.contains("[group]") && run.workload.contains("keys = 300"));
+    let revision = run.git_revision.trim_end_matches("-dirty");
+    assert!(revision.is_empty() || revision.len() == 40, "{revision}");
     let log = IntervalLog::read_from(&workplace.path("runs/first")).unwrap();
     let seconds = log
         .by_second(OperationKind::Update, Measure::Latency)
@@ -26,6 +28,16 @@ fn a_run_is_written_with_its_histograms() {
         count,
         run.totals.operations[&OperationKind::Update].achieved
     );
+}
+
+#[test]
+fn a_directory_that_a_run_cannot_be_written_to_is_named_before_it_begins() {
+    let workplace = Workplace::new();
+    std::fs::write(workplace.path("file"), "").unwrap();
+    let out = workplace.text("file/run");
+    let ran = run(SMALL.iter().copied().chain(["--out", &out]));
+    assert!(ran.stdout.is_empty(), "{ran:?}");
+    ran.unusable("file/run/run.json");
 }
 
 #[test]

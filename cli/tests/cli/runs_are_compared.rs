@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use tempfile::TempDir;
-use trunkline::load::Plan;
+use trunkline::load::{Plan, Replayed};
 
 use crate::support::{Ran, run};
 use crate::synthetic::{Made, Shape};
@@ -142,6 +142,30 @@ fn runs_of_another_workload_or_machine_are_refused() {
 }
 
 #[test]
+fn replays_of_different_traces_or_speeds_are_refused() {
+    let runs = Runs::new();
+    let replay = |directory: &str, name: &str, digest: &str, speed: f64| {
+        let replayed = Replayed {
+            name: name.to_owned(),
+            digest: digest.to_owned(),
+            speed,
+        };
+        runs.changed(directory, Shape::default(), |made| {
+            made.run.replayed = Some(replayed);
+        })
+    };
+    let planned = runs.made("planned", Shape::default());
+    let before = replay("before", "a.trace", "00", 1.0);
+    let moved = replay("moved", "b.trace", "00", 1.0);
+    compared(&before, &moved, &[]).done();
+    let other = replay("other", "a.trace", "11", 1.0);
+    compared(&before, &other, &[]).unusable("the runs did different operations");
+    let faster = replay("faster", "a.trace", "00", 2.0);
+    compared(&before, &faster, &[]).unusable("a.trace at speed 1 and those of the trace a.trace");
+    compared(&planned, &before, &[]).unusable("those of the workload and those of the trace");
+}
+
+#[test]
 fn unusable_runs_say_what_to_do() {
     let runs = Runs::new();
     let before = runs.made("before", Shape::default());
@@ -153,6 +177,7 @@ fn unusable_runs_say_what_to_do() {
         },
     );
     compared(&before, &short, &[]).unusable("8 whole seconds, but at least 20 are needed");
+    compared(&before, &before, &["--paired"]).unusable("the sides have 1 and 1 runs; pairs need");
     compared(&before, "/no/such/run", &[]).unusable("cannot use /no/such/run/run.json");
     let ran = compared(&before, &before, &["--fail-on", "much"]);
     assert_eq!(ran.code, 2);

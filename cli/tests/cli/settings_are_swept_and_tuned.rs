@@ -61,6 +61,17 @@ fn what_was_tuned_is_a_configuration_file() {
     assert_eq!(config, expected);
 }
 
+#[test]
+fn a_share_of_what_can_be_done_is_a_rate_to_tune_at() {
+    let share = ["tune", "--rate-share", "0.5", "--rounds", "1"];
+    let vary = ["--vary", "group.in_flight_max=2"];
+    let tuned = run(share.iter().chain(&vary).chain(&PLAN)).done();
+    let text = tuned.stdout;
+    assert!(text.contains("the least 99th percentile"), "{text}");
+    assert!(text.contains("\n#   rate = "), "{text}");
+    assert!(text.contains("one after the other"), "{text}");
+}
+
 /// A run that is interrupted as soon as it says something.
 #[cfg(unix)]
 fn run_interrupted<'a>(arguments: impl IntoIterator<Item = &'a str>, at: &str) -> Ran {

@@ -182,6 +182,8 @@ fn sum_up(run: &mut Run, series: &Series) {
     totals.elapsed_us = run.seconds.len() as u64 * 1_000_000;
     totals.offered = run.seconds.iter().map(|second| second.offered).sum();
     totals.achieved = run.seconds.iter().map(|second| second.achieved).sum();
+    totals.scheduled_us = totals.elapsed_us;
+    totals.ended_in_schedule = totals.achieved;
     totals.dropped = run.seconds.iter().map(|second| second.dropped).sum();
     for ((kind, measure), histograms) in series {
         let mut all = Histogram::<u64>::new(3).expect("three digits");
@@ -261,6 +263,7 @@ fn decisions() -> Vec<Decision> {
                 operations_per_second: 120_000,
                 full_per_mille: 930,
                 busiest_per_mille: 720,
+                ..Seen::default()
             },
         });
     decisions.collect()

@@ -255,7 +255,8 @@ pub enum OpenLogError<E: std::error::Error + 'static> {
     /// The visitor refused an entry. Nothing was changed on disk.
     #[error("an entry of the log was refused")]
     Visitor(#[source] E),
-    /// The log was read, but its new segment could not be written. The old log is as it was.
+    /// The log was read, but its new segment could not be begun, or what that supersedes could not be removed.
+    /// Either way no commit is lost: the log holds as it was, or as it was begun anew.
     #[error("{} could not be written; mend the disk and open the log again", path.display())]
     Write {
         /// File or directory.
@@ -416,6 +417,8 @@ pub struct CommitLog {
     buffer: Vec<u8>,
     last: LogPosition,
     synced_version: u64,
+    /// Of all frames since the position that it was opened from.
+    bytes: u64,
     poisoned: bool,
 }
 
@@ -554,6 +557,12 @@ impl CommitLog {
         self.synced_version
     }
 
+    /// Bytes of the commits after the position that it was opened from, those that were found then included.
+    /// What is trimmed counts on: the difference between two moments is what came in between.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// How often the log has been opened.
     pub fn open_epoch(&self) -> u64 {
         self.open_epoch
@@ -582,6 +591,7 @@ impl CommitLog {
         let salt = self.active.header.frame_salt();
         salt.finish_commit(start, version, self.synced_version, &mut self.buffer);
         let bytes = self.buffer.len() - start;
+        self.bytes += bytes as u64;
         self.last = LogPosition::of(head.record);
         if self.buffer.len() >= WRITE_BUFFER_BYTES {
             self.try_flush()?;
@@ -763,6 +773,7 @@ impl FoundLog {
         prepare_directory(place)?;
         let active = begin_after(place, &scanned, open_epoch, &options.nonce)?;
         let segments = remove_dead(place, &scanned.segments, active.header.name)?;
+        let bytes = scanned.visited_bytes;
         let survey = survey(scanned);
         let log = CommitLog {
             tree_id,
@@ -774,6 +785,7 @@ impl FoundLog {
             buffer: Vec::new(),
             last: survey.last,
             synced_version: survey.last.version,
+            bytes,
             poisoned: false,
             disk,
             directory,

@@ -208,6 +208,8 @@ pub(super) struct Scanned {
     /// Offsets in the last segment of the versions above that, in order.
     pub(super) unproven: Vec<u64>,
     pub(super) torn_bytes: u64,
+    /// Bytes of the frames that were visited.
+    pub(super) visited_bytes: u64,
     pub(super) closed: bool,
     /// All segments, in order.
     pub(super) segments: Vec<SegmentName>,
@@ -243,6 +245,7 @@ pub(super) fn scan<E>(
         place,
         from,
         last: None,
+        visited_bytes: 0,
         visit,
     };
     for (segment, range) in segments.iter().zip(ranges(&segments)) {
@@ -263,6 +266,7 @@ pub(super) fn scan<E>(
         synced_version: tail.synced_version,
         unproven: tail.offsets.into_iter().skip(proven as usize).collect(),
         torn_bytes: tail.torn_bytes,
+        visited_bytes: walk.visited_bytes,
         closed: tail.closed,
         segments,
     })
@@ -280,6 +284,7 @@ fn empty(from: LogPosition) -> Result<Scanned, ReadLogError> {
         synced_version: 0,
         unproven: Vec::new(),
         torn_bytes: 0,
+        visited_bytes: 0,
         closed: true,
         segments: Vec::new(),
     })
@@ -391,6 +396,7 @@ struct Walk<'a, E> {
     from: LogPosition,
     /// The last commit read; `None` before the first segment.
     last: Option<LogPosition>,
+    visited_bytes: u64,
     visit: &'a mut dyn FnMut(LogEntry) -> Result<(), E>,
 }
 
@@ -565,6 +571,7 @@ impl<E> Walk<'_, E> {
         if record.version <= self.from.version {
             return Ok(());
         }
+        self.visited_bytes += frame.header.frame_bytes() as u64;
         (self.visit)(entry).map_err(ScanError::Visitor)
     }
 

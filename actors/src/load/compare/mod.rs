@@ -2,7 +2,8 @@
 //! seconds taken into account and all comparisons corrected for being many. Pure, and the same for the same seed.
 //!
 //! What is left after that within a side is what its seconds show. A machine that is slower today than yesterday
-//! shows in no second: run both sides in turns, several times each, and hand over all runs.
+//! shows in no second: run both sides in turns, several times each, and hand over all runs, as pairs if the machine
+//! drifts.
 
 mod blocks;
 mod counts;
@@ -23,6 +24,9 @@ use estimate::{Estimate, Latencies};
 
 /// Seconds that a run needs to be compared.
 pub const SECONDS_MIN: usize = 20;
+
+/// Pairs of runs that it takes to compare pairs.
+pub const PAIRS_MIN: usize = 3;
 
 /// Latencies that must lie above a quantile for it to be compared.
 pub const TAIL_MIN: f64 = 100.0;
@@ -58,6 +62,9 @@ pub struct Settings {
     /// Relative change below which two sides are the same: the layout of memory alone, other at each start, is good
     /// for that much (Mytkowicz et al. 2009).
     pub negligible: f64,
+    /// Each run of one side was made next to the one of the same place of the other side: what both suffered alike, a
+    /// machine that gets slower, is no difference. It takes as many runs of both sides, three at least.
+    pub paired: bool,
 }
 
 impl Default for Settings {
@@ -67,6 +74,7 @@ impl Default for Settings {
             resamples: 2_000,
             family_error: 0.05,
             negligible: 0.01,
+            paired: false,
         }
     }
 }
@@ -252,6 +260,16 @@ pub enum CompareError {
         /// That it has.
         seconds: usize,
     },
+    /// Runs that make no pairs.
+    #[error(
+        "the sides have {before} and {after} runs; pairs need as many of both sides, {PAIRS_MIN} at least"
+    )]
+    Pairs {
+        /// Runs before.
+        before: usize,
+        /// Runs after.
+        after: usize,
+    },
     /// Nothing was done.
     #[error("no operation ended in the runs of a side; there is nothing to compare")]
     Idle,
@@ -261,7 +279,8 @@ pub enum CompareError {
 ///
 /// Each figure's uncertainty is that of a circular block bootstrap over seconds, its block length chosen from the
 /// data (Politis & White 2004, Patton et al. 2009), corrected for what short blocks of an autoregression leave out
-/// (Andrews & Monahan 1992); or that between runs, where there are several on both sides and they differ by more.
+/// (Andrews & Monahan 1992); or that between runs, where there are several on both sides and they differ by more
+/// ([`Settings::paired`]: that between pairs of them).
 /// Student's t turns it into a probability, and Holm's procedure (1979) keeps the error of all of them together.
 ///
 /// ```
@@ -284,6 +303,13 @@ pub fn compare(
 ) -> Result<Comparison, CompareError> {
     for side in [before, after] {
         check(side)?;
+    }
+    let (runs_before, runs_after) = (before.len(), after.len());
+    if settings.paired && (runs_before != runs_after || runs_before < PAIRS_MIN) {
+        return Err(CompareError::Pairs {
+            before: runs_before,
+            after: runs_after,
+        });
     }
     let mut pairs = vec![throughput(before, after, settings)];
     let mut left_out = Vec::new();

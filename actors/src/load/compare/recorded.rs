@@ -63,6 +63,7 @@ impl Recorded {
             ..Self::default()
         };
         let seconds = recorded.run.seconds.len();
+        let first = recorded.first_second();
         for interval in log.intervals() {
             let interval = interval?;
             let series = match interval.measure {
@@ -71,7 +72,8 @@ impl Recorded {
             };
             let empty = || vec![Counts::default(); seconds];
             let series = series.entry(interval.kind).or_insert_with(empty);
-            let second = usize::try_from(interval.second).ok();
+            let second = interval.second.checked_sub(first);
+            let second = second.and_then(|second| usize::try_from(second).ok());
             if let Some(counts) = second.and_then(|second| series.get_mut(second)) {
                 let more = Counts::of_histogram(&interval.histogram);
                 *counts = Counts::merged([&*counts, &more]);
@@ -80,9 +82,15 @@ impl Recorded {
         Ok(recorded)
     }
 
+    /// 0 unless the run was so long that its first seconds were left out.
+    fn first_second(&self) -> u64 {
+        self.run.seconds.first().map_or(0, |first| first.second)
+    }
+
     /// Seconds without the last one if the run ended within it; a hundredth that is missing does no harm.
     pub fn whole_seconds(&self) -> usize {
         let whole = self.run.totals.elapsed_us.saturating_add(10_000) / 1_000_000;
+        let whole = whole.saturating_sub(self.first_second());
         let seconds = self.run.seconds.len();
         seconds.min(usize::try_from(whole).unwrap_or(usize::MAX))
     }
@@ -99,5 +107,39 @@ impl Recorded {
             achieved: achieved.map(|second| second.achieved as f64).collect(),
             latency: latency.collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::{Histogram, Interval, Second};
+
+    #[test]
+    fn of_a_run_that_left_out_its_first_seconds_histograms_go_to_the_others() {
+        let mut run = Run::default();
+        run.totals.elapsed_us = 8_400_000;
+        run.seconds = (5..9)
+            .map(|second| Second {
+                second,
+                ..Second::default()
+            })
+            .collect();
+        let mut log = IntervalLog::new(0);
+        for second in 4..9 {
+            let mut histogram = Histogram::<u64>::new(3).unwrap();
+            histogram.record(1_000 + second).unwrap();
+            let interval = Interval {
+                second,
+                kind: OperationKind::Read,
+                measure: Measure::Latency,
+                histogram,
+            };
+            log.add(&interval).unwrap();
+        }
+        let recorded = Recorded::of(run, &log).unwrap();
+        let reads = &recorded.latency[&OperationKind::Read];
+        assert_eq!((reads.len(), reads[0].bins()), (4, &[(1_005, 1)][..]));
+        assert_eq!(recorded.whole_seconds(), 3);
     }
 }

@@ -46,7 +46,7 @@ struct Difference {
 pub(super) fn of(pairs: &[Pair], settings: &Settings) -> Vec<MetricComparison> {
     let differences: Vec<Difference> = pairs
         .iter()
-        .map(|pair| difference(pair, settings.negligible))
+        .map(|pair| difference(pair, settings))
         .collect();
     let p_values: Vec<f64> = differences.iter().map(|one| one.p_value).collect();
     let allowed = holm(&p_values, settings.family_error);
@@ -62,7 +62,7 @@ pub(super) fn of(pairs: &[Pair], settings: &Settings) -> Vec<MetricComparison> {
                 metric: pair.metric,
                 before: pair.before.value / unit,
                 after: pair.after.value / unit,
-                change: pair.after.value / pair.before.value - 1.0,
+                change: difference.logarithm.exp_m1(),
                 interval: (
                     (difference.logarithm - reach).exp_m1(),
                     (difference.logarithm + reach).exp_m1(),
@@ -87,15 +87,20 @@ fn verdict(metric: Metric, logarithm: f64, rejected: bool) -> Verdict {
     }
 }
 
-fn difference(pair: &Pair, negligible: f64) -> Difference {
-    let (before, after) = (&pair.before, &pair.after);
-    let logarithm = (after.value.max(f64::MIN_POSITIVE) / before.value.max(f64::MIN_POSITIVE)).ln();
-    let (variance, degrees) = match (within_runs(pair), between_runs(pair)) {
+fn difference(pair: &Pair, settings: &Settings) -> Difference {
+    let (logarithm, between) = match settings.paired {
+        true => between_pairs(pair),
+        false => (
+            log_ratio(pair.before.value, pair.after.value),
+            between_runs(pair),
+        ),
+    };
+    let (variance, degrees) = match (within_runs(pair), between) {
         (within, Some(between)) if between.0 > within.0 => between,
         (within, _) => within,
     };
     let error = variance.sqrt().max(f64::EPSILON);
-    let beyond = (logarithm.abs() - negligible.ln_1p()).max(0.0) / error;
+    let beyond = (logarithm.abs() - settings.negligible.ln_1p()).max(0.0) / error;
     Difference {
         logarithm,
         error,
@@ -131,10 +136,37 @@ fn between_runs(pair: &Pair) -> Option<(f64, f64)> {
     Some((squares / degrees * share, degrees))
 }
 
+/// The mean of what pairs of runs differ by, and what they disagree by among themselves.
+fn between_pairs(pair: &Pair) -> (f64, Option<(f64, f64)>) {
+    let runs = pair.before.of_runs.iter().zip(&pair.after.of_runs);
+    let ratios: Vec<f64> = runs
+        .map(|(before, after)| log_ratio(*before, *after))
+        .collect();
+    let count = ratios.len() as f64;
+    let degrees = count - 1.0;
+    let variance = deviations(&ratios) / degrees / count;
+    (
+        ratios.iter().sum::<f64>() / count,
+        Some((variance, degrees)),
+    )
+}
+
+fn log_ratio(before: f64, after: f64) -> f64 {
+    logarithm(after) - logarithm(before)
+}
+
+fn logarithm(value: f64) -> f64 {
+    value.max(f64::MIN_POSITIVE).ln()
+}
+
 fn squared_deviations(runs: &[f64]) -> f64 {
-    let logarithms = runs.iter().map(|value| value.max(f64::MIN_POSITIVE).ln());
-    let mean = logarithms.clone().sum::<f64>() / runs.len() as f64;
-    logarithms.map(|value| (value - mean).powi(2)).sum()
+    let logarithms: Vec<f64> = runs.iter().copied().map(logarithm).collect();
+    deviations(&logarithms)
+}
+
+fn deviations(values: &[f64]) -> f64 {
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    values.iter().map(|value| (value - mean).powi(2)).sum()
 }
 
 /// For each p-value the error it was held against, and whether it is below: Holm's procedure, from the smallest on,
@@ -227,6 +259,31 @@ mod tests {
             side(&[94.0, 99.0, 89.0], 1e-5),
         );
         assert_eq!(unlike.verdict, Verdict::NoDifference);
+    }
+
+    #[test]
+    fn what_both_runs_of_a_pair_suffer_is_no_difference() {
+        let drifting = [100.0, 62.0, 81.0, 118.0];
+        let slower = drifting.map(|value| value * 0.9);
+        let judged = |paired, after: &[f64]| {
+            let pair = Pair {
+                metric: Metric::Throughput,
+                before: side(&drifting, 1e-6),
+                after: side(after, 1e-6),
+            };
+            let settings = Settings {
+                paired,
+                ..Settings::default()
+            };
+            of(&[pair], &settings)[0]
+        };
+        assert_eq!(judged(false, &slower).verdict, Verdict::NoDifference);
+        let paired = judged(true, &slower);
+        assert_eq!(paired.verdict, Verdict::Slower);
+        assert!((paired.change + 0.1).abs() < 1e-9);
+        // Pairs that disagree are as unsure as runs that do.
+        let either = [110.0, 56.0, 88.0, 108.0];
+        assert_eq!(judged(true, &either).verdict, Verdict::NoDifference);
     }
 
     #[test]
