@@ -75,6 +75,9 @@ pub(crate) fn decision_line(decision: &Decision) -> String {
             seen.busiest_per_mille,
         );
     }
+    if let Some(evidence) = &seen.evidence {
+        line += &format!("; {evidence}");
+    }
     line
 }
 

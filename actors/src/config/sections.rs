@@ -62,7 +62,7 @@ impl EngineConfig {
 }
 
 /// `[tree]`: what the tree is. Fixed when a directory is created; opening one with other values is
-/// an error.
+/// an error, but for no salt, which takes the tree's own.
 ///
 /// ```
 /// let tree = trunkline::config::TreeConfig::default();
@@ -391,10 +391,11 @@ impl LogConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CheckpointConfig {
-    /// Bytes of leaves not yet in the store that start a checkpoint: 4 KiB to 1 TiB.
+    /// Bytes of leaves not yet in the store, or of commit log since the last checkpoint began, that
+    /// start one: 4 KiB to 1 TiB.
     pub bytes_max: u64,
-    /// Bytes of leaves not yet in the store above which commits wait for the checkpoint:
-    /// `bytes_max` to 1 TiB.
+    /// As many bytes of either at which commits wait for the checkpoint; they are held back a little
+    /// before: `bytes_max` to 1 TiB.
     pub unflushed_bytes_max: u64,
     /// How far checkpoints, and the threads of the store, stand back behind commits: steps of
     /// `nice`, 0 (not at all) to 19. Of effect on Linux.

@@ -11,7 +11,9 @@ fn of_every_opening_with_their_reasons() {
         r#"{"decision":{"number":1,"at_us":1500000,"window_us":500000,"#,
         r#""change":{"what":"group_operations_max","from":20000,"to":24000},"#,
         r#""reason":"room_below_target","seen":{"durable_p99_us":90000,"target_p99_us":250000,"#,
-        r#""samples":400,"operations_per_second":500000,"full_per_mille":900,"busiest_per_mille":980}}}"#,
+        r#""samples":400,"operations_per_second":500000,"full_per_mille":900,"busiest_per_mille":980,"#,
+        r#""evidence":{"of":"trial","rate_before":500000,"rate_after":520000,"#,
+        r#""p99_before_us":90000,"p99_after_us":88000}}}}"#,
         "\n"
     );
     let file = workplace.path("state").join("DECISIONS");
@@ -23,7 +25,8 @@ fn of_every_opening_with_their_reasons() {
         .done()
         .stdout;
     let expected = "1.5 s  group.operations_max 20000 → 24000: groups are full and the latency is below its \
-        target (p99 90.00 ms of 250.00 ms, 500,000 operations/s, 900 of 1,000 groups full, busiest stage 980 of 1,000)";
+        target (p99 90.00 ms of 250.00 ms, 500,000 operations/s, 900 of 1,000 groups full, busiest stage 980 of 1,000); \
+        500000 → 520000 operations/s, p99 90000 → 88000 µs";
     assert!(shown.contains(expected), "{shown}");
     let json = run(["inspect", "--dir", &directory, "--decisions", "--json"])
         .done()
