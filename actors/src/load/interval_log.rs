@@ -1,5 +1,6 @@
 //! Histograms second by second, as an HdrHistogram interval log (V2, compressed): what HdrHistogram's own tools
-//! read. Values are nanoseconds; a line's tag is kind and measure, such as `update.latency`.
+//! read. Values are nanoseconds; a line's tag is kind and measure, such as `update.latency`, or a stage of the engine
+//! and what its work on a version took, such as `tree.service`.
 //!
 //! Not here: the figures that are taken out of them (`measure`), and plots.
 
@@ -20,6 +21,7 @@ use hdrhistogram::serialization::{Deserializer, V2DeflateSerializeError, V2Defla
 
 use super::run::OperationKind;
 use super::run_files::{FILE_BYTES_MAX, RunFileError, read_file, write_file};
+use crate::failure::Stage;
 
 /// Name of the file in a run's directory.
 pub const INTERVAL_LOG_FILE: &str = "latency.hlog";
@@ -141,7 +143,8 @@ impl IntervalLog {
         let begun = IntervalLogWriterBuilder::new()
             .add_comment("trunkline load, interval log 1")
             .add_comment("Values are nanoseconds. Tags are KIND.latency (from the intended start) and KIND.service")
-            .add_comment("(from the real start), one line a second in which operations of the kind ended.")
+            .add_comment("(from the real start), one line a second in which operations of the kind ended; and")
+            .add_comment("STAGE.service, what a stage of the engine took for each version that it ended in a second.")
             .with_start_time(UNIX_EPOCH + Duration::from_millis(began_unix_ms))
             .begin_log_with(&mut bytes, &mut V2DeflateSerializer::new())
             .map(|_| ());
@@ -177,18 +180,13 @@ impl IntervalLog {
         measure: Measure,
         histogram: &Histogram<u64>,
     ) -> Result<(), IntervalLogError> {
-        let mut serializer = V2DeflateSerializer::new();
         let tag = format!("{}.{}", kind.name(), measure.name());
-        IntervalLogWriterBuilder::new()
-            .begin_log_with(&mut self.bytes, &mut serializer)
-            .map_err(|error| IntervalLogError::Write(error.into()))?
-            .write_histogram(
-                histogram,
-                Duration::from_secs(second),
-                Duration::from_secs(1),
-                Tag::new(&tag),
-            )
-            .map_err(IntervalLogError::Write)
+        write_line(&mut self.bytes, second, &tag, histogram)
+    }
+
+    /// Appends lines that were made by [`stage_line`].
+    pub(crate) fn append_lines(&mut self, lines: &[u8]) {
+        self.bytes.extend_from_slice(lines);
     }
 
     /// Takes whole lines out again.
@@ -196,19 +194,43 @@ impl IntervalLog {
         self.bytes.drain(bytes);
     }
 
-    /// All lines in order, decoded one by one.
+    /// All lines of operations in order, decoded one by one.
     pub fn intervals(&self) -> impl Iterator<Item = Result<Interval, IntervalLogError>> {
         let entries = IntervalLogIterator::new(&self.bytes)
             .filter(|entry| !matches!(entry, Ok(LogEntry::StartTime(_) | LogEntry::BaseTime(_))));
         entries
             .enumerate()
             .filter_map(|(place, entry)| match entry {
-                Ok(LogEntry::Interval(interval)) => Some(decode(place + 1, &interval)),
+                Ok(LogEntry::Interval(interval)) => decode(place + 1, &interval).transpose(),
                 Ok(_) => None,
                 Err(LogIteratorError::ParseError { offset }) => {
                     Some(Err(IntervalLogError::Form { offset }))
                 }
             })
+    }
+
+    /// What a stage of the engine took for each version that it ended, second by second.
+    pub fn stage_by_second(&self, stage: Stage) -> Result<BySecond, IntervalLogError> {
+        let mut seconds = BySecond::new();
+        let mut line = 0;
+        for entry in IntervalLogIterator::new(&self.bytes) {
+            let entry = entry.map_err(|LogIteratorError::ParseError { offset }| {
+                IntervalLogError::Form { offset }
+            })?;
+            let LogEntry::Interval(interval) = entry else {
+                continue;
+            };
+            line += 1;
+            if tag(&interval) == Some(Tagged::Stage(stage)) {
+                let histogram = histogram_of(line, &interval)?;
+                add_to(
+                    &mut seconds,
+                    interval.start_timestamp().as_secs(),
+                    histogram,
+                );
+            }
+        }
+        Ok(seconds)
     }
 
     /// Which kinds and measures it has histograms of, without decoding any.
@@ -222,8 +244,10 @@ impl IntervalLog {
             if let LogEntry::Interval(interval) = entry {
                 line += 1;
                 let tag = tag(&interval).ok_or(IntervalLogError::Tag { line })?;
-                if !tags.contains(&tag) {
-                    tags.push(tag);
+                if let Tagged::Operation(kind, measure) = tag
+                    && !tags.contains(&(kind, measure))
+                {
+                    tags.push((kind, measure));
                 }
             }
         }
@@ -243,14 +267,7 @@ impl IntervalLog {
             if (interval.kind, interval.measure) != (kind, measure) {
                 continue;
             }
-            match seconds.entry(interval.second) {
-                std::collections::btree_map::Entry::Vacant(vacant) => {
-                    vacant.insert(interval.histogram);
-                }
-                std::collections::btree_map::Entry::Occupied(mut there) => {
-                    add(there.get_mut(), &interval.histogram);
-                }
-            }
+            add_to(&mut seconds, interval.second, interval.histogram);
         }
         Ok(seconds)
     }
@@ -274,29 +291,97 @@ pub(crate) fn add(sum: &mut Histogram<u64>, more: &Histogram<u64>) {
     debug_assert!(added.is_ok(), "one that grows takes everything");
 }
 
-fn tag(interval: &IntervalLogHistogram<'_>) -> Option<(OperationKind, Measure)> {
-    let tag = interval.tag()?;
-    let (kind, measure) = tag.as_str().split_once('.')?;
-    let measures = [Measure::Latency, Measure::Service];
-    let measure = measures.into_iter().find(|known| known.name() == measure)?;
-    let kind = OperationKind::ALL
-        .into_iter()
-        .find(|known| known.name() == kind)?;
-    Some((kind, measure))
+fn add_to(seconds: &mut BySecond, second: u64, histogram: Histogram<u64>) {
+    match seconds.entry(second) {
+        std::collections::btree_map::Entry::Vacant(vacant) => {
+            vacant.insert(histogram);
+        }
+        std::collections::btree_map::Entry::Occupied(mut there) => {
+            add(there.get_mut(), &histogram);
+        }
+    }
 }
 
-fn decode(line: usize, interval: &IntervalLogHistogram<'_>) -> Result<Interval, IntervalLogError> {
-    let (kind, measure) = tag(interval).ok_or(IntervalLogError::Tag { line })?;
+/// A line of what a stage took in a second.
+pub(super) fn stage_line(
+    second: u64,
+    stage: Stage,
+    histogram: &Histogram<u64>,
+) -> Result<Vec<u8>, IntervalLogError> {
+    let mut line = Vec::new();
+    let tag = format!("{stage}.{}", Measure::Service.name());
+    write_line(&mut line, second, &tag, histogram)?;
+    Ok(line)
+}
+
+fn write_line(
+    bytes: &mut Vec<u8>,
+    second: u64,
+    tag: &str,
+    histogram: &Histogram<u64>,
+) -> Result<(), IntervalLogError> {
+    let mut serializer = V2DeflateSerializer::new();
+    IntervalLogWriterBuilder::new()
+        .begin_log_with(bytes, &mut serializer)
+        .map_err(|error| IntervalLogError::Write(error.into()))?
+        .write_histogram(
+            histogram,
+            Duration::from_secs(second),
+            Duration::from_secs(1),
+            Tag::new(tag),
+        )
+        .map_err(IntervalLogError::Write)
+}
+
+/// What a line is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tagged {
+    Operation(OperationKind, Measure),
+    /// Its service alone.
+    Stage(Stage),
+}
+
+fn tag(interval: &IntervalLogHistogram<'_>) -> Option<Tagged> {
+    let tag = interval.tag()?;
+    let (subject, measure) = tag.as_str().split_once('.')?;
+    let measures = [Measure::Latency, Measure::Service];
+    let measure = measures.into_iter().find(|known| known.name() == measure)?;
+    let mut kinds = OperationKind::ALL.into_iter();
+    if let Some(kind) = kinds.find(|known| known.name() == subject) {
+        return Some(Tagged::Operation(kind, measure));
+    }
+    let stage = Stage::ALL
+        .into_iter()
+        .find(|known| known.name() == subject)?;
+    (measure == Measure::Service).then_some(Tagged::Stage(stage))
+}
+
+/// A line of operations; none if it is a stage's.
+fn decode(
+    line: usize,
+    interval: &IntervalLogHistogram<'_>,
+) -> Result<Option<Interval>, IntervalLogError> {
+    let tag = tag(interval).ok_or(IntervalLogError::Tag { line })?;
+    let Tagged::Operation(kind, measure) = tag else {
+        return Ok(None);
+    };
+    Ok(Some(Interval {
+        second: interval.start_timestamp().as_secs(),
+        kind,
+        measure,
+        histogram: histogram_of(line, interval)?,
+    }))
+}
+
+fn histogram_of(
+    line: usize,
+    interval: &IntervalLogHistogram<'_>,
+) -> Result<Histogram<u64>, IntervalLogError> {
     let histogram = inflated(interval.encoded_histogram()).and_then(|bytes| {
         let digits_fit = header_holds(&bytes)?;
         digits_fit.then(|| Deserializer::new().deserialize(&mut &bytes[..]).ok())?
     });
-    Ok(Interval {
-        second: interval.start_timestamp().as_secs(),
-        kind,
-        measure,
-        histogram: histogram.ok_or(IntervalLogError::Histogram { line })?,
-    })
+    histogram.ok_or(IntervalLogError::Histogram { line })
 }
 
 /// A histogram's own bytes, if there are not too many.

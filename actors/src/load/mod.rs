@@ -18,7 +18,7 @@
 //! | `generator` | letting in, dropping, gathering into batches: pure |
 //! | `lanes`, `driver` | threads, and what lies between them |
 //! | `target` | what it is all put on |
-//! | `measure`, `interval_log` | from times to figures and histograms |
+//! | `measure`, `stage_log`, `interval_log` | from times to figures and histograms |
 //! | `run_load`, `run`, `run_files` | the stages of a load, what came out, in files |
 //! | `compare` | whether two runs, or two sides of several, differ: pure |
 //!
@@ -37,6 +37,7 @@ mod run;
 mod run_files;
 mod run_load;
 mod schedule;
+mod stage_log;
 mod target;
 mod trace;
 

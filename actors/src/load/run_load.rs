@@ -14,6 +14,7 @@ use super::records::Records;
 use super::run::{Machine, RUN_FORMAT, Replayed, Run, Second, Totals};
 use super::run_files::RunFileError;
 use super::schedule::{SECOND_NS, Schedule, Source, nanos};
+use super::stage_log::StageLog;
 use super::target::{Observation, Seen, Target, TargetError};
 use super::trace::{TraceError, TraceReader, TraceSummary, TraceWriter};
 use crate::control::{Decision, Window};
@@ -303,6 +304,7 @@ impl<'a> Load<'a> {
             tally: Tally::default(),
             stages: Vec::new(),
             told: Observation::default(),
+            stage_log: None,
             seen: Seen::default(),
         };
         running.fill(&self.plan)?;
@@ -394,6 +396,8 @@ struct Running<'a> {
     tally: Tally,
     stages: Vec<StageTime>,
     told: Observation,
+    /// While operations are measured.
+    stage_log: Option<StageLog>,
     seen: Seen,
 }
 
@@ -486,7 +490,11 @@ impl Running<'_> {
             ops_max: plan.ops.filter(|_| !is_recorded).unwrap_or(u64::MAX),
             keys_there: keys_there(plan, replayed.as_ref()),
         };
-        let staged = self.carry_out(StageName::Run, stage, began_unix_ms)?;
+        self.stage_log = Some(StageLog::new(begun_engine_us));
+        let mut staged = self.carry_out(StageName::Run, stage, began_unix_ms)?;
+        if let Some(stage_log) = self.stage_log.take() {
+            staged.ledger.log.append_lines(&stage_log.into_lines()?);
+        }
         Ok(Measured {
             staged,
             began_unix_ms,
@@ -534,6 +542,9 @@ impl Running<'_> {
             .spans
             .last()
             .map_or(self.seen.span_us, |last| last.ended_us + 1);
+        if let Some(stage_log) = &mut self.stage_log {
+            stage_log.add(&news.spans);
+        }
         self.told.uptime_us = news.uptime_us;
         self.told.windows.extend(news.windows);
         self.told.decisions.extend(news.decisions);

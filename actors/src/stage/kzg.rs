@@ -77,6 +77,16 @@ impl KzgStage {
         }
     }
 
+    /// Whether a commitment now would hold others up: the next version waits for it already, or is on its way while
+    /// the pipeline is full, where it would take the core of another stage.
+    fn is_behind(&self, version: &Version) -> bool {
+        let shared = &self.shared;
+        let groups_in_flight = shared.groups_in_flight.load(Ordering::Acquire);
+        let is_full = groups_in_flight >= shared.config().group.in_flight_max;
+        let has_next = shared.applied() > version.number();
+        shared.kzg_queue.load(Ordering::Acquire) > 0 || (is_full && has_next)
+    }
+
     fn promise(&mut self, version: u64, promises: impl Iterator<Item = CommitPromise>) {
         self.promises.entry(version).or_default().extend(promises);
     }
@@ -98,8 +108,8 @@ impl KzgStage {
             CommitMode::Coalesce => {
                 // Durability does not wait for the commitment.
                 self.pass_on(hashed);
-                let behind = self.shared.kzg_queue.load(Ordering::Acquire) > 0;
-                if behind && self.skipped < self.shared.config().commit.coalesce_versions_max {
+                let skipped_max = self.shared.config().commit.coalesce_versions_max;
+                if self.is_behind(&version) && self.skipped < skipped_max {
                     self.skipped += 1;
                 } else {
                     self.commit_and_tell(&version);

@@ -3,6 +3,7 @@ use trunkline::load::{
     Histogram, Interval, IntervalLog, IntervalLogError, Load, Measure, OperationKind, Plan,
     Workload,
 };
+use trunkline::{Config, Engine, Stage};
 
 use crate::support::{Table, small};
 
@@ -55,6 +56,25 @@ fn the_log_says_its_unit_and_its_start() {
     let text = String::from_utf8(log.as_bytes().to_vec()).unwrap();
     assert!(text.contains("nanoseconds"), "{text}");
     assert!(text.contains("#[StartTime: 1700000000.123 "), "{text}");
+}
+
+#[test]
+fn stages_of_an_engine_are_in_the_log_beside_operations() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = Engine::open_blocking(Config::in_directory(directory.path())).unwrap();
+    let plan = Plan {
+        workload: Workload::Write,
+        ..small()
+    };
+    let outcome = Load::new(&plan, &engine).unwrap().run().unwrap();
+    engine.shutdown_blocking().unwrap();
+    for stage in Stage::ALL {
+        let seconds = outcome.log.stage_by_second(stage).unwrap();
+        let versions: u64 = seconds.values().map(Histogram::len).sum();
+        assert!(versions > 0, "{stage}");
+    }
+    let kinds = outcome.log.tags().unwrap();
+    assert!(kinds.iter().all(|(kind, _)| *kind == OperationKind::Update));
 }
 
 #[test]
