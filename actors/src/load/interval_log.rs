@@ -114,6 +114,9 @@ pub struct Interval {
     pub histogram: Histogram<u64>,
 }
 
+/// A line's number and what it says.
+type Line<'a> = (usize, IntervalLogHistogram<'a>);
+
 /// Histograms by second, of one kind and measure.
 pub type BySecond = BTreeMap<u64, Histogram<u64>>;
 
@@ -196,38 +199,35 @@ impl IntervalLog {
 
     /// All lines of operations in order, decoded one by one.
     pub fn intervals(&self) -> impl Iterator<Item = Result<Interval, IntervalLogError>> {
-        let entries = IntervalLogIterator::new(&self.bytes)
-            .filter(|entry| !matches!(entry, Ok(LogEntry::StartTime(_) | LogEntry::BaseTime(_))));
-        entries
-            .enumerate()
-            .filter_map(|(place, entry)| match entry {
-                Ok(LogEntry::Interval(interval)) => decode(place + 1, &interval).transpose(),
-                Ok(_) => None,
-                Err(LogIteratorError::ParseError { offset }) => {
-                    Some(Err(IntervalLogError::Form { offset }))
-                }
-            })
+        self.lines().filter_map(|line| match line {
+            Ok((line, interval)) => decode(line, &interval).transpose(),
+            Err(error) => Some(Err(error)),
+        })
+    }
+
+    /// Lines with a histogram, counted from 1.
+    fn lines(&self) -> impl Iterator<Item = Result<Line<'_>, IntervalLogError>> {
+        let mut line = 0;
+        IntervalLogIterator::new(&self.bytes).filter_map(move |entry| match entry {
+            Ok(LogEntry::Interval(interval)) => {
+                line += 1;
+                Some(Ok((line, interval)))
+            }
+            Ok(_) => None,
+            Err(LogIteratorError::ParseError { offset }) => {
+                Some(Err(IntervalLogError::Form { offset }))
+            }
+        })
     }
 
     /// What a stage of the engine took for each version that it ended, second by second.
     pub fn stage_by_second(&self, stage: Stage) -> Result<BySecond, IntervalLogError> {
         let mut seconds = BySecond::new();
-        let mut line = 0;
-        for entry in IntervalLogIterator::new(&self.bytes) {
-            let entry = entry.map_err(|LogIteratorError::ParseError { offset }| {
-                IntervalLogError::Form { offset }
-            })?;
-            let LogEntry::Interval(interval) = entry else {
-                continue;
-            };
-            line += 1;
+        for line in self.lines() {
+            let (line, interval) = line?;
             if tag(&interval) == Some(Tagged::Stage(stage)) {
-                let histogram = histogram_of(line, &interval)?;
-                add_to(
-                    &mut seconds,
-                    interval.start_timestamp().as_secs(),
-                    histogram,
-                );
+                let second = interval.start_timestamp().as_secs();
+                add_to(&mut seconds, second, histogram_of(line, &interval)?);
             }
         }
         Ok(seconds)
@@ -236,19 +236,13 @@ impl IntervalLog {
     /// Which kinds and measures it has histograms of, without decoding any.
     pub fn tags(&self) -> Result<Vec<(OperationKind, Measure)>, IntervalLogError> {
         let mut tags = Vec::new();
-        let mut line = 0;
-        for entry in IntervalLogIterator::new(&self.bytes) {
-            let entry = entry.map_err(|LogIteratorError::ParseError { offset }| {
-                IntervalLogError::Form { offset }
-            })?;
-            if let LogEntry::Interval(interval) = entry {
-                line += 1;
-                let tag = tag(&interval).ok_or(IntervalLogError::Tag { line })?;
-                if let Tagged::Operation(kind, measure) = tag
-                    && !tags.contains(&(kind, measure))
-                {
-                    tags.push((kind, measure));
-                }
+        for line in self.lines() {
+            let (line, interval) = line?;
+            let tag = tag(&interval).ok_or(IntervalLogError::Tag { line })?;
+            if let Tagged::Operation(kind, measure) = tag
+                && !tags.contains(&(kind, measure))
+            {
+                tags.push((kind, measure));
             }
         }
         tags.sort_unstable();
