@@ -2,9 +2,9 @@ use trunkline::core::batch::Requirement;
 use trunkline::core::proof::{Claim, Expected, verify};
 use trunkline::core::store::leaves::{Leaf, LeafChange, LeafStore};
 use trunkline::core::tree::LeavesDiffer;
-use trunkline::{Engine, EngineFailure, Stage, TopKind};
+use trunkline::{EngineFailure, Stage, TopKind};
 
-use crate::support::{Rig, put, puts, submit, until, without_hanging};
+use crate::support::{Rig, checkpoint, put, puts, submit, without_hanging};
 
 /// Every put of a large value is a checkpoint, and what it covers has no room in memory.
 fn rig() -> Rig {
@@ -13,14 +13,6 @@ fn rig() -> Rig {
         config.versions.retain_versions = 1;
         config.memory.budget_bytes = 1;
     })
-}
-
-/// A checkpoint, and a version after it that lets everything go that may.
-fn checkpoint(engine: &Engine) {
-    let before = engine.metrics().checkpoints;
-    put(engine, "filler", &"x".repeat(5000 + before as usize));
-    until(|| engine.metrics().checkpoints > before);
-    put(engine, "after", &format!("{before}"));
 }
 
 #[test]

@@ -1,15 +1,7 @@
+use trunkline::ReadError;
 use trunkline::core::store::leaves::{LeafChange, LeafStore};
-use trunkline::{Engine, ReadError};
 
-use crate::support::{Rig, put, until, without_hanging};
-
-/// A checkpoint, and a version after it, so that what it covers has left memory.
-fn checkpoint(engine: &Engine) {
-    let before = engine.metrics().checkpoints;
-    put(engine, "filler", &"x".repeat(5000 + before as usize));
-    until(|| engine.metrics().checkpoints > before);
-    put(engine, "after", &format!("{before}"));
-}
+use crate::support::{Rig, checkpoint, put, without_hanging};
 
 #[test]
 fn from_a_store_that_may_answer_later() {

@@ -274,6 +274,14 @@ pub fn submit(engine: &Engine, batch: Batch) -> (Receipt, Durable) {
     (receipt, durable)
 }
 
+/// A checkpoint, where 4 KiB start one, and a version after it that lets everything go that may.
+pub fn checkpoint(engine: &Engine) {
+    let before = engine.metrics().checkpoints;
+    put(engine, "filler", &"x".repeat(5000 + before as usize));
+    until(|| engine.metrics().checkpoints > before);
+    put(engine, "after", &format!("{before}"));
+}
+
 /// The real pairs of keys that share their whole path.
 pub fn colliding_pairs() -> Vec<[Vec<u8>; 2]> {
     let text = include_str!("../../../tests/data/path-collisions.txt");
