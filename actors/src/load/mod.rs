@@ -19,7 +19,7 @@
 //! | `lanes`, `driver` | threads, and what lies between them |
 //! | `target` | what it is all put on |
 //! | `measure`, `stage_log`, `interval_log` | from times to figures and histograms |
-//! | `run_load`, `run`, `run_files` | the stages of a load, what came out, in files |
+//! | `run_load`, `run`, `warnings`, `run_files` | the stages of a load, what came out and what to know of it, in files |
 //! | `compare` | whether two runs, or two sides of several, differ: pure |
 //!
 //! Not here: a network client, a terminal, plots, and any knowledge of how the engine works inside.
@@ -40,6 +40,7 @@ mod schedule;
 mod stage_log;
 mod target;
 mod trace;
+mod warnings;
 
 pub use driver::Tally;
 pub use interval_log::{
