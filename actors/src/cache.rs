@@ -1,12 +1,12 @@
 //! Values that were read from the leaf store, kept within a budget of bytes.
 //!
-//! An entry is named by key hash and by a version at which the key has the value: the one that wrote it,
-//! which the tree knows for every key in memory, or a later one before the next write. So an entry is never
-//! stale and never has to be removed; what is not asked for any more makes room for what is. What left not long ago
-//! is remembered by its name, so that a miss can tell whether more room would have been a hit. Not here: values in
-//! memory that no checkpoint covers (`values`), and how much room there is (`control::caches`).
+//! An entry says at which versions its key had the value: from the one that wrote it, which the tree knows for every
+//! key in memory, or a later one before the next write, to the last at which that was seen. So an entry is never wrong
+//! and never has to be removed; what is not asked for any more makes room for what is. What left not long ago is
+//! remembered, so that a miss can tell whether more room would have been a hit. Not here: values in memory that no
+//! checkpoint covers (`values`), and how much room there is (`control::caches`).
 
-use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -15,8 +15,6 @@ use quick_cache::sync::Cache;
 use quick_cache::{Lifecycle, Weighter};
 use trunkline_core::hash::Digest;
 use trunkline_core::tree::Leaf;
-
-use crate::overlay::KeyHashHasher;
 
 /// What an entry costs beside its value, bytes: itself, its place in the table, its allocation.
 const ENTRY_BYTES: u64 = 192;
@@ -28,32 +26,44 @@ const NEAR_PART: u64 = 8;
 /// that part.
 const NEAR_ENTRIES_MAX: u64 = 1 << 17;
 
-/// Which value: a key, and a version at which it has this value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Name {
-    key_hash: Digest,
-    origin: u64,
-}
-
-impl Hash for Name {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        // Other bytes than those of the path, which batches of neighbours share.
-        let [.., a, b, c, d, e, f, g, h] = self.key_hash;
-        let tail = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-        state.write(&tail.wrapping_add(self.origin).to_le_bytes());
-    }
+/// A value that a key had.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    /// A version at which it had it: if the leaf was in memory, the one that wrote it.
+    pub(crate) origin: u64,
+    /// The last version at which it was seen to have it.
+    pub(crate) seen: u64,
+    pub(crate) value: Bytes,
 }
 
 #[derive(Clone, Debug)]
 struct ByBytes;
 
-impl Weighter<Name, Bytes> for ByBytes {
-    fn weight(&self, _: &Name, value: &Bytes) -> u64 {
-        ENTRY_BYTES + value.len() as u64
+impl Weighter<Digest, Kept> for ByBytes {
+    fn weight(&self, _: &Digest, kept: &Kept) -> u64 {
+        ENTRY_BYTES + kept.value.len() as u64
     }
 }
 
-/// The names of entries that left last, each in the one place that its hash gives it: the next entry of that place
+/// A key hash is spread evenly; these are other bytes than those of the path, which batches of neighbours share.
+#[derive(Debug, Default)]
+struct TailHasher(u64);
+
+impl Hasher for TailHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(tail) = bytes.last_chunk() {
+            self.0 = u64::from_le_bytes(*tail);
+        }
+    }
+
+    fn write_usize(&mut self, _length: usize) {}
+}
+
+/// What says which entries left last, each in the one place that its key hash and origin give it: the next entry of that place
 /// takes it over. So about as many are remembered as there are places: one is remembered `d` departures later with
 /// probability `(1 - 1 / places)^d`, which is a sum of `places` over all of them.
 #[derive(Debug)]
@@ -79,19 +89,23 @@ impl Departed {
         }
     }
 
-    fn at<T>(&self, name: &Name, look: impl FnOnce(&AtomicU64, u64) -> T) -> T {
+    fn at<T>(&self, key_hash: &Digest, origin: u64, look: impl FnOnce(&AtomicU64, u64) -> T) -> T {
         let places = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let [.., a, b, c, d, e, f, g, h] = name.key_hash;
-        let mark = u64::from_be_bytes([a, b, c, d, e, f, g, h]).wrapping_add(name.origin) | 1;
+        let [.., a, b, c, d, e, f, g, h] = *key_hash;
+        let mark = u64::from_be_bytes([a, b, c, d, e, f, g, h]).wrapping_add(origin) | 1;
         look(&places[(mark >> 1) as usize & (places.len() - 1)], mark)
     }
 
-    fn note(&self, name: &Name) {
-        self.at(name, |place, mark| place.store(mark, Ordering::Relaxed));
+    fn note(&self, key_hash: &Digest, origin: u64) {
+        self.at(key_hash, origin, |place, mark| {
+            place.store(mark, Ordering::Relaxed);
+        });
     }
 
-    fn has(&self, name: &Name) -> bool {
-        self.at(name, |place, mark| place.load(Ordering::Relaxed) == mark)
+    fn has(&self, key_hash: &Digest, origin: u64) -> bool {
+        self.at(key_hash, origin, |place, mark| {
+            place.load(Ordering::Relaxed) == mark
+        })
     }
 }
 
@@ -113,25 +127,25 @@ fn places(count: usize) -> Box<[AtomicU64]> {
 #[derive(Clone, Debug)]
 struct NotesDeparted(Arc<Departed>);
 
-impl Lifecycle<Name, Bytes> for NotesDeparted {
+impl Lifecycle<Digest, Kept> for NotesDeparted {
     type RequestState = [Bytes; 2];
 
     fn begin_request(&self) -> Self::RequestState {
         Default::default()
     }
 
-    fn on_evict(&self, state: &mut Self::RequestState, name: Name, value: Bytes) {
-        self.0.note(&name);
+    fn on_evict(&self, state: &mut Self::RequestState, key_hash: Digest, kept: Kept) {
+        self.0.note(&key_hash, kept.origin);
         let free = state.iter_mut().find(|held| held.is_empty());
         if let Some(free) = free {
-            *free = value;
+            *free = kept.value;
         }
     }
 }
 
-type Values = Cache<Name, Bytes, ByBytes, BuildHasherDefault<KeyHashHasher>, NotesDeparted>;
+type Values = Cache<Digest, Kept, ByBytes, BuildHasherDefault<TailHasher>, NotesDeparted>;
 
-/// Values by key and version.
+/// Values by key, one of each.
 #[derive(Debug)]
 pub(crate) struct ValueCache {
     values: Values,
@@ -184,31 +198,40 @@ impl ValueCache {
 
     /// Whether the value of a leaf, which is not here, left not long ago.
     pub(crate) fn is_near_miss(&self, leaf: &Leaf) -> bool {
-        self.departed.has(&Name::of(leaf))
+        self.departed.has(&leaf.key_hash, leaf.origin)
     }
 
     /// The value of a leaf, if it is here.
-    pub(crate) fn get(&self, leaf: &Leaf) -> Option<Bytes> {
+    pub(crate) fn get(&self, leaf: &Leaf) -> Option<Kept> {
+        let kept = self.find(&leaf.key_hash)?;
+        (kept.origin == leaf.origin).then_some(kept)
+    }
+
+    /// The value of a key that is as it was at a version, if it is here and was seen since.
+    pub(crate) fn get_seen(&self, key_hash: &Digest, since: u64) -> Option<Bytes> {
+        let kept = self.find(key_hash)?;
+        (kept.seen >= since).then_some(kept.value)
+    }
+
+    fn find(&self, key_hash: &Digest) -> Option<Kept> {
         match self.bytes_max() {
             0 => None,
-            _ => self.values.get(&Name::of(leaf)),
+            _ => self.values.get(key_hash),
         }
     }
 
-    /// Keeps the value of a leaf.
-    pub(crate) fn keep(&self, leaf: &Leaf, value: &Bytes) {
-        if self.bytes_max() > 0 {
-            self.values.insert(Name::of(leaf), value.clone());
+    /// Keeps the value of a leaf as it was at a version, unless what is here of the key is newer.
+    pub(crate) fn keep(&self, leaf: &Leaf, seen: u64, value: &Bytes) {
+        let is_newer = |kept: Kept| kept.seen > seen;
+        if self.bytes_max() == 0 || self.values.peek(&leaf.key_hash).is_some_and(is_newer) {
+            return;
         }
-    }
-}
-
-impl Name {
-    fn of(leaf: &Leaf) -> Self {
-        Self {
-            key_hash: leaf.key_hash,
+        let kept = Kept {
             origin: leaf.origin,
-        }
+            seen,
+            value: value.clone(),
+        };
+        self.values.insert(leaf.key_hash, kept);
     }
 }
 
@@ -225,21 +248,39 @@ mod tests {
     }
 
     #[test]
-    fn values_of_one_key_from_different_versions_are_told_apart() {
+    fn values_of_one_key_from_different_versions_are_told_apart_and_the_newest_stays() {
         let cache = ValueCache::new(1 << 20);
-        cache.keep(&leaf(1, 7), &"seven".into());
-        cache.keep(&leaf(1, 9), &"nine".into());
-        assert_eq!(cache.get(&leaf(1, 7)), Some("seven".into()));
-        assert_eq!(cache.get(&leaf(1, 9)), Some("nine".into()));
-        assert_eq!(cache.get(&leaf(1, 8)), None);
-        assert_eq!(cache.get(&leaf(2, 7)), None);
+        let value = |key, origin| cache.get(&leaf(key, origin)).map(|kept| kept.value);
+        cache.keep(&leaf(1, 7), 8, &"seven".into());
+        assert_eq!(value(1, 7), Some("seven".into()));
+        assert_eq!(value(1, 8), None);
+        cache.keep(&leaf(1, 9), 9, &"nine".into());
+        assert_eq!(value(1, 9), Some("nine".into()));
+        // Who reads an older version does not push the present out.
+        cache.keep(&leaf(1, 7), 8, &"seven".into());
+        assert_eq!(value(1, 9), Some("nine".into()));
+        assert_eq!(value(1, 7), None);
+        assert_eq!(value(2, 9), None);
+    }
+
+    #[test]
+    fn a_value_is_known_until_its_block_changes_after_it_was_seen() {
+        let cache = ValueCache::new(1 << 20);
+        let (one, key_hash) = (leaf(1, 7), leaf(1, 7).key_hash);
+        cache.keep(&one, 9, &"v".into());
+        assert_eq!(cache.get_seen(&key_hash, 8), Some("v".into()));
+        assert_eq!(cache.get_seen(&key_hash, 9), Some("v".into()));
+        assert_eq!(cache.get_seen(&key_hash, 10), None);
+        cache.keep(&one, 12, &"v".into());
+        assert_eq!(cache.get_seen(&key_hash, 10), Some("v".into()));
+        assert_eq!(cache.get(&one).map(|kept| kept.seen), Some(12));
     }
 
     #[test]
     fn it_stays_within_its_budget_and_without_one_it_keeps_nothing() {
         let cache = ValueCache::new(100_000);
         for key in 0..10_000 {
-            cache.keep(&leaf(key, 1), &Bytes::from(vec![0; 100]));
+            cache.keep(&leaf(key, 1), 1, &Bytes::from(vec![0; 100]));
         }
         let kept = (0..10_000).filter(|key| cache.get(&leaf(*key, 1)).is_some());
         let kept = kept.count() as u64;
@@ -254,15 +295,15 @@ mod tests {
         assert!(kept.count() as u64 * (100 + ENTRY_BYTES) <= 50_000);
 
         let none = ValueCache::new(0);
-        none.keep(&leaf(1, 1), &"v".into());
-        assert_eq!(none.get(&leaf(1, 1)), None);
+        none.keep(&leaf(1, 1), 1, &"v".into());
+        assert!(none.get(&leaf(1, 1)).is_none());
     }
 
     #[test]
     fn what_left_last_is_a_near_miss_and_what_never_was_is_none() {
         let cache = ValueCache::new(200_000);
         for key in 0..1_000 {
-            cache.keep(&leaf(key, 1), &Bytes::from(vec![0; 100]));
+            cache.keep(&leaf(key, 1), 1, &Bytes::from(vec![0; 100]));
         }
         let away: Vec<u64> = (0..1_000)
             .filter(|key| cache.get(&leaf(*key, 1)).is_none())
@@ -277,7 +318,7 @@ mod tests {
         // With four times the room, four times as many are remembered.
         cache.set_bytes_max(800_000);
         for key in 0..4_000 {
-            cache.keep(&leaf(key, 2), &Bytes::from(vec![0; 100]));
+            cache.keep(&leaf(key, 2), 2, &Bytes::from(vec![0; 100]));
         }
         let away = (0..4_000).filter(|key| cache.get(&leaf(*key, 2)).is_none());
         let near = away.filter(|key| cache.is_near_miss(&leaf(*key, 2)));
@@ -290,7 +331,7 @@ mod tests {
         let cache = ValueCache::new(bytes_max);
         let fill = |origin| {
             for key in 0..4_000 {
-                cache.keep(&leaf(key, origin), &Bytes::from(vec![0; 4096]));
+                cache.keep(&leaf(key, origin), origin, &Bytes::from(vec![0; 4096]));
             }
         };
         fill(1);
@@ -312,7 +353,7 @@ mod tests {
         let bytes_max = 4 << 30;
         let cache = ValueCache::new(bytes_max);
         for key in 0..100 {
-            cache.keep(&leaf(key, 1), &Bytes::from(vec![0; 128]));
+            cache.keep(&leaf(key, 1), 1, &Bytes::from(vec![0; 128]));
         }
         assert_eq!(cache.near_bytes(), NEAR_ENTRIES_MAX * 320);
         assert!(cache.near_bytes() < bytes_max / 100);

@@ -14,7 +14,7 @@ use trunkline_core::hash::Digest;
 use trunkline_core::params::TreeParams;
 use trunkline_core::store::lock::DirectoryLock;
 use trunkline_core::store::log::Recovery;
-use trunkline_core::tree::{Leaf, NotInMemory};
+use trunkline_core::tree::NotInMemory;
 
 use crate::config::{CommitMode, Config};
 use crate::control::{Decision, Window};
@@ -211,17 +211,24 @@ impl Engine {
     fn get_hashed(&self, key_hash: &Digest) -> Result<Option<Bytes>, ReadError> {
         let shared = &self.inner.shared;
         loop {
-            let (version, leaf) = match self.latest(key_hash)? {
+            let latest = self.latest(key_hash, |version| {
+                match shared.state.glance(version, key_hash) {
+                    Some(value) => Ok(value),
+                    None => Err(shared.state.reader.get(version, key_hash)),
+                }
+            })?;
+            let (version, leaf) = match latest {
                 Latest::Accepted(value) => {
                     shared.metrics.memory_hit();
                     return Ok(value);
                 }
-                Latest::Absent => {
+                Latest::Applied(_, Ok(value)) => return Ok(value),
+                Latest::Applied(version, Err(Ok(Some(leaf)))) => (version, leaf),
+                Latest::Applied(_, Err(Ok(None))) => {
                     shared.metrics.absent_read();
                     return Ok(None);
                 }
-                Latest::Applied { version, leaf } => (version, leaf),
-                Latest::Away => return self.value_away(key_hash),
+                Latest::Applied(_, Err(Err(NotInMemory))) => return self.value_away(key_hash),
             };
             match shared.state.values.present_value(&leaf, version) {
                 Ok(value) => return Ok(Some(value)),
@@ -237,21 +244,29 @@ impl Engine {
         check_key(0, key)?;
         let shared = &self.inner.shared;
         let key_hash = shared.state.params.key_hash(key);
-        let is_present = match self.latest(&key_hash)? {
-            Latest::Away => return Ok(self.value_away(&key_hash)?.is_some()),
+        let leaf = |version| shared.state.reader.get(version, &key_hash);
+        let is_present = match self.latest(&key_hash, leaf)? {
             Latest::Accepted(value) => value.is_some(),
-            Latest::Applied { .. } => true,
-            Latest::Absent => {
+            Latest::Applied(_, Ok(Some(_))) => true,
+            Latest::Applied(_, Ok(None)) => {
                 shared.metrics.absent_read();
                 return Ok(false);
+            }
+            Latest::Applied(_, Err(NotInMemory)) => {
+                return Ok(self.value_away(&key_hash)?.is_some());
             }
         };
         shared.metrics.memory_hit();
         Ok(is_present)
     }
 
-    /// What is known last of a key: the newest accepted write, or the leaf of the present.
-    fn latest(&self, key_hash: &Digest) -> Result<Latest, ReadError> {
+    /// What is known last of a key: the newest accepted write, or what `look` sees in the tree at the version
+    /// of the present.
+    fn latest<T>(
+        &self,
+        key_hash: &Digest,
+        look: impl Fn(u64) -> T,
+    ) -> Result<Latest<T>, ReadError> {
         let shared = &self.inner.shared;
         shared.state.touched.touch(key_hash);
         loop {
@@ -260,14 +275,10 @@ impl Engine {
                 return Ok(Latest::Accepted(accepted));
             }
             let version = shared.applied();
-            let leaf = shared.state.reader.get(version, key_hash);
+            let seen = look(version);
             // Looked at too late otherwise: the version was forgotten meanwhile.
             if version >= shared.state.versions.oldest() {
-                return Ok(match leaf {
-                    Ok(Some(leaf)) => Latest::Applied { version, leaf },
-                    Ok(None) => Latest::Absent,
-                    Err(NotInMemory) => Latest::Away,
-                });
+                return Ok(Latest::Applied(version, seen));
             }
         }
     }
@@ -476,15 +487,11 @@ impl Engine {
 }
 
 /// Where the latest write to a key stands.
-enum Latest {
+enum Latest<T> {
     /// Accepted and not applied yet; `None` is a delete.
     Accepted(Option<Bytes>),
-    /// In the tree at the version that was looked at, which was readable then.
-    Applied { version: u64, leaf: Leaf },
-    /// Nowhere.
-    Absent,
-    /// In the leaf store or nowhere: its cell of the tree is not in memory.
-    Away,
+    /// What was seen in the tree at a version that was readable then.
+    Applied(u64, T),
 }
 
 /// Credit that a batch costs: an operation at least, since metadata alone takes room too.

@@ -4,10 +4,11 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use bytes::Bytes;
 use trunkline_core::hash::Digest;
 use trunkline_core::kzg::Committer;
 use trunkline_core::params::TreeParams;
-use trunkline_core::tree::TreeReader;
+use trunkline_core::tree::{Glance, TreeReader};
 
 use crate::config::Config;
 use crate::credit::CreditPool;
@@ -50,6 +51,18 @@ impl std::fmt::Debug for State {
 }
 
 impl State {
+    /// What a key's value is at a version, if that can be told without its leaf: `Some(None)` if it has none.
+    pub(crate) fn glance(&self, version: u64, key_hash: &Digest) -> Option<Option<Bytes>> {
+        match self.reader.glance(version, key_hash) {
+            Glance::Absent => {
+                self.metrics.absent_read();
+                Some(None)
+            }
+            Glance::SameSince(since) => self.values.value_seen(key_hash, since).map(Some),
+            Glance::Unclear => None,
+        }
+    }
+
     /// Forgets what no reader needs any more, on the caller's thread.
     pub(crate) fn forget(&self, expired: Expired) {
         self.reader.retire(expired.oldest);

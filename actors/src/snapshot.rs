@@ -245,6 +245,10 @@ impl Snapshot {
 
     fn get_hashed(&self, key_hash: &Digest) -> Result<Option<Bytes>, ReadError> {
         self.state.touched.touch(key_hash);
+        if let Some(value) = self.state.glance(self.version(), key_hash) {
+            self.check_readable()?;
+            return Ok(value);
+        }
         let leaf = self.state.reader.get(self.version(), key_hash);
         self.check_readable()?;
         match leaf {

@@ -259,11 +259,16 @@ impl Values {
         view: impl Fn() -> Arc<StoreView>,
     ) -> Result<Bytes, FetchError> {
         // What is not in the store yet can't be in the cache.
-        if leaf.origin <= self.checkpointed.load(Ordering::Relaxed)
-            && let Some(value) = self.cache.get(leaf)
+        let checkpointed = self.checkpointed.load(Ordering::Relaxed);
+        if leaf.origin <= checkpointed
+            && let Some(kept) = self.cache.get(leaf)
         {
             self.metrics.cache_hit();
-            return Ok(value);
+            // So that a glance at a block that changed up to the checkpoint is enough next time.
+            if kept.seen < checkpointed.min(version) {
+                self.cache.keep(leaf, version, &kept.value);
+            }
+            return Ok(kept.value);
         }
         match self.locate(leaf, view)? {
             Located::Memory(layer) => {
@@ -276,11 +281,22 @@ impl Values {
                 let (key, mut value) = store.get(&leaf.key_hash)?;
                 // A store that is ahead of the version may hold a later value of the key.
                 if store.version <= version {
-                    value = self.keep(leaf, &key, value);
+                    value = self.keep(leaf, version, &key, value);
                 }
                 Ok(value)
             }
         }
+    }
+
+    /// The value of a key that is as it was at a version, if it is in the cache and was seen since.
+    pub(crate) fn value_seen(&self, key_hash: &Digest, since: u64) -> Option<Bytes> {
+        // What changed later is most often in memory.
+        if since > self.checkpointed.load(Ordering::Relaxed) {
+            return None;
+        }
+        let value = self.cache.get_seen(key_hash, since)?;
+        self.metrics.cache_hit();
+        Some(value)
     }
 
     /// The value of a key whose leaf is not in memory: what a view of the leaf store that whoever asks
@@ -295,16 +311,16 @@ impl Values {
             value_hash: ZERO,
             origin: store.version,
         };
-        if let Some(value) = self.cache.get(&leaf) {
+        if let Some(kept) = self.cache.get(&leaf) {
             self.metrics.cache_hit();
-            return Ok(Some(value));
+            return Ok(Some(kept.value));
         }
         self.miss(&leaf);
         let found = store.find(key_hash)?;
         if found.is_none() {
             self.metrics.absent_read();
         }
-        Ok(found.map(|(key, value)| self.keep(&leaf, &key, value)))
+        Ok(found.map(|(key, value)| self.keep(&leaf, store.version, &key, value)))
     }
 
     /// A value is not in the cache, and is read from the leaf store.
@@ -317,12 +333,12 @@ impl Values {
     }
 
     /// Keeps a value in the cache, by itself if it lies beside a long key.
-    fn keep(&self, leaf: &Leaf, key: &Bytes, value: Bytes) -> Bytes {
+    fn keep(&self, leaf: &Leaf, seen: u64, key: &Bytes, value: Bytes) -> Bytes {
         let value = match key.len() > HELD_KEY_BYTES_MAX {
             true => Bytes::copy_from_slice(&value),
             false => value,
         };
-        self.cache.keep(leaf, &value);
+        self.cache.keep(leaf, seen, &value);
         value
     }
 

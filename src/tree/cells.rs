@@ -14,6 +14,7 @@ use super::dirty::Dirty;
 use super::eviction::{Departures, Gone, LeavesDiffer, NotInMemory};
 use super::fold::fold_leaves;
 use super::node::{Block, Leaf, Node};
+use super::reader::Glance;
 use super::undo::Undo;
 use super::update::Update;
 use crate::hash::Digest;
@@ -40,8 +41,8 @@ enum Cell {
 }
 
 const _: () = assert!(
-    size_of::<Cell>() == 24,
-    "a pointer, a length and eight bytes"
+    size_of::<Cell>() == 32,
+    "a pointer, a length, a version and eight bytes: two to a cache line"
 );
 
 impl Cell {
@@ -99,7 +100,7 @@ impl Cells {
         while cells.wants_more() {
             cells.bits += 1;
         }
-        cells.cells = spread(leaves, cells.bits);
+        cells.cells = spread(leaves, cells.bits, 0);
         cells
     }
 
@@ -243,7 +244,8 @@ impl Cells {
                 record.put_back(leaves);
                 Ok::<_, std::convert::Infallible>((leaves.len() as i64 - before, true))
             };
-            let Ok((gained, _)) = node.change_block(&record.key_hash, depth, &mut put_back);
+            // What the refused change left as the version of the last change stays: it is late enough.
+            let Ok((gained, _)) = node.change_block(&record.key_hash, depth, 0, &mut put_back);
             self.leaves = self.leaves.saturating_add_signed(gained);
         }
     }
@@ -275,7 +277,7 @@ impl Cells {
                 node.collect_leaves(&mut leaves);
             }
         }
-        self.cells = spread(&leaves, self.bits);
+        self.cells = spread(&leaves, self.bits, version);
         self.resized.push_back((version, before));
         self.resized_at = version;
         true
@@ -358,6 +360,16 @@ impl Cells {
         }
     }
 
+    /// What the header of a key's block tells.
+    pub(super) fn glance(&self, version: u64, key_hash: &Digest) -> Glance {
+        match &self.cells[cell_of(key_hash, self.bits) as usize] {
+            Cell::Here(Node::Block(_)) if self.undo.is_after(version) => Glance::Unclear,
+            Cell::Here(Node::Block(block)) if block.lacks(key_hash) => Glance::Absent,
+            Cell::Here(Node::Block(block)) => Glance::SameSince(block.changed_at()),
+            Cell::Here(Node::Branch(_)) | Cell::Away(_) => Glance::Unclear,
+        }
+    }
+
     pub(super) fn get(&self, key_hash: &Digest) -> Result<Option<&Leaf>, NotInMemory> {
         let node = self.cells[cell_of(key_hash, self.bits) as usize].here()?;
         Ok(node.get(key_hash, self.depth()))
@@ -433,7 +445,9 @@ impl Cells {
             }
             back.add(count);
             self.away = self.away - Gone::of(count);
-            self.cells[number as usize] = Cell::Here(Node::build(mine, depth));
+            // They are as the store had them at the version that their origins name.
+            let changed_at = mine.iter().map(|leaf| leaf.origin).max().unwrap_or(0);
+            self.cells[number as usize] = Cell::Here(Node::build(mine, depth, changed_at));
         }
         Ok(back)
     }
@@ -454,7 +468,7 @@ fn touch<'a>(touched: usize, leaves: impl IntoIterator<Item = &'a Leaf>) -> usiz
 }
 
 /// Deals sorted leaves out to cells.
-fn spread(leaves: &[Leaf], bits: u32) -> Vec<Cell> {
+fn spread(leaves: &[Leaf], bits: u32, changed_at: u64) -> Vec<Cell> {
     let mut rest = leaves;
     (0..1_u32 << bits)
         .map(|cell| {
@@ -464,7 +478,7 @@ fn spread(leaves: &[Leaf], bits: u32) -> Vec<Cell> {
                 .unwrap_or(rest.len());
             let (leaves, others) = rest.split_at(mine);
             rest = others;
-            Cell::Here(Node::build(leaves, ROOT_BITS + bits))
+            Cell::Here(Node::build(leaves, ROOT_BITS + bits, changed_at))
         })
         .collect()
 }

@@ -52,7 +52,7 @@ impl Missing {
         }
         Ok(Loaded {
             cell: self.cell,
-            node: Node::build(leaves, self.depth),
+            node: Node::build(leaves, self.depth, 0),
         })
     }
 }
@@ -157,7 +157,7 @@ impl<'a> SlotView<'a> {
             let leaves = self.cells.leaves_at(self.version, cell, self.bits);
             Box::new(Restored {
                 cell,
-                node: Node::build(&leaves.unwrap_or_default(), ROOT_BITS + self.bits),
+                node: Node::build(&leaves.unwrap_or_default(), ROOT_BITS + self.bits, 0),
                 next: OnceCell::new(),
             })
         };

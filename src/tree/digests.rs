@@ -289,7 +289,7 @@ mod tests {
         };
         let leaves: Vec<Leaf> = (0..leaves).map(leaf).collect();
         let depth = ROOT_BITS + 3;
-        dirty.push(0, index, &Node::build(&leaves, depth), depth);
+        dirty.push(0, index, &Node::build(&leaves, depth, 0), depth);
     }
 
     fn update(digests: &mut Digests, version: u64, leaves: [u8; 8]) {

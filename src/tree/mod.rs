@@ -32,7 +32,7 @@ pub use eviction::{
 };
 pub use hasher::{Roots, TreeHasher};
 pub use node::Leaf;
-pub use reader::TreeReader;
+pub use reader::{Glance, TreeReader};
 pub use writer::{Applied, SealedChanges, TreeWriter};
 
 pub(crate) use cursor::{Cursor, Loaded, Missing, SlotView, View};

@@ -51,10 +51,13 @@ impl Default for Node {
 /// Leaves in path order, in an allocation that is just large enough.
 ///
 /// Beside the pointer stands one byte of the key hash of each of the first few leaves: almost always
-/// it tells that a key is absent, or which leaf is the right one, before the leaves come from memory.
+/// it tells that a key is absent, or which leaf is the right one, before the leaves come from memory. The
+/// version of the last change tells whether what somebody knows of a key still holds.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Block {
     leaves: Box<[Leaf]>,
+    /// No later version changed anything here; a refused change may count.
+    changed_at: u64,
     prints: [u8; PRINTS],
     _tag: Tag,
 }
@@ -72,9 +75,10 @@ enum Tag {
 const PRINTS: usize = 7;
 
 impl Block {
-    fn new(leaves: &[Leaf]) -> Self {
+    fn new(leaves: &[Leaf], changed_at: u64) -> Self {
         let mut block = Self {
             leaves: leaves.into(),
+            changed_at,
             ..Self::default()
         };
         block.print();
@@ -103,15 +107,30 @@ impl Block {
         printed.filter_map(move |(leaf, other)| (*other == print).then_some(leaf))
     }
 
-    /// Lets `change` work on the leaves; what it says second is whether anything changed.
+    /// Whether the header alone tells that a key hash is absent.
+    pub(super) fn lacks(&self, key_hash: &Digest) -> bool {
+        let print = print_of(key_hash);
+        let prints = self.prints.iter().take(self.leaves.len());
+        self.leaves.len() <= PRINTS && prints.fold(true, |lacks, other| lacks & (*other != print))
+    }
+
+    /// The version of the last change.
+    pub(super) fn changed_at(&self) -> u64 {
+        self.changed_at
+    }
+
+    /// Lets `change` work on the leaves as part of a version; what it says second is whether anything
+    /// changed.
     fn change<E>(
         &mut self,
+        version: u64,
         change: &mut impl FnMut(&mut Vec<Leaf>) -> Result<(i64, bool), E>,
     ) -> Result<(i64, bool), E> {
         let mut leaves = std::mem::take(&mut self.leaves).into_vec();
         let outcome = change(&mut leaves);
         self.leaves = leaves.into_boxed_slice();
         if !matches!(outcome, Ok((_, false))) {
+            self.changed_at = self.changed_at.max(version);
             self.print();
         }
         outcome
@@ -192,17 +211,18 @@ fn head_of(key_hash: &Digest) -> u64 {
 }
 
 impl Node {
-    /// The subtree of leaves in path order that share their first `depth` bits.
-    pub(super) fn build(leaves: &[Leaf], depth: u32) -> Self {
+    /// The subtree of leaves in path order that share their first `depth` bits. What is known of them
+    /// from `changed_at` on, or a later version, holds.
+    pub(super) fn build(leaves: &[Leaf], depth: u32, changed_at: u64) -> Self {
         if leaves.len() <= BLOCK_LEAVES_MAX || depth == PATH_BITS {
-            return Self::Block(Block::new(leaves));
+            return Self::Block(Block::new(leaves, changed_at));
         }
         let mut children: [Self; 4] = Default::default();
         let mut rest = leaves;
         for (index, child) in children.iter_mut().enumerate() {
             let mine = rest.partition_point(|leaf| child_of(&leaf.key_hash, depth) <= index);
             let (leaves, others) = rest.split_at(mine);
-            *child = Self::build(leaves, depth + branch_bits(depth));
+            *child = Self::build(leaves, depth + branch_bits(depth), changed_at);
             rest = others;
         }
         Self::Branch(Box::new(Branch {
@@ -227,26 +247,28 @@ impl Node {
         }
     }
 
-    /// Lets `change` work on the block that a key hash belongs to; it says by how many leaves the
+    /// Lets `change` work, as part of a version, on the block that a key hash belongs to; it says by how many leaves the
     /// block grew and whether anything in it changed. Splits and merges what has become too large or
     /// too small.
     pub(super) fn change_block<E>(
         &mut self,
         key_hash: &Digest,
         depth: u32,
+        version: u64,
         change: &mut impl FnMut(&mut Vec<Leaf>) -> Result<(i64, bool), E>,
     ) -> Result<(i64, bool), E> {
         let outcome = match self {
             Self::Block(block) => {
-                let outcome = block.change(change)?;
+                let outcome = block.change(version, change)?;
                 if block.len() > BLOCK_LEAVES_MAX && depth < PATH_BITS {
-                    *self = Self::build(block, depth);
+                    *self = Self::build(block, depth, block.changed_at);
                 }
                 return Ok(outcome);
             }
             Self::Branch(branch) => {
                 let child = &mut branch.children[child_of(key_hash, depth)];
-                let outcome = child.change_block(key_hash, depth + branch_bits(depth), change)?;
+                let outcome =
+                    child.change_block(key_hash, depth + branch_bits(depth), version, change)?;
                 branch.count = branch.count.saturating_add_signed(outcome.0);
                 if outcome.1 {
                     branch.digest = OnceLock::new();
@@ -259,7 +281,7 @@ impl Node {
         };
         let mut leaves = Vec::with_capacity(MERGE_LEAVES_MAX as usize);
         self.collect_leaves(&mut leaves);
-        *self = Self::build(&leaves, depth);
+        *self = Self::build(&leaves, depth, version);
         Ok(outcome)
     }
 
@@ -294,6 +316,7 @@ mod tests {
     fn check(block: &Block, present: impl Fn(u8) -> bool) {
         for number in 0..100 {
             let found = block.find(&leaf(number).key_hash).copied();
+            assert!(found.is_none() || !block.lacks(&leaf(number).key_hash));
             assert_eq!(found, present(number).then(|| leaf(number)));
         }
     }
@@ -302,7 +325,7 @@ mod tests {
     fn a_block_finds_its_leaves_and_no_others_however_many_look_alike() {
         for count in [0, 1, 6, 7, 8, 32] {
             let leaves: Vec<Leaf> = (0..count).map(leaf).collect();
-            check(&Block::new(&leaves), |number| number < count);
+            check(&Block::new(&leaves, 0), |number| number < count);
         }
     }
 
@@ -314,7 +337,7 @@ mod tests {
                 leaves.insert(0, leaf(number));
                 Ok::<_, ()>((1, true))
             };
-            block.change(&mut insert).unwrap();
+            block.change(1, &mut insert).unwrap();
             check(&block, |other| (number..20).contains(&other));
         }
         for number in 0..20 {
@@ -323,13 +346,13 @@ mod tests {
                 leaves.insert(0, leaf(number));
                 Err(())
             };
-            block.change::<()>(&mut refused).unwrap_err();
+            block.change::<()>(1, &mut refused).unwrap_err();
             check(&block, |other| (number..20).contains(&other));
             let mut remove = |leaves: &mut Vec<Leaf>| {
                 leaves.remove(0);
                 Ok::<_, ()>((-1, true))
             };
-            block.change(&mut remove).unwrap();
+            block.change(1, &mut remove).unwrap();
             check(&block, |other| (number + 1..20).contains(&other));
         }
     }

@@ -10,6 +10,24 @@ use crate::params::{WIDTH, slot_of};
 /// Cells without leaves in memory that one step of a walk passes.
 const PASSED_CELLS_MAX: u32 = 64;
 
+/// What the header of a block of leaves tells of a key.
+///
+/// ```
+/// use trunkline_core::{params::CollisionPolicy, tree, tree::Glance};
+/// let (writer, _) = tree::build(CollisionPolicy::Bucket, &[]).unwrap();
+/// assert_eq!(writer.reader().glance(0, &[7; 32]), Glance::Absent);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Glance {
+    /// The key is not there.
+    Absent,
+    /// The key may be there or not, and is as it was at this version of this run, or at any later one up to
+    /// the one that was asked for.
+    SameSince(u64),
+    /// Nothing can be told.
+    Unclear,
+}
+
 /// Reads any version that was sealed and not yet retired; clones read the same tree.
 ///
 /// Asking for another version gives an answer that belongs to no version: whoever drives the tree
@@ -38,6 +56,28 @@ impl TreeReader {
         self.shared.slots[slot_of(key_hash)]
             .cells()
             .get_at(version, key_hash)
+    }
+
+    /// What can be told of a key at a version without its leaf, which costs half the time: for who would
+    /// ask for the leaf only to see that what is known of the key still holds.
+    ///
+    /// ```
+    /// use trunkline_core::{batch::*, params::TreeParams, tree, tree::Glance};
+    /// let params = TreeParams::default();
+    /// let (mut writer, _) = tree::build(params.collision, &[]).unwrap();
+    /// let mut batch = Batch::new();
+    /// batch.put("a", "1");
+    /// let prepared = batch.prepare(&params, &BatchLimits::default(), None).unwrap();
+    /// writer.apply(&prepared, 5).unwrap();
+    /// let reader = writer.reader();
+    /// assert_eq!(reader.glance(5, &params.key_hash(b"a")), Glance::SameSince(5));
+    /// assert_eq!(reader.glance(5, &params.key_hash(b"b")), Glance::Absent);
+    /// assert_eq!(reader.glance(4, &params.key_hash(b"a")), Glance::Unclear);
+    /// ```
+    pub fn glance(&self, version: u64, key_hash: &Digest) -> Glance {
+        self.shared.slots[slot_of(key_hash)]
+            .cells()
+            .glance(version, key_hash)
     }
 
     /// Brings what lies on the way to these keys nearer, all at a time, so that asking for one after the

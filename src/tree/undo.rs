@@ -144,6 +144,13 @@ impl Undo {
             .map(Record::leaf)
     }
 
+    /// Whether anything changed since `version`.
+    pub(super) fn is_after(&self, version: u64) -> bool {
+        self.items
+            .back()
+            .is_some_and(|newest| newest.version > version)
+    }
+
     /// Whether anything in a range of paths changed since `version`.
     pub(super) fn touched(&self, version: u64, paths: std::ops::Range<u64>) -> bool {
         self.after(version)

@@ -45,8 +45,9 @@ impl Update<'_> {
             let end = (start + 1..range.end)
                 .find(|index| path_of(&self.writes[*index].key_hash) != path)
                 .unwrap_or(range.end);
+            let version = self.version;
             let mut change = |leaves: &mut Vec<Leaf>| self.path(leaves, start..end, records);
-            let (grown, _) = node.change_block(key_hash, depth, &mut change)?;
+            let (grown, _) = node.change_block(key_hash, depth, version, &mut change)?;
             *gained += grown;
             start = end;
         }
