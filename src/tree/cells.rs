@@ -42,7 +42,7 @@ enum Cell {
 
 const _: () = assert!(
     size_of::<Cell>() == 32,
-    "a pointer, a length, a version and eight bytes: two to a cache line"
+    "a pointer, a length and sixteen bytes: two to a cache line"
 );
 
 impl Cell {
@@ -235,7 +235,7 @@ impl Cells {
     }
 
     /// Takes back what a refused submission had changed before its refusal.
-    pub(super) fn roll_back(&mut self) {
+    pub(super) fn roll_back(&mut self, version: u64) {
         let (bits, depth) = (self.bits, self.depth());
         for record in self.undo.take_open().into_iter().rev() {
             let node = self.cells[cell_of(&record.key_hash, bits) as usize].here_mut();
@@ -244,8 +244,8 @@ impl Cells {
                 record.put_back(leaves);
                 Ok::<_, std::convert::Infallible>((leaves.len() as i64 - before, true))
             };
-            // What the refused change left as the version of the last change stays: it is late enough.
-            let Ok((gained, _)) = node.change_block(&record.key_hash, depth, 0, &mut put_back);
+            let Ok((gained, _)) =
+                node.change_block(&record.key_hash, depth, version, &mut put_back);
             self.leaves = self.leaves.saturating_add_signed(gained);
         }
     }
@@ -365,7 +365,9 @@ impl Cells {
         match &self.cells[cell_of(key_hash, self.bits) as usize] {
             Cell::Here(Node::Block(_)) if self.undo.is_after(version) => Glance::Unclear,
             Cell::Here(Node::Block(block)) if block.lacks(key_hash) => Glance::Absent,
-            Cell::Here(Node::Block(block)) => Glance::SameSince(block.changed_at()),
+            Cell::Here(Node::Block(block)) => block
+                .changed_at()
+                .map_or(Glance::Unclear, Glance::SameSince),
             Cell::Here(Node::Branch(_)) | Cell::Away(_) => Glance::Unclear,
         }
     }

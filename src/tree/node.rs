@@ -56,8 +56,7 @@ impl Default for Node {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Block {
     leaves: Box<[Leaf]>,
-    /// No later version changed anything here; a refused change may count.
-    changed_at: u64,
+    changed_at: ChangedAt,
     prints: [u8; PRINTS],
     _tag: Tag,
 }
@@ -72,13 +71,32 @@ enum Tag {
 }
 
 /// Leaves of a block that leave a byte in its header.
-const PRINTS: usize = 7;
+const PRINTS: usize = 9;
+
+/// The version of a block's last change, in six bytes: after it nothing changed. A refused change may count.
+#[derive(Clone, Copy, Debug, Default)]
+struct ChangedAt([u8; 6]);
+
+impl ChangedAt {
+    /// This version and all later ones.
+    const LATE: u64 = (1 << 48) - 1;
+
+    fn new(version: u64) -> Self {
+        let [a, b, c, d, e, f, ..] = version.min(Self::LATE).to_le_bytes();
+        Self([a, b, c, d, e, f])
+    }
+
+    fn get(self) -> u64 {
+        let [a, b, c, d, e, f] = self.0;
+        u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
+    }
+}
 
 impl Block {
     fn new(leaves: &[Leaf], changed_at: u64) -> Self {
         let mut block = Self {
             leaves: leaves.into(),
-            changed_at,
+            changed_at: ChangedAt::new(changed_at),
             ..Self::default()
         };
         block.print();
@@ -114,9 +132,10 @@ impl Block {
         self.leaves.len() <= PRINTS && prints.fold(true, |lacks, other| lacks & (*other != print))
     }
 
-    /// The version of the last change.
-    pub(super) fn changed_at(&self) -> u64 {
-        self.changed_at
+    /// The version of the last change, unless it is too late for the header.
+    pub(super) fn changed_at(&self) -> Option<u64> {
+        let version = self.changed_at.get();
+        (version < ChangedAt::LATE).then_some(version)
     }
 
     /// Lets `change` work on the leaves as part of a version; what it says second is whether anything
@@ -130,7 +149,7 @@ impl Block {
         let outcome = change(&mut leaves);
         self.leaves = leaves.into_boxed_slice();
         if !matches!(outcome, Ok((_, false))) {
-            self.changed_at = self.changed_at.max(version);
+            self.changed_at = ChangedAt::new(self.changed_at.get().max(version));
             self.print();
         }
         outcome
@@ -261,7 +280,7 @@ impl Node {
             Self::Block(block) => {
                 let outcome = block.change(version, change)?;
                 if block.len() > BLOCK_LEAVES_MAX && depth < PATH_BITS {
-                    *self = Self::build(block, depth, block.changed_at);
+                    *self = Self::build(block, depth, version);
                 }
                 return Ok(outcome);
             }
@@ -323,10 +342,28 @@ mod tests {
 
     #[test]
     fn a_block_finds_its_leaves_and_no_others_however_many_look_alike() {
-        for count in [0, 1, 6, 7, 8, 32] {
+        for count in [0, 1, 6, 8, 9, 10, 32] {
             let leaves: Vec<Leaf> = (0..count).map(leaf).collect();
             check(&Block::new(&leaves, 0), |number| number < count);
         }
+    }
+
+    #[test]
+    fn a_block_says_when_it_changed_unless_that_is_too_late() {
+        let latest = ChangedAt::LATE - 1;
+        for version in [0, 1, 255, 1 << 40, latest] {
+            assert_eq!(Block::new(&[], version).changed_at(), Some(version));
+        }
+        for version in [ChangedAt::LATE, u64::MAX] {
+            assert_eq!(Block::new(&[], version).changed_at(), None);
+        }
+        let mut block = Block::new(&[], 5);
+        let mut nothing = |_: &mut Vec<Leaf>| Ok::<_, ()>((0, false));
+        block.change(7, &mut nothing).unwrap();
+        assert_eq!(block.changed_at(), Some(5));
+        let mut refused = |_: &mut Vec<Leaf>| Err(());
+        block.change::<()>(8, &mut refused).unwrap_err();
+        assert_eq!(block.changed_at(), Some(8));
     }
 
     #[test]

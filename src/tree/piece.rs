@@ -85,7 +85,7 @@ impl<'a> Piece<'a> {
     /// restores every digest.
     fn roll_back(&mut self) {
         for (slot, _) in slots_of(self.update.writes, self.range.clone()) {
-            write(&self.shared.slots[slot].cells).roll_back();
+            write(&self.shared.slots[slot].cells).roll_back(self.update.version);
         }
         self.dirty.truncate(self.mark);
     }

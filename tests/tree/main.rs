@@ -15,6 +15,7 @@ mod naive_kzg;
 
 mod support;
 
+mod a_glance_holds_through_refused_submissions;
 mod a_path_holds_as_many_keys_as_its_policy_allows;
 mod a_refused_submission_leaves_no_trace;
 mod a_submission_may_be_cut_into_pieces;
