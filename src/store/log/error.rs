@@ -1,0 +1,322 @@
+//! Why a log was not read, opened, written or appended to. Not here: what is wrong with a file (`segment`) or with the
+//! bytes of a frame (`frame`).
+
+use std::convert::Infallible;
+use std::io;
+use std::path::PathBuf;
+
+use super::recover::ScanError;
+use super::{
+    BodyError, EFFECTS_BYTES_MAX, FrameError, HeaderError, OUTCOMES_BYTES_MAX, SegmentName,
+};
+use crate::params::METADATA_BYTES_MAX;
+
+/// Why a log can't be read. Nothing was changed on disk.
+///
+/// ```
+/// use std::{convert::Infallible, path::Path};
+/// use trunkline_core::store::log::{CommitLog, LogPosition, OpenLogError, ReadLogError};
+/// use trunkline_core::store::simulated::SimulatedDisk;
+/// // The checkpoint is at version 3, and the log's directory was lost.
+/// let (disk, from) = (SimulatedDisk::new(1), LogPosition { version: 3, commit_id: [5; 32] });
+/// let ignore = |_| Ok::<(), Infallible>(());
+/// let read = CommitLog::read_only(&disk, Path::new("log"), &[1; 32], from, ignore);
+/// assert!(matches!(read, Err(OpenLogError::Log(ReadLogError::Missing { checkpoint: 3 }))));
+/// ```
+#[derive(Debug, thiserror::Error)]
+pub enum ReadLogError {
+    /// A file could not be listed, opened or read.
+    #[error("{} could not be read", path.display())]
+    Io {
+        /// Which one.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is no log, but there should be one.
+    #[error(
+        "the checkpoint is at version {checkpoint}, but there is no log; restore the log's directory from a copy"
+    )]
+    Missing {
+        /// Version of the checkpoint.
+        checkpoint: u64,
+    },
+    /// A `.seg` file with a name that no writer gives.
+    #[error("{} is not the name of a log segment; move the file away", path.display())]
+    Name {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The header of a segment can't be used.
+    #[error("log segment {segment} can't be used; restore it from a copy")]
+    Header {
+        /// Which segment.
+        segment: SegmentName,
+        /// Why.
+        source: HeaderError,
+    },
+    /// A segment is missing, or the end of one.
+    #[error(
+        "version {expected} should be in or before log segment {segment}, but is not there; restore the missing segment from a copy"
+    )]
+    Gap {
+        /// The first version that is missing.
+        expected: u64,
+        /// Where it is missed.
+        segment: SegmentName,
+    },
+    /// A frame that is known to have been durable is not valid.
+    #[error(
+        "log segment {segment} is damaged at offset {offset}: version {version} can't be read, though all up to {synced_version} had been synced; restore the segment from a copy"
+    )]
+    Damaged {
+        /// Which segment.
+        segment: SegmentName,
+        /// Where in the file, bytes.
+        offset: u64,
+        /// The version that should be there.
+        version: u64,
+        /// Up to which version the log is known to have been synced.
+        synced_version: u64,
+        /// What is wrong with the frame.
+        source: FrameError,
+    },
+    /// A frame is as it was written, but this build can't read it.
+    #[error(
+        "log segment {segment}, offset {offset}, version {version}: the frame can't be read; use the build that wrote it"
+    )]
+    Unreadable {
+        /// Which segment.
+        segment: SegmentName,
+        /// Where in the file, bytes.
+        offset: u64,
+        /// The version that should be there.
+        version: u64,
+        /// Why.
+        source: BodyError,
+    },
+    /// A frame is as it was written, but does not follow from what comes before it.
+    #[error(
+        "log segment {segment}, offset {offset}: version {version} does not follow from the one before it ({link}); restore the log from a copy"
+    )]
+    Chain {
+        /// Which segment.
+        segment: SegmentName,
+        /// Where in the file, bytes.
+        offset: u64,
+        /// The version that should be there.
+        version: u64,
+        /// What does not fit.
+        link: Link,
+    },
+    /// The log ends before the checkpoint, which only synced versions can be.
+    #[error(
+        "the checkpoint is at version {checkpoint}, but the log ends at {last}; restore the log from a copy"
+    )]
+    Behind {
+        /// Version of the checkpoint.
+        checkpoint: u64,
+        /// Last version in the log.
+        last: u64,
+    },
+    /// Log and checkpoint tell different histories.
+    #[error(
+        "at version {version} the log has another commit id than the checkpoint; they are not of one tree"
+    )]
+    OtherHistory {
+        /// Version of the checkpoint.
+        version: u64,
+    },
+}
+
+/// What does not fit between a frame and the one before it.
+///
+/// ```
+/// use trunkline_core::store::log::*;
+/// # use std::{convert::Infallible, path::Path, sync::Arc};
+/// # use trunkline_core::record::CommitRecord;
+/// # use trunkline_core::store::simulated::SimulatedDisk;
+/// # let disk = Arc::new(SimulatedDisk::new(1));
+/// # let start = LogPosition::of(&CommitRecord::genesis([1; 32]));
+/// # let open = || {
+/// #     let (options, keep) = (LogOptions::new([7; 32]), |_| Ok::<(), Infallible>(()));
+/// #     CommitLog::open(disk.clone(), Path::new("log"), [1; 32], start, options, keep)
+/// # };
+/// # let record = CommitRecord { version: 1, parent: start.commit_id, ..CommitRecord::genesis([1; 32]) };
+/// # let entry = LogEntry { record, kzg_root: None, outcomes: "".into(), effects: "\0".into() };
+/// let (mut log, _) = open()?;
+/// let mut stranger = entry.clone();
+/// stranger.record.parent = [9; 32];
+/// let error = log.append(&stranger).unwrap_err();
+/// assert!(matches!(error, AppendError::Chain { link: Link::Parent, .. }));
+/// assert!(error.to_string().ends_with("(its parent is another commit)"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// The version is not the next one.
+    Version,
+    /// The parent is not the commit id before.
+    Parent,
+    /// The record is of another tree.
+    Tree,
+    /// The frame claims that its own version, or a later one, was synced before it.
+    Synced,
+    /// A frame follows a clean close, or the close names another version than the last.
+    Close,
+}
+
+impl std::fmt::Display for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Version => "its version is not the next",
+            Self::Parent => "its parent is another commit",
+            Self::Tree => "its record is of another tree",
+            Self::Synced => "it claims to have been synced before it was written",
+            Self::Close => "a clean close stands in the wrong place",
+        })
+    }
+}
+
+/// Why a log was not opened or read.
+///
+/// ```
+/// use trunkline_core::store::log::*;
+/// use trunkline_core::store::simulated::{DiskCall, Failure, Fault};
+/// # use std::{convert::Infallible, path::Path, sync::Arc};
+/// # use trunkline_core::record::CommitRecord;
+/// # use trunkline_core::store::simulated::SimulatedDisk;
+/// # let disk = Arc::new(SimulatedDisk::new(1));
+/// # let start = LogPosition::of(&CommitRecord::genesis([1; 32]));
+/// # let open = || {
+/// #     let (options, keep) = (LogOptions::new([7; 32]), |_| Ok::<(), Infallible>(()));
+/// #     CommitLog::open(disk.clone(), Path::new("log"), [1; 32], start, options, keep)
+/// # };
+/// let call = Some(DiskCall::Create);
+/// disk.inject(Fault { call, after: 0, failure: Failure::NoSpace, lasting: false });
+/// assert!(matches!(open(), Err(OpenLogError::Write { .. })));
+/// assert!(open().is_ok()); // there is room again, and nothing was lost
+/// ```
+#[derive(Debug, thiserror::Error)]
+pub enum OpenLogError<E: std::error::Error + 'static> {
+    /// The log can't be read. Nothing that counts was changed on disk.
+    #[error(transparent)]
+    Log(ReadLogError),
+    /// The visitor refused an entry. Nothing was changed on disk.
+    #[error("an entry of the log was refused")]
+    Visitor(#[source] E),
+    /// The log was read, but its new segment could not be begun, or what that supersedes could not be removed.
+    /// Either way no commit is lost: the log holds as it was, or as it was begun anew.
+    #[error("{} could not be written; mend the disk and open the log again", path.display())]
+    Write {
+        /// File or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl<E: std::error::Error + 'static> From<ScanError<E>> for OpenLogError<E> {
+    fn from(error: ScanError<E>) -> Self {
+        match error {
+            ScanError::Log(error) => Self::Log(error),
+            ScanError::Visitor(error) => Self::Visitor(error),
+        }
+    }
+}
+
+/// Why the log could not be written. The log is poisoned by it.
+///
+/// ```
+/// use trunkline_core::store::log::*;
+/// use trunkline_core::store::simulated::{DiskCall, Failure, Fault};
+/// # use std::{convert::Infallible, path::Path, sync::Arc};
+/// # use trunkline_core::record::CommitRecord;
+/// # use trunkline_core::store::simulated::SimulatedDisk;
+/// # let disk = Arc::new(SimulatedDisk::new(1));
+/// # let start = LogPosition::of(&CommitRecord::genesis([1; 32]));
+/// # let open = || {
+/// #     let (options, keep) = (LogOptions::new([7; 32]), |_| Ok::<(), Infallible>(()));
+/// #     CommitLog::open(disk.clone(), Path::new("log"), [1; 32], start, options, keep)
+/// # };
+/// # let record = CommitRecord { version: 1, parent: start.commit_id, ..CommitRecord::genesis([1; 32]) };
+/// # let entry = LogEntry { record, kzg_root: None, outcomes: "".into(), effects: "\0".into() };
+/// let (mut log, _) = open()?;
+/// log.append(&entry)?;
+/// let call = Some(DiskCall::Sync);
+/// disk.inject(Fault { call, after: 0, failure: Failure::Error, lasting: false });
+/// assert!(matches!(log.sync(), Err(LogWriteError::Io { .. })));
+/// // The disk works again, but a sync that succeeds now would prove nothing.
+/// assert!(matches!(log.sync(), Err(LogWriteError::Poisoned)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, thiserror::Error)]
+pub enum LogWriteError {
+    /// An earlier call failed.
+    #[error("the log failed earlier, so what is durable is not known; open it again")]
+    Poisoned,
+    /// The system refused. What is durable is not known before the log is opened again.
+    #[error("log segment {segment} could not be written, synced or removed; open the log again")]
+    Io {
+        /// Which segment.
+        segment: SegmentName,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Why an entry was not appended. The log is poisoned by it.
+///
+/// ```
+/// use trunkline_core::store::log::*;
+/// # use std::{convert::Infallible, path::Path, sync::Arc};
+/// # use trunkline_core::record::CommitRecord;
+/// # use trunkline_core::store::simulated::SimulatedDisk;
+/// # let disk = Arc::new(SimulatedDisk::new(1));
+/// # let start = LogPosition::of(&CommitRecord::genesis([1; 32]));
+/// # let open = || {
+/// #     let (options, keep) = (LogOptions::new([7; 32]), |_| Ok::<(), Infallible>(()));
+/// #     CommitLog::open(disk.clone(), Path::new("log"), [1; 32], start, options, keep)
+/// # };
+/// # let record = CommitRecord { version: 1, parent: start.commit_id, ..CommitRecord::genesis([1; 32]) };
+/// # let entry = LogEntry { record, kzg_root: None, outcomes: "".into(), effects: "\0".into() };
+/// let (mut log, _) = open()?;
+/// log.append(&entry)?;
+/// let again = log.append(&entry).unwrap_err();
+/// assert!(matches!(again, AppendError::Chain { version: 1, last: 1, link: Link::Version }));
+/// let poisoned = log.append(&entry).unwrap_err();
+/// assert!(matches!(poisoned, AppendError::Write(LogWriteError::Poisoned)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError<E: std::error::Error + 'static = Infallible> {
+    /// The log could not be written.
+    #[error(transparent)]
+    Write(#[from] LogWriteError),
+    /// The effects could not be encoded.
+    #[error("the effects of version {version} can't be encoded")]
+    Effects {
+        /// Version of the entry.
+        version: u64,
+        /// What the encoder said.
+        source: E,
+    },
+    /// The entry does not follow from the last one.
+    #[error("version {version} does not follow from version {last} of the log ({link})")]
+    Chain {
+        /// Version of the entry.
+        version: u64,
+        /// Last version in the log.
+        last: u64,
+        /// What does not fit.
+        link: Link,
+    },
+    /// Effects, outcomes or metadata are longer than a frame can hold.
+    #[error(
+        "effects, outcomes or metadata of version {version} exceed {EFFECTS_BYTES_MAX}, {OUTCOMES_BYTES_MAX} or {METADATA_BYTES_MAX} bytes"
+    )]
+    TooLong {
+        /// Version of the entry.
+        version: u64,
+    },
+}

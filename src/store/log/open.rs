@@ -1,0 +1,210 @@
+//! Opening a log: it is read and judged as a whole, then begun anew behind what survived. Not here: how it is read
+//! (`recover`), and how the new segment is written (`begin`).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::begin::{begin_after, prepare_directory, remove_dead};
+use super::recover::{self, Place, Scanned};
+use super::{CommitLog, LogEntry, LogOptions, LogPosition, OpenLogError, SegmentName};
+use crate::hash::Digest;
+use crate::store::disk::Disk;
+
+/// What reading a log found.
+///
+/// ```
+/// use std::{convert::Infallible, path::Path};
+/// use trunkline_core::record::CommitRecord;
+/// use trunkline_core::store::{log::{CommitLog, LogPosition}, simulated::SimulatedDisk};
+/// let disk = SimulatedDisk::new(1);
+/// let start = LogPosition::of(&CommitRecord::genesis([1; 32]));
+/// let survey =
+///     CommitLog::read_only(&disk, Path::new("log"), &[1; 32], start, |_| Ok::<(), Infallible>(()))?;
+/// assert_eq!(survey.last, start);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survey {
+    /// The last commit that holds.
+    pub last: LogPosition,
+    /// The last version that the log itself (or the checkpoint) shows as synced.
+    pub synced_version: u64,
+    /// Bytes behind the last commit of a log that was cut off: the torn tail, and what the file held
+    /// before it was recycled.
+    pub torn_bytes: u64,
+    /// Whether the log was closed, not cut off. A log of no segments counts as closed.
+    pub closed: bool,
+    /// Its segments, in the order in which they were begun, superseded ones included.
+    pub segments: Vec<SegmentName>,
+}
+
+/// What opening a log did.
+///
+/// ```
+/// # use std::{convert::Infallible, path::Path, sync::Arc};
+/// # use trunkline_core::record::CommitRecord;
+/// # use trunkline_core::store::{log::{CommitLog, LogOptions, LogPosition}, simulated::SimulatedDisk};
+/// let disk = Arc::new(SimulatedDisk::new(1));
+/// let start = LogPosition::of(&CommitRecord::genesis([1; 32]));
+/// let options = LogOptions::new([7; 32]);
+/// let (log, recovery) =
+///     CommitLog::open(disk, Path::new("log"), [1; 32], start, options, |_| Ok::<(), Infallible>(()))?;
+/// assert_eq!((recovery.open_epoch, recovery.survey.torn_bytes), (1, 0));
+/// log.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovery {
+    /// The log as it was found. Everything up to `survey.last` is durable now; the torn bytes are
+    /// superseded.
+    pub survey: Survey,
+    /// One more than the highest epoch seen.
+    pub open_epoch: u64,
+    /// Versions that were repeated in the new segment.
+    pub rewritten_versions: u64,
+}
+
+impl CommitLog {
+    /// Opens the log in a directory (created if need be, in a parent that exists), visits every
+    /// commit after `from` in order, makes what survived durable, and begins a new segment.
+    ///
+    /// `from` is what the checkpoint covers: the genesis record's position if there is none. The
+    /// visitor gets each entry in an allocation of its own, so memory is bounded by one entry and
+    /// what the visitor keeps.
+    pub fn open<E: std::error::Error + 'static>(
+        disk: Arc<dyn Disk>,
+        directory: &Path,
+        tree_id: Digest,
+        from: LogPosition,
+        options: LogOptions,
+        mut visit: impl FnMut(LogEntry) -> Result<(), E>,
+    ) -> Result<(Self, Recovery), OpenLogError<E>> {
+        let found = Self::read(disk, directory, tree_id, from, &mut visit)?;
+        found.begin(options)
+    }
+
+    /// The first half of [`Self::open`]: visits every commit after `from` and writes nothing, so that
+    /// what was read can be judged as a whole before anything is changed.
+    pub fn read<E: std::error::Error + 'static>(
+        disk: Arc<dyn Disk>,
+        directory: &Path,
+        tree_id: Digest,
+        from: LogPosition,
+        mut visit: impl FnMut(LogEntry) -> Result<(), E>,
+    ) -> Result<FoundLog, OpenLogError<E>> {
+        let place = Place {
+            disk: &*disk,
+            directory,
+            tree_id: &tree_id,
+        };
+        let scanned = recover::scan(place, from, &mut visit)?;
+        Ok(FoundLog {
+            directory: directory.to_owned(),
+            tree_id,
+            scanned,
+            disk,
+        })
+    }
+
+    /// Reads the log as [`Self::open`] would, and writes nothing. Beside a live writer, what it
+    /// appends meanwhile may look torn, and what it trims meanwhile damaged.
+    pub fn read_only<E: std::error::Error + 'static>(
+        disk: &dyn Disk,
+        directory: &Path,
+        tree_id: &Digest,
+        from: LogPosition,
+        mut visit: impl FnMut(LogEntry) -> Result<(), E>,
+    ) -> Result<Survey, OpenLogError<E>> {
+        let place = Place {
+            disk,
+            directory,
+            tree_id,
+        };
+        Ok(survey(recover::scan(place, from, &mut visit)?))
+    }
+}
+
+/// A log that was read and found sound, before anything is written.
+///
+/// ```
+/// use std::{convert::Infallible, path::Path, sync::Arc};
+/// use trunkline_core::record::CommitRecord;
+/// use trunkline_core::store::{log::{CommitLog, LogOptions, LogPosition}, simulated::SimulatedDisk};
+/// let disk = Arc::new(SimulatedDisk::new(1));
+/// let start = LogPosition::of(&CommitRecord::genesis([1; 32]));
+/// let ignore = |_| Ok::<(), Infallible>(());
+/// let found = CommitLog::read(disk.clone(), Path::new("log"), [1; 32], start, ignore)?;
+/// assert_eq!(disk.calls(), 0); // nothing was written yet
+/// let (log, recovery) = found.begin::<Infallible>(LogOptions::new([7; 32]))?;
+/// assert_eq!((log.last(), recovery.open_epoch), (start, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct FoundLog {
+    disk: Arc<dyn Disk>,
+    directory: PathBuf,
+    tree_id: Digest,
+    scanned: Scanned,
+}
+
+impl FoundLog {
+    /// The second half of [`CommitLog::open`]: makes what survived durable, and begins a new segment.
+    pub fn begin<E: std::error::Error + 'static>(
+        self,
+        options: LogOptions,
+    ) -> Result<(CommitLog, Recovery), OpenLogError<E>> {
+        let Self {
+            disk,
+            directory,
+            tree_id,
+            scanned,
+        } = self;
+        let place = Place {
+            disk: &*disk,
+            directory: &directory,
+            tree_id: &tree_id,
+        };
+        let rewritten_versions = scanned.unproven.len() as u64;
+        let open_epoch = next_epoch(&scanned.segments);
+        prepare_directory(place)?;
+        let active = begin_after(place, &scanned, open_epoch, &options.nonce)?;
+        let segments = remove_dead(place, &scanned.segments, active.header.name)?;
+        let bytes = scanned.visited_bytes;
+        let survey = survey(scanned);
+        let log = CommitLog {
+            tree_id,
+            options,
+            open_epoch,
+            segments,
+            spares: Vec::new(),
+            active,
+            buffer: Vec::new(),
+            last: survey.last,
+            synced_version: survey.last.version,
+            bytes,
+            poisoned: false,
+            disk,
+            directory,
+        };
+        let recovery = Recovery {
+            survey,
+            open_epoch,
+            rewritten_versions,
+        };
+        Ok((log, recovery))
+    }
+}
+
+fn survey(scanned: Scanned) -> Survey {
+    Survey {
+        last: scanned.last,
+        synced_version: scanned.synced_version,
+        torn_bytes: scanned.torn_bytes,
+        closed: scanned.closed,
+        segments: scanned.segments,
+    }
+}
+
+fn next_epoch(segments: &[SegmentName]) -> u64 {
+    let highest = segments.last().map_or(0, |segment| segment.open_epoch);
+    highest.saturating_add(1)
+}

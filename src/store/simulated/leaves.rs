@@ -1,0 +1,125 @@
+//! A leaf store that loses power. Not here: the disk (`disk`).
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::random::SplitMix64;
+use crate::hash::Digest;
+use crate::store::leaves::{
+    Leaf, LeafChange, LeafMap, LeafSnapshot, LeafStore, LeafStoreError, MemorySnapshot, apply,
+    ascending,
+};
+
+/// A leaf store in memory that loses power: an ingestion that no sync followed is kept whole, lost,
+/// or kept in part, entry by entry.
+///
+/// ```
+/// use trunkline_core::store::leaves::{Leaf, LeafChange, LeafStore};
+/// use trunkline_core::store::simulated::SimulatedLeafStore;
+/// let store = SimulatedLeafStore::default();
+/// let leaf = Leaf { key: "name".into(), value: "Ada".into() };
+/// store.ingest(&mut [LeafChange { key_hash: [1; 32], leaf: Some(leaf.borrowed()) }].into_iter())?;
+/// store.sync()?;
+/// store.crash(7);
+/// assert_eq!(store.snapshot()?.get(&[1; 32])?, Some(leaf));
+/// # Ok::<(), trunkline_core::store::leaves::LeafStoreError>(())
+/// ```
+#[derive(Default)]
+pub struct SimulatedLeafStore {
+    state: Mutex<LeafState>,
+}
+
+#[derive(Default)]
+struct LeafState {
+    visible: Arc<LeafMap>,
+    durable: LeafMap,
+    /// Copies of what was ingested.
+    unsynced: Vec<Vec<(Digest, Option<Leaf>)>>,
+    failing_after: Option<u64>,
+    failed: bool,
+}
+
+impl SimulatedLeafStore {
+    /// Lets so many more calls of `ingest` and `sync` succeed, and all after them fail, until
+    /// [`Self::crash`].
+    pub fn fail_after(&self, calls: u64) {
+        self.lock().failing_after = Some(calls);
+    }
+
+    /// Loses power and starts again. Snapshots stay as they are: they belong to the past.
+    pub fn crash(&self, seed: u64) {
+        let state = &mut *self.lock();
+        let random = &mut SplitMix64(seed);
+        for ingestion in std::mem::take(&mut state.unsynced) {
+            let fate = random.below(3);
+            for (key_hash, leaf) in &ingestion {
+                if fate == 0 || (fate == 1 && random.coin()) {
+                    apply(&mut state.durable, change(key_hash, leaf));
+                }
+            }
+        }
+        state.visible = Arc::new(state.durable.clone());
+        state.failing_after = None;
+        state.failed = false;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LeafState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LeafState {
+    fn begin(&mut self) -> Result<(), LeafStoreError> {
+        match &mut self.failing_after {
+            None => {}
+            Some(0) => self.failed = true,
+            Some(calls) => *calls -= 1,
+        }
+        if self.failed {
+            let error = io::Error::other("simulated failure of the leaf store");
+            return Err(LeafStoreError::Backend(Box::new(error)));
+        }
+        Ok(())
+    }
+}
+
+fn change<'a>(key_hash: &Digest, leaf: &'a Option<Leaf>) -> LeafChange<'a> {
+    LeafChange {
+        key_hash: *key_hash,
+        leaf: leaf.as_ref().map(Leaf::borrowed),
+    }
+}
+
+impl LeafStore for SimulatedLeafStore {
+    fn ingest(
+        &self,
+        changes: &mut dyn Iterator<Item = LeafChange<'_>>,
+    ) -> Result<(), LeafStoreError> {
+        let changes = ascending(changes).collect::<Result<Vec<_>, _>>()?;
+        let state = &mut *self.lock();
+        let begun = state.begin();
+        // A failed ingestion may yet be there after a crash, whole or in part.
+        let copied =
+            |change: &LeafChange<'_>| (change.key_hash, change.leaf.map(|leaf| leaf.owned()));
+        state.unsynced.push(changes.iter().map(copied).collect());
+        begun?;
+        let visible = Arc::make_mut(&mut state.visible);
+        for change in changes {
+            apply(visible, change);
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), LeafStoreError> {
+        let state = &mut *self.lock();
+        state.begin()?;
+        for (key_hash, leaf) in state.unsynced.drain(..).flatten() {
+            apply(&mut state.durable, change(&key_hash, &leaf));
+        }
+        Ok(())
+    }
+
+    fn snapshot(&self) -> Result<Arc<dyn LeafSnapshot>, LeafStoreError> {
+        Ok(Arc::new(MemorySnapshot(Arc::clone(&self.lock().visible))))
+    }
+}
