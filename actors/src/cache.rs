@@ -7,6 +7,7 @@
 //! checkpoint covers (`values`), and how much room there is (`control::caches`).
 
 use std::hash::{BuildHasherDefault, Hasher};
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -134,8 +135,12 @@ impl Lifecycle<Digest, Kept> for NotesDeparted {
         Default::default()
     }
 
-    fn on_evict(&self, state: &mut Self::RequestState, key_hash: Digest, kept: Kept) {
-        self.0.note(&key_hash, kept.origin);
+    /// Not called for an entry that another one of its key takes over.
+    fn before_evict(&self, _: &mut Self::RequestState, key_hash: &Digest, kept: &mut Kept) {
+        self.0.note(key_hash, kept.origin);
+    }
+
+    fn on_evict(&self, state: &mut Self::RequestState, _: Digest, kept: Kept) {
         let free = state.iter_mut().find(|held| held.is_empty());
         if let Some(free) = free {
             *free = kept.value;
@@ -201,29 +206,19 @@ impl ValueCache {
         self.departed.has(&leaf.key_hash, leaf.origin)
     }
 
-    /// The value of a leaf, if it is here.
-    pub(crate) fn get(&self, leaf: &Leaf) -> Option<Kept> {
-        let kept = self.find(&leaf.key_hash)?;
-        (kept.origin == leaf.origin).then_some(kept)
-    }
-
-    /// The value of a key that is as it was at a version, if it is here and was seen since.
-    pub(crate) fn get_seen(&self, key_hash: &Digest, since: u64) -> Option<Bytes> {
-        let kept = self.find(key_hash)?;
-        (kept.seen >= since).then_some(kept.value)
-    }
-
-    fn find(&self, key_hash: &Digest) -> Option<Kept> {
-        match self.bytes_max() {
-            0 => None,
-            _ => self.values.get(key_hash),
+    /// The value that a key had at all of some versions, if it is here and was seen at one of them.
+    pub(crate) fn get(&self, key_hash: &Digest, at: RangeInclusive<u64>) -> Option<Kept> {
+        if self.bytes_max() == 0 {
+            return None;
         }
+        let kept = self.values.get(key_hash)?;
+        (kept.origin <= *at.end() && kept.seen >= *at.start()).then_some(kept)
     }
 
-    /// Keeps the value of a leaf as it was at a version, unless what is here of the key is newer.
+    /// Keeps the value of a leaf that was seen at a version, unless what is here of the key was seen later.
     pub(crate) fn keep(&self, leaf: &Leaf, seen: u64, value: &Bytes) {
-        let is_newer = |kept: Kept| kept.seen > seen;
-        if self.bytes_max() == 0 || self.values.peek(&leaf.key_hash).is_some_and(is_newer) {
+        let seen_later = |kept: Kept| kept.seen > seen;
+        if self.bytes_max() == 0 || self.values.peek(&leaf.key_hash).is_some_and(seen_later) {
             return;
         }
         let kept = Kept {
@@ -247,33 +242,50 @@ mod tests {
         }
     }
 
-    #[test]
-    fn values_of_one_key_from_different_versions_are_told_apart_and_the_newest_stays() {
-        let cache = ValueCache::new(1 << 20);
-        let value = |key, origin| cache.get(&leaf(key, origin)).map(|kept| kept.value);
-        cache.keep(&leaf(1, 7), 8, &"seven".into());
-        assert_eq!(value(1, 7), Some("seven".into()));
-        assert_eq!(value(1, 8), None);
-        cache.keep(&leaf(1, 9), 9, &"nine".into());
-        assert_eq!(value(1, 9), Some("nine".into()));
-        // Who reads an older version does not push the present out.
-        cache.keep(&leaf(1, 7), 8, &"seven".into());
-        assert_eq!(value(1, 9), Some("nine".into()));
-        assert_eq!(value(1, 7), None);
-        assert_eq!(value(2, 9), None);
+    fn is_here(cache: &ValueCache, key: u64, origin: u64) -> bool {
+        value_of(cache, &leaf(key, origin), origin..=origin).is_some()
+    }
+
+    fn value_of(cache: &ValueCache, leaf: &Leaf, at: RangeInclusive<u64>) -> Option<Bytes> {
+        cache.get(&leaf.key_hash, at).map(|kept| kept.value)
     }
 
     #[test]
-    fn a_value_is_known_until_its_block_changes_after_it_was_seen() {
+    fn a_value_is_that_of_the_versions_from_its_origin_to_where_it_was_seen() {
         let cache = ValueCache::new(1 << 20);
-        let (one, key_hash) = (leaf(1, 7), leaf(1, 7).key_hash);
-        cache.keep(&one, 9, &"v".into());
-        assert_eq!(cache.get_seen(&key_hash, 8), Some("v".into()));
-        assert_eq!(cache.get_seen(&key_hash, 9), Some("v".into()));
-        assert_eq!(cache.get_seen(&key_hash, 10), None);
-        cache.keep(&one, 12, &"v".into());
-        assert_eq!(cache.get_seen(&key_hash, 10), Some("v".into()));
-        assert_eq!(cache.get(&one).map(|kept| kept.seen), Some(12));
+        let leaf = leaf(1, 7);
+        cache.keep(&leaf, 9, &"v".into());
+        for at in [7..=7, 8..=8, 9..=9, 0..=7, 9..=20, 8..=20, 0..=20] {
+            assert_eq!(value_of(&cache, &leaf, at), Some("v".into()));
+        }
+        // Before it was written, and after it was seen, the key may have had any other.
+        for at in [0..=6, 6..=6, 10..=10, 10..=20] {
+            assert_eq!(value_of(&cache, &leaf, at), None);
+        }
+    }
+
+    #[test]
+    fn of_one_key_the_value_that_was_seen_last_stays() {
+        let cache = ValueCache::new(1 << 20);
+        cache.keep(&leaf(1, 7), 8, &"seven".into());
+        cache.keep(&leaf(1, 9), 9, &"nine".into());
+        // Who reads an older version does not push the present out.
+        cache.keep(&leaf(1, 7), 8, &"seven".into());
+        assert_eq!(value_of(&cache, &leaf(1, 9), 9..=9), Some("nine".into()));
+        assert_eq!(value_of(&cache, &leaf(1, 7), 7..=8), None);
+        assert_eq!(value_of(&cache, &leaf(2, 9), 9..=9), None);
+        // Seen anew, it is known up to now.
+        cache.keep(&leaf(1, 9), 12, &"nine".into());
+        assert_eq!(value_of(&cache, &leaf(1, 9), 11..=11), Some("nine".into()));
+    }
+
+    #[test]
+    fn what_another_value_of_its_key_takes_over_has_not_left_for_want_of_room() {
+        let cache = ValueCache::new(1 << 20);
+        cache.keep(&leaf(1, 7), 8, &"seven".into());
+        cache.keep(&leaf(1, 7), 9, &"seven".into());
+        cache.keep(&leaf(1, 10), 10, &"ten".into());
+        assert!(!cache.is_near_miss(&leaf(1, 7)));
     }
 
     #[test]
@@ -282,7 +294,7 @@ mod tests {
         for key in 0..10_000 {
             cache.keep(&leaf(key, 1), 1, &Bytes::from(vec![0; 100]));
         }
-        let kept = (0..10_000).filter(|key| cache.get(&leaf(*key, 1)).is_some());
+        let kept = (0..10_000).filter(|key| is_here(&cache, *key, 1));
         let kept = kept.count() as u64;
         assert!(
             kept > 100 && kept * (100 + ENTRY_BYTES) <= 100_000,
@@ -291,12 +303,12 @@ mod tests {
 
         // Moved, it keeps to what it may take now.
         cache.set_bytes_max(50_000);
-        let kept = (0..10_000).filter(|key| cache.get(&leaf(*key, 1)).is_some());
+        let kept = (0..10_000).filter(|key| is_here(&cache, *key, 1));
         assert!(kept.count() as u64 * (100 + ENTRY_BYTES) <= 50_000);
 
         let none = ValueCache::new(0);
         none.keep(&leaf(1, 1), 1, &"v".into());
-        assert!(none.get(&leaf(1, 1)).is_none());
+        assert!(!is_here(&none, 1, 1));
     }
 
     #[test]
@@ -305,9 +317,7 @@ mod tests {
         for key in 0..1_000 {
             cache.keep(&leaf(key, 1), 1, &Bytes::from(vec![0; 100]));
         }
-        let away: Vec<u64> = (0..1_000)
-            .filter(|key| cache.get(&leaf(*key, 1)).is_none())
-            .collect();
+        let away: Vec<u64> = (0..1_000).filter(|key| !is_here(&cache, *key, 1)).collect();
         let near = away
             .iter()
             .filter(|key| cache.is_near_miss(&leaf(**key, 1)));
@@ -320,7 +330,7 @@ mod tests {
         for key in 0..4_000 {
             cache.keep(&leaf(key, 2), 2, &Bytes::from(vec![0; 100]));
         }
-        let away = (0..4_000).filter(|key| cache.get(&leaf(*key, 2)).is_none());
+        let away = (0..4_000).filter(|key| !is_here(&cache, *key, 2));
         let near = away.filter(|key| cache.is_near_miss(&leaf(*key, 2)));
         assert!((200..=512).contains(&near.count()));
     }
@@ -342,7 +352,7 @@ mod tests {
         // As few they stay, and it is so many misses that are near.
         fill(2);
         assert_eq!(cache.near_bytes(), near_bytes);
-        let away = (0..4_000).filter(|key| cache.get(&leaf(*key, 2)).is_none());
+        let away = (0..4_000).filter(|key| !is_here(&cache, *key, 2));
         let near = away.filter(|key| cache.is_near_miss(&leaf(*key, 2)));
         let near = near.count() as u64 * (4096 + ENTRY_BYTES);
         assert!((near_bytes / 3..=near_bytes).contains(&near), "{near}");

@@ -222,7 +222,10 @@ impl Engine {
                     shared.metrics.memory_hit();
                     return Ok(value);
                 }
-                Latest::Applied(_, Ok(value)) => return Ok(value),
+                Latest::Applied(_, Ok(value)) => {
+                    shared.state.glanced(value.as_ref());
+                    return Ok(value);
+                }
                 Latest::Applied(version, Err(Ok(Some(leaf)))) => (version, leaf),
                 Latest::Applied(_, Err(Ok(None))) => {
                     shared.metrics.absent_read();

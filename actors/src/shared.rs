@@ -52,14 +52,23 @@ impl std::fmt::Debug for State {
 
 impl State {
     /// What a key's value is at a version, if that can be told without its leaf: `Some(None)` if it has none.
+    /// The version must be readable still when this has returned.
     pub(crate) fn glance(&self, version: u64, key_hash: &Digest) -> Option<Option<Bytes>> {
         match self.reader.glance(version, key_hash) {
-            Glance::Absent => {
-                self.metrics.absent_read();
-                Some(None)
+            Glance::Absent => Some(None),
+            Glance::SameSince(since) => {
+                let value = self.values.value_glanced(key_hash, since..=version);
+                value.map(Some)
             }
-            Glance::SameSince(since) => self.values.value_seen(key_hash, since).map(Some),
             Glance::Unclear => None,
+        }
+    }
+
+    /// Counts a read that a glance answered.
+    pub(crate) fn glanced(&self, value: Option<&Bytes>) {
+        match value {
+            Some(_) => self.metrics.cache_hit(),
+            None => self.metrics.absent_read(),
         }
     }
 

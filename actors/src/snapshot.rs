@@ -247,6 +247,7 @@ impl Snapshot {
         self.state.touched.touch(key_hash);
         if let Some(value) = self.state.glance(self.version(), key_hash) {
             self.check_readable()?;
+            self.state.glanced(value.as_ref());
             return Ok(value);
         }
         let leaf = self.state.reader.get(self.version(), key_hash);

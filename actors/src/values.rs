@@ -6,6 +6,7 @@
 //! current when they became durable. Not here: what is accepted but not applied yet (`overlay`).
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
@@ -261,7 +262,7 @@ impl Values {
         // What is not in the store yet can't be in the cache.
         let checkpointed = self.checkpointed.load(Ordering::Relaxed);
         if leaf.origin <= checkpointed
-            && let Some(kept) = self.cache.get(leaf)
+            && let Some(kept) = self.cache.get(&leaf.key_hash, leaf.origin..=version)
         {
             self.metrics.cache_hit();
             // So that a glance at a block that changed up to the checkpoint is enough next time.
@@ -288,15 +289,17 @@ impl Values {
         }
     }
 
-    /// The value of a key that is as it was at a version, if it is in the cache and was seen since.
-    pub(crate) fn value_seen(&self, key_hash: &Digest, since: u64) -> Option<Bytes> {
+    /// The value of a key that did not change at some versions, if it is in the cache. Is not counted yet.
+    pub(crate) fn value_glanced(
+        &self,
+        key_hash: &Digest,
+        at: RangeInclusive<u64>,
+    ) -> Option<Bytes> {
         // What changed later is most often in memory.
-        if since > self.checkpointed.load(Ordering::Relaxed) {
+        if *at.start() > self.checkpointed.load(Ordering::Relaxed) {
             return None;
         }
-        let value = self.cache.get_seen(key_hash, since)?;
-        self.metrics.cache_hit();
-        Some(value)
+        Some(self.cache.get(key_hash, at)?.value)
     }
 
     /// The value of a key whose leaf is not in memory: what a view of the leaf store that whoever asks
@@ -306,21 +309,19 @@ impl Values {
         key_hash: &Digest,
         store: &StoreView,
     ) -> Result<Option<Bytes>, FetchError> {
-        let leaf = Leaf {
-            key_hash: *key_hash,
-            value_hash: ZERO,
-            origin: store.version,
-        };
-        if let Some(kept) = self.cache.get(&leaf) {
+        let version = store.version;
+        if let Some(kept) = self.cache.get(key_hash, version..=version) {
             self.metrics.cache_hit();
             return Ok(Some(kept.value));
         }
+        let leaf = Leaf {
+            key_hash: *key_hash,
+            value_hash: ZERO,
+            origin: version,
+        };
         self.miss(&leaf);
         let found = store.find(key_hash)?;
-        if found.is_none() {
-            self.metrics.absent_read();
-        }
-        Ok(found.map(|(key, value)| self.keep(&leaf, store.version, &key, value)))
+        Ok(found.map(|(key, value)| self.keep(&leaf, version, &key, value)))
     }
 
     /// A value is not in the cache, and is read from the leaf store.

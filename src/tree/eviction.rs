@@ -206,7 +206,7 @@ impl Departures {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TreeMemory {
-    /// Leaves, headers and digests, bytes: 72 a leaf, 89 a cell.
+    /// Leaves, headers and digests, bytes: 72 a leaf, 97 a cell.
     pub bytes: u64,
     /// Leaves in memory.
     pub leaves: u64,

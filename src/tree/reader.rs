@@ -21,8 +21,8 @@ const PASSED_CELLS_MAX: u32 = 64;
 pub enum Glance {
     /// The key is not there.
     Absent,
-    /// The key may be there or not, and is as it was at this version of this run, or at any later one up to
-    /// the one that was asked for.
+    /// The key may be there or not, and did not change from this version of this run to the one that was
+    /// asked for: what is known of it at one of these holds at all of them.
     SameSince(u64),
     /// Nothing can be told.
     Unclear,
