@@ -77,10 +77,12 @@ impl Governor {
         }
     }
 
-    /// Goes on under other settings. Group size, workers and caches are looked for anew; what is hot and which phase
-    /// it is goes on, since what was told of them last is still in force.
+    /// Goes on under other settings. Group size, workers and caches are looked for anew, and pieces that were being
+    /// tried are taken back; what is hot and which phase it is goes on, since what was told of them last is still in
+    /// force.
     pub fn reconfigure(&mut self, settings: &ControlSettings, limits: &Limits) {
         let old = std::mem::replace(self, Self::new(settings, limits));
+        self.workers = self.workers.clone().after(&old.workers);
         self.phases = old.phases;
         if old.settings.hot_prefixes_max == settings.hot_prefixes_max {
             self.hot_prefixes = old.hot_prefixes;

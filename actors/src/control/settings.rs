@@ -55,7 +55,7 @@ pub struct Limits {
     pub group_operations_min: u64,
     /// Operations of a group, most.
     pub group_operations_max: u64,
-    /// Operations in flight, least: at least the largest batch that is accepted, or it would never be.
+    /// Operations in flight, least. (A larger batch is let in alone.)
     pub in_flight_operations_min: u64,
     /// Operations in flight, most: what was configured.
     pub in_flight_operations_max: u64,

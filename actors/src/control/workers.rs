@@ -79,6 +79,8 @@ pub struct Workers {
     proof_pieces_max: u64,
     tried: [Tried; 3],
     probe: Option<Probe>,
+    /// Pieces that a probe which was given up left in force, and those that were there before.
+    left: Option<(Work, u64, u64)>,
 }
 
 impl Workers {
@@ -90,11 +92,28 @@ impl Workers {
             proof_pieces_max: limits.read_threads.clamp(1, PIECES_MAX),
             tried: [Tried::default(); 3],
             probe: None,
+            left: None,
+        }
+    }
+
+    /// Takes back what was being tried by another one that this one takes the place of.
+    pub(super) fn after(self, old: &Self) -> Self {
+        let in_force = |probe: &&Probe| probe.side == Side::With;
+        let probe = old.probe.as_ref().filter(in_force);
+        let left = probe.map(|probe| (probe.work, probe.to, probe.from));
+        Self {
+            left: left.or(old.left),
+            ..self
         }
     }
 
     /// Looks at a window. `steady`: the pipeline is at its limit, and nothing else was moved lately.
     pub fn decide(&mut self, window: &Window, steady: bool) -> Option<Move> {
+        if let Some((work, tried, from)) = self.left.take()
+            && pieces(window, work) == tried
+        {
+            return Some(change(work, tried, from, Reason::BrokenOff));
+        }
         if !self.on {
             return None;
         }
@@ -385,6 +404,20 @@ mod tests {
             to: 1,
         };
         let broken_off = Move::new(back, Reason::BrokenOff);
+        // Whoever takes its place takes it back too, even if it tries nothing itself.
+        let fixed = ControlSettings {
+            workers: false,
+            ..ControlSettings::default()
+        };
+        let mut successor = Workers::new(&fixed, &limits).after(&workers);
+        assert_eq!(successor.decide(&window, true), Some(broken_off.clone()));
+        window.hash_pieces = 1;
+        assert_eq!(successor.decide(&window, true), None);
+        // Unless somebody has set other pieces meanwhile.
+        let mut successor = Workers::new(&fixed, &limits).after(&workers);
+        assert_eq!(successor.decide(&window, true), None);
+
+        window.hash_pieces = 2;
         assert_eq!(workers.decide(&window, false), Some(broken_off));
     }
 

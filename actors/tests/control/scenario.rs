@@ -30,8 +30,7 @@ pub(crate) struct Scenario {
     pub(crate) phase: Vec<Phase>,
 }
 
-/// What the pipeline is like: a stage takes `fixed_us + per_operation_ns × operations`, and `per_square` more for
-/// groups that fit no cache.
+/// What the pipeline is like: a stage takes `fixed_us + per_operation_ns × operations`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Pipeline {

@@ -127,6 +127,30 @@ fn intervals_end_in_a_sync() {
     });
 }
 
+/// While the engine waits for a checkpoint no interval can end, so what was acknowledged is synced before.
+#[test]
+fn an_interval_that_a_wait_would_stretch_ends_before_it() {
+    without_hanging(|| {
+        let rig = Rig::with(|config| {
+            config.durability.mode = DurabilityMode::Interval;
+            config.durability.interval_ms = 60_000;
+            config.checkpoint.bytes_max = 4096;
+            config.checkpoint.unflushed_bytes_max = 4 * 4096;
+        });
+        let engine = rig.open();
+        rig.leaves.ingestions.close();
+        let value = "v".repeat(5000);
+        crate::support::put(&engine, "0", &value);
+        rig.leaves.ingestions.wait_for_a_waiter();
+        let before = rig.disk.syncs.passed();
+        for key in ["1", "2", "3"] {
+            crate::support::put(&engine, key, &value);
+        }
+        crate::support::until(|| rig.disk.syncs.passed() > before);
+        rig.leaves.ingestions.open();
+    });
+}
+
 /// With mode `os` the disk is asked to sync by a drain alone.
 #[test]
 fn the_system_is_left_alone_until_a_drain() {
