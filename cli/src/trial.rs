@@ -73,6 +73,18 @@ pub(crate) fn run(
     Ok(Some(figures(&outcome.run.totals)))
 }
 
+/// The order of a round, of so many trials: there and back, and each time there it begins with another one. So none
+/// always comes first, or always behind the same one.
+pub(crate) fn order(count: usize, round: u8) -> Vec<usize> {
+    let before = usize::from(round.saturating_sub(1));
+    let (times, is_back) = (before / 2, before % 2 == 1);
+    let there = (0..count).map(|place| (place + times) % count);
+    match is_back {
+        false => there.collect(),
+        true => there.rev().collect(),
+    }
+}
+
 /// What a trial runs with: the user's settings, those that are tried over them, and nothing that moves by itself.
 pub(crate) fn configuration(layers: &Layers, choices: &[Choice]) -> Result<Config, CommandError> {
     let mut layers = layers.clone();
@@ -120,6 +132,16 @@ mod tests {
     use trunkline::load::{OperationKind, OperationTotal};
 
     use super::*;
+
+    #[test]
+    fn no_trial_always_comes_first_or_behind_the_same_one() {
+        let rounds = |count| (1..=4).map(move |round| order(count, round));
+        let three = [[0, 1, 2], [2, 1, 0], [1, 2, 0], [0, 2, 1]];
+        assert!(rounds(3).eq(three.map(Vec::from)));
+        assert!(rounds(2).eq([[0, 1], [1, 0], [1, 0], [0, 1]].map(Vec::from)));
+        assert!(rounds(1).eq([[0]; 4].map(Vec::from)));
+        assert!(rounds(0).all(|order| order.is_empty()));
+    }
 
     fn total(achieved: u64, p99_us: f64) -> OperationTotal {
         OperationTotal {

@@ -11,6 +11,7 @@ use trunkline::{MetricsSnapshot, Quantiles};
 use super::check::Checks;
 use crate::arguments::LoadArguments;
 use crate::output::{byte_size, duration, grouped, micros, rate};
+use crate::report::decisions;
 use crate::table::Table;
 
 pub(super) fn head(arguments: &LoadArguments, plan: &Plan, directory: &Path) -> String {
@@ -97,6 +98,7 @@ pub(super) fn figures(outcome: &Outcome, metrics: &MetricsSnapshot) -> String {
         stages(metrics).to_string(),
         sizes(metrics).to_string(),
         totals(metrics),
+        decisions(&outcome.run),
         warnings(&outcome.run.warnings),
     ]
     .join("\n")

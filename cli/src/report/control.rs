@@ -218,7 +218,7 @@ fn row(run: &Run, decision: &Decision) -> Markup {
             td.number { (decision.number) }
             td.number { (format!("{:.1} s", second(run, decision.at_us))) }
             td { (label::change(&decision.change)) }
-            td { (decision.reason.to_string()) }
+            td { (label::why(decision)) }
             td.number { (micros(seen.durable_p99_us)) }
             td.number { (micros(seen.target_p99_us)) }
             td.number { (grouped(seen.samples)) }

@@ -1,6 +1,6 @@
 //! Figures as texts that are short enough for plots, and the names of things in them.
 
-use trunkline::control::Change;
+use trunkline::control::{Change, Decision};
 
 /// What a figure counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +102,14 @@ pub(crate) fn change(change: &Change) -> String {
         text.push('…');
     }
     text
+}
+
+/// Why something was decided, and by which figures.
+pub(super) fn why(decision: &Decision) -> String {
+    match &decision.seen.evidence {
+        Some(evidence) => format!("{}; {evidence}", decision.reason),
+        None => decision.reason.to_string(),
+    }
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use crate::output;
 
 pub(crate) use control::busy_percent;
 pub(crate) use label::{change, compact, micros};
+pub(crate) use text::decisions;
 
 /// Name of the page in a run's directory, if no other is given.
 const PAGE_FILE: &str = "report.html";

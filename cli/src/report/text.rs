@@ -90,7 +90,8 @@ fn stages(run: &Run) -> String {
     format!("\n{table}{overlap}")
 }
 
-fn decisions(run: &Run) -> String {
+/// What was decided last, and why.
+pub(crate) fn decisions(run: &Run) -> String {
     if run.decisions.is_empty() {
         return String::new();
     }
@@ -98,7 +99,7 @@ fn decisions(run: &Run) -> String {
     let line = |decision: &Decision| {
         let second = (decision.at_us as f64 - run.begun_engine_us as f64) / 1e6;
         let change = printable(&label::change(&decision.change));
-        format!("  {second:8.1} s  {change}: {}\n", decision.reason)
+        format!("  {second:8.1} s  {change}: {}\n", label::why(decision))
     };
     let lines = run.decisions.iter().skip(left_out).map(line);
     let lines: String = lines.collect();

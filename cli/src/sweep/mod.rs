@@ -87,7 +87,8 @@ pub(crate) fn run(arguments: &SweepArguments) -> Result<Exit, CommandError> {
     let mut rounds: Vec<Vec<Measured>> = vec![Vec::new(); combinations.len()];
     let mut exit = Exit::Done;
     'rounds: for round in 1..=arguments.rounds {
-        for (combination, rounds) in combinations.iter().zip(&mut rounds) {
+        for place in trial::order(combinations.len(), round) {
+            let combination = &combinations[place];
             eprintln!(
                 "round {round} of {}: {}",
                 arguments.rounds,
@@ -103,7 +104,7 @@ pub(crate) fn run(arguments: &SweepArguments) -> Result<Exit, CommandError> {
                 )
             };
             match measured(&plan, &shares, measure)? {
-                Some(measured) => rounds.push(measured),
+                Some(measured) => rounds[place].push(measured),
                 None => {
                     exit = Exit::Interrupted;
                     break 'rounds;

@@ -180,7 +180,8 @@ fn step(
         .collect();
     let mut rounds: Vec<Vec<Figures>> = vec![Vec::new(); values.len()];
     for round in 1..=arguments.rounds {
-        for (value, rounds) in values.iter().zip(&mut rounds) {
+        for place in trial::order(values.len(), round) {
+            let value = &values[place];
             eprintln!(
                 "round {round} of {}: {}={value}",
                 arguments.rounds, varied.key
@@ -191,7 +192,7 @@ fn step(
                 value: value.clone(),
             });
             match trial::run(plan, &layers, &choices, arguments.dir.as_deref(), interrupt)? {
-                Some(figures) => rounds.push(figures),
+                Some(figures) => rounds[place].push(figures),
                 None => return Ok(None),
             }
         }

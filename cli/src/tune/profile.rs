@@ -44,13 +44,16 @@ pub(super) fn text(
     text
 }
 
+/// Whose latency it is.
+const LATENCY: &str = "of writes until they are durable, of reads where nothing is written";
+
 fn head(plan: &Plan, aim: Aim, rounds: u8, machine: &Machine) -> String {
     let looked_for = match aim {
         Aim::Throughput { target_us } => {
             let target = micros(target_us as u64);
-            format!("the most throughput whose 99th percentile is within {target}")
+            format!("the most throughput whose 99th percentile ({LATENCY}) is within {target}")
         }
-        Aim::Latency => "the least 99th percentile of the latency at the plan's rate".to_owned(),
+        Aim::Latency => format!("the least 99th percentile ({LATENCY}) at the plan's rate"),
     };
     let mut text = format!(
         "# Found by \"trunkline tune\": {looked_for}, medians of {rounds} rounds.\n# Measured on {} cores ({}, {}) with this plan:\n#\n",
