@@ -1,9 +1,10 @@
 //! Instructions that the hot functions take, counted by valgrind's callgrind: the same on a noisy
 //! machine as on a quiet one.
 //!
-//! `cargo bench --bench instructions [-- PART OF A NAME]`. Each case runs in a process of its own
+//! `cargo bench --bench instructions [-- PART OF A NAME] [--check]`. Each case runs in a process of its own
 //! under valgrind, which counts only below [`counted`]. Valgrind has no AVX-512, so hashing is counted
-//! with AVX2. Not here: time.
+//! with AVX2. Counts are compared with those of `instructions.txt`; with `--check`, one that differs by more than 2 %
+//! fails. What changed on purpose is written down anew there, in the same commit. Not here: time.
 
 #[path = "fixture/batches.rs"]
 mod batches;
@@ -18,7 +19,7 @@ use std::hint::black_box;
 use std::process::{Command, ExitCode, Stdio};
 
 use trunkline_core::batch::{Batch, BatchLimits, PreparedBatch};
-use trunkline_core::hash::{INNER, Pair};
+use trunkline_core::hash::{Digest, INNER, Pair};
 use trunkline_core::kzg::{CommitmentPoint, Committer, G1Bytes, Setup};
 use trunkline_core::params::TreeParams;
 use trunkline_core::proof::{Claim, Draft, Expected, Proof, Top, TopOpening, verify};
@@ -28,18 +29,24 @@ use trunkline_core::tree::{self, Roots, TreeHasher, TreeWriter};
 
 const KEYS: u64 = 100_000;
 const BATCH: u64 = 10_000;
+/// What each case took, to compare with.
+const BASELINE: &str = include_str!("instructions.txt");
+/// Largest part by which a count may differ from its baseline.
+const CHANGE_MAX: f64 = 0.02;
 /// Tells a child process which case to run.
 const CASE: &str = "TRUNKLINE_COUNTED_CASE";
 
 type Case = (&'static str, fn());
 
-const CASES: [Case; 11] = [
+const CASES: [Case; 13] = [
     ("hash::pairs/count=16", || pairs(16)),
     ("hash::pairs/count=128", || pairs(128)),
     ("hash::pairs/count=1024", || pairs(1024)),
     ("batch::prepare/ops=10000", prepare),
     ("tree::apply/ops=10000,keys=100000", apply),
     ("tree::hash/ops=10000,keys=100000", hash),
+    ("tree::get/keys=10000", get),
+    ("tree::glance/keys=10000", glance),
     ("kzg::update/slots=1", || update(1)),
     ("kzg::update/slots=128", || update(128)),
     ("effect::encode/ops=10000", encode),
@@ -54,6 +61,10 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let failure = match wanted.iter().any(|word| word == "--check") {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    };
     let wanted: Vec<&String> = wanted
         .iter()
         .filter(|word| !word.starts_with('-'))
@@ -66,20 +77,38 @@ fn main() -> ExitCode {
         println!(
             "valgrind can't be run ({error}): install it (Debian, Ubuntu: apt-get install valgrind) to count instructions"
         );
-        return ExitCode::SUCCESS;
+        return failure;
     }
+    let mut exit = ExitCode::SUCCESS;
     for (name, _) in CASES {
-        if wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str())) {
-            match count(name) {
-                Some(instructions) => println!("{name:<36} {instructions:>14} instructions"),
-                None => {
-                    println!("{name:<36} valgrind gave no count");
-                    return ExitCode::FAILURE;
-                }
-            }
+        if !wanted.is_empty() && !wanted.iter().any(|part| name.contains(part.as_str())) {
+            continue;
+        }
+        let Some(instructions) = count(name) else {
+            println!("{name:<36} valgrind gave no count");
+            return ExitCode::FAILURE;
+        };
+        let change = baseline(name).map(|before| instructions as f64 / before as f64 - 1.0);
+        let verdict = match change {
+            None => "no baseline",
+            Some(change) if change.abs() > CHANGE_MAX => "changed",
+            Some(_) => "as before",
+        };
+        let percent = 100.0 * change.unwrap_or_default();
+        println!("{name:<36} {instructions:>14} instructions {percent:>+8.2} % {verdict}");
+        if verdict != "as before" {
+            exit = failure;
         }
     }
-    ExitCode::SUCCESS
+    exit
+}
+
+/// What a case took when its line was written down.
+fn baseline(name: &str) -> Option<u64> {
+    let lines = BASELINE.lines().filter(|line| !line.starts_with('#'));
+    let mut fields = lines.filter_map(|line| line.split_once(' '));
+    let (_, count) = fields.find(|(case, _)| *case == name)?;
+    count.trim().parse().ok()
 }
 
 /// Runs a case under callgrind; the instructions that it counted.
@@ -159,6 +188,33 @@ fn hash() {
         let changes = sealed.pop().expect("two calls");
         black_box(hasher.hash(changes, None));
     });
+}
+
+fn get() {
+    let (writer, _, roots) = tree_of_keys();
+    let (reader, key_hashes) = (writer.reader(), key_hashes());
+    count_second(|| {
+        for key_hash in &key_hashes {
+            black_box(reader.get(roots.version, key_hash)).expect("leaves in memory");
+        }
+    });
+}
+
+fn glance() {
+    let (writer, _, roots) = tree_of_keys();
+    let (reader, key_hashes) = (writer.reader(), key_hashes());
+    count_second(|| {
+        for key_hash in &key_hashes {
+            black_box(reader.glance(roots.version, key_hash));
+        }
+    });
+}
+
+/// Of the first keys of the tree.
+fn key_hashes() -> Vec<Digest> {
+    let params = TreeParams::default();
+    let key_hash = |key| params.key_hash(&keys::key(key));
+    (0..BATCH).map(key_hash).collect()
 }
 
 fn update(slots: usize) {

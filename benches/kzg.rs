@@ -73,12 +73,14 @@ fn verify(criterion: &mut Criterion) {
 
 fn tables(criterion: &mut Criterion) {
     let setup = setup();
-    criterion.bench_function("kzg::setup/check", |b| b.iter(Setup::ceremony));
-    criterion.bench_function("kzg::tables/build", |b| b.iter(|| Tables::build(&setup)));
+    criterion.bench_function("kzg::setup/slots=128", |b| b.iter(Setup::ceremony));
+    criterion.bench_function("kzg::tables_build/slots=128", |b| {
+        b.iter(|| Tables::build(&setup))
+    });
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
     let path = directory.path().join("tables");
     std::fs::write(&path, Tables::build(&setup).encode()).expect("room for the tables");
-    criterion.bench_function("kzg::tables/read", |b| {
+    criterion.bench_function("kzg::tables_read/slots=128", |b| {
         b.iter(|| {
             let bytes = std::fs::read(&path).expect("just written");
             Tables::decode(&bytes).expect("as written")

@@ -102,9 +102,15 @@ fn report(passes: &[Pass]) {
     let name = format!("pipeline::engine/batch={BATCH}");
     println!("{name:<36} {wall:>10.0} {cpu:>10.0}");
     let bound = median(passes.iter().map(Pass::bound_ns));
-    println!("{:<36} {bound:>10.0}", "pipeline::bound");
+    println!(
+        "{:<36} {bound:>10.0}",
+        format!("pipeline::bound/batch={BATCH}")
+    );
     let part = median(passes.iter().map(Pass::part_of_bound));
-    println!("{:<36} {part:>10.2}", "pipeline::part_of_bound");
+    println!(
+        "{:<36} {part:>10.2}",
+        format!("pipeline::part_of_bound/batch={BATCH}")
+    );
 }
 
 fn median(figures: impl Iterator<Item = f64>) -> f64 {

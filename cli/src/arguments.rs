@@ -84,7 +84,7 @@ pub(crate) struct SettingsArguments {
     pub(crate) set: Vec<String>,
 }
 
-/// What is not given is as in the plan file, or has the default of a plan.
+/// What is not given is as in the plan, or has the default of a plan.
 #[derive(Debug, Args)]
 pub(crate) struct LoadArguments {
     /// Directory of the engine, created if missing; without it a temporary one, removed at the end.
@@ -121,11 +121,11 @@ pub(crate) struct LoadArguments {
     pub(crate) settings: SettingsArguments,
 }
 
-/// What is to be run: a plan file, or the defaults, and what is typed over it.
+/// What is to be run: a plan file, the plan of a run, or the defaults, and what is typed over it.
 #[derive(Debug, Args)]
 pub(crate) struct PlanArguments {
-    /// Plan (TOML), such as a run's own; flags go before it.
-    #[arg(long, value_name = "FILE")]
+    /// Plan (TOML), or a run whose plan is run again: its directory, or its run.json. Flags go before it.
+    #[arg(long, value_name = "FILE|DIR")]
     pub(crate) plan: Option<PathBuf>,
     /// Name of the run.
     #[arg(long)]

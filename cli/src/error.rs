@@ -114,6 +114,8 @@ pub(crate) enum CommandError {
     InvalidPlan(#[from] trunkline::load::InvalidPlan),
     #[error(transparent)]
     Load(#[from] trunkline::load::LoadError),
+    #[error("{} is of a replay of {trace:?}, which followed no plan; give --replay instead", file.display())]
+    Replayed { file: PathBuf, trace: String },
     #[error(transparent)]
     RunFile(#[from] trunkline::load::RunFileError),
 }

@@ -486,7 +486,7 @@ impl StoreConfig {
 pub struct MemoryConfig {
     /// Bytes that the tree may take: 0 (as many as it needs, about 120 a key) to 1 TiB. Leaves that did
     /// not change for long leave memory beyond it and are read from the store again when a batch touches
-    /// them. Digests and headers stay, about 45 bytes a key: below that no budget can be kept.
+    /// them. Digests and headers stay, about 49 bytes a key: below that no budget can be kept.
     pub budget_bytes: u64,
     /// Whether the tree's budget and that of the cache of values are one, which moves to where it saves
     /// more reads: `cache.value_bytes_max` and `budget_bytes` are what each begins with. Needs both.

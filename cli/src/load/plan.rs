@@ -1,6 +1,8 @@
 //! From what was typed to a plan.
 
-use trunkline::load::{Mode, Phases, Plan, ProofTop, Workload};
+use std::path::Path;
+
+use trunkline::load::{Mode, Phases, Plan, ProofTop, RUN_FILE, Run, Workload};
 
 use crate::arguments::{PlanArguments, Top};
 use crate::error::CommandError;
@@ -8,10 +10,10 @@ use crate::error::CommandError;
 /// Most threads that read.
 const READERS_MAX: usize = 1024;
 
-/// The plan file, or the defaults, and the flags over it.
+/// The plan file, the plan of a run, or the defaults, and the flags over it.
 pub(crate) fn of(arguments: &PlanArguments) -> Result<Plan, CommandError> {
     let mut plan = match &arguments.plan {
-        Some(path) => Plan::from_file(path)?,
+        Some(path) => read(path)?,
         None => Plan::default(),
     };
     lay_over(arguments, &mut plan);
@@ -25,6 +27,33 @@ pub(crate) fn of(arguments: &PlanArguments) -> Result<Plan, CommandError> {
     }
     plan.validate()?;
     Ok(plan)
+}
+
+/// Of a plan file, or of a run by its directory or its [`RUN_FILE`].
+fn read(path: &Path) -> Result<Plan, CommandError> {
+    if path.is_dir() {
+        return of_run(path);
+    }
+    match path.parent().filter(|_| path.ends_with(RUN_FILE)) {
+        Some(directory) => of_run(directory),
+        None => Ok(Plan::from_file(path)?),
+    }
+}
+
+/// The plan that a run followed.
+fn of_run(directory: &Path) -> Result<Plan, CommandError> {
+    let run = Run::read_from(directory)?;
+    let file = directory.join(RUN_FILE);
+    match run.replayed {
+        Some(replayed) => Err(CommandError::Replayed {
+            file,
+            trace: replayed.name,
+        }),
+        None => {
+            let name = format!("{}: workload", file.display());
+            Ok(Plan::from_toml(&name, &run.workload)?)
+        }
+    }
 }
 
 /// Whether anything is read at any time.
@@ -90,17 +119,34 @@ fn proof_top(top: Top) -> ProofTop {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use trunkline::load::{Distribution, Workload};
+    use trunkline::load::{Distribution, RUN_FORMAT, Replayed, Workload};
 
     use super::*;
     use crate::arguments::{Arguments, Command};
 
-    fn typed(flags: &[&str]) -> Plan {
+    fn tried(flags: &[&str]) -> Result<Plan, CommandError> {
         let flags = ["trunkline", "load"].iter().chain(flags);
         match Arguments::try_parse_from(flags).unwrap().command {
-            Command::Load(arguments) => of(&arguments.plan).unwrap(),
+            Command::Load(arguments) => of(&arguments.plan),
             other => panic!("{other:?}"),
         }
+    }
+
+    fn typed(flags: &[&str]) -> Plan {
+        tried(flags).unwrap()
+    }
+
+    /// A run of a plan in a directory of its own.
+    fn run_of(workload: &str, replayed: Option<Replayed>) -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        let run = Run {
+            format: RUN_FORMAT,
+            workload: workload.to_owned(),
+            replayed,
+            ..Run::default()
+        };
+        run.write_to(directory.path()).unwrap();
+        directory
     }
 
     #[test]
@@ -122,6 +168,40 @@ mod tests {
         let plan = typed(&["--plan", file, "--workload", "b", "--closed"]);
         assert_eq!((plan.workload, plan.distribution), (Workload::B, None));
         assert_eq!(plan.mode, Mode::Closed);
+    }
+
+    #[test]
+    fn the_plan_of_a_run_is_named_by_its_directory_or_its_file() {
+        let run = run_of("batch = 3\nops = 7", None);
+        let directory = run.path().to_str().unwrap();
+        let plan = typed(&["--plan", directory, "--batch", "4"]);
+        assert_eq!((plan.batch, plan.ops), (4, Some(7)));
+        let file = run.path().join(RUN_FILE);
+        let plan = typed(&["--plan", file.to_str().unwrap()]);
+        assert_eq!((plan.batch, plan.ops), (3, Some(7)));
+    }
+
+    #[test]
+    fn what_is_no_plan_of_a_run_is_named_by_its_file() {
+        let says = |directory: &Path, expected: &str| {
+            let error = tried(&["--plan", directory.to_str().unwrap()]).unwrap_err();
+            let file = directory.join(RUN_FILE);
+            let expected = expected.replace("FILE", file.to_str().unwrap());
+            assert!(error.to_string().starts_with(&expected), "{error}");
+        };
+        let empty = tempfile::tempdir().unwrap();
+        says(empty.path(), "cannot use FILE");
+        let run = run_of("keys = 5\nvalue = 3", None);
+        says(run.path(), "FILE: workload:2:1: unknown field `value`");
+        let run = run_of("batch = 0", None);
+        says(run.path(), "FILE: workload: batch must be 1 to 1000000");
+        let replayed = Replayed {
+            name: "week.trace".to_owned(),
+            ..Replayed::default()
+        };
+        let run = run_of("batch = 3", Some(replayed));
+        let expected = "FILE is of a replay of \"week.trace\", which followed no plan";
+        says(run.path(), expected);
     }
 
     #[test]

@@ -53,17 +53,19 @@ fn the_plan_of_a_run_can_be_run_again() {
     ]);
     let first = Run::read_from(&workplace.path("first")).unwrap();
     std::fs::write(workplace.path("plan.toml"), &first.workload).unwrap();
-    let (plan, second) = (workplace.text("plan.toml"), workplace.text("second"));
-    run(["load", "--plan", &plan, "--out", &second, "--proofs", "4"]).done();
-    let second = Run::read_from(&workplace.path("second")).unwrap();
-    assert_eq!(second.workload, first.workload);
-    assert_eq!(second.totals.offered, first.totals.offered);
+    for plan in ["first", "plan.toml"] {
+        let (plan, again) = (workplace.text(plan), workplace.text("again"));
+        run(["load", "--plan", &plan, "--out", &again, "--proofs", "4"]).done();
+        let again = Run::read_from(&workplace.path("again")).unwrap();
+        assert_eq!(again.workload, first.workload);
+        assert_eq!(again.totals.offered, first.totals.offered);
+    }
 }
 
 #[test]
 fn what_was_recorded_is_replayed() {
     let workplace = Workplace::new();
-    let trace = workplace.text("operations.trace");
+    let (trace, out) = (workplace.text("operations.trace"), workplace.text("replay"));
     let digest = |ran: Ran| ran.json()["state_digest"].clone();
     let first = run_small(&["--workload", "d", "--record", &trace, "--json"]);
     let replay = [
@@ -75,10 +77,15 @@ fn what_was_recorded_is_replayed() {
         "--proofs",
         "4",
         "--json",
+        "--out",
+        &out,
     ];
     let second = run(replay).done();
     assert_eq!(second.json()["totals"]["offered"], 600);
     assert_eq!(digest(first), digest(second));
+    let file = workplace.text("replay/run.json");
+    let says = format!("{file} is of a replay of \"operations.trace\", which followed no plan");
+    run(["load", "--plan", &out]).unusable(&says);
 
     std::fs::write(
         &trace,
