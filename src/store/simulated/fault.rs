@@ -39,7 +39,7 @@ pub enum Failure {
     /// `StorageFull`; an append is cut short.
     NoSpace,
     /// The power goes during the call: this and every later call fails until
-    /// [`SimulatedDisk::crash`].
+    /// [`SimulatedDisk::crash`](super::SimulatedDisk::crash).
     PowerLoss,
 }
 
