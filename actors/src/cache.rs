@@ -64,9 +64,9 @@ impl Hasher for TailHasher {
     fn write_usize(&mut self, _length: usize) {}
 }
 
-/// What says which entries left last, each in the one place that its key hash and origin give it: the next entry of that place
-/// takes it over. So about as many are remembered as there are places: one is remembered `d` departures later with
-/// probability `(1 - 1 / places)^d`, which is a sum of `places` over all of them.
+/// What says which entries left last, each in the one place that its key hash and origin give it: the next entry of
+/// that place takes it over. So about as many are remembered as there are places: one is remembered `d` departures
+/// later with probability `(1 - 1 / places)^d`, which is a sum of `places` over all of them.
 #[derive(Debug)]
 struct Departed(RwLock<Box<[AtomicU64]>>);
 

@@ -82,7 +82,7 @@ impl Governor {
     /// force.
     pub fn reconfigure(&mut self, settings: &ControlSettings, limits: &Limits) {
         let old = std::mem::replace(self, Self::new(settings, limits));
-        self.workers = self.workers.clone().after(&old.workers);
+        self.workers = Workers::new(settings, limits).after(&old.workers);
         self.phases = old.phases;
         if old.settings.hot_prefixes_max == settings.hot_prefixes_max {
             self.hot_prefixes = old.hot_prefixes;
