@@ -1,255 +1,176 @@
-//! What the adaptive cap is held to, on the real engine: against static caps, and when the load shifts.
+//! What the engine moves by itself is held to here, on the real engine.
 //!
-//! `cargo bench -p trunkline --features load --bench acceptance [-- ROUNDS] [--directory PATH] [--seconds-divisor N]`.
-//! In each round, one after the other: a closed loop under each static cap and under the adaptive one from several
-//! starts, then loads that shift. About four minutes a round. Two tables in Markdown, as in `docs/TUNING.md`, and a
-//! line for each criterion; what is missed is said and fails nothing, since a noisy machine misses too. With a divisor
-//! all times are that much shorter, those of windows too: for trying the bench out, its figures say nothing. Not here:
-//! `figures` makes figures of windows, `report` text of figures; scenarios in virtual time are in `tests/control`.
+//! `cargo bench -p trunkline --features load --bench acceptance -- [ROUNDS] [--part PART] [--pairs N]
+//! [--directory PATH] [--seconds-divisor N]`. In each of 3 rounds, or as many as are asked for, one after the other:
+//!
+//! - `caps`, three minutes: a closed loop under the adaptive cap from several starts, and under static caps between
+//!   them. The 20 windows in which the cap may be searched for begin with the first operation, those that fill the
+//!   engine included, and are left out of static runs too. An adaptive run is held against the static cap that is best
+//!   by the middle of all rounds; the best of each round, which has luck on its side, is shown beside it.
+//! - `shifts`, three and a half minutes: loads that shift, adaptive and with the default cap fixed beside it.
+//! - `workloads`, two minutes: YCSB A, B, C, D and F, `write`, `write` with values of 4 KiB, and bursts,
+//!   adaptive and with the default configuration fixed beside it.
+//!
+//! What is compared runs in the opposite order in every second round, since machines drift. Tables in Markdown, as in
+//! `docs/TUNING.md`, and a line for each criterion, with how many runs keep it by themselves; what is missed is said
+//! and fails nothing, since a noisy machine misses too.
+//!
+//! One part is run alone with `--part`, and one only so:
+//!
+//! - `slowdown`, about 75 seconds for each of 6 pairs (`--pairs`): runs of which one has a tenth of every core taken,
+//!   and how often `trunkline::load::compare` finds it in all pairs and in draws of half of them; and the same of runs as
+//!   they are.
+//!
+//! With a divisor all times are that much shorter, those of windows too: for trying the bench out, its figures say
+//! nothing, and runs of `slowdown` become too short to be compared. Not here: `figures`, `criteria` and `pairs` make
+//! figures and verdicts of what was measured, and are tested in `tests/load`; scenarios in virtual time are in
+//! `tests/control`, which says as this bench does how still a cap is (`cap_at_rest`).
 
+#[path = "../tests/control/cap_at_rest.rs"]
+mod cap_at_rest;
+#[path = "acceptance/caps.rs"]
+mod caps;
+#[path = "acceptance/criteria.rs"]
+mod criteria;
 #[path = "acceptance/figures.rs"]
 mod figures;
-#[path = "acceptance/report.rs"]
-mod report;
+#[path = "acceptance/pairs.rs"]
+mod pairs;
+#[path = "acceptance/runs.rs"]
+mod runs;
+#[path = "acceptance/shifts.rs"]
+mod shifts;
+#[path = "acceptance/slowdown.rs"]
+mod slowdown;
+#[path = "acceptance/text.rs"]
+mod text;
+#[path = "acceptance/workloads.rs"]
+mod workloads;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use trunkline::config::ControlMode;
-use trunkline::load::{Distribution, Load, Mode, Phase, Plan, Run, Workload};
-use trunkline::{Config, Engine};
+use trunkline::load::compare::PAIRS_MIN;
 
-use figures::{Rest, Shift};
-use report::{Measured, Series, grouped, in_short};
+use caps::Caps;
+use runs::Runs;
+use shifts::Shifts;
+use workloads::Workloads;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const USAGE: &str =
-    "arguments: [ROUNDS, at least 1] [--directory PATH] [--seconds-divisor 1 to 10]";
-
-const STATIC_CAPS: [usize; 5] = [500, 2_000, 5_000, 20_000, 80_000];
-const STATIC_S: f64 = 6.0;
-const STARTS: [usize; 3] = [500, 20_000, 200_000];
-const ADAPTIVE_S: f64 = 24.0;
-/// Windows in which the adaptive cap may find its place, left out.
-const SEARCHING_WINDOWS: u64 = 20;
-const TARGET_MS: u64 = 200;
-
-const SHIFTS: [ShiftingLoad; 3] = [
-    ShiftingLoad {
-        name: "rate 200,000 to 400,000",
-        rate: Some(200_000.0),
-        rate_factor: 2.0,
-        distribution: None,
-    },
-    ShiftingLoad {
-        name: "rate 400,000 to 200,000",
-        rate: Some(400_000.0),
-        rate_factor: 0.5,
-        distribution: None,
-    },
-    ShiftingLoad {
-        name: "`skew`: uniform to 90 % on 1 % of the keys",
-        rate: None,
-        rate_factor: 1.0,
-        distribution: Some(Distribution::Hotspot),
-    },
-];
-const SHIFTING_S: f64 = 30.0;
-const SHIFT_AT_S: f64 = 12.0;
-/// What is left out at the beginning of a load that shifts.
-const SHIFTING_FROM_S: f64 = 2.0;
-/// A window that ends sooner after a shift is not counted as one behind it.
-const SHIFT_LAG_S: f64 = 0.1;
-const SHIFTING_TARGET_MS: u64 = 100;
-
-/// An open loop at a rate, or a closed one, and what is different from a time on.
-struct ShiftingLoad {
-    name: &'static str,
-    rate: Option<f64>,
-    rate_factor: f64,
-    distribution: Option<Distribution>,
-}
+const USAGE: &str = "arguments: [ROUNDS, at least 1] [--part caps|shifts|workloads|slowdown] [--pairs N, at least 3] \
+                     [--directory PATH] [--seconds-divisor 1 to 10]";
 
 fn main() -> ExitCode {
-    let Some(bench) = Bench::asked_for(std::env::args().skip(1)) else {
+    let Some(asked) = Asked::of(std::env::args().skip(1)) else {
         eprintln!("{USAGE}");
         return ExitCode::FAILURE;
     };
-    let mut measured = Measured {
-        fixed: STATIC_CAPS
-            .map(|cap| Series::new(format!("{}, fixed", grouped(cap))))
-            .into(),
-        adaptive: STARTS
-            .map(|start| Series::new(format!("adaptive from {}", grouped(start))))
-            .into(),
-        shifts: SHIFTS.map(|load| Series::new(load.name.to_owned())).into(),
-        target_ms: TARGET_MS,
-    };
-    for round in 1..=bench.rounds {
-        eprintln!("round {round} of {}", bench.rounds);
-        bench.measure(&mut measured);
-    }
-    if bench.seconds_divisor > 1 {
-        let divisor = bench.seconds_divisor;
+    if asked.runs.seconds_divisor > 1 {
+        let divisor = asked.runs.seconds_divisor;
         println!("All times divided by {divisor}: these figures say nothing.\n");
     }
-    print!("{measured}");
+    match asked.part {
+        Some(Part::Slowdown) => asked.slowdown(),
+        _ => asked.rounds(),
+    }
     ExitCode::SUCCESS
 }
 
-/// How it is run.
-struct Bench {
-    rounds: usize,
-    seconds_divisor: u32,
-    parent: PathBuf,
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Caps,
+    Shifts,
+    Workloads,
+    Slowdown,
 }
 
-impl Bench {
+impl Part {
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "caps" => Some(Self::Caps),
+            "shifts" => Some(Self::Shifts),
+            "workloads" => Some(Self::Workloads),
+            "slowdown" => Some(Self::Slowdown),
+            _ => None,
+        }
+    }
+}
+
+/// What is to be measured, and how.
+struct Asked {
+    rounds: usize,
+    /// All that have rounds, if none is named.
+    part: Option<Part>,
+    pairs: usize,
+    runs: Runs,
+}
+
+impl Asked {
     /// Nothing if the words are not understood.
-    fn asked_for(mut words: impl Iterator<Item = String>) -> Option<Self> {
-        let mut bench = Self {
+    fn of(mut words: impl Iterator<Item = String>) -> Option<Self> {
+        let mut asked = Self {
             rounds: 3,
-            seconds_divisor: 1,
-            parent: env!("CARGO_TARGET_TMPDIR").into(),
+            part: None,
+            pairs: 6,
+            runs: Runs {
+                parent: env!("CARGO_TARGET_TMPDIR").into(),
+                seconds_divisor: 1,
+            },
         };
         while let Some(word) = words.next() {
             match word.as_str() {
                 // Cargo says it to every bench.
                 "--bench" => {}
-                "--directory" => bench.parent = words.next()?.into(),
-                "--seconds-divisor" => bench.seconds_divisor = words.next()?.parse().ok()?,
-                rounds => bench.rounds = rounds.parse().ok()?,
+                "--part" => asked.part = Some(Part::named(&words.next()?)?),
+                "--pairs" => asked.pairs = words.next()?.parse().ok()?,
+                "--directory" => asked.runs.parent = words.next()?.into(),
+                "--seconds-divisor" => asked.runs.seconds_divisor = words.next()?.parse().ok()?,
+                rounds => asked.rounds = rounds.parse().ok()?,
             }
         }
-        let is_sound = bench.rounds > 0 && (1..=10).contains(&bench.seconds_divisor);
-        is_sound.then_some(bench)
+        let is_sound = asked.rounds > 0
+            && asked.pairs >= PAIRS_MIN
+            && (1..=10).contains(&asked.runs.seconds_divisor);
+        is_sound.then_some(asked)
     }
 
-    fn seconds(&self, whole_s: f64) -> f64 {
-        whole_s / f64::from(self.seconds_divisor)
+    fn has(&self, part: Part) -> bool {
+        self.part.is_none_or(|asked| asked == part)
     }
 
-    fn micros(&self, whole_s: f64) -> u64 {
-        (self.seconds(whole_s) * 1e6) as u64
-    }
-
-    fn window_ms(&self) -> u64 {
-        Config::default().control.window_ms / u64::from(self.seconds_divisor)
-    }
-
-    /// One round.
-    fn measure(&self, measured: &mut Measured) {
-        for (series, cap) in measured.fixed.iter_mut().zip(STATIC_CAPS) {
-            let rest = self.fixed(cap);
-            eprintln!("  {}: {}", series.name, in_short(rest.as_ref()));
-            series.rounds.push(rest);
+    fn rounds(&self) {
+        let mut caps = self.has(Part::Caps).then(Caps::new);
+        let mut shifts = self.has(Part::Shifts).then(Shifts::new);
+        let mut workloads = self
+            .has(Part::Workloads)
+            .then(|| Workloads::new(&self.runs));
+        for round in 1..=self.rounds {
+            eprintln!("round {round} of {}", self.rounds);
+            if let Some(caps) = &mut caps {
+                caps.measure(&self.runs, round);
+            }
+            if let Some(shifts) = &mut shifts {
+                shifts.measure(&self.runs, round);
+            }
+            if let Some(workloads) = &mut workloads {
+                workloads.measure(&self.runs, round);
+            }
         }
-        for (series, start) in measured.adaptive.iter_mut().zip(STARTS) {
-            let rest = self.adaptive(start);
-            eprintln!("  {}: {}", series.name, in_short(rest.as_ref()));
-            series.rounds.push(rest);
+        let texts = [
+            caps.map(|caps| caps.to_string()),
+            shifts.map(|shifts| shifts.to_string()),
+            workloads.map(|workloads| workloads.to_string()),
+        ];
+        let texts: Vec<String> = texts.into_iter().flatten().collect();
+        print!("{}", texts.join("\n"));
+    }
+
+    fn slowdown(&self) {
+        match slowdown::measured(&self.runs, self.pairs) {
+            Ok(found) => print!("{found}"),
+            Err(error) => println!("Nothing can be said: {error}."),
         }
-        for (series, load) in measured.shifts.iter_mut().zip(&SHIFTS) {
-            let shift = self.shifting(load);
-            let (name, later) = (&series.name, shift.later);
-            eprintln!("  {name}: later {later} windows above the target");
-            series.rounds.push(shift);
-        }
-    }
-
-    fn fixed(&self, cap: usize) -> Option<Rest> {
-        let mut config = Config::default();
-        config.control.mode = ControlMode::Fixed;
-        config.group.operations_max = cap;
-        let run = self.run(config, &self.steady(STATIC_S));
-        Rest::of(&run.windows, run.begun_engine_us, TARGET_MS * 1000)
-    }
-
-    fn adaptive(&self, start: usize) -> Option<Rest> {
-        let mut config = Config::default();
-        config.control.target_p99_ms = TARGET_MS;
-        config.group.operations_max = start;
-        let run = self.run(config, &self.steady(ADAPTIVE_S));
-        let from_us = run.begun_engine_us + SEARCHING_WINDOWS * self.window_ms() * 1000;
-        Rest::of(&run.windows, from_us, TARGET_MS * 1000)
-    }
-
-    fn shifting(&self, load: &ShiftingLoad) -> Shift {
-        let mut config = Config::default();
-        config.control.target_p99_ms = SHIFTING_TARGET_MS;
-        let run = self.run(config, &self.shifting_plan(load));
-        let shift_us = run.begun_engine_us + self.micros(SHIFT_AT_S);
-        Shift::of(
-            &run.windows,
-            run.begun_engine_us + self.micros(SHIFTING_FROM_S)..shift_us,
-            shift_us + self.micros(SHIFT_LAG_S),
-            SHIFTING_TARGET_MS * 1000,
-        )
-    }
-
-    /// A closed loop that stays as it is.
-    fn steady(&self, duration_s: f64) -> Plan {
-        Plan {
-            mode: Mode::Closed,
-            concurrency: 120,
-            warmup_s: Some(self.seconds(1.0)),
-            duration_s: Some(self.seconds(duration_s)),
-            ..updates()
-        }
-    }
-
-    fn shifting_plan(&self, load: &ShiftingLoad) -> Plan {
-        let mode = match load.rate {
-            Some(_) => Mode::Open,
-            None => Mode::Closed,
-        };
-        let shift = Phase {
-            at_s: self.seconds(SHIFT_AT_S),
-            rate_factor: load.rate_factor,
-            workload: None,
-            distribution: load.distribution,
-        };
-        Plan {
-            mode,
-            rate: load.rate,
-            concurrency: 60,
-            warmup_s: Some(self.seconds(2.0)),
-            duration_s: Some(self.seconds(SHIFTING_S)),
-            phase: vec![shift],
-            ..updates()
-        }
-    }
-
-    /// A plan on a new engine, in a directory that goes away.
-    fn run(&self, mut config: Config, plan: &Plan) -> Run {
-        let mut place = tempfile::Builder::new();
-        let place = place
-            .prefix("trunkline-acceptance-")
-            .tempdir_in(&self.parent);
-        let place = place.expect("the directory can be written");
-        config.engine.directory = place.path().join("state");
-        config.control.window_ms = self.window_ms();
-        let engine = Engine::open_blocking(config).expect("an empty directory");
-        let outcome = Load::new(plan, &engine).and_then(Load::run);
-        let run = outcome.expect("an engine that works").run;
-        engine.shutdown_blocking().expect("a disk that works");
-        for warning in &run.warnings {
-            eprintln!("  warning: {warning}");
-        }
-        run
-    }
-}
-
-/// What all loads have in common.
-fn updates() -> Plan {
-    Plan {
-        workload: Workload::Write,
-        distribution: Some(Distribution::Uniform),
-        keys: 200_000,
-        value_bytes: 32,
-        batch: 500,
-        ..Plan::default()
     }
 }

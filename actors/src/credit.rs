@@ -4,7 +4,7 @@
 //! in the last stage or in a failing one, the credit comes back. Mailboxes need no bound of their
 //! own then. The amount of credit is fixed, and its price follows the limit: a limit can be moved while
 //! submissions wait and are under way, none waits for what there is no more of, and one above the limit
-//! passes alone. Not here: how many groups may be in flight (`message::GroupSlot`).
+//! passes alone. Not here: how many groups may be in flight (`in_flight`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -113,6 +113,11 @@ impl Engine {
         Self::builder(config).open_blocking()
     }
 
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.inner.shared
+    }
+
     /// The handle to threads that run.
     pub(crate) fn running(
         shared: Arc<Shared>,

@@ -11,7 +11,7 @@ use hdrhistogram::Histogram;
 
 use crate::control::{Latencies, StageWindow, Window};
 use crate::failure::Stage;
-use crate::message::GroupTag;
+use crate::message::{ClosedBy, GroupTag};
 use crate::metrics::Quantiles;
 
 /// A histogram of two digits up to an hour in microseconds; larger values count as that.
@@ -44,6 +44,7 @@ struct Groups {
     sealed: u64,
     full: u64,
     full_of_bytes: u64,
+    shared_out: u64,
     operations: Histogram<u64>,
 }
 
@@ -86,6 +87,7 @@ impl Default for Interval {
                 sealed: 0,
                 full: 0,
                 full_of_bytes: 0,
+                shared_out: 0,
                 operations: histogram(),
             }),
             durable: Mutex::new(Durable {
@@ -116,8 +118,12 @@ impl Interval {
     pub(crate) fn sealed(&self, tag: &GroupTag) {
         let mut groups = lock(&self.groups);
         groups.sealed += 1;
-        groups.full += u64::from(tag.is_full);
-        groups.full_of_bytes += u64::from(tag.is_full_of_bytes);
+        match tag.closed_by {
+            ClosedBy::Nothing => {}
+            ClosedBy::Operations => groups.full += 1,
+            ClosedBy::Bytes => groups.full_of_bytes += 1,
+            ClosedBy::Share => groups.shared_out += 1,
+        }
         groups.operations.saturating_record(tag.operations);
     }
 
@@ -169,6 +175,7 @@ impl Interval {
         window.groups = std::mem::take(&mut groups.sealed);
         window.groups_full = std::mem::take(&mut groups.full);
         window.groups_full_bytes = std::mem::take(&mut groups.full_of_bytes);
+        window.groups_shared = std::mem::take(&mut groups.shared_out);
         window.group_operations = take(&mut groups.operations);
         drop(groups);
         let mut durable = lock(&self.durable);
@@ -189,13 +196,12 @@ impl Interval {
 mod tests {
     use super::*;
 
-    fn tag(operations_max: u64, is_full: bool) -> GroupTag {
+    fn tag(operations_max: u64, closed_by: ClosedBy) -> GroupTag {
         GroupTag {
             version: 1,
             operations: 100,
             operations_max,
-            is_full,
-            is_full_of_bytes: !is_full,
+            closed_by,
             operations_waited_us: 0,
             sealed_at: Instant::now(),
         }
@@ -209,14 +215,20 @@ mod tests {
             Duration::from_micros(7),
             Duration::from_millis(3),
         );
-        interval.sealed(&tag(50, true));
-        interval.sealed(&tag(50, false));
+        for closed_by in [
+            ClosedBy::Operations,
+            ClosedBy::Bytes,
+            ClosedBy::Share,
+            ClosedBy::Nothing,
+        ] {
+            interval.sealed(&tag(50, closed_by));
+        }
         let mut window = Window::default();
         interval.end(&mut window);
         assert_eq!(window.stages[Stage::Hash as usize].busy_us, 3000);
         assert_eq!(window.stages[Stage::Hash as usize].queue_wait_us.max, 7);
-        assert_eq!((window.groups, window.groups_full), (2, 1));
-        assert_eq!(window.groups_full_bytes, 1);
+        assert_eq!((window.groups, window.groups_full), (4, 1));
+        assert_eq!((window.groups_full_bytes, window.groups_shared), (1, 1));
         assert_eq!(window.group_operations.max, 100);
 
         let mut next = Window::default();
@@ -231,7 +243,7 @@ mod tests {
             operations: 10_001,
             // A submission of one operation came at once, one of 10,000 had waited 3 s.
             operations_waited_us: 10_000 * 3_000_000,
-            ..tag(50, true)
+            ..tag(50, ClosedBy::Operations)
         };
         let now = tag.sealed_at;
         let before = now.checked_sub(Duration::from_secs(3)).unwrap_or(now);
@@ -250,8 +262,16 @@ mod tests {
     fn latencies_under_another_cap_are_told_apart() {
         let interval = Interval::default();
         let accepted = Instant::now();
-        interval.durable(&tag(50, true), [accepted; 3].into_iter(), 50);
-        interval.durable(&tag(70, true), [accepted; 2].into_iter(), 50);
+        interval.durable(
+            &tag(50, ClosedBy::Operations),
+            [accepted; 3].into_iter(),
+            50,
+        );
+        interval.durable(
+            &tag(70, ClosedBy::Operations),
+            [accepted; 2].into_iter(),
+            50,
+        );
         let mut window = Window {
             group_operations_max: 50,
             ..Window::default()
@@ -262,13 +282,25 @@ mod tests {
         assert_eq!(window.durable_under_cap_us.count, 3);
 
         // The cap was moved: what was sealed under the one before says nothing about it.
-        interval.durable(&tag(50, true), [accepted; 3].into_iter(), 50);
-        interval.durable(&tag(70, true), [accepted; 2].into_iter(), 70);
+        interval.durable(
+            &tag(50, ClosedBy::Operations),
+            [accepted; 3].into_iter(),
+            50,
+        );
+        interval.durable(
+            &tag(70, ClosedBy::Operations),
+            [accepted; 2].into_iter(),
+            70,
+        );
         window.group_operations_max = 70;
         assert_eq!(interval.end(&mut window).count(), 2);
 
         // Also if nothing has become durable since.
-        interval.durable(&tag(70, true), [accepted; 2].into_iter(), 70);
+        interval.durable(
+            &tag(70, ClosedBy::Operations),
+            [accepted; 2].into_iter(),
+            70,
+        );
         window.group_operations_max = 90;
         assert_eq!(interval.end(&mut window).count(), 0);
         assert_eq!(window.durable_us.count, 2);

@@ -48,6 +48,7 @@ mod evidence;
 mod failure;
 mod history;
 mod hot;
+mod in_flight;
 mod interval;
 mod keeper;
 mod layer;

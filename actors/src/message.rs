@@ -4,10 +4,9 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use actix::{Message, Recipient};
+use actix::Message;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use trunkline_core::batch::PreparedBatch;
@@ -17,8 +16,8 @@ use trunkline_core::tree::SealedChanges;
 
 use crate::credit::Credit;
 use crate::failure::EngineFailure;
+use crate::in_flight::GroupSlot;
 use crate::layer::Layer;
-use crate::metrics::Metrics;
 use crate::receipt::{CommitPromise, Ticket};
 use crate::versions::Version;
 
@@ -142,6 +141,19 @@ pub(crate) struct Checkpointed(pub(crate) u64);
 #[derive(Debug)]
 pub(crate) struct Halt;
 
+/// What ended a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClosedBy {
+    /// Nothing: no more waited, or what waited must not come behind metadata in the same group.
+    Nothing,
+    /// The cap of operations.
+    Operations,
+    /// The cap of bytes, that of operations not being reached.
+    Bytes,
+    /// Its share of what is inside, both caps being larger.
+    Share,
+}
+
 /// What is known of a group from its sealing on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GroupTag {
@@ -150,45 +162,8 @@ pub(crate) struct GroupTag {
     pub(crate) operations: u64,
     /// The cap that it was sealed under.
     pub(crate) operations_max: u64,
-    /// Whether that closed it.
-    pub(crate) is_full: bool,
-    /// Whether the cap of bytes did, that of operations not being reached.
-    pub(crate) is_full_of_bytes: bool,
+    pub(crate) closed_by: ClosedBy,
     /// How long its operations had waited when it was sealed, all of them together, microseconds.
     pub(crate) operations_waited_us: u64,
     pub(crate) sealed_at: Instant,
-}
-
-/// A group's place among the groups in flight; dropping it makes room for the next.
-#[derive(Debug)]
-pub(crate) struct GroupSlot {
-    pub(crate) tag: GroupTag,
-    in_flight: Arc<AtomicUsize>,
-    metrics: Arc<Metrics>,
-    ingest: Recipient<Room>,
-}
-
-impl GroupSlot {
-    pub(crate) fn take(
-        tag: GroupTag,
-        in_flight: &Arc<AtomicUsize>,
-        metrics: &Arc<Metrics>,
-        ingest: Recipient<Room>,
-    ) -> Self {
-        metrics.groups_in_flight(in_flight.fetch_add(1, Ordering::AcqRel) + 1);
-        Self {
-            tag,
-            in_flight: in_flight.clone(),
-            metrics: metrics.clone(),
-            ingest,
-        }
-    }
-}
-
-impl Drop for GroupSlot {
-    fn drop(&mut self) {
-        let left = self.in_flight.fetch_sub(1, Ordering::AcqRel) - 1;
-        self.metrics.groups_in_flight(left);
-        self.ingest.do_send(Room);
-    }
 }

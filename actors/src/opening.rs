@@ -36,7 +36,7 @@ use crate::recovery::{self, Found, Loaded, Loading, OpenError, ReplayError, read
 use crate::shared::{Gate, Shared};
 use crate::tables;
 use crate::testing::{Faults, StageFault};
-use crate::tuner::{Watch, Windows};
+use crate::tuner::{Watch, Windows, show_bounds};
 
 /// How an engine is opened, where [`Engine::open`] is not enough: with disks and stores of one's own,
 /// and with failures that a test asks for.
@@ -275,8 +275,6 @@ fn share(
     let last = loaded.last.clone();
     let (state, writer, hasher) =
         loaded.into_state(params, &config, metrics.clone(), pool, read_pool)?;
-    let operations_max = config.submit.in_flight_operations_max as u64;
-    metrics.bounds(config.group.operations_max as u64, operations_max);
     let shared = Shared {
         credits: CreditPool::new(
             config.submit.in_flight_operations_max,
@@ -294,7 +292,7 @@ fn share(
         health: Arc::new(Health::default()),
         overlay: Overlay::default(),
         kzg_queue: AtomicUsize::new(0),
-        groups_in_flight: Arc::new(AtomicUsize::new(0)),
+        in_flight: Arc::default(),
         checkpoints_running: AtomicUsize::new(0),
         windows: Windows::default(),
         decisions,
@@ -303,6 +301,7 @@ fn share(
         on_failure: OnceLock::new(),
         halted: AtomicBool::new(false),
     };
+    show_bounds(&shared);
     Ok((Arc::new(shared), writer, hasher))
 }
 

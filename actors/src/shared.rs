@@ -16,6 +16,7 @@ use crate::decisions::Decisions;
 use crate::failure::{EngineFailure, Health};
 use crate::history::History;
 use crate::hot::Touched;
+use crate::in_flight::InFlight;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::overlay::Overlay;
@@ -103,7 +104,7 @@ pub(crate) struct Shared {
     pub(crate) applied: AtomicU64,
     /// Versions that wait for the kzg stage.
     pub(crate) kzg_queue: AtomicUsize,
-    pub(crate) groups_in_flight: Arc<AtomicUsize>,
+    pub(crate) in_flight: Arc<InFlight>,
     /// Checkpoints under way.
     pub(crate) checkpoints_running: AtomicUsize,
     pub(crate) windows: Windows,

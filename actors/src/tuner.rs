@@ -16,7 +16,7 @@ use crate::control::{
 };
 use crate::failure::panic_message;
 use crate::live::threads;
-use crate::metrics::MetricsSnapshot;
+use crate::metrics::{Bounds, MetricsSnapshot};
 use crate::reload::{ReloadError, changes_taken};
 use crate::shared::Shared;
 
@@ -166,16 +166,23 @@ fn take_over(shared: &Shared, new: Result<Config, ReloadError>) -> Result<(), Re
     Ok(())
 }
 
-/// Lets metrics show what groups and admission are bounded by now.
-fn show_bounds(shared: &Shared) {
-    let operations_max = shared.live.group_operations_max.get() as u64;
-    let in_flight_max = shared.credits.operations_max();
-    shared.metrics.bounds(operations_max, in_flight_max);
+/// Lets metrics show what is in force now.
+pub(crate) fn show_bounds(shared: &Shared) {
+    let live = &shared.live;
+    shared.metrics.bounds(&Bounds {
+        group_operations_max: live.group_operations_max.get() as u64,
+        in_flight_operations_max: shared.credits.operations_max(),
+        tree_pieces: live.tree_pieces.get() as u64,
+        hash_pieces: live.hash_pieces.get() as u64,
+        proof_pieces: live.proof_pieces.get() as u64,
+        value_cache_bytes_max: shared.state.values.cache_bytes_max(),
+        tree_bytes_max: live.tree_bytes_max(),
+    });
 }
 
 /// Records a decision of now.
 fn record(shared: &Shared, window_us: u64, change: Change, reason: Reason, seen: Seen) {
-    shared.metrics.decided();
+    shared.metrics.decided(&change, reason);
     let at_us = shared.metrics.uptime_us();
     shared
         .decisions
@@ -411,7 +418,108 @@ impl Counters {
 
 #[cfg(test)]
 mod tests {
+    use trunkline_core::store::leaves::MemoryLeafStore;
+    use trunkline_core::store::simulated::SimulatedDisk;
+
     use super::*;
+    use crate::Engine;
+
+    /// An engine that moves nothing by itself, in memory.
+    fn engine(change: impl FnOnce(&mut Config)) -> Engine {
+        let mut config = Config::default();
+        config.control.mode = ControlMode::Fixed;
+        config.control.window_ms = 60_000;
+        (config.workers.tree_pieces, config.workers.hash_pieces) = (2, 3);
+        config.workers.proof_pieces = 4;
+        change(&mut config);
+        let builder = Engine::builder(config)
+            .disk(Arc::new(SimulatedDisk::new(1)))
+            .leaf_store(Arc::new(MemoryLeafStore::default()));
+        builder.open_blocking().unwrap()
+    }
+
+    /// What is in force: cap, admission, pieces of tree, hash and proofs, bytes of values and of the tree.
+    fn in_force(shared: &Shared) -> [u64; 7] {
+        [
+            shared.live.group_operations_max.get() as u64,
+            shared.credits.operations_max(),
+            shared.live.tree_pieces.get() as u64,
+            shared.live.hash_pieces.get() as u64,
+            shared.live.proof_pieces.get() as u64,
+            shared.state.values.cache_bytes_max(),
+            shared.live.tree_bytes_max(),
+        ]
+    }
+
+    fn shown(figures: &MetricsSnapshot) -> [u64; 7] {
+        [
+            figures.group_operations_max,
+            figures.in_flight_operations_max,
+            figures.tree_pieces,
+            figures.hash_pieces,
+            figures.proof_pieces,
+            figures.value_cache_bytes_max,
+            figures.tree_bytes_max,
+        ]
+    }
+
+    #[test]
+    fn each_change_moves_what_it_names_and_nothing_else() {
+        const MIB: u64 = 1 << 20;
+        let engine = engine(|config| {
+            config.group.operations_max = 20_000;
+            config.submit.in_flight_operations_max = 1_000_000;
+            config.cache.value_bytes_max = 64 * MIB;
+            config.memory.budget_bytes = 512 * MIB;
+        });
+        let shared = engine.shared();
+        let mut expected = [20_000, 1_000_000, 2, 3, 4, 64 * MIB, 512 * MIB];
+        assert_eq!(in_force(shared), expected);
+        assert_eq!(shown(&engine.metrics()), expected);
+
+        let pieces = |work, from, to| Change::Pieces { work, from, to };
+        let (from, to) = (20_000, 30_000);
+        let cap = Change::GroupOperationsMax { from, to };
+        let (from, to) = (1_000_000, 90_000);
+        let admission = Change::InFlightOperationsMax { from, to };
+        let (from, to) = (64 * MIB, 96 * MIB);
+        let values = Change::ValueCacheBytes { from, to };
+        let changes: [(Change, &[(usize, u64)]); 6] = [
+            (cap, &[(0, 30_000)]),
+            (admission, &[(1, 90_000)]),
+            (pieces(Work::Tree, 2, 5), &[(2, 5)]),
+            (pieces(Work::Hash, 3, 6), &[(3, 6)]),
+            (pieces(Work::Proof, 4, 7), &[(4, 7)]),
+            // Of one budget.
+            (values, &[(5, 96 * MIB), (6, 480 * MIB)]),
+        ];
+        let window = Window {
+            length_us: 500_000,
+            ..Window::default()
+        };
+        for (change, moved) in changes {
+            let last = engine.decisions_since(0).len() as u64;
+            let proposal = Proposal {
+                change: change.clone(),
+                reason: Reason::Probe,
+                seen: Seen::default(),
+            };
+            carry_out(shared, &window, proposal);
+            for (place, value) in moved {
+                expected[*place] = *value;
+            }
+            assert_eq!(in_force(shared), expected, "{change}");
+            assert_eq!(shown(&engine.metrics()), expected, "{change}");
+            let decisions = engine.decisions_since(last);
+            assert_eq!(decisions.len(), 1, "{change}");
+            assert_eq!(decisions[0].change, change);
+            assert_eq!(
+                (decisions[0].reason, decisions[0].window_us),
+                (Reason::Probe, 500_000)
+            );
+        }
+        engine.shutdown_blocking().unwrap();
+    }
 
     #[test]
     fn each_pool_has_a_limit_of_its_own() {

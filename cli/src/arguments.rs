@@ -147,7 +147,8 @@ pub(crate) struct PlanArguments {
     pub(crate) seed: Option<u64>,
 
     /// Operations a second that are due, whatever the engine does (open loop). Without it, and without
-    /// --closed, a closed loop of 2 seconds finds out what can be done, and --rate-share of that is the rate.
+    /// --closed, a closed loop of 2 seconds finds out what can be done (reads: by --readers threads), and
+    /// --rate-share of that is the rate.
     #[arg(long, conflicts_with = "closed")]
     pub(crate) rate: Option<f64>,
     /// Share of what was found that becomes the rate [default: 0.7].
@@ -166,8 +167,8 @@ pub(crate) struct PlanArguments {
     /// Closed loop: the next operation starts when there is room.
     #[arg(long)]
     pub(crate) closed: bool,
-    /// Batches submitted and not yet durable in a closed loop [default: 16]. Where anything is read, as many threads
-    /// read too, unless --readers says how many.
+    /// Batches submitted and not yet durable in a closed loop [default: 16]. Where one reads anything, as many threads
+    /// read too, unless --readers or the plan says how many.
     #[arg(long, visible_alias = "in-flight", value_name = "BATCHES")]
     pub(crate) concurrency: Option<usize>,
     /// Shape of the rate and phases (TOML), instead of the plan's.
@@ -180,7 +181,7 @@ pub(crate) struct PlanArguments {
     /// How long the oldest write of a batch waits for others in an open loop, microseconds [default: 1000].
     #[arg(long, value_name = "MICROSECONDS")]
     pub(crate) batch_linger_us: Option<u64>,
-    /// Threads that read, and check proofs [default: 1].
+    /// Threads that read, and check proofs [default: 1; in a closed loop that reads, as --concurrency].
     #[arg(long)]
     pub(crate) readers: Option<usize>,
     /// Top of the proofs of the workload verify [default: hash].
@@ -211,8 +212,9 @@ pub(crate) enum Mix {
     D,
     /// 95 % reads of up to 100 consecutive records, 5 % inserts; zipfian.
     E,
-    /// 50 % reads, 50 % read-modify-writes, each put only if the key holds what was written to it
-    /// last; zipfian.
+    /// 50 % reads, 50 % read-modify-writes; zipfian. A key's first write in a batch, if it is one,
+    /// reads and is put only if the key holds what earlier batches wrote to it last; what the same
+    /// batch writes to it after that is a plain put.
     F,
     /// Reads with proofs that are checked, alone (not of YCSB); zipfian.
     Verify,

@@ -118,4 +118,30 @@ mod tests {
         let again = Config::layers().text("shown.toml", &text).unwrap();
         assert_eq!(again.build().unwrap(), config);
     }
+
+    #[test]
+    fn a_changed_file_is_read_anew_under_the_flags_and_for_the_same_directory() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("my.toml");
+        let arguments = SettingsArguments {
+            config: Some(file.clone()),
+            set: vec!["group.in_flight_max=3".to_owned()],
+        };
+        let rebuilt = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            build(&arguments, Path::new("state"))
+        };
+        for linger_ms in [1, 7] {
+            let text = format!("[group]\nlinger_ms = {linger_ms}\nin_flight_max = 9\n");
+            let config = rebuilt(&text).unwrap();
+            assert_eq!(config.group.linger_ms, linger_ms);
+            assert_eq!(config.group.in_flight_max, 3);
+            assert_eq!(config.engine.directory, Path::new("state"));
+        }
+        let error = rebuilt("[group]\nlinger = 1\n").unwrap_err().to_string();
+        assert!(
+            error.contains("my.toml:2: unknown key group.linger"),
+            "{error}"
+        );
+    }
 }

@@ -96,6 +96,10 @@ pub(crate) enum CommandError {
     TooManyCombinations { max: usize },
     #[error("{0} is varied twice; give all its values at once")]
     VariedTwice(String),
+    #[error(
+        "{0} does not go with sweep, which finds its rates itself: give --shares, or compare settings at one rate by tune --rate"
+    )]
+    SweptRate(&'static str),
     #[error("the runs cannot be compared")]
     Compare(#[from] CompareError),
     #[error("{0}; give --force to compare them all the same")]
@@ -114,6 +118,8 @@ pub(crate) enum CommandError {
     InvalidPlan(#[from] trunkline::load::InvalidPlan),
     #[error(transparent)]
     Load(#[from] trunkline::load::LoadError),
+    #[error("the run broke off; its figures are of the time before")]
+    BrokenOff(#[source] Box<trunkline::load::LoadError>),
     #[error("{} is of a replay of {trace:?}, which followed no plan; give --replay instead", file.display())]
     Replayed { file: PathBuf, trace: String },
     #[error(transparent)]

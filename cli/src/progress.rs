@@ -59,6 +59,14 @@ impl Progress {
         }
     }
 
+    /// A line above the bar.
+    pub(crate) fn say(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{text}")),
+            None => eprintln!("{text}"),
+        }
+    }
+
     /// How much was done in which time.
     pub(crate) fn finish(self) -> (u64, Duration) {
         (self.done, self.started.elapsed())

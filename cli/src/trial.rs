@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 use trunkline::Config;
 use trunkline::config::Layers;
-use trunkline::load::{Latency, Load, Plan, Totals};
+use trunkline::load::{Latency, Load, Mode, Plan, Totals};
 
 use crate::error::CommandError;
 use crate::interrupt::Interrupt;
@@ -22,7 +22,7 @@ pub(crate) struct Choice {
 }
 
 /// What came out of a trial.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Figures {
     /// Operations a second that were to be started; those that ended in a closed loop.
     pub(crate) offered_per_second: f64,
@@ -32,9 +32,19 @@ pub(crate) struct Figures {
     pub(crate) p50_us: f64,
     /// Its 99th percentile.
     pub(crate) p99_us: f64,
+    /// What a reader of the figures must know: each once, of all trials if these are medians.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Figures {
+    /// Whether nothing is to be known of them but that operations were dropped, which is the engine's doing: a load
+    /// generator that could not keep up, or operations that failed, make them figures of something else.
+    pub(crate) fn are_the_engines(&self) -> bool {
+        self.warnings
+            .iter()
+            .all(|warning| warning.contains("were dropped"))
+    }
+
     /// Whether nearly all of what was offered was done in the time in which it was offered.
     pub(crate) fn keeps_up(&self) -> bool {
         self.achieved_per_second >= 0.97 * self.offered_per_second
@@ -42,7 +52,7 @@ impl Figures {
 }
 
 /// Opens an engine with settings over those of the user, runs the plan on it, and clears up. What a reader of the
-/// figures must know goes to standard error. Nothing if the user had enough.
+/// figures must know goes to standard error at once, and with them. Nothing if the user had enough.
 pub(crate) fn run(
     plan: &Plan,
     layers: &Layers,
@@ -70,7 +80,10 @@ pub(crate) fn run(
     for warning in &outcome.run.warnings {
         eprintln!("warning: {warning}");
     }
-    Ok(Some(figures(&outcome.run.totals)))
+    Ok(Some(Figures {
+        warnings: outcome.run.warnings,
+        ..figures(&outcome.run.totals)
+    }))
 }
 
 /// The order of a round, of so many trials: there and back, and each time there it begins with another one. So none
@@ -97,6 +110,15 @@ pub(crate) fn configuration(layers: &Layers, choices: &[Choice]) -> Result<Confi
     Ok(layers.build()?)
 }
 
+/// Readers that a plan has in an open loop.
+pub(crate) fn readers_at_a_rate(plan: &Plan) -> usize {
+    let open = Plan {
+        mode: Mode::Open,
+        ..plan.clone()
+    };
+    open.readers()
+}
+
 /// The kind that most operations are of, writes before reads.
 fn figures(totals: &Totals) -> Figures {
     let kinds = totals.operations.iter();
@@ -107,10 +129,18 @@ fn figures(totals: &Totals) -> Figures {
         achieved_per_second: totals.achieved_per_second(),
         p50_us: latency.p50_us,
         p99_us: latency.p99_us,
+        warnings: Vec::new(),
     }
 }
 
-/// The middle of some figures, each taken by itself.
+/// The order of a round there and back: whatever gets steadily slower or faster meanwhile is as much of each.
+pub(crate) fn there_and_back(count: usize, round: u8) -> Vec<usize> {
+    let times = usize::from(round.saturating_sub(1));
+    let there = (0..count).map(|place| (place + times) % count);
+    there.clone().chain(there.rev()).collect()
+}
+
+/// The middle of some figures, each taken by itself, and what is to be known of any.
 pub(crate) fn median(figures: &[Figures]) -> Figures {
     let of = |field: fn(&Figures) -> f64| middle(figures.iter().map(field).collect());
     Figures {
@@ -118,13 +148,29 @@ pub(crate) fn median(figures: &[Figures]) -> Figures {
         achieved_per_second: of(|figures| figures.achieved_per_second),
         p50_us: of(|figures| figures.p50_us),
         p99_us: of(|figures| figures.p99_us),
+        warnings: warnings(figures),
     }
 }
 
-/// The median, the upper one of two; 0 of nothing.
+fn warnings(figures: &[Figures]) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for warning in figures.iter().flat_map(|figures| &figures.warnings) {
+        if !all.contains(warning) {
+            all.push(warning.clone());
+        }
+    }
+    all
+}
+
+/// The median, of an even number the mean of both in the middle; 0 of nothing.
 pub(crate) fn middle(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
+    let upper = values.get(values.len() / 2);
+    let lower = values.get(values.len().saturating_sub(1) / 2);
+    match (lower, upper) {
+        (Some(lower), Some(upper)) => (lower + upper) / 2.0,
+        _ => 0.0,
+    }
 }
 
 #[cfg(test)]
@@ -141,6 +187,21 @@ mod tests {
         assert!(rounds(2).eq([[0, 1], [1, 0], [1, 0], [0, 1]].map(Vec::from)));
         assert!(rounds(1).eq([[0]; 4].map(Vec::from)));
         assert!(rounds(0).all(|order| order.is_empty()));
+    }
+
+    #[test]
+    fn there_and_back_the_mean_place_of_each_is_the_same() {
+        assert_eq!(there_and_back(3, 1), [0, 1, 2, 2, 1, 0]);
+        assert_eq!(there_and_back(3, 2), [1, 2, 0, 0, 2, 1]);
+        assert!(there_and_back(0, 1).is_empty());
+        for round in 1..=7 {
+            let order = there_and_back(5, round);
+            for wanted in 0..5 {
+                let places = order.iter().enumerate();
+                let places = places.filter(|(_, place)| **place == wanted);
+                assert_eq!(places.map(|(at, _)| at).sum::<usize>(), 9);
+            }
+        }
     }
 
     fn total(achieved: u64, p99_us: f64) -> OperationTotal {
@@ -198,5 +259,22 @@ mod tests {
         };
         let figures = median(&[of(1.0, 30.0), of(3.0, 10.0), of(2.0, 20.0)]);
         assert_eq!((figures.achieved_per_second, figures.p99_us), (2.0, 20.0));
+        let figures = median(&[of(1.0, 30.0), of(3.0, 10.0)]);
+        assert_eq!((figures.achieved_per_second, figures.p99_us), (2.0, 20.0));
+    }
+
+    #[test]
+    fn warnings_of_any_trial_stay_with_the_median() {
+        let warned = |warning: &str| Figures {
+            warnings: vec![warning.to_owned()],
+            ..Figures::default()
+        };
+        let dropped = warned("3.0 % of the operations were dropped, 5 being under way");
+        let late = warned("the generator could not keep up");
+        assert!(Figures::default().are_the_engines() && dropped.are_the_engines());
+        let all = [dropped, Figures::default(), late.clone(), late];
+        let median = median(&all);
+        assert_eq!(median.warnings.len(), 2);
+        assert!(!median.are_the_engines());
     }
 }

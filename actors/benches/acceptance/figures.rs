@@ -1,17 +1,19 @@
-//! From the windows of a run to its figures, and from figures to whether a criterion is met.
+//! From what runs measured to their figures, and to what they are held against.
 //!
-//! Pure, and so are its tests, in `tests/load`. Not here: how runs are made, and how tables look.
+//! Pure, and so are its tests, in `tests/load`. Not here: how runs are made, whether a figure is good enough
+//! (`criteria`), and how tables look.
 
 use std::fmt::{self, Display, Formatter};
 use std::iter::Sum;
 use std::ops::Range;
 
 use trunkline::control::Window;
+use trunkline::load::Totals;
 
-/// Windows at the end of a run in which the cap should stay where it is.
-pub(crate) const LAST_WINDOWS: usize = 20;
-/// Windows among which changes of the cap's direction are counted.
-pub(crate) const REVERSAL_WINDOWS: usize = 10;
+use super::cap_at_rest::{amplitude, reversals};
+
+/// Windows in which the cap may be searched for, from the first operation on.
+pub(crate) const SEARCHING_WINDOWS: usize = 20;
 /// Windows behind a shift in which the engine may find its place.
 pub(crate) const SETTLING_WINDOWS: usize = 15;
 
@@ -76,6 +78,22 @@ impl Display for Spread {
     }
 }
 
+/// What came out under one setting, round by round.
+#[derive(Clone, Debug)]
+pub(crate) struct Series<T> {
+    pub(crate) name: String,
+    pub(crate) rounds: Vec<T>,
+}
+
+impl<T> Series<T> {
+    pub(crate) fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            rounds: Vec::new(),
+        }
+    }
+}
+
 /// A run under a load that stays as it is.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Rest {
@@ -85,20 +103,17 @@ pub(crate) struct Rest {
     pub(crate) p99_us: f64,
     /// Windows above the target.
     pub(crate) over: Share,
-    /// How much larger the largest cap of the last windows is than the smallest.
+    /// How much larger the largest cap of any twenty successive windows is than the smallest.
     pub(crate) amplitude_percent: f64,
-    /// Most changes of the cap's direction in so many successive ones of the last windows.
+    /// Most changes of the cap's direction in any ten successive windows.
     pub(crate) reversals: usize,
 }
 
 impl Rest {
-    /// From the windows that began after a time. Nothing if nothing became durable in them.
-    pub(crate) fn of(windows: &[Window], from_us: u64, target_us: u64) -> Option<Self> {
-        let windows = measured(windows, |window| {
-            window.ended_us > from_us + window.length_us
-        });
-        let last = &windows[windows.len().saturating_sub(LAST_WINDOWS)..];
-        let caps: Vec<u64> = last
+    /// Nothing if nothing became durable in the windows.
+    pub(crate) fn of(windows: &[Window], target_us: u64) -> Option<Self> {
+        let windows = measured(windows, |_| true);
+        let caps: Vec<u64> = windows
             .iter()
             .map(|window| window.group_operations_max)
             .collect();
@@ -107,21 +122,76 @@ impl Rest {
             per_second: per_second(&windows),
             p99_us: p99.middle,
             over: over(&windows, target_us),
-            amplitude_percent: amplitude_percent(&caps)?,
+            amplitude_percent: amplitude(&caps) * 100.0,
             reversals: reversals(&caps),
         })
     }
 
-    /// Its throughput in parts of the best of others that keep the target in their middle window.
-    pub(crate) fn against_best<'a>(
-        &self,
-        others: impl Iterator<Item = &'a Self>,
-        target_us: u64,
-    ) -> Option<f64> {
-        let keeping = others.filter(|other| other.p99_us <= target_us as f64);
-        let best = Spread::of(keeping.map(|other| other.per_second))?.greatest;
-        Some(self.per_second / best)
+    fn keeps(&self, target_us: u64) -> bool {
+        self.p99_us <= target_us as f64
     }
+}
+
+impl Series<Option<Rest>> {
+    pub(crate) fn spread(&self, figure: impl Fn(&Rest) -> f64) -> Option<Spread> {
+        Spread::of(self.rounds.iter().flatten().map(figure))
+    }
+
+    pub(crate) fn over(&self) -> Share {
+        self.rounds.iter().flatten().map(|rest| rest.over).sum()
+    }
+
+    fn round(&self, round: usize) -> Option<&Rest> {
+        self.rounds.get(round)?.as_ref()
+    }
+
+    /// Round by round its throughput in parts of another one.
+    pub(crate) fn against(&self, other: impl Fn(usize) -> Option<f64>) -> Vec<Option<f64>> {
+        let ratio =
+            |(round, rest): (usize, &Option<Rest>)| Some(rest.as_ref()?.per_second / other(round)?);
+        self.rounds.iter().enumerate().map(ratio).collect()
+    }
+
+    /// Throughput of a round.
+    pub(crate) fn per_second(&self, round: usize) -> Option<f64> {
+        Some(self.round(round)?.per_second)
+    }
+}
+
+/// Of settings that keep the target, the one with the most throughput, both by the middle of all rounds: so that it
+/// owes its place to no lucky run.
+pub(crate) fn best_by_middle(
+    all: &[Series<Option<Rest>>],
+    target_us: u64,
+) -> Option<&Series<Option<Rest>>> {
+    let keeping = all.iter().filter_map(|series| {
+        let p99 = series.spread(|rest| rest.p99_us)?;
+        let per_second = series.spread(|rest| rest.per_second)?;
+        (p99.middle <= target_us as f64).then_some((series, per_second.middle))
+    });
+    let best = keeping.max_by(|one, other| one.1.total_cmp(&other.1))?;
+    Some(best.0)
+}
+
+/// The most throughput of settings that keep the target in one round. Of several alike it is the luckiest one's.
+pub(crate) fn best_of_round(
+    all: &[Series<Option<Rest>>],
+    round: usize,
+    target_us: u64,
+) -> Option<f64> {
+    let rests = all.iter().filter_map(|series| series.round(round));
+    let keeping = rests.filter(|rest| rest.keeps(target_us));
+    Some(Spread::of(keeping.map(|rest| rest.per_second))?.greatest)
+}
+
+/// Windows behind those in which the cap may be searched for. They count from the first in which anything was
+/// accepted, so that neither filling nor warming up is left out beside them.
+pub(crate) fn searched(windows: &[Window]) -> &[Window] {
+    let first = windows
+        .iter()
+        .position(|window| window.operations_accepted > 0);
+    let from = first.map_or(windows.len(), |first| first + SEARCHING_WINDOWS);
+    windows.get(from..).unwrap_or_default()
 }
 
 /// A run whose load is another one from some time on.
@@ -186,102 +256,42 @@ fn over(windows: &[&Window], target_us: u64) -> Share {
     }
 }
 
-fn amplitude_percent(caps: &[u64]) -> Option<f64> {
-    let (low, high) = (caps.iter().min()?, caps.iter().max()?);
-    Some((*high as f64 / *low as f64 - 1.0) * 100.0)
+/// A run of some workload as a whole.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Ran {
+    /// Operations that ended while others were due.
+    pub(crate) per_second: f64,
+    /// Of the slowest kind of write, from the intended start; nothing if nothing was written.
+    pub(crate) write_p99_us: Option<f64>,
 }
 
-/// Windows in which the cap stays are no change of direction.
-fn reversals(caps: &[u64]) -> usize {
-    let count = |caps: &[u64]| {
-        let moves = caps.windows(2).filter(|pair| pair[0] != pair[1]);
-        let upwards: Vec<bool> = moves.map(|pair| pair[0] < pair[1]).collect();
-        upwards.windows(2).filter(|pair| pair[0] != pair[1]).count()
-    };
-    let successive = caps.windows(caps.len().clamp(1, REVERSAL_WINDOWS));
-    successive.map(count).max().unwrap_or(0)
-}
-
-/// What a figure should be.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Aim {
-    AtLeast(f64),
-    AtMost(f64),
-}
-
-impl Aim {
-    fn is_met_by(self, figure: f64) -> bool {
-        match self {
-            Self::AtLeast(least) => figure >= least,
-            Self::AtMost(most) => figure <= most,
+impl Ran {
+    pub(crate) fn of(totals: &Totals) -> Self {
+        let writes = totals.operations.iter().filter(|(kind, _)| kind.is_write());
+        let p99s = writes
+            .filter(|(_, total)| total.achieved > 0)
+            .map(|(_, total)| total.latency.p99_us);
+        Self {
+            per_second: totals.achieved_per_second(),
+            write_p99_us: Spread::of(p99s).map(|p99s| p99s.greatest),
         }
     }
 }
 
-impl Display for Aim {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::AtLeast(least) => write!(f, "at least {least}"),
-            Self::AtMost(most) => write!(f, "at most {most}"),
-        }
-    }
-}
-
-/// What was found under one setting or load.
+/// One workload under two settings by turns.
 #[derive(Clone, Debug)]
-pub(crate) struct Finding {
-    pub(crate) name: String,
-    /// What the aim is held against; nothing if it was not measured.
-    pub(crate) figure: Option<f64>,
-    /// The figure, and what it stands among.
-    pub(crate) shown: String,
+pub(crate) struct Beside {
+    pub(crate) name: &'static str,
+    pub(crate) fixed: Vec<Ran>,
+    pub(crate) adaptive: Vec<Ran>,
 }
 
-/// What all findings must keep. As text it is a line that begins with whether they do.
-#[derive(Clone, Debug)]
-pub(crate) struct Criterion {
-    pub(crate) what: String,
-    pub(crate) aim: Aim,
-    pub(crate) unit: &'static str,
-    pub(crate) findings: Vec<Finding>,
-}
-
-impl Criterion {
-    fn verdict(&self) -> String {
-        let is_missed = |figure: f64| !self.aim.is_met_by(figure);
-        let missing = self.names(|figure| figure.is_some_and(is_missed));
-        if !missing.is_empty() {
-            return format!("**missed** by {missing}");
-        }
-        let unmeasured = self.names(|figure| figure.is_none());
-        if !unmeasured.is_empty() {
-            return format!("**not measured** for {unmeasured}");
-        }
-        "**met**".to_owned()
-    }
-
-    fn names(&self, are_meant: impl Fn(Option<f64>) -> bool) -> String {
-        let meant = self
-            .findings
-            .iter()
-            .filter(|finding| are_meant(finding.figure));
-        let names: Vec<&str> = meant.map(|finding| finding.name.as_str()).collect();
-        names.join(", ")
-    }
-}
-
-impl Display for Criterion {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self {
-            what,
-            aim,
-            unit,
-            findings,
-        } = self;
-        write!(f, "- {}: {what}, {aim}{unit}", self.verdict())?;
-        for Finding { name, shown, .. } in findings {
-            write!(f, "; {name}: {shown}")?;
-        }
-        Ok(())
+impl Beside {
+    /// Round by round the throughput of the adaptive run in parts of that of the fixed one beside it.
+    pub(crate) fn ratios(&self) -> Vec<Option<f64>> {
+        let ratio = |(adaptive, fixed): (&Ran, &Ran)| {
+            (fixed.per_second > 0.0).then(|| adaptive.per_second / fixed.per_second)
+        };
+        self.adaptive.iter().zip(&self.fixed).map(ratio).collect()
     }
 }

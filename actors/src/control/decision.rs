@@ -381,7 +381,7 @@ pub struct Seen {
     pub samples: u64,
     /// Operations made durable, a second.
     pub operations_per_second: u64,
-    /// Groups that were sealed because they were full, of operations or of bytes, among a thousand.
+    /// Groups that were closed by a cap, of operations or of bytes, among a thousand.
     pub full_per_mille: u64,
     /// Time that the busiest stage worked, of a thousand.
     pub busiest_per_mille: u64,
@@ -410,7 +410,8 @@ pub struct Seen {
 pub struct Decision {
     /// Counts from 1 since the engine was opened.
     pub number: u64,
-    /// When the window ended, microseconds since the engine was opened.
+    /// When it was recorded, microseconds since the engine was opened: right after it was carried out, which is after
+    /// the end of the window that it was made from.
     pub at_us: u64,
     /// How long the window was, microseconds.
     pub window_us: u64,

@@ -11,7 +11,8 @@
 //! - [`HotPrefixes`]: which parts of the key space are touched most;
 //! - [`Phases`]: whether it is reads or writes.
 //!
-//! [`Backlog`] is none of them: persist asks it after each sync how far to hold back while a checkpoint runs.
+//! Two are none of them: persist asks [`Backlog`] after each sync how far to hold back while a checkpoint runs, and
+//! ingest asks [`group_share`] how much of what is inside the next group may have.
 //!
 //! `tests/control` of the crate has a pipeline in virtual time and scenarios as data with bands, as those of the
 //! adaptive concurrency of vector.
@@ -26,6 +27,7 @@ mod observation;
 mod pacing;
 mod phase;
 mod settings;
+mod share;
 mod window;
 mod workers;
 
@@ -38,5 +40,6 @@ pub use latencies::Latencies;
 pub use pacing::Backlog;
 pub use phase::Phases;
 pub use settings::{ControlSettings, Limits};
+pub use share::group_share;
 pub use window::{StageWindow, Window};
 pub use workers::Workers;

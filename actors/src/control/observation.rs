@@ -57,13 +57,18 @@ pub(super) struct Gathered {
     length_us: u64,
     groups: u64,
     groups_full: u64,
-    groups_full_bytes: u64,
+    groups_closed: u64,
 }
 
-/// Groups that were closed by a cap, of operations or of bytes, of a thousand.
+/// Groups that were closed by a cap, of operations or of bytes. Those that their share of what was inside closed are
+/// none of them: in a closed loop that is how it always is.
+fn groups_closed(window: &Window) -> u64 {
+    window.groups_full.saturating_add(window.groups_full_bytes)
+}
+
+/// The same of a thousand.
 pub(super) fn closed_per_mille(window: &Window) -> u64 {
-    let closed = window.groups_full.saturating_add(window.groups_full_bytes);
-    per_mille(closed, window.groups)
+    per_mille(groups_closed(window), window.groups)
 }
 
 impl Observation {
@@ -78,7 +83,7 @@ impl Gathered {
     pub(super) fn clear(&mut self) {
         self.latencies.clear();
         (self.durable, self.length_us) = (0, 0);
-        (self.groups, self.groups_full, self.groups_full_bytes) = (0, 0, 0);
+        (self.groups, self.groups_full, self.groups_closed) = (0, 0, 0);
     }
 
     /// Adds a window; an observation once there are enough samples, which begins anew.
@@ -93,8 +98,7 @@ impl Gathered {
         self.length_us = self.length_us.saturating_add(window.length_us);
         self.groups = self.groups.saturating_add(window.groups);
         self.groups_full = self.groups_full.saturating_add(window.groups_full);
-        let full_bytes = window.groups_full_bytes;
-        self.groups_full_bytes = self.groups_full_bytes.saturating_add(full_bytes);
+        self.groups_closed = self.groups_closed.saturating_add(groups_closed(window));
         if self.latencies.count() < samples_min {
             return None;
         }
@@ -108,13 +112,12 @@ impl Gathered {
         let mean_us = self.latencies.mean_us() as f64;
         // Little's law: operations in flight are their rate times their mean latency, not that of submissions.
         let inside = rate * self.latencies.operation_mean_us() as f64 / 1e6;
-        let closed = self.groups_full.saturating_add(self.groups_full_bytes);
         Observation {
             rate,
             p99_us: self.latencies.quantile_us(0.99) as f64,
             mean_us,
             full: per_mille(self.groups_full, self.groups) >= FULL_PER_MILLE,
-            closed: per_mille(closed, self.groups) >= FULL_PER_MILLE,
+            closed: per_mille(self.groups_closed, self.groups) >= FULL_PER_MILLE,
             at_the_door: inside >= DOOR_SHARE * window.in_flight_operations_max as f64,
             inside,
             waits: window.seal_wait_us.p50 >= window.durable_us.p50 / 2,

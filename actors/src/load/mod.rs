@@ -57,7 +57,7 @@ pub use run::{
     Second, Totals,
 };
 pub use run_files::{FILE_BYTES_MAX, RUN_FILE, RunFileError};
-pub use run_load::{Load, LoadError, Outcome, Progress, StageName, StageTime};
+pub use run_load::{BrokenOff, Load, LoadError, Outcome, Progress, StageName, StageTime};
 pub use schedule::{Schedule, TimedOperation};
 pub use target::{Observation, Pending, Seen, Target, TargetError, Written};
 pub use trace::{LineProblem, TRACE_FORMAT, TraceError, TraceReader, TraceSummary, TraceWriter};

@@ -56,7 +56,8 @@ pub enum Operation {
         /// Its index.
         index: u64,
     },
-    /// Reads a key, then puts a value provided that the key holds what was written to it last.
+    /// Reads a key, then puts a value provided that the key holds what earlier batches wrote to it last. If its batch
+    /// writes the key already, it is a put alone: requirements are checked against the state before the batch.
     ReadModifyWrite {
         /// Its index.
         index: u64,
@@ -112,7 +113,7 @@ pub enum Workload {
     /// 95 % reads of up to 100 consecutive records, 5 % inserts; zipfian. Records, not keys in order: paths are
     /// hashes.
     E,
-    /// 50 % reads, 50 % read-modify-writes; zipfian.
+    /// 50 % reads, 50 % read-modify-writes ([`Operation::ReadModifyWrite`]); zipfian.
     F,
     /// Reads with proofs that are checked, alone (not of YCSB); zipfian.
     Verify,

@@ -315,10 +315,10 @@ impl WriteBatch {
         }
     }
 
-    /// Keys that something is required of: those that a read-modify-write reads.
-    pub(crate) fn required_keys(&self) -> impl Iterator<Item = [u8; KEY_BYTES]> {
+    /// Indices of the keys that something is required of: those that a read-modify-write reads.
+    pub(crate) fn required(&self) -> impl Iterator<Item = u64> {
         let required = self.writes.iter().filter(|write| write.before.is_some());
-        required.map(|write| key(u64::from(write.index)))
+        required.map(|write| u64::from(write.index))
     }
 }
 

@@ -31,7 +31,7 @@ pub enum OperationKind {
     Insert,
     /// A key's removal: until it is durable.
     Delete,
-    /// A read, and a put that depends on it: until it is durable.
+    /// A read, and a put that depends on it: until it is durable. Where the batch writes the key already, a put alone.
     ReadModifyWrite,
 }
 
@@ -175,7 +175,8 @@ pub struct Totals {
     pub dropped: u64,
     /// Operations that failed.
     pub failed: u64,
-    /// Reads of keys that were put before the run, and never deleted, that found nothing.
+    /// Reads of keys that were put before the run, and never deleted, that found nothing; those of
+    /// read-modify-writes too.
     #[serde(default)]
     pub missing: u64,
     /// How late the generator itself was with starting operations, those that were dropped included: what of the
@@ -334,6 +335,9 @@ pub struct Run {
     /// What was run instead of the workload's operations, if a trace was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replayed: Option<Replayed>,
+    /// What broke it off before its end, if anything failed so that it had to: the figures are of the time before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_by: Option<String>,
     /// The engine's configuration, as TOML; empty if the target is no engine.
     pub config: String,
     /// Sums over the whole run.
@@ -350,4 +354,33 @@ pub struct Run {
     pub spans: Vec<Span>,
     /// What a reader of the figures must know: a generator that could not keep up, drops.
     pub warnings: Vec<String>,
+}
+
+impl Run {
+    /// Windows that lie wholly within what was measured: after the fill, the search for a rate and the warm-up, and
+    /// before nothing was due any more. None if the run was shorter than a window.
+    ///
+    /// ```
+    /// use trunkline::control::Window;
+    /// use trunkline::load::{Run, Totals};
+    /// let window = |ended_us| Window { ended_us, length_us: 500_000, ..Window::default() };
+    /// let run = Run {
+    ///     begun_engine_us: 1_000_000,
+    ///     totals: Totals { scheduled_us: 2_000_000, ..Totals::default() },
+    ///     windows: [1_000_000, 1_400_000, 1_500_000, 3_000_000, 3_100_000].map(window).to_vec(),
+    ///     ..Run::default()
+    /// };
+    /// let ends: Vec<u64> = run.measured_windows().map(|window| window.ended_us).collect();
+    /// assert_eq!(ends, [1_500_000, 3_000_000]);
+    /// ```
+    pub fn measured_windows(&self) -> impl Iterator<Item = &Window> {
+        let end_us = self
+            .begun_engine_us
+            .saturating_add(self.totals.scheduled_us);
+        let measured = self.begun_engine_us..=end_us;
+        self.windows.iter().filter(move |window| {
+            let began_us = window.ended_us.saturating_sub(window.length_us);
+            measured.contains(&began_us) && measured.contains(&window.ended_us)
+        })
+    }
 }

@@ -67,6 +67,32 @@ pub enum LoadError {
     /// Both at once.
     #[error("what is replayed is recorded already; do one of both")]
     NoReplayAndRecord,
+    /// Something failed in the midst of the run itself. What was measured until then is in it.
+    #[error(transparent)]
+    BrokenOff(Box<BrokenOff>),
+}
+
+/// A run that came to no end, as far as it got.
+///
+/// ```
+/// use trunkline::load::{Load, LoadError, Outcome, Plan, Target};
+///
+/// /// The run, broken off or not: [`Run::ended_by`](trunkline::load::Run::ended_by) tells.
+/// fn outcome(plan: &Plan, target: &dyn Target) -> Result<Outcome, LoadError> {
+///     match Load::new(plan, target)?.run() {
+///         Err(LoadError::BrokenOff(broken)) => Ok(broken.outcome),
+///         run => run,
+///     }
+/// }
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[error("the run broke off")]
+pub struct BrokenOff {
+    /// What broke it off.
+    pub source: LoadError,
+    /// What was measured until then. What failed is not known to be written, so records may be wrong about those
+    /// keys.
+    pub outcome: Outcome,
 }
 
 impl From<StageError> for LoadError {
@@ -89,7 +115,7 @@ impl From<StageError> for LoadError {
 pub enum StageName {
     /// All keys are put once.
     Fill,
-    /// A closed loop finds out what can be done.
+    /// A closed loop finds out what can be done, of reads by as many threads as the run has.
     Calibrate,
     /// The run itself, warm-up included.
     Run,
@@ -119,7 +145,7 @@ impl std::fmt::Display for StageName {
 /// # engine.shutdown_blocking()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Progress<'a> {
     /// Which stage.
     pub stage: StageName,
@@ -135,8 +161,9 @@ pub struct Progress<'a> {
     pub is_warm_up: bool,
     /// Operations a second that are to be started, before shapes and phases.
     pub rate: Option<f64>,
-    /// The second that is not over, as far as it got.
-    pub current: &'a Second,
+    /// Gives the second that is not over, as far as it got. It takes copies of all histograms from the threads that
+    /// record, so it is for whoever shows that second, and costs nothing otherwise.
+    pub current: &'a dyn Fn() -> Second,
     /// Seconds of the stage that are over.
     pub seconds: &'a [Second],
     /// What the target measured of itself since the load began, the last of it.
@@ -145,6 +172,16 @@ pub struct Progress<'a> {
     pub decisions: &'a [Decision],
     /// What its stages worked on last.
     pub spans: &'a [Span],
+}
+
+impl std::fmt::Debug for Progress<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Progress")
+            .field("stage", &self.stage)
+            .field("elapsed", &self.elapsed)
+            .field("operations", &self.operations)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How long a stage took.
@@ -326,7 +363,8 @@ impl<'a> Load<'a> {
             Some(path) => Some(TraceWriter::create(path, plan.keys, plan.value_bytes)?),
             None => None,
         };
-        let measured = running.measure(&plan, source, trace)?;
+        let mut measured = running.measure(&plan, source, trace)?;
+        let failure = measured.staged.failure.take().map(LoadError::from);
         let mut outcome = running.into_outcome(plan, measured);
         outcome.calibrated = calibrated.map(|calibrated| calibrated.rate);
         outcome.run.git_revision = self.revision;
@@ -344,8 +382,33 @@ impl<'a> Load<'a> {
                     .to_owned(),
             );
         }
-        Ok(outcome)
+        match failure {
+            Some(error) => Err(broken_off(error, outcome)),
+            None => Ok(outcome),
+        }
     }
+}
+
+fn broken_off(source: LoadError, mut outcome: Outcome) -> LoadError {
+    let why = with_causes(&source);
+    outcome.run.warnings.push(format!(
+        "the run broke off before its end: {why}; the figures are of the {:.1} s before",
+        outcome.run.totals.scheduled_us as f64 / 1e6
+    ));
+    outcome.run.ended_by = Some(why);
+    LoadError::BrokenOff(Box::new(BrokenOff { source, outcome }))
+}
+
+/// An error and its causes in one line, each said once.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| {
+        let more = cause.to_string();
+        match text.ends_with(&more) {
+            true => text,
+            false => format!("{text}: {more}"),
+        }
+    })
 }
 
 fn replay_note(summary: &TraceSummary, path: &Path, speed: f64) -> String {
@@ -415,7 +478,10 @@ impl Running<'_> {
             ops_max: plan.keys,
             keys_there: 0,
         };
-        self.carry_out(StageName::Fill, stage, 0)?;
+        let staged = self.carry_out(StageName::Fill, stage, 0)?;
+        if let Some(failure) = staged.failure {
+            return Err(failure.into());
+        }
         match &self.tally.first_failure {
             Some(failure) => Err(LoadError::Fill(failure.clone())),
             None => Ok(()),
@@ -437,6 +503,8 @@ impl Running<'_> {
             seed: plan.seed.wrapping_add(1),
             warmup_s: Some(0.0),
             phase: Vec::new(),
+            // As many as the run will have.
+            readers: Some(plan.readers()),
             ..plan.clone()
         };
         let stage = Stage {
@@ -450,6 +518,9 @@ impl Running<'_> {
             keys_there: keys_there(&plan, None),
         };
         let staged = self.carry_out(StageName::Calibrate, stage, 0)?;
+        if let Some(failure) = staged.failure {
+            return Err(failure.into());
+        }
         let (achieved, elapsed_ns) = (staged.sums.achieved, staged.sums.elapsed_ns.max(1));
         let rate = achieved as f64 / elapsed_ns as f64 * SECOND_NS as f64;
         Ok(Calibrated {
@@ -487,8 +558,10 @@ impl Running<'_> {
         };
         self.stage_log = Some(StageLog::new(begun_engine_us));
         let mut staged = self.carry_out(StageName::Run, stage, began_unix_ms)?;
-        if let Some(stage_log) = self.stage_log.take() {
-            staged.ledger.log.append_lines(&stage_log.into_lines()?);
+        match self.stage_log.take().map(StageLog::into_lines) {
+            Some(Ok(lines)) => staged.ledger.log.append_lines(&lines),
+            Some(Err(error)) => staged.failure = staged.failure.or(Some(StageError::Log(error))),
+            None => {}
         }
         Ok(Measured {
             staged,
@@ -553,7 +626,7 @@ impl Running<'_> {
         let Some(observer) = &mut self.observer else {
             return;
         };
-        let current = look.ledger.current(look.recorders);
+        let current = || look.ledger.current(look.recorders);
         observer(&Progress {
             stage: shown.name,
             elapsed: Duration::from_nanos(look.elapsed_ns),
@@ -594,7 +667,10 @@ impl Running<'_> {
             reader_cpu_us: staged.cpu.reader_us,
             operations: sums.operations,
         };
-        let mut warnings = warnings::of_figures(&plan, &totals, &staged.tally);
+        let readers = warnings::of_readers(&plan, &staged.reading, staged.elapsed);
+        let readers_are_busy = readers.is_some();
+        let mut warnings = warnings::of_figures(&plan, &totals, &staged.tally, readers_are_busy);
+        warnings.extend(readers);
         warnings.extend(warnings::of_threads(&plan, &staged.cpu, staged.elapsed));
         let left_out = staged.ledger.seconds.first();
         if let Some(first) = left_out.filter(|first| first.second > 0) {
@@ -616,6 +692,7 @@ impl Running<'_> {
             seed: plan.seed,
             workload: plan.to_toml(),
             replayed: None,
+            ended_by: None,
             config: self.target.settings(),
             totals,
             seconds: staged.ledger.seconds,

@@ -268,7 +268,7 @@ pub(crate) fn nanos(seconds: f64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::operations::Workload;
+    use super::super::operations::{Shares, Workload};
     use super::super::plan::{Phase, Shape};
     use super::super::run::OperationKind;
     use super::*;
@@ -373,12 +373,46 @@ mod tests {
     }
 
     #[test]
+    fn a_mix_of_a_phase_goes_before_its_workload_and_ends_with_it() {
+        let phase = |at_s, workload, mix| Phase {
+            at_s,
+            rate_factor: 1.0,
+            workload,
+            distribution: None,
+            mix,
+        };
+        let inserts = Shares {
+            insert: 100,
+            ..Shares::default()
+        };
+        let plan = Plan {
+            workload: Workload::C,
+            phase: vec![
+                phase(5.0, Some(Workload::Write), Some(inserts)),
+                phase(10.0, None, Some(Workload::Write.shares())),
+                phase(15.0, None, None),
+            ],
+            ..plan(Arrivals::Constant)
+        };
+        for timed in Schedule::new(&plan) {
+            let expected = match timed.at_ns / (5 * SECOND_NS) {
+                1 => OperationKind::Insert,
+                2 => OperationKind::Update,
+                _ => OperationKind::Read,
+            };
+            assert_eq!(timed.operation.kind(), expected);
+        }
+        assert!(plan.has(|shares| shares.insert > 0));
+    }
+
+    #[test]
     fn phases_change_rate_and_mix_from_their_time_on() {
         let phase = |at_s, rate_factor, workload| Phase {
             at_s,
             rate_factor,
             workload,
             distribution: None,
+            mix: None,
         };
         let plan = Plan {
             workload: Workload::C,
@@ -455,6 +489,7 @@ mod tests {
                     amplitude: 1.0,
                 },
                 vec![Phase {
+                    mix: None,
                     at_s: 1.0,
                     rate_factor: 0.0,
                     workload: None,

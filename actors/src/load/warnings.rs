@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::driver::{Tally, ThreadTimes};
+use super::driver::{Reading, Tally, ThreadTimes};
 use super::plan::{Mode, Pacing, Plan};
 use super::run::Totals;
 
@@ -58,8 +58,37 @@ pub(super) fn of_threads(plan: &Plan, cpu: &ThreadTimes, elapsed: Duration) -> V
     .collect()
 }
 
+/// Readers that hardly had a moment left, in an open loop: then reads waited for one of them, however fast the target
+/// is. In a closed loop they always are.
+pub(super) fn of_readers(plan: &Plan, reading: &Reading, elapsed: Duration) -> Option<String> {
+    let readers = plan.readers();
+    let had_us = elapsed.as_secs_f64() * 1e6 * readers as f64;
+    let share = reading.taken_us as f64 / had_us.max(1.0);
+    if plan.mode == Mode::Closed || elapsed < BUSY_ELAPSED_MIN || share <= BUSY_MAX {
+        return None;
+    }
+    let who = match readers {
+        1 => "the only thread that reads was".to_owned(),
+        _ => format!("all {readers} threads that read were"),
+    };
+    let read_us = (reading.taken_us as f64 / reading.reads.max(1) as f64).max(1.0);
+    Some(format!(
+        "{who} busy {:.0} % of the time: a read took {:.2} ms in the mean, so they can do {:.0} a second, and others \
+         waited for one of them, which is in their latency; give more readers; if the reads then take longer, it is \
+         the target that is slow",
+        share * 100.0,
+        read_us / 1e3,
+        1e6 * readers as f64 / read_us,
+    ))
+}
+
 /// What a reader of the figures must know.
-pub(super) fn of_figures(plan: &Plan, totals: &Totals, tally: &Tally) -> Vec<String> {
+pub(super) fn of_figures(
+    plan: &Plan,
+    totals: &Totals,
+    tally: &Tally,
+    readers_are_busy: bool,
+) -> Vec<String> {
     let mut warnings = Vec::new();
     let share = |part: u64, whole: u64| part as f64 * 100.0 / whole.max(1) as f64;
     let late = &totals.generator_late;
@@ -72,8 +101,14 @@ pub(super) fn of_figures(plan: &Plan, totals: &Totals, tally: &Tally) -> Vec<Str
         ));
     }
     if totals.dropped > 0 {
+        let who = match readers_are_busy {
+            true => {
+                "with so many readers the reads did not keep up with the rate, whatever the target can do"
+            }
+            false => "the target did not keep up with the rate",
+        };
         warnings.push(format!(
-            "{:.1} % of the operations were dropped, {} being under way: the target did not keep up with the rate",
+            "{:.1} % of the operations were dropped, {} being under way: {who}",
             share(totals.dropped, totals.offered),
             plan.in_flight_operations_max
         ));
@@ -126,6 +161,80 @@ mod tests {
         assert!(warnings[0].contains("submits them was busy 97 % of the time"));
         assert!(warnings[1].contains("reads was busy 93 % of the time"));
         assert!(of_threads(&plan, &busy, Duration::from_millis(900)).is_empty());
+    }
+
+    #[test]
+    fn readers_without_a_moment_left_are_named_in_an_open_loop() {
+        // A thousand reads a second of one thread, each of 1 ms; two thousand are due.
+        let reading = Reading {
+            reads: 9_900,
+            taken_us: 9_900_000,
+        };
+        let one = Plan::default();
+        let warning = of_readers(&one, &reading, TEN_S).unwrap();
+        let expected = "the only thread that reads was busy 99 % of the time: a read took 1.00 ms in the mean, so \
+                        they can do 1000 a second, ";
+        assert!(warning.starts_with(expected), "{warning}");
+        assert!(warning.contains("give more readers"), "{warning}");
+        let three = Plan {
+            readers: Some(3),
+            ..Plan::default()
+        };
+        assert_eq!(of_readers(&three, &reading, TEN_S), None);
+        let thrice = Reading {
+            reads: 29_700,
+            taken_us: 29_700_000,
+        };
+        let warning = of_readers(&three, &thrice, TEN_S).unwrap();
+        assert!(warning.starts_with("all 3 threads that read were busy 99 %"));
+        assert!(warning.contains("they can do 3000 a second"), "{warning}");
+
+        let at_the_limit = Reading {
+            reads: 9_000,
+            taken_us: 9_000_000,
+        };
+        assert_eq!(of_readers(&one, &at_the_limit, TEN_S), None);
+        assert_eq!(of_readers(&one, &Reading::default(), TEN_S), None);
+        let short = Duration::from_millis(900);
+        assert_eq!(of_readers(&one, &reading, short), None);
+        let closed = Plan {
+            mode: Mode::Closed,
+            readers: Some(1),
+            ..Plan::default()
+        };
+        assert_eq!(of_readers(&closed, &reading, TEN_S), None);
+    }
+
+    #[test]
+    fn what_was_dropped_is_laid_to_the_target_only_if_readers_had_time() {
+        let totals = Totals {
+            offered: 20_000,
+            dropped: 5_000,
+            ..Totals::default()
+        };
+        let says = |readers_are_busy| {
+            let plan = Plan::default();
+            let warnings = of_figures(&plan, &totals, &Tally::default(), readers_are_busy);
+            assert_eq!(warnings.len(), 1);
+            assert!(warnings[0].starts_with("25.0 % of the operations were dropped, 200000 being"));
+            warnings[0].contains("the target did not keep up")
+        };
+        assert!(says(false));
+        assert!(!says(true));
+    }
+
+    #[test]
+    fn a_generator_that_was_late_with_one_in_a_hundred_says_so() {
+        let says = |p99_us| {
+            let mut totals = Totals::default();
+            totals.generator_late.p99_us = p99_us;
+            totals.generator_late.max_us = 12_340.0;
+            of_figures(&Plan::default(), &totals, &Tally::default(), false)
+        };
+        assert_eq!(says(5_000.0), [""; 0]);
+        let expected = "the generator could not keep up: 1 % of the operations started 5.1 ms late and more, at worst \
+                        12.3 ms; latencies include that; lower the rate or give it a core";
+        assert_eq!(says(5_100.0), [expected]);
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Ingest: submissions come in with their place fixed; groups go out.
 //!
 //! Self-clocking: a group is sealed as soon as the pipeline has room and something waits, so that
-//! groups are small while there is little to do and grow by themselves under load. A submission is
-//! never split; one with metadata is the last of its group.
+//! groups are small while there is little to do and grow by themselves under load, each to its share of
+//! what is inside, so that others overlap with it. A submission is never split; one with metadata is the
+//! last of its group.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,12 @@ use actix::{Actor, Addr, AsyncContext, Context, Handler};
 
 use super::serve;
 use super::tree::TreeStage;
+use crate::control::group_share;
 use crate::failure::Stage;
+use crate::in_flight::GroupSlot;
 use crate::interval::micros;
 use crate::keeper::Chore;
-use crate::message::{Drain, GroupSlot, GroupTag, Halt, LingerOver, Room, SealedGroup, Submission};
+use crate::message::{ClosedBy, Drain, GroupTag, Halt, LingerOver, Room, SealedGroup, Submission};
 use crate::shared::Shared;
 
 /// Longest time until a group that lingers is looked at again: it may be told meanwhile to linger less.
@@ -124,7 +126,7 @@ impl IngestStage {
     fn must_wait(&mut self, context: &Context<Self>) -> bool {
         let config = self.shared.config();
         let group = &config.group;
-        let in_flight = self.shared.groups_in_flight.load(Ordering::Acquire);
+        let in_flight = self.shared.in_flight.groups();
         if in_flight >= group.in_flight_max {
             return true;
         }
@@ -154,47 +156,20 @@ impl IngestStage {
     }
 
     fn seal(&mut self, context: &Context<Self>) -> SealedGroup {
-        let bytes_max = self.shared.config().group.bytes_max;
-        let operations_max = self.shared.live.group_operations_max.get();
-        let (mut is_full, mut is_full_of_bytes) = (false, false);
-        let mut submissions = VecDeque::new();
-        let (mut operations, mut bytes) = (0, 0);
-        while let Some(Pending::Submission(next)) = self.pending.front() {
-            operations += next.batch.operations;
-            bytes += next.batch.bytes;
-            let fits = operations <= operations_max && bytes <= bytes_max;
-            if !fits && !submissions.is_empty() {
-                is_full = operations > operations_max;
-                is_full_of_bytes = bytes > bytes_max;
-                break;
-            }
-            let Some(Pending::Submission(submission)) = self.pending.pop_front() else {
-                break;
-            };
-            self.operations -= submission.batch.operations;
-            self.bytes -= submission.batch.bytes;
-            let last = !submission.batch.metadata.is_empty();
-            self.urgent -= usize::from(last);
-            submissions.push_back(*submission);
-            if last {
-                break;
-            }
-        }
+        let bounds = self.bounds();
+        let (submissions, closed_by) = self.take_group(bounds);
         self.version += 1;
-        let operations: usize = submissions.iter().map(|s| s.batch.operations).sum();
-        let bytes: usize = submissions.iter().map(|s| s.batch.bytes).sum();
-        let is_full = is_full || operations >= operations_max;
         let sealed_at = Instant::now();
+        let operations = submissions.iter().map(|next| next.batch.operations as u64);
         let tag = GroupTag {
             version: self.version,
-            operations: operations as u64,
-            operations_max: operations_max as u64,
-            is_full,
-            is_full_of_bytes: !is_full && (is_full_of_bytes || bytes >= bytes_max),
+            operations: operations.sum(),
+            operations_max: bounds.operations_max as u64,
+            closed_by,
             operations_waited_us: waited_us(&submissions, sealed_at),
             sealed_at,
         };
-        let (in_flight, metrics) = (&self.shared.groups_in_flight, &self.shared.metrics);
+        let (in_flight, metrics) = (&self.shared.in_flight, &self.shared.metrics);
         let slot = GroupSlot::take(tag, in_flight, metrics, context.address().recipient());
         metrics.group_sealed(&tag);
         metrics.operations_waiting(self.operations);
@@ -205,10 +180,82 @@ impl IngestStage {
         }
     }
 
+    fn bounds(&self) -> GroupBounds {
+        let group = &self.shared.config().group;
+        let inside = self.operations + self.shared.in_flight.operations();
+        GroupBounds {
+            operations_max: self.shared.live.group_operations_max.get(),
+            bytes_max: group.bytes_max,
+            share: group_share(inside as u64, group.in_flight_max as u64) as usize,
+        }
+    }
+
+    /// What waits, as far as it fits; the first in any case. And what ended it.
+    fn take_group(&mut self, bounds: GroupBounds) -> (VecDeque<Submission>, ClosedBy) {
+        let mut submissions = VecDeque::new();
+        let (mut operations, mut bytes) = (0, 0);
+        while let Some(Pending::Submission(next)) = self.pending.front() {
+            let with_next = (operations + next.batch.operations, bytes + next.batch.bytes);
+            let closed_by = bounds.close_before(with_next.0, with_next.1);
+            if closed_by != ClosedBy::Nothing && !submissions.is_empty() {
+                return (submissions, closed_by);
+            }
+            let Some(Pending::Submission(submission)) = self.pending.pop_front() else {
+                break;
+            };
+            (operations, bytes) = with_next;
+            self.operations -= submission.batch.operations;
+            self.bytes -= submission.batch.bytes;
+            let last = !submission.batch.metadata.is_empty();
+            self.urgent -= usize::from(last);
+            submissions.push_back(*submission);
+            if last {
+                break;
+            }
+        }
+        (submissions, bounds.closed_at(operations, bytes))
+    }
+
     fn halt(&mut self) {
         self.pending.clear();
         (self.operations, self.bytes, self.urgent) = (0, 0, 0);
         self.shared.metrics.operations_waiting(0);
+    }
+}
+
+/// How large a group may get.
+#[derive(Clone, Copy)]
+struct GroupBounds {
+    operations_max: usize,
+    bytes_max: usize,
+    /// Operations, so that others overlap with it.
+    share: usize,
+}
+
+impl GroupBounds {
+    /// What closes a group before one more submission would make it so large.
+    fn close_before(self, operations: usize, bytes: usize) -> ClosedBy {
+        if operations > self.operations_max {
+            return ClosedBy::Operations;
+        }
+        if bytes > self.bytes_max {
+            return ClosedBy::Bytes;
+        }
+        if operations > self.share {
+            return ClosedBy::Share;
+        }
+        ClosedBy::Nothing
+    }
+
+    /// What a group of this size has reached, whether more waits or not.
+    fn closed_at(self, operations: usize, bytes: usize) -> ClosedBy {
+        if operations >= self.operations_max {
+            return ClosedBy::Operations;
+        }
+        if bytes >= self.bytes_max {
+            return ClosedBy::Bytes;
+        }
+        ClosedBy::Nothing
     }
 }
 

@@ -81,8 +81,7 @@ impl KzgStage {
     /// the pipeline is full, where it would take the core of another stage.
     fn is_behind(&self, version: &Version) -> bool {
         let shared = &self.shared;
-        let groups_in_flight = shared.groups_in_flight.load(Ordering::Acquire);
-        let is_full = groups_in_flight >= shared.config().group.in_flight_max;
+        let is_full = shared.in_flight.groups() >= shared.config().group.in_flight_max;
         let has_next = shared.applied() > version.number();
         shared.kzg_queue.load(Ordering::Acquire) > 0 || (is_full && has_next)
     }

@@ -4,12 +4,12 @@ use trunkline::load::{
     Second,
 };
 
-fn run(seconds: u64, elapsed_us: u64) -> Run {
+fn run(seconds: u64, scheduled_us: u64) -> Run {
     let mut run = Run {
         format: RUN_FORMAT,
         ..Run::default()
     };
-    run.totals.elapsed_us = elapsed_us;
+    run.totals.scheduled_us = scheduled_us;
     run.seconds = (0..seconds)
         .map(|second| Second {
             second,

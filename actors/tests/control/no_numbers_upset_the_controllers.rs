@@ -43,6 +43,7 @@ fn window(numbers: &[u64]) -> Window {
         &mut window.groups,
         &mut window.groups_full,
         &mut window.groups_full_bytes,
+        &mut window.groups_shared,
         &mut window.groups_in_flight,
         &mut window.reads,
         &mut window.proofs,

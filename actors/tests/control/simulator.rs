@@ -7,7 +7,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use trunkline::Quantiles;
-use trunkline::control::{Change, Latencies, Window};
+use trunkline::control::{Change, Latencies, Window, group_share};
 
 use crate::scenario::{Phase, Scenario, Spell};
 
@@ -58,6 +58,7 @@ struct Simulator<'a> {
     callers: u64,
     waiting: VecDeque<Submission>,
     waiting_operations: u64,
+    sealed_operations: u64,
     groups_in_flight: u64,
     queues: [VecDeque<Group>; 5],
     busy: [bool; 5],
@@ -118,6 +119,7 @@ impl<'a> Simulator<'a> {
             callers: 0,
             waiting: VecDeque::new(),
             waiting_operations: 0,
+            sealed_operations: 0,
             groups_in_flight: 0,
             queues: Default::default(),
             busy: [false; 5],
@@ -226,24 +228,29 @@ impl<'a> Simulator<'a> {
                 sealed_us: self.now_us,
                 cap: self.cap,
             };
-            let (mut full, mut full_of_bytes) = (false, false);
+            let inside = self.waiting_operations + self.sealed_operations;
+            let share = group_share(inside, pipeline.groups_in_flight_max);
+            let (mut full, mut full_of_bytes, mut shared) = (false, false, false);
             while let Some(next) = self.waiting.front() {
                 let operations = group.operations + u64::from(next.operations);
                 let over = operations > self.cap;
                 let heavy = operations * pipeline.operation_bytes > pipeline.group_bytes_max;
-                if (over || heavy) && !group.submissions.is_empty() {
-                    (full, full_of_bytes) = (over, heavy);
+                let more = operations > share;
+                if (over || heavy || more) && !group.submissions.is_empty() {
+                    (full, full_of_bytes, shared) = (over, heavy, more);
                     break;
                 }
                 group.operations = operations;
                 group.submissions.extend(self.waiting.pop_front());
             }
             self.waiting_operations -= group.operations;
+            self.sealed_operations += group.operations;
             self.groups_in_flight += 1;
             self.window.groups += 1;
             let full = full || group.operations >= self.cap;
             self.window.groups_full += u64::from(full);
             self.window.groups_full_bytes += u64::from(full_of_bytes && !full);
+            self.window.groups_shared += u64::from(shared && !full && !full_of_bytes);
             self.group_sizes.record(group.operations);
             self.forward(0, group);
         }
@@ -335,6 +342,7 @@ impl<'a> Simulator<'a> {
 
     fn acknowledge(&mut self, group: Group) {
         self.groups_in_flight -= 1;
+        self.sealed_operations -= group.operations;
         self.in_flight -= group.operations;
         self.window.operations_durable += group.operations;
         let callers = self.phase().callers;

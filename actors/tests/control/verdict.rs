@@ -2,6 +2,7 @@
 
 use trunkline::control::{Change, ControlSettings, Governor, Latencies, Limits, Proposal, Window};
 
+use crate::cap_at_rest::{amplitude, reversals};
 use crate::scenario::Scenario;
 use crate::simulator::run;
 
@@ -171,7 +172,7 @@ pub(crate) fn verdicts(scenario: &Scenario, seed: u64) -> Vec<Verdict> {
             ratio: rate(&part) / best_rate,
             over: over(scenario, &part),
             amplitude: amplitude(&caps),
-            reversals: reversals_in_ten(&caps),
+            reversals: reversals(&caps),
             moves: caps.windows(2).filter(|pair| pair[0] != pair[1]).count(),
             cap: caps[caps.len() - 1],
             in_flight: part[part.len() - 1].in_flight_operations_max,
@@ -184,31 +185,4 @@ pub(crate) fn verdicts(scenario: &Scenario, seed: u64) -> Vec<Verdict> {
         .zip(best)
         .map(judge)
         .collect()
-}
-
-/// Largest cap over smallest in any twenty windows, less one.
-fn amplitude(caps: &[u64]) -> f64 {
-    let span = |twenty: &[u64]| {
-        let (low, high) = (twenty.iter().min().unwrap(), twenty.iter().max().unwrap());
-        *high as f64 / *low as f64 - 1.0
-    };
-    caps.windows(20.min(caps.len()))
-        .map(span)
-        .fold(0.0, f64::max)
-}
-
-/// Most changes of direction in any ten windows.
-fn reversals_in_ten(caps: &[u64]) -> usize {
-    let count = |ten: &[u64]| {
-        let steps: Vec<bool> = ten
-            .windows(2)
-            .filter(|pair| pair[0] != pair[1])
-            .map(|pair| pair[0] < pair[1])
-            .collect();
-        steps.windows(2).filter(|pair| pair[0] != pair[1]).count()
-    };
-    caps.windows(10.min(caps.len()))
-        .map(count)
-        .max()
-        .unwrap_or(0)
 }

@@ -1,6 +1,7 @@
 use trunkline::Engine;
+use trunkline::config::ControlMode;
 
-use crate::support::{Rig, puts, without_hanging};
+use crate::support::{Rig, puts, until, without_hanging};
 
 /// First and last sequence number of each version.
 fn ranges(engine: &Engine) -> Vec<(u64, u64)> {
@@ -73,6 +74,44 @@ fn requirements_count_as_operations() {
         engine.drain_blocking().unwrap();
         assert_eq!(ranges(&engine), [(1, 2), (3, 3)]);
     });
+}
+
+/// No group takes all that waits, or nothing would overlap with it.
+#[test]
+fn in_shares_of_what_is_inside() {
+    for (in_flight_max, expected) in [(4, vec![(1, 2), (3, 4), (5, 6)]), (1, vec![(1, 6)])] {
+        without_hanging(move || {
+            let rig = Rig::with(|config| {
+                config.group.operations_max = 1_000_000;
+                config.group.in_flight_max = in_flight_max;
+                config.group.linger_ms = 60_000;
+                config.control.window_ms = 10;
+                config.control.mode = ControlMode::Fixed;
+            });
+            let engine = rig.open();
+            for _ in 0..6 {
+                engine.submit_blocking(many(8_192)).unwrap();
+            }
+            // What has left is inside no more: nothing leaves before all are sealed.
+            rig.disk.appends.close();
+            std::thread::scope(|scope| {
+                let drained = scope.spawn(|| engine.drain_blocking());
+                until(|| engine.metrics().groups_in_flight == expected.len() as u64);
+                rig.disk.appends.open();
+                drained.join().unwrap().unwrap();
+            });
+            assert_eq!(ranges(&engine), expected);
+            let closed = || {
+                let windows = engine.windows_since(0);
+                let sealed: u64 = windows.iter().map(|window| window.groups).sum();
+                let shared: u64 = windows.iter().map(|window| window.groups_shared).sum();
+                (sealed, shared)
+            };
+            let groups = expected.len() as u64;
+            // The last group took what was left.
+            until(|| closed() == (groups, groups - 1));
+        });
+    }
 }
 
 /// Nobody has to ask: lingering ends by itself.

@@ -97,9 +97,21 @@ fn labelled_with_the_name_of_the_engine() {
         let rig = |name: &str| {
             let mut rig = Rig::new();
             rig.config.engine.name = name.to_owned();
+            let workers = &mut rig.config.workers;
+            (
+                workers.tree_pieces,
+                workers.hash_pieces,
+                workers.proof_pieces,
+            ) = (2, 3, 4);
             rig
         };
-        let (one, other) = (rig("one of them").open(), rig("the other").open());
+        let (one, other) = (rig("one of them"), rig("the other").open());
+        let (mut config, one) = (one.config.clone(), one.open());
+        config.workers.hash_pieces = 5;
+        config.cache.value_bytes_max = 1 << 20;
+        one.reload(config.clone()).unwrap();
+        config.engine.name = "a third".to_owned();
+        one.reload(config).unwrap_err();
         for round in 0..10 {
             submit(&one, puts([(format!("{round}"), "v")]));
         }
@@ -128,6 +140,21 @@ fn labelled_with_the_name_of_the_engine() {
             ("trunkline_stage_queue_wait_seconds stage=persist", 10),
             ("trunkline_group_operations", 10),
             ("trunkline_versions_per_sync", 10),
+            ("trunkline_group_operations_max", 20_000),
+            ("trunkline_in_flight_operations_max", 1_000_000),
+            ("trunkline_pieces work=tree", 2),
+            ("trunkline_pieces work=hash", 5),
+            ("trunkline_pieces work=proof", 4),
+            ("trunkline_value_cache_bytes_max", 1 << 20),
+            ("trunkline_tree_bytes_max", 0),
+            (
+                "trunkline_decisions_total change=setting reason=reloaded",
+                2,
+            ),
+            (
+                "trunkline_decisions_total change=reload_refused reason=reloaded",
+                1,
+            ),
         ];
         for (name, value) in expected {
             assert_eq!(outside.get(name), Some(&value), "{name} in {outside:#?}");

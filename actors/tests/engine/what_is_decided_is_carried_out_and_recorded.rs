@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use trunkline::config::ControlMode;
-use trunkline::control::{Change, Decision, Evidence, Phase, Reason};
-use trunkline::{Config, Engine};
+use trunkline::control::{Change, Decision, Evidence, Phase, Reason, Work};
+use trunkline::{Config, Engine, ProveOptions, TopKind};
 
-use crate::support::{Rig, puts, until, without_hanging};
+use crate::support::{Rig, puts, submit, until, without_hanging};
 
 const CAP: u64 = 64;
 const CAP_MIN: u64 = 16;
@@ -116,6 +116,61 @@ fn a_cap_is_moved_with_reason_and_figures_and_windows_show_it() {
         assert!(first.seen.samples > 0 && first.seen.operations_per_second > 0);
         assert_eq!(first.seen.target_p99_us, TARGET_MS * 1000);
         assert!(engine.metrics().decisions >= caps.len() as u64);
+    });
+}
+
+#[test]
+fn pieces_of_proofs_are_tried_and_windows_show_it() {
+    const PIECES: usize = 2;
+    without_hanging(|| {
+        let rig = rig(|config| {
+            config.control.mode = ControlMode::Fixed;
+            config.control.workers = ControlMode::Adaptive;
+            // Each must see some hundred keys proven, on a busy machine too.
+            config.control.window_ms = 100;
+            (config.workers.read_threads, config.workers.proof_pieces) = (4, PIECES);
+        });
+        let engine = rig.open();
+        let keys: Vec<[u8; 8]> = (0..64_u64).map(u64::to_le_bytes).collect();
+        submit(&engine, puts(keys.iter().map(|key| (key, "v"))));
+        let tried = || -> Vec<(Decision, u64)> {
+            let decisions = engine.decisions_since(0).into_iter();
+            let tried = decisions.filter_map(|decision| match decision.change {
+                Change::Pieces { work, to, .. } => {
+                    assert_eq!(work, Work::Proof);
+                    Some((decision, to))
+                }
+                _ => None,
+            });
+            tried.collect()
+        };
+        let snapshot = engine.snapshot();
+        let hash_tops = ProveOptions {
+            top: TopKind::Hash,
+            ..ProveOptions::default()
+        };
+        let prove = || {
+            let proofs = snapshot.prove_each(&keys, &hash_tops);
+            assert_eq!(proofs.unwrap().len(), keys.len());
+        };
+        until(|| {
+            prove();
+            let (first, last) = (tried().into_iter().next(), engine.windows_since(0));
+            first.is_some_and(|(first, _)| last.last().is_some_and(|w| w.ended_us > first.at_us))
+        });
+        let (windows, tried) = (engine.windows_since(0), tried());
+        let (mut pieces, mut rest) = (PIECES as u64, tried.as_slice());
+        for window in &windows {
+            while let [(decision, to), later @ ..] = rest
+                && decision.at_us < window.ended_us
+            {
+                (pieces, rest) = (*to, later);
+            }
+            assert_eq!(window.proof_pieces, pieces, "{window:?}");
+            assert_eq!((window.tree_pieces, window.hash_pieces), (1, 1));
+        }
+        assert!(rest.len() < tried.len());
+        assert_eq!((tried[0].0.reason, tried[0].1), (Reason::Probe, 4));
     });
 }
 

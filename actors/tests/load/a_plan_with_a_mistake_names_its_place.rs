@@ -58,6 +58,10 @@ fn values_out_of_bounds_are_named_by_key() {
         "plan.toml: the sum of mix must be 100, not 99",
     );
     says(
+        "[[phase]]\nat_s = 5\nmix = { read = 50, update = 51 }",
+        "plan.toml: the sum of phase[0].mix must be 100, not 101",
+    );
+    says(
         "[[phase]]\nat_s = 5\n[[phase]]\nat_s = 5",
         "plan.toml: phase[1].at_s must be later than that of the phase before, 5, not 5",
     );
@@ -90,6 +94,7 @@ fn a_plan_is_the_same_after_writing_and_reading() {
         arrivals = "constant"
         pacing = "spin"
         proof_top = "kzg"
+        readers = 3
         warmup_s = 0.5
         ops = 10
         [mix]
@@ -104,6 +109,9 @@ fn a_plan_is_the_same_after_writing_and_reading() {
         rate_factor = 0.0
         workload = "b"
         distribution = "latest"
+        [[phase]]
+        at_s = 4.5
+        mix = { multi_get = 40, delete = 60 }
     "#;
     let plan = Plan::from_toml("plan.toml", text).unwrap();
     assert_eq!(Plan::from_toml("again", &plan.to_toml()).unwrap(), plan);

@@ -24,6 +24,21 @@ fn with_all_its_figures() {
 }
 
 #[test]
+fn that_broke_off_with_what_ended_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = Run {
+        format: RUN_FORMAT,
+        ended_by: Some("it is gone".to_owned()),
+        ..Run::default()
+    };
+    run.write_to(directory.path()).unwrap();
+    assert_eq!(Run::read_from(directory.path()).unwrap(), run);
+    // Runs that came to their end say nothing of it, as before there was such a thing.
+    let text = serde_json::to_string(&Run::default()).unwrap();
+    assert!(!text.contains("ended_by"));
+}
+
+#[test]
 fn what_is_no_run_is_refused_with_its_reason() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join(RUN_FILE);

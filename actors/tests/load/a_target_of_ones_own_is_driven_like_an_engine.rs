@@ -2,8 +2,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use trunkline::load::{
-    Load, LoadError, Mode, OperationKind, Pending, Plan, StageName, Target, TargetError, Workload,
-    WriteBatch, Written,
+    BrokenOff, Load, LoadError, Mode, OperationKind, Pending, Phase, Plan, Run, Shares, StageName,
+    Target, TargetError, Workload, WriteBatch, Written,
 };
 
 use crate::support::{Table, small};
@@ -148,14 +148,111 @@ fn a_target_that_is_gone_ends_the_run() {
         workload: Workload::Write,
         ..small()
     };
+    let broken = broken_off(&plan, &table);
+    assert!(matches!(broken.source, LoadError::Target(error) if error.to_string() == "it is gone"));
+    // Gone before anything was measured.
+    let table = Table {
+        ends_from: Some(3),
+        ..Table::default()
+    };
     let error = Load::new(&plan, &table).unwrap().run().unwrap_err();
-    assert!(matches!(error, LoadError::Target(error) if error.to_string() == "it is gone"));
+    assert!(matches!(error, LoadError::Target(_)));
     let table = Table {
         fails_from: Some(3),
         ..Table::default()
     };
     let error = Load::new(&plan, &table).unwrap().run().unwrap_err();
     assert_eq!(error.to_string(), "the keys could not be put: no room");
+}
+
+#[track_caller]
+fn broken_off(plan: &Plan, target: &dyn Target) -> BrokenOff {
+    match Load::new(plan, target).unwrap().run() {
+        Err(LoadError::BrokenOff(broken)) => *broken,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_run_that_breaks_off_gives_what_was_measured_until_then() {
+    for mode in [Mode::Open, Mode::Closed] {
+        // The fill takes ten batches, the run a hundred.
+        let table = Table {
+            ends_from: Some(60),
+            ..Table::default()
+        };
+        let plan = Plan {
+            workload: Workload::Write,
+            mode,
+            ..small()
+        };
+        let outcome = broken_off(&plan, &table).outcome;
+        let run = &outcome.run;
+        let totals = &run.totals;
+        // Batches that a late open loop sends are not all full.
+        let is_full = mode == Mode::Closed;
+        assert!((1..=1_000).contains(&totals.achieved), "{totals:?}");
+        assert!(totals.achieved == 1_000 || !is_full, "{totals:?}");
+        assert!(totals.failed > 0);
+        let updates = totals.operations[&OperationKind::Update].achieved;
+        assert_eq!(updates, totals.achieved);
+        let seconds = run.seconds.iter().map(|second| second.achieved);
+        assert_eq!(seconds.sum::<u64>(), totals.achieved);
+        assert_eq!(
+            run.ended_by.as_deref(),
+            Some("the target failed: it is gone")
+        );
+        let says = |warning: &String| warning.starts_with("the run broke off before its end");
+        assert!(run.warnings.iter().any(says), "{:?}", run.warnings);
+
+        let directory = tempfile::tempdir().unwrap();
+        outcome.write_to(directory.path()).unwrap();
+        assert_eq!(&Run::read_from(directory.path()).unwrap(), run);
+    }
+}
+
+#[test]
+fn a_trace_that_cannot_be_written_leaves_what_was_measured() {
+    let table = Table::default();
+    // It takes what fits its buffer, and then nothing.
+    let full = std::path::Path::new("/dev/full");
+    if !full.exists() {
+        return;
+    }
+    let plan = Plan {
+        ops: Some(50_000),
+        ..small()
+    };
+    let load = Load::new(&plan, &table).unwrap().record(full);
+    match load.run() {
+        Err(LoadError::BrokenOff(broken)) => {
+            assert!(matches!(broken.source, LoadError::Trace(_)));
+            assert!(broken.outcome.run.totals.achieved > 0);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_second_under_way_is_told_to_whoever_asks() {
+    let table = Table::default();
+    let plan = Plan {
+        ops: None,
+        duration_s: Some(3600.0),
+        warmup_s: Some(0.0),
+        rate: Some(1000.0),
+        ..small()
+    };
+    let (stop, mut achieved) = (AtomicBool::new(false), 0);
+    let mut observer = |progress: &trunkline::load::Progress<'_>| {
+        if progress.stage == StageName::Run {
+            achieved = (progress.current)().achieved;
+            stop.fetch_or(achieved > 0, Ordering::Relaxed);
+        }
+    };
+    let load = Load::new(&plan, &table).unwrap().stop(&stop);
+    load.observer(&mut observer).run().unwrap();
+    assert!(achieved > 0);
 }
 
 #[test]
@@ -173,9 +270,9 @@ fn what_a_target_cannot_do_ends_the_run() {
         workload: Workload::Verify,
         ..small()
     };
-    let error = Load::new(&plan, &Blind).unwrap().run().unwrap_err();
+    let broken = broken_off(&plan, &Blind);
     assert!(matches!(
-        error,
+        broken.source,
         LoadError::Target(TargetError::Unsupported(_))
     ));
 
@@ -186,6 +283,67 @@ fn what_a_target_cannot_do_ends_the_run() {
     };
     let outcome = Load::new(&plan, &Blind).unwrap().run().unwrap();
     assert_eq!(outcome.run.totals.missing, outcome.run.totals.achieved);
+
+    // Nor what a read-modify-write reads.
+    let plan = Plan {
+        mix: Some(Shares {
+            read_modify_write: 100,
+            ..Shares::default()
+        }),
+        ..small()
+    };
+    let outcome = Load::new(&plan, &Blind).unwrap().run().unwrap();
+    assert!(outcome.tally.missing > 0);
+    assert_eq!(outcome.tally.missing, outcome.tally.keys_read);
+}
+
+#[test]
+fn as_many_threads_read_in_a_closed_loop_as_batches_are_under_way_unless_it_is_said() {
+    let readers = |mode, concurrency, readers| {
+        let table = Table::default();
+        let plan = Plan {
+            mode,
+            concurrency,
+            readers,
+            ..small()
+        };
+        let outcome = Load::new(&plan, &table).unwrap().run().unwrap();
+        // A run says how many it had.
+        let ran = Plan::from_toml("run", &outcome.run.workload).unwrap();
+        (plan.readers(), ran.readers)
+    };
+    assert_eq!(readers(Mode::Closed, 3, None), (3, Some(3)));
+    assert_eq!(readers(Mode::Closed, 3, Some(1)), (1, Some(1)));
+    assert_eq!(readers(Mode::Open, 3, None), (1, Some(1)));
+    let closed = |plan: Plan| {
+        let plan = Plan {
+            mode: Mode::Closed,
+            ..plan
+        };
+        plan.readers()
+    };
+    let many = Plan {
+        concurrency: 5_000,
+        ..Plan::default()
+    };
+    assert_eq!(closed(many), 1024);
+    let nothing_read = Plan {
+        workload: Workload::Write,
+        ..Plan::default()
+    };
+    assert_eq!(closed(nothing_read.clone()), 1);
+    let phase = Phase {
+        at_s: 1.0,
+        rate_factor: 1.0,
+        workload: Some(Workload::C),
+        distribution: None,
+        mix: None,
+    };
+    let read_later = Plan {
+        phase: vec![phase],
+        ..nothing_read
+    };
+    assert_eq!(closed(read_later), 16);
 }
 
 #[test]

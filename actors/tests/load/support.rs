@@ -93,7 +93,7 @@ pub(crate) fn small() -> Plan {
         batch: 20,
         ops: Some(2_000),
         rate: Some(1e6),
-        readers: 2,
+        readers: Some(2),
         ..Plan::default()
     }
 }

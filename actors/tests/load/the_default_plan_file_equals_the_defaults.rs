@@ -28,7 +28,7 @@ fn full() -> Plan {
         concurrency: default.concurrency,
         batch: default.batch,
         batch_linger_us: default.batch_linger_us,
-        readers: default.readers,
+        readers: Some(1),
         warmup_s: Some(1.0),
         duration_s: Some(1.0),
         ops: Some(1),
@@ -47,6 +47,10 @@ fn full() -> Plan {
             rate_factor: 1.0,
             workload: Some(Workload::B),
             distribution: Some(Distribution::Uniform),
+            mix: Some(Shares {
+                read: 100,
+                ..Shares::default()
+            }),
         }],
     }
 }

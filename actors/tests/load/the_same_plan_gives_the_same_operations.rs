@@ -8,6 +8,7 @@ fn shaped() -> Plan {
         rate_factor: 2.0,
         workload: Some(Workload::F),
         distribution: None,
+        mix: None,
     };
     Plan {
         shape: Shape::Sine {

@@ -1,10 +1,12 @@
 //! `load`: an engine under a load, a report, and proofs of a sample of what was written.
 //!
 //! The load itself is the library's (`trunkline::load`). Here `plan` makes a plan of what was typed, `watch` shows how
-//! far it is, `report` how it went, `check` proves. What every key must hold at the end is known without asking the
-//! engine: the load's records make values from the seed and count the writes of each key.
+//! far it is, `report` how it went, `measured` what the engine saw of it, `check` proves. What every key must hold at
+//! the end is known without asking the engine: the load's records make values from the seed and count the writes of
+//! each key.
 
 mod check;
+mod measured;
 pub(crate) mod plan;
 mod report;
 mod watch;
@@ -13,10 +15,10 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use trunkline::Engine;
-use trunkline::load::{Load, Outcome, Plan, Progress, Run};
+use trunkline::load::{Load, LoadError, Outcome, Plan, Progress, Run};
 
 use crate::arguments::LoadArguments;
-use crate::error::CommandError;
+use crate::error::{self, CommandError};
 use crate::interrupt::Interrupt;
 use crate::tui::Screen;
 use crate::{Exit, configuration, output};
@@ -96,33 +98,82 @@ fn work(
     engine: &Engine,
     interrupt: &Interrupt,
 ) -> Result<Exit, CommandError> {
-    let outcome = carry_out(arguments, plan, engine, interrupt)?;
-    engine.drain_blocking()?;
-    let snapshot = engine.snapshot();
-    let checks = match outcome.is_interrupted {
-        true => Checks::default(),
-        false => check::check(&outcome, arguments.proofs, &snapshot)?,
+    let Carried { outcome, trouble } = carry_out(arguments, plan, engine, interrupt)?;
+    // First of all: whatever fails from here on, the run is there, and if this fails it is shown.
+    let kept = keep(arguments, &outcome, trouble.is_some());
+    let checked = match &trouble {
+        Some(_) => Ok(None),
+        None => checked(arguments, &outcome, engine),
     };
-    if arguments.json {
-        output::print_json(&report::json(&outcome, &snapshot.root(), &checks))?;
-    } else {
-        output::print(report::figures(&outcome, &engine.metrics()))?;
-        let root = output::root_lines(&snapshot.root());
-        output::print(format!("\nlast root\n{root}\n"))?;
-        output::print(match outcome.is_interrupted {
-            true => "interrupted: nothing was checked\n".to_owned(),
-            false => checks.to_string(),
-        })?;
+    let checks = checked.as_ref().ok().and_then(Option::as_ref);
+    let shown = show(arguments, &outcome, engine, checks);
+    if let Some(trouble) = trouble {
+        // The first cause is what the command ends with; what it led to is said all the same.
+        for error in [kept.err(), shown.err()].into_iter().flatten() {
+            eprintln!("besides: {}", error::line(&error));
+        }
+        return Err(trouble);
     }
-    // What was shown is not lost if this fails.
-    if let Some(directory) = &arguments.out {
-        outcome.write_to(directory)?;
-    }
-    Ok(match (outcome.is_interrupted, checks.all_hold()) {
-        (true, _) => Exit::Interrupted,
-        (false, true) => Exit::Done,
-        (false, false) => Exit::Failed,
+    shown?;
+    kept?;
+    Ok(match checked? {
+        None => Exit::Interrupted,
+        Some(checks) if checks.all_hold() => Exit::Done,
+        Some(_) => Exit::Failed,
     })
+}
+
+/// Writes the run where it is wanted.
+fn keep(arguments: &LoadArguments, outcome: &Outcome, is_broken: bool) -> Result<(), CommandError> {
+    let Some(directory) = &arguments.out else {
+        return Ok(());
+    };
+    outcome.write_to(directory)?;
+    if is_broken {
+        eprintln!("what was measured until then is in {}", directory.display());
+    }
+    Ok(())
+}
+
+fn checked(
+    arguments: &LoadArguments,
+    outcome: &Outcome,
+    engine: &Engine,
+) -> Result<Option<Checks>, CommandError> {
+    engine.drain_blocking()?;
+    match outcome.is_interrupted {
+        true => Ok(None),
+        false => check::check(outcome, arguments.proofs, &engine.snapshot()).map(Some),
+    }
+}
+
+fn show(
+    arguments: &LoadArguments,
+    outcome: &Outcome,
+    engine: &Engine,
+    checks: Option<&Checks>,
+) -> Result<(), CommandError> {
+    let root = engine.snapshot().root();
+    if arguments.json {
+        let none = Checks::default();
+        let json = report::json(outcome, &root, checks.unwrap_or(&none));
+        return output::print_json(&json);
+    }
+    output::print(report::figures(outcome, &engine.metrics())?)?;
+    let root = output::root_lines(&root);
+    output::print(format!("\nlast root\n{root}\n"))?;
+    output::print(match checks {
+        Some(checks) => checks.to_string(),
+        None if outcome.is_interrupted => "interrupted: nothing was checked\n".to_owned(),
+        None => "nothing was checked\n".to_owned(),
+    })
+}
+
+/// A load that was carried out, to its end or not.
+struct Carried {
+    outcome: Outcome,
+    /// What broke it off, or spoiled its showing.
+    trouble: Option<CommandError>,
 }
 
 fn carry_out(
@@ -130,7 +181,7 @@ fn carry_out(
     plan: &Plan,
     engine: &Engine,
     interrupt: &Interrupt,
-) -> Result<Outcome, CommandError> {
+) -> Result<Carried, CommandError> {
     let mut watch = Watch::new(arguments.tui)?;
     let mut observer = |progress: &Progress<'_>| {
         if watch.show(progress) == Asked::ToEnd {
@@ -147,7 +198,24 @@ fn carry_out(
     if let Some(path) = &arguments.replay {
         load = load.replay(path, arguments.replay_speed.unwrap_or(1.0))?;
     }
-    let outcome = load.run();
-    watch.finish()?;
-    Ok(outcome?)
+    let run = load.run();
+    let outcome = match &run {
+        Ok(outcome) => Some(outcome),
+        Err(LoadError::BrokenOff(broken)) => Some(&broken.outcome),
+        Err(_) => None,
+    };
+    if let Some(outcome) = outcome {
+        watch.end(&outcome.run.decisions);
+    }
+    let shown = watch.finish();
+    match run {
+        Err(LoadError::BrokenOff(broken)) => Ok(Carried {
+            outcome: broken.outcome,
+            trouble: Some(CommandError::BrokenOff(Box::new(broken.source))),
+        }),
+        run => Ok(Carried {
+            outcome: run?,
+            trouble: shown.err().map(CommandError::from),
+        }),
+    }
 }

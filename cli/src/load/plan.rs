@@ -2,13 +2,10 @@
 
 use std::path::Path;
 
-use trunkline::load::{Mode, Phases, Plan, ProofTop, RUN_FILE, Run, Workload};
+use trunkline::load::{Mode, Phases, Plan, ProofTop, RUN_FILE, Run};
 
 use crate::arguments::{PlanArguments, Top};
 use crate::error::CommandError;
-
-/// Most threads that read.
-const READERS_MAX: usize = 1024;
 
 /// The plan file, the plan of a run, or the defaults, and the flags over it.
 pub(crate) fn of(arguments: &PlanArguments) -> Result<Plan, CommandError> {
@@ -20,10 +17,6 @@ pub(crate) fn of(arguments: &PlanArguments) -> Result<Plan, CommandError> {
     if let Some(path) = &arguments.phases {
         let phases = Phases::from_file(path)?;
         (plan.shape, plan.phase) = (phases.shape, phases.phase);
-    }
-    let is_unsaid = arguments.readers.is_none() && plan.readers == Plan::default().readers;
-    if let Some(concurrency) = arguments.concurrency.filter(|_| is_unsaid && reads(&plan)) {
-        plan.readers = concurrency.clamp(1, READERS_MAX);
     }
     plan.validate()?;
     Ok(plan)
@@ -56,14 +49,6 @@ fn of_run(directory: &Path) -> Result<Plan, CommandError> {
     }
 }
 
-/// Whether anything is read at any time.
-fn reads(plan: &Plan) -> bool {
-    let own = plan.mix.unwrap_or(plan.workload.shares());
-    let phases = plan.phase.iter().filter_map(|phase| phase.workload);
-    let mut all = phases.map(Workload::shares).chain([own]);
-    all.any(|shares| shares.read > 0 || shares.multi_get > 0 || shares.verify > 0)
-}
-
 fn lay_over(arguments: &PlanArguments, plan: &mut Plan) {
     let typed = arguments;
     set(&mut plan.name, typed.name.clone());
@@ -77,7 +62,6 @@ fn lay_over(arguments: &PlanArguments, plan: &mut Plan) {
     set(&mut plan.concurrency, typed.concurrency);
     set(&mut plan.batch, typed.batch);
     set(&mut plan.batch_linger_us, typed.batch_linger_us);
-    set(&mut plan.readers, typed.readers);
     set(&mut plan.proof_top, typed.proof_top.map(proof_top));
     if let Some(mix) = typed.workload {
         // What goes with another mix goes with it.
@@ -97,6 +81,9 @@ fn lay_over(arguments: &PlanArguments, plan: &mut Plan) {
     }
     if typed.duration.is_some() || typed.ops.is_some() {
         (plan.duration_s, plan.ops) = (typed.duration, typed.ops);
+    }
+    if typed.readers.is_some() {
+        plan.readers = typed.readers;
     }
     if typed.warmup.is_some() {
         plan.warmup_s = typed.warmup;
@@ -212,11 +199,22 @@ mod tests {
 
     #[test]
     fn as_many_threads_read_unless_it_is_said_how_many() {
-        let readers = |flags: &[&str]| typed(&[&["--closed"][..], flags].concat()).readers;
-        assert_eq!(readers(&["--concurrency", "8"]), 8);
-        assert_eq!(readers(&["--concurrency", "8", "--readers", "3"]), 3);
-        assert_eq!(readers(&["--concurrency", "5000"]), 1024);
-        assert_eq!(readers(&["--concurrency", "8", "--workload", "write"]), 1);
-        assert_eq!(readers(&[]), 1);
+        let readers = |flags: &[&str]| typed(flags).readers();
+        assert_eq!(readers(&["--closed", "--concurrency", "8"]), 8);
+        let three = ["--closed", "--concurrency", "8", "--readers", "3"];
+        assert_eq!(readers(&three), 3);
+        assert_eq!(readers(&["--rate", "1000", "--concurrency", "8"]), 1);
+    }
+
+    #[test]
+    fn what_a_plan_says_of_readers_holds_whatever_the_concurrency() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("plan.toml");
+        std::fs::write(&path, "mode = \"closed\"\nreaders = 1").unwrap();
+        let file = path.to_str().unwrap();
+        let plan = typed(&["--plan", file, "--concurrency", "8"]);
+        assert_eq!((plan.concurrency, plan.readers()), (8, 1));
+        let plan = typed(&["--plan", file, "--readers", "4"]);
+        assert_eq!(plan.readers(), 4);
     }
 }

@@ -4,13 +4,16 @@ use std::fmt::Write;
 use std::path::Path;
 
 use serde::Serialize;
+use trunkline::control::{Change, Window};
 use trunkline::core::record::Root;
-use trunkline::load::{Latency, Mode, Outcome, Plan, Totals};
+use trunkline::load::{Latency, LoadError, Mode, Outcome, Plan, Run, Totals};
 use trunkline::{MetricsSnapshot, Quantiles};
 
 use super::check::Checks;
+use super::measured;
 use crate::arguments::LoadArguments;
-use crate::output::{byte_size, duration, grouped, micros, rate};
+use crate::error::CommandError;
+use crate::output::{byte_size, duration, grouped, micros, printable, rate};
 use crate::report::decisions;
 use crate::table::Table;
 
@@ -66,7 +69,7 @@ fn pace(plan: &Plan, is_replay: bool) -> String {
         (Mode::Closed, _) => format!(
             "closed: {batches}, {} of them under way, {} reading",
             plan.concurrency,
-            threads(plan.readers)
+            threads(plan.readers())
         ),
         (Mode::Open, _) if is_replay => format!("open, at the times recorded: {batches}"),
         (Mode::Open, Some(rate)) => format!(
@@ -89,19 +92,26 @@ fn threads(count: usize) -> String {
     }
 }
 
-pub(super) fn figures(outcome: &Outcome, metrics: &MetricsSnapshot) -> String {
-    [
+pub(super) fn figures(
+    outcome: &Outcome,
+    metrics: &MetricsSnapshot,
+) -> Result<String, CommandError> {
+    let windows: Vec<Window> = outcome.run.measured_windows().copied().collect();
+    let stages = measured::stages(&outcome.log, &windows).map_err(LoadError::from)?;
+    let parts = [
         stage_times(outcome).to_string(),
         loop_lines(outcome),
         operations(&outcome.run.totals).to_string(),
-        states(metrics).to_string(),
-        stages(metrics).to_string(),
-        sizes(metrics).to_string(),
+        measured::batches(&windows),
+        stages.to_string(),
+        since_opening(metrics).to_string(),
         totals(metrics),
         decisions(&outcome.run),
+        reloads_refused(&outcome.run),
         warnings(&outcome.run.warnings),
-    ]
-    .join("\n")
+    ];
+    let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    Ok(parts.join("\n"))
 }
 
 fn stage_times(outcome: &Outcome) -> Table {
@@ -198,18 +208,20 @@ fn micros_part(value_us: f64) -> String {
     }
 }
 
-/// All phases together: the engine counts from its opening.
-fn states(metrics: &MetricsSnapshot) -> Table {
-    let mut table = Table::new(["batch until", "count", "p50", "p95", "p99", "max"]);
+/// What the engine counts from its opening alone: fill, calibration and warm-up are in it.
+fn since_opening(metrics: &MetricsSnapshot) -> Table {
+    let mut table = Table::new(["since opening", "count", "p50", "p95", "p99", "max"]);
     let states = [
-        ("accepted", &metrics.accepted_us),
-        ("hashed", &metrics.hashed_us),
-        ("committed", &metrics.committed_us),
-        ("durable", &metrics.durable_us),
+        ("batch until accepted", &metrics.accepted_us),
+        ("batch until hashed", &metrics.hashed_us),
+        ("batch until committed", &metrics.committed_us),
     ];
     for (name, quantiles) in states {
         table.row(times(name, quantiles));
     }
+    let size = &metrics.versions_per_sync;
+    let figures = [size.count, size.p50, size.p95, size.p99, size.max];
+    table.row(std::iter::once("sync, versions".to_owned()).chain(figures.map(grouped)));
     table
 }
 
@@ -224,6 +236,33 @@ fn times(name: &str, quantiles: &Quantiles) -> Vec<String> {
     let mut row = vec![name.to_owned(), grouped(count)];
     row.extend([p50, p95, p99, max].map(micros));
     row
+}
+
+/// Refused reloads that are shown: the last ones.
+const REFUSED_MAX: usize = 20;
+
+/// Nobody should take a file for what was run that was not. However much was decided since, they are shown.
+fn reloads_refused(run: &Run) -> String {
+    let refused = run
+        .decisions
+        .iter()
+        .filter_map(|decision| match &decision.change {
+            Change::ReloadRefused { message } => Some((decision.at_us, message)),
+            _ => None,
+        });
+    let refused: Vec<(u64, &String)> = refused.collect();
+    if refused.is_empty() {
+        return String::new();
+    }
+    let mut text = format!(
+        "reloads refused: {}; the settings of before stayed\n",
+        refused.len()
+    );
+    for (at_us, message) in refused.iter().rev().take(REFUSED_MAX).rev() {
+        let second = (*at_us as f64 - run.begun_engine_us as f64) / 1e6;
+        let _ = writeln!(text, "  {second:8.1} s  {}", printable(message));
+    }
+    text
 }
 
 fn warnings(warnings: &[String]) -> String {
@@ -242,6 +281,8 @@ pub(super) struct Json<'a> {
     totals: &'a Totals,
     warnings: &'a [String],
     is_interrupted: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_by: Option<&'a str>,
     version: u64,
     state_digest: String,
     checks: &'a Checks,
@@ -255,56 +296,56 @@ pub(super) fn json<'a>(outcome: &'a Outcome, root: &Root, checks: &'a Checks) ->
         totals: &outcome.run.totals,
         warnings: &outcome.run.warnings,
         is_interrupted: outcome.is_interrupted,
+        ended_by: outcome.run.ended_by.as_deref(),
         version: root.version,
         state_digest: hex::encode(root.state_digest),
         checks,
     }
 }
 
-fn stages(metrics: &MetricsSnapshot) -> Table {
-    let mut table = Table::new([
-        "stage",
-        "count",
-        "wait p50",
-        "p99",
-        "max",
-        "service p50",
-        "p99",
-        "max",
-    ]);
-    for stage in &metrics.stages {
-        let (wait, service) = (&stage.queue_wait_us, &stage.service_us);
-        let mut row = vec![stage.name.to_owned(), grouped(service.count)];
-        row.extend([wait.p50, wait.p99, wait.max].map(micros));
-        row.extend([service.p50, service.p99, service.max].map(micros));
-        table.row(row);
-    }
-    table
-}
-
-fn sizes(metrics: &MetricsSnapshot) -> Table {
-    let mut table = Table::new(["size of", "count", "p50", "p95", "p99", "max"]);
-    let sizes = [
-        ("group, operations", &metrics.group_operations),
-        ("sync, versions", &metrics.versions_per_sync),
-    ];
-    for (name, size) in sizes {
-        let figures = [size.count, size.p50, size.p95, size.p99, size.max];
-        table.row(std::iter::once(name.to_owned()).chain(figures.map(grouped)));
-    }
-    table
-}
-
 fn totals(metrics: &MetricsSnapshot) -> String {
     let mut text = String::new();
     let lines = [
         ("keys", grouped(metrics.keys)),
-        ("log written", byte_size(metrics.log_bytes)),
-        ("checkpoints", grouped(metrics.checkpoints)),
+        ("log written since opening", byte_size(metrics.log_bytes)),
+        ("checkpoints since opening", grouped(metrics.checkpoints)),
         ("resident memory", byte_size(metrics.resident_bytes)),
     ];
     for (name, value) in lines {
-        let _ = writeln!(text, "{name:<16} {value}");
+        let _ = writeln!(text, "{name:<25}  {value}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use trunkline::control::{Decision, Reason, Seen};
+
+    use super::*;
+
+    fn decision(number: u64, change: Change) -> Decision {
+        Decision {
+            number,
+            at_us: number * 1_000_000,
+            window_us: 0,
+            change,
+            reason: Reason::Reloaded,
+            seen: Seen::default(),
+        }
+    }
+
+    #[test]
+    fn a_refused_reload_is_shown_however_much_was_decided_since() {
+        let message = "a.toml:1: unknown key\n".to_owned();
+        let mut run = Run::default();
+        assert_eq!(reloads_refused(&run), "");
+        run.decisions
+            .push(decision(1, Change::ReloadRefused { message }));
+        for number in 2..100 {
+            let change = Change::GroupOperationsMax { from: 1, to: 2 };
+            run.decisions.push(decision(number, change));
+        }
+        let expected = "reloads refused: 1; the settings of before stayed\n       1.0 s  a.toml:1: unknown key\n";
+        assert_eq!(reloads_refused(&run), expected);
+    }
 }

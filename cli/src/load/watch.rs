@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use trunkline::control::{Change, Decision};
 use trunkline::load::{Progress as Step, StageName};
 
-use crate::output::{duration, grouped};
+use crate::output::{duration, grouped, printable};
 use crate::progress::{Progress, Unit};
 use crate::tui::{Live, Screen, ScreenError};
 
@@ -44,6 +45,14 @@ impl Watch {
         Asked::ToGoOn
     }
 
+    /// What was decided after the last look.
+    pub(super) fn end(&mut self, decisions: &[Decision]) {
+        if let Self::Lines(lines) = self {
+            lines.bar = None;
+            lines.tell_reloads(decisions);
+        }
+    }
+
     /// Gives the terminal back, and says what went wrong with it.
     pub(super) fn finish(self) -> Result<(), ScreenError> {
         match self {
@@ -76,13 +85,16 @@ impl Whole {
     }
 }
 
-/// A bar for each stage; for the run, a line every few seconds besides.
+/// A bar for each stage; for the run, a line every few seconds besides; and what became of a configuration file that
+/// was changed.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     stage: Option<StageName>,
     bar: Option<Progress>,
     shown: u64,
     lines: u32,
+    /// Number of the last decision that was looked at.
+    decision: u64,
 }
 
 impl Lines {
@@ -99,6 +111,20 @@ impl Lines {
             self.lines += 1;
             eprintln!("{}", line(step));
         }
+        self.tell_reloads(step.decisions);
+    }
+
+    fn tell_reloads(&mut self, decisions: &[Decision]) {
+        let news = decisions
+            .iter()
+            .filter(|decision| decision.number > self.decision);
+        for text in news.filter_map(reload) {
+            match &self.bar {
+                Some(bar) => bar.say(&text),
+                None => eprintln!("{text}"),
+            }
+        }
+        self.decision = decisions.last().map_or(self.decision, |last| last.number);
     }
 
     fn begin(&mut self, step: &Step<'_>) {
@@ -113,6 +139,21 @@ impl Lines {
         self.bar = None;
         let bar = || Progress::start(label, Unit::Operations, step.planned_operations);
         self.bar = (step.stage != StageName::Run).then(bar);
+    }
+}
+
+/// What became of a configuration file that was changed.
+fn reload(decision: &Decision) -> Option<String> {
+    match &decision.change {
+        Change::ReloadRefused { message } => Some(format!(
+            "reload refused, the settings of before stay: {}",
+            printable(message)
+        )),
+        Change::Setting { .. } => Some(format!(
+            "reload taken over: {}",
+            printable(&decision.change.to_string())
+        )),
+        _ => None,
     }
 }
 
@@ -133,4 +174,49 @@ fn line(step: &Step<'_>) -> String {
         text += &format!(", {} p99 {p99}", kind.name());
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use trunkline::control::{Reason, Seen};
+
+    use super::*;
+
+    fn decision(number: u64, change: Change) -> Decision {
+        Decision {
+            number,
+            at_us: 0,
+            window_us: 0,
+            change,
+            reason: Reason::Reloaded,
+            seen: Seen::default(),
+        }
+    }
+
+    #[test]
+    fn what_became_of_a_changed_file_is_a_line_and_nothing_else_is() {
+        let refused = Change::ReloadRefused {
+            message: "a.toml:1: unknown key\u{1b}[2J".to_owned(),
+        };
+        let says = "reload refused, the settings of before stay: a.toml:1: unknown key[2J";
+        assert_eq!(reload(&decision(1, refused)).as_deref(), Some(says));
+        let taken = Change::Setting {
+            key: "group.linger_ms".to_owned(),
+            from: "0".to_owned(),
+            to: "7".to_owned(),
+        };
+        let says = "reload taken over: group.linger_ms 0 → 7";
+        assert_eq!(reload(&decision(2, taken)).as_deref(), Some(says));
+        let cap = Change::GroupOperationsMax { from: 1, to: 2 };
+        assert_eq!(reload(&decision(3, cap)), None);
+    }
+
+    #[test]
+    fn a_decision_is_looked_at_once() {
+        let mut lines = Lines::default();
+        let cap = Change::GroupOperationsMax { from: 1, to: 2 };
+        lines.tell_reloads(&[decision(7, cap)]);
+        lines.tell_reloads(&[]);
+        assert_eq!(lines.decision, 7);
+    }
 }

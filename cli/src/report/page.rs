@@ -291,7 +291,10 @@ fn controllers(run: &Run) -> Markup {
     html! {
         section {
             h2 { "What was tuned" }
-            p.note { "Numbers are decisions, listed below. Seconds before 0 are the warm-up." }
+            p.note {
+                "Numbers are decisions, listed below. Seconds before 0 are all that the engine did before the run was \
+                 measured: filling, looking for a rate if none was given, and the warm-up."
+            }
             (control::bounds(run))
             h3 { "Decisions" }
             (control::decisions(run))

@@ -301,6 +301,34 @@ mod tests {
     }
 
     #[test]
+    fn a_marker_stands_where_its_value_does_and_has_a_number_where_there_is_room() {
+        let marker = |number, at, text: &str| Marker {
+            number,
+            at,
+            text: text.to_owned(),
+        };
+        let marked = Plot {
+            markers: vec![
+                marker(7, (5.0, 50.0), "seven < eight"),
+                marker(8, (5.1, 50.0), "eight"),
+                marker(9, (10.0, 100.0), "nine"),
+            ],
+            ..plot()
+        };
+        let drawn = marked.draw().into_string();
+        for part in [
+            r#"<title>seven &lt; eight</title><circle cx="405" cy="60" r="8">"#,
+            r#"<title>eight</title><circle cx="411.8" cy="60" r="3">"#,
+            r#"<title>nine</title><circle cx="746" cy="10" r="8">"#,
+            r#"text-anchor="middle">7</text>"#,
+            r#"text-anchor="middle">9</text>"#,
+        ] {
+            assert!(drawn.contains(part), "{part}: {drawn}");
+        }
+        assert!(!drawn.contains(">8</text>"), "{drawn}");
+    }
+
+    #[test]
     fn names_are_escaped() {
         let drawn = plot().draw().into_string();
         assert!(!drawn.contains("<one>"));

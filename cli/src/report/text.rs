@@ -8,7 +8,7 @@ use crate::inspect::date;
 use crate::output::{grouped, printable};
 use crate::table::Table;
 
-use super::control::busy_mean_percent;
+use super::control::busy_mean;
 use super::label::{self, compact, micros};
 use super::page::name;
 use super::pipeline::Pipeline;
@@ -77,8 +77,7 @@ fn stages(run: &Run) -> String {
     }
     let mut table = Table::new(["stage", "busy"]);
     for (place, stage) in Stage::ALL.into_iter().enumerate() {
-        let busy = format!("{:.0} %", busy_mean_percent(run, place));
-        table.row([stage.name().to_owned(), busy]);
+        table.row([stage.name().to_owned(), busy_mean(run, place)]);
     }
     let overlap = Pipeline::of(&run.spans).map_or(String::new(), |pipeline| {
         format!(

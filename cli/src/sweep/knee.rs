@@ -40,6 +40,7 @@ mod tests {
             achieved_per_second: achieved,
             p50_us: 1.0,
             p99_us: p99_ms * 1e3,
+            ..Figures::default()
         }
     }
 

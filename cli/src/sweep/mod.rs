@@ -35,7 +35,8 @@ pub(crate) struct SweepArguments {
     /// cap of a group and the groups in flight.
     #[arg(long, value_name = "SECTION.KEY=VALUE,…", value_parser = parse_varied)]
     vary: Vec<Varied>,
-    /// Rates of the open loops, percent of what the closed loop did.
+    /// Rates of the open loops, percent of what the closed loop did. A rate of one's own (--rate, --rate-share) and
+    /// --closed are refused, and that of a plan is not taken: to compare settings at one rate there is tune --rate.
     #[arg(long, value_delimiter = ',', default_value = "30,50,70,80,90", value_parser = clap::value_parser!(u8).range(1..=100))]
     shares: Vec<u8>,
     /// Times that every combination is run.
@@ -69,6 +70,7 @@ struct Curve {
 }
 
 pub(crate) fn run(arguments: &SweepArguments) -> Result<Exit, CommandError> {
+    check_rates(&arguments.plan)?;
     let plan = plan::of(&arguments.plan)?;
     let layers = configuration::layers(&arguments.settings)?;
     let varied = match arguments.vary.is_empty() {
@@ -85,7 +87,7 @@ pub(crate) fn run(arguments: &SweepArguments) -> Result<Exit, CommandError> {
     shares.sort_unstable();
 
     let mut rounds: Vec<Vec<Measured>> = vec![Vec::new(); combinations.len()];
-    let mut exit = Exit::Done;
+    let mut ended = Ended::Whole;
     'rounds: for round in 1..=arguments.rounds {
         for place in trial::order(combinations.len(), round) {
             let combination = &combinations[place];
@@ -103,17 +105,16 @@ pub(crate) fn run(arguments: &SweepArguments) -> Result<Exit, CommandError> {
                     &interrupt,
                 )
             };
-            match measured(&plan, &shares, measure)? {
-                Some(measured) => rounds[place].push(measured),
-                None => {
-                    exit = Exit::Interrupted;
-                    break 'rounds;
-                }
+            let (measured, how) = measured(&plan, &shares, measure);
+            rounds[place].extend(measured);
+            ended = how;
+            if !matches!(ended, Ended::Whole) {
+                break 'rounds;
             }
         }
     }
     let target_us = arguments.target_p99_ms.map(|target| target * 1e3);
-    // What was measured before an interruption is shown.
+    // What was measured before an interruption or a failure is shown.
     let curves = combinations.into_iter().zip(&rounds);
     let curves: Vec<Curve> = curves
         .filter(|(_, rounds)| !rounds.is_empty())
@@ -123,10 +124,36 @@ pub(crate) fn run(arguments: &SweepArguments) -> Result<Exit, CommandError> {
         true => output::print_json(&curves)?,
         false => output::print(text(&curves, &shares, target_us))?,
     }
-    Ok(exit)
+    match ended {
+        Ended::Whole => Ok(Exit::Done),
+        Ended::Interrupted => Ok(Exit::Interrupted),
+        Ended::Failed(error) => Err(error),
+    }
 }
 
-/// One round of one combination: the closed loop, and an open one at each share.
+/// How measuring ended.
+#[derive(Debug)]
+enum Ended {
+    Whole,
+    Interrupted,
+    /// A trial failed.
+    Failed(CommandError),
+}
+
+/// Rates are the sweep's own: one that is typed would not be what is measured.
+fn check_rates(plan: &PlanArguments) -> Result<(), CommandError> {
+    let typed = [
+        ("--rate", plan.rate.is_some()),
+        ("--rate-share", plan.rate_share.is_some()),
+        ("--closed", plan.closed),
+    ];
+    match typed.iter().find(|(_, is_typed)| *is_typed) {
+        Some((flag, _)) => Err(CommandError::SweptRate(flag)),
+        None => Ok(()),
+    }
+}
+
+/// One round of one combination: the closed loop, and an open one at each share; fewer if it was cut off.
 #[derive(Clone, Debug)]
 struct Measured {
     closed: Figures,
@@ -136,40 +163,52 @@ struct Measured {
 fn measured(
     plan: &Plan,
     shares: &[u8],
-    measure: impl Fn(&Plan) -> Result<Option<Figures>, CommandError>,
-) -> Result<Option<Measured>, CommandError> {
+    mut measure: impl FnMut(&Plan) -> Result<Option<Figures>, CommandError>,
+) -> (Option<Measured>, Ended) {
+    // As many readers for each, or the rates would be those of others.
+    let plan = &Plan {
+        readers: Some(trial::readers_at_a_rate(plan)),
+        ..plan.clone()
+    };
     let closed = Plan {
         mode: Mode::Closed,
         ..plan.clone()
     };
-    let Some(closed) = measure(&closed)? else {
-        return Ok(None);
+    let closed = match measure(&closed) {
+        Ok(Some(closed)) => closed,
+        Ok(None) => return (None, Ended::Interrupted),
+        Err(error) => return (None, Ended::Failed(error)),
     };
-    let mut open = Vec::new();
+    let per_second = closed.achieved_per_second;
+    let mut measured = Measured {
+        closed,
+        open: Vec::new(),
+    };
     for share in shares {
-        let rate = closed.achieved_per_second * f64::from(*share) / 100.0;
+        let rate = per_second * f64::from(*share) / 100.0;
         let at_rate = Plan {
             mode: Mode::Open,
             rate: Some(rate.max(0.01)),
             ..plan.clone()
         };
-        match measure(&at_rate)? {
-            Some(figures) => open.push(figures),
-            None => return Ok(None),
+        match measure(&at_rate) {
+            Ok(Some(figures)) => measured.open.push(figures),
+            Ok(None) => return (Some(measured), Ended::Interrupted),
+            Err(error) => return (Some(measured), Ended::Failed(error)),
         }
     }
-    Ok(Some(Measured { closed, open }))
+    (Some(measured), Ended::Whole)
 }
 
 fn curve(combination: Combination, rounds: &[Measured], target_us: Option<f64>) -> Curve {
-    let closed: Vec<Figures> = rounds.iter().map(|round| round.closed).collect();
-    let places = rounds.first().map_or(0, |round| round.open.len());
+    let closed: Vec<Figures> = rounds.iter().map(|round| round.closed.clone()).collect();
+    let places = rounds.iter().map(|round| round.open.len()).max();
     let at = |place: usize| {
         rounds
             .iter()
-            .filter_map(move |round| round.open.get(place).copied())
+            .filter_map(move |round| round.open.get(place).cloned())
     };
-    let open: Vec<Figures> = (0..places)
+    let open: Vec<Figures> = (0..places.unwrap_or(0))
         .map(|place| median(&at(place).collect::<Vec<_>>()))
         .collect();
     Curve {
@@ -191,13 +230,12 @@ fn text(curves: &[Curve], shares: &[u8], target_us: Option<f64>) -> String {
         "p99",
         "",
     ]);
+    let mut warnings = String::new();
     for curve in curves {
-        table.row(row(
-            name(&curve.settings),
-            "closed",
-            &curve.closed,
-            String::new(),
-        ));
+        let settings = name(&curve.settings);
+        warnings += &warned(&settings, "closed", &curve.closed);
+        let marks = mark(&curve.closed).into_iter().collect();
+        table.row(row(settings.clone(), "closed", &curve.closed, marks));
         for (place, (figures, share)) in curve.open.iter().zip(shares).enumerate() {
             let mut marks = Vec::new();
             if curve.knee == Some(place) {
@@ -206,14 +244,31 @@ fn text(curves: &[Curve], shares: &[u8], target_us: Option<f64>) -> String {
             if curve.within_target == Some(place) {
                 marks.push("highest within the target");
             }
+            marks.extend(mark(figures));
             let share = format!("{share} %");
-            table.row(row(String::new(), &share, figures, marks.join(", ")));
+            warnings += &warned(&settings, &share, figures);
+            table.row(row(String::new(), &share, figures, marks));
         }
     }
-    format!("{table}\n{}", verdict(curves, target_us))
+    format!("{table}\n{}{warnings}", verdict(curves, target_us))
 }
 
-fn row(settings: String, at: &str, figures: &Figures, marks: String) -> Vec<String> {
+/// What stands behind a row whose figures are not to be taken as they are.
+fn mark(figures: &Figures) -> Option<&'static str> {
+    match (figures.warnings.is_empty(), figures.are_the_engines()) {
+        (true, _) => None,
+        (false, true) => Some("operations dropped"),
+        (false, false) => Some("not the engine's alone"),
+    }
+}
+
+fn warned(settings: &str, at: &str, figures: &Figures) -> String {
+    let lines = figures.warnings.iter();
+    let lines = lines.map(|warning| format!("warning: {settings}, {at}: {warning}\n"));
+    lines.collect()
+}
+
+fn row(settings: String, at: &str, figures: &Figures, marks: Vec<&str>) -> Vec<String> {
     vec![
         settings,
         at.to_owned(),
@@ -221,7 +276,7 @@ fn row(settings: String, at: &str, figures: &Figures, marks: String) -> Vec<Stri
         grouped(figures.achieved_per_second as u64),
         micros(figures.p50_us as u64),
         micros(figures.p99_us as u64),
-        marks,
+        marks.join(", "),
     ]
 }
 
@@ -258,4 +313,87 @@ pub(crate) fn name(choices: &[Choice]) -> String {
         .iter()
         .map(|Choice { key, value }| format!("{key}={value}"));
     typed.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figures(achieved_per_second: f64) -> Figures {
+        Figures {
+            achieved_per_second,
+            offered_per_second: achieved_per_second,
+            ..Figures::default()
+        }
+    }
+
+    fn combination() -> Combination {
+        let vary = parse_varied("group.linger_ms=1").unwrap();
+        combinations(&[vary]).unwrap().remove(0)
+    }
+
+    #[test]
+    fn points_before_a_failure_are_kept() {
+        let mut left = 3;
+        let (measured, ended) = measured(&Plan::default(), &[30, 50, 70], |plan| {
+            left -= 1;
+            match left {
+                0 => Err(CommandError::VariedTwice("a disk".to_owned())),
+                _ => Ok(Some(figures(plan.rate.unwrap_or(100.0)))),
+            }
+        });
+        assert!(matches!(ended, Ended::Failed(_)));
+        let measured = measured.unwrap();
+        assert_eq!(measured.open, [figures(30.0)]);
+        let whole = Measured {
+            closed: figures(100.0),
+            open: vec![figures(30.0), figures(50.0)],
+        };
+        let curve = curve(combination(), &[measured, whole], None);
+        assert_eq!(curve.open, [figures(30.0), figures(50.0)]);
+    }
+
+    #[test]
+    fn all_points_have_as_many_readers() {
+        let mut readers = Vec::new();
+        let (_, ended) = measured(&Plan::default(), &[30, 50], |plan| {
+            readers.push(plan.readers());
+            Ok(Some(figures(100.0)))
+        });
+        assert!(matches!(ended, Ended::Whole));
+        assert_eq!(readers, [1; 3]);
+    }
+
+    #[test]
+    fn figures_of_a_load_generator_that_could_not_keep_up_are_marked() {
+        let warned = |warning: &str| Figures {
+            warnings: vec![warning.to_owned()],
+            ..figures(50.0)
+        };
+        let measured = Measured {
+            closed: warned("a thread that reads was busy"),
+            open: vec![
+                figures(30.0),
+                warned("1.0 % of the operations were dropped"),
+            ],
+        };
+        let curves = [curve(combination(), &[measured], None)];
+        let text = text(&curves, &[30, 50], None);
+        let ends = |row: &str, end: &str| {
+            let line = text.lines().find(|line| line.contains(row)).unwrap();
+            assert!(line.ends_with(end), "{text}");
+        };
+        ends("  closed", "not the engine's alone");
+        ends("  50 %", "operations dropped");
+        let says = "warning: group.linger_ms=1, closed: a thread that reads was busy\n";
+        assert!(
+            text.ends_with("were dropped\n") && text.contains(says),
+            "{text}"
+        );
+        let json = serde_json::to_value(&curves).unwrap();
+        assert_eq!(
+            json[0]["closed"]["warnings"][0],
+            "a thread that reads was busy"
+        );
+    }
 }

@@ -334,7 +334,7 @@ mod tests {
             planned_operations: None,
             is_warm_up: false,
             rate: Some(16_000.0),
-            current: &Second::default(),
+            current: &Second::default,
             seconds: &seconds,
             windows: &[window],
             decisions: &[decision],

@@ -1,10 +1,14 @@
 //! Which of some values is the best, and whether it is worth having.
 
 use crate::sweep::{Varied, parse_varied};
-use crate::trial::{Figures, median, middle};
+use crate::trial::{Figures, median};
 
 /// A gain that is worth a setting of its own.
-const GAIN_MIN: f64 = 1.05;
+pub(super) const GAIN_MIN: f64 = 1.05;
+/// How often a value without any effect may, by chance, be better in as many rounds: once in so many times.
+pub(super) const CHANCE_TIMES_MIN: u32 = 32;
+/// Trials of a value in a round: one there, one back.
+pub(super) const ROUND_TRIALS: usize = 2;
 
 /// What is looked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -15,30 +19,94 @@ pub(super) enum Aim {
     Latency,
 }
 
-/// A value and the rounds of it.
+/// A value and its trials, two of each round.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Tried {
     pub(super) value: String,
-    pub(super) rounds: Vec<Figures>,
+    pub(super) trials: Vec<Figures>,
 }
 
 impl Tried {
     pub(super) fn median(&self) -> Figures {
-        median(&self.rounds)
+        median(&self.trials)
     }
 
-    /// How many times as good as another one it is: the middle of the rounds, and in how many it is better.
-    pub(super) fn gain(&self, aim: Aim, over: &Self) -> (f64, usize) {
-        let pairs = self.rounds.iter().zip(&over.rounds);
-        let ratios: Vec<f64> = pairs
-            .map(|(mine, other)| aim.worth(mine) / aim.worth(other).max(f64::MIN_POSITIVE))
-            .collect();
-        let wins = ratios.iter().filter(|ratio| **ratio > 1.0).count();
-        (middle(ratios), wins)
+    /// How many times as good as another one it is, round by round: there and back weigh alike (geometric mean). A
+    /// round in which figures of either are not the engine's alone does not count, nor one that was not ended.
+    pub(super) fn gain(&self, aim: Aim, over: &Self) -> Gain {
+        let mine = self.trials.chunks_exact(ROUND_TRIALS);
+        let rounds = mine.zip(over.trials.chunks_exact(ROUND_TRIALS));
+        let counts = |(mine, other): &(&[Figures], &[Figures])| {
+            mine.iter().chain(*other).all(Figures::are_the_engines)
+        };
+        let all = rounds.clone().count();
+        let ratio = |(mine, other)| aim.mean_worth(mine) / aim.mean_worth(other);
+        Gain::of(rounds.filter(counts).map(ratio).collect(), all)
     }
 }
 
+/// How many times as good, over some rounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Gain {
+    pub(super) least: f64,
+    pub(super) median: f64,
+    pub(super) greatest: f64,
+    /// Rounds in which it is better.
+    pub(super) better: usize,
+    /// Rounds that count.
+    pub(super) rounds: usize,
+    /// Rounds that do not.
+    pub(super) left_out: usize,
+}
+
+impl Gain {
+    fn of(mut ratios: Vec<f64>, all: usize) -> Self {
+        ratios.sort_by(f64::total_cmp);
+        let at = |place: usize| ratios.get(place).copied().unwrap_or_default();
+        let (upper, lower) = (ratios.len() / 2, ratios.len().saturating_sub(1) / 2);
+        Self {
+            least: at(0),
+            median: (at(lower) * at(upper)).sqrt(),
+            greatest: at(ratios.len().saturating_sub(1)),
+            better: ratios.iter().filter(|ratio| **ratio > 1.0).count(),
+            rounds: ratios.len(),
+            left_out: all - ratios.len(),
+        }
+    }
+
+    /// Whether it is worth having, and hardly chance.
+    fn is_clear(&self) -> bool {
+        let needed = rounds_needed(self.rounds);
+        self.median >= GAIN_MIN && needed.is_some_and(|needed| self.better >= needed)
+    }
+}
+
+/// Chance that, of so many rounds, a value without any effect is better in so many or more (sign test: each round is a
+/// throw of a coin).
+pub(super) fn chance(better: usize, rounds: usize) -> f64 {
+    let mut of_exactly = 0.5f64.powi(i32::try_from(rounds).unwrap_or(i32::MAX));
+    let mut sum = 0.0;
+    for count in (better..=rounds).rev() {
+        sum += of_exactly;
+        of_exactly *= count as f64 / (rounds - count + 1) as f64;
+    }
+    sum
+}
+
+/// In how many of so many rounds a value must be better for that to be hardly chance; nothing if no number is enough.
+pub(super) fn rounds_needed(rounds: usize) -> Option<usize> {
+    let chance_max = 1.0 / f64::from(CHANCE_TIMES_MIN);
+    (0..=rounds).find(|better| chance(*better, rounds) <= chance_max)
+}
+
 impl Aim {
+    fn mean_worth(self, trials: &[Figures]) -> f64 {
+        // More than nothing, or there would be no ratio.
+        let worths = trials.iter().map(|figures| self.worth(figures).max(1e-30));
+        let logarithms: f64 = worths.map(f64::ln).sum();
+        (logarithms / trials.len().max(1) as f64).exp()
+    }
+
     fn worth(self, figures: &Figures) -> f64 {
         match self {
             Self::Throughput { target_us } => {
@@ -65,9 +133,8 @@ pub(super) fn better(aim: Aim, tried: &[Tried]) -> usize {
     };
     let gains = tried.iter().enumerate().skip(1);
     let gains = gains.map(|(place, tried)| (place, tried.gain(aim, first)));
-    let clear =
-        gains.filter(|(_, (gain, wins))| *gain >= GAIN_MIN && wins * 2 > first.rounds.len());
-    let best = clear.max_by(|(_, (a, _)), (_, (b, _))| a.total_cmp(b));
+    let clear = gains.filter(|(_, gain)| gain.is_clear());
+    let best = clear.max_by(|(_, a), (_, b)| a.median.total_cmp(&b.median));
     best.map_or(0, |(place, _)| place)
 }
 
@@ -89,52 +156,147 @@ pub(super) fn default() -> Vec<Varied> {
 mod tests {
     use super::*;
 
-    fn tried(value: &str, rounds: &[(f64, f64)]) -> Tried {
-        let rounds = rounds.iter().map(|(achieved_per_second, p99_ms)| Figures {
-            offered_per_second: *achieved_per_second,
-            achieved_per_second: *achieved_per_second,
-            p50_us: 1.0,
-            p99_us: p99_ms * 1e3,
-        });
+    /// Rounds of a throughput each, the same there and back.
+    fn tried(value: &str, rounds: &[f64]) -> Tried {
+        let twice = rounds.iter().flat_map(|rate| [*rate, *rate]);
         Tried {
             value: value.to_owned(),
-            rounds: rounds.collect(),
+            trials: twice.map(|rate| figures(rate, 10.0)).collect(),
+        }
+    }
+
+    fn figures(achieved_per_second: f64, p99_ms: f64) -> Figures {
+        Figures {
+            offered_per_second: achieved_per_second,
+            achieved_per_second,
+            p99_us: p99_ms * 1e3,
+            ..Figures::default()
+        }
+    }
+
+    fn at_latency(value: &str, achieved_per_second: f64, p99_ms: f64) -> Tried {
+        let figures = Figures {
+            offered_per_second: 100.0,
+            ..figures(achieved_per_second, p99_ms)
+        };
+        Tried {
+            value: value.to_owned(),
+            trials: vec![figures; 10],
         }
     }
 
     const AIM: Aim = Aim::Throughput {
         target_us: 50_000.0,
     };
+    const BEFORE: [f64; 5] = [100.0, 50.0, 110.0, 90.0, 70.0];
+
+    fn times(factors: [f64; 5]) -> Vec<f64> {
+        let rates = BEFORE.iter().zip(factors);
+        rates.map(|(rate, factor)| rate * factor).collect()
+    }
 
     #[test]
-    fn what_is_there_stays_unless_something_is_clearly_better() {
-        let first = tried("1", &[(100.0, 10.0), (90.0, 10.0), (110.0, 10.0)]);
-        let little = tried("2", &[(103.0, 10.0), (93.0, 10.0), (113.0, 10.0)]);
-        let lucky = tried("3", &[(180.0, 10.0), (80.0, 10.0), (100.0, 10.0)]);
-        let clear = tried("4", &[(120.0, 10.0), (108.0, 10.0), (132.0, 10.0)]);
-        assert_eq!(
-            better(AIM, &[first.clone(), little.clone(), lucky.clone()]),
-            0
-        );
-        assert_eq!(better(AIM, &[first, little, lucky, clear]), 3);
+    fn what_is_there_stays_unless_something_is_better_in_every_one_of_five_rounds() {
+        let first = tried("1", &BEFORE);
+        let little = tried("2", &times([1.04; 5]));
+        let lucky = tried("3", &times([1.5, 1.3, 1.2, 0.99, 1.4]));
+        let clear = tried("4", &times([1.01, 1.02, 1.06, 1.2, 1.3]));
+        let clearer = tried("5", &times([1.1; 5]));
+        let none = [first.clone(), little, lucky];
+        assert_eq!(better(AIM, &none), 0);
+        assert_eq!(better(AIM, &[&none[..], &[clear]].concat()), 3);
+        assert_eq!(better(AIM, &[first, clearer]), 1);
         assert_eq!(better(AIM, &[]), 0);
     }
 
     #[test]
+    fn three_rounds_keep_nothing_however_good_it_is() {
+        let (first, good) = (tried("1", &[100.0; 3]), tried("2", &[200.0; 3]));
+        assert_eq!(good.gain(AIM, &first).better, 3);
+        assert_eq!(better(AIM, &[first, good]), 0);
+    }
+
+    #[test]
+    fn a_steady_drift_within_a_round_gives_nobody_a_gain() {
+        // Each trial is a tenth faster than the one before: a b b a.
+        let rate = |trial: i32| figures(100.0 * 1.1f64.powi(trial), 10.0);
+        let first = Tried {
+            value: "a".to_owned(),
+            trials: vec![rate(0), rate(3)],
+        };
+        let second = Tried {
+            value: "b".to_owned(),
+            trials: vec![rate(1), rate(2)],
+        };
+        let gain = second.gain(AIM, &first);
+        assert!((gain.median - 1.0).abs() < 1e-9, "{gain:?}");
+    }
+
+    #[test]
+    fn a_round_in_which_the_load_generator_could_not_keep_up_does_not_count() {
+        let first = tried("1", &BEFORE);
+        let mut good = tried("2", &times([1.2; 5]));
+        assert_eq!(better(AIM, &[first.clone(), good.clone()]), 1);
+        let warn = |tried: &mut Tried, warning: &str| {
+            tried.trials[3].warnings = vec![warning.to_owned()];
+        };
+        warn(&mut good, "1.0 % of the operations were dropped");
+        assert_eq!(better(AIM, &[first.clone(), good.clone()]), 1);
+        warn(&mut good, "the generator could not keep up");
+        let gain = good.gain(AIM, &first);
+        assert_eq!((gain.rounds, gain.left_out), (4, 1));
+        assert_eq!(better(AIM, &[first.clone(), good.clone()]), 0);
+        // The same if it is the other one's.
+        let mut held_up = first;
+        warn(&mut held_up, "the generator could not keep up");
+        good.trials[3].warnings.clear();
+        assert_eq!(better(AIM, &[held_up, good]), 0);
+    }
+
+    #[test]
+    fn least_median_and_greatest_are_of_the_ratios_of_rounds() {
+        let first = tried("1", &[100.0, 50.0, 200.0, 10.0]);
+        let second = tried("2", &[110.0, 60.0, 100.0, 40.0]);
+        let gain = second.gain(AIM, &first);
+        let expected = [0.5, (1.1f64 * 1.2).sqrt(), 4.0];
+        for (found, expected) in [gain.least, gain.median, gain.greatest]
+            .iter()
+            .zip(expected)
+        {
+            assert!((found - expected).abs() < 1e-9, "{gain:?}");
+        }
+        assert_eq!((gain.better, gain.rounds), (3, 4));
+        let nothing = tried("3", &[]).gain(AIM, &first);
+        assert_eq!((nothing, nothing.is_clear()), (Gain::default(), false));
+    }
+
+    #[test]
+    fn chance_is_that_of_throwing_coins() {
+        assert_eq!(chance(5, 5), 1.0 / 32.0);
+        assert_eq!(chance(8, 9), 10.0 / 512.0);
+        assert_eq!(chance(0, 9), 1.0);
+        let needed: Vec<Option<usize>> = [0, 4, 5, 6, 8, 9, 12].map(rounds_needed).to_vec();
+        let expected = [None, None, Some(5), Some(6), Some(8), Some(8), Some(10)];
+        assert_eq!(needed, expected);
+        assert!(rounds_needed(255).is_some_and(|needed| (140..150).contains(&needed)));
+    }
+
+    #[test]
     fn throughput_beyond_the_target_counts_less() {
-        let first = tried("1", &[(100.0, 40.0); 3]);
-        let late = tried("2", &[(150.0, 100.0); 3]);
+        let first = tried("1", &[100.0; 5]);
+        let mut late = tried("2", &[150.0; 5]);
+        assert_eq!(better(AIM, &[first.clone(), late.clone()]), 1);
+        late.trials
+            .iter_mut()
+            .for_each(|figures| figures.p99_us = 100e3);
         assert_eq!(better(AIM, &[first, late]), 0);
     }
 
     #[test]
     fn at_a_rate_the_least_latency_wins_that_keeps_up() {
-        let first = tried("1", &[(100.0, 40.0); 3]);
-        let quick = tried("2", &[(100.0, 20.0); 3]);
-        let mut slow = tried("3", &[(50.0, 15.0); 3]);
-        slow.rounds
-            .iter_mut()
-            .for_each(|figures| figures.offered_per_second = 100.0);
+        let first = at_latency("1", 100.0, 40.0);
+        let quick = at_latency("2", 100.0, 20.0);
+        let slow = at_latency("3", 50.0, 15.0);
         assert_eq!(better(Aim::Latency, &[first, quick, slow]), 1);
     }
 

@@ -1,14 +1,17 @@
 //! `tune`: the settings that suit a workload, one key after the other, and a configuration file that says what was
 //! measured for each.
 //!
-//! A value is kept if it is better than the one before by a twentieth in the median of the rounds and in most of
-//! them; rounds take values by turns. What changes what receipts promise (`commit.mode`, `durability.mode`) is tried
-//! only if it is named. `judge` decides, `profile` writes; both are pure.
+//! A round tries all values of a key there and back. A value is kept if it is better than the one before by a twentieth
+//! in the median of the rounds, and in so many of them that it is hardly chance. What changes what receipts promise
+//! (`commit.mode`, `durability.mode`) is tried only if it is named. `judge` decides, `search` goes from key to key,
+//! `profile` writes.
 
 mod judge;
 mod profile;
+mod search;
 
-use std::path::PathBuf;
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use trunkline::config::Layers;
@@ -20,10 +23,11 @@ use crate::interrupt::Interrupt;
 use crate::load::plan;
 use crate::output;
 use crate::sweep::{Varied, parse_varied};
-use crate::trial::{self, Choice, Figures};
+use crate::trial::{self, Choice};
 use crate::{Exit, configuration};
 
-use judge::{Aim, Tried, better};
+use judge::{Aim, rounds_needed};
+use search::{Ended, Found, Search};
 
 /// Least rate that a plan may have, operations a second.
 const RATE_MIN: f64 = 0.01;
@@ -36,8 +40,9 @@ pub(crate) struct TuneArguments {
     /// keys that matter most.
     #[arg(long, value_name = "SECTION.KEY=VALUE,…", value_parser = parse_varied)]
     vary: Vec<Varied>,
-    /// Times that every value is run.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
+    /// Times that all values of a key are run, there and back: two trials of each a round. Fewer than 5 rounds keep
+    /// nothing, since chance does as much.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..))]
     rounds: u8,
     /// 99th percentile of the latency that should not be exceeded, milliseconds. In a closed loop the most
     /// throughput within it is looked for; at a rate (--rate, or --rate-share of what a closed loop does with the
@@ -48,21 +53,11 @@ pub(crate) struct TuneArguments {
     /// Without it the system's for temporary files.
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// File that the settings are written to; - is standard output.
+    /// File that the settings are written to, after each key and at the end; - is standard output, at the end.
     #[arg(long, default_value = "-")]
     out: PathBuf,
     #[command(flatten)]
     settings: SettingsArguments,
-}
-
-/// A key, and what came of trying its values.
-#[derive(Clone, Debug)]
-struct Step {
-    key: String,
-    /// The value before, then those that were tried.
-    tried: Vec<Tried>,
-    /// Place in `tried` of what is kept.
-    kept: usize,
 }
 
 pub(crate) fn run(arguments: &TuneArguments) -> Result<Exit, CommandError> {
@@ -73,6 +68,10 @@ pub(crate) fn run(arguments: &TuneArguments) -> Result<Exit, CommandError> {
         false => arguments.vary.clone(),
     };
     check(&layers, &varied)?;
+    check_out(arguments)?;
+    if rounds_needed(arguments.rounds.into()).is_none() {
+        eprintln!("fewer than 5 rounds keep nothing: figures alone are written");
+    }
     let interrupt = Interrupt::listen()?;
     if arguments.plan.rate_share.is_some() {
         let Some(rate) = rate_of(arguments, &plan, &layers, &interrupt)? else {
@@ -86,40 +85,45 @@ pub(crate) fn run(arguments: &TuneArguments) -> Result<Exit, CommandError> {
         },
         Mode::Open => Aim::Latency,
     };
-    let mut chosen: Vec<Choice> = Vec::new();
-    let mut steps = Vec::new();
-    let mut untried: Vec<String> = varied.iter().map(|varied| varied.key.clone()).collect();
-    for varied in varied {
-        let Some(step) = step(arguments, &plan, aim, &varied, &chosen, &interrupt)? else {
-            break;
-        };
-        untried.retain(|key| *key != varied.key);
-        let kept = step.tried.get(step.kept);
-        let value = kept.map_or(String::new(), |kept| kept.value.clone());
-        eprintln!("{}: {value}", step.key);
-        if step.kept > 0 {
-            chosen.push(Choice {
-                key: step.key.clone(),
-                value,
-            });
-        }
-        steps.push(step);
-    }
     let base = layers.build()?;
-    let changed = trunkline::Config::default().changes(&base)?;
-    let text = profile::text(
-        &plan,
+    let search = Search {
         aim,
-        arguments.rounds,
-        &Machine::here(),
-        &changed,
-        &steps,
-        &untried,
-    );
-    write(arguments, &text)?;
-    match untried.is_empty() {
-        true => Ok(Exit::Done),
-        false => Ok(Exit::Interrupted),
+        rounds: arguments.rounds,
+        layers: &layers,
+        before: &base.to_toml()?,
+    };
+    let given = trunkline::Config::default().changes(&base)?;
+    let machine = Machine::here();
+    let profile = |found: &Found| profile::text(&plan, &search, &machine, &given, found);
+    let mut measure = |choices: &[Choice]| {
+        trial::run(
+            &plan,
+            &layers,
+            choices,
+            arguments.dir.as_deref(),
+            &interrupt,
+        )
+    };
+    let found = search.run(&varied, &mut measure, |found| {
+        tell(found);
+        if let Some(file) = file(arguments) {
+            // It is written once more at the end, which says what is wrong.
+            let _ = std::fs::write(file, profile(found));
+        }
+    });
+    write(arguments, &profile(&found))?;
+    match found.ended {
+        Ended::Whole => Ok(Exit::Done),
+        Ended::Interrupted => Ok(Exit::Interrupted),
+        Ended::Failed { error, .. } => Err(error),
+    }
+}
+
+/// What was kept of the last key.
+fn tell(found: &Found) {
+    let step = found.steps.last();
+    if let Some((step, kept)) = step.and_then(|step| Some((step, step.tried.get(step.kept)?))) {
+        eprintln!("{}: {}", step.key, kept.value);
     }
 }
 
@@ -159,85 +163,37 @@ fn rate_of(
     interrupt: &Interrupt,
 ) -> Result<Option<f64>, CommandError> {
     eprintln!("closed loop, to find a rate");
+    // With as many readers as trials at the rate will have.
+    let plan = &Plan {
+        readers: Some(trial::readers_at_a_rate(plan)),
+        ..plan.clone()
+    };
     let found = trial::run(plan, layers, &[], arguments.dir.as_deref(), interrupt)?;
     Ok(found.map(|found| (found.achieved_per_second * plan.rate_share).max(RATE_MIN)))
 }
 
-/// All values of one key, the others being what they are so far.
-fn step(
-    arguments: &TuneArguments,
-    plan: &Plan,
-    aim: Aim,
-    varied: &Varied,
-    chosen: &[Choice],
-    interrupt: &Interrupt,
-) -> Result<Option<Step>, CommandError> {
-    let layers = configuration::layers(&arguments.settings)?;
-    let before = value_of(&layers.build()?.to_toml()?, &varied.key);
-    let others = varied.values.iter().filter(|value| **value != before);
-    let values: Vec<String> = std::iter::once(before.clone())
-        .chain(others.cloned())
-        .collect();
-    let mut rounds: Vec<Vec<Figures>> = vec![Vec::new(); values.len()];
-    for round in 1..=arguments.rounds {
-        for place in trial::order(values.len(), round) {
-            let value = &values[place];
-            eprintln!(
-                "round {round} of {}: {}={value}",
-                arguments.rounds, varied.key
-            );
-            let mut choices = chosen.to_vec();
-            choices.push(Choice {
-                key: varied.key.clone(),
-                value: value.clone(),
-            });
-            match trial::run(plan, &layers, &choices, arguments.dir.as_deref(), interrupt)? {
-                Some(figures) => rounds[place].push(figures),
-                None => return Ok(None),
-            }
-        }
-    }
-    let tried = values.into_iter().zip(rounds);
-    let tried: Vec<Tried> = tried
-        .map(|(value, rounds)| Tried { value, rounds })
-        .collect();
-    let kept = better(aim, &tried);
-    Ok(Some(Step {
-        key: varied.key.clone(),
-        tried,
-        kept,
-    }))
+fn file(arguments: &TuneArguments) -> Option<&Path> {
+    (arguments.out.as_os_str() != "-").then_some(&arguments.out)
 }
 
-/// The value of a key in TOML of the library's own, as it would be typed.
-fn value_of(toml: &str, key: &str) -> String {
-    let (section, key) = key.split_once('.').unwrap_or(("", key));
-    let head = format!("[{section}]");
-    let mut lines = toml.lines().skip_while(|line| *line != head).skip(1);
-    let start = format!("{key} = ");
-    let value = lines.find_map(|line| line.strip_prefix(&start));
-    value.map_or(String::new(), |value| value.trim_matches('"').to_owned())
+/// Not after hours. What is in the file stays.
+fn check_out(arguments: &TuneArguments) -> Result<(), CommandError> {
+    let Some(file) = file(arguments) else {
+        return Ok(());
+    };
+    let opened = OpenOptions::new().create(true).append(true).open(file);
+    opened.map_err(CommandError::file("write", file))?;
+    Ok(())
 }
 
+/// What can't be written where it should be is shown.
 fn write(arguments: &TuneArguments, text: &str) -> Result<(), CommandError> {
-    if arguments.out.as_os_str() == "-" {
+    let Some(file) = file(arguments) else {
         return output::print(text);
+    };
+    let written = std::fs::write(file, text);
+    if written.is_err() {
+        output::print(text)?;
     }
-    let failed = CommandError::file("write", &arguments.out);
-    std::fs::write(&arguments.out, text).map_err(failed)
-}
-
-#[cfg(test)]
-mod tests {
-    use trunkline::Config;
-
-    use super::*;
-
-    #[test]
-    fn a_value_is_found_as_it_would_be_typed() {
-        let toml = Config::default().to_toml().unwrap();
-        assert_eq!(value_of(&toml, "group.operations_max"), "20000");
-        assert_eq!(value_of(&toml, "commit.mode"), "eager");
-        assert_eq!(value_of(&toml, "durability.mode"), "sync");
-    }
+    written.map_err(CommandError::file("write", file))
 }

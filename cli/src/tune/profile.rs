@@ -6,37 +6,33 @@ use std::fmt::Write;
 use trunkline::config::SettingChange;
 use trunkline::load::{Machine, Plan};
 
-use super::Step;
-use super::judge::{Aim, Tried};
-use crate::output::{grouped, micros};
+use super::judge::{Aim, CHANCE_TIMES_MIN, GAIN_MIN, Gain, Tried, chance, rounds_needed};
+use super::search::{Ended, Found, Search, Step};
+use crate::error;
+use crate::output::{grouped, micros, printable};
 
 pub(super) fn text(
     plan: &Plan,
-    aim: Aim,
-    rounds: u8,
+    search: &Search<'_>,
     machine: &Machine,
     given: &[SettingChange],
-    steps: &[Step],
-    untried: &[String],
+    found: &Found,
 ) -> String {
-    let mut text = head(plan, aim, rounds, machine);
-    if !untried.is_empty() {
-        let untried = untried.join(", ");
-        let _ = writeln!(
-            text,
-            "# Interrupted, before these were tried to the end: {untried}."
-        );
-    }
+    let mut text = head(plan, search, machine);
+    text += &untried(found);
     let mut sections: BTreeMap<&str, String> = BTreeMap::new();
-    let replaced = |key: &str| steps.iter().any(|step| step.key == key && step.kept > 0);
+    let replaced = |key: &str| {
+        let mut steps = found.steps.iter();
+        steps.any(|step| step.key == key && step.kept > 0)
+    };
     for change in given.iter().filter(|change| !replaced(&change.key)) {
         let (section, key) = change.key.split_once('.').unwrap_or(("", &change.key));
         let line = format!("# Given.\n{key} = {}\n", change.to);
         *sections.entry(section).or_default() += &line;
     }
-    for step in steps {
+    for step in &found.steps {
         let (section, key) = step.key.split_once('.').unwrap_or(("", &step.key));
-        *sections.entry(section).or_default() += &entry(key, aim, step);
+        *sections.entry(section).or_default() += &entry(key, search.aim, step);
     }
     for (section, entries) in sections {
         let _ = write!(text, "\n[{section}]\n{entries}");
@@ -44,25 +40,127 @@ pub(super) fn text(
     text
 }
 
+/// What is missing, and why.
+fn untried(found: &Found) -> String {
+    if found.untried.is_empty() {
+        return String::new();
+    }
+    let untried = found.untried.join(", ");
+    let why = match &found.ended {
+        Ended::Whole => "Not finished".to_owned(),
+        Ended::Interrupted => "Interrupted".to_owned(),
+        Ended::Failed { at, error } => {
+            let why = printable(&error::line(error));
+            format!("A trial with {at} failed ({why})")
+        }
+    };
+    format!("# {why}, before these were tried to the end: {untried}.\n")
+}
+
 /// Whose latency it is.
 const LATENCY: &str = "of writes until they are durable, of reads where nothing is written";
 
-fn head(plan: &Plan, aim: Aim, rounds: u8, machine: &Machine) -> String {
-    let looked_for = match aim {
+fn head(plan: &Plan, search: &Search<'_>, machine: &Machine) -> String {
+    let (looked_for, compared) = match search.aim {
         Aim::Throughput { target_us } => {
             let target = micros(target_us as u64);
-            format!("the most throughput whose 99th percentile ({LATENCY}) is within {target}")
+            (
+                format!("the most throughput whose 99th percentile ({LATENCY}) is within {target}"),
+                format!(
+                    "operations a second are compared, times {target} over the 99th percentile where that is greater"
+                ),
+            )
         }
-        Aim::Latency => format!("the least 99th percentile ({LATENCY}) at the plan's rate"),
+        Aim::Latency => (
+            format!("the least 99th percentile ({LATENCY}) at the plan's rate"),
+            "99th percentiles are compared, the less the better; where less than 97 % of the rate was achieved, \
+             divided by the fourth power of the share that was"
+                .to_owned(),
+        ),
     };
-    let mut text = format!(
-        "# Found by \"trunkline tune\": {looked_for}, medians of {rounds} rounds.\n# Measured on {} cores ({}, {}) with this plan:\n#\n",
+    let mut text = comment(&format!("Found by \"trunkline tune\": {looked_for}."));
+    text += &comment(&format!(
+        "Measured on {} cores ({}, {}) with this plan:",
         machine.cores, machine.processor, machine.system,
-    );
+    ));
+    text += "#\n";
     for line in plan.to_toml().lines() {
         let _ = writeln!(text, "{}", format!("#   {line}").trim_end());
     }
-    text + "#\n# Keys were tried one after the other, each with what was kept of those before it: what two of them do only\n# together is not found.\n# Nothing was moved meanwhile (control.mode = \"fixed\"): with \"adaptive\" group.operations_max is where the\n# engine begins.\n# What is not set here keeps its default: see default.toml.\n"
+    let rounds = usize::from(search.rounds);
+    text += "#\n";
+    let paragraphs = [
+        "Keys were tried one after the other, each with what was kept of those before it: what two of them do only \
+         together is not found."
+            .to_owned(),
+        format!(
+            "{}, each of all values of a key, there and back, beginning with the next value each time: {} trials of \
+             each value. Rates and latencies are the medians of them.",
+            counted(rounds, "round"),
+            2 * rounds
+        ),
+        format!(
+            "Times as good: {compared}. A value against the first one of the list, round by round (geometric mean of \
+             there and back): least, median and greatest of the rounds. Where the machine drifts from round to \
+             round, the medians of the trials may go the other way."
+        ),
+        rule(rounds),
+        "Nothing was moved meanwhile (control.mode = \"fixed\"): with \"adaptive\" group.operations_max is where the \
+         engine begins."
+            .to_owned(),
+        "What is not set here keeps its default: see default.toml.".to_owned(),
+    ];
+    paragraphs
+        .iter()
+        .for_each(|paragraph| text += &comment(paragraph));
+    text
+}
+
+/// When a value is kept.
+fn rule(rounds: usize) -> String {
+    let left_out = "Rounds in which a trial of one of both came with a warning, other than of operations that were \
+                    dropped, do not count.";
+    match rounds_needed(rounds) {
+        None => format!(
+            "Nothing is kept of {}: a value without any effect is better in all of them once in {} times.",
+            counted(rounds, "round"),
+            (1.0 / chance(rounds, rounds)).floor()
+        ),
+        Some(needed) => format!(
+            "A value is kept if it is {GAIN_MIN} times as good or more in the median, and better in at least {needed} \
+             of {rounds} rounds: one without any effect is that, by chance, once in {} times. Of several such the \
+             one with the greatest median. Each is judged by itself, so of many without effect one may come \
+             through. {left_out} Of the fewer rounds it takes as many as make it once in {CHANCE_TIMES_MIN} times or \
+             more seldom.",
+            (1.0 / chance(needed, rounds)).floor()
+        ),
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    }
+}
+
+/// Longest line of a comment, characters.
+const LINE_MAX: usize = 118;
+
+/// A paragraph in lines that begin with `#`.
+fn comment(paragraph: &str) -> String {
+    let mut text = String::new();
+    let mut line = "#".to_owned();
+    for word in paragraph.split_whitespace() {
+        if line.chars().count() + 1 + word.chars().count() > LINE_MAX {
+            text += &line;
+            text.push('\n');
+            line = "#".to_owned();
+        }
+        line.push(' ');
+        line += word;
+    }
+    text + &line + "\n"
 }
 
 /// The lines of one key: the values tried under comments, and the one that is kept, if it is not what was before.
@@ -75,7 +173,7 @@ fn entry(key: &str, aim: Aim, step: &Step) -> String {
         let kept = if place == step.kept { ", kept" } else { "" };
         let against = match place {
             0 => String::new(),
-            _ => format!(", {:.2} times as good", tried.gain(aim, first).0),
+            _ => against(&tried.gain(aim, first)),
         };
         let _ = writeln!(
             text,
@@ -83,6 +181,11 @@ fn entry(key: &str, aim: Aim, step: &Step) -> String {
             tried.value,
             figures(tried)
         );
+        text += &warned(tried);
+    }
+    for (value, why) in &step.skipped {
+        let why = printable(why);
+        let _ = writeln!(text, "# {key} = {value}: not tried: {why}");
     }
     match step.tried.get(step.kept) {
         Some(kept) if step.kept > 0 => {
@@ -93,7 +196,43 @@ fn entry(key: &str, aim: Aim, step: &Step) -> String {
     text
 }
 
+/// The ratios of the rounds.
+fn against(gain: &Gain) -> String {
+    let left_out = match gain.left_out {
+        0 => String::new(),
+        left_out => format!(" ({left_out} more did not count)"),
+    };
+    match gain.rounds {
+        0 => format!("; no round counts{left_out}"),
+        rounds => format!(
+            "; {:.2}, {:.2}, {:.2} times as good, better in {} of {}{left_out}",
+            gain.least,
+            gain.median,
+            gain.greatest,
+            gain.better,
+            counted(rounds, "round")
+        ),
+    }
+}
+
+/// In how many trials something must be known, and the first of it.
+fn warned(tried: &Tried) -> String {
+    let mut warnings = tried.trials.iter().map(|trial| &trial.warnings);
+    let count = warnings.clone().filter(|all| !all.is_empty()).count();
+    match warnings.find_map(|all| all.first()) {
+        None => String::new(),
+        Some(first) => format!(
+            "#   {count} of {} came with a warning, the first: {}\n",
+            counted(tried.trials.len(), "trial"),
+            printable(first)
+        ),
+    }
+}
+
 fn figures(tried: &Tried) -> String {
+    if tried.trials.is_empty() {
+        return "not measured".to_owned();
+    }
     let median = tried.median();
     format!(
         "{} operations/s, p50 {}, p99 {}",
@@ -122,47 +261,125 @@ mod tests {
     fn step(key: &str, values: &[&str], kept: usize) -> Step {
         let tried = values.iter().map(|value| Tried {
             value: (*value).to_owned(),
-            rounds: vec![Figures::default(); 3],
+            trials: vec![Figures::default(); 10],
         });
         Step {
             key: key.to_owned(),
             tried: tried.collect(),
+            skipped: Vec::new(),
             kept,
         }
     }
 
-    #[test]
-    fn a_profile_is_a_configuration_that_sets_what_was_kept() {
-        let steps = [
-            step("group.operations_max", &["20000", "5000"], 1),
-            step("commit.mode", &["eager", "coalesce"], 1),
-            step("group.linger_ms", &["0", "1"], 0),
-        ];
-        let mut base = Config::default();
-        base.versions.retain_versions = 7;
-        let given = Config::default().changes(&base).unwrap();
-        let aim = Aim::Throughput { target_us: 1e5 };
+    fn profile(rounds: u8, base: &Config, found: &Found) -> String {
+        let search = Search {
+            aim: Aim::Throughput { target_us: 1e5 },
+            rounds,
+            layers: &Config::layers(),
+            before: "",
+        };
+        let given = Config::default().changes(base).unwrap();
         let plan = Plan {
             name: "a\nb = 1".to_owned(),
             ..Plan::default()
         };
-        let untried = ["checkpoint.nice".to_owned()];
-        let text = text(&plan, aim, 3, &Machine::here(), &given, &steps, &untried);
-        let config = Config::layers()
-            .text("profile.toml", &text)
-            .unwrap()
-            .build()
-            .unwrap();
+        text(&plan, &search, &Machine::here(), &given, found)
+    }
+
+    fn read(text: &str) -> Config {
+        let layers = Config::layers().text("profile.toml", text).unwrap();
+        layers.build().unwrap()
+    }
+
+    /// As one line, without the marks of comments.
+    fn flat(text: &str) -> String {
+        text.replace("\n# ", " ")
+    }
+
+    #[test]
+    fn a_profile_is_a_configuration_that_sets_what_was_kept() {
+        let mut base = Config::default();
+        base.versions.retain_versions = 7;
+        let found = Found {
+            steps: vec![
+                step("group.operations_max", &["20000", "5000"], 1),
+                step("commit.mode", &["eager", "coalesce"], 1),
+                step("group.linger_ms", &["0", "1"], 0),
+            ],
+            untried: vec!["checkpoint.nice".to_owned()],
+            ended: Ended::Interrupted,
+        };
+        let text = profile(5, &base, &found);
         let mut expected = base;
         expected.group.operations_max = 5000;
         expected.commit.mode = trunkline::config::CommitMode::Coalesce;
-        assert_eq!(config, expected);
+        assert_eq!(read(&text), expected);
         assert!(
             text.contains("# linger_ms = 0: 0 operations/s, p50 0 µs, p99 0 µs, kept\n"),
             "{text}"
         );
         assert!(
             text.contains("# Interrupted, before these were tried to the end: checkpoint.nice.\n")
+        );
+    }
+
+    #[test]
+    fn the_ratios_of_the_rounds_stand_beside_the_medians() {
+        let mut step = step("group.linger_ms", &["0", "1"], 0);
+        for (trial, rate) in [100.0, 100.0, 50.0, 50.0, 80.0, 80.0].iter().enumerate() {
+            step.tried[0].trials[trial].achieved_per_second = *rate;
+            step.tried[1].trials[trial].achieved_per_second = 90.0;
+        }
+        step.tried
+            .iter_mut()
+            .for_each(|tried| tried.trials.truncate(6));
+        step.tried[0].trials[4].warnings = vec!["late\n= 1".to_owned()];
+        step.skipped.push(("9".to_owned(), "too\nmuch".to_owned()));
+        let found = Found {
+            steps: vec![step],
+            ..Found::default()
+        };
+        let text = profile(5, &Config::default(), &found);
+        let expected = "# linger_ms = 1: 90 operations/s, p50 0 µs, p99 0 µs; 0.90, 1.27, 1.80 times as good, \
+                        better in 1 of 2 rounds (1 more did not count)\n# linger_ms = 9: not tried: toomuch\n";
+        assert!(text.contains(expected), "{text}");
+        let warning = "#   1 of 6 trials came with a warning, the first: late= 1\n";
+        assert!(text.contains(warning), "{text}");
+        assert_eq!(read(&text), Config::default());
+    }
+
+    #[test]
+    fn a_failure_is_named_with_its_cause() {
+        let error = crate::error::CommandError::file("make", "here")(std::io::Error::other("a\nb"));
+        let found = Found {
+            untried: vec!["group.linger_ms".to_owned()],
+            ended: Ended::Failed {
+                at: "group.linger_ms=1".to_owned(),
+                error,
+            },
+            ..Found::default()
+        };
+        let text = profile(5, &Config::default(), &found);
+        let expected = "# A trial with group.linger_ms=1 failed (cannot make here: a b), before these were tried to \
+                        the end: group.linger_ms.\n";
+        assert!(text.contains(expected), "{text}");
+        assert_eq!(read(&text), Config::default());
+    }
+
+    #[test]
+    fn the_head_says_how_many_rounds_are_needed() {
+        let head = |rounds| flat(&profile(rounds, &Config::default(), &Found::default()));
+        let says = "better in at least 5 of 5 rounds: one without any effect is that, by chance, once in 32 times.";
+        assert!(head(5).contains(says), "{}", head(5));
+        let says = "better in at least 8 of 9 rounds: one without any effect is that, by chance, once in 51 times.";
+        assert!(head(9).contains(says), "{}", head(9));
+        let says = "Nothing is kept of 3 rounds: a value without any effect is better in all of them once in 8 times.";
+        assert!(head(3).contains(says), "{}", head(3));
+        assert!(head(1).contains("1 round, each of all values of a key, there and back"));
+        assert!(
+            head(5)
+                .lines()
+                .all(|line| line.starts_with('#') || line.is_empty())
         );
     }
 }

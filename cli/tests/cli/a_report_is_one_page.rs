@@ -1,3 +1,6 @@
+use trunkline::control::{Change, Window};
+use trunkline::load::{Histogram, Latency, Measure, OperationKind};
+
 use crate::markup::Markup;
 use crate::support::run;
 use crate::synthetic::{Made, Shape};
@@ -24,6 +27,13 @@ fn the_page_is_well_formed() {
             .texts()
             .any(|text| text == "updates and reads, steady")
     );
+}
+
+#[test]
+fn what_came_before_the_measured_seconds_is_said_whole() {
+    let page = page(|_| {});
+    let before = "filling, looking for a rate if none was given, and the warm-up";
+    assert!(page.contains(before), "{before}");
 }
 
 #[test]
@@ -65,6 +75,157 @@ fn texts_of_a_run_stay_texts() {
     assert!(!page.contains("<script"));
     let markup = Markup::parse(&page);
     assert!(markup.texts().filter(|text| text.contains(hostile)).count() >= 8);
+}
+
+/// Where plots begin and end across, and where they end above.
+const LEFT: f64 = 64.0;
+const RIGHT: f64 = 746.0;
+const TOP: f64 = 10.0;
+
+/// Where a value stands between two others; `pixels` are where those stand.
+fn between(value: f64, values: (f64, f64), pixels: (f64, f64)) -> f64 {
+    let share = (value - values.0) / (values.1 - values.0);
+    pixels.0 + share * (pixels.1 - pixels.0)
+}
+
+/// Points stand where they should, to half a pixel.
+#[track_caller]
+fn assert_near(drawn: &[(f64, f64)], expected: &[(f64, f64)]) {
+    assert_eq!(drawn.len(), expected.len(), "{drawn:?} {expected:?}");
+    for (one, other) in drawn.iter().zip(expected) {
+        let is_near = (one.0 - other.0).abs() < 0.5 && (one.1 - other.1).abs() < 0.5;
+        assert!(is_near, "{one:?} {other:?}");
+    }
+}
+
+/// Five seconds with a median of 10 µs, of which the largest latency is 800 µs.
+fn five_seconds(made: &mut Made) {
+    let run = &mut made.run;
+    run.seconds.truncate(5);
+    for (number, second) in (0_u32..).zip(&mut run.seconds) {
+        (second.achieved, second.offered) = (250 * u64::from(number), 1_000);
+        let updates = second.operations.entry(OperationKind::Update).or_default();
+        updates.latency = Latency {
+            count: 1,
+            p50_us: 10.0,
+            p99_us: 10.0 * f64::from(1 << number),
+            max_us: 800.0,
+            ..Latency::default()
+        };
+    }
+    (run.totals.scheduled_us, run.totals.dropped) = (5_000_000, 0);
+}
+
+#[test]
+fn throughput_is_drawn_second_by_second() {
+    const PLOT: &str = "Operations a second over time";
+    // The axis ends with the greatest value, since that is round.
+    let point = |second: f64, value: f64| {
+        (
+            between(second, (0.0, 4.0), (LEFT, RIGHT)),
+            between(value, (0.0, 1_000.0), (216.0, TOP)),
+        )
+    };
+    let achieved = [0.0, 1.0, 2.0, 3.0, 4.0].map(|second| point(second, 250.0 * second));
+    let offered = [0.0, 1.0, 2.0, 3.0, 4.0].map(|second| point(second, 1_000.0));
+    let lines = Markup::parse(&page(five_seconds)).lines(PLOT);
+    assert_eq!(lines.len(), 2);
+    assert_near(&lines[0], &achieved);
+    assert_near(&lines[1], &offered);
+
+    // A second that the run ended within would look like a drop.
+    let ended_within = page(|made| {
+        five_seconds(made);
+        made.run.totals.scheduled_us = 4_200_000;
+    });
+    let lines = Markup::parse(&ended_within).lines(PLOT);
+    assert_near(&lines[0], &achieved[..4]);
+}
+
+#[test]
+fn latency_is_drawn_second_by_second() {
+    let lines = Markup::parse(&page(five_seconds)).lines("Latency of update over time");
+    let point = |second: f64, micros: f64| {
+        // A little room below the least and above the greatest.
+        let ends = (8_f64.ln(), 1_000_f64.ln());
+        (
+            between(second, (0.0, 4.0), (LEFT, RIGHT)),
+            between(micros.ln(), ends, (186.0, TOP)),
+        )
+    };
+    let seconds = [0.0, 1.0, 2.0, 3.0, 4.0];
+    let [p50, p99, largest] = &lines[..] else {
+        panic!("{lines:?}");
+    };
+    assert_near(p50, &seconds.map(|second| point(second, 10.0)));
+    let doubled = seconds.map(|second| point(second, 10.0 * second.exp2()));
+    assert_near(p99, &doubled);
+    assert_near(largest, &seconds.map(|second| point(second, 800.0)));
+}
+
+#[test]
+fn percentiles_are_drawn_from_the_histograms() {
+    let page = page(|made| {
+        made.run.seconds.truncate(1);
+        let mut histogram = Histogram::<u64>::new(3).expect("three digits");
+        for (micros, count) in [(10, 900), (100, 90), (1_000, 9), (10_000, 1)] {
+            histogram.record_n(micros * 1_000, count).expect("it grows");
+        }
+        let series = (OperationKind::Update, Measure::Latency);
+        made.series = [(series, vec![histogram])].into();
+    });
+    let lines = Markup::parse(&page).lines("Latency by percentile");
+    let [line] = &lines[..] else {
+        panic!("{lines:?}");
+    };
+    let point = |nines: f64, micros: f64| {
+        let ends = (8_f64.ln(), 1_250_f64.ln());
+        (
+            between(nines, (0.0, 3.0), (LEFT, RIGHT)),
+            between(micros.ln(), ends, (296.0, TOP)),
+        )
+    };
+    // 24 steps a decade, up to the one in a thousand.
+    assert_eq!(line.len(), 3 * 24 + 1);
+    let drawn = [0, 24, 25, 48, 49, 72].map(|step| line[step]);
+    let expected = [
+        point(0.0, 10.0),
+        point(1.0, 10.0),
+        point(25.0 / 24.0, 100.0),
+        point(2.0, 100.0),
+        point(49.0 / 24.0, 1_000.0),
+        point(3.0, 1_000.0),
+    ];
+    assert_near(&drawn, &expected);
+}
+
+#[test]
+fn decisions_are_marked_on_the_line_that_they_moved() {
+    let (mut expected, mut places) = (Vec::new(), 0);
+    let page = page(|made| {
+        let run = &made.run;
+        places = run.decisions.len();
+        for decision in &run.decisions {
+            let Change::GroupOperationsMax { to, .. } = decision.change else {
+                continue;
+            };
+            let second = (decision.at_us as f64 - run.begun_engine_us as f64) / 1e6;
+            // Windows begin three seconds before the run, and the first one ends half a second later.
+            let across = between(second, (-2.5, 60.0), (LEFT, RIGHT));
+            expected.push((across, between(to as f64, (0.0, 25_000.0), (126.0, TOP))));
+        }
+    });
+    let markup = Markup::parse(&page);
+    let marked = |plot: &str| -> Vec<(f64, f64)> {
+        let drawing = markup.drawing(plot).into_iter();
+        let circles = drawing.filter(|element| element.is("circle"));
+        let place = |circle: &crate::markup::Element| (circle.number("cx"), circle.number("cy"));
+        circles.map(place).collect()
+    };
+    assert_eq!(expected.len(), 10);
+    assert_near(&marked("Group cap over time"), &expected);
+    assert_eq!(marked("Admission over time"), []);
+    assert_eq!(marked("Pieces over time").len(), places - expected.len());
 }
 
 #[test]
@@ -196,4 +357,40 @@ fn without_a_page_the_figures_are_text() {
     run(["report", path, "--html"]).done();
     assert!(directory.path().join("report.html").exists());
     run(["report", "/no/such/run"]).unusable("cannot use /no/such/run/run.json");
+}
+
+#[test]
+fn stages_are_as_busy_as_they_were_in_what_was_measured() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut made = Made::new(Shape::default());
+    let begun_us = made.run.begun_engine_us.max(1_000_000);
+    made.run.begun_engine_us = begun_us;
+    let window = |ended_us, busy_us| {
+        let mut window = Window {
+            ended_us,
+            length_us: 500_000,
+            ..Window::default()
+        };
+        window
+            .stages
+            .iter_mut()
+            .for_each(|stage| stage.busy_us = busy_us);
+        window
+    };
+    let tree_is = |made: &Made, expected: &str| {
+        made.write_to(directory.path());
+        let text = run(["report", directory.path().to_str().expect("text")])
+            .done()
+            .stdout;
+        let line = text.lines().find(|line| line.starts_with("tree "));
+        assert!(line.is_some_and(|line| line.ends_with(expected)), "{text}");
+    };
+    // The fill keeps every stage busy.
+    made.run.windows = vec![
+        window(begun_us, 500_000),
+        window(begun_us + 500_000, 100_000),
+    ];
+    tree_is(&made, " 20 %");
+    made.run.windows.truncate(1);
+    tree_is(&made, " –");
 }

@@ -40,9 +40,11 @@ fn every_workload_ends_with_proofs_that_hold() {
             "a closed loop found",
             "offered 600 ",
             "dropped 0",
-            "committed",
+            "measured: ",
+            "since opening ",
+            "batch until committed",
             "persist",
-            "group, operations",
+            "log written since opening",
             "kzg root",
         ] {
             assert!(ran.stdout.contains(part), "{ran:?}");
@@ -152,4 +154,43 @@ fn nothing_is_left_after_an_interrupt() {
     let ended = child.wait().unwrap();
     assert_eq!(ended.code(), Some(130));
     assert!(is_empty(&workplace.path("")));
+}
+
+/// What is read from the file, and what is not, is told at once and at the end.
+#[cfg(unix)]
+#[test]
+fn a_configuration_file_that_is_changed_meanwhile_is_told_of() {
+    let workplace = Workplace::new();
+    let (file, directory) = (workplace.text("my.toml"), workplace.text("state"));
+    std::fs::write(&file, "[group]\nlinger_ms = 1\n").unwrap();
+    let mut child = command()
+        .args(["load", "--closed", "--keys", "200", "--ops", "1000000000"])
+        .args(["--dir", &directory, "--config", &file])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The file is watched before anything is opened.
+    while !workplace.path("state").join("DECISIONS").exists() {
+        assert!(child.try_wait().unwrap().is_none());
+        std::thread::yield_now();
+    }
+    let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut wait_for = |says: &str| {
+        assert!(told.any(|line| line.unwrap().contains(says)), "{says}");
+    };
+    std::fs::write(&file, "[group]\nlinger = 20\n").unwrap();
+    wait_for("reload refused, the settings of before stay: ");
+    std::fs::write(&file, "[group]\nlinger_ms = 300\n").unwrap();
+    wait_for("reload taken over: group.linger_ms 1 → 300");
+
+    let process = child.id().to_string();
+    let sent = Command::new("kill").args(["-INT", &process]).status();
+    assert!(sent.unwrap().success());
+    told.for_each(drop);
+    let ran = Ran::from(child.wait_with_output().unwrap());
+    assert_eq!(ran.code, 130);
+    assert!(ran.stdout.contains("reloads refused: 1;"), "{ran:?}");
+    let says = format!("{file}:2: unknown key group.linger");
+    assert!(ran.stdout.contains(&says), "{ran:?}");
 }

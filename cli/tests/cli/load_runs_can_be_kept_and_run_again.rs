@@ -1,5 +1,8 @@
-use trunkline::load::{IntervalLog, Measure, OperationKind, Run};
+use std::path::Path;
 
+use trunkline::load::{Interval, IntervalLog, Measure, OperationKind, Run, Second};
+
+use crate::markup::Markup;
 use crate::support::{Ran, Workplace, run};
 
 const SMALL: [&str; 11] = [
@@ -31,6 +34,36 @@ fn a_run_is_written_with_its_histograms() {
 }
 
 #[test]
+fn a_run_that_breaks_off_is_kept_and_is_no_success() {
+    if !std::path::Path::new("/dev/full").exists() {
+        return;
+    }
+    let workplace = Workplace::new();
+    let out = workplace.text("broken");
+    let ran = run([
+        "load",
+        "--keys",
+        "300",
+        "--ops",
+        "100000",
+        "--closed",
+        "--record",
+        "/dev/full",
+        "--out",
+        &out,
+    ]);
+    assert!(ran.stdout.contains("achieved"), "{ran:?}");
+    assert!(ran.stdout.contains("nothing was checked"), "{ran:?}");
+    let kept = format!("what was measured until then is in {out}");
+    assert!(ran.stderr.contains(&kept), "{ran:?}");
+    ran.unusable("the run broke off; its figures are of the time before: ");
+    let run = Run::read_from(&workplace.path("broken")).unwrap();
+    assert!((1..100_000).contains(&run.totals.achieved));
+    assert!(run.ended_by.is_some());
+    IntervalLog::read_from(&workplace.path("broken")).unwrap();
+}
+
+#[test]
 fn a_directory_that_a_run_cannot_be_written_to_is_named_before_it_begins() {
     let workplace = Workplace::new();
     std::fs::write(workplace.path("file"), "").unwrap();
@@ -38,6 +71,79 @@ fn a_directory_that_a_run_cannot_be_written_to_is_named_before_it_begins() {
     let ran = run(SMALL.iter().copied().chain(["--out", &out]));
     assert!(ran.stdout.is_empty(), "{ran:?}");
     ran.unusable("file/run/run.json");
+}
+
+/// Makes a run of one whole second one of as many as a comparison takes, all alike.
+fn prolong(directory: &Path) {
+    const SECONDS: u64 = 20;
+    let mut run = Run::read_from(directory).unwrap();
+    let first = run.seconds[0].clone();
+    assert!(first.achieved > 0 && first.second == 0);
+    let second = |second| Second {
+        second,
+        ..first.clone()
+    };
+    run.seconds = (0..SECONDS).map(second).collect();
+    run.totals.scheduled_us = SECONDS * 1_000_000;
+    let log = IntervalLog::read_from(directory).unwrap();
+    let mut longer = IntervalLog::new(run.began_unix_ms);
+    for interval in log.intervals().map(Result::unwrap) {
+        for second in (0..SECONDS).filter(|_| interval.second == 0) {
+            let interval = Interval {
+                second,
+                ..interval.clone()
+            };
+            longer.add(&interval).unwrap();
+        }
+    }
+    run.write_to(directory).unwrap();
+    longer.write_to(directory).unwrap();
+}
+
+#[test]
+fn runs_that_were_made_can_be_shown_and_compared() {
+    let workplace = Workplace::new();
+    let runs = ["before", "after"].map(|name| workplace.text(name));
+    for out in &runs {
+        run([
+            "load",
+            "--keys",
+            "300",
+            "--workload",
+            "f",
+            "--batch",
+            "50",
+            "--proofs",
+            "4",
+            "--closed",
+            "--duration",
+            "1",
+            "--warmup",
+            "0",
+            "--name",
+            "of a service",
+            "--out",
+            out,
+        ])
+        .done();
+        run(["report", out]).done();
+        run(["report", out, "--html"]).done();
+        let page = std::fs::read_to_string(Path::new(out).join("report.html")).unwrap();
+        let markup = Markup::parse(&page);
+        let made = Run::read_from(Path::new(out)).unwrap();
+        assert!(made.workload.contains("workload = \"f\""));
+        for text in ["of a service", &made.workload, &made.config] {
+            assert!(markup.texts().any(|one| one == text), "{text}");
+        }
+        assert!(!markup.lines("Latency of read over time").is_empty());
+    }
+    let [before, after] = &runs;
+    run(["compare", before, after]).unusable("at least 20 are needed");
+    for out in &runs {
+        prolong(Path::new(out));
+    }
+    let compared = run(["compare", before, after, "--resamples", "200", "--json"]).done();
+    assert_eq!(compared.json()["metrics"][0]["metric"], "throughput");
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod support;
 mod synthetic;
 
 mod a_directory_that_cannot_be_used_is_left_alone;
+#[cfg(unix)]
 mod a_live_view_needs_a_terminal;
 mod a_report_is_one_page;
 mod a_second_process_proves_what_the_first_stored;

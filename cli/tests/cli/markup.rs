@@ -27,6 +27,10 @@ impl Element {
             .1
     }
 
+    pub(crate) fn is(&self, name: &str) -> bool {
+        self.name == name
+    }
+
     #[track_caller]
     pub(crate) fn number(&self, name: &str) -> f64 {
         self.attribute(name).parse().expect("a number")
@@ -85,12 +89,45 @@ impl Markup {
             .filter(move |element| element.name == name)
     }
 
+    /// The elements of the drawing with this description.
+    pub(crate) fn drawing<'a>(&'a self, description: &str) -> Vec<&'a Element> {
+        let mut is_inside = false;
+        let within = self.elements.iter().filter(|element| {
+            if element.name == "svg" {
+                let label = ("aria-label".to_owned(), description.to_owned());
+                is_inside = element.attributes.contains(&label);
+            }
+            is_inside
+        });
+        within.collect()
+    }
+
+    /// Where the points of the lines of a plot stand, in pixels.
+    pub(crate) fn lines(&self, description: &str) -> Vec<Vec<(f64, f64)>> {
+        let drawing = self.drawing(description).into_iter();
+        let lines = drawing.filter(|element| element.name == "path" && element.is_within("line"));
+        lines.map(|line| points(line.attribute("d"))).collect()
+    }
+
     /// All texts between tags, and those of attributes.
     pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
         let attributes = self.elements.iter().flat_map(|element| &element.attributes);
         let attributes = attributes.map(|attribute| attribute.1.as_str());
         self.texts.iter().map(String::as_str).chain(attributes)
     }
+}
+
+/// The points of a path of straight lines.
+fn points(path: &str) -> Vec<(f64, f64)> {
+    let points = path.split(['M', 'L']).skip(1);
+    let point = |point: &str| {
+        let (across, up) = point.split_once(' ').expect("two numbers");
+        (
+            across.parse().expect("a number"),
+            up.parse().expect("a number"),
+        )
+    };
+    points.map(point).collect()
 }
 
 /// What is between `<` and the `>` that is not in quotes, and what comes after.

@@ -48,6 +48,37 @@ fn flags_override_the_environment_and_it_the_file() {
 }
 
 #[test]
+fn every_setting_can_be_shown_with_where_it_came_from() {
+    let workplace = Workplace::new();
+    let file = workplace.text("my.toml");
+    std::fs::write(&file, "[group]\nbytes_max = 1\nlinger_ms = 1\n").unwrap();
+    let show = ["config", "show", "--origin", "--config", &file];
+    let output = command()
+        .args(show)
+        .args(["--set", "group.linger_ms=3"])
+        .env("TRUNKLINE_GROUP_OPERATIONS_MAX", "2")
+        .output()
+        .unwrap();
+    let ran = crate::support::Ran::from(output).done();
+    let expected = [
+        "# default; static\nsegment_bytes_max = ".to_owned(),
+        format!("# {file}:2; reloadable\nbytes_max = 1\n"),
+        "# environment variable TRUNKLINE_GROUP_OPERATIONS_MAX; reloadable\noperations_max = 2\n"
+            .to_owned(),
+        "# flag group.linger_ms=3; reloadable\nlinger_ms = 3\n".to_owned(),
+    ];
+    for part in expected {
+        assert!(ran.stdout.contains(&part), "{ran:?}");
+    }
+    let settings = ran.stdout.lines().filter(|line| line.contains(" = "));
+    let origins = ran
+        .stdout
+        .lines()
+        .filter(|line| line.ends_with("; static") || line.ends_with("; reloadable"));
+    assert_eq!(settings.count(), origins.count());
+}
+
+#[test]
 fn a_variable_or_flag_with_a_mistake_is_named() {
     run(["config", "check"]).done();
     run(["config", "check", "--set", "group.linger_ms=x"]).unusable("flag group.linger_ms=x: ");

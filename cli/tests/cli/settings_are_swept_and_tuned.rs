@@ -108,6 +108,62 @@ fn what_was_measured_before_an_interrupt_is_shown() {
 }
 
 #[test]
+fn a_trial_that_fails_ends_tune_with_a_profile_of_what_was_found() {
+    let workplace = Workplace::new();
+    let file = workplace.text("profile.toml");
+    // No batch of this load is so small.
+    let vary = ["group.linger_ms=1", "submit.batch_bytes_max=1"];
+    let vary = vary.iter().flat_map(|vary| ["--vary", vary]);
+    let tune = ["tune", "--rounds", "1", "--out", &file].into_iter();
+    run(tune.chain(vary).chain(PLAN)).unusable("the keys could not be put");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let says = "# A trial with submit.batch_bytes_max=1 failed (the keys could not be put";
+    assert!(text.contains(says), "{text}");
+    assert!(text.contains("# linger_ms = 1: "), "{text}");
+    assert!(
+        text.contains("tried to the end: submit.batch_bytes_max."),
+        "{text}"
+    );
+    let config = Config::layers().text("profile.toml", &text).unwrap();
+    assert_eq!(config.build().unwrap(), Config::default());
+}
+
+#[test]
+fn a_file_that_can_not_be_written_is_named_before_anything_is_tried() {
+    let workplace = Workplace::new();
+    let file = workplace.text("nowhere/profile.toml");
+    let ran = run(["tune", "--out", &file]);
+    assert!(!ran.stderr.contains("round 1"), "{ran:?}");
+    ran.unusable("cannot write");
+}
+
+#[test]
+fn a_trial_that_fails_ends_a_sweep_with_the_points_before_it() {
+    let sweep = ["sweep", "--shares", "50", "--json", "--vary"].into_iter();
+    let vary = ["submit.batch_bytes_max=67108864,1"];
+    let swept = run(sweep.chain(vary).chain(PLAN));
+    let curves = swept.json();
+    assert_eq!(curves.as_array().unwrap().len(), 1);
+    assert_eq!(curves[0]["open"].as_array().unwrap().len(), 1);
+    assert!(curves[0]["closed"]["warnings"].is_array());
+    swept.unusable("the keys could not be put");
+}
+
+#[test]
+fn a_sweep_takes_no_rate() {
+    for flags in [
+        &["--rate", "5"][..],
+        &["--rate-share", "0.5"],
+        &["--closed"],
+    ] {
+        let says = format!("{} does not go with sweep", flags[0]);
+        run(["sweep"].iter().chain(flags)).unusable(&says);
+    }
+    let help = run(["sweep", "--help"]).done().stdout;
+    assert!(help.contains("are refused"), "{help}");
+}
+
+#[test]
 fn what_can_not_be_tried_is_named() {
     for (vary, says) in [
         ("group.operations=5", "unknown key group.operations"),

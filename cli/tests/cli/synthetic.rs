@@ -38,12 +38,12 @@ impl Default for Shape {
     }
 }
 
-type Series = BTreeMap<(OperationKind, Measure), Vec<Histogram<u64>>>;
+pub(crate) type Series = BTreeMap<(OperationKind, Measure), Vec<Histogram<u64>>>;
 
 /// A run, and its histograms.
 pub(crate) struct Made {
     pub(crate) run: Run,
-    series: Series,
+    pub(crate) series: Series,
 }
 
 impl Made {

@@ -13,7 +13,7 @@
 //! - *Not saturated and below the target*: nothing is done.
 //!
 //! Groups that the cap of bytes closes saturate too, but no larger cap of operations is tried for them: it would not be
-//! felt.
+//! felt. Those that their share of what is inside closes (`group_share`) do not: a closed loop fills shares at any load.
 //!
 //! Each change of the cap is a trial: windows before and after are compared by their medians, and what did not
 //! help is taken back, with longer and longer pauses (doubling, as in truncated exponential backoff). So what no cap
@@ -52,6 +52,8 @@ const FAR: f64 = 4.0;
 const STALL_SHARE: f64 = 0.25;
 /// Windows that are left out after a stall, at most; and those that a move is given to take effect, at most.
 const SETTLE_MAX: u32 = 8;
+/// Windows of a stall; one that lasts longer is no stall, but how it is now.
+const STALL_WINDOWS_MAX: u32 = 8;
 
 type Moves = Vec<Move>;
 
@@ -236,11 +238,17 @@ impl BatchSize {
         let stuck = window.groups_in_flight >= self.limits.groups_in_flight_max;
         let backlog_us = window.operations_waiting as f64 * 1e6 / usual.max(1.0);
         self.backlog = windows_of(backlog_us + self.target_us, window.length_us);
-        if stuck && rate < STALL_SHARE * usual && self.stalled < 2 * SETTLE_MAX {
+        let slow = stuck && rate < STALL_SHARE * usual;
+        if slow && self.stalled < STALL_WINDOWS_MAX {
             self.stalled = self.stalled.saturating_add(1);
             self.settle = self.settle.max(self.backlog);
             self.gathered.clear();
             return true;
+        }
+        if slow {
+            self.usual.clear();
+            self.settle = 0;
+            self.begin_anew();
         }
         self.stalled = 0;
         push_bounded(&mut self.usual, rate);
@@ -301,7 +309,7 @@ impl BatchSize {
                 },
             );
         }
-        if !self.search.down_done {
+        if !self.search.down_done && self.may_be_smaller(seen) {
             return self.try_cap(self.smaller(seen), Aim::Throughput, Reason::Probe);
         }
         if self.found.is_none() {

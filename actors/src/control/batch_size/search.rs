@@ -6,12 +6,16 @@ use super::{BatchSize, CALM_MIN, GAIN_MIN, Moves, PAUSE_MAX, PAUSE_MIN, RECENT_M
 use crate::control::observation::Observation;
 use crate::control::{Change, Move, Reason};
 
+/// Share of the target above which no small trial is begun: it would take some windows above the target.
+const TRY_BELOW: f64 = 0.85;
 /// Factor of a small trial at rest.
 const SMALL: f64 = 1.09;
-/// Groups larger than this share of what is in flight, evenly cut, are lumps that overlap with nothing.
-const LUMP: f64 = 1.5;
+/// A cap larger than groups by this factor is not felt at all.
+const UNFELT: f64 = 2.0;
 /// A throughput that moved by this factor is another one.
 const SHIFT: f64 = 1.25;
+/// Observations between two searches that ended alike, at most: a search costs some ten windows a few percent.
+const SPACING_MAX: u32 = 128;
 /// Observations in a row that show it.
 const SHIFT_WINDOWS: u32 = 3;
 
@@ -39,6 +43,12 @@ impl BatchSize {
         self.try_cap(wanted, Aim::Throughput, reason)
     }
 
+    /// Whether smaller groups are to be tried: the cap closes groups, or is so far above them that nobody chose it for
+    /// what comes in now. One that a cut left just above them is neither.
+    pub(super) fn may_be_smaller(&self, seen: Observation) -> bool {
+        seen.closed || self.cap as f64 > UNFELT * seen.group_largest
+    }
+
     /// A cap that is clearly felt, and leaves groups enough to overlap.
     pub(super) fn smaller(&self, seen: Observation) -> f64 {
         let felt = seen.group_largest.min(self.cap as f64);
@@ -56,7 +66,7 @@ impl BatchSize {
         self.judged = None;
         self.shifted = 0;
         self.search_spacing = if self.cap == self.found_cap {
-            self.search_spacing.saturating_mul(2).min(PAUSE_MAX)
+            self.search_spacing.saturating_mul(2).min(SPACING_MAX)
         } else {
             10
         };
@@ -69,18 +79,12 @@ impl BatchSize {
         if self.pause > 0 || self.recent.len() < RECENT_MAX {
             return Moves::new();
         }
-        let overlap = seen.group_largest <= LUMP * seen.inside / self.overlapping();
-        if !seen.full && overlap {
+        let before = self.level(RECENT_MAX);
+        if !seen.full || before.p99_us > TRY_BELOW * self.target_us {
             return Moves::new();
         }
         let factor = if self.small_up { SMALL } else { 1.0 / SMALL };
-        let before = self.level(RECENT_MAX);
-        // A cap that is not felt takes more than a small step.
-        let wanted = if seen.full {
-            self.cap as f64 * factor
-        } else {
-            self.smaller(seen)
-        };
+        let wanted = self.cap as f64 * factor;
         let moves = self.try_cap(wanted, Aim::Throughput, Reason::Probe);
         if let Some(trial) = &mut self.trial {
             (trial.small, trial.before) = (true, before);

@@ -106,7 +106,9 @@ impl Trial {
                         .settled()
                         .iter()
                         .any(|seen| seen.rate < self.before.rate);
-                (enough || clear).then_some(gain >= needed && !late && !chance)
+                // A small gain is not worth one more window above the target.
+                let harm = self.small && late && self.seen.len() > 1;
+                (enough || clear || harm).then_some(gain >= needed && !late && !chance)
             }
             Aim::Latency => {
                 let better = self.p99_us() <= self.before.p99_us * (1.0 - LATENCY_GAIN_MIN);

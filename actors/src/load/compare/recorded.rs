@@ -87,9 +87,10 @@ impl Recorded {
         self.run.seconds.first().map_or(0, |first| first.second)
     }
 
-    /// Seconds without the last one if the run ended within it; a hundredth that is missing does no harm.
+    /// Seconds in which operations were due all the time; a hundredth that is missing does no harm. What ends after
+    /// that does not count: in those seconds there is little left to end.
     pub fn whole_seconds(&self) -> usize {
-        let whole = self.run.totals.elapsed_us.saturating_add(10_000) / 1_000_000;
+        let whole = self.run.totals.scheduled_us.saturating_add(10_000) / 1_000_000;
         let whole = whole.saturating_sub(self.first_second());
         let seconds = self.run.seconds.len();
         seconds.min(usize::try_from(whole).unwrap_or(usize::MAX))
@@ -118,7 +119,7 @@ mod tests {
     #[test]
     fn of_a_run_that_left_out_its_first_seconds_histograms_go_to_the_others() {
         let mut run = Run::default();
-        run.totals.elapsed_us = 8_400_000;
+        run.totals.scheduled_us = 8_400_000;
         run.seconds = (5..9)
             .map(|second| Second {
                 second,
@@ -141,5 +142,21 @@ mod tests {
         let reads = &recorded.latency[&OperationKind::Read];
         assert_eq!((reads.len(), reads[0].bins()), (4, &[(1_005, 1)][..]));
         assert_eq!(recorded.whole_seconds(), 3);
+    }
+
+    #[test]
+    fn seconds_in_which_nothing_was_due_any_more_do_not_count() {
+        let mut run = Run::default();
+        run.totals.scheduled_us = 60_000_000;
+        run.totals.elapsed_us = 61_100_000;
+        let second = |second| Second {
+            second,
+            achieved: if second < 60 { 1_000 } else { 3 },
+            ..Second::default()
+        };
+        run.seconds = (0..62).map(second).collect();
+        let recorded = Recorded::of(run, &IntervalLog::new(0)).unwrap();
+        assert_eq!(recorded.whole_seconds(), 60);
+        assert_eq!(recorded.observed().achieved, [1_000.0; 60]);
     }
 }

@@ -4,21 +4,27 @@
 //! A histogram is locked for one addition by the one thread that records into it. Not here: what is
 //! decided from the figures.
 
+mod labels;
+mod series;
+
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use metrics::{Counter, Gauge, Histogram as Exported, counter, gauge, histogram};
+use metrics::{Gauge, counter, gauge, histogram};
 use serde::{Deserialize, Serialize};
 
 use trunkline_core::tree::TreeMemory;
 
-use crate::control::Phase;
+use crate::control::{Change, Phase, Reason, Work};
 use crate::failure::Stage;
 use crate::interval::{Interval, micros};
 use crate::message::GroupTag;
 use crate::timeline::{Span, Timeline};
+
+use labels::{because, changed};
+use series::{Amounts, Counted, Level, Timed};
 
 /// A state of a submission whose latency is measured: `accepted` from the call that submitted it, the others from
 /// acceptance.
@@ -49,6 +55,18 @@ pub(crate) enum OpeningUse {
     Computed,
     Moved,
     Kept,
+}
+
+/// What is in force of all that decisions and reloading move.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Bounds {
+    pub(crate) group_operations_max: u64,
+    pub(crate) in_flight_operations_max: u64,
+    pub(crate) tree_pieces: u64,
+    pub(crate) hash_pieces: u64,
+    pub(crate) proof_pieces: u64,
+    pub(crate) value_cache_bytes_max: u64,
+    pub(crate) tree_bytes_max: u64,
 }
 
 /// Count and quantiles of a distribution: microseconds for durations, else what the field counts.
@@ -136,11 +154,22 @@ pub struct MetricsSnapshot {
     pub group_operations_max: u64,
     /// Operations that may be accepted and not yet durable, as it was configured or moved.
     pub in_flight_operations_max: u64,
+    /// Pieces that applying a group is cut into, as it was configured or moved.
+    pub tree_pieces: u64,
+    /// Pieces that hashing a version is cut into, as it was configured or moved.
+    pub hash_pieces: u64,
+    /// Pieces that proofs and reads of many keys are cut into, as it was configured or moved.
+    pub proof_pieces: u64,
+    /// Bytes that the cache of values may take, as it was configured or moved.
+    pub value_cache_bytes_max: u64,
+    /// Bytes that the tree may take, as it was configured or moved; 0 if it has no bound.
+    pub tree_bytes_max: u64,
     /// What the mix of reads and writes looks like.
     pub phase: Phase,
     /// Whether the engine has failed, other than by being shut down: it answers no more and has to be opened again.
     pub failed: bool,
-    /// Decisions of the controllers.
+    /// Decisions of the controllers, and what was reloaded or refused. Outside they are counted apart, by what they
+    /// changed and why (`trunkline_decisions_total` with the labels `change` and `reason`).
     pub decisions: u64,
     /// Decisions that are in memory alone, because their file could not be written.
     pub decisions_unwritten: u64,
@@ -199,124 +228,6 @@ pub struct MetricsSnapshot {
     pub resident_bytes: u64,
 }
 
-#[derive(Debug)]
-struct Series {
-    histogram: Mutex<Histogram<u64>>,
-}
-
-impl Series {
-    fn new() -> Self {
-        // Three digits up to an hour in microseconds; larger values count as that.
-        let histogram = Histogram::new_with_max(3_600_000_000, 3).unwrap_or_else(|_| {
-            unreachable!("bounds and precision are constants that the library takes")
-        });
-        Self {
-            histogram: Mutex::new(histogram),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Histogram<u64>> {
-        self.histogram
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn record(&self, value: u64) {
-        self.lock().saturating_record(value);
-    }
-
-    fn quantiles(&self) -> Quantiles {
-        Quantiles::of(&self.lock())
-    }
-}
-
-/// A histogram here and the same one outside.
-struct Timed {
-    series: Series,
-    exported: Exported,
-}
-
-impl Timed {
-    fn new(exported: Exported) -> Self {
-        Self {
-            series: Series::new(),
-            exported,
-        }
-    }
-
-    fn record(&self, duration: Duration) {
-        self.series.record(micros(duration));
-        self.exported.record(duration.as_secs_f64());
-    }
-}
-
-/// A histogram of plain numbers here and the same one outside.
-struct Amounts {
-    series: Series,
-    exported: Exported,
-}
-
-impl Amounts {
-    fn new(exported: Exported) -> Self {
-        Self {
-            series: Series::new(),
-            exported,
-        }
-    }
-
-    fn record(&self, value: usize) {
-        self.series.record(value as u64);
-        self.exported.record(value as f64);
-    }
-}
-
-/// A number here and the same one outside.
-struct Counted {
-    value: AtomicU64,
-    exported: Counter,
-}
-
-impl Counted {
-    fn new(exported: Counter) -> Self {
-        Self {
-            value: AtomicU64::new(0),
-            exported,
-        }
-    }
-
-    fn add(&self, count: u64) {
-        self.value.fetch_add(count, Ordering::Relaxed);
-        self.exported.increment(count);
-    }
-
-    fn get(&self) -> u64 {
-        self.value.load(Ordering::Relaxed)
-    }
-}
-
-struct Level {
-    value: AtomicU64,
-    exported: Gauge,
-}
-
-impl Level {
-    fn new(exported: Gauge) -> Self {
-        Self {
-            value: AtomicU64::new(0),
-            exported,
-        }
-    }
-
-    fn set(&self, value: u64) {
-        self.value.store(value, Ordering::Relaxed);
-        self.exported.set(value as f64);
-    }
-
-    fn get(&self) -> u64 {
-        self.value.load(Ordering::Relaxed)
-    }
-}
-
 /// Everything that one engine measures.
 pub(crate) struct Metrics {
     engine: String,
@@ -337,11 +248,16 @@ pub(crate) struct Metrics {
     operations_waiting: Level,
     group_operations_max: Level,
     in_flight_operations_max: Level,
+    tree_pieces: Level,
+    hash_pieces: Level,
+    proof_pieces: Level,
+    value_cache_bytes_max: Level,
+    tree_bytes_max: Level,
     phase: Mutex<Phase>,
     failed: Level,
     submissions: Counted,
     operations: Counted,
-    decisions: Counted,
+    decisions: AtomicU64,
     decisions_unwritten: Counted,
     reloads: Counted,
     reloads_refused: Counted,
@@ -386,6 +302,10 @@ impl Metrics {
         let amounts = |name: &'static str| Amounts::new(histogram!(name, "engine" => label()));
         let count = |name: &'static str| Counted::new(counter!(name, "engine" => label()));
         let level = |name: &'static str| Level::new(gauge!(name, "engine" => label()));
+        let pieces = |work: Work| {
+            let exported = gauge!("trunkline_pieces", "engine" => label(), "work" => work.name());
+            Level::new(exported)
+        };
         Self {
             engine: label(),
             opened_at: Instant::now(),
@@ -409,11 +329,16 @@ impl Metrics {
             operations_waiting: level("trunkline_operations_waiting"),
             group_operations_max: level("trunkline_group_operations_max"),
             in_flight_operations_max: level("trunkline_in_flight_operations_max"),
+            tree_pieces: pieces(Work::Tree),
+            hash_pieces: pieces(Work::Hash),
+            proof_pieces: pieces(Work::Proof),
+            value_cache_bytes_max: level("trunkline_value_cache_bytes_max"),
+            tree_bytes_max: level("trunkline_tree_bytes_max"),
             phase: Mutex::default(),
             failed: level("trunkline_failed"),
             submissions: count("trunkline_submissions_total"),
             operations: count("trunkline_operations_total"),
-            decisions: count("trunkline_decisions_total"),
+            decisions: AtomicU64::new(0),
             decisions_unwritten: count("trunkline_decisions_unwritten_total"),
             reloads: count("trunkline_reloads_total"),
             reloads_refused: count("trunkline_reloads_refused_total"),
@@ -480,10 +405,23 @@ impl Metrics {
         self.interval.sealed(tag);
     }
 
-    /// What groups and admission are bounded by from now on.
-    pub(crate) fn bounds(&self, group_operations_max: u64, in_flight_operations_max: u64) {
-        self.group_operations_max.set(group_operations_max);
-        self.in_flight_operations_max.set(in_flight_operations_max);
+    /// What is in force from now on.
+    pub(crate) fn bounds(&self, bounds: &Bounds) {
+        let levels = [
+            (&self.group_operations_max, bounds.group_operations_max),
+            (
+                &self.in_flight_operations_max,
+                bounds.in_flight_operations_max,
+            ),
+            (&self.tree_pieces, bounds.tree_pieces),
+            (&self.hash_pieces, bounds.hash_pieces),
+            (&self.proof_pieces, bounds.proof_pieces),
+            (&self.value_cache_bytes_max, bounds.value_cache_bytes_max),
+            (&self.tree_bytes_max, bounds.tree_bytes_max),
+        ];
+        for (level, value) in levels {
+            level.set(value);
+        }
     }
 
     /// The mix of reads and writes looks another way now.
@@ -506,8 +444,14 @@ impl Metrics {
         self.decisions_unwritten.add(1);
     }
 
-    pub(crate) fn decided(&self) {
-        self.decisions.add(1);
+    /// Decisions are rare: their counter is looked up by its labels each time.
+    pub(crate) fn decided(&self, change: &Change, reason: Reason) {
+        self.decisions.fetch_add(1, Ordering::Relaxed);
+        counter!(
+            "trunkline_decisions_total", "engine" => self.engine.clone(),
+            "change" => changed(change), "reason" => because(reason)
+        )
+        .increment(1);
     }
 
     pub(crate) fn reloaded(&self) {
@@ -607,29 +551,34 @@ impl Metrics {
         let resident_bytes = memory_stats::memory_stats().map_or(0, |stats| stats.physical_mem);
         self.resident_bytes.set(resident_bytes as f64);
         let [accepted_us, hashed_us, committed_us, durable_us] =
-            State::ALL.map(|state| self.states[state as usize].series.quantiles());
+            State::ALL.map(|state| self.states[state as usize].quantiles());
         MetricsSnapshot {
             engine: self.engine.clone(),
             stages: Stage::ALL.map(|stage| StageMetrics {
                 name: stage.name(),
-                queue_wait_us: self.queue_wait[stage as usize].series.quantiles(),
-                service_us: self.service[stage as usize].series.quantiles(),
+                queue_wait_us: self.queue_wait[stage as usize].quantiles(),
+                service_us: self.service[stage as usize].quantiles(),
             }),
             accepted_us,
             hashed_us,
             committed_us,
             durable_us,
-            group_operations: self.group_operations.series.quantiles(),
-            versions_per_sync: self.versions_per_sync.series.quantiles(),
+            group_operations: self.group_operations.quantiles(),
+            versions_per_sync: self.versions_per_sync.quantiles(),
             groups_in_flight: self.groups_in_flight.get(),
             submissions: self.submissions.get(),
             operations: self.operations.get(),
             operations_waiting: self.operations_waiting.get(),
             group_operations_max: self.group_operations_max.get(),
             in_flight_operations_max: self.in_flight_operations_max.get(),
+            tree_pieces: self.tree_pieces.get(),
+            hash_pieces: self.hash_pieces.get(),
+            proof_pieces: self.proof_pieces.get(),
+            value_cache_bytes_max: self.value_cache_bytes_max.get(),
+            tree_bytes_max: self.tree_bytes_max.get(),
             phase: *self.phase.lock().unwrap_or_else(PoisonError::into_inner),
             failed: self.failed.get() > 0,
-            decisions: self.decisions.get(),
+            decisions: self.decisions.load(Ordering::Relaxed),
             decisions_unwritten: self.decisions_unwritten.get(),
             reloads: self.reloads.get(),
             reloads_refused: self.reloads_refused.get(),

@@ -3,6 +3,8 @@
 //! A [`Run`](super::Run) holds the plan that it followed, with everything filled in that was left open, so that it
 //! can be run again. Not here: carrying it out, and where the target is.
 
+mod phases;
+
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +13,10 @@ use trunkline_core::params::VALUE_BYTES_MAX;
 
 use super::operations::{Choice, Distribution, Shares, Workload};
 use super::records::KEYS_MAX;
+
+use phases::validate_phases;
+
+pub use phases::{Phase, Phases, Shape};
 
 /// Bytes of the longest plan file.
 pub const PLAN_BYTES_MAX: u64 = 1 << 20;
@@ -23,8 +29,8 @@ const WARMUP_S: f64 = 1.0;
 pub(crate) const SECONDS_MAX: f64 = 7.0 * 86_400.0;
 /// Most operations a second that may be asked for.
 const RATE_MAX: f64 = 1e8;
-/// Most phases.
-const PHASES_MAX: usize = 1000;
+/// Most threads that read.
+const READERS_MAX: usize = 1024;
 
 /// Why there is no plan.
 ///
@@ -99,7 +105,8 @@ pub enum Mode {
     /// Operations are due on a schedule, whatever the target does: the way to learn latencies.
     #[default]
     Open,
-    /// The next one starts when there is room: the way to learn how much can be done at all.
+    /// The next one starts when there is room: the way to learn how much can be done at all, by so many batches under
+    /// way and so many threads that read.
     Closed,
 }
 
@@ -151,189 +158,6 @@ pub enum ProofTop {
     Kzg,
 }
 
-/// How the rate changes with time: a factor of the plan's rate. Seconds count from the end of the warm-up.
-///
-/// ```
-/// use trunkline::load::Shape;
-/// let step = Shape::Step { at_s: 10.0, factor: 2.0 };
-/// assert_eq!((step.factor(9.9), step.factor(10.0)), (1.0, 2.0));
-/// let ramp = Shape::Ramp { from: 0.0, to: 2.0, over_s: 10.0 };
-/// assert_eq!((ramp.factor(5.0), ramp.factor(20.0)), (1.0, 2.0));
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Shape {
-    /// The rate itself.
-    #[default]
-    Constant,
-    /// The rate, and a multiple of it from a time on.
-    Step {
-        /// From when on.
-        at_s: f64,
-        /// Multiple.
-        factor: f64,
-    },
-    /// From one multiple evenly to another, and on with that.
-    Ramp {
-        /// Multiple at the beginning.
-        from: f64,
-        /// Multiple at the end.
-        to: f64,
-        /// How long it takes.
-        over_s: f64,
-    },
-    /// Up and down around the rate.
-    Sine {
-        /// From one height to the next.
-        period_s: f64,
-        /// How far up and down, a share of the rate: 0 to 1.
-        amplitude: f64,
-    },
-    /// The rate, and a multiple of it for a while, again and again.
-    Bursts {
-        /// From one beginning to the next; the first comes after one such time.
-        every_s: f64,
-        /// How long each takes.
-        length_s: f64,
-        /// Multiple.
-        factor: f64,
-    },
-}
-
-impl Shape {
-    /// Multiple of the rate at a time.
-    pub fn factor(self, at_s: f64) -> f64 {
-        match self {
-            Self::Constant => 1.0,
-            Self::Step { at_s: from, factor } if at_s >= from => factor,
-            Self::Step { .. } => 1.0,
-            Self::Ramp { from, to, over_s } => from + (to - from) * (at_s / over_s).min(1.0),
-            Self::Sine {
-                period_s,
-                amplitude,
-            } => 1.0 + amplitude * (std::f64::consts::TAU * at_s / period_s).sin(),
-            Self::Bursts {
-                every_s,
-                length_s,
-                factor,
-            } => match at_s >= every_s && at_s % every_s < length_s {
-                true => factor,
-                false => 1.0,
-            },
-        }
-    }
-
-    /// Up to when the multiple stays what it is at a time.
-    fn steady_until_s(self, at_s: f64) -> f64 {
-        match self {
-            Self::Step { at_s: from, .. } if at_s < from => from,
-            Self::Ramp { over_s, .. } if at_s < over_s => at_s,
-            Self::Sine { .. } => at_s,
-            Self::Bursts {
-                every_s, length_s, ..
-            } => {
-                let since_s = at_s % every_s;
-                let is_burst = at_s >= every_s && since_s < length_s;
-                at_s - since_s + if is_burst { length_s } else { every_s }
-            }
-            Self::Constant | Self::Step { .. } | Self::Ramp { .. } => f64::INFINITY,
-        }
-    }
-
-    fn validate(self) -> Result<(), InvalidPlan> {
-        let factor = |key, value| within(key, value, 0.0, 1000.0);
-        let seconds = |key, value| within(key, value, 0.001, SECONDS_MAX);
-        match self {
-            Self::Constant => Ok(()),
-            Self::Step { at_s, factor: to } => {
-                within("shape.at_s", at_s, 0.0, SECONDS_MAX)?;
-                factor("shape.factor", to)
-            }
-            Self::Ramp { from, to, over_s } => {
-                factor("shape.from", from)?;
-                factor("shape.to", to)?;
-                seconds("shape.over_s", over_s)
-            }
-            Self::Sine {
-                period_s,
-                amplitude,
-            } => {
-                seconds("shape.period_s", period_s)?;
-                within("shape.amplitude", amplitude, 0.0, 1.0)
-            }
-            Self::Bursts {
-                every_s,
-                length_s,
-                factor: to,
-            } => {
-                seconds("shape.every_s", every_s)?;
-                within("shape.length_s", length_s, 0.001, every_s)?;
-                factor("shape.factor", to)
-            }
-        }
-    }
-}
-
-/// What is different from a time on, until the next phase.
-///
-/// ```
-/// use trunkline::load::{Plan, Workload};
-/// let plan = Plan::from_toml("typed", "[[phase]]\nat_s = 60\nrate_factor = 2.0\nworkload = \"b\"")?;
-/// assert_eq!(plan.phase[0].workload, Some(Workload::B));
-/// # Ok::<(), trunkline::load::PlanError>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Phase {
-    /// From when on, seconds from the end of the warm-up. In a closed loop by the clock.
-    pub at_s: f64,
-    /// Multiple of the rate.
-    #[serde(default = "one")]
-    pub rate_factor: f64,
-    /// Another mix.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub workload: Option<Workload>,
-    /// Other keys; with another mix those that go with it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub distribution: Option<Distribution>,
-}
-
-fn one() -> f64 {
-    1.0
-}
-
-/// Phases and a shape alone, as a file of their own: what can be laid over any plan.
-///
-/// ```
-/// use trunkline::load::{Phases, Shape};
-/// let phases = Phases::from_toml("typed", "[shape]\nkind = \"step\"\nat_s = 5\nfactor = 3")?;
-/// assert_eq!(phases.shape, Shape::Step { at_s: 5.0, factor: 3.0 });
-/// # Ok::<(), trunkline::load::PlanError>(())
-/// ```
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Phases {
-    /// How the rate changes.
-    pub shape: Shape,
-    /// What changes when.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub phase: Vec<Phase>,
-}
-
-impl Phases {
-    /// From TOML; `name` is what errors call it.
-    pub fn from_toml(name: &str, text: &str) -> Result<Self, PlanError> {
-        let phases: Self = parse(name, text)?;
-        validate_phases(phases.shape, &phases.phase).map_err(|invalid| invalid.of(name))?;
-        Ok(phases)
-    }
-
-    /// From a file.
-    pub fn from_file(path: &Path) -> Result<Self, PlanError> {
-        Self::from_toml(&path.display().to_string(), &read(path)?)
-    }
-}
-
 /// A load: which operations, on how many records, when.
 ///
 /// ```
@@ -372,11 +196,11 @@ pub struct Plan {
 
     /// Open or closed loop.
     pub mode: Mode,
-    /// Open loop: operations a second. Without it a short closed loop finds out what can be done, and
-    /// `rate_share` of that is the rate.
+    /// Open loop: operations a second. Without it a short closed loop finds out what can be done, of reads what the
+    /// run's [`readers`](Self::readers()) can do, and `rate_share` of that is the rate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<f64>,
-    /// Open loop without a rate: share of what can be done, 0.01 to 1.
+    /// Open loop without a rate: share of what was found, 0.01 to 1.
     pub rate_share: f64,
     /// Open loop: how operations follow each other.
     pub arrivals: Arrivals,
@@ -392,8 +216,9 @@ pub struct Plan {
     pub batch: usize,
     /// Open loop: how long the oldest write waits for others, microseconds, up to 10 s.
     pub batch_linger_us: u64,
-    /// Threads that read, and check proofs: 1 to 1,024.
-    pub readers: usize,
+    /// Threads that read, and check proofs: 1 to 1,024. Without it [`Plan::readers()`] says how many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub readers: Option<usize>,
 
     /// What runs before anything is measured, seconds; without it 1, or 0 where the run ends by `ops`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -437,7 +262,7 @@ impl Default for Plan {
             concurrency: 16,
             batch: 1000,
             batch_linger_us: 1000,
-            readers: 1,
+            readers: None,
             warmup_s: None,
             duration_s: None,
             ops: None,
@@ -498,7 +323,9 @@ impl Plan {
         whole("concurrency", self.concurrency as u64, 1, 65_536)?;
         whole("batch", self.batch as u64, 1, 1_000_000)?;
         whole("batch_linger_us", self.batch_linger_us, 0, 10_000_000)?;
-        whole("readers", self.readers as u64, 1, 1024)?;
+        if let Some(readers) = self.readers {
+            whole("readers", readers as u64, 1, READERS_MAX as u64)?;
+        }
         if let Some(warmup_s) = self.warmup_s {
             within("warmup_s", warmup_s, 0.0, SECONDS_MAX)?;
         }
@@ -508,10 +335,27 @@ impl Plan {
         if let Some(ops) = self.ops {
             whole("ops", ops, 0, 1 << 50)?;
         }
-        if let Some(mix) = self.mix.filter(|mix| mix.sum() != 100) {
-            return Err(invalid("the sum of mix", "100", mix.sum()));
-        }
+        validate_mix("mix", self.mix)?;
         validate_phases(self.shape, &self.phase)
+    }
+
+    /// How many threads read: as many as the plan says. If it does not say, `concurrency` in a closed loop in which
+    /// anything is read (1,024 at most), and 1 otherwise.
+    ///
+    /// ```
+    /// use trunkline::load::{Mode, Plan};
+    /// let closed = Plan { mode: Mode::Closed, concurrency: 8, ..Plan::default() };
+    /// assert_eq!(closed.readers(), 8);
+    /// assert_eq!(Plan { readers: Some(1), ..closed.clone() }.readers(), 1);
+    /// assert_eq!(Plan { mode: Mode::Open, ..closed }.readers(), 1);
+    /// ```
+    pub fn readers(&self) -> usize {
+        let reads = |shares: Shares| shares.read > 0 || shares.multi_get > 0 || shares.verify > 0;
+        let unsaid = match self.mode {
+            Mode::Closed if self.has(reads) => self.concurrency.clamp(1, READERS_MAX),
+            Mode::Closed | Mode::Open => 1,
+        };
+        self.readers.unwrap_or(unsaid)
     }
 
     /// What is measured before the run: filled in.
@@ -534,6 +378,7 @@ impl Plan {
         Self {
             rate,
             distribution: Some(self.distribution_at(None)),
+            readers: Some(self.readers()),
             warmup_s: Some(self.warmup_s()),
             duration_s: self.duration_s(),
             ..self.clone()
@@ -573,10 +418,8 @@ impl Plan {
     /// What operations are chosen by at a time, and until when.
     pub(crate) fn choice_at(&self, at_s: f64) -> (Choice, f64) {
         let phase = self.phase_at(at_s);
-        let own = self.mix.unwrap_or(self.workload.shares());
-        let workload = phase.and_then(|phase| phase.workload);
         let choice = Choice {
-            shares: workload.map_or(own, Workload::shares),
+            shares: self.shares_at(phase),
             distribution: self.distribution_at(phase),
             hot_keys_share: self.hot_keys_share,
             hot_operations_share: self.hot_operations_share,
@@ -586,34 +429,25 @@ impl Plan {
         (choice, next.map_or(f64::INFINITY, |phase| phase.at_s))
     }
 
+    fn shares_at(&self, phase: Option<&Phase>) -> Shares {
+        let of_workload = |phase: &Phase| phase.workload.map(Workload::shares);
+        let of_phase = phase.and_then(|phase| phase.mix.or(of_workload(phase)));
+        let own = self.mix.unwrap_or(self.workload.shares());
+        of_phase.unwrap_or(own)
+    }
+
     /// Whether any operation at any time is of these.
     pub(crate) fn has(&self, is_one: impl Fn(Shares) -> bool) -> bool {
-        let own = self.mix.unwrap_or(self.workload.shares());
-        let phases = self.phase.iter().filter_map(|phase| phase.workload);
-        is_one(own) || phases.map(Workload::shares).any(is_one)
+        let mut phases = self.phase.iter().map(Some).chain([None]);
+        phases.any(|phase| is_one(self.shares_at(phase)))
     }
 }
 
-fn validate_phases(shape: Shape, phases: &[Phase]) -> Result<(), InvalidPlan> {
-    shape.validate()?;
-    whole(
-        "the number of phases",
-        phases.len() as u64,
-        0,
-        PHASES_MAX as u64,
-    )?;
-    let mut before_s = -1.0;
-    for (place, phase) in phases.iter().enumerate() {
-        let key = |name: &str| format!("phase[{place}].{name}");
-        within(&key("at_s"), phase.at_s, 0.0, SECONDS_MAX)?;
-        if phase.at_s <= before_s {
-            let expected = format!("later than that of the phase before, {before_s}");
-            return Err(invalid(&key("at_s"), &expected, phase.at_s));
-        }
-        within(&key("rate_factor"), phase.rate_factor, 0.0, 1000.0)?;
-        before_s = phase.at_s;
+fn validate_mix(key: &str, mix: Option<Shares>) -> Result<(), InvalidPlan> {
+    match mix.filter(|mix| mix.sum() != 100) {
+        Some(mix) => Err(invalid(&format!("the sum of {key}"), "100", mix.sum())),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 impl InvalidPlan {

@@ -8,30 +8,28 @@
 //!
 //! Not here: what is decided (`generator`), and which stages a load has (`run_load`).
 
+mod loops;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::generator::{Gathered, Gatherer, Generator, Member, Pause, ReadJob, pause};
+use super::generator::{Gathered, Gatherer, Generator, Member, ReadJob};
 use super::interval_log::IntervalLogError;
 use super::lanes::{Ends, Queue, locked};
 use super::measure::{Ledger, Recorder, Sums, Times};
 use super::operations::Operation;
 use super::plan::{Mode, Plan};
-use super::records::{self, Records};
+use super::records::{self, Records, WriteBatch};
 use super::schedule::Source;
 use super::target::{Pending, Target, TargetError, Written};
 use super::trace::{TraceError, TraceWriter};
 
-/// Operations of an open loop between two looks at the clock.
-const PUMPED_MAX: usize = 256;
+use loops::{Deciding, Limits};
+
 /// Reads that are handed to a reader at once, if there are that many for each.
 const TAKEN_MAX: usize = 32;
-/// Operations of a closed loop that share a look at the clock.
-const CLOCKED: u64 = 16;
-/// Reads of a closed loop that wait for a reader at most, for each reader.
-const CLOSED_READS_MAX: u64 = 256;
 /// Time between two reports to the observer.
 const REPORT: Duration = Duration::from_millis(150);
 
@@ -75,7 +73,7 @@ impl Tally {
     }
 }
 
-/// Why a stage broke off.
+/// Why a stage could not begin, or broke off.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StageError {
     #[error(transparent)]
@@ -110,6 +108,7 @@ pub(crate) struct Staged {
     pub(crate) sums: Sums,
     pub(crate) tally: Tally,
     pub(crate) cpu: ThreadTimes,
+    pub(crate) reading: Reading,
     /// From the end of the warm-up to when nothing more was due; in a closed loop, to the end of the last operation.
     pub(crate) scheduled_ns: u64,
     /// Operations that ended by then.
@@ -118,6 +117,8 @@ pub(crate) struct Staged {
     pub(crate) elapsed: Duration,
     /// Operations that ended, warm-up included.
     pub(crate) ended: u64,
+    /// What broke it off, if anything did: all of the above is of the time before.
+    pub(crate) failure: Option<StageError>,
 }
 
 /// Processor time of the threads of a stage, microseconds; 0 where the system does not tell.
@@ -130,6 +131,15 @@ pub(crate) struct ThreadTimes {
     pub(crate) completer_us: u64,
     /// Of the busiest reader, without the target's reads.
     pub(crate) reader_us: u64,
+}
+
+/// What the threads that read did, all of them together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reading {
+    /// Operations that read, of whatever kind.
+    pub(crate) reads: u64,
+    /// How long they took by the clock, the target's part included and waiting for a reader left out.
+    pub(crate) taken_us: u64,
 }
 
 /// A look at a stage that is under way.
@@ -151,6 +161,7 @@ struct Submitted {
 struct Floor<'a> {
     target: &'a dyn Target,
     plan: &'a Plan,
+    readers: usize,
     keys_there: u64,
     /// Operations of a trace are so far apart in the mean.
     recorded_distance_ns: Option<u64>,
@@ -168,6 +179,7 @@ struct Floor<'a> {
     reads_ended: Ends,
     tally: Mutex<Tally>,
     cpu: Mutex<ThreadTimes>,
+    reading: Mutex<Reading>,
 }
 
 /// Closes what a thread feeds, however that thread ends.
@@ -207,13 +219,11 @@ impl Floor<'_> {
         });
         while let Some(gathered) = self.writes.pop() {
             let started_ns = self.now_ns();
-            let members = gathered.members;
-            // What a read-modify-write reads.
-            let read = gathered.batch.required_keys().try_for_each(|key| {
-                locked(&self.tally).keys_read += 1;
-                self.target.read(&key).map(drop)
-            });
-            match read.and_then(|()| self.target.submit(&gathered.batch)) {
+            let Gathered { batch, members } = gathered;
+            match self
+                .read_required(&batch)
+                .and_then(|()| self.target.submit(&batch))
+            {
                 Ok(pending) => self.pending.push(Submitted {
                     members,
                     started_ns,
@@ -227,6 +237,18 @@ impl Floor<'_> {
             }
         }
         locked(&self.cpu).submitter_us = thread_cpu_us();
+    }
+
+    /// What read-modify-writes read.
+    fn read_required(&self, batch: &WriteBatch) -> Result<(), TargetError> {
+        let mut tally = Tally::default();
+        let read = batch.required().try_for_each(|index| {
+            let value = self.target.read(&records::key(index))?;
+            self.count_key(index, value.is_some(), &mut tally);
+            Ok(())
+        });
+        locked(&self.tally).add(&tally);
+        read
     }
 
     fn complete_all(&self, recorder: &Recorder) {
@@ -287,13 +309,11 @@ impl Floor<'_> {
     fn read_all(&self, recorder: &Recorder) {
         let _closing = Closing(|| self.halt.store(true, Ordering::Relaxed));
         let mut jobs = Vec::with_capacity(TAKEN_MAX);
-        let mut read_ns = 0;
-        while self
-            .reads
-            .pop_share(self.plan.readers, TAKEN_MAX, &mut jobs)
-        {
+        let (mut reads, mut read_ns) = (0, 0);
+        while self.reads.pop_share(self.readers, TAKEN_MAX, &mut jobs) {
             let mut tally = Tally::default();
             let count = jobs.len() as u64;
+            reads += count;
             for job in jobs.drain(..) {
                 let started_ns = self.now_ns();
                 let read = self.read(job.operation, &mut tally);
@@ -319,13 +339,20 @@ impl Floor<'_> {
         let own_us = own_cpu_us(read_ns);
         let mut cpu = locked(&self.cpu);
         cpu.reader_us = cpu.reader_us.max(own_us);
+        drop(cpu);
+        let mut reading = locked(&self.reading);
+        reading.reads += reads;
+        reading.taken_us += read_ns / 1000;
+    }
+
+    /// A key was read.
+    fn count_key(&self, index: u64, is_there: bool, tally: &mut Tally) {
+        tally.keys_read += 1;
+        tally.missing += u64::from(!is_there && index < self.keys_there);
     }
 
     fn read(&self, operation: Operation, tally: &mut Tally) -> Result<(), TargetError> {
-        let mut count = |index: u64, is_there: bool| {
-            tally.keys_read += 1;
-            tally.missing += u64::from(!is_there && index < self.keys_there);
-        };
+        let mut count = |index, is_there| self.count_key(index, is_there, tally);
         let index = operation.index();
         match operation {
             Operation::MultiGet { count: keys, .. } => {
@@ -364,128 +391,10 @@ impl Floor<'_> {
         };
         self.recorded_distance_ns.unwrap_or_else(planned)
     }
-
-    /// Gives when the schedule ended.
-    fn open_loop(
-        &self,
-        generator: &mut Generator,
-        records: &mut Records,
-        recorder: &Recorder,
-    ) -> Result<u64, TraceError> {
-        generator.begin()?;
-        while let Some(wake_ns) = generator.wake_ns() {
-            let now_ns = self.now_ns();
-            if self.is_over() {
-                return Ok(now_ns);
-            }
-            match pause(self.plan.pacing, self.distance_ns(now_ns), now_ns, wake_ns) {
-                Pause::None => {
-                    let ended = self.operations_ended.load(Ordering::Acquire);
-                    let mut recording = recorder.lock();
-                    generator.pump(now_ns, ended, PUMPED_MAX, records, &mut recording)?;
-                    drop(recording);
-                    self.send(generator);
-                }
-                Pause::Spin => std::hint::spin_loop(),
-                // Looks whether it was stopped meanwhile.
-                Pause::Sleep(nanos) => thread::sleep(Duration::from_nanos(nanos).min(REPORT)),
-            }
-        }
-        Ok(generator.ended_ns())
-    }
-
-    fn closed_loop(
-        &self,
-        generator: &mut Generator,
-        records: &mut Records,
-        recorder: &Recorder,
-        limits: &Limits,
-    ) -> Result<(), TraceError> {
-        let mut begun = Begun::default();
-        let mut now_ns = self.now_ns();
-        while !self.is_over() && now_ns < limits.end_ns && begun.counted < limits.ops_max {
-            let Some(operation) = generator.draw(now_ns)? else {
-                break;
-            };
-            let has_waited = match operation.kind().is_write() {
-                true => self.wait_for_a_batch(generator, records, operation, &mut begun),
-                false => self.wait_for_a_reader(generator, &mut begun),
-            };
-            if has_waited || begun.operations.is_multiple_of(CLOCKED) {
-                now_ns = self.now_ns();
-            }
-            begun.operations += 1;
-            begun.counted += u64::from(now_ns >= limits.begin_ns);
-            recorder.lock().offered_in_turn(now_ns);
-            generator.start(operation, now_ns, records);
-        }
-        Ok(())
-    }
-
-    /// Before a batch is begun there must be room for one. Says whether that took time.
-    fn wait_for_a_batch(
-        &self,
-        generator: &mut Generator,
-        records: &Records,
-        operation: Operation,
-        begun: &mut Begun,
-    ) -> bool {
-        if !generator.begins_a_batch(operation) {
-            return false;
-        }
-        // The one that is full goes first.
-        generator.flush(records);
-        begun.batches += generator.batches.len() as u64;
-        self.send(generator);
-        let room = self.plan.concurrency as u64;
-        self.wait_until_ended(
-            &self.batches_ended,
-            (begun.batches + 1).saturating_sub(room),
-        );
-        true
-    }
-
-    /// Reads go to their threads many at a time. Says whether that took time.
-    fn wait_for_a_reader(&self, generator: &mut Generator, begun: &mut Begun) -> bool {
-        begun.reads += 1;
-        if generator.reads.len() < TAKEN_MAX {
-            return false;
-        }
-        self.send(generator);
-        let room = CLOSED_READS_MAX * self.plan.readers as u64;
-        if begun.reads - self.reads_ended.get() < room {
-            return false;
-        }
-        // Half of them, so that one waking serves many.
-        self.wait_until_ended(&self.reads_ended, begun.reads - room / 2);
-        true
-    }
-
-    fn wait_until_ended(&self, ends: &Ends, count: u64) {
-        while ends.get() < count && !self.is_over() {
-            ends.wait_for(count);
-        }
-    }
 }
 
-/// What a closed loop has begun.
-#[derive(Debug, Default)]
-struct Begun {
-    operations: u64,
-    /// Those after the warm-up.
-    counted: u64,
-    batches: u64,
-    reads: u64,
-}
-
-/// When a closed loop ends.
-struct Limits {
-    begin_ns: u64,
-    end_ns: u64,
-    ops_max: u64,
-}
-
-/// Runs a stage to its end: until everything that was let in has ended.
+/// Runs a stage to its end: until everything that was let in has ended. If it breaks off, what came out until then
+/// is given with the reason.
 pub(crate) fn run_stage(
     stage: Stage<'_>,
     target: &dyn Target,
@@ -505,7 +414,7 @@ pub(crate) fn run_stage(
             || matches!(stage.source, Source::Recorded { .. }),
     );
     let recorded_distance_ns = stage.source.recorded_distance_ns();
-    let mut generator = Generator::new(
+    let generator = Generator::new(
         stage.source,
         gatherer,
         plan.in_flight_operations_max,
@@ -514,6 +423,7 @@ pub(crate) fn run_stage(
     let floor = Floor {
         target,
         plan,
+        readers: plan.readers(),
         keys_there: stage.keys_there,
         recorded_distance_ns,
         origin: Instant::now(),
@@ -528,9 +438,10 @@ pub(crate) fn run_stage(
         reads_ended: Ends::default(),
         tally: Mutex::new(Tally::default()),
         cpu: Mutex::new(ThreadTimes::default()),
+        reading: Mutex::new(Reading::default()),
     };
     // The generator's, the completer's, the readers'.
-    let recorders: Vec<Recorder> = (0..plan.readers + 2)
+    let recorders: Vec<Recorder> = (0..floor.readers + 2)
         .map(|_| Recorder::new(stage.begin_ns))
         .collect();
     let schedule_ends = |end_ns| {
@@ -545,11 +456,17 @@ pub(crate) fn run_stage(
         unreachable!("two were made, and one for each reader");
     };
     let mut ledger = Ledger::new(stage.begin_ns, begun_unix_ms);
-    let limits = Limits {
-        begin_ns: stage.begin_ns,
-        end_ns: stage.end_ns,
-        ops_max: stage.ops_max,
+    let deciding = Deciding {
+        mode: stage.mode,
+        limits: Limits {
+            begin_ns: stage.begin_ns,
+            end_ns: stage.end_ns,
+            ops_max: stage.ops_max,
+        },
+        generator,
+        schedule_ends: &schedule_ends,
     };
+    let mut uncollected = None;
     let (done_sender, done) = std::sync::mpsc::channel::<()>();
     let floor = &floor;
 
@@ -584,27 +501,17 @@ pub(crate) fn run_stage(
         let sender = done_sender;
         let generate = named("load-generate").spawn_scoped(scope, move || {
             let (_held, _closing) = (sender, closing);
-            let generated = match stage.mode {
-                Mode::Open => floor
-                    .open_loop(&mut generator, records, generating)
-                    .map(Some),
-                Mode::Closed => floor
-                    .closed_loop(&mut generator, records, generating, &limits)
-                    .map(|()| None),
-            };
-            if let Ok(Some(end_ns)) = &generated {
-                schedule_ends(*end_ns);
-            }
-            generator.flush(records);
-            floor.send(&mut generator);
-            let finished = generator.finish();
+            let generated = floor.generate(deciding, records, generating);
             locked(&floor.cpu).generator_us = thread_cpu_us();
-            generated.and_then(|end_ns| finished.map(|()| end_ns))
+            generated
         });
         let generate = generate.map_err(StageError::Thread)?;
         // Until every thread has let go of its sender.
         while let Err(std::sync::mpsc::RecvTimeoutError::Timeout) = done.recv_timeout(REPORT) {
-            ledger.collect(&recorders, floor.now_ns())?;
+            if let Err(error) = ledger.collect(&recorders, floor.now_ns()) {
+                floor.halt.store(true, Ordering::Relaxed);
+                uncollected.get_or_insert(error);
+            }
             look(&Look {
                 elapsed_ns: floor.now_ns(),
                 ended: floor.operations_ended.load(Ordering::Relaxed),
@@ -617,13 +524,13 @@ pub(crate) fn run_stage(
             Err(panic) => std::panic::resume_unwind(panic),
         }
     });
-    let generated = generated?;
+    let (schedule_end_ns, trace_failure) = generated?;
     let elapsed = floor.origin.elapsed();
-    if let Some(error) = locked(&floor.failure).take() {
-        return Err(StageError::Target(error));
-    }
-    let schedule_end_ns = generated?;
     let sums = ledger.finish(&recorders)?;
+    let target_failure = locked(&floor.failure).take().map(StageError::Target);
+    let failure = target_failure
+        .or(trace_failure.map(StageError::Trace))
+        .or(uncollected.map(StageError::Log));
     let (scheduled_ns, ended_in_schedule) = match schedule_end_ns {
         Some(end_ns) => (
             end_ns.min(stage.end_ns).saturating_sub(stage.begin_ns),
@@ -636,10 +543,12 @@ pub(crate) fn run_stage(
         sums,
         tally: locked(&floor.tally).clone(),
         cpu: *locked(&floor.cpu),
+        reading: *locked(&floor.reading),
         scheduled_ns,
         ended_in_schedule,
         elapsed,
         ended: floor.operations_ended.load(Ordering::Relaxed),
+        failure,
     })
 }
 
@@ -659,4 +568,49 @@ fn thread_cpu_us() -> u64 {
 #[cfg(not(target_os = "linux"))]
 fn thread_cpu_us() -> u64 {
     0
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::operations::Workload;
+    use super::super::schedule::Schedule;
+    use super::*;
+
+    /// Holds nothing.
+    struct Empty;
+
+    impl Target for Empty {
+        fn submit(&self, _batch: &WriteBatch) -> Result<Pending, TargetError> {
+            Ok(Box::new(|| Ok(Written::Applied)))
+        }
+
+        fn read(&self, _key: &[u8]) -> Result<Option<Bytes>, TargetError> {
+            Ok(None)
+        }
+    }
+
+    #[test]
+    fn what_was_read_is_counted_over_all_readers() {
+        let plan = Plan {
+            workload: Workload::C,
+            readers: Some(3),
+            ..Plan::default()
+        };
+        let stage = Stage {
+            plan: &plan,
+            mode: Mode::Closed,
+            source: Source::Planned(Box::new(Schedule::new(&plan))),
+            trace: None,
+            begin_ns: 0,
+            end_ns: u64::MAX,
+            ops_max: 500,
+            keys_there: 0,
+        };
+        let (mut records, stop) = (Records::new(1, 10), AtomicBool::new(false));
+        let staged = run_stage(stage, &Empty, &mut records, &stop, 0, |_| {}).unwrap();
+        assert_eq!((staged.reading.reads, staged.tally.keys_read), (500, 500));
+        assert!(staged.failure.is_none());
+    }
 }
