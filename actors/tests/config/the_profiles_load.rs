@@ -1,13 +1,77 @@
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use toml::{Table, Value};
 use trunkline::Config;
 
-#[test]
-fn every_profile_loads_and_changes_something() {
+const GUIDE: &str = include_str!("../../../docs/TUNING.md");
+const PROFILES: [&str; 4] = ["read-heavy", "write-heavy", "mixed", "low-latency"];
+
+/// Keys with their values.
+type Settings = BTreeMap<String, Value>;
+
+fn path(profile: &str) -> std::path::PathBuf {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config");
-    for profile in ["read-heavy", "write-heavy", "mixed", "low-latency"] {
-        let path = directory.join(profile).with_extension("toml");
-        let config = Config::layers().file(&path).unwrap().build().unwrap();
-        assert_ne!(config, Config::default(), "{profile}");
+    directory.join(profile).with_extension("toml")
+}
+
+#[test]
+fn every_profile_loads() {
+    for profile in PROFILES {
+        let config = Config::layers().file(&path(profile)).unwrap();
+        assert!(config.build().is_ok(), "{profile}");
     }
+}
+
+/// What a profile's file sets.
+fn of_file(profile: &str) -> Settings {
+    let text = std::fs::read_to_string(path(profile)).unwrap();
+    let mut settings = Settings::new();
+    for (section, content) in text.parse::<Table>().unwrap() {
+        for (key, value) in content.as_table().unwrap() {
+            settings.insert(format!("{section}.{key}"), value.clone());
+        }
+    }
+    settings
+}
+
+/// A setting as the guide writes it: `section.key = value`, bytes in MiB.
+fn setting(text: &str) -> (String, Value) {
+    let text = text
+        .strip_prefix('`')
+        .and_then(|text| text.strip_suffix('`'));
+    let (key, value) = text.unwrap().split_once(" = ").unwrap();
+    let value = match value.strip_suffix(" MiB") {
+        Some(mebibytes) => Value::Integer(mebibytes.parse::<i64>().unwrap() << 20),
+        None => format!("value = {value}").parse::<Table>().unwrap()["value"].clone(),
+    };
+    (key.to_owned(), value)
+}
+
+/// What the guide says that profiles kept. Rows without a name go on with the profile above.
+fn of_guide() -> BTreeMap<String, Settings> {
+    let (_, section) = GUIDE.split_once("\n## The profiles\n").unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| "));
+    let mut profiles: BTreeMap<String, Settings> = BTreeMap::new();
+    let mut profile = String::new();
+    // The first two are the head.
+    for row in rows.skip(2) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        if !cells[1].is_empty() {
+            profile = cells[1].trim_matches('`').to_owned();
+        }
+        let kept = profiles.entry(profile.clone()).or_default();
+        if cells[3] == "nothing" {
+            continue;
+        }
+        let (key, value) = setting(cells[3]);
+        assert!(kept.insert(key, value).is_none(), "twice in {profile}");
+    }
+    profiles
+}
+
+#[test]
+fn the_tuning_guide_says_what_each_keeps() {
+    let files = PROFILES.map(|profile| (profile.to_owned(), of_file(profile)));
+    assert_eq!(of_guide(), BTreeMap::from(files));
 }

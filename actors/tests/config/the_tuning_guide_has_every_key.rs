@@ -29,6 +29,10 @@ fn rows() -> BTreeMap<&'static str, Row<'static>> {
         let [key, default, range, kind, what, effect] = cells[..] else {
             continue;
         };
+        // Other tables begin with more than a name.
+        let Some(key) = key.strip_suffix('`') else {
+            continue;
+        };
         let row = Row {
             default,
             range,
@@ -36,7 +40,6 @@ fn rows() -> BTreeMap<&'static str, Row<'static>> {
             what,
             effect,
         };
-        let key = key.trim_end_matches('`');
         assert!(rows.insert(key, row).is_none(), "{key} stands twice");
     }
     rows
