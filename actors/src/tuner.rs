@@ -116,7 +116,6 @@ pub(crate) fn reload(shared: &Shared, new: Result<Config, ReloadError>) -> Resul
         .unwrap_or_else(PoisonError::into_inner);
     let taken = take_over(shared, new);
     if let Err(error) = &taken {
-        shared.metrics.reload_refused();
         let message = error.to_string();
         record(
             shared,
@@ -125,6 +124,7 @@ pub(crate) fn reload(shared: &Shared, new: Result<Config, ReloadError>) -> Resul
             Reason::Reloaded,
             Seen::default(),
         );
+        shared.metrics.reload_refused();
     }
     taken
 }
@@ -152,7 +152,6 @@ fn take_over(shared: &Shared, new: Result<Config, ReloadError>) -> Result<(), Re
     }
     shared.live.replace(new);
     show_bounds(shared);
-    shared.metrics.reloaded();
     for change in changes {
         let (key, from, to) = (change.key, change.from, change.to);
         record(
@@ -163,6 +162,7 @@ fn take_over(shared: &Shared, new: Result<Config, ReloadError>) -> Result<(), Re
             Seen::default(),
         );
     }
+    shared.metrics.reloaded();
     Ok(())
 }
 
@@ -180,13 +180,13 @@ pub(crate) fn show_bounds(shared: &Shared) {
     });
 }
 
-/// Records a decision of now.
+/// Records a decision of now, and counts it then: who sees the count finds the decision.
 fn record(shared: &Shared, window_us: u64, change: Change, reason: Reason, seen: Seen) {
-    shared.metrics.decided(&change, reason);
     let at_us = shared.metrics.uptime_us();
     shared
         .decisions
-        .record(at_us, window_us, change, reason, seen);
+        .record(at_us, window_us, change.clone(), reason, seen);
+    shared.metrics.decided(&change, reason);
 }
 
 /// What the controllers may do under a configuration.

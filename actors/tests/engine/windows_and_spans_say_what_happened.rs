@@ -93,6 +93,8 @@ fn every_version_passes_the_five_stages_in_order() {
     for round in 0..5 {
         submit(&engine, many(round, 3));
     }
+    // A stage says that it has served after what it served went on.
+    until(|| engine.spans_since(before).len() == 5 * Stage::ALL.len());
     let mut versions: BTreeMap<u64, Vec<trunkline::Span>> = BTreeMap::new();
     for span in engine.spans_since(before) {
         versions.entry(span.version).or_default().push(span);
@@ -102,7 +104,7 @@ fn every_version_passes_the_five_stages_in_order() {
         [1, 2, 3, 4, 5]
     );
     for spans in versions.values_mut() {
-        spans.sort_by_key(|span| span.begun_us);
+        spans.sort_by_key(|span| (span.begun_us, span.stage as usize));
         assert_eq!(
             spans.iter().map(|span| span.stage).collect::<Vec<_>>(),
             Stage::ALL
