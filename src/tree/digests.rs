@@ -222,14 +222,7 @@ impl Digests {
         scratch.hashed_nodes.clear();
         let hashed_nodes = scratch.nodes.iter().filter(needs_hash);
         scratch.hashed_nodes.extend(hashed_nodes);
-        let pairs = &self.heap.pairs;
-        INNER.hash_pair_refs(
-            scratch
-                .hashed_nodes
-                .iter()
-                .map(|node| &pairs[*node as usize]),
-            &mut scratch.hashed,
-        );
+        INNER.hash_pairs_at(&self.heap.pairs, &scratch.hashed_nodes, &mut scratch.hashed);
         // Lifted and hashed nodes in one pass, so that what is kept of them stays in order.
         let mut hashed = scratch.hashed_nodes.iter().zip(&scratch.hashed).peekable();
         for &node in &scratch.nodes {

@@ -179,8 +179,8 @@ impl Gather {
     }
 
     fn fold_gathered(&mut self, leaves: &[Pair], depth: u32, folds: &mut Vec<Fold<Digest>>) {
+        LEAF.hash_pairs_at(leaves, &self.places, &mut self.digests);
         let gathered = self.places.iter().map(|place| &leaves[*place as usize]);
-        LEAF.hash_pair_refs(gathered.clone(), &mut self.digests);
         self.paths.clear();
         self.paths.extend(gathered.map(path_of_pair));
         let mut start = 0;
