@@ -46,7 +46,8 @@ impl GroupSlot {
     ) -> Self {
         let operations = tag.operations as usize;
         in_flight.operations.fetch_add(operations, Ordering::AcqRel);
-        metrics.groups_in_flight(in_flight.groups.fetch_add(1, Ordering::AcqRel) + 1);
+        in_flight.groups.fetch_add(1, Ordering::AcqRel);
+        metrics.group_began();
         Self {
             tag,
             in_flight: in_flight.clone(),
@@ -61,8 +62,8 @@ impl Drop for GroupSlot {
         let in_flight = &self.in_flight;
         let operations = self.tag.operations as usize;
         in_flight.operations.fetch_sub(operations, Ordering::AcqRel);
-        let left = in_flight.groups.fetch_sub(1, Ordering::AcqRel) - 1;
-        self.metrics.groups_in_flight(left);
+        in_flight.groups.fetch_sub(1, Ordering::AcqRel);
+        self.metrics.group_ended();
         self.ingest.do_send(Room);
     }
 }

@@ -6,6 +6,10 @@ use super::{Latencies, Window};
 pub(super) const FULL_PER_MILLE: u64 = 500;
 /// In-flight operations of more than this share of their limit mean that callers wait at the door.
 const DOOR_SHARE: f64 = 0.7;
+/// With fewer groups, a rate says more about when a window ended than about the pipeline.
+const GROUPS_MIN: u64 = 2;
+/// Windows that are put together for the sake of that, at most.
+const WINDOWS_MAX: u32 = 8;
 
 /// Windows under one setting, judged together.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -49,7 +53,7 @@ pub(super) fn busiest_per_mille(window: &Window) -> u64 {
     per_mille(busiest.unwrap_or(0), window.length_us)
 }
 
-/// Windows that have too few samples alone.
+/// Windows that have too few samples, or groups, alone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Gathered {
     latencies: Latencies,
@@ -58,6 +62,7 @@ pub(super) struct Gathered {
     groups: u64,
     groups_full: u64,
     groups_closed: u64,
+    windows: u32,
 }
 
 /// Groups that were closed by a cap, of operations or of bytes. Those that their share of what was inside closed are
@@ -82,7 +87,7 @@ impl Observation {
 impl Gathered {
     pub(super) fn clear(&mut self) {
         self.latencies.clear();
-        (self.durable, self.length_us) = (0, 0);
+        (self.durable, self.length_us, self.windows) = (0, 0, 0);
         (self.groups, self.groups_full, self.groups_closed) = (0, 0, 0);
     }
 
@@ -99,7 +104,9 @@ impl Gathered {
         self.groups = self.groups.saturating_add(window.groups);
         self.groups_full = self.groups_full.saturating_add(window.groups_full);
         self.groups_closed = self.groups_closed.saturating_add(groups_closed(window));
-        if self.latencies.count() < samples_min {
+        self.windows = self.windows.saturating_add(1);
+        let too_few_groups = self.groups < GROUPS_MIN && self.windows < WINDOWS_MAX;
+        if self.latencies.count() < samples_min || too_few_groups {
             return None;
         }
         let observation = self.observation(window);
@@ -157,6 +164,7 @@ mod tests {
         latencies.record_many(1_000, 60);
         let window = Window {
             length_us: 500_000,
+            groups: 1,
             operations_durable: 60,
             ..Window::default()
         };
@@ -164,6 +172,26 @@ mod tests {
         let together = gathered.add(&window, &latencies, 100).unwrap();
         assert_eq!(together.rate, 120.0);
         assert_eq!(gathered.add(&window, &latencies, 100), None);
+    }
+
+    #[test]
+    fn windows_without_groups_are_put_together() {
+        let mut gathered = Gathered::default();
+        let mut latencies = Latencies::default();
+        latencies.record_many(1_000, 100);
+        let window = |groups| Window {
+            length_us: 500_000,
+            operations_durable: 100,
+            groups,
+            ..Window::default()
+        };
+        assert_eq!(gathered.add(&window(0), &latencies, 100), None);
+        assert_eq!(gathered.add(&window(1), &latencies, 100), None);
+        assert!(gathered.add(&window(1), &latencies, 100).is_some());
+        for _ in 1..WINDOWS_MAX {
+            assert_eq!(gathered.add(&window(0), &latencies, 100), None);
+        }
+        assert!(gathered.add(&window(0), &latencies, 100).is_some());
     }
 
     #[test]
@@ -176,6 +204,7 @@ mod tests {
         latencies.weigh(100_000, 100_000 * 100_000);
         let window = Window {
             length_us: 500_000,
+            groups: 20,
             operations_durable: 101_000,
             in_flight_operations_max: 20_000,
             ..Window::default()

@@ -482,8 +482,12 @@ impl Metrics {
         self.cells_restored.add(restored);
     }
 
-    pub(crate) fn groups_in_flight(&self, groups: usize) {
-        self.groups_in_flight.set(groups as u64);
+    pub(crate) fn group_began(&self) {
+        self.groups_in_flight.raise();
+    }
+
+    pub(crate) fn group_ended(&self) {
+        self.groups_in_flight.lower();
     }
 
     pub(crate) fn versions_synced(&self, versions: u64) {

@@ -131,6 +131,18 @@ impl Level {
         self.exported.set(value as f64);
     }
 
+    /// One more; what threads raise and lower at the same time is added up, where what they set could be out of date.
+    pub(super) fn raise(&self) {
+        self.value.fetch_add(1, Ordering::Relaxed);
+        self.exported.increment(1.0);
+    }
+
+    /// One less; only after it was raised.
+    pub(super) fn lower(&self) {
+        self.value.fetch_sub(1, Ordering::Relaxed);
+        self.exported.decrement(1.0);
+    }
+
     pub(super) fn get(&self) -> u64 {
         self.value.load(Ordering::Relaxed)
     }

@@ -22,12 +22,14 @@
 
 mod admission;
 mod search;
+mod stall;
 mod trial;
 
 use std::collections::VecDeque;
 
 use admission::Cut;
 use search::Search;
+use stall::{Flow, Stall};
 use trial::{Aim, Level, Trial};
 
 use super::observation::{Gathered, Observation, typical};
@@ -48,12 +50,8 @@ const PAUSE_MIN: u32 = 16;
 const PAUSE_MAX: u32 = 1024;
 /// A cap that is below what the target allows by more than this is raised before anything else.
 const FAR: f64 = 4.0;
-/// Less than this share of the usual throughput, with groups stuck in the pipeline, is a stall.
-const STALL_SHARE: f64 = 0.25;
 /// Windows that are left out after a stall, at most; and those that a move is given to take effect, at most.
 const SETTLE_MAX: u32 = 8;
-/// Windows of a stall; one that lasts longer is no stall, but how it is now.
-const STALL_WINDOWS_MAX: u32 = 8;
 
 type Moves = Vec<Move>;
 
@@ -78,10 +76,9 @@ pub struct BatchSize {
     in_flight_too_many: f64,
     gathered: Gathered,
     recent: VecDeque<Observation>,
-    /// Rates of the last windows under any setting, to recognise a stall by.
-    usual: VecDeque<f64>,
+    stall: Stall,
+    /// Windows in which work moves that are left out still.
     settle: u32,
-    stalled: u32,
     /// Windows that what waits now takes.
     backlog: u32,
 
@@ -129,9 +126,8 @@ impl BatchSize {
             in_flight_too_many: f64::MAX,
             gathered: Gathered::default(),
             recent: VecDeque::new(),
-            usual: VecDeque::new(),
+            stall: Stall::default(),
             settle: 0,
-            stalled: 0,
             backlog: 0,
             search: Search::default(),
             trial: None,
@@ -184,13 +180,13 @@ impl BatchSize {
         if self.is_stall(window) {
             return Moves::new();
         }
+        if self.settle > 0 {
+            self.settle -= u32::from(window.operations_durable > 0);
+            return Moves::new();
+        }
         let Some(seen) = self.gathered.add(window, latencies, self.samples_min) else {
             return Moves::new();
         };
-        if self.settle > 0 {
-            self.settle -= 1;
-            return Moves::new();
-        }
         self.count_down();
         push_bounded(&mut self.recent, seen);
         if let Some(trial) = self.trial.take() {
@@ -233,26 +229,21 @@ impl BatchSize {
 
     /// A window in which groups were stuck says nothing about any cap, nor do those in which the jam clears.
     fn is_stall(&mut self, window: &Window) -> bool {
-        let rate = super::observation::per_second(window.operations_durable, window.length_us);
-        let usual = typical(self.usual.iter().copied());
-        let stuck = window.groups_in_flight >= self.limits.groups_in_flight_max;
-        let backlog_us = window.operations_waiting as f64 * 1e6 / usual.max(1.0);
+        let flow = self.stall.add(window, self.limits.groups_in_flight_max);
+        let backlog_us = window.operations_waiting as f64 * 1e6 / self.stall.usual().max(1.0);
         self.backlog = windows_of(backlog_us + self.target_us, window.length_us);
-        let slow = stuck && rate < STALL_SHARE * usual;
-        if slow && self.stalled < STALL_WINDOWS_MAX {
-            self.stalled = self.stalled.saturating_add(1);
-            self.settle = self.settle.max(self.backlog);
-            self.gathered.clear();
-            return true;
+        match flow {
+            Flow::Moving => {}
+            Flow::Stalled => {
+                self.settle = self.settle.max(self.backlog);
+                self.gathered.clear();
+            }
+            Flow::Slower => {
+                self.settle = 0;
+                self.begin_anew();
+            }
         }
-        if slow {
-            self.usual.clear();
-            self.settle = 0;
-            self.begin_anew();
-        }
-        self.stalled = 0;
-        push_bounded(&mut self.usual, rate);
-        false
+        flow == Flow::Stalled
     }
 
     fn last(&self, count: usize) -> impl Iterator<Item = &Observation> {
