@@ -9,7 +9,7 @@ use trunkline::core::proof::{Claim, Expected, verify};
 use trunkline::{Batch, Config, Engine, Outcome, Requirement, TopKind};
 
 use crate::naive::{NaiveState, Op, Outcome as ModelOutcome, Refusal as ModelRefusal, Require};
-use crate::support::{Random, Rig, colliding_pairs, without_hanging};
+use crate::support::{Random, Rig, colliding_pairs, puts, submit, until, without_hanging};
 
 struct Run<'a> {
     random: Random,
@@ -120,6 +120,17 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// A large value starts a checkpoint, however slow the machine is: what it covers may leave memory then.
+    fn checkpoint(&mut self) {
+        let before = self.engine.metrics().checkpoints;
+        let (key, value) = (b"filler".to_vec(), vec![before as u8; 5_000]);
+        let (_, durable) = submit(&self.engine, puts([(&key, &value)]));
+        let outcome = self.model.submit(&[Op::Put(key, value)], &[]);
+        assert!(agree(&durable.outcome, &outcome));
+        self.history.insert(durable.version, self.model.clone());
+        until(|| self.engine.metrics().checkpoints > before);
+    }
+
     fn check_present(&self) {
         for key in &self.keys {
             let found = self.engine.get(key).unwrap();
@@ -181,6 +192,7 @@ impl<'a> Run<'a> {
         for burst in 1..=bursts {
             self.burst();
             if burst % 4 == 0 {
+                self.checkpoint();
                 self.check_some_version();
             }
             if burst % 20 == 0 {
