@@ -4,12 +4,7 @@
 //! Time is that of the thread on a processor, and what is compared runs in turns: a busy machine then
 //! slows all of it alike. Not here: the engine's own measures (`proof`, `pipeline`).
 
-#[path = "fixture/batches.rs"]
-mod batches;
-#[path = "fixture/keys.rs"]
-mod keys;
-#[path = "fixture/slots.rs"]
-mod slots;
+use trunkline_testkit::fixture::{batches, keys};
 
 use std::collections::HashMap;
 use std::hint::black_box;
@@ -25,7 +20,7 @@ use trunkline::{Config, Engine, TopKind};
 use trunkline_core::kzg::{Committer, Fr, G1Bytes, Setup, Slot, SlotChange, encode_g1};
 use trunkline_core::params::{TreeParams, WIDTH};
 
-use slots::{changes, values};
+use trunkline_testkit::fixture::slots::{changes, values};
 
 fn main() {
     // `cargo test --benches` only asks whether it runs.

@@ -1,9 +1,6 @@
 //! Proofs of keys through an engine: made with and without the slot's opening at hand, and verified.
 
-#[path = "fixture/batches.rs"]
-mod batches;
-#[path = "fixture/keys.rs"]
-mod keys;
+use trunkline_testkit::fixture::{batches, keys};
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

@@ -4,8 +4,7 @@
 //! of the rounds, in which everything that is compared runs in turns. Not here: how long each operation
 //! takes by itself (`proof`).
 
-#[path = "fixture/keys.rs"]
-mod keys;
+use trunkline_testkit::fixture::keys;
 
 use std::hint::black_box;
 use std::time::Instant;

@@ -20,22 +20,22 @@ use trunkline_core::store::history_file::{HistoryFile, HistoryFileError, History
 use trunkline_core::store::leaves::{LeafChange, LeafStore, LeafStoreError};
 use trunkline_core::store::marker::{CHECKPOINT_FILE, Marker};
 
-use crate::control::Backlog;
+use crate::adaptive::Backlog;
 use crate::failure::{EngineFailure, panic_message};
-use crate::history::History;
-use crate::interval::micros;
-use crate::layer::Layer;
 use crate::message::Checkpointed;
+use crate::metrics::interval::micros;
 use crate::priority;
 use crate::shared::Shared;
-use crate::values::StoreView;
-use crate::versions::Version;
+use crate::state::history::History;
+use crate::state::layer::Layer;
+use crate::state::values::StoreView;
+use crate::state::versions::Version;
 
 /// Effects that are looked up at a time.
 const READ_AHEAD_EFFECTS: usize = 16;
 
 /// Persist's end: starts checkpoints, one at a time, and waits for them.
-pub(crate) struct Checkpoints {
+pub struct Checkpoints {
     jobs: Sender<Arc<Version>>,
     running: Arc<Running>,
     trim_the_log: bool,
@@ -89,17 +89,17 @@ impl Running {
 }
 
 impl Checkpoints {
-    pub(crate) fn running(&self) -> bool {
+    pub fn running(&self) -> bool {
         self.running.lock().now.is_some()
     }
 
     /// Whether the log gets shorter by them: not if the leaf store does not outlive the engine.
-    pub(crate) fn trim_the_log(&self) -> bool {
+    pub fn trim_the_log(&self) -> bool {
         self.trim_the_log
     }
 
     /// What the checkpoint that runs and what has gathered beside it amount to.
-    pub(crate) fn backlog(&self, unflushed_bytes: u64, waits_at_bytes: u64) -> Option<Backlog> {
+    pub fn backlog(&self, unflushed_bytes: u64, waits_at_bytes: u64) -> Option<Backlog> {
         let at_work = self.running.lock();
         let job = at_work.now?;
         Some(Backlog {
@@ -113,7 +113,7 @@ impl Checkpoints {
 
     /// Starts a checkpoint of a version that is synced, with about so many bytes of leaves; `is_telling` if these are
     /// why it is started, so that the next ones are expected to take their time in proportion.
-    pub(crate) fn start(&self, version: Arc<Version>, bytes: u64, is_telling: bool) {
+    pub fn start(&self, version: Arc<Version>, bytes: u64, is_telling: bool) {
         self.running.begin(bytes, is_telling);
         if self.jobs.send(version).is_err() {
             self.running.end();
@@ -121,14 +121,14 @@ impl Checkpoints {
     }
 
     /// Waits until no checkpoint runs.
-    pub(crate) fn wait(&self) {
+    pub fn wait(&self) {
         let ended = &self.running.ended;
         let at_work = ended.wait_while(self.running.lock(), |at_work| at_work.now.is_some());
         drop(at_work.unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Waits until no checkpoint runs, or so long.
-    pub(crate) fn wait_at_most(&self, pause: Duration) {
+    pub fn wait_at_most(&self, pause: Duration) {
         let ended = &self.running.ended;
         let at_work = self.running.lock();
         let waited = ended.wait_timeout_while(at_work, pause, |at_work| at_work.now.is_some());
@@ -137,7 +137,7 @@ impl Checkpoints {
 }
 
 /// The thread's end.
-pub(crate) struct Checkpointer {
+pub struct Checkpointer {
     shared: Arc<Shared>,
     leaves: Arc<dyn LeafStore>,
     /// Where the marker is written; `None` if the leaf store does not outlive the engine, so that
@@ -148,12 +148,12 @@ pub(crate) struct Checkpointer {
 }
 
 /// A directory with a marker, and what the marker says.
-pub(crate) struct MarkerPlace {
-    pub(crate) disk: Arc<dyn Disk>,
-    pub(crate) directory: PathBuf,
-    pub(crate) marker: Marker,
+pub struct MarkerPlace {
+    pub disk: Arc<dyn Disk>,
+    pub directory: PathBuf,
+    pub marker: Marker,
     /// Open since the first checkpoint of this engine.
-    pub(crate) history: Option<HistoryWriter>,
+    pub history: Option<HistoryWriter>,
 }
 
 impl MarkerPlace {
@@ -208,7 +208,7 @@ enum CheckpointError {
 }
 
 /// Makes the two ends.
-pub(crate) fn channel(
+pub fn channel(
     shared: Arc<Shared>,
     leaves: Arc<dyn LeafStore>,
     place: Option<MarkerPlace>,
@@ -232,7 +232,7 @@ pub(crate) fn channel(
 
 impl Checkpointer {
     /// Works until persist's end is gone; tells persist what it may trim.
-    pub(crate) fn run(mut self, persist: &Recipient<Checkpointed>) {
+    pub fn run(mut self, persist: &Recipient<Checkpointed>) {
         priority::lower(self.shared.config().checkpoint.nice);
         while let Ok(version) = self.jobs.recv() {
             let running = self.running.clone();
@@ -349,7 +349,7 @@ mod tests {
     use trunkline_core::params::TreeParams;
 
     use super::*;
-    use crate::layer::Part;
+    use crate::state::layer::Part;
 
     fn layer(version: u64, changes: &[(u8, Option<&str>)]) -> Arc<Layer> {
         let mut batch = Batch::new();

@@ -111,17 +111,14 @@ impl EngineFailure {
         false
     }
 
-    pub(crate) fn stage(
-        stage: Stage,
-        source: impl std::error::Error + Send + Sync + 'static,
-    ) -> Self {
+    pub fn stage(stage: Stage, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::Stage {
             stage,
             source: Arc::new(source),
         }
     }
 
-    pub(crate) fn panic(stage: Stage, payload: &(dyn std::any::Any + Send)) -> Self {
+    pub fn panic(stage: Stage, payload: &(dyn std::any::Any + Send)) -> Self {
         Self::Panic {
             stage,
             message: panic_message(payload).into(),
@@ -130,7 +127,7 @@ impl EngineFailure {
 }
 
 /// What a panic said.
-pub(crate) fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
+pub fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message")
@@ -138,7 +135,7 @@ pub(crate) fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// A waiter whose work is gone.
-pub(crate) trait Orphan: Send + Sync + fmt::Debug {
+pub trait Orphan: Send + Sync + fmt::Debug {
     fn fail(&self, cause: EngineFailure);
 }
 
@@ -147,14 +144,14 @@ pub(crate) trait Orphan: Send + Sync + fmt::Debug {
 /// Work that meets a failure is dropped while the failure is still on its way up the stack; its
 /// waiters are kept here as orphans and told the cause once it is known.
 #[derive(Debug, Default)]
-pub(crate) struct Health {
+pub struct Health {
     failure: OnceLock<EngineFailure>,
     orphans: Mutex<Vec<Arc<dyn Orphan>>>,
 }
 
 impl Health {
     /// The first failure is kept. Says whether this was it.
-    pub(crate) fn fail(&self, failure: EngineFailure) -> bool {
+    pub fn fail(&self, failure: EngineFailure) -> bool {
         let mut orphans = self.orphans.lock().unwrap_or_else(PoisonError::into_inner);
         let first = self.failure.set(failure).is_ok();
         let orphaned = std::mem::take(&mut *orphans);
@@ -166,7 +163,7 @@ impl Health {
     }
 
     /// Takes a waiter whose work was dropped: told the cause now if it is known, else later.
-    pub(crate) fn orphan(&self, orphan: Arc<dyn Orphan>) {
+    pub fn orphan(&self, orphan: Arc<dyn Orphan>) {
         let mut orphans = self.orphans.lock().unwrap_or_else(PoisonError::into_inner);
         if self.failure.get().is_none() {
             orphans.push(orphan);
@@ -176,16 +173,16 @@ impl Health {
         orphan.fail(self.cause());
     }
 
-    pub(crate) fn failure(&self) -> Option<&EngineFailure> {
+    pub fn failure(&self) -> Option<&EngineFailure> {
         self.failure.get()
     }
 
     /// What to tell those who come after the failure.
-    pub(crate) fn cause(&self) -> EngineFailure {
+    pub fn cause(&self) -> EngineFailure {
         self.failure().cloned().unwrap_or(EngineFailure::Closed)
     }
 
-    pub(crate) fn check(&self) -> Result<(), EngineFailure> {
+    pub fn check(&self) -> Result<(), EngineFailure> {
         match self.failure() {
             None => Ok(()),
             Some(failure) => Err(failure.clone()),

@@ -13,32 +13,32 @@ use crate::metrics::Metrics;
 
 /// What is between sealing and durability.
 #[derive(Debug, Default)]
-pub(crate) struct InFlight {
+pub struct InFlight {
     groups: AtomicUsize,
     operations: AtomicUsize,
 }
 
 impl InFlight {
-    pub(crate) fn groups(&self) -> usize {
+    pub fn groups(&self) -> usize {
         self.groups.load(Ordering::Acquire)
     }
 
-    pub(crate) fn operations(&self) -> usize {
+    pub fn operations(&self) -> usize {
         self.operations.load(Ordering::Acquire)
     }
 }
 
 /// A group's place among the groups in flight; dropping it makes room for the next.
 #[derive(Debug)]
-pub(crate) struct GroupSlot {
-    pub(crate) tag: GroupTag,
+pub struct GroupSlot {
+    pub tag: GroupTag,
     in_flight: Arc<InFlight>,
     metrics: Arc<Metrics>,
     ingest: Recipient<Room>,
 }
 
 impl GroupSlot {
-    pub(crate) fn take(
+    pub fn take(
         tag: GroupTag,
         in_flight: &Arc<InFlight>,
         metrics: &Arc<Metrics>,

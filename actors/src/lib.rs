@@ -1,105 +1,41 @@
-//! trunkline: a commit engine for authenticated key-value state, to embed in a service.
+//! The pipeline of trunkline: five stages that run as actors, the state that readers see, and adaptive control.
 //!
-//! A service submits batches of puts and deletes to an [`Engine`]. It learns at once their place and
-//! a provisional root; soon, by the [`Receipt`], a durable version whose root commits to the whole
-//! state. A [`Snapshot`] of a version reads, walks and proves it. Five actors on threads that the
-//! engine owns pass the batches along, so that one version is built while the one before commits.
+//! Programs embed the crate `trunkline`, which opens a directory, starts this pipeline and hands out a handle.
+//! Nothing here opens files for recovery or decides how a handle looks.
 //!
-//! ```
-//! use trunkline::{Batch, Config, Engine, TopKind};
+//! Folders and files, from low to high; imports go down only (`tests/layout` of the workspace checks it):
 //!
-//! # let directory = tempfile::tempdir()?;
-//! let engine = Engine::open_blocking(Config::in_directory(directory.path()))?;
-//!
-//! let mut batch = Batch::new();
-//! batch.put("alice", "10").put("bob", "7");
-//! let receipt = engine.submit_blocking(batch)?;
-//! println!("provisional root {:02x?}", receipt.provisional_root());
-//! let durable = receipt.durable_blocking()?;
-//!
-//! let snapshot = engine.snapshot_at(durable.version)?;
-//! let proof = snapshot.prove(["alice", "carol"], TopKind::Kzg)?.encode()?;
-//!
-//! // Elsewhere, with nothing but the root:
-//! use trunkline::core::proof::{Claim, Expected, Proof, verify};
-//! let received = Proof::decode(&proof)?;
-//! let verified = verify(&received, &Expected::Root(snapshot.root()))?;
-//! assert_eq!(verified.claim(b"alice"), Some(&Claim::Present(b"10".to_vec())));
-//! assert_eq!(verified.claim(b"carol"), Some(&Claim::Absent));
-//! # drop(snapshot);
-//! engine.shutdown_blocking()?;
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
-//!
-//! Not here: the tree, the proofs and the stores themselves (`trunkline-core`, as [`core`]), and the
-//! command line.
+//! | place | for |
+//! | --- | --- |
+//! | `runtime` | clock, threads, waiting and pools: what a simulation replaces |
+//! | `actor` | one thread and one mailbox for each stage; the only file that imports actix |
+//! | `failure` | the first failure, and how every waiter learns of it |
+//! | `config` | sections, layers and origin of settings; the settings in force |
+//! | `decisions` | windows of measurements and decisions, as data |
+//! | `metrics` | what the engine measures of itself |
+//! | `state` | what readers see |
+//! | `receipt`, `message`, `in_flight`, `admission` | what travels through the pipeline |
+//! | `adaptive` | pure controllers, and the thread that runs them |
+//! | `background`, `checkpoint` | work off the commit path |
+//! | `stage` | the five stages |
+//! | `pipeline` | wiring: builds, starts and joins all of it |
 
 #![forbid(unsafe_code)]
 
-mod away;
-mod cache;
-mod checkpoint;
+pub mod adaptive;
+pub mod admission;
+pub mod background;
+pub mod checkpoint;
 pub mod config;
-pub mod control;
-mod credit;
-mod decisions;
-mod engine;
-mod evidence;
-mod failure;
-mod history;
-mod hot;
-mod in_flight;
-mod interval;
-mod keeper;
-mod layer;
-#[cfg(feature = "fjall")]
-mod leaf_copy;
-mod live;
-#[cfg(feature = "load")]
-pub mod load;
-mod many;
-mod message;
-mod metrics;
-mod opening;
-mod overlay;
-mod pipeline;
-mod priority;
-mod proving;
-mod read_only;
-mod receipt;
-mod recovery;
-mod reload;
-mod shared;
-mod snapshot;
-mod stage;
-mod tables;
+pub mod decisions;
+pub mod failure;
+pub mod in_flight;
+pub mod message;
+pub mod metrics;
+pub mod pipeline;
+pub mod priority;
+pub mod receipt;
+pub mod shared;
+pub mod stage;
+pub mod state;
 pub mod testing;
-mod timeline;
-mod tuner;
-mod values;
-mod versions;
-
-pub use trunkline_core as core;
-pub use trunkline_core::batch::{Batch, BatchError, Requirement};
-pub use trunkline_core::outcome::{Outcome, Refusal};
-
-pub use config::{Config, ConfigError};
-pub use decisions::{DECISIONS_FILE, OpeningDecisions, ReadDecisionsError, read_decisions};
-pub use engine::{Engine, SubmitError};
-pub use evidence::EvidenceError;
-pub use failure::{EngineFailure, Stage};
-pub use history::HistoryError;
-pub use metrics::{MetricsSnapshot, Quantiles, StageMetrics};
-pub use opening::EngineBuilder;
-pub use proving::{ProveOptions, ShownValues, SnapshotProveError, TopKind, prove_versions};
-pub use read_only::{Inspection, ReadOnly};
-pub use receipt::{Committed, Durability, Durable, Hashed, Receipt};
-pub use recovery::{OpenError, ReplayError};
-pub use reload::ReloadError;
-pub use snapshot::{ReadError, Snapshot, SnapshotError, SnapshotIter};
-pub use timeline::Span;
-
-/// The README's example, compiled.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;

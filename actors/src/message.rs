@@ -14,12 +14,12 @@ use trunkline_core::hash::Digest;
 use trunkline_core::outcome::{Outcome, SubmissionOutcome};
 use trunkline_core::tree::SealedChanges;
 
-use crate::credit::Credit;
+use crate::admission::Credit;
 use crate::failure::EngineFailure;
 use crate::in_flight::GroupSlot;
-use crate::layer::Layer;
 use crate::receipt::{CommitPromise, Ticket};
-use crate::versions::Version;
+use crate::state::layer::Layer;
+use crate::state::versions::Version;
 
 macro_rules! messages {
     ($($message:ty),* $(,)?) => {
@@ -47,103 +47,103 @@ messages!(
 
 /// One caller's batch, its place fixed.
 #[derive(Debug)]
-pub(crate) struct Submission {
-    pub(crate) sequence: u64,
-    pub(crate) provisional_root: Digest,
-    pub(crate) batch: Arc<PreparedBatch>,
-    pub(crate) waiting: Waiting,
-    pub(crate) sent_at: Instant,
+pub struct Submission {
+    pub sequence: u64,
+    pub provisional_root: Digest,
+    pub batch: Arc<PreparedBatch>,
+    pub waiting: Waiting,
+    pub sent_at: Instant,
 }
 
 /// Who waits for a submission, and what it holds up.
 #[derive(Debug)]
-pub(crate) struct Waiting {
-    pub(crate) ticket: Ticket,
-    pub(crate) _credit: Credit,
+pub struct Waiting {
+    pub ticket: Ticket,
+    pub _credit: Credit,
 }
 
 /// Submissions that become one version together.
 #[derive(Debug)]
-pub(crate) struct SealedGroup {
-    pub(crate) submissions: VecDeque<Submission>,
-    pub(crate) slot: GroupSlot,
-    pub(crate) sent_at: Instant,
+pub struct SealedGroup {
+    pub submissions: VecDeque<Submission>,
+    pub slot: GroupSlot,
+    pub sent_at: Instant,
 }
 
 /// A version that is applied to the tree.
 #[derive(Debug)]
-pub(crate) struct AppliedGroup {
-    pub(crate) first_sequence: u64,
-    pub(crate) last_sequence: u64,
-    pub(crate) provisional_root: Digest,
-    pub(crate) metadata: Bytes,
-    pub(crate) outcomes: Vec<SubmissionOutcome>,
-    pub(crate) changes: SealedChanges,
-    pub(crate) layer: Arc<Layer>,
-    pub(crate) waiting: Vec<(Waiting, Outcome)>,
-    pub(crate) slot: GroupSlot,
-    pub(crate) sent_at: Instant,
+pub struct AppliedGroup {
+    pub first_sequence: u64,
+    pub last_sequence: u64,
+    pub provisional_root: Digest,
+    pub metadata: Bytes,
+    pub outcomes: Vec<SubmissionOutcome>,
+    pub changes: SealedChanges,
+    pub layer: Arc<Layer>,
+    pub waiting: Vec<(Waiting, Outcome)>,
+    pub slot: GroupSlot,
+    pub sent_at: Instant,
 }
 
 /// A version with digests and a commit id.
 #[derive(Debug)]
-pub(crate) struct HashedVersion {
-    pub(crate) version: Arc<Version>,
-    pub(crate) outcomes: Bytes,
-    pub(crate) layer: Arc<Layer>,
-    pub(crate) waiting: Vec<(Waiting, Outcome)>,
-    pub(crate) slot: GroupSlot,
-    pub(crate) sent_at: Instant,
+pub struct HashedVersion {
+    pub version: Arc<Version>,
+    pub outcomes: Bytes,
+    pub layer: Arc<Layer>,
+    pub waiting: Vec<(Waiting, Outcome)>,
+    pub slot: GroupSlot,
+    pub sent_at: Instant,
 }
 
 /// A version with its KZG root, or passed on without one.
 #[derive(Debug)]
-pub(crate) struct CommittedVersion {
-    pub(crate) hashed: HashedVersion,
-    pub(crate) sent_at: Instant,
+pub struct CommittedVersion {
+    pub hashed: HashedVersion,
+    pub sent_at: Instant,
 }
 
 /// Somebody asks for the KZG root of a version.
 #[derive(Debug)]
-pub(crate) struct Demanded {
-    pub(crate) version: u64,
-    pub(crate) promise: CommitPromise,
+pub struct Demanded {
+    pub version: u64,
+    pub promise: CommitPromise,
 }
 
 /// Walks the pipeline behind everything accepted before it; the last stage answers.
 #[derive(Debug)]
-pub(crate) struct Drain {
-    pub(crate) close: bool,
-    pub(crate) done: oneshot::Sender<Result<(), EngineFailure>>,
+pub struct Drain {
+    pub close: bool,
+    pub done: oneshot::Sender<Result<(), EngineFailure>>,
 }
 
 /// A group has left the pipeline.
 #[derive(Debug)]
-pub(crate) struct Room;
+pub struct Room;
 
 /// The oldest pending submission has waited long enough.
 #[derive(Debug)]
-pub(crate) struct LingerOver;
+pub struct LingerOver;
 
 /// Everything appended so far is to become durable.
 #[derive(Debug)]
-pub(crate) struct Flush;
+pub struct Flush;
 
 /// The interval of durability mode `interval` is over.
 #[derive(Debug)]
-pub(crate) struct SyncDue;
+pub struct SyncDue;
 
 /// A checkpoint is durable up to this version.
 #[derive(Debug)]
-pub(crate) struct Checkpointed(pub(crate) u64);
+pub struct Checkpointed(pub u64);
 
 /// The engine has failed: drop what you hold.
 #[derive(Debug)]
-pub(crate) struct Halt;
+pub struct Halt;
 
 /// What ended a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ClosedBy {
+pub enum ClosedBy {
     /// Nothing: no more waited, or what waited must not come behind metadata in the same group.
     Nothing,
     /// The cap of operations.
@@ -156,14 +156,14 @@ pub(crate) enum ClosedBy {
 
 /// What is known of a group from its sealing on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct GroupTag {
+pub struct GroupTag {
     /// The version that it becomes.
-    pub(crate) version: u64,
-    pub(crate) operations: u64,
+    pub version: u64,
+    pub operations: u64,
     /// The cap that it was sealed under.
-    pub(crate) operations_max: u64,
-    pub(crate) closed_by: ClosedBy,
+    pub operations_max: u64,
+    pub closed_by: ClosedBy,
     /// How long its operations had waited when it was sealed, all of them together, microseconds.
-    pub(crate) operations_waited_us: u64,
-    pub(crate) sealed_at: Instant,
+    pub operations_waited_us: u64,
+    pub sealed_at: Instant,
 }

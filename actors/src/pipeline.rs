@@ -16,10 +16,11 @@ use trunkline_core::store::leaves::LeafStore;
 use trunkline_core::store::log::CommitLog;
 use trunkline_core::tree::{TreeHasher, TreeWriter};
 
+use crate::adaptive::controller::{Tuner, Watch};
+use crate::background::{self, Ticks};
 use crate::checkpoint::{self, MarkerPlace};
 use crate::config::{DurabilityConfig, DurabilityMode};
 use crate::failure::{EngineFailure, Stage, panic_message};
-use crate::keeper::{self, Ticks};
 use crate::message::{Demanded, Drain, Halt, Submission};
 use crate::receipt::{CommitPromise, Demand};
 use crate::shared::Shared;
@@ -28,29 +29,28 @@ use crate::stage::ingest::IngestStage;
 use crate::stage::kzg::KzgStage;
 use crate::stage::persist::PersistStage;
 use crate::stage::tree::TreeStage;
-use crate::tuner::{Tuner, Watch};
 
 /// The way into the pipeline.
 #[derive(Clone, Debug)]
-pub(crate) struct Entrance {
+pub struct PipelineHandle {
     ingest: Addr<IngestStage>,
     kzg: Addr<KzgStage>,
 }
 
-impl Entrance {
-    pub(crate) fn submit(&self, submission: Submission) {
+impl PipelineHandle {
+    pub fn submit(&self, submission: Submission) {
         self.ingest.do_send(submission);
     }
 
     /// Sends a drain behind everything submitted before.
-    pub(crate) fn drain(&self, close: bool) -> oneshot::Receiver<Result<(), EngineFailure>> {
+    pub fn drain(&self, close: bool) -> oneshot::Receiver<Result<(), EngineFailure>> {
         let (done, drained) = oneshot::channel();
         self.ingest.do_send(Drain { close, done });
         drained
     }
 }
 
-impl Demand for Entrance {
+impl Demand for PipelineHandle {
     fn commit(&self, version: u64, promise: CommitPromise) {
         self.kzg.do_send(Demanded { version, promise });
     }
@@ -58,7 +58,7 @@ impl Demand for Entrance {
 
 /// The threads of an engine.
 #[derive(Debug)]
-pub(crate) struct Threads {
+pub struct Threads {
     systems: Vec<System>,
     handles: Vec<JoinHandle<()>>,
     /// Dropped, it ends the tuner.
@@ -66,25 +66,25 @@ pub(crate) struct Threads {
 }
 
 /// What the pipeline is built from.
-pub(crate) struct Parts {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) writer: TreeWriter,
-    pub(crate) hasher: TreeHasher,
-    pub(crate) log: CommitLog,
-    pub(crate) leaves: Arc<dyn LeafStore>,
-    pub(crate) marker: Option<MarkerPlace>,
-    pub(crate) watch: Option<Watch>,
+pub struct Parts {
+    pub shared: Arc<Shared>,
+    pub writer: TreeWriter,
+    pub hasher: TreeHasher,
+    pub log: CommitLog,
+    pub leaves: Arc<dyn LeafStore>,
+    pub marker: Option<MarkerPlace>,
+    pub watch: Option<Watch>,
 }
 
 /// Starts all threads, from the last stage to the first, since each knows the next.
-pub(crate) fn start(parts: Parts) -> io::Result<(Entrance, Threads)> {
+pub fn start(parts: Parts) -> io::Result<(PipelineHandle, Threads)> {
     let mut threads = Threads {
         systems: Vec::new(),
         handles: Vec::new(),
         tuner: None,
     };
     match start_all(parts, &mut threads) {
-        Ok(entrance) => Ok((entrance, threads)),
+        Ok(pipeline) => Ok((pipeline, threads)),
         Err(error) => {
             threads.stop();
             Err(error)
@@ -92,7 +92,7 @@ pub(crate) fn start(parts: Parts) -> io::Result<(Entrance, Threads)> {
     }
 }
 
-fn start_all(parts: Parts, threads: &mut Threads) -> io::Result<Entrance> {
+fn start_all(parts: Parts, threads: &mut Threads) -> io::Result<PipelineHandle> {
     let Parts {
         shared,
         writer,
@@ -116,7 +116,7 @@ fn start_all(parts: Parts, threads: &mut Threads) -> io::Result<Entrance> {
     let ticks = ticks(&shared.config().durability, &persist);
     let state = shared.state.clone();
     threads.plain(&shared, "keeper", move || {
-        keeper::run(&chores_to_do, &state, ticks.as_ref());
+        background::run(&chores_to_do, &state, ticks.as_ref());
     })?;
 
     let kzg = threads.stage(Stage::Kzg, {
@@ -143,7 +143,7 @@ fn start_all(parts: Parts, threads: &mut Threads) -> io::Result<Entrance> {
         halt_kzg.do_send(Halt);
         persist.do_send(Halt);
     }));
-    Ok(Entrance { ingest, kzg })
+    Ok(PipelineHandle { ingest, kzg })
 }
 
 /// When persist is told to sync, if by the clock.
@@ -210,7 +210,7 @@ impl Threads {
     }
 
     /// Ends all threads and waits for them. What is still in the pipeline is dropped.
-    pub(crate) fn stop(self) {
+    pub fn stop(self) {
         drop(self.tuner);
         for system in &self.systems {
             system.stop();

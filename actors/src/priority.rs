@@ -11,14 +11,14 @@
 const BULK_STEPS: u8 = 2;
 
 /// Lets the calling thread stand back as threads for bulk work of commits do.
-pub(crate) fn bulk() {
+pub fn bulk() {
     lower(BULK_STEPS);
 }
 
 /// Lets the calling thread stand back by so many steps of `nice`, at most 19 altogether. Where the
 /// system has no priorities of threads, nothing happens.
 #[cfg(target_os = "linux")]
-pub(crate) fn lower(steps: u8) {
+pub fn lower(steps: u8) {
     const LOWEST: i32 = 19;
     let thread = Some(rustix::thread::gettid());
     // On Linux a priority belongs to a thread. Without it work is done at the wrong time, not wrongly,
@@ -31,7 +31,7 @@ pub(crate) fn lower(steps: u8) {
 
 /// Lets the calling thread stand back; here nothing happens.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn lower(_: u8) {}
+pub fn lower(_: u8) {}
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {

@@ -12,10 +12,10 @@ use trunkline_core::evidence::Evidence;
 use trunkline_core::hash::Digest;
 use trunkline_core::outcome::Outcome;
 
-use crate::evidence::{self, EvidenceError};
 use crate::failure::{EngineFailure, Health, Orphan};
 use crate::metrics::{Metrics, State as Reached};
 use crate::shared::State;
+use crate::state::evidence::{self, EvidenceError};
 
 /// How sure the disk is of a version that was acknowledged as durable.
 ///
@@ -71,11 +71,11 @@ pub struct Hashed {
 /// A KZG root that covers a submission.
 ///
 /// ```
-/// let committed = trunkline::Committed { version: 3, kzg_root: [0xc0; 48] };
-/// assert_eq!(committed.version, 3);
+/// let ready = trunkline::RootReady { version: 3, kzg_root: [0xc0; 48] };
+/// assert_eq!(ready.version, 3);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Committed {
+pub struct RootReady {
     /// The version that was committed to: that of the submission, or a later one if the commitment
     /// to it was skipped (commit mode `coalesce`).
     pub version: u64,
@@ -126,7 +126,7 @@ pub struct Durable {
 /// let receipt = engine.submit_blocking(batch)?;
 /// let durable = receipt.durable_blocking()?;
 /// assert_eq!(durable.commit_id, receipt.hashed_blocking()?.commit_id);
-/// assert_eq!(receipt.committed_blocking()?.version, durable.version);
+/// assert_eq!(receipt.root_ready_blocking()?.version, durable.version);
 /// engine.shutdown_blocking()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -142,7 +142,7 @@ pub struct Receipt {
 }
 
 /// Somebody who can be asked for the KZG root of a version that has none yet.
-pub(crate) trait Demand: Send + Sync + std::fmt::Debug {
+pub trait Demand: Send + Sync + std::fmt::Debug {
     fn commit(&self, version: u64, promise: CommitPromise);
 }
 
@@ -169,15 +169,15 @@ impl Receipt {
     }
 
     /// Waits for a KZG root that covers the submission; in commit mode `on_demand`, asks for it.
-    pub async fn committed(&self) -> Result<Committed, EngineFailure> {
+    pub async fn root_ready(&self) -> Result<RootReady, EngineFailure> {
         self.demand(self.hashed().await?);
-        self.progress.reached(|facts| facts.committed).await
+        self.progress.reached(|facts| facts.root_ready).await
     }
 
-    /// As [`Self::committed`], blocking the thread.
-    pub fn committed_blocking(&self) -> Result<Committed, EngineFailure> {
+    /// As [`Self::root_ready`], blocking the thread.
+    pub fn root_ready_blocking(&self) -> Result<RootReady, EngineFailure> {
         self.demand(self.hashed_blocking()?);
-        self.progress.reached_blocking(|facts| facts.committed)
+        self.progress.reached_blocking(|facts| facts.root_ready)
     }
 
     /// Waits until the submission's version is durable in the way that the configuration asks for; what that means for
@@ -242,7 +242,7 @@ impl Receipt {
 #[derive(Debug, Default)]
 struct Facts {
     hashed: Option<Hashed>,
-    committed: Option<Committed>,
+    root_ready: Option<RootReady>,
     durable: Option<Durable>,
     failed: Option<EngineFailure>,
     wakers: Vec<Waker>,
@@ -324,13 +324,13 @@ impl Progress {
 
 /// The pipeline's end of a receipt.
 #[derive(Debug)]
-pub(crate) struct Ticket {
+pub struct Ticket {
     progress: Arc<Progress>,
     health: Arc<Health>,
 }
 
 /// Makes the two ends. Without `demand`, the pipeline computes every KZG root unasked.
-pub(crate) fn issue(
+pub fn issue(
     sequence: u64,
     provisional_root: Digest,
     health: &Arc<Health>,
@@ -360,22 +360,22 @@ pub(crate) fn issue(
 }
 
 impl Ticket {
-    pub(crate) fn accepted_at(&self) -> Instant {
+    pub fn accepted_at(&self) -> Instant {
         self.progress.accepted_at
     }
 
-    pub(crate) fn hashed(&self, hashed: Hashed) {
+    pub fn hashed(&self, hashed: Hashed) {
         self.progress
             .learn(Some(Reached::Hashed), |facts| facts.hashed = Some(hashed));
     }
 
-    pub(crate) fn durable(self, durable: Durable) {
+    pub fn durable(self, durable: Durable) {
         self.progress.learn(Some(Reached::Durable), |facts| {
             facts.durable = Some(durable)
         });
     }
 
-    pub(crate) fn commit_promise(&self) -> CommitPromise {
+    pub fn commit_promise(&self) -> CommitPromise {
         CommitPromise {
             progress: self.progress.clone(),
             health: self.health.clone(),
@@ -399,16 +399,16 @@ impl Orphan for Progress {
 
 /// The pipeline's duty to tell a receipt its KZG root. Dropping it before fails the waiters.
 #[derive(Debug)]
-pub(crate) struct CommitPromise {
+pub struct CommitPromise {
     progress: Arc<Progress>,
     health: Arc<Health>,
 }
 
 impl CommitPromise {
-    pub(crate) fn keep(self, committed: Committed) {
-        if self.progress.lock().committed.is_none() {
-            self.progress.learn(Some(Reached::Committed), |facts| {
-                facts.committed = Some(committed);
+    pub fn keep(self, root_ready: RootReady) {
+        if self.progress.lock().root_ready.is_none() {
+            self.progress.learn(Some(Reached::RootReady), |facts| {
+                facts.root_ready = Some(root_ready);
             });
         }
     }
@@ -416,7 +416,7 @@ impl CommitPromise {
 
 impl Drop for CommitPromise {
     fn drop(&mut self) {
-        if self.progress.lock().committed.is_none() {
+        if self.progress.lock().root_ready.is_none() {
             self.health.orphan(self.progress.clone());
         }
     }

@@ -1,4 +1,4 @@
-//! What the stages, the handle and its snapshots share. Lock order: the gate before anything else;
+//! What the stages, the handle and its snapshots share. Lock order: the sequencer before anything else;
 //! no lock is held while another stage is waited for.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -10,36 +10,36 @@ use trunkline_core::kzg::Committer;
 use trunkline_core::params::TreeParams;
 use trunkline_core::tree::{Glance, TreeReader};
 
+use crate::adaptive::controller::Windows;
+use crate::adaptive::decision_log::Decisions;
+use crate::admission::CreditPool;
 use crate::config::Config;
-use crate::credit::CreditPool;
-use crate::decisions::Decisions;
+use crate::config::runtime::RuntimeSettings;
 use crate::failure::{EngineFailure, Health};
-use crate::history::History;
-use crate::hot::Touched;
 use crate::in_flight::InFlight;
-use crate::live::Live;
 use crate::metrics::Metrics;
-use crate::overlay::Overlay;
+use crate::state::access_sampler::AccessSampler;
+use crate::state::history::History;
+use crate::state::overlay::Overlay;
+use crate::state::values::Values;
+use crate::state::versions::{Expired, Versions};
 use crate::testing::Faults;
-use crate::tuner::Windows;
-use crate::values::Values;
-use crate::versions::{Expired, Versions};
 
 /// The state as readers see it: enough for snapshots, with or without an engine around it.
-pub(crate) struct State {
-    pub(crate) params: TreeParams,
-    pub(crate) reader: TreeReader,
-    pub(crate) values: Values,
-    pub(crate) versions: Versions,
-    pub(crate) history: History,
-    pub(crate) committer: Arc<Committer>,
-    /// Threads for work of commits that is cut into pieces: preparing, loading, hashing.
-    pub(crate) pool: rayon::ThreadPool,
+pub struct State {
+    pub params: TreeParams,
+    pub reader: TreeReader,
+    pub values: Values,
+    pub versions: Versions,
+    pub history: History,
+    pub committer: Arc<Committer>,
+    /// Threads for work of commits that is cut into shards: preparing, loading, hashing.
+    pub pool: rayon::ThreadPool,
     /// Threads for proofs and reads of many keys, so that neither kind of work queues behind the other.
-    pub(crate) read_pool: rayon::ThreadPool,
-    pub(crate) live: Arc<Live>,
-    pub(crate) touched: Touched,
-    pub(crate) metrics: Arc<Metrics>,
+    pub read_pool: rayon::ThreadPool,
+    pub settings: Arc<RuntimeSettings>,
+    pub access_sampler: AccessSampler,
+    pub metrics: Arc<Metrics>,
 }
 
 impl std::fmt::Debug for State {
@@ -54,7 +54,7 @@ impl std::fmt::Debug for State {
 impl State {
     /// What a key's value is at a version, if that can be told without its leaf: `Some(None)` if it has none.
     /// The version must be readable still when this has returned.
-    pub(crate) fn glance(&self, version: u64, key_hash: &Digest) -> Option<Option<Bytes>> {
+    pub fn glance(&self, version: u64, key_hash: &Digest) -> Option<Option<Bytes>> {
         match self.reader.glance(version, key_hash) {
             Glance::Absent => Some(None),
             Glance::SameSince(since) => {
@@ -66,7 +66,7 @@ impl State {
     }
 
     /// Counts a read that a glance answered.
-    pub(crate) fn glanced(&self, value: Option<&Bytes>) {
+    pub fn glanced(&self, value: Option<&Bytes>) {
         match value {
             Some(_) => self.metrics.cache_hit(),
             None => self.metrics.absent_read(),
@@ -74,7 +74,7 @@ impl State {
     }
 
     /// Forgets what no reader needs any more, on the caller's thread.
-    pub(crate) fn forget(&self, expired: Expired) {
+    pub fn forget(&self, expired: Expired) {
         self.reader.retire(expired.oldest);
         self.values.forget(expired.layers_up_to);
     }
@@ -82,52 +82,52 @@ impl State {
 
 /// The next place in the sequence of submissions.
 #[derive(Debug)]
-pub(crate) struct Gate {
-    pub(crate) next_sequence: u64,
-    pub(crate) provisional_root: Digest,
-    pub(crate) closed: bool,
+pub struct Sequencer {
+    pub next_sequence: u64,
+    pub provisional_root: Digest,
+    pub closed: bool,
 }
 
 /// Told when the engine fails, so that every stage drops what it holds.
-pub(crate) type OnFailure = Box<dyn Fn() + Send + Sync>;
+pub type OnFailure = Box<dyn Fn() + Send + Sync>;
 
 /// What the stages of one engine share.
-pub(crate) struct Shared {
-    pub(crate) live: Arc<Live>,
-    pub(crate) state: Arc<State>,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) health: Arc<Health>,
-    pub(crate) credits: CreditPool,
-    pub(crate) overlay: Overlay,
-    pub(crate) gate: Mutex<Gate>,
+pub struct Shared {
+    pub settings: Arc<RuntimeSettings>,
+    pub state: Arc<State>,
+    pub metrics: Arc<Metrics>,
+    pub health: Arc<Health>,
+    pub credits: CreditPool,
+    pub overlay: Overlay,
+    pub sequencer: Mutex<Sequencer>,
     /// The last version that the tree has applied.
-    pub(crate) applied: AtomicU64,
+    pub applied: AtomicU64,
     /// Versions that wait for the kzg stage.
-    pub(crate) kzg_queue: AtomicUsize,
-    pub(crate) in_flight: Arc<InFlight>,
+    pub kzg_queue: AtomicUsize,
+    pub in_flight: Arc<InFlight>,
     /// Checkpoints under way.
-    pub(crate) checkpoints_running: AtomicUsize,
-    pub(crate) windows: Windows,
-    pub(crate) decisions: Decisions,
+    pub checkpoints_running: AtomicUsize,
+    pub windows: Windows,
+    pub decisions: Decisions,
     /// Held while a configuration is put in place of another.
-    pub(crate) reloading: Mutex<()>,
-    pub(crate) faults: Faults,
-    pub(crate) on_failure: OnceLock<OnFailure>,
-    pub(crate) halted: AtomicBool,
+    pub reloading: Mutex<()>,
+    pub faults: Faults,
+    pub on_failure: OnceLock<OnFailure>,
+    pub halted: AtomicBool,
 }
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Shared")
-            .field("engine", &self.live.config().engine.name)
+            .field("engine", &self.settings.config().engine.name)
             .finish_non_exhaustive()
     }
 }
 
 impl Shared {
     /// Fails the engine: waiters are told, nobody is let in, stages drop what they hold.
-    pub(crate) fn fail(&self, failure: EngineFailure) {
+    pub fn fail(&self, failure: EngineFailure) {
         let is_orderly = matches!(failure, EngineFailure::Closed);
         // First: whoever learns of the failure finds it in the figures.
         if !is_orderly && self.health.failure().is_none() {
@@ -143,15 +143,15 @@ impl Shared {
     }
 
     /// The configuration of now.
-    pub(crate) fn config(&self) -> Arc<Config> {
-        self.live.config()
+    pub fn config(&self) -> Arc<Config> {
+        self.settings.config()
     }
 
-    pub(crate) fn checkpoint_runs(&self) -> bool {
+    pub fn checkpoint_runs(&self) -> bool {
         self.checkpoints_running.load(Ordering::Relaxed) > 0
     }
 
-    pub(crate) fn applied(&self) -> u64 {
+    pub fn applied(&self) -> u64 {
         self.applied.load(Ordering::SeqCst)
     }
 }

@@ -36,10 +36,10 @@ struct Fault {
 
 /// The faults that are to come.
 #[derive(Debug, Default)]
-pub(crate) struct Faults(Mutex<Vec<Fault>>);
+pub struct Faults(Mutex<Vec<Fault>>);
 
 impl Faults {
-    pub(crate) fn add(&mut self, stage: Stage, after_groups: u64, fault: StageFault) {
+    pub fn add(&mut self, stage: Stage, after_groups: u64, fault: StageFault) {
         let faults = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
         faults.push(Fault {
             stage,
@@ -49,7 +49,7 @@ impl Faults {
     }
 
     /// Lets a stage meet its fault, if it is due.
-    pub(crate) fn strike(&self, stage: Stage) -> Result<(), EngineFailure> {
+    pub fn strike(&self, stage: Stage) -> Result<(), EngineFailure> {
         let mut faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut due = None;
         for fault in faults.iter_mut().filter(|fault| fault.stage == stage) {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use trunkline::core::params::KEY_BYTES_MAX;
-use trunkline::load::{Arrivals, Distribution, Pacing, Workload};
+use trunkline_load::{Arrivals, Distribution, Pacing, Workload};
 
 use crate::compare::CompareArguments;
 use crate::evidence::EvidenceCommand;

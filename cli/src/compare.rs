@@ -1,14 +1,14 @@
-//! `compare`: whether two sides of runs differ, and whether for the worse. What decides is `trunkline::load::compare`.
+//! `compare`: whether two sides of runs differ, and whether for the worse. What decides is `trunkline_load::compare`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
-use trunkline::load::compare::{
+use trunkline_load::compare::{
     Comparison, Metric, MetricComparison, Observed, Recorded, Settings, compare,
 };
-use trunkline::load::{Plan, Run};
+use trunkline_load::{Plan, Run};
 
 use crate::Exit;
 use crate::arguments::ArgumentError;

@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use trunkline::core::audit::{AuditFormError, DecodeAuditError};
 use trunkline::core::proof::{DecodeProofError, ProofFormError};
 use trunkline::core::wire::FormError;
-use trunkline::load::compare::{CompareError, RecordError};
 use trunkline::{
     ConfigError, EngineFailure, HistoryError, OpenError, ReadDecisionsError, ReadError,
     SnapshotProveError, SubmitError,
 };
+use trunkline_load::compare::{CompareError, RecordError};
 
 use crate::arguments::ArgumentError;
 use crate::import::LineError;
@@ -113,17 +113,17 @@ pub(crate) enum CommandError {
     #[error("cannot listen for interrupts")]
     Interrupts(#[from] ctrlc::Error),
     #[error(transparent)]
-    Plan(#[from] trunkline::load::PlanError),
+    Plan(#[from] trunkline_load::PlanError),
     #[error(transparent)]
-    InvalidPlan(#[from] trunkline::load::InvalidPlan),
+    InvalidPlan(#[from] trunkline_load::InvalidPlan),
     #[error(transparent)]
-    Load(#[from] trunkline::load::LoadError),
+    Load(#[from] trunkline_load::LoadError),
     #[error("the run broke off; its figures are of the time before")]
-    BrokenOff(#[source] Box<trunkline::load::LoadError>),
+    BrokenOff(#[source] Box<trunkline_load::LoadError>),
     #[error("{} is of a replay of {trace:?}, which followed no plan; give --replay instead", file.display())]
     Replayed { file: PathBuf, trace: String },
     #[error(transparent)]
-    RunFile(#[from] trunkline::load::RunFileError),
+    RunFile(#[from] trunkline_load::RunFileError),
 }
 
 impl CommandError {

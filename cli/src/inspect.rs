@@ -4,7 +4,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
-use trunkline::control::Decision;
+use trunkline::decisions::Decision;
 use trunkline::{Inspection, OpeningDecisions};
 
 use crate::Exit;

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 use trunkline::Config;
 use trunkline::config::Layers;
-use trunkline::load::{Latency, Load, Mode, Plan, Totals};
+use trunkline_load::{Latency, Load, Mode, Plan, Totals};
 
 use crate::error::CommandError;
 use crate::interrupt::Interrupt;
@@ -175,7 +175,7 @@ pub(crate) fn middle(mut values: Vec<f64>) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use trunkline::load::{OperationKind, OperationTotal};
+    use trunkline_load::{OperationKind, OperationTotal};
 
     use super::*;
 

@@ -115,7 +115,7 @@ fn change_content(
     }
 }
 
-/// Overwrites one piece of a list with one of another list, or with another of its own.
+/// Overwrites one shard of a list with one of another list, or with another of its own.
 fn exchange(bytes: &mut [u8], size: usize, given: Option<&Field>, choices: &mut Choices<'_>) {
     let own = bytes.to_vec();
     let from = match given {

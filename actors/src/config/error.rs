@@ -50,9 +50,9 @@ impl fmt::Display for Origin {
 /// ```
 /// use trunkline::Config;
 /// let mut config = Config::default();
-/// config.workers.hash_pieces = 0;
+/// config.workers.hash_parallelism = 0;
 /// let invalid = config.validate().unwrap_err();
-/// assert_eq!(invalid.key(), "workers.hash_pieces");
+/// assert_eq!(invalid.key(), "workers.hash_parallelism");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSetting {

@@ -10,6 +10,7 @@
 mod error;
 mod layers;
 mod reload;
+pub mod runtime;
 mod sections;
 mod text;
 
@@ -17,9 +18,9 @@ pub use error::{ConfigError, InvalidSetting, Origin};
 pub use layers::{ENVIRONMENT_PREFIX, FILE_BYTES_MAX, Layers};
 pub use reload::{RELOADABLE, SettingChange};
 pub use sections::{
-    CacheConfig, CheckpointConfig, CommitConfig, CommitMode, ControlConfig, ControlMode,
-    DurabilityConfig, DurabilityMode, EngineConfig, GroupConfig, LogConfig, MemoryConfig,
-    StoreConfig, StoreKind, SubmitConfig, TreeConfig, VersionsConfig, WorkersConfig,
+    CacheConfig, CheckpointConfig, ControlConfig, ControlMode, DurabilityConfig, DurabilityMode,
+    EngineConfig, GroupConfig, KzgConfig, KzgMode, LogConfig, MemoryConfig, StoreConfig, StoreKind,
+    SubmitConfig, TreeConfig, VersionsConfig, WorkersConfig,
 };
 
 use serde::{Deserialize, Serialize};
@@ -50,7 +51,7 @@ pub struct Config {
     /// Threads.
     pub workers: WorkersConfig,
     /// When KZG roots are computed.
-    pub commit: CommitConfig,
+    pub kzg: KzgConfig,
     /// When a version counts as durable.
     pub durability: DurabilityConfig,
     /// The commit log.
@@ -89,7 +90,7 @@ impl Config {
         self.submit.validate()?;
         self.group.validate()?;
         self.workers.validate()?;
-        self.commit.validate()?;
+        self.kzg.validate()?;
         self.durability.validate()?;
         self.log.validate()?;
         self.checkpoint.validate()?;

@@ -212,14 +212,14 @@ pub struct WorkersConfig {
     /// Threads of the pool that proofs and reads of many keys have to themselves: 0 (one for each core)
     /// to 1024.
     pub read_threads: usize,
-    /// Pieces that applying a submission to the tree is cut into: 1 (no parallel work) to 128 (one a
+    /// Shards that applying a submission to the tree is cut into: 1 (no parallel work) to 128 (one a
     /// slot).
-    pub tree_pieces: usize,
-    /// Pieces that hashing a version is cut into: 1 (no parallel work) to 128 (one a slot).
-    pub hash_pieces: usize,
-    /// Pieces that proofs one by one and reads of very many keys are cut into, for each call: 0 (as many as
+    pub tree_parallelism: usize,
+    /// Shards that hashing a version is cut into: 1 (no parallel work) to 128 (one a slot).
+    pub hash_parallelism: usize,
+    /// Shards that proofs one by one and reads of very many keys are cut into, for each call: 0 (as many as
     /// there are threads to read) to 128.
-    pub proof_pieces: usize,
+    pub proof_parallelism: usize,
 }
 
 impl Default for WorkersConfig {
@@ -227,9 +227,9 @@ impl Default for WorkersConfig {
         Self {
             threads: 0,
             read_threads: 0,
-            tree_pieces: 1,
-            hash_pieces: 1,
-            proof_pieces: 0,
+            tree_parallelism: 1,
+            hash_parallelism: 1,
+            proof_parallelism: 0,
         }
     }
 }
@@ -237,24 +237,34 @@ impl Default for WorkersConfig {
 impl WorkersConfig {
     /// Checks the values.
     pub fn validate(&self) -> Result<(), InvalidSetting> {
-        let pieces = self.proof_pieces as u64;
+        let shards = self.proof_parallelism as u64;
         check_range("workers.threads", self.threads as u64, 0, 1024)?;
         check_range("workers.read_threads", self.read_threads as u64, 0, 1024)?;
-        check_range("workers.tree_pieces", self.tree_pieces as u64, 1, 128)?;
-        check_range("workers.hash_pieces", self.hash_pieces as u64, 1, 128)?;
-        check_range("workers.proof_pieces", pieces, 0, 128)
+        check_range(
+            "workers.tree_parallelism",
+            self.tree_parallelism as u64,
+            1,
+            128,
+        )?;
+        check_range(
+            "workers.hash_parallelism",
+            self.hash_parallelism as u64,
+            1,
+            128,
+        )?;
+        check_range("workers.proof_parallelism", shards, 0, 128)
     }
 }
 
 /// When a version gets its KZG root.
 ///
 /// ```
-/// use trunkline::config::{CommitConfig, CommitMode};
-/// assert_eq!(CommitConfig::default().mode, CommitMode::Eager);
+/// use trunkline::config::{KzgConfig, KzgMode};
+/// assert_eq!(KzgConfig::default().mode, KzgMode::Eager);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum CommitMode {
+pub enum KzgMode {
     /// Every version before it is durable.
     #[default]
     Eager,
@@ -264,16 +274,16 @@ pub enum CommitMode {
     OnDemand,
 }
 
-/// `[commit]`: when KZG roots are computed, and what with.
+/// `[kzg]`: when KZG roots are computed, and what with.
 ///
 /// ```
-/// assert_eq!(trunkline::config::CommitConfig::default().coalesce_versions_max, 64);
+/// assert_eq!(trunkline::config::KzgConfig::default().coalesce_versions_max, 64);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct CommitConfig {
+pub struct KzgConfig {
     /// `eager`, `coalesce` or `on_demand`.
-    pub mode: CommitMode,
+    pub mode: KzgMode,
     /// With `coalesce`: versions that may go without a KZG root in a row: 1 to 1,000,000.
     pub coalesce_versions_max: u64,
     /// The file that the KZG tables are kept in (6 MiB, made if missing or damaged), for engines to
@@ -281,24 +291,24 @@ pub struct CommitConfig {
     pub tables_path: PathBuf,
 }
 
-impl Default for CommitConfig {
+impl Default for KzgConfig {
     fn default() -> Self {
         Self {
-            mode: CommitMode::default(),
+            mode: KzgMode::default(),
             coalesce_versions_max: 64,
             tables_path: PathBuf::new(),
         }
     }
 }
 
-impl CommitConfig {
+impl KzgConfig {
     /// Checks the values.
     pub fn validate(&self) -> Result<(), InvalidSetting> {
-        let key = "commit.coalesce_versions_max";
+        let key = "kzg.coalesce_versions_max";
         check_range(key, self.coalesce_versions_max, 1, 1_000_000)?;
         match self.tables_path.to_string_lossy() {
             path if path.is_empty() => Ok(()),
-            path => check_text("commit.tables_path", &path, PATH_BYTES_MAX),
+            path => check_text("kzg.tables_path", &path, PATH_BYTES_MAX),
         }
     }
 }
@@ -629,7 +639,7 @@ pub struct ControlConfig {
     pub group_operations_min: u64,
     /// Greatest operations of a group's cap: `group_operations_min` to 1,000,000.
     pub group_operations_max: u64,
-    /// `fixed` or `adaptive`: whether the pieces of `[workers]` are tried larger and smaller.
+    /// `fixed` or `adaptive`: whether the shards of `[workers]` are tried larger and smaller.
     pub workers: ControlMode,
     /// How long the engine measures before it decides, milliseconds: 10 to 60,000.
     pub window_ms: u64,

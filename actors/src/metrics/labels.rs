@@ -1,16 +1,16 @@
 //! Labels of decisions: one of a few names each, whatever is decided.
 
-use crate::control::{Change, Reason, Work};
+use crate::decisions::{Change, Reason, Work};
 
 /// What a decision changed, as a label: one of a few names, whatever the change holds.
 pub(super) fn changed(change: &Change) -> &'static str {
     match change {
         Change::GroupOperationsMax { .. } => "group_operations_max",
         Change::InFlightOperationsMax { .. } => "in_flight_operations_max",
-        Change::Pieces { work, .. } => match work {
-            Work::Tree => "tree_pieces",
-            Work::Hash => "hash_pieces",
-            Work::Proof => "proof_pieces",
+        Change::Parallelism { work, .. } => match work {
+            Work::Tree => "tree_parallelism",
+            Work::Hash => "hash_parallelism",
+            Work::Proof => "proof_parallelism",
         },
         Change::ValueCacheBytes { .. } => "value_cache_bytes",
         Change::HotPrefixes { .. } => "hot_prefixes",

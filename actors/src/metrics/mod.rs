@@ -4,8 +4,10 @@
 //! A histogram is locked for one addition by the one thread that records into it. Not here: what is
 //! decided from the figures.
 
+pub mod interval;
 mod labels;
 mod series;
+pub mod timeline;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -17,11 +19,11 @@ use serde::{Deserialize, Serialize};
 
 use trunkline_core::tree::TreeMemory;
 
-use crate::control::{Change, Phase, Reason, Work};
+use crate::decisions::{Change, Phase, Reason, Work};
 use crate::failure::Stage;
-use crate::interval::{Interval, micros};
 use crate::message::GroupTag;
-use crate::timeline::{Span, Timeline};
+use crate::metrics::interval::{Interval, micros};
+use crate::metrics::timeline::{Span, Timeline};
 
 use labels::{because, changed};
 use series::{Amounts, Counted, Level, Timed};
@@ -29,21 +31,21 @@ use series::{Amounts, Counted, Level, Timed};
 /// A state of a submission whose latency is measured: `accepted` from the call that submitted it, the others from
 /// acceptance.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum State {
+pub enum State {
     Accepted,
     Hashed,
-    Committed,
+    RootReady,
     Durable,
 }
 
 impl State {
-    const ALL: [Self; 4] = [Self::Accepted, Self::Hashed, Self::Committed, Self::Durable];
+    const ALL: [Self; 4] = [Self::Accepted, Self::Hashed, Self::RootReady, Self::Durable];
 
     fn name(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
             Self::Hashed => "hashed",
-            Self::Committed => "committed",
+            Self::RootReady => "root_ready",
             Self::Durable => "durable",
         }
     }
@@ -51,7 +53,7 @@ impl State {
 
 /// How a proof came by the opening of a slot.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum OpeningUse {
+pub enum OpeningUse {
     Computed,
     Moved,
     Kept,
@@ -59,14 +61,14 @@ pub(crate) enum OpeningUse {
 
 /// What is in force of all that decisions and reloading move.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Bounds {
-    pub(crate) group_operations_max: u64,
-    pub(crate) in_flight_operations_max: u64,
-    pub(crate) tree_pieces: u64,
-    pub(crate) hash_pieces: u64,
-    pub(crate) proof_pieces: u64,
-    pub(crate) value_cache_bytes_max: u64,
-    pub(crate) tree_bytes_max: u64,
+pub struct Bounds {
+    pub group_operations_max: u64,
+    pub in_flight_operations_max: u64,
+    pub tree_parallelism: u64,
+    pub hash_parallelism: u64,
+    pub proof_parallelism: u64,
+    pub value_cache_bytes_max: u64,
+    pub tree_bytes_max: u64,
 }
 
 /// Count and quantiles of a distribution: microseconds for durations, else what the field counts.
@@ -90,7 +92,7 @@ pub struct Quantiles {
 }
 
 impl Quantiles {
-    pub(crate) fn of(histogram: &Histogram<u64>) -> Self {
+    pub fn of(histogram: &Histogram<u64>) -> Self {
         Self {
             count: histogram.len(),
             p50: histogram.value_at_quantile(0.5),
@@ -134,7 +136,7 @@ pub struct MetricsSnapshot {
     /// From acceptance to a version with digests, microseconds.
     pub hashed_us: Quantiles,
     /// From acceptance to a KZG root that covers the submission, microseconds.
-    pub committed_us: Quantiles,
+    pub root_ready_us: Quantiles,
     /// From acceptance to durability, microseconds.
     pub durable_us: Quantiles,
     /// Operations of a group.
@@ -154,12 +156,12 @@ pub struct MetricsSnapshot {
     pub group_operations_max: u64,
     /// Operations that may be accepted and not yet durable, as it was configured or moved.
     pub in_flight_operations_max: u64,
-    /// Pieces that applying a group is cut into, as it was configured or moved.
-    pub tree_pieces: u64,
-    /// Pieces that hashing a version is cut into, as it was configured or moved.
-    pub hash_pieces: u64,
-    /// Pieces that proofs and reads of many keys are cut into, as it was configured or moved.
-    pub proof_pieces: u64,
+    /// Shards that applying a group is cut into, as it was configured or moved.
+    pub tree_parallelism: u64,
+    /// Shards that hashing a version is cut into, as it was configured or moved.
+    pub hash_parallelism: u64,
+    /// Shards that proofs and reads of many keys are cut into, as it was configured or moved.
+    pub proof_parallelism: u64,
     /// Bytes that the cache of values may take, as it was configured or moved.
     pub value_cache_bytes_max: u64,
     /// Bytes that the tree may take, as it was configured or moved; 0 if it has no bound.
@@ -229,11 +231,11 @@ pub struct MetricsSnapshot {
 }
 
 /// Everything that one engine measures.
-pub(crate) struct Metrics {
+pub struct Metrics {
     engine: String,
     opened_at: Instant,
-    pub(crate) interval: Interval,
-    pub(crate) timeline: Timeline,
+    pub interval: Interval,
+    pub timeline: Timeline,
     queue_wait: [Timed; 5],
     service: [Timed; 5],
     states: [Timed; 4],
@@ -248,9 +250,9 @@ pub(crate) struct Metrics {
     operations_waiting: Level,
     group_operations_max: Level,
     in_flight_operations_max: Level,
-    tree_pieces: Level,
-    hash_pieces: Level,
-    proof_pieces: Level,
+    tree_parallelism: Level,
+    hash_parallelism: Level,
+    proof_parallelism: Level,
     value_cache_bytes_max: Level,
     tree_bytes_max: Level,
     phase: Mutex<Phase>,
@@ -292,7 +294,7 @@ impl std::fmt::Debug for Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new(engine: &str) -> Self {
+    pub fn new(engine: &str) -> Self {
         let label = || engine.to_owned();
         let staged = |name: &'static str| {
             Stage::ALL.map(|stage| {
@@ -302,8 +304,8 @@ impl Metrics {
         let amounts = |name: &'static str| Amounts::new(histogram!(name, "engine" => label()));
         let count = |name: &'static str| Counted::new(counter!(name, "engine" => label()));
         let level = |name: &'static str| Level::new(gauge!(name, "engine" => label()));
-        let pieces = |work: Work| {
-            let exported = gauge!("trunkline_pieces", "engine" => label(), "work" => work.name());
+        let shards = |work: Work| {
+            let exported = gauge!("trunkline_shards", "engine" => label(), "work" => work.name());
             Level::new(exported)
         };
         Self {
@@ -329,9 +331,9 @@ impl Metrics {
             operations_waiting: level("trunkline_operations_waiting"),
             group_operations_max: level("trunkline_group_operations_max"),
             in_flight_operations_max: level("trunkline_in_flight_operations_max"),
-            tree_pieces: pieces(Work::Tree),
-            hash_pieces: pieces(Work::Hash),
-            proof_pieces: pieces(Work::Proof),
+            tree_parallelism: shards(Work::Tree),
+            hash_parallelism: shards(Work::Hash),
+            proof_parallelism: shards(Work::Proof),
             value_cache_bytes_max: level("trunkline_value_cache_bytes_max"),
             tree_bytes_max: level("trunkline_tree_bytes_max"),
             phase: Mutex::default(),
@@ -364,19 +366,19 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn stage_served(&self, stage: Stage, queue_wait: Duration, service: Duration) {
+    pub fn stage_served(&self, stage: Stage, queue_wait: Duration, service: Duration) {
         self.queue_wait[stage as usize].record(queue_wait);
         self.service[stage as usize].record(service);
         self.interval.served(stage, queue_wait, service);
     }
 
     /// Microseconds since the engine was opened.
-    pub(crate) fn uptime_us(&self) -> u64 {
+    pub fn uptime_us(&self) -> u64 {
         micros(self.opened_at.elapsed())
     }
 
     /// A stage is done with a group that it took up then.
-    pub(crate) fn span(&self, stage: Stage, tag: &GroupTag, begun_us: u64) {
+    pub fn span(&self, stage: Stage, tag: &GroupTag, begun_us: u64) {
         self.timeline.push(Span {
             stage,
             version: tag.version,
@@ -386,36 +388,36 @@ impl Metrics {
         });
     }
 
-    pub(crate) fn state_reached(&self, state: State, since: Instant) {
+    pub fn state_reached(&self, state: State, since: Instant) {
         self.states[state as usize].record(since.elapsed());
     }
 
-    pub(crate) fn submission_accepted(&self, since: Instant, operations: usize) {
+    pub fn submission_accepted(&self, since: Instant, operations: usize) {
         self.submissions.add(1);
         self.operations.add(operations as u64);
         self.state_reached(State::Accepted, since);
     }
 
-    pub(crate) fn operations_waiting(&self, operations: usize) {
+    pub fn operations_waiting(&self, operations: usize) {
         self.operations_waiting.set(operations as u64);
     }
 
-    pub(crate) fn group_sealed(&self, tag: &GroupTag) {
+    pub fn group_sealed(&self, tag: &GroupTag) {
         self.group_operations.record(tag.operations as usize);
         self.interval.sealed(tag);
     }
 
     /// What is in force from now on.
-    pub(crate) fn bounds(&self, bounds: &Bounds) {
+    pub fn bounds(&self, bounds: &Bounds) {
         let levels = [
             (&self.group_operations_max, bounds.group_operations_max),
             (
                 &self.in_flight_operations_max,
                 bounds.in_flight_operations_max,
             ),
-            (&self.tree_pieces, bounds.tree_pieces),
-            (&self.hash_pieces, bounds.hash_pieces),
-            (&self.proof_pieces, bounds.proof_pieces),
+            (&self.tree_parallelism, bounds.tree_parallelism),
+            (&self.hash_parallelism, bounds.hash_parallelism),
+            (&self.proof_parallelism, bounds.proof_parallelism),
             (&self.value_cache_bytes_max, bounds.value_cache_bytes_max),
             (&self.tree_bytes_max, bounds.tree_bytes_max),
         ];
@@ -425,7 +427,7 @@ impl Metrics {
     }
 
     /// The mix of reads and writes looks another way now.
-    pub(crate) fn phase(&self, now: Phase) {
+    pub fn phase(&self, now: Phase) {
         *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = now;
         let label = self.engine.clone();
         for phase in Phase::ALL {
@@ -436,16 +438,16 @@ impl Metrics {
     }
 
     /// The engine has failed, for good.
-    pub(crate) fn failed(&self) {
+    pub fn failed(&self) {
         self.failed.set(1);
     }
 
-    pub(crate) fn decision_unwritten(&self) {
+    pub fn decision_unwritten(&self) {
         self.decisions_unwritten.add(1);
     }
 
     /// Decisions are rare: their counter is looked up by its labels each time.
-    pub(crate) fn decided(&self, change: &Change, reason: Reason) {
+    pub fn decided(&self, change: &Change, reason: Reason) {
         self.decisions.fetch_add(1, Ordering::Relaxed);
         counter!(
             "trunkline_decisions_total", "engine" => self.engine.clone(),
@@ -454,87 +456,87 @@ impl Metrics {
         .increment(1);
     }
 
-    pub(crate) fn reloaded(&self) {
+    pub fn reloaded(&self) {
         self.reloads.add(1);
     }
 
-    pub(crate) fn reload_refused(&self) {
+    pub fn reload_refused(&self) {
         self.reloads_refused.add(1);
     }
 
-    pub(crate) fn keys_proven(&self, keys: usize) {
+    pub fn keys_proven(&self, keys: usize) {
         self.keys_proven.add(keys as u64);
     }
 
-    pub(crate) fn cache_near_miss(&self) {
+    pub fn cache_near_miss(&self) {
         self.cache_near_misses.add(1);
     }
 
-    pub(crate) fn group_applied(&self, refused: u64, evicted: u64) {
+    pub fn group_applied(&self, refused: u64, evicted: u64) {
         self.refused.add(refused);
         self.evicted.add(evicted);
     }
 
-    pub(crate) fn tree(&self, memory: TreeMemory, evicted: u64, restored: u64) {
+    pub fn tree(&self, memory: TreeMemory, evicted: u64, restored: u64) {
         self.tree_bytes.set(memory.bytes);
         self.tree_leaves.set(memory.leaves);
         self.cells_evicted.add(evicted);
         self.cells_restored.add(restored);
     }
 
-    pub(crate) fn group_began(&self) {
+    pub fn group_began(&self) {
         self.groups_in_flight.raise();
     }
 
-    pub(crate) fn group_ended(&self) {
+    pub fn group_ended(&self) {
         self.groups_in_flight.lower();
     }
 
-    pub(crate) fn versions_synced(&self, versions: u64) {
+    pub fn versions_synced(&self, versions: u64) {
         self.versions_per_sync.record(versions as usize);
     }
 
-    pub(crate) fn keys(&self, keys: u64) {
+    pub fn keys(&self, keys: u64) {
         self.keys.set(keys);
     }
 
-    pub(crate) fn log_appended(&self, bytes: usize) {
+    pub fn log_appended(&self, bytes: usize) {
         self.log_bytes.add(bytes as u64);
     }
 
-    pub(crate) fn unflushed(&self, bytes: usize) {
+    pub fn unflushed(&self, bytes: usize) {
         self.unflushed_bytes.set(bytes as u64);
     }
 
-    pub(crate) fn checkpoint_finished(&self) {
+    pub fn checkpoint_finished(&self) {
         self.checkpoints.add(1);
     }
 
-    pub(crate) fn held_back(&self, pause: Duration) {
+    pub fn held_back(&self, pause: Duration) {
         self.held_back_us.add(micros(pause));
     }
 
-    pub(crate) fn memory_hit(&self) {
+    pub fn memory_hit(&self) {
         self.memory_hits.add(1);
     }
 
-    pub(crate) fn cache_hit(&self) {
+    pub fn cache_hit(&self) {
         self.cache_hits.add(1);
     }
 
-    pub(crate) fn cache_miss(&self) {
+    pub fn cache_miss(&self) {
         self.cache_misses.add(1);
     }
 
-    pub(crate) fn store_read(&self) {
+    pub fn store_read(&self) {
         self.store_reads.add(1);
     }
 
-    pub(crate) fn absent_read(&self) {
+    pub fn absent_read(&self) {
         self.absent_reads.add(1);
     }
 
-    pub(crate) fn opening_used(&self, used: OpeningUse) {
+    pub fn opening_used(&self, used: OpeningUse) {
         let counted = match used {
             OpeningUse::Computed => &self.openings_computed,
             OpeningUse::Moved => &self.openings_moved,
@@ -543,18 +545,18 @@ impl Metrics {
         counted.add(1);
     }
 
-    pub(crate) fn aggregate_computed(&self) {
+    pub fn aggregate_computed(&self) {
         self.aggregates_computed.add(1);
     }
 
-    pub(crate) fn kzg_tables_built(&self) {
+    pub fn kzg_tables_built(&self) {
         self.kzg_tables_built.add(1);
     }
 
-    pub(crate) fn snapshot(&self) -> MetricsSnapshot {
+    pub fn snapshot(&self) -> MetricsSnapshot {
         let resident_bytes = memory_stats::memory_stats().map_or(0, |stats| stats.physical_mem);
         self.resident_bytes.set(resident_bytes as f64);
-        let [accepted_us, hashed_us, committed_us, durable_us] =
+        let [accepted_us, hashed_us, root_ready_us, durable_us] =
             State::ALL.map(|state| self.states[state as usize].quantiles());
         MetricsSnapshot {
             engine: self.engine.clone(),
@@ -565,7 +567,7 @@ impl Metrics {
             }),
             accepted_us,
             hashed_us,
-            committed_us,
+            root_ready_us,
             durable_us,
             group_operations: self.group_operations.quantiles(),
             versions_per_sync: self.versions_per_sync.quantiles(),
@@ -575,9 +577,9 @@ impl Metrics {
             operations_waiting: self.operations_waiting.get(),
             group_operations_max: self.group_operations_max.get(),
             in_flight_operations_max: self.in_flight_operations_max.get(),
-            tree_pieces: self.tree_pieces.get(),
-            hash_pieces: self.hash_pieces.get(),
-            proof_pieces: self.proof_pieces.get(),
+            tree_parallelism: self.tree_parallelism.get(),
+            hash_parallelism: self.hash_parallelism.get(),
+            proof_parallelism: self.proof_parallelism.get(),
             value_cache_bytes_max: self.value_cache_bytes_max.get(),
             tree_bytes_max: self.tree_bytes_max.get(),
             phase: *self.phase.lock().unwrap_or_else(PoisonError::into_inner),

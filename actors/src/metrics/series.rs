@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 use metrics::{Counter, Gauge, Histogram as Exported};
 
 use super::Quantiles;
-use crate::interval::micros;
+use crate::metrics::interval::micros;
 
 #[derive(Debug)]
 struct Series {

@@ -13,14 +13,14 @@ use trunkline_core::tree::TreeHasher;
 
 use super::kzg::KzgStage;
 use super::serve;
-use crate::evidence::{Submissions, provisional_before};
 use crate::failure::{EngineFailure, Stage};
 use crate::message::{AppliedGroup, Drain, HashedVersion};
 use crate::receipt::Hashed;
 use crate::shared::Shared;
-use crate::versions::Version;
+use crate::state::evidence::{Submissions, provisional_before};
+use crate::state::versions::Version;
 
-pub(crate) struct HashStage {
+pub struct HashStage {
     shared: Arc<Shared>,
     kzg: Addr<KzgStage>,
     hasher: TreeHasher,
@@ -31,7 +31,7 @@ pub(crate) struct HashStage {
 
 impl HashStage {
     /// Goes on after `parent`.
-    pub(crate) fn new(
+    pub fn new(
         shared: Arc<Shared>,
         kzg: Addr<KzgStage>,
         hasher: TreeHasher,
@@ -49,7 +49,10 @@ impl HashStage {
     }
 
     fn hash(&mut self, group: AppliedGroup) -> Result<HashedVersion, EngineFailure> {
-        let pool = (&self.shared.state.pool, self.shared.live.hash_pieces.get());
+        let pool = (
+            &self.shared.state.pool,
+            self.shared.settings.hash_parallelism.get(),
+        );
         let roots = self.hasher.hash(group.changes, Some(pool));
         let (outcomes, outcomes_digest) = encode_outcomes(&group.outcomes);
         let outcomes = Bytes::from(outcomes);

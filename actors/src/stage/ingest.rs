@@ -14,12 +14,12 @@ use actix::{Actor, Addr, AsyncContext, Context, Handler};
 
 use super::serve;
 use super::tree::TreeStage;
-use crate::control::group_share;
+use crate::adaptive::group_share;
+use crate::background::Chore;
 use crate::failure::Stage;
 use crate::in_flight::GroupSlot;
-use crate::interval::micros;
-use crate::keeper::Chore;
 use crate::message::{ClosedBy, Drain, GroupTag, Halt, LingerOver, Room, SealedGroup, Submission};
+use crate::metrics::interval::micros;
 use crate::shared::Shared;
 
 /// Longest time until a group that lingers is looked at again: it may be told meanwhile to linger less.
@@ -31,7 +31,7 @@ enum Pending {
     Drain(Drain),
 }
 
-pub(crate) struct IngestStage {
+pub struct IngestStage {
     shared: Arc<Shared>,
     tree: Addr<TreeStage>,
     keeper: Sender<Chore>,
@@ -48,7 +48,7 @@ pub(crate) struct IngestStage {
 
 impl IngestStage {
     /// Goes on after `version`.
-    pub(crate) fn new(
+    pub fn new(
         shared: Arc<Shared>,
         tree: Addr<TreeStage>,
         keeper: Sender<Chore>,
@@ -130,7 +130,7 @@ impl IngestStage {
         if in_flight >= group.in_flight_max {
             return true;
         }
-        let operations_max = self.shared.live.group_operations_max.get();
+        let operations_max = self.shared.settings.group_operations_max.get();
         let full = self.operations >= operations_max || self.bytes >= group.bytes_max;
         if group.linger_ms == 0 || full || self.urgent > 0 {
             return false;
@@ -184,7 +184,7 @@ impl IngestStage {
         let group = &self.shared.config().group;
         let inside = self.operations + self.shared.in_flight.operations();
         GroupBounds {
-            operations_max: self.shared.live.group_operations_max.get(),
+            operations_max: self.shared.settings.group_operations_max.get(),
             bytes_max: group.bytes_max,
             share: group_share(inside as u64, group.in_flight_max as u64) as usize,
         }

@@ -17,15 +17,15 @@ use trunkline_core::params::WIDTH;
 
 use super::persist::PersistStage;
 use super::serve;
-use crate::config::CommitMode;
+use crate::config::KzgMode;
 use crate::failure::{EngineFailure, Stage};
 use crate::message::{CommittedVersion, Demanded, Drain, Halt, HashedVersion};
-use crate::receipt::{CommitPromise, Committed};
+use crate::receipt::{CommitPromise, RootReady};
 use crate::shared::Shared;
-use crate::snapshot::slot_changes;
-use crate::versions::Version;
+use crate::state::versions::Version;
+use crate::state::versions::slot_changes;
 
-pub(crate) struct KzgStage {
+pub struct KzgStage {
     shared: Arc<Shared>,
     persist: Addr<PersistStage>,
     slots: Box<[Digest; WIDTH]>,
@@ -39,7 +39,7 @@ pub(crate) struct KzgStage {
 }
 
 impl KzgStage {
-    pub(crate) fn new(shared: Arc<Shared>, persist: Addr<PersistStage>) -> Self {
+    pub fn new(shared: Arc<Shared>, persist: Addr<PersistStage>) -> Self {
         Self {
             shared,
             persist,
@@ -65,7 +65,7 @@ impl KzgStage {
 
     /// Commits to a version and tells everybody who waits for it or an earlier one.
     fn commit_and_tell(&mut self, version: &Version) {
-        let committed = Committed {
+        let committed = RootReady {
             version: version.number(),
             kzg_root: self.commit(version),
         };
@@ -93,28 +93,28 @@ impl KzgStage {
     fn take(&mut self, hashed: HashedVersion) -> Result<(), EngineFailure> {
         let version = hashed.version.clone();
         self.last = Some(version.clone());
-        let mode = self.shared.config().commit.mode;
-        if mode != CommitMode::OnDemand {
+        let mode = self.shared.config().kzg.mode;
+        if mode != KzgMode::OnDemand {
             let waiting = hashed.waiting.iter();
             let promises = waiting.map(|(waiting, _)| waiting.ticket.commit_promise());
             self.promise(version.number(), promises);
         }
         match mode {
-            CommitMode::Eager => {
+            KzgMode::Eager => {
                 self.commit_and_tell(&version);
                 self.pass_on(hashed);
             }
-            CommitMode::Coalesce => {
+            KzgMode::Coalesce => {
                 // Durability does not wait for the commitment.
                 self.pass_on(hashed);
-                let skipped_max = self.shared.config().commit.coalesce_versions_max;
+                let skipped_max = self.shared.config().kzg.coalesce_versions_max;
                 if self.is_behind(&version) && self.skipped < skipped_max {
                     self.skipped += 1;
                 } else {
                     self.commit_and_tell(&version);
                 }
             }
-            CommitMode::OnDemand => {
+            KzgMode::OnDemand => {
                 let asked = self.promises.contains_key(&version.number());
                 self.pass_on(hashed);
                 if asked {

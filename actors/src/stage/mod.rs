@@ -1,11 +1,11 @@
 //! The five stages, one file each. A stage's handler does four things: take a message, call one
 //! function on it, record how long that took, forward the result.
 
-pub(crate) mod hash;
-pub(crate) mod ingest;
-pub(crate) mod kzg;
-pub(crate) mod persist;
-pub(crate) mod tree;
+pub mod hash;
+pub mod ingest;
+pub mod kzg;
+pub mod persist;
+pub mod tree;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
@@ -14,7 +14,7 @@ use crate::failure::{EngineFailure, Stage};
 use crate::shared::Shared;
 
 /// Serves one message and records how long it took.
-pub(crate) fn serve<T>(
+pub fn serve<T>(
     shared: &Shared,
     stage: Stage,
     sent_at: Instant,
@@ -34,7 +34,7 @@ pub(crate) fn serve<T>(
 
 /// Works unless the engine has failed; a panic or an error is its failure. The stage's own state may
 /// then be half changed, but nobody looks at it again.
-pub(crate) fn guard<T>(
+pub fn guard<T>(
     shared: &Shared,
     stage: Stage,
     work: impl FnOnce() -> Result<T, EngineFailure>,

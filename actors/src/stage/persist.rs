@@ -12,15 +12,15 @@ use trunkline_core::store::effect::encode_effects;
 use trunkline_core::store::log::{CommitLog, EntryHead};
 
 use super::serve;
+use crate::background::Chore;
 use crate::checkpoint::Checkpoints;
 use crate::config::DurabilityMode;
 use crate::failure::{EngineFailure, Stage};
-use crate::keeper::Chore;
 use crate::message::{Checkpointed, CommittedVersion, Drain, Flush, Halt, HashedVersion, SyncDue};
 use crate::receipt::{Durability, Durable};
 use crate::shared::Shared;
 
-pub(crate) struct PersistStage {
+pub struct PersistStage {
     shared: Arc<Shared>,
     log: Option<CommitLog>,
     keeper: Sender<Chore>,
@@ -45,7 +45,7 @@ fn failed(error: impl std::error::Error + Send + Sync + 'static) -> EngineFailur
 struct LogClosed;
 
 impl PersistStage {
-    pub(crate) fn new(
+    pub fn new(
         shared: Arc<Shared>,
         log: CommitLog,
         keeper: Sender<Chore>,
@@ -211,7 +211,7 @@ impl PersistStage {
         let (tag, metrics) = (&committed.slot.tag, &self.shared.metrics);
         let accepted = committed.waiting.iter();
         let accepted = accepted.map(|(waiting, _)| waiting.ticket.accepted_at());
-        let cap_of_now = self.shared.live.group_operations_max.get() as u64;
+        let cap_of_now = self.shared.settings.group_operations_max.get() as u64;
         metrics.interval.durable(tag, accepted, cap_of_now);
         metrics.span(Stage::Persist, tag, begun_us);
         for (waiting, outcome) in committed.waiting {

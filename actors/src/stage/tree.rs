@@ -15,15 +15,15 @@ use trunkline_core::tree::TreeWriter;
 
 use super::hash::HashStage;
 use super::serve;
-use crate::away::{self, ScanError};
+use crate::background::Chore;
 use crate::failure::{EngineFailure, Stage};
-use crate::keeper::Chore;
-use crate::layer::{Evicted, Layer, Part};
 use crate::message::{AppliedGroup, Drain, SealedGroup};
 use crate::shared::Shared;
-use crate::values::FetchError;
+use crate::state::cold_leaves::{self, ScanError};
+use crate::state::layer::{Evicted, Layer, Part};
+use crate::state::values::FetchError;
 
-pub(crate) struct TreeStage {
+pub struct TreeStage {
     shared: Arc<Shared>,
     hash: Addr<HashStage>,
     keeper: Sender<Chore>,
@@ -35,7 +35,7 @@ pub(crate) struct TreeStage {
 
 impl TreeStage {
     /// Goes on after `version`, the last one applied.
-    pub(crate) fn new(
+    pub fn new(
         shared: Arc<Shared>,
         hash: Addr<HashStage>,
         keeper: Sender<Chore>,
@@ -108,7 +108,9 @@ impl TreeStage {
         let state = &self.shared.state;
         for submission in &group.submissions {
             let writes = submission.batch.writes.iter();
-            state.touched.touch_all(writes.map(|write| &write.key_hash));
+            state
+                .access_sampler
+                .touch_all(writes.map(|write| &write.key_hash));
         }
         // In this order: what is covered when leaves come back is covered by the view that they come from.
         let (covered, view) = (state.versions.covered(), state.values.store());
@@ -116,25 +118,25 @@ impl TreeStage {
         let leaves = leaves.map_err(|error| EngineFailure::stage(Stage::Tree, error))?;
         let batches = group.submissions.iter().map(|s| &*s.batch);
         let (params, pool) = (&state.params, &state.pool);
-        away::restore(&mut self.writer, batches, params, &*leaves, covered, pool).map_err(|error| {
-            match error {
+        cold_leaves::restore(&mut self.writer, batches, params, &*leaves, covered, pool).map_err(
+            |error| match error {
                 ScanError::Differ(error) => EngineFailure::stage(Stage::Tree, error),
                 error => EngineFailure::stage(Stage::Tree, error),
-            }
-        })
+            },
+        )
     }
 
     /// Lets cold leaves go.
     fn evict(&mut self, restored: u64, operations: usize) {
         let covered = self.shared.state.versions.covered();
         self.writer
-            .set_budget_bytes(self.shared.live.tree_bytes_max());
-        let hot = self.shared.live.hot_prefixes();
+            .set_budget_bytes(self.shared.settings.tree_bytes_max());
+        let hot = self.shared.settings.hot_prefixes();
         if hot != self.hot_prefixes {
             self.writer.keep_hot(&hot);
             self.hot_prefixes = hot;
         }
-        let evicted = away::evict(&mut self.writer, covered, operations);
+        let evicted = cold_leaves::evict(&mut self.writer, covered, operations);
         let memory = self.writer.memory();
         self.shared.metrics.tree(memory, evicted, restored);
     }
@@ -145,7 +147,10 @@ impl TreeStage {
         version: u64,
         parts: &mut Vec<Part>,
     ) -> Result<Outcome, EngineFailure> {
-        let pool = (&self.shared.state.pool, self.shared.live.tree_pieces.get());
+        let pool = (
+            &self.shared.state.pool,
+            self.shared.settings.tree_parallelism.get(),
+        );
         let applied = match self.writer.apply_on(Some(pool), batch, version) {
             Ok(applied) => applied,
             Err(refusal) => return Ok(Outcome::Refused(refusal)),

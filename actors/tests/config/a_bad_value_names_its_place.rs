@@ -41,7 +41,7 @@ fn a_value_of_another_type_names_file_line_and_key() {
         ("[group]\nlinger_ms = -1", "my.toml:2: group.linger_ms: "),
         ("[group]\n\nlinger_ms = 1.5", "my.toml:3: group.linger_ms: "),
         ("[group.linger_ms]\na = 1", "my.toml:1: group.linger_ms: "),
-        ("[commit]\nmode = \"lazy\"", "my.toml:2: commit.mode: "),
+        ("[kzg]\nmode = \"lazy\"", "my.toml:2: kzg.mode: "),
         (
             "[tree]\nsalt = \"abc\"",
             "my.toml:2: tree.salt: a salt is 64",
@@ -55,8 +55,8 @@ fn a_value_of_another_type_names_file_line_and_key() {
 
 #[test]
 fn a_value_out_of_range_names_file_line_key_and_range() {
-    let message = error_of("[workers]\n\nhash_pieces = 129\n");
-    let expected = "my.toml:3: workers.hash_pieces = 129: must be 1 to 128";
+    let message = error_of("[workers]\n\nhash_shards = 129\n");
+    let expected = "my.toml:3: workers.hash_parallelism = 129: must be 1 to 128";
     assert_eq!(message, expected);
 }
 
@@ -107,7 +107,7 @@ fn a_flag_is_named() {
     for (flag, start) in cases {
         assert_starts(&Config::layers().set(flag).unwrap_err().to_string(), start);
     }
-    let layers = Config::layers().set("workers.hash_pieces=0").unwrap();
-    let start = "flag workers.hash_pieces=0: workers.hash_pieces = 0: must be 1 to 128";
+    let layers = Config::layers().set("workers.hash_parallelism=0").unwrap();
+    let start = "flag workers.hash_parallelism=0: workers.hash_parallelism = 0: must be 1 to 128";
     assert_eq!(layers.build().unwrap_err().to_string(), start);
 }

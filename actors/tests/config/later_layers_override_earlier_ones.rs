@@ -1,5 +1,5 @@
 use trunkline::Config;
-use trunkline::config::{CommitMode, Origin};
+use trunkline_actors::config::{KzgMode, Origin};
 use trunkline_core::params::CollisionPolicy;
 
 const FILE: &str = "\
@@ -47,7 +47,7 @@ fn texts_need_no_quotes_outside_of_files() {
             ("TRUNKLINE_TREE_SALT", &salt),
         ])
         .unwrap()
-        .set("commit.mode = on_demand")
+        .set("kzg.mode = on_demand")
         .unwrap()
         .set("tree.collision=\"reject\"")
         .unwrap()
@@ -59,7 +59,7 @@ fn texts_need_no_quotes_outside_of_files() {
     assert_eq!(config.engine.directory.to_str(), Some("/tmp/a b=c"));
     assert_eq!(config.tree.salt, Some([0x12; 32]));
     assert_eq!(config.tree.collision, CollisionPolicy::Reject);
-    assert_eq!(config.commit.mode, CommitMode::OnDemand);
+    assert_eq!(config.kzg.mode, KzgMode::OnDemand);
 }
 
 #[test]

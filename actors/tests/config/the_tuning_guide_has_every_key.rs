@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 use trunkline::Config;
-use trunkline::config::RELOADABLE;
+use trunkline_actors::config::RELOADABLE;
 
 const GUIDE: &str = include_str!("../../../docs/TUNING.md");
 

@@ -1,5 +1,5 @@
 use trunkline::Config;
-use trunkline::config::{InvalidSetting, StoreKind};
+use trunkline_actors::config::{InvalidSetting, StoreKind};
 
 #[test]
 fn what_is_in_flight_has_room_for_one_batch() {

@@ -3,7 +3,8 @@
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use serde::Deserialize;
-use trunkline::control::{Change, HotPrefixes};
+use trunkline_actors::adaptive::HotPrefixes;
+use trunkline_actors::decisions::Change;
 
 use crate::scenario::files;
 

@@ -1,6 +1,5 @@
 //! The controllers against a simulated pipeline: one file a behaviour, scenarios as data in `tests/scenarios`.
 
-mod cap_at_rest;
 mod scenario;
 mod simulator;
 mod verdict;

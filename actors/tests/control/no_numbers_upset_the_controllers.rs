@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 use trunkline::Quantiles;
-use trunkline::control::{Change, ControlSettings, Governor, Latencies, Limits, Window, Work};
+use trunkline_actors::adaptive::{ControlSettings, Governor, Limits};
+use trunkline_actors::decisions::{Change, Latencies, Window, Work};
 
 fn number() -> impl Strategy<Value = u64> {
     prop_oneof![
@@ -89,19 +90,19 @@ fn carry_out(force: &mut Force, change: &Change, limits: &Limits) {
             // What was in force before may lie outside; it is only ever returned to.
             force.in_flight = *to;
         }
-        Change::Pieces { work, from, to } => {
-            let pieces = match work {
+        Change::Parallelism { work, from, to } => {
+            let shards = match work {
                 Work::Tree => &mut force.tree,
                 Work::Hash => &mut force.hash,
                 Work::Proof => &mut force.proof,
             };
-            assert_eq!(*from, *pieces);
+            assert_eq!(*from, *shards);
             let most = match work {
                 Work::Tree | Work::Hash => limits.threads,
                 Work::Proof => limits.read_threads,
             };
             assert!(between(1, *to, most.clamp(1, 128)));
-            *pieces = *to;
+            *shards = *to;
         }
         Change::ValueCacheBytes { from, to } => {
             assert_eq!(*from, force.value_bytes);
@@ -163,9 +164,9 @@ proptest! {
             for _ in 0..times {
                 window.group_operations_max = force.cap;
                 window.in_flight_operations_max = force.in_flight;
-                window.tree_pieces = force.tree;
-                window.hash_pieces = force.hash;
-                window.proof_pieces = force.proof;
+                window.tree_parallelism = force.tree;
+                window.hash_parallelism = force.hash;
+                window.proof_parallelism = force.proof;
                 window.value_cache_bytes_max = force.value_bytes;
                 let mut latencies = Latencies::default();
                 for (latency_us, operations) in &samples {

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use trunkline::control::{Change, Evidence, Proposal, Reason};
+use trunkline_actors::adaptive::Proposal;
+use trunkline_actors::decisions::{Change, Evidence, Reason};
 
 use crate::scenario::scenarios;
 use crate::verdict::controlled;

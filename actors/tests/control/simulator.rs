@@ -7,7 +7,8 @@ use std::collections::{BinaryHeap, VecDeque};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use trunkline::Quantiles;
-use trunkline::control::{Change, Latencies, Window, group_share};
+use trunkline_actors::adaptive::group_share;
+use trunkline_actors::decisions::{Change, Latencies, Window};
 
 use crate::scenario::{Phase, Scenario, Spell};
 

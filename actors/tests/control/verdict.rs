@@ -1,10 +1,11 @@
 //! What a run is worth: against the best static setting, and against the bands of its scenario.
 
-use trunkline::control::{Change, ControlSettings, Governor, Latencies, Limits, Proposal, Window};
+use trunkline_actors::adaptive::{ControlSettings, Governor, Limits, Proposal};
+use trunkline_actors::decisions::{Change, Latencies, Window};
 
-use crate::cap_at_rest::{amplitude, reversals};
 use crate::scenario::Scenario;
 use crate::simulator::run;
+use trunkline_load::acceptance::cap_at_rest::{amplitude, reversals};
 
 /// One phase of one run, judged; shown as a whole where it fails.
 #[derive(Clone, Debug)]

@@ -373,10 +373,10 @@ pub(crate) const RUNGS: &[Rung] = &[
     },
     Rung {
         name: "parallel-hashing",
-        what: "hashing a version on two threads instead of one (workers.hash_pieces=2)",
+        what: "hashing a version on two threads instead of one (workers.hash_parallelism=2)",
         promise: Promise::Nothing,
         in_engine: false,
-        off: Off::Config(set(LARGE, &["workers.hash_pieces=2"]), side(LARGE)),
+        off: Off::Config(set(LARGE, &["workers.hash_parallelism=2"]), side(LARGE)),
         ..RUNG
     },
     Rung {
@@ -585,7 +585,7 @@ pub(crate) const RUNGS: &[Rung] = &[
         what: "batches of 1,000: versions that wait pass on without a KZG root, against one for each",
         promise: Promise::Nothing,
         in_engine: false,
-        off: Off::Config(set(MEDIUM, &["commit.mode=coalesce"]), side(MEDIUM)),
+        off: Off::Config(set(MEDIUM, &["kzg.mode=coalesce"]), side(MEDIUM)),
         ..RUNG
     },
     Rung {
@@ -593,7 +593,7 @@ pub(crate) const RUNGS: &[Rung] = &[
         what: "batches of 10,000: no KZG roots at all, against one for each version",
         promise: Promise::Nothing,
         in_engine: false,
-        off: Off::Config(set(LARGE, &["commit.mode=on_demand"]), side(LARGE)),
+        off: Off::Config(set(LARGE, &["kzg.mode=on_demand"]), side(LARGE)),
         ..RUNG
     },
     Rung {

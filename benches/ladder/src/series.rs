@@ -156,7 +156,7 @@ impl<'a> Bench<'a> {
     fn engine(&self, side: &Side, program: Option<&Path>) -> Result<Figures, LadderError> {
         let mut settings: Vec<String> = side.settings.iter().map(ToString::to_string).collect();
         if side.tables_kept {
-            settings.push(format!("commit.tables_path={}", self.tables.display()));
+            settings.push(format!("kzg.tables_path={}", self.tables.display()));
         }
         let job = Job::Engine(EngineJob {
             directory: self.arguments.directory.clone(),

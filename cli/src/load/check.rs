@@ -12,8 +12,8 @@ use rand::seq::{SliceRandom, index};
 use rand::{RngExt, SeedableRng};
 use trunkline::core::proof::{Claim, Expected, Proof, opened_slots, verify};
 use trunkline::core::record::Root;
-use trunkline::load::{Outcome, Records};
 use trunkline::{Snapshot, TopKind};
+use trunkline_load::{Outcome, Records};
 
 use crate::error::CommandError;
 use crate::output::{byte_size, duration, grouped};

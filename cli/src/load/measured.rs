@@ -4,9 +4,9 @@
 //! Windows hold quantiles, which can't be added up: of those the window in the middle is shown, each counting as
 //! often as it has values, and the worst one. What stages took is in the run's histograms, and exact.
 
-use trunkline::control::Window;
-use trunkline::load::{Histogram, IntervalLog, IntervalLogError};
+use trunkline::decisions::Window;
 use trunkline::{Quantiles, Stage};
+use trunkline_load::{Histogram, IntervalLog, IntervalLogError};
 
 use crate::output::{grouped, micros};
 use crate::table::Table;
@@ -134,7 +134,7 @@ fn added_up(mut seconds: impl Iterator<Item = Histogram<u64>>) -> Option<Histogr
 
 #[cfg(test)]
 mod tests {
-    use trunkline::load::{Run, Totals};
+    use trunkline_load::{Run, Totals};
 
     use super::*;
 

@@ -1,6 +1,6 @@
 //! `load`: an engine under a load, a report, and proofs of a sample of what was written.
 //!
-//! The load itself is the library's (`trunkline::load`). Here `plan` makes a plan of what was typed, `watch` shows how
+//! The load itself is the library's (`trunkline_load`). Here `plan` makes a plan of what was typed, `watch` shows how
 //! far it is, `report` how it went, `measured` what the engine saw of it, `check` proves. What every key must hold at
 //! the end is known without asking the engine: the load's records make values from the seed and count the writes of
 //! each key.
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use trunkline::Engine;
-use trunkline::load::{Load, LoadError, Outcome, Plan, Progress, Run};
+use trunkline_load::{Load, LoadError, Outcome, Plan, Progress, Run};
 
 use crate::arguments::LoadArguments;
 use crate::error::{self, CommandError};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use trunkline::load::{Mode, Phases, Plan, ProofTop, RUN_FILE, Run};
+use trunkline_load::{Mode, Phases, Plan, ProofTop, RUN_FILE, Run};
 
 use crate::arguments::{PlanArguments, Top};
 use crate::error::CommandError;
@@ -106,7 +106,7 @@ fn proof_top(top: Top) -> ProofTop {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use trunkline::load::{Distribution, RUN_FORMAT, Replayed, Workload};
+    use trunkline_load::{Distribution, RUN_FORMAT, Replayed, Workload};
 
     use super::*;
     use crate::arguments::{Arguments, Command};

@@ -4,10 +4,10 @@ use std::fmt::Write;
 use std::path::Path;
 
 use serde::Serialize;
-use trunkline::control::{Change, Window};
 use trunkline::core::record::Root;
-use trunkline::load::{Latency, LoadError, Mode, Outcome, Plan, Run, Totals};
+use trunkline::decisions::{Change, Window};
 use trunkline::{MetricsSnapshot, Quantiles};
+use trunkline_load::{Latency, LoadError, Mode, Outcome, Plan, Run, Totals};
 
 use super::check::Checks;
 use super::measured;
@@ -214,7 +214,7 @@ fn since_opening(metrics: &MetricsSnapshot) -> Table {
     let states = [
         ("batch until accepted", &metrics.accepted_us),
         ("batch until hashed", &metrics.hashed_us),
-        ("batch until committed", &metrics.committed_us),
+        ("batch until root ready", &metrics.root_ready_us),
     ];
     for (name, quantiles) in states {
         table.row(times(name, quantiles));
@@ -319,7 +319,7 @@ fn totals(metrics: &MetricsSnapshot) -> String {
 
 #[cfg(test)]
 mod tests {
-    use trunkline::control::{Decision, Reason, Seen};
+    use trunkline::decisions::{Decision, Reason, Seen};
 
     use super::*;
 

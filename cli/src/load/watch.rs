@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use trunkline::control::{Change, Decision};
-use trunkline::load::{Progress as Step, StageName};
+use trunkline::decisions::{Change, Decision};
+use trunkline_load::{Progress as Step, StageName};
 
 use crate::output::{duration, grouped, printable};
 use crate::progress::{Progress, Unit};
@@ -178,7 +178,7 @@ fn line(step: &Step<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use trunkline::control::{Reason, Seen};
+    use trunkline::decisions::{Reason, Seen};
 
     use super::*;
 

@@ -2,9 +2,9 @@
 //! busy the stages were.
 
 use maud::{Markup, html};
-use trunkline::control::{Change, Decision, Window};
-use trunkline::load::Run;
+use trunkline::decisions::{Change, Decision, Window};
 use trunkline::{Quantiles, Stage};
+use trunkline_load::Run;
 
 use crate::output::{grouped, micros};
 
@@ -22,7 +22,7 @@ const TARGET_KEY: &str = "control.target_p99_ms";
 enum Subject {
     Cap,
     Admission,
-    Pieces,
+    Parallelism,
     Cache,
 }
 
@@ -30,7 +30,7 @@ fn subject(change: &Change) -> Option<(Subject, f64)> {
     match change {
         Change::GroupOperationsMax { to, .. } => Some((Subject::Cap, *to as f64)),
         Change::InFlightOperationsMax { to, .. } => Some((Subject::Admission, *to as f64)),
-        Change::Pieces { to, .. } => Some((Subject::Pieces, *to as f64)),
+        Change::Parallelism { to, .. } => Some((Subject::Parallelism, *to as f64)),
         Change::ValueCacheBytes { to, .. } => Some((Subject::Cache, *to as f64)),
         Change::HotPrefixes { .. }
         | Change::Phase { .. }
@@ -104,16 +104,16 @@ fn stepped(run: &Run, description: &str, subject: Subject, y: Unit, lines: Vec<L
     }
 }
 
-/// Cap, admission, pieces and caches over time, and the latency that they are chosen for.
+/// Cap, admission, shards and caches over time, and the latency that they are chosen for.
 pub(super) fn bounds(run: &Run) -> Markup {
     let cap = line(run, "cap", 1, |window| window.group_operations_max as f64);
     let admission = line(run, "admission", 1, |window| {
         window.in_flight_operations_max as f64
     });
-    let pieces = vec![
-        line(run, "tree", 1, |window| window.tree_pieces as f64),
-        line(run, "hash", 2, |window| window.hash_pieces as f64),
-        line(run, "proof", 3, |window| window.proof_pieces as f64),
+    let shards = vec![
+        line(run, "tree", 1, |window| window.tree_parallelism as f64),
+        line(run, "hash", 2, |window| window.hash_parallelism as f64),
+        line(run, "proof", 3, |window| window.proof_parallelism as f64),
     ];
     let cache = line(run, "cache of values", 1, |window| {
         window.value_cache_bytes_max as f64
@@ -125,9 +125,9 @@ pub(super) fn bounds(run: &Run) -> Markup {
         h3 { "Admission" }
         p.note { "Operations that may be accepted and not yet durable." }
         (stepped(run, "Admission over time", Subject::Admission, Unit::Count, vec![admission]).draw())
-        h3 { "Pieces" }
+        h3 { "Parallelism" }
         p.note { "Into how many parts a stage cuts its work." }
-        (stepped(run, "Pieces over time", Subject::Pieces, Unit::Count, pieces).draw())
+        (stepped(run, "Parallelism over time", Subject::Parallelism, Unit::Count, shards).draw())
         @if run.windows.iter().any(|window| window.value_cache_bytes_max > 0) {
             h3 { "Cache of values" }
             p.note { "Bytes that it may take of the budget that it shares with the tree." }
@@ -314,7 +314,7 @@ pub(super) fn utilisation(run: &Run) -> Markup {
 
 #[cfg(test)]
 mod tests {
-    use trunkline::control::{Reason, Seen, Work};
+    use trunkline::decisions::{Reason, Seen, Work};
 
     use super::*;
 
@@ -366,7 +366,7 @@ mod tests {
     #[test]
     fn a_decision_is_marked_at_its_time_and_value_on_the_plot_of_what_it_changed() {
         let (from, to) = (9, 70_000);
-        let pieces = |work, to| Change::Pieces { work, from: 1, to };
+        let shards = |work, to| Change::Parallelism { work, from: 1, to };
         let (key, old, new) = ("group.linger_ms", "0", "1");
         let setting = Change::Setting {
             key: key.to_owned(),
@@ -376,7 +376,7 @@ mod tests {
         let run = run(vec![
             cap(1, 500_000, 5_000, 0),
             decision(2, 1_500_000, Change::InFlightOperationsMax { from, to }, 0),
-            decision(3, 2_000_000, pieces(Work::Hash, 4), 0),
+            decision(3, 2_000_000, shards(Work::Hash, 4), 0),
             decision(4, 2_500_000, Change::ValueCacheBytes { from, to: 80 }, 0),
             decision(5, 3_000_000, setting, 0),
             cap(6, 3_500_000, 6_000, 0),
@@ -390,7 +390,7 @@ mod tests {
             [(1, (-0.5, 5_000.0)), (6, (2.5, 6_000.0))]
         );
         assert_eq!(marked(Subject::Admission), [(2, (0.5, 70_000.0))]);
-        assert_eq!(marked(Subject::Pieces), [(3, (1.0, 4.0))]);
+        assert_eq!(marked(Subject::Parallelism), [(3, (1.0, 4.0))]);
         assert_eq!(marked(Subject::Cache), [(4, (1.5, 80.0))]);
         assert!(markers(&run, Subject::Cap)[0].text.contains("5000"));
     }

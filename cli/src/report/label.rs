@@ -1,6 +1,6 @@
 //! Figures as texts that are short enough for plots, and the names of things in them.
 
-use trunkline::control::{Change, Decision};
+use trunkline::decisions::{Change, Decision};
 
 /// What a figure counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ mod text;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use trunkline::load::compare::Recorded;
+use trunkline_load::compare::Recorded;
 
 use crate::Exit;
 use crate::error::CommandError;

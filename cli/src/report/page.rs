@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use trunkline::load::compare::{Counts, Recorded};
-use trunkline::load::{Latency, OperationKind, OperationTotal, Run, Second};
+use trunkline_load::compare::{Counts, Recorded};
+use trunkline_load::{Latency, OperationKind, OperationTotal, Run, Second};
 
 use crate::inspect::date;
 use crate::output::{byte_size, grouped};

@@ -1,8 +1,8 @@
 //! A run as text for a terminal.
 
 use trunkline::Stage;
-use trunkline::control::Decision;
-use trunkline::load::{Latency, Run};
+use trunkline::decisions::Decision;
+use trunkline_load::{Latency, Run};
 
 use crate::inspect::date;
 use crate::output::{grouped, printable};

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
-use trunkline::load::{Mode, Plan};
+use trunkline_load::{Mode, Plan};
 
 use crate::arguments::{PlanArguments, SettingsArguments};
 use crate::error::CommandError;

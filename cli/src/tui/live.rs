@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use trunkline::control::{Decision, Window};
-use trunkline::load::{Latency, Progress};
+use trunkline::decisions::{Decision, Window};
+use trunkline_load::{Latency, Progress};
 
 /// Seconds that the rates go back.
 const SECONDS_MAX: usize = 240;

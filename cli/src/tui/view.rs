@@ -8,8 +8,8 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph, Row, Sparkline, Table};
 use trunkline::Stage;
-use trunkline::control::{Decision, Window};
-use trunkline::load::Latency;
+use trunkline::decisions::{Decision, Window};
+use trunkline_load::Latency;
 
 use crate::output::{grouped, printable};
 use crate::report::{busy_percent, change, compact, micros};
@@ -140,10 +140,10 @@ fn bound_lines(window: &Window) -> Paragraph<'static> {
         ("group cap", count(window.group_operations_max)),
         ("admission", count(window.in_flight_operations_max)),
         (
-            "pieces",
+            "shards",
             format!(
                 "tree {}, hash {}, proof {}",
-                window.tree_pieces, window.hash_pieces, window.proof_pieces
+                window.tree_parallelism, window.hash_parallelism, window.proof_parallelism
             ),
         ),
         (
@@ -240,8 +240,8 @@ mod tests {
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
     use trunkline::Quantiles;
-    use trunkline::control::{Change, Reason, Seen, StageWindow};
-    use trunkline::load::{OperationKind, OperationSecond, Progress, Second, StageName};
+    use trunkline::decisions::{Change, Reason, Seen, StageWindow};
+    use trunkline_load::{OperationKind, OperationSecond, Progress, Second, StageName};
 
     use super::*;
 
@@ -296,9 +296,9 @@ mod tests {
             length_us: 500_000,
             group_operations_max: 20_000,
             in_flight_operations_max: 160_000,
-            tree_pieces: 2,
-            hash_pieces: 4,
-            proof_pieces: 1,
+            tree_parallelism: 2,
+            hash_parallelism: 4,
+            proof_parallelism: 1,
             operations_waiting: 1_500,
             groups_in_flight: 4,
             durable_us: Quantiles {
@@ -356,7 +356,7 @@ mod tests {
             "┌ latency, last second ───────────────────────────────┐┌ bounds ─────────────────────────────────────────────┐\n",
             "│                       p50      p99    p99.9  largest││group cap   20k                                      │\n",
             "│update                9 ms  17.4 ms    21 ms  30.5 ms││admission   160k                                     │\n",
-            "│                                                     ││pieces      tree 2, hash 4, proof 1                  │\n",
+            "│                                                     ││shards      tree 2, hash 4, proof 1                  │\n",
             "│                                                     ││waiting     1.5k operations, 4 groups under way      │\n",
             "│                                                     ││durable     p50 8 ms, p99 17.4 ms                    │\n",
             "│                                                     ││checkpoint  at rest                                  │\n",

@@ -145,7 +145,7 @@ pub(super) fn default() -> Vec<Varied> {
         "group.in_flight_max=2,4,8",
         "group.linger_ms=0,1,2",
         "checkpoint.bytes_max=67108864,134217728,268435456",
-        "workers.hash_pieces=1,2",
+        "workers.hash_parallelism=1,2",
         "cache.value_bytes_max=67108864,268435456",
     ];
     let varied = VARIED.iter().filter_map(|text| parse_varied(text).ok());

@@ -3,7 +3,7 @@
 //!
 //! A round tries all values of a key there and back. A value is kept if it is better than the one before by a twentieth
 //! in the median of the rounds, and in so many of them that it is hardly chance. What changes what receipts promise
-//! (`commit.mode`, `durability.mode`) is tried only if it is named. `judge` decides, `search` goes from key to key,
+//! (`kzg.mode`, `durability.mode`) is tried only if it is named. `judge` decides, `search` goes from key to key,
 //! `profile` writes.
 
 mod judge;
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use trunkline::config::Layers;
-use trunkline::load::{Machine, Mode, Plan};
+use trunkline_load::{Machine, Mode, Plan};
 
 use crate::arguments::{PlanArguments, SettingsArguments};
 use crate::error::CommandError;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use trunkline::config::SettingChange;
-use trunkline::load::{Machine, Plan};
+use trunkline_load::{Machine, Plan};
 
 use super::judge::{Aim, CHANCE_TIMES_MIN, GAIN_MIN, Gain, Tried, chance, rounds_needed};
 use super::search::{Ended, Found, Search, Step};
@@ -303,7 +303,7 @@ mod tests {
         let found = Found {
             steps: vec![
                 step("group.operations_max", &["20000", "5000"], 1),
-                step("commit.mode", &["eager", "coalesce"], 1),
+                step("kzg.mode", &["eager", "coalesce"], 1),
                 step("group.linger_ms", &["0", "1"], 0),
             ],
             untried: vec!["checkpoint.nice".to_owned()],
@@ -312,7 +312,7 @@ mod tests {
         let text = profile(5, &base, &found);
         let mut expected = base;
         expected.group.operations_max = 5000;
-        expected.commit.mode = trunkline::config::CommitMode::Coalesce;
+        expected.kzg.mode = trunkline::config::KzgMode::Coalesce;
         assert_eq!(read(&text), expected);
         assert!(
             text.contains("# linger_ms = 0: 0 operations/s, p50 0 µs, p99 0 µs, kept\n"),

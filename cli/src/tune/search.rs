@@ -308,7 +308,7 @@ mod tests {
     fn a_value_is_found_as_it_would_be_typed() {
         let toml = Config::default().to_toml().unwrap();
         assert_eq!(value_of(&toml, "group.operations_max"), "20000");
-        assert_eq!(value_of(&toml, "commit.mode"), "eager");
+        assert_eq!(value_of(&toml, "kzg.mode"), "eager");
         assert_eq!(value_of(&toml, "durability.mode"), "sync");
     }
 }

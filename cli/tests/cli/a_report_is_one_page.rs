@@ -1,5 +1,5 @@
-use trunkline::control::{Change, Window};
-use trunkline::load::{Histogram, Latency, Measure, OperationKind};
+use trunkline::decisions::{Change, Window};
+use trunkline_load::{Histogram, Latency, Measure, OperationKind};
 
 use crate::markup::Markup;
 use crate::support::run;
@@ -65,7 +65,7 @@ fn texts_of_a_run_stay_texts() {
             *text = hostile.to_owned();
         }
         run.warnings.push(hostile.to_owned());
-        let setting = trunkline::control::Change::Setting {
+        let setting = trunkline::decisions::Change::Setting {
             key: hostile.to_owned(),
             from: hostile.to_owned(),
             to: hostile.to_owned(),
@@ -225,7 +225,10 @@ fn decisions_are_marked_on_the_line_that_they_moved() {
     assert_eq!(expected.len(), 10);
     assert_near(&marked("Group cap over time"), &expected);
     assert_eq!(marked("Admission over time"), []);
-    assert_eq!(marked("Pieces over time").len(), places - expected.len());
+    assert_eq!(
+        marked("Parallelism over time").len(),
+        places - expected.len()
+    );
 }
 
 #[test]
@@ -265,7 +268,7 @@ fn a_long_run_is_thinned() {
     let page = page(|made| {
         let second = made.run.seconds[0].clone();
         made.run.seconds = (0..20_000)
-            .map(|number| trunkline::load::Second {
+            .map(|number| trunkline_load::Second {
                 second: number,
                 ..second.clone()
             })
@@ -322,8 +325,8 @@ fn figures_that_cannot_be_make_a_page_of_the_usual_size() {
 fn an_empty_run_has_a_page_and_a_text() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().to_str().expect("text");
-    let format = trunkline::load::RUN_FORMAT;
-    let empty = trunkline::load::Run {
+    let format = trunkline_load::RUN_FORMAT;
+    let empty = trunkline_load::Run {
         format,
         ..Default::default()
     };

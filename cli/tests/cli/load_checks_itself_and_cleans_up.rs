@@ -42,7 +42,7 @@ fn every_workload_ends_with_proofs_that_hold() {
             "dropped 0",
             "measured: ",
             "since opening ",
-            "batch until committed",
+            "batch until root ready",
             "persist",
             "log written since opening",
             "kzg root",
@@ -60,13 +60,13 @@ fn other_distributions_and_settings_are_taken() {
             "--dist",
             dist,
             "--set",
-            "commit.mode=coalesce",
+            "kzg.mode=coalesce",
             "--in-flight",
             "1",
         ];
         run_small(&more).done();
     }
-    run_small(&["--set", "commit.mode=on_demand", "--value-bytes", "0"]).done();
+    run_small(&["--set", "kzg.mode=on_demand", "--value-bytes", "0"]).done();
     run_small(&["--set", "submit.batch_operations_max=3", "--workload", "f"]).done();
 }
 

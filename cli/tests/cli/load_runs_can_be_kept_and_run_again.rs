@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use trunkline::load::{Interval, IntervalLog, Measure, OperationKind, Run, Second};
+use trunkline_load::{Interval, IntervalLog, Measure, OperationKind, Run, Second};
 
 use crate::markup::Markup;
 use crate::support::{Ran, Workplace, run};

@@ -88,5 +88,5 @@ fn a_variable_or_flag_with_a_mistake_is_named() {
         .output()
         .unwrap();
     let ran = crate::support::Ran::from(output);
-    ran.unusable("environment variable TRUNKLINE_WORKERS_HASH_PIECES: workers.hash_pieces = 0: must be 1 to 128");
+    ran.unusable("environment variable TRUNKLINE_WORKERS_HASH_PIECES: workers.hash_parallelism = 0: must be 1 to 128");
 }

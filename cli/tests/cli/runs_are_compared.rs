@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use tempfile::TempDir;
-use trunkline::load::{Plan, Replayed};
+use trunkline_load::{Plan, Replayed};
 
 use crate::support::{Ran, run};
 use crate::synthetic::{Made, Shape};

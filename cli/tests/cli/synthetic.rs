@@ -6,12 +6,12 @@ use std::path::Path;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use rand_distr::{Distribution, LogNormal, Normal};
-use trunkline::control::{Change, Decision, Reason, Seen, StageWindow, Window, Work};
-use trunkline::load::{
+use trunkline::decisions::{Change, Decision, Reason, Seen, StageWindow, Window, Work};
+use trunkline::{Quantiles, Span, Stage};
+use trunkline_load::{
     Histogram, Interval, IntervalLog, Latency, Machine, Measure, OperationKind, OperationSecond,
     OperationTotal, Plan, RUN_FORMAT, Run, Second,
 };
-use trunkline::{Quantiles, Span, Stage};
 
 /// When the first second began on the engine's clock.
 const BEGUN_US: u64 = 3_000_000;
@@ -218,9 +218,9 @@ fn windows(shape: Shape, random: &mut SmallRng) -> Vec<Window> {
             length_us: 500_000,
             group_operations_max: cap,
             in_flight_operations_max: 100_000 + cap * 3,
-            tree_pieces: 2 + u64::from(number > 40),
-            hash_pieces: 2 + 2 * u64::from(number > 55),
-            proof_pieces: 1,
+            tree_parallelism: 2 + u64::from(number > 40),
+            hash_parallelism: 2 + 2 * u64::from(number > 55),
+            proof_parallelism: 1,
             durable_us: Quantiles {
                 count: 200,
                 p50,
@@ -241,11 +241,11 @@ fn decisions() -> Vec<Decision> {
         from: 4_000 + 2_000 * step,
         to: 6_000 + 2_000 * step,
     };
-    let pieces = |work, from, to| Change::Pieces { work, from, to };
+    let shards = |work, from, to| Change::Parallelism { work, from, to };
     let caps = (0..10).map(|step| (step, cap(step), Reason::RoomBelowTarget));
     let others = [
-        (40, pieces(Work::Tree, 2, 3), Reason::Probe),
-        (55, pieces(Work::Hash, 2, 4), Reason::Gain),
+        (40, shards(Work::Tree, 2, 3), Reason::Probe),
+        (55, shards(Work::Hash, 2, 4), Reason::Gain),
     ];
     let changes = caps.chain(others);
     let decisions = (1..)

@@ -29,7 +29,7 @@ mod trunkline;
 pub(crate) enum EngineKind {
     /// trunkline as it comes, several submissions in flight.
     Trunkline,
-    /// trunkline with `commit.mode = "coalesce"`.
+    /// trunkline with `kzg.mode = "coalesce"`.
     TrunklineCoalesce,
     /// trunkline with one group and one submission in flight: nothing overlaps.
     TrunklineSingle,

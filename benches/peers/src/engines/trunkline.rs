@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use trunkline::config::CommitMode;
+use trunkline::config::KzgMode;
 use trunkline::core::proof::{self, Claim, Expected};
 use trunkline::core::record::Root;
 use trunkline::{Batch, Config, Engine, Snapshot, TopKind};
@@ -30,7 +30,7 @@ impl Trunkline {
         let mut config = layers.build().map_err(BenchError::at("configure"))?;
         config.engine.directory = directory.to_owned();
         match job.engine {
-            EngineKind::TrunklineCoalesce => config.commit.mode = CommitMode::Coalesce,
+            EngineKind::TrunklineCoalesce => config.kzg.mode = KzgMode::Coalesce,
             EngineKind::TrunklineSingle => config.group.in_flight_max = 1,
             _ => {}
         }

@@ -1,0 +1,254 @@
+//! One budget of bytes for two caches: values that were read, and the tree in memory.
+//!
+//! Bytes go to where the next ones save more reads of the store, the marginal utility of Qureshi and Patt (2006).
+//! The cache of values counts what some more room would have hit, and says how much more. The tree counts what it had
+//! to restore: its misses, of which a byte more is taken to save its share. Not here: measuring either.
+
+use super::{ControlSettings, Limits};
+use crate::decisions::{Change, Evidence, Move, Reason, Window};
+
+/// The largest step: a sixteenth of the budget.
+const STEP_SHARE: u64 = 16;
+/// One side must gain so many times more than the other one loses.
+const CLEARLY: u128 = 2;
+/// Saved reads that are worth a step, over the windows looked at.
+const SAVED_MIN: u128 = 64;
+/// Windows looked at together.
+const WINDOWS: u32 = 4;
+/// Longest pause after steps that went back and forth, windows.
+const PAUSE_MAX: u32 = 512;
+
+/// Moves bytes between the cache of values and the tree.
+///
+/// ```
+/// use trunkline_actors::adaptive::{Caches, ControlSettings, Limits};
+/// use trunkline_actors::decisions::Window;
+/// let mut caches = Caches::new(&ControlSettings::default(), &Limits::default());
+/// let window = Window {
+///     value_cache_bytes_max: 64 << 20,
+///     tree_bytes_max: 0, // unbounded: there is nothing to share
+///     value_cache_near_misses: 10_000,
+///     ..Window::default()
+/// };
+/// assert_eq!(caches.decide(&window), None);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Caches {
+    on: bool,
+    limits: Limits,
+    value_saved: u128,
+    tree_saved: u128,
+    /// What both were taken from.
+    near_misses: u64,
+    cells_restored: u64,
+    windows: u32,
+    pause: u32,
+    pause_next: u32,
+    last_up: Option<bool>,
+}
+
+impl Caches {
+    /// Nothing moved yet.
+    pub fn new(settings: &ControlSettings, limits: &Limits) -> Self {
+        Self {
+            on: settings.caches,
+            limits: limits.clone(),
+            value_saved: 0,
+            tree_saved: 0,
+            near_misses: 0,
+            cells_restored: 0,
+            windows: 0,
+            pause: 0,
+            pause_next: 1,
+            last_up: None,
+        }
+    }
+
+    /// Looks at a window.
+    pub fn decide(&mut self, window: &Window) -> Option<Move> {
+        if !self.on || window.value_cache_bytes_max == 0 || window.tree_bytes_max == 0 {
+            return None;
+        }
+        self.add(window);
+        if self.windows < WINDOWS {
+            return None;
+        }
+        let (values, tree) = (self.value_saved, self.tree_saved);
+        let evidence = Evidence::Bytes {
+            near_misses: self.near_misses,
+            near_bytes: near_bytes(window),
+            cells_restored: self.cells_restored,
+            tree_bytes: window.tree_bytes_max,
+        };
+        (self.value_saved, self.tree_saved, self.windows) = (0, 0, 0);
+        (self.near_misses, self.cells_restored) = (0, 0);
+        if self.pause > 0 {
+            self.pause -= 1;
+            return None;
+        }
+        let up = direction(values, tree)?;
+        let change = self.step(window, up)?;
+        Some(Move::new(change, Reason::MarginalHits).judged_by(evidence))
+    }
+
+    /// Reads that a mebibyte more would have saved, in thousandths, on each side.
+    fn add(&mut self, window: &Window) {
+        self.windows += 1;
+        // Near misses are counted over the room that they stand for; the tree's restored cells over all of it.
+        self.value_saved += per_mebibyte(window.value_cache_near_misses, near_bytes(window));
+        self.tree_saved += per_mebibyte(window.cells_restored, window.tree_bytes_max);
+        let near_misses = window.value_cache_near_misses;
+        self.near_misses = self.near_misses.saturating_add(near_misses);
+        self.cells_restored = self.cells_restored.saturating_add(window.cells_restored);
+    }
+
+    fn step(&mut self, window: &Window, up: bool) -> Option<Change> {
+        let from = window.value_cache_bytes_max;
+        let budget = from.saturating_add(window.tree_bytes_max);
+        let step = budget / STEP_SHARE;
+        let highest = budget.saturating_sub(self.limits.tree_bytes_min);
+        let lowest = self.limits.value_cache_bytes_min.max(1);
+        if highest < lowest {
+            return None;
+        }
+        let wanted = if up {
+            from.saturating_add(step)
+        } else {
+            from.saturating_sub(step)
+        };
+        let to = wanted.clamp(lowest, highest);
+        if to == from || (to > from) != up || to.abs_diff(from) > step {
+            return None;
+        }
+        self.settle(up);
+        Some(Change::ValueCacheBytes { from, to })
+    }
+
+    /// Steps that go back and forth are paused, longer each time.
+    fn settle(&mut self, up: bool) {
+        let back = self.last_up.is_some_and(|last| last != up);
+        self.pause_next = if back {
+            (self.pause_next * 2).min(PAUSE_MAX)
+        } else {
+            self.pause_next.max(2) / 2
+        };
+        self.pause = if back { self.pause_next } else { 1 };
+        self.last_up = Some(up);
+    }
+}
+
+/// Whether values should have more, if one side gains clearly more than the other one.
+fn direction(values: u128, tree: u128) -> Option<bool> {
+    if values.max(tree) < SAVED_MIN {
+        return None;
+    }
+    if values > tree * CLEARLY {
+        return Some(true);
+    }
+    (tree > values * CLEARLY).then_some(false)
+}
+
+/// The room that near misses stand for; where it was not measured, the eighth that is aimed at.
+fn near_bytes(window: &Window) -> u64 {
+    match window.value_cache_near_bytes {
+        0 => window.value_cache_bytes_max / 8,
+        measured => measured,
+    }
+}
+
+fn per_mebibyte(reads: u64, bytes: u64) -> u128 {
+    ((u128::from(reads) * 1000) << 20) / u128::from(bytes.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn caches() -> Caches {
+        Caches::new(&ControlSettings::default(), &Limits::default())
+    }
+
+    fn window(near_misses: u64, restored: u64, value_bytes: u64) -> Window {
+        Window {
+            value_cache_bytes_max: value_bytes,
+            tree_bytes_max: 1024 * MIB - value_bytes,
+            value_cache_near_misses: near_misses,
+            cells_restored: restored,
+            ..Window::default()
+        }
+    }
+
+    /// Values hit so often, at most, that a cache of `value_knee` has them all; the tree likewise.
+    fn run(value_knee: u64, tree_knee: u64, rounds: u32) -> (u64, usize) {
+        let (mut caches, mut bytes, mut moves) = (caches(), 512 * MIB, 0);
+        for _ in 0..rounds {
+            let lacks = |has: u64, knee: u64| knee.saturating_sub(has) / MIB * 10;
+            let now = window(
+                lacks(bytes, value_knee),
+                lacks(1024 * MIB - bytes, tree_knee),
+                bytes,
+            );
+            let moved = caches.decide(&now).map(|moved| moved.change);
+            if let Some(Change::ValueCacheBytes { from, to }) = moved {
+                assert_eq!(from, bytes);
+                assert!(from.abs_diff(to) <= 64 * MIB);
+                (bytes, moves) = (to, moves + 1);
+            }
+        }
+        (bytes, moves)
+    }
+
+    #[test]
+    fn bytes_go_where_they_save_reads() {
+        assert!(run(900 * MIB, 64 * MIB, 200).0 >= 896 * MIB);
+        assert!(run(64 * MIB, 900 * MIB, 200).0 <= 128 * MIB);
+    }
+
+    #[test]
+    fn near_misses_weigh_by_the_room_that_they_stand_for() {
+        let moved = |near_bytes: u64| {
+            let mut caches = caches();
+            // As many restored cells, byte for byte, as near misses in an eighth of the cache: no reason to move.
+            let now = Window {
+                value_cache_near_bytes: near_bytes,
+                ..window(1_000, 8_000, 512 * MIB)
+            };
+            (0..8).find_map(|_| caches.decide(&now))
+        };
+        assert_eq!(moved(0), None);
+        assert_eq!(moved(64 * MIB), None);
+        // Of many small values only a part is remembered: so many near misses in so little room are worth more.
+        let up = moved(5 * MIB).unwrap();
+        let (from, to) = (512 * MIB, 576 * MIB);
+        assert_eq!(up.change, Change::ValueCacheBytes { from, to });
+        let evidence = Evidence::Bytes {
+            near_misses: 4_000,
+            near_bytes: 5 * MIB,
+            cells_restored: 32_000,
+            tree_bytes: 512 * MIB,
+        };
+        assert_eq!(up.evidence, Some(evidence));
+        // More large values may be remembered than the cache holds: near misses in so much room are worth less.
+        let (from, to) = (512 * MIB, 448 * MIB);
+        let down = moved(1088 * MIB).unwrap();
+        assert_eq!(down.change, Change::ValueCacheBytes { from, to });
+    }
+
+    #[test]
+    fn two_that_both_lack_bytes_do_not_play_ping_pong() {
+        let early = run(800 * MIB, 800 * MIB, 200).1;
+        let late = run(800 * MIB, 800 * MIB, 400).1;
+        assert!(late - early <= 4, "{early} {late}");
+    }
+
+    #[test]
+    fn floors_are_kept() {
+        let (mut most, mut least) = (caches(), caches());
+        for _ in 0..20 {
+            assert_eq!(most.decide(&window(u64::MAX, 0, 1023 * MIB)), None);
+            assert_eq!(least.decide(&window(0, u64::MAX, MIB)), None);
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! All controllers together: what is asked first, and who holds still while another one moves. Not here: how any
+//! of them decides, and who numbers, times and carries out what they say.
+
+use serde::{Deserialize, Serialize};
+
+use super::observation::{FULL_PER_MILLE, busiest_per_mille, closed_per_mille, per_second};
+use super::{BatchSize, Caches, ControlSettings, HotPrefixes, Limits, Phases, Workers};
+use crate::decisions::{Change, Latencies, Move, Reason, Seen, Window};
+
+/// What should be changed, why, and what it was seen from: a decision without number and time.
+///
+/// ```
+/// use trunkline_actors::adaptive::Proposal;
+/// use trunkline_actors::decisions::{Change, Reason, Seen};
+/// let change = Change::InFlightOperationsMax { from: 1_000_000, to: 90_000 };
+/// let proposal = Proposal { change, reason: Reason::TooManyInFlight, seen: Seen::default() };
+/// assert_eq!(proposal.reason, Reason::TooManyInFlight);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proposal {
+    /// What to change.
+    pub change: Change,
+    /// Why.
+    pub reason: Reason,
+    /// The figures of the window, and what else the controller judged by.
+    pub seen: Seen,
+}
+
+/// Decides after each window. What it proposes must be in force, or be refused, before the next window begins:
+/// windows say what is in force, and a setting that somebody else moved is taken as a new start.
+///
+/// ```
+/// use trunkline_actors::adaptive::{ControlSettings, Governor, Limits};
+/// use trunkline_actors::decisions::{Change, Latencies, Window};
+/// use trunkline::Quantiles;
+///
+/// let mut governor = Governor::new(&ControlSettings::default(), &Limits::default());
+/// // Groups are full, work waits, and 20 ms are far below 100.
+/// let mut latencies = Latencies::default();
+/// latencies.record_many(20_000, 1_000);
+/// let window = Window {
+///     length_us: 500_000,
+///     group_operations_max: 1_000,
+///     in_flight_operations_max: 1_000_000,
+///     operations_accepted: 250_000,
+///     operations_durable: 250_000,
+///     groups: 250,
+///     groups_full: 250,
+///     group_operations: Quantiles { p50: 1_000, p99: 1_000, ..Quantiles::default() },
+///     ..Window::default()
+/// };
+/// assert!(governor.decide(&window, &latencies).is_empty()); // one window is chance
+/// let proposals = governor.decide(&window, &latencies);
+/// assert_eq!(proposals[0].change, Change::GroupOperationsMax { from: 1_000, to: 2_000 });
+/// ```
+#[derive(Clone, Debug)]
+pub struct Governor {
+    settings: ControlSettings,
+    batch_size: BatchSize,
+    workers: Workers,
+    caches: Caches,
+    hot_prefixes: HotPrefixes,
+    phases: Phases,
+}
+
+impl Governor {
+    /// Controllers that know nothing yet.
+    pub fn new(settings: &ControlSettings, limits: &Limits) -> Self {
+        Self {
+            settings: settings.clone(),
+            batch_size: BatchSize::new(settings, limits),
+            workers: Workers::new(settings, limits),
+            caches: Caches::new(settings, limits),
+            hot_prefixes: HotPrefixes::new(settings.hot_prefixes_max),
+            phases: Phases::default(),
+        }
+    }
+
+    /// Goes on under other settings. Group size, workers and caches are looked for anew, and shards that were being
+    /// tried are taken back; what is hot and which phase it is goes on, since what was told of them last is still in
+    /// force.
+    pub fn reconfigure(&mut self, settings: &ControlSettings, limits: &Limits) {
+        let old = std::mem::replace(self, Self::new(settings, limits));
+        self.workers = Workers::new(settings, limits).after(&old.workers);
+        self.phases = old.phases;
+        if old.settings.hot_prefixes_max == settings.hot_prefixes_max {
+            self.hot_prefixes = old.hot_prefixes;
+        }
+    }
+
+    /// Counts sampled operations of the window by the first 14 bits of their paths.
+    pub fn touch(&mut self, prefixes: impl IntoIterator<Item = u16>) {
+        self.hot_prefixes.touch(prefixes);
+    }
+
+    /// What to change after this window. `latencies`: from acceptance to durability, of submissions that became
+    /// durable in it and were sealed under the cap that is in force at its end.
+    pub fn decide(&mut self, window: &Window, latencies: &Latencies) -> Vec<Proposal> {
+        let mut moves = Vec::new();
+        if self.settings.batch_size {
+            moves = self.batch_size.decide(window, latencies);
+        }
+        let steady = moves.is_empty() && self.is_steady(window);
+        moves.extend(self.workers.decide(window, steady));
+        moves.extend(self.caches.decide(window));
+        moves.extend(self.hot_prefixes.decide());
+        moves.extend(self.phases.decide(window));
+        let seen = self.seen(window, latencies);
+        let propose = |wanted: Move| Proposal {
+            change: wanted.change,
+            reason: wanted.reason,
+            seen: Seen {
+                evidence: wanted.evidence,
+                ..seen
+            },
+        };
+        moves.into_iter().map(propose).collect()
+    }
+
+    /// Whether the pipeline is at its limit and its cap is not being moved, so that other things may be tried.
+    fn is_steady(&self, window: &Window) -> bool {
+        if self.settings.batch_size {
+            return self.batch_size.is_settled();
+        }
+        closed_per_mille(window) >= FULL_PER_MILLE
+    }
+
+    fn seen(&self, window: &Window, latencies: &Latencies) -> Seen {
+        Seen {
+            durable_p99_us: latencies.quantile_us(0.99),
+            target_p99_us: self.settings.target_p99_ms.saturating_mul(1000),
+            samples: latencies.count(),
+            operations_per_second: per_second(window.operations_durable, window.length_us) as u64,
+            full_per_mille: closed_per_mille(window),
+            busiest_per_mille: busiest_per_mille(window),
+            evidence: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decisions::{Evidence, Phase, Work};
+
+    fn settings() -> ControlSettings {
+        ControlSettings {
+            batch_size: false,
+            ..ControlSettings::default()
+        }
+    }
+
+    /// Groups that the cap closed, of writes alone.
+    fn full(limits: &Limits) -> Window {
+        Window {
+            length_us: 500_000,
+            group_operations_max: 1_000,
+            in_flight_operations_max: limits.in_flight_operations_max,
+            tree_parallelism: 1,
+            hash_parallelism: 1,
+            proof_parallelism: 1,
+            operations_accepted: 100_000,
+            operations_durable: 100_000,
+            groups: 100,
+            groups_full: 100,
+            ..Window::default()
+        }
+    }
+
+    #[test]
+    fn other_settings_tell_nothing_a_second_time() {
+        let limits = Limits::default();
+        let mut governor = Governor::new(&settings(), &limits);
+        let told = |governor: &mut Governor, windows: u32| -> Vec<Change> {
+            let window = |_| {
+                governor.touch(std::iter::repeat_n(7, 1_000));
+                governor.decide(&full(&limits), &Latencies::default())
+            };
+            (0..windows)
+                .flat_map(window)
+                .map(|proposal| proposal.change)
+                .collect()
+        };
+        let (from, to) = (Phase::Idle, Phase::WriteHeavy);
+        let first = [
+            Change::HotPrefixes { prefixes: vec![7] },
+            Change::Phase { from, to },
+        ];
+        assert_eq!(told(&mut governor, 10), first);
+        let other = ControlSettings {
+            target_p99_ms: 7,
+            ..settings()
+        };
+        governor.reconfigure(&other, &limits);
+        assert_eq!(told(&mut governor, 10), []);
+    }
+
+    #[test]
+    fn pieces_are_tried_under_a_cap_that_stays() {
+        let limits = Limits {
+            threads: 4,
+            ..Limits::default()
+        };
+        let mut governor = Governor::new(&settings(), &limits);
+        let mut window = full(&limits);
+        window.stages[2].busy_us = 400_000;
+        let shards = (0..40)
+            .flat_map(|_| governor.decide(&window, &Latencies::default()))
+            .find(|proposal| matches!(proposal.change, Change::Parallelism { .. }));
+        assert!(shards.is_some());
+    }
+
+    #[test]
+    fn pieces_of_proofs_are_tried_while_nothing_is_committed() {
+        let limits = Limits {
+            read_threads: 8,
+            ..Limits::default()
+        };
+        let mut governor = Governor::new(&ControlSettings::default(), &limits);
+        let window = Window {
+            length_us: 500_000,
+            tree_parallelism: 1,
+            hash_parallelism: 1,
+            proof_parallelism: 2,
+            proofs: 100_000,
+            ..Window::default()
+        };
+        let first = (0..40)
+            .flat_map(|_| governor.decide(&window, &Latencies::default()))
+            .find(|proposal| matches!(proposal.change, Change::Parallelism { .. }));
+        let work = Work::Proof;
+        let (from, to) = (2, 4);
+        assert_eq!(
+            first.unwrap().change,
+            Change::Parallelism { work, from, to }
+        );
+    }
+
+    #[test]
+    fn a_decision_shows_what_its_controller_judged_by() {
+        let limits = Limits::default();
+        let mut governor = Governor::new(&settings(), &limits);
+        let decided = (0..10).flat_map(|_| {
+            governor.touch(std::iter::repeat_n(7, 1_000));
+            governor.decide(&full(&limits), &Latencies::default())
+        });
+        let decided: Vec<Proposal> = decided.collect();
+        let evidence = |wanted: fn(&Change) -> bool| {
+            let found = decided.iter().find(|proposal| wanted(&proposal.change));
+            found.unwrap().seen.evidence.unwrap()
+        };
+        let hot = evidence(|change| matches!(change, Change::HotPrefixes { .. }));
+        assert!(matches!(hot, Evidence::Touched { samples, listed } if samples == listed));
+        let mix = Evidence::Mix {
+            writes: 100_000,
+            reads: 0,
+            proofs: 0,
+        };
+        let phase = evidence(|change| matches!(change, Change::Phase { .. }));
+        assert_eq!(phase, mix);
+    }
+}

@@ -1,0 +1,126 @@
+//! What the controllers may do, and within which limits. Not here: where the settings come from.
+
+use serde::{Deserialize, Serialize};
+
+/// What to aim at, and which controllers take part. Values out of range are moved into it.
+///
+/// ```
+/// use trunkline_actors::adaptive::ControlSettings;
+/// let settings = ControlSettings { target_p99_ms: 50, workers: false, ..ControlSettings::default() };
+/// assert_eq!(settings.samples_min, 100);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ControlSettings {
+    /// What the 99th percentile of the latency from acceptance to durability should stay below, milliseconds.
+    pub target_p99_ms: u64,
+    /// Latencies that it takes to judge a percentile; windows with fewer are put together.
+    pub samples_min: u64,
+    /// Whether the operations of a group are bounded by what is measured.
+    pub batch_size: bool,
+    /// Whether the operations in flight are.
+    pub admission: bool,
+    /// Whether the shards that work is cut into are.
+    pub workers: bool,
+    /// Whether memory is shared between the cache of values and the tree by what is measured.
+    pub caches: bool,
+    /// Parts of the key space that are reported as hot, at most: 0 (none) to 32.
+    pub hot_prefixes_max: usize,
+}
+
+impl Default for ControlSettings {
+    fn default() -> Self {
+        Self {
+            target_p99_ms: 100,
+            samples_min: 100,
+            batch_size: true,
+            admission: true,
+            workers: true,
+            caches: true,
+            hot_prefixes_max: 16,
+        }
+    }
+}
+
+/// What no decision leaves.
+///
+/// ```
+/// let limits = trunkline_actors::adaptive::Limits::default();
+/// assert!(limits.group_operations_min < limits.group_operations_max);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Operations of a group, least.
+    pub group_operations_min: u64,
+    /// Operations of a group, most.
+    pub group_operations_max: u64,
+    /// Operations in flight, least. (A larger batch is let in alone.)
+    pub in_flight_operations_min: u64,
+    /// Operations in flight, most: what was configured.
+    pub in_flight_operations_max: u64,
+    /// Groups between ingest and durable at the same time.
+    pub groups_in_flight_max: u64,
+    /// Threads of the pool for commits: their work is cut into this many shards at most, and never more than 128.
+    pub threads: u64,
+    /// The same of the pool for proofs and reads of many keys.
+    pub read_threads: u64,
+    /// Bytes that the cache of values keeps in any case.
+    pub value_cache_bytes_min: u64,
+    /// Bytes that the tree keeps in any case.
+    pub tree_bytes_min: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            group_operations_min: 64,
+            group_operations_max: 1_000_000,
+            in_flight_operations_min: 200_000,
+            in_flight_operations_max: 1_000_000,
+            groups_in_flight_max: 4,
+            threads: 1,
+            read_threads: 1,
+            value_cache_bytes_min: 1 << 20,
+            tree_bytes_min: 1 << 20,
+        }
+    }
+}
+
+impl Limits {
+    /// The group's limits, in order whatever was set.
+    pub(super) fn cap(&self, wanted: f64) -> u64 {
+        between(wanted, self.group_operations_min, self.group_operations_max)
+    }
+
+    /// Operations in flight, in order whatever was set.
+    pub(super) fn in_flight(&self, wanted: f64) -> u64 {
+        let (low, high) = (self.in_flight_operations_min, self.in_flight_operations_max);
+        between(wanted, low, high)
+    }
+}
+
+/// `wanted` as a whole number of at least 1, between the two; the upper one counts if they are out of order.
+pub(super) fn between(wanted: f64, low: u64, high: u64) -> u64 {
+    let wanted = if wanted.is_nan() { 0 } else { wanted as u64 };
+    wanted.max(low).min(high).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_is_wanted_stays_between() {
+        for (wanted, low, high, found) in [
+            (f64::NAN, 2, 5, 2),
+            (f64::INFINITY, 2, 5, 5),
+            (-1.0, 2, 5, 2),
+            (3.9, 2, 5, 3),
+            (9.0, 7, 5, 5),
+            (0.0, 0, 0, 1),
+        ] {
+            assert_eq!(between(wanted, low, high), found);
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The share of what is under way that one group may have, so that groups overlap.
+//!
+//! Stages work at the same time only on different groups. In a closed loop everybody who waited for one group comes
+//! back at once, and would be sealed into one group again, however large: lumps that overlap with nothing. So a group
+//! takes no more than its share of all that is inside, waiting or in flight, and lumps fall apart by themselves. Not
+//! here: the cap of a group (`BatchSize`), below which this matters only while that cap is far above what is inside.
+
+/// Groups that share what is inside: more gain nothing, since the stages that take long are about as many.
+const SHARES_MAX: u64 = 3;
+/// Operations that a share has at least: in smaller groups, what each group costs by itself weighs more than what
+/// overlapping gives.
+const SHARE_OPERATIONS_MIN: u64 = 8_192;
+
+/// Operations that one group may have, of those that wait and those in groups in flight.
+///
+/// A single group in flight overlaps with nothing and takes everything.
+///
+/// ```
+/// use trunkline_actors::adaptive::group_share;
+/// assert_eq!(group_share(60_000, 4), 20_000);
+/// assert_eq!(group_share(60_000, 2), 30_000);
+/// assert_eq!(group_share(60_000, 1), 60_000);
+/// // Little is not worth cutting up.
+/// assert_eq!(group_share(9_000, 4), 8_192);
+/// ```
+pub fn group_share(operations_inside: u64, groups_in_flight_max: u64) -> u64 {
+    let shares = groups_in_flight_max.clamp(1, SHARES_MAX);
+    operations_inside.div_ceil(shares).max(SHARE_OPERATIONS_MIN)
+}

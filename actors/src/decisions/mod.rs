@@ -1,0 +1,9 @@
+//! What was measured in a window, what was decided from it, and why: as data, for files, metrics and reports.
+
+mod decision;
+mod latencies;
+mod window;
+
+pub use decision::{Change, Decision, Evidence, Move, Phase, Reason, Seen, Work};
+pub use latencies::Latencies;
+pub use window::{StageWindow, Window};

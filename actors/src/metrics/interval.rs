@@ -1,0 +1,309 @@
+//! What is measured between the ends of two windows: histograms that are emptied when a window ends, and how far
+//! the engine's counters moved.
+//!
+//! Recording takes a lock for one addition, once for a group or a submission. Not here: what is decided from a
+//! window (`control`), and the histograms since the engine was opened (`metrics`).
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+use crate::decisions::{Latencies, StageWindow, Window};
+use crate::failure::Stage;
+use crate::message::{ClosedBy, GroupTag};
+use crate::metrics::Quantiles;
+
+/// A histogram of two digits up to an hour in microseconds; larger values count as that.
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_max(3_600_000_000, 2).unwrap_or_else(|_| {
+        unreachable!("bounds and precision are constants that the library takes")
+    })
+}
+
+pub fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Quantiles of what was recorded, and an empty histogram.
+fn take(histogram: &mut Histogram<u64>) -> Quantiles {
+    let quantiles = Quantiles::of(histogram);
+    histogram.reset();
+    quantiles
+}
+
+#[derive(Debug)]
+struct StageInterval {
+    busy: Duration,
+    served: u64,
+    queue_wait_us: Histogram<u64>,
+}
+
+#[derive(Debug)]
+struct Groups {
+    sealed: u64,
+    full: u64,
+    full_of_bytes: u64,
+    shared_out: u64,
+    operations: Histogram<u64>,
+}
+
+#[derive(Debug)]
+struct Durable {
+    operations: u64,
+    seal_wait_us: Histogram<u64>,
+    durable_us: Histogram<u64>,
+    under_cap_us: Histogram<u64>,
+    /// The same once more, as controllers put windows together.
+    under_cap: Latencies,
+    /// The cap that both are of.
+    cap: u64,
+}
+
+/// What was measured since the last window ended.
+#[derive(Debug)]
+pub struct Interval {
+    stages: [Mutex<StageInterval>; 5],
+    groups: Mutex<Groups>,
+    durable: Mutex<Durable>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Default for Interval {
+    fn default() -> Self {
+        let stage = |_| {
+            Mutex::new(StageInterval {
+                busy: Duration::ZERO,
+                served: 0,
+                queue_wait_us: histogram(),
+            })
+        };
+        Self {
+            stages: Stage::ALL.map(stage),
+            groups: Mutex::new(Groups {
+                sealed: 0,
+                full: 0,
+                full_of_bytes: 0,
+                shared_out: 0,
+                operations: histogram(),
+            }),
+            durable: Mutex::new(Durable {
+                operations: 0,
+                seal_wait_us: histogram(),
+                durable_us: histogram(),
+                under_cap_us: histogram(),
+                under_cap: Latencies::default(),
+                cap: 0,
+            }),
+        }
+    }
+}
+
+impl Interval {
+    pub fn served(&self, stage: Stage, queue_wait: Duration, service: Duration) {
+        let mut interval = lock(&self.stages[stage as usize]);
+        interval.busy += service;
+        interval.served += 1;
+        interval.queue_wait_us.saturating_record(micros(queue_wait));
+    }
+
+    /// Work of a stage that is not the service of one message.
+    pub fn busy(&self, stage: Stage, work: Duration) {
+        lock(&self.stages[stage as usize]).busy += work;
+    }
+
+    pub fn sealed(&self, tag: &GroupTag) {
+        let mut groups = lock(&self.groups);
+        groups.sealed += 1;
+        match tag.closed_by {
+            ClosedBy::Nothing => {}
+            ClosedBy::Operations => groups.full += 1,
+            ClosedBy::Bytes => groups.full_of_bytes += 1,
+            ClosedBy::Share => groups.shared_out += 1,
+        }
+        groups.operations.saturating_record(tag.operations);
+    }
+
+    /// A group is durable; of its submissions it is told when they were accepted.
+    pub fn durable(
+        &self,
+        tag: &GroupTag,
+        accepted: impl Iterator<Item = Instant>,
+        cap_of_now: u64,
+    ) {
+        let now = Instant::now();
+        let mut durable = lock(&self.durable);
+        durable.operations += tag.operations;
+        if durable.cap != cap_of_now {
+            durable.cap = cap_of_now;
+            durable.under_cap_us.reset();
+            durable.under_cap.clear();
+        }
+        if tag.operations_max == cap_of_now {
+            let since_us = micros(now.saturating_duration_since(tag.sealed_at));
+            let sum_us = since_us.saturating_mul(tag.operations);
+            let sum_us = sum_us.saturating_add(tag.operations_waited_us);
+            durable.under_cap.weigh(tag.operations, sum_us);
+        }
+        for accepted_at in accepted {
+            let waited = micros(tag.sealed_at.saturating_duration_since(accepted_at));
+            let latency = micros(now.saturating_duration_since(accepted_at));
+            durable.seal_wait_us.saturating_record(waited);
+            durable.durable_us.saturating_record(latency);
+            if tag.operations_max == cap_of_now {
+                durable.under_cap_us.saturating_record(latency);
+                durable.under_cap.record(latency);
+            }
+        }
+    }
+
+    /// Ends the window: what this room measured goes into it. Returns the latencies of what was sealed under the cap
+    /// of now.
+    pub fn end(&self, window: &mut Window) -> Latencies {
+        for (stage, into) in self.stages.iter().zip(&mut window.stages) {
+            let mut stage = lock(stage);
+            *into = StageWindow {
+                busy_us: micros(std::mem::take(&mut stage.busy)),
+                served: std::mem::take(&mut stage.served),
+                queue_wait_us: take(&mut stage.queue_wait_us),
+            };
+        }
+        let mut groups = lock(&self.groups);
+        window.groups = std::mem::take(&mut groups.sealed);
+        window.groups_full = std::mem::take(&mut groups.full);
+        window.groups_full_bytes = std::mem::take(&mut groups.full_of_bytes);
+        window.groups_shared = std::mem::take(&mut groups.shared_out);
+        window.group_operations = take(&mut groups.operations);
+        drop(groups);
+        let mut durable = lock(&self.durable);
+        window.operations_durable = std::mem::take(&mut durable.operations);
+        window.seal_wait_us = take(&mut durable.seal_wait_us);
+        window.durable_us = take(&mut durable.durable_us);
+        // The cap may have moved with nothing durable since.
+        if durable.cap != window.group_operations_max {
+            durable.under_cap_us.reset();
+            durable.under_cap.clear();
+        }
+        window.durable_under_cap_us = take(&mut durable.under_cap_us);
+        std::mem::take(&mut durable.under_cap)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tag(operations_max: u64, closed_by: ClosedBy) -> GroupTag {
+        GroupTag {
+            version: 1,
+            operations: 100,
+            operations_max,
+            closed_by,
+            operations_waited_us: 0,
+            sealed_at: Instant::now(),
+        }
+    }
+
+    #[test]
+    fn a_window_has_what_was_recorded_since_the_one_before() {
+        let interval = Interval::default();
+        interval.served(
+            Stage::Hash,
+            Duration::from_micros(7),
+            Duration::from_millis(3),
+        );
+        for closed_by in [
+            ClosedBy::Operations,
+            ClosedBy::Bytes,
+            ClosedBy::Share,
+            ClosedBy::Nothing,
+        ] {
+            interval.sealed(&tag(50, closed_by));
+        }
+        let mut window = Window::default();
+        interval.end(&mut window);
+        assert_eq!(window.stages[Stage::Hash as usize].busy_us, 3000);
+        assert_eq!(window.stages[Stage::Hash as usize].queue_wait_us.max, 7);
+        assert_eq!((window.groups, window.groups_full), (4, 1));
+        assert_eq!((window.groups_full_bytes, window.groups_shared), (1, 1));
+        assert_eq!(window.group_operations.max, 100);
+
+        let mut next = Window::default();
+        interval.end(&mut next);
+        assert_eq!(next, Window::default());
+    }
+
+    #[test]
+    fn the_mean_by_operations_weighs_submissions_by_what_they_have() {
+        let interval = Interval::default();
+        let tag = GroupTag {
+            operations: 10_001,
+            // A submission of one operation came at once, one of 10,000 had waited 3 s.
+            operations_waited_us: 10_000 * 3_000_000,
+            ..tag(50, ClosedBy::Operations)
+        };
+        let now = tag.sealed_at;
+        let before = now.checked_sub(Duration::from_secs(3)).unwrap_or(now);
+        interval.durable(&tag, [now, before].into_iter(), 50);
+        let mut window = Window {
+            group_operations_max: 50,
+            ..Window::default()
+        };
+        let latencies = interval.end(&mut window);
+        assert_eq!(latencies.count(), 2);
+        assert!(latencies.operation_mean_us() >= 2_999_700);
+        assert!(latencies.mean_us() < latencies.operation_mean_us());
+    }
+
+    #[test]
+    fn latencies_under_another_cap_are_told_apart() {
+        let interval = Interval::default();
+        let accepted = Instant::now();
+        interval.durable(
+            &tag(50, ClosedBy::Operations),
+            [accepted; 3].into_iter(),
+            50,
+        );
+        interval.durable(
+            &tag(70, ClosedBy::Operations),
+            [accepted; 2].into_iter(),
+            50,
+        );
+        let mut window = Window {
+            group_operations_max: 50,
+            ..Window::default()
+        };
+        assert_eq!(interval.end(&mut window).count(), 3);
+        assert_eq!(window.operations_durable, 200);
+        assert_eq!(window.durable_us.count, 5);
+        assert_eq!(window.durable_under_cap_us.count, 3);
+
+        // The cap was moved: what was sealed under the one before says nothing about it.
+        interval.durable(
+            &tag(50, ClosedBy::Operations),
+            [accepted; 3].into_iter(),
+            50,
+        );
+        interval.durable(
+            &tag(70, ClosedBy::Operations),
+            [accepted; 2].into_iter(),
+            70,
+        );
+        window.group_operations_max = 70;
+        assert_eq!(interval.end(&mut window).count(), 2);
+
+        // Also if nothing has become durable since.
+        interval.durable(
+            &tag(70, ClosedBy::Operations),
+            [accepted; 2].into_iter(),
+            70,
+        );
+        window.group_operations_max = 90;
+        assert_eq!(interval.end(&mut window).count(), 0);
+        assert_eq!(window.durable_us.count, 2);
+        assert_eq!(window.durable_under_cap_us.count, 0);
+    }
+}

@@ -1,0 +1,36 @@
+//! The pure half of trunkline: an authenticated key-value tree, its commitment, its proofs and
+//! the stores that make it durable.
+//!
+//! Deliberately not here: actors, clocks, threads of its own, the network. Those live in the
+//! `trunkline` crate, which drives this one.
+//!
+//! With default features off the crate is the verifier alone: [`hash`], [`params`], [`record`]
+//! and the checking halves of [`audit`], `kzg`, `proof`, [`history`] and [`evidence`]. It then needs
+//! `core` and `alloc`, and no `std` (`docs/VERIFIER.md`).
+
+#![cfg_attr(not(any(feature = "state", test)), no_std)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod audit;
+#[cfg(feature = "state")]
+pub mod batch;
+pub mod evidence;
+pub mod hash;
+pub mod history;
+pub mod kzg;
+pub mod outcome;
+pub mod params;
+pub mod proof;
+pub mod record;
+#[cfg(feature = "state")]
+pub mod store;
+#[cfg(feature = "state")]
+pub mod tree;
+pub mod wire;
+
+/// The example of that page.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/VERIFIER.md")]
+mod verifier_page {}

@@ -1,0 +1,184 @@
+//! The adaptive engine and the default configuration with nothing moved, beside each other, under YCSB's mixes and
+//! others: as `trunkline load --closed --workload W --keys 200000` runs them, bursts being an open loop.
+
+use std::fmt::{self, Display, Formatter};
+
+use trunkline::Config;
+use trunkline::config::ControlMode;
+use trunkline_load::{Mode, Phases, Plan, Shape, Workload};
+
+use super::runs::{Runs, by_turns};
+use super::text::{millis, shown, thousands};
+use trunkline_load::acceptance::criteria::{Aim, Criterion, Finding};
+use trunkline_load::acceptance::figures::{Beside, Ran, Spread};
+
+const MIXES: [(&str, Workload); 6] = [
+    ("YCSB A", Workload::A),
+    ("YCSB B", Workload::B),
+    ("YCSB C", Workload::C),
+    ("YCSB D", Workload::D),
+    ("YCSB F", Workload::F),
+    ("`write`", Workload::Write),
+];
+const WARMUP_S: f64 = 1.0;
+const LOAD_S: f64 = 6.0;
+/// What is burst from.
+const BURSTS_RATE: f64 = 100_000.0;
+const BURSTS: &str = include_str!("../../../plans/bursts.toml");
+
+/// All rounds.
+pub(crate) struct Workloads {
+    loads: Vec<(Plan, Beside)>,
+}
+
+impl Workloads {
+    pub(crate) fn new(runs: &Runs) -> Self {
+        let beside = |(name, plan)| {
+            let beside = Beside {
+                name,
+                fixed: Vec::new(),
+                adaptive: Vec::new(),
+            };
+            (plan, beside)
+        };
+        Self {
+            loads: plans(runs).into_iter().map(beside).collect(),
+        }
+    }
+
+    /// One more round, counted from 1.
+    pub(crate) fn measure(&mut self, runs: &Runs, round: usize) {
+        for (plan, beside) in &mut self.loads {
+            for mode in by_turns([ControlMode::Fixed, ControlMode::Adaptive], round) {
+                let mut config = Config::default();
+                config.control.mode = mode;
+                let ran = Ran::of(&runs.run(config, plan).run.totals);
+                let per_second = thousands(ran.per_second);
+                let (name, mode, ran_before) = match mode {
+                    ControlMode::Adaptive => (beside.name, "adaptive", &mut beside.adaptive),
+                    ControlMode::Fixed => (beside.name, "fixed", &mut beside.fixed),
+                };
+                eprintln!("  {name}, {mode}: {per_second} operations/s");
+                ran_before.push(ran);
+            }
+        }
+    }
+
+    fn criterion(&self) -> Criterion {
+        let finding = |beside: &Beside| {
+            let runs = beside.ratios();
+            let spread = spread(&runs);
+            Finding {
+                name: beside.name.to_owned(),
+                figure: spread.map(|spread| spread.middle),
+                runs,
+                shown: shown(spread, 2),
+            }
+        };
+        Criterion {
+            what:
+                "throughput against the default configuration fixed beside it, the middle of the rounds"
+                    .to_owned(),
+            aim: Aim::AtLeast(0.95),
+            unit: "",
+            findings: self
+                .loads
+                .iter()
+                .map(|(_, beside)| finding(beside))
+                .collect(),
+        }
+    }
+}
+
+impl Display for Workloads {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "| workload | fixed, operations/s | adaptive | against fixed of the same round, least / middle / greatest | \
+             p99 of writes, middle: fixed / adaptive |\n| --- | --- | --- | --- | --- |"
+        )?;
+        for (_, beside) in &self.loads {
+            writeln!(
+                f,
+                "| {} | {} | {} | {} | {} |",
+                beside.name,
+                each(&beside.fixed),
+                each(&beside.adaptive),
+                shown(spread(&beside.ratios()), 2),
+                p99s(beside),
+            )?;
+        }
+        writeln!(f, "\n{}", self.criterion())
+    }
+}
+
+fn plans(runs: &Runs) -> Vec<(&'static str, Plan)> {
+    let closed = Plan {
+        mode: Mode::Closed,
+        keys: 200_000,
+        warmup_s: Some(runs.seconds(WARMUP_S)),
+        duration_s: Some(runs.seconds(LOAD_S)),
+        ..Plan::default()
+    };
+    let of_mix = |(name, workload)| {
+        let plan = Plan {
+            workload,
+            ..closed.clone()
+        };
+        (name, plan)
+    };
+    let large_values = Plan {
+        workload: Workload::Write,
+        keys: 20_000,
+        value_bytes: 4096,
+        batch: 100,
+        ..closed.clone()
+    };
+    let bursts = Plan {
+        workload: Workload::Write,
+        mode: Mode::Open,
+        rate: Some(BURSTS_RATE),
+        shape: bursts(runs),
+        ..closed.clone()
+    };
+    let mut plans: Vec<(&'static str, Plan)> = MIXES.into_iter().map(of_mix).collect();
+    plans.push(("`write`, 4 KiB", large_values));
+    plans.push(("`write`, bursts", bursts));
+    plans
+}
+
+/// Those of the file, at the bench's pace.
+fn bursts(runs: &Runs) -> Shape {
+    let phases = Phases::from_toml("plans/bursts.toml", BURSTS).expect("a file that is tested");
+    match phases.shape {
+        Shape::Bursts {
+            every_s,
+            length_s,
+            factor,
+        } => Shape::Bursts {
+            every_s: runs.seconds(every_s),
+            length_s: runs.seconds(length_s),
+            factor,
+        },
+        other => other,
+    }
+}
+
+fn spread(ratios: &[Option<f64>]) -> Option<Spread> {
+    Spread::of(ratios.iter().flatten().copied())
+}
+
+fn each(rounds: &[Ran]) -> String {
+    let each: Vec<String> = rounds.iter().map(|ran| thousands(ran.per_second)).collect();
+    each.join(", ")
+}
+
+fn p99s(beside: &Beside) -> String {
+    let middle = |rounds: &[Ran]| Spread::of(rounds.iter().filter_map(|ran| ran.write_p99_us));
+    match (middle(&beside.fixed), middle(&beside.adaptive)) {
+        (Some(fixed), Some(adaptive)) => {
+            format!("{} / {}", millis(fixed.middle), millis(adaptive.middle))
+        }
+        _ => "no writes".to_owned(),
+    }
+}

@@ -1,0 +1,162 @@
+//! A run in a directory, in the form in which runs are compared and reported.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::{Counts, Observed};
+use crate::{IntervalLog, IntervalLogError, Measure, OperationKind, Run, RunFileError};
+
+/// Why a run could not be read.
+///
+/// ```
+/// use trunkline_load::compare::{RecordError, Recorded};
+/// let error = Recorded::read_from("/no/such/run".as_ref()).unwrap_err();
+/// assert!(matches!(error, RecordError::File(_)));
+/// ```
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// A file cannot be used.
+    #[error("no run can be read; name the directory of one")]
+    File(#[from] RunFileError),
+    /// The histograms cannot be read.
+    #[error("{directory} has no histograms that can be read; make the run again")]
+    Histograms {
+        /// Of the run.
+        directory: String,
+        /// Where and why.
+        source: IntervalLogError,
+    },
+}
+
+/// A run as it was recorded.
+///
+/// ```no_run
+/// let recorded = trunkline_load::compare::Recorded::read_from("runs/before".as_ref())?;
+/// println!("{} seconds", recorded.run.seconds.len());
+/// # Ok::<(), trunkline_load::compare::RecordError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Recorded {
+    /// What came out.
+    pub run: Run,
+    /// From the intended start, second by second.
+    pub latency: BTreeMap<OperationKind, Vec<Counts>>,
+    /// From the real start, second by second.
+    pub service: BTreeMap<OperationKind, Vec<Counts>>,
+}
+
+impl Recorded {
+    /// Reads the run and the interval log of a directory.
+    pub fn read_from(directory: &Path) -> Result<Self, RecordError> {
+        let run = Run::read_from(directory)?;
+        let log = IntervalLog::read_from(directory)?;
+        Self::of(run, &log).map_err(|source| RecordError::Histograms {
+            directory: directory.display().to_string(),
+            source,
+        })
+    }
+
+    /// From what would be in the directory. Intervals beyond the run's seconds are passed over.
+    pub fn of(run: Run, log: &IntervalLog) -> Result<Self, IntervalLogError> {
+        let mut recorded = Self {
+            run,
+            ..Self::default()
+        };
+        let seconds = recorded.run.seconds.len();
+        let first = recorded.first_second();
+        for interval in log.intervals() {
+            let interval = interval?;
+            let series = match interval.measure {
+                Measure::Latency => &mut recorded.latency,
+                Measure::Service => &mut recorded.service,
+            };
+            let empty = || vec![Counts::default(); seconds];
+            let series = series.entry(interval.kind).or_insert_with(empty);
+            let second = interval.second.checked_sub(first);
+            let second = second.and_then(|second| usize::try_from(second).ok());
+            if let Some(counts) = second.and_then(|second| series.get_mut(second)) {
+                let more = Counts::of_histogram(&interval.histogram);
+                *counts = Counts::merged([&*counts, &more]);
+            }
+        }
+        Ok(recorded)
+    }
+
+    /// 0 unless the run was so long that its first seconds were left out.
+    fn first_second(&self) -> u64 {
+        self.run.seconds.first().map_or(0, |first| first.second)
+    }
+
+    /// Seconds in which operations were due all the time; a hundredth that is missing does no harm. What ends after
+    /// that does not count: in those seconds there is little left to end.
+    pub fn whole_seconds(&self) -> usize {
+        let whole = self.run.totals.scheduled_us.saturating_add(10_000) / 1_000_000;
+        let whole = whole.saturating_sub(self.first_second());
+        let seconds = self.run.seconds.len();
+        seconds.min(usize::try_from(whole).unwrap_or(usize::MAX))
+    }
+
+    /// What is compared: whole seconds.
+    pub fn observed(&self) -> Observed {
+        let seconds = self.whole_seconds();
+        let achieved = self.run.seconds.iter().take(seconds);
+        let latency = self.latency.iter().map(|(kind, counts)| {
+            let counts = counts.iter().take(seconds).cloned();
+            (*kind, counts.collect())
+        });
+        Observed {
+            achieved: achieved.map(|second| second.achieved as f64).collect(),
+            latency: latency.collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Histogram, Interval, Second};
+
+    #[test]
+    fn of_a_run_that_left_out_its_first_seconds_histograms_go_to_the_others() {
+        let mut run = Run::default();
+        run.totals.scheduled_us = 8_400_000;
+        run.seconds = (5..9)
+            .map(|second| Second {
+                second,
+                ..Second::default()
+            })
+            .collect();
+        let mut log = IntervalLog::new(0);
+        for second in 4..9 {
+            let mut histogram = Histogram::<u64>::new(3).unwrap();
+            histogram.record(1_000 + second).unwrap();
+            let interval = Interval {
+                second,
+                kind: OperationKind::Read,
+                measure: Measure::Latency,
+                histogram,
+            };
+            log.add(&interval).unwrap();
+        }
+        let recorded = Recorded::of(run, &log).unwrap();
+        let reads = &recorded.latency[&OperationKind::Read];
+        assert_eq!((reads.len(), reads[0].bins()), (4, &[(1_005, 1)][..]));
+        assert_eq!(recorded.whole_seconds(), 3);
+    }
+
+    #[test]
+    fn seconds_in_which_nothing_was_due_any_more_do_not_count() {
+        let mut run = Run::default();
+        run.totals.scheduled_us = 60_000_000;
+        run.totals.elapsed_us = 61_100_000;
+        let second = |second| Second {
+            second,
+            achieved: if second < 60 { 1_000 } else { 3 },
+            ..Second::default()
+        };
+        run.seconds = (0..62).map(second).collect();
+        let recorded = Recorded::of(run, &IntervalLog::new(0)).unwrap();
+        assert_eq!(recorded.whole_seconds(), 60);
+        assert_eq!(recorded.observed().achieved, [1_000.0; 60]);
+    }
+}

@@ -1,0 +1,82 @@
+use std::fs::{self, File};
+
+use trunkline_load::{FILE_BYTES_MAX, Load, RUN_FILE, RUN_FORMAT, Run, RunFileError};
+
+use crate::support::{Table, small};
+
+#[test]
+fn with_all_its_figures() {
+    let directory = tempfile::tempdir().unwrap();
+    let table = Table::default();
+    let load = Load::new(&small(), &table).unwrap().revision("5e1f");
+    let outcome = load.run().unwrap();
+    let runs = directory.path().join("some/where");
+    outcome.write_to(&runs).unwrap();
+    let read = Run::read_from(&runs).unwrap();
+    assert_eq!(read, outcome.run);
+    assert_eq!(read.format, RUN_FORMAT);
+    assert_eq!((read.seed, read.git_revision.as_str()), (1, "5e1f"));
+    let text = fs::read_to_string(runs.join(RUN_FILE)).unwrap();
+    assert_eq!(text.lines().count(), 1);
+    // Over an earlier one.
+    outcome.write_to(&runs).unwrap();
+    assert_eq!(fs::read_dir(&runs).unwrap().count(), 2);
+}
+
+#[test]
+fn that_broke_off_with_what_ended_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = Run {
+        format: RUN_FORMAT,
+        ended_by: Some("it is gone".to_owned()),
+        ..Run::default()
+    };
+    run.write_to(directory.path()).unwrap();
+    assert_eq!(Run::read_from(directory.path()).unwrap(), run);
+    // Runs that came to their end say nothing of it, as before there was such a thing.
+    let text = serde_json::to_string(&Run::default()).unwrap();
+    assert!(!text.contains("ended_by"));
+}
+
+#[test]
+fn what_is_no_run_is_refused_with_its_reason() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(RUN_FILE);
+    let read = || Run::read_from(directory.path()).unwrap_err();
+    assert!(matches!(read(), RunFileError::File { .. }));
+    fs::write(&path, "{\"format\": 99, \"new\": 1}").unwrap();
+    assert!(matches!(read(), RunFileError::Format { found: 99, .. }));
+    for text in ["", "[]", "{}", "{\"format\": 2}", "{\"format\": -1}"] {
+        fs::write(&path, text).unwrap();
+        assert!(matches!(read(), RunFileError::Form { .. }), "{text}");
+    }
+    let mut run = serde_json::to_value(Run {
+        format: RUN_FORMAT,
+        ..Run::default()
+    })
+    .unwrap();
+    run["more"] = 1.into();
+    fs::write(&path, run.to_string()).unwrap();
+    assert!(matches!(read(), RunFileError::Form { .. }));
+}
+
+#[test]
+fn where_nothing_can_be_written_is_known_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let runs = directory.path().join("some/where");
+    Run::can_be_written_to(&runs).unwrap();
+    assert_eq!(fs::read_dir(&runs).unwrap().count(), 0);
+    fs::write(directory.path().join("file"), "").unwrap();
+    let error = Run::can_be_written_to(&directory.path().join("file/run")).unwrap_err();
+    assert!(error.to_string().ends_with("file/run/run.json"), "{error}");
+}
+
+#[test]
+fn a_file_that_is_too_long_is_not_read() {
+    let directory = tempfile::tempdir().unwrap();
+    // Sparse: it takes no room.
+    let file = File::create(directory.path().join(RUN_FILE)).unwrap();
+    file.set_len(FILE_BYTES_MAX + 1).unwrap();
+    let error = Run::read_from(directory.path()).unwrap_err();
+    assert!(matches!(error, RunFileError::TooLong { .. }));
+}

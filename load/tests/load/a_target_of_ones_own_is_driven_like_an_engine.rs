@@ -1,0 +1,390 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use trunkline_load::{
+    BrokenOff, Load, LoadError, Mode, OperationKind, Pending, Phase, Plan, Run, Shares, StageName,
+    Target, TargetError, Workload, WriteBatch, Written,
+};
+
+use crate::support::{Table, small};
+
+#[test]
+fn every_operation_of_an_open_loop_ended_or_was_dropped() {
+    for workload in [
+        Workload::A,
+        Workload::D,
+        Workload::E,
+        Workload::F,
+        Workload::Verify,
+    ] {
+        let table = Table::default();
+        let plan = Plan {
+            workload,
+            ..small()
+        };
+        let outcome = Load::new(&plan, &table).unwrap().run().unwrap();
+        let totals = &outcome.run.totals;
+        assert_eq!(
+            (totals.offered, totals.failed, totals.missing),
+            (2_000, 0, 0)
+        );
+        assert_eq!(totals.achieved + totals.dropped, 2_000);
+        // At a million a second, whatever the target does.
+        assert!((1_500..2_500).contains(&totals.scheduled_us), "{totals:?}");
+        assert!(totals.ended_in_schedule <= totals.achieved);
+        assert_eq!(outcome.tally.refused, 0);
+        let seconds: u64 = outcome
+            .run
+            .seconds
+            .iter()
+            .map(|second| second.achieved)
+            .sum();
+        assert_eq!(seconds, totals.achieved);
+        table.agrees_with(&outcome);
+    }
+}
+
+#[test]
+fn a_closed_loop_drops_nothing() {
+    for concurrency in [1, 3] {
+        let table = Table::default();
+        let plan = Plan {
+            mode: Mode::Closed,
+            rate: None,
+            concurrency,
+            ..small()
+        };
+        let outcome = Load::new(&plan, &table).unwrap().run().unwrap();
+        let totals = &outcome.run.totals;
+        assert_eq!((totals.achieved, totals.dropped), (2_000, 0));
+        assert_eq!(totals.ended_in_schedule, totals.achieved);
+        assert_eq!(totals.scheduled_us, totals.elapsed_us);
+        assert!(outcome.calibrated.is_none());
+        table.agrees_with(&outcome);
+    }
+}
+
+#[test]
+fn nothing_more_is_under_way_than_is_allowed() {
+    let table = Table::default();
+    let plan = Plan {
+        in_flight_operations_max: 1,
+        workload: Workload::Write,
+        batch: 1,
+        ..small()
+    };
+    let outcome = Load::new(&plan, &table).unwrap().run().unwrap();
+    let totals = &outcome.run.totals;
+    assert_eq!(totals.achieved + totals.dropped, 2_000);
+    assert_eq!(
+        outcome
+            .run
+            .warnings
+            .iter()
+            .any(|line| line.contains("dropped")),
+        totals.dropped > 0
+    );
+    table.agrees_with(&outcome);
+}
+
+#[test]
+fn without_a_rate_one_is_found() {
+    let table = Table::default();
+    let plan = Plan {
+        rate: None,
+        ..small()
+    };
+    let outcome = Load::new(&plan, &table).unwrap().run().unwrap();
+    let found = outcome.calibrated.unwrap();
+    let again = Plan::from_toml("run", &outcome.run.workload).unwrap();
+    assert!((again.rate.unwrap() / (found * 0.7) - 1.0).abs() < 1e-9);
+    let stages: Vec<StageName> = outcome.stages.iter().map(|time| time.stage).collect();
+    assert_eq!(
+        stages,
+        [StageName::Fill, StageName::Calibrate, StageName::Run]
+    );
+    assert!(
+        outcome
+            .run
+            .warnings
+            .iter()
+            .any(|line| line.contains("few operations"))
+    );
+    table.agrees_with(&outcome);
+}
+
+#[test]
+fn operations_that_fail_are_counted_and_the_run_goes_on() {
+    // The fill takes ten batches.
+    let table = Table {
+        fails_from: Some(12),
+        ..Table::default()
+    };
+    let plan = Plan {
+        workload: Workload::Write,
+        ..small()
+    };
+    let outcome = Load::new(&plan, &table).unwrap().run().unwrap();
+    let totals = &outcome.run.totals;
+    assert!(totals.failed > 0);
+    assert_eq!(totals.achieved + totals.failed + totals.dropped, 2_000);
+    assert_eq!(outcome.tally.first_failure.as_deref(), Some("no room"));
+    assert!(
+        outcome
+            .run
+            .warnings
+            .iter()
+            .any(|line| line.contains("no room"))
+    );
+}
+
+#[test]
+fn a_target_that_is_gone_ends_the_run() {
+    let table = Table {
+        ends_from: Some(12),
+        ..Table::default()
+    };
+    let plan = Plan {
+        workload: Workload::Write,
+        ..small()
+    };
+    let broken = broken_off(&plan, &table);
+    assert!(matches!(broken.source, LoadError::Target(error) if error.to_string() == "it is gone"));
+    // Gone before anything was measured.
+    let table = Table {
+        ends_from: Some(3),
+        ..Table::default()
+    };
+    let error = Load::new(&plan, &table).unwrap().run().unwrap_err();
+    assert!(matches!(error, LoadError::Target(_)));
+    let table = Table {
+        fails_from: Some(3),
+        ..Table::default()
+    };
+    let error = Load::new(&plan, &table).unwrap().run().unwrap_err();
+    assert_eq!(error.to_string(), "the keys could not be put: no room");
+}
+
+#[track_caller]
+fn broken_off(plan: &Plan, target: &dyn Target) -> BrokenOff {
+    match Load::new(plan, target).unwrap().run() {
+        Err(LoadError::BrokenOff(broken)) => *broken,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_run_that_breaks_off_gives_what_was_measured_until_then() {
+    for mode in [Mode::Open, Mode::Closed] {
+        // The fill takes ten batches, the run a hundred.
+        let table = Table {
+            ends_from: Some(60),
+            ..Table::default()
+        };
+        let plan = Plan {
+            workload: Workload::Write,
+            mode,
+            ..small()
+        };
+        let outcome = broken_off(&plan, &table).outcome;
+        let run = &outcome.run;
+        let totals = &run.totals;
+        // Batches that a late open loop sends are not all full.
+        let is_full = mode == Mode::Closed;
+        assert!((1..=1_000).contains(&totals.achieved), "{totals:?}");
+        assert!(totals.achieved == 1_000 || !is_full, "{totals:?}");
+        assert!(totals.failed > 0);
+        let updates = totals.operations[&OperationKind::Update].achieved;
+        assert_eq!(updates, totals.achieved);
+        let seconds = run.seconds.iter().map(|second| second.achieved);
+        assert_eq!(seconds.sum::<u64>(), totals.achieved);
+        assert_eq!(
+            run.ended_by.as_deref(),
+            Some("the target failed: it is gone")
+        );
+        let says = |warning: &String| warning.starts_with("the run broke off before its end");
+        assert!(run.warnings.iter().any(says), "{:?}", run.warnings);
+
+        let directory = tempfile::tempdir().unwrap();
+        outcome.write_to(directory.path()).unwrap();
+        assert_eq!(&Run::read_from(directory.path()).unwrap(), run);
+    }
+}
+
+#[test]
+fn a_trace_that_cannot_be_written_leaves_what_was_measured() {
+    let table = Table::default();
+    // It takes what fits its buffer, and then nothing.
+    let full = std::path::Path::new("/dev/full");
+    if !full.exists() {
+        return;
+    }
+    let plan = Plan {
+        ops: Some(50_000),
+        ..small()
+    };
+    let load = Load::new(&plan, &table).unwrap().record(full);
+    match load.run() {
+        Err(LoadError::BrokenOff(broken)) => {
+            assert!(matches!(broken.source, LoadError::Trace(_)));
+            assert!(broken.outcome.run.totals.achieved > 0);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_second_under_way_is_told_to_whoever_asks() {
+    let table = Table::default();
+    let plan = Plan {
+        ops: None,
+        duration_s: Some(3600.0),
+        warmup_s: Some(0.0),
+        rate: Some(1000.0),
+        ..small()
+    };
+    let (stop, mut achieved) = (AtomicBool::new(false), 0);
+    let mut observer = |progress: &trunkline_load::Progress<'_>| {
+        if progress.stage == StageName::Run {
+            achieved = (progress.current)().achieved;
+            stop.fetch_or(achieved > 0, Ordering::Relaxed);
+        }
+    };
+    let load = Load::new(&plan, &table).unwrap().stop(&stop);
+    load.observer(&mut observer).run().unwrap();
+    assert!(achieved > 0);
+}
+
+#[test]
+fn what_a_target_cannot_do_ends_the_run() {
+    struct Blind;
+    impl Target for Blind {
+        fn submit(&self, _batch: &WriteBatch) -> Result<Pending, TargetError> {
+            Ok(Box::new(|| Ok(Written::Applied)))
+        }
+        fn read(&self, _key: &[u8]) -> Result<Option<Bytes>, TargetError> {
+            Ok(None)
+        }
+    }
+    let plan = Plan {
+        workload: Workload::Verify,
+        ..small()
+    };
+    let broken = broken_off(&plan, &Blind);
+    assert!(matches!(
+        broken.source,
+        LoadError::Target(TargetError::Unsupported(_))
+    ));
+
+    // It finds nothing of what was put.
+    let plan = Plan {
+        workload: Workload::C,
+        ..small()
+    };
+    let outcome = Load::new(&plan, &Blind).unwrap().run().unwrap();
+    assert_eq!(outcome.run.totals.missing, outcome.run.totals.achieved);
+
+    // Nor what a read-modify-write reads.
+    let plan = Plan {
+        mix: Some(Shares {
+            read_modify_write: 100,
+            ..Shares::default()
+        }),
+        ..small()
+    };
+    let outcome = Load::new(&plan, &Blind).unwrap().run().unwrap();
+    assert!(outcome.tally.missing > 0);
+    assert_eq!(outcome.tally.missing, outcome.tally.keys_read);
+}
+
+#[test]
+fn as_many_threads_read_in_a_closed_loop_as_batches_are_under_way_unless_it_is_said() {
+    let readers = |mode, concurrency, readers| {
+        let table = Table::default();
+        let plan = Plan {
+            mode,
+            concurrency,
+            readers,
+            ..small()
+        };
+        let outcome = Load::new(&plan, &table).unwrap().run().unwrap();
+        // A run says how many it had.
+        let ran = Plan::from_toml("run", &outcome.run.workload).unwrap();
+        (plan.readers(), ran.readers)
+    };
+    assert_eq!(readers(Mode::Closed, 3, None), (3, Some(3)));
+    assert_eq!(readers(Mode::Closed, 3, Some(1)), (1, Some(1)));
+    assert_eq!(readers(Mode::Open, 3, None), (1, Some(1)));
+    let closed = |plan: Plan| {
+        let plan = Plan {
+            mode: Mode::Closed,
+            ..plan
+        };
+        plan.readers()
+    };
+    let many = Plan {
+        concurrency: 5_000,
+        ..Plan::default()
+    };
+    assert_eq!(closed(many), 1024);
+    let nothing_read = Plan {
+        workload: Workload::Write,
+        ..Plan::default()
+    };
+    assert_eq!(closed(nothing_read.clone()), 1);
+    let phase = Phase {
+        at_s: 1.0,
+        rate_factor: 1.0,
+        workload: Some(Workload::C),
+        distribution: None,
+        mix: None,
+    };
+    let read_later = Plan {
+        phase: vec![phase],
+        ..nothing_read
+    };
+    assert_eq!(closed(read_later), 16);
+}
+
+#[test]
+fn a_run_that_is_stopped_says_so_and_its_records_hold() {
+    let stop = AtomicBool::new(false);
+    let table = Table::default();
+    let plan = Plan {
+        ops: None,
+        duration_s: Some(3600.0),
+        rate: Some(1000.0),
+        ..small()
+    };
+    let mut observer = |progress: &trunkline_load::Progress<'_>| {
+        let is_running = progress.stage == StageName::Run && !progress.is_warm_up;
+        stop.fetch_or(is_running, Ordering::Relaxed);
+    };
+    let load = Load::new(&plan, &table)
+        .unwrap()
+        .stop(&stop)
+        .observer(&mut observer);
+    let outcome = load.run().unwrap();
+    assert!(outcome.is_interrupted);
+    table.agrees_with(&outcome);
+}
+
+#[test]
+fn deletes_can_be_mixed_in() {
+    let table = Table::default();
+    let plan = Plan::from_toml(
+        "typed",
+        "keys = 200\nvalue_bytes = 4\nops = 3000\nrate = 1e6\nbatch = 10\n\
+         [mix]\nread = 40\ndelete = 20\nupdate = 20\nread_modify_write = 20",
+    );
+    let outcome = Load::new(&plan.unwrap(), &table).unwrap().run().unwrap();
+    assert!(
+        outcome
+            .run
+            .totals
+            .operations
+            .contains_key(&OperationKind::Delete)
+    );
+    assert_eq!(outcome.tally.refused, 0);
+    table.agrees_with(&outcome);
+}

@@ -1,0 +1,158 @@
+//! The leaves of a directory in a copy, because fjall has no way of opening without writing.
+//!
+//! The copy is made in the directory itself: tables, which never change, are hard links there, so that it
+//! takes next to no room. Where nobody may write it is made in the system's directory for temporary files;
+//! if that is on another file system, tables are copied as everything else is. The copy is gone when the
+//! last reader of it is. What a reader left behind that was cut off goes when an engine opens the
+//! directory: a lock in the copy says whether somebody has it still.
+
+use std::fs;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use trunkline_core::hash::Digest;
+use trunkline_core::store::fjall_leaves::{FjallLeafStore, FjallOptions, LEAVES_DIRECTORY};
+use trunkline_core::store::leaves::{
+    Leaf, LeafSnapshot, LeafStore, LeafStoreError, LeafVisitor, MemoryLeafStore,
+};
+use trunkline_core::store::lock::DirectoryLock;
+
+use crate::open::recovery::OpenError;
+
+/// Begins the names of copies.
+const COPY_PREFIX: &str = "LEAVES-COPY-";
+/// Name of directories whose files are written once and never again.
+const TABLES: &str = "tables";
+
+struct CopiedLeaves {
+    // In this order: closed, given back, removed.
+    leaves: Arc<dyn LeafSnapshot>,
+    _in_use: DirectoryLock,
+    _copy: TempDir,
+}
+
+impl LeafSnapshot for CopiedLeaves {
+    fn get(&self, key_hash: &Digest) -> Result<Option<Leaf>, LeafStoreError> {
+        self.leaves.get(key_hash)
+    }
+
+    fn scan(
+        &self,
+        range: RangeInclusive<Digest>,
+        visit: &mut LeafVisitor<'_>,
+    ) -> Result<(), LeafStoreError> {
+        self.leaves.scan(range, visit)
+    }
+}
+
+/// The leaves of a tree, or none if it keeps none. Whoever calls it shares the lock of the directory.
+pub(crate) fn open(directory: &Path) -> Result<Arc<dyn LeafSnapshot>, OpenError> {
+    let original = directory.join(LEAVES_DIRECTORY);
+    if !original.exists() {
+        return Ok(MemoryLeafStore::default().snapshot()?);
+    }
+    let failed = |copy: &Path, source| OpenError::LeafCopy {
+        leaves: original.clone(),
+        copy: copy.to_owned(),
+        source,
+    };
+    let made = make_directory(directory);
+    let copy = made.map_err(|source| failed(&std::env::temp_dir(), source))?;
+    let in_use = DirectoryLock::acquire(copy.path())?;
+    let copied = copy.path().join(LEAVES_DIRECTORY);
+    copy_leaves(&original, &copied).map_err(|source| failed(copy.path(), source))?;
+    let leaves = FjallLeafStore::open(&copied, &FjallOptions::default())?;
+    Ok(Arc::new(CopiedLeaves {
+        leaves: leaves.snapshot()?,
+        _in_use: in_use,
+        _copy: copy,
+    }))
+}
+
+/// Removes the copies that nobody has any more. Whoever calls it has the directory to itself, so that none is
+/// just being made.
+pub(crate) fn remove_abandoned(directory: &Path) {
+    // What can't be removed is tried again at the next opening.
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let copies = entries.filter(|entry| {
+        let name = entry.file_name();
+        name.to_string_lossy().starts_with(COPY_PREFIX)
+    });
+    for copy in copies.map(|entry| entry.path()) {
+        if let Ok(_nobody_has_it) = DirectoryLock::acquire(&copy) {
+            let _ = fs::remove_dir_all(&copy);
+        }
+    }
+}
+
+fn make_directory(directory: &Path) -> io::Result<TempDir> {
+    let mut named = tempfile::Builder::new();
+    named.prefix(COPY_PREFIX);
+    named.tempdir_in(directory).or_else(|_| named.tempdir())
+}
+
+fn copy_leaves(original: &Path, copy: &Path) -> io::Result<()> {
+    let mut directories: Vec<(PathBuf, PathBuf)> = vec![(original.to_owned(), copy.to_owned())];
+    while let Some((from, to)) = directories.pop() {
+        fs::create_dir_all(&to)?;
+        let immutable = from.ends_with(TABLES);
+        for entry in fs::read_dir(&from)? {
+            let entry = entry?;
+            let (source, target) = (entry.path(), to.join(entry.file_name()));
+            if entry.file_type()?.is_dir() {
+                directories.push((source, target));
+            } else if !immutable || fs::hard_link(&source, &target).is_err() {
+                copy_file(&source, &target)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Bytes that are copied, or left out, at a time.
+const COPY_BYTES: usize = 64 << 10;
+
+/// Copies a file and leaves out what is zero: fjall's journal is made 64 MiB long and never written
+/// to. Not `fs::copy`: a copy of what can't be written must be writable all the same.
+fn copy_file(source: &Path, target: &Path) -> io::Result<()> {
+    let mut source = fs::File::open(source)?;
+    let mut target = fs::File::create_new(target)?;
+    let mut bytes = Vec::with_capacity(COPY_BYTES);
+    let mut offset: u64 = 0;
+    loop {
+        bytes.clear();
+        let mut shard = Read::by_ref(&mut source).take(COPY_BYTES as u64);
+        let count = shard.read_to_end(&mut bytes)?;
+        if count == 0 {
+            return target.set_len(offset);
+        }
+        if bytes.iter().any(|byte| *byte != 0) {
+            target.seek(SeekFrom::Start(offset))?;
+            target.write_all(&bytes)?;
+        }
+        offset += count as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_with_holes_reads_as_its_original_does() {
+        let directory = tempfile::tempdir().unwrap();
+        let (source, target) = (directory.path().join("a"), directory.path().join("b"));
+        for (leading, last) in [(0, 1), (3 * COPY_BYTES + 5, 1), (2 * COPY_BYTES, 0)] {
+            let mut bytes = vec![0; leading];
+            bytes.extend([7, 0, last]);
+            bytes.resize(bytes.len() + COPY_BYTES * usize::from(last == 0), 0);
+            fs::write(&source, &bytes).unwrap();
+            copy_file(&source, &target).unwrap();
+            assert_eq!(fs::read(&target).unwrap(), bytes);
+            fs::remove_file(&target).unwrap();
+        }
+    }
+}

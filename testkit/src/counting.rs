@@ -1,0 +1,71 @@
+//! An allocator that counts what one thread holds, and the bound that decoding and verifying keep.
+//!
+//! Not here: what is counted. A binary that counts makes [`Counting`] its global allocator.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+/// Memory for each byte of a proof: an entry of no bytes takes 2 on the wire and 56 decoded, in a list
+/// that doubles.
+pub const PROOF_MEMORY_FACTOR: usize = 128;
+/// Memory in addition: the line coefficients of a pairing and the buckets of two multiplications.
+pub const PROOF_MEMORY_BYTES: usize = 1 << 20;
+
+/// Returns what decoding and verifying a proof of `proof_bytes` bytes may hold at a time.
+pub fn proof_memory_max(proof_bytes: usize) -> usize {
+    PROOF_MEMORY_FACTOR * proof_bytes + PROOF_MEMORY_BYTES
+}
+
+thread_local! {
+    static HELD: Cell<isize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
+}
+
+/// Counts what goes through the system's allocator.
+pub struct Counting;
+
+/// Runs a function. Returns what it gives, and the most bytes that its thread held meanwhile, beyond what
+/// it held before.
+pub fn peak_of<T>(function: impl FnOnce() -> T) -> (T, usize) {
+    let before = HELD.get();
+    PEAK.set(before);
+    let given = function();
+    (given, PEAK.get().saturating_sub(before).unsigned_abs())
+}
+
+fn count(change: isize) {
+    // A thread that ends has no count any more.
+    let _ = HELD.try_with(|held| {
+        held.set(held.get() + change);
+        let _ = PEAK.try_with(|peak| peak.set(peak.get().max(held.get())));
+    });
+}
+
+// SAFETY: every call is handed to the system's allocator as it came; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        // SAFETY: the caller's promise is the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
+        // SAFETY: the caller's promise is the same, and `alloc` had the pointer from there.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        // SAFETY: the caller's promise is the same.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
+        // Old and new exist side by side while one is copied to the other.
+        count(bytes as isize);
+        count(-(layout.size() as isize));
+        // SAFETY: the caller's promise is the same, and `alloc` had the pointer from there.
+        unsafe { System.realloc(pointer, layout, bytes) }
+    }
+}

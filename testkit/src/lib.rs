@@ -1,0 +1,24 @@
+//! What the tests and benches of trunkline share: a naive model to compare with, states and proofs, and
+//! allocators that check.
+//!
+//! * by definition, without code of the core: [`naive`], [`naive_kzg`], [`protobuf`];
+//! * inputs: [`keys`], [`states`], [`proven`], [`random`], [`fixture`];
+//! * checks: [`tree`], [`counting`], [`guarded`], [`patience`].
+//!
+//! Not here: tests, and what a single test binary needs.
+
+pub mod counting;
+pub mod fixture;
+#[cfg(target_os = "linux")]
+pub mod guarded;
+pub mod keys;
+pub mod naive;
+pub mod naive_kzg;
+pub mod patience;
+pub mod proven;
+pub mod protobuf;
+pub mod random;
+pub mod states;
+pub mod tree;
+
+pub use keys::path_collisions;

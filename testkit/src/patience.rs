@@ -1,0 +1,23 @@
+//! Waiting for what must come about, with a bound, so that a hang is told. The bound counts short waits
+//! and not the clock on the wall: a machine that stands still for a minute, as shared ones do, is no
+//! hang.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+/// Exceeds by far what anything takes: a test that is not done by then hangs.
+pub const HANGS_AFTER: Duration = Duration::from_secs(60);
+
+/// Bounds what one wait counts for.
+pub const STEP: Duration = Duration::from_millis(100);
+
+/// Receives what comes next, or says that nothing came for `at_most`.
+pub fn receive<T>(from: &Receiver<T>, at_most: Duration) -> Result<T, RecvTimeoutError> {
+    for _ in 0..at_most.as_millis() / STEP.as_millis() {
+        match from.recv_timeout(STEP) {
+            Err(RecvTimeoutError::Timeout) => {}
+            received => return received,
+        }
+    }
+    Err(RecvTimeoutError::Timeout)
+}

@@ -1,0 +1,283 @@
+//! What the tests of the engine share: engines over a disk in memory whose syncs, and a leaf store
+//! whose ingestions, wait or fail when a test says so; and a bound on how long a test may take.
+
+#![allow(unreachable_pub, reason = "modules of one test binary")]
+
+use std::io;
+use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use trunkline::config::StoreKind;
+use trunkline::core::store::disk::{Disk, DiskFile, DiskReader};
+use trunkline::core::store::leaves::{
+    LeafChange, LeafSnapshot, LeafStore, LeafStoreError, MemoryLeafStore,
+};
+use trunkline::core::store::simulated::SimulatedDisk;
+use trunkline::{Batch, Config, Durable, Engine, EngineBuilder, Receipt};
+
+use trunkline_testkit::patience::{HANGS_AFTER, STEP, receive};
+
+/// Runs a test that must not hang.
+pub fn without_hanging(test: impl FnOnce() + Send + 'static) {
+    let (done, waiting) = channel();
+    let thread = std::thread::spawn(move || {
+        test();
+        let _ = done.send(());
+    });
+    match receive(&waiting, HANGS_AFTER) {
+        Err(RecvTimeoutError::Timeout) => panic!("the test hangs"),
+        Ok(()) | Err(RecvTimeoutError::Disconnected) => {
+            if let Err(panic) = thread.join() {
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
+}
+
+/// Looks again and again until something that must come about has.
+pub fn until(come_about: impl Fn() -> bool) {
+    let (mut waited, mut looked) = (Duration::ZERO, Instant::now());
+    while !come_about() {
+        assert!(waited < HANGS_AFTER, "it never comes about");
+        std::thread::yield_now();
+        waited += looked.elapsed().min(STEP);
+        looked = Instant::now();
+    }
+}
+
+/// A place that threads pass, wait at or fail at.
+#[derive(Default)]
+pub struct Gate {
+    state: Mutex<GateState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct GateState {
+    closed: bool,
+    failing: Option<io::ErrorKind>,
+    waiting: usize,
+    passed: u64,
+}
+
+impl Gate {
+    fn lock(&self) -> MutexGuard<'_, GateState> {
+        self.state.lock().unwrap()
+    }
+
+    pub fn close(&self) {
+        self.lock().closed = true;
+    }
+
+    pub fn open(&self) {
+        self.lock().closed = false;
+        self.changed.notify_all();
+    }
+
+    /// Whoever comes from now on, and whoever waits, fails; `None`: nobody does any more.
+    pub fn fail(&self, kind: Option<io::ErrorKind>) {
+        self.lock().failing = kind;
+    }
+
+    pub fn passed(&self) -> u64 {
+        self.lock().passed
+    }
+
+    /// Returns when somebody waits at the closed gate.
+    pub fn wait_for_a_waiter(&self) {
+        let mut state = self.lock();
+        while state.waiting == 0 {
+            state = self.changed.wait(state).unwrap();
+        }
+    }
+
+    fn pass(&self) -> io::Result<()> {
+        let mut state = self.lock();
+        state.waiting += 1;
+        self.changed.notify_all();
+        while state.closed {
+            state = self.changed.wait(state).unwrap();
+        }
+        state.waiting -= 1;
+        if let Some(kind) = state.failing {
+            return Err(kind.into());
+        }
+        state.passed += 1;
+        Ok(())
+    }
+}
+
+/// A disk in memory with a gate before every sync of a file and one before every append.
+#[derive(Clone)]
+pub struct GatedDisk {
+    pub memory: Arc<SimulatedDisk>,
+    pub syncs: Arc<Gate>,
+    pub appends: Arc<Gate>,
+}
+
+struct GatedFile {
+    file: Box<dyn DiskFile>,
+    syncs: Arc<Gate>,
+    appends: Arc<Gate>,
+}
+
+impl GatedDisk {
+    fn gated(&self, file: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
+        Box::new(GatedFile {
+            file,
+            syncs: self.syncs.clone(),
+            appends: self.appends.clone(),
+        })
+    }
+}
+
+impl Disk for GatedDisk {
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        self.memory.create_directory(path)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(self.gated(self.memory.create(path)?))
+    }
+
+    fn reuse(&self, path: &Path, kept_bytes: u64) -> io::Result<Box<dyn DiskFile>> {
+        Ok(self.gated(self.memory.reuse(path, kept_bytes)?))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskReader>> {
+        self.memory.open(path)
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
+        self.memory.list(directory)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.memory.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.memory.remove(path)
+    }
+
+    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
+        self.memory.sync_directory(directory)
+    }
+}
+
+impl DiskFile for GatedFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.appends.pass()?;
+        self.file.append(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.syncs.pass()?;
+        self.file.sync()
+    }
+}
+
+/// A leaf store in memory with a gate before every ingestion.
+#[derive(Default)]
+pub struct GatedLeaves {
+    memory: MemoryLeafStore,
+    pub ingestions: Gate,
+}
+
+impl LeafStore for GatedLeaves {
+    fn ingest(
+        &self,
+        changes: &mut dyn Iterator<Item = LeafChange<'_>>,
+    ) -> Result<(), LeafStoreError> {
+        let passed = self.ingestions.pass();
+        passed.map_err(|error| LeafStoreError::Backend(Box::new(error)))?;
+        self.memory.ingest(changes)
+    }
+
+    fn sync(&self) -> Result<(), LeafStoreError> {
+        self.memory.sync()
+    }
+
+    fn snapshot(&self) -> Result<Arc<dyn LeafSnapshot>, LeafStoreError> {
+        self.memory.snapshot()
+    }
+}
+
+/// A disk and a leaf store in memory, which outlive the engines that are opened on them.
+pub struct Rig {
+    pub config: Config,
+    pub disk: GatedDisk,
+    pub leaves: Arc<GatedLeaves>,
+}
+
+impl Rig {
+    pub fn new() -> Self {
+        let mut config = Config::default();
+        config.workers.threads = 1;
+        Self {
+            config,
+            disk: GatedDisk {
+                memory: Arc::new(SimulatedDisk::new(1)),
+                syncs: Arc::default(),
+                appends: Arc::default(),
+            },
+            leaves: Arc::default(),
+        }
+    }
+
+    pub fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let mut rig = Self::new();
+        change(&mut rig.config);
+        rig
+    }
+
+    pub fn builder(&self) -> EngineBuilder {
+        Engine::builder(self.config.clone())
+            .disk(Arc::new(self.disk.clone()))
+            .leaf_store(self.leaves.clone())
+    }
+
+    pub fn open(&self) -> Engine {
+        self.builder().open_blocking().unwrap()
+    }
+}
+
+/// A configuration for a directory on the system's disk, without a leaf store.
+pub fn log_only(directory: &Path) -> Config {
+    let mut config = Config::in_directory(directory);
+    config.workers.threads = 1;
+    config.store.kind = StoreKind::Log;
+    config
+}
+
+/// A batch of puts.
+pub fn puts<K: AsRef<[u8]>, V: AsRef<[u8]>>(pairs: impl IntoIterator<Item = (K, V)>) -> Batch {
+    let mut batch = Batch::new();
+    for (key, value) in pairs {
+        batch.put(key, value);
+    }
+    batch
+}
+
+/// Puts and waits until that is durable.
+pub fn put(engine: &Engine, key: &str, value: &str) -> Durable {
+    let receipt = engine.put_blocking(key, value);
+    receipt.unwrap().durable_blocking().unwrap()
+}
+
+/// Submits and waits until that is durable.
+pub fn submit(engine: &Engine, batch: Batch) -> (Receipt, Durable) {
+    let receipt = engine.submit_blocking(batch).unwrap();
+    let durable = receipt.durable_blocking().unwrap();
+    (receipt, durable)
+}
+
+/// A checkpoint, where 4 KiB start one, and a version after it that lets everything go that may.
+pub fn checkpoint(engine: &Engine) {
+    let before = engine.metrics().checkpoints;
+    put(engine, "filler", &"x".repeat(5000 + before as usize));
+    until(|| engine.metrics().checkpoints > before);
+    put(engine, "after", &format!("{before}"));
+}
