@@ -38,6 +38,7 @@
 
 mod builder;
 mod engine;
+mod error;
 mod open;
 mod snapshot;
 
@@ -60,13 +61,14 @@ pub use trunkline_actors::metrics::{MetricsSnapshot, Quantiles, StageMetrics};
 pub use trunkline_actors::receipt::{Durability, Durable, Hashed, Receipt, RootReady};
 pub use trunkline_actors::state::evidence::EvidenceError;
 pub use trunkline_actors::state::history::HistoryError;
+pub use trunkline_actors::state::read::ReadError;
 
 pub use builder::EngineBuilder;
-pub use engine::{Engine, SubmitError};
+pub use engine::Engine;
+pub use error::{OpenError, ReplayError, SnapshotError, SubmitError};
 pub use open::read_only::{Inspection, ReadOnly};
-pub use open::recovery::{OpenError, ReplayError};
 pub use snapshot::prove::{ProveOptions, ShownValues, SnapshotProveError, TopKind, prove_versions};
-pub use snapshot::{ReadError, Snapshot, SnapshotError, SnapshotIter};
+pub use snapshot::{Snapshot, SnapshotIter};
 
 /// The README's example, compiled.
 #[cfg(doctest)]

@@ -7,25 +7,28 @@
 //! in between leaves the old marker and the whole log; replaying it over newer leaves gives the
 //! same state. Not here: when a checkpoint is due.
 
+use std::error::Error;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use actix::Recipient;
 use trunkline_core::batch::head;
 use trunkline_core::store::disk::Disk;
 use trunkline_core::store::history_file::{HistoryFile, HistoryFileError, HistoryWriter};
 use trunkline_core::store::leaves::{LeafChange, LeafStore, LeafStoreError};
 use trunkline_core::store::marker::{CHECKPOINT_FILE, Marker};
 
+use crate::actor::Mailbox;
 use crate::adaptive::Backlog;
+use crate::context::StageContext;
 use crate::failure::{EngineFailure, panic_message};
-use crate::message::Checkpointed;
-use crate::metrics::interval::micros;
-use crate::priority;
-use crate::shared::Shared;
+use crate::message::PersistMessage;
+use crate::runtime::clock::{self, micros};
+use crate::runtime::priority;
+use crate::runtime::wait::Signal;
 use crate::state::history::History;
 use crate::state::layer::Layer;
 use crate::state::values::StoreView;
@@ -37,21 +40,14 @@ const READ_AHEAD_EFFECTS: usize = 16;
 /// Persist's end: starts checkpoints, one at a time, and waits for them.
 pub struct Checkpoints {
     jobs: Sender<Arc<Version>>,
-    running: Arc<Running>,
-    trim_the_log: bool,
+    progress: Arc<Signal<Progress>>,
+    trims_log: bool,
 }
 
-/// Whether a checkpoint runs.
+/// The checkpoint that runs, and the rate of the last one.
 #[derive(Debug, Default)]
-struct Running {
-    at_work: Mutex<AtWork>,
-    ended: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct AtWork {
-    now: Option<Job>,
-    /// What the last one took that had its share of leaves.
+struct Progress {
+    running: Option<Job>,
     bytes_per_second: Option<u64>,
 }
 
@@ -60,95 +56,87 @@ struct AtWork {
 struct Job {
     since: Instant,
     bytes: u64,
-    /// Whether its time says what bytes take: that of few is what every checkpoint takes.
-    is_telling: bool,
+    /// Whether its time shows the rate. A checkpoint of few leaves only shows what every checkpoint takes.
+    shows_rate: bool,
 }
 
-impl Running {
-    fn lock(&self) -> MutexGuard<'_, AtWork> {
-        self.at_work.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn begin(&self, bytes: u64, is_telling: bool) {
-        self.lock().now = Some(Job {
-            since: Instant::now(),
+impl Progress {
+    fn begin(&mut self, bytes: u64, shows_rate: bool) {
+        self.running = Some(Job {
+            since: clock::now(),
             bytes,
-            is_telling,
+            shows_rate,
         });
     }
 
-    fn end(&self) {
-        let mut at_work = self.lock();
-        if let Some(job) = at_work.now.take().filter(|job| job.is_telling) {
-            let seconds = job.since.elapsed().as_secs_f64();
-            at_work.bytes_per_second = Some((job.bytes as f64 / seconds.max(1e-6)) as u64);
+    fn end(&mut self) {
+        if let Some(job) = self.running.take().filter(|job| job.shows_rate) {
+            let seconds = (clock::now() - job.since).as_secs_f64();
+            self.bytes_per_second = Some((job.bytes as f64 / seconds.max(1e-6)) as u64);
         }
-        drop(at_work);
-        self.ended.notify_all();
     }
 }
 
 impl Checkpoints {
-    pub fn running(&self) -> bool {
-        self.running.lock().now.is_some()
+    /// Returns whether a checkpoint runs.
+    pub fn is_running(&self) -> bool {
+        self.progress.lock().running.is_some()
     }
 
-    /// Whether the log gets shorter by them: not if the leaf store does not outlive the engine.
-    pub fn trim_the_log(&self) -> bool {
-        self.trim_the_log
+    /// Returns whether checkpoints let the log be trimmed: not if the leaf store does not outlive the engine.
+    pub fn trims_log(&self) -> bool {
+        self.trims_log
     }
 
-    /// What the checkpoint that runs and what has gathered beside it amount to.
+    /// Returns the work that the running checkpoint has left, and what has gathered since it was started.
     pub fn backlog(&self, unflushed_bytes: u64, waits_at_bytes: u64) -> Option<Backlog> {
-        let at_work = self.running.lock();
-        let job = at_work.now?;
+        let progress = self.progress.lock();
+        let job = progress.running?;
         Some(Backlog {
             checkpoint_bytes: job.bytes,
             gathered_bytes: unflushed_bytes.saturating_sub(job.bytes),
-            elapsed_us: micros(job.since.elapsed()),
-            bytes_per_second: at_work.bytes_per_second,
+            elapsed_us: micros(clock::now() - job.since),
+            bytes_per_second: progress.bytes_per_second,
             waits_at_bytes,
         })
     }
 
-    /// Starts a checkpoint of a version that is synced, with about so many bytes of leaves; `is_telling` if these are
-    /// why it is started, so that the next ones are expected to take their time in proportion.
-    pub fn start(&self, version: Arc<Version>, bytes: u64, is_telling: bool) {
-        self.running.begin(bytes, is_telling);
+    /// Starts a checkpoint of a synced version with about this many bytes of leaves. With `shows_rate` its time tells
+    /// what later checkpoints take.
+    pub fn start(&self, version: Arc<Version>, bytes: u64, shows_rate: bool) {
+        self.progress
+            .update(|progress| progress.begin(bytes, shows_rate));
         if self.jobs.send(version).is_err() {
-            self.running.end();
+            self.progress.update(Progress::end);
         }
     }
 
     /// Waits until no checkpoint runs.
     pub fn wait(&self) {
-        let ended = &self.running.ended;
-        let at_work = ended.wait_while(self.running.lock(), |at_work| at_work.now.is_some());
-        drop(at_work.unwrap_or_else(PoisonError::into_inner));
+        let idle = |progress: &Progress| progress.running.is_none().then_some(());
+        self.progress.wait_for(idle);
     }
 
-    /// Waits until no checkpoint runs, or so long.
-    pub fn wait_at_most(&self, pause: Duration) {
-        let ended = &self.running.ended;
-        let at_work = self.running.lock();
-        let waited = ended.wait_timeout_while(at_work, pause, |at_work| at_work.now.is_some());
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    /// Waits until no checkpoint runs, for this long at most.
+    pub fn wait_at_most(&self, limit: Duration) {
+        let is_idle = |progress: &Progress| progress.running.is_none();
+        self.progress.wait_at_most(limit, is_idle);
     }
 }
 
 /// The thread's end.
 pub struct Checkpointer {
-    shared: Arc<Shared>,
+    context: Arc<StageContext>,
     leaves: Arc<dyn LeafStore>,
     /// Where the marker is written; `None` if the leaf store does not outlive the engine, so that
     /// the log must stay whole.
-    place: Option<MarkerPlace>,
+    manifest: Option<ManifestFile>,
     jobs: Receiver<Arc<Version>>,
-    running: Arc<Running>,
+    progress: Arc<Signal<Progress>>,
 }
 
 /// A directory with a marker, and what the marker says.
-pub struct MarkerPlace {
+pub struct ManifestFile {
     pub disk: Arc<dyn Disk>,
     pub directory: PathBuf,
     pub marker: Marker,
@@ -156,7 +144,7 @@ pub struct MarkerPlace {
     pub history: Option<HistoryWriter>,
 }
 
-impl MarkerPlace {
+impl ManifestFile {
     /// Stores the commit ids up to a version.
     fn store_history(&mut self, history: &History, version: u64) -> Result<(), HistoryFileError> {
         let (stored, nodes) = history.unstored(version);
@@ -207,68 +195,63 @@ enum CheckpointError {
     Leaves(#[from] LeafStoreError),
 }
 
-/// Makes the two ends.
+/// Creates the two ends.
 pub fn channel(
-    shared: Arc<Shared>,
+    context: Arc<StageContext>,
     leaves: Arc<dyn LeafStore>,
-    place: Option<MarkerPlace>,
+    manifest: Option<ManifestFile>,
 ) -> (Checkpoints, Checkpointer) {
     let (sender, jobs) = std::sync::mpsc::channel();
-    let running = Arc::new(Running::default());
+    let progress = Arc::new(Signal::default());
     let checkpoints = Checkpoints {
         jobs: sender,
-        running: running.clone(),
-        trim_the_log: place.is_some(),
+        progress: progress.clone(),
+        trims_log: manifest.is_some(),
     };
     let checkpointer = Checkpointer {
-        shared,
+        context,
         leaves,
-        place,
+        manifest,
         jobs,
-        running,
+        progress,
     };
     (checkpoints, checkpointer)
 }
 
 impl Checkpointer {
-    /// Works until persist's end is gone; tells persist what it may trim.
-    pub fn run(mut self, persist: &Recipient<Checkpointed>) {
-        priority::lower(self.shared.config().checkpoint.nice);
+    /// Works until persist's end is gone, and tells persist what it may trim.
+    pub fn run(mut self, persist: &Mailbox<PersistMessage>) {
+        priority::lower(self.context.config().checkpoint.nice);
         while let Ok(version) = self.jobs.recv() {
-            let running = self.running.clone();
-            let at_work = &self.shared.checkpoints_running;
-            at_work.fetch_add(1, Ordering::Relaxed);
-            let work = std::panic::AssertUnwindSafe(|| self.checkpoint(&version, persist));
-            let failure = match std::panic::catch_unwind(work) {
+            let running = self.context.checkpoint_running.clone();
+            running.store(true, Ordering::Relaxed);
+            let work = AssertUnwindSafe(|| self.checkpoint(&version, persist));
+            let source: Option<Arc<dyn Error + Send + Sync>> = match catch_unwind(work) {
                 Ok(Ok(())) => None,
-                Ok(Err(error)) => Some(Arc::new(error) as Arc<_>),
-                Err(payload) => {
-                    let message = panic_message(&*payload);
-                    Some(Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(
-                        message,
-                    )))
-                }
+                Ok(Err(error)) => Some(Arc::new(error)),
+                Err(payload) => Some(Arc::from(Box::from(panic_message(&*payload)))),
             };
-            if let Some(source) = failure {
-                self.shared.fail(EngineFailure::Checkpoint { source });
+            if let Some(source) = source {
+                self.context
+                    .health
+                    .fail(EngineFailure::Checkpoint { source });
             }
-            let at_work = &self.shared.checkpoints_running;
-            at_work.fetch_sub(1, Ordering::Relaxed);
-            running.end();
+            running.store(false, Ordering::Relaxed);
+            self.progress.update(Progress::end);
         }
     }
 
     fn checkpoint(
         &mut self,
         version: &Arc<Version>,
-        persist: &Recipient<Checkpointed>,
+        persist: &Mailbox<PersistMessage>,
     ) -> Result<(), CheckpointError> {
-        let state = &self.shared.state;
+        let state = &self.context.state;
         let number = version.number();
-        if let Some(place) = &mut self.place {
-            place.store_history(&state.history, number)?;
-            place.marker.intent = Some(number);
-            place.write_marker()?;
+        if let Some(manifest) = &mut self.manifest {
+            manifest.store_history(&state.history, number)?;
+            manifest.marker.intent = Some(number);
+            manifest.write_marker()?;
         }
         let layers = state.values.unflushed(number);
         let merged = merge(&layers);
@@ -276,15 +259,15 @@ impl Checkpointer {
             self.leaves.ingest(&mut changes(&layers, &merged))?;
             self.leaves.sync()?;
         }
-        if let Some(place) = &mut self.place {
-            let file = place.mark(version)?;
+        if let Some(manifest) = &mut self.manifest {
+            let file = manifest.mark(version)?;
             state.history.stored(number, file);
-            persist.do_send(Checkpointed(number));
+            persist.send(PersistMessage::Checkpointed(number));
         }
         let view = Arc::new(StoreView::new(number, self.leaves.snapshot()?));
         state.values.checkpointed(view.clone());
         state.forget(state.versions.checkpointed(&view));
-        self.shared.metrics.checkpoint_finished();
+        self.context.metrics.checkpoint_finished();
         Ok(())
     }
 }
@@ -386,13 +369,13 @@ mod tests {
 
     #[test]
     fn a_checkpoint_of_few_leaves_says_nothing_of_the_rate() {
-        let running = Running::default();
-        running.begin(1, false);
-        running.end();
-        assert_eq!(running.lock().bytes_per_second, None);
-        running.begin(1 << 20, true);
-        running.end();
-        assert!(running.lock().bytes_per_second.is_some());
+        let mut progress = Progress::default();
+        progress.begin(1, false);
+        progress.end();
+        assert_eq!(progress.bytes_per_second, None);
+        progress.begin(1 << 20, true);
+        progress.end();
+        assert!(progress.bytes_per_second.is_some());
     }
 
     #[test]

@@ -1,11 +1,10 @@
-//! When the engine has failed: the first cause, kept for everybody who asks later.
+//! The stages' names, and the failures that stop an engine.
 //!
-//! A failed engine acknowledges nothing any more and never mends itself; its directory can be opened
-//! again at the last durable commit. Not here: how stages notice (`stage`) and are halted
-//! (`pipeline`).
+//! A failed engine acknowledges nothing more and does not recover by itself. Its directory can be opened again at the
+//! last durable commit.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -58,11 +57,11 @@ impl fmt::Display for Stage {
     }
 }
 
-/// Why the engine answers no more. Clones share the cause.
+/// The failure that stopped an engine. Clones share the cause.
 ///
-/// Retrying on this engine can't help. After [`Self::Closed`], open it again; after the others, what
-/// was acknowledged as durable is there when the directory is opened again, and what was not may
-/// or may not be: ask before submitting it anew (a requirement on one of its keys does it).
+/// Retrying on this engine cannot help. Open the directory again: everything that was acknowledged as durable is
+/// there. A submission that was not acknowledged may be there or not, so check before you submit it again (a
+/// requirement on one of its keys does that). After [`Self::Closed`] nothing is in doubt.
 ///
 /// ```
 /// let failure = trunkline::EngineFailure::Closed;
@@ -76,37 +75,37 @@ pub enum EngineFailure {
     /// A stage panicked.
     #[error("stage {stage} panicked ({message}); shut the engine down and open it again")]
     Panic {
-        /// Which one.
+        /// The stage.
         stage: Stage,
-        /// What it said.
+        /// Message of the panic.
         message: Arc<str>,
     },
-    /// A thread beside the stages panicked: the keeper, which frees old versions, or the tuner.
+    /// A thread that is no stage panicked: the one for background tasks, or the adaptive controller.
     #[error("thread {thread} panicked ({message}); shut the engine down and open it again")]
     Thread {
         /// Its name.
         thread: Arc<str>,
-        /// What it said.
+        /// Message of the panic.
         message: Arc<str>,
     },
     /// The disk or a store failed, or something impossible was seen.
-    #[error("stage {stage} failed; shut the engine down, mend the cause and open it again")]
+    #[error("stage {stage} failed; shut the engine down, remove the cause, and open it again")]
     Stage {
-        /// Which one.
+        /// The stage.
         stage: Stage,
-        /// What it met.
+        /// The cause.
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
     /// A checkpoint failed.
-    #[error("a checkpoint failed; shut the engine down, mend the cause and open it again")]
+    #[error("a checkpoint failed; shut the engine down, remove the cause, and open it again")]
     Checkpoint {
-        /// What it met.
+        /// The cause.
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
 }
 
 impl EngineFailure {
-    /// Whether the same call on the same engine may succeed later: never.
+    /// Returns whether the same call on this engine may succeed later: never.
     pub fn retry_can_help(&self) -> bool {
         false
     }
@@ -118,6 +117,7 @@ impl EngineFailure {
         }
     }
 
+    /// Returns the failure of a stage that panicked.
     pub fn panic(stage: Stage, payload: &(dyn std::any::Any + Send)) -> Self {
         Self::Panic {
             stage,
@@ -126,83 +126,10 @@ impl EngineFailure {
     }
 }
 
-/// What a panic said.
+/// Returns the message of a panic.
 pub fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message")
         .to_owned()
-}
-
-/// A waiter whose work is gone.
-pub trait Orphan: Send + Sync + fmt::Debug {
-    fn fail(&self, cause: EngineFailure);
-}
-
-/// Healthy until the first failure, and failed for good from then on.
-///
-/// Work that meets a failure is dropped while the failure is still on its way up the stack; its
-/// waiters are kept here as orphans and told the cause once it is known.
-#[derive(Debug, Default)]
-pub struct Health {
-    failure: OnceLock<EngineFailure>,
-    orphans: Mutex<Vec<Arc<dyn Orphan>>>,
-}
-
-impl Health {
-    /// The first failure is kept. Says whether this was it.
-    pub fn fail(&self, failure: EngineFailure) -> bool {
-        let mut orphans = self.orphans.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = self.failure.set(failure).is_ok();
-        let orphaned = std::mem::take(&mut *orphans);
-        drop(orphans);
-        for orphan in orphaned {
-            orphan.fail(self.cause());
-        }
-        first
-    }
-
-    /// Takes a waiter whose work was dropped: told the cause now if it is known, else later.
-    pub fn orphan(&self, orphan: Arc<dyn Orphan>) {
-        let mut orphans = self.orphans.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.failure.get().is_none() {
-            orphans.push(orphan);
-            return;
-        }
-        drop(orphans);
-        orphan.fail(self.cause());
-    }
-
-    pub fn failure(&self) -> Option<&EngineFailure> {
-        self.failure.get()
-    }
-
-    /// What to tell those who come after the failure.
-    pub fn cause(&self) -> EngineFailure {
-        self.failure().cloned().unwrap_or(EngineFailure::Closed)
-    }
-
-    pub fn check(&self) -> Result<(), EngineFailure> {
-        match self.failure() {
-            None => Ok(()),
-            Some(failure) => Err(failure.clone()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_failure_is_the_one_that_is_told() {
-        let health = Health::default();
-        assert!(health.check().is_ok());
-        assert!(health.fail(EngineFailure::panic(Stage::Hash, &"boom")));
-        assert!(!health.fail(EngineFailure::Closed));
-        let Err(EngineFailure::Panic { stage, message }) = health.check() else {
-            unreachable!("the first failure was a panic");
-        };
-        assert_eq!((stage, &*message), (Stage::Hash, "boom"));
-    }
 }

@@ -1,17 +1,16 @@
-//! Groups in flight: how many there are, and how many operations they have.
+//! Groups in flight: how many there are between sealing and durability, and how many operations they have.
 //!
-//! A group takes its slot when it is sealed and carries it along; wherever it is dropped, in the last stage or in a
-//! failing one, the slot is free again and ingest is told. Not here: what submissions may be inside at all (`credit`).
+//! A group takes a slot when it is sealed and carries it along. Wherever the group is dropped, in the last stage or
+//! in a failing one, the slot is free again and ingest is told.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use actix::Recipient;
-
-use crate::message::{GroupTag, Room};
 use crate::metrics::Metrics;
+use crate::metrics::group::GroupTag;
 
-/// What is between sealing and durability.
+/// Counts what is between sealing and durability.
 #[derive(Debug, Default)]
 pub struct InFlight {
     groups: AtomicUsize,
@@ -19,30 +18,36 @@ pub struct InFlight {
 }
 
 impl InFlight {
+    /// Returns the number of groups in flight.
     pub fn groups(&self) -> usize {
         self.groups.load(Ordering::Acquire)
     }
 
+    /// Returns the number of their operations.
     pub fn operations(&self) -> usize {
         self.operations.load(Ordering::Acquire)
     }
 }
 
-/// A group's place among the groups in flight; dropping it makes room for the next.
-#[derive(Debug)]
+/// Called when a slot is free again.
+pub type OnFree = Arc<dyn Fn() + Send + Sync>;
+
+/// A place among the groups in flight. Dropping it frees the place.
 pub struct GroupSlot {
+    /// Facts about the group.
     pub tag: GroupTag,
     in_flight: Arc<InFlight>,
     metrics: Arc<Metrics>,
-    ingest: Recipient<Room>,
+    on_free: OnFree,
 }
 
 impl GroupSlot {
+    /// Takes a slot for a group.
     pub fn take(
         tag: GroupTag,
         in_flight: &Arc<InFlight>,
         metrics: &Arc<Metrics>,
-        ingest: Recipient<Room>,
+        on_free: &OnFree,
     ) -> Self {
         let operations = tag.operations as usize;
         in_flight.operations.fetch_add(operations, Ordering::AcqRel);
@@ -52,7 +57,7 @@ impl GroupSlot {
             tag,
             in_flight: in_flight.clone(),
             metrics: metrics.clone(),
-            ingest,
+            on_free: on_free.clone(),
         }
     }
 }
@@ -64,6 +69,15 @@ impl Drop for GroupSlot {
         in_flight.operations.fetch_sub(operations, Ordering::AcqRel);
         in_flight.groups.fetch_sub(1, Ordering::AcqRel);
         self.metrics.group_ended();
-        self.ingest.do_send(Room);
+        (self.on_free)();
+    }
+}
+
+impl fmt::Debug for GroupSlot {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("GroupSlot")
+            .field("tag", &self.tag)
+            .finish_non_exhaustive()
     }
 }

@@ -22,20 +22,22 @@
 
 #![forbid(unsafe_code)]
 
+pub mod actor;
 pub mod adaptive;
 pub mod admission;
 pub mod background;
 pub mod checkpoint;
 pub mod config;
+pub mod context;
 pub mod decisions;
 pub mod failure;
+pub mod health;
 pub mod in_flight;
 pub mod message;
 pub mod metrics;
 pub mod pipeline;
-pub mod priority;
 pub mod receipt;
-pub mod shared;
+pub mod runtime;
 pub mod stage;
 pub mod state;
 pub mod testing;

@@ -1,12 +1,10 @@
-//! The nouns that pass from stage to stage, in flow order. Each owns its credit.
-//!
-//! Messages carry batches, never operations. Not here: what a stage does with them.
+//! Messages that pass from stage to stage, in flow order. They carry batches, never single operations, and each owns
+//! the permits of its submissions.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix::Message;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use trunkline_core::batch::PreparedBatch;
@@ -14,156 +12,144 @@ use trunkline_core::hash::Digest;
 use trunkline_core::outcome::{Outcome, SubmissionOutcome};
 use trunkline_core::tree::SealedChanges;
 
-use crate::admission::Credit;
+use crate::admission::Permit;
 use crate::failure::EngineFailure;
 use crate::in_flight::GroupSlot;
-use crate::receipt::{CommitPromise, Ticket};
+use crate::receipt::{Completion, RootCompletion};
 use crate::state::layer::Layer;
 use crate::state::versions::Version;
 
-macro_rules! messages {
-    ($($message:ty),* $(,)?) => {
-        $(impl Message for $message {
-            type Result = ();
-        })*
-    };
+/// A message to ingest.
+#[derive(Debug)]
+pub enum IngestMessage {
+    /// A submission whose place is fixed.
+    Submission(Box<Submission>),
+    /// A group has left the pipeline.
+    SlotFreed,
+    /// A drain behind everything submitted before.
+    Drain(Drain),
 }
 
-messages!(
-    Submission,
-    SealedGroup,
-    AppliedGroup,
-    HashedVersion,
-    CommittedVersion,
-    Demanded,
-    Drain,
-    Room,
-    LingerOver,
-    Flush,
-    SyncDue,
-    Checkpointed,
-    Halt,
-);
+/// A message to tree or hash.
+#[derive(Debug)]
+pub enum StageMessage<T> {
+    /// The next group or version.
+    Work(T),
+    /// A drain behind all work before it.
+    Drain(Drain),
+}
 
-/// One caller's batch, its place fixed.
+/// A message to kzg.
+#[derive(Debug)]
+pub enum KzgMessage {
+    /// The next version.
+    Version(HashedVersion),
+    /// Somebody asks for the KZG root of a version.
+    RootWanted(u64, RootCompletion),
+    /// A drain behind all versions before it.
+    Drain(Drain),
+}
+
+/// A message to persist.
+#[derive(Debug)]
+pub enum PersistMessage {
+    /// The next version, with its KZG root or without.
+    Version(HashedVersion),
+    /// A checkpoint is durable up to this version: the log may be trimmed.
+    Checkpointed(u64),
+    /// A drain behind all versions before it.
+    Drain(Drain),
+}
+
+/// One caller's batch with its place in the order of submissions.
 #[derive(Debug)]
 pub struct Submission {
+    /// Its sequence number.
     pub sequence: u64,
+    /// The provisional root after it.
     pub provisional_root: Digest,
+    /// Its hashed and sorted writes.
     pub batch: Arc<PreparedBatch>,
-    pub waiting: Waiting,
+    /// Its waiters and permits.
+    pub pending: Pending,
+    /// When it was sent to ingest.
     pub sent_at: Instant,
 }
 
-/// Who waits for a submission, and what it holds up.
+/// A submission's waiters, and the permits that it holds until it is durable.
 #[derive(Debug)]
-pub struct Waiting {
-    pub ticket: Ticket,
-    pub _credit: Credit,
+pub struct Pending {
+    /// The pipeline's end of the receipt.
+    pub completion: Completion,
+    /// Permits of admission.
+    pub _permit: Permit,
 }
 
 /// Submissions that become one version together.
 #[derive(Debug)]
 pub struct SealedGroup {
+    /// The submissions, in order.
     pub submissions: VecDeque<Submission>,
+    /// The group's place among those in flight.
     pub slot: GroupSlot,
+    /// When it was sent to tree.
     pub sent_at: Instant,
 }
 
 /// A version that is applied to the tree.
 #[derive(Debug)]
 pub struct AppliedGroup {
-    pub first_sequence: u64,
-    pub last_sequence: u64,
-    pub provisional_root: Digest,
-    pub metadata: Bytes,
+    /// Its submissions, in the terms of the commit record.
+    pub submissions: SubmissionRange,
+    /// Outcomes of all submissions, in order.
     pub outcomes: Vec<SubmissionOutcome>,
+    /// Cells and digests that the version changed.
     pub changes: SealedChanges,
+    /// The version's effects.
     pub layer: Arc<Layer>,
-    pub waiting: Vec<(Waiting, Outcome)>,
+    /// The submissions' waiters and permits, with the outcome of each.
+    pub pending: Vec<(Pending, Outcome)>,
+    /// The group's place among those in flight.
     pub slot: GroupSlot,
+    /// When it was sent to hash.
     pub sent_at: Instant,
+}
+
+/// The submissions of one version, in the terms of its commit record.
+#[derive(Debug, Default)]
+pub struct SubmissionRange {
+    /// Sequence number of the first submission.
+    pub first_sequence: u64,
+    /// Sequence number of the last submission.
+    pub last_sequence: u64,
+    /// The provisional root after the last submission.
+    pub provisional_root: Digest,
+    /// Metadata of the last submission.
+    pub metadata: Bytes,
 }
 
 /// A version with digests and a commit id.
 #[derive(Debug)]
 pub struct HashedVersion {
+    /// The version.
     pub version: Arc<Version>,
+    /// Outcomes of its submissions, encoded.
     pub outcomes: Bytes,
+    /// The version's effects.
     pub layer: Arc<Layer>,
-    pub waiting: Vec<(Waiting, Outcome)>,
+    /// The submissions' waiters and permits, with the outcome of each.
+    pub pending: Vec<(Pending, Outcome)>,
+    /// The group's place among those in flight.
     pub slot: GroupSlot,
+    /// When it was sent to the stage that has it.
     pub sent_at: Instant,
-}
-
-/// A version with its KZG root, or passed on without one.
-#[derive(Debug)]
-pub struct CommittedVersion {
-    pub hashed: HashedVersion,
-    pub sent_at: Instant,
-}
-
-/// Somebody asks for the KZG root of a version.
-#[derive(Debug)]
-pub struct Demanded {
-    pub version: u64,
-    pub promise: CommitPromise,
 }
 
 /// Walks the pipeline behind everything accepted before it; the last stage answers.
 #[derive(Debug)]
 pub struct Drain {
+    /// Whether the log is closed then.
     pub close: bool,
+    /// Told the failure of the engine, if there is one.
     pub done: oneshot::Sender<Result<(), EngineFailure>>,
-}
-
-/// A group has left the pipeline.
-#[derive(Debug)]
-pub struct Room;
-
-/// The oldest pending submission has waited long enough.
-#[derive(Debug)]
-pub struct LingerOver;
-
-/// Everything appended so far is to become durable.
-#[derive(Debug)]
-pub struct Flush;
-
-/// The interval of durability mode `interval` is over.
-#[derive(Debug)]
-pub struct SyncDue;
-
-/// A checkpoint is durable up to this version.
-#[derive(Debug)]
-pub struct Checkpointed(pub u64);
-
-/// The engine has failed: drop what you hold.
-#[derive(Debug)]
-pub struct Halt;
-
-/// What ended a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClosedBy {
-    /// Nothing: no more waited, or what waited must not come behind metadata in the same group.
-    Nothing,
-    /// The cap of operations.
-    Operations,
-    /// The cap of bytes, that of operations not being reached.
-    Bytes,
-    /// Its share of what is inside, both caps being larger.
-    Share,
-}
-
-/// What is known of a group from its sealing on.
-#[derive(Clone, Copy, Debug)]
-pub struct GroupTag {
-    /// The version that it becomes.
-    pub version: u64,
-    pub operations: u64,
-    /// The cap that it was sealed under.
-    pub operations_max: u64,
-    pub closed_by: ClosedBy,
-    /// How long its operations had waited when it was sealed, all of them together, microseconds.
-    pub operations_waited_us: u64,
-    pub sealed_at: Instant,
 }

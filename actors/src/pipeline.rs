@@ -1,29 +1,30 @@
-//! Building the pipeline, starting its threads, draining it and joining it.
+//! The pipeline: wiring. Builds the stages, starts their threads, drains and joins them.
 //!
-//! Each stage is an actix actor in a system of its own, on a thread that the engine owns; nothing
-//! depends on the caller's runtime. Stages are never restarted one by one: the pipeline lives and
-//! fails whole.
+//! Stages are never restarted one by one: the pipeline runs and fails as a whole.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
-use actix::{Actor, Addr, Context, System};
 use tokio::sync::oneshot;
 use trunkline_core::store::leaves::LeafStore;
 use trunkline_core::store::log::CommitLog;
 use trunkline_core::tree::{TreeHasher, TreeWriter};
 
-use crate::adaptive::controller::{Tuner, Watch};
-use crate::background::{self, Ticks};
-use crate::checkpoint::{self, MarkerPlace};
-use crate::config::{DurabilityConfig, DurabilityMode};
+use crate::actor::{self, Actor, ActorThread, Mailbox};
+use crate::adaptive::controller::Controller;
+use crate::adaptive::controls::Controls;
+use crate::adaptive::watch::Watch;
+use crate::background;
+use crate::checkpoint::{self, ManifestFile};
+use crate::context::StageContext;
 use crate::failure::{EngineFailure, Stage, panic_message};
-use crate::message::{Demanded, Drain, Halt, Submission};
-use crate::receipt::{CommitPromise, Demand};
-use crate::shared::Shared;
+use crate::health::Health;
+use crate::message::{Drain, IngestMessage, KzgMessage, Submission};
+use crate::receipt::{RootCompletion, RootSource};
+use crate::runtime::thread;
 use crate::stage::hash::HashStage;
 use crate::stage::ingest::IngestStage;
 use crate::stage::kzg::KzgStage;
@@ -33,58 +34,70 @@ use crate::stage::tree::TreeStage;
 /// The way into the pipeline.
 #[derive(Clone, Debug)]
 pub struct PipelineHandle {
-    ingest: Addr<IngestStage>,
-    kzg: Addr<KzgStage>,
+    ingest: Mailbox<IngestMessage>,
+    kzg: Mailbox<KzgMessage>,
 }
 
 impl PipelineHandle {
+    /// Sends a submission on its way.
     pub fn submit(&self, submission: Submission) {
-        self.ingest.do_send(submission);
+        self.ingest
+            .send(IngestMessage::Submission(Box::new(submission)));
     }
 
     /// Sends a drain behind everything submitted before.
     pub fn drain(&self, close: bool) -> oneshot::Receiver<Result<(), EngineFailure>> {
         let (done, drained) = oneshot::channel();
-        self.ingest.do_send(Drain { close, done });
+        self.ingest
+            .send(IngestMessage::Drain(Drain { close, done }));
         drained
     }
 }
 
-impl Demand for PipelineHandle {
-    fn commit(&self, version: u64, promise: CommitPromise) {
-        self.kzg.do_send(Demanded { version, promise });
+impl RootSource for PipelineHandle {
+    fn request(&self, version: u64, completion: RootCompletion) {
+        self.kzg.send(KzgMessage::RootWanted(version, completion));
     }
 }
 
 /// The threads of an engine.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Threads {
-    systems: Vec<System>,
-    handles: Vec<JoinHandle<()>>,
-    /// Dropped, it ends the tuner.
-    tuner: Option<Sender<()>>,
+    stages: Vec<ActorThread>,
+    others: Vec<JoinHandle<()>>,
+    /// Ends the adaptive controller when it is dropped.
+    controller: Option<Sender<()>>,
 }
 
-/// What the pipeline is built from.
+/// Parts that a pipeline is built from.
 pub struct Parts {
-    pub shared: Arc<Shared>,
+    /// What the stages share.
+    pub context: Arc<StageContext>,
+    /// What the adaptive controller changes.
+    pub controls: Arc<Controls>,
+    /// The tree's writing half.
     pub writer: TreeWriter,
+    /// The tree's hashing half.
     pub hasher: TreeHasher,
+    /// The commit log.
     pub log: CommitLog,
+    /// The leaf store.
     pub leaves: Arc<dyn LeafStore>,
-    pub marker: Option<MarkerPlace>,
+    /// The checkpoint manifest, if the leaf store outlives the engine.
+    pub manifest: Option<ManifestFile>,
+    /// The configuration file to watch.
     pub watch: Option<Watch>,
 }
 
 /// Starts all threads, from the last stage to the first, since each knows the next.
+///
+/// # Errors
+///
+/// Fails if a thread cannot be started; those that were started have ended then.
 pub fn start(parts: Parts) -> io::Result<(PipelineHandle, Threads)> {
-    let mut threads = Threads {
-        systems: Vec::new(),
-        handles: Vec::new(),
-        tuner: None,
-    };
+    let mut threads = Threads::default();
     match start_all(parts, &mut threads) {
-        Ok(pipeline) => Ok((pipeline, threads)),
+        Ok(handle) => Ok((handle, threads)),
         Err(error) => {
             threads.stop();
             Err(error)
@@ -93,116 +106,90 @@ pub fn start(parts: Parts) -> io::Result<(PipelineHandle, Threads)> {
 }
 
 fn start_all(parts: Parts, threads: &mut Threads) -> io::Result<PipelineHandle> {
-    let Parts {
-        shared,
-        writer,
-        hasher,
-        log,
-        leaves,
-        marker,
-        watch,
-    } = parts;
-    let last = shared.state.versions.newest();
-    let open_epoch = log.open_epoch();
-    let (chores, chores_to_do) = channel();
-    let (checkpoints, checkpointer) = checkpoint::channel(shared.clone(), leaves, marker);
+    let context = parts.context;
+    let last = context.state.versions.newest();
+    let (version, open_epoch) = (last.number(), parts.log.open_epoch());
+    let (background, tasks) = channel();
+    let (checkpoints, checkpointer) =
+        checkpoint::channel(context.clone(), parts.leaves, parts.manifest);
 
-    let persist = threads.stage(Stage::Persist, {
-        let (shared, chores) = (shared.clone(), chores.clone());
-        move || PersistStage::new(shared, log, chores, checkpoints)
+    let (shared, to_background) = (context.clone(), background.clone());
+    let persist = threads.stage(Stage::Persist, move |_| {
+        PersistStage::new(shared, parts.log, to_background, checkpoints)
     })?;
-    let trim = persist.clone().recipient();
-    threads.plain(&shared, "checkpoint", move || checkpointer.run(&trim))?;
-    let ticks = ticks(&shared.config().durability, &persist);
-    let state = shared.state.clone();
-    threads.plain(&shared, "keeper", move || {
-        background::run(&chores_to_do, &state, ticks.as_ref());
+    let trim = persist.clone();
+    threads.other(&context.health, "checkpoint", move || {
+        checkpointer.run(&trim)
+    })?;
+    let state = context.state.clone();
+    threads.other(&context.health, "background", move || {
+        background::run(&tasks, &state)
     })?;
 
-    let kzg = threads.stage(Stage::Kzg, {
-        let (shared, persist) = (shared.clone(), persist.clone());
-        move || KzgStage::new(shared, persist)
+    let (shared, next) = (context.clone(), persist.clone());
+    let kzg = threads.stage(Stage::Kzg, |own| KzgStage::new(shared, next, own))?;
+    let (shared, next) = (context.clone(), kzg.clone());
+    let hash = threads.stage(Stage::Hash, move |_| {
+        HashStage::new(shared, next, parts.hasher, last, open_epoch)
     })?;
-    let hash = threads.stage(Stage::Hash, {
-        let (shared, kzg, last) = (shared.clone(), kzg.clone(), last.clone());
-        move || HashStage::new(shared, kzg, hasher, last, open_epoch)
+    let shared = context.clone();
+    let tree = threads.stage(Stage::Tree, move |_| {
+        TreeStage::new(shared, hash, background, parts.writer, version)
     })?;
-    let tree = threads.stage(Stage::Tree, {
-        let (shared, chores, version) = (shared.clone(), chores.clone(), last.number());
-        move || TreeStage::new(shared, hash, chores, writer, version)
-    })?;
-    let ingest = threads.stage(Stage::Ingest, {
-        let (shared, version) = (shared.clone(), last.number());
-        move || IngestStage::new(shared, tree, chores, version)
+    let shared = context.clone();
+    let ingest = threads.stage(Stage::Ingest, move |own| {
+        IngestStage::new(shared, tree, own, version)
     })?;
 
-    threads.tuner(&shared, watch)?;
-    let (halt_ingest, halt_kzg) = (ingest.clone(), kzg.clone());
-    let _ = shared.on_failure.set(Box::new(move || {
-        halt_ingest.do_send(Halt);
-        halt_kzg.do_send(Halt);
-        persist.do_send(Halt);
+    let admission = parts.controls.admission.clone();
+    threads.controller(&context.health, parts.controls, parts.watch)?;
+    // Tree and hash hold nothing between two messages.
+    let (to_ingest, to_kzg) = (ingest.clone(), kzg.clone());
+    context.health.on_failure(Box::new(move || {
+        admission.close();
+        to_ingest.abort();
+        to_kzg.abort();
+        persist.abort();
     }));
     Ok(PipelineHandle { ingest, kzg })
 }
 
-/// When persist is told to sync, if by the clock.
-fn ticks(durability: &DurabilityConfig, persist: &Addr<PersistStage>) -> Option<Ticks> {
-    (durability.mode == DurabilityMode::Interval).then(|| Ticks {
-        interval: Duration::from_millis(durability.interval_ms),
-        persist: persist.clone().recipient(),
-    })
-}
-
 impl Threads {
-    /// Starts a thread with a system of its own and an actor in it.
-    fn stage<A>(
+    fn stage<A: Actor>(
         &mut self,
         stage: Stage,
-        build: impl FnOnce() -> A + Send + 'static,
-    ) -> io::Result<Addr<A>>
-    where
-        A: Actor<Context = Context<A>>,
-    {
-        let (started, starting) = channel();
-        let thread = std::thread::Builder::new().name(format!("trunkline-{stage}"));
-        let handle = thread.spawn(move || {
-            let system = System::new();
-            let address = system.block_on(async { build().start() });
-            // If nobody listens any more, starting failed elsewhere and this thread ends too.
-            if started.send((address, System::current())).is_ok() {
-                let _ = system.run();
-            }
-        })?;
-        self.handles.push(handle);
-        let (address, system) = starting.recv().map_err(io::Error::other)?;
-        self.systems.push(system);
-        Ok(address)
+        build: impl FnOnce(Mailbox<A::Message>) -> A + Send + 'static,
+    ) -> io::Result<Mailbox<A::Message>> {
+        let (mailbox, thread) = actor::spawn(stage.name(), build)?;
+        self.stages.push(thread);
+        Ok(mailbox)
     }
 
-    fn tuner(&mut self, shared: &Arc<Shared>, watch: Option<Watch>) -> io::Result<()> {
-        let (runs, stop) = channel();
-        self.tuner = Some(runs);
-        let tuner = Tuner::new(shared.clone(), watch);
-        self.plain(shared, "tuner", move || tuner.run(&stop))
-    }
-
-    fn plain(
+    fn controller(
         &mut self,
-        shared: &Arc<Shared>,
-        name: &str,
+        health: &Arc<Health>,
+        controls: Arc<Controls>,
+        watch: Option<Watch>,
+    ) -> io::Result<()> {
+        let (runs, stop) = channel();
+        self.controller = Some(runs);
+        let controller = Controller::new(controls, watch);
+        self.other(health, "controller", move || controller.run(&stop))
+    }
+
+    /// Starts a thread that is no stage. A panic in it fails the engine.
+    fn other(
+        &mut self,
+        health: &Arc<Health>,
+        name: &'static str,
         work: impl FnOnce() + Send + 'static,
     ) -> io::Result<()> {
-        let name: Arc<str> = format!("trunkline-{name}").into();
-        let thread = std::thread::Builder::new().name(name.to_string());
-        let shared = shared.clone();
-        self.handles.push(thread.spawn(move || {
-            let work = std::panic::AssertUnwindSafe(work);
-            if let Err(payload) = std::panic::catch_unwind(work) {
-                let message = panic_message(&*payload).into();
-                shared.fail(EngineFailure::Thread {
-                    thread: name,
-                    message,
+        let health = health.clone();
+        self.others.push(thread::spawn(name, move || {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(work)) {
+                health.fail(EngineFailure::Thread {
+                    thread: name.into(),
+                    message: panic_message(&*payload).into(),
                 });
             }
         })?);
@@ -211,13 +198,16 @@ impl Threads {
 
     /// Ends all threads and waits for them. What is still in the pipeline is dropped.
     pub fn stop(self) {
-        drop(self.tuner);
-        for system in &self.systems {
-            system.stop();
+        drop(self.controller);
+        for stage in &self.stages {
+            stage.stop();
         }
-        for handle in self.handles {
-            // Stages catch their panics; what a thread said last was said to the waiters.
-            let _ = handle.join();
+        for stage in self.stages {
+            stage.join();
+        }
+        for other in self.others {
+            // A panic was told to the waiters.
+            let _ = other.join();
         }
     }
 }

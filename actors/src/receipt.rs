@@ -1,10 +1,10 @@
 //! The receipt of a submission: four states that its holder can wait for, from any runtime or none.
 //!
-//! The pipeline holds the other end, a [`Ticket`]. A ticket that is dropped before its submission is
-//! durable fails the waiters with the engine's cause, so that nobody waits for work that is gone.
+//! The pipeline holds the other end, a [`Completion`]. If it is dropped before its submission is durable, the waiters
+//! fail with the engine's cause, so that nobody waits for work that is lost.
 
 use std::future::poll_fn;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
@@ -12,9 +12,12 @@ use trunkline_core::evidence::Evidence;
 use trunkline_core::hash::Digest;
 use trunkline_core::outcome::Outcome;
 
-use crate::failure::{EngineFailure, Health, Orphan};
+use crate::failure::EngineFailure;
+use crate::health::{Health, Waiter};
 use crate::metrics::{Metrics, State as Reached};
-use crate::shared::State;
+use crate::runtime::clock;
+use crate::runtime::wait::Signal;
+use crate::state::State;
 use crate::state::evidence::{self, EvidenceError};
 
 /// How sure the disk is of a version that was acknowledged as durable.
@@ -135,15 +138,15 @@ pub struct Receipt {
     sequence: u64,
     provisional_root: Digest,
     progress: Arc<Progress>,
-    health: Arc<Health>,
-    demand: Option<Arc<dyn Demand>>,
+    root_source: Option<Arc<dyn RootSource>>,
     /// Not held: a receipt that is kept for long keeps no tree in memory.
     state: Weak<State>,
 }
 
-/// Somebody who can be asked for the KZG root of a version that has none yet.
-pub trait Demand: Send + Sync + std::fmt::Debug {
-    fn commit(&self, version: u64, promise: CommitPromise);
+/// Computes the KZG root of a version that has none yet.
+pub trait RootSource: Send + Sync + std::fmt::Debug {
+    /// Asks for the root of a version.
+    fn request(&self, version: u64, completion: RootCompletion);
 }
 
 impl Receipt {
@@ -170,13 +173,13 @@ impl Receipt {
 
     /// Waits for a KZG root that covers the submission; in commit mode `on_demand`, asks for it.
     pub async fn root_ready(&self) -> Result<RootReady, EngineFailure> {
-        self.demand(self.hashed().await?);
+        self.request_root(self.hashed().await?);
         self.progress.reached(|facts| facts.root_ready).await
     }
 
     /// As [`Self::root_ready`], blocking the thread.
     pub fn root_ready_blocking(&self) -> Result<RootReady, EngineFailure> {
-        self.demand(self.hashed_blocking()?);
+        self.request_root(self.hashed_blocking()?);
         self.progress.reached_blocking(|facts| facts.root_ready)
     }
 
@@ -227,18 +230,14 @@ impl Receipt {
         evidence::of_kept(&state, self.sequence)
     }
 
-    fn demand(&self, hashed: Hashed) {
-        if let Some(demand) = &self.demand {
-            let promise = CommitPromise {
-                progress: self.progress.clone(),
-                health: self.health.clone(),
-            };
-            demand.commit(hashed.version, promise);
+    fn request_root(&self, hashed: Hashed) {
+        if let Some(source) = &self.root_source {
+            source.request(hashed.version, RootCompletion(self.progress.clone()));
         }
     }
 }
 
-/// What is known of a submission so far.
+/// Facts about a submission, as far as they are known.
 #[derive(Debug, Default)]
 struct Facts {
     hashed: Option<Hashed>,
@@ -248,29 +247,34 @@ struct Facts {
     wakers: Vec<Waker>,
 }
 
-/// Shared by a receipt and its ticket.
+impl Facts {
+    fn answer<T>(&self, get: impl Fn(&Self) -> Option<T>) -> Option<Result<T, EngineFailure>> {
+        match (get(self), &self.failed) {
+            (Some(fact), _) => Some(Ok(fact)),
+            (None, Some(failure)) => Some(Err(failure.clone())),
+            (None, None) => None,
+        }
+    }
+}
+
+/// Shared by a receipt and its completions.
 #[derive(Debug)]
 struct Progress {
-    facts: Mutex<Facts>,
-    changed: Condvar,
+    facts: Signal<Facts>,
     accepted_at: Instant,
     metrics: Arc<Metrics>,
+    health: Arc<Health>,
 }
 
 impl Progress {
-    fn lock(&self) -> MutexGuard<'_, Facts> {
-        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn learn(&self, state: Option<Reached>, learn: impl FnOnce(&mut Facts)) {
         if let Some(state) = state {
             self.metrics.state_reached(state, self.accepted_at);
         }
-        let mut facts = self.lock();
-        learn(&mut facts);
-        let wakers = std::mem::take(&mut facts.wakers);
-        drop(facts);
-        self.changed.notify_all();
+        let wakers = self.facts.update(|facts| {
+            learn(facts);
+            std::mem::take(&mut facts.wakers)
+        });
         wakers.into_iter().for_each(Waker::wake);
     }
 
@@ -279,17 +283,15 @@ impl Progress {
         get: impl Fn(&Facts) -> Option<T>,
     ) -> Result<T, EngineFailure> {
         poll_fn(|context| {
-            let mut facts = self.lock();
-            match Self::answer(&facts, &get) {
-                Some(answer) => Poll::Ready(answer),
-                None => {
-                    let waker = context.waker();
-                    if !facts.wakers.iter().any(|known| known.will_wake(waker)) {
-                        facts.wakers.push(waker.clone());
-                    }
-                    Poll::Pending
-                }
+            let mut facts = self.facts.lock();
+            if let Some(answer) = facts.answer(&get) {
+                return Poll::Ready(answer);
             }
+            let waker = context.waker();
+            if !facts.wakers.iter().any(|known| known.will_wake(waker)) {
+                facts.wakers.push(waker.clone());
+            }
+            Poll::Pending
         })
         .await
     }
@@ -298,126 +300,98 @@ impl Progress {
         &self,
         get: impl Fn(&Facts) -> Option<T>,
     ) -> Result<T, EngineFailure> {
-        let mut facts = self.lock();
-        loop {
-            if let Some(answer) = Self::answer(&facts, &get) {
-                return answer;
-            }
-            facts = self
-                .changed
-                .wait(facts)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn answer<T>(
-        facts: &Facts,
-        get: impl Fn(&Facts) -> Option<T>,
-    ) -> Option<Result<T, EngineFailure>> {
-        match (get(facts), &facts.failed) {
-            (Some(fact), _) => Some(Ok(fact)),
-            (None, Some(failure)) => Some(Err(failure.clone())),
-            (None, None) => None,
-        }
+        self.facts.wait_for(|facts| facts.answer(&get))
     }
 }
 
-/// The pipeline's end of a receipt.
-#[derive(Debug)]
-pub struct Ticket {
-    progress: Arc<Progress>,
-    health: Arc<Health>,
-}
-
-/// Makes the two ends. Without `demand`, the pipeline computes every KZG root unasked.
-pub fn issue(
-    sequence: u64,
-    provisional_root: Digest,
-    health: &Arc<Health>,
-    metrics: &Arc<Metrics>,
-    demand: Option<Arc<dyn Demand>>,
-    state: Weak<State>,
-) -> (Ticket, Receipt) {
-    let progress = Arc::new(Progress {
-        facts: Mutex::default(),
-        changed: Condvar::new(),
-        accepted_at: Instant::now(),
-        metrics: metrics.clone(),
-    });
-    let ticket = Ticket {
-        progress: progress.clone(),
-        health: health.clone(),
-    };
-    let receipt = Receipt {
-        sequence,
-        provisional_root,
-        progress,
-        health: health.clone(),
-        demand,
-        state,
-    };
-    (ticket, receipt)
-}
-
-impl Ticket {
-    pub fn accepted_at(&self) -> Instant {
-        self.progress.accepted_at
-    }
-
-    pub fn hashed(&self, hashed: Hashed) {
-        self.progress
-            .learn(Some(Reached::Hashed), |facts| facts.hashed = Some(hashed));
-    }
-
-    pub fn durable(self, durable: Durable) {
-        self.progress.learn(Some(Reached::Durable), |facts| {
-            facts.durable = Some(durable)
-        });
-    }
-
-    pub fn commit_promise(&self) -> CommitPromise {
-        CommitPromise {
-            progress: self.progress.clone(),
-            health: self.health.clone(),
-        }
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        if self.progress.lock().durable.is_none() {
-            self.health.orphan(self.progress.clone());
-        }
-    }
-}
-
-impl Orphan for Progress {
+impl Waiter for Progress {
     fn fail(&self, cause: EngineFailure) {
         self.learn(None, |facts| facts.failed = Some(cause));
     }
 }
 
-/// The pipeline's duty to tell a receipt its KZG root. Dropping it before fails the waiters.
-#[derive(Debug)]
-pub struct CommitPromise {
-    progress: Arc<Progress>,
-    health: Arc<Health>,
+/// Creates a receipt and the pipeline's end of it. Without `root_source` the pipeline computes every KZG root by
+/// itself.
+pub fn issue(
+    sequence: u64,
+    provisional_root: Digest,
+    health: &Arc<Health>,
+    metrics: &Arc<Metrics>,
+    root_source: Option<Arc<dyn RootSource>>,
+    state: Weak<State>,
+) -> (Completion, Receipt) {
+    let progress = Arc::new(Progress {
+        facts: Signal::default(),
+        accepted_at: clock::now(),
+        metrics: metrics.clone(),
+        health: health.clone(),
+    });
+    let receipt = Receipt {
+        sequence,
+        provisional_root,
+        progress: progress.clone(),
+        root_source,
+        state,
+    };
+    (Completion(progress), receipt)
 }
 
-impl CommitPromise {
-    pub fn keep(self, root_ready: RootReady) {
-        if self.progress.lock().root_ready.is_none() {
-            self.progress.learn(Some(Reached::RootReady), |facts| {
+/// The pipeline's end of a receipt. Dropping it before the submission is durable fails the waiters.
+#[derive(Debug)]
+pub struct Completion(Arc<Progress>);
+
+impl Completion {
+    /// Returns when the submission was accepted.
+    pub fn accepted_at(&self) -> Instant {
+        self.0.accepted_at
+    }
+
+    /// Tells the waiters that the submission's version has digests.
+    pub fn hashed(&self, hashed: Hashed) {
+        self.0
+            .learn(Some(Reached::Hashed), |facts| facts.hashed = Some(hashed));
+    }
+
+    /// Tells the waiters that the submission is durable.
+    pub fn durable(self, durable: Durable) {
+        self.0.learn(Some(Reached::Durable), |facts| {
+            facts.durable = Some(durable);
+        });
+    }
+
+    /// Returns a completion for the KZG root.
+    pub fn root(&self) -> RootCompletion {
+        RootCompletion(self.0.clone())
+    }
+}
+
+impl Drop for Completion {
+    fn drop(&mut self) {
+        if self.0.facts.lock().durable.is_none() {
+            self.0.health.abandon(self.0.clone());
+        }
+    }
+}
+
+/// The pipeline's duty to tell a receipt its KZG root. Dropping it before fails the waiters.
+#[derive(Debug)]
+pub struct RootCompletion(Arc<Progress>);
+
+impl RootCompletion {
+    /// Tells the waiters a KZG root that covers the submission. The first one counts.
+    pub fn complete(self, root_ready: RootReady) {
+        if self.0.facts.lock().root_ready.is_none() {
+            self.0.learn(Some(Reached::RootReady), |facts| {
                 facts.root_ready = Some(root_ready);
             });
         }
     }
 }
 
-impl Drop for CommitPromise {
+impl Drop for RootCompletion {
     fn drop(&mut self) {
-        if self.progress.lock().root_ready.is_none() {
-            self.health.orphan(self.progress.clone());
+        if self.0.facts.lock().root_ready.is_none() {
+            self.0.health.abandon(self.0.clone());
         }
     }
 }

@@ -1,68 +1,79 @@
-//! For tests of trunkline and of programs that embed it: what does my service do when the engine
-//! fails? Nothing here runs unless it is asked for.
+//! Failures that a test asks for: what does my service do when the engine fails? Without the feature `testing` no
+//! failure can be asked for.
 
-use std::sync::{Mutex, PoisonError};
+#[cfg(feature = "testing")]
+pub use faults::{InjectedError, StageFault};
 
 use crate::failure::{EngineFailure, Stage};
 
-/// How a stage fails.
-///
-/// ```
-/// assert_ne!(trunkline::testing::StageFault::Panic, trunkline::testing::StageFault::Error);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StageFault {
-    /// It panics.
-    Panic,
-    /// It meets an error.
-    Error,
-}
-
-/// The error of [`StageFault::Error`].
-///
-/// ```
-/// assert_eq!(trunkline::testing::InjectedError.to_string(), "a failure that a test asked for");
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a failure that a test asked for")]
-pub struct InjectedError;
-
-#[derive(Debug)]
-struct Fault {
-    stage: Stage,
-    groups_left: u64,
-    fault: StageFault,
-}
-
-/// The faults that are to come.
+/// The failures that are to come.
 #[derive(Debug, Default)]
-pub struct Faults(Mutex<Vec<Fault>>);
+pub struct Faults {
+    #[cfg(feature = "testing")]
+    planned: parking_lot::Mutex<Vec<faults::Fault>>,
+}
 
 impl Faults {
-    pub fn add(&mut self, stage: Stage, after_groups: u64, fault: StageFault) {
-        let faults = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
-        faults.push(Fault {
+    /// Makes a stage fail at the message after this many.
+    #[cfg(feature = "testing")]
+    pub fn add(&mut self, stage: Stage, after_messages: u64, fault: StageFault) {
+        self.planned.get_mut().push(faults::Fault {
             stage,
-            groups_left: after_groups,
+            messages_left: after_messages,
             fault,
         });
     }
 
-    /// Lets a stage meet its fault, if it is due.
-    pub fn strike(&self, stage: Stage) -> Result<(), EngineFailure> {
-        let mut faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Returns an error, or panics, if a failure of this stage is due.
+    #[cfg(feature = "testing")]
+    pub(crate) fn strike(&self, stage: Stage) -> Result<(), EngineFailure> {
         let mut due = None;
-        for fault in faults.iter_mut().filter(|fault| fault.stage == stage) {
-            match fault.groups_left.checked_sub(1) {
-                Some(left) => fault.groups_left = left,
+        for fault in self
+            .planned
+            .lock()
+            .iter_mut()
+            .filter(|fault| fault.stage == stage)
+        {
+            match fault.messages_left.checked_sub(1) {
+                Some(left) => fault.messages_left = left,
                 None => due = Some(fault.fault),
             }
         }
-        drop(faults);
         match due {
             None => Ok(()),
             Some(StageFault::Error) => Err(EngineFailure::stage(stage, InjectedError)),
             Some(StageFault::Panic) => std::panic::panic_any("a panic that a test asked for"),
         }
+    }
+
+    #[cfg(not(feature = "testing"))]
+    pub(crate) fn strike(&self, _: Stage) -> Result<(), EngineFailure> {
+        Ok(())
+    }
+}
+
+#[cfg(feature = "testing")]
+mod faults {
+    use crate::failure::Stage;
+
+    /// How a stage fails.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum StageFault {
+        /// It panics.
+        Panic,
+        /// It meets an error.
+        Error,
+    }
+
+    /// The error of [`StageFault::Error`].
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+    #[error("a failure that a test asked for")]
+    pub struct InjectedError;
+
+    #[derive(Debug)]
+    pub(super) struct Fault {
+        pub(super) stage: Stage,
+        pub(super) messages_left: u64,
+        pub(super) fault: StageFault,
     }
 }

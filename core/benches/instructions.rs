@@ -4,16 +4,7 @@
 //! `cargo bench --bench instructions [-- PART OF A NAME] [--check]`. Each case runs in a process of its own
 //! under valgrind, which counts only below [`counted`]. Valgrind has no AVX-512, so hashing is counted
 //! with AVX2. Counts are compared with those of `instructions.txt`; with `--check`, one that differs by more than 2 %
-//! fails. What changed on purpose is written down anew there, in the same commit. Not here: time.
-
-#[path = "fixture/batches.rs"]
-mod batches;
-#[path = "fixture/effects.rs"]
-mod effects;
-#[path = "fixture/keys.rs"]
-mod keys;
-#[path = "fixture/slots.rs"]
-mod slots;
+//! fails. What changed on purpose is written there again, in the same commit. Not here: time.
 
 use std::hint::black_box;
 use std::process::{Command, ExitCode, Stdio};
@@ -26,6 +17,7 @@ use trunkline_core::proof::{Claim, Draft, Expected, Proof, Top, TopOpening, veri
 use trunkline_core::record::{CommitRecord, Root};
 use trunkline_core::store::effect::encode_effects;
 use trunkline_core::tree::{self, Roots, TreeHasher, TreeWriter};
+use trunkline_testkit::fixture::{batches, effects, keys, slots};
 
 const KEYS: u64 = 100_000;
 const BATCH: u64 = 10_000;

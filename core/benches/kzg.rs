@@ -1,8 +1,5 @@
 //! Commitments, updates and openings; and the same commitment by blst, in turns in the same run.
 
-#[path = "fixture/slots.rs"]
-mod slots;
-
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -17,8 +14,7 @@ use trunkline_core::kzg::{
     slot_point, verify_opening, verify_openings,
 };
 use trunkline_core::params::WIDTH;
-
-use slots::{changes, values};
+use trunkline_testkit::fixture::slots::{changes, values};
 
 fn commit(criterion: &mut Criterion) {
     let committer = committer();

@@ -1,11 +1,6 @@
 //! The commit log, synced and not, and the leaf store's ingestion, on the disk that holds the target
 //! directory.
 
-#[path = "fixture/effects.rs"]
-mod effects;
-#[path = "fixture/keys.rs"]
-mod keys;
-
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,6 +16,7 @@ use trunkline_core::store::effect::encode_effects;
 use trunkline_core::store::fjall_leaves::{FjallLeafStore, FjallOptions};
 use trunkline_core::store::leaves::{Leaf, LeafChange, LeafStore};
 use trunkline_core::store::log::{CommitLog, LogEntry, LogOptions, LogPosition};
+use trunkline_testkit::fixture::{effects, keys};
 
 fn log(criterion: &mut Criterion) {
     for operations in [1_000, 10_000, 100_000] {

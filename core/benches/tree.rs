@@ -1,10 +1,5 @@
 //! The tree: built from a sorted state, changed by batches, folded, read.
 
-#[path = "fixture/batches.rs"]
-mod batches;
-#[path = "fixture/keys.rs"]
-mod keys;
-
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -13,8 +8,9 @@ use trunkline_core::batch::{BatchLimits, PreparedBatch};
 use trunkline_core::hash::{Digest, hash};
 use trunkline_core::params::{CollisionPolicy, TreeParams};
 use trunkline_core::tree::{self, Leaf, TreeHasher, TreeWriter};
+use trunkline_testkit::fixture::{batches, keys};
 
-/// Versions that can be read beside the newest, as an engine keeps them.
+/// Versions that can be read next to the newest, as an engine keeps them.
 const RETAINED_VERSIONS: u64 = 16;
 /// Batches that are made beforehand and applied by turns.
 const BATCHES: u64 = 32;
@@ -132,7 +128,7 @@ fn get(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The leaves of the first so many keys, sorted.
+/// Returns the leaves of the first keys, sorted.
 fn leaves(count: u64) -> Vec<Leaf> {
     let params = TreeParams::default();
     let leaf = |number: u64| Leaf {

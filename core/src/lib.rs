@@ -6,7 +6,7 @@
 //!
 //! With default features off the crate is the verifier alone: [`hash`], [`params`], [`record`]
 //! and the checking halves of [`audit`], `kzg`, `proof`, [`history`] and [`evidence`]. It then needs
-//! `core` and `alloc`, and no `std` (`docs/VERIFIER.md`).
+//! `core` and `alloc`, and no `std` (`README.md`).
 
 #![cfg_attr(not(any(feature = "state", test)), no_std)]
 #![forbid(unsafe_code)]
@@ -30,7 +30,7 @@ pub mod store;
 pub mod tree;
 pub mod wire;
 
-/// The example of that page.
+/// Runs the example of the README.
 #[cfg(doctest)]
-#[doc = include_str!("../../docs/VERIFIER.md")]
-mod verifier_page {}
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -1,28 +1,17 @@
 //! What each fuzz target asks of its bytes. `fuzz_targets/` only hands them over.
 //!
 //! No input panics; what is read is written again as it was; and what a proof with changes in it can
-//! still show against a true root is true. Not here: how proofs are made (`tests/support/proven.rs`).
+//! still show against a true root is true. Not here: how proofs are made (`trunkline_testkit::proven`).
 
-#[path = "../../actors/src/config/mod.rs"]
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "the engine's file, of which a part is needed"
-)]
-mod config;
-#[path = "../../tests/support/counting.rs"]
-mod counting;
 mod log;
 mod mutation;
 mod proof;
-#[path = "../../tests/support/proven.rs"]
-#[allow(dead_code, reason = "the tests' file, of which a part is needed")]
-mod proven;
 pub mod seeds;
 
 pub use log::log_frame;
 pub use proof::{decode_proof, verify_mutated};
 
+use trunkline_actors::config::Layers;
 use trunkline_core::audit::{self, AuditProof};
 use trunkline_core::evidence::Evidence;
 use trunkline_core::hash::FRAME;
@@ -34,9 +23,10 @@ use trunkline_core::record::CommitRecord;
 use trunkline_core::store::effect::{decode_effects as read_effects, encode_effects};
 use trunkline_core::store::marker::Marker;
 use trunkline_core::store::tree_file as tree;
+use trunkline_testkit::counting::{Counting, peak_of};
 
 #[global_allocator]
-static COUNTING: counting::Counting = counting::Counting;
+static COUNTING: Counting = Counting;
 
 /// A commit record.
 pub fn decode_record(bytes: &[u8]) {
@@ -92,7 +82,7 @@ pub fn decode_effects(bytes: &[u8]) {
             salt,
             ..TreeParams::default()
         };
-        let (read, peak) = counting::peak_of(|| read_effects(&params, bytes));
+        let (read, peak) = peak_of(|| read_effects(&params, bytes));
         assert!(peak <= 64 * bytes.len() + 4096, "{peak} bytes of memory");
         if let Ok(effects) = read {
             let mut again = Vec::new();
@@ -141,17 +131,17 @@ pub fn config_toml(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
     };
-    let layers = config::Layers::default();
+    let layers = Layers::default();
     if let Ok(config) = layers.text("fuzz.toml", text).and_then(|it| it.build()) {
         let written = config.to_toml().expect("a configuration can be written");
-        let again = config::Layers::default().text("again.toml", &written);
+        let again = Layers::default().text("again.toml", &written);
         assert_eq!(
             again.and_then(|it| it.build()).expect("it was valid"),
             config
         );
     }
     for line in text.lines() {
-        if let Ok(layers) = config::Layers::default().set(line) {
+        if let Ok(layers) = Layers::default().set(line) {
             let _ = layers.build();
         }
     }

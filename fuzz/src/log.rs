@@ -12,8 +12,7 @@ use trunkline_core::store::log::{
     SEGMENT_HEADER_BYTES, SegmentName,
 };
 use trunkline_core::store::simulated::SimulatedDisk;
-
-use crate::counting::peak_of;
+use trunkline_testkit::counting::peak_of;
 
 const TREE: Digest = [0x11; 32];
 const LOG: &str = "log";

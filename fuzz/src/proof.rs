@@ -3,10 +3,10 @@
 use std::sync::LazyLock;
 
 use trunkline_core::proof::{Expected, Proof, Top, VersionProof, advance, verify_versions};
+use trunkline_testkit::counting::{peak_of, proof_memory_max};
+use trunkline_testkit::proven::{self, State};
 
-use crate::counting::{peak_of, proof_memory_max};
 use crate::mutation::{self, Choices};
-use crate::proven::{self, State};
 
 /// Changes made to one proof at most.
 const CHANGES_MAX: usize = 6;

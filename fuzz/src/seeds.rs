@@ -2,6 +2,7 @@
 //!
 //! Not here: what fuzzing adds to it. `fuzz/run corpus` does both and keeps what reaches new code.
 
+use trunkline_actors::config::Config;
 use trunkline_core::kzg::{G1Bytes, encode_g1};
 use trunkline_core::outcome::{Outcome, Refusal, SubmissionOutcome, encode_outcomes};
 use trunkline_core::params::{CollisionPolicy, TreeParams};
@@ -10,7 +11,6 @@ use trunkline_core::store::effect::{Effect, encode_effects};
 use trunkline_core::store::marker::Marker;
 use trunkline_core::store::tree_file;
 
-use crate::config::Config;
 use crate::log::segment;
 use crate::proof::WORLD;
 

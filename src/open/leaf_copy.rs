@@ -20,7 +20,7 @@ use trunkline_core::store::leaves::{
 };
 use trunkline_core::store::lock::DirectoryLock;
 
-use crate::open::recovery::OpenError;
+use crate::error::OpenError;
 
 /// Begins the names of copies.
 const COPY_PREFIX: &str = "LEAVES-COPY-";

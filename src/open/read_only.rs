@@ -18,12 +18,15 @@ use trunkline_core::store::lock::DirectoryLock;
 use trunkline_core::store::log::{CommitLog, LOG_DIRECTORY, Survey};
 use trunkline_core::store::marker::Marker;
 
-use crate::open::kzg_tables;
-use crate::open::recovery::{self, Found, Loading, OpenError, read_params};
+use super::kzg_tables;
+use super::recovery::{self, Found, read_params};
+use super::replay::Loading;
+use crate::error::OpenError;
 use crate::snapshot::Snapshot;
 use trunkline_actors::config::Config;
 use trunkline_actors::metrics::Metrics;
-use trunkline_actors::shared::State;
+use trunkline_actors::runtime::pool::Pools;
+use trunkline_actors::state::State;
 use trunkline_actors::state::history::HistoryError;
 
 /// What is in a directory.
@@ -99,17 +102,17 @@ impl ReadOnly {
         let leaves = open_leaves(directory, &marker)?;
         let config = Config::in_directory(directory);
         let metrics = Arc::new(Metrics::new(&config.engine.name));
-        let (pool, read_pool) = recovery::pools(&config.workers)?;
+        let pools = Pools::start(config.workers.threads, config.workers.read_threads)?;
         let leaves_of = (&marker, leaves);
-        let mut loading = Loading::begin(params, leaves_of, history, 1, 0, &pool, &metrics)?;
+        let mut loading = Loading::begin(params, leaves_of, history, &config, &pools, &metrics)?;
         let (from, log_directory) = (loading.position(), directory.join(LOG_DIRECTORY));
-        let survey = loading.replay(&pool, |visit| {
+        let survey = loading.replay(&pools.commit, |visit| {
             CommitLog::read_only(&disk, &log_directory, &params.tree_id(), from, visit)
         })?;
         kzg_tables::read(&kzg_tables::path(&config));
         let (state, ..) = loading
             .finish(true)?
-            .into_state(params, &config, metrics, pool, read_pool)?;
+            .into_state(params, config, metrics, pools)?;
         Ok(Self {
             state,
             survey,
@@ -153,7 +156,7 @@ impl ReadOnly {
 /// The leaves of a directory, without changing them.
 #[cfg(feature = "fjall")]
 fn open_leaves(directory: &Path, _: &Marker) -> Result<Arc<dyn LeafSnapshot>, OpenError> {
-    crate::open::leaf_copy::open(directory)
+    super::leaf_copy::open(directory)
 }
 
 /// Without a checkpoint the log has everything, whether or not there is a store.

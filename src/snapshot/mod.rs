@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use trunkline_core::audit::AuditProof;
-use trunkline_core::batch::{BatchError, check_key};
+use trunkline_core::batch::check_key;
 use trunkline_core::evidence::Evidence;
 use trunkline_core::hash::{Digest, hash};
 use trunkline_core::history::{AncestorProof, ConsistencyProof};
@@ -20,119 +20,18 @@ use trunkline_core::tree::{Leaf, NotInMemory};
 
 use crate::snapshot::multi_get::in_path_order;
 use crate::snapshot::prove::SnapshotProveError;
-use trunkline_actors::failure::EngineFailure;
 use trunkline_actors::metrics::OpeningUse;
-use trunkline_actors::shared::State;
+use trunkline_actors::state::State;
 use trunkline_actors::state::cold_leaves;
 use trunkline_actors::state::evidence::{self, EvidenceError};
 use trunkline_actors::state::history::HistoryError;
+use trunkline_actors::state::read::ReadError;
 use trunkline_actors::state::values::{FetchError, StoreView};
 use trunkline_actors::state::versions::{Version, slot_changes};
 
 /// Changed slots up to which an opening is moved from an earlier version and not computed anew
 /// (docs/decisions/018-openings-one-by-one.md).
 const MOVED_CHANGES_MAX: usize = 96;
-
-/// Why a version can't be held.
-///
-/// ```
-/// use trunkline::SnapshotError;
-/// # let directory = tempfile::tempdir()?;
-/// # let config = trunkline::Config::in_directory(directory.path());
-/// let engine = trunkline::Engine::open_blocking(config)?;
-/// let receipt = engine.put_blocking("alice", "10")?;
-/// let too_early = engine.snapshot_at(2).unwrap_err();
-/// assert!(matches!(too_early, SnapshotError::NotYet { version: 2, .. }));
-/// assert!(too_early.to_string().ends_with("wait for its receipt"));
-/// assert!(engine.snapshot_at(receipt.durable_blocking()?.version).is_ok());
-/// # engine.shutdown_blocking()?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SnapshotError {
-    /// It is older than what is retained.
-    #[error(
-        "version {version} is no longer kept; the oldest is {oldest}: raise versions.retain_versions or hold a snapshot"
-    )]
-    Expired {
-        /// The version asked for.
-        version: u64,
-        /// The oldest that can be had.
-        oldest: u64,
-    },
-    /// It is not durable yet.
-    #[error("version {version} is not durable yet; the newest is {newest}: wait for its receipt")]
-    NotYet {
-        /// The version asked for.
-        version: u64,
-        /// The newest that can be had.
-        newest: u64,
-    },
-}
-
-/// Why a read gave no answer.
-///
-/// ```
-/// use trunkline::{BatchError, ReadError};
-/// # let directory = tempfile::tempdir()?;
-/// # let config = trunkline::Config::in_directory(directory.path());
-/// let engine = trunkline::Engine::open_blocking(config)?;
-/// assert_eq!(engine.get(b"nobody")?, None); // an absent key is no error
-/// let error = engine.get(b"").unwrap_err(); // a key that can't be is one
-/// assert!(matches!(error, ReadError::Key(BatchError::KeyEmpty { .. })));
-/// assert!(!error.retry_can_help());
-/// # engine.shutdown_blocking()?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// A key that no tree can hold.
-    #[error(transparent)]
-    Key(#[from] BatchError),
-    /// The snapshot fell too far behind while it was held.
-    #[error(
-        "version {version} was held too long and is no longer kept; the oldest is {oldest}: take a new snapshot, or raise versions.snapshot_versions_behind_max and versions.retained_bytes_max"
-    )]
-    Expired {
-        /// The snapshot's version.
-        version: u64,
-        /// The oldest that can be read.
-        oldest: u64,
-    },
-    /// The engine has failed or was shut down, so that what it accepted last may never become durable.
-    /// Snapshots still show durable versions.
-    #[error(transparent)]
-    Engine(#[from] EngineFailure),
-    /// The engine was shut down, and the value is not in memory.
-    #[error("the engine was shut down, and the value is not in memory; open it again")]
-    Closed,
-    /// The leaf store failed. Trying again may help if the disk recovers.
-    #[error("the leaf store could not be read")]
-    Store(#[source] Arc<dyn std::error::Error + Send + Sync>),
-    /// The leaf store was read, and what it holds is not what was put there. Opening the engine again checks all of
-    /// it, and replays what the log has still.
-    #[error(
-        "the leaf store is damaged; open the engine again, and if it is refused restore the directory from a copy"
-    )]
-    Damaged(#[source] Arc<dyn std::error::Error + Send + Sync>),
-}
-
-impl ReadError {
-    /// Whether the same call may succeed later.
-    pub fn retry_can_help(&self) -> bool {
-        matches!(self, Self::Store(_))
-    }
-}
-
-impl From<FetchError> for ReadError {
-    fn from(error: FetchError) -> Self {
-        match error {
-            FetchError::Closed => Self::Closed,
-            error if error.is_damage() => Self::Damaged(Arc::new(error)),
-            error => Self::Store(Arc::new(error)),
-        }
-    }
-}
 
 /// One durable version. It stays readable while a snapshot of it is held, within
 /// `versions.snapshot_versions_behind_max` of the newest and `versions.retained_bytes_max`.
@@ -237,32 +136,16 @@ impl Snapshot {
     /// The value of a key.
     pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
         check_key(0, key)?;
-        self.get_hashed(&self.state.params.key_hash(key))
+        let key_hash = self.state.params.key_hash(key);
+        self.state.get_at(&self.version, &key_hash)
     }
 
     /// The values of several keys, in the order asked for. They are looked up in path order, which is
     /// faster than one by one from some dozens on.
     pub fn multi_get<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<Bytes>>, ReadError> {
-        in_path_order(&self.state, keys, |key_hash| self.get_hashed(key_hash))
-    }
-
-    fn get_hashed(&self, key_hash: &Digest) -> Result<Option<Bytes>, ReadError> {
-        self.state.access_sampler.touch(key_hash);
-        if let Some(value) = self.state.glance(self.version(), key_hash) {
-            self.check_readable()?;
-            self.state.glanced(value.as_ref());
-            return Ok(value);
-        }
-        let leaf = self.state.reader.get(self.version(), key_hash);
-        self.check_readable()?;
-        match leaf {
-            Ok(Some(leaf)) => Ok(Some(self.value(&leaf)?)),
-            Ok(None) => {
-                self.state.metrics.absent_read();
-                Ok(None)
-            }
-            Err(NotInMemory) => self.evicted_value(key_hash),
-        }
+        in_path_order(&self.state, keys, |key_hash| {
+            self.state.get_at(&self.version, key_hash)
+        })
     }
 
     /// The hash of a key's value, from memory alone unless `memory.budget_bytes` left no room for it.
@@ -437,17 +320,12 @@ impl Snapshot {
     }
 
     fn store(&self) -> Arc<StoreView> {
-        let store = self.version.store();
-        store.unwrap_or_else(|| self.state.values.store())
+        self.state.store_of(&self.version)
     }
 
     /// Called after a look at the tree: what was seen belongs to this version if it can be read still.
     pub(crate) fn check_readable(&self) -> Result<(), ReadError> {
-        let (version, oldest) = (self.version(), self.state.versions.oldest());
-        if version < oldest {
-            return Err(ReadError::Expired { version, oldest });
-        }
-        Ok(())
+        self.state.check_readable(self.version())
     }
 }
 

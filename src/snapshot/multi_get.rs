@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use trunkline_core::batch::{BatchError, check_key};
 use trunkline_core::hash::Digest;
 
-use trunkline_actors::shared::State;
+use trunkline_actors::state::State;
 
 /// Keys whose way through the tree is touched before the first of them is read.
 const READ_AHEAD_KEYS: usize = 16;
@@ -69,7 +69,7 @@ pub(crate) fn in_shards<T: Sync, R: Send, E: Send>(
     // Shards of one length, each by itself whoever is idle.
     let shards = items.par_chunks(items.len().div_ceil(shards));
     let all = || shards.with_max_len(1).map(&work).collect();
-    let made: Result<Vec<Vec<R>>, E> = state.read_pool.install(all);
+    let made: Result<Vec<Vec<R>>, E> = state.pools.read.install(all);
     Ok(made?.into_iter().flatten().collect())
 }
 
@@ -176,7 +176,7 @@ mod tests {
     fn reads_and_proofs_go_on_while_no_thread_for_commits_does() {
         let engine = engine(2);
         let snapshot = engine.snapshot();
-        let (keys, release) = (keys(), block(&snapshot.state.pool));
+        let (keys, release) = (keys(), block(&snapshot.state.pools.commit));
         let expected = keys.iter().map(|key| Some(Bytes::from(key.to_vec())));
         let expected: Vec<Option<Bytes>> = expected.collect();
         assert_eq!(engine.multi_get(&keys).unwrap(), expected);
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn commits_go_on_while_no_thread_for_reads_does() {
         let engine = engine(2);
-        let release = block(&engine.snapshot().state.read_pool);
+        let release = block(&engine.snapshot().state.pools.read);
         let mut batch = Batch::new();
         for key in keys() {
             batch.put(key, "other");

@@ -11,7 +11,9 @@ use trunkline_core::proof::{
 use trunkline_core::tree::Leaf;
 
 use crate::snapshot::multi_get::in_shards;
-use crate::snapshot::{ReadError, Snapshot};
+use trunkline_actors::state::read::ReadError;
+
+use crate::snapshot::Snapshot;
 
 /// What stands above the slots of a proof.
 ///
@@ -164,7 +166,7 @@ impl Snapshot {
         let places = places.into_par_iter().with_min_len(shard.max(1));
         let proofs = || places.map(prove).collect();
         let proofs: Result<Vec<(usize, Proof)>, SnapshotProveError> =
-            self.state.read_pool.install(proofs);
+            self.state.pools.read.install(proofs);
         let mut proofs = proofs?;
         proofs.sort_unstable_by_key(|(place, _)| *place);
         Ok(proofs.into_iter().map(|(_, proof)| proof).collect())

@@ -202,7 +202,9 @@ pub fn states(committer: &Committer) -> Vec<State> {
         salt: None,
         collision: CollisionPolicy::Reject,
     };
-    let bucket = path_collisions().remove(0).map(|key| (key, b"crowded".to_vec()));
+    let bucket = path_collisions()
+        .remove(0)
+        .map(|key| (key, b"crowded".to_vec()));
     vec![
         State::new(plain, numbered(40).chain(bucket), committer),
         State::new(plain, [], committer),

@@ -96,19 +96,12 @@ pub fn prove(state: &NaiveState, keys: impl IntoIterator<Item = Key>) -> Proof {
 
 /// Proves these keys at version 5, without a record, with a KZG top opened by definition. Returns the KZG
 /// root, too.
-pub fn prove_kzg(
-    state: &NaiveState,
-    keys: impl IntoIterator<Item = Key>,
-) -> (Proof, [u8; 48]) {
+pub fn prove_kzg(state: &NaiveState, keys: impl IntoIterator<Item = Key>) -> (Proof, [u8; 48]) {
     prove_kzg_at(state, 5, set(keys))
 }
 
 /// Proves these keys like [`prove_kzg`], at any version.
-pub fn prove_kzg_at(
-    state: &NaiveState,
-    version: u64,
-    keys: BTreeSet<Key>,
-) -> (Proof, [u8; 48]) {
+pub fn prove_kzg_at(state: &NaiveState, version: u64, keys: BTreeSet<Key>) -> (Proof, [u8; 48]) {
     let kzg = NaiveKzg::new(CEREMONY, &field_values(&state.leaves()));
     let kzg_root = kzg.commitment();
     let mut proof = state.prove(version, &keys);

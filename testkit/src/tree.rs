@@ -11,8 +11,7 @@ use trunkline_core::tree::{self, Applied, Leaf, Roots, TreeHasher, TreeReader, T
 
 use crate::naive::{self, Hash, Leaves};
 
-/// Bounds the members of a bucket.
-pub const BUCKET_MOST: usize = 16;
+const BUCKET_MOST: usize = 16;
 
 /// Holds value hash and origin of each key hash: what the leaves of one version should be.
 pub type State = BTreeMap<Hash, (Hash, u64)>;
@@ -284,12 +283,7 @@ pub fn pick<'a, T>(rng: &mut StdRng, from: &'a [T]) -> &'a T {
 }
 
 /// Makes puts (of few values, so that some change nothing) and deletes of keys out of a pool.
-pub fn random_ops(
-    rng: &mut StdRng,
-    pool: &[Hash],
-    count: usize,
-    puts: f64,
-) -> Vec<HashedOp> {
+pub fn random_ops(rng: &mut StdRng, pool: &[Hash], count: usize, puts: f64) -> Vec<HashedOp> {
     (0..count)
         .map(|_| {
             let value = rng.random_bool(puts).then(|| [rng.random_range(1..4); 32]);

@@ -45,7 +45,7 @@ impl Code {
         self
     }
 
-    /// An opcode that takes so many entries and leaves one.
+    /// Adds an opcode that takes some entries and leaves one.
     pub(crate) fn op(&mut self, op: u8, takes: usize) -> &mut Self {
         self.bytes.push(op);
         self.drop_entries(takes);

@@ -1,5 +1,5 @@
 /*
- * Verifies proofs of trunkline. docs/VERIFIER.md says how; SPEC.md what a proof is.
+ * Verifies proofs of trunkline. The README of trunkline-verifier says how; SPEC.md what a proof is.
  *
  * Generated from verifier/src: cd verifier/header && cargo run -- write
  */

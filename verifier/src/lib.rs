@@ -2,7 +2,7 @@
 //!
 //! One call decodes and verifies, and gives a handle to the claims only if they are proven: there is no
 //! way to read a claim of a proof that does not hold. `include/trunkline_verifier.h` is generated from
-//! this crate; `docs/VERIFIER.md` has examples. From Rust use `trunkline-core` itself.
+//! this crate; `README.md` has examples. From Rust use `trunkline-core` itself.
 //!
 //! How each call keeps its promises, whatever it is given:
 //!

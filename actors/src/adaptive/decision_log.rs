@@ -8,12 +8,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
 use crate::decisions::{Change, Decision, Reason, Seen};
 use crate::metrics::Metrics;
+use crate::runtime::clock;
 
 /// Name of the file in an engine's directory.
 pub const DECISIONS_FILE: &str = "DECISIONS";
@@ -138,12 +138,12 @@ struct Inner {
 
 /// The last decisions.
 #[derive(Debug)]
-pub struct Decisions {
+pub struct DecisionLog {
     inner: Mutex<Inner>,
     metrics: Arc<Metrics>,
 }
 
-impl Decisions {
+impl DecisionLog {
     /// Keeps so many in memory; with a directory, also in its file.
     pub fn new(kept: usize, directory: Option<&Path>, metrics: Arc<Metrics>) -> Self {
         // Without the file the engine is none the worse.
@@ -221,8 +221,7 @@ struct Log {
 impl Log {
     fn begin(directory: &Path) -> io::Result<Self> {
         let path = directory.join(DECISIONS_FILE);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let opened_unix_ms = now.map_or(0, |since| since.as_millis() as u64);
+        let opened_unix_ms = clock::since_1970().as_millis() as u64;
         let mut log = Self {
             file: OpenOptions::new().create(true).append(true).open(&path)?,
             bytes: fs::metadata(&path)?.len(),
@@ -296,11 +295,11 @@ impl Log {
 mod tests {
     use super::*;
 
-    fn new(kept: usize, directory: Option<&Path>) -> Decisions {
-        Decisions::new(kept, directory, Arc::new(Metrics::new("test")))
+    fn new(kept: usize, directory: Option<&Path>) -> DecisionLog {
+        DecisionLog::new(kept, directory, Arc::new(Metrics::new("test")))
     }
 
-    fn record(decisions: &Decisions, to: u64) {
+    fn record(decisions: &DecisionLog, to: u64) {
         let change = Change::GroupOperationsMax { from: 1, to };
         decisions.record(to, 500_000, change, Reason::Probe, Seen::default());
     }

@@ -20,6 +20,7 @@
 mod batch_size;
 mod caches;
 pub mod controller;
+pub mod controls;
 pub mod decision_log;
 mod governor;
 mod hot_prefixes;
@@ -29,6 +30,7 @@ mod phase;
 pub mod reload_error;
 mod settings;
 mod share;
+pub mod watch;
 mod workers;
 
 pub use batch_size::BatchSize;

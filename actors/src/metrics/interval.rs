@@ -11,8 +11,8 @@ use hdrhistogram::Histogram;
 
 use crate::decisions::{Latencies, StageWindow, Window};
 use crate::failure::Stage;
-use crate::message::{ClosedBy, GroupTag};
 use crate::metrics::Quantiles;
+use crate::metrics::group::{ClosedBy, GroupTag};
 
 /// A histogram of two digits up to an hour in microseconds; larger values count as that.
 fn histogram() -> Histogram<u64> {

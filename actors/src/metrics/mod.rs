@@ -4,6 +4,7 @@
 //! A histogram is locked for one addition by the one thread that records into it. Not here: what is
 //! decided from the figures.
 
+pub mod group;
 pub mod interval;
 mod labels;
 mod series;
@@ -21,7 +22,7 @@ use trunkline_core::tree::TreeMemory;
 
 use crate::decisions::{Change, Phase, Reason, Work};
 use crate::failure::Stage;
-use crate::message::GroupTag;
+use crate::metrics::group::GroupTag;
 use crate::metrics::interval::{Interval, micros};
 use crate::metrics::timeline::{Span, Timeline};
 

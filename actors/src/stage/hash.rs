@@ -1,28 +1,26 @@
 //! Hash: an applied version comes in; a version with digests, record and commit id goes out.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Instant;
 
-use actix::{Actor, Addr, Context, Handler};
 use bytes::Bytes;
 use trunkline_core::history::{HISTORY, MountainRange};
 use trunkline_core::outcome::encode_outcomes;
 use trunkline_core::record::CommitRecord;
-use trunkline_core::tree::TreeHasher;
+use trunkline_core::tree::{Roots, TreeHasher};
 
-use super::kzg::KzgStage;
 use super::serve;
-use crate::failure::{EngineFailure, Stage};
-use crate::message::{AppliedGroup, Drain, HashedVersion};
+use crate::actor::{Actor, Mailbox};
+use crate::context::StageContext;
+use crate::failure::Stage;
+use crate::message::{AppliedGroup, HashedVersion, KzgMessage, StageMessage, SubmissionRange};
 use crate::receipt::Hashed;
-use crate::shared::Shared;
-use crate::state::evidence::{Submissions, provisional_before};
-use crate::state::versions::Version;
+use crate::runtime::clock;
+use crate::state::versions::{Submissions, Version, provisional_before};
 
+/// The stage's state.
 pub struct HashStage {
-    shared: Arc<Shared>,
-    kzg: Addr<KzgStage>,
+    context: Arc<StageContext>,
+    kzg: Mailbox<KzgMessage>,
     hasher: TreeHasher,
     open_epoch: u64,
     parent: Arc<Version>,
@@ -30,16 +28,16 @@ pub struct HashStage {
 }
 
 impl HashStage {
-    /// Goes on after `parent`.
+    /// Creates the stage; the next version follows `parent`.
     pub fn new(
-        shared: Arc<Shared>,
-        kzg: Addr<KzgStage>,
+        context: Arc<StageContext>,
+        kzg: Mailbox<KzgMessage>,
         hasher: TreeHasher,
         parent: Arc<Version>,
         open_epoch: u64,
     ) -> Self {
         Self {
-            shared,
+            context,
             kzg,
             hasher,
             open_epoch,
@@ -48,82 +46,87 @@ impl HashStage {
         }
     }
 
-    fn hash(&mut self, group: AppliedGroup) -> Result<HashedVersion, EngineFailure> {
-        let pool = (
-            &self.shared.state.pool,
-            self.shared.settings.hash_parallelism.get(),
-        );
+    fn hash(&mut self, group: AppliedGroup) -> HashedVersion {
+        let shards = self.context.settings.hash_parallelism.get();
+        let pool = (&self.context.state.pools.commit, shards);
         let roots = self.hasher.hash(group.changes, Some(pool));
         let (outcomes, outcomes_digest) = encode_outcomes(&group.outcomes);
         let outcomes = Bytes::from(outcomes);
-        let record = CommitRecord {
-            tree_id: self.parent.record.tree_id,
-            version: roots.version,
-            parent: self.parent.commit_id,
-            open_epoch: self.open_epoch,
-            first_sequence: group.first_sequence,
-            last_sequence: group.last_sequence,
-            provisional_root: group.provisional_root,
-            outcomes_digest,
-            state_digest: roots.state_digest,
-            key_count: roots.key_count,
-            history_digest: self.history.digest(&HISTORY),
-            metadata: group.metadata.to_vec(),
-        };
-        self.history.append(&HISTORY, &record.commit_id());
-        let submissions = Submissions {
-            provisional_before: provisional_before(&self.parent.record, &record),
-            outcomes: outcomes.clone(),
-        };
-        let version = Version::new(
-            record,
-            roots,
-            self.history.clone(),
-            group.layer.replaced_bytes(),
-        );
-        let version = Arc::new(version.with_submissions(Some(submissions)));
-        self.parent = version.clone();
-        for (waiting, outcome) in &group.waiting {
-            waiting.ticket.hashed(Hashed {
+        let record = self.record(group.submissions, &roots, outcomes_digest);
+        let version = self.version(record, roots, &outcomes, group.layer.replaced_bytes());
+        for (pending, outcome) in &group.pending {
+            pending.completion.hashed(Hashed {
                 version: version.number(),
                 commit_id: version.commit_id,
                 state_digest: version.roots.state_digest,
                 outcome: *outcome,
             });
         }
-        Ok(HashedVersion {
+        HashedVersion {
             version,
             outcomes,
             layer: group.layer,
-            waiting: group.waiting,
+            pending: group.pending,
             slot: group.slot,
-            sent_at: Instant::now(),
-        })
+            sent_at: clock::now(),
+        }
+    }
+
+    fn record(
+        &self,
+        submissions: SubmissionRange,
+        roots: &Roots,
+        outcomes_digest: [u8; 32],
+    ) -> CommitRecord {
+        CommitRecord {
+            tree_id: self.parent.record.tree_id,
+            version: roots.version,
+            parent: self.parent.commit_id,
+            open_epoch: self.open_epoch,
+            first_sequence: submissions.first_sequence,
+            last_sequence: submissions.last_sequence,
+            provisional_root: submissions.provisional_root,
+            outcomes_digest,
+            state_digest: roots.state_digest,
+            key_count: roots.key_count,
+            history_digest: self.history.digest(&HISTORY),
+            metadata: submissions.metadata.to_vec(),
+        }
+    }
+
+    /// Adds the version to the history and makes it the next one's parent.
+    fn version(
+        &mut self,
+        record: CommitRecord,
+        roots: Roots,
+        outcomes: &Bytes,
+        replaced_bytes: usize,
+    ) -> Arc<Version> {
+        self.history.append(&HISTORY, &record.commit_id());
+        let submissions = Submissions {
+            provisional_before: provisional_before(&self.parent.record, &record),
+            outcomes: outcomes.clone(),
+        };
+        let version = Version::new(record, roots, self.history.clone(), replaced_bytes);
+        let version = Arc::new(version.with_submissions(Some(submissions)));
+        self.parent = version.clone();
+        version
     }
 }
 
 impl Actor for HashStage {
-    type Context = Context<Self>;
-}
+    type Message = StageMessage<AppliedGroup>;
 
-impl Handler<AppliedGroup> for HashStage {
-    type Result = ();
-
-    fn handle(&mut self, group: AppliedGroup, _: &mut Context<Self>) {
-        let (shared, sent_at) = (self.shared.clone(), group.sent_at);
-        let begun_us = shared.metrics.uptime_us();
-        if let Some(hashed) = serve(&shared, Stage::Hash, sent_at, || self.hash(group)) {
-            shared.metrics.span(Stage::Hash, &hashed.slot.tag, begun_us);
-            self.shared.kzg_queue.fetch_add(1, Ordering::AcqRel);
-            self.kzg.do_send(hashed);
+    fn handle(&mut self, message: Self::Message) {
+        let group = match message {
+            StageMessage::Work(group) => group,
+            StageMessage::Drain(drain) => return self.kzg.send(KzgMessage::Drain(drain)),
+        };
+        let context = self.context.clone();
+        let (sent_at, tag) = (group.sent_at, Some(group.slot.tag));
+        let hashed = serve(&context, Stage::Hash, sent_at, tag, || Ok(self.hash(group)));
+        if let Some(version) = hashed {
+            self.kzg.send(KzgMessage::Version(version));
         }
-    }
-}
-
-impl Handler<Drain> for HashStage {
-    type Result = ();
-
-    fn handle(&mut self, drain: Drain, _: &mut Context<Self>) {
-        self.kzg.do_send(drain);
     }
 }

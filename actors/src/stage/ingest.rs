@@ -1,265 +1,268 @@
 //! Ingest: submissions come in with their place fixed; groups go out.
 //!
-//! Self-clocking: a group is sealed as soon as the pipeline has room and something waits, so that
-//! groups are small while there is little to do and grow by themselves under load, each to its share of
-//! what is inside, so that others overlap with it. A submission is never split; one with metadata is the
-//! last of its group.
+//! A group is sealed as soon as a slot is free and a submission waits, so groups are small while there is little to do
+//! and grow by themselves under load. With `group.linger_ms` the oldest submission first waits that long for others,
+//! unless a full group or something urgent waits. [`GroupLimits::closed_by`] says where a group ends.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler};
-
 use super::serve;
-use super::tree::TreeStage;
+use crate::actor::{Actor, Mailbox};
 use crate::adaptive::group_share;
-use crate::background::Chore;
+use crate::context::StageContext;
 use crate::failure::Stage;
-use crate::in_flight::GroupSlot;
-use crate::message::{ClosedBy, Drain, GroupTag, Halt, LingerOver, Room, SealedGroup, Submission};
-use crate::metrics::interval::micros;
-use crate::shared::Shared;
+use crate::in_flight::{GroupSlot, OnFree};
+use crate::message::{Drain, IngestMessage, SealedGroup, StageMessage, Submission};
+use crate::metrics::group::{ClosedBy, GroupTag};
+use crate::runtime::clock::{self, micros};
 
-/// Longest time until a group that lingers is looked at again: it may be told meanwhile to linger less.
+/// Longest time until a lingering group is looked at again: a reload may have made it linger less.
 const LINGER_LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// What waits to be sealed, in order.
-enum Pending {
+/// An entry of the queue.
+enum Queued {
     Submission(Box<Submission>),
     Drain(Drain),
 }
 
+/// The stage's state.
 pub struct IngestStage {
-    shared: Arc<Shared>,
-    tree: Addr<TreeStage>,
-    keeper: Sender<Chore>,
-    pending: VecDeque<Pending>,
+    context: Arc<StageContext>,
+    tree: Mailbox<StageMessage<SealedGroup>>,
+    on_free: OnFree,
+    queue: VecDeque<Queued>,
     operations: usize,
     bytes: usize,
-    /// Submissions that must not wait for others: those with metadata, and all before a drain.
+    /// Entries that must not wait for others: submissions with metadata, and drains.
     urgent: usize,
-    /// When the keeper was last asked to wake this stage.
-    wake_at: Option<Instant>,
+    /// When a lingering group is looked at again.
+    look_at: Option<Instant>,
     /// The version that the last group becomes.
     version: u64,
 }
 
 impl IngestStage {
-    /// Goes on after `version`.
+    /// Creates the stage; the next group becomes the version after `version`.
     pub fn new(
-        shared: Arc<Shared>,
-        tree: Addr<TreeStage>,
-        keeper: Sender<Chore>,
+        context: Arc<StageContext>,
+        tree: Mailbox<StageMessage<SealedGroup>>,
+        own: Mailbox<IngestMessage>,
         version: u64,
     ) -> Self {
         Self {
             version,
-            shared,
+            context,
             tree,
-            keeper,
-            pending: VecDeque::new(),
+            on_free: Arc::new(move || own.send(IngestMessage::SlotFreed)),
+            queue: VecDeque::new(),
             operations: 0,
             bytes: 0,
             urgent: 0,
-            wake_at: None,
+            look_at: None,
         }
     }
 
-    fn push(&mut self, pending: Pending) {
-        match &pending {
-            Pending::Submission(submission) => {
-                self.operations += submission.batch.operations;
-                self.bytes += submission.batch.bytes;
-                self.urgent += usize::from(!submission.batch.metadata.is_empty());
-            }
-            Pending::Drain(_) => self.urgent += 1,
-        }
-        self.pending.push_back(pending);
-        self.shared.metrics.operations_waiting(self.operations);
+    fn push(&mut self, submission: Box<Submission>) {
+        self.operations += submission.batch.operations;
+        self.bytes += submission.batch.bytes;
+        self.urgent += usize::from(submission.has_metadata());
+        self.queue.push_back(Queued::Submission(submission));
+        self.context.metrics.operations_waiting(self.operations);
     }
 
-    /// Seals and forwards as much as there is room for.
-    fn advance(&mut self, context: &Context<Self>) {
-        while let Some(next) = self.pending.front() {
-            if let Pending::Drain(_) = next {
-                self.pass_drain();
-                continue;
-            }
-            if self.must_wait(context) || !self.seal_and_forward(context) {
-                return;
+    /// Seals and forwards as many groups as there are slots for.
+    fn advance(&mut self) {
+        self.look_at = None;
+        loop {
+            match self.queue.front() {
+                None => return,
+                Some(Queued::Drain(_)) => self.forward_drain(),
+                Some(Queued::Submission(first)) => {
+                    let sent_at = first.sent_at;
+                    if self.must_wait(sent_at) || !self.seal_and_forward(sent_at) {
+                        return;
+                    }
+                }
             }
         }
     }
 
-    fn pass_drain(&mut self) {
-        if let Some(Pending::Drain(drain)) = self.pending.pop_front() {
+    fn forward_drain(&mut self) {
+        if let Some(Queued::Drain(drain)) = self.queue.pop_front() {
             self.urgent -= 1;
-            self.tree.do_send(drain);
+            self.tree.send(StageMessage::Drain(drain));
         }
     }
 
-    /// Says whether the engine is well.
-    fn seal_and_forward(&mut self, context: &Context<Self>) -> bool {
-        let begun_us = self.shared.metrics.uptime_us();
-        let sent_at = match self.pending.front() {
-            Some(Pending::Submission(first)) => first.sent_at,
-            _ => Instant::now(),
-        };
-        let shared = self.shared.clone();
-        match serve(&shared, Stage::Ingest, sent_at, || Ok(self.seal(context))) {
-            Some(group) => {
-                shared
-                    .metrics
-                    .span(Stage::Ingest, &group.slot.tag, begun_us);
-                self.tree.do_send(group);
-                true
-            }
-            None => {
-                self.halt();
-                false
-            }
-        }
-    }
-
-    fn must_wait(&mut self, context: &Context<Self>) -> bool {
-        let config = self.shared.config();
-        let group = &config.group;
-        let in_flight = self.shared.in_flight.groups();
-        if in_flight >= group.in_flight_max {
-            return true;
-        }
-        let operations_max = self.shared.settings.group_operations_max.get();
-        let full = self.operations >= operations_max || self.bytes >= group.bytes_max;
-        if group.linger_ms == 0 || full || self.urgent > 0 {
-            return false;
-        }
-        let Some(Pending::Submission(first)) = self.pending.front() else {
+    /// Returns whether the engine is healthy.
+    fn seal_and_forward(&mut self, sent_at: Instant) -> bool {
+        let context = self.context.clone();
+        let begun_us = context.metrics.uptime_us();
+        let sealed = serve(&context, Stage::Ingest, sent_at, None, || Ok(self.seal()));
+        let Some(group) = sealed else {
+            self.abort();
             return false;
         };
-        // Counted from its acceptance: it may have waited for room already.
-        let until = first.sent_at + Duration::from_millis(group.linger_ms);
-        let now = Instant::now();
-        if until <= now {
-            return false;
-        }
-        let is_woken = self.wake_at.is_some_and(|at| now < at && at <= until);
-        if !is_woken {
-            let at = until.min(now + LINGER_LOOK_INTERVAL);
-            self.wake_at = Some(at);
-            let wake = context.address().recipient();
-            // A keeper that is gone means that the engine is going too.
-            let _ = self.keeper.send(Chore::Wake { at, wake });
-        }
+        context
+            .metrics
+            .span(Stage::Ingest, &group.slot.tag, begun_us);
+        self.tree.send(StageMessage::Work(group));
         true
     }
 
-    fn seal(&mut self, context: &Context<Self>) -> SealedGroup {
-        let bounds = self.bounds();
-        let (submissions, closed_by) = self.take_group(bounds);
+    /// Returns whether the next group, whose first submission was sent at this time, must not be sealed yet.
+    fn must_wait(&mut self, first_sent_at: Instant) -> bool {
+        let config = self.context.config();
+        let group = &config.group;
+        if self.context.in_flight.groups() >= group.in_flight_max {
+            return true;
+        }
+        let operations_max = self.context.settings.group_operations_max.get();
+        let is_full = self.operations >= operations_max || self.bytes >= group.bytes_max;
+        if group.linger_ms == 0 || is_full || self.urgent > 0 {
+            return false;
+        }
+        // Counted from acceptance: the submission may have waited for a slot already.
+        let until = first_sent_at + Duration::from_millis(group.linger_ms);
+        let now = clock::now();
+        if until <= now {
+            return false;
+        }
+        self.look_at = Some(until.min(now + LINGER_LOOK_INTERVAL));
+        true
+    }
+
+    fn seal(&mut self) -> SealedGroup {
+        let limits = self.limits();
+        let (submissions, closed_by) = self.take_group(limits);
         self.version += 1;
-        let sealed_at = Instant::now();
+        let sealed_at = clock::now();
         let operations = submissions.iter().map(|next| next.batch.operations as u64);
         let tag = GroupTag {
             version: self.version,
             operations: operations.sum(),
-            operations_max: bounds.operations_max as u64,
+            operations_max: limits.operations_max as u64,
             closed_by,
             operations_waited_us: waited_us(&submissions, sealed_at),
             sealed_at,
         };
-        let (in_flight, metrics) = (&self.shared.in_flight, &self.shared.metrics);
-        let slot = GroupSlot::take(tag, in_flight, metrics, context.address().recipient());
+        let (in_flight, metrics) = (&self.context.in_flight, &self.context.metrics);
+        let slot = GroupSlot::take(tag, in_flight, metrics, &self.on_free);
         metrics.group_sealed(&tag);
         metrics.operations_waiting(self.operations);
         SealedGroup {
             submissions,
             slot,
-            sent_at: tag.sealed_at,
+            sent_at: sealed_at,
         }
     }
 
-    fn bounds(&self) -> GroupBounds {
-        let group = &self.shared.config().group;
-        let inside = self.operations + self.shared.in_flight.operations();
-        GroupBounds {
-            operations_max: self.shared.settings.group_operations_max.get(),
+    fn limits(&self) -> GroupLimits {
+        let group = &self.context.config().group;
+        let in_pipeline = self.operations + self.context.in_flight.operations();
+        GroupLimits {
+            operations_max: self.context.settings.group_operations_max.get(),
             bytes_max: group.bytes_max,
-            share: group_share(inside as u64, group.in_flight_max as u64) as usize,
+            share: group_share(in_pipeline as u64, group.in_flight_max as u64) as usize,
         }
     }
 
-    /// What waits, as far as it fits; the first in any case. And what ended it.
-    fn take_group(&mut self, bounds: GroupBounds) -> (VecDeque<Submission>, ClosedBy) {
+    /// Takes the submissions of the next group from the queue, and returns what closed it.
+    fn take_group(&mut self, limits: GroupLimits) -> (VecDeque<Submission>, ClosedBy) {
         let mut submissions = VecDeque::new();
-        let (mut operations, mut bytes) = (0, 0);
-        while let Some(Pending::Submission(next)) = self.pending.front() {
-            let with_next = (operations + next.batch.operations, bytes + next.batch.bytes);
-            let closed_by = bounds.close_before(with_next.0, with_next.1);
-            if closed_by != ClosedBy::Nothing && !submissions.is_empty() {
+        let mut size = GroupSize::default();
+        loop {
+            let next = match self.queue.front() {
+                Some(Queued::Submission(next)) => Some(&**next),
+                _ => None,
+            };
+            if let Some(closed_by) = limits.closed_by(size, next) {
                 return (submissions, closed_by);
             }
-            let Some(Pending::Submission(submission)) = self.pending.pop_front() else {
-                break;
-            };
-            (operations, bytes) = with_next;
-            self.operations -= submission.batch.operations;
-            self.bytes -= submission.batch.bytes;
-            let last = !submission.batch.metadata.is_empty();
-            self.urgent -= usize::from(last);
-            submissions.push_back(*submission);
-            if last {
-                break;
+            if let Some(Queued::Submission(submission)) = self.queue.pop_front() {
+                self.operations -= submission.batch.operations;
+                self.bytes -= submission.batch.bytes;
+                self.urgent -= usize::from(submission.has_metadata());
+                size = size.with(&submission);
+                submissions.push_back(*submission);
             }
         }
-        (submissions, bounds.closed_at(operations, bytes))
-    }
-
-    fn halt(&mut self) {
-        self.pending.clear();
-        (self.operations, self.bytes, self.urgent) = (0, 0, 0);
-        self.shared.metrics.operations_waiting(0);
     }
 }
 
-/// How large a group may get.
+impl Submission {
+    fn has_metadata(&self) -> bool {
+        !self.batch.metadata.is_empty()
+    }
+}
+
+/// The size of a group that is being put together.
+#[derive(Clone, Copy, Default)]
+struct GroupSize {
+    submissions: usize,
+    operations: usize,
+    bytes: usize,
+    has_metadata: bool,
+}
+
+impl GroupSize {
+    fn with(self, submission: &Submission) -> Self {
+        Self {
+            submissions: self.submissions + 1,
+            operations: self.operations + submission.batch.operations,
+            bytes: self.bytes + submission.batch.bytes,
+            has_metadata: submission.has_metadata(),
+        }
+    }
+}
+
+/// Limits of one group.
 #[derive(Clone, Copy)]
-struct GroupBounds {
+struct GroupLimits {
     operations_max: usize,
     bytes_max: usize,
-    /// Operations, so that others overlap with it.
+    /// The group's share of the operations in the pipeline, so that other groups overlap with it.
     share: usize,
 }
 
-impl GroupBounds {
-    /// What closes a group before one more submission would make it so large.
-    fn close_before(self, operations: usize, bytes: usize) -> ClosedBy {
-        if operations > self.operations_max {
-            return ClosedBy::Operations;
+impl GroupLimits {
+    /// Returns what closes a group of this size before `next`, or `None` while it takes `next`.
+    ///
+    /// A group closes when no submission waits, behind one with metadata, or when the next one would exceed a cap or
+    /// its share; it takes the first in any case.
+    fn closed_by(self, size: GroupSize, next: Option<&Submission>) -> Option<ClosedBy> {
+        let Some(next) = next.filter(|_| !size.has_metadata) else {
+            return Some(self.reached(size));
+        };
+        let with_next = size.with(next);
+        if size.submissions == 0 {
+            None
+        } else if with_next.operations > self.operations_max {
+            Some(ClosedBy::Operations)
+        } else if with_next.bytes > self.bytes_max {
+            Some(ClosedBy::Bytes)
+        } else if with_next.operations > self.share {
+            Some(ClosedBy::Share)
+        } else {
+            None
         }
-        if bytes > self.bytes_max {
-            return ClosedBy::Bytes;
-        }
-        if operations > self.share {
-            return ClosedBy::Share;
-        }
-        ClosedBy::Nothing
     }
 
-    /// What a group of this size has reached, whether more waits or not.
-    fn closed_at(self, operations: usize, bytes: usize) -> ClosedBy {
-        if operations >= self.operations_max {
-            return ClosedBy::Operations;
+    /// Returns the cap that a group of this size has reached, whether more waits or not.
+    fn reached(self, size: GroupSize) -> ClosedBy {
+        if size.operations >= self.operations_max {
+            ClosedBy::Operations
+        } else if size.bytes >= self.bytes_max {
+            ClosedBy::Bytes
+        } else {
+            ClosedBy::Nothing
         }
-        if bytes >= self.bytes_max {
-            return ClosedBy::Bytes;
-        }
-        ClosedBy::Nothing
     }
 }
 
-/// How long the operations of submissions have waited, all of them together, microseconds.
+/// Returns the sum of the times that the operations of submissions have waited, microseconds.
 fn waited_us(submissions: &VecDeque<Submission>, until: Instant) -> u64 {
     let waited_us = |submission: &Submission| {
         let waited = micros(until.saturating_duration_since(submission.sent_at));
@@ -270,47 +273,34 @@ fn waited_us(submissions: &VecDeque<Submission>, until: Instant) -> u64 {
 }
 
 impl Actor for IngestStage {
-    type Context = Context<Self>;
-}
+    type Message = IngestMessage;
 
-impl Handler<Submission> for IngestStage {
-    type Result = ();
-
-    fn handle(&mut self, submission: Submission, context: &mut Context<Self>) {
-        self.push(Pending::Submission(Box::new(submission)));
-        self.advance(context);
+    fn handle(&mut self, message: IngestMessage) {
+        match message {
+            IngestMessage::Submission(submission) => self.push(submission),
+            IngestMessage::SlotFreed => {}
+            IngestMessage::Drain(drain) => {
+                self.urgent += 1;
+                self.queue.push_back(Queued::Drain(drain));
+            }
+        }
+        self.advance();
     }
-}
 
-impl Handler<Room> for IngestStage {
-    type Result = ();
-
-    fn handle(&mut self, _: Room, context: &mut Context<Self>) {
-        self.advance(context);
+    fn idle(&mut self) {
+        if self.look_at.is_some_and(|at| at <= clock::now()) {
+            self.advance();
+        }
     }
-}
 
-impl Handler<LingerOver> for IngestStage {
-    type Result = ();
-
-    fn handle(&mut self, _: LingerOver, context: &mut Context<Self>) {
-        self.advance(context);
+    fn deadline(&self) -> Option<Instant> {
+        self.look_at
     }
-}
 
-impl Handler<Drain> for IngestStage {
-    type Result = ();
-
-    fn handle(&mut self, drain: Drain, context: &mut Context<Self>) {
-        self.push(Pending::Drain(drain));
-        self.advance(context);
-    }
-}
-
-impl Handler<Halt> for IngestStage {
-    type Result = ();
-
-    fn handle(&mut self, _: Halt, _: &mut Context<Self>) {
-        self.halt();
+    fn abort(&mut self) {
+        self.queue.clear();
+        (self.operations, self.bytes, self.urgent) = (0, 0, 0);
+        self.look_at = None;
+        self.context.metrics.operations_waiting(0);
     }
 }

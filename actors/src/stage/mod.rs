@@ -1,5 +1,5 @@
-//! The five stages, one file each. A stage's handler does four things: take a message, call one
-//! function on it, record how long that took, forward the result.
+//! The five stages, one file each. A stage takes a message, calls one function on it, records how long that took, and
+//! forwards the result: [`serve`] does the recording.
 
 pub mod hash;
 pub mod ingest;
@@ -10,41 +10,47 @@ pub mod tree;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
+use crate::context::StageContext;
 use crate::failure::{EngineFailure, Stage};
-use crate::shared::Shared;
+use crate::metrics::group::GroupTag;
+use crate::runtime::clock;
 
-/// Serves one message and records how long it took.
+/// Does a stage's work on one message and records queue wait, service time and span. Returns `None` if the engine has
+/// failed, before or by this.
 pub fn serve<T>(
-    shared: &Shared,
+    context: &StageContext,
     stage: Stage,
     sent_at: Instant,
+    tag: Option<GroupTag>,
     work: impl FnOnce() -> Result<T, EngineFailure>,
 ) -> Option<T> {
-    let taken_at = Instant::now();
-    let result = guard(shared, stage, || {
-        shared.faults.strike(stage)?;
+    let (taken_at, begun_us) = (clock::now(), context.metrics.uptime_us());
+    let result = guard(context, stage, || {
+        context.faults.strike(stage)?;
         work()
     })?;
     let queue_wait = taken_at.saturating_duration_since(sent_at);
-    shared
-        .metrics
-        .stage_served(stage, queue_wait, taken_at.elapsed());
+    let service = clock::now().saturating_duration_since(taken_at);
+    context.metrics.stage_served(stage, queue_wait, service);
+    if let Some(tag) = tag {
+        context.metrics.span(stage, &tag, begun_us);
+    }
     Some(result)
 }
 
-/// Works unless the engine has failed; a panic or an error is its failure. The stage's own state may
-/// then be half changed, but nobody looks at it again.
+/// Works unless the engine has failed. An error or a panic fails the engine: the stage's own state may be half
+/// changed then, but nobody looks at it again.
 pub fn guard<T>(
-    shared: &Shared,
+    context: &StageContext,
     stage: Stage,
     work: impl FnOnce() -> Result<T, EngineFailure>,
 ) -> Option<T> {
-    shared.health.check().ok()?;
+    context.health.check().ok()?;
     let failure = match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(result)) => return Some(result),
         Ok(Err(failure)) => failure,
         Err(payload) => EngineFailure::panic(stage, &*payload),
     };
-    shared.fail(failure);
+    context.health.fail(failure);
     None
 }

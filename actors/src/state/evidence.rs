@@ -1,17 +1,12 @@
-//! Receipts as evidence: from a submission's place to what shows it to somebody else.
+//! Evidence about submissions: their place and their outcome, shown to somebody who trusts a commit id.
 //!
-//! What it takes is kept with the versions that can be read, and dropped with them. Not here: the
-//! evidence itself (`core::evidence`), and who waits for a submission to become durable (`receipt`).
+//! What evidence is made from is kept with the readable versions, and dropped with them.
 
-use bytes::Bytes;
-use trunkline_core::batch::provisional_start;
 use trunkline_core::evidence::{Evidence, ProveEvidenceError};
-use trunkline_core::hash::Digest;
-use trunkline_core::record::CommitRecord;
 
+use super::published::State;
+use super::versions::Version;
 use crate::failure::EngineFailure;
-use crate::shared::State;
-use crate::state::versions::Version;
 
 /// Why there is no evidence about a submission.
 ///
@@ -67,24 +62,6 @@ pub enum EvidenceError {
         "the engine of this receipt is gone; ask the one that has the tree open now, by sequence number"
     )]
     Gone,
-}
-
-/// What evidence takes beside the record of a version.
-#[derive(Debug)]
-pub struct Submissions {
-    /// The provisional root before the first of them.
-    pub provisional_before: Digest,
-    /// Their outcomes, encoded in a row.
-    pub outcomes: Bytes,
-}
-
-/// The provisional root before the first submission of a version: that of its parent, or the start of
-/// a chain if the tree was opened between the two.
-pub fn provisional_before(parent: &CommitRecord, record: &CommitRecord) -> Digest {
-    match parent.open_epoch == record.open_epoch {
-        true => parent.provisional_root,
-        false => provisional_start(&record.parent, record.open_epoch),
-    }
 }
 
 /// The evidence about a submission of any version that is kept.

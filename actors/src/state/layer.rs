@@ -17,12 +17,12 @@ const REPLACED_BYTES: usize = 400;
 /// A batch is held whole if at least one of so many of its writes took effect; else those that did
 /// are copied.
 const WRITES_FOR_ONE_MAX: usize = 4;
-/// Stands for the batch in places of evicted keys.
-const EVICTED: u32 = u32::MAX;
+/// Stands for the batch in places of displaced keys.
+const DISPLACED: u32 = u32::MAX;
 
 /// A key that went because a newer one took its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Evicted {
+pub struct Displaced {
     pub key_hash: Digest,
     pub key: Bytes,
 }
@@ -34,13 +34,13 @@ pub struct Part {
     /// Its writes that changed nothing, ascending; every other one took effect.
     pub unchanged: Vec<u32>,
     /// Ascending by key hash; none of them is among the writes that took effect.
-    pub evicted: Vec<Evicted>,
+    pub displaced: Vec<Displaced>,
 }
 
 /// Where an effect stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {
-    /// Which batch, or [`EVICTED`].
+    /// Which batch, or [`DISPLACED`].
     batch: u32,
     write: u32,
 }
@@ -57,7 +57,7 @@ enum Order {
 pub struct Layer {
     pub version: u64,
     batches: Vec<Arc<PreparedBatch>>,
-    evicted: Vec<Evicted>,
+    displaced: Vec<Displaced>,
     order: Order,
     bytes: usize,
 }
@@ -75,7 +75,7 @@ impl Layer {
         let mut layer = Self {
             version,
             batches: Vec::with_capacity(parts.len()),
-            evicted: Vec::new(),
+            displaced: Vec::new(),
             order,
             bytes: 0,
         };
@@ -86,12 +86,12 @@ impl Layer {
                 let batch = layer.batches.len() as u32;
                 places.extend(part.writes().map(|write| Place { batch, write }));
             }
-            for evicted in part.evicted {
+            for displaced in part.displaced {
                 places.push(Place {
-                    batch: EVICTED,
-                    write: layer.evicted.len() as u32,
+                    batch: DISPLACED,
+                    write: layer.displaced.len() as u32,
                 });
-                layer.evicted.push(evicted);
+                layer.displaced.push(displaced);
             }
             layer.batches.push(part.batch);
         }
@@ -104,7 +104,7 @@ impl Layer {
 
     /// Places by key hash; of those with the same the first alone.
     fn sorted(&self, places: Vec<Place>) -> Vec<Place> {
-        if self.batches.len() == 1 && self.evicted.is_empty() {
+        if self.batches.len() == 1 && self.displaced.is_empty() {
             return places;
         }
         let mut headed: Vec<(u64, Place)> = places
@@ -155,7 +155,7 @@ impl Layer {
 
     fn key_hash_at(&self, Place { batch, write }: Place) -> &Digest {
         match batch {
-            EVICTED => &self.evicted[write as usize].key_hash,
+            DISPLACED => &self.displaced[write as usize].key_hash,
             batch => &self.batches[batch as usize].writes[write as usize].key_hash,
         }
     }
@@ -189,11 +189,11 @@ impl Layer {
     fn effect(&self, index: usize) -> Effect<'_> {
         let Place { batch, write } = self.place(index);
         let write = write as usize;
-        if batch == EVICTED {
-            let evicted = &self.evicted[write];
+        if batch == DISPLACED {
+            let displaced = &self.displaced[write];
             return Effect {
-                key_hash: evicted.key_hash,
-                key: &evicted.key,
+                key_hash: displaced.key_hash,
+                key: &displaced.key,
                 change: None,
             };
         }
@@ -219,12 +219,12 @@ impl Layer {
     fn find(&self, key_hash: &Digest) -> Option<(&PreparedBatch, usize)> {
         let index = find_ascending(self.len(), |index| self.key_hash(index), key_hash)?;
         let Place { batch, write } = self.place(index);
-        // Not there if the key was evicted.
+        // Not there if the key was displaced.
         Some((self.batches.get(batch as usize)?, write as usize))
     }
 
     fn count_bytes(&self) -> usize {
-        let evicted = |evicted: &Evicted| size_of::<Evicted>() + evicted.key.len();
+        let displaced = |displaced: &Displaced| size_of::<Displaced>() + displaced.key.len();
         let places = match &self.order {
             Order::Whole => 0,
             Order::Listed(places) => places.capacity() * size_of::<Place>(),
@@ -233,7 +233,7 @@ impl Layer {
         size_of::<Self>()
             + places
             + batches.sum::<usize>()
-            + self.evicted.iter().map(evicted).sum::<usize>()
+            + self.displaced.iter().map(displaced).sum::<usize>()
     }
 }
 
@@ -243,17 +243,17 @@ impl Part {
         Self {
             batch,
             unchanged: Vec::new(),
-            evicted: Vec::new(),
+            displaced: Vec::new(),
         }
     }
 
     /// Effects.
     fn count(&self) -> usize {
-        self.batch.writes.len() - self.unchanged.len() + self.evicted.len()
+        self.batch.writes.len() - self.unchanged.len() + self.displaced.len()
     }
 
     fn is_whole(&self) -> bool {
-        self.unchanged.is_empty() && self.evicted.is_empty()
+        self.unchanged.is_empty() && self.displaced.is_empty()
     }
 
     /// The writes that took effect.
@@ -361,13 +361,13 @@ mod tests {
 
     #[test]
     fn an_evicted_key_is_gone_and_a_later_put_brings_it_back() {
-        let evicted = |key: u8| Evicted {
+        let displaced = |key: u8| Displaced {
             key_hash: key_hash(key),
             key: vec![key].into(),
         };
         let mut second = part([3], "b");
-        second.evicted = vec![evicted(1), evicted(2)];
-        second.evicted.sort_by_key(|evicted| evicted.key_hash);
+        second.displaced = vec![displaced(1), displaced(2)];
+        second.displaced.sort_by_key(|displaced| displaced.key_hash);
         let layer = Layer::new(1, vec![part([1, 2], "a"), second, part([2], "c")]);
         let some = |value: &str| Some(value.to_owned());
         assert_eq!(effects(&layer), [(1, None), (2, some("c")), (3, some("b"))]);

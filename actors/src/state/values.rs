@@ -289,9 +289,9 @@ impl Values {
         }
     }
 
-    /// The value of a key that did not change at some versions, if it is in the cache. Is not counted yet.
-    pub fn value_glanced(&self, key_hash: &Digest, at: RangeInclusive<u64>) -> Option<Bytes> {
-        // What changed later is most often in memory.
+    /// Returns the value of a key that did not change at these versions, if it is in the cache. Does not count the hit.
+    pub fn cached(&self, key_hash: &Digest, at: RangeInclusive<u64>) -> Option<Bytes> {
+        // A value that changed after the last checkpoint is most often in memory.
         if *at.start() > self.checkpointed.load(Ordering::Relaxed) {
             return None;
         }
@@ -337,14 +337,6 @@ impl Values {
         };
         self.cache.keep(leaf, seen, &value);
         value
-    }
-
-    /// The value of a leaf of the present, which was `version` when the leaf was seen.
-    ///
-    /// The present may move on meanwhile; then this is a value that the key had later, or an error
-    /// that the caller takes as a reason to look again.
-    pub fn present_value(&self, leaf: &Leaf, version: u64) -> Result<Bytes, FetchError> {
-        self.value(leaf, version, || self.store())
     }
 
     fn locate(

@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use bytes::Bytes;
+use trunkline_core::batch::provisional_start;
 use trunkline_core::hash::Digest;
 use trunkline_core::history::MountainRange;
 use trunkline_core::kzg::{CommitmentPoint, G1Bytes, Slot, SlotChange, slot_value};
@@ -14,7 +16,6 @@ use trunkline_core::record::{CommitRecord, Root};
 use trunkline_core::tree::Roots;
 
 use crate::config::VersionsConfig;
-use crate::state::evidence::Submissions;
 use crate::state::values::{StoreView, Values};
 
 /// How many versions are looked through for an opening to go on from.
@@ -85,6 +86,24 @@ impl Version {
 
     pub fn read_from(&self, view: Arc<StoreView>) {
         *self.store.write().unwrap_or_else(PoisonError::into_inner) = Some(view);
+    }
+}
+
+/// What evidence about a version's submissions is made from, besides its record.
+#[derive(Debug)]
+pub struct Submissions {
+    /// The provisional root before the first submission.
+    pub provisional_before: Digest,
+    /// The outcomes of all submissions, encoded in order.
+    pub outcomes: Bytes,
+}
+
+/// Returns the provisional root before the first submission of a version: that of its parent, or the start of a chain
+/// if the tree was opened between the two.
+pub fn provisional_before(parent: &CommitRecord, record: &CommitRecord) -> Digest {
+    match parent.open_epoch == record.open_epoch {
+        true => parent.provisional_root,
+        false => provisional_start(&record.parent, record.open_epoch),
     }
 }
 

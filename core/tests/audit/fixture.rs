@@ -6,10 +6,7 @@ use trunkline_core::audit::AuditProof;
 use trunkline_core::params::{CollisionPolicy, SETUP_ID, TreeParams};
 use trunkline_core::proof::Expected;
 use trunkline_core::record::{CommitRecord, Root};
-
-use crate::naive_kzg::NaiveKzg;
-
-pub(crate) const CEREMONY: &str = include_str!("../../data/ceremony-128.txt");
+use trunkline_testkit::naive_kzg::{CEREMONY, NaiveKzg};
 
 pub(crate) type Digest = [u8; 32];
 pub(crate) type Slots = [Digest; 128];

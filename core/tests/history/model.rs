@@ -71,12 +71,12 @@ pub(crate) fn inclusion<T: AsRef<[u8]>>(names: Names, items: &[T], index: usize)
     let (mut place, mut siblings) = (index - first, Vec::new());
     while below.len() > 1 {
         let (left, right) = below.split_at(below.len() / 2);
-        let (way, beside) = match place < left.len() {
+        let (way, aside) = match place < left.len() {
             true => (left, right),
             false => (right, left),
         };
         place %= left.len();
-        siblings.push(perfect(names, beside));
+        siblings.push(perfect(names, aside));
         below = way;
     }
     siblings.reverse();
@@ -152,7 +152,7 @@ impl Chain {
     }
 }
 
-/// A version with so many submissions, and the provisional root before and after each.
+/// A version with some submissions, and the provisional root before and after each.
 pub(crate) struct Version {
     pub(crate) record: CommitRecord,
     pub(crate) id: Hash,

@@ -4,9 +4,9 @@ use trunkline_core::params::TreeParams;
 use trunkline_core::proof::{
     Claim, Entry, Place, Proof, ShownLeaf, Siblings, Terminal, Top, VersionProof,
 };
-
-use crate::fixture::{self, by_hash, colliding_keys, keys_in_slot, plain};
-use crate::naive::{self, Hash, Key, NaiveState};
+use trunkline_testkit::keys::path_collisions;
+use trunkline_testkit::naive::{self, Hash, Key, NaiveState};
+use trunkline_testkit::states::{self, by_hash, keys_in_slot, plain};
 
 pub(crate) fn entry(key: &Key, claim: Claim) -> Entry {
     Entry {
@@ -69,9 +69,9 @@ pub(crate) fn hash(key: &Key) -> Hash {
 
 /// A real bucket with both of its keys.
 pub(crate) fn bucket(params: TreeParams) -> Proof {
-    let keys = colliding_keys().remove(0);
+    let keys = path_collisions().remove(0);
     let state = NaiveState::of(params, keys.clone().map(|key| (key, b"v".to_vec())));
-    state.prove(0, &fixture::set(keys))
+    state.prove(0, &states::set(keys))
 }
 
 pub(crate) fn members(proof: &mut Proof) -> &mut Vec<ShownLeaf> {

@@ -23,7 +23,7 @@ pub(crate) fn start() -> LogPosition {
     LogPosition::of(&CommitRecord::genesis(TREE))
 }
 
-/// An entry that goes on from `last`, with effects of `bytes` bytes that tell it apart.
+/// An entry that continues from `last`, with effects of `bytes` bytes that tell it apart.
 pub(crate) fn entry_after(last: LogPosition, bytes: usize, tag: u8) -> LogEntry {
     let record = CommitRecord {
         version: last.version + 1,

@@ -2,6 +2,6 @@
 
 mod support;
 
-mod a_contract_checks_a_slot_digest;
-mod a_contract_computes_a_compression;
-mod the_precompile_accepts_openings_of_slots;
+mod compression;
+mod point_evaluation;
+mod slot_digest;

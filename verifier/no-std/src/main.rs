@@ -1,4 +1,4 @@
-//! The verifier in a program without std, for whoever wants to see that it links and runs.
+//! Shows that the verifier links and runs in a program without std.
 //!
 //! It brings a panic handler of its own. If any crate below it used std there would be two, which the
 //! compiler refuses: so that this builds is the proof. Run it, and it verifies with an allocator that

@@ -7,9 +7,9 @@ use std::sync::LazyLock;
 use trunkline_core::kzg::Committer;
 use trunkline_core::params::TreeParams;
 use trunkline_core::record::Root;
+use trunkline_testkit::keys::{number_key, numbered};
+use trunkline_testkit::proven::{self, State};
 use trunkline_verifier::*;
-
-use crate::proven::{self, State};
 
 pub(crate) struct Fixture {
     pub(crate) committer: Committer,
@@ -19,14 +19,14 @@ pub(crate) struct Fixture {
 pub(crate) static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| {
     let committer = proven::committer();
     let empty_value = (b"empty".to_vec(), Vec::new());
-    let pairs = proven::numbered(100).chain([empty_value]);
+    let pairs = numbered(100).chain([empty_value]);
     let state = State::new(TreeParams::default(), pairs, &committer);
     Fixture { committer, state }
 });
 
 /// Two numbers that are there, and a name that is not.
 pub(crate) fn keys() -> [Vec<u8>; 4] {
-    let [one, other] = [3, 77].map(proven::number_key);
+    let [one, other] = [3, 77].map(number_key);
     [one, other, b"nobody".to_vec(), b"empty".to_vec()]
 }
 

@@ -1,11 +1,11 @@
 //! What is no proof at all: bytes that a reader refuses before any rule.
 
 use trunkline_core::proof::{Expected, Proof, VERSIONS_MAX};
+use trunkline_testkit::protobuf::{bytes, number, varint};
 
 use super::form::{RefusedVector, Trusted};
 use super::proofs::{part, prove};
 use super::states::States;
-use crate::protobuf::{bytes, number, varint};
 
 /// The fields of a proof that key `a` is absent from the empty state, to be spoilt.
 struct Fields {

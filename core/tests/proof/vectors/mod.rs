@@ -25,7 +25,7 @@ pub(crate) struct VectorFile {
     pub(crate) text: String,
 }
 
-/// All of them, made anew.
+/// Makes all of them again.
 pub(crate) fn made() -> [VectorFile; 4] {
     let states = states::States::new();
     [

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use trunkline_core::proof::{Claim, Expected, Proof, Top};
 use trunkline_core::record::{CommitRecord, Root};
+use trunkline_testkit::keys::path_collisions;
+use trunkline_testkit::naive::{self, Key};
+use trunkline_testkit::states::{self, by_hash, keys_in_slot, keys_sharing, plain};
 
 use super::form::{ClaimedEntry, Decimal, ProofVector, Trusted, VersionClaims};
 use super::states::{Named, States};
-use crate::fixture::{self, by_hash, colliding_keys, keys_in_slot, keys_sharing, plain};
-use crate::naive::{self, Key};
 
 /// What a proof shows of one version.
 pub(super) struct Part<'s> {
@@ -113,7 +114,7 @@ pub(super) fn prove(parts: &[Part<'_>]) -> Proof {
     Proof {
         params: parts[0].state.state.params,
         versions: versions.collect(),
-        opening: (!opened.is_empty()).then(|| fixture::open(&opened)),
+        opening: (!opened.is_empty()).then(|| states::open(&opened)),
     }
 }
 
@@ -264,7 +265,7 @@ fn of_what_is_trusted(states: &States) -> Vec<ProofVector> {
 }
 
 fn of_other_trees(states: &States) -> Vec<ProofVector> {
-    let [one, other] = colliding_keys().remove(0);
+    let [one, other] = path_collisions().remove(0);
     let both = || [one.clone(), other.clone()];
     vec![
         single("salted", part(&states.salted, ["a", "d"]), Part::by_root),
@@ -280,7 +281,7 @@ fn of_other_trees(states: &States) -> Vec<ProofVector> {
 
 fn of_long_paths(states: &States) -> Vec<ProofVector> {
     let [one, other] = keys_sharing(&plain(), 30);
-    let [lone, absent] = colliding_keys().remove(0);
+    let [lone, absent] = path_collisions().remove(0);
     let state = &states.long_shared_prefix;
     vec![
         single(
@@ -314,7 +315,7 @@ fn slot_of(key: &Key) -> usize {
 }
 
 fn of_buckets(states: &States) -> Vec<ProofVector> {
-    let [one, other] = colliding_keys().remove(0);
+    let [one, other] = path_collisions().remove(0);
     let bucket =
         |name: &str, keys: &[&Key]| single(name, part(&states.bucket, keys), Part::by_root);
     let near = keys_in_slot(&plain(), slot_of(&one), 0, 1).remove(0);

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use trunkline_testkit::naive::{self, Hash, NOTHING, join, keyed};
+
 use super::form::{
     Decimal, Hex, History, Provisional, RecordVector, Records, RequirementVector, SubmissionVector,
     WriteVector,
 };
 use super::states::States;
-use crate::naive::{self, Hash, NOTHING, join, keyed};
 
 const HISTORY: [&str; 3] = ["history leaf", "history node", "history root"];
 const OUTCOMES: [&str; 3] = ["outcome leaf", "outcome node", "outcomes root"];

@@ -9,16 +9,17 @@ use trunkline_core::kzg::{AggregateProof, G1Bytes};
 use trunkline_core::params::CollisionPolicy;
 use trunkline_core::proof::{Claim, Expected, Place, Proof, Siblings, Top, TopOpening};
 use trunkline_core::record::{CommitRecord, Root};
+use trunkline_testkit::keys::number_key;
+use trunkline_testkit::naive::{self, NOTHING};
+use trunkline_testkit::naive_kzg::{self, CEREMONY};
+use trunkline_testkit::states::{self, plain};
 
 use super::form::{RefusedVector, Trusted};
 use super::malformed;
 use super::points::{self, IDENTITY, Point};
 use super::proofs::{Part, part, prove};
 use super::states::{Named, States};
-use crate::fixture::{self, number_key, plain};
 use crate::forgery::{absent, at, bucket, full, hash, in_slot, leaf, members, parted, present};
-use crate::naive::{self, NOTHING};
-use crate::naive_kzg;
 
 fn refused(rule: &str, why: &str, proof: &Proof, trusted: &[Expected]) -> RefusedVector {
     RefusedVector {
@@ -173,7 +174,7 @@ fn of_buckets() -> Vec<RefusedVector> {
         forged(
             "BucketPolicy",
             "A tree of this policy has no buckets.",
-            &bucket(fixture::params(policy, None)),
+            &bucket(states::params(policy, None)),
         )
     });
     let mut vectors = Vec::from(other_policies);
@@ -470,7 +471,7 @@ fn of_other_trust(states: &States) -> Vec<RefusedVector> {
 fn absent_under_another_salt(states: &States) -> RefusedVector {
     let state = &states.three_keys;
     let entries = states.empty.state.entries(&BTreeSet::from([b"a".to_vec()]));
-    let salted = fixture::params(CollisionPolicy::Bucket, Some([8; 32]));
+    let salted = states::params(CollisionPolicy::Bucket, Some([8; 32]));
     let entries = entries
         .into_values()
         .map(|entry| (naive::hash_key(&salted, &entry.key), entry));
@@ -573,7 +574,7 @@ fn of_kinds_of_openings(states: &States) -> Vec<RefusedVector> {
     };
     let slot = naive::slot_of(&naive::plain(b"a"));
     let kzg = state.kzg();
-    let setup_id = naive::setup_id(fixture::CEREMONY);
+    let setup_id = naive::setup_id(CEREMONY);
     let of_one_slot = naive_kzg::aggregate(&setup_id, &[(5, kzg, vec![slot])]);
     vec![
         with(

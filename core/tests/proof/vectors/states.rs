@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use trunkline_core::params::{CollisionPolicy, TreeParams};
 use trunkline_core::proof::Proof;
+use trunkline_testkit::keys::path_collisions;
+use trunkline_testkit::naive::{self, Hash, Key, Leaves, NOTHING, NaiveState, Op};
+use trunkline_testkit::naive_kzg::{CEREMONY, NaiveKzg};
+use trunkline_testkit::states::{self, keys_sharing, plain};
 
 use super::form::{Hex, LeafVector, SlotVector, StateVector};
-use crate::fixture::{self, colliding_keys, keys_sharing, plain};
-use crate::naive::{self, Hash, Key, Leaves, NOTHING, NaiveState, Op};
-use crate::naive_kzg::NaiveKzg;
 
 /// A state with a name. Some have leaves that nobody knows the keys of.
 pub(super) struct Named {
@@ -36,7 +37,7 @@ impl Named {
     }
 
     pub(super) fn tree_id(&self) -> Hash {
-        let setup_id = naive::setup_id(fixture::CEREMONY);
+        let setup_id = naive::setup_id(CEREMONY);
         naive::tree_id(&self.state.params, &setup_id)
     }
 
@@ -46,8 +47,7 @@ impl Named {
 
     pub(super) fn kzg(&self) -> &NaiveKzg {
         let values = || naive::field_values(&self.leaves());
-        self.kzg
-            .get_or_init(|| NaiveKzg::new(fixture::CEREMONY, &values()))
+        self.kzg.get_or_init(|| NaiveKzg::new(CEREMONY, &values()))
     }
 
     /// With a hash top.
@@ -111,9 +111,9 @@ impl States {
     pub(super) fn new() -> Self {
         let three = [("a", "1"), ("b", "2"), ("c", "3")];
         let later = [("a", "1"), ("b", "two"), ("d", ""), ("", "no key")];
-        let salted = fixture::params(CollisionPolicy::Bucket, Some([7; 32]));
-        let zeros = fixture::params(CollisionPolicy::Bucket, Some([0; 32]));
-        let [pair, other_pair] = colliding_keys().try_into().unwrap();
+        let salted = states::params(CollisionPolicy::Bucket, Some([7; 32]));
+        let zeros = states::params(CollisionPolicy::Bucket, Some([0; 32]));
+        let [pair, other_pair] = path_collisions().try_into().unwrap();
         let [one, other] = keys_sharing(&plain(), 30);
         Self {
             empty: Named::new("empty", NaiveState::new(plain())),
@@ -188,7 +188,7 @@ fn full_bucket(known: &Key) -> Named {
 
 /// The second key of a pair comes after the first one, to which it loses or which it replaces.
 fn submitted(collision: CollisionPolicy, pair: &[Key; 2]) -> NaiveState {
-    let mut state = NaiveState::new(fixture::params(collision, None));
+    let mut state = NaiveState::new(states::params(collision, None));
     for (key, value) in pair.iter().zip(["first", "second"]) {
         state.submit(&[Op::Put(key.clone(), value.into())], &[]);
     }

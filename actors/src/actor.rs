@@ -1,0 +1,204 @@
+//! Actors: one thread and one mailbox for each stage. This is the only file that imports actix.
+//!
+//! A stage implements [`Actor`]: it handles messages, and may ask to be called when its mailbox is empty, at a time,
+//! and when the engine fails. What follows from actix stays here:
+//!
+//! - Each actor runs in an actix system of its own on a thread that the engine owns, so that nothing depends on the
+//!   caller's runtime.
+//! - actix does not bound a mailbox. The engine bounds what is in flight by permits that travel in the messages
+//!   (`admission`), so a mailbox only counts its messages.
+//! - A busy mailbox delays the timers of its actor. An actor therefore looks at the clock in [`Actor::handle`] too if
+//!   it has a deadline; the timer only wakes it when no message does.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use actix::{AsyncContext, Context, Handler, Message, Recipient, SpawnHandle, System};
+
+use crate::runtime::{clock, thread};
+
+/// A stage as its thread drives it.
+pub trait Actor: Unpin + 'static {
+    /// Messages that it takes.
+    type Message: Send + 'static;
+
+    /// Handles one message.
+    fn handle(&mut self, message: Self::Message);
+
+    /// Called when the mailbox has become empty, and at [`Actor::deadline`].
+    fn idle(&mut self) {}
+
+    /// Returns when [`Actor::idle`] should be called next although no message arrives.
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Drops everything that the actor holds, since the engine has failed.
+    fn abort(&mut self) {}
+}
+
+/// The way to an actor. Messages arrive in the order in which one sender sends them.
+#[derive(Debug)]
+pub struct Mailbox<M: Send + 'static> {
+    recipient: Recipient<Envelope<M>>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl<M: Send + 'static> Clone for Mailbox<M> {
+    fn clone(&self) -> Self {
+        Self {
+            recipient: self.recipient.clone(),
+            waiting: self.waiting.clone(),
+        }
+    }
+}
+
+impl<M: Send + 'static> Mailbox<M> {
+    /// Sends a message. If the actor has ended, the message is dropped.
+    pub fn send(&self, message: M) {
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        self.recipient.do_send(Envelope::Message(message));
+    }
+
+    /// Makes the actor drop everything that it holds.
+    pub fn abort(&self) {
+        self.recipient.do_send(Envelope::Abort);
+    }
+
+    /// Returns how many messages wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Acquire)
+    }
+}
+
+/// What actix carries.
+enum Envelope<M> {
+    Message(M),
+    Abort,
+}
+
+impl<M: Send + 'static> Message for Envelope<M> {
+    type Result = ();
+}
+
+/// An actor inside actix.
+struct Host<A: Actor> {
+    actor: A,
+    waiting: Arc<AtomicUsize>,
+    timer: Option<(Instant, SpawnHandle)>,
+}
+
+impl<A: Actor> Host<A> {
+    fn after_call(&mut self, context: &mut Context<Self>) {
+        if self.waiting.load(Ordering::Acquire) == 0 {
+            self.actor.idle();
+        }
+        self.set_timer(context);
+    }
+
+    fn set_timer(&mut self, context: &mut Context<Self>) {
+        let deadline = self.actor.deadline();
+        if self.timer.map(|(at, _)| at) == deadline {
+            return;
+        }
+        if let Some((_, timer)) = self.timer.take() {
+            context.cancel_future(timer);
+        }
+        self.timer = deadline.map(|at| {
+            let delay = at.saturating_duration_since(clock::now());
+            let timer = context.run_later(delay, |host, context| {
+                host.timer = None;
+                host.actor.idle();
+                host.set_timer(context);
+            });
+            (at, timer)
+        });
+    }
+}
+
+impl<A: Actor> actix::Actor for Host<A> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        self.set_timer(context);
+    }
+}
+
+impl<A: Actor> Handler<Envelope<A::Message>> for Host<A> {
+    type Result = ();
+
+    fn handle(&mut self, envelope: Envelope<A::Message>, context: &mut Context<Self>) {
+        match envelope {
+            Envelope::Message(message) => {
+                self.waiting.fetch_sub(1, Ordering::AcqRel);
+                self.actor.handle(message);
+            }
+            Envelope::Abort => self.actor.abort(),
+        }
+        self.after_call(context);
+    }
+}
+
+/// The thread of an actor.
+#[derive(Debug)]
+pub struct ActorThread {
+    system: System,
+    handle: JoinHandle<()>,
+}
+
+impl ActorThread {
+    /// Ends the actor. Messages that still wait are dropped.
+    pub fn stop(&self) {
+        self.system.stop();
+    }
+
+    /// Waits until the thread has ended.
+    pub fn join(self) {
+        // Stages catch their panics, and what went wrong was told to the waiters.
+        let _ = self.handle.join();
+    }
+}
+
+/// Starts an actor on a thread of its own. `build` gets the actor's own mailbox.
+///
+/// # Errors
+///
+/// Fails if the system has no thread left.
+pub fn spawn<A: Actor>(
+    name: &str,
+    build: impl FnOnce(Mailbox<A::Message>) -> A + Send + 'static,
+) -> io::Result<(Mailbox<A::Message>, ActorThread)> {
+    let (started, starting) = channel();
+    let handle = thread::spawn(name, move || {
+        let system = System::new();
+        let mailbox = system.block_on(async { start(build) });
+        // If the receiver is gone, starting failed elsewhere and this thread ends too.
+        if started.send((mailbox, System::current())).is_ok() {
+            let _ = system.run();
+        }
+    })?;
+    let (mailbox, system) = starting.recv().map_err(io::Error::other)?;
+    Ok((mailbox, ActorThread { system, handle }))
+}
+
+fn start<A: Actor>(build: impl FnOnce(Mailbox<A::Message>) -> A) -> Mailbox<A::Message> {
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let mut mailbox = None;
+    actix::Actor::create(|context: &mut Context<Host<A>>| {
+        let own = Mailbox {
+            recipient: context.address().recipient(),
+            waiting: waiting.clone(),
+        };
+        mailbox = Some(own.clone());
+        Host {
+            actor: build(own),
+            waiting,
+            timer: None,
+        }
+    });
+    mailbox.unwrap_or_else(|| unreachable!("actix creates the actor before it returns"))
+}

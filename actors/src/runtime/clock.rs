@@ -1,0 +1,19 @@
+//! The clock.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Returns the time of the monotonic clock, which every duration and deadline is computed from.
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// Returns the time since 1970, for what people read; zero if the system's clock is before that.
+pub fn since_1970() -> Duration {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default()
+}
+
+/// Returns a duration in microseconds.
+pub fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,87 @@
+//! The checkpoint trigger: starts checkpoints, and slows commits down while a checkpoint cannot keep up.
+
+use std::time::Duration;
+
+use super::log_writer::LogWriter;
+use crate::checkpoint::Checkpoints;
+use crate::config::DurabilityMode;
+use crate::context::StageContext;
+use crate::failure::EngineFailure;
+use crate::runtime::clock;
+
+/// Starts checkpoints when enough has gathered in memory or in the log.
+pub(super) struct CheckpointTrigger {
+    checkpoints: Checkpoints,
+    /// Bytes of the log when the last checkpoint was started.
+    log_bytes_at_start: u64,
+}
+
+impl CheckpointTrigger {
+    pub(super) fn new(checkpoints: Checkpoints) -> Self {
+        Self {
+            checkpoints,
+            log_bytes_at_start: 0,
+        }
+    }
+
+    /// Starts a checkpoint if enough has gathered, pauses while more gathers than it takes, and waits for it at the
+    /// limit. (Submissions that change nothing add to the log alone.)
+    pub(super) fn run(
+        &mut self,
+        context: &StageContext,
+        log: &mut LogWriter,
+    ) -> Result<(), EngineFailure> {
+        let config = context.config();
+        let limits = &config.checkpoint;
+        let unflushed_bytes = context.state.values.unflushed_bytes() as u64;
+        let gathered_bytes = unflushed_bytes.max(self.untrimmed_bytes(log)?);
+        if gathered_bytes < limits.bytes_max {
+            return Ok(());
+        }
+        if !self.checkpoints.is_running() {
+            // Everything that a checkpoint covers must be synced, whatever the receipts said.
+            log.sync()?;
+            self.log_bytes_at_start = log.bytes()?;
+            let newest = context.state.versions.newest();
+            let shows_rate = unflushed_bytes >= limits.bytes_max;
+            self.checkpoints.start(newest, unflushed_bytes, shows_rate);
+        }
+        let pause = match gathered_bytes >= limits.unflushed_bytes_max {
+            true => None,
+            false => Some(self.pause(unflushed_bytes, limits.unflushed_bytes_max)),
+        };
+        if pause == Some(Duration::ZERO) {
+            return Ok(());
+        }
+        if config.durability.mode == DurabilityMode::Interval {
+            // No timer reaches this thread while it waits.
+            log.sync()?;
+        }
+        let begun = clock::now();
+        match pause {
+            Some(pause) => self.checkpoints.wait_at_most(pause),
+            None => self.checkpoints.wait(),
+        }
+        context.metrics.held_back(clock::now() - begun);
+        Ok(())
+    }
+
+    /// Waits until no checkpoint runs.
+    pub(super) fn wait(&self) {
+        self.checkpoints.wait();
+    }
+
+    /// Returns the bytes that the log got since the last checkpoint was started, or 0 if checkpoints do not trim it.
+    fn untrimmed_bytes(&self, log: &mut LogWriter) -> Result<u64, EngineFailure> {
+        match self.checkpoints.trims_log() {
+            true => Ok(log.bytes()? - self.log_bytes_at_start),
+            false => Ok(0),
+        }
+    }
+
+    fn pause(&self, unflushed_bytes: u64, waits_at_bytes: u64) -> Duration {
+        let backlog = self.checkpoints.backlog(unflushed_bytes, waits_at_bytes);
+        let pause_us = backlog.map_or(0, |backlog| backlog.pause_us());
+        Duration::from_micros(pause_us)
+    }
+}

@@ -1,0 +1,178 @@
+//! Persist: versions come in and are acknowledged as durable.
+//!
+//! The order is append → sync → publish → acknowledge. A version is appended when it comes, and everything that has
+//! arrived by the time the mailbox is empty shares one sync.
+
+mod checkpoint_trigger;
+mod log_writer;
+
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Instant;
+
+use trunkline_core::store::log::CommitLog;
+
+use super::{guard, serve};
+use crate::actor::Actor;
+use crate::background::Task;
+use crate::checkpoint::Checkpoints;
+use crate::context::StageContext;
+use crate::failure::{EngineFailure, Stage};
+use crate::message::{Drain, HashedVersion, PersistMessage};
+use crate::receipt::{Durability, Durable};
+use crate::runtime::clock;
+
+use checkpoint_trigger::CheckpointTrigger;
+use log_writer::LogWriter;
+
+/// The stage's state.
+pub struct PersistStage {
+    context: Arc<StageContext>,
+    log: LogWriter,
+    checkpoints: CheckpointTrigger,
+    background: Sender<Task>,
+    /// Versions that are appended and not durable yet, each with the time at which it was appended.
+    appended: Vec<(HashedVersion, u64)>,
+}
+
+fn failed(error: impl std::error::Error + Send + Sync + 'static) -> EngineFailure {
+    EngineFailure::stage(Stage::Persist, error)
+}
+
+impl PersistStage {
+    /// Creates the stage.
+    pub fn new(
+        context: Arc<StageContext>,
+        log: CommitLog,
+        background: Sender<Task>,
+        checkpoints: Checkpoints,
+    ) -> Self {
+        Self {
+            log: LogWriter::new(log, context.metrics.clone()),
+            checkpoints: CheckpointTrigger::new(checkpoints),
+            context,
+            background,
+            appended: Vec::new(),
+        }
+    }
+
+    fn append(&mut self, hashed: HashedVersion) -> Result<(), EngineFailure> {
+        let begun_us = self.context.metrics.uptime_us();
+        self.log.append(&hashed)?;
+        self.appended.push((hashed, begun_us));
+        Ok(())
+    }
+
+    /// Makes the appended versions durable, publishes them and acknowledges them.
+    fn commit(&mut self) -> Result<(), EngineFailure> {
+        if self.appended.is_empty() {
+            return Ok(());
+        }
+        let begun = clock::now();
+        let durability = self.log.make_durable(&self.context.config().durability)?;
+        for (hashed, begun_us) in std::mem::take(&mut self.appended) {
+            self.publish(&hashed);
+            self.acknowledge(hashed, durability, begun_us);
+        }
+        let busy = clock::now() - begun;
+        self.context.metrics.interval.busy(Stage::Persist, busy);
+        self.checkpoints.run(&self.context, &mut self.log)
+    }
+
+    /// Makes a version readable.
+    fn publish(&self, hashed: &HashedVersion) {
+        let (state, version) = (&self.context.state, hashed.version.clone());
+        self.context.metrics.keys(version.record.key_count);
+        state.history.push(version.number(), &version.commit_id);
+        let expired = state.versions.publish(version, &state.values);
+        let _ = self.background.send(Task::Forget(expired));
+    }
+
+    fn acknowledge(&self, hashed: HashedVersion, durability: Durability, begun_us: u64) {
+        let version = &hashed.version;
+        let (tag, metrics) = (&hashed.slot.tag, &self.context.metrics);
+        let accepted = hashed.pending.iter();
+        let accepted = accepted.map(|(pending, _)| pending.completion.accepted_at());
+        let current_cap = self.context.settings.group_operations_max.get() as u64;
+        metrics.interval.durable(tag, accepted, current_cap);
+        metrics.span(Stage::Persist, tag, begun_us);
+        for (pending, outcome) in hashed.pending {
+            pending.completion.durable(Durable {
+                version: version.number(),
+                commit_id: version.commit_id,
+                state_digest: version.roots.state_digest,
+                kzg_root: version.kzg_root.get().copied(),
+                outcome,
+                durability,
+            });
+        }
+    }
+
+    /// Commits and syncs everything, whatever the durability mode; with `close`, closes the log too.
+    fn drain(&mut self, close: bool) -> Result<(), EngineFailure> {
+        if self.log.is_closed() {
+            return Ok(());
+        }
+        self.log.sync()?;
+        self.commit()?;
+        if !close {
+            return Ok(());
+        }
+        self.checkpoints.wait();
+        self.context.health.check()?;
+        self.log.close()
+    }
+
+    fn is_sync_due(&self) -> bool {
+        self.deadline().is_some_and(|at| at <= clock::now())
+    }
+
+    fn answer(&mut self, drain: Drain) {
+        self.guarded(|stage| stage.drain(drain.close));
+        // The caller may wait no longer.
+        let _ = drain.done.send(self.context.health.check());
+    }
+
+    /// Works outside of the service of a version.
+    fn guarded(&mut self, work: impl FnOnce(&mut Self) -> Result<(), EngineFailure>) {
+        let context = self.context.clone();
+        guard(&context, Stage::Persist, || work(self));
+    }
+}
+
+impl Actor for PersistStage {
+    type Message = PersistMessage;
+
+    fn handle(&mut self, message: PersistMessage) {
+        match message {
+            PersistMessage::Version(hashed) => {
+                let (context, sent_at) = (self.context.clone(), hashed.sent_at);
+                let append = || self.append(hashed);
+                serve(&context, Stage::Persist, sent_at, None, append);
+            }
+            PersistMessage::Checkpointed(version) => {
+                self.guarded(|stage| stage.log.trim(version));
+            }
+            PersistMessage::Drain(drain) => self.answer(drain),
+        }
+    }
+
+    fn idle(&mut self) {
+        self.guarded(|stage| {
+            stage.commit()?;
+            match stage.is_sync_due() {
+                true => stage.log.sync(),
+                false => Ok(()),
+            }
+        });
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.context.health.check().ok()?;
+        self.log.deadline(&self.context.config().durability)
+    }
+
+    fn abort(&mut self) {
+        self.appended.clear();
+    }
+}

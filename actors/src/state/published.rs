@@ -1,0 +1,117 @@
+//! The state as readers see it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use trunkline_core::kzg::Committer;
+use trunkline_core::params::TreeParams;
+use trunkline_core::tree::TreeReader;
+
+use super::access_sampler::AccessSampler;
+use super::history::History;
+use super::layer::Layer;
+use super::overlay::Overlay;
+use super::values::Values;
+use super::versions::{Expired, Versions};
+use crate::config::runtime::RuntimeSettings;
+use crate::metrics::Metrics;
+use crate::runtime::pool::Pools;
+
+/// The state as readers see it: enough for snapshots, with or without an engine around it.
+pub struct State {
+    /// Parameters of the tree.
+    pub params: TreeParams,
+    /// Digests and leaves of all readable versions.
+    pub reader: TreeReader,
+    /// Accepted writes that the tree has not applied yet.
+    pub overlay: Overlay,
+    /// Values of all readable versions.
+    pub values: Values,
+    /// Durable versions that can be read.
+    pub versions: Versions,
+    /// Commit ids of all versions.
+    pub history: History,
+    /// Computes KZG roots and openings.
+    pub committer: Arc<Committer>,
+    /// Worker threads.
+    pub pools: Pools,
+    /// Settings in force.
+    pub settings: Arc<RuntimeSettings>,
+    /// Samples of the keys that are read and written.
+    pub access_sampler: AccessSampler,
+    /// Measurements.
+    pub metrics: Arc<Metrics>,
+    /// The last version that the tree has applied.
+    pub(super) present: AtomicU64,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("State")
+            .field("params", &self.params)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Parts that a state is made of.
+pub struct StateParts {
+    /// Parameters of the tree.
+    pub params: TreeParams,
+    /// Digests and leaves of all readable versions.
+    pub reader: TreeReader,
+    /// Values of all readable versions.
+    pub values: Values,
+    /// Durable versions that can be read.
+    pub versions: Versions,
+    /// Commit ids of all versions.
+    pub history: History,
+    /// Computes KZG roots and openings.
+    pub committer: Arc<Committer>,
+    /// Worker threads.
+    pub pools: Pools,
+    /// Settings in force.
+    pub settings: Arc<RuntimeSettings>,
+    /// Measurements.
+    pub metrics: Arc<Metrics>,
+}
+
+impl State {
+    /// Creates the state at its newest durable version.
+    pub fn new(parts: StateParts) -> Self {
+        let is_bounded = parts.settings.config().memory.budget_bytes > 0;
+        Self {
+            present: AtomicU64::new(parts.versions.newest().number()),
+            params: parts.params,
+            reader: parts.reader,
+            overlay: Overlay::default(),
+            values: parts.values,
+            versions: parts.versions,
+            history: parts.history,
+            committer: parts.committer,
+            pools: parts.pools,
+            access_sampler: AccessSampler::new(is_bounded),
+            settings: parts.settings,
+            metrics: parts.metrics,
+        }
+    }
+
+    /// Returns the last version that the tree has applied.
+    pub fn present(&self) -> u64 {
+        self.present.load(Ordering::SeqCst)
+    }
+
+    /// Makes the next applied version the present. Its writes may leave the overlay only after that.
+    pub fn advance_present(&self, layer: Arc<Layer>) {
+        let version = layer.version;
+        self.values.push(layer);
+        self.present.store(version, Ordering::SeqCst);
+    }
+
+    /// Frees what no reader needs any more, on the caller's thread.
+    pub fn forget(&self, expired: Expired) {
+        self.reader.retire(expired.oldest);
+        self.values.forget(expired.layers_up_to);
+    }
+}

@@ -1,0 +1,246 @@
+//! How a key is found: the only place that says where its newest or older value is.
+//!
+//! A read of the present looks into the overlay of accepted writes, then at the tree as of the last applied version.
+//! A read of an older version looks at the tree alone. The tree answers with a [`Lookup`], and a value that it does
+//! not bring along comes from the version's layer in memory, the value cache, or the leaf store ([`Values`]).
+//!
+//! Versions expire while they are read. Hence one rule: look, then check that the version is still readable, and only
+//! then believe what was seen. A read of the present looks again instead, at the newer present; a read of an older
+//! version fails with [`ReadError::Expired`].
+//!
+//! [`Values`]: super::values::Values
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use trunkline_core::batch::BatchError;
+use trunkline_core::hash::Digest;
+use trunkline_core::tree::{Glance, Leaf, NotInMemory};
+
+use super::published::State;
+use super::values::{FetchError, StoreView};
+use super::versions::Version;
+use crate::failure::EngineFailure;
+use crate::health::Health;
+
+/// The reason for which a read failed.
+///
+/// ```
+/// use trunkline::{BatchError, ReadError};
+/// # let directory = tempfile::tempdir()?;
+/// # let config = trunkline::Config::in_directory(directory.path());
+/// let engine = trunkline::Engine::open_blocking(config)?;
+/// assert_eq!(engine.get(b"nobody")?, None); // an absent key is no error
+/// let error = engine.get(b"").unwrap_err(); // an impossible key is one
+/// assert!(matches!(error, ReadError::Key(BatchError::KeyEmpty { .. })));
+/// assert!(!error.retry_can_help());
+/// # engine.shutdown_blocking()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// No tree can hold the key.
+    #[error(transparent)]
+    Key(#[from] BatchError),
+    /// The snapshot's version has expired while it was held.
+    #[error(
+        "version {version} was held too long and is no longer kept; the oldest is {oldest}: take a new snapshot, or raise versions.snapshot_versions_behind_max and versions.retained_bytes_max"
+    )]
+    Expired {
+        /// The snapshot's version.
+        version: u64,
+        /// The oldest version that can be read.
+        oldest: u64,
+    },
+    /// The engine has failed or was shut down, so that what it accepted last may never become durable. Snapshots
+    /// still show durable versions.
+    #[error(transparent)]
+    Engine(#[from] EngineFailure),
+    /// The engine was shut down, and the value is not in memory.
+    #[error("the engine was shut down, and the value is not in memory; open it again")]
+    Closed,
+    /// The leaf store failed. Trying again may help if the disk recovers.
+    #[error("the leaf store could not be read; check the disk, then try again")]
+    Store(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// The leaf store does not hold what was written to it. Opening the engine again checks all of it, and replays
+    /// what the log still has.
+    #[error(
+        "the leaf store is damaged; open the engine again, and if that fails restore the directory from a copy"
+    )]
+    Damaged(#[source] Arc<dyn std::error::Error + Send + Sync>),
+}
+
+impl ReadError {
+    /// Returns whether the same call may succeed later.
+    pub fn retry_can_help(&self) -> bool {
+        matches!(self, Self::Store(_))
+    }
+}
+
+impl From<FetchError> for ReadError {
+    fn from(error: FetchError) -> Self {
+        match error {
+            FetchError::Closed => Self::Closed,
+            error if error.is_damage() => Self::Damaged(Arc::new(error)),
+            error => Self::Store(Arc::new(error)),
+        }
+    }
+}
+
+/// Where a key stands in the tree at a version.
+enum Lookup {
+    /// It has this value, which was found in the value cache.
+    Value(Bytes),
+    /// It has no value.
+    Absent,
+    /// It has a value, and the leaf says which version wrote it.
+    Leaf(Leaf),
+    /// Its leaf is not in memory; only the leaf store knows the key.
+    Evicted,
+}
+
+/// Where the newest write to a key stands.
+enum Latest {
+    /// Accepted and not applied yet; `None` is a delete.
+    Accepted(Option<Bytes>),
+    /// In the tree, as it was at this version of the present.
+    Applied(u64, Lookup),
+}
+
+impl State {
+    /// Returns the latest accepted value of a key.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the engine has failed, or if the leaf store cannot be read.
+    pub fn get_latest(
+        &self,
+        health: &Health,
+        key_hash: &Digest,
+    ) -> Result<Option<Bytes>, ReadError> {
+        loop {
+            let (version, found) = match self.latest(health, key_hash)? {
+                Latest::Accepted(value) => {
+                    self.metrics.memory_hit();
+                    return Ok(value);
+                }
+                Latest::Applied(version, found) => (version, found),
+            };
+            match self.fetch(key_hash, version, found, || self.values.store()) {
+                // The key may have been deleted, and a checkpoint removed it, after the lookup.
+                Err(_) if version != self.present() => continue,
+                result => return Ok(result?),
+            }
+        }
+    }
+
+    /// Returns whether a key has a value, as [`Self::get_latest`] sees it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get_latest`].
+    pub fn contains_latest(&self, health: &Health, key_hash: &Digest) -> Result<bool, ReadError> {
+        let is_present = match self.latest(health, key_hash)? {
+            Latest::Accepted(value) => value.is_some(),
+            Latest::Applied(_, Lookup::Value(_) | Lookup::Leaf(_)) => true,
+            Latest::Applied(_, Lookup::Absent) => {
+                self.metrics.absent_read();
+                return Ok(false);
+            }
+            Latest::Applied(_, Lookup::Evicted) => {
+                let found = self.values.evicted_value(key_hash, &self.values.store())?;
+                return Ok(found.is_some());
+            }
+        };
+        self.metrics.memory_hit();
+        Ok(is_present)
+    }
+
+    /// Returns the value of a key at a version.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the version has expired, or if the leaf store cannot be read.
+    pub fn get_at(&self, version: &Version, key_hash: &Digest) -> Result<Option<Bytes>, ReadError> {
+        self.access_sampler.touch(key_hash);
+        let number = version.number();
+        let found = self.lookup(number, key_hash);
+        self.check_readable(number)?;
+        let value = self.fetch(key_hash, number, found, || self.store_of(version));
+        self.check_readable(number)?;
+        Ok(value?)
+    }
+
+    /// Returns an error if a version has expired. Called after every look at it.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`ReadError::Expired`].
+    pub fn check_readable(&self, version: u64) -> Result<(), ReadError> {
+        let oldest = self.versions.oldest();
+        match version < oldest {
+            true => Err(ReadError::Expired { version, oldest }),
+            false => Ok(()),
+        }
+    }
+
+    /// Returns the view of the leaf store that a version reads from.
+    pub fn store_of(&self, version: &Version) -> Arc<StoreView> {
+        version.store().unwrap_or_else(|| self.values.store())
+    }
+
+    fn latest(&self, health: &Health, key_hash: &Digest) -> Result<Latest, ReadError> {
+        self.access_sampler.touch(key_hash);
+        loop {
+            health.check()?;
+            if let Some(accepted) = self.overlay.get(key_hash) {
+                return Ok(Latest::Accepted(accepted));
+            }
+            let version = self.present();
+            let found = self.lookup(version, key_hash);
+            if self.check_readable(version).is_ok() {
+                return Ok(Latest::Applied(version, found));
+            }
+        }
+    }
+
+    /// Looks a key up in the tree. The version must still be readable when this has returned.
+    fn lookup(&self, version: u64, key_hash: &Digest) -> Lookup {
+        match self.reader.glance(version, key_hash) {
+            Glance::Absent => return Lookup::Absent,
+            Glance::SameSince(since) => {
+                if let Some(value) = self.values.cached(key_hash, since..=version) {
+                    return Lookup::Value(value);
+                }
+            }
+            Glance::Unclear => {}
+        }
+        match self.reader.get(version, key_hash) {
+            Ok(Some(leaf)) => Lookup::Leaf(leaf),
+            Ok(None) => Lookup::Absent,
+            Err(NotInMemory) => Lookup::Evicted,
+        }
+    }
+
+    /// Returns the value that was looked up, and counts where it came from.
+    fn fetch(
+        &self,
+        key_hash: &Digest,
+        version: u64,
+        found: Lookup,
+        view: impl Fn() -> Arc<StoreView>,
+    ) -> Result<Option<Bytes>, FetchError> {
+        match found {
+            Lookup::Value(value) => {
+                self.metrics.cache_hit();
+                Ok(Some(value))
+            }
+            Lookup::Absent => {
+                self.metrics.absent_read();
+                Ok(None)
+            }
+            Lookup::Leaf(leaf) => self.values.value(&leaf, version, view).map(Some),
+            Lookup::Evicted => self.values.evicted_value(key_hash, &view()),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+use trunkline_core::hash::ZERO;
+use trunkline_core::params::TreeParams;
+use trunkline_core::proof::{
+    Claim, ENTRIES_MAX, Entry, Expected, Place, Proof, Siblings, Terminal, Top, VERSIONS_MAX,
+    VersionProof, verify_versions,
+};
+use trunkline_testkit::counting::{peak_of, proof_memory_max};
+use trunkline_testkit::keys::{number_key, numbered};
+use trunkline_testkit::protobuf;
+use trunkline_testkit::proven::{State, committer, proofs_of, states};
+
+/// Decodes and verifies against everything, and gives whether anything held.
+fn check(bytes: &[u8], expected: &[Expected]) -> bool {
+    let (held, peak) = peak_of(|| match Proof::decode(bytes) {
+        Ok(proof) => {
+            let each = |one: &Expected| vec![*one; proof.versions.len()];
+            let by_top = proof.versions.iter().map(|version| {
+                let fits = |one: &&Expected| match one {
+                    Expected::KzgRoot { .. } => matches!(version.top, Top::Kzg { .. }),
+                    Expected::StateDigest { .. } => matches!(version.top, Top::Hash { .. }),
+                    _ => false,
+                };
+                *expected.iter().find(fits).unwrap_or(&Expected::Carried)
+            });
+            let lists = expected.iter().map(each).chain([by_top.collect()]);
+            let mut verified = lists.map(|expected| verify_versions(&proof, &expected).is_ok());
+            verified.any(|held| held)
+        }
+        Err(_) => false,
+    });
+    let length = bytes.len();
+    assert!(
+        peak <= proof_memory_max(length),
+        "{length} bytes took {peak}"
+    );
+    held
+}
+
+#[test]
+fn memory_is_linear_in_the_bytes_of_real_proofs_under_every_expectation() {
+    let committer = committer();
+    for state in states(&committer) {
+        for bytes in proofs_of(&state, &committer) {
+            assert!(check(&bytes, &state.expected()));
+        }
+    }
+}
+
+#[test]
+fn memory_is_linear_in_the_bytes_of_a_proof_that_opens_every_slot() {
+    let committer = committer();
+    let state = State::new(TreeParams::default(), numbered(2_000), &committer);
+    let keys: Vec<Vec<u8>> = (0..2_000).map(number_key).collect();
+    let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+    assert!(check(
+        &state.kzg_proof(&keys, &committer),
+        &state.expected()
+    ));
+    assert!(check(&state.hash_proof(&keys, true), &state.expected()));
+}
+
+/// What a stranger may send to take the most memory for the fewest bytes.
+#[test]
+fn memory_is_linear_in_bytes_that_are_nearly_nothing_but_parts() {
+    let entry = protobuf::bytes(3, &[]);
+    let terminal = protobuf::bytes(4, &[]);
+    let empty_key = protobuf::bytes(3, &protobuf::bytes(4, &[]));
+    let place = |depth| [protobuf::number(1, depth), protobuf::bytes(2, &[])].concat();
+    let empty_place = protobuf::bytes(4, &place(7));
+    let version = |content: &[u8]| protobuf::bytes(4, content);
+    // A list that has just doubled has twice the room that it needs, next to the half that it had.
+    let doubled = ENTRIES_MAX / 2 + 1;
+    for count in [1, 2, 3, 100, 1_000, doubled, ENTRIES_MAX, ENTRIES_MAX + 1] {
+        let forms = [
+            version(&entry.repeat(count)),
+            version(&terminal.repeat(count)),
+            version(&[&entry.repeat(count)[..], &terminal].concat()),
+            version(&[entry.repeat(count), terminal.repeat(count)].concat()),
+            version(&[empty_key.repeat(count), empty_place.repeat(count)].concat()),
+            version(&[empty_key.clone(), empty_place.clone()].concat())
+                .repeat(count.min(VERSIONS_MAX + 1)),
+            version(&protobuf::bytes(5, &vec![0xff; count])),
+            version(&protobuf::bytes(6, &vec![1; count * 32])),
+            version(&protobuf::bytes(8, &protobuf::bytes(1, &vec![0xff; count]))),
+            protobuf::bytes(5, &vec![0xc0; count * 48]),
+        ];
+        for form in forms {
+            let headed = [protobuf::number(1, 1), form.clone()].concat();
+            for bytes in [form, headed] {
+                assert!(!check(&bytes, &[by_nothing(), Expected::Carried]));
+            }
+        }
+    }
+}
+
+fn by_nothing() -> Expected {
+    Expected::StateDigest {
+        tree_id: TreeParams::default().tree_id(),
+        state_digest: ZERO,
+    }
+}
+
+/// Many keys, each at the end of the longest chain, all of it empty.
+#[test]
+fn memory_is_linear_in_chains_that_take_a_bit_a_level() {
+    let params = TreeParams::default();
+    let mut keys: Vec<Vec<u8>> = (0..20_000_u64)
+        .map(|number| number.to_le_bytes()[..3].to_vec())
+        .collect();
+    keys.sort_by_key(|key| params.key_hash(key));
+    let count = keys.len();
+    let entries = keys.into_iter().map(|key| Entry {
+        key,
+        claim: Claim::Absent,
+    });
+    let terminal = Terminal {
+        depth: 56,
+        place: Place::Empty,
+    };
+    let version = VersionProof {
+        version: 0,
+        record: None,
+        entries: entries.collect(),
+        terminals: vec![terminal; count],
+        siblings: Siblings::from_iter(vec![ZERO; 49 * count]),
+        top: Top::Hash {
+            siblings: Siblings::default(),
+        },
+    };
+    let proof = Proof {
+        params,
+        versions: vec![version],
+        opening: None,
+    };
+    // More siblings than the paths need, so it proves nothing; all of them are looked at before.
+    assert!(!check(&proof.encode().unwrap(), &[by_nothing()]));
+}

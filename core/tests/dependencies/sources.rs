@@ -1,0 +1,67 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Rooms and files that are compiled only with `state`: `lib.rs` and the `mod.rs` of each say so.
+const WRITING_SIDE: [&str; 8] = [
+    "batch",
+    "store",
+    "tree",
+    "kzg/affine.rs",
+    "kzg/commit.rs",
+    "kzg/open.rs",
+    "kzg/setup.rs",
+    "kzg/tables.rs",
+];
+/// Files of `proof/` that begin so make proofs.
+const PROVING: &str = "proof/prove";
+
+/// Every file of the verifier, below `src/`.
+fn sources() -> Vec<(PathBuf, String)> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    let mut directories = vec![source.clone()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(&directory).expect("the sources are there") {
+            let path = entry.expect("the sources are there").path();
+            let name = path.strip_prefix(&source).expect("it is below");
+            let text_name = name.to_string_lossy();
+            if WRITING_SIDE
+                .iter()
+                .any(|writing| name == Path::new(writing))
+                || text_name.starts_with(PROVING)
+            {
+                continue;
+            }
+            if path.is_dir() {
+                directories.push(path);
+            } else {
+                let text = fs::read_to_string(&path).expect("sources are text");
+                found.push((name.to_owned(), text));
+            }
+        }
+    }
+    found
+}
+
+/// Without comments, examples and unit tests, which stand at the end of a file.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    code.lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with("//"))
+}
+
+/// Without std in the crate it could not even be named; this holds with `state`, too.
+#[test]
+fn the_verifier_names_no_file_clock_network_thread_or_environment() {
+    let sources = sources();
+    assert!(sources.iter().any(|(name, _)| name.ends_with("wire.rs")));
+    for (name, text) in sources {
+        for line in code(&text) {
+            for unwanted in ["std::", "Instant", "SystemTime", "extern \"", "unsafe {"] {
+                let is_found = line.contains(unwanted);
+                assert!(!is_found, "{unwanted} in {}: {line}", name.display());
+            }
+        }
+    }
+}
