@@ -132,12 +132,23 @@ fn identity(
     Ok(hex(&hash(&parts)[..8]))
 }
 
-/// Other patches, texts, tests and the command line are no part of what is built.
+/// Returns whether a file is no part of the engine: another patch, a text, a test or a crate above the engine.
 fn changes_no_program(file: &Path) -> bool {
     let is_text = file
         .extension()
         .is_some_and(|extension| extension == "patch" || extension == "md");
-    let is_elsewhere = ["cli", "docs", "tests", "actors/tests"]
+    const ELSEWHERE: [&str; 9] = [
+        "cli",
+        "load",
+        "testkit",
+        "verifier",
+        "fuzz",
+        "docs",
+        "tests",
+        "core/tests",
+        "actors/tests",
+    ];
+    let is_elsewhere = ELSEWHERE
         .iter()
         .any(|directory| file.starts_with(directory));
     is_text || is_elsewhere
