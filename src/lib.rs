@@ -68,6 +68,11 @@ pub use open::recovery::{OpenError, ReplayError};
 pub use snapshot::prove::{ProveOptions, ShownValues, SnapshotProveError, TopKind, prove_versions};
 pub use snapshot::{ReadError, Snapshot, SnapshotError, SnapshotIter};
 
+/// The table of everything that an engine measures.
+pub mod metrics {
+    pub use trunkline_actors::metrics::{Kind, Metric, TABLE, Unit};
+}
+
 /// The README's example, compiled.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
