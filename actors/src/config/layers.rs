@@ -13,7 +13,7 @@ use serde::Deserialize;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 use toml::{Spanned, Table, Value};
 
-use super::{Config, ConfigError, Origin};
+use super::{Config, ConfigError, InvalidSetting, Origin};
 
 /// Prefix of the environment variables that are settings: `TRUNKLINE_<SECTION>_<KEY>`.
 pub const ENVIRONMENT_PREFIX: &str = "TRUNKLINE_";
@@ -135,19 +135,19 @@ impl Layers {
             key: "configuration".to_owned(),
             message: error.message().to_owned(),
         })?;
-        config.validate().map_err(|invalid| ConfigError::Invalid {
-            origin: self.culprit(invalid.key(), invalid.other_key()),
-            invalid,
-        })?;
-        Ok(config)
+        match config.validate() {
+            Ok(()) => Ok(config),
+            Err(invalid) => Err(ConfigError::Invalid {
+                origin: self.cause(&invalid),
+                invalid,
+            }),
+        }
     }
 
-    /// Returns where the setting comes from; if it is a default, where the other one comes from.
-    fn culprit(&self, key: &str, other: Option<&str>) -> Origin {
-        [Some(key), other]
-            .into_iter()
-            .flatten()
-            .filter_map(|key| key.split_once('.'))
+    /// Returns where the invalid setting comes from; if it is a default, where the other one comes from.
+    fn cause(&self, invalid: &InvalidSetting) -> Origin {
+        let keys = std::iter::once(invalid.key()).chain(invalid.other_key());
+        keys.filter_map(|key| key.split_once('.'))
             .map(|(section, key)| self.origin(section, key))
             .find(|origin| *origin != Origin::Default)
             .unwrap_or_default()
@@ -161,7 +161,15 @@ impl Layers {
         readings: Vec<Value>,
         origin: Origin,
     ) -> Result<Self, ConfigError> {
-        check_key(section, key, &origin)?;
+        let known = keys_of(section, &origin)?;
+        let name = format!("{section}.{key}");
+        if !known.contains_key(key) {
+            return Err(ConfigError::UnknownKey {
+                origin,
+                key: name,
+                known: names(&known),
+            });
+        }
         let mut message = String::new();
         for value in readings {
             match try_alone(section, key, &value) {
@@ -175,7 +183,7 @@ impl Layers {
         }
         Err(ConfigError::Value {
             origin,
-            key: format!("{section}.{key}"),
+            key: name,
             message,
         })
     }
@@ -238,18 +246,6 @@ fn keys_of(section: &str, origin: &Origin) -> Result<Table, ConfigError> {
             known: names(&known),
         }),
     }
-}
-
-fn check_key(section: &str, key: &str, origin: &Origin) -> Result<(), ConfigError> {
-    let keys = keys_of(section, origin)?;
-    if keys.contains_key(key) {
-        return Ok(());
-    }
-    Err(ConfigError::UnknownKey {
-        origin: origin.clone(),
-        key: format!("{section}.{key}"),
-        known: names(&keys),
-    })
 }
 
 fn names(table: &Table) -> String {

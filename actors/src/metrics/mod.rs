@@ -1,8 +1,8 @@
 //! What the engine measures of itself: read as a snapshot, and exported through the `metrics` facade with the engine's
 //! name as a label.
 //!
-//! [`table`] declares every metric once. The functions here say what happened; recording is an atomic addition, or
-//! for a histogram one short lock.
+//! [`TABLE`] declares every metric once. The functions of [`Metrics`] say what happened. Recording is an atomic
+//! addition, or one short lock for a histogram.
 
 pub mod interval;
 mod series;
