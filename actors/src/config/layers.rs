@@ -163,13 +163,13 @@ impl Layers {
     ) -> Result<Self, ConfigError> {
         let known = keys_of(section, &origin)?;
         let name = format!("{section}.{key}");
-        if !known.contains_key(key) {
+        let Some(default) = known.get(key) else {
             return Err(ConfigError::UnknownKey {
                 origin,
                 key: name,
                 known: names(&known),
             });
-        }
+        };
         let mut message = String::new();
         for value in readings {
             match try_alone(section, key, &value) {
@@ -178,7 +178,7 @@ impl Layers {
                     keys.insert(key.to_owned(), (value, origin));
                     return Ok(self);
                 }
-                Err(error) => message = error.message().to_owned(),
+                Err(error) => message = format!("{}; the default is {default}", error.message()),
             }
         }
         Err(ConfigError::Value {

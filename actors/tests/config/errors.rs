@@ -49,7 +49,9 @@ fn a_value_of_another_type_names_file_line_and_key() {
         ("[store]\nkind = 5", "my.toml:2: store.kind: "),
     ];
     for (text, start) in cases {
-        assert_starts(&error_of(text), start);
+        let message = error_of(text);
+        assert_starts(&message, start);
+        assert!(message.contains("; the default is "), "{message}");
     }
 }
 
