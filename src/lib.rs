@@ -55,9 +55,10 @@ pub use trunkline_actors::adaptive::decision_log::{
 };
 pub use trunkline_actors::adaptive::reload_error::ReloadError;
 pub use trunkline_actors::config::{Config, ConfigError};
+pub use trunkline_actors::decisions::Quantiles;
 pub use trunkline_actors::failure::{EngineFailure, Stage};
 pub use trunkline_actors::metrics::timeline::Span;
-pub use trunkline_actors::metrics::{MetricsSnapshot, Quantiles, StageMetrics};
+pub use trunkline_actors::metrics::{MetricsSnapshot, StageMetrics};
 pub use trunkline_actors::receipt::{Durability, Durable, Hashed, Receipt, RootReady};
 pub use trunkline_actors::state::evidence::EvidenceError;
 pub use trunkline_actors::state::history::HistoryError;
@@ -69,6 +70,11 @@ pub use error::{OpenError, ReplayError, SnapshotError, SubmitError};
 pub use open::read_only::{Inspection, ReadOnly};
 pub use snapshot::prove::{ProveOptions, ShownValues, SnapshotProveError, TopKind, prove_versions};
 pub use snapshot::{Snapshot, SnapshotIter};
+
+/// The table of everything that an engine measures.
+pub mod metrics {
+    pub use trunkline_actors::metrics::{Kind, Metric, TABLE, Unit};
+}
 
 /// The README's example, compiled.
 #[cfg(doctest)]

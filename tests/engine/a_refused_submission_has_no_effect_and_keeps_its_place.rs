@@ -89,7 +89,7 @@ fn overwrite_counts_the_keys_that_were_evicted() {
         let (_, durable) = submit(&engine, puts(pairs.iter().map(|[_, new]| (new, "2"))));
         let evicted = u32::try_from(pairs.len()).unwrap();
         assert_eq!(durable.outcome, Outcome::Applied { evicted });
-        assert_eq!(engine.metrics().evicted, pairs.len() as u64);
+        assert_eq!(engine.metrics().displaced, pairs.len() as u64);
         for [old, new] in &pairs {
             assert_eq!(engine.get(old).unwrap(), None);
             assert_eq!(engine.get(new).unwrap().as_deref(), Some(&b"2"[..]));

@@ -1,9 +1,9 @@
-//! What can be wrong with a configuration, and where it came from.
+//! Errors of a configuration, and where a setting comes from.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Where a setting came from.
+/// Where a setting comes from.
 ///
 /// ```
 /// use trunkline::config::Origin;
@@ -12,7 +12,7 @@ use std::path::PathBuf;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody set it.
+    /// It is not set.
     #[default]
     Default,
     /// A line of a file.
@@ -24,12 +24,12 @@ pub enum Origin {
     },
     /// An environment variable.
     Environment {
-        /// Its name.
+        /// Name of the variable.
         name: String,
     },
     /// A flag `section.key=value`.
     Flag {
-        /// The flag as given.
+        /// The flag as it was given.
         text: String,
     },
 }
@@ -45,7 +45,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A value that is of the right type but not allowed.
+/// A value of the right type that is not allowed.
 ///
 /// ```
 /// use trunkline::Config;
@@ -63,12 +63,12 @@ pub enum InvalidSetting {
         key: &'static str,
         /// The value.
         found: u64,
-        /// The least one allowed.
+        /// Smallest value allowed.
         min: u64,
-        /// The greatest one allowed.
+        /// Largest value allowed.
         max: u64,
     },
-    /// Smaller than another setting that it has to hold.
+    /// Smaller than another setting, which it must not be.
     #[error("{key} = {found}: must be at least {floor_key} = {floor}")]
     BelowOther {
         /// Section and key.
@@ -80,9 +80,9 @@ pub enum InvalidSetting {
         /// Its value.
         floor: u64,
     },
-    /// Leaves can't leave memory if there is no store to read them from again.
+    /// A memory budget without a store: evicted leaves could not be read again.
     #[error(
-        "{key} = {found}: needs a store to read leaves from again: set store.kind to fjall, or this to 0"
+        "{key} = {found}: a memory budget needs a store; set store.kind to fjall, or {key} to 0"
     )]
     NeedsStore {
         /// Section and key.
@@ -90,20 +90,20 @@ pub enum InvalidSetting {
         /// The value.
         found: u64,
     },
-    /// A text that is empty, too long or has characters that would spoil a label or a path.
+    /// A text that is empty, too long, or has control characters, which labels and paths must not have.
     #[error("{key} = {found:?}: must have 1 to {bytes_max} bytes and no control characters")]
     Text {
         /// Section and key.
         key: &'static str,
         /// The text.
         found: String,
-        /// The longest one allowed, bytes.
+        /// Longest text allowed, bytes.
         bytes_max: usize,
     },
 }
 
 impl InvalidSetting {
-    /// Section and key of the setting.
+    /// Returns section and key of the setting.
     pub fn key(&self) -> &'static str {
         match self {
             Self::Range { key, .. }
@@ -113,7 +113,7 @@ impl InvalidSetting {
         }
     }
 
-    /// Section and key of the other setting that is involved.
+    /// Returns section and key of the other setting that is involved, if any.
     pub(super) fn other_key(&self) -> Option<&'static str> {
         match self {
             Self::BelowOther { floor_key, .. } => Some(floor_key),
@@ -123,7 +123,7 @@ impl InvalidSetting {
     }
 }
 
-/// Why no configuration came out. Each error says where the culprit is.
+/// Why a configuration was refused. Each error names the file and line, the variable or the flag.
 ///
 /// ```
 /// use trunkline::Config;
@@ -141,45 +141,47 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is longer than [`super::FILE_BYTES_MAX`].
-    #[error("{} is no configuration: longer than {} bytes", path.display(), super::FILE_BYTES_MAX)]
+    #[error("{}: too long for a configuration; allowed are {} bytes", path.display(), super::FILE_BYTES_MAX)]
     TooLong {
         /// The file.
         path: PathBuf,
     },
-    /// Not TOML.
+    /// The text is not TOML.
     #[error("{origin}: not TOML: {message}")]
     Syntax {
         /// Where.
         origin: Origin,
-        /// What the parser says.
+        /// Message of the parser.
         message: String,
     },
     /// A section that does not exist.
-    #[error("{origin}: unknown section {section}; known: {known}")]
+    #[error("{origin}: unknown section {section}; known sections: {known}")]
     UnknownSection {
         /// Where.
         origin: Origin,
         /// The section.
         section: String,
-        /// Those that exist.
+        /// The sections that exist.
         known: String,
     },
     /// A key that its section does not have.
-    #[error("{origin}: unknown key {key}; known in this section: {known}")]
+    #[error("{origin}: unknown key {key}; known keys of the section: {known}")]
     UnknownKey {
         /// Where.
         origin: Origin,
         /// Section and key.
         key: String,
-        /// Those that exist.
+        /// The keys of the section.
         known: String,
     },
-    /// A setting outside of a section, or a section that is a plain value.
-    #[error("{origin}: {key} is not in a section; write it as [section] and key = value")]
+    /// A key outside of a section, or a section that is a plain value.
+    #[error(
+        "{origin}: {key} is not in a section; write [section] on one line and {key} = value on the next"
+    )]
     NoSection {
         /// Where.
         origin: Origin,
-        /// What stands there.
+        /// The key.
         key: String,
     },
     /// A value of a wrong type.
@@ -189,10 +191,10 @@ pub enum ConfigError {
         origin: Origin,
         /// Section and key.
         key: String,
-        /// What was expected.
+        /// What was found and what is allowed.
         message: String,
     },
-    /// A flag that is not `section.key=value`.
+    /// A flag of another form than `section.key=value`.
     #[error("flag {text}: must look like section.key=value")]
     Flag {
         /// The flag.
@@ -201,12 +203,12 @@ pub enum ConfigError {
     /// A value that is not allowed.
     #[error("{origin}: {invalid}")]
     Invalid {
-        /// Where the value was set, or the one that it conflicts with.
+        /// Where the value was set; or, if it is a default, where the value was set that it conflicts with.
         origin: Origin,
         /// What is wrong.
         invalid: InvalidSetting,
     },
-    /// A setting that TOML cannot express, such as a directory that is not UTF-8.
-    #[error("the configuration cannot be written as TOML")]
+    /// A setting that TOML cannot express, such as a path that is not UTF-8.
+    #[error("the configuration cannot be written as TOML; are all paths UTF-8?")]
     Write(#[source] toml::ser::Error),
 }

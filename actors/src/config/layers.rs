@@ -1,9 +1,7 @@
-//! Layers of settings, the later over the earlier, each setting with the place it came from.
+//! Layers of settings: a later layer overrides an earlier one, and each setting keeps the place that it came from.
 //!
-//! Every setting is tried alone against [`Config`] as soon as it is read, so that an error names
-//! its line, variable or flag; what depends on several settings is checked at the end.
-//!
-//! Not here: which file is read and which environment. The caller brings both.
+//! Every setting is tried alone against [`Config`] as soon as it is read, so that an error names its line, variable or
+//! flag. Settings that depend on each other are checked at the end. The caller chooses the file and the environment.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -15,14 +13,14 @@ use serde::Deserialize;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 use toml::{Spanned, Table, Value};
 
-use super::{Config, ConfigError, Origin};
+use super::{Config, ConfigError, InvalidSetting, Origin};
 
-/// Environment variables that start with it are settings: `TRUNKLINE_<SECTION>_<KEY>`.
+/// Prefix of the environment variables that are settings: `TRUNKLINE_<SECTION>_<KEY>`.
 pub const ENVIRONMENT_PREFIX: &str = "TRUNKLINE_";
 /// Longest configuration file, bytes.
 pub const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Settings by section and key, each from the last layer that has it.
+/// Settings by section and key, each from the last layer that sets it.
 ///
 /// ```
 /// use trunkline::Config;
@@ -37,17 +35,17 @@ pub const FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
-    settings: BTreeMap<(String, String), (Value, Origin)>,
+    settings: BTreeMap<String, BTreeMap<String, (Value, Origin)>>,
 }
 
 impl Layers {
-    /// Puts a TOML file on top.
+    /// Adds a TOML file as the top layer.
     pub fn file(self, path: &Path) -> Result<Self, ConfigError> {
         let text = read(path)?;
         self.text(path, &text)
     }
 
-    /// Puts a TOML text on top; `path` is what errors call it.
+    /// Adds a TOML text as the top layer; errors name it `path`.
     pub fn text(mut self, path: impl Into<PathBuf>, text: &str) -> Result<Self, ConfigError> {
         let path = path.into();
         let at = |offset: usize| Origin::File {
@@ -67,18 +65,18 @@ impl Layers {
                     key: section,
                 });
             };
-            check_section(&section, &origin)?;
+            keys_of(&section, &origin)?;
             for (key, value) in content {
                 let origin = at(key.span().start);
                 let value = owned(value, &origin)?;
-                self.put(&section, key.get_ref(), vec![value], origin)?;
+                self = self.put(&section, key.get_ref(), vec![value], origin)?;
             }
         }
         Ok(self)
     }
 
-    /// Puts environment variables on top: those that start with [`ENVIRONMENT_PREFIX`], the others
-    /// are passed over. A value is TOML, or a text without quotes.
+    /// Adds environment variables as the top layer: those that start with [`ENVIRONMENT_PREFIX`]. A value is TOML, or
+    /// a text without quotes.
     pub fn environment<N: Into<OsString>, V: Into<OsString>>(
         mut self,
         variables: impl IntoIterator<Item = (N, V)>,
@@ -100,91 +98,92 @@ impl Layers {
                 });
             };
             let (section, key) = setting.split_once('_').unwrap_or((&setting, ""));
-            self.put(section, key, readings(&value), origin)?;
+            self = self.put(section, key, readings(&value), origin)?;
         }
         Ok(self)
     }
 
-    /// Puts one flag `section.key=value` on top. A value is TOML, or a text without quotes.
-    pub fn set(mut self, flag: &str) -> Result<Self, ConfigError> {
+    /// Adds a flag `section.key=value` as the top layer. A value is TOML, or a text without quotes.
+    pub fn set(self, flag: &str) -> Result<Self, ConfigError> {
         let split = flag
             .split_once('=')
             .and_then(|(name, value)| Some((name.trim().split_once('.')?, value.trim())));
+        let text = flag.to_owned();
         let Some(((section, key), value)) = split else {
-            return Err(ConfigError::Flag {
-                text: flag.to_owned(),
-            });
+            return Err(ConfigError::Flag { text });
         };
-        let origin = Origin::Flag {
-            text: flag.to_owned(),
-        };
-        self.put(section, key, readings(value), origin)?;
-        Ok(self)
+        self.put(section, key, readings(value), Origin::Flag { text })
     }
 
-    /// Where a setting came from.
+    /// Returns where a setting comes from.
     pub fn origin(&self, section: &str, key: &str) -> Origin {
-        let setting = self.settings.get(&(section.to_owned(), key.to_owned()));
+        let setting = self.settings.get(section).and_then(|keys| keys.get(key));
         setting.map_or(Origin::Default, |(_, origin)| origin.clone())
     }
 
-    /// The configuration that the layers give, checked.
+    /// Returns the configuration that the layers give, checked.
     pub fn build(&self) -> Result<Config, ConfigError> {
-        let mut merged = Table::new();
-        for ((section, key), (value, _)) in &self.settings {
-            let section = merged
-                .entry(section.clone())
-                .or_insert_with(|| Value::Table(Table::new()));
-            if let Value::Table(section) = section {
-                section.insert(key.clone(), value.clone());
-            }
-        }
+        let sections = self.settings.iter().map(|(section, keys)| {
+            let values = keys
+                .iter()
+                .map(|(key, (value, _))| (key.clone(), value.clone()));
+            (section.clone(), Value::Table(values.collect()))
+        });
+        let merged: Table = sections.collect();
         let config = Config::deserialize(merged).map_err(|error| ConfigError::Value {
             origin: Origin::Default,
             key: "configuration".to_owned(),
             message: error.message().to_owned(),
         })?;
-        config.validate().map_err(|invalid| ConfigError::Invalid {
-            origin: self.culprit(invalid.key(), invalid.other_key()),
-            invalid,
-        })?;
-        Ok(config)
+        match config.validate() {
+            Ok(()) => Ok(config),
+            Err(invalid) => Err(ConfigError::Invalid {
+                origin: self.cause(&invalid),
+                invalid,
+            }),
+        }
     }
 
-    /// Where the setting came from, or the other one if nobody set the first.
-    fn culprit(&self, key: &str, other: Option<&str>) -> Origin {
-        [Some(key), other]
-            .into_iter()
-            .flatten()
-            .filter_map(|key| key.split_once('.'))
+    /// Returns where the invalid setting comes from; if it is a default, where the other one comes from.
+    fn cause(&self, invalid: &InvalidSetting) -> Origin {
+        let keys = std::iter::once(invalid.key()).chain(invalid.other_key());
+        keys.filter_map(|key| key.split_once('.'))
             .map(|(section, key)| self.origin(section, key))
             .find(|origin| *origin != Origin::Default)
             .unwrap_or_default()
     }
 
-    /// Takes the first reading of a value that fits its key.
+    /// Adds the first reading of a value that fits its key.
     fn put(
-        &mut self,
+        mut self,
         section: &str,
         key: &str,
         readings: Vec<Value>,
         origin: Origin,
-    ) -> Result<(), ConfigError> {
-        check_key(section, key, &origin)?;
+    ) -> Result<Self, ConfigError> {
+        let known = keys_of(section, &origin)?;
+        let name = format!("{section}.{key}");
+        let Some(default) = known.get(key) else {
+            return Err(ConfigError::UnknownKey {
+                origin,
+                key: name,
+                known: names(&known),
+            });
+        };
         let mut message = String::new();
         for value in readings {
             match try_alone(section, key, &value) {
                 Ok(()) => {
-                    let place = (section.to_owned(), key.to_owned());
-                    self.settings.insert(place, (value, origin));
-                    return Ok(());
+                    let keys = self.settings.entry(section.to_owned()).or_default();
+                    keys.insert(key.to_owned(), (value, origin));
+                    return Ok(self);
                 }
-                Err(error) => message = error.message().to_owned(),
+                Err(error) => message = format!("{}; the default is {default}", error.message()),
             }
         }
         Err(ConfigError::Value {
             origin,
-            key: format!("{section}.{key}"),
+            key: name,
             message,
         })
     }
@@ -208,7 +207,7 @@ fn read(path: &Path) -> Result<String, ConfigError> {
     Ok(text)
 }
 
-/// The line of a byte, counted from 1.
+/// Returns the line of a byte, counted from 1.
 fn line_of(text: &str, offset: usize) -> usize {
     let before = text.as_bytes().iter().take(offset);
     before.filter(|byte| **byte == b'\n').count() + 1
@@ -221,7 +220,7 @@ fn owned(value: Spanned<DeValue<'_>>, origin: &Origin) -> Result<Value, ConfigEr
     })
 }
 
-/// How a value without a type can be meant: as TOML, or else as a text.
+/// Returns what a value without a type can mean: TOML first, then a text.
 fn readings(text: &str) -> Vec<Value> {
     let parsed = ValueDeserializer::parse(text).and_then(Value::deserialize);
     parsed
@@ -236,35 +235,17 @@ fn try_alone(section: &str, key: &str, value: &Value) -> Result<(), toml::de::Er
     Config::deserialize(alone).map(|_| ())
 }
 
-/// All sections with all their keys.
-fn known() -> Result<Table, ConfigError> {
-    Table::try_from(Config::default()).map_err(ConfigError::Write)
-}
-
-fn check_section(section: &str, origin: &Origin) -> Result<(), ConfigError> {
-    let known = known()?;
-    if known.contains_key(section) {
-        return Ok(());
+/// Returns the keys of a section with their defaults.
+fn keys_of(section: &str, origin: &Origin) -> Result<Table, ConfigError> {
+    let mut known = Table::try_from(Config::default()).map_err(ConfigError::Write)?;
+    match known.remove(section) {
+        Some(Value::Table(keys)) => Ok(keys),
+        _ => Err(ConfigError::UnknownSection {
+            origin: origin.clone(),
+            section: section.to_owned(),
+            known: names(&known),
+        }),
     }
-    Err(ConfigError::UnknownSection {
-        origin: origin.clone(),
-        section: section.to_owned(),
-        known: names(&known),
-    })
-}
-
-fn check_key(section: &str, key: &str, origin: &Origin) -> Result<(), ConfigError> {
-    check_section(section, origin)?;
-    let known = known()?;
-    let keys = known.get(section).and_then(Value::as_table);
-    if keys.is_some_and(|keys| keys.contains_key(key)) {
-        return Ok(());
-    }
-    Err(ConfigError::UnknownKey {
-        origin: origin.clone(),
-        key: format!("{section}.{key}"),
-        known: keys.map(names).unwrap_or_default(),
-    })
 }
 
 fn names(table: &Table) -> String {

@@ -1,11 +1,12 @@
-//! What may change while the engine runs: the configuration as it was reloaded last, and what the
-//! controllers have moved away from it.
+//! The settings in force while the engine runs: the configuration that was loaded last, and the settings that
+//! controllers adapt. Work reads them once for each batch.
 //!
-//! Whoever does work asks here for each batch; nothing is asked for an operation. Not here: what is changed
-//! when (`tuner`), and credit, which bounds itself (`credit`).
+//! Not here: admission, which keeps its own limits.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+
+use parking_lot::RwLock;
 
 use crate::config::{Config, ControlMode};
 
@@ -14,14 +15,17 @@ use crate::config::{Config, ControlMode};
 pub struct RuntimeSetting(AtomicUsize);
 
 impl RuntimeSetting {
+    /// Returns a setting with this value.
     pub fn new(value: usize) -> Self {
         Self(AtomicUsize::new(value))
     }
 
+    /// Returns the value in force.
     pub fn get(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
 
+    /// Sets the value.
     pub fn set(&self, value: usize) {
         self.0.store(value, Ordering::Relaxed);
     }
@@ -33,16 +37,17 @@ pub struct RuntimeSettings {
     config: RwLock<Arc<Config>>,
     /// Operations after which a group is sealed.
     pub group_operations_max: RuntimeSetting,
+    /// Shards that applying a group is cut into.
     pub tree_parallelism: RuntimeSetting,
+    /// Shards that hashing a version is cut into.
     pub hash_parallelism: RuntimeSetting,
+    /// Shards that proofs and reads of many keys are cut into.
     pub proof_parallelism: RuntimeSetting,
-    /// Bytes that the tree may take, 0 if it has no bound.
     tree_bytes_max: AtomicU64,
-    /// Parts of the key space that stay in memory.
     hot_prefixes: RwLock<Arc<[u16]>>,
 }
 
-/// Shards that proofs are cut into if the configuration leaves it open: one for each thread.
+/// Returns the shards that proofs are cut into: one for each thread that reads, if the configuration says 0.
 pub fn proof_parallelism(config: &Config) -> usize {
     match config.workers.proof_parallelism {
         0 => threads(config.workers.read_threads),
@@ -50,7 +55,7 @@ pub fn proof_parallelism(config: &Config) -> usize {
     }
 }
 
-/// Threads of a pool, if 0 stands for one for each core.
+/// Returns the threads of a pool: one for each core, if the configuration says 0.
 pub fn threads(configured: usize) -> usize {
     match configured {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -59,6 +64,7 @@ pub fn threads(configured: usize) -> usize {
 }
 
 impl RuntimeSettings {
+    /// Returns the settings as configured.
     pub fn new(config: Config) -> Self {
         Self {
             group_operations_max: RuntimeSetting::new(config.group.operations_max),
@@ -66,41 +72,40 @@ impl RuntimeSettings {
             hash_parallelism: RuntimeSetting::new(config.workers.hash_parallelism),
             proof_parallelism: RuntimeSetting::new(proof_parallelism(&config)),
             tree_bytes_max: AtomicU64::new(config.memory.budget_bytes),
-            hot_prefixes: RwLock::new(Arc::from([])),
+            hot_prefixes: RwLock::default(),
             config: RwLock::new(Arc::new(config)),
         }
     }
 
-    /// The configuration of now.
+    /// Returns the configuration in force.
     pub fn config(&self) -> Arc<Config> {
-        let config = self.config.read().unwrap_or_else(PoisonError::into_inner);
-        config.clone()
+        self.config.read().clone()
     }
 
-    /// Another configuration from now on. What it says anew counts again, whatever was moved; what it says as
-    /// before stays where it was moved to, unless nobody moves it any more.
+    /// Puts another configuration in force. A value that it changes replaces an adapted one. A value that it does not
+    /// change stays as adapted, unless its controller was switched on or off.
     pub fn replace(&self, new: Config) {
-        let mut config = self.config.write().unwrap_or_else(PoisonError::into_inner);
-        let old = std::mem::replace(&mut *config, Arc::new(new.clone()));
-        drop(config);
-        let comes_to_rest = old.control.mode != new.control.mode;
-        if comes_to_rest || old.group.operations_max != new.group.operations_max {
+        let old = std::mem::replace(&mut *self.config.write(), Arc::new(new.clone()));
+        let (was, is) = (&old.workers, &new.workers);
+        if old.control.mode != new.control.mode
+            || old.group.operations_max != new.group.operations_max
+        {
             self.group_operations_max.set(new.group.operations_max);
         }
         self.keep_within(&new);
-        let pieces_rest = old.control.workers != new.control.workers;
-        if pieces_rest || old.workers.tree_parallelism != new.workers.tree_parallelism {
-            self.tree_parallelism.set(new.workers.tree_parallelism);
+        let resets = old.control.workers != new.control.workers;
+        if resets || was.tree_parallelism != is.tree_parallelism {
+            self.tree_parallelism.set(is.tree_parallelism);
         }
-        if pieces_rest || old.workers.hash_parallelism != new.workers.hash_parallelism {
-            self.hash_parallelism.set(new.workers.hash_parallelism);
+        if resets || was.hash_parallelism != is.hash_parallelism {
+            self.hash_parallelism.set(is.hash_parallelism);
         }
-        if pieces_rest || old.workers.proof_parallelism != new.workers.proof_parallelism {
+        if resets || was.proof_parallelism != is.proof_parallelism {
             self.proof_parallelism.set(proof_parallelism(&new));
         }
     }
 
-    /// A cap that was moved stays within what the controllers may choose now.
+    /// Keeps an adapted cap of groups within the limits of its controller.
     fn keep_within(&self, config: &Config) {
         let (control, cap) = (&config.control, self.group_operations_max.get());
         if control.mode == ControlMode::Adaptive && cap != config.group.operations_max {
@@ -110,22 +115,24 @@ impl RuntimeSettings {
         }
     }
 
+    /// Returns the bytes that the tree may take; 0 if it has no bound.
     pub fn tree_bytes_max(&self) -> u64 {
         self.tree_bytes_max.load(Ordering::Relaxed)
     }
 
+    /// Sets the bytes that the tree may take.
     pub fn set_tree_bytes_max(&self, bytes: u64) {
         self.tree_bytes_max.store(bytes, Ordering::Relaxed);
     }
 
+    /// Returns the prefixes of paths whose leaves stay in memory.
     pub fn hot_prefixes(&self) -> Arc<[u16]> {
-        let prefixes = self.hot_prefixes.read();
-        prefixes.unwrap_or_else(PoisonError::into_inner).clone()
+        self.hot_prefixes.read().clone()
     }
 
+    /// Sets the prefixes of paths whose leaves stay in memory.
     pub fn set_hot_prefixes(&self, prefixes: &[u16]) {
-        let hot = self.hot_prefixes.write();
-        *hot.unwrap_or_else(PoisonError::into_inner) = Arc::from(prefixes);
+        *self.hot_prefixes.write() = Arc::from(prefixes);
     }
 }
 
@@ -134,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_value_counts_and_an_old_one_stays_where_it_was_moved_to() {
+    fn a_changed_value_replaces_an_adapted_one_and_an_unchanged_one_does_not() {
         let settings = RuntimeSettings::new(Config::default());
         settings.group_operations_max.set(5_000);
         settings.hash_parallelism.set(2);
@@ -148,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moved_cap_stays_within_narrower_bounds() {
+    fn an_adapted_cap_stays_within_narrower_limits() {
         let settings = RuntimeSettings::new(Config::default());
         settings.group_operations_max.set(150_000);
         let mut new = Config::default();
@@ -158,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_moved_no_more_goes_back_to_its_configured_value() {
+    fn a_setting_whose_controller_is_switched_off_returns_to_its_configured_value() {
         let settings = RuntimeSettings::new(Config::default());
         settings.group_operations_max.set(5_000);
         settings.hash_parallelism.set(2);

@@ -1,9 +1,9 @@
-//! Settings that are written as text: the salt in hex, the collision policy by name.
+//! The text forms of two settings: the salt in hex, the collision policy by name.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use trunkline_core::params::CollisionPolicy;
 
-/// The names of the core's policies.
+/// Names of the collision policies.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "CollisionPolicy", rename_all = "snake_case")]
 pub(super) enum CollisionName {
@@ -12,7 +12,7 @@ pub(super) enum CollisionName {
     Reject,
 }
 
-/// 32 bytes in hex; an empty text is none.
+/// Reads and writes 32 bytes in hex; an empty text stands for none.
 pub(super) mod salt {
     use super::*;
 
@@ -35,27 +35,19 @@ pub(super) mod salt {
         if text.is_empty() {
             return Ok(None);
         }
-        match parse(&text) {
-            Some(salt) => Ok(Some(salt)),
-            None => Err(serde::de::Error::custom(
-                "a salt is 64 hexadecimal digits, or empty for none",
-            )),
-        }
+        let salt = parse(&text).ok_or_else(|| {
+            serde::de::Error::custom("a salt is 64 hexadecimal digits, or empty for none")
+        })?;
+        Ok(Some(salt))
     }
 
     fn parse(text: &str) -> Option<[u8; 32]> {
         let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
             return None;
         };
-        let bytes: Option<Vec<u8>> = pairs
-            .iter()
-            .map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?))
-            .collect();
+        let digit = |character: u8| char::from(character).to_digit(16);
+        let byte = |[high, low]: &[u8; 2]| Some((digit(*high)? << 4 | digit(*low)?) as u8);
+        let bytes: Option<Vec<u8>> = pairs.iter().map(byte).collect();
         bytes?.try_into().ok()
-    }
-
-    fn digit(character: u8) -> Option<u8> {
-        let value = char::from(character).to_digit(16)?;
-        u8::try_from(value).ok()
     }
 }

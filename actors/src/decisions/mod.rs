@@ -2,8 +2,10 @@
 
 mod decision;
 mod latencies;
+mod quantiles;
 mod window;
 
 pub use decision::{Change, Decision, Evidence, Move, Phase, Reason, Seen, Work};
 pub use latencies::Latencies;
+pub use quantiles::Quantiles;
 pub use window::{StageWindow, Window};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::Quantiles;
+use super::quantiles::Quantiles;
 
 /// One stage in one window.
 ///

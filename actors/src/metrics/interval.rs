@@ -9,20 +9,16 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use crate::decisions::{Latencies, StageWindow, Window};
+use crate::decisions::{Latencies, Quantiles, StageWindow, Window};
 use crate::failure::Stage;
-use crate::metrics::Quantiles;
 use crate::metrics::group::{ClosedBy, GroupTag};
+use crate::runtime::clock::{self, micros};
 
 /// A histogram of two digits up to an hour in microseconds; larger values count as that.
 fn histogram() -> Histogram<u64> {
     Histogram::new_with_max(3_600_000_000, 2).unwrap_or_else(|_| {
         unreachable!("bounds and precision are constants that the library takes")
     })
-}
-
-pub fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Quantiles of what was recorded, and an empty histogram.
@@ -134,7 +130,7 @@ impl Interval {
         accepted: impl Iterator<Item = Instant>,
         cap_of_now: u64,
     ) {
-        let now = Instant::now();
+        let now = clock::now();
         let mut durable = lock(&self.durable);
         durable.operations += tag.operations;
         if durable.cap != cap_of_now {
@@ -203,7 +199,7 @@ mod tests {
             operations_max,
             closed_by,
             operations_waited_us: 0,
-            sealed_at: Instant::now(),
+            sealed_at: clock::now(),
         }
     }
 
@@ -261,7 +257,7 @@ mod tests {
     #[test]
     fn latencies_under_another_cap_are_told_apart() {
         let interval = Interval::default();
-        let accepted = Instant::now();
+        let accepted = clock::now();
         interval.durable(
             &tag(50, ClosedBy::Operations),
             [accepted; 3].into_iter(),

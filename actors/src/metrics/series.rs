@@ -1,149 +1,103 @@
-//! One measure each: kept here for snapshots, and the same one carried out by the `metrics` facade.
+//! One measured value each: kept here for snapshots, and exported through the `metrics` facade.
+//!
+//! What has a label without a value is kept here alone.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
-use metrics::{Counter, Gauge, Histogram as Exported};
+use hdrhistogram::Histogram as HdrHistogram;
+use metrics::{counter, gauge, histogram};
+use parking_lot::Mutex;
 
-use super::Quantiles;
-use crate::metrics::interval::micros;
+use super::table::Metric;
+use crate::decisions::Quantiles;
+use crate::runtime::clock::micros;
 
-#[derive(Debug)]
-struct Series {
-    histogram: Mutex<Histogram<u64>>,
-}
-
-impl Series {
-    fn new() -> Self {
-        // Three digits up to an hour in microseconds; larger values count as that.
-        let histogram = Histogram::new_with_max(3_600_000_000, 3).unwrap_or_else(|_| {
-            unreachable!("bounds and precision are constants that the library takes")
-        });
-        Self {
-            histogram: Mutex::new(histogram),
+macro_rules! series {
+    ($(#[$doc:meta])+ $kind:ident($values:ty = $none:expr), $register:ident) => {
+        $(#[$doc])+
+        pub(super) struct $kind {
+            values: $values,
+            exported: metrics::$kind,
         }
-    }
 
-    fn lock(&self) -> MutexGuard<'_, Histogram<u64>> {
-        self.histogram
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn record(&self, value: u64) {
-        self.lock().saturating_record(value);
-    }
-
-    fn quantiles(&self) -> Quantiles {
-        Quantiles::of(&self.lock())
-    }
-}
-
-/// A histogram here and the same one outside.
-pub(super) struct Timed {
-    series: Series,
-    exported: Exported,
-}
-
-impl Timed {
-    pub(super) fn new(exported: Exported) -> Self {
-        Self {
-            series: Series::new(),
-            exported,
+        impl $kind {
+            /// Registers the series whose open labels have these values.
+            pub(super) fn new(metric: &Metric, engine: &str, values: &[&str]) -> Self {
+                let exported = match metric.labels(engine, values) {
+                    Some(labels) => $register!(description: metric.help, metric.name, labels),
+                    None => metrics::$kind::noop(),
+                };
+                Self { values: $none, exported }
+            }
         }
-    }
-
-    pub(super) fn record(&self, duration: Duration) {
-        self.series.record(micros(duration));
-        self.exported.record(duration.as_secs_f64());
-    }
-
-    pub(super) fn quantiles(&self) -> Quantiles {
-        self.series.quantiles()
-    }
+    };
 }
 
-/// A histogram of plain numbers here and the same one outside.
-pub(super) struct Amounts {
-    series: Series,
-    exported: Exported,
+series! {
+    /// A number that only grows.
+    Counter(AtomicU64 = AtomicU64::new(0)), counter
 }
 
-impl Amounts {
-    pub(super) fn new(exported: Exported) -> Self {
-        Self {
-            series: Series::new(),
-            exported,
-        }
-    }
-
-    pub(super) fn record(&self, value: usize) {
-        self.series.record(value as u64);
-        self.exported.record(value as f64);
-    }
-
-    pub(super) fn quantiles(&self) -> Quantiles {
-        self.series.quantiles()
-    }
+series! {
+    /// A number that rises and falls.
+    Gauge(AtomicU64 = AtomicU64::new(0)), gauge
 }
 
-/// A number here and the same one outside.
-pub(super) struct Counted {
-    value: AtomicU64,
-    exported: Counter,
+series! {
+    /// A distribution. Recording takes a short lock.
+    Histogram(Mutex<HdrHistogram<u64>> = Mutex::new(histogram_of_hours())), histogram
 }
 
-impl Counted {
-    pub(super) fn new(exported: Counter) -> Self {
-        Self {
-            value: AtomicU64::new(0),
-            exported,
-        }
-    }
+/// Returns a histogram of three digits up to an hour in microseconds; larger values count as an hour.
+fn histogram_of_hours() -> HdrHistogram<u64> {
+    HdrHistogram::new_with_max(3_600_000_000, 3)
+        .unwrap_or_else(|_| unreachable!("the bounds and the precision are valid constants"))
+}
 
-    pub(super) fn add(&self, count: u64) {
-        self.value.fetch_add(count, Ordering::Relaxed);
+impl Counter {
+    /// Adds to the number.
+    pub(super) fn record(&self, count: u64) {
+        self.values.fetch_add(count, Ordering::Relaxed);
         self.exported.increment(count);
     }
 
     pub(super) fn get(&self) -> u64 {
-        self.value.load(Ordering::Relaxed)
+        self.values.load(Ordering::Relaxed)
     }
 }
 
-pub(super) struct Level {
-    value: AtomicU64,
-    exported: Gauge,
-}
-
-impl Level {
-    pub(super) fn new(exported: Gauge) -> Self {
-        Self {
-            value: AtomicU64::new(0),
-            exported,
-        }
-    }
-
-    pub(super) fn set(&self, value: u64) {
-        self.value.store(value, Ordering::Relaxed);
+impl Gauge {
+    /// Sets the number.
+    pub(super) fn record(&self, value: u64) {
+        self.values.store(value, Ordering::Relaxed);
         self.exported.set(value as f64);
     }
 
-    /// One more; what threads raise and lower at the same time is added up, where what they set could be out of date.
-    pub(super) fn raise(&self) {
-        self.value.fetch_add(1, Ordering::Relaxed);
-        self.exported.increment(1.0);
-    }
-
-    /// One less; only after it was raised.
-    pub(super) fn lower(&self) {
-        self.value.fetch_sub(1, Ordering::Relaxed);
-        self.exported.decrement(1.0);
+    /// Adds a difference. Threads that do so at the same time lose none, as they could with [`Self::record`].
+    pub(super) fn shift(&self, difference: i64) {
+        self.values.fetch_add(difference as u64, Ordering::Relaxed);
+        self.exported.increment(difference as f64);
     }
 
     pub(super) fn get(&self) -> u64 {
-        self.value.load(Ordering::Relaxed)
+        self.values.load(Ordering::Relaxed)
+    }
+}
+
+impl Histogram {
+    pub(super) fn record(&self, count: u64) {
+        self.values.lock().saturating_record(count);
+        self.exported.record(count as f64);
+    }
+
+    /// Records microseconds for snapshots and seconds for the facade.
+    pub(super) fn record_duration(&self, duration: Duration) {
+        self.values.lock().saturating_record(micros(duration));
+        self.exported.record(duration.as_secs_f64());
+    }
+
+    pub(super) fn get(&self) -> Quantiles {
+        Quantiles::of(&self.values.lock())
     }
 }

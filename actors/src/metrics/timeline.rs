@@ -1,16 +1,16 @@
-//! When each stage worked on which version: the last few thousand spans, in a ring.
+//! When each stage worked on which version: the last few thousand spans.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Stage;
 
-/// Spans that are kept.
+/// Largest number of spans kept.
 const SPANS_MAX: usize = 8192;
 
-/// A stage worked on a version.
+/// The time that a stage worked on a version.
 ///
 /// ```
 /// use trunkline::{Span, Stage};
@@ -21,13 +21,13 @@ const SPANS_MAX: usize = 8192;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Span {
-    /// Which stage.
+    /// The stage.
     pub stage: Stage,
-    /// Which version.
+    /// The version.
     pub version: u64,
-    /// When it took it up, microseconds since the engine was opened.
+    /// When the stage took up the version, microseconds since the engine was opened.
     pub begun_us: u64,
-    /// When it was done, microseconds since the engine was opened.
+    /// When the stage had finished it, microseconds since the engine was opened.
     pub ended_us: u64,
     /// Operations of the version.
     pub operations: u64,
@@ -40,19 +40,20 @@ pub struct Timeline {
 }
 
 impl Timeline {
+    /// Adds a span, and drops the oldest one if there are too many.
     pub fn push(&self, span: Span) {
-        let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spans = self.spans.lock();
         if spans.len() == SPANS_MAX {
             spans.pop_front();
         }
         spans.push_back(span);
     }
 
-    /// What ended at this time or later.
+    /// Returns the spans that ended at this time or later, oldest first.
     pub fn since(&self, ended_us: u64) -> Vec<Span> {
-        let spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
-        let spans = spans.iter().filter(|span| span.ended_us >= ended_us);
-        spans.copied().collect()
+        let spans = self.spans.lock();
+        let ended = spans.iter().filter(|span| span.ended_us >= ended_us);
+        ended.copied().collect()
     }
 }
 
@@ -61,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_spans_make_room() {
+    fn the_oldest_spans_are_dropped() {
         let timeline = Timeline::default();
         for version in 0..SPANS_MAX as u64 + 10 {
             timeline.push(Span {

@@ -1,8 +1,8 @@
-//! Configuration: one file a behaviour.
+//! Configuration: layers and their errors, the files in `config/`, and the tuning guide.
 
-mod a_bad_value_names_its_place;
-mod later_layers_override_earlier_ones;
-mod the_default_file_equals_the_defaults;
-mod the_profiles_load;
-mod the_tuning_guide_has_every_key;
-mod values_that_depend_on_each_other_are_checked;
+mod default_file;
+mod errors;
+mod layers;
+mod profiles;
+mod tuning_guide;
+mod validation;

@@ -49,13 +49,15 @@ fn a_value_of_another_type_names_file_line_and_key() {
         ("[store]\nkind = 5", "my.toml:2: store.kind: "),
     ];
     for (text, start) in cases {
-        assert_starts(&error_of(text), start);
+        let message = error_of(text);
+        assert_starts(&message, start);
+        assert!(message.contains("; the default is "), "{message}");
     }
 }
 
 #[test]
 fn a_value_out_of_range_names_file_line_key_and_range() {
-    let message = error_of("[workers]\n\nhash_shards = 129\n");
+    let message = error_of("[workers]\n\nhash_parallelism = 129\n");
     let expected = "my.toml:3: workers.hash_parallelism = 129: must be 1 to 128";
     assert_eq!(message, expected);
 }

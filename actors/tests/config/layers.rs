@@ -10,7 +10,7 @@ in_flight_max = 12
 ";
 
 #[test]
-fn defaults_give_way_to_a_file_to_the_environment_to_flags() {
+fn a_file_overrides_defaults_the_environment_a_file_and_flags_all() {
     let environment = [
         ("TRUNKLINE_GROUP_LINGER_MS", "2"),
         ("TRUNKLINE_GROUP_OPERATIONS_MAX", "22"),

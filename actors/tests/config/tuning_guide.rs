@@ -29,7 +29,7 @@ fn rows() -> BTreeMap<&'static str, Row<'static>> {
         let [key, default, range, kind, what, effect] = cells[..] else {
             continue;
         };
-        // Other tables begin with more than a name.
+        // In other tables the first cell is more than a name.
         let Some(key) = key.strip_suffix('`') else {
             continue;
         };
@@ -40,12 +40,12 @@ fn rows() -> BTreeMap<&'static str, Row<'static>> {
             what,
             effect,
         };
-        assert!(rows.insert(key, row).is_none(), "{key} stands twice");
+        assert!(rows.insert(key, row).is_none(), "{key} is there twice");
     }
     rows
 }
 
-/// Every key of the configuration with its default, as TOML.
+/// Returns every key of the configuration with its default, as TOML.
 fn keys() -> BTreeMap<String, Value> {
     let sections = Table::try_from(Config::default()).unwrap();
     let mut keys = BTreeMap::new();
@@ -58,7 +58,7 @@ fn keys() -> BTreeMap<String, Value> {
 }
 
 #[test]
-fn and_no_other() {
+fn the_guide_has_every_key_and_no_other() {
     let (guide, config) = (rows(), keys());
     let missing: Vec<_> = config
         .keys()
@@ -76,7 +76,7 @@ fn and_no_other() {
 }
 
 #[test]
-fn with_its_default_and_whether_it_is_reloadable() {
+fn the_guide_gives_each_default_and_whether_it_is_reloadable() {
     let config = keys();
     for (key, row) in rows() {
         let default = format!("`{}`", config[key]);
@@ -90,7 +90,7 @@ fn with_its_default_and_whether_it_is_reloadable() {
 }
 
 #[test]
-fn and_says_something_of_each() {
+fn the_guide_explains_every_key() {
     for (key, row) in rows() {
         for cell in [row.range, row.what, row.effect] {
             assert!(cell.len() > 1, "{key} has an empty cell");
@@ -98,8 +98,8 @@ fn and_says_something_of_each() {
     }
 }
 
-/// An end of a range: a number with or without a unit, and what the default of something means in brackets. `None`: it
-/// is the value of another key.
+/// Reads an end of a range: a number with or without a unit, and perhaps its meaning in brackets. `None`: it is the
+/// value of another key.
 fn end(text: &str) -> Option<i64> {
     if text.starts_with('`') {
         return None;
@@ -120,7 +120,7 @@ fn end(text: &str) -> Option<i64> {
     Some(number.parse::<i64>().unwrap() * times)
 }
 
-/// Whether the configuration with this value of a key, and the defaults of all others, is wrong because of that key.
+/// Returns whether this value of a key, with the defaults of all others, is refused because of that key.
 fn is_refused(key: &str, value: i64) -> bool {
     let (section, name) = key.split_once('.').unwrap();
     let mut sections = Table::try_from(Config::default()).unwrap();
@@ -129,12 +129,12 @@ fn is_refused(key: &str, value: i64) -> bool {
     let Ok(config) = sections.try_into::<Config>() else {
         return true;
     };
-    // Another key may have to move along.
+    // Other keys may depend on this one; their errors do not count.
     config.validate().is_err_and(|invalid| invalid.key() == key)
 }
 
 #[test]
-fn and_its_range_is_what_is_accepted() {
+fn the_ranges_of_the_guide_are_those_that_are_accepted() {
     let config = keys();
     let mut checked = 0;
     for (key, row) in rows() {

@@ -2,7 +2,7 @@ use trunkline::Config;
 use trunkline_actors::config::{InvalidSetting, StoreKind};
 
 #[test]
-fn what_is_in_flight_has_room_for_one_batch() {
+fn the_in_flight_limits_allow_at_least_one_batch() {
     let mut config = Config::default();
     config.submit.in_flight_operations_max = config.submit.batch_operations_max - 1;
     let invalid = config.validate().unwrap_err();
@@ -16,7 +16,7 @@ fn what_is_in_flight_has_room_for_one_batch() {
 }
 
 #[test]
-fn commits_wait_for_a_checkpoint_no_sooner_than_it_starts() {
+fn commits_wait_for_a_checkpoint_only_after_it_has_started() {
     let mut config = Config::default();
     config.checkpoint.unflushed_bytes_max = config.checkpoint.bytes_max - 1;
     let invalid = config.validate().unwrap_err();
@@ -24,7 +24,7 @@ fn commits_wait_for_a_checkpoint_no_sooner_than_it_starts() {
 }
 
 #[test]
-fn snapshots_stay_at_least_as_long_as_versions() {
+fn snapshots_stay_readable_at_least_as_long_as_retained_versions() {
     let mut config = Config::default();
     config.versions.retain_versions = config.versions.snapshot_versions_behind_max + 1;
     let invalid = config.validate().unwrap_err();
@@ -32,7 +32,7 @@ fn snapshots_stay_at_least_as_long_as_versions() {
 }
 
 #[test]
-fn leaves_leave_memory_only_if_there_is_a_store_to_read_them_from() {
+fn a_memory_budget_needs_a_store() {
     let mut config = Config::default();
     config.memory.budget_bytes = 1 << 30;
     config.validate().unwrap();
@@ -54,7 +54,7 @@ fn a_conflict_with_a_default_names_the_line_that_causes_it() {
 }
 
 #[test]
-fn a_name_that_would_spoil_labels_is_refused() {
+fn a_name_that_is_no_valid_label_is_refused() {
     for name in ["", "a\nb", &"x".repeat(65)] {
         let mut config = Config::default();
         config.engine.name = name.to_owned();

@@ -23,7 +23,7 @@ fn every_profile_loads() {
     }
 }
 
-/// What a profile's file sets.
+/// Returns the settings of a profile's file.
 fn of_file(profile: &str) -> Settings {
     let text = std::fs::read_to_string(path(profile)).unwrap();
     let mut settings = Settings::new();
@@ -35,7 +35,7 @@ fn of_file(profile: &str) -> Settings {
     settings
 }
 
-/// A setting as the guide writes it: `section.key = value`, bytes in MiB.
+/// Reads a setting as the guide writes it: `section.key = value`, bytes in MiB.
 fn setting(text: &str) -> (String, Value) {
     let text = text
         .strip_prefix('`')
@@ -48,13 +48,13 @@ fn setting(text: &str) -> (String, Value) {
     (key.to_owned(), value)
 }
 
-/// What the guide says that profiles kept. Rows without a name go on with the profile above.
+/// Returns the settings that profiles kept, by the guide. A row without a name belongs to the profile above.
 fn of_guide() -> BTreeMap<String, Settings> {
     let (_, section) = GUIDE.split_once("\n## The profiles\n").unwrap();
     let rows = section.lines().filter(|line| line.starts_with("| "));
     let mut profiles: BTreeMap<String, Settings> = BTreeMap::new();
     let mut profile = String::new();
-    // The first two are the head.
+    // The first two rows are the head.
     for row in rows.skip(2) {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         if !cells[1].is_empty() {
@@ -71,7 +71,7 @@ fn of_guide() -> BTreeMap<String, Settings> {
 }
 
 #[test]
-fn the_tuning_guide_says_what_each_keeps() {
+fn the_tuning_guide_has_the_settings_of_every_profile() {
     let files = PROFILES.map(|profile| (profile.to_owned(), of_file(profile)));
     assert_eq!(of_guide(), BTreeMap::from(files));
 }

@@ -1,0 +1,356 @@
+//! The table of metrics: each metric is declared once, with its help text, type, unit, name and labels.
+//!
+//! The macro makes of it [`TABLE`], the fields of [`MetricsSnapshot`] and [`StageMetrics`] with their documentation,
+//! the series in [`Metrics`], and the functions that record into a single series (`=> event`).
+
+use std::time::Instant;
+
+use memory_stats::memory_stats;
+use metrics::Label;
+
+use super::interval::Interval;
+use super::series::{Counter, Gauge, Histogram};
+use super::timeline::Timeline;
+use crate::decisions::Phase;
+use crate::decisions::Quantiles;
+use crate::failure::Stage;
+
+/// How the values of a metric behave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A number that only grows.
+    Counter,
+    /// A number that rises and falls.
+    Gauge,
+    /// A distribution.
+    Histogram,
+}
+
+/// What the exported values of a metric count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Things.
+    Count,
+    /// Bytes.
+    Bytes,
+    /// Seconds; the snapshot has microseconds.
+    Seconds,
+    /// Microseconds.
+    Microseconds,
+}
+
+/// A metric, as [`TABLE`] describes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// Its field in [`MetricsSnapshot`] or, with a label `stage`, in [`StageMetrics`].
+    pub field: &'static str,
+    /// Its name outside, in the `metrics` facade.
+    pub name: &'static str,
+    /// How its values behave.
+    pub kind: Kind,
+    /// What its values count.
+    pub unit: Unit,
+    /// Its labels besides `engine`, with their values. An empty value stands for any: there is a series for each.
+    pub labels: &'static [(&'static str, &'static str)],
+    /// What it measures.
+    pub help: &'static str,
+}
+
+impl Metric {
+    /// Returns the labels of a series, where `values` replace those of the table; `None` if a label has no value.
+    pub(super) fn labels(&self, engine: &str, values: &[&str]) -> Option<Vec<Label>> {
+        let mut labels = vec![Label::new("engine", engine.to_owned())];
+        for (at, (name, fixed)) in self.labels.iter().enumerate() {
+            let value = values.get(at).unwrap_or(fixed);
+            labels.push(Label::new(*name, (*value).to_owned()));
+        }
+        let all = labels.iter().all(|label| !label.value().is_empty());
+        all.then_some(labels)
+    }
+}
+
+/// Returns the number that an event records: one, unless it has an argument.
+macro_rules! amount {
+    () => {
+        1
+    };
+    ($amount:ident) => {
+        $amount as u64
+    };
+}
+
+macro_rules! table {
+    (
+        each stage { $($(#[doc = $stage_help:literal])+ $stage_field:ident: $stage_name:literal;)+ }
+        $($kind:ident of $unit:ident in $type:ident {
+            $($(#[doc = $help:literal])+
+            $field:ident: $name:literal $([$($label:ident = $value:literal),+])?
+            $(by $convert:ident)? $(=> $event:ident($($amount:ident: $number:ident)?))?;)+
+        })+
+    ) => {
+        /// The rows of [`TABLE`].
+        #[allow(non_camel_case_types)]
+        pub(super) enum Row {
+            $($stage_field,)+
+            $($($field,)+)+
+        }
+
+        /// Every metric of an engine.
+        ///
+        /// ```
+        /// use trunkline_actors::metrics::TABLE;
+        /// for metric in TABLE {
+        ///     println!("# HELP {} {}", metric.name, metric.help);
+        /// }
+        /// let submissions = TABLE.iter().find(|metric| metric.field == "submissions").unwrap();
+        /// assert_eq!(submissions.name, "trunkline_submissions_total");
+        /// ```
+        pub const TABLE: &[Metric] = &[
+            $(Metric {
+                field: stringify!($stage_field),
+                name: $stage_name,
+                kind: Kind::Histogram,
+                unit: Unit::Seconds,
+                labels: &[("stage", "")],
+                help: concat!($($stage_help),+).trim_ascii(),
+            },)+
+            $($(Metric {
+                field: stringify!($field),
+                name: $name,
+                kind: Kind::$kind,
+                unit: Unit::$unit,
+                labels: &[$($((stringify!($label), $value)),+)?],
+                help: concat!($($help),+).trim_ascii(),
+            },)+)+
+        ];
+
+        /// The figures of one stage.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct StageMetrics {
+            /// Name of the stage.
+            pub name: &'static str,
+            $($(#[doc = $stage_help])+ pub $stage_field: Quantiles,)+
+        }
+
+        /// The figures of an engine at one moment, since it was opened.
+        ///
+        /// ```
+        /// use trunkline::{Batch, Config, Engine};
+        ///
+        /// # let directory = tempfile::tempdir()?;
+        /// let engine = Engine::open_blocking(Config::in_directory(directory.path()))?;
+        /// let mut batch = Batch::new();
+        /// batch.put("alice", "10").put("bob", "7");
+        /// engine.submit_blocking(batch)?.durable_blocking()?;
+        ///
+        /// let metrics = engine.metrics();
+        /// assert_eq!((metrics.submissions, metrics.operations), (1, 2));
+        /// println!("p99 until durable: {} µs", metrics.durable_us.p99);
+        /// # engine.shutdown_blocking()?;
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct MetricsSnapshot {
+            /// Name of the engine.
+            pub engine: String,
+            /// The five stages, in flow order.
+            pub stages: [StageMetrics; 5],
+            $($($(#[doc = $help])+ pub $field: $type,)+)+
+        }
+
+        /// Everything that one engine measures.
+        pub struct Metrics {
+            pub(super) engine: String,
+            pub(super) opened_at: Instant,
+            /// What was measured since the last window ended.
+            pub interval: Interval,
+            /// When each stage worked on which version.
+            pub timeline: Timeline,
+            $(pub(super) $stage_field: [Histogram; 5],)+
+            $($(pub(super) $field: $kind,)+)+
+        }
+
+        impl Metrics {
+            /// Registers the metrics of an engine with the recorder that the process has installed, if any.
+            pub fn new(engine: &str) -> Self {
+                Self {
+                    engine: engine.to_owned(),
+                    opened_at: crate::runtime::clock::now(),
+                    interval: Interval::default(),
+                    timeline: Timeline::default(),
+                    $($stage_field: Stage::ALL.map(|stage| {
+                        Histogram::new(Row::$stage_field.metric(), engine, &[stage.name()])
+                    }),)+
+                    $($($field: $kind::new(Row::$field.metric(), engine, &[]),)+)+
+                }
+            }
+
+            /// Returns the figures of now.
+            pub fn snapshot(&self) -> MetricsSnapshot {
+                let resident_bytes = memory_stats().map_or(0, |stats| stats.physical_mem);
+                self.resident_bytes.record(resident_bytes as u64);
+                MetricsSnapshot {
+                    engine: self.engine.clone(),
+                    stages: Stage::ALL.map(|stage| StageMetrics {
+                        name: stage.name(),
+                        $($stage_field: self.$stage_field[stage as usize].get(),)+
+                    }),
+                    $($($field: $($convert)? (self.$field.get()),)+)+
+                }
+            }
+
+            $($($(
+                #[doc = concat!("Records `", stringify!($field), "`.")]
+                pub fn $event(&self $(, $amount: $number)?) {
+                    self.$field.record(amount!($($amount)?));
+                }
+            )?)+)+
+        }
+    };
+}
+
+fn phase_of(index: u64) -> Phase {
+    Phase::ALL[index as usize]
+}
+
+fn is_set(value: u64) -> bool {
+    value > 0
+}
+
+impl Row {
+    pub(super) fn metric(self) -> &'static Metric {
+        &TABLE[self as usize]
+    }
+}
+
+table! {
+    each stage {
+        /// Time from when the stage before sent a message to when the stage took it up, microseconds.
+        queue_wait_us: "trunkline_stage_queue_wait_seconds";
+        /// Time from when the stage took up a message to when it forwarded it, microseconds.
+        service_us: "trunkline_stage_service_seconds";
+    }
+
+    Histogram of Seconds in Quantiles {
+        /// Time from the call of submit to its return, microseconds: admission, hashing and ordering.
+        accepted_us: "trunkline_submission_seconds" [state = "accepted"];
+        /// Time from acceptance to a version with digests, microseconds.
+        hashed_us: "trunkline_submission_seconds" [state = "hashed"];
+        /// Time from acceptance to a KZG root that covers the submission, microseconds.
+        root_ready_us: "trunkline_submission_seconds" [state = "root_ready"];
+        /// Time from acceptance to durability, microseconds.
+        durable_us: "trunkline_submission_seconds" [state = "durable"];
+    }
+
+    Histogram of Count in Quantiles {
+        /// Operations of a group.
+        group_operations: "trunkline_group_operations";
+        /// Versions that one sync made durable. In the durability modes `interval` and `os` a version counts when it
+        /// is synced, not when it is handed to the operating system.
+        versions_per_sync: "trunkline_versions_per_sync" => versions_synced(versions: u64);
+    }
+
+    Gauge of Count in u64 {
+        /// Groups sealed and not yet durable.
+        groups_in_flight: "trunkline_groups_in_flight";
+        /// Operations accepted and not yet sealed.
+        operations_waiting: "trunkline_operations_waiting" => operations_waiting(operations: usize);
+        /// Operations after which a group is sealed, as configured or adapted.
+        group_operations_max: "trunkline_group_operations_max";
+        /// Operations that may be accepted and not yet durable, as configured or adapted.
+        in_flight_operations_max: "trunkline_in_flight_operations_max";
+        /// Shards that applying a group is cut into, as configured or adapted.
+        tree_parallelism: "trunkline_shards" [work = "tree"];
+        /// Shards that hashing a version is cut into, as configured or adapted.
+        hash_parallelism: "trunkline_shards" [work = "hash"];
+        /// Shards that proofs and reads of many keys are cut into, as configured or adapted.
+        proof_parallelism: "trunkline_shards" [work = "proof"];
+        /// Keys present at the last durable version.
+        keys: "trunkline_keys" => keys(keys: u64);
+        /// Leaves of the tree that are in memory.
+        tree_leaves: "trunkline_tree_leaves";
+    }
+
+    Gauge of Bytes in u64 {
+        /// Bytes that the value cache may take, as configured or adapted.
+        value_cache_bytes_max: "trunkline_value_cache_bytes_max";
+        /// Bytes that the tree may take, as configured or adapted; 0 if it has no bound.
+        tree_bytes_max: "trunkline_tree_bytes_max";
+        /// Bytes of values in memory that no checkpoint covers yet.
+        unflushed_bytes: "trunkline_unflushed_bytes" => unflushed(bytes: usize);
+        /// Bytes that the latest state of the tree takes in memory.
+        tree_bytes: "trunkline_tree_bytes";
+        /// Bytes of resident memory of the whole process; 0 where the system does not report it.
+        resident_bytes: "trunkline_resident_bytes";
+    }
+
+    Counter of Count in u64 {
+        /// Submissions accepted.
+        submissions: "trunkline_submissions_total";
+        /// Operations of accepted submissions.
+        operations: "trunkline_operations_total";
+        /// Submissions that the tree refused.
+        refused: "trunkline_refused_total";
+        /// Keys that newer keys on their paths displaced (collision policy `overwrite`).
+        displaced: "trunkline_displaced_total";
+        /// Checkpoints finished.
+        checkpoints: "trunkline_checkpoints_total" => checkpoint_finished();
+        /// Reads that found their value in memory.
+        memory_hits: "trunkline_memory_hits_total" => memory_hit();
+        /// Reads that found their value in the value cache.
+        cache_hits: "trunkline_cache_hits_total" => cache_hit();
+        /// Reads of a single value that missed the value cache and went to the leaf store.
+        cache_misses: "trunkline_cache_misses_total" => cache_miss();
+        /// Cache misses of values that left the cache recently: a cache larger by an eighth would have had them.
+        cache_near_misses: "trunkline_cache_near_misses_total" => cache_near_miss();
+        /// Reads that went to the leaf store.
+        store_reads: "trunkline_store_reads_total" => store_read();
+        /// Reads of keys that the tree knows to be absent.
+        absent_reads: "trunkline_absent_reads_total" => absent_read();
+        /// Keys proven, present or absent.
+        keys_proven: "trunkline_keys_proven_total" => keys_proven(keys: usize);
+        /// Openings of one slot that a proof had to compute.
+        openings_computed: "trunkline_openings_computed_total";
+        /// Openings of one slot that a proof derived from an earlier version and the changes since.
+        openings_moved: "trunkline_openings_moved_total";
+        /// Openings of one slot that an earlier proof had computed at the same version.
+        openings_reused: "trunkline_openings_reused_total";
+        /// Openings of several slots together, each computed for one proof.
+        aggregates_computed: "trunkline_aggregates_computed_total" => aggregate_computed();
+        /// Times that the KZG tables were built because no valid file of them was found.
+        kzg_tables_built: "trunkline_kzg_tables_built_total" => kzg_tables_built();
+        /// Cells, of a few leaves each, that were evicted from memory.
+        cells_evicted: "trunkline_cells_evicted_total";
+        /// Cells that were read back from the leaf store.
+        cells_restored: "trunkline_cells_restored_total";
+        /// Decisions of the controllers, and settings that were reloaded or refused. The exported counter tells them
+        /// apart by what they changed and why.
+        decisions: "trunkline_decisions_total" [change = "", reason = ""];
+        /// Decisions that are in memory alone because their file could not be written.
+        decisions_unwritten: "trunkline_decisions_unwritten_total" => decision_unwritten();
+        /// Configurations that were reloaded.
+        reloads: "trunkline_reloads_total" => reloaded();
+        /// Configurations that were refused while the engine ran; it kept the one before.
+        reloads_refused: "trunkline_reloads_refused_total" => reload_refused();
+    }
+
+    Counter of Bytes in u64 {
+        /// Bytes of effects and frames that were handed to the log.
+        log_bytes: "trunkline_log_bytes_total" => log_appended(bytes: usize);
+    }
+
+    Counter of Microseconds in u64 {
+        /// Time that commits were held back so that checkpoints keep up, microseconds.
+        held_back_us: "trunkline_held_back_microseconds_total";
+    }
+
+    Gauge of Count in Phase {
+        /// The current mix of reads and writes. The exported gauge is 1 for the current phase and 0 for the others.
+        phase: "trunkline_phase" [phase = ""] by phase_of;
+    }
+
+    Gauge of Count in bool {
+        /// Whether the engine has failed: it has to be opened again. Shutting it down is no failure.
+        failed: "trunkline_failed" by is_set => failed();
+    }
+}
