@@ -13,8 +13,7 @@ pub mod timeline;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use trunkline_core::tree::TreeMemory;
 
