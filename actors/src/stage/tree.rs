@@ -150,11 +150,11 @@ impl TreeStage {
             Ok(applied) => applied,
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
-        let displaced = applied.evicted.into_iter();
+        let displaced = applied.displaced.into_iter();
         let displaced = displaced.map(|key_hash| self.displaced(key_hash, version, batch, parts));
         let displaced = displaced.collect::<Result<Vec<_>, _>>()?;
         let outcome = Outcome::Applied {
-            evicted: displaced.len() as u32,
+            displaced: displaced.len() as u32,
         };
         parts.push(Part {
             batch: batch.clone(),
@@ -202,7 +202,7 @@ impl TreeStage {
         let (mut refused, mut displaced) = (0, 0);
         for outcome in outcomes {
             match outcome.outcome {
-                Outcome::Applied { evicted } => displaced += u64::from(evicted),
+                Outcome::Applied { displaced } => displaced += u64::from(displaced),
                 Outcome::Refused(_) => refused += 1,
             }
         }
