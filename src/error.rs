@@ -15,7 +15,7 @@ use trunkline_core::store::history_file::HistoryFileError;
 use trunkline_core::store::leaves::LeafStoreError;
 use trunkline_core::store::lock::LockError;
 use trunkline_core::store::log::{LogWriteError, OpenLogError};
-use trunkline_core::store::marker::ReadMarkerError;
+use trunkline_core::store::manifest::ReadManifestError;
 use trunkline_core::store::tree_file::ReadTreeFileError;
 use trunkline_core::tree::LeavesDiffer;
 
@@ -83,7 +83,7 @@ pub enum OpenError {
     OtherSalt,
     /// The checkpoint marker can't be used.
     #[error(transparent)]
-    Marker(#[from] ReadMarkerError),
+    Marker(#[from] ReadManifestError),
     /// The marker belongs to another tree.
     #[error("the checkpoint marker belongs to another tree; restore the directory from a copy")]
     OtherTree,

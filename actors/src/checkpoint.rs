@@ -19,7 +19,7 @@ use trunkline_core::batch::head;
 use trunkline_core::store::disk::Disk;
 use trunkline_core::store::history_file::{HistoryFile, HistoryFileError, HistoryWriter};
 use trunkline_core::store::leaves::{LeafChange, LeafStore, LeafStoreError};
-use trunkline_core::store::marker::{CHECKPOINT_FILE, Marker};
+use trunkline_core::store::manifest::{CHECKPOINT_FILE, CheckpointManifest};
 
 use crate::actor::Mailbox;
 use crate::adaptive::Backlog;
@@ -139,7 +139,7 @@ pub struct Checkpointer {
 pub struct ManifestFile {
     pub disk: Arc<dyn Disk>,
     pub directory: PathBuf,
-    pub marker: Marker,
+    pub marker: CheckpointManifest,
     /// Open since the first checkpoint of this engine.
     pub history: Option<HistoryWriter>,
 }
@@ -161,7 +161,7 @@ impl ManifestFile {
 
     /// Writes the marker of a version, if the history file has what it speaks of.
     fn mark(&mut self, version: &Version) -> Result<Option<HistoryFile>, CheckpointError> {
-        self.marker = Marker {
+        self.marker = CheckpointManifest {
             record: version.record.clone(),
             kzg_root: version.kzg_root.get().copied(),
             history: version.history.clone(),

@@ -55,7 +55,7 @@ impl std::fmt::Display for Durability {
 ///     version: 1,
 ///     commit_id: [1; 32],
 ///     state_digest: [2; 32],
-///     outcome: Outcome::Applied { evicted: 0 },
+///     outcome: Outcome::Applied { displaced: 0 },
 /// };
 /// assert!(hashed.outcome.is_applied());
 /// ```
@@ -97,7 +97,7 @@ pub struct RootReady {
 ///     commit_id: [1; 32],
 ///     state_digest: [2; 32],
 ///     kzg_root: None,
-///     outcome: Outcome::Applied { evicted: 0 },
+///     outcome: Outcome::Applied { displaced: 0 },
 ///     durability: Durability::Sync,
 /// };
 /// assert_eq!(durable.durability, Durability::Sync);

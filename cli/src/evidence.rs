@@ -50,8 +50,8 @@ pub(crate) fn run(command: &EvidenceCommand) -> Result<Exit, CommandError> {
 
 fn text(verified: &VerifiedEvidence) -> String {
     let outcome = match verified.outcome {
-        Outcome::Applied { evicted: 0 } => "applied".to_owned(),
-        Outcome::Applied { evicted } => format!("applied, {evicted} keys evicted"),
+        Outcome::Applied { displaced: 0 } => "applied".to_owned(),
+        Outcome::Applied { displaced } => format!("applied, {displaced} keys displaced"),
         Outcome::Refused(refusal) => format!("refused: {refusal}"),
     };
     format!(
@@ -80,7 +80,7 @@ struct Json {
 impl Json {
     fn of(verified: &VerifiedEvidence) -> Self {
         let (evicted, refusal) = match verified.outcome {
-            Outcome::Applied { evicted } => (Some(evicted), None),
+            Outcome::Applied { displaced } => (Some(displaced), None),
             Outcome::Refused(refusal) => (None, Some(refusal.to_string())),
         };
         Self {

@@ -90,12 +90,12 @@ fn submit(
 fn report(durable: &Durable) -> Result<(), CommandError> {
     let version = durable.version;
     match durable.outcome {
-        Outcome::Applied { evicted: 0 } => output::print(format!(
+        Outcome::Applied { displaced: 0 } => output::print(format!(
             "durable ({}) in version {version}\n",
             durable.durability
         )),
-        Outcome::Applied { evicted } => output::print(format!(
-            "durable ({}) in version {version}; {evicted} colliding key replaced\n",
+        Outcome::Applied { displaced } => output::print(format!(
+            "durable ({}) in version {version}; {displaced} colliding key replaced\n",
             durable.durability
         )),
         Outcome::Refused(refusal) => {

@@ -113,7 +113,7 @@ impl Tally {
     fn count(&mut self, durable: &Durable) {
         self.batches += 1;
         match durable.outcome {
-            Outcome::Applied { evicted } => self.evicted += u64::from(evicted),
+            Outcome::Applied { displaced } => self.evicted += u64::from(displaced),
             Outcome::Refused(refusal) => {
                 self.refused += 1;
                 self.first_refusal.get_or_insert(refusal);

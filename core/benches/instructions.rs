@@ -38,7 +38,7 @@ const CASES: [Case; 13] = [
     ("tree::apply/ops=10000,keys=100000", apply),
     ("tree::hash/ops=10000,keys=100000", hash),
     ("tree::get/keys=10000", get),
-    ("tree::glance/keys=10000", glance),
+    ("tree::probe/keys=10000", probe),
     ("kzg::update/slots=1", || update(1)),
     ("kzg::update/slots=128", || update(128)),
     ("effect::encode/ops=10000", encode),
@@ -192,12 +192,12 @@ fn get() {
     });
 }
 
-fn glance() {
+fn probe() {
     let (writer, _, roots) = tree_of_keys();
     let (reader, key_hashes) = (writer.reader(), key_hashes());
     count_second(|| {
         for key_hash in &key_hashes {
-            black_box(reader.glance(roots.version, key_hash));
+            black_box(reader.probe(roots.version, key_hash));
         }
     });
 }

@@ -42,7 +42,7 @@ pub const EVIDENCE_BYTES_MAX: usize = 32 * LATER_MAX + 8 * 1024;
 /// let outcome = SubmissionOutcome {
 ///     sequence: 9,
 ///     submission: [5; 32],
-///     outcome: Outcome::Applied { evicted: 0 },
+///     outcome: Outcome::Applied { displaced: 0 },
 /// };
 /// let promised = PROVISIONAL.hash(&pair(&[4; 32], &outcome.submission));
 /// let record = CommitRecord {
@@ -90,7 +90,7 @@ pub struct Evidence {
 ///     sequence: 9,
 ///     index: 0,
 ///     submission: [5; 32],
-///     outcome: Outcome::Applied { evicted: 0 },
+///     outcome: Outcome::Applied { displaced: 0 },
 /// };
 /// assert!(verified.outcome.is_applied());
 /// ```
@@ -163,14 +163,14 @@ impl Evidence {
         if self.record.commit_id() != *commit_id {
             return Err(Broken::Commit);
         }
-        let place = Place::of(self.outcome.sequence, &self.record)?;
+        let position = Position::of(self.outcome.sequence, &self.record)?;
         let (item, digest) = (self.outcome.encode(), &self.record.outcomes_digest);
         self.inclusion
-            .verify(&OUTCOMES, place.count, place.index, &item, digest)?;
+            .verify(&OUTCOMES, position.count, position.index, &item, digest)?;
         if follow(&self.provisional_before, &self.outcome.submission) != *provisional_root {
             return Err(Broken::ProvisionalRoot);
         }
-        let expected = place.later();
+        let expected = position.later();
         if self.later.len() as u64 != expected {
             return Err(Broken::LaterCount {
                 expected,
@@ -186,7 +186,7 @@ impl Evidence {
             tree_id: self.record.tree_id,
             version: self.record.version,
             sequence: self.outcome.sequence,
-            index: place.index,
+            index: position.index,
             submission: self.outcome.submission,
             outcome: self.outcome.outcome,
         })
@@ -233,12 +233,12 @@ fn follow(provisional_root: &Digest, submission: &Digest) -> Digest {
 
 /// Where a submission stands in its version.
 #[derive(Clone, Copy)]
-struct Place {
+struct Position {
     index: u64,
     count: u64,
 }
 
-impl Place {
+impl Position {
     fn of(sequence: u64, record: &CommitRecord) -> Result<Self, VerifyEvidenceError> {
         let (first, last) = (record.first_sequence, record.last_sequence);
         let count = last.checked_sub(first).and_then(|more| more.checked_add(1));
@@ -269,7 +269,7 @@ impl Place {
 pub enum ProveEvidenceError {
     /// The version does not have the submission.
     #[error(transparent)]
-    Place(#[from] VerifyEvidenceError),
+    NotInVersion(#[from] VerifyEvidenceError),
     /// Too many submissions of the version follow.
     #[error(
         "{later} submissions follow submission {sequence} in its version, evidence has room for {LATER_MAX}: set group.operations_max lower"
@@ -301,7 +301,7 @@ impl Evidence {
     /// let outcomes = [1, 2, 3].map(|sequence| SubmissionOutcome {
     ///     sequence,
     ///     submission: [sequence as u8; 32],
-    ///     outcome: Outcome::Applied { evicted: 0 },
+    ///     outcome: Outcome::Applied { displaced: 0 },
     /// });
     /// let promised = outcomes.iter().scan([0; 32], |root, outcome| {
     ///     *root = PROVISIONAL.hash(&pair(root, &outcome.submission));
@@ -328,16 +328,16 @@ impl Evidence {
     ) -> Result<Self, ProveEvidenceError> {
         let version = record.version;
         let other = ProveEvidenceError::Outcomes { version };
-        let place = Place::of(sequence, record)?;
+        let position = Position::of(sequence, record)?;
         let (encoded, rest) = outcomes.as_chunks::<OUTCOME_BYTES>();
-        if encoded.len() as u64 != place.count || !rest.is_empty() {
+        if encoded.len() as u64 != position.count || !rest.is_empty() {
             return Err(other);
         }
-        let later = place.later();
+        let later = position.later();
         if later > LATER_MAX as u64 {
             return Err(ProveEvidenceError::TooManyLater { sequence, later });
         }
-        let (before, rest) = encoded.split_at(place.index as usize);
+        let (before, rest) = encoded.split_at(position.index as usize);
         let (own, after) = rest.split_first().ok_or(other)?;
         let submission = |encoded: &[u8; OUTCOME_BYTES]| {
             SubmissionOutcome::decode(encoded).map(|outcome| outcome.submission)
@@ -352,7 +352,7 @@ impl Evidence {
         Ok(Self {
             record: record.clone(),
             outcome: SubmissionOutcome::decode(own).ok_or(other)?,
-            inclusion: Inclusion::prove(place.count, place.index, subtree)?,
+            inclusion: Inclusion::prove(position.count, position.index, subtree)?,
             provisional_before: provisional_before.ok_or(other)?,
             later: later.ok_or(other)?,
         })

@@ -57,14 +57,14 @@ pub enum Refusal {
 ///
 /// ```
 /// use trunkline_core::outcome::Outcome;
-/// assert!(Outcome::Applied { evicted: 0 }.is_applied());
+/// assert!(Outcome::Applied { displaced: 0 }.is_applied());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It took effect, wholly.
     Applied {
         /// Keys that newer keys on their paths replaced (policy `overwrite` alone).
-        evicted: u32,
+        displaced: u32,
     },
     /// It had no effect at all.
     Refused(Refusal),
@@ -80,7 +80,7 @@ impl Outcome {
 /// A submission with its place and what became of it.
 ///
 /// Encoding: sequence number u64 little-endian, submission digest, code u8, detail 32. Codes: 0
-/// applied (detail: keys evicted, u32 little-endian, then zeros), 1 requirement failed, 2 bucket
+/// applied (detail: keys displaced, u32 little-endian, then zeros), 1 requirement failed, 2 bucket
 /// full, 3 path taken (detail: the key hash).
 ///
 /// ```
@@ -88,7 +88,7 @@ impl Outcome {
 /// let outcome = SubmissionOutcome {
 ///     sequence: 7,
 ///     submission: [1; 32],
-///     outcome: Outcome::Applied { evicted: 2 },
+///     outcome: Outcome::Applied { displaced: 2 },
 /// };
 /// assert_eq!(SubmissionOutcome::decode(&outcome.encode()), Some(outcome));
 /// ```
@@ -106,9 +106,9 @@ impl SubmissionOutcome {
     /// The canonical bytes.
     pub fn encode(&self) -> [u8; OUTCOME_BYTES] {
         let (code, detail) = match self.outcome {
-            Outcome::Applied { evicted } => {
+            Outcome::Applied { displaced } => {
                 let mut detail = [0; 32];
-                detail[..4].copy_from_slice(&evicted.to_le_bytes());
+                detail[..4].copy_from_slice(&displaced.to_le_bytes());
                 (0, detail)
             }
             Outcome::Refused(Refusal::RequirementFailed { key_hash }) => (1, key_hash),
@@ -131,12 +131,12 @@ impl SubmissionOutcome {
         let key_hash: Digest = detail.try_into().ok()?;
         let outcome = match code[0] {
             0 => {
-                let (evicted, zeros) = detail.split_first_chunk::<4>()?;
+                let (displaced, zeros) = detail.split_first_chunk::<4>()?;
                 if zeros.iter().any(|byte| *byte != 0) {
                     return None;
                 }
-                let evicted = u32::from_le_bytes(*evicted);
-                Outcome::Applied { evicted }
+                let displaced = u32::from_le_bytes(*displaced);
+                Outcome::Applied { displaced }
             }
             1 => Outcome::Refused(Refusal::RequirementFailed { key_hash }),
             2 => Outcome::Refused(Refusal::BucketFull { key_hash }),
@@ -187,8 +187,8 @@ mod tests {
     fn all() -> Vec<SubmissionOutcome> {
         let key_hash = [9; 32];
         [
-            Outcome::Applied { evicted: 0 },
-            Outcome::Applied { evicted: 3 },
+            Outcome::Applied { displaced: 0 },
+            Outcome::Applied { displaced: 3 },
             Outcome::Refused(Refusal::RequirementFailed { key_hash }),
             Outcome::Refused(Refusal::BucketFull { key_hash }),
             Outcome::Refused(Refusal::PathTaken { key_hash }),

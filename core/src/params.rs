@@ -45,7 +45,7 @@ pub enum CollisionPolicy {
     /// Both live in a bucket of at most [`BUCKET_MEMBERS_MAX`]; the state is independent of history.
     #[default]
     Bucket = 0,
-    /// The newest key replaces the older one, which is reported as evicted.
+    /// The newest key replaces the older one, which is reported as displaced.
     Overwrite = 1,
     /// The submission that brings the second key is refused.
     Reject = 2,

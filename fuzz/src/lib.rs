@@ -21,7 +21,7 @@ use trunkline_core::params::TreeParams;
 use trunkline_core::proof::Expected;
 use trunkline_core::record::CommitRecord;
 use trunkline_core::store::effect::{decode_effects as read_effects, encode_effects};
-use trunkline_core::store::marker::Marker;
+use trunkline_core::store::manifest::CheckpointManifest;
 use trunkline_core::store::tree_file as tree;
 use trunkline_testkit::counting::{Counting, peak_of};
 
@@ -92,11 +92,11 @@ pub fn decode_effects(bytes: &[u8]) {
     }
 }
 
-/// A checkpoint's marker, as it is and with its checksum made right.
-pub fn marker(bytes: &[u8]) {
+/// A checkpoint's manifest, as it is and with its checksum made right.
+pub fn manifest(bytes: &[u8]) {
     for bytes in [bytes.to_vec(), sealed(bytes)] {
-        if let Ok(marker) = Marker::decode(&bytes) {
-            assert_eq!(marker.encode(), bytes);
+        if let Ok(manifest) = CheckpointManifest::decode(&bytes) {
+            assert_eq!(manifest.encode(), bytes);
         }
     }
 }

@@ -8,7 +8,7 @@ use trunkline_core::outcome::{Outcome, Refusal, SubmissionOutcome, encode_outcom
 use trunkline_core::params::{CollisionPolicy, TreeParams};
 use trunkline_core::record::CommitRecord;
 use trunkline_core::store::effect::{Effect, encode_effects};
-use trunkline_core::store::marker::Marker;
+use trunkline_core::store::manifest::CheckpointManifest;
 use trunkline_core::store::tree_file;
 
 use crate::log::segment;
@@ -30,7 +30,7 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("decode_outcomes", outcomes()),
         ("decode_effects", effects()),
         ("log_frame", logs()),
-        ("marker", markers()),
+        ("manifest", manifests()),
         ("tree_file", tree_files()),
         ("g1_point", points()),
         ("config_toml", configurations()),
@@ -96,8 +96,8 @@ fn records() -> Vec<Vec<u8>> {
 fn outcomes() -> Vec<Vec<u8>> {
     let key_hash = [9; 32];
     let kinds = [
-        Outcome::Applied { evicted: 0 },
-        Outcome::Applied { evicted: 3 },
+        Outcome::Applied { displaced: 0 },
+        Outcome::Applied { displaced: 3 },
         Outcome::Refused(Refusal::RequirementFailed { key_hash }),
         Outcome::Refused(Refusal::BucketFull { key_hash }),
         Outcome::Refused(Refusal::PathTaken { key_hash }),
@@ -142,9 +142,9 @@ fn logs() -> Vec<Vec<u8>> {
     ]
 }
 
-fn markers() -> Vec<Vec<u8>> {
-    let genesis = Marker::genesis([1; 32]);
-    let full = Marker {
+fn manifests() -> Vec<Vec<u8>> {
+    let genesis = CheckpointManifest::genesis([1; 32]);
+    let full = CheckpointManifest {
         intent: Some(3),
         kzg_root: Some(G1Bytes::IDENTITY.0),
         ..genesis.clone()

@@ -16,7 +16,7 @@ use trunkline_core::store::leaves::LeafSnapshot;
 use trunkline_core::store::leaves::{LeafStore, MemoryLeafStore};
 use trunkline_core::store::lock::DirectoryLock;
 use trunkline_core::store::log::{CommitLog, LOG_DIRECTORY, Survey};
-use trunkline_core::store::marker::Marker;
+use trunkline_core::store::manifest::CheckpointManifest;
 
 use super::kzg_tables;
 use super::recovery::{self, Found, read_params};
@@ -155,13 +155,16 @@ impl ReadOnly {
 
 /// The leaves of a directory, without changing them.
 #[cfg(feature = "fjall")]
-fn open_leaves(directory: &Path, _: &Marker) -> Result<Arc<dyn LeafSnapshot>, OpenError> {
+fn open_leaves(
+    directory: &Path,
+    _: &CheckpointManifest,
+) -> Result<Arc<dyn LeafSnapshot>, OpenError> {
     super::leaf_copy::open(directory)
 }
 
 /// Without a checkpoint the log has everything, whether or not there is a store.
 #[cfg(not(feature = "fjall"))]
-fn open_leaves(_: &Path, marker: &Marker) -> Result<Arc<dyn LeafSnapshot>, OpenError> {
+fn open_leaves(_: &Path, marker: &CheckpointManifest) -> Result<Arc<dyn LeafSnapshot>, OpenError> {
     if marker.record.version > 0 {
         return Err(OpenError::StoreNotBuilt);
     }
@@ -174,7 +177,7 @@ mod tests {
 
     #[test]
     fn leaves_that_only_a_store_has_are_not_passed_over() {
-        let mut marker = Marker::genesis([1; 32]);
+        let mut marker = CheckpointManifest::genesis([1; 32]);
         assert!(open_leaves(Path::new("here"), &marker).is_ok());
         marker.record.version = 1;
         let refused = open_leaves(Path::new("here"), &marker).err();

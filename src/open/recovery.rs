@@ -9,14 +9,14 @@ use trunkline_core::params::TreeParams;
 use trunkline_core::store::disk::Disk;
 use trunkline_core::store::history_file::HistoryFile;
 use trunkline_core::store::log::{CommitLog, LOG_DIRECTORY, LogPosition};
-use trunkline_core::store::marker::{Marker, ReadMarkerError};
+use trunkline_core::store::manifest::{CheckpointManifest, ReadManifestError};
 use trunkline_core::store::tree_file::{self, ReadTreeFileError};
 
 use crate::error::{OpenError, ReplayError};
 
 /// What stands in a directory beside its leaves, found sound.
 pub(crate) struct Found {
-    pub(crate) marker: Marker,
+    pub(crate) marker: CheckpointManifest,
     pub(crate) history: History,
 }
 
@@ -40,10 +40,10 @@ fn read_marker(
     disk: &dyn Disk,
     directory: &Path,
     params: &TreeParams,
-) -> Result<Marker, ReadMarkerError> {
-    match Marker::read(disk, directory) {
-        Err(ReadMarkerError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            Ok(Marker::genesis(params.tree_id()))
+) -> Result<CheckpointManifest, ReadManifestError> {
+    match CheckpointManifest::read(disk, directory) {
+        Err(ReadManifestError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Ok(CheckpointManifest::genesis(params.tree_id()))
         }
         read => read,
     }
@@ -55,7 +55,7 @@ fn check_log(
     disk: &dyn Disk,
     directory: &Path,
     params: &TreeParams,
-    marker: &Marker,
+    marker: &CheckpointManifest,
 ) -> Result<(), OpenError> {
     let tree_id = params.tree_id();
     if marker.record.tree_id != tree_id {

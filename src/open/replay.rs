@@ -30,7 +30,7 @@ use trunkline_core::record::CommitRecord;
 use trunkline_core::store::effect::decode_effects;
 use trunkline_core::store::leaves::LeafSnapshot;
 use trunkline_core::store::log::{LogEntry, LogPosition, OpenLogError};
-use trunkline_core::store::marker::Marker;
+use trunkline_core::store::manifest::CheckpointManifest;
 use trunkline_core::tree::{self, BuildError, Roots, SealedChanges, TreeHasher, TreeWriter};
 
 use super::kzg_tables::committer;
@@ -93,7 +93,7 @@ impl Loading {
     /// as a budget has room for.
     pub(crate) fn begin(
         params: TreeParams,
-        (marker, leaves): (&Marker, Arc<dyn LeafSnapshot>),
+        (marker, leaves): (&CheckpointManifest, Arc<dyn LeafSnapshot>),
         commit_ids: History,
         config: &Config,
         pools: &Pools,

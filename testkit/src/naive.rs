@@ -226,7 +226,7 @@ pub enum Outcome {
     /// the order in which that happened.
     Applied {
         /// Lists the keys that were replaced.
-        evicted: Vec<Key>,
+        displaced: Vec<Key>,
     },
     /// It had no effect at all.
     Refused(Refusal),
@@ -303,23 +303,23 @@ impl NaiveState {
         for op in &ops {
             next.map.remove(op.key()); // a put leaves and comes back
         }
-        let evicted = match next.put_all(&ops) {
-            Ok(evicted) => evicted,
+        let displaced = match next.put_all(&ops) {
+            Ok(displaced) => displaced,
             Err(refusal) => return Outcome::Refused(refusal),
         };
         *self = next;
-        Outcome::Applied { evicted }
+        Outcome::Applied { displaced }
     }
 
     fn put_all(&mut self, ops: &[Op]) -> Result<Vec<Key>, Refusal> {
-        let mut evicted = Vec::new();
+        let mut displaced = Vec::new();
         for op in ops {
             if let Op::Put(key, value) = op {
-                evicted.extend(self.make_room(key)?);
+                displaced.extend(self.make_room(key)?);
                 self.map.insert(key.clone(), value.clone());
             }
         }
-        Ok(evicted)
+        Ok(displaced)
     }
 
     /// Neighbours are the other keys on the path of a key.

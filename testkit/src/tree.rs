@@ -223,7 +223,7 @@ fn changes(before: &State, after: &State, writes: &[Write]) -> Applied {
             .filter(|(_, write)| same(write))
             .map(|(place, _)| place)
             .collect(),
-        evicted: gone.filter(|key| !deleted(key)).copied().collect(),
+        displaced: gone.filter(|key| !deleted(key)).copied().collect(),
     }
 }
 

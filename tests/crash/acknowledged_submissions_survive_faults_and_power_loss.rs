@@ -11,7 +11,7 @@ use trunkline::config::{DurabilityMode, KzgMode};
 use trunkline::core::hash::Digest;
 use trunkline::core::store::history_file::HistoryFileError;
 use trunkline::core::store::log::{OpenLogError, ReadLogError};
-use trunkline::core::store::marker::ReadMarkerError;
+use trunkline::core::store::manifest::ReadManifestError;
 use trunkline::core::store::simulated::{
     DiskCall, Failure, Fault, SimulatedDisk, SimulatedLeafStore,
 };
@@ -345,7 +345,7 @@ fn is_fault_of_the_disk(error: &OpenError) -> bool {
         | OpenError::LogWrite(_)
         | OpenError::Leaves(_)
         | OpenError::TreeFile(ReadTreeFileError::Io { .. })
-        | OpenError::Marker(ReadMarkerError::Io { .. })
+        | OpenError::Marker(ReadManifestError::Io { .. })
         | OpenError::History(HistoryFileError::Io { .. }) => true,
         OpenError::Log(error) => matches!(
             **error,

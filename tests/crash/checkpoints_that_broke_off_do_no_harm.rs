@@ -8,14 +8,14 @@ use trunkline::core::store::effect::{Effect, decode_effects};
 use trunkline::core::store::fjall_leaves::{FjallLeafStore, FjallOptions, LEAVES_DIRECTORY};
 use trunkline::core::store::leaves::{Leaf, LeafChange, LeafRef, LeafStore};
 use trunkline::core::store::log::{CommitLog, LOG_DIRECTORY, LogPosition};
-use trunkline::core::store::marker::Marker;
+use trunkline::core::store::manifest::CheckpointManifest;
 use trunkline::{Engine, ReadOnly, Snapshot};
 
 use crate::directories::closed_tree;
 use crate::killed::config;
 
 /// The changes of each version after the checkpoint.
-fn changes_after(directory: &Path, marker: &Marker) -> Vec<Vec<Change>> {
+fn changes_after(directory: &Path, marker: &CheckpointManifest) -> Vec<Vec<Change>> {
     let params = TreeParams::default();
     let from = LogPosition::of(&marker.record);
     let log = directory.join(LOG_DIRECTORY);
@@ -56,7 +56,7 @@ fn break_off(ingested: impl Fn(usize) -> usize, step: usize) {
     let whole = ReadOnly::open(path).unwrap().snapshot();
     let (commit_id, expected) = (whole.commit_id(), content(&whole));
 
-    let mut marker = Marker::read(&OsDisk, path).unwrap();
+    let mut marker = CheckpointManifest::read(&OsDisk, path).unwrap();
     let versions = changes_after(path, &marker);
     assert!(versions.len() > 2, "there is something to check point");
     marker.intent = Some(marker.record.version + versions.len() as u64);

@@ -11,7 +11,9 @@ use trunkline::core::store::log::{
     CHECKSUM_BYTES, FRAME_HEADER_BYTES, LOG_DIRECTORY, OpenLogError, ReadLogError,
     SEGMENT_HEADER_BYTES,
 };
-use trunkline::core::store::marker::{CHECKPOINT_FILE, Marker, MarkerError, ReadMarkerError};
+use trunkline::core::store::manifest::{
+    CHECKPOINT_FILE, CheckpointManifest, ManifestError, ReadManifestError,
+};
 use trunkline::core::store::tree_file::{ReadTreeFileError, TREE_FILE, TreeFileError};
 use trunkline::{Engine, OpenError, ReadOnly, ReplayError};
 
@@ -168,13 +170,13 @@ fn a_damaged_marker_is_named() {
         let error = refused(tree.path(), |copied| {
             flip(&copied.join(CHECKPOINT_FILE), offset)
         });
-        let OpenError::Marker(ReadMarkerError::Content { source: error, .. }) = error else {
+        let OpenError::Marker(ReadManifestError::Content { source: error, .. }) = error else {
             panic!("{error}");
         };
         match offset {
-            0..8 => assert_eq!(error, MarkerError::Magic),
-            8..10 => assert!(matches!(error, MarkerError::Format(_))),
-            _ => assert_eq!(error, MarkerError::Damaged),
+            0..8 => assert_eq!(error, ManifestError::Magic),
+            8..10 => assert!(matches!(error, ManifestError::Format(_))),
+            _ => assert_eq!(error, ManifestError::Damaged),
         }
     }
     let error = refused(tree.path(), |copied| {
@@ -182,8 +184,8 @@ fn a_damaged_marker_is_named() {
     });
     assert!(matches!(
         error,
-        OpenError::Marker(ReadMarkerError::Content {
-            source: MarkerError::Damaged,
+        OpenError::Marker(ReadManifestError::Content {
+            source: ManifestError::Damaged,
             ..
         })
     ));
@@ -210,7 +212,10 @@ fn a_damaged_history_is_named() {
             error => panic!("{error}"),
         }
     }
-    let version = Marker::read(&OsDisk, tree.path()).unwrap().record.version;
+    let version = CheckpointManifest::read(&OsDisk, tree.path())
+        .unwrap()
+        .record
+        .version;
     let last_id = node_count(version) as usize;
     let error = refused(tree.path(), |copied| {
         let offset = HISTORY_HEADER_BYTES + 32 * last_id;
@@ -231,7 +236,7 @@ fn a_damaged_history_is_named() {
 fn a_marker_of_another_history_is_refused() {
     let tree = closed_tree();
     let error = refused(tree.path(), |copied| {
-        let mut marker = Marker::read(&OsDisk, copied).unwrap();
+        let mut marker = CheckpointManifest::read(&OsDisk, copied).unwrap();
         marker.record.open_epoch += 1;
         marker.write(&OsDisk, copied).unwrap();
     });
@@ -246,7 +251,7 @@ fn a_log_that_ends_below_a_checkpoint_that_was_begun_is_refused() {
     let tree = closed_tree();
     let mut intent = 0;
     let error = refused(tree.path(), |copied| {
-        let mut marker = Marker::read(&OsDisk, copied).unwrap();
+        let mut marker = CheckpointManifest::read(&OsDisk, copied).unwrap();
         intent = marker.record.version + 1_000_000;
         marker.intent = Some(intent);
         marker.write(&OsDisk, copied).unwrap();
@@ -285,7 +290,7 @@ fn a_damaged_tree_file_is_named() {
 #[test]
 fn leaves_that_are_not_those_of_the_marker_are_refused_by_both_digests() {
     let tree = closed_tree();
-    let marker = Marker::read(&OsDisk, tree.path()).unwrap();
+    let marker = CheckpointManifest::read(&OsDisk, tree.path()).unwrap();
     let leaves = tree.path().join(LEAVES_DIRECTORY);
     fs::remove_dir_all(&leaves).unwrap();
     for others in [None, Some(closed_tree_of(8))] {
@@ -298,7 +303,7 @@ fn leaves_that_are_not_those_of_the_marker_are_refused_by_both_digests() {
         let config = config(path, DurabilityMode::Sync);
         let error = leaving_alone(&log, || Engine::open_blocking(config)).expect_err("they differ");
         assert_eq!(format!("{error:?}"), format!("{read:?}"));
-        assert_eq!(Marker::read(&OsDisk, path).unwrap(), marker);
+        assert_eq!(CheckpointManifest::read(&OsDisk, path).unwrap(), marker);
         let OpenError::Replay(ReplayError::Differs {
             what,
             version,

@@ -9,7 +9,7 @@ use trunkline::core::hash::Digest;
 use trunkline::core::params::TreeParams;
 use trunkline::core::store::disk::OsDisk;
 use trunkline::core::store::log::{CommitLog, LOG_DIRECTORY, LogPosition};
-use trunkline::core::store::marker::Marker;
+use trunkline::core::store::manifest::CheckpointManifest;
 use trunkline::{Engine, OpenError, ReadOnly, Snapshot};
 
 use crate::killed::{Process, Said, config, shape};
@@ -108,8 +108,8 @@ impl Life {
     /// Every commit in the log has the commit id that its callers were told.
     fn check_log(&mut self) {
         let tree_id = TreeParams::default().tree_id();
-        let marker = Marker::read(&OsDisk, self.path());
-        let marker = marker.unwrap_or_else(|_| Marker::genesis(tree_id));
+        let marker = CheckpointManifest::read(&OsDisk, self.path());
+        let marker = marker.unwrap_or_else(|_| CheckpointManifest::genesis(tree_id));
         let from = LogPosition::of(&marker.record);
         let log = self.path().join(LOG_DIRECTORY);
         let mut commits = vec![from];

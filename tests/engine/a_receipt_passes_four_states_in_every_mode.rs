@@ -26,7 +26,7 @@ fn four_states(kzg: KzgMode, (durability, promised): (DurabilityMode, Durability
         assert_eq!(receipt.sequence(), round);
         let hashed = receipt.hashed_blocking().unwrap();
         assert_eq!(hashed.version, round);
-        assert_eq!(hashed.outcome, Outcome::Applied { evicted: 0 });
+        assert_eq!(hashed.outcome, Outcome::Applied { displaced: 0 });
         let durable = receipt.durable_blocking().unwrap();
         let committed = receipt.root_ready_blocking().unwrap();
         assert!(committed.version >= round);

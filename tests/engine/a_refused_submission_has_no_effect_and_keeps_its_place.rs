@@ -26,12 +26,12 @@ fn others_of_its_group_take_effect() {
         let states = [before, refused.clone(), after].map(|r| r.durable_blocking().unwrap());
         assert_eq!(states.map(|durable| durable.version), [2; 3]);
         let key_hash = hash::hash(b"a");
-        assert_eq!(states[0].outcome, Outcome::Applied { evicted: 0 });
+        assert_eq!(states[0].outcome, Outcome::Applied { displaced: 0 });
         assert_eq!(
             states[1].outcome,
             Outcome::Refused(Refusal::RequirementFailed { key_hash })
         );
-        assert_eq!(states[2].outcome, Outcome::Applied { evicted: 0 });
+        assert_eq!(states[2].outcome, Outcome::Applied { displaced: 0 });
         assert_eq!(
             refused.hashed_blocking().unwrap().outcome,
             states[1].outcome
@@ -87,8 +87,8 @@ fn overwrite_counts_the_keys_that_were_evicted() {
         let pairs = path_collisions();
         submit(&engine, puts(pairs.iter().map(|[old, _]| (old, "1"))));
         let (_, durable) = submit(&engine, puts(pairs.iter().map(|[_, new]| (new, "2"))));
-        let evicted = u32::try_from(pairs.len()).unwrap();
-        assert_eq!(durable.outcome, Outcome::Applied { evicted });
+        let displaced = u32::try_from(pairs.len()).unwrap();
+        assert_eq!(durable.outcome, Outcome::Applied { displaced });
         assert_eq!(engine.metrics().displaced, pairs.len() as u64);
         for [old, new] in &pairs {
             assert_eq!(engine.get(old).unwrap(), None);

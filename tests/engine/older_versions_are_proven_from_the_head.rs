@@ -6,7 +6,7 @@ use trunkline::core::store::disk::{Disk, DiskReader};
 use trunkline::core::store::history_file::{
     HISTORY_FILE, HISTORY_HEADER_BYTES, HistoryFileError, nodes_covered,
 };
-use trunkline::core::store::marker::Marker;
+use trunkline::core::store::manifest::CheckpointManifest;
 use trunkline::{Engine, HistoryError, OpenError, ReadOnly, Snapshot};
 
 use crate::support::{Rig, log_only, put, until, without_hanging};
@@ -63,7 +63,7 @@ fn through_checkpoints_and_openings() {
             check(&early, &records);
         }
         assert!(
-            Marker::read(&*rig.disk.memory, &rig.config.engine.directory)
+            CheckpointManifest::read(&*rig.disk.memory, &rig.config.engine.directory)
                 .unwrap()
                 .record
                 .version
@@ -204,7 +204,7 @@ fn and_a_checkpoint_that_could_not_store_them_is_made_up_for() {
         write(&engine, &mut records, 12);
         engine.shutdown_blocking().unwrap();
         let directory = &rig.config.engine.directory;
-        let marker = Marker::read(&*rig.disk.memory, directory).unwrap();
+        let marker = CheckpointManifest::read(&*rig.disk.memory, directory).unwrap();
         let path: &Path = &directory.join(HISTORY_FILE);
         // As if the next checkpoint had been cut off after it appended.
         let kept = HISTORY_HEADER_BYTES as u64 + 32 * nodes_covered(marker.record.version);

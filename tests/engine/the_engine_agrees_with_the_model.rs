@@ -107,9 +107,9 @@ impl<'a> Run<'a> {
             let receipt = self.engine.submit_blocking(batch).unwrap();
             let before = self.model.map.clone();
             let mut outcome = self.model.submit(&ops, &requires);
-            if let ModelOutcome::Applied { evicted } = &mut outcome {
-                // A key that came and went within the submission was never there to be evicted.
-                evicted.retain(|key| before.contains_key(key));
+            if let ModelOutcome::Applied { displaced } = &mut outcome {
+                // A key that came and went within the submission was never there to be displaced.
+                displaced.retain(|key| before.contains_key(key));
             }
             expected.push((receipt, outcome, self.model.clone()));
         }
@@ -213,8 +213,8 @@ impl<'a> Run<'a> {
 fn agree(found: &Outcome, expected: &ModelOutcome) -> bool {
     use trunkline::Refusal;
     match (found, expected) {
-        (Outcome::Applied { evicted }, ModelOutcome::Applied { evicted: keys }) => {
-            usize::try_from(*evicted).unwrap() == keys.len()
+        (Outcome::Applied { displaced }, ModelOutcome::Applied { displaced: keys }) => {
+            usize::try_from(*displaced).unwrap() == keys.len()
         }
         (Outcome::Refused(found), ModelOutcome::Refused(expected)) => matches!(
             (found, expected),

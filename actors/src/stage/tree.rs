@@ -150,11 +150,11 @@ impl TreeStage {
             Ok(applied) => applied,
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
-        let displaced = applied.evicted.into_iter();
+        let displaced = applied.displaced.into_iter();
         let displaced = displaced.map(|key_hash| self.displaced(key_hash, version, batch, parts));
         let displaced = displaced.collect::<Result<Vec<_>, _>>()?;
         let outcome = Outcome::Applied {
-            evicted: displaced.len() as u32,
+            displaced: displaced.len() as u32,
         };
         parts.push(Part {
             batch: batch.clone(),
@@ -199,14 +199,14 @@ impl TreeStage {
     }
 
     fn count(&self, outcomes: &[SubmissionOutcome]) {
-        let (mut refused, mut displaced) = (0, 0);
+        let (mut refused, mut displaced_keys) = (0, 0);
         for outcome in outcomes {
             match outcome.outcome {
-                Outcome::Applied { evicted } => displaced += u64::from(evicted),
+                Outcome::Applied { displaced } => displaced_keys += u64::from(displaced),
                 Outcome::Refused(_) => refused += 1,
             }
         }
-        self.context.metrics.group_applied(refused, displaced);
+        self.context.metrics.group_applied(refused, displaced_keys);
     }
 }
 

@@ -73,7 +73,7 @@ pub fn restore<'a>(
     covered: u64,
     pool: &rayon::ThreadPool,
 ) -> Result<u64, ScanError> {
-    let runs = writer.wanted(batches);
+    let runs = writer.cells_to_load(batches);
     let scan = |run: &CellRun| scan(params, store, run.key_hashes(), covered);
     let scanned: Vec<Vec<Leaf>> = match runs.len() < SHARED_SCANS_MIN {
         true => runs.iter().map(scan).collect::<Result<_, _>>()?,

@@ -16,7 +16,7 @@ use trunkline_core::record::CommitRecord;
 use trunkline_core::store::history_file::{
     HISTORY_FILE, HistoryFile, HistoryFileError, nodes_covered, subtree_digest,
 };
-use trunkline_core::store::marker::Marker;
+use trunkline_core::store::manifest::CheckpointManifest;
 
 use crate::state::versions::Version;
 
@@ -68,7 +68,7 @@ struct Inner {
 
 impl History {
     /// As of a checkpoint.
-    pub fn new(marker: &Marker, file: Option<HistoryFile>) -> Self {
+    pub fn new(marker: &CheckpointManifest, file: Option<HistoryFile>) -> Self {
         let (stored, nodes) = match file {
             Some(_) => (nodes_covered(marker.record.version), VecDeque::new()),
             // No checkpoint yet: the empty state alone.
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn proofs_are_the_same_wherever_the_nodes_are() {
         let (disk, here) = (SimulatedDisk::new(1), Path::new(""));
-        let mut marker = Marker::genesis(TREE);
+        let mut marker = CheckpointManifest::genesis(TREE);
         let history = History::new(&marker, None);
         let mut range = marker.history.clone();
         let mut commits = vec![commit(0, &MountainRange::default())];

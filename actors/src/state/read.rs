@@ -15,7 +15,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use trunkline_core::batch::BatchError;
 use trunkline_core::hash::Digest;
-use trunkline_core::tree::{Glance, Leaf, NotInMemory};
+use trunkline_core::tree::{Leaf, NotInMemory, Probe};
 
 use super::published::State;
 use super::values::{FetchError, StoreView};
@@ -206,14 +206,14 @@ impl State {
 
     /// Looks a key up in the tree. The version must still be readable when this has returned.
     fn lookup(&self, version: u64, key_hash: &Digest) -> Lookup {
-        match self.reader.glance(version, key_hash) {
-            Glance::Absent => return Lookup::Absent,
-            Glance::SameSince(since) => {
+        match self.reader.probe(version, key_hash) {
+            Probe::Absent => return Lookup::Absent,
+            Probe::UnchangedSince(since) => {
                 if let Some(value) = self.values.cached(key_hash, since..=version) {
                     return Lookup::Value(value);
                 }
             }
-            Glance::Unclear => {}
+            Probe::Unknown => {}
         }
         match self.reader.get(version, key_hash) {
             Ok(Some(leaf)) => Lookup::Leaf(leaf),

@@ -265,7 +265,7 @@ impl Values {
             && let Some(kept) = self.cache.get(&leaf.key_hash, leaf.origin..=version)
         {
             self.metrics.cache_hit();
-            // So that a glance at a block that changed up to the checkpoint is enough next time.
+            // So that a probe at a block that changed up to the checkpoint is enough next time.
             if kept.seen < checkpointed.min(version) {
                 self.cache.keep(leaf, version, &kept.value);
             }

@@ -9,7 +9,7 @@
 
 use alloc::vec::Vec;
 
-use super::verify::{End, Place as Digested, Plan, VerifyProofError, find_ends, hash_keys};
+use super::verify::{DigestIndex, End, Plan, VerifyProofError, find_ends, hash_keys};
 use super::{Claim, Entry, Place, Proof, ShownLeaf, Siblings, Terminal, Top, VersionProof};
 use crate::hash::Digest;
 use crate::params::{PATH_BITS, ROOT_BITS, TreeParams, path_of};
@@ -178,7 +178,7 @@ struct Shown {
 }
 
 struct Node {
-    digest: Digested,
+    digest: DigestIndex,
     kind: Kind,
 }
 
@@ -260,9 +260,9 @@ impl<S: Iterator<Item = Digest>, T: Iterator<Item = Digest>> Reading<'_, S, T> {
         let left = self.subtree(left, first, depth + 1)?;
         let right = self.subtree(right, first + middle, depth + 1)?;
         let digests = [left, right].map(|half| self.nodes[half].digest);
-        let is_empty_half_of_root = depth < ROOT_BITS && digests == [Digested::EMPTY; 2];
+        let is_empty_half_of_root = depth < ROOT_BITS && digests == [DigestIndex::EMPTY; 2];
         let digest = match is_empty_half_of_root {
-            true => Digested::EMPTY,
+            true => DigestIndex::EMPTY,
             false => self.plan.node_beside(depth, digests[0], digests[1]),
         };
         Ok(self.push(digest, Kind::Fork(left, right)))
@@ -310,7 +310,7 @@ impl<S: Iterator<Item = Digest>, T: Iterator<Item = Digest>> Reading<'_, S, T> {
             .next()
     }
 
-    fn push(&mut self, digest: Digested, kind: Kind) -> usize {
+    fn push(&mut self, digest: DigestIndex, kind: Kind) -> usize {
         self.nodes.push(Node { digest, kind });
         self.nodes.len() - 1
     }
@@ -433,7 +433,7 @@ impl Moving<'_> {
         });
     }
 
-    fn push_sibling(&mut self, depth: u32, digest: Digested) {
+    fn push_sibling(&mut self, depth: u32, digest: DigestIndex) {
         let digest = self.plan.digest(digest);
         match depth {
             0..=ROOT_BITS => self.top_siblings.push(&digest),

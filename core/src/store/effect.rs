@@ -1,6 +1,6 @@
 //! The resolved effects of one version: what the log holds, and what replay applies.
 //!
-//! Resolved means that no policy is left to consult: a key that `overwrite` evicted is a delete
+//! Resolved means that no policy is left to consult: a key that `overwrite` displaced is a delete
 //! here. Not here: how effects come about (the tree) or the frame around them (`log`).
 
 use super::cursor::{Cursor, put_varint};

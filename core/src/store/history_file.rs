@@ -1,6 +1,6 @@
 //! The `HISTORY` file: the commit ids of all versions that a checkpoint covers, and the nodes above them.
 //!
-//! The marker keeps the peaks of the history alone; a proof that an older version is an ancestor takes
+//! The manifest keeps the peaks of the history alone; a proof that an older version is an ancestor takes
 //! what is below them. Here are all nodes of the mountain range in the order in which they come about
 //! (post-order): a commit id, then the nodes that it completes. 64 bytes a version, one place for each
 //! node, written once. Not here: versions after the last checkpoint (the log has them), proofs, and
@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::cursor::Cursor;
 use super::disk::{Disk, DiskFile, DiskReader};
-use super::marker::Marker;
+use super::manifest::CheckpointManifest;
 use crate::hash::{Digest, FRAME};
 use crate::history::{HISTORY, Subtree, node_count, peaks};
 use crate::params::FORMAT;
@@ -29,12 +29,12 @@ const NODE_BYTES: u64 = 32;
 ///
 /// ```
 /// use std::path::Path;
-/// use trunkline_core::store::{history_file::{HistoryFile, HistoryFileError}, marker::Marker};
+/// use trunkline_core::store::{history_file::{HistoryFile, HistoryFileError}, manifest::CheckpointManifest};
 /// use trunkline_core::store::simulated::SimulatedDisk;
 /// let (disk, here) = (SimulatedDisk::new(1), Path::new(""));
-/// let mut marker = Marker::genesis([1; 32]);
-/// marker.record.version = 1; // a checkpoint was made, so there must be a file
-/// let error = HistoryFile::open(&disk, here, &marker).unwrap_err();
+/// let mut manifest = CheckpointManifest::genesis([1; 32]);
+/// manifest.record.version = 1; // a checkpoint was made, so there must be a file
+/// let error = HistoryFile::open(&disk, here, &manifest).unwrap_err();
 /// assert_eq!(error.to_string(), "HISTORY is missing; restore the directory from a copy");
 /// ```
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +79,7 @@ pub enum HistoryFileError {
         /// The file.
         path: PathBuf,
     },
-    /// The file ends before the last node that the marker speaks of.
+    /// The file ends before the last node that the manifest speaks of.
     #[error("{} has {found} bytes, its nodes take {needed}; restore the directory from a copy", path.display())]
     Short {
         /// The file.
@@ -89,8 +89,8 @@ pub enum HistoryFileError {
         /// What header and nodes take.
         needed: u64,
     },
-    /// The peaks, or the last commit id, are not those of the marker.
-    #[error("{} does not have the history of the checkpoint marker; restore the directory from a copy", path.display())]
+    /// The peaks, or the last commit id, are not those of the manifest.
+    #[error("{} does not have the history of the checkpoint manifest; restore the directory from a copy", path.display())]
     Differs {
         /// The file.
         path: PathBuf,
@@ -111,19 +111,19 @@ pub enum HistoryFileError {
 /// use std::path::Path;
 /// use trunkline_core::history::{HISTORY, MountainRange};
 /// use trunkline_core::store::history_file::{HistoryFile, HistoryWriter};
-/// use trunkline_core::store::{marker::Marker, simulated::SimulatedDisk};
+/// use trunkline_core::store::{manifest::CheckpointManifest, simulated::SimulatedDisk};
 /// let (disk, here) = (SimulatedDisk::new(1), Path::new(""));
-/// let mut marker = Marker::genesis([1; 32]);
-/// let genesis = marker.record.commit_id();
-/// marker.record.version = 1;
-/// let id = marker.record.commit_id();
+/// let mut manifest = CheckpointManifest::genesis([1; 32]);
+/// let genesis = manifest.record.commit_id();
+/// manifest.record.version = 1;
+/// let id = manifest.record.commit_id();
 /// // A commit id for each version, and behind the second the node above both.
 /// let mut nodes = vec![genesis, id];
-/// marker.history.append_noting(&HISTORY, &id, |node| nodes.push(*node));
+/// manifest.history.append_noting(&HISTORY, &id, |node| nodes.push(*node));
 ///
 /// HistoryWriter::open(&disk, here, &[1; 32], 0)?.append(&nodes)?;
-/// marker.write(&disk, here)?; // not before
-/// let file = HistoryFile::open(&disk, here, &marker)?.expect("a checkpoint was made");
+/// manifest.write(&disk, here)?; // not before
+/// let file = HistoryFile::open(&disk, here, &manifest)?.expect("a checkpoint was made");
 /// assert_eq!(file.node(1)?, id);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -142,14 +142,14 @@ impl std::fmt::Debug for HistoryFile {
 }
 
 impl HistoryFile {
-    /// Opens the file of a directory and holds its peaks against those of the marker: a few reads,
+    /// Opens the file of a directory and holds its peaks against those of the manifest: a few reads,
     /// whatever its length. `None` before the first checkpoint: whatever is there then means nothing.
     pub fn open(
         disk: &dyn Disk,
         directory: &Path,
-        marker: &Marker,
+        manifest: &CheckpointManifest,
     ) -> Result<Option<Self>, HistoryFileError> {
-        if marker.record.version == 0 {
+        if manifest.record.version == 0 {
             return Ok(None);
         }
         let path = directory.join(HISTORY_FILE);
@@ -161,8 +161,8 @@ impl HistoryFile {
             Err(source) => return Err(HistoryFileError::Io { path, source }),
         };
         let file = Self { path, reader };
-        file.check_header(&marker.record.tree_id)?;
-        file.check_nodes(marker)?;
+        file.check_header(&manifest.record.tree_id)?;
+        file.check_nodes(manifest)?;
         Ok(Some(file))
     }
 
@@ -171,7 +171,7 @@ impl HistoryFile {
         &self.path
     }
 
-    /// A node: a commit id, or a digest above some. Nodes that the marker does not cover mean nothing.
+    /// A node: a commit id, or a digest above some. Nodes that the manifest does not cover mean nothing.
     pub fn node(&self, position: u64) -> Result<Digest, HistoryFileError> {
         let offset = offset(position);
         self.read(offset)
@@ -229,14 +229,14 @@ impl HistoryFile {
         }
     }
 
-    fn check_nodes(&self, marker: &Marker) -> Result<(), HistoryFileError> {
-        let count = marker.history.count();
+    fn check_nodes(&self, manifest: &CheckpointManifest) -> Result<(), HistoryFileError> {
+        let count = manifest.history.count();
         let last = Subtree {
-            first: marker.record.version,
+            first: manifest.record.version,
             height: 0,
         };
-        let mut same = self.node(last.position())? == marker.record.commit_id();
-        for (peak, expected) in peaks(count).zip(marker.history.peaks()) {
+        let mut same = self.node(last.position())? == manifest.record.commit_id();
+        for (peak, expected) in peaks(count).zip(manifest.history.peaks()) {
             same &= subtree_digest(peak, |position| self.node(position))? == *expected;
         }
         match same {
@@ -270,9 +270,9 @@ pub fn subtree_digest<E>(
     })
 }
 
-/// Appends the nodes of a checkpoint, before its marker is written.
+/// Appends the nodes of a checkpoint, before its manifest is written.
 ///
-/// A crash between the two leaves nodes that no marker covers; the next one writes over them.
+/// A crash between the two leaves nodes that no manifest covers; the next one writes over them.
 ///
 /// ```
 /// use std::path::Path;
@@ -298,7 +298,7 @@ impl std::fmt::Debug for HistoryWriter {
 
 impl HistoryWriter {
     /// Goes on behind so many nodes; with none, the file is begun anew. They are those that the
-    /// directory's marker covers, so what stands behind them is of no use to anybody.
+    /// directory's manifest covers, so what stands behind them is of no use to anybody.
     pub fn open(
         disk: &dyn Disk,
         directory: &Path,

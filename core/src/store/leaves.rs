@@ -119,7 +119,7 @@ pub enum LeafStoreError {
         key_hash: Vec<u8>,
     },
     /// The store below failed. Nothing can be said about the ingestion that met it; replay the log
-    /// from the last marker after reopening.
+    /// from the last manifest after reopening.
     #[error("the leaf store failed; close the tree and open it again")]
     Backend(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -128,13 +128,13 @@ pub enum LeafStoreError {
 ///
 /// After a crash, an ingestion that [`LeafStore::sync`] did not follow may be there whole, in part
 /// or not at all; each entry is as it was before or as the ingestion left it. The checkpoint
-/// marker's intent says so beforehand, and replaying the log mends it.
+/// manifest's intent says so beforehand, and replaying the log mends it.
 ///
 /// ```
 /// use trunkline_core::store::leaves::{Leaf, LeafChange, LeafStore, LeafStoreError, MemoryLeafStore};
 /// fn checkpoint(store: &dyn LeafStore, changes: Vec<LeafChange<'_>>) -> Result<(), LeafStoreError> {
 ///     store.ingest(&mut changes.into_iter())?;
-///     store.sync() // only now may a marker speak of it
+///     store.sync() // only now may a manifest speak of it
 /// }
 /// let (store, key_hash) = (MemoryLeafStore::default(), [1; 32]);
 /// let leaf = Leaf { key: "name".into(), value: "Ada".into() };

@@ -1,4 +1,4 @@
-//! What makes a tree durable: the commit log, the checkpoint marker, the leaf stores.
+//! What makes a tree durable: the commit log, the checkpoint manifest, the leaf stores.
 //!
 //! Everything here is synchronous and does what it is told when it is told: no threads of its own,
 //! no clock, no policy of when to sync or to checkpoint. That is the engine's business, which uses
@@ -6,8 +6,8 @@
 //!
 //! * persist: [`log::CommitLog::append`] for every version that waits, one
 //!   [`log::CommitLog::sync`], then acknowledge them all;
-//! * checkpoint: [`history_file::HistoryWriter::append`] up to H (H synced) → marker with intent H →
-//!   [`leaves::LeafStore::ingest`] → [`leaves::LeafStore::sync`] → marker H → [`log::CommitLog::trim`].
+//! * checkpoint: [`history_file::HistoryWriter::append`] up to H (H synced) → manifest with intent H →
+//!   [`leaves::LeafStore::ingest`] → [`leaves::LeafStore::sync`] → manifest H → [`log::CommitLog::trim`].
 //!
 //! The log and the small files reach the machine through [`disk::Disk`], so that
 //! [`simulated::SimulatedDisk`] can lose power under them at every call.
@@ -20,7 +20,7 @@ pub mod history_file;
 pub mod leaves;
 pub mod lock;
 pub mod log;
-pub mod marker;
+pub mod manifest;
 pub mod simulated;
 pub mod tree_file;
 

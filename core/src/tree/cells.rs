@@ -11,10 +11,10 @@ use std::ops::{Range, RangeInclusive};
 
 use super::digests::Digests;
 use super::dirty::Dirty;
-use super::eviction::{Departures, Gone, LeavesDiffer, NotInMemory};
+use super::eviction::{CellTotals, LeavesDiffer, NotInMemory, Removals};
 use super::fold::fold_leaves;
 use super::node::{Block, Leaf, Node};
-use super::reader::Glance;
+use super::reader::Probe;
 use super::undo::Undo;
 use super::update::Update;
 use crate::hash::Digest;
@@ -35,9 +35,9 @@ const READ_AHEAD_WRITES: usize = 16;
 /// What a directory holds for each prefix.
 #[derive(Debug)]
 enum Cell {
-    Here(Node),
+    Resident(Node),
     /// So many leaves, all in the leaf store.
-    Away(u32),
+    Evicted(u32),
 }
 
 const _: () = assert!(
@@ -46,18 +46,18 @@ const _: () = assert!(
 );
 
 impl Cell {
-    fn here(&self) -> Result<&Node, NotInMemory> {
+    fn resident(&self) -> Result<&Node, NotInMemory> {
         match self {
-            Self::Here(node) => Ok(node),
-            Self::Away(_) => Err(NotInMemory),
+            Self::Resident(node) => Ok(node),
+            Self::Evicted(_) => Err(NotInMemory),
         }
     }
 
     /// The node of a cell that is about to change.
-    fn here_mut(&mut self) -> &mut Node {
+    fn resident_mut(&mut self) -> &mut Node {
         match self {
-            Self::Here(node) => node,
-            Self::Away(_) => unreachable!("cells are restored before a submission touches them"),
+            Self::Resident(node) => node,
+            Self::Evicted(_) => unreachable!("cells are restored before a submission touches them"),
         }
     }
 }
@@ -70,7 +70,7 @@ pub(super) struct Cells {
     cells: Vec<Cell>,
     leaves: u64,
     /// Those of all that are not in memory.
-    away: Gone,
+    evicted: CellTotals,
     undo: Undo,
     /// Versions that changed the number of cells, and how many bits it had before.
     resized: VecDeque<(u64, u32)>,
@@ -92,7 +92,7 @@ impl Cells {
             bits: 0,
             cells: Vec::new(),
             leaves: leaves.len() as u64,
-            away: Gone::default(),
+            evicted: CellTotals::default(),
             undo: Undo::default(),
             resized: VecDeque::new(),
             resized_at: 0,
@@ -132,8 +132,8 @@ impl Cells {
     }
 
     /// What is not in memory.
-    pub(super) fn away(&self) -> Gone {
-        self.away
+    pub(super) fn evicted(&self) -> CellTotals {
+        self.evicted
     }
 
     /// Cells of the directory.
@@ -180,7 +180,7 @@ impl Cells {
                 .find(|index| cell_of(&update.writes[*index].key_hash, bits) != cell)
                 .unwrap_or(end);
             let (mark, mut gained) = (records.len(), 0);
-            let node = self.cells[cell as usize].here_mut();
+            let node = self.cells[cell as usize].resident_mut();
             let outcome = update.cell(node, depth, start..mine, records, &mut gained);
             self.leaves = self.leaves.saturating_add_signed(gained);
             outcome?;
@@ -223,22 +223,22 @@ impl Cells {
         key_hashes.filter_map(|key_hash| {
             let cell = cell_of(key_hash, self.bits) as usize;
             match &self.cells[cell] {
-                Cell::Here(Node::Block(block)) => Some((key_hash, block)),
+                Cell::Resident(Node::Block(block)) => Some((key_hash, block)),
                 _ => None,
             }
         })
     }
 
     /// The submission that was being applied takes effect.
-    pub(super) fn settle(&mut self) {
-        self.undo.settle();
+    pub(super) fn accept(&mut self) {
+        self.undo.accept();
     }
 
     /// Takes back what a refused submission had changed before its refusal.
     pub(super) fn roll_back(&mut self, version: u64) {
         let (bits, depth) = (self.bits, self.depth());
         for record in self.undo.take_open().into_iter().rev() {
-            let node = self.cells[cell_of(&record.key_hash, bits) as usize].here_mut();
+            let node = self.cells[cell_of(&record.key_hash, bits) as usize].resident_mut();
             let mut put_back = |leaves: &mut Vec<Leaf>| {
                 let before = leaves.len() as i64;
                 record.put_back(leaves);
@@ -252,13 +252,13 @@ impl Cells {
 
     /// Whether the directory is too full or too empty, and can't be resized because of what is away.
     pub(super) fn waits_for_resize(&self) -> bool {
-        self.away.cells > 0 && (self.wants_more() || self.wants_fewer())
+        self.evicted.cells > 0 && (self.wants_more() || self.wants_fewer())
     }
 
     /// Doubles or halves the directory if it has become too full or too empty and is all here. Says
     /// whether it did.
     pub(super) fn resize(&mut self, version: u64) -> bool {
-        if self.away.cells > 0 {
+        if self.evicted.cells > 0 {
             return false;
         }
         let before = self.bits;
@@ -273,7 +273,7 @@ impl Cells {
         }
         let mut leaves = Vec::with_capacity(self.leaves as usize);
         for cell in self.cells.drain(..) {
-            if let Cell::Here(node) = cell {
+            if let Cell::Resident(node) = cell {
                 node.collect_leaves(&mut leaves);
             }
         }
@@ -286,7 +286,7 @@ impl Cells {
     /// Hands all cells of a slot that was built or resized, and is all here, over for hashing.
     pub(super) fn push_all(&self, dirty: &mut Dirty) {
         for (number, cell) in (0..).zip(&self.cells) {
-            if let Cell::Here(node) = cell {
+            if let Cell::Resident(node) = cell {
                 dirty.push(self.slot, number, node, self.depth());
             }
         }
@@ -302,14 +302,14 @@ impl Cells {
     pub(super) fn unchanged_node(&self, version: u64, cell: u32) -> Option<&Node> {
         let same = self.bits_at(version) == self.bits
             && !self.undo.touched(version, self.paths(cell, self.bits));
-        same.then(|| self.cells[cell as usize].here().ok())?
+        same.then(|| self.cells[cell as usize].resident().ok())?
     }
 
     /// Whether some of the leaves that `version` saw in a cell of a directory of so many bits are not
     /// in memory.
-    pub(super) fn is_away(&self, cell: u32, bits: u32) -> bool {
-        let away = |cell: &Cell| matches!(cell, Cell::Away(_));
-        self.away.cells > 0 && self.below(self.paths(cell, bits)).iter().any(away)
+    pub(super) fn is_evicted(&self, cell: u32, bits: u32) -> bool {
+        let evicted = |cell: &Cell| matches!(cell, Cell::Evicted(_));
+        self.evicted.cells > 0 && self.below(self.paths(cell, bits)).iter().any(evicted)
     }
 
     /// The leaves that `version` saw in a cell of a directory of so many bits, in path order.
@@ -322,7 +322,7 @@ impl Cells {
         let paths = self.paths(cell, bits);
         let mut leaves = Vec::new();
         for cell in self.below(paths.clone()) {
-            cell.here()?.collect_leaves(&mut leaves);
+            cell.resident()?.collect_leaves(&mut leaves);
         }
         leaves.retain(|leaf| paths.contains(&path_of(&leaf.key_hash)));
         self.undo.take_back(version, paths, &mut leaves);
@@ -361,32 +361,34 @@ impl Cells {
     }
 
     /// What the header of a key's block tells.
-    pub(super) fn glance(&self, version: u64, key_hash: &Digest) -> Glance {
+    pub(super) fn probe(&self, version: u64, key_hash: &Digest) -> Probe {
         match &self.cells[cell_of(key_hash, self.bits) as usize] {
-            Cell::Here(Node::Block(_)) if self.undo.is_after(version) => Glance::Unclear,
-            Cell::Here(Node::Block(block)) if block.lacks(key_hash) => Glance::Absent,
-            Cell::Here(Node::Block(block)) => block
+            Cell::Resident(Node::Block(_)) if self.undo.is_after(version) => Probe::Unknown,
+            Cell::Resident(Node::Block(block)) if block.definitely_absent(key_hash) => {
+                Probe::Absent
+            }
+            Cell::Resident(Node::Block(block)) => block
                 .changed_at()
-                .map_or(Glance::Unclear, Glance::SameSince),
-            Cell::Here(Node::Branch(_)) | Cell::Away(_) => Glance::Unclear,
+                .map_or(Probe::Unknown, Probe::UnchangedSince),
+            Cell::Resident(Node::Branch(_)) | Cell::Evicted(_) => Probe::Unknown,
         }
     }
 
     pub(super) fn get(&self, key_hash: &Digest) -> Result<Option<&Leaf>, NotInMemory> {
-        let node = self.cells[cell_of(key_hash, self.bits) as usize].here()?;
+        let node = self.cells[cell_of(key_hash, self.bits) as usize].resident()?;
         Ok(node.get(key_hash, self.depth()))
     }
 
     /// The cell of a key hash, if it is away.
-    pub(super) fn away_cell(&self, key_hash: &Digest) -> Option<u32> {
+    pub(super) fn evicted_cell(&self, key_hash: &Digest) -> Option<u32> {
         let cell = cell_of(key_hash, self.bits);
-        matches!(self.cells[cell as usize], Cell::Away(_)).then_some(cell)
+        matches!(self.cells[cell as usize], Cell::Evicted(_)).then_some(cell)
     }
 
     /// All cells that are away, ascending.
-    pub(super) fn all_away(&self) -> impl Iterator<Item = u32> {
+    pub(super) fn evicted_cells(&self) -> impl Iterator<Item = u32> {
         let cells = (0..).zip(&self.cells);
-        cells.filter_map(|(number, cell)| matches!(cell, Cell::Away(_)).then_some(number))
+        cells.filter_map(|(number, cell)| matches!(cell, Cell::Evicted(_)).then_some(number))
     }
 
     /// Drops the leaves of those of some cells that are as the leaf store has them, as of `covered`
@@ -395,16 +397,16 @@ impl Cells {
         &mut self,
         cells: Range<u32>,
         covered: u64,
-        departures: &Departures,
-    ) -> (Gone, usize) {
-        let (mut gone, mut examined) = (Gone::default(), 0);
+        removals: &Removals,
+    ) -> (CellTotals, usize) {
+        let (mut gone, mut examined) = (CellTotals::default(), 0);
         // Older versions see other cells, and the digests of these may not be there yet.
         if self.resized_at > covered {
             return (gone, examined);
         }
         for number in cells {
             // A branch is rare and stays.
-            let Cell::Here(Node::Block(leaves)) = &self.cells[number as usize] else {
+            let Cell::Resident(Node::Block(leaves)) = &self.cells[number as usize] else {
                 continue;
             };
             if leaves.is_empty() {
@@ -413,13 +415,13 @@ impl Cells {
             examined += 1;
             let is_covered = |leaf: &Leaf| leaf.origin <= covered;
             let paths = self.paths(number, self.bits);
-            if leaves.iter().all(is_covered) && !departures.any_after(covered, paths) {
+            if leaves.iter().all(is_covered) && !removals.any_after(covered, paths) {
                 let count = leaves.len() as u32;
                 gone.add(count);
-                self.cells[number as usize] = Cell::Away(count);
+                self.cells[number as usize] = Cell::Evicted(count);
             }
         }
-        self.away = self.away + gone;
+        self.evicted = self.evicted + gone;
         (gone, examined)
     }
 
@@ -430,15 +432,15 @@ impl Cells {
         paths: &Range<u64>,
         leaves: &[Leaf],
         digests: &Digests,
-    ) -> Result<Gone, LeavesDiffer> {
+    ) -> Result<CellTotals, LeavesDiffer> {
         let (bits, depth) = (self.bits, self.depth());
-        let (mut back, mut rest) = (Gone::default(), leaves);
+        let (mut back, mut rest) = (CellTotals::default(), leaves);
         for number in self.cells_of(paths) {
             let paths = self.paths(number, bits);
             let mine = rest.partition_point(|leaf| path_of(&leaf.key_hash) < paths.end);
             let (mine, others) = rest.split_at(mine);
             rest = others;
-            let Cell::Away(count) = self.cells[number as usize] else {
+            let Cell::Evicted(count) = self.cells[number as usize] else {
                 continue;
             };
             let digest = digests.cell(bits, number);
@@ -446,10 +448,10 @@ impl Cells {
                 return Err(LeavesDiffer::new(&paths, count, mine.len()));
             }
             back.add(count);
-            self.away = self.away - Gone::of(count);
+            self.evicted = self.evicted - CellTotals::of(count);
             // They are as the store had them at the version that their origins name.
             let changed_at = mine.iter().map(|leaf| leaf.origin).max().unwrap_or(0);
-            self.cells[number as usize] = Cell::Here(Node::build(mine, depth, changed_at));
+            self.cells[number as usize] = Cell::Resident(Node::build(mine, depth, changed_at));
         }
         Ok(back)
     }
@@ -480,7 +482,7 @@ fn spread(leaves: &[Leaf], bits: u32, changed_at: u64) -> Vec<Cell> {
                 .unwrap_or(rest.len());
             let (leaves, others) = rest.split_at(mine);
             rest = others;
-            Cell::Here(Node::build(leaves, ROOT_BITS + bits, changed_at))
+            Cell::Resident(Node::build(leaves, ROOT_BITS + bits, changed_at))
         })
         .collect()
 }

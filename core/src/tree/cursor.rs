@@ -94,17 +94,17 @@ impl<'a> SlotView<'a> {
     pub(crate) fn cursor(&self) -> Cursor<'_> {
         Cursor {
             slot: self,
-            place: Place::Heap(1),
+            place: Position::Heap(1),
             depth: ROOT_BITS,
         }
-        .settled()
+        .enter_cell()
     }
 
     /// The cell that a walk towards a key hash ends in, if it has leaves and they must be loaded.
     pub(crate) fn missing(&self, key_hash: &Digest) -> Option<Missing> {
         let cell = self.last_cell(key_hash)?;
         let is_loaded = self.loaded.iter().any(|loaded| loaded.cell == cell);
-        if is_loaded || !self.cells.is_away(cell, self.bits) {
+        if is_loaded || !self.cells.is_evicted(cell, self.bits) {
             return None;
         }
         Some(Missing {
@@ -143,7 +143,7 @@ impl<'a> SlotView<'a> {
         if let Some(loaded) = self.loaded.iter().find(|loaded| loaded.cell == cell) {
             return Some(&loaded.node);
         }
-        if self.cells.is_away(cell, self.bits) {
+        if self.cells.is_evicted(cell, self.bits) {
             return None;
         }
         match self.cells.unchanged_node(self.version, cell) {
@@ -173,16 +173,16 @@ impl<'a> SlotView<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cursor<'a> {
     slot: &'a SlotView<'a>,
-    place: Place<'a>,
+    place: Position<'a>,
     depth: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Place<'a> {
+enum Position<'a> {
     /// A node of the slot's heap above the cells.
     Heap(u32),
     /// A cell of the heap that is not in memory: beside what is shown, so its digest is enough.
-    Away(u32),
+    Evicted(u32),
     Branch(&'a Branch),
     /// One half of a two-bit branch that stands one level above.
     Half(&'a Branch, bool),
@@ -200,7 +200,7 @@ pub(crate) enum View<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    fn with(&self, place: Place<'a>, depth: u32) -> Self {
+    fn with(&self, place: Position<'a>, depth: u32) -> Self {
         Self {
             slot: self.slot,
             place,
@@ -209,11 +209,11 @@ impl<'a> Cursor<'a> {
     }
 
     /// At the depth of the cells, goes over from the heap to what hangs below it.
-    fn settled(self) -> Self {
+    fn enter_cell(self) -> Self {
         match self.place {
-            Place::Heap(node) if node >> self.slot.bits != 0 => match self.slot.node(node) {
+            Position::Heap(node) if node >> self.slot.bits != 0 => match self.slot.node(node) {
                 Some(found) => self.with_node(found, self.depth),
-                None => self.with(Place::Away(node), self.depth),
+                None => self.with(Position::Evicted(node), self.depth),
             },
             _ => self,
         }
@@ -221,8 +221,8 @@ impl<'a> Cursor<'a> {
 
     fn with_node(&self, node: &'a Node, depth: u32) -> Self {
         let place = match node {
-            Node::Block(leaves) => Place::Leaves(leaves),
-            Node::Branch(branch) => Place::Branch(branch),
+            Node::Block(leaves) => Position::Leaves(leaves),
+            Node::Branch(branch) => Position::Branch(branch),
         };
         self.with(place, depth)
     }
@@ -234,18 +234,18 @@ impl<'a> Cursor<'a> {
     /// The digest of the subtree.
     pub(crate) fn digest(&self) -> Digest {
         match self.place {
-            Place::Heap(node) | Place::Away(node) => {
+            Position::Heap(node) | Position::Evicted(node) => {
                 self.slot.digests.entry_at(self.slot.version, node).digest
             }
-            Place::Branch(branch) => fold_branch_digest(branch, self.depth),
-            Place::Half(branch, right) => fold_half(branch, self.depth - 1, right).digest(),
-            Place::Leaves(leaves) => fold_leaves(leaves, self.depth).digest(),
+            Position::Branch(branch) => fold_branch_digest(branch, self.depth),
+            Position::Half(branch, right) => fold_half(branch, self.depth - 1, right).digest(),
+            Position::Leaves(leaves) => fold_leaves(leaves, self.depth).digest(),
         }
     }
 
     pub(crate) fn view(&self) -> View<'a> {
         match self.place {
-            Place::Heap(node) => {
+            Position::Heap(node) => {
                 let entry = self.slot.digests.entry_at(self.slot.version, node);
                 if entry.digest == ZERO {
                     View::Empty
@@ -256,20 +256,20 @@ impl<'a> Cursor<'a> {
                 }
             }
             // Nobody shows a cell that was not loaded; one without leaves is never away.
-            Place::Away(_) => View::Empty,
-            Place::Branch(_) => View::Fork,
-            Place::Half(branch, right) => view_half(branch, right),
-            Place::Leaves([]) => View::Empty,
-            Place::Leaves([leaf]) => View::Leaf(leaf),
-            Place::Leaves(leaves) if self.depth == PATH_BITS => View::Bucket(leaves),
-            Place::Leaves(_) => View::Fork,
+            Position::Evicted(_) => View::Empty,
+            Position::Branch(_) => View::Fork,
+            Position::Half(branch, right) => view_half(branch, right),
+            Position::Leaves([]) => View::Empty,
+            Position::Leaves([leaf]) => View::Leaf(leaf),
+            Position::Leaves(leaves) if self.depth == PATH_BITS => View::Bucket(leaves),
+            Position::Leaves(_) => View::Fork,
         }
     }
 
     /// The only leaf below a heap node: on the side that is not empty, all the way down.
     fn lone_leaf(&self) -> View<'a> {
         let mut cursor = *self;
-        while let Place::Heap(_) = cursor.place {
+        while let Position::Heap(_) = cursor.place {
             let (left, right) = cursor.halves();
             cursor = if left.digest() == ZERO { right } else { left };
         }
@@ -280,34 +280,34 @@ impl<'a> Cursor<'a> {
     pub(crate) fn halves(&self) -> (Self, Self) {
         let depth = self.depth + 1;
         match self.place {
-            Place::Heap(node) => (
-                self.with(Place::Heap(2 * node), depth).settled(),
-                self.with(Place::Heap(2 * node + 1), depth).settled(),
+            Position::Heap(node) => (
+                self.with(Position::Heap(2 * node), depth).enter_cell(),
+                self.with(Position::Heap(2 * node + 1), depth).enter_cell(),
             ),
-            Place::Away(node) => (
-                self.with(Place::Away(node), depth),
-                self.with(Place::Away(node), depth),
+            Position::Evicted(node) => (
+                self.with(Position::Evicted(node), depth),
+                self.with(Position::Evicted(node), depth),
             ),
-            Place::Branch(branch) if branch_bits(self.depth) == 2 => (
-                self.with(Place::Half(branch, false), depth),
-                self.with(Place::Half(branch, true), depth),
+            Position::Branch(branch) if branch_bits(self.depth) == 2 => (
+                self.with(Position::Half(branch, false), depth),
+                self.with(Position::Half(branch, true), depth),
             ),
-            Place::Branch(branch) => (
+            Position::Branch(branch) => (
                 self.with_node(&branch.children[0], depth),
                 self.with_node(&branch.children[1], depth),
             ),
-            Place::Half(branch, right) => {
+            Position::Half(branch, right) => {
                 let first = 2 * usize::from(right);
                 (
                     self.with_node(&branch.children[first], depth),
                     self.with_node(&branch.children[first + 1], depth),
                 )
             }
-            Place::Leaves(leaves) => {
+            Position::Leaves(leaves) => {
                 let (left, right) = halves(leaves, self.depth);
                 (
-                    self.with(Place::Leaves(left), depth),
-                    self.with(Place::Leaves(right), depth),
+                    self.with(Position::Leaves(left), depth),
+                    self.with(Position::Leaves(right), depth),
                 )
             }
         }

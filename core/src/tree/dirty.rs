@@ -99,7 +99,7 @@ impl Dirty {
     }
 
     /// Puts the cells in order, of each the last copy.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn sort(&mut self) {
         if self
             .cells
             .windows(2)

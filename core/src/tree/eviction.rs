@@ -1,9 +1,9 @@
 //! Which cells' leaves are in memory: within a budget, those that changed last.
 //!
 //! A cell goes away when its leaves are in the leaf store as they are: nothing was written to it and
-//! nothing departed from it after the version that every reader's view of the store has reached. Its
+//! nothing removed from it after the version that every reader's view of the store has reached. Its
 //! digest stays, so nothing above it changes, and what comes back is compared with it. The driver of the
-//! tree reads the store: [`TreeWriter::wanted`] says what a batch touches, [`TreeWriter::restore`] takes
+//! tree reads the store: [`TreeWriter::cells_to_load`] says what a batch touches, [`TreeWriter::restore`] takes
 //! it. Not here: the cells themselves (`cells`), and reading the store.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use std::ops::{Add, Range, RangeInclusive, Sub};
 
 use super::cells::Cells;
 use super::node::{Leaf, Node};
-use super::piece::slots_of;
+use super::shard::slots_of;
 use super::{TreeWriter, read, write};
 use crate::batch::PreparedBatch;
 use crate::hash::{Digest, Pair, hex};
@@ -90,7 +90,7 @@ impl LeavesDiffer {
 /// ```
 /// use trunkline_core::{batch::PreparedBatch, params::CollisionPolicy, tree};
 /// let (writer, _) = tree::build(CollisionPolicy::Bucket, &[]).unwrap();
-/// assert!(writer.wanted([&PreparedBatch::default()]).is_empty());
+/// assert!(writer.cells_to_load([&PreparedBatch::default()]).is_empty());
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CellRun {
@@ -129,12 +129,12 @@ pub(super) fn key_hashes(paths: &Range<u64>) -> RangeInclusive<Digest> {
 
 /// Cells, and the leaves in them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Gone {
+pub(super) struct CellTotals {
     pub(super) cells: u64,
     pub(super) leaves: u64,
 }
 
-impl Gone {
+impl CellTotals {
     pub(super) fn of(leaves: u32) -> Self {
         Self {
             cells: 1,
@@ -147,7 +147,7 @@ impl Gone {
     }
 }
 
-impl Add for Gone {
+impl Add for CellTotals {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
@@ -158,7 +158,7 @@ impl Add for Gone {
     }
 }
 
-impl Sub for Gone {
+impl Sub for CellTotals {
     type Output = Self;
 
     fn sub(self, other: Self) -> Self {
@@ -169,16 +169,16 @@ impl Sub for Gone {
     }
 }
 
-/// Paths that a leaf departed from, each with the last version in which one did: a deletion leaves
+/// Paths that a leaf removed from, each with the last version in which one did: a deletion leaves
 /// nothing in a cell that would say that the leaf store has more than the tree.
 #[derive(Debug, Default)]
-pub(super) struct Departures {
+pub(super) struct Removals {
     paths: BTreeMap<u64, u64>,
     /// Those up to this version are forgotten.
     covered: u64,
 }
 
-impl Departures {
+impl Removals {
     fn note(&mut self, paths: Vec<u64>, version: u64) {
         self.paths
             .extend(paths.into_iter().map(|path| (path, version)));
@@ -192,8 +192,8 @@ impl Departures {
     }
 
     pub(super) fn any_after(&self, covered: u64, paths: Range<u64>) -> bool {
-        let mut departed = self.paths.range(paths);
-        departed.any(|(_, version)| *version > covered)
+        let mut removed = self.paths.range(paths);
+        removed.any(|(_, version)| *version > covered)
     }
 }
 
@@ -222,8 +222,8 @@ fn bytes_of(cells: u64, leaves: u64) -> u64 {
 pub(super) struct Eviction {
     /// 0 for none.
     pub(super) budget_bytes: u64,
-    away: Gone,
-    departures: Departures,
+    evicted: CellTotals,
+    removals: Removals,
     /// The slot and the cell that are looked at next.
     hand: (usize, u32),
     /// Parts of the key space whose cells stay, ascending.
@@ -231,21 +231,21 @@ pub(super) struct Eviction {
 }
 
 impl Eviction {
-    pub(super) fn new(budget_bytes: u64, away: Gone) -> Self {
+    pub(super) fn new(budget_bytes: u64, evicted: CellTotals) -> Self {
         Self {
             budget_bytes,
-            away,
+            evicted,
             ..Self::default()
         }
     }
 
-    /// A list for the paths that leaves depart from, if they matter.
-    pub(super) fn departed(&self) -> Option<Vec<u64>> {
+    /// A list for the paths that leaves note_removal from, if they matter.
+    pub(super) fn removed(&self) -> Option<Vec<u64>> {
         (self.budget_bytes > 0).then(Vec::new)
     }
 
-    pub(super) fn note(&mut self, departed: Option<Vec<u64>>, version: u64) {
-        self.departures.note(departed.unwrap_or_default(), version);
+    pub(super) fn note(&mut self, removed: Option<Vec<u64>>, version: u64) {
+        self.removals.note(removed.unwrap_or_default(), version);
     }
 }
 
@@ -255,12 +255,12 @@ pub(super) fn trim(cells: &mut Cells, budget_bytes: u64) {
     let budget = budget_bytes / WIDTH as u64;
     let mut next = 0;
     while budget_bytes > 0 && next < cells.count() {
-        let here = cells.leaves() - cells.away().leaves;
+        let here = cells.leaves() - cells.evicted().leaves;
         if bytes_of(u64::from(cells.count()), here) <= budget {
             return;
         }
         let end = cells.count().min(next + HAND_CELLS);
-        cells.evict(next..end, u64::MAX, &Departures::default());
+        cells.evict(next..end, u64::MAX, &Removals::default());
         next = end;
     }
 }
@@ -268,7 +268,7 @@ pub(super) fn trim(cells: &mut Cells, budget_bytes: u64) {
 impl TreeWriter {
     /// What the tree takes in memory, without what it keeps for older versions.
     pub fn memory(&self) -> TreeMemory {
-        let leaves = self.key_count() - self.eviction.away.leaves;
+        let leaves = self.key_count() - self.eviction.evicted.leaves;
         TreeMemory {
             bytes: bytes_of(self.cell_count(), leaves),
             leaves,
@@ -285,20 +285,20 @@ impl TreeWriter {
         if self.eviction.budget_bytes == 0 {
             return 0;
         }
-        self.eviction.departures.forget(covered);
+        self.eviction.removals.forget(covered);
         let memory = self.memory();
         let mut surplus = memory.bytes.saturating_sub(self.eviction.budget_bytes);
         let mut work = cells_max.saturating_mul(PASSED_CELLS);
         let mut turn = self.cell_count();
-        let before = self.eviction.away.cells;
+        let before = self.eviction.evicted.cells;
         while surplus > 0 && work > 0 && turn > 0 {
             let (gone, examined, passed) = self.move_hand(covered);
-            self.eviction.away = self.eviction.away + gone;
+            self.eviction.evicted = self.eviction.evicted + gone;
             surplus = surplus.saturating_sub(gone.leaves * LEAF_BYTES);
             work = work.saturating_sub((examined * PASSED_CELLS).max(passed));
             turn = turn.saturating_sub(passed.max(1) as u64);
         }
-        self.eviction.away.cells - before
+        self.eviction.evicted.cells - before
     }
 
     /// Another budget from now on; a tree without one keeps having none.
@@ -322,13 +322,13 @@ impl TreeWriter {
 
     /// Evicts what it can of the next few cells: what is gone, how many cells were looked at, and how
     /// many there were.
-    fn move_hand(&mut self, covered: u64) -> (Gone, usize, usize) {
+    fn move_hand(&mut self, covered: u64) -> (CellTotals, usize, usize) {
         let (slot, first) = self.eviction.hand;
         let mut cells = write(&self.shared.slots[slot].cells);
         let end = cells.count().min(first.saturating_add(HAND_CELLS));
-        let (mut gone, mut examined) = (Gone::default(), 0);
+        let (mut gone, mut examined) = (CellTotals::default(), 0);
         for cold in cold_of(&self.eviction.hot, slot, cells.bits(), first..end) {
-            let evicted = cells.evict(cold, covered, &self.eviction.departures);
+            let evicted = cells.evict(cold, covered, &self.eviction.removals);
             gone = gone + evicted.0;
             examined += evicted.1;
         }
@@ -341,8 +341,11 @@ impl TreeWriter {
 
     /// What has to be restored before these batches are applied, one after the other: every cell away
     /// that they touch, and the whole of a slot whose directory is due to be resized.
-    pub fn wanted<'a>(&self, batches: impl IntoIterator<Item = &'a PreparedBatch>) -> Vec<CellRun> {
-        if self.eviction.away.cells == 0 {
+    pub fn cells_to_load<'a>(
+        &self,
+        batches: impl IntoIterator<Item = &'a PreparedBatch>,
+    ) -> Vec<CellRun> {
+        if self.eviction.evicted.cells == 0 {
             return Vec::new();
         }
         let mut wanted = Vec::new();
@@ -351,18 +354,18 @@ impl TreeWriter {
                 let cells = read(&self.shared.slots[slot].cells);
                 let found = |cell| (slot, cells.bits(), cell);
                 if cells.waits_for_resize() {
-                    wanted.extend(cells.all_away().map(found));
-                } else if cells.away().cells > 0 {
+                    wanted.extend(cells.evicted_cells().map(found));
+                } else if cells.evicted().cells > 0 {
                     let writes = batch.writes[range].iter();
-                    let away = writes.filter_map(|write| cells.away_cell(&write.key_hash));
-                    wanted.extend(away.map(found));
+                    let evicted = writes.filter_map(|write| cells.evicted_cell(&write.key_hash));
+                    wanted.extend(evicted.map(found));
                 }
             }
             for (key_hash, _) in &batch.requirements {
                 let slot = slot_of(key_hash);
                 let cells = read(&self.shared.slots[slot].cells);
-                let away = cells.away_cell(key_hash);
-                wanted.extend(away.map(|cell| (slot, cells.bits(), cell)));
+                let evicted = cells.evicted_cell(key_hash);
+                wanted.extend(evicted.map(|cell| (slot, cells.bits(), cell)));
             }
         }
         wanted.sort_unstable();
@@ -376,9 +379,9 @@ impl TreeWriter {
     pub fn restore(&mut self, run: &CellRun, leaves: &[Leaf]) -> Result<u64, LeavesDiffer> {
         let slot = &self.shared.slots[run.slot];
         let mut cells = write(&slot.cells);
-        let before = cells.away();
+        let before = cells.evicted();
         let restored = cells.restore(&run.paths(), leaves, &slot.digests());
-        self.eviction.away = self.eviction.away + cells.away() - before;
+        self.eviction.evicted = self.eviction.evicted + cells.evicted() - before;
         restored.map(|back| back.cells)
     }
 }
@@ -477,14 +480,14 @@ mod tests {
 
     #[test]
     fn departures_are_forgotten_once_they_are_covered() {
-        let mut departures = Departures::default();
-        departures.note(vec![5, 9], 3);
-        departures.note(vec![5], 4);
-        assert!(departures.any_after(3, 0..6) && !departures.any_after(3, 6..10));
-        departures.forget(3);
-        assert_eq!(departures.paths.len(), 1);
-        assert!(departures.any_after(0, 5..6));
-        departures.forget(4);
-        assert!(departures.paths.is_empty());
+        let mut removals = Removals::default();
+        removals.note(vec![5, 9], 3);
+        removals.note(vec![5], 4);
+        assert!(removals.any_after(3, 0..6) && !removals.any_after(3, 6..10));
+        removals.forget(3);
+        assert_eq!(removals.paths.len(), 1);
+        assert!(removals.any_after(0, 5..6));
+        removals.forget(4);
+        assert!(removals.paths.is_empty());
     }
 }

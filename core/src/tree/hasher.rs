@@ -91,7 +91,7 @@ impl Roots {
 #[derive(Debug)]
 pub struct TreeHasher {
     shared: Arc<Shared>,
-    /// One for each piece that a version was ever cut into: at least one.
+    /// One for each shard that a version was ever cut into: at least one.
     scratch: Vec<Scratch>,
     slots: Box<[Digest; WIDTH]>,
 }
@@ -106,10 +106,10 @@ impl TreeHasher {
         }
     }
 
-    /// Computes every digest that a version changed, cut into a number of pieces (1 to 128) of which
+    /// Computes every digest that a version changed, cut into a number of shards (1 to 128) of which
     /// each is for one thread of a pool. Versions come in the order they were sealed in.
     ///
-    /// Without a pool, or with one piece, all work is done on the calling thread.
+    /// Without a pool, or with one shard, all work is done on the calling thread.
     pub fn hash(
         &mut self,
         changes: SealedChanges,
@@ -125,8 +125,8 @@ impl TreeHasher {
             }
         };
         match pool {
-            Some((pool, pieces)) if pieces > 1 && !slots.is_empty() => {
-                let width = slots.len().div_ceil(pieces);
+            Some((pool, shards)) if shards > 1 && !slots.is_empty() => {
+                let width = slots.len().div_ceil(shards);
                 let count = slots.len().div_ceil(width);
                 if self.scratch.len() < count {
                     self.scratch.resize_with(count, Scratch::new);

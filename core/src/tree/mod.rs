@@ -9,7 +9,7 @@
 //! From the bottom up: `node` is what hangs below a cell of the directory, `update` merges writes
 //! into it, `undo` keeps what they replaced, `fold` folds it; `cells` is the directory of a slot,
 //! `digests` the hashes above it, `versions` what those keep for older versions; `dirty` is what goes
-//! from writer to hasher; `piece` is what one thread does of a submission; `writer`, `hasher` and `reader` are the three ways in, `eviction` is what the
+//! from writer to hasher; `shard` is what one thread does of a submission; `writer`, `hasher` and `reader` are the three ways in, `eviction` is what the
 //! writer does to stay within a budget, and `cursor` walks one version for proofs.
 
 mod cells;
@@ -20,8 +20,8 @@ mod eviction;
 mod fold;
 mod hasher;
 mod node;
-mod piece;
 mod reader;
+mod shard;
 mod undo;
 mod update;
 mod versions;
@@ -32,7 +32,7 @@ pub use eviction::{
 };
 pub use hasher::{Roots, TreeHasher};
 pub use node::Leaf;
-pub use reader::{Glance, TreeReader};
+pub use reader::{Probe, TreeReader};
 pub use writer::{Applied, SealedChanges, TreeWriter};
 
 pub(crate) use cursor::{Cursor, Loaded, Missing, SlotView, View};

@@ -57,7 +57,7 @@ impl Default for Node {
 pub(super) struct Block {
     leaves: Box<[Leaf]>,
     changed_at: ChangedAt,
-    prints: [u8; PRINTS],
+    fingerprints: [u8; FINGERPRINTS],
     _tag: Tag,
 }
 
@@ -71,7 +71,7 @@ enum Tag {
 }
 
 /// Leaves of a block that leave a byte in its header.
-const PRINTS: usize = 9;
+const FINGERPRINTS: usize = 9;
 
 /// The version of a block's last change, in six bytes: after it nothing changed. A refused change may count.
 #[derive(Clone, Copy, Debug, Default)]
@@ -99,13 +99,13 @@ impl Block {
             changed_at: ChangedAt::new(changed_at),
             ..Self::default()
         };
-        block.print();
+        block.fingerprint();
         block
     }
 
-    fn print(&mut self) {
-        for (print, leaf) in self.prints.iter_mut().zip(&self.leaves) {
-            *print = print_of(&leaf.key_hash);
+    fn fingerprint(&mut self) {
+        for (fingerprint, leaf) in self.fingerprints.iter_mut().zip(&self.leaves) {
+            *fingerprint = fingerprint_of(&leaf.key_hash);
         }
     }
 
@@ -115,21 +115,24 @@ impl Block {
         let mut likely = self.likely(key_hash);
         likely
             .find(is_it)
-            .or_else(|| self.leaves.get(PRINTS..)?.iter().find(is_it))
+            .or_else(|| self.leaves.get(FINGERPRINTS..)?.iter().find(is_it))
     }
 
     /// Those of the first few leaves whose byte is that of a key hash.
     pub(super) fn likely(&self, key_hash: &Digest) -> impl Iterator<Item = &Leaf> {
-        let print = print_of(key_hash);
-        let printed = self.leaves.iter().zip(&self.prints);
-        printed.filter_map(move |(leaf, other)| (*other == print).then_some(leaf))
+        let fingerprint = fingerprint_of(key_hash);
+        let fingerprinted = self.leaves.iter().zip(&self.fingerprints);
+        fingerprinted.filter_map(move |(leaf, other)| (*other == fingerprint).then_some(leaf))
     }
 
     /// Whether the header alone tells that a key hash is absent.
-    pub(super) fn lacks(&self, key_hash: &Digest) -> bool {
-        let print = print_of(key_hash);
-        let prints = self.prints.iter().take(self.leaves.len());
-        self.leaves.len() <= PRINTS && prints.fold(true, |lacks, other| lacks & (*other != print))
+    pub(super) fn definitely_absent(&self, key_hash: &Digest) -> bool {
+        let fingerprint = fingerprint_of(key_hash);
+        let fingerprints = self.fingerprints.iter().take(self.leaves.len());
+        self.leaves.len() <= FINGERPRINTS
+            && fingerprints.fold(true, |definitely_absent, other| {
+                definitely_absent & (*other != fingerprint)
+            })
     }
 
     /// The version of the last change, unless it is too late for the header.
@@ -150,7 +153,7 @@ impl Block {
         self.leaves = leaves.into_boxed_slice();
         if !matches!(outcome, Ok((_, false))) {
             self.changed_at = ChangedAt::new(self.changed_at.get().max(version));
-            self.print();
+            self.fingerprint();
         }
         outcome
     }
@@ -165,7 +168,7 @@ impl std::ops::Deref for Block {
 }
 
 /// A byte of a key hash beyond its path, which all leaves of a cell have in common in part.
-fn print_of(key_hash: &Digest) -> u8 {
+fn fingerprint_of(key_hash: &Digest) -> u8 {
     key_hash[PATH_BITS as usize / 8 + 1]
 }
 
@@ -196,7 +199,7 @@ pub(super) fn bit_of(key_hash: &Digest, depth: u32) -> bool {
 }
 
 /// Where a key hash stands among sorted leaves, or where it would.
-pub(super) fn place_of(leaves: &[Leaf], key_hash: &Digest) -> Result<usize, usize> {
+pub(super) fn position_of(leaves: &[Leaf], key_hash: &Digest) -> Result<usize, usize> {
     let head = head_of(key_hash);
     for (place, leaf) in leaves.iter().enumerate() {
         let other = head_of(&leaf.key_hash);
@@ -335,7 +338,7 @@ mod tests {
     fn check(block: &Block, present: impl Fn(u8) -> bool) {
         for number in 0..100 {
             let found = block.find(&leaf(number).key_hash).copied();
-            assert!(found.is_none() || !block.lacks(&leaf(number).key_hash));
+            assert!(found.is_none() || !block.definitely_absent(&leaf(number).key_hash));
             assert_eq!(found, present(number).then(|| leaf(number)));
         }
     }

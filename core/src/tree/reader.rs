@@ -13,19 +13,19 @@ const PASSED_CELLS_MAX: u32 = 64;
 /// What the header of a block of leaves tells of a key.
 ///
 /// ```
-/// use trunkline_core::{params::CollisionPolicy, tree, tree::Glance};
+/// use trunkline_core::{params::CollisionPolicy, tree, tree::Probe};
 /// let (writer, _) = tree::build(CollisionPolicy::Bucket, &[]).unwrap();
-/// assert_eq!(writer.reader().glance(0, &[7; 32]), Glance::Absent);
+/// assert_eq!(writer.reader().probe(0, &[7; 32]), Probe::Absent);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Glance {
+pub enum Probe {
     /// The key is not there.
     Absent,
     /// The key may be there or not, and did not change from this version of this run to the one that was
     /// asked for: what is known of it at one of these holds at all of them.
-    SameSince(u64),
+    UnchangedSince(u64),
     /// Nothing can be told.
-    Unclear,
+    Unknown,
 }
 
 /// Reads any version that was sealed and not yet retired; clones read the same tree.
@@ -62,7 +62,7 @@ impl TreeReader {
     /// ask for the leaf only to see that what is known of the key still holds.
     ///
     /// ```
-    /// use trunkline_core::{batch::*, params::TreeParams, tree, tree::Glance};
+    /// use trunkline_core::{batch::*, params::TreeParams, tree, tree::Probe};
     /// let params = TreeParams::default();
     /// let (mut writer, _) = tree::build(params.collision, &[]).unwrap();
     /// let mut batch = Batch::new();
@@ -70,14 +70,14 @@ impl TreeReader {
     /// let prepared = batch.prepare(&params, &BatchLimits::default(), None).unwrap();
     /// writer.apply(&prepared, 5).unwrap();
     /// let reader = writer.reader();
-    /// assert_eq!(reader.glance(5, &params.key_hash(b"a")), Glance::SameSince(5));
-    /// assert_eq!(reader.glance(5, &params.key_hash(b"b")), Glance::Absent);
-    /// assert_eq!(reader.glance(4, &params.key_hash(b"a")), Glance::Unclear);
+    /// assert_eq!(reader.probe(5, &params.key_hash(b"a")), Probe::UnchangedSince(5));
+    /// assert_eq!(reader.probe(5, &params.key_hash(b"b")), Probe::Absent);
+    /// assert_eq!(reader.probe(4, &params.key_hash(b"a")), Probe::Unknown);
     /// ```
-    pub fn glance(&self, version: u64, key_hash: &Digest) -> Glance {
+    pub fn probe(&self, version: u64, key_hash: &Digest) -> Probe {
         self.shared.slots[slot_of(key_hash)]
             .cells()
-            .glance(version, key_hash)
+            .probe(version, key_hash)
     }
 
     /// Brings what lies on the way to these keys nearer, all at a time, so that asking for one after the
@@ -111,7 +111,7 @@ impl TreeReader {
             return (Ok(leaves), next(from));
         }
         let others = cell + 1..(1 << bits).min(cell + PASSED_CELLS_MAX);
-        let passed = others.take_while(|cell| cells.is_away(*cell, bits));
+        let passed = others.take_while(|cell| cells.is_evicted(*cell, bits));
         let end = passed.fold(next(from), |end, _| end.and_then(|end| next(&end)));
         (Err(NotInMemory), end)
     }

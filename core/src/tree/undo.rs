@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use super::node::{Leaf, place_of, precedes};
+use super::node::{Leaf, position_of, precedes};
 use crate::hash::Digest;
 use crate::params::path_of;
 
@@ -44,7 +44,7 @@ impl Record {
 
     /// Puts back what stood there, among sorted leaves.
     pub(super) fn put_back(&self, leaves: &mut Vec<Leaf>) {
-        match (place_of(leaves, &self.key_hash), self.leaf()) {
+        match (position_of(leaves, &self.key_hash), self.leaf()) {
             (Ok(place), Some(leaf)) => leaves[place] = leaf,
             (Ok(place), None) => {
                 leaves.remove(place);
@@ -59,31 +59,31 @@ impl Record {
 #[derive(Debug)]
 struct Item {
     version: u64,
-    /// Ascending by key hash, each once, up to `settled`; then those of the submission that is being
+    /// Ascending by key hash, each once, up to `accepted`; then those of the submission that is being
     /// applied, in the order of its changes.
     records: Vec<Record>,
-    settled: usize,
+    accepted: usize,
 }
 
 impl Item {
     fn find(&self, key_hash: &Digest) -> Option<&Record> {
-        let (settled, open) = self.records.split_at(self.settled);
-        settled
+        let (accepted, open) = self.records.split_at(self.accepted);
+        accepted
             .binary_search_by(|record| record.key_hash.cmp(key_hash))
             .ok()
-            .map(|place| &settled[place])
+            .map(|place| &accepted[place])
             .or_else(|| open.iter().find(|record| record.key_hash == *key_hash))
     }
 
     /// Records of paths in a range, the newest first.
     fn newest_first(&self, paths: std::ops::Range<u64>) -> impl Iterator<Item = &Record> {
-        let (settled, open) = self.records.split_at(self.settled);
+        let (accepted, open) = self.records.split_at(self.accepted);
         let path = |record: &Record| path_of(&record.key_hash);
-        let start = settled.partition_point(|record| path(record) < paths.start);
-        let end = settled.partition_point(|record| path(record) < paths.end);
+        let start = accepted.partition_point(|record| path(record) < paths.start);
+        let end = accepted.partition_point(|record| path(record) < paths.end);
         let open = open.iter().rev();
         open.filter(move |record| paths.contains(&path(record)))
-            .chain(&settled[start..end])
+            .chain(&accepted[start..end])
     }
 }
 
@@ -107,7 +107,7 @@ impl Undo {
             self.items.push_back(Item {
                 version,
                 records: self.spare.pop().unwrap_or_default(),
-                settled: 0,
+                accepted: 0,
             });
         }
         let last = self.items.len() - 1;
@@ -115,25 +115,25 @@ impl Undo {
     }
 
     /// The submission that was being applied takes effect: its records join the others.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn accept(&mut self) {
         let Some(item) = self.items.back_mut() else {
             return;
         };
         let ascends = |two: &[Record]| precedes(&two[0].key_hash, &two[1].key_hash);
-        let from = item.settled.saturating_sub(1);
+        let from = item.accepted.saturating_sub(1);
         if !item.records[from..].windows(2).all(ascends) {
             // Stable: of several records of a key the first one says what stood there before all.
             item.records.sort_by_key(|record| record.key_hash);
             item.records.dedup_by_key(|record| record.key_hash);
         }
-        item.settled = item.records.len();
+        item.accepted = item.records.len();
     }
 
     /// The submission that was being applied is refused: its records, in the order of its changes.
     pub(super) fn take_open(&mut self) -> Vec<Record> {
         self.items
             .back_mut()
-            .map(|item| item.records.split_off(item.settled))
+            .map(|item| item.records.split_off(item.accepted))
             .unwrap_or_default()
     }
 

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::node::{Leaf, Node, place_of};
+use super::node::{Leaf, Node, position_of};
 use super::undo::{Before, Record};
 use crate::batch::Write;
 use crate::hash::Digest;
@@ -21,9 +21,9 @@ pub(super) struct Update<'a> {
     /// Places of writes that changed nothing.
     pub(super) unchanged: Vec<u32>,
     /// Keys that newer ones on their path put out.
-    pub(super) evicted: Vec<Digest>,
-    /// Paths that a leaf departed from, if somebody keeps them.
-    pub(super) departed: Option<Vec<u64>>,
+    pub(super) displaced: Vec<Digest>,
+    /// Paths that a leaf removed from, if somebody keeps them.
+    pub(super) removed: Option<Vec<u64>>,
 }
 
 impl Update<'_> {
@@ -66,7 +66,7 @@ impl Update<'_> {
         for index in range.clone() {
             collided |= self.place(leaves, index, records);
         }
-        if collided && let Err(refusal) = self.settle(leaves, range, mark, records) {
+        if collided && let Err(refusal) = self.resolve_collision(leaves, range, mark, records) {
             for record in records.drain(mark..).rev() {
                 record.put_back(leaves);
             }
@@ -79,7 +79,7 @@ impl Update<'_> {
     fn place(&mut self, leaves: &mut Vec<Leaf>, index: usize, records: &mut Vec<Record>) -> bool {
         let write = &self.writes[index];
         let key_hash = write.key_hash;
-        match place_of(leaves, &key_hash) {
+        match position_of(leaves, &key_hash) {
             Ok(place) => {
                 let leaf = &mut leaves[place];
                 if !write.is_delete() && leaf.value_hash == write.value_hash {
@@ -90,7 +90,7 @@ impl Update<'_> {
                 records.push(Record { key_hash, before });
                 if write.is_delete() {
                     leaves.remove(place);
-                    self.depart(&key_hash);
+                    self.note_removal(&key_hash);
                 } else {
                     leaf.value_hash = write.value_hash;
                     leaf.origin = self.version;
@@ -125,7 +125,7 @@ impl Update<'_> {
 
     /// Applies the policy to the leaves of one path.
     #[cold]
-    fn settle(
+    fn resolve_collision(
         &mut self,
         leaves: &mut Vec<Leaf>,
         range: Range<usize>,
@@ -149,7 +149,7 @@ impl Update<'_> {
             CollisionPolicy::Overwrite => {
                 for leaf in leaves.iter().filter(on_path) {
                     if leaf.key_hash != newest {
-                        self.evict(leaf, range.clone(), mark, records);
+                        self.displace(leaf, range.clone(), mark, records);
                     }
                 }
                 leaves.retain(|leaf| leaf.key_hash == newest || path_of(&leaf.key_hash) != path);
@@ -158,29 +158,35 @@ impl Update<'_> {
         }
     }
 
-    fn depart(&mut self, key_hash: &Digest) {
-        if let Some(departed) = &mut self.departed {
-            departed.push(path_of(key_hash));
+    fn note_removal(&mut self, key_hash: &Digest) {
+        if let Some(removed) = &mut self.removed {
+            removed.push(path_of(key_hash));
         }
     }
 
     /// Records that a leaf went because of a newer key on its path. A leaf that this very batch wrote
-    /// turns from written into evicted, or into nothing at all if it was not there before.
-    fn evict(&mut self, leaf: &Leaf, range: Range<usize>, mark: usize, records: &mut Vec<Record>) {
+    /// turns from written into displaced, or into nothing at all if it was not there before.
+    fn displace(
+        &mut self,
+        leaf: &Leaf,
+        range: Range<usize>,
+        mark: usize,
+        records: &mut Vec<Record>,
+    ) {
         let key_hash = leaf.key_hash;
-        self.depart(&key_hash);
+        self.note_removal(&key_hash);
         let mut own = records[mark..].iter();
         let Some(own) = own.position(|record| record.key_hash == key_hash) else {
             let before = Some(Before::from(leaf));
             records.push(Record { key_hash, before });
-            self.evicted.push(key_hash);
+            self.displaced.push(key_hash);
             return;
         };
         let mut range = range;
         let write = range.find(|index| self.writes[*index].key_hash == key_hash);
         self.unchanged.extend(write.map(|index| index as u32));
         match records[mark + own].before {
-            Some(_) => self.evicted.push(key_hash),
+            Some(_) => self.displaced.push(key_hash),
             None => {
                 records.remove(mark + own);
             }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use rayon::ThreadPool;
 
 use super::dirty::Dirty;
-use super::eviction::{Eviction, Gone};
-use super::piece::{Piece, bounds, drive, piece_of};
+use super::eviction::{CellTotals, Eviction};
 use super::reader::TreeReader;
+use super::shard::{Shard, bounds, drive, shard_of};
 use super::update::Update;
 use super::{Shared, read};
 use crate::batch::{PreparedBatch, Requirement, Write};
@@ -27,7 +27,7 @@ use crate::params::{CollisionPolicy, WIDTH, slot_of};
 /// let applied = writer.apply(&prepared, 1).unwrap();
 /// let unchanged = prepared.writes.iter().position(|write| write.is_delete()).unwrap();
 /// assert_eq!(applied.unchanged, [unchanged as u32]);
-/// assert!(applied.evicted.is_empty());
+/// assert!(applied.displaced.is_empty());
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
@@ -36,7 +36,7 @@ pub struct Applied {
     /// other write changed something.
     pub unchanged: Vec<u32>,
     /// Hashes of keys that had a value before and lost it to a newer key on their path, ascending.
-    pub evicted: Vec<Digest>,
+    pub displaced: Vec<Digest>,
 }
 
 /// What a version changed: hand it to the hasher, in order of versions.
@@ -52,7 +52,7 @@ pub struct Applied {
 pub struct SealedChanges {
     pub(super) version: u64,
     pub(super) key_count: u64,
-    /// One for each piece of slots, ascending by slot and cell.
+    /// One for each shard of slots, ascending by slot and cell.
     pub(super) dirty: Vec<Dirty>,
     /// Directory bits of every slot.
     pub(super) bits: Box<[u8; WIDTH]>,
@@ -87,7 +87,7 @@ pub struct TreeWriter {
     pub(super) shared: Arc<Shared>,
     policy: CollisionPolicy,
     key_count: u64,
-    /// What changed since the last seal, one for each piece of slots that the version is cut into: at
+    /// What changed since the last seal, one for each shard of slots that the version is cut into: at
     /// least one.
     dirty: Vec<Dirty>,
     /// Slots whose directory was resized since the last seal.
@@ -100,10 +100,10 @@ impl TreeWriter {
     /// With room for so many bytes, 0 for as many as it takes.
     pub(super) fn new(shared: Arc<Shared>, policy: CollisionPolicy, budget_bytes: u64) -> Self {
         let cells = |slot: usize| read(&shared.slots[slot].cells);
-        let away = (0..WIDTH).map(|slot| cells(slot).away());
-        let away = away.fold(Gone::default(), |sum, gone| sum + gone);
+        let evicted = (0..WIDTH).map(|slot| cells(slot).evicted());
+        let evicted = evicted.fold(CellTotals::default(), |sum, gone| sum + gone);
         Self {
-            eviction: Eviction::new(budget_bytes, away),
+            eviction: Eviction::new(budget_bytes, evicted),
             key_count: (0..WIDTH).map(|slot| cells(slot).leaves()).sum(),
             bits: Box::new(std::array::from_fn(|slot| cells(slot).bits() as u8)),
             shared,
@@ -128,17 +128,17 @@ impl TreeWriter {
     ///
     /// # Panics
     ///
-    /// If the tree has a budget and [`Self::wanted`] was not asked, or what it named not restored.
+    /// If the tree has a budget and [`Self::cells_to_load`] was not asked, or what it named not restored.
     pub fn apply(&mut self, batch: &PreparedBatch, version: u64) -> Result<Applied, Refusal> {
         self.apply_on(None, batch, version)
     }
 
-    /// As [`Self::apply`], cut into a number of pieces (1 to 128) of which each is for one thread of a
-    /// pool; what comes out is the same. Without a pool, with one piece, or if a batch is too small to
+    /// As [`Self::apply`], cut into a number of shards (1 to 128) of which each is for one thread of a
+    /// pool; what comes out is the same. Without a pool, with one shard, or if a batch is too small to
     /// be worth it, all work is done on the calling thread.
     ///
     /// A version is cut once: those of its submissions that come after the first that took effect keep
-    /// to the pieces of that one.
+    /// to the shards of that one.
     ///
     /// ```
     /// use trunkline_core::{batch::*, params::TreeParams, tree};
@@ -184,11 +184,11 @@ impl TreeWriter {
         for slot in std::mem::take(&mut self.resized) {
             let cells = read(&self.shared.slots[slot].cells);
             self.bits[slot] = cells.bits() as u8;
-            let piece = piece_of(slot, self.dirty.len());
-            self.dirty[piece].drop_slot(slot);
-            cells.push_all(&mut self.dirty[piece]);
+            let shard = shard_of(slot, self.dirty.len());
+            self.dirty[shard].drop_slot(slot);
+            cells.push_all(&mut self.dirty[shard]);
         }
-        self.dirty.iter_mut().for_each(Dirty::settle);
+        self.dirty.iter_mut().for_each(Dirty::sort);
         SealedChanges {
             version,
             key_count: self.key_count,
@@ -224,7 +224,7 @@ impl TreeWriter {
         policy: CollisionPolicy,
     ) -> Result<Applied, Refusal> {
         if self.dirty.iter().all(Dirty::is_empty) {
-            let count = pool.map_or(1, |(_, pieces)| pieces.clamp(1, WIDTH));
+            let count = pool.map_or(1, |(_, shards)| shards.clamp(1, WIDTH));
             self.dirty.resize_with(count, Dirty::default);
         }
         let update = || Update {
@@ -232,41 +232,41 @@ impl TreeWriter {
             version,
             policy,
             unchanged: Vec::new(),
-            evicted: Vec::new(),
-            departed: self.eviction.departed(),
+            displaced: Vec::new(),
+            removed: self.eviction.removed(),
         };
         let (mut one, mut several);
-        let pieces = match &mut self.dirty[..] {
+        let shards = match &mut self.dirty[..] {
             [dirty] => {
-                one = [Piece::new(&self.shared, update(), 0..writes.len(), dirty)];
+                one = [Shard::new(&self.shared, update(), 0..writes.len(), dirty)];
                 &mut one[..]
             }
             dirty => {
                 several = Vec::with_capacity(dirty.len());
                 for (range, dirty) in bounds(writes, dirty.len()).zip(dirty) {
-                    several.push(Piece::new(&self.shared, update(), range, dirty));
+                    several.push(Shard::new(&self.shared, update(), range, dirty));
                 }
                 &mut several[..]
             }
         };
-        drive(pieces, pool.map(|(pool, _)| pool))?;
+        drive(shards, pool.map(|(pool, _)| pool))?;
         let mut applied = Applied::default();
-        for piece in pieces {
-            self.key_count = self.key_count.saturating_add_signed(piece.gained);
-            for slot in piece.resized.drain(..) {
+        for shard in shards {
+            self.key_count = self.key_count.saturating_add_signed(shard.gained);
+            for slot in shard.resized.drain(..) {
                 if !self.resized.contains(&slot) {
                     self.resized.push(slot);
                 }
             }
-            let update = &mut piece.update;
-            self.eviction.note(update.departed.take(), version);
+            let update = &mut shard.update;
+            self.eviction.note(update.removed.take(), version);
             take_over(&mut applied.unchanged, &mut update.unchanged);
-            take_over(&mut applied.evicted, &mut update.evicted);
+            take_over(&mut applied.displaced, &mut update.displaced);
         }
         if !applied.unchanged.is_sorted() {
             applied.unchanged.sort_unstable();
         }
-        applied.evicted.sort_unstable();
+        applied.displaced.sort_unstable();
         Ok(applied)
     }
 }

@@ -73,12 +73,12 @@ prop_compose! {
         record in record(),
         sequence in number(),
         submission in any::<Hash>(),
-        evicted in any::<u32>(),
+        displaced in any::<u32>(),
         inclusion in inclusion(),
         provisional_before in any::<Hash>(),
         later in digests(5),
     ) -> Evidence {
-        let outcome = Outcome::Applied { evicted };
+        let outcome = Outcome::Applied { displaced };
         let outcome = SubmissionOutcome { sequence, submission, outcome };
         Evidence { record, outcome, inclusion, provisional_before, later }
     }

@@ -214,9 +214,9 @@ impl Version {
 fn outcome(index: usize) -> SubmissionOutcome {
     let key_hash = [index as u8; 32];
     let outcome = match index % 5 {
-        0 => Outcome::Applied { evicted: 0 },
+        0 => Outcome::Applied { displaced: 0 },
         1 => Outcome::Refused(Refusal::RequirementFailed { key_hash }),
-        2 => Outcome::Applied { evicted: 2 },
+        2 => Outcome::Applied { displaced: 2 },
         3 => Outcome::Refused(Refusal::BucketFull { key_hash }),
         _ => Outcome::Refused(Refusal::PathTaken { key_hash }),
     };

@@ -104,7 +104,7 @@ fn what_does_not_belong_together_has_no_evidence() {
     };
     assert!(matches!(
         prove(&outcomes, FIRST + 3),
-        ProveEvidenceError::Place(VerifyEvidenceError::Sequence { .. })
+        ProveEvidenceError::NotInVersion(VerifyEvidenceError::Sequence { .. })
     ));
     let other = ProveEvidenceError::Outcomes { version: 7 };
     assert_eq!(prove(&outcomes[73..], FIRST), other);

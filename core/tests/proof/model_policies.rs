@@ -8,7 +8,7 @@ fn put(key: &Key, value: &str) -> Op {
 }
 
 fn applied() -> Outcome {
-    Outcome::Applied { evicted: vec![] }
+    Outcome::Applied { displaced: vec![] }
 }
 
 fn state(collision: CollisionPolicy) -> NaiveState {
@@ -82,7 +82,7 @@ fn overwrite_keeps_the_newest_and_reports_the_other() {
     assert_eq!(
         outcome,
         Outcome::Applied {
-            evicted: vec![one.clone()]
+            displaced: vec![one.clone()]
         }
     );
     assert!(!state.map.contains_key(&one));

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use trunkline_core::hash::FRAME;
 use trunkline_core::params::TreeParams;
-use trunkline_core::store::marker::Marker;
+use trunkline_core::store::manifest::CheckpointManifest;
 use trunkline_core::store::simulated::SimulatedDisk;
 use trunkline_core::store::tree_file;
 
@@ -49,10 +49,10 @@ fn log_files() -> Vec<(PathBuf, Vec<u8>)> {
 proptest! {
     #[test]
     fn decoding_a_marker_never_panics(changes in changes(), cut in any::<Option<Index>>()) {
-        let marker = Marker { intent: Some(3), kzg_root: Some([1; 48]), ..Marker::genesis(TREE) };
-        let bytes = mutated(marker.encode(), &changes, cut);
+        let manifest = CheckpointManifest { intent: Some(3), kzg_root: Some([1; 48]), ..CheckpointManifest::genesis(TREE) };
+        let bytes = mutated(manifest.encode(), &changes, cut);
         for bytes in [resealed(bytes.clone()), bytes] {
-            if let Ok(other) = Marker::decode(&bytes) {
+            if let Ok(other) = CheckpointManifest::decode(&bytes) {
                 prop_assert_eq!(other.encode(), bytes);
             }
         }
@@ -71,7 +71,7 @@ proptest! {
 
     #[test]
     fn decoding_arbitrary_bytes_never_panics(bytes in vec(any::<u8>(), 0..400)) {
-        prop_assert!(Marker::decode(&bytes).is_err());
+        prop_assert!(CheckpointManifest::decode(&bytes).is_err());
         prop_assert!(tree_file::decode(&bytes).is_err());
         let path = PathBuf::from("log/00000000000000000001-0000000001.seg");
         prop_assert!(read(&disk_with(&[(path, bytes)]), start()).is_err());

@@ -4,13 +4,13 @@ use trunkline_core::hash::{FRAME, hash, hex};
 use trunkline_core::history::{HISTORY, MountainRange};
 use trunkline_core::params::{CollisionPolicy, SETUP_ID, TreeParams};
 use trunkline_core::record::CommitRecord;
-use trunkline_core::store::marker::Marker;
+use trunkline_core::store::manifest::CheckpointManifest;
 use trunkline_core::store::simulated::SimulatedDisk;
 use trunkline_core::store::tree_file;
 
 use crate::support::*;
 
-/// Appends the checksum that ends header, marker and tree file.
+/// Appends the checksum that ends header, manifest and tree file.
 fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
     let checksum = FRAME.hash(&bytes);
     bytes.extend(checksum);
@@ -78,7 +78,7 @@ fn a_marker_is_as_written_down() {
     for id in [[1; 32], [2; 32], [3; 32]] {
         history.append(&HISTORY, &id);
     }
-    let marker = Marker {
+    let manifest = CheckpointManifest {
         record: record.clone(),
         kzg_root: Some([9; 48]),
         history: history.clone(),
@@ -103,9 +103,9 @@ fn a_marker_is_as_written_down() {
         ]
         .concat(),
     );
-    assert_eq!(marker.encode(), expected);
-    assert_eq!(hex(&hash(&expected)), MARKER_HASH);
-    assert_eq!(Marker::decode(&expected), Ok(marker));
+    assert_eq!(manifest.encode(), expected);
+    assert_eq!(hex(&hash(&expected)), MANIFEST_HASH);
+    assert_eq!(CheckpointManifest::decode(&expected), Ok(manifest));
 }
 
 #[test]
@@ -129,5 +129,5 @@ fn a_tree_file_is_as_written_down() {
 }
 
 const SEGMENT_HASH: &str = "89a99de8e743f6494d57b8b6bceb2f2d4760fffabe259e6e9694b4a5d5c9b5e6";
-const MARKER_HASH: &str = "79343861122bcb08c07536d6177e1b6971e8921923ac3df249d590ece790a2f5";
+const MANIFEST_HASH: &str = "79343861122bcb08c07536d6177e1b6971e8921923ac3df249d590ece790a2f5";
 const TREE_FILE_HASH: &str = "b442723adc92ac0ece93d3ed77799f0ea1f84e7f71189da353f0c4fbdb9af71e";

@@ -7,7 +7,7 @@ use trunkline_core::store::disk::{Disk, read_file, replace_file};
 use trunkline_core::store::history_file::{
     HISTORY_FILE, HISTORY_HEADER_BYTES, HistoryFile, HistoryFileError, HistoryWriter, nodes_covered,
 };
-use trunkline_core::store::marker::{Marker, ReadMarkerError};
+use trunkline_core::store::manifest::{CheckpointManifest, ReadManifestError};
 use trunkline_core::store::simulated::{Failure, Fault, SimulatedDisk};
 
 use crate::support::*;
@@ -15,10 +15,10 @@ use crate::support::*;
 const HERE: &str = "";
 
 /// Markers of versions 0 to `last`, and all nodes.
-fn chain(last: u64) -> (Vec<Marker>, Vec<Digest>) {
-    let mut markers = vec![Marker::genesis(TREE)];
-    let mut history = markers[0].history.clone();
-    let mut nodes = vec![markers[0].record.commit_id()];
+fn chain(last: u64) -> (Vec<CheckpointManifest>, Vec<Digest>) {
+    let mut manifests = vec![CheckpointManifest::genesis(TREE)];
+    let mut history = manifests[0].history.clone();
+    let mut nodes = vec![manifests[0].record.commit_id()];
     for version in 1..=last {
         let record = CommitRecord {
             version,
@@ -28,14 +28,14 @@ fn chain(last: u64) -> (Vec<Marker>, Vec<Digest>) {
         let id = record.commit_id();
         nodes.push(id);
         history.append_noting(&HISTORY, &id, |node| nodes.push(*node));
-        markers.push(Marker {
+        manifests.push(CheckpointManifest {
             record,
             kzg_root: None,
             history: history.clone(),
             intent: None,
         });
     }
-    (markers, nodes)
+    (manifests, nodes)
 }
 
 /// The nodes that a checkpoint of `version` adds to one of `before`, or to none.
@@ -56,7 +56,7 @@ fn stored(version: u64) -> u64 {
 fn checkpoint(
     disk: &SimulatedDisk,
     writer: &mut Option<HistoryWriter>,
-    (markers, nodes): &(Vec<Marker>, Vec<Digest>),
+    (manifests, nodes): &(Vec<CheckpointManifest>, Vec<Digest>),
     before: u64,
     version: u64,
 ) -> Result<(), HistoryFileError> {
@@ -66,9 +66,9 @@ fn checkpoint(
     }
     let writer = writer.as_mut().unwrap();
     writer.append(nodes_between(nodes, before, version))?;
-    let marker = &markers[version as usize];
-    HistoryFile::open(disk, Path::new(HERE), marker)?;
-    let written = marker.write(disk, Path::new(HERE));
+    let manifest = &manifests[version as usize];
+    HistoryFile::open(disk, Path::new(HERE), manifest)?;
+    let written = manifest.write(disk, Path::new(HERE));
     written.map_err(|source| HistoryFileError::Io {
         path: HERE.into(),
         source,
@@ -115,8 +115,8 @@ fn every_node_can_be_read_whenever_checkpoints_came() {
                 writer = None;
             }
         }
-        let marker = &chain.0[before as usize];
-        let file = HistoryFile::open(&disk, Path::new(HERE), marker).unwrap();
+        let manifest = &chain.0[before as usize];
+        let file = HistoryFile::open(&disk, Path::new(HERE), manifest).unwrap();
         let file = file.unwrap();
         for (position, node) in chain.1[..nodes_covered(before) as usize].iter().enumerate() {
             assert_eq!(file.node(position as u64).unwrap(), *node);
@@ -131,7 +131,7 @@ fn whatever_breaks_off_the_directory_opens_and_continues() {
     let here = Path::new(HERE);
     for seed in 0..3000_u64 {
         let disk = SimulatedDisk::new(seed);
-        // Which version the marker says, and which it must not fall behind: one that is read may yet be
+        // Which version the manifest says, and which it must not fall behind: one that is read may yet be
         // lost, if its directory was never synced.
         let (mut seen, mut promised) = (0, 0);
         for round in 0..5 {
@@ -157,14 +157,14 @@ fn whatever_breaks_off_the_directory_opens_and_continues() {
             if chance & 128 != 0 || seed % 3 == 2 {
                 disk.crash(chance);
             }
-            let marker = match Marker::read(&disk, here) {
-                Ok(marker) => marker,
-                Err(ReadMarkerError::Io { .. }) => Marker::genesis(TREE),
+            let manifest = match CheckpointManifest::read(&disk, here) {
+                Ok(manifest) => manifest,
+                Err(ReadManifestError::Io { .. }) => CheckpointManifest::genesis(TREE),
                 Err(error) => panic!("seed {seed}: {error}"),
             };
-            let found = marker.record.version;
+            let found = manifest.record.version;
             assert!(found >= promised, "seed {seed}: a checkpoint was lost");
-            let file = HistoryFile::open(&disk, here, &marker);
+            let file = HistoryFile::open(&disk, here, &manifest);
             let file = file.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
             for (position, node) in all.1[..stored(found) as usize].iter().enumerate() {
                 let read = file.as_ref().unwrap().node(position as u64).unwrap();
@@ -175,8 +175,8 @@ fn whatever_breaks_off_the_directory_opens_and_continues() {
     }
 }
 
-/// A directory after checkpoints of versions 4 and 11, and its marker.
-fn closed() -> (SimulatedDisk, Marker, Vec<u8>) {
+/// A directory after checkpoints of versions 4 and 11, and its manifest.
+fn closed() -> (SimulatedDisk, CheckpointManifest, Vec<u8>) {
     let disk = SimulatedDisk::new(1);
     let chain = chain(11);
     let mut writer = None;
@@ -186,8 +186,11 @@ fn closed() -> (SimulatedDisk, Marker, Vec<u8>) {
     (disk, chain.0[11].clone(), content)
 }
 
-fn open(disk: &SimulatedDisk, marker: &Marker) -> Result<Option<HistoryFile>, HistoryFileError> {
-    let opened = HistoryFile::open(disk, Path::new(HERE), marker);
+fn open(
+    disk: &SimulatedDisk,
+    manifest: &CheckpointManifest,
+) -> Result<Option<HistoryFile>, HistoryFileError> {
+    let opened = HistoryFile::open(disk, Path::new(HERE), manifest);
     if let Err(error) = &opened {
         assert!(error.to_string().contains(HISTORY_FILE), "{error}");
     }
@@ -196,10 +199,10 @@ fn open(disk: &SimulatedDisk, marker: &Marker) -> Result<Option<HistoryFile>, Hi
 
 #[test]
 fn damage_of_the_header_is_named() {
-    let (disk, marker, whole) = closed();
+    let (disk, manifest, whole) = closed();
     for offset in 0..HISTORY_HEADER_BYTES {
         disk.flip(Path::new(HISTORY_FILE), offset, 0x04);
-        let error = open(&disk, &marker).unwrap_err();
+        let error = open(&disk, &manifest).unwrap_err();
         match offset {
             0..8 => assert!(matches!(error, HistoryFileError::Magic { .. })),
             8..10 => assert!(matches!(error, HistoryFileError::Format { .. })),
@@ -208,52 +211,52 @@ fn damage_of_the_header_is_named() {
         disk.flip(Path::new(HISTORY_FILE), offset, 0x04);
     }
     assert_eq!(content(&disk), whole);
-    assert!(open(&disk, &marker).is_ok());
+    assert!(open(&disk, &manifest).is_ok());
 }
 
 #[test]
 fn damage_of_peaks_and_of_the_last_commit_id_is_named() {
-    let (disk, marker, whole) = closed();
+    let (disk, manifest, whole) = closed();
     // 12 versions: a peak over eight of them, one over the other four, which end the file.
     let nodes = (whole.len() - HISTORY_HEADER_BYTES) / 32;
     assert_eq!(nodes, 22);
     for node in [14, 21, 19] {
         let offset = HISTORY_HEADER_BYTES + node * 32 + 5;
         disk.flip(Path::new(HISTORY_FILE), offset, 0x04);
-        let error = open(&disk, &marker).unwrap_err();
+        let error = open(&disk, &manifest).unwrap_err();
         assert!(matches!(error, HistoryFileError::Differs { .. }));
         disk.flip(Path::new(HISTORY_FILE), offset, 0x04);
     }
-    assert!(open(&disk, &marker).is_ok());
+    assert!(open(&disk, &manifest).is_ok());
 }
 
 #[test]
 fn a_file_that_is_short_missing_or_of_another_tree_is_named() {
-    let (disk, marker, whole) = closed();
+    let (disk, manifest, whole) = closed();
     let path = Path::new(HISTORY_FILE);
     for length in 0..whole.len() {
         replace_file(&disk, path, &whole[..length]).unwrap();
-        let error = open(&disk, &marker).unwrap_err();
+        let error = open(&disk, &manifest).unwrap_err();
         assert!(matches!(error, HistoryFileError::Short { found, .. } if found == length as u64));
     }
-    let mut other = marker.clone();
+    let mut other = manifest.clone();
     other.record.tree_id = [0x77; 32];
     replace_file(&disk, path, &whole).unwrap();
     let error = open(&disk, &other).unwrap_err();
     assert!(matches!(error, HistoryFileError::OtherTree { .. }));
     disk.remove(path).unwrap();
-    let error = open(&disk, &marker).unwrap_err();
+    let error = open(&disk, &manifest).unwrap_err();
     assert!(matches!(error, HistoryFileError::Missing { .. }));
 }
 
 #[test]
 fn a_marker_of_any_version_is_answered() {
-    let (disk, marker, _) = closed();
+    let (disk, manifest, _) = closed();
     let numbers = (4..64).flat_map(|bit| [1_u64 << bit, u64::MAX >> (64 - bit)]);
     for version in numbers.chain([u64::MAX - 1]) {
         let count = version + 1;
         let peaks = vec![[1; 32]; count.count_ones() as usize];
-        let mut forged = marker.clone();
+        let mut forged = manifest.clone();
         forged.record.version = version;
         forged.history = MountainRange::from_parts(count, peaks).unwrap();
         let error = open(&disk, &forged).unwrap_err();
@@ -263,13 +266,17 @@ fn a_marker_of_any_version_is_answered() {
 
 #[test]
 fn what_is_behind_the_marker_or_before_the_first_one_means_nothing() {
-    let (disk, marker, mut whole) = closed();
+    let (disk, manifest, mut whole) = closed();
     let path = Path::new(HISTORY_FILE);
     whole.extend([0xee; 45]);
     replace_file(&disk, path, &whole).unwrap();
-    assert!(open(&disk, &marker).unwrap().is_some());
+    assert!(open(&disk, &manifest).unwrap().is_some());
     replace_file(&disk, path, b"anything").unwrap();
-    assert!(open(&disk, &Marker::genesis(TREE)).unwrap().is_none());
+    assert!(
+        open(&disk, &CheckpointManifest::genesis(TREE))
+            .unwrap()
+            .is_none()
+    );
     let mut writer = None;
     checkpoint(&disk, &mut writer, &chain(11), 0, 11).unwrap();
     assert_eq!(content(&disk), whole[..whole.len() - 45]);

@@ -21,4 +21,4 @@ mod log_poisoning;
 mod log_read_only;
 mod log_recycling;
 mod log_reopening;
-mod markers;
+mod manifest;

@@ -8,10 +8,10 @@ use trunkline_testkit::tree::{HashedOp, Twin, many_near, near, random_ops};
 const ONE: Option<Hash> = Some([1; 32]);
 const TWO: Option<Hash> = Some([2; 32]);
 
-fn applied(unchanged: &[u32], evicted: &[Hash]) -> Applied {
+fn applied(unchanged: &[u32], displaced: &[Hash]) -> Applied {
     Applied {
         unchanged: unchanged.to_vec(),
-        evicted: evicted.to_vec(),
+        displaced: displaced.to_vec(),
     }
 }
 
@@ -48,7 +48,7 @@ fn writes_that_changed_nothing_are_named_by_their_places() {
 }
 
 #[test]
-fn keys_that_newer_ones_evicted_are_named() {
+fn keys_that_newer_ones_displaced_are_named() {
     let mut rng = StdRng::seed_from_u64(2);
     let mut path = many_near(&mut rng, &[0x33; 32], 56, 3);
     path.sort_unstable();
@@ -59,7 +59,7 @@ fn keys_that_newer_ones_evicted_are_named() {
         twin.submit(&[(path[0], ONE), (high, ONE), (path[1], ONE), (low, ONE)]),
         Ok(applied(&[1], &[path[2]]))
     );
-    // A member that this very submission put, and that was there before, is evicted like any other.
+    // A member that this very submission put, and that was there before, is displaced like any other.
     assert_eq!(
         twin.submit(&[(path[1], TWO), (path[0], ONE)]),
         Ok(applied(&[1], &[path[1]]))

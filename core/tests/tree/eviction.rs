@@ -11,7 +11,7 @@ use trunkline_core::batch::{PreparedBatch, Requirement};
 use trunkline_core::outcome::Refusal;
 use trunkline_core::params::CollisionPolicy;
 use trunkline_core::proof::{Claim, Draft, ProveError};
-use trunkline_core::tree::{self, BuildError, Glance, Leaf, LeavesDiffer, NotInMemory, TreeWriter};
+use trunkline_core::tree::{self, BuildError, Leaf, LeavesDiffer, NotInMemory, Probe, TreeWriter};
 use trunkline_testkit::keys::number_key;
 use trunkline_testkit::naive::{self, Hash, Key};
 use trunkline_testkit::states::{keys_in_slot, plain};
@@ -39,7 +39,7 @@ struct Pair {
     /// Glances that told something.
     clear: Cell<u64>,
     /// That what comes in is cut into, other than the twin's.
-    pieces: usize,
+    shards: usize,
     pool: ThreadPool,
 }
 
@@ -56,14 +56,14 @@ impl Pair {
             restored: 0,
             built: 0,
             clear: Cell::default(),
-            pieces: 1,
+            shards: 1,
             pool: ThreadPoolBuilder::new().num_threads(2).build().unwrap(),
         }
     }
 
     /// Restores what a batch touches, from the store as some version has it that a reader may see.
     fn restore(&mut self, batch: &PreparedBatch, view: u64) -> Result<(), LeavesDiffer> {
-        for run in self.writer.wanted([batch]) {
+        for run in self.writer.cells_to_load([batch]) {
             let leaves = stored(&self.history[view as usize], run.key_hashes(), self.covered);
             self.restored += self.writer.restore(&run, &leaves)?;
         }
@@ -73,7 +73,7 @@ impl Pair {
     fn submit(&mut self, ops: &[HashedOp], view: u64) {
         let batch = prepared(ops);
         self.restore(&batch, view).unwrap();
-        let pool = Some((&self.pool, self.pieces));
+        let pool = Some((&self.pool, self.shards));
         let applied = self.writer.apply_on(pool, &batch, self.twin.version);
         assert_eq!(applied, self.twin.submit(ops));
         assert_eq!(self.writer.key_count(), self.twin.writer.key_count());
@@ -91,7 +91,7 @@ impl Pair {
 
     fn seal(&mut self) {
         let sealed = self.writer.seal(self.twin.version);
-        let roots = self.hasher.hash(sealed, Some((&self.pool, self.pieces)));
+        let roots = self.hasher.hash(sealed, Some((&self.pool, self.shards)));
         assert_eq!(roots, self.twin.seal());
         self.history.push(self.twin.present.clone());
         self.history.truncate(self.twin.version as usize);
@@ -139,18 +139,18 @@ impl Pair {
         }
     }
 
-    /// What a glance says of keys held at every version that it speaks of.
+    /// What a probe says of keys held at every version that it speaks of.
     fn check_glances(&self, seen: &Seen, keys: &[Key]) {
         let version = seen.roots.version;
         let key_hashes = keys.iter().map(|key| naive::hash_key(&plain(), key));
         for key_hash in key_hashes.chain(seen.state.keys().copied()) {
-            let then = match self.writer.reader().glance(version, &key_hash) {
-                Glance::Absent => {
+            let then = match self.writer.reader().probe(version, &key_hash) {
+                Probe::Absent => {
                     assert!(!seen.state.contains_key(&key_hash));
                     version..version
                 }
-                Glance::SameSince(since) => since.max(self.built)..version,
-                Glance::Unclear => continue,
+                Probe::UnchangedSince(since) => since.max(self.built)..version,
+                Probe::Unknown => continue,
             };
             self.clear.set(self.clear.get() + 1);
             let value = |state: &State| state.get(&key_hash).map(|leaf| leaf.0);
@@ -250,11 +250,11 @@ fn pool(rng: &mut StdRng) -> (Vec<Key>, Vec<Hash>) {
     (keys, hashes)
 }
 
-fn random_run(seed: u64, policy: CollisionPolicy, pieces: usize) {
+fn random_run(seed: u64, policy: CollisionPolicy, shards: usize) {
     let mut rng = StdRng::seed_from_u64(seed);
     let (keys, hashes) = pool(&mut rng);
     let mut pair = Pair::new(policy);
-    pair.pieces = pieces;
+    pair.shards = shards;
     let mut evicted = 0;
     for step in 0..40 {
         let puts = if step % 5 == 4 { 0.1 } else { 0.8 };
@@ -291,7 +291,7 @@ fn cold_leaves_go_and_come_back_for_batches_cut_into_pieces() {
     let (keys, mut hashes) = pool(&mut rng);
     hashes.extend(many_near(&mut rng, &[0; 32], 0, 1_500));
     let mut pair = Pair::new(CollisionPolicy::Bucket);
-    pair.pieces = 3;
+    pair.shards = 3;
     for step in 0..8 {
         let puts = if step % 4 == 3 { 0.2 } else { 0.8 };
         let ops = random_ops(&mut rng, &hashes, 2_000, puts);
@@ -456,7 +456,7 @@ fn a_requirement_brings_its_cell_back_and_a_refused_batch_changes_nothing() {
         requirements: vec![([1; 32], Requirement::ValueHash([7; 32]))],
         ..prepared(&[([9; 32], Some([1; 32]))])
     };
-    assert_eq!(pair.writer.wanted([&batch]).len(), 1);
+    assert_eq!(pair.writer.cells_to_load([&batch]).len(), 1);
     pair.restore(&batch, 1).unwrap();
     let refused = pair.writer.apply(&batch, 2);
     assert!(matches!(refused, Err(Refusal::RequirementFailed { .. })));

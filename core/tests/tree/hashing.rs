@@ -42,8 +42,8 @@ fn hashing_that_lags_behind_by_several_versions_gives_the_same_roots() {
     }
 }
 
-/// Ten versions hashed in pieces, on a thread of their own, while the writer advances.
-fn piped(pieces: usize, threads: Option<usize>) -> Vec<Roots> {
+/// Ten versions hashed in shards, on a thread of their own, while the writer advances.
+fn piped(shards: usize, threads: Option<usize>) -> Vec<Roots> {
     let mut rng = StdRng::seed_from_u64(2);
     let pool = pool(&mut rng);
     let mut twin = Twin::new(CollisionPolicy::Bucket);
@@ -58,7 +58,7 @@ fn piped(pieces: usize, threads: Option<usize>) -> Vec<Roots> {
         let hashed = scope.spawn(move || {
             let versions = receive.into_iter();
             versions
-                .map(|changes| hasher.hash(changes, rayon.as_ref().map(|pool| (pool, pieces))))
+                .map(|changes| hasher.hash(changes, rayon.as_ref().map(|pool| (pool, shards))))
                 .collect()
         });
         for _ in 0..10 {
@@ -76,13 +76,13 @@ fn piped(pieces: usize, threads: Option<usize>) -> Vec<Roots> {
 #[test]
 fn hashing_that_is_shared_out_among_any_number_of_pieces_gives_the_same_roots() {
     let alone = piped(1, None);
-    for (pieces, threads) in [
+    for (shards, threads) in [
         (1, Some(2)),
         (2, Some(2)),
         (8, Some(3)),
         (500, Some(2)),
         (8, None),
     ] {
-        assert_eq!(piped(pieces, threads), alone, "{pieces} pieces");
+        assert_eq!(piped(shards, threads), alone, "{shards} shards");
     }
 }

@@ -55,11 +55,11 @@ impl Keyed {
         requires: &[Require],
     ) {
         match (answer, outcome) {
-            (Ok(applied), Outcome::Applied { evicted }) => {
+            (Ok(applied), Outcome::Applied { displaced }) => {
                 let hash = |key: &Key| naive::hash_key(&self.model.params, key);
-                let lost = evicted.iter().filter(|key| before.map.contains_key(*key));
+                let lost = displaced.iter().filter(|key| before.map.contains_key(*key));
                 let lost: BTreeSet<Hash> = lost.map(hash).collect();
-                assert!(applied.evicted.iter().eq(&lost));
+                assert!(applied.displaced.iter().eq(&lost));
             }
             (Err(Refusal::RequirementFailed { key_hash }), Outcome::Refused(why)) => {
                 assert!(matches!(why, naive::Refusal::Requirement(_)));

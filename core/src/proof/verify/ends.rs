@@ -6,7 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::VerifyProofError;
-use super::plan::{Place, Plan};
+use super::plan::{DigestIndex, Plan};
 use crate::hash::{BUCKET, Digest};
 use crate::kzg::Slot;
 use crate::params::{CollisionPolicy, PATH_BITS, TreeParams, path_of};
@@ -18,7 +18,7 @@ pub(in crate::proof) struct End {
     /// Lowest path below it.
     pub(in crate::proof) path: u64,
     pub(in crate::proof) depth: u32,
-    pub(in crate::proof) digest: Place,
+    pub(in crate::proof) digest: DigestIndex,
     pub(in crate::proof) is_leaf: bool,
 }
 
@@ -97,7 +97,7 @@ impl Below<'_> {
         place: &proof::Place,
         collision: CollisionPolicy,
         plan: &mut Plan,
-    ) -> Result<Place, VerifyProofError> {
+    ) -> Result<DigestIndex, VerifyProofError> {
         match place {
             proof::Place::Empty => self.empty(),
             proof::Place::OwnLeaf => Ok(plan.leaf(&self.own_leaf()?)),
@@ -127,10 +127,10 @@ impl Below<'_> {
         path_of(&leaf.key_hash) & !mask_below(self.depth) == self.path
     }
 
-    fn empty(&self) -> Result<Place, VerifyProofError> {
+    fn empty(&self) -> Result<DigestIndex, VerifyProofError> {
         match self.present().next() {
             Some(_) => Err(VerifyProofError::EmptyWithPresent(self.terminal)),
-            None => Ok(Place::EMPTY),
+            None => Ok(DigestIndex::EMPTY),
         }
     }
 

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use super::VerifyProofError;
 use super::ends::End;
-use super::plan::{Place, Plan};
+use super::plan::{DigestIndex, Plan};
 use crate::hash::Digest;
 use crate::kzg::Slot;
 use crate::params::{PATH_BITS, ROOT_BITS};
@@ -17,7 +17,7 @@ use crate::proof::Siblings;
 /// A slot that the entries use.
 pub(super) struct UsedSlot {
     pub(super) slot: Slot,
-    pub(super) digest: Place,
+    pub(super) digest: DigestIndex,
 }
 
 /// Folds the terminals of each slot up to the slot.
@@ -48,7 +48,7 @@ fn fold_subtree(
     depth: u32,
     siblings: &mut impl Iterator<Item = Digest>,
     plan: &mut Plan,
-) -> Result<Place, VerifyProofError> {
+) -> Result<DigestIndex, VerifyProofError> {
     match ends {
         [] => {
             let sibling = siblings.next().ok_or(VerifyProofError::SiblingMissing)?;
@@ -61,8 +61,8 @@ fn fold_subtree(
     let (left, right) = ends.split_at(ends.partition_point(|end| end.path & bit == 0));
     let left_digest = fold_subtree(left, depth + 1, siblings, plan)?;
     let right_digest = fold_subtree(right, depth + 1, siblings, plan)?;
-    if is_leaf_at(left, depth + 1) && right_digest == Place::EMPTY
-        || is_leaf_at(right, depth + 1) && left_digest == Place::EMPTY
+    if is_leaf_at(left, depth + 1) && right_digest == DigestIndex::EMPTY
+        || is_leaf_at(right, depth + 1) && left_digest == DigestIndex::EMPTY
     {
         return Err(VerifyProofError::LeafSiblingEmpty);
     }
@@ -78,7 +78,7 @@ pub(super) fn fold_root_node(
     slots: &[UsedSlot],
     siblings: &Siblings,
     plan: &mut Plan,
-) -> Result<Place, VerifyProofError> {
+) -> Result<DigestIndex, VerifyProofError> {
     let mut siblings = siblings.iter();
     let state_digest = fold_half(slots, 0, &mut siblings, plan)?;
     match siblings.next() {
@@ -94,7 +94,7 @@ fn fold_half(
     depth: u32,
     siblings: &mut impl Iterator<Item = Digest>,
     plan: &mut Plan,
-) -> Result<Place, VerifyProofError> {
+) -> Result<DigestIndex, VerifyProofError> {
     match slots {
         [] => {
             let sibling = siblings.next().ok_or(VerifyProofError::TopSiblingMissing)?;
@@ -107,8 +107,8 @@ fn fold_half(
     let (left, right) = slots.split_at(slots.partition_point(|slot| slot.slot.index() & bit == 0));
     let left_digest = fold_half(left, depth + 1, siblings, plan)?;
     let right_digest = fold_half(right, depth + 1, siblings, plan)?;
-    if left_digest == Place::EMPTY && right_digest == Place::EMPTY {
-        return Ok(Place::EMPTY);
+    if left_digest == DigestIndex::EMPTY && right_digest == DigestIndex::EMPTY {
+        return Ok(DigestIndex::EMPTY);
     }
     Ok(plan.node(depth, left_digest, right_digest))
 }

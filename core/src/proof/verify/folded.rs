@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::ends::find_ends;
 use super::fold::{UsedSlot, fold_root_node, fold_slots};
-use super::plan::{Place, Plan};
+use super::plan::{DigestIndex, Plan};
 use super::{TopRoot, VerifyProofError};
 use crate::hash::Digest;
 use crate::kzg::{G1Bytes, OpenedVersion, Slot, slot_value_bytes};
@@ -18,7 +18,7 @@ pub(super) struct PlannedVersion {
     key_hashes: Vec<Digest>,
     slots: Vec<UsedSlot>,
     /// The state digest of a hash top.
-    state_digest: Option<Place>,
+    state_digest: Option<DigestIndex>,
 }
 
 /// What a version's claims lead to.
@@ -64,7 +64,7 @@ impl PlannedVersion {
                 (TopRoot::Kzg(*kzg_root), Some(opened))
             }
             Top::Hash { .. } => {
-                let state_digest = self.state_digest.unwrap_or(Place::EMPTY);
+                let state_digest = self.state_digest.unwrap_or(DigestIndex::EMPTY);
                 (TopRoot::StateDigest(plan.digest(state_digest)), None)
             }
         };

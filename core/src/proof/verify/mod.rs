@@ -32,7 +32,7 @@ pub use root::VerifiedRoot;
 
 pub(super) use self::ends::{End, find_ends};
 pub(super) use self::folded::hash_keys;
-pub(super) use self::plan::{Place, Plan};
+pub(super) use self::plan::{DigestIndex, Plan};
 
 use self::expected::{check_expected, check_record};
 use self::folded::{FoldedVersion, PlannedVersion};

@@ -16,9 +16,9 @@ const PAIRS_AT_ONCE: usize = 128;
 
 /// Where a digest stands in a plan, be it known or yet to be hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::proof) struct Place(u32);
+pub(in crate::proof) struct DigestIndex(u32);
 
-impl Place {
+impl DigestIndex {
     /// The empty subtree. Nothing else stands here: what is hashed is never zero.
     pub(in crate::proof) const EMPTY: Self = Self(0);
 }
@@ -27,7 +27,7 @@ impl Place {
 pub(in crate::proof) struct Plan {
     digests: Vec<Digest>,
     leaves: Vec<Pair>,
-    leaf_places: Vec<Place>,
+    leaf_places: Vec<DigestIndex>,
     nodes: Vec<Node>,
     pairs: Vec<Pair>,
     hashed: Vec<Digest>,
@@ -36,9 +36,9 @@ pub(in crate::proof) struct Plan {
 #[derive(Clone, Copy)]
 struct Node {
     depth: u8,
-    left: Place,
-    right: Place,
-    place: Place,
+    left: DigestIndex,
+    right: DigestIndex,
+    place: DigestIndex,
 }
 
 impl Plan {
@@ -67,15 +67,15 @@ impl Plan {
     }
 
     /// A digest that is known.
-    pub(in crate::proof) fn known(&mut self, digest: &Digest) -> Place {
+    pub(in crate::proof) fn known(&mut self, digest: &Digest) -> DigestIndex {
         match *digest {
-            ZERO => Place::EMPTY,
+            ZERO => DigestIndex::EMPTY,
             _ => self.push(digest),
         }
     }
 
     /// The digest of a leaf.
-    pub(in crate::proof) fn leaf(&mut self, leaf: &ShownLeaf) -> Place {
+    pub(in crate::proof) fn leaf(&mut self, leaf: &ShownLeaf) -> DigestIndex {
         let place = self.push(&ZERO);
         self.leaves
             .push(hash::pair(&leaf.key_hash, &leaf.value_hash));
@@ -85,21 +85,37 @@ impl Plan {
 
     /// The digest of the node at a depth below 56 over two halves of the depth below. It takes the place
     /// of a half, and neither half is looked at again.
-    pub(in crate::proof) fn node(&mut self, depth: u32, left: Place, right: Place) -> Place {
+    pub(in crate::proof) fn node(
+        &mut self,
+        depth: u32,
+        left: DigestIndex,
+        right: DigestIndex,
+    ) -> DigestIndex {
         let place = match (left, right) {
-            (Place::EMPTY, Place::EMPTY) => self.push(&ZERO),
-            (Place::EMPTY, place) | (place, _) => place,
+            (DigestIndex::EMPTY, DigestIndex::EMPTY) => self.push(&ZERO),
+            (DigestIndex::EMPTY, place) | (place, _) => place,
         };
         self.push_node(depth, left, right, place)
     }
 
     /// As [`Self::node`]; both halves stay where they are.
-    pub(in crate::proof) fn node_beside(&mut self, depth: u32, left: Place, right: Place) -> Place {
+    pub(in crate::proof) fn node_beside(
+        &mut self,
+        depth: u32,
+        left: DigestIndex,
+        right: DigestIndex,
+    ) -> DigestIndex {
         let place = self.push(&ZERO);
         self.push_node(depth, left, right, place)
     }
 
-    fn push_node(&mut self, depth: u32, left: Place, right: Place, place: Place) -> Place {
+    fn push_node(
+        &mut self,
+        depth: u32,
+        left: DigestIndex,
+        right: DigestIndex,
+        place: DigestIndex,
+    ) -> DigestIndex {
         if self.nodes.len() == NODES_AT_ONCE {
             // Halves are planned before the node over them, so that all of these can be hashed.
             self.run();
@@ -113,8 +129,8 @@ impl Plan {
         place
     }
 
-    fn push(&mut self, digest: &Digest) -> Place {
-        let place = Place(self.digests.len() as u32);
+    fn push(&mut self, digest: &Digest) -> DigestIndex {
+        let place = DigestIndex(self.digests.len() as u32);
         self.digests.push(*digest);
         place
     }
@@ -128,7 +144,7 @@ impl Plan {
         deepest_first(&mut self.nodes);
         for level in self.nodes.chunk_by(|a, b| a.depth == b.depth) {
             for nodes in level.chunks(PAIRS_AT_ONCE) {
-                let digest = |place: Place| &self.digests[place.0 as usize];
+                let digest = |place: DigestIndex| &self.digests[place.0 as usize];
                 let pair = |node: &Node| hash::pair(digest(node.left), digest(node.right));
                 self.pairs.clear();
                 self.pairs.extend(nodes.iter().map(pair));
@@ -144,7 +160,7 @@ impl Plan {
     }
 
     /// A digest, after [`Self::run`].
-    pub(in crate::proof) fn digest(&self, place: Place) -> Digest {
+    pub(in crate::proof) fn digest(&self, place: DigestIndex) -> Digest {
         self.digests[place.0 as usize]
     }
 }
@@ -181,11 +197,11 @@ mod tests {
         let [a, b, c, d, e] = [1, 2, 2, 3, 1].map(|byte| plan.known(&[byte; 32]));
         // One chain upwards, then another that begins deeper.
         let one = plan.node(30, a, b);
-        let one = plan.node(29, one, Place::EMPTY);
+        let one = plan.node(29, one, DigestIndex::EMPTY);
         let other = plan.node(55, c, d);
         let other = plan.node(29, other, e);
         let top = plan.node(28, one, other);
-        let kept = plan.node_beside(27, top, Place::EMPTY);
+        let kept = plan.node_beside(27, top, DigestIndex::EMPTY);
         plan.run();
         let join = |left: &Digest, right: &Digest| INNER.hash(&hash::pair(left, right));
         let one = join(&join(&[1; 32], &[2; 32]), &ZERO);
@@ -198,10 +214,10 @@ mod tests {
     fn more_nodes_than_are_hashed_at_once_are_hashed_in_between() {
         let mut plan = Plan::new();
         let chains = NODES_AT_ONCE / 20;
-        let tops: Vec<Place> = (0..chains)
+        let tops: Vec<DigestIndex> = (0..chains)
             .map(|chain| {
                 let leaf = plan.known(&hash::hash(&chain.to_le_bytes()));
-                let up = |place, depth| plan.node(depth, Place::EMPTY, place);
+                let up = |place, depth| plan.node(depth, DigestIndex::EMPTY, place);
                 (7..56).rev().fold(leaf, up)
             })
             .collect();
@@ -217,16 +233,16 @@ mod tests {
     #[test]
     fn a_zero_digest_is_the_empty_place_and_nothing_else_is() {
         let mut plan = Plan::new();
-        assert_eq!(plan.known(&ZERO), Place::EMPTY);
+        assert_eq!(plan.known(&ZERO), DigestIndex::EMPTY);
         let leaf = ShownLeaf {
             key_hash: [1; 32],
             value_hash: [2; 32],
         };
         let place = plan.leaf(&leaf);
-        assert_ne!(place, Place::EMPTY);
+        assert_ne!(place, DigestIndex::EMPTY);
         plan.run();
         assert_eq!(plan.digest(place), leaf.digest());
         plan.clear();
-        assert_eq!(plan.digest(Place::EMPTY), ZERO);
+        assert_eq!(plan.digest(DigestIndex::EMPTY), ZERO);
     }
 }

@@ -7,18 +7,18 @@
 use std::io;
 use std::path::Path;
 
-use super::recover::{self, Place, Scanned, Survivors};
+use super::recover::{self, Location, Scanned, Survivors};
 use super::segment::{SegmentHeader, SegmentWriter};
 use super::{LogPosition, OpenLogError, SegmentName};
 use crate::store::disk::{TEMPORARY_SUFFIX, parent_of};
 
 /// Creates the directory if need be, and clears it of segments that never got their names.
 pub(super) fn prepare_directory<E: std::error::Error + 'static>(
-    place: Place<'_>,
+    location: Location<'_>,
 ) -> Result<(), OpenLogError<E>> {
-    let Place {
+    let Location {
         disk, directory, ..
-    } = place;
+    } = location;
     let in_directory = |source| write_error(directory, source);
     disk.create_directory(directory).map_err(in_directory)?;
     disk.sync_directory(parent_of(directory))
@@ -35,12 +35,12 @@ pub(super) fn prepare_directory<E: std::error::Error + 'static>(
 
 /// Begins the segment of a new epoch with what survived beyond the last version known synced.
 pub(super) fn begin_after<E: std::error::Error + 'static>(
-    place: Place<'_>,
+    location: Location<'_>,
     scanned: &Scanned,
     open_epoch: u64,
     nonce: &[u8; 32],
 ) -> Result<SegmentWriter, OpenLogError<E>> {
-    let mut survivors = Survivors::open(place, scanned).map_err(OpenLogError::Log)?;
+    let mut survivors = Survivors::open(location, scanned).map_err(OpenLogError::Log)?;
     let before = match survivors.entry(0).map_err(OpenLogError::Log)? {
         None => scanned.last,
         Some(first) => LogPosition {
@@ -48,10 +48,11 @@ pub(super) fn begin_after<E: std::error::Error + 'static>(
             commit_id: first.record.parent,
         },
     };
-    let header = SegmentHeader::after(&before, *place.tree_id, open_epoch, nonce);
-    let path = place.path_of(header.name);
+    let header = SegmentHeader::after(&before, *location.tree_id, open_epoch, nonce);
+    let path = location.path_of(header.name);
     let write = |source| write_error(&path, source);
-    let mut writer = SegmentWriter::create(place.disk, place.directory, header).map_err(write)?;
+    let mut writer =
+        SegmentWriter::create(location.disk, location.directory, header).map_err(write)?;
     let mut index = 0;
     let mut frame = Vec::new();
     while let Some(entry) = survivors.entry(index).map_err(OpenLogError::Log)? {
@@ -61,13 +62,13 @@ pub(super) fn begin_after<E: std::error::Error + 'static>(
         writer.write(&frame).map_err(write)?;
         index += 1;
     }
-    writer.publish(place.disk).map_err(write)?;
+    writer.publish(location.disk).map_err(write)?;
     Ok(writer)
 }
 
 /// Removes the segments of which nothing counts any more, and gives the others.
 pub(super) fn remove_dead<E: std::error::Error + 'static>(
-    place: Place<'_>,
+    location: Location<'_>,
     older: &[SegmentName],
     active: SegmentName,
 ) -> Result<Vec<SegmentName>, OpenLogError<E>> {
@@ -80,8 +81,8 @@ pub(super) fn remove_dead<E: std::error::Error + 'static>(
             alive.push(segment);
             continue;
         }
-        let path = place.path_of(segment);
-        place
+        let path = location.path_of(segment);
+        location
             .disk
             .remove(&path)
             .map_err(|source| write_error(&path, source))?;

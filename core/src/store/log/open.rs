@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::begin::{begin_after, prepare_directory, remove_dead};
-use super::recover::{self, Place, Scanned};
+use super::recover::{self, Location, Scanned};
 use super::{CommitLog, LogEntry, LogOptions, LogPosition, OpenLogError, SegmentName};
 use crate::hash::Digest;
 use crate::store::disk::Disk;
@@ -92,12 +92,12 @@ impl CommitLog {
         from: LogPosition,
         mut visit: impl FnMut(LogEntry) -> Result<(), E>,
     ) -> Result<FoundLog, OpenLogError<E>> {
-        let place = Place {
+        let location = Location {
             disk: &*disk,
             directory,
             tree_id: &tree_id,
         };
-        let scanned = recover::scan(place, from, &mut visit)?;
+        let scanned = recover::scan(location, from, &mut visit)?;
         Ok(FoundLog {
             directory: directory.to_owned(),
             tree_id,
@@ -115,12 +115,12 @@ impl CommitLog {
         from: LogPosition,
         mut visit: impl FnMut(LogEntry) -> Result<(), E>,
     ) -> Result<Survey, OpenLogError<E>> {
-        let place = Place {
+        let location = Location {
             disk,
             directory,
             tree_id,
         };
-        Ok(survey(recover::scan(place, from, &mut visit)?))
+        Ok(survey(recover::scan(location, from, &mut visit)?))
     }
 }
 
@@ -158,16 +158,16 @@ impl FoundLog {
             tree_id,
             scanned,
         } = self;
-        let place = Place {
+        let location = Location {
             disk: &*disk,
             directory: &directory,
             tree_id: &tree_id,
         };
         let rewritten_versions = scanned.unproven.len() as u64;
         let open_epoch = next_epoch(&scanned.segments);
-        prepare_directory(place)?;
-        let active = begin_after(place, &scanned, open_epoch, &options.nonce)?;
-        let segments = remove_dead(place, &scanned.segments, active.header.name)?;
+        prepare_directory(location)?;
+        let active = begin_after(location, &scanned, open_epoch, &options.nonce)?;
+        let segments = remove_dead(location, &scanned.segments, active.header.name)?;
         let bytes = scanned.visited_bytes;
         let survey = survey(scanned);
         let log = CommitLog {

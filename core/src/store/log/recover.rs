@@ -26,7 +26,7 @@ impl<E> From<ReadLogError> for ScanError<E> {
 
 /// Where a log is, and whose it is.
 #[derive(Clone, Copy)]
-pub(super) struct Place<'a> {
+pub(super) struct Location<'a> {
     pub(super) disk: &'a dyn Disk,
     pub(super) directory: &'a Path,
     pub(super) tree_id: &'a Digest,
@@ -66,16 +66,16 @@ pub(super) fn ranges(segments: &[SegmentName]) -> Vec<RangeInclusive<u64>> {
 
 /// Reads the log and visits every commit after `from`, in order.
 pub(super) fn scan<E>(
-    place: Place<'_>,
+    location: Location<'_>,
     from: LogPosition,
     visit: &mut dyn FnMut(LogEntry) -> Result<(), E>,
 ) -> Result<Scanned, ScanError<E>> {
-    let segments = place.segments()?;
+    let segments = location.segments()?;
     let Some(&last_segment) = segments.last() else {
         return Ok(empty(from)?);
     };
     let mut walk = Walk {
-        place,
+        location,
         from,
         last: None,
         visited_bytes: 0,
@@ -123,7 +123,7 @@ fn empty(from: LogPosition) -> Result<Scanned, ReadLogError> {
     })
 }
 
-impl Place<'_> {
+impl Location<'_> {
     pub(super) fn path_of(&self, segment: SegmentName) -> PathBuf {
         self.directory.join(segment.to_string())
     }
@@ -169,21 +169,21 @@ impl Place<'_> {
 
 /// The commits of the last segment that nothing shows as synced, to be read once more.
 pub(super) struct Survivors<'a> {
-    place: Place<'a>,
+    location: Location<'a>,
     scanned: &'a Scanned,
     /// `None` if there are none.
     reader: Option<SegmentReader>,
 }
 
 impl<'a> Survivors<'a> {
-    pub(super) fn open(place: Place<'a>, scanned: &'a Scanned) -> Result<Self, ReadLogError> {
+    pub(super) fn open(location: Location<'a>, scanned: &'a Scanned) -> Result<Self, ReadLogError> {
         let segment = scanned.segments.last().copied();
         let reader = segment
             .filter(|_| !scanned.unproven.is_empty())
-            .map(|segment| place.open(segment))
+            .map(|segment| location.open(segment))
             .transpose()?;
         Ok(Self {
-            place,
+            location,
             scanned,
             reader,
         })
@@ -205,7 +205,7 @@ impl<'a> Survivors<'a> {
         };
         let frame = reader
             .frame_at(offset)
-            .map_err(self.place.io(spot.segment))?
+            .map_err(self.location.io(spot.segment))?
             .map_err(|error| spot.damaged(synced_version, error))?;
         match spot.content(&frame)? {
             Some(entry) => Ok(Some(entry)),
@@ -225,7 +225,7 @@ struct Tail {
 
 /// The reading itself: goes forward commit by commit.
 struct Walk<'a, E> {
-    place: Place<'a>,
+    location: Location<'a>,
     from: LogPosition,
     /// The last commit read; `None` before the first segment.
     last: Option<LogPosition>,
@@ -244,7 +244,7 @@ struct Spot {
 impl<E> Walk<'_, E> {
     /// Opens the next segment, which must go on where the last one ended.
     fn enter(&mut self, segment: SegmentName) -> Result<SegmentReader, ReadLogError> {
-        let reader = self.place.open(segment)?;
+        let reader = self.location.open(segment)?;
         let before = LogPosition {
             version: segment.version_before(),
             commit_id: reader.header.parent,
@@ -358,7 +358,7 @@ impl<E> Walk<'_, E> {
     ) -> Result<Result<Frame, FrameError>, ReadLogError> {
         reader
             .frame_at(spot.offset)
-            .map_err(self.place.io(spot.segment))
+            .map_err(self.location.io(spot.segment))
     }
 
     /// The highest synced version that any valid frame behind a broken one shows, or 0.
@@ -367,7 +367,7 @@ impl<E> Walk<'_, E> {
         reader: &mut SegmentReader,
         broken: Spot,
     ) -> Result<u64, ReadLogError> {
-        let io = self.place.io(broken.segment);
+        let io = self.location.io(broken.segment);
         let mut shown = 0;
         let mut offset = broken.offset + 1;
         while let Some(found) = reader.find_mark(offset).map_err(&io)? {
@@ -385,7 +385,7 @@ impl<E> Walk<'_, E> {
         let record = &entry.record;
         let link = if record.version != spot.version {
             Some(Link::Version)
-        } else if record.tree_id != *self.place.tree_id {
+        } else if record.tree_id != *self.location.tree_id {
             Some(Link::Tree)
         } else if self
             .last

@@ -34,14 +34,14 @@ fn ranges(labels: [&str; 3], most: u8, item: fn(u8) -> Vec<u8>) -> Vec<History> 
     (0..=most).map(range).collect()
 }
 
-/// An applied submission, one that evicted, one that is refused.
+/// An applied submission, one that displaced, one that is refused.
 fn outcome(number: u8) -> Vec<u8> {
     let detail = match number {
         0 => NOTHING,
         1 => {
-            let mut evicted = NOTHING;
-            evicted[0] = 3;
-            evicted
+            let mut displaced = NOTHING;
+            displaced[0] = 3;
+            displaced
         }
         _ => [0x99; 32],
     };

@@ -1,8 +1,8 @@
 //! A submission cut by ranges of slots, each for one thread at a time.
 //!
-//! Slots know nothing of one another, so pieces need no order among them; whether the submission takes
-//! effect is known only when all of them are through. A lock is held within one piece's work, never
-//! while a thread waits for other pieces. Not here: how many pieces (whoever drives the tree says so),
+//! Slots know nothing of one another, so shards need no order among them; whether the submission takes
+//! effect is known only when all of them are through. A lock is held within one shard's work, never
+//! while a thread waits for other shards. Not here: how many shards (whoever drives the tree says so),
 //! and cutting a version that is hashed (`hasher`).
 
 use std::ops::Range;
@@ -21,7 +21,7 @@ use crate::params::{WIDTH, slot_of};
 const THREAD_WRITES_MIN: usize = 256;
 
 /// What a submission does to some of the slots.
-pub(super) struct Piece<'a> {
+pub(super) struct Shard<'a> {
     shared: &'a Shared,
     pub(super) update: Update<'a>,
     /// Its writes among those of the submission.
@@ -36,7 +36,7 @@ pub(super) struct Piece<'a> {
     refusal: Option<Refusal>,
 }
 
-impl<'a> Piece<'a> {
+impl<'a> Shard<'a> {
     pub(super) fn new(
         shared: &'a Shared,
         update: Update<'a>,
@@ -69,12 +69,12 @@ impl<'a> Piece<'a> {
         }
     }
 
-    /// The submission takes effect: slot by slot, its records settle and directories that have become
+    /// The submission takes effect: slot by slot, its records accept and directories that have become
     /// too full double.
-    fn settle(&mut self) {
+    fn accept(&mut self) {
         for (slot, _) in slots_of(self.update.writes, self.range.clone()) {
             let mut cells = write(&self.shared.slots[slot].cells);
-            cells.settle();
+            cells.accept();
             if cells.resize(self.update.version) {
                 self.resized.push(slot);
             }
@@ -91,64 +91,64 @@ impl<'a> Piece<'a> {
     }
 }
 
-/// Takes a submission through all its pieces, by threads of a pool if there are several: all of it takes
+/// Takes a submission through all its shards, by threads of a pool if there are several: all of it takes
 /// effect, or none and the refusal that comes first in path order is returned.
-pub(super) fn drive(pieces: &mut [Piece<'_>], pool: Option<&ThreadPool>) -> Result<(), Refusal> {
-    let writes: usize = pieces.iter().map(|piece| piece.range.len()).sum();
-    let threads = pieces.len().min(writes / THREAD_WRITES_MIN);
+pub(super) fn drive(shards: &mut [Shard<'_>], pool: Option<&ThreadPool>) -> Result<(), Refusal> {
+    let writes: usize = shards.iter().map(|shard| shard.range.len()).sum();
+    let threads = shards.len().min(writes / THREAD_WRITES_MIN);
     match pool {
         Some(pool) if threads > 1 => {
-            let together = pieces.len().div_ceil(threads);
-            pool.install(|| apply(pieces, Some(together)))
+            let together = shards.len().div_ceil(threads);
+            pool.install(|| apply(shards, Some(together)))
         }
-        _ => apply(pieces, None),
+        _ => apply(shards, None),
     }
 }
 
-/// By threads of the pool that this runs in, so many pieces together at least; or one piece after the
+/// By threads of the pool that this runs in, so many shards together at least; or one shard after the
 /// other.
-fn apply(pieces: &mut [Piece<'_>], together: Option<usize>) -> Result<(), Refusal> {
-    each(pieces, together, Piece::apply);
-    match pieces.iter().find_map(|piece| piece.refusal) {
+fn apply(shards: &mut [Shard<'_>], together: Option<usize>) -> Result<(), Refusal> {
+    each(shards, together, Shard::apply);
+    match shards.iter().find_map(|shard| shard.refusal) {
         None => {
-            each(pieces, together, Piece::settle);
+            each(shards, together, Shard::accept);
             Ok(())
         }
         Some(refusal) => {
-            each(pieces, together, Piece::roll_back);
+            each(shards, together, Shard::roll_back);
             Err(refusal)
         }
     }
 }
 
 fn each<'a>(
-    pieces: &mut [Piece<'a>],
+    shards: &mut [Shard<'a>],
     together: Option<usize>,
-    work: impl Fn(&mut Piece<'a>) + Send + Sync,
+    work: impl Fn(&mut Shard<'a>) + Send + Sync,
 ) {
     match together {
-        Some(together) => pieces.par_iter_mut().with_min_len(together).for_each(work),
-        None => pieces.iter_mut().for_each(work),
+        Some(together) => shards.par_iter_mut().with_min_len(together).for_each(work),
+        None => shards.iter_mut().for_each(work),
     }
 }
 
-/// Where the slots of a piece begin, of so many pieces.
-fn first_slot(piece: usize, pieces: usize) -> usize {
-    piece * WIDTH / pieces
+/// Where the slots of a shard begin, of so many shards.
+fn first_slot(shard: usize, shards: usize) -> usize {
+    shard * WIDTH / shards
 }
 
-/// The piece that a slot belongs to.
-pub(super) fn piece_of(slot: usize, pieces: usize) -> usize {
-    ((slot + 1) * pieces - 1) / WIDTH
+/// The shard that a slot belongs to.
+pub(super) fn shard_of(slot: usize, shards: usize) -> usize {
+    ((slot + 1) * shards - 1) / WIDTH
 }
 
-/// The writes of each piece.
-pub(super) fn bounds(writes: &[Write], pieces: usize) -> impl Iterator<Item = Range<usize>> {
-    let start = move |piece: usize| {
-        let first = first_slot(piece, pieces);
+/// The writes of each shard.
+pub(super) fn bounds(writes: &[Write], shards: usize) -> impl Iterator<Item = Range<usize>> {
+    let start = move |shard: usize| {
+        let first = first_slot(shard, shards);
         writes.partition_point(|write| slot_of(&write.key_hash) < first)
     };
-    (0..pieces).map(move |piece| start(piece)..start(piece + 1))
+    (0..shards).map(move |shard| start(shard)..start(shard + 1))
 }
 
 /// Some of the sorted writes by slot.
@@ -173,17 +173,17 @@ mod tests {
 
     #[test]
     fn every_slot_belongs_to_one_piece_of_any_number() {
-        for pieces in 1..=WIDTH {
-            for piece in 0..pieces {
-                let slots = first_slot(piece, pieces)..first_slot(piece + 1, pieces);
+        for shards in 1..=WIDTH {
+            for shard in 0..shards {
+                let slots = first_slot(shard, shards)..first_slot(shard + 1, shards);
                 assert!(!slots.is_empty());
                 assert!(
                     slots
                         .into_iter()
-                        .all(|slot| piece_of(slot, pieces) == piece)
+                        .all(|slot| shard_of(slot, shards) == shard)
                 );
             }
-            assert_eq!(first_slot(pieces, pieces), WIDTH);
+            assert_eq!(first_slot(shards, shards), WIDTH);
         }
     }
 }

@@ -3,23 +3,23 @@
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use trunkline_core::params::CollisionPolicy;
-use trunkline_core::tree::Glance;
+use trunkline_core::tree::Probe;
 use trunkline_testkit::naive::Hash;
 use trunkline_testkit::tree::{HashedOp, State, Twin, many_near, near, random_ops};
 
-/// What a glance tells of keys at the last sealed version was so at every version that it speaks of.
+/// What a probe tells of keys at the last sealed version was so at every version that it speaks of.
 fn check(twin: &Twin, history: &[State], keys: &[Hash]) -> usize {
     let version = twin.version - 1;
     let value = |then: u64, key: &Hash| history[then as usize].get(key).map(|leaf| leaf.0);
     let mut clear = 0;
     for key in keys {
-        let since = match twin.reader().glance(version, key) {
-            Glance::Absent => {
+        let since = match twin.reader().probe(version, key) {
+            Probe::Absent => {
                 assert_eq!(value(version, key), None);
                 version
             }
-            Glance::SameSince(since) => since,
-            Glance::Unclear => continue,
+            Probe::UnchangedSince(since) => since,
+            Probe::Unknown => continue,
         };
         clear += 1;
         for then in since..version {

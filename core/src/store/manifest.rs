@@ -1,8 +1,8 @@
 //! The `CHECKPOINT` file: the version that the leaf store holds.
 //!
-//! Two writes make a checkpoint of version H. First the marker of the version before it, with
+//! Two writes make a checkpoint of version H. First the manifest of the version before it, with
 //! intent H: from now on the leaf store may hold any mixture of the two. Then, when the leaves of H
-//! are ingested and synced, the marker of H without intent. Replay from the marker's version is
+//! are ingested and synced, the manifest of H without intent. Replay from the manifest's version is
 //! idempotent, so a mixture does no harm; but digests can be compared at H and above only.
 //!
 //! Not here: when to checkpoint, the leaves, and what is below the peaks of the history
@@ -20,22 +20,22 @@ use crate::record::{CommitRecord, RECORD_BYTES_MAX, RecordError};
 
 /// Name of the file.
 pub const CHECKPOINT_FILE: &str = "CHECKPOINT";
-/// Longest marker, bytes.
-pub const MARKER_BYTES_MAX: usize =
+/// Longest manifest, bytes.
+pub const MANIFEST_BYTES_MAX: usize =
     8 + 2 + 32 + 8 + 2 + RECORD_BYTES_MAX + 1 + 48 + 8 + 1 + PEAKS_MAX * 32 + 1 + 8 + 32;
 
 const MAGIC: [u8; 8] = *b"trunkchk";
 
-/// What a checkpoint marker says.
+/// What a checkpoint manifest says.
 ///
 /// ```
-/// use trunkline_core::store::marker::Marker;
-/// let empty = Marker::genesis([1; 32]);
+/// use trunkline_core::store::manifest::CheckpointManifest;
+/// let empty = CheckpointManifest::genesis([1; 32]);
 /// assert_eq!(empty.record.version, 0);
-/// assert_eq!(Marker::decode(&empty.encode()), Ok(empty));
+/// assert_eq!(CheckpointManifest::decode(&empty.encode()), Ok(empty));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Marker {
+pub struct CheckpointManifest {
     /// The record of version H, whose state the leaf store holds, synced.
     pub record: CommitRecord,
     /// The KZG root of version H, if it was computed by then.
@@ -46,59 +46,59 @@ pub struct Marker {
     pub intent: Option<u64>,
 }
 
-/// Why bytes are not a checkpoint marker.
+/// Why bytes are not a checkpoint manifest.
 ///
 /// ```
-/// use trunkline_core::store::marker::{Marker, MarkerError};
-/// let mut bytes = Marker::genesis([1; 32]).encode();
+/// use trunkline_core::store::manifest::{CheckpointManifest, ManifestError};
+/// let mut bytes = CheckpointManifest::genesis([1; 32]).encode();
 /// bytes[20] ^= 1;
-/// assert_eq!(Marker::decode(&bytes), Err(MarkerError::Damaged));
+/// assert_eq!(CheckpointManifest::decode(&bytes), Err(ManifestError::Damaged));
 /// bytes[8] = 2;
-/// let error = Marker::decode(&bytes).unwrap_err(); // first of all, whose bytes are they?
-/// assert_eq!(error, MarkerError::Format(2));
+/// let error = CheckpointManifest::decode(&bytes).unwrap_err(); // first of all, whose bytes are they?
+/// assert_eq!(error, ManifestError::Format(2));
 /// assert!(error.to_string().ends_with("use a build that reads it"));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum MarkerError {
-    /// It does not begin as a marker does.
-    #[error("this is not a trunkline checkpoint marker; is it the right directory?")]
+pub enum ManifestError {
+    /// It does not begin as a manifest does.
+    #[error("this is not a trunkline checkpoint manifest; is it the right directory?")]
     Magic,
     /// Written by another format version.
     #[error(
-        "checkpoint marker of format {0}; this build reads format {FORMAT}: use a build that reads it"
+        "checkpoint manifest of format {0}; this build reads format {FORMAT}: use a build that reads it"
     )]
     Format(u16),
     /// Wrong length or checksum.
-    #[error("the checkpoint marker is damaged; restore the directory from a copy")]
+    #[error("the checkpoint manifest is damaged; restore the directory from a copy")]
     Damaged,
     /// The checksum is right, but the record inside is no record.
-    #[error("the checkpoint marker holds no commit record")]
+    #[error("the checkpoint manifest holds no commit record")]
     Record(#[from] RecordError),
     /// The checksum is right, but the fields contradict each other.
-    #[error("the checkpoint marker contradicts itself: {0}")]
+    #[error("the checkpoint manifest contradicts itself: {0}")]
     Contradiction(&'static str),
 }
 
-/// Why a marker was not read.
+/// Why a manifest was not read.
 ///
 /// ```
 /// use std::{io::ErrorKind, path::Path};
-/// use trunkline_core::store::{marker::{Marker, ReadMarkerError}, simulated::SimulatedDisk};
+/// use trunkline_core::store::{manifest::{CheckpointManifest, ReadManifestError}, simulated::SimulatedDisk};
 /// let disk = SimulatedDisk::new(1);
-/// // A tree without a checkpoint yet: begin with the marker of its empty state.
-/// let marker = match Marker::read(&disk, Path::new("")) {
-///     Err(ReadMarkerError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
-///         Marker::genesis([1; 32])
+/// // A tree without a checkpoint yet: begin with the manifest of its empty state.
+/// let manifest = match CheckpointManifest::read(&disk, Path::new("")) {
+///     Err(ReadManifestError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+///         CheckpointManifest::genesis([1; 32])
 ///     }
 ///     read => read?,
 /// };
-/// assert_eq!(marker.record.version, 0);
-/// # Ok::<(), ReadMarkerError>(())
+/// assert_eq!(manifest.record.version, 0);
+/// # Ok::<(), ReadManifestError>(())
 /// ```
 #[derive(Debug, thiserror::Error)]
-pub enum ReadMarkerError {
+pub enum ReadManifestError {
     /// The file could not be read (`NotFound`: no checkpoint was written yet).
-    #[error("the checkpoint marker {} could not be read", path.display())]
+    #[error("the checkpoint manifest {} could not be read", path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -111,12 +111,12 @@ pub enum ReadMarkerError {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: MarkerError,
+        source: ManifestError,
     },
 }
 
-impl Marker {
-    /// The marker of a tree that was just created: version 0, no leaves.
+impl CheckpointManifest {
+    /// The manifest of a tree that was just created: version 0, no leaves.
     pub fn genesis(tree_id: Digest) -> Self {
         let record = CommitRecord::genesis(tree_id);
         let mut history = MountainRange::default();
@@ -137,7 +137,7 @@ impl Marker {
     pub fn encode(&self) -> Vec<u8> {
         let record = self.record.encode();
         let peaks = self.history.peaks();
-        let mut bytes = Vec::with_capacity(MARKER_BYTES_MAX);
+        let mut bytes = Vec::with_capacity(MANIFEST_BYTES_MAX);
         bytes.extend_from_slice(&MAGIC);
         bytes.extend_from_slice(&FORMAT.to_le_bytes());
         bytes.extend_from_slice(&self.record.tree_id);
@@ -156,37 +156,37 @@ impl Marker {
     }
 
     /// Reads what [`Self::encode`] gave; anything else is an error.
-    pub fn decode(bytes: &[u8]) -> Result<Self, MarkerError> {
+    pub fn decode(bytes: &[u8]) -> Result<Self, ManifestError> {
         let mut cursor = Cursor(bytes);
         if cursor.array() != Some(MAGIC) {
-            return Err(MarkerError::Magic);
+            return Err(ManifestError::Magic);
         }
-        let format = cursor.u16().ok_or(MarkerError::Damaged)?;
+        let format = cursor.u16().ok_or(ManifestError::Damaged)?;
         if format != FORMAT {
-            return Err(MarkerError::Format(format));
+            return Err(ManifestError::Format(format));
         }
-        let (body, checksum) = bytes.split_last_chunk().ok_or(MarkerError::Damaged)?;
+        let (body, checksum) = bytes.split_last_chunk().ok_or(ManifestError::Damaged)?;
         if FRAME.hash(body) != *checksum {
-            return Err(MarkerError::Damaged);
+            return Err(ManifestError::Damaged);
         }
-        let fields = Fields::read(cursor).ok_or(MarkerError::Damaged)?;
+        let fields = Fields::read(cursor).ok_or(ManifestError::Damaged)?;
         fields.check()
     }
 
-    /// Writes the marker of a directory: after a crash it is this one or the one before.
+    /// Writes the manifest of a directory: after a crash it is this one or the one before.
     pub fn write(&self, disk: &dyn Disk, directory: &Path) -> io::Result<()> {
         replace_file(disk, &directory.join(CHECKPOINT_FILE), &self.encode())
     }
 
-    /// Reads the marker of a directory.
-    pub fn read(disk: &dyn Disk, directory: &Path) -> Result<Self, ReadMarkerError> {
+    /// Reads the manifest of a directory.
+    pub fn read(disk: &dyn Disk, directory: &Path) -> Result<Self, ReadManifestError> {
         let path = directory.join(CHECKPOINT_FILE);
-        let decoded = match read_file(disk, &path, MARKER_BYTES_MAX) {
+        let decoded = match read_file(disk, &path, MANIFEST_BYTES_MAX) {
             Ok(bytes) => Self::decode(&bytes),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(MarkerError::Damaged),
-            Err(source) => return Err(ReadMarkerError::Io { path, source }),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(ManifestError::Damaged),
+            Err(source) => return Err(ReadManifestError::Io { path, source }),
         };
-        decoded.map_err(|source| ReadMarkerError::Content { path, source })
+        decoded.map_err(|source| ReadManifestError::Content { path, source })
     }
 }
 
@@ -230,30 +230,32 @@ impl<'a> Fields<'a> {
         })
     }
 
-    fn check(self) -> Result<Marker, MarkerError> {
+    fn check(self) -> Result<CheckpointManifest, ManifestError> {
         let record = CommitRecord::decode(self.record)?;
         if record.tree_id != self.tree_id {
-            return Err(MarkerError::Contradiction("the record is of another tree"));
+            return Err(ManifestError::Contradiction(
+                "the record is of another tree",
+            ));
         }
         if record.version != self.version {
-            return Err(MarkerError::Contradiction(
+            return Err(ManifestError::Contradiction(
                 "the record is of another version",
             ));
         }
         if self.version.checked_add(1) != Some(self.history_count) {
-            return Err(MarkerError::Contradiction(
+            return Err(ManifestError::Contradiction(
                 "the history does not end at the version",
             ));
         }
         if self.intent.is_some_and(|intent| intent <= self.version) {
-            return Err(MarkerError::Contradiction(
+            return Err(ManifestError::Contradiction(
                 "the intent is not above the version",
             ));
         }
         let history = MountainRange::from_parts(self.history_count, self.peaks).ok_or(
-            MarkerError::Contradiction("the number of peaks does not fit the history"),
+            ManifestError::Contradiction("the number of peaks does not fit the history"),
         )?;
-        Ok(Marker {
+        Ok(CheckpointManifest {
             record,
             kzg_root: self.kzg_root,
             history,

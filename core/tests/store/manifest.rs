@@ -2,7 +2,9 @@ use std::path::Path;
 
 use trunkline_core::params::TreeParams;
 use trunkline_core::store::disk::Disk;
-use trunkline_core::store::marker::{CHECKPOINT_FILE, Marker, MarkerError, ReadMarkerError};
+use trunkline_core::store::manifest::{
+    CHECKPOINT_FILE, CheckpointManifest, ManifestError, ReadManifestError,
+};
 use trunkline_core::store::simulated::{Failure, Fault, SimulatedDisk};
 use trunkline_core::store::tree_file::{self, ReadTreeFileError, TREE_FILE, TreeFileError};
 
@@ -12,8 +14,8 @@ const DIRECTORY: &str = "";
 
 #[test]
 fn a_crash_at_any_call_leaves_the_old_marker_or_the_new() {
-    let old = Marker::genesis(TREE);
-    let new = Marker {
+    let old = CheckpointManifest::genesis(TREE);
+    let new = CheckpointManifest {
         intent: Some(4),
         ..old.clone()
     };
@@ -28,7 +30,7 @@ fn a_crash_at_any_call_leaves_the_old_marker_or_the_new() {
         });
         let written = new.write(&disk, Path::new(DIRECTORY)).is_ok();
         disk.crash(seed);
-        let found = Marker::read(&disk, Path::new(DIRECTORY)).unwrap();
+        let found = CheckpointManifest::read(&disk, Path::new(DIRECTORY)).unwrap();
         assert!(found == new || (found == old && !written));
         new.write(&disk, Path::new(DIRECTORY)).unwrap();
     }
@@ -36,12 +38,12 @@ fn a_crash_at_any_call_leaves_the_old_marker_or_the_new() {
 
 #[test]
 fn every_flip_in_a_marker_or_tree_file_is_an_error() {
-    let marker = Marker::genesis(TREE).encode();
+    let manifest = CheckpointManifest::genesis(TREE).encode();
     let tree = tree_file::encode(&TreeParams::default());
     for (bytes, is_error) in [
         (
-            marker,
-            (|b| Marker::decode(b).is_err()) as fn(&[u8]) -> bool,
+            manifest,
+            (|b| CheckpointManifest::decode(b).is_err()) as fn(&[u8]) -> bool,
         ),
         (tree, |b| tree_file::decode(b).is_err()),
     ] {
@@ -55,9 +57,12 @@ fn every_flip_in_a_marker_or_tree_file_is_an_error() {
 
 #[test]
 fn another_format_is_told_apart_from_damage() {
-    let mut marker = Marker::genesis(TREE).encode();
-    marker[8] = 9;
-    assert_eq!(Marker::decode(&marker), Err(MarkerError::Format(9)));
+    let mut manifest = CheckpointManifest::genesis(TREE).encode();
+    manifest[8] = 9;
+    assert_eq!(
+        CheckpointManifest::decode(&manifest),
+        Err(ManifestError::Format(9))
+    );
     let mut tree = tree_file::encode(&TreeParams::default());
     tree[8] = 9;
     assert_eq!(tree_file::decode(&tree), Err(TreeFileError::Format(9)));
@@ -74,9 +79,11 @@ fn what_is_of_no_use_is_named_by_its_path() {
         let mut file = disk.create(&directory.join(name)).unwrap();
         file.append(b"something else").unwrap();
     }
-    let marker = Marker::read(&disk, directory).unwrap_err().to_string();
+    let manifest = CheckpointManifest::read(&disk, directory)
+        .unwrap_err()
+        .to_string();
     let tree = tree_file::read(&disk, directory).unwrap_err().to_string();
-    for (name, error) in [(CHECKPOINT_FILE, marker), (TREE_FILE, tree)] {
+    for (name, error) in [(CHECKPOINT_FILE, manifest), (TREE_FILE, tree)] {
         let path = directory.join(name).display().to_string();
         assert!(error.starts_with(&path), "{error}");
         assert!(error.ends_with("is it the right directory?"), "{error}");
@@ -87,9 +94,10 @@ fn what_is_of_no_use_is_named_by_its_path() {
 fn an_empty_directory_has_neither_marker_nor_tree_file() {
     let disk = SimulatedDisk::new(1);
     let not_found = std::io::ErrorKind::NotFound;
-    let Err(ReadMarkerError::Io { path, source }) = Marker::read(&disk, Path::new(DIRECTORY))
+    let Err(ReadManifestError::Io { path, source }) =
+        CheckpointManifest::read(&disk, Path::new(DIRECTORY))
     else {
-        panic!("a marker was found");
+        panic!("a manifest was found");
     };
     assert_eq!(source.kind(), not_found);
     assert_eq!(path, Path::new(DIRECTORY).join(CHECKPOINT_FILE));

@@ -40,18 +40,18 @@ impl Pair {
     }
 
     /// Whether it took effect.
-    fn submit(&mut self, ops: &[HashedOp], pieces: usize) -> bool {
+    fn submit(&mut self, ops: &[HashedOp], shards: usize) -> bool {
         let batch = prepared(ops);
         let whole = self.whole.writer.apply(&batch, self.version);
-        let pool = Some((&self.pool, pieces));
+        let pool = Some((&self.pool, shards));
         let cut = self.cut.writer.apply_on(pool, &batch, self.version);
-        assert_eq!(whole, cut, "{pieces} pieces");
+        assert_eq!(whole, cut, "{shards} shards");
         let count = |half: &Half| half.writer.key_count();
         assert_eq!(count(&self.whole), count(&self.cut));
         whole.is_ok()
     }
 
-    fn seal(&mut self, pieces: usize) {
+    fn seal(&mut self, shards: usize) {
         let [whole, cut] = [&mut self.whole, &mut self.cut];
         let (of_whole, of_cut) = (
             whole.writer.seal(self.version),
@@ -59,7 +59,7 @@ impl Pair {
         );
         assert_eq!(of_whole.is_empty(), of_cut.is_empty());
         let expected = whole.hasher.hash(of_whole, None);
-        let roots = cut.hasher.hash(of_cut, Some((&self.pool, pieces)));
+        let roots = cut.hasher.hash(of_cut, Some((&self.pool, shards)));
         assert_eq!(roots, expected);
         self.version += 1;
     }
