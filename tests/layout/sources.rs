@@ -5,21 +5,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// One source file of a crate.
-pub struct Source {
+pub(crate) struct Source {
     /// Its path below the repository.
-    pub path: String,
+    pub(crate) path: String,
     /// Its modules from the crate root on: `["stage", "persist"]`.
-    pub module: Vec<String>,
+    pub(crate) module: Vec<String>,
     /// Its code without tests and comments.
-    pub code: String,
+    pub(crate) code: String,
 }
 
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// Returns the source files of a crate, whose `src` lies in `folder`.
-pub fn sources(folder: &str) -> Vec<Source> {
+pub(crate) fn sources(folder: &str) -> Vec<Source> {
     let source = root().join(folder);
     let mut files = Vec::new();
     collect(&source, &mut files);
@@ -64,7 +64,7 @@ fn without_tests_and_comments(text: &str) -> String {
 }
 
 /// Returns every path that a file imports or names, as segments; `crate::` and `super::` are resolved.
-pub fn paths(source: &Source) -> Vec<Vec<String>> {
+pub(crate) fn paths(source: &Source) -> Vec<Vec<String>> {
     let mut paths = Vec::new();
     for statement in use_statements(&source.code) {
         expand(&statement, &[], &mut paths);
@@ -168,12 +168,12 @@ fn resolve(path: &[String], module: &[String]) -> Option<Vec<String>> {
 }
 
 /// Finds the file that a path of a crate names, through re-exports of `mod.rs` and `lib.rs`.
-pub struct Index<'a> {
+pub(crate) struct Index<'a> {
     by_module: BTreeMap<&'a [String], &'a Source>,
 }
 
 impl<'a> Index<'a> {
-    pub fn new(sources: &'a [Source]) -> Self {
+    pub(crate) fn new(sources: &'a [Source]) -> Self {
         let by_module = sources.iter().map(|source| (&source.module[..], source));
         Self {
             by_module: by_module.collect(),
@@ -181,7 +181,7 @@ impl<'a> Index<'a> {
     }
 
     /// Returns the file that defines what a path of this crate names.
-    pub fn file(&self, path: &[String]) -> Option<&'a Source> {
+    pub(crate) fn file(&self, path: &[String]) -> Option<&'a Source> {
         self.follow(path, 8)
     }
 
