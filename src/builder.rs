@@ -1,4 +1,4 @@
-//! The builder of an engine: opening with a disk, a leaf store or a watched file of your own.
+//! The builder of an engine, for another disk or leaf store, or a watched configuration file.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,6 @@ use trunkline_actors::config::{Config, ConfigError};
 use trunkline_actors::failure::Stage;
 use trunkline_actors::failure::panic_message;
 use trunkline_actors::runtime::thread;
-use trunkline_actors::testing::Faults;
 #[cfg(feature = "testing")]
 use trunkline_actors::testing::StageFault;
 use trunkline_core::store::disk::Disk;
@@ -19,10 +18,9 @@ use trunkline_core::store::leaves::LeafStore;
 
 use crate::engine::Engine;
 use crate::error::OpenError;
-use crate::open::{self, Opening};
+use crate::open::{self, OpenOptions};
 
-/// How an engine is opened, where [`Engine::open`] is not enough: with disks and stores of one's own,
-/// and with failures that a test asks for.
+/// Opens an engine with more options than [`Engine::open`] has. Created by [`Engine::builder`].
 ///
 /// ```
 /// use std::sync::Arc;
@@ -35,7 +33,7 @@ use crate::open::{self, Opening};
 /// engine.shutdown_blocking()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct EngineBuilder(Opening);
+pub struct EngineBuilder(OpenOptions);
 
 impl std::fmt::Debug for EngineBuilder {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -46,34 +44,62 @@ impl std::fmt::Debug for EngineBuilder {
     }
 }
 
+impl Engine {
+    /// Opens the tree in the configured directory, or creates it there if the directory is empty or absent.
+    ///
+    /// The work is done on a thread of its own, so the runtime is not blocked.
+    ///
+    /// # Errors
+    ///
+    /// Returns an [`OpenError`] that names what is wrong with the configuration or in the directory.
+    pub async fn open(config: Config) -> Result<Self, OpenError> {
+        Self::builder(config).open().await
+    }
+
+    /// Does what [`Self::open`] does, and blocks the thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub fn open_blocking(config: Config) -> Result<Self, OpenError> {
+        Self::builder(config).open_blocking()
+    }
+
+    /// Returns a builder, for an engine with another disk or leaf store, or with a watched configuration file.
+    pub fn builder(config: Config) -> EngineBuilder {
+        EngineBuilder::new(config)
+    }
+}
+
 impl EngineBuilder {
     pub(crate) fn new(config: Config) -> Self {
-        Self(Opening {
+        Self(OpenOptions {
             config,
-            disk: None,
-            leaves: None,
-            watch: None,
-            faults: Faults::default(),
+            ..OpenOptions::default()
         })
     }
 
-    /// Keeps the log and the markers on this disk instead of the system's. No lock is taken then:
-    /// see to it that only one engine has it.
+    /// Stores the log and the checkpoint manifest on this disk instead of the system's.
+    ///
+    /// No lock is taken then, and neither KZG tables nor decisions are stored. The caller makes sure that only one
+    /// engine uses the disk.
     pub fn disk(mut self, disk: Arc<dyn Disk>) -> Self {
         self.0.disk = Some(disk);
         self
     }
 
-    /// Keeps checkpointed leaves in this store, which must outlive the engine as the disk does.
+    /// Stores checkpointed leaves in this store instead of the configured one. It must be kept together with the disk:
+    /// what a checkpoint moved to it is no longer in the log.
     pub fn leaf_store(mut self, leaves: Arc<dyn LeafStore>) -> Self {
         self.0.leaves = Some(leaves);
         self
     }
 
-    /// Looks at a configuration file while the engine runs, four times a second: when it has changed, `rebuild`
-    /// makes the configuration anew and the engine goes on with it, as [`Engine::reload`] does. A file that is
-    /// wrong, or changes what can't change, is refused and recorded among the decisions
-    /// ([`Engine::decisions_since`]); the engine keeps what it had.
+    /// Watches a configuration file while the engine runs, and reloads it as [`Engine::reload`] does when it changes.
+    ///
+    /// The file is checked four times a second. `rebuild` makes a configuration from it. If that fails, or if a setting
+    /// differs that can't change while the engine runs, the engine keeps its configuration and records the refusal
+    /// among the decisions ([`Engine::decisions_since`]).
     ///
     /// ```
     /// # let directory = tempfile::tempdir()?;
@@ -98,32 +124,39 @@ impl EngineBuilder {
         self
     }
 
+    /// Makes a stage fail, for tests of what a service does then: the first `after_groups` groups pass the stage, the
+    /// next one fails.
     #[cfg(feature = "testing")]
-    /// Lets a stage fail at the group after so many.
     pub fn fail_stage(mut self, stage: Stage, after_groups: u64, fault: StageFault) -> Self {
         self.0.faults.add(stage, after_groups, fault);
         self
     }
 
-    /// Opens the engine on a thread of its own and waits for it without blocking the runtime.
+    /// Opens the engine. The work is done on a thread of its own, so the runtime is not blocked. If the future is
+    /// dropped, the engine is shut down again once it is open.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::open`].
     pub async fn open(self) -> Result<Engine, OpenError> {
         let (opened, opening) = oneshot::channel();
         thread::spawn("open", move || {
-            // If nobody waits any more, the engine is dropped again, in order.
+            // If the future was dropped, the send fails and drops the engine, which shuts it down.
             let _ = opened.send(self.open_blocking());
         })
         .map_err(OpenError::Thread)?;
-        match opening.await {
-            Ok(result) => result,
-            Err(_) => Err(OpenError::Panic("the opening thread ended".to_owned())),
-        }
+        let ended = |_| Err(OpenError::Panic("the opening thread ended".to_owned()));
+        opening.await.unwrap_or_else(ended)
     }
 
-    /// Opens the engine: reads what is there, makes it durable, starts the threads.
+    /// Opens the engine, and blocks the thread until it runs: until the state was read from the directory, checked, and
+    /// made durable, and all threads are started.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::open`].
     pub fn open_blocking(self) -> Result<Engine, OpenError> {
-        match catch_unwind(AssertUnwindSafe(|| open::open(self.0))) {
-            Ok(result) => result,
-            Err(payload) => Err(OpenError::Panic(panic_message(&*payload))),
-        }
+        catch_unwind(AssertUnwindSafe(|| open::open(self.0).map(Engine::from)))
+            .unwrap_or_else(|payload| Err(OpenError::Panic(panic_message(&*payload))))
     }
 }

@@ -1,43 +1,41 @@
-//! The handle that a service holds: open, submit, read, drain, shut down.
+//! The handle to a running engine: submit, read, drain, shut down.
 //!
-//! The handle is `Clone + Send + Sync` and works from any runtime or none: every call that waits has an async and a
+//! The handle is `Clone + Send + Sync`. It works from any runtime or none: every call that waits has an async and a
 //! blocking form.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
-use tokio::sync::{TryAcquireError, oneshot, watch};
-use trunkline_actors::adaptive::controls::Controls;
+use tokio::sync::TryAcquireError;
 use trunkline_actors::adaptive::reload_error::ReloadError;
-use trunkline_actors::admission::{Permit, Sequencer};
+use trunkline_actors::admission::Permit;
 use trunkline_actors::config::{Config, KzgMode};
-use trunkline_actors::context::StageContext;
 use trunkline_actors::decisions::{Decision, Window};
 use trunkline_actors::failure::EngineFailure;
 use trunkline_actors::message::{Pending, Submission};
 use trunkline_actors::metrics::MetricsSnapshot;
 use trunkline_actors::metrics::timeline::Span;
-use trunkline_actors::pipeline::{PipelineHandle, Threads};
 use trunkline_actors::receipt::{Receipt, RootSource, issue};
 use trunkline_actors::runtime::wait::block_on;
 use trunkline_actors::runtime::{clock, thread};
+use trunkline_actors::state::State;
 use trunkline_actors::state::evidence::{self, EvidenceError};
 use trunkline_actors::state::read::ReadError;
-use trunkline_core::batch::{Batch, CheckedBatch, check_key, provisional_root};
+use trunkline_core::batch::{Batch, CheckedBatch, provisional_root};
 use trunkline_core::evidence::Evidence;
 use trunkline_core::params::TreeParams;
-use trunkline_core::store::lock::DirectoryLock;
 use trunkline_core::store::log::Recovery;
 
-use crate::builder::EngineBuilder;
-use crate::error::{OpenError, SnapshotError, SubmitError};
-use crate::snapshot::Snapshot;
+use crate::error::{SnapshotError, SubmitError};
+use crate::running::Running;
 use crate::snapshot::multi_get::in_path_order;
+use crate::snapshot::{Snapshot, checked_hash};
 
-/// A running engine. Clones are handles to the same one; when the last is dropped without
-/// [`Engine::shutdown`], what was accepted is still made durable, blocking that thread.
+/// A running engine.
+///
+/// Clones are handles to the same engine. If the last one is dropped without [`Engine::shutdown`], the drop blocks its
+/// thread until everything that was accepted is durable.
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;
@@ -46,7 +44,7 @@ use crate::snapshot::multi_get::in_path_order;
 /// let mut batch = trunkline::Batch::new();
 /// batch.put("alice", "10").put("bob", "7");
 /// let receipt = engine.submit_blocking(batch)?;
-/// assert_eq!(engine.get(b"alice")?.as_deref(), Some(&b"10"[..])); // own writes, at once
+/// assert_eq!(engine.get(b"alice")?.as_deref(), Some(&b"10"[..])); // own writes are visible at once
 /// let durable = receipt.durable_blocking()?;
 /// assert_eq!(engine.snapshot().version(), durable.version);
 /// engine.shutdown_blocking()?;
@@ -54,237 +52,250 @@ use crate::snapshot::multi_get::in_path_order;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Engine {
-    inner: Arc<Inner>,
+    running: Arc<Running>,
 }
 
-#[derive(Debug)]
-struct Inner {
-    context: Arc<StageContext>,
-    controls: Arc<Controls>,
-    sequencer: Mutex<Sequencer>,
-    pipeline: Arc<PipelineHandle>,
-    threads: Mutex<Option<Threads>>,
-    /// Whether the shutdown has ended.
-    ended: watch::Sender<bool>,
-    recovery: Recovery,
-    /// Released when everything else has ended.
-    lock: Mutex<Option<DirectoryLock>>,
-}
-
-/// Parts of an engine whose threads run.
-pub(crate) struct Running {
-    pub(crate) context: Arc<StageContext>,
-    pub(crate) controls: Arc<Controls>,
-    pub(crate) sequencer: Sequencer,
-    pub(crate) pipeline: PipelineHandle,
-    pub(crate) threads: Threads,
-    pub(crate) recovery: Recovery,
-    pub(crate) lock: Option<DirectoryLock>,
+impl From<Running> for Engine {
+    fn from(running: Running) -> Self {
+        Self {
+            running: Arc::new(running),
+        }
+    }
 }
 
 impl Engine {
-    /// Opens the tree in the configured directory, or creates it there.
-    pub async fn open(config: Config) -> Result<Self, OpenError> {
-        Self::builder(config).open().await
-    }
-
-    /// As [`Self::open`], blocking the thread.
-    pub fn open_blocking(config: Config) -> Result<Self, OpenError> {
-        Self::builder(config).open_blocking()
-    }
-
-    /// Returns the handle to threads that run.
-    pub(crate) fn of_running(running: Running) -> Self {
-        let inner = Inner {
-            context: running.context,
-            controls: running.controls,
-            sequencer: Mutex::new(running.sequencer),
-            pipeline: Arc::new(running.pipeline),
-            threads: Mutex::new(Some(running.threads)),
-            ended: watch::Sender::new(false),
-            recovery: running.recovery,
-            lock: Mutex::new(running.lock),
-        };
-        Self {
-            inner: Arc::new(inner),
-        }
-    }
-
-    /// For what [`Self::open`] does not offer.
-    pub fn builder(config: Config) -> EngineBuilder {
-        EngineBuilder::new(config)
-    }
-
-    /// Submits a batch: checked, then, while too much is on its way, waiting, then hashed and given its place.
+    /// Submits a batch and returns its receipt.
     ///
-    /// Batches of one caller that are submitted one after the other keep their order. Dropping the
-    /// future before it is ready leaves the batch unsubmitted; after that nothing is lost.
+    /// Waits while `submit.in_flight_*` leaves no room for the batch. When the call returns, the batch is accepted: its
+    /// place in the order of submissions is fixed, and [`Self::get`] shows its writes. It is not durable yet; wait
+    /// for that with [`Receipt::durable`]. Batches that one caller submits one after the other keep their order.
+    ///
+    /// If the future is dropped before it is ready, the batch is not submitted.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the batch breaks a limit, or if the engine has failed or was shut down. The batch has no effect then.
     pub async fn submit(&self, batch: Batch) -> Result<Receipt, SubmitError> {
         let called_at = clock::now();
         let batch = self.check(batch)?;
         let (operations, bytes) = weight(&batch);
-        let permit = self
-            .inner
-            .controls
-            .admission
-            .acquire(operations, bytes)
-            .await;
-        let permit = permit.map_err(|_| self.inner.context.health.cause())?;
-        self.place(batch, permit, called_at)
+        let admission = &self.running.controls.admission;
+        let permit = admission.acquire(operations, bytes).await;
+        let permit = permit.map_err(|_| self.running.context.health.cause())?;
+        self.enqueue(batch, permit, called_at)
     }
 
-    /// As [`Self::submit`], blocking the thread.
+    /// Does what [`Self::submit`] does, and blocks the thread while it waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::submit`].
     pub fn submit_blocking(&self, batch: Batch) -> Result<Receipt, SubmitError> {
         block_on(self.submit(batch))
     }
 
-    /// Submits a batch if there is room for it now.
+    /// Submits a batch if it can be accepted now. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`SubmitError::Busy`] if there is no room for the batch, and otherwise fails as [`Self::submit`] does.
     pub fn try_submit(&self, batch: Batch) -> Result<Receipt, SubmitError> {
         let called_at = clock::now();
         let batch = self.check(batch)?;
         let (operations, bytes) = weight(&batch);
-        match self.inner.controls.admission.try_acquire(operations, bytes) {
-            Ok(permit) => self.place(batch, permit, called_at),
+        match self
+            .running
+            .controls
+            .admission
+            .try_acquire(operations, bytes)
+        {
+            Ok(permit) => self.enqueue(batch, permit, called_at),
             Err(TryAcquireError::NoPermits) => Err(SubmitError::Busy),
-            Err(TryAcquireError::Closed) => Err(self.inner.context.health.cause().into()),
+            Err(TryAcquireError::Closed) => Err(self.running.context.health.cause().into()),
         }
     }
 
-    /// Submits a single put.
+    /// Submits a batch of one put.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::submit`].
     pub async fn put(
         &self,
         key: impl AsRef<[u8]>,
         value: impl AsRef<[u8]>,
     ) -> Result<Receipt, SubmitError> {
-        self.submit(single_put(key, value)).await
+        let mut batch = Batch::new();
+        batch.put(key, value);
+        self.submit(batch).await
     }
 
-    /// As [`Self::put`], blocking the thread.
+    /// Does what [`Self::put`] does, and blocks the thread while it waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::submit`].
     pub fn put_blocking(
         &self,
         key: impl AsRef<[u8]>,
         value: impl AsRef<[u8]>,
     ) -> Result<Receipt, SubmitError> {
-        self.submit_blocking(single_put(key, value))
+        block_on(self.put(key, value))
     }
 
-    /// Submits a single delete.
-    pub async fn delete(&self, key: impl AsRef<[u8]>) -> Result<Receipt, SubmitError> {
-        self.submit(single_delete(key)).await
-    }
-
-    /// As [`Self::delete`], blocking the thread.
-    pub fn delete_blocking(&self, key: impl AsRef<[u8]>) -> Result<Receipt, SubmitError> {
-        self.submit_blocking(single_delete(key))
-    }
-
-    /// The latest accepted value of a key, the caller's own writes included. Writes of a batch with
-    /// requirements show once they have taken effect, since they may yet be refused. Others may be
-    /// refused for their path alone (policy `reject`, a full bucket), and show until then.
+    /// Submits a batch of one delete.
     ///
-    /// What is seen here may be lost in a crash, and after a failure nothing is shown here any more:
-    /// [`Self::get_durable`] and [`Self::snapshot`] see durable versions alone.
+    /// # Errors
+    ///
+    /// As [`Self::submit`].
+    pub async fn delete(&self, key: impl AsRef<[u8]>) -> Result<Receipt, SubmitError> {
+        let mut batch = Batch::new();
+        batch.delete(key);
+        self.submit(batch).await
+    }
+
+    /// Does what [`Self::delete`] does, and blocks the thread while it waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::submit`].
+    pub fn delete_blocking(&self, key: impl AsRef<[u8]>) -> Result<Receipt, SubmitError> {
+        block_on(self.delete(key))
+    }
+
+    /// Returns the latest accepted value of a key, or `None` if it has none. The caller's own writes are visible.
+    ///
+    /// Writes of a batch with requirements are visible once they have taken effect, since the batch may still be
+    /// refused. Other writes are visible at once; the few that are refused for their path (collision policy
+    /// `reject`, or a full bucket) are visible until then.
+    ///
+    /// A crash may lose what this shows: [`Self::get_durable`] and [`Self::snapshot`] show durable versions only.
+    /// Blocks while it reads the leaf store, if the value is not in memory.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the key is empty or too long, if the engine has failed or was shut down, or if the leaf store
+    /// can't be read.
     pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
-        check_key(0, key)?;
-        let context = &self.inner.context;
-        let key_hash = context.state.params.key_hash(key);
-        context.state.get_latest(&context.health, &key_hash)
+        let state = self.state();
+        let key_hash = checked_hash(state, 0, key)?;
+        state.get_latest(&self.running.context.health, &key_hash)
     }
 
     /// Returns whether a key has a value, as [`Self::get`] sees it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get`].
     pub fn contains(&self, key: &[u8]) -> Result<bool, ReadError> {
-        check_key(0, key)?;
-        let context = &self.inner.context;
-        let key_hash = context.state.params.key_hash(key);
-        context.state.contains_latest(&context.health, &key_hash)
+        let state = self.state();
+        let key_hash = checked_hash(state, 0, key)?;
+        state.contains_latest(&self.running.context.health, &key_hash)
     }
 
-    /// Several keys, each as [`Self::get`] sees it at its moment, in the order asked for. They are looked
-    /// up in path order, which is faster than one by one from some dozens on. For all at one version see
-    /// [`Snapshot::multi_get`].
+    /// Returns the values of several keys, in the order of the keys, each as [`Self::get`] sees it at its moment.
+    /// Some dozens of keys or more are read faster than with [`Self::get`].
+    ///
+    /// Writes may happen between two of the reads; [`Snapshot::multi_get`] reads all keys at one version.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get`], for the first key that fails.
     pub fn multi_get<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<Bytes>>, ReadError> {
-        let context = &self.inner.context;
-        in_path_order(&context.state, keys, |key_hash| {
-            context.state.get_latest(&context.health, key_hash)
-        })
+        let (state, health) = (self.state(), &self.running.context.health);
+        in_path_order(state, keys, |key_hash| state.get_latest(health, key_hash))
     }
 
-    /// The value of a key at the last durable version.
+    /// Returns the value of a key at the last durable version, or `None` if it has none there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::get`].
     pub fn get_durable(&self, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
         self.snapshot().get(key)
     }
 
-    /// The last durable version, held.
+    /// Returns a snapshot of the last durable version. Never waits.
     pub fn snapshot(&self) -> Snapshot {
-        let state = &self.inner.context.state;
-        Snapshot::of_pinned(state.clone(), state.versions.pin_newest())
+        Snapshot::of_newest(self.state())
     }
 
-    /// A version that is still kept, held.
+    /// Returns a snapshot of a durable version that is still kept (`versions.retain_versions`). Never waits.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the version is no longer kept, or not durable yet.
     pub fn snapshot_at(&self, version: u64) -> Result<Snapshot, SnapshotError> {
-        let state = &self.inner.context.state;
+        let state = self.state();
         match state.versions.pin(version) {
-            Ok(found) => Ok(Snapshot::of_pinned(state.clone(), found)),
-            Err((oldest, newest)) if version > newest => {
-                debug_assert!(oldest <= newest);
-                Err(SnapshotError::NotYet { version, newest })
-            }
+            Ok(pinned) => Ok(Snapshot::of_pinned(state.clone(), pinned)),
+            Err((_, newest)) if version > newest => Err(SnapshotError::NotYet { version, newest }),
             Err((oldest, _)) => Err(SnapshotError::Expired { version, oldest }),
         }
     }
 
-    /// The evidence about a submission by its sequence number, while its version is kept: what
-    /// [`Receipt::evidence`] gives, for who has no receipt at hand.
+    /// Returns the evidence about a submission, by its sequence number: what [`Receipt::evidence`] returns, for callers
+    /// without the receipt.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the version of the submission is no longer kept, or not durable yet.
     pub fn evidence(&self, sequence: u64) -> Result<Evidence, EvidenceError> {
-        evidence::of_kept(&self.inner.context.state, sequence)
+        evidence::of_kept(self.state(), sequence)
     }
 
-    /// The parameters of the tree.
+    /// Returns the parameters of the tree.
     pub fn params(&self) -> TreeParams {
-        self.inner.context.state.params
+        self.state().params
     }
 
-    /// The configuration that the engine runs with: as it was opened with or as it was reloaded last. What
-    /// the engine moved by itself is in [`Self::windows_since`].
+    /// Returns the configuration in force: the one that the engine was opened with, or the last that was reloaded.
+    /// Settings that the engine has adapted itself are in [`Self::windows_since`].
     pub fn config(&self) -> Arc<Config> {
-        self.inner.context.config()
+        self.running.context.config()
     }
 
-    /// What opening found and did.
+    /// Returns what opening found in the log, and what it repaired.
     pub fn recovery(&self) -> &Recovery {
-        &self.inner.recovery
+        &self.running.recovery
     }
 
-    /// The engine's figures since it was opened.
+    /// Returns the metrics since the engine was opened.
     pub fn metrics(&self) -> MetricsSnapshot {
-        self.inner.context.metrics.snapshot()
+        self.running.context.metrics.snapshot()
     }
 
-    /// Microseconds since the engine was opened: the clock of windows, decisions and spans.
+    /// Returns the microseconds since the engine was opened. Windows, decisions and spans use this clock.
     pub fn uptime_us(&self) -> u64 {
-        self.inner.context.metrics.uptime_us()
+        self.running.context.metrics.uptime_us()
     }
 
-    /// What was measured, window by window (`control.window_ms`), after the window of a number; the last 1,200 are
-    /// kept.
+    /// Returns the measurements of all windows (`control.window_ms`) after window `number`, oldest first. The last
+    /// 1,200 windows are kept.
     pub fn windows_since(&self, number: u64) -> Vec<Window> {
-        self.inner.controls.windows.since(number)
+        self.running.controls.windows.since(number)
     }
 
-    /// What the engine moved by itself and why, and what was reloaded, after the decision of a number; the last
-    /// `control.decisions_kept` are kept.
+    /// Returns all decisions after decision `number`, oldest first: which setting the engine or a reload changed,
+    /// and why. The last `control.decisions_kept` are kept.
     pub fn decisions_since(&self, number: u64) -> Vec<Decision> {
-        self.inner.controls.decisions.since(number)
+        self.running.controls.decisions.since(number)
     }
 
-    /// When its stages worked on which version, as far as they ended at this time ([`Self::uptime_us`]) or later;
-    /// the last 8,192 are kept.
+    /// Returns the spans that ended at `ended_us` ([`Self::uptime_us`]) or later: which stage worked on which version,
+    /// and when. The last 8,192 are kept.
     pub fn spans_since(&self, ended_us: u64) -> Vec<Span> {
-        self.inner.context.metrics.timeline.since(ended_us)
+        self.running.context.metrics.timeline.since(ended_us)
     }
 
-    /// Goes on with another configuration, wholly or, if it is wrong or changes what can't change while the engine
-    /// runs ([`RELOADABLE`](trunkline_actors::config::RELOADABLE)), not at all. Either way it is recorded among the decisions.
+    /// Replaces the configuration of the running engine, atomically. The reload, or its refusal, is recorded among the
+    /// decisions.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a value is not allowed, if a setting differs that can't change while the engine runs (only
+    /// [`RELOADABLE`](crate::config::RELOADABLE) ones can), or if the engine has failed or was shut down.
+    /// The engine keeps its configuration then.
     ///
     /// ```
     /// # let directory = tempfile::tempdir()?;
@@ -299,70 +310,95 @@ impl Engine {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn reload(&self, config: Config) -> Result<(), ReloadError> {
-        self.inner.controls.reload(Ok(config))
+        self.running.controls.reload(Ok(config))
     }
 
-    /// Why the engine answers no more, if it doesn't.
+    /// Returns the failure that stopped the engine, if any. A shutdown counts as [`EngineFailure::Closed`].
     pub fn failure(&self) -> Option<EngineFailure> {
-        self.inner.context.health.failure().cloned()
+        self.running.context.health.failure().cloned()
     }
 
-    /// Waits until everything accepted before is durable and synced, whatever the durability mode.
+    /// Waits until everything that was accepted before is durable and synced, whatever the durability mode.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the engine has failed or was shut down.
     pub async fn drain(&self) -> Result<(), EngineFailure> {
-        self.inner.context.health.check()?;
-        self.inner.drained(self.inner.pipeline.drain(false)).await
+        self.running.context.health.check()?;
+        self.running.drain(false).await
     }
 
-    /// As [`Self::drain`], blocking the thread.
+    /// Does what [`Self::drain`] does, and blocks the thread while it waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::drain`].
     pub fn drain_blocking(&self) -> Result<(), EngineFailure> {
         block_on(self.drain())
     }
 
-    /// Accepts nothing more, makes durable what was accepted, closes the files, ends the threads.
-    /// Other handles answer [`EngineFailure::Closed`] from now on, and reads fail where they need the
-    /// leaf store: the directory can be opened again. Says so if anything failed before.
+    /// Shuts the engine down: accepts nothing more, makes everything that was accepted durable, closes the files and
+    /// ends the threads. After that the directory can be opened again.
     ///
-    /// Whoever calls it while another handle does waits for the same end. Once begun it goes on, even
-    /// if the future is dropped. If the system has no thread for it, it is done on the caller's, which waits.
+    /// Calls on other handles fail with [`EngineFailure::Closed`] from then on, and so do reads that need the leaf
+    /// store. If several callers shut down, all wait for the same end. A shutdown that has begun continues even if
+    /// the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Returns the failure that stopped the engine before, if any.
     pub async fn shutdown(&self) -> Result<(), EngineFailure> {
-        if self.inner.close_sequencer() {
-            let inner = self.inner.clone();
-            if thread::spawn("shutdown", move || inner.shut_down()).is_err() {
-                self.inner.shut_down();
+        let running = &self.running;
+        if running.close_sequencer() {
+            let moved = running.clone();
+            // Without a thread for it, the caller's does the work and blocks.
+            if thread::spawn("shutdown", move || moved.shut_down()).is_err() {
+                running.shut_down();
             }
         }
-        let mut ended = self.inner.ended.subscribe();
+        let mut ended = running.ended.subscribe();
         // The sender lives as long as this handle.
         let _ = ended.wait_for(|ended| *ended).await;
-        self.inner.after_shutdown()
+        match self.failure() {
+            None | Some(EngineFailure::Closed) => Ok(()),
+            Some(failure) => Err(failure),
+        }
     }
 
-    /// As [`Self::shutdown`], blocking the thread.
+    /// Does what [`Self::shutdown`] does, and blocks the thread while it waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::shutdown`].
     pub fn shutdown_blocking(&self) -> Result<(), EngineFailure> {
         block_on(self.shutdown())
     }
 
+    fn state(&self) -> &Arc<State> {
+        &self.running.context.state
+    }
+
     fn check(&self, batch: Batch) -> Result<CheckedBatch, SubmitError> {
-        let context = &self.inner.context;
+        let context = &self.running.context;
         context.health.check()?;
         Ok(batch.check(&context.config().submit.batch_limits())?)
     }
 
-    /// Prepares an admitted batch and fixes the submission's place. From here on it becomes durable, or its waiters
-    /// learn why not. Only admitted batches are prepared, so that memory stays bounded.
-    fn place(
+    /// Prepares an admitted batch, fixes its place in the order of submissions and sends it to the pipeline. From then
+    /// on it becomes durable, or its waiters learn why not. Only admitted batches are prepared, so memory stays
+    /// bounded.
+    fn enqueue(
         &self,
         batch: CheckedBatch,
         permit: Permit,
         called_at: Instant,
     ) -> Result<Receipt, SubmitError> {
-        let context = &self.inner.context;
-        let state = &context.state;
+        let (context, state) = (&self.running.context, self.state());
         let batch = Arc::new(batch.prepare(&state.params, Some(&state.pools.commit)));
         let operations = batch.operations;
         let root_source = (context.config().kzg.mode == KzgMode::OnDemand)
-            .then(|| self.inner.pipeline.clone() as Arc<dyn RootSource>);
-        let mut sequencer = self.inner.sequencer.lock();
+            .then(|| self.running.pipeline.clone() as Arc<dyn RootSource>);
+        let mut sequencer = self.running.sequencer.lock();
         context.health.check()?;
         if sequencer.closed {
             return Err(EngineFailure::Closed.into());
@@ -380,7 +416,7 @@ impl Engine {
         sequencer.next_sequence += 1;
         sequencer.provisional_root = provisional_root;
         state.overlay.show(sequence, &batch);
-        self.inner.pipeline.submit(Submission {
+        self.running.pipeline.submit(Submission {
             sequence,
             provisional_root,
             batch,
@@ -396,70 +432,10 @@ impl Engine {
     }
 }
 
-/// Returns the operations and bytes that a batch needs permits for: one operation at least, since metadata takes
-/// memory too.
+/// Returns the operations and bytes that a batch needs permits for. An empty batch counts as one operation, since its
+/// metadata takes memory too.
 fn weight(batch: &CheckedBatch) -> (usize, usize) {
     (batch.operations().max(1), batch.bytes())
-}
-
-fn single_put(key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Batch {
-    let mut batch = Batch::new();
-    batch.put(key, value);
-    batch
-}
-
-fn single_delete(key: impl AsRef<[u8]>) -> Batch {
-    let mut batch = Batch::new();
-    batch.delete(key);
-    batch
-}
-
-impl Inner {
-    /// Admits nothing more. Returns whether the caller was the first, who then shuts down.
-    fn close_sequencer(&self) -> bool {
-        !std::mem::replace(&mut self.sequencer.lock().closed, true)
-    }
-
-    async fn drained(
-        &self,
-        drained: oneshot::Receiver<Result<(), EngineFailure>>,
-    ) -> Result<(), EngineFailure> {
-        match drained.await {
-            Ok(result) => result,
-            // A failing pipeline drops what it holds.
-            Err(_) => Err(self.context.health.cause()),
-        }
-    }
-
-    /// Called once, by whoever closed the sequencer.
-    fn shut_down(&self) {
-        // How it went is kept as the engine's failure, for everybody who asks.
-        let _ = block_on(self.drained(self.pipeline.drain(true)));
-        let threads = self.threads.lock().take();
-        if let Some(threads) = threads {
-            threads.stop();
-        }
-        self.context.health.fail(EngineFailure::Closed);
-        self.context.state.values.close();
-        self.controls.decisions.close_file();
-        *self.lock.lock() = None;
-        self.ended.send_replace(true);
-    }
-
-    fn after_shutdown(&self) -> Result<(), EngineFailure> {
-        match self.context.health.failure() {
-            None | Some(EngineFailure::Closed) => Ok(()),
-            Some(failure) => Err(failure.clone()),
-        }
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        if self.close_sequencer() {
-            self.shut_down();
-        }
-    }
 }
 
 #[cfg(test)]
@@ -472,7 +448,7 @@ mod tests {
 
     use super::*;
 
-    /// An engine that moves nothing by itself, in memory.
+    /// Opens an engine in memory whose settings stay fixed.
     fn engine(change: impl FnOnce(&mut Config)) -> Engine {
         let mut config = Config::default();
         config.control.mode = ControlMode::Fixed;
@@ -489,7 +465,7 @@ mod tests {
         builder.open_blocking().unwrap()
     }
 
-    /// What is in force: cap, admission, shards of tree, hash and proofs, bytes of values and of the tree.
+    /// Returns the settings in force: cap, admission, shards of tree, hash and proofs, bytes of values and of the tree.
     fn in_force(controls: &Controls) -> [u64; 7] {
         [
             controls.settings.group_operations_max.get() as u64,
@@ -523,7 +499,7 @@ mod tests {
             config.cache.value_bytes_max = 64 * MIB;
             config.memory.budget_bytes = 512 * MIB;
         });
-        let controls = &*engine.inner.controls;
+        let controls = &*engine.running.controls;
         let mut expected = [20_000, 1_000_000, 2, 3, 4, 64 * MIB, 512 * MIB];
         assert_eq!(in_force(controls), expected);
         assert_eq!(shown(&engine.metrics()), expected);
@@ -541,7 +517,7 @@ mod tests {
             (shards(Work::Tree, 2, 5), &[(2, 5)]),
             (shards(Work::Hash, 3, 6), &[(3, 6)]),
             (shards(Work::Proof, 4, 7), &[(4, 7)]),
-            // Of one budget.
+            // Both share one budget.
             (values, &[(5, 96 * MIB), (6, 480 * MIB)]),
         ];
         for (change, moved) in changes {

@@ -1,4 +1,4 @@
-//! Errors of opening, submitting and taking snapshots. Those of reads, proofs, evidence and history are where these are.
+//! Errors of opening, submitting and taking snapshots.
 
 use std::io;
 use std::path::PathBuf;
@@ -19,8 +19,10 @@ use trunkline_core::store::manifest::ReadManifestError;
 use trunkline_core::store::tree_file::ReadTreeFileError;
 use trunkline_core::tree::LeavesDiffer;
 
-/// Why a directory was not opened. Unless the variant says otherwise, nothing in it was changed, but
-/// for what the leaf store tidies up when it is opened.
+/// An error of opening a directory.
+///
+/// Unless the variant says otherwise, nothing in the directory was changed, except that opening the leaf store may
+/// remove its temporary files.
 ///
 /// ```
 /// use trunkline::{Config, Engine, OpenError};
@@ -40,12 +42,12 @@ pub enum OpenError {
     /// The configuration is not valid.
     #[error(transparent)]
     Config(#[from] InvalidSetting),
-    /// The directory could not be made or looked at.
+    /// The directory could not be created or read.
     #[error("directory {} could not be used; check the path and its permissions", path.display())]
     Directory {
         /// The directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// There is no tree in the directory.
@@ -54,16 +56,16 @@ pub enum OpenError {
         /// The directory.
         path: PathBuf,
     },
-    /// Files of something else are in the directory.
+    /// The directory contains files that are not of a tree.
     #[error("directory {} is not empty and holds no trunkline tree; choose another", path.display())]
     Foreign {
         /// The directory.
         path: PathBuf,
     },
-    /// Another process or engine has it.
+    /// Another process or engine has the directory open.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// The tree file is of another format, policy or setup, or is damaged.
+    /// The tree file has another format or setup, or is damaged.
     #[error(transparent)]
     TreeFile(#[from] ReadTreeFileError),
     /// The configuration names another collision policy than the tree was created with.
@@ -71,9 +73,9 @@ pub enum OpenError {
         "the tree was created with collision policy {stored:?}, the configuration says {configured:?}; a tree keeps its policy: set tree.collision to it"
     )]
     OtherPolicy {
-        /// The tree's.
+        /// The policy of the tree.
         stored: CollisionPolicy,
-        /// The configuration's.
+        /// The policy in the configuration.
         configured: CollisionPolicy,
     },
     /// The configuration names another salt than the tree was created with.
@@ -81,75 +83,79 @@ pub enum OpenError {
         "the tree was created with another salt than tree.salt; a tree keeps its salt: leave tree.salt out"
     )]
     OtherSalt,
-    /// The checkpoint marker can't be used.
+    /// The checkpoint manifest can't be read, or is damaged.
     #[error(transparent)]
-    Marker(#[from] ReadManifestError),
-    /// The marker belongs to another tree.
-    #[error("the checkpoint marker belongs to another tree; restore the directory from a copy")]
+    Manifest(#[from] ReadManifestError),
+    /// The checkpoint manifest belongs to another tree.
+    #[error("the checkpoint manifest belongs to another tree; restore the directory from a copy")]
     OtherTree,
-    /// The tree's leaves are in a store that the configuration does without.
+    /// The leaves of the tree are in a leaf store, and the configuration says `store.kind = log`.
     #[error(
-        "the leaves up to version {version} are in a leaf store and no longer in the log, the configuration says store.kind = log; set it to fjall"
+        "the leaves up to version {version} are in a leaf store and no longer in the log; set store.kind to fjall"
     )]
     OtherStore {
-        /// Version of the checkpoint.
+        /// The version of the checkpoint.
         version: u64,
     },
-    /// The leaves are, or are to be, in a leaf store that this build does not have.
+    /// The leaf store is a fjall store, which this build does not contain.
     #[error(
-        "the leaves belong into a fjall store (store.kind), which this build has not: build trunkline with its feature `fjall`; a new tree can do with store.kind = log"
+        "the leaf store is a fjall store (store.kind), which this build does not contain; rebuild with --features fjall, or set store.kind = log for a new tree"
     )]
     StoreNotBuilt,
-    /// The leaf store could not be copied, to be read without being written.
+    /// The leaf store could not be copied. Reading only needs a copy, since opening a leaf store writes to it.
     #[error(
-        "the leaves in {} could not be copied to {}, where they are read; see that the former can be read, and that the latter has room and can be written",
+        "the leaf store in {} could not be copied to {}; check that the first can be read, and that the second can be written and has room",
         leaves.display(),
         copy.display()
     )]
     LeafCopy {
-        /// Where the leaves are.
+        /// The directory of the leaf store.
         leaves: PathBuf,
-        /// Where the copy is made: in the directory of the tree, or in the system's for temporary files if that can't
-        /// be written.
+        /// The directory of the copy: in the directory of the tree, or in the system's for temporary files if that
+        /// can't be written.
         copy: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The commit ids that the checkpoint marker covers can't be used.
+    /// The history file, with the commit ids up to the checkpoint, can't be read, or is damaged.
     #[error(transparent)]
     History(#[from] HistoryFileError),
-    /// The leaf store can't be used.
+    /// The leaf store can't be opened or read.
     #[error(transparent)]
     Leaves(#[from] LeafStoreError),
-    /// The log can't be used, or an entry in it is not what its record says.
+    /// The log can't be read, or an entry does not match its record.
     #[error(transparent)]
     Log(Box<OpenLogError<ReplayError>>),
-    /// The new segment of the log could not be written after the log was read.
+    /// The new segment of the log could not be written. All older segments are unchanged.
     #[error(transparent)]
     LogWrite(#[from] LogWriteError),
-    /// The leaves don't make the state that the checkpoint marker names.
+    /// The leaves do not make up the state that the checkpoint manifest records.
     #[error(transparent)]
     Replay(#[from] ReplayError),
-    /// The log ends below a checkpoint that was begun.
+    /// The log ends before the version of a checkpoint that was begun.
     #[error(
         "a checkpoint of version {intent} was begun, but the log ends at version {last}; restore the directory from a copy"
     )]
     LogEndsEarly {
-        /// Version of the checkpoint.
+        /// The version of the checkpoint.
         intent: u64,
-        /// Last version of the log.
+        /// The last version of the log.
         last: u64,
     },
-    /// The embedded setup is damaged: this build can't be trusted.
+    /// The embedded KZG setup is damaged, so this build can't be trusted.
     #[error(transparent)]
     Setup(#[from] SetupError),
-    /// A thread could not be started. No commit is lost, but the log may have been begun anew.
-    #[error("a thread could not be started")]
+    /// A thread could not be started. No commit is lost; the log may have a new segment.
+    #[error(
+        "a thread could not be started; check the limits on threads and memory, then open again"
+    )]
     Thread(#[source] io::Error),
-    /// A worker pool could not be started.
-    #[error("the worker pool could not be started")]
+    /// A pool of worker threads could not be started.
+    #[error(
+        "a pool of worker threads could not be started; check the limits on threads and memory, then open again"
+    )]
     Pool(#[from] rayon::ThreadPoolBuildError),
-    /// Opening panicked; a bug.
+    /// Opening panicked. This is a bug in trunkline.
     #[error("opening panicked ({0}); this is a bug in trunkline")]
     Panic(String),
 }
@@ -160,7 +166,7 @@ impl From<OpenLogError<ReplayError>> for OpenError {
     }
 }
 
-/// What differs between the stored data and the record that speaks of it.
+/// A difference between stored data and the record of it, found while the directory was opened.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -174,7 +180,7 @@ impl From<OpenLogError<ReplayError>> for OpenError {
 ///
 /// let builder = Engine::builder(Config::default()).disk(Arc::new(SimulatedDisk::new(1)));
 /// let error = builder.leaf_store(leaves).open_blocking().unwrap_err();
-/// // No key hash is taken on trust: "alice" does not hash to this one.
+/// // Every key is hashed again: "alice" has another hash than this leaf says.
 /// assert!(matches!(error, OpenError::Replay(ReplayError::Misplaced(key_hash)) if key_hash == [1; 32]));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -185,10 +191,10 @@ pub enum ReplayError {
     Effects {
         /// The version.
         version: u64,
-        /// What is wrong with them.
+        /// The cause.
         source: EffectsError,
     },
-    /// Something is not what the record of its version says.
+    /// Stored data differs from the record of its version.
     #[error(
         "{what} of version {version} is {found}, its record says {recorded}; restore the directory from a copy"
     )]
@@ -197,15 +203,15 @@ pub enum ReplayError {
         what: &'static str,
         /// The version.
         version: u64,
-        /// What the data gives.
+        /// What follows from the data.
         found: String,
         /// What the record says.
         recorded: String,
     },
-    /// Leaves are not where their keys belong.
+    /// A leaf is not stored under the hash of its key. Contains the hash it is stored under.
     #[error("{}", cold_leaves::misplaced(.0))]
     Misplaced(Digest),
-    /// The leaf store gave other leaves than before.
+    /// The leaf store returned other leaves than before.
     #[error(transparent)]
     Leaves(#[from] LeavesDiffer),
 }
@@ -220,7 +226,7 @@ impl From<ScanError> for OpenError {
     }
 }
 
-/// Why a submission was not accepted. It has no effect and no place.
+/// An error of submitting a batch. The batch has no effect and no place in the order of submissions.
 ///
 /// ```
 /// use trunkline::{Batch, Engine, SubmitError};
@@ -230,18 +236,20 @@ impl From<ScanError> for OpenError {
 /// batch.put("alice", "10").put("", "7");
 /// let error = engine.submit_blocking(batch).unwrap_err();
 /// assert_eq!(error.to_string(), "operation 1: the key is empty");
-/// assert!(!error.retry_can_help()); // it would be turned away again
+/// assert!(!error.retry_can_help()); // the same batch fails again
 /// assert!(SubmitError::Busy.retry_can_help());
 /// # engine.shutdown_blocking()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SubmitError {
-    /// The batch breaks a limit; the same batch would be turned away again.
+    /// The batch breaks a limit. The same batch fails again.
     #[error(transparent)]
     Batch(#[from] BatchError),
-    /// As much as is allowed is on its way already; try again later, or wait with `submit`.
-    #[error("the engine is busy: as much as submit.in_flight_* allows is on its way; try again")]
+    /// The in-flight limit is reached. Try again later, or use [`submit`](crate::Engine::submit), which waits.
+    #[error(
+        "the engine is busy: the limit submit.in_flight_* is reached; try again later, or use submit, which waits"
+    )]
     Busy,
     /// The engine has failed or was shut down.
     #[error(transparent)]
@@ -249,13 +257,13 @@ pub enum SubmitError {
 }
 
 impl SubmitError {
-    /// Whether the same call on the same engine may succeed later.
+    /// Returns whether the same call on the same engine may succeed later.
     pub fn retry_can_help(&self) -> bool {
         matches!(self, Self::Busy)
     }
 }
 
-/// Why a version can't be held.
+/// An error of taking a snapshot.
 ///
 /// ```
 /// use trunkline::SnapshotError;
@@ -272,22 +280,22 @@ impl SubmitError {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SnapshotError {
-    /// It is older than what is retained.
+    /// The version is no longer kept.
     #[error(
         "version {version} is no longer kept; the oldest is {oldest}: raise versions.retain_versions or hold a snapshot"
     )]
     Expired {
         /// The version asked for.
         version: u64,
-        /// The oldest that can be had.
+        /// The oldest version that is kept.
         oldest: u64,
     },
-    /// It is not durable yet.
+    /// The version is not durable yet.
     #[error("version {version} is not durable yet; the newest is {newest}: wait for its receipt")]
     NotYet {
         /// The version asked for.
         version: u64,
-        /// The newest that can be had.
+        /// The newest durable version.
         newest: u64,
     },
 }

@@ -1,11 +1,18 @@
 //! trunkline: a commit engine for authenticated key-value state, to embed in a service.
 //!
-//! A service submits batches of puts and deletes to an [`Engine`]. It learns at once their place and
-//! a provisional root; soon, by the [`Receipt`], a durable version whose root commits to the whole
-//! state. A [`Snapshot`] of a version reads, walks and proves it. Five actors on threads that the
-//! engine owns pass the batches along, so that one version is built while the one before commits.
+//! - **Open** an [`Engine`] with a [`Config`]. It owns its threads and needs no runtime; every call that waits has an
+//!   async and a `_blocking` form.
+//! - **Submit** a [`Batch`] of puts and deletes, which takes effect atomically. The [`Receipt`] has a provisional root at
+//!   once. [`Receipt::durable`] waits until the batch is part of a durable version, and [`Durability`] says what that
+//!   survives.
+//! - **Read** with [`Engine::get`] (the latest accepted value), [`Engine::get_durable`] (the last durable value) or a
+//!   [`Snapshot`] (a whole version).
+//! - **Prove** any keys, present or absent, with [`Snapshot::prove`]. Whoever trusts the root verifies the proof with
+//!   [`core::proof::verify`]; the verifier needs neither the engine nor the state.
+//! - **Shut down** with [`Engine::shutdown`]. [`ReadOnly`] reads a directory that no engine has open.
 //!
 //! ```
+//! use trunkline::core::proof::{Claim, Expected, Proof, verify};
 //! use trunkline::{Batch, Config, Engine, TopKind};
 //!
 //! # let directory = tempfile::tempdir()?;
@@ -20,8 +27,7 @@
 //! let snapshot = engine.snapshot_at(durable.version)?;
 //! let proof = snapshot.prove(["alice", "carol"], TopKind::Kzg)?.encode()?;
 //!
-//! // Elsewhere, with nothing but the root:
-//! use trunkline::core::proof::{Claim, Expected, Proof, verify};
+//! // Elsewhere, with only the root and the proof:
 //! let received = Proof::decode(&proof)?;
 //! let verified = verify(&received, &Expected::Root(snapshot.root()))?;
 //! assert_eq!(verified.claim(b"alice"), Some(&Claim::Present(b"10".to_vec())));
@@ -31,8 +37,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Not here: the tree, the proofs and the stores themselves (`trunkline-core`, as [`core`]), and the
-//! command line.
+//! Errors are enums, and their messages say what to do. [`EngineFailure`] stops an engine for good: open the directory
+//! again. [`SubmitError::retry_can_help`] and [`ReadError::retry_can_help`] tell errors that may pass from others.
+//!
+//! The programs in `examples/` show each of these steps. The tree, proofs and stores are in [`core`]; SPEC.md defines
+//! every byte that is hashed, proven or stored.
 
 #![forbid(unsafe_code)]
 
@@ -40,6 +49,7 @@ mod builder;
 mod engine;
 mod error;
 mod open;
+mod running;
 mod snapshot;
 
 pub use trunkline_actors::config;

@@ -174,7 +174,7 @@ impl ManifestFile {
 
     fn write_marker(&self) -> Result<(), CheckpointError> {
         let written = self.marker.write(&*self.disk, &self.directory);
-        written.map_err(|source| CheckpointError::Marker {
+        written.map_err(|source| CheckpointError::Manifest {
             path: self.directory.join(CHECKPOINT_FILE),
             source,
         })
@@ -184,8 +184,8 @@ impl ManifestFile {
 /// Why a checkpoint was not done.
 #[derive(Debug, thiserror::Error)]
 enum CheckpointError {
-    #[error("the checkpoint marker {} could not be written", path.display())]
-    Marker {
+    #[error("the checkpoint manifest {} could not be written", path.display())]
+    Manifest {
         path: PathBuf,
         source: std::io::Error,
     },

@@ -1,7 +1,8 @@
-//! Step 0 of opening: the directory is locked, and its tree file says which tree it holds.
+//! Step 0 of opening: the directory is locked, and its tree file is read or created.
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use trunkline_actors::config::Config;
 use trunkline_core::params::TreeParams;
@@ -12,18 +13,42 @@ use trunkline_core::store::tree_file::{self, TREE_FILE};
 use super::recovery::read_params;
 use crate::error::OpenError;
 
-/// Takes the lock of a directory that holds a tree or nothing yet; it is created if need be.
-pub(super) fn lock_directory(directory: &Path) -> Result<DirectoryLock, OpenError> {
-    let failed = |source| OpenError::Directory {
+/// A directory that this engine alone uses.
+pub(super) struct Claimed {
+    /// The lock of the directory. `None` if the caller gave the disk, and therefore has to keep other engines away.
+    pub(super) lock: Option<DirectoryLock>,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) params: TreeParams,
+}
+
+/// Locks the configured directory, unless the disk is given, and reads or creates the tree file.
+pub(super) fn claim(disk: Option<Arc<dyn Disk>>, config: &Config) -> Result<Claimed, OpenError> {
+    let directory = &*config.engine.directory;
+    let lock = match disk {
+        None => Some(lock_directory(directory)?),
+        Some(_) => None,
+    };
+    let disk = disk.unwrap_or_else(|| Arc::new(OsDisk));
+    let params = tree_params(&*disk, directory, config)?;
+    Ok(Claimed { lock, disk, params })
+}
+
+/// Returns the error for a directory that could not be used.
+pub(super) fn unusable(directory: &Path) -> impl Fn(io::Error) -> OpenError {
+    |source| OpenError::Directory {
         path: directory.to_owned(),
         source,
-    };
+    }
+}
+
+/// Locks a directory that contains a tree or nothing, or creates it.
+fn lock_directory(directory: &Path) -> Result<DirectoryLock, OpenError> {
     match OsDisk.list(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            create_directories(&OsDisk, directory).map_err(failed)?;
+            create_directories(&OsDisk, directory).map_err(unusable(directory))?;
         }
-        Err(error) => return Err(failed(error)),
-        // Before the lock, which leaves a file behind.
+        Err(error) => return Err(unusable(directory)(error)),
+        // Checked before locking, which creates a file.
         Ok(names) if is_foreign(&names) => {
             return Err(OpenError::Foreign {
                 path: directory.to_owned(),
@@ -34,15 +59,15 @@ pub(super) fn lock_directory(directory: &Path) -> Result<DirectoryLock, OpenErro
     Ok(DirectoryLock::acquire(directory)?)
 }
 
-/// Whether files of something else are in a directory.
+/// Returns whether a directory contains files that are not of a tree.
 fn is_foreign(names: &[String]) -> bool {
-    // What an opening leaves that was cut off before the tree file was written.
+    // Left by an opening that ended before the tree file was complete.
     let known = [LOCK_FILE, "TREE.tmp"];
     let has_tree = names.iter().any(|name| name == TREE_FILE);
     !has_tree && names.iter().any(|name| !known.contains(&name.as_str()))
 }
 
-/// Creates a directory and those above it, durably: a tree is as durable as the name of its directory.
+/// Creates a directory and its parents durably: a tree is only as durable as the name of its directory.
 fn create_directories(disk: &dyn Disk, directory: &Path) -> io::Result<()> {
     let parent = directory.parent().unwrap_or(Path::new(""));
     match disk.create_directory(directory) {
@@ -53,27 +78,24 @@ fn create_directories(disk: &dyn Disk, directory: &Path) -> io::Result<()> {
         result => result?,
     }
     match disk.sync_directory(parent) {
-        // A directory of somebody else, who made this one in it and may look into it alone.
+        // The parent is another user's, who lets this one use the directory but not read the parent.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
         result => result,
     }
 }
 
-/// The parameters of the tree that is there, which the configuration must not contradict; or those of
-/// the configuration, for a new tree.
-pub(super) fn tree_params(
+/// Returns the parameters of the tree in the directory, which the configuration must not contradict. Without a tree,
+/// creates one with the parameters of the configuration.
+fn tree_params(
     disk: &dyn Disk,
     directory: &Path,
     config: &Config,
 ) -> Result<TreeParams, OpenError> {
-    let failed = |source| OpenError::Directory {
-        path: directory.to_owned(),
-        source,
-    };
     let configured = config.tree.params();
     let Some(stored) = read_params(disk, directory)? else {
-        create_directories(disk, directory).map_err(failed)?;
-        tree_file::create(disk, directory, &configured).map_err(failed)?;
+        create_directories(disk, directory)
+            .and_then(|()| tree_file::create(disk, directory, &configured))
+            .map_err(unusable(directory))?;
         return Ok(configured);
     };
     if stored.collision != configured.collision {

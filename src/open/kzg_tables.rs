@@ -1,29 +1,27 @@
-//! The KZG tables of a process: read from a file if a sound one is there, else built, and kept for
-//! the next process.
+//! Step 3 of opening: the KZG tables are read from a file, or built and later stored for the next process.
 //!
-//! The tables are a constant and hold no state: a process has them once, its engines share them.
-//! The file is a cache. Whatever is wrong with it costs the time of building the tables, never an
-//! error; a wrong one can't pass, since the hash of the right tables is part of the build.
+//! The tables are a constant. A process has them once, and its engines share them. The file is a cache: if it is
+//! missing or damaged, the tables are built. A wrong file is recognised, since the hash of the right tables is compiled
+//! in.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use trunkline_actors::config::Config;
+use trunkline_actors::metrics::Metrics;
 use trunkline_core::kzg::{Committer, Setup, SetupError, TABLES_BYTES, Tables};
 use trunkline_core::store::disk::{OsDisk, read_file, replace_file};
 
-use trunkline_actors::config::Config;
-use trunkline_actors::metrics::Metrics;
-
-/// Name of the file in an engine's directory, unless `kzg.tables_path` says otherwise.
+/// Name of the file in an engine's directory, if `kzg.tables_path` is empty.
 const TABLES_FILE: &str = "KZG-TABLES";
 
 static COMMITTER: OnceLock<Arc<Committer>> = OnceLock::new();
-/// The tables were built and are in no file yet.
-static UNKEPT: AtomicBool = AtomicBool::new(false);
+/// Whether the tables were built and not stored yet.
+static UNSTORED: AtomicBool = AtomicBool::new(false);
 
-/// Where a configuration wants the tables to be kept.
+/// Returns the path of the file with the tables.
 pub(crate) fn path(config: &Config) -> PathBuf {
     if config.kzg.tables_path.as_os_str().is_empty() {
         return config.engine.directory.join(TABLES_FILE);
@@ -31,8 +29,8 @@ pub(crate) fn path(config: &Config) -> PathBuf {
     config.kzg.tables_path.clone()
 }
 
-/// The committer over the embedded setup. Without tables that were read before, checking the setup
-/// and building them takes 0.2 s.
+/// Returns the committer of the process. If [`read`] found no tables, the first call checks the embedded setup and
+/// builds them, which takes 0.2 s.
 pub(crate) fn committer() -> Result<Arc<Committer>, SetupError> {
     if let Some(committer) = COMMITTER.get() {
         return Ok(committer.clone());
@@ -40,13 +38,13 @@ pub(crate) fn committer() -> Result<Arc<Committer>, SetupError> {
     let committer = Arc::new(Committer::new(&Setup::ceremony()?));
     Ok(COMMITTER
         .get_or_init(|| {
-            UNKEPT.store(true, Ordering::Release);
+            UNSTORED.store(true, Ordering::Release);
             committer
         })
         .clone())
 }
 
-/// Takes the tables out of a file, if the process has none yet and the file is sound.
+/// Reads the tables from a file, if the process has none yet and the file is sound.
 pub(crate) fn read(path: &Path) {
     if COMMITTER.get().is_some() {
         return;
@@ -56,12 +54,11 @@ pub(crate) fn read(path: &Path) {
     }
 }
 
-/// Keeps tables that this process had to build. If that fails, the next one builds them as well.
-pub(crate) fn keep(path: &Path, metrics: &Metrics) {
-    let Some(committer) = COMMITTER.get() else {
-        return;
-    };
-    if UNKEPT.swap(false, Ordering::AcqRel) {
+/// Stores tables that this process had to build. If that fails, the next process builds them too.
+pub(crate) fn store(path: &Path, metrics: &Metrics) {
+    if let Some(committer) = COMMITTER.get()
+        && UNSTORED.swap(false, Ordering::AcqRel)
+    {
         metrics.kzg_tables_built();
         let _ = write(path, committer.tables());
     }
@@ -83,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tables_come_back_from_their_file_and_damaged_ones_are_passed_over() {
+    fn tables_are_read_from_their_file_and_a_damaged_file_is_ignored() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(TABLES_FILE);
         assert!(sound_tables(&path).is_none(), "no file");
@@ -104,13 +101,13 @@ mod tests {
         }
         fs::write(&path, [&whole[..], b"1"].concat()).unwrap();
         assert!(sound_tables(&path).is_none(), "a byte too many");
-        // What was passed over is replaced.
+        // A damaged file is replaced.
         write(&path, committer.tables()).unwrap();
         assert!(sound_tables(&path).is_some());
     }
 
     #[test]
-    fn the_file_is_in_the_directory_unless_another_place_is_configured() {
+    fn the_file_is_in_the_directory_unless_another_path_is_configured() {
         let mut config = Config::in_directory("here");
         assert_eq!(path(&config), Path::new("here/KZG-TABLES"));
         config.kzg.tables_path = "/cache/tables".into();

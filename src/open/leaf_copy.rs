@@ -1,10 +1,11 @@
-//! The leaves of a directory in a copy, because fjall has no way of opening without writing.
+//! A copy of the leaf store, for reading without writing: fjall writes when it opens a store.
 //!
-//! The copy is made in the directory itself: tables, which never change, are hard links there, so that it
-//! takes next to no room. Where nobody may write it is made in the system's directory for temporary files;
-//! if that is on another file system, tables are copied as everything else is. The copy is gone when the
-//! last reader of it is. What a reader left behind that was cut off goes when an engine opens the
-//! directory: a lock in the copy says whether somebody has it still.
+//! The copy is made in the directory of the tree. Table files never change, so the copy contains hard links to them and
+//! takes little space. If the directory can't be written, the copy is made in the system's directory for temporary
+//! files, and table files are copied if that is on another file system.
+//!
+//! The copy is removed with its last reader. If the process of a reader ends early, the next engine that opens the
+//! directory removes the copy; a lock in the copy shows whether it is still in use.
 
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -22,13 +23,13 @@ use trunkline_core::store::lock::DirectoryLock;
 
 use crate::error::OpenError;
 
-/// Begins the names of copies.
+/// Start of the names of copies.
 const COPY_PREFIX: &str = "LEAVES-COPY-";
-/// Name of directories whose files are written once and never again.
+/// Name of directories whose files never change once written.
 const TABLES: &str = "tables";
 
 struct CopiedLeaves {
-    // In this order: closed, given back, removed.
+    // Dropped in this order: the store is closed, the lock released, the copy removed.
     leaves: Arc<dyn LeafSnapshot>,
     _in_use: DirectoryLock,
     _copy: TempDir,
@@ -48,7 +49,8 @@ impl LeafSnapshot for CopiedLeaves {
     }
 }
 
-/// The leaves of a tree, or none if it keeps none. Whoever calls it shares the lock of the directory.
+/// Returns the leaves of a tree, from a copy of its leaf store; no leaves if it has no store. The caller holds a shared
+/// lock of the directory.
 pub(crate) fn open(directory: &Path) -> Result<Arc<dyn LeafSnapshot>, OpenError> {
     let original = directory.join(LEAVES_DIRECTORY);
     if !original.exists() {
@@ -72,17 +74,15 @@ pub(crate) fn open(directory: &Path) -> Result<Arc<dyn LeafSnapshot>, OpenError>
     }))
 }
 
-/// Removes the copies that nobody has any more. Whoever calls it has the directory to itself, so that none is
-/// just being made.
+/// Removes the copies that are no longer in use. The caller holds the lock of the directory, so that no copy is being
+/// made.
 pub(crate) fn remove_abandoned(directory: &Path) {
-    // What can't be removed is tried again at the next opening.
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let copies = entries.filter(|entry| {
-        let name = entry.file_name();
-        name.to_string_lossy().starts_with(COPY_PREFIX)
-    });
-    for copy in copies.map(|entry| entry.path()) {
-        if let Ok(_nobody_has_it) = DirectoryLock::acquire(&copy) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let (name, copy) = (entry.file_name(), entry.path());
+        if name.to_string_lossy().starts_with(COPY_PREFIX)
+            && let Ok(_unused) = DirectoryLock::acquire(&copy)
+        {
+            // If that fails, the next opening tries again.
             let _ = fs::remove_dir_all(&copy);
         }
     }
@@ -112,11 +112,11 @@ fn copy_leaves(original: &Path, copy: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Bytes that are copied, or left out, at a time.
+/// Bytes that are copied, or skipped, at a time.
 const COPY_BYTES: usize = 64 << 10;
 
-/// Copies a file and leaves out what is zero: fjall's journal is made 64 MiB long and never written
-/// to. Not `fs::copy`: a copy of what can't be written must be writable all the same.
+/// Copies a file and leaves holes where it is zero: the journal of fjall is 64 MiB long and mostly zero. `fs::copy`
+/// would also copy the permissions, but the copy of a read-only file must be writable.
 fn copy_file(source: &Path, target: &Path) -> io::Result<()> {
     let mut source = fs::File::open(source)?;
     let mut target = fs::File::create_new(target)?;
@@ -124,8 +124,8 @@ fn copy_file(source: &Path, target: &Path) -> io::Result<()> {
     let mut offset: u64 = 0;
     loop {
         bytes.clear();
-        let mut shard = Read::by_ref(&mut source).take(COPY_BYTES as u64);
-        let count = shard.read_to_end(&mut bytes)?;
+        let mut block = Read::by_ref(&mut source).take(COPY_BYTES as u64);
+        let count = block.read_to_end(&mut bytes)?;
         if count == 0 {
             return target.set_len(offset);
         }
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_copy_with_holes_reads_as_its_original_does() {
+    fn a_copy_with_holes_reads_like_its_original() {
         let directory = tempfile::tempdir().unwrap();
         let (source, target) = (directory.path().join("a"), directory.path().join("b"));
         for (leading, last) in [(0, 1), (3 * COPY_BYTES + 5, 1), (2 * COPY_BYTES, 0)] {

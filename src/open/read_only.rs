@@ -1,11 +1,14 @@
-//! Looking into a directory without an engine, and without changing anything in it.
+//! Reading a directory without an engine, and without changing its tree.
 //!
-//! The log is read as recovery would read it, the leaf store in a copy (`leaf_copy`), which is beside it
-//! if it can be. Meanwhile a shared lock keeps engines out.
+//! The log is read as it is when an engine is opened, and the leaf store from a copy (`leaf_copy`). A shared lock keeps
+//! engines out meanwhile.
 
 use std::path::Path;
 use std::sync::Arc;
 
+use trunkline_actors::config::Config;
+use trunkline_actors::state::State;
+use trunkline_actors::state::history::HistoryError;
 use trunkline_core::hash::Digest;
 use trunkline_core::history::{AncestorProof, ConsistencyProof};
 use trunkline_core::params::TreeParams;
@@ -18,18 +21,14 @@ use trunkline_core::store::lock::DirectoryLock;
 use trunkline_core::store::log::{CommitLog, LOG_DIRECTORY, Survey};
 use trunkline_core::store::manifest::CheckpointManifest;
 
+use super::directory::unusable;
 use super::kzg_tables;
 use super::recovery::{self, Found, read_params};
 use super::replay::Loading;
 use crate::error::OpenError;
 use crate::snapshot::Snapshot;
-use trunkline_actors::config::Config;
-use trunkline_actors::metrics::Metrics;
-use trunkline_actors::runtime::pool::Pools;
-use trunkline_actors::state::State;
-use trunkline_actors::state::history::HistoryError;
 
-/// What is in a directory.
+/// What a directory contains. Returned by [`ReadOnly::inspect`].
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;
@@ -45,23 +44,24 @@ use trunkline_actors::state::history::HistoryError;
 pub struct Inspection {
     /// The parameters of the tree.
     pub params: TreeParams,
-    /// Its id.
+    /// The id of the tree.
     pub tree_id: Digest,
-    /// The root of the last commit, its KZG root included.
+    /// The root of the last commit, with the KZG root.
     pub root: Root,
     /// The record of the last commit.
     pub record: CommitRecord,
-    /// Keys present.
+    /// Number of keys that have a value.
     pub key_count: u64,
     /// The version that the last checkpoint covers.
     pub checkpoint_version: u64,
-    /// A checkpoint of this version was begun and not ended.
+    /// The version of a checkpoint that was begun and not completed.
     pub checkpoint_intent: Option<u64>,
-    /// What the log is like.
+    /// What was found in the log.
     pub survey: Survey,
 }
 
-/// A tree as it lies in its directory, read and not served.
+/// A tree in a directory, opened to be read only. The directory is locked meanwhile: engines can't open it, other
+/// readers can.
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;
@@ -84,14 +84,14 @@ pub struct ReadOnly {
 }
 
 impl ReadOnly {
-    /// Reads the last commit of the tree in a directory.
+    /// Opens the tree in a directory at its last commit. Blocks while it reads and checks all leaves and the log.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no tree, if an engine has it open, or if the directory can't be read or is damaged.
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
-        let failed = |source| OpenError::Directory {
-            path: directory.to_owned(),
-            source,
-        };
         let disk = OsDisk;
-        std::fs::metadata(directory).map_err(failed)?;
+        std::fs::metadata(directory).map_err(unusable(directory))?;
         let Some(params) = read_params(&disk, directory)? else {
             return Err(OpenError::NoTree {
                 path: directory.to_owned(),
@@ -101,20 +101,14 @@ impl ReadOnly {
         let Found { marker, history } = recovery::find(&disk, directory, &params)?;
         let leaves = open_leaves(directory, &marker)?;
         let config = Config::in_directory(directory);
-        let metrics = Arc::new(Metrics::new(&config.engine.name));
-        let pools = Pools::start(config.workers.threads, config.workers.read_threads)?;
-        let leaves_of = (&marker, leaves);
-        let mut loading = Loading::begin(params, leaves_of, history, &config, &pools, &metrics)?;
-        let (from, log_directory) = (loading.position(), directory.join(LOG_DIRECTORY));
-        let survey = loading.replay(&pools.commit, |visit| {
+        kzg_tables::read(&kzg_tables::path(&config));
+        let mut loading = Loading::begin(params, config, &marker, history, leaves)?;
+        let log_directory = directory.join(LOG_DIRECTORY);
+        let survey = loading.replay(|from, visit| {
             CommitLog::read_only(&disk, &log_directory, &params.tree_id(), from, visit)
         })?;
-        kzg_tables::read(&kzg_tables::path(&config));
-        let (state, ..) = loading
-            .finish(true)?
-            .into_state(params, config, metrics, pools)?;
         Ok(Self {
-            state,
+            state: loading.finish(true)?.state,
             survey,
             checkpoint_version: marker.record.version,
             checkpoint_intent: marker.intent,
@@ -122,22 +116,31 @@ impl ReadOnly {
         })
     }
 
-    /// The last commit, to read and to prove.
+    /// Returns a snapshot of the last commit. It can be used after this value was dropped.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::of_pinned(self.state.clone(), self.state.versions.pin_newest())
+        Snapshot::of_newest(&self.state)
     }
 
-    /// As [`Snapshot::prove_ancestor`] of the last commit.
+    /// Proves an ancestor of the last commit, as [`Snapshot::prove_ancestor`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::prove_ancestor`].
     pub fn prove_ancestor(&self, version: u64) -> Result<AncestorProof, HistoryError> {
         self.snapshot().prove_ancestor(version)
     }
 
-    /// As [`Snapshot::prove_consistency`] of the last commit, which is the only one kept.
+    /// Proves that the history of the last commit continues that of an older version, as
+    /// [`Snapshot::prove_consistency`] does. The proof does not contain the older commit record.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::prove_consistency`].
     pub fn prove_consistency(&self, older_version: u64) -> Result<ConsistencyProof, HistoryError> {
         self.snapshot().prove_consistency(older_version)
     }
 
-    /// What is in the directory.
+    /// Returns what the directory contains.
     pub fn inspect(&self) -> Inspection {
         let snapshot = self.snapshot();
         Inspection {
@@ -153,7 +156,7 @@ impl ReadOnly {
     }
 }
 
-/// The leaves of a directory, without changing them.
+/// Returns the leaves in a directory, without changing them.
 #[cfg(feature = "fjall")]
 fn open_leaves(
     directory: &Path,
@@ -162,7 +165,7 @@ fn open_leaves(
     super::leaf_copy::open(directory)
 }
 
-/// Without a checkpoint the log has everything, whether or not there is a store.
+/// Returns no leaves if there was no checkpoint: the log contains everything then.
 #[cfg(not(feature = "fjall"))]
 fn open_leaves(_: &Path, marker: &CheckpointManifest) -> Result<Arc<dyn LeafSnapshot>, OpenError> {
     if marker.record.version > 0 {
@@ -176,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn leaves_that_only_a_store_has_are_not_passed_over() {
+    fn leaves_that_are_in_a_store_only_are_not_ignored() {
         let mut marker = CheckpointManifest::genesis([1; 32]);
         assert!(open_leaves(Path::new("here"), &marker).is_ok());
         marker.record.version = 1;

@@ -1,5 +1,4 @@
-//! Step 1 of opening: everything in the directory but the leaves is read and checked, before anything is opened that
-//! writes.
+//! Step 1 of opening: everything in the directory but the leaves is read and checked.
 
 use std::io;
 use std::path::Path;
@@ -14,13 +13,13 @@ use trunkline_core::store::tree_file::{self, ReadTreeFileError};
 
 use crate::error::{OpenError, ReplayError};
 
-/// What stands in a directory beside its leaves, found sound.
+/// What was found in a directory, without its leaves and the content of its log.
 pub(crate) struct Found {
     pub(crate) marker: CheckpointManifest,
     pub(crate) history: History,
 }
 
-/// Reads everything but the leaves, the log included, before anything is opened that writes.
+/// Reads and checks the checkpoint manifest, the log and the history file.
 pub(crate) fn find(
     disk: &dyn Disk,
     directory: &Path,
@@ -35,7 +34,7 @@ pub(crate) fn find(
     })
 }
 
-/// The marker of a directory, or that of an empty tree if no checkpoint was written yet.
+/// Returns the checkpoint manifest of a directory, or that of an empty tree if there was no checkpoint yet.
 fn read_marker(
     disk: &dyn Disk,
     directory: &Path,
@@ -49,8 +48,7 @@ fn read_marker(
     }
 }
 
-/// Reads the log without replaying it, so that damage is named before anything is opened that writes:
-/// the leaf store tidies up when it is opened, and an opened log begins a segment.
+/// Reads the log without replaying it, so that damage is reported before step 2 opens the leaf store, which writes.
 fn check_log(
     disk: &dyn Disk,
     directory: &Path,
@@ -71,7 +69,7 @@ fn check_log(
     }
 }
 
-/// The parameters of the tree in a directory, or `None` if there is no tree yet.
+/// Returns the parameters of the tree in a directory, or `None` if there is no tree yet.
 pub(crate) fn read_params(
     disk: &dyn Disk,
     directory: &Path,

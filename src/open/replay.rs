@@ -1,14 +1,12 @@
-//! Step 2 of opening: the leaves of the last checkpoint become a tree, and the log after it is replayed.
+//! Step 2 of opening, continued: the leaves of the last checkpoint become a tree, and the log after it is replayed.
 //!
-//! Every version that is replayed is hashed and compared with its record. Nothing is repaired silently: a difference
-//! is an error that names it.
+//! Every replayed version is hashed and compared with its record. Nothing is repaired silently: a difference is an
+//! error that names it.
 
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread::ScopedJoinHandle;
 
-use bytes::Bytes;
-use rayon::ThreadPool;
 use trunkline_actors::config::Config;
 use trunkline_actors::config::runtime::RuntimeSettings;
 use trunkline_actors::metrics::Metrics;
@@ -23,7 +21,7 @@ use trunkline_actors::state::{State, StateParts};
 use trunkline_core::batch::PreparedBatch;
 use trunkline_core::hash::{ZERO, hex};
 use trunkline_core::history::{HISTORY, MountainRange};
-use trunkline_core::kzg::{SetupError, slot_value};
+use trunkline_core::kzg::slot_value;
 use trunkline_core::outcome::decode_outcomes;
 use trunkline_core::params::TreeParams;
 use trunkline_core::record::CommitRecord;
@@ -36,26 +34,26 @@ use trunkline_core::tree::{self, BuildError, Roots, SealedChanges, TreeHasher, T
 use super::kzg_tables::committer;
 use crate::error::{OpenError, ReplayError};
 
-/// A tree with everything up to its last commit, before threads are started on it.
+/// The state at the last commit, before threads are started on it.
 pub(crate) struct Loaded {
+    pub(crate) state: Arc<State>,
     pub(crate) writer: TreeWriter,
     pub(crate) hasher: TreeHasher,
-    pub(crate) last: Arc<Version>,
-    pub(crate) values: Values,
-    pub(crate) history: History,
 }
 
-/// Loading: first the leaves, then the log.
+/// A state that is being loaded: first the leaves, then the log.
 pub(crate) struct Loading {
     params: TreeParams,
+    config: Config,
+    pools: Pools,
+    metrics: Arc<Metrics>,
+    leaves: Arc<dyn LeafSnapshot>,
     writer: TreeWriter,
     hasher: TreeHasher,
-    hash_parallelism: usize,
-    leaves: Arc<dyn LeafSnapshot>,
     replayed: Replayed,
 }
 
-/// What has been replayed and found to be as recorded.
+/// What was replayed and found to match its records.
 struct Replayed {
     values: Values,
     record: CommitRecord,
@@ -67,38 +65,26 @@ struct Replayed {
     intent: Option<u64>,
 }
 
-/// A version of the log with its effects read and hashed.
+/// An entry of the log whose effects were decoded and hashed.
 struct Decoded {
-    record: CommitRecord,
-    kzg_root: Option<[u8; 48]>,
-    outcomes: Bytes,
+    entry: LogEntry,
     batch: PreparedBatch,
 }
 
-/// Why an entry of the log was the last one to be replayed.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Stopped {
-    #[error(transparent)]
-    Entry(#[from] ReplayError),
-    /// A later step refused an earlier version, and says so itself.
-    #[error("an earlier version was refused")]
-    Earlier,
-}
-
-/// Versions between one step of a replay and the next: enough to keep all of them busy.
+/// Versions that wait between two steps of a replay, at most. Enough to keep all steps busy.
 const REPLAYS_WAITING_MAX: usize = 2;
 
 impl Loading {
-    /// Begins with the leaves and the history that the checkpoint marker speaks of: as many of the leaves
-    /// as a budget has room for.
+    /// Builds the tree of a checkpoint, with as many of its leaves as the memory budget allows.
     pub(crate) fn begin(
         params: TreeParams,
-        (marker, leaves): (&CheckpointManifest, Arc<dyn LeafSnapshot>),
+        config: Config,
+        marker: &CheckpointManifest,
         commit_ids: History,
-        config: &Config,
-        pools: &Pools,
-        metrics: &Arc<Metrics>,
+        leaves: Arc<dyn LeafSnapshot>,
     ) -> Result<Self, OpenError> {
+        let pools = Pools::start(config.workers.threads, config.workers.read_threads)?;
+        let metrics = Arc::new(Metrics::new(&config.engine.name));
         let version = marker.record.version;
         let scan = |range| cold_leaves::scan(&params, &*leaves, range, 0);
         let budget_bytes = config.memory.budget_bytes;
@@ -108,151 +94,143 @@ impl Loading {
             BuildError::Disorder(first) => OpenError::from(ReplayError::Misplaced(first)),
         })?;
         let roots = hasher.hash(writer.seal(version), None);
+        // A checkpoint that was not completed leaves leaves of two versions.
         if marker.intent.is_none() {
             check_state(&marker.record, &roots)?;
         }
         let view = Arc::new(StoreView::new(version, leaves.clone()));
+        let replayed = Replayed {
+            values: Values::new(view, metrics.clone()),
+            record: marker.record.clone(),
+            kzg_root: marker.kzg_root,
+            roots,
+            history: marker.history.clone(),
+            commit_ids,
+            submissions: None,
+            intent: marker.intent,
+        };
         Ok(Self {
             params,
+            config,
+            pools,
+            metrics,
+            leaves,
             writer,
             hasher,
-            hash_parallelism: config.workers.hash_parallelism,
-            leaves,
-            replayed: Replayed {
-                values: Values::new(view, metrics.clone()),
-                record: marker.record.clone(),
-                kzg_root: marker.kzg_root,
-                roots,
-                history: marker.history.clone(),
-                commit_ids,
-                submissions: None,
-                intent: marker.intent,
-            },
+            replayed,
         })
     }
 
-    /// Where the log goes on.
-    pub(crate) fn position(&self) -> LogPosition {
-        LogPosition::of(&self.replayed.record)
-    }
-
-    /// Replays what `read` gives to the function that it is called with, version by version.
+    /// Replays the log after the checkpoint. `read` gets the position to begin at and a function to pass each entry to.
     ///
-    /// Three steps overlap, as the stages of the engine do: the calling thread reads and hashes
-    /// effects, a second applies them, a third hashes the tree and compares. All are done, and
-    /// everything is as recorded, when this returns.
+    /// Three steps overlap, like the stages of the engine: the caller's thread reads and decodes entries, a second
+    /// thread applies them to the tree, a third one hashes the tree and compares. When this returns without an error,
+    /// everything was replayed and matches its record.
     pub(crate) fn replay<T>(
         &mut self,
-        pool: &ThreadPool,
         read: impl FnOnce(
-            &mut dyn FnMut(LogEntry) -> Result<(), Stopped>,
-        ) -> Result<T, OpenLogError<Stopped>>,
+            LogPosition,
+            &mut dyn FnMut(LogEntry) -> Result<(), ReplayError>,
+        ) -> Result<T, OpenLogError<ReplayError>>,
     ) -> Result<T, OpenError> {
-        let Self {
-            params,
-            writer,
-            hasher,
-            hash_parallelism,
-            leaves,
-            replayed,
-        } = self;
-        let shards = *hash_parallelism;
-        let params = &*params;
-        let reader = writer.reader();
-        let covered = replayed.values.store().version;
+        let (params, pool, leaves) = (&self.params, &self.pools.commit, &*self.leaves);
+        let (writer, hasher, replayed) = (&mut self.writer, &mut self.hasher, &mut self.replayed);
+        let hash_parallelism = self.config.workers.hash_parallelism;
+        let from = LogPosition::of(&replayed.record);
+        let (reader, covered) = (writer.reader(), replayed.record.version);
         let (to_apply, decoded) = sync_channel::<Decoded>(REPLAYS_WAITING_MAX);
         let (to_check, applied) = sync_channel(REPLAYS_WAITING_MAX);
         std::thread::scope(|scope| {
-            let applying = thread::spawn_scoped(scope, "replay-tree", move || {
-                for decoded in decoded {
-                    cold_leaves::restore(
-                        writer,
-                        [&decoded.batch],
-                        params,
-                        &**leaves,
-                        covered,
-                        pool,
-                    )?;
-                    let changes = apply(writer, &decoded)
-                        .map_err(|error| OpenError::from(OpenLogError::Visitor(error)))?;
-                    cold_leaves::evict(writer, covered, decoded.batch.operations);
-                    if to_check.send((decoded, changes)).is_err() {
+            let apply_all = move || {
+                for next in decoded {
+                    let batch = &next.batch;
+                    cold_leaves::restore(writer, [batch], params, leaves, covered, pool)?;
+                    let changes = apply(writer, &next).map_err(OpenLogError::Visitor)?;
+                    cold_leaves::evict(writer, covered, batch.operations);
+                    // Fails if an earlier version was refused; `check_all` returns why.
+                    if to_check.send((next, changes)).is_err() {
                         break;
                     }
                 }
                 Ok(())
-            });
-            let checking = thread::spawn_scoped(scope, "replay-hash", move || {
-                for (decoded, changes) in applied {
-                    let version = decoded.record.version;
-                    replayed
-                        .advance(decoded, hasher.hash(changes, Some((pool, shards))))
-                        .map_err(OpenLogError::Visitor)?;
+            };
+            let check_all = move || {
+                for (next, changes) in applied {
+                    let version = changes.version();
+                    let roots = hasher.hash(changes, Some((pool, hash_parallelism)));
+                    let ended = replayed.advance(next, roots);
+                    ended.map_err(OpenLogError::Visitor)?;
                     reader.retire(version);
                 }
                 Ok(())
-            });
-            // Whichever was started ends with its channel, also if the other one was not.
-            let (applying, checking) = match (applying, checking) {
-                (Ok(applying), Ok(checking)) => (applying, checking),
-                (Err(error), _) | (_, Err(error)) => return Err(OpenError::Thread(error)),
             };
-            let given = read(&mut |entry| {
-                let decoded = decode(params, entry)?;
-                to_apply.send(decoded).map_err(|_| Stopped::Earlier)
+            let applying = thread::spawn_scoped(scope, "replay-tree", apply_all);
+            let applying = applying.map_err(OpenError::Thread)?;
+            let checking = thread::spawn_scoped(scope, "replay-hash", check_all);
+            let checking = checking.map_err(OpenError::Thread)?;
+            let found = read(from, &mut |entry| {
+                // Fails if an earlier version was refused; the error of that step is returned below.
+                let _ = to_apply.send(decode(params, entry)?);
+                Ok(())
             });
             drop(to_apply);
-            // The step that is further behind in the log speaks first.
-            ended(checking)?;
-            ended(applying)?;
-            given.map_err(unread)
+            // A later step is at an earlier version, so its error comes first.
+            join(checking)?;
+            join(applying)?;
+            Ok(found?)
         })
     }
 
-    /// The state at the last commit. With `commit`, its KZG root is computed, and compared with a
-    /// stored one.
+    /// Returns the state at the last commit. Computes its KZG root with `commit`, and compares it with the stored one,
+    /// if any.
     pub(crate) fn finish(self, commit: bool) -> Result<Loaded, OpenError> {
-        let replayed = self.replayed;
-        let last = replayed.record.version;
-        let version = Version::new(replayed.record, replayed.roots, replayed.history, 0)
+        let (replayed, metrics) = (self.replayed, self.metrics);
+        let last = Version::new(replayed.record, replayed.roots, replayed.history, 0)
             .with_submissions(replayed.submissions);
         if commit || replayed.kzg_root.is_some() {
-            let slots = &version.roots.slots;
-            let values = std::array::from_fn(|slot| slot_value(&slots[slot]));
+            let values = last.roots.slots.each_ref().map(slot_value);
             let kzg_root = committer()?.commit(&values).to_bytes().0;
             if let Some(stored) = replayed.kzg_root {
-                check(last, "the KZG root", &kzg_root, &stored)?;
+                check(last.number(), "the KZG root", hex(&kzg_root), hex(&stored))?;
             }
-            let _ = version.kzg_root.set(kzg_root);
+            let _ = last.kzg_root.set(kzg_root);
         }
-        version.read_from(replayed.values.store());
+        last.read_from(replayed.values.store());
+        metrics.keys(last.record.key_count);
+        metrics.tree(self.writer.memory(), 0, 0);
+        let cache_bytes_max = self.config.cache.value_bytes_max;
+        let state = State::new(StateParts {
+            params: self.params,
+            reader: self.writer.reader(),
+            values: replayed.values.with_cache(cache_bytes_max),
+            versions: Versions::new(Arc::new(last), self.config.versions.clone()),
+            history: replayed.commit_ids,
+            committer: committer()?,
+            pools: self.pools,
+            settings: Arc::new(RuntimeSettings::new(self.config)),
+            metrics,
+        });
         Ok(Loaded {
+            state: Arc::new(state),
             writer: self.writer,
             hasher: self.hasher,
-            last: Arc::new(version),
-            values: replayed.values,
-            history: replayed.commit_ids,
         })
     }
 }
 
-/// Reads and hashes what an entry changed.
-fn decode(params: &TreeParams, entry: LogEntry) -> Result<Decoded, ReplayError> {
+/// Decodes and hashes the effects of an entry.
+fn decode(params: &TreeParams, mut entry: LogEntry) -> Result<Decoded, ReplayError> {
     let version = entry.record.version;
-    let effects = decode_effects(params, &entry.effects)
+    let encoded = std::mem::take(&mut entry.effects);
+    let effects = decode_effects(params, &encoded)
         .map_err(|source| ReplayError::Effects { version, source })?;
-    let batch = PreparedBatch::of_effects(effects.into_iter(), entry.effects.len());
-    Ok(Decoded {
-        record: entry.record,
-        kzg_root: entry.kzg_root,
-        outcomes: entry.outcomes,
-        batch,
-    })
+    let batch = PreparedBatch::of_effects(effects.into_iter(), encoded.len());
+    Ok(Decoded { entry, batch })
 }
 
 /// Applies the next version to the tree.
 fn apply(writer: &mut TreeWriter, decoded: &Decoded) -> Result<SealedChanges, ReplayError> {
-    let version = decoded.record.version;
+    let version = decoded.entry.record.version;
     let replayed = writer.replay(&decoded.batch.writes, version);
     replayed.map_err(|refusal| ReplayError::Differs {
         what: "the outcome of a write",
@@ -264,117 +242,68 @@ fn apply(writer: &mut TreeWriter, decoded: &Decoded) -> Result<SealedChanges, Re
 }
 
 impl Replayed {
-    /// Takes the next version, if it is what its record says.
+    /// Takes the next version, if it matches its record.
     fn advance(&mut self, decoded: Decoded, roots: Roots) -> Result<(), ReplayError> {
-        let record = decoded.record;
+        let LogEntry {
+            record,
+            kzg_root,
+            outcomes,
+            ..
+        } = decoded.entry;
         let version = record.version;
         self.roots = roots;
+        // Below the version of an interrupted checkpoint, the leaves may be of two versions.
         if self.intent.is_none_or(|intent| version >= intent) {
             check_state(&record, &self.roots)?;
         }
-        let outcomes = decode_outcomes(&decoded.outcomes).map(|(_, digest)| digest);
-        let outcomes = outcomes.unwrap_or(ZERO);
-        let recorded = &record.outcomes_digest;
-        check(version, "the outcomes' digest", &outcomes, recorded)?;
-        let history = self.history.digest(&HISTORY);
-        let recorded = &record.history_digest;
-        check(version, "the history digest", &history, recorded)?;
+        let digest = decode_outcomes(&outcomes).map_or(ZERO, |(_, digest)| digest);
+        let (found, recorded) = (hex(&digest), hex(&record.outcomes_digest));
+        check(version, "the digest of the outcomes", found, recorded)?;
+        let digest = self.history.digest(&HISTORY);
+        let (found, recorded) = (hex(&digest), hex(&record.history_digest));
+        check(version, "the history digest", found, recorded)?;
         let commit_id = record.commit_id();
         self.history.append(&HISTORY, &commit_id);
         self.commit_ids.push(version, &commit_id);
         self.submissions = Some(Submissions {
             provisional_before: provisional_before(&self.record, &record),
-            outcomes: decoded.outcomes,
+            outcomes,
         });
-        self.values.push(Arc::new(Layer::new(
-            version,
-            vec![Part::whole(Arc::new(decoded.batch))],
-        )));
-        self.record = record;
-        self.kzg_root = decoded.kzg_root;
+        let part = Part::whole(Arc::new(decoded.batch));
+        self.values.push(Arc::new(Layer::new(version, vec![part])));
+        (self.record, self.kzg_root) = (record, kzg_root);
         Ok(())
     }
 }
 
-/// What a step of a replay ended with.
-fn ended(step: ScopedJoinHandle<'_, Result<(), OpenError>>) -> Result<(), OpenError> {
-    match step.join() {
-        Ok(ended) => ended,
-        Err(payload) => std::panic::resume_unwind(payload),
-    }
+/// Waits for a step of a replay. Continues its panic, if any.
+fn join(step: ScopedJoinHandle<'_, Result<(), OpenError>>) -> Result<(), OpenError> {
+    step.join()
+        .unwrap_or_else(|payload| std::panic::resume_unwind(payload))
 }
 
-/// Why the log was not read to its end, if no step refused a version.
-fn unread(error: OpenLogError<Stopped>) -> OpenError {
-    match error {
-        OpenLogError::Log(error) => OpenLogError::Log(error).into(),
-        OpenLogError::Visitor(Stopped::Entry(error)) => OpenLogError::Visitor(error).into(),
-        OpenLogError::Visitor(Stopped::Earlier) => {
-            OpenError::Panic("a step of the replay ended without a word".to_owned())
-        }
-        OpenLogError::Write { path, source } => OpenLogError::Write { path, source }.into(),
-    }
-}
-
-impl Loaded {
-    /// What readers need, and the writing halves of the tree.
-    pub(crate) fn into_state(
-        self,
-        params: TreeParams,
-        config: Config,
-        metrics: Arc<Metrics>,
-        pools: Pools,
-    ) -> Result<(Arc<State>, TreeWriter, TreeHasher), SetupError> {
-        metrics.keys(self.last.record.key_count);
-        metrics.tree(self.writer.memory(), 0, 0);
-        let state = State::new(StateParts {
-            params,
-            reader: self.writer.reader(),
-            values: self.values.with_cache(config.cache.value_bytes_max),
-            versions: Versions::new(self.last, config.versions.clone()),
-            history: self.history,
-            committer: committer()?,
-            pools,
-            settings: Arc::new(RuntimeSettings::new(config)),
-            metrics,
-        });
-        Ok((Arc::new(state), self.writer, self.hasher))
-    }
-}
-
+/// Compares a state with the record of its version.
 fn check_state(record: &CommitRecord, roots: &Roots) -> Result<(), ReplayError> {
-    let version = record.version;
-    check(
-        version,
-        "the state digest",
-        &roots.state_digest,
-        &record.state_digest,
-    )?;
+    let (found, recorded) = (hex(&roots.state_digest), hex(&record.state_digest));
+    check(record.version, "the state digest", found, recorded)?;
     let (found, recorded) = (roots.key_count, record.key_count);
-    if found != recorded {
-        return Err(ReplayError::Differs {
-            what: "the number of keys",
+    check(record.version, "the number of keys", found, recorded)
+}
+
+/// Compares what was found with what is recorded.
+fn check<T: PartialEq + ToString>(
+    version: u64,
+    what: &'static str,
+    found: T,
+    recorded: T,
+) -> Result<(), ReplayError> {
+    match found == recorded {
+        true => Ok(()),
+        false => Err(ReplayError::Differs {
+            what,
             version,
             found: found.to_string(),
             recorded: recorded.to_string(),
-        });
+        }),
     }
-    Ok(())
-}
-
-fn check(
-    version: u64,
-    what: &'static str,
-    found: &[u8],
-    recorded: &[u8],
-) -> Result<(), ReplayError> {
-    if found == recorded {
-        return Ok(());
-    }
-    Err(ReplayError::Differs {
-        what,
-        version,
-        found: hex(found),
-        recorded: hex(recorded),
-    })
 }

@@ -1,21 +1,23 @@
-//! Many keys at once: looked up in path order, so that neighbours in the tree and in the leaf store are
-//! read one after the other, and a few ahead, so that cache misses overlap; very many of them in shards, on the
-//! pool that reads and proofs have to themselves. Not here: what a single read sees (`engine`, `snapshot`).
+//! Reads of many keys.
+//!
+//! Keys are read in path order, so that neighbours in the tree and in the leaf store follow each other. A few keys are
+//! read ahead, so that cache misses overlap. Very many keys are split into shards, which run on the pool for reads.
 
 use bytes::Bytes;
 use rayon::prelude::*;
-use trunkline_core::batch::{BatchError, check_key};
+use trunkline_actors::state::State;
+use trunkline_core::batch::BatchError;
 use trunkline_core::hash::Digest;
 
-use trunkline_actors::state::State;
+use super::checked_hash;
 
-/// Keys whose way through the tree is touched before the first of them is read.
+/// Keys whose nodes are fetched into the cache before the first of the keys is read.
 const READ_AHEAD_KEYS: usize = 16;
-/// Keys of a shard, at least. A read takes a microsecond or so if it finds all in memory; to hand a shard to a thread
-/// that sleeps and to be woken by it takes tens of them: with so many keys it is a tenth of the shard at most.
+/// Keys that a shard has at least. A read from memory takes about a microsecond, and handing a shard to a sleeping
+/// thread takes some tens of them: with this many keys that is at most a tenth of the shard.
 const SHARD_KEYS_MIN: usize = 512;
 
-/// What `get` answers for each key, in the order of the keys. An error ends it.
+/// Returns what `get` finds for each key, in the order of the keys. The first error ends it.
 pub(crate) fn in_path_order<K: AsRef<[u8]>, E: From<BatchError> + Send>(
     state: &State,
     keys: &[K],
@@ -23,8 +25,7 @@ pub(crate) fn in_path_order<K: AsRef<[u8]>, E: From<BatchError> + Send>(
 ) -> Result<Vec<Option<Bytes>>, E> {
     let mut hashed = Vec::with_capacity(keys.len());
     for (place, key) in keys.iter().enumerate() {
-        check_key(place, key.as_ref())?;
-        hashed.push((state.params.key_hash(key.as_ref()), place));
+        hashed.push((checked_hash(state, place, key.as_ref())?, place));
     }
     hashed.sort_unstable();
     let found = in_shards(state, &hashed, |shard| read(state, shard, &get))?;
@@ -35,7 +36,7 @@ pub(crate) fn in_path_order<K: AsRef<[u8]>, E: From<BatchError> + Send>(
     Ok(values)
 }
 
-/// Values of keys in path order, in that order.
+/// Returns the values of keys that are in path order.
 fn read<E>(
     state: &State,
     hashed: &[(Digest, usize)],
@@ -54,8 +55,8 @@ fn read<E>(
     Ok(values)
 }
 
-/// What `work` makes of items, one for each in their order: of all at once on the caller's thread or, if there are
-/// enough of them for two shards, shard by shard on the pool for reads. An error ends it.
+/// Returns what `work` makes of the items, in their order. Two shards of items or more run on the pool for reads; fewer
+/// items run on the caller's thread. The first error ends it.
 pub(crate) fn in_shards<T: Sync, R: Send, E: Send>(
     state: &State,
     items: &[T],
@@ -66,7 +67,7 @@ pub(crate) fn in_shards<T: Sync, R: Send, E: Send>(
     if shards < 2 {
         return work(items);
     }
-    // Shards of one length, each by itself whoever is idle.
+    // Shards of equal length; an idle thread takes the next one.
     let shards = items.par_chunks(items.len().div_ceil(shards));
     let all = || shards.with_max_len(1).map(&work).collect();
     let made: Result<Vec<Vec<R>>, E> = state.pools.read.install(all);
@@ -85,14 +86,14 @@ mod tests {
     use super::*;
     use crate::{Batch, Config, Engine, ProveOptions, Snapshot};
 
-    /// Of three shards and a part.
+    /// Three shards and a part of one.
     const KEYS: u32 = 4 * SHARD_KEYS_MIN as u32 - 1;
 
     fn keys() -> Vec<[u8; 4]> {
         (0..KEYS).map(u32::to_be_bytes).collect()
     }
 
-    /// An engine with two threads in each pool and a value under each of the keys.
+    /// Opens an engine with two threads in each pool and a value for each key.
     fn engine(proof_parallelism: usize) -> Engine {
         let mut config = Config::default();
         config.workers.threads = 2;
@@ -112,15 +113,15 @@ mod tests {
         engine
     }
 
-    /// Keeps every thread of a pool from working until what is returned is dropped.
+    /// Blocks every thread of a pool until the returned sender is dropped.
     fn block(pool: &rayon::ThreadPool) -> Sender<()> {
         let (release, released) = channel();
-        let released = Arc::new(std::sync::Mutex::new(released));
+        let released = Arc::new(parking_lot::Mutex::new(released));
         let (begun, begins) = channel();
         pool.spawn_broadcast(move |_| {
             let _ = begun.send(());
-            // Nothing is ever sent: it ends when the sender is gone.
-            let _ = released.lock().map(|released| released.recv());
+            // Nothing is ever sent: this returns when the sender is dropped.
+            let _ = released.lock().recv();
         });
         for _ in 0..pool.current_num_threads() {
             begins.recv().unwrap();
@@ -128,7 +129,7 @@ mod tests {
         release
     }
 
-    /// Threads that each shard of so many items is worked on by, in their order.
+    /// Returns each item with the thread that worked on it, in the order of the items.
     fn threads(snapshot: &Snapshot, items: usize) -> Vec<(usize, ThreadId)> {
         let work = |shard: &[usize]| {
             let thread = std::thread::current().id();
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn one_piece_stays_on_the_callers_thread() {
+    fn one_shard_stays_on_the_callers_thread() {
         let engine = engine(1);
         let here = std::thread::current().id();
         let all = threads(&engine.snapshot(), 100 * SHARD_KEYS_MIN);
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_any_piece_is_the_answer() {
+    fn an_error_of_any_shard_is_the_result() {
         let engine = engine(4);
         let snapshot = engine.snapshot();
         let get = |key_hash: &Digest| match key_hash[0] {
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_and_proofs_go_on_while_no_thread_for_commits_does() {
+    fn reads_and_proofs_work_while_all_threads_for_commits_are_blocked() {
         let engine = engine(2);
         let snapshot = engine.snapshot();
         let (keys, release) = (keys(), block(&snapshot.state.pools.commit));
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn commits_go_on_while_no_thread_for_reads_does() {
+    fn commits_work_while_all_threads_for_reads_are_blocked() {
         let engine = engine(2);
         let release = block(&engine.snapshot().state.pools.read);
         let mut batch = Batch::new();
@@ -203,7 +204,7 @@ mod tests {
         let receipt = engine.submit_blocking(batch).unwrap();
         let version = receipt.durable_blocking().unwrap().version;
         assert_eq!(engine.snapshot().version(), version);
-        // Nor do reads of few keys wait for it.
+        // Reads of few keys do not need the pool.
         let found = engine.multi_get(&keys()[..100]).unwrap();
         let other = Some(&b"other"[..]);
         assert!(found.iter().all(|value| value.as_deref() == other));

@@ -1,8 +1,9 @@
-//! Proofs of snapshots: of one version or several, one at a time or many.
+//! Proofs of keys at one version or several.
 //!
-//! Not here: what a proof is made of (`trunkline_core::proof`), and reading (`snapshot`).
+//! This file collects what a proof contains; `trunkline_core::proof` defines what that is.
 
 use rayon::prelude::*;
+use trunkline_actors::state::read::ReadError;
 use trunkline_core::kzg::{Fr, G1Bytes, Slot};
 use trunkline_core::params::{TreeParams, WIDTH};
 use trunkline_core::proof::{
@@ -10,29 +11,22 @@ use trunkline_core::proof::{
 };
 use trunkline_core::tree::Leaf;
 
-use crate::snapshot::multi_get::in_shards;
-use trunkline_actors::state::read::ReadError;
+use super::Snapshot;
+use super::multi_get::in_shards;
 
-use crate::snapshot::Snapshot;
-
-/// What stands above the slots of a proof.
-///
-/// ```
-/// assert_ne!(trunkline::TopKind::Kzg, trunkline::TopKind::Hash);
-/// ```
+/// How a proof connects the slots of its keys with the root.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TopKind {
-    /// An opening of the KZG root: checked against a 48-byte root with a pairing. For keys of one slot
-    /// it costs one commitment, unless the slot was opened at this version before; for keys of more
-    /// slots two commitments, whatever their number.
+    /// An opening of the KZG root. A verifier needs the 48-byte KZG root and computes a pairing. Making it takes one
+    /// commitment (2 ms) for the first proof of a slot at this version, and two for keys of several slots.
     #[default]
     Kzg,
-    /// Hashes up to the state digest: made and checked in microseconds; tied to the commit id by the
-    /// commit record, which the proof carries.
+    /// Hashes up to the state digest, made and verified in microseconds. A verifier needs the state digest or the
+    /// commit id; the proof contains the commit record, which connects the two.
     Hash,
 }
 
-/// Which values a proof shows; of the others it shows the hash.
+/// Which values a proof contains. For other keys it contains the hash of the value.
 ///
 /// ```
 /// use trunkline::core::proof::Claim;
@@ -56,31 +50,42 @@ pub enum ShownValues {
     /// All of them.
     #[default]
     All,
-    /// Those of at most so many bytes.
+    /// Values up to a length.
     UpTo {
-        /// Bytes of the longest value shown.
+        /// Bytes of the longest value that is contained.
         value_bytes_max: usize,
     },
-    /// None: no value is read.
+    /// No value; none is read.
     None,
 }
 
-/// What a proof is to look like.
+/// Options of a proof.
 ///
 /// ```
+/// use trunkline::core::proof::{Expected, verify};
 /// use trunkline::{ProveOptions, ShownValues, TopKind};
+/// # let directory = tempfile::tempdir()?;
+/// # let config = trunkline::Config::in_directory(directory.path());
+/// let engine = trunkline::Engine::open_blocking(config)?;
+/// engine.put_blocking("alice", "10")?.durable_blocking()?;
+/// // Fast to make and to verify, and without the value:
 /// let options = ProveOptions { top: TopKind::Hash, values: ShownValues::None };
-/// assert_ne!(options, ProveOptions::default());
+/// let snapshot = engine.snapshot();
+/// let proof = snapshot.prove_with(["alice"], &options)?;
+/// assert!(verify(&proof, &Expected::CommitId(snapshot.commit_id())).is_ok());
+/// # drop(snapshot);
+/// # engine.shutdown_blocking()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProveOptions {
-    /// What stands above the slots.
+    /// How slots are connected with the root.
     pub top: TopKind,
-    /// Which values are in it.
+    /// Which values the proof contains.
     pub values: ShownValues,
 }
 
-/// Why a snapshot gave no proof.
+/// An error of making a proof.
 ///
 /// ```
 /// use trunkline::core::proof::ProveError;
@@ -95,20 +100,29 @@ pub struct ProveOptions {
 /// ```
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotProveError {
-    /// No proof can be made of these keys.
+    /// No proof can be made for these keys.
     #[error(transparent)]
     Keys(#[from] ProveError),
     /// A value could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// Snapshots that no one proof can be of.
-    #[error("one proof is of different versions of one tree; each snapshot may be named once")]
+    /// No snapshot was given, two of the same version, or snapshots of different trees.
+    #[error(
+        "a proof needs one snapshot or more, each of another version of the same tree; give each version once"
+    )]
     Versions,
 }
 
 impl Snapshot {
-    /// Proves what is and what is not there, values included: on the caller's thread, but for the values of very many
-    /// keys, which are read on the engine's pool for reads.
+    /// Proves for each key its value, or that it has none.
+    ///
+    /// Runs on the caller's thread and blocks it; only the values of very many keys are read on the engine's pool for
+    /// reads.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a key is empty or too long, if there is no key or too many, or if a key can't be read
+    /// ([`Snapshot::get`]).
     pub fn prove<K: AsRef<[u8]>>(
         &self,
         keys: impl IntoIterator<Item = K>,
@@ -121,7 +135,11 @@ impl Snapshot {
         self.prove_with(keys, &options)
     }
 
-    /// As [`Self::prove`], with more to choose.
+    /// Does what [`Self::prove`] does, with more options.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::prove`].
     pub fn prove_with<K: AsRef<[u8]>>(
         &self,
         keys: impl IntoIterator<Item = K>,
@@ -136,8 +154,12 @@ impl Snapshot {
         })
     }
 
-    /// A proof for each key by itself, in the order of the keys. Made on the engine's pool for reads; keys of a
-    /// slot share its opening.
+    /// Returns one proof for each key, in the order of the keys. Runs on the engine's pool for reads, and blocks the
+    /// caller's thread until all proofs are made. Keys of a slot share its opening.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::prove`], for any of the keys.
     ///
     /// ```
     /// # let directory = tempfile::tempdir()?;
@@ -156,25 +178,27 @@ impl Snapshot {
         options: &ProveOptions,
     ) -> Result<Vec<Proof>, SnapshotProveError> {
         let params = &self.state.params;
-        let mut places: Vec<usize> = (0..keys.len()).collect();
-        // In path order, so that neighbours are walked to one after the other.
-        places.sort_by_cached_key(|place| params.key_hash(keys[*place].as_ref()));
-        let prove = |place: usize| Ok((place, self.prove_with([&keys[place]], options)?));
-        let shard = places
-            .len()
-            .div_ceil(self.state.settings.proof_parallelism.get());
-        let places = places.into_par_iter().with_min_len(shard.max(1));
-        let proofs = || places.map(prove).collect();
-        let proofs: Result<Vec<(usize, Proof)>, SnapshotProveError> =
-            self.state.pools.read.install(proofs);
-        let mut proofs = proofs?;
-        proofs.sort_unstable_by_key(|(place, _)| *place);
+        let mut order: Vec<usize> = (0..keys.len()).collect();
+        // In path order, so that neighbours in the tree follow each other.
+        order.sort_by_cached_key(|index| params.key_hash(keys[*index].as_ref()));
+        let parallelism = self.state.settings.proof_parallelism.get();
+        let shard = keys.len().div_ceil(parallelism).max(1);
+        let prove = |index: usize| Ok((index, self.prove_with([&keys[index]], options)?));
+        let order = order.into_par_iter().with_min_len(shard);
+        let proofs = || order.map(prove).collect::<Result<_, SnapshotProveError>>();
+        let mut proofs: Vec<(usize, Proof)> = self.state.pools.read.install(proofs)?;
+        proofs.sort_unstable_by_key(|(index, _)| *index);
         Ok(proofs.into_iter().map(|(_, proof)| proof).collect())
     }
 }
 
-/// One proof of several versions of one tree: of each snapshot the keys beside it. Whatever their
-/// number, KZG tops share one opening of 96 bytes.
+/// Returns one proof for keys at several versions of a tree: for each snapshot, the keys that are paired with it. All
+/// KZG tops share one opening of 96 bytes. Blocks as [`Snapshot::prove`] does.
+///
+/// # Errors
+///
+/// Returns [`SnapshotProveError::Versions`] if there is no snapshot, if two are of the same version, or if they are of
+/// different trees. Otherwise fails as [`Snapshot::prove`] does.
 ///
 /// ```
 /// use trunkline::core::proof::{Expected, verify_versions};
@@ -219,7 +243,7 @@ pub fn prove_versions<K: AsRef<[u8]>, Keys: AsRef<[K]>>(
     })
 }
 
-/// The parameters of the tree that all snapshots are of.
+/// Returns the parameters of the tree that all snapshots are of.
 fn one_tree<Keys>(parts: &[(&Snapshot, Keys)]) -> Result<TreeParams, SnapshotProveError> {
     let mut params = parts.iter().map(|(snapshot, _)| snapshot.state.params);
     let first = params.next().ok_or(SnapshotProveError::Versions)?;
@@ -229,7 +253,7 @@ fn one_tree<Keys>(parts: &[(&Snapshot, Keys)]) -> Result<TreeParams, SnapshotPro
     }
 }
 
-/// What a proof says of one version, and the slots that are left to open.
+/// The part of a proof that is about one version, and the slots that are still to be opened.
 struct Part<'a> {
     snapshot: &'a Snapshot,
     proof: VersionProof,
@@ -243,7 +267,7 @@ impl<'a> Part<'a> {
         options: &ProveOptions,
     ) -> Result<Self, SnapshotProveError> {
         let (state, version) = (&snapshot.state, &snapshot.version);
-        let leaves = |range| snapshot.leaves_away(range);
+        let leaves = |range| snapshot.cold_leaves(range);
         let draft = Draft::walk_with(&state.reader, &version.roots, &state.params, keys, leaves);
         snapshot.check_readable()?;
         let draft = draft?;
@@ -266,7 +290,7 @@ impl<'a> Part<'a> {
 }
 
 impl Snapshot {
-    /// What a proof says of each of its entries.
+    /// Returns the claim of each entry of a proof.
     fn claims(&self, draft: &Draft, values: ShownValues) -> Result<Vec<Claim>, ReadError> {
         let leaves: Vec<Option<&Leaf>> = draft.entries().map(|(_, leaf)| leaf).collect();
         let claims = |leaves: &[Option<&Leaf>]| {
@@ -274,7 +298,7 @@ impl Snapshot {
             claims.collect::<Result<Vec<Claim>, ReadError>>()
         };
         match values {
-            // Nothing is read, so there is nothing worth handing over.
+            // Nothing is read, so shards would gain nothing.
             ShownValues::None => claims(&leaves),
             _ => in_shards(&self.state, &leaves, claims),
         }
@@ -297,7 +321,8 @@ impl Snapshot {
     }
 }
 
-/// A single slot's opening is kept with its version; an aggregate is one proof's own.
+/// Opens the slots of a proof with a KZG top. The opening of a single slot is kept with its version; an aggregate is
+/// not, since no other proof has the same.
 fn open_parts(parts: &[Part<'_>], top: TopKind) -> Option<TopOpening> {
     if top == TopKind::Hash {
         return None;

@@ -345,7 +345,7 @@ fn is_fault_of_the_disk(error: &OpenError) -> bool {
         | OpenError::LogWrite(_)
         | OpenError::Leaves(_)
         | OpenError::TreeFile(ReadTreeFileError::Io { .. })
-        | OpenError::Marker(ReadManifestError::Io { .. })
+        | OpenError::Manifest(ReadManifestError::Io { .. })
         | OpenError::History(HistoryFileError::Io { .. }) => true,
         OpenError::Log(error) => matches!(
             **error,

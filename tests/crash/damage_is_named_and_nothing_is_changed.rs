@@ -170,7 +170,7 @@ fn a_damaged_marker_is_named() {
         let error = refused(tree.path(), |copied| {
             flip(&copied.join(CHECKPOINT_FILE), offset)
         });
-        let OpenError::Marker(ReadManifestError::Content { source: error, .. }) = error else {
+        let OpenError::Manifest(ReadManifestError::Content { source: error, .. }) = error else {
             panic!("{error}");
         };
         match offset {
@@ -184,7 +184,7 @@ fn a_damaged_marker_is_named() {
     });
     assert!(matches!(
         error,
-        OpenError::Marker(ReadManifestError::Content {
+        OpenError::Manifest(ReadManifestError::Content {
             source: ManifestError::Damaged,
             ..
         })

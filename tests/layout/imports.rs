@@ -23,7 +23,14 @@ const ACTORS: [&[&str]; 13] = [
 ];
 
 /// Folders and files of `src`, from low to high.
-const ENGINE: [&[&str]; 4] = [&["error"], &["snapshot"], &["engine", "open"], &["builder"]];
+const ENGINE: [&[&str]; 6] = [
+    &["error"],
+    &["snapshot"],
+    &["running"],
+    &["open"],
+    &["engine"],
+    &["builder"],
+];
 
 /// Crates that each crate may name in `[dependencies]`.
 const CRATES: [(&str, &[&str]); 7] = [

@@ -6,6 +6,7 @@
 
 pub mod group;
 pub mod interval;
+mod metric;
 mod series;
 mod table;
 pub mod timeline;
@@ -23,9 +24,10 @@ use crate::metrics::group::GroupTag;
 use crate::metrics::timeline::Span;
 use crate::runtime::clock::{self, micros};
 
+pub use metric::{Kind, Metric, Unit};
 use series::{Counter, Gauge};
 use table::Row;
-pub use table::{Kind, Metric, Metrics, MetricsSnapshot, StageMetrics, TABLE, Unit};
+pub use table::{Metrics, MetricsSnapshot, StageMetrics, TABLE};
 
 /// A state of a submission whose latency is measured: `Accepted` from the call that submitted it, the others from
 /// acceptance.

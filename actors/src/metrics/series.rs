@@ -9,7 +9,7 @@ use hdrhistogram::Histogram as HdrHistogram;
 use metrics::{counter, gauge, histogram};
 use parking_lot::Mutex;
 
-use super::table::Metric;
+use super::metric::Metric;
 use crate::decisions::Quantiles;
 use crate::runtime::clock::micros;
 

@@ -1,0 +1,71 @@
+//! Step 2 of opening: the leaf store.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use trunkline_actors::config::{Config, StoreKind};
+use trunkline_core::store::leaves::{LeafStore, MemoryLeafStore};
+use trunkline_core::store::manifest::CheckpointManifest;
+
+use crate::error::OpenError;
+
+/// The leaf store of an engine.
+pub(super) struct LeavesInUse {
+    pub(super) leaves: Arc<dyn LeafStore>,
+    /// Whether the store outlives the engine. Only then a checkpoint is of use.
+    pub(super) persist: bool,
+}
+
+/// Returns the given leaf store, or opens the configured one.
+pub(super) fn open(
+    given: Option<Arc<dyn LeafStore>>,
+    config: &Config,
+    marker: &CheckpointManifest,
+) -> Result<LeavesInUse, OpenError> {
+    let (leaves, persist): (Arc<dyn LeafStore>, bool) = match (given, config.store.kind) {
+        (Some(leaves), _) => (leaves, true),
+        (None, StoreKind::Fjall) => (open_fjall(config)?, true),
+        (None, StoreKind::Log) => {
+            let version = marker.record.version;
+            if version > 0 {
+                return Err(OpenError::OtherStore { version });
+            }
+            (Arc::new(MemoryLeafStore::default()), false)
+        }
+    };
+    Ok(LeavesInUse { leaves, persist })
+}
+
+#[cfg(not(feature = "fjall"))]
+fn open_fjall(_: &Config) -> Result<Arc<dyn LeafStore>, OpenError> {
+    Err(OpenError::StoreNotBuilt)
+}
+
+#[cfg(feature = "fjall")]
+fn open_fjall(config: &Config) -> Result<Arc<dyn LeafStore>, OpenError> {
+    use trunkline_actors::runtime::{priority, thread};
+    use trunkline_core::store::fjall_leaves::{FjallLeafStore, FjallOptions, LEAVES_DIRECTORY};
+    let options = FjallOptions {
+        cache_bytes: config.store.cache_bytes,
+        worker_threads: config.store.worker_threads,
+        ..FjallOptions::default()
+    };
+    let directory = config.engine.directory.join(LEAVES_DIRECTORY);
+    let nice = config.checkpoint.nice;
+    // The threads of the store inherit the priority of the thread that opens it.
+    let opening = thread::spawn("store", move || {
+        priority::lower(nice);
+        FjallLeafStore::open(&directory, &options)
+    })
+    .map_err(OpenError::Thread)?;
+    match opening.join() {
+        Ok(leaves) => Ok(Arc::new(leaves?)),
+        Err(payload) => std::panic::resume_unwind(payload),
+    }
+}
+
+/// Removes copies of the leaf store that readers left behind when their process ended early.
+pub(super) fn remove_abandoned_copies(_directory: &Path) {
+    #[cfg(feature = "fjall")]
+    super::leaf_copy::remove_abandoned(_directory);
+}
