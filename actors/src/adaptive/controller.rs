@@ -225,6 +225,7 @@ pub struct Tuner {
     ended_us: u64,
     checkpoints: u64,
     before: Counters,
+    latencies: Latencies,
 }
 
 impl Tuner {
@@ -238,6 +239,7 @@ impl Tuner {
             before: Counters::of(&figures),
             checkpoints: figures.checkpoints,
             number: 0,
+            latencies: Latencies::default(),
             shared,
             watch,
         }
@@ -287,15 +289,15 @@ impl Tuner {
             self.governor.reconfigure(&scope.0, &scope.1);
             self.scope = scope;
         }
-        let (window, latencies) = self.measure();
+        let window = self.measure();
         shared.windows.push(window);
         self.governor.touch(shared.state.access_sampler.take());
-        for proposal in self.governor.decide(&window, &latencies) {
+        for proposal in self.governor.decide(&window, &self.latencies) {
             carry_out(&shared, &window, proposal);
         }
     }
 
-    fn measure(&mut self) -> (Window, Latencies) {
+    fn measure(&mut self) -> Window {
         let shared = &self.shared;
         let (settings, values) = (&shared.settings, &shared.state.values);
         let figures = shared.metrics.snapshot();
@@ -321,10 +323,11 @@ impl Tuner {
             tree_bytes: figures.tree_bytes,
             ..moved
         };
-        let latencies = shared.metrics.interval.end(&mut window);
+        let interval = &shared.metrics.interval;
+        interval.end(&mut window, &mut self.latencies);
         self.checkpoints = figures.checkpoints;
         (self.before, self.ended_us) = (counters, now_us);
-        (window, latencies)
+        window
     }
 }
 
@@ -353,7 +356,6 @@ pub fn carry_out(shared: &Shared, window: &Window, proposal: Proposal) {
             settings.set_tree_bytes_max(both.saturating_sub(*to).max(1));
         }
         Change::HotPrefixes { prefixes } => settings.set_hot_prefixes(prefixes),
-        Change::Phase { to, .. } => shared.metrics.phase(*to),
         // Nobody proposes these: they are what reloading records.
         Change::Setting { .. } | Change::ReloadRefused { .. } => {}
     }

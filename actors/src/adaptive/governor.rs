@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::observation::{FULL_PER_MILLE, busiest_per_mille, closed_per_mille, per_second};
-use super::{BatchSize, Caches, ControlSettings, HotPrefixes, Limits, Phases, Workers};
+use super::span::{FULL_PER_MILLE, busiest_per_mille, closed_per_mille, per_second};
+use super::{BatchSize, Caches, ControlSettings, HotPrefixes, Limits, Parallelism};
 use crate::decisions::{Change, Latencies, Move, Reason, Seen, Window};
 
 /// What should be changed, why, and what it was seen from: a decision without number and time.
@@ -38,7 +38,7 @@ pub struct Proposal {
 /// let mut governor = Governor::new(&ControlSettings::default(), &Limits::default());
 /// // Groups are full, work waits, and 20 ms are far below 100.
 /// let mut latencies = Latencies::default();
-/// latencies.record_many(20_000, 1_000);
+/// latencies.record(20_000, 1_000);
 /// let window = Window {
 ///     length_us: 500_000,
 ///     group_operations_max: 1_000,
@@ -58,10 +58,9 @@ pub struct Proposal {
 pub struct Governor {
     settings: ControlSettings,
     batch_size: BatchSize,
-    workers: Workers,
+    workers: Parallelism,
     caches: Caches,
     hot_prefixes: HotPrefixes,
-    phases: Phases,
 }
 
 impl Governor {
@@ -70,10 +69,9 @@ impl Governor {
         Self {
             settings: settings.clone(),
             batch_size: BatchSize::new(settings, limits),
-            workers: Workers::new(settings, limits),
+            workers: Parallelism::new(settings, limits),
             caches: Caches::new(settings, limits),
             hot_prefixes: HotPrefixes::new(settings.hot_prefixes_max),
-            phases: Phases::default(),
         }
     }
 
@@ -82,8 +80,7 @@ impl Governor {
     /// force.
     pub fn reconfigure(&mut self, settings: &ControlSettings, limits: &Limits) {
         let old = std::mem::replace(self, Self::new(settings, limits));
-        self.workers = Workers::new(settings, limits).after(&old.workers);
-        self.phases = old.phases;
+        self.workers = Parallelism::new(settings, limits).after(&old.workers);
         if old.settings.hot_prefixes_max == settings.hot_prefixes_max {
             self.hot_prefixes = old.hot_prefixes;
         }
@@ -105,7 +102,6 @@ impl Governor {
         moves.extend(self.workers.decide(window, steady));
         moves.extend(self.caches.decide(window));
         moves.extend(self.hot_prefixes.decide());
-        moves.extend(self.phases.decide(window));
         let seen = self.seen(window, latencies);
         let propose = |wanted: Move| Proposal {
             change: wanted.change,
@@ -142,7 +138,7 @@ impl Governor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decisions::{Evidence, Phase, Work};
+    use crate::decisions::{Evidence, Work};
 
     fn settings() -> ControlSettings {
         ControlSettings {
@@ -182,11 +178,7 @@ mod tests {
                 .map(|proposal| proposal.change)
                 .collect()
         };
-        let (from, to) = (Phase::Idle, Phase::WriteHeavy);
-        let first = [
-            Change::HotPrefixes { prefixes: vec![7] },
-            Change::Phase { from, to },
-        ];
+        let first = [Change::HotPrefixes { prefixes: vec![7] }];
         assert_eq!(told(&mut governor, 10), first);
         let other = ControlSettings {
             target_p99_ms: 7,
@@ -197,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_are_tried_under_a_cap_that_stays() {
+    fn shards_are_tried_under_a_cap_that_stays() {
         let limits = Limits {
             threads: 4,
             ..Limits::default()
@@ -212,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_of_proofs_are_tried_while_nothing_is_committed() {
+    fn shards_of_proofs_are_tried_while_nothing_is_committed() {
         let limits = Limits {
             read_threads: 8,
             ..Limits::default()
@@ -252,12 +244,5 @@ mod tests {
         };
         let hot = evidence(|change| matches!(change, Change::HotPrefixes { .. }));
         assert!(matches!(hot, Evidence::Touched { samples, listed } if samples == listed));
-        let mix = Evidence::Mix {
-            writes: 100_000,
-            reads: 0,
-            proofs: 0,
-        };
-        let phase = evidence(|change| matches!(change, Change::Phase { .. }));
-        assert_eq!(phase, mix);
     }
 }

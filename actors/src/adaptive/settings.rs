@@ -42,6 +42,13 @@ impl Default for ControlSettings {
     }
 }
 
+impl ControlSettings {
+    /// Returns the target in microseconds.
+    pub(super) fn target_us(&self) -> f64 {
+        self.target_p99_ms.max(1) as f64 * 1e3
+    }
+}
+
 /// What no decision leaves.
 ///
 /// ```

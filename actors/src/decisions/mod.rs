@@ -4,6 +4,7 @@ mod decision;
 mod latencies;
 mod window;
 
-pub use decision::{Change, Decision, Evidence, Move, Phase, Reason, Seen, Work};
+pub use decision::{Change, Decision, Evidence, Move, Reason, Seen, Work};
 pub use latencies::Latencies;
+pub(crate) use latencies::histogram;
 pub use window::{StageWindow, Window};

@@ -14,7 +14,6 @@ pub(super) fn changed(change: &Change) -> &'static str {
         },
         Change::ValueCacheBytes { .. } => "value_cache_bytes",
         Change::HotPrefixes { .. } => "hot_prefixes",
-        Change::Phase { .. } => "phase",
         Change::Setting { .. } => "setting",
         Change::ReloadRefused { .. } => "reload_refused",
     }
@@ -34,7 +33,6 @@ pub(super) fn because(reason: Reason) -> &'static str {
         Reason::Probe => "probe",
         Reason::MarginalHits => "marginal_hits",
         Reason::Skew => "skew",
-        Reason::Mix => "mix",
         Reason::Reloaded => "reloaded",
     }
 }
@@ -57,7 +55,6 @@ mod tests {
             Reason::Probe,
             Reason::MarginalHits,
             Reason::Skew,
-            Reason::Mix,
             Reason::Reloaded,
         ];
         for reason in all {

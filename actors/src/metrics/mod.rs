@@ -10,7 +10,6 @@ mod series;
 pub mod timeline;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -19,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use trunkline_core::tree::TreeMemory;
 
-use crate::decisions::{Change, Phase, Reason, Work};
+use crate::decisions::{Change, Reason, Work};
 use crate::failure::Stage;
 use crate::message::GroupTag;
 use crate::metrics::interval::{Interval, micros};
@@ -166,8 +165,6 @@ pub struct MetricsSnapshot {
     pub value_cache_bytes_max: u64,
     /// Bytes that the tree may take, as it was configured or moved; 0 if it has no bound.
     pub tree_bytes_max: u64,
-    /// What the mix of reads and writes looks like.
-    pub phase: Phase,
     /// Whether the engine has failed, other than by being shut down: it answers no more and has to be opened again.
     pub failed: bool,
     /// Decisions of the controllers, and what was reloaded or refused. Outside they are counted apart, by what they
@@ -255,7 +252,6 @@ pub struct Metrics {
     proof_parallelism: Level,
     value_cache_bytes_max: Level,
     tree_bytes_max: Level,
-    phase: Mutex<Phase>,
     failed: Level,
     submissions: Counted,
     operations: Counted,
@@ -336,7 +332,6 @@ impl Metrics {
             proof_parallelism: shards(Work::Proof),
             value_cache_bytes_max: level("trunkline_value_cache_bytes_max"),
             tree_bytes_max: level("trunkline_tree_bytes_max"),
-            phase: Mutex::default(),
             failed: level("trunkline_failed"),
             submissions: count("trunkline_submissions_total"),
             operations: count("trunkline_operations_total"),
@@ -423,17 +418,6 @@ impl Metrics {
         ];
         for (level, value) in levels {
             level.set(value);
-        }
-    }
-
-    /// The mix of reads and writes looks another way now.
-    pub fn phase(&self, now: Phase) {
-        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = now;
-        let label = self.engine.clone();
-        for phase in Phase::ALL {
-            let is_now = f64::from(u8::from(phase == now));
-            gauge!("trunkline_phase", "engine" => label.clone(), "phase" => phase.name())
-                .set(is_now);
         }
     }
 
@@ -582,7 +566,6 @@ impl Metrics {
             proof_parallelism: self.proof_parallelism.get(),
             value_cache_bytes_max: self.value_cache_bytes_max.get(),
             tree_bytes_max: self.tree_bytes_max.get(),
-            phase: *self.phase.lock().unwrap_or_else(PoisonError::into_inner),
             failed: self.failed.get() > 0,
             decisions: self.decisions.load(Ordering::Relaxed),
             decisions_unwritten: self.decisions_unwritten.get(),

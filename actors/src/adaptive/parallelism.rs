@@ -8,12 +8,12 @@
 //! one shows as throughput lost. Nor reads of many keys, which are cut as proofs are: a window does not tell them from
 //! reads of single keys, so they follow what was found for proofs.
 
-use super::observation::{per_second, typical};
+use super::span::{per_second, typical};
 use super::{ControlSettings, Limits};
 use crate::decisions::{Change, Evidence, Move, Reason, Window, Work};
 
 /// More shards than this are never tried: one a slot of the root.
-const PIECES_MAX: u64 = 128;
+const SHARDS_MAX: u64 = 128;
 /// What a step must give.
 const GAIN_MIN: f64 = 1.05;
 /// Windows on each side, after one that is mixed.
@@ -67,31 +67,31 @@ impl Default for Tried {
 /// Probes the shards of the busiest work.
 ///
 /// ```
-/// use trunkline_actors::adaptive::{ControlSettings, Limits, Workers};
+/// use trunkline_actors::adaptive::{ControlSettings, Limits, Parallelism};
 /// use trunkline_actors::decisions::Window;
-/// let mut workers = Workers::new(&ControlSettings::default(), &Limits { threads: 8, ..Limits::default() });
+/// let mut workers = Parallelism::new(&ControlSettings::default(), &Limits { threads: 8, ..Limits::default() });
 /// // The load is what limits, so there is nothing to try.
 /// assert!(workers.decide(&Window::default(), false).is_none());
 /// ```
 #[derive(Clone, Debug)]
-pub struct Workers {
+pub struct Parallelism {
     on: bool,
     /// Of work of commits, and of proofs.
-    pieces_max: u64,
-    proof_pieces_max: u64,
+    shards_max: u64,
+    proof_shards_max: u64,
     tried: [Tried; 3],
     probe: Option<Probe>,
     /// Shards that a probe which was given up left in force, and those that were there before.
     left: Option<(Work, u64, u64)>,
 }
 
-impl Workers {
+impl Parallelism {
     /// Nothing tried yet.
     pub fn new(settings: &ControlSettings, limits: &Limits) -> Self {
         Self {
             on: settings.workers,
-            pieces_max: limits.threads.clamp(1, PIECES_MAX),
-            proof_pieces_max: limits.read_threads.clamp(1, PIECES_MAX),
+            shards_max: limits.threads.clamp(1, SHARDS_MAX),
+            proof_shards_max: limits.read_threads.clamp(1, SHARDS_MAX),
             tried: [Tried::default(); 3],
             probe: None,
             left: None,
@@ -177,8 +177,8 @@ impl Workers {
     /// Parallelism, at most: one a thread of the pool that does the work.
     fn most(&self, work: Work) -> u64 {
         match work {
-            Work::Tree | Work::Hash => self.pieces_max,
-            Work::Proof => self.proof_pieces_max,
+            Work::Tree | Work::Hash => self.shards_max,
+            Work::Proof => self.proof_shards_max,
         }
     }
 
@@ -281,8 +281,8 @@ fn shards(window: &Window, work: Work) -> u64 {
 fn utilisation(window: &Window, work: Work) -> u64 {
     let busy = |stage: usize| window.stages.get(stage).map_or(0, |stage| stage.busy_us);
     match work {
-        Work::Tree => super::observation::per_mille(busy(1), window.length_us),
-        Work::Hash => super::observation::per_mille(busy(2), window.length_us),
+        Work::Tree => super::span::per_mille(busy(1), window.length_us),
+        Work::Hash => super::span::per_mille(busy(2), window.length_us),
         Work::Proof => window.proofs.min(1),
     }
 }
@@ -315,7 +315,7 @@ mod tests {
             threads: cores,
             ..Limits::default()
         };
-        let mut workers = Workers::new(&ControlSettings::default(), &limits);
+        let mut workers = Parallelism::new(&ControlSettings::default(), &limits);
         let mut window = Window {
             length_us: 500_000,
             tree_parallelism: 1,
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_that_help_are_found_despite_noise() {
+    fn shards_that_help_are_found_despite_noise() {
         for seed in 0..10 {
             let (shards, _) = run(8, 1, |shards| (shards as f64).min(4.0).sqrt(), 0.10, seed);
             assert!(shards >= 4, "{shards}");
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_that_hurt_are_given_up() {
+    fn shards_that_hurt_are_given_up() {
         for seed in 0..10 {
             let (shards, _) = run(8, 8, |shards| 1.0 / (shards as f64).sqrt(), 0.10, seed);
             assert_eq!(shards, 1);
@@ -388,7 +388,7 @@ mod tests {
             threads: 4,
             ..Limits::default()
         };
-        let mut workers = Workers::new(&ControlSettings::default(), &limits);
+        let mut workers = Parallelism::new(&ControlSettings::default(), &limits);
         let mut window = Window {
             length_us: 500_000,
             hash_parallelism: 1,
@@ -411,12 +411,12 @@ mod tests {
             workers: false,
             ..ControlSettings::default()
         };
-        let mut successor = Workers::new(&fixed, &limits).after(&workers);
+        let mut successor = Parallelism::new(&fixed, &limits).after(&workers);
         assert_eq!(successor.decide(&window, true), Some(broken_off.clone()));
         window.hash_parallelism = 1;
         assert_eq!(successor.decide(&window, true), None);
         // Unless somebody has set other shards meanwhile.
-        let mut successor = Workers::new(&fixed, &limits).after(&workers);
+        let mut successor = Parallelism::new(&fixed, &limits).after(&workers);
         assert_eq!(successor.decide(&window, true), None);
 
         window.hash_parallelism = 2;
@@ -436,7 +436,7 @@ mod tests {
             read_threads,
             ..Limits::default()
         };
-        let mut workers = Workers::new(&ControlSettings::default(), &limits);
+        let mut workers = Parallelism::new(&ControlSettings::default(), &limits);
         let mut window = Window {
             length_us: 500_000,
             tree_parallelism: 1,
@@ -461,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_of_proofs_are_found_where_nothing_is_committed() {
+    fn shards_of_proofs_are_found_where_nothing_is_committed() {
         let (shards, last) = run_proofs(1, 8, 1, 0);
         assert_eq!(shards, 8);
         assert!(matches!(
@@ -471,14 +471,14 @@ mod tests {
     }
 
     #[test]
-    fn pieces_of_proofs_keep_to_the_threads_that_read() {
+    fn shards_of_proofs_keep_to_the_threads_that_read() {
         // However many there are for commits.
         assert_eq!(run_proofs(8, 1, 1, 0), (1, None));
         assert_eq!(run_proofs(8, 2, 1, 0).0, 2);
     }
 
     #[test]
-    fn pieces_of_proofs_stay_where_commits_are_the_load() {
+    fn shards_of_proofs_stay_where_commits_are_the_load() {
         assert_eq!(run_proofs(8, 8, 1, 50_000), (1, None));
     }
 }
