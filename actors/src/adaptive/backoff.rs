@@ -1,7 +1,7 @@
 //! Pauses between attempts: each failure doubles the next pause, as in truncated exponential backoff.
 
 /// First and longest pause, windows.
-const PAUSE_MIN: u32 = 16;
+const PAUSE_MIN: u32 = 32;
 const PAUSE_MAX: u32 = 1024;
 
 /// When an attempt may be repeated.

@@ -227,7 +227,7 @@ mod tests {
         };
         assert_eq!(observer.add(&window, &latencies), None);
         let together = observer.add(&window, &latencies).unwrap();
-        assert_eq!(together.rate, 120.0);
+        assert_eq!(together.level.rate, 120.0);
         assert_eq!(observer.add(&window, &latencies), None);
     }
 
@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn what_is_in_flight_counts_operations_and_not_submissions() {
         let mut latencies = Latencies::default();
-        // Many callers with one operation each, 2 ms; beside them a loader whose batches of 10,000 take 100 ms.
+        // Many callers with one operation each, 2 ms, and a loader whose batches of 10,000 take 100 ms.
         latencies.record(2_000, 1_000);
         latencies.record(100_000, 10);
         latencies.weigh(1_000, 1_000 * 2_000);
@@ -267,10 +267,14 @@ mod tests {
             ..Window::default()
         };
         let seen = observer().add(&window, &latencies).unwrap();
-        assert!((19_900.0..20_100.0).contains(&seen.inside), "{seen:?}");
+        assert!(
+            (19_900.0..20_100.0).contains(&seen.level.inside),
+            "{seen:?}"
+        );
         assert!(seen.is_held);
-        // A percentile is of submissions still, and so is the mean beside it.
-        assert!(seen.p99_us < 2_100.0 && seen.mean_us < 3_000.0, "{seen:?}");
+        // The percentile is of submissions, and so is the mean that it is compared with.
+        let (p99_us, evenness) = (seen.level.p99_us, seen.level.evenness);
+        assert!(p99_us < 2_100.0 && p99_us * evenness < 3_000.0, "{seen:?}");
     }
 
     #[test]
@@ -287,7 +291,7 @@ mod tests {
             ..Window::default()
         };
         let seen = observer().add(&window, &latencies).unwrap();
-        assert!(seen.saturated() && !seen.full);
-        assert_eq!(closed_per_mille(&window), 600);
+        assert!(seen.is_saturated() && !seen.is_full);
+        assert_eq!(super::super::span::closed_per_mille(&window), 600);
     }
 }

@@ -1,14 +1,15 @@
-//! Into how many shards work is cut, by trying: one step up, one step down, back in between.
+//! Probes into how many shards work is cut: one step up, one step down, back in between.
 //!
 //! Throughput here is noisy (a tenth to a quarter), so a step is judged A/B/A: medians of windows before, with, and
 //! after it, as one judges by hand; what gave nothing is tried again after ever longer pauses. The hill climbing is that of
 //! the thread pool of .NET (Hellerstein, Morrison, Eilebrecht 2009) without its waves. Shards of commits are tried while
 //! commits are at their limit, by what becomes durable; those of proofs while it is proofs that are asked for, by the
-//! keys proven, whatever commits do. Not here: sharing processors between stages; a step that takes them from another
-//! one shows as throughput lost. Nor reads of many keys, which are cut as proofs are: a window does not tell them from
-//! reads of single keys, so they follow what was found for proofs.
+//! keys proven, whatever commits do. A step that takes
+//! processors from another stage shows as throughput lost. Reads of many keys follow what was found for proofs, since a
+//! window does not tell them from reads of single keys.
 
-use super::span::{per_second, typical};
+use super::backoff::Backoff;
+use super::span::{per_mille, per_second, typical};
 use super::{ControlSettings, Limits};
 use crate::decisions::{Change, Evidence, Move, Reason, Window, Work};
 
@@ -18,9 +19,6 @@ const SHARDS_MAX: u64 = 128;
 const GAIN_MIN: f64 = 1.05;
 /// Windows on each side, after one that is mixed.
 const SIDE_WINDOWS: usize = 3;
-/// Windows between probes: first and longest pause.
-const PAUSE_MIN: u32 = 16;
-const PAUSE_MAX: u32 = 4096;
 /// Keys proven in a window that it takes to judge their rate.
 const PROOFS_MIN: u64 = 100;
 /// Keys proven for each operation made durable from which on it is proofs that are asked for. Below, shards of proofs
@@ -50,18 +48,7 @@ struct Probe {
 #[derive(Clone, Copy, Debug)]
 struct Tried {
     up: bool,
-    pause: u32,
-    pause_next: u32,
-}
-
-impl Default for Tried {
-    fn default() -> Self {
-        Self {
-            up: true,
-            pause: 0,
-            pause_next: PAUSE_MIN,
-        }
-    }
+    pause: Backoff,
 }
 
 /// Probes the shards of the busiest work.
@@ -92,7 +79,10 @@ impl Parallelism {
             on: settings.workers,
             shards_max: limits.threads.clamp(1, SHARDS_MAX),
             proof_shards_max: limits.read_threads.clamp(1, SHARDS_MAX),
-            tried: [Tried::default(); 3],
+            tried: [Tried {
+                up: true,
+                pause: Backoff::default(),
+            }; 3],
             probe: None,
             left: None,
         }
@@ -120,7 +110,7 @@ impl Parallelism {
             return None;
         }
         for tried in &mut self.tried {
-            tried.pause = tried.pause.saturating_sub(1);
+            tried.pause.tick();
         }
         let Some(probe) = self.probe.take() else {
             self.begin(window, steady);
@@ -147,7 +137,7 @@ impl Parallelism {
     fn begin(&mut self, window: &Window, steady: bool) {
         let due = |work: &Work| {
             let tried = self.tried.get(*work as usize);
-            let rested = tried.is_some_and(|tried| tried.pause == 0);
+            let rested = tried.is_some_and(|tried| tried.pause.is_due());
             rested && self.most(*work) > 1 && may_probe(*work, window, steady)
         };
         let works = [Work::Tree, Work::Hash, Work::Proof];
@@ -162,14 +152,13 @@ impl Parallelism {
         let Some(to) = self.next(work, from) else {
             return;
         };
-        let (before, with) = (0.0, Vec::new());
         self.probe = Some(Probe {
             work,
             from,
             to,
             side: Side::Before,
-            before,
-            with,
+            before: 0.0,
+            with: Vec::new(),
             seen: Vec::new(),
         });
     }
@@ -213,20 +202,14 @@ impl Parallelism {
                 Some(change(work, from, to, Reason::Probe))
             }
             Side::With => {
-                let evidence = Evidence::Parallelism {
-                    rate_without: probe.before as u64,
-                    rate_with: typical(seen.iter().copied()) as u64,
-                };
+                let evidence = evidence(probe.before, &seen);
                 (probe.with, probe.side) = (seen, Side::After);
                 self.probe = Some(probe);
                 Some(change(work, to, from, Reason::Probe).judged_by(evidence))
             }
             Side::After => {
                 let without = probe.before.max(typical(seen));
-                let evidence = Evidence::Parallelism {
-                    rate_without: without as u64,
-                    rate_with: typical(probe.with.iter().copied()) as u64,
-                };
+                let evidence = evidence(without, &probe.with);
                 self.conclude(&probe, without)
                     .then(|| change(work, from, to, Reason::Gain).judged_by(evidence))
             }
@@ -242,15 +225,17 @@ impl Parallelism {
             .count();
         let gained = above >= 2 && typical(probe.with.iter().copied()) >= without * GAIN_MIN;
         if let Some(tried) = self.tried.get_mut(probe.work as usize) {
-            tried.pause_next = if gained {
-                PAUSE_MIN
-            } else {
-                (tried.pause_next * 2).min(PAUSE_MAX)
-            };
-            tried.pause = if gained { 1 } else { tried.pause_next };
+            tried.pause.note(gained);
             tried.up ^= !gained;
         }
         gained
+    }
+}
+
+fn evidence(without: f64, with: &[f64]) -> Evidence {
+    Evidence::Parallelism {
+        rate_without: without as u64,
+        rate_with: typical(with.iter().copied()) as u64,
     }
 }
 
@@ -281,8 +266,8 @@ fn shards(window: &Window, work: Work) -> u64 {
 fn utilisation(window: &Window, work: Work) -> u64 {
     let busy = |stage: usize| window.stages.get(stage).map_or(0, |stage| stage.busy_us);
     match work {
-        Work::Tree => super::span::per_mille(busy(1), window.length_us),
-        Work::Hash => super::span::per_mille(busy(2), window.length_us),
+        Work::Tree => per_mille(busy(1), window.length_us),
+        Work::Hash => per_mille(busy(2), window.length_us),
         Work::Proof => window.proofs.min(1),
     }
 }
