@@ -1,5 +1,4 @@
-//! All controllers together: what is asked first, and who holds still while another one moves. Not here: how any
-//! of them decides, and who numbers, times and carries out what they say.
+//! Asks all controllers after each window. Shards are probed only while group size and admission rest.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,8 +26,8 @@ pub struct Proposal {
     pub seen: Seen,
 }
 
-/// Decides after each window. What it proposes must be in force, or be refused, before the next window begins:
-/// windows say what is in force, and a setting that somebody else moved is taken as a new start.
+/// Decides after each window. Its proposals must be in force, or refused, before the next window begins. Windows say
+/// what is in force; a setting that somebody else moved is taken as a new start.
 ///
 /// ```
 /// use trunkline_actors::adaptive::{ControlSettings, Governor, Limits};
@@ -64,7 +63,7 @@ pub struct Governor {
 }
 
 impl Governor {
-    /// Controllers that know nothing yet.
+    /// Returns controllers that know nothing yet.
     pub fn new(settings: &ControlSettings, limits: &Limits) -> Self {
         Self {
             settings: settings.clone(),
@@ -75,9 +74,8 @@ impl Governor {
         }
     }
 
-    /// Goes on under other settings. Group size, workers and caches are looked for anew, and shards that were being
-    /// tried are taken back; what is hot and which phase it is goes on, since what was told of them last is still in
-    /// force.
+    /// Takes other settings. Group size, parallelism and caches start again, and shards that were being tried are taken
+    /// back. Hot prefixes stay, since the last list is still in force.
     pub fn reconfigure(&mut self, settings: &ControlSettings, limits: &Limits) {
         let old = std::mem::replace(self, Self::new(settings, limits));
         self.workers = Parallelism::new(settings, limits).after(&old.workers);
@@ -91,8 +89,8 @@ impl Governor {
         self.hot_prefixes.touch(prefixes);
     }
 
-    /// What to change after this window. `latencies`: from acceptance to durability, of submissions that became
-    /// durable in it and were sealed under the cap that is in force at its end.
+    /// Returns what to change after this window. `latencies` are from acceptance to durability, of submissions that
+    /// became durable in it and were sealed under the cap in force at its end.
     pub fn decide(&mut self, window: &Window, latencies: &Latencies) -> Vec<Proposal> {
         let mut moves = Vec::new();
         if self.settings.batch_size {
@@ -114,7 +112,7 @@ impl Governor {
         moves.into_iter().map(propose).collect()
     }
 
-    /// Whether the pipeline is at its limit and its cap is not being moved, so that other things may be tried.
+    /// Returns whether the pipeline is at its limit and its cap is at rest, so that other settings may be tried.
     fn is_steady(&self, window: &Window) -> bool {
         if self.settings.batch_size {
             return self.batch_size.is_settled();

@@ -73,7 +73,7 @@ pub struct Parallelism {
 }
 
 impl Parallelism {
-    /// Nothing tried yet.
+    /// Returns a controller that has tried nothing yet.
     pub fn new(settings: &ControlSettings, limits: &Limits) -> Self {
         Self {
             on: settings.workers,
@@ -88,7 +88,7 @@ impl Parallelism {
         }
     }
 
-    /// Takes back what was being tried by another one that this one takes the place of.
+    /// Takes the place of another controller, and takes back what that one was trying.
     pub(super) fn after(self, old: &Self) -> Self {
         let in_force = |probe: &&Probe| probe.side == Side::With;
         let probe = old.probe.as_ref().filter(in_force);
@@ -99,7 +99,8 @@ impl Parallelism {
         }
     }
 
-    /// Looks at a window. `steady`: the pipeline is at its limit, and nothing else was moved lately.
+    /// Takes a window and returns what to change. `steady` says that the pipeline is at its limit and that nothing else
+    /// was moved lately.
     pub fn decide(&mut self, window: &Window, steady: bool) -> Option<Move> {
         if let Some((work, tried, from)) = self.left.take()
             && shards(window, work) == tried
@@ -133,7 +134,7 @@ impl Parallelism {
         self.advance(probe, window)
     }
 
-    /// Takes up the busiest work that may be probed.
+    /// Begins a probe of the busiest work that may be probed.
     fn begin(&mut self, window: &Window, steady: bool) {
         let due = |work: &Work| {
             let tried = self.tried.get(*work as usize);
@@ -163,7 +164,7 @@ impl Parallelism {
         });
     }
 
-    /// Parallelism, at most: one a thread of the pool that does the work.
+    /// Returns the most shards: one for each thread of the pool that does the work.
     fn most(&self, work: Work) -> u64 {
         match work {
             Work::Tree | Work::Hash => self.shards_max,
@@ -216,7 +217,7 @@ impl Parallelism {
         }
     }
 
-    /// Whether the step gave what it must, in most of its windows and together.
+    /// Returns whether the step gained what it must, in most of its windows and together.
     fn conclude(&mut self, probe: &Probe, without: f64) -> bool {
         let above = probe
             .with
@@ -243,7 +244,7 @@ fn change(work: Work, from: u64, to: u64, reason: Reason) -> Move {
     Move::new(Change::Parallelism { work, from, to }, reason)
 }
 
-/// Whether what the work does in this window says something of its shards.
+/// Returns whether the window says something about the shards of this work.
 fn may_probe(work: Work, window: &Window, steady: bool) -> bool {
     match work {
         Work::Tree | Work::Hash => steady,
@@ -262,7 +263,7 @@ fn shards(window: &Window, work: Work) -> u64 {
     }
 }
 
-/// How busy it is, per mille; proofs have no stage, so they come last while there are any.
+/// Returns how busy the work is, per mille. Proofs have no stage, so they come last while there are any.
 fn utilisation(window: &Window, work: Work) -> u64 {
     let busy = |stage: usize| window.stages.get(stage).map_or(0, |stage| stage.busy_us);
     match work {

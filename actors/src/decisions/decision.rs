@@ -1,4 +1,4 @@
-//! A decision: what was seen, what was changed, and why. As data, for the ring, files and reports.
+//! A decision: what was seen, what was changed, and why.
 
 use serde::{Deserialize, Serialize};
 
@@ -89,7 +89,7 @@ impl std::fmt::Display for Change {
 }
 
 impl Work {
-    /// Its name in keys of the configuration.
+    /// Returns its name in keys of the configuration.
     pub fn name(self) -> &'static str {
         match self {
             Self::Tree => "tree",
@@ -169,7 +169,7 @@ impl std::fmt::Display for Reason {
     }
 }
 
-/// What of a window, or of several, a controller judged by, beside the figures that every decision shows.
+/// What a controller judged by, in addition to the figures that every decision shows.
 ///
 /// ```
 /// use trunkline_actors::decisions::Evidence;
@@ -180,7 +180,7 @@ impl std::fmt::Display for Reason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "of", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Evidence {
-    /// A change that was tried and judged: the one that is taken back, or the one that this decision goes on from.
+    /// A change that was tried and judged: the one that is taken back, or the one that was kept before this one.
     Trial {
         /// Operations made durable, a second, before.
         rate_before: u64,
@@ -369,7 +369,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_without_evidence_is_read_and_written_as_ever() {
+    fn a_line_without_evidence_is_read_and_written_without_it() {
         let line = r#"{"number":1,"at_us":2,"window_us":3,"change":{"what":"group_operations_max","from":4,"to":5},"reason":"saturated","seen":{"durable_p99_us":6,"target_p99_us":7,"samples":8,"operations_per_second":9,"full_per_mille":10,"busiest_per_mille":11}}"#;
         let decision: Decision = serde_json::from_str(line).unwrap();
         assert_eq!(decision.seen.evidence, None);

@@ -5,10 +5,6 @@ use serde::{Deserialize, Serialize};
 use crate::metrics::Quantiles;
 
 /// One stage in one window.
-///
-/// ```
-/// assert_eq!(trunkline_actors::decisions::StageWindow::default().busy_us, 0);
-/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StageWindow {
@@ -21,10 +17,6 @@ pub struct StageWindow {
 }
 
 /// What was measured from the end of the window before to the end of this one.
-///
-/// ```
-/// assert_eq!(trunkline_actors::decisions::Window::default().operations_durable, 0);
-/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Window {
