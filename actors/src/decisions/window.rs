@@ -52,7 +52,7 @@ pub struct Window {
     pub groups_full: u64,
     /// Those that the cap of bytes closed, that of operations not being reached.
     pub groups_full_bytes: u64,
-    /// Those that their share of what was inside closed ([`group_share`](super::group_share)), no cap being reached.
+    /// Those that their share of what was inside closed ([`group_share`](crate::adaptive::group_share)), no cap being reached.
     pub groups_shared: u64,
     /// Operations of the groups.
     pub group_operations: Quantiles,
