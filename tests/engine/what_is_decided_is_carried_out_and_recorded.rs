@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use trunkline::config::ControlMode;
-use trunkline::decisions::{Change, Decision, Evidence, Reason, Work};
+use trunkline::decisions::{Change, Decision, Reason, Work};
 use trunkline::{Config, Engine, ProveOptions, TopKind};
 
 use crate::support::{Rig, puts, submit, until, without_hanging};
