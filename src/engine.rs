@@ -441,6 +441,7 @@ fn weight(batch: &CheckedBatch) -> (usize, usize) {
 #[cfg(test)]
 mod tests {
     use trunkline_actors::adaptive::Proposal;
+    use trunkline_actors::adaptive::controls::Controls;
     use trunkline_actors::config::ControlMode;
     use trunkline_actors::decisions::{Change, Reason, Seen, Work};
     use trunkline_core::store::leaves::MemoryLeafStore;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use trunkline::config::ControlMode;
-use trunkline::decisions::{Change, Decision, Evidence, Phase, Reason, Work};
+use trunkline::decisions::{Change, Decision, Reason, Work};
 use trunkline::{Config, Engine, ProveOptions, TopKind};
 
 use crate::support::{Rig, puts, submit, until, without_hanging};
@@ -197,38 +197,6 @@ fn nothing_is_moved_where_all_is_fixed() {
                 .all(|window| as_set(window.group_operations_max))
         );
         let decisions = engine.decisions_since(0);
-        let is_phase = |decision: &Decision| matches!(decision.change, Change::Phase { .. });
-        assert!(decisions.iter().all(is_phase), "{decisions:?}");
-    });
-}
-
-#[test]
-fn a_phase_is_named_when_reads_follow_writes() {
-    without_hanging(|| {
-        let rig = rig(|config| config.control.mode = ControlMode::Fixed);
-        let engine = rig.open();
-        assert_eq!(engine.metrics().phase, Phase::Idle);
-        let load = Load::of(&engine);
-        until(|| engine.metrics().phase == Phase::WriteHeavy);
-        drop(load);
-        until(|| {
-            (0..16_u64).for_each(|key| assert!(engine.get(&key.to_le_bytes()).unwrap().is_some()));
-            engine.metrics().phase == Phase::ReadHeavy
-        });
-        let is_reads = |decision: &Decision| {
-            let to_reads = matches!(
-                decision.change,
-                Change::Phase {
-                    to: Phase::ReadHeavy,
-                    ..
-                }
-            );
-            let mix = decision.seen.evidence;
-            let mostly_reads =
-                matches!(mix, Some(Evidence::Mix { writes, reads, .. }) if reads > writes);
-            to_reads && mostly_reads && decision.reason == Reason::Mix
-        };
-        // It is in force before it is recorded.
-        until(|| engine.decisions_since(0).iter().any(is_reads));
+        assert!(decisions.is_empty(), "{decisions:?}");
     });
 }

@@ -2,14 +2,14 @@
 //!
 //! Bytes go to where the next ones save more reads of the store, the marginal utility of Qureshi and Patt (2006).
 //! The cache of values counts what some more room would have hit, and says how much more. The tree counts what it had
-//! to restore: its misses, of which a byte more is taken to save its share. Not here: measuring either.
+//! to restore: its misses, of which a byte more is taken to save its share.
 
 use super::{ControlSettings, Limits};
 use crate::decisions::{Change, Evidence, Move, Reason, Window};
 
 /// The largest step: a sixteenth of the budget.
 const STEP_SHARE: u64 = 16;
-/// One side must gain so many times more than the other one loses.
+/// One side must gain this many times what the other one loses.
 const CLEARLY: u128 = 2;
 /// Saved reads that are worth a step, over the windows looked at.
 const SAVED_MIN: u128 = 64;
@@ -48,7 +48,7 @@ pub struct Caches {
 }
 
 impl Caches {
-    /// Nothing moved yet.
+    /// Returns a controller that has moved nothing yet.
     pub fn new(settings: &ControlSettings, limits: &Limits) -> Self {
         Self {
             on: settings.caches,
@@ -64,7 +64,7 @@ impl Caches {
         }
     }
 
-    /// Looks at a window.
+    /// Takes a window and returns the step that it asks for, if any.
     pub fn decide(&mut self, window: &Window) -> Option<Move> {
         if !self.on || window.value_cache_bytes_max == 0 || window.tree_bytes_max == 0 {
             return None;
@@ -137,7 +137,7 @@ impl Caches {
     }
 }
 
-/// Whether values should have more, if one side gains clearly more than the other one.
+/// Returns whether values should have more bytes, if one side gains clearly more than the other.
 fn direction(values: u128, tree: u128) -> Option<bool> {
     if values.max(tree) < SAVED_MIN {
         return None;
@@ -148,7 +148,7 @@ fn direction(values: u128, tree: u128) -> Option<bool> {
     (tree > values * CLEARLY).then_some(false)
 }
 
-/// The room that near misses stand for; where it was not measured, the eighth that is aimed at.
+/// Returns the bytes that near misses stand for; an eighth of the cache if they were not measured.
 fn near_bytes(window: &Window) -> u64 {
     match window.value_cache_near_bytes {
         0 => window.value_cache_bytes_max / 8,

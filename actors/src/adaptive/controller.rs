@@ -66,6 +66,8 @@ pub struct Controller {
     ended_us: u64,
     /// The metrics at that time.
     before: MetricsSnapshot,
+    /// Latencies of what was sealed under the current cap, in the last window.
+    latencies: Latencies,
 }
 
 impl Controller {
@@ -78,6 +80,7 @@ impl Controller {
             ended_us: controls.metrics.uptime_us(),
             before: controls.metrics.snapshot(),
             number: 0,
+            latencies: Latencies::default(),
             controls,
             watch,
         }
@@ -126,16 +129,16 @@ impl Controller {
             self.governor.reconfigure(&scope.0, &scope.1);
             self.scope = scope;
         }
-        let (window, latencies) = self.measure();
+        let window = self.measure();
         controls.windows.push(window);
         self.governor.touch(controls.state.access_sampler.take());
-        for proposal in self.governor.decide(&window, &latencies) {
+        for proposal in self.governor.decide(&window, &self.latencies) {
             controls.carry_out(window.length_us, proposal);
         }
     }
 
-    /// Returns the window that ends now, and the latencies of what was sealed under the current cap.
-    fn measure(&mut self) -> (Window, Latencies) {
+    /// Returns the window that ends now.
+    fn measure(&mut self) -> Window {
         let controls = &self.controls;
         let (settings, values) = (&controls.settings, &controls.state.values);
         let now = controls.metrics.snapshot();
@@ -161,9 +164,10 @@ impl Controller {
             tree_bytes: now.tree_bytes,
             ..counted(&self.before, &now)
         };
-        let latencies = controls.metrics.interval.end(&mut window);
+        let interval = &controls.metrics.interval;
+        interval.end(&mut window, &mut self.latencies);
         (self.before, self.ended_us) = (now, now_us);
-        (window, latencies)
+        window
     }
 }
 

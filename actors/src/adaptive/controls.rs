@@ -167,7 +167,6 @@ impl Controls {
                 settings.set_tree_bytes_max(both.saturating_sub(*to).max(1));
             }
             Change::HotPrefixes { prefixes } => settings.set_hot_prefixes(prefixes),
-            Change::Phase { to, .. } => self.metrics.phase(*to),
             // Only reloads record these.
             Change::Setting { .. } | Change::ReloadRefused { .. } => {}
         }

@@ -1,10 +1,9 @@
-//! All controllers together: what is asked first, and who holds still while another one moves. Not here: how any
-//! of them decides, and who numbers, times and carries out what they say.
+//! Asks all controllers after each window. Shards are probed only while group size and admission rest.
 
 use serde::{Deserialize, Serialize};
 
-use super::observation::{FULL_PER_MILLE, busiest_per_mille, closed_per_mille, per_second};
-use super::{BatchSize, Caches, ControlSettings, HotPrefixes, Limits, Phases, Workers};
+use super::span::{FULL_PER_MILLE, busiest_per_mille, closed_per_mille, per_second};
+use super::{BatchSize, Caches, ControlSettings, HotPrefixes, Limits, Parallelism};
 use crate::decisions::{Change, Latencies, Move, Reason, Seen, Window};
 
 /// What should be changed, why, and what it was seen from: a decision without number and time.
@@ -27,8 +26,8 @@ pub struct Proposal {
     pub seen: Seen,
 }
 
-/// Decides after each window. What it proposes must be in force, or be refused, before the next window begins:
-/// windows say what is in force, and a setting that somebody else moved is taken as a new start.
+/// Decides after each window. Its proposals must be in force, or refused, before the next window begins. Windows say
+/// what is in force; a setting that somebody else moved is taken as a new start.
 ///
 /// ```
 /// use trunkline_actors::adaptive::{ControlSettings, Governor, Limits};
@@ -38,7 +37,7 @@ pub struct Proposal {
 /// let mut governor = Governor::new(&ControlSettings::default(), &Limits::default());
 /// // Groups are full, work waits, and 20 ms are far below 100.
 /// let mut latencies = Latencies::default();
-/// latencies.record_many(20_000, 1_000);
+/// latencies.record(20_000, 1_000);
 /// let window = Window {
 ///     length_us: 500_000,
 ///     group_operations_max: 1_000,
@@ -58,32 +57,28 @@ pub struct Proposal {
 pub struct Governor {
     settings: ControlSettings,
     batch_size: BatchSize,
-    workers: Workers,
+    workers: Parallelism,
     caches: Caches,
     hot_prefixes: HotPrefixes,
-    phases: Phases,
 }
 
 impl Governor {
-    /// Controllers that know nothing yet.
+    /// Returns controllers that know nothing yet.
     pub fn new(settings: &ControlSettings, limits: &Limits) -> Self {
         Self {
             settings: settings.clone(),
             batch_size: BatchSize::new(settings, limits),
-            workers: Workers::new(settings, limits),
+            workers: Parallelism::new(settings, limits),
             caches: Caches::new(settings, limits),
             hot_prefixes: HotPrefixes::new(settings.hot_prefixes_max),
-            phases: Phases::default(),
         }
     }
 
-    /// Goes on under other settings. Group size, workers and caches are looked for anew, and shards that were being
-    /// tried are taken back; what is hot and which phase it is goes on, since what was told of them last is still in
-    /// force.
+    /// Takes other settings. Group size, parallelism and caches start again, and shards that were being tried are taken
+    /// back. Hot prefixes stay, since the last list is still in force.
     pub fn reconfigure(&mut self, settings: &ControlSettings, limits: &Limits) {
         let old = std::mem::replace(self, Self::new(settings, limits));
-        self.workers = Workers::new(settings, limits).after(&old.workers);
-        self.phases = old.phases;
+        self.workers = Parallelism::new(settings, limits).after(&old.workers);
         if old.settings.hot_prefixes_max == settings.hot_prefixes_max {
             self.hot_prefixes = old.hot_prefixes;
         }
@@ -94,8 +89,8 @@ impl Governor {
         self.hot_prefixes.touch(prefixes);
     }
 
-    /// What to change after this window. `latencies`: from acceptance to durability, of submissions that became
-    /// durable in it and were sealed under the cap that is in force at its end.
+    /// Returns what to change after this window. `latencies` are from acceptance to durability, of submissions that
+    /// became durable in it and were sealed under the cap in force at its end.
     pub fn decide(&mut self, window: &Window, latencies: &Latencies) -> Vec<Proposal> {
         let mut moves = Vec::new();
         if self.settings.batch_size {
@@ -105,7 +100,6 @@ impl Governor {
         moves.extend(self.workers.decide(window, steady));
         moves.extend(self.caches.decide(window));
         moves.extend(self.hot_prefixes.decide());
-        moves.extend(self.phases.decide(window));
         let seen = self.seen(window, latencies);
         let propose = |wanted: Move| Proposal {
             change: wanted.change,
@@ -118,7 +112,7 @@ impl Governor {
         moves.into_iter().map(propose).collect()
     }
 
-    /// Whether the pipeline is at its limit and its cap is not being moved, so that other things may be tried.
+    /// Returns whether the pipeline is at its limit and its cap is at rest, so that other settings may be tried.
     fn is_steady(&self, window: &Window) -> bool {
         if self.settings.batch_size {
             return self.batch_size.is_settled();
@@ -142,7 +136,7 @@ impl Governor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decisions::{Evidence, Phase, Work};
+    use crate::decisions::{Evidence, Work};
 
     fn settings() -> ControlSettings {
         ControlSettings {
@@ -182,11 +176,7 @@ mod tests {
                 .map(|proposal| proposal.change)
                 .collect()
         };
-        let (from, to) = (Phase::Idle, Phase::WriteHeavy);
-        let first = [
-            Change::HotPrefixes { prefixes: vec![7] },
-            Change::Phase { from, to },
-        ];
+        let first = [Change::HotPrefixes { prefixes: vec![7] }];
         assert_eq!(told(&mut governor, 10), first);
         let other = ControlSettings {
             target_p99_ms: 7,
@@ -197,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_are_tried_under_a_cap_that_stays() {
+    fn shards_are_tried_under_a_cap_that_stays() {
         let limits = Limits {
             threads: 4,
             ..Limits::default()
@@ -212,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_of_proofs_are_tried_while_nothing_is_committed() {
+    fn shards_of_proofs_are_tried_while_nothing_is_committed() {
         let limits = Limits {
             read_threads: 8,
             ..Limits::default()
@@ -252,12 +242,5 @@ mod tests {
         };
         let hot = evidence(|change| matches!(change, Change::HotPrefixes { .. }));
         assert!(matches!(hot, Evidence::Touched { samples, listed } if samples == listed));
-        let mix = Evidence::Mix {
-            writes: 100_000,
-            reads: 0,
-            proofs: 0,
-        };
-        let phase = evidence(|change| matches!(change, Change::Phase { .. }));
-        assert_eq!(phase, mix);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Space-Saving (Metwally, Agrawal, El Abbadi 2005, "Efficient Computation of Frequent and Top-k Elements in Data
 //! Streams"): a prefix that is not counted takes the place of the one counted least, and its count as its error. All
-//! counts decay by a factor each window, so that what was hot once cools down. Not here: where samples come from.
+//! counts decay by a factor each window, so that what was hot once cools down.
 
 use std::collections::HashMap;
 
@@ -57,7 +57,7 @@ pub struct HotPrefixes {
 }
 
 impl HotPrefixes {
-    /// Lists so many at most: 0 to 32.
+    /// Returns a count that lists `listed_max` prefixes at most: 0 to 32.
     pub fn new(listed_max: usize) -> Self {
         Self {
             listed_max: listed_max.min(LISTED_MAX),
@@ -93,7 +93,7 @@ impl HotPrefixes {
         self.counts.insert(prefix, Count { seen, error });
     }
 
-    /// Takes out the one counted least (the smallest prefix of several), and says how often it was.
+    /// Removes the prefix that was counted least (the smallest of several) and returns its count.
     fn evict(&mut self) -> f64 {
         let order = |(a_prefix, a): &(u16, f64), (b_prefix, b): &(u16, f64)| {
             a.total_cmp(b).then(a_prefix.cmp(b_prefix))
@@ -109,7 +109,7 @@ impl HotPrefixes {
         seen
     }
 
-    /// Ends a window: counts decay, and the list is told if others have been hot for a while.
+    /// Ends a window: counts decay. Returns the list if other prefixes have been hot for a while.
     pub fn decide(&mut self) -> Option<Move> {
         let hot = self.hot();
         let touched = self.touched(&hot);
@@ -128,7 +128,7 @@ impl HotPrefixes {
         Some(Move::new(change, Reason::Skew).judged_by(touched))
     }
 
-    /// Samples, and those that surely fell on these prefixes.
+    /// Returns the number of samples, and of those that surely fell on these prefixes.
     fn touched(&self, hot: &[u16]) -> Evidence {
         let counts = hot.iter().filter_map(|prefix| self.counts.get(prefix));
         let listed: f64 = counts.map(|count| count.seen - count.error).sum();
@@ -172,7 +172,7 @@ impl HotPrefixes {
         });
     }
 
-    /// Whether a quarter of the list, or more, is another one. The order says nothing.
+    /// Returns whether a quarter of the list or more has changed. The order does not count.
     fn differs(&self, hot: &[u16]) -> bool {
         let (now, then) = (hot.len(), self.listed.len());
         let common = hot

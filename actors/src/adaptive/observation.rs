@@ -1,205 +1,262 @@
-//! What one window, or several small ones together, say about the pipeline. Not here: what follows from it.
+//! Turns windows into observations: what one window, or several short ones together, say about the setting in force.
+//!
+//! Windows of a stall are left out, and so are those in which the effect of a change is still on its way.
 
-use crate::decisions::{Latencies, Window};
+use std::collections::VecDeque;
 
-/// Share of groups that the cap closed beyond which it holds work back, per mille.
-pub(super) const FULL_PER_MILLE: u64 = 500;
-/// In-flight operations of more than this share of their limit mean that callers wait at the door.
-const DOOR_SHARE: f64 = 0.7;
+use super::span::{Span, typical};
+use super::stall::{Flow, Stall};
+use super::{ControlSettings, Limits};
+use crate::decisions::{Evidence, Latencies, Window};
+
+/// Operations in flight above this share of their limit mean that callers wait for admission.
+const HELD_SHARE: f64 = 0.7;
 /// With fewer groups, a rate says more about when a window ended than about the pipeline.
 const GROUPS_MIN: u64 = 2;
-/// Windows that are put together for the sake of that, at most.
+/// Windows that are put together to have as many groups, at most.
 const WINDOWS_MAX: u32 = 8;
+/// Observations that are kept.
+const RECENT_MAX: usize = 8;
+/// Windows that are left out after a stall or a change, at most.
+const SKIP_MAX: u32 = 8;
 
 /// Windows under one setting, judged together.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Observation {
-    /// Operations made durable, a second.
-    pub(super) rate: f64,
-    /// 99th percentile of what was sealed under the cap of now, microseconds.
-    pub(super) p99_us: f64,
-    /// Its mean by submissions, as the percentile is, microseconds.
-    pub(super) mean_us: f64,
-    /// Whether the cap of operations closed half of the groups or more, so that a larger one would be felt.
-    pub(super) full: bool,
-    /// Whether that cap or the one of bytes did.
-    pub(super) closed: bool,
-    /// Whether callers wait at the door.
-    pub(super) at_the_door: bool,
-    /// Operations in flight, on average.
-    pub(super) inside: f64,
-    /// Whether half of the latency, or more, is waiting to be sealed.
+    /// Rate, latency and operations in flight.
+    pub(super) level: Level,
+    /// Whether the cap of operations closed half of the groups, so that a larger cap would be felt.
+    pub(super) is_full: bool,
+    /// Whether that cap or the cap of bytes closed half of the groups.
+    pub(super) is_closed: bool,
+    /// Whether callers wait for admission.
+    pub(super) is_held: bool,
+    /// Whether half of the latency is waiting to be sealed.
     pub(super) waits: bool,
-    /// Operations of a middling group.
+    /// Operations of a group in the middle.
     pub(super) group_operations: f64,
     /// Operations of a large group.
     pub(super) group_largest: f64,
 }
 
-/// `part` of `whole`, of a thousand: 0 of nothing.
-pub(super) fn per_mille(part: u64, whole: u64) -> u64 {
-    let thousandths = u128::from(part) * 1000 / u128::from(whole.max(1));
-    u64::try_from(thousandths.min(1000)).unwrap_or(1000)
-}
-
-/// `count` in `length_us`, a second.
-pub(super) fn per_second(count: u64, length_us: u64) -> f64 {
-    count as f64 * 1e6 / length_us.max(1) as f64
-}
-
-/// Time that the busiest stage worked, of a thousand.
-pub(super) fn busiest_per_mille(window: &Window) -> u64 {
-    let busiest = window.stages.iter().map(|stage| stage.busy_us).max();
-    per_mille(busiest.unwrap_or(0), window.length_us)
-}
-
-/// Windows that have too few samples, or groups, alone.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Gathered {
-    latencies: Latencies,
-    durable: u64,
-    length_us: u64,
-    groups: u64,
-    groups_full: u64,
-    groups_closed: u64,
-    windows: u32,
-}
-
-/// Groups that were closed by a cap, of operations or of bytes. Those that their share of what was inside closed are
-/// none of them: in a closed loop that is how it always is.
-fn groups_closed(window: &Window) -> u64 {
-    window.groups_full.saturating_add(window.groups_full_bytes)
-}
-
-/// The same of a thousand.
-pub(super) fn closed_per_mille(window: &Window) -> u64 {
-    per_mille(groups_closed(window), window.groups)
-}
-
 impl Observation {
-    /// Whether more would be done if more could. A busy stage says nothing: groups that are self-clocked get
-    /// smaller until fixed costs keep a stage busy, at any load.
-    pub(super) fn saturated(&self) -> bool {
-        self.closed || self.at_the_door
+    /// Returns whether more work would be done if more were allowed. A busy stage says nothing: self-clocked groups get
+    /// smaller until their fixed costs keep a stage busy, at any load.
+    pub(super) fn is_saturated(&self) -> bool {
+        self.is_closed || self.is_held
     }
 }
 
-impl Gathered {
-    pub(super) fn clear(&mut self) {
-        self.latencies.clear();
-        (self.durable, self.length_us, self.windows) = (0, 0, 0);
-        (self.groups, self.groups_full, self.groups_closed) = (0, 0, 0);
+/// Figures of one observation, or typical ones of several.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Level {
+    /// Operations made durable, a second.
+    pub(super) rate: f64,
+    /// 99th percentile of the latency of submissions sealed under the cap in force, microseconds.
+    pub(super) p99_us: f64,
+    /// Mean of the same latencies over their 99th percentile.
+    pub(super) evenness: f64,
+    /// Operations in flight, on average.
+    pub(super) inside: f64,
+}
+
+impl Level {
+    /// Returns the typical figures of several levels.
+    pub(super) fn of(levels: &[Self]) -> Self {
+        let figure = |figure: fn(&Self) -> f64| typical(levels.iter().map(figure));
+        Self {
+            rate: figure(|level| level.rate),
+            p99_us: figure(|level| level.p99_us),
+            evenness: figure(|level| level.evenness),
+            inside: figure(|level| level.inside),
+        }
     }
 
-    /// Adds a window; an observation once there are enough samples, which begins anew.
-    pub(super) fn add(
-        &mut self,
-        window: &Window,
-        latencies: &Latencies,
-        samples_min: u64,
-    ) -> Option<Observation> {
-        self.latencies.merge(latencies);
-        self.durable = self.durable.saturating_add(window.operations_durable);
-        self.length_us = self.length_us.saturating_add(window.length_us);
-        self.groups = self.groups.saturating_add(window.groups);
-        self.groups_full = self.groups_full.saturating_add(window.groups_full);
-        self.groups_closed = self.groups_closed.saturating_add(groups_closed(window));
-        self.windows = self.windows.saturating_add(1);
-        let too_few_groups = self.groups < GROUPS_MIN && self.windows < WINDOWS_MAX;
-        if self.latencies.count() < samples_min || too_few_groups {
+    /// Returns it as what a decision was judged by.
+    pub(super) fn evidence(&self) -> Evidence {
+        Evidence::InFlight {
+            operations: self.inside as u64,
+            rate: self.rate as u64,
+            p99_us: self.p99_us as u64,
+        }
+    }
+}
+
+/// Puts windows together until there is enough to judge, and keeps the last observations.
+#[derive(Clone, Debug)]
+pub(super) struct Observer {
+    samples_min: u64,
+    groups_max: u64,
+    target_us: f64,
+    stall: Stall,
+    span: Span,
+    latencies: Latencies,
+    recent: VecDeque<Observation>,
+    /// Windows that are still left out; only those in which work moves count.
+    skip: u32,
+    /// Windows that the operations waiting at the last window's end take, and the target.
+    backlog: u32,
+}
+
+impl Observer {
+    pub(super) fn new(settings: &ControlSettings, limits: &Limits) -> Self {
+        Self {
+            samples_min: settings.samples_min.max(1),
+            groups_max: limits.groups_in_flight_max,
+            target_us: settings.target_us(),
+            stall: Stall::default(),
+            span: Span::default(),
+            latencies: Latencies::default(),
+            recent: VecDeque::new(),
+            skip: 0,
+            backlog: 0,
+        }
+    }
+
+    /// Adds a window. Returns an observation once there is enough to judge.
+    pub(super) fn add(&mut self, window: &Window, latencies: &Latencies) -> Option<Observation> {
+        let flow = self.stall.add(window, self.groups_max);
+        let backlog_us = window.operations_waiting as f64 * 1e6 / self.stall.usual_rate().max(1.0);
+        let windows = (backlog_us + self.target_us) / window.length_us.max(1) as f64;
+        self.backlog = (windows.ceil() as u32).clamp(1, SKIP_MAX);
+        match flow {
+            Flow::Moving => {}
+            Flow::Stalled => {
+                self.skip = self.skip.max(self.backlog);
+                self.forget_span();
+                return None;
+            }
+            Flow::Slower => self.restart(0),
+        }
+        if self.skip > 0 {
+            self.skip -= u32::from(window.operations_durable > 0);
             return None;
         }
-        let observation = self.observation(window);
-        self.clear();
-        Some(observation)
+        self.span.add(window);
+        self.latencies.merge(latencies);
+        let too_few_groups = self.span.groups < GROUPS_MIN && self.span.windows < WINDOWS_MAX;
+        if self.latencies.count() < self.samples_min || too_few_groups {
+            return None;
+        }
+        let seen = self.observation(window);
+        self.forget_span();
+        self.recent.truncate(RECENT_MAX - 1);
+        self.recent.push_front(seen);
+        Some(seen)
     }
 
     fn observation(&self, window: &Window) -> Observation {
-        let rate = per_second(self.durable, self.length_us);
-        let mean_us = self.latencies.mean_us() as f64;
+        let (rate, p99_us) = (self.span.rate(), self.latencies.quantile_us(0.99) as f64);
         // Little's law: operations in flight are their rate times their mean latency, not that of submissions.
         let inside = rate * self.latencies.operation_mean_us() as f64 / 1e6;
         Observation {
-            rate,
-            p99_us: self.latencies.quantile_us(0.99) as f64,
-            mean_us,
-            full: per_mille(self.groups_full, self.groups) >= FULL_PER_MILLE,
-            closed: per_mille(self.groups_closed, self.groups) >= FULL_PER_MILLE,
-            at_the_door: inside >= DOOR_SHARE * window.in_flight_operations_max as f64,
-            inside,
+            level: Level {
+                rate,
+                p99_us,
+                evenness: self.latencies.mean_us() as f64 / p99_us.max(1.0),
+                inside,
+            },
+            is_full: self.span.is_full(),
+            is_closed: self.span.is_closed(),
+            is_held: inside >= HELD_SHARE * window.in_flight_operations_max as f64,
             waits: window.seal_wait_us.p50 >= window.durable_us.p50 / 2,
             group_operations: window.group_operations.p50 as f64,
             group_largest: window.group_operations.p99 as f64,
         }
     }
-}
 
-/// The mean of what is neither least nor greatest, if there are more than three; 0 of nothing.
-pub(super) fn typical(values: impl IntoIterator<Item = f64>) -> f64 {
-    let mut sorted: Vec<f64> = values.into_iter().collect();
-    sorted.sort_by(f64::total_cmp);
-    let inner = match sorted.as_slice() {
-        [_, inner @ .., _] if inner.len() > 1 => inner,
-        all => all,
-    };
-    inner.iter().sum::<f64>() / inner.len().max(1) as f64
+    fn forget_span(&mut self) {
+        self.span = Span::default();
+        self.latencies.clear();
+    }
+
+    /// Forgets all observations, since another setting is in force, and leaves out the next `skip` windows.
+    pub(super) fn restart(&mut self, skip: u32) {
+        self.forget_span();
+        self.recent.clear();
+        self.skip = skip;
+    }
+
+    /// Returns how many windows it takes until what waits now is done.
+    pub(super) fn backlog(&self) -> u32 {
+        self.backlog
+    }
+
+    /// Returns whether windows are left out.
+    pub(super) fn is_skipping(&self) -> bool {
+        self.skip > 0
+    }
+
+    /// Returns the typical figures of the last `count` observations.
+    pub(super) fn level(&self, count: usize) -> Level {
+        let last = self.recent.iter().take(count);
+        Level::of(&last.map(|seen| seen.level).collect::<Vec<_>>())
+    }
+
+    /// Returns whether the last two observations were at the limit of what the pipeline can do.
+    pub(super) fn is_saturated(&self) -> bool {
+        self.recent.len() >= 2 && self.recent.iter().take(2).all(Observation::is_saturated)
+    }
+
+    /// Returns whether the latency was above its target twice lately. Once is chance.
+    pub(super) fn is_over(&self) -> bool {
+        let over = |seen: &&Observation| seen.level.p99_us > self.target_us;
+        self.recent.iter().filter(over).count() >= 2
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_is_typical_leaves_extremes_out() {
-        assert_eq!(typical([]), 0.0);
-        assert_eq!(typical([3.0]), 3.0);
-        assert_eq!(typical([9.0, 1.0, 2.0]), 4.0);
-        assert_eq!(typical([9.0, 1.0, 1000.0, 3.0]), 6.0);
+    fn observer() -> Observer {
+        let settings = ControlSettings::default();
+        Observer::new(&settings, &Limits::default())
     }
 
     #[test]
     fn small_windows_are_put_together() {
-        let mut gathered = Gathered::default();
+        let mut observer = observer();
         let mut latencies = Latencies::default();
-        latencies.record_many(1_000, 60);
+        latencies.record(1_000, 60);
         let window = Window {
             length_us: 500_000,
             groups: 1,
             operations_durable: 60,
             ..Window::default()
         };
-        assert_eq!(gathered.add(&window, &latencies, 100), None);
-        let together = gathered.add(&window, &latencies, 100).unwrap();
-        assert_eq!(together.rate, 120.0);
-        assert_eq!(gathered.add(&window, &latencies, 100), None);
+        assert_eq!(observer.add(&window, &latencies), None);
+        let together = observer.add(&window, &latencies).unwrap();
+        assert_eq!(together.level.rate, 120.0);
+        assert_eq!(observer.add(&window, &latencies), None);
     }
 
     #[test]
     fn windows_without_groups_are_put_together() {
-        let mut gathered = Gathered::default();
+        let mut observer = observer();
         let mut latencies = Latencies::default();
-        latencies.record_many(1_000, 100);
+        latencies.record(1_000, 100);
         let window = |groups| Window {
             length_us: 500_000,
             operations_durable: 100,
             groups,
             ..Window::default()
         };
-        assert_eq!(gathered.add(&window(0), &latencies, 100), None);
-        assert_eq!(gathered.add(&window(1), &latencies, 100), None);
-        assert!(gathered.add(&window(1), &latencies, 100).is_some());
+        assert_eq!(observer.add(&window(0), &latencies), None);
+        assert_eq!(observer.add(&window(1), &latencies), None);
+        assert!(observer.add(&window(1), &latencies).is_some());
         for _ in 1..WINDOWS_MAX {
-            assert_eq!(gathered.add(&window(0), &latencies, 100), None);
+            assert_eq!(observer.add(&window(0), &latencies), None);
         }
-        assert!(gathered.add(&window(0), &latencies, 100).is_some());
+        assert!(observer.add(&window(0), &latencies).is_some());
     }
 
     #[test]
     fn what_is_in_flight_counts_operations_and_not_submissions() {
         let mut latencies = Latencies::default();
-        // Many callers with one operation each, 2 ms; beside them a loader whose batches of 10,000 take 100 ms.
-        latencies.record_many(2_000, 1_000);
-        latencies.record_many(100_000, 10);
+        // Many callers with one operation each, 2 ms, and a loader whose batches of 10,000 take 100 ms.
+        latencies.record(2_000, 1_000);
+        latencies.record(100_000, 10);
         latencies.weigh(1_000, 1_000 * 2_000);
         latencies.weigh(100_000, 100_000 * 100_000);
         let window = Window {
@@ -209,17 +266,21 @@ mod tests {
             in_flight_operations_max: 20_000,
             ..Window::default()
         };
-        let seen = Gathered::default().add(&window, &latencies, 100).unwrap();
-        assert!((19_900.0..20_100.0).contains(&seen.inside), "{seen:?}");
-        assert!(seen.at_the_door);
-        // A percentile is of submissions still, and so is the mean beside it.
-        assert!(seen.p99_us < 2_100.0 && seen.mean_us < 3_000.0, "{seen:?}");
+        let seen = observer().add(&window, &latencies).unwrap();
+        assert!(
+            (19_900.0..20_100.0).contains(&seen.level.inside),
+            "{seen:?}"
+        );
+        assert!(seen.is_held);
+        // The percentile is of submissions, and so is the mean that it is compared with.
+        let (p99_us, evenness) = (seen.level.p99_us, seen.level.evenness);
+        assert!(p99_us < 2_100.0 && p99_us * evenness < 3_000.0, "{seen:?}");
     }
 
     #[test]
     fn groups_that_bytes_close_saturate_and_ask_for_no_larger_cap() {
         let mut latencies = Latencies::default();
-        latencies.record_many(1_000, 100);
+        latencies.record(1_000, 100);
         let window = Window {
             length_us: 500_000,
             operations_durable: 100,
@@ -229,15 +290,8 @@ mod tests {
             groups_full_bytes: 5,
             ..Window::default()
         };
-        let seen = Gathered::default().add(&window, &latencies, 100).unwrap();
-        assert!(seen.saturated() && !seen.full);
-        assert_eq!(closed_per_mille(&window), 600);
-    }
-
-    #[test]
-    fn shares_of_extreme_numbers_are_shares() {
-        assert_eq!(per_mille(u64::MAX, 0), 1000);
-        assert_eq!(per_mille(u64::MAX, u64::MAX), 1000);
-        assert_eq!(per_mille(1, u64::MAX), 0);
+        let seen = observer().add(&window, &latencies).unwrap();
+        assert!(seen.is_saturated() && !seen.is_full);
+        assert_eq!(super::super::span::closed_per_mille(&window), 600);
     }
 }

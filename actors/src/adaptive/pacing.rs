@@ -1,14 +1,14 @@
 //! How far commits hold back while a checkpoint runs, so that they slow down to what checkpoints can take instead of
 //! running into the limit and then waiting for a whole one.
 //!
-//! A token bucket. What may gather while a checkpoint runs is as much as checkpoints take in that time, and beside that
+//! A token bucket. What may gather while a checkpoint runs is as much as checkpoints take in that time, and in addition
 //! as much as there is room for: what it covers and what gathers meanwhile must both stay below the limit. While little
 //! gathers, that room is large and nothing is held back; the fuller it gets, the closer commits are held to the rate
 //! of the checkpoints, a little after each sync.
 
 /// Longest pause, microseconds: what one sync may add to the latency of the next.
 const PAUSE_US_MAX: u64 = 100_000;
-/// Part of the limit that is kept free for what the rate is wrong by: one in so many.
+/// Part of the limit that is kept free for what the rate is wrong by: one part in this many.
 const SPARE_PART: u64 = 8;
 
 /// What the pause follows from.
@@ -39,7 +39,7 @@ pub struct Backlog {
 }
 
 impl Backlog {
-    /// How long to hold back, microseconds.
+    /// Returns how long to hold back, microseconds.
     pub fn pause_us(&self) -> u64 {
         let Some(rate) = self.bytes_per_second else {
             return 0;

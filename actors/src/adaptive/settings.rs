@@ -1,8 +1,8 @@
-//! What the controllers may do, and within which limits. Not here: where the settings come from.
+//! What the controllers may do, and within which limits.
 
 use serde::{Deserialize, Serialize};
 
-/// What to aim at, and which controllers take part. Values out of range are moved into it.
+/// The target, and which controllers take part. Values out of range are moved into it.
 ///
 /// ```
 /// use trunkline_actors::adaptive::ControlSettings;
@@ -42,7 +42,14 @@ impl Default for ControlSettings {
     }
 }
 
-/// What no decision leaves.
+impl ControlSettings {
+    /// Returns the target in microseconds.
+    pub(super) fn target_us(&self) -> f64 {
+        self.target_p99_ms.max(1) as f64 * 1e3
+    }
+}
+
+/// Limits that every decision stays within.
 ///
 /// ```
 /// let limits = trunkline_actors::adaptive::Limits::default();
@@ -88,19 +95,19 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The group's limits, in order whatever was set.
+    /// Returns the operations of a group nearest to `wanted` within the limits.
     pub(super) fn cap(&self, wanted: f64) -> u64 {
         between(wanted, self.group_operations_min, self.group_operations_max)
     }
 
-    /// Operations in flight, in order whatever was set.
+    /// Returns the operations in flight nearest to `wanted` within the limits.
     pub(super) fn in_flight(&self, wanted: f64) -> u64 {
         let (low, high) = (self.in_flight_operations_min, self.in_flight_operations_max);
         between(wanted, low, high)
     }
 }
 
-/// `wanted` as a whole number of at least 1, between the two; the upper one counts if they are out of order.
+/// Returns `wanted` as a whole number of at least 1 between the two. The upper one counts if they are out of order.
 pub(super) fn between(wanted: f64, low: u64, high: u64) -> u64 {
     let wanted = if wanted.is_nan() { 0 } else { wanted as u64 };
     wanted.max(low).min(high).max(1)

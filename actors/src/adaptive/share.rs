@@ -1,9 +1,9 @@
 //! The share of what is under way that one group may have, so that groups overlap.
 //!
-//! Stages work at the same time only on different groups. In a closed loop everybody who waited for one group comes
-//! back at once, and would be sealed into one group again, however large: lumps that overlap with nothing. So a group
-//! takes no more than its share of all that is inside, waiting or in flight, and lumps fall apart by themselves. Not
-//! here: the cap of a group (`BatchSize`), below which this matters only while that cap is far above what is inside.
+//! Stages work at the same time only on different groups. In a closed loop all callers of one group come back at once,
+//! and would be sealed into one group again, which overlaps with nothing. So a group takes no more than its share of
+//! what is inside, waiting or in flight.
+//! Below the cap of a group it matters only while that cap is far above what is inside.
 
 /// Groups that share what is inside: more gain nothing, since the stages that take long are about as many.
 const SHARES_MAX: u64 = 3;
@@ -11,9 +11,9 @@ const SHARES_MAX: u64 = 3;
 /// overlapping gives.
 const SHARE_OPERATIONS_MIN: u64 = 8_192;
 
-/// Operations that one group may have, of those that wait and those in groups in flight.
+/// Returns how many of the operations that wait or are in flight one group may have.
 ///
-/// A single group in flight overlaps with nothing and takes everything.
+/// If only one group may be in flight, it takes everything.
 ///
 /// ```
 /// use trunkline_actors::adaptive::group_share;

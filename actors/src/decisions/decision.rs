@@ -1,25 +1,6 @@
-//! A decision: what was seen, what was changed, and why. As data, for the ring, files and reports.
+//! A decision: what was seen, what was changed, and why.
 
 use serde::{Deserialize, Serialize};
-
-/// What the live mix of operations looks like.
-///
-/// ```
-/// assert_eq!(trunkline_actors::decisions::Phase::default(), trunkline_actors::decisions::Phase::Idle);
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Phase {
-    /// Too little to tell.
-    #[default]
-    Idle,
-    /// Mostly reads and proofs.
-    ReadHeavy,
-    /// Mostly puts and deletes.
-    WriteHeavy,
-    /// Both.
-    Mixed,
-}
 
 /// What a decision changed, or reports.
 ///
@@ -67,13 +48,6 @@ pub enum Change {
         /// The first 14 bits of the paths, hottest first.
         prefixes: Vec<u16>,
     },
-    /// Another phase was recognised.
-    Phase {
-        /// Before.
-        from: Phase,
-        /// Now.
-        to: Phase,
-    },
     /// A setting was reloaded.
     Setting {
         /// Section and key.
@@ -108,30 +82,14 @@ impl std::fmt::Display for Change {
             Self::HotPrefixes { prefixes } => {
                 write!(formatter, "{} hot prefixes {prefixes:04x?}", prefixes.len())
             }
-            Self::Phase { from, to } => write!(formatter, "phase {} → {}", from.name(), to.name()),
             Self::Setting { key, from, to } => write!(formatter, "{key} {from} → {to}"),
             Self::ReloadRefused { message } => write!(formatter, "reloading refused ({message})"),
         }
     }
 }
 
-impl Phase {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Idle, Self::ReadHeavy, Self::WriteHeavy, Self::Mixed];
-
-    /// Its name in reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Idle => "idle",
-            Self::ReadHeavy => "read-heavy",
-            Self::WriteHeavy => "write-heavy",
-            Self::Mixed => "mixed",
-        }
-    }
-}
-
 impl Work {
-    /// Its name in keys of the configuration.
+    /// Returns its name in keys of the configuration.
     pub fn name(self) -> &'static str {
         match self {
             Self::Tree => "tree",
@@ -186,8 +144,6 @@ pub enum Reason {
     MarginalHits,
     /// Other parts of the key space are touched most now.
     Skew,
-    /// The mix of reads and writes changed.
-    Mix,
     /// The configuration file changed, or the service asked for it.
     Reloaded,
 }
@@ -208,24 +164,23 @@ impl std::fmt::Display for Reason {
             Self::Probe => "trying whether it helps",
             Self::MarginalHits => "the bytes save more reads there",
             Self::Skew => "other parts of the key space are touched most",
-            Self::Mix => "the mix of reads and writes changed",
             Self::Reloaded => "the configuration was reloaded",
         })
     }
 }
 
-/// What of a window, or of several, a controller judged by, beside the figures that every decision shows.
+/// What a controller judged by, in addition to the figures that every decision shows.
 ///
 /// ```
 /// use trunkline_actors::decisions::Evidence;
-/// let evidence = Evidence::Mix { writes: 10, reads: 900, proofs: 90 };
-/// assert_eq!(serde_json::to_string(&evidence).unwrap(), r#"{"of":"mix","writes":10,"reads":900,"proofs":90}"#);
-/// assert_eq!(evidence.to_string(), "10 writes, 900 reads, 90 proofs");
+/// let evidence = Evidence::Touched { samples: 900, listed: 450 };
+/// assert_eq!(serde_json::to_string(&evidence).unwrap(), r#"{"of":"touched","samples":900,"listed":450}"#);
+/// assert_eq!(evidence.to_string(), "450 of 900 samples");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "of", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Evidence {
-    /// A change that was tried and judged: the one that is taken back, or the one that this decision goes on from.
+    /// A change that was tried and judged: the one that is taken back, or the one that was kept before this one.
     Trial {
         /// Operations made durable, a second, before.
         rate_before: u64,
@@ -270,15 +225,6 @@ pub enum Evidence {
         /// Those that surely fell on the prefixes of the list.
         listed: u64,
     },
-    /// What the window was made of.
-    Mix {
-        /// Operations accepted.
-        writes: u64,
-        /// Keys read.
-        reads: u64,
-        /// Keys proven.
-        proofs: u64,
-    },
 }
 
 impl std::fmt::Display for Evidence {
@@ -320,11 +266,6 @@ impl std::fmt::Display for Evidence {
             Self::Touched { samples, listed } => {
                 write!(formatter, "{listed} of {samples} samples")
             }
-            Self::Mix {
-                writes,
-                reads,
-                proofs,
-            } => write!(formatter, "{writes} writes, {reads} reads, {proofs} proofs"),
         }
     }
 }
@@ -428,7 +369,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_without_evidence_is_read_and_written_as_ever() {
+    fn a_line_without_evidence_is_read_and_written_without_it() {
         let line = r#"{"number":1,"at_us":2,"window_us":3,"change":{"what":"group_operations_max","from":4,"to":5},"reason":"saturated","seen":{"durable_p99_us":6,"target_p99_us":7,"samples":8,"operations_per_second":9,"full_per_mille":10,"busiest_per_mille":11}}"#;
         let decision: Decision = serde_json::from_str(line).unwrap();
         assert_eq!(decision.seen.evidence, None);

@@ -5,7 +5,8 @@ mod latencies;
 mod quantiles;
 mod window;
 
-pub use decision::{Change, Decision, Evidence, Move, Phase, Reason, Seen, Work};
+pub use decision::{Change, Decision, Evidence, Move, Reason, Seen, Work};
 pub use latencies::Latencies;
+pub(crate) use latencies::histogram;
 pub use quantiles::Quantiles;
 pub use window::{StageWindow, Window};

@@ -5,10 +5,6 @@ use serde::{Deserialize, Serialize};
 use super::quantiles::Quantiles;
 
 /// One stage in one window.
-///
-/// ```
-/// assert_eq!(trunkline_actors::decisions::StageWindow::default().busy_us, 0);
-/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StageWindow {
@@ -21,10 +17,6 @@ pub struct StageWindow {
 }
 
 /// What was measured from the end of the window before to the end of this one.
-///
-/// ```
-/// assert_eq!(trunkline_actors::decisions::Window::default().operations_durable, 0);
-/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Window {
@@ -60,7 +52,7 @@ pub struct Window {
     pub groups_full: u64,
     /// Those that the cap of bytes closed, that of operations not being reached.
     pub groups_full_bytes: u64,
-    /// Those that their share of what was inside closed ([`group_share`](super::group_share)), no cap being reached.
+    /// Those that their share of what was inside closed ([`group_share`](crate::adaptive::group_share)), no cap being reached.
     pub groups_shared: u64,
     /// Operations of the groups.
     pub group_operations: Quantiles,

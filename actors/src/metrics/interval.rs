@@ -1,27 +1,18 @@
-//! What is measured between the ends of two windows: histograms that are emptied when a window ends, and how far
-//! the engine's counters moved.
+//! What is measured between the ends of two windows: counts, and histograms that are emptied when a window ends.
 //!
-//! Recording takes a lock for one addition, once for a group or a submission. Not here: what is decided from a
-//! window (`control`), and the histograms since the engine was opened (`metrics`).
+//! Recording takes a lock for one addition, once for each group or submission.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use parking_lot::Mutex;
 
-use crate::decisions::{Latencies, Quantiles, StageWindow, Window};
+use crate::decisions::{Latencies, Quantiles, StageWindow, Window, histogram};
 use crate::failure::Stage;
 use crate::metrics::group::{ClosedBy, GroupTag};
 use crate::runtime::clock::{self, micros};
 
-/// A histogram of two digits up to an hour in microseconds; larger values count as that.
-fn histogram() -> Histogram<u64> {
-    Histogram::new_with_max(3_600_000_000, 2).unwrap_or_else(|_| {
-        unreachable!("bounds and precision are constants that the library takes")
-    })
-}
-
-/// Quantiles of what was recorded, and an empty histogram.
+/// Returns the quantiles of what was recorded, and empties the histogram.
 fn take(histogram: &mut Histogram<u64>) -> Quantiles {
     let quantiles = Quantiles::of(histogram);
     histogram.reset();
@@ -49,10 +40,8 @@ struct Durable {
     operations: u64,
     seal_wait_us: Histogram<u64>,
     durable_us: Histogram<u64>,
-    under_cap_us: Histogram<u64>,
-    /// The same once more, as controllers put windows together.
+    /// From acceptance to durability, of what was sealed under `cap`.
     under_cap: Latencies,
-    /// The cap that both are of.
     cap: u64,
 }
 
@@ -62,10 +51,6 @@ pub struct Interval {
     stages: [Mutex<StageInterval>; 5],
     groups: Mutex<Groups>,
     durable: Mutex<Durable>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Default for Interval {
@@ -90,7 +75,6 @@ impl Default for Interval {
                 operations: 0,
                 seal_wait_us: histogram(),
                 durable_us: histogram(),
-                under_cap_us: histogram(),
                 under_cap: Latencies::default(),
                 cap: 0,
             }),
@@ -99,20 +83,22 @@ impl Default for Interval {
 }
 
 impl Interval {
+    /// Records that a stage served a message.
     pub fn served(&self, stage: Stage, queue_wait: Duration, service: Duration) {
-        let mut interval = lock(&self.stages[stage as usize]);
+        let mut interval = self.stages[stage as usize].lock();
         interval.busy += service;
         interval.served += 1;
         interval.queue_wait_us.saturating_record(micros(queue_wait));
     }
 
-    /// Work of a stage that is not the service of one message.
+    /// Records work of a stage that is not the service of one message.
     pub fn busy(&self, stage: Stage, work: Duration) {
-        lock(&self.stages[stage as usize]).busy += work;
+        self.stages[stage as usize].lock().busy += work;
     }
 
+    /// Records that a group was sealed.
     pub fn sealed(&self, tag: &GroupTag) {
-        let mut groups = lock(&self.groups);
+        let mut groups = self.groups.lock();
         groups.sealed += 1;
         match tag.closed_by {
             ClosedBy::Nothing => {}
@@ -123,7 +109,7 @@ impl Interval {
         groups.operations.saturating_record(tag.operations);
     }
 
-    /// A group is durable; of its submissions it is told when they were accepted.
+    /// Records that a group is durable. `accepted` tells when its submissions were accepted.
     pub fn durable(
         &self,
         tag: &GroupTag,
@@ -131,11 +117,10 @@ impl Interval {
         cap_of_now: u64,
     ) {
         let now = clock::now();
-        let mut durable = lock(&self.durable);
+        let mut durable = self.durable.lock();
         durable.operations += tag.operations;
         if durable.cap != cap_of_now {
             durable.cap = cap_of_now;
-            durable.under_cap_us.reset();
             durable.under_cap.clear();
         }
         if tag.operations_max == cap_of_now {
@@ -150,47 +135,53 @@ impl Interval {
             durable.seal_wait_us.saturating_record(waited);
             durable.durable_us.saturating_record(latency);
             if tag.operations_max == cap_of_now {
-                durable.under_cap_us.saturating_record(latency);
-                durable.under_cap.record(latency);
+                durable.under_cap.record(latency, 1);
             }
         }
     }
 
-    /// Ends the window: what this room measured goes into it. Returns the latencies of what was sealed under the cap
-    /// of now.
-    pub fn end(&self, window: &mut Window) -> Latencies {
+    /// Ends the window: writes what was measured into it, and the latencies of what was sealed under the cap in force
+    /// into `latencies`.
+    pub fn end(&self, window: &mut Window, latencies: &mut Latencies) {
         for (stage, into) in self.stages.iter().zip(&mut window.stages) {
-            let mut stage = lock(stage);
+            let mut stage = stage.lock();
             *into = StageWindow {
                 busy_us: micros(std::mem::take(&mut stage.busy)),
                 served: std::mem::take(&mut stage.served),
                 queue_wait_us: take(&mut stage.queue_wait_us),
             };
         }
-        let mut groups = lock(&self.groups);
+        let mut groups = self.groups.lock();
         window.groups = std::mem::take(&mut groups.sealed);
         window.groups_full = std::mem::take(&mut groups.full);
         window.groups_full_bytes = std::mem::take(&mut groups.full_of_bytes);
         window.groups_shared = std::mem::take(&mut groups.shared_out);
         window.group_operations = take(&mut groups.operations);
         drop(groups);
-        let mut durable = lock(&self.durable);
+        let mut durable = self.durable.lock();
         window.operations_durable = std::mem::take(&mut durable.operations);
         window.seal_wait_us = take(&mut durable.seal_wait_us);
         window.durable_us = take(&mut durable.durable_us);
         // The cap may have moved with nothing durable since.
         if durable.cap != window.group_operations_max {
-            durable.under_cap_us.reset();
             durable.under_cap.clear();
         }
-        window.durable_under_cap_us = take(&mut durable.under_cap_us);
-        std::mem::take(&mut durable.under_cap)
+        latencies.clear();
+        std::mem::swap(latencies, &mut durable.under_cap);
+        window.durable_under_cap_us = Quantiles::of(latencies.submissions());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Ends a window and returns the latencies under its cap.
+    fn end(interval: &Interval, window: &mut Window) -> Latencies {
+        let mut latencies = Latencies::default();
+        interval.end(window, &mut latencies);
+        latencies
+    }
 
     fn tag(operations_max: u64, closed_by: ClosedBy) -> GroupTag {
         GroupTag {
@@ -220,7 +211,7 @@ mod tests {
             interval.sealed(&tag(50, closed_by));
         }
         let mut window = Window::default();
-        interval.end(&mut window);
+        end(&interval, &mut window);
         assert_eq!(window.stages[Stage::Hash as usize].busy_us, 3000);
         assert_eq!(window.stages[Stage::Hash as usize].queue_wait_us.max, 7);
         assert_eq!((window.groups, window.groups_full), (4, 1));
@@ -228,7 +219,7 @@ mod tests {
         assert_eq!(window.group_operations.max, 100);
 
         let mut next = Window::default();
-        interval.end(&mut next);
+        end(&interval, &mut next);
         assert_eq!(next, Window::default());
     }
 
@@ -248,7 +239,7 @@ mod tests {
             group_operations_max: 50,
             ..Window::default()
         };
-        let latencies = interval.end(&mut window);
+        let latencies = end(&interval, &mut window);
         assert_eq!(latencies.count(), 2);
         assert!(latencies.operation_mean_us() >= 2_999_700);
         assert!(latencies.mean_us() < latencies.operation_mean_us());
@@ -272,7 +263,7 @@ mod tests {
             group_operations_max: 50,
             ..Window::default()
         };
-        assert_eq!(interval.end(&mut window).count(), 3);
+        assert_eq!(end(&interval, &mut window).count(), 3);
         assert_eq!(window.operations_durable, 200);
         assert_eq!(window.durable_us.count, 5);
         assert_eq!(window.durable_under_cap_us.count, 3);
@@ -289,7 +280,7 @@ mod tests {
             70,
         );
         window.group_operations_max = 70;
-        assert_eq!(interval.end(&mut window).count(), 2);
+        assert_eq!(end(&interval, &mut window).count(), 2);
 
         // Also if nothing has become durable since.
         interval.durable(
@@ -298,7 +289,7 @@ mod tests {
             70,
         );
         window.group_operations_max = 90;
-        assert_eq!(interval.end(&mut window).count(), 0);
+        assert_eq!(end(&interval, &mut window).count(), 0);
         assert_eq!(window.durable_us.count, 2);
         assert_eq!(window.durable_under_cap_us.count, 0);
     }

@@ -18,14 +18,14 @@ use serde::Serialize;
 
 use trunkline_core::tree::TreeMemory;
 
-use crate::decisions::{Change, Phase, Reason};
+use crate::decisions::{Change, Reason};
 use crate::failure::Stage;
 use crate::metrics::group::GroupTag;
 use crate::metrics::timeline::Span;
 use crate::runtime::clock::{self, micros};
 
 pub use metric::{Kind, Metric, Unit};
-use series::{Counter, Gauge};
+use series::Counter;
 use table::Row;
 pub use table::{Metrics, MetricsSnapshot, StageMetrics, TABLE};
 
@@ -178,15 +178,6 @@ impl Metrics {
         self.value_cache_bytes_max
             .record(bounds.value_cache_bytes_max);
         self.tree_bytes_max.record(bounds.tree_bytes_max);
-    }
-
-    /// Sets the current mix of reads and writes.
-    pub fn phase(&self, now: Phase) {
-        self.phase.record(now as u64);
-        for phase in Phase::ALL {
-            Gauge::new(Row::phase.metric(), &self.engine, &[phase.name()])
-                .record(u64::from(phase == now));
-        }
     }
 
     /// Counts a decision. Decisions are rare: the exported counter is looked up by its labels each time.

@@ -11,7 +11,7 @@ use super::interval::Interval;
 use super::metric::{Kind, Metric, Unit};
 use super::series::{Counter, Gauge, Histogram};
 use super::timeline::Timeline;
-use crate::decisions::{Phase, Quantiles};
+use crate::decisions::Quantiles;
 use crate::failure::Stage;
 
 /// Returns the number that an event records: one, unless it has an argument.
@@ -154,10 +154,6 @@ macro_rules! table {
     };
 }
 
-fn phase_of(index: u64) -> Phase {
-    Phase::ALL[index as usize]
-}
-
 fn is_set(value: u64) -> bool {
     value > 0
 }
@@ -287,11 +283,6 @@ table! {
     Counter of Microseconds in u64 {
         /// Time that commits were held back so that checkpoints keep up, microseconds.
         held_back_us: "trunkline_held_back_microseconds_total";
-    }
-
-    Gauge of Count in Phase {
-        /// The current mix of reads and writes. The exported gauge is 1 for the current phase and 0 for the others.
-        phase: "trunkline_phase" [phase = ""] by phase_of;
     }
 
     Gauge of Count in bool {

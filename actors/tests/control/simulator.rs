@@ -4,6 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
+use hdrhistogram::Histogram;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use trunkline::Quantiles;
@@ -67,10 +68,10 @@ struct Simulator<'a> {
     syncing: bool,
 
     window: Window,
-    seal_wait: Latencies,
-    durable: Latencies,
+    seal_wait: Histogram<u64>,
+    durable: Histogram<u64>,
     under_cap: Latencies,
-    group_sizes: Latencies,
+    group_sizes: Histogram<u64>,
     done: Vec<Window>,
 }
 
@@ -91,13 +92,18 @@ pub(crate) fn run(
     simulator.done
 }
 
-fn quantiles(latencies: &Latencies) -> Quantiles {
+/// Returns an empty histogram of three digits: what is judged is known better than what the controller sees.
+fn precise() -> Histogram<u64> {
+    Histogram::new_with_max(3_600_000_000, 3).unwrap()
+}
+
+fn quantiles(histogram: &Histogram<u64>) -> Quantiles {
     Quantiles {
-        count: latencies.count(),
-        p50: latencies.quantile_us(0.5),
-        p95: latencies.quantile_us(0.95),
-        p99: latencies.quantile_us(0.99),
-        max: latencies.quantile_us(1.0),
+        count: histogram.len(),
+        p50: histogram.value_at_quantile(0.5),
+        p95: histogram.value_at_quantile(0.95),
+        p99: histogram.value_at_quantile(0.99),
+        max: histogram.max(),
     }
 }
 
@@ -127,10 +133,10 @@ impl<'a> Simulator<'a> {
             appended: Vec::new(),
             syncing: false,
             window: Window::default(),
-            seal_wait: Latencies::default(),
-            durable: Latencies::default(),
+            seal_wait: precise(),
+            durable: precise(),
             under_cap: Latencies::default(),
-            group_sizes: Latencies::default(),
+            group_sizes: precise(),
             done: Vec::new(),
         }
     }
@@ -252,7 +258,7 @@ impl<'a> Simulator<'a> {
             self.window.groups_full += u64::from(full);
             self.window.groups_full_bytes += u64::from(full_of_bytes && !full);
             self.window.groups_shared += u64::from(shared && !full && !full_of_bytes);
-            self.group_sizes.record(group.operations);
+            self.group_sizes.saturating_record(group.operations);
             self.forward(0, group);
         }
     }
@@ -349,12 +355,12 @@ impl<'a> Simulator<'a> {
         let callers = self.phase().callers;
         for submission in group.submissions {
             let latency_us = self.now_us - submission.accepted_us;
-            self.durable.record(latency_us);
+            self.durable.saturating_record(latency_us);
             self.seal_wait
-                .record(group.sealed_us - submission.accepted_us);
+                .saturating_record(group.sealed_us - submission.accepted_us);
             if group.cap == self.cap {
                 let operations = u64::from(submission.operations);
-                self.under_cap.record(latency_us);
+                self.under_cap.record(latency_us, 1);
                 self.under_cap.weigh(operations, latency_us * operations);
             }
             if submission.operations == 1 && self.small_callers > 0 {
@@ -379,7 +385,7 @@ impl<'a> Simulator<'a> {
         window.group_operations = quantiles(&self.group_sizes);
         window.seal_wait_us = quantiles(&self.seal_wait);
         window.durable_us = quantiles(&self.durable);
-        window.durable_under_cap_us = quantiles(&self.under_cap);
+        window.durable_under_cap_us = quantiles(self.under_cap.submissions());
         for change in decide(&window, &self.under_cap) {
             match change {
                 Change::GroupOperationsMax { from, to } => {
@@ -400,7 +406,7 @@ impl<'a> Simulator<'a> {
             &mut self.seal_wait,
             &mut self.group_sizes,
         ] {
-            series.clear();
+            series.reset();
         }
         self.next_phase();
         self.schedule(self.now_us + WINDOW_US, Event::WindowEnd);

@@ -33,7 +33,6 @@ fn subject(change: &Change) -> Option<(Subject, f64)> {
         Change::Parallelism { to, .. } => Some((Subject::Parallelism, *to as f64)),
         Change::ValueCacheBytes { to, .. } => Some((Subject::Cache, *to as f64)),
         Change::HotPrefixes { .. }
-        | Change::Phase { .. }
         | Change::Setting { .. }
         | Change::ReloadRefused { .. } => None,
     }

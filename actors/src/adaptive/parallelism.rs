@@ -1,26 +1,24 @@
-//! Into how many shards work is cut, by trying: one step up, one step down, back in between.
+//! Probes into how many shards work is cut: one step up, one step down, back in between.
 //!
 //! Throughput here is noisy (a tenth to a quarter), so a step is judged A/B/A: medians of windows before, with, and
 //! after it, as one judges by hand; what gave nothing is tried again after ever longer pauses. The hill climbing is that of
 //! the thread pool of .NET (Hellerstein, Morrison, Eilebrecht 2009) without its waves. Shards of commits are tried while
 //! commits are at their limit, by what becomes durable; those of proofs while it is proofs that are asked for, by the
-//! keys proven, whatever commits do. Not here: sharing processors between stages; a step that takes them from another
-//! one shows as throughput lost. Nor reads of many keys, which are cut as proofs are: a window does not tell them from
-//! reads of single keys, so they follow what was found for proofs.
+//! keys proven, whatever commits do. A step that takes
+//! processors from another stage shows as throughput lost. Reads of many keys follow what was found for proofs, since a
+//! window does not tell them from reads of single keys.
 
-use super::observation::{per_second, typical};
+use super::backoff::Backoff;
+use super::span::{per_mille, per_second, typical};
 use super::{ControlSettings, Limits};
 use crate::decisions::{Change, Evidence, Move, Reason, Window, Work};
 
 /// More shards than this are never tried: one a slot of the root.
-const PIECES_MAX: u64 = 128;
+const SHARDS_MAX: u64 = 128;
 /// What a step must give.
 const GAIN_MIN: f64 = 1.05;
 /// Windows on each side, after one that is mixed.
 const SIDE_WINDOWS: usize = 3;
-/// Windows between probes: first and longest pause.
-const PAUSE_MIN: u32 = 16;
-const PAUSE_MAX: u32 = 4096;
 /// Keys proven in a window that it takes to judge their rate.
 const PROOFS_MIN: u64 = 100;
 /// Keys proven for each operation made durable from which on it is proofs that are asked for. Below, shards of proofs
@@ -50,55 +48,47 @@ struct Probe {
 #[derive(Clone, Copy, Debug)]
 struct Tried {
     up: bool,
-    pause: u32,
-    pause_next: u32,
-}
-
-impl Default for Tried {
-    fn default() -> Self {
-        Self {
-            up: true,
-            pause: 0,
-            pause_next: PAUSE_MIN,
-        }
-    }
+    pause: Backoff,
 }
 
 /// Probes the shards of the busiest work.
 ///
 /// ```
-/// use trunkline_actors::adaptive::{ControlSettings, Limits, Workers};
+/// use trunkline_actors::adaptive::{ControlSettings, Limits, Parallelism};
 /// use trunkline_actors::decisions::Window;
-/// let mut workers = Workers::new(&ControlSettings::default(), &Limits { threads: 8, ..Limits::default() });
+/// let mut workers = Parallelism::new(&ControlSettings::default(), &Limits { threads: 8, ..Limits::default() });
 /// // The load is what limits, so there is nothing to try.
 /// assert!(workers.decide(&Window::default(), false).is_none());
 /// ```
 #[derive(Clone, Debug)]
-pub struct Workers {
+pub struct Parallelism {
     on: bool,
     /// Of work of commits, and of proofs.
-    pieces_max: u64,
-    proof_pieces_max: u64,
+    shards_max: u64,
+    proof_shards_max: u64,
     tried: [Tried; 3],
     probe: Option<Probe>,
     /// Shards that a probe which was given up left in force, and those that were there before.
     left: Option<(Work, u64, u64)>,
 }
 
-impl Workers {
-    /// Nothing tried yet.
+impl Parallelism {
+    /// Returns a controller that has tried nothing yet.
     pub fn new(settings: &ControlSettings, limits: &Limits) -> Self {
         Self {
             on: settings.workers,
-            pieces_max: limits.threads.clamp(1, PIECES_MAX),
-            proof_pieces_max: limits.read_threads.clamp(1, PIECES_MAX),
-            tried: [Tried::default(); 3],
+            shards_max: limits.threads.clamp(1, SHARDS_MAX),
+            proof_shards_max: limits.read_threads.clamp(1, SHARDS_MAX),
+            tried: [Tried {
+                up: true,
+                pause: Backoff::default(),
+            }; 3],
             probe: None,
             left: None,
         }
     }
 
-    /// Takes back what was being tried by another one that this one takes the place of.
+    /// Takes the place of another controller, and takes back what that one was trying.
     pub(super) fn after(self, old: &Self) -> Self {
         let in_force = |probe: &&Probe| probe.side == Side::With;
         let probe = old.probe.as_ref().filter(in_force);
@@ -109,7 +99,8 @@ impl Workers {
         }
     }
 
-    /// Looks at a window. `steady`: the pipeline is at its limit, and nothing else was moved lately.
+    /// Takes a window and returns what to change. `steady` says that the pipeline is at its limit and that nothing else
+    /// was moved lately.
     pub fn decide(&mut self, window: &Window, steady: bool) -> Option<Move> {
         if let Some((work, tried, from)) = self.left.take()
             && shards(window, work) == tried
@@ -120,7 +111,7 @@ impl Workers {
             return None;
         }
         for tried in &mut self.tried {
-            tried.pause = tried.pause.saturating_sub(1);
+            tried.pause.tick();
         }
         let Some(probe) = self.probe.take() else {
             self.begin(window, steady);
@@ -143,11 +134,11 @@ impl Workers {
         self.advance(probe, window)
     }
 
-    /// Takes up the busiest work that may be probed.
+    /// Begins a probe of the busiest work that may be probed.
     fn begin(&mut self, window: &Window, steady: bool) {
         let due = |work: &Work| {
             let tried = self.tried.get(*work as usize);
-            let rested = tried.is_some_and(|tried| tried.pause == 0);
+            let rested = tried.is_some_and(|tried| tried.pause.is_due());
             rested && self.most(*work) > 1 && may_probe(*work, window, steady)
         };
         let works = [Work::Tree, Work::Hash, Work::Proof];
@@ -162,23 +153,22 @@ impl Workers {
         let Some(to) = self.next(work, from) else {
             return;
         };
-        let (before, with) = (0.0, Vec::new());
         self.probe = Some(Probe {
             work,
             from,
             to,
             side: Side::Before,
-            before,
-            with,
+            before: 0.0,
+            with: Vec::new(),
             seen: Vec::new(),
         });
     }
 
-    /// Parallelism, at most: one a thread of the pool that does the work.
+    /// Returns the most shards: one for each thread of the pool that does the work.
     fn most(&self, work: Work) -> u64 {
         match work {
-            Work::Tree | Work::Hash => self.pieces_max,
-            Work::Proof => self.proof_pieces_max,
+            Work::Tree | Work::Hash => self.shards_max,
+            Work::Proof => self.proof_shards_max,
         }
     }
 
@@ -213,27 +203,21 @@ impl Workers {
                 Some(change(work, from, to, Reason::Probe))
             }
             Side::With => {
-                let evidence = Evidence::Parallelism {
-                    rate_without: probe.before as u64,
-                    rate_with: typical(seen.iter().copied()) as u64,
-                };
+                let evidence = evidence(probe.before, &seen);
                 (probe.with, probe.side) = (seen, Side::After);
                 self.probe = Some(probe);
                 Some(change(work, to, from, Reason::Probe).judged_by(evidence))
             }
             Side::After => {
                 let without = probe.before.max(typical(seen));
-                let evidence = Evidence::Parallelism {
-                    rate_without: without as u64,
-                    rate_with: typical(probe.with.iter().copied()) as u64,
-                };
+                let evidence = evidence(without, &probe.with);
                 self.conclude(&probe, without)
                     .then(|| change(work, from, to, Reason::Gain).judged_by(evidence))
             }
         }
     }
 
-    /// Whether the step gave what it must, in most of its windows and together.
+    /// Returns whether the step gained what it must, in most of its windows and together.
     fn conclude(&mut self, probe: &Probe, without: f64) -> bool {
         let above = probe
             .with
@@ -242,15 +226,17 @@ impl Workers {
             .count();
         let gained = above >= 2 && typical(probe.with.iter().copied()) >= without * GAIN_MIN;
         if let Some(tried) = self.tried.get_mut(probe.work as usize) {
-            tried.pause_next = if gained {
-                PAUSE_MIN
-            } else {
-                (tried.pause_next * 2).min(PAUSE_MAX)
-            };
-            tried.pause = if gained { 1 } else { tried.pause_next };
+            tried.pause.note(gained);
             tried.up ^= !gained;
         }
         gained
+    }
+}
+
+fn evidence(without: f64, with: &[f64]) -> Evidence {
+    Evidence::Parallelism {
+        rate_without: without as u64,
+        rate_with: typical(with.iter().copied()) as u64,
     }
 }
 
@@ -258,7 +244,7 @@ fn change(work: Work, from: u64, to: u64, reason: Reason) -> Move {
     Move::new(Change::Parallelism { work, from, to }, reason)
 }
 
-/// Whether what the work does in this window says something of its shards.
+/// Returns whether the window says something about the shards of this work.
 fn may_probe(work: Work, window: &Window, steady: bool) -> bool {
     match work {
         Work::Tree | Work::Hash => steady,
@@ -277,12 +263,12 @@ fn shards(window: &Window, work: Work) -> u64 {
     }
 }
 
-/// How busy it is, per mille; proofs have no stage, so they come last while there are any.
+/// Returns how busy the work is, per mille. Proofs have no stage, so they come last while there are any.
 fn utilisation(window: &Window, work: Work) -> u64 {
     let busy = |stage: usize| window.stages.get(stage).map_or(0, |stage| stage.busy_us);
     match work {
-        Work::Tree => super::observation::per_mille(busy(1), window.length_us),
-        Work::Hash => super::observation::per_mille(busy(2), window.length_us),
+        Work::Tree => per_mille(busy(1), window.length_us),
+        Work::Hash => per_mille(busy(2), window.length_us),
         Work::Proof => window.proofs.min(1),
     }
 }
@@ -315,7 +301,7 @@ mod tests {
             threads: cores,
             ..Limits::default()
         };
-        let mut workers = Workers::new(&ControlSettings::default(), &limits);
+        let mut workers = Parallelism::new(&ControlSettings::default(), &limits);
         let mut window = Window {
             length_us: 500_000,
             tree_parallelism: 1,
@@ -352,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_that_help_are_found_despite_noise() {
+    fn shards_that_help_are_found_despite_noise() {
         for seed in 0..10 {
             let (shards, _) = run(8, 1, |shards| (shards as f64).min(4.0).sqrt(), 0.10, seed);
             assert!(shards >= 4, "{shards}");
@@ -360,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_that_hurt_are_given_up() {
+    fn shards_that_hurt_are_given_up() {
         for seed in 0..10 {
             let (shards, _) = run(8, 8, |shards| 1.0 / (shards as f64).sqrt(), 0.10, seed);
             assert_eq!(shards, 1);
@@ -388,7 +374,7 @@ mod tests {
             threads: 4,
             ..Limits::default()
         };
-        let mut workers = Workers::new(&ControlSettings::default(), &limits);
+        let mut workers = Parallelism::new(&ControlSettings::default(), &limits);
         let mut window = Window {
             length_us: 500_000,
             hash_parallelism: 1,
@@ -411,12 +397,12 @@ mod tests {
             workers: false,
             ..ControlSettings::default()
         };
-        let mut successor = Workers::new(&fixed, &limits).after(&workers);
+        let mut successor = Parallelism::new(&fixed, &limits).after(&workers);
         assert_eq!(successor.decide(&window, true), Some(broken_off.clone()));
         window.hash_parallelism = 1;
         assert_eq!(successor.decide(&window, true), None);
         // Unless somebody has set other shards meanwhile.
-        let mut successor = Workers::new(&fixed, &limits).after(&workers);
+        let mut successor = Parallelism::new(&fixed, &limits).after(&workers);
         assert_eq!(successor.decide(&window, true), None);
 
         window.hash_parallelism = 2;
@@ -436,7 +422,7 @@ mod tests {
             read_threads,
             ..Limits::default()
         };
-        let mut workers = Workers::new(&ControlSettings::default(), &limits);
+        let mut workers = Parallelism::new(&ControlSettings::default(), &limits);
         let mut window = Window {
             length_us: 500_000,
             tree_parallelism: 1,
@@ -461,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_of_proofs_are_found_where_nothing_is_committed() {
+    fn shards_of_proofs_are_found_where_nothing_is_committed() {
         let (shards, last) = run_proofs(1, 8, 1, 0);
         assert_eq!(shards, 8);
         assert!(matches!(
@@ -471,14 +457,14 @@ mod tests {
     }
 
     #[test]
-    fn pieces_of_proofs_keep_to_the_threads_that_read() {
+    fn shards_of_proofs_keep_to_the_threads_that_read() {
         // However many there are for commits.
         assert_eq!(run_proofs(8, 1, 1, 0), (1, None));
         assert_eq!(run_proofs(8, 2, 1, 0).0, 2);
     }
 
     #[test]
-    fn pieces_of_proofs_stay_where_commits_are_the_load() {
+    fn shards_of_proofs_stay_where_commits_are_the_load() {
         assert_eq!(run_proofs(8, 8, 1, 50_000), (1, None));
     }
 }

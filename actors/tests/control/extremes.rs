@@ -170,7 +170,7 @@ proptest! {
                 window.value_cache_bytes_max = force.value_bytes;
                 let mut latencies = Latencies::default();
                 for (latency_us, operations) in &samples {
-                    latencies.record_many(*latency_us, *operations);
+                    latencies.record(*latency_us, u64::from(*operations));
                     latencies.weigh(*latency_us, u64::from(*operations));
                 }
                 governor.touch(samples.iter().map(|(latency_us, _)| *latency_us as u16));
