@@ -6,8 +6,10 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use trunkline::TopKind;
 use trunkline::core::params::KEY_BYTES_MAX;
-use trunkline_load::{Arrivals, Distribution, Pacing, Workload};
+use trunkline::core::proof::Expected;
+use trunkline_load::{Arrivals, Distribution, Pacing, ProofTop, Workload};
 
 use crate::compare::CompareArguments;
 use crate::evidence::EvidenceCommand;
@@ -199,104 +201,87 @@ pub(crate) struct PlanArguments {
     pub(crate) ops: Option<u64>,
 }
 
-/// Mixes of operations, as YCSB defines them, and two more. An update puts a whole new value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Mix {
-    /// 50 % reads, 50 % updates; zipfian.
-    A,
-    /// 95 % reads, 5 % updates; zipfian.
-    B,
-    /// Reads alone; zipfian.
-    C,
-    /// 95 % reads of the latest keys, 5 % inserts; latest.
-    D,
-    /// 95 % reads of up to 100 consecutive records, 5 % inserts; zipfian.
-    E,
-    /// 50 % reads, 50 % read-modify-writes; zipfian. A key's first write in a batch, if it is one,
-    /// reads and is put only if the key holds what earlier batches wrote to it last; what the same
-    /// batch writes to it after that is a plain put.
-    F,
-    /// Reads with proofs that are checked, alone (not of YCSB); zipfian.
-    Verify,
-    /// Updates alone (not of YCSB); uniform.
-    Write,
+/// Declares an argument whose values are those of another type, by the same names.
+macro_rules! mirrored {
+    ($(#[$doc:meta])* enum $name:ident => [$($target:ident),+] $values:tt) => {
+        mirrored! { @enum [$(#[$doc])*] $name $values }
+        $(mirrored! { @from $name $target $values })+
+    };
+    (@enum [$($doc:tt)*] $name:ident { $($(#[$about:meta])* $value:ident,)+ }) => {
+        $($doc)*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+        pub(crate) enum $name {
+            $($(#[$about])* $value,)+
+        }
+    };
+    (@from $name:ident $target:ident { $($(#[$about:meta])* $value:ident,)+ }) => {
+        impl From<$name> for $target {
+            fn from(value: $name) -> Self {
+                match value {
+                    $($name::$value => Self::$value,)+
+                }
+            }
+        }
+    };
 }
 
-impl From<Mix> for Workload {
-    fn from(mix: Mix) -> Self {
-        match mix {
-            Mix::A => Self::A,
-            Mix::B => Self::B,
-            Mix::C => Self::C,
-            Mix::D => Self::D,
-            Mix::E => Self::E,
-            Mix::F => Self::F,
-            Mix::Verify => Self::Verify,
-            Mix::Write => Self::Write,
-        }
+mirrored! {
+    /// Mixes of operations, as YCSB defines them, and two more. An update puts a whole new value.
+    enum Mix => [Workload] {
+        /// 50 % reads, 50 % updates; zipfian.
+        A,
+        /// 95 % reads, 5 % updates; zipfian.
+        B,
+        /// Reads alone; zipfian.
+        C,
+        /// 95 % reads of the latest keys, 5 % inserts; latest.
+        D,
+        /// 95 % reads of up to 100 consecutive records, 5 % inserts; zipfian.
+        E,
+        /// 50 % reads, 50 % read-modify-writes; zipfian. A key's first write in a batch, if it is one,
+        /// reads and is put only if the key holds what earlier batches wrote to it last; what the same
+        /// batch writes to it after that is a plain put.
+        F,
+        /// Reads with proofs that are checked, alone (not of YCSB); zipfian.
+        Verify,
+        /// Updates alone (not of YCSB); uniform.
+        Write,
     }
 }
 
-/// How keys are chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Dist {
-    /// Each key alike.
-    Uniform,
-    /// Few keys often, scattered over the key space (exponent 0.99).
-    Zipfian,
-    /// The keys inserted last most often (exponent 0.99).
-    Latest,
-    /// 90 % of the operations on 1 % of the keys; a plan can say other shares.
-    Hotspot,
-}
-
-impl From<Dist> for Distribution {
-    fn from(dist: Dist) -> Self {
-        match dist {
-            Dist::Uniform => Self::Uniform,
-            Dist::Zipfian => Self::Zipfian,
-            Dist::Latest => Self::Latest,
-            Dist::Hotspot => Self::Hotspot,
-        }
+mirrored! {
+    /// How keys are chosen.
+    enum Dist => [Distribution] {
+        /// Each key alike.
+        Uniform,
+        /// Few keys often, scattered over the key space (exponent 0.99).
+        Zipfian,
+        /// The keys inserted last most often (exponent 0.99).
+        Latest,
+        /// 90 % of the operations on 1 % of the keys; a plan can say other shares.
+        Hotspot,
     }
 }
 
-/// How operations follow each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ArrivalsKind {
-    /// Independent of each other.
-    Poisson,
-    /// At even distances.
-    Constant,
-}
-
-impl From<ArrivalsKind> for Arrivals {
-    fn from(kind: ArrivalsKind) -> Self {
-        match kind {
-            ArrivalsKind::Poisson => Self::Poisson,
-            ArrivalsKind::Constant => Self::Constant,
-        }
+mirrored! {
+    /// How operations follow each other.
+    enum ArrivalsKind => [Arrivals] {
+        /// Independent of each other.
+        Poisson,
+        /// At even distances.
+        Constant,
     }
 }
 
-/// How the generator waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PacingKind {
-    /// Spins for the last 50 µs where operations are 200 µs apart or more; else sleeps 100 µs at a time.
-    Auto,
-    /// Always spins: exact, and takes a core at high rates.
-    Spin,
-    /// Never spins.
-    Sleep,
-}
-
-impl From<PacingKind> for Pacing {
-    fn from(kind: PacingKind) -> Self {
-        match kind {
-            PacingKind::Auto => Self::Auto,
-            PacingKind::Spin => Self::Spin,
-            PacingKind::Sleep => Self::Sleep,
-        }
+mirrored! {
+    /// How the generator waits.
+    enum PacingKind => [Pacing] {
+        /// Spins for the last 50 µs where operations are 200 µs apart or more; else sleeps 100 µs at a time.
+        Auto,
+        /// Always spins: exact, and takes a core at high rates.
+        Spin,
+        /// Never spins.
+        Sleep,
     }
 }
 
@@ -393,13 +378,14 @@ pub(crate) struct ProveArguments {
     pub(crate) json: bool,
 }
 
-/// What stands above the slots of a proof.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Top {
-    /// Openings of the KZG root (48 bytes).
-    Kzg,
-    /// Hashes up to the state digest (32 bytes), with the commit record.
-    Hash,
+mirrored! {
+    /// Top of a proof, above the slots.
+    enum Top => [TopKind, ProofTop] {
+        /// Openings of the KZG root (48 bytes).
+        Kzg,
+        /// Hashes up to the state digest (32 bytes), with the commit record.
+        Hash,
+    }
 }
 
 #[derive(Debug, Args)]
@@ -517,6 +503,19 @@ pub(crate) struct Hex32(pub(crate) [u8; 32]);
 pub(crate) enum TrustedRoot {
     Kzg([u8; 48]),
     StateDigest([u8; 32]),
+}
+
+impl TrustedRoot {
+    /// Returns what a proof must lead to, in a tree.
+    pub(crate) fn expected(self, tree_id: [u8; 32]) -> Expected {
+        match self {
+            Self::Kzg(kzg_root) => Expected::KzgRoot { tree_id, kzg_root },
+            Self::StateDigest(state_digest) => Expected::StateDigest {
+                tree_id,
+                state_digest,
+            },
+        }
+    }
 }
 
 /// Why an argument was not understood.

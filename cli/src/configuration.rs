@@ -9,8 +9,9 @@ use crate::Exit;
 use crate::arguments::{ConfigShowArguments, SettingsArguments};
 use crate::error::CommandError;
 use crate::output;
+use crate::single::cannot_open;
 
-/// The settings for an engine on a directory.
+/// Returns the settings for an engine on a directory.
 pub(crate) fn for_directory(
     arguments: &SettingsArguments,
     directory: &Path,
@@ -18,22 +19,19 @@ pub(crate) fn for_directory(
     Ok(build(arguments, directory)?)
 }
 
-/// Opens an engine that goes on with the configuration file as it is changed, if there is one.
+/// Opens an engine that reloads the configuration file, if there is one, when it changes.
 pub(crate) fn open_watching(
     arguments: &SettingsArguments,
     config: Config,
 ) -> Result<Engine, CommandError> {
     let directory = config.engine.directory.clone();
+    let failed = cannot_open(&directory);
     let mut builder = Engine::builder(config);
     if let Some(file) = &arguments.config {
-        let (arguments, directory) = (arguments.clone(), directory.clone());
+        let arguments = arguments.clone();
         builder = builder.watch(file, move |_| build(&arguments, &directory));
     }
-    let opened = builder.open_blocking();
-    opened.map_err(|source| CommandError::Open {
-        directory,
-        source: Box::new(source),
-    })
+    builder.open_blocking().map_err(failed)
 }
 
 fn build(arguments: &SettingsArguments, directory: &Path) -> Result<Config, ConfigError> {

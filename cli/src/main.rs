@@ -56,6 +56,16 @@ enum Exit {
     Interrupted,
 }
 
+impl Exit {
+    /// Returns how a command ends whose checks hold or not.
+    fn of(holds: bool) -> Self {
+        match holds {
+            true => Self::Done,
+            false => Self::Failed,
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         match exit {

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use trunkline_load::{Mode, Phases, Plan, ProofTop, RUN_FILE, Run};
+use trunkline_load::{Mode, Phases, Plan, RUN_FILE, Run};
 
-use crate::arguments::{PlanArguments, Top};
+use crate::arguments::PlanArguments;
 use crate::error::CommandError;
 
 /// The plan file, the plan of a run, or the defaults, and the flags over it.
@@ -62,7 +62,7 @@ fn lay_over(arguments: &PlanArguments, plan: &mut Plan) {
     set(&mut plan.concurrency, typed.concurrency);
     set(&mut plan.batch, typed.batch);
     set(&mut plan.batch_linger_us, typed.batch_linger_us);
-    set(&mut plan.proof_top, typed.proof_top.map(proof_top));
+    set(&mut plan.proof_top, typed.proof_top.map(Into::into));
     if let Some(mix) = typed.workload {
         // What goes with another mix goes with it.
         (plan.workload, plan.distribution, plan.mix) = (mix.into(), None, None);
@@ -93,13 +93,6 @@ fn lay_over(arguments: &PlanArguments, plan: &mut Plan) {
 fn set<T>(value: &mut T, typed: Option<T>) {
     if let Some(typed) = typed {
         *value = typed;
-    }
-}
-
-fn proof_top(top: Top) -> ProofTop {
-    match top {
-        Top::Kzg => ProofTop::Kzg,
-        Top::Hash => ProofTop::Hash,
     }
 }
 
@@ -187,7 +180,7 @@ mod tests {
             ..Replayed::default()
         };
         let run = run_of("batch = 3", Some(replayed));
-        let expected = "FILE is of a replay of \"week.trace\", which followed no plan";
+        let expected = "FILE is a replay of \"week.trace\" and has no plan";
         says(run.path(), expected);
     }
 

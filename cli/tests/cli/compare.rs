@@ -129,10 +129,10 @@ fn runs_of_another_workload_or_machine_are_refused() {
         made.run.workload = plan.to_toml();
     };
     let other = runs.changed("workload", Shape::default(), workload);
-    compared(&before, &other, &[]).unusable("different workloads (batch); give --force");
+    compared(&before, &other, &[]).unusable("different workloads (batch); use --force");
     let machine = |made: &mut Made| made.run.machine.cores = 9;
     let other = runs.changed("machine", Shape::default(), machine);
-    compared(&before, &other, &[]).unusable("different machines; give --force");
+    compared(&before, &other, &[]).unusable("different machines; use --force");
     let forced = compared(&before, &other, &["--force"]).done();
     assert!(
         forced

@@ -156,7 +156,7 @@ fn a_sweep_takes_no_rate() {
         &["--rate-share", "0.5"],
         &["--closed"],
     ] {
-        let says = format!("{} does not go with sweep", flags[0]);
+        let says = format!("{} cannot be used with sweep", flags[0]);
         run(["sweep"].iter().chain(flags)).unusable(&says);
     }
     let help = run(["sweep", "--help"]).done().stdout;

@@ -190,7 +190,7 @@ fn what_was_recorded_is_replayed() {
     assert_eq!(second.json()["totals"]["offered"], 600);
     assert_eq!(digest(first), digest(second));
     let file = workplace.text("replay/run.json");
-    let says = format!("{file} is of a replay of \"operations.trace\", which followed no plan");
+    let says = format!("{file} is a replay of \"operations.trace\" and has no plan");
     run(["load", "--plan", &out]).unusable(&says);
 
     std::fs::write(
