@@ -1,7 +1,8 @@
-//! `config show` and `config check`, and the settings of every command that opens an engine.
+//! `config show` and `config check`; and the settings of every command that opens an engine.
 
 use std::path::Path;
 
+use toml_edit::{DocumentMut, Table, TomlError};
 use trunkline::config::{Layers, Origin, RELOADABLE};
 use trunkline::{Config, ConfigError, Engine};
 
@@ -61,32 +62,27 @@ pub(crate) fn check(arguments: &SettingsArguments) -> Result<Exit, CommandError>
 pub(crate) fn show(arguments: &ConfigShowArguments) -> Result<Exit, CommandError> {
     let layers = layers(&arguments.settings)?;
     let text = layers.build()?.to_toml()?;
-    output::print(with_origins(&text, &layers, arguments.origin))?;
+    output::print(with_origins(&text, &layers, arguments.origin)?)?;
     Ok(Exit::Done)
 }
 
-/// The same TOML, each setting that is not a default under a comment that says who set it; or every setting,
+/// Returns the same TOML with comments: the origin of each setting that is not a default, or the origin of every setting
 /// and whether it can be reloaded.
-fn with_origins(text: &str, layers: &Layers, of_all: bool) -> String {
-    let mut section = "";
-    let mut annotated = String::new();
-    for line in text.lines() {
-        if let Some(name) = line.strip_prefix('[') {
-            section = name.trim_end_matches(']');
+fn with_origins(text: &str, layers: &Layers, of_all: bool) -> Result<String, TomlError> {
+    let mut document: DocumentMut = text.parse()?;
+    for (section, content) in document.iter_mut() {
+        let keys = content.as_table_mut().into_iter().flat_map(Table::iter_mut);
+        for (mut key, _) in keys {
+            let origin = layers.origin(&section, &key);
+            let comment = match of_all {
+                true => format!("# {origin}; {}\n", kind(&section, &key)),
+                false if origin == Origin::Default => continue,
+                false => format!("# {origin}\n"),
+            };
+            key.leaf_decor_mut().set_prefix(comment);
         }
-        let key = line.split_once(" = ").map_or("", |(key, _)| key);
-        match layers.origin(section, key) {
-            origin if of_all && !key.is_empty() => {
-                let kind = kind(section, key);
-                annotated += &format!("# {origin}; {kind}\n");
-            }
-            Origin::Default => {}
-            origin => annotated += &format!("# {origin}\n"),
-        }
-        annotated += line;
-        annotated.push('\n');
     }
-    annotated
+    Ok(document.to_string())
 }
 
 fn kind(section: &str, key: &str) -> &'static str {
@@ -105,12 +101,12 @@ mod tests {
     fn what_is_shown_can_be_loaded_again_and_says_where_it_came_from() {
         let layers = Config::layers().set("group.linger_ms=7").unwrap();
         let config = layers.build().unwrap();
-        let text = with_origins(&config.to_toml().unwrap(), &layers, false);
+        let text = with_origins(&config.to_toml().unwrap(), &layers, false).unwrap();
         assert!(text.contains("# flag group.linger_ms=7\nlinger_ms = 7\n"));
         let again = Config::layers().text("shown.toml", &text).unwrap();
         assert_eq!(again.build().unwrap(), config);
 
-        let text = with_origins(&config.to_toml().unwrap(), &layers, true);
+        let text = with_origins(&config.to_toml().unwrap(), &layers, true).unwrap();
         assert!(text.contains("# flag group.linger_ms=7; reloadable\nlinger_ms = 7\n"));
         assert!(text.contains("# default; static\nsegment_bytes_max = "));
         let again = Config::layers().text("shown.toml", &text).unwrap();

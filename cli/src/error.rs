@@ -99,6 +99,8 @@ pub(crate) enum CommandError {
     Output(#[source] io::Error),
     #[error("cannot write JSON")]
     Json(#[from] serde_json::Error),
+    #[error("cannot read the configuration as TOML")]
+    Toml(#[from] toml_edit::TomlError),
     #[error("cannot listen for interrupts")]
     Interrupts(#[from] ctrlc::Error),
     #[error(transparent)]

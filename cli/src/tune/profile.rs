@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use toml_edit::Value;
 use trunkline::config::SettingChange;
 use trunkline_load::{Machine, Plan};
 
 use super::judge::{Aim, CHANCE_TIMES_MIN, GAIN_MIN, Gain, Tried, chance, rounds_needed};
-use super::search::{Ended, Found, Search, Step};
+use super::search::{Found, Search, Step, Stopped};
 use crate::error;
-use crate::output::{grouped, micros, printable};
+use crate::output::{counted, grouped, micros, printable};
+use crate::trial::Stop;
 
 pub(super) fn text(
     plan: &Plan,
@@ -46,13 +48,15 @@ fn untried(found: &Found) -> String {
         return String::new();
     }
     let untried = found.untried.join(", ");
-    let why = match &found.ended {
-        Ended::Whole => "Not finished".to_owned(),
-        Ended::Interrupted => "Interrupted".to_owned(),
-        Ended::Failed { at, error } => {
-            let why = printable(&error::line(error));
-            format!("A trial with {at} failed ({why})")
-        }
+    let why = match &found.stopped {
+        None => "Not finished".to_owned(),
+        Some(Stopped { at, why }) => match why {
+            Stop::Interrupted => "Interrupted".to_owned(),
+            Stop::Failed(error) => {
+                let why = printable(&error::line(error));
+                format!("A trial with {at} failed ({why})")
+            }
+        },
     };
     format!("# {why}, before these were tried to the end: {untried}.\n")
 }
@@ -96,7 +100,7 @@ fn head(plan: &Plan, search: &Search<'_>, machine: &Machine) -> String {
         format!(
             "{}, each of all values of a key, there and back, beginning with the next value each time: {} trials of \
              each value. Rates and latencies are the medians of them.",
-            counted(rounds, "round"),
+            counted(rounds as u64, "round"),
             2 * rounds
         ),
         format!(
@@ -123,7 +127,7 @@ fn rule(rounds: usize) -> String {
     match rounds_needed(rounds) {
         None => format!(
             "Nothing is kept of {}: a value without any effect is better in all of them once in {} times.",
-            counted(rounds, "round"),
+            counted(rounds as u64, "round"),
             (1.0 / chance(rounds, rounds)).floor()
         ),
         Some(needed) => format!(
@@ -134,13 +138,6 @@ fn rule(rounds: usize) -> String {
              more seldom.",
             (1.0 / chance(needed, rounds)).floor()
         ),
-    }
-}
-
-fn counted(count: usize, what: &str) -> String {
-    match count {
-        1 => format!("1 {what}"),
-        _ => format!("{count} {what}s"),
     }
 }
 
@@ -210,7 +207,7 @@ fn against(gain: &Gain) -> String {
             gain.median,
             gain.greatest,
             gain.better,
-            counted(rounds, "round")
+            counted(rounds as u64, "round")
         ),
     }
 }
@@ -223,7 +220,7 @@ fn warned(tried: &Tried) -> String {
         None => String::new(),
         Some(first) => format!(
             "#   {count} of {} came with a warning, the first: {}\n",
-            counted(tried.trials.len(), "trial"),
+            counted(tried.trials.len() as u64, "trial"),
             printable(first)
         ),
     }
@@ -242,13 +239,9 @@ fn figures(tried: &Tried) -> String {
     )
 }
 
-/// Numbers and truth values as they are, everything else as a text.
-fn as_toml(value: &str) -> String {
-    let is_bare = value.parse::<u64>().is_ok() || value.parse::<bool>().is_ok();
-    match is_bare {
-        true => value.to_owned(),
-        false => format!("{value:?}"),
-    }
+/// Returns a typed value as TOML: what is not a value by itself is a string.
+fn as_toml(value: &str) -> Value {
+    value.parse().unwrap_or_else(|_| value.into())
 }
 
 #[cfg(test)]
@@ -276,7 +269,7 @@ mod tests {
             aim: Aim::Throughput { target_us: 1e5 },
             rounds,
             layers: &Config::layers(),
-            before: "",
+            before: base,
         };
         let given = Config::default().changes(base).unwrap();
         let plan = Plan {
@@ -307,7 +300,10 @@ mod tests {
                 step("group.linger_ms", &["0", "1"], 0),
             ],
             untried: vec!["checkpoint.nice".to_owned()],
-            ended: Ended::Interrupted,
+            stopped: Some(Stopped {
+                at: "checkpoint.nice=1".to_owned(),
+                why: Stop::Interrupted,
+            }),
         };
         let text = profile(5, &base, &found);
         let mut expected = base;
@@ -353,10 +349,10 @@ mod tests {
         let error = crate::error::CommandError::file("make", "here")(std::io::Error::other("a\nb"));
         let found = Found {
             untried: vec!["group.linger_ms".to_owned()],
-            ended: Ended::Failed {
+            stopped: Some(Stopped {
                 at: "group.linger_ms=1".to_owned(),
-                error,
-            },
+                why: Stop::Failed(error),
+            }),
             ..Found::default()
         };
         let text = profile(5, &Config::default(), &found);

@@ -32,7 +32,7 @@ fn a_sweep_runs_every_combination_in_a_closed_loop_and_at_every_share() {
 
     let text = run(sweep.iter().chain(&PLAN)).done().stdout;
     assert!(text.contains("group.operations_max=50 "), "{text}");
-    assert!(text.contains("the knee furthest out: "), "{text}");
+    assert!(text.contains("knee with the most throughput: "), "{text}");
 }
 
 #[test]
