@@ -223,8 +223,8 @@ fn decisions_are_marked_on_the_line_that_they_moved() {
         circles.map(place).collect()
     };
     assert_eq!(expected.len(), 10);
-    assert_near(&marked("Group cap over time"), &expected);
-    assert_eq!(marked("Admission over time"), []);
+    assert_near(&marked("Group size limit over time"), &expected);
+    assert_eq!(marked("Admission limit over time"), []);
     assert_eq!(
         marked("Parallelism over time").len(),
         places - expected.len()
@@ -294,7 +294,7 @@ fn a_run_of_something_else_than_an_engine_has_a_page_too() {
         run.config.clear();
     });
     Markup::parse(&page);
-    assert!(!page.contains("What was tuned"));
+    assert!(!page.contains("Adaptive settings"));
 }
 
 #[test]
