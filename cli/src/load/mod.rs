@@ -1,17 +1,14 @@
-//! `load`: an engine under a load, a report, and proofs of a sample of what was written.
+//! `load`: runs a workload against an engine, reports on it, and proves a sample of what was written.
 //!
-//! The load itself is the library's (`trunkline_load`). Here `plan` makes a plan of what was typed, `watch` shows how
-//! far it is, `report` how it went, `measured` what the engine saw of it, `check` proves. What every key must hold at
-//! the end is known without asking the engine: the load's records make values from the seed and count the writes of
-//! each key.
+//! `trunkline_load` runs the load. Here `plan` makes a plan from the arguments, `watch` shows the progress, `report`
+//! formats the results, `measured` the engine's own figures, and `check` proves keys. The expected value of each key is
+//! known without the engine: the load's records derive values from the seed and count the writes of each key.
 
 mod check;
 mod measured;
 pub(crate) mod plan;
 mod report;
 mod watch;
-
-use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use trunkline::Engine;
@@ -24,44 +21,20 @@ use crate::tui::Screen;
 use crate::{Exit, configuration, output};
 
 use check::Checks;
-use watch::{Asked, Watch};
+use watch::Watch;
 
-/// Where the engine works: a directory of the user's, or one that goes away when this is dropped.
-enum Place {
-    Given(PathBuf),
-    Temporary(TempDir),
+/// Makes a temporary directory for an engine.
+fn temporary() -> Result<TempDir, CommandError> {
+    let made = tempfile::Builder::new().prefix("trunkline-load-").tempdir();
+    made.map_err(CommandError::Temporary)
 }
 
-impl Place {
-    fn new(given: Option<&Path>) -> Result<Self, CommandError> {
-        match given {
-            Some(path) => Ok(Self::Given(path.to_owned())),
-            None => {
-                let made = tempfile::Builder::new().prefix("trunkline-load-").tempdir();
-                Ok(Self::Temporary(made.map_err(CommandError::Temporary)?))
-            }
-        }
-    }
-
-    fn path(&self) -> &Path {
-        match self {
-            Self::Given(path) => path,
-            Self::Temporary(directory) => directory.path(),
-        }
-    }
-
-    /// Removes a temporary directory and says so if that fails.
-    fn clear(self) -> Result<(), CommandError> {
-        match self {
-            Self::Given(_) => Ok(()),
-            Self::Temporary(directory) => {
-                let path = directory.path().to_owned();
-                directory
-                    .close()
-                    .map_err(CommandError::file("remove", path))
-            }
-        }
-    }
+/// Removes a temporary directory.
+fn clear(directory: TempDir) -> Result<(), CommandError> {
+    let path = directory.path().to_owned();
+    directory
+        .close()
+        .map_err(CommandError::file("remove", path))
 }
 
 pub(crate) fn run(arguments: &LoadArguments) -> Result<Exit, CommandError> {
@@ -70,21 +43,28 @@ pub(crate) fn run(arguments: &LoadArguments) -> Result<Exit, CommandError> {
         Screen::check()?;
     }
     if let Some(directory) = &arguments.out {
-        // Not after hours.
+        // Fails now, not after hours of the run.
         Run::can_be_written_to(directory)?;
     }
     let interrupt = Interrupt::listen()?;
-    let place = Place::new(arguments.dir.as_deref())?;
-    let config = configuration::for_directory(&arguments.settings, place.path())?;
+    let (temporary, directory) = match &arguments.dir {
+        Some(directory) => (None, directory.clone()),
+        None => {
+            let temporary = temporary()?;
+            let path = temporary.path().to_owned();
+            (Some(temporary), path)
+        }
+    };
+    let config = configuration::for_directory(&arguments.settings, &directory)?;
     if !arguments.json {
-        output::print(report::head(arguments, &plan, place.path()))?;
+        output::print(report::head(arguments, &plan, &directory))?;
     }
 
     let engine = configuration::open_watching(&arguments.settings, config)?;
     let exit = work(arguments, &plan, &engine, &interrupt);
     let closed = engine.shutdown_blocking();
     drop(engine);
-    let cleared = place.clear();
+    let cleared = temporary.map_or(Ok(()), clear);
 
     let exit = exit?;
     closed?;
@@ -99,7 +79,7 @@ fn work(
     interrupt: &Interrupt,
 ) -> Result<Exit, CommandError> {
     let Carried { outcome, trouble } = carry_out(arguments, plan, engine, interrupt)?;
-    // First of all: whatever fails from here on, the run is there, and if this fails it is shown.
+    // Written first, so that the run is kept whatever fails after it.
     let kept = keep(arguments, &outcome, trouble.is_some());
     let checked = match &trouble {
         Some(_) => Ok(None),
@@ -108,9 +88,9 @@ fn work(
     let checks = checked.as_ref().ok().and_then(Option::as_ref);
     let shown = show(arguments, &outcome, engine, checks);
     if let Some(trouble) = trouble {
-        // The first cause is what the command ends with; what it led to is said all the same.
+        // The command ends with the first error and prints the ones that followed.
         for error in [kept.err(), shown.err()].into_iter().flatten() {
-            eprintln!("besides: {}", error::line(&error));
+            eprintln!("also: {}", error::line(&error));
         }
         return Err(trouble);
     }
@@ -123,14 +103,17 @@ fn work(
     })
 }
 
-/// Writes the run where it is wanted.
+/// Writes the run to the output directory, if there is one.
 fn keep(arguments: &LoadArguments, outcome: &Outcome, is_broken: bool) -> Result<(), CommandError> {
     let Some(directory) = &arguments.out else {
         return Ok(());
     };
     outcome.write_to(directory)?;
     if is_broken {
-        eprintln!("what was measured until then is in {}", directory.display());
+        eprintln!(
+            "the figures until the failure are in {}",
+            directory.display()
+        );
     }
     Ok(())
 }
@@ -169,10 +152,10 @@ fn show(
     })
 }
 
-/// A load that was carried out, to its end or not.
+/// A load that ran, to its end or not.
 struct Carried {
     outcome: Outcome,
-    /// What broke it off, or spoiled its showing.
+    /// Error that ended the load early, or of the display.
     trouble: Option<CommandError>,
 }
 
@@ -184,7 +167,7 @@ fn carry_out(
 ) -> Result<Carried, CommandError> {
     let mut watch = Watch::new(arguments.tui)?;
     let mut observer = |progress: &Progress<'_>| {
-        if watch.show(progress) == Asked::ToEnd {
+        if watch.show(progress) {
             interrupt.request();
         }
     };

@@ -97,9 +97,9 @@ pub(super) fn bounds(run: &Run) -> Markup {
     let admission: Figure = |window| window.in_flight_operations_max;
     let cache: Figure = |window| window.value_cache_bytes_max;
     let parallelism: [(&str, Figure); 3] = [
-        ("tree", |window| window.tree_parallelism as u64),
-        ("hash", |window| window.hash_parallelism as u64),
-        ("proof", |window| window.proof_parallelism as u64),
+        ("tree", |window| window.tree_parallelism),
+        ("hash", |window| window.hash_parallelism),
+        ("proof", |window| window.proof_parallelism),
     ];
     let mut plots = vec![
         (

@@ -1,46 +1,46 @@
-//! What the live view shows, as plain data: whoever drives the load fills it.
+//! The content of the live view, as plain data.
 
 use std::time::Duration;
 
 use trunkline::decisions::{Decision, Window};
 use trunkline_load::{Latency, Progress};
 
-/// Seconds that the rates go back.
+/// Most seconds of rates.
 const SECONDS_MAX: usize = 240;
-/// Decisions that are kept for the view.
+/// Most decisions.
 const DECISIONS_MAX: usize = 30;
 
 /// A load at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Live {
-    /// What the load does now, such as `fill` or `run`.
+    /// Stage of the load, such as `fill` or `run`.
     pub(crate) stage: String,
-    /// Since that began.
+    /// Time since the stage began.
     pub(crate) elapsed: Duration,
-    /// How long it takes, if that is known.
+    /// Planned time of the stage, if known.
     pub(crate) planned: Option<Duration>,
-    /// Operations that ended in it.
+    /// Operations that ended in the stage.
     pub(crate) operations: u64,
-    /// How many it has, if that is known.
+    /// Planned operations of the stage, if known.
     pub(crate) planned_operations: Option<u64>,
-    /// Whether nothing is counted yet.
+    /// Whether the run is warming up and nothing is measured yet.
     pub(crate) is_warm_up: bool,
     /// Operations that ended in each of the last seconds, the newest last.
     pub(crate) rates: Vec<u64>,
-    /// Operations of the last second: meant to start, ended, not started.
+    /// Operations of the last second: due, ended, and dropped.
     pub(crate) offered: u64,
     pub(crate) achieved: u64,
     pub(crate) dropped: u64,
     /// Latencies of the last second by kind of operation.
     pub(crate) latencies: Vec<(&'static str, Latency)>,
-    /// The engine's last window; none if the target is no engine.
+    /// The engine's last window, if the target is an engine.
     pub(crate) window: Option<Window>,
     /// The last decisions, the newest last.
     pub(crate) decisions: Vec<Decision>,
 }
 
 impl Live {
-    /// What the driver of a load tells.
+    /// Returns the content for the progress of a load.
     pub(crate) fn of(progress: &Progress<'_>) -> Self {
         let second = progress.seconds.last().cloned().unwrap_or_default();
         let kinds = second.operations.iter();

@@ -1,10 +1,10 @@
-//! The live view, drawn: from what is shown to a frame, without a terminal.
+//! Draws the live view into a frame, without a terminal.
 
 use std::time::Duration;
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::style::{Color, Modifier, Style};
+use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph, Row, Sparkline, Table};
 use trunkline::Stage;
@@ -19,7 +19,7 @@ use super::live::Live;
 /// Cells of a full bar.
 const BAR: usize = 20;
 
-/// Draws all of it; what does not fit is cut off at the right and below.
+/// Draws the view. Cuts what does not fit off at the right and below.
 pub(super) fn draw(frame: &mut Frame<'_>, live: &Live) {
     let kinds = u16::try_from(live.latencies.len())
         .unwrap_or(u16::MAX)
@@ -38,22 +38,15 @@ pub(super) fn draw(frame: &mut Frame<'_>, live: &Live) {
     draw_rates(frame, live, rates);
     draw_latencies(frame, live, latencies);
     draw_decisions(frame, live, lower);
-    match &live.window {
-        Some(window) => {
-            frame.render_widget(stage_lines(window), stages);
-            frame.render_widget(bound_lines(window), bounds);
-        }
+    let (stage_lines, bound_lines) = match &live.window {
+        Some(window) => (stage_lines(window), bound_lines(window)),
         None => {
-            frame.render_widget(
-                framed("stages", vec![soft("not told by this target")]),
-                stages,
-            );
-            frame.render_widget(
-                framed("bounds", vec![soft("not told by this target")]),
-                bounds,
-            );
+            let unknown = |title| framed(title, vec![soft("not available from this target")]);
+            (unknown("stages"), unknown("limits"))
         }
-    }
+    };
+    frame.render_widget(stage_lines, stages);
+    frame.render_widget(bound_lines, bounds);
 }
 
 fn title(live: &Live) -> Line<'static> {
@@ -70,12 +63,9 @@ fn title(live: &Live) -> Line<'static> {
         text += " · warming up";
     }
     Line::from(vec![
-        Span::styled(
-            " trunkline ",
-            Style::new().add_modifier(Modifier::REVERSED | Modifier::BOLD),
-        ),
-        Span::raw(text),
-        Span::styled(" · q ends it in order", faint()),
+        " trunkline ".reversed().bold(),
+        text.into(),
+        " · q stops the run".dim(),
     ])
 }
 
@@ -90,22 +80,14 @@ fn draw_rates(frame: &mut Frame<'_>, live: &Live, area: Rect) {
         _ => Style::new().fg(Color::Red),
     };
     let text = Line::from(vec![
-        Span::styled(
-            grouped(live.achieved),
-            Style::new().add_modifier(Modifier::BOLD),
-        ),
-        Span::raw(format!(" of {} offered, ", grouped(live.offered))),
+        grouped(live.achieved).bold(),
+        format!(" of {} offered, ", grouped(live.offered)).into(),
         Span::styled(format!("{} dropped", grouped(live.dropped)), dropped),
     ]);
     frame.render_widget(text, figures);
     let shown = live.rates.len().saturating_sub(usize::from(line.width));
     let rates = live.rates.iter().skip(shown).copied();
-    frame.render_widget(
-        Sparkline::default()
-            .data(rates)
-            .style(Style::new().fg(Color::Blue)),
-        line,
-    );
+    frame.render_widget(Sparkline::default().data(rates).blue(), line);
 }
 
 fn stage_lines(window: &Window) -> Paragraph<'static> {
@@ -117,10 +99,10 @@ fn stage_lines(window: &Window) -> Paragraph<'static> {
             .map_or(0, |stage| stage.queue_wait_us.p99);
         let full = ((percent / 100.0 * BAR as f64).round() as usize).min(BAR);
         Line::from(vec![
-            Span::raw(format!("{:<8}{percent:3.0} % ", stage.name())),
-            Span::styled("█".repeat(full), Style::new().fg(load_colour(percent))),
-            Span::styled("░".repeat(BAR - full), faint()),
-            Span::styled(format!("  queued {}", micros(waited as f64)), faint()),
+            format!("{:<8}{percent:3.0} % ", stage.name()).into(),
+            "█".repeat(full).fg(load_colour(percent)),
+            "░".repeat(BAR - full).dim(),
+            format!("  queued {}", micros(waited as f64)).dim(),
         ])
     });
     framed("stages, busy and queued (p99)", lines.collect())
@@ -136,11 +118,13 @@ fn load_colour(percent: f64) -> Color {
 
 fn bound_lines(window: &Window) -> Paragraph<'static> {
     let count = |number: u64| compact(number as f64);
+    let time = |us: u64| micros(us as f64);
+    let (Window { durable_us, .. }, busy) = (window, window.checkpoint_ran);
     let rows = [
-        ("group cap", count(window.group_operations_max)),
+        ("group size", count(window.group_operations_max)),
         ("admission", count(window.in_flight_operations_max)),
         (
-            "shards",
+            "parallelism",
             format!(
                 "tree {}, hash {}, proof {}",
                 window.tree_parallelism, window.hash_parallelism, window.proof_parallelism
@@ -149,36 +133,23 @@ fn bound_lines(window: &Window) -> Paragraph<'static> {
         (
             "waiting",
             format!(
-                "{} operations, {} groups under way",
+                "{} operations, {} groups in flight",
                 count(window.operations_waiting),
                 window.groups_in_flight
             ),
         ),
         (
             "durable",
-            format!(
-                "p50 {}, p99 {}",
-                micros(window.durable_us.p50 as f64),
-                micros(window.durable_us.p99 as f64)
-            ),
+            format!("p50 {}, p99 {}", time(durable_us.p50), time(durable_us.p99)),
         ),
         (
             "checkpoint",
-            if window.checkpoint_ran {
-                "under way"
-            } else {
-                "at rest"
-            }
-            .to_owned(),
+            if busy { "running" } else { "idle" }.to_owned(),
         ),
     ];
-    let lines = rows.map(|(name, value)| {
-        Line::from(vec![
-            Span::styled(format!("{name:<12}"), faint()),
-            Span::raw(value),
-        ])
-    });
-    framed("bounds", lines.into())
+    let lines =
+        rows.map(|(name, value)| Line::from(vec![format!("{name:<12}").dim(), value.into()]));
+    framed("limits", lines.into())
 }
 
 fn draw_latencies(frame: &mut Frame<'_>, live: &Live, area: Rect) {
@@ -193,14 +164,8 @@ fn draw_latencies(frame: &mut Frame<'_>, live: &Live, area: Rect) {
         Row::new(std::iter::once(Line::from(*kind)).chain(cells))
     };
     let head = ["p50", "p99", "p99.9", "largest"].map(|name| Line::from(name).right_aligned());
-    let head = Row::new(std::iter::once(Line::from("")).chain(head)).style(faint());
-    let widths = [
-        Constraint::Fill(2),
-        Constraint::Fill(1),
-        Constraint::Fill(1),
-        Constraint::Fill(1),
-        Constraint::Fill(1),
-    ];
+    let head = Row::new(std::iter::once(Line::from("")).chain(head)).dim();
+    let widths = [2, 1, 1, 1, 1].map(Constraint::Fill);
     let table = Table::new(live.latencies.iter().map(row), widths)
         .header(head)
         .block(Block::bordered().title(" latency, last second "));
@@ -210,16 +175,15 @@ fn draw_latencies(frame: &mut Frame<'_>, live: &Live, area: Rect) {
 fn draw_decisions(frame: &mut Frame<'_>, live: &Live, area: Rect) {
     let line = |decision: &Decision| {
         Line::from(vec![
-            Span::styled(format!("{:>8.1} s  ", decision.at_us as f64 / 1e6), faint()),
-            Span::raw(printable(&change(&decision.change))),
-            Span::styled(format!("  {}", decision.reason), faint()),
+            format!("{:>8.1} s  ", decision.at_us as f64 / 1e6).dim(),
+            printable(&change(&decision.change)).into(),
+            format!("  {}", decision.reason).dim(),
         ])
     };
-    let lines: Vec<Line<'static>> = live.decisions.iter().rev().map(line).collect();
-    let lines = match lines.is_empty() {
-        true => vec![soft("none yet")],
-        false => lines,
-    };
+    let mut lines: Vec<Line<'static>> = live.decisions.iter().rev().map(line).collect();
+    if lines.is_empty() {
+        lines.push(soft("none yet"));
+    }
     frame.render_widget(framed("decisions, newest first", lines), area);
 }
 
@@ -228,11 +192,7 @@ fn framed(title: &'static str, lines: Vec<Line<'static>>) -> Paragraph<'static> 
 }
 
 fn soft(text: &'static str) -> Line<'static> {
-    Line::styled(text, faint())
-}
-
-fn faint() -> Style {
-    Style::new().add_modifier(Modifier::DIM)
+    Line::from(text).dim()
 }
 
 #[cfg(test)]
@@ -345,7 +305,7 @@ mod tests {
     #[test]
     fn everything_has_its_place() {
         let expected = concat!(
-            " trunkline  run · 16 s of 60 s · 120,000 operations · q ends it in order\n",
+            " trunkline  run · 16 s of 60 s · 120,000 operations · q stops the run\n",
             "┌ operations/s ───────────────────────────────────────┐┌ stages, busy and queued (p99) ──────────────────────┐\n",
             "│15,000 of 16,000 offered, 1,000 dropped              ││ingest    8 % ██░░░░░░░░░░░░░░░░░░  queued 10 µs     │\n",
             "│            ▁▃▅█                                     ││tree     95 % ███████████████████░  queued 2.3 ms    │\n",
@@ -353,13 +313,13 @@ mod tests {
             "│     ▂▄▆████████                                     ││kzg      30 % ██████░░░░░░░░░░░░░░  queued 0         │\n",
             "│ ▂▄▆████████████                                     ││persist  52 % ██████████░░░░░░░░░░  queued 1.2 ms    │\n",
             "└─────────────────────────────────────────────────────┘└─────────────────────────────────────────────────────┘\n",
-            "┌ latency, last second ───────────────────────────────┐┌ bounds ─────────────────────────────────────────────┐\n",
-            "│                       p50      p99    p99.9  largest││group cap   20k                                      │\n",
+            "┌ latency, last second ───────────────────────────────┐┌ limits ─────────────────────────────────────────────┐\n",
+            "│                       p50      p99    p99.9  largest││group size  20k                                      │\n",
             "│update                9 ms  17.4 ms    21 ms  30.5 ms││admission   160k                                     │\n",
-            "│                                                     ││shards      tree 2, hash 4, proof 1                  │\n",
-            "│                                                     ││waiting     1.5k operations, 4 groups under way      │\n",
+            "│                                                     ││parallelism tree 2, hash 4, proof 1                  │\n",
+            "│                                                     ││waiting     1.5k operations, 4 groups in flight      │\n",
             "│                                                     ││durable     p50 8 ms, p99 17.4 ms                    │\n",
-            "│                                                     ││checkpoint  at rest                                  │\n",
+            "│                                                     ││checkpoint  idle                                     │\n",
             "└─────────────────────────────────────────────────────┘└─────────────────────────────────────────────────────┘\n",
             "┌ decisions, newest first ───────────────────────────────────────────────────────────────────────────────────┐\n",
             "│    12.5 s  group.operations_max 16000 → 20000  groups are full and the latency is below its target         │\n",
@@ -381,12 +341,12 @@ mod tests {
         let drawn = drawn(&live, 80, 24);
         assert!(
             drawn.starts_with(
-                " trunkline  fill · 0 s · 0 operations · warming up · q ends it in order"
+                " trunkline  fill · 0 s · 0 operations · warming up · q stops the run"
             ),
             "{drawn}"
         );
         assert!(drawn.contains("none yet"));
-        assert!(drawn.contains("not told by this target"));
+        assert!(drawn.contains("not available from this target"));
     }
 
     #[test]

@@ -54,7 +54,7 @@ fn a_run_that_breaks_off_is_kept_and_is_no_success() {
     ]);
     assert!(ran.stdout.contains("achieved"), "{ran:?}");
     assert!(ran.stdout.contains("nothing was checked"), "{ran:?}");
-    let kept = format!("what was measured until then is in {out}");
+    let kept = format!("the figures until the failure are in {out}");
     assert!(ran.stderr.contains(&kept), "{ran:?}");
     ran.unusable("the run broke off; its figures are of the time before: ");
     let run = Run::read_from(&workplace.path("broken")).unwrap();
