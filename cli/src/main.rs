@@ -1,9 +1,21 @@
-//! The trunkline command: load tests, their reports, imports, proofs, inspection.
+//! The trunkline command: load tests and their reports, imports, proofs, inspection.
 //!
-//! Exit codes: 0 done (or proven), 1 a check failed (not proven, key absent, submission refused),
-//! 2 unusable input, directory or configuration, 130 interrupted. Results go to standard output,
-//! progress and errors to standard error. Not here: anything that another program could not do with
-//! the library alone.
+//! | subcommand | module |
+//! | --- | --- |
+//! | `load` | [`load`]; its live view is [`tui`] |
+//! | `report`, `compare` | [`report`], [`compare`] |
+//! | `sweep`, `tune` | [`sweep`], [`tune`]; both run trials by [`trial`] |
+//! | `import` | [`import`], which submits by [`submitter`] |
+//! | `get`, `put`, `delete` | [`single`] |
+//! | `prove`, `verify`, `proof show` | [`prove`], [`verify`], [`show`] |
+//! | `history`, `evidence`, `audit` | [`history`], [`evidence`], [`audit`] |
+//! | `inspect` | [`inspect`] |
+//! | `config show`, `config check` | [`configuration`] |
+//!
+//! [`arguments`] has the flags, [`input`] reads files, [`output`] and [`table`] format results, [`verdict`] reports checks,
+//! [`error`] has the errors. Exit codes: 0 done or proven, 1 a check failed (not proven, key absent, submission refused),
+//! 2 unusable input, directory or configuration, 130 interrupted. Results go to standard output, progress and errors to
+//! standard error.
 
 #![forbid(unsafe_code)]
 
@@ -41,11 +53,11 @@ use clap::Parser;
 use arguments::{Arguments, AuditCommand, Command, ConfigCommand, ProofCommand};
 use error::CommandError;
 
-/// The system's allocator costs the engine a good part of its speed (docs/decisions/010-dependencies.md).
+/// The system's allocator is much slower for the engine (docs/decisions/010-dependencies.md).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How a command ended that had nothing to complain about its input.
+/// How a command ended whose input was usable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Exit {
     /// Done, proven, found.

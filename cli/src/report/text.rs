@@ -1,4 +1,4 @@
-//! A run as text for a terminal.
+//! Formats a run as text for a terminal.
 
 use trunkline::Stage;
 use trunkline::decisions::Decision;
@@ -13,7 +13,7 @@ use super::label::{self, compact, micros};
 use super::page::name;
 use super::pipeline::Pipeline;
 
-/// Decisions and warnings that are printed: the last ones.
+/// Most decisions and most warnings that are printed.
 const LINES_MAX: usize = 20;
 
 pub(super) fn text(run: &Run) -> String {
@@ -81,7 +81,7 @@ fn stages(run: &Run) -> String {
     }
     let overlap = Pipeline::of(&run.spans).map_or(String::new(), |pipeline| {
         format!(
-            "two stages or more at once: {:.0} % of the time, in {} versions\n",
+            "two or more stages at once: {:.0} % of the time, over {} versions\n",
             100.0 * pipeline.overlapping_share(),
             pipeline.versions()
         )
@@ -89,7 +89,7 @@ fn stages(run: &Run) -> String {
     format!("\n{table}{overlap}")
 }
 
-/// What was decided last, and why.
+/// Returns the last decisions with their reasons.
 pub(crate) fn decisions(run: &Run) -> String {
     if run.decisions.is_empty() {
         return String::new();
@@ -103,17 +103,16 @@ pub(crate) fn decisions(run: &Run) -> String {
     let lines = run.decisions.iter().skip(left_out).map(line);
     let lines: String = lines.collect();
     format!(
-        "\n{} decisions, the last of them\n{lines}",
+        "\n{} decisions; the last ones\n{lines}",
         run.decisions.len()
     )
 }
 
 fn warnings(run: &Run) -> String {
+    if run.warnings.is_empty() {
+        return String::new();
+    }
     let lines = run.warnings.iter().take(LINES_MAX);
     let lines = lines.map(|warning| format!("warning: {}\n", printable(warning)));
-    let lines: String = lines.collect();
-    match lines.is_empty() {
-        true => lines,
-        false => format!("\n{lines}"),
-    }
+    format!("\n{}", lines.collect::<String>())
 }

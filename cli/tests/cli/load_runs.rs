@@ -56,7 +56,7 @@ fn a_run_that_breaks_off_is_kept_and_is_no_success() {
     assert!(ran.stdout.contains("nothing was checked"), "{ran:?}");
     let kept = format!("the figures until the failure are in {out}");
     assert!(ran.stderr.contains(&kept), "{ran:?}");
-    ran.unusable("the run broke off; its figures are of the time before: ");
+    ran.unusable("the run failed; its figures cover the time before the failure: ");
     let run = Run::read_from(&workplace.path("broken")).unwrap();
     assert!((1..100_000).contains(&run.totals.achieved));
     assert!(run.ended_by.is_some());

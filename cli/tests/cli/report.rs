@@ -32,7 +32,7 @@ fn the_page_is_well_formed() {
 #[test]
 fn what_came_before_the_measured_seconds_is_said_whole() {
     let page = page(|_| {});
-    let before = "filling, looking for a rate if none was given, and the warm-up";
+    let before = "filling, calibration if no rate was given, and the warm-up";
     assert!(page.contains(before), "{before}");
 }
 
