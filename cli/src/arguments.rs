@@ -1,6 +1,6 @@
-//! Subcommands and flags, and the parsers of keys and digests. The doc comments are the help texts.
+//! The subcommands, the flags that several of them share, and the parsers of keys and digests. The doc comments are the
+//! help texts.
 
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -9,12 +9,21 @@ use trunkline::core::params::KEY_BYTES_MAX;
 use trunkline::core::proof::Expected;
 use trunkline_load::{Arrivals, Distribution, Pacing, ProofTop, Workload};
 
+use crate::audit::AuditCommand;
 use crate::compare::CompareArguments;
+use crate::configuration::ConfigCommand;
 use crate::evidence::EvidenceCommand;
 use crate::history::HistoryCommand;
+use crate::import::ImportArguments;
+use crate::inspect::InspectArguments;
+use crate::load::LoadArguments;
+use crate::prove::ProveArguments;
 use crate::report::ReportArguments;
+use crate::show::ProofCommand;
+use crate::single::{DeleteArguments, GetArguments, PutArguments};
 use crate::sweep::SweepArguments;
 use crate::tune::TuneArguments;
+use crate::verify::VerifyArguments;
 
 /// Commit engine for authenticated key-value state: load tests, imports, proofs, inspection.
 #[derive(Debug, Parser)]
@@ -69,54 +78,6 @@ pub(crate) enum Command {
     /// Show or check the configuration that an engine would get.
     #[command(subcommand)]
     Config(ConfigCommand),
-}
-
-/// Sources of settings over the defaults, later ones override: file, environment (`TRUNKLINE_<SECTION>_<KEY>`), flags.
-#[derive(Clone, Debug, Default, Args)]
-pub(crate) struct SettingsArguments {
-    /// Configuration file (TOML). `load` reloads it when it changes.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    /// One setting, such as group.linger_ms=2; may be repeated.
-    #[arg(long, value_name = "SECTION.KEY=VALUE")]
-    pub(crate) set: Vec<String>,
-}
-
-/// Arguments of `load`. Flags that are not given keep the value of the plan.
-#[derive(Debug, Args)]
-pub(crate) struct LoadArguments {
-    /// Directory of the engine, created if missing. Default: a temporary one, removed at the end.
-    #[arg(long)]
-    pub(crate) dir: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) plan: PlanArguments,
-
-    /// Write the operations of the run to a file.
-    #[arg(long, value_name = "FILE", conflicts_with = "replay")]
-    pub(crate) record: Option<PathBuf>,
-    /// Run the recorded operations of a file at their times, instead of a workload.
-    #[arg(long, value_name = "FILE", conflicts_with_all = [
-        "rate", "rate_share", "phases", "keys", "value_bytes", "workload", "dist", "duration", "ops"
-    ])]
-    pub(crate) replay: Option<PathBuf>,
-    /// Speed of the replay, as a factor [default: 1].
-    #[arg(long, value_name = "FACTOR", requires = "replay")]
-    pub(crate) replay_speed: Option<f64>,
-
-    /// Number of keys to prove at the end, half of them absent.
-    #[arg(long, default_value_t = 1000)]
-    pub(crate) proofs: usize,
-    /// Directory for the results of the run: run.json and latency.hlog.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: Option<PathBuf>,
-    /// Show the run on the whole terminal; q stops it.
-    #[arg(long, conflicts_with = "json")]
-    pub(crate) tui: bool,
-    /// Print only the totals of the run, as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) settings: SettingsArguments,
 }
 
 /// The plan to run: a plan file, the plan of a run, or the defaults, with flags over it.
@@ -278,99 +239,6 @@ mirrored! {
     }
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct ImportArguments {
-    /// File of records, one a line; - is standard input.
-    pub(crate) file: PathBuf,
-    /// Directory of the engine, created if missing.
-    #[arg(long)]
-    pub(crate) dir: PathBuf,
-    /// Format of a line. Default: tsv for files named *.tsv, otherwise ndjson.
-    #[arg(long, value_enum)]
-    pub(crate) format: Option<Format>,
-    /// Stop at the first malformed line. Records before it may already be stored.
-    #[arg(long)]
-    pub(crate) strict: bool,
-    /// Records in a batch.
-    #[arg(long, default_value = "1000")]
-    pub(crate) batch: NonZeroUsize,
-    /// Batches in flight.
-    #[arg(long, default_value = "16")]
-    pub(crate) in_flight: NonZeroUsize,
-    #[command(flatten)]
-    pub(crate) settings: SettingsArguments,
-}
-
-/// Format of a line of an import.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// {"key": "…", "value": "…"} with no other fields.
-    Ndjson,
-    /// Key, tab, value up to the end of the line, without escapes.
-    Tsv,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct GetArguments {
-    /// Key: text, or 0x and hex.
-    #[arg(value_parser = parse_key)]
-    pub(crate) key: Key,
-    /// Directory of the state.
-    #[arg(long)]
-    pub(crate) dir: PathBuf,
-    /// Print the value in hex.
-    #[arg(long)]
-    pub(crate) hex: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct PutArguments {
-    /// Key: text, or 0x and hex.
-    #[arg(value_parser = parse_key)]
-    pub(crate) key: Key,
-    /// Value: text, 0x and hex, or - for standard input.
-    pub(crate) value: String,
-    /// Directory of the engine, created if missing.
-    #[arg(long)]
-    pub(crate) dir: PathBuf,
-    #[command(flatten)]
-    pub(crate) settings: SettingsArguments,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct DeleteArguments {
-    /// Key: text, or 0x and hex.
-    #[arg(value_parser = parse_key)]
-    pub(crate) key: Key,
-    /// Directory of the engine.
-    #[arg(long)]
-    pub(crate) dir: PathBuf,
-    #[command(flatten)]
-    pub(crate) settings: SettingsArguments,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ProveArguments {
-    /// Directory of the state.
-    #[arg(long)]
-    pub(crate) dir: PathBuf,
-    /// Keys: text, or 0x and hex; may be repeated.
-    #[arg(long = "key", value_name = "KEY", required = true, num_args = 1.., value_parser = parse_key)]
-    pub(crate) keys: Vec<Key>,
-    /// Output file of the proof; - is standard output.
-    #[arg(long)]
-    pub(crate) out: PathBuf,
-    /// Root that the proof leads to: a KZG root, or a state digest with a commit id.
-    #[arg(long, value_enum, default_value_t = Top::Kzg)]
-    pub(crate) top: Top,
-    /// Longest value that the proof contains, bytes. It contains the hash of longer ones; 0 contains no value.
-    #[arg(long, value_name = "BYTES")]
-    pub(crate) value_bytes_max: Option<usize>,
-    /// Print JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
 mirrored! {
     /// Top of a proof, above the slots.
     enum Top => [TopKind, ProofTop] {
@@ -379,108 +247,6 @@ mirrored! {
         /// Hashes up to the state digest (32 bytes), with the commit record.
         Hash,
     }
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct VerifyArguments {
-    /// File of the proof; - is standard input.
-    pub(crate) file: PathBuf,
-    /// Trusted root in hex: a KZG root (48 bytes) or a state digest (32 bytes). One for each version of
-    /// the proof, in ascending order.
-    #[arg(long = "root", value_name = "ROOT", value_parser = parse_root)]
-    pub(crate) roots: Vec<TrustedRoot>,
-    /// Trusted commit id in hex (32 bytes): also binds the version. Needs a proof with a hash top. One
-    /// for each version of the proof, in ascending order.
-    #[arg(long = "commit-id", value_name = "HEX", value_parser = parse_digest)]
-    pub(crate) commit_ids: Vec<Hex32>,
-    /// Trusted tree id in hex (32 bytes), with --root. Default: that of the proof.
-    #[arg(long, value_name = "HEX", value_parser = parse_digest, requires = "roots")]
-    pub(crate) tree_id: Option<Hex32>,
-    /// Print JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ProofCommand {
-    /// Print every field of a proof and what a verifier computes from it. Proves nothing.
-    Show(ShowArguments),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ShowArguments {
-    /// File of the proof; - is standard input.
-    pub(crate) file: PathBuf,
-    /// Print JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum AuditCommand {
-    /// Write the audit proof of the last durable version: its 128 slot digests and an opening.
-    Prove(AuditProveArguments),
-    /// Check an audit proof. Exit code 0 if proven, 1 if not, 2 if the input is unusable.
-    Verify(AuditVerifyArguments),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct AuditProveArguments {
-    /// Directory of the state.
-    #[arg(long)]
-    pub(crate) dir: PathBuf,
-    /// Output file of the audit proof; - is standard output.
-    #[arg(long)]
-    pub(crate) out: PathBuf,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct AuditVerifyArguments {
-    /// File of the audit proof; - is standard input.
-    pub(crate) file: PathBuf,
-    /// Trusted root in hex: a state digest (32 bytes) or a KZG root (48 bytes); may be repeated to give
-    /// both. A KZG root alone does not bind the state digest.
-    #[arg(long = "root", value_name = "ROOT", value_parser = parse_root)]
-    pub(crate) roots: Vec<TrustedRoot>,
-    /// Trusted commit id in hex (32 bytes): also binds the version.
-    #[arg(long, value_name = "HEX", value_parser = parse_digest)]
-    pub(crate) commit_id: Option<Hex32>,
-    /// Trusted tree id in hex (32 bytes), with --root. Default: that of the proof.
-    #[arg(long, value_name = "HEX", value_parser = parse_digest, requires = "roots")]
-    pub(crate) tree_id: Option<Hex32>,
-    /// Print JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct InspectArguments {
-    /// Directory of the state.
-    #[arg(long)]
-    pub(crate) dir: PathBuf,
-    /// Show instead which settings the engine changed and why, and what was reloaded; also while it runs.
-    #[arg(long)]
-    pub(crate) decisions: bool,
-    /// Print JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ConfigCommand {
-    /// Print every setting as TOML, with the source of those that are not defaults.
-    Show(ConfigShowArguments),
-    /// Check file, environment and flags. Exit code 2 and the first mistake if they are invalid.
-    Check(SettingsArguments),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ConfigShowArguments {
-    /// Show the source of every setting, and whether it can be reloaded while the engine runs.
-    #[arg(long)]
-    pub(crate) origin: bool,
-    #[command(flatten)]
-    pub(crate) settings: SettingsArguments,
 }
 
 /// The bytes of a key.
@@ -540,7 +306,7 @@ pub(crate) fn parse_bytes(text: &str) -> Result<Vec<u8>, ArgumentError> {
     }
 }
 
-fn parse_key(text: &str) -> Result<Key, ArgumentError> {
+pub(crate) fn parse_key(text: &str) -> Result<Key, ArgumentError> {
     let key = parse_bytes(text)?;
     match key.len() {
         1..=KEY_BYTES_MAX => Ok(Key(key)),
@@ -559,7 +325,7 @@ pub(crate) fn parse_digest(text: &str) -> Result<Hex32, ArgumentError> {
     parse_array(text).map(Hex32).ok_or(ArgumentError::Digest)
 }
 
-fn parse_root(text: &str) -> Result<TrustedRoot, ArgumentError> {
+pub(crate) fn parse_root(text: &str) -> Result<TrustedRoot, ArgumentError> {
     let kzg_root = parse_array(text).map(TrustedRoot::Kzg);
     kzg_root
         .or_else(|| parse_array(text).map(TrustedRoot::StateDigest))

@@ -1,5 +1,8 @@
 //! `audit`: makes and checks the proof that ties the state digest of a version to its KZG root.
 
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use trunkline::core::audit::{
     AuditBinding, AuditProof, ENCODED_BYTES_MAX, VerifiedAudit, VerifyAuditError, verify,
@@ -7,14 +10,58 @@ use trunkline::core::audit::{
 use trunkline::core::hash::Digest;
 use trunkline::core::proof::Expected;
 
-use crate::arguments::{AuditProveArguments, AuditVerifyArguments};
+use crate::arguments::{Hex32, TrustedRoot, parse_digest, parse_root};
 use crate::error::CommandError;
 use crate::output::{byte_size, root_lines, unless};
 use crate::single::open_read_only;
 use crate::verdict::{OWN_WORD, names};
 use crate::{Exit, input, output, verdict};
 
-pub(crate) fn prove(arguments: &AuditProveArguments) -> Result<Exit, CommandError> {
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Write the audit proof of the last durable version: its 128 slot digests and an opening.
+    Prove(ProveArguments),
+    /// Check an audit proof. Exit code 0 if proven, 1 if not, 2 if the input is unusable.
+    Verify(VerifyArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProveArguments {
+    /// Directory of the state.
+    #[arg(long)]
+    dir: PathBuf,
+    /// Output file of the audit proof; - is standard output.
+    #[arg(long)]
+    out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArguments {
+    /// File of the audit proof; - is standard input.
+    file: PathBuf,
+    /// Trusted root in hex: a state digest (32 bytes) or a KZG root (48 bytes); may be repeated to give
+    /// both. A KZG root alone does not bind the state digest.
+    #[arg(long = "root", value_name = "ROOT", value_parser = parse_root)]
+    roots: Vec<TrustedRoot>,
+    /// Trusted commit id in hex (32 bytes): also binds the version.
+    #[arg(long, value_name = "HEX", value_parser = parse_digest)]
+    commit_id: Option<Hex32>,
+    /// Trusted tree id in hex (32 bytes), with --root. Default: that of the proof.
+    #[arg(long, value_name = "HEX", value_parser = parse_digest, requires = "roots")]
+    tree_id: Option<Hex32>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(command: &AuditCommand) -> Result<Exit, CommandError> {
+    match command {
+        AuditCommand::Prove(arguments) => prove(arguments),
+        AuditCommand::Verify(arguments) => check(arguments),
+    }
+}
+
+fn prove(arguments: &ProveArguments) -> Result<Exit, CommandError> {
     let snapshot = open_read_only(&arguments.dir)?.snapshot();
     let bytes = snapshot.audit().encode()?;
     if output::write(&arguments.out, &bytes)? {
@@ -29,7 +76,7 @@ pub(crate) fn prove(arguments: &AuditProveArguments) -> Result<Exit, CommandErro
     Ok(Exit::Done)
 }
 
-pub(crate) fn check(arguments: &AuditVerifyArguments) -> Result<Exit, CommandError> {
+fn check(arguments: &VerifyArguments) -> Result<Exit, CommandError> {
     let file = &arguments.file;
     let proof = input::decode(
         file,
@@ -50,7 +97,7 @@ pub(crate) fn check(arguments: &AuditVerifyArguments) -> Result<Exit, CommandErr
 }
 
 /// Returns what the user trusts; the roots that the proof carries if the user names nothing.
-fn trusted(arguments: &AuditVerifyArguments, own_tree_id: Digest) -> Vec<Expected> {
+fn trusted(arguments: &VerifyArguments, own_tree_id: Digest) -> Vec<Expected> {
     let tree_id = arguments.tree_id.map_or(own_tree_id, |tree_id| tree_id.0);
     let roots = arguments.roots.iter().map(|root| root.expected(tree_id));
     let commit_id = arguments.commit_id.map(|id| Expected::CommitId(id.0));
@@ -88,7 +135,7 @@ impl<'a> Bound<'a> {
         })
     }
 
-    fn text(&self, arguments: &AuditVerifyArguments) -> String {
+    fn text(&self, arguments: &VerifyArguments) -> String {
         let own_commit = unless(self.commit, OWN_WORD);
         let own_tree = unless(self.commit || arguments.tree_id.is_some(), OWN_WORD);
         let used = self.proof.slots.iter().filter(|digest| **digest != [0; 32]);

@@ -1,16 +1,44 @@
 //! `config show` and `config check`; and the settings of every command that opens an engine.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::{Args, Subcommand};
 use toml_edit::{DocumentMut, Table, TomlError};
 use trunkline::config::{Layers, Origin, RELOADABLE};
 use trunkline::{Config, ConfigError, Engine};
 
 use crate::Exit;
-use crate::arguments::{ConfigShowArguments, SettingsArguments};
 use crate::error::CommandError;
 use crate::output;
 use crate::single::cannot_open;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print every setting as TOML, with the source of those that are not defaults.
+    Show(ShowArguments),
+    /// Check file, environment and flags. Exit code 2 and the first mistake if they are invalid.
+    Check(SettingsArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArguments {
+    /// Show the source of every setting, and whether it can be reloaded while the engine runs.
+    #[arg(long)]
+    origin: bool,
+    #[command(flatten)]
+    settings: SettingsArguments,
+}
+
+/// Sources of settings over the defaults, later ones override: file, environment (`TRUNKLINE_<SECTION>_<KEY>`), flags.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct SettingsArguments {
+    /// Configuration file (TOML). `load` reloads it when it changes.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// One setting, such as group.linger_ms=2; may be repeated.
+    #[arg(long, value_name = "SECTION.KEY=VALUE")]
+    set: Vec<String>,
+}
 
 /// Returns the settings for an engine on a directory.
 pub(crate) fn for_directory(
@@ -53,16 +81,18 @@ pub(crate) fn layers(arguments: &SettingsArguments) -> Result<Layers, ConfigErro
     Ok(layers)
 }
 
-pub(crate) fn check(arguments: &SettingsArguments) -> Result<Exit, CommandError> {
-    layers(arguments)?.build()?;
-    output::print("the configuration is valid\n")?;
-    Ok(Exit::Done)
-}
-
-pub(crate) fn show(arguments: &ConfigShowArguments) -> Result<Exit, CommandError> {
-    let layers = layers(&arguments.settings)?;
-    let text = layers.build()?.to_toml()?;
-    output::print(with_origins(&text, &layers, arguments.origin)?)?;
+pub(crate) fn run(command: &ConfigCommand) -> Result<Exit, CommandError> {
+    output::print(match command {
+        ConfigCommand::Check(arguments) => {
+            layers(arguments)?.build()?;
+            "the configuration is valid\n".to_owned()
+        }
+        ConfigCommand::Show(arguments) => {
+            let layers = layers(&arguments.settings)?;
+            let text = layers.build()?.to_toml()?;
+            with_origins(&text, &layers, arguments.origin)?
+        }
+    })?;
     Ok(Exit::Done)
 }
 

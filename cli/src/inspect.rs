@@ -1,17 +1,31 @@
 //! `inspect`: reads what a directory holds as recovery does, without writing to it, or what its engines decided.
 
+use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
+use clap::Args;
 use serde_json::{Value, json};
 use trunkline::decisions::Decision;
 use trunkline::{Inspection, OpeningDecisions};
 
 use crate::Exit;
-use crate::arguments::InspectArguments;
 use crate::error::CommandError;
 use crate::output::{self, byte_size, grouped, micros, root_lines};
 use crate::show::collision_name;
 use crate::single::open_read_only;
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArguments {
+    /// Directory of the state.
+    #[arg(long)]
+    dir: PathBuf,
+    /// Show instead which settings the engine changed and why, and what was reloaded; also while it runs.
+    #[arg(long)]
+    decisions: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
 
 pub(crate) fn run(arguments: &InspectArguments) -> Result<Exit, CommandError> {
     if arguments.decisions {

@@ -12,7 +12,7 @@
 //! | `inspect` | [`inspect`] |
 //! | `config show`, `config check` | [`configuration`] |
 //!
-//! [`arguments`] has the flags, [`input`] reads files, [`output`] and [`table`] format results, [`verdict`] reports checks,
+//! Each module declares its flags; [`arguments`] has the shared ones. [`input`] reads files, [`output`] and [`table`] format results, [`verdict`] reports checks,
 //! [`error`] has the errors. Exit codes: 0 done or proven, 1 a check failed (not proven, key absent, submission refused),
 //! 2 unusable input, directory or configuration, 130 interrupted. Results go to standard output, progress and errors to
 //! standard error.
@@ -50,7 +50,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use arguments::{Arguments, AuditCommand, Command, ConfigCommand, ProofCommand};
+use arguments::{Arguments, Command};
 use error::CommandError;
 
 /// The system's allocator is much slower for the engine (docs/decisions/010-dependencies.md).
@@ -114,13 +114,11 @@ fn run(command: Command) -> Result<Exit, CommandError> {
         Command::Delete(arguments) => single::delete(&arguments),
         Command::Prove(arguments) => prove::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
-        Command::Proof(ProofCommand::Show(arguments)) => show::run(&arguments),
+        Command::Proof(command) => show::run(&command),
         Command::History(command) => history::run(&command),
         Command::Evidence(command) => evidence::run(&command),
-        Command::Audit(AuditCommand::Prove(arguments)) => audit::prove(&arguments),
-        Command::Audit(AuditCommand::Verify(arguments)) => audit::check(&arguments),
+        Command::Audit(command) => audit::run(&command),
         Command::Inspect(arguments) => inspect::run(&arguments),
-        Command::Config(ConfigCommand::Show(arguments)) => configuration::show(&arguments),
-        Command::Config(ConfigCommand::Check(arguments)) => configuration::check(&arguments),
+        Command::Config(command) => configuration::run(&command),
     }
 }

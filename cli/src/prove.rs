@@ -1,14 +1,39 @@
 //! `prove`: writes a proof of some keys at the last durable version.
 
+use std::path::PathBuf;
+
+use clap::Args;
 use serde_json::json;
 use trunkline::core::proof::Claim;
 use trunkline::{ProveOptions, ShownValues};
 
-use crate::arguments::ProveArguments;
+use crate::arguments::{Key, Top, parse_key};
 use crate::error::CommandError;
 use crate::output::{byte_size, grouped, root_lines};
 use crate::single::open_read_only;
 use crate::{Exit, output};
+
+#[derive(Debug, Args)]
+pub(crate) struct ProveArguments {
+    /// Directory of the state.
+    #[arg(long)]
+    dir: PathBuf,
+    /// Keys: text, or 0x and hex; may be repeated.
+    #[arg(long = "key", value_name = "KEY", required = true, num_args = 1.., value_parser = parse_key)]
+    keys: Vec<Key>,
+    /// Output file of the proof; - is standard output.
+    #[arg(long)]
+    out: PathBuf,
+    /// Root that the proof leads to: a KZG root, or a state digest with a commit id.
+    #[arg(long, value_enum, default_value_t = Top::Kzg)]
+    top: Top,
+    /// Longest value that the proof contains, bytes. It contains the hash of longer ones; 0 contains no value.
+    #[arg(long, value_name = "BYTES")]
+    value_bytes_max: Option<usize>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
 
 pub(crate) fn run(arguments: &ProveArguments) -> Result<Exit, CommandError> {
     let snapshot = open_read_only(&arguments.dir)?.snapshot();

@@ -1,6 +1,9 @@
 //! `proof show`: prints every field of a proof and what a verifier computes from it: key hashes, slots, points and
 //! values. Proves nothing.
 
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use trunkline::core::hash::Digest;
 use trunkline::core::kzg::{OpenedVersion, Slot, slot_point};
@@ -12,12 +15,27 @@ use trunkline::core::proof::{
 use trunkline::core::record::CommitRecord;
 
 use crate::Exit;
-use crate::arguments::ShowArguments;
 use crate::error::CommandError;
 use crate::input;
 use crate::output::{self, without_nulls};
 
-pub(crate) fn run(arguments: &ShowArguments) -> Result<Exit, CommandError> {
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProofCommand {
+    /// Print every field of a proof and what a verifier computes from it. Proves nothing.
+    Show(ShowArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArguments {
+    /// File of the proof; - is standard input.
+    file: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(command: &ProofCommand) -> Result<Exit, CommandError> {
+    let ProofCommand::Show(arguments) = command;
     let shown = proof_json(&input::proof(&arguments.file)?);
     output::print_either(arguments.json, || &shown, || lines(&shown, 0))?;
     Ok(Exit::Done)

@@ -1,16 +1,57 @@
 //! `get`, `put` and `delete`: reads or changes one key.
 
 use std::io::{self, IsTerminal, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use clap::Args;
 use trunkline::core::params::VALUE_BYTES_MAX;
 use trunkline::{Config, Durable, Engine, OpenError, Outcome, ReadOnly, Receipt, SubmitError};
 
-use crate::arguments::{DeleteArguments, GetArguments, PutArguments, parse_bytes};
+use crate::arguments::{Key, parse_bytes, parse_key};
+use crate::configuration::SettingsArguments;
 use crate::error::CommandError;
 use crate::output::counted;
 use crate::{Exit, configuration, output};
+
+#[derive(Debug, Args)]
+pub(crate) struct GetArguments {
+    /// Key: text, or 0x and hex.
+    #[arg(value_parser = parse_key)]
+    key: Key,
+    /// Directory of the state.
+    #[arg(long)]
+    dir: PathBuf,
+    /// Print the value in hex.
+    #[arg(long)]
+    hex: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PutArguments {
+    /// Key: text, or 0x and hex.
+    #[arg(value_parser = parse_key)]
+    key: Key,
+    /// Value: text, 0x and hex, or - for standard input.
+    value: String,
+    /// Directory of the engine, created if missing.
+    #[arg(long)]
+    dir: PathBuf,
+    #[command(flatten)]
+    settings: SettingsArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeleteArguments {
+    /// Key: text, or 0x and hex.
+    #[arg(value_parser = parse_key)]
+    key: Key,
+    /// Directory of the engine.
+    #[arg(long)]
+    dir: PathBuf,
+    #[command(flatten)]
+    settings: SettingsArguments,
+}
 
 pub(crate) fn get(arguments: &GetArguments) -> Result<Exit, CommandError> {
     let snapshot = open_read_only(&arguments.dir)?.snapshot();

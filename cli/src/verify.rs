@@ -1,16 +1,39 @@
 //! `verify`: checks a proof against what the user trusts. Needs only the file.
 
+use std::path::PathBuf;
+
+use clap::Args;
 use serde_json::{Value, json};
 use trunkline::core::proof::{
     Claim, Entry, Expected, Proof, TopRoot, Verified, VerifyProofError, VersionProof,
     verify_versions,
 };
 
-use crate::arguments::VerifyArguments;
+use crate::arguments::{Hex32, TrustedRoot, parse_digest, parse_root};
 use crate::error::CommandError;
 use crate::output::shown;
 use crate::verdict::{OWN_WORD, names};
 use crate::{Exit, input, output, verdict};
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArguments {
+    /// File of the proof; - is standard input.
+    file: PathBuf,
+    /// Trusted root in hex: a KZG root (48 bytes) or a state digest (32 bytes). One for each version of
+    /// the proof, in ascending order.
+    #[arg(long = "root", value_name = "ROOT", value_parser = parse_root)]
+    roots: Vec<TrustedRoot>,
+    /// Trusted commit id in hex (32 bytes): also binds the version. Needs a proof with a hash top. One
+    /// for each version of the proof, in ascending order.
+    #[arg(long = "commit-id", value_name = "HEX", value_parser = parse_digest)]
+    commit_ids: Vec<Hex32>,
+    /// Trusted tree id in hex (32 bytes), with --root. Default: that of the proof.
+    #[arg(long, value_name = "HEX", value_parser = parse_digest, requires = "roots")]
+    tree_id: Option<Hex32>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
 
 pub(crate) fn run(arguments: &VerifyArguments) -> Result<Exit, CommandError> {
     let proof = input::proof(&arguments.file)?;

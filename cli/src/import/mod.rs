@@ -8,12 +8,14 @@ mod record;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
-use std::path::Path;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::{Args, ValueEnum};
 use trunkline::Engine;
 
-use crate::arguments::{Format, ImportArguments};
+use crate::configuration::SettingsArguments;
 use crate::error::CommandError;
 use crate::input::is_standard;
 use crate::interrupt::Interrupt;
@@ -30,6 +32,38 @@ use record::Record;
 /// Most malformed lines that are shown.
 const SHOWN_LINES_MAX: usize = 10;
 const READ_BYTES: usize = 256 * 1024;
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArguments {
+    /// File of records, one a line; - is standard input.
+    file: PathBuf,
+    /// Directory of the engine, created if missing.
+    #[arg(long)]
+    dir: PathBuf,
+    /// Format of a line. Default: tsv for files named *.tsv, otherwise ndjson.
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Stop at the first malformed line. Records before it may already be stored.
+    #[arg(long)]
+    strict: bool,
+    /// Records in a batch.
+    #[arg(long, default_value = "1000")]
+    batch: NonZeroUsize,
+    /// Batches in flight.
+    #[arg(long, default_value = "16")]
+    in_flight: NonZeroUsize,
+    #[command(flatten)]
+    settings: SettingsArguments,
+}
+
+/// Format of a line of an import.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// {"key": "…", "value": "…"} with no other fields.
+    Ndjson,
+    /// Key, tab, value up to the end of the line, without escapes.
+    Tsv,
+}
 
 /// Results of reading.
 #[derive(Debug, Default)]

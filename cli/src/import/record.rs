@@ -4,8 +4,8 @@ use bytes::Bytes;
 use serde::Deserialize;
 use trunkline::core::params::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 
+use super::Format;
 use super::lines::LINE_BYTES_MAX;
-use crate::arguments::Format;
 
 /// A key and its value.
 #[derive(Debug, PartialEq, Eq)]

@@ -10,11 +10,15 @@ pub(crate) mod plan;
 mod report;
 mod watch;
 
+use std::path::PathBuf;
+
+use clap::Args;
 use tempfile::TempDir;
 use trunkline::Engine;
 use trunkline_load::{Load, LoadError, Outcome, Plan, Progress, Run};
 
-use crate::arguments::LoadArguments;
+use crate::arguments::PlanArguments;
+use crate::configuration::SettingsArguments;
 use crate::error::{self, CommandError};
 use crate::interrupt::Interrupt;
 use crate::tui::Screen;
@@ -22,6 +26,43 @@ use crate::{Exit, configuration, output};
 
 use check::Checks;
 use watch::Watch;
+
+/// Arguments of `load`. Flags that are not given keep the value of the plan.
+#[derive(Debug, Args)]
+pub(crate) struct LoadArguments {
+    /// Directory of the engine, created if missing. Default: a temporary one, removed at the end.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    #[command(flatten)]
+    plan: PlanArguments,
+
+    /// Write the operations of the run to a file.
+    #[arg(long, value_name = "FILE", conflicts_with = "replay")]
+    record: Option<PathBuf>,
+    /// Run the recorded operations of a file at their times, instead of a workload.
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "rate", "rate_share", "phases", "keys", "value_bytes", "workload", "dist", "duration", "ops"
+    ])]
+    replay: Option<PathBuf>,
+    /// Speed of the replay, as a factor [default: 1].
+    #[arg(long, value_name = "FACTOR", requires = "replay")]
+    replay_speed: Option<f64>,
+
+    /// Number of keys to prove at the end, half of them absent.
+    #[arg(long, default_value_t = 1000)]
+    proofs: usize,
+    /// Directory for the results of the run: run.json and latency.hlog.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Show the run on the whole terminal; q stops it.
+    #[arg(long, conflicts_with = "json")]
+    tui: bool,
+    /// Print only the totals of the run, as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: SettingsArguments,
+}
 
 /// Makes a temporary directory for an engine.
 fn temporary() -> Result<TempDir, CommandError> {

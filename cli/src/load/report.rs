@@ -10,9 +10,9 @@ use trunkline::decisions::{Change, Window};
 use trunkline::{MetricsSnapshot, Quantiles};
 use trunkline_load::{LoadError, Mode, Outcome, Plan, Run, Totals};
 
+use super::LoadArguments;
 use super::check::Checks;
 use super::measured;
-use crate::arguments::LoadArguments;
 use crate::error::CommandError;
 use crate::output::{
     byte_size, counted, duration, grouped, micros, printable, rate, without_nulls,

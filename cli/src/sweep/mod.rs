@@ -13,7 +13,8 @@ use clap::Args;
 use serde::Serialize;
 use trunkline_load::{Mode, Plan};
 
-use crate::arguments::{PlanArguments, SettingsArguments};
+use crate::arguments::PlanArguments;
+use crate::configuration::SettingsArguments;
 use crate::error::CommandError;
 use crate::interrupt::Interrupt;
 use crate::load::plan;

@@ -16,7 +16,8 @@ use clap::Args;
 use trunkline::config::Layers;
 use trunkline_load::{Machine, Mode, Plan};
 
-use crate::arguments::{PlanArguments, SettingsArguments};
+use crate::arguments::PlanArguments;
+use crate::configuration::SettingsArguments;
 use crate::error::CommandError;
 use crate::input::is_standard;
 use crate::interrupt::Interrupt;
