@@ -17,7 +17,7 @@ use crate::error::CommandError;
 use crate::output::{
     byte_size, counted, duration, grouped, micros, printable, rate, without_nulls,
 };
-use crate::report::decisions;
+use crate::report::{decisions, second};
 use crate::table::Table;
 
 pub(super) fn head(arguments: &LoadArguments, plan: &Plan, directory: &Path) -> String {
@@ -234,7 +234,7 @@ fn reloads_refused(run: &Run) -> String {
     );
     let left_out = refused.len().saturating_sub(REFUSED_MAX);
     for (at_us, message) in refused.into_iter().skip(left_out) {
-        let second = (at_us as f64 - run.begun_engine_us as f64) / 1e6;
+        let second = second(run, at_us);
         let _ = writeln!(text, "  {second:8.1} s  {}", printable(message));
     }
     text

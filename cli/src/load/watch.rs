@@ -7,7 +7,7 @@ use trunkline_load::{Progress as Step, StageName};
 
 use crate::output::{duration, grouped, printable};
 use crate::progress::{Progress, Unit};
-use crate::tui::{Live, Screen, ScreenError};
+use crate::tui::{Screen, ScreenError};
 
 /// Time between two lines about the run.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
@@ -35,7 +35,7 @@ impl Watch {
             return false;
         };
         self.failed.is_some()
-            || screen.show(&Live::of(step)).unwrap_or_else(|error| {
+            || screen.show(step).unwrap_or_else(|error| {
                 self.failed = Some(error);
                 true
             })

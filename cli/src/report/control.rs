@@ -40,7 +40,7 @@ fn subject(change: &Change) -> Option<(Subject, f64)> {
 }
 
 /// Converts the engine's clock to seconds of the run, negative before its start.
-fn second(run: &Run, at_us: u64) -> f64 {
+pub(crate) fn second(run: &Run, at_us: u64) -> f64 {
     (at_us as f64 - run.begun_engine_us as f64) / 1e6
 }
 

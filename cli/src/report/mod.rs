@@ -20,7 +20,7 @@ use crate::Exit;
 use crate::error::CommandError;
 use crate::output;
 
-pub(crate) use control::busy_percent;
+pub(crate) use control::{busy_percent, second};
 pub(crate) use label::{change, compact, micros};
 pub(crate) use text::decisions;
 

@@ -8,7 +8,7 @@ use crate::inspect::date;
 use crate::output::{grouped, printable};
 use crate::table::Table;
 
-use super::control::busy_mean;
+use super::control::{busy_mean, second};
 use super::label::{self, compact, micros};
 use super::page::name;
 use super::pipeline::Pipeline;
@@ -96,7 +96,7 @@ pub(crate) fn decisions(run: &Run) -> String {
     }
     let left_out = run.decisions.len().saturating_sub(LINES_MAX);
     let line = |decision: &Decision| {
-        let second = (decision.at_us as f64 - run.begun_engine_us as f64) / 1e6;
+        let second = second(run, decision.at_us);
         let change = printable(&label::change(&decision.change));
         format!("  {second:8.1} s  {change}: {}\n", label::why(decision))
     };

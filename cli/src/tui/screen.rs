@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use trunkline_load::Progress;
 
-use super::live::Live;
 use super::view::draw;
 
 /// Why there is no live view.
@@ -55,9 +55,9 @@ impl Screen {
         Ok(Self { terminal })
     }
 
-    /// Shows the content. Returns whether the user asked to stop since the last call.
-    pub(crate) fn show(&mut self, live: &Live) -> Result<bool, ScreenError> {
-        self.terminal.draw(|frame| draw(frame, live))?;
+    /// Shows the progress. Returns whether the user asked to stop since the last call.
+    pub(crate) fn show(&mut self, step: &Progress<'_>) -> Result<bool, ScreenError> {
+        self.terminal.draw(|frame| draw(frame, step))?;
         let mut asked_to_end = false;
         while event::poll(Duration::ZERO)? {
             if let Event::Key(key) = event::read()? {

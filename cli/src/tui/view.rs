@@ -9,21 +9,21 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph, Row, Sparkline, Table};
 use trunkline::Stage;
 use trunkline::decisions::{Decision, Window};
-use trunkline_load::Latency;
+use trunkline_load::{OperationKind, OperationSecond, Progress, Second};
 
 use crate::output::{grouped, printable};
 use crate::report::{busy_percent, change, compact, micros};
 
-use super::live::Live;
-
+/// Most decisions that are shown.
+const DECISIONS_MAX: usize = 30;
 /// Cells of a full bar.
 const BAR: usize = 20;
 
 /// Draws the view. Cuts what does not fit off at the right and below.
-pub(super) fn draw(frame: &mut Frame<'_>, live: &Live) {
-    let kinds = u16::try_from(live.latencies.len())
-        .unwrap_or(u16::MAX)
-        .max(1);
+pub(super) fn draw(frame: &mut Frame<'_>, step: &Progress<'_>) {
+    let second = step.seconds.last().cloned().unwrap_or_default();
+    let kinds = u16::try_from(second.operations.len()).unwrap_or(u16::MAX);
+    let kinds = kinds.max(1);
     let [head, upper, middle, lower] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(7),
@@ -34,11 +34,11 @@ pub(super) fn draw(frame: &mut Frame<'_>, live: &Live) {
     let halves = || Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]);
     let [rates, stages] = halves().areas(upper);
     let [latencies, bounds] = halves().areas(middle);
-    frame.render_widget(title(live), head);
-    draw_rates(frame, live, rates);
-    draw_latencies(frame, live, latencies);
-    draw_decisions(frame, live, lower);
-    let (stage_lines, bound_lines) = match &live.window {
+    frame.render_widget(title(step), head);
+    draw_rates(frame, step, &second, rates);
+    draw_latencies(frame, &second, latencies);
+    draw_decisions(frame, step.decisions, lower);
+    let (stage_lines, bound_lines) = match step.windows.last() {
         Some(window) => (stage_lines(window), bound_lines(window)),
         None => {
             let unknown = |title| framed(title, vec![soft("not available from this target")]);
@@ -49,17 +49,17 @@ pub(super) fn draw(frame: &mut Frame<'_>, live: &Live) {
     frame.render_widget(bound_lines, bounds);
 }
 
-fn title(live: &Live) -> Line<'static> {
+fn title(step: &Progress<'_>) -> Line<'static> {
     let seconds = |duration: Duration| format!("{} s", duration.as_secs());
-    let mut text = format!(" {} · {}", printable(&live.stage), seconds(live.elapsed));
-    if let Some(planned) = live.planned {
+    let mut text = format!(" {} · {}", step.stage, seconds(step.elapsed));
+    if let Some(planned) = step.planned {
         text += &format!(" of {}", seconds(planned));
     }
-    text += &format!(" · {} operations", grouped(live.operations));
-    if let Some(planned) = live.planned_operations {
+    text += &format!(" · {} operations", grouped(step.operations));
+    if let Some(planned) = step.planned_operations {
         text += &format!(" of {}", grouped(planned));
     }
-    if live.is_warm_up {
+    if step.is_warm_up {
         text += " · warming up";
     }
     Line::from(vec![
@@ -69,24 +69,25 @@ fn title(live: &Live) -> Line<'static> {
     ])
 }
 
-fn draw_rates(frame: &mut Frame<'_>, live: &Live, area: Rect) {
+fn draw_rates(frame: &mut Frame<'_>, step: &Progress<'_>, second: &Second, area: Rect) {
     let block = Block::bordered().title(" operations/s ");
     let inner = block.inner(area);
     frame.render_widget(block, area);
     let [figures, line] =
         Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(inner);
-    let dropped = match live.dropped {
+    let dropped = match second.dropped {
         0 => Style::new(),
         _ => Style::new().fg(Color::Red),
     };
     let text = Line::from(vec![
-        grouped(live.achieved).bold(),
-        format!(" of {} offered, ", grouped(live.offered)).into(),
-        Span::styled(format!("{} dropped", grouped(live.dropped)), dropped),
+        grouped(second.achieved).bold(),
+        format!(" of {} offered, ", grouped(second.offered)).into(),
+        Span::styled(format!("{} dropped", grouped(second.dropped)), dropped),
     ]);
     frame.render_widget(text, figures);
-    let shown = live.rates.len().saturating_sub(usize::from(line.width));
-    let rates = live.rates.iter().skip(shown).copied();
+    let left_out = step.seconds.len().saturating_sub(line.width.into());
+    let rates = step.seconds.iter().skip(left_out);
+    let rates = rates.map(|second| second.achieved);
     frame.render_widget(Sparkline::default().data(rates).blue(), line);
 }
 
@@ -152,8 +153,9 @@ fn bound_lines(window: &Window) -> Paragraph<'static> {
     framed("limits", lines.into())
 }
 
-fn draw_latencies(frame: &mut Frame<'_>, live: &Live, area: Rect) {
-    let row = |(kind, latency): &(&'static str, Latency)| {
+fn draw_latencies(frame: &mut Frame<'_>, second: &Second, area: Rect) {
+    let row = |(kind, of_kind): (&OperationKind, &OperationSecond)| {
+        let latency = &of_kind.latency;
         let figures = [
             latency.p50_us,
             latency.p99_us,
@@ -161,18 +163,18 @@ fn draw_latencies(frame: &mut Frame<'_>, live: &Live, area: Rect) {
             latency.max_us,
         ];
         let cells = figures.map(|figure| Line::from(micros(figure)).right_aligned());
-        Row::new(std::iter::once(Line::from(*kind)).chain(cells))
+        Row::new(std::iter::once(Line::from(kind.name())).chain(cells))
     };
     let head = ["p50", "p99", "p99.9", "largest"].map(|name| Line::from(name).right_aligned());
     let head = Row::new(std::iter::once(Line::from("")).chain(head)).dim();
     let widths = [2, 1, 1, 1, 1].map(Constraint::Fill);
-    let table = Table::new(live.latencies.iter().map(row), widths)
+    let table = Table::new(second.operations.iter().map(row), widths)
         .header(head)
         .block(Block::bordered().title(" latency, last second "));
     frame.render_widget(table, area);
 }
 
-fn draw_decisions(frame: &mut Frame<'_>, live: &Live, area: Rect) {
+fn draw_decisions(frame: &mut Frame<'_>, decisions: &[Decision], area: Rect) {
     let line = |decision: &Decision| {
         Line::from(vec![
             format!("{:>8.1} s  ", decision.at_us as f64 / 1e6).dim(),
@@ -180,7 +182,12 @@ fn draw_decisions(frame: &mut Frame<'_>, live: &Live, area: Rect) {
             format!("  {}", decision.reason).dim(),
         ])
     };
-    let mut lines: Vec<Line<'static>> = live.decisions.iter().rev().map(line).collect();
+    let mut lines: Vec<Line<'static>> = decisions
+        .iter()
+        .rev()
+        .take(DECISIONS_MAX)
+        .map(line)
+        .collect();
     if lines.is_empty() {
         lines.push(soft("none yet"));
     }
@@ -201,14 +208,43 @@ mod tests {
     use ratatui::backend::TestBackend;
     use trunkline::Quantiles;
     use trunkline::decisions::{Change, Reason, Seen, StageWindow};
-    use trunkline_load::{OperationKind, OperationSecond, Progress, Second, StageName};
+    use trunkline_load::{Latency, StageName};
 
     use super::*;
+
+    /// What a progress borrows.
+    struct Live {
+        stage: StageName,
+        seconds: Vec<Second>,
+        windows: Vec<Window>,
+        decisions: Vec<Decision>,
+    }
+
+    impl Live {
+        fn draw(&self, frame: &mut Frame<'_>) {
+            let has_begun = !self.seconds.is_empty();
+            let step = Progress {
+                stage: self.stage,
+                elapsed: Duration::from_millis(if has_begun { 16_200 } else { 0 }),
+                planned: has_begun.then_some(Duration::from_secs(60)),
+                operations: if has_begun { 120_000 } else { 0 },
+                planned_operations: None,
+                is_warm_up: !has_begun,
+                rate: Some(16_000.0),
+                current: &Second::default,
+                seconds: &self.seconds,
+                windows: &self.windows,
+                decisions: &self.decisions,
+                spans: &[],
+            };
+            draw(frame, &step);
+        }
+    }
 
     /// The view as text, without its colours.
     fn drawn(live: &Live, width: u16, height: u16) -> String {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a terminal");
-        terminal.draw(|frame| draw(frame, live)).expect("a frame");
+        terminal.draw(|frame| live.draw(frame)).expect("a frame");
         let lines = terminal
             .backend()
             .buffer()
@@ -286,20 +322,12 @@ mod tests {
             reason: Reason::RoomBelowTarget,
             seen: Seen::default(),
         };
-        Live::of(&Progress {
+        Live {
             stage: StageName::Run,
-            elapsed: Duration::from_millis(16_200),
-            planned: Some(Duration::from_secs(60)),
-            operations: 120_000,
-            planned_operations: None,
-            is_warm_up: false,
-            rate: Some(16_000.0),
-            current: &Second::default,
-            seconds: &seconds,
-            windows: &[window],
-            decisions: &[decision],
-            spans: &[],
-        })
+            seconds,
+            windows: vec![window],
+            decisions: vec![decision],
+        }
     }
 
     #[test]
@@ -334,9 +362,10 @@ mod tests {
     #[test]
     fn before_the_first_second_there_is_nothing_to_tell() {
         let live = Live {
-            stage: "fill".to_owned(),
-            is_warm_up: true,
-            ..Live::default()
+            stage: StageName::Fill,
+            seconds: Vec::new(),
+            windows: Vec::new(),
+            decisions: Vec::new(),
         };
         let drawn = drawn(&live, 80, 24);
         assert!(
