@@ -16,7 +16,7 @@ use crate::single::cannot_open;
 pub(crate) enum ConfigCommand {
     /// Print every setting as TOML, with the source of those that are not defaults.
     Show(ShowArguments),
-    /// Check file, environment and flags. Exit code 2 and the first mistake if they are invalid.
+    /// Check file, environment and flags. If they are invalid, the exit code is 2 and the first mistake is named.
     Check(SettingsArguments),
 }
 
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_file_is_read_anew_under_the_flags_and_for_the_same_directory() {
+    fn a_changed_file_is_read_again_under_the_flags_and_for_the_same_directory() {
         let place = tempfile::tempdir().unwrap();
         let file = place.path().join("my.toml");
         let arguments = SettingsArguments {

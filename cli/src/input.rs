@@ -23,7 +23,7 @@ pub(crate) fn decode<T, E: Error + Send + Sync + 'static>(
 ) -> Result<T, CommandError> {
     let read = |reader: &mut dyn Read| {
         let mut bytes = Vec::new();
-        // One byte more than allowed, so that the decoder refuses what is too long.
+        // One byte more than allowed, so that the decoder refuses a file that is too long.
         let limit = bytes_max as u64 + 1;
         reader.take(limit).read_to_end(&mut bytes).map(|_| bytes)
     };

@@ -11,7 +11,7 @@ use crate::output::{byte_size, grouped, rate};
 /// Time between two lines.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Unit of what is counted.
+/// Unit of a progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
     Operations,

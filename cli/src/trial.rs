@@ -22,7 +22,7 @@ pub(crate) const RATE_MIN: f64 = 0.01;
 pub(crate) struct Choice {
     /// Section and key.
     pub(crate) key: String,
-    /// As it is typed.
+    /// Value as typed.
     pub(crate) value: String,
 }
 

@@ -109,7 +109,7 @@ fn import(
     let mut submitter = Submitter::new(engine, arguments.batch, arguments.in_flight);
     let mut progress = Progress::start("import", Unit::Bytes, total);
     let read = read(arguments, reader, &mut submitter, &mut progress, interrupt);
-    // Makes durable what was accepted, however the reading ended.
+    // Makes accepted records durable, even if reading failed.
     let tally = submitter.finish()?;
     let (_, elapsed) = progress.finish();
     let found = read?;

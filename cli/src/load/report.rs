@@ -123,7 +123,7 @@ fn stage_times(outcome: &Outcome) -> Table {
     table
 }
 
-/// Returns what was offered to the engine and what it achieved, without the warm-up.
+/// Returns the offered and the achieved operations, without the warm-up.
 fn loop_lines(outcome: &Outcome) -> String {
     let run = &outcome.run;
     let figures = &run.totals;

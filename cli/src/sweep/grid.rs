@@ -66,7 +66,7 @@ pub(super) fn combinations(varied: &[Varied]) -> Result<Vec<Vec<Choice>>, Comman
             Config::layers().set(&choice.to_string())?;
         }
         let longer = |before: Vec<Choice>| {
-            let with = move |choice: &Choice| [&before[..], &[choice.clone()]].concat();
+            let with = move |choice: &Choice| [&before[..], std::slice::from_ref(choice)].concat();
             choices.iter().map(with)
         };
         all = all.into_iter().flat_map(longer).collect();

@@ -105,7 +105,7 @@ pub(crate) fn run(arguments: &SweepArguments) -> Result<Exit, CommandError> {
         }
     }
     let target_us = arguments.target_p99_ms.map(|target| target * 1e3);
-    // What was measured before an interruption or a failure is shown.
+    // Also shows measurements before an interruption or a failure.
     let curves = combinations.into_iter().zip(&rounds);
     let curves: Vec<Curve> = curves
         .filter_map(|(settings, rounds)| curve(settings, rounds, target_us))

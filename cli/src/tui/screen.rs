@@ -10,7 +10,7 @@ use trunkline_load::Progress;
 
 use super::view::draw;
 
-/// Why there is no live view.
+/// An error of the live view.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ScreenError {
     #[error(

@@ -101,7 +101,7 @@ fn what_was_measured_before_an_interrupt_is_shown() {
 
     let tuned = run_interrupted(["tune"].into_iter().chain(vary), "round 2 of 250");
     assert_eq!(tuned.code, 130);
-    let says = "# Interrupted, before these were tried to the end: group.operations_max.";
+    let says = "# Interrupted, before these keys were tried to the end: group.operations_max.";
     assert!(tuned.stdout.contains(says), "{tuned:?}");
     let config = Config::layers().text("tuned", &tuned.stdout).unwrap();
     assert_eq!(config.build().unwrap(), Config::default());
