@@ -1,15 +1,22 @@
-//! Notes which revision the command is built from, so that the runs that it makes can say so. Without a checkout of
-//! its own, as in a packaged crate, or without git, that is empty.
+//! Passes the git revision to the command, which records it in runs. The revision is empty without git, and in a packaged
+//! crate.
 
 use std::path::Path;
 use std::process::Command;
 
-/// What the command is made of: if any of it is not as committed, the revision ends with `-dirty`.
-const SOURCES: [&str; 4] = ["src", "../actors/src", "../src", "../Cargo.lock"];
+/// Sources of the command. The revision ends with `-dirty` if any of them has uncommitted changes.
+const SOURCES: [&str; 6] = [
+    "src",
+    "../actors/src",
+    "../core/src",
+    "../load/src",
+    "../src",
+    "../Cargo.lock",
+];
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    // Not the revision of somebody who has this crate among sources of their own.
+    // Another repository that contains this crate has no `.git` here.
     let is_own = Path::new("../.git").exists();
     let revision = is_own.then(revision).flatten();
     println!(
@@ -22,7 +29,7 @@ fn revision() -> Option<String> {
     let head = git(&["symbolic-ref", "-q", "HEAD"]);
     let moved_by_commits = ["HEAD", "logs/HEAD", "packed-refs"].into_iter();
     for name in moved_by_commits.chain(head.as_deref()) {
-        // One that is missing would count as changed at every build.
+        // A missing file would count as changed in every build.
         let path = git(&["rev-parse", "--git-path", name]);
         if let Some(path) = path.filter(|path| Path::new(path).exists()) {
             println!("cargo:rerun-if-changed={path}");
@@ -46,7 +53,7 @@ fn revision() -> Option<String> {
     }
 }
 
-/// What git says; nothing if it refuses or is not there.
+/// Returns the output of git, if it succeeds.
 fn git(arguments: &[&str]) -> Option<String> {
     let output = Command::new("git").args(arguments).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;

@@ -1,20 +1,29 @@
-//! What can be typed: subcommands, flags, and how keys and digests are read.
-//!
-//! The doc comments are the command's help text.
+//! The subcommands, the flags that several of them share, and the parsers of keys and digests. The doc comments are the
+//! help texts.
 
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use trunkline::TopKind;
 use trunkline::core::params::KEY_BYTES_MAX;
-use trunkline_load::{Arrivals, Distribution, Pacing, Workload};
+use trunkline::core::proof::Expected;
+use trunkline_load::{Arrivals, Distribution, Pacing, ProofTop, Workload};
 
+use crate::audit::AuditCommand;
 use crate::compare::CompareArguments;
+use crate::configuration::ConfigCommand;
 use crate::evidence::EvidenceCommand;
 use crate::history::HistoryCommand;
+use crate::import::ImportArguments;
+use crate::inspect::InspectArguments;
+use crate::load::LoadArguments;
+use crate::prove::ProveArguments;
 use crate::report::ReportArguments;
+use crate::show::ProofCommand;
+use crate::single::{DeleteArguments, GetArguments, PutArguments};
 use crate::sweep::SweepArguments;
 use crate::tune::TuneArguments;
+use crate::verify::VerifyArguments;
 
 /// Commit engine for authenticated key-value state: load tests, imports, proofs, inspection.
 #[derive(Debug, Parser)]
@@ -29,169 +38,117 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run a workload against an engine, report, prove and verify a sample of the keys.
+    /// Run a workload against an engine, report on it, and prove and verify a sample of the keys.
     Load(Box<LoadArguments>),
-    /// Say whether two runs, or two sides of several, differ.
+    /// Report whether two runs, or two sides of several runs, differ.
     Compare(CompareArguments),
-    /// Show what came out of a run: as text, or as a page with plots.
+    /// Show the results of a run as text, or as a page with plots.
     Report(ReportArguments),
-    /// Run a workload under every combination of some settings, and find where latency begins to cost more than
-    /// throughput gains.
+    /// Run a workload under every combination of some settings, and find the rate beyond which latency grows faster than
+    /// throughput.
     Sweep(SweepArguments),
-    /// Find the settings that suit a workload, one key after the other, and write them down as a configuration file
-    /// with what was measured.
+    /// Find the settings that suit a workload, key by key, and write them to a configuration file with the measurements.
     Tune(TuneArguments),
-    /// Put the records of a file into a directory.
+    /// Store the records of a file in a directory.
     Import(ImportArguments),
-    /// Print the value of a key; exit code 1 if it is absent.
+    /// Print the value of a key. Exit code 1 if it is absent.
     Get(GetArguments),
     /// Set the value of a key.
     Put(PutArguments),
     /// Remove a key.
     Delete(DeleteArguments),
-    /// Prove what keys hold, or that they are absent, at the last durable version.
+    /// Prove the values of keys, or that they are absent, at the last durable version.
     Prove(ProveArguments),
-    /// Check a proof: exit code 0 if proven, 1 if not, 2 if the input is unusable.
+    /// Check a proof. Exit code 0 if proven, 1 if not, 2 if the input is unusable.
     Verify(VerifyArguments),
-    /// Look into proofs.
+    /// Show proofs.
     #[command(subcommand)]
     Proof(ProofCommand),
-    /// Prove and check what came before a version.
+    /// Prove and check the history of a version.
     #[command(subcommand)]
     History(HistoryCommand),
-    /// Check what a receipt was turned into.
+    /// Check evidence of an accepted submission.
     #[command(subcommand)]
     Evidence(EvidenceCommand),
-    /// Tie the state digest of a version to its KZG root by all 128 slot digests.
+    /// Prove and check that the state digest and the KZG root of a version belong together.
     #[command(subcommand)]
     Audit(AuditCommand),
-    /// Say what a directory holds, without writing to it.
+    /// Show what a directory holds, without writing to it.
     Inspect(InspectArguments),
-    /// Look at the configuration that an engine would get.
+    /// Show or check the configuration that an engine would get.
     #[command(subcommand)]
     Config(ConfigCommand),
 }
 
-/// Where settings come from, weakest first: defaults, file, environment
-/// (`TRUNKLINE_<SECTION>_<KEY>`), flags.
-#[derive(Clone, Debug, Default, Args)]
-pub(crate) struct SettingsArguments {
-    /// Configuration file (TOML). While a load runs it is taken over when it changes.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    /// One setting, such as group.linger_ms=2; may be repeated.
-    #[arg(long, value_name = "SECTION.KEY=VALUE")]
-    pub(crate) set: Vec<String>,
-}
-
-/// What is not given is as in the plan, or has the default of a plan.
-#[derive(Debug, Args)]
-pub(crate) struct LoadArguments {
-    /// Directory of the engine, created if missing; without it a temporary one, removed at the end.
-    #[arg(long)]
-    pub(crate) dir: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) plan: PlanArguments,
-
-    /// Write the operations of the run into a file.
-    #[arg(long, value_name = "FILE", conflicts_with = "replay")]
-    pub(crate) record: Option<PathBuf>,
-    /// Run the operations of a file at their times, instead of the workload.
-    #[arg(long, value_name = "FILE", conflicts_with_all = [
-        "rate", "rate_share", "phases", "keys", "value_bytes", "workload", "dist", "duration", "ops"
-    ])]
-    pub(crate) replay: Option<PathBuf>,
-    /// How many times faster [default: 1].
-    #[arg(long, value_name = "FACTOR", requires = "replay")]
-    pub(crate) replay_speed: Option<f64>,
-
-    /// Keys that are proven at the end, half of them absent ones.
-    #[arg(long, default_value_t = 1000)]
-    pub(crate) proofs: usize,
-    /// Directory that the run is written to, as run.json and latency.hlog.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: Option<PathBuf>,
-    /// Show the run on the whole terminal; q ends it in order.
-    #[arg(long, conflicts_with = "json")]
-    pub(crate) tui: bool,
-    /// Print the run's totals as JSON, and nothing else.
-    #[arg(long)]
-    pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) settings: SettingsArguments,
-}
-
-/// What is to be run: a plan file, the plan of a run, or the defaults, and what is typed over it.
+/// The plan to run: a plan file, the plan of a run, or the defaults, with flags over it.
 #[derive(Debug, Args)]
 pub(crate) struct PlanArguments {
-    /// Plan (TOML), or a run whose plan is run again: its directory, or its run.json. Flags go before it.
+    /// Plan (TOML), or a run to repeat: its directory or its run.json. Flags override it.
     #[arg(long, value_name = "FILE|DIR")]
     pub(crate) plan: Option<PathBuf>,
     /// Name of the run.
     #[arg(long)]
     pub(crate) name: Option<String>,
-    /// Keys that are put before the operations start [default: 100000].
+    /// Number of keys that are put before the operations start [default: 100000].
     #[arg(long)]
     pub(crate) keys: Option<u64>,
-    /// Bytes of a value [default: 100].
+    /// Size of a value, bytes [default: 100].
     #[arg(long)]
     pub(crate) value_bytes: Option<usize>,
     /// Mix of operations [default: a].
     #[arg(long, value_enum)]
     pub(crate) workload: Option<Mix>,
-    /// Which keys are chosen; without it what YCSB takes for the workload.
+    /// Distribution of the keys. Default: that of YCSB for the workload.
     #[arg(long, value_enum)]
     pub(crate) dist: Option<Dist>,
     /// Seed of keys, values, operations and arrivals [default: 1].
     #[arg(long)]
     pub(crate) seed: Option<u64>,
 
-    /// Operations a second that are due, whatever the engine does (open loop). Without it, and without
-    /// --closed, a closed loop of 2 seconds finds out what can be done (reads: by --readers threads), and
-    /// --rate-share of that is the rate.
+    /// Operations a second, whatever the engine does (open loop). Without --rate and --closed, a closed loop of 2 seconds
+    /// measures the peak (reads: by --readers threads), and --rate-share of that is the rate.
     #[arg(long, conflicts_with = "closed")]
     pub(crate) rate: Option<f64>,
-    /// Share of what was found that becomes the rate [default: 0.7].
+    /// Share of the measured peak to run at [default: 0.7].
     #[arg(long, conflicts_with_all = ["rate", "closed"])]
     pub(crate) rate_share: Option<f64>,
-    /// How operations follow each other [default: poisson].
+    /// Spacing of operations [default: poisson].
     #[arg(long, value_enum)]
     pub(crate) arrivals: Option<ArrivalsKind>,
-    /// How the generator waits for the next operation to be due [default: auto].
+    /// How the load generator waits for the next operation [default: auto].
     #[arg(long, value_enum)]
     pub(crate) pacing: Option<PacingKind>,
-    /// Operations under way at most in an open loop; what is due beyond that is dropped and counted
-    /// [default: 200000].
+    /// Most operations in flight in an open loop; operations beyond that are dropped and counted [default: 200000].
     #[arg(long, value_name = "OPERATIONS")]
     pub(crate) in_flight_max: Option<u64>,
-    /// Closed loop: the next operation starts when there is room.
+    /// Run a closed loop: the next operation starts when an earlier one has ended.
     #[arg(long)]
     pub(crate) closed: bool,
-    /// Batches submitted and not yet durable in a closed loop [default: 16]. Where one reads anything, as many threads
-    /// read too, unless --readers or the plan says how many.
+    /// Batches in flight in a closed loop [default: 16]. A workload with reads has the same number of reading threads,
+    /// unless --readers or the plan sets it.
     #[arg(long, visible_alias = "in-flight", value_name = "BATCHES")]
     pub(crate) concurrency: Option<usize>,
-    /// Shape of the rate and phases (TOML), instead of the plan's.
+    /// File with the shape of the rate and its phases (TOML), instead of the plan's.
     #[arg(long, value_name = "FILE")]
     pub(crate) phases: Option<PathBuf>,
 
-    /// Writes of one batch [default: 1000].
+    /// Writes in a batch [default: 1000].
     #[arg(long)]
     pub(crate) batch: Option<usize>,
-    /// How long the oldest write of a batch waits for others in an open loop, microseconds [default: 1000].
+    /// Longest wait of a batch for more writes in an open loop, microseconds [default: 1000].
     #[arg(long, value_name = "MICROSECONDS")]
     pub(crate) batch_linger_us: Option<u64>,
-    /// Threads that read, and check proofs [default: 1; in a closed loop that reads, as --concurrency].
+    /// Threads that read and check proofs [default: 1; --concurrency in a closed loop with reads].
     #[arg(long)]
     pub(crate) readers: Option<usize>,
-    /// Top of the proofs of the workload verify [default: hash].
+    /// Top of the proofs in the workload verify [default: hash].
     #[arg(long, value_enum)]
     pub(crate) proof_top: Option<Top>,
 
-    /// What runs before anything is measured [default: 1, with --ops 0].
+    /// Warm-up before the measurement, seconds [default: 1, or 0 with --ops].
     #[arg(long, value_name = "SECONDS")]
     pub(crate) warmup: Option<f64>,
-    /// How long is measured [default: 10, unless --ops is given].
+    /// Length of the measurement, seconds [default: 10, unless --ops is given].
     #[arg(long, value_name = "SECONDS")]
     pub(crate) duration: Option<f64>,
     /// Operations after which the run ends.
@@ -199,309 +156,97 @@ pub(crate) struct PlanArguments {
     pub(crate) ops: Option<u64>,
 }
 
-/// Mixes of operations, as YCSB defines them, and two more. An update puts a whole new value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Mix {
-    /// 50 % reads, 50 % updates; zipfian.
-    A,
-    /// 95 % reads, 5 % updates; zipfian.
-    B,
-    /// Reads alone; zipfian.
-    C,
-    /// 95 % reads of the latest keys, 5 % inserts; latest.
-    D,
-    /// 95 % reads of up to 100 consecutive records, 5 % inserts; zipfian.
-    E,
-    /// 50 % reads, 50 % read-modify-writes; zipfian. A key's first write in a batch, if it is one,
-    /// reads and is put only if the key holds what earlier batches wrote to it last; what the same
-    /// batch writes to it after that is a plain put.
-    F,
-    /// Reads with proofs that are checked, alone (not of YCSB); zipfian.
-    Verify,
-    /// Updates alone (not of YCSB); uniform.
-    Write,
+/// Declares an argument whose values are those of another type, by the same names.
+macro_rules! mirrored {
+    ($(#[$doc:meta])* enum $name:ident => [$($target:ident),+] $values:tt) => {
+        mirrored! { @enum [$(#[$doc])*] $name $values }
+        $(mirrored! { @from $name $target $values })+
+    };
+    (@enum [$($doc:tt)*] $name:ident { $($(#[$about:meta])* $value:ident,)+ }) => {
+        $($doc)*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+        pub(crate) enum $name {
+            $($(#[$about])* $value,)+
+        }
+    };
+    (@from $name:ident $target:ident { $($(#[$about:meta])* $value:ident,)+ }) => {
+        impl From<$name> for $target {
+            fn from(value: $name) -> Self {
+                match value {
+                    $($name::$value => Self::$value,)+
+                }
+            }
+        }
+    };
 }
 
-impl From<Mix> for Workload {
-    fn from(mix: Mix) -> Self {
-        match mix {
-            Mix::A => Self::A,
-            Mix::B => Self::B,
-            Mix::C => Self::C,
-            Mix::D => Self::D,
-            Mix::E => Self::E,
-            Mix::F => Self::F,
-            Mix::Verify => Self::Verify,
-            Mix::Write => Self::Write,
-        }
+mirrored! {
+    /// Mixes of operations: those of YCSB and two more. An update puts a whole new value.
+    enum Mix => [Workload] {
+        /// 50 % reads, 50 % updates; zipfian.
+        A,
+        /// 95 % reads, 5 % updates; zipfian.
+        B,
+        /// Only reads; zipfian.
+        C,
+        /// 95 % reads of the latest keys, 5 % inserts; latest.
+        D,
+        /// 95 % reads of up to 100 consecutive records, 5 % inserts; zipfian.
+        E,
+        /// 50 % reads, 50 % read-modify-writes; zipfian. The first write of a batch to a key, if it is one, is put only if
+        /// the key holds the last value of earlier batches; later writes of the batch to it are plain puts.
+        F,
+        /// Only reads with proofs, which are checked (not of YCSB); zipfian.
+        Verify,
+        /// Only updates (not of YCSB); uniform.
+        Write,
     }
 }
 
-/// How keys are chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Dist {
-    /// Each key alike.
-    Uniform,
-    /// Few keys often, scattered over the key space (exponent 0.99).
-    Zipfian,
-    /// The keys inserted last most often (exponent 0.99).
-    Latest,
-    /// 90 % of the operations on 1 % of the keys; a plan can say other shares.
-    Hotspot,
-}
-
-impl From<Dist> for Distribution {
-    fn from(dist: Dist) -> Self {
-        match dist {
-            Dist::Uniform => Self::Uniform,
-            Dist::Zipfian => Self::Zipfian,
-            Dist::Latest => Self::Latest,
-            Dist::Hotspot => Self::Hotspot,
-        }
+mirrored! {
+    /// How keys are chosen.
+    enum Dist => [Distribution] {
+        /// All keys equally often.
+        Uniform,
+        /// Few keys often, scattered over the key space (exponent 0.99).
+        Zipfian,
+        /// The last inserted keys most often (exponent 0.99).
+        Latest,
+        /// 90 % of the operations on 1 % of the keys; a plan can set other shares.
+        Hotspot,
     }
 }
 
-/// How operations follow each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ArrivalsKind {
-    /// Independent of each other.
-    Poisson,
-    /// At even distances.
-    Constant,
-}
-
-impl From<ArrivalsKind> for Arrivals {
-    fn from(kind: ArrivalsKind) -> Self {
-        match kind {
-            ArrivalsKind::Poisson => Self::Poisson,
-            ArrivalsKind::Constant => Self::Constant,
-        }
+mirrored! {
+    /// Spacing of operations.
+    enum ArrivalsKind => [Arrivals] {
+        /// Independent of each other.
+        Poisson,
+        /// At equal intervals.
+        Constant,
     }
 }
 
-/// How the generator waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PacingKind {
-    /// Spins for the last 50 µs where operations are 200 µs apart or more; else sleeps 100 µs at a time.
-    Auto,
-    /// Always spins: exact, and takes a core at high rates.
-    Spin,
-    /// Never spins.
-    Sleep,
-}
-
-impl From<PacingKind> for Pacing {
-    fn from(kind: PacingKind) -> Self {
-        match kind {
-            PacingKind::Auto => Self::Auto,
-            PacingKind::Spin => Self::Spin,
-            PacingKind::Sleep => Self::Sleep,
-        }
+mirrored! {
+    /// How the load generator waits for the next operation.
+    enum PacingKind => [Pacing] {
+        /// Spins for the last 50 µs where operations are 200 µs apart or more; else sleeps 100 µs at a time.
+        Auto,
+        /// Always spins: exact, but uses a whole core.
+        Spin,
+        /// Never spins.
+        Sleep,
     }
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct ImportArguments {
-    /// File of records, one a line; - is standard input.
-    pub(crate) file: PathBuf,
-    /// Directory of the engine, created if missing.
-    #[arg(long)]
-    pub(crate) dir: PathBuf,
-    /// Form of a line; without it told by the file's extension (.tsv), else ndjson.
-    #[arg(long, value_enum)]
-    pub(crate) format: Option<Format>,
-    /// Stop at the first malformed line. Records before it may already be stored.
-    #[arg(long)]
-    pub(crate) strict: bool,
-    /// Records of one batch.
-    #[arg(long, default_value = "1000")]
-    pub(crate) batch: NonZeroUsize,
-    /// Batches submitted and not yet durable.
-    #[arg(long, default_value = "16")]
-    pub(crate) in_flight: NonZeroUsize,
-    #[command(flatten)]
-    pub(crate) settings: SettingsArguments,
-}
-
-/// What a line of an import looks like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// {"key": "…", "value": "…"}, nothing else in it.
-    Ndjson,
-    /// The key, a tab, the value up to the end of the line; bytes as they are.
-    Tsv,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct GetArguments {
-    /// Key: text, or 0x and hex.
-    #[arg(value_parser = parse_key)]
-    pub(crate) key: Key,
-    /// Directory of the state.
-    #[arg(long)]
-    pub(crate) dir: PathBuf,
-    /// Print the value in hex.
-    #[arg(long)]
-    pub(crate) hex: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct PutArguments {
-    /// Key: text, or 0x and hex.
-    #[arg(value_parser = parse_key)]
-    pub(crate) key: Key,
-    /// Value: text, 0x and hex, or - for standard input.
-    pub(crate) value: String,
-    /// Directory of the engine, created if missing.
-    #[arg(long)]
-    pub(crate) dir: PathBuf,
-    #[command(flatten)]
-    pub(crate) settings: SettingsArguments,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct DeleteArguments {
-    /// Key: text, or 0x and hex.
-    #[arg(value_parser = parse_key)]
-    pub(crate) key: Key,
-    /// Directory of the engine.
-    #[arg(long)]
-    pub(crate) dir: PathBuf,
-    #[command(flatten)]
-    pub(crate) settings: SettingsArguments,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ProveArguments {
-    /// Directory of the state.
-    #[arg(long)]
-    pub(crate) dir: PathBuf,
-    /// Keys: text, or 0x and hex; may be repeated.
-    #[arg(long = "key", value_name = "KEY", required = true, num_args = 1.., value_parser = parse_key)]
-    pub(crate) keys: Vec<Key>,
-    /// File that the proof is written to; - is standard output.
-    #[arg(long)]
-    pub(crate) out: PathBuf,
-    /// What the proof leads to: a KZG root, or a state digest and commit id.
-    #[arg(long, value_enum, default_value_t = Top::Kzg)]
-    pub(crate) top: Top,
-    /// Bytes of the longest value shown; of longer ones the proof has the hash. 0 shows no value.
-    #[arg(long, value_name = "BYTES")]
-    pub(crate) value_bytes_max: Option<usize>,
-    /// Print JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// What stands above the slots of a proof.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Top {
-    /// Openings of the KZG root (48 bytes).
-    Kzg,
-    /// Hashes up to the state digest (32 bytes), with the commit record.
-    Hash,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct VerifyArguments {
-    /// File of the proof; - is standard input.
-    pub(crate) file: PathBuf,
-    /// Trusted root in hex: a KZG root (48 bytes) or a state digest (32 bytes). One for each version of
-    /// the proof, in ascending order.
-    #[arg(long = "root", value_name = "ROOT", value_parser = parse_root)]
-    pub(crate) roots: Vec<TrustedRoot>,
-    /// Trusted commit id in hex (32 bytes): also binds the version. Needs a proof with a hash top. One
-    /// for each version of the proof, in ascending order.
-    #[arg(long = "commit-id", value_name = "HEX", value_parser = parse_digest)]
-    pub(crate) commit_ids: Vec<Hex32>,
-    /// Trusted tree id in hex (32 bytes), to go with a root; without it the proof's own is taken.
-    #[arg(long, value_name = "HEX", value_parser = parse_digest, requires = "roots")]
-    pub(crate) tree_id: Option<Hex32>,
-    /// Print JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ProofCommand {
-    /// Print every field of a proof, with what a verifier computes from it. Proves nothing.
-    Show(ShowArguments),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ShowArguments {
-    /// File of the proof; - is standard input.
-    pub(crate) file: PathBuf,
-    /// Print JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum AuditCommand {
-    /// Write the audit proof of the last durable version: its slot digests and an opening.
-    Prove(AuditProveArguments),
-    /// Check an audit proof: exit code 0 if proven, 1 if not, 2 if the input is unusable.
-    Verify(AuditVerifyArguments),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct AuditProveArguments {
-    /// Directory of the state.
-    #[arg(long)]
-    pub(crate) dir: PathBuf,
-    /// File that the audit proof is written to; - is standard output.
-    #[arg(long)]
-    pub(crate) out: PathBuf,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct AuditVerifyArguments {
-    /// File of the audit proof; - is standard input.
-    pub(crate) file: PathBuf,
-    /// Trusted root in hex: a state digest (32 bytes) or a KZG root (48 bytes); may be repeated to give
-    /// both. A KZG root alone does not bind the state digest.
-    #[arg(long = "root", value_name = "ROOT", value_parser = parse_root)]
-    pub(crate) roots: Vec<TrustedRoot>,
-    /// Trusted commit id in hex (32 bytes): also binds the version.
-    #[arg(long, value_name = "HEX", value_parser = parse_digest)]
-    pub(crate) commit_id: Option<Hex32>,
-    /// Trusted tree id in hex (32 bytes), to go with a root; without it the proof's own is taken.
-    #[arg(long, value_name = "HEX", value_parser = parse_digest, requires = "roots")]
-    pub(crate) tree_id: Option<Hex32>,
-    /// Print JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct InspectArguments {
-    /// Directory of the state.
-    #[arg(long)]
-    pub(crate) dir: PathBuf,
-    /// Say what the engine moved by itself and why, and what was reloaded, instead; also while it runs.
-    #[arg(long)]
-    pub(crate) decisions: bool,
-    /// Print JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ConfigCommand {
-    /// Print every setting as TOML, those that are not at their default under the place they came from.
-    Show(ConfigShowArguments),
-    /// Check file, environment and flags; exit code 2 names the first mistake.
-    Check(SettingsArguments),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ConfigShowArguments {
-    /// Say of every setting where it came from, and whether a running engine takes another value.
-    #[arg(long)]
-    pub(crate) origin: bool,
-    #[command(flatten)]
-    pub(crate) settings: SettingsArguments,
+mirrored! {
+    /// Top of a proof, above the slots.
+    enum Top => [TopKind, ProofTop] {
+        /// Openings of the KZG root (48 bytes).
+        Kzg,
+        /// Hashes up to the state digest (32 bytes), with the commit record.
+        Hash,
+    }
 }
 
 /// The bytes of a key.
@@ -519,28 +264,41 @@ pub(crate) enum TrustedRoot {
     StateDigest([u8; 32]),
 }
 
-/// Why an argument was not understood.
+impl TrustedRoot {
+    /// Returns what a proof must lead to, in a tree.
+    pub(crate) fn expected(self, tree_id: [u8; 32]) -> Expected {
+        match self {
+            Self::Kzg(kzg_root) => Expected::KzgRoot { tree_id, kzg_root },
+            Self::StateDigest(state_digest) => Expected::StateDigest {
+                tree_id,
+                state_digest,
+            },
+        }
+    }
+}
+
+/// Why an argument is invalid.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ArgumentError {
     #[error(
-        "after 0x only pairs of hexadecimal digits may follow; write text that begins with 0x in hex itself"
+        "0x must be followed by pairs of hexadecimal digits; write text that begins with 0x in hex"
     )]
     Hex,
     #[error("a key has 1 to {KEY_BYTES_MAX} bytes, not {0}")]
     KeyBytes(usize),
-    #[error("a setting and the values to try look like group.linger_ms=0,1,2")]
+    #[error("expected a setting and the values to try, such as group.linger_ms=0,1,2")]
     Varied,
-    #[error("64 hexadecimal digits (32 bytes) were expected")]
+    #[error("expected 64 hexadecimal digits (32 bytes)")]
     Digest,
-    #[error("a number of percent was expected, such as 5%")]
+    #[error("expected a percentage, such as 5%")]
     Percent,
-    #[error("a directory, or several separated by single commas, was expected")]
+    #[error("expected a directory, or several separated by single commas")]
     Side,
-    #[error("96 hexadecimal digits (a KZG root) or 64 (a state digest) were expected")]
+    #[error("expected 96 hexadecimal digits (a KZG root) or 64 (a state digest)")]
     Root,
 }
 
-/// Text as it is, or bytes in hex after `0x`.
+/// Parses text, or bytes in hex after `0x`.
 pub(crate) fn parse_bytes(text: &str) -> Result<Vec<u8>, ArgumentError> {
     match text.strip_prefix("0x") {
         None => Ok(text.as_bytes().to_vec()),
@@ -548,7 +306,7 @@ pub(crate) fn parse_bytes(text: &str) -> Result<Vec<u8>, ArgumentError> {
     }
 }
 
-fn parse_key(text: &str) -> Result<Key, ArgumentError> {
+pub(crate) fn parse_key(text: &str) -> Result<Key, ArgumentError> {
     let key = parse_bytes(text)?;
     match key.len() {
         1..=KEY_BYTES_MAX => Ok(Key(key)),
@@ -567,7 +325,7 @@ pub(crate) fn parse_digest(text: &str) -> Result<Hex32, ArgumentError> {
     parse_array(text).map(Hex32).ok_or(ArgumentError::Digest)
 }
 
-fn parse_root(text: &str) -> Result<TrustedRoot, ArgumentError> {
+pub(crate) fn parse_root(text: &str) -> Result<TrustedRoot, ArgumentError> {
     let kzg_root = parse_array(text).map(TrustedRoot::Kzg);
     kzg_root
         .or_else(|| parse_array(text).map(TrustedRoot::StateDigest))

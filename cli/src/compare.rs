@@ -1,4 +1,4 @@
-//! `compare`: whether two sides of runs differ, and whether for the worse. What decides is `trunkline_load::compare`.
+//! `compare`: reports whether two sides of runs differ and whether one is worse. `trunkline_load::compare` decides.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -18,23 +18,23 @@ use crate::table::Table;
 
 #[derive(Debug, Args)]
 pub(crate) struct CompareArguments {
-    /// Directory of a run, or several separated by commas: before.
+    /// Runs before a change: a directory, or several separated by commas.
     #[arg(value_name = "A", required = true, value_parser = parse_side)]
     before: Side,
-    /// The same, after.
+    /// Runs after the change, in the same form.
     #[arg(value_name = "B", required = true, value_parser = parse_side)]
     after: Side,
-    /// Exit code 1 if any figure is certainly worse, and by this much or more.
+    /// Exit with code 1 if any figure is certainly worse by this much or more.
     #[arg(long, value_name = "PERCENT", value_parser = parse_percent)]
     fail_on: Option<f64>,
-    /// A change up to this is none, however certain.
+    /// Ignore changes up to this size, however certain.
     #[arg(long, value_name = "PERCENT", default_value = "1%", value_parser = parse_percent)]
     negligible: f64,
-    /// The runs of A and B were made in turns, and each is compared with its neighbour: what a machine that gets
-    /// slower does to both is left out. As many of both, three at least.
+    /// Compare each run of A with the run of B made next to it, so that a machine that gets slower affects both. Needs
+    /// the same number of runs of both sides, made alternately, and at least three.
     #[arg(long)]
     paired: bool,
-    /// Compare runs of different workloads or machines all the same.
+    /// Compare runs of different workloads or machines anyway.
     #[arg(long)]
     force: bool,
     /// Resamples for each figure of each side.
@@ -52,7 +52,7 @@ pub(crate) struct CompareArguments {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Side(Vec<PathBuf>);
 
-/// A directory may have a comma in its name; only where there is none such, commas separate.
+/// Parses a side. A text that names a directory is one, even with commas.
 fn parse_side(text: &str) -> Result<Side, ArgumentError> {
     if Path::new(text).is_dir() {
         return Ok(Side(vec![text.into()]));
@@ -64,7 +64,7 @@ fn parse_side(text: &str) -> Result<Side, ArgumentError> {
     Ok(Side(directories))
 }
 
-/// A share, from a number of percent with or without its sign.
+/// Parses a percentage, with or without its sign, as a share.
 fn parse_percent(text: &str) -> Result<f64, ArgumentError> {
     let digits = text.strip_suffix('%').unwrap_or(text).trim_end();
     let percent: f64 = digits.parse().map_err(|_| ArgumentError::Percent)?;
@@ -99,15 +99,12 @@ pub(crate) fn run(arguments: &CompareArguments) -> Result<Exit, CommandError> {
             .chain(warnings(&before, &after))
             .collect(),
     };
-    if arguments.json {
-        output::print_json(&Json::of(arguments, &report))?;
-    } else {
-        output::print(text(&report))?;
-    }
-    Ok(match report.has_failed() {
-        true => Exit::Failed,
-        false => Exit::Done,
-    })
+    output::print_either(
+        arguments.json,
+        || json(arguments, &report),
+        || text(&report),
+    )?;
+    Ok(Exit::of(!report.has_failed()))
 }
 
 struct Report<'a> {
@@ -138,24 +135,19 @@ fn observed(side: &[Recorded]) -> Vec<Observed> {
     side.iter().map(Recorded::observed).collect()
 }
 
-/// Why a comparison would say more of something else than of the code.
+/// Returns reasons why the runs are not comparable.
 fn unlike(before: &[Recorded], after: &[Recorded]) -> Vec<String> {
     let mut runs = before.iter().chain(after).map(|recorded| &recorded.run);
     let Some(first) = runs.next() else {
         return Vec::new();
     };
     let others: Vec<&Run> = runs.collect();
-    let differing = others
-        .iter()
-        .flat_map(|run| differing_keys(&first.workload, &run.workload));
-    let differing: BTreeSet<String> = differing.collect();
+    let differing = |run: &&Run| differing_keys(&first.workload, &run.workload);
+    let differing: BTreeSet<String> = others.iter().flat_map(differing).collect();
     let mut unlike = Vec::new();
     if !differing.is_empty() {
-        let keys: Vec<String> = differing.into_iter().collect();
-        unlike.push(format!(
-            "the runs have different workloads ({})",
-            keys.join(", ")
-        ));
+        let keys = Vec::from_iter(differing).join(", ");
+        unlike.push(format!("the runs have different workloads ({keys})"));
     }
     let differs = |run: &&&Run| traced(run) != traced(first);
     if let Some(other) = others.iter().find(differs) {
@@ -171,7 +163,7 @@ fn unlike(before: &[Recorded], after: &[Recorded]) -> Vec<String> {
     unlike
 }
 
-/// What a replay ran, and how fast. What the trace's file is called says nothing.
+/// Returns the digest of a replayed trace and its speed, whatever the name of the file.
 fn traced(run: &Run) -> Option<(&str, f64)> {
     let replayed = run.replayed.as_ref()?;
     Some((&replayed.digest, replayed.speed))
@@ -188,7 +180,7 @@ fn source(run: &Run) -> String {
     }
 }
 
-/// What two plans differ in. Their names say nothing, and other seeds are the same workload.
+/// Returns the settings that differ between two plans, without name and seed.
 fn differing_keys(one: &str, other: &str) -> Vec<String> {
     if one == other {
         return Vec::new();
@@ -209,12 +201,12 @@ fn settings(plan: &str) -> Option<serde_json::Map<String, serde_json::Value>> {
     settings.as_object().cloned()
 }
 
-/// What a reader must know that does not keep runs from being compared.
+/// Returns warnings about runs that can be compared.
 fn warnings(before: &[Recorded], after: &[Recorded]) -> Vec<String> {
     let mut warnings = Vec::new();
     if before.len() < 2 || after.len() < 2 {
         warnings.push(
-            "one run of a side: what differs from start to start is not seen; make several of both, in turns"
+            "a side has one run, which hides the differences between starts; make several of both, alternately"
                 .to_owned(),
         );
     }
@@ -299,6 +291,21 @@ fn percent(share: f64) -> String {
     format!("{} %", share * 100.0)
 }
 
+fn json<'a>(arguments: &CompareArguments, report: &'a Report<'_>) -> Json<'a> {
+    let names = |side: &Side| {
+        let paths = side.0.iter();
+        paths.map(|path| path.display().to_string()).collect()
+    };
+    Json {
+        before: names(&arguments.before),
+        after: names(&arguments.after),
+        comparison: report.comparison,
+        warnings: &report.warnings,
+        fail_on: report.fail_on,
+        failed: report.has_failed(),
+    }
+}
+
 #[derive(Serialize)]
 struct Json<'a> {
     before: Vec<String>,
@@ -308,23 +315,6 @@ struct Json<'a> {
     warnings: &'a [String],
     fail_on: Option<f64>,
     failed: bool,
-}
-
-impl<'a> Json<'a> {
-    fn of(arguments: &CompareArguments, report: &'a Report<'_>) -> Self {
-        let names = |side: &Side| {
-            let paths = side.0.iter();
-            paths.map(|path| path.display().to_string()).collect()
-        };
-        Self {
-            before: names(&arguments.before),
-            after: names(&arguments.after),
-            comparison: report.comparison,
-            warnings: &report.warnings,
-            fail_on: report.fail_on,
-            failed: report.has_failed(),
-        }
-    }
 }
 
 #[cfg(test)]

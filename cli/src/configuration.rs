@@ -1,16 +1,46 @@
-//! `config show` and `config check`, and the settings of every command that opens an engine.
+//! `config show` and `config check`; and the settings of every command that opens an engine.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::{Args, Subcommand};
+use toml_edit::{DocumentMut, Table, TomlError};
 use trunkline::config::{Layers, Origin, RELOADABLE};
 use trunkline::{Config, ConfigError, Engine};
 
 use crate::Exit;
-use crate::arguments::{ConfigShowArguments, SettingsArguments};
 use crate::error::CommandError;
 use crate::output;
+use crate::single::cannot_open;
 
-/// The settings for an engine on a directory.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print every setting as TOML, with the source of those that are not defaults.
+    Show(ShowArguments),
+    /// Check file, environment and flags. If they are invalid, the exit code is 2 and the first mistake is named.
+    Check(SettingsArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArguments {
+    /// Show the source of every setting, and whether it can be reloaded while the engine runs.
+    #[arg(long)]
+    origin: bool,
+    #[command(flatten)]
+    settings: SettingsArguments,
+}
+
+/// Sources of settings over the defaults, later ones override: file, environment (`TRUNKLINE_<SECTION>_<KEY>`), flags.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct SettingsArguments {
+    /// Configuration file (TOML). `load` reloads it when it changes.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// One setting, such as group.linger_ms=2; may be repeated.
+    #[arg(long, value_name = "SECTION.KEY=VALUE")]
+    set: Vec<String>,
+}
+
+/// Returns the settings for an engine on a directory.
 pub(crate) fn for_directory(
     arguments: &SettingsArguments,
     directory: &Path,
@@ -18,22 +48,19 @@ pub(crate) fn for_directory(
     Ok(build(arguments, directory)?)
 }
 
-/// Opens an engine that goes on with the configuration file as it is changed, if there is one.
+/// Opens an engine that reloads the configuration file, if there is one, when it changes.
 pub(crate) fn open_watching(
     arguments: &SettingsArguments,
     config: Config,
 ) -> Result<Engine, CommandError> {
     let directory = config.engine.directory.clone();
+    let failed = cannot_open(&directory);
     let mut builder = Engine::builder(config);
     if let Some(file) = &arguments.config {
-        let (arguments, directory) = (arguments.clone(), directory.clone());
+        let arguments = arguments.clone();
         builder = builder.watch(file, move |_| build(&arguments, &directory));
     }
-    let opened = builder.open_blocking();
-    opened.map_err(|source| CommandError::Open {
-        directory,
-        source: Box::new(source),
-    })
+    builder.open_blocking().map_err(failed)
 }
 
 fn build(arguments: &SettingsArguments, directory: &Path) -> Result<Config, ConfigError> {
@@ -54,41 +81,38 @@ pub(crate) fn layers(arguments: &SettingsArguments) -> Result<Layers, ConfigErro
     Ok(layers)
 }
 
-pub(crate) fn check(arguments: &SettingsArguments) -> Result<Exit, CommandError> {
-    layers(arguments)?.build()?;
-    output::print("the configuration is valid\n")?;
+pub(crate) fn run(command: &ConfigCommand) -> Result<Exit, CommandError> {
+    output::print(match command {
+        ConfigCommand::Check(arguments) => {
+            layers(arguments)?.build()?;
+            "the configuration is valid\n".to_owned()
+        }
+        ConfigCommand::Show(arguments) => {
+            let layers = layers(&arguments.settings)?;
+            let text = layers.build()?.to_toml()?;
+            with_origins(&text, &layers, arguments.origin)?
+        }
+    })?;
     Ok(Exit::Done)
 }
 
-pub(crate) fn show(arguments: &ConfigShowArguments) -> Result<Exit, CommandError> {
-    let layers = layers(&arguments.settings)?;
-    let text = layers.build()?.to_toml()?;
-    output::print(with_origins(&text, &layers, arguments.origin))?;
-    Ok(Exit::Done)
-}
-
-/// The same TOML, each setting that is not a default under a comment that says who set it; or every setting,
+/// Returns the same TOML with comments: the origin of each setting that is not a default, or the origin of every setting
 /// and whether it can be reloaded.
-fn with_origins(text: &str, layers: &Layers, of_all: bool) -> String {
-    let mut section = "";
-    let mut annotated = String::new();
-    for line in text.lines() {
-        if let Some(name) = line.strip_prefix('[') {
-            section = name.trim_end_matches(']');
+fn with_origins(text: &str, layers: &Layers, of_all: bool) -> Result<String, TomlError> {
+    let mut document: DocumentMut = text.parse()?;
+    for (section, content) in document.iter_mut() {
+        let keys = content.as_table_mut().into_iter().flat_map(Table::iter_mut);
+        for (mut key, _) in keys {
+            let origin = layers.origin(&section, &key);
+            let comment = match of_all {
+                true => format!("# {origin}; {}\n", kind(&section, &key)),
+                false if origin == Origin::Default => continue,
+                false => format!("# {origin}\n"),
+            };
+            key.leaf_decor_mut().set_prefix(comment);
         }
-        let key = line.split_once(" = ").map_or("", |(key, _)| key);
-        match layers.origin(section, key) {
-            origin if of_all && !key.is_empty() => {
-                let kind = kind(section, key);
-                annotated += &format!("# {origin}; {kind}\n");
-            }
-            Origin::Default => {}
-            origin => annotated += &format!("# {origin}\n"),
-        }
-        annotated += line;
-        annotated.push('\n');
     }
-    annotated
+    Ok(document.to_string())
 }
 
 fn kind(section: &str, key: &str) -> &'static str {
@@ -107,12 +131,12 @@ mod tests {
     fn what_is_shown_can_be_loaded_again_and_says_where_it_came_from() {
         let layers = Config::layers().set("group.linger_ms=7").unwrap();
         let config = layers.build().unwrap();
-        let text = with_origins(&config.to_toml().unwrap(), &layers, false);
+        let text = with_origins(&config.to_toml().unwrap(), &layers, false).unwrap();
         assert!(text.contains("# flag group.linger_ms=7\nlinger_ms = 7\n"));
         let again = Config::layers().text("shown.toml", &text).unwrap();
         assert_eq!(again.build().unwrap(), config);
 
-        let text = with_origins(&config.to_toml().unwrap(), &layers, true);
+        let text = with_origins(&config.to_toml().unwrap(), &layers, true).unwrap();
         assert!(text.contains("# flag group.linger_ms=7; reloadable\nlinger_ms = 7\n"));
         assert!(text.contains("# default; static\nsegment_bytes_max = "));
         let again = Config::layers().text("shown.toml", &text).unwrap();
@@ -120,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_file_is_read_anew_under_the_flags_and_for_the_same_directory() {
+    fn a_changed_file_is_read_again_under_the_flags_and_for_the_same_directory() {
         let place = tempfile::tempdir().unwrap();
         let file = place.path().join("my.toml");
         let arguments = SettingsArguments {

@@ -1,11 +1,12 @@
-//! Why a command could not do its work, as one line.
+//! Errors of commands, each printed as one line.
 
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
-use trunkline::core::audit::{AuditFormError, DecodeAuditError};
-use trunkline::core::proof::{DecodeProofError, ProofFormError};
+use trunkline::core::audit::AuditFormError;
+use trunkline::core::params::VALUE_BYTES_MAX;
+use trunkline::core::proof::ProofFormError;
 use trunkline::core::wire::FormError;
 use trunkline::{
     ConfigError, EngineFailure, HistoryError, OpenError, ReadDecisionsError, ReadError,
@@ -39,44 +40,32 @@ pub(crate) enum CommandError {
     Read(#[from] ReadError),
     #[error("no proof was made")]
     Prove(#[from] SnapshotProveError),
-    #[error("the proof cannot be written")]
-    ProofForm(#[from] ProofFormError),
-    #[error("{} is not a proof", file.display())]
-    Decode {
-        file: PathBuf,
-        source: DecodeProofError,
-    },
     #[error("no proof was made")]
     History(#[from] HistoryError),
     #[error("the proof cannot be written")]
+    ProofForm(#[from] ProofFormError),
+    #[error("the proof cannot be written")]
     Form(#[from] FormError),
+    #[error("the audit proof cannot be written")]
+    AuditForm(#[from] AuditFormError),
     #[error("{} is not {what}", file.display())]
     Content {
         file: PathBuf,
         what: &'static str,
-        source: trunkline::core::wire::DecodeError,
+        source: Box<dyn Error + Send + Sync>,
     },
-    #[error("the audit proof cannot be written")]
-    AuditForm(#[from] AuditFormError),
-    #[error("{} is not an audit proof", file.display())]
-    DecodeAudit {
-        file: PathBuf,
-        source: DecodeAuditError,
-    },
-    #[error("{} is not a proof: longer than {bytes_max} bytes", file.display())]
-    ProofTooLong { file: PathBuf, bytes_max: usize },
-    #[error("the value from standard input is longer than {bytes_max} bytes")]
-    ValueTooLong { bytes_max: usize },
+    #[error("the value from standard input is longer than {VALUE_BYTES_MAX} bytes; shorten it")]
+    ValueTooLong,
     #[error("the value cannot be read")]
     Value(#[from] ArgumentError),
-    #[error("{}:{line}: {error}; nothing after this line was read, {records} records before it are stored", file.display())]
+    #[error("{}:{line}: {error}; reading stopped at this line, {records} records before it are stored", file.display())]
     Strict {
         file: PathBuf,
         line: u64,
         error: LineError,
         records: u64,
     },
-    #[error("{}: none of {lines} lines is a record, the first says: {first}; check --format", file.display())]
+    #[error("{}: none of {lines} lines is a record, the first problem: {first}; check --format", file.display())]
     NoRecords {
         file: PathBuf,
         lines: u64,
@@ -92,24 +81,26 @@ pub(crate) enum CommandError {
     Record(#[from] RecordError),
     #[error(transparent)]
     Screen(#[from] ScreenError),
-    #[error("more than {max} combinations of settings; vary fewer of them, or fewer values")]
+    #[error("more than {max} combinations of settings; vary fewer settings or fewer values")]
     TooManyCombinations { max: usize },
     #[error("{0} is varied twice; give all its values at once")]
     VariedTwice(String),
     #[error(
-        "{0} does not go with sweep, which finds its rates itself: give --shares, or compare settings at one rate by tune --rate"
+        "{0} cannot be used with sweep, which finds the rates itself: use --shares, or compare settings at one rate with tune --rate"
     )]
     SweptRate(&'static str),
     #[error("the runs cannot be compared")]
     Compare(#[from] CompareError),
-    #[error("{0}; give --force to compare them all the same")]
+    #[error("{0}; use --force to compare them anyway")]
     Unlike(String),
-    #[error("cannot make a temporary directory; name one by --dir")]
+    #[error("cannot make a temporary directory; name one with --dir")]
     Temporary(#[source] io::Error),
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
     #[error("cannot write JSON")]
     Json(#[from] serde_json::Error),
+    #[error("cannot read the configuration as TOML")]
+    Toml(#[from] toml_edit::TomlError),
     #[error("cannot listen for interrupts")]
     Interrupts(#[from] ctrlc::Error),
     #[error(transparent)]
@@ -118,15 +109,16 @@ pub(crate) enum CommandError {
     InvalidPlan(#[from] trunkline_load::InvalidPlan),
     #[error(transparent)]
     Load(#[from] trunkline_load::LoadError),
-    #[error("the run broke off; its figures are of the time before")]
+    #[error("the run failed; its figures cover the time before the failure")]
     BrokenOff(#[source] Box<trunkline_load::LoadError>),
-    #[error("{} is of a replay of {trace:?}, which followed no plan; give --replay instead", file.display())]
+    #[error("{} is a replay of {trace:?} and has no plan; use --replay instead", file.display())]
     Replayed { file: PathBuf, trace: String },
     #[error(transparent)]
     RunFile(#[from] trunkline_load::RunFileError),
 }
 
 impl CommandError {
+    /// Returns what turns an I/O error at a path into an error of the command.
     pub(crate) fn file(
         action: &'static str,
         path: impl Into<PathBuf>,
@@ -140,7 +132,7 @@ impl CommandError {
     }
 }
 
-/// The error and its causes in one line, each said once.
+/// Returns an error and its causes in one line, without repetitions.
 pub(crate) fn line(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,22 +1,22 @@
-//! `evidence verify`: whether a submission stands at the place that was promised, and its outcome. Needs
-//! nothing but the file.
+//! `evidence verify`: checks that a submission has the place that its receipt promised, and its outcome. Needs only
+//! the file.
 //!
 //! Evidence is made by the engine that accepted the submission (`trunkline::Receipt::evidence`).
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use serde::Serialize;
+use serde_json::{Value, json};
 use trunkline::Outcome;
 use trunkline::core::evidence::{EVIDENCE_BYTES_MAX, Evidence, VerifiedEvidence};
 
 use crate::arguments::{Hex32, parse_digest};
 use crate::error::CommandError;
-use crate::{Exit, input, verdict};
+use crate::{Exit, input, output, verdict};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EvidenceCommand {
-    /// Check evidence: exit code 0 if proven, 1 if not, 2 if the input is unusable.
+    /// Check evidence. Exit code 0 if proven, 1 if not, 2 if the input is unusable.
     Verify(VerifyArguments),
 }
 
@@ -24,10 +24,10 @@ pub(crate) enum EvidenceCommand {
 pub(crate) struct VerifyArguments {
     /// File of the evidence; - is standard input.
     file: PathBuf,
-    /// Provisional root that the submission's receipt gave, in hex (32 bytes).
+    /// Provisional root from the receipt of the submission, in hex (32 bytes).
     #[arg(long, value_name = "HEX", value_parser = parse_digest)]
     provisional_root: Hex32,
-    /// Trusted commit id of the submission's version in hex (32 bytes).
+    /// Trusted commit id of the version that holds the submission, in hex (32 bytes).
     #[arg(long, value_name = "HEX", value_parser = parse_digest)]
     commit_id: Hex32,
     /// Print JSON.
@@ -37,15 +37,10 @@ pub(crate) struct VerifyArguments {
 
 pub(crate) fn run(command: &EvidenceCommand) -> Result<Exit, CommandError> {
     let EvidenceCommand::Verify(arguments) = command;
-    let evidence = input::decode(
-        &arguments.file,
-        EVIDENCE_BYTES_MAX,
-        "evidence",
-        Evidence::decode,
-    )?;
-    let (promised, commit_id) = (&arguments.provisional_root.0, &arguments.commit_id.0);
-    let verified = evidence.verify(promised, commit_id);
-    verdict::tell(arguments.json, verified, text, Json::of)
+    let file = &arguments.file;
+    let evidence = input::decode(file, EVIDENCE_BYTES_MAX, "evidence", Evidence::decode)?;
+    let verified = evidence.verify(&arguments.provisional_root.0, &arguments.commit_id.0);
+    verdict::print(arguments.json, &verified, text, fields)
 }
 
 fn text(verified: &VerifiedEvidence) -> String {
@@ -55,7 +50,7 @@ fn text(verified: &VerifiedEvidence) -> String {
         Outcome::Refused(refusal) => format!("refused: {refusal}"),
     };
     format!(
-        "PROVEN: submission {} stands at its place in version {}\n  outcome       {outcome}\n  submission    {}\n  tree id       {}\n",
+        "PROVEN: submission {} has its place in version {}\n  outcome       {outcome}\n  submission    {}\n  tree id       {}\n",
         verified.sequence,
         verified.version,
         hex::encode(verified.submission),
@@ -63,35 +58,23 @@ fn text(verified: &VerifiedEvidence) -> String {
     )
 }
 
-#[derive(Serialize)]
-struct Json {
-    tree_id: String,
-    version: u64,
-    sequence: u64,
-    index: u64,
-    submission: String,
-    applied: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    evicted: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refusal: Option<String>,
-}
-
-impl Json {
-    fn of(verified: &VerifiedEvidence) -> Self {
-        let (evicted, refusal) = match verified.outcome {
-            Outcome::Applied { displaced } => (Some(displaced), None),
-            Outcome::Refused(refusal) => (None, Some(refusal.to_string())),
-        };
-        Self {
-            tree_id: hex::encode(verified.tree_id),
-            version: verified.version,
-            sequence: verified.sequence,
-            index: verified.index,
-            submission: hex::encode(verified.submission),
-            applied: verified.outcome.is_applied(),
-            evicted,
-            refusal,
-        }
-    }
+fn fields(verified: Option<&VerifiedEvidence>) -> Value {
+    let Some(verified) = verified else {
+        return json!({});
+    };
+    let (displaced, refusal) = match verified.outcome {
+        Outcome::Applied { displaced } => (Some(displaced), None),
+        Outcome::Refused(refusal) => (None, Some(refusal.to_string())),
+    };
+    let fields = json!({
+        "tree_id": hex::encode(verified.tree_id),
+        "version": verified.version,
+        "sequence": verified.sequence,
+        "index": verified.index,
+        "submission": hex::encode(verified.submission),
+        "applied": verified.outcome.is_applied(),
+        "displaced": displaced,
+        "refusal": refusal,
+    });
+    output::without_nulls(fields, &["displaced", "refusal"])
 }

@@ -1,55 +1,51 @@
-//! `history`: the head to hold on to, proofs that an older version is its ancestor, and that a later head
-//! goes on where an older one ended.
-//!
-//! Verifying needs nothing but the files. Not here: what a version holds (`prove`, `verify`).
+//! `history`: writes the head of a history, proves that an older version is its ancestor, and proves that a later head
+//! continues the history of an older one. Verifying needs only the files.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use serde::Serialize;
+use serde_json::json;
 use trunkline::core::hash::Digest;
 use trunkline::core::history::{
     Ancestor, AncestorProof, ConsistencyProof, Consistent, HISTORY_PROOF_BYTES_MAX,
 };
 use trunkline::core::record::{CommitRecord, RECORD_BYTES_MAX};
-use trunkline::core::wire::DecodeError;
 
 use crate::arguments::{Hex32, parse_digest};
 use crate::error::CommandError;
-use crate::input;
 use crate::output::{self, byte_size};
 use crate::single::open_read_only;
-use crate::{Exit, verdict};
+use crate::{Exit, input, verdict};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum HistoryCommand {
-    /// Write the commit record of the last durable version: what to hold on to, to ask later whether the
-    /// history went on from there.
-    Head(HeadArguments),
+    /// Write the commit record of the last durable version. Keep it to check later that the history continues from
+    /// there.
+    Head(WriteArguments),
     /// Prove that an older version is an ancestor of the last durable one, and what its commit id is.
     #[command(disable_version_flag = true)]
     Prove(ProveArguments),
-    /// Check such a proof: exit code 0 if proven, 1 if not, 2 if the input is unusable.
+    /// Check such a proof. Exit code 0 if proven, 1 if not, 2 if the input is unusable.
     Verify(VerifyArguments),
-    /// Prove and check that a history went on from an older head.
+    /// Prove and check that a history continues from an older head.
     #[command(subcommand)]
     Consistency(ConsistencyCommand),
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConsistencyCommand {
-    /// Prove that the history of the last durable version goes on where that of an older one ended.
+    /// Prove that the history of the last durable version continues that of an older one.
     Prove(ProveConsistencyArguments),
-    /// Check such a proof: exit code 0 if proven, 1 if not, 2 if the input is unusable.
+    /// Check such a proof. Exit code 0 if proven, 1 if not, 2 if the input is unusable.
     Verify(VerifyConsistencyArguments),
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct HeadArguments {
+pub(crate) struct WriteArguments {
     /// Directory of the state.
     #[arg(long)]
     dir: PathBuf,
-    /// File that the record is written to; - is standard output.
+    /// File that the record or proof is written to; - is standard output.
     #[arg(long)]
     out: PathBuf,
     /// Print JSON.
@@ -59,18 +55,11 @@ pub(crate) struct HeadArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ProveArguments {
-    /// Directory of the state.
-    #[arg(long)]
-    dir: PathBuf,
     /// The older version.
     #[arg(long)]
     version: u64,
-    /// File that the proof is written to; - is standard output.
-    #[arg(long)]
-    out: PathBuf,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    write: WriteArguments,
 }
 
 #[derive(Debug, Args)]
@@ -87,30 +76,21 @@ pub(crate) struct VerifyArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ProveConsistencyArguments {
-    /// Directory of the state.
-    #[arg(long)]
-    dir: PathBuf,
-    /// Version of the older head.
+    /// Version of the older head. The proof carries no record of it: the verifier has that already.
     #[arg(long)]
     older: u64,
-    /// File that the proof is written to; - is standard output. It carries no record of the older head:
-    /// whoever checks it holds that.
-    #[arg(long)]
-    out: PathBuf,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    write: WriteArguments,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct VerifyConsistencyArguments {
     /// File of the proof; - is standard input.
     file: PathBuf,
-    /// Commit id of the older head in hex (32 bytes); without it that of the record is taken.
+    /// Commit id of the older head in hex (32 bytes). Default: that of the record.
     #[arg(long, value_name = "HEX", value_parser = parse_digest, required_unless_present = "older_record")]
     older: Option<Hex32>,
-    /// File with the commit record of the older head, as `history head` wrote it; without it the proof must
-    /// carry one.
+    /// File with the commit record of the older head, written by `history head`. Without it the proof must carry one.
     #[arg(long, value_name = "FILE")]
     older_record: Option<PathBuf>,
     /// Commit id of the head in hex (32 bytes).
@@ -135,176 +115,139 @@ pub(crate) fn run(command: &HistoryCommand) -> Result<Exit, CommandError> {
     }
 }
 
-fn head(arguments: &HeadArguments) -> Result<Exit, CommandError> {
+fn head(arguments: &WriteArguments) -> Result<Exit, CommandError> {
     let snapshot = open_read_only(&arguments.dir)?.snapshot();
-    let record = snapshot.record();
-    write(
+    let (record, what) = (
+        snapshot.record(),
         "the commit record of the last durable version",
-        record,
-        None,
-        &record.encode(),
-        &arguments.out,
-        arguments.json,
-    )
+    );
+    write(arguments, what, record, None, None, &record.encode())
 }
 
 fn prove(arguments: &ProveArguments) -> Result<Exit, CommandError> {
-    let proof = open_read_only(&arguments.dir)?.prove_ancestor(arguments.version)?;
+    let write_to = &arguments.write;
+    let proof = open_read_only(&write_to.dir)?.prove_ancestor(arguments.version)?;
     let what = format!("a proof of version {}", proof.version);
-    let older = Some((proof.version, Some(proof.commit_id)));
-    let (bytes, out) = (proof.encode()?, &arguments.out);
-    write(&what, &proof.head, older, &bytes, out, arguments.json)
-}
-
-fn prove_consistency(arguments: &ProveConsistencyArguments) -> Result<Exit, CommandError> {
-    let proof = open_read_only(&arguments.dir)?.prove_consistency(arguments.older)?;
-    let what = format!(
-        "a proof that the history goes on from version {}",
-        arguments.older
-    );
-    let (bytes, out) = (proof.encode()?, &arguments.out);
-    let older = Some((arguments.older, None));
-    write(&what, &proof.head, older, &bytes, out, arguments.json)
-}
-
-/// Writes a file, and says what is in it unless that is standard output itself.
-fn write(
-    what: &str,
-    head: &CommitRecord,
-    older: Option<(u64, Option<Digest>)>,
-    bytes: &[u8],
-    out: &Path,
-    json: bool,
-) -> Result<Exit, CommandError> {
-    if out == Path::new("-") {
-        output::print(bytes)?;
-        return Ok(Exit::Done);
-    }
-    std::fs::write(out, bytes).map_err(CommandError::file("write", out))?;
-    let (head_version, head_id) = (head.version, hex::encode(head.commit_id()));
-    let (version, commit_id) = older.unzip();
-    let commit_id = commit_id.flatten().map(hex::encode);
-    if json {
-        output::print_json(&Written {
-            bytes: bytes.len(),
-            head_version,
-            head: head_id,
-            version,
-            commit_id,
-        })?;
-        return Ok(Exit::Done);
-    }
-    let mut text = format!(
-        "{what}, {}: {}\n",
-        byte_size(bytes.len() as u64),
-        out.display()
-    );
-    if let Some(commit_id) = commit_id {
-        text += &format!("  commit id     {commit_id}\n");
-    }
-    text += &format!("  head version  {head_version}\n  head          {head_id}\n");
-    output::print(text)?;
-    Ok(Exit::Done)
-}
-
-/// What was written, for programs.
-#[derive(Serialize)]
-struct Written {
-    bytes: usize,
-    head_version: u64,
-    head: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    commit_id: Option<String>,
-}
-
-fn verify(arguments: &VerifyArguments) -> Result<Exit, CommandError> {
-    let proof = input::decode(
-        &arguments.file,
-        HISTORY_PROOF_BYTES_MAX,
-        "an ancestor proof",
-        AncestorProof::decode,
-    )?;
-    let verified = proof.verify(&arguments.head.0);
-    verdict::tell(arguments.json, verified, ancestor_text, AncestorJson::of)
-}
-
-fn ancestor_text(ancestor: &Ancestor) -> String {
-    format!(
-        "PROVEN: version {} is an ancestor of the trusted head\n  commit id     {}\n  tree id       {}\n  head version  {}\n",
-        ancestor.version,
-        hex::encode(ancestor.commit_id),
-        hex::encode(ancestor.tree_id),
-        ancestor.head_version,
+    let (version, commit_id) = (Some(proof.version), Some(proof.commit_id));
+    write(
+        write_to,
+        &what,
+        &proof.head,
+        version,
+        commit_id,
+        &proof.encode()?,
     )
 }
 
-#[derive(Serialize)]
-struct AncestorJson {
-    tree_id: String,
-    version: u64,
-    commit_id: String,
-    head_version: u64,
+fn prove_consistency(arguments: &ProveConsistencyArguments) -> Result<Exit, CommandError> {
+    let (older, write_to) = (arguments.older, &arguments.write);
+    let proof = open_read_only(&write_to.dir)?.prove_consistency(older)?;
+    let what = format!("a proof that the history continues from version {older}");
+    write(
+        write_to,
+        &what,
+        &proof.head,
+        Some(older),
+        None,
+        &proof.encode()?,
+    )
 }
 
-impl AncestorJson {
-    fn of(ancestor: &Ancestor) -> Self {
-        Self {
-            tree_id: hex::encode(ancestor.tree_id),
-            version: ancestor.version,
-            commit_id: hex::encode(ancestor.commit_id),
-            head_version: ancestor.head_version,
-        }
+/// Writes a record or proof, and reports what was written unless that went to standard output.
+fn write(
+    arguments: &WriteArguments,
+    what: &str,
+    head: &CommitRecord,
+    version: Option<u64>,
+    commit_id: Option<Digest>,
+    bytes: &[u8],
+) -> Result<Exit, CommandError> {
+    let out = &arguments.out;
+    if !output::write(out, bytes)? {
+        return Ok(Exit::Done);
     }
+    let (head_version, head_id) = (head.version, hex::encode(head.commit_id()));
+    let commit_id = commit_id.map(hex::encode);
+    let text = || {
+        let id_line = |id: &String| format!("  commit id     {id}\n");
+        format!(
+            "{what}, {}: {}\n{}  head version  {head_version}\n  head          {head_id}\n",
+            byte_size(bytes.len() as u64),
+            out.display(),
+            commit_id.as_ref().map(id_line).unwrap_or_default(),
+        )
+    };
+    let json = || {
+        let json = json!({
+            "bytes": bytes.len(),
+            "head_version": head_version,
+            "head": head_id,
+            "version": version,
+            "commit_id": commit_id,
+        });
+        output::without_nulls(json, &["version", "commit_id"])
+    };
+    output::print_either(arguments.json, json, text)?;
+    Ok(Exit::Done)
+}
+
+fn verify(arguments: &VerifyArguments) -> Result<Exit, CommandError> {
+    let (file, what) = (&arguments.file, "an ancestor proof");
+    let proof = input::decode(file, HISTORY_PROOF_BYTES_MAX, what, AncestorProof::decode)?;
+    let text = |ancestor: &Ancestor| {
+        format!(
+            "PROVEN: version {} is an ancestor of the trusted head\n  commit id     {}\n  tree id       {}\n  head version  {}\n",
+            ancestor.version,
+            hex::encode(ancestor.commit_id),
+            hex::encode(ancestor.tree_id),
+            ancestor.head_version,
+        )
+    };
+    let fields = |ancestor: Option<&Ancestor>| match ancestor {
+        None => json!({}),
+        Some(ancestor) => json!({
+            "tree_id": hex::encode(ancestor.tree_id),
+            "version": ancestor.version,
+            "commit_id": hex::encode(ancestor.commit_id),
+            "head_version": ancestor.head_version,
+        }),
+    };
+    let verified = proof.verify(&arguments.head.0);
+    verdict::print(arguments.json, &verified, text, fields)
 }
 
 fn verify_consistency(arguments: &VerifyConsistencyArguments) -> Result<Exit, CommandError> {
+    let (file, what) = (&arguments.file, "a consistency proof");
     let mut proof = input::decode(
-        &arguments.file,
+        file,
         HISTORY_PROOF_BYTES_MAX,
-        "a consistency proof",
+        what,
         ConsistencyProof::decode,
     )?;
     let mut older = arguments.older.map(|id| id.0);
     if let Some(path) = &arguments.older_record {
-        let read = |bytes: &[u8]| CommitRecord::decode(bytes).map_err(DecodeError::from);
-        let record = input::decode(path, RECORD_BYTES_MAX, "a commit record", read)?;
+        let what = "a commit record";
+        let record = input::decode(path, RECORD_BYTES_MAX, what, CommitRecord::decode)?;
         older.get_or_insert(record.commit_id());
         proof = proof.with_older(record);
     }
-    // Without either the arguments are refused.
+    // The arguments require one of the two.
     let verified = proof.verify(&older.unwrap_or_default(), &arguments.head.0);
-    verdict::tell(
-        arguments.json,
-        verified,
-        consistent_text,
-        ConsistentJson::of,
-    )
-}
-
-fn consistent_text(consistent: &Consistent) -> String {
-    format!(
-        "PROVEN: the history of version {} goes on where that of version {} ended\n  tree id       {}\n",
-        consistent.head_version,
-        consistent.older_version,
-        hex::encode(consistent.tree_id),
-    )
-}
-
-#[derive(Serialize)]
-struct ConsistentJson {
-    tree_id: String,
-    older_version: u64,
-    head_version: u64,
-}
-
-impl ConsistentJson {
-    fn of(consistent: &Consistent) -> Self {
-        Self {
-            tree_id: hex::encode(consistent.tree_id),
-            older_version: consistent.older_version,
-            head_version: consistent.head_version,
-        }
-    }
+    let text = |consistent: &Consistent| {
+        format!(
+            "PROVEN: the history of version {} continues that of version {}\n  tree id       {}\n",
+            consistent.head_version,
+            consistent.older_version,
+            hex::encode(consistent.tree_id),
+        )
+    };
+    let fields = |consistent: Option<&Consistent>| match consistent {
+        None => json!({}),
+        Some(consistent) => json!({
+            "tree_id": hex::encode(consistent.tree_id),
+            "older_version": consistent.older_version,
+            "head_version": consistent.head_version,
+        }),
+    };
+    verdict::print(arguments.json, &verified, text, fields)
 }

@@ -1,40 +1,45 @@
-//! Files that a command is given: read up to a bound, and refused beyond it.
-//!
-//! Not here: what is in them.
+//! Reads the files that a command is given, up to a bound.
 
+use std::error::Error;
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use trunkline::core::wire::DecodeError;
+use trunkline::core::proof::{PROOF_BYTES_MAX, Proof};
 
 use crate::error::CommandError;
 
-/// The bytes of a file, or of standard input (`-`): at most one more than `bytes_max`, so that a decoder
-/// with this bound says itself that there are too many.
-pub(crate) fn read(path: &Path, bytes_max: usize) -> Result<Vec<u8>, CommandError> {
-    let mut bytes = Vec::new();
-    let limit = bytes_max as u64 + 1;
-    let read = match path == Path::new("-") {
-        true => io::stdin().lock().take(limit).read_to_end(&mut bytes),
-        false => {
-            std::fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes))
-        }
-    };
-    read.map_err(CommandError::file("read", path))?;
-    Ok(bytes)
+/// Returns whether a path stands for standard input or output.
+pub(crate) fn is_standard(path: &Path) -> bool {
+    path.as_os_str() == "-"
 }
 
-/// Reads a file and what is in it; `what` it should be is for the error.
-pub(crate) fn decode<T>(
+/// Reads and decodes a file, or standard input (`-`). `what` names what it should contain, for the error message.
+pub(crate) fn decode<T, E: Error + Send + Sync + 'static>(
     path: &Path,
     bytes_max: usize,
     what: &'static str,
-    decode: impl FnOnce(&[u8]) -> Result<T, DecodeError>,
+    decode: impl FnOnce(&[u8]) -> Result<T, E>,
 ) -> Result<T, CommandError> {
-    let bytes = read(path, bytes_max)?;
+    let read = |reader: &mut dyn Read| {
+        let mut bytes = Vec::new();
+        // One byte more than allowed, so that the decoder refuses a file that is too long.
+        let limit = bytes_max as u64 + 1;
+        reader.take(limit).read_to_end(&mut bytes).map(|_| bytes)
+    };
+    let bytes = match is_standard(path) {
+        true => read(&mut io::stdin().lock()),
+        false => File::open(path).and_then(|mut file| read(&mut file)),
+    };
+    let bytes = bytes.map_err(CommandError::file("read", path))?;
     decode(&bytes).map_err(|source| CommandError::Content {
         file: path.to_owned(),
         what,
-        source,
+        source: Box::new(source),
     })
+}
+
+/// Reads a proof of keys.
+pub(crate) fn proof(path: &Path) -> Result<Proof, CommandError> {
+    decode(path, PROOF_BYTES_MAX, "a proof", Proof::decode)
 }

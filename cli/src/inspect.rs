@@ -1,38 +1,39 @@
-//! `inspect`: what a directory holds, read as recovery would read it, nothing written; or what engines on it
-//! decided.
+//! `inspect`: reads what a directory holds as recovery does, without writing to it, or what its engines decided.
 
+use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
-use serde::Serialize;
+use clap::Args;
+use serde_json::{Value, json};
 use trunkline::decisions::Decision;
 use trunkline::{Inspection, OpeningDecisions};
 
 use crate::Exit;
-use crate::arguments::InspectArguments;
 use crate::error::CommandError;
 use crate::output::{self, byte_size, grouped, micros, root_lines};
 use crate::show::collision_name;
 use crate::single::open_read_only;
 
-pub(crate) fn run(arguments: &InspectArguments) -> Result<Exit, CommandError> {
-    if arguments.decisions {
-        return decisions(arguments);
-    }
-    let inspection = open_read_only(&arguments.dir)?.inspect();
-    if arguments.json {
-        output::print_json(&Json::of(&inspection))?;
-    } else {
-        output::print(text(&inspection))?;
-    }
-    Ok(Exit::Done)
+#[derive(Debug, Args)]
+pub(crate) struct InspectArguments {
+    /// Directory of the state.
+    #[arg(long)]
+    dir: PathBuf,
+    /// Show instead which settings the engine changed and why, and what was reloaded; also while it runs.
+    #[arg(long)]
+    decisions: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
 }
 
-fn decisions(arguments: &InspectArguments) -> Result<Exit, CommandError> {
-    let openings = trunkline::read_decisions(&arguments.dir)?;
-    if arguments.json {
-        output::print_json(&openings)?;
+pub(crate) fn run(arguments: &InspectArguments) -> Result<Exit, CommandError> {
+    if arguments.decisions {
+        let openings = trunkline::read_decisions(&arguments.dir)?;
+        output::print_either(arguments.json, || &openings, || decisions_text(&openings))?;
     } else {
-        output::print(decisions_text(&openings))?;
+        let inspection = open_read_only(&arguments.dir)?.inspect();
+        output::print_either(arguments.json, || json(&inspection), || text(&inspection))?;
     }
     Ok(Exit::Done)
 }
@@ -51,16 +52,16 @@ fn decisions_text(openings: &[OpeningDecisions]) -> String {
     text
 }
 
-/// Last millisecond whose year has four digits.
+/// Last millisecond of the year 9999.
 const DATE_UNIX_MS_MAX: u64 = 253_402_300_799_999;
 
-/// A time in UTC, as far as it can be one.
+/// Returns a time in UTC. A time after the year 9999 becomes the last one of it.
 pub(crate) fn date(unix_ms: u64) -> String {
     let time = UNIX_EPOCH + Duration::from_millis(unix_ms.min(DATE_UNIX_MS_MAX));
     humantime::format_rfc3339_seconds(time).to_string()
 }
 
-/// One decision: when, what, why, and what was seen.
+/// Returns a decision in one line: its time, change, reason and figures.
 pub(crate) fn decision_line(decision: &Decision) -> String {
     let seconds = decision.at_us as f64 / 1e6;
     let mut line = format!("{seconds:>9.1} s  {}: {}", decision.change, decision.reason);
@@ -109,54 +110,33 @@ fn text(inspection: &Inspection) -> String {
         survey.synced_version,
         byte_size(survey.torn_bytes),
         if survey.closed {
-            "in order"
+            "cleanly"
         } else {
-            "no: the last process was cut off"
+            "no: the last process did not shut down"
         },
     );
     text
 }
 
-#[derive(Serialize)]
-struct Json {
-    tree_id: String,
-    collision: &'static str,
-    salt: Option<String>,
-    version: u64,
-    commit_id: String,
-    state_digest: String,
-    kzg_root: Option<String>,
-    keys: u64,
-    last_sequence: u64,
-    open_epoch: u64,
-    checkpoint_version: u64,
-    checkpoint_intent: Option<u64>,
-    log_segments: Vec<String>,
-    synced_version: u64,
-    torn_bytes: u64,
-    closed: bool,
-}
-
-impl Json {
-    fn of(inspection: &Inspection) -> Self {
-        let survey = &inspection.survey;
-        Self {
-            tree_id: hex::encode(inspection.tree_id),
-            collision: collision_name(inspection.params.collision),
-            salt: inspection.params.salt.map(hex::encode),
-            version: inspection.root.version,
-            commit_id: hex::encode(inspection.root.commit_id),
-            state_digest: hex::encode(inspection.root.state_digest),
-            kzg_root: inspection.root.kzg_root.map(hex::encode),
-            keys: inspection.key_count,
-            last_sequence: inspection.record.last_sequence,
-            open_epoch: inspection.record.open_epoch,
-            checkpoint_version: inspection.checkpoint_version,
-            checkpoint_intent: inspection.checkpoint_intent,
-            log_segments: survey.segments.iter().map(ToString::to_string).collect(),
-            synced_version: survey.synced_version,
-            torn_bytes: survey.torn_bytes,
-            closed: survey.closed,
-        }
-    }
+fn json(inspection: &Inspection) -> Value {
+    let (root, survey) = (&inspection.root, &inspection.survey);
+    let segments = survey.segments.iter().map(ToString::to_string);
+    json!({
+        "tree_id": hex::encode(inspection.tree_id),
+        "collision": collision_name(inspection.params.collision),
+        "salt": inspection.params.salt.map(hex::encode),
+        "version": root.version,
+        "commit_id": hex::encode(root.commit_id),
+        "state_digest": hex::encode(root.state_digest),
+        "kzg_root": root.kzg_root.map(hex::encode),
+        "keys": inspection.key_count,
+        "last_sequence": inspection.record.last_sequence,
+        "open_epoch": inspection.record.open_epoch,
+        "checkpoint_version": inspection.checkpoint_version,
+        "checkpoint_intent": inspection.checkpoint_intent,
+        "log_segments": segments.collect::<Vec<_>>(),
+        "synced_version": survey.synced_version,
+        "torn_bytes": survey.torn_bytes,
+        "closed": survey.closed,
+    })
 }

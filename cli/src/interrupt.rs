@@ -1,4 +1,4 @@
-//! Ctrl-C and termination: the first one asks to stop in order, the second one ends at once.
+//! Handles Ctrl-C and termination: the first one stops the command cleanly, the second one ends it at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use crate::tui;
 pub(crate) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// Listens from now on. Once a process.
+    /// Listens from now on. May be called once in a process.
     pub(crate) fn listen() -> Result<Self, CommandError> {
         let interrupt = Self::default();
         let flag = interrupt.0.clone();
@@ -20,7 +20,7 @@ impl Interrupt {
                 tui::give_back();
                 std::process::exit(130);
             }
-            eprintln!("interrupted; ending in order (once more: at once)");
+            eprintln!("interrupted; stopping cleanly (interrupt again to stop at once)");
         })?;
         Ok(interrupt)
     }
@@ -30,7 +30,7 @@ impl Interrupt {
         self.0.store(true, Ordering::SeqCst);
     }
 
-    /// For whoever looks at it without knowing where it comes from.
+    /// Returns the flag that is set by an interrupt.
     pub(crate) fn flag(&self) -> &AtomicBool {
         &self.0
     }

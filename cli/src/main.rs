@@ -1,9 +1,21 @@
-//! The trunkline command: load tests, their reports, imports, proofs, inspection.
+//! The trunkline command: load tests and their reports, imports, proofs, inspection.
 //!
-//! Exit codes: 0 done (or proven), 1 a check failed (not proven, key absent, submission refused),
-//! 2 unusable input, directory or configuration, 130 interrupted. Results go to standard output,
-//! progress and errors to standard error. Not here: anything that another program could not do with
-//! the library alone.
+//! | subcommand | module |
+//! | --- | --- |
+//! | `load` | [`load`]; its live view is [`tui`] |
+//! | `report`, `compare` | [`report`], [`compare`] |
+//! | `sweep`, `tune` | [`sweep`], [`tune`]; both run trials by [`trial`] |
+//! | `import` | [`import`], which submits by [`submitter`] |
+//! | `get`, `put`, `delete` | [`single`] |
+//! | `prove`, `verify`, `proof show` | [`prove`], [`verify`], [`show`] |
+//! | `history`, `evidence`, `audit` | [`history`], [`evidence`], [`audit`] |
+//! | `inspect` | [`inspect`] |
+//! | `config show`, `config check` | [`configuration`] |
+//!
+//! Each module declares its flags; [`arguments`] has the shared ones. [`input`] reads files, [`output`] and [`table`] format results, [`verdict`] reports checks,
+//! [`error`] has the errors. Exit codes: 0 done or proven, 1 a check failed (not proven, key absent, submission refused),
+//! 2 unusable input, directory or configuration, 130 interrupted. Results go to standard output, progress and errors to
+//! standard error.
 
 #![forbid(unsafe_code)]
 
@@ -38,14 +50,14 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use arguments::{Arguments, AuditCommand, Command, ConfigCommand, ProofCommand};
+use arguments::{Arguments, Command};
 use error::CommandError;
 
-/// The system's allocator costs the engine a good part of its speed (docs/decisions/010-dependencies.md).
+/// The system's allocator is much slower for the engine (docs/decisions/010-dependencies.md).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How a command ended that had nothing to complain about its input.
+/// How a command ended whose input was usable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Exit {
     /// Done, proven, found.
@@ -54,6 +66,16 @@ enum Exit {
     Failed,
     /// The user stopped it.
     Interrupted,
+}
+
+impl Exit {
+    /// Returns how a command ends whose checks hold or not.
+    fn of(holds: bool) -> Self {
+        match holds {
+            true => Self::Done,
+            false => Self::Failed,
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {
@@ -92,13 +114,11 @@ fn run(command: Command) -> Result<Exit, CommandError> {
         Command::Delete(arguments) => single::delete(&arguments),
         Command::Prove(arguments) => prove::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
-        Command::Proof(ProofCommand::Show(arguments)) => show::run(&arguments),
+        Command::Proof(command) => show::run(&command),
         Command::History(command) => history::run(&command),
         Command::Evidence(command) => evidence::run(&command),
-        Command::Audit(AuditCommand::Prove(arguments)) => audit::prove(&arguments),
-        Command::Audit(AuditCommand::Verify(arguments)) => audit::check(&arguments),
+        Command::Audit(command) => audit::run(&command),
         Command::Inspect(arguments) => inspect::run(&arguments),
-        Command::Config(ConfigCommand::Show(arguments)) => configuration::show(&arguments),
-        Command::Config(ConfigCommand::Check(arguments)) => configuration::check(&arguments),
+        Command::Config(command) => configuration::run(&command),
     }
 }

@@ -1,16 +1,19 @@
-//! Standard output, and how bytes, numbers and times look in it.
+//! Prints results, and formats bytes, numbers and times.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::Duration;
 
+use serde_json::Value;
 use trunkline::core::record::Root;
 
 use crate::error::CommandError;
+use crate::input::is_standard;
 
 /// Longest part of a key or value that is shown in a line, bytes.
 const SHOWN_BYTES_MAX: usize = 64;
 
-/// Writes to standard output. A reader that has gone is none of our business.
+/// Writes to standard output. Ignores that the reader has closed it.
 pub(crate) fn print(bytes: impl AsRef<[u8]>) -> Result<(), CommandError> {
     let mut output = io::stdout().lock();
     match output
@@ -22,15 +25,56 @@ pub(crate) fn print(bytes: impl AsRef<[u8]>) -> Result<(), CommandError> {
     }
 }
 
-/// Writes a value as JSON.
+/// Prints a value as JSON.
 pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), CommandError> {
     let mut text = serde_json::to_string_pretty(value)?;
     text.push('\n');
     print(text)
 }
 
-/// Bytes for a line: text in quotes with what a terminal would act upon escaped, anything else in
-/// hex, cut if long.
+/// Prints a value as JSON, or a text.
+pub(crate) fn print_either<T: serde::Serialize>(
+    is_json: bool,
+    json: impl FnOnce() -> T,
+    text: impl FnOnce() -> String,
+) -> Result<(), CommandError> {
+    match is_json {
+        true => print_json(&json()),
+        false => print(text()),
+    }
+}
+
+/// Writes a file, or to standard output if the path is `-`. Returns whether it was a file.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<bool, CommandError> {
+    if is_standard(path) {
+        return print(bytes).map(|()| false);
+    }
+    std::fs::write(path, bytes).map_err(CommandError::file("write", path))?;
+    Ok(true)
+}
+
+/// Removes the named fields of a JSON object that are null.
+pub(crate) fn without_nulls(mut json: Value, names: &[&str]) -> Value {
+    if let Value::Object(fields) = &mut json {
+        fields.retain(|name, value| !(value.is_null() && names.contains(&name.as_str())));
+    }
+    json
+}
+
+/// Returns a text, or nothing if a condition holds.
+pub(crate) fn unless(condition: bool, text: &str) -> &str {
+    if condition { "" } else { text }
+}
+
+/// Returns a count with its noun.
+pub(crate) fn counted(count: u64, noun: &str) -> String {
+    match count {
+        1 => format!("1 {noun}"),
+        _ => format!("{} {noun}s", grouped(count)),
+    }
+}
+
+/// Returns bytes for a line: quoted text with escaped control characters, or hex. Cuts what is long.
 pub(crate) fn shown(bytes: &[u8]) -> String {
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => format!("{:?}", &text[..text.floor_char_boundary(SHOWN_BYTES_MAX)]),
@@ -45,7 +89,7 @@ pub(crate) fn shown(bytes: &[u8]) -> String {
     }
 }
 
-/// A whole value for a terminal: text as it is, if the terminal only prints it; else in hex.
+/// Returns a whole value for a terminal: as it is if it is plain text, else in hex.
 pub(crate) fn plain_lines(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) if text.chars().all(is_plain) => text.to_owned(),
@@ -53,7 +97,7 @@ pub(crate) fn plain_lines(bytes: &[u8]) -> String {
     }
 }
 
-/// Text of others for a line: what a terminal would act upon, or that ends the line, is left out.
+/// Returns untrusted text for a line, without control characters and line ends.
 pub(crate) fn printable(text: &str) -> String {
     let kept = text
         .chars()
@@ -65,15 +109,15 @@ fn is_plain(character: char) -> bool {
     matches!(character, '\n' | '\t') || !(character.is_control() || is_direction_mark(character))
 }
 
-/// Characters that make a line read as something else.
+/// Returns whether a character changes the direction in which a line is read.
 fn is_direction_mark(character: char) -> bool {
     matches!(character, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// A number with its thousands apart.
+/// Returns a number with separated thousands.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
         if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
@@ -83,22 +127,17 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
-/// Bytes in the largest binary unit that leaves a whole part.
+/// Returns a number of bytes in the largest binary unit that leaves a whole part.
 pub(crate) fn byte_size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if bytes < 1024 {
         return format!("{bytes} B");
     }
-    let mut size = bytes as f64 / 1024.0;
-    let mut unit = 0;
-    while size >= 1024.0 && unit + 1 < UNITS.len() {
-        size /= 1024.0;
-        unit += 1;
-    }
-    format!("{size:.1} {}", UNITS[unit])
+    let power = (bytes.ilog2() / 10).min(4);
+    let unit = ["", "KiB", "MiB", "GiB", "TiB"][power as usize];
+    format!("{:.1} {unit}", bytes as f64 / 1024f64.powi(power as i32))
 }
 
-/// A duration in microseconds, with three digits or so.
+/// Returns a time in microseconds in a fitting unit, with about three digits.
 pub(crate) fn micros(micros: u64) -> String {
     match micros {
         0..1_000 => format!("{micros} µs"),
@@ -107,22 +146,20 @@ pub(crate) fn micros(micros: u64) -> String {
     }
 }
 
-/// The same of a duration.
+/// Returns a duration in a fitting unit.
 pub(crate) fn duration(duration: Duration) -> String {
-    micros(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
+    micros(duration.as_micros() as u64)
 }
 
-/// Things a second; 0 if no time has passed.
+/// Returns a count per second; 0 if no time has passed.
 pub(crate) fn rate(count: u64, elapsed: Duration) -> u64 {
-    let per_second = count as f64 / elapsed.as_secs_f64();
-    if per_second.is_finite() {
-        per_second.round() as u64
-    } else {
-        0
+    match elapsed.is_zero() {
+        true => 0,
+        false => (count as f64 / elapsed.as_secs_f64()).round() as u64,
     }
 }
 
-/// A root, one part a line.
+/// Returns a root, one field a line.
 pub(crate) fn root_lines(root: &Root) -> String {
     let kzg_root = root.kzg_root.map_or("not computed".to_owned(), hex::encode);
     format!(

@@ -1,4 +1,4 @@
-//! Live progress on standard error: a bar on a terminal, a plain line every few seconds elsewhere.
+//! Shows progress on standard error: a bar on a terminal, otherwise a line every few seconds.
 
 use std::fmt;
 use std::io::IsTerminal;
@@ -8,17 +8,17 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use crate::output::{byte_size, grouped, rate};
 
-/// Time between two plain lines.
+/// Time between two lines.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What is counted.
+/// Unit of a progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
     Operations,
     Bytes,
 }
 
-/// How far something is. A bar that is dropped is wiped off the terminal.
+/// The progress of some work. Dropping it clears its bar from the terminal.
 #[derive(Debug)]
 pub(crate) struct Progress {
     label: &'static str,
@@ -46,7 +46,7 @@ impl Progress {
         }
     }
 
-    /// Some more is done.
+    /// Adds to what is done.
     pub(crate) fn advance(&mut self, count: u64) {
         self.done += count;
         if let Some(bar) = &self.bar {
@@ -59,7 +59,7 @@ impl Progress {
         }
     }
 
-    /// A line above the bar.
+    /// Prints a line above the bar.
     pub(crate) fn say(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| eprintln!("{text}")),
@@ -67,7 +67,7 @@ impl Progress {
         }
     }
 
-    /// How much was done in which time.
+    /// Ends the progress. Returns what was done and the time it took.
     pub(crate) fn finish(self) -> (u64, Duration) {
         (self.done, self.started.elapsed())
     }
@@ -114,7 +114,7 @@ fn bar(label: &'static str, unit: Unit, total: Option<u64>) -> ProgressBar {
     let style = style.with_key(
         "rate",
         |state: &ProgressState, text: &mut dyn fmt::Write| {
-            // A bar that can't write shows nothing.
+            // A bar that cannot write shows nothing.
             let _ = write!(text, "{}/s", grouped(state.per_sec() as u64));
         },
     );

@@ -1,7 +1,10 @@
-//! `proof show`: every field of a proof, and what a verifier computes on the way: key hashes, slots,
-//! points and values. It says nothing about whether the proof holds.
+//! `proof show`: prints every field of a proof and what a verifier computes from it: key hashes, slots, points and
+//! values. Proves nothing.
 
-use serde::Serialize;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 use trunkline::core::hash::Digest;
 use trunkline::core::kzg::{OpenedVersion, Slot, slot_point};
 use trunkline::core::params::{CollisionPolicy, FORMAT, TreeParams};
@@ -12,208 +15,112 @@ use trunkline::core::proof::{
 use trunkline::core::record::CommitRecord;
 
 use crate::Exit;
-use crate::arguments::ShowArguments;
 use crate::error::CommandError;
-use crate::output;
-use crate::verify::read_proof;
+use crate::input;
+use crate::output::{self, without_nulls};
 
-pub(crate) fn run(arguments: &ShowArguments) -> Result<Exit, CommandError> {
-    let proof = read_proof(&arguments.file)?;
-    let shown = ProofJson::of(&proof);
-    if arguments.json {
-        output::print_json(&shown)?;
-    } else {
-        output::print(text(&shown)?)?;
-    }
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProofCommand {
+    /// Print every field of a proof and what a verifier computes from it. Proves nothing.
+    Show(ShowArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArguments {
+    /// File of the proof; - is standard input.
+    file: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(command: &ProofCommand) -> Result<Exit, CommandError> {
+    let ProofCommand::Show(arguments) = command;
+    let shown = proof_json(&input::proof(&arguments.file)?);
+    output::print_either(arguments.json, || &shown, || lines(&shown, 0))?;
     Ok(Exit::Done)
 }
 
-/// The same fields as indented lines, lists counted off.
-fn text(shown: &ProofJson) -> Result<String, CommandError> {
-    let mut text = String::new();
-    write_value(&serde_json::to_value(shown)?, 0, &mut text);
-    Ok(text)
-}
-
-fn write_value(value: &serde_json::Value, indent: usize, text: &mut String) {
-    let children: Vec<(String, &serde_json::Value)> = match value {
-        serde_json::Value::Object(fields) => fields
+/// Returns the same fields as indented lines. Items of a list are numbered.
+fn lines(value: &Value, indent: usize) -> String {
+    let children: Vec<(String, &Value)> = match value {
+        Value::Object(fields) => fields
             .iter()
             .map(|(name, value)| (name.clone(), value))
             .collect(),
-        serde_json::Value::Array(items) => items
-            .iter()
-            .enumerate()
-            .map(|(index, item)| (index.to_string(), item))
-            .collect(),
-        _ => return,
+        Value::Array(items) => {
+            let numbered = items.iter().enumerate();
+            numbered
+                .map(|(index, item)| (index.to_string(), item))
+                .collect()
+        }
+        _ => Vec::new(),
     };
-    for (name, child) in children {
-        let margin = " ".repeat(indent);
+    let line = |(name, child): (String, &Value)| {
+        let name = format!("{:indent$}{name}", "");
         match child {
-            serde_json::Value::Object(_) | serde_json::Value::Array(_) => {
-                *text += &format!("{margin}{name}\n");
-                write_value(child, indent + 2, text);
-            }
-            serde_json::Value::String(string) => *text += &format!("{margin}{name}  {string}\n"),
-            other => *text += &format!("{margin}{name}  {other}\n"),
+            Value::Object(_) | Value::Array(_) => format!("{name}\n{}", lines(child, indent + 2)),
+            Value::String(string) => format!("{name}  {string}\n"),
+            other => format!("{name}  {other}\n"),
         }
-    }
+    };
+    children.into_iter().map(line).collect()
 }
 
-#[derive(Serialize)]
-struct ProofJson {
-    format: u16,
-    tree: TreeJson,
-    versions: Vec<VersionJson>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    opening: Option<OpeningJson>,
-    /// Why no points and values go with the opening.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    problem: Option<String>,
+fn proof_json(proof: &Proof) -> Value {
+    let (opened, problem) = match opened_slots(proof) {
+        Ok(opened) => (opened, None),
+        Err(error) => (Vec::new(), Some(error.to_string())),
+    };
+    let version = |version: &VersionProof| {
+        let opened = opened
+            .iter()
+            .find(|opened| opened.version == version.version);
+        version_json(version, &proof.params, opened)
+    };
+    let json = json!({
+        "format": FORMAT,
+        "tree": {
+            "tree_id": hex::encode(proof.params.tree_id()),
+            "salt": proof.params.salt.map(hex::encode),
+            "collision": collision_name(proof.params.collision),
+        },
+        "versions": list(&proof.versions, version),
+        "opening": proof.opening.as_ref().map(opening_json),
+        // Why no points and values go with the opening.
+        "problem": problem,
+    });
+    without_nulls(json, &["opening", "problem"])
 }
 
-#[derive(Serialize)]
-struct VersionJson {
-    version: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    record: Option<RecordJson>,
-    entries: Vec<EntryJson>,
-    terminals: Vec<TerminalJson>,
-    /// Digests beside the paths below the slots, empty ones as zeros.
-    siblings: Vec<String>,
-    top: TopJson,
+fn list<'a, T: 'a>(
+    items: impl IntoIterator<Item = &'a T>,
+    json: impl FnMut(&'a T) -> Value,
+) -> Value {
+    items.into_iter().map(json).collect()
 }
 
-#[derive(Serialize)]
-struct TreeJson {
-    tree_id: String,
-    salt: Option<String>,
-    collision: &'static str,
-}
-
-#[derive(Serialize)]
-struct RecordJson {
-    commit_id: String,
-    tree_id: String,
-    version: u64,
-    parent: String,
-    open_epoch: u64,
-    first_sequence: u64,
-    last_sequence: u64,
-    provisional_root: String,
-    outcomes_digest: String,
-    state_digest: String,
-    key_count: u64,
-    history_digest: String,
-    metadata: String,
-}
-
-#[derive(Serialize)]
-struct EntryJson {
-    key: String,
-    key_hash: String,
-    slot: usize,
-    claim: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value_hash: Option<String>,
-}
-
-#[derive(Serialize)]
-struct TerminalJson {
-    depth: u8,
-    place: &'static str,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    leaves: Vec<LeafJson>,
-}
-
-#[derive(Serialize)]
-struct LeafJson {
-    key_hash: String,
-    value_hash: String,
-}
-
-#[derive(Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-enum TopJson {
-    Kzg {
-        kzg_root: String,
-        /// Slots and the values that the opening has to show; none if the claims lead to none.
-        slots: Vec<SlotJson>,
-    },
-    Hash {
-        siblings: Vec<String>,
-    },
-}
-
-/// A slot of a KZG root: its point of evaluation and the value that the claims lead to.
-#[derive(Serialize)]
-struct SlotJson {
-    slot: usize,
-    z: String,
-    y: String,
-}
-
-/// What opens all slots: one point, as a point-evaluation precompile takes it, or the two of an
-/// aggregate.
-#[derive(Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-enum OpeningJson {
-    Single { proof: String },
-    Aggregate { quotient: String, opening: String },
-}
-
-impl ProofJson {
-    fn of(proof: &Proof) -> Self {
-        let (opened, problem) = match opened_slots(proof) {
-            Ok(opened) => (opened, None),
-            Err(error) => (Vec::new(), Some(error.to_string())),
-        };
-        let opened_at = |version| opened.iter().find(|opened| opened.version == version);
-        let version = |version: &VersionProof| {
-            VersionJson::of(version, &proof.params, opened_at(version.version))
-        };
-        Self {
-            format: FORMAT,
-            tree: TreeJson::of(&proof.params),
-            versions: proof.versions.iter().map(version).collect(),
-            opening: proof.opening.as_ref().map(OpeningJson::of),
-            problem,
-        }
-    }
-}
-
-impl VersionJson {
-    fn of(version: &VersionProof, params: &TreeParams, opened: Option<&OpenedVersion>) -> Self {
-        let entry = |entry| EntryJson::of(entry, params);
-        Self {
-            version: version.version,
-            record: version.record.as_ref().map(RecordJson::of),
-            entries: version.entries.iter().map(entry).collect(),
-            terminals: version.terminals.iter().map(TerminalJson::of).collect(),
-            siblings: digests(&version.siblings),
-            top: TopJson::of(&version.top, opened),
-        }
-    }
+fn version_json(
+    version: &VersionProof,
+    params: &TreeParams,
+    opened: Option<&OpenedVersion>,
+) -> Value {
+    let json = json!({
+        "version": version.version,
+        "record": version.record.as_ref().map(record_json),
+        "entries": list(&version.entries, |entry| entry_json(entry, params)),
+        "terminals": list(&version.terminals, terminal_json),
+        "siblings": digests(&version.siblings),
+        "top": top_json(&version.top, opened),
+    });
+    without_nulls(json, &["record"])
 }
 
 fn digests(siblings: &Siblings) -> Vec<String> {
     siblings.iter().map(hex::encode::<Digest>).collect()
 }
 
-impl TreeJson {
-    fn of(params: &TreeParams) -> Self {
-        Self {
-            tree_id: hex::encode(params.tree_id()),
-            salt: params.salt.map(hex::encode),
-            collision: collision_name(params.collision),
-        }
-    }
-}
-
-/// A collision policy as the configuration writes it.
+/// Returns a collision policy as the configuration writes it.
 pub(crate) fn collision_name(collision: CollisionPolicy) -> &'static str {
     match collision {
         CollisionPolicy::Bucket => "bucket",
@@ -222,105 +129,83 @@ pub(crate) fn collision_name(collision: CollisionPolicy) -> &'static str {
     }
 }
 
-impl RecordJson {
-    fn of(record: &CommitRecord) -> Self {
-        Self {
-            commit_id: hex::encode(record.commit_id()),
-            tree_id: hex::encode(record.tree_id),
-            version: record.version,
-            parent: hex::encode(record.parent),
-            open_epoch: record.open_epoch,
-            first_sequence: record.first_sequence,
-            last_sequence: record.last_sequence,
-            provisional_root: hex::encode(record.provisional_root),
-            outcomes_digest: hex::encode(record.outcomes_digest),
-            state_digest: hex::encode(record.state_digest),
-            key_count: record.key_count,
-            history_digest: hex::encode(record.history_digest),
-            metadata: hex::encode(&record.metadata),
-        }
+fn record_json(record: &CommitRecord) -> Value {
+    json!({
+        "commit_id": hex::encode(record.commit_id()),
+        "tree_id": hex::encode(record.tree_id),
+        "version": record.version,
+        "parent": hex::encode(record.parent),
+        "open_epoch": record.open_epoch,
+        "first_sequence": record.first_sequence,
+        "last_sequence": record.last_sequence,
+        "provisional_root": hex::encode(record.provisional_root),
+        "outcomes_digest": hex::encode(record.outcomes_digest),
+        "state_digest": hex::encode(record.state_digest),
+        "key_count": record.key_count,
+        "history_digest": hex::encode(record.history_digest),
+        "metadata": hex::encode(&record.metadata),
+    })
+}
+
+fn entry_json(entry: &Entry, params: &TreeParams) -> Value {
+    let key_hash = params.key_hash(&entry.key);
+    let (claim, value) = match &entry.claim {
+        Claim::Present(value) => ("present", Some(hex::encode(value))),
+        Claim::PresentHash(_) => ("present_hash", None),
+        Claim::Absent => ("absent", None),
+    };
+    let json = json!({
+        "key": hex::encode(&entry.key),
+        "key_hash": hex::encode(key_hash),
+        "slot": Slot::of_key_hash(&key_hash).index(),
+        "claim": claim,
+        "value": value,
+        "value_hash": entry.claim.value_hash().map(hex::encode),
+    });
+    without_nulls(json, &["value", "value_hash"])
+}
+
+fn terminal_json(terminal: &Terminal) -> Value {
+    let (place, leaves) = match &terminal.place {
+        Place::Empty => ("empty", &[][..]),
+        Place::OwnLeaf => ("own_leaf", &[][..]),
+        Place::OtherLeaf(leaf) => ("other_leaf", std::slice::from_ref(leaf)),
+        Place::Bucket(members) => ("bucket", &members[..]),
+    };
+    let leaf = |leaf: &ShownLeaf| json!({"key_hash": hex::encode(leaf.key_hash), "value_hash": hex::encode(leaf.value_hash)});
+    let leaves = (!leaves.is_empty()).then(|| list(leaves, leaf));
+    let json = json!({"depth": terminal.depth, "place": place, "leaves": leaves});
+    without_nulls(json, &["leaves"])
+}
+
+/// Returns the top of a version. With a KZG root, each slot has its point of evaluation `z` and the value `y` that the
+/// claims lead to.
+fn top_json(top: &Top, opened: Option<&OpenedVersion>) -> Value {
+    let slot = |(slot, value): &(Slot, [u8; 32])| {
+        json!({
+            "slot": slot.index(),
+            "z": hex::encode(slot_point(*slot)),
+            "y": hex::encode(value),
+        })
+    };
+    match top {
+        Top::Hash { siblings } => json!({"kind": "hash", "siblings": digests(siblings)}),
+        Top::Kzg { kzg_root } => json!({
+            "kind": "kzg",
+            "kzg_root": hex::encode(kzg_root),
+            "slots": list(opened.iter().flat_map(|opened| &opened.slots), slot),
+        }),
     }
 }
 
-impl EntryJson {
-    fn of(entry: &Entry, params: &TreeParams) -> Self {
-        let key_hash = params.key_hash(&entry.key);
-        let (claim, value) = match &entry.claim {
-            Claim::Present(value) => ("present", Some(hex::encode(value))),
-            Claim::PresentHash(_) => ("present_hash", None),
-            Claim::Absent => ("absent", None),
-        };
-        Self {
-            key: hex::encode(&entry.key),
-            key_hash: hex::encode(key_hash),
-            slot: Slot::of_key_hash(&key_hash).index(),
-            claim,
-            value,
-            value_hash: entry.claim.value_hash().map(hex::encode),
-        }
-    }
-}
-
-impl TerminalJson {
-    fn of(terminal: &Terminal) -> Self {
-        let (place, leaves) = match &terminal.place {
-            Place::Empty => ("empty", &[][..]),
-            Place::OwnLeaf => ("own_leaf", &[][..]),
-            Place::OtherLeaf(leaf) => ("other_leaf", std::slice::from_ref(leaf)),
-            Place::Bucket(members) => ("bucket", &members[..]),
-        };
-        Self {
-            depth: terminal.depth,
-            place,
-            leaves: leaves.iter().map(LeafJson::of).collect(),
-        }
-    }
-}
-
-impl LeafJson {
-    fn of(leaf: &ShownLeaf) -> Self {
-        Self {
-            key_hash: hex::encode(leaf.key_hash),
-            value_hash: hex::encode(leaf.value_hash),
-        }
-    }
-}
-
-impl TopJson {
-    fn of(top: &Top, opened: Option<&OpenedVersion>) -> Self {
-        match top {
-            Top::Hash { siblings } => Self::Hash {
-                siblings: digests(siblings),
-            },
-            Top::Kzg { kzg_root } => Self::Kzg {
-                kzg_root: hex::encode(kzg_root),
-                slots: opened.map_or_else(Vec::new, SlotJson::all),
-            },
-        }
-    }
-}
-
-impl SlotJson {
-    fn all(opened: &OpenedVersion) -> Vec<Self> {
-        let slot = |(slot, value): &(Slot, [u8; 32])| Self {
-            slot: slot.index(),
-            z: hex::encode(slot_point(*slot)),
-            y: hex::encode(value),
-        };
-        opened.slots.iter().map(slot).collect()
-    }
-}
-
-impl OpeningJson {
-    fn of(opening: &TopOpening) -> Self {
-        match opening {
-            TopOpening::Single(proof) => Self::Single {
-                proof: hex::encode(proof.0),
-            },
-            TopOpening::Aggregate(aggregate) => Self::Aggregate {
-                quotient: hex::encode(aggregate.quotient.0),
-                opening: hex::encode(aggregate.opening.0),
-            },
-        }
+/// Returns what opens all slots: one point, as a point-evaluation precompile takes it, or the two of an aggregate.
+fn opening_json(opening: &TopOpening) -> Value {
+    match opening {
+        TopOpening::Single(proof) => json!({"kind": "single", "proof": hex::encode(proof.0)}),
+        TopOpening::Aggregate(aggregate) => json!({
+            "kind": "aggregate",
+            "quotient": hex::encode(aggregate.quotient.0),
+            "opening": hex::encode(aggregate.opening.0),
+        }),
     }
 }

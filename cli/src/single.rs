@@ -1,15 +1,57 @@
-//! `get`, `put`, `delete`: one key.
+//! `get`, `put` and `delete`: reads or changes one key.
 
 use std::io::{self, IsTerminal, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use clap::Args;
 use trunkline::core::params::VALUE_BYTES_MAX;
-use trunkline::{Config, Durable, Engine, Outcome, ReadOnly, Receipt, SubmitError};
+use trunkline::{Config, Durable, Engine, OpenError, Outcome, ReadOnly, Receipt, SubmitError};
 
-use crate::arguments::{DeleteArguments, GetArguments, PutArguments, parse_bytes};
+use crate::arguments::{Key, parse_bytes, parse_key};
+use crate::configuration::SettingsArguments;
 use crate::error::CommandError;
+use crate::output::counted;
 use crate::{Exit, configuration, output};
+
+#[derive(Debug, Args)]
+pub(crate) struct GetArguments {
+    /// Key: text, or 0x and hex.
+    #[arg(value_parser = parse_key)]
+    key: Key,
+    /// Directory of the state.
+    #[arg(long)]
+    dir: PathBuf,
+    /// Print the value in hex.
+    #[arg(long)]
+    hex: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PutArguments {
+    /// Key: text, or 0x and hex.
+    #[arg(value_parser = parse_key)]
+    key: Key,
+    /// Value: text, 0x and hex, or - for standard input.
+    value: String,
+    /// Directory of the engine, created if missing.
+    #[arg(long)]
+    dir: PathBuf,
+    #[command(flatten)]
+    settings: SettingsArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeleteArguments {
+    /// Key: text, or 0x and hex.
+    #[arg(value_parser = parse_key)]
+    key: Key,
+    /// Directory of the engine.
+    #[arg(long)]
+    dir: PathBuf,
+    #[command(flatten)]
+    settings: SettingsArguments,
+}
 
 pub(crate) fn get(arguments: &GetArguments) -> Result<Exit, CommandError> {
     let snapshot = open_read_only(&arguments.dir)?.snapshot();
@@ -50,21 +92,24 @@ pub(crate) fn delete(arguments: &DeleteArguments) -> Result<Exit, CommandError> 
     submit(config, |engine| engine.delete_blocking(key))
 }
 
-/// Reads a directory without writing into it.
+/// Opens a directory for reading only.
 pub(crate) fn open_read_only(directory: &Path) -> Result<ReadOnly, CommandError> {
-    ReadOnly::open(directory).map_err(|source| CommandError::Open {
-        directory: directory.to_owned(),
-        source: Box::new(source),
-    })
+    ReadOnly::open(directory).map_err(cannot_open(directory))
 }
 
 /// Opens an engine for reading and writing.
 pub(crate) fn open_engine(config: Config) -> Result<Engine, CommandError> {
-    let directory = config.engine.directory.clone();
-    Engine::open_blocking(config).map_err(|source| CommandError::Open {
+    let failed = cannot_open(&config.engine.directory);
+    Engine::open_blocking(config).map_err(failed)
+}
+
+/// Returns what turns a failure to open a directory into an error of the command.
+pub(crate) fn cannot_open(directory: &Path) -> impl FnOnce(OpenError) -> CommandError + use<> {
+    let directory = directory.to_owned();
+    move |source| CommandError::Open {
         directory,
         source: Box::new(source),
-    })
+    }
 }
 
 fn submit(
@@ -81,28 +126,24 @@ fn submit(
     closed?;
     report(&durable)?;
     output::print(output::root_lines(&root))?;
-    Ok(match durable.outcome {
-        Outcome::Applied { .. } => Exit::Done,
-        Outcome::Refused(_) => Exit::Failed,
-    })
+    Ok(Exit::of(durable.outcome.is_applied()))
 }
 
 fn report(durable: &Durable) -> Result<(), CommandError> {
-    let version = durable.version;
-    match durable.outcome {
-        Outcome::Applied { displaced: 0 } => output::print(format!(
-            "durable ({}) in version {version}\n",
-            durable.durability
-        )),
-        Outcome::Applied { displaced } => output::print(format!(
-            "durable ({}) in version {version}; {displaced} colliding key replaced\n",
-            durable.durability
-        )),
+    let (version, durability) = (durable.version, durable.durability);
+    let displaced = match durable.outcome {
         Outcome::Refused(refusal) => {
             eprintln!("refused in version {version}: {refusal}");
-            Ok(())
+            return Ok(());
         }
-    }
+        Outcome::Applied { displaced: 0 } => String::new(),
+        Outcome::Applied { displaced } => {
+            format!("; {} displaced", counted(displaced.into(), "colliding key"))
+        }
+    };
+    output::print(format!(
+        "durable ({durability}) in version {version}{displaced}\n"
+    ))
 }
 
 fn read_value() -> Result<Vec<u8>, CommandError> {
@@ -113,9 +154,7 @@ fn read_value() -> Result<Vec<u8>, CommandError> {
         .read_to_end(&mut value)
         .map_err(CommandError::file("read", "standard input"))?;
     if value.len() > VALUE_BYTES_MAX {
-        return Err(CommandError::ValueTooLong {
-            bytes_max: VALUE_BYTES_MAX,
-        });
+        return Err(CommandError::ValueTooLong);
     }
     Ok(value)
 }

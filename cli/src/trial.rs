@@ -1,6 +1,7 @@
-//! One trial: a plan on a new engine with certain settings, in a directory that goes away; and what came out, in
-//! the few figures that settings are compared by. Not here: which settings, and which is better (`sweep`, `tune`).
+//! Runs a trial: a plan on a new engine with given settings, in a temporary directory. Returns the few figures that
+//! settings are compared by. `sweep` and `tune` choose and judge the settings.
 
+use std::fmt;
 use std::path::Path;
 
 use serde::Serialize;
@@ -8,23 +9,61 @@ use trunkline::Config;
 use trunkline::config::Layers;
 use trunkline_load::{Latency, Load, Mode, Plan, Totals};
 
+use crate::Exit;
 use crate::error::CommandError;
 use crate::interrupt::Interrupt;
 use crate::single::open_engine;
 
-/// A setting and a value that is tried.
+/// Least rate that a plan may have, operations a second.
+pub(crate) const RATE_MIN: f64 = 0.01;
+
+/// A setting and the value to try.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Choice {
     /// Section and key.
     pub(crate) key: String,
-    /// As it is typed.
+    /// Value as typed.
     pub(crate) value: String,
 }
 
-/// What came out of a trial.
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.key, self.value)
+    }
+}
+
+/// Returns settings as they are typed, separated by spaces.
+pub(crate) fn name(choices: &[Choice]) -> String {
+    let typed: Vec<String> = choices.iter().map(Choice::to_string).collect();
+    typed.join(" ")
+}
+
+/// Why trials ended before all were done.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    Interrupted,
+    Failed(CommandError),
+}
+
+impl From<CommandError> for Stop {
+    fn from(error: CommandError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Returns how a command ends whose trials ended like this.
+pub(crate) fn exit(ended: Result<(), Stop>) -> Result<Exit, CommandError> {
+    match ended {
+        Ok(()) => Ok(Exit::Done),
+        Err(Stop::Interrupted) => Ok(Exit::Interrupted),
+        Err(Stop::Failed(error)) => Err(error),
+    }
+}
+
+/// Figures of a trial, or medians of several.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Figures {
-    /// Operations a second that were to be started; those that ended in a closed loop.
+    /// Operations a second that were due; in a closed loop those that ended.
     pub(crate) offered_per_second: f64,
     /// Operations a second that ended while others were due.
     pub(crate) achieved_per_second: f64,
@@ -32,27 +71,30 @@ pub(crate) struct Figures {
     pub(crate) p50_us: f64,
     /// Its 99th percentile.
     pub(crate) p99_us: f64,
-    /// What a reader of the figures must know: each once, of all trials if these are medians.
+    /// Warnings of the run, or of all runs if these are medians, each once.
     pub(crate) warnings: Vec<String>,
 }
 
 impl Figures {
-    /// Whether nothing is to be known of them but that operations were dropped, which is the engine's doing: a load
-    /// generator that could not keep up, or operations that failed, make them figures of something else.
+    /// Returns whether the figures measure the engine alone. A load generator that could not keep up, or operations
+    /// that failed, spoil them.
     pub(crate) fn are_the_engines(&self) -> bool {
-        self.warnings
-            .iter()
-            .all(|warning| warning.contains("were dropped"))
+        self.warnings.iter().all(|warning| is_dropping(warning))
     }
 
-    /// Whether nearly all of what was offered was done in the time in which it was offered.
+    /// Returns whether nearly all offered operations were done in the time in which they were offered.
     pub(crate) fn keeps_up(&self) -> bool {
         self.achieved_per_second >= 0.97 * self.offered_per_second
     }
 }
 
-/// Opens an engine with settings over those of the user, runs the plan on it, and clears up. What a reader of the
-/// figures must know goes to standard error at once, and with them. Nothing if the user had enough.
+/// Returns whether a warning is that operations were dropped, which is the engine's doing.
+fn is_dropping(warning: &str) -> bool {
+    warning.contains("were dropped")
+}
+
+/// Opens an engine with the user's settings and the choices over them, runs the plan on it, and removes its directory.
+/// Prints warnings to standard error. Returns nothing if the user interrupted the run.
 pub(crate) fn run(
     plan: &Plan,
     layers: &Layers,
@@ -61,10 +103,8 @@ pub(crate) fn run(
     interrupt: &Interrupt,
 ) -> Result<Option<Figures>, CommandError> {
     let mut place = tempfile::Builder::new();
-    let place = match parent {
-        Some(parent) => place.prefix("trunkline-trial-").tempdir_in(parent),
-        None => place.prefix("trunkline-trial-").tempdir(),
-    };
+    let place = place.prefix("trunkline-trial-");
+    let place = parent.map_or_else(|| place.tempdir(), |parent| place.tempdir_in(parent));
     let place = place.map_err(CommandError::Temporary)?;
     let mut config = configuration(layers, choices)?;
     config.engine.directory = place.path().to_owned();
@@ -86,40 +126,45 @@ pub(crate) fn run(
     }))
 }
 
-/// The order of a round, of so many trials: there and back, and each time there it begins with another one. So none
-/// always comes first, or always behind the same one.
+/// Returns the order of the trials of a round, forward in odd rounds and back in even ones. The first one changes every
+/// second round, so that none always comes first or after the same one.
 pub(crate) fn order(count: usize, round: u8) -> Vec<usize> {
-    let before = usize::from(round.saturating_sub(1));
-    let (times, is_back) = (before / 2, before % 2 == 1);
-    let there = (0..count).map(|place| (place + times) % count);
-    match is_back {
-        false => there.collect(),
-        true => there.rev().collect(),
-    }
+    let mut both = there_and_back(count, round.div_ceil(2));
+    let back = both.split_off(count);
+    if round.is_multiple_of(2) { back } else { both }
 }
 
-/// What a trial runs with: the user's settings, those that are tried over them, and nothing that moves by itself.
+/// Returns the order of a round that goes forward and back, so that a steady drift affects all alike. The first one
+/// changes every round.
+pub(crate) fn there_and_back(count: usize, round: u8) -> Vec<usize> {
+    let times = usize::from(round.saturating_sub(1));
+    let there = (0..count).map(|place| (place + times) % count);
+    there.clone().chain(there.rev()).collect()
+}
+
+/// Returns the settings of a trial: the user's, the choices over them, and controllers switched off.
 pub(crate) fn configuration(layers: &Layers, choices: &[Choice]) -> Result<Config, CommandError> {
     let mut layers = layers.clone();
     for fixed in ["control.mode=fixed", "control.workers=fixed"] {
         layers = layers.set(fixed)?;
     }
-    for Choice { key, value } in choices {
-        layers = layers.set(&format!("{key}={value}"))?;
+    for choice in choices {
+        layers = layers.set(&choice.to_string())?;
     }
     Ok(layers.build()?)
 }
 
-/// Readers that a plan has in an open loop.
-pub(crate) fn readers_at_a_rate(plan: &Plan) -> usize {
-    let open = Plan {
-        mode: Mode::Open,
+/// Returns a plan with the number of readers that it has in an open loop, whatever its mode.
+pub(crate) fn with_open_readers(plan: &Plan) -> Plan {
+    let mut open = plan.clone();
+    open.mode = Mode::Open;
+    Plan {
+        readers: Some(open.readers()),
         ..plan.clone()
-    };
-    open.readers()
+    }
 }
 
-/// The kind that most operations are of, writes before reads.
+/// Returns the figures of a run. Latencies are those of the most frequent kind of writes, or of reads if there are none.
 fn figures(totals: &Totals) -> Figures {
     let kinds = totals.operations.iter();
     let most = kinds.max_by_key(|(kind, total)| (kind.is_write(), total.achieved));
@@ -133,36 +178,25 @@ fn figures(totals: &Totals) -> Figures {
     }
 }
 
-/// The order of a round there and back: whatever gets steadily slower or faster meanwhile is as much of each.
-pub(crate) fn there_and_back(count: usize, round: u8) -> Vec<usize> {
-    let times = usize::from(round.saturating_sub(1));
-    let there = (0..count).map(|place| (place + times) % count);
-    there.clone().chain(there.rev()).collect()
-}
-
-/// The middle of some figures, each taken by itself, and what is to be known of any.
+/// Returns the median of each figure, and all warnings.
 pub(crate) fn median(figures: &[Figures]) -> Figures {
     let of = |field: fn(&Figures) -> f64| middle(figures.iter().map(field).collect());
+    let mut warnings: Vec<String> = Vec::new();
+    for warning in figures.iter().flat_map(|figures| &figures.warnings) {
+        if !warnings.contains(warning) {
+            warnings.push(warning.clone());
+        }
+    }
     Figures {
         offered_per_second: of(|figures| figures.offered_per_second),
         achieved_per_second: of(|figures| figures.achieved_per_second),
         p50_us: of(|figures| figures.p50_us),
         p99_us: of(|figures| figures.p99_us),
-        warnings: warnings(figures),
+        warnings,
     }
 }
 
-fn warnings(figures: &[Figures]) -> Vec<String> {
-    let mut all: Vec<String> = Vec::new();
-    for warning in figures.iter().flat_map(|figures| &figures.warnings) {
-        if !all.contains(warning) {
-            all.push(warning.clone());
-        }
-    }
-    all
-}
-
-/// The median, of an even number the mean of both in the middle; 0 of nothing.
+/// Returns the median of values: the mean of both middle ones of an even number, 0 of none.
 pub(crate) fn middle(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let upper = values.get(values.len() / 2);

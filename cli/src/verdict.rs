@@ -1,43 +1,55 @@
-//! How the result of a check is told: in lines for people, in JSON for programs, and by the exit code.
-//!
-//! Not here: the check.
+//! Reports the result of a check: as lines for people, as JSON for programs, and by the exit code.
 
 use std::error::Error;
 
 use serde::Serialize;
+use serde_json::Value;
+use trunkline::core::proof::Expected;
 
 use crate::Exit;
 use crate::error::CommandError;
 use crate::output;
 
-/// The verdict for programs: what was shown, if it was.
+/// Marks a line that nothing trusted vouches for.
+pub(crate) const OWN_WORD: &str = ", stated by the proof alone";
+
 #[derive(Serialize)]
-struct Json<T> {
+struct Json {
     proven: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     #[serde(flatten)]
-    shown: Option<T>,
+    fields: Value,
 }
 
-/// Prints whether something is proven, and what.
-pub(crate) fn tell<T, J: Serialize>(
+/// Prints whether something is proven, and what it says. `fields` gets nothing if it is not proven.
+pub(crate) fn print<T>(
     json: bool,
-    verified: Result<T, impl Error>,
+    verified: &Result<T, impl Error>,
     text: impl FnOnce(&T) -> String,
-    shown: impl FnOnce(&T) -> J,
+    fields: impl FnOnce(Option<&T>) -> Value,
 ) -> Result<Exit, CommandError> {
-    match (&verified, json) {
+    let reason = verified.as_ref().err().map(ToString::to_string);
+    match (verified, json) {
         (Ok(verified), false) => output::print(text(verified))?,
         (Err(error), false) => output::print(format!("NOT PROVEN: {error}\n"))?,
         (verified, true) => output::print_json(&Json {
             proven: verified.is_ok(),
-            reason: verified.as_ref().err().map(ToString::to_string),
-            shown: verified.as_ref().ok().map(shown),
+            reason,
+            fields: fields(verified.as_ref().ok()),
         })?,
     }
-    Ok(match verified {
-        Ok(_) => Exit::Done,
-        Err(_) => Exit::Failed,
-    })
+    Ok(Exit::of(verified.is_ok()))
+}
+
+/// Returns the names of the trusted things that something was checked against.
+pub(crate) fn names(trusted: &[Expected]) -> Vec<&'static str> {
+    let name = |expected: &Expected| match expected {
+        Expected::Root(_) => Some("root"),
+        Expected::CommitId(_) => Some("commit id"),
+        Expected::StateDigest { .. } => Some("state digest"),
+        Expected::KzgRoot { .. } => Some("kzg root"),
+        Expected::Carried => None,
+    };
+    trusted.iter().filter_map(name).collect()
 }

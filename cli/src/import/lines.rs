@@ -1,22 +1,21 @@
-//! Lines of bounded length out of any reader.
+//! Reads lines of bounded length.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read};
 
 use trunkline::core::params::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 
-/// Longest line, bytes: the longest key and value with every byte escaped (`\u0000`), and the rest
-/// of a record.
+/// Longest line, bytes: the longest key and value with every byte escaped (`\u0000`), and the rest of a record.
 pub(super) const LINE_BYTES_MAX: usize = 6 * (KEY_BYTES_MAX + VALUE_BYTES_MAX) + 1024;
 
-/// What a line is, without its end.
+/// A line without its end.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line<'a> {
     Whole(&'a [u8]),
-    /// Longer than allowed; the rest of it was passed over.
+    /// A line that is longer than allowed and was skipped.
     TooLong,
 }
 
-/// Reads line by line; `\n` ends a line, a `\r` before it belongs to the end.
+/// Reads line by line. `\n` ends a line, with a `\r` before it.
 #[derive(Debug)]
 pub(super) struct Lines<R> {
     reader: R,
@@ -35,43 +34,24 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    /// The next line; `None` at the end.
+    /// Returns the next line; `None` at the end.
     pub(super) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
         self.line.clear();
-        let mut is_empty = true;
-        let mut is_too_long = false;
-        loop {
-            let buffer = match self.reader.fill_buf() {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                buffer => buffer?,
-            };
-            if buffer.is_empty() {
-                break;
-            }
-            is_empty = false;
-            let end = buffer.iter().position(|byte| *byte == b'\n');
-            let part = &buffer[..end.unwrap_or(buffer.len())];
-            is_too_long |= self.line.len() + part.len() > self.bytes_max;
-            if !is_too_long {
-                self.line.extend_from_slice(part);
-            }
-            let consumed = part.len() + usize::from(end.is_some());
-            self.reader.consume(consumed);
-            self.bytes_read += consumed as u64;
-            if end.is_some() {
-                break;
-            }
+        // One byte more than a line may have: its end.
+        let bytes_max = self.bytes_max as u64 + 1;
+        let mut limited = (&mut self.reader).take(bytes_max);
+        let read = limited.read_until(b'\n', &mut self.line)?;
+        self.bytes_read += read as u64;
+        let line = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
+        if line.len() > self.bytes_max {
+            self.bytes_read += self.reader.skip_until(b'\n')? as u64;
+            return Ok(Some(Line::TooLong));
         }
-        Ok(match (is_empty, is_too_long) {
-            (true, _) => None,
-            (false, true) => Some(Line::TooLong),
-            (false, false) => Some(Line::Whole(
-                self.line.strip_suffix(b"\r").unwrap_or(&self.line),
-            )),
-        })
+        let whole = Line::Whole(line.strip_suffix(b"\r").unwrap_or(line));
+        Ok((read > 0).then_some(whole))
     }
 
-    /// Bytes read so far.
+    /// Returns the number of bytes read so far.
     pub(super) fn bytes_read(&self) -> u64 {
         self.bytes_read
     }

@@ -1,20 +1,23 @@
-//! `import`: the records of a file, one a line, into a directory.
+//! `import`: stores the records of a file, one a line, in a directory.
 //!
-//! `lines` bounds what a line may take, `record` reads one. A line that is no record is passed over,
-//! counted and, if among the first, shown with its number; an empty line is nothing at all.
+//! `lines` reads lines of bounded length, `record` parses one. A malformed line is skipped and counted; the first ones are
+//! shown with their numbers. Empty lines are ignored.
 
 mod lines;
 mod record;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
-use std::path::Path;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::{Args, ValueEnum};
 use trunkline::Engine;
 
-use crate::arguments::{Format, ImportArguments};
+use crate::configuration::SettingsArguments;
 use crate::error::CommandError;
+use crate::input::is_standard;
 use crate::interrupt::Interrupt;
 use crate::output::{duration, grouped, rate};
 use crate::progress::{Progress, Unit};
@@ -26,11 +29,43 @@ use lines::{LINE_BYTES_MAX, Line, Lines};
 pub(crate) use record::LineError;
 use record::Record;
 
-/// Malformed lines that are shown.
+/// Most malformed lines that are shown.
 const SHOWN_LINES_MAX: usize = 10;
 const READ_BYTES: usize = 256 * 1024;
 
-/// What was read.
+#[derive(Debug, Args)]
+pub(crate) struct ImportArguments {
+    /// File of records, one a line; - is standard input.
+    file: PathBuf,
+    /// Directory of the engine, created if missing.
+    #[arg(long)]
+    dir: PathBuf,
+    /// Format of a line. Default: tsv for files named *.tsv, otherwise ndjson.
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Stop at the first malformed line. Records before it may already be stored.
+    #[arg(long)]
+    strict: bool,
+    /// Records in a batch.
+    #[arg(long, default_value = "1000")]
+    batch: NonZeroUsize,
+    /// Batches in flight.
+    #[arg(long, default_value = "16")]
+    in_flight: NonZeroUsize,
+    #[command(flatten)]
+    settings: SettingsArguments,
+}
+
+/// Format of a line of an import.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// {"key": "…", "value": "…"} with no other fields.
+    Ndjson,
+    /// Key, tab, value up to the end of the line, without escapes.
+    Tsv,
+}
+
+/// Results of reading.
 #[derive(Debug, Default)]
 struct Found {
     lines: u64,
@@ -53,9 +88,9 @@ pub(crate) fn run(arguments: &ImportArguments) -> Result<Exit, CommandError> {
     Ok(exit)
 }
 
-/// The file, and its size if that is known.
+/// Opens the file. Returns its size if that is known.
 fn open(path: &Path) -> Result<(Box<dyn BufRead>, Option<u64>), CommandError> {
-    if path == Path::new("-") {
+    if is_standard(path) {
         return Ok((Box::new(io::stdin().lock()), None));
     }
     let file = File::open(path).map_err(CommandError::file("read", path))?;
@@ -74,8 +109,8 @@ fn import(
     let mut submitter = Submitter::new(engine, arguments.batch, arguments.in_flight);
     let mut progress = Progress::start("import", Unit::Bytes, total);
     let read = read(arguments, reader, &mut submitter, &mut progress, interrupt);
-    // What was accepted becomes durable, however the reading ended.
-    let tally = submitter.settle()?;
+    // Makes accepted records durable, even if reading failed.
+    let tally = submitter.finish()?;
     let (_, elapsed) = progress.finish();
     let found = read?;
     show_malformed(&arguments.file, &found);
@@ -130,7 +165,7 @@ fn read(
                     records: found.records,
                 });
             }
-            Err(error) => found.pass_over(error),
+            Err(error) => found.skip(error),
         }
         if lines.bytes_read() - shown_bytes >= READ_BYTES as u64 {
             progress.advance(lines.bytes_read() - shown_bytes);
@@ -142,7 +177,7 @@ fn read(
 }
 
 impl Found {
-    fn pass_over(&mut self, error: LineError) {
+    fn skip(&mut self, error: LineError) {
         self.malformed += 1;
         if self.shown.len() < SHOWN_LINES_MAX {
             self.shown.push((self.lines, error));
@@ -169,7 +204,7 @@ fn show_malformed(file: &Path, found: &Found) {
 
 fn report(found: &Found, tally: &Tally, elapsed: Duration, engine: &Engine) -> String {
     let mut text = format!(
-        "{} records of {} lines in {} ({}/s), {} malformed lines passed over\n",
+        "{} records of {} lines in {} ({}/s), {} malformed lines skipped\n",
         grouped(found.records),
         grouped(found.lines),
         duration(elapsed),
@@ -177,7 +212,7 @@ fn report(found: &Found, tally: &Tally, elapsed: Duration, engine: &Engine) -> S
         grouped(found.malformed),
     );
     if found.is_interrupted {
-        text += "interrupted: the lines after these were not read\n";
+        text += "interrupted: the remaining lines were not read\n";
     }
     if let Some(refusal) = &tally.first_refusal {
         let (refused, batches) = (grouped(tally.refused), grouped(tally.batches));

@@ -1,11 +1,11 @@
-//! One record out of one line.
+//! Parses a record from a line.
 
 use bytes::Bytes;
 use serde::Deserialize;
 use trunkline::core::params::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 
+use super::Format;
 use super::lines::LINE_BYTES_MAX;
-use crate::arguments::Format;
 
 /// A key and its value.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub(super) struct Record {
     pub(super) value: Bytes,
 }
 
-/// Why a line is no record.
+/// Why a line is not a record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum LineError {
     #[error("longer than {LINE_BYTES_MAX} bytes")]
@@ -42,7 +42,7 @@ struct Json {
 }
 
 impl Record {
-    /// Reads a line; `bytes_max` is what one batch may hold.
+    /// Parses a line; `bytes_max` is the most bytes of a batch.
     pub(super) fn read(line: &[u8], format: Format, bytes_max: usize) -> Result<Self, LineError> {
         let record = match format {
             Format::Ndjson => Self::read_json(line)?,
@@ -90,7 +90,7 @@ impl Record {
     }
 }
 
-/// The parser counts lines too, but it sees only one.
+/// Returns the error of the parser without its line number: it sees only one line.
 fn json_error(error: &serde_json::Error) -> LineError {
     let text = error.to_string();
     let message = text

@@ -1,7 +1,6 @@
-//! Proofs of a sample of keys, checked as a stranger would: from bytes, against a root.
+//! Proves a sample of keys and checks the proofs as another party would: from bytes, against a root.
 //!
-//! What the keys must hold comes from the load's own records, so a state that is proven well but is
-//! not what was written fails too.
+//! The expected values come from the load's own records, so a valid proof of a wrong state fails too.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -16,12 +15,12 @@ use trunkline::{Snapshot, TopKind};
 use trunkline_load::{Outcome, Records};
 
 use crate::error::CommandError;
-use crate::output::{byte_size, duration, grouped};
+use crate::output::{byte_size, counted, duration, grouped};
 
-/// Keys of one proof: several share siblings.
+/// Keys of one proof. Several keys share siblings.
 const PROOF_KEYS: usize = 100;
 
-/// What was checked, in words, and whether it held.
+/// Results of checks, with a text of each.
 #[derive(Debug, Default, serde::Serialize)]
 #[serde(transparent)]
 pub(super) struct Checks {
@@ -55,10 +54,10 @@ impl fmt::Display for Checks {
     }
 }
 
-/// A key and what it must hold.
+/// A key and its expected value.
 type Expectation = (Bytes, Option<Bytes>);
 
-/// Checks a load's outcome against what its engine holds: proofs of so many keys.
+/// Checks the outcome of a load, and proofs of a sample of keys against the engine's state.
 pub(super) fn check(
     outcome: &Outcome,
     proofs: usize,
@@ -81,17 +80,19 @@ pub(super) fn check(
 
 fn check_operations(outcome: &Outcome, checks: &mut Checks) {
     let tally = &outcome.tally;
-    let batches = grouped(tally.batches);
-    checks.add(
-        tally.refused == 0,
-        match &tally.first_refusal {
-            None => format!("{batches} batches were applied, none refused"),
-            Some(refusal) => format!(
-                "{} of {batches} batches were refused, the first because {refusal}",
-                grouped(tally.refused)
-            ),
-        },
-    );
+    let (batches, reads) = (grouped(tally.batches), grouped(tally.keys_read));
+    match &tally.first_refusal {
+        None => checks.add(
+            true,
+            format!("{batches} batches were applied, none refused"),
+        ),
+        Some(refusal) => {
+            let refused = grouped(tally.refused);
+            let what =
+                format!("{refused} of {batches} batches were refused, the first because {refusal}");
+            checks.add(tally.refused == 0, what);
+        }
+    }
     if let Some(failure) = &tally.first_failure {
         let failed = grouped(tally.failed_writes + tally.failed_reads);
         checks.add(
@@ -99,23 +100,23 @@ fn check_operations(outcome: &Outcome, checks: &mut Checks) {
             format!("{failed} operations failed, the first with: {failure}"),
         );
     }
-    if tally.keys_read == 0 {
-        return;
+    match (tally.keys_read, tally.missing) {
+        (0, _) => {}
+        (_, 0) => checks.add(
+            true,
+            format!("{reads} keys were read, none that must be there was missing"),
+        ),
+        (_, missing) => {
+            let missing = grouped(missing);
+            checks.add(
+                false,
+                format!("{missing} of {reads} keys that were read were missing"),
+            );
+        }
     }
-    let reads = grouped(tally.keys_read);
-    checks.add(
-        tally.missing == 0,
-        match tally.missing {
-            0 => format!("{reads} keys were read, none that must be there was missing"),
-            missing => format!(
-                "{} of {reads} keys that were read were missing",
-                grouped(missing)
-            ),
-        },
-    );
 }
 
-/// Random keys, half of them written, half of them never.
+/// Returns random keys: half of them written, half of them absent.
 fn sample(seed: u64, proofs: usize, records: &Records) -> Vec<Expectation> {
     let mut random = SmallRng::seed_from_u64(seed);
     let written = usize::try_from(records.len()).unwrap_or(usize::MAX);
@@ -130,13 +131,10 @@ fn sample(seed: u64, proofs: usize, records: &Records) -> Vec<Expectation> {
             )
         })
         .collect();
-    let absent = (present..proofs).map(|_| random.random_range(0..1_000_000_000_000));
-    let absent: Vec<u64> = absent.collect();
-    sample.extend(
-        absent
-            .iter()
-            .map(|index| (key(records.absent_key(*index)), None)),
-    );
+    for _ in present..proofs {
+        let index = random.random_range(0..1_000_000_000_000);
+        sample.push((key(records.absent_key(index)), None));
+    }
     sample.shuffle(&mut random);
     sample
 }
@@ -145,7 +143,7 @@ fn key(bytes: [u8; 16]) -> Bytes {
     Bytes::copy_from_slice(&bytes)
 }
 
-/// Proofs of a sample and how they fared.
+/// Proofs of a sample and their results.
 #[derive(Debug, Default)]
 struct Proven {
     present: u64,
@@ -167,26 +165,18 @@ impl Proven {
     ) -> Result<Self, CommandError> {
         let mut proven = Self::default();
         for part in sample.chunks(PROOF_KEYS) {
-            proven.add(snapshot, root, top, part)?;
+            let started = Instant::now();
+            let keys = part.iter().map(|(key, _)| key);
+            let bytes = snapshot.prove(keys, top)?.encode()?;
+            proven.making += started.elapsed();
+            proven.add(&bytes, root, part);
         }
         Ok(proven)
     }
 
-    fn add(
-        &mut self,
-        snapshot: &Snapshot,
-        root: &Root,
-        top: TopKind,
-        part: &[Expectation],
-    ) -> Result<(), CommandError> {
+    fn add(&mut self, bytes: &[u8], root: &Root, part: &[Expectation]) {
         let started = Instant::now();
-        let bytes = snapshot
-            .prove(part.iter().map(|(key, _)| key), top)?
-            .encode()?;
-        self.making += started.elapsed();
-
-        let started = Instant::now();
-        let checked = check_bytes(&bytes, root, part);
+        let checked = check_bytes(bytes, root, part);
         self.verifying += started.elapsed();
 
         let present = part.iter().filter(|(_, value)| value.is_some()).count();
@@ -200,7 +190,6 @@ impl Proven {
                 self.problem.get_or_insert(problem);
             }
         }
-        Ok(())
     }
 
     fn report(self, what: &str, checks: &mut Checks) {
@@ -216,7 +205,7 @@ impl Proven {
             };
             let line = format!(
                 "{counts}, in {} of {}{openings}: made in {}, verified in {}",
-                plural(self.proofs, "proof"),
+                counted(self.proofs, "proof"),
                 byte_size(self.bytes as u64),
                 duration(self.making),
                 duration(self.verifying),
@@ -227,14 +216,7 @@ impl Proven {
     }
 }
 
-fn plural(count: u64, noun: &str) -> String {
-    match count {
-        1 => format!("1 {noun}"),
-        _ => format!("{} {noun}s", grouped(count)),
-    }
-}
-
-/// Checks a proof against a root, and its claims against what was written. Gives the number of slots opened.
+/// Checks a proof against a root, and its claims against the expected values. Returns the number of opened slots.
 fn check_bytes(bytes: &[u8], root: &Root, part: &[Expectation]) -> Result<usize, String> {
     let proof = Proof::decode(bytes).map_err(|error| error.to_string())?;
     let verified = verify(&proof, &Expected::Root(*root)).map_err(|error| error.to_string())?;
@@ -246,7 +228,7 @@ fn check_bytes(bytes: &[u8], root: &Root, part: &[Expectation]) -> Result<usize,
         if verified.claim(key) != Some(&expected) {
             let key = String::from_utf8_lossy(key);
             return Err(format!(
-                "{key} is proven to hold something else than was written"
+                "the proof shows another value of {key} than was written"
             ));
         }
     }
@@ -254,7 +236,7 @@ fn check_bytes(bytes: &[u8], root: &Root, part: &[Expectation]) -> Result<usize,
     Ok(opened.iter().map(|opened| opened.slots.len()).sum())
 }
 
-/// The checks are worth something only if a lie fails them.
+/// Checks that proofs with changed values are refused.
 fn check_forgery(
     snapshot: &Snapshot,
     root: &Root,

@@ -1,8 +1,8 @@
-//! What the engine saw of itself while operations were measured: without fill, calibration, warm-up, and what was
-//! waited for at the end. Pure.
+//! Reports the engine's own figures of the measured time: without fill, calibration, warm-up and the wait at the end.
+//! Pure.
 //!
-//! Windows hold quantiles, which can't be added up: of those the window in the middle is shown, each counting as
-//! often as it has values, and the worst one. What stages took is in the run's histograms, and exact.
+//! Windows hold quantiles, which cannot be added up. The report shows the median of the windows, weighted by their number
+//! of values, and the worst window. Service times of stages come from the run's histograms and are exact.
 
 use trunkline::decisions::Window;
 use trunkline::{Quantiles, Stage};
@@ -11,14 +11,14 @@ use trunkline_load::{Histogram, IntervalLog, IntervalLogError};
 use crate::output::{grouped, micros};
 use crate::table::Table;
 
-/// One figure over some windows.
+/// A figure over several windows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Over {
     count: u64,
-    /// Of the window in the middle.
+    /// Weighted median of the windows.
     p50: u64,
     p99: u64,
-    /// Of the worst one.
+    /// That of the worst window.
     p99_worst: u64,
     max: u64,
 }
@@ -46,7 +46,7 @@ impl Over {
     }
 }
 
-/// The median of a figure, each window counting as often as it has values.
+/// Returns the median of a figure, each window weighted by its number of values.
 fn in_the_middle(all: &[&Quantiles], figure: fn(&Quantiles) -> u64) -> u64 {
     let mut figures: Vec<(u64, u64)> = all
         .iter()
@@ -62,10 +62,10 @@ fn in_the_middle(all: &[&Quantiles], figure: fn(&Quantiles) -> u64) -> u64 {
     middle.map_or(0, |(figure, _)| *figure)
 }
 
-/// Batches and groups, window by window.
+/// Reports batches and groups over the windows.
 pub(super) fn batches(windows: &[Window]) -> String {
     if windows.is_empty() {
-        return "measured: no window of the engine lies within it; give it more time, or a shorter control.window_ms\n"
+        return "measured: no whole window of the engine lies in the run; use a longer --duration or a shorter control.window_ms\n"
             .to_owned();
     }
     let over = |figure: fn(&Window) -> &Quantiles| Over::of(windows.iter().map(figure));
@@ -74,12 +74,12 @@ pub(super) fn batches(windows: &[Window]) -> String {
     table.row(over(|window| &window.durable_us).row("batch until durable", micros));
     table.row(over(|window| &window.group_operations).row("group, operations", grouped));
     format!(
-        "{table}(p50 and p99 of the window in the middle, of {})\n",
+        "{table}(p50 and p99 are medians of {} windows)\n",
         windows.len()
     )
 }
 
-/// What each stage took for a version, how long that had waited, and how busy the stage was.
+/// Reports the service time of each stage, its queue wait and its utilization.
 pub(super) fn stages(log: &IntervalLog, windows: &[Window]) -> Result<Table, IntervalLogError> {
     let mut table = Table::new([
         "measured: stage",
@@ -109,21 +109,17 @@ pub(super) fn stages(log: &IntervalLog, windows: &[Window]) -> Result<Table, Int
 
 fn services(log: &IntervalLog, stage: Stage) -> Result<Vec<String>, IntervalLogError> {
     let whole = added_up(log.stage_by_second(stage)?.into_values());
-    let nanos = |nanos: u64| micros(nanos / 1000);
-    Ok(match whole {
-        None => vec![grouped(0), nanos(0), nanos(0), nanos(0)],
-        Some(whole) => vec![
-            grouped(whole.len()),
-            nanos(whole.value_at_quantile(0.5)),
-            nanos(whole.value_at_quantile(0.99)),
-            nanos(whole.max()),
-        ],
-    })
+    let whole = whole.as_ref();
+    let at = |quantile| whole.map_or(0, |whole| whole.value_at_quantile(quantile));
+    let nanos = [at(0.5), at(0.99), whole.map_or(0, Histogram::max)];
+    let times = nanos.map(|nanos| micros(nanos / 1000));
+    let count = grouped(whole.map_or(0, Histogram::len));
+    Ok([count].into_iter().chain(times).collect())
 }
 
 fn added_up(mut seconds: impl Iterator<Item = Histogram<u64>>) -> Option<Histogram<u64>> {
     let mut whole = seconds.next()?;
-    // One that was read is as large as what it holds.
+    // A histogram that was read is only as large as its content.
     whole.auto(true);
     for second in seconds {
         let added = whole.add(&second);
@@ -180,7 +176,7 @@ mod tests {
         let text = batches(&windows);
         let row = "batch until durable     30  0 µs  30.00 ms   40.00 ms  80.00 ms\n";
         assert!(text.contains(row), "{text}");
-        assert!(text.contains("in the middle, of 3)"), "{text}");
+        assert!(text.contains("medians of 3 windows)"), "{text}");
     }
 
     #[test]
@@ -218,6 +214,6 @@ mod tests {
         assert!(tree.contains(" 50 % "), "{text}");
         let text = stages(&log, &[]).unwrap().to_string();
         assert!(text.contains("tree     "), "{text}");
-        assert!(batches(&[]).contains("no window"));
+        assert!(batches(&[]).contains("no whole window"));
     }
 }

@@ -1,9 +1,8 @@
-//! `load`: an engine under a load, a report, and proofs of a sample of what was written.
+//! `load`: runs a workload against an engine, reports on it, and proves a sample of what was written.
 //!
-//! The load itself is the library's (`trunkline_load`). Here `plan` makes a plan of what was typed, `watch` shows how
-//! far it is, `report` how it went, `measured` what the engine saw of it, `check` proves. What every key must hold at
-//! the end is known without asking the engine: the load's records make values from the seed and count the writes of
-//! each key.
+//! `trunkline_load` runs the load. Here `plan` makes a plan from the arguments, `watch` shows the progress, `report`
+//! formats the results, `measured` the engine's own figures, and `check` proves keys. The expected value of each key is
+//! known without the engine: the load's records derive values from the seed and count the writes of each key.
 
 mod check;
 mod measured;
@@ -11,57 +10,72 @@ pub(crate) mod plan;
 mod report;
 mod watch;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use clap::Args;
 use tempfile::TempDir;
 use trunkline::Engine;
 use trunkline_load::{Load, LoadError, Outcome, Plan, Progress, Run};
 
-use crate::arguments::LoadArguments;
+use crate::arguments::PlanArguments;
+use crate::configuration::SettingsArguments;
 use crate::error::{self, CommandError};
 use crate::interrupt::Interrupt;
 use crate::tui::Screen;
 use crate::{Exit, configuration, output};
 
 use check::Checks;
-use watch::{Asked, Watch};
+use watch::Watch;
 
-/// Where the engine works: a directory of the user's, or one that goes away when this is dropped.
-enum Place {
-    Given(PathBuf),
-    Temporary(TempDir),
+/// Arguments of `load`. Flags that are not given keep the value of the plan.
+#[derive(Debug, Args)]
+pub(crate) struct LoadArguments {
+    /// Directory of the engine, created if missing. Default: a temporary one, removed at the end.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    #[command(flatten)]
+    plan: PlanArguments,
+
+    /// Write the operations of the run to a file.
+    #[arg(long, value_name = "FILE", conflicts_with = "replay")]
+    record: Option<PathBuf>,
+    /// Run the recorded operations of a file at their times, instead of a workload.
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "rate", "rate_share", "phases", "keys", "value_bytes", "workload", "dist", "duration", "ops"
+    ])]
+    replay: Option<PathBuf>,
+    /// Speed of the replay, as a factor [default: 1].
+    #[arg(long, value_name = "FACTOR", requires = "replay")]
+    replay_speed: Option<f64>,
+
+    /// Number of keys to prove at the end, half of them absent.
+    #[arg(long, default_value_t = 1000)]
+    proofs: usize,
+    /// Directory for the results of the run: run.json and latency.hlog.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Show the run on the whole terminal; q stops it.
+    #[arg(long, conflicts_with = "json")]
+    tui: bool,
+    /// Print only the totals of the run, as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: SettingsArguments,
 }
 
-impl Place {
-    fn new(given: Option<&Path>) -> Result<Self, CommandError> {
-        match given {
-            Some(path) => Ok(Self::Given(path.to_owned())),
-            None => {
-                let made = tempfile::Builder::new().prefix("trunkline-load-").tempdir();
-                Ok(Self::Temporary(made.map_err(CommandError::Temporary)?))
-            }
-        }
-    }
+/// Makes a temporary directory for an engine.
+fn temporary() -> Result<TempDir, CommandError> {
+    let made = tempfile::Builder::new().prefix("trunkline-load-").tempdir();
+    made.map_err(CommandError::Temporary)
+}
 
-    fn path(&self) -> &Path {
-        match self {
-            Self::Given(path) => path,
-            Self::Temporary(directory) => directory.path(),
-        }
-    }
-
-    /// Removes a temporary directory and says so if that fails.
-    fn clear(self) -> Result<(), CommandError> {
-        match self {
-            Self::Given(_) => Ok(()),
-            Self::Temporary(directory) => {
-                let path = directory.path().to_owned();
-                directory
-                    .close()
-                    .map_err(CommandError::file("remove", path))
-            }
-        }
-    }
+/// Removes a temporary directory.
+fn clear(directory: TempDir) -> Result<(), CommandError> {
+    let path = directory.path().to_owned();
+    directory
+        .close()
+        .map_err(CommandError::file("remove", path))
 }
 
 pub(crate) fn run(arguments: &LoadArguments) -> Result<Exit, CommandError> {
@@ -70,21 +84,28 @@ pub(crate) fn run(arguments: &LoadArguments) -> Result<Exit, CommandError> {
         Screen::check()?;
     }
     if let Some(directory) = &arguments.out {
-        // Not after hours.
+        // Fails now, not after hours of the run.
         Run::can_be_written_to(directory)?;
     }
     let interrupt = Interrupt::listen()?;
-    let place = Place::new(arguments.dir.as_deref())?;
-    let config = configuration::for_directory(&arguments.settings, place.path())?;
+    let (temporary, directory) = match &arguments.dir {
+        Some(directory) => (None, directory.clone()),
+        None => {
+            let temporary = temporary()?;
+            let path = temporary.path().to_owned();
+            (Some(temporary), path)
+        }
+    };
+    let config = configuration::for_directory(&arguments.settings, &directory)?;
     if !arguments.json {
-        output::print(report::head(arguments, &plan, place.path()))?;
+        output::print(report::head(arguments, &plan, &directory))?;
     }
 
     let engine = configuration::open_watching(&arguments.settings, config)?;
     let exit = work(arguments, &plan, &engine, &interrupt);
     let closed = engine.shutdown_blocking();
     drop(engine);
-    let cleared = place.clear();
+    let cleared = temporary.map_or(Ok(()), clear);
 
     let exit = exit?;
     closed?;
@@ -99,7 +120,7 @@ fn work(
     interrupt: &Interrupt,
 ) -> Result<Exit, CommandError> {
     let Carried { outcome, trouble } = carry_out(arguments, plan, engine, interrupt)?;
-    // First of all: whatever fails from here on, the run is there, and if this fails it is shown.
+    // Written first, so that the run is kept whatever fails after it.
     let kept = keep(arguments, &outcome, trouble.is_some());
     let checked = match &trouble {
         Some(_) => Ok(None),
@@ -108,9 +129,9 @@ fn work(
     let checks = checked.as_ref().ok().and_then(Option::as_ref);
     let shown = show(arguments, &outcome, engine, checks);
     if let Some(trouble) = trouble {
-        // The first cause is what the command ends with; what it led to is said all the same.
+        // The command ends with the first error and prints the ones that followed.
         for error in [kept.err(), shown.err()].into_iter().flatten() {
-            eprintln!("besides: {}", error::line(&error));
+            eprintln!("also: {}", error::line(&error));
         }
         return Err(trouble);
     }
@@ -123,14 +144,17 @@ fn work(
     })
 }
 
-/// Writes the run where it is wanted.
+/// Writes the run to the output directory, if there is one.
 fn keep(arguments: &LoadArguments, outcome: &Outcome, is_broken: bool) -> Result<(), CommandError> {
     let Some(directory) = &arguments.out else {
         return Ok(());
     };
     outcome.write_to(directory)?;
     if is_broken {
-        eprintln!("what was measured until then is in {}", directory.display());
+        eprintln!(
+            "the figures until the failure are in {}",
+            directory.display()
+        );
     }
     Ok(())
 }
@@ -169,10 +193,10 @@ fn show(
     })
 }
 
-/// A load that was carried out, to its end or not.
+/// A load that ran, to its end or not.
 struct Carried {
     outcome: Outcome,
-    /// What broke it off, or spoiled its showing.
+    /// Error that ended the load early, or of the display.
     trouble: Option<CommandError>,
 }
 
@@ -184,7 +208,7 @@ fn carry_out(
 ) -> Result<Carried, CommandError> {
     let mut watch = Watch::new(arguments.tui)?;
     let mut observer = |progress: &Progress<'_>| {
-        if watch.show(progress) == Asked::ToEnd {
+        if watch.show(progress) {
             interrupt.request();
         }
     };

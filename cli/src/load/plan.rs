@@ -1,13 +1,13 @@
-//! From what was typed to a plan.
+//! Makes a plan from arguments.
 
 use std::path::Path;
 
-use trunkline_load::{Mode, Phases, Plan, ProofTop, RUN_FILE, Run};
+use trunkline_load::{Mode, Phases, Plan, RUN_FILE, Run};
 
-use crate::arguments::{PlanArguments, Top};
+use crate::arguments::PlanArguments;
 use crate::error::CommandError;
 
-/// The plan file, the plan of a run, or the defaults, and the flags over it.
+/// Returns the plan file, the plan of a run, or the defaults, with the flags over it.
 pub(crate) fn of(arguments: &PlanArguments) -> Result<Plan, CommandError> {
     let mut plan = match &arguments.plan {
         Some(path) => read(path)?,
@@ -22,7 +22,7 @@ pub(crate) fn of(arguments: &PlanArguments) -> Result<Plan, CommandError> {
     Ok(plan)
 }
 
-/// Of a plan file, or of a run by its directory or its [`RUN_FILE`].
+/// Reads a plan file, or the plan of a run, named by its directory or its [`RUN_FILE`].
 fn read(path: &Path) -> Result<Plan, CommandError> {
     if path.is_dir() {
         return of_run(path);
@@ -33,7 +33,7 @@ fn read(path: &Path) -> Result<Plan, CommandError> {
     }
 }
 
-/// The plan that a run followed.
+/// Returns the plan of a run.
 fn of_run(directory: &Path) -> Result<Plan, CommandError> {
     let run = Run::read_from(directory)?;
     let file = directory.join(RUN_FILE);
@@ -62,9 +62,9 @@ fn lay_over(arguments: &PlanArguments, plan: &mut Plan) {
     set(&mut plan.concurrency, typed.concurrency);
     set(&mut plan.batch, typed.batch);
     set(&mut plan.batch_linger_us, typed.batch_linger_us);
-    set(&mut plan.proof_top, typed.proof_top.map(proof_top));
+    set(&mut plan.proof_top, typed.proof_top.map(Into::into));
     if let Some(mix) = typed.workload {
-        // What goes with another mix goes with it.
+        // Distribution and shares belong to the mix of the plan.
         (plan.workload, plan.distribution, plan.mix) = (mix.into(), None, None);
     }
     if let Some(dist) = typed.dist {
@@ -93,13 +93,6 @@ fn lay_over(arguments: &PlanArguments, plan: &mut Plan) {
 fn set<T>(value: &mut T, typed: Option<T>) {
     if let Some(typed) = typed {
         *value = typed;
-    }
-}
-
-fn proof_top(top: Top) -> ProofTop {
-    match top {
-        Top::Kzg => ProofTop::Kzg,
-        Top::Hash => ProofTop::Hash,
     }
 }
 
@@ -187,7 +180,7 @@ mod tests {
             ..Replayed::default()
         };
         let run = run_of("batch = 3", Some(replayed));
-        let expected = "FILE is of a replay of \"week.trace\", which followed no plan";
+        let expected = "FILE is a replay of \"week.trace\" and has no plan";
         says(run.path(), expected);
     }
 

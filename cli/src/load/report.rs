@@ -1,20 +1,23 @@
-//! What `load` prints: what it is about to do, and how it went.
+//! Formats what `load` prints: its plan before the run and the figures after it.
 
 use std::fmt::Write;
 use std::path::Path;
 
 use serde::Serialize;
+use serde_json::{Value, json};
 use trunkline::core::record::Root;
 use trunkline::decisions::{Change, Window};
 use trunkline::{MetricsSnapshot, Quantiles};
-use trunkline_load::{Latency, LoadError, Mode, Outcome, Plan, Run, Totals};
+use trunkline_load::{LoadError, Mode, Outcome, Plan, Run, Totals};
 
+use super::LoadArguments;
 use super::check::Checks;
 use super::measured;
-use crate::arguments::LoadArguments;
 use crate::error::CommandError;
-use crate::output::{byte_size, duration, grouped, micros, printable, rate};
-use crate::report::decisions;
+use crate::output::{
+    byte_size, counted, duration, grouped, micros, printable, rate, without_nulls,
+};
+use crate::report::{decisions, second};
 use crate::table::Table;
 
 pub(super) fn head(arguments: &LoadArguments, plan: &Plan, directory: &Path) -> String {
@@ -50,15 +53,15 @@ pub(super) fn head(arguments: &LoadArguments, plan: &Plan, directory: &Path) -> 
 
 fn mix_name(plan: &Plan) -> String {
     match plan.mix {
-        Some(_) => "a mix of the plan's own".to_owned(),
+        Some(_) => "custom mix".to_owned(),
         None => name(&plan.workload),
     }
 }
 
-/// A choice as it is written in a plan.
+/// Returns a choice as a plan writes it.
 fn name(choice: &impl Serialize) -> String {
     match serde_json::to_value(choice) {
-        Ok(serde_json::Value::String(name)) => name,
+        Ok(Value::String(name)) => name,
         _ => String::new(),
     }
 }
@@ -67,28 +70,21 @@ fn pace(plan: &Plan, is_replay: bool) -> String {
     let batches = format!("batches of {}", grouped(plan.batch as u64));
     match (plan.mode, plan.rate) {
         (Mode::Closed, _) => format!(
-            "closed: {batches}, {} of them under way, {} reading",
+            "closed: {batches}, {} of them in flight, {} reading",
             plan.concurrency,
-            threads(plan.readers())
+            counted(plan.readers() as u64, "thread")
         ),
-        (Mode::Open, _) if is_replay => format!("open, at the times recorded: {batches}"),
+        (Mode::Open, _) if is_replay => format!("open, at the recorded times: {batches}"),
         (Mode::Open, Some(rate)) => format!(
             "open: {} operations/s, {}, {batches}",
             grouped(rate.round() as u64),
             name(&plan.arrivals)
         ),
         (Mode::Open, None) => format!(
-            "open, at {} % of what a closed loop finds first, {}, {batches}",
+            "open, at {} % of the peak that a closed loop measures first, {}, {batches}",
             (plan.rate_share * 100.0).round(),
             name(&plan.arrivals)
         ),
-    }
-}
-
-fn threads(count: usize) -> String {
-    match count {
-        1 => "1 thread".to_owned(),
-        _ => format!("{count} threads"),
     }
 }
 
@@ -127,7 +123,7 @@ fn stage_times(outcome: &Outcome) -> Table {
     table
 }
 
-/// What was asked of the engine, and what it did, warm-up left out.
+/// Returns the offered and the achieved operations, without the warm-up.
 fn loop_lines(outcome: &Outcome) -> String {
     let run = &outcome.run;
     let figures = &run.totals;
@@ -135,18 +131,21 @@ fn loop_lines(outcome: &Outcome) -> String {
     if let Some(found) = outcome.calibrated {
         let _ = writeln!(
             text,
-            "a closed loop found {} operations/s",
+            "a closed loop reached {} operations/s",
             grouped(found.round() as u64)
         );
     }
     let part = |count: u64, per_second: f64| {
-        let per_second = grouped(per_second.round() as u64);
-        format!("{} ({per_second}/s)", grouped(count))
+        format!(
+            "{} ({}/s)",
+            grouped(count),
+            grouped(per_second.round() as u64)
+        )
     };
     let after_us = figures.elapsed_us.saturating_sub(figures.scheduled_us);
     let after = match after_us {
         0 => String::new(),
-        _ => format!(" and {} until the last one had ended", micros(after_us)),
+        _ => format!(" and {} until the last one ended", micros(after_us)),
     };
     let _ = writeln!(
         text,
@@ -161,7 +160,7 @@ fn loop_lines(outcome: &Outcome) -> String {
     if late.max_us > 0.0 {
         let _ = writeln!(
             text,
-            "the generator itself was late by {} (p50), {} (p99), {} at most",
+            "the load generator was late by {} (p50), {} (p99), {} at most",
             micros_part(late.p50_us),
             micros_part(late.p99_us),
             micros_part(late.max_us),
@@ -170,37 +169,26 @@ fn loop_lines(outcome: &Outcome) -> String {
     text
 }
 
-/// Latency from when an operation was due, service time from when it was begun.
+/// Returns latencies, counted from when an operation was due, and service times, counted from when it began.
 fn operations(figures: &Totals) -> Table {
     let mut table = Table::new(["operation", "count", "p50", "p90", "p99", "p99.9", "max"]);
     for (kind, total) in &figures.operations {
-        table.row(latency_row(
-            format!("{} latency", kind.name()),
-            &total.latency,
-        ));
-        table.row(latency_row(
-            format!("{} service", kind.name()),
-            &total.service,
-        ));
+        for (what, times) in [("latency", &total.latency), ("service", &total.service)] {
+            let figures = [
+                times.p50_us,
+                times.p90_us,
+                times.p99_us,
+                times.p999_us,
+                times.max_us,
+            ];
+            let head = [format!("{} {what}", kind.name()), grouped(times.count)];
+            table.row(head.into_iter().chain(figures.map(micros_part)));
+        }
     }
     table
 }
 
-fn latency_row(name: String, latency: &Latency) -> Vec<String> {
-    let Latency {
-        p50_us,
-        p90_us,
-        p99_us,
-        p999_us,
-        max_us,
-        ..
-    } = *latency;
-    let mut row = vec![name, grouped(latency.count)];
-    row.extend([p50_us, p90_us, p99_us, p999_us, max_us].map(micros_part));
-    row
-}
-
-/// Microseconds with a fraction where there are few.
+/// Formats microseconds, with a fraction below 100.
 fn micros_part(value_us: f64) -> String {
     match value_us < 100.0 {
         true => format!("{value_us:.1} µs"),
@@ -208,40 +196,26 @@ fn micros_part(value_us: f64) -> String {
     }
 }
 
-/// What the engine counts from its opening alone: fill, calibration and warm-up are in it.
+/// Returns what the engine counts only since it was opened, including fill, calibration and warm-up.
 fn since_opening(metrics: &MetricsSnapshot) -> Table {
     let mut table = Table::new(["since opening", "count", "p50", "p95", "p99", "max"]);
-    let states = [
-        ("batch until accepted", &metrics.accepted_us),
-        ("batch until hashed", &metrics.hashed_us),
-        ("batch until root ready", &metrics.root_ready_us),
-    ];
-    for (name, quantiles) in states {
-        table.row(times(name, quantiles));
-    }
-    let size = &metrics.versions_per_sync;
-    let figures = [size.count, size.p50, size.p95, size.p99, size.max];
-    table.row(std::iter::once("sync, versions".to_owned()).chain(figures.map(grouped)));
+    let mut row = |name: &str, of: &Quantiles, text: fn(u64) -> String| {
+        let head = [name.to_owned(), grouped(of.count)];
+        let figures = [of.p50, of.p95, of.p99, of.max].map(text);
+        table.row(head.into_iter().chain(figures));
+    };
+    row("batch until accepted", &metrics.accepted_us, micros);
+    row("batch until hashed", &metrics.hashed_us, micros);
+    row("batch until root ready", &metrics.root_ready_us, micros);
+    row("sync, versions", &metrics.versions_per_sync, grouped);
     table
 }
 
-fn times(name: &str, quantiles: &Quantiles) -> Vec<String> {
-    let Quantiles {
-        count,
-        p50,
-        p95,
-        p99,
-        max,
-    } = *quantiles;
-    let mut row = vec![name.to_owned(), grouped(count)];
-    row.extend([p50, p95, p99, max].map(micros));
-    row
-}
-
-/// Refused reloads that are shown: the last ones.
+/// Most refused reloads that are shown, the last ones.
 const REFUSED_MAX: usize = 20;
 
-/// Nobody should take a file for what was run that was not. However much was decided since, they are shown.
+/// Reports refused reloads, however many decisions came after them, so that nobody takes such a file for the settings of
+/// the run.
 fn reloads_refused(run: &Run) -> String {
     let refused = run
         .decisions
@@ -255,11 +229,12 @@ fn reloads_refused(run: &Run) -> String {
         return String::new();
     }
     let mut text = format!(
-        "reloads refused: {}; the settings of before stayed\n",
+        "reloads refused: {}; the previous settings stayed\n",
         refused.len()
     );
-    for (at_us, message) in refused.iter().rev().take(REFUSED_MAX).rev() {
-        let second = (*at_us as f64 - run.begun_engine_us as f64) / 1e6;
+    let left_out = refused.len().saturating_sub(REFUSED_MAX);
+    for (at_us, message) in refused.into_iter().skip(left_out) {
+        let second = second(run, at_us);
         let _ = writeln!(text, "  {second:8.1} s  {}", printable(message));
     }
     text
@@ -272,49 +247,34 @@ fn warnings(warnings: &[String]) -> String {
     lines.collect()
 }
 
-/// A run's totals for other programs.
-#[derive(Debug, Serialize)]
-pub(super) struct Json<'a> {
-    name: &'a str,
-    calibrated_operations_per_s: Option<f64>,
-    workload: &'a str,
-    totals: &'a Totals,
-    warnings: &'a [String],
-    is_interrupted: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ended_by: Option<&'a str>,
-    version: u64,
-    state_digest: String,
-    checks: &'a Checks,
-}
-
-pub(super) fn json<'a>(outcome: &'a Outcome, root: &Root, checks: &'a Checks) -> Json<'a> {
-    Json {
-        name: &outcome.run.name,
-        calibrated_operations_per_s: outcome.calibrated,
-        workload: &outcome.run.workload,
-        totals: &outcome.run.totals,
-        warnings: &outcome.run.warnings,
-        is_interrupted: outcome.is_interrupted,
-        ended_by: outcome.run.ended_by.as_deref(),
-        version: root.version,
-        state_digest: hex::encode(root.state_digest),
-        checks,
-    }
+/// Returns the totals of a run for other programs.
+pub(super) fn json(outcome: &Outcome, root: &Root, checks: &Checks) -> Value {
+    let run = &outcome.run;
+    let json = json!({
+        "name": run.name,
+        "calibrated_operations_per_s": outcome.calibrated,
+        "workload": run.workload,
+        "totals": run.totals,
+        "warnings": run.warnings,
+        "is_interrupted": outcome.is_interrupted,
+        "ended_by": run.ended_by,
+        "version": root.version,
+        "state_digest": hex::encode(root.state_digest),
+        "checks": checks,
+    });
+    without_nulls(json, &["ended_by"])
 }
 
 fn totals(metrics: &MetricsSnapshot) -> String {
-    let mut text = String::new();
     let lines = [
         ("keys", grouped(metrics.keys)),
         ("log written since opening", byte_size(metrics.log_bytes)),
         ("checkpoints since opening", grouped(metrics.checkpoints)),
         ("resident memory", byte_size(metrics.resident_bytes)),
     ];
-    for (name, value) in lines {
-        let _ = writeln!(text, "{name:<25}  {value}");
-    }
-    text
+    lines
+        .map(|(name, value)| format!("{name:<25}  {value}\n"))
+        .concat()
 }
 
 #[cfg(test)]
@@ -345,7 +305,7 @@ mod tests {
             let change = Change::GroupOperationsMax { from: 1, to: 2 };
             run.decisions.push(decision(number, change));
         }
-        let expected = "reloads refused: 1; the settings of before stayed\n       1.0 s  a.toml:1: unknown key\n";
+        let expected = "reloads refused: 1; the previous settings stayed\n       1.0 s  a.toml:1: unknown key\n";
         assert_eq!(reloads_refused(&run), expected);
     }
 }

@@ -1,4 +1,4 @@
-//! How far a load is: on standard error, or on the whole terminal.
+//! Shows the progress of a load: on standard error, or on the whole terminal.
 
 use std::time::Duration;
 
@@ -7,93 +7,62 @@ use trunkline_load::{Progress as Step, StageName};
 
 use crate::output::{duration, grouped, printable};
 use crate::progress::{Progress, Unit};
-use crate::tui::{Live, Screen, ScreenError};
+use crate::tui::{Screen, ScreenError};
 
 /// Time between two lines about the run.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What the user wants of the run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
-    ToGoOn,
-    ToEnd,
-}
-
-/// Where it is shown.
-#[derive(Debug)]
-pub(super) enum Watch {
-    Lines(Lines),
-    Whole(Whole),
+/// Shows the progress as lines, or on the whole terminal.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    screen: Option<Screen>,
+    failed: Option<ScreenError>,
+    lines: Lines,
 }
 
 impl Watch {
     pub(super) fn new(is_whole: bool) -> Result<Self, ScreenError> {
-        Ok(match is_whole {
-            false => Self::Lines(Lines::default()),
-            true => Self::Whole(Whole {
-                screen: Screen::take()?,
-                failed: None,
-            }),
+        Ok(Self {
+            screen: is_whole.then(Screen::take).transpose()?,
+            ..Self::default()
         })
     }
 
-    pub(super) fn show(&mut self, step: &Step<'_>) -> Asked {
-        match self {
-            Self::Lines(lines) => lines.show(step),
-            Self::Whole(whole) => return whole.show(step),
-        }
-        Asked::ToGoOn
-    }
-
-    /// What was decided after the last look.
-    pub(super) fn end(&mut self, decisions: &[Decision]) {
-        if let Self::Lines(lines) = self {
-            lines.bar = None;
-            lines.tell_reloads(decisions);
-        }
-    }
-
-    /// Gives the terminal back, and says what went wrong with it.
-    pub(super) fn finish(self) -> Result<(), ScreenError> {
-        match self {
-            Self::Lines(_) => Ok(()),
-            Self::Whole(whole) => whole.failed.map_or(Ok(()), Err),
-        }
-    }
-}
-
-/// The live view. A terminal that is gone ends the run.
-#[derive(Debug)]
-pub(super) struct Whole {
-    screen: Screen,
-    failed: Option<ScreenError>,
-}
-
-impl Whole {
-    fn show(&mut self, step: &Step<'_>) -> Asked {
-        if self.failed.is_some() {
-            return Asked::ToEnd;
-        }
-        match self.screen.show(&Live::of(step)) {
-            Ok(false) => Asked::ToGoOn,
-            Ok(true) => Asked::ToEnd,
-            Err(error) => {
+    /// Shows the progress. Returns whether the run is to end: the user asked for it, or the terminal failed.
+    pub(super) fn show(&mut self, step: &Step<'_>) -> bool {
+        let Some(screen) = &mut self.screen else {
+            self.lines.show(step);
+            return false;
+        };
+        self.failed.is_some()
+            || screen.show(step).unwrap_or_else(|error| {
                 self.failed = Some(error);
-                Asked::ToEnd
-            }
+                true
+            })
+    }
+
+    /// Reports the reloads since the progress was shown last.
+    pub(super) fn end(&mut self, decisions: &[Decision]) {
+        if self.screen.is_none() {
+            self.lines.bar = None;
+            self.lines.tell_reloads(decisions);
         }
+    }
+
+    /// Gives the terminal back. Returns the error if it failed.
+    pub(super) fn finish(self) -> Result<(), ScreenError> {
+        self.failed.map_or(Ok(()), Err)
     }
 }
 
-/// A bar for each stage; for the run, a line every few seconds besides; and what became of a configuration file that
-/// was changed.
+/// A bar for each stage before the run, a line every few seconds of the run, and lines about reloads.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     stage: Option<StageName>,
     bar: Option<Progress>,
     shown: u64,
     lines: u32,
-    /// Number of the last decision that was looked at.
+    /// Number of the last decision that was seen.
     decision: u64,
 }
 
@@ -130,34 +99,35 @@ impl Lines {
     fn begin(&mut self, step: &Step<'_>) {
         self.stage = Some(step.stage);
         self.shown = 0;
+        // Clears the bar of the stage before first.
+        self.bar = None;
         let label = match step.stage {
             StageName::Fill => "fill",
             StageName::Calibrate => "calibrate",
-            StageName::Run => "run",
+            StageName::Run => return,
         };
-        // The one before is wiped off first.
-        self.bar = None;
-        let bar = || Progress::start(label, Unit::Operations, step.planned_operations);
-        self.bar = (step.stage != StageName::Run).then(bar);
+        self.bar = Some(Progress::start(
+            label,
+            Unit::Operations,
+            step.planned_operations,
+        ));
     }
 }
 
-/// What became of a configuration file that was changed.
+/// Returns a line about a changed configuration file, if the decision is about one.
 fn reload(decision: &Decision) -> Option<String> {
-    match &decision.change {
-        Change::ReloadRefused { message } => Some(format!(
-            "reload refused, the settings of before stay: {}",
-            printable(message)
-        )),
-        Change::Setting { .. } => Some(format!(
-            "reload taken over: {}",
-            printable(&decision.change.to_string())
-        )),
-        _ => None,
-    }
+    let (what, text) = match &decision.change {
+        Change::ReloadRefused { message } => (
+            "reload refused, the previous settings stay",
+            message.clone(),
+        ),
+        change @ Change::Setting { .. } => ("reloaded", change.to_string()),
+        _ => return None,
+    };
+    Some(format!("{what}: {}", printable(&text)))
 }
 
-/// The last second that is over.
+/// Returns a line about the last complete second.
 fn line(step: &Step<'_>) -> String {
     let elapsed = duration(Duration::from_secs(step.elapsed.as_secs()));
     let Some(second) = step.seconds.last() else {
@@ -198,14 +168,14 @@ mod tests {
         let refused = Change::ReloadRefused {
             message: "a.toml:1: unknown key\u{1b}[2J".to_owned(),
         };
-        let says = "reload refused, the settings of before stay: a.toml:1: unknown key[2J";
+        let says = "reload refused, the previous settings stay: a.toml:1: unknown key[2J";
         assert_eq!(reload(&decision(1, refused)).as_deref(), Some(says));
         let taken = Change::Setting {
             key: "group.linger_ms".to_owned(),
             from: "0".to_owned(),
             to: "7".to_owned(),
         };
-        let says = "reload taken over: group.linger_ms 0 → 7";
+        let says = "reloaded: group.linger_ms 0 → 7";
         assert_eq!(reload(&decision(2, taken)).as_deref(), Some(says));
         let cap = Change::GroupOperationsMax { from: 1, to: 2 };
         assert_eq!(reload(&decision(3, cap)), None);

@@ -1,5 +1,5 @@
-//! What was decided in a run, and what it changed: the bounds over time with the decisions marked on them, and how
-//! busy the stages were.
+//! Draws the decisions of a run and their effects: limits over time with the decisions marked on them, and the
+//! utilization of the stages.
 
 use maud::{Markup, html};
 use trunkline::decisions::{Change, Decision, Window};
@@ -11,13 +11,13 @@ use crate::output::{grouped, micros};
 use super::label::{self, Unit};
 use super::plot::{Line, Look, Marker, Plot};
 
-/// Decisions that the table has.
+/// Most rows of the table of decisions.
 const ROWS_MAX: usize = 500;
 
 /// The setting that is the target of the controllers' percentile.
 const TARGET_KEY: &str = "control.target_p99_ms";
 
-/// Which plot a decision is marked on.
+/// Plot that a decision is marked on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Subject {
     Cap,
@@ -32,37 +32,28 @@ fn subject(change: &Change) -> Option<(Subject, f64)> {
         Change::InFlightOperationsMax { to, .. } => Some((Subject::Admission, *to as f64)),
         Change::Parallelism { to, .. } => Some((Subject::Parallelism, *to as f64)),
         Change::ValueCacheBytes { to, .. } => Some((Subject::Cache, *to as f64)),
-        Change::HotPrefixes { .. }
-        | Change::Setting { .. }
-        | Change::ReloadRefused { .. } => None,
+        Change::HotPrefixes { .. } | Change::Setting { .. } | Change::ReloadRefused { .. } => None,
     }
 }
 
-/// The engine's clock in seconds of the run; what was before is negative.
-fn second(run: &Run, at_us: u64) -> f64 {
+/// Converts the engine's clock to seconds of the run, negative before its start.
+pub(crate) fn second(run: &Run, at_us: u64) -> f64 {
     (at_us as f64 - run.begun_engine_us as f64) / 1e6
 }
 
-/// One figure of each window over time.
+/// Returns a figure of each window over time.
 fn points(run: &Run, figure: impl Fn(&Window) -> f64) -> Vec<(f64, f64)> {
     let point = |window: &Window| (second(run, window.ended_us), figure(window));
     run.windows.iter().map(point).collect()
 }
 
 fn line(run: &Run, name: &str, colour: usize, figure: impl Fn(&Window) -> f64) -> Line {
-    Line {
-        name: name.to_owned(),
-        colour,
-        look: Look::Solid,
-        points: points(run, figure),
-    }
+    Line::new(name, colour, Look::Solid, points(run, figure))
 }
 
 fn x_range(run: &Run) -> (f64, f64) {
-    let ends = run
-        .windows
-        .iter()
-        .map(|window| second(run, window.ended_us));
+    let windows = run.windows.iter();
+    let ends = windows.map(|window| second(run, window.ended_us));
     let first = ends.clone().fold(0.0, f64::min);
     let last = run.seconds.last();
     let last = last.map_or(0.0, |last| last.second as f64 + 1.0);
@@ -88,55 +79,76 @@ fn markers(run: &Run, wanted: Subject) -> Vec<Marker> {
     run.decisions.iter().filter_map(marker).collect()
 }
 
-/// A bound over time, with the decisions about it.
-fn stepped(run: &Run, description: &str, subject: Subject, y: Unit, lines: Vec<Line>) -> Plot {
-    Plot {
-        description: description.to_owned(),
-        height: 150.0,
-        x: Unit::Seconds,
-        y,
-        x_range: x_range(run),
-        is_y_logarithmic: false,
-        is_stepped: true,
-        lines,
-        markers: markers(run, subject),
-    }
-}
-
-/// Cap, admission, shards and caches over time, and the latency that they are chosen for.
+/// Draws limits, parallelism and the value cache over time, each with the decisions about it, and the latency that they
+/// are chosen for.
 pub(super) fn bounds(run: &Run) -> Markup {
-    let cap = line(run, "cap", 1, |window| window.group_operations_max as f64);
-    let admission = line(run, "admission", 1, |window| {
-        window.in_flight_operations_max as f64
-    });
-    let shards = vec![
-        line(run, "tree", 1, |window| window.tree_parallelism as f64),
-        line(run, "hash", 2, |window| window.hash_parallelism as f64),
-        line(run, "proof", 3, |window| window.proof_parallelism as f64),
+    type Figure = fn(&Window) -> u64;
+    let lines = |figures: &[(&str, Figure)]| -> Vec<Line> {
+        let figures = figures.iter().zip(1..);
+        let lines = figures.map(|((name, figure), colour)| {
+            line(run, name, colour, |window| figure(window) as f64)
+        });
+        lines.collect()
+    };
+    let group: Figure = |window| window.group_operations_max;
+    let admission: Figure = |window| window.in_flight_operations_max;
+    let cache: Figure = |window| window.value_cache_bytes_max;
+    let parallelism: [(&str, Figure); 3] = [
+        ("tree", |window| window.tree_parallelism),
+        ("hash", |window| window.hash_parallelism),
+        ("proof", |window| window.proof_parallelism),
     ];
-    let cache = line(run, "cache of values", 1, |window| {
-        window.value_cache_bytes_max as f64
-    });
+    let mut plots = vec![
+        (
+            "Group size limit",
+            "Most operations of a group.",
+            Subject::Cap,
+            Unit::Count,
+            lines(&[("group size limit", group)]),
+        ),
+        (
+            "Admission limit",
+            "Most operations that are accepted and not yet durable.",
+            Subject::Admission,
+            Unit::Count,
+            lines(&[("admission limit", admission)]),
+        ),
+        (
+            "Parallelism",
+            "Number of parts that a stage splits its work into.",
+            Subject::Parallelism,
+            Unit::Count,
+            lines(&parallelism),
+        ),
+    ];
+    if run
+        .windows
+        .iter()
+        .any(|window| window.value_cache_bytes_max > 0)
+    {
+        plots.push((
+            "Value cache limit",
+            "Most bytes of the value cache, of the budget that it shares with the tree.",
+            Subject::Cache,
+            Unit::Bytes,
+            lines(&[("value cache limit", cache)]),
+        ));
+    }
     html! {
-        h3 { "Group cap" }
-        p.note { "Operations after which a group is sealed." }
-        (stepped(run, "Group cap over time", Subject::Cap, Unit::Count, vec![cap]).draw())
-        h3 { "Admission" }
-        p.note { "Operations that may be accepted and not yet durable." }
-        (stepped(run, "Admission over time", Subject::Admission, Unit::Count, vec![admission]).draw())
-        h3 { "Parallelism" }
-        p.note { "Into how many parts a stage cuts its work." }
-        (stepped(run, "Parallelism over time", Subject::Parallelism, Unit::Count, shards).draw())
-        @if run.windows.iter().any(|window| window.value_cache_bytes_max > 0) {
-            h3 { "Cache of values" }
-            p.note { "Bytes that it may take of the budget that it shares with the tree." }
-            (stepped(run, "Cache of values over time", Subject::Cache, Unit::Bytes, vec![cache]).draw())
+        @for (title, note, subject, unit, lines) in plots {
+            h3 { (title) }
+            p.note { (note) }
+            (Plot {
+                is_stepped: true,
+                markers: markers(run, subject),
+                ..Plot::over_time(format!("{title} over time"), 150.0, unit, x_range(run), lines)
+            }.draw())
         }
         h3 { "Latency to durability" }
         p.note {
-            "Window by window. Solid: of all submissions that became durable in it. Thin: the p99 of those alone that \
-             were sealed under the cap in force at its end, which is what controllers judge by, over several windows \
-             where one has too few. Dashed: its target at the time."
+            "By window. Solid: all submissions that became durable in the window. Thin: the p99 of those that were \
+             sealed under the current group size limit, which the controllers use, over several windows where one has \
+             too few. Dashed: the target at that time."
         }
         (durability(run).draw())
     }
@@ -147,43 +159,31 @@ fn durability(run: &Run) -> Plot {
     let quantile = |name: &str, colour, look, of: Of, figure: fn(&Quantiles) -> u64| {
         let counted = run.windows.iter().filter(|window| of(window).count > 0);
         let point = |window: &Window| (second(run, window.ended_us), figure(of(window)) as f64);
-        Line {
-            name: name.to_owned(),
-            colour,
-            look,
-            points: counted.map(point).collect(),
-        }
+        Line::new(name, colour, look, counted.map(point).collect())
     };
     let all: Of = |window| &window.durable_us;
     let under_cap: Of = |window| &window.durable_under_cap_us;
     let mut lines = vec![
         quantile("p50", 1, Look::Solid, all, |quantiles| quantiles.p50),
         quantile("p99", 2, Look::Solid, all, |quantiles| quantiles.p99),
-        quantile("p99 under the cap", 3, Look::Thin, under_cap, |quantiles| {
-            quantiles.p99
-        }),
+        quantile(
+            "p99 under the limit",
+            3,
+            Look::Thin,
+            under_cap,
+            |quantiles| quantiles.p99,
+        ),
+        Line::new("target of p99", 7, Look::Dashed, target(run)),
     ];
-    lines.push(Line {
-        name: "target of p99".to_owned(),
-        colour: 7,
-        look: Look::Dashed,
-        points: target(run),
-    });
     lines.retain(|line| !line.points.is_empty());
+    let description = "Latency to durability over time";
     Plot {
-        description: "Latency to durability over time".to_owned(),
-        height: 190.0,
-        x: Unit::Seconds,
-        y: Unit::Micros,
-        x_range: x_range(run),
         is_y_logarithmic: true,
-        is_stepped: false,
-        lines,
-        markers: Vec::new(),
+        ..Plot::over_time(description, 190.0, Unit::Micros, x_range(run), lines)
     }
 }
 
-/// The target of the percentile as it was at each time: steps, where it was reloaded. Nothing if no decision tells it.
+/// Returns the target of the percentile over time, as steps. Empty if no decision names it.
 fn target(run: &Run) -> Vec<(f64, f64)> {
     let mut steps: Vec<(f64, u64)> = Vec::new();
     let (first, last) = x_range(run);
@@ -193,7 +193,7 @@ fn target(run: &Run) -> Vec<(f64, f64)> {
             Change::Setting { key, from, to } if key == TARGET_KEY => {
                 (micros_of_millis(from), micros_of_millis(to))
             }
-            // What is recorded of reloading saw no target.
+            // A decision about a reload has no target.
             _ => match decision.seen.target_p99_us {
                 0 => continue,
                 target_us => (target_us, target_us),
@@ -214,12 +214,12 @@ fn target(run: &Run) -> Vec<(f64, f64)> {
     points
 }
 
-/// A setting in milliseconds as decisions write it; 0 if it is no number.
+/// Parses a setting in milliseconds as decisions write it; 0 if it is not a number.
 fn micros_of_millis(text: &str) -> u64 {
     text.parse().map_or(0, |ms: u64| ms.saturating_mul(1000))
 }
 
-/// All decisions in a table, with what they were made from.
+/// Draws all decisions in a table, with the figures behind them.
 pub(super) fn decisions(run: &Run) -> Markup {
     let left_out = run.decisions.len().saturating_sub(ROWS_MAX);
     html! {
@@ -229,7 +229,7 @@ pub(super) fn decisions(run: &Run) -> Markup {
             div.scroll {
                 table {
                     thead { tr {
-                        th.number { "#" } th.number { "at" } th { "change" } th { "reason" }
+                        th.number { "#" } th.number { "time" } th { "change" } th { "reason" }
                         th.number { "p99" } th.number { "target" } th.number { "samples" } th.number { "ops/s" }
                         th.number { "full groups" } th.number { "busiest stage" }
                     } }
@@ -238,7 +238,7 @@ pub(super) fn decisions(run: &Run) -> Markup {
                     }
                 }
             }
-            @if left_out > 0 { p.note { (grouped(left_out as u64)) " more are in run.json." } }
+            @if left_out > 0 { p.note { (grouped(left_out as u64)) " more decisions are in run.json." } }
         }
     }
 }
@@ -262,51 +262,36 @@ fn row(run: &Run, decision: &Decision) -> Markup {
     }
 }
 
-/// Share of a window in which a stage worked, percent.
+/// Returns the share of a window in which a stage worked, percent.
 pub(crate) fn busy_percent(window: &Window, stage: usize) -> f64 {
     let busy_us = window.stages.get(stage).map_or(0, |stage| stage.busy_us);
     let share = busy_us as f64 / window.length_us.max(1) as f64;
     100.0 * share.min(1.0)
 }
 
-/// The same over all windows of what was measured, in words; a run shorter than a window has none.
+/// Returns the same over all windows of the measured time, as text. A run shorter than a window has none.
 pub(super) fn busy_mean(run: &Run, stage: usize) -> String {
-    let of_stage = |window: &Window| window.stages.get(stage).map_or(0, |stage| stage.busy_us);
-    let (mut busy_us, mut length_us) = (0.0, 0.0);
-    for window in run.measured_windows() {
-        busy_us += of_stage(window) as f64;
-        length_us += window.length_us as f64;
-    }
-    match length_us > 0.0 {
-        true => format!("{:.0} %", 100.0 * (busy_us / length_us).min(1.0)),
-        false => "–".to_owned(),
+    let windows = || run.measured_windows();
+    let busy = windows().filter_map(|window| window.stages.get(stage));
+    let busy_us: u64 = busy.map(|stage| stage.busy_us).sum();
+    match windows().map(|window| window.length_us).sum() {
+        0u64 => "–".to_owned(),
+        length_us => format!(
+            "{:.0} %",
+            (100.0 * busy_us as f64 / length_us as f64).min(100.0)
+        ),
     }
 }
 
-/// How busy each stage was.
+/// Draws the utilization of each stage over time.
 pub(super) fn utilisation(run: &Run) -> Markup {
     html! {
         @for (place, stage) in Stage::ALL.into_iter().enumerate() {
-            h3 {
-                (stage.name()) " "
-                span.note { "busy " (busy_mean(run, place)) " of the time" }
-            }
-            (Plot {
-                description: format!("How busy the stage {} was over time", stage.name()),
-                height: 92.0,
-                x: Unit::Seconds,
-                y: Unit::Percent,
-                x_range: x_range(run),
-                is_y_logarithmic: false,
-                is_stepped: false,
-                lines: vec![Line {
-                    name: "busy".to_owned(),
-                    colour: 1,
-                    look: Look::Filled,
-                    points: points(run, |window| busy_percent(window, place)),
-                }],
-                markers: Vec::new(),
-            }.draw())
+            @let busy = points(run, |window| busy_percent(window, place));
+            @let lines = vec![Line::new("busy", 1, Look::Filled, busy)];
+            @let description = format!("Utilization of the stage {} over time", stage.name());
+            h3 { (stage.name()) " " span.note { "busy " (busy_mean(run, place)) " of the time" } }
+            (Plot::over_time(description, 92.0, Unit::Percent, x_range(run), lines).draw())
         }
     }
 }
@@ -429,12 +414,12 @@ mod tests {
             .map(|number| (f64::from(number) / 2.0 - 1.0, 400.0))
             .collect();
         assert_eq!(line("p99").map(|line| &line.points), Some(&all));
-        // Windows in which nothing was sealed under the cap have no point.
+        // Windows in which nothing was sealed under the limit have no point.
         let judged = [1, 3, 5, 7, 9].map(|number| {
             let number = f64::from(number);
             (number / 2.0 - 1.0, 100.0 * number)
         });
-        let drawn = line("p99 under the cap").map(|line| line.points.as_slice());
+        let drawn = line("p99 under the limit").map(|line| line.points.as_slice());
         assert_eq!(drawn, Some(&judged[..]));
     }
 }

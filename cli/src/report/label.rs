@@ -1,8 +1,8 @@
-//! Figures as texts that are short enough for plots, and the names of things in them.
+//! Formats figures and decisions as texts that are short enough for plots.
 
 use trunkline::decisions::{Change, Decision};
 
-/// What a figure counts.
+/// Unit of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unit {
     Seconds,
@@ -11,12 +11,12 @@ pub(super) enum Unit {
     PerSecond,
     Bytes,
     Percent,
-    /// How many times rarer than everything: 100 is the 99th percentile.
+    /// Total number of operations over the number of slower ones: 100 is the 99th percentile.
     Rarity,
 }
 
 impl Unit {
-    /// What ticks up to a value are round multiples of.
+    /// Returns the unit that ticks up to a value are round multiples of.
     pub(super) fn size(self, value: f64) -> f64 {
         match self {
             Self::Bytes if value >= 1.0 => 1024f64.powf((value.ln() / 1024f64.ln()).floor()),
@@ -37,7 +37,7 @@ impl Unit {
     }
 }
 
-/// At most three digits that matter, without zeros behind the point.
+/// Formats at most three significant digits, without trailing zeros.
 fn short(value: f64) -> String {
     let digits = match value.abs() {
         100.0.. => 0,
@@ -90,10 +90,10 @@ fn rarity(value: f64) -> String {
     format!("{percent:.digits$} %")
 }
 
-/// Characters of a change that are shown: what is kept in memory can be a long list.
+/// Most bytes of a change that are shown. The list of hot prefixes can be long.
 const CHANGE_MAX: usize = 160;
 
-/// A change in a line.
+/// Returns a change as one line.
 pub(crate) fn change(change: &Change) -> String {
     let mut text = change.to_string();
     let end = text.floor_char_boundary(CHANGE_MAX);
@@ -104,7 +104,7 @@ pub(crate) fn change(change: &Change) -> String {
     text
 }
 
-/// Why something was decided, and by which figures.
+/// Returns the reason for a decision and the figures behind it.
 pub(super) fn why(decision: &Decision) -> String {
     match &decision.seen.evidence {
         Some(evidence) => format!("{}; {evidence}", decision.reason),

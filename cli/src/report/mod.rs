@@ -1,9 +1,7 @@
-//! `report`: what came out of a run. As text, or as one page with plots that needs nothing else: no script, no
-//! network, light and dark.
+//! `report`: shows the results of a run as text, or as one self-contained page with plots, without scripts or network.
 //!
-//! `page` says what stands where, `plot` draws lines over axes, `pipeline` the timeline of the stages, `control` what
-//! was decided and what it changed; `scale` and `label` are where places and texts of figures come from. All text
-//! of a run goes through maud, which escapes it.
+//! `page` lays out the page, `plot` draws lines over axes, `pipeline` the timeline of the stages, `control` the decisions
+//! and their effects. `scale` maps figures to positions, `label` to texts. maud escapes all text of a run.
 
 mod control;
 mod label;
@@ -13,7 +11,7 @@ mod plot;
 mod scale;
 mod text;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use trunkline_load::compare::Recorded;
@@ -22,11 +20,11 @@ use crate::Exit;
 use crate::error::CommandError;
 use crate::output;
 
-pub(crate) use control::busy_percent;
+pub(crate) use control::{busy_percent, second};
 pub(crate) use label::{change, compact, micros};
 pub(crate) use text::decisions;
 
-/// Name of the page in a run's directory, if no other is given.
+/// Default name of the page in the run's directory.
 const PAGE_FILE: &str = "report.html";
 
 #[derive(Debug, Args)]
@@ -34,8 +32,7 @@ pub(crate) struct ReportArguments {
     /// Directory of the run.
     #[arg(value_name = "RUN")]
     directory: PathBuf,
-    /// Write one self-contained page with plots; without a file to report.html in the run's directory, - is standard
-    /// output.
+    /// Write one self-contained page with plots. Default file: report.html in the run's directory; - is standard output.
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
     html: Option<Option<PathBuf>>,
 }
@@ -47,14 +44,11 @@ pub(crate) fn run(arguments: &ReportArguments) -> Result<Exit, CommandError> {
         return Ok(Exit::Done);
     };
     let page = page::page(&recorded).into_string();
-    if file.as_deref() == Some(Path::new("-")) {
-        output::print(page)?;
-        return Ok(Exit::Done);
-    }
     let file = file
         .clone()
         .unwrap_or_else(|| arguments.directory.join(PAGE_FILE));
-    std::fs::write(&file, page).map_err(CommandError::file("write", &file))?;
-    output::print(format!("{}\n", file.display()))?;
+    if output::write(&file, page.as_bytes())? {
+        output::print(format!("{}\n", file.display()))?;
+    }
     Ok(Exit::Done)
 }

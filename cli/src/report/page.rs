@@ -1,4 +1,4 @@
-//! The page: what stands where in it.
+//! Lays out the page of a report.
 
 use std::collections::BTreeMap;
 
@@ -16,12 +16,12 @@ use super::{control, label::micros};
 
 const STYLE: &str = include_str!("style.css");
 
-/// Nothing is fetched, no script runs, whatever should get into the page.
+/// Forbids the page to fetch anything and to run scripts.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
-/// Warnings that are shown.
+/// Most warnings that are shown.
 const WARNINGS_MAX: usize = 100;
-/// Characters of a configuration or workload that are shown.
+/// Most bytes of a configuration or workload that are shown.
 const TEXT_MAX: usize = 64 * 1024;
 
 pub(super) fn page(recorded: &Recorded) -> Markup {
@@ -82,7 +82,7 @@ fn head(run: &Run) -> Markup {
         dl.tiles {
             (tile("operations a second", &compact(achieved), &format!("of {} offered", compact(offered))))
             @if let Some((kind, total)) = commonest {
-                @let of = format!("of {}, from the intended start", kind.name());
+                @let of = format!("of {}, from the time due", kind.name());
                 (tile("p50", &micros(total.latency.p50_us), &of))
                 (tile("p99", &micros(total.latency.p99_us), &of))
             }
@@ -103,17 +103,17 @@ fn warnings(run: &Run) -> Markup {
     html! {
         @if !run.warnings.is_empty() {
             section.warnings {
-                h2 { "Read this first" }
+                h2 { "Warnings" }
                 ul {
                     @for warning in run.warnings.iter().take(WARNINGS_MAX) { li { (warning) } }
-                    @if left_out > 0 { li { (left_out) " more are in run.json" } }
+                    @if left_out > 0 { li { (left_out) " more warnings are in run.json" } }
                 }
             }
         }
     }
 }
 
-/// A figure of each second.
+/// Returns a figure of each second.
 fn by_second(run: &Run, figure: impl Fn(&Second) -> Option<f64>) -> Vec<(f64, f64)> {
     let seconds = run.seconds.iter();
     let points = seconds.filter_map(|second| Some((second.second as f64, figure(second)?)));
@@ -131,12 +131,7 @@ fn throughput(recorded: &Recorded) -> Markup {
     let line = |name: &str, colour, look, figure: fn(&Second) -> u64| {
         let mut points = by_second(run, |second| Some(figure(second) as f64));
         points.truncate(recorded.whole_seconds());
-        Line {
-            name: name.to_owned(),
-            colour,
-            look,
-            points,
-        }
+        Line::new(name, colour, look, points)
     };
     let mut lines = vec![
         line("achieved", 1, Look::Filled, |second| second.achieved),
@@ -145,21 +140,12 @@ fn throughput(recorded: &Recorded) -> Markup {
     if run.totals.dropped > 0 {
         lines.push(line("dropped", 6, Look::Solid, |second| second.dropped));
     }
-    let plot = Plot {
-        description: "Operations a second over time".to_owned(),
-        height: 240.0,
-        x: Unit::Seconds,
-        y: Unit::PerSecond,
-        x_range: x_range(run),
-        is_y_logarithmic: false,
-        is_stepped: false,
-        lines,
-        markers: Vec::new(),
-    };
+    let description = "Operations a second over time";
+    let plot = Plot::over_time(description, 240.0, Unit::PerSecond, x_range(run), lines);
     html! {
         section {
             h2 { "Throughput" }
-            p.note { "Operations that ended in each whole second, and those that the schedule meant to start." }
+            p.note { "Operations that ended in each whole second, and those that were due in it." }
             (plot.draw())
         }
     }
@@ -170,7 +156,7 @@ fn latency_over_time(run: &Run) -> Markup {
         section {
             h2 { "Latency over time" }
             p.note {
-                "From the intended start of an operation to its end, so a stall counts for all that waited in it."
+                "From the time when an operation was due to its end, so a stall counts for all operations that waited."
             }
             @for kind in run.totals.operations.keys() {
                 h3 { (kind.name()) }
@@ -181,40 +167,32 @@ fn latency_over_time(run: &Run) -> Markup {
 }
 
 fn kind_over_time(run: &Run, kind: OperationKind) -> Plot {
-    let line = |name: &str, colour, look, figure: fn(&Latency) -> f64| Line {
-        name: name.to_owned(),
-        colour,
-        look,
-        points: by_second(run, |second| {
+    let line = |name: &str, colour, look, figure: fn(&Latency) -> f64| {
+        let figure = |second: &Second| {
             let latency = second.operations.get(&kind)?.latency;
             (latency.count > 0).then(|| figure(&latency))
-        }),
+        };
+        Line::new(name, colour, look, by_second(run, figure))
     };
+    let lines = vec![
+        line("p50", 1, Look::Solid, |latency| latency.p50_us),
+        line("p99", 2, Look::Solid, |latency| latency.p99_us),
+        line("largest", 7, Look::Thin, |latency| latency.max_us),
+    ];
+    let description = format!("Latency of {} over time", kind.name());
     Plot {
-        description: format!("Latency of {} over time", kind.name()),
-        height: 210.0,
-        x: Unit::Seconds,
-        y: Unit::Micros,
-        x_range: x_range(run),
         is_y_logarithmic: true,
-        is_stepped: false,
-        lines: vec![
-            line("p50", 1, Look::Solid, |latency| latency.p50_us),
-            line("p99", 2, Look::Solid, |latency| latency.p99_us),
-            line("largest", 7, Look::Thin, |latency| latency.max_us),
-        ],
-        markers: Vec::new(),
+        ..Plot::over_time(description, 210.0, Unit::Micros, x_range(run), lines)
     }
 }
 
-/// Latencies over the share of operations that are slower, the way HdrHistogram plots them.
+/// Draws latencies over the share of slower operations, as HdrHistogram does.
 fn percentiles(recorded: &Recorded) -> Markup {
     let lines = |series: &BTreeMap<OperationKind, Vec<Counts>>, look, suffix: &str| {
-        let line = |(kind, counts): (&OperationKind, &Vec<Counts>)| Line {
-            name: format!("{}{suffix}", kind.name()),
-            colour: *kind as usize + 1,
-            look,
-            points: rarities(&Counts::merged(counts)),
+        let line = |(kind, counts): (&OperationKind, &Vec<Counts>)| {
+            let name = format!("{}{suffix}", kind.name());
+            let points = rarities(&Counts::merged(counts));
+            Line::new(name, *kind as usize + 1, look, points)
         };
         series.iter().map(line).collect::<Vec<_>>()
     };
@@ -223,24 +201,19 @@ fn percentiles(recorded: &Recorded) -> Markup {
     all.retain(|line| !line.points.is_empty());
     let rarest = all.iter().flat_map(|line| line.points.last());
     let rarest = rarest.map(|point| point.0).fold(100.0, f64::max);
+    let description = "Latency by percentile";
     let plot = Plot {
-        description: "Latency by percentile".to_owned(),
-        height: 320.0,
         x: Unit::Rarity,
-        y: Unit::Micros,
-        x_range: (1.0, rarest),
         is_y_logarithmic: true,
-        is_stepped: false,
-        lines: all,
-        markers: Vec::new(),
+        ..Plot::over_time(description, 320.0, Unit::Micros, (1.0, rarest), all)
     };
     html! {
         @if !plot.lines.is_empty() {
             section {
                 h2 { "Latency by percentile" }
                 p.note {
-                    "Each step to the right leaves a tenth of the operations above it. Dashed: from the real start, so \
-                     without the wait for the generator."
+                    "Each step to the right leaves a tenth of the operations above it. Dashed: from the actual start, without \
+                     the wait for the generator."
                 }
                 (plot.draw())
             }
@@ -248,21 +221,23 @@ fn percentiles(recorded: &Recorded) -> Markup {
     }
 }
 
-/// Latencies at so many shares a decade that the line is smooth, up to the last operation.
+/// Returns latencies at enough shares of the operations that the line is smooth, up to the last operation.
 fn rarities(counts: &Counts) -> Vec<(f64, f64)> {
-    const STEPS: i32 = 24;
+    const STEPS: f64 = 24.0;
     let total = counts.total() as f64;
-    let decades = total.max(1.0).log10();
-    let steps = 0..=(decades * f64::from(STEPS)) as i32;
-    let rarities = steps.map(|step| 10f64.powf(f64::from(step) / f64::from(STEPS)));
-    let rarities: Vec<f64> = rarities.collect();
     if total == 0.0 {
         return Vec::new();
     }
+    let steps = 0..=(total.log10() * STEPS) as i32;
+    let rarities: Vec<f64> = steps
+        .map(|step| 10f64.powf(f64::from(step) / STEPS))
+        .collect();
     let shares: Vec<f64> = rarities.iter().map(|rarity| 1.0 - 1.0 / rarity).collect();
-    let latencies = counts.quantiles(&shares);
-    let latencies = latencies.into_iter().map(|nanos| nanos as f64 / 1e3);
-    rarities.into_iter().zip(latencies).collect()
+    let latencies = counts.quantiles(&shares).into_iter();
+    rarities
+        .into_iter()
+        .zip(latencies.map(|nanos| nanos as f64 / 1e3))
+        .collect()
 }
 
 fn pipeline(run: &Run) -> Markup {
@@ -272,13 +247,13 @@ fn pipeline(run: &Run) -> Markup {
     let (overlapping, pairs) = pipeline.overlapping_pairs();
     html! {
         section {
-            h2 { "The pipeline, " (pipeline.versions()) " versions of it" }
+            h2 { "Pipeline over " (pipeline.versions()) " versions" }
             p {
-                "In " strong { (overlapping) " of " (pairs) } " pairs of neighbouring versions, tree or hash worked on \
-                 the later one while kzg or persist still had the earlier one. At least two stages worked at once for "
+                "In " strong { (overlapping) " of " (pairs) } " pairs of consecutive versions, tree or hash worked on the \
+                 later one while kzg or persist worked on the earlier one. At least two stages worked at once for "
                 strong { (format!("{:.0} %", 100.0 * pipeline.overlapping_share())) } " of this time."
             }
-            p.note { "A bar is a stage's work on a version; its number is the version's last two digits." }
+            p.note { "A bar is the work of a stage on a version. Its number is the last two digits of the version." }
             (pipeline.draw())
         }
     }
@@ -290,17 +265,17 @@ fn controllers(run: &Run) -> Markup {
     }
     html! {
         section {
-            h2 { "What was tuned" }
+            h2 { "Adaptive settings" }
             p.note {
-                "Numbers are decisions, listed below. Seconds before 0 are all that the engine did before the run was \
-                 measured: filling, looking for a rate if none was given, and the warm-up."
+                "Numbers refer to the decisions below. Seconds before 0 are the time before the measurement: filling, \
+                 calibration if no rate was given, and the warm-up."
             }
             (control::bounds(run))
             h3 { "Decisions" }
             (control::decisions(run))
         }
         section {
-            h2 { "How busy the stages were" }
+            h2 { "Stage utilization" }
             (control::utilisation(run))
         }
     }
@@ -313,9 +288,10 @@ fn totals(run: &Run) -> Markup {
             div.scroll {
                 table {
                     thead { tr {
-                        th { "operation" } th { "" } th.number { "count" } th.number { "mean" } th.number { "p50" }
-                        th.number { "p90" } th.number { "p99" } th.number { "p99.9" } th.number { "p99.99" }
-                        th.number { "largest" }
+                        th { "operation" } th { "" }
+                        @for name in ["count", "mean", "p50", "p90", "p99", "p99.9", "p99.99", "largest"] {
+                            th.number { (name) }
+                        }
                     } }
                     tbody {
                         @for (kind, total) in &run.totals.operations { (total_rows(*kind, total)) }

@@ -1,5 +1,5 @@
-//! The timeline of the pipeline: a lane for each stage, a bar for each version that it worked on. One sees there
-//! whether version N + 1 is built while version N is committed to and made durable.
+//! Draws the timeline of the pipeline: a lane for each stage, a bar for each version that it worked on. It shows whether
+//! version N + 1 is built while version N gets its root and becomes durable.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,18 +12,18 @@ use super::label::{Unit, micros};
 use super::plot::{LEFT, RIGHT, WIDTH, pixel};
 use super::scale::Scale;
 
-/// Versions that are shown.
+/// Most versions that are shown.
 const VERSIONS: usize = 12;
-/// Bars that are drawn: a stage works on a version once.
+/// Most bars that are drawn.
 const BARS_MAX: usize = 4 * VERSIONS * Stage::ALL.len();
 const LANE: f64 = 36.0;
 const BAR: f64 = 26.0;
-/// A bar this wide has room for its version.
+/// Least width of a bar for each digit of its version.
 const NUMBER_WIDTH_MIN: f64 = 9.0;
 const TOP: f64 = 8.0;
 const HEIGHT: f64 = TOP + LANE * Stage::ALL.len() as f64 + 26.0;
 
-/// The stages' work on consecutive versions.
+/// The work of the stages on consecutive versions.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Pipeline {
     spans: Vec<Span>,
@@ -32,7 +32,7 @@ pub(super) struct Pipeline {
 }
 
 impl Pipeline {
-    /// From the middle of what was recorded: the beginning may miss stages, the end be a run that runs dry.
+    /// Returns versions from the middle of the recording, whose beginning and end may be incomplete.
     pub(super) fn of(spans: &[Span]) -> Option<Self> {
         let whole = spans.iter().filter(|span| span.ended_us >= span.begun_us);
         let mut stages: BTreeMap<u64, usize> = BTreeMap::new();
@@ -66,8 +66,8 @@ impl Pipeline {
         versions.collect::<BTreeSet<_>>().len()
     }
 
-    /// Of neighbouring versions in how many pairs the later one was applied or hashed while the earlier one was
-    /// committed to or made durable, and how many pairs there are.
+    /// Returns in how many pairs of consecutive versions tree or hash worked on the later one while kzg or persist worked
+    /// on the earlier one, and the number of pairs.
     pub(super) fn overlapping_pairs(&self) -> (usize, usize) {
         let of = |version: u64, stages: [Stage; 2]| {
             let spans = self.spans.iter();
@@ -90,7 +90,7 @@ impl Pipeline {
         (overlapping.count(), pairs.len())
     }
 
-    /// Share of the time in which at least two stages worked.
+    /// Returns the share of the time in which at least two stages worked.
     pub(super) fn overlapping_share(&self) -> f64 {
         let begun = self.spans.iter().map(|span| (span.begun_us, 1));
         let ended = self.spans.iter().map(|span| (span.ended_us, -1));

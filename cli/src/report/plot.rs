@@ -1,5 +1,5 @@
-//! Lines over two axes, as SVG in the page. Colours are classes, so that the page's style gives them in light and
-//! dark; what a figure is at a time is told by the browser's own tooltip, without a script.
+//! Draws lines over two axes as SVG. Colours are classes, so that the page's style sets them for light and dark. The
+//! browser's tooltip shows the figures at a time, without a script.
 
 use std::fmt::Write;
 
@@ -8,20 +8,20 @@ use maud::{Markup, html};
 use super::label::Unit;
 use super::scale::{Scale, bounded, round_up, thinned};
 
-/// Width of every plot, in its own pixels.
+/// Width of every plot, pixels of the SVG.
 pub(super) const WIDTH: f64 = 760.0;
-/// Where axes begin: left of it are labels.
+/// Left end of the axes. Labels are left of it.
 pub(super) const LEFT: f64 = 64.0;
-/// Where axes end.
+/// Right end of the axes.
 pub(super) const RIGHT: f64 = WIDTH - 14.0;
 const TOP: f64 = 10.0;
 const BELOW: f64 = 24.0;
 
-/// Columns that tell their figures.
+/// Most columns with a tooltip.
 const COLUMNS_MAX: usize = 240;
-/// Markers that are drawn.
+/// Most markers that are drawn.
 const MARKERS_MAX: usize = 400;
-/// Markers that are nearer than this to the number before have none.
+/// Least distance of two numbered markers.
 const NUMBERS_APART: f64 = 17.0;
 
 /// How a line looks.
@@ -43,7 +43,7 @@ impl Look {
     }
 }
 
-/// A line: its points from left to right.
+/// A line, its points from left to right.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Line {
     pub(super) name: String,
@@ -53,7 +53,23 @@ pub(super) struct Line {
     pub(super) points: Vec<(f64, f64)>,
 }
 
-/// A place on a plot with a number and a text.
+impl Line {
+    pub(super) fn new(
+        name: impl Into<String>,
+        colour: usize,
+        look: Look,
+        points: Vec<(f64, f64)>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            colour,
+            look,
+            points,
+        }
+    }
+}
+
+/// A numbered place on a plot, with a text.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Marker {
     pub(super) number: u64,
@@ -64,21 +80,42 @@ pub(super) struct Marker {
 /// A plot.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Plot {
-    /// What it shows, for those who do not see it.
+    /// Text for screen readers.
     pub(super) description: String,
     pub(super) height: f64,
     pub(super) x: Unit,
     pub(super) y: Unit,
     pub(super) x_range: (f64, f64),
     pub(super) is_y_logarithmic: bool,
-    /// Whether values stay until the next point.
+    /// Whether a value holds until the next point.
     pub(super) is_stepped: bool,
     pub(super) lines: Vec<Line>,
     pub(super) markers: Vec<Marker>,
 }
 
 impl Plot {
-    /// The plot under its legend.
+    /// Returns a plot over seconds, linear and without markers.
+    pub(super) fn over_time(
+        description: impl Into<String>,
+        height: f64,
+        y: Unit,
+        x_range: (f64, f64),
+        lines: Vec<Line>,
+    ) -> Self {
+        Self {
+            description: description.into(),
+            height,
+            x: Unit::Seconds,
+            y,
+            x_range,
+            is_y_logarithmic: false,
+            is_stepped: false,
+            lines,
+            markers: Vec::new(),
+        }
+    }
+
+    /// Draws the plot under its legend.
     pub(super) fn draw(&self) -> Markup {
         html! {
             figure {
@@ -144,18 +181,16 @@ impl Plot {
     fn y_scale(&self) -> Scale {
         let pixels = (self.height - BELOW, TOP);
         let most = self.most();
-        if !self.is_y_logarithmic {
-            let most = if self.y == Unit::Percent {
-                100.0
-            } else {
-                round_up(most, self.y.size(most))
-            };
-            return Scale::linear((0.0, most), pixels);
+        if self.is_y_logarithmic {
+            let above_zero = self.values().filter(|value| *value > 0.0);
+            let least = above_zero.reduce(f64::min).unwrap_or(1.0);
+            return Scale::logarithmic((least * 0.8, most.max(least) * 1.25), pixels);
         }
-        let above_zero = self.values().filter(|value| *value > 0.0);
-        let least = above_zero.fold(f64::INFINITY, f64::min);
-        let least = if least.is_finite() { least } else { 1.0 };
-        Scale::logarithmic((least * 0.8, most.max(least) * 1.25), pixels)
+        let most = match self.y {
+            Unit::Percent => 100.0,
+            unit => round_up(most, unit.size(most)),
+        };
+        Scale::linear((0.0, most), pixels)
     }
 
     fn axes(&self, x: &Scale, y: &Scale) -> Markup {
@@ -199,29 +234,22 @@ impl Plot {
         format!("{}L{end} {bottom}H{begin}Z", self.path(points, x, y))
     }
 
-    /// Stretches of the plot that tell the figures of all lines there.
+    /// Draws invisible columns whose tooltips show the figures of all lines.
     fn columns(&self, x: &Scale) -> Markup {
         let longest = self.lines.iter().max_by_key(|line| line.points.len());
         let points = longest.map_or(&[][..], |line| &line.points);
         let every = points.len().div_ceil(COLUMNS_MAX).max(1);
         let places: Vec<f64> = points.iter().step_by(every).map(|point| point.0).collect();
-        let borders: Vec<f64> = places
-            .windows(2)
-            .filter_map(|pair| {
-                Some(f64::midpoint(
-                    x.place(*pair.first()?),
-                    x.place(*pair.last()?),
-                ))
-            })
-            .collect();
-        let begins = std::iter::once(LEFT).chain(borders.iter().copied());
-        let ends = borders.iter().copied().chain([RIGHT]);
+        let mut begin = LEFT;
         html! {
-            @for ((place, begin), end) in places.iter().zip(begins).zip(ends) {
+            @for (index, place) in places.iter().enumerate() {
+                @let next = places.get(index + 1);
+                @let end = next.map_or(RIGHT, |next| f64::midpoint(x.place(*place), x.place(*next)));
                 rect.column x=(pixel(begin)) y=(TOP) width=(pixel((end - begin).max(0.0)))
                     height=(self.height - BELOW - TOP) {
                     title { (self.told(*place)) }
                 }
+                @let () = begin = end;
             }
         }
     }
@@ -256,7 +284,7 @@ impl Plot {
     }
 }
 
-/// A tenth of a pixel is as fine as anybody sees.
+/// Rounds to a tenth of a pixel.
 pub(super) fn pixel(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }

@@ -1,10 +1,10 @@
-//! From figures to places on a plot, where ticks stand, and fewer points where there are many.
+//! Maps figures to positions on a plot, chooses ticks, and thins out points.
 
-/// Greatest and least values that an axis goes to: figures come from a file, and may be anything.
+/// Greatest and least values of an axis. Figures come from a file and may be anything.
 const GREATEST: f64 = 1e18;
 const LEAST: f64 = 1e-18;
 
-/// A value that sums and decades can be made of, also of what is no number.
+/// Limits a value so that sums and decades of it are finite. Not-a-number becomes 0.
 pub(super) fn bounded(value: f64) -> f64 {
     match value.is_nan() {
         true => 0.0,
@@ -12,7 +12,7 @@ pub(super) fn bounded(value: f64) -> f64 {
     }
 }
 
-/// A stretch of values on a stretch of pixels.
+/// Maps a range of values to a range of pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Scale {
     from: f64,
@@ -37,7 +37,7 @@ impl Scale {
         }
     }
 
-    /// What is not above zero is put where the scale begins.
+    /// Values of zero and below map to the begin of the scale.
     pub(super) fn logarithmic(values: (f64, f64), pixels: (f64, f64)) -> Self {
         let from = bounded(values.0).max(LEAST);
         let to = bounded(values.1);
@@ -50,7 +50,7 @@ impl Scale {
         }
     }
 
-    /// Where a value stands; what is outside stands at the edge.
+    /// Returns the position of a value. A value outside of the range is at the edge.
     pub(super) fn place(&self, value: f64) -> f64 {
         let share = if self.is_logarithmic {
             (value.max(self.from) / self.from).ln() / (self.to / self.from).ln()
@@ -61,7 +61,7 @@ impl Scale {
         begin + share.clamp(0.0, 1.0) * (end - begin)
     }
 
-    /// Round multiples of a unit, about as many as wanted.
+    /// Returns round multiples of a unit, about as many as wanted.
     pub(super) fn ticks(&self, wanted: usize, unit: f64) -> Vec<f64> {
         if self.is_logarithmic {
             return self.decades(wanted);
@@ -92,7 +92,7 @@ impl Scale {
     }
 }
 
-/// The next of 1, 2, 5, 10, 20, …
+/// Returns the next number of 1, 2, 5, 10, 20, …
 fn round_step(step: f64) -> f64 {
     let power = 10f64.powf(step.log10().floor());
     let steps = [1.0, 2.0, 5.0, 10.0].map(|one| one * power);
@@ -100,7 +100,7 @@ fn round_step(step: f64) -> f64 {
     enough.unwrap_or(10.0 * power)
 }
 
-/// A value to end an axis with: the next round step.
+/// Returns a round value to end an axis with.
 pub(super) fn round_up(value: f64, unit: f64) -> f64 {
     let value = bounded(value);
     if value <= 0.0 {
@@ -110,10 +110,10 @@ pub(super) fn round_up(value: f64, unit: f64) -> f64 {
     (value / step - 1e-9).ceil() * step
 }
 
-/// Points of a line that are drawn at most.
+/// Most points of a line that are drawn.
 pub(super) const POINTS_MAX: usize = 2_000;
 
-/// At most [`POINTS_MAX`] points: of each stretch the lowest and the highest, in order, so that no peak is lost.
+/// Returns at most [`POINTS_MAX`] points: the lowest and the highest of each stretch, so that no peak is lost.
 pub(super) fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     if points.len() <= POINTS_MAX {
         return points.to_vec();

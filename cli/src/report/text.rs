@@ -1,4 +1,4 @@
-//! A run as text for a terminal.
+//! Formats a run as text for a terminal.
 
 use trunkline::Stage;
 use trunkline::decisions::Decision;
@@ -8,12 +8,12 @@ use crate::inspect::date;
 use crate::output::{grouped, printable};
 use crate::table::Table;
 
-use super::control::busy_mean;
+use super::control::{busy_mean, second};
 use super::label::{self, compact, micros};
 use super::page::name;
 use super::pipeline::Pipeline;
 
-/// Decisions and warnings that are printed: the last ones.
+/// Most decisions and most warnings that are printed.
 const LINES_MAX: usize = 20;
 
 pub(super) fn text(run: &Run) -> String {
@@ -81,7 +81,7 @@ fn stages(run: &Run) -> String {
     }
     let overlap = Pipeline::of(&run.spans).map_or(String::new(), |pipeline| {
         format!(
-            "two stages or more at once: {:.0} % of the time, in {} versions\n",
+            "two or more stages at once: {:.0} % of the time, over {} versions\n",
             100.0 * pipeline.overlapping_share(),
             pipeline.versions()
         )
@@ -89,31 +89,30 @@ fn stages(run: &Run) -> String {
     format!("\n{table}{overlap}")
 }
 
-/// What was decided last, and why.
+/// Returns the last decisions with their reasons.
 pub(crate) fn decisions(run: &Run) -> String {
     if run.decisions.is_empty() {
         return String::new();
     }
     let left_out = run.decisions.len().saturating_sub(LINES_MAX);
     let line = |decision: &Decision| {
-        let second = (decision.at_us as f64 - run.begun_engine_us as f64) / 1e6;
+        let second = second(run, decision.at_us);
         let change = printable(&label::change(&decision.change));
         format!("  {second:8.1} s  {change}: {}\n", label::why(decision))
     };
     let lines = run.decisions.iter().skip(left_out).map(line);
     let lines: String = lines.collect();
     format!(
-        "\n{} decisions, the last of them\n{lines}",
+        "\n{} decisions; the last ones\n{lines}",
         run.decisions.len()
     )
 }
 
 fn warnings(run: &Run) -> String {
+    if run.warnings.is_empty() {
+        return String::new();
+    }
     let lines = run.warnings.iter().take(LINES_MAX);
     let lines = lines.map(|warning| format!("warning: {}\n", printable(warning)));
-    let lines: String = lines.collect();
-    match lines.is_empty() {
-        true => lines,
-        false => format!("\n{lines}"),
-    }
+    format!("\n{}", lines.collect::<String>())
 }

@@ -1,4 +1,4 @@
-//! Every combination of some settings.
+//! Makes every combination of some settings.
 
 use trunkline::Config;
 
@@ -9,24 +9,14 @@ use crate::trial::Choice;
 /// Most combinations of one sweep.
 const COMBINATIONS_MAX: usize = 1000;
 
-/// A setting and the values that are tried.
+/// A setting and the values to try.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Varied {
     pub(crate) key: String,
     pub(crate) values: Vec<String>,
 }
 
-/// One value of each setting.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Combination(pub(super) Vec<Choice>);
-
-impl Combination {
-    pub(super) fn name(&self) -> String {
-        super::name(&self.0)
-    }
-}
-
-/// `section.key=value,value,…`
+/// Parses `section.key=value,value,…`.
 pub(crate) fn parse_varied(text: &str) -> Result<Varied, ArgumentError> {
     let (key, values) = text.split_once('=').ok_or(ArgumentError::Varied)?;
     let values: Vec<String> = values
@@ -42,45 +32,42 @@ pub(crate) fn parse_varied(text: &str) -> Result<Varied, ArgumentError> {
     })
 }
 
-/// What matters most.
-pub(super) fn default() -> Vec<Varied> {
-    let varied = |key: &str, values: &[&str]| Varied {
-        key: key.to_owned(),
-        values: values.iter().map(|value| (*value).to_owned()).collect(),
-    };
-    vec![
-        varied(
-            "group.operations_max",
-            &["2000", "5000", "10000", "20000", "40000", "80000"],
-        ),
-        varied("group.in_flight_max", &["2", "4"]),
-    ]
+/// Returns the settings that a list of arguments names.
+pub(crate) fn parse_all(texts: &[&str]) -> Vec<Varied> {
+    texts
+        .iter()
+        .filter_map(|text| parse_varied(text).ok())
+        .collect()
 }
 
-/// All of them, the last setting changing first. Each value is checked by itself.
-pub(super) fn combinations(varied: &[Varied]) -> Result<Vec<Combination>, CommandError> {
-    let count = varied.iter().try_fold(1usize, |count, varied| {
-        count.checked_mul(varied.values.len())
-    });
-    if count.is_none_or(|count| count > COMBINATIONS_MAX) {
-        return Err(CommandError::TooManyCombinations {
-            max: COMBINATIONS_MAX,
-        });
-    }
-    let mut all = vec![Combination(Vec::new())];
+/// Returns the settings that a sweep varies by default.
+pub(super) fn default() -> Vec<Varied> {
+    parse_all(&[
+        "group.operations_max=2000,5000,10000,20000,40000,80000",
+        "group.in_flight_max=2,4",
+    ])
+}
+
+/// Returns all combinations, the last setting changing first. Checks each value by itself.
+pub(super) fn combinations(varied: &[Varied]) -> Result<Vec<Vec<Choice>>, CommandError> {
+    let mut all = vec![Vec::new()];
     for Varied { key, values } in varied {
-        for value in values {
-            Config::layers().set(&format!("{key}={value}"))?;
+        if all.len().saturating_mul(values.len()) > COMBINATIONS_MAX {
+            return Err(CommandError::TooManyCombinations {
+                max: COMBINATIONS_MAX,
+            });
         }
-        let longer = |before: Combination| {
-            values.iter().map(move |value| {
-                let mut choices = before.0.clone();
-                choices.push(Choice {
-                    key: key.clone(),
-                    value: value.clone(),
-                });
-                Combination(choices)
-            })
+        let choice = |value: &String| Choice {
+            key: key.clone(),
+            value: value.clone(),
+        };
+        let choices: Vec<Choice> = values.iter().map(choice).collect();
+        for choice in &choices {
+            Config::layers().set(&choice.to_string())?;
+        }
+        let longer = |before: Vec<Choice>| {
+            let with = move |choice: &Choice| [&before[..], std::slice::from_ref(choice)].concat();
+            choices.iter().map(with)
         };
         all = all.into_iter().flat_map(longer).collect();
     }
@@ -101,7 +88,7 @@ mod tests {
         let names: Vec<String> = combinations(&varied)
             .unwrap()
             .iter()
-            .map(Combination::name)
+            .map(|choices| crate::trial::name(choices))
             .collect();
         assert_eq!(names.len(), 6);
         assert_eq!(names[0], "group.linger_ms=0 group.in_flight_max=2");

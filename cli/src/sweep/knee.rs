@@ -1,16 +1,17 @@
-//! Where on a curve of latency over throughput to stand.
+//! Chooses a point on a curve of latency over throughput.
 
 use crate::trial::Figures;
 
-/// The knee: where throughput divided by latency is greatest. Before it more throughput costs little latency,
-/// after it much (the power of Giessler et al. 1978 and Kleinrock, "Power and deterministic rules of thumb for
-/// probabilistic problems in computer communications", ICC 1979). What does not keep up is not on the curve.
+/// Returns the knee: the point at which throughput divided by latency is greatest. More throughput costs little latency
+/// before it and much after it (the power of Giessler et al. 1978 and Kleinrock, "Power and deterministic rules of thumb for
+/// probabilistic problems in computer communications", ICC 1979). Ignores points that do not keep up with the
+/// offered rate.
 pub(super) fn knee(open: &[Figures]) -> Option<usize> {
     let power = |figures: &Figures| figures.achieved_per_second / figures.p99_us.max(1.0);
     best(open, power, |_| true)
 }
 
-/// The most throughput within a target for the 99th percentile, microseconds.
+/// Returns the point with the most throughput whose 99th percentile is within a target, microseconds.
 pub(super) fn within_target(open: &[Figures], target_us: f64) -> Option<usize> {
     best(
         open,

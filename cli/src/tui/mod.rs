@@ -1,11 +1,8 @@
-//! The live view of a load: what the pipeline does, at which rates and latencies, and what is decided, on the whole
-//! terminal.
+//! Shows a running load on the whole terminal: rates, latencies, stages and decisions.
 //!
-//! `live` is what is shown, `view` draws it and nothing else, `screen` takes the terminal and gives it back.
+//! `view` draws the progress, `screen` takes the terminal and gives it back.
 
-mod live;
 mod screen;
 mod view;
 
-pub(crate) use live::Live;
 pub(crate) use screen::{Screen, ScreenError, give_back};

@@ -1,4 +1,4 @@
-//! The terminal: taken, drawn on, asked for keys, and given back, however the view ends.
+//! Takes the terminal, draws on it, reads keys, and gives it back however the view ends.
 
 use std::io::{self, IsTerminal};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,26 +6,26 @@ use std::time::Duration;
 
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use trunkline_load::Progress;
 
-use super::live::Live;
 use super::view::draw;
 
-/// Why there is no live view.
+/// An error of the live view.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ScreenError {
     #[error(
-        "--tui needs a terminal on standard input and output; leave it out to get lines of text"
+        "--tui needs a terminal on standard input and output; without --tui progress is printed as lines"
     )]
     NoTerminal,
-    #[error("the terminal cannot be used for --tui")]
+    #[error("the terminal cannot be used for --tui; run without it")]
     Terminal(#[from] io::Error),
 }
 
 /// Whether the terminal is taken.
 static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// Gives the terminal back if it is taken. For those who end the process without unwinding; everybody else drops
-/// the [`Screen`]. A panic gives it back before its message is printed: ratatui's hook does that.
+/// Gives the terminal back if it is taken. Needed before the process ends without unwinding; otherwise drop the
+/// [`Screen`]. After a panic, ratatui's hook gives it back before the message is printed.
 pub(crate) fn give_back() {
     if IS_TAKEN.swap(false, Ordering::SeqCst) {
         ratatui::restore();
@@ -39,7 +39,7 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    /// Whether there is a terminal to take.
+    /// Checks that there is a terminal.
     pub(crate) fn check() -> Result<(), ScreenError> {
         match io::stdin().is_terminal() && io::stdout().is_terminal() {
             true => Ok(()),
@@ -51,18 +51,13 @@ impl Screen {
     pub(crate) fn take() -> Result<Self, ScreenError> {
         Self::check()?;
         IS_TAKEN.store(true, Ordering::SeqCst);
-        match ratatui::try_init() {
-            Ok(terminal) => Ok(Self { terminal }),
-            Err(error) => {
-                give_back();
-                Err(error.into())
-            }
-        }
+        let terminal = ratatui::try_init().inspect_err(|_| give_back())?;
+        Ok(Self { terminal })
     }
 
-    /// Shows it. Says whether the user asked to end since the last time.
-    pub(crate) fn show(&mut self, live: &Live) -> Result<bool, ScreenError> {
-        self.terminal.draw(|frame| draw(frame, live))?;
+    /// Shows the progress. Returns whether the user asked to stop since the last call.
+    pub(crate) fn show(&mut self, step: &Progress<'_>) -> Result<bool, ScreenError> {
+        self.terminal.draw(|frame| draw(frame, step))?;
         let mut asked_to_end = false;
         while event::poll(Duration::ZERO)? {
             if let Event::Key(key) = event::read()? {
@@ -79,7 +74,7 @@ impl Drop for Screen {
     }
 }
 
-/// Raw terminals turn Ctrl-C into a key like any other.
+/// Returns whether a key stops the run. A raw terminal delivers Ctrl-C as a key.
 fn ends(key: &KeyEvent) -> bool {
     let is_control_c =
         key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);

@@ -1,29 +1,29 @@
-//! The live view, drawn: from what is shown to a frame, without a terminal.
+//! Draws the live view into a frame, without a terminal.
 
 use std::time::Duration;
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::style::{Color, Modifier, Style};
+use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph, Row, Sparkline, Table};
 use trunkline::Stage;
 use trunkline::decisions::{Decision, Window};
-use trunkline_load::Latency;
+use trunkline_load::{OperationKind, OperationSecond, Progress, Second};
 
 use crate::output::{grouped, printable};
 use crate::report::{busy_percent, change, compact, micros};
 
-use super::live::Live;
-
+/// Most decisions that are shown.
+const DECISIONS_MAX: usize = 30;
 /// Cells of a full bar.
 const BAR: usize = 20;
 
-/// Draws all of it; what does not fit is cut off at the right and below.
-pub(super) fn draw(frame: &mut Frame<'_>, live: &Live) {
-    let kinds = u16::try_from(live.latencies.len())
-        .unwrap_or(u16::MAX)
-        .max(1);
+/// Draws the view. Cuts what does not fit off at the right and below.
+pub(super) fn draw(frame: &mut Frame<'_>, step: &Progress<'_>) {
+    let second = step.seconds.last().cloned().unwrap_or_default();
+    let kinds = u16::try_from(second.operations.len()).unwrap_or(u16::MAX);
+    let kinds = kinds.max(1);
     let [head, upper, middle, lower] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(7),
@@ -34,78 +34,61 @@ pub(super) fn draw(frame: &mut Frame<'_>, live: &Live) {
     let halves = || Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]);
     let [rates, stages] = halves().areas(upper);
     let [latencies, bounds] = halves().areas(middle);
-    frame.render_widget(title(live), head);
-    draw_rates(frame, live, rates);
-    draw_latencies(frame, live, latencies);
-    draw_decisions(frame, live, lower);
-    match &live.window {
-        Some(window) => {
-            frame.render_widget(stage_lines(window), stages);
-            frame.render_widget(bound_lines(window), bounds);
-        }
+    frame.render_widget(title(step), head);
+    draw_rates(frame, step, &second, rates);
+    draw_latencies(frame, &second, latencies);
+    draw_decisions(frame, step.decisions, lower);
+    let (stage_lines, bound_lines) = match step.windows.last() {
+        Some(window) => (stage_lines(window), bound_lines(window)),
         None => {
-            frame.render_widget(
-                framed("stages", vec![soft("not told by this target")]),
-                stages,
-            );
-            frame.render_widget(
-                framed("bounds", vec![soft("not told by this target")]),
-                bounds,
-            );
+            let unknown = |title| framed(title, vec![soft("not available from this target")]);
+            (unknown("stages"), unknown("limits"))
         }
-    }
+    };
+    frame.render_widget(stage_lines, stages);
+    frame.render_widget(bound_lines, bounds);
 }
 
-fn title(live: &Live) -> Line<'static> {
+fn title(step: &Progress<'_>) -> Line<'static> {
     let seconds = |duration: Duration| format!("{} s", duration.as_secs());
-    let mut text = format!(" {} · {}", printable(&live.stage), seconds(live.elapsed));
-    if let Some(planned) = live.planned {
+    let mut text = format!(" {} · {}", step.stage, seconds(step.elapsed));
+    if let Some(planned) = step.planned {
         text += &format!(" of {}", seconds(planned));
     }
-    text += &format!(" · {} operations", grouped(live.operations));
-    if let Some(planned) = live.planned_operations {
+    text += &format!(" · {} operations", grouped(step.operations));
+    if let Some(planned) = step.planned_operations {
         text += &format!(" of {}", grouped(planned));
     }
-    if live.is_warm_up {
+    if step.is_warm_up {
         text += " · warming up";
     }
     Line::from(vec![
-        Span::styled(
-            " trunkline ",
-            Style::new().add_modifier(Modifier::REVERSED | Modifier::BOLD),
-        ),
-        Span::raw(text),
-        Span::styled(" · q ends it in order", faint()),
+        " trunkline ".reversed().bold(),
+        text.into(),
+        " · q stops the run".dim(),
     ])
 }
 
-fn draw_rates(frame: &mut Frame<'_>, live: &Live, area: Rect) {
+fn draw_rates(frame: &mut Frame<'_>, step: &Progress<'_>, second: &Second, area: Rect) {
     let block = Block::bordered().title(" operations/s ");
     let inner = block.inner(area);
     frame.render_widget(block, area);
     let [figures, line] =
         Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(inner);
-    let dropped = match live.dropped {
+    let dropped = match second.dropped {
         0 => Style::new(),
         _ => Style::new().fg(Color::Red),
     };
     let text = Line::from(vec![
-        Span::styled(
-            grouped(live.achieved),
-            Style::new().add_modifier(Modifier::BOLD),
-        ),
-        Span::raw(format!(" of {} offered, ", grouped(live.offered))),
-        Span::styled(format!("{} dropped", grouped(live.dropped)), dropped),
+        grouped(second.achieved).bold(),
+        format!(" of {} offered, ", grouped(second.offered)).into(),
+        Span::styled(format!("{} dropped", grouped(second.dropped)), dropped),
     ]);
     frame.render_widget(text, figures);
-    let shown = live.rates.len().saturating_sub(usize::from(line.width));
-    let rates = live.rates.iter().skip(shown).copied();
-    frame.render_widget(
-        Sparkline::default()
-            .data(rates)
-            .style(Style::new().fg(Color::Blue)),
-        line,
-    );
+    let left_out = step.seconds.len().saturating_sub(line.width.into());
+    let rates = step.seconds.iter().skip(left_out);
+    let rates = rates.map(|second| second.achieved);
+    frame.render_widget(Sparkline::default().data(rates).blue(), line);
 }
 
 fn stage_lines(window: &Window) -> Paragraph<'static> {
@@ -117,10 +100,10 @@ fn stage_lines(window: &Window) -> Paragraph<'static> {
             .map_or(0, |stage| stage.queue_wait_us.p99);
         let full = ((percent / 100.0 * BAR as f64).round() as usize).min(BAR);
         Line::from(vec![
-            Span::raw(format!("{:<8}{percent:3.0} % ", stage.name())),
-            Span::styled("█".repeat(full), Style::new().fg(load_colour(percent))),
-            Span::styled("░".repeat(BAR - full), faint()),
-            Span::styled(format!("  queued {}", micros(waited as f64)), faint()),
+            format!("{:<8}{percent:3.0} % ", stage.name()).into(),
+            "█".repeat(full).fg(load_colour(percent)),
+            "░".repeat(BAR - full).dim(),
+            format!("  queued {}", micros(waited as f64)).dim(),
         ])
     });
     framed("stages, busy and queued (p99)", lines.collect())
@@ -136,11 +119,13 @@ fn load_colour(percent: f64) -> Color {
 
 fn bound_lines(window: &Window) -> Paragraph<'static> {
     let count = |number: u64| compact(number as f64);
+    let time = |us: u64| micros(us as f64);
+    let (Window { durable_us, .. }, busy) = (window, window.checkpoint_ran);
     let rows = [
-        ("group cap", count(window.group_operations_max)),
+        ("group size", count(window.group_operations_max)),
         ("admission", count(window.in_flight_operations_max)),
         (
-            "shards",
+            "parallelism",
             format!(
                 "tree {}, hash {}, proof {}",
                 window.tree_parallelism, window.hash_parallelism, window.proof_parallelism
@@ -149,40 +134,28 @@ fn bound_lines(window: &Window) -> Paragraph<'static> {
         (
             "waiting",
             format!(
-                "{} operations, {} groups under way",
+                "{} operations, {} groups in flight",
                 count(window.operations_waiting),
                 window.groups_in_flight
             ),
         ),
         (
             "durable",
-            format!(
-                "p50 {}, p99 {}",
-                micros(window.durable_us.p50 as f64),
-                micros(window.durable_us.p99 as f64)
-            ),
+            format!("p50 {}, p99 {}", time(durable_us.p50), time(durable_us.p99)),
         ),
         (
             "checkpoint",
-            if window.checkpoint_ran {
-                "under way"
-            } else {
-                "at rest"
-            }
-            .to_owned(),
+            if busy { "running" } else { "idle" }.to_owned(),
         ),
     ];
-    let lines = rows.map(|(name, value)| {
-        Line::from(vec![
-            Span::styled(format!("{name:<12}"), faint()),
-            Span::raw(value),
-        ])
-    });
-    framed("bounds", lines.into())
+    let lines =
+        rows.map(|(name, value)| Line::from(vec![format!("{name:<12}").dim(), value.into()]));
+    framed("limits", lines.into())
 }
 
-fn draw_latencies(frame: &mut Frame<'_>, live: &Live, area: Rect) {
-    let row = |(kind, latency): &(&'static str, Latency)| {
+fn draw_latencies(frame: &mut Frame<'_>, second: &Second, area: Rect) {
+    let row = |(kind, of_kind): (&OperationKind, &OperationSecond)| {
+        let latency = &of_kind.latency;
         let figures = [
             latency.p50_us,
             latency.p99_us,
@@ -190,36 +163,34 @@ fn draw_latencies(frame: &mut Frame<'_>, live: &Live, area: Rect) {
             latency.max_us,
         ];
         let cells = figures.map(|figure| Line::from(micros(figure)).right_aligned());
-        Row::new(std::iter::once(Line::from(*kind)).chain(cells))
+        Row::new(std::iter::once(Line::from(kind.name())).chain(cells))
     };
     let head = ["p50", "p99", "p99.9", "largest"].map(|name| Line::from(name).right_aligned());
-    let head = Row::new(std::iter::once(Line::from("")).chain(head)).style(faint());
-    let widths = [
-        Constraint::Fill(2),
-        Constraint::Fill(1),
-        Constraint::Fill(1),
-        Constraint::Fill(1),
-        Constraint::Fill(1),
-    ];
-    let table = Table::new(live.latencies.iter().map(row), widths)
+    let head = Row::new(std::iter::once(Line::from("")).chain(head)).dim();
+    let widths = [2, 1, 1, 1, 1].map(Constraint::Fill);
+    let table = Table::new(second.operations.iter().map(row), widths)
         .header(head)
         .block(Block::bordered().title(" latency, last second "));
     frame.render_widget(table, area);
 }
 
-fn draw_decisions(frame: &mut Frame<'_>, live: &Live, area: Rect) {
+fn draw_decisions(frame: &mut Frame<'_>, decisions: &[Decision], area: Rect) {
     let line = |decision: &Decision| {
         Line::from(vec![
-            Span::styled(format!("{:>8.1} s  ", decision.at_us as f64 / 1e6), faint()),
-            Span::raw(printable(&change(&decision.change))),
-            Span::styled(format!("  {}", decision.reason), faint()),
+            format!("{:>8.1} s  ", decision.at_us as f64 / 1e6).dim(),
+            printable(&change(&decision.change)).into(),
+            format!("  {}", decision.reason).dim(),
         ])
     };
-    let lines: Vec<Line<'static>> = live.decisions.iter().rev().map(line).collect();
-    let lines = match lines.is_empty() {
-        true => vec![soft("none yet")],
-        false => lines,
-    };
+    let mut lines: Vec<Line<'static>> = decisions
+        .iter()
+        .rev()
+        .take(DECISIONS_MAX)
+        .map(line)
+        .collect();
+    if lines.is_empty() {
+        lines.push(soft("none yet"));
+    }
     frame.render_widget(framed("decisions, newest first", lines), area);
 }
 
@@ -228,11 +199,7 @@ fn framed(title: &'static str, lines: Vec<Line<'static>>) -> Paragraph<'static> 
 }
 
 fn soft(text: &'static str) -> Line<'static> {
-    Line::styled(text, faint())
-}
-
-fn faint() -> Style {
-    Style::new().add_modifier(Modifier::DIM)
+    Line::from(text).dim()
 }
 
 #[cfg(test)]
@@ -241,14 +208,43 @@ mod tests {
     use ratatui::backend::TestBackend;
     use trunkline::Quantiles;
     use trunkline::decisions::{Change, Reason, Seen, StageWindow};
-    use trunkline_load::{OperationKind, OperationSecond, Progress, Second, StageName};
+    use trunkline_load::{Latency, StageName};
 
     use super::*;
+
+    /// What a progress borrows.
+    struct Live {
+        stage: StageName,
+        seconds: Vec<Second>,
+        windows: Vec<Window>,
+        decisions: Vec<Decision>,
+    }
+
+    impl Live {
+        fn draw(&self, frame: &mut Frame<'_>) {
+            let has_begun = !self.seconds.is_empty();
+            let step = Progress {
+                stage: self.stage,
+                elapsed: Duration::from_millis(if has_begun { 16_200 } else { 0 }),
+                planned: has_begun.then_some(Duration::from_secs(60)),
+                operations: if has_begun { 120_000 } else { 0 },
+                planned_operations: None,
+                is_warm_up: !has_begun,
+                rate: Some(16_000.0),
+                current: &Second::default,
+                seconds: &self.seconds,
+                windows: &self.windows,
+                decisions: &self.decisions,
+                spans: &[],
+            };
+            draw(frame, &step);
+        }
+    }
 
     /// The view as text, without its colours.
     fn drawn(live: &Live, width: u16, height: u16) -> String {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a terminal");
-        terminal.draw(|frame| draw(frame, live)).expect("a frame");
+        terminal.draw(|frame| live.draw(frame)).expect("a frame");
         let lines = terminal
             .backend()
             .buffer()
@@ -326,26 +322,18 @@ mod tests {
             reason: Reason::RoomBelowTarget,
             seen: Seen::default(),
         };
-        Live::of(&Progress {
+        Live {
             stage: StageName::Run,
-            elapsed: Duration::from_millis(16_200),
-            planned: Some(Duration::from_secs(60)),
-            operations: 120_000,
-            planned_operations: None,
-            is_warm_up: false,
-            rate: Some(16_000.0),
-            current: &Second::default,
-            seconds: &seconds,
-            windows: &[window],
-            decisions: &[decision],
-            spans: &[],
-        })
+            seconds,
+            windows: vec![window],
+            decisions: vec![decision],
+        }
     }
 
     #[test]
     fn everything_has_its_place() {
         let expected = concat!(
-            " trunkline  run · 16 s of 60 s · 120,000 operations · q ends it in order\n",
+            " trunkline  run · 16 s of 60 s · 120,000 operations · q stops the run\n",
             "┌ operations/s ───────────────────────────────────────┐┌ stages, busy and queued (p99) ──────────────────────┐\n",
             "│15,000 of 16,000 offered, 1,000 dropped              ││ingest    8 % ██░░░░░░░░░░░░░░░░░░  queued 10 µs     │\n",
             "│            ▁▃▅█                                     ││tree     95 % ███████████████████░  queued 2.3 ms    │\n",
@@ -353,13 +341,13 @@ mod tests {
             "│     ▂▄▆████████                                     ││kzg      30 % ██████░░░░░░░░░░░░░░  queued 0         │\n",
             "│ ▂▄▆████████████                                     ││persist  52 % ██████████░░░░░░░░░░  queued 1.2 ms    │\n",
             "└─────────────────────────────────────────────────────┘└─────────────────────────────────────────────────────┘\n",
-            "┌ latency, last second ───────────────────────────────┐┌ bounds ─────────────────────────────────────────────┐\n",
-            "│                       p50      p99    p99.9  largest││group cap   20k                                      │\n",
+            "┌ latency, last second ───────────────────────────────┐┌ limits ─────────────────────────────────────────────┐\n",
+            "│                       p50      p99    p99.9  largest││group size  20k                                      │\n",
             "│update                9 ms  17.4 ms    21 ms  30.5 ms││admission   160k                                     │\n",
-            "│                                                     ││shards      tree 2, hash 4, proof 1                  │\n",
-            "│                                                     ││waiting     1.5k operations, 4 groups under way      │\n",
+            "│                                                     ││parallelism tree 2, hash 4, proof 1                  │\n",
+            "│                                                     ││waiting     1.5k operations, 4 groups in flight      │\n",
             "│                                                     ││durable     p50 8 ms, p99 17.4 ms                    │\n",
-            "│                                                     ││checkpoint  at rest                                  │\n",
+            "│                                                     ││checkpoint  idle                                     │\n",
             "└─────────────────────────────────────────────────────┘└─────────────────────────────────────────────────────┘\n",
             "┌ decisions, newest first ───────────────────────────────────────────────────────────────────────────────────┐\n",
             "│    12.5 s  group.operations_max 16000 → 20000  groups are full and the latency is below its target         │\n",
@@ -374,19 +362,20 @@ mod tests {
     #[test]
     fn before_the_first_second_there_is_nothing_to_tell() {
         let live = Live {
-            stage: "fill".to_owned(),
-            is_warm_up: true,
-            ..Live::default()
+            stage: StageName::Fill,
+            seconds: Vec::new(),
+            windows: Vec::new(),
+            decisions: Vec::new(),
         };
         let drawn = drawn(&live, 80, 24);
         assert!(
             drawn.starts_with(
-                " trunkline  fill · 0 s · 0 operations · warming up · q ends it in order"
+                " trunkline  fill · 0 s · 0 operations · warming up · q stops the run"
             ),
             "{drawn}"
         );
         assert!(drawn.contains("none yet"));
-        assert!(drawn.contains("not told by this target"));
+        assert!(drawn.contains("not available from this target"));
     }
 
     #[test]

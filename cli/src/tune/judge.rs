@@ -1,21 +1,21 @@
-//! Which of some values is the best, and whether it is worth having.
+//! Judges which of several values is the best, and whether it is clearly better than the first.
 
-use crate::sweep::{Varied, parse_varied};
-use crate::trial::{Figures, median};
+use crate::sweep::{Varied, parse_all};
+use crate::trial::{Figures, median, middle};
 
-/// A gain that is worth a setting of its own.
+/// Least gain that a value is kept for.
 pub(super) const GAIN_MIN: f64 = 1.05;
-/// How often a value without any effect may, by chance, be better in as many rounds: once in so many times.
+/// A value without any effect may be kept by chance at most once in this many times.
 pub(super) const CHANCE_TIMES_MIN: u32 = 32;
-/// Trials of a value in a round: one there, one back.
+/// Trials of a value in a round: one on the way forward, one on the way back.
 pub(super) const ROUND_TRIALS: usize = 2;
 
-/// What is looked for.
+/// Aim of the search.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Aim {
-    /// The most throughput whose 99th percentile is within the target; above it, throughput counts less and less.
+    /// Most throughput with the 99th percentile within the target. Above the target, throughput counts less and less.
     Throughput { target_us: f64 },
-    /// The least 99th percentile at a rate, provided that it is kept up with.
+    /// Least 99th percentile at a rate that the engine keeps up with.
     Latency,
 }
 
@@ -31,8 +31,8 @@ impl Tried {
         median(&self.trials)
     }
 
-    /// How many times as good as another one it is, round by round: there and back weigh alike (geometric mean). A
-    /// round in which figures of either are not the engine's alone does not count, nor one that was not ended.
+    /// Returns how many times as good as another value this one is, by round: the geometric mean of the trials forward
+    /// and back. Ignores incomplete rounds and those with figures that do not measure the engine alone.
     pub(super) fn gain(&self, aim: Aim, over: &Self) -> Gain {
         let mine = self.trials.chunks_exact(ROUND_TRIALS);
         let rounds = mine.zip(over.trials.chunks_exact(ROUND_TRIALS));
@@ -45,7 +45,7 @@ impl Tried {
     }
 }
 
-/// How many times as good, over some rounds.
+/// Ratios of two values over the rounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Gain {
     pub(super) least: f64,
@@ -55,34 +55,37 @@ pub(super) struct Gain {
     pub(super) better: usize,
     /// Rounds that count.
     pub(super) rounds: usize,
-    /// Rounds that do not.
+    /// Rounds that do not count.
     pub(super) left_out: usize,
 }
 
 impl Gain {
     fn of(mut ratios: Vec<f64>, all: usize) -> Self {
         ratios.sort_by(f64::total_cmp);
-        let at = |place: usize| ratios.get(place).copied().unwrap_or_default();
-        let (upper, lower) = (ratios.len() / 2, ratios.len().saturating_sub(1) / 2);
+        let (Some(least), Some(greatest)) = (ratios.first(), ratios.last()) else {
+            return Self {
+                left_out: all,
+                ..Self::default()
+            };
+        };
         Self {
-            least: at(0),
-            median: (at(lower) * at(upper)).sqrt(),
-            greatest: at(ratios.len().saturating_sub(1)),
+            least: *least,
+            median: middle(ratios.iter().map(|ratio| ratio.ln()).collect()).exp(),
+            greatest: *greatest,
             better: ratios.iter().filter(|ratio| **ratio > 1.0).count(),
             rounds: ratios.len(),
             left_out: all - ratios.len(),
         }
     }
 
-    /// Whether it is worth having, and hardly chance.
+    /// Returns whether the gain is large enough and hardly chance.
     fn is_clear(&self) -> bool {
         let needed = rounds_needed(self.rounds);
         self.median >= GAIN_MIN && needed.is_some_and(|needed| self.better >= needed)
     }
 }
 
-/// Chance that, of so many rounds, a value without any effect is better in so many or more (sign test: each round is a
-/// throw of a coin).
+/// Returns the chance that a value without any effect is better in at least `better` of `rounds` rounds (sign test).
 pub(super) fn chance(better: usize, rounds: usize) -> f64 {
     let mut of_exactly = 0.5f64.powi(i32::try_from(rounds).unwrap_or(i32::MAX));
     let mut sum = 0.0;
@@ -93,7 +96,7 @@ pub(super) fn chance(better: usize, rounds: usize) -> f64 {
     sum
 }
 
-/// In how many of so many rounds a value must be better for that to be hardly chance; nothing if no number is enough.
+/// Returns in how many rounds a value must be better for that to be hardly chance, if any number is enough.
 pub(super) fn rounds_needed(rounds: usize) -> Option<usize> {
     let chance_max = 1.0 / f64::from(CHANCE_TIMES_MIN);
     (0..=rounds).find(|better| chance(*better, rounds) <= chance_max)
@@ -101,7 +104,7 @@ pub(super) fn rounds_needed(rounds: usize) -> Option<usize> {
 
 impl Aim {
     fn mean_worth(self, trials: &[Figures]) -> f64 {
-        // More than nothing, or there would be no ratio.
+        // Above zero, so that there is a ratio.
         let worths = trials.iter().map(|figures| self.worth(figures).max(1e-30));
         let logarithms: f64 = worths.map(f64::ln).sum();
         (logarithms / trials.len().max(1) as f64).exp()
@@ -126,7 +129,7 @@ impl Aim {
     }
 }
 
-/// The place of what is to be kept: the first, unless another one is clearly better.
+/// Returns the index of the value to keep: the first, unless another one is clearly better.
 pub(super) fn better(aim: Aim, tried: &[Tried]) -> usize {
     let Some(first) = tried.first() else {
         return 0;
@@ -138,18 +141,16 @@ pub(super) fn better(aim: Aim, tried: &[Tried]) -> usize {
     best.map_or(0, |(place, _)| place)
 }
 
-/// The keys that matter most, and none that changes what is promised.
+/// Returns the settings that are tried by default. None of them changes what receipts promise.
 pub(super) fn default() -> Vec<Varied> {
-    const VARIED: [&str; 6] = [
+    parse_all(&[
         "group.operations_max=2000,5000,10000,20000,40000,80000",
         "group.in_flight_max=2,4,8",
         "group.linger_ms=0,1,2",
         "checkpoint.bytes_max=67108864,134217728,268435456",
         "workers.hash_parallelism=1,2",
         "cache.value_bytes_max=67108864,268435456",
-    ];
-    let varied = VARIED.iter().filter_map(|text| parse_varied(text).ok());
-    varied.collect()
+    ])
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
-//! `tune`: the settings that suit a workload, one key after the other, and a configuration file that says what was
-//! measured for each.
+//! `tune`: finds the settings that suit a workload, key by key, and writes a configuration file with the measurements.
 //!
-//! A round tries all values of a key there and back. A value is kept if it is better than the one before by a twentieth
-//! in the median of the rounds, and in so many of them that it is hardly chance. What changes what receipts promise
-//! (`kzg.mode`, `durability.mode`) is tried only if it is named. `judge` decides, `search` goes from key to key,
+//! A round tries all values of a key, forward and back. A value is kept if it is better than the one before by 5 % in the
+//! median of the rounds, and in enough rounds that chance is unlikely. Settings that change what receipts promise
+//! (`kzg.mode`, `durability.mode`) are tried only if they are named. `judge` decides, `search` goes from key to key,
 //! `profile` writes.
 
 mod judge;
@@ -17,43 +16,42 @@ use clap::Args;
 use trunkline::config::Layers;
 use trunkline_load::{Machine, Mode, Plan};
 
-use crate::arguments::{PlanArguments, SettingsArguments};
+use crate::arguments::PlanArguments;
+use crate::configuration::SettingsArguments;
 use crate::error::CommandError;
+use crate::input::is_standard;
 use crate::interrupt::Interrupt;
 use crate::load::plan;
 use crate::output;
 use crate::sweep::{Varied, parse_varied};
-use crate::trial::{self, Choice};
+use crate::trial::{self, Choice, RATE_MIN};
 use crate::{Exit, configuration};
 
 use judge::{Aim, rounds_needed};
-use search::{Ended, Found, Search};
-
-/// Least rate that a plan may have, operations a second.
-const RATE_MIN: f64 = 0.01;
+use search::{Found, Search};
 
 #[derive(Debug, Args)]
 pub(crate) struct TuneArguments {
     #[command(flatten)]
     plan: PlanArguments,
-    /// A setting and the values to try, such as group.operations_max=5000,20000; may be repeated. Without it the
-    /// keys that matter most.
+    /// A setting and the values to try, such as group.operations_max=5000,20000; may be repeated. Default: the settings
+    /// that matter most.
     #[arg(long, value_name = "SECTION.KEY=VALUE,…", value_parser = parse_varied)]
     vary: Vec<Varied>,
-    /// Times that all values of a key are run, there and back: two trials of each a round. Fewer than 5 rounds keep
-    /// nothing, since chance does as much.
+    /// Number of rounds. A round runs all values of a key, forward and back: two trials of each. Fewer than 5 rounds
+    /// keep nothing, since the difference could be chance.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..))]
     rounds: u8,
-    /// 99th percentile of the latency that should not be exceeded, milliseconds. In a closed loop the most
-    /// throughput within it is looked for; at a rate (--rate, or --rate-share of what a closed loop does with the
-    /// settings that are given) the least latency is.
+    /// Highest wanted 99th percentile of the latency, milliseconds. A closed loop searches for the most throughput
+    /// within it. At a rate (--rate, or --rate-share of the closed loop's throughput with the given settings) the least
+    /// latency is searched for.
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 250.0)]
     target_p99_ms: f64,
-    /// Directory under which each trial gets one of its own, which is removed again: on the disk that matters.
-    /// Without it the system's for temporary files.
+    /// Parent of the temporary directories of trials; choose the disk to measure. Default: the system's temporary
+    /// directory.
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// File that the settings are written to, after each key and at the end; - is standard output, at the end.
+    /// File for the settings, written after each key and at the end; - is standard output, at the end.
     #[arg(long, default_value = "-")]
     out: PathBuf,
     #[command(flatten)]
@@ -70,7 +68,7 @@ pub(crate) fn run(arguments: &TuneArguments) -> Result<Exit, CommandError> {
     check(&layers, &varied)?;
     check_out(arguments)?;
     if rounds_needed(arguments.rounds.into()).is_none() {
-        eprintln!("fewer than 5 rounds keep nothing: figures alone are written");
+        eprintln!("fewer than 5 rounds keep no setting: only the measurements are written");
     }
     let interrupt = Interrupt::listen()?;
     if arguments.plan.rate_share.is_some() {
@@ -90,36 +88,25 @@ pub(crate) fn run(arguments: &TuneArguments) -> Result<Exit, CommandError> {
         aim,
         rounds: arguments.rounds,
         layers: &layers,
-        before: &base.to_toml()?,
+        before: &base,
     };
     let given = trunkline::Config::default().changes(&base)?;
     let machine = Machine::here();
     let profile = |found: &Found| profile::text(&plan, &search, &machine, &given, found);
-    let mut measure = |choices: &[Choice]| {
-        trial::run(
-            &plan,
-            &layers,
-            choices,
-            arguments.dir.as_deref(),
-            &interrupt,
-        )
-    };
+    let parent = arguments.dir.as_deref();
+    let mut measure = |choices: &[Choice]| trial::run(&plan, &layers, choices, parent, &interrupt);
     let found = search.run(&varied, &mut measure, |found| {
         tell(found);
         if let Some(file) = file(arguments) {
-            // It is written once more at the end, which says what is wrong.
+            // The last write at the end reports an error.
             let _ = std::fs::write(file, profile(found));
         }
     });
     write(arguments, &profile(&found))?;
-    match found.ended {
-        Ended::Whole => Ok(Exit::Done),
-        Ended::Interrupted => Ok(Exit::Interrupted),
-        Ended::Failed { error, .. } => Err(error),
-    }
+    trial::exit(found.stopped.map_or(Ok(()), |stopped| Err(stopped.why)))
 }
 
-/// What was kept of the last key.
+/// Prints the value that was kept of the last key.
 fn tell(found: &Found) {
     let step = found.steps.last();
     if let Some((step, kept)) = step.and_then(|step| Some((step, step.tried.get(step.kept)?))) {
@@ -127,7 +114,7 @@ fn tell(found: &Found) {
     }
 }
 
-/// What can't be tried is told before anything is: each key once, and values that go with the others.
+/// Checks before the first trial that each key is varied once and that all values are valid.
 fn check(layers: &Layers, varied: &[Varied]) -> Result<(), CommandError> {
     for (place, Varied { key, values }) in varied.iter().enumerate() {
         if varied.iter().skip(place + 1).any(|later| later.key == *key) {
@@ -144,7 +131,7 @@ fn check(layers: &Layers, varied: &[Varied]) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Without a rate a closed loop: how fast can it be?
+/// Returns the plan; in a closed loop if it has no rate.
 fn plan_of(arguments: &TuneArguments) -> Result<Plan, CommandError> {
     let plan = plan::of(&arguments.plan)?;
     let mode = match plan.rate {
@@ -154,8 +141,8 @@ fn plan_of(arguments: &TuneArguments) -> Result<Plan, CommandError> {
     Ok(Plan { mode, ..plan })
 }
 
-/// The share of what a closed loop does before anything is tried: one rate for all trials. Nothing if the user had
-/// enough.
+/// Returns the rate of all trials: the plan's share of a closed loop's throughput with the given settings. Returns
+/// nothing if the user interrupted it.
 fn rate_of(
     arguments: &TuneArguments,
     plan: &Plan,
@@ -163,20 +150,17 @@ fn rate_of(
     interrupt: &Interrupt,
 ) -> Result<Option<f64>, CommandError> {
     eprintln!("closed loop, to find a rate");
-    // With as many readers as trials at the rate will have.
-    let plan = &Plan {
-        readers: Some(trial::readers_at_a_rate(plan)),
-        ..plan.clone()
-    };
+    // With the number of readers of the trials at the rate.
+    let plan = &trial::with_open_readers(plan);
     let found = trial::run(plan, layers, &[], arguments.dir.as_deref(), interrupt)?;
     Ok(found.map(|found| (found.achieved_per_second * plan.rate_share).max(RATE_MIN)))
 }
 
 fn file(arguments: &TuneArguments) -> Option<&Path> {
-    (arguments.out.as_os_str() != "-").then_some(&arguments.out)
+    (!is_standard(&arguments.out)).then_some(&arguments.out)
 }
 
-/// Not after hours. What is in the file stays.
+/// Checks that the output file can be written, before the first trial. Keeps its content.
 fn check_out(arguments: &TuneArguments) -> Result<(), CommandError> {
     let Some(file) = file(arguments) else {
         return Ok(());
@@ -186,7 +170,7 @@ fn check_out(arguments: &TuneArguments) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// What can't be written where it should be is shown.
+/// Writes the profile. If that fails, prints it.
 fn write(arguments: &TuneArguments, text: &str) -> Result<(), CommandError> {
     let Some(file) = file(arguments) else {
         return output::print(text);

@@ -1,15 +1,17 @@
-//! A configuration file with what was found, and in its comments what was measured.
+//! Writes the results of a search as a configuration file, with the measurements in its comments.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use toml_edit::Value;
 use trunkline::config::SettingChange;
 use trunkline_load::{Machine, Plan};
 
 use super::judge::{Aim, CHANCE_TIMES_MIN, GAIN_MIN, Gain, Tried, chance, rounds_needed};
-use super::search::{Ended, Found, Search, Step};
+use super::search::{Found, Search, Step, Stopped};
 use crate::error;
-use crate::output::{grouped, micros, printable};
+use crate::output::{counted, grouped, micros, printable};
+use crate::trial::Stop;
 
 pub(super) fn text(
     plan: &Plan,
@@ -27,7 +29,7 @@ pub(super) fn text(
     };
     for change in given.iter().filter(|change| !replaced(&change.key)) {
         let (section, key) = change.key.split_once('.').unwrap_or(("", &change.key));
-        let line = format!("# Given.\n{key} = {}\n", change.to);
+        let line = format!("# Given by the user.\n{key} = {}\n", change.to);
         *sections.entry(section).or_default() += &line;
     }
     for step in &found.steps {
@@ -40,114 +42,110 @@ pub(super) fn text(
     text
 }
 
-/// What is missing, and why.
+/// Returns a comment about the keys that were not tried to the end.
 fn untried(found: &Found) -> String {
     if found.untried.is_empty() {
         return String::new();
     }
     let untried = found.untried.join(", ");
-    let why = match &found.ended {
-        Ended::Whole => "Not finished".to_owned(),
-        Ended::Interrupted => "Interrupted".to_owned(),
-        Ended::Failed { at, error } => {
-            let why = printable(&error::line(error));
-            format!("A trial with {at} failed ({why})")
-        }
+    let why = match &found.stopped {
+        None => "Not finished".to_owned(),
+        Some(Stopped { at, why }) => match why {
+            Stop::Interrupted => "Interrupted".to_owned(),
+            Stop::Failed(error) => {
+                let why = printable(&error::line(error));
+                format!("A trial with {at} failed ({why})")
+            }
+        },
     };
-    format!("# {why}, before these were tried to the end: {untried}.\n")
+    format!("# {why}, before these keys were tried to the end: {untried}.\n")
 }
 
-/// Whose latency it is.
-const LATENCY: &str = "of writes until they are durable, of reads where nothing is written";
+/// Operations whose latency is compared.
+const LATENCY: &str = "of writes until they are durable, or of reads if nothing is written";
 
 fn head(plan: &Plan, search: &Search<'_>, machine: &Machine) -> String {
-    let (looked_for, compared) = match search.aim {
+    let (aim, compared) = match search.aim {
         Aim::Throughput { target_us } => {
             let target = micros(target_us as u64);
             (
-                format!("the most throughput whose 99th percentile ({LATENCY}) is within {target}"),
-                format!(
-                    "operations a second are compared, times {target} over the 99th percentile where that is greater"
-                ),
+                format!("the most throughput with a 99th percentile ({LATENCY}) within {target}"),
+                format!("operations a second, times {target} over the 99th percentile where that is greater"),
             )
         }
         Aim::Latency => (
             format!("the least 99th percentile ({LATENCY}) at the plan's rate"),
-            "99th percentiles are compared, the less the better; where less than 97 % of the rate was achieved, \
-             divided by the fourth power of the share that was"
+            "99th percentiles, the lower the better; where less than 97 % of the rate was achieved, divided by the \
+             fourth power of the achieved share"
                 .to_owned(),
         ),
     };
-    let mut text = comment(&format!("Found by \"trunkline tune\": {looked_for}."));
-    text += &comment(&format!(
-        "Measured on {} cores ({}, {}) with this plan:",
-        machine.cores, machine.processor, machine.system,
-    ));
-    text += "#\n";
-    for line in plan.to_toml().lines() {
-        let _ = writeln!(text, "{}", format!("#   {line}").trim_end());
-    }
-    let rounds = usize::from(search.rounds);
-    text += "#\n";
+    let plan = plan.to_toml();
+    let plan = plan
+        .lines()
+        .map(|line| format!("#   {line}").trim_end().to_owned() + "\n");
+    let rounds = u64::from(search.rounds);
     let paragraphs = [
-        "Keys were tried one after the other, each with what was kept of those before it: what two of them do only \
-         together is not found."
+        "Keys were tried one after the other, each with the values kept of the keys before it. Gains that need two keys \
+         together are not found."
             .to_owned(),
         format!(
-            "{}, each of all values of a key, there and back, beginning with the next value each time: {} trials of \
-             each value. Rates and latencies are the medians of them.",
+            "{} of all values of a key, forward and back, each round beginning with the next value: {} trials of each \
+             value. Rates and latencies are medians of the trials.",
             counted(rounds, "round"),
             2 * rounds
         ),
         format!(
-            "Times as good: {compared}. A value against the first one of the list, round by round (geometric mean of \
-             there and back): least, median and greatest of the rounds. Where the machine drifts from round to \
-             round, the medians of the trials may go the other way."
+            "\"Times as good\" compares {compared}. Each value is compared with the first one of the list, by round \
+             (geometric mean of forward and back): least, median and greatest of the rounds. Where the machine drifts \
+             from round to round, the medians of the trials may say the opposite."
         ),
-        rule(rounds),
-        "Nothing was moved meanwhile (control.mode = \"fixed\"): with \"adaptive\" group.operations_max is where the \
-         engine begins."
+        rule(search.rounds.into()),
+        "Controllers were off (control.mode = \"fixed\"). With \"adaptive\", group.operations_max is the initial value."
             .to_owned(),
-        "What is not set here keeps its default: see default.toml.".to_owned(),
+        "Settings that are not set here keep their defaults: see default.toml.".to_owned(),
     ];
-    paragraphs
-        .iter()
-        .for_each(|paragraph| text += &comment(paragraph));
-    text
+    [
+        comment(&format!("Found by \"trunkline tune\": {aim}.")),
+        comment(&format!(
+            "Measured on {} cores ({}, {}) with this plan:",
+            machine.cores, machine.processor, machine.system,
+        )),
+        "#\n".to_owned(),
+        plan.collect(),
+        "#\n".to_owned(),
+        paragraphs
+            .iter()
+            .map(|paragraph| comment(paragraph))
+            .collect(),
+    ]
+    .concat()
 }
 
-/// When a value is kept.
+/// Returns the rule by which values are kept.
 fn rule(rounds: usize) -> String {
-    let left_out = "Rounds in which a trial of one of both came with a warning, other than of operations that were \
-                    dropped, do not count.";
+    let times = |better| (1.0 / chance(better, rounds)).floor();
     match rounds_needed(rounds) {
         None => format!(
-            "Nothing is kept of {}: a value without any effect is better in all of them once in {} times.",
-            counted(rounds, "round"),
-            (1.0 / chance(rounds, rounds)).floor()
+            "Nothing is kept after {}: a value without any effect is better in all of them once in {} times.",
+            counted(rounds as u64, "round"),
+            times(rounds)
         ),
         Some(needed) => format!(
-            "A value is kept if it is {GAIN_MIN} times as good or more in the median, and better in at least {needed} \
-             of {rounds} rounds: one without any effect is that, by chance, once in {} times. Of several such the \
-             one with the greatest median. Each is judged by itself, so of many without effect one may come \
-             through. {left_out} Of the fewer rounds it takes as many as make it once in {CHANCE_TIMES_MIN} times or \
-             more seldom.",
-            (1.0 / chance(needed, rounds)).floor()
+            "A value is kept if it is at least {GAIN_MIN} times as good in the median, and better in at least {needed} \
+             of {rounds} rounds. A value without any effect reaches that by chance once in {} times, so of many such \
+             values one may be kept. Of several values the one with the greatest median is kept. Rounds with a warning \
+             about either value, other than of dropped operations, do not count; of the remaining rounds enough are \
+             needed for a chance of at most once in {CHANCE_TIMES_MIN} times.",
+            times(needed)
         ),
-    }
-}
-
-fn counted(count: usize, what: &str) -> String {
-    match count {
-        1 => format!("1 {what}"),
-        _ => format!("{count} {what}s"),
     }
 }
 
 /// Longest line of a comment, characters.
 const LINE_MAX: usize = 118;
 
-/// A paragraph in lines that begin with `#`.
+/// Returns a paragraph in lines that begin with `#`.
 fn comment(paragraph: &str) -> String {
     let mut text = String::new();
     let mut line = "#".to_owned();
@@ -163,7 +161,7 @@ fn comment(paragraph: &str) -> String {
     text + &line + "\n"
 }
 
-/// The lines of one key: the values tried under comments, and the one that is kept, if it is not what was before.
+/// Returns the lines of a key: a comment for each value, and the value that is kept, if it is not the first one.
 fn entry(key: &str, aim: Aim, step: &Step) -> String {
     let mut text = String::new();
     let Some(first) = step.tried.first() else {
@@ -196,7 +194,7 @@ fn entry(key: &str, aim: Aim, step: &Step) -> String {
     text
 }
 
-/// The ratios of the rounds.
+/// Returns the ratios of the rounds.
 fn against(gain: &Gain) -> String {
     let left_out = match gain.left_out {
         0 => String::new(),
@@ -210,20 +208,20 @@ fn against(gain: &Gain) -> String {
             gain.median,
             gain.greatest,
             gain.better,
-            counted(rounds, "round")
+            counted(rounds as u64, "round")
         ),
     }
 }
 
-/// In how many trials something must be known, and the first of it.
+/// Returns the number of trials with a warning, and the first warning.
 fn warned(tried: &Tried) -> String {
     let mut warnings = tried.trials.iter().map(|trial| &trial.warnings);
     let count = warnings.clone().filter(|all| !all.is_empty()).count();
     match warnings.find_map(|all| all.first()) {
         None => String::new(),
         Some(first) => format!(
-            "#   {count} of {} came with a warning, the first: {}\n",
-            counted(tried.trials.len(), "trial"),
+            "#   {count} of {} had a warning, the first: {}\n",
+            counted(tried.trials.len() as u64, "trial"),
             printable(first)
         ),
     }
@@ -242,13 +240,9 @@ fn figures(tried: &Tried) -> String {
     )
 }
 
-/// Numbers and truth values as they are, everything else as a text.
-fn as_toml(value: &str) -> String {
-    let is_bare = value.parse::<u64>().is_ok() || value.parse::<bool>().is_ok();
-    match is_bare {
-        true => value.to_owned(),
-        false => format!("{value:?}"),
-    }
+/// Returns a typed value as TOML, as a string if it is no other value.
+fn as_toml(value: &str) -> Value {
+    value.parse().unwrap_or_else(|_| value.into())
 }
 
 #[cfg(test)]
@@ -276,7 +270,7 @@ mod tests {
             aim: Aim::Throughput { target_us: 1e5 },
             rounds,
             layers: &Config::layers(),
-            before: "",
+            before: base,
         };
         let given = Config::default().changes(base).unwrap();
         let plan = Plan {
@@ -307,7 +301,10 @@ mod tests {
                 step("group.linger_ms", &["0", "1"], 0),
             ],
             untried: vec!["checkpoint.nice".to_owned()],
-            ended: Ended::Interrupted,
+            stopped: Some(Stopped {
+                at: "checkpoint.nice=1".to_owned(),
+                why: Stop::Interrupted,
+            }),
         };
         let text = profile(5, &base, &found);
         let mut expected = base;
@@ -318,9 +315,9 @@ mod tests {
             text.contains("# linger_ms = 0: 0 operations/s, p50 0 µs, p99 0 µs, kept\n"),
             "{text}"
         );
-        assert!(
-            text.contains("# Interrupted, before these were tried to the end: checkpoint.nice.\n")
-        );
+        assert!(text.contains(
+            "# Interrupted, before these keys were tried to the end: checkpoint.nice.\n"
+        ));
     }
 
     #[test]
@@ -343,7 +340,7 @@ mod tests {
         let expected = "# linger_ms = 1: 90 operations/s, p50 0 µs, p99 0 µs; 0.90, 1.27, 1.80 times as good, \
                         better in 1 of 2 rounds (1 more did not count)\n# linger_ms = 9: not tried: toomuch\n";
         assert!(text.contains(expected), "{text}");
-        let warning = "#   1 of 6 trials came with a warning, the first: late= 1\n";
+        let warning = "#   1 of 6 trials had a warning, the first: late= 1\n";
         assert!(text.contains(warning), "{text}");
         assert_eq!(read(&text), Config::default());
     }
@@ -353,14 +350,14 @@ mod tests {
         let error = crate::error::CommandError::file("make", "here")(std::io::Error::other("a\nb"));
         let found = Found {
             untried: vec!["group.linger_ms".to_owned()],
-            ended: Ended::Failed {
+            stopped: Some(Stopped {
                 at: "group.linger_ms=1".to_owned(),
-                error,
-            },
+                why: Stop::Failed(error),
+            }),
             ..Found::default()
         };
         let text = profile(5, &Config::default(), &found);
-        let expected = "# A trial with group.linger_ms=1 failed (cannot make here: a b), before these were tried to \
+        let expected = "# A trial with group.linger_ms=1 failed (cannot make here: a b), before these keys were tried to \
                         the end: group.linger_ms.\n";
         assert!(text.contains(expected), "{text}");
         assert_eq!(read(&text), Config::default());
@@ -369,13 +366,13 @@ mod tests {
     #[test]
     fn the_head_says_how_many_rounds_are_needed() {
         let head = |rounds| flat(&profile(rounds, &Config::default(), &Found::default()));
-        let says = "better in at least 5 of 5 rounds: one without any effect is that, by chance, once in 32 times.";
+        let says = "better in at least 5 of 5 rounds. A value without any effect reaches that by chance once in 32 times";
         assert!(head(5).contains(says), "{}", head(5));
-        let says = "better in at least 8 of 9 rounds: one without any effect is that, by chance, once in 51 times.";
+        let says = "better in at least 8 of 9 rounds. A value without any effect reaches that by chance once in 51 times";
         assert!(head(9).contains(says), "{}", head(9));
-        let says = "Nothing is kept of 3 rounds: a value without any effect is better in all of them once in 8 times.";
+        let says = "Nothing is kept after 3 rounds: a value without any effect is better in all of them once in 8 times.";
         assert!(head(3).contains(says), "{}", head(3));
-        assert!(head(1).contains("1 round, each of all values of a key, there and back"));
+        assert!(head(1).contains("1 round of all values of a key, forward and back"));
         assert!(
             head(5)
                 .lines()

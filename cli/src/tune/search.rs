@@ -1,67 +1,63 @@
-//! One key after the other, each with what was kept of those before it: pure but for the trials, which are handed in.
+//! Searches key by key, each with the values kept of the keys before it. Pure except for the trials, which are passed in.
 //!
-//! Nothing that was measured is lost: a value that does not go with what was kept is left out and named, and a trial
-//! that fails ends the search with what there is.
+//! No measurement is lost: a value that conflicts with kept values is skipped and named, and a trial that fails ends the
+//! search with what was measured.
 
+use toml_edit::DocumentMut;
+use trunkline::Config;
 use trunkline::config::Layers;
 
 use crate::error::{self, CommandError};
 use crate::sweep::Varied;
-use crate::trial::{self, Choice, Figures};
+use crate::trial::{self, Choice, Figures, Stop};
 
 use super::judge::{Aim, Tried, better};
 
-/// A trial with certain settings; nothing if the user had enough.
+/// Runs a trial with given settings. Returns nothing if the user interrupted it.
 pub(super) type Measure<'a> = dyn FnMut(&[Choice]) -> Result<Option<Figures>, CommandError> + 'a;
 
-/// What is looked for, and from where.
+/// A search and where it starts.
 #[derive(Debug)]
 pub(super) struct Search<'a> {
     pub(super) aim: Aim,
     pub(super) rounds: u8,
     /// The user's settings.
     pub(super) layers: &'a Layers,
-    /// The same as TOML of the library's own, every key of it.
-    pub(super) before: &'a str,
+    /// The configuration of these settings.
+    pub(super) before: &'a Config,
 }
 
-/// A key, and what came of trying its values.
+/// A key and the trials of its values.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
     pub(super) key: String,
-    /// The value before, then those that were tried.
+    /// The value before, then the others.
     pub(super) tried: Vec<Tried>,
-    /// Values that were not, and why.
+    /// Values that were not tried, and why.
     pub(super) skipped: Vec<(String, String)>,
-    /// Place in `tried` of what is kept.
+    /// Index in `tried` of the value that is kept.
     pub(super) kept: usize,
 }
 
-/// How a search ended.
-#[derive(Debug, Default)]
-pub(super) enum Ended {
-    #[default]
-    Whole,
-    Interrupted,
-    /// A trial failed.
-    Failed {
-        /// The setting that it was to try.
-        at: String,
-        error: CommandError,
-    },
+/// Why a search ended early.
+#[derive(Debug)]
+pub(super) struct Stopped {
+    /// The setting of the trial that did not end.
+    pub(super) at: String,
+    pub(super) why: Stop,
 }
 
-/// What was found so far.
+/// Results of a search so far.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) steps: Vec<Step>,
-    /// Keys that were not tried to the end; the first may have a step all the same, which keeps what was before.
+    /// Keys that were not tried to the end. The first may have a step, which keeps the value before.
     pub(super) untried: Vec<String>,
-    pub(super) ended: Ended,
+    pub(super) stopped: Option<Stopped>,
 }
 
 impl Search<'_> {
-    /// Tells what was found after each key.
+    /// Tries the keys in order. Calls `tell` after each.
     pub(super) fn run(
         &self,
         varied: &[Varied],
@@ -75,23 +71,21 @@ impl Search<'_> {
         let mut chosen: Vec<Choice> = Vec::new();
         for varied in varied {
             let mut step = self.step(varied, &chosen);
-            found.ended = self.try_all(&mut step, &chosen, measure);
-            let is_whole = matches!(found.ended, Ended::Whole);
-            if is_whole {
-                step.kept = better(self.aim, &step.tried);
-                chosen.extend(step.choice().filter(|_| step.kept > 0));
-                found.untried.retain(|key| *key != varied.key);
-            }
-            found.steps.push(step);
-            if !is_whole {
+            if let Err(stopped) = self.try_all(&mut step, &chosen, measure) {
+                found.steps.push(step);
+                found.stopped = Some(stopped);
                 return found;
             }
+            step.kept = better(self.aim, &step.tried);
+            chosen.extend(step.choice().filter(|_| step.kept > 0));
+            found.untried.retain(|key| *key != varied.key);
+            found.steps.push(step);
             tell(&found);
         }
         found
     }
 
-    /// What is to be tried of a key: the value before, and the others that go with what was kept.
+    /// Returns the values to try of a key: the one before, and those that do not conflict with kept values.
     fn step(&self, varied: &Varied, chosen: &[Choice]) -> Step {
         let mut step = Step {
             key: varied.key.clone(),
@@ -102,12 +96,11 @@ impl Search<'_> {
         let before = value_of(self.before, &varied.key);
         for value in std::iter::once(&before).chain(&varied.values) {
             let choices = with(chosen, &step.key, value);
-            let built = trial::configuration(self.layers, &choices);
-            match built.and_then(|config| Ok(config.to_toml()?)) {
+            match trial::configuration(self.layers, &choices) {
                 Ok(config) => step.add(value_of(&config, &step.key)),
                 Err(error) => {
                     let why = error::line(&error);
-                    eprintln!("{}={value} is left out: {why}", step.key);
+                    eprintln!("{}={value} is skipped: {why}", step.key);
                     step.skipped.push((value.clone(), why));
                 }
             }
@@ -115,39 +108,42 @@ impl Search<'_> {
         step
     }
 
-    fn try_all(&self, step: &mut Step, chosen: &[Choice], measure: &mut Measure<'_>) -> Ended {
+    fn try_all(
+        &self,
+        step: &mut Step,
+        chosen: &[Choice],
+        measure: &mut Measure<'_>,
+    ) -> Result<(), Stopped> {
         if step.tried.len() < 2 {
             // There is nothing to compare.
-            return Ended::Whole;
+            return Ok(());
         }
         for round in 1..=self.rounds {
             for place in trial::there_and_back(step.tried.len(), round) {
-                let Some(tried) = step.tried.get_mut(place) else {
-                    continue;
-                };
+                let tried = &mut step.tried[place];
                 let at = format!("{}={}", step.key, tried.value);
                 eprintln!("round {round} of {}: {at}", self.rounds);
-                match measure(&with(chosen, &step.key, &tried.value)) {
-                    Ok(Some(figures)) => tried.trials.push(figures),
-                    Ok(None) => return Ended::Interrupted,
-                    Err(error) => return Ended::Failed { at, error },
-                }
+                let measured = measure(&with(chosen, &step.key, &tried.value));
+                let measured = measured.map_err(Stop::from);
+                let figures = measured.and_then(|figures| figures.ok_or(Stop::Interrupted));
+                tried
+                    .trials
+                    .push(figures.map_err(|why| Stopped { at, why })?);
             }
         }
-        Ended::Whole
+        Ok(())
     }
 }
 
 impl Step {
-    /// One more value to try, as configurations spell it, unless it is there already.
+    /// Adds a value to try, as configurations spell it, unless it is there already.
     fn add(&mut self, value: String) {
-        if self.tried.iter().any(|tried| tried.value == value) {
-            return;
+        if self.tried.iter().all(|tried| tried.value != value) {
+            self.tried.push(Tried {
+                value,
+                trials: Vec::new(),
+            });
         }
-        self.tried.push(Tried {
-            value,
-            trials: Vec::new(),
-        });
     }
 
     fn choice(&self) -> Option<Choice> {
@@ -168,20 +164,20 @@ fn with(chosen: &[Choice], key: &str, value: &str) -> Vec<Choice> {
     choices
 }
 
-/// The value of a key in TOML of the library's own, as it would be typed.
-fn value_of(toml: &str, key: &str) -> String {
-    let (section, key) = key.split_once('.').unwrap_or(("", key));
-    let head = format!("[{section}]");
-    let mut lines = toml.lines().skip_while(|line| *line != head).skip(1);
-    let start = format!("{key} = ");
-    let value = lines.find_map(|line| line.strip_prefix(&start));
-    value.map_or(String::new(), |value| value.trim_matches('"').to_owned())
+/// Returns the value of a setting as it is typed; nothing if it has none.
+fn value_of(config: &Config, key: &str) -> String {
+    let value = || {
+        let document: DocumentMut = config.to_toml().ok()?.parse().ok()?;
+        let (section, key) = key.split_once('.')?;
+        let value = document.get(section)?.get(key)?;
+        let text = value.as_str().map(str::to_owned);
+        Some(text.unwrap_or_else(|| value.to_string().trim().to_owned()))
+    };
+    value().unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
-    use trunkline::Config;
-
     use super::*;
     use crate::sweep::parse_varied;
 
@@ -192,7 +188,7 @@ mod tests {
         mut measure: impl FnMut(&[Choice]) -> Result<Option<Figures>, CommandError>,
     ) -> Found {
         let layers = Config::layers();
-        let before = Config::default().to_toml().unwrap();
+        let before = Config::default();
         let search = Search {
             aim: AIM,
             rounds: 5,
@@ -224,7 +220,7 @@ mod tests {
             "checkpoint.unflushed_bytes_max=134217728,1073741824",
         ];
         let found = found(&varied, |choices| Ok(Some(more_is_better(choices))));
-        assert!(matches!(found.ended, Ended::Whole) && found.untried.is_empty());
+        assert!(found.stopped.is_none() && found.untried.is_empty());
         let [first, second] = &found.steps[..] else {
             panic!("{found:?}");
         };
@@ -259,7 +255,11 @@ mod tests {
                 _ => Ok(Some(more_is_better(choices))),
             }
         });
-        let Ended::Failed { at, error } = &found.ended else {
+        let Some(Stopped {
+            at,
+            why: Stop::Failed(error),
+        }) = &found.stopped
+        else {
             panic!("{found:?}");
         };
         assert_eq!(at, "group.linger_ms=0");
@@ -276,7 +276,7 @@ mod tests {
         let mut tried = Vec::new();
         let varied = ["group.in_flight_max=8", "group.linger_ms=1"];
         let found = found(&varied, |choices| {
-            tried.push(crate::sweep::name(choices));
+            tried.push(trial::name(choices));
             Ok(Some(more_is_better(choices)))
         });
         assert_eq!(tried.len(), 40);
@@ -294,7 +294,8 @@ mod tests {
             left -= 1;
             Ok((left > 0).then(|| more_is_better(choices)))
         });
-        assert!(matches!(found.ended, Ended::Interrupted));
+        let stopped = found.stopped.unwrap();
+        assert!(matches!(stopped.why, Stop::Interrupted));
         assert_eq!(found.steps[0].kept, 0);
         let trials: usize = found.steps[0]
             .tried
@@ -306,9 +307,9 @@ mod tests {
 
     #[test]
     fn a_value_is_found_as_it_would_be_typed() {
-        let toml = Config::default().to_toml().unwrap();
-        assert_eq!(value_of(&toml, "group.operations_max"), "20000");
-        assert_eq!(value_of(&toml, "kzg.mode"), "eager");
-        assert_eq!(value_of(&toml, "durability.mode"), "sync");
+        let config = Config::default();
+        assert_eq!(value_of(&config, "group.operations_max"), "20000");
+        assert_eq!(value_of(&config, "kzg.mode"), "eager");
+        assert_eq!(value_of(&config, "durability.mode"), "sync");
     }
 }

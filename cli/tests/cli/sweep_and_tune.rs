@@ -32,7 +32,7 @@ fn a_sweep_runs_every_combination_in_a_closed_loop_and_at_every_share() {
 
     let text = run(sweep.iter().chain(&PLAN)).done().stdout;
     assert!(text.contains("group.operations_max=50 "), "{text}");
-    assert!(text.contains("the knee furthest out: "), "{text}");
+    assert!(text.contains("knee with the most throughput: "), "{text}");
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn what_was_measured_before_an_interrupt_is_shown() {
 
     let tuned = run_interrupted(["tune"].into_iter().chain(vary), "round 2 of 250");
     assert_eq!(tuned.code, 130);
-    let says = "# Interrupted, before these were tried to the end: group.operations_max.";
+    let says = "# Interrupted, before these keys were tried to the end: group.operations_max.";
     assert!(tuned.stdout.contains(says), "{tuned:?}");
     let config = Config::layers().text("tuned", &tuned.stdout).unwrap();
     assert_eq!(config.build().unwrap(), Config::default());
@@ -156,7 +156,7 @@ fn a_sweep_takes_no_rate() {
         &["--rate-share", "0.5"],
         &["--closed"],
     ] {
-        let says = format!("{} does not go with sweep", flags[0]);
+        let says = format!("{} cannot be used with sweep", flags[0]);
         run(["sweep"].iter().chain(flags)).unusable(&says);
     }
     let help = run(["sweep", "--help"]).done().stdout;

@@ -41,7 +41,7 @@ fn against_the_promise_and_a_trusted_commit() {
     let ran = run(arguments(&applied.0, &applied.1, &applied.2)).done();
     assert!(
         ran.stdout
-            .starts_with("PROVEN: submission 1 stands at its place in version 1")
+            .starts_with("PROVEN: submission 1 has its place in version 1")
     );
     assert!(ran.stdout.contains("outcome       applied"));
     let ran = run(arguments(&refused.0, &refused.1, &refused.2)).done();
@@ -70,7 +70,7 @@ fn in_json_too() {
         (&true.into(), &true.into())
     );
     assert_eq!(
-        (&verdict["sequence"], &verdict["evicted"]),
+        (&verdict["sequence"], &verdict["displaced"]),
         (&1.into(), &0.into())
     );
     let verdict = json(&refused);

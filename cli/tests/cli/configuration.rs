@@ -84,9 +84,9 @@ fn a_variable_or_flag_with_a_mistake_is_named() {
     run(["config", "check", "--set", "group.linger_ms=x"]).unusable("flag group.linger_ms=x: ");
     let output = command()
         .args(["config", "check"])
-        .env("TRUNKLINE_WORKERS_HASH_PIECES", "0")
+        .env("TRUNKLINE_WORKERS_HASH_PARALLELISM", "0")
         .output()
         .unwrap();
     let ran = crate::support::Ran::from(output);
-    ran.unusable("environment variable TRUNKLINE_WORKERS_HASH_PIECES: workers.hash_parallelism = 0: must be 1 to 128");
+    ran.unusable("environment variable TRUNKLINE_WORKERS_HASH_PARALLELISM: workers.hash_parallelism = 0: must be 1 to 128");
 }

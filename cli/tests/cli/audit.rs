@@ -67,7 +67,7 @@ fn what_no_trusted_thing_vouches_for_is_marked() {
     let [state, kzg, commit] = roots(&workplace);
     let by_own_word = |trusted: &[&str]| {
         let ran = verify(&file, trusted).done();
-        ran.stdout.matches("by the proof's own word").count()
+        ran.stdout.matches("stated by the proof alone").count()
     };
     // Version, tree id and commit id; then the state digest; then the KZG root.
     assert_eq!(by_own_word(&["--root", &state]), 3);

@@ -54,9 +54,9 @@ fn a_run_that_breaks_off_is_kept_and_is_no_success() {
     ]);
     assert!(ran.stdout.contains("achieved"), "{ran:?}");
     assert!(ran.stdout.contains("nothing was checked"), "{ran:?}");
-    let kept = format!("what was measured until then is in {out}");
+    let kept = format!("the figures until the failure are in {out}");
     assert!(ran.stderr.contains(&kept), "{ran:?}");
-    ran.unusable("the run broke off; its figures are of the time before: ");
+    ran.unusable("the run failed; its figures cover the time before the failure: ");
     let run = Run::read_from(&workplace.path("broken")).unwrap();
     assert!((1..100_000).contains(&run.totals.achieved));
     assert!(run.ended_by.is_some());
@@ -190,7 +190,7 @@ fn what_was_recorded_is_replayed() {
     assert_eq!(second.json()["totals"]["offered"], 600);
     assert_eq!(digest(first), digest(second));
     let file = workplace.text("replay/run.json");
-    let says = format!("{file} is of a replay of \"operations.trace\", which followed no plan");
+    let says = format!("{file} is a replay of \"operations.trace\" and has no plan");
     run(["load", "--plan", &out]).unusable(&says);
 
     std::fs::write(

@@ -125,7 +125,7 @@ fn what_no_trusted_thing_vouches_for_is_marked() {
     let root = workplace.root();
     let by_own_word = |flag: &str, trusted: &[u8]| {
         let ran = run(["verify", &proof, flag, &hex::encode(trusted)]).done();
-        ran.stdout.matches("by the proof's own word").count()
+        ran.stdout.matches("stated by the proof alone").count()
     };
     // Version, tree id and commit id.
     assert_eq!(by_own_word("--root", &root.state_digest), 3);

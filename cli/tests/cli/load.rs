@@ -37,7 +37,7 @@ fn every_workload_ends_with_proofs_that_hold() {
             "fill",
             "calibrate",
             "run",
-            "a closed loop found",
+            "a closed loop reached",
             "offered 600 ",
             "dropped 0",
             "measured: ",
@@ -78,7 +78,7 @@ fn a_rate_that_is_given_is_not_looked_for() {
         assert!(!ran.stdout.contains("calibrate"), "{ran:?}");
         assert!(ran.stdout.contains("update latency"), "{ran:?}");
         assert!(
-            ran.stdout.contains("the generator itself was late by"),
+            ran.stdout.contains("the load generator was late by"),
             "{ran:?}"
         );
     }
@@ -180,9 +180,9 @@ fn a_configuration_file_that_is_changed_meanwhile_is_told_of() {
         assert!(told.any(|line| line.unwrap().contains(says)), "{says}");
     };
     std::fs::write(&file, "[group]\nlinger = 20\n").unwrap();
-    wait_for("reload refused, the settings of before stay: ");
+    wait_for("reload refused, the previous settings stay: ");
     std::fs::write(&file, "[group]\nlinger_ms = 300\n").unwrap();
-    wait_for("reload taken over: group.linger_ms 1 → 300");
+    wait_for("reloaded: group.linger_ms 1 → 300");
 
     let process = child.id().to_string();
     let sent = Command::new("kill").args(["-INT", &process]).status();

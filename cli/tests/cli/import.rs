@@ -26,7 +26,7 @@ fn malformed_lines_are_counted_and_shown_with_their_numbers() {
     );
     assert!(
         ran.stdout
-            .contains("3 malformed lines passed over\n2 keys are present\n")
+            .contains("3 malformed lines skipped\n2 keys are present\n")
     );
     let shown: Vec<&str> = ran.stderr.lines().collect();
     assert!(shown[0].starts_with("-:2: ") && shown[0].contains("missing field `value`"));

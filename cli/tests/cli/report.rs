@@ -32,7 +32,7 @@ fn the_page_is_well_formed() {
 #[test]
 fn what_came_before_the_measured_seconds_is_said_whole() {
     let page = page(|_| {});
-    let before = "filling, looking for a rate if none was given, and the warm-up";
+    let before = "filling, calibration if no rate was given, and the warm-up";
     assert!(page.contains(before), "{before}");
 }
 
@@ -223,8 +223,8 @@ fn decisions_are_marked_on_the_line_that_they_moved() {
         circles.map(place).collect()
     };
     assert_eq!(expected.len(), 10);
-    assert_near(&marked("Group cap over time"), &expected);
-    assert_eq!(marked("Admission over time"), []);
+    assert_near(&marked("Group size limit over time"), &expected);
+    assert_eq!(marked("Admission limit over time"), []);
     assert_eq!(
         marked("Parallelism over time").len(),
         places - expected.len()
@@ -294,7 +294,7 @@ fn a_run_of_something_else_than_an_engine_has_a_page_too() {
         run.config.clear();
     });
     Markup::parse(&page);
-    assert!(!page.contains("What was tuned"));
+    assert!(!page.contains("Adaptive settings"));
 }
 
 #[test]
