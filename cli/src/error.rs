@@ -4,7 +4,6 @@ use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
-use trunkline::core::audit::{AuditFormError, DecodeAuditError};
 use trunkline::core::proof::{DecodeProofError, ProofFormError};
 use trunkline::core::wire::FormError;
 use trunkline::{
@@ -56,12 +55,10 @@ pub(crate) enum CommandError {
         what: &'static str,
         source: trunkline::core::wire::DecodeError,
     },
-    #[error("the audit proof cannot be written")]
-    AuditForm(#[from] AuditFormError),
     #[error("{} is not an audit proof", file.display())]
     DecodeAudit {
         file: PathBuf,
-        source: DecodeAuditError,
+        source: trunkline::core::wire::DecodeError,
     },
     #[error("{} is not a proof: longer than {bytes_max} bytes", file.display())]
     ProofTooLong { file: PathBuf, bytes_max: usize },

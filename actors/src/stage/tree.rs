@@ -202,7 +202,7 @@ impl TreeStage {
         let (mut refused, mut displaced) = (0, 0);
         for outcome in outcomes {
             match outcome.outcome {
-                Outcome::Applied { displaced } => displaced += u64::from(displaced),
+                Outcome::Applied { displaced: keys } => displaced += u64::from(keys),
                 Outcome::Refused(_) => refused += 1,
             }
         }
