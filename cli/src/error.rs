@@ -4,7 +4,6 @@ use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
-use trunkline::core::audit::AuditFormError;
 use trunkline::core::params::VALUE_BYTES_MAX;
 use trunkline::core::proof::ProofFormError;
 use trunkline::core::wire::FormError;
@@ -46,8 +45,6 @@ pub(crate) enum CommandError {
     ProofForm(#[from] ProofFormError),
     #[error("the proof cannot be written")]
     Form(#[from] FormError),
-    #[error("the audit proof cannot be written")]
-    AuditForm(#[from] AuditFormError),
     #[error("{} is not {what}", file.display())]
     Content {
         file: PathBuf,

@@ -208,7 +208,6 @@ impl Evidence {
 
     /// The canonical bytes, or which bound the evidence exceeds.
     pub fn encode(&self) -> Result<Vec<u8>, FormError> {
-        wire::check_count(&self.later, LATER, LATER_MAX)?;
         let (siblings, peaks) = self.inclusion.encode()?;
         let message = proto::Evidence {
             format: u32::from(FORMAT),
@@ -217,7 +216,7 @@ impl Evidence {
             siblings,
             peaks,
             provisional_before: self.provisional_before.to_vec(),
-            later: self.later.as_flattened().to_vec(),
+            later: wire::row(&self.later, LATER, LATER_MAX)?,
         };
         Ok(message.encode_to_vec())
     }

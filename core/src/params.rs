@@ -25,10 +25,8 @@ pub const VALUE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const METADATA_BYTES_MAX: usize = 256;
 
 /// Identifies the embedded setup: BLAKE3 of its points, compressed, as the ceremony lists them.
-pub const SETUP_ID: Digest = [
-    0x20, 0x1e, 0xcc, 0xd8, 0xba, 0x10, 0xd3, 0x70, 0x0d, 0x0e, 0x32, 0xd1, 0xb2, 0x55, 0xe1, 0x1f,
-    0x3a, 0x95, 0xa8, 0xf5, 0x92, 0x32, 0x6a, 0xaa, 0x5e, 0x6a, 0x0a, 0x5f, 0xe6, 0x50, 0x88, 0x70,
-];
+pub const SETUP_ID: Digest =
+    hash::from_hex("201eccd8ba10d3700d0e32d1b255e11f3a95a8f592326aaa5e6a0a5fe6508870");
 
 /// What happens to a key whose whole 56-bit path is taken by another key.
 ///

@@ -100,22 +100,23 @@ impl CommitRecord {
 
     /// The canonical bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(RECORD_BYTES_MIN + self.metadata.len());
-        bytes.extend_from_slice(&FORMAT.to_le_bytes());
-        bytes.extend_from_slice(&self.tree_id);
-        bytes.extend_from_slice(&self.version.to_le_bytes());
-        bytes.extend_from_slice(&self.parent);
-        bytes.extend_from_slice(&self.open_epoch.to_le_bytes());
-        bytes.extend_from_slice(&self.first_sequence.to_le_bytes());
-        bytes.extend_from_slice(&self.last_sequence.to_le_bytes());
-        bytes.extend_from_slice(&self.provisional_root);
-        bytes.extend_from_slice(&self.outcomes_digest);
-        bytes.extend_from_slice(&self.state_digest);
-        bytes.extend_from_slice(&self.key_count.to_le_bytes());
-        bytes.extend_from_slice(&self.history_digest);
-        bytes.extend_from_slice(&(self.metadata.len() as u16).to_le_bytes());
-        bytes.extend_from_slice(&self.metadata);
-        bytes
+        [
+            &FORMAT.to_le_bytes()[..],
+            &self.tree_id,
+            &self.version.to_le_bytes(),
+            &self.parent,
+            &self.open_epoch.to_le_bytes(),
+            &self.first_sequence.to_le_bytes(),
+            &self.last_sequence.to_le_bytes(),
+            &self.provisional_root,
+            &self.outcomes_digest,
+            &self.state_digest,
+            &self.key_count.to_le_bytes(),
+            &self.history_digest,
+            &(self.metadata.len() as u16).to_le_bytes(),
+            &self.metadata,
+        ]
+        .concat()
     }
 
     /// Reads canonical bytes; anything else is an error.

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use prost::Message;
 
 use crate::hash::Digest;
-use crate::params::{FORMAT, METADATA_BYTES_MAX};
+use crate::params::{CollisionPolicy, FORMAT, METADATA_BYTES_MAX};
 use crate::record::{CommitRecord, RecordError};
 
 /// A part that has no place in an encoding.
@@ -89,6 +89,20 @@ pub enum DecodeError {
     /// The outcome is none.
     #[error("the outcome has a code or a detail that no outcome has")]
     Outcome,
+    /// A number stands for no collision policy.
+    #[error("collision policy {0} is unknown; 0, 1 and 2 are known")]
+    Collision(i32),
+    /// The listed digests are not as many as the slots that are not empty.
+    #[error("{used} slots are not empty, yet {bytes} bytes of 32-byte digests are listed")]
+    SlotCount {
+        /// Slots that the bitmap does not name empty.
+        used: usize,
+        /// Bytes of the list.
+        bytes: usize,
+    },
+    /// A digest is listed that a bit stands for.
+    #[error("listed slot digest {0} is zero; an empty slot is a bit, not a digest")]
+    SlotZero(usize),
     /// There are too many of something.
     #[error(transparent)]
     Form(#[from] FormError),
@@ -130,6 +144,22 @@ pub(crate) fn array<const N: usize>(
     })
 }
 
+/// Reads bytes of which none stand for nothing.
+pub(crate) fn optional<T, E>(
+    bytes: &[u8],
+    read: impl FnOnce(&[u8]) -> Result<T, E>,
+) -> Result<Option<T>, E> {
+    match bytes {
+        [] => Ok(None),
+        _ => read(bytes).map(Some),
+    }
+}
+
+/// Reads the number of a collision policy.
+pub(crate) fn collision(number: i32) -> Option<CollisionPolicy> {
+    CollisionPolicy::from_byte(u8::try_from(number).ok()?)
+}
+
 /// Digests in a row.
 pub(crate) fn digests(
     bytes: &[u8],
@@ -145,11 +175,17 @@ pub(crate) fn digests(
     Ok(digests.to_vec())
 }
 
-pub(crate) fn check_count(
+/// Writes digests in a row, if they are not too many.
+pub(crate) fn row(
     digests: &[Digest],
     what: &'static str,
     max: usize,
-) -> Result<(), FormError> {
+) -> Result<Vec<u8>, FormError> {
+    check_count(digests, what, max)?;
+    Ok(digests.as_flattened().to_vec())
+}
+
+fn check_count(digests: &[Digest], what: &'static str, max: usize) -> Result<(), FormError> {
     let found = digests.len();
     match found > max {
         true => Err(FormError::TooMany { what, found, max }),
@@ -159,8 +195,12 @@ pub(crate) fn check_count(
 
 /// The canonical bytes of a record that has some.
 pub(crate) fn record(record: &CommitRecord) -> Result<Vec<u8>, FormError> {
+    check_metadata(record).map(|()| record.encode())
+}
+
+pub(crate) fn check_metadata(record: &CommitRecord) -> Result<(), FormError> {
     match record.metadata.len() {
-        bytes if bytes > METADATA_BYTES_MAX => Err(FormError::MetadataBytes(bytes)),
-        _ => Ok(record.encode()),
+        ..=METADATA_BYTES_MAX => Ok(()),
+        bytes => Err(FormError::MetadataBytes(bytes)),
     }
 }

@@ -16,11 +16,11 @@ mod wire;
 use alloc::boxed::Box;
 
 pub use verify::{AuditBinding, VerifiedAudit, VerifyAuditError, verify};
-pub use wire::{DecodeAuditError, ENCODED_BYTES_MAX};
+pub use wire::ENCODED_BYTES_MAX;
 
 use crate::hash::{AUDIT_POINT, Digest};
 use crate::kzg::{Fr, slot_value};
-use crate::params::{FORMAT, METADATA_BYTES_MAX, SETUP_ID, TreeParams, WIDTH};
+use crate::params::{FORMAT, SETUP_ID, TreeParams, WIDTH};
 use crate::record::CommitRecord;
 
 /// The 128 slot digests of a version, and what ties its state digest to its KZG root. It proves
@@ -64,43 +64,6 @@ pub struct AuditProof {
     /// The proof of the polynomial's value at the point that follows from everything above but version
     /// and record.
     pub opening: [u8; 48],
-}
-
-/// An audit proof outside the bounds of its form.
-///
-/// ```
-/// use trunkline_core::audit::{AuditFormError, AuditProof};
-/// # use trunkline_core::{kzg::G1Bytes, params::TreeParams, record::CommitRecord};
-/// # let params = TreeParams::default();
-/// # let proof = AuditProof {
-/// #     params,
-/// #     version: 0,
-/// #     record: None,
-/// #     kzg_root: G1Bytes::IDENTITY.0,
-/// #     slots: Box::new([[0; 32]; 128]),
-/// #     opening: G1Bytes::IDENTITY.0,
-/// # };
-/// let mut record = CommitRecord::genesis(params.tree_id());
-/// record.metadata = vec![0; 257];
-/// let too_long = AuditProof { record: Some(record), ..proof };
-/// assert_eq!(too_long.encode(), Err(AuditFormError::MetadataBytes(257)));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AuditFormError {
-    /// The metadata of the carried record is too long.
-    #[error("commit metadata of {0} bytes is longer than {METADATA_BYTES_MAX}")]
-    MetadataBytes(usize),
-}
-
-impl AuditProof {
-    /// Checks what the types leave open.
-    fn check_form(&self) -> Result<(), AuditFormError> {
-        let record = self.record.as_ref();
-        match record.map_or(0, |record| record.metadata.len()) {
-            0..=METADATA_BYTES_MAX => Ok(()),
-            bytes => Err(AuditFormError::MetadataBytes(bytes)),
-        }
-    }
 }
 
 /// Where the polynomial is evaluated: a hash of everything that the value there is to tie together

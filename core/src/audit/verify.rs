@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use ark_ff::{Field, Zero, batch_inversion};
 
-use super::{AuditFormError, AuditProof, evaluation_point};
+use super::{AuditProof, evaluation_point};
 use crate::hash::{Digest, INNER, Pair, ZERO};
 use crate::kzg::{
     Fr, VerifyOpeningError, encode_scalar, roots_of_unity, slot_value, verify_opening,
@@ -16,6 +16,7 @@ use crate::kzg::{
 use crate::params::WIDTH;
 use crate::proof::Expected;
 use crate::record::{CommitRecord, Root};
+use crate::wire::{self, FormError};
 
 /// Which roots of a verified audit proof rest on what the client trusts.
 ///
@@ -99,7 +100,7 @@ pub struct VerifiedAudit<'a> {
 pub enum VerifyAuditError {
     /// A length is out of bounds.
     #[error(transparent)]
-    Form(#[from] AuditFormError),
+    Form(#[from] FormError),
 
     /// The carried record is of another tree.
     #[error("the carried record is of another tree")]
@@ -160,7 +161,9 @@ pub fn verify<'a>(
     proof: &'a AuditProof,
     trusted: &Expected,
 ) -> Result<VerifiedAudit<'a>, VerifyAuditError> {
-    proof.check_form()?;
+    if let Some(record) = &proof.record {
+        wire::check_metadata(record)?;
+    }
     let tree_id = proof.params.tree_id();
     let state_digest = fold(&proof.slots);
     check_record(proof, &tree_id, &state_digest)?;

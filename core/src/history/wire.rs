@@ -7,7 +7,6 @@ use alloc::vec::Vec;
 use prost::Message;
 
 use super::{AncestorProof, ConsistencyProof, Inclusion, PEAKS_MAX};
-use crate::hash::Digest;
 use crate::params::FORMAT;
 use crate::record::CommitRecord;
 use crate::wire::{self, DecodeError, FormError};
@@ -38,15 +37,10 @@ impl Inclusion {
     /// Siblings and peaks, each in a row.
     pub(crate) fn encode(&self) -> Result<(Vec<u8>, Vec<u8>), FormError> {
         Ok((
-            row(&self.siblings, "siblings", SIBLINGS_MAX)?,
-            row(&self.peaks, "peaks", PEAKS_MAX)?,
+            wire::row(&self.siblings, "siblings", SIBLINGS_MAX)?,
+            wire::row(&self.peaks, "peaks", PEAKS_MAX)?,
         ))
     }
-}
-
-fn row(digests: &[Digest], what: &'static str, max: usize) -> Result<Vec<u8>, FormError> {
-    wire::check_count(digests, what, max)?;
-    Ok(digests.as_flattened().to_vec())
 }
 
 impl AncestorProof {
@@ -83,12 +77,8 @@ impl ConsistencyProof {
         let message: proto::ConsistencyProof =
             wire::decode_canonical(bytes, HISTORY_PROOF_BYTES_MAX)?;
         wire::check_format(message.format)?;
-        let older = match &message.older[..] {
-            [] => None,
-            older => Some(CommitRecord::decode(older)?),
-        };
         Ok(Self {
-            older,
+            older: wire::optional(&message.older, CommitRecord::decode)?,
             head: CommitRecord::decode(&message.head)?,
             peaks: wire::digests(&message.peaks, "peaks", PEAKS_MAX)?,
             nodes: wire::digests(&message.nodes, "nodes", NODES_MAX)?,
@@ -102,8 +92,8 @@ impl ConsistencyProof {
             format: u32::from(FORMAT),
             older: older.unwrap_or_default(),
             head: wire::record(&self.head)?,
-            peaks: row(&self.peaks, "peaks", PEAKS_MAX)?,
-            nodes: row(&self.nodes, "nodes", NODES_MAX)?,
+            peaks: wire::row(&self.peaks, "peaks", PEAKS_MAX)?,
+            nodes: wire::row(&self.nodes, "nodes", NODES_MAX)?,
         };
         Ok(message.encode_to_vec())
     }

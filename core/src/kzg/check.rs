@@ -22,16 +22,16 @@ const SHARED_MULTIPLICATION_MIN: usize = 5;
 /// The first malformed opening of several.
 ///
 /// ```
-/// use trunkline_core::kzg::{BatchError, G1Bytes, Opening, VerifyOpeningError, verify_openings};
+/// use trunkline_core::kzg::{VerifyOpeningsError, G1Bytes, Opening, VerifyOpeningError, verify_openings};
 /// let identity = G1Bytes::IDENTITY;
 /// let good = Opening { commitment: identity, z: [3; 32], y: [0; 32], proof: identity };
 /// let bad = Opening { y: [0xff; 32], ..good };
-/// let error = BatchError { index: 1, error: VerifyOpeningError::Value };
+/// let error = VerifyOpeningsError { index: 1, error: VerifyOpeningError::Value };
 /// assert_eq!(verify_openings(&[good, bad]), Err(error));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("opening {index}: {error}")]
-pub struct BatchError {
+pub struct VerifyOpeningsError {
     /// Its place in the list, from 0.
     pub index: usize,
     /// What is malformed in it.
@@ -41,7 +41,7 @@ pub struct BatchError {
 /// Checks many openings, of one commitment or of several, with two pairings in all.
 ///
 /// `Ok(true)` if every opening holds, which an empty list does. As [`Checks::hold`].
-pub fn verify_openings(openings: &[Opening]) -> Result<bool, BatchError> {
+pub fn verify_openings(openings: &[Opening]) -> Result<bool, VerifyOpeningsError> {
     let mut checks = Checks::default();
     openings.iter().for_each(|opening| checks.opening(*opening));
     checks.hold()
@@ -123,7 +123,7 @@ impl Checks {
     /// the prime-order subgroup).
     ///
     /// Malformed input is an error that names the first claim it is in.
-    pub fn hold(&self) -> Result<bool, BatchError> {
+    pub fn hold(&self) -> Result<bool, VerifyOpeningsError> {
         if self.claims.is_empty() {
             return Ok(true);
         }
@@ -138,7 +138,7 @@ impl Checks {
                 Claim::Opening(opening) => fold.add_opening(opening, weight).map(|()| true),
                 Claim::Aggregate(versions, proof) => fold.add_aggregate(versions, proof, weight),
             };
-            if !added.map_err(|error| BatchError { index, error })? {
+            if !added.map_err(|error| VerifyOpeningsError { index, error })? {
                 return Ok(false);
             }
         }

@@ -41,7 +41,7 @@ mod tables;
 
 pub use aggregate::{AggregateProof, OpenedVersion};
 pub use ark_bls12_381::Fr;
-pub use check::{BatchError, Checks, verify_aggregate, verify_openings};
+pub use check::{Checks, VerifyOpeningsError, verify_aggregate, verify_openings};
 pub use point::{G1Bytes, PointError, decode_g1, encode_g1};
 pub use scalar::{
     Slot, SlotError, decode_scalar, encode_scalar, root_of_unity, roots_of_unity, slot_point,

@@ -44,10 +44,8 @@ pub const TABLES_BYTES: usize = HEADER_BYTES + WIDTH * ENTRIES * ENTRY_BYTES;
 
 /// BLAKE3 hash of the entries of the ceremony's tables as they are encoded. Tables are a constant,
 /// so bytes from anywhere are as good as tables built here if they have this hash.
-pub const TABLES_ID: Digest = [
-    0x68, 0x93, 0x02, 0x6a, 0xf7, 0x18, 0xd3, 0x74, 0xd1, 0x47, 0xb0, 0xb3, 0x88, 0xba, 0x36, 0x7b,
-    0x3e, 0x38, 0x8e, 0x63, 0xf1, 0xba, 0x89, 0x1c, 0xeb, 0x84, 0xff, 0xfc, 0xba, 0x15, 0x20, 0x5b,
-];
+pub const TABLES_ID: Digest =
+    hash::from_hex("6893026af718d374d147b0b388ba367b3e388e63f1ba891ceb84fffcba15205b");
 
 /// Why bytes are not the tables of this build. Build them anew.
 ///

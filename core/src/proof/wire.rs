@@ -14,8 +14,9 @@ use super::{
 };
 use crate::hash::Digest;
 use crate::kzg::{AggregateProof, G1Bytes};
-use crate::params::{CollisionPolicy, FORMAT, PATH_BITS, TreeParams};
+use crate::params::{FORMAT, PATH_BITS, TreeParams};
 use crate::record::{CommitRecord, RecordError};
+use crate::wire::{collision, optional};
 
 /// The generated messages: never handed out, so that no unchecked proof is.
 mod proto {
@@ -195,18 +196,19 @@ fn read_proof(message: proto::Proof) -> Result<Proof, DecodeProofError> {
     }
     Ok(Proof {
         params: TreeParams {
-            salt: read_optional(&message.salt, |salt| array(salt, "a salt"))?,
-            collision: read_collision(message.collision)?,
+            salt: optional(&message.salt, |salt| array(salt, "a salt"))?,
+            collision: collision(message.collision)
+                .ok_or(DecodeProofError::Collision(message.collision))?,
         },
         versions: read_each(message.versions, read_version)?,
-        opening: read_optional(&message.opening, read_opening)?,
+        opening: optional(&message.opening, read_opening)?,
     })
 }
 
 fn read_version(version: proto::VersionProof) -> Result<VersionProof, DecodeProofError> {
     Ok(VersionProof {
         version: version.version,
-        record: read_optional(&version.record, |record| Ok(CommitRecord::decode(record)?))?,
+        record: optional(&version.record, CommitRecord::decode)?,
         entries: read_each(version.entries, read_entry)?,
         terminals: read_each(version.terminals, read_terminal)?,
         siblings: Siblings::from_wire(version.empty_siblings, &version.siblings)?,
@@ -219,23 +221,6 @@ fn read_each<M, T>(
     read: impl FnMut(M) -> Result<T, DecodeProofError>,
 ) -> Result<Vec<T>, DecodeProofError> {
     messages.into_iter().map(read).collect()
-}
-
-/// No bytes stand for nothing.
-fn read_optional<T>(
-    bytes: &[u8],
-    read: impl FnOnce(&[u8]) -> Result<T, DecodeProofError>,
-) -> Result<Option<T>, DecodeProofError> {
-    match bytes {
-        [] => Ok(None),
-        _ => read(bytes).map(Some),
-    }
-}
-
-fn read_collision(number: i32) -> Result<CollisionPolicy, DecodeProofError> {
-    let byte = u8::try_from(number).ok();
-    byte.and_then(CollisionPolicy::from_byte)
-        .ok_or(DecodeProofError::Collision(number))
 }
 
 fn read_entry(entry: proto::Entry) -> Result<Entry, DecodeProofError> {

@@ -1,8 +1,48 @@
-//! Reading stored bytes field by field: every read checks that the bytes are there.
+//! Reading and writing stored bytes field by field; every read checks that the bytes are there.
 //!
-//! Not here: any format. Each room lays out its own.
+//! Not here: which fields a file has. Each module lays out its own.
 
 use bytes::Bytes;
+
+use crate::hash::FRAME;
+use crate::params::FORMAT;
+
+/// Lays out a small file: magic, format u16, the fields, and a checksum (32) over all before it.
+pub(super) fn put_file(magic: [u8; 8], fields: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = [&magic[..], &FORMAT.to_le_bytes(), &fields.concat()].concat();
+    let checksum = FRAME.hash(&bytes);
+    bytes.extend_from_slice(&checksum);
+    bytes
+}
+
+/// Checks what [`put_file`] puts around the fields, and returns a cursor over them. The last three
+/// arguments are the errors for another magic, another format, and a wrong length or checksum.
+pub(super) fn open_file<E>(
+    bytes: &[u8],
+    magic: [u8; 8],
+    other_magic: E,
+    other_format: impl FnOnce(u16) -> E,
+    damaged: E,
+) -> Result<Cursor<'_>, E> {
+    let mut cursor = Cursor(bytes);
+    if cursor.array() != Some(magic) {
+        return Err(other_magic);
+    }
+    match cursor.u16() {
+        Some(FORMAT) => {}
+        Some(format) => return Err(other_format(format)),
+        None => return Err(damaged),
+    }
+    match (
+        bytes.split_last_chunk::<32>(),
+        cursor.0.split_last_chunk::<32>(),
+    ) {
+        (Some((body, checksum)), Some((fields, _))) if FRAME.hash(body) == *checksum => {
+            Ok(Cursor(fields))
+        }
+        _ => Err(damaged),
+    }
+}
 
 /// What is left to read.
 pub(super) struct Cursor<'a>(pub(super) &'a [u8]);
@@ -82,8 +122,12 @@ pub(super) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
 
 /// Appends a flag byte (0 or 1) and the bytes, if there are any.
 pub(super) fn put_optional(bytes: Option<&[u8]>, out: &mut Vec<u8>) {
-    out.push(u8::from(bytes.is_some()));
-    out.extend_from_slice(bytes.unwrap_or_default());
+    out.extend_from_slice(&optional_bytes(bytes));
+}
+
+/// A flag byte (0 or 1) and the bytes, if there are any.
+pub(super) fn optional_bytes(bytes: Option<&[u8]>) -> Vec<u8> {
+    [&[u8::from(bytes.is_some())], bytes.unwrap_or_default()].concat()
 }
 
 #[cfg(test)]

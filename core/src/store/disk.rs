@@ -197,6 +197,51 @@ pub fn read_file(disk: &dyn Disk, path: &Path, bytes_max: usize) -> io::Result<V
     Ok(bytes)
 }
 
+/// Why a small file was not read.
+///
+/// ```
+/// use std::path::Path;
+/// use trunkline_core::store::{disk::ReadFileError, manifest::CheckpointManifest, simulated::SimulatedDisk};
+/// let error = CheckpointManifest::read(&SimulatedDisk::new(1), Path::new("tree")).unwrap_err();
+/// assert!(matches!(error, ReadFileError::Io { .. }));
+/// assert_eq!(error.to_string(), "tree/CHECKPOINT could not be read");
+/// ```
+#[derive(Debug, thiserror::Error)]
+pub enum ReadFileError<E: std::error::Error + 'static> {
+    /// The file could not be read (`NotFound`: it was not written yet).
+    #[error("{} could not be read", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file was read, but its content cannot be used.
+    #[error("{}: {source}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: E,
+    },
+}
+
+/// Reads and decodes a small file; one that is longer than `bytes_max` is `damaged`.
+pub(super) fn read_bounded<T, E: std::error::Error + 'static>(
+    disk: &dyn Disk,
+    path: PathBuf,
+    bytes_max: usize,
+    damaged: E,
+    decode: impl FnOnce(&[u8]) -> Result<T, E>,
+) -> Result<T, ReadFileError<E>> {
+    let decoded = match read_file(disk, &path, bytes_max) {
+        Ok(bytes) => decode(&bytes),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(damaged),
+        Err(source) => return Err(ReadFileError::Io { path, source }),
+    };
+    decoded.map_err(|source| ReadFileError::Content { path, source })
+}
+
 /// Replaces (or creates) a small file at once: written beside it as `<name>.tmp`, synced, renamed
 /// over it, and the directory synced. A crash leaves the old content or the new.
 pub fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -10,10 +10,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::cursor::Cursor;
+use super::cursor::{open_file, put_file};
 use super::disk::{Disk, DiskFile, DiskReader};
 use super::manifest::CheckpointManifest;
-use crate::hash::{Digest, FRAME};
+use crate::hash::Digest;
 use crate::history::{HISTORY, Subtree, node_count, peaks};
 use crate::params::FORMAT;
 
@@ -205,25 +205,17 @@ impl HistoryFile {
     fn check_header(&self, tree_id: &Digest) -> Result<(), HistoryFileError> {
         let bytes: [u8; HISTORY_HEADER_BYTES] = self.read(0)?;
         let path = || self.path.clone();
-        let mut cursor = Cursor(&bytes);
-        if cursor.array() != Some(MAGIC) {
-            return Err(HistoryFileError::Magic { path: path() });
-        }
-        match cursor.u16() {
-            Some(FORMAT) => {}
-            format => {
-                return Err(HistoryFileError::Format {
-                    path: path(),
-                    format: format.unwrap_or_default(),
-                });
-            }
-        }
-        let stored = cursor.array();
-        let (body, checksum) = bytes.split_at(bytes.len() - 32);
-        if FRAME.hash(body) != checksum {
-            return Err(HistoryFileError::Header { path: path() });
-        }
-        match stored == Some(*tree_id) {
+        let mut cursor = open_file(
+            &bytes,
+            MAGIC,
+            HistoryFileError::Magic { path: path() },
+            |format| HistoryFileError::Format {
+                path: path(),
+                format,
+            },
+            HistoryFileError::Header { path: path() },
+        )?;
+        match cursor.array() == Some(*tree_id) {
             true => Ok(()),
             false => Err(HistoryFileError::OtherTree { path: path() }),
         }
@@ -346,13 +338,7 @@ fn begin(
 /// Layout, integers little-endian: magic `trunkhis`, format u16, tree id 32, checksum 32 (over all before
 /// it).
 fn header(tree_id: &Digest) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(HISTORY_HEADER_BYTES);
-    bytes.extend_from_slice(&MAGIC);
-    bytes.extend_from_slice(&FORMAT.to_le_bytes());
-    bytes.extend_from_slice(tree_id);
-    let checksum = FRAME.hash(&bytes);
-    bytes.extend_from_slice(&checksum);
-    bytes
+    put_file(MAGIC, &[tree_id])
 }
 
 /// Where a node stands in the file.

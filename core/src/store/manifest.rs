@@ -9,11 +9,11 @@
 //! (`history_file`).
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::cursor::{Cursor, put_optional};
-use super::disk::{Disk, read_file, replace_file};
-use crate::hash::{Digest, FRAME};
+use super::cursor::{Cursor, open_file, optional_bytes, put_file};
+use super::disk::{Disk, ReadFileError, read_bounded, replace_file};
+use crate::hash::Digest;
 use crate::history::{MountainRange, PEAKS_MAX};
 use crate::params::FORMAT;
 use crate::record::{CommitRecord, RECORD_BYTES_MAX, RecordError};
@@ -95,25 +95,7 @@ pub enum ManifestError {
 /// assert_eq!(manifest.record.version, 0);
 /// # Ok::<(), ReadManifestError>(())
 /// ```
-#[derive(Debug, thiserror::Error)]
-pub enum ReadManifestError {
-    /// The file could not be read (`NotFound`: no checkpoint was written yet).
-    #[error("the checkpoint manifest {} could not be read", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// It was read and is of no use.
-    #[error("{}: {source}", path.display())]
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: ManifestError,
-    },
-}
+pub type ReadManifestError = ReadFileError<ManifestError>;
 
 impl CheckpointManifest {
     /// The manifest of a tree that was just created: version 0, no leaves.
@@ -137,40 +119,28 @@ impl CheckpointManifest {
     pub fn encode(&self) -> Vec<u8> {
         let record = self.record.encode();
         let peaks = self.history.peaks();
-        let mut bytes = Vec::with_capacity(MANIFEST_BYTES_MAX);
-        bytes.extend_from_slice(&MAGIC);
-        bytes.extend_from_slice(&FORMAT.to_le_bytes());
-        bytes.extend_from_slice(&self.record.tree_id);
-        bytes.extend_from_slice(&self.record.version.to_le_bytes());
-        bytes.extend_from_slice(&(record.len() as u16).to_le_bytes());
-        bytes.extend_from_slice(&record);
-        put_optional(self.kzg_root.as_ref().map(|root| &root[..]), &mut bytes);
-        bytes.extend_from_slice(&self.history.count().to_le_bytes());
-        bytes.push(peaks.len() as u8);
-        bytes.extend_from_slice(peaks.as_flattened());
         let intent = self.intent.map(u64::to_le_bytes);
-        put_optional(intent.as_ref().map(|intent| &intent[..]), &mut bytes);
-        let checksum = FRAME.hash(&bytes);
-        bytes.extend_from_slice(&checksum);
-        bytes
+        put_file(
+            MAGIC,
+            &[
+                &self.record.tree_id,
+                &self.record.version.to_le_bytes(),
+                &(record.len() as u16).to_le_bytes(),
+                &record,
+                &optional_bytes(self.kzg_root.as_ref().map(|root| &root[..])),
+                &self.history.count().to_le_bytes(),
+                &[peaks.len() as u8],
+                peaks.as_flattened(),
+                &optional_bytes(intent.as_ref().map(|intent| &intent[..])),
+            ],
+        )
     }
 
     /// Reads what [`Self::encode`] gave; anything else is an error.
     pub fn decode(bytes: &[u8]) -> Result<Self, ManifestError> {
-        let mut cursor = Cursor(bytes);
-        if cursor.array() != Some(MAGIC) {
-            return Err(ManifestError::Magic);
-        }
-        let format = cursor.u16().ok_or(ManifestError::Damaged)?;
-        if format != FORMAT {
-            return Err(ManifestError::Format(format));
-        }
-        let (body, checksum) = bytes.split_last_chunk().ok_or(ManifestError::Damaged)?;
-        if FRAME.hash(body) != *checksum {
-            return Err(ManifestError::Damaged);
-        }
-        let fields = Fields::read(cursor).ok_or(ManifestError::Damaged)?;
-        fields.check()
+        use ManifestError::{Damaged, Format, Magic};
+        let cursor = open_file(bytes, MAGIC, Magic, Format, Damaged)?;
+        Fields::read(cursor).ok_or(Damaged)?.check()
     }
 
     /// Writes the manifest of a directory: after a crash it is this one or the one before.
@@ -181,12 +151,13 @@ impl CheckpointManifest {
     /// Reads the manifest of a directory.
     pub fn read(disk: &dyn Disk, directory: &Path) -> Result<Self, ReadManifestError> {
         let path = directory.join(CHECKPOINT_FILE);
-        let decoded = match read_file(disk, &path, MANIFEST_BYTES_MAX) {
-            Ok(bytes) => Self::decode(&bytes),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(ManifestError::Damaged),
-            Err(source) => return Err(ReadManifestError::Io { path, source }),
-        };
-        decoded.map_err(|source| ReadManifestError::Content { path, source })
+        read_bounded(
+            disk,
+            path,
+            MANIFEST_BYTES_MAX,
+            ManifestError::Damaged,
+            Self::decode,
+        )
     }
 }
 
@@ -219,7 +190,7 @@ impl<'a> Fields<'a> {
             peaks.push(cursor.array()?);
         }
         let intent = cursor.optional()?.map(u64::from_le_bytes);
-        (cursor.0.len() == 32).then_some(Self {
+        cursor.0.is_empty().then_some(Self {
             tree_id,
             version,
             record,
@@ -232,34 +203,25 @@ impl<'a> Fields<'a> {
 
     fn check(self) -> Result<CheckpointManifest, ManifestError> {
         let record = CommitRecord::decode(self.record)?;
-        if record.tree_id != self.tree_id {
-            return Err(ManifestError::Contradiction(
-                "the record is of another tree",
-            ));
-        }
-        if record.version != self.version {
-            return Err(ManifestError::Contradiction(
-                "the record is of another version",
-            ));
-        }
-        if self.version.checked_add(1) != Some(self.history_count) {
-            return Err(ManifestError::Contradiction(
-                "the history does not end at the version",
-            ));
-        }
-        if self.intent.is_some_and(|intent| intent <= self.version) {
-            return Err(ManifestError::Contradiction(
-                "the intent is not above the version",
-            ));
-        }
-        let history = MountainRange::from_parts(self.history_count, self.peaks).ok_or(
-            ManifestError::Contradiction("the number of peaks does not fit the history"),
-        )?;
-        Ok(CheckpointManifest {
-            record,
-            kzg_root: self.kzg_root,
-            history,
-            intent: self.intent,
-        })
+        let history = MountainRange::from_parts(self.history_count, self.peaks);
+        let contradiction = if record.tree_id != self.tree_id {
+            "the record is of another tree"
+        } else if record.version != self.version {
+            "the record is of another version"
+        } else if self.version.checked_add(1) != Some(self.history_count) {
+            "the history does not end at the version"
+        } else if self.intent.is_some_and(|intent| intent <= self.version) {
+            "the intent is not above the version"
+        } else if let Some(history) = history {
+            return Ok(CheckpointManifest {
+                record,
+                kzg_root: self.kzg_root,
+                history,
+                intent: self.intent,
+            });
+        } else {
+            "the number of peaks does not fit the history"
+        };
+        Err(ManifestError::Contradiction(contradiction))
     }
 }

@@ -3,11 +3,11 @@
 //! Not here: anything that changes while the tree lives.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::cursor::Cursor;
-use super::disk::{Disk, read_file, replace_file};
-use crate::hash::{Digest, FRAME};
+use super::cursor::{Cursor, open_file, put_file};
+use super::disk::{Disk, ReadFileError, read_bounded, replace_file};
+use crate::hash::Digest;
 use crate::params::{CollisionPolicy, FORMAT, SETUP_ID, TreeParams};
 
 /// Name of the file.
@@ -68,25 +68,7 @@ pub enum TreeFileError {
 /// assert_eq!(tree_file::read(&disk, here)?, params);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, thiserror::Error)]
-pub enum ReadTreeFileError {
-    /// The file could not be read (`NotFound`: the directory holds no tree).
-    #[error("the tree file {} could not be read", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// It was read and is of no use.
-    #[error("{}: {source}", path.display())]
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: TreeFileError,
-    },
-}
+pub type ReadTreeFileError = ReadFileError<TreeFileError>;
 
 /// The content of a tree file.
 ///
@@ -100,34 +82,25 @@ pub enum ReadTreeFileError {
 /// assert_eq!(decode(&encode(&params)), Ok(params));
 /// ```
 pub fn encode(params: &TreeParams) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(TREE_FILE_BYTES);
-    bytes.extend_from_slice(&MAGIC);
-    bytes.extend_from_slice(&FORMAT.to_le_bytes());
-    bytes.push(params.collision as u8);
-    bytes.push(u8::from(params.salt.is_some()));
-    bytes.extend_from_slice(&params.salt.unwrap_or_default());
-    bytes.extend_from_slice(&SETUP_ID);
-    bytes.extend_from_slice(&params.tree_id());
-    let checksum = FRAME.hash(&bytes);
-    bytes.extend_from_slice(&checksum);
-    bytes
+    put_file(
+        MAGIC,
+        &[
+            &[params.collision as u8, u8::from(params.salt.is_some())],
+            &params.salt.unwrap_or_default(),
+            &SETUP_ID,
+            &params.tree_id(),
+        ],
+    )
 }
 
 /// Reads what [`encode`] gave; anything else is an error.
 pub fn decode(bytes: &[u8]) -> Result<TreeParams, TreeFileError> {
-    let mut cursor = Cursor(bytes);
-    if cursor.array() != Some(MAGIC) {
-        return Err(TreeFileError::Magic);
+    use TreeFileError::{Damaged, Format, Magic};
+    let mut cursor = open_file(bytes, MAGIC, Magic, Format, Damaged)?;
+    if bytes.len() != TREE_FILE_BYTES {
+        return Err(Damaged);
     }
-    let format = cursor.u16().ok_or(TreeFileError::Damaged)?;
-    if format != FORMAT {
-        return Err(TreeFileError::Format(format));
-    }
-    let (body, checksum) = bytes.split_last_chunk().ok_or(TreeFileError::Damaged)?;
-    if bytes.len() != TREE_FILE_BYTES || FRAME.hash(body) != *checksum {
-        return Err(TreeFileError::Damaged);
-    }
-    let fields = fields(&mut cursor).ok_or(TreeFileError::Damaged)?;
+    let fields = fields(&mut cursor).ok_or(Damaged)?;
     let collision =
         CollisionPolicy::from_byte(fields.policy).ok_or(TreeFileError::Policy(fields.policy))?;
     if fields.setup_id != SETUP_ID {
@@ -175,10 +148,5 @@ pub fn create(disk: &dyn Disk, directory: &Path, params: &TreeParams) -> io::Res
 /// Reads the tree file of a directory.
 pub fn read(disk: &dyn Disk, directory: &Path) -> Result<TreeParams, ReadTreeFileError> {
     let path = directory.join(TREE_FILE);
-    let decoded = match read_file(disk, &path, TREE_FILE_BYTES) {
-        Ok(bytes) => decode(&bytes),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(TreeFileError::Damaged),
-        Err(source) => return Err(ReadTreeFileError::Io { path, source }),
-    };
-    decoded.map_err(|source| ReadTreeFileError::Content { path, source })
+    read_bounded(disk, path, TREE_FILE_BYTES, TreeFileError::Damaged, decode)
 }

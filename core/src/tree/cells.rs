@@ -17,6 +17,7 @@ use super::node::{Block, Leaf, Node};
 use super::reader::Probe;
 use super::undo::Undo;
 use super::update::Update;
+use crate::batch::Write;
 use crate::hash::Digest;
 use crate::outcome::Refusal;
 use crate::params::{PATH_BITS, ROOT_BITS, WIDTH, path_of};
@@ -141,92 +142,49 @@ impl Cells {
         1 << self.bits
     }
 
-    /// Applies `writes[range]`, all of this slot, as part of a submission. What is refused half way
-    /// stays half done until [`Self::roll_back`].
+    /// Applies `writes[range]`, all of this slot, as part of a submission, path by path. After a refusal
+    /// the paths before it stay changed until [`Self::roll_back`].
     pub(super) fn apply(
         &mut self,
         update: &mut Update<'_>,
         range: Range<usize>,
         dirty: &mut Dirty,
     ) -> Result<(), Refusal> {
-        let mut start = range.start;
+        let (bits, depth) = (self.bits, self.depth());
+        let records = self.undo.open(update.version);
+        let (mut start, mut ahead) = (range.start, range.start);
         while start < range.end {
-            let end = range.end.min(start + READ_AHEAD_WRITES);
-            self.read_ahead(
-                update.writes[start..end]
-                    .iter()
-                    .map(|write| &write.key_hash),
-            );
-            start = self.apply_some(update, start..end, range.end, dirty)?;
+            if start >= ahead {
+                ahead = range.end.min(start + READ_AHEAD_WRITES);
+                let next = update.writes[start..ahead].iter();
+                read_ahead(&self.cells, bits, next.map(|write| &write.key_hash));
+            }
+            let cell = cell_of(&update.writes[start].key_hash, bits);
+            let node = self.cells[cell as usize].resident_mut();
+            let mark = records.len();
+            loop {
+                let end = end_of_path(update.writes, start..range.end);
+                let gained = update.path(node, depth, start..end, records)?;
+                self.leaves = self.leaves.saturating_add_signed(gained);
+                start = end;
+                if start == range.end || cell_of(&update.writes[start].key_hash, bits) != cell {
+                    break;
+                }
+            }
+            if records.len() > mark {
+                dirty.push(self.slot, cell, node, depth);
+            }
         }
         Ok(())
     }
 
-    /// Applies writes up to the end of the cell that the last one of `range` belongs to; `end` is
-    /// where the slot's writes end. Returns how far it came.
-    fn apply_some(
-        &mut self,
-        update: &mut Update<'_>,
-        range: Range<usize>,
-        end: usize,
-        dirty: &mut Dirty,
-    ) -> Result<usize, Refusal> {
-        let (bits, depth) = (self.bits, self.depth());
-        let records = self.undo.open(update.version);
-        let mut start = range.start;
-        while start < range.end {
-            let cell = cell_of(&update.writes[start].key_hash, bits);
-            let mine = (start + 1..end)
-                .find(|index| cell_of(&update.writes[*index].key_hash, bits) != cell)
-                .unwrap_or(end);
-            let (mark, mut gained) = (records.len(), 0);
-            let node = self.cells[cell as usize].resident_mut();
-            let outcome = update.cell(node, depth, start..mine, records, &mut gained);
-            self.leaves = self.leaves.saturating_add_signed(gained);
-            outcome?;
-            if records.len() > mark {
-                dirty.push(self.slot, cell, node, depth);
-            }
-            start = mine;
-        }
-        Ok(start)
-    }
-
-    /// Touches the blocks of keys that are written next. A prefetch in safe code: loads that do not depend
-    /// on one another are under way at the same time.
-    fn read_ahead<'a>(&self, key_hashes: impl Iterator<Item = &'a Digest> + Clone) {
-        let mut touched = self.touch_headers(key_hashes.clone());
-        for (_, block) in self.blocks(key_hashes) {
-            touched = touch(touched, block.iter());
-        }
-        std::hint::black_box(touched);
-    }
-
-    /// Touches the leaves of keys that are looked up next.
+    /// Loads the leaves of keys that are looked up next.
     pub(super) fn look_ahead<'a>(&self, key_hashes: impl Iterator<Item = &'a Digest> + Clone) {
-        let mut touched = self.touch_headers(key_hashes.clone());
-        for (key_hash, block) in self.blocks(key_hashes) {
+        let mut touched = touch_headers(&self.cells, self.bits, key_hashes.clone());
+        for (key_hash, block) in blocks(&self.cells, self.bits, key_hashes) {
             touched = touch(touched, block.likely(key_hash));
         }
         std::hint::black_box(touched);
-    }
-
-    fn touch_headers<'a>(&self, key_hashes: impl Iterator<Item = &'a Digest>) -> usize {
-        let blocks = self.blocks(key_hashes);
-        blocks.fold(0, |touched, (_, block)| touched ^ block.len())
-    }
-
-    fn blocks<'a>(
-        &self,
-        key_hashes: impl Iterator<Item = &'a Digest>,
-    ) -> impl Iterator<Item = (&'a Digest, &Block)> {
-        key_hashes.filter_map(|key_hash| {
-            let cell = cell_of(key_hash, self.bits) as usize;
-            match &self.cells[cell] {
-                Cell::Resident(Node::Block(block)) => Some((key_hash, block)),
-                _ => None,
-            }
-        })
     }
 
     /// The submission that was being applied takes effect.
@@ -239,13 +197,13 @@ impl Cells {
         let (bits, depth) = (self.bits, self.depth());
         for record in self.undo.take_open().into_iter().rev() {
             let node = self.cells[cell_of(&record.key_hash, bits) as usize].resident_mut();
-            let mut put_back = |leaves: &mut Vec<Leaf>| {
-                let before = leaves.len() as i64;
-                record.put_back(leaves);
-                Ok::<_, std::convert::Infallible>((leaves.len() as i64 - before, true))
-            };
-            let Ok((gained, _)) =
-                node.change_block(&record.key_hash, depth, version, &mut put_back);
+            let block = node.block_mut(&record.key_hash, depth);
+            let mut leaves = block.take();
+            let before = leaves.len() as i64;
+            record.put_back(&mut leaves);
+            let gained = leaves.len() as i64 - before;
+            block.replace(leaves, version);
+            node.rebalance(&record.key_hash, depth, version, gained);
             self.leaves = self.leaves.saturating_add_signed(gained);
         }
     }
@@ -462,6 +420,46 @@ impl Cells {
         self.resized.drain(..later);
         self.undo.retire(oldest)
     }
+}
+
+/// Where the writes to the path of the first of `range` end.
+fn end_of_path(writes: &[Write], range: Range<usize>) -> usize {
+    let path = path_of(&writes[range.start].key_hash);
+    (range.start + 1..range.end)
+        .find(|index| path_of(&writes[*index].key_hash) != path)
+        .unwrap_or(range.end)
+}
+
+/// Loads the blocks of keys that are written next. A prefetch in safe code: loads that do not depend
+/// on one another are under way at the same time.
+fn read_ahead<'a>(cells: &[Cell], bits: u32, key_hashes: impl Iterator<Item = &'a Digest> + Clone) {
+    let mut touched = touch_headers(cells, bits, key_hashes.clone());
+    for (_, block) in blocks(cells, bits, key_hashes) {
+        touched = touch(touched, block.iter());
+    }
+    std::hint::black_box(touched);
+}
+
+fn touch_headers<'a>(
+    cells: &[Cell],
+    bits: u32,
+    key_hashes: impl Iterator<Item = &'a Digest>,
+) -> usize {
+    let blocks = blocks(cells, bits, key_hashes);
+    blocks.fold(0, |touched, (_, block)| touched ^ block.len())
+}
+
+fn blocks<'a, 'c>(
+    cells: &'c [Cell],
+    bits: u32,
+    key_hashes: impl Iterator<Item = &'a Digest>,
+) -> impl Iterator<Item = (&'a Digest, &'c Block)> {
+    key_hashes.filter_map(
+        move |key_hash| match &cells[cell_of(key_hash, bits) as usize] {
+            Cell::Resident(Node::Block(block)) => Some((key_hash, block)),
+            _ => None,
+        },
+    )
 }
 
 /// Loads something of each leaf.

@@ -1,16 +1,36 @@
-//! The authenticated tree: which keys are there, with which values' hashes, and what they fold to.
+//! The authenticated tree: which keys are present, with which value hashes, and the digests over them.
 //!
-//! One [`TreeWriter`] applies submissions and seals versions; one [`TreeHasher`] brings the digests
-//! up to each sealed version, on another thread if need be; any number of [`TreeReader`]s look at
-//! every version that has not been retired. Old versions cost what later ones replaced, nothing
-//! more. Not here: keys and values themselves (the tree knows their hashes), storage, the KZG
-//! commitment over the slots.
+//! One [`TreeWriter`] applies submissions and seals versions. One [`TreeHasher`] updates the digests for
+//! each sealed version; it may run on another thread. Any number of [`TreeReader`]s read every version
+//! that was not retired. An old version costs only what later versions replaced. Not here: keys and
+//! values (the tree holds their hashes), storage, and the KZG commitment to the slots.
 //!
-//! From the bottom up: `node` is what hangs below a cell of the directory, `update` merges writes
-//! into it, `undo` keeps what they replaced, `fold` folds it; `cells` is the directory of a slot,
-//! `digests` the hashes above it, `versions` what those keep for older versions; `dirty` is what goes
-//! from writer to hasher; `shard` is what one thread does of a submission; `writer`, `hasher` and `reader` are the three ways in, `eviction` is what the
-//! writer does to stay within a budget, and `cursor` walks one version for proofs.
+//! How a submission reaches a leaf:
+//!
+//! ```text
+//! TreeWriter::apply_on   checks the requirements
+//!   apply_writes         cuts the writes into shards, collects what they changed
+//!     shard::apply       runs the shards, on a pool if that is worth it; then accepts all or rolls all back
+//!       Shard::apply     slot by slot: takes the slot's lock
+//!         Cells::apply   cell by cell: reads ahead, finds each path's writes, copies the cell for the hasher
+//!           Update::path the writes of one path: takes its block, applies the collision policy
+//!             Update::write  changes one leaf and records what was there before
+//! ```
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `node` | blocks of leaves and the branches above them, below one cell |
+//! | `update` | merging the writes of a submission into blocks |
+//! | `undo` | leaves that versions replaced |
+//! | `fold` | digests of what is below a cell |
+//! | `cells` | the directory of a slot |
+//! | `digests` | the hashes above the cells of a slot |
+//! | `versions` | digests that versions replaced |
+//! | `dirty` | changed cells, on their way from writer to hasher |
+//! | `shard` | the part of a submission that one thread applies |
+//! | `writer`, `hasher`, `reader` | the three ways into the tree |
+//! | `eviction` | which cells stay in memory |
+//! | `cursor` | walking one version for proofs |
 
 mod cells;
 mod cursor;

@@ -141,21 +141,21 @@ impl Block {
         (version < ChangedAt::LATE).then_some(version)
     }
 
-    /// Lets `change` work on the leaves as part of a version; what it says second is whether anything
-    /// changed.
-    fn change<E>(
-        &mut self,
-        version: u64,
-        change: &mut impl FnMut(&mut Vec<Leaf>) -> Result<(i64, bool), E>,
-    ) -> Result<(i64, bool), E> {
-        let mut leaves = std::mem::take(&mut self.leaves).into_vec();
-        let outcome = change(&mut leaves);
+    /// Takes the leaves out, to change them and give them to [`Self::replace`] or [`Self::put_back`].
+    pub(super) fn take(&mut self) -> Vec<Leaf> {
+        std::mem::take(&mut self.leaves).into_vec()
+    }
+
+    /// Puts leaves in that a version changed.
+    pub(super) fn replace(&mut self, leaves: Vec<Leaf>, version: u64) {
+        self.put_back(leaves);
+        self.changed_at = ChangedAt::new(self.changed_at.get().max(version));
+        self.fingerprint();
+    }
+
+    /// Puts the leaves back that were taken out, unchanged.
+    pub(super) fn put_back(&mut self, leaves: Vec<Leaf>) {
         self.leaves = leaves.into_boxed_slice();
-        if !matches!(outcome, Ok((_, false))) {
-            self.changed_at = ChangedAt::new(self.changed_at.get().max(version));
-            self.fingerprint();
-        }
-        outcome
     }
 }
 
@@ -269,42 +269,41 @@ impl Node {
         }
     }
 
-    /// Lets `change` work, as part of a version, on the block that a key hash belongs to; it says by how many leaves the
-    /// block grew and whether anything in it changed. Splits and merges what has become too large or
-    /// too small.
-    pub(super) fn change_block<E>(
-        &mut self,
-        key_hash: &Digest,
-        depth: u32,
-        version: u64,
-        change: &mut impl FnMut(&mut Vec<Leaf>) -> Result<(i64, bool), E>,
-    ) -> Result<(i64, bool), E> {
-        let outcome = match self {
-            Self::Block(block) => {
-                let outcome = block.change(version, change)?;
-                if block.len() > BLOCK_LEAVES_MAX && depth < PATH_BITS {
-                    *self = Self::build(block, depth, version);
+    /// The block that a key hash belongs to.
+    #[inline]
+    pub(super) fn block_mut(&mut self, key_hash: &Digest, depth: u32) -> &mut Block {
+        let (mut node, mut depth) = (self, depth);
+        loop {
+            match node {
+                Self::Block(block) => return block,
+                Self::Branch(branch) => {
+                    node = &mut branch.children[child_of(key_hash, depth)];
+                    depth += branch_bits(depth);
                 }
-                return Ok(outcome);
             }
+        }
+    }
+
+    /// Updates the branches above a block that a version changed, and splits or merges what has become
+    /// too large or too small. `gained` is by how many leaves the block grew.
+    pub(super) fn rebalance(&mut self, key_hash: &Digest, depth: u32, version: u64, gained: i64) {
+        match self {
+            Self::Block(block) if block.len() > BLOCK_LEAVES_MAX && depth < PATH_BITS => {
+                *self = Self::build(block, depth, version);
+            }
+            Self::Block(_) => {}
             Self::Branch(branch) => {
                 let child = &mut branch.children[child_of(key_hash, depth)];
-                let outcome =
-                    child.change_block(key_hash, depth + branch_bits(depth), version, change)?;
-                branch.count = branch.count.saturating_add_signed(outcome.0);
-                if outcome.1 {
-                    branch.digest = OnceLock::new();
+                child.rebalance(key_hash, depth + branch_bits(depth), version, gained);
+                branch.count = branch.count.saturating_add_signed(gained);
+                branch.digest = OnceLock::new();
+                if branch.count <= MERGE_LEAVES_MAX {
+                    let mut leaves = Vec::with_capacity(MERGE_LEAVES_MAX as usize);
+                    self.collect_leaves(&mut leaves);
+                    *self = Self::build(&leaves, depth, version);
                 }
-                if branch.count > MERGE_LEAVES_MAX {
-                    return Ok(outcome);
-                }
-                outcome
             }
-        };
-        let mut leaves = Vec::with_capacity(MERGE_LEAVES_MAX as usize);
-        self.collect_leaves(&mut leaves);
-        *self = Self::build(&leaves, depth, version);
-        Ok(outcome)
+        }
     }
 
     /// Appends all leaves below, in path order.
@@ -361,38 +360,34 @@ mod tests {
             assert_eq!(Block::new(&[], version).changed_at(), None);
         }
         let mut block = Block::new(&[], 5);
-        let mut nothing = |_: &mut Vec<Leaf>| Ok::<_, ()>((0, false));
-        block.change(7, &mut nothing).unwrap();
+        let leaves = block.take();
+        block.put_back(leaves);
         assert_eq!(block.changed_at(), Some(5));
-        let mut refused = |_: &mut Vec<Leaf>| Err(());
-        block.change::<()>(8, &mut refused).unwrap_err();
-        assert_eq!(block.changed_at(), Some(8));
+        for (version, changed_at) in [(8, 8), (7, 8)] {
+            let leaves = block.take();
+            block.replace(leaves, version);
+            assert_eq!(block.changed_at(), Some(changed_at));
+        }
     }
 
     #[test]
     fn a_block_that_changed_finds_what_is_there_now() {
         let mut block = Block::default();
+        let change = |block: &mut Block, change: &dyn Fn(&mut Vec<Leaf>)| {
+            let mut leaves = block.take();
+            change(&mut leaves);
+            block.replace(leaves, 1);
+        };
         for number in (0..20).rev() {
-            let mut insert = |leaves: &mut Vec<Leaf>| {
-                leaves.insert(0, leaf(number));
-                Ok::<_, ()>((1, true))
-            };
-            block.change(1, &mut insert).unwrap();
+            change(&mut block, &|leaves| leaves.insert(0, leaf(number)));
             check(&block, |other| (number..20).contains(&other));
         }
         for number in 0..20 {
-            let mut refused = |leaves: &mut Vec<Leaf>| {
-                leaves.remove(0);
-                leaves.insert(0, leaf(number));
-                Err(())
-            };
-            block.change::<()>(1, &mut refused).unwrap_err();
+            change(&mut block, &|leaves| leaves[0] = leaf(number));
             check(&block, |other| (number..20).contains(&other));
-            let mut remove = |leaves: &mut Vec<Leaf>| {
+            change(&mut block, &|leaves| {
                 leaves.remove(0);
-                Ok::<_, ()>((-1, true))
-            };
-            block.change(1, &mut remove).unwrap();
+            });
             check(&block, |other| (number + 1..20).contains(&other));
         }
     }

@@ -69,7 +69,7 @@ impl<'a> Shard<'a> {
         }
     }
 
-    /// The submission takes effect: slot by slot, its records accept and directories that have become
+    /// The submission takes effect: slot by slot, its records become those of the version, and directories that have become
     /// too full double.
     fn accept(&mut self) {
         for (slot, _) in slots_of(self.update.writes, self.range.clone()) {
@@ -91,41 +91,32 @@ impl<'a> Shard<'a> {
     }
 }
 
-/// Takes a submission through all its shards, by threads of a pool if there are several: all of it takes
-/// effect, or none and the refusal that comes first in path order is returned.
-pub(super) fn drive(shards: &mut [Shard<'_>], pool: Option<&ThreadPool>) -> Result<(), Refusal> {
+/// Applies a submission, atomically: all its shards take effect, or the refusal that comes first in path
+/// order is returned. Uses the threads of a pool if that is worth it.
+pub(super) fn apply(shards: &mut [Shard<'_>], pool: Option<&ThreadPool>) -> Result<(), Refusal> {
     let writes: usize = shards.iter().map(|shard| shard.range.len()).sum();
     let threads = shards.len().min(writes / THREAD_WRITES_MIN);
+    let pool = pool.filter(|_| threads > 1);
+    let together = pool.map(|_| shards.len().div_ceil(threads));
+    let mut run = || {
+        each(shards, together, Shard::apply);
+        let refusal = shards.iter().find_map(|shard| shard.refusal);
+        let end = match refusal {
+            None => Shard::accept,
+            Some(_) => Shard::roll_back,
+        };
+        each(shards, together, end);
+        refusal.map_or(Ok(()), Err)
+    };
     match pool {
-        Some(pool) if threads > 1 => {
-            let together = shards.len().div_ceil(threads);
-            pool.install(|| apply(shards, Some(together)))
-        }
-        _ => apply(shards, None),
+        Some(pool) => pool.install(run),
+        None => run(),
     }
 }
 
-/// By threads of the pool that this runs in, so many shards together at least; or one shard after the
-/// other.
-fn apply(shards: &mut [Shard<'_>], together: Option<usize>) -> Result<(), Refusal> {
-    each(shards, together, Shard::apply);
-    match shards.iter().find_map(|shard| shard.refusal) {
-        None => {
-            each(shards, together, Shard::accept);
-            Ok(())
-        }
-        Some(refusal) => {
-            each(shards, together, Shard::roll_back);
-            Err(refusal)
-        }
-    }
-}
-
-fn each<'a>(
-    shards: &mut [Shard<'a>],
-    together: Option<usize>,
-    work: impl Fn(&mut Shard<'a>) + Send + Sync,
-) {
+/// Calls `work` for each shard: on the threads of the current pool, at least `together` shards on one
+/// thread, or one shard after the other.
+fn each<'a>(shards: &mut [Shard<'a>], together: Option<usize>, work: fn(&mut Shard<'a>)) {
     match together {
         Some(together) => shards.par_iter_mut().with_min_len(together).for_each(work),
         None => shards.iter_mut().for_each(work),

@@ -139,9 +139,12 @@ impl Undo {
 
     /// What `version` saw at a key, if it was changed since: a leaf or none.
     pub(super) fn find(&self, version: u64, key_hash: &Digest) -> Option<Option<Leaf>> {
-        self.after(version)
-            .find_map(|item| item.find(key_hash))
-            .map(Record::leaf)
+        // Readers ask about recent versions: most often nothing changed since.
+        if !self.is_after(version) {
+            return None;
+        }
+        let record = self.after(version).find_map(|item| item.find(key_hash));
+        record.map(Record::leaf)
     }
 
     /// Whether anything changed since `version`.
@@ -172,7 +175,6 @@ impl Undo {
     }
 
     fn after(&self, version: u64) -> impl DoubleEndedIterator<Item = &Item> {
-        // Readers ask about recent versions: most often there is nothing after them.
         let newer = self.items.iter().rev();
         let count = newer.take_while(|item| item.version > version).count();
         self.items.range(self.items.len() - count..)

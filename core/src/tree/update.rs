@@ -27,56 +27,44 @@ pub(super) struct Update<'a> {
 }
 
 impl Update<'_> {
-    /// Applies `writes[range]`, all below `node`, and says by how many leaves it grew. After a
-    /// refusal `records` holds what was changed before it, and nothing else is.
+    /// Applies the writes of one path, `writes[range]`, to its block below `node`, atomically. Returns by
+    /// how many leaves the block grew. After a refusal the block and `records` are as they were.
     #[inline]
-    pub(super) fn cell(
+    pub(super) fn path(
         &mut self,
         node: &mut Node,
         depth: u32,
         range: Range<usize>,
         records: &mut Vec<Record>,
-        gained: &mut i64,
-    ) -> Result<(), Refusal> {
-        let mut start = range.start;
-        while start < range.end {
-            let key_hash = &self.writes[start].key_hash;
-            let path = path_of(key_hash);
-            let end = (start + 1..range.end)
-                .find(|index| path_of(&self.writes[*index].key_hash) != path)
-                .unwrap_or(range.end);
-            let version = self.version;
-            let mut change = |leaves: &mut Vec<Leaf>| self.path(leaves, start..end, records);
-            let (grown, _) = node.change_block(key_hash, depth, version, &mut change)?;
-            *gained += grown;
-            start = end;
-        }
-        Ok(())
-    }
-
-    /// Applies the writes of one path to its block, wholly or not at all.
-    fn path(
-        &mut self,
-        leaves: &mut Vec<Leaf>,
-        range: Range<usize>,
-        records: &mut Vec<Record>,
-    ) -> Result<(i64, bool), Refusal> {
+    ) -> Result<i64, Refusal> {
+        let key_hash = self.writes[range.start].key_hash;
+        let block = node.block_mut(&key_hash, depth);
+        let mut leaves = block.take();
         let (before, mark) = (leaves.len(), records.len());
         let mut collided = range.len() > 1;
         for index in range.clone() {
-            collided |= self.place(leaves, index, records);
+            collided |= self.write(&mut leaves, index, records);
         }
-        if collided && let Err(refusal) = self.resolve_collision(leaves, range, mark, records) {
+        if collided && let Err(refusal) = self.resolve_collision(&mut leaves, range, mark, records)
+        {
             for record in records.drain(mark..).rev() {
-                record.put_back(leaves);
+                record.put_back(&mut leaves);
             }
+            block.replace(leaves, self.version);
             return Err(refusal);
         }
-        Ok((leaves.len() as i64 - before as i64, records.len() > mark))
+        let gained = leaves.len() as i64 - before as i64;
+        if records.len() == mark {
+            block.put_back(leaves);
+        } else {
+            block.replace(leaves, self.version);
+            node.rebalance(&key_hash, depth, self.version, gained);
+        }
+        Ok(gained)
     }
 
-    /// Applies one write. Says whether a new leaf came to stand beside another one of its path.
-    fn place(&mut self, leaves: &mut Vec<Leaf>, index: usize, records: &mut Vec<Record>) -> bool {
+    /// Applies one write. Returns whether it added a leaf to a path that has another one.
+    fn write(&mut self, leaves: &mut Vec<Leaf>, index: usize, records: &mut Vec<Record>) -> bool {
         let write = &self.writes[index];
         let key_hash = write.key_hash;
         match position_of(leaves, &key_hash) {

@@ -7,7 +7,7 @@ use rayon::ThreadPool;
 use super::dirty::Dirty;
 use super::eviction::{CellTotals, Eviction};
 use super::reader::TreeReader;
-use super::shard::{Shard, bounds, drive, shard_of};
+use super::shard::{self, Shard, bounds, shard_of};
 use super::update::Update;
 use super::{Shared, read};
 use crate::batch::{PreparedBatch, Requirement, Write};
@@ -162,7 +162,7 @@ impl TreeWriter {
         version: u64,
     ) -> Result<Applied, Refusal> {
         self.check(&batch.requirements)?;
-        self.walk(pool, &batch.writes, version, self.policy)
+        self.apply_writes(pool, &batch.writes, version, self.policy)
     }
 
     /// Applies effects that were resolved before, as a commit log holds them. `writes` are sorted
@@ -175,7 +175,7 @@ impl TreeWriter {
     ///
     /// As [`Self::apply`].
     pub fn replay(&mut self, writes: &[Write], version: u64) -> Result<(), Refusal> {
-        self.walk(None, writes, version, CollisionPolicy::Bucket)
+        self.apply_writes(None, writes, version, CollisionPolicy::Bucket)
             .map(drop)
     }
 
@@ -216,7 +216,7 @@ impl TreeWriter {
         Ok(())
     }
 
-    fn walk(
+    fn apply_writes(
         &mut self,
         pool: Option<(&ThreadPool, usize)>,
         writes: &[Write],
@@ -249,7 +249,7 @@ impl TreeWriter {
                 &mut several[..]
             }
         };
-        drive(shards, pool.map(|(pool, _)| pool))?;
+        shard::apply(shards, pool.map(|(pool, _)| pool))?;
         let mut applied = Applied::default();
         for shard in shards {
             self.key_count = self.key_count.saturating_add_signed(shard.gained);

@@ -1,7 +1,8 @@
 use std::sync::LazyLock;
 
-use trunkline_core::audit::{AuditProof, DecodeAuditError, ENCODED_BYTES_MAX};
+use trunkline_core::audit::{AuditProof, ENCODED_BYTES_MAX};
 use trunkline_core::record::RecordError;
+use trunkline_core::wire::DecodeError;
 use trunkline_testkit::protobuf::{bytes, number};
 
 use crate::fixture;
@@ -29,18 +30,14 @@ static FIELDS: LazyLock<[Vec<u8>; 9]> = LazyLock::new(|| {
 });
 
 /// With one field replaced.
-fn with(field: usize, content: Vec<u8>) -> Result<AuditProof, DecodeAuditError> {
+fn with(field: usize, content: Vec<u8>) -> Result<AuditProof, DecodeError> {
     let mut fields = FIELDS.clone();
     fields[field - 1] = content;
     AuditProof::decode(&fields.concat())
 }
 
-fn length(
-    what: &'static str,
-    expected: usize,
-    found: usize,
-) -> Result<AuditProof, DecodeAuditError> {
-    Err(DecodeAuditError::Length {
+fn length(what: &'static str, expected: usize, found: usize) -> Result<AuditProof, DecodeError> {
+    Err(DecodeError::Length {
         what,
         expected,
         found,
@@ -59,7 +56,7 @@ fn the_encoder_writes_the_canonical_form() {
 
 #[test]
 fn fields_have_one_order_and_no_extras() {
-    let error = Err(DecodeAuditError::NotCanonical);
+    let error = Err(DecodeError::NotCanonical);
     let mut swapped = FIELDS.clone();
     swapped.swap(3, 4);
     assert_eq!(AuditProof::decode(&swapped.concat()), error);
@@ -80,13 +77,13 @@ fn fields_have_one_order_and_no_extras() {
 
 #[test]
 fn another_format_is_refused() {
-    assert_eq!(with(1, number(1, 2)), Err(DecodeAuditError::Format(2)));
-    assert_eq!(with(1, vec![]), Err(DecodeAuditError::Format(0)));
+    assert_eq!(with(1, number(1, 2)), Err(DecodeError::Format(2)));
+    assert_eq!(with(1, vec![]), Err(DecodeError::Format(0)));
 }
 
 #[test]
 fn an_unknown_policy_is_refused() {
-    assert_eq!(with(3, number(3, 3)), Err(DecodeAuditError::Collision(3)));
+    assert_eq!(with(3, number(3, 3)), Err(DecodeError::Collision(3)));
 }
 
 #[test]
@@ -98,7 +95,7 @@ fn parts_of_another_length_are_refused() {
     assert_eq!(with(7, bytes(7, &[0; 17])), length(bitmap, 16, 17));
     assert_eq!(with(7, vec![]), length(bitmap, 16, 0));
     assert_eq!(with(9, bytes(9, &[0; 49])), length("an opening", 48, 49));
-    let record = Err(DecodeAuditError::Record(RecordError::Length(9)));
+    let record = Err(DecodeError::Record(RecordError::Length(9)));
     assert_eq!(with(5, bytes(5, &[0; 9])), record);
 }
 
@@ -106,7 +103,7 @@ fn parts_of_another_length_are_refused() {
 fn each_slot_that_is_not_empty_needs_a_digest() {
     // Every fifth of the 128 slots is empty: 26 of them.
     for bytes_listed in [101 * 32, 102 * 32 - 1, 102 * 32 + 1, 103 * 32] {
-        let error = DecodeAuditError::SlotCount {
+        let error = DecodeError::SlotCount {
             used: 102,
             bytes: bytes_listed,
         };
@@ -118,16 +115,16 @@ fn each_slot_that_is_not_empty_needs_a_digest() {
 fn an_empty_slot_among_the_digests_is_refused() {
     let mut listed = vec![1; 102 * 32];
     listed[7 * 32..8 * 32].fill(0);
-    assert_eq!(
-        with(8, bytes(8, &listed)),
-        Err(DecodeAuditError::SlotZero(7))
-    );
+    assert_eq!(with(8, bytes(8, &listed)), Err(DecodeError::SlotZero(7)));
 }
 
 #[test]
 fn nothing_longer_than_the_longest_proof_is_read() {
     let long = vec![0; ENCODED_BYTES_MAX + 1];
-    let error = DecodeAuditError::Bytes(ENCODED_BYTES_MAX + 1);
+    let error = DecodeError::TooLong {
+        found: ENCODED_BYTES_MAX + 1,
+        max: ENCODED_BYTES_MAX,
+    };
     assert_eq!(AuditProof::decode(&long), Err(error));
     let mut longest = fixture::audit_of(fixture::salted(), [[1; 32]; 128]);
     longest.version = u64::MAX;

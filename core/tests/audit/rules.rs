@@ -1,8 +1,9 @@
 use std::sync::LazyLock;
 
-use trunkline_core::audit::{AuditFormError, AuditProof, VerifyAuditError, verify};
+use trunkline_core::audit::{AuditProof, VerifyAuditError, verify};
 use trunkline_core::proof::Expected;
 use trunkline_core::record::{CommitRecord, Root};
+use trunkline_core::wire::FormError;
 
 use crate::fixture::{self, by_kzg_root, by_state};
 
@@ -34,7 +35,7 @@ fn other<const N: usize>(mut bytes: [u8; N]) -> [u8; N] {
 #[test]
 fn metadata_is_within_its_bound() {
     let proof = with_record(|record| record.metadata = vec![0; 257]);
-    let error = VerifyAuditError::Form(AuditFormError::MetadataBytes(257));
+    let error = VerifyAuditError::Form(FormError::MetadataBytes(257));
     assert_refused(&proof, &Expected::Carried, error);
 }
 

@@ -1,7 +1,7 @@
 //! One pairing check for many openings is as strict as one for each.
 
 use trunkline_core::kzg::{
-    BatchError, Fr, Opening, VerifyOpeningError, decode_g1, decode_scalar, encode_g1,
+    Fr, Opening, VerifyOpeningError, VerifyOpeningsError, decode_g1, decode_scalar, encode_g1,
     encode_scalar, verify_openings,
 };
 
@@ -83,7 +83,7 @@ fn malformed_inputs_are_named() {
         change(&mut changed[2]);
         assert_eq!(
             verify_openings(&changed),
-            Err(BatchError { index: 2, error })
+            Err(VerifyOpeningsError { index: 2, error })
         );
     };
     refused(

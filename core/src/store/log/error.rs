@@ -152,30 +152,23 @@ pub enum ReadLogError {
 /// assert!(error.to_string().ends_with("(its parent is another commit)"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Link {
     /// The version is not the next one.
+    #[error("its version is not the next")]
     Version,
     /// The parent is not the commit id before.
+    #[error("its parent is another commit")]
     Parent,
     /// The record is of another tree.
+    #[error("its record is of another tree")]
     Tree,
     /// The frame claims that its own version, or a later one, was synced before it.
+    #[error("it claims to have been synced before it was written")]
     Synced,
     /// A frame follows a clean close, or the close names another version than the last.
+    #[error("a clean close stands in the wrong place")]
     Close,
-}
-
-impl std::fmt::Display for Link {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Version => "its version is not the next",
-            Self::Parent => "its parent is another commit",
-            Self::Tree => "its record is of another tree",
-            Self::Synced => "it claims to have been synced before it was written",
-            Self::Close => "a clean close stands in the wrong place",
-        })
-    }
 }
 
 /// Why a log was not opened or read.

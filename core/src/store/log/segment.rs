@@ -17,7 +17,7 @@ use super::LogPosition;
 use super::frame::{FRAME_HEADER_BYTES, Frame, FrameError, FrameSalt};
 use crate::hash::{Digest, FRAME};
 use crate::params::FORMAT;
-use crate::store::cursor::Cursor;
+use crate::store::cursor::{Cursor, open_file, put_file};
 use crate::store::disk::{Disk, DiskFile, DiskReader, parent_of, temporary_name};
 
 /// Bytes of a segment's header.
@@ -160,33 +160,22 @@ impl SegmentHeader {
     /// Integers little-endian: magic `trunklog`, format u16, tree id 32, open epoch u64, first
     /// version u64, commit id of the version before 32, salt 32, checksum 32 (over all before it).
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(SEGMENT_HEADER_BYTES);
-        bytes.extend_from_slice(&MAGIC);
-        bytes.extend_from_slice(&FORMAT.to_le_bytes());
-        bytes.extend_from_slice(&self.tree_id);
-        bytes.extend_from_slice(&self.name.open_epoch.to_le_bytes());
-        bytes.extend_from_slice(&self.name.first_version.to_le_bytes());
-        bytes.extend_from_slice(&self.parent);
-        bytes.extend_from_slice(&self.salt);
-        let checksum = FRAME.hash(&bytes);
-        bytes.extend_from_slice(&checksum);
-        bytes
+        put_file(
+            MAGIC,
+            &[
+                &self.tree_id,
+                &self.name.open_epoch.to_le_bytes(),
+                &self.name.first_version.to_le_bytes(),
+                &self.parent,
+                &self.salt,
+            ],
+        )
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, HeaderError> {
-        let mut cursor = Cursor(bytes);
-        if cursor.array().ok_or(HeaderError::CutShort)? != MAGIC {
-            return Err(HeaderError::Magic);
-        }
-        let format = cursor.u16().ok_or(HeaderError::CutShort)?;
-        if format != FORMAT {
-            return Err(HeaderError::Format(format));
-        }
-        let (body, checksum) = bytes.split_last_chunk().ok_or(HeaderError::CutShort)?;
-        if FRAME.hash(body) != *checksum {
-            return Err(HeaderError::Checksum);
-        }
-        header_fields(&mut cursor).ok_or(HeaderError::CutShort)
+        use HeaderError::{Checksum, CutShort, Format, Magic};
+        let mut cursor = open_file(bytes, MAGIC, Magic, Format, Checksum)?;
+        header_fields(&mut cursor).ok_or(CutShort)
     }
 }
 
