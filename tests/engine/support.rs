@@ -1,14 +1,15 @@
-//! What the tests of the engine share: engines over a disk in memory whose syncs, and a leaf store
-//! whose ingestions, wait or fail when a test says so; and a bound on how long a test may take.
+//! Shared by the tests of the engine: a disk and a leaf store in memory that wait or fail when a test says so, and a time
+//! limit for tests.
 
 #![allow(unreachable_pub, reason = "modules of one test binary")]
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex};
 use trunkline::config::StoreKind;
 use trunkline::core::store::disk::{Disk, DiskFile, DiskReader};
 use trunkline::core::store::leaves::{
@@ -36,18 +37,18 @@ pub fn without_hanging(test: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// Looks again and again until something that must come about has.
-pub fn until(come_about: impl Fn() -> bool) {
+/// Polls a condition until it holds. Panics if it takes too long.
+pub fn until(holds: impl Fn() -> bool) {
     let (mut waited, mut looked) = (Duration::ZERO, Instant::now());
-    while !come_about() {
-        assert!(waited < HANGS_AFTER, "it never comes about");
+    while !holds() {
+        assert!(waited < HANGS_AFTER, "the condition never holds");
         std::thread::yield_now();
         waited += looked.elapsed().min(STEP);
         looked = Instant::now();
     }
 }
 
-/// A place that threads pass, wait at or fail at.
+/// A place in the code where a test makes threads wait or fail.
 #[derive(Default)]
 pub struct Gate {
     state: Mutex<GateState>,
@@ -63,43 +64,36 @@ struct GateState {
 }
 
 impl Gate {
-    fn lock(&self) -> MutexGuard<'_, GateState> {
-        self.state.lock().unwrap()
-    }
-
     pub fn close(&self) {
-        self.lock().closed = true;
+        self.state.lock().closed = true;
     }
 
     pub fn open(&self) {
-        self.lock().closed = false;
+        self.state.lock().closed = false;
         self.changed.notify_all();
     }
 
-    /// Whoever comes from now on, and whoever waits, fails; `None`: nobody does any more.
+    /// Makes every thread fail that waits at the gate or comes to it, until it is called with `None`.
     pub fn fail(&self, kind: Option<io::ErrorKind>) {
-        self.lock().failing = kind;
+        self.state.lock().failing = kind;
     }
 
     pub fn passed(&self) -> u64 {
-        self.lock().passed
+        self.state.lock().passed
     }
 
-    /// Returns when somebody waits at the closed gate.
+    /// Blocks until a thread waits at the gate.
     pub fn wait_for_a_waiter(&self) {
-        let mut state = self.lock();
-        while state.waiting == 0 {
-            state = self.changed.wait(state).unwrap();
-        }
+        let mut state = self.state.lock();
+        self.changed
+            .wait_while(&mut state, |state| state.waiting == 0);
     }
 
     fn pass(&self) -> io::Result<()> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.waiting += 1;
         self.changed.notify_all();
-        while state.closed {
-            state = self.changed.wait(state).unwrap();
-        }
+        self.changed.wait_while(&mut state, |state| state.closed);
         state.waiting -= 1;
         if let Some(kind) = state.failing {
             return Err(kind.into());
@@ -109,7 +103,7 @@ impl Gate {
     }
 }
 
-/// A disk in memory with a gate before every sync of a file and one before every append.
+/// A disk in memory, with a gate before every sync of a file and another before every append.
 #[derive(Clone)]
 pub struct GatedDisk {
     pub memory: Arc<SimulatedDisk>,
@@ -179,7 +173,7 @@ impl DiskFile for GatedFile {
     }
 }
 
-/// A leaf store in memory with a gate before every ingestion.
+/// A leaf store in memory, with a gate before every ingestion.
 #[derive(Default)]
 pub struct GatedLeaves {
     memory: MemoryLeafStore,
@@ -205,7 +199,7 @@ impl LeafStore for GatedLeaves {
     }
 }
 
-/// A disk and a leaf store in memory, which outlive the engines that are opened on them.
+/// A disk and a leaf store in memory that outlive the engines opened on them.
 pub struct Rig {
     pub config: Config,
     pub disk: GatedDisk,
@@ -244,7 +238,7 @@ impl Rig {
     }
 }
 
-/// A configuration for a directory on the system's disk, without a leaf store.
+/// Returns a configuration for a directory on the system's disk, without a leaf store.
 pub fn log_only(directory: &Path) -> Config {
     let mut config = Config::in_directory(directory);
     config.workers.threads = 1;
@@ -252,7 +246,7 @@ pub fn log_only(directory: &Path) -> Config {
     config
 }
 
-/// A batch of puts.
+/// Returns a batch of puts.
 pub fn puts<K: AsRef<[u8]>, V: AsRef<[u8]>>(pairs: impl IntoIterator<Item = (K, V)>) -> Batch {
     let mut batch = Batch::new();
     for (key, value) in pairs {
@@ -261,20 +255,20 @@ pub fn puts<K: AsRef<[u8]>, V: AsRef<[u8]>>(pairs: impl IntoIterator<Item = (K, 
     batch
 }
 
-/// Puts and waits until that is durable.
+/// Puts a value and waits until it is durable.
 pub fn put(engine: &Engine, key: &str, value: &str) -> Durable {
     let receipt = engine.put_blocking(key, value);
     receipt.unwrap().durable_blocking().unwrap()
 }
 
-/// Submits and waits until that is durable.
+/// Submits a batch and waits until it is durable.
 pub fn submit(engine: &Engine, batch: Batch) -> (Receipt, Durable) {
     let receipt = engine.submit_blocking(batch).unwrap();
     let durable = receipt.durable_blocking().unwrap();
     (receipt, durable)
 }
 
-/// A checkpoint, where 4 KiB start one, and a version after it that lets everything go that may.
+/// Makes a checkpoint, if the configuration starts one every 4 KiB, and a version after it, which evicts what it can.
 pub fn checkpoint(engine: &Engine) {
     let before = engine.metrics().checkpoints;
     put(engine, "filler", &"x".repeat(5000 + before as usize));

@@ -1,0 +1,313 @@
+//! Random submissions, reads at random versions, checkpoints and reopenings against the naive model.
+
+use std::collections::BTreeMap;
+
+use trunkline::config::StoreKind;
+use trunkline::core::hash;
+use trunkline::core::params::CollisionPolicy;
+use trunkline::core::proof::{Claim, Expected, verify};
+use trunkline::{Batch, Config, Engine, Outcome, Requirement, TopKind};
+use trunkline_testkit::naive::{
+    NaiveState, Op, Outcome as ModelOutcome, Refusal as ModelRefusal, Require,
+};
+use trunkline_testkit::path_collisions;
+use trunkline_testkit::random::Random;
+
+use crate::support::{Rig, puts, submit, until, without_hanging};
+
+struct Run<'a> {
+    random: Random,
+    keys: Vec<Vec<u8>>,
+    model: NaiveState,
+    /// The state of every version since the last opening, or before.
+    history: BTreeMap<u64, NaiveState>,
+    open: Box<dyn Fn() -> Engine + 'a>,
+    engine: Engine,
+    /// Cells that left memory and came back, of all engines that were open.
+    evicted: u64,
+    restored: u64,
+}
+
+impl<'a> Run<'a> {
+    fn new(seed: u64, open: impl Fn() -> Engine + 'a) -> Self {
+        let engine = open();
+        let mut keys: Vec<Vec<u8>> = (0..40_u32).map(|key| key.to_le_bytes().to_vec()).collect();
+        keys.extend(path_collisions().into_iter().flatten());
+        let model = NaiveState::new(engine.params());
+        Self {
+            random: Random(seed),
+            keys,
+            history: BTreeMap::from([(0, model.clone())]),
+            model,
+            open: Box::new(open),
+            engine,
+            evicted: 0,
+            restored: 0,
+        }
+    }
+
+    fn key(&mut self) -> Vec<u8> {
+        // The colliding ones, at the end, more often than the others.
+        let count = self.keys.len() as u64;
+        let index = match self.random.below(3) {
+            0 => count - 1 - self.random.below(4),
+            _ => self.random.below(count),
+        };
+        self.keys[usize::try_from(index).unwrap()].clone()
+    }
+
+    fn value(&mut self) -> Vec<u8> {
+        let bytes = [0, 3, 40, 400][self.random.below(4) as usize];
+        // Few different ones, so that some puts change nothing.
+        vec![self.random.below(3) as u8; bytes]
+    }
+
+    fn submission(&mut self) -> (Batch, Vec<Op>, Vec<Require>) {
+        let (mut batch, mut ops, mut requires) = (Batch::new(), Vec::new(), Vec::new());
+        for _ in 0..=self.random.below(6) {
+            let key = self.key();
+            if self.random.below(3) == 0 {
+                batch.delete(key.clone());
+                ops.push(Op::Delete(key));
+            } else {
+                let value = self.value();
+                batch.put(key.clone(), value.clone());
+                ops.push(Op::Put(key, value));
+            }
+        }
+        if self.random.below(4) == 0 {
+            let key = self.key();
+            let known = self
+                .model
+                .map
+                .get(&key)
+                .filter(|_| self.random.below(3) > 0);
+            match known.cloned() {
+                None => {
+                    batch.require(key.clone(), Requirement::Absent);
+                    requires.push(Require::Absent(key));
+                }
+                Some(value) => {
+                    batch.require(key.clone(), Requirement::value(&value));
+                    requires.push(Require::ValueHash(key, hash::hash(&value)));
+                }
+            }
+        }
+        if self.random.below(5) == 0 {
+            batch.metadata("note");
+        }
+        (batch, ops, requires)
+    }
+
+    /// A few submissions, one after the other without waiting, then all their receipts.
+    fn burst(&mut self) {
+        let mut expected = Vec::new();
+        for _ in 0..=self.random.below(5) {
+            let (batch, ops, requires) = self.submission();
+            let receipt = self.engine.submit_blocking(batch).unwrap();
+            let before = self.model.map.clone();
+            let mut outcome = self.model.submit(&ops, &requires);
+            if let ModelOutcome::Applied { displaced } = &mut outcome {
+                // A key that came and went within the submission was never there to be displaced.
+                displaced.retain(|key| before.contains_key(key));
+            }
+            expected.push((receipt, outcome, self.model.clone()));
+        }
+        for (receipt, outcome, state) in expected {
+            let durable = receipt.durable_blocking().unwrap();
+            assert!(
+                agree(&durable.outcome, &outcome),
+                "{durable:?}, expected {outcome:?}"
+            );
+            // Of several submissions in one version the last one's state is that of the version.
+            self.history.insert(durable.version, state);
+        }
+    }
+
+    /// A large value starts a checkpoint, however slow the machine is: what it covers may leave memory then.
+    fn checkpoint(&mut self) {
+        let before = self.engine.metrics().checkpoints;
+        let (key, value) = (b"filler".to_vec(), vec![before as u8; 5_000]);
+        let (_, durable) = submit(&self.engine, puts([(&key, &value)]));
+        let outcome = self.model.submit(&[Op::Put(key, value)], &[]);
+        assert!(agree(&durable.outcome, &outcome));
+        self.history.insert(durable.version, self.model.clone());
+        until(|| self.engine.metrics().checkpoints > before);
+    }
+
+    fn check_present(&self) {
+        for key in &self.keys {
+            let found = self.engine.get(key).unwrap();
+            assert_eq!(found.as_deref(), self.model.map.get(key).map(Vec::as_slice));
+            assert_eq!(self.engine.contains(key).unwrap(), found.is_some());
+        }
+    }
+
+    fn check_some_version(&mut self) {
+        let newest = self.engine.snapshot().version();
+        let oldest = self.engine.snapshot_at(0).map_or_else(
+            |error| match error {
+                trunkline::SnapshotError::Expired { oldest, .. } => oldest,
+                other => panic!("{other}"),
+            },
+            |_| 0,
+        );
+        let version = oldest + self.random.below(newest - oldest + 1);
+        let snapshot = self.engine.snapshot_at(version).unwrap();
+        let expected = &self.history[&version];
+        assert_eq!(
+            snapshot.root().state_digest,
+            expected.state_digest(),
+            "version {version}"
+        );
+        let found: BTreeMap<Vec<u8>, Vec<u8>> = snapshot
+            .iter()
+            .map(|pair| pair.unwrap())
+            .map(|(key, value)| (key.into(), value.into()))
+            .collect();
+        assert_eq!(found, expected.map);
+        assert_eq!(snapshot.key_count(), expected.map.len() as u64);
+        let proof = snapshot.prove(&self.keys, TopKind::Hash).unwrap();
+        let root = Expected::CommitId(snapshot.commit_id());
+        let verified = verify(&proof, &root).unwrap();
+        for key in &self.keys {
+            let claim = expected
+                .map
+                .get(key)
+                .cloned()
+                .map_or(Claim::Absent, Claim::Present);
+            assert_eq!(verified.claim(key), Some(&claim));
+        }
+    }
+
+    fn reopen(&mut self) {
+        let root = self.engine.snapshot().root();
+        let metrics = self.engine.metrics();
+        self.evicted += metrics.cells_evicted;
+        self.restored += metrics.cells_restored;
+        self.engine.shutdown_blocking().unwrap();
+        self.engine = (self.open)();
+        assert_eq!(self.engine.snapshot().root(), root);
+        assert_eq!(root.state_digest, self.model.state_digest());
+    }
+
+    /// Gives the cells that left memory and those that came back.
+    fn go(mut self, bursts: u64) -> (u64, u64) {
+        for burst in 1..=bursts {
+            self.burst();
+            if burst % 4 == 0 {
+                self.checkpoint();
+                self.check_some_version();
+            }
+            if burst % 20 == 0 {
+                self.check_present();
+                self.reopen();
+                self.check_present();
+                self.check_some_version();
+            }
+        }
+        (self.evicted, self.restored)
+    }
+}
+
+fn agree(found: &Outcome, expected: &ModelOutcome) -> bool {
+    use trunkline::Refusal;
+    match (found, expected) {
+        (Outcome::Applied { displaced }, ModelOutcome::Applied { displaced: keys }) => {
+            usize::try_from(*displaced).unwrap() == keys.len()
+        }
+        (Outcome::Refused(found), ModelOutcome::Refused(expected)) => matches!(
+            (found, expected),
+            (
+                Refusal::RequirementFailed { .. },
+                ModelRefusal::Requirement(_)
+            ) | (Refusal::PathTaken { .. }, ModelRefusal::Collision)
+                | (Refusal::BucketFull { .. }, ModelRefusal::BucketFull)
+        ),
+        _ => false,
+    }
+}
+
+fn small(config: &mut Config, policy: CollisionPolicy) {
+    config.tree.collision = policy;
+    config.checkpoint.bytes_max = 4096;
+    config.log.segment_bytes_max = 4096;
+    config.versions.retain_versions = 6;
+    config.workers.threads = 1;
+}
+
+fn in_memory(policy: CollisionPolicy) {
+    without_hanging(move || {
+        for seed in 0..4 {
+            let rig = Rig::with(|config| small(config, policy));
+            let evicted = Run::new(seed, || rig.open()).go(80);
+            assert_eq!(evicted, (0, 0));
+        }
+    });
+}
+
+/// A budget that has room for no leaf at all.
+fn with_cold_leaves(policy: CollisionPolicy) {
+    without_hanging(move || {
+        for seed in 20..23 {
+            let rig = Rig::with(|config| {
+                small(config, policy);
+                config.memory.budget_bytes = 1;
+            });
+            let (evicted, restored) = Run::new(seed, || rig.open()).go(80);
+            assert!(evicted > 50 && restored > 50, "{evicted}, {restored}");
+        }
+    });
+}
+
+#[test]
+fn the_engine_agrees_with_the_model_with_cold_leaves_under_bucket() {
+    with_cold_leaves(CollisionPolicy::Bucket);
+}
+
+#[test]
+fn the_engine_agrees_with_the_model_with_cold_leaves_under_overwrite() {
+    with_cold_leaves(CollisionPolicy::Overwrite);
+}
+
+#[test]
+fn the_engine_agrees_with_the_model_under_bucket() {
+    in_memory(CollisionPolicy::Bucket);
+}
+
+#[test]
+fn the_engine_agrees_with_the_model_under_overwrite() {
+    in_memory(CollisionPolicy::Overwrite);
+}
+
+#[test]
+fn the_engine_agrees_with_the_model_under_reject() {
+    in_memory(CollisionPolicy::Reject);
+}
+
+fn on_disk(kind: StoreKind, budget_bytes: u64) {
+    without_hanging(move || {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = Config::in_directory(directory.path());
+        small(&mut config, CollisionPolicy::Bucket);
+        config.tree.salt = None;
+        config.store.kind = kind;
+        config.memory.budget_bytes = budget_bytes;
+        Run::new(9, || Engine::open_blocking(config.clone()).unwrap()).go(60);
+    });
+}
+
+#[test]
+fn the_engine_agrees_with_the_model_with_leaves_in_fjall() {
+    on_disk(StoreKind::Fjall, 0);
+}
+
+#[test]
+fn the_engine_agrees_with_the_model_with_cold_leaves_in_fjall() {
+    on_disk(StoreKind::Fjall, 1);
+}
+
+#[test]
+fn the_engine_agrees_with_the_model_with_nothing_but_the_log() {
+    on_disk(StoreKind::Log, 0);
+}
