@@ -9,7 +9,7 @@ use trunkline_load::{Distribution, Mode, Phase, Plan};
 use super::runs::{Runs, by_turns, updates};
 use super::text::{grouped, percent, thousands};
 use trunkline_load::acceptance::criteria::{Aim, Criterion, Finding};
-use trunkline_load::acceptance::figures::{SETTLING_WINDOWS, Series, Share, Shift, Spread};
+use trunkline_load::acceptance::figures::{ADAPTING_WINDOWS, Series, Share, Shift, Spread};
 
 const LOADS: [ShiftingLoad; 3] = [
     ShiftingLoad {
@@ -95,7 +95,7 @@ impl Shifts {
     fn table(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "| shift | cap | windows above {TARGET_MS} ms: before | first {SETTLING_WINDOWS} after | later | updates/s \
+            "| shift | cap | windows above {TARGET_MS} ms: before | first {ADAPTING_WINDOWS} after | later | updates/s \
              before / after |\n| --- | --- | --- | --- | --- | --- |"
         )?;
         for of_load in &self.loads {
@@ -123,7 +123,7 @@ impl Shifts {
         };
         Criterion {
             what: format!(
-                "windows above the target after the {SETTLING_WINDOWS}th behind a shift, adaptive"
+                "windows above the target after the {ADAPTING_WINDOWS}th behind a shift, adaptive"
             ),
             aim: Aim::AtMost(5.0),
             unit: " %",
@@ -189,7 +189,7 @@ fn row(series: &Series<Shift>) -> String {
         "| {} | {} | {} | {} | {} / {} |",
         series.name,
         sum(series, |shift| shift.before),
-        sum(series, |shift| shift.settling),
+        sum(series, |shift| shift.adapting),
         sum(series, |shift| shift.later),
         middle(|shift| shift.per_second_before),
         middle(|shift| shift.per_second_later),

@@ -10,7 +10,7 @@ use trunkline_load::{Mode, Phases, Plan, Shape, Workload};
 use super::runs::{Runs, by_turns};
 use super::text::{millis, shown, thousands};
 use trunkline_load::acceptance::criteria::{Aim, Criterion, Finding};
-use trunkline_load::acceptance::figures::{Beside, Ran, Spread};
+use trunkline_load::acceptance::figures::{Alternated, Ran, Spread};
 
 const MIXES: [(&str, Workload); 6] = [
     ("YCSB A", Workload::A),
@@ -28,13 +28,13 @@ const BURSTS: &str = include_str!("../../../plans/bursts.toml");
 
 /// All rounds.
 pub(crate) struct Workloads {
-    loads: Vec<(Plan, Beside)>,
+    loads: Vec<(Plan, Alternated)>,
 }
 
 impl Workloads {
     pub(crate) fn new(runs: &Runs) -> Self {
         let beside = |(name, plan)| {
-            let beside = Beside {
+            let beside = Alternated {
                 name,
                 fixed: Vec::new(),
                 adaptive: Vec::new(),
@@ -65,7 +65,7 @@ impl Workloads {
     }
 
     fn criterion(&self) -> Criterion {
-        let finding = |beside: &Beside| {
+        let finding = |beside: &Alternated| {
             let runs = beside.ratios();
             let spread = spread(&runs);
             Finding {
@@ -173,7 +173,7 @@ fn each(rounds: &[Ran]) -> String {
     each.join(", ")
 }
 
-fn p99s(beside: &Beside) -> String {
+fn p99s(beside: &Alternated) -> String {
     let middle = |rounds: &[Ran]| Spread::of(rounds.iter().filter_map(|ran| ran.write_p99_us));
     match (middle(&beside.fixed), middle(&beside.adaptive)) {
         (Some(fixed), Some(adaptive)) => {

@@ -21,7 +21,7 @@ fn interval(second: u64, kind: OperationKind, values: &[u64]) -> Interval {
 }
 
 #[test]
-fn second_by_second_and_tag_by_tag() {
+fn histograms_are_read_as_they_were_written() {
     let mut log = IntervalLog::new(1_700_000_000_123);
     let intervals = [
         interval(0, OperationKind::Update, &[1_000, 2_000_000]),
@@ -43,11 +43,6 @@ fn second_by_second_and_tag_by_tag() {
     assert_eq!(updates.keys().copied().collect::<Vec<_>>(), [0, 7]);
     assert_eq!((updates[&7].len(), updates[&7].min()), (2, 1));
     assert!(updates[&7].max() >= 60_000_000_000);
-    let tags = [OperationKind::Update, OperationKind::ReadModifyWrite];
-    assert_eq!(
-        log.tags().unwrap(),
-        tags.map(|kind| (kind, Measure::Latency))
-    );
 }
 
 #[test]
@@ -73,8 +68,8 @@ fn stages_of_an_engine_are_in_the_log_beside_operations() {
         let versions: u64 = seconds.values().map(Histogram::len).sum();
         assert!(versions > 0, "{stage}");
     }
-    let kinds = outcome.log.tags().unwrap();
-    assert!(kinds.iter().all(|(kind, _)| *kind == OperationKind::Update));
+    let mut intervals = outcome.log.intervals();
+    assert!(intervals.all(|interval| interval.unwrap().kind == OperationKind::Update));
 }
 
 #[test]
@@ -147,6 +142,6 @@ proptest! {
         bytes[place] = byte;
         let log = IntervalLog::from_bytes(bytes);
         prop_assert!(log.intervals().count() <= 4);
-        let _ = log.tags();
+        let _ = log.stage_by_second(Stage::Tree);
     }
 }

@@ -1,13 +1,13 @@
-//! The pure half of the bench `acceptance`.
+//! The figures of the bench `acceptance`.
 
 use trunkline::Quantiles;
 use trunkline::decisions::Window;
 use trunkline_load::compare::{CompareError, Observed};
-use trunkline_load::{Latency, OperationKind, OperationTotal, Totals};
+use trunkline_load::{Latency, OperationFigures, OperationKind, Totals};
 
 use trunkline_load::acceptance::criteria::{Aim, Criterion, Finding};
 use trunkline_load::acceptance::figures::{
-    Beside, Ran, Rest, SEARCHING_WINDOWS, Series, Share, Shift, Spread, best_by_middle,
+    Alternated, Ran, Rest, SEARCHING_WINDOWS, Series, Share, Shift, Spread, best_by_middle,
     best_of_round, searched,
 };
 use trunkline_load::acceptance::pairs::{DRAWS, Found, Pairs};
@@ -139,7 +139,7 @@ fn a_setting_under_which_nothing_became_durable_has_no_figures() {
 }
 
 #[test]
-fn a_shift_divides_windows_into_before_settling_and_later() {
+fn a_shift_divides_windows_into_before_adapting_and_later() {
     // Every third one is above the target; the shift comes after ten windows; the window behind it is left out.
     let p99 = |number: u64| {
         if number.is_multiple_of(3) {
@@ -153,14 +153,14 @@ fn a_shift_divides_windows_into_before_settling_and_later() {
     let shift = Shift::of(&all, 1_000_000..5_500_000, 6_000_000, TARGET_US);
     let expected = Shift {
         before: Share { part: 3, of: 9 },
-        settling: Share { part: 5, of: 15 },
+        adapting: Share { part: 5, of: 15 },
         later: Share { part: 1, of: 4 },
         per_second_before: 2_000.0,
         per_second_later: 3_000.0,
     };
     assert_eq!(shift, expected);
     let early = Shift::of(&all[..12], 1_000_000..5_500_000, 6_000_000, TARGET_US);
-    assert_eq!((early.settling.of, early.later.of), (1, 0));
+    assert_eq!((early.adapting.of, early.later.of), (1, 0));
 }
 
 #[test]
@@ -227,13 +227,13 @@ fn a_criterion_says_who_misses_it_and_in_how_many_runs() {
 
 #[test]
 fn a_run_is_known_by_its_throughput_and_its_slowest_writes() {
-    let total = |achieved, p99_us| OperationTotal {
+    let total = |achieved, p99_us| OperationFigures {
         achieved,
         latency: Latency {
             p99_us,
             ..Latency::default()
         },
-        ..OperationTotal::default()
+        ..OperationFigures::default()
     };
     let mut totals = Totals {
         scheduled_us: 2_000_000,
@@ -264,7 +264,7 @@ fn runs_beside_each_other_are_compared_round_by_round() {
         per_second,
         write_p99_us: None,
     };
-    let beside = Beside {
+    let beside = Alternated {
         name: "YCSB C",
         fixed: [100.0, 200.0, 0.0].map(ran).into(),
         adaptive: [110.0, 190.0, 5.0].map(ran).into(),

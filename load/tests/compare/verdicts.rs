@@ -29,9 +29,9 @@ fn any_difference(comparison: &Comparison) -> bool {
     metrics.any(|metric| metric.verdict != Verdict::NoDifference)
 }
 
-fn slower(comparison: &Comparison, wanted: impl Fn(Metric) -> bool) -> bool {
+fn slower(comparison: &Comparison, is_meant: impl Fn(Metric) -> bool) -> bool {
     let mut metrics = comparison.metrics.iter();
-    metrics.any(|metric| wanted(metric.metric) && metric.verdict == Verdict::Slower)
+    metrics.any(|metric| is_meant(metric.metric) && metric.verdict == Verdict::Slower)
 }
 
 fn same_build(noise: f64, correlation: f64, trials: u64) -> f64 {
