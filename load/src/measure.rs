@@ -195,7 +195,7 @@ const SECONDS_MAX: usize = 28_800;
 /// Bytes of their histograms: half of what a file may have, so that a run with all kinds of operations can be read.
 const LOG_BYTES_MAX: usize = 128 << 20;
 
-/// Collects the figures of a run while it is under way.
+/// Collects the figures of a run while it is running.
 pub(crate) struct Aggregator {
     begin_ns: u64,
     seconds_max: usize,
@@ -455,8 +455,8 @@ mod tests {
     #[test]
     fn the_log_holds_what_the_seconds_say() {
         let recorders = [recorder(0), recorder(0)];
-        for (place, recorder) in recorders.iter().enumerate() {
-            let ended_ns = 1_000 + place as u64;
+        for (number, recorder) in recorders.iter().enumerate() {
+            let ended_ns = 1_000 + number as u64;
             recorder.lock().ended(KIND, times(0, 500, ended_ns));
         }
         let mut aggregator = Aggregator::new(0);

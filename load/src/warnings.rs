@@ -1,4 +1,4 @@
-//! What a reader of a run's figures must know besides the figures. Pure.
+//! What a reader of a run's figures must know apart from the figures. Pure.
 
 use std::time::Duration;
 
@@ -79,7 +79,7 @@ pub enum Warning {
     },
     /// Operations were dropped because too many were in flight.
     #[error(
-        "{percent:.1} % of the operations were dropped, {in_flight_max} being under way: {}",
+        "{percent:.1} % of the operations were dropped, because {in_flight_max} were in flight: {}",
         match readers_busy {
             true => "with so many readers the reads did not keep up with the rate, whatever the target can do",
             false => "the target did not keep up with the rate",
@@ -110,7 +110,7 @@ pub enum Warning {
         first: String,
     },
     /// Keys were not found although they must be there.
-    #[error("{keys} keys were read that should be there and were not found")]
+    #[error("{keys} reads found nothing, although their keys must exist")]
     Missing {
         /// Reads that found nothing.
         keys: u64,
@@ -118,8 +118,8 @@ pub enum Warning {
     /// All readers of an open loop were busy nearly all the time, so that reads waited for a reader.
     #[error(
         "{} busy {percent:.0} % of the time: a read took {:.2} ms in the mean, so they can do {:.0} a second, and others \
-         waited for one of them, which is in their latency; give more readers; if the reads then take longer, it is \
-         the target that is slow",
+         waited for a reader, which their latency includes; give more readers; if reads then take longer, the target is \
+         slow",
         match readers {
             1 => "the only thread that reads was".to_owned(),
             _ => format!("all {readers} threads that read were"),
@@ -137,7 +137,7 @@ pub enum Warning {
     },
     /// A thread of the load was busy nearly all the time, so that the figures may be the load's own limit.
     #[error(
-        "{} was busy {percent:.0} % of the time{}; the figures may be what the load generator can do, not the target",
+        "{} was busy {percent:.0} % of the time{}; the figures may show the limit of the load generator, not of the target",
         thread.described().0, thread.described().1
     )]
     ThreadBusy {
@@ -148,7 +148,7 @@ pub enum Warning {
     },
     /// The first seconds of a long run were left out of its seconds and histograms.
     #[error(
-        "the first {seconds} seconds are in the totals alone: so long a run keeps its last hours second by second"
+        "the first {seconds} seconds count in the totals alone, because a long run keeps only its last hours second by second"
     )]
     SecondsLeftOut {
         /// Seconds that were left out.
@@ -161,7 +161,7 @@ pub enum Warning {
     #[error(
         "the operations are those of {trace}, at speed {speed}, not the workload's{}",
         match has_deletes {
-            true => "; it deletes keys, so no read was expected to find one",
+            true => "; the trace deletes keys, so reads may find nothing",
             false => "",
         }
     )]
@@ -174,13 +174,11 @@ pub enum Warning {
         has_deletes: bool,
     },
     /// The closed loop that looked for a rate ran few operations.
-    #[error(
-        "the rate was found with few operations and is not much to go by: give a rate, or more time"
-    )]
+    #[error("the rate was measured with few operations and is uncertain; give a rate")]
     RateUncertain,
     /// A failure ended the run early.
     #[error(
-        "the run broke off before its end: {reason}; the figures are of the {seconds:.1} s before"
+        "the run broke off before its end: {reason}; the figures are of the {seconds:.1} s before that"
     )]
     BrokenOff {
         /// The failure and its causes.
@@ -350,7 +348,9 @@ mod tests {
             };
             let warnings = of_figures(&plan, &totals, &tally, &reading, TEN_S);
             let dropped = warnings[0].to_string();
-            assert!(dropped.starts_with("25.0 % of the operations were dropped, 200000 being"));
+            assert!(dropped.starts_with(
+                "25.0 % of the operations were dropped, because 200000 were in flight"
+            ));
             dropped.contains("the target did not keep up")
         };
         assert!(says(8_900_000));

@@ -49,7 +49,7 @@ impl Display for Share {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
     pub least: f64,
-    pub middle: f64,
+    pub median: f64,
     pub greatest: f64,
 }
 
@@ -60,7 +60,7 @@ impl Spread {
         figures.sort_by(f64::total_cmp);
         Some(Self {
             least: *figures.first()?,
-            middle: *figures.get(figures.len() / 2)?,
+            median: *figures.get(figures.len() / 2)?,
             greatest: *figures.last()?,
         })
     }
@@ -69,10 +69,10 @@ impl Spread {
 impl Display for Spread {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let digits = f.precision().unwrap_or(2);
-        let [least, middle, greatest] = [self.least, self.middle, self.greatest];
+        let [least, median, greatest] = [self.least, self.median, self.greatest];
         write!(
             f,
-            "{least:.digits$} / **{middle:.digits$}** / {greatest:.digits$}"
+            "{least:.digits$} / **{median:.digits$}** / {greatest:.digits$}"
         )
     }
 }
@@ -117,7 +117,7 @@ impl Rest {
         let p99 = Spread::of(windows.iter().map(|window| window.durable_us.p99 as f64))?;
         Some(Self {
             per_second: durable_per_second(&windows),
-            p99_us: p99.middle,
+            p99_us: p99.median,
             over: over(&windows, target_us),
             amplitude_percent: amplitude(&caps) * 100.0,
             reversals: reversals(&caps),
@@ -157,14 +157,14 @@ impl Series<Option<Rest>> {
 
 /// Returns the setting with the most throughput among those that keep the target. Both are medians over all rounds, so
 /// a lucky run does not count.
-pub fn best_by_middle(
+pub fn best_by_median(
     all: &[Series<Option<Rest>>],
     target_us: u64,
 ) -> Option<&Series<Option<Rest>>> {
     let keeping = all.iter().filter_map(|series| {
         let p99 = series.spread(|rest| rest.p99_us)?;
         let per_second = series.spread(|rest| rest.per_second)?;
-        (p99.middle <= target_us as f64).then_some((series, per_second.middle))
+        (p99.median <= target_us as f64).then_some((series, per_second.median))
     });
     let best = keeping.max_by(|one, other| one.1.total_cmp(&other.1))?;
     Some(best.0)
@@ -205,12 +205,12 @@ pub struct Shift {
 
 impl Shift {
     /// Returns the figures of the windows that ended in a range before the shift, and from a time on after it.
-    pub fn of(windows: &[Window], before: Range<u64>, behind_us: u64, target_us: u64) -> Self {
-        let behind = measured(windows, |window| window.ended_us > behind_us);
+    pub fn of(windows: &[Window], before: Range<u64>, after_us: u64, target_us: u64) -> Self {
+        let after = measured(windows, |window| window.ended_us > after_us);
         let before = measured(windows, |window| {
             before.start < window.ended_us && window.ended_us <= before.end
         });
-        let (adapting, later) = behind.split_at(behind.len().min(ADAPTING_WINDOWS));
+        let (adapting, later) = after.split_at(after.len().min(ADAPTING_WINDOWS));
         Self {
             before: over(&before, target_us),
             adapting: over(adapting, target_us),

@@ -69,7 +69,7 @@ impl Tally {
     }
 }
 
-/// What is to be done, besides the operations.
+/// What a stage is to do, apart from its operations.
 #[derive(Clone, Copy)]
 pub(crate) struct Stage<'a> {
     pub(crate) plan: &'a Plan,

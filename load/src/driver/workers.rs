@@ -131,7 +131,7 @@ impl StageContext<'_> {
                         tally.failed_reads += 1;
                     }
                 }
-                // Counted one by one, because the reads behind it have not ended.
+                // Counted one by one, because the reads that follow have not ended.
                 self.operations_ended.fetch_add(1, Ordering::Release);
             }
             self.counts.lock().tally.add(tally);

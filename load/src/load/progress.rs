@@ -46,7 +46,7 @@ impl std::fmt::Display for StageName {
 /// ```
 #[derive(Clone)]
 pub struct Progress<'a> {
-    /// The stage under way.
+    /// The current stage.
     pub stage: StageName,
     /// Time since the stage began, including its warm-up.
     pub elapsed: Duration,

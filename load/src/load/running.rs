@@ -1,4 +1,4 @@
-//! The stages of a load that is under way.
+//! The stages of a load, one after the other.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -26,7 +26,7 @@ const WINDOWS_MAX: usize = 20_000;
 /// Decisions that a run keeps.
 const DECISIONS_MAX: usize = 5_000;
 
-/// A load that is under way.
+/// A load that is running.
 pub(super) struct Running<'a> {
     target: &'a dyn Target,
     observer: Option<&'a mut dyn FnMut(&Progress<'_>)>,
@@ -36,7 +36,6 @@ pub(super) struct Running<'a> {
     stages: Vec<StageTime>,
     /// What the target reported of itself.
     observed: Observation,
-    seen: Seen,
     /// Present while operations are measured.
     stage_log: Option<StageLog>,
 }
@@ -56,7 +55,6 @@ impl<'a> Running<'a> {
             tally: Tally::default(),
             stages: Vec::new(),
             observed: Observation::default(),
-            seen: Seen::default(),
             stage_log: None,
         }
     }
@@ -163,17 +161,13 @@ impl<'a> Running<'a> {
 
     /// Asks the target for news of itself.
     fn observe(&mut self) {
-        let news = self.target.observe(&self.seen);
-        let (seen, observed) = (&mut self.seen, &mut self.observed);
-        seen.window = news.windows.last().map_or(seen.window, |last| last.number);
-        seen.decision = news
-            .decisions
-            .last()
-            .map_or(seen.decision, |last| last.number);
-        seen.span_us = news
-            .spans
-            .last()
-            .map_or(seen.span_us, |last| last.ended_us + 1);
+        let observed = &mut self.observed;
+        let seen = Seen {
+            window: observed.windows.last().map_or(0, |last| last.number),
+            decision: observed.decisions.last().map_or(0, |last| last.number),
+            span_us: observed.spans.last().map_or(0, |last| last.ended_us + 1),
+        };
+        let news = self.target.observe(&seen);
         if let Some(stage_log) = &mut self.stage_log {
             stage_log.add(&news.spans);
         }

@@ -14,7 +14,7 @@ fn compared(before: &[Observed], after: &[Observed], seed: u64) -> Comparison {
     compare(before, after, &settings).expect("runs that are long enough")
 }
 
-/// Of so many trials the share in which a comparison has a property.
+/// Returns the share of trials in which a comparison has a property.
 fn share(trials: u64, before: Shape, after: Shape, property: impl Fn(&Comparison) -> bool) -> f64 {
     let found = (0..trials).filter(|trial| {
         let before = observed(before, 2 * trial + 1);

@@ -54,7 +54,7 @@ fn the_log_says_its_unit_and_its_start() {
 }
 
 #[test]
-fn stages_of_an_engine_are_in_the_log_beside_operations() {
+fn stages_of_an_engine_are_in_the_log_with_operations() {
     let directory = tempfile::tempdir().unwrap();
     let engine = Engine::open_blocking(Config::in_directory(directory.path())).unwrap();
     let plan = Plan {
@@ -133,13 +133,13 @@ fn a_histogram_with_five_digits_is_refused() {
 
 proptest! {
     #[test]
-    fn any_change_gives_intervals_or_an_error(place in any::<prop::sample::Index>(), byte in any::<u8>()) {
+    fn any_change_gives_intervals_or_an_error(index in any::<prop::sample::Index>(), byte in any::<u8>()) {
         let mut log = IntervalLog::new(0);
         log.add(&interval(0, OperationKind::Read, &[5, 70_000, 1 << 40])).unwrap();
         log.add(&interval(1, OperationKind::Update, &[5])).unwrap();
         let mut bytes = log.as_bytes().to_vec();
-        let place = place.index(bytes.len());
-        bytes[place] = byte;
+        let index = index.index(bytes.len());
+        bytes[index] = byte;
         let log = IntervalLog::from_bytes(bytes);
         prop_assert!(log.intervals().count() <= 4);
         let _ = log.stage_by_second(Stage::Tree);

@@ -119,10 +119,10 @@ fn operations_that_fail_are_counted_and_the_run_continues() {
     let totals = &outcome.run.totals;
     assert!(totals.failed > 0);
     assert_eq!(totals.achieved + totals.failed + totals.dropped, 2_000);
-    assert_eq!(outcome.tally.first_failure.as_deref(), Some("no room"));
+    assert_eq!(outcome.tally.first_failure.as_deref(), Some("disk full"));
     let failed = Warning::Failed {
         operations: totals.failed,
-        first: "no room".to_owned(),
+        first: "disk full".to_owned(),
     };
     assert!(outcome.run.warnings.contains(&failed));
 }
@@ -151,7 +151,7 @@ fn a_target_that_is_gone_ends_the_run() {
         ..Table::default()
     };
     let error = Load::new(&plan, &table).unwrap().run().unwrap_err();
-    assert_eq!(error.to_string(), "the keys could not be put: no room");
+    assert_eq!(error.to_string(), "the keys could not be put: disk full");
 }
 
 #[track_caller]

@@ -94,7 +94,7 @@ fn a_trace_that_deletes_expects_nothing_of_its_reads() {
     let load = Load::new(&small(), &again).unwrap();
     let outcome = load.replay(&path, 1.0).unwrap().run().unwrap();
     assert_eq!((outcome.tally.missing, outcome.run.totals.missing), (0, 0));
-    let note = |warning: &Warning| warning.to_string().contains("it deletes keys");
+    let note = |warning: &Warning| warning.to_string().contains("the trace deletes keys");
     assert!(outcome.run.warnings.iter().any(note));
     again.agrees_with(&outcome);
 }

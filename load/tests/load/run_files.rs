@@ -79,7 +79,7 @@ fn where_nothing_can_be_written_is_known_before() {
 #[test]
 fn a_file_that_is_too_long_is_not_read() {
     let directory = tempfile::tempdir().unwrap();
-    // Sparse: it takes no room.
+    // Sparse: it takes no space on the disk.
     let file = File::create(directory.path().join(RUN_FILE)).unwrap();
     file.set_len(FILE_BYTES_MAX + 1).unwrap();
     let error = Run::read_from(directory.path()).unwrap_err();

@@ -22,8 +22,8 @@ fn every_operation_comes_back_with_its_time() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("operations.trace");
     let mut writer = TraceWriter::create(&path, 10, 4).unwrap();
-    for (place, operation) in all_kinds().into_iter().enumerate() {
-        writer.write(place as u64 * 250, operation).unwrap();
+    for (number, operation) in all_kinds().into_iter().enumerate() {
+        writer.write(number as u64 * 250, operation).unwrap();
     }
     writer.finish().unwrap();
     let mut reader = TraceReader::open(&path).unwrap();
@@ -36,11 +36,11 @@ fn every_operation_comes_back_with_its_time() {
         ended_ns: 1500,
     };
     assert_eq!(reader.summary(), expected);
-    for (place, operation) in all_kinds().into_iter().enumerate() {
+    for (number, operation) in all_kinds().into_iter().enumerate() {
         let timed = reader.next_operation().unwrap().unwrap();
         assert_eq!(
             (timed.at_ns, timed.operation),
-            (place as u64 * 250, operation)
+            (number as u64 * 250, operation)
         );
     }
     assert!(reader.next_operation().unwrap().is_none());
