@@ -137,7 +137,8 @@ pub enum Warning {
     },
     /// A thread of the load was busy nearly all the time, so that the figures may be the load's own limit.
     #[error(
-        "{} was busy {percent:.0} % of the time{}; the figures may show the limit of the load generator, not of the target",
+        "{} was busy {percent:.0} % of the time{}; the figures may show the limit of the load generator, not of the \
+         target",
         thread.described().0, thread.described().1
     )]
     ThreadBusy {
@@ -148,7 +149,8 @@ pub enum Warning {
     },
     /// The first seconds of a long run were left out of its seconds and histograms.
     #[error(
-        "the first {seconds} seconds count in the totals alone, because a long run keeps only its last hours second by second"
+        "the first {seconds} seconds count in the totals alone, because a long run keeps only its last hours second by \
+         second"
     )]
     SecondsLeftOut {
         /// Seconds that were left out.

@@ -1,9 +1,9 @@
 //! The adaptive cap from several starts against static caps, under a steady load.
 //!
 //! All runs have the same length and count from the same window on, because an engine that makes checkpoints is slower
-//! than a new one. Static and adaptive runs alternate. An adaptive run is compared with the same round of the static cap
-//! that is best by the median of all rounds. The best static cap of each round is the luckiest of several similar ones,
-//! and only shown.
+//! than a new one. Static and adaptive runs alternate. An adaptive run is compared with the same round of the static
+//! cap that is best by the median of all rounds. The best static cap of each round is the luckiest of several similar
+//! ones, and only shown.
 
 use std::fmt::{self, Display, Formatter};
 

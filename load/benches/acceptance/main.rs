@@ -4,22 +4,22 @@
 //! [--directory PATH] [--seconds-divisor N]`. It runs 3 rounds unless another number is given. A round has three parts:
 //!
 //! - `caps`, three minutes: a closed loop under the adaptive cap from several starts, alternating with static caps. The
-//!   engine may search for the cap in 20 windows, which begin with the first operation of the fill. They are left out of
-//!   static runs too. An adaptive run is compared with the static cap that is best by the median of all rounds. The best
-//!   static cap of each round, which is partly luck, is shown as well.
+//!   engine may search for the cap in 20 windows, which begin with the first operation of the fill. They are left out
+//!   of static runs too. An adaptive run is compared with the static cap that is best by the median of all rounds. The
+//!   best static cap of each round, which is partly luck, is shown as well.
 //! - `shifts`, three and a half minutes: loads that shift, adaptive and with the default cap.
 //! - `workloads`, two minutes: YCSB A, B, C, D and F, `write`, `write` with values of 4 KiB, and bursts, adaptive and
 //!   with the default configuration.
 //!
 //! Every second round runs in the opposite order, because machines drift. The output is tables in Markdown, as in
-//! `docs/TUNING.md`, and a line for each criterion, with the number of runs that meet it by themselves. A criterion that
-//! is missed fails nothing, because a noisy machine misses some too.
+//! `docs/TUNING.md`, and a line for each criterion, with the number of runs that meet it by themselves. A criterion
+//! that is missed fails nothing, because a noisy machine misses some too.
 //!
 //! `--part` runs one part alone, and is the only way to run a fourth one:
 //!
 //! - `slowdown`, about 75 seconds for each of 6 pairs (`--pairs`): pairs of runs of which one has a tenth of every core
-//!   taken, and how often `trunkline_load::compare` finds that in all pairs and in draws of half of them; and the same for
-//!   pairs of equal runs.
+//!   taken, and how often `trunkline_load::compare` finds that in all pairs and in draws of half of them; and the same
+//!   for pairs of equal runs.
 //!
 //! A divisor shortens all times, including those of windows, to try the bench out: its figures then mean nothing, and
 //! runs of `slowdown` are too short to be compared. The figures and verdicts come from `trunkline_load::acceptance`.

@@ -1,7 +1,8 @@
-//! Whether a slowdown of a tenth is found. During one run of each pair, threads take a tenth of every core. The pairs are
-//! compared as `trunkline compare --paired` does it.
+//! Whether a slowdown of a tenth is found. During one run of each pair, threads take a tenth of every core. The pairs
+//! are compared as `trunkline compare --paired` does it.
 //!
-//! Each pair comes with a third run, which is not slowed down: the comparison of the two equal runs should find nothing.
+//! Each pair comes with a third run, which is not slowed down: the comparison of the two equal runs should find
+//! nothing.
 
 use std::hint::spin_loop;
 use std::sync::atomic::{AtomicBool, Ordering};

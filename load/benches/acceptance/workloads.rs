@@ -1,5 +1,5 @@
-//! The adaptive engine against the default configuration, under YCSB's mixes and others. They run as with `trunkline load
-//! --closed --workload W --keys 200000`; bursts are an open loop.
+//! The adaptive engine against the default configuration, under YCSB's mixes and others. They run as with
+//! `trunkline load --closed --workload W --keys 200000`; bursts are an open loop.
 
 use std::fmt::{self, Display, Formatter};
 

@@ -170,16 +170,16 @@ pub fn best_by_median(
     Some(best.0)
 }
 
-/// Returns the most throughput in a round of the settings that keep the target in it. Among similar settings that is the
-/// luckiest one.
+/// Returns the most throughput in a round of the settings that keep the target in it. Among similar settings that is
+/// the luckiest one.
 pub fn best_of_round(all: &[Series<Option<Rest>>], round: usize, target_us: u64) -> Option<f64> {
     let rests = all.iter().filter_map(|series| series.round(round));
     let keeping = rests.filter(|rest| rest.keeps(target_us));
     Some(Spread::of(keeping.map(|rest| rest.per_second))?.greatest)
 }
 
-/// Returns the windows after those in which the engine may search for the cap. These begin with the first window in which
-/// anything was accepted, in the fill or the warm-up.
+/// Returns the windows after those in which the engine may search for the cap. These begin with the first window in
+/// which anything was accepted, in the fill or the warm-up.
 pub fn searched(windows: &[Window]) -> &[Window] {
     let first = windows
         .iter()

@@ -191,7 +191,10 @@ fn a_run_that_breaks_off_gives_what_was_measured_until_then() {
             run.ended_by.as_deref(),
             Some("the target failed: it is gone")
         );
-        let says = |warning: &Warning| matches!(warning, Warning::BrokenOff { reason, .. } if Some(reason) == run.ended_by.as_ref());
+        let says = |warning: &Warning| match warning {
+            Warning::BrokenOff { reason, .. } => Some(reason) == run.ended_by.as_ref(),
+            _ => false,
+        };
         assert!(run.warnings.iter().any(says), "{:?}", run.warnings);
 
         let directory = tempfile::tempdir().unwrap();

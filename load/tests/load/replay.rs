@@ -56,7 +56,10 @@ fn a_trace_replayed_ends_in_the_same_state() {
         .unwrap();
     let outcome = load.run().unwrap();
     assert_eq!(outcome.run.totals.offered, first_outcome.run.totals.offered);
-    let noted = |warning: &Warning| matches!(warning, Warning::Replayed { trace, .. } if trace.ends_with("operations.trace"));
+    let noted = |warning: &Warning| match warning {
+        Warning::Replayed { trace, .. } => trace.ends_with("operations.trace"),
+        _ => false,
+    };
     assert!(outcome.run.warnings.iter().any(noted));
     let replayed = outcome.run.replayed.as_ref().unwrap();
     assert_eq!(
