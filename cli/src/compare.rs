@@ -213,7 +213,9 @@ fn warnings(before: &[Recorded], after: &[Recorded]) -> Vec<String> {
     for (side, runs) in [("A", before), ("B", after)] {
         for (index, recorded) in runs.iter().enumerate() {
             let said = recorded.run.warnings.iter();
-            warnings.extend(said.map(|text| format!("{side}{}: {}", index + 1, printable(text))));
+            warnings.extend(said.map(|warning| {
+                format!("{side}{}: {}", index + 1, printable(&warning.to_string()))
+            }));
         }
     }
     warnings

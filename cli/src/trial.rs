@@ -4,10 +4,10 @@
 use std::fmt;
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use trunkline::Config;
 use trunkline::config::Layers;
-use trunkline_load::{Latency, Load, Mode, Plan, Totals};
+use trunkline_load::{Latency, Load, Mode, Plan, Totals, Warning};
 
 use crate::Exit;
 use crate::error::CommandError;
@@ -72,14 +72,17 @@ pub(crate) struct Figures {
     /// Its 99th percentile.
     pub(crate) p99_us: f64,
     /// Warnings of the run, or of all runs if these are medians, each once.
-    pub(crate) warnings: Vec<String>,
+    #[serde(serialize_with = "texts")]
+    pub(crate) warnings: Vec<Warning>,
 }
 
 impl Figures {
     /// Returns whether the figures measure the engine alone. A load generator that could not keep up, or operations
     /// that failed, spoil them.
     pub(crate) fn are_the_engines(&self) -> bool {
-        self.warnings.iter().all(|warning| is_dropping(warning))
+        // Dropped operations are the engine's doing.
+        let is_dropped = |warning| matches!(warning, &Warning::Dropped { .. });
+        self.warnings.iter().all(is_dropped)
     }
 
     /// Returns whether nearly all offered operations were done in the time in which they were offered.
@@ -88,9 +91,9 @@ impl Figures {
     }
 }
 
-/// Returns whether a warning is that operations were dropped, which is the engine's doing.
-fn is_dropping(warning: &str) -> bool {
-    warning.contains("were dropped")
+/// Writes warnings as texts.
+fn texts<S: Serializer>(warnings: &[Warning], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(warnings.iter().map(Warning::to_string))
 }
 
 /// Opens an engine with the user's settings and the choices over them, runs the plan on it, and removes its directory.
@@ -181,7 +184,7 @@ fn figures(totals: &Totals) -> Figures {
 /// Returns the median of each figure, and all warnings.
 pub(crate) fn median(figures: &[Figures]) -> Figures {
     let of = |field: fn(&Figures) -> f64| middle(figures.iter().map(field).collect());
-    let mut warnings: Vec<String> = Vec::new();
+    let mut warnings: Vec<Warning> = Vec::new();
     for warning in figures.iter().flat_map(|figures| &figures.warnings) {
         if !warnings.contains(warning) {
             warnings.push(warning.clone());
@@ -209,7 +212,7 @@ pub(crate) fn middle(mut values: Vec<f64>) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use trunkline_load::{OperationKind, OperationTotal};
+    use trunkline_load::{OperationFigures, OperationKind};
 
     use super::*;
 
@@ -238,14 +241,14 @@ mod tests {
         }
     }
 
-    fn total(achieved: u64, p99_us: f64) -> OperationTotal {
-        OperationTotal {
+    fn total(achieved: u64, p99_us: f64) -> OperationFigures {
+        OperationFigures {
             achieved,
             latency: Latency {
                 p99_us,
                 ..Latency::default()
             },
-            ..OperationTotal::default()
+            ..OperationFigures::default()
         }
     }
 
@@ -299,12 +302,19 @@ mod tests {
 
     #[test]
     fn warnings_of_any_trial_stay_with_the_median() {
-        let warned = |warning: &str| Figures {
-            warnings: vec![warning.to_owned()],
+        let warned = |warning| Figures {
+            warnings: vec![warning],
             ..Figures::default()
         };
-        let dropped = warned("3.0 % of the operations were dropped, 5 being under way");
-        let late = warned("the generator could not keep up");
+        let dropped = warned(Warning::Dropped {
+            percent: 3.0,
+            in_flight_max: 5,
+            readers_busy: false,
+        });
+        let late = warned(Warning::GeneratorLate {
+            p99_us: 9e3,
+            max_us: 1e4,
+        });
         assert!(Figures::default().are_the_engines() && dropped.are_the_engines());
         let all = [dropped, Figures::default(), late.clone(), late];
         let median = median(&all);

@@ -1,13 +1,13 @@
-//! A load on a target of one's own, here one that does nothing: what is left is what the generator costs.
+//! Drives a target of your own. This one does nothing, so the figures show what the generator itself costs.
 //!
 //! ```sh
-//! cargo run --release -p trunkline --features load --example own_target -- 1000000 write
+//! cargo run --release -p trunkline-load --example own_target -- 1000000 write
 //! ```
 
 use bytes::Bytes;
 use trunkline_load::{Load, Pending, Plan, Target, TargetError, Workload, WriteBatch, Written};
 
-/// It takes everything, makes the keys and values as any target must, and forgets them.
+/// A target that makes keys and values, as every target must, and forgets them.
 struct Nothing;
 
 impl Target for Nothing {
@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         totals.offered,
         totals.achieved,
         totals.dropped,
-        totals.generator_cpu_us * 1000 / totals.offered.max(1),
+        totals.cpu.generator_us * 1000 / totals.offered.max(1),
         totals.generator_late.p50_us,
         totals.generator_late.p99_us,
     );

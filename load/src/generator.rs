@@ -1,9 +1,9 @@
-//! What the generator decides: pure, with time handed in. What is due is let in or dropped, writes are gathered
-//! into batches, reads go on one by one.
+//! What the generator decides. Pure: time is handed in. It lets in or drops what is due, gathers writes into batches
+//! and hands reads on one by one.
 //!
 //! The latency of an operation counts from when it was due, whether the target, the batch or the generator kept it
-//! waiting: a target that stalls can't make the load wait for it (G. Tene, "How not to measure latency", 2013, calls
-//! the opposite coordinated omission). Not here: threads, and waiting.
+//! waiting. So a target that stalls cannot make the load wait for it (G. Tene, "How not to measure latency", 2013,
+//! calls the opposite coordinated omission).
 
 use std::collections::HashSet;
 
@@ -11,48 +11,52 @@ use trunkline::core::batch::BatchLimits;
 
 use super::measure::Recording;
 use super::operations::Operation;
-use super::plan::Pacing;
+use super::plan::{Pacing, Plan};
 use super::records::{Records, WriteBatch};
 use super::run::OperationKind;
 use super::schedule::{Source, TimedOperation};
 use super::trace::{TraceError, TraceWriter};
 
-/// How close to its time the generator spins.
+/// Time before an operation is due in which the generator spins.
 const SPIN_NS: u64 = 50_000;
-/// How long it sleeps at a time where operations come dense.
+/// Shortest sleep where operations are dense.
 const TICK_NS: u64 = 100_000;
-/// Mean distance from which on operations come sparse.
+/// Mean distance from which operations count as sparse.
 const SPARSE_NS: u64 = 200_000;
 
-/// A read that is to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A read for a reader.
 pub(crate) struct ReadJob {
     pub(crate) operation: Operation,
-    /// In a closed loop, when it starts.
+    /// When it is due; `None` in a closed loop, where it is due when it starts.
     pub(crate) intended_ns: Option<u64>,
 }
 
 /// A write of a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Member {
     pub(crate) kind: OperationKind,
     pub(crate) intended_ns: u64,
 }
 
-/// A batch that is to be submitted.
-#[derive(Debug)]
+/// A batch for the submitter.
 pub(crate) struct Gathered {
     pub(crate) batch: WriteBatch,
     pub(crate) members: Vec<Member>,
 }
 
+impl Gathered {
+    fn new(records: &Records) -> Self {
+        Self {
+            batch: WriteBatch::new(records),
+            members: Vec::new(),
+        }
+    }
+}
+
 /// Gathers writes into batches.
-#[derive(Debug)]
-pub(crate) struct Gatherer {
-    batch: WriteBatch,
-    members: Vec<Member>,
-    /// Keys that the batch writes, where anything may depend on them: requirements are checked against the state
-    /// before the batch.
+struct Gatherer {
+    gathered: Gathered,
+    /// Keys that the batch writes. A write of one of them requires nothing, because requirements are checked against
+    /// the state before the batch. `None` if no write of the load requires anything.
     written: Option<HashSet<u64>>,
     writes_max: usize,
     linger_ns: u64,
@@ -61,93 +65,69 @@ pub(crate) struct Gatherer {
 }
 
 impl Gatherer {
-    pub(crate) fn new(
-        records: &Records,
-        writes_max: usize,
-        linger_us: u64,
-        limits: BatchLimits,
-        value_bytes: usize,
-        has_requirements: bool,
-    ) -> Self {
+    fn new(records: &Records, plan: &Plan, limits: BatchLimits, has_requirements: bool) -> Self {
         Self {
-            batch: WriteBatch::new(records),
-            members: Vec::new(),
+            gathered: Gathered::new(records),
             written: has_requirements.then(HashSet::new),
-            writes_max,
-            linger_ns: linger_us * 1000,
+            writes_max: plan.batch,
+            linger_ns: plan.batch_linger_us * 1000,
             limits,
-            bytes_of_write: records.key(0).len() + value_bytes,
+            bytes_of_write: records.key(0).len() + plan.value_bytes,
         }
     }
 
-    /// Adds a write. Gives what was full before it.
+    /// Adds a write. Returns the batch before it if that was full.
     fn add(
         &mut self,
         records: &mut Records,
         operation: Operation,
         intended_ns: u64,
     ) -> Option<Gathered> {
-        let full = self
-            .is_full(operation)
-            .then(|| self.take(records))
-            .flatten();
-        let index = operation.index();
-        let is_first = self
-            .written
-            .as_mut()
-            .is_none_or(|written| written.insert(index));
-        match operation {
-            Operation::Delete { .. } => self.batch.delete(records, index),
-            Operation::ReadModifyWrite { .. } if is_first => self.batch.replace(records, index),
-            _ => self.batch.put(records, index),
+        let is_full = self.is_full(operation);
+        let full = is_full.then(|| self.take(records)).flatten();
+        let Operation { kind, index, .. } = operation;
+        let written = self.written.as_mut();
+        let is_first = written.is_none_or(|written| written.insert(index));
+        let batch = &mut self.gathered.batch;
+        match kind {
+            OperationKind::Delete => batch.delete(records, index),
+            OperationKind::ReadModifyWrite if is_first => batch.replace(records, index),
+            _ => batch.put(records, index),
         }
-        self.members.push(Member {
-            kind: operation.kind(),
-            intended_ns,
-        });
+        self.gathered.members.push(Member { kind, intended_ns });
         full
     }
 
+    /// Returns whether the batch has to go before it can take another write.
     fn is_full(&self, operation: Operation) -> bool {
-        let required = usize::from(operation.kind() == OperationKind::ReadModifyWrite);
-        let counted = self.batch.len() + self.batch.requirements() + 1 + required;
-        let bytes = self.batch.bytes() + self.bytes_of_write * (1 + required);
+        let batch = &self.gathered.batch;
+        let required = usize::from(operation.kind == OperationKind::ReadModifyWrite);
+        let counted = batch.len() + batch.requirements() + 1 + required;
+        let bytes = batch.bytes() + self.bytes_of_write * (1 + required);
         let is_over = counted > self.limits.operations_max || bytes > self.limits.bytes_max;
-        self.batch.len() >= self.writes_max || (is_over && !self.batch.is_empty())
+        batch.len() >= self.writes_max || (is_over && !batch.is_empty())
     }
 
-    /// Whether the next write would begin a batch.
-    pub(crate) fn begins_a_batch(&self, operation: Operation) -> bool {
-        self.batch.is_empty() || self.is_full(operation)
-    }
-
-    /// When the oldest write has waited long enough.
+    /// Returns when the oldest write will have waited long enough.
     fn lingered_ns(&self) -> Option<u64> {
-        let oldest = self.members.first()?;
+        let oldest = self.gathered.members.first()?;
         Some(oldest.intended_ns.saturating_add(self.linger_ns))
     }
 
-    /// What was gathered so far.
-    pub(crate) fn take(&mut self, records: &Records) -> Option<Gathered> {
-        if self.batch.is_empty() {
+    /// Takes what was gathered so far.
+    fn take(&mut self, records: &Records) -> Option<Gathered> {
+        if self.gathered.batch.is_empty() {
             return None;
         }
         if let Some(written) = &mut self.written {
             written.clear();
         }
-        let room = Vec::with_capacity(self.members.len());
-        Some(Gathered {
-            batch: std::mem::replace(
-                &mut self.batch,
-                WriteBatch::with_capacity(records, self.members.len()),
-            ),
-            members: std::mem::replace(&mut self.members, room),
-        })
+        let next = Gathered::new(records);
+        Some(std::mem::replace(&mut self.gathered, next))
     }
 }
 
 /// The generator of one stage.
-#[derive(Debug)]
 pub(crate) struct Generator {
     source: Source,
     next: Option<TimedOperation>,
@@ -157,25 +137,28 @@ pub(crate) struct Generator {
     /// When the last operation was due.
     last_due_ns: u64,
     /// Operations that were let in.
-    pub(crate) entered: u64,
-    /// Reads to be done, for whoever empties it.
+    entered: u64,
+    /// Reads that nobody has taken yet.
     pub(crate) reads: Vec<ReadJob>,
-    /// Batches to be submitted, for whoever empties it.
+    /// Batches that nobody has taken yet.
     pub(crate) batches: Vec<Gathered>,
 }
 
 impl Generator {
     pub(crate) fn new(
         source: Source,
-        gatherer: Gatherer,
-        in_flight_max: u64,
+        plan: &Plan,
+        limits: BatchLimits,
+        records: &Records,
         trace: Option<TraceWriter>,
     ) -> Self {
+        let has_requirements =
+            source.recorded().is_some() || plan.has(|shares| shares.read_modify_write > 0);
         Self {
             source,
             next: None,
-            gatherer,
-            in_flight_max,
+            gatherer: Gatherer::new(records, plan, limits, has_requirements),
+            in_flight_max: plan.in_flight_operations_max,
             trace,
             last_due_ns: 0,
             entered: 0,
@@ -184,14 +167,14 @@ impl Generator {
         }
     }
 
-    /// Looks at the first operation of an open loop.
+    /// Open loop: draws the first operation.
     pub(crate) fn begin(&mut self) -> Result<(), TraceError> {
-        self.next = self.source.next_timed()?;
+        self.next = self.source.next(None)?;
         Ok(())
     }
 
-    /// Open loop: lets in or drops what is due, at most `count_max` operations; `ended` is how many of those that were
-    /// let in have ended. Says whether anything due is left.
+    /// Open loop: lets in or drops what is due, at most `count_max` operations. `ended` is the number of operations
+    /// that were let in and have ended.
     pub(crate) fn pump(
         &mut self,
         now_ns: u64,
@@ -199,95 +182,82 @@ impl Generator {
         count_max: usize,
         records: &mut Records,
         recording: &mut Recording,
-    ) -> Result<bool, TraceError> {
+    ) -> Result<(), TraceError> {
         for _ in 0..count_max {
             let Some(timed) = self.next.filter(|timed| timed.at_ns <= now_ns) else {
-                self.send_lingered(now_ns, records);
-                return Ok(false);
+                let lingered_ns = self.gatherer.lingered_ns();
+                if lingered_ns.is_some_and(|lingered_ns| lingered_ns <= now_ns) {
+                    self.flush(records);
+                }
+                break;
             };
-            self.next = self.source.next_timed()?;
+            let TimedOperation { at_ns, operation } = timed;
+            self.next = self.source.next(None)?;
             self.note(timed)?;
-            self.last_due_ns = timed.at_ns;
-            recording.offered(timed.at_ns, now_ns - timed.at_ns);
+            self.last_due_ns = at_ns;
+            recording.offered(at_ns, now_ns - at_ns);
             match self.entered - ended < self.in_flight_max {
-                true => self.let_in(timed.operation, Some(timed.at_ns), timed.at_ns, records),
-                false => recording.dropped(timed.at_ns),
+                true => self.let_in(operation, at_ns, Some(at_ns), records),
+                false => recording.dropped(at_ns),
             }
         }
-        Ok(true)
+        Ok(())
     }
 
-    /// Closed loop: the next operation; it is due when there is room for it.
+    /// Closed loop: draws the next operation.
     pub(crate) fn draw(&mut self, now_ns: u64) -> Result<Option<Operation>, TraceError> {
-        let timed = self.source.next_at(now_ns)?;
-        if let Some(timed) = timed {
-            self.note(timed)?;
-        }
+        let timed = self.source.next(Some(now_ns))?;
+        timed.map_or(Ok(()), |timed| self.note(timed))?;
         Ok(timed.map(|timed| timed.operation))
     }
 
     /// Closed loop: starts what was drawn.
     pub(crate) fn start(&mut self, operation: Operation, now_ns: u64, records: &mut Records) {
-        self.let_in(operation, None, now_ns, records);
+        self.let_in(operation, now_ns, None, records);
     }
 
-    /// Whether a write of a closed loop would begin a batch.
+    /// Returns whether a write of a closed loop would begin a batch.
     pub(crate) fn begins_a_batch(&self, operation: Operation) -> bool {
-        self.gatherer.begins_a_batch(operation)
+        self.gatherer.gathered.batch.is_empty() || self.gatherer.is_full(operation)
     }
 
     fn note(&mut self, timed: TimedOperation) -> Result<(), TraceError> {
-        match &mut self.trace {
-            Some(trace) => trace.write(timed.at_ns, timed.operation),
-            None => Ok(()),
-        }
+        let trace = self.trace.as_mut();
+        trace.map_or(Ok(()), |trace| trace.write(timed.at_ns, timed.operation))
     }
 
     fn let_in(
         &mut self,
         operation: Operation,
+        write_intended_ns: u64,
         read_intended_ns: Option<u64>,
-        intended_ns: u64,
         records: &mut Records,
     ) {
         self.entered += 1;
-        if !operation.kind().is_write() {
+        if operation.kind.is_write() {
+            let full = self.gatherer.add(records, operation, write_intended_ns);
+            self.batches.extend(full);
+        } else {
             self.reads.push(ReadJob {
                 operation,
                 intended_ns: read_intended_ns,
             });
-            return;
-        }
-        let full = self.gatherer.add(records, operation, intended_ns);
-        self.batches.extend(full);
-    }
-
-    fn send_lingered(&mut self, now_ns: u64, records: &Records) {
-        if self
-            .gatherer
-            .lingered_ns()
-            .is_some_and(|lingered_ns| lingered_ns <= now_ns)
-        {
-            self.flush(records);
         }
     }
 
-    /// Sends what was gathered, however little.
+    /// Makes a batch of what was gathered, however little.
     pub(crate) fn flush(&mut self, records: &Records) {
         self.batches.extend(self.gatherer.take(records));
     }
 
-    /// When there is something to do next; `None` if never again, but for flushing.
+    /// Returns when there is something to do next. `None` if nothing more is due and only flushing is left.
     pub(crate) fn wake_ns(&self) -> Option<u64> {
-        let due = self.next?.at_ns;
-        Some(
-            self.gatherer
-                .lingered_ns()
-                .map_or(due, |lingered_ns| due.min(lingered_ns)),
-        )
+        let due_ns = self.next?.at_ns;
+        let lingered_ns = self.gatherer.lingered_ns();
+        Some(lingered_ns.map_or(due_ns, |lingered_ns| due_ns.min(lingered_ns)))
     }
 
-    /// Open loop, when nothing is due any more: since when.
+    /// Open loop: returns since when nothing more is due.
     pub(crate) fn ended_ns(&self) -> u64 {
         self.source.end_ns().unwrap_or(self.last_due_ns)
     }
@@ -299,17 +269,17 @@ impl Generator {
 }
 
 /// How to wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(crate) enum Pause {
     /// Not at all: it is time.
     None,
-    /// Without giving up the processor.
+    /// Spins, which keeps the processor.
     Spin,
-    /// Giving it up for so many nanoseconds.
+    /// Sleeps for some nanoseconds.
     Sleep(u64),
 }
 
-/// How to wait for a time, when operations are so far apart.
+/// Returns how to wait from now until `wake_ns`, for operations with a mean distance.
 pub(crate) fn pause(pacing: Pacing, distance_ns: u64, now_ns: u64, wake_ns: u64) -> Pause {
     let spins = match pacing {
         Pacing::Spin => true,
@@ -326,10 +296,11 @@ pub(crate) fn pause(pacing: Pacing, distance_ns: u64, now_ns: u64, wake_ns: u64)
 
 #[cfg(test)]
 mod tests {
-    use super::super::measure::{Ledger, Recorder, Times};
+    use super::super::measure::{Aggregator, Times, recorder};
     use super::super::operations::Workload;
-    use super::super::plan::{Arrivals, Plan};
-    use super::super::schedule::{SECOND_NS, Schedule};
+    use super::super::plan::Arrivals;
+    use super::super::run::Totals;
+    use super::super::schedule::SECOND_NS;
     use super::*;
 
     const MILLI_NS: u64 = 1_000_000;
@@ -347,23 +318,18 @@ mod tests {
     }
 
     fn generator(plan: &Plan, records: &Records, in_flight_max: u64) -> Generator {
+        let plan = Plan {
+            in_flight_operations_max: in_flight_max,
+            ..plan.clone()
+        };
         let limits = BatchLimits::default();
-        let gatherer = Gatherer::new(
-            records,
-            plan.batch,
-            plan.batch_linger_us,
-            limits,
-            plan.value_bytes,
-            true,
-        );
-        let source = Source::Planned(Box::new(Schedule::new(plan)));
-        let mut generator = Generator::new(source, gatherer, in_flight_max, None);
+        let mut generator = Generator::new(Source::planned(&plan), &plan, limits, records, None);
         generator.begin().unwrap();
         generator
     }
 
     /// A target that does one read after the other, each in 100 µs but for one that takes 2 s.
-    fn with_a_stall(in_flight_max: u64) -> super::super::measure::Sums {
+    fn with_a_stall(in_flight_max: u64) -> Totals {
         let service_ns = |read: u64| match read {
             3000 => 2 * SECOND_NS,
             _ => MILLI_NS / 10,
@@ -372,14 +338,11 @@ mod tests {
     }
 
     /// A target that does one read after the other, the first one as read 0: simulated, event by event.
-    fn simulated(
-        in_flight_max: u64,
-        service_ns: impl Fn(u64) -> u64,
-    ) -> super::super::measure::Sums {
+    fn simulated(in_flight_max: u64, service_ns: impl Fn(u64) -> u64) -> Totals {
         let plan = plan(Workload::C);
         let mut records = Records::new(1, 100);
         let mut generator = generator(&plan, &records, in_flight_max);
-        let recorders = [Recorder::new(0)];
+        let recorders = [recorder(0)];
         recorders[0].lock().schedule_ends(generator.ended_ns());
         let mut waiting = std::collections::VecDeque::new();
         let (mut started, mut free_ns) = (0, 0);
@@ -402,7 +365,7 @@ mod tests {
                     started_ns,
                     ended_ns: free_ns,
                 };
-                recorders[0].lock().ended(operation.kind(), times);
+                recorders[0].lock().ended(operation.kind, times);
             }
             if wake_ns.is_none() {
                 break;
@@ -415,7 +378,7 @@ mod tests {
                 .unwrap();
             waiting.extend(generator.reads.drain(..));
         }
-        Ledger::new(0, 0).finish(&recorders).unwrap()
+        Aggregator::new(0).finish(&recorders).unwrap()
     }
 
     #[test]
@@ -452,7 +415,7 @@ mod tests {
             };
             let mut records = Records::new(1, 100);
             let mut generator = generator(&plan, &records, 1_000_000);
-            let recorder = Recorder::new(0);
+            let recorder = recorder(0);
             while let Some(now_ns) = generator.wake_ns() {
                 let mut recording = recorder.lock();
                 generator
@@ -487,7 +450,7 @@ mod tests {
             ..plan(Workload::Write)
         };
         let mut records = Records::new(1, 100);
-        let recorder = Recorder::new(0);
+        let recorder = recorder(0);
         let mut sizes = Vec::new();
         let mut generator = generator(&plan, &records, 1_000_000);
         while let Some(now_ns) = generator.wake_ns() {
@@ -530,7 +493,7 @@ mod tests {
         };
         let mut records = Records::new(1, 100);
         let mut generator = generator(&plan, &records, 3);
-        let recorder = Recorder::new(0);
+        let recorder = recorder(0);
         while let Some(now_ns) = generator.wake_ns() {
             generator
                 .pump(now_ns, 0, 16, &mut records, &mut recorder.lock())
@@ -545,15 +508,37 @@ mod tests {
         assert!(written <= 3);
     }
 
+    fn gatherer(records: &Records, limits: BatchLimits, has_requirements: bool) -> Gatherer {
+        let plan = Plan {
+            batch: 100,
+            batch_linger_us: 0,
+            value_bytes: 10,
+            ..Plan::default()
+        };
+        Gatherer::new(records, &plan, limits, has_requirements)
+    }
+
     #[test]
     fn only_the_first_write_of_a_key_requires_what_was_there_before_the_batch() {
         let records = &mut Records::new(1, 10);
         let limits = BatchLimits::default();
-        let mut gatherer = Gatherer::new(records, 100, 0, limits, 10, true);
-        gatherer.add(records, Operation::ReadModifyWrite { index: 0 }, 0);
-        gatherer.add(records, Operation::ReadModifyWrite { index: 0 }, 0);
-        gatherer.add(records, Operation::Update { index: 1 }, 0);
-        gatherer.add(records, Operation::ReadModifyWrite { index: 1 }, 0);
+        let mut gatherer = gatherer(records, limits, true);
+        gatherer.add(
+            records,
+            Operation::new(OperationKind::ReadModifyWrite, 0),
+            0,
+        );
+        gatherer.add(
+            records,
+            Operation::new(OperationKind::ReadModifyWrite, 0),
+            0,
+        );
+        gatherer.add(records, Operation::new(OperationKind::Update, 1), 0);
+        gatherer.add(
+            records,
+            Operation::new(OperationKind::ReadModifyWrite, 1),
+            0,
+        );
         let gathered = gatherer.take(records).unwrap();
         assert_eq!(
             (gathered.batch.len(), gathered.batch.requirements()),
@@ -568,18 +553,22 @@ mod tests {
             operations_max: 3,
             bytes_max: 10_000,
         };
-        let mut gatherer = Gatherer::new(records, 100, 0, limits, 10, true);
+        let mut requiring = gatherer(records, limits, true);
         for index in 0..10 {
-            let full = gatherer.add(records, Operation::ReadModifyWrite { index }, 0);
+            let full = requiring.add(
+                records,
+                Operation::new(OperationKind::ReadModifyWrite, index),
+                0,
+            );
             assert!(full.is_none_or(|full| full.batch.len() + full.batch.requirements() <= 3));
         }
         let limits = BatchLimits {
             operations_max: 100,
             bytes_max: 60,
         };
-        let mut gatherer = Gatherer::new(records, 100, 0, limits, 10, false);
+        let mut gatherer = gatherer(records, limits, false);
         for index in 0..10 {
-            let full = gatherer.add(records, Operation::Update { index }, 0);
+            let full = gatherer.add(records, Operation::new(OperationKind::Update, index), 0);
             assert!(full.is_none_or(|full| full.batch.len() == 2));
         }
     }

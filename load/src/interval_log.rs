@@ -1,11 +1,9 @@
-//! Histograms second by second, as an HdrHistogram interval log (V2, compressed): what HdrHistogram's own tools
-//! read. Values are nanoseconds; a line's tag is kind and measure, such as `update.latency`, or a stage of the engine
-//! and what its work on a version took, such as `tree.service`.
-//!
-//! Not here: the figures that are taken out of them (`measure`), and plots.
+//! Histograms second by second, as an HdrHistogram interval log (V2, compressed), which HdrHistogram's own tools read.
+//! Values are nanoseconds. The tag of a line is a kind of operation and a measure, such as `update.latency`, or a stage
+//! of the engine and the time that its work on a version took, such as `tree.service`.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -18,33 +16,32 @@ use hdrhistogram::serialization::interval_log::{
     LogEntry, LogIteratorError, Tag,
 };
 use hdrhistogram::serialization::{Deserializer, V2DeflateSerializeError, V2DeflateSerializer};
-
-use super::run::OperationKind;
-use super::run_files::{FILE_BYTES_MAX, RunFileError, read_file, write_file};
 use trunkline::Stage;
+
+use super::files::{self, FILE_BYTES_MAX};
+use super::run::OperationKind;
+use super::run_files::RunFileError;
 
 /// Name of the file in a run's directory.
 pub const INTERVAL_LOG_FILE: &str = "latency.hlog";
 
 /// Cookie of an uncompressed histogram, version 2, one byte a word.
 const V2_COOKIE: u32 = 0x1c84_9303 | 0x10;
-/// Cookie, length, offset, digits, least and greatest value, ratio.
+/// Bytes of cookie, length, offset, digits, least and greatest value, ratio.
 const V2_HEADER_BYTES: usize = 40;
-/// Digits that are told apart: more would take more memory than any log of ours.
+/// Most digits that are told apart. More would take more memory than any log of a load.
 const DIGITS_MAX: u32 = 3;
 /// Bytes of the longest histogram: nine for each of its counts.
 const HISTOGRAM_BYTES_MAX: usize = 1 << 20;
 
-/// What of an operation a histogram is of.
+/// The two times that are measured of each operation.
 ///
-/// ```
-/// assert_ne!(trunkline_load::Measure::Latency, trunkline_load::Measure::Service);
-/// ```
+/// See [`IntervalLog`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Measure {
-    /// From the intended start to the end.
+    /// Time from the intended start to the end.
     Latency,
-    /// From the real start to the end.
+    /// Time from the real start to the end.
     Service,
 }
 
@@ -57,7 +54,7 @@ impl Measure {
     }
 }
 
-/// Why an interval log can't be used.
+/// Why an interval log cannot be used.
 ///
 /// ```
 /// use trunkline_load::IntervalLog;
@@ -68,54 +65,103 @@ impl Measure {
 #[derive(Debug, thiserror::Error)]
 pub enum IntervalLogError {
     /// A line is not one of an interval log.
-    #[error("the interval log has something else at byte {offset}")]
+    #[error("byte {offset} of the interval log begins a line that is not one of an interval log")]
     Form {
-        /// From the beginning of the file.
+        /// Offset of the line in the file.
         offset: usize,
     },
-    /// A tag says nothing that is known here.
+    /// A tag is not known.
     #[error("line {line} of the interval log has a tag that is no kind of operation and measure")]
     Tag {
-        /// Intervals alone are counted, from 1.
+        /// Number of the line, from 1, among those with a histogram.
         line: usize,
     },
-    /// A histogram is not in the form that is written here, or longer.
+    /// A histogram has another form, or is too long.
     #[error(
         "line {line} of the interval log holds no histogram of version 2 with up to three digits"
     )]
     Histogram {
-        /// Intervals alone are counted, from 1.
+        /// Number of the line, from 1, among those with a histogram.
         line: usize,
     },
-    /// A histogram can't be written.
+    /// A histogram cannot be written.
     #[error("a histogram cannot be written")]
     Write(#[source] IntervalLogWriterError<V2DeflateSerializeError>),
 }
 
-/// One kind of operation in one second, one measure of it.
+/// One measure of one kind of operation in one second.
 ///
-/// ```
-/// use trunkline_load::{Interval, Measure, OperationKind};
-/// let mut histogram = hdrhistogram::Histogram::new(3).unwrap();
-/// histogram.record(1_500).unwrap();
-/// let (kind, measure) = (OperationKind::Read, Measure::Service);
-/// let interval = Interval { second: 7, kind, measure, histogram };
-/// assert_eq!(interval.histogram.max(), 1_500); // nanoseconds
-/// ```
+/// See [`IntervalLog`] for an example.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Interval {
-    /// Counts from 0, from the end of the warm-up.
+    /// Number of the second, from 0 at the end of the warm-up.
     pub second: u64,
     /// Kind of operation.
     pub kind: OperationKind,
-    /// What of it.
+    /// Which of its times.
     pub measure: Measure,
-    /// Nanoseconds.
+    /// The times, in nanoseconds.
     pub histogram: Histogram<u64>,
 }
 
-/// A line's number and what it says.
-type Line<'a> = (usize, IntervalLogHistogram<'a>);
+/// What a line is of.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Subject {
+    Operation(OperationKind, Measure),
+    /// The service times of a stage of the engine.
+    Stage(Stage),
+}
+
+impl Subject {
+    fn tag(self) -> String {
+        match self {
+            Self::Operation(kind, measure) => format!("{}.{}", kind.name(), measure.name()),
+            Self::Stage(stage) => format!("{stage}.{}", Measure::Service.name()),
+        }
+    }
+
+    fn from_tag(tag: &str) -> Option<Self> {
+        let (subject, measure) = tag.split_once('.')?;
+        let measures = [Measure::Latency, Measure::Service];
+        let measure = measures.into_iter().find(|known| known.name() == measure)?;
+        if let Some(kind) = OperationKind::from_name(subject) {
+            return Some(Self::Operation(kind, measure));
+        }
+        let mut stages = Stage::ALL.into_iter();
+        let stage = stages.find(|known| known.name() == subject)?;
+        (measure == Measure::Service).then_some(Self::Stage(stage))
+    }
+}
+
+/// A line with a histogram that is not decoded yet.
+struct Line<'a> {
+    number: usize,
+    subject: Subject,
+    second: u64,
+    interval: IntervalLogHistogram<'a>,
+}
+
+impl<'a> Line<'a> {
+    fn of(number: usize, interval: IntervalLogHistogram<'a>) -> Result<Self, IntervalLogError> {
+        let subject = interval
+            .tag()
+            .and_then(|tag| Subject::from_tag(tag.as_str()));
+        Ok(Self {
+            number,
+            subject: subject.ok_or(IntervalLogError::Tag { line: number })?,
+            second: interval.start_timestamp().as_secs(),
+            interval,
+        })
+    }
+
+    fn histogram(&self) -> Result<Histogram<u64>, IntervalLogError> {
+        let bytes = inflated(self.interval.encoded_histogram());
+        let decoded = bytes
+            .filter(|bytes| header_holds(bytes) == Some(true))
+            .and_then(|bytes| Deserializer::new().deserialize(&mut &bytes[..]).ok());
+        decoded.ok_or(IntervalLogError::Histogram { line: self.number })
+    }
+}
 
 /// Histograms by second, of one kind and measure.
 pub type BySecond = BTreeMap<u64, Histogram<u64>>;
@@ -123,9 +169,9 @@ pub type BySecond = BTreeMap<u64, Histogram<u64>>;
 /// An interval log, in memory as it is in its file. Histograms are decoded when they are asked for.
 ///
 /// ```
-/// use trunkline_load::{Interval, IntervalLog, Measure, OperationKind};
-/// let mut histogram = hdrhistogram::Histogram::new(3).unwrap();
-/// histogram.record_n(250_000, 10).unwrap();
+/// use trunkline_load::{Histogram, Interval, IntervalLog, Measure, OperationKind};
+/// let mut histogram = Histogram::new(3).unwrap();
+/// histogram.record_n(250_000, 10).unwrap(); // nanoseconds
 /// let (kind, measure) = (OperationKind::Update, Measure::Latency);
 /// let mut log = IntervalLog::new(1_700_000_000_000);
 /// log.add(&Interval { second: 0, kind, measure, histogram })?;
@@ -140,7 +186,7 @@ pub struct IntervalLog {
 }
 
 impl IntervalLog {
-    /// An empty one; its first second begins so many milliseconds after 1970.
+    /// Returns an empty log, whose first second begins at a time in milliseconds since 1970.
     pub fn new(began_unix_ms: u64) -> Self {
         let mut bytes = Vec::new();
         let begun = IntervalLogWriterBuilder::new()
@@ -155,63 +201,70 @@ impl IntervalLog {
         Self { bytes }
     }
 
-    /// What is in a file; nothing is looked at yet.
+    /// Returns the log of a file's content, which is not checked yet.
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
         Self { bytes }
     }
 
-    /// As it is in a file.
+    /// Returns the content of the log's file.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// Adds a line.
     pub fn add(&mut self, interval: &Interval) -> Result<(), IntervalLogError> {
-        let Interval {
-            second,
-            kind,
-            measure,
-            histogram,
-        } = interval;
-        self.add_parts(*second, *kind, *measure, histogram)
+        let subject = Subject::Operation(interval.kind, interval.measure);
+        self.add_line(interval.second, subject, &interval.histogram)
     }
 
-    pub(crate) fn add_parts(
+    /// Adds a line of a kind and measure, or of a stage.
+    pub(crate) fn add_line(
         &mut self,
         second: u64,
-        kind: OperationKind,
-        measure: Measure,
+        subject: Subject,
         histogram: &Histogram<u64>,
     ) -> Result<(), IntervalLogError> {
-        let tag = format!("{}.{}", kind.name(), measure.name());
-        write_line(&mut self.bytes, second, &tag, histogram)
+        let (start, length) = (Duration::from_secs(second), Duration::from_secs(1));
+        IntervalLogWriterBuilder::new()
+            .begin_log_with(&mut self.bytes, &mut V2DeflateSerializer::new())
+            .map_err(|error| IntervalLogError::Write(error.into()))?
+            .write_histogram(histogram, start, length, Tag::new(&subject.tag()))
+            .map_err(IntervalLogError::Write)
     }
 
-    /// Appends lines that were made by [`stage_line`].
+    /// Appends whole lines.
     pub(crate) fn append_lines(&mut self, lines: &[u8]) {
         self.bytes.extend_from_slice(lines);
     }
 
-    /// Takes whole lines out again.
-    pub(crate) fn remove(&mut self, bytes: std::ops::Range<usize>) {
-        self.bytes.drain(bytes);
-    }
-
-    /// All lines of operations in order, decoded one by one.
+    /// Returns all intervals of operations in order, decoded one by one.
     pub fn intervals(&self) -> impl Iterator<Item = Result<Interval, IntervalLogError>> {
-        self.lines().filter_map(|line| match line {
-            Ok((line, interval)) => decode(line, &interval).transpose(),
-            Err(error) => Some(Err(error)),
+        self.lines().filter_map(|line| {
+            let decoded = line.and_then(|line| {
+                let Subject::Operation(kind, measure) = line.subject else {
+                    return Ok(None);
+                };
+                Ok(Some(Interval {
+                    second: line.second,
+                    kind,
+                    measure,
+                    histogram: line.histogram()?,
+                }))
+            });
+            decoded.transpose()
         })
     }
 
-    /// Lines with a histogram, counted from 1.
     fn lines(&self) -> impl Iterator<Item = Result<Line<'_>, IntervalLogError>> {
-        let mut line = 0;
+        let mut number = 0;
         IntervalLogIterator::new(&self.bytes).filter_map(move |entry| match entry {
             Ok(LogEntry::Interval(interval)) => {
-                line += 1;
-                Some(Ok((line, interval)))
+                number += 1;
+                Some(Line::of(number, interval))
             }
             Ok(_) => None,
             Err(LogIteratorError::ParseError { offset }) => {
@@ -220,188 +273,85 @@ impl IntervalLog {
         })
     }
 
-    /// What a stage of the engine took for each version that it ended, second by second.
+    /// Returns the times that a stage of the engine took for each version, second by second.
     pub fn stage_by_second(&self, stage: Stage) -> Result<BySecond, IntervalLogError> {
-        let mut seconds = BySecond::new();
-        for line in self.lines() {
-            let (line, interval) = line?;
-            if tag(&interval) == Some(Tagged::Stage(stage)) {
-                let second = interval.start_timestamp().as_secs();
-                add_to(&mut seconds, second, histogram_of(line, &interval)?);
-            }
-        }
-        Ok(seconds)
+        self.histograms_of(Subject::Stage(stage))
     }
 
-    /// Which kinds and measures it has histograms of, without decoding any.
-    pub fn tags(&self) -> Result<Vec<(OperationKind, Measure)>, IntervalLogError> {
-        let mut tags = Vec::new();
-        for line in self.lines() {
-            let (line, interval) = line?;
-            let tag = tag(&interval).ok_or(IntervalLogError::Tag { line })?;
-            if let Tagged::Operation(kind, measure) = tag
-                && !tags.contains(&(kind, measure))
-            {
-                tags.push((kind, measure));
-            }
-        }
-        tags.sort_unstable();
-        Ok(tags)
-    }
-
-    /// One kind and measure, second by second. Lines of the same second are added up.
+    /// Returns one measure of one kind, second by second. Lines of the same second are added up.
     pub fn by_second(
         &self,
         kind: OperationKind,
         measure: Measure,
     ) -> Result<BySecond, IntervalLogError> {
+        self.histograms_of(Subject::Operation(kind, measure))
+    }
+
+    fn histograms_of(&self, subject: Subject) -> Result<BySecond, IntervalLogError> {
         let mut seconds = BySecond::new();
-        for interval in self.intervals() {
-            let interval = interval?;
-            if (interval.kind, interval.measure) != (kind, measure) {
-                continue;
+        for line in self.lines() {
+            let line = line?;
+            if line.subject == subject {
+                let more = line.histogram()?;
+                let sum = seconds.entry(line.second).and_modify(|sum| add(sum, &more));
+                sum.or_insert(more);
             }
-            add_to(&mut seconds, interval.second, interval.histogram);
         }
         Ok(seconds)
     }
 
     /// Writes [`INTERVAL_LOG_FILE`] into a directory, which is created if missing.
     pub fn write_to(&self, directory: &Path) -> Result<PathBuf, RunFileError> {
-        write_file(directory, INTERVAL_LOG_FILE, &self.bytes)
+        Ok(files::write(directory, INTERVAL_LOG_FILE, &self.bytes)?)
     }
 
     /// Reads [`INTERVAL_LOG_FILE`] from a directory.
     pub fn read_from(directory: &Path) -> Result<Self, RunFileError> {
-        let bytes = read_file(&directory.join(INTERVAL_LOG_FILE), FILE_BYTES_MAX)?;
+        let bytes = files::read(&directory.join(INTERVAL_LOG_FILE), FILE_BYTES_MAX)?;
         Ok(Self { bytes })
     }
 }
 
-/// Adds up, growing where it must.
+/// Returns an empty histogram, which grows with what it is given.
+pub(crate) fn histogram(digits: u8) -> Histogram<u64> {
+    Histogram::new(digits).unwrap_or_else(|_| unreachable!("up to five digits are a precision"))
+}
+
+/// Records a value. (`saturating_record` would not grow.)
+pub(crate) fn note(histogram: &mut Histogram<u64>, value: u64) {
+    let noted = histogram.record(value);
+    debug_assert!(noted.is_ok(), "a histogram that grows takes every value");
+}
+
+/// Adds a histogram to another, which grows where it must.
 pub(crate) fn add(sum: &mut Histogram<u64>, more: &Histogram<u64>) {
     sum.auto(true);
     let added = sum.add(more);
-    debug_assert!(added.is_ok(), "one that grows takes everything");
+    debug_assert!(added.is_ok(), "a histogram that grows takes every value");
 }
 
-fn add_to(seconds: &mut BySecond, second: u64, histogram: Histogram<u64>) {
-    match seconds.entry(second) {
-        std::collections::btree_map::Entry::Vacant(vacant) => {
-            vacant.insert(histogram);
-        }
-        std::collections::btree_map::Entry::Occupied(mut there) => {
-            add(there.get_mut(), &histogram);
-        }
-    }
-}
-
-/// A line of what a stage took in a second.
-pub(super) fn stage_line(
-    second: u64,
-    stage: Stage,
-    histogram: &Histogram<u64>,
-) -> Result<Vec<u8>, IntervalLogError> {
-    let mut line = Vec::new();
-    let tag = format!("{stage}.{}", Measure::Service.name());
-    write_line(&mut line, second, &tag, histogram)?;
-    Ok(line)
-}
-
-fn write_line(
-    bytes: &mut Vec<u8>,
-    second: u64,
-    tag: &str,
-    histogram: &Histogram<u64>,
-) -> Result<(), IntervalLogError> {
-    let mut serializer = V2DeflateSerializer::new();
-    IntervalLogWriterBuilder::new()
-        .begin_log_with(bytes, &mut serializer)
-        .map_err(|error| IntervalLogError::Write(error.into()))?
-        .write_histogram(
-            histogram,
-            Duration::from_secs(second),
-            Duration::from_secs(1),
-            Tag::new(tag),
-        )
-        .map_err(IntervalLogError::Write)
-}
-
-/// What a line is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tagged {
-    Operation(OperationKind, Measure),
-    /// Its service alone.
-    Stage(Stage),
-}
-
-fn tag(interval: &IntervalLogHistogram<'_>) -> Option<Tagged> {
-    let tag = interval.tag()?;
-    let (subject, measure) = tag.as_str().split_once('.')?;
-    let measures = [Measure::Latency, Measure::Service];
-    let measure = measures.into_iter().find(|known| known.name() == measure)?;
-    let mut kinds = OperationKind::ALL.into_iter();
-    if let Some(kind) = kinds.find(|known| known.name() == subject) {
-        return Some(Tagged::Operation(kind, measure));
-    }
-    let stage = Stage::ALL
-        .into_iter()
-        .find(|known| known.name() == subject)?;
-    (measure == Measure::Service).then_some(Tagged::Stage(stage))
-}
-
-/// A line of operations; none if it is a stage's.
-fn decode(
-    line: usize,
-    interval: &IntervalLogHistogram<'_>,
-) -> Result<Option<Interval>, IntervalLogError> {
-    let tag = tag(interval).ok_or(IntervalLogError::Tag { line })?;
-    let Tagged::Operation(kind, measure) = tag else {
-        return Ok(None);
-    };
-    Ok(Some(Interval {
-        second: interval.start_timestamp().as_secs(),
-        kind,
-        measure,
-        histogram: histogram_of(line, interval)?,
-    }))
-}
-
-fn histogram_of(
-    line: usize,
-    interval: &IntervalLogHistogram<'_>,
-) -> Result<Histogram<u64>, IntervalLogError> {
-    let histogram = inflated(interval.encoded_histogram()).and_then(|bytes| {
-        let digits_fit = header_holds(&bytes)?;
-        digits_fit.then(|| Deserializer::new().deserialize(&mut &bytes[..]).ok())?
-    });
-    histogram.ok_or(IntervalLogError::Histogram { line })
-}
-
-/// A histogram's own bytes, if there are not too many.
+/// Returns a histogram's own bytes, if there are not too many.
 fn inflated(encoded: &str) -> Option<Vec<u8>> {
     if encoded.len() > 2 * HISTOGRAM_BYTES_MAX {
         return None;
     }
     let compressed = STANDARD.decode(encoded).ok()?;
-    // The cookie and the length of what follows.
-    let compressed = compressed.get(8..)?;
+    // The cookie and the length come first.
+    let mut limited = ZlibDecoder::new(compressed.get(8..)?).take(HISTOGRAM_BYTES_MAX as u64 + 1);
     let mut bytes = Vec::new();
-    let mut limited = ZlibDecoder::new(compressed).take(HISTOGRAM_BYTES_MAX as u64 + 1);
-    let read: io::Result<usize> = limited.read_to_end(&mut bytes);
-    read.ok().filter(|read| *read <= HISTOGRAM_BYTES_MAX)?;
-    Some(bytes)
+    limited.read_to_end(&mut bytes).ok()?;
+    (bytes.len() <= HISTOGRAM_BYTES_MAX).then_some(bytes)
 }
 
-/// What would let the decoder take memory is looked at before it does.
+/// Returns whether a histogram can be decoded within bounds. The decoder takes memory before it would notice.
 fn header_holds(bytes: &[u8]) -> Option<bool> {
-    let word = |place: usize| {
-        let word = bytes.get(place..place + 4)?;
+    let word = |offset: usize| {
+        let word = bytes.get(offset..offset + 4)?;
         Some(u32::from_be_bytes(word.try_into().ok()?))
     };
     let payload_bytes = usize::try_from(word(4)?).ok()?;
     let is_whole = payload_bytes == bytes.len().checked_sub(V2_HEADER_BYTES)?;
-    // The one number whose sign the decoder can't change; no histogram has it.
+    // The one number whose sign the decoder cannot change. No histogram has it.
     let has_least = bytes.windows(9).any(|window| window == [0xff; 9]);
     Some(word(0)? == V2_COOKIE && is_whole && word(12)? <= DIGITS_MAX && !has_least)
 }

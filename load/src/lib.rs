@@ -1,42 +1,58 @@
-//! Load: schedules of arrivals, workloads, what came out of them, and how two runs compare. For the command, and
-//! for whoever drives trunkline, or a service of their own, from a harness of their own.
+//! A load generator for trunkline, or for a service of your own: schedules of arrivals, workloads, measured runs, and
+//! the comparison of runs. It uses the public API of the engine alone.
 //!
-//! A [`Plan`] says what is to happen, a [`Load`] puts it on a [`Target`], an [`Outcome`] holds what came out: a
-//! [`Run`] with figures of each second, an [`IntervalLog`] with their histograms, and [`Records`], which know what
-//! every key must hold without having asked.
+//! ```
+//! use trunkline_load::{Load, Plan, Workload};
+//! # let directory = tempfile::tempdir()?;
+//! # let engine = trunkline::Engine::open_blocking(trunkline::Config::in_directory(directory.path()))?;
+//! let plan = Plan { workload: Workload::B, keys: 100, rate: Some(10_000.0), ops: Some(500), ..Plan::default() };
+//! let outcome = Load::new(&plan, &engine)?.run()?;
+//! println!("{:.0} operations a second", outcome.run.totals.achieved_per_second());
+//! # engine.shutdown_blocking()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A [`Plan`] says what to do. A [`Load`] runs it on a [`Target`] and gives an [`Outcome`]: a [`Run`] with the figures
+//! of each second, an [`IntervalLog`] with their histograms, and [`Records`], which know what every key must hold
+//! without asking the target. [`compare`](compare::compare()) says whether two runs differ.
 //!
 //! In an open loop operations are due on a schedule that follows from plan and seed alone, whatever the target does.
-//! Latency counts from when an operation was due, service time from when it was really begun. What is due while too
-//! many are under way is dropped and counted, never put off. How late the generator itself was is measured too.
+//! Latency counts from when an operation was due, service time from when it really began. What is due while too many
+//! operations are in flight is dropped and counted, never put off. The lateness of the generator itself is measured
+//! too. In a closed loop the next operation starts when another has ended.
 //!
-//! | file | for |
+//! From plan to figures:
+//!
+//! | module | what it does |
 //! | --- | --- |
-//! | `plan` | what is asked for |
-//! | `operations`, `schedule` | which operation, and when: pure |
-//! | `records` | keys, values, and what each key must hold |
-//! | `trace` | operations in a file |
-//! | `generator` | letting in, dropping, gathering into batches: pure |
-//! | `lanes`, `driver` | threads, and what lies between them |
-//! | `target` | what it is all put on |
-//! | `measure`, `stage_log`, `interval_log` | from times to figures and histograms |
-//! | `run_load`, `run`, `warnings`, `run_files` | the stages of a load, what came out and what to know of it, in files |
-//! | `compare` | whether two runs, or two sides of several, differ: pure |
-//!
-//! Not here: a network client, a terminal, plots, and any knowledge of how the engine works inside.
+//! | `plan` | reads a plan and checks it |
+//! | `operations`, `schedule` | choose operations, and when they are due; pure |
+//! | `trace` | reads and writes operations as a file |
+//! | `records` | makes keys and values, and knows what each key must hold |
+//! | `generator` | lets operations in or drops them, gathers writes into batches; pure |
+//! | `driver`, `queues` | carry out one stage with several threads |
+//! | `target` | what a load runs on |
+//! | `measure`, `stage_log`, `interval_log` | turn times into figures and histograms |
+//! | `load` | runs the stages: fill, find a rate, warm up, measure |
+//! | `run`, `warnings`, `run_files`, `files` | the result, what to know of it, and its file |
+//! | `compare` | whether two sides of runs differ; pure |
 
+#[doc(hidden)] // Public only for the bench `acceptance` and for tests.
 pub mod acceptance;
 pub mod compare;
 mod driver;
+mod error;
+mod files;
 mod generator;
 mod interval_log;
-mod lanes;
+mod load;
 mod measure;
 mod operations;
 mod plan;
+mod queues;
 mod records;
 mod run;
 mod run_files;
-mod run_load;
 mod schedule;
 mod stage_log;
 mod target;
@@ -44,9 +60,12 @@ mod trace;
 mod warnings;
 
 pub use driver::Tally;
+pub use error::{LoadError, error_chain};
+pub use files::{FILE_BYTES_MAX, FileError};
 pub use interval_log::{
     BySecond, INTERVAL_LOG_FILE, Interval, IntervalLog, IntervalLogError, Measure,
 };
+pub use load::{BrokenOff, Load, Outcome, Progress, StageName, StageTime};
 pub use operations::{Distribution, Operation, Shares, Workload};
 pub use plan::{
     Arrivals, InvalidPlan, Mode, PLAN_BYTES_MAX, Pacing, Phase, Phases, Plan, PlanError, ProofTop,
@@ -54,14 +73,19 @@ pub use plan::{
 };
 pub use records::{KEYS_MAX, MustHold, Records, Write, WriteBatch};
 pub use run::{
-    Latency, Machine, OperationKind, OperationSecond, OperationTotal, RUN_FORMAT, Replayed, Run,
-    Second, Totals,
+    Latency, Machine, OperationFigures, OperationKind, RUN_FORMAT, Replayed, Run, Second,
+    ThreadTimes, Totals,
 };
-pub use run_files::{FILE_BYTES_MAX, RUN_FILE, RunFileError};
-pub use run_load::{BrokenOff, Load, LoadError, Outcome, Progress, StageName, StageTime};
+pub use run_files::{RUN_FILE, RunFileError};
 pub use schedule::{Schedule, TimedOperation};
 pub use target::{Observation, Pending, Seen, Target, TargetError, Written};
 pub use trace::{LineProblem, TRACE_FORMAT, TraceError, TraceReader, TraceSummary, TraceWriter};
+pub use warnings::{LoadThread, Warning};
 
-/// Histograms as an [`Interval`] holds them.
+/// The histogram of an [`Interval`].
 pub use hdrhistogram::Histogram;
+
+/// The example of the README, which is tested.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,94 +1,65 @@
 //! From times of operations to the figures of each second.
 //!
-//! Threads record into their own [`Recorder`], whose lock nobody else holds but for a moment; the [`Ledger`] takes the
-//! seconds that are over out of all of them. No clock here: all times are handed in, nanoseconds from one
-//! beginning.
+//! Each thread records into its own [`Recorder`], whose lock others hold only for a moment. The [`Aggregator`] takes
+//! the seconds that are over out of all of them. There is no clock here: all times are handed in, in nanoseconds from
+//! the beginning of the stage.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard};
 
 use hdrhistogram::Histogram;
+use parking_lot::Mutex;
 
-use super::interval_log::{IntervalLog, IntervalLogError, Measure, add};
-use super::lanes::locked;
-use super::run::{Latency, OperationKind, OperationSecond, OperationTotal, Second};
+use super::interval_log::{IntervalLog, IntervalLogError, Measure, Subject, add, histogram, note};
+use super::run::{Latency, OperationFigures, OperationKind, Second, Totals};
 use super::schedule::SECOND_NS;
 
-/// Digits that latencies are told apart by: 0.1 %.
+/// Digits of latencies that are told apart: 0.1 %.
 const DIGITS: u8 = 3;
-/// A second is closed that long after its end: who stamped an operation before may record it only now.
+/// Time after its end for which a second stays open, because a thread may record an operation a little late.
 const GRACE_NS: u64 = SECOND_NS / 2;
 
-/// One that grows with what it is given.
-pub(crate) fn histogram() -> Histogram<u64> {
-    Histogram::new(DIGITS)
-        .unwrap_or_else(|_| unreachable!("the precision is a constant that it takes"))
-}
-
-/// Not `saturating_record`, which does not grow.
-fn note(histogram: &mut Histogram<u64>, value: u64) {
-    let noted = histogram.record(value);
-    debug_assert!(noted.is_ok(), "one that grows takes everything");
-}
-
 /// When an operation was to start, when it did, and when it ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) struct Times {
     pub(crate) intended_ns: u64,
     pub(crate) started_ns: u64,
     pub(crate) ended_ns: u64,
 }
 
-/// Both measures of one kind of operation.
-#[derive(Clone, Debug)]
-struct Both {
+/// Histograms of one kind of operation.
+#[derive(Clone)]
+struct Histograms {
     latency: Histogram<u64>,
     service: Histogram<u64>,
 }
 
-impl Both {
-    fn new() -> Self {
+impl Default for Histograms {
+    fn default() -> Self {
         Self {
-            latency: histogram(),
-            service: histogram(),
-        }
-    }
-
-    fn add(&mut self, more: &Self) {
-        add(&mut self.latency, &more.latency);
-        add(&mut self.service, &more.service);
-    }
-}
-
-/// By kind, where there was any.
-#[derive(Clone, Debug, Default)]
-struct Kinds([Option<Box<Both>>; OperationKind::ALL.len()]);
-
-impl Kinds {
-    fn of(&mut self, kind: OperationKind) -> &mut Both {
-        self.0[kind.place()].get_or_insert_with(|| Box::new(Both::new()))
-    }
-
-    fn each(&self) -> impl Iterator<Item = (OperationKind, &Both)> {
-        let kinds = OperationKind::ALL.into_iter().zip(&self.0);
-        kinds.filter_map(|(kind, both)| Some((kind, both.as_deref()?)))
-    }
-
-    fn add(&mut self, more: &Self) {
-        for (kind, both) in more.each() {
-            self.of(kind).add(both);
+            latency: histogram(DIGITS),
+            service: histogram(DIGITS),
         }
     }
 }
 
-/// What was recorded of one second.
-#[derive(Clone, Debug, Default)]
+impl Histograms {
+    fn figures(&self) -> OperationFigures {
+        OperationFigures {
+            achieved: self.latency.len(),
+            latency: Latency::of(&self.latency),
+            service: Latency::of(&self.service),
+        }
+    }
+}
+
+/// What was recorded of one second, or of several.
+#[derive(Clone, Default)]
 struct Part {
     offered: u64,
     dropped: u64,
     failed: u64,
     late_ns_max: u64,
-    kinds: Kinds,
+    kinds: BTreeMap<OperationKind, Histograms>,
 }
 
 impl Part {
@@ -97,196 +68,162 @@ impl Part {
         self.dropped += more.dropped;
         self.failed += more.failed;
         self.late_ns_max = self.late_ns_max.max(more.late_ns_max);
-        self.kinds.add(&more.kinds);
+        for (kind, more) in &more.kinds {
+            let own = self.kinds.entry(*kind).or_default();
+            add(&mut own.latency, &more.latency);
+            add(&mut own.service, &more.service);
+        }
+    }
+
+    fn operations(&self) -> BTreeMap<OperationKind, OperationFigures> {
+        let kinds = self.kinds.iter();
+        kinds.map(|(kind, all)| (*kind, all.figures())).collect()
+    }
+
+    fn achieved(&self) -> u64 {
+        self.kinds.values().map(|all| all.latency.len()).sum()
     }
 
     fn figures(&self, second: u64) -> Second {
-        let mut figures = Second {
+        Second {
             second,
             offered: self.offered,
+            achieved: self.achieved(),
             dropped: self.dropped,
             generator_late_us: self.late_ns_max / 1000,
-            ..Second::default()
-        };
-        for (kind, both) in self.kinds.each() {
-            let of_kind = OperationSecond {
-                achieved: both.latency.len(),
-                latency: Latency::of(&both.latency),
-                service: Latency::of(&both.service),
-            };
-            figures.achieved += of_kind.achieved;
-            figures.operations.insert(kind, of_kind);
+            operations: self.operations(),
         }
-        figures
     }
 }
 
-/// Where one thread records.
-#[derive(Debug)]
-pub(crate) struct Recorder(Mutex<Recording>);
+/// What one thread records into.
+pub(crate) type Recorder = Mutex<Recording>;
 
-impl Recorder {
-    /// What was to start before `begin_ns` is warm-up, and left out.
-    pub(crate) fn new(begin_ns: u64) -> Self {
-        Self(Mutex::new(Recording {
-            begin_ns,
-            open_second: 0,
-            parts: BTreeMap::new(),
-            late: histogram(),
-            last_ended_ns: begin_ns,
-            schedule_end_ns: u64::MAX,
-            ended_in_schedule: 0,
-        }))
-    }
-
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Recording> {
-        locked(&self.0)
-    }
+/// Returns a recorder that leaves out what was to start before `begin_ns`: it is warm-up.
+pub(crate) fn recorder(begin_ns: u64) -> Recorder {
+    Mutex::new(Recording {
+        begin_ns,
+        open_second: 0,
+        parts: BTreeMap::new(),
+        late: histogram(DIGITS),
+        last_ended_ns: begin_ns,
+        schedule_end_ns: u64::MAX,
+        ended_in_schedule: 0,
+    })
 }
 
-/// What one thread recorded and nobody took yet.
-#[derive(Debug)]
+/// What one thread recorded and the aggregator has not taken yet.
 pub(crate) struct Recording {
     begin_ns: u64,
-    /// Earlier seconds are closed: what comes for them belongs to this one.
+    /// Earlier seconds are closed. What comes late for them counts in this one.
     open_second: u64,
     parts: BTreeMap<u64, Part>,
     late: Histogram<u64>,
     last_ended_ns: u64,
-    /// Nothing more is due from here on.
+    /// When nothing more is due.
     schedule_end_ns: u64,
-    /// What ended until then. What was due in the warm-up counts too: at a steady rate it stands for what was due and
-    /// has not ended when the schedule ends, so that latency alone takes nothing from the rate.
+    /// Operations that ended by then. Those that were due in the warm-up count too: at a steady rate they stand for
+    /// those that have not ended when the schedule does, so that latency alone does not lower the rate.
     ended_in_schedule: u64,
 }
 
 impl Recording {
-    /// Nothing is due from then on; the earliest such time counts.
+    /// Ends the schedule at a time, or earlier if it was ended earlier before.
     pub(crate) fn schedule_ends(&mut self, end_ns: u64) {
         self.schedule_end_ns = self.schedule_end_ns.min(end_ns);
     }
 
-    fn counts(&self, intended_ns: u64) -> bool {
-        intended_ns >= self.begin_ns
-    }
-
-    fn part(&mut self, at_ns: u64) -> &mut Part {
+    /// Returns the part of a time, unless the operation was to start in the warm-up.
+    fn part(&mut self, intended_ns: u64, at_ns: u64) -> Option<&mut Part> {
         let second = (at_ns.saturating_sub(self.begin_ns) / SECOND_NS).max(self.open_second);
-        self.parts.entry(second).or_default()
+        let is_counted = intended_ns >= self.begin_ns;
+        is_counted.then(|| self.parts.entry(second).or_default())
     }
 
-    /// An operation ended.
+    fn part_of_ended(&mut self, times: Times) -> Option<&mut Part> {
+        if times.intended_ns >= self.begin_ns {
+            self.last_ended_ns = self.last_ended_ns.max(times.ended_ns);
+        }
+        self.part(times.intended_ns, times.ended_ns)
+    }
+
+    /// Records that an operation ended.
     pub(crate) fn ended(&mut self, kind: OperationKind, times: Times) {
         let schedule = self.begin_ns..=self.schedule_end_ns;
         self.ended_in_schedule += u64::from(schedule.contains(&times.ended_ns));
-        if !self.counts(times.intended_ns) {
-            return;
+        if let Some(part) = self.part_of_ended(times) {
+            let own = part.kinds.entry(kind).or_default();
+            let since = |begun_ns: u64| times.ended_ns.saturating_sub(begun_ns);
+            note(&mut own.latency, since(times.intended_ns));
+            note(&mut own.service, since(times.started_ns));
         }
-        self.last_ended_ns = self.last_ended_ns.max(times.ended_ns);
-        let both = self.part(times.ended_ns).kinds.of(kind);
-        note(
-            &mut both.latency,
-            times.ended_ns.saturating_sub(times.intended_ns),
-        );
-        note(
-            &mut both.service,
-            times.ended_ns.saturating_sub(times.started_ns),
-        );
     }
 
-    /// An operation failed.
+    /// Records that an operation failed.
     pub(crate) fn failed(&mut self, times: Times) {
-        if self.counts(times.intended_ns) {
-            self.last_ended_ns = self.last_ended_ns.max(times.ended_ns);
-            self.part(times.ended_ns).failed += 1;
+        if let Some(part) = self.part_of_ended(times) {
+            part.failed += 1;
         }
     }
 
-    /// An operation was to start, and the generator came to it so much later.
+    /// Records that an operation was due, and that the generator came to it later.
     pub(crate) fn offered(&mut self, intended_ns: u64, late_ns: u64) {
-        if self.counts(intended_ns) {
-            note(&mut self.late, late_ns);
-            let part = self.part(intended_ns);
+        if let Some(part) = self.part(intended_ns, intended_ns) {
             part.offered += 1;
             part.late_ns_max = part.late_ns_max.max(late_ns);
+            note(&mut self.late, late_ns);
         }
     }
 
-    /// An operation of a closed loop started: it was not due before.
+    /// Records that an operation of a closed loop started. It was not due before.
     pub(crate) fn offered_in_turn(&mut self, at_ns: u64) {
-        if self.counts(at_ns) {
-            self.part(at_ns).offered += 1;
+        if let Some(part) = self.part(at_ns, at_ns) {
+            part.offered += 1;
         }
     }
 
-    /// It was dropped, too many being under way.
+    /// Records that an operation was dropped, because too many were in flight.
     pub(crate) fn dropped(&mut self, intended_ns: u64) {
-        if self.counts(intended_ns) {
-            self.part(intended_ns).dropped += 1;
+        if let Some(part) = self.part(intended_ns, intended_ns) {
+            part.dropped += 1;
         }
     }
 }
 
-/// How much of a run is kept second by second; totals count all of it.
-#[derive(Clone, Copy, Debug)]
-struct Kept {
+/// Seconds that are kept one by one: eight hours. Totals count all of a run.
+const SECONDS_MAX: usize = 28_800;
+/// Bytes of their histograms: half of what a file may have, so that a run with all kinds of operations can be read.
+const LOG_BYTES_MAX: usize = 128 << 20;
+
+/// Collects the figures of a run while it is running.
+pub(crate) struct Aggregator {
+    begin_ns: u64,
     seconds_max: usize,
     log_bytes_max: usize,
-}
-
-impl Kept {
-    /// Eight hours, and half of what a file may have: with all kinds of operations a run can still be read.
-    const DEFAULT: Self = Self {
-        seconds_max: 28_800,
-        log_bytes_max: 128 << 20,
-    };
-}
-
-/// The figures of a run while it goes on.
-#[derive(Debug)]
-pub(crate) struct Ledger {
-    begin_ns: u64,
-    kept: Kept,
-    /// Those that are over: all of them, or the last ones of a long run.
+    /// The seconds that are over: all of them, or the last ones of a long run.
     pub(crate) seconds: Vec<Second>,
-    /// Where in the log the lines of each of them begin.
-    log_starts: Vec<usize>,
+    /// The lines of the log of each of them.
+    lines: Vec<Vec<u8>>,
     /// The second that is not over.
     next_second: u64,
-    /// Over all seconds that are over.
+    /// Sum of all seconds that are over.
     sum: Part,
-    pub(crate) log: IntervalLog,
 }
 
-/// What a run came to.
-#[derive(Debug)]
-pub(crate) struct Sums {
-    pub(crate) offered: u64,
-    pub(crate) achieved: u64,
-    pub(crate) dropped: u64,
-    pub(crate) failed: u64,
-    pub(crate) late: Latency,
-    pub(crate) operations: BTreeMap<OperationKind, OperationTotal>,
-    /// From the beginning to the end of the last operation.
-    pub(crate) elapsed_ns: u64,
-    /// Operations that ended while the schedule lasted, those due in the warm-up included.
-    pub(crate) ended_in_schedule: u64,
-}
-
-impl Ledger {
-    pub(crate) fn new(begin_ns: u64, begun_unix_ms: u64) -> Self {
+impl Aggregator {
+    pub(crate) fn new(begin_ns: u64) -> Self {
         Self {
             begin_ns,
-            kept: Kept::DEFAULT,
+            seconds_max: SECONDS_MAX,
+            log_bytes_max: LOG_BYTES_MAX,
             seconds: Vec::new(),
-            log_starts: Vec::new(),
+            lines: Vec::new(),
             next_second: 0,
             sum: Part::default(),
-            log: IntervalLog::new(begun_unix_ms),
         }
     }
 
-    /// Takes out what belongs to seconds that are over.
+    /// Takes what belongs to seconds that are over.
     pub(crate) fn collect(
         &mut self,
         recorders: &[Recorder],
@@ -305,17 +242,11 @@ impl Ledger {
             let taken = std::mem::replace(&mut recording.parts, later);
             drop(recording);
             for (second, part) in taken {
-                match parts.entry(second) {
-                    std::collections::btree_map::Entry::Vacant(vacant) => {
-                        vacant.insert(part);
-                    }
-                    std::collections::btree_map::Entry::Occupied(mut there) => {
-                        there.get_mut().add(&part);
-                    }
-                }
+                let there = parts.entry(second).and_modify(|there| there.add(&part));
+                there.or_insert(part);
             }
         }
-        // A second in which nothing ended is one too, unless nothing follows.
+        // A second in which nothing ended is kept too, unless it is at the end.
         let end = match over {
             u64::MAX => parts.keys().next_back().map_or(0, |last| last + 1),
             over => over,
@@ -327,13 +258,13 @@ impl Ledger {
     }
 
     fn close(&mut self, second: u64, part: &Part) -> Result<(), IntervalLogError> {
-        self.log_starts.push(self.log.as_bytes().len());
-        for (kind, both) in part.kinds.each() {
-            self.log
-                .add_parts(second, kind, Measure::Latency, &both.latency)?;
-            self.log
-                .add_parts(second, kind, Measure::Service, &both.service)?;
+        let mut lines = IntervalLog::from_bytes(Vec::new());
+        for (kind, all) in &part.kinds {
+            let subject = |measure| Subject::Operation(*kind, measure);
+            lines.add_line(second, subject(Measure::Latency), &all.latency)?;
+            lines.add_line(second, subject(Measure::Service), &all.service)?;
         }
+        self.lines.push(lines.into_bytes());
         self.seconds.push(part.figures(second));
         self.next_second = second + 1;
         self.sum.add(part);
@@ -341,44 +272,33 @@ impl Ledger {
         Ok(())
     }
 
-    /// The older half goes once there is too much: seldom, and a run that goes on and on stays readable.
+    /// Removes the older half of the seconds if there are too many, or their lines too long.
     fn leave_out(&mut self) {
-        let has_room = self.seconds.len() <= self.kept.seconds_max
-            && self.log.as_bytes().len() <= self.kept.log_bytes_max;
-        if has_room {
-            return;
+        let log_bytes: usize = self.lines.iter().map(Vec::len).sum();
+        if self.seconds.len() > self.seconds_max || log_bytes > self.log_bytes_max {
+            let half = self.seconds.len().div_ceil(2);
+            self.seconds.drain(..half);
+            self.lines.drain(..half);
         }
-        let half = self.seconds.len().div_ceil(2);
-        let begin = self.log_starts.first().copied().unwrap_or(0);
-        let end = self.log_starts.get(half).copied();
-        let end = end.unwrap_or(self.log.as_bytes().len());
-        self.log.remove(begin..end);
-        self.seconds.drain(..half);
-        self.log_starts.drain(..half);
-        self.log_starts
-            .iter_mut()
-            .for_each(|start| *start -= end - begin);
     }
 
-    /// The second that is not over yet, as far as it got.
+    /// Returns the second that is not over yet, as far as it got.
     pub(crate) fn current(&self, recorders: &[Recorder]) -> Second {
         let mut sum = Part::default();
         for recorder in recorders {
-            // Copied within the lock, added up outside of it.
-            let last = recorder
-                .lock()
-                .parts
-                .last_key_value()
-                .map(|(_, part)| part.clone());
+            let recording = recorder.lock();
+            let last = recording.parts.values().next_back().cloned();
+            // The copy is added up outside of the lock.
+            drop(recording);
             sum.add(&last.unwrap_or_default());
         }
         sum.figures(self.next_second)
     }
 
-    /// Closes everything. Nobody records any more.
-    pub(crate) fn finish(&mut self, recorders: &[Recorder]) -> Result<Sums, IntervalLogError> {
+    /// Closes all seconds after the last record. Returns the sums, of a schedule that ends with the last operation.
+    pub(crate) fn finish(&mut self, recorders: &[Recorder]) -> Result<Totals, IntervalLogError> {
         self.close_until(recorders, u64::MAX)?;
-        let mut late = histogram();
+        let mut late = histogram(DIGITS);
         let mut last_ended_ns = self.begin_ns;
         let mut ended_in_schedule = 0;
         for recorder in recorders {
@@ -387,27 +307,28 @@ impl Ledger {
             ended_in_schedule += recording.ended_in_schedule;
             last_ended_ns = last_ended_ns.max(recording.last_ended_ns);
         }
-        let total = |both: &Both| OperationTotal {
-            achieved: both.latency.len(),
-            latency: Latency::of(&both.latency),
-            service: Latency::of(&both.service),
-        };
-        let operations: BTreeMap<_, _> = self
-            .sum
-            .kinds
-            .each()
-            .map(|(kind, both)| (kind, total(both)))
-            .collect();
-        Ok(Sums {
+        let elapsed_us = (last_ended_ns - self.begin_ns) / 1000;
+        Ok(Totals {
+            elapsed_us,
+            scheduled_us: elapsed_us,
+            ended_in_schedule,
             offered: self.sum.offered,
-            achieved: operations.values().map(|total| total.achieved).sum(),
+            achieved: self.sum.achieved(),
             dropped: self.sum.dropped,
             failed: self.sum.failed,
-            late: Latency::of(&late),
-            operations,
-            elapsed_ns: last_ended_ns - self.begin_ns,
-            ended_in_schedule,
+            generator_late: Latency::of(&late),
+            operations: self.sum.operations(),
+            ..Totals::default()
         })
+    }
+
+    /// Returns the seconds and their log.
+    pub(crate) fn into_log(self, began_unix_ms: u64) -> (Vec<Second>, IntervalLog) {
+        let mut log = IntervalLog::new(began_unix_ms);
+        for lines in self.lines {
+            log.append_lines(&lines);
+        }
+        (self.seconds, log)
     }
 }
 
@@ -427,50 +348,50 @@ mod tests {
 
     #[test]
     fn an_operation_belongs_to_the_second_in_which_it_ended() {
-        let recorders = [Recorder::new(SECOND_NS), Recorder::new(SECOND_NS)];
+        let recorders = [recorder(SECOND_NS), recorder(SECOND_NS)];
         recorders[0]
             .lock()
             .ended(KIND, times(SECOND_NS, SECOND_NS + 500, 3 * SECOND_NS));
         recorders[1].lock().offered(SECOND_NS + 5, 7_000);
-        let mut ledger = Ledger::new(SECOND_NS, 0);
-        let sums = ledger.finish(&recorders).unwrap();
-        assert_eq!(ledger.seconds.len(), 3);
+        let mut aggregator = Aggregator::new(SECOND_NS);
+        let sums = aggregator.finish(&recorders).unwrap();
+        assert_eq!(aggregator.seconds.len(), 3);
         assert_eq!(
             (
-                ledger.seconds[0].offered,
-                ledger.seconds[0].generator_late_us
+                aggregator.seconds[0].offered,
+                aggregator.seconds[0].generator_late_us
             ),
             (1, 7)
         );
-        let read = &ledger.seconds[2].operations[&KIND];
+        let read = &aggregator.seconds[2].operations[&KIND];
         assert!((read.latency.max_us / 2e6 - 1.0).abs() < 0.001);
         assert!(read.service.max_us < read.latency.max_us + 2_000.0);
         assert_eq!(
-            (sums.achieved, sums.offered, sums.elapsed_ns),
-            (1, 1, 2 * SECOND_NS)
+            (sums.achieved, sums.offered, sums.elapsed_us),
+            (1, 1, 2_000_000)
         );
     }
 
     #[test]
     fn what_was_to_start_in_the_warm_up_is_left_out() {
-        let recorders = [Recorder::new(100)];
+        let recorders = [recorder(100)];
         recorders[0].lock().ended(KIND, times(99, 100, 200));
         recorders[0].lock().offered(99, 0);
         recorders[0].lock().dropped(99);
         recorders[0].lock().ended(KIND, times(100, 100, 200));
-        let sums = Ledger::new(100, 0).finish(&recorders).unwrap();
+        let sums = Aggregator::new(100).finish(&recorders).unwrap();
         assert_eq!((sums.achieved, sums.offered, sums.dropped), (1, 0, 0));
     }
 
     #[test]
     fn what_comes_after_its_second_was_closed_counts_in_the_next_one() {
-        let recorders = [Recorder::new(0)];
-        let mut ledger = Ledger::new(0, 0);
-        ledger.collect(&recorders, 2 * SECOND_NS).unwrap();
-        assert_eq!(ledger.seconds.len(), 1);
+        let recorders = [recorder(0)];
+        let mut aggregator = Aggregator::new(0);
+        aggregator.collect(&recorders, 2 * SECOND_NS).unwrap();
+        assert_eq!(aggregator.seconds.len(), 1);
         recorders[0].lock().ended(KIND, times(1, 1, 2));
-        ledger.finish(&recorders).unwrap();
-        let achieved: Vec<u64> = ledger
+        aggregator.finish(&recorders).unwrap();
+        let achieved: Vec<u64> = aggregator
             .seconds
             .iter()
             .map(|second| second.achieved)
@@ -480,12 +401,12 @@ mod tests {
 
     #[test]
     fn a_second_in_which_nothing_ended_is_there() {
-        let recorders = [Recorder::new(0)];
+        let recorders = [recorder(0)];
         recorders[0].lock().ended(KIND, times(0, 0, 1));
         recorders[0].lock().ended(KIND, times(0, 0, 3 * SECOND_NS));
-        let mut ledger = Ledger::new(0, 0);
-        ledger.collect(&recorders, 10 * SECOND_NS).unwrap();
-        let achieved: Vec<u64> = ledger
+        let mut aggregator = Aggregator::new(0);
+        aggregator.collect(&recorders, 10 * SECOND_NS).unwrap();
+        let achieved: Vec<u64> = aggregator
             .seconds
             .iter()
             .map(|second| second.achieved)
@@ -494,63 +415,57 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_after_the_schedule_is_achieved_but_not_within_it() {
-        let recorders = [Recorder::new(100)];
+    fn an_operation_that_ends_after_the_schedule_is_achieved_but_not_within_it() {
+        let recorders = [recorder(100)];
         recorders[0].lock().schedule_ends(1_000);
         recorders[0].lock().schedule_ends(2_000);
         // Due in the warm-up, within the schedule, and in it but ended after it.
         recorders[0].lock().ended(KIND, times(50, 50, 100));
         recorders[0].lock().ended(KIND, times(100, 100, 1_000));
         recorders[0].lock().ended(KIND, times(900, 900, 1_001));
-        let sums = Ledger::new(100, 0).finish(&recorders).unwrap();
+        let sums = Aggregator::new(100).finish(&recorders).unwrap();
         assert_eq!((sums.achieved, sums.ended_in_schedule), (2, 2));
     }
 
     #[test]
-    fn a_run_that_goes_on_and_on_keeps_its_last_seconds_and_all_of_its_totals() {
-        let by_seconds = Kept {
-            seconds_max: 10,
-            ..Kept::DEFAULT
-        };
-        let by_bytes = Kept {
-            log_bytes_max: 4_000,
-            ..Kept::DEFAULT
-        };
-        for kept in [by_seconds, by_bytes] {
-            let recorders = [Recorder::new(0)];
-            let mut ledger = Ledger::new(0, 0);
-            ledger.kept = kept;
+    fn a_very_long_run_keeps_its_last_seconds_and_all_of_its_totals() {
+        for (seconds_max, log_bytes_max) in [(10, LOG_BYTES_MAX), (SECONDS_MAX, 4_000)] {
+            let recorders = [recorder(0)];
+            let mut aggregator = Aggregator::new(0);
+            (aggregator.seconds_max, aggregator.log_bytes_max) = (seconds_max, log_bytes_max);
             for second in 0..100 {
                 let at_ns = second * SECOND_NS;
                 recorders[0]
                     .lock()
                     .ended(KIND, times(at_ns, at_ns, at_ns + 1));
-                ledger.collect(&recorders, at_ns).unwrap();
+                aggregator.collect(&recorders, at_ns).unwrap();
             }
-            let sums = ledger.finish(&recorders).unwrap();
+            let sums = aggregator.finish(&recorders).unwrap();
             assert_eq!(sums.achieved, 100);
-            assert!((2..=30).contains(&ledger.seconds.len()));
-            let seconds = ledger.seconds.iter().map(|second| second.second);
+            assert!((2..=30).contains(&aggregator.seconds.len()));
+            let seconds = aggregator.seconds.iter().map(|second| second.second);
             let seconds: Vec<u64> = seconds.collect();
             assert_eq!(seconds.last(), Some(&99));
-            let logged = ledger.log.by_second(KIND, Measure::Latency).unwrap();
+            let (_, log) = aggregator.into_log(0);
+            let logged = log.by_second(KIND, Measure::Latency).unwrap();
             assert_eq!(logged.into_keys().collect::<Vec<_>>(), seconds);
         }
     }
 
     #[test]
     fn the_log_holds_what_the_seconds_say() {
-        let recorders = [Recorder::new(0), Recorder::new(0)];
-        for (place, recorder) in recorders.iter().enumerate() {
-            let ended_ns = 1_000 + place as u64;
+        let recorders = [recorder(0), recorder(0)];
+        for (number, recorder) in recorders.iter().enumerate() {
+            let ended_ns = 1_000 + number as u64;
             recorder.lock().ended(KIND, times(0, 500, ended_ns));
         }
-        let mut ledger = Ledger::new(0, 0);
-        ledger.finish(&recorders).unwrap();
-        let latency = ledger.log.by_second(KIND, Measure::Latency).unwrap();
-        let service = ledger.log.by_second(KIND, Measure::Service).unwrap();
+        let mut aggregator = Aggregator::new(0);
+        aggregator.finish(&recorders).unwrap();
+        let (_, log) = aggregator.into_log(0);
+        let latency = log.by_second(KIND, Measure::Latency).unwrap();
+        let service = log.by_second(KIND, Measure::Service).unwrap();
         assert_eq!((latency[&0].len(), latency[&0].max()), (2, 1_001));
         assert_eq!(service[&0].max(), 501);
-        assert_eq!(ledger.log.tags().unwrap().len(), 2);
+        assert_eq!(log.intervals().count(), 2);
     }
 }

@@ -1,7 +1,7 @@
-//! Keys and values of a load, and what each key must hold: nothing here asks the target.
+//! Keys and values of a load, and what each key must hold, without asking the target.
 //!
-//! A value follows from the seed, the key's index and how often the key was written, so what a state must be at
-//! the end is known from four bytes a key.
+//! A value follows from the seed, the key's index and how often the key was written. So four bytes a key are enough
+//! to know what a state must be at the end.
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -12,31 +12,27 @@ pub const KEYS_MAX: u64 = 1 << 30;
 /// Bytes of a key.
 const KEY_BYTES: usize = 16;
 
-/// In a write's number: it was a delete.
+/// Bit of a write's number that says that the write was a delete.
 const DELETED: u32 = 1 << 31;
 
-/// How keys and values are made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Maker {
+/// Makes values.
+#[derive(Clone, Copy, Debug)]
+struct Maker {
     seed: u64,
     value_bytes: usize,
 }
 
 impl Maker {
-    pub(crate) fn new(seed: u64, value_bytes: usize) -> Self {
-        Self { seed, value_bytes }
-    }
-
     /// Replaces the buffer's content by the value of one write of a key.
-    fn value_into(self, index: u64, number: u32, value: &mut Vec<u8>) {
-        let place = index << 32 | u64::from(number);
-        let seed = self.seed ^ place.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    fn value_into(self, index: u64, number: WriteNumber, value: &mut Vec<u8>) {
+        let write = index << 32 | u64::from(number.0);
+        let seed = self.seed ^ write.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         value.resize(self.value_bytes, 0);
         SmallRng::seed_from_u64(seed).fill_bytes(value);
     }
 }
 
-/// A key as text of 16 bytes: a prefix and the index.
+/// Returns a key as text of 16 bytes: a prefix and the index.
 fn written_key(prefix: &[u8; 4], index: u64) -> [u8; KEY_BYTES] {
     let mut key = [b'0'; KEY_BYTES];
     let (head, digits) = key.split_at_mut(prefix.len());
@@ -49,9 +45,9 @@ fn written_key(prefix: &[u8; 4], index: u64) -> [u8; KEY_BYTES] {
     key
 }
 
-/// The write of a key that a number stands for, after `number & !DELETED` writes before and with it. 0 is none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct WriteNumber(u32);
+/// Number of a key's last write, from 1, with [`DELETED`] if it was a delete. 0 if the key was never written.
+#[derive(Clone, Copy, Debug, Default)]
+struct WriteNumber(u32);
 
 impl WriteNumber {
     fn next(self, is_delete: bool) -> Self {
@@ -60,12 +56,12 @@ impl WriteNumber {
         Self(number.max(1) | if is_delete { DELETED } else { 0 })
     }
 
-    pub(crate) fn is_present(self) -> bool {
+    fn is_present(self) -> bool {
         self.0 != 0 && self.0 & DELETED == 0
     }
 }
 
-/// All keys that were written, how often, and so what each must hold.
+/// All keys that were written and how often, and so what each must hold.
 ///
 /// ```
 /// let mut records = trunkline_load::Records::new(7, 20);
@@ -85,66 +81,60 @@ pub struct Records {
 }
 
 impl Records {
-    /// No key yet; values are of so many bytes.
+    /// Begins without any key. Values will have `value_bytes` bytes.
     pub fn new(seed: u64, value_bytes: usize) -> Self {
         Self {
-            maker: Maker::new(seed, value_bytes),
+            maker: Maker { seed, value_bytes },
             writes: Vec::new(),
         }
     }
 
-    /// One more than the highest index of a key that was ever written.
+    /// Returns one more than the highest index of a key that was ever written.
     pub fn len(&self) -> u64 {
         self.writes.len() as u64
     }
 
-    /// Whether no key was ever written.
+    /// Returns whether no key was ever written.
     pub fn is_empty(&self) -> bool {
         self.writes.is_empty()
     }
 
-    /// A key that is or will be written.
+    /// Returns the key of an index.
     pub fn key(&self, index: u64) -> [u8; 16] {
         key(index)
     }
 
-    /// A key that never is.
+    /// Returns a key that is never written.
     pub fn absent_key(&self, index: u64) -> [u8; 16] {
         written_key(b"none", index)
     }
 
-    /// What a key must hold now, `None` if it must be absent.
+    /// Returns what a key must hold now, `None` if it must be absent.
     pub fn value(&self, index: u64) -> Option<Vec<u8>> {
         let number = self.number(index);
         number.is_present().then(|| {
             let mut value = Vec::new();
-            self.maker.value_into(index, number.0, &mut value);
+            self.maker.value_into(index, number, &mut value);
             value
         })
     }
 
-    /// The key gets its next value. Indices of [`KEYS_MAX`] and above are passed over.
+    /// Gives the key its next value. Ignores indices of [`KEYS_MAX`] and above.
     pub fn put(&mut self, index: u64) {
         self.write(index, false);
     }
 
-    /// The key is removed. Indices of [`KEYS_MAX`] and above are passed over.
+    /// Removes the key. Ignores indices of [`KEYS_MAX`] and above.
     pub fn delete(&mut self, index: u64) {
         self.write(index, true);
     }
 
-    pub(crate) fn maker(&self) -> Maker {
-        self.maker
+    fn number(&self, index: u64) -> WriteNumber {
+        let index = usize::try_from(index).unwrap_or(usize::MAX);
+        self.writes.get(index).copied().unwrap_or_default()
     }
 
-    pub(crate) fn number(&self, index: u64) -> WriteNumber {
-        let number = usize::try_from(index)
-            .ok()
-            .and_then(|index| self.writes.get(index));
-        number.copied().unwrap_or_default()
-    }
-
-    pub(crate) fn write(&mut self, index: u64, is_delete: bool) -> WriteNumber {
+    fn write(&mut self, index: u64, is_delete: bool) -> WriteNumber {
         if index >= KEYS_MAX {
             return WriteNumber::default();
         }
@@ -158,30 +148,36 @@ impl Records {
     }
 }
 
-/// The key of an index.
+/// Returns the key of an index.
 pub(crate) fn key(index: u64) -> [u8; KEY_BYTES] {
     written_key(b"user", index)
 }
 
-/// What must hold of a key for a batch to take effect.
+/// What a key must hold for a batch to take effect.
 ///
-/// ```
-/// use trunkline_load::MustHold;
-/// assert_ne!(MustHold::Absent, MustHold::Value(b""));
-/// ```
+/// See [`Write::requires`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MustHold<'a> {
-    /// It has no value.
+    /// No value.
     Absent,
-    /// It has exactly this value.
+    /// Exactly this value.
     Value(&'a [u8]),
 }
 
 /// One write of a batch.
 ///
 /// ```
-/// let write = trunkline_load::Write { key: b"alice", value: None, requires: None };
-/// assert!(write.value.is_none()); // a delete
+/// use trunkline_load::{MustHold, Write};
+/// /// Returns whether a write may take effect on what its key holds.
+/// fn is_allowed(write: &Write<'_>, held: Option<&[u8]>) -> bool {
+///     match write.requires {
+///         None => true,
+///         Some(MustHold::Absent) => held.is_none(),
+///         Some(MustHold::Value(value)) => held == Some(value),
+///     }
+/// }
+/// let write = Write { key: b"alice", value: Some(b"2"), requires: Some(MustHold::Value(b"1")) };
+/// assert!(is_allowed(&write, Some(b"1")) && !is_allowed(&write, None));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Write<'a> {
@@ -189,7 +185,7 @@ pub struct Write<'a> {
     pub key: &'a [u8],
     /// Its new value; `None` removes the key.
     pub value: Option<&'a [u8]>,
-    /// What the key must hold before the batch: read-modify-writes ask for it, once a key and batch.
+    /// What the key must hold before the batch. Only read-modify-writes require anything, once a key and batch.
     pub requires: Option<MustHold<'a>>,
 }
 
@@ -201,8 +197,8 @@ struct Planned {
     before: Option<WriteNumber>,
 }
 
-/// Writes that are submitted together, in order. Keys and values are made when they are looked at, so that
-/// whoever submits makes them straight in the form that its own service takes.
+/// Writes that are submitted together, in order. Keys and values are made when they are looked at, so a target makes
+/// them directly in the form that its own service takes.
 ///
 /// ```
 /// use trunkline_load::{Records, WriteBatch};
@@ -223,16 +219,11 @@ pub struct WriteBatch {
 }
 
 impl WriteBatch {
-    /// A batch without writes, for values such as these records know.
+    /// Begins a batch whose values are those of `records`.
     pub fn new(records: &Records) -> Self {
-        Self::with_capacity(records, 0)
-    }
-
-    /// The same, with room for so many writes.
-    pub fn with_capacity(records: &Records, writes: usize) -> Self {
         Self {
-            maker: records.maker(),
-            writes: Vec::with_capacity(writes),
+            maker: records.maker,
+            writes: Vec::new(),
             requirements: 0,
         }
     }
@@ -260,54 +251,53 @@ impl WriteBatch {
         is_delete: bool,
         before: Option<WriteNumber>,
     ) {
-        if index >= KEYS_MAX {
-            return;
+        if index < KEYS_MAX {
+            self.requirements += usize::from(before.is_some());
+            self.writes.push(Planned {
+                index: index as u32,
+                number: records.write(index, is_delete),
+                before,
+            });
         }
-        let number = records.write(index, is_delete);
-        self.requirements += usize::from(before.is_some());
-        self.writes.push(Planned {
-            index: index as u32,
-            number,
-            before,
-        });
     }
 
-    /// Writes in it.
+    /// Returns the number of writes.
     pub fn len(&self) -> usize {
         self.writes.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no writes.
     pub fn is_empty(&self) -> bool {
         self.writes.is_empty()
     }
 
-    /// Writes that require something of their key.
+    /// Returns the number of writes that require something of their key.
     pub fn requirements(&self) -> usize {
         self.requirements
     }
 
-    /// Bytes of keys and values at most, those of requirements included.
+    /// Returns the most bytes that keys and values take, including those of requirements.
     pub fn bytes(&self) -> usize {
         self.writes.len() * (KEY_BYTES + self.maker.value_bytes) + self.requirements * KEY_BYTES
     }
 
-    /// Each write in order.
+    /// Calls `act` with each write in order.
     pub fn for_each(&self, mut act: impl FnMut(Write<'_>)) {
         let (mut value, mut before) = (Vec::new(), Vec::new());
         for planned in &self.writes {
             let index = u64::from(planned.index);
-            let is_put = planned.number.is_present();
-            if is_put {
-                self.maker.value_into(index, planned.number.0, &mut value);
-            }
-            if let Some(number) = planned.before.filter(|number| number.is_present()) {
-                self.maker.value_into(index, number.0, &mut before);
-            }
+            let made = |number: WriteNumber, buffer: &mut Vec<u8>| {
+                if number.is_present() {
+                    self.maker.value_into(index, number, buffer);
+                }
+                number.is_present()
+            };
+            let is_put = made(planned.number, &mut value);
+            let held = planned.before.map(|number| made(number, &mut before));
             act(Write {
                 key: &key(index),
                 value: is_put.then_some(&value[..]),
-                requires: planned.before.map(|number| match number.is_present() {
+                requires: held.map(|is_held| match is_held {
                     true => MustHold::Value(&before),
                     false => MustHold::Absent,
                 }),
@@ -315,7 +305,7 @@ impl WriteBatch {
         }
     }
 
-    /// Indices of the keys that something is required of: those that a read-modify-write reads.
+    /// Returns the indices of the keys that something is required of: those that a read-modify-write reads.
     pub(crate) fn required(&self) -> impl Iterator<Item = u64> {
         let required = self.writes.iter().filter(|write| write.before.is_some());
         required.map(|write| u64::from(write.index))
@@ -346,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_was_passed_over_is_absent() {
+    fn a_key_that_was_never_written_is_absent() {
         let mut records = Records::new(1, 4);
         records.put(3);
         assert_eq!(records.len(), 4);

@@ -1,37 +1,42 @@
-//! What came out of a run, as one JSON document. Histograms lie beside it, as an interval log.
+//! The result of a run, as one JSON document. Its histograms are in an interval log in the same directory.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-
 use trunkline::Span;
 use trunkline::decisions::{Decision, Window};
 
-/// Number of the form that [`Run`] is written in.
-pub const RUN_FORMAT: u32 = 2;
+use super::warnings::Warning;
 
-/// What kind of operation a latency is of.
+/// Number of the format that [`Run`] is written in.
+pub const RUN_FORMAT: u32 = 3;
+
+/// The kinds of operation that are measured apart.
 ///
 /// ```
 /// use trunkline_load::OperationKind;
-/// assert_eq!(serde_json::to_string(&OperationKind::MultiGet).unwrap(), r#""multi_get""#);
+/// let name = serde_json::to_string(&OperationKind::MultiGet)?;
+/// assert_eq!(name, format!("\"{}\"", OperationKind::MultiGet.name()));
+/// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OperationKind {
-    /// The value of one key.
+    /// Reads the value of one key.
     Read,
-    /// The values of consecutive records.
+    /// Reads the values of consecutive records.
     MultiGet,
-    /// A key's value, with a proof that is checked.
+    /// Reads a key's value with a proof, and checks the proof.
     Verify,
-    /// A new value of a key: until it is durable.
+    /// Puts a new value of a key. It ends when it is durable.
     Update,
-    /// A new key: until it is durable.
+    /// Puts a new key. It ends when it is durable.
     Insert,
-    /// A key's removal: until it is durable.
+    /// Removes a key. It ends when it is durable.
     Delete,
-    /// A read, and a put that depends on it: until it is durable. Where the batch writes the key already, a put alone.
+    /// Reads a key, then puts a value provided that the key still holds what earlier batches wrote to it last. It
+    /// ends when it is durable. Where its batch writes the key already, it is a put alone: requirements are checked
+    /// against the state before the batch.
     ReadModifyWrite,
 }
 
@@ -47,39 +52,39 @@ impl OperationKind {
         Self::ReadModifyWrite,
     ];
 
-    /// As it is written in files.
+    const NAMES: [&str; 7] = [
+        "read",
+        "multi_get",
+        "verify",
+        "update",
+        "insert",
+        "delete",
+        "read_modify_write",
+    ];
+
+    /// Returns the name that files use.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::MultiGet => "multi_get",
-            Self::Verify => "verify",
-            Self::Update => "update",
-            Self::Insert => "insert",
-            Self::Delete => "delete",
-            Self::ReadModifyWrite => "read_modify_write",
-        }
+        Self::NAMES[self as usize]
     }
 
-    /// Whether it changes anything.
+    /// Returns the kind of a name that files use.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Returns whether operations of this kind change anything.
     pub fn is_write(self) -> bool {
         !matches!(self, Self::Read | Self::MultiGet | Self::Verify)
     }
-
-    /// Place in [`Self::ALL`].
-    pub(crate) fn place(self) -> usize {
-        self as usize
-    }
 }
 
-/// Quantiles of latencies, microseconds with fractions.
+/// Quantiles of latencies, in microseconds with fractions.
 ///
-/// ```
-/// assert_eq!(trunkline_load::Latency::default().count, 0);
-/// ```
+/// See [`OperationFigures`] for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Latency {
-    /// Operations.
+    /// Number of operations.
     pub count: u64,
     /// Mean.
     pub mean_us: f64,
@@ -97,178 +102,8 @@ pub struct Latency {
     pub max_us: f64,
 }
 
-/// One kind of operation in one second.
-///
-/// ```
-/// assert_eq!(trunkline_load::OperationSecond::default().achieved, 0);
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OperationSecond {
-    /// Operations that ended.
-    pub achieved: u64,
-    /// From the intended start to the end.
-    pub latency: Latency,
-    /// From the real start to the end.
-    pub service: Latency,
-}
-
-/// One second of a run. It belongs to the second in which an operation ended.
-///
-/// ```
-/// assert_eq!(trunkline_load::Second::default().second, 0);
-/// ```
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Second {
-    /// Counts from 0, from the end of the warm-up.
-    pub second: u64,
-    /// Operations that the schedule meant to start.
-    pub offered: u64,
-    /// Operations that ended.
-    pub achieved: u64,
-    /// Operations that were due and not started, since too many were under way.
-    pub dropped: u64,
-    /// Greatest delay with which the generator itself started an operation, microseconds.
-    pub generator_late_us: u64,
-    /// By kind of operation.
-    pub operations: BTreeMap<OperationKind, OperationSecond>,
-}
-
-/// One kind of operation over the whole run.
-///
-/// ```
-/// assert_eq!(trunkline_load::OperationTotal::default().achieved, 0);
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OperationTotal {
-    /// Operations that ended.
-    pub achieved: u64,
-    /// From the intended start to the end.
-    pub latency: Latency,
-    /// From the real start to the end.
-    pub service: Latency,
-}
-
-/// Sums over the whole run, warm-up left out.
-///
-/// ```
-/// assert_eq!(trunkline_load::Totals::default().offered, 0);
-/// ```
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Totals {
-    /// How long it took, microseconds: to the end of the last operation.
-    pub elapsed_us: u64,
-    /// How long operations were due, microseconds: to the end of the schedule. In a closed loop, which has none, the
-    /// same as `elapsed_us`.
-    pub scheduled_us: u64,
-    /// Operations that ended within that time, those included that were due in the warm-up. In a closed loop the
-    /// same as `achieved`.
-    pub ended_in_schedule: u64,
-    /// Operations that the schedule meant to start.
-    pub offered: u64,
-    /// Operations that ended.
-    pub achieved: u64,
-    /// Operations that were due and not started.
-    pub dropped: u64,
-    /// Operations that failed.
-    pub failed: u64,
-    /// Reads of keys that were put before the run, and never deleted, that found nothing; those of
-    /// read-modify-writes too.
-    #[serde(default)]
-    pub missing: u64,
-    /// How late the generator itself was with starting operations, those that were dropped included: what of the
-    /// latencies is its own doing.
-    #[serde(default)]
-    pub generator_late: Latency,
-    /// Processor time of the generator's thread, which decides and gathers, microseconds; 0 where the system does
-    /// not tell. Making keys and values, and reading, is done by other threads.
-    #[serde(default)]
-    pub generator_cpu_us: u64,
-    /// Processor time of the thread that makes keys and values and submits batches, microseconds. The target's part
-    /// of that is included: keys and values are made while it takes a batch in.
-    #[serde(default)]
-    pub submitter_cpu_us: u64,
-    /// Processor time of the thread that waits for batches to be durable and records them, microseconds, without the
-    /// waiting.
-    #[serde(default)]
-    pub completer_cpu_us: u64,
-    /// Processor time of the busiest thread that reads, microseconds, without the target's reads.
-    #[serde(default)]
-    pub reader_cpu_us: u64,
-    /// By kind of operation.
-    pub operations: BTreeMap<OperationKind, OperationTotal>,
-}
-
-impl Totals {
-    /// Operations a second that the schedule meant to start.
-    ///
-    /// ```
-    /// use trunkline_load::Totals;
-    /// // Due for a second; it took another one until all that was waiting had ended.
-    /// let totals = Totals {
-    ///     scheduled_us: 1_000_000,
-    ///     elapsed_us: 2_000_000,
-    ///     offered: 1_000,
-    ///     achieved: 1_000,
-    ///     ended_in_schedule: 500,
-    ///     ..Totals::default()
-    /// };
-    /// assert_eq!((totals.offered_per_second(), totals.achieved_per_second()), (1_000.0, 500.0));
-    /// ```
-    pub fn offered_per_second(&self) -> f64 {
-        per_second(self.offered, self.scheduled_us)
-    }
-
-    /// Operations a second that ended while others were due. What is still waiting when the schedule ends does not
-    /// count, so that a target that can't keep up shows less than what was offered.
-    pub fn achieved_per_second(&self) -> f64 {
-        per_second(self.ended_in_schedule, self.scheduled_us)
-    }
-}
-
-fn per_second(count: u64, in_us: u64) -> f64 {
-    count as f64 * 1e6 / in_us.max(1) as f64
-}
-
-/// What was run instead of a plan's operations.
-///
-/// ```
-/// assert_eq!(trunkline_load::Replayed::default().speed, 0.0);
-/// ```
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Replayed {
-    /// Name of the trace's file.
-    pub name: String,
-    /// What is in it: [`TraceSummary::digest`](super::TraceSummary::digest) in hexadecimal.
-    pub digest: String,
-    /// How many times faster it was run.
-    pub speed: f64,
-}
-
-/// Where it ran.
-///
-/// ```
-/// assert!(trunkline_load::Machine::here().cores >= 1);
-/// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Machine {
-    /// Cores that the process may use.
-    pub cores: u64,
-    /// Name of the processor, empty where the system does not tell.
-    pub processor: String,
-    /// Bytes of memory, 0 where the system does not tell.
-    pub memory_bytes: u64,
-    /// System and architecture, such as `linux x86_64`.
-    pub system: String,
-}
-
 impl Latency {
-    /// Of a histogram of nanoseconds.
+    /// Returns the quantiles of a histogram of nanoseconds.
     pub(crate) fn of(histogram: &hdrhistogram::Histogram<u64>) -> Self {
         let micros = |nanos: u64| nanos as f64 / 1e3;
         let quantile = |quantile| micros(histogram.value_at_quantile(quantile));
@@ -285,80 +120,253 @@ impl Latency {
     }
 }
 
+/// Figures of one kind of operation, in one second or over the whole run.
+///
+/// ```
+/// use trunkline_load::{OperationFigures, Run};
+/// /// Returns how long the slowest percent of the reads waited before the target began them.
+/// fn waiting_us(figures: &OperationFigures) -> f64 {
+///     figures.latency.p99_us - figures.service.p99_us
+/// }
+/// # assert_eq!(waiting_us(&OperationFigures::default()), 0.0);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperationFigures {
+    /// Operations that ended.
+    pub achieved: u64,
+    /// Time from the intended start to the end.
+    pub latency: Latency,
+    /// Time from the real start to the end.
+    pub service: Latency,
+}
+
+/// One second of a run. An operation belongs to the second in which it ended.
+///
+/// ```
+/// use trunkline_load::Second;
+/// /// Returns the seconds in which the target did not keep up.
+/// fn overloaded(seconds: &[Second]) -> Vec<u64> {
+///     let overloaded = seconds.iter().filter(|second| second.dropped > 0);
+///     overloaded.map(|second| second.second).collect()
+/// }
+/// let seconds = [0, 5].map(|dropped| Second { second: 7 + dropped, dropped, ..Second::default() });
+/// assert_eq!(overloaded(&seconds), [12]);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Second {
+    /// Number of the second, from 0 at the end of the warm-up.
+    pub second: u64,
+    /// Operations that the schedule meant to start.
+    pub offered: u64,
+    /// Operations that ended.
+    pub achieved: u64,
+    /// Operations that were due and not started, because too many were in flight.
+    pub dropped: u64,
+    /// Greatest delay with which the generator itself started an operation, in microseconds.
+    pub generator_late_us: u64,
+    /// Figures by kind of operation.
+    pub operations: BTreeMap<OperationKind, OperationFigures>,
+}
+
+/// Processor time of the load's own threads, in microseconds; 0 where the system does not report it.
+///
+/// ```
+/// use trunkline_load::{ThreadTimes, Totals};
+/// let cpu = ThreadTimes { generator_us: 40_000, ..ThreadTimes::default() };
+/// let totals = Totals { offered: 100_000, cpu, ..Totals::default() };
+/// let nanos_an_operation = totals.cpu.generator_us * 1000 / totals.offered;
+/// assert_eq!(nanos_an_operation, 400);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ThreadTimes {
+    /// Time of the generator's thread, which decides what is due and gathers writes into batches.
+    pub generator_us: u64,
+    /// Time of the thread that makes keys and values and submits batches. It includes the target's part of
+    /// submitting, because keys and values are made while the target takes a batch in.
+    pub submitter_us: u64,
+    /// Time of the thread that waits for batches to be durable and records them, without the waiting.
+    pub completer_us: u64,
+    /// Time of the busiest thread that reads, without the target's reads.
+    pub reader_us: u64,
+}
+
+/// Sums over the whole run, without the warm-up.
+///
+/// See [`Totals::offered_per_second`] for an example.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Totals {
+    /// Length of the run to the end of the last operation, in microseconds.
+    pub elapsed_us: u64,
+    /// Length of the schedule, in which operations were due, in microseconds. A closed loop has no schedule: the same
+    /// as `elapsed_us`.
+    pub scheduled_us: u64,
+    /// Operations that ended before the schedule did, including those that were due in the warm-up. In a closed loop
+    /// the same as `achieved`.
+    pub ended_in_schedule: u64,
+    /// Operations that the schedule meant to start.
+    pub offered: u64,
+    /// Operations that ended.
+    pub achieved: u64,
+    /// Operations that were due and not started.
+    pub dropped: u64,
+    /// Operations that failed.
+    pub failed: u64,
+    /// Reads that found nothing although their keys were put before the run and never deleted, including those of
+    /// read-modify-writes.
+    pub missing: u64,
+    /// How late the generator itself started operations, including those that were dropped. Latencies include this.
+    pub generator_late: Latency,
+    /// Processor time of the load's own threads.
+    pub cpu: ThreadTimes,
+    /// Figures by kind of operation.
+    pub operations: BTreeMap<OperationKind, OperationFigures>,
+}
+
+impl Totals {
+    /// Returns the operations a second that the schedule meant to start.
+    ///
+    /// ```
+    /// use trunkline_load::Totals;
+    /// // Operations were due for one second. The target needed a second more for those that were waiting by then.
+    /// let totals = Totals {
+    ///     scheduled_us: 1_000_000,
+    ///     elapsed_us: 2_000_000,
+    ///     offered: 1_000,
+    ///     achieved: 1_000,
+    ///     ended_in_schedule: 500,
+    ///     ..Totals::default()
+    /// };
+    /// assert_eq!((totals.offered_per_second(), totals.achieved_per_second()), (1_000.0, 500.0));
+    /// ```
+    pub fn offered_per_second(&self) -> f64 {
+        per_second(self.offered, self.scheduled_us)
+    }
+
+    /// Returns the operations a second that ended before the schedule did. Operations that are still waiting by then
+    /// do not count, so a target that cannot keep up achieves less than what is offered.
+    pub fn achieved_per_second(&self) -> f64 {
+        per_second(self.ended_in_schedule, self.scheduled_us)
+    }
+}
+
+/// Returns a rate.
+pub(crate) fn per_second(count: u64, in_us: u64) -> f64 {
+    count as f64 * 1e6 / in_us.max(1) as f64
+}
+
+/// A trace that was run in place of a plan's operations.
+///
+/// See [`Load::replay`](super::Load::replay).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replayed {
+    /// Name of the trace's file.
+    pub name: String,
+    /// [`TraceSummary::digest`](super::TraceSummary::digest) in hexadecimal.
+    pub digest: String,
+    /// Speed of the replay, as a multiple of the recorded one.
+    pub speed: f64,
+}
+
+/// The machine that a run was made on.
+///
+/// ```
+/// assert!(trunkline_load::Machine::here().cores >= 1);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Machine {
+    /// Cores that the process may use.
+    pub cores: u64,
+    /// Name of the processor, empty where the system does not report it.
+    pub processor: String,
+    /// Bytes of memory, 0 where the system does not report it.
+    pub memory_bytes: u64,
+    /// System and architecture, such as `linux x86_64`.
+    pub system: String,
+}
+
 impl Machine {
-    /// This machine.
+    /// Returns a description of this machine.
     pub fn here() -> Self {
-        let information = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-        let field = |text: &str, name: &str| {
+        let field = |path: &str, name: &str| {
+            let text = std::fs::read_to_string(path).unwrap_or_default();
             let line = text.lines().find(|line| line.starts_with(name));
             let value = line.and_then(|line| line.split_once(':'));
             value.map_or(String::new(), |(_, value)| value.trim().to_owned())
         };
-        let memory = field(&information("/proc/meminfo"), "MemTotal");
+        let memory = field("/proc/meminfo", "MemTotal");
         let kibibytes = memory.trim_end_matches(" kB").parse::<u64>().unwrap_or(0);
         Self {
             cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64),
-            processor: field(&information("/proc/cpuinfo"), "model name"),
+            processor: field("/proc/cpuinfo", "model name"),
             memory_bytes: kibibytes * 1024,
             system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
         }
     }
 }
 
-/// A run: what was asked for, where, and all that was seen.
+/// A run: what was asked for, where it ran, and everything that was measured.
 ///
-/// ```
-/// let run = trunkline_load::Run::default();
-/// let text = serde_json::to_string(&run)?;
-/// assert_eq!(serde_json::from_str::<trunkline_load::Run>(&text)?, run);
-/// # Ok::<(), serde_json::Error>(())
+/// ```no_run
+/// let run = trunkline_load::Run::read_from("runs/first".as_ref())?;
+/// println!("{}: {:.0} operations a second", run.name, run.totals.achieved_per_second());
+/// for warning in &run.warnings {
+///     println!("warning: {warning}");
+/// }
+/// # Ok::<(), trunkline_load::RunFileError>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Run {
     /// [`RUN_FORMAT`].
     pub format: u32,
-    /// What the run is called.
+    /// Name of the run.
     pub name: String,
-    /// When it began, milliseconds since 1970.
+    /// When it began, in milliseconds since 1970.
     pub began_unix_ms: u64,
     /// Version of trunkline.
     pub version: String,
-    /// Revision of the source that was run, empty if unknown: what [`Load::revision`](super::Load::revision) was given.
+    /// Revision of the source that was run, as given to [`Load::revision`](super::Load::revision); empty if unknown.
     pub git_revision: String,
-    /// Where it ran.
+    /// The machine that it ran on.
     pub machine: Machine,
     /// Seed of keys, values, operations and arrivals.
     pub seed: u64,
-    /// The workload, as TOML that can be run again.
+    /// The plan, as TOML that can be run again.
     pub workload: String,
-    /// What was run instead of the workload's operations, if a trace was.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The trace that was run in place of the plan's operations, if any.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub replayed: Option<Replayed>,
-    /// What broke it off before its end, if anything failed so that it had to: the figures are of the time before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The failure that ended the run early, if any. The figures are then of the time before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_by: Option<String>,
-    /// The engine's configuration, as TOML; empty if the target is no engine.
+    /// The engine's configuration, as TOML; empty if the target is not an engine.
     pub config: String,
     /// Sums over the whole run.
     pub totals: Totals,
-    /// Second by second: all of them, or the last ones of a run of many hours.
+    /// All seconds, or the last ones of a run of many hours.
     pub seconds: Vec<Second>,
-    /// When the first second began, microseconds since the engine was opened: ties the engine's clock to the run's.
+    /// When the first second began, in microseconds since the engine was opened. It relates the engine's clock to the
+    /// run's.
     pub begun_engine_us: u64,
-    /// What the engine measured of itself, window by window: the last 20,000.
+    /// Windows that the engine measured: the last 20,000.
     pub windows: Vec<Window>,
-    /// What it decided: the last 5,000.
+    /// Decisions that the engine took: the last 5,000.
     pub decisions: Vec<Decision>,
-    /// When its stages worked on what, towards the end of the run.
+    /// Spans of the engine's stages, from the end of the run.
     pub spans: Vec<Span>,
-    /// What a reader of the figures must know: a generator that could not keep up, drops.
-    pub warnings: Vec<String>,
+    /// What a reader of the figures must know.
+    pub warnings: Vec<Warning>,
 }
 
 impl Run {
-    /// Windows that lie wholly within what was measured: after the fill, the search for a rate and the warm-up, and
-    /// before nothing was due any more. None if the run was shorter than a window.
+    /// Returns the windows that lie within the measured time: after the fill, the search for a rate and the warm-up,
+    /// and before the end of the schedule. A run that is shorter than a window has none.
     ///
     /// ```
     /// use trunkline::decisions::Window;
@@ -374,13 +382,11 @@ impl Run {
     /// assert_eq!(ends, [1_500_000, 3_000_000]);
     /// ```
     pub fn measured_windows(&self) -> impl Iterator<Item = &Window> {
-        let end_us = self
-            .begun_engine_us
-            .saturating_add(self.totals.scheduled_us);
-        let measured = self.begun_engine_us..=end_us;
+        let begin_us = self.begun_engine_us;
+        let end_us = begin_us.saturating_add(self.totals.scheduled_us);
         self.windows.iter().filter(move |window| {
-            let began_us = window.ended_us.saturating_sub(window.length_us);
-            measured.contains(&began_us) && measured.contains(&window.ended_us)
+            window.ended_us.saturating_sub(window.length_us) >= begin_us
+                && window.ended_us <= end_us
         })
     }
 }

@@ -1,18 +1,21 @@
-//! When operations are due: pure, from the plan and its seed alone.
+//! When operations are due, from the plan and its seed alone. Pure.
 //!
 //! The rate may change with time, so arrivals are found by inverting its integral: the next one is due where the
 //! integral has grown by 1 (constant), or by an exponentially distributed amount (Poisson; Çinlar, "Introduction to
 //! Stochastic Processes", 1975, the time change of a non-homogeneous process). The rate counts as constant within a
-//! millisecond. Not here: waiting until then.
+//! millisecond.
+
+use std::ops::Range;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use super::operations::{Choice, Operation, Operations};
 use super::plan::{Arrivals, Plan, SECONDS_MAX};
-use super::trace::{TraceError, TraceReader};
+use super::run::OperationKind;
+use super::trace::{TraceError, TraceReader, TraceSummary};
 
-/// The rate is looked up once in such a time.
+/// Time for which the rate is looked up once.
 const SLICE_NS: f64 = 1e6;
 
 /// Nanoseconds of a second.
@@ -20,36 +23,32 @@ pub(crate) const SECOND_NS: u64 = 1_000_000_000;
 
 /// An operation and when it is due.
 ///
-/// ```
-/// use trunkline_load::{Operation, TimedOperation};
-/// let timed = TimedOperation { at_ns: 1_000, operation: Operation::Read { index: 0 } };
-/// assert_eq!(timed.at_ns, 1_000);
-/// ```
+/// See [`Schedule`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimedOperation {
     /// Nanoseconds from the beginning, warm-up included.
     pub at_ns: u64,
-    /// What is due then.
+    /// The operation.
     pub operation: Operation,
 }
 
-/// Times at which operations are due, without end unless the rate falls to zero for good.
+/// Times at which operations are due. They have no end unless the rate falls to zero for good.
 #[derive(Debug)]
-struct Times {
+struct ArrivalTimes {
     random: SmallRng,
     arrivals: Arrivals,
-    /// Start of the slice, nanoseconds.
+    /// Start of the slice, in nanoseconds.
     slice_ns: f64,
-    /// How far in the slice the last arrival was.
+    /// Time of the last arrival in the slice.
     within_ns: f64,
     /// Operations a nanosecond in the slice.
     rate: f64,
 }
 
-impl Times {
+impl ArrivalTimes {
     fn new(arrivals: Arrivals, seed: u64) -> Self {
         Self {
-            // Another stream than those of values and operations.
+            // A stream other than those of values and operations.
             random: SmallRng::seed_from_u64(seed.rotate_left(32) ^ 0x5bd1_e995),
             arrivals,
             slice_ns: -SLICE_NS,
@@ -58,8 +57,8 @@ impl Times {
         }
     }
 
-    /// The next time up to `end_ns`; `rate` gives operations a second at a time in nanoseconds, `steady_until` up to
-    /// when that stays the same.
+    /// Returns the next time before `end_ns`. `rate` gives the operations a second at a time in nanoseconds, and
+    /// `steady_until` the time until which that rate stays the same.
     fn next(
         &mut self,
         end_ns: u64,
@@ -71,24 +70,24 @@ impl Times {
             Arrivals::Poisson => -(1.0 - self.random.random::<f64>()).ln(),
         };
         loop {
-            let there = self.rate * (SLICE_NS - self.within_ns);
-            if missing < there {
+            let left = self.rate * (SLICE_NS - self.within_ns);
+            if missing < left {
                 self.within_ns += missing / self.rate;
-                return Some((self.slice_ns + self.within_ns) as u64)
-                    .filter(|at_ns| *at_ns < end_ns);
+                let at_ns = (self.slice_ns + self.within_ns) as u64;
+                return (at_ns < end_ns).then_some(at_ns);
             }
-            missing -= there;
+            missing -= left;
             self.slice_ns += SLICE_NS;
             self.within_ns = 0.0;
             if self.slice_ns >= end_ns as f64 {
-                // Nothing more, however often it is asked.
+                // Later calls find nothing either.
                 self.rate = 0.0;
                 return None;
             }
             self.rate = rate(self.slice_ns) / SECOND_NS as f64;
             let of_slice = self.rate * SLICE_NS;
             if missing >= of_slice {
-                // Days without an arrival are not gone through millisecond by millisecond.
+                // Skips slices without an arrival, so that days of them cost nothing.
                 let steady_ns = steady_until(self.slice_ns).min(end_ns as f64) - self.slice_ns;
                 let steady_slices = (steady_ns / SLICE_NS).floor() - 1.0;
                 let empty_slices = (missing / of_slice).floor();
@@ -100,9 +99,9 @@ impl Times {
     }
 }
 
-/// All operations of a plan with the times at which they are due, in order: the same for the same plan.
+/// All operations of a plan with the times at which they are due, in order. The same plan gives the same ones.
 ///
-/// In a closed loop there are no such times, and all are 0.
+/// A closed loop has no such times: all are 0.
 ///
 /// ```
 /// use trunkline_load::{Plan, Schedule};
@@ -114,8 +113,7 @@ impl Times {
 #[derive(Debug)]
 pub struct Schedule {
     plan: Plan,
-    rate: f64,
-    times: Times,
+    times: ArrivalTimes,
     operations: Operations,
     choice: Choice,
     choice_until_s: f64,
@@ -125,14 +123,13 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// The operations of a plan. Without a rate in an open loop there are none.
+    /// Returns the operations of a plan. An open loop without a rate has none.
     pub fn new(plan: &Plan) -> Self {
         let warmup_ns = nanos(plan.warmup_s());
         let (choice, choice_until_s) = plan.choice_at(0.0);
         Self {
-            rate: plan.rate.unwrap_or(0.0),
-            times: Times::new(plan.arrivals, plan.seed),
-            operations: Operations::new(plan.keys, plan.batch as u64, plan.seed),
+            times: ArrivalTimes::new(plan.arrivals, plan.seed),
+            operations: Operations::new(plan),
             choice,
             choice_until_s,
             warmup_ns,
@@ -142,14 +139,14 @@ impl Schedule {
         }
     }
 
-    /// When the schedule ends, if not with its last operation.
+    /// Returns when the schedule ends, unless it ends with its last operation.
     fn end_ns(&self) -> Option<u64> {
         let ends_by_time = self.plan.duration_s().is_some() && self.operations_left > 0;
         ends_by_time.then_some(self.end_ns)
     }
 
-    /// The next operation, whenever it is due, as the plan has it at a time.
-    pub(crate) fn operation_at(&mut self, at_ns: u64) -> Operation {
+    /// Returns the next operation, chosen as the plan says for a time.
+    fn operation_at(&mut self, at_ns: u64) -> Operation {
         let at_s = (at_ns as f64 - self.warmup_ns as f64) / SECOND_NS as f64;
         if at_s >= self.choice_until_s {
             (self.choice, self.choice_until_s) = self.plan.choice_at(at_s);
@@ -162,24 +159,16 @@ impl Iterator for Schedule {
     type Item = TimedOperation;
 
     fn next(&mut self) -> Option<TimedOperation> {
-        let (plan, rate, warmup_ns) = (&self.plan, self.rate, self.warmup_ns);
-        let rate_at = |at_ns: f64| {
-            let at_s = (at_ns - warmup_ns as f64) / SECOND_NS as f64;
-            rate * plan.rate_factor(at_s.max(0.0))
+        let (plan, begin_ns) = (&self.plan, self.warmup_ns as f64);
+        let rate = plan
+            .rate
+            .filter(|rate| *rate > 0.0 && self.operations_left > 0)?;
+        let at_s = |at_ns: f64| (at_ns - begin_ns) / SECOND_NS as f64;
+        let rate_at = |at_ns: f64| rate * plan.rate_factor(at_s(at_ns).max(0.0));
+        let steady_until = |at_ns: f64| match at_ns < begin_ns {
+            true => begin_ns,
+            false => begin_ns + plan.steady_until_s(at_s(at_ns)) * SECOND_NS as f64,
         };
-        let steady_until = |at_ns: f64| {
-            let begin_ns = warmup_ns as f64;
-            match at_ns < begin_ns {
-                true => begin_ns,
-                false => {
-                    let at_s = (at_ns - begin_ns) / SECOND_NS as f64;
-                    begin_ns + plan.steady_until_s(at_s) * SECOND_NS as f64
-                }
-            }
-        };
-        if self.operations_left == 0 || rate == 0.0 {
-            return None;
-        }
         let at_ns = self.times.next(self.end_ns, rate_at, steady_until)?;
         if at_ns >= self.warmup_ns {
             self.operations_left -= 1;
@@ -189,14 +178,10 @@ impl Iterator for Schedule {
     }
 }
 
-/// Where operations come from: a plan, or a trace that was recorded.
-#[derive(Debug)]
+/// Where operations come from.
 pub(crate) enum Source {
-    /// All keys once, in order.
-    Fill {
-        next: u64,
-        keys: u64,
-    },
+    /// Inserts of all keys of a load, in order.
+    Fill(Range<u64>),
     Planned(Box<Schedule>),
     Recorded {
         trace: Box<TraceReader>,
@@ -205,63 +190,59 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// The next operation of an open loop.
-    pub(crate) fn next_timed(&mut self) -> Result<Option<TimedOperation>, TraceError> {
-        match self {
-            Self::Fill { .. } => Ok(self.fill().map(at_once)),
-            Self::Planned(schedule) => Ok(schedule.next()),
-            Self::Recorded { trace, speed } => Ok(trace.next_operation()?.map(|timed| {
+    /// Returns a plan's operations.
+    pub(crate) fn planned(plan: &Plan) -> Self {
+        Self::Planned(Box::new(Schedule::new(plan)))
+    }
+
+    /// Returns the next operation of an open loop; or of a closed loop, where it is due `now_ns`.
+    pub(crate) fn next(
+        &mut self,
+        now_ns: Option<u64>,
+    ) -> Result<Option<TimedOperation>, TraceError> {
+        let next = match self {
+            Self::Fill(keys) => keys.next().map(|index| TimedOperation {
+                at_ns: 0,
+                operation: Operation::new(OperationKind::Insert, index),
+            }),
+            Self::Planned(schedule) => match now_ns {
+                None => schedule.next(),
+                Some(at_ns) => Some(TimedOperation {
+                    at_ns,
+                    operation: schedule.operation_at(at_ns),
+                }),
+            },
+            Self::Recorded { trace, speed } => trace.next_operation()?.map(|timed| {
                 let at_ns = (timed.at_ns as f64 / *speed) as u64;
                 TimedOperation { at_ns, ..timed }
-            })),
-        }
-    }
-
-    /// The next operation of a closed loop, that starts at this time.
-    pub(crate) fn next_at(&mut self, at_ns: u64) -> Result<Option<TimedOperation>, TraceError> {
-        let operation = match self {
-            Self::Fill { .. } => self.fill(),
-            Self::Planned(schedule) => Some(schedule.operation_at(at_ns)),
-            Self::Recorded { trace, .. } => trace.next_operation()?.map(|timed| timed.operation),
+            }),
         };
-        Ok(operation.map(|operation| TimedOperation { at_ns, operation }))
+        Ok(next.map(|timed| TimedOperation {
+            at_ns: now_ns.unwrap_or(timed.at_ns),
+            ..timed
+        }))
     }
 
-    /// When nothing is due any more, if not with the last operation.
+    /// Returns when nothing more is due, unless that is with the last operation.
     pub(crate) fn end_ns(&self) -> Option<u64> {
         match self {
             Self::Planned(schedule) => schedule.end_ns(),
-            Self::Fill { .. } | Self::Recorded { .. } => None,
+            Self::Fill(_) | Self::Recorded { .. } => None,
         }
     }
 
-    /// How far apart the operations of a trace are in the mean.
-    pub(crate) fn recorded_distance_ns(&self) -> Option<u64> {
+    /// Returns the summary of a trace, and the mean distance of its operations in nanoseconds.
+    pub(crate) fn recorded(&self) -> Option<(TraceSummary, u64)> {
         let Self::Recorded { trace, speed } = self else {
             return None;
         };
         let summary = trace.summary();
-        Some((summary.ended_ns as f64 / speed / summary.operations.max(1) as f64) as u64)
-    }
-
-    fn fill(&mut self) -> Option<Operation> {
-        let Self::Fill { next, keys } = self else {
-            return None;
-        };
-        let index = *next;
-        *next += 1;
-        (index < *keys).then_some(Operation::Insert { index })
+        let distance_ns = summary.ended_ns as f64 / speed / summary.operations.max(1) as f64;
+        Some((summary, distance_ns as u64))
     }
 }
 
-fn at_once(operation: Operation) -> TimedOperation {
-    TimedOperation {
-        at_ns: 0,
-        operation,
-    }
-}
-
-/// Seconds as whole nanoseconds.
+/// Returns seconds as whole nanoseconds.
 pub(crate) fn nanos(seconds: f64) -> u64 {
     (seconds * SECOND_NS as f64).round() as u64
 }
@@ -270,7 +251,6 @@ pub(crate) fn nanos(seconds: f64) -> u64 {
 mod tests {
     use super::super::operations::{Shares, Workload};
     use super::super::plan::{Phase, Shape};
-    use super::super::run::OperationKind;
     use super::*;
 
     fn plan(arrivals: Arrivals) -> Plan {
@@ -400,7 +380,7 @@ mod tests {
                 2 => OperationKind::Update,
                 _ => OperationKind::Read,
             };
-            assert_eq!(timed.operation.kind(), expected);
+            assert_eq!(timed.operation.kind, expected);
         }
         assert!(plan.has(|shares| shares.insert > 0));
     }
@@ -427,7 +407,7 @@ mod tests {
                 true => OperationKind::Read,
                 false => OperationKind::Update,
             };
-            assert_eq!(timed.operation.kind(), expected);
+            assert_eq!(timed.operation.kind, expected);
             assert!(timed.at_ns <= 10 * SECOND_NS);
         }
         assert!(in_second(&plan, 7).abs_diff(5_000) <= 1);
@@ -439,7 +419,7 @@ mod tests {
         let looked_up = std::cell::Cell::new(0);
         let next = |per_second: f64, steady_until_ns: u64| {
             looked_up.set(0);
-            let mut times = Times::new(Arrivals::Constant, 1);
+            let mut times = ArrivalTimes::new(Arrivals::Constant, 1);
             let rate = |at_ns: f64| {
                 looked_up.set(looked_up.get() + 1);
                 match at_ns < steady_until_ns as f64 {
@@ -518,20 +498,22 @@ mod tests {
         let mut writer = super::super::trace::TraceWriter::create(&path, 10, 4).unwrap();
         for number in 1..=10 {
             writer
-                .write(number * 5_000, Operation::Read { index: 0 })
+                .write(number * 5_000, Operation::new(OperationKind::Read, 0))
                 .unwrap();
         }
         writer.finish().unwrap();
         let distance_ns = |speed| {
             let trace = Box::new(TraceReader::open(&path).unwrap());
-            Source::Recorded { trace, speed }.recorded_distance_ns()
+            Source::Recorded { trace, speed }
+                .recorded()
+                .map(|recorded| recorded.1)
         };
         assert_eq!(
             (distance_ns(1.0), distance_ns(2.5)),
             (Some(5_000), Some(2_000))
         );
-        let planned = Source::Planned(Box::new(Schedule::new(&plan(Arrivals::Poisson))));
-        assert_eq!(planned.recorded_distance_ns(), None);
+        let planned = Source::planned(&plan(Arrivals::Poisson));
+        assert!(planned.recorded().is_none());
     }
 
     #[test]

@@ -1,30 +1,21 @@
 //! How long the target's stages worked on each version, second by second, as lines of the interval log.
 //!
-//! Spans come in a little later than they ended, so a second stays open while the next one runs. Not here: what
-//! operations took (`measure`).
+//! A span arrives a little after it ended, so a second stays open while the next one runs.
 
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
+use trunkline::{Span, Stage};
 
-use super::interval_log::{IntervalLogError, stage_line};
-use trunkline::Span;
-use trunkline::Stage;
+use super::interval_log::{IntervalLog, IntervalLogError, Subject, histogram, note};
 
 const SECOND_US: u64 = 1_000_000;
-/// Digits that durations are told apart by.
+/// Digits of durations that are told apart.
 const DIGITS: u8 = 2;
-/// Bytes of lines that are kept; beyond them the older half goes.
+/// Bytes of lines above which the older half is removed.
 const BYTES_MAX: usize = 32 << 20;
 
-/// An empty one, which grows.
-fn histogram() -> Histogram<u64> {
-    Histogram::new(DIGITS)
-        .unwrap_or_else(|_| unreachable!("two digits are a precision that the library takes"))
-}
-
 /// Lines of seconds that are over, and histograms of those that are not.
-#[derive(Debug)]
 pub(crate) struct StageLog {
     /// When second 0 begins, on the target's clock.
     begin_us: u64,
@@ -43,42 +34,37 @@ impl StageLog {
         }
     }
 
-    /// Takes over what stages did; what ended before second 0 is left out.
+    /// Adds spans. Those that ended before second 0 are left out.
     pub(crate) fn add(&mut self, spans: &[Span]) {
         for span in spans {
-            let Some(after_us) = span.ended_us.checked_sub(self.begin_us) else {
-                continue;
-            };
-            let key = (after_us / SECOND_US, span.stage as usize);
-            let nanos = span
-                .ended_us
-                .saturating_sub(span.begun_us)
-                .saturating_mul(1000);
-            let recorded = self.open.entry(key).or_insert_with(histogram).record(nanos);
-            debug_assert!(recorded.is_ok(), "one that grows takes everything");
+            if let Some(after_us) = span.ended_us.checked_sub(self.begin_us) {
+                let key = (after_us / SECOND_US, span.stage as usize);
+                let open = self.open.entry(key).or_insert_with(|| histogram(DIGITS));
+                let took_us = span.ended_us.saturating_sub(span.begun_us);
+                note(open, took_us.saturating_mul(1000));
+            }
         }
         let newest = self.open.keys().next_back().map_or(0, |key| key.0);
         self.close_before(newest.saturating_sub(1));
     }
 
-    /// All lines.
+    /// Returns all lines.
     pub(crate) fn into_lines(mut self) -> Result<Vec<u8>, IntervalLogError> {
         self.close_before(u64::MAX);
-        match self.failed {
-            None => Ok(self.lines),
-            Some(error) => Err(error),
-        }
+        self.failed.map_or(Ok(self.lines), Err)
     }
 
     fn close_before(&mut self, second: u64) {
         let later = self.open.split_off(&(second, 0));
-        for ((second, stage), histogram) in std::mem::replace(&mut self.open, later) {
-            let line = stage_line(second, Stage::ALL[stage], &histogram);
-            match line {
-                Ok(line) => self.lines.extend_from_slice(&line),
-                Err(error) => self.failed = Some(error),
+        let over = std::mem::replace(&mut self.open, later);
+        let mut log = IntervalLog::from_bytes(std::mem::take(&mut self.lines));
+        for ((second, stage), histogram) in over {
+            if let Err(error) = log.add_line(second, Subject::Stage(Stage::ALL[stage]), &histogram)
+            {
+                self.failed = Some(error);
             }
         }
+        self.lines = log.into_bytes();
         if self.lines.len() > BYTES_MAX {
             let half = self.lines.len() / 2;
             let end = self.lines[half..].iter().position(|byte| *byte == b'\n');
@@ -118,7 +104,6 @@ mod tests {
         let mut whole = IntervalLog::new(0);
         whole.append_lines(&log.into_lines().unwrap());
         assert_eq!(whole.intervals().count(), 0);
-        assert!(whole.tags().unwrap().is_empty());
 
         let counts = |stage| {
             let seconds = whole.stage_by_second(stage).unwrap();

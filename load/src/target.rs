@@ -1,21 +1,16 @@
-//! What a load is put on: an engine, or a service of your own.
-//!
-//! Not here: when what is asked for (`driver`), and what came out (`measure`).
+//! Targets of a load: an engine, or a service of your own.
 
 use std::error::Error;
 
 use bytes::Bytes;
 use trunkline::core::batch::{Batch, BatchLimits, Requirement};
-use trunkline::core::outcome::{Outcome, Refusal};
+use trunkline::core::outcome::Outcome;
 use trunkline::core::proof::{Claim, Expected, Proof, verify};
+use trunkline::decisions::{Decision, Window};
+use trunkline::{Engine, EngineFailure, Span, SubmitError, TopKind};
 
 use super::plan::ProofTop;
 use super::records::{MustHold, WriteBatch};
-use trunkline::EngineFailure;
-use trunkline::Span;
-use trunkline::TopKind;
-use trunkline::decisions::{Decision, Window};
-use trunkline::{Engine, SubmitError};
 
 /// Why an operation on a target failed.
 ///
@@ -27,86 +22,80 @@ use trunkline::{Engine, SubmitError};
 /// ```
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
-    /// This operation failed; others may do better. It is counted.
+    /// This operation failed; later ones may succeed. The failure is counted.
     #[error(transparent)]
     Failed(Box<dyn Error + Send + Sync>),
-    /// Nothing will work any more: the run ends.
+    /// No later operation can succeed. The run ends.
     #[error(transparent)]
     Ended(Box<dyn Error + Send + Sync>),
-    /// The target can't do this at all: the run ends.
-    #[error("the target can't {0}; choose a workload without that")]
+    /// The target cannot do this at all. The run ends.
+    #[error("the target cannot {0}; choose a workload without that")]
     Unsupported(&'static str),
 }
 
 impl TargetError {
-    /// A failure of one operation.
+    /// Returns the failure of one operation.
     pub fn failed(error: impl Error + Send + Sync + 'static) -> Self {
         Self::Failed(Box::new(error))
     }
 
-    /// A failure after which nothing works any more.
+    /// Returns a failure after which no operation can succeed.
     pub fn ended(error: impl Error + Send + Sync + 'static) -> Self {
         Self::Ended(Box::new(error))
     }
 
-    /// Whether the run goes on.
+    /// Returns whether the run ends with this failure.
     pub fn ends_the_run(&self) -> bool {
         !matches!(self, Self::Failed(_))
     }
 }
 
-/// What became of a batch that is durable.
+/// The outcome of a batch that is durable.
 ///
-/// ```
-/// assert_ne!(trunkline_load::Written::Applied, trunkline_load::Written::Refused("too old".into()));
-/// ```
+/// See [`Target`] for an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Written {
     /// All its writes took effect.
     Applied,
-    /// None of them did, for this reason. What its keys hold is not what the load believes, so this is a mistake
-    /// of the target, or of its settings.
+    /// None of its writes took effect, for this reason. The load does not expect that, so the target or its settings
+    /// are at fault, and its keys do not hold what the load's records say.
     Refused(String),
 }
 
-/// Waits, blocking the thread, until a batch is durable.
+/// Blocks the thread until a batch is durable.
 pub type Pending = Box<dyn FnOnce() -> Result<Written, TargetError> + Send>;
 
-/// What a target told of itself already.
+/// What a target reported of itself already.
 ///
-/// ```
-/// assert_eq!(trunkline_load::Seen::default().window, 0);
-/// ```
+/// See [`Target::observe`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     /// Number of the last window, 0 if none.
     pub window: u64,
     /// Number of the last decision, 0 if none.
     pub decision: u64,
-    /// Spans that ended before this are not wanted any more, microseconds since the target was opened.
+    /// Time before which spans were reported, in microseconds since the target was opened.
     pub span_us: u64,
 }
 
-/// What a target tells of itself.
+/// What a target reports of itself.
 ///
-/// ```
-/// assert!(trunkline_load::Observation::default().windows.is_empty());
-/// ```
+/// See [`Target::observe`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observation {
-    /// Microseconds since it was opened: the clock of everything below.
+    /// Microseconds since the target was opened. All times below count from then.
     pub uptime_us: u64,
-    /// Windows since the last one that was seen.
+    /// Windows after the last one that was reported.
     pub windows: Vec<Window>,
-    /// Decisions since the last one that was seen.
+    /// Decisions after the last one that was reported.
     pub decisions: Vec<Decision>,
-    /// What its stages worked on since.
+    /// Spans of its stages since then.
     pub spans: Vec<Span>,
 }
 
-/// What a load is put on. All calls block; they come from several threads at once, but batches from one.
+/// The target of a load. All calls block. They come from several threads at once, but batches from one thread.
 ///
-/// [`Engine`] is one. A service of your own may be another:
+/// [`Engine`] is a target. A service of your own may be another:
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -138,41 +127,42 @@ pub struct Observation {
 /// let totals = &outcome.run.totals;
 /// assert_eq!(totals.offered, 1000);
 /// assert_eq!(totals.achieved + totals.dropped, 1000);
-/// // What every key must hold is known without asking the target:
+/// // The load knows what every key must hold:
 /// let key = outcome.records.key(7);
 /// assert_eq!(table.read(&key)?.map(Vec::from), outcome.records.value(7));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Target: Send + Sync {
-    /// Submits a batch, waiting for room if there is none, and gives what waits until it is durable. Batches come one
-    /// after the other; those that came earlier are waited for first.
+    /// Submits a batch and returns what waits until it is durable. If the target has too many batches in flight, it
+    /// blocks. Batches come one after the other, and are waited for in the same order.
     fn submit(&self, batch: &WriteBatch) -> Result<Pending, TargetError>;
 
     /// Reads a key.
     fn read(&self, key: &[u8]) -> Result<Option<Bytes>, TargetError>;
 
-    /// Reads many keys, in the order asked for. As it is, one by one.
+    /// Reads many keys, in the order of `keys`. The default reads them one by one.
     fn read_many(&self, keys: &[[u8; 16]]) -> Result<Vec<Option<Bytes>>, TargetError> {
         keys.iter().map(|key| self.read(key)).collect()
     }
 
-    /// Reads a key with a proof, and checks the proof against a root that is trusted. As it is, it can't.
+    /// Reads a key with a proof, and checks the proof against a trusted root. The default returns
+    /// [`TargetError::Unsupported`].
     fn read_proven(&self, key: &[u8], top: ProofTop) -> Result<Option<Bytes>, TargetError> {
         let _ = (key, top);
         Err(TargetError::Unsupported("prove what it reads"))
     }
 
-    /// The most that one batch may hold. Requirements count as operations.
+    /// Returns the most that one batch may hold. Requirements count as operations.
     fn limits(&self) -> BatchLimits {
         BatchLimits::default()
     }
 
-    /// Its settings, as TOML, for the run's record.
+    /// Returns the target's settings as TOML, which the run keeps. The default has none.
     fn settings(&self) -> String {
         String::new()
     }
 
-    /// What it knows of itself since then. As it is, nothing.
+    /// Returns what the target measured and did since what was reported already. The default returns nothing.
     fn observe(&self, since: &Seen) -> Observation {
         let _ = since;
         Observation::default()
@@ -183,14 +173,12 @@ impl Target for Engine {
     fn submit(&self, batch: &WriteBatch) -> Result<Pending, TargetError> {
         let mut submission = Batch::with_capacity(batch.len(), batch.bytes());
         batch.for_each(|write| {
-            match write.requires {
-                None => {}
-                Some(MustHold::Absent) => {
-                    submission.require(write.key, Requirement::Absent);
-                }
-                Some(MustHold::Value(value)) => {
-                    submission.require(write.key, Requirement::value(value));
-                }
+            if let Some(required) = write.requires {
+                let requirement = match required {
+                    MustHold::Absent => Requirement::Absent,
+                    MustHold::Value(value) => Requirement::value(value),
+                };
+                submission.require(write.key, requirement);
             }
             match write.value {
                 Some(value) => submission.put(write.key, value),
@@ -201,7 +189,7 @@ impl Target for Engine {
         Ok(Box::new(move || {
             Ok(match receipt.durable_blocking()?.outcome {
                 Outcome::Applied { .. } => Written::Applied,
-                Outcome::Refused(refusal) => refused(refusal),
+                Outcome::Refused(refusal) => Written::Refused(refusal.to_string()),
             })
         }))
     }
@@ -214,7 +202,7 @@ impl Target for Engine {
         self.multi_get(keys).map_err(TargetError::failed)
     }
 
-    /// From the last durable version: proven, written out, read again and verified, as if by somebody else.
+    /// Proves a key of the last durable version, encodes the proof, decodes it and verifies it, as a verifier would.
     fn read_proven(&self, key: &[u8], top: ProofTop) -> Result<Option<Bytes>, TargetError> {
         let snapshot = self.snapshot();
         let top = match top {
@@ -237,7 +225,7 @@ impl Target for Engine {
     }
 
     fn settings(&self) -> String {
-        // What was loaded can be written again.
+        // A configuration that was loaded can be written.
         self.config().to_toml().unwrap_or_default()
     }
 
@@ -249,10 +237,6 @@ impl Target for Engine {
             spans: self.spans_since(since.span_us),
         }
     }
-}
-
-fn refused(refusal: Refusal) -> Written {
-    Written::Refused(refusal.to_string())
 }
 
 impl From<SubmitError> for TargetError {

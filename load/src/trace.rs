@@ -1,4 +1,4 @@
-//! Recorded operations: what was due, and when, as lines of text that any other program can write too.
+//! Traces: recorded operations and when they were due, as lines of text that any program can write.
 //!
 //! ```text
 //! trunkline-trace 1
@@ -9,36 +9,35 @@
 //! 10500 multi_get 90 25
 //! ```
 //!
-//! The first line names the form and its number; `keys` are put before the first operation (1 to 2^30), with values of
-//! `value_bytes`. Then follows one operation a line: nanoseconds from the beginning, never less than on the line
-//! before; the kind (`read`, `multi_get`, `verify`, `update`, `insert`, `delete`, `read_modify_write`); the index of
-//! its key; for `multi_get` the number of records. Indices are below the number of keys, inserts included; an
-//! insert has the next one. A line ends with a line feed and is at most 80 bytes long. There is nothing else: no
-//! comment, no empty line, no second space.
+//! The first line names the format and its number. `keys` (1 to 2^30) are put before the first operation, with values
+//! of `value_bytes`. Then each line holds one operation: the nanoseconds from the beginning, never less than on the
+//! line before; the kind (`read`, `multi_get`, `verify`, `update`, `insert`, `delete`, `read_modify_write`); the index
+//! of its key; for `multi_get` the number of records. Indices are below the number of keys, inserts included; an
+//! insert has the next index. A line ends with a line feed and is at most 80 bytes long. There are no comments, no
+//! empty lines and no second spaces.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use trunkline::core::hash::{self, Digest};
 use trunkline::core::params::VALUE_BYTES_MAX;
 
+use super::files::FileError;
 use super::operations::Operation;
 use super::records::KEYS_MAX;
+use super::run::OperationKind;
 use super::schedule::TimedOperation;
 
-/// Number of the form of traces.
+/// Number of the format of traces.
 pub const TRACE_FORMAT: u32 = 1;
 
-/// Bytes of the longest line, the line feed included.
+/// Bytes of the longest line, including the line feed.
 const LINE_BYTES_MAX: usize = 80;
 /// Most records of a multi-get.
 const COUNT_MAX: u64 = 10_000;
 const HEAD: &str = "trunkline-trace";
-/// Bytes of lines that are hashed at once.
-const HASHED_BYTES: usize = 1 << 16;
 
-/// Why a trace is not taken, with the place.
+/// Why a trace cannot be used, and where.
 ///
 /// ```
 /// use trunkline_load::TraceSummary;
@@ -48,15 +47,10 @@ const HASHED_BYTES: usize = 1 << 16;
 /// ```
 #[derive(Debug, thiserror::Error)]
 pub enum TraceError {
-    /// It can't be read or written.
-    #[error("cannot use {}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A line is not as it must be.
+    /// The file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A line is not valid.
     #[error("{name}:{line}: {problem}")]
     Line {
         /// Name of the file.
@@ -70,35 +64,32 @@ pub enum TraceError {
 
 /// What is wrong with a line of a trace.
 ///
-/// ```
-/// use trunkline_load::LineProblem;
-/// assert!(LineProblem::Backwards.to_string().contains("earlier"));
-/// ```
+/// See [`TraceError`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LineProblem {
-    /// The first line is another one.
+    /// The first line is not that of a trace.
     #[error("this is no trace: its first line must be \"{HEAD} {TRACE_FORMAT}\"")]
     Head,
-    /// A header line is missing or out of its bounds.
+    /// A header line is missing or its number is out of its bounds.
     #[error("\"{name} N\" was expected, N from {min} to {max}")]
     Header {
-        /// What it begins with.
+        /// First word of the line.
         name: &'static str,
-        /// Least.
+        /// Least number.
         min: u64,
-        /// Most.
+        /// Greatest number.
         max: u64,
     },
-    /// It is too long, or the file ends within it.
+    /// The line is too long, or the file ends within it.
     #[error("a line has at most {LINE_BYTES_MAX} bytes and ends with a line feed")]
     Length,
-    /// It has another form.
+    /// The line has another form.
     #[error("\"TIME KIND INDEX\" was expected, after multi_get with a COUNT of 1 to {COUNT_MAX}")]
     Form,
-    /// Time goes backwards.
+    /// The time is earlier than that of the line before.
     #[error("its time is earlier than that of the line before")]
     Backwards,
-    /// The key is not there yet.
+    /// The key does not exist yet.
     #[error("key {index} does not exist yet: there are {keys}")]
     Key {
         /// Its index.
@@ -106,7 +97,7 @@ pub enum LineProblem {
         /// Keys by then.
         keys: u64,
     },
-    /// An insert leaves keys out, or is of one that is there.
+    /// An insert does not have the next index.
     #[error("the next key to insert is {keys}, not {index}")]
     Insert {
         /// Its index.
@@ -116,10 +107,13 @@ pub enum LineProblem {
     },
 }
 
-/// What is known of a trace that was looked through.
+/// A summary of a whole trace.
 ///
 /// ```
-/// assert_eq!(trunkline_load::TraceSummary::default().operations, 0);
+/// let text = b"trunkline-trace 1\nkeys 10\nvalue_bytes 4\n5 read 1\n9 delete 1\n";
+/// let summary = trunkline_load::TraceSummary::of("typed", &text[..])?;
+/// assert_eq!((summary.operations, summary.deletes, summary.ended_ns), (2, 1, 9));
+/// # Ok::<(), trunkline_load::TraceError>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TraceSummary {
@@ -127,27 +121,48 @@ pub struct TraceSummary {
     pub keys: u64,
     /// Bytes of their values.
     pub value_bytes: usize,
-    /// Operations.
+    /// Number of operations.
     pub operations: u64,
-    /// Deletes among them. If there are any, nobody knows which of its reads must find their keys.
+    /// Number of deletes. If there are any, a read may find nothing.
     pub deletes: u64,
-    /// Tells traces apart: a BLAKE3 hash over all of it, whatever its file is called.
+    /// A BLAKE3 hash over the whole trace. It tells traces apart, whatever their files are called.
     pub digest: [u8; 32],
-    /// When the last one is due, nanoseconds.
+    /// When the last operation is due, in nanoseconds.
     pub ended_ns: u64,
 }
 
-/// Reads a trace line by line, in memory for one line.
+impl TraceSummary {
+    /// Reads and checks a whole trace. Errors use `name` for its file.
+    pub fn of(name: &str, input: impl BufRead) -> Result<Self, TraceError> {
+        let mut reader = TraceReader::new(name, input)?;
+        let mut seen = reader.summary;
+        let mut digest = blake3::Hasher::new();
+        for number in [seen.keys, seen.value_bytes as u64] {
+            digest.update(&number.to_le_bytes());
+        }
+        while let Some(timed) = reader.next_operation()? {
+            digest.update(&reader.line).update(b"\n");
+            seen.operations += 1;
+            seen.deletes += u64::from(timed.operation.kind == OperationKind::Delete);
+            seen.ended_ns = timed.at_ns;
+        }
+        seen.digest = digest.finalize().into();
+        Ok(seen)
+    }
+}
+
+/// Reads a trace line by line and holds one line in memory.
 ///
 /// ```
-/// use trunkline_load::{Operation, TraceReader, TraceWriter};
+/// use trunkline_load::{Operation, OperationKind, TraceReader, TraceWriter};
 /// let directory = tempfile::tempdir()?;
 /// let path = directory.path().join("operations.trace");
+/// let update = Operation::new(OperationKind::Update, 3);
 /// let mut writer = TraceWriter::create(&path, 10, 4)?;
-/// writer.write(1_000, Operation::Update { index: 3 })?;
+/// writer.write(1_000, update)?;
 /// writer.finish()?;
 /// let mut reader = TraceReader::open(&path)?;
-/// assert_eq!(reader.next_operation()?.unwrap().operation, Operation::Update { index: 3 });
+/// assert_eq!(reader.next_operation()?.unwrap().operation, update);
 /// assert!(reader.next_operation()?.is_none());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -155,80 +170,31 @@ pub struct TraceSummary {
 pub struct TraceReader<R = BufReader<File>> {
     name: String,
     input: R,
+    /// The last line, without its line feed.
     line: Vec<u8>,
     lines: u64,
-    /// Keys that are there after what was read.
+    /// Keys that exist after what was read.
     keys: u64,
     at_ns: u64,
-    seen: TraceSummary,
+    summary: TraceSummary,
 }
 
 impl TraceReader {
-    /// Opens a trace after looking through all of it: whatever is wrong with it is said now.
+    /// Opens a trace after reading and checking all of it, so that a bad line is reported now.
     pub fn open(path: &Path) -> Result<Self, TraceError> {
-        let failed = |source| TraceError::File {
-            path: path.to_owned(),
-            source,
-        };
+        let failed = FileError::of(path);
         let name = path.display().to_string();
         let mut file = File::open(path).map_err(failed)?;
         let summary = TraceSummary::of(&name, BufReader::new(&file))?;
         file.rewind().map_err(failed)?;
         let mut reader = Self::new(&name, BufReader::new(file))?;
-        reader.seen = summary;
+        reader.summary = summary;
         Ok(reader)
     }
 }
 
-impl TraceSummary {
-    /// Looks through a whole trace; `name` is what errors call it.
-    pub fn of(name: &str, input: impl BufRead) -> Result<Self, TraceError> {
-        let mut reader = TraceReader::new(name, input)?;
-        let mut lines = LineHash::default();
-        let head = [reader.seen.keys, reader.seen.value_bytes as u64];
-        head.into_iter()
-            .for_each(|number| lines.add(&number.to_le_bytes()));
-        while let Some(timed) = reader.next_operation()? {
-            lines.add(&reader.line);
-            reader.seen.operations += 1;
-            reader.seen.deletes += u64::from(matches!(timed.operation, Operation::Delete { .. }));
-            reader.seen.ended_ns = timed.at_ns;
-        }
-        reader.seen.digest = lines.finish();
-        Ok(reader.seen)
-    }
-}
-
-/// Hashes lines, many at a time, each shard together with the hash of what was before it.
-#[derive(Debug, Default)]
-struct LineHash {
-    digest: Digest,
-    bytes: Vec<u8>,
-}
-
-impl LineHash {
-    fn add(&mut self, line: &[u8]) {
-        self.bytes.extend_from_slice(line);
-        self.bytes.push(b'\n');
-        if self.bytes.len() >= HASHED_BYTES {
-            self.fold();
-        }
-    }
-
-    fn fold(&mut self) {
-        self.bytes.extend_from_slice(&self.digest);
-        self.digest = hash::hash(&self.bytes);
-        self.bytes.clear();
-    }
-
-    fn finish(mut self) -> Digest {
-        self.fold();
-        self.digest
-    }
-}
-
 impl<R: BufRead> TraceReader<R> {
-    /// Reads the head; `name` is what errors call it. What is wrong further down is said when it is reached.
+    /// Reads the head. Errors use `name` for the file. A bad line further down is reported when it is reached.
     pub fn new(name: &str, input: R) -> Result<Self, TraceError> {
         let mut reader = Self {
             name: name.to_owned(),
@@ -237,58 +203,52 @@ impl<R: BufRead> TraceReader<R> {
             lines: 0,
             keys: 0,
             at_ns: 0,
-            seen: TraceSummary::default(),
+            summary: TraceSummary::default(),
         };
         let head = format!("{HEAD} {TRACE_FORMAT}");
         if !reader.read_line()? || reader.line != head.as_bytes() {
             return Err(reader.wrong(LineProblem::Head));
         }
         reader.keys = reader.header("keys", 1, KEYS_MAX)?;
-        reader.seen.keys = reader.keys;
-        reader.seen.value_bytes = reader.header("value_bytes", 0, VALUE_BYTES_MAX as u64)? as usize;
+        reader.summary.keys = reader.keys;
+        let value_bytes = reader.header("value_bytes", 0, VALUE_BYTES_MAX as u64)?;
+        reader.summary.value_bytes = value_bytes as usize;
         Ok(reader)
     }
 
-    /// What is known of the trace: after [`TraceReader::open`] of all of it, else of its head.
+    /// Returns the summary of the whole trace after [`TraceReader::open`], else of its head.
     pub fn summary(&self) -> TraceSummary {
-        self.seen
+        self.summary
     }
 
-    /// The next operation, `None` at the end.
+    /// Returns the next operation, `None` at the end.
     pub fn next_operation(&mut self) -> Result<Option<TimedOperation>, TraceError> {
         if !self.read_line()? {
             return Ok(None);
         }
-        let Some(timed) = parse(&self.line) else {
-            return Err(self.wrong(LineProblem::Form));
-        };
-        self.check(timed).map_err(|problem| self.wrong(problem))?;
-        Ok(Some(timed))
+        let timed = parse(&self.line).ok_or(LineProblem::Form);
+        let checked = timed.and_then(|timed| self.checked(timed));
+        checked.map(Some).map_err(|problem| self.wrong(problem))
     }
 
     fn header(&mut self, name: &'static str, min: u64, max: u64) -> Result<u64, TraceError> {
         let is_there = self.read_line()?;
-        let text = std::str::from_utf8(&self.line).unwrap_or_default();
-        let value = text
+        let words = std::str::from_utf8(&self.line).unwrap_or_default();
+        let value = words
             .strip_prefix(name)
-            .and_then(|rest| rest.strip_prefix(' '));
-        let value = value.and_then(|value| number(value.as_bytes()));
-        match value.filter(|value| is_there && (min..=max).contains(value)) {
-            Some(value) => Ok(value),
-            None => Err(self.wrong(LineProblem::Header { name, min, max })),
-        }
+            .and_then(|rest| number(rest.strip_prefix(' ')?));
+        let value = value.filter(|value| is_there && (min..=max).contains(value));
+        value.ok_or_else(|| self.wrong(LineProblem::Header { name, min, max }))
     }
 
-    /// Says whether there was a line. It holds no line feed.
+    /// Reads a line without its line feed. Returns whether there was one.
     fn read_line(&mut self) -> Result<bool, TraceError> {
         self.line.clear();
         self.lines += 1;
         let mut limited = self.input.by_ref().take(LINE_BYTES_MAX as u64);
-        let read = limited.read_until(b'\n', &mut self.line);
-        read.map_err(|source| TraceError::File {
-            path: PathBuf::from(&self.name),
-            source,
-        })?;
+        limited
+            .read_until(b'\n', &mut self.line)
+            .map_err(FileError::of(Path::new(&self.name)))?;
         match self.line.pop() {
             None => Ok(false),
             Some(b'\n') => Ok(true),
@@ -296,24 +256,22 @@ impl<R: BufRead> TraceReader<R> {
         }
     }
 
-    fn check(&mut self, timed: TimedOperation) -> Result<(), LineProblem> {
-        let (index, keys) = (timed.operation.index(), self.keys);
+    /// Checks that an operation can follow those before it.
+    fn checked(&mut self, timed: TimedOperation) -> Result<TimedOperation, LineProblem> {
+        let Operation { kind, index, count } = timed.operation;
+        let (keys, last) = (self.keys, index + u64::from(count) - 1);
         if timed.at_ns < std::mem::replace(&mut self.at_ns, timed.at_ns) {
             return Err(LineProblem::Backwards);
         }
-        match timed.operation {
-            Operation::Insert { .. } if index != keys || keys >= KEYS_MAX => {
+        if kind == OperationKind::Insert {
+            if index != keys || keys >= KEYS_MAX {
                 return Err(LineProblem::Insert { index, keys });
             }
-            Operation::Insert { .. } => self.keys += 1,
-            Operation::MultiGet { count, .. } if index + u64::from(count) > keys => {
-                let index = index + u64::from(count) - 1;
-                return Err(LineProblem::Key { index, keys });
-            }
-            _ if index >= keys => return Err(LineProblem::Key { index, keys }),
-            _ => {}
+            self.keys += 1;
+        } else if last >= keys {
+            return Err(LineProblem::Key { index: last, keys });
         }
-        Ok(())
+        Ok(timed)
     }
 
     fn wrong(&self, problem: LineProblem) -> TraceError {
@@ -326,40 +284,28 @@ impl<R: BufRead> TraceReader<R> {
 }
 
 fn parse(line: &[u8]) -> Option<TimedOperation> {
-    let mut words = line.split(|byte| *byte == b' ');
+    let mut words = std::str::from_utf8(line).ok()?.split(' ');
     let at_ns = number(words.next()?)?;
-    let kind = words.next()?;
+    let kind = OperationKind::from_name(words.next()?)?;
     // Far above any index, and far from overflowing sums.
     let index = number(words.next()?).filter(|index| *index <= KEYS_MAX)?;
-    let operation = match kind {
-        b"read" => Operation::Read { index },
-        b"multi_get" => {
-            let count = number(words.next()?).filter(|count| (1..=COUNT_MAX).contains(count))?;
-            let count = u32::try_from(count).ok()?;
-            Operation::MultiGet { index, count }
-        }
-        b"verify" => Operation::Verify { index },
-        b"update" => Operation::Update { index },
-        b"insert" => Operation::Insert { index },
-        b"delete" => Operation::Delete { index },
-        b"read_modify_write" => Operation::ReadModifyWrite { index },
-        _ => return None,
+    let count = match kind {
+        OperationKind::MultiGet => number(words.next()?)?,
+        _ => 1,
     };
-    words
-        .next()
-        .is_none()
-        .then_some(TimedOperation { at_ns, operation })
+    let count = u32::try_from(count).ok()?;
+    let is_whole = (1..=COUNT_MAX).contains(&count.into()) && words.next().is_none();
+    is_whole.then_some(TimedOperation {
+        at_ns,
+        operation: Operation { kind, index, count },
+    })
 }
 
-/// Digits alone, no zero in front.
-fn number(text: &[u8]) -> Option<u64> {
-    let is_plain =
-        text.iter().all(u8::is_ascii_digit) && (text.len() == 1 || text.first() != Some(&b'0'));
-    std::str::from_utf8(text)
-        .ok()
-        .filter(|_| is_plain)?
-        .parse()
-        .ok()
+/// Parses digits without a zero in front.
+fn number(text: &str) -> Option<u64> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    let has_zero = text.len() > 1 && text.starts_with('0');
+    text.parse().ok().filter(|_| is_plain && !has_zero)
 }
 
 /// Writes a trace.
@@ -369,7 +315,7 @@ fn number(text: &[u8]) -> Option<u64> {
 /// use trunkline_load::{Operation, TraceWriter};
 /// let path = directory.path().join("operations.trace");
 /// let mut writer = TraceWriter::create(&path, 1, 4)?;
-/// writer.write(250, Operation::MultiGet { index: 0, count: 1 })?;
+/// writer.write(250, Operation::multi_get(0, 1))?;
 /// writer.finish()?;
 /// let text = std::fs::read_to_string(&path)?;
 /// assert_eq!(text, "trunkline-trace 1\nkeys 1\nvalue_bytes 4\n250 multi_get 0 1\n");
@@ -382,18 +328,12 @@ pub struct TraceWriter {
 }
 
 impl TraceWriter {
-    /// Begins a file anew, for a load of so many keys with values of so many bytes.
+    /// Creates or replaces a file, for a load of `keys` keys with values of `value_bytes` bytes.
     pub fn create(path: &Path, keys: u64, value_bytes: usize) -> Result<Self, TraceError> {
-        let failed = |source| TraceError::File {
-            path: path.to_owned(),
-            source,
-        };
+        let failed = FileError::of(path);
         let mut output = BufWriter::new(File::create(path).map_err(failed)?);
-        write!(
-            output,
-            "{HEAD} {TRACE_FORMAT}\nkeys {keys}\nvalue_bytes {value_bytes}\n"
-        )
-        .map_err(failed)?;
+        let head = format!("{HEAD} {TRACE_FORMAT}\nkeys {keys}\nvalue_bytes {value_bytes}\n");
+        output.write_all(head.as_bytes()).map_err(failed)?;
         Ok(Self {
             path: path.to_owned(),
             output,
@@ -402,32 +342,18 @@ impl TraceWriter {
 
     /// Adds an operation.
     pub fn write(&mut self, at_ns: u64, operation: Operation) -> Result<(), TraceError> {
-        let output = &mut self.output;
-        let written = match operation {
-            Operation::Read { index } => writeln!(output, "{at_ns} read {index}"),
-            Operation::MultiGet { index, count } => {
-                writeln!(output, "{at_ns} multi_get {index} {count}")
-            }
-            Operation::Verify { index } => writeln!(output, "{at_ns} verify {index}"),
-            Operation::Update { index } => writeln!(output, "{at_ns} update {index}"),
-            Operation::Insert { index } => writeln!(output, "{at_ns} insert {index}"),
-            Operation::Delete { index } => writeln!(output, "{at_ns} delete {index}"),
-            Operation::ReadModifyWrite { index } => {
-                writeln!(output, "{at_ns} read_modify_write {index}")
-            }
+        let Operation { kind, index, count } = operation;
+        let (output, name) = (&mut self.output, kind.name());
+        let written = match kind {
+            OperationKind::MultiGet => writeln!(output, "{at_ns} {name} {index} {count}"),
+            _ => writeln!(output, "{at_ns} {name} {index}"),
         };
-        written.map_err(|source| self.failed(source))
+        Ok(written.map_err(FileError::of(&self.path))?)
     }
 
-    /// Writes out what is left.
+    /// Writes what is still in memory to the file.
     pub fn finish(mut self) -> Result<(), TraceError> {
-        self.output.flush().map_err(|source| self.failed(source))
-    }
-
-    fn failed(&self, source: io::Error) -> TraceError {
-        TraceError::File {
-            path: self.path.clone(),
-            source,
-        }
+        let flushed = self.output.flush();
+        Ok(flushed.map_err(FileError::of(&self.path))?)
     }
 }

@@ -1,138 +1,267 @@
-//! What a reader of a run's figures must know beside them: pure.
-//!
-//! Not here: what is said of how a run came about, such as that it was replayed or interrupted (`run_load`).
+//! What a reader of a run's figures must know apart from the figures. Pure.
 
 use std::time::Duration;
 
-use super::driver::{Reading, Tally, ThreadTimes};
-use super::plan::{Mode, Pacing, Plan};
-use super::run::Totals;
+use serde::{Deserialize, Serialize};
 
-/// One operation in a hundred may be started so late before it is said, microseconds.
+use super::driver::{Reading, Tally};
+use super::plan::{Mode, Pacing, Plan};
+use super::run::{ThreadTimes, Totals};
+
+/// 99th percentile of the generator's lateness above which a run warns, in microseconds.
 const LATE_US_MAX: f64 = 5_000.0;
-/// Share of the time that one of the load's own threads may be busy before it is said.
+/// Share of the time that one of the load's own threads may be busy without a warning.
 const BUSY_MAX: f64 = 0.9;
-/// A run must last that long for it: what threads do when they start and end is a good part of a shorter one.
+/// Shortest run that warns of busy threads. In a shorter one much of the time is that of starting and ending threads.
 const BUSY_ELAPSED_MIN: Duration = Duration::from_secs(1);
 
-/// Threads of the load that hardly had a moment left: then the figures may be theirs, and not the target's.
-pub(super) fn of_threads(plan: &Plan, cpu: &ThreadTimes, elapsed: Duration) -> Vec<String> {
-    if elapsed < BUSY_ELAPSED_MIN {
-        return Vec::new();
-    }
-    // One that spins is always busy, and says by its lateness what it can't do.
-    let spins = plan.mode == Mode::Open && plan.pacing == Pacing::Spin;
-    let generator_us = if spins { 0 } else { cpu.generator_us };
-    let threads = [
-        (
-            generator_us,
-            "the thread that decides what comes next was busy",
-            "",
-        ),
-        (
-            cpu.submitter_us,
-            "the thread that makes keys and values and submits them was busy",
-            ", the target's part of submitting included",
-        ),
-        (
-            cpu.completer_us,
-            "the thread that records batches was busy",
-            ", waiting for them left out",
-        ),
-        (
-            cpu.reader_us,
-            "a thread that reads was busy",
-            ", the target's reads left out: give it more readers",
-        ),
-    ];
-    let share = |cpu_us: u64| cpu_us as f64 / 1e6 / elapsed.as_secs_f64();
-    let busy = threads
-        .into_iter()
-        .filter(|(cpu_us, ..)| share(*cpu_us) > BUSY_MAX);
-    busy.map(|(cpu_us, who, with)| {
-        format!(
-            "{who} {:.0} % of the time{with}; the figures may be what the load generator can do, not the target",
-            share(cpu_us) * 100.0
-        )
-    })
-    .collect()
+/// One of the load's own threads.
+///
+/// See [`Warning::ThreadBusy`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoadThread {
+    /// The thread that decides what is due.
+    Generator,
+    /// The thread that makes keys and values and submits batches.
+    Submitter,
+    /// The thread that waits for batches and records them.
+    Completer,
+    /// A thread that reads.
+    Reader,
 }
 
-/// Readers that hardly had a moment left, in an open loop: then reads waited for one of them, however fast the target
-/// is. In a closed loop they always are.
-pub(super) fn of_readers(plan: &Plan, reading: &Reading, elapsed: Duration) -> Option<String> {
-    let readers = plan.readers();
-    let had_us = elapsed.as_secs_f64() * 1e6 * readers as f64;
-    let share = reading.taken_us as f64 / had_us.max(1.0);
-    if plan.mode == Mode::Closed || elapsed < BUSY_ELAPSED_MIN || share <= BUSY_MAX {
-        return None;
+impl LoadThread {
+    /// Returns what the thread does, and what its time includes or leaves out.
+    fn described(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Generator => ("the thread that decides what comes next", ""),
+            Self::Submitter => (
+                "the thread that makes keys and values and submits them",
+                ", the target's part of submitting included",
+            ),
+            Self::Completer => (
+                "the thread that records batches",
+                ", waiting for them left out",
+            ),
+            Self::Reader => (
+                "a thread that reads",
+                ", the target's reads left out: give it more readers",
+            ),
+        }
     }
-    let who = match readers {
-        1 => "the only thread that reads was".to_owned(),
-        _ => format!("all {readers} threads that read were"),
-    };
-    let read_us = (reading.taken_us as f64 / reading.reads.max(1) as f64).max(1.0);
-    Some(format!(
-        "{who} busy {:.0} % of the time: a read took {:.2} ms in the mean, so they can do {:.0} a second, and others \
-         waited for one of them, which is in their latency; give more readers; if the reads then take longer, it is \
-         the target that is slow",
-        share * 100.0,
+}
+
+/// Something that a reader of a run's figures must know. Its text says what happened and what to do.
+///
+/// ```
+/// use trunkline_load::{Run, Warning};
+/// let dropped = Warning::Dropped { percent: 25.0, in_flight_max: 500, readers_busy: false };
+/// let run = Run { warnings: vec![dropped], ..Run::default() };
+/// let kept_up = !run.warnings.iter().any(|warning| matches!(warning, Warning::Dropped { .. }));
+/// assert!(!kept_up);
+/// assert!(run.warnings[0].to_string().starts_with("25.0 % of the operations were dropped"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Warning {
+    /// The generator started operations late.
+    #[error(
+        "the generator could not keep up: 1 % of the operations started {:.1} ms late and more, at worst {:.1} ms; \
+         latencies include that; lower the rate or give it a core",
+        p99_us / 1e3, max_us / 1e3
+    )]
+    GeneratorLate {
+        /// 99th percentile of the lateness, in microseconds.
+        p99_us: f64,
+        /// Greatest lateness, in microseconds.
+        max_us: f64,
+    },
+    /// Operations were dropped because too many were in flight.
+    #[error(
+        "{percent:.1} % of the operations were dropped, because {in_flight_max} were in flight: {}",
+        match readers_busy {
+            true => "with so many readers the reads did not keep up with the rate, whatever the target can do",
+            false => "the target did not keep up with the rate",
+        }
+    )]
+    Dropped {
+        /// Share of the operations that were due, in percent.
+        percent: f64,
+        /// Operations that may be in flight.
+        in_flight_max: u64,
+        /// Whether the readers were busy all the time, so that the drops are not the target's doing.
+        readers_busy: bool,
+    },
+    /// Operations failed.
+    #[error("{operations} operations failed, the first with: {first}")]
+    Failed {
+        /// Operations that failed.
+        operations: u64,
+        /// The first failure.
+        first: String,
+    },
+    /// Batches were refused.
+    #[error("{batches} batches were refused, the first because {first}")]
+    Refused {
+        /// Batches that were refused.
+        batches: u64,
+        /// The first reason.
+        first: String,
+    },
+    /// Keys were not found although they must be there.
+    #[error("{keys} reads found nothing, although their keys must exist")]
+    Missing {
+        /// Reads that found nothing.
+        keys: u64,
+    },
+    /// All readers of an open loop were busy nearly all the time, so that reads waited for a reader.
+    #[error(
+        "{} busy {percent:.0} % of the time: a read took {:.2} ms in the mean, so they can do {:.0} a second, and others \
+         waited for a reader, which their latency includes; give more readers; if reads then take longer, the target is \
+         slow",
+        match readers {
+            1 => "the only thread that reads was".to_owned(),
+            _ => format!("all {readers} threads that read were"),
+        },
         read_us / 1e3,
-        1e6 * readers as f64 / read_us,
-    ))
+        1e6 * *readers as f64 / read_us
+    )]
+    ReadersBusy {
+        /// Threads that read.
+        readers: usize,
+        /// Share of the time that they were busy, in percent.
+        percent: f64,
+        /// Mean time of a read, in microseconds.
+        read_us: f64,
+    },
+    /// A thread of the load was busy nearly all the time, so that the figures may be the load's own limit.
+    #[error(
+        "{} was busy {percent:.0} % of the time{}; the figures may show the limit of the load generator, not of the \
+         target",
+        thread.described().0, thread.described().1
+    )]
+    ThreadBusy {
+        /// The thread.
+        thread: LoadThread,
+        /// Share of the time that it was busy, in percent.
+        percent: f64,
+    },
+    /// The first seconds of a long run were left out of its seconds and histograms.
+    #[error(
+        "the first {seconds} seconds count in the totals alone, because a long run keeps only its last hours second by \
+         second"
+    )]
+    SecondsLeftOut {
+        /// Seconds that were left out.
+        seconds: u64,
+    },
+    /// The run was stopped early.
+    #[error("the run was interrupted before its end")]
+    Interrupted,
+    /// A trace was run in place of the plan's operations.
+    #[error(
+        "the operations are those of {trace}, at speed {speed}, not the workload's{}",
+        match has_deletes {
+            true => "; the trace deletes keys, so reads may find nothing",
+            false => "",
+        }
+    )]
+    Replayed {
+        /// Path of the trace.
+        trace: String,
+        /// Speed of the replay, as a multiple of the recorded one.
+        speed: f64,
+        /// Whether the trace deletes keys, so that a read may find nothing.
+        has_deletes: bool,
+    },
+    /// The closed loop that looked for a rate ran few operations.
+    #[error("the rate was measured with few operations and is uncertain; give a rate")]
+    RateUncertain,
+    /// A failure ended the run early.
+    #[error(
+        "the run broke off before its end: {reason}; the figures are of the {seconds:.1} s before that"
+    )]
+    BrokenOff {
+        /// The failure and its causes.
+        reason: String,
+        /// Measured time before the failure, in seconds.
+        seconds: f64,
+    },
 }
 
-/// What a reader of the figures must know.
-pub(super) fn of_figures(
+/// Returns the warnings that follow from a run's figures.
+pub(crate) fn of_figures(
     plan: &Plan,
     totals: &Totals,
     tally: &Tally,
-    readers_are_busy: bool,
-) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let share = |part: u64, whole: u64| part as f64 * 100.0 / whole.max(1) as f64;
+    reading: &Reading,
+    elapsed: Duration,
+) -> Vec<Warning> {
+    let readers = readers_busy(plan, reading, elapsed);
     let late = &totals.generator_late;
-    if late.p99_us > LATE_US_MAX {
-        warnings.push(format!(
-            "the generator could not keep up: 1 % of the operations started {:.1} ms late and more, at worst {:.1} ms; \
-             latencies include that; lower the rate or give it a core",
-            late.p99_us / 1e3,
-            late.max_us / 1e3
-        ));
-    }
-    if totals.dropped > 0 {
-        let who = match readers_are_busy {
-            true => {
-                "with so many readers the reads did not keep up with the rate, whatever the target can do"
-            }
-            false => "the target did not keep up with the rate",
-        };
-        warnings.push(format!(
-            "{:.1} % of the operations were dropped, {} being under way: {who}",
-            share(totals.dropped, totals.offered),
-            plan.in_flight_operations_max
-        ));
-    }
-    if totals.failed > 0 {
-        warnings.push(format!(
-            "{} operations failed, the first with: {}",
-            totals.failed,
-            tally.first_failure.as_deref().unwrap_or("nothing was said")
-        ));
-    }
-    if let Some(refusal) = &tally.first_refusal {
-        warnings.push(format!(
-            "{} batches were refused, the first because {refusal}",
-            tally.refused
-        ));
-    }
-    if tally.missing > 0 {
-        warnings.push(format!(
-            "{} keys were read that should be there and were not found",
-            tally.missing
-        ));
-    }
-    warnings
+    let found = [
+        (late.p99_us > LATE_US_MAX).then_some(Warning::GeneratorLate {
+            p99_us: late.p99_us,
+            max_us: late.max_us,
+        }),
+        (totals.dropped > 0).then(|| Warning::Dropped {
+            percent: totals.dropped as f64 * 100.0 / totals.offered.max(1) as f64,
+            in_flight_max: plan.in_flight_operations_max,
+            readers_busy: readers.is_some(),
+        }),
+        (totals.failed > 0).then(|| Warning::Failed {
+            operations: totals.failed,
+            first: tally.first_failure.clone().unwrap_or_default(),
+        }),
+        tally.first_refusal.clone().map(|first| Warning::Refused {
+            batches: tally.refused,
+            first,
+        }),
+        (tally.missing > 0).then_some(Warning::Missing {
+            keys: tally.missing,
+        }),
+        readers,
+    ];
+    let threads = threads_busy(plan, &totals.cpu, elapsed);
+    found.into_iter().flatten().chain(threads).collect()
+}
+
+/// Returns a warning for each thread of the load that was busy nearly all the time: the figures may then be the
+/// load's limit, not the target's.
+fn threads_busy(plan: &Plan, cpu: &ThreadTimes, elapsed: Duration) -> Vec<Warning> {
+    // A generator that spins is always busy. Its lateness shows whether it keeps up.
+    let spins = plan.mode == Mode::Open && plan.pacing == Pacing::Spin;
+    let generator_us = if spins { 0 } else { cpu.generator_us };
+    let threads = [
+        (LoadThread::Generator, generator_us),
+        (LoadThread::Submitter, cpu.submitter_us),
+        (LoadThread::Completer, cpu.completer_us),
+        (LoadThread::Reader, cpu.reader_us),
+    ];
+    let busy = threads.into_iter().filter_map(|(thread, cpu_us)| {
+        let percent = busy_percent(cpu_us, elapsed)?;
+        Some(Warning::ThreadBusy { thread, percent })
+    });
+    busy.collect()
+}
+
+/// Returns a warning if the readers of an open loop were busy nearly all the time: reads then waited for a reader,
+/// however fast the target is. In a closed loop readers are always busy.
+fn readers_busy(plan: &Plan, reading: &Reading, elapsed: Duration) -> Option<Warning> {
+    let readers = plan.readers();
+    let percent = busy_percent(reading.taken_us / readers as u64, elapsed)?;
+    (plan.mode == Mode::Open).then(|| Warning::ReadersBusy {
+        readers,
+        percent,
+        read_us: (reading.taken_us as f64 / reading.reads.max(1) as f64).max(1.0),
+    })
+}
+
+/// Returns the share of the time that a thread was busy, if that is enough for a warning.
+fn busy_percent(busy_us: u64, elapsed: Duration) -> Option<f64> {
+    let share = busy_us as f64 / 1e6 / elapsed.as_secs_f64();
+    (elapsed >= BUSY_ELAPSED_MIN && share > BUSY_MAX).then_some(share * 100.0)
 }
 
 #[cfg(test)]
@@ -150,17 +279,18 @@ mod tests {
             completer_us: 8_900_000,
             reader_us: 8_900_000,
         };
-        assert_eq!(of_threads(&plan, &idle, TEN_S), [""; 0]);
+        assert_eq!(threads_busy(&plan, &idle, TEN_S), []);
         let busy = ThreadTimes {
             submitter_us: 9_700_000,
             reader_us: 9_300_000,
             ..idle
         };
-        let warnings = of_threads(&plan, &busy, TEN_S);
+        let warnings = threads_busy(&plan, &busy, TEN_S);
         assert_eq!(warnings.len(), 2);
-        assert!(warnings[0].contains("submits them was busy 97 % of the time"));
-        assert!(warnings[1].contains("reads was busy 93 % of the time"));
-        assert!(of_threads(&plan, &busy, Duration::from_millis(900)).is_empty());
+        let texts: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        assert!(texts[0].contains("submits them was busy 97 % of the time"));
+        assert!(texts[1].contains("reads was busy 93 % of the time"));
+        assert!(threads_busy(&plan, &busy, Duration::from_millis(900)).is_empty());
     }
 
     #[test]
@@ -171,7 +301,7 @@ mod tests {
             taken_us: 9_900_000,
         };
         let one = Plan::default();
-        let warning = of_readers(&one, &reading, TEN_S).unwrap();
+        let warning = readers_busy(&one, &reading, TEN_S).unwrap().to_string();
         let expected = "the only thread that reads was busy 99 % of the time: a read took 1.00 ms in the mean, so \
                         they can do 1000 a second, ";
         assert!(warning.starts_with(expected), "{warning}");
@@ -180,12 +310,12 @@ mod tests {
             readers: Some(3),
             ..Plan::default()
         };
-        assert_eq!(of_readers(&three, &reading, TEN_S), None);
+        assert_eq!(readers_busy(&three, &reading, TEN_S), None);
         let thrice = Reading {
             reads: 29_700,
             taken_us: 29_700_000,
         };
-        let warning = of_readers(&three, &thrice, TEN_S).unwrap();
+        let warning = readers_busy(&three, &thrice, TEN_S).unwrap().to_string();
         assert!(warning.starts_with("all 3 threads that read were busy 99 %"));
         assert!(warning.contains("they can do 3000 a second"), "{warning}");
 
@@ -193,16 +323,16 @@ mod tests {
             reads: 9_000,
             taken_us: 9_000_000,
         };
-        assert_eq!(of_readers(&one, &at_the_limit, TEN_S), None);
-        assert_eq!(of_readers(&one, &Reading::default(), TEN_S), None);
+        assert_eq!(readers_busy(&one, &at_the_limit, TEN_S), None);
+        assert_eq!(readers_busy(&one, &Reading::default(), TEN_S), None);
         let short = Duration::from_millis(900);
-        assert_eq!(of_readers(&one, &reading, short), None);
+        assert_eq!(readers_busy(&one, &reading, short), None);
         let closed = Plan {
             mode: Mode::Closed,
             readers: Some(1),
             ..Plan::default()
         };
-        assert_eq!(of_readers(&closed, &reading, TEN_S), None);
+        assert_eq!(readers_busy(&closed, &reading, TEN_S), None);
     }
 
     #[test]
@@ -212,15 +342,21 @@ mod tests {
             dropped: 5_000,
             ..Totals::default()
         };
-        let says = |readers_are_busy| {
-            let plan = Plan::default();
-            let warnings = of_figures(&plan, &totals, &Tally::default(), readers_are_busy);
-            assert_eq!(warnings.len(), 1);
-            assert!(warnings[0].starts_with("25.0 % of the operations were dropped, 200000 being"));
-            warnings[0].contains("the target did not keep up")
+        let says = |taken_us| {
+            let (plan, tally) = (Plan::default(), Tally::default());
+            let reading = Reading {
+                reads: 9_900,
+                taken_us,
+            };
+            let warnings = of_figures(&plan, &totals, &tally, &reading, TEN_S);
+            let dropped = warnings[0].to_string();
+            assert!(dropped.starts_with(
+                "25.0 % of the operations were dropped, because 200000 were in flight"
+            ));
+            dropped.contains("the target did not keep up")
         };
-        assert!(says(false));
-        assert!(!says(true));
+        assert!(says(8_900_000));
+        assert!(!says(9_900_000));
     }
 
     #[test]
@@ -229,7 +365,9 @@ mod tests {
             let mut totals = Totals::default();
             totals.generator_late.p99_us = p99_us;
             totals.generator_late.max_us = 12_340.0;
-            of_figures(&Plan::default(), &totals, &Tally::default(), false)
+            let (plan, tally, reading) = (Plan::default(), Tally::default(), Reading::default());
+            let warnings = of_figures(&plan, &totals, &tally, &reading, TEN_S);
+            warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
         assert_eq!(says(5_000.0), [""; 0]);
         let expected = "the generator could not keep up: 1 % of the operations started 5.1 ms late and more, at worst \
@@ -249,7 +387,7 @@ mod tests {
                 pacing,
                 ..Plan::default()
             };
-            of_threads(&plan, &busy, TEN_S).len()
+            threads_busy(&plan, &busy, TEN_S).len()
         };
         assert_eq!(named(Mode::Open, Pacing::Spin), 0);
         assert_eq!(named(Mode::Open, Pacing::Auto), 1);

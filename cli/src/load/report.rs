@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use trunkline::core::record::Root;
 use trunkline::decisions::{Change, Window};
 use trunkline::{MetricsSnapshot, Quantiles};
-use trunkline_load::{LoadError, Mode, Outcome, Plan, Run, Totals};
+use trunkline_load::{LoadError, Mode, Outcome, Plan, Run, Totals, Warning};
 
 use super::LoadArguments;
 use super::check::Checks;
@@ -240,11 +240,15 @@ fn reloads_refused(run: &Run) -> String {
     text
 }
 
-fn warnings(warnings: &[String]) -> String {
+fn warnings(warnings: &[Warning]) -> String {
     let lines = warnings
         .iter()
         .map(|warning| format!("warning: {warning}\n"));
     lines.collect()
+}
+
+fn texts(warnings: &[Warning]) -> Vec<String> {
+    warnings.iter().map(Warning::to_string).collect()
 }
 
 /// Returns the totals of a run for other programs.
@@ -255,7 +259,7 @@ pub(super) fn json(outcome: &Outcome, root: &Root, checks: &Checks) -> Value {
         "calibrated_operations_per_s": outcome.calibrated,
         "workload": run.workload,
         "totals": run.totals,
-        "warnings": run.warnings,
+        "warnings": texts(&run.warnings),
         "is_interrupted": outcome.is_interrupted,
         "ended_by": run.ended_by,
         "version": root.version,

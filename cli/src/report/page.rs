@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use trunkline_load::compare::{Counts, Recorded};
-use trunkline_load::{Latency, OperationKind, OperationTotal, Run, Second};
+use trunkline_load::{Latency, OperationFigures, OperationKind, Run, Second};
 
 use crate::inspect::date;
 use crate::output::{byte_size, grouped};
@@ -302,7 +302,7 @@ fn totals(run: &Run) -> Markup {
     }
 }
 
-fn total_rows(kind: OperationKind, total: &OperationTotal) -> Markup {
+fn total_rows(kind: OperationKind, total: &OperationFigures) -> Markup {
     let cells = |latency: &Latency| {
         let figures = [
             latency.mean_us,

@@ -113,6 +113,6 @@ fn warnings(run: &Run) -> String {
         return String::new();
     }
     let lines = run.warnings.iter().take(LINES_MAX);
-    let lines = lines.map(|warning| format!("warning: {}\n", printable(warning)));
+    let lines = lines.map(|warning| format!("warning: {}\n", printable(&warning.to_string())));
     format!("\n{}", lines.collect::<String>())
 }

@@ -244,6 +244,8 @@ fn verdict(curves: &[Curve], target_us: Option<f64>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use trunkline_load::Warning;
+
     use super::*;
 
     fn figures(achieved_per_second: f64) -> Figures {
@@ -290,14 +292,18 @@ mod tests {
 
     #[test]
     fn figures_of_a_load_generator_that_could_not_keep_up_are_marked() {
-        let warned = |warning: &str| Figures {
-            warnings: vec![warning.to_owned()],
+        let warned = |warning| Figures {
+            warnings: vec![warning],
             ..figures(50.0)
         };
         let points = vec![
-            warned("a thread that reads was busy"),
+            warned(Warning::Missing { keys: 7 }),
             figures(30.0),
-            warned("1.0 % of the operations were dropped"),
+            warned(Warning::Dropped {
+                percent: 1.0,
+                in_flight_max: 5,
+                readers_busy: false,
+            }),
         ];
         let curves = [curve(combination(), &[points], None).unwrap()];
         let text = text(&curves, &[30, 50], None);
@@ -307,15 +313,13 @@ mod tests {
         };
         ends("  closed", "not the engine alone");
         ends("  50 %", "operations dropped");
-        let says = "warning: group.linger_ms=1, closed: a thread that reads was busy\n";
+        let says = "warning: group.linger_ms=1, closed: 7 reads found nothing";
         assert!(
-            text.ends_with("were dropped\n") && text.contains(says),
+            text.contains("1.0 % of the operations were dropped") && text.contains(says),
             "{text}"
         );
         let json = serde_json::to_value(&curves).unwrap();
-        assert_eq!(
-            json[0]["closed"]["warnings"][0],
-            "a thread that reads was busy"
-        );
+        let first = json[0]["closed"]["warnings"][0].as_str().unwrap();
+        assert!(first.starts_with("7 reads found nothing"), "{first}");
     }
 }

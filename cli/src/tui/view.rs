@@ -9,7 +9,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph, Row, Sparkline, Table};
 use trunkline::Stage;
 use trunkline::decisions::{Decision, Window};
-use trunkline_load::{OperationKind, OperationSecond, Progress, Second};
+use trunkline_load::{OperationFigures, OperationKind, Progress, Second};
 
 use crate::output::{grouped, printable};
 use crate::report::{busy_percent, change, compact, micros};
@@ -154,7 +154,7 @@ fn bound_lines(window: &Window) -> Paragraph<'static> {
 }
 
 fn draw_latencies(frame: &mut Frame<'_>, second: &Second, area: Rect) {
-    let row = |(kind, of_kind): (&OperationKind, &OperationSecond)| {
+    let row = |(kind, of_kind): (&OperationKind, &OperationFigures)| {
         let latency = &of_kind.latency;
         let figures = [
             latency.p50_us,
@@ -266,9 +266,9 @@ mod tests {
             max_us: 30_500.0,
             ..Latency::default()
         };
-        let of_kind = OperationSecond {
+        let of_kind = OperationFigures {
             latency,
-            ..OperationSecond::default()
+            ..OperationFigures::default()
         };
         let seconds: Vec<Second> = (0..16)
             .map(|second| Second {

@@ -155,6 +155,8 @@ pub(super) fn default() -> Vec<Varied> {
 
 #[cfg(test)]
 mod tests {
+    use trunkline_load::Warning;
+
     use super::*;
 
     /// Rounds of a throughput each, the same there and back.
@@ -238,18 +240,25 @@ mod tests {
         let first = tried("1", &BEFORE);
         let mut good = tried("2", &times([1.2; 5]));
         assert_eq!(better(AIM, &[first.clone(), good.clone()]), 1);
-        let warn = |tried: &mut Tried, warning: &str| {
-            tried.trials[3].warnings = vec![warning.to_owned()];
+        let warn = |tried: &mut Tried, warning| tried.trials[3].warnings = vec![warning];
+        let late = Warning::GeneratorLate {
+            p99_us: 9e3,
+            max_us: 1e4,
         };
-        warn(&mut good, "1.0 % of the operations were dropped");
+        let dropped = Warning::Dropped {
+            percent: 1.0,
+            in_flight_max: 5,
+            readers_busy: false,
+        };
+        warn(&mut good, dropped);
         assert_eq!(better(AIM, &[first.clone(), good.clone()]), 1);
-        warn(&mut good, "the generator could not keep up");
+        warn(&mut good, late.clone());
         let gain = good.gain(AIM, &first);
         assert_eq!((gain.rounds, gain.left_out), (4, 1));
         assert_eq!(better(AIM, &[first.clone(), good.clone()]), 0);
         // The same if it is the other one's.
         let mut held_up = first;
-        warn(&mut held_up, "the generator could not keep up");
+        warn(&mut held_up, late);
         good.trials[3].warnings.clear();
         assert_eq!(better(AIM, &[held_up, good]), 0);
     }

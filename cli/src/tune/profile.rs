@@ -222,7 +222,7 @@ fn warned(tried: &Tried) -> String {
         Some(first) => format!(
             "#   {count} of {} had a warning, the first: {}\n",
             counted(tried.trials.len() as u64, "trial"),
-            printable(first)
+            printable(&first.to_string())
         ),
     }
 }
@@ -330,7 +330,10 @@ mod tests {
         step.tried
             .iter_mut()
             .for_each(|tried| tried.trials.truncate(6));
-        step.tried[0].trials[4].warnings = vec!["late\n= 1".to_owned()];
+        step.tried[0].trials[4].warnings = vec![trunkline_load::Warning::Failed {
+            operations: 3,
+            first: "late\n= 1".to_owned(),
+        }];
         step.skipped.push(("9".to_owned(), "too\nmuch".to_owned()));
         let found = Found {
             steps: vec![step],

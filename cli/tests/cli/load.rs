@@ -128,7 +128,7 @@ fn a_directory_of_the_user_is_kept_and_can_be_loaded_again() {
 fn nothing_is_left_after_an_error() {
     run_small(&["--set", "group.linger=1"]).unusable("unknown key");
     run_small(&["--value-bytes", "16777217"]).unusable("value_bytes must be 0 to 16777216");
-    run_small(&["--plan", "nowhere.toml"]).unusable("cannot read nowhere.toml");
+    run_small(&["--plan", "nowhere.toml"]).unusable("cannot use nowhere.toml");
     run(["load", "--replay", "nowhere.trace"]).unusable("cannot use nowhere.trace");
 }
 

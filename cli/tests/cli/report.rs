@@ -64,7 +64,10 @@ fn texts_of_a_run_stay_texts() {
         ] {
             *text = hostile.to_owned();
         }
-        run.warnings.push(hostile.to_owned());
+        run.warnings.push(trunkline_load::Warning::Failed {
+            operations: 3,
+            first: hostile.to_owned(),
+        });
         let setting = trunkline::decisions::Change::Setting {
             key: hostile.to_owned(),
             from: hostile.to_owned(),
@@ -343,7 +346,12 @@ fn without_a_page_the_figures_are_text() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let mut made = Made::new(Shape::default());
     made.run.name = "a\x1b[2Jb".to_owned();
-    made.run.warnings.push("the generator was late".to_owned());
+    made.run
+        .warnings
+        .push(trunkline_load::Warning::GeneratorLate {
+            p99_us: 9e3,
+            max_us: 1e4,
+        });
     made.write_to(directory.path());
     let path = directory.path().to_str().expect("text");
     let text = run(["report", path]).done().stdout;
@@ -352,7 +360,7 @@ fn without_a_page_the_figures_are_text() {
         "p99.99",
         "update",
         "12 decisions",
-        "warning: the generator was late",
+        "warning: the generator could not keep up",
         "tree",
     ] {
         assert!(text.contains(part), "{part}: {text}");

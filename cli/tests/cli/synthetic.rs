@@ -9,8 +9,8 @@ use rand_distr::{Distribution, LogNormal, Normal};
 use trunkline::decisions::{Change, Decision, Reason, Seen, StageWindow, Window, Work};
 use trunkline::{Quantiles, Span, Stage};
 use trunkline_load::{
-    Histogram, Interval, IntervalLog, Latency, Machine, Measure, OperationKind, OperationSecond,
-    OperationTotal, Plan, RUN_FORMAT, Run, Second,
+    Histogram, Interval, IntervalLog, Latency, Machine, Measure, OperationFigures, OperationKind,
+    Plan, RUN_FORMAT, Run, Second,
 };
 
 /// When the first second began on the engine's clock.
@@ -155,7 +155,7 @@ fn seconds(shape: Shape, series: &Series, random: &mut SmallRng) -> Vec<Second> 
     let seconds = (0..).zip(throughput).map(|(second, factor)| {
         let achieved = (shape.rate * factor.min(1.05)) as u64;
         let offered = (shape.rate * 1.02) as u64;
-        let mut operations: BTreeMap<OperationKind, OperationSecond> = BTreeMap::new();
+        let mut operations: BTreeMap<OperationKind, OperationFigures> = BTreeMap::new();
         for ((kind, measure), histograms) in series {
             let of_kind = operations.entry(*kind).or_default();
             let latency = latency(&histograms[second as usize]);
@@ -190,7 +190,7 @@ fn sum_up(run: &mut Run, series: &Series) {
         for histogram in histograms {
             all.add(histogram).expect("it grows");
         }
-        let total: &mut OperationTotal = totals.operations.entry(*kind).or_default();
+        let total: &mut OperationFigures = totals.operations.entry(*kind).or_default();
         total.achieved = all.len();
         match measure {
             Measure::Latency => total.latency = latency(&all),

@@ -1,9 +1,9 @@
-//! The adaptive cap from several starts against static caps, under a load that stays as it is.
+//! The adaptive cap from several starts against static caps, under a steady load.
 //!
-//! Runs are of one length and counted from the same window on, since an engine that has checkpoints to make is slower
-//! than a new one; static and adaptive ones alternate. An adaptive run is held against the static cap that is best by the
-//! middle of all rounds, as it did in the same round: the best of each round is the luckiest of several that are alike,
-//! and shown for comparison alone.
+//! All runs have the same length and count from the same window on, because an engine that makes checkpoints is slower
+//! than a new one. Static and adaptive runs alternate. An adaptive run is compared with the same round of the static
+//! cap that is best by the median of all rounds. The best static cap of each round is the luckiest of several similar
+//! ones, and only shown.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -16,12 +16,12 @@ use super::text::{grouped, millis, percent, shown, thousands};
 use trunkline_load::acceptance::cap_at_rest::{AMPLITUDE_WINDOWS, REVERSAL_WINDOWS};
 use trunkline_load::acceptance::criteria::{Aim, Criterion, Finding};
 use trunkline_load::acceptance::figures::{
-    Rest, SEARCHING_WINDOWS, Series, Share, Spread, best_by_middle, best_of_round, searched,
+    Rest, SEARCHING_WINDOWS, Series, Share, Spread, best_by_median, best_of_round, searched,
 };
 
 const STATIC_CAPS: [usize; 5] = [2_000, 5_000, 20_000, 80_000, 200_000];
 const STARTS: [usize; 3] = [500, 20_000, 200_000];
-/// Which come after each other.
+/// The order of the settings in a round.
 const ORDER: [Setting; 8] = [
     Setting::Fixed(0),
     Setting::Adaptive(0),
@@ -32,12 +32,12 @@ const ORDER: [Setting; 8] = [
     Setting::Adaptive(2),
     Setting::Fixed(4),
 ];
-/// The windows in which the cap is searched for included.
+/// Length of a run, including the windows in which the engine may search for the cap.
 const LENGTH_S: f64 = 20.0;
 const TARGET_MS: u64 = 200;
 const TARGET_US: u64 = TARGET_MS * 1000;
 
-/// A place in the static caps, or in the starts.
+/// An index of the static caps, or of the starts.
 #[derive(Clone, Copy)]
 enum Setting {
     Fixed(usize),
@@ -62,17 +62,17 @@ impl Caps {
         }
     }
 
-    /// One more round, counted from 1.
+    /// Measures a round, counted from 1.
     pub(crate) fn measure(&mut self, runs: &Runs, round: usize) {
         for setting in by_turns(ORDER, round) {
             let (series, cap, mode) = match setting {
-                Setting::Fixed(place) => {
-                    let cap = STATIC_CAPS[place];
-                    (&mut self.fixed[place], cap, ControlMode::Fixed)
+                Setting::Fixed(index) => {
+                    let cap = STATIC_CAPS[index];
+                    (&mut self.fixed[index], cap, ControlMode::Fixed)
                 }
-                Setting::Adaptive(place) => {
-                    let start = STARTS[place];
-                    (&mut self.adaptive[place], start, ControlMode::Adaptive)
+                Setting::Adaptive(index) => {
+                    let start = STARTS[index];
+                    (&mut self.adaptive[index], start, ControlMode::Adaptive)
                 }
             };
             let rest = at_rest(runs, cap, mode);
@@ -82,7 +82,7 @@ impl Caps {
     }
 
     fn best(&self) -> Option<&Series<Option<Rest>>> {
-        best_by_middle(&self.fixed, TARGET_US)
+        best_by_median(&self.fixed, TARGET_US)
     }
 
     fn against_best(&self, adaptive: &Series<Option<Rest>>) -> Vec<Option<f64>> {
@@ -98,8 +98,8 @@ impl Caps {
         let best = self.best_name();
         writeln!(
             f,
-            "| cap | updates/s, middle | p99, middle | windows above {TARGET_MS} ms | against {best} in the same round, \
-             least / middle / greatest | against the best static cap of each round |\n\
+            "| cap | updates/s, median | p99, median | windows above {TARGET_MS} ms | against {best} in the same round, \
+             least / median / greatest | against the best static cap of each round |\n\
              | --- | --- | --- | --- | --- | --- |",
         )?;
         for series in &self.fixed {
@@ -113,8 +113,8 @@ impl Caps {
         writeln!(
             f,
             "\nOf each run of {LENGTH_S} s the first {SEARCHING_WINDOWS} windows are left out. The best static cap is the \
-             one with the most updates/s of those that keep the target, both by the middle of all rounds: {best}. The \
-             best of each round has luck on its side as well."
+             one with the most updates/s of those that keep the target, both by the median of all rounds: {best}. The \
+             best of each round is partly luck."
         )
     }
 
@@ -126,18 +126,18 @@ impl Caps {
     fn criteria(&self) -> [Criterion; 4] {
         [
             self.criterion(
-                "throughput against the static cap that is best by the middle of all rounds, the middle of the rounds"
+                "throughput against the static cap that is best by the median of all rounds, the median of the rounds"
                     .to_owned(),
                 (Aim::AtLeast(0.95), ""),
                 |series| {
                     let ratios = self.against_best(series);
                     let spread = spread(&ratios);
-                    let middle = spread.map(|spread| spread.middle);
-                    (middle, ratios, shown(spread, 2))
+                    let median = spread.map(|spread| spread.median);
+                    (median, ratios, shown(spread, 2))
                 },
             ),
             self.criterion(
-                format!("windows above the target behind the first {SEARCHING_WINDOWS}"),
+                format!("windows above the target after the first {SEARCHING_WINDOWS}"),
                 (Aim::AtMost(5.0), " %"),
                 |series| {
                     let over = series.over();
@@ -213,7 +213,7 @@ fn at_rest(runs: &Runs, cap: usize, mode: ControlMode) -> Option<Rest> {
     Rest::of(searched(&run.windows), TARGET_US)
 }
 
-/// A figure that an aim is held against, what it was in each run, and how it is shown.
+/// A figure, that of each run, and its text.
 type Judged = (Option<f64>, Vec<Option<f64>>, String);
 
 fn of_runs(
@@ -235,16 +235,16 @@ fn spread(runs: &[Option<f64>]) -> Option<Spread> {
 }
 
 fn row(series: &Series<Option<Rest>>) -> String {
-    let middle = |spread: Option<Spread>, show: fn(f64) -> String| {
-        spread.map_or("–".to_owned(), |spread| show(spread.middle))
+    let median = |spread: Option<Spread>, show: fn(f64) -> String| {
+        spread.map_or("–".to_owned(), |spread| show(spread.median))
     };
-    let updates = middle(series.spread(|rest| rest.per_second), thousands);
-    let p99 = middle(series.spread(|rest| rest.p99_us), millis);
+    let updates = median(series.spread(|rest| rest.per_second), thousands);
+    let p99 = median(series.spread(|rest| rest.p99_us), millis);
     let over: Share = series.over();
     format!("| {} | {updates} | {p99} | {over} |", series.name)
 }
 
-/// A run in a few words.
+/// Returns a run in a few words.
 fn in_short(rest: Option<&Rest>) -> String {
     let words = |rest: &Rest| {
         let (updates, p99) = (thousands(rest.per_second), millis(rest.p99_us));

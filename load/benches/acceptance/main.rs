@@ -1,30 +1,28 @@
-//! What the engine moves by itself is held to here, on the real engine.
+//! Measures the adaptive engine against static settings, on the real engine.
 //!
 //! `cargo bench -p trunkline-load --bench acceptance -- [ROUNDS] [--part PART] [--pairs N]
-//! [--directory PATH] [--seconds-divisor N]`. In each of 3 rounds, or as many as are asked for, one after the other:
+//! [--directory PATH] [--seconds-divisor N]`. It runs 3 rounds unless another number is given. A round has three parts:
 //!
-//! - `caps`, three minutes: a closed loop under the adaptive cap from several starts, and under static caps between
-//!   them. The 20 windows in which the cap may be searched for begin with the first operation, those that fill the
-//!   engine included, and are left out of static runs too. An adaptive run is held against the static cap that is best
-//!   by the middle of all rounds; the best of each round, which has luck on its side, is shown beside it.
-//! - `shifts`, three and a half minutes: loads that shift, adaptive and with the default cap fixed beside it.
-//! - `workloads`, two minutes: YCSB A, B, C, D and F, `write`, `write` with values of 4 KiB, and bursts,
-//!   adaptive and with the default configuration fixed beside it.
+//! - `caps`, three minutes: a closed loop under the adaptive cap from several starts, alternating with static caps. The
+//!   engine may search for the cap in 20 windows, which begin with the first operation of the fill. They are left out
+//!   of static runs too. An adaptive run is compared with the static cap that is best by the median of all rounds. The
+//!   best static cap of each round, which is partly luck, is shown as well.
+//! - `shifts`, three and a half minutes: loads that shift, adaptive and with the default cap.
+//! - `workloads`, two minutes: YCSB A, B, C, D and F, `write`, `write` with values of 4 KiB, and bursts, adaptive and
+//!   with the default configuration.
 //!
-//! What is compared runs in the opposite order in every second round, since machines drift. Tables in Markdown, as in
-//! `docs/TUNING.md`, and a line for each criterion, with how many runs keep it by themselves; what is missed is said
-//! and fails nothing, since a noisy machine misses too.
+//! Every second round runs in the opposite order, because machines drift. The output is tables in Markdown, as in
+//! `docs/TUNING.md`, and a line for each criterion, with the number of runs that meet it by themselves. A criterion
+//! that is missed fails nothing, because a noisy machine misses some too.
 //!
-//! One part is run alone with `--part`, and one only so:
+//! `--part` runs one part alone, and is the only way to run a fourth one:
 //!
-//! - `slowdown`, about 75 seconds for each of 6 pairs (`--pairs`): runs of which one has a tenth of every core taken,
-//!   and how often `trunkline_load::compare` finds it in all pairs and in draws of half of them; and the same of runs as
-//!   they are.
+//! - `slowdown`, about 75 seconds for each of 6 pairs (`--pairs`): pairs of runs of which one has a tenth of every core
+//!   taken, and how often `trunkline_load::compare` finds that in all pairs and in draws of half of them; and the same
+//!   for pairs of equal runs.
 //!
-//! With a divisor all times are that much shorter, those of windows too: for trying the bench out, its figures say
-//! nothing, and runs of `slowdown` become too short to be compared. Not here: `figures`, `criteria` and `pairs` make
-//! figures and verdicts of what was measured, and are tested in `tests/load`; scenarios in virtual time are in
-//! `tests/control`, which says as this bench does how still a cap is (`cap_at_rest`).
+//! A divisor shortens all times, including those of windows, to try the bench out: its figures then mean nothing, and
+//! runs of `slowdown` are too short to be compared. The figures and verdicts come from `trunkline_load::acceptance`.
 
 mod caps;
 mod runs;
@@ -55,7 +53,7 @@ fn main() -> ExitCode {
     };
     if asked.runs.seconds_divisor > 1 {
         let divisor = asked.runs.seconds_divisor;
-        println!("All times divided by {divisor}: these figures say nothing.\n");
+        println!("All times are divided by {divisor}: these figures mean nothing.\n");
     }
     match asked.part {
         Some(Part::Slowdown) => asked.slowdown(),
@@ -84,17 +82,17 @@ impl Part {
     }
 }
 
-/// What is to be measured, and how.
+/// What to measure, and how.
 struct Asked {
     rounds: usize,
-    /// All that have rounds, if none is named.
+    /// The part to run; all three parts of a round if none is named.
     part: Option<Part>,
     pairs: usize,
     runs: Runs,
 }
 
 impl Asked {
-    /// Nothing if the words are not understood.
+    /// Parses the arguments.
     fn of(mut words: impl Iterator<Item = String>) -> Option<Self> {
         let mut asked = Self {
             rounds: 3,
@@ -107,7 +105,7 @@ impl Asked {
         };
         while let Some(word) = words.next() {
             match word.as_str() {
-                // Cargo says it to every bench.
+                // Cargo passes it to every bench.
                 "--bench" => {}
                 "--part" => asked.part = Some(Part::named(&words.next()?)?),
                 "--pairs" => asked.pairs = words.next()?.parse().ok()?,
@@ -156,7 +154,7 @@ impl Asked {
     fn slowdown(&self) {
         match slowdown::measured(&self.runs, self.pairs) {
             Ok(found) => print!("{found}"),
-            Err(error) => println!("Nothing can be said: {error}."),
+            Err(error) => println!("The runs cannot be compared: {error}."),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One run after another, each on a new engine. Not here: which, and what comes of them.
+//! Runs, each on a new engine.
 
 use std::path::PathBuf;
 
@@ -8,9 +8,9 @@ use trunkline_load::{Load, Outcome, Plan, Workload};
 /// Makes runs.
 #[derive(Clone, Debug)]
 pub(crate) struct Runs {
-    /// Where engines have their directories.
+    /// The directory in which engines get theirs.
     pub(crate) parent: PathBuf,
-    /// How much shorter all times are.
+    /// Divisor of all times.
     pub(crate) seconds_divisor: u32,
 }
 
@@ -23,14 +23,13 @@ impl Runs {
         (self.seconds(whole_s) * 1e6) as u64
     }
 
-    /// A plan on a new engine, in a directory that goes away.
+    /// Runs a plan on a new engine, in a temporary directory.
     pub(crate) fn run(&self, mut config: Config, plan: &Plan) -> Outcome {
-        let mut place = tempfile::Builder::new();
-        let place = place
+        let directory = tempfile::Builder::new()
             .prefix("trunkline-acceptance-")
-            .tempdir_in(&self.parent);
-        let place = place.expect("the directory can be written");
-        config.engine.directory = place.path().join("state");
+            .tempdir_in(&self.parent)
+            .expect("the directory can be written");
+        config.engine.directory = directory.path().join("state");
         config.control.window_ms /= u64::from(self.seconds_divisor);
         let engine = Engine::open_blocking(config).expect("an empty directory");
         let outcome = Load::new(plan, &engine).and_then(Load::run);
@@ -43,7 +42,7 @@ impl Runs {
     }
 }
 
-/// In every second round from the last to the first.
+/// Returns the same order, reversed in every second round.
 pub(crate) fn by_turns<T, const COUNT: usize>(mut all: [T; COUNT], round: usize) -> [T; COUNT] {
     if round.is_multiple_of(2) {
         all.reverse();
@@ -51,7 +50,7 @@ pub(crate) fn by_turns<T, const COUNT: usize>(mut all: [T; COUNT], round: usize)
     all
 }
 
-/// What loads of updates have in common.
+/// Returns the common part of all loads of updates.
 pub(crate) fn updates() -> Plan {
     Plan {
         workload: Workload::Write,

@@ -1,4 +1,4 @@
-//! Loads that shift, adaptive and with the default cap fixed beside it: what both miss alike, the machine misses.
+//! Loads that shift, adaptive and with the default cap. Where both miss the target alike, the machine is too slow.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -9,7 +9,7 @@ use trunkline_load::{Distribution, Mode, Phase, Plan};
 use super::runs::{Runs, by_turns, updates};
 use super::text::{grouped, percent, thousands};
 use trunkline_load::acceptance::criteria::{Aim, Criterion, Finding};
-use trunkline_load::acceptance::figures::{SETTLING_WINDOWS, Series, Share, Shift, Spread};
+use trunkline_load::acceptance::figures::{ADAPTING_WINDOWS, Series, Share, Shift, Spread};
 
 const LOADS: [ShiftingLoad; 3] = [
     ShiftingLoad {
@@ -34,13 +34,13 @@ const LOADS: [ShiftingLoad; 3] = [
 const WARMUP_S: f64 = 2.0;
 const LOAD_S: f64 = 30.0;
 const SHIFT_AT_S: f64 = 12.0;
-/// What is left out at the beginning, behind the warm-up.
+/// Time after the warm-up that is left out.
 const FROM_S: f64 = 2.0;
-/// A window that ends sooner after a shift is not counted as one behind it.
+/// A window that ends sooner after the shift does not count.
 const LAG_S: f64 = 0.1;
 const TARGET_MS: u64 = 100;
 
-/// An open loop at a rate, or a closed one, and what is different from a time on.
+/// An open loop at a rate, or a closed loop, and what changes at the shift.
 struct ShiftingLoad {
     name: &'static str,
     rate: Option<f64>,
@@ -73,7 +73,7 @@ impl Shifts {
         }
     }
 
-    /// One more round, counted from 1.
+    /// Measures a round, counted from 1.
     pub(crate) fn measure(&mut self, runs: &Runs, round: usize) {
         for (of_load, load) in self.loads.iter_mut().zip(&LOADS) {
             for mode in by_turns([ControlMode::Adaptive, ControlMode::Fixed], round) {
@@ -95,12 +95,12 @@ impl Shifts {
     fn table(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "| shift | cap | windows above {TARGET_MS} ms: before | first {SETTLING_WINDOWS} after | later | updates/s \
+            "| shift | cap | windows above {TARGET_MS} ms: before | first {ADAPTING_WINDOWS} after | later | updates/s \
              before / after |\n| --- | --- | --- | --- | --- | --- |"
         )?;
         for of_load in &self.loads {
             writeln!(f, "| {} {}", of_load.name, row(&of_load.adaptive))?;
-            writeln!(f, "| … beside it {}", row(&of_load.fixed))?;
+            writeln!(f, "| … {}", row(&of_load.fixed))?;
         }
         Ok(())
     }
@@ -123,7 +123,7 @@ impl Shifts {
         };
         Criterion {
             what: format!(
-                "windows above the target after the {SETTLING_WINDOWS}th behind a shift, adaptive"
+                "windows above the target after the {ADAPTING_WINDOWS}th after a shift, adaptive"
             ),
             aim: Aim::AtMost(5.0),
             unit: " %",
@@ -181,17 +181,17 @@ fn sum(series: &Series<Shift>, share: impl Fn(&Shift) -> Share) -> Share {
 }
 
 fn row(series: &Series<Shift>) -> String {
-    let middle = |figure: fn(&Shift) -> f64| {
+    let median = |figure: fn(&Shift) -> f64| {
         let spread = Spread::of(series.rounds.iter().map(figure));
-        spread.map_or("–".to_owned(), |spread| thousands(spread.middle))
+        spread.map_or("–".to_owned(), |spread| thousands(spread.median))
     };
     format!(
         "| {} | {} | {} | {} | {} / {} |",
         series.name,
         sum(series, |shift| shift.before),
-        sum(series, |shift| shift.settling),
+        sum(series, |shift| shift.adapting),
         sum(series, |shift| shift.later),
-        middle(|shift| shift.per_second_before),
-        middle(|shift| shift.per_second_later),
+        median(|shift| shift.per_second_before),
+        median(|shift| shift.per_second_later),
     )
 }

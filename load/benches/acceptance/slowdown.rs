@@ -1,7 +1,8 @@
-//! Whether a slowdown of a tenth is found: pairs of runs, one of each pair beside threads that take a tenth of every
-//! core, compared as `trunkline compare --paired` compares them.
+//! Whether a slowdown of a tenth is found. During one run of each pair, threads take a tenth of every core. The pairs
+//! are compared as `trunkline compare --paired` does it.
 //!
-//! Each pair has a third run beside it, as it is: the same comparison of two that are alike should find nothing.
+//! Each pair comes with a third run, which is not slowed down: the comparison of the two equal runs should find
+//! nothing.
 
 use std::hint::spin_loop;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,15 +17,15 @@ use super::runs::{Runs, by_turns, updates};
 use super::text::thousands;
 use trunkline_load::acceptance::pairs::{Found, Pairs};
 
-/// Runs of less than 20 whole seconds can't be compared.
+/// Length of a run. Runs of less than 20 whole seconds cannot be compared.
 const RUN_S: f64 = 22.0;
-/// What is taken of each core.
+/// Share of each core that is taken.
 const SHARE: f64 = 0.1;
-/// For how long nothing is taken.
+/// Time for which nothing is taken.
 const IDLE: Duration = Duration::from_millis(9);
-/// For how long a core is taken between two looks at the clock.
+/// Time for which a core is taken between two looks at the clock.
 const SPIN: Duration = Duration::from_micros(50);
-/// Of the draws.
+/// Seed of the draws.
 const SEED: u64 = 1;
 
 #[derive(Clone, Copy)]
@@ -46,9 +47,7 @@ pub(crate) fn measured(runs: &Runs, pairs: usize) -> Result<Found, CompareError>
                     slowed.before.push(plain.clone());
                     equal.before.push(plain);
                 }
-                Kind::Slowed => slowed
-                    .after
-                    .push(beside_burners(|| observed(runs, "slowed"))),
+                Kind::Slowed => slowed.after.push(with_burners(|| observed(runs, "slowed"))),
                 Kind::AlsoPlain => equal.after.push(observed(runs, "as it is")),
             }
         }
@@ -75,8 +74,8 @@ fn observed(runs: &Runs, how: &str) -> Observed {
     recorded.expect("a log that was just written").observed()
 }
 
-/// Does something while a thread for each core takes its share of it.
-fn beside_burners<T>(work: impl FnOnce() -> T) -> T {
+/// Runs something while a thread for each core takes its share of it.
+fn with_burners<T>(work: impl FnOnce() -> T) -> T {
     let is_over = AtomicBool::new(false);
     let cores = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
@@ -93,7 +92,7 @@ fn beside_burners<T>(work: impl FnOnce() -> T) -> T {
     })
 }
 
-/// Says that it is over, whatever comes.
+/// Sets a flag when it is dropped, also by a panic.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
@@ -102,7 +101,7 @@ impl Drop for Over<'_> {
     }
 }
 
-/// Takes its share of the time that goes by, and makes up for what it was kept from; how much that was in the end.
+/// Takes a share of the elapsed time, and catches up where it was kept from it. Returns the share that it took.
 fn burn(is_over: &AtomicBool) -> f64 {
     let (begun, mut taken) = (Instant::now(), Duration::ZERO);
     while !is_over.load(Ordering::Relaxed) {
@@ -114,7 +113,7 @@ fn burn(is_over: &AtomicBool) -> f64 {
     taken.div_duration_f64(begun.elapsed())
 }
 
-/// Processor time that it took; where the system does not tell, the time that went by.
+/// Spins for a moment. Returns the processor time, or the elapsed time where the system does not report it.
 fn spin() -> Duration {
     let (begun, cpu) = (Instant::now(), thread_cpu());
     while begun.elapsed() < SPIN {

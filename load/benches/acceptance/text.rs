@@ -1,4 +1,4 @@
-//! Figures as they stand in tables.
+//! The text of figures in tables.
 
 use trunkline_load::acceptance::figures::{Share, Spread};
 
@@ -6,7 +6,7 @@ pub(crate) fn shown(spread: Option<Spread>, digits: usize) -> String {
     spread.map_or("–".to_owned(), |spread| format!("{spread:.digits$}"))
 }
 
-/// With what it is in percent, if it is of any.
+/// Returns a share with its percentage, if there is one.
 pub(crate) fn percent(share: Share) -> String {
     let in_percent = |percent: f64| format!(" ({percent:.1} %)");
     format!(
@@ -23,7 +23,7 @@ pub(crate) fn millis(micros: f64) -> String {
     format!("{:.0} ms", micros / 1e3)
 }
 
-/// A number below a million with a comma between its thousands.
+/// Returns a number below a million with a comma between its thousands.
 pub(crate) fn grouped(number: usize) -> String {
     match (number / 1000, number % 1000) {
         (0, rest) => rest.to_string(),

@@ -1,5 +1,5 @@
-//! The adaptive engine and the default configuration with nothing moved, beside each other, under YCSB's mixes and
-//! others: as `trunkline load --closed --workload W --keys 200000` runs them, bursts being an open loop.
+//! The adaptive engine against the default configuration, under YCSB's mixes and others. They run as with
+//! `trunkline load --closed --workload W --keys 200000`; bursts are an open loop.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -10,7 +10,7 @@ use trunkline_load::{Mode, Phases, Plan, Shape, Workload};
 use super::runs::{Runs, by_turns};
 use super::text::{millis, shown, thousands};
 use trunkline_load::acceptance::criteria::{Aim, Criterion, Finding};
-use trunkline_load::acceptance::figures::{Beside, Ran, Spread};
+use trunkline_load::acceptance::figures::{Alternated, Ran, Spread};
 
 const MIXES: [(&str, Workload); 6] = [
     ("YCSB A", Workload::A),
@@ -22,41 +22,43 @@ const MIXES: [(&str, Workload); 6] = [
 ];
 const WARMUP_S: f64 = 1.0;
 const LOAD_S: f64 = 6.0;
-/// What is burst from.
+/// Rate between bursts.
 const BURSTS_RATE: f64 = 100_000.0;
 const BURSTS: &str = include_str!("../../../plans/bursts.toml");
 
 /// All rounds.
 pub(crate) struct Workloads {
-    loads: Vec<(Plan, Beside)>,
+    loads: Vec<(Plan, Alternated)>,
 }
 
 impl Workloads {
     pub(crate) fn new(runs: &Runs) -> Self {
-        let beside = |(name, plan)| {
-            let beside = Beside {
+        let alternated = |(name, plan)| {
+            let alternated = Alternated {
                 name,
                 fixed: Vec::new(),
                 adaptive: Vec::new(),
             };
-            (plan, beside)
+            (plan, alternated)
         };
         Self {
-            loads: plans(runs).into_iter().map(beside).collect(),
+            loads: plans(runs).into_iter().map(alternated).collect(),
         }
     }
 
-    /// One more round, counted from 1.
+    /// Measures a round, counted from 1.
     pub(crate) fn measure(&mut self, runs: &Runs, round: usize) {
-        for (plan, beside) in &mut self.loads {
+        for (plan, alternated) in &mut self.loads {
             for mode in by_turns([ControlMode::Fixed, ControlMode::Adaptive], round) {
                 let mut config = Config::default();
                 config.control.mode = mode;
                 let ran = Ran::of(&runs.run(config, plan).run.totals);
                 let per_second = thousands(ran.per_second);
                 let (name, mode, ran_before) = match mode {
-                    ControlMode::Adaptive => (beside.name, "adaptive", &mut beside.adaptive),
-                    ControlMode::Fixed => (beside.name, "fixed", &mut beside.fixed),
+                    ControlMode::Adaptive => {
+                        (alternated.name, "adaptive", &mut alternated.adaptive)
+                    }
+                    ControlMode::Fixed => (alternated.name, "fixed", &mut alternated.fixed),
                 };
                 eprintln!("  {name}, {mode}: {per_second} operations/s");
                 ran_before.push(ran);
@@ -65,26 +67,26 @@ impl Workloads {
     }
 
     fn criterion(&self) -> Criterion {
-        let finding = |beside: &Beside| {
-            let runs = beside.ratios();
+        let finding = |alternated: &Alternated| {
+            let runs = alternated.ratios();
             let spread = spread(&runs);
             Finding {
-                name: beside.name.to_owned(),
-                figure: spread.map(|spread| spread.middle),
+                name: alternated.name.to_owned(),
+                figure: spread.map(|spread| spread.median),
                 runs,
                 shown: shown(spread, 2),
             }
         };
         Criterion {
             what:
-                "throughput against the default configuration fixed beside it, the middle of the rounds"
+                "throughput against the default configuration of the same round, the median of the rounds"
                     .to_owned(),
             aim: Aim::AtLeast(0.95),
             unit: "",
             findings: self
                 .loads
                 .iter()
-                .map(|(_, beside)| finding(beside))
+                .map(|(_, alternated)| finding(alternated))
                 .collect(),
         }
     }
@@ -94,18 +96,18 @@ impl Display for Workloads {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "| workload | fixed, operations/s | adaptive | against fixed of the same round, least / middle / greatest | \
-             p99 of writes, middle: fixed / adaptive |\n| --- | --- | --- | --- | --- |"
+            "| workload | fixed, operations/s | adaptive | against fixed of the same round, least / median / greatest | \
+             p99 of writes, median: fixed / adaptive |\n| --- | --- | --- | --- | --- |"
         )?;
-        for (_, beside) in &self.loads {
+        for (_, alternated) in &self.loads {
             writeln!(
                 f,
                 "| {} | {} | {} | {} | {} |",
-                beside.name,
-                each(&beside.fixed),
-                each(&beside.adaptive),
-                shown(spread(&beside.ratios()), 2),
-                p99s(beside),
+                alternated.name,
+                each(&alternated.fixed),
+                each(&alternated.adaptive),
+                shown(spread(&alternated.ratios()), 2),
+                p99s(alternated),
             )?;
         }
         writeln!(f, "\n{}", self.criterion())
@@ -147,7 +149,7 @@ fn plans(runs: &Runs) -> Vec<(&'static str, Plan)> {
     plans
 }
 
-/// Those of the file, at the bench's pace.
+/// Returns the bursts of the plan file, with the bench's divisor.
 fn bursts(runs: &Runs) -> Shape {
     let phases = Phases::from_toml("plans/bursts.toml", BURSTS).expect("a file that is tested");
     match phases.shape {
@@ -173,11 +175,11 @@ fn each(rounds: &[Ran]) -> String {
     each.join(", ")
 }
 
-fn p99s(beside: &Beside) -> String {
-    let middle = |rounds: &[Ran]| Spread::of(rounds.iter().filter_map(|ran| ran.write_p99_us));
-    match (middle(&beside.fixed), middle(&beside.adaptive)) {
+fn p99s(alternated: &Alternated) -> String {
+    let median = |rounds: &[Ran]| Spread::of(rounds.iter().filter_map(|ran| ran.write_p99_us));
+    match (median(&alternated.fixed), median(&alternated.adaptive)) {
         (Some(fixed), Some(adaptive)) => {
-            format!("{} / {}", millis(fixed.middle), millis(adaptive.middle))
+            format!("{} / {}", millis(fixed.median), millis(adaptive.median))
         }
         _ => "no writes".to_owned(),
     }

@@ -1,37 +1,35 @@
-//! How far a cap that should rest still goes, and how often it turns. Pure: for scenarios in virtual time here, and for
-//! the bench `acceptance`, which includes this file.
+//! How far a cap still moves under a steady load, and how often it turns: for the bench `acceptance` and for scenarios
+//! in virtual time.
 
-/// Windows among which the largest cap is held against the smallest.
+/// Successive windows whose largest and smallest caps are compared.
 pub const AMPLITUDE_WINDOWS: usize = 20;
-/// Windows among which changes of the cap's direction are counted.
+/// Successive windows in which changes of the cap's direction are counted.
 pub const REVERSAL_WINDOWS: usize = 10;
 
-/// Largest cap over smallest in any twenty successive windows, less one: 0.2 for a fifth. 0 of no windows.
+/// Returns the greatest ratio of the largest to the smallest cap in any twenty successive windows, less one: 0.2 for a
+/// fifth. It is 0 without windows.
 pub fn amplitude(caps: &[u64]) -> f64 {
     let span = |caps: &[u64]| {
-        let low = caps.iter().min().map_or(1, |low| *low).max(1);
-        let high = caps.iter().max().map_or(1, |high| *high).max(1);
+        let low = caps.iter().min().copied().unwrap_or(1).max(1);
+        let high = caps.iter().max().copied().unwrap_or(1).max(1);
         high as f64 / low as f64 - 1.0
     };
-    successive(caps, AMPLITUDE_WINDOWS)
-        .map(span)
-        .fold(0.0, f64::max)
+    let spans = successive(caps, AMPLITUDE_WINDOWS).map(span);
+    spans.fold(0.0, f64::max)
 }
 
-/// Most changes of direction in any ten successive windows. Windows in which the cap stays are none.
+/// Returns the most changes of direction in any ten successive windows. Windows in which the cap stays do not count.
 pub fn reversals(caps: &[u64]) -> usize {
     let count = |caps: &[u64]| {
         let moves = caps.windows(2).filter(|pair| pair[0] != pair[1]);
         let upwards: Vec<bool> = moves.map(|pair| pair[0] < pair[1]).collect();
         upwards.windows(2).filter(|pair| pair[0] != pair[1]).count()
     };
-    successive(caps, REVERSAL_WINDOWS)
-        .map(count)
-        .max()
-        .unwrap_or(0)
+    let counts = successive(caps, REVERSAL_WINDOWS).map(count);
+    counts.max().unwrap_or(0)
 }
 
-/// All of so many successive ones; of fewer the whole.
+/// Returns all runs of `windows` successive caps, or all caps if there are fewer.
 fn successive(caps: &[u64], windows: usize) -> std::slice::Windows<'_, u64> {
     caps.windows(caps.len().clamp(1, windows))
 }

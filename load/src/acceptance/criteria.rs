@@ -1,10 +1,10 @@
-//! Whether figures are good enough: over all rounds, and in how many runs of them. Pure; its tests are in `tests/load`.
+//! Whether figures meet their aims: over all rounds, and in how many of their runs.
 
 use std::fmt::{self, Display, Formatter};
 
 use super::figures::Share;
 
-/// What a figure should be.
+/// The bound that a figure should keep.
 #[derive(Clone, Copy, Debug)]
 pub enum Aim {
     AtLeast(f64),
@@ -29,19 +29,19 @@ impl Display for Aim {
     }
 }
 
-/// What was found under one setting or load.
+/// A figure of one setting or load.
 #[derive(Clone, Debug)]
 pub struct Finding {
     pub name: String,
-    /// What the aim is held against; nothing if it was not measured.
+    /// The figure, if it was measured.
     pub figure: Option<f64>,
-    /// What it was in each run.
+    /// The figure of each run.
     pub runs: Vec<Option<f64>>,
-    /// The figure, and what it stands among.
+    /// The figure as text, with its context.
     pub shown: String,
 }
 
-/// What all findings must keep. As text it is a line that begins with whether they do.
+/// An aim that all findings must meet. Its text is a line that begins with whether they do.
 #[derive(Clone, Debug)]
 pub struct Criterion {
     pub what: String,
@@ -54,17 +54,15 @@ impl Criterion {
     fn verdict(&self) -> String {
         let is_missed = |figure: f64| !self.aim.is_met_by(figure);
         let missing = self.names(|figure| figure.is_some_and(is_missed));
-        if !missing.is_empty() {
-            return format!("**missed** by {missing}");
-        }
         let unmeasured = self.names(|figure| figure.is_none());
-        if !unmeasured.is_empty() {
-            return format!("**not measured** for {unmeasured}");
+        match (missing.is_empty(), unmeasured.is_empty()) {
+            (false, _) => format!("**missed** by {missing}"),
+            (true, false) => format!("**not measured** for {unmeasured}"),
+            (true, true) => "**met**".to_owned(),
         }
-        "**met**".to_owned()
     }
 
-    /// Runs that keep it by themselves; one that was not measured does not.
+    /// Returns the share of the runs that meet the aim by themselves. A run that was not measured does not.
     fn kept(&self) -> Share {
         let runs = self.findings.iter().flat_map(|finding| &finding.runs);
         let is_kept = |figure: &f64| self.aim.is_met_by(*figure);
@@ -76,10 +74,8 @@ impl Criterion {
     }
 
     fn names(&self, are_meant: impl Fn(Option<f64>) -> bool) -> String {
-        let meant = self
-            .findings
-            .iter()
-            .filter(|finding| are_meant(finding.figure));
+        let findings = self.findings.iter();
+        let meant = findings.filter(|finding| are_meant(finding.figure));
         let names: Vec<&str> = meant.map(|finding| finding.name.as_str()).collect();
         names.join(", ")
     }
@@ -87,19 +83,10 @@ impl Criterion {
 
 impl Display for Criterion {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self {
-            what,
-            aim,
-            unit,
-            findings,
-        } = self;
-        write!(
-            f,
-            "- {}: {what}, {aim}{unit}, met in {} runs",
-            self.verdict(),
-            self.kept()
-        )?;
-        for Finding { name, shown, .. } in findings {
+        let (what, aim, unit) = (&self.what, self.aim, self.unit);
+        let (verdict, kept) = (self.verdict(), self.kept());
+        write!(f, "- {verdict}: {what}, {aim}{unit}, met in {kept} runs")?;
+        for Finding { name, shown, .. } in &self.findings {
             write!(f, "; {name}: {shown}")?;
         }
         Ok(())

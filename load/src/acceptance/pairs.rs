@@ -1,23 +1,20 @@
 //! Pairs of runs, and how often a difference between them is found: over all pairs, and over draws of half of them.
-//!
-//! Pure; its tests are in `tests/load`. Not here: how the runs are made (`slowdown`), and the test
-//! itself (`crate::compare`).
 
 use std::fmt::{self, Display, Formatter};
 
-use crate::compare::{
-    CompareError, Comparison, Metric, MetricComparison, Observed, PAIRS_MIN, Settings, Verdict,
-    compare,
-};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use super::figures::Share;
+use crate::compare::{
+    CompareError, Comparison, Metric, MetricComparison, Observed, PAIRS_MIN, Settings, Verdict,
+    compare,
+};
 
 /// Draws of half of the pairs.
 pub const DRAWS: usize = 24;
 
-/// Runs of two sides, each beside the one of the same place of the other side.
+/// Runs of two sides, in pairs.
 #[derive(Clone, Debug, Default)]
 pub struct Pairs {
     pub before: Vec<Observed>,
@@ -25,45 +22,38 @@ pub struct Pairs {
 }
 
 impl Pairs {
-    /// Compares all of them, and then so many draws of half of them, of as many as it takes at least. The same seed
-    /// gives the same draws.
+    /// Compares all pairs, and then [`DRAWS`] draws of half of them, but never of fewer than [`PAIRS_MIN`]. The same
+    /// seed gives the same draws.
     pub fn compared(&self, seed: u64) -> Result<Compared, CompareError> {
         let pairs = self.before.len();
         let drawn = pairs.div_ceil(2).max(PAIRS_MIN).min(pairs);
         let mut random = SmallRng::seed_from_u64(seed);
         let draw = |_| {
-            let places = rand::seq::index::sample(&mut random, pairs, drawn);
-            self.at(&places.into_vec()).all_compared()
+            let indices = rand::seq::index::sample(&mut random, pairs, drawn).into_vec();
+            let drawn = |side: &[Observed]| {
+                let runs = indices.iter().map(|index| side[*index].clone());
+                runs.collect::<Vec<_>>()
+            };
+            compared(&drawn(&self.before), &drawn(&self.after))
         };
         Ok(Compared {
-            all: self.all_compared()?,
+            all: compared(&self.before, &self.after)?,
             draws: (0..DRAWS).map(draw).collect::<Result<_, _>>()?,
             pairs,
             drawn,
         })
     }
-
-    fn at(&self, places: &[usize]) -> Self {
-        let of = |side: &[Observed]| {
-            let runs = places.iter().filter_map(|place| side.get(*place).cloned());
-            runs.collect()
-        };
-        Self {
-            before: of(&self.before),
-            after: of(&self.after),
-        }
-    }
-
-    fn all_compared(&self) -> Result<Comparison, CompareError> {
-        let settings = Settings {
-            paired: true,
-            ..Settings::default()
-        };
-        compare(&self.before, &self.after, &settings)
-    }
 }
 
-/// What pairs came to.
+fn compared(before: &[Observed], after: &[Observed]) -> Result<Comparison, CompareError> {
+    let settings = Settings {
+        paired: true,
+        ..Settings::default()
+    };
+    compare(before, after, &settings)
+}
+
+/// Comparisons of pairs.
 #[derive(Clone, Debug)]
 pub struct Compared {
     all: Comparison,
@@ -73,36 +63,21 @@ pub struct Compared {
 }
 
 impl Compared {
-    /// Whether any figure of all pairs has such a verdict.
-    fn is_any(&self, is_meant: impl Fn(Verdict) -> bool) -> bool {
-        has(&self.all, is_meant)
-    }
-
-    /// Draws in which any figure has such a verdict.
-    fn draws_with(&self, is_meant: impl Fn(Verdict) -> bool) -> Share {
-        self.draws_that(|draw| has(draw, &is_meant))
-    }
-
-    /// Draws in which one figure has.
-    fn draws_of(&self, metric: Metric, is_meant: impl Fn(Verdict) -> bool) -> Share {
-        self.draws_that(|draw| {
-            let mut metrics = draw.metrics.iter();
-            metrics.any(|one| one.metric == metric && is_meant(one.verdict))
-        })
-    }
-
-    fn draws_that(&self, are_meant: impl Fn(&Comparison) -> bool) -> Share {
-        let meant = self.draws.iter().filter(|draw| are_meant(draw));
+    /// Returns the draws in which a figure, or any figure, has such a verdict.
+    fn draws(&self, metric: Option<Metric>, is_such: fn(Verdict) -> bool) -> Share {
+        let draws = self.draws.iter();
         Share {
-            part: meant.count(),
+            part: draws.filter(|draw| has(draw, metric, is_such)).count(),
             of: self.draws.len(),
         }
     }
 }
 
-fn has(comparison: &Comparison, is_meant: impl Fn(Verdict) -> bool) -> bool {
+/// Returns whether a figure, or any figure, has such a verdict.
+fn has(comparison: &Comparison, metric: Option<Metric>, is_such: fn(Verdict) -> bool) -> bool {
+    let is_meant = |one: &MetricComparison| metric.is_none_or(|metric| metric == one.metric);
     let mut metrics = comparison.metrics.iter();
-    metrics.any(|one| is_meant(one.verdict))
+    metrics.any(|one| is_meant(one) && is_such(one.verdict))
 }
 
 fn is_slower(verdict: Verdict) -> bool {
@@ -113,7 +88,7 @@ fn is_different(verdict: Verdict) -> bool {
     verdict != Verdict::NoDifference
 }
 
-/// Pairs of which one run was slowed down, and pairs of equal ones. As text it is a table, and a line for each.
+/// Pairs of which one run was slowed down, and pairs of equal runs. Its text is a table, and a line for each.
 #[derive(Clone, Debug)]
 pub struct Found {
     pub slowed: Compared,
@@ -134,30 +109,30 @@ impl Display for Found {
                 f,
                 "| {metric} | {} | {} | {} | {} |",
                 change(&slowed.all, metric),
-                slowed.draws_of(metric, is_slower),
+                slowed.draws(Some(metric), is_slower),
                 change(&equal.all, metric),
-                equal.draws_of(metric, is_different),
+                equal.draws(Some(metric), is_different),
             )?;
         }
         writeln!(
             f,
             "\n- **{}**: a slowdown over all {pairs} pairs; any figure slower in {} draws of {drawn} of them",
-            if slowed.is_any(is_slower) {
+            if has(&slowed.all, None, is_slower) {
                 "found"
             } else {
                 "not found"
             },
-            slowed.draws_with(is_slower)
+            slowed.draws(None, is_slower)
         )?;
         writeln!(
             f,
             "- **{}** over all {pairs} equal pairs; any figure different in {} draws of {drawn} of them",
-            if equal.is_any(is_different) {
+            if has(&equal.all, None, is_different) {
                 "a difference"
             } else {
                 "no difference"
             },
-            equal.draws_with(is_different)
+            equal.draws(None, is_different)
         )
     }
 }

@@ -1,26 +1,28 @@
-//! How long the memory of a series is: from that, how long the blocks are that a bootstrap draws, and by how much
-//! such blocks understate the variance. Series of several runs count together; none reaches into another.
+//! How long a series is correlated with itself. From that follow the length of the blocks that a bootstrap draws, and
+//! the factor by which such blocks understate the variance. Series of several runs count together; no block reaches
+//! from one into another.
 //!
 //! Sources: Politis & White, "Automatic block-length selection for the dependent bootstrap" (2004), with the
 //! correction of Patton, Politis & White (2009), for the circular block bootstrap; Andrews & Monahan (1992) for the
 //! correction by a fitted AR(1).
 
-/// What a bootstrap over seconds needs to know of a series.
-#[derive(Clone, Copy, Debug, PartialEq)]
+use statrs::statistics::Statistics;
+
+/// What a bootstrap over seconds has to know of a series.
 pub(super) struct Memory {
     /// Length of a block.
     pub(super) block_seconds: usize,
-    /// What the variance that the blocks give is multiplied by.
+    /// Factor by which the blocks understate the variance.
     pub(super) variance_factor: f64,
     /// Degrees of freedom of that variance.
     pub(super) degrees: f64,
 }
 
-/// Strongest correlation from one second to the next that is corrected for.
+/// Strongest correlation from one second to the next for which the variance is corrected.
 const CORRELATION_MAX: f64 = 0.9;
 
 impl Memory {
-    /// Of one series a run.
+    /// Estimates the memory of a figure from one series a run.
     pub(super) fn of(runs: &[Vec<f64>]) -> Self {
         let seconds: usize = runs.iter().map(Vec::len).sum();
         let shortest = runs.iter().map(Vec::len).min().unwrap_or(0);
@@ -35,11 +37,12 @@ impl Memory {
             };
         }
         let block_max = (3.0 * (seconds as f64).sqrt()).min(shortest as f64 / 3.0);
-        let block = block_length(&covariances, seconds).min(block_max.ceil());
-        let block = block.max(1.0);
-        let correlation = covariances.get(1).map_or(0.0, |next| next / variance);
-        let correlation = unbiased(correlation, seconds as f64 / runs.len() as f64);
+        let block = block_length(&covariances, seconds)
+            .min(block_max.ceil())
+            .max(1.0);
         let drawn = seconds as f64;
+        let correlation = covariances.get(1).map_or(0.0, |next| next / variance);
+        let correlation = unbiased(correlation, drawn / runs.len() as f64);
         let few_blocks = drawn / (drawn - block * runs.len() as f64).max(1.0);
         Self {
             block_seconds: block as usize,
@@ -49,18 +52,18 @@ impl Memory {
     }
 }
 
-/// As many lags in a row must be insignificant before the memory is taken to have ended.
+/// Returns how many lags in a row must be insignificant for the memory to have ended.
 fn insignificant_lags(seconds: usize) -> usize {
     let lags = (seconds.max(2) as f64).log10().sqrt().ceil();
     (lags as usize).max(5)
 }
 
-/// Autocovariances at lags 0 to `lags_max`, each run around its own mean.
+/// Returns the autocovariances at lags 0 to `lags_max`, each run around its own mean.
 fn autocovariances(runs: &[Vec<f64>], lags_max: usize) -> Vec<f64> {
     let seconds: usize = runs.iter().map(Vec::len).sum();
     let mut sums = vec![0.0; lags_max + 1];
     for run in runs {
-        let mean = run.iter().sum::<f64>() / run.len().max(1) as f64;
+        let mean = run.mean();
         let centred: Vec<f64> = run.iter().map(|value| value - mean).collect();
         for (lag, sum) in sums.iter_mut().enumerate() {
             let later = centred.iter().skip(lag);
@@ -70,21 +73,16 @@ fn autocovariances(runs: &[Vec<f64>], lags_max: usize) -> Vec<f64> {
     sums.iter().map(|sum| sum / seconds.max(1) as f64).collect()
 }
 
-/// The best length of a block, in the mean square of the variance's error: `(2 G² / D)^(1/3) N^(1/3)`.
+/// Returns the length of a block with the least mean square error of the variance: `(2 G² / D)^(1/3) N^(1/3)`.
 fn block_length(covariances: &[f64], seconds: usize) -> f64 {
-    let variance = covariances.first().copied().unwrap_or(0.0);
     let bandwidth = bandwidth(covariances, seconds);
-    let mut spectrum_at_zero = variance;
-    let mut slope = 0.0;
-    for (lag, covariance) in covariances.iter().enumerate().take(bandwidth + 1).skip(1) {
-        let place = lag as f64 / bandwidth as f64;
-        let flat_top = if place <= 0.5 {
-            1.0
-        } else {
-            2.0 * (1.0 - place)
-        };
-        spectrum_at_zero += 2.0 * flat_top * covariance;
-        slope += 2.0 * flat_top * lag as f64 * covariance;
+    let (mut spectrum_at_zero, mut slope) = (0.0, 0.0);
+    for (lag, covariance) in covariances.iter().enumerate().take(bandwidth + 1) {
+        // The flat-top window, twice for lags on both sides of 0.
+        let window = (2.0 * (1.0 - lag as f64 / bandwidth as f64)).min(1.0);
+        let weighted = window * covariance * if lag == 0 { 1.0 } else { 2.0 };
+        spectrum_at_zero += weighted;
+        slope += lag as f64 * weighted;
     }
     let spread = 4.0 / 3.0 * spectrum_at_zero * spectrum_at_zero;
     if spread <= 0.0 {
@@ -95,15 +93,12 @@ fn block_length(covariances: &[f64], seconds: usize) -> f64 {
         .ceil()
 }
 
-/// Twice the lag after which correlations are insignificant.
+/// Returns twice the lag after which correlations are insignificant.
 fn bandwidth(covariances: &[f64], seconds: usize) -> usize {
     let variance = covariances.first().copied().unwrap_or(0.0);
     let threshold = 2.0 * ((seconds as f64).log10() / seconds as f64).sqrt() * variance;
-    let significant: Vec<bool> = covariances
-        .iter()
-        .skip(1)
-        .map(|covariance| covariance.abs() > threshold)
-        .collect();
+    let lags = covariances.iter().skip(1);
+    let significant: Vec<bool> = lags.map(|lag| lag.abs() > threshold).collect();
     let quiet = significant
         .windows(insignificant_lags(seconds).min(significant.len().max(1)))
         .position(|lags| lags.iter().all(|significant| !significant));
@@ -112,13 +107,14 @@ fn bandwidth(covariances: &[f64], seconds: usize) -> usize {
     (2 * memory.max(1)).min(significant.len().max(1))
 }
 
-/// Kendall's correction of a correlation that was measured around a mean that was measured too.
+/// Returns a correlation with Kendall's correction for the mean, which was measured too.
 fn unbiased(correlation: f64, run_seconds: f64) -> f64 {
     let corrected = correlation + (1.0 + 3.0 * correlation) / run_seconds;
     corrected.clamp(0.0, CORRELATION_MAX)
 }
 
-/// Blocks see correlations at lag k only by a share of `1 - k / block`; this is what an AR(1) loses by that.
+/// Returns the factor by which blocks understate the variance of an AR(1): they see a correlation at lag k only by a
+/// share of `1 - k / block`.
 fn tapering(correlation: f64, block: usize) -> f64 {
     let mut seen = 1.0;
     let mut power = 1.0;

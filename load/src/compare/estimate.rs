@@ -1,18 +1,19 @@
-//! One figure of one side, and how sure it is: a circular block bootstrap over the seconds of its runs (Politis &
+//! One figure of one side, and its uncertainty: a circular block bootstrap over the seconds of its runs (Politis &
 //! Romano 1992). Sums over blocks come from running sums, so a draw costs one addition a block, not one a second.
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
+use statrs::statistics::Statistics;
 
 use super::blocks::Memory;
 use super::counts::Counts;
 
 /// A figure, with its variance on the logarithmic scale.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub(super) struct Estimate {
-    /// Over all runs of the side.
+    /// Value over all runs of the side.
     pub(super) value: f64,
-    /// Of each run alone.
+    /// Value of each run alone.
     pub(super) of_runs: Vec<f64>,
     /// Variance of its logarithm.
     pub(super) log_variance: f64,
@@ -22,28 +23,29 @@ pub(super) struct Estimate {
     pub(super) block_seconds: usize,
 }
 
-/// Stretches of seconds, drawn anew for each resample: a run, the second it begins with, its length.
-struct Draw {
-    blocks: Vec<(usize, usize, usize)>,
+/// A block of seconds of a run.
+struct Block {
+    run: usize,
+    begin: usize,
+    length: usize,
 }
 
-impl Draw {
-    /// As many seconds of each run as it has.
-    fn again(&mut self, lengths: &[usize], block_seconds: usize, random: &mut SmallRng) {
-        self.blocks.clear();
-        for (run, &seconds) in lengths.iter().enumerate() {
-            let mut missing = seconds;
-            while missing > 0 {
-                let length = block_seconds.clamp(1, missing);
-                self.blocks
-                    .push((run, random.random_range(0..seconds), length));
-                missing -= length;
-            }
+/// Draws as many seconds of each run as it has.
+fn drawn(lengths: &[usize], block_seconds: usize, random: &mut SmallRng) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    for (run, &seconds) in lengths.iter().enumerate() {
+        let mut missing = seconds;
+        while missing > 0 {
+            let length = block_seconds.clamp(1, missing);
+            let begin = random.random_range(0..seconds);
+            blocks.push(Block { run, begin, length });
+            missing -= length;
         }
     }
+    blocks
 }
 
-/// Sums up to each second of each run.
+/// Running sums over the seconds of each run.
 struct RunningSums(Vec<Vec<f64>>);
 
 impl RunningSums {
@@ -59,78 +61,66 @@ impl RunningSums {
         Self(sums.collect())
     }
 
-    /// The sum over what was drawn; a block that reaches past its run goes on at the run's beginning.
-    fn over(&self, draw: &Draw) -> f64 {
-        let sum = |&(run, begin, length): &(usize, usize, usize)| {
-            let Some(sums) = self.0.get(run) else {
-                return 0.0;
-            };
-            let at = |second: usize| sums.get(second).copied().unwrap_or(0.0);
-            let seconds = sums.len() - 1;
-            let end = begin + length;
-            if end <= seconds {
-                return at(end) - at(begin);
-            }
-            at(seconds) - at(begin) + at(end - seconds)
+    /// Returns the sum over blocks. A block that reaches past the end of its run continues at the run's beginning.
+    fn over(&self, blocks: &[Block]) -> f64 {
+        let sum = |block: &Block| {
+            let sums = &self.0[block.run];
+            let (end, seconds) = (block.begin + block.length, sums.len() - 1);
+            let wrapped = sums[end.saturating_sub(seconds)];
+            sums[end.min(seconds)] - sums[block.begin] + wrapped
         };
-        draw.blocks.iter().map(sum).sum()
+        blocks.iter().map(sum).sum()
     }
 
-    /// The sum over everything.
+    /// Returns the sum over all seconds.
     fn total(&self) -> f64 {
         self.0.iter().filter_map(|sums| sums.last()).sum()
     }
 }
 
-/// The mean of a series a run, such as operations in each second.
+/// Estimates the mean of a figure, such as operations a second, from one series a run.
 pub(super) fn mean(runs: &[Vec<f64>], resamples: usize, seed: u64) -> Estimate {
     let lengths: Vec<usize> = runs.iter().map(Vec::len).collect();
     let seconds = lengths.iter().sum::<usize>().max(1) as f64;
     let sums = RunningSums::of(runs.iter().map(Vec::as_slice));
-    let mean_of = |run: &Vec<f64>| run.iter().sum::<f64>() / run.len().max(1) as f64;
     let memory = Memory::of(runs);
-    let statistic = |draw: &Draw| sums.over(draw) / seconds;
-    let variance = log_variance(&lengths, memory.block_seconds, resamples, seed, statistic);
+    let statistic = |blocks: &[Block]| sums.over(blocks) / seconds;
     Estimate {
         value: sums.total() / seconds,
-        of_runs: runs.iter().map(mean_of).collect(),
-        log_variance: variance * memory.variance_factor,
+        of_runs: runs.iter().map(|run| run.mean()).collect(),
+        log_variance: log_variance(&lengths, &memory, resamples, seed, statistic),
         degrees: memory.degrees,
         block_seconds: memory.block_seconds,
     }
 }
 
-/// Values nearer to each other than this are not told apart.
+/// Ratio of values below which they are not told apart.
 const STEP_MIN: f64 = 1.0005;
 
-/// Latencies of one kind of operation, for all quantiles that are asked of them.
+/// Latencies of one kind of operation, from which quantiles are estimated.
 pub(super) struct Latencies<'a> {
     runs: Vec<&'a [Counts]>,
     values: Vec<u64>,
-    /// For each value how many latencies up to it each second has, summed up to each second.
+    /// For each value the running sums of how many latencies up to it each second has.
     at_most: Vec<RunningSums>,
     total: f64,
 }
 
 impl<'a> Latencies<'a> {
-    /// Second by second of each run.
+    /// Takes the latencies of each second of each run.
     pub(super) fn of(runs: Vec<&'a [Counts]>) -> Self {
         let all = runs.iter().flat_map(|run| run.iter());
         let values = apart(Counts::merged(all).bins());
-        let mut unread: Vec<Vec<&[(u64, u64)]>> = runs
-            .iter()
-            .map(|run| run.iter().map(Counts::bins).collect())
-            .collect();
+        let bins = runs.iter().map(|run| run.iter().map(Counts::bins));
+        let mut unread: Vec<Vec<&[(u64, u64)]>> = bins.map(Iterator::collect).collect();
         let mut counts: Vec<Vec<f64>> = runs.iter().map(|run| vec![0.0; run.len()]).collect();
-        let at_most: Vec<RunningSums> = values
-            .iter()
-            .map(|value| {
-                for (unread, counts) in unread.iter_mut().zip(&mut counts) {
-                    take_up_to(*value, unread, counts);
-                }
-                RunningSums::of(counts.iter().map(Vec::as_slice))
-            })
-            .collect();
+        let at_most = values.iter().map(|value| {
+            for (unread, counts) in unread.iter_mut().zip(&mut counts) {
+                take_up_to(*value, unread, counts);
+            }
+            RunningSums::of(counts.iter().map(Vec::as_slice))
+        });
+        let at_most: Vec<RunningSums> = at_most.collect();
         let total = at_most.last().map_or(0.0, RunningSums::total);
         Self {
             runs,
@@ -140,12 +130,12 @@ impl<'a> Latencies<'a> {
         }
     }
 
-    /// How many there are.
+    /// Returns the number of latencies.
     pub(super) fn total(&self) -> f64 {
         self.total
     }
 
-    /// Seconds of the run with the fewest in which there is any.
+    /// Returns the number of seconds with any latency, of the run with the fewest.
     pub(super) fn seconds_min(&self) -> usize {
         let seconds = self.runs.iter().map(|run| {
             let filled = run.iter().filter(|counts| !counts.bins().is_empty());
@@ -154,13 +144,13 @@ impl<'a> Latencies<'a> {
         seconds.min().unwrap_or(0)
     }
 
-    /// A quantile, nanoseconds.
+    /// Estimates a quantile, in nanoseconds.
     pub(super) fn quantile(&self, share: f64, resamples: usize, seed: u64) -> Estimate {
         let value = self.interpolated(share, RunningSums::total);
         let memory = Memory::of(&self.influence(share, value));
         let lengths: Vec<usize> = self.runs.iter().map(|run| run.len()).collect();
-        let statistic = |draw: &Draw| self.interpolated(share, |sums| sums.over(draw));
-        let variance = log_variance(&lengths, memory.block_seconds, resamples, seed, statistic);
+        let statistic = |blocks: &[Block]| self.interpolated(share, |sums| sums.over(blocks));
+        let variance = log_variance(&lengths, &memory, resamples, seed, statistic);
         let of_run =
             |run: &&'a [Counts]| Self::of(vec![*run]).interpolated(share, RunningSums::total);
         let of_runs = match self.runs.as_slice() {
@@ -170,31 +160,30 @@ impl<'a> Latencies<'a> {
         Estimate {
             value,
             of_runs,
-            log_variance: variance * memory.variance_factor + RESOLUTION_VARIANCE,
+            log_variance: variance + RESOLUTION_VARIANCE,
             degrees: memory.degrees,
             block_seconds: memory.block_seconds,
         }
     }
 
-    /// A quantile of the latencies that `count` counts, between neighbouring values by the straight line: steps
-    /// of the histogram would hide small variations.
+    /// Returns a quantile of the latencies that `count` counts. Between neighbouring values it is interpolated on a
+    /// straight line, because steps of the histogram would hide small variations.
     fn interpolated(&self, share: f64, count: impl Fn(&RunningSums) -> f64) -> f64 {
         let wanted = self.at_most.last().map_or(0.0, &count) * share;
-        let place = self.at_most.partition_point(|sums| count(sums) < wanted);
-        let at = |place: usize| self.values.get(place).map_or(0.0, |value| *value as f64);
-        let Some(before) = place.checked_sub(1) else {
+        let index = self.at_most.partition_point(|sums| count(sums) < wanted);
+        let at = |index: usize| self.values.get(index).map_or(0.0, |value| *value as f64);
+        let reached = |index: usize| self.at_most.get(index).map_or(0.0, &count);
+        let Some(before) = index.checked_sub(1) else {
             return at(0);
         };
-        let reached = |place: usize| self.at_most.get(place).map_or(0.0, &count);
-        let step = reached(place) - reached(before);
-        if step <= 0.0 {
-            return at(before);
+        match reached(index) - reached(before) {
+            step if step <= 0.0 => at(before),
+            step => at(before) + (at(index) - at(before)) * (wanted - reached(before)) / step,
         }
-        at(before) + (at(place) - at(before)) * (wanted - reached(before)) / step
     }
 
-    /// What each second adds to the deviation of a quantile, but for a factor: the latencies above it, less those
-    /// that were to be expected. Its correlations are those that matter to the quantile.
+    /// Returns what each second adds to the deviation of a quantile, up to a factor: the latencies above it, less
+    /// those that were to be expected. Its correlations are those that matter to the quantile.
     fn influence(&self, share: f64, quantile: f64) -> Vec<Vec<f64>> {
         let of_second = |counts: &Counts| {
             let above = counts.bins().iter().filter(|bin| bin.0 as f64 > quantile);
@@ -206,8 +195,8 @@ impl<'a> Latencies<'a> {
     }
 }
 
-/// Values of which each stands for those before it that are nearly as large: enough for quantiles with a straight
-/// line between them, and few also for long runs.
+/// Returns values of which each stands for those before it that are nearly as large. They are enough for
+/// interpolated quantiles, and few even for long runs.
 fn apart(bins: &[(u64, u64)]) -> Vec<u64> {
     let near = bins.chunk_by(|before, next| before.0 as f64 * STEP_MIN >= next.0 as f64);
     let last = near.flat_map(|near| near.last());
@@ -227,29 +216,23 @@ fn take_up_to(value: u64, unread: &mut [&[(u64, u64)]], counts: &mut [f64]) {
     }
 }
 
-/// Histograms have three digits: nothing finer than that is a difference.
+/// Variance that the three digits of histograms leave. Nothing finer is a difference.
 const RESOLUTION_VARIANCE: f64 = 1e-6 / 12.0;
 
-/// Variance of a statistic's logarithm over resamples.
+/// Returns the variance of a statistic's logarithm over resamples.
 fn log_variance(
     lengths: &[usize],
-    block_seconds: usize,
+    memory: &Memory,
     resamples: usize,
     seed: u64,
-    statistic: impl Fn(&Draw) -> f64,
+    statistic: impl Fn(&[Block]) -> f64,
 ) -> f64 {
     let mut random = SmallRng::seed_from_u64(seed);
-    let mut draw = Draw { blocks: Vec::new() };
-    let logarithms: Vec<f64> = (0..resamples)
-        .map(|_| {
-            draw.again(lengths, block_seconds, &mut random);
-            statistic(&draw).max(f64::MIN_POSITIVE).ln()
-        })
-        .collect();
-    let count = logarithms.len() as f64;
-    let mean = logarithms.iter().sum::<f64>() / count.max(1.0);
-    let squares = logarithms.iter().map(|value| (value - mean).powi(2));
-    squares.sum::<f64>() / (count - 1.0).max(1.0)
+    let logarithms = (0..resamples).map(|_| {
+        let blocks = drawn(lengths, memory.block_seconds, &mut random);
+        statistic(&blocks).max(f64::MIN_POSITIVE).ln()
+    });
+    logarithms.variance() * memory.variance_factor
 }
 
 #[cfg(test)]
@@ -267,11 +250,14 @@ mod tests {
     }
 
     #[test]
-    fn a_block_goes_on_at_the_beginning_of_its_run() {
+    fn a_block_continues_at_the_beginning_of_its_run() {
         let sums = RunningSums::of([[1.0, 2.0, 4.0].as_slice()].into_iter());
         let drawn = |begin, length| {
-            let blocks = vec![(0, begin, length)];
-            sums.over(&Draw { blocks })
+            sums.over(&[Block {
+                run: 0,
+                begin,
+                length,
+            }])
         };
         assert_eq!((drawn(0, 3), drawn(1, 1), drawn(2, 2)), (7.0, 2.0, 5.0));
     }

@@ -1,9 +1,9 @@
-//! Whether two sides of runs differ: throughput, and quantiles of each kind's latency, with the autocorrelation of
-//! seconds taken into account and all comparisons corrected for being many. Pure, and the same for the same seed.
+//! Compares two sides of runs: throughput, and quantiles of each kind's latency. The comparison takes the
+//! autocorrelation of seconds into account and corrects for the number of figures. It is pure, and gives the same for
+//! the same seed.
 //!
-//! What is left after that within a side is what its seconds show. A machine that is slower today than yesterday
-//! shows in no second: run both sides in turns, several times each, and hand over all runs, as pairs if the machine
-//! drifts.
+//! The seconds of a run do not show that a machine is slower today than it was yesterday. So run both sides in turns,
+//! several times each, and compare all runs; as pairs if the machine drifts.
 
 mod blocks;
 mod counts;
@@ -25,45 +25,40 @@ use estimate::{Estimate, Latencies};
 /// Seconds that a run needs to be compared.
 pub const SECONDS_MIN: usize = 20;
 
-/// Pairs of runs that it takes to compare pairs.
+/// Fewest pairs of runs that can be compared.
 pub const PAIRS_MIN: usize = 3;
 
-/// Latencies that must lie above a quantile for it to be compared.
+/// Fewest latencies above a quantile for it to be compared.
 pub const TAIL_MIN: f64 = 100.0;
 
 /// What is compared of one run.
 ///
-/// ```
-/// use trunkline_load::compare::Observed;
-/// let observed = Observed { achieved: vec![1_000.0; 60], latency: Default::default() };
-/// assert_eq!(observed.achieved.len(), 60);
-/// ```
+/// See [`compare`] for an example, and [`Recorded::observed`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observed {
     /// Operations that ended in each second.
     pub achieved: Vec<f64>,
-    /// Latencies from the intended start, second by second.
+    /// Latencies from the intended start, in each second.
     pub latency: BTreeMap<OperationKind, Vec<Counts>>,
 }
 
 /// How to compare.
 ///
-/// ```
-/// assert_eq!(trunkline_load::compare::Settings::default().family_error, 0.05);
-/// ```
+/// See [`compare`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settings {
     /// Seed of the resampling.
     pub seed: u64,
     /// Resamples for each figure of each side.
     pub resamples: usize,
-    /// Probability that anything at all is called different if nothing is.
+    /// Probability that any figure is called different although none is.
     pub family_error: f64,
-    /// Relative change below which two sides are the same: the layout of memory alone, other at each start, is good
-    /// for that much (Mytkowicz et al. 2009).
+    /// Relative change below which two sides count as the same. The layout of memory, which differs at each start,
+    /// alone causes that much (Mytkowicz et al. 2009).
     pub negligible: f64,
-    /// Each run of one side was made next to the one of the same place of the other side: what both suffered alike, a
-    /// machine that gets slower, is no difference. It takes as many runs of both sides, three at least.
+    /// Whether the runs are pairs: the first runs of both sides were made next to each other, and so on. What affects
+    /// both runs of a pair, such as a machine that gets slower, is then no difference. Both sides need the same number
+    /// of runs, three at least.
     pub paired: bool,
 }
 
@@ -93,18 +88,16 @@ pub enum Metric {
     Throughput,
     /// A quantile of a kind's latency from its intended start.
     Latency {
-        /// Which operations.
+        /// Kind of the operations.
         kind: OperationKind,
-        /// Which quantile.
+        /// The quantile.
         quantile: Quantile,
     },
 }
 
 /// A quantile that is compared.
 ///
-/// ```
-/// assert_eq!(trunkline_load::compare::Quantile::P99.share(), 0.99);
-/// ```
+/// See [`Metric`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Quantile {
@@ -119,7 +112,7 @@ pub enum Quantile {
 impl Quantile {
     const ALL: [Self; 3] = [Self::P50, Self::P99, Self::P999];
 
-    /// The share of latencies that it is not below.
+    /// Returns the share of the latencies that do not exceed the quantile.
     pub fn share(self) -> f64 {
         match self {
             Self::P50 => 0.5,
@@ -154,24 +147,24 @@ impl std::fmt::Display for Metric {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct MetricComparison {
-    /// Which.
+    /// The figure.
     pub metric: Metric,
-    /// Operations a second or microseconds, before.
+    /// Its value before: operations a second, or microseconds.
     pub before: f64,
-    /// The same, after.
+    /// Its value after.
     pub after: f64,
     /// Relative change: 0.1 for a tenth more.
     pub change: f64,
-    /// Relative changes between which the true one lies, at the confidence that the verdict was made with. If both
-    /// lie beyond the negligible change on one side, the sides differ.
+    /// Relative changes between which the true one lies, at the confidence of the verdict. If both are beyond the
+    /// negligible change on the same side, the sides differ.
     pub interval: (f64, f64),
-    /// Probability of a change at least like this if there was none beyond the negligible one, not corrected.
+    /// Probability of at least this change if the true one was negligible, not corrected.
     pub p_value: f64,
-    /// Error that the correction left to this comparison.
+    /// Error that the correction allows for this comparison.
     pub error_allowed: f64,
-    /// Seconds of a block, before and after.
+    /// Length of a block before and after, in seconds.
     pub block_seconds: (usize, usize),
-    /// What it comes to.
+    /// The result.
     pub verdict: Verdict,
 }
 
@@ -182,41 +175,30 @@ pub struct MetricComparison {
 /// let left_out = LeftOut { metric: Metric::Throughput, why: WhyLeftOut::OneSide };
 /// assert_eq!(left_out.to_string(), "throughput: only one side has it");
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, thiserror::Error)]
+#[error("{metric}: {why}")]
 pub struct LeftOut {
-    /// Which.
+    /// The figure.
     pub metric: Metric,
-    /// Why.
+    /// Why it was left out.
     pub why: WhyLeftOut,
 }
 
 /// Why a figure was not compared.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+///
+/// See [`LeftOut`] for an example.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub enum WhyLeftOut {
     /// Only one side has such operations.
+    #[error("only one side has it")]
     OneSide,
-    /// Too few seconds with such operations.
+    /// A run has too few seconds with such operations.
+    #[error("{0} seconds of a run have any, at least {SECONDS_MIN} are needed")]
     Seconds(usize),
-    /// Too few operations beyond the quantile.
+    /// Too few operations are beyond the quantile.
+    #[error("{0} operations are beyond it, at least {TAIL_MIN} are needed")]
     Tail(u64),
-}
-
-impl std::fmt::Display for LeftOut {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let metric = self.metric;
-        match self.why {
-            WhyLeftOut::OneSide => write!(formatter, "{metric}: only one side has it"),
-            WhyLeftOut::Seconds(seconds) => write!(
-                formatter,
-                "{metric}: {seconds} seconds of a run have any, at least {SECONDS_MIN} are needed"
-            ),
-            WhyLeftOut::Tail(operations) => write!(
-                formatter,
-                "{metric}: {operations} operations are beyond it, at least {TAIL_MIN} are needed"
-            ),
-        }
-    }
 }
 
 /// How two sides compare.
@@ -231,17 +213,17 @@ impl std::fmt::Display for LeftOut {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Comparison {
-    /// All figures that both sides have enough of.
+    /// The figures that could be compared.
     pub metrics: Vec<MetricComparison>,
-    /// The others.
+    /// The figures that could not.
     pub left_out: Vec<LeftOut>,
 }
 
 impl Comparison {
-    /// Figures that are certainly worse, and by this share or more.
+    /// Returns the figures that are worse by this share or more.
     pub fn worse_by(&self, share: f64) -> impl Iterator<Item = &MetricComparison> {
-        self.metrics
-            .iter()
+        let metrics = self.metrics.iter();
+        metrics
             .filter(move |metric| metric.verdict == Verdict::Slower && metric.change.abs() >= share)
     }
 }
@@ -249,18 +231,18 @@ impl Comparison {
 /// Why two sides cannot be compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CompareError {
-    /// A side without a run.
+    /// A side has no run.
     #[error("a side has no run; name at least one run for each")]
     NoRun,
-    /// A run that is too short.
+    /// A run is too short.
     #[error(
         "a run has {seconds} whole seconds, but at least {SECONDS_MIN} are needed to tell noise from change; run for a minute or more"
     )]
     Seconds {
-        /// That it has.
+        /// Whole seconds of the run.
         seconds: usize,
     },
-    /// Runs that make no pairs.
+    /// The runs do not make pairs.
     #[error(
         "the sides have {before} and {after} runs; pairs need as many of both sides, {PAIRS_MIN} at least"
     )]
@@ -270,18 +252,18 @@ pub enum CompareError {
         /// Runs after.
         after: usize,
     },
-    /// Nothing was done.
+    /// No operation ended in the runs of a side.
     #[error("no operation ended in the runs of a side; there is nothing to compare")]
     Idle,
 }
 
 /// Compares two sides of one run or more.
 ///
-/// Each figure's uncertainty is that of a circular block bootstrap over seconds, its block length chosen from the
-/// data (Politis & White 2004, Patton et al. 2009), corrected for what short blocks of an autoregression leave out
-/// (Andrews & Monahan 1992); or that between runs, where there are several on both sides and they differ by more
-/// ([`Settings::paired`]: that between pairs of them).
-/// Student's t turns it into a probability, and Holm's procedure (1979) keeps the error of all of them together.
+/// Each figure's uncertainty is that of a circular block bootstrap over seconds. Its block length is chosen from the
+/// data (Politis & White 2004, Patton et al. 2009), and its variance is corrected for what short blocks of an
+/// autoregression leave out (Andrews & Monahan 1992). Where both sides have several runs that differ by more, it is
+/// the uncertainty between runs, or between pairs of runs ([`Settings::paired`]). Student's t turns it into a
+/// probability, and Holm's procedure (1979) bounds the common error of all figures.
 ///
 /// ```
 /// use trunkline_load::compare::{Observed, Settings, Verdict, compare};
@@ -301,9 +283,8 @@ pub fn compare(
     after: &[Observed],
     settings: &Settings,
 ) -> Result<Comparison, CompareError> {
-    for side in [before, after] {
-        check(side)?;
-    }
+    check(before)?;
+    check(after)?;
     let (runs_before, runs_after) = (before.len(), after.len());
     if settings.paired && (runs_before != runs_after || runs_before < PAIRS_MIN) {
         return Err(CompareError::Pairs {
@@ -311,15 +292,33 @@ pub fn compare(
             after: runs_after,
         });
     }
-    let mut pairs = vec![throughput(before, after, settings)];
+    let mut pairs = vec![Pair::of(
+        Metric::Throughput,
+        [before, after],
+        settings.seed,
+        |side, seed| {
+            let runs: Vec<Vec<f64>> = side.iter().map(|run| run.achieved.clone()).collect();
+            estimate::mean(&runs, settings.resamples, seed)
+        },
+    )];
     let mut left_out = Vec::new();
-    let kinds: BTreeSet<OperationKind> = [before, after]
-        .into_iter()
-        .flatten()
-        .flat_map(|run| run.latency.keys().copied())
-        .collect();
+    let runs = before.iter().chain(after);
+    let kinds: BTreeSet<_> = runs.flat_map(|run| run.latency.keys()).collect();
     for kind in kinds {
-        latency(kind, before, after, settings, &mut pairs, &mut left_out);
+        let (before, after) = (latencies(before, *kind), latencies(after, *kind));
+        for quantile in Quantile::ALL {
+            let kind = *kind;
+            let metric = Metric::Latency { kind, quantile };
+            match why_left_out(quantile, &before, &after) {
+                Some(why) => left_out.push(LeftOut { metric, why }),
+                None => pairs.push(Pair::of(
+                    metric,
+                    [&before, &after],
+                    settings.seed.wrapping_add(pairs.len() as u64 * 2),
+                    |side, seed| side.quantile(quantile.share(), settings.resamples, seed),
+                )),
+            }
+        }
     }
     Ok(Comparison {
         metrics: verdict::of(&pairs, settings),
@@ -334,9 +333,25 @@ struct Pair {
     after: Estimate,
 }
 
+impl Pair {
+    /// Estimates a figure of both sides, with a seed each.
+    fn of<T>(
+        metric: Metric,
+        [before, after]: [T; 2],
+        seed: u64,
+        estimate: impl Fn(T, u64) -> Estimate,
+    ) -> Self {
+        Self {
+            metric,
+            before: estimate(before, seed.wrapping_add(1)),
+            after: estimate(after, seed.wrapping_add(2)),
+        }
+    }
+}
+
 fn check(side: &[Observed]) -> Result<(), CompareError> {
-    let seconds = side.iter().map(|run| run.achieved.len()).min();
-    let seconds = seconds.ok_or(CompareError::NoRun)?;
+    let seconds = side.iter().map(|run| run.achieved.len());
+    let seconds = seconds.min().ok_or(CompareError::NoRun)?;
     if seconds < SECONDS_MIN {
         return Err(CompareError::Seconds { seconds });
     }
@@ -347,57 +362,9 @@ fn check(side: &[Observed]) -> Result<(), CompareError> {
     Ok(())
 }
 
-fn throughput(before: &[Observed], after: &[Observed], settings: &Settings) -> Pair {
-    let estimate = |side: &[Observed], number: u64| {
-        let runs: Vec<Vec<f64>> = side.iter().map(|run| run.achieved.clone()).collect();
-        estimate::mean(
-            &runs,
-            settings.resamples,
-            settings.seed.wrapping_add(number),
-        )
-    };
-    Pair {
-        metric: Metric::Throughput,
-        before: estimate(before, 1),
-        after: estimate(after, 2),
-    }
-}
-
-fn latency(
-    kind: OperationKind,
-    before: &[Observed],
-    after: &[Observed],
-    settings: &Settings,
-    pairs: &mut Vec<Pair>,
-    left_out: &mut Vec<LeftOut>,
-) {
-    let of = |side| latencies(side, kind);
-    let (before, after) = (of(before), of(after));
-    for quantile in Quantile::ALL {
-        let metric = Metric::Latency { kind, quantile };
-        if let Some(why) = why_left_out(quantile, &before, &after) {
-            left_out.push(LeftOut { metric, why });
-            continue;
-        }
-        let seed = settings.seed.wrapping_add(pairs.len() as u64 * 2);
-        let estimate = |side: &Latencies<'_>, number| {
-            let seed = seed.wrapping_add(number);
-            side.quantile(quantile.share(), settings.resamples, seed)
-        };
-        pairs.push(Pair {
-            metric,
-            before: estimate(&before, 1),
-            after: estimate(&after, 2),
-        });
-    }
-}
-
 fn latencies(side: &[Observed], kind: OperationKind) -> Latencies<'_> {
-    let of_run = side.iter().map(|run| {
-        let seconds = run.latency.get(&kind);
-        seconds.map_or(&[][..], Vec::as_slice)
-    });
-    Latencies::of(of_run.collect())
+    let runs = side.iter().map(|run| run.latency.get(&kind));
+    Latencies::of(runs.map(|run| run.map_or(&[][..], Vec::as_slice)).collect())
 }
 
 fn why_left_out(

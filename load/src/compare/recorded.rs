@@ -1,4 +1,4 @@
-//! A run in a directory, in the form in which runs are compared and reported.
+//! A recorded run, in the form in which runs are compared and reported.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{Counts, Observed};
 use crate::{IntervalLog, IntervalLogError, Measure, OperationKind, Run, RunFileError};
 
-/// Why a run could not be read.
+/// Why a run cannot be read.
 ///
 /// ```
 /// use trunkline_load::compare::{RecordError, Recorded};
@@ -21,14 +21,14 @@ pub enum RecordError {
     /// The histograms cannot be read.
     #[error("{directory} has no histograms that can be read; make the run again")]
     Histograms {
-        /// Of the run.
+        /// Directory of the run.
         directory: String,
-        /// Where and why.
+        /// Where in the log, and why.
         source: IntervalLogError,
     },
 }
 
-/// A run as it was recorded.
+/// A run with its histograms.
 ///
 /// ```no_run
 /// let recorded = trunkline_load::compare::Recorded::read_from("runs/before".as_ref())?;
@@ -37,11 +37,11 @@ pub enum RecordError {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Recorded {
-    /// What came out.
+    /// The run.
     pub run: Run,
-    /// From the intended start, second by second.
+    /// Times from the intended start to the end, in each second.
     pub latency: BTreeMap<OperationKind, Vec<Counts>>,
-    /// From the real start, second by second.
+    /// Times from the real start to the end, in each second.
     pub service: BTreeMap<OperationKind, Vec<Counts>>,
 }
 
@@ -56,7 +56,7 @@ impl Recorded {
         })
     }
 
-    /// From what would be in the directory. Intervals beyond the run's seconds are passed over.
+    /// Takes a run and its interval log. Intervals beyond the run's seconds are ignored.
     pub fn of(run: Run, log: &IntervalLog) -> Result<Self, IntervalLogError> {
         let mut recorded = Self {
             run,
@@ -72,9 +72,8 @@ impl Recorded {
             };
             let empty = || vec![Counts::default(); seconds];
             let series = series.entry(interval.kind).or_insert_with(empty);
-            let second = interval.second.checked_sub(first);
-            let second = second.and_then(|second| usize::try_from(second).ok());
-            if let Some(counts) = second.and_then(|second| series.get_mut(second)) {
+            let index = interval.second.checked_sub(first).unwrap_or(u64::MAX);
+            if let Some(counts) = series.get_mut(usize::try_from(index).unwrap_or(usize::MAX)) {
                 let more = Counts::of_histogram(&interval.histogram);
                 *counts = Counts::merged([&*counts, &more]);
             }
@@ -82,13 +81,13 @@ impl Recorded {
         Ok(recorded)
     }
 
-    /// 0 unless the run was so long that its first seconds were left out.
+    /// Returns the first second: 0 unless the run was so long that its first seconds were left out.
     fn first_second(&self) -> u64 {
         self.run.seconds.first().map_or(0, |first| first.second)
     }
 
-    /// Seconds in which operations were due all the time; a hundredth that is missing does no harm. What ends after
-    /// that does not count: in those seconds there is little left to end.
+    /// Returns the number of seconds in which operations were due all the time; up to a hundredth may be missing. Later
+    /// seconds, in which the last operations end, do not count.
     pub fn whole_seconds(&self) -> usize {
         let whole = self.run.totals.scheduled_us.saturating_add(10_000) / 1_000_000;
         let whole = whole.saturating_sub(self.first_second());
@@ -96,7 +95,7 @@ impl Recorded {
         seconds.min(usize::try_from(whole).unwrap_or(usize::MAX))
     }
 
-    /// What is compared: whole seconds.
+    /// Returns what is compared: the whole seconds.
     pub fn observed(&self) -> Observed {
         let seconds = self.whole_seconds();
         let achieved = self.run.seconds.iter().take(seconds);

@@ -1,15 +1,14 @@
-//! From figures with their uncertainty to verdicts that hold together.
+//! From figures with their uncertainty to verdicts whose common error is bounded.
 
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, StudentsT};
+use statrs::statistics::Statistics;
 
 use super::{Metric, MetricComparison, Pair, Settings};
 
-/// What a comparison comes to.
+/// The result of a comparison.
 ///
-/// ```
-/// assert_eq!(trunkline_load::compare::Verdict::NoDifference.to_string(), "no difference");
-/// ```
+/// See [`compare`](super::compare()) for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -17,7 +16,7 @@ pub enum Verdict {
     Faster,
     /// Fewer operations a second, or a higher latency.
     Slower,
-    /// None that could be told from noise, or a negligible one.
+    /// No difference that can be told from noise, or a negligible one.
     NoDifference,
 }
 
@@ -33,8 +32,7 @@ impl std::fmt::Display for Verdict {
 
 const NANOS_PER_MICRO: f64 = 1_000.0;
 
-/// A difference of logarithms, and how sure it is.
-#[derive(Clone, Copy)]
+/// A difference of logarithms, and its uncertainty.
 struct Difference {
     logarithm: f64,
     error: f64,
@@ -44,10 +42,8 @@ struct Difference {
 
 /// Judges all figures together.
 pub(super) fn of(pairs: &[Pair], settings: &Settings) -> Vec<MetricComparison> {
-    let differences: Vec<Difference> = pairs
-        .iter()
-        .map(|pair| difference(pair, settings))
-        .collect();
+    let differences = pairs.iter().map(|pair| difference(pair, settings));
+    let differences: Vec<Difference> = differences.collect();
     let p_values: Vec<f64> = differences.iter().map(|one| one.p_value).collect();
     let allowed = holm(&p_values, settings.family_error);
     let judged = pairs.iter().zip(&differences).zip(allowed);
@@ -77,10 +73,8 @@ pub(super) fn of(pairs: &[Pair], settings: &Settings) -> Vec<MetricComparison> {
 }
 
 fn verdict(metric: Metric, logarithm: f64, rejected: bool) -> Verdict {
-    match (
-        rejected,
-        (metric == Metric::Throughput) == (logarithm > 0.0),
-    ) {
+    let is_better = (metric == Metric::Throughput) == (logarithm > 0.0);
+    match (rejected, is_better) {
         (false, _) => Verdict::NoDifference,
         (true, true) => Verdict::Faster,
         (true, false) => Verdict::Slower,
@@ -109,46 +103,43 @@ fn difference(pair: &Pair, settings: &Settings) -> Difference {
     }
 }
 
-/// Welch's sum of both variances, with Satterthwaite's degrees of freedom.
+/// Returns Welch's sum of both variances, with Satterthwaite's degrees of freedom.
 fn within_runs(pair: &Pair) -> (f64, f64) {
-    let sides = [&pair.before, &pair.after];
-    let variance: f64 = sides.iter().map(|side| side.log_variance).sum();
-    let spread = sides
-        .iter()
-        .map(|side| side.log_variance.powi(2) / side.degrees.max(1.0));
-    let spread: f64 = spread.sum();
-    if spread <= 0.0 {
-        return (variance, f64::MAX);
+    let (mut variance, mut spread) = (0.0, 0.0);
+    for side in [&pair.before, &pair.after] {
+        variance += side.log_variance;
+        spread += side.log_variance.powi(2) / side.degrees.max(1.0);
     }
-    (variance, variance * variance / spread)
+    match spread > 0.0 {
+        true => (variance, variance * variance / spread),
+        false => (variance, f64::MAX),
+    }
 }
 
-/// What runs of one side differ by, if both have several: they share the variance.
+/// Returns the variance between runs of the same side, and its degrees of freedom, if both sides have several runs.
+/// Both sides share the variance.
 fn between_runs(pair: &Pair) -> Option<(f64, f64)> {
     let sides = [&pair.before.of_runs, &pair.after.of_runs];
     if sides.iter().any(|runs| runs.len() < 2) {
         return None;
     }
-    let squares: f64 = sides.iter().map(|runs| squared_deviations(runs)).sum();
-    let runs: usize = sides.iter().map(|runs| runs.len()).sum();
-    let degrees = (runs - sides.len()) as f64;
-    let share: f64 = sides.iter().map(|runs| 1.0 / runs.len() as f64).sum();
+    let (mut squares, mut degrees, mut share) = (0.0, 0.0, 0.0);
+    for runs in sides {
+        let others = runs.len() as f64 - 1.0;
+        squares += others * runs.iter().copied().map(logarithm).variance();
+        degrees += others;
+        share += 1.0 / runs.len() as f64;
+    }
     Some((squares / degrees * share, degrees))
 }
 
-/// The mean of what pairs of runs differ by, and what they disagree by among themselves.
+/// Returns the mean difference of pairs of runs, and its variance with the degrees of freedom.
 fn between_pairs(pair: &Pair) -> (f64, Option<(f64, f64)>) {
     let runs = pair.before.of_runs.iter().zip(&pair.after.of_runs);
-    let ratios: Vec<f64> = runs
-        .map(|(before, after)| log_ratio(*before, *after))
-        .collect();
+    let ratios = runs.map(|(before, after)| log_ratio(*before, *after));
     let count = ratios.len() as f64;
-    let degrees = count - 1.0;
-    let variance = deviations(&ratios) / degrees / count;
-    (
-        ratios.iter().sum::<f64>() / count,
-        Some((variance, degrees)),
-    )
+    let variance = ratios.clone().variance() / count;
+    (ratios.mean(), Some((variance, count - 1.0)))
 }
 
 fn log_ratio(before: f64, after: f64) -> f64 {
@@ -159,38 +150,24 @@ fn logarithm(value: f64) -> f64 {
     value.max(f64::MIN_POSITIVE).ln()
 }
 
-fn squared_deviations(runs: &[f64]) -> f64 {
-    let logarithms: Vec<f64> = runs.iter().copied().map(logarithm).collect();
-    deviations(&logarithms)
-}
-
-fn deviations(values: &[f64]) -> f64 {
-    let mean = values.iter().sum::<f64>() / values.len() as f64;
-    values.iter().map(|value| (value - mean).powi(2)).sum()
-}
-
-/// For each p-value the error it was held against, and whether it is below: Holm's procedure, from the smallest on,
-/// up to the first that is not.
+/// Returns for each p-value the error that it was compared with, and whether it is below it. Holm's procedure goes from
+/// the smallest to the first that is not below.
 fn holm(p_values: &[f64], family_error: f64) -> Vec<(f64, bool)> {
-    let mut order: Vec<(usize, f64)> = p_values.iter().copied().enumerate().collect();
-    order.sort_by(|a, b| a.1.total_cmp(&b.1));
-    let left = |place: usize| family_error / (order.len() - place) as f64;
-    let refused = order
-        .iter()
-        .enumerate()
-        .position(|(place, one)| one.1 >= left(place));
+    let mut order: Vec<usize> = (0..p_values.len()).collect();
+    order.sort_by(|a, b| p_values[*a].total_cmp(&p_values[*b]));
     let mut allowed = vec![(family_error, false); p_values.len()];
-    for (place, (index, _)) in order.iter().enumerate() {
-        let rejected = refused.is_none_or(|refused| place < refused);
-        let error = left(refused.map_or(place, |refused| refused.min(place)));
-        if let Some(allowed) = allowed.get_mut(*index) {
-            *allowed = (error, rejected);
+    let (mut error, mut rejected) = (family_error, true);
+    for (rank, index) in order.into_iter().enumerate() {
+        if rejected {
+            error = family_error / (p_values.len() - rank) as f64;
+            rejected = p_values[index] < error;
         }
+        allowed[index] = (error, rejected);
     }
     allowed
 }
 
-/// Student's distribution. Above a million degrees it is the normal one to all digits that matter.
+/// Returns Student's distribution. Above a million degrees it is the normal one to all digits that matter.
 fn student(degrees: f64) -> Option<StudentsT> {
     StudentsT::new(0.0, 1.0, degrees.clamp(1.0, 1e6)).ok()
 }
@@ -213,8 +190,8 @@ mod tests {
         let allowed = holm(&[0.03, 0.001, 0.04, 0.02], 0.05);
         assert_eq!(allowed[1], (0.0125, true));
         let stopped = 0.05 / 3.0;
-        for place in [0, 2, 3] {
-            assert_eq!(allowed[place], (stopped, false));
+        for index in [0, 2, 3] {
+            assert_eq!(allowed[index], (stopped, false));
         }
         assert_eq!(holm(&[0.01, 0.02], 0.05), [(0.025, true), (0.05, true)]);
         assert_eq!(holm(&[], 0.05), []);

@@ -1,153 +1,135 @@
-//! Carrying a stage out: one thread decides, one submits, one waits for what was submitted, some read; the caller's
-//! own thread collects the figures and tells its observer.
+//! Carries a stage out: one thread decides, one submits, one waits for what was submitted, some read. The caller's own
+//! thread collects the figures and calls its observer.
 //!
 //! ```text
 //! generator ─► writes ─► submitter ─► pending ─► completer
 //!         └──► reads ──► readers
 //! ```
 //!
-//! Not here: what is decided (`generator`), and which stages a load has (`run_load`).
+//! What is decided is up to `generator`, and which stages a load has to `load`.
 
-mod loops;
+mod generate;
+mod workers;
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use super::generator::{Gathered, Gatherer, Generator, Member, ReadJob};
-use super::interval_log::IntervalLogError;
-use super::lanes::{Ends, Queue, locked};
-use super::measure::{Ledger, Recorder, Sums, Times};
-use super::operations::Operation;
-use super::plan::{Mode, Plan};
-use super::records::{self, Records, WriteBatch};
-use super::schedule::Source;
-use super::target::{Pending, Target, TargetError, Written};
-use super::trace::{TraceError, TraceWriter};
+use parking_lot::Mutex;
 
-use loops::{Deciding, Limits};
+use super::error::LoadError;
+use super::generator::{Gathered, Generator, Member, ReadJob};
+use super::interval_log::IntervalLog;
+use super::measure::{Aggregator, Recorder, recorder};
+use super::plan::{Mode, Plan, SECONDS_MAX};
+use super::queues::{CompletionCounter, Queue};
+use super::records::Records;
+use super::run::{Second, ThreadTimes, Totals};
+use super::schedule::{Source, nanos};
+use super::target::{Pending, Target, TargetError};
+use super::trace::TraceError;
 
-/// Reads that are handed to a reader at once, if there are that many for each.
-const TAKEN_MAX: usize = 32;
-/// Time between two reports to the observer.
+/// Time between two calls of the observer.
 const REPORT: Duration = Duration::from_millis(150);
 
-/// What became of operations, besides their times.
+/// Counts of what became of operations.
+///
+/// See [`Outcome::tally`](super::Outcome::tally).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Batches that are durable.
     pub batches: u64,
     /// Those of them that the target refused.
     pub refused: u64,
-    /// Why the first of them was.
+    /// The first reason for a refusal.
     pub first_refusal: Option<String>,
-    /// Writes that failed: what their keys hold is not known.
+    /// Writes that failed. What their keys hold is not known.
     pub failed_writes: u64,
-    /// Reads that failed, those with proofs included.
+    /// Reads that failed, including those with proofs.
     pub failed_reads: u64,
-    /// Why the first operation that failed did.
+    /// The first failure of an operation.
     pub first_failure: Option<String>,
     /// Keys that were read.
     pub keys_read: u64,
-    /// Those of them that were put before the run, and never deleted, and were not found.
+    /// Those of them that were not found, although they were put before the run and never deleted.
     pub missing: u64,
 }
 
 impl Tally {
-    /// Both together.
-    pub(crate) fn add(&mut self, more: &Self) {
+    pub(crate) fn add(&mut self, more: Self) {
         self.batches += more.batches;
         self.refused += more.refused;
         self.failed_writes += more.failed_writes;
         self.failed_reads += more.failed_reads;
         self.keys_read += more.keys_read;
         self.missing += more.missing;
-        let first = |own: &mut Option<String>, other: &Option<String>| {
-            if own.is_none() {
-                own.clone_from(other);
-            }
-        };
-        first(&mut self.first_refusal, &more.first_refusal);
-        first(&mut self.first_failure, &more.first_failure);
+        self.first_refusal = self.first_refusal.take().or(more.first_refusal);
+        self.first_failure = self.first_failure.take().or(more.first_failure);
     }
 }
 
-/// Why a stage could not begin, or broke off.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StageError {
-    #[error(transparent)]
-    Target(TargetError),
-    #[error(transparent)]
-    Trace(#[from] TraceError),
-    #[error(transparent)]
-    Log(#[from] IntervalLogError),
-    #[error(transparent)]
-    Thread(std::io::Error),
-}
-
-/// What is to be done.
+/// What a stage is to do, apart from its operations.
+#[derive(Clone, Copy)]
 pub(crate) struct Stage<'a> {
     pub(crate) plan: &'a Plan,
-    pub(crate) mode: Mode,
-    pub(crate) source: Source,
-    pub(crate) trace: Option<TraceWriter>,
-    /// What is due before is warm-up.
+    /// End of the warm-up.
     pub(crate) begin_ns: u64,
     /// Closed loop: when it ends.
     pub(crate) end_ns: u64,
-    /// Closed loop: after how many operations it ends, warm-up left out.
+    /// Closed loop: after how many operations it ends, without those of the warm-up.
     pub(crate) ops_max: u64,
-    /// Keys below are always there: reads must find them.
+    /// Number of the keys, from the first one on, that reads must find.
     pub(crate) keys_there: u64,
+    /// Mean distance of the operations of a replayed trace.
+    pub(crate) recorded_distance_ns: Option<u64>,
 }
 
-/// How it went.
+impl<'a> Stage<'a> {
+    /// Returns the stage of a plan's operations, or of a trace, which ends with its last operation.
+    pub(crate) fn of(plan: &'a Plan, source: &Source) -> Self {
+        let recorded = source.recorded();
+        let (duration_s, ops, has_deletes) = match &recorded {
+            Some((trace, _)) => (None, None, trace.deletes > 0),
+            None => {
+                let has_deletes = plan.has(|shares| shares.delete > 0);
+                (plan.duration_s(), plan.ops, has_deletes)
+            }
+        };
+        let begin_ns = nanos(plan.warmup_s());
+        Self {
+            plan,
+            begin_ns,
+            end_ns: begin_ns + nanos(duration_s.unwrap_or(SECONDS_MAX)),
+            ops_max: ops.unwrap_or(u64::MAX),
+            keys_there: if has_deletes { 0 } else { plan.keys },
+            recorded_distance_ns: recorded.map(|(_, distance_ns)| distance_ns),
+        }
+    }
+}
+
+/// How a stage went.
 pub(crate) struct Staged {
-    pub(crate) ledger: Ledger,
-    pub(crate) sums: Sums,
+    pub(crate) seconds: Vec<Second>,
+    pub(crate) log: IntervalLog,
+    pub(crate) totals: Totals,
     pub(crate) tally: Tally,
-    pub(crate) cpu: ThreadTimes,
     pub(crate) reading: Reading,
-    /// From the end of the warm-up to when nothing more was due; in a closed loop, to the end of the last operation.
-    pub(crate) scheduled_ns: u64,
-    /// Operations that ended by then.
-    pub(crate) ended_in_schedule: u64,
-    /// All of it, warm-up and draining included.
+    /// Length of the whole stage, including warm-up and draining.
     pub(crate) elapsed: Duration,
-    /// Operations that ended, warm-up included.
+    /// Operations that ended, including those of the warm-up.
     pub(crate) ended: u64,
-    /// What broke it off, if anything did: all of the above is of the time before.
-    pub(crate) failure: Option<StageError>,
+    /// The failure that ended the stage early, if any. Everything above is then of the time before it.
+    pub(crate) failure: Option<LoadError>,
 }
 
-/// Processor time of the threads of a stage, microseconds; 0 where the system does not tell.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ThreadTimes {
-    pub(crate) generator_us: u64,
-    /// The target's part of submitting included: keys and values are made within it.
-    pub(crate) submitter_us: u64,
-    /// Without waiting for batches.
-    pub(crate) completer_us: u64,
-    /// Of the busiest reader, without the target's reads.
-    pub(crate) reader_us: u64,
-}
-
-/// What the threads that read did, all of them together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What all readers did together.
+#[derive(Default)]
 pub(crate) struct Reading {
-    /// Operations that read, of whatever kind.
+    /// Operations that read.
     pub(crate) reads: u64,
-    /// How long they took by the clock, the target's part included and waiting for a reader left out.
+    /// Sum of their service times, in microseconds.
     pub(crate) taken_us: u64,
-}
-
-/// A look at a stage that is under way.
-pub(crate) struct Look<'a> {
-    pub(crate) elapsed_ns: u64,
-    pub(crate) ended: u64,
-    pub(crate) ledger: &'a Ledger,
-    pub(crate) recorders: &'a [Recorder],
 }
 
 /// A batch that was submitted.
@@ -157,408 +139,208 @@ struct Submitted {
     pending: Pending,
 }
 
-/// What all threads of a stage see.
-struct Floor<'a> {
+/// What the threads of a stage count together.
+#[derive(Default)]
+struct Counts {
+    tally: Tally,
+    cpu: ThreadTimes,
+    reading: Reading,
+    failure: Option<TargetError>,
+}
+
+/// What all threads of a stage share.
+pub(crate) struct StageContext<'a> {
+    pub(crate) stage: Stage<'a>,
     target: &'a dyn Target,
-    plan: &'a Plan,
     readers: usize,
-    keys_there: u64,
-    /// Operations of a trace are so far apart in the mean.
-    recorded_distance_ns: Option<u64>,
+    recorders: Vec<Recorder>,
     origin: Instant,
     stop: &'a AtomicBool,
-    /// Something is wrong: nothing new is begun.
+    /// Set by a failure: nothing new is begun.
     halt: AtomicBool,
-    failure: Mutex<Option<TargetError>>,
     writes: Queue<Gathered>,
     pending: Queue<Submitted>,
     reads: Queue<ReadJob>,
-    /// Nobody waits for a count of these.
+    /// Operations that ended. Nothing waits for a count of these.
     operations_ended: AtomicU64,
-    batches_ended: Ends,
-    reads_ended: Ends,
-    tally: Mutex<Tally>,
-    cpu: Mutex<ThreadTimes>,
-    reading: Mutex<Reading>,
+    batches_ended: CompletionCounter,
+    reads_ended: CompletionCounter,
+    counts: Mutex<Counts>,
 }
 
-/// Closes what a thread feeds, however that thread ends.
-struct Closing<F: Fn()>(F);
+/// Calls something when it is dropped, so that a thread's end is noticed however it ends.
+struct OnDrop<F: Fn()>(F);
 
-impl<F: Fn()> Drop for Closing<F> {
+impl<F: Fn()> Drop for OnDrop<F> {
     fn drop(&mut self) {
         (self.0)();
     }
 }
 
-impl Floor<'_> {
-    fn now_ns(&self) -> u64 {
+/// When the schedule of an open loop ended, and what ended the stage early, if anything did.
+type Generated = (Option<u64>, Option<TraceError>);
+
+impl<'a> StageContext<'a> {
+    fn new(stage: Stage<'a>, target: &'a dyn Target, stop: &'a AtomicBool) -> Self {
+        let readers = stage.plan.readers();
+        let recorders = (0..readers + 2).map(|_| recorder(stage.begin_ns));
+        let context = Self {
+            stage,
+            target,
+            readers,
+            recorders: recorders.collect(),
+            origin: Instant::now(),
+            stop,
+            halt: AtomicBool::new(false),
+            writes: Queue::new(),
+            pending: Queue::new(),
+            reads: Queue::new(),
+            operations_ended: AtomicU64::new(0),
+            batches_ended: CompletionCounter::default(),
+            reads_ended: CompletionCounter::default(),
+            counts: Mutex::new(Counts::default()),
+        };
+        if stage.plan.mode == Mode::Open {
+            context.schedule_ends(stage.end_ns);
+        }
+        context
+    }
+
+    pub(crate) fn now_ns(&self) -> u64 {
         u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Returns the number of operations that ended.
+    pub(crate) fn ended(&self) -> u64 {
+        self.operations_ended.load(Ordering::Acquire)
+    }
+
+    /// Returns the second that is not over yet, as far as it got.
+    pub(crate) fn current(&self, aggregator: &Aggregator) -> Second {
+        aggregator.current(&self.recorders)
     }
 
     fn is_over(&self) -> bool {
         self.halt.load(Ordering::Relaxed) || self.stop.load(Ordering::Relaxed)
     }
 
-    /// An operation or a batch failed.
-    fn failed(&self, error: TargetError, count: impl FnOnce(&mut Tally)) {
-        let mut tally = locked(&self.tally);
-        tally.first_failure.get_or_insert_with(|| error.to_string());
-        count(&mut tally);
-        drop(tally);
-        if error.ends_the_run() {
-            locked(&self.failure).get_or_insert(error);
-            self.halt.store(true, Ordering::Relaxed);
+    fn halt(&self) {
+        self.halt.store(true, Ordering::Relaxed);
+    }
+
+    fn schedule_ends(&self, end_ns: u64) {
+        for recorder in &self.recorders {
+            recorder.lock().schedule_ends(end_ns);
         }
     }
 
-    fn submit_all(&self) {
-        let _closing = Closing(|| {
-            self.halt.store(true, Ordering::Relaxed);
-            self.pending.close();
-        });
-        while let Some(gathered) = self.writes.pop() {
-            let started_ns = self.now_ns();
-            let Gathered { batch, members } = gathered;
-            match self
-                .read_required(&batch)
-                .and_then(|()| self.target.submit(&batch))
-            {
-                Ok(pending) => self.pending.push(Submitted {
-                    members,
-                    started_ns,
-                    pending,
-                }),
-                Err(error) => self.pending.push(Submitted {
-                    members,
-                    started_ns,
-                    pending: Box::new(|| Err(error)),
-                }),
-            }
-        }
-        locked(&self.cpu).submitter_us = thread_cpu_us();
-    }
-
-    /// What read-modify-writes read.
-    fn read_required(&self, batch: &WriteBatch) -> Result<(), TargetError> {
-        let mut tally = Tally::default();
-        let read = batch.required().try_for_each(|index| {
-            let value = self.target.read(&records::key(index))?;
-            self.count_key(index, value.is_some(), &mut tally);
-            Ok(())
-        });
-        locked(&self.tally).add(&tally);
-        read
-    }
-
-    fn complete_all(&self, recorder: &Recorder) {
-        let _closing = Closing(|| self.halt.store(true, Ordering::Relaxed));
-        let mut waited_ns = 0;
-        while let Some(Submitted {
-            members,
-            started_ns,
-            pending,
-        }) = self.pending.pop()
-        {
-            let begun_ns = self.now_ns();
-            let written = pending();
-            let ended_ns = self.now_ns();
-            waited_ns += ended_ns - begun_ns;
-            let times = |member: &Member| Times {
-                intended_ns: member.intended_ns,
-                started_ns,
-                ended_ns,
-            };
-            let mut recording = recorder.lock();
-            match &written {
-                Ok(_) => {
-                    members
-                        .iter()
-                        .for_each(|member| recording.ended(member.kind, times(member)));
-                }
-                Err(_) => members
-                    .iter()
-                    .for_each(|member| recording.failed(times(member))),
-            }
-            drop(recording);
-            self.account(written, members.len() as u64);
-            self.batches_ended.add(1);
-            self.give_back(members.len() as u64);
-        }
-        locked(&self.cpu).completer_us = own_cpu_us(waited_ns);
-    }
-
-    /// So many operations are under way no more.
-    fn give_back(&self, count: u64) {
-        self.operations_ended.fetch_add(count, Ordering::Release);
-    }
-
-    fn account(&self, written: Result<Written, TargetError>, writes: u64) {
-        match written {
-            Ok(Written::Applied) => locked(&self.tally).batches += 1,
-            Ok(Written::Refused(reason)) => {
-                let mut tally = locked(&self.tally);
-                tally.batches += 1;
-                tally.refused += 1;
-                tally.first_refusal.get_or_insert(reason);
-            }
-            Err(error) => self.failed(error, |tally| tally.failed_writes += writes),
-        }
-    }
-
-    fn read_all(&self, recorder: &Recorder) {
-        let _closing = Closing(|| self.halt.store(true, Ordering::Relaxed));
-        let mut jobs = Vec::with_capacity(TAKEN_MAX);
-        let (mut reads, mut read_ns) = (0, 0);
-        while self.reads.pop_share(self.readers, TAKEN_MAX, &mut jobs) {
-            let mut tally = Tally::default();
-            let count = jobs.len() as u64;
-            reads += count;
-            for job in jobs.drain(..) {
-                let started_ns = self.now_ns();
-                let read = self.read(job.operation, &mut tally);
-                let times = Times {
-                    intended_ns: job.intended_ns.unwrap_or(started_ns),
-                    started_ns,
-                    ended_ns: self.now_ns(),
-                };
-                read_ns += times.ended_ns - started_ns;
-                match read {
-                    Ok(()) => recorder.lock().ended(job.operation.kind(), times),
-                    Err(error) => {
-                        recorder.lock().failed(times);
-                        self.failed(error, |tally| tally.failed_reads += 1);
-                    }
-                }
-                // One by one: what waits behind it has not ended.
-                self.give_back(1);
-            }
-            locked(&self.tally).add(&tally);
-            self.reads_ended.add(count);
-        }
-        let own_us = own_cpu_us(read_ns);
-        let mut cpu = locked(&self.cpu);
-        cpu.reader_us = cpu.reader_us.max(own_us);
-        drop(cpu);
-        let mut reading = locked(&self.reading);
-        reading.reads += reads;
-        reading.taken_us += read_ns / 1000;
-    }
-
-    /// A key was read.
-    fn count_key(&self, index: u64, is_there: bool, tally: &mut Tally) {
-        tally.keys_read += 1;
-        tally.missing += u64::from(!is_there && index < self.keys_there);
-    }
-
-    fn read(&self, operation: Operation, tally: &mut Tally) -> Result<(), TargetError> {
-        let mut count = |index, is_there| self.count_key(index, is_there, tally);
-        let index = operation.index();
-        match operation {
-            Operation::MultiGet { count: keys, .. } => {
-                let indices = index..index + u64::from(keys);
-                let keys: Vec<_> = indices.clone().map(records::key).collect();
-                let values = self.target.read_many(&keys)?;
-                indices
-                    .zip(values)
-                    .for_each(|(index, value)| count(index, value.is_some()));
-            }
-            Operation::Verify { .. } => {
-                let value = self
-                    .target
-                    .read_proven(&records::key(index), self.plan.proof_top)?;
-                count(index, value.is_some());
-            }
-            _ => count(index, self.target.read(&records::key(index))?.is_some()),
-        }
-        Ok(())
-    }
-
-    /// Hands on what was decided.
-    fn send(&self, generator: &mut Generator) {
-        self.reads.push_all(&mut generator.reads);
-        for batch in generator.batches.drain(..) {
-            self.writes.push(batch);
-        }
-    }
-
-    /// Mean distance of operations at a time.
-    fn distance_ns(&self, now_ns: u64) -> u64 {
-        let planned = || {
-            let at_s = (now_ns as f64 / 1e9) - self.plan.warmup_s();
-            let rate = self.plan.rate.unwrap_or(0.0) * self.plan.rate_factor(at_s);
-            (1e9 / rate.max(1e-3)) as u64
+    /// Starts all threads. The receiver is disconnected once every thread has ended.
+    fn start<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        generator: Generator,
+        records: &'scope mut Records,
+    ) -> Result<(ScopedJoinHandle<'scope, Generated>, Receiver<()>), LoadError> {
+        let [generating, completing, reading @ ..] = &self.recorders[..] else {
+            unreachable!("there are two recorders, and one for each reader");
         };
-        self.recorded_distance_ns.unwrap_or_else(planned)
+        let (running, ended) = channel();
+        // If a thread cannot be started, those that were must end.
+        let closing = OnDrop(|| {
+            self.writes.close();
+            self.reads.close();
+        });
+        spawn(scope, "load-submit", &running, || self.submit_all())?;
+        spawn(scope, "load-complete", &running, || {
+            self.complete_all(completing);
+        })?;
+        for recorder in reading {
+            spawn(scope, "load-read", &running, || self.read_all(recorder))?;
+        }
+        let generate = spawn(scope, "load-generate", &running, move || {
+            let _closing = closing;
+            let generated = self.generate(generator, records, generating);
+            self.counts.lock().cpu.generator_us = thread_cpu_us();
+            generated
+        })?;
+        Ok((generate, ended))
     }
 }
 
-/// Runs a stage to its end: until everything that was let in has ended. If it breaks off, what came out until then
-/// is given with the reason.
+/// Starts a thread that holds a sender until it ends.
+fn spawn<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    name: &str,
+    running: &Sender<()>,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> Result<ScopedJoinHandle<'scope, T>, LoadError> {
+    let running = running.clone();
+    let thread = thread::Builder::new().name(name.to_owned());
+    let started = thread.spawn_scoped(scope, move || {
+        let _running = running;
+        work()
+    });
+    started.map_err(LoadError::Thread)
+}
+
+/// Runs a stage until everything that was let in has ended. If it ends early, the result holds what was measured
+/// until then, with the reason.
 pub(crate) fn run_stage(
     stage: Stage<'_>,
+    generator: Generator,
     target: &dyn Target,
     records: &mut Records,
-    stop: &AtomicBool,
-    begun_unix_ms: u64,
-    mut look: impl FnMut(&Look<'_>),
-) -> Result<Staged, StageError> {
-    let plan = stage.plan;
-    let gatherer = Gatherer::new(
-        records,
-        plan.batch,
-        plan.batch_linger_us,
-        target.limits(),
-        plan.value_bytes,
-        plan.has(|shares| shares.read_modify_write > 0)
-            || matches!(stage.source, Source::Recorded { .. }),
-    );
-    let recorded_distance_ns = stage.source.recorded_distance_ns();
-    let generator = Generator::new(
-        stage.source,
-        gatherer,
-        plan.in_flight_operations_max,
-        stage.trace,
-    );
-    let floor = Floor {
-        target,
-        plan,
-        readers: plan.readers(),
-        keys_there: stage.keys_there,
-        recorded_distance_ns,
-        origin: Instant::now(),
-        stop,
-        halt: AtomicBool::new(false),
-        failure: Mutex::new(None),
-        writes: Queue::new(),
-        pending: Queue::new(),
-        reads: Queue::new(),
-        operations_ended: AtomicU64::new(0),
-        batches_ended: Ends::default(),
-        reads_ended: Ends::default(),
-        tally: Mutex::new(Tally::default()),
-        cpu: Mutex::new(ThreadTimes::default()),
-        reading: Mutex::new(Reading::default()),
-    };
-    // The generator's, the completer's, the readers'.
-    let recorders: Vec<Recorder> = (0..floor.readers + 2)
-        .map(|_| Recorder::new(stage.begin_ns))
-        .collect();
-    let schedule_ends = |end_ns| {
-        recorders
-            .iter()
-            .for_each(|recorder| recorder.lock().schedule_ends(end_ns));
-    };
-    if stage.mode == Mode::Open {
-        schedule_ends(stage.end_ns);
-    }
-    let [generating, completing, reading @ ..] = &recorders[..] else {
-        unreachable!("two were made, and one for each reader");
-    };
-    let mut ledger = Ledger::new(stage.begin_ns, begun_unix_ms);
-    let deciding = Deciding {
-        mode: stage.mode,
-        limits: Limits {
-            begin_ns: stage.begin_ns,
-            end_ns: stage.end_ns,
-            ops_max: stage.ops_max,
-        },
-        generator,
-        schedule_ends: &schedule_ends,
-    };
+    (stop, began_unix_ms): (&AtomicBool, u64),
+    mut observe: impl FnMut(&StageContext<'_>, &Aggregator),
+) -> Result<Staged, LoadError> {
+    let context = StageContext::new(stage, target, stop);
+    let mut aggregator = Aggregator::new(stage.begin_ns);
     let mut uncollected = None;
-    let (done_sender, done) = std::sync::mpsc::channel::<()>();
-    let floor = &floor;
-
-    let generated = thread::scope(|scope| -> Result<_, StageError> {
-        let mut workers = Vec::new();
-        // If a thread can't be started, those that were must end.
-        let closing = Closing(|| {
-            floor.writes.close();
-            floor.reads.close();
-        });
-        let named = |name: &str| thread::Builder::new().name(name.to_owned());
-        let sender = done_sender.clone();
-        workers.push(named("load-submit").spawn_scoped(scope, move || {
-            let _held = sender;
-            floor.submit_all();
-        }));
-        let sender = done_sender.clone();
-        workers.push(named("load-complete").spawn_scoped(scope, move || {
-            let _held = sender;
-            floor.complete_all(completing);
-        }));
-        for recorder in reading {
-            let sender = done_sender.clone();
-            workers.push(named("load-read").spawn_scoped(scope, move || {
-                let _held = sender;
-                floor.read_all(recorder);
-            }));
-        }
-        for worker in workers {
-            worker.map_err(StageError::Thread)?;
-        }
-        let sender = done_sender;
-        let generate = named("load-generate").spawn_scoped(scope, move || {
-            let (_held, _closing) = (sender, closing);
-            let generated = floor.generate(deciding, records, generating);
-            locked(&floor.cpu).generator_us = thread_cpu_us();
-            generated
-        });
-        let generate = generate.map_err(StageError::Thread)?;
-        // Until every thread has let go of its sender.
-        while let Err(std::sync::mpsc::RecvTimeoutError::Timeout) = done.recv_timeout(REPORT) {
-            if let Err(error) = ledger.collect(&recorders, floor.now_ns()) {
-                floor.halt.store(true, Ordering::Relaxed);
+    let (schedule_end_ns, trace_failure) = thread::scope(|scope| {
+        let (generate, ended) = context.start(scope, generator, records)?;
+        while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(REPORT) {
+            if let Err(error) = aggregator.collect(&context.recorders, context.now_ns()) {
+                context.halt();
                 uncollected.get_or_insert(error);
             }
-            look(&Look {
-                elapsed_ns: floor.now_ns(),
-                ended: floor.operations_ended.load(Ordering::Relaxed),
-                ledger: &ledger,
-                recorders: &recorders,
-            });
+            observe(&context, &aggregator);
         }
-        match generate.join() {
-            Ok(generated) => Ok(generated),
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    });
-    let (schedule_end_ns, trace_failure) = generated?;
-    let elapsed = floor.origin.elapsed();
-    let sums = ledger.finish(&recorders)?;
-    let target_failure = locked(&floor.failure).take().map(StageError::Target);
-    let failure = target_failure
-        .or(trace_failure.map(StageError::Trace))
-        .or(uncollected.map(StageError::Log));
-    let (scheduled_ns, ended_in_schedule) = match schedule_end_ns {
-        Some(end_ns) => (
-            end_ns.min(stage.end_ns).saturating_sub(stage.begin_ns),
-            sums.ended_in_schedule,
-        ),
-        None => (sums.elapsed_ns, sums.achieved),
+        let generated = generate.join();
+        Ok::<_, LoadError>(generated.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })?;
+    let elapsed = context.origin.elapsed();
+    let totals = aggregator.finish(&context.recorders)?;
+    let (seconds, log) = aggregator.into_log(began_unix_ms);
+    let ended = context.ended();
+    let counts = context.counts.into_inner();
+    let scheduled_ns = |end_ns: u64| end_ns.min(stage.end_ns).saturating_sub(stage.begin_ns);
+    let (scheduled_us, ended_in_schedule) = match schedule_end_ns {
+        Some(end_ns) => (scheduled_ns(end_ns) / 1000, totals.ended_in_schedule),
+        None => (totals.elapsed_us, totals.achieved),
     };
+    let target_failure = counts.failure.map(LoadError::Target);
+    let other_failure = trace_failure.map(LoadError::Trace);
     Ok(Staged {
-        ledger,
-        sums,
-        tally: locked(&floor.tally).clone(),
-        cpu: *locked(&floor.cpu),
-        reading: *locked(&floor.reading),
-        scheduled_ns,
-        ended_in_schedule,
+        seconds,
+        log,
+        totals: Totals {
+            scheduled_us,
+            ended_in_schedule,
+            missing: counts.tally.missing,
+            cpu: counts.cpu,
+            ..totals
+        },
+        tally: counts.tally,
+        reading: counts.reading,
         elapsed,
-        ended: floor.operations_ended.load(Ordering::Relaxed),
-        failure,
+        ended,
+        failure: target_failure
+            .or(other_failure)
+            .or(uncollected.map(LoadError::Log)),
     })
 }
 
-/// Processor time of this thread without its calls of the target, which took so long. What of that time the calls
-/// did not run is taken off too, so this is the least that it can be.
-fn own_cpu_us(calls_ns: u64) -> u64 {
-    thread_cpu_us().saturating_sub(calls_ns / 1000)
-}
-
-/// Processor time of this thread, 0 where the system does not tell.
+/// Returns the processor time of this thread, 0 where the system does not report it.
 #[cfg(target_os = "linux")]
 fn thread_cpu_us() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
@@ -575,7 +357,8 @@ mod tests {
     use bytes::Bytes;
 
     use super::super::operations::Workload;
-    use super::super::schedule::Schedule;
+    use super::super::records::WriteBatch;
+    use super::super::target::Written;
     use super::*;
 
     /// Holds nothing.
@@ -595,21 +378,30 @@ mod tests {
     fn what_was_read_is_counted_over_all_readers() {
         let plan = Plan {
             workload: Workload::C,
+            mode: Mode::Closed,
             readers: Some(3),
             ..Plan::default()
         };
         let stage = Stage {
             plan: &plan,
-            mode: Mode::Closed,
-            source: Source::Planned(Box::new(Schedule::new(&plan))),
-            trace: None,
             begin_ns: 0,
             end_ns: u64::MAX,
             ops_max: 500,
             keys_there: 0,
+            recorded_distance_ns: None,
         };
         let (mut records, stop) = (Records::new(1, 10), AtomicBool::new(false));
-        let staged = run_stage(stage, &Empty, &mut records, &stop, 0, |_| {}).unwrap();
+        let source = Source::planned(&plan);
+        let generator = Generator::new(source, &plan, Empty.limits(), &records, None);
+        let staged = run_stage(
+            stage,
+            generator,
+            &Empty,
+            &mut records,
+            (&stop, 0),
+            |_, _| {},
+        );
+        let staged = staged.unwrap();
         assert_eq!((staged.reading.reads, staged.tally.keys_read), (500, 500));
         assert!(staged.failure.is_none());
     }

@@ -1,38 +1,40 @@
-//! What a load is to be: one typed plan, read from TOML, every value checked before anything starts.
+//! The plan of a load, read from TOML. Every value is checked before anything starts.
 //!
 //! A [`Run`](super::Run) holds the plan that it followed, with everything filled in that was left open, so that it
-//! can be run again. Not here: carrying it out, and where the target is.
+//! can be run again.
 
 mod phases;
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::fmt::Display;
+use std::io;
+use std::ops::RangeInclusive;
+use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use trunkline::core::params::VALUE_BYTES_MAX;
 
+use super::files::{self, FileError};
 use super::operations::{Choice, Distribution, Shares, Workload};
 use super::records::KEYS_MAX;
-
-use phases::validate_phases;
 
 pub use phases::{Phase, Phases, Shape};
 
 /// Bytes of the longest plan file.
 pub const PLAN_BYTES_MAX: u64 = 1 << 20;
 
-/// Seconds that a run takes if neither a time nor a number of operations is given.
+/// Length of a run, in seconds, if neither a time nor a number of operations is given.
 const DURATION_S: f64 = 10.0;
-/// Warm-up before a run that ends by time.
+/// Warm-up before a run that ends by time, in seconds.
 const WARMUP_S: f64 = 1.0;
-/// Longest run.
+/// Longest run, in seconds.
 pub(crate) const SECONDS_MAX: f64 = 7.0 * 86_400.0;
-/// Most operations a second that may be asked for.
+/// Highest rate, in operations a second.
 const RATE_MAX: f64 = 1e8;
 /// Most threads that read.
 const READERS_MAX: usize = 1024;
 
-/// Why there is no plan.
+/// Why a plan cannot be used.
 ///
 /// ```
 /// use trunkline_load::Plan;
@@ -43,18 +45,10 @@ const READERS_MAX: usize = 1024;
 /// ```
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// It can't be read.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// It is longer than any plan.
-    #[error("{} is longer than {PLAN_BYTES_MAX} bytes; check the path", .0.display())]
-    TooLong(PathBuf),
-    /// It is no TOML, or not of a plan.
+    /// The file cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The text is not TOML, or not that of a plan.
     #[error("{name}:{line}:{column}: {message}")]
     Form {
         /// Name of the file.
@@ -71,7 +65,7 @@ pub enum PlanError {
     Invalid {
         /// Name of the file.
         name: String,
-        /// Which, and why.
+        /// The value and its bounds.
         invalid: InvalidPlan,
     },
 }
@@ -86,39 +80,35 @@ pub enum PlanError {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{key} must be {expected}, not {given}")]
 pub struct InvalidPlan {
-    /// Where in the plan, such as `phase[1].at_s`.
+    /// Key of the value, such as `phase[1].at_s`.
     pub key: String,
-    /// What it must be.
+    /// Bounds of the value.
     pub expected: String,
-    /// What it is.
+    /// The value.
     pub given: String,
 }
 
 /// Whether operations start when they are due or when others have ended.
 ///
-/// ```
-/// assert_eq!(trunkline_load::Mode::default(), trunkline_load::Mode::Open);
-/// ```
+/// See [`Plan`] for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// Operations are due on a schedule, whatever the target does: the way to learn latencies.
+    /// Operations are due on a schedule, whatever the target does. It measures latencies.
     #[default]
     Open,
-    /// The next one starts when there is room: the way to learn how much can be done at all, by so many batches under
-    /// way and so many threads that read.
+    /// The next operation starts when one of the allowed batches in flight, or one of the readers, is free. It
+    /// measures peak throughput.
     Closed,
 }
 
 /// How operations follow each other in an open loop.
 ///
-/// ```
-/// assert_eq!(trunkline_load::Arrivals::default(), trunkline_load::Arrivals::Poisson);
-/// ```
+/// See [`Plan::arrivals`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Arrivals {
-    /// Independent of each other: times between them are exponentially distributed.
+    /// Independently of each other. Times between them are exponentially distributed.
     #[default]
     Poisson,
     /// At even distances.
@@ -127,27 +117,23 @@ pub enum Arrivals {
 
 /// How the generator waits for the next operation to be due.
 ///
-/// ```
-/// assert_eq!(trunkline_load::Pacing::default(), trunkline_load::Pacing::Auto);
-/// ```
+/// See [`Plan::pacing`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pacing {
-    /// Sleeps, and spins for the last 50 µs where operations are 200 µs apart or more; where they come denser,
-    /// sleeps 100 µs at a time and starts together what is due by then. How late that is, is measured.
+    /// Sleeps, and spins for the last 50 µs, where operations are 200 µs apart or more. Where they are denser, sleeps
+    /// 100 µs at a time and then starts all that is due. The lateness is measured.
     #[default]
     Auto,
-    /// Always spins for the last 50 µs: exact, and takes a core of its own at high rates.
+    /// Always spins for the last 50 µs. It is exact, and takes a core of its own at high rates.
     Spin,
     /// Never spins.
     Sleep,
 }
 
-/// What stands above the slots in the proofs of [`OperationKind::Verify`](super::OperationKind::Verify).
+/// The top of the proofs of [`OperationKind::Verify`](super::OperationKind::Verify), above the slots.
 ///
-/// ```
-/// assert_eq!(trunkline_load::ProofTop::default(), trunkline_load::ProofTop::Hash);
-/// ```
+/// See [`Target::read_proven`](super::Target::read_proven).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProofTop {
@@ -158,7 +144,7 @@ pub enum ProofTop {
     Kzg,
 }
 
-/// A load: which operations, on how many records, when.
+/// The plan of a load: which operations, on how many records, and when.
 ///
 /// ```
 /// use trunkline_load::{Mode, Plan, Workload};
@@ -170,7 +156,7 @@ pub enum ProofTop {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Plan {
-    /// What the run is called.
+    /// Name of the run.
     pub name: String,
     /// Seed of keys, values, operations and arrivals.
     pub seed: u64,
@@ -182,60 +168,53 @@ pub struct Plan {
 
     /// Mix of operations.
     pub workload: Workload,
-    /// Which keys are chosen; without it what YCSB has for the workload.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// How keys are chosen. Without it as YCSB says for the workload.
     pub distribution: Option<Distribution>,
     /// `hotspot`: share of the keys that is hot, 0 to 1.
     pub hot_keys_share: f64,
-    /// `hotspot`: share of the operations that goes to them, 0 to 1.
+    /// `hotspot`: share of the operations on these keys, 0 to 1.
     pub hot_operations_share: f64,
-    /// Records of one multi-get at most: 1 to 10,000.
+    /// Most records of one multi-get: 1 to 10,000.
     pub multi_get_keys_max: u32,
     /// Top of the proofs that are checked.
     pub proof_top: ProofTop,
 
     /// Open or closed loop.
     pub mode: Mode,
-    /// Open loop: operations a second. Without it a short closed loop finds out what can be done, of reads what the
-    /// run's [`readers`](Self::readers()) can do, and `rate_share` of that is the rate.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Open loop: operations a second. Without it a short closed loop measures the peak throughput, for reads that of
+    /// the run's [`readers`](Self::readers()), and the rate is the `rate_share` of that.
     pub rate: Option<f64>,
-    /// Open loop without a rate: share of what was found, 0.01 to 1.
+    /// Open loop without a rate: share of the measured throughput, 0.01 to 1.
     pub rate_share: f64,
     /// Open loop: how operations follow each other.
     pub arrivals: Arrivals,
     /// Open loop: how the generator waits.
     pub pacing: Pacing,
-    /// Open loop: operations under way at most, gathered ones included; what is due beyond that is dropped and
-    /// counted: 1 to 10,000,000.
+    /// Open loop: most operations in flight, including those that wait for their batch: 1 to 10,000,000. What is due
+    /// beyond that is dropped and counted.
     pub in_flight_operations_max: u64,
-    /// Closed loop: batches of writes under way at most: 1 to 65,536.
+    /// Closed loop: most batches in flight: 1 to 65,536.
     pub concurrency: usize,
 
-    /// Writes of a batch at most: 1 to 1,000,000; fewer if the target takes fewer.
+    /// Most writes of a batch: 1 to 1,000,000; fewer if the target takes fewer.
     pub batch: usize,
-    /// Open loop: how long the oldest write waits for others, microseconds, up to 10 s.
+    /// Open loop: time that the oldest write of a batch waits for others, in microseconds, up to 10 s.
     pub batch_linger_us: u64,
-    /// Threads that read, and check proofs: 1 to 1,024. Without it [`Plan::readers()`] says how many.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Threads that read and check proofs: 1 to 1,024. Without it see [`Plan::readers()`].
     pub readers: Option<usize>,
 
-    /// What runs before anything is measured, seconds; without it 1, or 0 where the run ends by `ops`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Length of the warm-up, before anything is measured, in seconds. Without it 1, or 0 if the run ends by `ops`.
     pub warmup_s: Option<f64>,
-    /// How long is measured, seconds; without it, and without `ops`, 10.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Length of the measured time, in seconds. Without it, and without `ops`, 10.
     pub duration_s: Option<f64>,
-    /// Operations after which the run ends, warm-up left out.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Operations after which the run ends, without those of the warm-up.
     pub ops: Option<u64>,
 
     /// Operations of each kind among 100, instead of the workload's.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub mix: Option<Shares>,
-    /// How the rate changes.
+    /// How the rate changes with time.
     pub shape: Shape,
-    /// What changes when.
+    /// What else changes with time.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub phase: Vec<Phase>,
 }
@@ -274,73 +253,55 @@ impl Default for Plan {
 }
 
 impl Plan {
-    /// From TOML; `name` is what errors call it.
+    /// Parses a plan from TOML. Errors use `name` for the text.
     pub fn from_toml(name: &str, text: &str) -> Result<Self, PlanError> {
-        let plan: Self = parse(name, text)?;
-        plan.validate().map_err(|invalid| invalid.of(name))?;
-        Ok(plan)
+        parse(name, text, Self::validate)
     }
 
-    /// From a file.
+    /// Reads a plan from a file.
     pub fn from_file(path: &Path) -> Result<Self, PlanError> {
         Self::from_toml(&path.display().to_string(), &read(path)?)
     }
 
-    /// As TOML that gives the same plan.
+    /// Returns TOML that gives the same plan.
     pub fn to_toml(&self) -> String {
-        // Numbers above 2^63 are all that TOML can't hold; a valid plan has none but a seed.
+        // TOML cannot hold numbers above 2^63. A valid plan has none.
         toml::to_string(self).unwrap_or_default()
     }
 
     /// Checks every value by itself and those that depend on each other.
     pub fn validate(&self) -> Result<(), InvalidPlan> {
-        whole("seed", self.seed, 0, i64::MAX as u64)?;
-        whole("keys", self.keys, 1, KEYS_MAX)?;
-        whole(
-            "value_bytes",
-            self.value_bytes as u64,
-            0,
-            VALUE_BYTES_MAX as u64,
-        )?;
-        within("hot_keys_share", self.hot_keys_share, 0.0, 1.0)?;
-        within("hot_operations_share", self.hot_operations_share, 0.0, 1.0)?;
-        whole(
+        within("seed", self.seed, 0..=i64::MAX as u64)?;
+        within("keys", self.keys, 1..=KEYS_MAX)?;
+        within("value_bytes", self.value_bytes, 0..=VALUE_BYTES_MAX)?;
+        within("hot_keys_share", self.hot_keys_share, 0.0..=1.0)?;
+        within("hot_operations_share", self.hot_operations_share, 0.0..=1.0)?;
+        within(
             "multi_get_keys_max",
-            self.multi_get_keys_max.into(),
-            1,
-            10_000,
+            self.multi_get_keys_max,
+            1..=10_000_u32,
         )?;
-        if let Some(rate) = self.rate {
-            within("rate", rate, 0.01, RATE_MAX)?;
-        }
-        within("rate_share", self.rate_share, 0.01, 1.0)?;
-        whole(
+        within("rate", self.rate, 0.01..=RATE_MAX)?;
+        within("rate_share", self.rate_share, 0.01..=1.0)?;
+        let in_flight_max = self.in_flight_operations_max;
+        within(
             "in_flight_operations_max",
-            self.in_flight_operations_max,
-            1,
-            10_000_000,
+            in_flight_max,
+            1..=10_000_000_u64,
         )?;
-        whole("concurrency", self.concurrency as u64, 1, 65_536)?;
-        whole("batch", self.batch as u64, 1, 1_000_000)?;
-        whole("batch_linger_us", self.batch_linger_us, 0, 10_000_000)?;
-        if let Some(readers) = self.readers {
-            whole("readers", readers as u64, 1, READERS_MAX as u64)?;
-        }
-        if let Some(warmup_s) = self.warmup_s {
-            within("warmup_s", warmup_s, 0.0, SECONDS_MAX)?;
-        }
-        if let Some(duration_s) = self.duration_s {
-            within("duration_s", duration_s, 0.001, SECONDS_MAX)?;
-        }
-        if let Some(ops) = self.ops {
-            whole("ops", ops, 0, 1 << 50)?;
-        }
+        within("concurrency", self.concurrency, 1..=65_536_usize)?;
+        within("batch", self.batch, 1..=1_000_000_usize)?;
+        within("batch_linger_us", self.batch_linger_us, 0..=10_000_000_u64)?;
+        within("readers", self.readers, 1..=READERS_MAX)?;
+        within("warmup_s", self.warmup_s, 0.0..=SECONDS_MAX)?;
+        within("duration_s", self.duration_s, 0.001..=SECONDS_MAX)?;
+        within("ops", self.ops, 0..=1_u64 << 50)?;
         validate_mix("mix", self.mix)?;
-        validate_phases(self.shape, &self.phase)
+        phases::validate(self.shape, &self.phase)
     }
 
-    /// How many threads read: as many as the plan says. If it does not say, `concurrency` in a closed loop in which
-    /// anything is read (1,024 at most), and 1 otherwise.
+    /// Returns how many threads read. If the plan does not say, these are `concurrency` (1,024 at most) in a closed
+    /// loop that reads anything, and 1 otherwise.
     ///
     /// ```
     /// use trunkline_load::{Mode, Plan};
@@ -351,29 +312,27 @@ impl Plan {
     /// ```
     pub fn readers(&self) -> usize {
         let reads = |shares: Shares| shares.read > 0 || shares.multi_get > 0 || shares.verify > 0;
-        let unsaid = match self.mode {
+        let default = match self.mode {
             Mode::Closed if self.has(reads) => self.concurrency.clamp(1, READERS_MAX),
             Mode::Closed | Mode::Open => 1,
         };
-        self.readers.unwrap_or(unsaid)
+        self.readers.unwrap_or(default)
     }
 
-    /// What is measured before the run: filled in.
+    /// Returns the length of the warm-up.
     pub(crate) fn warmup_s(&self) -> f64 {
         let ends_by_time = self.duration_s.is_some() || self.ops.is_none();
-        self.warmup_s
-            .unwrap_or(if ends_by_time { WARMUP_S } else { 0.0 })
+        let default = if ends_by_time { WARMUP_S } else { 0.0 };
+        self.warmup_s.unwrap_or(default)
     }
 
-    /// How long is measured, if the run ends by time.
+    /// Returns the length of the measured time, if the run ends by time.
     pub(crate) fn duration_s(&self) -> Option<f64> {
-        match (self.duration_s, self.ops) {
-            (None, None) => Some(DURATION_S),
-            (duration_s, _) => duration_s,
-        }
+        let default = self.ops.is_none().then_some(DURATION_S);
+        self.duration_s.or(default)
     }
 
-    /// The same plan with everything filled in that was left open.
+    /// Returns the same plan at a rate, with everything filled in that was left open.
     pub(crate) fn filled_in(&self, rate: Option<f64>) -> Self {
         Self {
             rate,
@@ -385,81 +344,67 @@ impl Plan {
         }
     }
 
-    /// The phase at a time, from the end of the warm-up.
-    fn phase_at(&self, at_s: f64) -> Option<&Phase> {
-        self.phase.iter().rev().find(|phase| at_s >= phase.at_s)
+    /// Returns the phase at a time from the end of the warm-up, and when the next one begins.
+    fn phase_at(&self, at_s: f64) -> (Option<&Phase>, f64) {
+        let begun = self.phase.iter().rev().find(|phase| at_s >= phase.at_s);
+        let next = self.phase.iter().find(|phase| phase.at_s > at_s);
+        (begun, next.map_or(f64::INFINITY, |phase| phase.at_s))
     }
 
     fn distribution_at(&self, phase: Option<&Phase>) -> Distribution {
-        let workload = phase.and_then(|phase| phase.workload);
-        let of_phase = phase.and_then(|phase| phase.distribution);
-        let of_workload = workload.map(Workload::distribution);
+        let of_phase = phase.and_then(|phase| {
+            let of_workload = phase.workload.map(Workload::distribution);
+            phase.distribution.or(of_workload)
+        });
         let own = self.distribution.unwrap_or(self.workload.distribution());
-        of_phase.or(of_workload).unwrap_or(own)
-    }
-
-    /// Multiple of the rate at a time.
-    pub(crate) fn rate_factor(&self, at_s: f64) -> f64 {
-        let of_phase = self.phase_at(at_s).map_or(1.0, |phase| phase.rate_factor);
-        self.shape.factor(at_s.max(0.0)) * of_phase
-    }
-
-    /// Up to when the rate is what it is at a time, or longer.
-    pub(crate) fn steady_until_s(&self, at_s: f64) -> f64 {
-        let next = self.phase.iter().find(|phase| phase.at_s > at_s);
-        let next_s = next.map_or(f64::INFINITY, |phase| phase.at_s);
-        match self.phase_at(at_s) {
-            // Of nothing, any multiple is nothing.
-            Some(phase) if phase.rate_factor == 0.0 => next_s,
-            _ => self.shape.steady_until_s(at_s).min(next_s),
-        }
-    }
-
-    /// What operations are chosen by at a time, and until when.
-    pub(crate) fn choice_at(&self, at_s: f64) -> (Choice, f64) {
-        let phase = self.phase_at(at_s);
-        let choice = Choice {
-            shares: self.shares_at(phase),
-            distribution: self.distribution_at(phase),
-            hot_keys_share: self.hot_keys_share,
-            hot_operations_share: self.hot_operations_share,
-            multi_get_keys_max: self.multi_get_keys_max,
-        };
-        let next = self.phase.iter().find(|phase| phase.at_s > at_s);
-        (choice, next.map_or(f64::INFINITY, |phase| phase.at_s))
-    }
-
-    fn shares_at(&self, phase: Option<&Phase>) -> Shares {
-        let of_workload = |phase: &Phase| phase.workload.map(Workload::shares);
-        let of_phase = phase.and_then(|phase| phase.mix.or(of_workload(phase)));
-        let own = self.mix.unwrap_or(self.workload.shares());
         of_phase.unwrap_or(own)
     }
 
-    /// Whether any operation at any time is of these.
-    pub(crate) fn has(&self, is_one: impl Fn(Shares) -> bool) -> bool {
+    fn shares_at(&self, phase: Option<&Phase>) -> Shares {
+        let of_phase = phase.and_then(|phase| phase.mix.or(phase.workload.map(Workload::shares)));
+        of_phase.unwrap_or(self.mix.unwrap_or(self.workload.shares()))
+    }
+
+    /// Returns the multiple of the rate at a time.
+    pub(crate) fn rate_factor(&self, at_s: f64) -> f64 {
+        let (phase, _) = self.phase_at(at_s);
+        self.shape.factor(at_s.max(0.0)) * phase.map_or(1.0, |phase| phase.rate_factor)
+    }
+
+    /// Returns a time until which the rate stays what it is at a time.
+    pub(crate) fn steady_until_s(&self, at_s: f64) -> f64 {
+        match self.phase_at(at_s) {
+            // Any multiple of nothing is nothing.
+            (Some(phase), next_s) if phase.rate_factor == 0.0 => next_s,
+            (_, next_s) => self.shape.steady_until_s(at_s).min(next_s),
+        }
+    }
+
+    /// Returns the settings that operations are chosen by at a time, and until when.
+    pub(crate) fn choice_at(&self, at_s: f64) -> (Choice, f64) {
+        let (phase, next_s) = self.phase_at(at_s);
+        let choice = Choice {
+            shares: self.shares_at(phase),
+            distribution: self.distribution_at(phase),
+        };
+        (choice, next_s)
+    }
+
+    /// Returns whether the shares at any time are such.
+    pub(crate) fn has(&self, is_such: impl Fn(Shares) -> bool) -> bool {
         let mut phases = self.phase.iter().map(Some).chain([None]);
-        phases.any(|phase| is_one(self.shares_at(phase)))
+        phases.any(|phase| is_such(self.shares_at(phase)))
     }
 }
 
 fn validate_mix(key: &str, mix: Option<Shares>) -> Result<(), InvalidPlan> {
-    match mix.filter(|mix| mix.sum() != 100) {
-        Some(mix) => Err(invalid(&format!("the sum of {key}"), "100", mix.sum())),
-        None => Ok(()),
+    match mix.map_or(100, Shares::sum) {
+        100 => Ok(()),
+        sum => Err(invalid(&format!("the sum of {key}"), "100", sum)),
     }
 }
 
-impl InvalidPlan {
-    fn of(self, name: &str) -> PlanError {
-        PlanError::Invalid {
-            name: name.to_owned(),
-            invalid: self,
-        }
-    }
-}
-
-fn invalid(key: &str, expected: &str, given: impl ToString) -> InvalidPlan {
+fn invalid(key: &str, expected: &str, given: impl Display) -> InvalidPlan {
     InvalidPlan {
         key: key.to_owned(),
         expected: expected.to_owned(),
@@ -467,47 +412,49 @@ fn invalid(key: &str, expected: &str, given: impl ToString) -> InvalidPlan {
     }
 }
 
-fn whole(key: &str, value: u64, min: u64, max: u64) -> Result<(), InvalidPlan> {
-    match (min..=max).contains(&value) {
-        true => Ok(()),
-        false => Err(invalid(key, &format!("{min} to {max}"), value)),
-    }
-}
-
-/// Also refuses what is no number.
-fn within(key: &str, value: f64, min: f64, max: f64) -> Result<(), InvalidPlan> {
-    match (min..=max).contains(&value) {
-        true => Ok(()),
-        false => Err(invalid(key, &format!("{min} to {max}"), value)),
-    }
-}
-
-fn parse<T: serde::de::DeserializeOwned>(name: &str, text: &str) -> Result<T, PlanError> {
-    toml::from_str(text).map_err(|error: toml::de::Error| {
-        let place = error.span().map_or(0, |span| span.start);
-        let before = text.get(..place).unwrap_or_default();
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        PlanError::Form {
-            name: name.to_owned(),
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-            message: error.message().replace('\n', " "),
+/// Checks that a value, if there is one, is within bounds. NaN never is.
+fn within<T: PartialOrd + Display>(
+    key: &str,
+    value: impl Into<Option<T>>,
+    bounds: RangeInclusive<T>,
+) -> Result<(), InvalidPlan> {
+    match value.into().filter(|value| !bounds.contains(value)) {
+        None => Ok(()),
+        Some(value) => {
+            let expected = format!("{} to {}", bounds.start(), bounds.end());
+            Err(invalid(key, &expected, value))
         }
-    })
+    }
+}
+
+/// Parses TOML and checks the values.
+fn parse<T: DeserializeOwned>(
+    name: &str,
+    text: &str,
+    validate: impl Fn(&T) -> Result<(), InvalidPlan>,
+) -> Result<T, PlanError> {
+    let parsed = toml::from_str(text).map_err(|error| form_error(name, text, &error))?;
+    validate(&parsed).map_err(|invalid| PlanError::Invalid {
+        name: name.to_owned(),
+        invalid,
+    })?;
+    Ok(parsed)
+}
+
+fn form_error(name: &str, text: &str, error: &toml::de::Error) -> PlanError {
+    let offset = error.span().map_or(0, |span| span.start);
+    let before = text.get(..offset).unwrap_or_default();
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    PlanError::Form {
+        name: name.to_owned(),
+        line: before.matches('\n').count() + 1,
+        column: line.chars().count() + 1,
+        message: error.message().replace('\n', " "),
+    }
 }
 
 fn read(path: &Path) -> Result<String, PlanError> {
-    let failed = |source| PlanError::Read {
-        path: path.to_owned(),
-        source,
-    };
-    let mut text = String::new();
-    let file = std::fs::File::open(path).map_err(failed)?;
-    file.take(PLAN_BYTES_MAX + 1)
-        .read_to_string(&mut text)
-        .map_err(failed)?;
-    match text.len() as u64 > PLAN_BYTES_MAX {
-        true => Err(PlanError::TooLong(path.to_owned())),
-        false => Ok(text),
-    }
+    let bytes = files::read(path, PLAN_BYTES_MAX)?;
+    let text = String::from_utf8(bytes).map_err(io::Error::other);
+    Ok(text.map_err(FileError::of(path))?)
 }

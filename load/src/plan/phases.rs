@@ -1,16 +1,17 @@
-//! How a load changes with time: the shape of its rate, and phases.
+//! How a load changes with time: the shape of its rate, and its phases.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    InvalidPlan, PlanError, SECONDS_MAX, invalid, parse, read, validate_mix, whole, within,
-};
+use super::{InvalidPlan, PlanError, SECONDS_MAX, invalid, parse, read, validate_mix, within};
 use crate::operations::{Distribution, Shares, Workload};
 
 /// Most phases.
 const PHASES_MAX: usize = 1000;
+/// Multiples of a rate.
+const FACTORS: RangeInclusive<f64> = 0.0..=1000.0;
 
 /// How the rate changes with time: a factor of the plan's rate. Seconds count from the end of the warm-up.
 ///
@@ -24,37 +25,37 @@ const PHASES_MAX: usize = 1000;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Shape {
-    /// The rate itself.
+    /// Always the rate itself.
     #[default]
     Constant,
     /// The rate, and a multiple of it from a time on.
     Step {
-        /// From when on.
+        /// When it begins.
         at_s: f64,
         /// Multiple.
         factor: f64,
     },
-    /// From one multiple evenly to another, and on with that.
+    /// Evenly from one multiple to another, which then stays.
     Ramp {
         /// Multiple at the beginning.
         from: f64,
         /// Multiple at the end.
         to: f64,
-        /// How long it takes.
+        /// Time from one to the other.
         over_s: f64,
     },
     /// Up and down around the rate.
     Sine {
-        /// From one height to the next.
+        /// Time from one peak to the next.
         period_s: f64,
-        /// How far up and down, a share of the rate: 0 to 1.
+        /// Height of the peaks, as a share of the rate: 0 to 1.
         amplitude: f64,
     },
-    /// The rate, and a multiple of it for a while, again and again.
+    /// The rate, and at regular intervals a multiple of it for a while.
     Bursts {
-        /// From one beginning to the next; the first comes after one such time.
+        /// Time from one burst to the next. The first begins after one such time.
         every_s: f64,
-        /// How long each takes.
+        /// Length of each burst.
         length_s: f64,
         /// Multiple.
         factor: f64,
@@ -62,7 +63,7 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// Multiple of the rate at a time.
+    /// Returns the multiple of the rate at a time.
     pub fn factor(self, at_s: f64) -> f64 {
         match self {
             Self::Constant => 1.0,
@@ -84,7 +85,7 @@ impl Shape {
         }
     }
 
-    /// Up to when the multiple stays what it is at a time.
+    /// Returns a time until which the multiple stays what it is at a time.
     pub(super) fn steady_until_s(self, at_s: f64) -> f64 {
         match self {
             Self::Step { at_s: from, .. } if at_s < from => from,
@@ -101,41 +102,33 @@ impl Shape {
         }
     }
 
-    pub(super) fn validate(self) -> Result<(), InvalidPlan> {
-        let factor = |key, value| within(key, value, 0.0, 1000.0);
-        let seconds = |key, value| within(key, value, 0.001, SECONDS_MAX);
+    fn validate(self) -> Result<(), InvalidPlan> {
+        let factor = |key, value| within(key, value, FACTORS);
+        let seconds = |key, value, max| within(key, value, 0.001..=max);
         match self {
             Self::Constant => Ok(()),
-            Self::Step { at_s, factor: to } => {
-                within("shape.at_s", at_s, 0.0, SECONDS_MAX)?;
-                factor("shape.factor", to)
-            }
-            Self::Ramp { from, to, over_s } => {
-                factor("shape.from", from)?;
-                factor("shape.to", to)?;
-                seconds("shape.over_s", over_s)
-            }
+            Self::Step { at_s, factor: to } => within("shape.at_s", at_s, 0.0..=SECONDS_MAX)
+                .and_then(|()| factor("shape.factor", to)),
+            Self::Ramp { from, to, over_s } => factor("shape.from", from)
+                .and_then(|()| factor("shape.to", to))
+                .and_then(|()| seconds("shape.over_s", over_s, SECONDS_MAX)),
             Self::Sine {
                 period_s,
                 amplitude,
-            } => {
-                seconds("shape.period_s", period_s)?;
-                within("shape.amplitude", amplitude, 0.0, 1.0)
-            }
+            } => seconds("shape.period_s", period_s, SECONDS_MAX)
+                .and_then(|()| within("shape.amplitude", amplitude, 0.0..=1.0)),
             Self::Bursts {
                 every_s,
                 length_s,
                 factor: to,
-            } => {
-                seconds("shape.every_s", every_s)?;
-                within("shape.length_s", length_s, 0.001, every_s)?;
-                factor("shape.factor", to)
-            }
+            } => seconds("shape.every_s", every_s, SECONDS_MAX)
+                .and_then(|()| seconds("shape.length_s", length_s, every_s))
+                .and_then(|()| factor("shape.factor", to)),
         }
     }
 }
 
-/// What is different from a time on, until the next phase.
+/// Changes from a time on, until the next phase.
 ///
 /// ```
 /// use trunkline_load::Plan;
@@ -147,19 +140,16 @@ impl Shape {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Phase {
-    /// From when on, seconds from the end of the warm-up. In a closed loop by the clock.
+    /// When it begins, in seconds from the end of the warm-up. A closed loop goes by the clock.
     pub at_s: f64,
     /// Multiple of the rate.
     #[serde(default = "one")]
     pub rate_factor: f64,
-    /// Another mix, one of those that have a name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Another named mix.
     pub workload: Option<Workload>,
-    /// Other keys; with another workload those that go with it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Another distribution of keys. Without it that of the phase's workload, if it has one.
     pub distribution: Option<Distribution>,
-    /// Operations of each kind among 100, instead of the workload's: that of the phase, or else of the plan.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Operations of each kind among 100, instead of those of the workload.
     pub mix: Option<Shares>,
 }
 
@@ -167,7 +157,7 @@ fn one() -> f64 {
     1.0
 }
 
-/// Phases and a shape alone, as a file of their own: what can be laid over any plan.
+/// Phases and a shape alone, in a file of their own, which can be laid over any plan.
 ///
 /// ```
 /// use trunkline_load::{Phases, Shape};
@@ -178,44 +168,39 @@ fn one() -> f64 {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Phases {
-    /// How the rate changes.
+    /// How the rate changes with time.
     pub shape: Shape,
-    /// What changes when.
+    /// What else changes with time.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub phase: Vec<Phase>,
 }
 
 impl Phases {
-    /// From TOML; `name` is what errors call it.
+    /// Parses phases from TOML. Errors use `name` for the text.
     pub fn from_toml(name: &str, text: &str) -> Result<Self, PlanError> {
-        let phases: Self = parse(name, text)?;
-        validate_phases(phases.shape, &phases.phase).map_err(|invalid| invalid.of(name))?;
-        Ok(phases)
+        parse(name, text, |phases: &Self| {
+            validate(phases.shape, &phases.phase)
+        })
     }
 
-    /// From a file.
+    /// Reads phases from a file.
     pub fn from_file(path: &Path) -> Result<Self, PlanError> {
         Self::from_toml(&path.display().to_string(), &read(path)?)
     }
 }
 
-pub(super) fn validate_phases(shape: Shape, phases: &[Phase]) -> Result<(), InvalidPlan> {
+pub(super) fn validate(shape: Shape, phases: &[Phase]) -> Result<(), InvalidPlan> {
     shape.validate()?;
-    whole(
-        "the number of phases",
-        phases.len() as u64,
-        0,
-        PHASES_MAX as u64,
-    )?;
+    within("the number of phases", phases.len(), 0..=PHASES_MAX)?;
     let mut before_s = -1.0;
-    for (place, phase) in phases.iter().enumerate() {
-        let key = |name: &str| format!("phase[{place}].{name}");
-        within(&key("at_s"), phase.at_s, 0.0, SECONDS_MAX)?;
+    for (number, phase) in phases.iter().enumerate() {
+        let key = |name: &str| format!("phase[{number}].{name}");
+        within(&key("at_s"), phase.at_s, 0.0..=SECONDS_MAX)?;
         if phase.at_s <= before_s {
             let expected = format!("later than that of the phase before, {before_s}");
             return Err(invalid(&key("at_s"), &expected, phase.at_s));
         }
-        within(&key("rate_factor"), phase.rate_factor, 0.0, 1000.0)?;
+        within(&key("rate_factor"), phase.rate_factor, FACTORS)?;
         validate_mix(&key("mix"), phase.mix)?;
         before_s = phase.at_s;
     }

@@ -1,6 +1,6 @@
-//! How runs are compared, on runs that are made up, with noise that remembers.
+//! The comparison of runs, on made-up runs with autocorrelated noise.
 
-mod a_record_is_read_as_it_was_written;
-mod changes_are_found_and_noise_is_not;
+mod recorded;
+mod refusals;
 mod synthetic;
-mod what_cannot_be_compared_says_why;
+mod verdicts;

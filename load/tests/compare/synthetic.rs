@@ -1,4 +1,4 @@
-//! Runs that nobody made: throughput and latency with autoregressive noise.
+//! Made-up runs: throughput and latency with autoregressive noise.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use trunkline_load::compare::{Counts, Observed};
 /// What a made-up run is like.
 #[derive(Clone, Copy)]
 pub(crate) struct Shape {
-    /// Length.
+    /// Length in seconds.
     pub(crate) seconds: usize,
     /// Standard deviation of the noise from second to second, as a share.
     pub(crate) noise: f64,

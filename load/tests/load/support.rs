@@ -16,7 +16,7 @@ pub(crate) struct Table {
     pub(crate) read: AtomicU64,
     /// Submissions from this one on fail.
     pub(crate) fails_from: Option<u64>,
-    /// Submissions from this one on say that nothing works any more.
+    /// Submissions from this one on fail for good.
     pub(crate) ends_from: Option<u64>,
 }
 
@@ -30,7 +30,7 @@ impl Table {
         }
     }
 
-    /// All keys of a load hold what its records say.
+    /// Checks that all keys of a load hold what its records say.
     #[track_caller]
     pub(crate) fn agrees_with(&self, outcome: &Outcome) {
         let records = &outcome.records;
@@ -53,7 +53,7 @@ impl Target for Table {
     fn submit(&self, batch: &WriteBatch) -> Result<Pending, TargetError> {
         let number = self.batches.fetch_add(1, Ordering::SeqCst);
         if self.fails_from.is_some_and(|from| number >= from) {
-            return Err(TargetError::failed(std::io::Error::other("no room")));
+            return Err(TargetError::failed(std::io::Error::other("disk full")));
         }
         if self.ends_from.is_some_and(|from| number >= from) {
             return Err(TargetError::ended(std::io::Error::other("it is gone")));

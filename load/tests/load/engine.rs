@@ -4,7 +4,7 @@ use trunkline_load::{Load, Plan, ProofTop, Target, Workload};
 use crate::support::small;
 
 #[test]
-fn after_any_workload_on_an_engine() {
+fn every_key_of_an_engine_holds_what_the_records_say_after_any_workload() {
     for workload in [
         Workload::A,
         Workload::D,

@@ -1,17 +1,19 @@
 use proptest::prelude::*;
-use trunkline_load::{LineProblem, Operation, TraceError, TraceReader, TraceSummary, TraceWriter};
+use trunkline_load::{
+    LineProblem, Operation, OperationKind, TraceError, TraceReader, TraceSummary, TraceWriter,
+};
 
 const HEAD: &str = "trunkline-trace 1\nkeys 10\nvalue_bytes 4\n";
 
 fn all_kinds() -> Vec<Operation> {
     vec![
-        Operation::Read { index: 0 },
-        Operation::MultiGet { index: 3, count: 7 },
-        Operation::Verify { index: 9 },
-        Operation::Update { index: 5 },
-        Operation::Insert { index: 10 },
-        Operation::Delete { index: 10 },
-        Operation::ReadModifyWrite { index: 1 },
+        Operation::new(OperationKind::Read, 0),
+        Operation::multi_get(3, 7),
+        Operation::new(OperationKind::Verify, 9),
+        Operation::new(OperationKind::Update, 5),
+        Operation::new(OperationKind::Insert, 10),
+        Operation::new(OperationKind::Delete, 10),
+        Operation::new(OperationKind::ReadModifyWrite, 1),
     ]
 }
 
@@ -20,8 +22,8 @@ fn every_operation_comes_back_with_its_time() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("operations.trace");
     let mut writer = TraceWriter::create(&path, 10, 4).unwrap();
-    for (place, operation) in all_kinds().into_iter().enumerate() {
-        writer.write(place as u64 * 250, operation).unwrap();
+    for (number, operation) in all_kinds().into_iter().enumerate() {
+        writer.write(number as u64 * 250, operation).unwrap();
     }
     writer.finish().unwrap();
     let mut reader = TraceReader::open(&path).unwrap();
@@ -34,11 +36,11 @@ fn every_operation_comes_back_with_its_time() {
         ended_ns: 1500,
     };
     assert_eq!(reader.summary(), expected);
-    for (place, operation) in all_kinds().into_iter().enumerate() {
+    for (number, operation) in all_kinds().into_iter().enumerate() {
         let timed = reader.next_operation().unwrap().unwrap();
         assert_eq!(
             (timed.at_ns, timed.operation),
-            (place as u64 * 250, operation)
+            (number as u64 * 250, operation)
         );
     }
     assert!(reader.next_operation().unwrap().is_none());
@@ -131,7 +133,7 @@ fn a_line_of_another_form_is_named() {
 }
 
 #[test]
-fn operations_that_can_not_follow_are_named() {
+fn operations_that_cannot_follow_are_named() {
     refused_line("4 read 1\n", LineProblem::Backwards);
     refused_line(
         "6 read 10\n",

@@ -1,11 +1,11 @@
 use std::fs::{self, File};
 
-use trunkline_load::{FILE_BYTES_MAX, Load, RUN_FILE, RUN_FORMAT, Run, RunFileError};
+use trunkline_load::{FILE_BYTES_MAX, FileError, Load, RUN_FILE, RUN_FORMAT, Run, RunFileError};
 
 use crate::support::{Table, small};
 
 #[test]
-fn with_all_its_figures() {
+fn a_run_is_read_with_all_its_figures() {
     let directory = tempfile::tempdir().unwrap();
     let table = Table::default();
     let load = Load::new(&small(), &table).unwrap().revision("5e1f");
@@ -24,7 +24,7 @@ fn with_all_its_figures() {
 }
 
 #[test]
-fn that_broke_off_with_what_ended_it() {
+fn a_run_that_broke_off_is_read_with_what_ended_it() {
     let directory = tempfile::tempdir().unwrap();
     let run = Run {
         format: RUN_FORMAT,
@@ -33,7 +33,7 @@ fn that_broke_off_with_what_ended_it() {
     };
     run.write_to(directory.path()).unwrap();
     assert_eq!(Run::read_from(directory.path()).unwrap(), run);
-    // Runs that came to their end say nothing of it, as before there was such a thing.
+    // A run that came to its end does not mention it.
     let text = serde_json::to_string(&Run::default()).unwrap();
     assert!(!text.contains("ended_by"));
 }
@@ -43,10 +43,15 @@ fn what_is_no_run_is_refused_with_its_reason() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join(RUN_FILE);
     let read = || Run::read_from(directory.path()).unwrap_err();
-    assert!(matches!(read(), RunFileError::File { .. }));
-    fs::write(&path, "{\"format\": 99, \"new\": 1}").unwrap();
-    assert!(matches!(read(), RunFileError::Format { found: 99, .. }));
-    for text in ["", "[]", "{}", "{\"format\": 2}", "{\"format\": -1}"] {
+    assert!(matches!(read(), RunFileError::File(FileError::Io { .. })));
+    for found in [2, 99] {
+        fs::write(&path, format!("{{\"format\": {found}, \"new\": 1}}")).unwrap();
+        let error = read();
+        assert!(matches!(error, RunFileError::Format { found: seen, .. } if seen == found));
+        let text = error.to_string();
+        assert!(text.contains(&format!("has format {found}")), "{text}");
+    }
+    for text in ["", "[]", "{}", "{\"format\": 3}", "{\"format\": -1}"] {
         fs::write(&path, text).unwrap();
         assert!(matches!(read(), RunFileError::Form { .. }), "{text}");
     }
@@ -74,9 +79,12 @@ fn where_nothing_can_be_written_is_known_before() {
 #[test]
 fn a_file_that_is_too_long_is_not_read() {
     let directory = tempfile::tempdir().unwrap();
-    // Sparse: it takes no room.
+    // Sparse: it takes no space on the disk.
     let file = File::create(directory.path().join(RUN_FILE)).unwrap();
     file.set_len(FILE_BYTES_MAX + 1).unwrap();
     let error = Run::read_from(directory.path()).unwrap_err();
-    assert!(matches!(error, RunFileError::TooLong { .. }));
+    assert!(matches!(
+        error,
+        RunFileError::File(FileError::TooLong { .. })
+    ));
 }

@@ -14,7 +14,7 @@ fn compared(before: &[Observed], after: &[Observed], seed: u64) -> Comparison {
     compare(before, after, &settings).expect("runs that are long enough")
 }
 
-/// Of so many trials the share in which a comparison has a property.
+/// Returns the share of trials in which a comparison has a property.
 fn share(trials: u64, before: Shape, after: Shape, property: impl Fn(&Comparison) -> bool) -> f64 {
     let found = (0..trials).filter(|trial| {
         let before = observed(before, 2 * trial + 1);
@@ -29,9 +29,9 @@ fn any_difference(comparison: &Comparison) -> bool {
     metrics.any(|metric| metric.verdict != Verdict::NoDifference)
 }
 
-fn slower(comparison: &Comparison, wanted: impl Fn(Metric) -> bool) -> bool {
+fn slower(comparison: &Comparison, is_meant: impl Fn(Metric) -> bool) -> bool {
     let mut metrics = comparison.metrics.iter();
-    metrics.any(|metric| wanted(metric.metric) && metric.verdict == Verdict::Slower)
+    metrics.any(|metric| is_meant(metric.metric) && metric.verdict == Verdict::Slower)
 }
 
 fn same_build(noise: f64, correlation: f64, trials: u64) -> f64 {

@@ -1,4 +1,4 @@
-use trunkline_load::{Load, Phase, Plan, Schedule, Shape, Shares, TraceReader, Workload};
+use trunkline_load::{Load, Phase, Plan, Schedule, Shape, Shares, TraceReader, Warning, Workload};
 
 use crate::support::{Table, small};
 
@@ -56,13 +56,11 @@ fn a_trace_replayed_ends_in_the_same_state() {
         .unwrap();
     let outcome = load.run().unwrap();
     assert_eq!(outcome.run.totals.offered, first_outcome.run.totals.offered);
-    assert!(
-        outcome
-            .run
-            .warnings
-            .iter()
-            .any(|line| line.contains("operations.trace"))
-    );
+    let noted = |warning: &Warning| match warning {
+        Warning::Replayed { trace, .. } => trace.ends_with("operations.trace"),
+        _ => false,
+    };
+    assert!(outcome.run.warnings.iter().any(noted));
     let replayed = outcome.run.replayed.as_ref().unwrap();
     assert_eq!(
         (replayed.name.as_str(), replayed.speed),
@@ -99,7 +97,7 @@ fn a_trace_that_deletes_expects_nothing_of_its_reads() {
     let load = Load::new(&small(), &again).unwrap();
     let outcome = load.replay(&path, 1.0).unwrap().run().unwrap();
     assert_eq!((outcome.tally.missing, outcome.run.totals.missing), (0, 0));
-    let note = |line: &String| line.contains("it deletes keys");
+    let note = |warning: &Warning| warning.to_string().contains("the trace deletes keys");
     assert!(outcome.run.warnings.iter().any(note));
     again.agrees_with(&outcome);
 }

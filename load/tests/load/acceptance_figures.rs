@@ -1,13 +1,13 @@
-//! The pure half of the bench `acceptance`.
+//! The figures of the bench `acceptance`.
 
 use trunkline::Quantiles;
 use trunkline::decisions::Window;
 use trunkline_load::compare::{CompareError, Observed};
-use trunkline_load::{Latency, OperationKind, OperationTotal, Totals};
+use trunkline_load::{Latency, OperationFigures, OperationKind, Totals};
 
 use trunkline_load::acceptance::criteria::{Aim, Criterion, Finding};
 use trunkline_load::acceptance::figures::{
-    Beside, Ran, Rest, SEARCHING_WINDOWS, Series, Share, Shift, Spread, best_by_middle,
+    Alternated, Ran, Rest, SEARCHING_WINDOWS, Series, Share, Shift, Spread, best_by_median,
     best_of_round, searched,
 };
 use trunkline_load::acceptance::pairs::{DRAWS, Found, Pairs};
@@ -92,8 +92,8 @@ fn the_search_begins_with_the_first_operation_of_all() {
 
 #[test]
 fn the_cap_is_looked_at_in_all_windows_that_count() {
-    let settled = under([1_000; 25]);
-    assert_eq!((settled.amplitude_percent, settled.reversals), (0.0, 0));
+    let resting = under([1_000; 25]);
+    assert_eq!((resting.amplitude_percent, resting.reversals), (0.0, 0));
     let moved_at_first = under([1_250].into_iter().chain([1_000; 24]));
     assert_eq!(
         (moved_at_first.amplitude_percent, moved_at_first.reversals),
@@ -103,7 +103,7 @@ fn the_cap_is_looked_at_in_all_windows_that_count() {
 }
 
 #[test]
-fn the_best_static_cap_is_so_by_the_middle_of_all_rounds_and_keeps_the_target() {
+fn the_best_static_cap_is_so_by_the_median_of_all_rounds_and_keeps_the_target() {
     let lucky_once = series("lucky", &[(990.0, 1e5), (500.0, 1e5), (510.0, 1e5)]);
     let mostly_late = series(
         "late",
@@ -114,9 +114,9 @@ fn the_best_static_cap_is_so_by_the_middle_of_all_rounds_and_keeps_the_target() 
         &[(800.0, 200_000.0), (800.0, 1e5), (800.0, 300_000.0)],
     );
     let all = [lucky_once, mostly_late, steady];
-    let best = best_by_middle(&all, TARGET_US).expect("one that keeps the target");
+    let best = best_by_median(&all, TARGET_US).expect("one that keeps the target");
     assert_eq!(best.name, "steady");
-    assert!(best_by_middle(&all[1..2], TARGET_US).is_none());
+    assert!(best_by_median(&all[1..2], TARGET_US).is_none());
 
     let adaptive = series(
         "adaptive",
@@ -135,12 +135,12 @@ fn a_setting_under_which_nothing_became_durable_has_no_figures() {
     none.rounds.push(None);
     assert_eq!(none.spread(|rest| rest.per_second), None);
     assert_eq!((none.over(), none.per_second(0)), (Share::default(), None));
-    assert!(best_by_middle(&[none], TARGET_US).is_none());
+    assert!(best_by_median(&[none], TARGET_US).is_none());
 }
 
 #[test]
-fn a_shift_divides_windows_into_before_settling_and_later() {
-    // Every third one is above the target; the shift comes after ten windows; the window behind it is left out.
+fn a_shift_divides_windows_into_before_adapting_and_later() {
+    // Every third one is above the target; the shift comes after ten windows; the window after it is left out.
     let p99 = |number: u64| {
         if number.is_multiple_of(3) {
             300_000
@@ -153,14 +153,14 @@ fn a_shift_divides_windows_into_before_settling_and_later() {
     let shift = Shift::of(&all, 1_000_000..5_500_000, 6_000_000, TARGET_US);
     let expected = Shift {
         before: Share { part: 3, of: 9 },
-        settling: Share { part: 5, of: 15 },
+        adapting: Share { part: 5, of: 15 },
         later: Share { part: 1, of: 4 },
         per_second_before: 2_000.0,
         per_second_later: 3_000.0,
     };
     assert_eq!(shift, expected);
     let early = Shift::of(&all[..12], 1_000_000..5_500_000, 6_000_000, TARGET_US);
-    assert_eq!((early.settling.of, early.later.of), (1, 0));
+    assert_eq!((early.adapting.of, early.later.of), (1, 0));
 }
 
 #[test]
@@ -175,10 +175,10 @@ fn shares_add_up() {
 }
 
 #[test]
-fn a_spread_has_the_upper_middle() {
+fn a_spread_has_the_upper_median() {
     let spread = Spread::of([4.0, 1.0, 3.0, 2.0].into_iter()).expect("figures");
     assert_eq!(
-        (spread.least, spread.middle, spread.greatest),
+        (spread.least, spread.median, spread.greatest),
         (1.0, 3.0, 4.0)
     );
     assert_eq!(
@@ -227,13 +227,13 @@ fn a_criterion_says_who_misses_it_and_in_how_many_runs() {
 
 #[test]
 fn a_run_is_known_by_its_throughput_and_its_slowest_writes() {
-    let total = |achieved, p99_us| OperationTotal {
+    let total = |achieved, p99_us| OperationFigures {
         achieved,
         latency: Latency {
             p99_us,
             ..Latency::default()
         },
-        ..OperationTotal::default()
+        ..OperationFigures::default()
     };
     let mut totals = Totals {
         scheduled_us: 2_000_000,
@@ -259,21 +259,21 @@ fn a_run_is_known_by_its_throughput_and_its_slowest_writes() {
 }
 
 #[test]
-fn runs_beside_each_other_are_compared_round_by_round() {
+fn alternated_runs_are_compared_round_by_round() {
     let ran = |per_second| Ran {
         per_second,
         write_p99_us: None,
     };
-    let beside = Beside {
+    let alternated = Alternated {
         name: "YCSB C",
         fixed: [100.0, 200.0, 0.0].map(ran).into(),
         adaptive: [110.0, 190.0, 5.0].map(ran).into(),
     };
-    assert_eq!(beside.name, "YCSB C");
-    assert_eq!(beside.ratios(), [Some(1.1), Some(0.95), None]);
+    assert_eq!(alternated.name, "YCSB C");
+    assert_eq!(alternated.ratios(), [Some(1.1), Some(0.95), None]);
 }
 
-/// Of a machine that drifts, a run after another: each of seconds that differ a little.
+/// Returns runs of a machine that drifts. The seconds of each differ a little.
 fn runs(factors: &[f64]) -> Vec<Observed> {
     let drift = [100.0, 62.0, 81.0, 118.0, 95.0, 71.0];
     let run = |(factor, drift): (&f64, f64)| {

@@ -21,7 +21,7 @@ fn interval(second: u64, kind: OperationKind, values: &[u64]) -> Interval {
 }
 
 #[test]
-fn second_by_second_and_tag_by_tag() {
+fn histograms_are_read_as_they_were_written() {
     let mut log = IntervalLog::new(1_700_000_000_123);
     let intervals = [
         interval(0, OperationKind::Update, &[1_000, 2_000_000]),
@@ -43,11 +43,6 @@ fn second_by_second_and_tag_by_tag() {
     assert_eq!(updates.keys().copied().collect::<Vec<_>>(), [0, 7]);
     assert_eq!((updates[&7].len(), updates[&7].min()), (2, 1));
     assert!(updates[&7].max() >= 60_000_000_000);
-    let tags = [OperationKind::Update, OperationKind::ReadModifyWrite];
-    assert_eq!(
-        log.tags().unwrap(),
-        tags.map(|kind| (kind, Measure::Latency))
-    );
 }
 
 #[test]
@@ -59,7 +54,7 @@ fn the_log_says_its_unit_and_its_start() {
 }
 
 #[test]
-fn stages_of_an_engine_are_in_the_log_beside_operations() {
+fn stages_of_an_engine_are_in_the_log_with_operations() {
     let directory = tempfile::tempdir().unwrap();
     let engine = Engine::open_blocking(Config::in_directory(directory.path())).unwrap();
     let plan = Plan {
@@ -73,8 +68,8 @@ fn stages_of_an_engine_are_in_the_log_beside_operations() {
         let versions: u64 = seconds.values().map(Histogram::len).sum();
         assert!(versions > 0, "{stage}");
     }
-    let kinds = outcome.log.tags().unwrap();
-    assert!(kinds.iter().all(|(kind, _)| *kind == OperationKind::Update));
+    let mut intervals = outcome.log.intervals();
+    assert!(intervals.all(|interval| interval.unwrap().kind == OperationKind::Update));
 }
 
 #[test]
@@ -138,15 +133,15 @@ fn a_histogram_with_five_digits_is_refused() {
 
 proptest! {
     #[test]
-    fn any_change_gives_intervals_or_an_error(place in any::<prop::sample::Index>(), byte in any::<u8>()) {
+    fn any_change_gives_intervals_or_an_error(index in any::<prop::sample::Index>(), byte in any::<u8>()) {
         let mut log = IntervalLog::new(0);
         log.add(&interval(0, OperationKind::Read, &[5, 70_000, 1 << 40])).unwrap();
         log.add(&interval(1, OperationKind::Update, &[5])).unwrap();
         let mut bytes = log.as_bytes().to_vec();
-        let place = place.index(bytes.len());
-        bytes[place] = byte;
+        let index = index.index(bytes.len());
+        bytes[index] = byte;
         let log = IntervalLog::from_bytes(bytes);
         prop_assert!(log.intervals().count() <= 4);
-        let _ = log.tags();
+        let _ = log.stage_by_second(Stage::Tree);
     }
 }

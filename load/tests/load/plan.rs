@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use trunkline_load::{Phases, Plan, PlanError};
+use trunkline_load::{FileError, Phases, Plan, PlanError};
 
 #[track_caller]
 fn says(text: &str, expected: &str) {
@@ -76,12 +76,15 @@ fn a_file_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("phases.toml");
     let error = Phases::from_file(&path).unwrap_err();
-    assert!(matches!(error, PlanError::Read { .. }));
+    assert!(matches!(error, PlanError::File(FileError::Io { .. })));
     std::fs::write(&path, "phase = 1").unwrap();
     let error = Phases::from_file(&path).unwrap_err().to_string();
     assert!(error.contains("phases.toml:1:9: "), "{error}");
     std::fs::write(&path, vec![b'#'; (1 << 20) + 1]).unwrap();
-    assert!(matches!(Plan::from_file(&path), Err(PlanError::TooLong(_))));
+    assert!(matches!(
+        Plan::from_file(&path),
+        Err(PlanError::File(FileError::TooLong { .. }))
+    ));
 }
 
 #[test]

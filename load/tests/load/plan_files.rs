@@ -1,11 +1,13 @@
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::Path;
 
 use toml::{Table, Value};
-use trunkline_load::{Distribution, Phase, Plan, Shares, Workload};
+use trunkline_load::{Distribution, Phase, Phases, Plan, Shares, Workload};
 
 const DEFAULT: &str = include_str!("../../../plans/default.toml");
 
-/// A plan that leaves nothing open. All fields are named, so that a new one is missed here.
+/// Returns a plan that leaves nothing open. It names all fields, so that a new field does not compile without it.
 fn full() -> Plan {
     let default = Plan::default();
     Plan {
@@ -55,7 +57,7 @@ fn full() -> Plan {
     }
 }
 
-/// Keys with their values, by their paths: those of a table below its name, those of the first phase below `phase`.
+/// Returns keys and values by their paths: those of a table below its name, those of the first phase below `phase`.
 fn keys(table: &Table) -> BTreeMap<String, &Value> {
     let mut keys = BTreeMap::new();
     for (name, value) in table {
@@ -77,7 +79,7 @@ fn keys(table: &Table) -> BTreeMap<String, &Value> {
     keys
 }
 
-/// A key or the name of a table, commented out or not.
+/// Returns the key or the name of the table of a line, commented out or not.
 fn setting(line: &str) -> Option<&str> {
     let line = line.strip_prefix("# ").unwrap_or(line);
     let (key, _) = line.split_once(" = ").unwrap_or(("", ""));
@@ -86,18 +88,18 @@ fn setting(line: &str) -> Option<&str> {
     Some(line).filter(|line| is_key || line.starts_with('['))
 }
 
-/// The file with everything in force that it has commented out.
+/// Returns the file with everything that it has commented out.
 fn uncommented() -> String {
     let lines = DEFAULT.lines().map(|line| setting(line).unwrap_or(line));
     lines.map(|line| format!("{line}\n")).collect()
 }
 
-/// What the file says above the line that a setting begins.
+/// Returns the comment above the line of a setting.
 fn comment_above(setting_begins: &str) -> String {
     let lines: Vec<&str> = DEFAULT.lines().collect();
     let is_it = |line: &&str| setting(line).is_some_and(|line| line.starts_with(setting_begins));
-    let place = lines.iter().position(is_it).unwrap();
-    let above = lines[..place].iter().rev();
+    let index = lines.iter().position(is_it).unwrap();
+    let above = lines[..index].iter().rev();
     let comment = above.take_while(|line| line.starts_with('#') && setting(line).is_none());
     comment.copied().collect::<Vec<_>>().join(" ")
 }
@@ -166,4 +168,34 @@ fn and_its_bounds_are_those_that_are_checked() {
         checked += 1;
     }
     assert!(checked > 15, "{checked}");
+}
+
+#[test]
+fn every_phase_file_changes_the_default_plan_and_leaves_it_valid() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plans");
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name() == Some(OsStr::new("default.toml")) {
+            continue;
+        }
+        let phases = Phases::from_file(&path).unwrap();
+        let plan = Plan {
+            shape: phases.shape,
+            phase: phases.phase,
+            ..Plan::default()
+        };
+        assert_eq!(plan.validate(), Ok(()), "{}", path.display());
+        assert_ne!(plan, Plan::default(), "{}", path.display());
+        names.push(path.file_stem().unwrap().to_owned());
+    }
+    names.sort();
+    let known = [
+        "bursts",
+        "day",
+        "rate-doubles",
+        "rate-halves",
+        "skew-shifts",
+    ];
+    assert_eq!(names, known);
 }

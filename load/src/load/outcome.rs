@@ -1,0 +1,78 @@
+//! What comes out of a load.
+
+use std::path::Path;
+
+use super::progress::StageTime;
+use crate::driver::Tally;
+use crate::error::{LoadError, error_chain};
+use crate::interval_log::IntervalLog;
+use crate::records::Records;
+use crate::run::Run;
+use crate::run_files::RunFileError;
+use crate::warnings::Warning;
+
+/// What comes out of a load.
+///
+/// See [`Load`](super::Load) for an example.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The run, for files and reports.
+    pub run: Run,
+    /// Its histograms, second by second.
+    pub log: IntervalLog,
+    /// What every key must hold now, provided that no write failed or was refused.
+    pub records: Records,
+    /// Counts of all operations, including those of the fill and of the search for a rate.
+    pub tally: Tally,
+    /// The stages, in order.
+    pub stages: Vec<StageTime>,
+    /// Operations a second that the search for a rate measured, if there was one.
+    pub calibrated: Option<f64>,
+    /// Whether the load was stopped early.
+    pub is_interrupted: bool,
+}
+
+impl Outcome {
+    /// Writes `run.json` and `latency.hlog` into a directory, which is created if missing.
+    pub fn write_to(&self, directory: &Path) -> Result<(), RunFileError> {
+        self.log.write_to(directory)?;
+        self.run.write_to(directory)?;
+        Ok(())
+    }
+
+    pub(super) fn broken_off(mut self, source: LoadError) -> LoadError {
+        let reason = error_chain(&source);
+        self.run.ended_by = Some(reason.clone());
+        let seconds = self.run.totals.scheduled_us as f64 / 1e6;
+        self.run
+            .warnings
+            .push(Warning::BrokenOff { reason, seconds });
+        LoadError::BrokenOff(Box::new(BrokenOff {
+            source,
+            outcome: self,
+        }))
+    }
+}
+
+/// A run that failed part of the way, with what was measured until then.
+///
+/// ```
+/// use trunkline_load::{Load, LoadError, Outcome, Plan, Target};
+///
+/// /// Returns the run, complete or not: [`Run::ended_by`](trunkline_load::Run::ended_by) tells.
+/// fn outcome(plan: &Plan, target: &dyn Target) -> Result<Outcome, LoadError> {
+///     match Load::new(plan, target)?.run() {
+///         Err(LoadError::BrokenOff(broken)) => Ok(broken.outcome),
+///         run => run,
+///     }
+/// }
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[error("the run broke off")]
+pub struct BrokenOff {
+    /// The failure.
+    pub source: LoadError,
+    /// What was measured until then. Whether writes that failed took effect is not known, so the records may be wrong
+    /// about their keys.
+    pub outcome: Outcome,
+}
