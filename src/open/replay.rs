@@ -14,12 +14,14 @@ use trunkline_actors::config::runtime::RuntimeSettings;
 use trunkline_actors::metrics::Metrics;
 use trunkline_actors::runtime::pool::Pools;
 use trunkline_actors::runtime::thread;
+use trunkline_actors::state::State;
+use trunkline_actors::state::access_sampler::AccessSampler;
 use trunkline_actors::state::cold_leaves;
 use trunkline_actors::state::history::History;
 use trunkline_actors::state::layer::{Layer, Part};
+use trunkline_actors::state::overlay::Overlay;
 use trunkline_actors::state::values::{StoreView, Values};
 use trunkline_actors::state::versions::{Submissions, Version, Versions, provisional_before};
-use trunkline_actors::state::{State, StateParts};
 use trunkline_core::batch::PreparedBatch;
 use trunkline_core::hash::{ZERO, hex};
 use trunkline_core::history::{HISTORY, MountainRange};
@@ -214,8 +216,13 @@ impl Loading {
     pub(crate) fn finish(self, commit: bool) -> Result<Loaded, OpenError> {
         let replayed = self.replayed;
         let last = replayed.record.version;
-        let version = Version::new(replayed.record, replayed.roots, replayed.history, 0)
-            .with_submissions(replayed.submissions);
+        let version = Version::new(
+            replayed.record,
+            replayed.roots,
+            replayed.history,
+            replayed.submissions,
+            0,
+        );
         if commit || replayed.kzg_root.is_some() {
             let slots = &version.roots.slots;
             let values = std::array::from_fn(|slot| slot_value(&slots[slot]));
@@ -327,17 +334,19 @@ impl Loaded {
     ) -> Result<(Arc<State>, TreeWriter, TreeHasher), SetupError> {
         metrics.keys(self.last.record.key_count);
         metrics.tree(self.writer.memory(), 0, 0);
-        let state = State::new(StateParts {
+        let state = State {
             params,
             reader: self.writer.reader(),
+            overlay: Overlay::default(),
             values: self.values.with_cache(config.cache.value_bytes_max),
             versions: Versions::new(self.last, config.versions.clone()),
             history: self.history,
             committer: committer()?,
             pools,
+            access_sampler: AccessSampler::new(config.memory.budget_bytes > 0),
             settings: Arc::new(RuntimeSettings::new(config)),
             metrics,
-        });
+        };
         Ok((Arc::new(state), self.writer, self.hasher))
     }
 }

@@ -14,6 +14,7 @@ pub mod access_sampler;
 pub mod cold_leaves;
 pub mod evidence;
 pub mod history;
+mod key_hasher;
 pub mod layer;
 pub mod overlay;
 mod published;
@@ -22,4 +23,4 @@ mod value_cache;
 pub mod values;
 pub mod versions;
 
-pub use published::{State, StateParts};
+pub use published::State;
