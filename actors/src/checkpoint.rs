@@ -139,7 +139,7 @@ pub struct Checkpointer {
     progress: Arc<Signal<Progress>>,
 }
 
-/// The manifest and the history file of a directory.
+/// The checkpoint manifest of a directory.
 pub struct ManifestFile {
     /// The disk.
     pub disk: Arc<dyn Disk>,
@@ -147,23 +147,14 @@ pub struct ManifestFile {
     pub directory: PathBuf,
     /// Content of the manifest.
     pub marker: Marker,
-    /// The history file, open since the first checkpoint of this engine.
-    pub history: Option<HistoryWriter>,
 }
 
 impl ManifestFile {
     /// Stores the commit ids up to a version.
-    fn store_history(&mut self, history: &History, version: u64) -> Result<(), HistoryFileError> {
+    fn store_history(&self, history: &History, version: u64) -> Result<(), HistoryFileError> {
         let (stored, nodes) = history.unstored(version);
         let tree_id = &self.marker.record.tree_id;
-        let writer = match &mut self.history {
-            Some(writer) => writer,
-            closed => {
-                let writer = HistoryWriter::open(&*self.disk, &self.directory, tree_id, stored)?;
-                closed.insert(writer)
-            }
-        };
-        writer.append(&nodes)
+        HistoryWriter::open(&*self.disk, &self.directory, tree_id, stored)?.append(&nodes)
     }
 
     /// Writes that the leaf store may hold changes up to a version from now on.
@@ -289,10 +280,11 @@ type EffectIndex = (u32, u32);
 
 /// Returns the newest effect on each key of several layers, ascending by key hash. The layers are oldest first.
 fn newest_effects(layers: &[Arc<Layer>]) -> Vec<EffectIndex> {
-    let count = layers.iter().map(|layer| layer.len()).sum();
+    let count = layers.iter().map(|layer| layer.effects().len()).sum();
     let mut newest_first: Vec<EffectIndex> = Vec::with_capacity(count);
     for (number, layer) in layers.iter().enumerate().rev() {
-        newest_first.extend((0..layer.len() as u32).map(|index| (number as u32, index)));
+        let indices = 0..layer.effects().len() as u32;
+        newest_first.extend(indices.map(|index| (number as u32, index)));
     }
     sorted_by_key_hash(newest_first, |(layer, index)| {
         layers[layer as usize].key_hash(index as usize)

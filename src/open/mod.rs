@@ -118,7 +118,6 @@ pub(crate) fn open(opening: Opening) -> Result<Engine, OpenError> {
         disk,
         directory,
         marker,
-        history: None,
     });
     let (pipeline, threads) = pipeline::start(Parts {
         context: context.clone(),

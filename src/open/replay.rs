@@ -121,7 +121,7 @@ impl Loading {
             hash_parallelism: config.workers.hash_parallelism,
             leaves,
             replayed: Replayed {
-                values: Values::new(view, metrics.clone()),
+                values: Values::new(view, config.cache.value_bytes_max, metrics.clone()),
                 record: marker.record.clone(),
                 kzg_root: marker.kzg_root,
                 roots,
@@ -338,7 +338,7 @@ impl Loaded {
             params,
             reader: self.writer.reader(),
             overlay: Overlay::default(),
-            values: self.values.with_cache(config.cache.value_bytes_max),
+            values: self.values,
             versions: Versions::new(self.last, config.versions.clone()),
             history: self.history,
             committer: committer()?,

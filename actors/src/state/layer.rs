@@ -109,8 +109,7 @@ impl Layer {
         self.batches.iter().map(|batch| batch.bytes).sum()
     }
 
-    /// Returns the number of effects.
-    pub fn len(&self) -> usize {
+    fn len(&self) -> usize {
         match &self.places {
             None => self.batches[0].writes.len(),
             Some(places) => places.len(),

@@ -104,7 +104,7 @@ enum Located {
 #[derive(Debug)]
 struct Layers {
     /// One for each version, ascending without gaps.
-    layers: VecDeque<Arc<Layer>>,
+    by_version: VecDeque<Arc<Layer>>,
     /// The view of the last checkpoint.
     store: Arc<StoreView>,
     /// All views that a reader may still hold.
@@ -125,27 +125,19 @@ pub struct Values {
 }
 
 impl Values {
-    /// Starts with a view of the leaf store, no layers, and no cache.
-    pub fn new(store: Arc<StoreView>, metrics: Arc<Metrics>) -> Self {
+    /// Starts with a view of the leaf store, no layers, and an empty cache of this many bytes.
+    pub fn new(store: Arc<StoreView>, cache_bytes_max: u64, metrics: Arc<Metrics>) -> Self {
         Self {
             newest: AtomicU64::new(store.version),
             checkpointed: AtomicU64::new(store.version),
-            cache: ValueCache::new(0),
+            cache: ValueCache::new(cache_bytes_max),
             layers: RwLock::new(Layers {
-                layers: VecDeque::new(),
+                by_version: VecDeque::new(),
                 views: vec![Arc::downgrade(&store)],
                 store,
                 unflushed_bytes: 0,
             }),
             metrics,
-        }
-    }
-
-    /// Replaces the cache by an empty one of this many bytes.
-    pub fn with_cache(self, bytes_max: u64) -> Self {
-        Self {
-            cache: ValueCache::new(bytes_max),
-            ..self
         }
     }
 
@@ -169,7 +161,7 @@ impl Values {
         let version = layer.version;
         let mut layers = self.layers.write();
         layers.unflushed_bytes += layer.bytes();
-        layers.layers.push_back(layer);
+        layers.by_version.push_back(layer);
         self.metrics.unflushed(layers.unflushed_bytes);
         drop(layers);
         self.newest.store(version, Ordering::SeqCst);
@@ -194,7 +186,7 @@ impl Values {
     pub fn unflushed(&self, version: u64) -> Vec<Arc<Layer>> {
         let layers = self.layers.read();
         let wanted = layers.store.version + 1..=version;
-        let unflushed = layers.layers.iter();
+        let unflushed = layers.by_version.iter();
         let unflushed = unflushed.filter(|layer| wanted.contains(&layer.version));
         unflushed.cloned().collect()
     }
@@ -202,7 +194,7 @@ impl Values {
     /// Makes the view of a finished checkpoint the one that new reads use.
     pub fn checkpointed(&self, store: Arc<StoreView>) {
         let mut layers = self.layers.write();
-        let later = layers.layers.iter();
+        let later = layers.by_version.iter();
         let later = later.filter(|layer| layer.version > store.version);
         layers.unflushed_bytes = later.map(|layer| layer.bytes()).sum();
         layers.views.retain(|view| view.strong_count() > 0);
@@ -216,9 +208,9 @@ impl Values {
     pub fn forget(&self, version: u64) {
         let mut layers = self.layers.write();
         let count = layers
-            .layers
+            .by_version
             .partition_point(|layer| layer.version <= version);
-        let forgotten: Vec<_> = layers.layers.drain(..count).collect();
+        let forgotten: Vec<_> = layers.by_version.drain(..count).collect();
         // Freeing takes long: not under the lock.
         drop(layers);
         drop(forgotten);
@@ -374,7 +366,7 @@ impl Values {
     }
 
     fn layer(&self, version: u64) -> Option<Arc<Layer>> {
-        let layers = &self.layers.read().layers;
+        let layers = &self.layers.read().by_version;
         let place = version.checked_sub(layers.front()?.version)?;
         layers.get(usize::try_from(place).ok()?).cloned()
     }

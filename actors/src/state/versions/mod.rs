@@ -260,7 +260,7 @@ mod tests {
     fn published(limits: VersionsConfig, newest: u64, visit: impl Fn(&Versions)) -> Versions {
         let leaves = MemoryLeafStore::default().snapshot().unwrap();
         let view = Arc::new(StoreView::new(0, leaves));
-        let values = Values::new(view, Arc::new(Metrics::new("test")));
+        let values = Values::new(view, 0, Arc::new(Metrics::new("test")));
         let versions = Versions::new(version(0), limits);
         for number in 1..=newest {
             versions.publish(version(number), &values);
