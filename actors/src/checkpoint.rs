@@ -1,24 +1,29 @@
-//! Checkpoints: on a thread of their own, leaves go from memory into the leaf store, so that the log
-//! can be trimmed and memory given back.
+//! Checkpoints: leaves move from memory into the leaf store, so that the log can be trimmed and memory freed.
 //!
-//! The order is what makes it safe: the log is synced up to H (persist sees to that) → the commit ids up
-//! to H are in the history file, synced → the marker says that H is intended → one sorted ingestion → the
-//! store is synced → the marker says H. A crash
-//! in between leaves the old marker and the whole log; replaying it over newer leaves gives the
-//! same state. Not here: when a checkpoint is due.
+//! A thread of its own runs them. The order makes them safe; H is the version of the checkpoint:
+//!
+//! 1. The persist stage syncs the log up to H.
+//! 2. The commit ids up to H are stored in the history file, synced.
+//! 3. The manifest says that H is intended.
+//! 4. The leaf store ingests the changes up to H in one sorted pass, and is synced.
+//! 5. The manifest says H.
+//! 6. The persist stage may trim the log.
+//! 7. Readers get a view of the new leaves.
+//!
+//! A crash before step 5 leaves the old manifest and the whole log. Replaying the log over newer leaves gives the same
+//! state. `stage::persist` decides when a checkpoint is due.
 
-use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{Receiver, Sender, channel as jobs_channel};
 use std::time::{Duration, Instant};
 
-use trunkline_core::batch::head;
 use trunkline_core::store::disk::Disk;
+use trunkline_core::store::effect::Effect;
 use trunkline_core::store::history_file::{HistoryFile, HistoryFileError, HistoryWriter};
-use trunkline_core::store::leaves::{LeafChange, LeafStore, LeafStoreError};
+use trunkline_core::store::leaves::{LeafChange, LeafRef, LeafStore, LeafStoreError};
 use trunkline_core::store::manifest::{CHECKPOINT_FILE, CheckpointManifest};
 
 use crate::actor::Mailbox;
@@ -30,14 +35,14 @@ use crate::runtime::clock::{self, micros};
 use crate::runtime::priority;
 use crate::runtime::wait::Signal;
 use crate::state::history::History;
-use crate::state::layer::Layer;
+use crate::state::layer::{Layer, sorted_by_key_hash};
 use crate::state::values::StoreView;
 use crate::state::versions::Version;
 
-/// Effects that are looked up at a time.
+/// Effects that are read ahead of their use.
 const READ_AHEAD_EFFECTS: usize = 16;
 
-/// Persist's end: starts checkpoints, one at a time, and waits for them.
+/// The end of the persist stage: starts checkpoints, one at a time, and waits for them.
 pub struct Checkpoints {
     jobs: Sender<Arc<Version>>,
     progress: Arc<Signal<Progress>>,
@@ -56,7 +61,7 @@ struct Progress {
 struct Job {
     since: Instant,
     bytes: u64,
-    /// Whether its time shows the rate. A checkpoint of few leaves only shows what every checkpoint takes.
+    /// Whether the rate can be computed from its duration. A checkpoint of few leaves only shows the fixed cost.
     shows_rate: bool,
 }
 
@@ -83,12 +88,12 @@ impl Checkpoints {
         self.progress.lock().running.is_some()
     }
 
-    /// Returns whether checkpoints let the log be trimmed: not if the leaf store does not outlive the engine.
+    /// Returns whether checkpoints let the log be trimmed. They do not if the leaf store does not outlive the engine.
     pub fn trims_log(&self) -> bool {
         self.trims_log
     }
 
-    /// Returns the work that the running checkpoint has left, and what has gathered since it was started.
+    /// Returns what the running checkpoint has left to do, and what has gathered since it was started.
     pub fn backlog(&self, unflushed_bytes: u64, waits_at_bytes: u64) -> Option<Backlog> {
         let progress = self.progress.lock();
         let job = progress.running?;
@@ -101,8 +106,8 @@ impl Checkpoints {
         })
     }
 
-    /// Starts a checkpoint of a synced version with about this many bytes of leaves. With `shows_rate` its time tells
-    /// what later checkpoints take.
+    /// Starts a checkpoint of a synced version with about this many bytes of leaves. With `shows_rate`, the rate of
+    /// checkpoints is computed from its duration.
     pub fn start(&self, version: Arc<Version>, bytes: u64, shows_rate: bool) {
         self.progress
             .update(|progress| progress.begin(bytes, shows_rate));
@@ -124,43 +129,43 @@ impl Checkpoints {
     }
 }
 
-/// The thread's end.
+/// The end of the checkpoint thread.
 pub struct Checkpointer {
     context: Arc<StageContext>,
     leaves: Arc<dyn LeafStore>,
-    /// Where the marker is written; `None` if the leaf store does not outlive the engine, so that
-    /// the log must stay whole.
+    /// `None` if the leaf store does not outlive the engine, so that the log must stay whole.
     manifest: Option<ManifestFile>,
     jobs: Receiver<Arc<Version>>,
     progress: Arc<Signal<Progress>>,
 }
 
-/// A directory with a marker, and what the marker says.
+/// The checkpoint manifest of a directory.
 pub struct ManifestFile {
+    /// The disk.
     pub disk: Arc<dyn Disk>,
+    /// The engine's directory.
     pub directory: PathBuf,
+    /// Content of the manifest.
     pub marker: CheckpointManifest,
-    /// Open since the first checkpoint of this engine.
-    pub history: Option<HistoryWriter>,
 }
 
 impl ManifestFile {
     /// Stores the commit ids up to a version.
-    fn store_history(&mut self, history: &History, version: u64) -> Result<(), HistoryFileError> {
+    fn store_history(&self, history: &History, version: u64) -> Result<(), HistoryFileError> {
         let (stored, nodes) = history.unstored(version);
-        if self.history.is_none() {
-            let tree_id = &self.marker.record.tree_id;
-            let writer = HistoryWriter::open(&*self.disk, &self.directory, tree_id, stored)?;
-            self.history = Some(writer);
-        }
-        match &mut self.history {
-            Some(writer) => writer.append(&nodes),
-            None => Ok(()),
-        }
+        let tree_id = &self.marker.record.tree_id;
+        HistoryWriter::open(&*self.disk, &self.directory, tree_id, stored)?.append(&nodes)
     }
 
-    /// Writes the marker of a version, if the history file has what it speaks of.
-    fn mark(&mut self, version: &Version) -> Result<Option<HistoryFile>, CheckpointError> {
+    /// Writes that the leaf store may hold changes up to a version from now on.
+    fn intend(&mut self, version: u64) -> Result<(), CheckpointError> {
+        self.marker.intent = Some(version);
+        self.write()
+    }
+
+    /// Writes that the leaf store holds a version, if the history file has the version's commit ids. Returns the
+    /// history file.
+    fn complete(&mut self, version: &Version) -> Result<Option<HistoryFile>, CheckpointError> {
         self.marker = CheckpointManifest {
             record: version.record.clone(),
             kzg_root: version.kzg_root.get().copied(),
@@ -168,11 +173,11 @@ impl ManifestFile {
             intent: None,
         };
         let file = HistoryFile::open(&*self.disk, &self.directory, &self.marker)?;
-        self.write_marker()?;
+        self.write()?;
         Ok(file)
     }
 
-    fn write_marker(&self) -> Result<(), CheckpointError> {
+    fn write(&self) -> Result<(), CheckpointError> {
         let written = self.marker.write(&*self.disk, &self.directory);
         written.map_err(|source| CheckpointError::Manifest {
             path: self.directory.join(CHECKPOINT_FILE),
@@ -181,10 +186,10 @@ impl ManifestFile {
     }
 }
 
-/// Why a checkpoint was not done.
+/// The reason for which a checkpoint failed.
 #[derive(Debug, thiserror::Error)]
 enum CheckpointError {
-    #[error("the checkpoint manifest {} could not be written", path.display())]
+    #[error("the checkpoint manifest {} could not be written; check the disk", path.display())]
     Manifest {
         path: PathBuf,
         source: std::io::Error,
@@ -193,15 +198,17 @@ enum CheckpointError {
     History(#[from] HistoryFileError),
     #[error(transparent)]
     Leaves(#[from] LeafStoreError),
+    #[error("the checkpoint panicked ({0})")]
+    Panic(String),
 }
 
-/// Creates the two ends.
+/// Creates the ends of the persist stage and of the checkpoint thread.
 pub fn channel(
     context: Arc<StageContext>,
     leaves: Arc<dyn LeafStore>,
     manifest: Option<ManifestFile>,
 ) -> (Checkpoints, Checkpointer) {
-    let (sender, jobs) = std::sync::mpsc::channel();
+    let (sender, jobs) = jobs_channel();
     let progress = Arc::new(Signal::default());
     let checkpoints = Checkpoints {
         jobs: sender,
@@ -219,48 +226,44 @@ pub fn channel(
 }
 
 impl Checkpointer {
-    /// Works until persist's end is gone, and tells persist what it may trim.
+    /// Runs checkpoints until the end of the persist stage is dropped, and tells the stage what it may trim.
     pub fn run(mut self, persist: &Mailbox<PersistMessage>) {
         priority::lower(self.context.config().checkpoint.nice);
+        let context = self.context.clone();
         while let Ok(version) = self.jobs.recv() {
-            let running = self.context.checkpoint_running.clone();
-            running.store(true, Ordering::Relaxed);
+            context.checkpoint_running.store(true, Ordering::Relaxed);
             let work = AssertUnwindSafe(|| self.checkpoint(&version, persist));
-            let source: Option<Arc<dyn Error + Send + Sync>> = match catch_unwind(work) {
-                Ok(Ok(())) => None,
-                Ok(Err(error)) => Some(Arc::new(error)),
-                Err(payload) => Some(Arc::from(Box::from(panic_message(&*payload)))),
-            };
-            if let Some(source) = source {
-                self.context
-                    .health
-                    .fail(EngineFailure::Checkpoint { source });
+            let done = catch_unwind(work)
+                .unwrap_or_else(|payload| Err(CheckpointError::Panic(panic_message(&*payload))));
+            if let Err(error) = done {
+                let source = Arc::new(error);
+                context.health.fail(EngineFailure::Checkpoint { source });
             }
-            running.store(false, Ordering::Relaxed);
+            context.checkpoint_running.store(false, Ordering::Relaxed);
             self.progress.update(Progress::end);
         }
     }
 
+    /// Runs steps 2 to 7 of a checkpoint.
     fn checkpoint(
         &mut self,
-        version: &Arc<Version>,
+        version: &Version,
         persist: &Mailbox<PersistMessage>,
     ) -> Result<(), CheckpointError> {
         let state = &self.context.state;
         let number = version.number();
         if let Some(manifest) = &mut self.manifest {
             manifest.store_history(&state.history, number)?;
-            manifest.marker.intent = Some(number);
-            manifest.write_marker()?;
+            manifest.intend(number)?;
         }
         let layers = state.values.unflushed(number);
-        let merged = merge(&layers);
-        if !merged.is_empty() {
-            self.leaves.ingest(&mut changes(&layers, &merged))?;
+        let effects = newest_effects(&layers);
+        if !effects.is_empty() {
+            self.leaves.ingest(&mut changes(&layers, &effects))?;
             self.leaves.sync()?;
         }
         if let Some(manifest) = &mut self.manifest {
-            let file = manifest.mark(version)?;
+            let file = manifest.complete(version)?;
             state.history.stored(number, file);
             persist.send(PersistMessage::Checkpointed(number));
         }
@@ -272,42 +275,33 @@ impl Checkpointer {
     }
 }
 
-/// The effects of several layers, oldest first, as one: ascending by key hash, the newest of each.
-fn merge(layers: &[Arc<Layer>]) -> Vec<Reference> {
-    let count = layers.iter().map(|layer| layer.len()).sum();
-    let mut effects: Vec<Reference> = Vec::with_capacity(count);
-    for (place, layer) in layers.iter().enumerate().rev() {
-        effects.extend((0..layer.len()).map(|index| Reference {
-            head: head(layer.key_hash(index)),
-            layer: place as u32,
-            index: index as u32,
-        }));
+/// An effect: the number of its layer, and its index there.
+type EffectIndex = (u32, u32);
+
+/// Returns the newest effect on each key of several layers, ascending by key hash. The layers are oldest first.
+fn newest_effects(layers: &[Arc<Layer>]) -> Vec<EffectIndex> {
+    let count = layers.iter().map(|layer| layer.effects().len()).sum();
+    let mut newest_first: Vec<EffectIndex> = Vec::with_capacity(count);
+    for (number, layer) in layers.iter().enumerate().rev() {
+        let indices = 0..layer.effects().len() as u32;
+        newest_first.extend(indices.map(|index| (number as u32, index)));
     }
-    let key_hash = |reference: &Reference| {
-        let layer = &layers[reference.layer as usize];
-        layer.key_hash(reference.index as usize)
-    };
-    // Stable, so that of one key the newest stays first; layers are runs that are sorted already.
-    effects.sort_by(|a, b| {
-        a.head
-            .cmp(&b.head)
-            .then_with(|| key_hash(a).cmp(key_hash(b)))
-    });
-    effects.dedup_by(|a, b| a.head == b.head && key_hash(a) == key_hash(b));
-    effects
+    sorted_by_key_hash(newest_first, |(layer, index)| {
+        layers[layer as usize].key_hash(index as usize)
+    })
 }
 
-/// What effects do to the leaf store. They lie scattered over memory: some are looked up before the
-/// first of them is used, so that their cache misses overlap.
+/// Returns what effects do to the leaf store. The effects are scattered over memory: some are read before the first of
+/// them is used, so that their cache misses overlap.
 fn changes<'a>(
     layers: &'a [Arc<Layer>],
-    effects: &'a [Reference],
+    effects: &'a [EffectIndex],
 ) -> impl Iterator<Item = LeafChange<'a>> {
     effects.chunks(READ_AHEAD_EFFECTS).flat_map(|some| {
         let last = some.len() - 1;
         let changes: [LeafChange<'a>; READ_AHEAD_EFFECTS] = std::array::from_fn(|place| {
-            let effect = &some[place.min(last)];
-            layers[effect.layer as usize].leaf_change(effect.index as usize)
+            let (layer, index) = some[place.min(last)];
+            leaf_change(layers[layer as usize].effect(index as usize))
         });
         let leaves = changes.iter().filter_map(|change| change.leaf);
         let touched = leaves.map(|leaf| leaf.key.first().zip(leaf.value.last()));
@@ -318,12 +312,12 @@ fn changes<'a>(
     })
 }
 
-/// An effect of one of several layers.
-struct Reference {
-    /// Of its key hash: comparing two rarely takes more.
-    head: u64,
-    layer: u32,
-    index: u32,
+fn leaf_change(effect: Effect<'_>) -> LeafChange<'_> {
+    let key = effect.key;
+    LeafChange {
+        key_hash: effect.key_hash,
+        leaf: effect.change.map(|value| LeafRef { key, value }),
+    }
 }
 
 #[cfg(test)]
@@ -353,8 +347,8 @@ mod tests {
             layer(1, &[(1, Some("a")), (3, Some("b"))]),
             layer(2, &[(2, Some("c")), (3, None)]),
         ];
-        let merged = merge(&layers);
-        let changes: Vec<_> = changes(&layers, &merged).collect();
+        let effects = newest_effects(&layers);
+        let changes: Vec<_> = changes(&layers, &effects).collect();
         assert!(changes.is_sorted_by(|a, b| a.key_hash < b.key_hash));
         let value_of = |key: u8| {
             let key_hash = TreeParams::default().key_hash(&[key]);
@@ -384,8 +378,8 @@ mod tests {
         for count in [2, 15, 16, 17, 100] {
             let puts: Vec<_> = (0..count).map(|key| (key, Some("v"))).collect();
             let layers = [layer(1, &puts[..puts.len() / 2]), layer(2, &puts)];
-            let merged = merge(&layers);
-            let changes: Vec<_> = changes(&layers, &merged).collect();
+            let effects = newest_effects(&layers);
+            let changes: Vec<_> = changes(&layers, &effects).collect();
             assert_eq!(changes.len(), usize::from(count));
             assert!(changes.is_sorted_by(|a, b| a.key_hash < b.key_hash));
         }

@@ -1,4 +1,4 @@
-//! The stages' names, and the failures that stop an engine.
+//! The names of the stages, and the failures that stop an engine.
 //!
 //! A failed engine acknowledges nothing more and does not recover by itself. Its directory can be opened again at the
 //! last durable commit.
@@ -21,16 +21,16 @@ pub enum Stage {
     Ingest,
     /// Applies a group to the tree.
     Tree,
-    /// Brings the digests up to the version.
+    /// Computes the digests of the version.
     Hash,
-    /// Commits to the slots.
+    /// Computes the KZG root.
     Kzg,
     /// Appends to the log and syncs.
     Persist,
 }
 
 impl Stage {
-    /// All five, in flow order.
+    /// All stages, in flow order.
     pub const ALL: [Self; 5] = [
         Self::Ingest,
         Self::Tree,
@@ -39,7 +39,7 @@ impl Stage {
         Self::Persist,
     ];
 
-    /// Its name in metrics and messages.
+    /// Returns the name of the stage in metrics and messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ingest => "ingest",
@@ -60,8 +60,8 @@ impl fmt::Display for Stage {
 /// The failure that stopped an engine. Clones share the cause.
 ///
 /// Retrying on this engine cannot help. Open the directory again: everything that was acknowledged as durable is
-/// there. A submission that was not acknowledged may be there or not, so check before you submit it again (a
-/// requirement on one of its keys does that). After [`Self::Closed`] nothing is in doubt.
+/// there. A submission that was not acknowledged may be there or not, so check before you submit it again; a
+/// requirement on one of its keys does that. After [`Self::Closed`] there is no such doubt.
 ///
 /// ```
 /// let failure = trunkline::EngineFailure::Closed;
@@ -80,15 +80,15 @@ pub enum EngineFailure {
         /// Message of the panic.
         message: Arc<str>,
     },
-    /// A thread that is no stage panicked: the one for background tasks, or the adaptive controller.
+    /// A thread that is not a stage panicked: the background thread or the adaptive controller.
     #[error("thread {thread} panicked ({message}); shut the engine down and open it again")]
     Thread {
-        /// Its name.
+        /// Name of the thread.
         thread: Arc<str>,
         /// Message of the panic.
         message: Arc<str>,
     },
-    /// The disk or a store failed, or something impossible was seen.
+    /// The disk or a store failed, or a stage met data that cannot be right.
     #[error("stage {stage} failed; shut the engine down, remove the cause, and open it again")]
     Stage {
         /// The stage.
@@ -105,11 +105,12 @@ pub enum EngineFailure {
 }
 
 impl EngineFailure {
-    /// Returns whether the same call on this engine may succeed later: never.
+    /// Returns whether the same call on this engine may succeed later, which is never the case.
     pub fn retry_can_help(&self) -> bool {
         false
     }
 
+    /// Returns the failure of a stage that met an error.
     pub fn stage(stage: Stage, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::Stage {
             stage,

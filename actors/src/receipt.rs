@@ -1,7 +1,8 @@
-//! The receipt of a submission: four states that its holder can wait for, from any runtime or none.
+//! The receipt of a submission. Its holder can wait until the submission has digests, a KZG root, and is durable, from
+//! any async runtime or none.
 //!
-//! The pipeline holds the other end, a [`Completion`]. If it is dropped before its submission is durable, the waiters
-//! fail with the engine's cause, so that nobody waits for work that is lost.
+//! The pipeline holds the other end, a [`Completion`]. If that is dropped before the submission is durable, the waiters
+//! fail with the engine's failure, so that nobody waits for work that is lost.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Weak};
@@ -20,20 +21,17 @@ use crate::runtime::wait::Signal;
 use crate::state::State;
 use crate::state::evidence::{self, EvidenceError};
 
-/// How sure the disk is of a version that was acknowledged as durable.
-///
-/// ```
-/// assert_eq!(trunkline::Durability::Sync.to_string(), "sync");
-/// ```
+/// How durable a version was when it was acknowledged. `durability.mode` of the configuration sets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// It was synced before it was acknowledged: it survives a loss of power.
+    /// The version was synced before: it survives a power loss.
     Sync,
-    /// The operating system has it, and it is synced when `durability.interval_ms` are over, or as soon after as the
-    /// disk and what commits meanwhile allow: it survives the end of the process; a loss of power may cost what came
-    /// since the last sync.
+    /// The version was handed to the operating system, which survives the end of the process. It is synced after
+    /// `durability.interval_ms`, or as soon afterwards as the disk allows. A power loss may lose what came since the
+    /// last sync.
     Interval,
-    /// The operating system has it and writes it when it pleases: it survives the end of the process.
+    /// The version was handed to the operating system, which survives the end of the process, and is written to the
+    /// disk when the system chooses to.
     Os,
 }
 
@@ -50,84 +48,69 @@ impl std::fmt::Display for Durability {
 /// A submission that is part of a version with digests.
 ///
 /// ```
-/// use trunkline::{Hashed, Outcome};
-/// let hashed = Hashed {
-///     version: 1,
-///     commit_id: [1; 32],
-///     state_digest: [2; 32],
-///     outcome: Outcome::Applied { displaced: 0 },
-/// };
-/// assert!(hashed.outcome.is_applied());
+/// use trunkline::{Batch, Requirement};
+/// # let directory = tempfile::tempdir()?;
+/// # let config = trunkline::Config::in_directory(directory.path());
+/// let engine = trunkline::Engine::open_blocking(config)?;
+/// let mut create = Batch::new();
+/// create.require("alice", Requirement::Absent).put("alice", "10");
+/// let first = engine.submit_blocking(create.clone())?.hashed_blocking()?;
+/// let second = engine.submit_blocking(create)?.hashed_blocking()?;
+/// // Both are part of a version; the second was refused, since the key is there already.
+/// assert!(first.outcome.is_applied() && !second.outcome.is_applied());
+/// assert!(first.version <= second.version);
+/// # engine.shutdown_blocking()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hashed {
-    /// The version that the submission became part of.
+    /// The version that the submission is part of.
     pub version: u64,
-    /// Its commit id.
+    /// Commit id of the version.
     pub commit_id: Digest,
-    /// Digest of the whole state at that version.
+    /// Digest of the whole state at the version.
     pub state_digest: Digest,
-    /// What became of the submission.
+    /// Whether the submission was applied or refused.
     pub outcome: Outcome,
 }
 
 /// A KZG root that covers a submission.
-///
-/// ```
-/// let ready = trunkline::RootReady { version: 3, kzg_root: [0xc0; 48] };
-/// assert_eq!(ready.version, 3);
-/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RootReady {
-    /// The version that was committed to: that of the submission, or a later one if the commitment
-    /// to it was skipped (commit mode `coalesce`).
+    /// The version of the root: that of the submission, or a later one if its root was skipped (commit mode
+    /// `coalesce`).
     pub version: u64,
-    /// The commitment to that version's slots.
+    /// The KZG commitment to the slots of that version.
     pub kzg_root: [u8; 48],
 }
 
-/// A submission that is as durable as the configuration asks for: it is there after a restart of the process in any
-/// mode, and after one of the machine if its [`Durability`] is `Sync`; with `Interval` or `Os` that may cost what was
-/// not synced yet.
-///
-/// ```
-/// use trunkline::{Durability, Durable, Outcome};
-/// let durable = Durable {
-///     version: 1,
-///     commit_id: [1; 32],
-///     state_digest: [2; 32],
-///     kzg_root: None,
-///     outcome: Outcome::Applied { displaced: 0 },
-///     durability: Durability::Sync,
-/// };
-/// assert_eq!(durable.durability, Durability::Sync);
-/// ```
+/// A submission that is as durable as the configuration asks for. It survives a restart of the process;
+/// [`Self::durability`] says whether it also survives a power loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Durable {
-    /// The version that the submission became part of.
+    /// The version that the submission is part of.
     pub version: u64,
-    /// Its commit id.
+    /// Commit id of the version.
     pub commit_id: Digest,
-    /// Digest of the whole state at that version.
+    /// Digest of the whole state at the version.
     pub state_digest: Digest,
-    /// The KZG root of that version, if it was computed by then.
+    /// KZG root of the version, if it was computed by then.
     pub kzg_root: Option<[u8; 48]>,
-    /// What became of the submission.
+    /// Whether the submission was applied or refused.
     pub outcome: Outcome,
-    /// How sure the disk is.
+    /// How durable the version is.
     pub durability: Durability,
 }
 
-/// What was accepted, and what becomes of it. Dropping it loses nothing but the news.
+/// The receipt of an accepted submission. Dropping it does not affect the submission.
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;
 /// # let config = trunkline::Config::in_directory(directory.path());
 /// let engine = trunkline::Engine::open_blocking(config)?;
-/// let mut batch = trunkline::Batch::new();
-/// batch.put("alice", "10");
-/// let receipt = engine.submit_blocking(batch)?;
+/// let receipt = engine.put_blocking("alice", "10")?;
 /// let durable = receipt.durable_blocking()?;
+/// assert_eq!(durable.durability, trunkline::Durability::Sync);
 /// assert_eq!(durable.commit_id, receipt.hashed_blocking()?.commit_id);
 /// assert_eq!(receipt.root_ready_blocking()?.version, durable.version);
 /// engine.shutdown_blocking()?;
@@ -139,7 +122,7 @@ pub struct Receipt {
     provisional_root: Digest,
     progress: Arc<Progress>,
     root_source: Option<Arc<dyn RootSource>>,
-    /// Not held: a receipt that is kept for long keeps no tree in memory.
+    /// Weak, so that a receipt that is kept for long does not keep the tree in memory.
     state: Weak<State>,
 }
 
@@ -150,52 +133,59 @@ pub trait RootSource: Send + Sync + std::fmt::Debug {
 }
 
 impl Receipt {
-    /// The submission's place among all submissions of the tree.
+    /// Returns the sequence number: the place of the submission among all submissions to the tree.
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
 
-    /// The provisional root: a promise of this submission's place and content after all earlier ones.
-    /// Void after a crash unless the submission was durable.
+    /// Returns the provisional root, which commits to this submission and all earlier ones in their order. After a crash
+    /// it only holds if the submission was durable.
     pub fn provisional_root(&self) -> Digest {
         self.provisional_root
     }
 
-    /// Waits until the submission is part of a version with digests, and says what became of it.
+    /// Waits until the submission is part of a version with digests.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the engine failed or was shut down before; so do all functions that wait.
     pub async fn hashed(&self) -> Result<Hashed, EngineFailure> {
         self.progress.reached(|facts| facts.hashed).await
     }
 
-    /// As [`Self::hashed`], blocking the thread.
+    /// As [`Self::hashed`], but blocks the thread.
     pub fn hashed_blocking(&self) -> Result<Hashed, EngineFailure> {
         self.progress.reached_blocking(|facts| facts.hashed)
     }
 
-    /// Waits for a KZG root that covers the submission; in commit mode `on_demand`, asks for it.
+    /// Waits for a KZG root that covers the submission. In commit mode `on_demand` this requests the root.
     pub async fn root_ready(&self) -> Result<RootReady, EngineFailure> {
         self.request_root(self.hashed().await?);
         self.progress.reached(|facts| facts.root_ready).await
     }
 
-    /// As [`Self::root_ready`], blocking the thread.
+    /// As [`Self::root_ready`], but blocks the thread.
     pub fn root_ready_blocking(&self) -> Result<RootReady, EngineFailure> {
         self.request_root(self.hashed_blocking()?);
         self.progress.reached_blocking(|facts| facts.root_ready)
     }
 
-    /// Waits until the submission's version is durable in the way that the configuration asks for; what that means for
-    /// a loss of power is in [`Durable::durability`].
+    /// Waits until the submission is as durable as the configuration asks for; see [`Durability`].
     pub async fn durable(&self) -> Result<Durable, EngineFailure> {
         self.progress.reached(|facts| facts.durable).await
     }
 
-    /// As [`Self::durable`], blocking the thread.
+    /// As [`Self::durable`], but blocks the thread.
     pub fn durable_blocking(&self) -> Result<Durable, EngineFailure> {
         self.progress.reached_blocking(|facts| facts.durable)
     }
 
-    /// Waits until the submission is durable, then gives what shows its place and outcome to whoever trusts
-    /// the commit id of its version. To be asked for while the version is kept, and its engine lives.
+    /// Waits until the submission is durable and returns its evidence, which shows the submission's place and outcome to
+    /// anybody who trusts the commit id of its version.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the version is no longer kept, or if the engine failed or was dropped.
     ///
     /// ```
     /// # let directory = tempfile::tempdir()?;
@@ -206,7 +196,7 @@ impl Receipt {
     /// let bytes = receipt.evidence_blocking()?.encode()?;
     /// let trusted = receipt.durable_blocking()?.commit_id;
     ///
-    /// // Elsewhere, with the provisional root that was given out and a trusted commit id:
+    /// // A verifier needs the provisional root from the receipt and a trusted commit id:
     /// use trunkline::core::evidence::Evidence;
     /// let verified = Evidence::decode(&bytes)?.verify(&promised, &trusted)?;
     /// assert_eq!(verified.sequence, receipt.sequence());
@@ -219,7 +209,7 @@ impl Receipt {
         self.evidence_of_durable()
     }
 
-    /// As [`Self::evidence`], blocking the thread.
+    /// As [`Self::evidence`], but blocks the thread.
     pub fn evidence_blocking(&self) -> Result<Evidence, EvidenceError> {
         self.durable_blocking()?;
         self.evidence_of_durable()
@@ -237,7 +227,7 @@ impl Receipt {
     }
 }
 
-/// Facts about a submission, as far as they are known.
+/// The facts about a submission that are known so far.
 #[derive(Debug, Default)]
 struct Facts {
     hashed: Option<Hashed>,
@@ -248,6 +238,7 @@ struct Facts {
 }
 
 impl Facts {
+    /// Returns a fact, or the failure if there will be no such fact.
     fn answer<T>(&self, get: impl Fn(&Self) -> Option<T>) -> Option<Result<T, EngineFailure>> {
         match (get(self), &self.failed) {
             (Some(fact), _) => Some(Ok(fact)),
@@ -267,6 +258,7 @@ struct Progress {
 }
 
 impl Progress {
+    /// Adds a fact, counts the state that was reached, and wakes the waiters.
     fn learn(&self, state: Option<Reached>, learn: impl FnOnce(&mut Facts)) {
         if let Some(state) = state {
             self.metrics.state_reached(state, self.accepted_at);
@@ -310,8 +302,8 @@ impl Waiter for Progress {
     }
 }
 
-/// Creates a receipt and the pipeline's end of it. Without `root_source` the pipeline computes every KZG root by
-/// itself.
+/// Creates a receipt and the pipeline's end of it. Without `root_source` the pipeline computes every KZG root without
+/// being asked.
 pub fn issue(
     sequence: u64,
     provisional_root: Digest,
@@ -373,12 +365,12 @@ impl Drop for Completion {
     }
 }
 
-/// The pipeline's duty to tell a receipt its KZG root. Dropping it before fails the waiters.
+/// The pipeline's end of a receipt's KZG root. Dropping it before [`Self::complete`] fails the waiters.
 #[derive(Debug)]
 pub struct RootCompletion(Arc<Progress>);
 
 impl RootCompletion {
-    /// Tells the waiters a KZG root that covers the submission. The first one counts.
+    /// Tells the waiters a KZG root that covers the submission. Only the first root counts.
     pub fn complete(self, root_ready: RootReady) {
         if self.0.facts.lock().root_ready.is_none() {
             self.0.learn(Some(Reached::RootReady), |facts| {

@@ -97,7 +97,6 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
         disk,
         directory,
         marker,
-        history: None,
     });
     let parts = Parts {
         context,

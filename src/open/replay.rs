@@ -12,12 +12,14 @@ use trunkline_actors::config::runtime::RuntimeSettings;
 use trunkline_actors::metrics::Metrics;
 use trunkline_actors::runtime::pool::Pools;
 use trunkline_actors::runtime::thread;
+use trunkline_actors::state::State;
+use trunkline_actors::state::access_sampler::AccessSampler;
 use trunkline_actors::state::cold_leaves;
 use trunkline_actors::state::history::History;
 use trunkline_actors::state::layer::{Layer, Part};
+use trunkline_actors::state::overlay::Overlay;
 use trunkline_actors::state::values::{StoreView, Values};
 use trunkline_actors::state::versions::{Submissions, Version, Versions, provisional_before};
-use trunkline_actors::state::{State, StateParts};
 use trunkline_core::batch::PreparedBatch;
 use trunkline_core::hash::{ZERO, hex};
 use trunkline_core::history::{HISTORY, MountainRange};
@@ -100,7 +102,7 @@ impl Loading {
         }
         let view = Arc::new(StoreView::new(version, leaves.clone()));
         let replayed = Replayed {
-            values: Values::new(view, metrics.clone()),
+            values: Values::new(view, config.cache.value_bytes_max, metrics.clone()),
             record: marker.record.clone(),
             kzg_root: marker.kzg_root,
             roots,
@@ -185,8 +187,13 @@ impl Loading {
     /// if any.
     pub(crate) fn finish(self, commit: bool) -> Result<Loaded, OpenError> {
         let (replayed, metrics) = (self.replayed, self.metrics);
-        let last = Version::new(replayed.record, replayed.roots, replayed.history, 0)
-            .with_submissions(replayed.submissions);
+        let last = Version::new(
+            replayed.record,
+            replayed.roots,
+            replayed.history,
+            replayed.submissions,
+            0,
+        );
         if commit || replayed.kzg_root.is_some() {
             let values = last.roots.slots.each_ref().map(slot_value);
             let kzg_root = committer()?.commit(&values).to_bytes().0;
@@ -198,18 +205,20 @@ impl Loading {
         last.read_from(replayed.values.store());
         metrics.keys(last.record.key_count);
         metrics.tree(self.writer.memory(), 0, 0);
-        let cache_bytes_max = self.config.cache.value_bytes_max;
-        let state = State::new(StateParts {
+        let is_bounded = self.config.memory.budget_bytes > 0;
+        let state = State {
             params: self.params,
             reader: self.writer.reader(),
-            values: replayed.values.with_cache(cache_bytes_max),
+            overlay: Overlay::default(),
+            values: replayed.values,
             versions: Versions::new(Arc::new(last), self.config.versions.clone()),
             history: replayed.commit_ids,
             committer: committer()?,
             pools: self.pools,
             settings: Arc::new(RuntimeSettings::new(self.config)),
+            access_sampler: AccessSampler::new(is_bounded),
             metrics,
-        });
+        };
         Ok(Loaded {
             state: Arc::new(state),
             writer: self.writer,

@@ -1,14 +1,15 @@
-//! What the engine decided: the last of it in memory, and in a file beside the state for who looks later.
+//! The log of decisions: the last ones in memory, and more of them in a file in the engine's directory.
 //!
-//! The file is a log for people and tools, in lines of JSON: nothing is recovered from it, so nothing waits for
-//! it and the engine goes on without it; metrics say how much is missing from it. Not here: how decisions come about (`control`, `tuner`).
+//! The file has lines of JSON for people and tools. Nothing is recovered from it, so nothing waits for it. If it cannot
+//! be written, the engine continues without it, and a metric counts the decisions that are missing from it.
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::decisions::{Change, Decision, Reason, Seen};
@@ -17,7 +18,7 @@ use crate::runtime::clock;
 
 /// Name of the file in an engine's directory.
 pub const DECISIONS_FILE: &str = "DECISIONS";
-/// Bytes from which on the file is begun anew, with what is in memory.
+/// Length from which on the file is replaced by a new one with the decisions in memory, bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Most bytes of the file that are read.
 const READ_BYTES_MAX: u64 = 4 << 20;
@@ -30,21 +31,24 @@ enum Line {
     Decision(Decision),
 }
 
-/// The decisions of one opening of an engine, or the last of them.
-///
-/// ```
-/// let opening = trunkline::OpeningDecisions::default();
-/// assert!(opening.decisions.is_empty());
-/// ```
+impl Line {
+    fn encode(&self) -> io::Result<Vec<u8>> {
+        let mut text = serde_json::to_vec(self)?;
+        text.push(b'\n');
+        Ok(text)
+    }
+}
+
+/// The decisions of an engine since it was opened, or the last of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct OpeningDecisions {
     /// When the engine was opened, milliseconds since 1970.
     pub opened_unix_ms: u64,
-    /// What it decided, in order.
+    /// Its decisions, in order.
     pub decisions: Vec<Decision>,
 }
 
-/// Why decisions could not be read.
+/// The reason for which decisions could not be read.
 ///
 /// ```
 /// let error = trunkline::read_decisions("/nowhere".as_ref()).unwrap_err();
@@ -55,25 +59,31 @@ pub enum ReadDecisionsError {
     /// The file could not be read.
     #[error("cannot read {}", path.display())]
     Read {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// A line is none of this file's.
-    #[error("{}:{line}: not a decision: {message}; remove the file to begin anew", path.display())]
+    /// A line is none that an engine writes.
+    #[error("{}:{line}: not a decision: {message}; remove the file to start a new one", path.display())]
     Line {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Which line, counted from 1.
+        /// Number of the line, counted from 1.
         line: usize,
-        /// What is wrong.
+        /// The mistake in the line.
         message: String,
     },
 }
 
-/// Reads what engines on a directory decided, oldest opening first, while one runs or later. A directory without
-/// decisions has none; a last line that was cut off is passed over.
+/// Reads the decisions of the engines that were opened on a directory, oldest opening first. The last engine may still
+/// run.
+///
+/// A directory without the file has no decisions. A last line that was cut off is ignored.
+///
+/// # Errors
+///
+/// Fails if the file cannot be read, or if a line is not a decision.
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;
@@ -85,203 +95,178 @@ pub enum ReadDecisionsError {
 /// ```
 pub fn read_decisions(directory: &Path) -> Result<Vec<OpeningDecisions>, ReadDecisionsError> {
     let path = directory.join(DECISIONS_FILE);
-    let failed = |source| ReadDecisionsError::Read {
-        path: path.clone(),
-        source,
-    };
-    let file = match File::open(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound && directory.is_dir() => {
-            return Ok(Vec::new());
-        }
-        file => file.map_err(failed)?,
-    };
-    let mut reader = BufReader::new(file.take(READ_BYTES_MAX));
-    let mut openings: Vec<OpeningDecisions> = Vec::new();
     let mut text = Vec::new();
-    for line in 1.. {
-        text.clear();
-        reader.read_until(b'\n', &mut text).map_err(failed)?;
-        if text.pop() != Some(b'\n') {
+    let read = File::open(&path).and_then(|file| file.take(READ_BYTES_MAX).read_to_end(&mut text));
+    match read {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound && directory.is_dir() => {}
+        Err(source) => return Err(ReadDecisionsError::Read { path, source }),
+    }
+    let mut openings: Vec<OpeningDecisions> = Vec::new();
+    for (line, text) in (1..).zip(text.split_inclusive(|byte| *byte == b'\n')) {
+        let Some(text) = text.strip_suffix(b"\n") else {
             break;
-        }
-        let parsed = serde_json::from_slice(&text).map_err(|error| ReadDecisionsError::Line {
+        };
+        let parsed = serde_json::from_slice(text).map_err(|error| ReadDecisionsError::Line {
             path: path.clone(),
             line,
             message: error.to_string(),
         })?;
-        match parsed {
-            Line::Opened { unix_ms } => openings.push(OpeningDecisions {
+        match (parsed, openings.last_mut()) {
+            (Line::Decision(decision), Some(opening)) => opening.decisions.push(decision),
+            (Line::Decision(decision), None) => openings.push(OpeningDecisions {
+                opened_unix_ms: 0,
+                decisions: vec![decision],
+            }),
+            (Line::Opened { unix_ms }, _) => openings.push(OpeningDecisions {
                 opened_unix_ms: unix_ms,
                 decisions: Vec::new(),
             }),
-            Line::Decision(decision) => match openings.last_mut() {
-                Some(opening) => opening.decisions.push(decision),
-                None => openings.push(OpeningDecisions {
-                    opened_unix_ms: 0,
-                    decisions: vec![decision],
-                }),
-            },
         }
     }
     Ok(openings)
 }
 
-#[derive(Debug)]
-struct Inner {
-    ring: VecDeque<Decision>,
-    kept: usize,
-    made: u64,
-    file: Option<Log>,
-    /// The file could not be written.
-    is_given_up: bool,
-}
-
 /// The last decisions.
 #[derive(Debug)]
 pub struct DecisionLog {
-    inner: Mutex<Inner>,
+    recent: Mutex<Recent>,
+    /// Most decisions in memory.
+    kept: usize,
     metrics: Arc<Metrics>,
 }
 
+#[derive(Debug)]
+struct Recent {
+    /// Oldest first.
+    decisions: VecDeque<Decision>,
+    /// `None` if decisions are only kept in memory; the error with which writing stopped, if it did.
+    file: Option<io::Result<LogFile>>,
+}
+
 impl DecisionLog {
-    /// Keeps so many in memory; with a directory, also in its file.
+    /// Creates a log that keeps this many decisions in memory and, with a directory, also writes them to its file.
     pub fn new(kept: usize, directory: Option<&Path>, metrics: Arc<Metrics>) -> Self {
-        // Without the file the engine is none the worse.
-        let file = directory.and_then(|directory| Log::begin(directory).ok());
         Self {
-            inner: Mutex::new(Inner {
-                ring: VecDeque::new(),
-                kept,
-                made: 0,
-                is_given_up: directory.is_some() && file.is_none(),
-                file,
+            recent: Mutex::new(Recent {
+                decisions: VecDeque::new(),
+                file: directory.map(LogFile::open),
             }),
+            kept,
             metrics,
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
+    /// Records a decision under the next number.
     pub fn record(&self, at_us: u64, window_us: u64, change: Change, reason: Reason, seen: Seen) {
-        let mut inner = self.lock();
-        inner.made += 1;
+        let Recent { decisions, file } = &mut *self.recent.lock();
         let decision = Decision {
-            number: inner.made,
+            number: decisions.back().map_or(1, |last| last.number + 1),
             at_us,
             window_us,
             change,
             reason,
             seen,
         };
-        while inner.ring.len() >= inner.kept {
-            inner.ring.pop_front();
+        if decisions.len() >= self.kept {
+            decisions.pop_front();
         }
-        inner.ring.push_back(decision.clone());
-        let Inner { ring, file, .. } = &mut *inner;
-        if let Some(log) = file
-            && log.append(decision, ring).is_err()
+        decisions.push_back(decision.clone());
+        if let Some(Ok(open)) = file
+            && let Err(error) = open.append(decision, decisions)
         {
-            inner.file = None;
-            inner.is_given_up = true;
+            *file = Some(Err(error));
         }
-        if inner.is_given_up {
+        if let Some(Err(_)) = file {
             self.metrics.decision_unwritten();
         }
     }
 
-    /// The directory is let go: what is recorded from now on is in memory alone.
+    /// Closes the file. Later decisions are only kept in memory.
     pub fn close_file(&self) {
-        let mut inner = self.lock();
-        inner.file = None;
-        inner.is_given_up = false;
+        self.recent.lock().file = None;
     }
 
-    /// Those after a number, oldest first.
+    /// Returns the decisions after a number, oldest first.
     pub fn since(&self, number: u64) -> Vec<Decision> {
-        let inner = self.lock();
-        let later = inner
-            .ring
-            .iter()
-            .filter(|decision| decision.number > number);
+        let recent = self.recent.lock();
+        let later = recent.decisions.iter();
+        let later = later.filter(|decision| decision.number > number);
         later.cloned().collect()
     }
 }
 
-/// The file.
+/// The file, open for appending.
 #[derive(Debug)]
-struct Log {
+struct LogFile {
     path: PathBuf,
     file: File,
     bytes: u64,
     opened_unix_ms: u64,
 }
 
-impl Log {
-    fn begin(directory: &Path) -> io::Result<Self> {
+impl LogFile {
+    /// Opens the file of a directory and adds the line of an opening.
+    fn open(directory: &Path) -> io::Result<Self> {
         let path = directory.join(DECISIONS_FILE);
-        let opened_unix_ms = clock::since_1970().as_millis() as u64;
         let mut log = Self {
             file: OpenOptions::new().create(true).append(true).open(&path)?,
             bytes: fs::metadata(&path)?.len(),
             path,
-            opened_unix_ms,
+            opened_unix_ms: clock::since_1970().as_millis() as u64,
         };
         if log.bytes >= FILE_BYTES_MAX {
-            log.begin_anew(&VecDeque::new())?;
+            log.replace(&VecDeque::new())?;
         } else {
-            log.mend()?;
-            log.write(&Line::Opened {
-                unix_ms: opened_unix_ms,
-            })?;
+            log.remove_torn_line()?;
+            log.write(&log.opened())?;
         }
         Ok(log)
     }
 
-    /// Ends a line that was cut off, by cutting it off wholly.
-    fn mend(&mut self) -> io::Result<()> {
+    fn opened(&self) -> Line {
+        Line::Opened {
+            unix_ms: self.opened_unix_ms,
+        }
+    }
+
+    /// Removes a last line that was cut off.
+    fn remove_torn_line(&mut self) -> io::Result<()> {
         let text = fs::read(&self.path)?;
-        let whole = text.iter().rposition(|byte| *byte == b'\n');
-        self.bytes = whole.map_or(0, |place| place as u64 + 1);
+        let end = text.iter().rposition(|byte| *byte == b'\n');
+        self.bytes = end.map_or(0, |end| end as u64 + 1);
         self.file.set_len(self.bytes)
     }
 
-    fn append(&mut self, decision: Decision, ring: &VecDeque<Decision>) -> io::Result<()> {
-        if self.bytes >= FILE_BYTES_MAX {
-            return self.begin_anew(ring);
+    /// Appends a decision, or replaces the file if it is too long. `decisions` are those in memory, with this one.
+    fn append(&mut self, decision: Decision, decisions: &VecDeque<Decision>) -> io::Result<()> {
+        match self.bytes >= FILE_BYTES_MAX {
+            true => self.replace(decisions),
+            false => self.write(&Line::Decision(decision)),
         }
-        self.write(&Line::Decision(decision))
     }
 
     fn write(&mut self, line: &Line) -> io::Result<()> {
-        let mut text = serde_json::to_vec(line)?;
-        text.push(b'\n');
+        let text = line.encode()?;
         self.file.write_all(&text)?;
         self.bytes += text.len() as u64;
         Ok(())
     }
 
-    /// A new file in place of the old one, with what is in memory, or the newest part of it that fits in half.
-    fn begin_anew(&mut self, ring: &VecDeque<Decision>) -> io::Result<()> {
-        let mut lines = Vec::new();
-        let mut bytes = 0;
-        for decision in ring.iter().rev() {
-            let line = serde_json::to_vec(&Line::Decision(decision.clone()))?;
-            bytes += line.len() as u64 + 1;
+    /// Replaces the file by a new one with these decisions, or with the newest of them that fill half of it.
+    fn replace(&mut self, decisions: &VecDeque<Decision>) -> io::Result<()> {
+        let (mut newest_first, mut bytes) = (Vec::new(), 0);
+        for decision in decisions.iter().rev() {
+            let line = Line::Decision(decision.clone()).encode()?;
+            bytes += line.len() as u64;
             if bytes > FILE_BYTES_MAX / 2 {
                 break;
             }
-            lines.push(line);
+            newest_first.push(line);
         }
-        let mut text = serde_json::to_vec(&Line::Opened {
-            unix_ms: self.opened_unix_ms,
-        })?;
-        for line in lines.iter().rev() {
-            text.push(b'\n');
-            text.extend_from_slice(line);
-        }
-        text.push(b'\n');
+        newest_first.push(self.opened().encode()?);
+        newest_first.reverse();
+        let text = newest_first.concat();
         let temporary = self.path.with_extension("tmp");
         fs::write(&temporary, &text)?;
         fs::rename(&temporary, &self.path)?;
@@ -335,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_let_go_is_written_no_more() {
+    fn a_closed_file_is_not_written() {
         let directory = tempfile::tempdir().unwrap();
         let decisions = new(16, Some(directory.path()));
         record(&decisions, 7);

@@ -1,10 +1,9 @@
-//! Which changes of a configuration a running engine takes, and why it takes none. Not here: what follows from them
-//! (`tuner`).
+//! The check whether a running engine can take a new configuration. `controls` puts it in force.
 
 use crate::config::{Config, ConfigError, InvalidSetting, SettingChange};
 use crate::failure::EngineFailure;
 
-/// Why a running engine kept the configuration that it had.
+/// The reason for which a running engine kept its configuration.
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;
@@ -15,28 +14,28 @@ use crate::failure::EngineFailure;
 /// other.group.linger_ms = 1;
 /// let error = engine.reload(other).unwrap_err();
 /// assert!(error.to_string().starts_with("store.worker_threads can't change while the engine runs"));
-/// assert_eq!(engine.config().group.linger_ms, 0); // nothing of it was taken
+/// assert_eq!(engine.config().group.linger_ms, 0); // no part of it is in force
 /// # engine.shutdown_blocking()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
-    /// The file, the environment or a flag is wrong.
+    /// The file, the environment or a flag has a mistake.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A value is not allowed.
     #[error(transparent)]
     Invalid(#[from] InvalidSetting),
-    /// Settings that only a newly opened engine takes.
-    #[error("{} can't change while the engine runs; set back, or open the engine again", .keys.join(", "))]
+    /// Settings changed that only take effect when an engine is opened.
+    #[error("{} can't change while the engine runs; undo the change, or open the engine again", .keys.join(", "))]
     Static {
-        /// Sections and keys.
+        /// The settings, each as section and key.
         keys: Vec<String>,
     },
-    /// What makes the configuration anew panicked.
-    #[error("what makes the configuration anew panicked ({message}); the engine keeps what it had")]
+    /// The function that reads the configuration again panicked.
+    #[error("reading the configuration panicked ({message}); the engine keeps the one that it had")]
     Panic {
-        /// What it said.
+        /// Message of the panic.
         message: String,
     },
     /// The engine has failed or was shut down.
@@ -44,7 +43,11 @@ pub enum ReloadError {
     Engine(#[from] EngineFailure),
 }
 
-/// The changes that a running engine is asked for, if it can take all of them.
+/// Returns the changes from one configuration to another, if a running engine can take all of them.
+///
+/// # Errors
+///
+/// Fails if the new configuration is invalid, or if it changes settings that cannot change while the engine runs.
 pub fn changes_taken(old: &Config, new: &Config) -> Result<Vec<SettingChange>, ReloadError> {
     new.validate()?;
     let changes = old.changes(new)?;

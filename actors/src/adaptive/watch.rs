@@ -1,4 +1,4 @@
-//! Watching the configuration file.
+//! The watch over the configuration file.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -8,24 +8,24 @@ use super::reload_error::ReloadError;
 use crate::config::{Config, ConfigError};
 use crate::failure::panic_message;
 
-/// How a configuration comes about anew.
+/// A function that builds the configuration from the file at a path.
 type Rebuild = Box<dyn Fn(&Path) -> Result<Config, ConfigError> + Send>;
 
-/// A configuration file that is looked at while the engine runs.
+/// A configuration file that is read again when it has changed.
 pub struct Watch {
     path: PathBuf,
     rebuild: Rebuild,
-    /// What the file was like when it was last read.
+    /// The file's stamp when it was last read.
     read: Option<Stamp>,
-    /// What it was like at the last look.
+    /// The file's stamp at the last look.
     seen: Option<Stamp>,
 }
 
-/// What a file that was not changed keeps.
+/// Modification time and length of a file.
 type Stamp = (SystemTime, u64);
 
 impl Watch {
-    /// Watches a file; `rebuild` reads it.
+    /// Watches a file, which `rebuild` reads.
     pub fn new(path: PathBuf, rebuild: Rebuild) -> Self {
         let read = stamp(&path);
         Self {
@@ -36,12 +36,13 @@ impl Watch {
         }
     }
 
-    /// The configuration anew, if the file has changed since it was read, and has stayed as it is since the last look:
-    /// one that is being written is not read by halves.
+    /// Returns the new configuration if the file has changed since it was read.
+    ///
+    /// The file must be the same as at the last look, so that a file that is being written is not read halfway.
     pub fn look(&mut self) -> Option<Result<Config, ReloadError>> {
         let now = stamp(&self.path);
         let is_at_rest = std::mem::replace(&mut self.seen, now) == now;
-        // A file that is being replaced is gone for a moment, or empty.
+        // A file that is being replaced is missing or empty for a moment.
         if !is_at_rest || now == self.read || now.is_none_or(|(_, bytes)| bytes == 0) {
             return None;
         }

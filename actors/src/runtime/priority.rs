@@ -1,35 +1,34 @@
-//! Threads that may wait, so that others keep the cores while these are busy: the leaf store and checkpoints behind the
-//! pipeline, and bulk work of commits behind whoever reads and proves.
+//! Priorities of threads. The leaf store, checkpoints and bulk work of commits may wait, so that other threads get the
+//! cores while these are busy.
 //!
-//! Threads inherit the priority of the one that starts them, so a store that is opened on a lowered
-//! thread has lowered threads of its own. Not here: what may wait, and raising anything again, which
-//! the system allows to the privileged alone.
+//! Threads inherit the priority of the thread that starts them. So a store that is opened on a lowered thread has lowered
+//! threads of its own. Priorities are never raised again, since the system allows that to privileged users alone.
 
-/// How far threads for bulk work of commits stand back behind those that read and prove, steps of `nice`. Where both
-/// want the same core, Linux gives it to them 655 to 1024: reads go first and commits are not starved. Less than
-/// `checkpoint.nice`, so that checkpoints stand behind both.
+/// Steps of `nice` between threads that read and prove, and threads for bulk work of commits.
+///
+/// If both want the same core, Linux divides it 1024 to 655: reads go first, and commits are not starved. Checkpoints
+/// have lower priority than both, because `checkpoint.nice` is larger.
 const BULK_STEPS: u8 = 2;
 
-/// Lets the calling thread stand back as threads for bulk work of commits do.
+/// Lowers the priority of the calling thread to that of bulk work of commits.
 pub fn bulk() {
     lower(BULK_STEPS);
 }
 
-/// Lets the calling thread stand back by so many steps of `nice`, at most 19 altogether. Where the
-/// system has no priorities of threads, nothing happens.
+/// Lowers the priority of the calling thread by this many steps of `nice`, at most to 19. Does nothing if the system
+/// has no priorities of threads.
 #[cfg(target_os = "linux")]
 pub fn lower(steps: u8) {
     const LOWEST: i32 = 19;
     let thread = Some(rustix::thread::gettid());
-    // On Linux a priority belongs to a thread. Without it work is done at the wrong time, not wrongly,
-    // so a system that refuses is left to its own devices.
+    // Only the time at which work is done depends on priorities, so errors do not matter.
     if let Ok(now) = rustix::process::getpriority_process(thread) {
         let wanted = now.saturating_add(i32::from(steps)).min(LOWEST);
         let _ = rustix::process::setpriority_process(thread, wanted);
     }
 }
 
-/// Lets the calling thread stand back; here nothing happens.
+/// Does nothing: this system has no priorities of threads.
 #[cfg(not(target_os = "linux"))]
 pub fn lower(_: u8) {}
 

@@ -107,8 +107,9 @@ impl HashStage {
             provisional_before: provisional_before(&self.parent.record, &record),
             outcomes: outcomes.clone(),
         };
-        let version = Version::new(record, roots, self.history.clone(), replaced_bytes);
-        let version = Arc::new(version.with_submissions(Some(submissions)));
+        let (history, submissions) = (self.history.clone(), Some(submissions));
+        let version = Version::new(record, roots, history, submissions, replaced_bytes);
+        let version = Arc::new(version);
         self.parent = version.clone();
         version
     }

@@ -1,31 +1,33 @@
-//! Which parts of the key space are access_sampler: one touch in many, gathered until a window ends. Only where the tree
-//! is bounded, since all of it is in memory otherwise.
+//! A sample of the keys that are read and written, gathered until a window ends.
 //!
-//! Not here: which of them are hot (`control::hot_prefixes`), and what follows from it (`core::tree`).
+//! Samples are taken only if memory is bounded, since otherwise the whole tree is in memory. `adaptive` finds the hot
+//! prefixes among them, and the tree keeps those in memory.
 
 use std::cell::Cell;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use trunkline_core::hash::Digest;
 use trunkline_core::tree::hot_prefix_of;
 
-/// Touches of a thread of which one is taken.
+/// Each thread samples one access in this many.
 const STRIDE: u32 = 32;
-/// Samples of one window that are kept.
+/// Most samples of one window.
 const SAMPLES_MAX: usize = 4096;
 
 thread_local! {
-    static TOUCHES: Cell<u32> = const { Cell::new(0) };
+    static ACCESSES: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Samples of one window: the first bits of the paths.
+/// The samples of one window.
 #[derive(Debug)]
 pub struct AccessSampler {
     is_on: bool,
+    /// The first bits of the sampled paths.
     prefixes: Mutex<Vec<u16>>,
 }
 
 impl AccessSampler {
+    /// Creates a sampler; one that is off takes no samples.
     pub fn new(is_on: bool) -> Self {
         Self {
             is_on,
@@ -33,33 +35,32 @@ impl AccessSampler {
         }
     }
 
-    /// A key was read or written.
+    /// Notes that a key was read or written.
     pub fn touch(&self, key_hash: &Digest) {
         if !self.is_on {
             return;
         }
-        let touches = TOUCHES.get().wrapping_add(1);
-        TOUCHES.set(touches);
-        if !touches.is_multiple_of(STRIDE) {
+        let accesses = ACCESSES.get().wrapping_add(1);
+        ACCESSES.set(accesses);
+        if !accesses.is_multiple_of(STRIDE) {
             return;
         }
-        let mut prefixes = self.prefixes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut prefixes = self.prefixes.lock();
         if prefixes.len() < SAMPLES_MAX {
             prefixes.push(hot_prefix_of(key_hash));
         }
     }
 
-    /// Keys were written.
+    /// Notes that keys were read or written.
     pub fn touch_all<'a>(&self, key_hashes: impl Iterator<Item = &'a Digest>) {
         if self.is_on {
             key_hashes.for_each(|key_hash| self.touch(key_hash));
         }
     }
 
-    /// The samples since the last call.
+    /// Returns the samples since the last call.
     pub fn take(&self) -> Vec<u16> {
-        let mut prefixes = self.prefixes.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *prefixes)
+        std::mem::take(&mut *self.prefixes.lock())
     }
 }
 

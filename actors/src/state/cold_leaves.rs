@@ -1,8 +1,7 @@
-//! Leaves that the tree has no room for, read from the leaf store: all of them at opening, and later the
-//! cells that a batch touches, before it is applied.
+//! Cold leaves: those that the tree has no room for, read back from the leaf store.
 //!
-//! Not here: which cells go and whether what comes back is what left (`core::tree`), and reads of keys
-//! (`values`).
+//! The cells that a batch touches are restored before it is applied. The tree decides which cells it evicts, and checks
+//! that restored leaves are the ones that it evicted. Reads of single keys are in `values`.
 
 use std::ops::{ControlFlow, RangeInclusive};
 
@@ -13,24 +12,28 @@ use trunkline_core::params::TreeParams;
 use trunkline_core::store::leaves::{LeafSnapshot, LeafStoreError};
 use trunkline_core::tree::{CellRun, Leaf, LeavesDiffer, TreeWriter};
 
-/// Cells that may be looked at to let them go after so many operations: more than these brought back.
+/// Most cells that are examined for eviction after a batch: these, and more for each operation. That is more than a
+/// batch restores.
 const EVICTION_CELLS_MIN: usize = 256;
 const EVICTION_CELLS_PER_OPERATION: usize = 6;
-/// Scans of one batch from which on they are shared out to the pool.
-const SHARED_SCANS_MIN: usize = 8;
+/// Fewest scans of one batch that are shared by the threads of the pool.
+const PARALLEL_SCANS_MIN: usize = 8;
 
-/// Why leaves of the tree were not read from the leaf store.
+/// The reason for which leaves of the tree were not read from the leaf store.
 #[derive(Debug, thiserror::Error)]
 pub enum ScanError {
+    /// The leaf store failed, or an entry in it is damaged.
     #[error(transparent)]
     Store(#[from] LeafStoreError),
+    /// A leaf is stored at another key hash than that of its key.
     #[error("{}", misplaced(.0))]
     Misplaced(Digest),
+    /// The leaf store has other leaves than the tree evicted.
     #[error(transparent)]
     Differ(#[from] LeavesDiffer),
 }
 
-/// What to say of a leaf that is not where its key belongs.
+/// Returns the message about a leaf that is stored at the wrong key hash.
 pub fn misplaced(key_hash: &Digest) -> String {
     let key_hash = hex(key_hash);
     format!(
@@ -38,7 +41,11 @@ pub fn misplaced(key_hash: &Digest) -> String {
     )
 }
 
-/// The leaves in a range of key hashes, hashed, each with this origin.
+/// Returns the leaves in a range of key hashes, hashed, each with this origin.
+///
+/// # Errors
+///
+/// Fails if the leaf store cannot be read, or has a leaf in the wrong place.
 pub fn scan(
     params: &TreeParams,
     store: &dyn LeafSnapshot,
@@ -62,9 +69,14 @@ pub fn scan(
     misplaced.map_or(Ok(leaves), |key_hash| Err(ScanError::Misplaced(key_hash)))
 }
 
-/// Brings all cells back that some batches touch, with `covered` as the origin of their leaves: a
-/// version whose changes all views of the store have, so that every reader looks for their values there.
-/// Returns how many.
+/// Restores all evicted cells that some batches touch. Returns the number of cells.
+///
+/// The leaves get the origin `covered`: a version whose changes all views of the store have, so that every reader looks
+/// for their values in the store.
+///
+/// # Errors
+///
+/// Fails if the leaf store cannot be read, or has other leaves than the tree evicted.
 pub fn restore<'a>(
     writer: &mut TreeWriter,
     batches: impl IntoIterator<Item = &'a PreparedBatch>,
@@ -75,7 +87,7 @@ pub fn restore<'a>(
 ) -> Result<u64, ScanError> {
     let runs = writer.cells_to_load(batches);
     let scan = |run: &CellRun| scan(params, store, run.key_hashes(), covered);
-    let scanned: Vec<Vec<Leaf>> = match runs.len() < SHARED_SCANS_MIN {
+    let scanned: Vec<Vec<Leaf>> = match runs.len() < PARALLEL_SCANS_MIN {
         true => runs.iter().map(scan).collect::<Result<_, _>>()?,
         false => pool.install(|| runs.par_iter().map(scan).collect::<Result<_, _>>())?,
     };
@@ -86,8 +98,8 @@ pub fn restore<'a>(
     Ok(restored)
 }
 
-/// Lets cold leaves go as far as the tree has no room for them, with work in proportion to that of the
-/// operations before. Returns how many cells went.
+/// Evicts cold leaves as far as the tree has no room for them. The work is in proportion to the operations of the batch
+/// before. Returns the number of cells evicted.
 pub fn evict(writer: &mut TreeWriter, covered: u64, operations: usize) -> u64 {
     let cells_max = EVICTION_CELLS_MIN + EVICTION_CELLS_PER_OPERATION * operations;
     writer.evict(covered, cells_max)

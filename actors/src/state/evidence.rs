@@ -1,6 +1,6 @@
-//! Evidence about submissions: their place and their outcome, shown to somebody who trusts a commit id.
+//! Evidence about submissions: it shows the place and the outcome of a submission to anybody who trusts a commit id.
 //!
-//! What evidence is made from is kept with the readable versions, and dropped with them.
+//! Its sources are kept with the versions that can be read, and dropped with them.
 
 use trunkline_core::evidence::{Evidence, ProveEvidenceError};
 
@@ -8,7 +8,7 @@ use super::published::State;
 use super::versions::Version;
 use crate::failure::EngineFailure;
 
-/// Why there is no evidence about a submission.
+/// The reason for which there is no evidence about a submission.
 ///
 /// ```
 /// use trunkline::EvidenceError;
@@ -28,43 +28,47 @@ pub enum EvidenceError {
         "submission {sequence} is not durable yet, {last} is the last that is; wait for its receipt"
     )]
     NotYet {
-        /// Its place.
+        /// Its sequence number.
         sequence: u64,
-        /// That of the last durable one.
+        /// Sequence number of the last durable submission.
         last: u64,
     },
     /// The version of the submission is older than what is retained.
     #[error(
-        "the version of submission {sequence} is no longer kept, the oldest kept one begins with submission {oldest}: take evidence sooner, raise versions.retain_versions or hold a snapshot"
+        "the version of submission {sequence} is no longer kept; the versions that are kept begin with submission {oldest}: take evidence sooner, raise versions.retain_versions, or hold a snapshot"
     )]
     Expired {
-        /// Its place.
+        /// Its sequence number.
         sequence: u64,
-        /// That of the first one whose version is kept.
+        /// Sequence number of the first submission whose version is kept.
         oldest: u64,
     },
     /// The version was read from a checkpoint, which has no outcomes.
     #[error(
-        "the outcomes of version {version} were not in the log any more when the tree was opened; take evidence before the tree is closed"
+        "the log no longer had the outcomes of version {version} when the engine was opened; take evidence before the engine is shut down"
     )]
     NotInLog {
         /// The version.
         version: u64,
     },
-    /// No evidence can be made of what is kept.
+    /// The version does not have the submission, or too many others follow it in the version.
     #[error(transparent)]
     Prove(#[from] ProveEvidenceError),
     /// The submission never became durable.
     #[error(transparent)]
     Engine(#[from] EngineFailure),
-    /// The engine is gone, and what it kept with it.
+    /// The engine of the receipt was dropped.
     #[error(
-        "the engine of this receipt is gone; ask the one that has the tree open now, by sequence number"
+        "the engine of this receipt was dropped; ask the engine that has the tree open now, by sequence number"
     )]
     Gone,
 }
 
-/// The evidence about a submission of any version that is kept.
+/// Returns the evidence about a submission of any version that is kept.
+///
+/// # Errors
+///
+/// Fails if the submission is not durable yet, or if its version has expired or was read from a checkpoint.
 pub fn of_kept(state: &State, sequence: u64) -> Result<Evidence, EvidenceError> {
     match state.versions.of_submission(sequence) {
         Ok(version) => of_version(&version, sequence),
@@ -73,7 +77,11 @@ pub fn of_kept(state: &State, sequence: u64) -> Result<Evidence, EvidenceError> 
     }
 }
 
-/// The evidence about a submission of this version.
+/// Returns the evidence about a submission of this version.
+///
+/// # Errors
+///
+/// Fails if the version was read from a checkpoint, or does not have the submission.
 pub fn of_version(version: &Version, sequence: u64) -> Result<Evidence, EvidenceError> {
     let Some(kept) = &version.submissions else {
         let version = version.number();

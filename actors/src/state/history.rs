@@ -1,13 +1,13 @@
-//! The commit ids of all versions, for proofs over the history: those that a checkpoint covers are in the
-//! file `HISTORY`, later ones in memory until one does.
+//! The commit ids of all versions, for proofs over the history.
 //!
-//! Memory holds nodes in the order of the file, 64 bytes a version, so that a proof takes a few looks
-//! wherever they are. Not here: the file (`core::store::history_file`), and when to store.
+//! Versions that a checkpoint covers are in the file `HISTORY`. Later ones are in memory, 64 bytes a version, in the same
+//! order of nodes as in the file. So a proof takes a few lookups wherever the nodes are. `checkpoint` stores the nodes.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
 
+use parking_lot::RwLock;
 use trunkline_core::hash::Digest;
 use trunkline_core::history::{
     AncestorProof, ConsistencyProof, HISTORY, Inclusion, MountainRange, Subtree,
@@ -20,7 +20,7 @@ use trunkline_core::store::manifest::CheckpointManifest;
 
 use crate::state::versions::Version;
 
-/// Why a snapshot gave no proof over the history.
+/// The reason for which a snapshot gave no proof over the history.
 ///
 /// ```
 /// use trunkline::HistoryError;
@@ -35,122 +35,86 @@ use crate::state::versions::Version;
 /// ```
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
-    /// The history of a snapshot ends before its own version.
+    /// The version is not older than the snapshot.
     #[error(
         "version {version} is not before version {head}, that of the snapshot: take a later snapshot"
     )]
     NotOlder {
         /// The version that was to be proven.
         version: u64,
-        /// That of the snapshot.
+        /// The version of the snapshot.
         head: u64,
     },
-    /// The file with the history failed, or is damaged.
+    /// The history file could not be read, or is damaged.
     #[error(transparent)]
     File(#[from] HistoryFileError),
 }
 
-/// All commit ids up to the last durable version, and the nodes above them.
+/// The commit ids of all durable versions, and the nodes above them.
 #[derive(Debug)]
 pub struct History {
-    inner: RwLock<Inner>,
+    nodes: RwLock<Nodes>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct Nodes {
     range: MountainRange,
-    /// Has the first so many nodes.
     file: Option<Arc<HistoryFile>>,
+    /// Number of nodes in the file.
     stored: u64,
-    /// Those after them.
-    nodes: VecDeque<Digest>,
+    /// The nodes after those in the file.
+    later: VecDeque<Digest>,
 }
 
 impl History {
-    /// As of a checkpoint.
+    /// Creates the history of a checkpoint.
     pub fn new(marker: &CheckpointManifest, file: Option<HistoryFile>) -> Self {
-        let (stored, nodes) = match file {
+        let (stored, later) = match file {
             Some(_) => (nodes_covered(marker.record.version), VecDeque::new()),
-            // No checkpoint yet: the empty state alone.
+            // Before the first checkpoint there is only the empty state.
             None => (0, VecDeque::from([marker.record.commit_id()])),
         };
         Self {
-            inner: RwLock::new(Inner {
+            nodes: RwLock::new(Nodes {
                 range: marker.history.clone(),
                 file: file.map(Arc::new),
                 stored,
-                nodes,
+                later,
             }),
         }
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Inner> {
-        self.inner.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, Inner> {
-        self.inner.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Adds the next version.
     pub fn push(&self, version: u64, commit_id: &Digest) {
-        let inner = &mut *self.write();
-        debug_assert_eq!(inner.range.count(), version);
-        let nodes = &mut inner.nodes;
-        nodes.push_back(*commit_id);
-        let note = |node: &Digest| nodes.push_back(*node);
-        inner.range.append_noting(&HISTORY, commit_id, note);
+        let Nodes { range, later, .. } = &mut *self.nodes.write();
+        debug_assert_eq!(range.count(), version);
+        later.push_back(*commit_id);
+        range.append_noting(&HISTORY, commit_id, |node| later.push_back(*node));
     }
 
-    /// How many nodes the file has, and those that a checkpoint of `version` adds.
+    /// Returns the number of nodes in the file, and the nodes that a checkpoint of `version` adds to them.
     pub fn unstored(&self, version: u64) -> (u64, Vec<Digest>) {
-        let inner = self.read();
-        let count = nodes_covered(version).saturating_sub(inner.stored);
-        let nodes = inner.nodes.iter().take(count as usize).copied();
-        (inner.stored, nodes.collect())
+        let nodes = self.nodes.read();
+        let count = nodes_covered(version).saturating_sub(nodes.stored);
+        let unstored = nodes.later.iter().take(count as usize);
+        (nodes.stored, unstored.copied().collect())
     }
 
-    /// The file has everything up to `version` now.
+    /// Frees the nodes up to `version`, which the file has now.
     pub fn stored(&self, version: u64, file: Option<HistoryFile>) {
-        let inner = &mut *self.write();
+        let nodes = &mut *self.nodes.write();
         let stored = nodes_covered(version);
-        let count = stored.saturating_sub(inner.stored) as usize;
-        inner.nodes.drain(..count.min(inner.nodes.len()));
-        inner.stored = stored;
-        inner.file = file.map(Arc::new);
+        let count = stored.saturating_sub(nodes.stored) as usize;
+        nodes.later.drain(..count.min(nodes.later.len()));
+        nodes.stored = stored;
+        nodes.file = file.map(Arc::new);
     }
 
-    /// A node; any digest if there is no such node, which no proof made of it survives.
-    fn node(&self, position: u64) -> Result<Digest, HistoryFileError> {
-        let inner = self.read();
-        if let Some(place) = position.checked_sub(inner.stored) {
-            return Ok(inner.nodes.get(place as usize).copied().unwrap_or_default());
-        }
-        let file = inner.file.clone();
-        drop(inner);
-        file.map_or(Ok(Digest::default()), |file| file.node(position))
-    }
-
-    fn commit_id(&self, version: u64) -> Result<Digest, HistoryFileError> {
-        let leaf = Subtree {
-            first: version,
-            height: 0,
-        };
-        self.node(leaf.position())
-    }
-
-    fn digest(&self, subtree: Subtree) -> Result<Digest, HistoryFileError> {
-        subtree_digest(subtree, |position| self.node(position))
-    }
-
-    /// What is handed out was checked: a node that was damaged in the file is found here.
-    fn damaged(&self, version: u64) -> HistoryError {
-        let file = self.read().file.clone();
-        let path = file.map_or(PathBuf::from(HISTORY_FILE), |file| file.path().to_owned());
-        HistoryFileError::Node { path, version }.into()
-    }
-
-    /// That `version` is an ancestor of a head.
+    /// Proves that `version` is an ancestor of `head`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if `version` is not older than `head`, or if the file cannot be read or is damaged.
     pub fn prove_ancestor(
         &self,
         head: &Version,
@@ -170,7 +134,11 @@ impl History {
         }
     }
 
-    /// That the history up to `older` is the beginning of that of a head.
+    /// Proves that the history up to `older` is the beginning of the history of `head`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::prove_ancestor`].
     pub fn prove_consistency(
         &self,
         head: &Version,
@@ -185,6 +153,37 @@ impl History {
             Ok(()) => Ok(proof),
             Err(_) => Err(self.damaged(older)),
         }
+    }
+
+    /// Returns a node, or zeros if there is none; no proof that contains those verifies.
+    fn node(&self, position: u64) -> Result<Digest, HistoryFileError> {
+        let nodes = self.nodes.read();
+        if let Some(place) = position.checked_sub(nodes.stored) {
+            return Ok(nodes.later.get(place as usize).copied().unwrap_or_default());
+        }
+        let file = nodes.file.clone();
+        drop(nodes);
+        file.map_or(Ok(Digest::default()), |file| file.node(position))
+    }
+
+    fn commit_id(&self, version: u64) -> Result<Digest, HistoryFileError> {
+        let leaf = Subtree {
+            first: version,
+            height: 0,
+        };
+        self.node(leaf.position())
+    }
+
+    fn digest(&self, subtree: Subtree) -> Result<Digest, HistoryFileError> {
+        subtree_digest(subtree, |position| self.node(position))
+    }
+
+    /// Returns the error for a proof that does not verify: a node in the file is damaged.
+    fn damaged(&self, version: u64) -> HistoryError {
+        let nodes = self.nodes.read();
+        let path = nodes.file.as_ref().map(|file| file.path().to_owned());
+        let path = path.unwrap_or_else(|| PathBuf::from(HISTORY_FILE));
+        HistoryFileError::Node { path, version }.into()
     }
 }
 
@@ -215,7 +214,7 @@ mod tests {
             ..CommitRecord::genesis(TREE)
         };
         let roots = Roots::of(number, 0, Box::new([[0; 32]; 128]));
-        Version::new(record, roots, history.clone(), 0)
+        Version::new(record, roots, history.clone(), None, 0)
     }
 
     #[test]
@@ -253,7 +252,7 @@ mod tests {
             commits.push(version);
         }
         assert_eq!(
-            history.read().nodes.len() as u64,
+            history.nodes.read().later.len() as u64,
             nodes_covered(39) - nodes_covered(20)
         );
     }

@@ -1,8 +1,7 @@
-//! What one version did to its keys, as readers, the log and checkpoints want it.
+//! The effects of one version on its keys, for readers, the log and checkpoints.
 //!
-//! A layer holds the batches themselves and, unless it is one batch that took effect to the last
-//! write, a list of which writes of them count. Nothing is copied. Not here: how long a layer is
-//! kept (`values`).
+//! A layer holds the batches themselves. Unless it is one batch whose writes all took effect, it also lists which of
+//! their writes count. Nothing is copied. `values` decides how long a layer is kept.
 
 use std::sync::Arc;
 
@@ -10,183 +9,120 @@ use bytes::Bytes;
 use trunkline_core::batch::{PreparedBatch, find_ascending, head};
 use trunkline_core::hash::Digest;
 use trunkline_core::store::effect::Effect;
-use trunkline_core::store::leaves::{LeafChange, LeafRef};
 
-/// What an effect replaces in the tree, bytes: a leaf and, about, eight digests of its path.
+/// Bytes that an effect replaces in the tree: a leaf and about eight digests of its path.
 const REPLACED_BYTES: usize = 400;
-/// A batch is held whole if at least one of so many of its writes took effect; else those that did
-/// are copied.
-const WRITES_FOR_ONE_MAX: usize = 4;
-/// Stands for the batch in places of displaced keys.
+/// Most writes for each one that took effect in a batch that is held whole. Of other batches the writes that took
+/// effect are copied.
+const WRITES_PER_EFFECT_MAX: usize = 4;
+/// The batch number in places of displaced keys.
 const DISPLACED: u32 = u32::MAX;
 
-/// A key that went because a newer one took its path.
+/// A key that was removed because a newer one took its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Displaced {
+    /// Hash of the key.
     pub key_hash: Digest,
+    /// The key.
     pub key: Bytes,
 }
 
-/// A submission of the version, and what the tree said of it.
+/// A submission of the version, and what it changed.
 #[derive(Clone, Debug)]
 pub struct Part {
+    /// The submission.
     pub batch: Arc<PreparedBatch>,
-    /// Its writes that changed nothing, ascending; every other one took effect.
+    /// Its writes that changed nothing, ascending. All others took effect.
     pub unchanged: Vec<u32>,
-    /// Ascending by key hash; none of them is among the writes that took effect.
+    /// The keys that it displaced, ascending by key hash. None of them is among the writes that took effect.
     pub displaced: Vec<Displaced>,
 }
 
-/// Where an effect stands.
+/// Where an effect is: a write of a batch, or a displaced key if `batch` is [`DISPLACED`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {
-    /// Which batch, or [`DISPLACED`].
     batch: u32,
     write: u32,
-}
-
-#[derive(Debug)]
-enum Order {
-    /// The writes of the one batch there is.
-    Whole,
-    Listed(Vec<Place>),
 }
 
 /// The effects of one version, ascending by key hash.
 #[derive(Debug)]
 pub struct Layer {
+    /// Number of the version.
     pub version: u64,
     batches: Vec<Arc<PreparedBatch>>,
     displaced: Vec<Displaced>,
-    order: Order,
+    /// The effects in order; `None` if they are all writes of the one batch.
+    places: Option<Vec<Place>>,
     bytes: usize,
 }
 
 impl Layer {
-    /// Of the submissions that took effect, in their order; of several effects on one key the last
-    /// counts.
+    /// Creates a layer of the submissions that took effect, in their order. If several of them changed the same key,
+    /// the last one counts.
     pub fn new(version: u64, mut parts: Vec<Part>) -> Self {
         parts.retain(|part| part.count() > 0);
-        parts.iter_mut().for_each(Part::let_go);
-        let order = match &parts[..] {
-            [part] if part.is_whole() => Order::Whole,
-            _ => Order::Listed(Vec::new()),
-        };
+        parts.iter_mut().for_each(Part::compact);
+        let is_whole = matches!(&parts[..], [part] if part.is_whole());
         let mut layer = Self {
             version,
             batches: Vec::with_capacity(parts.len()),
             displaced: Vec::new(),
-            order,
+            places: None,
             bytes: 0,
         };
         let mut places = Vec::new();
         // The newest first.
         for part in parts.into_iter().rev() {
-            if let Order::Listed(_) = layer.order {
+            if !is_whole {
                 let batch = layer.batches.len() as u32;
                 places.extend(part.writes().map(|write| Place { batch, write }));
             }
             for displaced in part.displaced {
-                places.push(Place {
-                    batch: DISPLACED,
-                    write: layer.displaced.len() as u32,
-                });
+                let (batch, write) = (DISPLACED, layer.displaced.len() as u32);
+                places.push(Place { batch, write });
                 layer.displaced.push(displaced);
             }
             layer.batches.push(part.batch);
         }
-        if let Order::Listed(_) = layer.order {
-            layer.order = Order::Listed(layer.sorted(places));
+        // The writes of one batch are in order already.
+        if layer.batches.len() > 1 || !layer.displaced.is_empty() {
+            places = sorted_by_key_hash(places, |place| layer.key_hash_at(place));
         }
-        layer.bytes = layer.count_bytes();
+        layer.places = (!is_whole).then_some(places);
+        layer.bytes = layer.memory_bytes();
         layer
     }
 
-    /// Places by key hash; of those with the same the first alone.
-    fn sorted(&self, places: Vec<Place>) -> Vec<Place> {
-        if self.batches.len() == 1 && self.displaced.is_empty() {
-            return places;
-        }
-        let mut headed: Vec<(u64, Place)> = places
-            .into_iter()
-            .map(|place| (head(self.key_hash_at(place)), place))
-            .collect();
-        // Stable: batches come in as runs that are sorted already, the newest first.
-        headed.sort_by(|a, b| {
-            let whole = || self.key_hash_at(a.1).cmp(self.key_hash_at(b.1));
-            a.0.cmp(&b.0).then_with(whole)
-        });
-        headed.dedup_by(|a, b| a.0 == b.0 && self.key_hash_at(a.1) == self.key_hash_at(b.1));
-        headed.into_iter().map(|(_, place)| place).collect()
-    }
-
-    /// Bytes that it holds in memory.
+    /// Returns the bytes that the layer holds in memory.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// What the version before this one costs in memory if it stays readable, about.
+    /// Returns about how many bytes it costs to keep the version before this one readable.
     pub fn replaced_bytes(&self) -> usize {
         self.bytes + self.len() * REPLACED_BYTES
     }
 
-    /// Bytes of keys and values that came with its batches: about what its effects take when written.
+    /// Returns the bytes of keys and values in the batches: about what the effects take in the log.
     pub fn payload_bytes(&self) -> usize {
         self.batches.iter().map(|batch| batch.bytes).sum()
     }
 
-    /// Effects.
-    pub fn len(&self) -> usize {
-        match &self.order {
-            Order::Whole => self.batches[0].writes.len(),
-            Order::Listed(places) => places.len(),
+    fn len(&self) -> usize {
+        match &self.places {
+            None => self.batches[0].writes.len(),
+            Some(places) => places.len(),
         }
     }
 
-    /// The effects in their order.
+    /// Returns the effects in order.
     pub fn effects(&self) -> impl ExactSizeIterator<Item = Effect<'_>> {
         (0..self.len()).map(|index| self.effect(index))
     }
 
-    /// The key hash of an effect.
-    pub fn key_hash(&self, index: usize) -> &Digest {
-        self.key_hash_at(self.place(index))
-    }
-
-    fn key_hash_at(&self, Place { batch, write }: Place) -> &Digest {
-        match batch {
-            DISPLACED => &self.displaced[write as usize].key_hash,
-            batch => &self.batches[batch as usize].writes[write as usize].key_hash,
-        }
-    }
-
-    /// What an effect does to the leaf store.
-    pub fn leaf_change(&self, index: usize) -> LeafChange<'_> {
-        let Effect {
-            key_hash,
-            key,
-            change,
-        } = self.effect(index);
-        LeafChange {
-            key_hash,
-            leaf: change.map(|value| LeafRef { key, value }),
-        }
-    }
-
-    /// The value that a key has from this version on, to hold.
-    pub fn value(&self, key_hash: &Digest) -> Option<Bytes> {
-        let (batch, write) = self.find(key_hash)?;
-        batch.contents.held_value(write)
-    }
-
-    /// As [`Self::value`], with the key.
-    pub fn key_and_value(&self, key_hash: &Digest) -> Option<(Bytes, Bytes)> {
-        let (batch, write) = self.find(key_hash)?;
-        let value = batch.contents.held_value(write)?;
-        Some((Bytes::copy_from_slice(batch.key(write)), value))
-    }
-
-    fn effect(&self, index: usize) -> Effect<'_> {
+    /// Returns one of the effects.
+    pub fn effect(&self, index: usize) -> Effect<'_> {
         let Place { batch, write } = self.place(index);
         let write = write as usize;
         if batch == DISPLACED {
@@ -205,40 +141,69 @@ impl Layer {
         }
     }
 
-    fn place(&self, index: usize) -> Place {
-        match &self.order {
-            Order::Whole => Place {
-                batch: 0,
-                write: index as u32,
-            },
-            Order::Listed(places) => places[index],
+    /// Returns the key hash of an effect.
+    pub fn key_hash(&self, index: usize) -> &Digest {
+        self.key_hash_at(self.place(index))
+    }
+
+    /// Returns a key and its value if this version wrote one. The value shares the memory of its batch.
+    pub fn get(&self, key_hash: &Digest) -> Option<(&[u8], Bytes)> {
+        let index = find_ascending(self.len(), |index| self.key_hash(index), key_hash)?;
+        let Place { batch, write } = self.place(index);
+        let write = write as usize;
+        // `None` if the key was displaced.
+        let batch = self.batches.get(batch as usize)?;
+        Some((batch.key(write), batch.contents.held_value(write)?))
+    }
+
+    fn key_hash_at(&self, Place { batch, write }: Place) -> &Digest {
+        match batch {
+            DISPLACED => &self.displaced[write as usize].key_hash,
+            batch => &self.batches[batch as usize].writes[write as usize].key_hash,
         }
     }
 
-    /// The batch and the write that put a key or removed it.
-    fn find(&self, key_hash: &Digest) -> Option<(&PreparedBatch, usize)> {
-        let index = find_ascending(self.len(), |index| self.key_hash(index), key_hash)?;
-        let Place { batch, write } = self.place(index);
-        // Not there if the key was displaced.
-        Some((self.batches.get(batch as usize)?, write as usize))
+    fn place(&self, index: usize) -> Place {
+        match &self.places {
+            None => Place {
+                batch: 0,
+                write: index as u32,
+            },
+            Some(places) => places[index],
+        }
     }
 
-    fn count_bytes(&self) -> usize {
-        let displaced = |displaced: &Displaced| size_of::<Displaced>() + displaced.key.len();
-        let places = match &self.order {
-            Order::Whole => 0,
-            Order::Listed(places) => places.capacity() * size_of::<Place>(),
-        };
+    fn memory_bytes(&self) -> usize {
+        let places = self.places.as_ref().map_or(0, Vec::capacity);
         let batches = self.batches.iter().map(|batch| batch.memory_bytes());
+        let displaced = self.displaced.iter();
+        let displaced = displaced.map(|one| size_of::<Displaced>() + one.key.len());
         size_of::<Self>()
-            + places
+            + places * size_of::<Place>()
             + batches.sum::<usize>()
-            + self.displaced.iter().map(displaced).sum::<usize>()
+            + displaced.sum::<usize>()
     }
 }
 
+/// Sorts items by key hash and keeps the first of those with the same one.
+pub fn sorted_by_key_hash<'a, T: Copy>(
+    items: Vec<T>,
+    key_hash: impl Fn(T) -> &'a Digest,
+) -> Vec<T> {
+    // Comparing the first bytes is nearly always enough.
+    let headed = items.into_iter().map(|item| (head(key_hash(item)), item));
+    let mut headed: Vec<(u64, T)> = headed.collect();
+    // Stable, and fast for items that come as sorted runs.
+    headed.sort_by(|a, b| {
+        let whole = || key_hash(a.1).cmp(key_hash(b.1));
+        a.0.cmp(&b.0).then_with(whole)
+    });
+    headed.dedup_by(|a, b| a.0 == b.0 && key_hash(a.1) == key_hash(b.1));
+    headed.into_iter().map(|(_, item)| item).collect()
+}
+
 impl Part {
-    /// A batch that took effect to the last write.
+    /// Creates a part of a batch whose writes all took effect.
     pub fn whole(batch: Arc<PreparedBatch>) -> Self {
         Self {
             batch,
@@ -247,7 +212,7 @@ impl Part {
         }
     }
 
-    /// Effects.
+    /// Returns the number of effects.
     fn count(&self) -> usize {
         self.batch.writes.len() - self.unchanged.len() + self.displaced.len()
     }
@@ -256,17 +221,17 @@ impl Part {
         self.unchanged.is_empty() && self.displaced.is_empty()
     }
 
-    /// The writes that took effect.
+    /// Returns the writes that took effect.
     fn writes(&self) -> impl Iterator<Item = u32> {
         let mut unchanged = self.unchanged.iter().copied().peekable();
         let all = 0..self.batch.writes.len() as u32;
         all.filter(move |write| unchanged.next_if_eq(write).is_none())
     }
 
-    /// Lets go of a batch most of whose writes changed nothing.
-    fn let_go(&mut self) {
+    /// Copies the writes that took effect and releases the batch, if they are few of its writes.
+    fn compact(&mut self) {
         let total = self.batch.writes.len();
-        if (total - self.unchanged.len()) * WRITES_FOR_ONE_MAX < total {
+        if (total - self.unchanged.len()) * WRITES_PER_EFFECT_MAX < total {
             self.batch = Arc::new(self.batch.selected(self.writes()));
             self.unchanged = Vec::new();
         }
@@ -294,18 +259,18 @@ mod tests {
         Part::whole(Arc::new(prepared.unwrap()))
     }
 
-    /// What a layer does to each key, looked up and walked over.
+    /// Returns what a layer does to each key, and checks that lookups and iteration agree.
     fn effects(layer: &Layer) -> Vec<(u8, Option<String>)> {
         let all: Vec<Effect<'_>> = layer.effects().collect();
         assert!(all.is_sorted_by(|a, b| a.key_hash < b.key_hash));
         let mut effects = Vec::new();
         for (index, effect) in all.iter().enumerate() {
             assert_eq!(effect.key_hash, key_hash(effect.key[0]));
-            assert_eq!(layer.value(&effect.key_hash).as_deref(), effect.change);
-            let change = layer.leaf_change(index);
-            let leaf = change.leaf.map(|leaf| (leaf.key, leaf.value));
-            assert_eq!(change.key_hash, effect.key_hash);
-            assert_eq!(leaf, effect.change.map(|value| (effect.key, value)));
+            assert_eq!(layer.key_hash(index), &effect.key_hash);
+            assert_eq!(layer.effect(index), *effect);
+            let found = layer.get(&effect.key_hash);
+            let found = found.as_ref().map(|(key, value)| (*key, &value[..]));
+            assert_eq!(found, effect.change.map(|value| (effect.key, value)));
             let value = effect
                 .change
                 .map(|value| String::from_utf8(value.to_vec()).unwrap());
@@ -324,9 +289,9 @@ mod tests {
     #[test]
     fn a_single_batch_that_took_effect_needs_no_list() {
         let layer = Layer::new(1, vec![part(0..100, "a")]);
-        assert!(matches!(layer.order, Order::Whole));
+        assert!(layer.places.is_none());
         assert_eq!(effects(&layer), puts(0..100, "a"));
-        assert_eq!(layer.value(&key_hash(100)), None);
+        assert_eq!(layer.get(&key_hash(100)), None);
     }
 
     #[test]
@@ -341,7 +306,7 @@ mod tests {
         let kept = (0..100).filter(|key| !gone.contains(key));
         let layer = Layer::new(1, vec![single]);
         assert_eq!(effects(&layer), puts(kept, "a"));
-        assert_eq!(layer.value(&key_hash(gone[0])), None);
+        assert_eq!(layer.get(&key_hash(gone[0])), None);
     }
 
     #[test]

@@ -1,25 +1,27 @@
-//! What readers see: the published versions, their values, and the accepted writes above them.
+//! The state that readers see: the published versions, their values, and the accepted writes on top of them.
 //!
-//! | file | for |
+//! | file | content |
 //! | --- | --- |
 //! | `published` | [`State`], which holds the rest |
-//! | `read` | how a key is found |
-//! | `overlay` | writes that are accepted and not applied |
-//! | `layer`, `values`, `value_cache` | where values are: a layer for each version, the leaf store, a cache |
-//! | `versions`, `history`, `evidence` | durable versions and what is proven about them |
-//! | `cold_leaves` | leaves that are not in memory |
-//! | `access_sampler` | which parts of the key space are used |
+//! | `read` | finding a key |
+//! | `overlay` | writes that are accepted and not applied yet |
+//! | `layer`, `values`, `value_cache` | values: a layer for each version, the leaf store, a cache |
+//! | `versions`, `history`, `evidence` | durable versions, and proofs about them |
+//! | `cold_leaves` | leaves that are evicted from memory |
+//! | `access_sampler` | samples of the keys that are used |
+//! | `key_hasher` | the hasher of maps from key hashes |
 
 pub mod access_sampler;
 pub mod cold_leaves;
 pub mod evidence;
 pub mod history;
+pub mod key_hasher;
 pub mod layer;
 pub mod overlay;
 mod published;
 pub mod read;
-mod value_cache;
+pub mod value_cache;
 pub mod values;
 pub mod versions;
 
-pub use published::{State, StateParts};
+pub use published::State;

@@ -1,47 +1,31 @@
-//! Writes that are accepted and not yet applied, so that a caller reads its own writes at once.
+//! Accepted writes that the tree has not applied yet, so that callers read their own writes at once.
 //!
-//! Bounded by credit: an entry lives as long as its submission waits for the tree. Writes of
-//! submissions with requirements are not shown, because they may yet be refused; that others are,
-//! for a collision of paths, is rare enough to show them until then.
+//! Admission bounds it: an entry lives as long as its submission waits for the tree. Submissions with requirements are
+//! not shown, because they may still be refused. Others are refused only if paths collide, which is rare enough to show
+//! their writes until then.
 //!
-//! A large submission is shown as it is, in a list that every read searches; the writes of small
-//! ones stand in a map. So a read costs little whatever the sizes are, and so does a write.
+//! A large submission is shown as a whole, in a list that every read searches. The writes of small submissions are in a
+//! map. So reads and writes are cheap at every size.
 
-use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 use dashmap::DashMap;
+use parking_lot::RwLock;
 use trunkline_core::batch::PreparedBatch;
 use trunkline_core::hash::Digest;
 
-/// Writes from which a submission is shown whole: 100 µs and more in the map.
-const WHOLE_WRITES_MIN: usize = 512;
-/// Submissions that are shown whole at most: each costs a read about 0.1 µs.
-const WHOLE_MAX: usize = 128;
+use super::key_hasher::BuildKeyHasher;
 
-/// A key hash is already spread evenly: its first bytes are its hash.
-#[derive(Debug, Default)]
-pub struct KeyHashHasher(u64);
-
-impl Hasher for KeyHashHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(head) = bytes.first_chunk() {
-            self.0 = u64::from_le_bytes(*head);
-        }
-    }
-
-    fn write_usize(&mut self, _length: usize) {}
-}
+/// Fewest writes of a large submission. In the map they would take 100 µs.
+const LARGE_WRITES_MIN: usize = 512;
+/// Most large submissions in the list. Each costs a read about 0.1 µs.
+const LARGE_MAX: usize = 128;
 
 /// A write of a small submission.
 #[derive(Debug)]
-struct Accepted {
+struct Small {
     sequence: u64,
     batch: Arc<PreparedBatch>,
     write: u32,
@@ -49,23 +33,23 @@ struct Accepted {
 
 /// A large submission.
 #[derive(Debug)]
-struct Whole {
+struct Large {
     sequence: u64,
     batch: Arc<PreparedBatch>,
 }
 
-/// The newest accepted write of each key that the tree has not seen yet.
+/// The newest accepted write of each key that the tree has not applied yet.
 ///
-/// Submissions are hidden in their order. Therefore, while the list is locked, nothing that is newer
-/// than what it shows can go from the map.
+/// Submissions are hidden in their order. So while the list is locked, the map loses nothing that is newer than the
+/// submissions in the list.
 #[derive(Debug, Default)]
 pub struct Overlay {
     /// Ascending by sequence number.
-    whole: RwLock<Vec<Whole>>,
-    whole_count: AtomicUsize,
-    scattered: DashMap<Digest, Accepted, BuildHasherDefault<KeyHashHasher>>,
+    large: RwLock<Vec<Large>>,
+    large_count: AtomicUsize,
+    small: DashMap<Digest, Small, BuildKeyHasher>,
     /// Submissions in the map.
-    scattered_count: AtomicUsize,
+    small_count: AtomicUsize,
 }
 
 impl Overlay {
@@ -74,89 +58,83 @@ impl Overlay {
         if !batch.requirements.is_empty() {
             return;
         }
-        if batch.writes.len() >= WHOLE_WRITES_MIN && self.show_whole(sequence, batch) {
+        if batch.writes.len() >= LARGE_WRITES_MIN && self.show_large(sequence, batch) {
             return;
         }
-        self.scattered_count.fetch_add(1, Ordering::SeqCst);
-        for (place, write) in (0..).zip(&batch.writes) {
-            let accepted = Accepted {
+        self.small_count.fetch_add(1, Ordering::SeqCst);
+        for (index, write) in (0..).zip(&batch.writes) {
+            let small = Small {
                 sequence,
                 batch: batch.clone(),
-                write: place,
+                write: index,
             };
-            self.scattered.insert(write.key_hash, accepted);
+            self.small.insert(write.key_hash, small);
         }
     }
 
-    /// Takes the writes of a submission back, unless later ones have replaced them. Called in the
-    /// order of sequence numbers, when readers of the present see them without it.
+    /// Hides the writes of a submission, unless later ones have replaced them. Called in the order of sequence numbers,
+    /// after the tree shows the writes to readers of the present.
     pub fn hide(&self, sequence: u64, batch: &PreparedBatch) {
         if !batch.requirements.is_empty() {
             return;
         }
-        if batch.writes.len() >= WHOLE_WRITES_MIN && self.hide_whole(sequence) {
+        if batch.writes.len() >= LARGE_WRITES_MIN && self.hide_large(sequence) {
             return;
         }
         for write in &batch.writes {
-            self.scattered
+            self.small
                 .remove_if(&write.key_hash, |_, shown| shown.sequence <= sequence);
         }
-        self.scattered_count.fetch_sub(1, Ordering::SeqCst);
+        self.small_count.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// The newest accepted write of a key: `Some(None)` is a delete.
+    /// Returns the newest accepted write of a key; `Some(None)` is a delete.
     pub fn get(&self, key_hash: &Digest) -> Option<Option<Bytes>> {
-        if self.whole_count.load(Ordering::SeqCst) == 0 {
-            return self.get_scattered(key_hash, 0);
+        if self.large_count.load(Ordering::SeqCst) == 0 {
+            return self.get_small(key_hash, 0);
         }
-        // Locked until the map has been looked at.
-        let whole = self.read();
-        for Whole { sequence, batch } in whole.iter().rev() {
+        // Locked until the map has been searched.
+        let large = self.large.read();
+        for Large { sequence, batch } in large.iter().rev() {
             if let Some(write) = batch.find(key_hash) {
-                let newer = self.get_scattered(key_hash, *sequence);
+                let newer = self.get_small(key_hash, *sequence);
                 return newer.or_else(|| Some(batch.contents.held_value(write)));
             }
         }
-        self.get_scattered(key_hash, 0)
+        self.get_small(key_hash, 0)
     }
 
-    /// The write in the map if it is newer than a submission.
-    fn get_scattered(&self, key_hash: &Digest, than: u64) -> Option<Option<Bytes>> {
-        if self.scattered_count.load(Ordering::SeqCst) == 0 {
+    /// Returns the write in the map if it is newer than this submission.
+    fn get_small(&self, key_hash: &Digest, than: u64) -> Option<Option<Bytes>> {
+        if self.small_count.load(Ordering::SeqCst) == 0 {
             return None;
         }
-        let shown = self.scattered.get(key_hash)?;
+        let shown = self.small.get(key_hash)?;
         let value = || shown.batch.contents.held_value(shown.write as usize);
         (shown.sequence > than).then(value)
     }
 
-    fn show_whole(&self, sequence: u64, batch: &Arc<PreparedBatch>) -> bool {
-        let mut whole = self.write();
-        if whole.len() >= WHOLE_MAX {
+    /// Adds a submission to the list. Returns false if the list is full.
+    fn show_large(&self, sequence: u64, batch: &Arc<PreparedBatch>) -> bool {
+        let mut large = self.large.write();
+        if large.len() >= LARGE_MAX {
             return false;
         }
         let batch = batch.clone();
-        whole.push(Whole { sequence, batch });
-        self.whole_count.store(whole.len(), Ordering::SeqCst);
+        large.push(Large { sequence, batch });
+        self.large_count.store(large.len(), Ordering::SeqCst);
         true
     }
 
-    fn hide_whole(&self, sequence: u64) -> bool {
-        let mut whole = self.write();
-        let Ok(place) = whole.binary_search_by_key(&sequence, |whole| whole.sequence) else {
+    /// Removes a submission from the list. Returns false if it is not there.
+    fn hide_large(&self, sequence: u64) -> bool {
+        let mut large = self.large.write();
+        let Ok(place) = large.binary_search_by_key(&sequence, |large| large.sequence) else {
             return false;
         };
-        whole.remove(place);
-        self.whole_count.store(whole.len(), Ordering::SeqCst);
+        large.remove(place);
+        self.large_count.store(large.len(), Ordering::SeqCst);
         true
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, Vec<Whole>> {
-        self.whole.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, Vec<Whole>> {
-        self.whole.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -207,21 +185,21 @@ mod tests {
     #[test]
     fn more_large_submissions_than_the_list_takes_go_into_the_map() {
         let overlay = Overlay::default();
-        let batch = prepared(puts(0..WHOLE_WRITES_MIN as u16, "v"));
-        let last = WHOLE_MAX as u64 + 2;
+        let batch = prepared(puts(0..LARGE_WRITES_MIN as u16, "v"));
+        let last = LARGE_MAX as u64 + 2;
         for sequence in 1..=last {
             overlay.show(sequence, &batch);
         }
-        assert_eq!(overlay.scattered_count.load(Ordering::SeqCst), 2);
+        assert_eq!(overlay.small_count.load(Ordering::SeqCst), 2);
         for sequence in 1..=last {
             assert_eq!(overlay.get(&key_hash(0)), Some(Some("v".into())));
             overlay.hide(sequence, &batch);
         }
         assert_eq!(overlay.get(&key_hash(0)), None);
-        assert!(overlay.scattered.is_empty());
+        assert!(overlay.small.is_empty());
     }
 
-    /// Size, first key, every how many keys one is deleted, whether something is required.
+    /// Whether it is large, the first key, one in how many keys is deleted, whether it has a requirement.
     type Step = (bool, u16, u16, bool);
 
     fn batch_of((large, first, deletes, required): Step, value: u64) -> Batch {

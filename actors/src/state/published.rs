@@ -1,8 +1,7 @@
-//! The state as readers see it.
+//! The state that readers see, with everything that a read or a proof needs.
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use trunkline_core::kzg::Committer;
 use trunkline_core::params::TreeParams;
@@ -18,7 +17,7 @@ use crate::config::runtime::RuntimeSettings;
 use crate::metrics::Metrics;
 use crate::runtime::pool::Pools;
 
-/// The state as readers see it: enough for snapshots, with or without an engine around it.
+/// The state that readers see. It is enough for snapshots, with or without a running engine.
 pub struct State {
     /// Parameters of the tree.
     pub params: TreeParams,
@@ -42,8 +41,6 @@ pub struct State {
     pub access_sampler: AccessSampler,
     /// Measurements.
     pub metrics: Arc<Metrics>,
-    /// The last version that the tree has applied.
-    pub(super) present: AtomicU64,
 }
 
 impl fmt::Debug for State {
@@ -55,58 +52,15 @@ impl fmt::Debug for State {
     }
 }
 
-/// Parts that a state is made of.
-pub struct StateParts {
-    /// Parameters of the tree.
-    pub params: TreeParams,
-    /// Digests and leaves of all readable versions.
-    pub reader: TreeReader,
-    /// Values of all readable versions.
-    pub values: Values,
-    /// Durable versions that can be read.
-    pub versions: Versions,
-    /// Commit ids of all versions.
-    pub history: History,
-    /// Computes KZG roots and openings.
-    pub committer: Arc<Committer>,
-    /// Worker threads.
-    pub pools: Pools,
-    /// Settings in force.
-    pub settings: Arc<RuntimeSettings>,
-    /// Measurements.
-    pub metrics: Arc<Metrics>,
-}
-
 impl State {
-    /// Creates the state at its newest durable version.
-    pub fn new(parts: StateParts) -> Self {
-        let is_bounded = parts.settings.config().memory.budget_bytes > 0;
-        Self {
-            present: AtomicU64::new(parts.versions.newest().number()),
-            params: parts.params,
-            reader: parts.reader,
-            overlay: Overlay::default(),
-            values: parts.values,
-            versions: parts.versions,
-            history: parts.history,
-            committer: parts.committer,
-            pools: parts.pools,
-            access_sampler: AccessSampler::new(is_bounded),
-            settings: parts.settings,
-            metrics: parts.metrics,
-        }
-    }
-
     /// Returns the last version that the tree has applied.
     pub fn present(&self) -> u64 {
-        self.present.load(Ordering::SeqCst)
+        self.values.newest()
     }
 
     /// Makes the next applied version the present. Its writes may leave the overlay only after that.
     pub fn advance_present(&self, layer: Arc<Layer>) {
-        let version = layer.version;
         self.values.push(layer);
-        self.present.store(version, Ordering::SeqCst);
     }
 
     /// Frees what no reader needs any more, on the caller's thread.

@@ -1,12 +1,12 @@
-//! How a key is found: the only place that says where its newest or older value is.
+//! Finding a key. Only this file says where the newest value of a key is, and where an older one is.
 //!
 //! A read of the present looks into the overlay of accepted writes, then at the tree as of the last applied version.
-//! A read of an older version looks at the tree alone. The tree answers with a [`Lookup`], and a value that it does
-//! not bring along comes from the version's layer in memory, the value cache, or the leaf store ([`Values`]).
+//! A read of an older version looks at the tree alone. The tree answers with a [`Lookup`]. If that has no value, the
+//! value comes from the layer of a version in memory, the value cache, or the leaf store ([`Values`]).
 //!
-//! Versions expire while they are read. Hence one rule: look, then check that the version is still readable, and only
-//! then believe what was seen. A read of the present looks again instead, at the newer present; a read of an older
-//! version fails with [`ReadError::Expired`].
+//! Versions can expire while they are read. So there is one rule: look, then check that the version can still be read,
+//! and only then use what was found. If it has expired, a read of the present looks again at the newer present, and a
+//! read of an older version fails with [`ReadError::Expired`].
 //!
 //! [`Values`]: super::values::Values
 
@@ -87,24 +87,18 @@ impl From<FetchError> for ReadError {
     }
 }
 
-/// Where a key stands in the tree at a version.
+/// Where the value of a key is.
 enum Lookup {
-    /// It has this value, which was found in the value cache.
-    Value(Bytes),
-    /// It has no value.
-    Absent,
-    /// It has a value, and the leaf says which version wrote it.
-    Leaf(Leaf),
-    /// Its leaf is not in memory; only the leaf store knows the key.
-    Evicted,
-}
-
-/// Where the newest write to a key stands.
-enum Latest {
-    /// Accepted and not applied yet; `None` is a delete.
+    /// In the overlay, since the newest write is not applied yet; `None` is a delete.
     Accepted(Option<Bytes>),
-    /// In the tree, as it was at this version of the present.
-    Applied(u64, Lookup),
+    /// In the value cache.
+    Value(Bytes),
+    /// Nowhere: the key has no value.
+    Absent,
+    /// In the layer or the store that the leaf points to.
+    Leaf(Leaf),
+    /// In the leaf store if anywhere, since the leaf is not in memory.
+    Evicted,
 }
 
 impl State {
@@ -119,15 +113,9 @@ impl State {
         key_hash: &Digest,
     ) -> Result<Option<Bytes>, ReadError> {
         loop {
-            let (version, found) = match self.latest(health, key_hash)? {
-                Latest::Accepted(value) => {
-                    self.metrics.memory_hit();
-                    return Ok(value);
-                }
-                Latest::Applied(version, found) => (version, found),
-            };
+            let (version, found) = self.latest(health, key_hash)?;
             match self.fetch(key_hash, version, found, || self.values.store()) {
-                // The key may have been deleted, and a checkpoint removed it, after the lookup.
+                // After the lookup the key may have been deleted, and a checkpoint may have removed its value.
                 Err(_) if version != self.present() => continue,
                 result => return Ok(result?),
             }
@@ -140,14 +128,14 @@ impl State {
     ///
     /// As [`Self::get_latest`].
     pub fn contains_latest(&self, health: &Health, key_hash: &Digest) -> Result<bool, ReadError> {
-        let is_present = match self.latest(health, key_hash)? {
-            Latest::Accepted(value) => value.is_some(),
-            Latest::Applied(_, Lookup::Value(_) | Lookup::Leaf(_)) => true,
-            Latest::Applied(_, Lookup::Absent) => {
+        let is_present = match self.latest(health, key_hash)?.1 {
+            Lookup::Accepted(value) => value.is_some(),
+            Lookup::Value(_) | Lookup::Leaf(_) => true,
+            Lookup::Absent => {
                 self.metrics.absent_read();
                 return Ok(false);
             }
-            Latest::Applied(_, Lookup::Evicted) => {
+            Lookup::Evicted => {
                 let found = self.values.evicted_value(key_hash, &self.values.store())?;
                 return Ok(found.is_some());
             }
@@ -171,7 +159,7 @@ impl State {
         Ok(value?)
     }
 
-    /// Returns an error if a version has expired. Called after every look at it.
+    /// Returns an error if a version has expired. Must be called after every look at the version.
     ///
     /// # Errors
     ///
@@ -189,22 +177,24 @@ impl State {
         version.store().unwrap_or_else(|| self.values.store())
     }
 
-    fn latest(&self, health: &Health, key_hash: &Digest) -> Result<Latest, ReadError> {
+    /// Finds the newest value of a key, in the overlay or at the version that is the present.
+    fn latest(&self, health: &Health, key_hash: &Digest) -> Result<(u64, Lookup), ReadError> {
         self.access_sampler.touch(key_hash);
         loop {
             health.check()?;
-            if let Some(accepted) = self.overlay.get(key_hash) {
-                return Ok(Latest::Accepted(accepted));
-            }
+            let accepted = self.overlay.get(key_hash);
             let version = self.present();
+            if let Some(value) = accepted {
+                return Ok((version, Lookup::Accepted(value)));
+            }
             let found = self.lookup(version, key_hash);
             if self.check_readable(version).is_ok() {
-                return Ok(Latest::Applied(version, found));
+                return Ok((version, found));
             }
         }
     }
 
-    /// Looks a key up in the tree. The version must still be readable when this has returned.
+    /// Looks a key up in the tree at a version. The caller must check afterwards that the version can still be read.
     fn lookup(&self, version: u64, key_hash: &Digest) -> Lookup {
         match self.reader.probe(version, key_hash) {
             Probe::Absent => return Lookup::Absent,
@@ -231,6 +221,10 @@ impl State {
         view: impl Fn() -> Arc<StoreView>,
     ) -> Result<Option<Bytes>, FetchError> {
         match found {
+            Lookup::Accepted(value) => {
+                self.metrics.memory_hit();
+                Ok(value)
+            }
             Lookup::Value(value) => {
                 self.metrics.cache_hit();
                 Ok(Some(value))

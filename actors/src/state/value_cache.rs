@@ -1,39 +1,46 @@
-//! Values that were read from the leaf store, kept within a budget of bytes.
+//! A cache of values that were read from the leaf store, within a budget of bytes.
 //!
-//! An entry says at which versions its key had the value: from the one that wrote it, which the tree knows for every
-//! key in memory, or a later one before the next write, to the last at which that was seen. So an entry is never wrong
-//! and never has to be removed; what is not asked for any more makes room for what is. What left not long ago is
-//! remembered, so that a miss can tell whether more room would have been a hit. Not here: values in memory that no
-//! checkpoint covers (`values`), and how much room there is (`control::caches`).
+//! An entry says at which versions its key had the value. It begins with the version that wrote the value, which the
+//! tree knows for every key in memory, or with a later one before the next write. It ends with the last version at which
+//! the value was seen. So an entry is never wrong and never has to be removed; entries that are not used make room for
+//! new ones.
+//!
+//! Entries that were evicted recently are remembered, so that a miss can tell whether a larger cache would have been hit.
+//! `values` looks after values in memory, and `adaptive` decides how large the cache is.
 
-use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
+use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
 use quick_cache::sync::Cache;
 use quick_cache::{Lifecycle, Weighter};
 use trunkline_core::hash::Digest;
 use trunkline_core::tree::Leaf;
 
-/// What an entry costs beside its value, bytes: itself, its place in the table, its allocation.
+use super::key_hasher::BuildKeyHasher;
+
+/// Bytes of an entry in addition to its value: the entry, its slot in the table, its allocation.
 const ENTRY_BYTES: u64 = 192;
-/// What an entry is taken to weigh while there is none, bytes.
+/// Assumed bytes of an entry while there is none.
 const ENTRY_BYTES_GUESSED: u64 = 320;
-/// Part of the cache's room that entries would have had that left: one in so many.
+/// Most entries that an empty cache allocates room for.
+const ENTRIES_GUESSED_MAX: u64 = 1 << 20;
+/// Evicted entries are remembered for this part of the cache's size: one in eight.
 const NEAR_PART: u64 = 8;
-/// Most entries that left are remembered, 8 bytes each: of a cache with more than eight times as many it is less than
-/// that part.
+/// Most evicted entries that are remembered, 8 bytes each. A cache of more than eight times as many entries remembers
+/// less than an eighth.
 const NEAR_ENTRIES_MAX: u64 = 1 << 17;
 
 /// A value that a key had.
 #[derive(Clone, Debug)]
 pub struct Kept {
-    /// A version at which it had it: if the leaf was in memory, the one that wrote it.
+    /// A version at which the key had the value: the one that wrote it, if the leaf was in memory.
     pub origin: u64,
-    /// The last version at which it was seen to have it.
+    /// The last version at which the key was seen to have the value.
     pub seen: u64,
+    /// The value.
     pub value: Bytes,
 }
 
@@ -46,179 +53,156 @@ impl Weighter<Digest, Kept> for ByBytes {
     }
 }
 
-/// A key hash is spread evenly; these are other bytes than those of the path, which batches of neighbours share.
-#[derive(Debug, Default)]
-struct TailHasher(u64);
-
-impl Hasher for TailHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(tail) = bytes.last_chunk() {
-            self.0 = u64::from_le_bytes(*tail);
-        }
-    }
-
-    fn write_usize(&mut self, _length: usize) {}
-}
-
-/// What says which entries left last, each in the one place that its key hash and origin give it: the next entry of
-/// that place takes it over. So about as many are remembered as there are places: one is remembered `d` departures
-/// later with probability `(1 - 1 / places)^d`, which is a sum of `places` over all of them.
+/// The entries that were evicted last.
+///
+/// Key hash and origin give each entry one slot, and the next entry of the slot replaces it. So about as many entries
+/// are remembered as there are slots: after `d` evictions an entry is still there with probability
+/// `(1 - 1 / slots)^d`, and the sum of that over all `d` is the number of slots.
 #[derive(Debug)]
-struct Departed(RwLock<Box<[AtomicU64]>>);
+struct RecentlyEvicted(RwLock<Box<[AtomicU64]>>);
 
-impl Departed {
-    /// Of a cache with room for so many entries.
+impl RecentlyEvicted {
+    /// Creates the slots for a cache of this many entries.
     fn new(entries: u64) -> Self {
-        Self(RwLock::new(places(place_count(entries))))
+        Self(RwLock::new(empty_slots(slot_count(entries))))
     }
 
     fn len(&self) -> usize {
-        let places = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        places.len()
+        self.0.read().len()
     }
 
-    /// Begins anew if the cache has room for another order of entries now: less is not worth forgetting.
-    fn fit(&self, entries: u64) {
-        let (now, wanted) = (self.len(), place_count(entries));
+    /// Starts again with other slots if their number is wrong by more than a factor of two: forgetting everything is not
+    /// worth it for less.
+    fn resize(&self, entries: u64) {
+        let (now, wanted) = (self.len(), slot_count(entries));
         if now / 2 > wanted || now < wanted / 2 {
-            let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
-            *current = places(wanted);
+            *self.0.write() = empty_slots(wanted);
         }
     }
 
-    fn at<T>(&self, key_hash: &Digest, origin: u64, look: impl FnOnce(&AtomicU64, u64) -> T) -> T {
-        let places = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let [.., a, b, c, d, e, f, g, h] = *key_hash;
-        let mark = u64::from_be_bytes([a, b, c, d, e, f, g, h]).wrapping_add(origin) | 1;
-        look(&places[(mark >> 1) as usize & (places.len() - 1)], mark)
-    }
-
-    fn note(&self, key_hash: &Digest, origin: u64) {
-        self.at(key_hash, origin, |place, mark| {
-            place.store(mark, Ordering::Relaxed);
+    /// Returns an entry's slot, and what is in the slot if the entry is remembered.
+    fn slot(&self, key_hash: &Digest, origin: u64) -> (MappedRwLockReadGuard<'_, AtomicU64>, u64) {
+        let tail = key_hash.last_chunk().copied().map_or(0, u64::from_be_bytes);
+        let mark = tail.wrapping_add(origin) | 1;
+        let slot = RwLockReadGuard::map(self.0.read(), |slots| {
+            &slots[(mark >> 1) as usize & (slots.len() - 1)]
         });
+        (slot, mark)
     }
 
-    fn has(&self, key_hash: &Digest, origin: u64) -> bool {
-        self.at(key_hash, origin, |place, mark| {
-            place.load(Ordering::Relaxed) == mark
-        })
+    fn add(&self, key_hash: &Digest, origin: u64) {
+        let (slot, mark) = self.slot(key_hash, origin);
+        slot.store(mark, Ordering::Relaxed);
+    }
+
+    fn contains(&self, key_hash: &Digest, origin: u64) -> bool {
+        let (slot, mark) = self.slot(key_hash, origin);
+        slot.load(Ordering::Relaxed) == mark
     }
 }
 
-/// Entries that a cache is laid out for at first.
-fn entries_guessed(bytes_max: u64) -> u64 {
-    (bytes_max / ENTRY_BYTES_GUESSED).min(1 << 20)
+fn slot_count(entries: u64) -> usize {
+    let slots = (entries / NEAR_PART).clamp(64, NEAR_ENTRIES_MAX);
+    slots.next_power_of_two() as usize
 }
 
-fn place_count(entries: u64) -> usize {
-    let places = (entries / NEAR_PART).clamp(64, NEAR_ENTRIES_MAX);
-    places.next_power_of_two() as usize
-}
-
-fn places(count: usize) -> Box<[AtomicU64]> {
+fn empty_slots(count: usize) -> Box<[AtomicU64]> {
     (0..count).map(|_| AtomicU64::new(0)).collect()
 }
 
-/// Notes what leaves, and frees it when the cache's own lock is given back.
+/// Remembers evicted entries, and frees their values after the cache has released its own lock.
 #[derive(Clone, Debug)]
-struct NotesDeparted(Arc<Departed>);
+struct OnEvict(Arc<RecentlyEvicted>);
 
-impl Lifecycle<Digest, Kept> for NotesDeparted {
+impl Lifecycle<Digest, Kept> for OnEvict {
     type RequestState = [Bytes; 2];
 
     fn begin_request(&self) -> Self::RequestState {
         Default::default()
     }
 
-    /// Not called for an entry that another one of its key takes over.
+    /// Not called for an entry that another one of its key replaces.
     fn before_evict(&self, _: &mut Self::RequestState, key_hash: &Digest, kept: &mut Kept) {
-        self.0.note(key_hash, kept.origin);
+        self.0.add(key_hash, kept.origin);
     }
 
     fn on_evict(&self, state: &mut Self::RequestState, _: Digest, kept: Kept) {
-        let free = state.iter_mut().find(|held| held.is_empty());
-        if let Some(free) = free {
+        if let Some(free) = state.iter_mut().find(|held| held.is_empty()) {
             *free = kept.value;
         }
     }
 }
 
-type Values = Cache<Digest, Kept, ByBytes, BuildHasherDefault<TailHasher>, NotesDeparted>;
-
-/// Values by key, one of each.
+/// A cache of one value for each key.
 #[derive(Debug)]
 pub struct ValueCache {
-    values: Values,
-    departed: Arc<Departed>,
+    entries: Cache<Digest, Kept, ByBytes, BuildKeyHasher, OnEvict>,
+    evicted: Arc<RecentlyEvicted>,
     bytes_max: AtomicU64,
 }
 
 impl ValueCache {
-    /// With room for so many bytes, what the entries themselves take included; 0 for no cache.
+    /// Creates a cache of this many bytes, including the overhead of entries. With 0 nothing is cached.
     pub fn new(bytes_max: u64) -> Self {
-        let entries = entries_guessed(bytes_max);
-        let departed = Arc::new(Departed::new(entries));
-        let hasher = BuildHasherDefault::default();
-        let notes = NotesDeparted(departed.clone());
+        let entries = (bytes_max / ENTRY_BYTES_GUESSED).min(ENTRIES_GUESSED_MAX);
+        let evicted = Arc::new(RecentlyEvicted::new(entries));
+        let (hasher, on_evict) = (BuildKeyHasher::default(), OnEvict(evicted.clone()));
         Self {
-            values: Cache::with(entries as usize, bytes_max, ByBytes, hasher, notes),
-            departed,
+            entries: Cache::with(entries as usize, bytes_max, ByBytes, hasher, on_evict),
+            evicted,
             bytes_max: AtomicU64::new(bytes_max),
         }
     }
 
-    /// Bytes that it may take.
+    /// Returns the bytes that the cache may take.
     pub fn bytes_max(&self) -> u64 {
         self.bytes_max.load(Ordering::Relaxed)
     }
 
-    /// More or less room from now on.
+    /// Sets the bytes that the cache may take.
     pub fn set_bytes_max(&self, bytes_max: u64) {
         self.bytes_max.store(bytes_max, Ordering::Relaxed);
-        self.departed.fit(bytes_max / self.entry_bytes());
-        self.values.set_capacity(bytes_max);
+        self.evicted.resize(bytes_max / self.entry_bytes());
+        self.entries.set_capacity(bytes_max);
     }
 
-    /// What an entry weighs on average, bytes.
+    /// Returns the average bytes of an entry.
     fn entry_bytes(&self) -> u64 {
-        match self.values.len() as u64 {
+        match self.entries.len() as u64 {
             0 => ENTRY_BYTES_GUESSED,
-            entries => (self.values.weight() / entries).max(1),
+            entries => (self.entries.weight() / entries).max(1),
         }
     }
 
-    /// How much more room near misses stand for, bytes: that of the entries remembered, if they weighed what those do
-    /// that are here. Asked for once a window, which is also when as many are remembered as these weights call for.
+    /// Returns the additional bytes of cache that would have turned near misses into hits: those of the remembered
+    /// entries, if they are as large as the present ones.
+    ///
+    /// Also adapts how many entries are remembered to their present size. The controller calls this once in a window.
     pub fn near_bytes(&self) -> u64 {
         let entry_bytes = self.entry_bytes();
-        let near_bytes = (self.departed.len() as u64).saturating_mul(entry_bytes);
-        self.departed.fit(self.bytes_max() / entry_bytes);
+        let near_bytes = (self.evicted.len() as u64).saturating_mul(entry_bytes);
+        self.evicted.resize(self.bytes_max() / entry_bytes);
         near_bytes
     }
 
-    /// Whether the value of a leaf, which is not here, left not long ago.
+    /// Returns whether the value of a leaf, which is not in the cache, was evicted recently.
     pub fn is_near_miss(&self, leaf: &Leaf) -> bool {
-        self.departed.has(&leaf.key_hash, leaf.origin)
+        self.evicted.contains(&leaf.key_hash, leaf.origin)
     }
 
-    /// The value that a key had at all of some versions, if it is here and was seen at one of them.
+    /// Returns the value that a key had at all of these versions, if the cache has it and it was seen at one of them.
     pub fn get(&self, key_hash: &Digest, at: RangeInclusive<u64>) -> Option<Kept> {
         if self.bytes_max() == 0 {
             return None;
         }
-        let kept = self.values.get(key_hash)?;
+        let kept = self.entries.get(key_hash)?;
         (kept.origin <= *at.end() && kept.seen >= *at.start()).then_some(kept)
     }
 
-    /// Keeps the value of a leaf that was seen at a version, unless what is here of the key was seen later.
+    /// Caches the value of a leaf that was seen at a version, unless the cache has one of the key that was seen later.
     pub fn keep(&self, leaf: &Leaf, seen: u64, value: &Bytes) {
         let seen_later = |kept: Kept| kept.seen > seen;
-        if self.bytes_max() == 0 || self.values.peek(&leaf.key_hash).is_some_and(seen_later) {
+        if self.bytes_max() == 0 || self.entries.peek(&leaf.key_hash).is_some_and(seen_later) {
             return;
         }
         let kept = Kept {
@@ -226,7 +210,7 @@ impl ValueCache {
             seen,
             value: value.clone(),
         };
-        self.values.insert(leaf.key_hash, kept);
+        self.entries.insert(leaf.key_hash, kept);
     }
 }
 

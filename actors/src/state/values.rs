@@ -1,16 +1,16 @@
-//! Where values are: in memory until a checkpoint covers them, then in the leaf store.
+//! Values: in memory until a checkpoint covers them, then in the leaf store.
 //!
-//! Every version's effects stay in memory as a layer. A leaf of the tree says which version
-//! wrote it, so one look says whether its value is in that layer or in the leaf store; keys that
-//! are absent never get here. Older versions read the leaf store through the snapshot that was
-//! current when they became durable. Not here: what is accepted but not applied yet (`overlay`).
+//! The effects of every version stay in memory as a layer. A leaf of the tree says which version wrote it, so one look
+//! tells whether its value is in that version's layer or in the leaf store. Keys that are absent are never looked up
+//! here. A version reads the leaf store through the newest view that is not ahead of it.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
+use parking_lot::RwLock;
 use trunkline_core::hash::{Digest, ZERO, hex};
 use trunkline_core::store::leaves::{LeafSnapshot, LeafStoreError};
 use trunkline_core::tree::Leaf;
@@ -20,17 +20,20 @@ use crate::state::cold_leaves::ScanError;
 use crate::state::layer::Layer;
 use crate::state::value_cache::ValueCache;
 
-/// Longest key that a value in the cache may hold in memory beside itself, bytes.
+/// Longest key that a cached value may keep in memory with it, bytes.
 const HELD_KEY_BYTES_MAX: usize = 64;
 
-/// The leaf store as of a version, until the engine is shut down: then the store is let go, whoever
-/// still holds a view.
+/// The leaf store as of a version.
+///
+/// Shutting the engine down closes all views, so that nobody keeps the store open.
 pub struct StoreView {
+    /// The version of the checkpoint.
     pub version: u64,
     leaves: RwLock<Option<Arc<dyn LeafSnapshot>>>,
 }
 
 impl StoreView {
+    /// Creates a view.
     pub fn new(version: u64, leaves: Arc<dyn LeafSnapshot>) -> Self {
         Self {
             version,
@@ -38,25 +41,18 @@ impl StoreView {
         }
     }
 
-    /// What is in it, to scan.
+    /// Returns the leaves, for a scan.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the view was closed.
     pub fn leaves(&self) -> Result<Arc<dyn LeafSnapshot>, FetchError> {
-        let leaves = self.leaves.read().unwrap_or_else(PoisonError::into_inner);
-        leaves.clone().ok_or(FetchError::Closed)
+        self.leaves.read().clone().ok_or(FetchError::Closed)
     }
 
-    fn get(&self, key_hash: &Digest) -> Result<(Bytes, Bytes), FetchError> {
-        let found = self.find(key_hash)?;
-        found.ok_or(FetchError::Missing(*key_hash))
-    }
-
-    fn find(&self, key_hash: &Digest) -> Result<Option<(Bytes, Bytes)>, FetchError> {
+    fn get(&self, key_hash: &Digest) -> Result<Option<(Bytes, Bytes)>, FetchError> {
         let found = self.leaves()?.get(key_hash)?;
         Ok(found.map(|found| (found.key, found.value)))
-    }
-
-    fn close(&self) {
-        let mut leaves = self.leaves.write().unwrap_or_else(PoisonError::into_inner);
-        *leaves = None;
     }
 }
 
@@ -69,41 +65,49 @@ impl std::fmt::Debug for StoreView {
     }
 }
 
-/// Why a value was not read.
+/// The reason for which a value was not read.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
+    /// The leaf store failed, or an entry in it is damaged.
     #[error(transparent)]
     Store(#[from] LeafStoreError),
+    /// A range of the leaf store could not be read as leaves of the tree.
     #[error(transparent)]
     Scan(#[from] ScanError),
+    /// A value that the tree has is nowhere.
     #[error("the value at key hash {} is missing from the leaf store", hex(.0))]
     Missing(Digest),
+    /// The engine was shut down.
     #[error("the engine was shut down, and the value is not in memory")]
     Closed,
 }
 
 impl FetchError {
-    /// Whether the store was read and is not what it should be, so that it won't be any more.
+    /// Returns whether the store was read and holds wrong content, so that reading it again cannot help.
     pub fn is_damage(&self) -> bool {
         match self {
-            Self::Store(error) => is_damaged(error),
-            Self::Scan(ScanError::Store(error)) => is_damaged(error),
-            Self::Scan(ScanError::Misplaced(_) | ScanError::Differ(_)) | Self::Missing(_) => true,
+            Self::Store(error) | Self::Scan(ScanError::Store(error)) => {
+                matches!(error, LeafStoreError::Damaged { .. })
+            }
+            Self::Scan(_) | Self::Missing(_) => true,
             Self::Closed => false,
         }
     }
 }
 
-fn is_damaged(error: &LeafStoreError) -> bool {
-    matches!(error, LeafStoreError::Damaged { .. })
+/// The place of a leaf's value.
+enum Located {
+    Memory(Arc<Layer>),
+    Store(Arc<StoreView>),
 }
 
 #[derive(Debug)]
-struct Inner {
-    /// One for each version, without gaps.
-    layers: VecDeque<Arc<Layer>>,
+struct Layers {
+    /// One for each version, ascending without gaps.
+    by_version: VecDeque<Arc<Layer>>,
+    /// The view of the last checkpoint.
     store: Arc<StoreView>,
-    /// All views that somebody may hold still.
+    /// All views that a reader may still hold.
     views: Vec<Weak<StoreView>>,
     unflushed_bytes: usize,
 }
@@ -111,7 +115,9 @@ struct Inner {
 /// The values of all versions that can be read.
 #[derive(Debug)]
 pub struct Values {
-    inner: RwLock<Inner>,
+    layers: RwLock<Layers>,
+    /// The last version that has a layer, or that of the checkpoint before the first layer.
+    newest: AtomicU64,
     /// The version of the last checkpoint.
     checkpointed: AtomicU64,
     cache: ValueCache,
@@ -119,12 +125,14 @@ pub struct Values {
 }
 
 impl Values {
-    pub fn new(store: Arc<StoreView>, metrics: Arc<Metrics>) -> Self {
+    /// Starts with a view of the leaf store, no layers, and an empty cache of this many bytes.
+    pub fn new(store: Arc<StoreView>, cache_bytes_max: u64, metrics: Arc<Metrics>) -> Self {
         Self {
+            newest: AtomicU64::new(store.version),
             checkpointed: AtomicU64::new(store.version),
-            cache: ValueCache::new(0),
-            inner: RwLock::new(Inner {
-                layers: VecDeque::new(),
+            cache: ValueCache::new(cache_bytes_max),
+            layers: RwLock::new(Layers {
+                by_version: VecDeque::new(),
                 views: vec![Arc::downgrade(&store)],
                 store,
                 unflushed_bytes: 0,
@@ -133,160 +141,154 @@ impl Values {
         }
     }
 
-    /// Bytes that the cache may take.
+    /// Returns the bytes that the cache may take.
     pub fn cache_bytes_max(&self) -> u64 {
         self.cache.bytes_max()
     }
 
-    /// How much more room in the cache its near misses stand for, bytes.
+    /// Returns the additional bytes of cache that would have turned its near misses into hits.
     pub fn cache_near_bytes(&self) -> u64 {
         self.cache.near_bytes()
     }
 
-    /// More or less room in the cache from now on.
+    /// Sets the bytes that the cache may take.
     pub fn set_cache_bytes_max(&self, bytes: u64) {
         self.cache.set_bytes_max(bytes);
     }
 
-    /// With room for so many bytes of values that were read from the leaf store.
-    pub fn with_cache(self, bytes_max: u64) -> Self {
-        Self {
-            cache: ValueCache::new(bytes_max),
-            ..self
-        }
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, Inner> {
-        self.inner.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, Inner> {
-        self.inner.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Adds the layer of the next version.
+    /// Adds the layer of the next version, and then makes that the newest.
     pub fn push(&self, layer: Arc<Layer>) {
-        let mut inner = self.write();
-        inner.unflushed_bytes += layer.bytes();
-        inner.layers.push_back(layer);
-        self.metrics.unflushed(inner.unflushed_bytes);
+        let version = layer.version;
+        let mut layers = self.layers.write();
+        layers.unflushed_bytes += layer.bytes();
+        layers.by_version.push_back(layer);
+        self.metrics.unflushed(layers.unflushed_bytes);
+        drop(layers);
+        self.newest.store(version, Ordering::SeqCst);
     }
 
-    /// The leaf store as of the last checkpoint.
+    /// Returns the last version that was pushed, or that of the checkpoint if there is none.
+    pub fn newest(&self) -> u64 {
+        self.newest.load(Ordering::SeqCst)
+    }
+
+    /// Returns the leaf store as of the last checkpoint.
     pub fn store(&self) -> Arc<StoreView> {
-        self.read().store.clone()
+        self.layers.read().store.clone()
     }
 
-    /// Bytes that the last checkpoint does not cover.
+    /// Returns the bytes of layers that the last checkpoint does not cover.
     pub fn unflushed_bytes(&self) -> usize {
-        self.read().unflushed_bytes
+        self.layers.read().unflushed_bytes
     }
 
-    /// The layers of versions after the last checkpoint, up to `version`.
+    /// Returns the layers of versions after the last checkpoint, up to `version`.
     pub fn unflushed(&self, version: u64) -> Vec<Arc<Layer>> {
-        let inner = self.read();
-        let wanted = inner.store.version + 1..=version;
-        inner
-            .layers
-            .iter()
-            .filter(|layer| wanted.contains(&layer.version))
-            .cloned()
-            .collect()
+        let layers = self.layers.read();
+        let wanted = layers.store.version + 1..=version;
+        let unflushed = layers.by_version.iter();
+        let unflushed = unflushed.filter(|layer| wanted.contains(&layer.version));
+        unflushed.cloned().collect()
     }
 
-    /// A checkpoint is done: what reads the present looks into this view from now on.
+    /// Makes the view of a finished checkpoint the one that new reads use.
     pub fn checkpointed(&self, store: Arc<StoreView>) {
-        let mut inner = self.write();
-        inner.unflushed_bytes = inner
-            .layers
-            .iter()
-            .filter(|layer| layer.version > store.version)
-            .map(|layer| layer.bytes())
-            .sum();
-        inner.views.retain(|view| view.strong_count() > 0);
-        inner.views.push(Arc::downgrade(&store));
+        let mut layers = self.layers.write();
+        let later = layers.by_version.iter();
+        let later = later.filter(|layer| layer.version > store.version);
+        layers.unflushed_bytes = later.map(|layer| layer.bytes()).sum();
+        layers.views.retain(|view| view.strong_count() > 0);
+        layers.views.push(Arc::downgrade(&store));
         self.checkpointed.store(store.version, Ordering::Relaxed);
-        inner.store = store;
-        self.metrics.unflushed(inner.unflushed_bytes);
+        layers.store = store;
+        self.metrics.unflushed(layers.unflushed_bytes);
     }
 
-    /// Forgets the layers up to `version`, which no reader needs any more. The caller's thread frees
-    /// them, outside of the lock.
+    /// Frees the layers up to `version`, which no reader needs any more, on the caller's thread.
     pub fn forget(&self, version: u64) {
-        let mut inner = self.write();
-        let count = inner
-            .layers
-            .iter()
-            .take_while(|layer| layer.version <= version)
-            .count();
-        let forgotten: Vec<_> = inner.layers.drain(..count).collect();
-        drop(inner);
+        let mut layers = self.layers.write();
+        let count = layers
+            .by_version
+            .partition_point(|layer| layer.version <= version);
+        let forgotten: Vec<_> = layers.by_version.drain(..count).collect();
+        // Freeing takes long: not under the lock.
+        drop(layers);
         drop(forgotten);
     }
 
-    /// Lets go of the leaf store.
+    /// Closes all views of the leaf store.
     pub fn close(&self) {
-        let views = std::mem::take(&mut self.write().views);
+        let views = std::mem::take(&mut self.layers.write().views);
         for view in views.iter().filter_map(Weak::upgrade) {
-            view.close();
+            *view.leaves.write() = None;
         }
     }
 
-    /// The key and value of a leaf that a version shows; `view` gives that version's view of the leaf
-    /// store, asked anew when a checkpoint moves it: values leave memory only after that.
+    /// Returns the key and the value of a leaf that a version shows. `view` returns that version's view of the leaf
+    /// store.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the leaf store cannot be read, or does not have the value.
     pub fn key_and_value(
         &self,
         leaf: &Leaf,
         view: impl Fn() -> Arc<StoreView>,
     ) -> Result<(Bytes, Bytes), FetchError> {
-        match self.locate(leaf, view)? {
+        let found = match self.locate(leaf, view)? {
             Located::Memory(layer) => {
                 self.metrics.memory_hit();
-                let found = layer.key_and_value(&leaf.key_hash);
-                found.ok_or(FetchError::Missing(leaf.key_hash))
+                let found = layer.get(&leaf.key_hash);
+                found.map(|(key, value)| (Bytes::copy_from_slice(key), value))
             }
             Located::Store(store) => {
                 self.metrics.store_read();
-                store.get(&leaf.key_hash)
+                store.get(&leaf.key_hash)?
             }
-        }
+        };
+        found.ok_or(FetchError::Missing(leaf.key_hash))
     }
 
-    /// The value of a leaf that `version` shows. What comes from the leaf store is kept in the cache.
+    /// Returns the value of a leaf that `version` shows, and caches it if it came from the leaf store. `view` returns
+    /// the version's view of the leaf store.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::key_and_value`].
     pub fn value(
         &self,
         leaf: &Leaf,
         version: u64,
         view: impl Fn() -> Arc<StoreView>,
     ) -> Result<Bytes, FetchError> {
-        // What is not in the store yet can't be in the cache.
+        // A value that is not in the store yet cannot be in the cache.
         let checkpointed = self.checkpointed.load(Ordering::Relaxed);
         if leaf.origin <= checkpointed
             && let Some(kept) = self.cache.get(&leaf.key_hash, leaf.origin..=version)
         {
             self.metrics.cache_hit();
-            // So that a probe at a block that changed up to the checkpoint is enough next time.
+            // A later `seen` makes the next lookup shorter: it is enough to know that the block did not change since.
             if kept.seen < checkpointed.min(version) {
                 self.cache.keep(leaf, version, &kept.value);
             }
             return Ok(kept.value);
         }
-        match self.locate(leaf, view)? {
+        let found = match self.locate(leaf, view)? {
             Located::Memory(layer) => {
                 self.metrics.memory_hit();
-                let found = layer.value(&leaf.key_hash);
-                found.ok_or(FetchError::Missing(leaf.key_hash))
+                layer.get(&leaf.key_hash).map(|(_, value)| value)
             }
             Located::Store(store) => {
-                self.miss(leaf);
-                let (key, mut value) = store.get(&leaf.key_hash)?;
-                // A store that is ahead of the version may hold a later value of the key.
-                if store.version <= version {
-                    value = self.keep(leaf, version, &key, value);
-                }
-                Ok(value)
+                self.count_miss(leaf);
+                let found = store.get(&leaf.key_hash)?;
+                found.map(|(key, value)| match store.version <= version {
+                    true => self.keep(leaf, version, &key, value),
+                    // The store may hold a later value of the key than the one that this version shows.
+                    false => value,
+                })
             }
-        }
+        };
+        found.ok_or(FetchError::Missing(leaf.key_hash))
     }
 
     /// Returns the value of a key that did not change at these versions, if it is in the cache. Does not count the hit.
@@ -298,8 +300,12 @@ impl Values {
         Some(self.cache.get(key_hash, at)?.value)
     }
 
-    /// The value of a key whose leaf is not in memory: what a view of the leaf store that whoever asks
-    /// may look into has, if anything. What it has is kept in the cache under the view's version.
+    /// Returns the value of a key whose leaf is not in memory, as a view of the leaf store has it. Caches it under the
+    /// version of the view.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the leaf store cannot be read.
     pub fn evicted_value(
         &self,
         key_hash: &Digest,
@@ -315,13 +321,13 @@ impl Values {
             value_hash: ZERO,
             origin: version,
         };
-        self.miss(&leaf);
-        let found = store.find(key_hash)?;
+        self.count_miss(&leaf);
+        let found = store.get(key_hash)?;
         Ok(found.map(|(key, value)| self.keep(&leaf, version, &key, value)))
     }
 
-    /// A value is not in the cache, and is read from the leaf store.
-    fn miss(&self, leaf: &Leaf) {
+    /// Counts a read that missed the cache and goes to the leaf store.
+    fn count_miss(&self, leaf: &Leaf) {
         self.metrics.cache_miss();
         self.metrics.store_read();
         if self.cache.is_near_miss(leaf) {
@@ -329,7 +335,7 @@ impl Values {
         }
     }
 
-    /// Keeps a value in the cache, by itself if it lies beside a long key.
+    /// Caches a value and returns it. Copies it first if it shares its memory with a long key.
     fn keep(&self, leaf: &Leaf, seen: u64, key: &Bytes, value: Bytes) -> Bytes {
         let value = match key.len() > HELD_KEY_BYTES_MAX {
             true => Bytes::copy_from_slice(&value),
@@ -339,6 +345,8 @@ impl Values {
         value
     }
 
+    /// Finds the place of a leaf's value. A layer is freed only after every version that shows it reads from a view that
+    /// covers it. So if a layer is gone, `view` returns a newer view than before.
     fn locate(
         &self,
         leaf: &Leaf,
@@ -358,17 +366,10 @@ impl Values {
     }
 
     fn layer(&self, version: u64) -> Option<Arc<Layer>> {
-        let inner = self.read();
-        let first = inner.layers.front()?.version;
-        let place = usize::try_from(version.checked_sub(first)?).ok()?;
-        inner.layers.get(place).cloned()
+        let layers = &self.layers.read().by_version;
+        let place = version.checked_sub(layers.front()?.version)?;
+        layers.get(usize::try_from(place).ok()?).cloned()
     }
-}
-
-/// Where the value of a leaf is.
-enum Located {
-    Memory(Arc<Layer>),
-    Store(Arc<StoreView>),
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ impl LogWriter {
         };
         let layer = &hashed.layer;
         let encode = |out: &mut Vec<u8>| {
-            out.reserve(layer.payload_bytes() + layer.len() * EFFECT_HEAD_BYTES);
+            out.reserve(layer.payload_bytes() + layer.effects().len() * EFFECT_HEAD_BYTES);
             encode_effects(layer.effects(), out)
         };
         let bytes = self.log()?.append_with(&head, encode).map_err(failed)?;
