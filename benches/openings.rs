@@ -125,7 +125,7 @@ fn moved_openings(committer: &Committer, rounds: usize) {
         }
         let [others, own, fresh] = times.map(median);
         println!(
-            "  {count} changed: {} {others:?}, {} {own:?}, computed anew {fresh:?}",
+            "  {count} changed: {} {others:?}, {} {own:?}, computed {fresh:?}",
             opened[0].0, opened[1].0
         );
     }

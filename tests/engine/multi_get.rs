@@ -110,7 +110,7 @@ fn commits_continue_under_a_flood_of_reads_and_proofs() {
             }
         };
         std::thread::scope(|scope| {
-            // More threads than there are readers.
+            // More readers than there are threads for reads.
             (0..4).for_each(|_| drop(scope.spawn(read)));
             until(|| rounds.load(Ordering::SeqCst) >= 4);
             for _ in 0..5 {

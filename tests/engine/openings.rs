@@ -44,7 +44,7 @@ fn an_opening_moves_over_versions_without_proofs() {
             put(&engine, "b", &round.to_string());
         }
         assert_eq!(prove(&engine, &engine.snapshot(), "a"), (1, 1));
-        // Earlier versions are not searched.
+        // Versions further back are not searched.
         for round in 0..17 {
             put(&engine, "c", &round.to_string());
         }
