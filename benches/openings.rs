@@ -1,8 +1,8 @@
-//! What serving openings costs: all 128 of a version one by one or by FK20, one computed or moved from the
-//! version before, and a proof of one key made or taken from a map.
+//! Measures the cost of openings: all 128 of a version, one by one or by FK20; one, computed or moved from the version
+//! before; and a proof of one key, made or taken from a map.
 //!
-//! Time is that of the thread on a processor, and what is compared runs in turns: a busy machine then
-//! slows all of it alike. Not here: the engine's own measures (`proof`, `pipeline`).
+//! Times are processor time of the thread, and alternatives run in turns, so that a busy machine slows all of them
+//! alike.
 
 use trunkline_testkit::fixture::{batches, keys};
 
@@ -23,7 +23,7 @@ use trunkline_core::params::{TreeParams, WIDTH};
 use trunkline_testkit::fixture::slots::{changes, values};
 
 fn main() {
-    // `cargo test --benches` only asks whether it runs.
+    // `cargo test --benches` only checks that it runs.
     let is_test = std::env::args().all(|argument| argument != "--bench");
     let rounds = if is_test { 1 } else { 9 };
     let setup = Setup::ceremony().expect("the embedded setup");
@@ -125,7 +125,7 @@ fn moved_openings(committer: &Committer, rounds: usize) {
         }
         let [others, own, fresh] = times.map(median);
         println!(
-            "  {count} changed: {} {others:?}, {} {own:?}, computed anew {fresh:?}",
+            "  {count} changed: {} {others:?}, {} {own:?}, computed {fresh:?}",
             opened[0].0, opened[1].0
         );
     }
@@ -139,7 +139,7 @@ fn apply(old: &[Fr; WIDTH], changes: &[SlotChange]) -> [Fr; WIDTH] {
     values
 }
 
-/// A proof made from a tree in memory, its opening at hand, against the same proof out of a map.
+/// Compares a proof made from a tree in memory, with its opening kept, with the same proof taken from a map.
 fn proofs_of_one_key(rounds: usize) {
     const KEYS: u64 = 10_000;
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
@@ -188,7 +188,7 @@ fn timed<T>(times: &mut Vec<Duration>, work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// How long this thread has run.
+/// Returns the processor time of this thread.
 fn thread_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let whole = Duration::from_secs(time.tv_sec.unsigned_abs());

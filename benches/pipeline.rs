@@ -1,10 +1,9 @@
-//! Each stage of the pipeline alone, the engine end to end, and what the stages would allow.
+//! Measures each stage of the pipeline alone, the engine end to end, and how close the engine comes to its stages.
 //!
-//! `cargo bench --bench pipeline [-- ROUNDS]`. In each round the same batches go first through one stage
-//! after the other on one thread, nothing else running, and then through an engine. A pipeline can be no
-//! faster than its slowest stage, nor than all cores working on the stages' processor time; how near the
-//! engine comes to that is the last line. Medians over the rounds. Not here: other engines
-//! (`benches/peers`), and what each idea is worth (`benches/ladder`).
+//! `cargo bench --bench pipeline [-- ROUNDS]`. In each round the same batches pass one stage after the other on one
+//! thread, and then an engine. A pipeline is at most as fast as its slowest stage, and as all cores are with the
+//! processor time of all stages. The last line says how close the engine comes to that. Figures are medians over the
+//! rounds. `benches/peers` measures other engines, and `benches/ladder` the gain of each optimisation.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -31,7 +30,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const KEYS: u64 = 1_000_000;
 const BATCH: u64 = 10_000;
 const BATCHES: u64 = 100;
-/// Submissions in a group, and groups in a checkpoint, as an engine forms them under this load.
+/// Submissions in a group, and groups in a checkpoint, as in an engine under this load.
 const GROUP_BATCHES: usize = 2;
 const CHECKPOINT_GROUPS: usize = 25;
 const IN_FLIGHT: usize = 8;
@@ -53,7 +52,7 @@ fn main() {
     report(&passes);
 }
 
-/// Time for one put, nanoseconds.
+/// Time of one put in nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
 struct Cost {
     wall_ns: f64,
@@ -67,7 +66,7 @@ struct Pass {
 }
 
 impl Pass {
-    /// The least time for one put that the stages allow.
+    /// Returns the least time of one put that the stages allow.
     fn bound_ns(&self) -> f64 {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let slowest = self.stages.iter().map(|stage| stage.wall_ns);
@@ -119,7 +118,7 @@ fn median(figures: impl Iterator<Item = f64>) -> f64 {
     figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Does work and adds what it took to a cost.
+/// Does some work and adds its time to a cost.
 fn timed<T>(cost: &mut Cost, work: impl FnOnce() -> T) -> T {
     let (cpu, started_at) = (cpu_seconds(), Instant::now());
     let done = work();
@@ -128,7 +127,7 @@ fn timed<T>(cost: &mut Cost, work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// Processor time of all threads of the process, hundredths of a second at best.
+/// Returns the processor time of all threads of the process, with a resolution of a hundredth of a second at best.
 fn cpu_seconds() -> f64 {
     let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let after_name = text.rsplit(')').next().unwrap_or_default();
@@ -139,8 +138,8 @@ fn cpu_seconds() -> f64 {
         / 100.0
 }
 
-/// 32 bytes that look random, for each number others (SplitMix64: Steele, Lea, Flood 2014). Cheap, since
-/// making them is part of what is timed.
+/// Returns 32 pseudo-random bytes for a number (SplitMix64: Steele, Lea, Flood 2014). Cheap, since the time is part of
+/// what is measured.
 fn bytes(number: u64) -> [u8; 32] {
     let mut bytes = [0; 32];
     let mut state = number.wrapping_mul(0xd134_2543_de82_ef95);
@@ -153,11 +152,11 @@ fn bytes(number: u64) -> [u8; 32] {
     bytes
 }
 
-/// Batch `number` of the updates: by turns a key that is there and a fresh one.
+/// Returns batch `number` of the updates, in which present and fresh keys alternate.
 fn batch(number: u64) -> Batch {
     let mut batch = Batch::with_capacity(BATCH as usize, BATCH as usize * 64);
     for put in number * BATCH..(number + 1) * BATCH {
-        // An odd factor: no present key comes twice before all came.
+        // The factor is odd, so no present key is repeated before all were used.
         let present = (put / 2).wrapping_mul(0x9e37_79b9) % KEYS;
         let key = if put % 2 == 0 { present } else { KEYS + put };
         batch.put(bytes(key), bytes(put + (1 << 40)));
@@ -165,7 +164,7 @@ fn batch(number: u64) -> Batch {
     batch
 }
 
-/// Batch `number` of the keys that are there before.
+/// Returns batch `number` of the keys that are present before the updates.
 fn preload(number: u64) -> Batch {
     let mut batch = Batch::with_capacity(BATCH as usize, BATCH as usize * 64);
     for key in number * BATCH..(number + 1) * BATCH {
@@ -179,7 +178,7 @@ fn prepared(batch: Batch) -> PreparedBatch {
     prepared.expect("a batch within its limits")
 }
 
-/// All batches through one stage, then all through the next one.
+/// Passes all batches through one stage, then all through the next one.
 fn stages_alone() -> [Cost; STAGES.len()] {
     let [
         mut submit,
@@ -197,7 +196,7 @@ fn stages_alone() -> [Cost; STAGES.len()] {
     let (mut writer, mut hasher) = preloaded_tree();
     let first = KEYS / BATCH;
     let mut versions = Vec::with_capacity(groups.len());
-    // Tree and hash by turns, since the tree keeps what a version replaced until it is retired.
+    // Tree and hash alternate, since the tree keeps what a version replaced until that is retired.
     for (version, group) in (first + 1..).zip(&groups) {
         let changes = timed(&mut tree, || apply(&mut writer, group, version));
         versions.push(timed(&mut hash, || {
@@ -265,7 +264,7 @@ fn commit(committer: &Committer, versions: &[Roots]) {
     }
 }
 
-/// A commit log on the disk that holds the target directory.
+/// Creates a commit log on the disk of the target directory.
 struct Log {
     log: CommitLog,
     record: CommitRecord,
@@ -313,7 +312,7 @@ impl Log {
     }
 }
 
-/// The effects of several batches in path order, of each key the last.
+/// Returns the effects of several batches in path order, the last one for each key.
 fn merged(group: &[PreparedBatch]) -> Vec<Effect<'_>> {
     let mut merged: Vec<Effect<'_>> = Vec::new();
     for batch in group.iter().rev() {
@@ -329,7 +328,7 @@ fn merged(group: &[PreparedBatch]) -> Vec<Effect<'_>> {
     merged
 }
 
-/// Moves the leaves of all groups into a leaf store, checkpoint by checkpoint.
+/// Moves the leaves of all groups to a leaf store, checkpoint by checkpoint.
 fn move_leaves(groups: &[&[PreparedBatch]]) {
     let directory = directory();
     let store = FjallLeafStore::open(&directory.path().join("leaves"), &FjallOptions::default());
@@ -357,7 +356,7 @@ fn move_leaves(groups: &[&[PreparedBatch]]) {
     }
 }
 
-/// The same batches through an engine with its default configuration.
+/// Passes the same batches through an engine with its default configuration.
 fn engine() -> Cost {
     let directory = directory();
     let engine = Engine::open_blocking(Config::in_directory(directory.path().join("state")));

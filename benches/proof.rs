@@ -1,4 +1,4 @@
-//! Proofs of keys through an engine: made with and without the slot's opening at hand, and verified.
+//! Measures proofs of keys: made with and without a kept opening of the slot, and verified.
 
 use trunkline_testkit::fixture::{batches, keys};
 
@@ -33,7 +33,7 @@ fn make(criterion: &mut Criterion, engine: &Engine) {
             b.iter(|| snapshot.prove([black_box(keys::key(7))], top));
         });
     }
-    // A new version each time: its openings are not computed yet, its KZG root is.
+    // A new version each time: its KZG root is computed, its openings are not.
     let mut number = 0;
     criterion.bench_function("proof::make/keys=1,top=kzg,opening=computed", |b| {
         b.iter_custom(|rounds| {

@@ -1,8 +1,7 @@
-//! Sizes of proofs, and what verifying them costs beside what it must cost: a table of ratios.
+//! Measures sizes of proofs, and the cost of verifying them relative to the least possible cost.
 //!
-//! `cargo bench --bench proof_figures [-- ROUNDS]`. A million keys in an engine; each time is the median
-//! of the rounds, in which everything that is compared runs in turns. Not here: how long each operation
-//! takes by itself (`proof`).
+//! `cargo bench --bench proof_figures [-- ROUNDS]`. The engine has a million keys. Each time is the median over the
+//! rounds, in which the alternatives run in turns.
 
 use trunkline_testkit::fixture::keys;
 
@@ -23,13 +22,13 @@ use trunkline::{Config, Engine, ProveOptions, Snapshot, TopKind, prove_versions}
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const KEYS: u64 = 1_000_000;
-/// Proofs of one key each.
+/// Number of proofs of one key each.
 const SINGLES: u64 = 10_000;
-/// Keys of the larger proof.
+/// Number of keys of the larger proof.
 const MANY: u64 = 1_000;
-/// Versions of an aggregate, all of whose slots are opened.
+/// Number of versions of an aggregate that opens all their slots.
 const VERSIONS: u64 = 8;
-/// Keys enough to use every slot.
+/// A number of keys that uses every slot.
 const KEYS_OF_ALL_SLOTS: u64 = 2_000;
 
 fn main() {
@@ -56,7 +55,7 @@ fn main() {
     engine.shutdown_blocking().expect("an orderly end");
 }
 
-/// Evenly spread over the keys.
+/// Returns keys that are spread evenly.
 fn spread(count: u64) -> Vec<Bytes> {
     (0..count).map(|i| keys::key(i * (KEYS / count))).collect()
 }
@@ -100,14 +99,14 @@ fn sizes(snapshot: &Snapshot) {
     println!("siblings of {MANY} keys: {shown} bytes for {needed} that are needed: {share:.3}");
 }
 
-/// Digests and bitmap.
+/// Returns the bytes of the digests and the bitmap.
 fn sibling_bytes(siblings: &Siblings) -> usize {
     let listed = siblings.iter().filter(|digest| *digest != ZERO).count();
     32 * listed + siblings.len().div_ceil(8)
 }
 
-/// How many digests lie beside the paths of the keys, by the definition of the tree: halves without one
-/// of the keys and not empty, as long as there is more than one leaf.
+/// Returns the number of sibling digests of the keys' paths, by the definition of the tree: halves that are not empty
+/// and contain none of the keys, as long as there is more than one leaf.
 fn needed_siblings() -> usize {
     let params = TreeParams::default();
     let path = |key: &Bytes| {
@@ -161,8 +160,8 @@ fn single_verification(snapshot: &Snapshot, rounds: usize) {
     );
 }
 
-/// The compressions that verifying a proof of one key can't do without, one after the other: tree id,
-/// key, value, leaf, and one for each level.
+/// Computes the compressions that every verification of a proof of one key needs, one after the other: tree id, key,
+/// value, leaf, and one for each level.
 fn bare_hashes(proof: &Proof) -> [u8; 32] {
     let version = &proof.versions[0];
     let key_hash = proof.params.key_hash(&version.entries[0].key);
@@ -182,7 +181,7 @@ fn levels(version: &VersionProof) -> usize {
     version.siblings.len() + top
 }
 
-/// Many proofs of one key each, against one root.
+/// Verifies many proofs of one key each, against one root.
 fn together(snapshot: &Snapshot, top: TopKind, rounds: usize) {
     let proofs = singles(snapshot, SINGLES, top);
     let root = snapshot.root();
@@ -217,7 +216,7 @@ fn together(snapshot: &Snapshot, top: TopKind, rounds: usize) {
     );
 }
 
-/// All slots of several versions, against a single opening.
+/// Verifies all slots of several versions, against a single opening.
 fn aggregate(engine: &Engine, rounds: usize) {
     let snapshots: Vec<Snapshot> = (0..VERSIONS)
         .map(|version| {
@@ -252,7 +251,7 @@ fn aggregate(engine: &Engine, rounds: usize) {
     );
 }
 
-/// The median time of each of several works, seconds, done in turns.
+/// Returns the median time of each piece of work in seconds. They are done in turns.
 fn medians<const N: usize>(rounds: usize, mut work: impl FnMut(usize)) -> [f64; N] {
     let mut seconds: [Vec<f64>; N] = std::array::from_fn(|_| Vec::with_capacity(rounds));
     for _ in 0..rounds {

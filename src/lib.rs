@@ -2,13 +2,13 @@
 //!
 //! - **Open** an [`Engine`] with a [`Config`]. It owns its threads and needs no runtime; every call that waits has an
 //!   async and a `_blocking` form.
-//! - **Submit** a [`Batch`] of puts and deletes, which takes effect atomically. The [`Receipt`] has a provisional root at
-//!   once. [`Receipt::durable`] waits until the batch is part of a durable version, and [`Durability`] says what that
+//! - **Submit** a [`Batch`] of puts and deletes, which takes effect atomically. The [`Receipt`] has a provisional root
+//!   at once. [`Receipt::durable`] waits until the batch is part of a durable version, and [`Durability`] says what that
 //!   survives.
 //! - **Read** with [`Engine::get`] (the latest accepted value), [`Engine::get_durable`] (the last durable value) or a
 //!   [`Snapshot`] (a whole version).
-//! - **Prove** any keys, present or absent, with [`Snapshot::prove`]. Whoever trusts the root verifies the proof with
-//!   [`core::proof::verify`]; the verifier needs neither the engine nor the state.
+//! - **Prove** any keys, present or absent, with [`Snapshot::prove`]. A client that trusts the root verifies the proof
+//!   with [`core::proof::verify`]; it needs neither the engine nor the state.
 //! - **Shut down** with [`Engine::shutdown`]. [`ReadOnly`] reads a directory that no engine has open.
 //!
 //! ```

@@ -16,7 +16,7 @@ use trunkline::{Engine, ReadOnly, Snapshot};
 use crate::directories::closed_tree;
 use crate::killed::config;
 
-/// The changes of each version after the checkpoint.
+/// Returns the changes of each version after the checkpoint.
 fn changes_after(directory: &Path, marker: &CheckpointManifest) -> Vec<Vec<Change>> {
     let params = TreeParams::default();
     let from = LogPosition::of(&marker.record);
@@ -50,8 +50,8 @@ fn content(snapshot: &Snapshot) -> Vec<(Vec<u8>, Vec<u8>)> {
         .collect()
 }
 
-/// Leaves what a checkpoint leaves that ends after the ingestion of some versions, of every
-/// `step`th change in them, and looks whether the tree is the same.
+/// Makes a directory as an interrupted checkpoint leaves it, after ingesting every `step`th change of some versions,
+/// and checks that the tree is the same.
 fn break_off(ingested: impl Fn(usize) -> usize, step: usize) {
     let tree = closed_tree();
     let path = tree.path();

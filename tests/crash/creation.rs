@@ -13,16 +13,15 @@ use trunkline::{Engine, OpenError, ReadOnly};
 use crate::directories::leaving_alone;
 use crate::killed::config;
 
-/// What the next step of making a tree leaves in its directory.
+/// A step of creating a tree: what it leaves in the directory.
 struct Step {
     what: &'static str,
     leave: fn(&Path),
-    /// Whether there is a tree now, for who only reads.
+    /// Whether a reader finds a tree after this step.
     is_tree: bool,
 }
 
-/// All steps up to where the leaf store has a keyspace. From there on see what `tests/store` says of
-/// leaf stores that were cut off, and of logs.
+/// All steps until the leaf store has a keyspace. The tests of the stores (`core/tests`) cover what follows.
 const STEPS: [Step; 11] = [
     step("nothing", |_| {}, false),
     step("the lock", |at| write(at, LOCK_FILE, b""), false),
@@ -78,7 +77,7 @@ fn reads_as_nothing(directory: &Path, step: &Step) {
 
 fn is_of_use(directory: &Path) {
     let engine = Engine::open_blocking(config(directory, DurabilityMode::Sync)).unwrap();
-    // More than one checkpoint's worth.
+    // Enough for more than one checkpoint.
     for key in 0..10_u64 {
         let receipt = engine.put_blocking(key.to_le_bytes(), [1; 4096]).unwrap();
         receipt.durable_blocking().unwrap();

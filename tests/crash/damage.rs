@@ -37,7 +37,7 @@ fn length(path: &Path) -> usize {
     fs::metadata(path).unwrap().len() as usize
 }
 
-/// Bytes of a segment that count: behind them may be what the file held before it was recycled.
+/// Returns the bytes of a segment that are in use. Old bytes may follow, since files are recycled.
 fn log_length(path: &Path) -> usize {
     let bytes = fs::read(path).unwrap();
     let salt = SEGMENT_HEADER_BYTES - 64;
@@ -50,7 +50,8 @@ fn log_length(path: &Path) -> usize {
     end
 }
 
-/// What an engine and a reader say of a damaged copy of a tree; both leave it as it is.
+/// Damages a copy of a tree. Returns the error of an engine and a reader that open it, and checks that both change
+/// nothing.
 fn refused(tree: &Path, damage: impl FnOnce(&Path)) -> OpenError {
     let copied = tempfile::tempdir().unwrap();
     let path = copied.path();
@@ -73,7 +74,7 @@ fn log_error(error: &OpenError) -> &ReadLogError {
     }
 }
 
-/// The segment that is written last but one: all of it counts.
+/// Returns the last segment but one, which is in use as a whole.
 fn whole_segment(directory: &Path) -> PathBuf {
     let segments = log_segments(directory);
     segments[segments.len() - 2].clone()
@@ -110,7 +111,7 @@ fn a_flipped_byte_in_the_log_is_named_by_segment_offset_and_version() {
 fn a_flipped_byte_in_the_last_segment_of_a_closed_log_is_named() {
     let tree = closed_tree();
     let last = log_segments(tree.path()).pop().unwrap();
-    // The close frame itself is 61 bytes: without it the log looks cut off, which is no damage.
+    // The close frame has 61 bytes: without it the log looks interrupted, which is no damage.
     for offset in [170, log_length(&last) - 100] {
         let error = refused(tree.path(), |copied| {
             flip(&log_segments(copied).pop().unwrap(), offset);
@@ -288,7 +289,7 @@ fn a_damaged_tree_file_is_named() {
     ));
 }
 
-/// The leaf store tidies up when it is opened, so that an engine leaves the rest alone.
+/// Opening a leaf store changes its own files, so only the other files are compared for an engine.
 #[test]
 fn leaves_that_are_not_those_of_the_manifest_are_refused_by_both_digests() {
     let tree = closed_tree();

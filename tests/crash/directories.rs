@@ -14,10 +14,10 @@ use trunkline::core::store::log::LOG_DIRECTORY;
 
 use crate::killed::{config, shape};
 
-/// Everything about a file that a careful reader leaves alone.
+/// What is compared of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// The beginning: fjall's journal goes on in zeros for 64 MiB.
+    /// The first bytes; the journal of fjall continues with zeros for 64 MiB.
     bytes: Vec<u8>,
     length: u64,
     mode: u32,
@@ -25,7 +25,7 @@ pub(crate) struct Entry {
     modified: SystemTime,
 }
 
-/// All files and directories below a directory, by path.
+/// Returns all files and directories below a directory, by path.
 pub(crate) fn entries(directory: &Path) -> BTreeMap<PathBuf, Entry> {
     let mut entries = BTreeMap::new();
     let mut directories = vec![directory.to_owned()];
@@ -54,7 +54,7 @@ pub(crate) fn entries(directory: &Path) -> BTreeMap<PathBuf, Entry> {
     entries
 }
 
-/// Does something that must not change a directory.
+/// Does some work and checks that it does not change a directory.
 pub(crate) fn leaving_alone<T>(directory: &Path, work: impl FnOnce() -> T) -> T {
     let before = entries(directory);
     let result = work();
@@ -67,12 +67,12 @@ pub(crate) fn leaving_alone<T>(directory: &Path, work: impl FnOnce() -> T) -> T 
     result
 }
 
-/// A tree that was closed, with checkpoints behind it and several segments after the last.
+/// Returns a tree that was closed, with checkpoints and several segments after the last one.
 pub(crate) fn closed_tree() -> TempDir {
     closed_tree_of(7)
 }
 
-/// The same of other submissions.
+/// Returns such a tree with submissions from this seed.
 pub(crate) fn closed_tree_of(seed: u64) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let mut config = config(directory.path(), DurabilityMode::Sync);
@@ -85,7 +85,7 @@ pub(crate) fn closed_tree_of(seed: u64) -> TempDir {
     }
     engine.shutdown_blocking().unwrap();
 
-    // The pace of checkpoints is not fixed: what follows the last one is written when none can start.
+    // Checkpoints start at any time, so what follows the last one is written while none can start.
     config.checkpoint.bytes_max = 1 << 30;
     config.checkpoint.unflushed_bytes_max = 1 << 30;
     let engine = Engine::open_blocking(config).unwrap();
@@ -116,7 +116,7 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The segments of a log, oldest first.
+/// Returns the segments of a log, oldest first.
 pub(crate) fn log_segments(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory.join(LOG_DIRECTORY)).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());

@@ -1,7 +1,7 @@
 //! A process that runs an engine under load until it is killed.
 //!
-//! It is this test binary itself, started again with one test picked out, so nothing but the tests
-//! has to be built. It says on its standard output what its callers were told.
+//! The process is this test binary, started again with a single test. It prints on its standard output what its callers
+//! were told.
 
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::Path;
@@ -15,7 +15,7 @@ use trunkline::{Config, Engine, Receipt};
 use crate::support::Shape;
 
 const ORDER: &str = "TRUNKLINE_KILLED_PROCESS";
-/// Submissions on their way at a time.
+/// Submissions in flight at a time.
 const WINDOW: usize = 12;
 
 pub(crate) fn shape(seed: u64) -> Shape {
@@ -28,7 +28,7 @@ pub(crate) fn shape(seed: u64) -> Shape {
     }
 }
 
-/// Checkpoints and new segments all the time.
+/// Returns a configuration with frequent checkpoints and new segments.
 pub(crate) fn config(directory: &Path, mode: DurabilityMode) -> Config {
     let mut config = Config::in_directory(directory);
     config.workers.threads = 1;
@@ -42,7 +42,7 @@ pub(crate) fn config(directory: &Path, mode: DurabilityMode) -> Config {
     config
 }
 
-/// What a process said.
+/// A line that the process printed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Said {
     /// It is about to open the engine.
@@ -79,7 +79,7 @@ impl Process {
         Self { child, lines }
     }
 
-    /// What it says next; `None` when it has ended.
+    /// Returns the next line, or `None` when the process has ended.
     pub(crate) fn listen(&mut self) -> Option<Said> {
         loop {
             let line = self.lines.next()?.ok()?;
@@ -89,7 +89,7 @@ impl Process {
         }
     }
 
-    /// SIGKILL. Gives what it had said until then and nobody had heard.
+    /// Kills the process with SIGKILL. Returns the lines that were not read yet.
     pub(crate) fn kill(mut self) -> Vec<Said> {
         self.child.kill().expect("it is there");
         let rest = std::iter::from_fn(|| self.listen()).collect();
@@ -120,7 +120,7 @@ fn parse(line: &str) -> Option<Said> {
     }
 }
 
-/// Ends the process if nobody listens any more.
+/// Prints a line. Ends the process if the other end is closed.
 fn say(words: String) {
     let mut out = std::io::stdout().lock();
     if out.write_all(words.as_bytes()).is_err() {
@@ -146,7 +146,7 @@ fn the_process_that_is_killed() {
 }
 
 fn run_until_killed(directory: &Path, mode: DurabilityMode, shape: &Shape, round: u64) {
-    // The test harness has not ended its own line.
+    // The test harness has printed a line without its end.
     say("\nbegun .\n".to_owned());
     let engine = Engine::open_blocking(config(directory, mode)).expect("the directory opens");
     let snapshot = engine.snapshot();

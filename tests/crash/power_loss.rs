@@ -1,5 +1,7 @@
-//! The whole engine on a disk and a leaf store that fail and lose power. Seeds decide everything but
-//! the interleaving of threads: `TRUNKLINE_CRASH_SEED=n` runs one case, `TRUNKLINE_CRASH_CASES=n` more.
+//! Acknowledged submissions survive faults and power loss, on a simulated disk and leaf store.
+//!
+//! Seeds decide everything but the interleaving of threads: `TRUNKLINE_CRASH_SEED=n` runs one case,
+//! `TRUNKLINE_CRASH_CASES=n` that many.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,10 +25,10 @@ use crate::support::*;
 
 const CASES: u64 = 2000;
 
-/// What must hold, from all that callers were ever told.
+/// What must hold, from everything that callers were told.
 struct Truth {
     shape: Shape,
-    /// In order of sequence numbers, from 1.
+    /// In the order of sequence numbers, from 1.
     submissions: Vec<Submission>,
     provisional_roots: Vec<Digest>,
     /// By version, from 0.
@@ -64,7 +66,7 @@ fn config(random: &mut SmallRng) -> Config {
         _ => DurabilityMode::Sync,
     };
     config.durability.interval_ms = 1;
-    // In every other case no leaf that a checkpoint covers has room in memory.
+    // In every other case the memory budget has no room for leaves that a checkpoint covers.
     config.memory.budget_bytes = random.random_range(0..2);
     config
 }
@@ -126,7 +128,7 @@ impl Case {
             .unwrap_or_else(|error| panic!("{error}: {error:?}"))
     }
 
-    /// Opens until it works; attempts may meet faults of their own and crashes.
+    /// Opens an engine; attempts may fail and crash, and are repeated.
     fn open(&mut self) -> Engine {
         for _ in 0..3 {
             self.crash_or_repair();
@@ -150,7 +152,7 @@ impl Case {
         self.leaves.crash(self.random.random());
     }
 
-    /// The machine stops, or the process alone did: then what a failed call left behind is still seen.
+    /// Loses power, or ends the process only: then what a failed call left on the disk is still visible.
     fn crash_or_repair(&mut self) {
         self.leaves.crash(self.random.random());
         self.disk.clear_faults();
@@ -191,7 +193,7 @@ impl Case {
         });
     }
 
-    /// Uses an engine for a while, then ends it, and learns what all receipts say.
+    /// Uses an engine for a while, ends it, and records what all receipts say.
     fn work(&mut self, engine: Engine) {
         let count = self.random.random_range(5..40);
         let receipts = self.submit(&engine, count);
@@ -256,7 +258,7 @@ impl Case {
         receipts
     }
 
-    /// Takes over what receipts say of an engine that has ended. No receipt waits for ever.
+    /// Records what the receipts of an engine that has ended say. Each of them returns.
     fn learn(&mut self, receipts: &[Receipt]) {
         let mut failed = false;
         let mut map = Map::new();
@@ -292,14 +294,14 @@ impl Case {
 }
 
 impl Truth {
-    /// A version holds what its submissions say, no more and no less.
+    /// Checks that a version has the state that its submissions make.
     fn check(&self, snapshot: &Snapshot) {
         let record = snapshot.record();
         let expected = state_after(&self.submissions, record.last_sequence);
         check_state(snapshot, &expected, &self.shape);
     }
 
-    /// Older versions are proven by the commit ids that receipts gave them, wherever their nodes are.
+    /// Checks the proofs of older versions against the commit ids of their receipts.
     fn check_history(&self, snapshot: &Snapshot) {
         let head = snapshot.commit_id();
         for (older, commit_id) in self.commit_ids.range(..snapshot.version()).step_by(5) {
@@ -311,7 +313,7 @@ impl Truth {
         }
     }
 
-    /// Holds a reopened engine's last version against the truth, which goes on from there.
+    /// Compares the last version of a reopened engine with the truth, and cuts the truth off there.
     fn take(&mut self, snapshot: &Snapshot) {
         let record = snapshot.record();
         let (version, sequence) = (record.version, record.last_sequence);
@@ -338,7 +340,7 @@ impl Truth {
     }
 }
 
-/// Whatever fails, nothing may look damaged.
+/// Returns whether an error is a fault of the disk; no fault may look like damage.
 fn is_fault_of_the_disk(error: &OpenError) -> bool {
     match error {
         OpenError::Directory { .. }
@@ -377,7 +379,7 @@ fn run_all(seeds: impl Iterator<Item = u64> + Send + 'static) {
     }
 }
 
-/// Half of the seeds.
+/// Returns half of the seeds.
 fn seeds(part: u64) -> impl Iterator<Item = u64> + Send + 'static {
     let setting = |name| {
         std::env::var(name)

@@ -50,7 +50,7 @@ fn a_tree_in_a_read_only_directory_can_be_read() {
     for directory in &directories {
         fs::set_permissions(directory, Permissions::from_mode(0o555)).unwrap();
     }
-    // Root may write all the same; then this shows no more than the tests above.
+    // For root the directory is writable; then this test is like those above.
     leaving_alone(tree.path(), || use_everything(tree.path()));
     for directory in &directories {
         fs::set_permissions(directory, Permissions::from_mode(0o755)).unwrap();
@@ -84,7 +84,7 @@ fn readers_and_engines_keep_each_other_out() {
         .unwrap();
 }
 
-/// The copies of the leaves in a directory.
+/// Returns the copies of the leaf store in a directory.
 fn copies(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());

@@ -17,7 +17,7 @@ use trunkline::{Engine, OpenError, ReadOnly, Snapshot};
 use crate::killed::{Process, Said, config, shape};
 use crate::support::*;
 
-/// A directory that many processes die over, and what must be in it.
+/// A directory that many killed processes have used, and what it must contain.
 struct Life {
     directory: tempfile::TempDir,
     mode: DurabilityMode,
@@ -30,7 +30,7 @@ struct Life {
     last: (u64, u64),
     /// The last durable receipt: sequence number and version.
     durable: (u64, u64),
-    /// Commit ids that are known, by version.
+    /// Known commit ids by version.
     commit_ids: BTreeMap<u64, Digest>,
     histories_checked: u64,
 }
@@ -60,8 +60,7 @@ impl Life {
         self.rounds.push((self.last.1 + 1, self.round));
     }
 
-    /// Starts a process, kills it after so many receipts (`None`: while it opens), looks at what it
-    /// left behind.
+    /// Starts a process, kills it after this many receipts (`None`: while it opens), and checks what it left behind.
     fn kill_after(&mut self, receipts: Option<u64>) {
         self.begin_round();
         let mut process = Process::start(self.path(), self.mode, self.shape.seed, self.round);
@@ -81,7 +80,7 @@ impl Life {
         match said {
             Said::Begun => {}
             Said::Opened(version, id, sequence) => {
-                // The next process finds what was found after the last one.
+                // The next process finds the state that was found after the last one.
                 assert_eq!((version, sequence), self.last);
                 assert_eq!(self.commit_ids.get(&version), Some(&id));
             }
@@ -94,20 +93,20 @@ impl Life {
         }
     }
 
-    /// Looks at the directory as the dead process left it.
+    /// Checks the directory as the killed process left it.
     fn check(&mut self) {
         match ReadOnly::open(self.path()) {
             Ok(tree) => {
                 self.check_log();
                 self.check_last(&tree.snapshot());
             }
-            // Killed before there was a tree.
+            // The process was killed before there was a tree.
             Err(OpenError::NoTree { .. } | OpenError::Lock(_)) if self.durable.0 == 0 => {}
             Err(error) => panic!("{error}: {error:?}"),
         }
     }
 
-    /// Every commit in the log has the commit id that its callers were told.
+    /// Checks that every commit in the log has the commit id that callers were told.
     fn check_log(&mut self) {
         let tree_id = TreeParams::default().tree_id();
         let marker = CheckpointManifest::read(&OsDisk, self.path());
@@ -146,7 +145,7 @@ impl Life {
         self.last = (version, sequence);
         self.durable = (sequence, version);
         assert_eq!(self.commit_ids.get(&version), Some(&snapshot.commit_id()));
-        // A checkpoint may have covered a version that nobody was told of: then the history has a gap.
+        // A checkpoint may cover a version that no caller was told of; its commit id is unknown here.
         if self.commit_ids.len() as u64 == version + 1 {
             let earlier = self.commit_ids.range(..version).map(|(_, id)| id);
             assert_eq!(record.history_digest, history_digest(earlier));
@@ -154,7 +153,7 @@ impl Life {
         }
     }
 
-    /// Opens the directory in this process, goes on for a while, and closes it or not.
+    /// Opens the directory in this process, submits for a while, and closes it or not.
     fn go_on(&mut self, close: bool) {
         self.begin_round();
         let engine = Engine::open_blocking(config(self.path(), self.mode)).unwrap();
@@ -177,7 +176,7 @@ impl Life {
     }
 }
 
-/// Kills per directory: some while the engine opens, most after some receipts.
+/// Kills processes on one directory: some while the engine opens, most after some receipts.
 fn live(seed: u64, mode: DurabilityMode, kills: u64) {
     let mut random = SmallRng::seed_from_u64(seed);
     let mut life = Life::new(seed, mode);

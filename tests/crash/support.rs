@@ -1,4 +1,4 @@
-//! Submissions that follow from a seed, and a model of what they lead to.
+//! Submissions that follow from a seed, and a model of the state they make.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub(crate) struct Shape {
     pub(crate) keys: u64,
     pub(crate) writes_max: u64,
     pub(crate) value_bytes_max: usize,
-    /// Whether some submissions require something, so that some are refused.
+    /// Whether some submissions have requirements, so that some are refused.
     pub(crate) requirements: bool,
 }
 
@@ -38,8 +38,8 @@ impl Shape {
         format!("key {number}").into_bytes()
     }
 
-    /// The submission at a place of the sequence. What was lost in a crash is not repeated after it:
-    /// the round of opening is in every value.
+    /// Returns the submission with a sequence number. Every value contains the round, so that what was lost in a crash
+    /// is not repeated later.
     pub(crate) fn submission(&self, round: u64, sequence: u64) -> Submission {
         let seed = [self.seed, round, sequence]
             .iter()
@@ -90,7 +90,7 @@ impl Submission {
         batch
     }
 
-    /// Changes the state; says whether it was not refused.
+    /// Applies the submission to a state. Returns false if it is refused.
     pub(crate) fn apply(&self, map: &mut Map) -> bool {
         if self
             .required_absent
@@ -109,7 +109,7 @@ impl Submission {
     }
 }
 
-/// The state after the first few submissions.
+/// Returns the state after the first submissions.
 pub(crate) fn state_after(submissions: &[Submission], sequence: u64) -> Map {
     let mut map = Map::new();
     for submission in &submissions[..sequence as usize] {
@@ -118,7 +118,7 @@ pub(crate) fn state_after(submissions: &[Submission], sequence: u64) -> Map {
     map
 }
 
-/// The history digest of a version whose predecessors have these commit ids, genesis first.
+/// Returns the history digest of a version whose predecessors have these commit ids, genesis first.
 pub(crate) fn history_digest<'a>(commit_ids: impl IntoIterator<Item = &'a Digest>) -> Digest {
     let mut history = MountainRange::default();
     for commit_id in commit_ids {
@@ -131,7 +131,7 @@ pub(crate) fn genesis_id() -> Digest {
     CommitRecord::genesis(TreeParams::default().tree_id()).commit_id()
 }
 
-/// A snapshot shows exactly this state: walked, looked up, counted, digested.
+/// Checks that a snapshot shows exactly this state: by a walk, by reads, by its key count and by its digest.
 pub(crate) fn check_state(snapshot: &Snapshot, expected: &Map, shape: &Shape) {
     let version = snapshot.version();
     let mut found = Map::new();

@@ -28,7 +28,7 @@ fn listed(engine: &Engine) -> Option<(Decision, Vec<u16>)> {
 fn hot_prefixes_are_named_from_what_is_read() {
     without_hanging(|| {
         let rig = Rig::with(|config| {
-            // Long enough for samples, one read in 32, to be many on slow machines too.
+            // Long enough for many samples (one read in 32), on slow machines too.
             config.control.window_ms = 250;
             config.memory.budget_bytes = 1 << 20;
         });
@@ -38,7 +38,7 @@ fn hot_prefixes_are_named_from_what_is_read() {
             puts((0..KEYS).map(|key| (key.to_le_bytes(), key.to_le_bytes()))),
         );
         let hot = prefix(&engine, 0);
-        // One that is there, and one more that need not be.
+        // One present key, and one that may be absent.
         let other = (KEYS..).find(|key| prefix(&engine, *key) == hot);
         let hot_keys = [0, other.unwrap()];
 

@@ -68,7 +68,7 @@ fn a_batch_over_a_limit_is_refused_and_changes_nothing() {
         assert_eq!(engine.snapshot().version(), 0);
         let metrics = engine.metrics();
         assert_eq!((metrics.submissions, metrics.accepted_us.count), (0, 0));
-        // The longest key is taken, and so the next submission is the first.
+        // A key of the greatest length is accepted, and no refused batch took a place before it.
         let longest = engine.put_blocking(key(KEY_BYTES_MAX), "1").unwrap();
         assert_eq!(longest.sequence(), 1);
     });
@@ -162,7 +162,7 @@ fn the_engine_is_busy_while_its_bytes_are_spent() {
     });
 }
 
-/// What costs no operation takes room all the same.
+/// A batch without operations takes memory too.
 #[test]
 fn the_engine_is_busy_while_too_many_batches_of_metadata_alone_are_in_flight() {
     without_hanging(|| {

@@ -8,8 +8,8 @@ use trunkline_testkit::random::Random;
 
 use crate::support::{Rig, put, puts, submit, without_hanging};
 
-/// Commits wait for checkpoints that fall behind: so there is a number of them that does not depend on
-/// their pace.
+/// Returns a rig in which commits wait for checkpoints that fall behind, so that the number of checkpoints does not
+/// depend on their speed.
 fn rig(retain_versions: u64) -> Rig {
     Rig::with(|config| {
         config.checkpoint.bytes_max = 4096;
@@ -36,7 +36,7 @@ fn a_snapshot_that_was_read_before_a_checkpoint_reads_the_same_after_it() {
         assert_eq!(read(), value.as_bytes());
         rig.leaves.ingestions.open();
         wait_for_checkpoints(&engine, 1);
-        // The version after makes the engine forget what nobody reads from memory any more.
+        // The next version makes the engine drop from memory what no version needs.
         put(&engine, "other", "1");
         engine.drain_blocking().unwrap();
         assert_eq!(read(), value.as_bytes());
@@ -74,8 +74,7 @@ fn values_stay_what_they_were_through_many_checkpoints() {
     });
 }
 
-/// A reader of the present must see what was durable before it looked, however the checkpoints
-/// that run meanwhile move values about.
+/// A reader sees what was durable before it read, while checkpoints move values to the store.
 #[test]
 fn readers_during_checkpoints_see_no_older_value_than_what_was_durable_before() {
     without_hanging(|| {
@@ -116,7 +115,7 @@ fn readers_during_checkpoints_see_no_older_value_than_what_was_durable_before() 
     });
 }
 
-/// A version takes room in memory and in the log even if nothing changes, and is cleared away too.
+/// A version without changes takes memory and log space too, which a checkpoint frees.
 #[test]
 fn versions_that_change_nothing_lead_to_checkpoints_too() {
     without_hanging(|| {

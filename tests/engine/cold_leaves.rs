@@ -8,7 +8,8 @@ use trunkline::{EngineFailure, ReadError, Stage, TopKind};
 
 use crate::support::{Rig, checkpoint, put, puts, submit, without_hanging};
 
-/// Every put of a large value is a checkpoint, and what it covers has no room in memory.
+/// Returns a rig in which each put of a large value starts a checkpoint, and the budget has no room for the leaves it
+/// covers.
 fn rig() -> Rig {
     Rig::with(|config| {
         config.checkpoint.bytes_max = 4096;

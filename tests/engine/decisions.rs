@@ -14,11 +14,11 @@ use crate::support::{Rig, puts, submit, until, without_hanging};
 const CAP: u64 = 64;
 const CAP_MIN: u64 = 16;
 const CAP_MAX: u64 = 256;
-/// With one more, fewer than the groups that the pipeline takes: a machine that pauses is no stall then.
+/// One more would still be fewer than the groups that the pipeline takes, so a slow machine does not look like a stall.
 const IN_FLIGHT: usize = 2;
-/// A group is full with one of them, however slow its callers are.
+/// Operations of a submission: one fills a group, so groups do not depend on the speed of callers.
 const SUBMISSION: u64 = CAP;
-/// Nothing takes that long, so that only throughput counts.
+/// A latency target that is always met, so that only throughput counts.
 const TARGET_MS: u64 = 60_000;
 
 fn rig(change: impl FnOnce(&mut Config)) -> Rig {
@@ -32,7 +32,7 @@ fn rig(change: impl FnOnce(&mut Config)) -> Rig {
     })
 }
 
-/// A thread that always has submissions in flight, until this is dropped.
+/// A thread that keeps submissions in flight until this is dropped.
 struct Load {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -73,7 +73,7 @@ impl Drop for Load {
     }
 }
 
-/// Decisions about the cap, with what it was and became.
+/// Returns the decisions about the cap, each with the old and the new cap.
 fn caps(engine: &Engine) -> Vec<(Decision, u64, u64)> {
     let decisions = engine.decisions_since(0).into_iter();
     let caps = decisions.filter_map(|decision| match decision.change {
@@ -95,7 +95,7 @@ fn a_cap_is_moved_with_reason_and_figures_and_windows_show_it() {
         until(|| shown() > Some(first.at_us));
         drop(load);
 
-        // First windows, then decisions: each decision that a window may show is there then.
+        // Windows first: then every decision that a window shows is among the decisions.
         let windows = engine.windows_since(0);
         let caps = caps(&engine);
         let (mut cap, mut rest) = (CAP, caps.as_slice());
@@ -128,7 +128,7 @@ fn shards_of_proofs_are_tried_and_windows_show_it() {
         let rig = rig(|config| {
             config.control.mode = ControlMode::Fixed;
             config.control.workers = ControlMode::Adaptive;
-            // Each must see some hundred keys proven, on a busy machine too.
+            // Each window must see some hundred proven keys, on a busy machine too.
             config.control.window_ms = 100;
             (
                 config.workers.read_threads,

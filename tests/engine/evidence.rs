@@ -5,7 +5,7 @@ use trunkline::{Batch, Engine, EvidenceError, Outcome, Receipt, Requirement, Sta
 
 use crate::support::{Rig, put, puts, submit, until, without_hanging};
 
-/// A batch of which every fourth requires what does not hold.
+/// Returns a batch; every fourth has a requirement that is not met.
 fn batch(number: u64) -> Batch {
     let mut batch = puts([(format!("key {number}"), "value")]);
     if number.is_multiple_of(4) {
@@ -14,7 +14,7 @@ fn batch(number: u64) -> Batch {
     batch
 }
 
-/// The evidence of a receipt shows what the receipt says.
+/// Checks that evidence agrees with its receipt.
 fn check(receipt: &Receipt, evidence: &Evidence) {
     let durable = receipt.durable_blocking().unwrap();
     let bytes = evidence.encode().unwrap();
@@ -76,7 +76,7 @@ fn evidence_spans_versions_and_reopenings() {
     });
 }
 
-/// The last version's outcomes are in the log; those before it are not read back.
+/// Outcomes of the last version are read from the log; earlier ones are not.
 #[test]
 fn there_is_evidence_of_the_last_version_after_a_restart() {
     without_hanging(|| {
@@ -100,7 +100,7 @@ fn there_is_evidence_of_the_last_version_after_a_restart() {
         let snapshot = engine.snapshot_at(durable.version).unwrap();
         assert_eq!(snapshot.evidence(2).unwrap(), evidence);
         assert!(matches!(snapshot.evidence(1), Err(EvidenceError::Prove(_))));
-        // The first of a new epoch begins a chain of its own.
+        // The first submission of an epoch begins a new chain.
         let (receipt, _) = submit(&engine, batch(3));
         check(&receipt, &receipt.evidence_blocking().unwrap());
     });
@@ -161,7 +161,7 @@ fn evidence_counts_towards_the_bytes_of_old_versions() {
         for _ in 0..60 {
             submit(&engine, nothing.clone());
         }
-        // Nothing changed, but 73 bytes of outcome were kept for each.
+        // No value changed, but 73 bytes of outcome are kept for each submission.
         assert!(matches!(
             engine.evidence(1),
             Err(EvidenceError::Expired { .. })
@@ -203,7 +203,7 @@ fn there_is_evidence_while_a_handle_to_the_engine_exists() {
         engine.shutdown_blocking().unwrap();
         check(&receipt, &receipt.evidence_blocking().unwrap());
         drop::<Engine>(engine);
-        // The thread that shut it down may hold it for a moment.
+        // The thread of the shutdown may hold the engine for a moment.
         until(|| matches!(receipt.evidence_blocking(), Err(EvidenceError::Gone)));
     });
 }

@@ -12,7 +12,7 @@ use trunkline_testkit::patience::{HANGS_AFTER, receive};
 
 use crate::support::{Rig, put, puts, until, without_hanging};
 
-/// A rig with little credit, so that somebody waits at the door.
+/// Returns a rig with few permits, so that a caller waits to submit.
 fn rig() -> Rig {
     Rig::with(|config| {
         config.submit.batch_operations_max = 20;
@@ -21,8 +21,7 @@ fn rig() -> Rig {
     })
 }
 
-/// Starts everything that can wait for an engine, each on a thread of its own or as a task; each
-/// gives the failure that it met.
+/// Starts every call that can wait for an engine, each on a thread of its own or as a task. Each returns its failure.
 fn waiters(engine: &Engine, receipt: &Receipt) -> Vec<JoinHandle<Option<EngineFailure>>> {
     type Wait = Box<dyn FnOnce(Engine, Receipt) -> Option<EngineFailure> + Send>;
     fn refused(result: Result<Receipt, SubmitError>) -> Option<EngineFailure> {
@@ -82,8 +81,7 @@ fn join<T: Send + 'static>(thread: JoinHandle<T>, what: &str) -> T {
     }
 }
 
-/// Keeps the engine busy until it fails; everybody who waits is told the same cause. Gives what was
-/// acknowledged as durable.
+/// Keeps the engine busy until it fails, and checks that all waiters get the same cause. Returns the durable receipts.
 fn everybody_is_told(engine: &Engine, is_cause: impl Fn(&EngineFailure) -> bool) -> Vec<Durable> {
     let mut durable = Vec::new();
     let mut waiting = Vec::new();
@@ -141,7 +139,7 @@ fn everybody_is_told(engine: &Engine, is_cause: impl Fn(&EngineFailure) -> bool)
     durable
 }
 
-/// Every durable receipt is there, and the engine goes on.
+/// Checks that every durable receipt holds after reopening, and that the new engine works.
 fn all_is_there(rig: &Rig, durable: &[Durable]) {
     let engine = rig.open();
     let snapshot = engine.snapshot();
@@ -220,7 +218,7 @@ fn has_source(failure: &EngineFailure, kind: io::ErrorKind) -> bool {
             return true;
         }
         source = match error.source() {
-            // `io::Error` passes over itself.
+            // `source` of an `io::Error` skips the inner error itself.
             None => None,
             Some(deeper) => Some(deeper),
         };
@@ -228,7 +226,7 @@ fn has_source(failure: &EngineFailure, kind: io::ErrorKind) -> bool {
     false
 }
 
-/// Fails while somebody waits for the disk, or before anybody does.
+/// The sync fails while a caller waits for the disk, or before one does.
 #[test]
 fn a_failed_sync_reaches_all_waiters() {
     without_hanging(|| {
@@ -278,7 +276,7 @@ fn a_full_disk_reaches_all_waiters() {
             has_source(failure, io::ErrorKind::StorageFull)
         });
         durable.insert(0, before);
-        // A full disk does not open either, and says why.
+        // Opening fails too while the disk is full, and says why.
         let error = rig.builder().open_blocking().unwrap_err();
         assert!(format!("{error:?}").contains("StorageFull"), "{error:?}");
         rig.disk.appends.fail(None);
@@ -304,7 +302,7 @@ fn a_failed_checkpoint_reaches_all_waiters() {
     });
 }
 
-/// Commits wait for a checkpoint that has fallen far behind; its failure is theirs.
+/// Commits that wait for a checkpoint that is far behind fail with it.
 #[test]
 fn a_failed_checkpoint_that_commits_wait_for_reaches_all_waiters() {
     without_hanging(|| {
@@ -335,7 +333,7 @@ fn a_failed_checkpoint_that_commits_wait_for_reaches_all_waiters() {
     });
 }
 
-/// Who still waits for a KZG root that nobody will compute any more is told.
+/// A caller that waits for a KZG root which will not be computed gets the failure.
 #[test]
 fn a_failure_reaches_those_who_wait_for_a_root_of_a_durable_version() {
     without_hanging(|| {

@@ -6,7 +6,7 @@ use trunkline::{Batch, Engine};
 
 use crate::support::{Rig, puts, submit, until, without_hanging};
 
-/// First and last sequence number of each version.
+/// Returns the first and last sequence number of each version.
 fn ranges(engine: &Engine) -> Vec<(u64, u64)> {
     let newest = engine.snapshot().version();
     let record = |version| {
@@ -31,7 +31,7 @@ fn groups_keep_their_limit_of_operations() {
             config.group.linger_ms = 60_000;
         });
         let engine = rig.open();
-        // Sealed when full; a submission is never split; one that is too large goes alone.
+        // A group is sealed when it is full. A submission is never split; one that is too large is a group of its own.
         for operations in [4, 4, 4, 6, 25, 1, 9, 10, 3] {
             engine.submit_blocking(many(operations)).unwrap();
         }
@@ -79,7 +79,7 @@ fn requirements_count_as_operations() {
     });
 }
 
-/// No group takes all that waits, or nothing would overlap with it.
+/// No group takes everything that waits; otherwise nothing would overlap with it.
 #[test]
 fn groups_are_a_share_of_what_is_in_flight() {
     for (in_flight_max, expected) in [(4, vec![(1, 2), (3, 4), (5, 6)]), (1, vec![(1, 6)])] {
@@ -95,7 +95,7 @@ fn groups_are_a_share_of_what_is_in_flight() {
             for _ in 0..6 {
                 engine.submit_blocking(many(8_192)).unwrap();
             }
-            // What has left is inside no more: nothing leaves before all are sealed.
+            // Nothing may leave the pipeline before all groups are sealed.
             rig.disk.appends.close();
             std::thread::scope(|scope| {
                 let drained = scope.spawn(|| engine.drain_blocking());
@@ -111,13 +111,13 @@ fn groups_are_a_share_of_what_is_in_flight() {
                 (sealed, shared)
             };
             let groups = expected.len() as u64;
-            // The last group took what was left.
+            // The last group has the rest.
             until(|| closed() == (groups, groups - 1));
         });
     }
 }
 
-/// Nobody has to ask: lingering ends by itself.
+/// Lingering ends without another submission or a drain.
 #[test]
 fn a_group_lingers_no_longer_than_configured() {
     without_hanging(|| {
@@ -140,7 +140,7 @@ fn groups_closed_by_bytes_are_told_apart_from_those_closed_by_operations() {
         });
         let engine = rig.open();
         let large = vec![7; 5_000];
-        // Two of them are more than a group's bytes, and far fewer than its operations.
+        // Two of them exceed the bytes of a group, and are far below its operations.
         submit(
             &engine,
             puts((0..2_u32).map(|key| (key.to_le_bytes(), &large))),
@@ -163,7 +163,7 @@ fn groups_closed_by_bytes_are_told_apart_from_those_closed_by_operations() {
 #[test]
 fn metadata_ends_its_version_and_is_in_its_record() {
     without_hanging(|| {
-        // Whatever is not pushed on waits for others.
+        // Groups without metadata wait for other submissions.
         let rig = Rig::with(|config| config.group.linger_ms = 60_000);
         let engine = rig.open();
         let receipts: Vec<_> = [

@@ -13,7 +13,7 @@ use trunkline::{Engine, HistoryError, OpenError, ReadOnly, Snapshot};
 
 use crate::support::{Rig, log_only, put, until, without_hanging};
 
-/// Few versions are retained, and checkpoints come often.
+/// Returns a rig that keeps few versions and makes checkpoints often.
 fn rig() -> Rig {
     Rig::with(|config| {
         config.checkpoint.bytes_max = 4096;
@@ -22,7 +22,7 @@ fn rig() -> Rig {
     })
 }
 
-/// Puts so often, each time another value, and says what every version's record was.
+/// Puts `count` different values, and adds the record of each version.
 fn write(engine: &Engine, records: &mut Vec<CommitRecord>, count: usize) {
     for _ in 0..count {
         let version = engine.snapshot().version();
@@ -31,7 +31,7 @@ fn write(engine: &Engine, records: &mut Vec<CommitRecord>, count: usize) {
     }
 }
 
-/// Every older version is proven from this one, kept or not, stored or not.
+/// Checks the proof of every older version, kept or not, stored or not.
 fn check(head: &Snapshot, records: &[CommitRecord]) {
     let trusted = head.commit_id();
     for record in &records[..head.version() as usize] {
@@ -196,7 +196,7 @@ fn a_history_file_that_does_not_fit_the_manifest_is_not_opened() {
     });
 }
 
-/// What a disk that fails while the file is written leaves behind.
+/// The disk fails while the history file is written.
 #[test]
 fn the_next_checkpoint_stores_what_a_failed_one_could_not() {
     without_hanging(|| {
@@ -208,7 +208,7 @@ fn the_next_checkpoint_stores_what_a_failed_one_could_not() {
         let directory = &rig.config.engine.directory;
         let marker = CheckpointManifest::read(&*rig.disk.memory, directory).unwrap();
         let path: &Path = &directory.join(HISTORY_FILE);
-        // As if the next checkpoint had been cut off after it appended.
+        // As after a checkpoint that was interrupted after it appended.
         let kept = HISTORY_HEADER_BYTES as u64 + 32 * nodes_covered(marker.record.version);
         let mut file = rig.disk.memory.reuse(path, kept).unwrap();
         file.append(&[0xee; 333]).unwrap();

@@ -25,7 +25,7 @@ fn log_bytes(rig: &Rig) -> u64 {
     lengths.sum()
 }
 
-/// Requires of a key what does not hold.
+/// Returns a batch whose requirement is not met.
 fn refused() -> Batch {
     let mut batch = puts([("key", "other")]);
     batch.require("key", Requirement::Absent);
@@ -52,7 +52,7 @@ fn the_log_stays_short_when_every_submission_is_refused() {
         }
         engine.drain_blocking().unwrap();
         assert!(engine.metrics().log_bytes > 80_000);
-        // What a checkpoint covers, what gathers meanwhile, the segment that is written, and spare ones.
+        // What a checkpoint covers, what is written meanwhile, the active segment, and spare ones.
         assert!(log_bytes(&rig) < 40_000, "{}", log_bytes(&rig));
         let last = engine.snapshot().root();
         engine.shutdown_blocking().unwrap();
@@ -62,7 +62,7 @@ fn the_log_stays_short_when_every_submission_is_refused() {
     });
 }
 
-/// Less than is worth a checkpoint each time, but the log has it all.
+/// Each engine writes too little for a checkpoint, but the log grows.
 #[test]
 fn the_log_stays_short_when_the_engine_is_reopened_repeatedly() {
     without_hanging(|| {
@@ -81,14 +81,14 @@ fn the_log_stays_short_when_the_engine_is_reopened_repeatedly() {
     });
 }
 
-/// While commits wait for a checkpoint no tick is heard.
+/// While commits wait for a checkpoint, no interval can end.
 #[test]
 fn what_was_acknowledged_is_synced_before_commits_wait_for_a_checkpoint() {
     without_hanging(|| {
         let mut rig = rig();
         rig.config.durability.mode = DurabilityMode::Interval;
         rig.config.durability.interval_ms = 60_000;
-        // A new segment is a sync as well.
+        // A new segment would be a sync too.
         rig.config.log.segment_bytes_max = 1 << 20;
         let engine = rig.open();
         rig.leaves.ingestions.close();

@@ -102,7 +102,7 @@ fn many_engines_live_in_one_process() {
     });
 }
 
-/// Opening that nobody waits for any more ends in an engine that is closed again, in order.
+/// If the future of an opening is dropped, the engine is shut down once it is open.
 #[test]
 fn dropping_the_future_of_open_releases_the_directory() {
     without_hanging(|| {

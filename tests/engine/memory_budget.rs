@@ -10,7 +10,7 @@ use trunkline_testkit::random::Random;
 use crate::support::{Rig, puts, submit, until, without_hanging};
 
 const KEYS: u64 = 400;
-/// Room for about half of the values.
+/// Bytes for about half of the values.
 const VALUE_BYTES: u64 = 64 << 10;
 const TREE_BYTES: u64 = 32 << 20;
 
@@ -18,7 +18,7 @@ fn value(key: u64) -> Bytes {
     format!("{key:0128}").into()
 }
 
-/// An engine whose leaf store holds all values, and whose cache has no room for them.
+/// Opens an engine whose leaf store has all values, and whose cache has no room for them.
 fn engine(rig: &Rig) -> Engine {
     let engine = rig.open();
     let pairs = (0..KEYS).map(|key| (key.to_le_bytes(), value(key)));
@@ -37,7 +37,7 @@ fn rig() -> Rig {
     })
 }
 
-/// Where the bytes of the cache of values were moved from and to.
+/// Returns the changes of the size of the value cache.
 fn moves(engine: &Engine) -> Vec<(u64, u64)> {
     let decisions = engine.decisions_since(0);
     let moves = decisions.iter().filter_map(|decision| {
@@ -52,7 +52,7 @@ fn moves(engine: &Engine) -> Vec<(u64, u64)> {
     moves.collect()
 }
 
-/// Reads all over, until values have got bytes of the tree.
+/// Reads random keys until the value cache gets bytes of the tree.
 fn read_until_moved(engine: &Engine) {
     let random = RefCell::new(Random(1));
     until(|| {
@@ -65,10 +65,10 @@ fn read_until_moved(engine: &Engine) {
     });
 }
 
-/// The first window after those that there are.
+/// Returns the first complete window after now.
 fn next_window(engine: &Engine) -> Window {
     let last = engine.windows_since(0).last().map_or(0, |last| last.number);
-    // The one that is under way may have been measured before what was just done.
+    // The current window may have begun before the last call.
     until(|| engine.windows_since(last + 1).last().is_some());
     engine.windows_since(last + 1)[0]
 }
@@ -92,7 +92,7 @@ fn memory_moves_to_values_that_are_read_from_the_store_repeatedly() {
         let last = windows.last().map(|last| last.value_cache_bytes_max);
         assert_eq!(last, moves.last().map(|last| last.1));
 
-        // All of them fit now.
+        // All values fit now.
         let read_all = || {
             for key in 0..KEYS {
                 assert_eq!(engine.get(&key.to_le_bytes()).unwrap(), Some(value(key)));

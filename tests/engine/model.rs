@@ -19,11 +19,11 @@ struct Run<'a> {
     random: Random,
     keys: Vec<Vec<u8>>,
     model: NaiveState,
-    /// The state of every version since the last opening, or before.
+    /// The state of every version.
     history: BTreeMap<u64, NaiveState>,
     open: Box<dyn Fn() -> Engine + 'a>,
     engine: Engine,
-    /// Cells that left memory and came back, of all engines that were open.
+    /// Cells that were evicted and restored, over all engines of the run.
     evicted: u64,
     restored: u64,
 }
@@ -47,7 +47,7 @@ impl<'a> Run<'a> {
     }
 
     fn key(&mut self) -> Vec<u8> {
-        // The colliding ones, at the end, more often than the others.
+        // The keys at the end collide, and are chosen more often than the others.
         let count = self.keys.len() as u64;
         let index = match self.random.below(3) {
             0 => count - 1 - self.random.below(4),
@@ -58,7 +58,7 @@ impl<'a> Run<'a> {
 
     fn value(&mut self) -> Vec<u8> {
         let bytes = [0, 3, 40, 400][self.random.below(4) as usize];
-        // Few different ones, so that some puts change nothing.
+        // Few different values, so that some puts change nothing.
         vec![self.random.below(3) as u8; bytes]
     }
 
@@ -99,7 +99,7 @@ impl<'a> Run<'a> {
         (batch, ops, requires)
     }
 
-    /// A few submissions, one after the other without waiting, then all their receipts.
+    /// Submits a few batches without waiting, then checks all their receipts.
     fn burst(&mut self) {
         let mut expected = Vec::new();
         for _ in 0..=self.random.below(5) {
@@ -108,7 +108,7 @@ impl<'a> Run<'a> {
             let before = self.model.map.clone();
             let mut outcome = self.model.submit(&ops, &requires);
             if let ModelOutcome::Applied { displaced } = &mut outcome {
-                // A key that came and went within the submission was never there to be displaced.
+                // A key that the submission put and deleted was never displaced.
                 displaced.retain(|key| before.contains_key(key));
             }
             expected.push((receipt, outcome, self.model.clone()));
@@ -119,12 +119,12 @@ impl<'a> Run<'a> {
                 agree(&durable.outcome, &outcome),
                 "{durable:?}, expected {outcome:?}"
             );
-            // Of several submissions in one version the last one's state is that of the version.
+            // The state of a version is that after its last submission.
             self.history.insert(durable.version, state);
         }
     }
 
-    /// A large value starts a checkpoint, however slow the machine is: what it covers may leave memory then.
+    /// Starts a checkpoint with a large value and waits for it, so that the leaves it covers may be evicted.
     fn checkpoint(&mut self) {
         let before = self.engine.metrics().checkpoints;
         let (key, value) = (b"filler".to_vec(), vec![before as u8; 5_000]);
@@ -191,7 +191,7 @@ impl<'a> Run<'a> {
         assert_eq!(root.state_digest, self.model.state_digest());
     }
 
-    /// Gives the cells that left memory and those that came back.
+    /// Returns the numbers of cells that were evicted and restored.
     fn go(mut self, bursts: u64) -> (u64, u64) {
         for burst in 1..=bursts {
             self.burst();
@@ -246,7 +246,7 @@ fn in_memory(policy: CollisionPolicy) {
     });
 }
 
-/// A budget that has room for no leaf at all.
+/// Runs with a budget that has room for no leaf.
 fn with_cold_leaves(policy: CollisionPolicy) {
     without_hanging(move || {
         for seed in 20..23 {

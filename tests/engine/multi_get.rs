@@ -28,7 +28,7 @@ fn many_keys_are_read_like_each_alone_in_any_order_and_more_than_once() {
         engine.submit_blocking(batch).unwrap();
 
         let mut random = SmallRng::seed_from_u64(5);
-        // The last ones in shards.
+        // The last rounds are read in shards.
         for count in [0, 1, 15, 16, 17, 700, 1_024, 2_500] {
             let keys: Vec<_> = (0..count)
                 .map(|_| random.random_range(0..600_u32).to_be_bytes())
@@ -44,7 +44,7 @@ fn many_keys_are_read_like_each_alone_in_any_order_and_more_than_once() {
     });
 }
 
-/// Enough for several shards.
+/// A number of keys that makes several shards.
 const KEYS: u32 = 3_000;
 const OPTIONS: ProveOptions = ProveOptions {
     top: TopKind::Hash,
@@ -110,7 +110,7 @@ fn commits_continue_under_a_flood_of_reads_and_proofs() {
             }
         };
         std::thread::scope(|scope| {
-            // More than there are threads to read.
+            // More readers than there are threads for reads.
             (0..4).for_each(|_| drop(scope.spawn(read)));
             until(|| rounds.load(Ordering::SeqCst) >= 4);
             for _ in 0..5 {

@@ -71,7 +71,7 @@ fn a_tree_of_another_salt_is_not_opened() {
         let mut config = created(directory.path(), |config| config.tree.salt = Some([1; 32]));
         config.tree.salt = Some([2; 32]);
         assert!(matches!(refused(&config), OpenError::OtherSalt));
-        // Leaving it out means: whatever the tree has.
+        // Without a configured salt, the salt of the tree is used.
         config.tree.salt = None;
         let engine = Engine::open_blocking(config).unwrap();
         assert_eq!(engine.params().salt, Some([1; 32]));
@@ -158,7 +158,7 @@ fn a_log_with_a_damaged_commit_is_not_opened() {
     });
 }
 
-/// What the log says of its last version is known to be wrong only when all of it was replayed.
+/// A wrong KZG root in the last entry of the log is found only after all of it was replayed.
 #[test]
 fn a_log_whose_last_kzg_root_is_another_is_not_opened() {
     without_hanging(|| {

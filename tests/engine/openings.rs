@@ -5,7 +5,7 @@ use trunkline::{Engine, Snapshot, TopKind};
 
 use crate::support::{Rig, put, puts, submit, without_hanging};
 
-/// Proves a key with a KZG top, checks it, and says how many openings were computed and moved so far.
+/// Proves a key with a KZG top and verifies it. Returns how many openings were computed and moved so far.
 fn prove(engine: &Engine, snapshot: &Snapshot, key: &str) -> (u64, u64) {
     let proof = snapshot.prove([key], TopKind::Kzg).unwrap();
     let trusted = Expected::KzgRoot {
@@ -44,7 +44,7 @@ fn an_opening_moves_over_versions_without_proofs() {
             put(&engine, "b", &round.to_string());
         }
         assert_eq!(prove(&engine, &engine.snapshot(), "a"), (1, 1));
-        // Further back nobody looks.
+        // Versions further back are not searched.
         for round in 0..17 {
             put(&engine, "c", &round.to_string());
         }

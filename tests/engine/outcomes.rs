@@ -10,7 +10,7 @@ use crate::support::{Rig, puts, submit, without_hanging};
 #[test]
 fn a_refused_submission_does_not_affect_others_of_its_group() {
     without_hanging(|| {
-        // Submissions wait for one another until a drain.
+        // Submissions linger until a drain, so they are one group.
         let rig = Rig::with(|config| config.group.linger_ms = 60_000);
         let engine = rig.open();
         engine.put_blocking("a", "0").unwrap();
@@ -19,7 +19,7 @@ fn a_refused_submission_does_not_affect_others_of_its_group() {
         let mut refused = puts([("b", "2"), ("c", "2")]);
         refused.require("a", Requirement::Absent);
         let refused = engine.submit_blocking(refused).unwrap();
-        // What an earlier submission of the same version wrote counts.
+        // The requirement is about what an earlier submission of the same version wrote.
         let mut after = puts([("d", "3")]);
         after.require("b", Requirement::value(b"1"));
         let after = engine.submit_blocking(after).unwrap();
@@ -105,7 +105,7 @@ fn overwrite_counts_the_keys_that_were_displaced() {
 const CALLERS: u64 = 4;
 const INCREMENTS: u64 = 50;
 
-/// Reads, adds one, requires that nobody was faster; says whether it took effect.
+/// Increments a counter with a compare-and-set. Returns whether it took effect.
 fn increment(engine: &Engine, key: &str) -> bool {
     let found = engine.get(key.as_bytes()).unwrap();
     let (count, requirement) = match &found {
@@ -152,7 +152,7 @@ fn counters_of_many_concurrent_callers_lose_no_update() {
     });
 }
 
-/// Writes of a batch with requirements are shown once they have taken effect, not before.
+/// Writes of a batch with requirements are visible once they have taken effect, and not before.
 #[test]
 fn writes_that_may_still_be_refused_are_not_visible() {
     without_hanging(|| {

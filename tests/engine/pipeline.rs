@@ -6,15 +6,15 @@ use std::task::{Context, Waker};
 
 use crate::support::{Rig, puts, until, without_hanging};
 
-/// One submission, one version: it has metadata.
+/// Returns a batch that is a version of its own, since it has metadata.
 fn alone(key: u64) -> trunkline::Batch {
     let mut batch = puts([(key.to_le_bytes(), "v")]);
     batch.metadata("alone");
     batch
 }
 
-/// While the disk holds up the first version, the ones behind it are built, hashed and committed to;
-/// no more of them than configured. Then one sync makes all of them durable.
+/// While the first version waits for the disk, the next ones are built and hashed, as many as configured. Then one sync
+/// makes all of them durable.
 #[test]
 fn versions_that_wait_for_the_disk_share_a_sync() {
     without_hanging(|| {
@@ -32,7 +32,7 @@ fn versions_that_wait_for_the_disk_share_a_sync() {
             assert_eq!(receipt.hashed_blocking().unwrap().version, version);
             assert_eq!(receipt.root_ready_blocking().unwrap().version, version);
         }
-        // The fourth behind the first has been passed on by the stage of commitments.
+        // The stage `kzg` has passed on the fourth version after the first.
         until(|| engine.metrics().stages[3].service_us.count == 5);
         assert_eq!(engine.metrics().groups_in_flight, 5);
         let mut context = Context::from_waker(Waker::noop());
@@ -55,7 +55,7 @@ fn versions_that_wait_for_the_disk_share_a_sync() {
     });
 }
 
-/// Submissions that come while the pipeline is full become one version.
+/// Submissions that arrive while the pipeline is full become one version.
 #[test]
 fn groups_grow_while_the_pipeline_is_full() {
     without_hanging(|| {

@@ -11,7 +11,7 @@ use trunkline::{
 
 use crate::support::*;
 
-/// A state with some keys, as it is after each of these values of "a" was put.
+/// Returns a snapshot after each put of these values of "a", in a state with some other keys.
 fn versions<const N: usize>(engine: &Engine, values: [&'static str; N]) -> [Snapshot; N] {
     submit(engine, puts([("b", "1"), ("c", "2"), ("d", "3")]));
     values.map(|value| {

@@ -114,7 +114,7 @@ fn pollster_like(future: impl Future<Output = ()>) {
         .block_on(future);
 }
 
-/// With mode `interval`, what was acknowledged unsynced is synced before long without being asked.
+/// In mode `interval`, what was acknowledged is synced when the interval ends, without a drain.
 #[test]
 fn intervals_end_in_a_sync() {
     without_hanging(|| {
@@ -129,7 +129,7 @@ fn intervals_end_in_a_sync() {
     });
 }
 
-/// While the engine waits for a checkpoint no interval can end, so what was acknowledged is synced before.
+/// While commits wait for a checkpoint no interval can end, so what was acknowledged is synced before.
 #[test]
 fn an_interval_ends_before_commits_wait_for_a_checkpoint() {
     without_hanging(|| {
@@ -145,7 +145,7 @@ fn an_interval_ends_before_commits_wait_for_a_checkpoint() {
         crate::support::put(&engine, "0", &value);
         rig.leaves.ingestions.wait_for_a_waiter();
         let before = rig.disk.syncs.passed();
-        // Not waited for: the last of them may come to persist only when the checkpoint is through.
+        // Not waited for: the last one may reach persist only after the checkpoint.
         for key in ["1", "2", "3"] {
             engine.submit_blocking(puts([(key, &value)])).unwrap();
         }
@@ -154,7 +154,7 @@ fn an_interval_ends_before_commits_wait_for_a_checkpoint() {
     });
 }
 
-/// With mode `os` the disk is asked to sync by a drain alone.
+/// In mode `os` only a drain syncs.
 #[test]
 fn mode_os_syncs_nothing_until_a_drain() {
     without_hanging(|| {
@@ -199,8 +199,8 @@ fn dropping_the_engine_loses_nothing() {
     });
 }
 
-/// A future that is dropped while it waits for credit leaves its batch unsubmitted and its place in
-/// the queue free; a future that was ready has submitted it.
+/// A future that is dropped while it waits for permits submits nothing and leaves the queue. A future that was ready
+/// has submitted its batch.
 #[test]
 fn dropping_the_future_of_a_submission_loses_nothing_that_was_accepted() {
     without_hanging(|| {
@@ -233,7 +233,7 @@ fn dropping_the_future_of_a_submission_loses_nothing_that_was_accepted() {
     });
 }
 
-/// Waiting with a future that is dropped does not disturb who waits after it.
+/// Dropping the future of a receipt does not affect later waiters.
 #[test]
 fn dropping_the_future_of_a_receipt_loses_nothing() {
     without_hanging(|| {

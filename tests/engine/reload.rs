@@ -42,7 +42,7 @@ fn reloaded_settings_take_effect() {
         );
         assert_eq!(engine.metrics().reloads, 1);
 
-        // Sealed at the new cap, without lingering.
+        // The group is sealed at the new cap, without lingering.
         submit(&engine, many(10));
         let error = engine.submit_blocking(many(51)).unwrap_err();
         assert!(matches!(error, SubmitError::Batch(_)));
@@ -146,7 +146,7 @@ fn an_engine_that_was_shut_down_takes_no_reload() {
     assert!(matches!(error, ReloadError::Engine(_)), "{error}");
 }
 
-/// Replaces a file at once, so that no half of it is read.
+/// Replaces a file atomically.
 fn replace(path: &Path, text: &str) {
     let temporary = path.with_extension("new");
     std::fs::write(&temporary, text).unwrap();

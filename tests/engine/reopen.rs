@@ -79,7 +79,7 @@ fn a_directory_can_be_opened_again_while_old_handles_and_snapshots_live() {
     });
 }
 
-/// The log of a tree without a store can be taken over by one with a store, not the other way round.
+/// A tree without a leaf store can be reopened with one, but not the other way round.
 #[test]
 fn a_tree_can_be_reopened_with_another_store_if_that_loses_nothing() {
     without_hanging(|| {

@@ -19,7 +19,7 @@ async fn a_whole_life() {
     assert!(matches!(engine.drain().await, Err(EngineFailure::Closed)));
     let engine = Engine::open(log_only(directory.path())).await.unwrap();
     assert_eq!(engine.get(b"c").unwrap(), Some("3".into()));
-    // Dropped within the runtime, without being shut down.
+    // The engine is dropped within the runtime, without a shutdown.
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn calls_after_a_shutdown_fail() {
             other.get(b"a"),
             Err(ReadError::Engine(EngineFailure::Closed))
         ));
-        // What is durable and in memory can be read still.
+        // Durable values in memory can still be read.
         let snapshot = other.snapshot();
         assert_eq!(snapshot.version(), 1);
         assert_eq!(snapshot.get(b"a").unwrap(), Some("1".into()));
@@ -56,7 +56,7 @@ fn what_was_accepted_before_a_shutdown_is_durable_after_it() {
             engine.shutdown_blocking().unwrap();
             for receipt in &receipts {
                 receipt.durable_blocking().unwrap();
-                // Nobody is there any more to compute what nobody had asked for.
+                // A root that was not requested before is no longer computed.
                 match receipt.root_ready_blocking() {
                     Ok(_) => {}
                     Err(EngineFailure::Closed) => assert_eq!(mode, KzgMode::OnDemand),
@@ -68,7 +68,7 @@ fn what_was_accepted_before_a_shutdown_is_durable_after_it() {
     });
 }
 
-/// Every call returns when the engine has ended, so that the directory can be opened again.
+/// Every call returns after the shutdown is complete, so that the directory can be opened again.
 #[test]
 fn many_handles_can_shut_down_at_once() {
     without_hanging(|| {
@@ -95,7 +95,7 @@ fn many_handles_can_shut_down_at_once() {
     });
 }
 
-/// A shutdown that is given up by its caller goes on; the directory is not given back before its end.
+/// A shutdown continues if its future is dropped, and keeps the lock of the directory until its end.
 #[test]
 fn a_shutdown_completes_even_if_nobody_waits_for_it() {
     without_hanging(|| {
@@ -145,7 +145,7 @@ fn a_caller_that_waits_to_submit_learns_of_the_shutdown() {
     });
 }
 
-/// Draining beside it ends well or says that the engine is closed; nothing else has failed.
+/// A concurrent drain succeeds or fails with `Closed`, and nothing else fails.
 #[test]
 fn a_drain_during_a_shutdown_does_not_fail_the_engine() {
     without_hanging(|| {

@@ -23,7 +23,7 @@ fn get_sees_what_was_accepted_and_get_durable_what_is_durable() {
         });
         let new = Some("new".into());
         let old = Some("old".into());
-        // Accepted alone, then hashed and shown by the tree: the same.
+        // Accepted only, or hashed and in the tree: both show the same.
         for _ in 0..2 {
             assert_eq!(
                 engine.multi_get(&["a", "b", "c"]).unwrap(),
@@ -97,7 +97,7 @@ fn walks_go_in_path_order() {
     });
 }
 
-/// While a walk goes on, the tree below grows by a factor and shrinks again.
+/// During the walk the tree grows to a multiple of its size and shrinks again.
 #[test]
 fn a_walk_sees_one_version_however_the_tree_grows_meanwhile() {
     without_hanging(|| {
@@ -159,7 +159,7 @@ fn reads_of_a_snapshot_that_is_held_too_long_fail() {
             refused,
             trunkline::SnapshotProveError::Read(ReadError::Expired { .. })
         ));
-        // What it says of its root was true and stays so.
+        // Its root stays valid.
         assert_eq!(snapshot.root().version, 1);
         put(&engine, "a", "and later");
         let error = engine.snapshot_at(0).unwrap_err();
@@ -198,13 +198,13 @@ fn holds(snapshot: &trunkline::Snapshot, round: u64) {
     assert_eq!(snapshot.iter().map(Result::unwrap).count(), 27);
 }
 
-/// Hundreds of versions and many checkpoints later, values, proofs and walks are what they were.
+/// Values, proofs and walks stay the same over hundreds of versions and many checkpoints.
 #[test]
 fn a_held_snapshot_keeps_its_state_while_hundreds_of_versions_and_checkpoints_pass() {
     without_hanging(|| {
         let rig = Rig::with(|config| {
             config.checkpoint.bytes_max = 4096;
-            // However slow checkpoints are, what is durable was waited for.
+            // Does not depend on the speed of checkpoints: each version was waited for.
             config.checkpoint.unflushed_bytes_max = 4096;
             config.versions.retain_versions = 2;
         });
@@ -227,7 +227,7 @@ fn a_held_snapshot_keeps_its_state_while_hundreds_of_versions_and_checkpoints_pa
         for (round, snapshot) in &held {
             holds(snapshot, *round);
         }
-        // The oldest go; those that are held still keep what they need.
+        // The oldest snapshots are dropped; the others keep what they need.
         held.drain(..3);
         for _ in 0..3 {
             submit(&engine, puts([("more", "x".repeat(5000))]));
@@ -240,7 +240,7 @@ fn a_held_snapshot_keeps_its_state_while_hundreds_of_versions_and_checkpoints_pa
     });
 }
 
-/// A snapshot outlives its engine; values that a checkpoint has moved are gone with the store.
+/// A snapshot outlives its engine, but values that a checkpoint has moved to the store are gone.
 fn holds_what_is_in_memory(held: &[(u64, trunkline::Snapshot)]) {
     for (round, snapshot) in held {
         let absent = (round % 10).to_le_bytes();
@@ -261,14 +261,14 @@ fn amount(value: &[u8]) -> u64 {
     u64::from_le_bytes(*value.first_chunk().unwrap())
 }
 
-/// An amount and some ballast, so that checkpoints have something to do.
+/// Returns an amount with padding, so that checkpoints have bytes to move.
 fn value(amount: u64) -> Vec<u8> {
     let mut value = vec![7; 60];
     value[..8].copy_from_slice(&amount.to_le_bytes());
     value
 }
 
-/// Every snapshot has the same sum, by a walk, by single reads and by what its proofs show.
+/// Checks that every snapshot has the same sum, by a walk, by single reads and by proofs.
 fn read(engine: &Engine, seed: u64, end: &AtomicBool) -> u64 {
     let mut random = Random(seed);
     let mut snapshots = 0;

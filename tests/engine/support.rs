@@ -1,5 +1,5 @@
-//! Shared by the tests of the engine: a disk and a leaf store in memory that wait or fail when a test says so, and a time
-//! limit for tests.
+//! Shared by the tests of the engine: a disk and a leaf store in memory that wait or fail when a test says so, and a
+//! time limit for tests.
 
 #![allow(unreachable_pub, reason = "modules of one test binary")]
 

@@ -4,7 +4,7 @@ use trunkline::{Engine, MetricsSnapshot};
 
 use crate::support::{Rig, put, puts, submit, until, without_hanging};
 
-/// An engine whose leaf store holds "key" → "first", and what it had measured by then.
+/// Returns an engine whose leaf store has the value "first" of "key", and the metrics at that point.
 fn checkpointed(value_bytes_max: u64) -> (Engine, MetricsSnapshot) {
     let rig = Rig::with(|config| {
         config.checkpoint.bytes_max = 4096;

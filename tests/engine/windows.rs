@@ -15,7 +15,7 @@ fn sum(windows: &[Window], figure: impl Fn(&Window) -> u64) -> u64 {
     windows.iter().map(figure).sum()
 }
 
-/// All windows, once they tell of so many operations.
+/// Returns all windows, once they contain this many operations.
 fn windows_with(engine: &Engine, operations: u64) -> Vec<Window> {
     let all = || engine.windows_since(0);
     until(|| sum(&all(), |window| window.operations_durable) == operations);
