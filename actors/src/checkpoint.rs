@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpoint_of_few_leaves_says_nothing_of_the_rate() {
+    fn a_checkpoint_of_few_leaves_does_not_change_the_rate() {
         let mut progress = Progress::default();
         progress.begin(1, false);
         progress.end();
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn however_many_effects_there_are_each_is_ingested_once() {
+    fn each_effect_is_ingested_once_for_any_number_of_effects() {
         assert_eq!(changes(&[], &[]).count(), 0);
         for count in [2, 15, 16, 17, 100] {
             let puts: Vec<_> = (0..count).map(|key| (key, Some("v"))).collect();

@@ -38,7 +38,7 @@ mod tests {
     use rustix::thread::gettid;
 
     #[test]
-    fn a_lowered_thread_and_those_it_starts_stand_back_and_no_other() {
+    fn lower_applies_to_a_thread_and_to_those_that_it_starts() {
         let own = || getpriority_process(Some(gettid())).unwrap();
         let before = own();
         let lowered = std::thread::spawn(move || {
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn bulk_work_stands_back_a_little() {
+    fn bulk_work_has_a_little_less_priority() {
         let own = || getpriority_process(Some(gettid())).unwrap();
         let before = own();
         let lowered = std::thread::spawn(move || {

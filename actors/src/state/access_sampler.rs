@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_touch_in_many_is_taken_and_no_more_than_there_is_room_for() {
+    fn one_access_in_many_is_sampled_up_to_a_limit() {
         let access_sampler = AccessSampler::new(true);
         let mut key_hash = [0; 32];
         key_hash[..2].copy_from_slice(&[0b1010_1010, 0b1111_1100]);
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_taken_where_all_is_in_memory() {
+    fn a_sampler_that_is_off_takes_no_samples() {
         let access_sampler = AccessSampler::new(false);
         for _ in 0..1000 {
             access_sampler.touch(&[7; 32]);

@@ -45,7 +45,7 @@ pub enum EvidenceError {
     },
     /// The version was read from a checkpoint, which has no outcomes.
     #[error(
-        "the log no longer had the outcomes of version {version} when the engine was opened; take evidence before the engine is shut down"
+        "the log no longer had the outcomes of version {version} when the tree was opened; take evidence before the tree is closed"
     )]
     NotInLog {
         /// The version.

@@ -249,7 +249,7 @@ mod tests {
         TreeParams::default().key_hash(&[key])
     }
 
-    /// Puts of these keys, all with the same value.
+    /// Returns a part that puts these keys, all with the same value.
     fn part(keys: impl IntoIterator<Item = u8>, value: &str) -> Part {
         let mut batch = Batch::new();
         keys.into_iter().for_each(|key| {
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn an_evicted_key_is_gone_and_a_later_put_brings_it_back() {
+    fn a_displaced_key_is_deleted_and_a_later_put_restores_it() {
         let displaced = |key: u8| Displaced {
             key_hash: key_hash(key),
             key: vec![key].into(),
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_that_changed_little_is_not_held() {
+    fn a_batch_that_changed_little_is_released() {
         let mut nothing = part(0..100, "a");
         nothing.unchanged = (0..100).collect();
         let mut little = part(0..100, "a");

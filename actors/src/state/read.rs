@@ -1,8 +1,9 @@
 //! Finding a key. Only this file says where the newest value of a key is, and where an older one is.
 //!
 //! A read of the present looks into the overlay of accepted writes, then at the tree as of the last applied version.
-//! A read of an older version looks at the tree alone. The tree answers with a [`Lookup`]. If that has no value, the
-//! value comes from the layer of a version in memory, the value cache, or the leaf store ([`Values`]).
+//! A read of an older version looks at the tree alone. The tree says whether the key has a value, and which version
+//! wrote it. The value itself comes from that version's layer in memory, the value cache, or the leaf store
+//! ([`Values`]).
 //!
 //! Versions can expire while they are read. So there is one rule: look, then check that the version can still be read,
 //! and only then use what was found. If it has expired, a read of the present looks again at the newer present, and a

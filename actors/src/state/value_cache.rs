@@ -5,7 +5,7 @@
 //! the value was seen. So an entry is never wrong and never has to be removed; entries that are not used make room for
 //! new ones.
 //!
-//! Entries that were evicted recently are remembered, so that a miss can tell whether a larger cache would have been hit.
+//! Entries that were evicted recently are remembered, so that a miss can tell whether a larger cache would have had it.
 //! `values` looks after values in memory, and `adaptive` decides how large the cache is.
 
 use std::ops::RangeInclusive;
@@ -226,7 +226,7 @@ mod tests {
         }
     }
 
-    fn is_here(cache: &ValueCache, key: u64, origin: u64) -> bool {
+    fn is_cached(cache: &ValueCache, key: u64, origin: u64) -> bool {
         value_of(cache, &leaf(key, origin), origin..=origin).is_some()
     }
 
@@ -235,14 +235,14 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_that_of_the_versions_from_its_origin_to_where_it_was_seen() {
+    fn a_value_holds_from_its_origin_to_the_version_at_which_it_was_seen() {
         let cache = ValueCache::new(1 << 20);
         let leaf = leaf(1, 7);
         cache.keep(&leaf, 9, &"v".into());
         for at in [7..=7, 8..=8, 9..=9, 0..=7, 9..=20, 8..=20, 0..=20] {
             assert_eq!(value_of(&cache, &leaf, at), Some("v".into()));
         }
-        // Before it was written, and after it was seen, the key may have had any other.
+        // Before it was written and after it was seen, the key may have had another value.
         for at in [0..=6, 6..=6, 10..=10, 10..=20] {
             assert_eq!(value_of(&cache, &leaf, at), None);
         }
@@ -253,18 +253,18 @@ mod tests {
         let cache = ValueCache::new(1 << 20);
         cache.keep(&leaf(1, 7), 8, &"seven".into());
         cache.keep(&leaf(1, 9), 9, &"nine".into());
-        // Who reads an older version does not push the present out.
+        // A read of an older version does not replace the present value.
         cache.keep(&leaf(1, 7), 8, &"seven".into());
         assert_eq!(value_of(&cache, &leaf(1, 9), 9..=9), Some("nine".into()));
         assert_eq!(value_of(&cache, &leaf(1, 7), 7..=8), None);
         assert_eq!(value_of(&cache, &leaf(2, 9), 9..=9), None);
-        // Seen anew, it is known up to now.
+        // Seen again later, it is known up to then.
         cache.keep(&leaf(1, 9), 12, &"nine".into());
         assert_eq!(value_of(&cache, &leaf(1, 9), 11..=11), Some("nine".into()));
     }
 
     #[test]
-    fn what_another_value_of_its_key_takes_over_has_not_left_for_want_of_room() {
+    fn a_value_that_a_later_one_replaced_is_no_near_miss() {
         let cache = ValueCache::new(1 << 20);
         cache.keep(&leaf(1, 7), 8, &"seven".into());
         cache.keep(&leaf(1, 7), 9, &"seven".into());
@@ -273,54 +273,56 @@ mod tests {
     }
 
     #[test]
-    fn it_stays_within_its_budget_and_without_one_it_keeps_nothing() {
+    fn it_stays_within_its_budget_and_without_one_it_caches_nothing() {
         let cache = ValueCache::new(100_000);
         for key in 0..10_000 {
             cache.keep(&leaf(key, 1), 1, &Bytes::from(vec![0; 100]));
         }
-        let kept = (0..10_000).filter(|key| is_here(&cache, *key, 1));
+        let kept = (0..10_000).filter(|key| is_cached(&cache, *key, 1));
         let kept = kept.count() as u64;
         assert!(
             kept > 100 && kept * (100 + ENTRY_BYTES) <= 100_000,
             "{kept}"
         );
 
-        // Moved, it keeps to what it may take now.
+        // It also stays within a changed budget.
         cache.set_bytes_max(50_000);
-        let kept = (0..10_000).filter(|key| is_here(&cache, *key, 1));
+        let kept = (0..10_000).filter(|key| is_cached(&cache, *key, 1));
         assert!(kept.count() as u64 * (100 + ENTRY_BYTES) <= 50_000);
 
         let none = ValueCache::new(0);
         none.keep(&leaf(1, 1), 1, &"v".into());
-        assert!(!is_here(&none, 1, 1));
+        assert!(!is_cached(&none, 1, 1));
     }
 
     #[test]
-    fn what_left_last_is_a_near_miss_and_what_never_was_is_none() {
+    fn a_recently_evicted_value_is_a_near_miss_and_an_unknown_one_is_not() {
         let cache = ValueCache::new(200_000);
         for key in 0..1_000 {
             cache.keep(&leaf(key, 1), 1, &Bytes::from(vec![0; 100]));
         }
-        let away: Vec<u64> = (0..1_000).filter(|key| !is_here(&cache, *key, 1)).collect();
-        let near = away
+        let gone: Vec<u64> = (0..1_000)
+            .filter(|key| !is_cached(&cache, *key, 1))
+            .collect();
+        let near = gone
             .iter()
             .filter(|key| cache.is_near_miss(&leaf(**key, 1)));
-        // 128 places, of which some are taken over and some hold what came back.
+        // Of 128 slots, some were overwritten, and some hold entries that are cached again.
         assert!((48..=128).contains(&near.count()));
         assert!((1_000..2_000).all(|key| !cache.is_near_miss(&leaf(key, 1))));
 
-        // With four times the room, four times as many are remembered.
+        // A cache of four times the size remembers four times as many.
         cache.set_bytes_max(800_000);
         for key in 0..4_000 {
             cache.keep(&leaf(key, 2), 2, &Bytes::from(vec![0; 100]));
         }
-        let away = (0..4_000).filter(|key| !is_here(&cache, *key, 2));
-        let near = away.filter(|key| cache.is_near_miss(&leaf(*key, 2)));
+        let gone = (0..4_000).filter(|key| !is_cached(&cache, *key, 2));
+        let near = gone.filter(|key| cache.is_near_miss(&leaf(*key, 2)));
         assert!((200..=512).contains(&near.count()));
     }
 
     #[test]
-    fn of_large_values_as_many_are_remembered_as_an_eighth_holds() {
+    fn of_large_values_as_many_are_remembered_as_fill_an_eighth() {
         let bytes_max = 4 << 20;
         let cache = ValueCache::new(bytes_max);
         let fill = |origin| {
@@ -329,21 +331,21 @@ mod tests {
             }
         };
         fill(1);
-        // What was remembered up to now was laid out for smaller ones, and is called what it was.
+        // So far the number of remembered entries fits smaller values.
         assert!(cache.near_bytes() > bytes_max);
         let near_bytes = cache.near_bytes();
         assert!((bytes_max / 16..=bytes_max / 4).contains(&near_bytes));
-        // As few they stay, and it is so many misses that are near.
+        // The number stays, and about as many misses are near.
         fill(2);
         assert_eq!(cache.near_bytes(), near_bytes);
-        let away = (0..4_000).filter(|key| !is_here(&cache, *key, 2));
-        let near = away.filter(|key| cache.is_near_miss(&leaf(*key, 2)));
+        let gone = (0..4_000).filter(|key| !is_cached(&cache, *key, 2));
+        let near = gone.filter(|key| cache.is_near_miss(&leaf(*key, 2)));
         let near = near.count() as u64 * (4096 + ENTRY_BYTES);
         assert!((near_bytes / 3..=near_bytes).contains(&near), "{near}");
     }
 
     #[test]
-    fn of_a_huge_cache_less_than_an_eighth_is_remembered_and_no_more_is_claimed() {
+    fn a_huge_cache_remembers_less_than_an_eighth_and_says_so() {
         let bytes_max = 4 << 30;
         let cache = ValueCache::new(bytes_max);
         for key in 0..100 {

@@ -256,7 +256,7 @@ mod tests {
         ))
     }
 
-    /// Versions 0 to `newest` under these limits; `visit` may pin on the way.
+    /// Publishes versions 0 to `newest` under these limits. `visit` is called after each and may pin.
     fn published(limits: VersionsConfig, newest: u64, visit: impl Fn(&Versions)) -> Versions {
         let leaves = MemoryLeafStore::default().snapshot().unwrap();
         let view = Arc::new(StoreView::new(0, leaves));
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_few_are_retained() {
+    fn the_newest_versions_are_retained() {
         let versions = published(limits(3, 100, u64::MAX), 9, |_| {});
         assert_eq!(versions.oldest(), 7);
         assert!(versions.get(6).is_none() && versions.get(7).is_some());
@@ -297,9 +297,9 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_are_dropped_when_they_cost_too_much() {
-        let go_on = |_: &Versions| {};
-        assert_eq!(published(limits(9, 100, 250), 9, go_on).oldest(), 7);
-        assert_eq!(published(limits(9, 100, 0), 9, go_on).oldest(), 9);
+    fn the_oldest_versions_are_dropped_if_they_cost_too_much() {
+        let no_pins = |_: &Versions| {};
+        assert_eq!(published(limits(9, 100, 250), 9, no_pins).oldest(), 7);
+        assert_eq!(published(limits(9, 100, 0), 9, no_pins).oldest(), 9);
     }
 }
