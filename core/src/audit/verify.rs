@@ -1,8 +1,8 @@
 //! The rules of an audit proof: a total function of the proof and of what the client trusts.
 //!
 //! The state digest is folded from the slot digests, and the value that the polynomial should have is
-//! computed from them; neither is read. Deliberately not here: points of the setup. Committing to
-//! the digests anew would show the same and needs 128 of them.
+//! computed from them; neither is read. Not here: points of the setup. Committing to
+//! the digests again would show the same, and needs 128 of these points.
 
 use alloc::vec::Vec;
 
@@ -29,9 +29,9 @@ pub enum AuditBinding {
     /// State digest, KZG root and all slot digests.
     BothRoots,
     /// The KZG root, and the slot digests without their top two bits, which no commitment holds. The
-    /// state digest is the proof's own word: it covers those bits.
+    /// state digest, which covers those bits, is only claimed.
     KzgRoot,
-    /// None: whoever made the proof chose everything in it.
+    /// None: the prover chose everything in the proof.
     Nothing,
 }
 
@@ -69,7 +69,7 @@ pub struct VerifiedAudit<'a> {
     pub slots: &'a [Digest; WIDTH],
     /// Which of them rest on what the client trusts.
     pub binding: AuditBinding,
-    /// The version, if what the client trusts says so; the proof's own word for it is not enough.
+    /// The version, if what the client trusts says so; the proof's own claim is not enough.
     pub trusted_version: Option<u64>,
     /// The carried record, if its commit id is what the client trusts.
     pub trusted_record: Option<&'a CommitRecord>,
@@ -135,10 +135,10 @@ pub enum VerifyAuditError {
     #[error("the point of evaluation lies on the domain; no honest proof is like that")]
     PointOnDomain,
     /// The KZG root is not the canonical encoding of a point of the subgroup.
-    #[error("the KZG root is no canonical point of G1")]
+    #[error("the KZG root is not a canonical point of G1")]
     KzgRootPoint,
     /// The opening is not the canonical encoding of a point of the subgroup.
-    #[error("the opening is no canonical point of G1")]
+    #[error("the opening is not a canonical point of G1")]
     OpeningPoint,
     /// The committed polynomial has another value than the slot digests give.
     #[error("the KZG root is not the commitment to these slot digests")]
@@ -224,7 +224,7 @@ fn check_record(
     Ok(())
 }
 
-/// A trusted state digest fixes every bit of the slot digests, and the opening then fixes the KZG
+/// Finds the roots that are bound: a trusted state digest fixes every bit of the slot digests, and the opening then fixes the KZG
 /// root; a trusted KZG root fixes the values of the slots, which are two bits short of their digests.
 fn check_trusted(
     proof: &AuditProof,
@@ -296,7 +296,7 @@ fn check_root(
     }
 }
 
-/// The record was found to agree with tree id, version and state digest before.
+/// Compares the commit id. The record was already found to agree with tree id, version and state digest.
 fn check_commit(proof: &AuditProof, commit_id: &Digest) -> Result<(), VerifyAuditError> {
     match &proof.record {
         None => Err(VerifyAuditError::NeedsRecord),

@@ -1,4 +1,4 @@
-//! What a client trusts, and holding a version's root against it.
+//! The roots that a client trusts, and comparing the root of a version with them.
 //!
 //! Not here: how the root follows from the claims.
 
@@ -7,7 +7,7 @@ use crate::hash::Digest;
 use crate::proof::VersionProof;
 use crate::record::{CommitRecord, Root};
 
-/// What the client trusts, from a source outside the proof.
+/// The root that the client trusts, from a source outside of the proof.
 ///
 /// A tree id belongs to every root: under another salt every key would be "absent".
 ///
@@ -42,7 +42,7 @@ pub enum Expected {
     Carried,
 }
 
-/// What the claims of a verified proof rest on.
+/// The trusted root that the claims of a verified proof rest on.
 ///
 /// ```
 /// use trunkline_core::proof::BoundTo;
@@ -58,7 +58,7 @@ pub enum BoundTo {
     StateDigest,
     /// The trusted KZG root: tree and state, but no version.
     KzgRoot,
-    /// Nothing that the client trusts: whoever made the proof chose everything in it.
+    /// Nothing that the client trusts: the prover chose everything in the proof.
     Nothing,
 }
 
@@ -160,7 +160,7 @@ fn check_root(
     }
 }
 
-/// The record was found to agree with tree id, version and state digest before.
+/// Compares the commit id. The record was already found to agree with tree id, version and state digest.
 fn check_commit(
     proof: &VersionProof,
     root: &TopRoot,

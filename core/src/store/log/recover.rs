@@ -1,4 +1,4 @@
-//! Reading a log from a checkpoint on: what holds, what is torn, what is damaged.
+//! Reading a log from a checkpoint on, and telling valid, torn and damaged frames apart.
 //!
 //! Nothing here writes. The rules that comments refer to by number are those of the module above.
 
@@ -12,7 +12,7 @@ use super::{FrameError, Link, LogEntry, LogPosition, ReadLogError};
 use crate::hash::Digest;
 use crate::store::disk::Disk;
 
-/// A reading that ended early: by the log's fault or the visitor's wish.
+/// An error that ends a scan: of the log, or of the visitor.
 pub(super) enum ScanError<E> {
     Log(ReadLogError),
     Visitor(E),
@@ -24,7 +24,7 @@ impl<E> From<ReadLogError> for ScanError<E> {
     }
 }
 
-/// Where a log is, and whose it is.
+/// The place of a log, and the tree that it belongs to.
 #[derive(Clone, Copy)]
 pub(super) struct Location<'a> {
     pub(super) disk: &'a dyn Disk,
@@ -32,9 +32,9 @@ pub(super) struct Location<'a> {
     pub(super) tree_id: &'a Digest,
 }
 
-/// What a reading found.
+/// The result of a scan.
 pub(super) struct Scanned {
-    /// The last commit that holds.
+    /// The last valid commit.
     pub(super) last: LogPosition,
     /// Up to which version the log is known synced; at most `last.version`.
     pub(super) synced_version: u64,
@@ -48,7 +48,7 @@ pub(super) struct Scanned {
     pub(super) segments: Vec<SegmentName>,
 }
 
-/// What counts of each segment (rule 1), in order; `u64::MAX` ends the last one.
+/// Returns the range of each segment (rule 1), in order; `u64::MAX` ends the last one.
 pub(super) fn ranges(segments: &[SegmentName]) -> Vec<RangeInclusive<u64>> {
     let mut end = u64::MAX;
     let mut ranges: Vec<_> = segments
@@ -105,7 +105,7 @@ pub(super) fn scan<E>(
     })
 }
 
-/// A log of no segments: right only before the first commit.
+/// Handles a log without segments, which is valid only before the first commit.
 fn empty(from: LogPosition) -> Result<Scanned, ReadLogError> {
     if from.version > 0 {
         return Err(ReadLogError::Missing {
@@ -136,7 +136,7 @@ impl Location<'_> {
         }
     }
 
-    /// All segments in order. A directory that does not exist holds none.
+    /// Returns all segments in order. A directory that does not exist holds none.
     fn segments(&self) -> Result<Vec<SegmentName>, ReadLogError> {
         let names = match self.disk.list(self.directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -189,7 +189,7 @@ impl<'a> Survivors<'a> {
         })
     }
 
-    /// One of them by index, or `None` beyond the last.
+    /// Returns one of them by index, or `None` beyond the last.
     pub(super) fn entry(&mut self, index: usize) -> Result<Option<LogEntry>, ReadLogError> {
         let Some(reader) = &mut self.reader else {
             return Ok(None);
@@ -216,14 +216,14 @@ impl<'a> Survivors<'a> {
 
 /// How the last segment ends.
 struct Tail {
-    /// Where each of its commits begins.
+    /// Offset of each of its commits.
     offsets: Vec<u64>,
     synced_version: u64,
     torn_bytes: u64,
     closed: bool,
 }
 
-/// The reading itself: goes forward commit by commit.
+/// A scan in progress, commit by commit.
 struct Walk<'a, E> {
     location: Location<'a>,
     from: LogPosition,
@@ -233,7 +233,7 @@ struct Walk<'a, E> {
     visit: &'a mut dyn FnMut(LogEntry) -> Result<(), E>,
 }
 
-/// A place in a segment where a version should be.
+/// A position in a segment where a version is expected.
 #[derive(Clone, Copy)]
 struct Spot {
     segment: SegmentName,
@@ -242,7 +242,7 @@ struct Spot {
 }
 
 impl<E> Walk<'_, E> {
-    /// Opens the next segment, which must go on where the last one ended.
+    /// Opens the next segment, which must continue where the last one ended.
     fn enter(&mut self, segment: SegmentName) -> Result<SegmentReader, ReadLogError> {
         let reader = self.location.open(segment)?;
         let before = LogPosition {
@@ -331,7 +331,7 @@ impl<E> Walk<'_, E> {
         Ok(tail)
     }
 
-    /// The log must have reached the checkpoint.
+    /// Checks that the log reached the checkpoint.
     fn finish(&self) -> Result<LogPosition, ReadLogError> {
         let last = self.last.unwrap_or(self.from);
         if last.version < self.from.version {
@@ -361,7 +361,7 @@ impl<E> Walk<'_, E> {
             .map_err(self.location.io(spot.segment))
     }
 
-    /// The highest synced version that any valid frame behind a broken one shows, or 0.
+    /// Returns the highest synced version that any valid frame behind a broken one shows, or 0.
     fn synced_version_behind(
         &self,
         reader: &mut SegmentReader,
@@ -408,7 +408,7 @@ impl<E> Walk<'_, E> {
         (self.visit)(entry).map_err(ScanError::Visitor)
     }
 
-    /// Moves on; the commit of the checkpoint must be the checkpoint's.
+    /// Advances; the commit at the checkpoint's version must be the checkpoint's.
     fn reach(&mut self, position: LogPosition) -> Result<(), ReadLogError> {
         if position.version == self.from.version && position.commit_id != self.from.commit_id {
             return Err(ReadLogError::OtherHistory {
@@ -419,7 +419,7 @@ impl<E> Walk<'_, E> {
         Ok(())
     }
 
-    /// A clean close names the last version, and no frame follows it.
+    /// Checks that a clean close names the last version and that no frame follows it.
     fn check_close(
         &self,
         reader: &mut SegmentReader,
@@ -438,7 +438,7 @@ impl<E> Walk<'_, E> {
 }
 
 impl Spot {
-    /// The spot behind a frame.
+    /// Returns the spot behind a frame.
     fn after(self, frame: &Frame) -> Self {
         Self {
             offset: self.offset + frame.header.frame_bytes() as u64,
