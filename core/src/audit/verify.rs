@@ -14,8 +14,8 @@ use crate::kzg::{
     Fr, VerifyOpeningError, encode_scalar, roots_of_unity, slot_value, verify_opening,
 };
 use crate::params::WIDTH;
-use crate::proof::Expected;
-use crate::record::{CommitRecord, Root};
+use crate::proof::{Expected, same};
+use crate::record::CommitRecord;
 use crate::wire::{self, FormError};
 
 /// Which roots of a verified audit proof rest on what the client trusts.
@@ -209,103 +209,45 @@ fn check_record(
     tree_id: &Digest,
     state_digest: &Digest,
 ) -> Result<(), VerifyAuditError> {
+    use VerifyAuditError::{RecordState, RecordTree, RecordVersion};
     let Some(record) = &proof.record else {
         return Ok(());
     };
-    if record.tree_id != *tree_id {
-        return Err(VerifyAuditError::RecordTree);
-    }
-    if record.version != proof.version {
-        return Err(VerifyAuditError::RecordVersion);
-    }
-    if record.state_digest != *state_digest {
-        return Err(VerifyAuditError::RecordState);
-    }
-    Ok(())
+    same(Some(&record.tree_id), tree_id, RecordTree)?;
+    same(Some(record.version), proof.version, RecordVersion)?;
+    same(Some(&record.state_digest), state_digest, RecordState)
 }
 
-/// Finds the roots that are bound: a trusted state digest fixes every bit of the slot digests, and the opening then fixes the KZG
-/// root; a trusted KZG root fixes the values of the slots, which are two bits short of their digests.
+/// Compares the roots with what is trusted, and returns those that are bound. A trusted state digest fixes
+/// every bit of the slot digests, and the opening then fixes the KZG root. A trusted KZG root fixes the
+/// values of the slots, which are two bits shorter than their digests.
 fn check_trusted(
     proof: &AuditProof,
     tree_id: &Digest,
     state_digest: &Digest,
-    trusted: &Expected,
+    expected: &Expected,
 ) -> Result<AuditBinding, VerifyAuditError> {
-    match trusted {
-        Expected::Root(root) => {
-            check_root(proof, tree_id, state_digest, root)?;
-            Ok(AuditBinding::BothRoots)
-        }
-        Expected::CommitId(commit_id) => {
-            check_commit(proof, commit_id)?;
-            Ok(AuditBinding::BothRoots)
-        }
-        Expected::StateDigest {
-            tree_id: tree,
-            state_digest: state,
-        } => {
-            same(tree_id, tree, VerifyAuditError::TrustedTree)?;
-            same(state_digest, state, VerifyAuditError::TrustedState)?;
-            Ok(AuditBinding::BothRoots)
-        }
-        Expected::KzgRoot {
-            tree_id: tree,
-            kzg_root,
-        } => {
-            same(tree_id, tree, VerifyAuditError::TrustedTree)?;
-            same(&proof.kzg_root, kzg_root, VerifyAuditError::TrustedKzgRoot)?;
-            Ok(AuditBinding::KzgRoot)
-        }
-        Expected::Carried => Ok(AuditBinding::Nothing),
-    }
-}
-
-fn same<T: PartialEq>(
-    found: &T,
-    trusted: &T,
-    error: VerifyAuditError,
-) -> Result<(), VerifyAuditError> {
-    if found == trusted { Ok(()) } else { Err(error) }
-}
-
-fn check_root(
-    proof: &AuditProof,
-    tree_id: &Digest,
-    state_digest: &Digest,
-    root: &Root,
-) -> Result<(), VerifyAuditError> {
-    same(tree_id, &root.tree_id, VerifyAuditError::TrustedTree)?;
-    same(
-        &proof.version,
-        &root.version,
-        VerifyAuditError::TrustedVersion,
-    )?;
-    if let Some(record) = &proof.record {
-        let commit_id = record.commit_id();
-        same(&commit_id, &root.commit_id, VerifyAuditError::TrustedCommit)?;
-    }
-    same(
-        state_digest,
-        &root.state_digest,
-        VerifyAuditError::TrustedState,
-    )?;
-    match &root.kzg_root {
-        Some(kzg_root) => same(&proof.kzg_root, kzg_root, VerifyAuditError::TrustedKzgRoot),
-        None => Ok(()),
-    }
-}
-
-/// Compares the commit id. The record was already found to agree with tree id, version and state digest.
-fn check_commit(proof: &AuditProof, commit_id: &Digest) -> Result<(), VerifyAuditError> {
+    use VerifyAuditError as Broken;
+    let trusted = expected.trusted();
+    same(trusted.tree_id, tree_id, Broken::TrustedTree)?;
+    same(trusted.version, proof.version, Broken::TrustedVersion)?;
     match &proof.record {
-        None => Err(VerifyAuditError::NeedsRecord),
-        Some(record) => same(
-            &record.commit_id(),
-            commit_id,
-            VerifyAuditError::TrustedCommit,
-        ),
+        Some(record) if trusted.commit_id.is_some() => {
+            let commit_id = &record.commit_id();
+            same(trusted.commit_id, commit_id, Broken::TrustedCommit)?;
+        }
+        None if trusted.needs_record => return Err(Broken::NeedsRecord),
+        _ => {}
     }
+    same(trusted.state_digest, state_digest, Broken::TrustedState)?;
+    same(trusted.kzg_root, &proof.kzg_root, Broken::TrustedKzgRoot)?;
+    Ok(match expected {
+        Expected::Root(_) | Expected::CommitId(_) | Expected::StateDigest { .. } => {
+            AuditBinding::BothRoots
+        }
+        Expected::KzgRoot { .. } => AuditBinding::KzgRoot,
+        Expected::Carried => AuditBinding::Nothing,
+    })
 }
 
 fn check_opening(proof: &AuditProof, tree_id: &Digest) -> Result<(), VerifyAuditError> {

@@ -21,6 +21,7 @@ pub use form::ProofFormError;
 #[cfg(feature = "state")]
 pub use prove::{Draft, ProveError, TopSlots, open_tops};
 pub use siblings::{Siblings, SiblingsError};
+pub(crate) use verify::same;
 pub use verify::{
     BoundTo, Expected, ToVerify, TopRoot, Verified, VerifiedRoot, VerifyAllError, VerifyProofError,
     opened_slots, verify, verify_all, verify_versions,

@@ -34,7 +34,7 @@ use fjall::compaction::Leveled;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
 
 use super::cursor::{Cursor, put_varint};
-use super::disk::{Disk, OsDisk};
+use super::disk::{Disk, OsDisk, found};
 use super::leaves::{
     Leaf, LeafChange, LeafRef, LeafSnapshot, LeafStore, LeafStoreError, LeafVisitor, ascending,
 };
@@ -149,8 +149,8 @@ fn clear_half_made(directory: &Path) -> io::Result<()> {
     }
     // Its creator may have made progress before the lock was free.
     if is_half_made(directory)? {
-        remove_if_there(&directory.join(VERSION_FILE))?;
-        remove_if_there(&directory.join(FIRST_JOURNAL_FILE))?;
+        found(fs::remove_file(directory.join(VERSION_FILE)))?;
+        found(fs::remove_file(directory.join(FIRST_JOURNAL_FILE)))?;
     }
     lock.unlock()
 }
@@ -158,34 +158,16 @@ fn clear_half_made(directory: &Path) -> io::Result<()> {
 /// Returns whether there are files that fjall would refuse, and no keyspace yet: so no leaf either, since
 /// leaves are ingested into a keyspace and never pass through the journal.
 fn is_half_made(directory: &Path) -> io::Result<bool> {
-    let version_bytes = length_if_there(&directory.join(VERSION_FILE))?;
-    let refused = match version_bytes {
-        None => length_if_there(&directory.join(FIRST_JOURNAL_FILE))?.is_some(),
+    let length = |name| found(fs::metadata(directory.join(name)).map(|file| file.len()));
+    let refused = match length(VERSION_FILE)? {
+        None => length(FIRST_JOURNAL_FILE)?.is_some(),
         Some(bytes) => bytes < VERSION_BYTES,
     };
     if !refused {
         return Ok(false);
     }
-    match OsDisk.list(&directory.join(KEYSPACES_DIRECTORY)) {
-        Ok(names) => Ok(names.is_empty()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-        Err(error) => Err(error),
-    }
-}
-
-fn length_if_there(path: &Path) -> io::Result<Option<u64>> {
-    match fs::metadata(path) {
-        Ok(metadata) => Ok(Some(metadata.len())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result,
-    }
+    let keyspaces = found(OsDisk.list(&directory.join(KEYSPACES_DIRECTORY)))?;
+    Ok(keyspaces.unwrap_or_default().is_empty())
 }
 
 impl LeafStore for FjallLeafStore {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::cursor::{open_file, put_file};
-use super::disk::{Disk, DiskFile, DiskReader};
+use super::disk::{Disk, DiskFile, DiskReader, found};
 use super::manifest::CheckpointManifest;
 use crate::hash::Digest;
 use crate::history::{HISTORY, Subtree, node_count, peaks};
@@ -153,11 +153,9 @@ impl HistoryFile {
             return Ok(None);
         }
         let path = directory.join(HISTORY_FILE);
-        let reader = match disk.open(&path) {
-            Ok(reader) => Mutex::new(reader),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(HistoryFileError::Missing { path });
-            }
+        let reader = match found(disk.open(&path)) {
+            Ok(Some(reader)) => Mutex::new(reader),
+            Ok(None) => return Err(HistoryFileError::Missing { path }),
             Err(source) => return Err(HistoryFileError::Io { path, source }),
         };
         let file = Self { path, reader };

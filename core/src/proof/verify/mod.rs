@@ -30,6 +30,8 @@ pub use error::VerifyProofError;
 pub use expected::{BoundTo, Expected, TopRoot};
 pub use root::VerifiedRoot;
 
+pub(crate) use self::expected::same;
+
 pub(super) use self::ends::{End, find_ends};
 pub(super) use self::folded::hash_keys;
 pub(super) use self::plan::{DigestIndex, Plan};

@@ -5,11 +5,12 @@ use std::convert::Infallible;
 use std::io;
 use std::path::PathBuf;
 
-use super::recover::ScanError;
 use super::{
     BodyError, EFFECTS_BYTES_MAX, FrameError, HeaderError, OUTCOMES_BYTES_MAX, SegmentName,
 };
+use crate::hash::Digest;
 use crate::params::METADATA_BYTES_MAX;
+use crate::record::CommitRecord;
 
 /// The reason why a log cannot be read. Nothing was changed on disk.
 ///
@@ -171,6 +172,27 @@ pub enum Link {
     Close,
 }
 
+impl Link {
+    /// Returns the rule that a record breaks, if it should have a version, a tree and a parent; `None`
+    /// stands for no version and for any parent.
+    pub(super) fn broken(
+        record: &CommitRecord,
+        version: Option<u64>,
+        tree_id: &Digest,
+        parent: Option<Digest>,
+    ) -> Option<Self> {
+        if Some(record.version) != version {
+            Some(Self::Version)
+        } else if record.tree_id != *tree_id {
+            Some(Self::Tree)
+        } else if parent.is_some_and(|parent| parent != record.parent) {
+            Some(Self::Parent)
+        } else {
+            None
+        }
+    }
+}
+
 /// The reason why a log was not opened or read.
 ///
 /// ```
@@ -194,7 +216,7 @@ pub enum Link {
 pub enum OpenLogError<E: std::error::Error + 'static> {
     /// The log can't be read. Nothing that counts was changed on disk.
     #[error(transparent)]
-    Log(ReadLogError),
+    Log(#[from] ReadLogError),
     /// The visitor refused an entry. Nothing was changed on disk.
     #[error("an entry of the log was refused")]
     Visitor(#[source] E),
@@ -207,15 +229,6 @@ pub enum OpenLogError<E: std::error::Error + 'static> {
         /// The error of the operating system.
         source: io::Error,
     },
-}
-
-impl<E: std::error::Error + 'static> From<ScanError<E>> for OpenLogError<E> {
-    fn from(error: ScanError<E>) -> Self {
-        match error {
-            ScanError::Log(error) => Self::Log(error),
-            ScanError::Visitor(error) => Self::Visitor(error),
-        }
-    }
 }
 
 /// The reason why the log could not be written. The error poisons the log.

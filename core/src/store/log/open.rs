@@ -120,7 +120,7 @@ impl CommitLog {
             directory,
             tree_id,
         };
-        Ok(survey(recover::scan(location, from, &mut visit)?))
+        Ok(recover::scan(location, from, &mut visit)?.survey)
     }
 }
 
@@ -164,12 +164,12 @@ impl FoundLog {
             tree_id: &tree_id,
         };
         let rewritten_versions = scanned.unproven.len() as u64;
-        let open_epoch = next_epoch(&scanned.segments);
+        let open_epoch = next_epoch(&scanned.survey.segments);
         prepare_directory(location)?;
         let active = begin_after(location, &scanned, open_epoch, &options.nonce)?;
-        let segments = remove_dead(location, &scanned.segments, active.header.name)?;
+        let segments = remove_dead(location, &scanned.survey.segments, active.header.name)?;
         let bytes = scanned.visited_bytes;
-        let survey = survey(scanned);
+        let survey = scanned.survey;
         let log = CommitLog {
             tree_id,
             options,
@@ -191,16 +191,6 @@ impl FoundLog {
             rewritten_versions,
         };
         Ok((log, recovery))
-    }
-}
-
-fn survey(scanned: Scanned) -> Survey {
-    Survey {
-        last: scanned.last,
-        synced_version: scanned.synced_version,
-        torn_bytes: scanned.torn_bytes,
-        closed: scanned.closed,
-        segments: scanned.segments,
     }
 }
 

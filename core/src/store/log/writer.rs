@@ -233,16 +233,9 @@ impl CommitLog {
     ) -> Result<(), AppendError<E>> {
         let record = head.record;
         let version = record.version;
-        let link = if Some(version) != self.last.version.checked_add(1) {
-            Some(Link::Version)
-        } else if record.tree_id != self.tree_id {
-            Some(Link::Tree)
-        } else if record.parent != self.last.commit_id {
-            Some(Link::Parent)
-        } else {
-            None
-        };
-        if let Some(link) = link {
+        let next = self.last.version.checked_add(1);
+        let parent = Some(self.last.commit_id);
+        if let Some(link) = Link::broken(record, next, &self.tree_id, parent) {
             return Err(AppendError::Chain {
                 version,
                 last: self.last.version,
