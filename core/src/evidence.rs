@@ -72,7 +72,7 @@ pub struct Evidence {
     pub record: CommitRecord,
     /// Place, digest and outcome of the submission.
     pub outcome: SubmissionOutcome,
-    /// Where the outcome stands among those of the version.
+    /// The place of the outcome among those of the version.
     pub inclusion: Inclusion,
     /// The provisional root before the submission.
     pub provisional_before: Digest,
@@ -80,7 +80,7 @@ pub struct Evidence {
     pub later: Vec<Digest>,
 }
 
-/// What evidence has shown.
+/// The facts that evidence shows.
 ///
 /// ```
 /// use trunkline_core::{evidence::VerifiedEvidence, outcome::Outcome};
@@ -106,7 +106,7 @@ pub struct VerifiedEvidence {
     pub index: u64,
     /// Its digest: what it was to write and what it required.
     pub submission: Digest,
-    /// What became of it.
+    /// The outcome.
     pub outcome: Outcome,
 }
 
@@ -146,7 +146,7 @@ pub enum VerifyEvidenceError {
         /// How many there are.
         found: usize,
     },
-    /// What follows does not lead to the record's provisional root.
+    /// The later submissions do not lead to the record's provisional root.
     #[error("the later submissions do not lead to the provisional root of the version")]
     Chain,
 }
@@ -206,7 +206,7 @@ impl Evidence {
         })
     }
 
-    /// The canonical bytes, or which bound the evidence exceeds.
+    /// Returns the canonical bytes, or which bound the evidence exceeds.
     pub fn encode(&self) -> Result<Vec<u8>, FormError> {
         let (siblings, peaks) = self.inclusion.encode()?;
         let message = proto::Evidence {
@@ -222,15 +222,15 @@ impl Evidence {
     }
 }
 
-/// What [`Evidence::later`] is called in errors.
+/// The name of [`Evidence::later`] in errors.
 const LATER: &str = "later submissions";
 
-/// The provisional root after a submission.
+/// Returns the provisional root after a submission.
 fn follow(provisional_root: &Digest, submission: &Digest) -> Digest {
     PROVISIONAL.hash(&hash::pair(provisional_root, submission))
 }
 
-/// Where a submission stands in its version.
+/// The place of a submission in its version.
 #[derive(Clone, Copy)]
 struct Position {
     index: u64,
@@ -256,7 +256,7 @@ impl Position {
     }
 }
 
-/// Why no evidence was made.
+/// The reason why no evidence was made.
 ///
 /// ```
 /// use trunkline_core::evidence::{LATER_MAX, ProveEvidenceError};
@@ -271,7 +271,7 @@ pub enum ProveEvidenceError {
     NotInVersion(#[from] VerifyEvidenceError),
     /// Too many submissions of the version follow.
     #[error(
-        "{later} submissions follow submission {sequence} in its version, evidence has room for {LATER_MAX}: set group.operations_max lower"
+        "{later} submissions follow submission {sequence} in its version, and evidence holds at most {LATER_MAX}: set group.operations_max lower"
     )]
     TooManyLater {
         /// Place of the submission.

@@ -1,8 +1,8 @@
 //! Domain-separated BLAKE3, and many 64-byte inputs at once.
 //!
 //! Every digest of trunkline is made here, each kind under a key of its own, so that no digest of
-//! one kind can be read as another. What is *not* here: which inputs are hashed when (that is the
-//! tree's business) and anything about curves.
+//! one kind can be read as another. Not here: which inputs are hashed when (the tree decides), and
+//! curves.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -86,7 +86,7 @@ pub const HISTORY_NODE: Domain = Domain(from_hex(
 pub const HISTORY_ROOT: Domain = Domain(from_hex(
     "f21591301655bc9eb000755dfe7637b8447766fbb6274459065366dcdd199545",
 ));
-/// The checksum of stored bytes (log frames, manifests, tree file).
+/// The checksum of stored bytes (log frames and small files).
 pub const FRAME: Domain = Domain(from_hex(
     "26dabb933a2108d8577802699ab26dff3a0253aef60a32b0e30df0e5c027970a",
 ));
@@ -102,23 +102,23 @@ pub const AGGREGATE_WEIGHT: Domain = Domain(from_hex(
 pub const AGGREGATE_POINT: Domain = Domain(from_hex(
     "ce77acd411a756da7ad2a1ec60ae5a4485a00a82db5029d9c89cbe7a69db14c3",
 ));
-/// Where an audit proof evaluates the polynomial of a KZG root.
+/// The point at which an audit proof evaluates the polynomial of a KZG root.
 pub const AUDIT_POINT: Domain = Domain(from_hex(
     "3f599b501b2d8141bc0956a3c042da9c09be9cad15cfa7da6c0beaa75f126e55",
 ));
 
 impl Domain {
-    /// The 32-byte key.
+    /// Returns the 32-byte key.
     pub const fn key(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// Keyed BLAKE3 of any bytes.
+    /// Returns the keyed BLAKE3 hash of any bytes.
     pub fn hash(&self, bytes: &[u8]) -> Digest {
         keyed_hash(&self.0, bytes)
     }
 
-    /// Keyed BLAKE3 of bytes that come in parts.
+    /// Returns the keyed BLAKE3 hash of bytes that come in parts.
     pub fn hash_parts(&self, parts: &[&[u8]]) -> Digest {
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
         for part in parts {
@@ -127,7 +127,7 @@ impl Domain {
         *hasher.finalize().as_bytes()
     }
 
-    /// Keyed BLAKE3 of each pair, as many at a time as the machine has lanes.
+    /// Hashes each pair with keyed BLAKE3, as many at a time as the machine has lanes.
     ///
     /// `digests` receives one digest for each pair, in order; what it held is discarded.
     pub fn hash_pairs(&self, pairs: &[Pair], digests: &mut Vec<Digest>) {
@@ -136,17 +136,17 @@ impl Domain {
         hash_lanes(Platform::detect(), &self.0, pairs.iter(), digests);
     }
 
-    /// As [`Self::hash_pairs`], for the pairs at some places of a slice, in any order.
+    /// Works like [`Self::hash_pairs`], for the pairs at some places of a slice, in any order.
     ///
     /// The assembly of `blake3` 1.8.7 reads up to 48 bytes past the first of four inputs that remain: it
-    /// expects the next behind it, as in the library's own calls. Here the first may be the last of the
-    /// slice, whose memory may end with it. That one is hashed from a copy with room behind it.
+    /// expects the next input after it, as in the library's own calls. Here the first may be the last of the
+    /// slice, whose memory may end with it. That one is hashed from a copy with spare bytes after it.
     #[cfg(feature = "state")]
     pub(crate) fn hash_pairs_at(&self, pairs: &[Pair], places: &[u32], digests: &mut Vec<Digest>) {
         digests.resize(places.len(), ZERO);
-        let with_room = [pairs.last().copied().unwrap_or([0; 64]), [0; 64]];
+        let padded = [pairs.last().copied().unwrap_or([0; 64]), [0; 64]];
         let pairs = places.iter().map(|place| match *place as usize {
-            place if place + 1 == pairs.len() => &with_room[0],
+            place if place + 1 == pairs.len() => &padded[0],
             place => &pairs[place],
         });
         hash_lanes(Platform::detect(), &self.0, pairs, digests);
@@ -161,7 +161,7 @@ pub fn pair(left: &Digest, right: &Digest) -> Pair {
     pair
 }
 
-/// Unkeyed BLAKE3: the digest of a value, and of a key in a tree without salt.
+/// Returns the unkeyed BLAKE3 hash: the digest of a value, and of a key in a tree without salt.
 pub fn hash(bytes: &[u8]) -> Digest {
     match bytes.len() {
         ..=BLOCK_LEN => hash_block(Platform::detect(), INITIAL_WORDS, 0, bytes),
@@ -169,7 +169,7 @@ pub fn hash(bytes: &[u8]) -> Digest {
     }
 }
 
-/// Keyed BLAKE3 under any key.
+/// Returns the keyed BLAKE3 hash under any key.
 pub(crate) fn keyed_hash(key: &[u8; 32], bytes: &[u8]) -> Digest {
     match bytes.len() {
         ..=BLOCK_LEN => {
@@ -180,7 +180,7 @@ pub(crate) fn keyed_hash(key: &[u8; 32], bytes: &[u8]) -> Digest {
     }
 }
 
-/// Lower-case hexadecimal.
+/// Returns lower-case hexadecimal digits.
 ///
 /// ```
 /// assert_eq!(trunkline_core::hash::hex(&[0xc0, 0x01]), "c001");
@@ -228,7 +228,7 @@ const CHUNK_END: u8 = 1 << 1;
 const ROOT: u8 = 1 << 3;
 const KEYED_HASH: u8 = 1 << 4;
 
-/// An input of at most one block, in the one compression that it takes. The library's own way there keeps
+/// Hashes an input of at most one block, in the one compression that it takes. The library's own way keeps
 /// state for inputs of any length: 85 ns instead of 70.
 fn hash_block(platform: Platform, mut chaining_words: [u32; 8], mode: u8, input: &[u8]) -> Digest {
     let mut block = [0; BLOCK_LEN];

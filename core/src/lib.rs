@@ -1,8 +1,8 @@
 //! The pure half of trunkline: an authenticated key-value tree, its commitment, its proofs and
 //! the stores that make it durable.
 //!
-//! Deliberately not here: actors, clocks, threads of its own, the network. Those live in the
-//! `trunkline` crate, which drives this one.
+//! Not here: actors, clocks, threads of its own, the network. Those are in the
+//! `trunkline` crate, which uses this one.
 //!
 //! With default features off the crate is the verifier alone: [`hash`], [`params`], [`record`]
 //! and the checking halves of [`audit`], `kzg`, `proof`, [`history`] and [`evidence`]. It then needs

@@ -1,7 +1,7 @@
-//! What became of a submission, and its fixed-width form, which the commit record's outcomes'
-//! digest covers.
+//! The outcome of a submission, and its fixed-width form, which the outcomes digest of the commit record
+//! covers.
 //!
-//! Not here: who decides (`tree`), and what shows an outcome (`evidence`).
+//! Not here: deciding the outcome (`tree`), and proving it (`evidence`).
 
 use alloc::vec::Vec;
 
@@ -11,32 +11,32 @@ use crate::history::{MountainRange, OUTCOMES};
 /// Bytes of an encoded outcome.
 pub const OUTCOME_BYTES: usize = 8 + 32 + 1 + 32;
 
-/// Why a submission had no effect. It keeps its place in the sequence all the same.
+/// The reason why a submission had no effect. It keeps its place in the sequence.
 ///
 /// ```
 /// use trunkline_core::outcome::{Outcome, Refusal};
 /// fn advice(outcome: &Outcome) -> &'static str {
 ///     match outcome {
 ///         Outcome::Applied { .. } => "done",
-///         Outcome::Refused(Refusal::RequirementFailed { .. }) => "read again and decide anew",
+///         Outcome::Refused(Refusal::RequirementFailed { .. }) => "read again and retry",
 ///         Outcome::Refused(_) => "another key is needed",
 ///     }
 /// }
 /// let lost_race = Refusal::RequirementFailed { key_hash: [0xab; 32] };
-/// assert_eq!(advice(&Outcome::Refused(lost_race)), "read again and decide anew");
+/// assert_eq!(advice(&Outcome::Refused(lost_race)), "read again and retry");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// A requirement did not hold of the state before the submission.
     #[error(
-        "what was required of key hash {} did not hold",
+        "a requirement on key hash {} did not hold",
         crate::hash::hex(key_hash)
     )]
     RequirementFailed {
         /// Hash of the key.
         key_hash: Digest,
     },
-    /// A bucket would get a member too many.
+    /// A bucket would get one member too many.
     #[error("the bucket of key hash {} is full", crate::hash::hex(key_hash))]
     BucketFull {
         /// Hash of the newest key of the bucket.
@@ -53,7 +53,7 @@ pub enum Refusal {
     },
 }
 
-/// What became of a submission.
+/// The outcome of a submission.
 ///
 /// ```
 /// use trunkline_core::outcome::Outcome;
@@ -61,23 +61,23 @@ pub enum Refusal {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It took effect, wholly.
+    /// The submission took effect.
     Applied {
         /// Keys that newer keys on their paths replaced (policy `overwrite` alone).
         displaced: u32,
     },
-    /// It had no effect at all.
+    /// The submission had no effect.
     Refused(Refusal),
 }
 
 impl Outcome {
-    /// Whether the submission took effect.
+    /// Returns whether the submission took effect.
     pub fn is_applied(&self) -> bool {
         matches!(self, Self::Applied { .. })
     }
 }
 
-/// A submission with its place and what became of it.
+/// A submission with its place and its outcome.
 ///
 /// Encoding: sequence number u64 little-endian, submission digest, code u8, detail 32. Codes: 0
 /// applied (detail: keys displaced, u32 little-endian, then zeros), 1 requirement failed, 2 bucket
@@ -98,12 +98,12 @@ pub struct SubmissionOutcome {
     pub sequence: u64,
     /// Digest of the submission.
     pub submission: Digest,
-    /// What became of it.
+    /// The outcome.
     pub outcome: Outcome,
 }
 
 impl SubmissionOutcome {
-    /// The canonical bytes.
+    /// Returns the canonical bytes.
     pub fn encode(&self) -> [u8; OUTCOME_BYTES] {
         let (code, detail) = match self.outcome {
             Outcome::Applied { displaced } => {
@@ -151,7 +151,7 @@ impl SubmissionOutcome {
     }
 }
 
-/// The outcomes of one version: their encodings in a row, and the digest for its record.
+/// Returns the outcomes of one version: their encodings in a row, and the digest for its record.
 pub fn encode_outcomes(outcomes: &[SubmissionOutcome]) -> (Vec<u8>, Digest) {
     let mut bytes = Vec::with_capacity(OUTCOME_BYTES * outcomes.len());
     let mut range = MountainRange::default();
@@ -163,7 +163,7 @@ pub fn encode_outcomes(outcomes: &[SubmissionOutcome]) -> (Vec<u8>, Digest) {
     (bytes, range.digest(&OUTCOMES))
 }
 
-/// Reads outcomes in a row, with the digest that a record must have; `None` if they are none.
+/// Reads outcomes in a row, and returns them with their digest; `None` if they cannot be read.
 pub fn decode_outcomes(bytes: &[u8]) -> Option<(Vec<SubmissionOutcome>, Digest)> {
     let (chunks, rest) = bytes.as_chunks::<OUTCOME_BYTES>();
     if !rest.is_empty() {

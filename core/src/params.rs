@@ -1,4 +1,4 @@
-//! What a tree *is*: the parameters that its tree id commits to.
+//! The parameters of a tree, which its tree id commits to.
 //!
 //! Not here: anything that may change while a tree lives (that is configuration).
 
@@ -28,7 +28,7 @@ pub const METADATA_BYTES_MAX: usize = 256;
 pub const SETUP_ID: Digest =
     hash::from_hex("201eccd8ba10d3700d0e32d1b255e11f3a95a8f592326aaa5e6a0a5fe6508870");
 
-/// What happens to a key whose whole 56-bit path is taken by another key.
+/// The rule for a key whose whole 56-bit path is taken by another key.
 ///
 /// ```
 /// use trunkline_core::params::{CollisionPolicy, TreeParams};
@@ -74,12 +74,12 @@ impl CollisionPolicy {
 pub struct TreeParams {
     /// Public salt: keys are hashed under it, which stops precomputed collisions (and nothing more).
     pub salt: Option<[u8; 32]>,
-    /// What a path collision does.
+    /// The rule for two keys on one path.
     pub collision: CollisionPolicy,
 }
 
 impl TreeParams {
-    /// The hash of a key: its first 56 bits are its path.
+    /// Returns the hash of a key: its first 56 bits are its path.
     pub fn key_hash(&self, key: &[u8]) -> Digest {
         match &self.salt {
             None => hash::hash(key),
@@ -87,7 +87,7 @@ impl TreeParams {
         }
     }
 
-    /// The tree id: a digest over everything that gives the roots of this tree their meaning.
+    /// Returns the tree id: a digest over everything that gives the roots of this tree their meaning.
     ///
     /// Body: format u16, width u16, depth u8, path bits u8, salt flag u8, salt (32, zero if none),
     /// policy u8, bucket bound u8, the keys of leaf, inner and bucket (32 each), setup id (32);
@@ -107,7 +107,7 @@ impl TreeParams {
     }
 }
 
-/// The path of a key hash: its first 7 bytes, most significant bit first, as an integer.
+/// Returns the path of a key hash: its first 7 bytes, most significant bit first, as an integer.
 ///
 /// ```
 /// let mut key_hash = [0xff; 32];
@@ -119,7 +119,7 @@ pub fn path_of(key_hash: &Digest) -> u64 {
     u64::from_be_bytes([0, a, b, c, d, e, f, g])
 }
 
-/// The root slot of a key hash: the first digit of its path.
+/// Returns the root slot of a key hash: the first digit of its path.
 pub fn slot_of(key_hash: &Digest) -> usize {
     usize::from(key_hash[0] >> 1)
 }

@@ -1,4 +1,4 @@
-//! The commit record and what a client trusts: fixed-width, canonical, hashed as it stands.
+//! The commit record (fixed-width, canonical, hashed as it is stored), and the root that a client trusts.
 //!
 //! Not here: how records are stored (`store::log`) or who fills them in (the engine).
 
@@ -13,7 +13,7 @@ pub const RECORD_BYTES_MIN: usize = 2 + 32 + 8 + 32 + 8 + 8 + 8 + 32 + 32 + 32 +
 /// Bytes of the longest encoded record.
 pub const RECORD_BYTES_MAX: usize = RECORD_BYTES_MIN + METADATA_BYTES_MAX;
 
-/// Everything that one version commits to, except its KZG root, which rides beside it.
+/// Everything that one version commits to, except its KZG root, which is stored separately.
 ///
 /// Encoding, integers little-endian: format u16, tree id, version u64, parent commit id, open
 /// epoch u64, first and last sequence number u64, provisional root after the last, outcomes'
@@ -27,7 +27,7 @@ pub const RECORD_BYTES_MAX: usize = RECORD_BYTES_MIN + METADATA_BYTES_MAX;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommitRecord {
-    /// What tree this is a version of.
+    /// The tree of the version.
     pub tree_id: Digest,
     /// Version, counted from 1; version 0 is the empty state before the first record.
     pub version: u64,
@@ -45,7 +45,7 @@ pub struct CommitRecord {
     pub outcomes_digest: Digest,
     /// Digest of the state.
     pub state_digest: Digest,
-    /// Keys present.
+    /// Returns the number of keys present.
     pub key_count: u64,
     /// Digest over the commit ids of all earlier versions.
     pub history_digest: Digest,
@@ -53,7 +53,7 @@ pub struct CommitRecord {
     pub metadata: Vec<u8>,
 }
 
-/// Why bytes are not a commit record.
+/// The reason why bytes are not a commit record.
 ///
 /// ```
 /// use trunkline_core::record::{CommitRecord, RecordError};
@@ -80,7 +80,7 @@ pub enum RecordError {
 }
 
 impl CommitRecord {
-    /// The record of version 0: the empty state. It is never stored; version 1 names its id as parent.
+    /// Returns the record of version 0: the empty state. It is never stored; version 1 names its id as parent.
     pub fn genesis(tree_id: Digest) -> Self {
         Self {
             tree_id,
@@ -98,7 +98,7 @@ impl CommitRecord {
         }
     }
 
-    /// The canonical bytes.
+    /// Returns the canonical bytes.
     pub fn encode(&self) -> Vec<u8> {
         [
             &FORMAT.to_le_bytes()[..],
@@ -153,7 +153,7 @@ impl CommitRecord {
         })
     }
 
-    /// The commit id: the hash of the canonical bytes.
+    /// Returns the commit id: the hash of the canonical bytes.
     pub fn commit_id(&self) -> Digest {
         hash::COMMIT_ID.hash(&self.encode())
     }
@@ -172,7 +172,7 @@ impl Fields<'_> {
     }
 }
 
-/// What a client holds on to, from a source that it trusts, to check proofs against.
+/// The root that a client keeps, from a source that it trusts, to check proofs against.
 ///
 /// ```
 /// use trunkline_core::{params::TreeParams, record::{CommitRecord, Root}};
@@ -195,7 +195,7 @@ pub struct Root {
 }
 
 impl Root {
-    /// The root of a record, with the KZG root that rides beside it.
+    /// The root of a record, with the KZG root that belongs to it.
     pub fn of(record: &CommitRecord, kzg_root: Option<[u8; 48]>) -> Self {
         Self {
             tree_id: record.tree_id,

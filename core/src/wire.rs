@@ -1,7 +1,7 @@
-//! What the wire forms of history proofs and of evidence share: one encoding for each message, digests
-//! in a row, records; and why bytes are refused.
+//! Shared helpers of the wire forms of proofs and of evidence: one encoding for each message, digests in a
+//! row, records, and the reasons why bytes are refused.
 //!
-//! Not here: the messages, and whether they prove anything. The proofs of keys have errors of their own.
+//! Not here: the messages, and whether they prove anything. Proofs of keys have their own errors.
 
 use alloc::vec::Vec;
 
@@ -11,7 +11,7 @@ use crate::hash::Digest;
 use crate::params::{CollisionPolicy, FORMAT, METADATA_BYTES_MAX};
 use crate::record::{CommitRecord, RecordError};
 
-/// A part that has no place in an encoding.
+/// A part that an encoding cannot hold.
 ///
 /// ```
 /// use trunkline_core::history::{ConsistencyProof, PEAKS_MAX};
@@ -19,14 +19,14 @@ use crate::record::{CommitRecord, RecordError};
 /// let head = CommitRecord::genesis([7; 32]);
 /// let proof = ConsistencyProof { older: None, head, peaks: vec![[0; 32]; 65], nodes: vec![] };
 /// let error = proof.encode().unwrap_err();
-/// assert_eq!(error.to_string(), "65 peaks are more than 64, the most that there can be");
+/// assert_eq!(error.to_string(), "65 peaks are more than 64, the limit");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FormError {
     /// More digests in a row than any proof has.
-    #[error("{found} {what} are more than {max}, the most that there can be")]
+    #[error("{found} {what} are more than {max}, the limit")]
     TooMany {
-        /// What there are too many of.
+        /// Name of the digests.
         what: &'static str,
         /// How many there are.
         found: usize,
@@ -38,7 +38,7 @@ pub enum FormError {
     MetadataBytes(usize),
 }
 
-/// Why bytes are not the proof that was expected.
+/// The reason why bytes are not the proof that was expected.
 ///
 /// ```
 /// use trunkline_core::{history::AncestorProof, wire::DecodeError};
@@ -49,7 +49,7 @@ pub enum FormError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// Longer than any such proof.
-    #[error("{found} bytes are more than {max}, the most that there can be")]
+    #[error("{found} bytes are more than {max}, the limit")]
     TooLong {
         /// How many there are.
         found: usize,
@@ -60,7 +60,7 @@ pub enum DecodeError {
     #[error("the bytes are not the protobuf message: {0}")]
     Protobuf(#[from] prost::DecodeError),
     /// The message has another encoding: fields out of order or unknown, or defaults spelled out.
-    #[error("the bytes are not in canonical form; decode and encode them with their own library")]
+    #[error("the bytes are not in canonical form; use the encoder of this library")]
     NotCanonical,
     /// Another format.
     #[error("a proof of format {0}; this build reads format {FORMAT}")]
@@ -68,7 +68,7 @@ pub enum DecodeError {
     /// Bytes that have a fixed length have another one.
     #[error("{what} has {expected} bytes, not {found}")]
     Length {
-        /// What the bytes should be.
+        /// Name of the part.
         what: &'static str,
         /// Their length.
         expected: usize,
@@ -78,15 +78,15 @@ pub enum DecodeError {
     /// Not a whole number of digests.
     #[error("{what} have 32 bytes each, which {found} bytes are not")]
     Digests {
-        /// What the bytes should be.
+        /// Name of the part.
         what: &'static str,
         /// Their length.
         found: usize,
     },
-    /// The commit record is none.
+    /// The commit record cannot be read.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// The outcome is none.
+    /// The outcome cannot be read.
     #[error("the outcome has a code or a detail that no outcome has")]
     Outcome,
     /// A number stands for no collision policy.
@@ -108,7 +108,7 @@ pub enum DecodeError {
     Form(#[from] FormError),
 }
 
-/// Reads a message of at most so many bytes, if they are the ones that it is encoded as.
+/// Reads a message of at most `bytes_max` bytes, if the bytes are its canonical encoding.
 pub(crate) fn decode_canonical<M: Message + Default>(
     bytes: &[u8],
     bytes_max: usize,
@@ -160,7 +160,7 @@ pub(crate) fn collision(number: i32) -> Option<CollisionPolicy> {
     CollisionPolicy::from_byte(u8::try_from(number).ok()?)
 }
 
-/// Digests in a row.
+/// Reads digests in a row.
 pub(crate) fn digests(
     bytes: &[u8],
     what: &'static str,
@@ -193,7 +193,7 @@ fn check_count(digests: &[Digest], what: &'static str, max: usize) -> Result<(),
     }
 }
 
-/// The canonical bytes of a record that has some.
+/// Returns the canonical bytes of a record that has some.
 pub(crate) fn record(record: &CommitRecord) -> Result<Vec<u8>, FormError> {
     check_metadata(record).map(|()| record.encode())
 }

@@ -57,6 +57,7 @@ mod schedule;
 mod stage_log;
 mod target;
 mod trace;
+mod warning;
 mod warnings;
 
 pub use driver::Tally;
@@ -80,7 +81,7 @@ pub use run_files::{RUN_FILE, RunFileError};
 pub use schedule::{Schedule, TimedOperation};
 pub use target::{Observation, Pending, Seen, Target, TargetError, Written};
 pub use trace::{LineProblem, TRACE_FORMAT, TraceError, TraceReader, TraceSummary, TraceWriter};
-pub use warnings::{LoadThread, Warning};
+pub use warning::{LoadThread, Warning};
 
 /// The histogram of an [`Interval`].
 pub use hdrhistogram::Histogram;

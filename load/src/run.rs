@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use trunkline::Span;
 use trunkline::decisions::{Decision, Window};
 
-use super::warnings::Warning;
+use super::warning::Warning;
 
 /// Number of the format that [`Run`] is written in.
 pub const RUN_FORMAT: u32 = 3;

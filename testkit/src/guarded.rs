@@ -17,14 +17,14 @@ const GUARDED_BYTES_MIN: usize = 64;
 /// Guards allocations of at least 64 bytes; smaller ones are the system allocator's.
 pub struct Guarded;
 
-/// Whether an allocation ends where its last page ends: its end must be as aligned as its start.
+/// Returns whether an allocation ends where its last page ends: its end must be as aligned as its start.
 fn is_guarded(layout: Layout) -> bool {
     layout.size() >= GUARDED_BYTES_MIN
         && layout.size().is_multiple_of(layout.align())
         && layout.align() <= page_size()
 }
 
-/// The bytes of the pages that hold an allocation, without the inaccessible one.
+/// Returns the bytes of the pages that hold an allocation, without the inaccessible one.
 fn held_bytes(layout: Layout) -> usize {
     layout.size().next_multiple_of(page_size())
 }
@@ -42,7 +42,7 @@ fn map(layout: Layout) -> Option<*mut u8> {
         )
     };
     let pages = pages.ok()?.cast::<u8>();
-    // SAFETY: the last of the pages that were just mapped; nobody has been given it.
+    // SAFETY: the last of the pages that were just mapped; no one has a reference to it yet.
     unsafe {
         mprotect(
             pages.add(held).cast::<c_void>(),

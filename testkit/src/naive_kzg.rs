@@ -149,7 +149,7 @@ fn evaluate(coefficients: &[Fr], point: &Fr) -> Fr {
     powers.fold(Fr::zero(), |sum, coefficient| sum * point + coefficient)
 }
 
-/// The quotient by X - point; what is left over is dropped.
+/// Returns the quotient by X - point; what is left over is dropped.
 fn divide(coefficients: &[Fr], point: &Fr) -> Vec<Fr> {
     let mut quotient = vec![Fr::zero(); coefficients.len()];
     let mut carry = Fr::zero();
@@ -160,7 +160,7 @@ fn divide(coefficients: &[Fr], point: &Fr) -> Vec<Fr> {
     quotient
 }
 
-/// The polynomial of least degree with these values at these points.
+/// Returns the polynomial of least degree with these values at these points.
 fn lagrange(points: &[Fr], values: &[Fr]) -> Vec<Fr> {
     let mut sum = vec![Fr::zero(); SLOTS as usize];
     for (i, value) in values.iter().enumerate() {
@@ -195,7 +195,7 @@ fn omega() -> Fr {
     Fr::from(7).pow(exponent.into_bigint())
 }
 
-/// The inverse transform by its sum: c_j = 1/128 Σ v_i ω^(-ij).
+/// Returns the inverse transform by its sum: c_j = 1/128 Σ v_i ω^(-ij).
 fn interpolate(values: &[Fr], omega: Fr) -> Vec<Fr> {
     let scale = Fr::from(SLOTS).inverse().unwrap();
     let inverse = omega.inverse().unwrap();

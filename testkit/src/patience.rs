@@ -1,4 +1,4 @@
-//! Waiting for what must come about, with a bound, so that a hang is told. The bound counts short waits
+//! Waiting for a condition, with a bound, so that a hang is reported. The bound counts short waits
 //! and not the clock on the wall: a machine that stands still for a minute, as shared ones do, is no
 //! hang.
 

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 /**
- * What became of a call.
+ * The result of a call.
  */
 typedef enum {
   /**
@@ -41,7 +41,7 @@ typedef enum {
 } trunkline_code;
 
 /**
- * What is claimed of a key.
+ * The claim about a key.
  */
 typedef enum {
   /**
@@ -64,7 +64,7 @@ typedef enum {
 typedef struct trunkline_claims trunkline_claims;
 
 /**
- * A whole root, as published by whoever runs the tree.
+ * A whole root, as the operator of the tree publishes it.
  */
 typedef struct {
   /**
@@ -106,7 +106,7 @@ typedef struct {
    */
   size_t key_bytes;
   /**
-   * What is proven of it.
+   * The proven claim.
    */
   trunkline_claim_kind kind;
   /**
@@ -136,7 +136,7 @@ extern "C" {
  *
  * # Safety
  *
- * Pointers point to as many bytes as is said beside them: `root` to a `trunkline_root`, `claims` to a
+ * Each pointer points to the bytes named here: `root` to a `trunkline_root`, `claims` to a
  * pointer.
  */
 trunkline_code trunkline_verify_root(const uint8_t *proof,
@@ -152,7 +152,7 @@ trunkline_code trunkline_verify_root(const uint8_t *proof,
  *
  * # Safety
  *
- * As of `trunkline_verify_root`; `commit_id` points to 32 bytes.
+ * As for `trunkline_verify_root`; `commit_id` points to 32 bytes.
  */
 trunkline_code trunkline_verify_commit_id(const uint8_t *proof,
                                           size_t proof_bytes,
@@ -167,7 +167,7 @@ trunkline_code trunkline_verify_commit_id(const uint8_t *proof,
  *
  * # Safety
  *
- * As of `trunkline_verify_root`; `tree_id` and `state_digest` point to 32 bytes each.
+ * As for `trunkline_verify_root`; `tree_id` and `state_digest` point to 32 bytes each.
  */
 trunkline_code trunkline_verify_state_digest(const uint8_t *proof,
                                              size_t proof_bytes,
@@ -183,7 +183,7 @@ trunkline_code trunkline_verify_state_digest(const uint8_t *proof,
  *
  * # Safety
  *
- * As of `trunkline_verify_root`; `tree_id` points to 32 bytes, `kzg_root` to 48.
+ * As for `trunkline_verify_root`; `tree_id` points to 32 bytes, `kzg_root` to 48.
  */
 trunkline_code trunkline_verify_kzg_root(const uint8_t *proof,
                                          size_t proof_bytes,
@@ -194,7 +194,7 @@ trunkline_code trunkline_verify_kzg_root(const uint8_t *proof,
                                          size_t error_bytes);
 
 /**
- * How many claims there are: at least one, or 0 for a null pointer. Claims are numbered from 0,
+ * Returns how many claims there are: at least one, or 0 for a null pointer. Claims are numbered from 0,
  * ascending by the hash of their key.
  *
  * # Safety
@@ -219,7 +219,7 @@ trunkline_code trunkline_claims_get(const trunkline_claims *claims, size_t index
  *
  * # Safety
  *
- * As of `trunkline_claims_get`; `key` points to `key_bytes` bytes.
+ * As for `trunkline_claims_get`; `key` points to `key_bytes` bytes.
  */
 trunkline_code trunkline_claims_find(const trunkline_claims *claims,
                                      const uint8_t *key,
@@ -227,14 +227,15 @@ trunkline_code trunkline_claims_find(const trunkline_claims *claims,
                                      trunkline_claim *claim);
 
 /**
- * The version that the claims are about. `TRUNKLINE_NOT_FOUND` if nothing that is trusted binds one: only
+ * Writes the version that the claims are about to `version`. Returns `TRUNKLINE_NOT_FOUND` if nothing that is trusted binds one: only
  * a whole root and a commit id do.
  *
  * # Safety
  *
  * `claims` is null or a handle that has not been freed; `version` is null or points to a `uint64_t`.
  */
-trunkline_code trunkline_claims_version(const trunkline_claims *claims, uint64_t *version);
+trunkline_code trunkline_claims_version(const trunkline_claims *claims,
+                                        uint64_t *version);
 
 /**
  * Frees the claims, and with them every key and value that `trunkline_claim`s point to. Null is left

@@ -4,11 +4,11 @@
 
 use std::ffi::c_char;
 
-/// The bytes of a buffer; `None` if it is null and not empty, or longer than any can be.
+/// Returns the bytes of a buffer; `None` if it is null and not empty, or longer than any can be.
 ///
 /// # Safety
 ///
-/// Unless null, the pointer points to as many bytes, and nobody writes to them while they are borrowed.
+/// Unless null, the pointer points to as many bytes, and they do not change while they are borrowed.
 pub(crate) unsafe fn borrow_bytes<'a>(bytes: *const u8, count: usize) -> Option<&'a [u8]> {
     if bytes.is_null() {
         return (count == 0).then_some(&[]);
@@ -18,7 +18,7 @@ pub(crate) unsafe fn borrow_bytes<'a>(bytes: *const u8, count: usize) -> Option<
     Some(unsafe { std::slice::from_raw_parts(bytes, count) })
 }
 
-/// As [`borrow_bytes`], copied.
+/// Works like [`borrow_bytes`], and copies the bytes.
 ///
 /// # Safety
 ///
@@ -28,7 +28,7 @@ pub(crate) unsafe fn read_bytes(bytes: *const u8, count: usize) -> Option<Vec<u8
     unsafe { borrow_bytes(bytes, count) }.map(<[u8]>::to_vec)
 }
 
-/// As many bytes as the array has; `None` if null.
+/// Returns as many bytes as the array has; `None` if the pointer is null.
 ///
 /// # Safety
 ///
@@ -38,7 +38,7 @@ pub(crate) unsafe fn read_array<const N: usize>(bytes: *const u8) -> Option<[u8;
     unsafe { read_struct(bytes.cast()) }
 }
 
-/// A struct of which any bytes are a value; `None` if null.
+/// Returns a struct of which any bytes are a value; `None` if null.
 ///
 /// # Safety
 ///
@@ -52,7 +52,7 @@ pub(crate) unsafe fn read_struct<T: Copy>(source: *const T) -> Option<T> {
 ///
 /// # Safety
 ///
-/// Unless null, the pointer points to room for a `T`, aligned or not.
+/// Unless null, the pointer points to memory for a `T`, aligned or not.
 pub(crate) unsafe fn write_struct<T>(value: T, target: *mut T) {
     if !target.is_null() {
         // SAFETY: not null, and the caller's promise.
@@ -60,11 +60,11 @@ pub(crate) unsafe fn write_struct<T>(value: T, target: *mut T) {
     }
 }
 
-/// Writes a text and a zero, cut between characters to the room that there is.
+/// Writes a text and a zero, cut between characters to fit the buffer.
 ///
 /// # Safety
 ///
-/// Unless null, the pointer points to room for as many bytes.
+/// Unless null, the pointer points to memory for as many bytes.
 pub(crate) unsafe fn write_text(text: &str, target: *mut c_char, room: usize) {
     let Some(most) = room.checked_sub(1).filter(|_| !target.is_null()) else {
         return;

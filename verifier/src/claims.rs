@@ -4,7 +4,7 @@
 
 use trunkline_core::proof::{self, Verified};
 
-/// What is claimed of a key.
+/// The claim about a key.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClaimKind {
@@ -24,7 +24,7 @@ pub struct Claim {
     pub key: *const u8,
     /// Its length.
     pub key_bytes: usize,
-    /// What is proven of it.
+    /// The proven claim.
     pub kind: ClaimKind,
     /// The value, not terminated, if the kind is `TRUNKLINE_PRESENT`; else null.
     pub value: *const u8,

@@ -42,7 +42,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use trunkline_core::proof::{Expected, Proof, verify};
 use trunkline_core::record::Root;
 
-/// What became of a call.
+/// The result of a call.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
@@ -60,7 +60,7 @@ pub enum Code {
     TrunklineInternal = 5,
 }
 
-/// A whole root, as published by whoever runs the tree.
+/// A whole root, as the operator of the tree publishes it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct TrustedRoot {
@@ -86,7 +86,7 @@ pub struct TrustedRoot {
 ///
 /// # Safety
 ///
-/// Pointers point to as many bytes as is said beside them: `root` to a `trunkline_root`, `claims` to a
+/// Each pointer points to the bytes named here: `root` to a `trunkline_root`, `claims` to a
 /// pointer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trunkline_verify_root(
@@ -122,7 +122,7 @@ pub unsafe extern "C" fn trunkline_verify_root(
 ///
 /// # Safety
 ///
-/// As of `trunkline_verify_root`; `commit_id` points to 32 bytes.
+/// As for `trunkline_verify_root`; `commit_id` points to 32 bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trunkline_verify_commit_id(
     proof: *const u8,
@@ -145,7 +145,7 @@ pub unsafe extern "C" fn trunkline_verify_commit_id(
 ///
 /// # Safety
 ///
-/// As of `trunkline_verify_root`; `tree_id` and `state_digest` point to 32 bytes each.
+/// As for `trunkline_verify_root`; `tree_id` and `state_digest` point to 32 bytes each.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trunkline_verify_state_digest(
     proof: *const u8,
@@ -178,7 +178,7 @@ pub unsafe extern "C" fn trunkline_verify_state_digest(
 ///
 /// # Safety
 ///
-/// As of `trunkline_verify_root`; `tree_id` points to 32 bytes, `kzg_root` to 48.
+/// As for `trunkline_verify_root`; `tree_id` points to 32 bytes, `kzg_root` to 48.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trunkline_verify_kzg_root(
     proof: *const u8,
@@ -199,7 +199,7 @@ pub unsafe extern "C" fn trunkline_verify_kzg_root(
     unsafe { run(proof, proof_bytes, expected, claims, error, error_bytes) }
 }
 
-/// How many claims there are: at least one, or 0 for a null pointer. Claims are numbered from 0,
+/// Returns how many claims there are: at least one, or 0 for a null pointer. Claims are numbered from 0,
 /// ascending by the hash of their key.
 ///
 /// # Safety
@@ -232,7 +232,7 @@ pub unsafe extern "C" fn trunkline_claims_get(
 ///
 /// # Safety
 ///
-/// As of `trunkline_claims_get`; `key` points to `key_bytes` bytes.
+/// As for `trunkline_claims_get`; `key` points to `key_bytes` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trunkline_claims_find(
     claims: *const Claims,
@@ -240,7 +240,7 @@ pub unsafe extern "C" fn trunkline_claims_find(
     key_bytes: usize,
     claim: *mut Claim,
 ) -> Code {
-    // SAFETY: the caller's promise; the bytes are let go of before anything is written.
+    // SAFETY: the caller's promise; the bytes are no longer borrowed when anything is written.
     let Some(key) = (unsafe { buffer::read_bytes(key, key_bytes) }) else {
         return Code::TrunklineBadArgument;
     };
@@ -248,7 +248,7 @@ pub unsafe extern "C" fn trunkline_claims_find(
     unsafe { look(claims, claim, |claims| claims.find(&key)) }
 }
 
-/// The version that the claims are about. `TRUNKLINE_NOT_FOUND` if nothing that is trusted binds one: only
+/// Writes the version that the claims are about to `version`. Returns `TRUNKLINE_NOT_FOUND` if nothing that is trusted binds one: only
 /// a whole root and a commit id do.
 ///
 /// # Safety
@@ -281,7 +281,7 @@ pub unsafe extern "C" fn trunkline_claims_free(claims: *mut Claims) {
 ///
 /// # Safety
 ///
-/// As of [`trunkline_verify_root`]; `expected` keeps to its own.
+/// As for [`trunkline_verify_root`]; `expected` reads only its own pointers.
 unsafe fn run(
     proof: *const u8,
     proof_bytes: usize,
@@ -296,7 +296,7 @@ unsafe fn run(
         }
         let bad_argument = || (Code::TrunklineBadArgument, BAD_ARGUMENT.to_owned());
         let expected = expected().ok_or_else(bad_argument)?;
-        // SAFETY: the caller's promise; the bytes are let go of before anything is written.
+        // SAFETY: the caller's promise; the bytes are no longer borrowed when anything is written.
         let bytes = unsafe { buffer::borrow_bytes(proof, proof_bytes) };
         verified_claims(bytes.ok_or_else(bad_argument)?, &expected)
     }));
@@ -344,7 +344,7 @@ unsafe fn look<T>(
     out: *mut T,
     find: impl FnOnce(&Claims) -> Option<T>,
 ) -> Code {
-    // SAFETY: the caller's promise. Nobody changes claims, so any number may look.
+    // SAFETY: the caller's promise. Claims never change, so any number of threads may read them.
     let Some(claims) = (unsafe { claims.as_ref() }).filter(|_| !out.is_null()) else {
         return Code::TrunklineBadArgument;
     };

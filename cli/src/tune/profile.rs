@@ -343,7 +343,8 @@ mod tests {
         let expected = "# linger_ms = 1: 90 operations/s, p50 0 µs, p99 0 µs; 0.90, 1.27, 1.80 times as good, \
                         better in 1 of 2 rounds (1 more did not count)\n# linger_ms = 9: not tried: toomuch\n";
         assert!(text.contains(expected), "{text}");
-        let warning = "#   1 of 6 trials had a warning, the first: late= 1\n";
+        let warning = "#   1 of 6 trials had a warning, the first: 3 operations failed, the first with: late= \
+                       1\n";
         assert!(text.contains(warning), "{text}");
         assert_eq!(read(&text), Config::default());
     }

@@ -47,7 +47,7 @@ fn against_the_promise_and_a_trusted_commit() {
     let ran = run(arguments(&refused.0, &refused.1, &refused.2)).done();
     assert!(
         ran.stdout
-            .contains("outcome       refused: what was required")
+            .contains("outcome       refused: a requirement on")
     );
     for (promised, commit_id) in [(&refused.1, &applied.2), (&applied.1, &refused.2)] {
         let ran = run(arguments(&applied.0, promised, commit_id));

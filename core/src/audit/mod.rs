@@ -1,4 +1,4 @@
-//! An audit proof: all 128 slot digests of a version, and what ties its two roots together.
+//! An audit proof: all 128 slot digests of a version, and an opening that ties its two roots together.
 //!
 //! State digest and KZG root are made of the same slot digests, one by hashing and one by a
 //! commitment. Neither shows the other, and a commitment does not show the degree of its polynomial. An
@@ -6,7 +6,7 @@
 //! committed polynomial at a point that follows from them. `SPEC.md`, section 19, is the normative text.
 //!
 //! Here are its nouns; `wire` is its form in bytes, `verify` its rules, and `prove` (feature `state`)
-//! makes it. Deliberately not here: what the slots hold (proofs of keys show that).
+//! makes it. Not here: what the slots hold (proofs of keys show that).
 
 #[cfg(feature = "state")]
 mod prove;
@@ -23,7 +23,7 @@ use crate::kzg::{Fr, slot_value};
 use crate::params::{FORMAT, SETUP_ID, TreeParams, WIDTH};
 use crate::record::CommitRecord;
 
-/// The 128 slot digests of a version, and what ties its state digest to its KZG root. It proves
+/// The 128 slot digests of a version, and the opening that ties its state digest to its KZG root. It proves
 /// nothing before [`verify()`] has accepted it.
 ///
 /// ```
@@ -66,8 +66,8 @@ pub struct AuditProof {
     pub opening: [u8; 48],
 }
 
-/// Where the polynomial is evaluated: a hash of everything that the value there is to tie together
-/// (Fiat and Shamir, CRYPTO 1986), so that nobody chooses it.
+/// Returns the point at which the polynomial is evaluated: a hash of everything that the value there ties together
+/// (Fiat and Shamir, CRYPTO 1986), so that no party chooses it.
 ///
 /// Body: format u16 little-endian, setup id, tree id, KZG root, the 128 slot digests; the digest is
 /// read as a slot digest is, as a big-endian integer with its top two bits cleared.

@@ -1,8 +1,8 @@
 //! The rules of an audit proof: a total function of the proof and of what the client trusts.
 //!
 //! The state digest is folded from the slot digests, and the value that the polynomial should have is
-//! computed from them; neither is read. Deliberately not here: points of the setup. Committing to
-//! the digests anew would show the same and needs 128 of them.
+//! computed from them; neither is read. Not here: points of the setup. Committing to
+//! the digests again would show the same, and needs 128 of these points.
 
 use alloc::vec::Vec;
 
@@ -14,8 +14,8 @@ use crate::kzg::{
     Fr, VerifyOpeningError, encode_scalar, roots_of_unity, slot_value, verify_opening,
 };
 use crate::params::WIDTH;
-use crate::proof::Expected;
-use crate::record::{CommitRecord, Root};
+use crate::proof::{Expected, same};
+use crate::record::CommitRecord;
 use crate::wire::{self, FormError};
 
 /// Which roots of a verified audit proof rest on what the client trusts.
@@ -29,9 +29,9 @@ pub enum AuditBinding {
     /// State digest, KZG root and all slot digests.
     BothRoots,
     /// The KZG root, and the slot digests without their top two bits, which no commitment holds. The
-    /// state digest is the proof's own word: it covers those bits.
+    /// state digest, which covers those bits, is only claimed.
     KzgRoot,
-    /// None: whoever made the proof chose everything in it.
+    /// None: the prover chose everything in the proof.
     Nothing,
 }
 
@@ -69,7 +69,7 @@ pub struct VerifiedAudit<'a> {
     pub slots: &'a [Digest; WIDTH],
     /// Which of them rest on what the client trusts.
     pub binding: AuditBinding,
-    /// The version, if what the client trusts says so; the proof's own word for it is not enough.
+    /// The version, if what the client trusts says so; the proof's own claim is not enough.
     pub trusted_version: Option<u64>,
     /// The carried record, if its commit id is what the client trusts.
     pub trusted_record: Option<&'a CommitRecord>,
@@ -135,10 +135,10 @@ pub enum VerifyAuditError {
     #[error("the point of evaluation lies on the domain; no honest proof is like that")]
     PointOnDomain,
     /// The KZG root is not the canonical encoding of a point of the subgroup.
-    #[error("the KZG root is no canonical point of G1")]
+    #[error("the KZG root is not a canonical point of G1")]
     KzgRootPoint,
     /// The opening is not the canonical encoding of a point of the subgroup.
-    #[error("the opening is no canonical point of G1")]
+    #[error("the opening is not a canonical point of G1")]
     OpeningPoint,
     /// The committed polynomial has another value than the slot digests give.
     #[error("the KZG root is not the commitment to these slot digests")]
@@ -209,103 +209,45 @@ fn check_record(
     tree_id: &Digest,
     state_digest: &Digest,
 ) -> Result<(), VerifyAuditError> {
+    use VerifyAuditError::{RecordState, RecordTree, RecordVersion};
     let Some(record) = &proof.record else {
         return Ok(());
     };
-    if record.tree_id != *tree_id {
-        return Err(VerifyAuditError::RecordTree);
-    }
-    if record.version != proof.version {
-        return Err(VerifyAuditError::RecordVersion);
-    }
-    if record.state_digest != *state_digest {
-        return Err(VerifyAuditError::RecordState);
-    }
-    Ok(())
+    same(Some(&record.tree_id), tree_id, RecordTree)?;
+    same(Some(record.version), proof.version, RecordVersion)?;
+    same(Some(&record.state_digest), state_digest, RecordState)
 }
 
-/// A trusted state digest fixes every bit of the slot digests, and the opening then fixes the KZG
-/// root; a trusted KZG root fixes the values of the slots, which are two bits short of their digests.
+/// Compares the roots with what is trusted, and returns those that are bound. A trusted state digest fixes
+/// every bit of the slot digests, and the opening then fixes the KZG root. A trusted KZG root fixes the
+/// values of the slots, which are two bits shorter than their digests.
 fn check_trusted(
     proof: &AuditProof,
     tree_id: &Digest,
     state_digest: &Digest,
-    trusted: &Expected,
+    expected: &Expected,
 ) -> Result<AuditBinding, VerifyAuditError> {
-    match trusted {
-        Expected::Root(root) => {
-            check_root(proof, tree_id, state_digest, root)?;
-            Ok(AuditBinding::BothRoots)
-        }
-        Expected::CommitId(commit_id) => {
-            check_commit(proof, commit_id)?;
-            Ok(AuditBinding::BothRoots)
-        }
-        Expected::StateDigest {
-            tree_id: tree,
-            state_digest: state,
-        } => {
-            same(tree_id, tree, VerifyAuditError::TrustedTree)?;
-            same(state_digest, state, VerifyAuditError::TrustedState)?;
-            Ok(AuditBinding::BothRoots)
-        }
-        Expected::KzgRoot {
-            tree_id: tree,
-            kzg_root,
-        } => {
-            same(tree_id, tree, VerifyAuditError::TrustedTree)?;
-            same(&proof.kzg_root, kzg_root, VerifyAuditError::TrustedKzgRoot)?;
-            Ok(AuditBinding::KzgRoot)
-        }
-        Expected::Carried => Ok(AuditBinding::Nothing),
-    }
-}
-
-fn same<T: PartialEq>(
-    found: &T,
-    trusted: &T,
-    error: VerifyAuditError,
-) -> Result<(), VerifyAuditError> {
-    if found == trusted { Ok(()) } else { Err(error) }
-}
-
-fn check_root(
-    proof: &AuditProof,
-    tree_id: &Digest,
-    state_digest: &Digest,
-    root: &Root,
-) -> Result<(), VerifyAuditError> {
-    same(tree_id, &root.tree_id, VerifyAuditError::TrustedTree)?;
-    same(
-        &proof.version,
-        &root.version,
-        VerifyAuditError::TrustedVersion,
-    )?;
-    if let Some(record) = &proof.record {
-        let commit_id = record.commit_id();
-        same(&commit_id, &root.commit_id, VerifyAuditError::TrustedCommit)?;
-    }
-    same(
-        state_digest,
-        &root.state_digest,
-        VerifyAuditError::TrustedState,
-    )?;
-    match &root.kzg_root {
-        Some(kzg_root) => same(&proof.kzg_root, kzg_root, VerifyAuditError::TrustedKzgRoot),
-        None => Ok(()),
-    }
-}
-
-/// The record was found to agree with tree id, version and state digest before.
-fn check_commit(proof: &AuditProof, commit_id: &Digest) -> Result<(), VerifyAuditError> {
+    use VerifyAuditError as Broken;
+    let trusted = expected.trusted();
+    same(trusted.tree_id, tree_id, Broken::TrustedTree)?;
+    same(trusted.version, proof.version, Broken::TrustedVersion)?;
     match &proof.record {
-        None => Err(VerifyAuditError::NeedsRecord),
-        Some(record) => same(
-            &record.commit_id(),
-            commit_id,
-            VerifyAuditError::TrustedCommit,
-        ),
+        Some(record) if trusted.commit_id.is_some() => {
+            let commit_id = &record.commit_id();
+            same(trusted.commit_id, commit_id, Broken::TrustedCommit)?;
+        }
+        None if trusted.needs_record => return Err(Broken::NeedsRecord),
+        _ => {}
     }
+    same(trusted.state_digest, state_digest, Broken::TrustedState)?;
+    same(trusted.kzg_root, &proof.kzg_root, Broken::TrustedKzgRoot)?;
+    Ok(match expected {
+        Expected::Root(_) | Expected::CommitId(_) | Expected::StateDigest { .. } => {
+            AuditBinding::BothRoots
+        }
+        Expected::KzgRoot { .. } => AuditBinding::KzgRoot,
+        Expected::Carried => AuditBinding::Nothing,
+    })
 }
 
 fn check_opening(proof: &AuditProof, tree_id: &Digest) -> Result<(), VerifyAuditError> {

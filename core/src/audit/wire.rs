@@ -50,7 +50,7 @@ impl AuditProof {
         })
     }
 
-    /// The canonical bytes, or which bound the audit proof exceeds.
+    /// Returns the canonical bytes, or which bound the audit proof exceeds.
     pub fn encode(&self) -> Result<Vec<u8>, FormError> {
         let record = self.record.as_ref().map(wire::record).transpose()?;
         let slots = self.slots.iter();

@@ -4,8 +4,8 @@
 
 use bytes::Bytes;
 
-/// A value shares the allocation only if that is at most so many times as large: whoever holds the
-/// value holds all of it.
+/// How many times as large as a value its allocation may be for the value to share it. A shared value
+/// keeps the whole allocation alive.
 const HELD_TIMES_MAX: usize = 4;
 
 /// Keys and values in path order, side by side in one allocation.
@@ -26,7 +26,7 @@ pub struct Contents {
     entries: Vec<Entry>,
 }
 
-/// Where a key lies, and its value behind it up to the next key.
+/// The position of a key; its value follows it, up to the next key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry {
     start: u32,
@@ -35,7 +35,7 @@ struct Entry {
 }
 
 impl Contents {
-    /// The key at a place.
+    /// Returns the key at a place.
     ///
     /// # Panics
     ///
@@ -45,13 +45,13 @@ impl Contents {
         &self.bytes[entry.start as usize..][..usize::from(entry.key_bytes)]
     }
 
-    /// The value at a place, or `None` for a delete.
+    /// Returns the value at a place, or `None` for a delete.
     pub fn value(&self, place: usize) -> Option<&[u8]> {
         let (start, end) = self.value_range(place)?;
         Some(&self.bytes[start..end])
     }
 
-    /// As [`Self::value`], to hold: a copy if the value is small beside the allocation it lies in.
+    /// Returns the value at a place, to keep: a copy if the value is small compared with the allocation it lies in.
     pub fn held_value(&self, place: usize) -> Option<Bytes> {
         let (start, end) = self.value_range(place)?;
         if (end - start) * HELD_TIMES_MAX < self.bytes.len() {
@@ -60,7 +60,7 @@ impl Contents {
         Some(self.bytes.slice(start..end))
     }
 
-    /// Bytes of all keys and values, and of what says where they are.
+    /// Returns the bytes of all keys and values, and of their index.
     pub fn memory_bytes(&self) -> usize {
         self.bytes.len() + self.entries.capacity() * size_of::<Entry>()
     }
@@ -100,7 +100,7 @@ impl ContentsBuilder {
     }
 
     pub(super) fn finish(mut self) -> Contents {
-        // Writes that were superseded left room behind.
+        // Superseded writes left unused capacity.
         self.bytes.shrink_to_fit();
         Contents {
             bytes: self.bytes.into(),

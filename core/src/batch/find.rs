@@ -5,10 +5,10 @@ use crate::hash::Digest;
 /// Guesses before the search halves instead.
 const GUESSES_MAX: usize = 8;
 
-/// The place of a key hash among `count` that ascend strictly.
+/// Returns the place of a key hash among `count` that ascend strictly.
 ///
 /// Hashes spread evenly, so the place is guessed from the first bytes (interpolation search: about
-/// log log n looks), and halving bounds what hashes that somebody chose can cost.
+/// log log n steps). Halving bounds the cost for chosen hashes.
 ///
 /// ```
 /// use trunkline_core::batch::find_ascending;
@@ -43,7 +43,7 @@ pub fn find_ascending<'a>(
     None
 }
 
-/// The first eight bytes as a number, which sorts as the whole does.
+/// Returns the first eight bytes as a number, which sorts as the whole does.
 ///
 /// ```
 /// assert_eq!(trunkline_core::batch::head(&[1; 32]), 0x0101_0101_0101_0101);

@@ -1,5 +1,5 @@
-//! A caller's batch, and what becomes of it before it enters the tree: checked, hashed, sorted by
-//! path, the last write to a key alone kept.
+//! A caller's batch, and its preparation for the tree: checked, hashed, sorted by path, with only the
+//! last write to each key.
 //!
 //! Keys and values of a batch lie in one buffer, before preparing (in the caller's order) as after
 //! it (`contents`, in path order): nothing is allocated for a single operation. Preparing
@@ -23,7 +23,7 @@ use crate::params::{KEY_BYTES_MAX, METADATA_BYTES_MAX, VALUE_BYTES_MAX};
 /// Values from this size on are hashed by several threads.
 pub const PARALLEL_HASH_BYTES_MIN: usize = 256 * 1024;
 
-/// What must hold of a key for a submission to take effect.
+/// A condition on a key that must hold for a submission to take effect.
 ///
 /// ```
 /// use trunkline_core::batch::Requirement;
@@ -45,8 +45,8 @@ impl Requirement {
     }
 }
 
-/// Puts and deletes that take effect together or not at all, in the order given: of several writes
-/// to one key the last one counts. Requirements are checked against the state before the batch.
+/// Puts and deletes that take effect atomically, in the order given: of several writes
+/// to one key, the last one counts. Requirements are checked against the state before the batch.
 ///
 /// ```
 /// use trunkline_core::batch::{Batch, Requirement};
@@ -63,7 +63,7 @@ pub struct Batch {
     metadata: Bytes,
 }
 
-/// Where in the arena a key and its value lie. Lengths saturate: what is that long is refused.
+/// The position of a key and its value in the arena. Lengths saturate: such lengths are refused.
 #[derive(Clone, Copy, Debug)]
 struct Span {
     start: usize,
@@ -75,12 +75,12 @@ struct Span {
 const NO_VALUE: u32 = u32::MAX;
 
 impl Batch {
-    /// An empty batch.
+    /// Returns an empty batch.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// An empty batch with room for so many operations and bytes of keys and values.
+    /// Returns an empty batch with capacity for a number of operations and of bytes of keys and values.
     pub fn with_capacity(operations: usize, bytes: usize) -> Self {
         Self {
             arena: Vec::with_capacity(bytes),
@@ -96,42 +96,42 @@ impl Batch {
         self
     }
 
-    /// Removes a key; a key that is not there is left alone.
+    /// Removes a key; an absent key stays absent.
     pub fn delete(&mut self, key: impl AsRef<[u8]>) -> &mut Self {
         let span = self.append(key.as_ref(), None);
         self.operations.push(span);
         self
     }
 
-    /// Lets the whole batch take effect only if this holds of the state before it.
+    /// Makes the batch conditional: it takes effect only if this holds of the state before it.
     pub fn require(&mut self, key: impl AsRef<[u8]>, requirement: Requirement) -> &mut Self {
         let span = self.append(key.as_ref(), None);
         self.requirements.push((span, requirement));
         self
     }
 
-    /// The caller's own bytes in the commit record; a batch with metadata is the last of its version.
+    /// Sets the caller's own bytes for the commit record. A batch with metadata is the last of its version.
     pub fn metadata(&mut self, metadata: impl Into<Bytes>) -> &mut Self {
         self.metadata = metadata.into();
         self
     }
 
-    /// Operations in the batch.
+    /// Returns the number of operations in the batch.
     pub fn len(&self) -> usize {
         self.operations.len()
     }
 
-    /// Whether the batch has no operation.
+    /// Returns whether the batch has no operation.
     pub fn is_empty(&self) -> bool {
         self.operations.is_empty()
     }
 
-    /// Bytes of its keys and values.
+    /// Returns the bytes of the keys and values.
     pub fn bytes(&self) -> usize {
         self.arena.len()
     }
 
-    /// Operations and requirements.
+    /// Returns the number of operations and requirements.
     fn priced_operations(&self) -> usize {
         self.operations.len() + self.requirements.len()
     }
@@ -148,19 +148,19 @@ impl Batch {
         }
     }
 
-    /// The key of a span whose length was found in bounds.
+    /// Returns the key of a span whose length was found in bounds.
     fn key(&self, span: &Span) -> &[u8] {
         &self.arena[span.start..][..span.key_bytes as usize]
     }
 
-    /// The value of a span whose lengths were found in bounds.
+    /// Returns the value of a span whose lengths were found in bounds.
     fn value(&self, span: &Span) -> Option<&[u8]> {
         let value = &self.arena[span.start + span.key_bytes as usize..];
         (span.value_bytes != NO_VALUE).then(|| &value[..span.value_bytes as usize])
     }
 
-    /// Checks everything that can be wrong with it, which takes no hash: a batch that is turned away costs
-    /// little, and one that has to wait for room waits as it is.
+    /// Checks everything that can be wrong with the batch. This takes no hash, so that a refused batch costs
+    /// little, and a batch that waits for admission is not hashed yet.
     pub fn check(self, limits: &BatchLimits) -> Result<CheckedBatch, BatchError> {
         self.find_fault(limits)?;
         Ok(CheckedBatch { batch: self })
@@ -204,7 +204,7 @@ impl Batch {
     }
 }
 
-/// A batch that keeps its limits: what it costs is known, and preparing it can't fail.
+/// A batch within its limits: its cost is known, and preparing it cannot fail.
 ///
 /// ```
 /// use trunkline_core::batch::{Batch, BatchLimits, Requirement};
@@ -223,12 +223,12 @@ pub struct CheckedBatch {
 }
 
 impl CheckedBatch {
-    /// Operations and requirements, for credit.
+    /// Returns the number of operations and requirements, for admission.
     pub fn operations(&self) -> usize {
         self.batch.priced_operations()
     }
 
-    /// Bytes of its keys and values, for credit.
+    /// Returns the bytes of the keys and values, for admission.
     pub fn bytes(&self) -> usize {
         self.batch.bytes()
     }
@@ -242,9 +242,9 @@ impl CheckedBatch {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchLimits {
-    /// Operations and requirements together; more than 2^32 - 1 are never taken.
+    /// Operations and requirements together; more than 2^32 - 1 are never accepted.
     pub operations_max: usize,
-    /// Bytes of keys and values together; more than 2^32 - 1 are never taken.
+    /// Bytes of keys and values together; more than 2^32 - 1 are never accepted.
     pub bytes_max: usize,
 }
 
@@ -257,8 +257,8 @@ impl Default for BatchLimits {
     }
 }
 
-/// Why a batch was turned away at the door. Nothing of it took effect; the same batch would be
-/// turned away again.
+/// The reason why a batch was refused before admission. Nothing of it took effect, and the same batch
+/// would be refused again.
 ///
 /// ```
 /// use trunkline_core::batch::{Batch, BatchLimits};
@@ -271,7 +271,7 @@ impl Default for BatchLimits {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
-    /// Nothing to do.
+    /// An empty batch.
     #[error("the batch has no operation, requirement or metadata")]
     Empty,
     /// A key without bytes.
@@ -345,7 +345,7 @@ pub struct Write {
 }
 
 impl Write {
-    /// Whether this removes the key.
+    /// Returns whether the write removes the key.
     pub fn is_delete(&self) -> bool {
         self.value_hash == ZERO
     }
@@ -364,7 +364,7 @@ impl Write {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct PreparedBatch {
-    /// What the tree needs, in path order.
+    /// The writes as the tree needs them, in path order.
     pub writes: Vec<Write>,
     /// Key and value of each write, in the same order.
     pub contents: Contents,
@@ -372,16 +372,16 @@ pub struct PreparedBatch {
     pub requirements: Vec<(Digest, Requirement)>,
     /// The caller's own bytes for the commit record.
     pub metadata: Bytes,
-    /// Digest of the submission: what the provisional root chains.
+    /// Digest of the submission, which the provisional root chains.
     pub digest: Digest,
-    /// Operations and requirements that the caller gave, for credit.
+    /// Operations and requirements that the caller gave, for admission.
     pub operations: usize,
-    /// Bytes that the caller gave, for credit.
+    /// Bytes that the caller gave, for admission.
     pub bytes: usize,
 }
 
 impl PreparedBatch {
-    /// The key of a write.
+    /// Returns the key of a write.
     ///
     /// # Panics
     ///
@@ -390,12 +390,12 @@ impl PreparedBatch {
         self.contents.key(write)
     }
 
-    /// The value that a write puts; `None` removes the key.
+    /// Returns the value that a write puts; `None` removes the key.
     pub fn value(&self, write: usize) -> Option<&[u8]> {
         self.contents.value(write)
     }
 
-    /// The place of the write to a key.
+    /// Returns the place of the write to a key.
     pub fn find(&self, key_hash: &Digest) -> Option<usize> {
         find_ascending(
             self.writes.len(),
@@ -404,7 +404,7 @@ impl PreparedBatch {
         )
     }
 
-    /// A copy of some of its writes, in ascending order of places, and of nothing else.
+    /// Returns a copy of some of its writes, in ascending order of places, and of nothing else.
     pub fn selected(&self, writes: impl Iterator<Item = u32>) -> Self {
         let mut selected = Self::default();
         let mut contents = ContentsBuilder::with_capacity(0, 0);
@@ -418,7 +418,7 @@ impl PreparedBatch {
         selected
     }
 
-    /// Bytes that it takes in memory.
+    /// Returns the bytes that the batch takes in memory.
     pub fn memory_bytes(&self) -> usize {
         size_of::<Self>()
             + self.writes.capacity() * size_of::<Write>()
@@ -427,7 +427,7 @@ impl PreparedBatch {
     }
 }
 
-/// Checks the length of a key, as at the door of a batch.
+/// Checks the length of a key, as for a batch.
 pub fn check_key(index: usize, key: &[u8]) -> Result<(), BatchError> {
     check_key_bytes(index, key.len())
 }
@@ -482,7 +482,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_input_is_named_at_the_door() {
+    fn bad_input_is_named_before_admission() {
         assert_eq!(prepare(&Batch::new()).unwrap_err(), BatchError::Empty);
         let mut batch = Batch::new();
         batch.put("a", "b").put("", "c");

@@ -1,5 +1,5 @@
-//! Preparing: every key and value hashed, the writes sorted by path, the contents laid out in that
-//! order.
+//! Preparing a batch: hashing every key and value, sorting the writes by path, and laying out the contents
+//! in that order.
 //!
 //! One pass hashes the keys, a sort of numbers orders them, and one more pass does the rest. Not here:
 //! leaf digests, which the tree computes many at once when a version is hashed.
@@ -66,7 +66,7 @@ impl CheckedBatch {
     }
 }
 
-/// Places in path order; of equal hashes the last place alone.
+/// Returns places in path order; of equal hashes only the last place.
 fn path_order(key_hashes: &[Digest]) -> impl ExactSizeIterator<Item = u32> {
     // The heads of the hashes with the place in their lowest bits: numbers, which sort fast.
     let place_bits = usize::BITS - key_hashes.len().leading_zeros();
@@ -79,8 +79,7 @@ fn path_order(key_hashes: &[Digest]) -> impl ExactSizeIterator<Item = u32> {
         .map(|(key_hash, place)| head(key_hash) >> place_bits << place_bits | place)
         .collect();
     order.sort_unstable();
-    // Where the heads don't tell them apart the whole hashes do, and after those the places, the last
-    // first.
+    // Equal heads are ordered by whole hashes, and equal hashes by place, the last one first.
     for same in order.chunk_by_mut(|a, b| head_of(*a) == head_of(*b)) {
         if same.len() > 1 {
             same.sort_unstable_by(|a, b| hash_of(a).cmp(hash_of(b)).then(b.cmp(a)));
@@ -126,7 +125,7 @@ impl Preparing {
 }
 
 impl PreparedBatch {
-    /// What a version did to its keys as a batch that is applied to the tree already: for replaying
+    /// Builds a batch, already applied to the tree, from what a version did to its keys: for replaying
     /// a log. `effects` ascend strictly by key hash; their keys and values are in bounds, and
     /// `bytes` of them in all.
     pub fn of_effects<'a>(
@@ -149,7 +148,7 @@ impl PreparedBatch {
     }
 }
 
-/// The hash of a value; a large one is hashed by the threads of `pool`.
+/// Returns the hash of a value; a large one is hashed by the threads of `pool`.
 pub fn value_hash(value: &[u8], pool: Option<&rayon::ThreadPool>) -> Digest {
     match pool {
         Some(pool) if value.len() >= PARALLEL_HASH_BYTES_MIN => pool.install(|| {
@@ -161,17 +160,17 @@ pub fn value_hash(value: &[u8], pool: Option<&rayon::ThreadPool>) -> Digest {
     }
 }
 
-/// The digest of a leaf.
+/// Returns the digest of a leaf.
 pub fn leaf_digest(key_hash: &Digest, value_hash: &Digest) -> Digest {
     LEAF.hash(&hash::pair(key_hash, value_hash))
 }
 
-/// The provisional root after one more submission.
+/// Returns the provisional root after one more submission.
 pub fn provisional_root(previous: &Digest, submission: &Digest) -> Digest {
     PROVISIONAL.hash(&hash::pair(previous, submission))
 }
 
-/// The provisional root that a newly opened engine chains from: the last durable commit id and the
+/// Returns the provisional root that a newly opened engine chains from: the last durable commit id and the
 /// open epoch (u64 little-endian).
 pub fn provisional_start(commit_id: &Digest, open_epoch: u64) -> Digest {
     hash::EPOCH.hash_parts(&[commit_id, &open_epoch.to_le_bytes()])
@@ -205,7 +204,7 @@ fn submission_digest(
     body.finish()
 }
 
-/// The body of a submission, hashed while it is written: it is never there as a whole.
+/// The body of a submission, hashed while it is written. It never exists as a whole.
 struct Body {
     hasher: blake3::Hasher,
     block: Vec<u8>,

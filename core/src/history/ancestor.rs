@@ -1,4 +1,4 @@
-//! An older commit id below a trusted one.
+//! Proofs that a commit id is in the history of a trusted one.
 //!
 //! Not here: what the older version holds. A proof against the older commit id shows that.
 
@@ -38,11 +38,11 @@ pub struct AncestorProof {
     pub version: u64,
     /// Its commit id.
     pub commit_id: Digest,
-    /// Where it stands among the commit ids of versions 0 to `head.version - 1`.
+    /// Its place among the commit ids of versions 0 to `head.version - 1`.
     pub inclusion: Inclusion,
 }
 
-/// What an ancestor proof has shown.
+/// The facts that an ancestor proof shows.
 ///
 /// ```
 /// use trunkline_core::history::Ancestor;

@@ -1,6 +1,6 @@
-//! One history that goes on where another ended.
+//! Proofs that one history continues another.
 //!
-//! Who holds two heads of one tree learns that nothing before the older was changed since. Not here:
+//! A client with two heads of one tree learns that nothing before the older head was changed since. Not here:
 //! what happened between them.
 //! Source: RFC 6962, section 2.1.2, and RFC 9162, section 2.1.4. There a proof leads to both roots from
 //! nodes that they share; in a mountain range those are the peaks of the older one, and what follows is
@@ -28,7 +28,7 @@ use crate::record::CommitRecord;
 /// (head.version, head.history_digest) = (1, history.digest(&HISTORY));
 /// let trusted = (older.commit_id(), head.commit_id());
 ///
-/// // Whoever made it has not kept the older record; the client has.
+/// // The prover did not keep the older record; the client has it.
 /// let proof = ConsistencyProof { older: None, head, peaks: vec![], nodes: vec![] };
 /// let received = ConsistencyProof::decode(&proof.encode()?)?.with_older(older);
 /// assert_eq!(received.verify(&trusted.0, &trusted.1)?.older_version, 0);
@@ -36,7 +36,7 @@ use crate::record::CommitRecord;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsistencyProof {
-    /// The record of the older head; `None` if it is left to the client to add it.
+    /// The record of the older head; `None` if the client adds it.
     pub older: Option<CommitRecord>,
     /// The record of the head.
     pub head: CommitRecord,
@@ -47,7 +47,7 @@ pub struct ConsistencyProof {
     pub nodes: Vec<Digest>,
 }
 
-/// What a consistency proof has shown.
+/// The facts that a consistency proof shows.
 ///
 /// ```
 /// use trunkline_core::history::Consistent;
@@ -73,7 +73,7 @@ pub struct Consistent {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyConsistencyError {
-    /// Nobody has supplied the older head's record.
+    /// The older head's record was not supplied.
     #[error("the proof carries no record of the older head; add the one that you hold")]
     NeedsOlder,
     /// The older record is not that of the older head.
@@ -112,13 +112,13 @@ pub enum VerifyConsistencyError {
         /// How many there are.
         found: usize,
     },
-    /// What follows does not lead to the head.
+    /// The nodes do not lead to the head.
     #[error("the older history and what follows do not lead to the head's history digest")]
     HeadHistory,
 }
 
 impl ConsistencyProof {
-    /// The proof with the older head's record, of one who holds it.
+    /// Returns the proof with the record of the older head, which the caller holds.
     pub fn with_older(self, older: CommitRecord) -> Self {
         Self {
             older: Some(older),
@@ -126,7 +126,7 @@ impl ConsistencyProof {
         }
     }
 
-    /// Checks the proof against the commit ids of both heads, which the client trusts, or at least means.
+    /// Checks the proof against the commit ids of both heads, which the client trusts.
     pub fn verify(
         &self,
         older: &Digest,
@@ -177,7 +177,7 @@ impl ConsistencyProof {
         self.follow(self.older_range(older_version)?, older)
     }
 
-    /// The history of the older head.
+    /// Returns the history of the older head.
     fn older_range(&self, version: u64) -> Result<MountainRange, VerifyConsistencyError> {
         let range = MountainRange::from_parts(version, self.peaks.clone());
         range.ok_or(VerifyConsistencyError::PeakCount {
@@ -211,7 +211,7 @@ impl ConsistencyProof {
     }
 
     /// Makes the proof between version `older` and a later head; `digest` gives the digest of a subtree
-    /// over commit ids. If the head is no later one, what is made does not verify.
+    /// over commit ids. If the head is not later, the proof does not verify.
     #[cfg(feature = "state")]
     pub fn prove<E>(
         older: u64,

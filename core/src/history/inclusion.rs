@@ -1,4 +1,4 @@
-//! An item of a mountain range: what is beside its way up to its peak, and the other peaks.
+//! Proofs that an item is in a mountain range: the siblings on its path to its peak, and the other peaks.
 //!
 //! Not here: what the items are, and whose digest is trusted.
 //! Source: the audit path of RFC 9162, section 2.1.3, for a range of peaks.
@@ -9,7 +9,7 @@ use super::subtree::{Subtree, peaks};
 use super::{RangeDomains, root_digest};
 use crate::hash::{self, Digest};
 
-/// Shows that an item has its place in a range of some digest.
+/// Shows that an item is at its index in a range with some digest.
 ///
 /// ```
 /// use trunkline_core::history::{HISTORY, Inclusion, MountainRange};
@@ -17,7 +17,7 @@ use crate::hash::{self, Digest};
 /// for item in [[1; 32], [2; 32], [3; 32]] {
 ///     range.append(&HISTORY, &item);
 /// }
-/// // Item 1 stands beside item 0; item 2 is a peak of its own.
+/// // Item 0 is the sibling of item 1; item 2 is a peak.
 /// let inclusion = Inclusion {
 ///     siblings: vec![HISTORY.leaf_digest(&[1; 32])],
 ///     peaks: vec![HISTORY.leaf_digest(&[3; 32])],
@@ -28,13 +28,13 @@ use crate::hash::{self, Digest};
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inclusion {
-    /// Digests beside the way from the item to its peak, lowest first.
+    /// Siblings on the path from the item to its peak, lowest first.
     pub siblings: Vec<Digest>,
     /// The other peaks, largest first.
     pub peaks: Vec<Digest>,
 }
 
-/// Why an item is not shown to be in a range.
+/// The reason why an item is not shown to be in a range.
 ///
 /// ```
 /// use trunkline_core::history::{HISTORY, Inclusion, InclusionError};
@@ -52,8 +52,8 @@ pub enum InclusionError {
         /// Items of the range.
         count: u64,
     },
-    /// The way from the item to its peak has another length.
-    #[error("the item has {expected} siblings on the way to its peak, the proof {found}")]
+    /// The path from the item to its peak has another length.
+    #[error("the item has {expected} siblings on the path to its peak, the proof has {found}")]
     SiblingCount {
         /// How many follow from index and count.
         expected: usize,
@@ -61,7 +61,7 @@ pub enum InclusionError {
         found: usize,
     },
     /// The range has another number of peaks.
-    #[error("the range has {expected} other peaks, the proof {found}")]
+    #[error("the range has {expected} other peaks, the proof has {found}")]
     PeakCount {
         /// How many follow from the count.
         expected: usize,
@@ -107,7 +107,7 @@ impl Inclusion {
         }
     }
 
-    /// The digest of the peak above the item. A peak's first index is a multiple of its items, so the
+    /// Returns the digest of the peak above the item. A peak's first index is a multiple of its items, so the
     /// bits of the index say on which side each sibling stands.
     fn fold(&self, domains: &RangeDomains, index: u64, item: &[u8]) -> Digest {
         let levels = self.siblings.iter().zip(0_u32..);
@@ -121,7 +121,7 @@ impl Inclusion {
     }
 
     /// Makes the proof for item `index` of the range of `count` items; `digest` gives the digest of a
-    /// subtree of it. If there is no such item, what is made does not verify.
+    /// subtree of it. If there is no such item, the proof does not verify.
     ///
     /// ```
     /// use std::convert::Infallible;
@@ -157,7 +157,7 @@ impl Inclusion {
     }
 }
 
-/// The peak that an item lies under.
+/// Returns the peak that an item lies under.
 fn peak_above(count: u64, index: u64) -> Option<Subtree> {
     peaks(count).find(|peak| index >> peak.height == peak.first >> peak.height)
 }

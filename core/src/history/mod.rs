@@ -2,7 +2,7 @@
 //!
 //! Used twice: over the earlier commit ids (the history digest) and over the outcomes of one
 //! version. [`Inclusion`] shows an item in a range, [`AncestorProof`] an older commit id below a
-//! trusted one, [`ConsistencyProof`] that one history goes on where another ended.
+//! trusted one, [`ConsistencyProof`] that one history continues another.
 //!
 //! Not here: storage of anything but the peaks (`store::history_file`).
 //! Source: Todd, "Merkle Mountain Ranges" (opentimestamps, 2012).
@@ -45,7 +45,7 @@ pub struct RangeDomains {
 }
 
 impl RangeDomains {
-    /// The digest of an item: a peak of height 0.
+    /// Returns the digest of an item: a peak of height 0.
     ///
     /// ```
     /// use trunkline_core::history::{HISTORY, MountainRange};
@@ -95,12 +95,12 @@ impl MountainRange {
         (peaks.len() == count.count_ones() as usize).then_some(Self { count, peaks })
     }
 
-    /// Items appended so far.
+    /// Returns how many items were appended.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// The peaks, largest first.
+    /// Returns the peaks, largest first.
     pub fn peaks(&self) -> &[Digest] {
         &self.peaks
     }
@@ -110,7 +110,7 @@ impl MountainRange {
         self.append_noting(domains, item, |_| {});
     }
 
-    /// The same; `note` is told the nodes that come about above the item, lowest first.
+    /// Appends an item, and passes the nodes that this creates above it to `note`, lowest first.
     ///
     /// ```
     /// use trunkline_core::history::{HISTORY, MountainRange};
@@ -148,7 +148,7 @@ impl MountainRange {
         self.count += 1 << height;
     }
 
-    /// Count (u64 little-endian) and peaks, hashed.
+    /// Returns the hash of the count (u64 little-endian) and the peaks.
     pub fn digest(&self, domains: &RangeDomains) -> Digest {
         root_digest(domains, self.count, &self.peaks)
     }

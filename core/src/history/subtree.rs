@@ -1,4 +1,4 @@
-//! Perfect subtrees of a mountain range: which there are, and where their digests lie.
+//! Perfect subtrees of a mountain range: which ones exist, and the positions of their digests.
 //!
 //! Pure arithmetic of counts. Not here: any digest.
 
@@ -9,7 +9,7 @@
 /// // 11 items: peaks over 8, 2 and 1 of them.
 /// let heights: Vec<u32> = peaks(11).map(|peak| peak.height).collect();
 /// assert_eq!(heights, [3, 1, 0]);
-/// // Nodes in the order in which they come about: two items, the node above them, an item.
+/// // Nodes in the order in which they are created: two items, the node above them, an item.
 /// let positions = [(0, 0), (1, 0), (0, 1), (2, 0)].map(|(first, height)| {
 ///     Subtree { first, height }.position()
 /// });
@@ -24,16 +24,16 @@ pub struct Subtree {
 }
 
 impl Subtree {
-    /// How many nodes, items counted as such, come about before its topmost one (post-order). Behind item
-    /// 2⁶² a number that no node has.
+    /// Returns how many nodes, counting items as nodes, are created before its topmost one (post-order). After item
+    /// 2⁶², returns a number that no node has.
     pub fn position(&self) -> u64 {
         let last = self.first + ((1 << self.height) - 1);
         node_count(last).saturating_add(u64::from(self.height))
     }
 }
 
-/// How many nodes a range of so many items has, items counted as such. Of more than 2⁶² items, a number
-/// of nodes that no file holds.
+/// Returns how many nodes a range of `count` items has, counting items as nodes. For more than 2⁶² items, returns
+/// a number that no file holds.
 ///
 /// ```
 /// assert_eq!(trunkline_core::history::node_count(4), 7);
@@ -42,19 +42,19 @@ pub fn node_count(count: u64) -> u64 {
     count.saturating_mul(2) - u64::from(count.count_ones())
 }
 
-/// The subtrees that the peaks of a range stand for, the largest first.
+/// Returns the subtrees that the peaks of a range stand for, the largest first.
 pub fn peaks(count: u64) -> impl Iterator<Item = Subtree> {
     let heights = (0..u64::BITS).rev();
     heights
         .filter(move |height| count >> height & 1 == 1)
         .map(move |height| Subtree {
-            // What the higher bits stand for.
+            // The value of the higher bits.
             first: (count >> height & !1) << height,
             height,
         })
 }
 
-/// The subtrees by which a range of `from` items becomes one of `to`, in order: each the largest that
+/// Returns the subtrees by which a range of `from` items becomes one of `to`, in order: each the largest that
 /// may follow. None if `from` is 0 or no less than `to`.
 ///
 /// ```

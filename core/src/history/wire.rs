@@ -34,7 +34,7 @@ impl Inclusion {
         })
     }
 
-    /// Siblings and peaks, each in a row.
+    /// Encodes siblings and peaks, each in a row.
     pub(crate) fn encode(&self) -> Result<(Vec<u8>, Vec<u8>), FormError> {
         Ok((
             wire::row(&self.siblings, "siblings", SIBLINGS_MAX)?,
@@ -56,7 +56,7 @@ impl AncestorProof {
         })
     }
 
-    /// The canonical bytes, or which bound the proof exceeds.
+    /// Returns the canonical bytes, or which bound the proof exceeds.
     pub fn encode(&self) -> Result<Vec<u8>, FormError> {
         let (siblings, peaks) = self.inclusion.encode()?;
         let message = proto::AncestorProof {
@@ -85,7 +85,7 @@ impl ConsistencyProof {
         })
     }
 
-    /// The canonical bytes, or which bound the proof exceeds.
+    /// Returns the canonical bytes, or which bound the proof exceeds.
     pub fn encode(&self) -> Result<Vec<u8>, FormError> {
         let older = self.older.as_ref().map(wire::record).transpose()?;
         let message = proto::ConsistencyProof {

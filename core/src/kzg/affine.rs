@@ -1,6 +1,6 @@
 //! Many additions of points in affine form that share one inversion.
 //!
-//! Deliberately not here: which points are to be added.
+//! Not here: which points are to be added.
 
 use ark_bls12_381::{Fq, G1Affine, G1Projective};
 use ark_ec::{AffineRepr, CurveGroup};
@@ -24,7 +24,7 @@ impl Affine {
         self.x.is_zero() && self.y.is_zero()
     }
 
-    /// The limbs of both coordinates in Montgomery form.
+    /// Returns the limbs of both coordinates in Montgomery form.
     pub(super) fn limbs(&self) -> impl Iterator<Item = u64> + use<> {
         let (BigInt(x), BigInt(y)) = (self.x.0, self.y.0);
         x.into_iter().chain(y)
@@ -65,7 +65,7 @@ impl From<Affine> for G1Affine {
     }
 }
 
-/// Adds to each point on the left the one beside it on the right; what has none stays as it is.
+/// Adds to each point on the left the point at the same index on the right. Points without one stay unchanged.
 ///
 /// One inversion serves all (Montgomery's trick), so that an addition costs 5 multiplications and
 /// a squaring. `scratch` saves an allocation from call to call.
@@ -82,7 +82,7 @@ pub(super) fn add_each(left: &mut [Affine], right: &[Affine], scratch: &mut Vec<
         }
     }
     let Some(mut inverse) = product.inverse() else {
-        unreachable!("a product of what is not zero is not zero")
+        unreachable!("a product of factors that are not zero is not zero")
     };
     let pairs = left.iter_mut().zip(right).zip(&*scratch);
     for ((a, b), before) in pairs.rev() {
@@ -99,13 +99,13 @@ pub(super) fn add_each(left: &mut [Affine], right: &[Affine], scratch: &mut Vec<
     }
 }
 
-/// Whether two points have no line of finite slope through them, or might be the identity. `divisor`
+/// Returns whether two points have no line of finite slope through them, or might be the identity. `divisor`
 /// is the difference of their x.
 fn is_degenerate(a: &Affine, b: &Affine, divisor: &Fq) -> bool {
     divisor.is_zero() || a.x.is_zero() || b.x.is_zero()
 }
 
-/// The sum of equal or opposite points, or with the identity.
+/// Returns the sum of equal or opposite points, or with the identity.
 fn add_degenerate(a: &Affine, b: &Affine) -> Affine {
     let sum: G1Projective = G1Affine::from(*a).into_group() + G1Affine::from(*b);
     sum.into_affine().into()

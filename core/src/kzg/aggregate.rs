@@ -1,4 +1,4 @@
-//! One opening for many: slots of several commitments, shown by two points of G1 whatever their number.
+//! One opening for many: slots of several commitments, shown by two points of G1, however many they are.
 //!
 //! The scheme of Boneh, Drake, Fisch, Gabizon, "Efficient polynomial commitment schemes for multiple
 //! points and polynomials" (ePrint 2020/081), section 4.1, which needs [τ]₂ alone. With p_v the
@@ -11,7 +11,7 @@
 //! (The paper's numerator multiplied by 1/Z_T(z): no vanishing polynomial of all points is needed.)
 //! Everything is reckoned in weights of single slots: 1/Z_v(X) = Σ_i 1/(Z_v′(ω^i)·(X - ω^i)).
 //!
-//! Deliberately not here: which slots a proof opens, and pairings.
+//! Not here: which slots a proof opens, and pairings.
 
 use alloc::vec::Vec;
 
@@ -23,7 +23,7 @@ use super::scalar::{Slot, decode_scalar, roots_of_unity, slot_value};
 use crate::hash::{AGGREGATE_POINT, AGGREGATE_WEIGHT, Digest};
 use crate::params::{FORMAT, SETUP_ID, WIDTH};
 
-/// What an aggregate claims of one version: the values of some of its slots.
+/// The claims of an aggregate about one version: the values of some of its slots.
 ///
 /// ```
 /// use trunkline_core::kzg::{G1Bytes, OpenedVersion, Slot};
@@ -78,10 +78,10 @@ pub(super) struct Combination {
     pub(super) weights: Vec<Vec<Fr>>,
 }
 
-/// What follows from z.
+/// The numbers that follow from z.
 pub(super) struct AtPoint {
     pub(super) z: Fr,
-    /// 1/(z - ω^i), which the prover goes on with.
+    /// 1/(z - ω^i), which the prover needs later.
     #[cfg(feature = "state")]
     pub(super) inverses: [Fr; WIDTH],
     /// γ^v/Z_v(z): what each commitment counts.
@@ -128,7 +128,7 @@ impl Combination {
     }
 
     /// Draws z after W; `None` if it is one of the points that can be opened, which no prover can
-    /// bring about and no verifier accepts, or if a value is no canonical field element.
+    /// make happen and no verifier accepts, or if a value is no canonical field element.
     pub(super) fn at_point(
         &self,
         versions: &[OpenedVersion],

@@ -1,7 +1,7 @@
 //! Many openings and aggregates, checked with a single pairing check.
 //!
 //! Each of them claims that e(left, H) = e(right, [τ]₂) for two sums of points; the claims are added up
-//! with random weights. Deliberately not here: what an opened value means.
+//! with random weights. Not here: what an opened value means.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -34,7 +34,7 @@ const SHARED_MULTIPLICATION_MIN: usize = 5;
 pub struct VerifyOpeningsError {
     /// Its place in the list, from 0.
     pub index: usize,
-    /// What is malformed in it.
+    /// The malformed input.
     pub error: VerifyOpeningError,
 }
 
@@ -49,7 +49,7 @@ pub fn verify_openings(openings: &[Opening]) -> Result<bool, VerifyOpeningsError
 
 /// Checks one aggregate. `Ok(false)` means well-formed and false.
 ///
-/// Versions and the slots of each are to ascend; whoever collected them sees to that.
+/// Versions, and the slots of each, must ascend; the caller ensures that.
 ///
 /// ```
 /// use trunkline_core::kzg::{AggregateProof, G1Bytes, OpenedVersion, Slot, verify_aggregate};
@@ -105,17 +105,17 @@ impl Checks {
         self.claims.push(Claim::Aggregate(versions, proof));
     }
 
-    /// How many were added.
+    /// Returns how many were added.
     pub fn len(&self) -> usize {
         self.claims.len()
     }
 
-    /// Whether none was added.
+    /// Returns whether none was added.
     pub fn is_empty(&self) -> bool {
         self.claims.is_empty()
     }
 
-    /// Whether all of them hold, by two pairings in all.
+    /// Returns whether all of them hold, by two pairings in all.
     ///
     /// They are added up with weights r_i of 128 bits drawn from a hash over every byte of every
     /// claim. A list with a false one passes with probability at most 2^-127 over that hash (Bellare,
@@ -151,7 +151,7 @@ impl Checks {
 struct Fold {
     left: Sum,
     right: Sum,
-    /// What the generator counts on the left, negated.
+    /// The negated scalar of the generator on the left.
     value: Fr,
 }
 
@@ -164,7 +164,7 @@ struct Sum {
 }
 
 impl Sum {
-    /// Gives the place of the point.
+    /// Adds a point, and returns its place.
     fn add(&mut self, bytes: &G1Bytes, scalar: Fr) -> Result<usize, PointError> {
         if let Some(&place) = self.places.get(bytes) {
             self.scalars[place] += scalar;
@@ -286,14 +286,14 @@ impl Weights {
         Self::of_bytes(&bytes)
     }
 
-    /// Seed: the hash of the bytes.
+    /// Draws weights from the hash of bytes.
     pub(super) fn of_bytes(bytes: &[u8]) -> Self {
         Self {
             seed: OPENING_BATCH.hash(bytes),
         }
     }
 
-    /// The first 16 bytes, little-endian, of the hash of `seed ‖ index` (u64 little-endian).
+    /// Returns the first 16 bytes, little-endian, of the hash of `seed ‖ index` (u64 little-endian).
     pub(super) fn weight(&self, index: u64) -> Fr {
         let digest = OPENING_BATCH.hash_parts(&[&self.seed, &index.to_le_bytes()]);
         let (low, _) = digest.split_at(16);

@@ -3,7 +3,7 @@
 //! All points share the few doublings between the columns of the tables, and all additions of one
 //! round share one inversion.
 //!
-//! Deliberately not here: threads. One commitment is one core's work of about a millisecond.
+//! Not here: threads. One commitment is one core's work of about a millisecond.
 
 use std::sync::OnceLock;
 
@@ -36,7 +36,7 @@ impl CommitmentPoint {
     /// The commitment to the empty state.
     pub const IDENTITY: Self = Self(G1Projective::ZERO);
 
-    /// The KZG root. Costs one inversion: ask for it when the bytes are needed.
+    /// Returns the KZG root. Costs one inversion: ask for it when the bytes are needed.
     pub fn to_bytes(&self) -> G1Bytes {
         G1Bytes(encode_g1(&self.0.into_affine()))
     }
@@ -129,7 +129,7 @@ impl Committer {
         }
     }
 
-    /// The tables, to keep them.
+    /// Returns the tables, to keep them.
     pub fn tables(&self) -> &Tables {
         &self.tables
     }
@@ -139,7 +139,7 @@ impl Committer {
         CommitmentPoint(self.combine(Slot::all().zip(values.iter().copied())))
     }
 
-    /// The commitment after some slots changed: C + Σ (new - old)·L_i. Its cost grows with
+    /// Returns the commitment after some slots changed: C + Σ (new - old)·L_i. Its cost grows with
     /// the number of changes; one whose values are equal costs nothing.
     pub fn update(&self, point: &CommitmentPoint, changes: &[SlotChange]) -> CommitmentPoint {
         let differences = changes

@@ -11,16 +11,16 @@
 //! | `point` | 48-byte points of G1, one encoding each |
 //! | `scalar` | slots, field elements, one encoding each |
 //! | `verify` | one opening; the only point of the setup that a verifier needs |
-//! | `aggregate` | what prover and verifier of one opening for many slots both derive |
+//! | `aggregate` | one opening for many slots: the part that prover and verifier share |
 //! | `check` | many openings and aggregates with one pairing check |
-//! | `setup` | the ceremony's points and what is checked about them (feature `state`) |
+//! | `setup` | the points of the ceremony, and their checks (feature `state`) |
 //! | `affine` | many additions that share one inversion (feature `state`) |
 //! | `tables` | fixed-base tables, built or read from bytes (feature `state`) |
 //! | `commit` | commitment, update (feature `state`) |
 //! | `open` | opening proofs (feature `state`) |
 //!
-//! Deliberately not here: which digest stands in which slot (the tree's business), which slots a proof
-//! opens (the proof's business), and any file access.
+//! Not here: which digest is in which slot (`tree`), which slots a proof opens (`proof`), and file
+//! access.
 
 #[cfg(feature = "state")]
 mod affine;

@@ -1,7 +1,7 @@
 //! Opening proofs: the commitment to (p(X) - y)/(X - z), from values alone, without a transform; or
 //! from the opening of the same slot before some values changed.
 //!
-//! Deliberately not here: what of an aggregate its verifier derives too (`aggregate`).
+//! Not here: the parts of an aggregate that its verifier also derives (`aggregate`).
 
 use ark_bls12_381::{Fr, G1Affine};
 use ark_ec::CurveGroup;
@@ -14,7 +14,7 @@ use super::scalar::Slot;
 use crate::params::WIDTH;
 
 impl Committer {
-    /// Proves the value of one slot. The value itself is `values[slot.index()]`.
+    /// Proves the value of one slot. The value is `values[slot.index()]`.
     ///
     /// The quotient's values come from the barycentric formula for a point of the domain (Feist,
     /// "PCS multiproofs using random evaluation", 2021, "Dividing when one of the points is zero").
@@ -22,12 +22,12 @@ impl Committer {
         self.open_point(values, slot).to_bytes()
     }
 
-    /// As [`Self::open`], as a point for [`Self::update_opening`] to go on from.
+    /// Works like [`Self::open`], and returns a point for [`Self::update_opening`] to continue from.
     pub fn open_point(&self, values: &[Fr; WIDTH], slot: Slot) -> CommitmentPoint {
         self.commit(&self.quotient_at_slot(values, slot))
     }
 
-    /// The opening of a slot after some slots changed, from the one before: openings are linear in the
+    /// Returns the opening of a slot after some slots changed, from the one before: openings are linear in the
     /// values, so that the opening of the differences is added. The slot itself may be among the changes.
     ///
     /// A slot that changed has one value in the quotient of the differences, and the opened slot has
@@ -79,7 +79,7 @@ impl Committer {
         CommitmentPoint(sum)
     }
 
-    /// The opening that a slot has if its value is 1 and that of all others 0.
+    /// Returns the opening that a slot has if its value is 1 and that of all others 0.
     fn unit_opening(&self, slot: Slot) -> &G1Affine {
         self.unit_openings[slot.index()].get_or_init(|| {
             let mut unit = [Fr::ZERO; WIDTH];
@@ -88,7 +88,7 @@ impl Committer {
         })
     }
 
-    /// Proves the value at any point; gives the value and the proof.
+    /// Proves the value at any point, and returns the value and the proof.
     ///
     /// ```
     /// use trunkline_core::kzg::{
@@ -121,7 +121,7 @@ impl Committer {
         let quotient = self.combined_quotient(versions, values, &combination);
         let quotient_point = self.commit(&quotient).to_bytes();
         let Some(at_point) = combination.at_point(versions, &quotient_point) else {
-            // Nobody can bring this about; what is returned then is a proof of nothing.
+            // No prover can make this happen. The returned proof does not verify.
             return AggregateProof {
                 quotient: quotient_point,
                 opening: G1Bytes::IDENTITY,

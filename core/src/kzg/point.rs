@@ -93,7 +93,7 @@ pub fn decode_g1(bytes: &[u8; 48]) -> Result<G1Affine, PointError> {
     Ok(point)
 }
 
-/// The 48 bytes of a point.
+/// Returns the 48 bytes of a point.
 pub fn encode_g1(point: &G1Affine) -> [u8; 48] {
     let Some((x, y)) = point.xy() else {
         return G1Bytes::IDENTITY.0;
@@ -177,7 +177,7 @@ mod tests {
         }
     }
 
-    /// The part of a point whose order is `prime`: everything else is multiplied away.
+    /// Returns the part of a point whose order is `prime`: everything else is multiplied away.
     fn small_part(point: &G1Affine, prime: u64) -> G1Projective {
         let mut part = multiply(point, &Fr::MODULUS.0);
         for other in COFACTOR_PRIMES.into_iter().filter(|&other| other != prime) {

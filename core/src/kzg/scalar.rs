@@ -42,7 +42,7 @@ pub struct Slot(u8);
 pub struct SlotError(pub usize);
 
 impl Slot {
-    /// The slot of that number, below [`WIDTH`].
+    /// Returns the slot of that number, below [`WIDTH`].
     pub const fn new(index: usize) -> Result<Self, SlotError> {
         if index >= WIDTH {
             return Err(SlotError(index));
@@ -50,17 +50,17 @@ impl Slot {
         Ok(Self(index as u8))
     }
 
-    /// The slot that a key hash belongs to.
+    /// Returns the slot that a key hash belongs to.
     pub fn of_key_hash(key_hash: &Digest) -> Self {
         Self(params::slot_of(key_hash) as u8)
     }
 
-    /// All slots, ascending.
+    /// Returns all slots, ascending.
     pub fn all() -> impl Iterator<Item = Self> {
         (0..WIDTH as u8).map(Self)
     }
 
-    /// Its number, below [`WIDTH`].
+    /// Returns the number of the slot, below [`WIDTH`].
     pub const fn index(self) -> usize {
         self.0 as usize
     }
@@ -80,7 +80,7 @@ impl fmt::Display for Slot {
     }
 }
 
-/// The field element that a slot digest stands for.
+/// Returns the field element that a slot digest stands for.
 ///
 /// ```
 /// use trunkline_core::kzg::{encode_scalar, slot_value, slot_value_bytes};
@@ -93,7 +93,7 @@ pub fn slot_value(digest: &Digest) -> Fr {
     Fr::new(integer(&slot_value_bytes(digest)))
 }
 
-/// The same field element as its 32 canonical bytes: the digest with its top two bits cleared.
+/// Returns the same field element as its 32 canonical bytes: the digest with its top two bits cleared.
 pub fn slot_value_bytes(digest: &Digest) -> [u8; 32] {
     let mut bytes = *digest;
     bytes[0] &= TOP_BYTE_MASK;
@@ -105,7 +105,7 @@ pub fn decode_scalar(bytes: &[u8; 32]) -> Option<Fr> {
     Fr::from_bigint(integer(bytes))
 }
 
-/// The 32 big-endian bytes of a field element.
+/// Returns the 32 big-endian bytes of a field element.
 pub fn encode_scalar(scalar: &Fr) -> [u8; 32] {
     let mut bytes = [0; 32];
     let limbs = scalar.into_bigint().0;
@@ -120,7 +120,7 @@ pub fn root_of_unity(slot: Slot) -> Fr {
     OMEGA.pow([u64::from(slot.0)])
 }
 
-/// The points of evaluation of all slots, by one multiplication each.
+/// Returns the points of evaluation of all slots, by one multiplication each.
 ///
 /// ```
 /// use trunkline_core::kzg::{Slot, root_of_unity, roots_of_unity};
@@ -136,7 +136,7 @@ pub fn roots_of_unity() -> [Fr; WIDTH] {
     })
 }
 
-/// The same point of evaluation as its 32 canonical bytes.
+/// Returns the same point of evaluation as its 32 canonical bytes.
 ///
 /// ```
 /// use trunkline_core::kzg::{Slot, slot_point};

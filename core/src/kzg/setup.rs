@@ -1,7 +1,7 @@
 //! The points of the ceremony: read, pinned, checked, and turned into Lagrange form.
 //!
-//! Deliberately not here: making a setup. Whoever knows τ can open a commitment to anything, so a
-//! τ of one's own exists in this crate's unit tests alone.
+//! Not here: making a setup. With τ, a commitment can be opened to anything, so a
+//! known τ exists only in the unit tests of this crate.
 
 use ark_bls12_381::{Bls12_381, Fr, G1Affine, G1Projective, G2Affine, G2Projective};
 use ark_ec::pairing::Pairing;
@@ -26,18 +26,18 @@ const G2_BYTES: usize = 96;
 
 const CEREMONY: &str = include_str!("../../data/ceremony-128.txt");
 
-/// Why a setup was refused.
+/// The reason why a setup was refused.
 ///
 /// ```
 /// use trunkline_core::kzg::{Setup, SetupError};
 /// let one_line_alone = Setup::from_trusted_setup_text("4096\n").unwrap_err();
 /// assert!(matches!(one_line_alone, SetupError::Shape { line: 2, .. }));
-/// assert!(one_line_alone.to_string().ends_with("take the whole file"));
+/// assert!(one_line_alone.to_string().ends_with("use the whole file"));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SetupError {
     /// A count in the first two lines, or the number of lines.
-    #[error("line {line} does not fit a file of {g1} G1 and {g2} G2 points; take the whole file")]
+    #[error("line {line} does not fit a file of {g1} G1 and {g2} G2 points; use the whole file")]
     Shape {
         /// Line, from 1.
         line: usize,
@@ -47,7 +47,7 @@ pub enum SetupError {
         g2: usize,
     },
     /// A line that is not a compressed point in hexadecimal digits.
-    #[error("line {line} is not {bytes} bytes in hexadecimal digits; take the file anew")]
+    #[error("line {line} is not {bytes} bytes in hexadecimal digits; download the file again")]
     Hex {
         /// Line, from 1.
         line: usize,
@@ -58,13 +58,13 @@ pub enum SetupError {
     #[error("the points hash to another setup id; only the public ceremony's points are accepted")]
     OtherPoints,
     /// A G1 power that is not the canonical encoding of a point of the subgroup.
-    #[error("G1 power {index} is no canonical point of the subgroup")]
+    #[error("G1 power {index} is not a canonical point of the subgroup")]
     G1Point {
         /// Its exponent.
         index: usize,
     },
     /// A G2 power that is not the canonical encoding of a point of the subgroup.
-    #[error("G2 power {index} is no canonical point of the subgroup")]
+    #[error("G2 power {index} is not a canonical point of the subgroup")]
     G2Point {
         /// Its exponent.
         index: usize,
@@ -91,7 +91,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// The embedded points of the public Ethereum ceremony.
+    /// Returns the setup of the embedded points of the public Ethereum ceremony.
     ///
     /// Checked each time it is called: the hash of the points ([`SETUP_ID`]), their encodings and
     /// subgroups, the generators, and that they are the powers of one secret.
@@ -99,7 +99,7 @@ impl Setup {
         Self::pinned(&read_points(CEREMONY, &EMBEDDED_FORM)?)
     }
 
-    /// The same points out of the full public file: c-kzg's `trusted_setup.txt`.
+    /// Reads the same points from the full public file, c-kzg's `trusted_setup.txt`.
     ///
     /// Its lines: `4096`, `65`, 4096 G1 Lagrange points, 65 G2 powers, 4096 G1 powers. The first
     /// 128 G1 powers and the G2 powers must be the pinned ones; of the other points, which are
@@ -108,7 +108,7 @@ impl Setup {
         Self::pinned(&read_points(text, &PUBLISHED_FORM)?)
     }
 
-    /// The commitment to each Lagrange polynomial of the 128th roots of unity, by slot.
+    /// Returns the commitment to each Lagrange polynomial of the 128th roots of unity, by slot.
     pub fn lagrange(&self) -> &[G1Affine] {
         &self.lagrange
     }
@@ -120,7 +120,7 @@ impl Setup {
         Self::checked(points)
     }
 
-    /// Everything that can be checked without knowing the right points.
+    /// Checks everything that can be checked without knowing the right points.
     fn checked(points: &[u8]) -> Result<Self, SetupError> {
         let powers = Powers::decode(points)?;
         if powers.g1[0] != G1Affine::generator() || powers.g2[0] != G2Affine::generator() {
@@ -155,7 +155,7 @@ const PUBLISHED_FORM: TextForm = TextForm {
     g2_powers_first: true,
 };
 
-/// The bytes of the 128 G1 powers and the 65 G2 powers, in that order.
+/// Returns the bytes of the 128 G1 powers and the 65 G2 powers, in that order.
 fn read_points(text: &str, form: &TextForm) -> Result<Vec<u8>, SetupError> {
     let mut lines = PointLines::new(text, form.g1_powers);
     lines.count(form.g1_powers)?;
@@ -207,7 +207,7 @@ impl<'a> PointLines<'a> {
         Ok(())
     }
 
-    /// The bytes of that many points, each on a line of its own.
+    /// Returns the bytes of that many points, each on a line of its own.
     fn points(&mut self, count: usize, point_bytes: usize) -> Result<Vec<u8>, SetupError> {
         let mut bytes = vec![0; count * point_bytes];
         for point in bytes.chunks_exact_mut(point_bytes) {
@@ -257,7 +257,7 @@ impl Powers {
         })
     }
 
-    /// Whether P_i+1 = τ·P_i for all G1 powers and Q_j+1 = τ·Q_j for all G2 powers, by one check:
+    /// Returns whether P_i+1 = τ·P_i for all G1 powers and Q_j+1 = τ·Q_j for all G2 powers, by one check:
     ///
     /// `e(Σ r_i·P_i+1, Q_0) · e(-Σ r_i·P_i, Q_1) · e(P_0, Σ s_j·Q_j+1) · e(-P_1, Σ s_j·Q_j) = 1`
     ///
@@ -310,7 +310,7 @@ pub(crate) mod tests {
 
     const POWERS_BYTES: usize = G1_POWERS * G1_BYTES + G2_POWERS * G2_BYTES;
 
-    /// A setup whose secret is known: worthless but for comparing against plain arithmetic.
+    /// Returns a setup whose secret is known: worthless but for comparing against plain arithmetic.
     pub(crate) fn insecure_from_known_tau_for_tests(tau: Fr) -> Setup {
         Setup::checked(&points_of(tau)).expect("powers of one secret")
     }

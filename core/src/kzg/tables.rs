@@ -5,7 +5,7 @@
 //! ePrint 2012/309): the digits of a scalar are cut into [`TABLE_BITS`] rows of [`COLUMNS`], and a
 //! column of one digit from each row is one entry or its negative.
 //!
-//! Deliberately not here: files. Bytes come in and go out; who keeps them is the engine's business.
+//! Not here: files. Bytes come in and go out; the engine keeps them.
 
 use ark_bls12_381::{Fr, G1Affine, G1Projective};
 use ark_ec::{AffineRepr, CurveGroup};
@@ -47,7 +47,7 @@ pub const TABLES_BYTES: usize = HEADER_BYTES + WIDTH * ENTRIES * ENTRY_BYTES;
 pub const TABLES_ID: Digest =
     hash::from_hex("6893026af718d374d147b0b388ba367b3e388e63f1ba891ceb84fffcba15205b");
 
-/// Why bytes are not the tables of this build. Build them anew.
+/// The reason why bytes are not the tables of this build. Build them again.
 ///
 /// ```
 /// use trunkline_core::kzg::{Setup, TABLES_BYTES, Tables, TablesError};
@@ -57,22 +57,22 @@ pub const TABLES_ID: Digest =
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TablesError {
     /// Another length.
-    #[error("{0} bytes are not the {TABLES_BYTES} of these tables; build them anew")]
+    #[error("{0} bytes are not the {TABLES_BYTES} of these tables; build them again")]
     Length(usize),
-    /// They do not begin as tables do.
-    #[error("these are no KZG tables; build them anew")]
+    /// The bytes begin as another file does.
+    #[error("these are not KZG tables; build them again")]
     Magic,
     /// Another format version.
-    #[error("tables of format {0}; this build reads format {FORMAT}: build them anew")]
+    #[error("tables of format {0}; this build reads format {FORMAT}: build them again")]
     Format(u16),
     /// For another number of digits an entry.
-    #[error("tables of {0} digits an entry; this build uses {TABLE_BITS}: build them anew")]
+    #[error("tables of {0} digits an entry; this build uses {TABLE_BITS}: build them again")]
     Bits(u16),
     /// Over the points of another setup.
-    #[error("tables over another setup than the one in this build; build them anew")]
+    #[error("tables over another setup than the one in this build; build them again")]
     Setup,
     /// The entries are not those that follow from the setup.
-    #[error("the tables are damaged; build them anew")]
+    #[error("the tables are damaged; build them again")]
     Damaged,
 }
 
@@ -130,7 +130,7 @@ impl Tables {
         }
     }
 
-    /// The tables as bytes, for [`Self::decode`].
+    /// Returns the tables as bytes, for [`Self::decode`].
     ///
     /// Layout, integers little-endian: magic `trunkkzg`, format u16, digits an entry u16, setup id
     /// 32, BLAKE3 hash of the rest 32; then the entries of each slot, each `x ‖ y`, a coordinate
@@ -169,7 +169,7 @@ impl Tables {
         })
     }
 
-    /// The entries of one slot's point, for [`Digits::entry`].
+    /// Returns the entries of one slot's point, for [`Digits::entry`].
     pub(super) fn of(&self, slot: Slot) -> &[Affine] {
         &self.entries[slot.index() * ENTRIES..][..ENTRIES]
     }
@@ -246,7 +246,7 @@ impl Digits {
         Self(rows)
     }
 
-    /// What this column of digits adds to the sum, out of the entries of one point.
+    /// Returns what this column of digits adds to the sum, from the entries of one point.
     pub(super) fn entry(&self, column: usize, entries: &[Affine]) -> Affine {
         let rows = self.0.iter().enumerate();
         let pattern: usize = rows

@@ -1,7 +1,7 @@
 //! Checking one opening, and the pairing check that every other check ends in.
 //!
 //! Always compiled, and free of setup files, tables and polynomials: of the whole ceremony a
-//! verifier needs `[τ]₂` alone. Deliberately not here: what an opened value means, and many openings
+//! verifier needs `[τ]₂` alone. Not here: what an opened value means, and many openings
 //! at once (`check`).
 
 use alloc::boxed::Box;
@@ -49,7 +49,7 @@ pub struct Opening {
     pub proof: G1Bytes,
 }
 
-/// Which input of an opening is malformed. A well-formed but false opening is no error.
+/// The malformed input of an opening. A well-formed but false opening is not an error.
 ///
 /// ```
 /// use trunkline_core::kzg::{G1Bytes, VerifyOpeningError, verify_opening};
@@ -61,7 +61,7 @@ pub struct Opening {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyOpeningError {
     /// The commitment is not a canonical point of the subgroup.
-    #[error("the commitment is no canonical point of G1; ask for the root again")]
+    #[error("the commitment is not a canonical point of G1; ask for the root again")]
     Commitment,
     /// z is not below the field's order.
     #[error("the point of evaluation is no canonical field element; use 32 big-endian bytes")]
@@ -70,7 +70,7 @@ pub enum VerifyOpeningError {
     #[error("the value is no canonical field element; use 32 big-endian bytes")]
     Value,
     /// The proof is not a canonical point of the subgroup.
-    #[error("the proof is no canonical point of G1; ask for the proof again")]
+    #[error("the proof is not a canonical point of G1; ask for the proof again")]
     Proof,
 }
 
@@ -112,7 +112,7 @@ struct VerifierKey {
     minus_tau: G2Prepared,
 }
 
-/// Made by whoever needs it first. Threads that race for it make it twice and none waits: that takes
+/// Created on first use. Threads that race for it create it twice, and none waits: that takes
 /// no `std`.
 static VERIFIER_KEY: OnceBox<VerifierKey> = OnceBox::new();
 
@@ -125,13 +125,13 @@ fn verifier_key() -> &'static VerifierKey {
     })
 }
 
-/// The embedded `[τ]₂`. A test holds it to be a point of the subgroup and the ceremony's.
+/// Returns the embedded `[τ]₂`. A test holds it to be a point of the subgroup and the ceremony's.
 fn tau_g2() -> G2Affine {
     G2Affine::deserialize_compressed_unchecked(&TAU_G2[..])
         .expect("the embedded constant is a point")
 }
 
-/// Whether `e(left, H) = e(right, [τ]₂)`: what every check of openings, single or aggregate, ends in.
+/// Returns whether `e(left, H) = e(right, [τ]₂)`: what every check of openings, single or aggregate, ends in.
 ///
 /// Both points must lie in the prime-order subgroup, as sums of decoded points do.
 ///

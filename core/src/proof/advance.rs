@@ -1,4 +1,4 @@
-//! A proof moved to a later version from the change alone: without the tree, and without its maker.
+//! Moving a proof to a later version with a proof of the change, without the tree or its operator.
 //!
 //! The change is itself a proof: of all keys that were written in between, as they are now. Where the
 //! path of a key that was not written parts from those of the written ones, everything below is as it
@@ -14,7 +14,7 @@ use super::{Claim, Entry, Place, Proof, ShownLeaf, Siblings, Terminal, Top, Vers
 use crate::hash::Digest;
 use crate::params::{PATH_BITS, ROOT_BITS, TreeParams, path_of};
 
-/// Why a proof was not moved.
+/// The reason why a proof was not moved.
 ///
 /// ```
 /// use trunkline_core::hash::ZERO;
@@ -39,7 +39,7 @@ use crate::params::{PATH_BITS, ROOT_BITS, TreeParams, path_of};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AdvanceError {
     /// One of the two is of no version or of several.
-    #[error("a proof of one version is moved by a change of one; this one has {0} versions")]
+    #[error("proof and change must have one version each; this one has {0}")]
     Versions(usize),
     /// Another tree.
     #[error("proof and change are of different trees")]
@@ -52,7 +52,7 @@ pub enum AdvanceError {
         /// Version of the change.
         to: u64,
     },
-    /// A KZG top has no digests beside the slots.
+    /// A KZG top has no siblings of the slots.
     #[error("only proofs with hash tops can be moved; ask for one")]
     NeedsHashTop,
     /// The proof breaks a rule.
@@ -61,7 +61,7 @@ pub enum AdvanceError {
     /// The change breaks a rule.
     #[error("the change breaks a rule")]
     Change(#[source] VerifyProofError),
-    /// The old proof shows nothing of what the change says is as it was.
+    /// The old proof does not show a subtree that the change leaves as it was.
     #[error("proof and change contradict each other; one of them is of another state")]
     Contradiction,
 }
@@ -147,7 +147,7 @@ pub fn advance(proof: &Proof, change: &Proof) -> Result<Proof, AdvanceError> {
     })
 }
 
-/// The old entries, with the claims of the change where it has any.
+/// Returns the old entries, with the claims of the change where it has any.
 fn current_entries(
     old: &VersionProof,
     old_hashes: &[Digest],
@@ -170,7 +170,7 @@ fn current_entries(
     old.entries.iter().zip(old_hashes).map(current).collect()
 }
 
-/// What a proof shows of a tree: nodes, each by its place in the list.
+/// The nodes of a tree that a proof shows, each by its place in the list.
 struct Shown {
     key_hashes: Vec<Digest>,
     nodes: Vec<Node>,
@@ -242,7 +242,7 @@ struct Reading<'a, S, T> {
 }
 
 impl<S: Iterator<Item = Digest>, T: Iterator<Item = Digest>> Reading<'_, S, T> {
-    /// The node at `depth` over the terminals, the first of which has number `first`.
+    /// Reads the node at `depth` over the terminals, the first of which has number `first`.
     fn subtree(
         &mut self,
         ends: &[End],
@@ -315,7 +315,7 @@ impl<S: Iterator<Item = Digest>, T: Iterator<Item = Digest>> Reading<'_, S, T> {
         self.nodes.len() - 1
     }
 
-    /// The nodes, if nothing is left over.
+    /// Returns the nodes, if nothing is left over.
     fn finish(mut self) -> Result<Vec<Node>, VerifyProofError> {
         if self.siblings.next().is_some() {
             return Err(VerifyProofError::SiblingUnused);
@@ -327,7 +327,7 @@ impl<S: Iterator<Item = Digest>, T: Iterator<Item = Digest>> Reading<'_, S, T> {
     }
 }
 
-/// The new proof while it is put together, depth first, left before right.
+/// The new proof under construction, depth first, left before right.
 struct Moving<'a> {
     before: &'a Shown,
     after: &'a Shown,
@@ -339,7 +339,7 @@ struct Moving<'a> {
 }
 
 impl Moving<'_> {
-    /// What the new proof shows of the subtree at `depth` that the entries of this range, all of one
+    /// Builds what the new proof shows of the subtree at `depth` that the entries of this range, all of one
     /// prefix, lie in. `before` may be a terminal further up.
     fn walk(
         &mut self,
@@ -374,7 +374,7 @@ impl Moving<'_> {
         }
     }
 
-    /// Takes over a subtree that the change says is as it was.
+    /// Copies a subtree that is unchanged according to the change.
     fn copy(
         &mut self,
         before: usize,
@@ -399,7 +399,7 @@ impl Moving<'_> {
                 self.push_terminal(depth, held, range);
                 Ok(())
             }
-            // It stood higher up, alone: now it has a neighbour, and only one of the two is here.
+            // It was alone higher up. Now it has a neighbour, and only one of the two is in this subtree.
             Kind::End { held, .. } => {
                 let is_here = |leaf: &ShownLeaf| self.shares_prefix(leaf, depth, range);
                 let held = match held {
@@ -413,7 +413,7 @@ impl Moving<'_> {
         }
     }
 
-    /// Whether a leaf lies in the subtree at `depth` that the entries of a range lie in.
+    /// Returns whether a leaf lies in the subtree at `depth` that the entries of a range lie in.
     fn shares_prefix(&self, leaf: &ShownLeaf, depth: u32, range: &core::ops::Range<usize>) -> bool {
         let own = path_of(&self.before.key_hashes[range.start]);
         (own ^ path_of(&leaf.key_hash)) >> (PATH_BITS - depth) == 0

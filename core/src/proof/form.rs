@@ -42,11 +42,11 @@ pub enum ProofFormError {
     Versions(usize),
     /// No entry at a version, or too many in all.
     #[error(
-        "a proof has an entry at each version and up to {ENTRIES_MAX} in all, not {0}; split it"
+        "a proof has at least one entry at each version and up to {ENTRIES_MAX} in all, not {0}; split it"
     )]
     Entries(usize),
     /// No terminal, or more than there are entries of its version.
-    #[error("a version has at least one terminal and none without an entry, not {0}")]
+    #[error("a version has at least one terminal, and at most one for each entry, not {0}")]
     Terminals(usize),
     /// A key is too long.
     #[error("a key of {0} bytes is longer than {KEY_BYTES_MAX}")]
@@ -57,7 +57,7 @@ pub enum ProofFormError {
     /// The metadata of the carried record is too long.
     #[error("commit metadata of {0} bytes is longer than {METADATA_BYTES_MAX}")]
     MetadataBytes(usize),
-    /// A terminal stands above the root node's slots or below the last bit of the path.
+    /// A terminal is above the slots of the root node or below the last bit of the path.
     #[error("a terminal has a depth of {ROOT_BITS} to {PATH_BITS}, not {0}")]
     Depth(u32),
     /// Too few or too many members.
@@ -69,7 +69,7 @@ pub enum ProofFormError {
 }
 
 impl Proof {
-    /// Checks what the types leave open: counts, lengths and depths.
+    /// Checks what the types do not: counts, lengths and depths.
     pub(super) fn check_form(&self) -> Result<(), ProofFormError> {
         let mut counts = Counts::default();
         for version in &self.versions {
@@ -80,7 +80,7 @@ impl Proof {
     }
 }
 
-/// What is counted over all versions of a proof.
+/// Counts over all versions of a proof.
 #[derive(Default)]
 pub(super) struct Counts {
     versions: usize,
@@ -88,7 +88,7 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// One more version.
+    /// Counts one more version.
     pub(super) fn add(&mut self, entries: usize, terminals: usize) -> Result<(), ProofFormError> {
         self.versions += 1;
         self.entries += entries;
@@ -107,7 +107,7 @@ impl Counts {
         Ok(())
     }
 
-    /// All versions were counted.
+    /// Checks the counts after all versions were counted.
     pub(super) fn check(&self) -> Result<(), ProofFormError> {
         match self.versions {
             0 => Err(ProofFormError::Versions(0)),

@@ -1,10 +1,10 @@
-//! A proof: what is claimed of a set of keys at one version or several, and what shows it.
+//! A proof: claims about a set of keys at one or several versions, and the evidence for them.
 //!
 //! One object for keys present (with a value, or with its hash alone) and absent (an empty place,
-//! another leaf, a complete bucket without the key). Here are its nouns; [`Proof::decode`] and
-//! [`Proof::encode`] are its wire form and [`verify()`] its rules. `SPEC.md` is the normative text.
+//! another leaf, a complete bucket without the key). This module has its types; [`Proof::decode`] and
+//! [`Proof::encode`] are its wire form, and [`verify()`] has its rules. `SPEC.md` is the normative text.
 //!
-//! [`Draft`] makes proofs from a tree. Deliberately not here: proofs over the history.
+//! [`Draft`] makes proofs from a tree. Not here: proofs over the history.
 
 mod advance;
 mod form;
@@ -21,6 +21,7 @@ pub use form::ProofFormError;
 #[cfg(feature = "state")]
 pub use prove::{Draft, ProveError, TopSlots, open_tops};
 pub use siblings::{Siblings, SiblingsError};
+pub(crate) use verify::same;
 pub use verify::{
     BoundTo, Expected, ToVerify, TopRoot, Verified, VerifiedRoot, VerifyAllError, VerifyProofError,
     opened_slots, verify, verify_all, verify_versions,
@@ -41,7 +42,7 @@ pub const PROOF_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Fewest members of a bucket: a single one is a leaf.
 pub const BUCKET_MEMBERS_MIN: usize = 2;
 
-/// What is claimed of a set of keys, and what shows it. It proves nothing before [`verify()`] has
+/// Claims about a set of keys, and the evidence for them. It proves nothing before [`verify()`] has
 /// accepted it.
 ///
 /// ```
@@ -77,7 +78,7 @@ pub const BUCKET_MEMBERS_MIN: usize = 2;
 pub struct Proof {
     /// The parameters of the tree; they give its tree id.
     pub params: TreeParams,
-    /// What is claimed at each version, strictly ascending: 1 to [`VERSIONS_MAX`], with 1 to
+    /// The claims at each version, strictly ascending: 1 to [`VERSIONS_MAX`], with 1 to
     /// [`ENTRIES_MAX`] entries in all.
     pub versions: Vec<VersionProof>,
     /// Opens the KZG roots of all versions that have a KZG top; none if no version has.
@@ -107,15 +108,15 @@ pub struct VersionProof {
     pub record: Option<CommitRecord>,
     /// The keys, strictly ascending by key hash.
     pub entries: Vec<Entry>,
-    /// Where their paths end: disjoint subtrees, in path order.
+    /// The disjoint subtrees in which their paths end, in path order.
     pub terminals: Vec<Terminal>,
-    /// The digests beside the paths below the root node: depth first, left before right.
+    /// The siblings of the paths below the root node: depth first, left before right.
     pub siblings: Siblings,
-    /// What stands above the slots.
+    /// The part above the slots.
     pub top: Top,
 }
 
-/// A key and what is claimed of it.
+/// A key and the claim about it.
 ///
 /// ```
 /// use trunkline_core::proof::{Claim, Entry};
@@ -130,7 +131,7 @@ pub struct Entry {
     pub claim: Claim,
 }
 
-/// What is claimed of a key.
+/// A claim about a key.
 ///
 /// ```
 /// use trunkline_core::hash::hash;
@@ -149,7 +150,7 @@ pub enum Claim {
 }
 
 impl Claim {
-    /// The hash of the value; `None` if the key is absent.
+    /// Returns the hash of the value; `None` if the key is absent.
     pub fn value_hash(&self) -> Option<Digest> {
         match self {
             Self::Present(value) => Some(hash::hash(value)),
@@ -172,11 +173,11 @@ impl Claim {
 pub struct Terminal {
     /// Bits of the path above it: 7 to 56.
     pub depth: u8,
-    /// What lives in it.
+    /// Its content.
     pub place: Place,
 }
 
-/// What lives in a terminal.
+/// The content of a terminal.
 ///
 /// ```
 /// use trunkline_core::proof::{Place, ShownLeaf};
@@ -213,13 +214,13 @@ pub struct ShownLeaf {
 }
 
 impl ShownLeaf {
-    /// The digest of the leaf.
+    /// Returns the digest of the leaf.
     pub fn digest(&self) -> Digest {
         LEAF.hash(&hash::pair(&self.key_hash, &self.value_hash))
     }
 }
 
-/// What stands above the 128 slots of the root node.
+/// The part of a proof above the 128 slots of the root node.
 ///
 /// ```
 /// use trunkline_core::kzg::G1Bytes;
@@ -237,12 +238,12 @@ pub enum Top {
     },
     /// The binary tree over the slots; it gives the state digest.
     Hash {
-        /// Digests beside the used slots: depth first, left before right.
+        /// Siblings of the used slots: depth first, left before right.
         siblings: Siblings,
     },
 }
 
-/// What opens the KZG tops of a proof, all of them together.
+/// The opening of all KZG tops of a proof.
 ///
 /// ```
 /// use trunkline_core::kzg::{AggregateProof, G1Bytes};

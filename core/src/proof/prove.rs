@@ -1,7 +1,7 @@
 //! Making a proof: one walk over the slots that the keys lie in, then claims and a top.
 //!
 //! The walk alone needs the tree, and it holds one slot's locks at a time; values and openings,
-//! which take longer to get, come after it. Not here: where values are found.
+//! which take longer to get, come after it. Not here: finding values.
 
 use std::ops::RangeInclusive;
 
@@ -14,7 +14,7 @@ use crate::params::{KEY_BYTES_MAX, ROOT_BITS, TreeParams, WIDTH, slot_of};
 use crate::record::CommitRecord;
 use crate::tree::{Cursor, Leaf, LeavesDiffer, Missing, Roots, SlotView, TreeReader, View};
 
-/// Why no proof can be made of a set of keys.
+/// The reason why no proof can be made of a set of keys.
 ///
 /// ```
 /// use trunkline_core::{params::TreeParams, proof::{Draft, ProveError}, tree};
@@ -27,16 +27,16 @@ use crate::tree::{Cursor, Leaf, LeavesDiffer, Missing, Roots, SlotView, TreeRead
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProveError {
-    /// No key, or more than one proof holds.
+    /// No key, or more keys than one proof can hold.
     #[error("a proof is made of 1 to {ENTRIES_MAX} keys, not {0}; split it")]
     Keys(usize),
     /// A key that no tree can hold.
-    #[error("a key of {0} bytes can't be proven: keys have 1 to {KEY_BYTES_MAX} bytes")]
+    #[error("a key of {0} bytes cannot be proven: keys have 1 to {KEY_BYTES_MAX} bytes")]
     KeyBytes(usize),
     /// A leaf that the proof shows is not in memory.
     #[error("a leaf that the proof shows is not in memory; walk with the leaf store")]
     NotInMemory,
-    /// The leaf store has not the leaves that the tree had.
+    /// The leaf store does not have the leaves that the tree had.
     #[error(transparent)]
     LeavesDiffer(#[from] LeavesDiffer),
 }
@@ -85,7 +85,7 @@ impl Draft {
         Self::walk_with(reader, roots, params, keys, nowhere)
     }
 
-    /// As [`Self::walk`]; `leaves` reads the leaves in a range of key hashes, ascending, from the leaf
+    /// Works like [`Self::walk`]. `leaves` reads the leaves in a range of key hashes, ascending, from the leaf
     /// store as [`TreeReader::get`] says. No lock is held meanwhile.
     pub fn walk_with<K: AsRef<[u8]>, E: From<ProveError>>(
         reader: &TreeReader,
@@ -104,7 +104,7 @@ impl Draft {
         for targets in targets.chunk_by_mut(|a, b| slot_of(&a.key_hash) == slot_of(&b.key_hash)) {
             let slot = slot_of(&targets[0].key_hash);
             let mut loaded = Vec::new();
-            // What was here at the first look may have left at the second.
+            // A cell that was in memory may be evicted in the meantime.
             loop {
                 let view = reader.slot_view(roots.version, slot, &loaded);
                 let missing = missing(&view, targets);
@@ -158,7 +158,7 @@ impl Draft {
         });
     }
 
-    /// The keys, ascending by key hash, each with its leaf if it is present: claims are given in this
+    /// Returns the keys, ascending by key hash, each with its leaf if it is present: claims are given in this
     /// order.
     pub fn entries(&self) -> impl ExactSizeIterator<Item = (&[u8], Option<&Leaf>)> {
         self.targets
@@ -166,7 +166,7 @@ impl Draft {
             .map(|target| (&target.key[..], target.leaf.as_ref()))
     }
 
-    /// The slots that the keys lie in, ascending.
+    /// Returns the slots that the keys lie in, ascending.
     pub fn slots(&self) -> Vec<Slot> {
         let slots = self.targets.iter();
         let mut slots: Vec<Slot> = slots
@@ -176,14 +176,14 @@ impl Draft {
         slots
     }
 
-    /// A top of hashes: the digests beside the used slots.
+    /// Returns a hash top: the siblings of the used slots.
     pub fn hash_top(&self, roots: &Roots) -> Top {
         let mut siblings = Siblings::default();
         top_siblings(roots, 1, &self.slots(), &mut siblings);
         Top::Hash { siblings }
     }
 
-    /// What the proof says of this version, with one claim for each entry in the order of
+    /// Returns the part of the proof about this version, with one claim for each entry in the order of
     /// [`Self::entries`].
     pub fn finish(
         self,
@@ -211,7 +211,7 @@ impl Draft {
     }
 }
 
-/// What is opened of one version with a KZG top.
+/// The slots to open of one version with a KZG top.
 ///
 /// ```
 /// use trunkline_core::kzg::{Committer, Setup, Slot, slot_value};
@@ -270,7 +270,7 @@ impl TopSlots<'_> {
     }
 }
 
-/// The cells that have to be loaded to show what is there, or not, at some keys of a slot.
+/// Returns the cells to load to show whether some keys of a slot are present.
 fn missing(view: &SlotView<'_>, targets: &[Target]) -> Vec<Missing> {
     let missing = |target: &Target| view.missing(&target.key_hash);
     let mut missing: Vec<Missing> = targets.iter().filter_map(missing).collect();
@@ -328,7 +328,7 @@ fn bit(key_hash: &Digest, depth: u32) -> bool {
     key_hash[depth as usize / 8] >> (7 - depth % 8) & 1 == 1
 }
 
-/// Pushes the digests beside the used slots below a place of the root node's heap.
+/// Pushes the siblings of the used slots below a place of the root node's heap.
 fn top_siblings(roots: &Roots, place: usize, used: &[Slot], siblings: &mut Siblings) {
     if used.is_empty() {
         siblings.push(roots.digest(place));

@@ -1,6 +1,6 @@
-//! The digests beside the paths of a proof: a bitmap of the empty ones and the others in full.
+//! The siblings of the paths of a proof: a bitmap of the empty ones, and the others in full.
 //!
-//! Not here: where each belongs; that follows from the walk that takes them.
+//! Not here: the place of each one, which follows from the walk that takes them.
 
 use alloc::vec::Vec;
 
@@ -25,7 +25,7 @@ pub struct Siblings {
     count: usize,
 }
 
-/// Why a bitmap and a list of digests are no siblings.
+/// The reason why a bitmap and a list of digests are not siblings.
 ///
 /// ```
 /// use trunkline_core::proof::*;
@@ -55,7 +55,7 @@ pub enum SiblingsError {
     /// The list ends within a digest.
     #[error("{0} bytes are not a whole number of 32-byte siblings")]
     Length(usize),
-    /// Bits set and digests listed are not as many as the bitmap has room for.
+    /// The bitmap does not fit the number of bits set and digests listed.
     #[error("a bitmap of {bitmap_bytes} bytes does not fit {count} siblings")]
     Bitmap {
         /// Bytes of the bitmap.
@@ -82,17 +82,17 @@ impl Siblings {
         self.count += 1;
     }
 
-    /// How many there are, empty ones included.
+    /// Returns how many there are, empty ones included.
     pub fn len(&self) -> usize {
         self.count
     }
 
-    /// Whether there is none.
+    /// Returns whether there is none.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// The digests in order, empty ones as [`ZERO`].
+    /// Returns the digests in order, empty ones as [`ZERO`].
     pub fn iter(&self) -> impl Iterator<Item = Digest> {
         let mut digests = self.digests.iter();
         let bits = self
@@ -105,12 +105,12 @@ impl Siblings {
         })
     }
 
-    /// The bitmap, as on the wire.
+    /// Returns the bitmap, as on the wire.
     pub(super) fn bitmap(&self) -> &[u8] {
         &self.empty
     }
 
-    /// The digests that are not empty, as on the wire.
+    /// Returns the digests that are not empty, as on the wire.
     pub(super) fn listed(&self) -> &[u8] {
         self.digests.as_flattened()
     }
@@ -140,7 +140,7 @@ impl Siblings {
     }
 }
 
-/// Whether a bit at or after `count` is set in a bitmap whose last byte holds bit `count - 1`.
+/// Returns whether a bit at or after `count` is set in a bitmap whose last byte holds bit `count - 1`.
 fn has_bits_from(bitmap: &[u8], count: usize) -> bool {
     match (bitmap.last(), count % 8) {
         (Some(_), 0) | (None, _) => false,

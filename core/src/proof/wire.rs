@@ -29,7 +29,7 @@ const VERSIONS_FIELD: u64 = 4;
 const ENTRIES_FIELD: u64 = 3;
 const TERMINALS_FIELD: u64 = 4;
 
-/// Why bytes are not a proof.
+/// The reason why bytes are not a proof.
 ///
 /// ```
 /// use trunkline_core::proof::*;
@@ -60,8 +60,8 @@ pub enum DecodeProofError {
     /// The outermost message is cut, or has a field that no proof has.
     #[error("the bytes are not a protobuf proof: a field of it is cut or of an unknown kind")]
     Field,
-    /// The message has another encoding: fields out of order or unknown, or defaults spelled out.
-    #[error("the proof is not in canonical form; decode and encode it with its own library")]
+    /// The message has another encoding: fields out of order or unknown, or defaults written out.
+    #[error("the proof is not in canonical form; use the encoder of this library")]
     NotCanonical,
     /// Another format.
     #[error("proof of format {0}; this build reads format {FORMAT}")]
@@ -72,7 +72,7 @@ pub enum DecodeProofError {
     /// Bytes that have a fixed length have another one.
     #[error("{what} has {expected} bytes, not {found}")]
     Length {
-        /// What the bytes should be.
+        /// Name of the part.
         what: &'static str,
         /// Their length.
         expected: usize,
@@ -85,10 +85,10 @@ pub enum DecodeProofError {
     /// A part that must be there is not.
     #[error("the proof has no {0}")]
     Missing(&'static str),
-    /// The commit record is none.
+    /// The commit record cannot be read.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// Bitmap and digests are no siblings.
+    /// Bitmap and digests are not siblings.
     #[error(transparent)]
     Siblings(#[from] SiblingsError),
     /// A count, length or depth is out of bounds.
@@ -113,7 +113,7 @@ impl Proof {
         Ok(proof)
     }
 
-    /// The canonical bytes, or which bound the proof exceeds.
+    /// Returns the canonical bytes, or which bound the proof exceeds.
     pub fn encode(&self) -> Result<Vec<u8>, ProofFormError> {
         self.check_form()?;
         let message = write_proof(self);
@@ -138,7 +138,7 @@ fn check_outline(mut bytes: &[u8]) -> Result<(), DecodeProofError> {
     Ok(counts.check()?)
 }
 
-/// Entries and terminals of a version.
+/// Counts the entries and terminals of a version.
 fn count_parts(mut bytes: &[u8]) -> Result<(usize, usize), DecodeProofError> {
     let (mut entries, mut terminals) = (0, 0);
     while !bytes.is_empty() {
@@ -285,7 +285,7 @@ fn read_top(top: proto::version_proof::Top) -> Result<Top, DecodeProofError> {
     }
 }
 
-/// 48 bytes of one slot, 96 of more.
+/// Reads an opening: 48 bytes for one slot, 96 for more.
 fn read_opening(bytes: &[u8]) -> Result<TopOpening, DecodeProofError> {
     match bytes.as_chunks::<48>() {
         ([single], []) => Ok(TopOpening::Single(G1Bytes(*single))),

@@ -44,11 +44,11 @@ pub(super) fn open_file<E>(
     }
 }
 
-/// What is left to read.
+/// The bytes that are left to read.
 pub(super) struct Cursor<'a>(pub(super) &'a [u8]);
 
 impl<'a> Cursor<'a> {
-    /// The next `count` bytes, or `None` if there are fewer.
+    /// Returns the next `count` bytes, or `None` if there are fewer.
     pub(super) fn take(&mut self, count: usize) -> Option<&'a [u8]> {
         let (head, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
@@ -77,7 +77,7 @@ impl<'a> Cursor<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
-    /// A flag byte (0 or 1) and, if it is 1, the bytes that follow.
+    /// Reads a flag byte (0 or 1) and, if it is 1, the bytes that follow.
     pub(super) fn optional<const N: usize>(&mut self) -> Option<Option<[u8; N]>> {
         match self.u8()? {
             0 => Some(None),
@@ -86,7 +86,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// An LEB128 integer in its only (shortest) form.
+    /// Reads an LEB128 integer in its only (shortest) form.
     pub(super) fn varint(&mut self) -> Option<u64> {
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
@@ -104,7 +104,7 @@ impl<'a> Cursor<'a> {
         None
     }
 
-    /// The next `count` bytes as a slice that shares the allocation of `whole`, which this cursor
+    /// Returns the next `count` bytes as a slice that shares the allocation of `whole`, which this cursor
     /// must be reading.
     pub(super) fn shared(&mut self, count: usize, whole: &Bytes) -> Option<Bytes> {
         self.take(count).map(|bytes| whole.slice_ref(bytes))
@@ -125,7 +125,7 @@ pub(super) fn put_optional(bytes: Option<&[u8]>, out: &mut Vec<u8>) {
     out.extend_from_slice(&optional_bytes(bytes));
 }
 
-/// A flag byte (0 or 1) and the bytes, if there are any.
+/// Returns a flag byte (0 or 1) and the bytes, if there are any.
 pub(super) fn optional_bytes(bytes: Option<&[u8]>) -> Vec<u8> {
     [&[u8::from(bytes.is_some())], bytes.unwrap_or_default()].concat()
 }

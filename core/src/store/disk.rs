@@ -1,8 +1,7 @@
 //! The few file operations that the stores need, so that a simulated disk can stand in.
 //!
-//! Deliberately not here: truncation, and writing anywhere but behind what was written last. A file is
-//! created, or one taken whose end is of no use, then appended to, synced, perhaps renamed, and in the
-//! end removed.
+//! Not here: truncation, and writing anywhere but at the end of the last write. A file is created, or an
+//! unused one is reused; then it is appended to, synced, perhaps renamed, and finally removed.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -10,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// A file system, as far as the stores use one.
 ///
-/// What is durable when: the content of a file after [`DiskFile::sync`]; that a file exists under
+/// Rules of durability: the content of a file after [`DiskFile::sync`]; that a file exists under
 /// its name (or no longer does) after [`Disk::sync_directory`] of its directory. Before that a
 /// crash may keep it, lose it, or tear it.
 ///
@@ -30,15 +29,14 @@ pub trait Disk: Send + Sync + 'static {
     fn create_directory(&self, path: &Path) -> io::Result<()>;
     /// Creates an empty file to append to; `AlreadyExists` if the name is taken.
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
-    /// Opens a file of which nobody has any use for more than the first so many bytes, to write over it
-    /// from there on; `UnexpectedEof` if it is shorter. What it held stays where nothing is written;
+    /// Opens a file of which only the first `kept_bytes` are still needed, to overwrite it from there on; `UnexpectedEof` if it is shorter. What it held stays where nothing is written;
     /// after a crash, also where what was written was not synced.
     ///
-    /// Blocks that are there already make syncing cheaper: the file system has nothing to note down.
+    /// Blocks that are there already make syncing cheaper: the file system changes no metadata.
     fn reuse(&self, path: &Path, kept_bytes: u64) -> io::Result<Box<dyn DiskFile>>;
     /// Opens a file to read.
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskReader>>;
-    /// The names in a directory, in ascending order.
+    /// Returns the names in a directory, in ascending order.
     fn list(&self, directory: &Path) -> io::Result<Vec<String>>;
     /// Renames a file, replacing what has the new name: at every moment, and after a crash, the
     /// new name means either the old file or the new one.
@@ -86,7 +84,7 @@ pub trait DiskFile: Send {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub trait DiskReader: Send {
-    /// Bytes in the file now.
+    /// Returns the length of the file, bytes.
     fn length(&self) -> io::Result<u64>;
     /// Fills the buffer from `offset`; `UnexpectedEof` if the file ends before that.
     fn read_exact_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
@@ -197,7 +195,15 @@ pub fn read_file(disk: &dyn Disk, path: &Path, bytes_max: usize) -> io::Result<V
     Ok(bytes)
 }
 
-/// Why a small file was not read.
+/// Returns `None` if there is no such file.
+pub(super) fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        result => result.map(Some),
+    }
+}
+
+/// The reason why a small file was not read.
 ///
 /// ```
 /// use std::path::Path;
@@ -213,7 +219,7 @@ pub enum ReadFileError<E: std::error::Error + 'static> {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The file was read, but its content cannot be used.
@@ -221,7 +227,7 @@ pub enum ReadFileError<E: std::error::Error + 'static> {
     Content {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault in it.
         source: E,
     },
 }
@@ -242,7 +248,7 @@ pub(super) fn read_bounded<T, E: std::error::Error + 'static>(
     decoded.map_err(|source| ReadFileError::Content { path, source })
 }
 
-/// Replaces (or creates) a small file at once: written beside it as `<name>.tmp`, synced, renamed
+/// Replaces (or creates) a small file at once: written as `<name>.tmp`, synced, renamed
 /// over it, and the directory synced. A crash leaves the old content or the new.
 pub fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = temporary_name(path);
@@ -259,17 +265,17 @@ pub fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()
     disk.sync_directory(parent_of(path))
 }
 
-/// `<path>.tmp`: a file that means nothing yet.
+/// Returns `<path>.tmp`, the name of a file that is not in use yet.
 pub(super) fn temporary_name(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(TEMPORARY_SUFFIX);
     PathBuf::from(name)
 }
 
-/// The directory that a path is in.
+/// Returns the directory that a path is in.
 pub(super) fn parent_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new(""))
 }
 
-/// Ends the names of files that mean nothing yet.
+/// Ends the names of files that are not in use yet.
 pub(super) const TEMPORARY_SUFFIX: &str = ".tmp";

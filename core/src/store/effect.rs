@@ -1,13 +1,13 @@
-//! The resolved effects of one version: what the log holds, and what replay applies.
+//! The resolved effects of one version, which the log holds and replay applies.
 //!
-//! Resolved means that no policy is left to consult: a key that `overwrite` displaced is a delete
-//! here. Not here: how effects come about (the tree) or the frame around them (`log`).
+//! Resolved means that no policy needs to be applied: a key that `overwrite` displaced is a delete
+//! here. Not here: computing effects (the tree), and the frame around them (`log`).
 
 use super::cursor::{Cursor, put_varint};
 use crate::hash::Digest;
 use crate::params::{KEY_BYTES_MAX, TreeParams, VALUE_BYTES_MAX};
 
-/// What one version does to one key.
+/// The change of one key in one version.
 ///
 /// ```
 /// use trunkline_core::params::TreeParams;
@@ -26,11 +26,11 @@ pub struct Effect<'a> {
     pub key_hash: Digest,
     /// The key, 1 to [`KEY_BYTES_MAX`] bytes.
     pub key: &'a [u8],
-    /// The new value (at most [`VALUE_BYTES_MAX`] bytes), or `None` if the key goes.
+    /// The new value (at most [`VALUE_BYTES_MAX`] bytes), or `None` if the key is deleted.
     pub change: Option<&'a [u8]>,
 }
 
-/// Why effects can't be written, or bytes are not effects.
+/// The reason why effects cannot be written, or bytes are not effects.
 ///
 /// ```
 /// use trunkline_core::params::TreeParams;
@@ -66,7 +66,7 @@ pub enum EffectsError {
         bytes: u64,
     },
     /// A value of too many bytes.
-    #[error("the value of effect {index} has {bytes} bytes; {VALUE_BYTES_MAX} are allowed")]
+    #[error("the value of effect {index} has {bytes} bytes; at most {VALUE_BYTES_MAX} are allowed")]
     ValueLength {
         /// Which effect, from 0.
         index: usize,
@@ -131,7 +131,7 @@ pub fn decode_effects<'a>(
     if count > (cursor.0.len() / EFFECT_BYTES_MIN) as u64 {
         return Err(EffectsError::Count(count));
     }
-    // An effect takes more memory than its shortest encoding: believe the count only so far.
+    // An effect takes more memory than its shortest encoding: trust the count only so far.
     let capacity = (count as usize).min(cursor.0.len() / 16 + 16);
     let mut effects: Vec<Effect<'a>> = Vec::with_capacity(capacity);
     for index in 0..count as usize {

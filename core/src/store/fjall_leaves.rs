@@ -1,8 +1,8 @@
 //! Leaves in fjall: one keyspace, written by sorted ingestion alone.
 //!
-//! What was read in fjall 3.1.13 and lsm-tree 3.1.10, and is held by tests where a test can:
+//! Facts from the source of fjall 3.1.13 and lsm-tree 3.1.10, checked by tests where possible:
 //!
-//! * An ingestion writes tables beside the tree and registers all of them in one new version of the
+//! * An ingestion writes tables outside of the tree and registers all of them in one new version of the
 //!   tree under one new sequence number, so it is there as a whole or not at all, and a snapshot
 //!   taken before `finish` has a lower sequence number and does not see it.
 //! * `finish` returns after every table file, the tables' directory, the new version file and its
@@ -34,7 +34,7 @@ use fjall::compaction::Leveled;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
 
 use super::cursor::{Cursor, put_varint};
-use super::disk::{Disk, OsDisk};
+use super::disk::{Disk, OsDisk, found};
 use super::leaves::{
     Leaf, LeafChange, LeafRef, LeafSnapshot, LeafStore, LeafStoreError, LeafVisitor, ascending,
 };
@@ -53,7 +53,7 @@ const VERSION_FILE: &str = "version";
 const VERSION_BYTES: u64 = 4;
 const FJALL_LOCK_FILE: &str = "lock";
 
-/// How fjall is set up.
+/// Settings of fjall.
 ///
 /// ```
 /// use trunkline_core::store::fjall_leaves::FjallOptions;
@@ -70,7 +70,7 @@ pub struct FjallOptions {
     pub open_files_max: usize,
     /// Size of a data block, bytes. Fixed when the store is created.
     pub block_bytes: u32,
-    /// Tables that ingestions leave beside the sorted levels before they are merged into them; at
+    /// Tables that ingestions leave outside of the sorted levels before they are merged; at
     /// least 2. An ingestion leaves one for each 64 MiB. Fixed when the store is created.
     pub loose_tables_max: u8,
 }
@@ -105,7 +105,7 @@ pub struct FjallLeafStore {
 }
 
 impl FjallLeafStore {
-    /// Opens the store in a directory, or creates it there; also where a creation was cut off.
+    /// Opens the store in a directory, or creates it there; also after an interrupted creation.
     pub fn open(directory: &Path, options: &FjallOptions) -> Result<Self, LeafStoreError> {
         clear_half_made(directory).map_err(backend)?;
         let database = Database::builder(directory)
@@ -130,7 +130,7 @@ impl FjallLeafStore {
     }
 }
 
-/// Removes what is left of a creation that was cut off before there was a keyspace, if fjall would
+/// Removes the files of a creation that was interrupted before there was a keyspace, if fjall would
 /// refuse it.
 fn clear_half_made(directory: &Path) -> io::Result<()> {
     if !is_half_made(directory)? {
@@ -143,49 +143,31 @@ fn clear_half_made(directory: &Path) -> io::Result<()> {
         .open(directory.join(FJALL_LOCK_FILE))?;
     match lock.try_lock() {
         Ok(()) => {}
-        // Somebody is making it right now; fjall says so.
+        // Another process is creating it now; fjall reports that.
         Err(TryLockError::WouldBlock) => return Ok(()),
         Err(TryLockError::Error(error)) => return Err(error),
     }
-    // Who made it may have come further until the lock was free.
+    // Its creator may have made progress before the lock was free.
     if is_half_made(directory)? {
-        remove_if_there(&directory.join(VERSION_FILE))?;
-        remove_if_there(&directory.join(FIRST_JOURNAL_FILE))?;
+        found(fs::remove_file(directory.join(VERSION_FILE)))?;
+        found(fs::remove_file(directory.join(FIRST_JOURNAL_FILE)))?;
     }
     lock.unlock()
 }
 
-/// Whether there are files that fjall would refuse, and no keyspace yet: so no leaf either, since
+/// Returns whether there are files that fjall would refuse, and no keyspace yet: so no leaf either, since
 /// leaves are ingested into a keyspace and never pass through the journal.
 fn is_half_made(directory: &Path) -> io::Result<bool> {
-    let version_bytes = length_if_there(&directory.join(VERSION_FILE))?;
-    let refused = match version_bytes {
-        None => length_if_there(&directory.join(FIRST_JOURNAL_FILE))?.is_some(),
+    let length = |name| found(fs::metadata(directory.join(name)).map(|file| file.len()));
+    let refused = match length(VERSION_FILE)? {
+        None => length(FIRST_JOURNAL_FILE)?.is_some(),
         Some(bytes) => bytes < VERSION_BYTES,
     };
     if !refused {
         return Ok(false);
     }
-    match OsDisk.list(&directory.join(KEYSPACES_DIRECTORY)) {
-        Ok(names) => Ok(names.is_empty()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-        Err(error) => Err(error),
-    }
-}
-
-fn length_if_there(path: &Path) -> io::Result<Option<u64>> {
-    match fs::metadata(path) {
-        Ok(metadata) => Ok(Some(metadata.len())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result,
-    }
+    let keyspaces = found(OsDisk.list(&directory.join(KEYSPACES_DIRECTORY)))?;
+    Ok(keyspaces.unwrap_or_default().is_empty())
 }
 
 impl LeafStore for FjallLeafStore {

@@ -1,9 +1,9 @@
 //! The `HISTORY` file: the commit ids of all versions that a checkpoint covers, and the nodes above them.
 //!
-//! The manifest keeps the peaks of the history alone; a proof that an older version is an ancestor takes
-//! what is below them. Here are all nodes of the mountain range in the order in which they come about
-//! (post-order): a commit id, then the nodes that it completes. 64 bytes a version, one place for each
-//! node, written once. Not here: versions after the last checkpoint (the log has them), proofs, and
+//! The manifest keeps the peaks of the history alone; a proof that an older version is an ancestor needs
+//! the nodes below them. This file has all nodes of the mountain range in the order in which they are
+//! created (post-order): a commit id, then the nodes that it completes. This takes 64 bytes a version; each
+//! node has one place and is written once. Not here: versions after the last checkpoint (the log has them), proofs, and
 //! when to append.
 
 use std::io;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::cursor::{open_file, put_file};
-use super::disk::{Disk, DiskFile, DiskReader};
+use super::disk::{Disk, DiskFile, DiskReader, found};
 use super::manifest::CheckpointManifest;
 use crate::hash::Digest;
 use crate::history::{HISTORY, Subtree, node_count, peaks};
@@ -25,7 +25,7 @@ pub const HISTORY_HEADER_BYTES: usize = 8 + 2 + 32 + 32;
 const MAGIC: [u8; 8] = *b"trunkhis";
 const NODE_BYTES: u64 = 32;
 
-/// Why the history of a directory can't be used. Each names the file.
+/// The reason why the history of a directory cannot be used. Each error names the file.
 ///
 /// ```
 /// use std::path::Path;
@@ -44,7 +44,7 @@ pub enum HistoryFileError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// A checkpoint was made, and there is no file.
@@ -53,8 +53,8 @@ pub enum HistoryFileError {
         /// The file.
         path: PathBuf,
     },
-    /// It does not begin as the file does.
-    #[error("{} is no trunkline history; is it the right directory?", path.display())]
+    /// The file begins with other bytes.
+    #[error("{} is not a trunkline history; is it the right directory?", path.display())]
     Magic {
         /// The file.
         path: PathBuf,
@@ -86,7 +86,7 @@ pub enum HistoryFileError {
         path: PathBuf,
         /// Its length.
         found: u64,
-        /// What header and nodes take.
+        /// Length of header and nodes.
         needed: u64,
     },
     /// The peaks, or the last commit id, are not those of the manifest.
@@ -95,7 +95,7 @@ pub enum HistoryFileError {
         /// The file.
         path: PathBuf,
     },
-    /// Nodes below the peaks don't lead to them.
+    /// Nodes below the peaks do not lead to them.
     #[error("the nodes in {} do not lead from version {version} to the history of the head; restore the directory from a copy", path.display())]
     Node {
         /// The file.
@@ -142,8 +142,8 @@ impl std::fmt::Debug for HistoryFile {
 }
 
 impl HistoryFile {
-    /// Opens the file of a directory and holds its peaks against those of the manifest: a few reads,
-    /// whatever its length. `None` before the first checkpoint: whatever is there then means nothing.
+    /// Opens the file of a directory, and compares its peaks with those of the manifest. This takes a few
+    /// reads, independent of its length. `None` before the first checkpoint, when the file means nothing.
     pub fn open(
         disk: &dyn Disk,
         directory: &Path,
@@ -153,11 +153,9 @@ impl HistoryFile {
             return Ok(None);
         }
         let path = directory.join(HISTORY_FILE);
-        let reader = match disk.open(&path) {
-            Ok(reader) => Mutex::new(reader),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(HistoryFileError::Missing { path });
-            }
+        let reader = match found(disk.open(&path)) {
+            Ok(Some(reader)) => Mutex::new(reader),
+            Ok(None) => return Err(HistoryFileError::Missing { path }),
             Err(source) => return Err(HistoryFileError::Io { path, source }),
         };
         let file = Self { path, reader };
@@ -166,12 +164,12 @@ impl HistoryFile {
         Ok(Some(file))
     }
 
-    /// Where it is.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// A node: a commit id, or a digest above some. Nodes that the manifest does not cover mean nothing.
+    /// Reads a node: a commit id, or a digest above some. Nodes that the manifest does not cover mean nothing.
     pub fn node(&self, position: u64) -> Result<Digest, HistoryFileError> {
         let offset = offset(position);
         self.read(offset)
@@ -240,7 +238,7 @@ impl HistoryFile {
     }
 }
 
-/// The digest of a subtree over commit ids, of which `node` gives the node at a position: a commit id stands there as
+/// Returns the digest of a subtree over commit ids, of which `node` gives the node at a position: a commit id stands there as
 /// it is, not by its digest.
 ///
 /// ```
@@ -289,8 +287,8 @@ impl std::fmt::Debug for HistoryWriter {
 }
 
 impl HistoryWriter {
-    /// Goes on behind so many nodes; with none, the file is begun anew. They are those that the
-    /// directory's manifest covers, so what stands behind them is of no use to anybody.
+    /// Opens the file to append after a number of nodes; with none, the file is begun again. They are those that the
+    /// directory's manifest covers; later nodes in the file are not needed.
     pub fn open(
         disk: &dyn Disk,
         directory: &Path,
@@ -335,20 +333,20 @@ fn begin(
     Ok(file)
 }
 
-/// Layout, integers little-endian: magic `trunkhis`, format u16, tree id 32, checksum 32 (over all before
+/// Encodes the header. Layout, integers little-endian: magic `trunkhis`, format u16, tree id 32, checksum 32 (over all before
 /// it).
 fn header(tree_id: &Digest) -> Vec<u8> {
     put_file(MAGIC, &[tree_id])
 }
 
-/// Where a node stands in the file.
+/// Returns where a node stands in the file.
 fn offset(position: u64) -> u64 {
     position
         .saturating_mul(NODE_BYTES)
         .saturating_add(HISTORY_HEADER_BYTES as u64)
 }
 
-/// How many nodes the file has when a checkpoint covers versions 0 to `version`.
+/// Returns how many nodes the file has when a checkpoint covers versions 0 to `version`.
 ///
 /// ```
 /// assert_eq!(trunkline_core::store::history_file::nodes_covered(3), 7);

@@ -1,4 +1,4 @@
-//! Where checkpointed leaves live: the trait, and the store in memory.
+//! Stores of checkpointed leaves: the trait, and the store in memory.
 //!
 //! Not here: leaves that no checkpoint has covered yet (the engine holds those in memory and looks
 //! there first), and digests, which are derived from the leaves by a scan.
@@ -30,7 +30,7 @@ pub struct Leaf {
 }
 
 impl Leaf {
-    /// The same leaf, borrowed.
+    /// Borrows the leaf.
     ///
     /// ```
     /// use trunkline_core::store::leaves::Leaf;
@@ -45,7 +45,7 @@ impl Leaf {
     }
 }
 
-/// A key and its value, both of somebody else's.
+/// A borrowed key and value.
 ///
 /// ```
 /// use trunkline_core::store::leaves::LeafRef;
@@ -61,7 +61,7 @@ pub struct LeafRef<'a> {
 }
 
 impl LeafRef<'_> {
-    /// The same leaf with memory of its own.
+    /// Returns an owned copy of the leaf.
     ///
     /// ```
     /// use trunkline_core::store::leaves::LeafRef;
@@ -76,7 +76,7 @@ impl LeafRef<'_> {
     }
 }
 
-/// What an ingestion does at one key hash.
+/// The change of an ingestion at one key hash.
 ///
 /// ```
 /// use trunkline_core::store::leaves::LeafChange;
@@ -85,13 +85,13 @@ impl LeafRef<'_> {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeafChange<'a> {
-    /// Where.
+    /// The key hash.
     pub key_hash: Digest,
     /// The leaf that is there from now on, or `None` for none.
     pub leaf: Option<LeafRef<'a>>,
 }
 
-/// Why a leaf store did not do what it was asked.
+/// The reason why a call of a leaf store failed.
 ///
 /// ```
 /// use trunkline_core::store::leaves::{LeafChange, LeafStore, LeafStoreError, MemoryLeafStore};
@@ -103,7 +103,7 @@ pub struct LeafChange<'a> {
 /// ```
 #[derive(Debug, thiserror::Error)]
 pub enum LeafStoreError {
-    /// The changes of an ingestion don't ascend strictly by key hash.
+    /// The changes of an ingestion do not ascend strictly by key hash.
     #[error("change {index} of the ingestion is not above the one before it; sort by key hash")]
     Order {
         /// Which change, from 0.
@@ -127,8 +127,8 @@ pub enum LeafStoreError {
 /// Leaves by key hash, written in sorted ingestions, read through snapshots.
 ///
 /// After a crash, an ingestion that [`LeafStore::sync`] did not follow may be there whole, in part
-/// or not at all; each entry is as it was before or as the ingestion left it. The checkpoint
-/// manifest's intent says so beforehand, and replaying the log mends it.
+/// or not at all; each entry is as it was before or as the ingestion left it. The intent of the
+/// checkpoint manifest announces the ingestion, and replaying the log completes it.
 ///
 /// ```
 /// use trunkline_core::store::leaves::{Leaf, LeafChange, LeafStore, LeafStoreError, MemoryLeafStore};
@@ -153,11 +153,11 @@ pub trait LeafStore: Send + Sync + 'static {
     ) -> Result<(), LeafStoreError>;
     /// Makes every ingestion that returned before this call durable.
     fn sync(&self) -> Result<(), LeafStoreError>;
-    /// A view that later ingestions don't change.
+    /// Returns a view that later ingestions don't change.
     fn snapshot(&self) -> Result<Arc<dyn LeafSnapshot>, LeafStoreError>;
 }
 
-/// What a scan calls for each leaf: key hash, key, value. `Break` ends the scan.
+/// The callback of a scan for each leaf: key hash, key, value. `Break` ends the scan.
 pub type LeafVisitor<'a> = dyn FnMut(&Digest, &[u8], &[u8]) -> ControlFlow<()> + 'a;
 
 /// The leaves as they were at one moment.
@@ -179,7 +179,7 @@ pub type LeafVisitor<'a> = dyn FnMut(&Digest, &[u8], &[u8]) -> ControlFlow<()> +
 /// # Ok::<(), trunkline_core::store::leaves::LeafStoreError>(())
 /// ```
 pub trait LeafSnapshot: Send + Sync {
-    /// The leaf at a key hash.
+    /// Returns the leaf at a key hash.
     fn get(&self, key_hash: &Digest) -> Result<Option<Leaf>, LeafStoreError>;
     /// Visits the leaves in a range, in ascending order of key hash.
     fn scan(
@@ -217,7 +217,7 @@ impl LeafStore for MemoryLeafStore {
         changes: &mut dyn Iterator<Item = LeafChange<'_>>,
     ) -> Result<(), LeafStoreError> {
         let changes = ascending(changes).collect::<Result<Vec<_>, _>>()?;
-        // A poisoned lock is of no concern: nothing below panics halfway through a change.
+        // A poisoned lock does not matter: nothing below panics in the middle of a change.
         let mut leaves = self.leaves.write().unwrap_or_else(PoisonError::into_inner);
         let leaves = Arc::make_mut(&mut leaves);
         for change in changes {
@@ -236,7 +236,7 @@ impl LeafStore for MemoryLeafStore {
     }
 }
 
-/// A map that nobody changes any more.
+/// A map that does not change any more.
 pub(super) struct MemorySnapshot(pub(super) Arc<LeafMap>);
 
 impl LeafSnapshot for MemorySnapshot {

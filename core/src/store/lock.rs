@@ -1,8 +1,8 @@
 //! The lock over the directory of a tree: one engine has it, or any number of readers share it.
 //!
-//! Advisory, held by the operating system: it ends with the process, however that ends. Who reads alone
-//! (inspection, proofs from a directory) shares it, which keeps engines out meanwhile, and needs no right
-//! to write for that.
+//! Advisory, held by the operating system: it ends with the process, in any case. Readers without an engine
+//! (inspection, proofs from a directory) share it. This keeps engines out, and needs no permission to
+//! write.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Name of the lock file. It stays when the lock is given back; its presence means nothing.
 pub const LOCK_FILE: &str = "LOCK";
 
-/// Held for as long as the value lives.
+/// A lock that is held as long as the value lives.
 ///
 /// ```
 /// use trunkline_core::store::lock::{DirectoryLock, LockError};
@@ -29,13 +29,13 @@ pub struct DirectoryLock {
 
 impl Drop for DirectoryLock {
     fn drop(&mut self) {
-        // Closing the file would not do at once: a process that this one is just forking shares the lock
-        // until it executes its program.
+        // Closing the file does not always unlock at once: a process that is being forked shares the lock until it
+        // executes its program.
         let _ = self.file.unlock();
     }
 }
 
-/// Why a directory was not locked.
+/// The reason why a directory was not locked.
 ///
 /// ```
 /// use trunkline_core::store::lock::{DirectoryLock, LockError};
@@ -62,7 +62,7 @@ pub enum LockError {
         path: PathBuf,
     },
     /// Readers share it, which keeps an engine out.
-    #[error("{} is locked: somebody reads the tree without an engine; wait until that has ended", path.display())]
+    #[error("{} is locked: a reader without an engine has the tree open; wait until it has ended", path.display())]
     Shared {
         /// The lock file.
         path: PathBuf,
@@ -72,7 +72,7 @@ pub enum LockError {
     Io {
         /// The lock file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
 }

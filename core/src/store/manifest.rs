@@ -3,9 +3,9 @@
 //! Two writes make a checkpoint of version H. First the manifest of the version before it, with
 //! intent H: from now on the leaf store may hold any mixture of the two. Then, when the leaves of H
 //! are ingested and synced, the manifest of H without intent. Replay from the manifest's version is
-//! idempotent, so a mixture does no harm; but digests can be compared at H and above only.
+//! idempotent, so a mixture does no harm. But digests can be compared only at H and above.
 //!
-//! Not here: when to checkpoint, the leaves, and what is below the peaks of the history
+//! Not here: when to checkpoint, the leaves, and the nodes below the peaks of the history
 //! (`history_file`).
 
 use std::io;
@@ -26,7 +26,7 @@ pub const MANIFEST_BYTES_MAX: usize =
 
 const MAGIC: [u8; 8] = *b"trunkchk";
 
-/// What a checkpoint manifest says.
+/// The content of the checkpoint manifest.
 ///
 /// ```
 /// use trunkline_core::store::manifest::CheckpointManifest;
@@ -46,7 +46,7 @@ pub struct CheckpointManifest {
     pub intent: Option<u64>,
 }
 
-/// Why bytes are not a checkpoint manifest.
+/// The reason why bytes are not a checkpoint manifest.
 ///
 /// ```
 /// use trunkline_core::store::manifest::{CheckpointManifest, ManifestError};
@@ -60,7 +60,7 @@ pub struct CheckpointManifest {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
-    /// It does not begin as a manifest does.
+    /// The bytes begin as another file does.
     #[error("this is not a trunkline checkpoint manifest; is it the right directory?")]
     Magic,
     /// Written by another format version.
@@ -79,7 +79,7 @@ pub enum ManifestError {
     Contradiction(&'static str),
 }
 
-/// Why a manifest was not read.
+/// The reason why a manifest was not read.
 ///
 /// ```
 /// use std::{io::ErrorKind, path::Path};
@@ -98,7 +98,7 @@ pub enum ManifestError {
 pub type ReadManifestError = ReadFileError<ManifestError>;
 
 impl CheckpointManifest {
-    /// The manifest of a tree that was just created: version 0, no leaves.
+    /// Returns the manifest of a tree that was just created: version 0, no leaves.
     pub fn genesis(tree_id: Digest) -> Self {
         let record = CommitRecord::genesis(tree_id);
         let mut history = MountainRange::default();
@@ -111,7 +111,7 @@ impl CheckpointManifest {
         }
     }
 
-    /// The content of the file.
+    /// Returns the content of the file.
     ///
     /// Layout, integers little-endian: magic `trunkchk`, format u16, tree id 32, version u64,
     /// record length u16, record, KZG flag u8 (then 48 bytes if 1), history count u64, peaks u8,
@@ -143,7 +143,7 @@ impl CheckpointManifest {
         Fields::read(cursor).ok_or(Damaged)?.check()
     }
 
-    /// Writes the manifest of a directory: after a crash it is this one or the one before.
+    /// Writes the manifest of a directory: a crash leaves this one or the one before.
     pub fn write(&self, disk: &dyn Disk, directory: &Path) -> io::Result<()> {
         replace_file(disk, &directory.join(CHECKPOINT_FILE), &self.encode())
     }
@@ -161,7 +161,7 @@ impl CheckpointManifest {
     }
 }
 
-/// The fields as they stand, not yet held against each other.
+/// The fields as they are stored, not yet compared with each other.
 struct Fields<'a> {
     tree_id: Digest,
     version: u64,

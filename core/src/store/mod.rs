@@ -1,8 +1,7 @@
-//! What makes a tree durable: the commit log, the checkpoint manifest, the leaf stores.
+//! Durability of a tree: the commit log, the checkpoint manifest, and the leaf stores.
 //!
-//! Everything here is synchronous and does what it is told when it is told: no threads of its own,
-//! no clock, no policy of when to sync or to checkpoint. That is the engine's business, which uses
-//! the rooms so:
+//! Everything here is synchronous: no threads, no clock, and no policy of when to sync or to checkpoint. The
+//! engine decides that, and uses the modules like this:
 //!
 //! * persist: [`log::CommitLog::append`] for every version that waits, one
 //!   [`log::CommitLog::sync`], then acknowledge them all;

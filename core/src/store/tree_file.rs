@@ -1,4 +1,4 @@
-//! The `TREE` file: what tree a directory holds. Written once, when the tree is created.
+//! The `TREE` file: the parameters of the tree in a directory. Written once, when the tree is created.
 //!
 //! Not here: anything that changes while the tree lives.
 
@@ -17,7 +17,7 @@ pub const TREE_FILE_BYTES: usize = 8 + 2 + 1 + 1 + 32 + 32 + 32 + 32;
 
 const MAGIC: [u8; 8] = *b"trunktre";
 
-/// Why bytes are not a tree file that this build can use.
+/// The reason why bytes are not a tree file that this build can use.
 ///
 /// ```
 /// use trunkline_core::params::TreeParams;
@@ -35,10 +35,10 @@ pub enum TreeFileError {
     /// Written by another format version.
     #[error("tree file of format {0}; this build reads format {FORMAT}: use a build that reads it")]
     Format(u16),
-    /// Wrong length or checksum, or fields that can't be.
+    /// Wrong length or checksum, or fields that contradict each other.
     #[error("the tree file is damaged; restore it from a copy")]
     Damaged,
-    /// Made with another setup.
+    /// The tree was made with another setup.
     #[error("the tree was made with another KZG setup than the one in this build")]
     Setup,
     /// A collision policy of this number is not known.
@@ -46,12 +46,12 @@ pub enum TreeFileError {
     Policy(u8),
     /// Everything is in order, but this build hashes such a tree otherwise.
     #[error(
-        "the tree id does not follow from the parameters beside it; use the build that made the tree"
+        "the tree id does not follow from the parameters in the file; use the build that made the tree"
     )]
     TreeId,
 }
 
-/// Why a tree file was not read.
+/// The reason why a tree file was not read.
 ///
 /// ```
 /// use std::{io::ErrorKind, path::Path};
@@ -70,7 +70,7 @@ pub enum TreeFileError {
 /// ```
 pub type ReadTreeFileError = ReadFileError<TreeFileError>;
 
-/// The content of a tree file.
+/// Returns the content of a tree file.
 ///
 /// Layout, integers little-endian: magic `trunktre`, format u16, policy u8, salt flag u8, salt (32,
 /// zero if none), setup id 32, tree id 32, checksum 32 (over all before it).
@@ -140,7 +140,7 @@ fn fields(cursor: &mut Cursor<'_>) -> Option<Fields> {
     })
 }
 
-/// Writes the tree file of a directory: it is there after a crash, whole, or not at all.
+/// Writes the tree file of a directory: after a crash, the whole file is there or none.
 pub fn create(disk: &dyn Disk, directory: &Path, params: &TreeParams) -> io::Result<()> {
     replace_file(disk, &directory.join(TREE_FILE), &encode(params))
 }

@@ -1,10 +1,10 @@
-//! One slot's directory: a flat array of cells, one for each prefix of so many bits.
+//! The directory of a slot: a flat array of cells, one for each prefix of some number of bits.
 //!
-//! Key hashes are spread evenly, so a directory of `2^bits` cells that doubles as keys come holds a
-//! few leaves in each cell, and a key's cell is found without following a pointer. Slots double at
-//! different fill levels, so that growth is spread over time instead of striking all at once
-//! (the idea of linear hashing: Litwin, VLDB 1980). A cell's leaves may be away: only their number is
-//! here then. Not here: digests (`digests`), and which cells go away when (`eviction`).
+//! Key hashes are spread evenly. So a directory of `2^bits` cells that doubles as keys are added holds a
+//! few leaves in each cell, and the cell of a key is found without following a pointer. Slots double at
+//! different fill levels, so that growth is spread over time
+//! (the idea of linear hashing: Litwin, VLDB 1980). An evicted cell holds only
+//! the number of its leaves. Not here: digests (`digests`), and which cells are evicted when (`eviction`).
 
 use std::collections::VecDeque;
 use std::ops::{Range, RangeInclusive};
@@ -33,11 +33,11 @@ const BITS_MAX: u32 = 24;
 /// overlap instead of following one another.
 const READ_AHEAD_WRITES: usize = 16;
 
-/// What a directory holds for each prefix.
+/// The leaves of one prefix.
 #[derive(Debug)]
 enum Cell {
     Resident(Node),
-    /// So many leaves, all in the leaf store.
+    /// The number of leaves, all of them in the leaf store.
     Evicted(u32),
 }
 
@@ -54,7 +54,7 @@ impl Cell {
         }
     }
 
-    /// The node of a cell that is about to change.
+    /// Returns the node of a cell that is about to change.
     fn resident_mut(&mut self) -> &mut Node {
         match self {
             Self::Resident(node) => node,
@@ -70,23 +70,23 @@ pub(super) struct Cells {
     bits: u32,
     cells: Vec<Cell>,
     leaves: u64,
-    /// Those of all that are not in memory.
+    /// The evicted ones among them.
     evicted: CellTotals,
     undo: Undo,
     /// Versions that changed the number of cells, and how many bits it had before.
     resized: VecDeque<(u64, u32)>,
-    /// The last of them, whether anybody needs the others or not.
+    /// The last of them, also after it was retired.
     resized_at: u64,
 }
 
-/// The cell of a key hash in a directory of so many bits.
+/// Returns the cell of a key hash in a directory with a number of bits.
 pub(super) fn cell_of(key_hash: &Digest, bits: u32) -> u32 {
     let below_root = path_of(key_hash) & ((1 << (PATH_BITS - ROOT_BITS)) - 1);
     (below_root >> (PATH_BITS - ROOT_BITS - bits)) as u32
 }
 
 impl Cells {
-    /// The directory of a slot that holds these leaves, sorted by path.
+    /// Returns the directory of a slot that holds these leaves, sorted by path.
     pub(super) fn build(slot: usize, leaves: &[Leaf]) -> Self {
         let mut cells = Self {
             slot,
@@ -118,7 +118,7 @@ impl Cells {
             && self.leaves * 128 * SHRINK_DIVISOR < self.grow_leaves_per_cell_128() << self.bits
     }
 
-    /// Binary depth of a cell.
+    /// Returns the binary depth of a cell.
     pub(super) fn depth(&self) -> u32 {
         ROOT_BITS + self.bits
     }
@@ -127,17 +127,17 @@ impl Cells {
         self.bits
     }
 
-    /// Leaves in all cells, away or not.
+    /// Returns the number of leaves in all cells, evicted or not.
     pub(super) fn leaves(&self) -> u64 {
         self.leaves
     }
 
-    /// What is not in memory.
+    /// Returns the evicted cells and the leaves in them.
     pub(super) fn evicted(&self) -> CellTotals {
         self.evicted
     }
 
-    /// Cells of the directory.
+    /// Returns the number of cells of the directory.
     pub(super) fn count(&self) -> u32 {
         1 << self.bits
     }
@@ -187,7 +187,7 @@ impl Cells {
         std::hint::black_box(touched);
     }
 
-    /// The submission that was being applied takes effect.
+    /// Accepts the submission that was being applied.
     pub(super) fn accept(&mut self) {
         self.undo.accept();
     }
@@ -208,12 +208,12 @@ impl Cells {
         }
     }
 
-    /// Whether the directory is too full or too empty, and can't be resized because of what is away.
+    /// Returns whether the directory is too full or too empty, and cannot be resized because some cells are evicted.
     pub(super) fn waits_for_resize(&self) -> bool {
         self.evicted.cells > 0 && (self.wants_more() || self.wants_fewer())
     }
 
-    /// Doubles or halves the directory if it has become too full or too empty and is all here. Says
+    /// Doubles or halves the directory if it is too full or too empty and no cell is evicted. Returns
     /// whether it did.
     pub(super) fn resize(&mut self, version: u64) -> bool {
         if self.evicted.cells > 0 {
@@ -241,7 +241,7 @@ impl Cells {
         true
     }
 
-    /// Hands all cells of a slot that was built or resized, and is all here, over for hashing.
+    /// Passes all cells of a slot that was built or resized, none of them evicted, to the hasher.
     pub(super) fn push_all(&self, dirty: &mut Dirty) {
         for (number, cell) in (0..).zip(&self.cells) {
             if let Cell::Resident(node) = cell {
@@ -250,27 +250,27 @@ impl Cells {
         }
     }
 
-    /// Directory bits as `version` saw them.
+    /// Returns the directory bits as `version` saw them.
     pub(super) fn bits_at(&self, version: u64) -> u32 {
         let later = self.resized.partition_point(|(at, _)| *at <= version);
         self.resized.get(later).map_or(self.bits, |(_, bits)| *bits)
     }
 
-    /// The node of a cell, if nothing below it changed since `version`, which had as many cells.
+    /// Returns the node of a cell, if nothing below it changed since `version`, which had as many cells.
     pub(super) fn unchanged_node(&self, version: u64, cell: u32) -> Option<&Node> {
         let same = self.bits_at(version) == self.bits
             && !self.undo.touched(version, self.paths(cell, self.bits));
         same.then(|| self.cells[cell as usize].resident().ok())?
     }
 
-    /// Whether some of the leaves that `version` saw in a cell of a directory of so many bits are not
+    /// Returns whether some of the leaves that `version` saw in a cell of a directory with a number of bits are not
     /// in memory.
     pub(super) fn is_evicted(&self, cell: u32, bits: u32) -> bool {
         let evicted = |cell: &Cell| matches!(cell, Cell::Evicted(_));
         self.evicted.cells > 0 && self.below(self.paths(cell, bits)).iter().any(evicted)
     }
 
-    /// The leaves that `version` saw in a cell of a directory of so many bits, in path order.
+    /// Returns the leaves that `version` saw in a cell of a directory with a number of bits, in path order.
     pub(super) fn leaves_at(
         &self,
         version: u64,
@@ -287,7 +287,7 @@ impl Cells {
         Ok(leaves)
     }
 
-    /// The cells of the present that a range of paths lies in.
+    /// Returns the cells of the present that a range of paths lies in.
     fn below(&self, paths: Range<u64>) -> &[Cell] {
         let (first, last) = self.cells_of(&paths).into_inner();
         &self.cells[first as usize..=last as usize]
@@ -299,14 +299,14 @@ impl Cells {
         place(paths.start)..=place(paths.end - 1)
     }
 
-    /// The paths of a cell in a directory of so many bits.
+    /// Returns the paths of a cell in a directory with a number of bits.
     pub(super) fn paths(&self, cell: u32, bits: u32) -> Range<u64> {
         let prefix = (self.slot as u64) << bits | u64::from(cell);
         let shift = PATH_BITS - ROOT_BITS - bits;
         prefix << shift..(prefix + 1) << shift
     }
 
-    /// The leaf of a key hash as `version` saw it.
+    /// Returns the leaf of a key hash as `version` saw it.
     pub(super) fn get_at(
         &self,
         version: u64,
@@ -318,7 +318,7 @@ impl Cells {
         }
     }
 
-    /// What the header of a key's block tells.
+    /// Returns what the header of a key's block tells about the key.
     pub(super) fn probe(&self, version: u64, key_hash: &Digest) -> Probe {
         match &self.cells[cell_of(key_hash, self.bits) as usize] {
             Cell::Resident(Node::Block(_)) if self.undo.is_after(version) => Probe::Unknown,
@@ -337,20 +337,20 @@ impl Cells {
         Ok(node.get(key_hash, self.depth()))
     }
 
-    /// The cell of a key hash, if it is away.
+    /// Returns the cell of a key hash, if the cell is evicted.
     pub(super) fn evicted_cell(&self, key_hash: &Digest) -> Option<u32> {
         let cell = cell_of(key_hash, self.bits);
         matches!(self.cells[cell as usize], Cell::Evicted(_)).then_some(cell)
     }
 
-    /// All cells that are away, ascending.
+    /// Returns all evicted cells, ascending.
     pub(super) fn evicted_cells(&self) -> impl Iterator<Item = u32> {
         let cells = (0..).zip(&self.cells);
         cells.filter_map(|(number, cell)| matches!(cell, Cell::Evicted(_)).then_some(number))
     }
 
-    /// Drops the leaves of those of some cells that are as the leaf store has them, as of `covered`
-    /// and ever since. Returns what is gone, and how many cells had leaves to look at.
+    /// Evicts those of some cells whose leaves the leaf store has had unchanged since `covered`. Returns
+    /// what was evicted, and how many cells had leaves to examine.
     pub(super) fn evict(
         &mut self,
         cells: Range<u32>,
@@ -383,8 +383,8 @@ impl Cells {
         (gone, examined)
     }
 
-    /// Puts leaves back into all cells of a range of paths that are away, if they are those that left:
-    /// as many, with the digest that is kept. Returns what is back.
+    /// Restores all evicted cells of a range of paths, if the leaves are those that were evicted: as many,
+    /// with the digest that was kept. Returns what was restored.
     pub(super) fn restore(
         &mut self,
         paths: &Range<u64>,
@@ -407,14 +407,15 @@ impl Cells {
             }
             back.add(count);
             self.evicted = self.evicted - CellTotals::of(count);
-            // They are as the store had them at the version that their origins name.
+            // They did not change after the latest of their origins.
             let changed_at = mine.iter().map(|leaf| leaf.origin).max().unwrap_or(0);
             self.cells[number as usize] = Cell::Resident(Node::build(mine, depth, changed_at));
         }
         Ok(back)
     }
 
-    /// Takes out what no version from `oldest` on needs, to be dropped where it stalls nobody.
+    /// Removes what no version from `oldest` on needs, and returns it, so that the caller can drop it
+    /// outside of the locks.
     pub(super) fn retire(&mut self, oldest: u64) -> impl Sized + use<> {
         let later = self.resized.partition_point(|(at, _)| *at <= oldest);
         self.resized.drain(..later);
@@ -422,7 +423,7 @@ impl Cells {
     }
 }
 
-/// Where the writes to the path of the first of `range` end.
+/// Returns where the writes to the path of the first of `range` end.
 fn end_of_path(writes: &[Write], range: Range<usize>) -> usize {
     let path = path_of(&writes[range.start].key_hash);
     (range.start + 1..range.end)
@@ -462,14 +463,14 @@ fn blocks<'a, 'c>(
     )
 }
 
-/// Loads something of each leaf.
+/// Loads a byte of each leaf.
 fn touch<'a>(touched: usize, leaves: impl IntoIterator<Item = &'a Leaf>) -> usize {
     let last = |leaf: &Leaf| usize::from(leaf.key_hash[31]);
     let leaves = leaves.into_iter();
     leaves.fold(touched, |touched, leaf| touched ^ last(leaf))
 }
 
-/// Deals sorted leaves out to cells.
+/// Distributes sorted leaves to cells.
 fn spread(leaves: &[Leaf], bits: u32, changed_at: u64) -> Vec<Cell> {
     let mut rest = leaves;
     (0..1_u32 << bits)

@@ -1,5 +1,5 @@
-//! Walking one slot of one version a binary level at a time, as proofs see it, whatever the memory
-//! layout. Cells that are not in memory are loaded beforehand, while no lock is held.
+//! Walking one slot of one version a binary level at a time, as proofs see it, independent of
+//! the memory layout. Evicted cells are loaded before, while no lock is held.
 
 use std::cell::OnceCell;
 use std::ops::RangeInclusive;
@@ -21,11 +21,11 @@ pub(crate) struct SlotView<'a> {
     version: u64,
     bits: u32,
     loaded: &'a [Loaded],
-    /// Cells that changed since the version, as it saw them: made when a cursor gets there.
+    /// Cells that changed since the version, as it saw them: restored when a cursor gets there.
     restored: OnceCell<Box<Restored>>,
 }
 
-/// A cell of a version whose leaves are not in memory and that a walk needs.
+/// An evicted cell of a version that a walk needs.
 #[derive(Debug)]
 pub(crate) struct Missing {
     cell: u32,
@@ -39,12 +39,12 @@ impl Missing {
         self.cell
     }
 
-    /// Where the leaf store has its leaves.
+    /// Returns the range in which the leaf store has the leaves of the cell.
     pub(crate) fn key_hashes(&self) -> RangeInclusive<Digest> {
         key_hashes(&self.paths)
     }
 
-    /// Takes the leaves that were found there, if the version's digest is theirs.
+    /// Takes the leaves that the leaf store has there, if the version's digest is theirs.
     pub(crate) fn load(self, leaves: &[Leaf]) -> Result<Loaded, LeavesDiffer> {
         if fold_leaves(leaves, self.depth).digest() != self.digest {
             let count = u32::try_from(leaves.len()).unwrap_or(u32::MAX);
@@ -64,7 +64,7 @@ pub(crate) struct Loaded {
     node: Node,
 }
 
-/// A list that grows behind shared references.
+/// A restored cell, in a list that grows behind shared references.
 #[derive(Debug)]
 struct Restored {
     cell: u32,
@@ -90,7 +90,7 @@ impl<'a> SlotView<'a> {
         }
     }
 
-    /// A cursor at the top of the slot.
+    /// Returns a cursor at the top of the slot.
     pub(crate) fn cursor(&self) -> Cursor<'_> {
         Cursor {
             slot: self,
@@ -100,7 +100,7 @@ impl<'a> SlotView<'a> {
         .enter_cell()
     }
 
-    /// The cell that a walk towards a key hash ends in, if it has leaves and they must be loaded.
+    /// Returns the cell in which the path to a key hash ends, if it has leaves and they must be loaded.
     pub(crate) fn missing(&self, key_hash: &Digest) -> Option<Missing> {
         let cell = self.last_cell(key_hash)?;
         let is_loaded = self.loaded.iter().any(|loaded| loaded.cell == cell);
@@ -118,7 +118,7 @@ impl<'a> SlotView<'a> {
         })
     }
 
-    /// The cell of a key hash, or that of the only leaf of a subtree on the way to it; `None` if the way
+    /// Returns the cell of a key hash, or that of the only leaf of a subtree on the path to it; `None` if the path
     /// ends where nothing is.
     fn last_cell(&self, key_hash: &Digest) -> Option<u32> {
         let entry = |node: u32| self.digests.entry_at(self.version, node);
@@ -137,7 +137,7 @@ impl<'a> SlotView<'a> {
         Some(node - (1 << self.bits))
     }
 
-    /// What hangs below a heap node at the depth of the cells; `None` if it is not in memory.
+    /// Returns the subtree below a heap node at the depth of the cells; `None` if it is not in memory.
     fn node(&self, heap_node: u32) -> Option<&Node> {
         let cell = heap_node - (1 << self.bits);
         if let Some(loaded) = self.loaded.iter().find(|loaded| loaded.cell == cell) {
@@ -181,7 +181,7 @@ pub(crate) struct Cursor<'a> {
 enum Position<'a> {
     /// A node of the slot's heap above the cells.
     Heap(u32),
-    /// A cell of the heap that is not in memory: beside what is shown, so its digest is enough.
+    /// An evicted cell. The proof shows no leaf of it, so its digest is enough.
     Evicted(u32),
     Branch(&'a Branch),
     /// One half of a two-bit branch that stands one level above.
@@ -189,7 +189,7 @@ enum Position<'a> {
     Leaves(&'a [Leaf]),
 }
 
-/// What a proof shows of a subtree.
+/// The content of a subtree, as a proof shows it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum View<'a> {
     Empty,
@@ -208,7 +208,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// At the depth of the cells, goes over from the heap to what hangs below it.
+    /// Enters the subtree of a cell, if the cursor is at the depth of the cells.
     fn enter_cell(self) -> Self {
         match self.place {
             Position::Heap(node) if node >> self.slot.bits != 0 => match self.slot.node(node) {
@@ -231,7 +231,7 @@ impl<'a> Cursor<'a> {
         self.depth
     }
 
-    /// The digest of the subtree.
+    /// Returns the digest of the subtree.
     pub(crate) fn digest(&self) -> Digest {
         match self.place {
             Position::Heap(node) | Position::Evicted(node) => {
@@ -255,7 +255,7 @@ impl<'a> Cursor<'a> {
                     View::Fork
                 }
             }
-            // Nobody shows a cell that was not loaded; one without leaves is never away.
+            // No proof shows a cell that was not loaded, and a cell without leaves is never evicted.
             Position::Evicted(_) => View::Empty,
             Position::Branch(_) => View::Fork,
             Position::Half(branch, right) => view_half(branch, right),
@@ -266,7 +266,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The only leaf below a heap node: on the side that is not empty, all the way down.
+    /// Returns the only leaf below a heap node: on the side that is not empty, all the way down.
     fn lone_leaf(&self) -> View<'a> {
         let mut cursor = *self;
         while let Position::Heap(_) = cursor.place {
@@ -276,7 +276,7 @@ impl<'a> Cursor<'a> {
         cursor.view()
     }
 
-    /// The two halves of a fork.
+    /// Returns the two halves of a fork.
     pub(crate) fn halves(&self) -> (Self, Self) {
         let depth = self.depth + 1;
         match self.place {
@@ -320,7 +320,7 @@ fn fold_branch_digest(branch: &Branch, depth: u32) -> Digest {
         .get_or_init(|| super::fold::fold_branch(branch, depth).digest())
 }
 
-/// Half a branch is a fork unless one of its two children is empty and the other holds one leaf.
+/// Returns the view of half a branch: a fork, unless its children together hold at most one leaf.
 fn view_half(branch: &Branch, right: bool) -> View<'_> {
     let first = 2 * usize::from(right);
     match [&branch.children[first], &branch.children[first + 1]] {

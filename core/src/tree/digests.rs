@@ -75,7 +75,7 @@ impl Heap {
         self.lone[pair] = self.lone[pair] & !(1 << right) | u8::from(entry.lone) << right;
     }
 
-    /// What an inner node is if its halves need no hash: nothing, or a lone leaf lifted.
+    /// Returns the entry of an inner node that needs no hash: empty, or a lone leaf lifted.
     fn lifted(&self, node: u32) -> Option<Entry> {
         let (left, right) = self.pairs[node as usize].split_at(32);
         match (is_zero(left), is_zero(right), self.lone[node as usize]) {
@@ -87,7 +87,7 @@ impl Heap {
         }
     }
 
-    /// Loads that do not depend on one another, so that their cache misses overlap.
+    /// Loads nodes independently of one another, so that their cache misses overlap.
     fn read_ahead(&self, nodes: &[u32]) {
         let touched = nodes.iter().fold(0, |touched, node| {
             touched ^ self.pairs[*node as usize / 2][0]
@@ -96,7 +96,7 @@ impl Heap {
     }
 }
 
-/// Almost every digest tells by its first bytes that it is not zero.
+/// Returns whether half a pair is zero. The first bytes of almost every digest tell that it is not.
 fn is_zero(half: &[u8]) -> bool {
     half.first_chunk() == Some(&[0_u8; 8]) && half == ZERO
 }
@@ -138,18 +138,18 @@ impl Digests {
         }
     }
 
-    /// All digests of a slot whose cells were just built.
+    /// Computes all digests of a slot whose cells were just built.
     pub(super) fn build(&mut self, bits: u32, dirty: &Dirty, scratch: &mut Scratch) {
         self.heap = Heap::new(bits);
         self.raise(&dirty.cells, dirty, scratch, &mut None);
     }
 
-    /// The digest of a cell of a directory of so many bits, if it has as many now.
+    /// Returns the digest of a cell of a directory with a number of bits, if it has this number now.
     pub(super) fn cell(&self, bits: u32, cell: u32) -> Option<Digest> {
         (bits == self.heap.bits).then(|| self.heap.get((1 << bits) + cell).digest)
     }
 
-    /// The digest of the whole slot.
+    /// Returns the digest of the whole slot.
     pub(super) fn top(&self) -> Digest {
         self.heap.top.digest
     }
@@ -180,7 +180,7 @@ impl Digests {
 
     /// Folds changed cells, then the paths above them, level by level, each level many hashes at once.
     ///
-    /// From the highest node down on every level: what is replaced is then kept in one descending
+    /// Works from the highest node down on every level, so that replaced entries are in one descending
     /// order and can be searched.
     fn raise(
         &mut self,
@@ -213,7 +213,7 @@ impl Digests {
         }
     }
 
-    /// From the changed nodes of one level to those of the level above.
+    /// Moves from the changed nodes of one level to those of the level above.
     fn ascend(&mut self, scratch: &mut Scratch, replaced: &mut Option<Entries>) {
         scratch.nodes.iter_mut().for_each(|node| *node /= 2);
         scratch.nodes.dedup();
@@ -223,7 +223,7 @@ impl Digests {
         let hashed_nodes = scratch.nodes.iter().filter(needs_hash);
         scratch.hashed_nodes.extend(hashed_nodes);
         INNER.hash_pairs_at(&self.heap.pairs, &scratch.hashed_nodes, &mut scratch.hashed);
-        // Lifted and hashed nodes in one pass, so that what is kept of them stays in order.
+        // Lifted and hashed nodes in one pass, so that replaced entries stay in order.
         let mut hashed = scratch.hashed_nodes.iter().zip(&scratch.hashed).peekable();
         for &node in &scratch.nodes {
             let entry = match hashed.next_if(|(hashed, _)| **hashed == node) {
@@ -237,7 +237,7 @@ impl Digests {
         }
     }
 
-    /// The entry of a node as `version` saw it; the slot had the same directory bits then as
+    /// Returns the entry of a node as `version` saw it; the slot had the same directory bits then as
     /// [`Cells::bits_at`](super::cells::Cells::bits_at) says.
     pub(super) fn entry_at(&self, version: u64, node: u32) -> Entry {
         self.versions
@@ -245,7 +245,8 @@ impl Digests {
             .unwrap_or_else(|| self.heap.get(node))
     }
 
-    /// Takes out what no version from `oldest` on needs, to be dropped where it stalls nobody.
+    /// Removes what no version from `oldest` on needs, and returns it, so that the caller can drop it
+    /// outside of the locks.
     pub(super) fn retire(&mut self, oldest: u64) -> impl Sized + use<> {
         self.versions.retire(oldest)
     }
@@ -258,7 +259,7 @@ fn replace(heap: &mut Heap, replaced: &mut Option<Entries>, node: u32, entry: En
     heap.set(node, entry);
 }
 
-/// About how many nodes lie on the paths above so many changed cells.
+/// Estimates how many nodes lie on the paths above a number of changed cells.
 fn replaced_count(cells: usize, bits: u32) -> usize {
     let shared_levels = cells.checked_ilog2().unwrap_or(0);
     cells * (bits.saturating_sub(shared_levels) as usize + 2)

@@ -1,7 +1,7 @@
-//! What a version changed, on its way from the writer to the hasher.
+//! Changed cells of a version, on their way from the writer to the hasher.
 //!
-//! The present goes on changing while a version is hashed, so the hasher gets copies: the leaves of
-//! each changed cell as the inputs that their digests are made of, side by side. Not here: how they are
+//! The tree keeps changing while a version is hashed, so the hasher gets copies: the leaves of
+//! each changed cell as the inputs that their digests are made of, in a row. Not here: how they are
 //! folded (`fold`, `digests`).
 
 use super::fold::fold_node;
@@ -13,7 +13,7 @@ use crate::hash::{Digest, Pair, pair};
 pub(super) struct DirtyCell {
     pub(super) slot: u8,
     pub(super) cell: u32,
-    /// Where its leaves start among the copies, or its digest among those folded.
+    /// Index of its first leaf among the copies, or of its digest among those folded.
     pub(super) start: u32,
     /// How many leaves it has; `None` if it was too large for a block and is folded already.
     pub(super) count: Option<u32>,
@@ -34,7 +34,7 @@ pub(super) struct Dirty {
     pub(super) folded: Vec<Digest>,
 }
 
-/// How far a version had come before a submission.
+/// The lengths of the lists before a submission.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark {
     cells: usize,
@@ -98,7 +98,7 @@ impl Dirty {
         self.cells.retain(|cell| usize::from(cell.slot) != slot);
     }
 
-    /// Puts the cells in order, of each the last copy.
+    /// Sorts the cells, and keeps the last copy of each.
     pub(super) fn sort(&mut self) {
         if self
             .cells
@@ -112,7 +112,7 @@ impl Dirty {
         self.cells.dedup_by_key(|cell| cell.place());
     }
 
-    /// Bytes that it holds on to.
+    /// Returns the bytes that the buffers hold.
     pub(super) fn bytes(&self) -> usize {
         self.cells.capacity() * size_of::<DirtyCell>()
             + self.leaves.capacity() * size_of::<Pair>()

@@ -1,10 +1,10 @@
-//! Which cells' leaves are in memory: within a budget, those that changed last.
+//! Keeping the tree within a memory budget: cells that did not change lately are evicted.
 //!
-//! A cell goes away when its leaves are in the leaf store as they are: nothing was written to it and
-//! nothing removed from it after the version that every reader's view of the store has reached. Its
-//! digest stays, so nothing above it changes, and what comes back is compared with it. The driver of the
-//! tree reads the store: [`TreeWriter::cells_to_load`] says what a batch touches, [`TreeWriter::restore`] takes
-//! it. Not here: the cells themselves (`cells`), and reading the store.
+//! A cell can be evicted if the leaf store has the same leaves: no leaf was written or removed after the
+//! version that every reader's view of the store has reached. Its digest stays, so nothing above it
+//! changes, and restored leaves are compared with it. The engine reads the store:
+//! [`TreeWriter::cells_to_load`] names the cells that a batch touches, and [`TreeWriter::restore`] takes
+//! their leaves. Not here: the cells themselves (`cells`), and reading the store.
 
 use std::collections::BTreeMap;
 use std::ops::{Add, Range, RangeInclusive, Sub};
@@ -17,24 +17,24 @@ use crate::batch::PreparedBatch;
 use crate::hash::{Digest, Pair, hex};
 use crate::params::{PATH_BITS, ROOT_BITS, WIDTH, path_of, slot_of};
 
-/// What a cell costs whether its leaves are here or not: its header, its digest and that of an inner
-/// node above it, and the bits that say which of them are lone leaves.
+/// Bytes of a cell, evicted or not: its header, its digest and that of an inner node above it, and the bits
+/// that mark lone leaves.
 const CELL_BYTES: u64 = (size_of::<Node>() + size_of::<Pair>() + 1) as u64;
-/// What a leaf in memory costs; the allocator's part is not counted.
+/// Bytes of a leaf in memory, without the allocator's part.
 const LEAF_BYTES: u64 = size_of::<Leaf>() as u64;
-/// Cells that the hand looks at while it holds a slot's lock.
+/// Cells that the hand examines while it holds the lock of a slot.
 const HAND_CELLS: u32 = 256;
-/// Cells without leaves in memory that the hand passes for each one with leaves that it may look at.
+/// Cells without leaves in memory that the hand passes for each one with leaves that it may examine.
 const PASSED_CELLS: usize = 64;
-/// Cells between two that are wanted up to which one scan for both costs less than two.
+/// Most cells between two cells to load for which one scan costs less than two.
 const GAP_CELLS_MAX: u32 = 4;
 /// Most cells of one scan.
 const RUN_CELLS_MAX: u32 = 1 << 10;
 
-/// Bits of a path that say which part of the key space it is in, of those that are kept in memory.
+/// Bits of a path that name a part of the key space to keep in memory.
 pub const HOT_PREFIX_BITS: u32 = 14;
 
-/// The part of the key space that a key hash is in: its first [`HOT_PREFIX_BITS`] bits.
+/// Returns the part of the key space that a key hash is in: its first [`HOT_PREFIX_BITS`] bits.
 ///
 /// ```
 /// let key_hash = [0xff; 32];
@@ -54,7 +54,7 @@ pub fn hot_prefix_of(key_hash: &Digest) -> u16 {
 #[error("the leaves around this key hash are not in memory; look into the leaf store")]
 pub struct NotInMemory;
 
-/// The leaf store gave other leaves than those that left memory.
+/// The leaf store returned other leaves than those that were evicted.
 ///
 /// ```
 /// use trunkline_core::tree::LeavesDiffer;
@@ -63,15 +63,15 @@ pub struct NotInMemory;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the leaf store has {found} leaves from key hash {} on that are not the {expected} that left memory; restore the directory from a copy",
+    "the leaf store has {found} leaves from key hash {} on that are not the {expected} evicted ones; restore the directory from a copy",
     hex(first)
 )]
 pub struct LeavesDiffer {
     /// The first key hash of their cell.
     pub first: Digest,
-    /// How many left.
+    /// How many were evicted.
     pub expected: u32,
-    /// How many came.
+    /// How many the store returned.
     pub found: u32,
 }
 
@@ -101,7 +101,7 @@ pub struct CellRun {
 }
 
 impl CellRun {
-    /// What to scan.
+    /// Returns the key hashes to scan.
     pub fn key_hashes(&self) -> RangeInclusive<Digest> {
         key_hashes(&self.paths())
     }
@@ -117,7 +117,7 @@ impl CellRun {
     }
 }
 
-/// The key hashes of a range of paths, which is not empty.
+/// Returns the key hashes of a range of paths, which is not empty.
 pub(super) fn key_hashes(paths: &Range<u64>) -> RangeInclusive<Digest> {
     let bytes = |path: u64, rest: u8| {
         let mut key_hash = [rest; 32];
@@ -169,8 +169,8 @@ impl Sub for CellTotals {
     }
 }
 
-/// Paths that a leaf removed from, each with the last version in which one did: a deletion leaves
-/// nothing in a cell that would say that the leaf store has more than the tree.
+/// Paths that lost a leaf, each with the last version in which one did. A deletion leaves nothing in a
+/// cell that would tell that the leaf store has more leaves than the tree.
 #[derive(Debug, Default)]
 pub(super) struct Removals {
     paths: BTreeMap<u64, u64>,
@@ -197,7 +197,7 @@ impl Removals {
     }
 }
 
-/// What the tree holds in memory for its present.
+/// The memory that the tree takes for its present.
 ///
 /// ```
 /// use trunkline_core::{params::CollisionPolicy, tree};
@@ -212,19 +212,19 @@ pub struct TreeMemory {
     pub leaves: u64,
 }
 
-/// Bytes of so many cells, and of so many leaves in them.
+/// Returns the bytes of a number of cells and of the leaves in them.
 fn bytes_of(cells: u64, leaves: u64) -> u64 {
     cells * CELL_BYTES + leaves * LEAF_BYTES
 }
 
-/// What the writer knows of leaves that are not in memory.
+/// The state of eviction.
 #[derive(Debug, Default)]
 pub(super) struct Eviction {
     /// 0 for none.
     pub(super) budget_bytes: u64,
     evicted: CellTotals,
     removals: Removals,
-    /// The slot and the cell that are looked at next.
+    /// The slot and the cell to examine next.
     hand: (usize, u32),
     /// Parts of the key space whose cells stay, ascending.
     hot: Vec<u16>,
@@ -239,7 +239,7 @@ impl Eviction {
         }
     }
 
-    /// A list for the paths that leaves note_removal from, if they matter.
+    /// Returns an empty list for the paths that lose leaves; `None` without a budget.
     pub(super) fn removed(&self) -> Option<Vec<u64>> {
         (self.budget_bytes > 0).then(Vec::new)
     }
@@ -249,8 +249,8 @@ impl Eviction {
     }
 }
 
-/// Lets cells of a slot that was just built from the leaf store go until it takes no more than its part
-/// of a budget.
+/// Evicts cells of a slot that was just built from the leaf store until it takes no more than its part of
+/// a budget.
 pub(super) fn trim(cells: &mut Cells, budget_bytes: u64) {
     let budget = budget_bytes / WIDTH as u64;
     let mut next = 0;
@@ -266,7 +266,7 @@ pub(super) fn trim(cells: &mut Cells, budget_bytes: u64) {
 }
 
 impl TreeWriter {
-    /// What the tree takes in memory, without what it keeps for older versions.
+    /// Returns what the tree takes in memory, without what it keeps for older versions.
     pub fn memory(&self) -> TreeMemory {
         let leaves = self.key_count() - self.eviction.evicted.leaves;
         TreeMemory {
@@ -275,12 +275,12 @@ impl TreeWriter {
         }
     }
 
-    /// Lets cells go until the tree is within its budget or enough of them were looked at: all of them,
-    /// or `cells_max` with leaves in memory and more without. To be called between versions. Returns how
-    /// many went.
+    /// Evicts cells until the tree is within its budget, or until enough of them were examined: all of them,
+    /// or `cells_max` with leaves in memory and more without. Call it between versions. Returns how many
+    /// cells were evicted.
     ///
-    /// `covered` is a version up to which the leaf store has all changes, for whoever looks into it:
-    /// everything up to it is hashed, and nobody will ask for a version before it.
+    /// Every reader's view of the leaf store must have all changes up to the version `covered`, which must
+    /// be hashed, and no reader may ask for an earlier version.
     pub fn evict(&mut self, covered: u64, cells_max: usize) -> u64 {
         if self.eviction.budget_bytes == 0 {
             return 0;
@@ -301,27 +301,27 @@ impl TreeWriter {
         self.eviction.evicted.cells - before
     }
 
-    /// Another budget from now on; a tree without one keeps having none.
+    /// Sets another budget; a tree without a budget keeps having none.
     pub fn set_budget_bytes(&mut self, budget_bytes: u64) {
         if self.eviction.budget_bytes > 0 {
             self.eviction.budget_bytes = budget_bytes.max(1);
         }
     }
 
-    /// Parts of the key space ([`hot_prefix_of`]) whose cells don't leave memory from now on, instead of those
+    /// Sets the parts of the key space ([`hot_prefix_of`]) whose cells stay in memory, and replaces those set
     /// before.
     pub fn keep_hot(&mut self, prefixes: &[u16]) {
         self.eviction.hot = prefixes.to_vec();
         self.eviction.hot.sort_unstable();
     }
 
-    /// The cells of all directories.
+    /// Returns the cells of all directories.
     fn cell_count(&self) -> u64 {
         self.bits.iter().map(|bits| 1 << bits).sum()
     }
 
-    /// Evicts what it can of the next few cells: what is gone, how many cells were looked at, and how
-    /// many there were.
+    /// Evicts what it can of the next few cells. Returns what was evicted, how many cells were examined, and
+    /// how many there were.
     fn move_hand(&mut self, covered: u64) -> (CellTotals, usize, usize) {
         let (slot, first) = self.eviction.hand;
         let mut cells = write(&self.shared.slots[slot].cells);
@@ -339,8 +339,8 @@ impl TreeWriter {
         (gone, examined, end.saturating_sub(first) as usize)
     }
 
-    /// What has to be restored before these batches are applied, one after the other: every cell away
-    /// that they touch, and the whole of a slot whose directory is due to be resized.
+    /// Returns the cells to restore before these batches are applied, one after the other: every evicted cell
+    /// that they touch, and all evicted cells of a slot whose directory has to be resized.
     pub fn cells_to_load<'a>(
         &self,
         batches: impl IntoIterator<Item = &'a PreparedBatch>,
@@ -373,9 +373,9 @@ impl TreeWriter {
         runs(&wanted)
     }
 
-    /// Takes the leaves back that the leaf store has in a run of cells, ascending. Their origin is any
-    /// version from the one that was `covered` when they left to the one that is now. Returns how many
-    /// cells are back.
+    /// Restores a run of cells from the leaves that the leaf store has there, ascending. Their origin is any
+    /// version from the one that was `covered` at the eviction to the one that is now. Returns how many
+    /// cells were restored.
     pub fn restore(&mut self, run: &CellRun, leaves: &[Leaf]) -> Result<u64, LeavesDiffer> {
         let slot = &self.shared.slots[run.slot];
         let mut cells = write(&slot.cells);
@@ -386,8 +386,8 @@ impl TreeWriter {
     }
 }
 
-/// The parts of a range of cells that no hot prefix covers any cell of. A directory of fewer cells than a slot has
-/// prefixes has no cell that is hot as a whole: there is little in it, and none of it stays for that.
+/// Returns the parts of a range of cells that no hot prefix touches. If a directory has fewer cells than a
+/// slot has prefixes, no cell counts as hot: such a directory is small.
 fn cold_of(hot: &[u16], slot: usize, bits: u32, cells: Range<u32>) -> Vec<Range<u32>> {
     let prefix_bits = HOT_PREFIX_BITS - ROOT_BITS;
     let Some(shift) = bits.checked_sub(prefix_bits) else {
@@ -414,7 +414,7 @@ fn cold_of(hot: &[u16], slot: usize, bits: u32, cells: Range<u32>) -> Vec<Range<
     cold
 }
 
-/// Cells by slot, with its directory bits, put together where one scan serves several.
+/// Groups cells (slot, directory bits, cell) into runs, where one scan serves several.
 fn runs(wanted: &[(usize, u32, u32)]) -> Vec<CellRun> {
     let mut runs: Vec<CellRun> = Vec::new();
     for &(slot, bits, cell) in wanted {

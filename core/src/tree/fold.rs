@@ -1,5 +1,5 @@
-//! Folding what lies below a cell: many hashes at once when a version is hashed, one at a time for
-//! proofs.
+//! Folding the leaves below a cell into a digest: many hashes at once when a version is hashed, one at a
+//! time for proofs.
 //!
 //! The compaction rule stands in one place, [`Fold`]: an empty subtree is zero, a subtree of one
 //! leaf *is* that leaf's digest, anything else is the hash of its halves.
@@ -18,7 +18,7 @@ use crate::params::PATH_BITS;
 /// Leaves gathered before they are folded: what belongs to them stays within a core's cache.
 const GATHERED_LEAVES_MAX: usize = 1 << 10;
 
-/// What a subtree comes to, as far as its parent must know; `D` is how its digest is known.
+/// The digest of a subtree, as far as its parent must know it. `D` says how the digest is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fold<D> {
     Empty,
@@ -35,7 +35,7 @@ impl Fold<Digest> {
         }
     }
 
-    /// The fold of two halves, hashed at once.
+    /// Returns the fold of two halves, hashed at once.
     fn join(left: Self, right: Self) -> Self {
         match (left, right) {
             (Self::Empty, Self::Empty) => Self::Empty,
@@ -45,7 +45,7 @@ impl Fold<Digest> {
     }
 }
 
-/// The digest of keys that share a whole path: count (u8), then key hash and value hash of each.
+/// Returns the digest of keys that share a whole path: count (u8), then key hash and value hash of each.
 pub(super) fn bucket_digest(leaves: &[Pair]) -> Digest {
     let mut body = Vec::with_capacity(1 + 64 * leaves.len());
     body.push(leaves.len() as u8);
@@ -53,7 +53,7 @@ pub(super) fn bucket_digest(leaves: &[Pair]) -> Digest {
     BUCKET.hash(&body)
 }
 
-/// Leaves of one block, folded one hash at a time: for proofs, which need few.
+/// Folds the leaves of one block one hash at a time: for proofs, which need few.
 pub(super) fn fold_leaves(leaves: &[Leaf], depth: u32) -> Fold<Digest> {
     match leaves {
         [] => Fold::Empty,
@@ -72,7 +72,7 @@ pub(super) fn fold_leaves(leaves: &[Leaf], depth: u32) -> Fold<Digest> {
     }
 }
 
-/// A subtree, from its kept digest if it has one.
+/// Returns a subtree, from its kept digest if it has one.
 pub(super) fn fold_node(node: &Node, depth: u32) -> Fold<Digest> {
     match node {
         Node::Block(leaves) => fold_leaves(leaves, depth),
@@ -95,7 +95,7 @@ pub(super) fn fold_branch(branch: &Branch, depth: u32) -> Fold<Digest> {
     )
 }
 
-/// The half of a two-bit branch at `depth`: a subtree at `depth + 1`.
+/// Returns the half of a two-bit branch at `depth`: a subtree at `depth + 1`.
 pub(super) fn fold_half(branch: &Branch, depth: u32, right: bool) -> Fold<Digest> {
     let first = 2 * usize::from(right);
     Fold::join(
@@ -140,7 +140,7 @@ pub(super) struct Gather {
     places: Vec<u32>,
     paths: Vec<u64>,
     digests: Vec<Digest>,
-    /// Where the leaves of each cell end.
+    /// End of the leaves of each cell.
     ends: Vec<u32>,
     open: Vec<Fold<Source>>,
 }
@@ -253,7 +253,7 @@ impl Gather {
         }
     }
 
-    /// One half of at least two leaves: `None` if it is empty.
+    /// Adds one half of at least two leaves; `None` if it is empty.
     fn half(&mut self, leaves: &[Pair], range: Range<usize>, depth: u32) -> Option<Source> {
         if range.len() == 1 {
             return Some(Source::Leaf(range.start as u32));
@@ -264,7 +264,7 @@ impl Gather {
         }
     }
 
-    /// The subtree at `depth` of at least two leaves, made of two halves.
+    /// Adds the subtree at `depth` of at least two leaves, made of two halves.
     fn join(&mut self, depth: u32, left: Option<Source>, right: Option<Source>) -> Source {
         self.deepest = self.deepest.max(depth as usize);
         let level = &mut self.levels[depth as usize];
@@ -286,7 +286,7 @@ impl Gather {
     }
 }
 
-/// The path of a leaf given as the input of its digest.
+/// Returns the path of a leaf given as the input of its digest.
 fn path_of_pair(leaf: &Pair) -> u64 {
     let [a, b, c, d, e, f, g, ..] = *leaf;
     u64::from_be_bytes([0, a, b, c, d, e, f, g])

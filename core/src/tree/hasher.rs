@@ -1,4 +1,4 @@
-//! The one who brings digests up to date, version after version.
+//! Updating the digests, version after version.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::hash::{Digest, INNER, ZERO, pair};
 use crate::params::WIDTH;
 use crate::tree::SealedChanges;
 
-/// The top of the tree at one version: what a root commits to.
+/// The top of the tree at one version, which a root commits to.
 ///
 /// ```
 /// use trunkline_core::{params::CollisionPolicy, tree};
@@ -24,7 +24,7 @@ use crate::tree::SealedChanges;
 pub struct Roots {
     /// The version.
     pub version: u64,
-    /// Keys present.
+    /// Returns the number of keys present.
     pub key_count: u64,
     /// The digests of the 128 slots of the root node.
     pub slots: Box<[Digest; WIDTH]>,
@@ -70,7 +70,7 @@ impl Roots {
         }
     }
 
-    /// A digest of the root node by its place in the heap: 1 to 127, then the slots.
+    /// Returns a digest of the root node by its place in the heap: 1 to 127, then the slots.
     pub(crate) fn digest(&self, place: usize) -> &Digest {
         match place.checked_sub(WIDTH) {
             None => &self.above[place],
@@ -106,8 +106,8 @@ impl TreeHasher {
         }
     }
 
-    /// Computes every digest that a version changed, cut into a number of shards (1 to 128) of which
-    /// each is for one thread of a pool. Versions come in the order they were sealed in.
+    /// Computes every digest that a version changed, cut into a number of shards (1 to 128), each for
+    /// one thread of a pool. Call it in the order in which versions were sealed.
     ///
     /// Without a pool, or with one shard, all work is done on the calling thread.
     pub fn hash(
@@ -150,7 +150,7 @@ impl TreeHasher {
     }
 }
 
-/// The changed cells of each slot.
+/// Returns the changed cells of each slot.
 fn slots_of(dirty: &Dirty) -> impl Iterator<Item = (&Dirty, &[DirtyCell])> {
     let slots = dirty.cells.chunk_by(|a, b| a.slot == b.slot);
     slots.map(move |cells| (dirty, cells))

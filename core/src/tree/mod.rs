@@ -72,21 +72,21 @@ use crate::params::{
     BUCKET_MEMBERS_MAX, CollisionPolicy, PATH_BITS, ROOT_BITS, WIDTH, path_of, slot_of,
 };
 
-/// What writer, hasher and readers share: each slot's cells, written by the writer alone, and its
-/// digests, written by the hasher alone. A lock is held for one slot's part of a batch at most.
+/// The state that writer, hasher and readers share: the cells of each slot, which only the writer changes,
+/// and its digests, which only the hasher changes. A lock is held for one slot's part of a batch at most.
 #[derive(Debug)]
 struct Shared {
     slots: Vec<Slot>,
-    /// Emptied buffers on their way back from hasher to writer: those of a version lie together.
+    /// Empty buffers on their way back from hasher to writer, grouped by version.
     spare: Mutex<Vec<Vec<Dirty>>>,
 }
 
-/// Versions whose buffers are kept, and the most that those of one may hold on to, bytes.
+/// Versions whose buffers are kept, and the most bytes of the buffers of one version.
 const SPARE_VERSIONS_MAX: usize = 4;
 const SPARE_BYTES_MAX: usize = 32 << 20;
 
 impl Shared {
-    /// Buffers for a version: at least one.
+    /// Returns buffers for a version: at least one.
     fn spare(&self) -> Vec<Dirty> {
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         spare.pop().unwrap_or_else(|| vec![Dirty::default()])
@@ -118,8 +118,8 @@ impl Slot {
     }
 }
 
-/// Locks are taken even after a panic elsewhere: whoever drives the tree stops using its present
-/// after one, and versions that were sealed before stay true.
+/// Takes a lock even after a panic elsewhere. The engine stops applying after a panic, and versions that
+/// were sealed before stay valid.
 fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(PoisonError::into_inner)
 }
@@ -128,7 +128,7 @@ fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A tree of leaves that are sorted strictly ascending by key hash, with all its digests; `None` if
+/// Returns a tree of leaves that are sorted strictly ascending by key hash, with all its digests; `None` if
 /// they are not sorted, or if more of them share a path than a bucket holds.
 ///
 /// ```
@@ -151,7 +151,7 @@ pub fn build(policy: CollisionPolicy, leaves: &[Leaf]) -> Option<(TreeWriter, Tr
     build_on(None, policy, leaves)
 }
 
-/// As [`build`], by all threads of a pool if one is given.
+/// Works like [`build`], on all threads of a pool if one is given.
 ///
 /// ```
 /// use trunkline_core::{params::CollisionPolicy, tree};
@@ -184,7 +184,7 @@ pub fn build_on(
     Some(halves_of(slots, policy, 0))
 }
 
-/// Why no tree was built from what a leaf store has.
+/// The reason why no tree was built from a leaf store.
 ///
 /// ```
 /// use trunkline_core::tree::BuildError;
@@ -197,11 +197,11 @@ pub enum BuildError<E: std::error::Error + 'static> {
     #[error(transparent)]
     Source(#[from] E),
     /// Leaves are not sorted strictly ascending, not in the range asked for, or too many share a path.
-    #[error("the leaves from key hash {} on are no slot of a tree; restore the directory from a copy", crate::hash::hex(.0))]
+    #[error("the leaves from key hash {} on do not form a slot of a tree; restore the directory from a copy", crate::hash::hex(.0))]
     Disorder(Digest),
 }
 
-/// As [`build_on`], within a budget of so many bytes (0 for none) from the start: `leaves` reads the
+/// Works like [`build_on`], within a budget of bytes (0 for none) from the start. `leaves` reads the
 /// leaves in a range of key hashes, which are those of one slot, from a leaf store that the tree can
 /// look into later.
 ///
@@ -238,7 +238,7 @@ pub fn build_within<E: std::error::Error + Send + 'static>(
     Ok(halves_of(slots, policy, budget_bytes))
 }
 
-/// What building one slot leaves behind for the next.
+/// Memory that building one slot leaves for the next.
 struct Buffers {
     dirty: Dirty,
     scratch: Scratch,

@@ -1,9 +1,8 @@
-//! What hangs below one cell of the directory: almost always one block of leaves.
+//! The subtree below one cell of the directory: almost always one block of leaves.
 //!
-//! A block is one allocation with its leaves side by side in path order, changed in place but for leaves
-//! that come and go.
-//! Only where far more keys share a prefix than chance allows does a cell hold branches above its
-//! blocks, so that no key costs more than a path. What roots mean does not depend on any of this (see
+//! A block is one allocation with its leaves in path order. A changed value is written in place; only adding
+//! or removing a leaf reallocates. A cell holds branches above its blocks only if far more keys share a
+//! prefix than chance allows, so that no key costs more than a path. What roots mean does not depend on any of this (see
 //! `fold`). Not here: which cell a key belongs to (`cells`), how writes change nodes (`update`), what
 //! older versions saw (`undo`) and how digests are folded (`fold`).
 
@@ -12,10 +11,10 @@ use std::sync::OnceLock;
 use crate::hash::Digest;
 use crate::params::{PATH_BITS, path_of};
 
-/// Leaves of a block above depth 56; one more and it becomes a branch.
+/// Most leaves of a block above depth 56. With one more, the block becomes a branch.
 pub(super) const BLOCK_LEAVES_MAX: usize = 32;
 /// A branch with no more leaves than this becomes a block again. Less than the maximum of a block,
-/// so that a key that comes and goes does not split and merge each time.
+/// so that adding and removing one key does not split and merge each time.
 const MERGE_LEAVES_MAX: u64 = 16;
 
 /// A present key.
@@ -50,9 +49,9 @@ impl Default for Node {
 
 /// Leaves in path order, in an allocation that is just large enough.
 ///
-/// Beside the pointer stands one byte of the key hash of each of the first few leaves: almost always
-/// it tells that a key is absent, or which leaf is the right one, before the leaves come from memory. The
-/// version of the last change tells whether what somebody knows of a key still holds.
+/// The header holds a fingerprint, one byte of the key hash, for each of the first few leaves. It almost
+/// always tells that a key is absent, or which leaf is the right one, before the leaves are loaded from
+/// memory. The version of the last change tells whether cached knowledge of a key still holds.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Block {
     leaves: Box<[Leaf]>,
@@ -61,8 +60,8 @@ pub(super) struct Block {
     _tag: Tag,
 }
 
-/// One byte that is always the same: in its other values the enums around a block say what they are,
-/// so that a header takes no more than its block.
+/// A byte with one value only. The enums around a block store their discriminants in its other values, so
+/// that they take no more memory than the block.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(u8)]
 enum Tag {
@@ -70,10 +69,10 @@ enum Tag {
     Block,
 }
 
-/// Leaves of a block that leave a byte in its header.
+/// Leaves of a block that have a fingerprint in its header.
 const FINGERPRINTS: usize = 9;
 
-/// The version of a block's last change, in six bytes: after it nothing changed. A refused change may count.
+/// The version of a block's last change, in six bytes: nothing changed after it. A refused change may count.
 #[derive(Clone, Copy, Debug, Default)]
 struct ChangedAt([u8; 6]);
 
@@ -109,7 +108,7 @@ impl Block {
         }
     }
 
-    /// The leaf of a key hash. Looks at few others.
+    /// Returns the leaf of a key hash. Compares few others.
     pub(super) fn find(&self, key_hash: &Digest) -> Option<&Leaf> {
         let is_it = |leaf: &&Leaf| leaf.key_hash == *key_hash;
         let mut likely = self.likely(key_hash);
@@ -118,14 +117,14 @@ impl Block {
             .or_else(|| self.leaves.get(FINGERPRINTS..)?.iter().find(is_it))
     }
 
-    /// Those of the first few leaves whose byte is that of a key hash.
+    /// Returns those of the first few leaves whose byte is that of a key hash.
     pub(super) fn likely(&self, key_hash: &Digest) -> impl Iterator<Item = &Leaf> {
         let fingerprint = fingerprint_of(key_hash);
         let fingerprinted = self.leaves.iter().zip(&self.fingerprints);
         fingerprinted.filter_map(move |(leaf, other)| (*other == fingerprint).then_some(leaf))
     }
 
-    /// Whether the header alone tells that a key hash is absent.
+    /// Returns whether the header alone tells that a key hash is absent.
     pub(super) fn definitely_absent(&self, key_hash: &Digest) -> bool {
         let fingerprint = fingerprint_of(key_hash);
         let fingerprints = self.fingerprints.iter().take(self.leaves.len());
@@ -135,7 +134,7 @@ impl Block {
             })
     }
 
-    /// The version of the last change, unless it is too late for the header.
+    /// Returns the version of the last change, unless it is too late for the header.
     pub(super) fn changed_at(&self) -> Option<u64> {
         let version = self.changed_at.get();
         (version < ChangedAt::LATE).then_some(version)
@@ -167,7 +166,7 @@ impl std::ops::Deref for Block {
     }
 }
 
-/// A byte of a key hash beyond its path, which all leaves of a cell have in common in part.
+/// Returns the fingerprint of a key hash: a byte beyond its path, of which the leaves of a cell share a part.
 fn fingerprint_of(key_hash: &Digest) -> u8 {
     key_hash[PATH_BITS as usize / 8 + 1]
 }
@@ -178,27 +177,27 @@ pub(super) struct Branch {
     pub(super) children: [Node; 4],
     /// Leaves below: always more than [`MERGE_LEAVES_MAX`].
     pub(super) count: u64,
-    /// Emptied by every change below, set when somebody needs it.
+    /// Cleared by every change below, and set on demand.
     pub(super) digest: OnceLock<Digest>,
 }
 
-/// Binary levels that a branch at `depth` takes.
+/// Returns how many binary levels a branch at `depth` takes.
 pub(super) fn branch_bits(depth: u32) -> u32 {
     (PATH_BITS - depth).min(2)
 }
 
-/// Which child of a branch at `depth` a key hash belongs to.
+/// Returns which child of a branch at `depth` a key hash belongs to.
 pub(super) fn child_of(key_hash: &Digest, depth: u32) -> usize {
     let bits = branch_bits(depth);
     (path_of(key_hash) >> (PATH_BITS - depth - bits)) as usize & ((1 << bits) - 1)
 }
 
-/// The bit of a key hash's path that tells the halves of a subtree at `depth` apart.
+/// Returns the bit of a key hash's path that tells the halves of a subtree at `depth` apart.
 pub(super) fn bit_of(key_hash: &Digest, depth: u32) -> bool {
     path_of(key_hash) >> (PATH_BITS - 1 - depth) & 1 == 1
 }
 
-/// Where a key hash stands among sorted leaves, or where it would.
+/// Returns the position of a key hash among sorted leaves, or the position where it belongs.
 pub(super) fn position_of(leaves: &[Leaf], key_hash: &Digest) -> Result<usize, usize> {
     let head = head_of(key_hash);
     for (place, leaf) in leaves.iter().enumerate() {
@@ -219,7 +218,7 @@ pub(super) fn position_of(leaves: &[Leaf], key_hash: &Digest) -> Result<usize, u
     Err(leaves.len())
 }
 
-/// Whether a key hash comes before another one, most often by one comparison of integers.
+/// Returns whether a key hash comes before another one, most often by one comparison of integers.
 pub(super) fn precedes(left: &Digest, right: &Digest) -> bool {
     match head_of(left).cmp(&head_of(right)) {
         std::cmp::Ordering::Equal => left < right,
@@ -233,8 +232,8 @@ fn head_of(key_hash: &Digest) -> u64 {
 }
 
 impl Node {
-    /// The subtree of leaves in path order that share their first `depth` bits. What is known of them
-    /// from `changed_at` on, or a later version, holds.
+    /// Returns the subtree of leaves in path order that share their first `depth` bits. They did not change
+    /// after `changed_at`.
     pub(super) fn build(leaves: &[Leaf], depth: u32, changed_at: u64) -> Self {
         if leaves.len() <= BLOCK_LEAVES_MAX || depth == PATH_BITS {
             return Self::Block(Block::new(leaves, changed_at));
@@ -254,7 +253,7 @@ impl Node {
         }))
     }
 
-    /// The leaf of a key hash.
+    /// Returns the leaf of a key hash.
     pub(super) fn get(&self, key_hash: &Digest, depth: u32) -> Option<&Leaf> {
         let mut node = self;
         let mut depth = depth;
@@ -269,7 +268,7 @@ impl Node {
         }
     }
 
-    /// The block that a key hash belongs to.
+    /// Returns the block that a key hash belongs to.
     #[inline]
     pub(super) fn block_mut(&mut self, key_hash: &Digest, depth: u32) -> &mut Block {
         let (mut node, mut depth) = (self, depth);
@@ -322,7 +321,7 @@ impl Node {
 mod tests {
     use super::*;
 
-    /// One of a few leaves with few different bytes in the header.
+    /// Returns one of a few leaves with few different bytes in the header.
     fn leaf(number: u8) -> Leaf {
         let mut key_hash = [0; 32];
         key_hash[7] = number;

@@ -1,4 +1,4 @@
-//! Looking at versions of the tree, present and past, from any thread.
+//! Reading versions of the tree, present and past, from any thread.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use super::{Leaf, Loaded, NotInMemory, Shared, SlotView, write};
 use crate::hash::Digest;
 use crate::params::{WIDTH, slot_of};
 
-/// Cells without leaves in memory that one step of a walk passes.
+/// Most evicted cells that one step of a walk passes.
 const PASSED_CELLS_MAX: u32 = 64;
 
-/// What the header of a block of leaves tells of a key.
+/// The knowledge of a key that the header of its block of leaves gives.
 ///
 /// ```
 /// use trunkline_core::{params::CollisionPolicy, tree, tree::Probe};
@@ -19,19 +19,18 @@ const PASSED_CELLS_MAX: u32 = 64;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Probe {
-    /// The key is not there.
+    /// The key is absent.
     Absent,
-    /// The key may be there or not, and did not change from this version of this run to the one that was
-    /// asked for: what is known of it at one of these holds at all of them.
+    /// The key did not change from this version of this run to the one that was asked for: present or
+    /// absent, it is the same at all of these versions.
     UnchangedSince(u64),
-    /// Nothing can be told.
+    /// The header tells nothing.
     Unknown,
 }
 
 /// Reads any version that was sealed and not yet retired; clones read the same tree.
 ///
-/// Asking for another version gives an answer that belongs to no version: whoever drives the tree
-/// keeps count of which versions there are.
+/// The answer for any other version is meaningless. The engine keeps track of which versions exist.
 ///
 /// ```
 /// use trunkline_core::{params::CollisionPolicy, tree};
@@ -48,18 +47,18 @@ impl TreeReader {
         Self { shared }
     }
 
-    /// The leaf of a key hash at a version.
+    /// Returns the leaf of a key hash at a version.
     ///
-    /// If it is not in memory it is, at this version, what the leaf store has at the key hash in any
-    /// view from the version that was `covered` when it left to this version.
+    /// If the leaf is evicted, its value at this version is the one that the leaf store has at the key hash,
+    /// in any view from the version that was `covered` at the eviction to this version.
     pub fn get(&self, version: u64, key_hash: &Digest) -> Result<Option<Leaf>, NotInMemory> {
         self.shared.slots[slot_of(key_hash)]
             .cells()
             .get_at(version, key_hash)
     }
 
-    /// What can be told of a key at a version without its leaf, which costs half the time: for who would
-    /// ask for the leaf only to see that what is known of the key still holds.
+    /// Returns what the header of a key's block tells about the key at a version. This takes half the time of
+    /// [`Self::get`], and is enough to see that cached knowledge of the key still holds.
     ///
     /// ```
     /// use trunkline_core::{batch::*, params::TreeParams, tree, tree::Probe};
@@ -80,8 +79,8 @@ impl TreeReader {
             .probe(version, key_hash)
     }
 
-    /// Brings what lies on the way to these keys nearer, all at a time, so that asking for one after the
-    /// other waits less for memory. Sixteen or so are right; sorted, they take few locks.
+    /// Prefetches the memory on the way to these keys, all at a time, so that asking for one after the
+    /// other waits less for memory. Pass about sixteen, sorted, so that few locks are taken.
     pub fn read_ahead(&self, key_hashes: &[Digest]) {
         for one_slot in key_hashes.chunk_by(|a, b| slot_of(a) == slot_of(b)) {
             self.shared.slots[slot_of(&one_slot[0])]
@@ -90,13 +89,12 @@ impl TreeReader {
         }
     }
 
-    /// The leaves of one cell of the directory at a version, in path order: the cell that holds
+    /// Returns the leaves of one cell of the directory at a version, in path order: the cell that holds
     /// `from`, without the leaves before it. Returns them with the key hash at which the next cell
     /// begins, or `None` after the last one. Cells are small, so this is a bounded step of a walk over
     /// the whole state.
     ///
-    /// Cells whose leaves are not in memory are passed in one step, up to 64 of them: their leaves are
-    /// in the leaf store, as for [`Self::get`].
+    /// One step passes up to 64 evicted cells; their leaves are in the leaf store, as for [`Self::get`].
     pub fn leaves_from(
         &self,
         version: u64,
@@ -116,7 +114,7 @@ impl TreeReader {
         (Err(NotInMemory), end)
     }
 
-    /// Forgets what versions before `oldest` saw. The memory is freed by the caller's thread, outside
+    /// Retires the versions before `oldest`. The memory is freed by the caller's thread, outside
     /// of every lock.
     pub fn retire(&self, oldest: u64) {
         for slot in &self.shared.slots {
@@ -126,7 +124,7 @@ impl TreeReader {
         }
     }
 
-    /// One slot as a version saw it, with cells that had to be loaded for it; both halves stay locked
+    /// Returns one slot as a version saw it, with cells that had to be loaded for it; both halves stay locked
     /// while the view lives.
     pub(crate) fn slot_view<'a>(
         &'a self,
@@ -139,7 +137,7 @@ impl TreeReader {
     }
 }
 
-/// The smallest key hash after all those that share the first `depth` bits with this one.
+/// Returns the smallest key hash after all those that share the first `depth` bits with this one.
 fn next_prefix(key_hash: &Digest, depth: u32) -> Option<Digest> {
     let [a, b, c, d, e, f, g, h, ..] = *key_hash;
     let head = u64::from_be_bytes([a, b, c, d, e, f, g, h]);

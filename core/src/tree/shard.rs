@@ -1,9 +1,9 @@
-//! A submission cut by ranges of slots, each for one thread at a time.
+//! Applying a submission in shards: ranges of slots, each for one thread at a time.
 //!
-//! Slots know nothing of one another, so shards need no order among them; whether the submission takes
-//! effect is known only when all of them are through. A lock is held within one shard's work, never
-//! while a thread waits for other shards. Not here: how many shards (whoever drives the tree says so),
-//! and cutting a version that is hashed (`hasher`).
+//! Slots are independent of one another, so shards run in any order. Whether the submission takes effect is
+//! known only when all of them are done. A lock is held within the work of one shard, never while a thread
+//! waits for other shards. Not here: how many shards (the engine decides), and cutting a version that is
+//! hashed (`hasher`).
 
 use std::ops::Range;
 
@@ -17,19 +17,19 @@ use crate::batch::Write;
 use crate::outcome::Refusal;
 use crate::params::{WIDTH, slot_of};
 
-/// Writes that are worth waking a thread for.
+/// Fewest writes that are worth waking a thread for.
 const THREAD_WRITES_MIN: usize = 256;
 
-/// What a submission does to some of the slots.
+/// The part of a submission that changes some of the slots.
 pub(super) struct Shard<'a> {
     shared: &'a Shared,
     pub(super) update: Update<'a>,
     /// Its writes among those of the submission.
     range: Range<usize>,
     dirty: &'a mut Dirty,
-    /// How far the version had come before.
+    /// The state of `dirty` before the submission.
     mark: Mark,
-    /// Leaves that came, less those that went.
+    /// Leaves added, less those removed.
     pub(super) gained: i64,
     /// Slots whose directory was resized.
     pub(super) resized: Vec<usize>,
@@ -69,7 +69,7 @@ impl<'a> Shard<'a> {
         }
     }
 
-    /// The submission takes effect: slot by slot, its records become those of the version, and directories that have become
+    /// Accepts the submission: slot by slot, its records become those of the version, and directories that have become
     /// too full double.
     fn accept(&mut self) {
         for (slot, _) in slots_of(self.update.writes, self.range.clone()) {
@@ -123,17 +123,17 @@ fn each<'a>(shards: &mut [Shard<'a>], together: Option<usize>, work: fn(&mut Sha
     }
 }
 
-/// Where the slots of a shard begin, of so many shards.
+/// Returns the first slot of a shard, of a number of shards.
 fn first_slot(shard: usize, shards: usize) -> usize {
     shard * WIDTH / shards
 }
 
-/// The shard that a slot belongs to.
+/// Returns the shard that a slot belongs to.
 pub(super) fn shard_of(slot: usize, shards: usize) -> usize {
     ((slot + 1) * shards - 1) / WIDTH
 }
 
-/// The writes of each shard.
+/// Returns the writes of each shard.
 pub(super) fn bounds(writes: &[Write], shards: usize) -> impl Iterator<Item = Range<usize>> {
     let start = move |shard: usize| {
         let first = first_slot(shard, shards);
@@ -142,7 +142,7 @@ pub(super) fn bounds(writes: &[Write], shards: usize) -> impl Iterator<Item = Ra
     (0..shards).map(move |shard| start(shard)..start(shard + 1))
 }
 
-/// Some of the sorted writes by slot.
+/// Returns some of the sorted writes, grouped by slot.
 pub(super) fn slots_of(
     writes: &[Write],
     range: Range<usize>,

@@ -1,9 +1,9 @@
-//! What versions replaced among a slot's leaves, kept so that older versions stay readable.
+//! Leaves of a slot that versions replaced, kept so that older versions stay readable.
 //!
-//! The present is changed in place. For each leaf that a version changes it keeps one record: what
-//! stood there before. A reader of version N looks through the records of the versions after N, oldest
-//! first: the first hit is what N saw, no hit means that nothing changed since. The same records take
-//! a refused submission back. Not here: digests (`versions`).
+//! The tree is changed in place. For each leaf that a version changes, it keeps one record of the former
+//! leaf. A reader of version N looks through the records of the versions after N, oldest
+//! first: the first hit is what N saw, no hit means that nothing changed since. The same records roll
+//! back a refused submission. Not here: digests (`versions`).
 
 use std::collections::VecDeque;
 
@@ -11,7 +11,7 @@ use super::node::{Leaf, position_of, precedes};
 use crate::hash::Digest;
 use crate::params::path_of;
 
-/// What stood at a key before it was changed.
+/// A key that was changed, and its leaf before.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Record {
     pub(super) key_hash: Digest,
@@ -42,7 +42,7 @@ impl Record {
         })
     }
 
-    /// Puts back what stood there, among sorted leaves.
+    /// Restores the former leaf, among sorted leaves.
     pub(super) fn put_back(&self, leaves: &mut Vec<Leaf>) {
         match (position_of(leaves, &self.key_hash), self.leaf()) {
             (Ok(place), Some(leaf)) => leaves[place] = leaf,
@@ -75,7 +75,7 @@ impl Item {
             .or_else(|| open.iter().find(|record| record.key_hash == *key_hash))
     }
 
-    /// Records of paths in a range, the newest first.
+    /// Returns the records of paths in a range, the newest first.
     fn newest_first(&self, paths: std::ops::Range<u64>) -> impl Iterator<Item = &Record> {
         let (accepted, open) = self.records.split_at(self.accepted);
         let path = |record: &Record| path_of(&record.key_hash);
@@ -96,12 +96,12 @@ pub(super) struct Undo {
     spare: Vec<Vec<Record>>,
 }
 
-/// Lists kept for reuse, and records that one of them has room for at most.
+/// Lists kept for reuse, and the largest capacity of one of them, records.
 const SPARE_LISTS_MAX: usize = 32;
 const SPARE_RECORDS_MAX: usize = 1 << 10;
 
 impl Undo {
-    /// The records of a version that is being made.
+    /// Returns the records of a version that is being made.
     pub(super) fn open(&mut self, version: u64) -> &mut Vec<Record> {
         if self.items.back().is_none_or(|item| item.version != version) {
             self.items.push_back(Item {
@@ -114,7 +114,7 @@ impl Undo {
         &mut self.items[last].records
     }
 
-    /// The submission that was being applied takes effect: its records join the others.
+    /// Accepts the submission that was being applied: its records join the others of the version.
     pub(super) fn accept(&mut self) {
         let Some(item) = self.items.back_mut() else {
             return;
@@ -129,7 +129,7 @@ impl Undo {
         item.accepted = item.records.len();
     }
 
-    /// The submission that was being applied is refused: its records, in the order of its changes.
+    /// Takes out the records of the submission that was being applied, in the order of its changes.
     pub(super) fn take_open(&mut self) -> Vec<Record> {
         self.items
             .back_mut()
@@ -137,7 +137,7 @@ impl Undo {
             .unwrap_or_default()
     }
 
-    /// What `version` saw at a key, if it was changed since: a leaf or none.
+    /// Returns what `version` saw at a key, a leaf or none, if the key changed since.
     pub(super) fn find(&self, version: u64, key_hash: &Digest) -> Option<Option<Leaf>> {
         // Readers ask about recent versions: most often nothing changed since.
         if !self.is_after(version) {
@@ -147,14 +147,14 @@ impl Undo {
         record.map(Record::leaf)
     }
 
-    /// Whether anything changed since `version`.
+    /// Returns whether anything changed since `version`.
     pub(super) fn is_after(&self, version: u64) -> bool {
         self.items
             .back()
             .is_some_and(|newest| newest.version > version)
     }
 
-    /// Whether anything in a range of paths changed since `version`.
+    /// Returns whether anything in a range of paths changed since `version`.
     pub(super) fn touched(&self, version: u64, paths: std::ops::Range<u64>) -> bool {
         self.after(version)
             .any(|item| item.newest_first(paths.clone()).next().is_some())
@@ -180,7 +180,8 @@ impl Undo {
         self.items.range(self.items.len() - count..)
     }
 
-    /// Takes out what no version from `oldest` on needs, to be dropped where it stalls nobody.
+    /// Removes what no version from `oldest` on needs, and returns it, so that the caller can drop it
+    /// outside of the locks.
     pub(super) fn retire(&mut self, oldest: u64) -> impl Sized + use<> {
         let keep_from = self.items.partition_point(|item| item.version <= oldest);
         let mut retired = Vec::new();

@@ -1,8 +1,8 @@
 //! Merging sorted writes into the leaves of one cell, in place.
 //!
-//! Writes come path by path, since keys that share a path are one matter for the policy. Every change
-//! leaves a record of what stood there before (`undo`). Digests are not touched. Not here: the walk
-//! over slots and cells, requirements and taking back (`writer`, `cells`).
+//! Writes are applied path by path, since the collision policy decides about all keys of a path together.
+//! Every change leaves a record of the former leaf (`undo`). Digests are not touched. Not here: the walk
+//! over slots and cells, requirements, and rolling back (`writer`, `cells`).
 
 use std::ops::Range;
 
@@ -13,16 +13,16 @@ use crate::hash::Digest;
 use crate::outcome::Refusal;
 use crate::params::{BUCKET_MEMBERS_MAX, CollisionPolicy, path_of};
 
-/// What one submission does to the tree as it is walked.
+/// A submission while it is applied, and what it changed so far.
 pub(super) struct Update<'a> {
     pub(super) writes: &'a [Write],
     pub(super) version: u64,
     pub(super) policy: CollisionPolicy,
     /// Places of writes that changed nothing.
     pub(super) unchanged: Vec<u32>,
-    /// Keys that newer ones on their path put out.
+    /// Keys that newer keys on their path displaced.
     pub(super) displaced: Vec<Digest>,
-    /// Paths that a leaf removed from, if somebody keeps them.
+    /// Paths that lost a leaf; `None` if the tree has no budget.
     pub(super) removed: Option<Vec<u64>>,
 }
 
@@ -152,8 +152,8 @@ impl Update<'_> {
         }
     }
 
-    /// Records that a leaf went because of a newer key on its path. A leaf that this very batch wrote
-    /// turns from written into displaced, or into nothing at all if it was not there before.
+    /// Records that a newer key displaced a leaf on its path. A leaf that this batch wrote counts as
+    /// displaced if it was there before, and not at all otherwise.
     fn displace(
         &mut self,
         leaf: &Leaf,

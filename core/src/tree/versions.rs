@@ -1,4 +1,4 @@
-//! What versions replaced among a slot's digests, kept so that older versions stay readable.
+//! Digests of a slot that versions replaced, kept so that older versions stay readable.
 //!
 //! The present lies in a flat array that is changed in place; whatever a version overwrites goes into
 //! that version's items first. A reader of version N looks through the items of the versions after N,
@@ -9,10 +9,10 @@ use std::collections::VecDeque;
 
 use super::digests::{Entry, Heap};
 
-/// Nodes and what stood there, descending by node.
+/// Nodes and their former entries, descending by node.
 pub(super) type Entries = Vec<(u32, Entry)>;
 
-/// What one version replaced.
+/// The digests that one version replaced.
 #[derive(Debug)]
 struct Item {
     version: u64,
@@ -35,12 +35,12 @@ pub(super) struct Versions {
     spare: Vec<Entries>,
 }
 
-/// Lists kept for reuse, and entries that one of them has room for at most.
+/// Lists kept for reuse, and the largest capacity of one of them, entries.
 const SPARE_LISTS_MAX: usize = 32;
 const SPARE_ENTRIES_MAX: usize = 1 << 12;
 
 impl Versions {
-    /// An empty list to fill.
+    /// Returns an empty list to fill.
     pub(super) fn list(&mut self) -> Entries {
         self.spare.pop().unwrap_or_default()
     }
@@ -62,7 +62,7 @@ impl Versions {
         });
     }
 
-    /// What `version` saw at a node, if it was overwritten since.
+    /// Returns what `version` saw at a node, if the node was overwritten since.
     pub(super) fn find(&self, version: u64, node: u32) -> Option<Entry> {
         let newer = self.items.iter().rev();
         let count = newer.take_while(|item| item.version > version).count();
@@ -76,7 +76,8 @@ impl Versions {
         })
     }
 
-    /// Takes out what no version from `oldest` on needs, to be dropped where it stalls nobody.
+    /// Removes what no version from `oldest` on needs, and returns it, so that the caller can drop it
+    /// outside of the locks.
     pub(super) fn retire(&mut self, oldest: u64) -> impl Sized + use<> {
         let keep_from = self.items.partition_point(|item| item.version <= oldest);
         let mut retired = Vec::new();

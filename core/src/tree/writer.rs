@@ -1,4 +1,4 @@
-//! The one who changes the tree: applies submissions, wholly or not at all, and seals versions.
+//! Changing the tree: applying submissions atomically, and sealing versions.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::hash::Digest;
 use crate::outcome::Refusal;
 use crate::params::{CollisionPolicy, WIDTH, slot_of};
 
-/// What a submission that took effect did to the tree.
+/// The changes of a submission that took effect.
 ///
 /// ```
 /// use trunkline_core::{batch::{Batch, BatchLimits}, params::TreeParams, tree};
@@ -31,15 +31,15 @@ use crate::params::{CollisionPolicy, WIDTH, slot_of};
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
-    /// Places of prepared writes that changed nothing, ascending: a put of the value that is there, a
-    /// delete of a key that is not there, a put that a newer key on its path undid at once. Every
-    /// other write changed something.
+    /// Places of prepared writes that changed nothing, ascending: a put of the present value, a delete of
+    /// an absent key, a put of a new key that a newer one displaced at once. Every other write changed
+    /// something.
     pub unchanged: Vec<u32>,
-    /// Hashes of keys that had a value before and lost it to a newer key on their path, ascending.
+    /// Hashes of keys that had a value before and that a newer key on their path displaced, ascending.
     pub displaced: Vec<Digest>,
 }
 
-/// What a version changed: hand it to the hasher, in order of versions.
+/// The changes of a version, to pass to the hasher in order of versions.
 ///
 /// ```
 /// use trunkline_core::{params::CollisionPolicy, tree};
@@ -59,12 +59,12 @@ pub struct SealedChanges {
 }
 
 impl SealedChanges {
-    /// The version that was sealed.
+    /// Returns the version that was sealed.
     pub fn version(&self) -> u64 {
         self.version
     }
 
-    /// Whether the version left every leaf as it was.
+    /// Returns whether the version left every leaf as it was.
     pub fn is_empty(&self) -> bool {
         self.dirty.iter().all(Dirty::is_empty)
     }
@@ -87,8 +87,7 @@ pub struct TreeWriter {
     pub(super) shared: Arc<Shared>,
     policy: CollisionPolicy,
     key_count: u64,
-    /// What changed since the last seal, one for each shard of slots that the version is cut into: at
-    /// least one.
+    /// Changes since the last seal, one list for each shard that the version is cut into: at least one.
     dirty: Vec<Dirty>,
     /// Slots whose directory was resized since the last seal.
     resized: Vec<usize>,
@@ -97,7 +96,7 @@ pub struct TreeWriter {
 }
 
 impl TreeWriter {
-    /// With room for so many bytes, 0 for as many as it takes.
+    /// Returns a writer with a budget of bytes, 0 for none.
     pub(super) fn new(shared: Arc<Shared>, policy: CollisionPolicy, budget_bytes: u64) -> Self {
         let cells = |slot: usize| read(&shared.slots[slot].cells);
         let evicted = (0..WIDTH).map(|slot| cells(slot).evicted());
@@ -113,32 +112,31 @@ impl TreeWriter {
         }
     }
 
-    /// Keys present.
+    /// Returns the number of keys present.
     pub fn key_count(&self) -> u64 {
         self.key_count
     }
 
-    /// A reader of the same tree.
+    /// Returns a reader of the same tree.
     pub fn reader(&self) -> TreeReader {
         TreeReader::new(self.shared.clone())
     }
 
-    /// Applies a submission as part of a version, wholly or, if it is refused, not at all. Versions
-    /// come in ascending order, each sealed before the next begins.
+    /// Applies a submission as part of a version, atomically. Versions ascend, and each is sealed before
+    /// the next begins.
     ///
     /// # Panics
     ///
-    /// If the tree has a budget and [`Self::cells_to_load`] was not asked, or what it named not restored.
+    /// If the tree has a budget, and a cell that [`Self::cells_to_load`] names was not restored.
     pub fn apply(&mut self, batch: &PreparedBatch, version: u64) -> Result<Applied, Refusal> {
         self.apply_on(None, batch, version)
     }
 
-    /// As [`Self::apply`], cut into a number of shards (1 to 128) of which each is for one thread of a
-    /// pool; what comes out is the same. Without a pool, with one shard, or if a batch is too small to
+    /// Works like [`Self::apply`], cut into a number of shards (1 to 128), each for one thread of a
+    /// pool; the result is the same. Without a pool, with one shard, or if a batch is too small to
     /// be worth it, all work is done on the calling thread.
     ///
-    /// A version is cut once: those of its submissions that come after the first that took effect keep
-    /// to the shards of that one.
+    /// A version is cut once: after the first submission that took effect, later ones use its shards.
     ///
     /// ```
     /// use trunkline_core::{batch::*, params::TreeParams, tree};
@@ -154,7 +152,7 @@ impl TreeWriter {
     ///
     /// # Panics
     ///
-    /// As [`Self::apply`].
+    /// Like [`Self::apply`].
     pub fn apply_on(
         &mut self,
         pool: Option<(&ThreadPool, usize)>,
@@ -173,13 +171,13 @@ impl TreeWriter {
     ///
     /// # Panics
     ///
-    /// As [`Self::apply`].
+    /// Like [`Self::apply`].
     pub fn replay(&mut self, writes: &[Write], version: u64) -> Result<(), Refusal> {
         self.apply_writes(None, writes, version, CollisionPolicy::Bucket)
             .map(drop)
     }
 
-    /// Ends a version: what changed in it, for the hasher.
+    /// Ends a version, and returns its changes for the hasher.
     pub fn seal(&mut self, version: u64) -> SealedChanges {
         for slot in std::mem::take(&mut self.resized) {
             let cells = read(&self.shared.slots[slot].cells);
@@ -271,7 +269,7 @@ impl TreeWriter {
     }
 }
 
-/// Moves what one list has to the end of another one.
+/// Moves the items of one list to the end of another.
 fn take_over<T>(all: &mut Vec<T>, more: &mut Vec<T>) {
     match all.is_empty() {
         true => std::mem::swap(all, more),

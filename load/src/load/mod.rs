@@ -15,7 +15,7 @@ use super::run::Replayed;
 use super::schedule::Source;
 use super::target::Target;
 use super::trace::{TraceReader, TraceWriter};
-use super::warnings::Warning;
+use super::warning::Warning;
 
 use running::Running;
 

@@ -9,7 +9,7 @@ use crate::interval_log::IntervalLog;
 use crate::records::Records;
 use crate::run::Run;
 use crate::run_files::RunFileError;
-use crate::warnings::Warning;
+use crate::warning::Warning;
 
 /// What comes out of a load.
 ///

@@ -15,7 +15,8 @@ use crate::schedule::{Source, nanos};
 use crate::stage_log::StageLog;
 use crate::target::{Observation, Seen, Target};
 use crate::trace::TraceWriter;
-use crate::warnings::{self, Warning};
+use crate::warning::Warning;
+use crate::warnings;
 
 /// Length of the closed loop that finds a rate, in seconds.
 const CALIBRATION_S: f64 = 2.0;

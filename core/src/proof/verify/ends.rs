@@ -1,4 +1,4 @@
-//! Terminals: which entries each has, whether its place fits their claims, and its digest.
+//! Terminals: the entries of each, whether its content fits their claims, and its digest.
 //!
 //! Not here: what lies above terminals.
 
@@ -23,13 +23,13 @@ pub(in crate::proof) struct End {
 }
 
 impl End {
-    /// Highest path below it.
+    /// Returns the highest path below the terminal.
     fn last_path(&self) -> u64 {
         self.path | mask_below(self.depth)
     }
 }
 
-/// The bits of a path below a depth.
+/// Returns the bits of a path below a depth.
 fn mask_below(depth: u32) -> u64 {
     (1 << (PATH_BITS - depth)) - 1
 }
@@ -109,7 +109,7 @@ impl Below<'_> {
         }
     }
 
-    /// The entries claimed present, as leaves.
+    /// Returns the entries claimed present, as leaves.
     fn present(&self) -> impl Iterator<Item = ShownLeaf> {
         let claims = self.entries.iter().map(|entry| &entry.claim);
         self.key_hashes

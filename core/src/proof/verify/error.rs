@@ -1,4 +1,4 @@
-//! Which rule a proof breaks.
+//! The rules that a proof can break.
 //!
 //! Not here: the rules.
 
@@ -102,7 +102,7 @@ pub enum VerifyProofError {
     /// Siblings of the top are left over.
     #[error("siblings above the slots are left over")]
     TopSiblingUnused,
-    /// Versions don't ascend strictly.
+    /// Versions do not ascend strictly.
     #[error("version {0} of the proof does not follow the one before it")]
     VersionOrder(usize),
     /// KZG tops without an opening, an opening without one, or one of the wrong kind.

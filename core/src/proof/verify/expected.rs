@@ -1,13 +1,13 @@
-//! What a client trusts, and holding a version's root against it.
+//! The roots that a client trusts, and comparing the root of a version with them.
 //!
 //! Not here: how the root follows from the claims.
 
 use super::VerifyProofError;
 use crate::hash::Digest;
 use crate::proof::VersionProof;
-use crate::record::{CommitRecord, Root};
+use crate::record::Root;
 
-/// What the client trusts, from a source outside the proof.
+/// The root that the client trusts, from a source outside of the proof.
 ///
 /// A tree id belongs to every root: under another salt every key would be "absent".
 ///
@@ -42,7 +42,7 @@ pub enum Expected {
     Carried,
 }
 
-/// What the claims of a verified proof rest on.
+/// The trusted root that the claims of a verified proof rest on.
 ///
 /// ```
 /// use trunkline_core::proof::BoundTo;
@@ -58,7 +58,7 @@ pub enum BoundTo {
     StateDigest,
     /// The trusted KZG root: tree and state, but no version.
     KzgRoot,
-    /// Nothing that the client trusts: whoever made the proof chose everything in it.
+    /// Nothing that the client trusts: the prover chose everything in the proof.
     Nothing,
 }
 
@@ -76,6 +76,60 @@ pub enum TopRoot {
     Kzg([u8; 48]),
 }
 
+/// The parts of what a client trusts.
+#[derive(Default)]
+pub(crate) struct Trusted<'a> {
+    pub(crate) tree_id: Option<&'a Digest>,
+    pub(crate) version: Option<u64>,
+    pub(crate) commit_id: Option<&'a Digest>,
+    pub(crate) state_digest: Option<&'a Digest>,
+    pub(crate) kzg_root: Option<&'a [u8; 48]>,
+    /// Whether a record must be carried, since nothing but its commit id is trusted.
+    pub(crate) needs_record: bool,
+}
+
+impl Expected {
+    pub(crate) fn trusted(&self) -> Trusted<'_> {
+        match self {
+            Self::Root(root) => Trusted {
+                tree_id: Some(&root.tree_id),
+                version: Some(root.version),
+                commit_id: Some(&root.commit_id),
+                state_digest: Some(&root.state_digest),
+                kzg_root: root.kzg_root.as_ref(),
+                needs_record: false,
+            },
+            Self::CommitId(commit_id) => Trusted {
+                commit_id: Some(commit_id),
+                needs_record: true,
+                ..Trusted::default()
+            },
+            Self::StateDigest {
+                tree_id,
+                state_digest,
+            } => Trusted {
+                tree_id: Some(tree_id),
+                state_digest: Some(state_digest),
+                ..Trusted::default()
+            },
+            Self::KzgRoot { tree_id, kzg_root } => Trusted {
+                tree_id: Some(tree_id),
+                kzg_root: Some(kzg_root),
+                ..Trusted::default()
+            },
+            Self::Carried => Trusted::default(),
+        }
+    }
+}
+
+/// Returns an error unless what was found is what is trusted, or nothing is.
+pub(crate) fn same<T: PartialEq, E>(trusted: Option<T>, found: T, error: E) -> Result<(), E> {
+    match trusted {
+        Some(trusted) if trusted != found => Err(error),
+        _ => Ok(()),
+    }
+}
+
 pub(super) fn check_record(
     proof: &VersionProof,
     tree_id: &Digest,
@@ -84,112 +138,52 @@ pub(super) fn check_record(
     let Some(record) = &proof.record else {
         return Ok(());
     };
-    if record.tree_id != *tree_id {
-        return Err(VerifyProofError::RecordTree);
-    }
-    if record.version != proof.version {
-        return Err(VerifyProofError::RecordVersion);
-    }
-    match root {
-        TopRoot::StateDigest(digest) if *digest != record.state_digest => {
-            Err(VerifyProofError::RecordState)
-        }
-        _ => Ok(()),
-    }
+    let version = Some(proof.version);
+    same(Some(tree_id), &record.tree_id, VerifyProofError::RecordTree)?;
+    same(version, record.version, VerifyProofError::RecordVersion)?;
+    let state_digest = match root {
+        TopRoot::StateDigest(digest) => Some(digest),
+        TopRoot::Kzg(_) => None,
+    };
+    same(
+        state_digest,
+        &record.state_digest,
+        VerifyProofError::RecordState,
+    )
 }
 
+/// Compares a version's root with what the client trusts. The record was already found to agree with tree
+/// id, version and state digest.
 pub(super) fn check_expected(
     proof: &VersionProof,
     tree_id: &Digest,
     root: &TopRoot,
     expected: &Expected,
 ) -> Result<BoundTo, VerifyProofError> {
-    match expected {
-        Expected::Root(expected) => {
-            check_tree(tree_id, &expected.tree_id)?;
-            check_root(proof, root, expected)?;
-            Ok(BoundTo::Root)
+    use VerifyProofError as Broken;
+    let trusted = expected.trusted();
+    same(trusted.tree_id, tree_id, Broken::ExpectedTree)?;
+    same(trusted.version, proof.version, Broken::ExpectedVersion)?;
+    match &proof.record {
+        Some(record) if trusted.commit_id.is_some() => {
+            let commit_id = &record.commit_id();
+            same(trusted.commit_id, commit_id, Broken::ExpectedCommit)?;
         }
-        Expected::CommitId(commit_id) => {
-            check_commit(proof, root, commit_id)?;
-            Ok(BoundTo::CommitId)
-        }
-        Expected::StateDigest {
-            tree_id: expected,
-            state_digest,
-        } => {
-            check_tree(tree_id, expected)?;
-            check_state(root, state_digest)?;
-            Ok(BoundTo::StateDigest)
-        }
-        Expected::KzgRoot {
-            tree_id: expected,
-            kzg_root,
-        } => {
-            check_tree(tree_id, expected)?;
-            check_kzg_root(root, kzg_root)?;
-            Ok(BoundTo::KzgRoot)
-        }
-        Expected::Carried => Ok(BoundTo::Nothing),
+        None if trusted.needs_record => return Err(Broken::NeedsRecord),
+        _ => {}
     }
-}
-
-fn check_tree(tree_id: &Digest, expected: &Digest) -> Result<(), VerifyProofError> {
-    if tree_id != expected {
-        return Err(VerifyProofError::ExpectedTree);
-    }
-    Ok(())
-}
-
-fn check_root(
-    proof: &VersionProof,
-    root: &TopRoot,
-    expected: &Root,
-) -> Result<(), VerifyProofError> {
-    if proof.version != expected.version {
-        return Err(VerifyProofError::ExpectedVersion);
-    }
-    let commit_id = proof.record.as_ref().map(CommitRecord::commit_id);
-    if commit_id.is_some_and(|commit_id| commit_id != expected.commit_id) {
-        return Err(VerifyProofError::ExpectedCommit);
-    }
-    match (root, &expected.kzg_root) {
-        (TopRoot::StateDigest(_), _) => check_state(root, &expected.state_digest),
-        (TopRoot::Kzg(_), Some(kzg_root)) => check_kzg_root(root, kzg_root),
-        (TopRoot::Kzg(_), None) => Err(VerifyProofError::NeedsHashTop),
-    }
-}
-
-/// The record was found to agree with tree id, version and state digest before.
-fn check_commit(
-    proof: &VersionProof,
-    root: &TopRoot,
-    expected: &Digest,
-) -> Result<(), VerifyProofError> {
-    let Some(record) = &proof.record else {
-        return Err(VerifyProofError::NeedsRecord);
+    let bound_to = match expected {
+        Expected::Root(_) => BoundTo::Root,
+        Expected::CommitId(_) => BoundTo::CommitId,
+        Expected::StateDigest { .. } => BoundTo::StateDigest,
+        Expected::KzgRoot { .. } => BoundTo::KzgRoot,
+        Expected::Carried => return Ok(BoundTo::Nothing),
     };
-    if record.commit_id() != *expected {
-        return Err(VerifyProofError::ExpectedCommit);
-    }
     match root {
-        TopRoot::StateDigest(_) => Ok(()),
-        TopRoot::Kzg(_) => Err(VerifyProofError::NeedsHashTop),
-    }
-}
-
-fn check_state(root: &TopRoot, expected: &Digest) -> Result<(), VerifyProofError> {
-    match root {
-        TopRoot::StateDigest(digest) if digest == expected => Ok(()),
-        TopRoot::StateDigest(_) => Err(VerifyProofError::ExpectedState),
-        TopRoot::Kzg(_) => Err(VerifyProofError::NeedsHashTop),
-    }
-}
-
-fn check_kzg_root(root: &TopRoot, expected: &[u8; 48]) -> Result<(), VerifyProofError> {
-    match root {
-        TopRoot::Kzg(commitment) if commitment == expected => Ok(()),
-        TopRoot::Kzg(_) => Err(VerifyProofError::ExpectedKzgRoot),
-        TopRoot::StateDigest(_) => Err(VerifyProofError::NeedsKzgTop),
-    }
+        TopRoot::StateDigest(_) if bound_to == BoundTo::KzgRoot => Err(Broken::NeedsKzgTop),
+        TopRoot::StateDigest(digest) => same(trusted.state_digest, digest, Broken::ExpectedState),
+        TopRoot::Kzg(_) if trusted.kzg_root.is_none() => Err(Broken::NeedsHashTop),
+        TopRoot::Kzg(found) => same(trusted.kzg_root, found, Broken::ExpectedKzgRoot),
+    }?;
+    Ok(bound_to)
 }

@@ -1,7 +1,6 @@
-//! From the terminals up to the slots, and from the slots up to a state digest: which digests belong
-//! together.
+//! Folding terminals up to slots, and slots up to a state digest.
 //!
-//! Deliberately not here: compaction. A verifier that applied it could be told "this side is empty
+//! Not here: compaction. A verifier that applied it could be told "this side is empty
 //! and that inner node is a leaf"; here every level above a terminal is a hash.
 
 use alloc::vec::Vec;
@@ -39,7 +38,7 @@ pub(super) fn fold_slots(
     }
 }
 
-/// The digest of the subtree at `depth` that the terminals, at least one, lie in.
+/// Returns the digest of the subtree at `depth` that the terminals, at least one, lie in.
 ///
 /// Terminals are disjoint, so that each level splits them until one is left at its own depth:
 /// the recursion ends at depth 56.
@@ -87,7 +86,7 @@ pub(super) fn fold_root_node(
     }
 }
 
-/// The digest at `depth` (0 to 7) of the root node over the slots: only an all-empty half of it
+/// Returns the digest at `depth` (0 to 7) of the root node over the slots: only an all-empty half of it
 /// is zero, and nothing else is compact.
 fn fold_half(
     slots: &[UsedSlot],

@@ -21,7 +21,7 @@ pub(super) struct PlannedVersion {
     state_digest: Option<DigestIndex>,
 }
 
-/// What a version's claims lead to.
+/// The result of folding the claims of a version.
 pub(super) struct FoldedVersion {
     pub(super) key_hashes: Vec<Digest>,
     pub(super) root: TopRoot,
@@ -76,7 +76,7 @@ impl PlannedVersion {
     }
 }
 
-/// The hashes of the keys, which have to ascend strictly.
+/// Returns the hashes of the keys, which have to ascend strictly.
 pub(in crate::proof) fn hash_keys(
     params: &TreeParams,
     proof: &VersionProof,

@@ -30,6 +30,8 @@ pub use error::VerifyProofError;
 pub use expected::{BoundTo, Expected, TopRoot};
 pub use root::VerifiedRoot;
 
+pub(crate) use self::expected::same;
+
 pub(super) use self::ends::{End, find_ends};
 pub(super) use self::folded::hash_keys;
 pub(super) use self::plan::{DigestIndex, Plan};
@@ -79,7 +81,7 @@ pub struct Verified<'a> {
     pub root: TopRoot,
     /// Which of the things that the client trusts they rest on.
     pub bound_to: BoundTo,
-    /// The version, if what the client trusts says so; the proof's own word for it is not enough.
+    /// The version, if what the client trusts says so; the proof's own claim is not enough.
     pub trusted_version: Option<u64>,
     /// The carried record, if its commit id is what the client trusts.
     pub trusted_record: Option<&'a CommitRecord>,
@@ -90,7 +92,7 @@ pub struct Verified<'a> {
 }
 
 impl<'a> Verified<'a> {
-    /// What was shown of a key; `None` if the proof is not about it.
+    /// Returns what the proof shows of a key; `None` if the proof is not about the key.
     pub fn claim(&self, key: &[u8]) -> Option<&'a Claim> {
         let key_hash = self.params.key_hash(key);
         let index = self.key_hashes.binary_search(&key_hash).ok()?;
@@ -159,7 +161,7 @@ pub struct ToVerify<'a, 'e> {
     pub expected: &'e [Expected],
 }
 
-/// One of several proofs that breaks a rule: the first found. Openings are looked at last.
+/// One of several proofs that breaks a rule: the first found. Openings are checked last.
 ///
 /// ```
 /// use trunkline_core::proof::{VerifyAllError, VerifyProofError};
@@ -192,10 +194,10 @@ pub fn verify_all<'a>(
     Ok(verified)
 }
 
-/// What each KZG top of a proof has to open: roots, slots and the values that the claims lead to, for
-/// whoever checks openings elsewhere (a point-evaluation precompile, say). A hash top has none.
+/// Returns what each KZG top of a proof has to open: roots, slots and the values that the claims lead to, for
+/// checking openings elsewhere (with a point-evaluation precompile, for example). A hash top has none.
 ///
-/// Nothing is checked here but that the proof folds to its slots: no opening, no record, no root.
+/// Checks only that the proof folds to its slots: no opening, no record, no root.
 ///
 /// ```
 /// use trunkline_core::kzg::{G1Bytes, Slot};
@@ -230,11 +232,11 @@ pub fn opened_slots(proof: &Proof) -> Result<Vec<OpenedVersion>, VerifyProofErro
     Ok(opened)
 }
 
-/// What takes the slots that a proof has to open, with the proof's place in the list.
+/// Takes the slots that a proof has to open, with the proof's place in the list.
 type TakeOpened<'t> =
     dyn FnMut(usize, &ToVerify<'_, '_>, Vec<OpenedVersion>) -> Result<(), VerifyProofError> + 't;
 
-/// Everything but the openings, which `take` gets proof by proof.
+/// Checks everything but the openings, which `take` gets proof by proof.
 fn fold_all<'a>(
     proofs: &[ToVerify<'a, '_>],
     take: &mut TakeOpened<'_>,
@@ -292,7 +294,7 @@ fn plan_proof(
     planned.collect()
 }
 
-/// Holds what the versions lead to against what the client trusts; openings are left to do.
+/// Compares the roots of the versions with what the client trusts. Openings are checked later.
 fn conclude_proof<'a>(
     job: &ToVerify<'a, '_>,
     planned: Vec<PlannedVersion>,

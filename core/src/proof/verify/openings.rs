@@ -9,7 +9,7 @@ use super::VerifyProofError;
 use crate::kzg::{Checks, G1Bytes, OpenedVersion, Opening, Slot, slot_point};
 use crate::proof::TopOpening;
 
-/// No slot to open has no opening, one has a plain one, more have an aggregate.
+/// Checks the kind of opening: none for no slot, a plain one for one slot, an aggregate for more.
 pub(super) fn check_kind(
     opened: &[OpenedVersion],
     opening: Option<&TopOpening>,
@@ -31,7 +31,7 @@ pub(super) struct PendingOpenings {
     plain: BTreeSet<(G1Bytes, Slot, [u8; 32], G1Bytes)>,
 }
 
-/// What one proof has to show of its slots.
+/// The slots that one proof has to open, and their opening.
 struct Pending {
     proof: usize,
     opened: Vec<OpenedVersion>,
@@ -39,7 +39,7 @@ struct Pending {
 }
 
 impl PendingOpenings {
-    /// Takes what the proof of that number claims of slots, if it has to open any.
+    /// Adds the slots of the proof at an index, if it has to open any.
     pub(super) fn add(
         &mut self,
         proof: usize,
@@ -85,7 +85,7 @@ impl PendingOpenings {
         };
         match self.pending.iter().find(is_false) {
             Some(pending) => Err(pending.proof),
-            // That all hold one by one and not together would be a fault of the check itself.
+            // If all hold one by one but not together, the check itself is wrong.
             None => Err(self.pending.first().map_or(0, |pending| pending.proof)),
         }
     }

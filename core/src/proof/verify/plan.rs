@@ -1,7 +1,7 @@
-//! Which digests a verification hashes with which, and hashing them: many proofs at a time, level by
-//! level, so that lanes are full.
+//! The plan of a verification: which digests are hashed together. Many proofs are hashed at a time, level by
+//! level, so that all lanes are used.
 //!
-//! Not here: why two digests belong together; whoever makes the plan checks that.
+//! Not here: which digests belong together; the caller decides that.
 
 use alloc::vec::Vec;
 
@@ -14,12 +14,12 @@ const NODES_AT_ONCE: usize = 4096;
 /// Pairs gathered for one call: few enough to stay in the nearest cache.
 const PAIRS_AT_ONCE: usize = 128;
 
-/// Where a digest stands in a plan, be it known or yet to be hashed.
+/// The index of a digest in a plan, known or yet to be hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::proof) struct DigestIndex(u32);
 
 impl DigestIndex {
-    /// The empty subtree. Nothing else stands here: what is hashed is never zero.
+    /// The empty subtree. Nothing else has this index: no hash is zero.
     pub(in crate::proof) const EMPTY: Self = Self(0);
 }
 
@@ -61,12 +61,12 @@ impl Plan {
         self.nodes.clear();
     }
 
-    /// How many digests it holds.
+    /// Returns how many digests it holds.
     pub(in crate::proof) fn len(&self) -> usize {
         self.digests.len()
     }
 
-    /// A digest that is known.
+    /// Adds a known digest.
     pub(in crate::proof) fn known(&mut self, digest: &Digest) -> DigestIndex {
         match *digest {
             ZERO => DigestIndex::EMPTY,
@@ -74,7 +74,7 @@ impl Plan {
         }
     }
 
-    /// The digest of a leaf.
+    /// Adds the digest of a leaf.
     pub(in crate::proof) fn leaf(&mut self, leaf: &ShownLeaf) -> DigestIndex {
         let place = self.push(&ZERO);
         self.leaves
@@ -83,8 +83,8 @@ impl Plan {
         place
     }
 
-    /// The digest of the node at a depth below 56 over two halves of the depth below. It takes the place
-    /// of a half, and neither half is looked at again.
+    /// Adds the digest of the node at a depth below 56 over two halves of the depth below. It replaces a half;
+    /// neither half can be read again.
     pub(in crate::proof) fn node(
         &mut self,
         depth: u32,
@@ -98,7 +98,7 @@ impl Plan {
         self.push_node(depth, left, right, place)
     }
 
-    /// As [`Self::node`]; both halves stay where they are.
+    /// Works like [`Self::node`]; both halves stay where they are.
     pub(in crate::proof) fn node_beside(
         &mut self,
         depth: u32,
@@ -159,13 +159,13 @@ impl Plan {
         self.nodes.clear();
     }
 
-    /// A digest, after [`Self::run`].
+    /// Returns a digest. Call it after [`Self::run`].
     pub(in crate::proof) fn digest(&self, place: DigestIndex) -> Digest {
         self.digests[place.0 as usize]
     }
 }
 
-/// Sorts by depth in two passes; what is in order already, as a single path is, costs one look.
+/// Sorts by depth in two passes. Nodes that are in order already, such as a single path, cost one pass.
 fn deepest_first(nodes: &mut Vec<Node>) {
     if nodes.is_sorted_by(|a, b| a.depth >= b.depth) {
         return;

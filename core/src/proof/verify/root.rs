@@ -1,5 +1,5 @@
-//! A root that a client keeps, with the slots that were opened under it already: later proofs against
-//! them cost hashes only.
+//! A root that a client keeps, with the slots that earlier proofs opened: later proofs about these slots cost
+//! only hashes.
 //!
 //! Not here: keeping more than one root.
 
@@ -14,8 +14,8 @@ use crate::record::Root;
 
 /// A trusted root and the values of the slots that proofs against it have shown.
 ///
-/// A proof with a KZG top whose slots are all known is checked without a pairing: its opening is not
-/// looked at, since nothing hangs on it any more. Proofs with a hash top never need one.
+/// A proof with a KZG top whose slots are all known is checked without a pairing: its opening is ignored,
+/// since nothing depends on it. Proofs with a hash top never need one.
 ///
 /// ```
 /// use trunkline_core::kzg::G1Bytes;
@@ -49,7 +49,7 @@ pub struct VerifiedRoot {
 }
 
 impl VerifiedRoot {
-    /// A root that the client trusts, with no slot known yet.
+    /// Returns a root that the client trusts, with no slot known yet.
     pub fn new(root: Root) -> Self {
         Self {
             root,
@@ -57,12 +57,12 @@ impl VerifiedRoot {
         }
     }
 
-    /// The root.
+    /// Returns the root.
     pub fn root(&self) -> &Root {
         &self.root
     }
 
-    /// How many of the 128 slots are known.
+    /// Returns how many of the 128 slots are known.
     pub fn slots_known(&self) -> usize {
         self.values.iter().flatten().count()
     }
@@ -117,7 +117,7 @@ impl VerifiedRoot {
         Ok(verified.into_iter().flatten().collect())
     }
 
-    /// Whether all these slots are known; an error if one is known to have another value.
+    /// Returns whether all these slots are known; an error if one is known to have another value.
     fn knows(&self, opened: &[OpenedVersion]) -> Result<bool, VerifyProofError> {
         let mut all = true;
         for (slot, value) in opened.iter().flat_map(|opened| &opened.slots) {

@@ -40,11 +40,11 @@ pub(super) fn begin_after<E: std::error::Error + 'static>(
     open_epoch: u64,
     nonce: &[u8; 32],
 ) -> Result<SegmentWriter, OpenLogError<E>> {
-    let mut survivors = Survivors::open(location, scanned).map_err(OpenLogError::Log)?;
-    let before = match survivors.entry(0).map_err(OpenLogError::Log)? {
-        None => scanned.last,
+    let mut survivors = Survivors::open(location, scanned)?;
+    let before = match survivors.entry(0)? {
+        None => scanned.survey.last,
         Some(first) => LogPosition {
-            version: scanned.synced_version,
+            version: scanned.survey.synced_version,
             commit_id: first.record.parent,
         },
     };
@@ -55,10 +55,10 @@ pub(super) fn begin_after<E: std::error::Error + 'static>(
         SegmentWriter::create(location.disk, location.directory, header).map_err(write)?;
     let mut index = 0;
     let mut frame = Vec::new();
-    while let Some(entry) = survivors.entry(index).map_err(OpenLogError::Log)? {
+    while let Some(entry) = survivors.entry(index)? {
         frame.clear();
         let salt = header.frame_salt();
-        salt.put_commit(&entry, scanned.synced_version, &mut frame);
+        salt.put_commit(&entry, scanned.survey.synced_version, &mut frame);
         writer.write(&frame).map_err(write)?;
         index += 1;
     }

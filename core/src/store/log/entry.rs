@@ -1,4 +1,4 @@
-//! What is logged: one version, and where it stands in history. Not here: its bytes in a frame (`frame`).
+//! An entry of the log: one version and its place in history. Not here: its bytes in a frame (`frame`).
 
 use bytes::Bytes;
 
@@ -28,7 +28,7 @@ pub struct LogEntry {
 }
 
 impl LogEntry {
-    /// The entry without its effects.
+    /// Returns the entry without its effects.
     pub fn head(&self) -> EntryHead<'_> {
         EntryHead {
             record: &self.record,
@@ -74,7 +74,7 @@ pub struct LogPosition {
 }
 
 impl LogPosition {
-    /// Where a record stands.
+    /// Returns the position of a record.
     pub fn of(record: &CommitRecord) -> Self {
         Self {
             version: record.version,

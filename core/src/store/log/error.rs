@@ -1,17 +1,18 @@
-//! Why a log was not read, opened, written or appended to. Not here: what is wrong with a file (`segment`) or with the
-//! bytes of a frame (`frame`).
+//! The errors of reading, opening and writing a log. Not here: faults of a file (`segment`) or of the bytes of
+//! a frame (`frame`).
 
 use std::convert::Infallible;
 use std::io;
 use std::path::PathBuf;
 
-use super::recover::ScanError;
 use super::{
     BodyError, EFFECTS_BYTES_MAX, FrameError, HeaderError, OUTCOMES_BYTES_MAX, SegmentName,
 };
+use crate::hash::Digest;
 use crate::params::METADATA_BYTES_MAX;
+use crate::record::CommitRecord;
 
-/// Why a log can't be read. Nothing was changed on disk.
+/// The reason why a log cannot be read. Nothing was changed on disk.
 ///
 /// ```
 /// use std::{convert::Infallible, path::Path};
@@ -30,7 +31,7 @@ pub enum ReadLogError {
     Io {
         /// Which one.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// There is no log, but there should be one.
@@ -42,13 +43,13 @@ pub enum ReadLogError {
         checkpoint: u64,
     },
     /// A `.seg` file with a name that no writer gives.
-    #[error("{} is not the name of a log segment; move the file away", path.display())]
+    #[error("{} is not the name of a log segment; move the file out of the directory", path.display())]
     Name {
         /// The file.
         path: PathBuf,
     },
     /// The header of a segment can't be used.
-    #[error("log segment {segment} can't be used; restore it from a copy")]
+    #[error("log segment {segment} cannot be used; restore it from a copy")]
     Header {
         /// Which segment.
         segment: SegmentName,
@@ -62,7 +63,7 @@ pub enum ReadLogError {
     Gap {
         /// The first version that is missing.
         expected: u64,
-        /// Where it is missed.
+        /// The segment that should have it, or follow it.
         segment: SegmentName,
     },
     /// A frame that is known to have been durable is not valid.
@@ -72,13 +73,13 @@ pub enum ReadLogError {
     Damaged {
         /// Which segment.
         segment: SegmentName,
-        /// Where in the file, bytes.
+        /// Offset in the file, bytes.
         offset: u64,
         /// The version that should be there.
         version: u64,
         /// Up to which version the log is known to have been synced.
         synced_version: u64,
-        /// What is wrong with the frame.
+        /// The fault in the frame.
         source: FrameError,
     },
     /// A frame is as it was written, but this build can't read it.
@@ -88,7 +89,7 @@ pub enum ReadLogError {
     Unreadable {
         /// Which segment.
         segment: SegmentName,
-        /// Where in the file, bytes.
+        /// Offset in the file, bytes.
         offset: u64,
         /// The version that should be there.
         version: u64,
@@ -102,11 +103,11 @@ pub enum ReadLogError {
     Chain {
         /// Which segment.
         segment: SegmentName,
-        /// Where in the file, bytes.
+        /// Offset in the file, bytes.
         offset: u64,
         /// The version that should be there.
         version: u64,
-        /// What does not fit.
+        /// The rule that is broken.
         link: Link,
     },
     /// The log ends before the checkpoint, which only synced versions can be.
@@ -119,9 +120,9 @@ pub enum ReadLogError {
         /// Last version in the log.
         last: u64,
     },
-    /// Log and checkpoint tell different histories.
+    /// Log and checkpoint have different histories.
     #[error(
-        "at version {version} the log has another commit id than the checkpoint; they are not of one tree"
+        "at version {version} the log has another commit id than the checkpoint; they belong to different trees"
     )]
     OtherHistory {
         /// Version of the checkpoint.
@@ -129,7 +130,7 @@ pub enum ReadLogError {
     },
 }
 
-/// What does not fit between a frame and the one before it.
+/// The rule that a frame breaks with regard to the one before it.
 ///
 /// ```
 /// use trunkline_core::store::log::*;
@@ -171,7 +172,28 @@ pub enum Link {
     Close,
 }
 
-/// Why a log was not opened or read.
+impl Link {
+    /// Returns the rule that a record breaks, if it should have a version, a tree and a parent; `None`
+    /// stands for no version and for any parent.
+    pub(super) fn broken(
+        record: &CommitRecord,
+        version: Option<u64>,
+        tree_id: &Digest,
+        parent: Option<Digest>,
+    ) -> Option<Self> {
+        if Some(record.version) != version {
+            Some(Self::Version)
+        } else if record.tree_id != *tree_id {
+            Some(Self::Tree)
+        } else if parent.is_some_and(|parent| parent != record.parent) {
+            Some(Self::Parent)
+        } else {
+            None
+        }
+    }
+}
+
+/// The reason why a log was not opened or read.
 ///
 /// ```
 /// use trunkline_core::store::log::*;
@@ -188,37 +210,28 @@ pub enum Link {
 /// let call = Some(DiskCall::Create);
 /// disk.inject(Fault { call, after: 0, failure: Failure::NoSpace, lasting: false });
 /// assert!(matches!(open(), Err(OpenLogError::Write { .. })));
-/// assert!(open().is_ok()); // there is room again, and nothing was lost
+/// assert!(open().is_ok()); // there is space again, and nothing was lost
 /// ```
 #[derive(Debug, thiserror::Error)]
 pub enum OpenLogError<E: std::error::Error + 'static> {
     /// The log can't be read. Nothing that counts was changed on disk.
     #[error(transparent)]
-    Log(ReadLogError),
+    Log(#[from] ReadLogError),
     /// The visitor refused an entry. Nothing was changed on disk.
     #[error("an entry of the log was refused")]
     Visitor(#[source] E),
-    /// The log was read, but its new segment could not be begun, or what that supersedes could not be removed.
-    /// Either way no commit is lost: the log holds as it was, or as it was begun anew.
-    #[error("{} could not be written; mend the disk and open the log again", path.display())]
+    /// The log was read, but its new segment could not be begun, or superseded segments could not be removed.
+    /// No commit is lost: either the old log is valid, or the new one.
+    #[error("{} could not be written; repair the disk and open the log again", path.display())]
     Write {
         /// File or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
 
-impl<E: std::error::Error + 'static> From<ScanError<E>> for OpenLogError<E> {
-    fn from(error: ScanError<E>) -> Self {
-        match error {
-            ScanError::Log(error) => Self::Log(error),
-            ScanError::Visitor(error) => Self::Visitor(error),
-        }
-    }
-}
-
-/// Why the log could not be written. The log is poisoned by it.
+/// The reason why the log could not be written. The error poisons the log.
 ///
 /// ```
 /// use trunkline_core::store::log::*;
@@ -246,19 +259,19 @@ impl<E: std::error::Error + 'static> From<ScanError<E>> for OpenLogError<E> {
 #[derive(Debug, thiserror::Error)]
 pub enum LogWriteError {
     /// An earlier call failed.
-    #[error("the log failed earlier, so what is durable is not known; open it again")]
+    #[error("the log failed earlier, so it is unknown what is durable; open it again")]
     Poisoned,
-    /// The system refused. What is durable is not known before the log is opened again.
+    /// The operating system refused. It is unknown what is durable until the log is opened again.
     #[error("log segment {segment} could not be written, synced or removed; open the log again")]
     Io {
         /// Which segment.
         segment: SegmentName,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
 
-/// Why an entry was not appended. The log is poisoned by it.
+/// The reason why an entry was not appended. The error poisons the log.
 ///
 /// ```
 /// use trunkline_core::store::log::*;
@@ -291,7 +304,7 @@ pub enum AppendError<E: std::error::Error + 'static = Infallible> {
     Effects {
         /// Version of the entry.
         version: u64,
-        /// What the encoder said.
+        /// The error of the encoder.
         source: E,
     },
     /// The entry does not follow from the last one.
@@ -301,7 +314,7 @@ pub enum AppendError<E: std::error::Error + 'static = Infallible> {
         version: u64,
         /// Last version in the log.
         last: u64,
-        /// What does not fit.
+        /// The rule that is broken.
         link: Link,
     },
     /// Effects, outcomes or metadata are longer than a frame can hold.

@@ -4,7 +4,7 @@
 //! version u64, synced version u64, body, checksum 32. Not here: which frame may follow which
 //! (`recover`) and the file they are in (`segment`).
 //!
-//! *Mark* and checksum depend on a salt of the segment that nobody outside can predict. Values come
+//! *Mark* and checksum depend on a salt of the segment that no client can predict. Values come
 //! from clients and lie in the log as they are: without the salt, a value could hold a forged frame,
 //! and the search for frames behind a torn tail would believe it.
 
@@ -32,7 +32,7 @@ const KIND_CLOSE: u8 = 2;
 /// Effects as they are. Other numbers are kept for compression.
 const CODEC_NONE: u8 = 0;
 
-/// Why the bytes at some place are not a frame.
+/// The reason why the bytes at some place are not a frame.
 ///
 /// ```
 /// use trunkline_core::store::log::*;
@@ -68,7 +68,7 @@ pub enum FrameError {
     /// The mark of the segment is not there.
     #[error("no frame begins here")]
     Mark,
-    /// The body length can't be.
+    /// The body length is out of bounds.
     #[error("a body of {0} bytes is more than a frame may have ({BODY_BYTES_MAX})")]
     Length(u32),
     /// The checksum is wrong.
@@ -76,7 +76,7 @@ pub enum FrameError {
     Checksum,
 }
 
-/// Why a frame whose checksum is right can't be used: written by another build, or by nobody.
+/// The reason why a frame whose checksum is right cannot be used: another build wrote it, or its fields are wrong.
 ///
 /// ```
 /// use std::error::Error;
@@ -100,7 +100,7 @@ pub enum BodyError {
     #[error("codec {0} is not known to this build")]
     Codec(u8),
     /// A field does not fit the body.
-    #[error("the fields don't fit the body")]
+    #[error("the fields do not fit the body")]
     Fields,
     /// The record is no record.
     #[error("the commit record can't be read")]
@@ -149,13 +149,13 @@ impl FrameSalt {
     /// Appends the frame of a commit.
     pub(super) fn put_commit(&self, entry: &LogEntry, synced_version: u64, out: &mut Vec<u8>) {
         let start = out.len();
-        put_room(out);
+        reserve_header(out);
         put_fields(&entry.head(), out);
         put_section(out, |out| out.extend_from_slice(&entry.effects));
         self.finish_commit(start, entry.record.version, synced_version, out);
     }
 
-    /// Makes a frame of a body that stands at the end of `out`, behind the room for a header.
+    /// Makes a frame of a body that stands at the end of `out`, after the space for a header.
     pub(super) fn finish_commit(
         &self,
         start: usize,
@@ -202,7 +202,7 @@ impl FrameSalt {
         out.extend_from_slice(&checksum);
     }
 
-    /// Reads a header; what it says is not to be trusted before [`Self::check`].
+    /// Reads a header; do not trust it before [`Self::check`].
     pub(super) fn header(&self, bytes: &[u8]) -> Result<FrameHeader, FrameError> {
         let mut cursor = Cursor(bytes);
         if cursor.array().ok_or(FrameError::CutShort)? != self.mark() {
@@ -215,7 +215,7 @@ impl FrameSalt {
         Ok(header)
     }
 
-    /// Holds a whole frame (header, body, checksum: no more, no less) against its checksum.
+    /// Checks a whole frame (header, body, checksum, and nothing else) against its checksum.
     pub(super) fn check(&self, header: FrameHeader, frame: Bytes) -> Result<Frame, FrameError> {
         let (checked, checksum) = frame.split_last_chunk().ok_or(FrameError::CutShort)?;
         if self.checksum(checked) != *checksum {
@@ -236,18 +236,18 @@ fn header_fields(cursor: &mut Cursor<'_>) -> Option<FrameHeader> {
 }
 
 impl FrameHeader {
-    /// Bytes of the whole frame.
+    /// Returns the bytes of the whole frame.
     pub(super) fn frame_bytes(&self) -> usize {
         FRAME_HEADER_BYTES + self.body_bytes as usize + CHECKSUM_BYTES
     }
 }
 
-/// Leaves room for the header of a frame whose body comes first.
-pub(super) fn put_room(out: &mut Vec<u8>) {
+/// Reserves space for the header of a frame whose body is written first.
+pub(super) fn reserve_header(out: &mut Vec<u8>) {
     out.resize(out.len() + FRAME_HEADER_BYTES, 0);
 }
 
-/// The first part of a commit's body: record length u16, record, KZG flag u8 (then 48 bytes if 1),
+/// Appends the first part of a commit's body: record length u16, record, KZG flag u8 (then 48 bytes if 1),
 /// codec u8, outcomes length u32, outcomes. Effects length u32 and effects follow.
 pub(super) fn put_fields(head: &EntryHead<'_>, out: &mut Vec<u8>) {
     let record = head.record.encode();
@@ -259,7 +259,7 @@ pub(super) fn put_fields(head: &EntryHead<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(head.outcomes);
 }
 
-/// A length u32 and what `put` appends; gives what that gives.
+/// Appends a length u32 and what `put` appends, and returns the result of `put`.
 pub(super) fn put_section<T>(out: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>) -> T) -> T {
     let length_at = out.len();
     out.extend_from_slice(&[0; 4]);
@@ -271,7 +271,7 @@ pub(super) fn put_section<T>(out: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>) -
 }
 
 impl Frame {
-    /// Reads what the frame holds: an entry, whose outcomes and effects share its allocation, or
+    /// Reads the content of the frame: an entry, whose outcomes and effects share its allocation, or
     /// nothing if it is a clean close.
     pub(super) fn content(&self) -> Result<Option<LogEntry>, BodyError> {
         match self.header.kind {
@@ -313,7 +313,7 @@ impl Frame {
         })
     }
 
-    /// A length u32 and as many bytes.
+    /// Reads a length u32 and as many bytes.
     fn section(&self, cursor: &mut Cursor<'_>, bytes_max: usize) -> Option<Bytes> {
         let count = cursor.u32()? as usize;
         if count > bytes_max {

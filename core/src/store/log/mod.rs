@@ -2,7 +2,7 @@
 //!
 //! [`CommitLog::append`] frames versions into a buffer, [`CommitLog::sync`] makes all of them
 //! durable with one `fdatasync`. Opening reads the log from the checkpoint on, cuts a torn tail,
-//! calls damage by its place, and makes what survived durable before anything is served.
+//! reports damage with its place, and makes the surviving commits durable before anything is served.
 //!
 //! A writer never truncates, never writes into a file that it did not create, and never trusts a
 //! file again whose sync failed. (It does write over segments of its own that are dead: blocks that
@@ -11,9 +11,9 @@
 //! they are durable in it. A crash at any point of that leaves the old log or the new one.
 //!
 //! After any error the log is poisoned: whether the last frames are on disk is not known, and every
-//! later call says so. Deliberately not here: when to sync, threads, and what effects mean.
+//! later call says so. Not here: when to sync, threads, and what effects mean.
 //!
-//! What counts when a log is read:
+//! Rules for reading a log:
 //!
 //! 1. *Order.* Segments are ordered by open epoch, then first version. A segment *supersedes* every
 //!    earlier one from its first version on: of two commits of one version the one in the later
@@ -32,8 +32,8 @@
 //! 5. A frame whose checksum is right was written as it is. If it does not follow from the one
 //!    before it, or can't be read, no crash did that: it is always an error.
 //!
-//! What can't be told: damage to versions that were synced last, with nothing written after them,
-//! looks as a torn tail does. A clean close leaves no such versions.
+//! Limitation: damage to the versions that were synced last, with nothing written after them, looks like a
+//! torn tail. A clean close leaves no such versions.
 
 mod begin;
 mod entry;

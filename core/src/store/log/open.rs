@@ -1,5 +1,5 @@
-//! Opening a log: it is read and judged as a whole, then begun anew behind what survived. Not here: how it is read
-//! (`recover`), and how the new segment is written (`begin`).
+//! Opening a log: it is read and checked as a whole, then a new segment is begun after the surviving commits.
+//! Not here: how it is read (`recover`), and how the new segment is written (`begin`).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::{CommitLog, LogEntry, LogOptions, LogPosition, OpenLogError, SegmentN
 use crate::hash::Digest;
 use crate::store::disk::Disk;
 
-/// What reading a log found.
+/// The result of reading a log.
 ///
 /// ```
 /// use std::{convert::Infallible, path::Path};
@@ -38,7 +38,7 @@ pub struct Survey {
     pub segments: Vec<SegmentName>,
 }
 
-/// What opening a log did.
+/// The result of opening a log.
 ///
 /// ```
 /// # use std::{convert::Infallible, path::Path, sync::Arc};
@@ -66,9 +66,9 @@ pub struct Recovery {
 
 impl CommitLog {
     /// Opens the log in a directory (created if need be, in a parent that exists), visits every
-    /// commit after `from` in order, makes what survived durable, and begins a new segment.
+    /// commit after `from` in order, makes the surviving commits durable, and begins a new segment.
     ///
-    /// `from` is what the checkpoint covers: the genesis record's position if there is none. The
+    /// `from` is the position of the checkpoint: the genesis record's position if there is none. The
     /// visitor gets each entry in an allocation of its own, so memory is bounded by one entry and
     /// what the visitor keeps.
     pub fn open<E: std::error::Error + 'static>(
@@ -83,8 +83,8 @@ impl CommitLog {
         found.begin(options)
     }
 
-    /// The first half of [`Self::open`]: visits every commit after `from` and writes nothing, so that
-    /// what was read can be judged as a whole before anything is changed.
+    /// Does the first half of [`Self::open`]: visits every commit after `from` and writes nothing, so that
+    /// the log can be checked as a whole before anything is changed.
     pub fn read<E: std::error::Error + 'static>(
         disk: Arc<dyn Disk>,
         directory: &Path,
@@ -106,8 +106,8 @@ impl CommitLog {
         })
     }
 
-    /// Reads the log as [`Self::open`] would, and writes nothing. Beside a live writer, what it
-    /// appends meanwhile may look torn, and what it trims meanwhile damaged.
+    /// Reads the log as [`Self::open`] would, and writes nothing. While a writer has the log
+    /// open, commits that it appends may look torn, and segments that it trims may look damaged.
     pub fn read_only<E: std::error::Error + 'static>(
         disk: &dyn Disk,
         directory: &Path,
@@ -120,7 +120,7 @@ impl CommitLog {
             directory,
             tree_id,
         };
-        Ok(survey(recover::scan(location, from, &mut visit)?))
+        Ok(recover::scan(location, from, &mut visit)?.survey)
     }
 }
 
@@ -147,7 +147,7 @@ pub struct FoundLog {
 }
 
 impl FoundLog {
-    /// The second half of [`CommitLog::open`]: makes what survived durable, and begins a new segment.
+    /// Does the second half of [`CommitLog::open`]: makes the surviving commits durable, and begins a new segment.
     pub fn begin<E: std::error::Error + 'static>(
         self,
         options: LogOptions,
@@ -164,12 +164,12 @@ impl FoundLog {
             tree_id: &tree_id,
         };
         let rewritten_versions = scanned.unproven.len() as u64;
-        let open_epoch = next_epoch(&scanned.segments);
+        let open_epoch = next_epoch(&scanned.survey.segments);
         prepare_directory(location)?;
         let active = begin_after(location, &scanned, open_epoch, &options.nonce)?;
-        let segments = remove_dead(location, &scanned.segments, active.header.name)?;
+        let segments = remove_dead(location, &scanned.survey.segments, active.header.name)?;
         let bytes = scanned.visited_bytes;
-        let survey = survey(scanned);
+        let survey = scanned.survey;
         let log = CommitLog {
             tree_id,
             options,
@@ -191,16 +191,6 @@ impl FoundLog {
             rewritten_versions,
         };
         Ok((log, recovery))
-    }
-}
-
-fn survey(scanned: Scanned) -> Survey {
-    Survey {
-        last: scanned.last,
-        synced_version: scanned.synced_version,
-        torn_bytes: scanned.torn_bytes,
-        closed: scanned.closed,
-        segments: scanned.segments,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Reading a log from a checkpoint on: what holds, what is torn, what is damaged.
+//! Reading a log from a checkpoint on, and telling valid, torn and damaged frames apart.
 //!
 //! Nothing here writes. The rules that comments refer to by number are those of the module above.
 
@@ -8,23 +8,11 @@ use std::path::{Path, PathBuf};
 
 use super::frame::Frame;
 use super::segment::{OpenSegmentError, SEGMENT_HEADER_BYTES, SUFFIX, SegmentName, SegmentReader};
-use super::{FrameError, Link, LogEntry, LogPosition, ReadLogError};
+use super::{FrameError, Link, LogEntry, LogPosition, OpenLogError, ReadLogError, Survey};
 use crate::hash::Digest;
-use crate::store::disk::Disk;
+use crate::store::disk::{Disk, found};
 
-/// A reading that ended early: by the log's fault or the visitor's wish.
-pub(super) enum ScanError<E> {
-    Log(ReadLogError),
-    Visitor(E),
-}
-
-impl<E> From<ReadLogError> for ScanError<E> {
-    fn from(error: ReadLogError) -> Self {
-        Self::Log(error)
-    }
-}
-
-/// Where a log is, and whose it is.
+/// The place of a log, and the tree that it belongs to.
 #[derive(Clone, Copy)]
 pub(super) struct Location<'a> {
     pub(super) disk: &'a dyn Disk,
@@ -32,23 +20,16 @@ pub(super) struct Location<'a> {
     pub(super) tree_id: &'a Digest,
 }
 
-/// What a reading found.
+/// The result of a scan.
 pub(super) struct Scanned {
-    /// The last commit that holds.
-    pub(super) last: LogPosition,
-    /// Up to which version the log is known synced; at most `last.version`.
-    pub(super) synced_version: u64,
-    /// Offsets in the last segment of the versions above that, in order.
+    pub(super) survey: Survey,
+    /// Offsets in the last segment of the versions above `survey.synced_version`, in order.
     pub(super) unproven: Vec<u64>,
-    pub(super) torn_bytes: u64,
     /// Bytes of the frames that were visited.
     pub(super) visited_bytes: u64,
-    pub(super) closed: bool,
-    /// All segments, in order.
-    pub(super) segments: Vec<SegmentName>,
 }
 
-/// What counts of each segment (rule 1), in order; `u64::MAX` ends the last one.
+/// Returns the range of each segment (rule 1), in order; `u64::MAX` ends the last one.
 pub(super) fn ranges(segments: &[SegmentName]) -> Vec<RangeInclusive<u64>> {
     let mut end = u64::MAX;
     let mut ranges: Vec<_> = segments
@@ -65,11 +46,11 @@ pub(super) fn ranges(segments: &[SegmentName]) -> Vec<RangeInclusive<u64>> {
 }
 
 /// Reads the log and visits every commit after `from`, in order.
-pub(super) fn scan<E>(
+pub(super) fn scan<E: std::error::Error + 'static>(
     location: Location<'_>,
     from: LogPosition,
     visit: &mut dyn FnMut(LogEntry) -> Result<(), E>,
-) -> Result<Scanned, ScanError<E>> {
+) -> Result<Scanned, OpenLogError<E>> {
     let segments = location.segments()?;
     let Some(&last_segment) = segments.last() else {
         return Ok(empty(from)?);
@@ -95,17 +76,19 @@ pub(super) fn scan<E>(
         .synced_version
         .saturating_sub(last_segment.version_before());
     Ok(Scanned {
-        last,
-        synced_version: tail.synced_version,
         unproven: tail.offsets.into_iter().skip(proven as usize).collect(),
-        torn_bytes: tail.torn_bytes,
         visited_bytes: walk.visited_bytes,
-        closed: tail.closed,
-        segments,
+        survey: Survey {
+            last,
+            synced_version: tail.synced_version,
+            torn_bytes: tail.torn_bytes,
+            closed: tail.closed,
+            segments,
+        },
     })
 }
 
-/// A log of no segments: right only before the first commit.
+/// Handles a log without segments, which is valid only before the first commit.
 fn empty(from: LogPosition) -> Result<Scanned, ReadLogError> {
     if from.version > 0 {
         return Err(ReadLogError::Missing {
@@ -113,13 +96,15 @@ fn empty(from: LogPosition) -> Result<Scanned, ReadLogError> {
         });
     }
     Ok(Scanned {
-        last: from,
-        synced_version: 0,
+        survey: Survey {
+            last: from,
+            synced_version: 0,
+            torn_bytes: 0,
+            closed: true,
+            segments: Vec::new(),
+        },
         unproven: Vec::new(),
-        torn_bytes: 0,
         visited_bytes: 0,
-        closed: true,
-        segments: Vec::new(),
     })
 }
 
@@ -136,15 +121,14 @@ impl Location<'_> {
         }
     }
 
-    /// All segments in order. A directory that does not exist holds none.
+    /// Returns all segments in order. A directory that does not exist holds none.
     fn segments(&self) -> Result<Vec<SegmentName>, ReadLogError> {
-        let names = match self.disk.list(self.directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            result => result.map_err(|source| ReadLogError::Io {
-                path: self.directory.to_owned(),
-                source,
-            })?,
-        };
+        let listed = found(self.disk.list(self.directory));
+        let names = listed.map_err(|source| ReadLogError::Io {
+            path: self.directory.to_owned(),
+            source,
+        })?;
+        let names = names.unwrap_or_default();
         let mut segments = names
             .iter()
             .filter(|name| name.ends_with(SUFFIX))
@@ -177,7 +161,7 @@ pub(super) struct Survivors<'a> {
 
 impl<'a> Survivors<'a> {
     pub(super) fn open(location: Location<'a>, scanned: &'a Scanned) -> Result<Self, ReadLogError> {
-        let segment = scanned.segments.last().copied();
+        let segment = scanned.survey.segments.last().copied();
         let reader = segment
             .filter(|_| !scanned.unproven.is_empty())
             .map(|segment| location.open(segment))
@@ -189,7 +173,7 @@ impl<'a> Survivors<'a> {
         })
     }
 
-    /// One of them by index, or `None` beyond the last.
+    /// Returns one of them by index, or `None` beyond the last.
     pub(super) fn entry(&mut self, index: usize) -> Result<Option<LogEntry>, ReadLogError> {
         let Some(reader) = &mut self.reader else {
             return Ok(None);
@@ -197,7 +181,7 @@ impl<'a> Survivors<'a> {
         let Some(&offset) = self.scanned.unproven.get(index) else {
             return Ok(None);
         };
-        let synced_version = self.scanned.synced_version;
+        let synced_version = self.scanned.survey.synced_version;
         let spot = Spot {
             segment: reader.header.name,
             offset,
@@ -216,14 +200,14 @@ impl<'a> Survivors<'a> {
 
 /// How the last segment ends.
 struct Tail {
-    /// Where each of its commits begins.
+    /// Offset of each of its commits.
     offsets: Vec<u64>,
     synced_version: u64,
     torn_bytes: u64,
     closed: bool,
 }
 
-/// The reading itself: goes forward commit by commit.
+/// A scan in progress, commit by commit.
 struct Walk<'a, E> {
     location: Location<'a>,
     from: LogPosition,
@@ -233,7 +217,7 @@ struct Walk<'a, E> {
     visit: &'a mut dyn FnMut(LogEntry) -> Result<(), E>,
 }
 
-/// A place in a segment where a version should be.
+/// A position in a segment where a version is expected.
 #[derive(Clone, Copy)]
 struct Spot {
     segment: SegmentName,
@@ -241,8 +225,8 @@ struct Spot {
     version: u64,
 }
 
-impl<E> Walk<'_, E> {
-    /// Opens the next segment, which must go on where the last one ended.
+impl<E: std::error::Error + 'static> Walk<'_, E> {
+    /// Opens the next segment, which must continue where the last one ended.
     fn enter(&mut self, segment: SegmentName) -> Result<SegmentReader, ReadLogError> {
         let reader = self.location.open(segment)?;
         let before = LogPosition {
@@ -276,7 +260,7 @@ impl<E> Walk<'_, E> {
     }
 
     /// Reads a segment up to the end of its range, where the next one begins (rule 3).
-    fn read_range(&mut self, reader: &mut SegmentReader, end: u64) -> Result<(), ScanError<E>> {
+    fn read_range(&mut self, reader: &mut SegmentReader, end: u64) -> Result<(), OpenLogError<E>> {
         let mut spot = self.first_spot(reader);
         while spot.version <= end {
             let gap = ReadLogError::Gap {
@@ -296,7 +280,7 @@ impl<E> Walk<'_, E> {
     }
 
     /// Reads the last segment to where it ends, breaks off, or turns out damaged (rule 4).
-    fn read_tail(&mut self, reader: &mut SegmentReader) -> Result<Tail, ScanError<E>> {
+    fn read_tail(&mut self, reader: &mut SegmentReader) -> Result<Tail, OpenLogError<E>> {
         let mut tail = Tail {
             offsets: Vec::new(),
             synced_version: reader.header.name.version_before().max(self.from.version),
@@ -331,7 +315,7 @@ impl<E> Walk<'_, E> {
         Ok(tail)
     }
 
-    /// The log must have reached the checkpoint.
+    /// Checks that the log reached the checkpoint.
     fn finish(&self) -> Result<LogPosition, ReadLogError> {
         let last = self.last.unwrap_or(self.from);
         if last.version < self.from.version {
@@ -361,7 +345,7 @@ impl<E> Walk<'_, E> {
             .map_err(self.location.io(spot.segment))
     }
 
-    /// The highest synced version that any valid frame behind a broken one shows, or 0.
+    /// Returns the highest synced version that any valid frame behind a broken one shows, or 0.
     fn synced_version_behind(
         &self,
         reader: &mut SegmentReader,
@@ -381,22 +365,17 @@ impl<E> Walk<'_, E> {
     }
 
     /// Takes a commit that must follow from the last one.
-    fn follow(&mut self, spot: Spot, frame: &Frame, entry: LogEntry) -> Result<(), ScanError<E>> {
+    fn follow(
+        &mut self,
+        spot: Spot,
+        frame: &Frame,
+        entry: LogEntry,
+    ) -> Result<(), OpenLogError<E>> {
         let record = &entry.record;
-        let link = if record.version != spot.version {
-            Some(Link::Version)
-        } else if record.tree_id != *self.location.tree_id {
-            Some(Link::Tree)
-        } else if self
-            .last
-            .is_some_and(|last| last.commit_id != record.parent)
-        {
-            Some(Link::Parent)
-        } else if frame.header.synced_version >= record.version {
-            Some(Link::Synced)
-        } else {
-            None
-        };
+        let parent = self.last.map(|last| last.commit_id);
+        let is_synced = frame.header.synced_version >= record.version;
+        let link = Link::broken(record, Some(spot.version), self.location.tree_id, parent)
+            .or(is_synced.then_some(Link::Synced));
         if let Some(link) = link {
             return Err(spot.chain(link).into());
         }
@@ -405,10 +384,10 @@ impl<E> Walk<'_, E> {
             return Ok(());
         }
         self.visited_bytes += frame.header.frame_bytes() as u64;
-        (self.visit)(entry).map_err(ScanError::Visitor)
+        (self.visit)(entry).map_err(OpenLogError::Visitor)
     }
 
-    /// Moves on; the commit of the checkpoint must be the checkpoint's.
+    /// Advances; the commit at the checkpoint's version must be the checkpoint's.
     fn reach(&mut self, position: LogPosition) -> Result<(), ReadLogError> {
         if position.version == self.from.version && position.commit_id != self.from.commit_id {
             return Err(ReadLogError::OtherHistory {
@@ -419,7 +398,7 @@ impl<E> Walk<'_, E> {
         Ok(())
     }
 
-    /// A clean close names the last version, and no frame follows it.
+    /// Checks that a clean close names the last version and that no frame follows it.
     fn check_close(
         &self,
         reader: &mut SegmentReader,
@@ -438,7 +417,7 @@ impl<E> Walk<'_, E> {
 }
 
 impl Spot {
-    /// The spot behind a frame.
+    /// Returns the spot behind a frame.
     fn after(self, frame: &Frame) -> Self {
         Self {
             offset: self.offset + frame.header.frame_bytes() as u64,

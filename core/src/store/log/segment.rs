@@ -5,8 +5,8 @@
 //! So a header that is not valid under a `.seg` name is damage, never a crash. And a segment is
 //! begun only when every version before its first is durable: that is what its header proves.
 //!
-//! The file may be one that held a segment of the same opening before, dead by now: behind the last
-//! frame stands what is left of that, under another salt.
+//! A file may be reused that held a dead segment of the same opening. Its old content, under another salt,
+//! follows the last frame.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ pub(super) const SUFFIX: &str = ".seg";
 /// Read ahead this much, so that small frames don't cost a system call each.
 const READ_BYTES: usize = 256 << 10;
 
-/// Which segment: what its name says.
+/// The name of a segment.
 ///
 /// Segments are ordered by epoch, then first version: the order in which they were begun.
 ///
@@ -67,13 +67,13 @@ impl SegmentName {
         (parsed.first_version > 0 && parsed.to_string() == name).then_some(parsed)
     }
 
-    /// The last version before its first.
+    /// Returns the last version before its first.
     pub(super) fn version_before(&self) -> u64 {
         self.first_version.saturating_sub(1)
     }
 }
 
-/// Why a segment's header can't be used.
+/// The reason why the header of a segment cannot be used.
 ///
 /// ```
 /// use trunkline_core::store::log::*;
@@ -117,7 +117,7 @@ pub enum HeaderError {
     Tree,
 }
 
-/// What stands at the beginning of a segment.
+/// The header at the beginning of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SegmentHeader {
     pub(super) tree_id: Digest,
@@ -128,7 +128,7 @@ pub(super) struct SegmentHeader {
 }
 
 impl SegmentHeader {
-    /// The header of a segment that goes on from `last`.
+    /// The header of a segment that continues after `last`.
     pub(super) fn after(
         last: &LogPosition,
         tree_id: Digest,
@@ -194,22 +194,22 @@ fn header_fields(cursor: &mut Cursor<'_>) -> Option<SegmentHeader> {
 /// A segment being read, through a buffer.
 pub(super) struct SegmentReader {
     pub(super) header: SegmentHeader,
-    /// Bytes in the file when it was opened, whatever they are. What a writer adds later is not
-    /// looked at.
+    /// Bytes in the file when it was opened, whatever they are. Bytes that a writer adds later
+    /// are not read.
     pub(super) length: u64,
     file: Box<dyn DiskReader>,
     buffer: Vec<u8>,
     buffer_offset: u64,
 }
 
-/// Why a segment could not be opened to read.
+/// The reason why a segment could not be opened for reading.
 pub(super) enum OpenSegmentError {
     Io(io::Error),
     Header(HeaderError),
 }
 
 impl SegmentReader {
-    /// Opens a segment and holds its header against its name and the tree.
+    /// Opens a segment, and compares its header with its name and the tree.
     pub(super) fn open(
         disk: &dyn Disk,
         path: &Path,
@@ -240,7 +240,7 @@ impl SegmentReader {
         })
     }
 
-    /// The frame at an offset, with a body of its own allocation. Nothing is allocated that the
+    /// Returns the frame at an offset, with a body of its own allocation. Nothing is allocated that the
     /// file has no bytes for.
     pub(super) fn frame_at(&mut self, offset: u64) -> io::Result<Result<Frame, FrameError>> {
         let left = self.length.saturating_sub(offset);
@@ -262,7 +262,7 @@ impl SegmentReader {
         Ok(salt.check(header, Bytes::from(frame)))
     }
 
-    /// The first offset at or after `offset` where the mark of a frame stands.
+    /// Returns the first offset at or after `offset` where the mark of a frame stands.
     pub(super) fn find_mark(&mut self, mut offset: u64) -> io::Result<Option<u64>> {
         let mark = self.header.frame_salt().mark();
         while offset.saturating_add(mark.len() as u64) <= self.length {
@@ -323,7 +323,7 @@ impl SegmentWriter {
         Self::begin(file, path, header)
     }
 
-    /// As [`Self::create`], in the file of a segment that is dead.
+    /// Works like [`Self::create`], in the file of a dead segment.
     pub(super) fn recycle(
         disk: &dyn Disk,
         directory: &Path,

@@ -34,13 +34,13 @@ pub struct LogOptions {
     /// A segment that would grow beyond this many bytes is followed by a new one. A segment holds
     /// one version at least, however large.
     pub segment_bytes_max: u64,
-    /// Bytes that clients can't predict: fresh random ones at every open. Segments are salted with
+    /// Bytes that clients cannot predict: fresh random ones at every open. Segments are salted with
     /// them, so that no client can put a forged frame into a value.
     pub nonce: [u8; 32],
 }
 
 impl LogOptions {
-    /// Segments of 32 MiB.
+    /// Returns options with segments of 32 MiB.
     pub fn new(nonce: [u8; 32]) -> Self {
         Self {
             segment_bytes_max: 32 << 20,
@@ -110,7 +110,7 @@ impl CommitLog {
         Ok(())
     }
 
-    /// As [`Self::append`], with effects that `encode` appends to the log's own buffer, so that they
+    /// Works like [`Self::append`], with effects that `encode` appends to the log's own buffer, so that they
     /// are written once; it must leave what stands there already as it is. Gives the bytes of the
     /// frame.
     pub fn append_with<E: std::error::Error + 'static>(
@@ -119,7 +119,7 @@ impl CommitLog {
         encode: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<usize, AppendError<E>> {
         self.refuse_if_poisoned()?;
-        // Until it is over: an encoder that panics leaves half a frame behind.
+        // For the duration of the call: an encoder that panics leaves half a frame.
         self.poisoned = true;
         let bytes = self.try_append(head, encode)?;
         self.poisoned = false;
@@ -133,13 +133,13 @@ impl CommitLog {
         Ok(self.synced_version)
     }
 
-    /// Hands everything appended to the operating system, without waiting for the disk: it
+    /// Writes everything appended to the operating system without waiting for the disk: it
     /// survives the end of the process, not that of the machine.
     pub fn flush(&mut self) -> Result<(), LogWriteError> {
         self.guarded(Self::try_flush)
     }
 
-    /// Syncs, and marks the log as closed, so that the next open knows that nothing is torn.
+    /// Syncs the log and marks it as closed, so that the next open knows that nothing is torn.
     pub fn close(mut self) -> Result<(), LogWriteError> {
         self.guarded(|log| {
             for spare in std::mem::take(&mut log.spares) {
@@ -150,7 +150,7 @@ impl CommitLog {
                         source,
                     })?;
             }
-            // First the commits alone: a close that reached the disk before them would lie.
+            // First the commits: a close that reached the disk before them would be false.
             log.try_sync()?;
             let version = log.last.version;
             let salt = log.active.header.frame_salt();
@@ -167,23 +167,23 @@ impl CommitLog {
         self.guarded(|log| log.try_trim(version))
     }
 
-    /// The last version appended.
+    /// Returns the last version appended.
     pub fn last(&self) -> LogPosition {
         self.last
     }
 
-    /// The last version that is durable.
+    /// Returns the last version that is durable.
     pub fn synced_version(&self) -> u64 {
         self.synced_version
     }
 
-    /// Bytes of the commits after the position that it was opened from, those that were found then included.
-    /// What is trimmed counts on: the difference between two moments is what came in between.
+    /// Returns the bytes of all commits after the position that the log was opened from, including those found then.
+    /// Trimming does not reduce the count: the difference between two calls is what was appended in between.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// How often the log has been opened.
+    /// Returns how often the log has been opened.
     pub fn open_epoch(&self) -> u64 {
         self.open_epoch
     }
@@ -196,7 +196,7 @@ impl CommitLog {
         self.check_head(head)?;
         let version = head.record.version;
         let mut start = self.buffer.len();
-        frame::put_room(&mut self.buffer);
+        frame::reserve_header(&mut self.buffer);
         frame::put_fields(head, &mut self.buffer);
         let effects_start = self.buffer.len() + 4;
         frame::put_section(&mut self.buffer, encode)
@@ -219,7 +219,7 @@ impl CommitLog {
         Ok(bytes)
     }
 
-    /// Whether the frame whose body begins at `start` in the buffer would make the segment too long.
+    /// Returns whether the frame whose body begins at `start` in the buffer would make the segment too long.
     fn is_full(&self, start: usize) -> bool {
         let used_bytes = self.active.length + start as u64;
         let frame_bytes = self.buffer.len() - start + CHECKSUM_BYTES;
@@ -233,16 +233,9 @@ impl CommitLog {
     ) -> Result<(), AppendError<E>> {
         let record = head.record;
         let version = record.version;
-        let link = if Some(version) != self.last.version.checked_add(1) {
-            Some(Link::Version)
-        } else if record.tree_id != self.tree_id {
-            Some(Link::Tree)
-        } else if record.parent != self.last.commit_id {
-            Some(Link::Parent)
-        } else {
-            None
-        };
-        if let Some(link) = link {
+        let next = self.last.version.checked_add(1);
+        let parent = Some(self.last.commit_id);
+        if let Some(link) = Link::broken(record, next, &self.tree_id, parent) {
             return Err(AppendError::Chain {
                 version,
                 last: self.last.version,
@@ -277,7 +270,7 @@ impl CommitLog {
         Ok(())
     }
 
-    /// Goes on in a new segment with what stands from `start` in the buffer. Everything before it is
+    /// Begins a new segment with the bytes from `start` in the buffer. Everything before them is
     /// synced first: the segment's header says so.
     fn roll(&mut self, start: usize) -> Result<(), LogWriteError> {
         let next_frame = self.buffer.split_off(start);

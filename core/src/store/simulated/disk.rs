@@ -1,5 +1,5 @@
-//! The disk: calls, the faults that befall them, handles, and crashes. Not here: what a crash does to one file
-//! (`file`) and to names (`names`).
+//! The disk: calls, their faults, handles, and crashes. Not here: the effect of a crash on one file (`file`) and
+//! on names (`names`).
 
 use std::collections::BTreeMap;
 use std::io;
@@ -51,7 +51,7 @@ struct DiskState {
 }
 
 impl SimulatedDisk {
-    /// An empty disk. The seed decides what failing calls leave behind.
+    /// Returns an empty disk. The seed decides what failing calls leave behind.
     pub fn new(seed: u64) -> Self {
         let state = DiskState {
             random: SplitMix64(seed),
@@ -75,12 +75,12 @@ impl SimulatedDisk {
         self.lock().faults.push(fault);
     }
 
-    /// Removes all faults that have not come to pass, and lasting ones.
+    /// Removes all faults that did not occur yet, and lasting ones.
     pub fn clear_faults(&self) {
         self.lock().faults.clear();
     }
 
-    /// Calls so far that change the disk, failed ones included.
+    /// Returns how many calls tried to change the disk, failed ones included.
     pub fn calls(&self) -> u64 {
         self.lock().calls
     }
@@ -97,7 +97,7 @@ impl SimulatedDisk {
         state.crash_files(random);
     }
 
-    /// Inverts bits of a stored byte, behind everybody's back; `false` if there is no such byte.
+    /// Inverts bits of a stored byte, as silent damage does. Returns `false` if there is no such byte.
     pub fn flip(&self, path: &Path, offset: usize, bits: u8) -> bool {
         let state = &mut *self.lock();
         let file = state.visible.files.get(path);
@@ -114,7 +114,7 @@ impl SimulatedDisk {
 }
 
 impl DiskState {
-    /// Counts a call; the failure that befalls it, if any.
+    /// Counts a call, and returns its failure, if any.
     fn begin(&mut self, call: DiskCall) -> io::Result<Option<Failure>> {
         if !self.powered {
             return Err(no_power());
@@ -138,7 +138,7 @@ impl DiskState {
         Ok(failure)
     }
 
-    /// Begins a call whose effect is all or nothing: whether it happens, and what is reported.
+    /// Begins a call that is atomic. Returns whether it happens, and what it reports.
     fn begin_whole(&mut self, call: DiskCall) -> io::Result<(bool, io::Result<()>)> {
         match self.begin(call)? {
             None => Ok((true, Ok(()))),
@@ -314,7 +314,7 @@ struct Handle {
     disk: SimulatedDisk,
     id: FileId,
     boot: u64,
-    /// Where the next bytes are written.
+    /// Offset of the next write.
     written: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Which calls fail, and how. Not here: what a failed call leaves behind (`disk`).
+//! Faults: which calls fail, and how. Not here: the state after a failed call (`disk`).
 
 use std::io;
 
@@ -12,7 +12,7 @@ use std::io;
 pub enum DiskCall {
     /// Creating a directory.
     CreateDirectory,
-    /// Creating a file, or taking one to write over it.
+    /// Creating a file, or reusing one.
     Create,
     /// Appending to a file.
     Append,
@@ -38,7 +38,7 @@ pub enum Failure {
     Error,
     /// `StorageFull`; an append is cut short.
     NoSpace,
-    /// The power goes during the call: this and every later call fails until
+    /// The power fails during the call: this and every later call fails until
     /// [`SimulatedDisk::crash`](super::SimulatedDisk::crash).
     PowerLoss,
 }
@@ -54,7 +54,7 @@ pub enum Failure {
 pub struct Fault {
     /// Calls of this kind are counted; `None` counts all that change the disk.
     pub call: Option<DiskCall>,
-    /// So many of them still succeed.
+    /// How many of them still succeed.
     pub after: u64,
     /// How it fails.
     pub failure: Failure,

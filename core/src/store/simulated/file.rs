@@ -1,10 +1,10 @@
-//! What a file holds, and what of it a crash keeps, tears or loses.
+//! The content of a file, and the effect of a crash on it.
 
 use std::ops::Range;
 
 use super::random::SplitMix64;
 
-/// What a disk writes at once: a torn write has a border here, or anywhere.
+/// Bytes that a disk writes at once. A torn write ends at such a border, or anywhere.
 const SECTOR_BYTES: usize = 512;
 
 /// A file, whatever its names are.
@@ -13,13 +13,13 @@ pub(super) type FileId = u64;
 #[derive(Default)]
 pub(super) struct FileState {
     pub(super) content: Vec<u8>,
-    /// What may be lost, in order. Ranges that are not listed are durable.
+    /// Writes that may be lost, in order. Ranges that are not listed are durable.
     pub(super) unsynced: Vec<Unsynced>,
 }
 
 pub(super) struct Unsynced {
     range: Range<usize>,
-    /// What was there before; empty if the file ended at the range's start.
+    /// The former bytes; empty if the file ended at the range's start.
     before: Vec<u8>,
     /// A failed sync had it in hand: no later sync makes it durable.
     pub(super) abandoned: bool,
@@ -48,8 +48,8 @@ impl FileState {
         });
     }
 
-    /// Makes durable what no failed sync had in hand, and so takes from what one had whatever was written
-    /// over since.
+    /// Makes all writes durable that no failed sync included. From those that one included, removes the parts
+    /// that were overwritten since.
     pub(super) fn synced(&mut self) {
         let (abandoned, synced): (Vec<_>, Vec<_>) = std::mem::take(&mut self.unsynced)
             .into_iter()
@@ -96,7 +96,7 @@ impl FileState {
 }
 
 impl Unsynced {
-    /// What is left of it on both sides of a range.
+    /// Returns what is left of the write on both sides of a range.
     fn without(&self, range: &Range<usize>) -> impl Iterator<Item = Self> + use<> {
         let Range { start, end } = self.range;
         let sides = [start..range.start.min(end), range.end.max(start)..end];

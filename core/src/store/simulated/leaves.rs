@@ -33,14 +33,14 @@ pub struct SimulatedLeafStore {
 struct LeafState {
     visible: Arc<LeafMap>,
     durable: LeafMap,
-    /// Copies of what was ingested.
+    /// Copies of ingested changes.
     unsynced: Vec<Vec<(Digest, Option<Leaf>)>>,
     failing_after: Option<u64>,
     failed: bool,
 }
 
 impl SimulatedLeafStore {
-    /// Lets so many more calls of `ingest` and `sync` succeed, and all after them fail, until
+    /// Makes all calls of `ingest` and `sync` fail after `calls` more of them, until
     /// [`Self::crash`].
     pub fn fail_after(&self, calls: u64) {
         self.lock().failing_after = Some(calls);

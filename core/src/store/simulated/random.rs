@@ -1,4 +1,4 @@
-//! What breaks, from a seed.
+//! Seeded random numbers that decide what fails.
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, and good enough to choose what breaks.
 pub(super) struct SplitMix64(pub(super) u64);
@@ -12,7 +12,7 @@ impl SplitMix64 {
         z ^ (z >> 31)
     }
 
-    /// A number below `bound`; 0 if the bound is 0.
+    /// Returns a number below `bound`; 0 if the bound is 0.
     pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.next().checked_rem(bound).unwrap_or(0)
     }
