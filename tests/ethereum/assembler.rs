@@ -1,6 +1,6 @@
-//! Bytecode with names for what lies on the stack.
+//! An assembler of bytecode with names for stack entries.
 //!
-//! Not here: jumps. What is written runs from its beginning to its end.
+//! Not here: jumps. The code runs from beginning to end.
 
 // Opcodes, by their names in the yellow paper.
 pub(crate) const ADD: u8 = 0x01;
@@ -22,10 +22,10 @@ const DUP1: u8 = 0x80;
 const SWAP1: u8 = 0x90;
 const RETURN: u8 = 0xf3;
 
-/// What an entry of the stack is called; intermediate results have no name.
+/// The name of a stack entry; intermediate results have none.
 type Name = Option<&'static str>;
 
-/// Bytecode under construction, and what the stack is like when it has run.
+/// Bytecode under construction, and the stack after it has run.
 #[derive(Default)]
 pub(crate) struct Code {
     bytes: Vec<u8>,
@@ -37,7 +37,7 @@ impl Code {
         self.bytes
     }
 
-    /// Names what lies on top.
+    /// Names the top entry.
     pub(crate) fn name(&mut self, name: &'static str) -> &mut Self {
         if let Some(top) = self.stack.last_mut() {
             *top = Some(name);
@@ -53,7 +53,7 @@ impl Code {
         self
     }
 
-    /// 1 to 32 bytes.
+    /// Pushes 1 to 32 bytes.
     pub(crate) fn push_bytes(&mut self, bytes: &[u8]) -> &mut Self {
         self.bytes.push(PUSH1 + bytes.len() as u8 - 1);
         self.bytes.extend_from_slice(bytes);
@@ -67,19 +67,19 @@ impl Code {
         self.push_bytes(&bytes[zeros..])
     }
 
-    /// A copy of the entry of that name.
+    /// Pushes a copy of the entry of that name.
     pub(crate) fn dup(&mut self, name: &'static str) -> &mut Self {
         self.bytes.push(DUP1 + self.depth(name));
         self.stack.push(None);
         self
     }
 
-    /// What lies on top, shifted by a constant.
+    /// Shifts the top entry by a constant.
     pub(crate) fn shift(&mut self, op: u8, bits: u64) -> &mut Self {
         self.push(bits).op(op, 2)
     }
 
-    /// What lies on top replaces the entry of that name.
+    /// Replaces the entry of that name with the top entry.
     pub(crate) fn store(&mut self, name: &'static str) -> &mut Self {
         let depth = self.depth(name);
         self.bytes.extend([SWAP1 + depth - 1, POP]);
@@ -87,7 +87,7 @@ impl Code {
         self
     }
 
-    /// The two top entries change places.
+    /// Swaps the two top entries.
     pub(crate) fn swap(&mut self) -> &mut Self {
         self.bytes.push(SWAP1);
         let end = self.stack.len();
@@ -105,14 +105,14 @@ impl Code {
         self.push(address).op(MLOAD, 1)
     }
 
-    /// What lies on top goes into memory.
+    /// Stores the top entry in memory.
     pub(crate) fn save(&mut self, address: u64) -> &mut Self {
         self.push(address).bytes.push(MSTORE);
         self.drop_entries(2);
         self
     }
 
-    /// The data of the call from 64 bytes on, into memory.
+    /// Copies the call data from 64 bytes on into memory.
     pub(crate) fn copy_call_data(&mut self, from: u64, to: u64, bytes: u64) -> &mut Self {
         self.push(bytes).push(from).push(to);
         self.bytes.push(CALLDATACOPY);
@@ -120,7 +120,7 @@ impl Code {
         self
     }
 
-    /// Ends with the first word of memory.
+    /// Returns the first word of memory.
     pub(crate) fn return_word(&mut self) -> &mut Self {
         self.push(32).push(0).bytes.push(RETURN);
         self.drop_entries(2);

@@ -1,8 +1,8 @@
 //! Keyed BLAKE3 of 64 bytes, one compression, in the opcodes of the EVM.
 //!
-//! The four rows of the state are four words, each with four 32-bit words in lanes of 64 bits: so one
-//! opcode serves four columns, and an addition or rotation has room for what the mask clears then. Not
-//! here: more than one block.
+//! The four rows of the state are four words, each with four 32-bit words in lanes of 64 bits. So one
+//! opcode serves four columns, and a lane has spare bits for an addition or rotation, which the mask then
+//! clears. Not here: more than one block.
 
 use crate::assembler::{ADD, AND, CALLDATALOAD, Code, MUL, OR, SHL, SHR, XOR};
 
@@ -24,7 +24,7 @@ const LANES: [u8; 32] = {
     mask
 };
 
-/// The code of a contract that returns keyed BLAKE3 of the 64 bytes that it is called with.
+/// Returns the code of a contract that returns keyed BLAKE3 of the 64 bytes that it is called with.
 ///
 /// ```
 /// let code = trunkline_ethereum::compression_code(trunkline_core::hash::INNER.key());
@@ -44,7 +44,7 @@ pub fn code(key: &[u8; 32]) -> Vec<u8> {
     code.into_bytes()
 }
 
-/// Each word of the message into a word of memory.
+/// Stores each word of the message in a word of memory.
 fn save_message(code: &mut Code) {
     for half in 0..2 {
         code.push(32 * half).op(CALLDATALOAD, 1);
@@ -59,7 +59,7 @@ fn save_message(code: &mut Code) {
     }
 }
 
-/// Reverses the bytes of each 32-bit word of what lies on top: neighbours first, then pairs.
+/// Reverses the bytes of each 32-bit word of the top entry: neighbours first, then pairs.
 fn swap_bytes(code: &mut Code) {
     for (bits, bytes) in [(8, 1), (16, 2)] {
         let mask: [u8; 32] = std::array::from_fn(|byte| match byte % (2 * bytes) < bytes {
@@ -72,7 +72,7 @@ fn swap_bytes(code: &mut Code) {
     }
 }
 
-/// The mask, the factor that doubles a lane, and the rows a, b, c, d.
+/// Pushes the mask, the factor that doubles a lane, and the rows a, b, c, d.
 fn push_state(code: &mut Code, key: &[u8; 32]) {
     let key: [u32; 8] = std::array::from_fn(|word| {
         let byte = |byte| u32::from(key[4 * word + byte]) << (8 * byte);
@@ -88,7 +88,7 @@ fn push_state(code: &mut Code, key: &[u8; 32]) {
     code.push_bytes(&row([0, 0, BLOCK_BYTES, FLAGS])).name("d");
 }
 
-/// Four words in lanes, the first one lowest.
+/// Returns four words in lanes, the first one lowest.
 fn row(words: [u32; 4]) -> [u8; 32] {
     let mut bytes = [0; 32];
     for (lane, word) in bytes.chunks_exact_mut(8).rev().zip(words) {
@@ -109,7 +109,7 @@ fn round(code: &mut Code, words: &[usize; 16]) {
     turn(code, ["d", "c", "b"]);
 }
 
-/// G on the four columns.
+/// Applies G to the four columns.
 fn mix(code: &mut Code, (even, odd): ([usize; 4], [usize; 4])) {
     mix_half(code, even, 16, 12);
     mix_half(code, odd, 8, 7);
@@ -125,7 +125,7 @@ fn mix_half(code: &mut Code, words: [usize; 4], first_bits: u64, second_bits: u6
     mix_in(code, "b", "c", second_bits);
 }
 
-/// Four words of the message in lanes.
+/// Pushes four words of the message in lanes.
 fn push_words(code: &mut Code, words: [usize; 4]) {
     for (lane, word) in words.into_iter().enumerate() {
         code.load(32 * word as u64);
@@ -135,14 +135,14 @@ fn push_words(code: &mut Code, words: [usize; 4]) {
     }
 }
 
-/// One row becomes its XOR with another, rotated to the right: each lane holds its word twice for it.
+/// Replaces a row by its XOR with another, rotated to the right. For this, each lane holds its word twice.
 fn mix_in(code: &mut Code, row: &'static str, other: &'static str, bits: u64) {
     code.dup(row).dup(other).op(XOR, 2);
     code.dup("twice").op(MUL, 2).shift(SHR, bits);
     code.dup("lanes").op(AND, 2).store(row);
 }
 
-/// Moves the lanes of three rows on by one, two and three.
+/// Rotates the lanes of three rows by one, two and three.
 fn turn(code: &mut Code, rows: [&'static str; 3]) {
     for (row, lanes) in rows.into_iter().zip([1, 2, 3]) {
         code.dup(row).shift(SHR, 64 * lanes);
@@ -151,7 +151,7 @@ fn turn(code: &mut Code, rows: [&'static str; 3]) {
     }
 }
 
-/// The first eight words of the output, as bytes.
+/// Pushes the first eight words of the output, as bytes.
 fn push_output(code: &mut Code) {
     for (half, (row, other)) in [("a", "c"), ("b", "d")].into_iter().enumerate() {
         code.dup(row).dup(other).op(XOR, 2).name("output");

@@ -1,7 +1,6 @@
-//! What a contract does to check trunkline's roots, as bytecode: a slot of a KZG root, and one compression
-//! of BLAKE3.
+//! Contracts that check trunkline's roots, as bytecode: a slot of a KZG root, and one compression of BLAKE3.
 //!
-//! It is what `docs/ETHEREUM.md` describes. Not here: an EVM; the tests run one.
+//! `docs/ETHEREUM.md` describes them. Not here: an EVM; the tests run one.
 
 #![forbid(unsafe_code)]
 
@@ -13,11 +12,11 @@ pub use compression::code as compression_code;
 use assembler::{ADD, AND, CALLDATALOAD, Code, MUL, MULMOD, SHR, STATICCALL};
 use trunkline_core::kzg::{Slot, slot_point};
 
-/// The gas of the precompile. All gas that it is given is gone if it refuses, so it is given no more.
+/// The gas of the precompile. It consumes all gas of the call if it refuses, so the call gets no more.
 const PRECOMPILE_GAS: u64 = 50_000;
 /// Its address.
 const PRECOMPILE: u64 = 0x0a;
-/// Bytes that it is called with.
+/// Bytes of its input.
 const INPUT_BYTES: u64 = 192;
 
 /// The order of the field, which the precompile returns as well.
@@ -26,7 +25,7 @@ pub const FIELD_ORDER: [u8; 32] = [
     0x53, 0xbd, 0xa4, 0x02, 0xff, 0xfe, 0x5b, 0xfe, 0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x01,
 ];
 
-/// What the slot contract is called with: slot (a word), slot digest (a word), commitment, opening.
+/// Returns the input of the slot contract: slot (a word), slot digest (a word), commitment, opening.
 ///
 /// ```
 /// let input = trunkline_ethereum::slot_call_data(5, &[7; 32], &[0xc0; 48], &[0xc0; 48]);
@@ -43,7 +42,7 @@ pub fn slot_call_data(
     [&word[..], digest, commitment, opening].concat()
 }
 
-/// The code of a contract that returns 1 if the slot of the KZG root with this versioned hash has the
+/// Returns the code of a contract that returns 1 if the slot of the KZG root with this versioned hash has the
 /// digest, and 0 if that is not shown.
 ///
 /// ```
@@ -62,14 +61,14 @@ pub fn slot_code(versioned_hash: &[u8; 32]) -> Vec<u8> {
     code.push(32).op(CALLDATALOAD, 1);
     code.push_bytes(&mask).op(AND, 2).save(64);
     code.copy_call_data(64, 96, 96);
-    // What it returns are constants: its success is the answer.
+    // Its output is constant: its success is the answer.
     code.push(0).push(0).push(INPUT_BYTES).push(0);
     code.push(PRECOMPILE).push(PRECOMPILE_GAS);
     code.op(STATICCALL, 6).save(0).return_word();
     code.into_bytes()
 }
 
-/// ω^slot, from the lowest 7 bits of the first word of the call's data: the product over its bits j of
+/// Pushes ω^slot, from the lowest 7 bits of the first word of the call's data: the product over its bits j of
 /// 1 + bit·(ω^(2^j) - 1).
 fn push_point(code: &mut Code) {
     code.push(1);
@@ -82,7 +81,7 @@ fn push_point(code: &mut Code) {
     }
 }
 
-/// ω^slot - 1 as an integer.
+/// Returns ω^slot - 1 as an integer.
 fn power_minus_one(slot: usize) -> [u8; 32] {
     let Ok(slot) = Slot::new(slot) else {
         unreachable!("a power of two up to 64")

@@ -384,15 +384,15 @@ impl Cells {
     }
 
     /// Restores all evicted cells of a range of paths, if the leaves are those that were evicted: as many,
-    /// with the digest that was kept. Returns what was restored.
+    /// with the digest that was kept.
     pub(super) fn restore(
         &mut self,
         paths: &Range<u64>,
         leaves: &[Leaf],
         digests: &Digests,
-    ) -> Result<CellTotals, LeavesDiffer> {
+    ) -> Result<(), LeavesDiffer> {
         let (bits, depth) = (self.bits, self.depth());
-        let (mut back, mut rest) = (CellTotals::default(), leaves);
+        let mut rest = leaves;
         for number in self.cells_of(paths) {
             let paths = self.paths(number, bits);
             let mine = rest.partition_point(|leaf| path_of(&leaf.key_hash) < paths.end);
@@ -405,13 +405,12 @@ impl Cells {
             if mine.len() != count as usize || digest != Some(fold_leaves(mine, depth).digest()) {
                 return Err(LeavesDiffer::new(&paths, count, mine.len()));
             }
-            back.add(count);
             self.evicted = self.evicted - CellTotals::of(count);
             // They did not change after the latest of their origins.
             let changed_at = mine.iter().map(|leaf| leaf.origin).max().unwrap_or(0);
             self.cells[number as usize] = Cell::Resident(Node::build(mine, depth, changed_at));
         }
-        Ok(back)
+        Ok(())
     }
 
     /// Removes what no version from `oldest` on needs, and returns it, so that the caller can drop it

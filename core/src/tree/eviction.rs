@@ -381,8 +381,9 @@ impl TreeWriter {
         let mut cells = write(&slot.cells);
         let before = cells.evicted();
         let restored = cells.restore(&run.paths(), leaves, &slot.digests());
-        self.eviction.evicted = self.eviction.evicted + cells.evicted() - before;
-        restored.map(|back| back.cells)
+        let back = before - cells.evicted();
+        self.eviction.evicted = self.eviction.evicted - back;
+        restored.map(|()| back.cells)
     }
 }
 

@@ -57,6 +57,7 @@ pub use writer::{Applied, SealedChanges, TreeWriter};
 
 pub(crate) use cursor::{Cursor, Loaded, Missing, SlotView, View};
 
+use std::convert::Infallible;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -166,22 +167,12 @@ pub fn build_on(
     if !can_be_built(leaves) {
         return None;
     }
-    let build = |buffers: &mut Buffers, slot: usize| {
+    let slots = build_slots(pool, |buffers, slot| {
         let start = leaves.partition_point(|leaf| slot_of(&leaf.key_hash) < slot);
         let end = leaves.partition_point(|leaf| slot_of(&leaf.key_hash) <= slot);
-        build_slot(slot, &leaves[start..end], 0, buffers)
-    };
-    let slots = match pool {
-        Some(pool) => pool.install(|| {
-            let slots = (0..WIDTH).into_par_iter();
-            slots.map_init(Buffers::default, build).collect()
-        }),
-        None => {
-            let mut buffers = Buffers::default();
-            (0..WIDTH).map(|slot| build(&mut buffers, slot)).collect()
-        }
-    };
-    Some(halves_of(slots, policy, 0))
+        Ok::<_, Infallible>(build_slot(slot, &leaves[start..end], 0, buffers))
+    });
+    Some(halves_of(slots.ok()?, policy, 0))
 }
 
 /// The reason why no tree was built from a leaf store.
@@ -219,7 +210,7 @@ pub fn build_within<E: std::error::Error + Send + 'static>(
     policy: CollisionPolicy,
     leaves: impl Fn(RangeInclusive<Digest>) -> Result<Vec<Leaf>, E> + Sync,
 ) -> Result<(TreeWriter, TreeHasher), BuildError<E>> {
-    let build = |buffers: &mut Buffers, slot: usize| {
+    let slots = build_slots(Some(pool), |buffers, slot| {
         let below_root = PATH_BITS - ROOT_BITS;
         let range = key_hashes(&((slot as u64) << below_root..(slot as u64 + 1) << below_root));
         let leaves = leaves(range.clone())?;
@@ -228,14 +219,23 @@ pub fn build_within<E: std::error::Error + Send + 'static>(
             true => Ok(build_slot(slot, &leaves, budget_bytes, buffers)),
             false => Err(BuildError::Disorder(*range.start())),
         }
-    };
-    let slots = pool.install(|| {
-        let slots = (0..WIDTH).into_par_iter();
-        slots
-            .map_init(Buffers::default, build)
-            .collect::<Result<_, _>>()
     })?;
     Ok(halves_of(slots, policy, budget_bytes))
+}
+
+/// Builds every slot, on a pool if one is given.
+fn build_slots<E: Send>(
+    pool: Option<&rayon::ThreadPool>,
+    build: impl Fn(&mut Buffers, usize) -> Result<Slot, E> + Sync,
+) -> Result<Vec<Slot>, E> {
+    let Some(pool) = pool else {
+        let mut buffers = Buffers::default();
+        return (0..WIDTH).map(|slot| build(&mut buffers, slot)).collect();
+    };
+    pool.install(|| {
+        let slots = (0..WIDTH).into_par_iter();
+        slots.map_init(Buffers::default, &build).collect()
+    })
 }
 
 /// Memory that building one slot leaves for the next.

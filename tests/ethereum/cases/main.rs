@@ -1,4 +1,4 @@
-//! What a contract can check of trunkline, in an EVM.
+//! Contracts that check trunkline's roots, run in an EVM.
 
 mod support;
 

@@ -2,7 +2,7 @@ use trunkline_ethereum::{slot_call_data, slot_code};
 
 use crate::support::{State, data_gas, execute};
 
-/// Whether a contract that holds a state's KZG root accepts the input.
+/// Returns whether a contract that holds a state's KZG root accepts the input.
 fn accepts(root_of: &State, input: &[u8]) -> bool {
     let (output, _) = execute(slot_code(&root_of.versioned_hash()), input);
     match &output[..] {

@@ -16,14 +16,14 @@ use trunkline_core::kzg::{Committer, Setup, Slot, slot_point, slot_value, slot_v
 static COMMITTER: LazyLock<Committer> =
     LazyLock::new(|| Committer::new(&Setup::ceremony().expect("the embedded setup")));
 
-/// One state's slots and its KZG root.
+/// The slots of one state and its KZG root.
 pub(crate) struct State {
     pub(crate) slots: [[u8; 32]; 128],
     pub(crate) kzg_root: [u8; 48],
 }
 
 impl State {
-    /// Digests in most slots, many with their top two bits set.
+    /// Returns a state with digests in most slots, many with their top two bits set.
     pub(crate) fn new(seed: u8) -> Self {
         let slots = core::array::from_fn(|slot| match slot % 7 {
             0 => [0; 32],
@@ -41,12 +41,12 @@ impl State {
         COMMITTER.open(&values, of(slot)).0
     }
 
-    /// 0x01, and the SHA-256 of the commitment without its first byte (EIP-4844).
+    /// Returns 0x01 and the SHA-256 of the commitment without its first byte (EIP-4844).
     pub(crate) fn versioned_hash(&self) -> [u8; 32] {
         kzg_to_versioned_hash(&self.kzg_root)
     }
 
-    /// The input of the precompile for a slot.
+    /// Returns the input of the precompile for a slot.
     pub(crate) fn input(&self, slot: usize) -> Input {
         Input {
             versioned_hash: self.versioned_hash(),
@@ -62,7 +62,7 @@ pub(crate) fn of(slot: usize) -> Slot {
     Slot::new(slot).expect("a slot of the root node")
 }
 
-/// What the point evaluation precompile is called with.
+/// The input of the point evaluation precompile.
 #[derive(Clone)]
 pub(crate) struct Input {
     pub(crate) versioned_hash: [u8; 32],
@@ -85,11 +85,11 @@ impl Input {
     }
 }
 
-/// What a transaction without value costs before anything is executed.
+/// Gas of a transaction without value before anything is executed.
 const TRANSACTION_GAS: u64 = 21_000;
 const CONTRACT: Address = Address::repeat_byte(0xee);
 
-/// What a contract of this code returns for an input, and the gas of its execution alone.
+/// Returns the output of a contract of this code for an input, and the gas of its execution alone.
 pub(crate) fn execute(code: Vec<u8>, input: &[u8]) -> (Vec<u8>, u64) {
     let mut database = CacheDB::new(EmptyDB::default());
     let account = AccountInfo::from_bytecode(Bytecode::new_raw(code.into()));
@@ -115,7 +115,7 @@ pub(crate) fn execute(code: Vec<u8>, input: &[u8]) -> (Vec<u8>, u64) {
     }
 }
 
-/// 4 for each byte that is zero, 16 for each other (EIP-2028).
+/// Returns the gas of call data: 4 for each byte that is zero, 16 for each other (EIP-2028).
 pub(crate) fn data_gas(input: &[u8]) -> u64 {
     let bytes = input.iter();
     bytes.map(|byte| if *byte == 0 { 4 } else { 16 }).sum()
