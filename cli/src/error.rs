@@ -129,20 +129,6 @@ impl CommandError {
     }
 }
 
-/// Returns an error and its causes in one line, without repetitions.
-pub(crate) fn line(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.ends_with(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text.replace(['\n', '\r'], " ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,6 +137,9 @@ mod tests {
     fn causes_follow_in_one_line() {
         let source = io::Error::other("first\nsecond");
         let error = CommandError::file("read", "a.txt")(source);
-        assert_eq!(line(&error), "cannot read a.txt: first second");
+        assert_eq!(
+            trunkline_load::error_chain(&error),
+            "cannot read a.txt: first second"
+        );
     }
 }

@@ -95,7 +95,7 @@ fn main() -> ExitCode {
     match run(Arguments::parse().command) {
         Ok(exit) => exit.into(),
         Err(error) => {
-            eprintln!("error: {}", error::line(&error));
+            eprintln!("error: {}", trunkline_load::error_chain(&error));
             ExitCode::from(UNUSABLE)
         }
     }

@@ -15,11 +15,11 @@ use std::path::PathBuf;
 use clap::Args;
 use tempfile::TempDir;
 use trunkline::Engine;
-use trunkline_load::{Load, LoadError, Outcome, Plan, Progress, Run};
+use trunkline_load::{Load, LoadError, Outcome, Plan, Progress, Run, error_chain};
 
 use crate::arguments::PlanArguments;
 use crate::configuration::SettingsArguments;
-use crate::error::{self, CommandError};
+use crate::error::CommandError;
 use crate::interrupt::Interrupt;
 use crate::tui::Screen;
 use crate::{Exit, configuration, output};
@@ -131,7 +131,7 @@ fn work(
     if let Some(trouble) = trouble {
         // The command ends with the first error and prints the ones that followed.
         for error in [kept.err(), shown.err()].into_iter().flatten() {
-            eprintln!("also: {}", error::line(&error));
+            eprintln!("also: {}", error_chain(&error));
         }
         return Err(trouble);
     }

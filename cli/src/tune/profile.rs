@@ -5,11 +5,10 @@ use std::fmt::Write;
 
 use toml_edit::Value;
 use trunkline::config::SettingChange;
-use trunkline_load::{Machine, Plan};
+use trunkline_load::{Machine, Plan, error_chain};
 
 use super::judge::{Aim, CHANCE_TIMES_MIN, GAIN_MIN, Gain, Tried, chance, rounds_needed};
 use super::search::{Found, Search, Step, Stopped};
-use crate::error;
 use crate::output::{counted, grouped, micros, printable};
 use crate::trial::Stop;
 
@@ -53,7 +52,7 @@ fn untried(found: &Found) -> String {
         Some(Stopped { at, why }) => match why {
             Stop::Interrupted => "Interrupted".to_owned(),
             Stop::Failed(error) => {
-                let why = printable(&error::line(error));
+                let why = printable(&error_chain(error));
                 format!("A trial with {at} failed ({why})")
             }
         },

@@ -7,7 +7,7 @@ use toml_edit::DocumentMut;
 use trunkline::Config;
 use trunkline::config::Layers;
 
-use crate::error::{self, CommandError};
+use crate::error::CommandError;
 use crate::sweep::Varied;
 use crate::trial::{self, Choice, Figures, Stop};
 
@@ -99,7 +99,7 @@ impl Search<'_> {
             match trial::configuration(self.layers, &choices) {
                 Ok(config) => step.add(value_of(&config, &step.key)),
                 Err(error) => {
-                    let why = error::line(&error);
+                    let why = trunkline_load::error_chain(&error);
                     eprintln!("{}={value} is skipped: {why}", step.key);
                     step.skipped.push((value.clone(), why));
                 }
