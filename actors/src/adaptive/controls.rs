@@ -178,7 +178,7 @@ impl Controls {
         self.record(0, change, Reason::Reloaded, Seen::default());
     }
 
-    /// Records a decision, and then counts it: whoever sees the count finds the decision.
+    /// Records a decision and then counts it, so that a reader who sees the count finds the decision.
     fn record(&self, window_us: u64, change: Change, reason: Reason, seen: Seen) {
         let at_us = self.metrics.uptime_us();
         self.decisions

@@ -1,4 +1,4 @@
-//! What the controllers may do, and within which limits.
+//! Settings and limits of the controllers.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,19 +12,19 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ControlSettings {
-    /// What the 99th percentile of the latency from acceptance to durability should stay below, milliseconds.
+    /// Target of the 99th percentile of the latency from acceptance to durability, milliseconds.
     pub target_p99_ms: u64,
-    /// Latencies that it takes to judge a percentile; windows with fewer are put together.
+    /// Latencies that a percentile needs. Windows with fewer are put together.
     pub samples_min: u64,
-    /// Whether the operations of a group are bounded by what is measured.
+    /// Whether the cap on a group's operations follows the measurements.
     pub batch_size: bool,
-    /// Whether the operations in flight are.
+    /// Whether the limit on operations in flight follows the measurements.
     pub admission: bool,
-    /// Whether the shards that work is cut into are.
+    /// Whether the number of shards follows the measurements.
     pub workers: bool,
-    /// Whether memory is shared between the cache of values and the tree by what is measured.
+    /// Whether the value cache and the tree share their memory by the measurements.
     pub caches: bool,
-    /// Parts of the key space that are reported as hot, at most: 0 (none) to 32.
+    /// Most parts of the key space that are reported as hot: 0 (none) to 32.
     pub hot_prefixes_max: usize,
 }
 

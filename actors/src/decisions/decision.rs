@@ -1,8 +1,8 @@
-//! A decision: what was seen, what was changed, and why.
+//! A decision: the measurements it was made from, the change, and the reason.
 
 use serde::{Deserialize, Serialize};
 
-/// What a decision changed, or reports.
+/// A change that a decision made, or that it reports.
 ///
 /// ```
 /// use trunkline_actors::decisions::Change;
@@ -13,42 +13,42 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum Change {
-    /// Operations after which a group is sealed.
+    /// The cap on the operations of a group.
     GroupOperationsMax {
         /// Before.
         from: u64,
         /// After.
         to: u64,
     },
-    /// Operations that may be accepted and not yet durable.
+    /// The limit on operations that are accepted and not yet durable.
     InFlightOperationsMax {
         /// Before.
         from: u64,
         /// After.
         to: u64,
     },
-    /// Shards that a stage's work is cut into.
+    /// The number of shards that work is cut into.
     Parallelism {
-        /// Which work.
+        /// The work.
         work: Work,
         /// Before.
         from: u64,
         /// After.
         to: u64,
     },
-    /// Bytes of the shared budget that the cache of values may take; the tree has the rest.
+    /// The part of a shared memory budget that the value cache may take, bytes. The tree has the rest.
     ValueCacheBytes {
         /// Before.
         from: u64,
         /// After.
         to: u64,
     },
-    /// Parts of the key space that are kept in memory because they are touched most.
+    /// The parts of the key space that stay in memory because they are accessed most.
     HotPrefixes {
         /// The first 14 bits of the paths, hottest first.
         prefixes: Vec<u16>,
     },
-    /// A setting was reloaded.
+    /// A setting, by a reload.
     Setting {
         /// Section and key.
         key: String,
@@ -57,9 +57,9 @@ pub enum Change {
         /// After.
         to: String,
     },
-    /// A reloading was refused; everything stayed as it was.
+    /// Nothing: a reload was refused.
     ReloadRefused {
-        /// What is wrong, and where.
+        /// The error, with file, line and key.
         message: String,
     },
 }
@@ -74,7 +74,7 @@ impl std::fmt::Display for Change {
                 write!(formatter, "submit.in_flight_operations_max {from} → {to}")
             }
             Self::Parallelism { work, from, to } => {
-                write!(formatter, "workers.{}_shards {from} → {to}", work.name())
+                write!(formatter, "workers.{}_parallelism {from} → {to}", work.name())
             }
             Self::ValueCacheBytes { from, to } => {
                 write!(formatter, "cache.value_bytes_max {from} → {to}")
@@ -83,13 +83,13 @@ impl std::fmt::Display for Change {
                 write!(formatter, "{} hot prefixes {prefixes:04x?}", prefixes.len())
             }
             Self::Setting { key, from, to } => write!(formatter, "{key} {from} → {to}"),
-            Self::ReloadRefused { message } => write!(formatter, "reloading refused ({message})"),
+            Self::ReloadRefused { message } => write!(formatter, "reload refused ({message})"),
         }
     }
 }
 
 impl Work {
-    /// Returns its name in keys of the configuration.
+    /// Returns the name of the work in configuration keys.
     pub fn name(self) -> &'static str {
         match self {
             Self::Tree => "tree",
@@ -103,15 +103,15 @@ impl Work {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Work {
-    /// Applying a group to the tree.
+    /// A group is applied to the tree.
     Tree,
-    /// Folding digests.
+    /// The digests of a version are computed.
     Hash,
-    /// Proofs and reads of many keys.
+    /// Many keys are proven or read.
     Proof,
 }
 
-/// Why.
+/// The reason for a decision.
 ///
 /// ```
 /// use trunkline_actors::decisions::Reason;
@@ -120,31 +120,30 @@ pub enum Work {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// Groups hit the cap, and the latency leaves room: larger ones are tried.
+    /// Groups reach the cap and the latency is below its target, so larger groups are tried.
     RoomBelowTarget,
-    /// The latency of what was sealed under this cap is above its target.
+    /// The latency of groups sealed under this cap is above its target.
     AboveTarget,
-    /// The latency is above its target since work queues before it is sealed: smaller groups would make it worse, so
+    /// The latency is above its target because submissions wait to be sealed. Smaller groups would make it worse, so
     /// larger ones are tried.
     Saturated,
-    /// More is in flight than is done within the target: fewer operations are let in, in groups that still overlap.
+    /// More operations are in flight than become durable within the target, so fewer are admitted.
     TooManyInFlight,
-    /// The latency has left room for a while: more operations are let in, in groups to match.
+    /// The latency has been below its target for a while, so more operations are admitted.
     RoomForMore,
-    /// The last change did not help, so it is taken back.
+    /// The last change did not help and is undone.
     NoGain,
-    /// The load or another setting moved while a change was tried, so that nothing can be said of it: it is taken
-    /// back.
+    /// The load or another setting changed during a trial, so the trial shows nothing and is undone.
     BrokenOff,
-    /// The last change helped, and another one like it is tried.
+    /// The last change helped, so another one like it is tried.
     Gain,
-    /// A change is tried, to see whether it helps.
+    /// A change is tried.
     Probe,
-    /// A cache would gain more from the bytes than another one loses.
+    /// One side of a shared budget gains more from the bytes than the other loses.
     MarginalHits,
-    /// Other parts of the key space are touched most now.
+    /// Other parts of the key space are accessed most now.
     Skew,
-    /// The configuration file changed, or the service asked for it.
+    /// The configuration was reloaded, by its file or by the service.
     Reloaded,
 }
 
@@ -154,22 +153,22 @@ impl std::fmt::Display for Reason {
             Self::RoomBelowTarget => "groups are full and the latency is below its target",
             Self::AboveTarget => "the latency is above its target",
             Self::Saturated => {
-                "work queues before it is sealed; smaller groups would make it worse"
+                "submissions wait to be sealed, and smaller groups would make it worse"
             }
-            Self::TooManyInFlight => "more is in flight than is done within the target",
-            Self::RoomForMore => "the latency leaves room for more in flight",
-            Self::BrokenOff => "something else moved while it was tried",
+            Self::TooManyInFlight => "more operations are in flight than become durable within the target",
+            Self::RoomForMore => "the latency allows more operations in flight",
+            Self::BrokenOff => "the load or another setting changed during the trial",
             Self::NoGain => "the last change did not help",
             Self::Gain => "the last change helped",
-            Self::Probe => "trying whether it helps",
-            Self::MarginalHits => "the bytes save more reads there",
-            Self::Skew => "other parts of the key space are touched most",
+            Self::Probe => "a trial",
+            Self::MarginalHits => "the bytes save more reads on the other side",
+            Self::Skew => "other parts of the key space are accessed most",
             Self::Reloaded => "the configuration was reloaded",
         })
     }
 }
 
-/// What a controller judged by, in addition to the figures that every decision shows.
+/// Measurements of a controller, in addition to those that every decision shows.
 ///
 /// ```
 /// use trunkline_actors::decisions::Evidence;
@@ -180,49 +179,49 @@ impl std::fmt::Display for Reason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "of", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Evidence {
-    /// A change that was tried and judged: the one that is taken back, or the one that was kept before this one.
+    /// A trial: the one that is undone, or the one that was kept before this decision.
     Trial {
-        /// Operations made durable, a second, before.
+        /// Durable operations a second without the change.
         rate_before: u64,
-        /// The same with the change.
+        /// Durable operations a second with the change.
         rate_after: u64,
-        /// 99th percentile of the latency before, microseconds.
+        /// 99th percentile of the latency without the change, microseconds.
         p99_before_us: u64,
-        /// The same with the change.
+        /// 99th percentile of the latency with the change, microseconds.
         p99_after_us: u64,
     },
-    /// What is in flight, against what should be.
+    /// Operations in flight.
     InFlight {
-        /// Operations in flight, on average (Little's law).
+        /// Operations in flight on average, by Little's law.
         operations: u64,
-        /// Operations made durable, a second, over the windows that were judged.
+        /// Durable operations a second over the observed windows.
         rate: u64,
-        /// 99th percentile of the latency over them, microseconds.
+        /// 99th percentile of the latency over these windows, microseconds.
         p99_us: u64,
     },
-    /// Shards that were tried: operations made durable a second, or keys proven where it is the shards of proofs.
+    /// A trial of another number of shards. Rates are durable operations a second, or proven keys a second for proofs.
     Parallelism {
-        /// The better one of before and after.
+        /// Rate before or after the trial, the greater of both.
         rate_without: u64,
-        /// With the other number of shards.
+        /// Rate with the other number of shards.
         rate_with: u64,
     },
-    /// Reads of the store that each side of a shared budget would have saved.
+    /// Reads of the leaf store that each side of a shared budget would have saved.
     Bytes {
-        /// Reads that more room for values would have saved.
+        /// Reads that a larger value cache would have saved.
         near_misses: u64,
-        /// How much more room that is, bytes.
+        /// Bytes by which the value cache would have to be larger.
         near_bytes: u64,
-        /// Cells of leaves that were read again.
+        /// Cells that were read back.
         cells_restored: u64,
-        /// Bytes that the tree may take.
+        /// Limit on the bytes of the tree.
         tree_bytes: u64,
     },
-    /// Samples of what is touched; what is longer ago counts less.
+    /// Samples of the accessed keys. Older samples count less.
     Touched {
-        /// All over the key space.
+        /// Samples in the whole key space.
         samples: u64,
-        /// Those that surely fell on the prefixes of the list.
+        /// Samples that certainly have a prefix of the list.
         listed: u64,
     },
 }
@@ -270,7 +269,7 @@ impl std::fmt::Display for Evidence {
     }
 }
 
-/// What a controller wants changed.
+/// A change that a controller proposes.
 ///
 /// ```
 /// use trunkline_actors::decisions::{Change, Move, Reason};
@@ -279,16 +278,16 @@ impl std::fmt::Display for Evidence {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Move {
-    /// What to change.
+    /// The change.
     pub change: Change,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// What it was judged by, beside the window's figures.
+    /// Measurements in addition to those of the window.
     pub evidence: Option<Evidence>,
 }
 
 impl Move {
-    /// Of the window's figures alone.
+    /// Creates a move that follows from the window alone.
     pub fn new(change: Change, reason: Reason) -> Self {
         Self {
             change,
@@ -297,7 +296,7 @@ impl Move {
         }
     }
 
-    /// The same, with what it was judged by.
+    /// Adds the measurements that the move follows from.
     pub fn judged_by(self, evidence: Evidence) -> Self {
         Self {
             evidence: Some(evidence),
@@ -306,27 +305,23 @@ impl Move {
     }
 }
 
-/// The figures that a decision was made from: those of its window, and what its controller judged by beside them.
-///
-/// ```
-/// assert_eq!(trunkline_actors::decisions::Seen::default().durable_p99_us, 0);
-/// ```
+/// The measurements that a decision was made from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Seen {
     /// 99th percentile of the latency from acceptance to durability, microseconds.
     pub durable_p99_us: u64,
-    /// What it should be, microseconds.
+    /// Target of this percentile, microseconds.
     pub target_p99_us: u64,
-    /// Samples that the percentile is taken from.
+    /// Submissions that the percentile was taken from.
     pub samples: u64,
-    /// Operations made durable, a second.
+    /// Durable operations a second.
     pub operations_per_second: u64,
-    /// Groups that were closed by a cap, of operations or of bytes, among a thousand.
+    /// Groups that a cap of operations or bytes closed, of a thousand groups.
     pub full_per_mille: u64,
-    /// Time that the busiest stage worked, of a thousand.
+    /// Share of the time that the busiest stage worked, per mille.
     pub busiest_per_mille: u64,
-    /// What else the change was judged by, if anything.
+    /// Measurements of the controller, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
 }
@@ -349,18 +344,17 @@ pub struct Seen {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Decision {
-    /// Counts from 1 since the engine was opened.
+    /// Number of the decision, counted from 1 since the engine was opened.
     pub number: u64,
-    /// When it was recorded, microseconds since the engine was opened: right after it was carried out, which is after
-    /// the end of the window that it was made from.
+    /// Time at which the decision had taken effect, microseconds since the engine was opened.
     pub at_us: u64,
-    /// How long the window was, microseconds.
+    /// Length of the window that it was made from, microseconds.
     pub window_us: u64,
-    /// What was changed.
+    /// The change.
     pub change: Change,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// What was seen.
+    /// The measurements.
     pub seen: Seen,
 }
 

@@ -1,97 +1,98 @@
-//! What was measured in one window: what controllers decide from, and what reports plot.
+//! The measurements of one window. Controllers decide from them, and reports plot them.
 
 use serde::{Deserialize, Serialize};
 
 use super::quantiles::Quantiles;
 
-/// One stage in one window.
+/// Measurements of one stage in one window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StageWindow {
-    /// Time that it worked, microseconds.
+    /// Time that the stage worked, microseconds.
     pub busy_us: u64,
-    /// Messages that it served.
+    /// Messages that the stage served.
     pub served: u64,
-    /// How long they had waited for it, microseconds.
+    /// Time that these messages had waited for the stage, microseconds.
     pub queue_wait_us: Quantiles,
 }
 
-/// What was measured from the end of the window before to the end of this one.
+/// The measurements from the end of the window before to the end of this one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Window {
-    /// Counts from 1 since the engine was opened.
+    /// Number of the window, counted from 1 since the engine was opened.
     pub number: u64,
-    /// When it ended, microseconds since the engine was opened.
+    /// End of the window, microseconds since the engine was opened.
     pub ended_us: u64,
-    /// How long it was, microseconds.
+    /// Length of the window, microseconds.
     pub length_us: u64,
 
-    /// Operations after which a group was sealed.
+    /// Cap on the operations of a group.
     pub group_operations_max: u64,
-    /// Operations that could be accepted and not yet durable.
+    /// Limit on operations that are accepted and not yet durable.
     pub in_flight_operations_max: u64,
-    /// Shards that applying a group was cut into.
+    /// Shards that a group was cut into to be applied.
     pub tree_parallelism: u64,
-    /// Shards that hashing a version was cut into.
+    /// Shards that a version was cut into to be hashed.
     pub hash_parallelism: u64,
-    /// Shards that proofs and reads of many keys were cut into.
+    /// Shards that a call of many proofs or reads was cut into.
     pub proof_parallelism: u64,
 
     /// Submissions accepted.
     pub submissions: u64,
-    /// Their operations.
+    /// Operations of these submissions.
     pub operations_accepted: u64,
     /// Operations that became durable.
     pub operations_durable: u64,
-    /// Operations accepted and not yet sealed, at the end.
+    /// Operations that were accepted and not yet sealed at the end of the window.
     pub operations_waiting: u64,
     /// Groups sealed.
     pub groups: u64,
-    /// Those that the cap of operations closed.
+    /// Groups that the cap of operations closed.
     pub groups_full: u64,
-    /// Those that the cap of bytes closed, that of operations not being reached.
+    /// Groups that the cap of bytes closed before the cap of operations was reached.
     pub groups_full_bytes: u64,
-    /// Those that their share of what was inside closed ([`group_share`](crate::adaptive::group_share)), no cap being reached.
+    /// Groups that reached their share of the operations in the pipeline, and no cap
+    /// ([`group_share`](crate::adaptive::group_share)).
     pub groups_shared: u64,
-    /// Operations of the groups.
+    /// Operations of a group.
     pub group_operations: Quantiles,
-    /// Groups sealed and not yet durable, at the end.
+    /// Groups that were sealed and not yet durable at the end of the window.
     pub groups_in_flight: u64,
-    /// From acceptance to sealing, microseconds, of submissions that became durable.
+    /// Time from acceptance to sealing, of submissions that became durable, microseconds.
     pub seal_wait_us: Quantiles,
-    /// From acceptance to durability, microseconds.
+    /// Time from acceptance to durability, microseconds.
     pub durable_us: Quantiles,
-    /// The same, of submissions alone that were sealed under the cap of now.
+    /// Time from acceptance to durability, of submissions that were sealed under the current cap, microseconds.
     pub durable_under_cap_us: Quantiles,
-    /// The five stages, in flow order.
+    /// Measurements of the five stages, in flow order.
     pub stages: [StageWindow; 5],
-    /// Whether a checkpoint ran at any time.
+    /// Whether a checkpoint ran at any time in the window.
     pub checkpoint_ran: bool,
 
-    /// Reads of single values and of many keys, a key each.
+    /// Keys read, one by one or many at once.
     pub reads: u64,
     /// Keys proven.
     pub proofs: u64,
-    /// Reads that found their value in memory, no checkpoint having covered it.
+    /// Reads of a value that no checkpoint covered yet, so that it was in memory.
     pub memory_hits: u64,
-    /// Reads that found their value in the cache of values.
+    /// Reads that found their value in the value cache.
     pub value_cache_hits: u64,
-    /// Reads that did not, and went to the leaf store.
+    /// Reads that went to the leaf store.
     pub value_cache_misses: u64,
-    /// Those of them that a cache larger by `value_cache_near_bytes` would have had.
+    /// Reads of the leaf store that a value cache larger by `value_cache_near_bytes` would have saved.
     pub value_cache_near_misses: u64,
-    /// How much more room near misses stand for, bytes: about an eighth of the cache, less of one so large that no
-    /// more is remembered. 0: it was not measured.
+    /// Bytes by which a cache would have to be larger to save the near misses: about an eighth of it, or less if it is
+    /// very large. 0 if it was not measured.
     pub value_cache_near_bytes: u64,
-    /// Bytes that the cache of values may take.
+    /// Limit on the bytes of the value cache.
     pub value_cache_bytes_max: u64,
-    /// Bytes that the tree may take, 0 if it has no bound.
+    /// Limit on the bytes of the tree, or 0 if it has none.
     pub tree_bytes_max: u64,
-    /// Bytes that the tree takes, at the end.
+    /// Bytes of the tree at the end of the window.
     pub tree_bytes: u64,
-    /// Cells of leaves that left memory.
+    /// Cells that were evicted from memory.
     pub cells_evicted: u64,
-    /// Cells that were read from the leaf store again.
+    /// Cells that were read back from the leaf store.
     pub cells_restored: u64,
 }

@@ -392,6 +392,6 @@ mod tests {
             message: "\x1b[2J\u{202e}bad".to_owned(),
         };
         let drawn = drawn(&live, 110, 21);
-        assert!(drawn.contains("reloading refused ([2Jbad)"), "{drawn}");
+        assert!(drawn.contains("reload refused ([2Jbad)"), "{drawn}");
     }
 }
