@@ -37,8 +37,6 @@
 //! | `run`, `warnings`, `run_files`, `files` | the result, what to know of it, and its file |
 //! | `compare` | whether two sides of runs differ; pure |
 
-#[doc(hidden)] // Public only for the bench `acceptance` and for tests.
-pub mod acceptance;
 pub mod compare;
 mod driver;
 mod error;

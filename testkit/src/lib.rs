@@ -7,6 +7,7 @@
 //!
 //! Not here: tests, and what a single test binary needs.
 
+pub mod cap_at_rest;
 pub mod counting;
 pub mod fixture;
 #[cfg(target_os = "linux")]

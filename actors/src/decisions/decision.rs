@@ -74,7 +74,11 @@ impl std::fmt::Display for Change {
                 write!(formatter, "submit.in_flight_operations_max {from} → {to}")
             }
             Self::Parallelism { work, from, to } => {
-                write!(formatter, "workers.{}_parallelism {from} → {to}", work.name())
+                write!(
+                    formatter,
+                    "workers.{}_parallelism {from} → {to}",
+                    work.name()
+                )
             }
             Self::ValueCacheBytes { from, to } => {
                 write!(formatter, "cache.value_bytes_max {from} → {to}")
@@ -155,7 +159,9 @@ impl std::fmt::Display for Reason {
             Self::Saturated => {
                 "submissions wait to be sealed, and smaller groups would make it worse"
             }
-            Self::TooManyInFlight => "more operations are in flight than become durable within the target",
+            Self::TooManyInFlight => {
+                "more operations are in flight than become durable within the target"
+            }
             Self::RoomForMore => "the latency allows more operations in flight",
             Self::BrokenOff => "the load or another setting changed during the trial",
             Self::NoGain => "the last change did not help",

@@ -1,8 +1,6 @@
 //! What scenarios and the bench `acceptance` say of a cap that should rest.
 
-use trunkline_load::acceptance::cap_at_rest::{
-    AMPLITUDE_WINDOWS, REVERSAL_WINDOWS, amplitude, reversals,
-};
+use trunkline_testkit::cap_at_rest::{AMPLITUDE_WINDOWS, REVERSAL_WINDOWS, amplitude, reversals};
 
 #[test]
 fn the_amplitude_is_that_of_any_twenty_windows() {

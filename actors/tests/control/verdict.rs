@@ -5,7 +5,7 @@ use trunkline_actors::decisions::{Change, Latencies, Window};
 
 use crate::scenario::Scenario;
 use crate::simulator::run;
-use trunkline_load::acceptance::cap_at_rest::{amplitude, reversals};
+use trunkline_testkit::cap_at_rest::{amplitude, reversals};
 
 /// One phase of one run, judged; shown as a whole where it fails.
 #[derive(Clone, Debug)]

@@ -11,13 +11,13 @@ use trunkline::Config;
 use trunkline::config::ControlMode;
 use trunkline_load::{Mode, Plan};
 
-use super::runs::{Runs, by_turns, updates};
-use super::text::{grouped, millis, percent, shown, thousands};
-use trunkline_load::acceptance::cap_at_rest::{AMPLITUDE_WINDOWS, REVERSAL_WINDOWS};
-use trunkline_load::acceptance::criteria::{Aim, Criterion, Finding};
-use trunkline_load::acceptance::figures::{
+use super::criteria::{Aim, Criterion, Finding};
+use super::figures::{
     Rest, SEARCHING_WINDOWS, Series, Share, Spread, best_by_median, best_of_round, searched,
 };
+use super::runs::{Runs, by_turns, updates};
+use super::text::{grouped, millis, percent, shown, thousands};
+use trunkline_testkit::cap_at_rest::{AMPLITUDE_WINDOWS, REVERSAL_WINDOWS};
 
 const STATIC_CAPS: [usize; 5] = [2_000, 5_000, 20_000, 80_000, 200_000];
 const STARTS: [usize; 3] = [500, 20_000, 200_000];

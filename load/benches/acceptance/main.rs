@@ -22,9 +22,13 @@
 //!   for pairs of equal runs.
 //!
 //! A divisor shortens all times, including those of windows, to try the bench out: its figures then mean nothing, and
-//! runs of `slowdown` are too short to be compared. The figures and verdicts come from `trunkline_load::acceptance`.
+//! runs of `slowdown` are too short to be compared. `criteria`, `figures` and `pairs` are pure and tested
+//! (`tests.rs`).
 
 mod caps;
+mod criteria;
+mod figures;
+mod pairs;
 mod runs;
 mod shifts;
 mod slowdown;

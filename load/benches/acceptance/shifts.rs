@@ -6,10 +6,10 @@ use trunkline::Config;
 use trunkline::config::ControlMode;
 use trunkline_load::{Distribution, Mode, Phase, Plan};
 
+use super::criteria::{Aim, Criterion, Finding};
+use super::figures::{ADAPTING_WINDOWS, Series, Share, Shift, Spread};
 use super::runs::{Runs, by_turns, updates};
 use super::text::{grouped, percent, thousands};
-use trunkline_load::acceptance::criteria::{Aim, Criterion, Finding};
-use trunkline_load::acceptance::figures::{ADAPTING_WINDOWS, Series, Share, Shift, Spread};
 
 const LOADS: [ShiftingLoad; 3] = [
     ShiftingLoad {

@@ -13,9 +13,9 @@ use trunkline::Config;
 use trunkline_load::compare::{CompareError, Observed, Recorded};
 use trunkline_load::{Mode, Plan};
 
+use super::pairs::{Found, Pairs};
 use super::runs::{Runs, by_turns, updates};
 use super::text::thousands;
-use trunkline_load::acceptance::pairs::{Found, Pairs};
 
 /// Length of a run. Runs of less than 20 whole seconds cannot be compared.
 const RUN_S: f64 = 22.0;

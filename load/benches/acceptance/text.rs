@@ -1,6 +1,6 @@
 //! The text of figures in tables.
 
-use trunkline_load::acceptance::figures::{Share, Spread};
+use super::figures::{Share, Spread};
 
 pub(crate) fn shown(spread: Option<Spread>, digits: usize) -> String {
     spread.map_or("–".to_owned(), |spread| format!("{spread:.digits$}"))

@@ -7,10 +7,10 @@ use trunkline::Config;
 use trunkline::config::ControlMode;
 use trunkline_load::{Mode, Phases, Plan, Shape, Workload};
 
+use super::criteria::{Aim, Criterion, Finding};
+use super::figures::{Alternated, Ran, Spread};
 use super::runs::{Runs, by_turns};
 use super::text::{millis, shown, thousands};
-use trunkline_load::acceptance::criteria::{Aim, Criterion, Finding};
-use trunkline_load::acceptance::figures::{Alternated, Ran, Spread};
 
 const MIXES: [(&str, Workload); 6] = [
     ("YCSB A", Workload::A),

@@ -2,7 +2,6 @@
 
 mod support;
 
-mod acceptance_figures;
 mod engine;
 mod interval_log;
 mod own_target;

@@ -6,26 +6,24 @@ use std::ops::Range;
 
 use trunkline::decisions::Window;
 
-use crate::Totals;
-use crate::run::per_second;
-
-use super::cap_at_rest::{amplitude, reversals};
+use trunkline_load::Totals;
+use trunkline_testkit::cap_at_rest::{amplitude, reversals};
 
 /// Windows from the first operation on in which the engine may search for the cap.
-pub const SEARCHING_WINDOWS: usize = 20;
+pub(crate) const SEARCHING_WINDOWS: usize = 20;
 /// Windows after a shift in which the engine may adapt.
-pub const ADAPTING_WINDOWS: usize = 15;
+pub(crate) const ADAPTING_WINDOWS: usize = 15;
 
 /// A part of a whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Share {
-    pub part: usize,
-    pub of: usize,
+pub(crate) struct Share {
+    pub(crate) part: usize,
+    pub(crate) of: usize,
 }
 
 impl Share {
     /// Returns the share in percent, if the whole is not empty.
-    pub fn percent(self) -> Option<f64> {
+    pub(crate) fn percent(self) -> Option<f64> {
         (self.of > 0).then(|| self.part as f64 * 100.0 / self.of as f64)
     }
 }
@@ -47,15 +45,15 @@ impl Display for Share {
 
 /// Least, median and greatest of some figures. The median of an even number is the upper one.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Spread {
-    pub least: f64,
-    pub median: f64,
-    pub greatest: f64,
+pub(crate) struct Spread {
+    pub(crate) least: f64,
+    pub(crate) median: f64,
+    pub(crate) greatest: f64,
 }
 
 impl Spread {
     /// Returns the spread of figures, if there are any.
-    pub fn of(figures: impl Iterator<Item = f64>) -> Option<Self> {
+    pub(crate) fn of(figures: impl Iterator<Item = f64>) -> Option<Self> {
         let mut figures: Vec<f64> = figures.collect();
         figures.sort_by(f64::total_cmp);
         Some(Self {
@@ -79,13 +77,13 @@ impl Display for Spread {
 
 /// Results under one setting, one a round.
 #[derive(Clone, Debug)]
-pub struct Series<T> {
-    pub name: String,
-    pub rounds: Vec<T>,
+pub(crate) struct Series<T> {
+    pub(crate) name: String,
+    pub(crate) rounds: Vec<T>,
 }
 
 impl<T> Series<T> {
-    pub fn new(name: impl Into<String>) -> Self {
+    pub(crate) fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
             rounds: Vec::new(),
@@ -95,22 +93,22 @@ impl<T> Series<T> {
 
 /// A run under a steady load.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Rest {
+pub(crate) struct Rest {
     /// Updates a second that became durable.
-    pub per_second: f64,
+    pub(crate) per_second: f64,
     /// Time from acceptance to durability: the median of the windows' 99th percentiles.
-    pub p99_us: f64,
+    pub(crate) p99_us: f64,
     /// Windows above the target.
-    pub over: Share,
+    pub(crate) over: Share,
     /// [`amplitude`] in percent.
-    pub amplitude_percent: f64,
+    pub(crate) amplitude_percent: f64,
     /// [`reversals`].
-    pub reversals: usize,
+    pub(crate) reversals: usize,
 }
 
 impl Rest {
     /// Returns the figures of windows, if anything became durable in them.
-    pub fn of(windows: &[Window], target_us: u64) -> Option<Self> {
+    pub(crate) fn of(windows: &[Window], target_us: u64) -> Option<Self> {
         let windows = measured(windows, |_| true);
         let caps = windows.iter().map(|window| window.group_operations_max);
         let caps: Vec<u64> = caps.collect();
@@ -130,11 +128,11 @@ impl Rest {
 }
 
 impl Series<Option<Rest>> {
-    pub fn spread(&self, figure: impl Fn(&Rest) -> f64) -> Option<Spread> {
+    pub(crate) fn spread(&self, figure: impl Fn(&Rest) -> f64) -> Option<Spread> {
         Spread::of(self.rounds.iter().flatten().map(figure))
     }
 
-    pub fn over(&self) -> Share {
+    pub(crate) fn over(&self) -> Share {
         self.rounds.iter().flatten().map(|rest| rest.over).sum()
     }
 
@@ -143,21 +141,21 @@ impl Series<Option<Rest>> {
     }
 
     /// Returns for each round the throughput as a multiple of another one.
-    pub fn against(&self, other: impl Fn(usize) -> Option<f64>) -> Vec<Option<f64>> {
+    pub(crate) fn against(&self, other: impl Fn(usize) -> Option<f64>) -> Vec<Option<f64>> {
         let ratio =
             |(round, rest): (usize, &Option<Rest>)| Some(rest.as_ref()?.per_second / other(round)?);
         self.rounds.iter().enumerate().map(ratio).collect()
     }
 
     /// Returns the throughput of a round.
-    pub fn per_second(&self, round: usize) -> Option<f64> {
+    pub(crate) fn per_second(&self, round: usize) -> Option<f64> {
         Some(self.round(round)?.per_second)
     }
 }
 
 /// Returns the setting with the most throughput among those that keep the target. Both are medians over all rounds, so
 /// a lucky run does not count.
-pub fn best_by_median(
+pub(crate) fn best_by_median(
     all: &[Series<Option<Rest>>],
     target_us: u64,
 ) -> Option<&Series<Option<Rest>>> {
@@ -172,7 +170,11 @@ pub fn best_by_median(
 
 /// Returns the most throughput in a round of the settings that keep the target in it. Among similar settings that is
 /// the luckiest one.
-pub fn best_of_round(all: &[Series<Option<Rest>>], round: usize, target_us: u64) -> Option<f64> {
+pub(crate) fn best_of_round(
+    all: &[Series<Option<Rest>>],
+    round: usize,
+    target_us: u64,
+) -> Option<f64> {
     let rests = all.iter().filter_map(|series| series.round(round));
     let keeping = rests.filter(|rest| rest.keeps(target_us));
     Some(Spread::of(keeping.map(|rest| rest.per_second))?.greatest)
@@ -180,7 +182,7 @@ pub fn best_of_round(all: &[Series<Option<Rest>>], round: usize, target_us: u64)
 
 /// Returns the windows after those in which the engine may search for the cap. These begin with the first window in
 /// which anything was accepted, in the fill or the warm-up.
-pub fn searched(windows: &[Window]) -> &[Window] {
+pub(crate) fn searched(windows: &[Window]) -> &[Window] {
     let first = windows
         .iter()
         .position(|window| window.operations_accepted > 0);
@@ -190,22 +192,27 @@ pub fn searched(windows: &[Window]) -> &[Window] {
 
 /// A run whose load changes at some time.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Shift {
+pub(crate) struct Shift {
     /// Windows above the target before the shift.
-    pub before: Share,
+    pub(crate) before: Share,
     /// Windows above the target among the first ones after it, in which the engine may adapt.
-    pub adapting: Share,
+    pub(crate) adapting: Share,
     /// Windows above the target among those that follow.
-    pub later: Share,
+    pub(crate) later: Share,
     /// Updates a second that became durable before the shift.
-    pub per_second_before: f64,
+    pub(crate) per_second_before: f64,
     /// Updates a second that became durable in the windows that follow the first ones.
-    pub per_second_later: f64,
+    pub(crate) per_second_later: f64,
 }
 
 impl Shift {
     /// Returns the figures of the windows that ended in a range before the shift, and from a time on after it.
-    pub fn of(windows: &[Window], before: Range<u64>, after_us: u64, target_us: u64) -> Self {
+    pub(crate) fn of(
+        windows: &[Window],
+        before: Range<u64>,
+        after_us: u64,
+        target_us: u64,
+    ) -> Self {
         let after = measured(windows, |window| window.ended_us > after_us);
         let before = measured(windows, |window| {
             before.start < window.ended_us && window.ended_us <= before.end
@@ -232,7 +239,8 @@ fn measured(windows: &[Window], is_counted: impl Fn(&Window) -> bool) -> Vec<&Wi
 fn durable_per_second(windows: &[&Window]) -> f64 {
     let durable = windows.iter().map(|window| window.operations_durable);
     let length_us = windows.iter().map(|window| window.length_us);
-    per_second(durable.sum(), length_us.sum())
+    let (operations, length_us): (u64, u64) = (durable.sum(), length_us.sum());
+    operations as f64 * 1e6 / length_us.max(1) as f64
 }
 
 fn over(windows: &[&Window], target_us: u64) -> Share {
@@ -245,15 +253,15 @@ fn over(windows: &[&Window], target_us: u64) -> Share {
 
 /// A run of a workload.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Ran {
+pub(crate) struct Ran {
     /// Operations a second that ended before the schedule did.
-    pub per_second: f64,
+    pub(crate) per_second: f64,
     /// 99th percentile of the latency of the slowest kind of write, if anything was written.
-    pub write_p99_us: Option<f64>,
+    pub(crate) write_p99_us: Option<f64>,
 }
 
 impl Ran {
-    pub fn of(totals: &Totals) -> Self {
+    pub(crate) fn of(totals: &Totals) -> Self {
         let operations = totals.operations.iter();
         let writes = operations.filter(|(kind, all)| kind.is_write() && all.achieved > 0);
         let p99s = writes.map(|(_, all)| all.latency.p99_us);
@@ -266,15 +274,15 @@ impl Ran {
 
 /// One workload under two settings, in turns.
 #[derive(Clone, Debug)]
-pub struct Alternated {
-    pub name: &'static str,
-    pub fixed: Vec<Ran>,
-    pub adaptive: Vec<Ran>,
+pub(crate) struct Alternated {
+    pub(crate) name: &'static str,
+    pub(crate) fixed: Vec<Ran>,
+    pub(crate) adaptive: Vec<Ran>,
 }
 
 impl Alternated {
     /// Returns for each round the throughput of the adaptive run as a multiple of the fixed one.
-    pub fn ratios(&self) -> Vec<Option<f64>> {
+    pub(crate) fn ratios(&self) -> Vec<Option<f64>> {
         let ratio = |(adaptive, fixed): (&Ran, &Ran)| {
             (fixed.per_second > 0.0).then(|| adaptive.per_second / fixed.per_second)
         };

@@ -6,7 +6,7 @@ use super::figures::Share;
 
 /// The bound that a figure should keep.
 #[derive(Clone, Copy, Debug)]
-pub enum Aim {
+pub(crate) enum Aim {
     AtLeast(f64),
     AtMost(f64),
 }
@@ -31,23 +31,23 @@ impl Display for Aim {
 
 /// A figure of one setting or load.
 #[derive(Clone, Debug)]
-pub struct Finding {
-    pub name: String,
+pub(crate) struct Finding {
+    pub(crate) name: String,
     /// The figure, if it was measured.
-    pub figure: Option<f64>,
+    pub(crate) figure: Option<f64>,
     /// The figure of each run.
-    pub runs: Vec<Option<f64>>,
+    pub(crate) runs: Vec<Option<f64>>,
     /// The figure as text, with its context.
-    pub shown: String,
+    pub(crate) shown: String,
 }
 
 /// An aim that all findings must meet. Its text is a line that begins with whether they do.
 #[derive(Clone, Debug)]
-pub struct Criterion {
-    pub what: String,
-    pub aim: Aim,
-    pub unit: &'static str,
-    pub findings: Vec<Finding>,
+pub(crate) struct Criterion {
+    pub(crate) what: String,
+    pub(crate) aim: Aim,
+    pub(crate) unit: &'static str,
+    pub(crate) findings: Vec<Finding>,
 }
 
 impl Criterion {

@@ -1,16 +1,20 @@
 //! The figures of the bench `acceptance`.
 
+mod criteria;
+mod figures;
+mod pairs;
+
 use trunkline::Quantiles;
 use trunkline::decisions::Window;
 use trunkline_load::compare::{CompareError, Observed};
 use trunkline_load::{Latency, OperationFigures, OperationKind, Totals};
 
-use trunkline_load::acceptance::criteria::{Aim, Criterion, Finding};
-use trunkline_load::acceptance::figures::{
+use criteria::{Aim, Criterion, Finding};
+use figures::{
     Alternated, Ran, Rest, SEARCHING_WINDOWS, Series, Share, Shift, Spread, best_by_median,
     best_of_round, searched,
 };
-use trunkline_load::acceptance::pairs::{DRAWS, Found, Pairs};
+use pairs::{DRAWS, Found, Pairs};
 
 const TARGET_US: u64 = 200_000;
 

@@ -6,25 +6,25 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use super::figures::Share;
-use crate::compare::{
+use trunkline_load::compare::{
     CompareError, Comparison, Metric, MetricComparison, Observed, PAIRS_MIN, Settings, Verdict,
     compare,
 };
 
 /// Draws of half of the pairs.
-pub const DRAWS: usize = 24;
+pub(crate) const DRAWS: usize = 24;
 
 /// Runs of two sides, in pairs.
 #[derive(Clone, Debug, Default)]
-pub struct Pairs {
-    pub before: Vec<Observed>,
-    pub after: Vec<Observed>,
+pub(crate) struct Pairs {
+    pub(crate) before: Vec<Observed>,
+    pub(crate) after: Vec<Observed>,
 }
 
 impl Pairs {
     /// Compares all pairs, and then [`DRAWS`] draws of half of them, but never of fewer than [`PAIRS_MIN`]. The same
     /// seed gives the same draws.
-    pub fn compared(&self, seed: u64) -> Result<Compared, CompareError> {
+    pub(crate) fn compared(&self, seed: u64) -> Result<Compared, CompareError> {
         let pairs = self.before.len();
         let drawn = pairs.div_ceil(2).max(PAIRS_MIN).min(pairs);
         let mut random = SmallRng::seed_from_u64(seed);
@@ -55,7 +55,7 @@ fn compared(before: &[Observed], after: &[Observed]) -> Result<Comparison, Compa
 
 /// Comparisons of pairs.
 #[derive(Clone, Debug)]
-pub struct Compared {
+pub(crate) struct Compared {
     all: Comparison,
     draws: Vec<Comparison>,
     pairs: usize,
@@ -90,9 +90,9 @@ fn is_different(verdict: Verdict) -> bool {
 
 /// Pairs of which one run was slowed down, and pairs of equal runs. Its text is a table, and a line for each.
 #[derive(Clone, Debug)]
-pub struct Found {
-    pub slowed: Compared,
-    pub equal: Compared,
+pub(crate) struct Found {
+    pub(crate) slowed: Compared,
+    pub(crate) equal: Compared,
 }
 
 impl Display for Found {
