@@ -155,7 +155,10 @@ impl ReadOnly {
 
 /// The leaves of a directory, without changing them.
 #[cfg(feature = "fjall")]
-fn open_leaves(directory: &Path, _: &CheckpointManifest) -> Result<Arc<dyn LeafSnapshot>, OpenError> {
+fn open_leaves(
+    directory: &Path,
+    _: &CheckpointManifest,
+) -> Result<Arc<dyn LeafSnapshot>, OpenError> {
     super::leaf_copy::open(directory)
 }
 

@@ -11,7 +11,9 @@ use trunkline::core::store::log::{
     CHECKSUM_BYTES, FRAME_HEADER_BYTES, LOG_DIRECTORY, OpenLogError, ReadLogError,
     SEGMENT_HEADER_BYTES,
 };
-use trunkline::core::store::manifest::{CHECKPOINT_FILE, CheckpointManifest, ManifestError, ReadManifestError};
+use trunkline::core::store::manifest::{
+    CHECKPOINT_FILE, CheckpointManifest, ManifestError, ReadManifestError,
+};
 use trunkline::core::store::tree_file::{ReadTreeFileError, TREE_FILE, TreeFileError};
 use trunkline::{Engine, OpenError, ReadOnly, ReplayError};
 
@@ -210,7 +212,10 @@ fn a_damaged_history_is_named() {
             error => panic!("{error}"),
         }
     }
-    let version = CheckpointManifest::read(&OsDisk, tree.path()).unwrap().record.version;
+    let version = CheckpointManifest::read(&OsDisk, tree.path())
+        .unwrap()
+        .record
+        .version;
     let last_id = node_count(version) as usize;
     let error = refused(tree.path(), |copied| {
         let offset = HISTORY_HEADER_BYTES + 32 * last_id;
