@@ -480,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn departures_are_forgotten_once_they_are_covered() {
+    fn removals_are_forgotten_once_they_are_covered() {
         let mut removals = Removals::default();
         removals.note(vec![5, 9], 3);
         removals.note(vec![5], 4);
