@@ -2,7 +2,7 @@
 //!
 //! A group is sealed as soon as a slot is free and a submission waits, so groups are small while there is little to do
 //! and grow by themselves under load. With `group.linger_ms` the oldest submission first waits that long for others,
-//! unless a full group or something urgent waits. [`GroupLimits::closed_by`] says where a group ends.
+//! unless a full group or something urgent waits. `GroupLimits::closed_by` says where a group ends.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
