@@ -219,7 +219,7 @@ mod tests {
         };
         assert_eq!(moved(0), None);
         assert_eq!(moved(64 * MIB), None);
-        // Of many small values only a part is remembered: so many near misses in so little room are worth more.
+        // Only a part of many small values is remembered, so these near misses stand for more.
         let up = moved(5 * MIB).unwrap();
         let (from, to) = (512 * MIB, 576 * MIB);
         assert_eq!(up.change, Change::ValueCacheBytes { from, to });

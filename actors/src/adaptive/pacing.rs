@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn nothing_is_held_back_while_there_is_room() {
-        // 448 are usable: beside twice what it covers, 192 are left, and 100 that were taken meanwhile.
+        // 448 are usable: without twice what the checkpoint covers, 192 are left, and 100 came meanwhile.
         assert_eq!(backlog(128, 292).pause_us(), 0);
         assert_eq!(backlog(128, 293).pause_us(), 10_000);
     }

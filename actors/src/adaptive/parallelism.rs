@@ -392,7 +392,7 @@ mod tests {
             to: 1,
         };
         let broken_off = Move::new(back, Reason::BrokenOff);
-        // Whoever takes its place takes it back too, even if it tries nothing itself.
+        // The next controller undoes it too, even if it tries nothing itself.
         let fixed = ControlSettings {
             workers: false,
             ..ControlSettings::default()
@@ -409,7 +409,7 @@ mod tests {
         assert_eq!(workers.decide(&window, false), Some(broken_off));
     }
 
-    /// Runs on proofs whose rate is a function of their shards, beside so many operations made durable, none of it at
+    /// Runs on proofs whose rate is a function of their shards, with this many durable operations, none of it at
     /// the limit of commits; shards at the end, and the last move.
     fn run_proofs(
         threads: u64,
