@@ -1,7 +1,7 @@
 //! A copy of the leaf store, for reading without writing: fjall writes when it opens a store.
 //!
 //! The copy is made in the directory of the tree. Table files never change, so the copy contains hard links to them and
-//! takes little space. If the directory can't be written, the copy is made in the system's directory for temporary
+//! takes little space. If the directory cannot be written, the copy is made in the system's directory for temporary
 //! files, and table files are copied if that is on another file system.
 //!
 //! The copy is removed with its last reader. If the process of a reader ends early, the next engine that opens the
