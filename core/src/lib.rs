@@ -9,7 +9,7 @@
 //! `core` and `alloc`, and no `std` (`README.md`).
 
 #![cfg_attr(not(any(feature = "state", test)), no_std)]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 extern crate alloc;
 
@@ -24,6 +24,7 @@ pub mod outcome;
 pub mod params;
 pub mod proof;
 pub mod record;
+mod short;
 #[cfg(feature = "state")]
 pub mod store;
 #[cfg(feature = "state")]

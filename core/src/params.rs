@@ -2,6 +2,11 @@
 //!
 //! Not here: anything that may change while a tree lives (that is configuration).
 
+#[cfg(feature = "state")]
+use alloc::{vec, vec::Vec};
+
+#[cfg(feature = "state")]
+use crate::hash::ZERO;
 use crate::hash::{self, Digest, TREE_ID};
 
 /// The version of every hashed and stored format.
@@ -85,6 +90,14 @@ impl TreeParams {
             None => hash::hash(key),
             Some(salt) => hash::keyed_hash(salt, key),
         }
+    }
+
+    /// Returns the hashes of many keys, in order.
+    #[cfg(feature = "state")]
+    pub fn key_hashes<'a>(&self, keys: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<Digest> {
+        let mut key_hashes = vec![ZERO; keys.len()];
+        hash::hash_each(self.salt.as_ref(), keys.enumerate(), &mut key_hashes);
+        key_hashes
     }
 
     /// Returns the tree id: a digest over everything that gives the roots of this tree their meaning.

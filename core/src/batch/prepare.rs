@@ -36,15 +36,15 @@ impl CheckedBatch {
         let operations = self.operations();
         let batch = self.batch;
         let keys = batch.operations.iter().map(|span| batch.key(span));
-        let key_hashes: Vec<Digest> = keys.map(|key| params.key_hash(key)).collect();
+        let key_hashes = params.key_hashes(keys);
         let order = path_order(&key_hashes);
         let mut preparing = Preparing::with_capacity(order.len(), batch.arena.len());
         for place in order {
             let span = &batch.operations[place as usize];
             let key_hash = key_hashes[place as usize];
-            preparing.push(key_hash, batch.key(span), batch.value(span), place, pool);
+            preparing.push(key_hash, batch.key(span), batch.value(span), place);
         }
-        let (writes, contents) = preparing.finish();
+        let (writes, contents) = preparing.finish(pool);
 
         let mut requirements: Vec<(Digest, Requirement)> = batch
             .requirements
@@ -103,24 +103,23 @@ impl Preparing {
         }
     }
 
-    fn push(
-        &mut self,
-        key_hash: Digest,
-        key: &[u8],
-        value: Option<&[u8]>,
-        place: u32,
-        pool: Option<&rayon::ThreadPool>,
-    ) {
+    fn push(&mut self, key_hash: Digest, key: &[u8], value: Option<&[u8]>, place: u32) {
         self.contents.push(key, value);
         self.writes.push(Write {
             key_hash,
-            value_hash: value.map_or(ZERO, |value| value_hash(value, pool)),
+            value_hash: ZERO,
             order: place,
         });
     }
 
-    fn finish(self) -> (Vec<Write>, Contents) {
-        (self.writes, self.contents.finish())
+    /// Hashes the values, now that they lie in order, and returns everything.
+    fn finish(mut self, pool: Option<&rayon::ThreadPool>) -> (Vec<Write>, Contents) {
+        let contents = self.contents.finish();
+        let value_hashes = value_hashes(&contents, self.writes.len(), pool);
+        for (write, value_hash) in self.writes.iter_mut().zip(value_hashes) {
+            write.value_hash = value_hash;
+        }
+        (self.writes, contents)
     }
 }
 
@@ -135,9 +134,9 @@ impl PreparedBatch {
         let operations = effects.len();
         let mut preparing = Preparing::with_capacity(operations, bytes);
         for effect in effects {
-            preparing.push(effect.key_hash, effect.key, effect.change, 0, None);
+            preparing.push(effect.key_hash, effect.key, effect.change, 0);
         }
-        let (writes, contents) = preparing.finish();
+        let (writes, contents) = preparing.finish(None);
         Self {
             writes,
             contents,
@@ -158,6 +157,26 @@ pub fn value_hash(value: &[u8], pool: Option<&rayon::ThreadPool>) -> Digest {
         }),
         _ => hash::hash(value),
     }
+}
+
+/// Returns the hashes of all values, and [`ZERO`] for deletes; large values are hashed by the threads of `pool`.
+fn value_hashes(
+    contents: &Contents,
+    writes: usize,
+    pool: Option<&rayon::ThreadPool>,
+) -> Vec<Digest> {
+    let mut value_hashes = vec![ZERO; writes];
+    let values = || (0..writes).filter_map(|place| Some((place, contents.value(place)?)));
+    let is_large = |(_, value): &(usize, &[u8])| value.len() >= PARALLEL_HASH_BYTES_MIN;
+    hash::hash_each(
+        None,
+        values().filter(|value| !is_large(value)),
+        &mut value_hashes,
+    );
+    for (place, value) in values().filter(is_large) {
+        value_hashes[place] = value_hash(value, pool);
+    }
+    value_hashes
 }
 
 /// Returns the digest of a leaf.
