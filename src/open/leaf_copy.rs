@@ -14,16 +14,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use trunkline_core::hash::Digest;
-use trunkline_core::store::fjall_leaves::{FjallLeafStore, FjallOptions, LEAVES_DIRECTORY};
+use trunkline_core::store::fjall_leaves::{FjallLeafStore, FjallOptions};
 use trunkline_core::store::leaves::{
-    Leaf, LeafSnapshot, LeafStore, LeafStoreError, LeafVisitor, MemoryLeafStore,
+    LEAVES_DIRECTORY, Leaf, LeafSnapshot, LeafStore, LeafStoreError, LeafVisitor,
 };
 
+use super::creation::COPY_PREFIX;
 use crate::error::OpenError;
 use crate::temporary::{self, TemporaryDirectory};
 
-/// Start of the names of copies.
-const COPY_PREFIX: &str = "LEAVES-COPY-";
 /// Name of directories whose files never change once written.
 const TABLES: &str = "tables";
 
@@ -47,13 +46,10 @@ impl LeafSnapshot for CopiedLeaves {
     }
 }
 
-/// Returns the leaves of a tree, from a copy of its leaf store; no leaves if it has no store. The caller holds a shared
+/// Returns the leaves of a tree, from a copy of its leaf store. The caller holds a shared
 /// lock of the directory.
 pub(crate) fn open(directory: &Path) -> Result<Arc<dyn LeafSnapshot>, OpenError> {
     let original = directory.join(LEAVES_DIRECTORY);
-    if !original.exists() {
-        return Ok(MemoryLeafStore::default().snapshot()?);
-    }
     let failed = |copy: &Path, source| OpenError::LeafCopy {
         leaves: original.clone(),
         copy: copy.to_owned(),

@@ -5,6 +5,7 @@ mod creation;
 mod damage;
 mod directories;
 mod killed;
+mod missing;
 mod power_loss;
 mod read_only;
 mod sigkill;
