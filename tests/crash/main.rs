@@ -8,6 +8,7 @@ mod killed;
 mod missing;
 mod power_loss;
 mod read_only;
+mod replaced;
 mod sigkill;
 mod snapshot;
 mod support;
