@@ -74,7 +74,7 @@ fn a_tree_of_another_salt_is_not_opened() {
         // Without a configured salt, the salt of the tree is used.
         config.tree.salt = None;
         let engine = Engine::open_blocking(config).unwrap();
-        assert_eq!(engine.params().salt, Some([1; 32]));
+        assert_eq!(engine.params().salt_bytes(), Some([1; 32]));
         assert_eq!(engine.get(b"key").unwrap(), Some("value".into()));
     });
 }

@@ -1,4 +1,4 @@
-//! Bytes that may never change while the format is 1.
+//! Bytes that may never change while the format is 2.
 
 use trunkline_core::params::TreeParams;
 

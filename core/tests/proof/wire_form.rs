@@ -1,4 +1,4 @@
-//! Bytes that may never change while the format is 1.
+//! Bytes that may never change while the format is 2.
 
 use trunkline_core::kzg::{AggregateProof, G1Bytes};
 use trunkline_core::proof::{Claim, Proof, Top, TopOpening};
@@ -58,10 +58,11 @@ fn the_wire_form_is_fixed_field_by_field() {
         bytes(8, &bytes(1, &[0x7f])),
     ];
     let fields = [
-        number(1, 1),
+        number(1, 2),
         bytes(2, &[6; 32]),
         number(3, 2),
         bytes(4, &version.concat()),
+        bytes(6, &states::NONCE),
     ];
     assert_eq!(proof.encode().unwrap(), fields.concat());
 }
@@ -80,10 +81,16 @@ fn the_wire_form_of_a_kzg_top_is_fixed() {
     let version = bytes(4, &version.concat());
     let [quotient, opening] = [G1Bytes([0xc1; 48]), G1Bytes([0xc2; 48])];
     proof.opening = Some(TopOpening::Single(opening));
-    let fields = [number(1, 1), version.clone(), bytes(5, &opening.0)];
+    let nonce = bytes(6, &states::NONCE);
+    let fields = [
+        number(1, 2),
+        version.clone(),
+        bytes(5, &opening.0),
+        nonce.clone(),
+    ];
     assert_eq!(proof.encode().unwrap(), fields.concat());
     proof.opening = Some(TopOpening::Aggregate(AggregateProof { quotient, opening }));
     let both = [quotient.0, opening.0].concat();
-    let fields = [number(1, 1), version, bytes(5, &both)];
+    let fields = [number(1, 2), version, bytes(5, &both), nonce];
     assert_eq!(proof.encode().unwrap(), fields.concat());
 }

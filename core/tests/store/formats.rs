@@ -2,7 +2,7 @@ use std::path::Path;
 
 use trunkline_core::hash::{FRAME, hash, hex};
 use trunkline_core::history::{HISTORY, MountainRange};
-use trunkline_core::params::{CollisionPolicy, SETUP_ID, TreeParams};
+use trunkline_core::params::{CollisionPolicy, SETUP_ID, Salt, TreeParams};
 use trunkline_core::record::CommitRecord;
 use trunkline_core::store::manifest::CheckpointManifest;
 use trunkline_core::store::simulated::SimulatedDisk;
@@ -30,7 +30,7 @@ fn a_segment_is_header_commit_close() {
     let header = sealed(
         [
             b"trunklog",
-            &b"\x01\0"[..],
+            &b"\x02\0"[..],
             &TREE,
             &one,
             &one,
@@ -88,7 +88,7 @@ fn a_marker_is_as_written_down() {
     let expected = sealed(
         [
             b"trunkchk",
-            &b"\x01\0"[..],
+            &b"\x02\0"[..],
             &TREE,
             &2_u64.to_le_bytes(),
             &(encoded.len() as u16).to_le_bytes(),
@@ -111,13 +111,16 @@ fn a_marker_is_as_written_down() {
 #[test]
 fn a_tree_file_is_as_written_down() {
     let params = TreeParams {
-        salt: Some([8; 32]),
+        nonce: [7; 16],
+        salt: Some(Salt::new([8; 32])),
         collision: CollisionPolicy::Reject,
     };
     let tree_id = params.tree_id();
     let fields = [
         b"trunktre",
-        &b"\x01\0\x02\x01"[..],
+        &b"\x02\0"[..],
+        &[7; 16],
+        &b"\x02\x01"[..],
         &[8; 32],
         &SETUP_ID,
         &tree_id,
