@@ -25,7 +25,7 @@ const PATH: usize = 56;
 const BUCKET_MOST: usize = 16;
 
 /// Names all domains.
-pub const LABELS: [&str; 18] = [
+pub const LABELS: [&str; 17] = [
     "leaf",
     "inner",
     "bucket",
@@ -41,7 +41,6 @@ pub const LABELS: [&str; 18] = [
     "history node",
     "history root",
     "frame",
-    "opening batch",
     "aggregate weight",
     "aggregate point",
 ];

@@ -277,7 +277,7 @@ fn a_digest_or_point_of_another_length_is_refused() {
         .assert_refused(length("a KZG root", 48, 47));
     for found in [47, 49, 95, 97, 144] {
         Fields::new()
-            .before(END, bytes(5, &vec![1; found]))
+            .before(NONCE, bytes(5, &vec![1; found]))
             .assert_refused(DecodeProofError::OpeningLength(found));
     }
 }

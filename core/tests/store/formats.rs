@@ -131,6 +131,6 @@ fn a_tree_file_is_as_written_down() {
     assert_eq!(tree_file::decode(&expected), Ok(params));
 }
 
-const SEGMENT_HASH: &str = "89a99de8e743f6494d57b8b6bceb2f2d4760fffabe259e6e9694b4a5d5c9b5e6";
-const MANIFEST_HASH: &str = "79343861122bcb08c07536d6177e1b6971e8921923ac3df249d590ece790a2f5";
-const TREE_FILE_HASH: &str = "b442723adc92ac0ece93d3ed77799f0ea1f84e7f71189da353f0c4fbdb9af71e";
+const SEGMENT_HASH: &str = "d005c995f14a8867c636ab843ed80ebfda34c6ec69deb62a1ce6503d78ebbb8f";
+const MANIFEST_HASH: &str = "895fc6766d00c3f703c86acb2ed2f54ee79dfa5fdc5d46c964ff86fb83314304";
+const TREE_FILE_HASH: &str = "bf4c723207183cae86e3c9b35a3cee6d7ef4dcadae49e6c7e2e3dc66635af364";

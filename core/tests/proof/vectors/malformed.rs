@@ -196,10 +196,14 @@ fn of_order_and_defaults() -> Vec<RefusedVector> {
 fn of_parts() -> Vec<RefusedVector> {
     vec![
         spoilt("Format", "Format 1.", |fields| fields.format = number(1, 1)),
-        spoilt("Format", "Format 1 without a nonce, which it did not have.", |fields| {
-            fields.format = number(1, 1);
-            fields.nonce.clear();
-        }),
+        spoilt(
+            "Format",
+            "Format 1 without a nonce, which it did not have.",
+            |fields| {
+                fields.format = number(1, 1);
+                fields.nonce.clear();
+            },
+        ),
         spoilt("Format", "Format 3.", |fields| fields.format = number(1, 3)),
         spoilt("Format", "No format.", |fields| fields.format.clear()),
         spoilt("Collision", "Policy 3.", |fields| {
