@@ -27,4 +27,6 @@ mod report;
 mod signals;
 mod single_key;
 mod sweep_and_tune;
+#[cfg(unix)]
+mod text_of_others;
 mod verify;
