@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
 
 use trunkline_actors::config::Config;
-use trunkline_core::params::TreeParams;
+use trunkline_core::params::{NONCE_BYTES, TreeParams};
 use trunkline_core::store::disk::{Disk, OsDisk};
 use trunkline_core::store::lock::DirectoryLock;
 use trunkline_core::store::log::LOG_DIRECTORY;
@@ -31,7 +31,11 @@ pub(super) struct Claimed {
 
 /// Locks the configured directory, unless the disk is given, and reads the tree file. Creates the directory, but no tree
 /// in it.
-pub(super) fn claim(given: Option<Arc<dyn Disk>>, config: &Config) -> Result<Claimed, OpenError> {
+pub(super) fn claim(
+    given: Option<Arc<dyn Disk>>,
+    nonce: Option<[u8; NONCE_BYTES]>,
+    config: &Config,
+) -> Result<Claimed, OpenError> {
     let configured = &*config.engine.directory;
     let (lock, directory, own) = match given {
         None => {
@@ -45,18 +49,18 @@ pub(super) fn claim(given: Option<Arc<dyn Disk>>, config: &Config) -> Result<Cla
             (None, configured.to_owned(), own)
         }
     };
+    let configured = config.tree.params(nonce.unwrap_or_else(rand::random));
     let stored = read_params(&own, &directory)?;
-    let is_new = stored.is_none();
-    let params = match stored {
-        Some(stored) => compatible(stored, config)?,
-        None => of_new_tree(&own, &directory, config)?,
-    };
+    match &stored {
+        Some(stored) => check_params(stored, &configured, nonce.is_some())?,
+        None => prepare(&own, &directory)?,
+    }
     Ok(Claimed {
         lock,
         disk: Arc::new(own),
         directory,
-        params,
-        is_new,
+        is_new: stored.is_none(),
+        params: stored.unwrap_or(configured),
     })
 }
 
@@ -129,9 +133,12 @@ fn opened(disk: Arc<dyn Disk>, directory: &Path) -> io::Result<OwnDirectory> {
     Ok(OwnDirectory::new(disk, directory, id, None))
 }
 
-/// Returns the stored parameters of a tree, which the configuration must not contradict.
-fn compatible(stored: TreeParams, config: &Config) -> Result<TreeParams, OpenError> {
-    let configured = config.tree.params();
+/// Checks that configuration and nonce do not contradict the parameters of a tree.
+fn check_params(
+    stored: &TreeParams,
+    configured: &TreeParams,
+    has_nonce: bool,
+) -> Result<(), OpenError> {
     if stored.collision != configured.collision {
         return Err(OpenError::OtherPolicy {
             stored: stored.collision,
@@ -141,18 +148,16 @@ fn compatible(stored: TreeParams, config: &Config) -> Result<TreeParams, OpenErr
     if configured.salt.is_some() && stored.salt != configured.salt {
         return Err(OpenError::OtherSalt);
     }
-    Ok(stored)
+    if has_nonce && stored.nonce != configured.nonce {
+        return Err(OpenError::OtherNonce);
+    }
+    Ok(())
 }
 
-/// Returns the parameters of a tree that is to be created, and clears what an interrupted creation left.
-fn of_new_tree(
-    disk: &dyn Disk,
-    directory: &Path,
-    config: &Config,
-) -> Result<TreeParams, OpenError> {
+/// Prepares a directory without a tree for a new one: clears what an interrupted creation left.
+fn prepare(disk: &dyn Disk, directory: &Path) -> Result<(), OpenError> {
     refuse(directory, creation::remains(disk, directory)?)?;
     creation::clear(disk, directory)?;
     // Also a directory that was there: the attempt that created it may have failed before its name was durable.
-    create_directories(disk, directory).map_err(unusable(directory))?;
-    Ok(config.tree.params())
+    create_directories(disk, directory).map_err(unusable(directory))
 }

@@ -1,7 +1,7 @@
 //! A copy of the leaf store, for reading without writing: fjall writes when it opens a store.
 //!
 //! Table files never change, so the copy contains hard links to them, or symbolic links if it is on another file system,
-//! and takes little space. It is made in the directory of the tree, or if that can't be written or is full, in another
+//! and takes little space. It is made in the directory of the tree, or if that cannot be written or is full, in another
 //! place.
 //!
 //! The copy is removed with its last reader. If the process of a reader is killed, the next reader or engine that opens
@@ -93,9 +93,9 @@ fn open_in(
 
 /// The reason why a copy was not made.
 enum CopyError {
-    /// The place can't be written or has no room.
+    /// The place cannot be written or has no room.
     Place(io::Error),
-    /// The leaf store itself can't be used.
+    /// The leaf store itself cannot be used.
     Leaves(LeafStoreError),
 }
 
