@@ -9,7 +9,7 @@ use trunkline_testkit::wire_mutations::{Message, Mutation};
 use super::parts::{
     arbitrary, bytes, malformed, number, refused, row, spoilt_digest, spoilt_records, spoilt_row,
 };
-use super::{AncestorVector, ShownAncestor, TrustedHead, unbounded};
+use super::{AncestorVector, ShownAncestor, TrustedHead, made_up};
 use crate::model::{Chain, HISTORY, Hash, OUTCOMES, digest, keyed};
 
 /// An ancestor proof and the head that is trusted.
@@ -121,13 +121,14 @@ pub(super) fn vectors() -> Vec<AncestorVector> {
     ]
     .map(|(head, version)| Case::of(&chain, head, version).accepted())
     .into();
-    let cases = unbounded::ancestors();
+    let cases = made_up::unbounded_ancestors();
     vectors.extend(cases.iter().map(Case::accepted));
     vectors.extend(of_heads(&chain));
     vectors.extend(of_places(&chain));
     vectors.extend(of_digests(&chain));
     vectors.extend(of_histories(&chain));
     vectors.extend(of_unbounded(&cases));
+    vectors.extend(of_numbers());
     vectors.extend(of_bytes(&Case::of(&chain, 7, 1)));
     vectors
 }
@@ -321,6 +322,29 @@ fn of_unbounded(cases: &[Case]) -> Vec<AncestorVector> {
         behind_a_power.changed("a peak less", "PeakCount", |case| {
             case.proof.inclusion.peaks.clear();
         }),
+    ]
+}
+
+/// The trusted head's history is made to fit siblings and peaks of another number.
+fn of_numbers() -> Vec<AncestorVector> {
+    let of = |head, version, more, mutation: &str, rule| {
+        let mutation = format!("{mutation}, the history made to fit, trusted");
+        made_up::ancestor(head, version, more).changed(&mutation, rule, |_| {})
+    };
+    vec![
+        of(8, 3, [1, 0], "a sibling more", "SiblingCount"),
+        of(8, 3, [-1, 0], "a sibling less", "SiblingCount"),
+        of(8, 3, [-3, 0], "no siblings", "SiblingCount"),
+        of(
+            12,
+            3,
+            [1, -1],
+            "a sibling more for a peak less",
+            "SiblingCount",
+        ),
+        of(12, 3, [0, 1], "a peak more", "PeakCount"),
+        of(12, 3, [0, -1], "no other peak", "PeakCount"),
+        of(8, 3, [0, 1], "another peak", "PeakCount"),
     ]
 }
 

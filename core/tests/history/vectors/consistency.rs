@@ -7,8 +7,8 @@ use trunkline_testkit::vectors::{ACCEPTED, Decimal, Hex};
 use trunkline_testkit::wire_mutations::Message;
 
 use super::parts::{bytes, malformed, number, refused, row, spoilt_records, spoilt_row};
-use super::{ConsistencyVector, ShownConsistency, TrustedHeads, unbounded};
-use crate::model::{Chain, HISTORY, Hash, digest, keyed};
+use super::{ConsistencyVector, ShownConsistency, TrustedHeads, made_up};
+use crate::model::{Chain, HISTORY, Hash, digest, extension, keyed, peaks};
 
 /// A consistency proof, the heads that are trusted, and the older record if the client adds it.
 #[derive(Clone)]
@@ -165,7 +165,7 @@ pub(super) fn vectors() -> Vec<ConsistencyVector> {
     cases.extend(added.iter().map(|ends| case(ends).with_added_record()));
     let both = [(0, 2), (2, 3), (8, 16)];
     cases.extend(both.iter().map(|ends| case(ends).with_both_records()));
-    let huge = unbounded::consistency();
+    let huge = made_up::unbounded_consistency();
     cases.extend(huge.iter().cloned());
     let mut vectors: Vec<ConsistencyVector> = cases.iter().map(Case::accepted).collect();
     vectors.extend(of_records(&chain));
@@ -173,6 +173,7 @@ pub(super) fn vectors() -> Vec<ConsistencyVector> {
     vectors.extend(of_digests(&chain));
     vectors.extend(of_histories(&chain));
     vectors.extend(of_unbounded(&huge));
+    vectors.extend(of_numbers());
     vectors.extend(of_bytes(&Case::of(&chain, 3, 7)));
     vectors
 }
@@ -331,7 +332,24 @@ fn of_histories(chain: &Chain) -> Vec<ConsistencyVector> {
         })
     };
     let of_another = digest(HISTORY, &chain.ids[..2]);
+    // It has the older commit id in its place, behind another version than the older head speaks of.
+    let behind_another = {
+        let mut ids = items.to_vec();
+        ids[1] = [0x66; 32];
+        let (peaks, nodes) = (peaks(HISTORY, &ids[..3]), extension(HISTORY, &ids, 4));
+        case.changed(
+            "the older head behind another version, trusted",
+            "OlderHistory",
+            |case| {
+                let head = &mut case.proof.head;
+                head.history_digest = digest(HISTORY, &ids);
+                case.head = keyed("commit id", &head.encode());
+                (case.proof.peaks, case.proof.nodes) = (peaks, nodes);
+            },
+        )
+    };
     vec![
+        behind_another,
         forked(
             "the head of a fork before the older head, trusted",
             2,
@@ -398,6 +416,23 @@ fn of_unbounded(cases: &[Case]) -> Vec<ConsistencyVector> {
         most_nodes.changed("nodes reversed", "HeadHistory", |case| {
             case.proof.nodes.reverse();
         }),
+    ]
+}
+
+/// The trusted heads' histories are made to fit peaks and nodes of another number.
+fn of_numbers() -> Vec<ConsistencyVector> {
+    let of = |older, head, more, mutation: &str, rule| {
+        let mutation = format!("{mutation}, the histories made to fit, trusted");
+        made_up::consistent(older, head, more).changed(&mutation, rule, |_| {})
+    };
+    vec![
+        of(7, 12, [-1, 0], "a peak less", "PeakCount"),
+        of(8, 12, [-1, 0], "no peaks", "PeakCount"),
+        of(3, 12, [0, -1], "a node less", "NodeCount"),
+        of(3, 12, [0, 1], "a node more", "NodeCount"),
+        of(3, 4, [0, 1], "a node", "NodeCount"),
+        of(3, 3, [0, 0], "a head of the same version", "NotOlder"),
+        of(3, 2, [0, 0], "a head of the version before", "NotOlder"),
     ]
 }
 

@@ -10,7 +10,7 @@ use trunkline_testkit::wire_mutations::{Message, Mutation};
 use super::parts::{
     bytes, malformed, number, refused, row, spoilt_digest, spoilt_records, spoilt_row,
 };
-use super::{EvidenceVector, ShownEvidence, TrustedPlace, unbounded};
+use super::{EvidenceVector, ShownEvidence, TrustedPlace, made_up};
 use crate::model::{HISTORY, Hash, OUTCOMES, Version, digest, keyed};
 
 /// Evidence, and what is trusted.
@@ -128,6 +128,7 @@ pub(super) fn vectors() -> Vec<EvidenceVector> {
         vectors.extend(cases.iter().map(Case::accepted));
     }
     vectors.extend(of_unbounded());
+    vectors.extend(of_numbers());
     let version = Version::starting_at(5, 7);
     let case = Case::of(&version, 4);
     vectors.extend(of_trust(&version, &case));
@@ -141,15 +142,33 @@ pub(super) fn vectors() -> Vec<EvidenceVector> {
 
 /// Versions of 2^64 - 1 submissions and nearly as many, and one of more.
 fn of_unbounded() -> Vec<EvidenceVector> {
-    let all = unbounded::evidence(1, u64::MAX);
+    let last = u64::MAX;
+    let of = |first, sequence| made_up::evidence(first, sequence, last, [0, 0]);
+    let all = of(1, last);
     vec![
         all.accepted(),
-        unbounded::evidence(1 << 63, u64::MAX).accepted(),
-        unbounded::evidence(1, 1).changed("no later submissions", "LaterCount", |_| {}),
-        unbounded::evidence(0, u64::MAX).changed("2^64 submissions", "Sequence", |_| {}),
+        of(1 << 63, last).accepted(),
+        of(1, 1).changed("no later submissions", "LaterCount", |_| {}),
+        of(0, last).changed("2^64 submissions", "Sequence", |_| {}),
         all.changed("a sibling more", "SiblingCount", |case| {
             case.evidence.inclusion.siblings.push([7; 32]);
         }),
+    ]
+}
+
+/// The outcomes' digest is made to fit siblings and peaks of another number.
+fn of_numbers() -> Vec<EvidenceVector> {
+    let of = |last: u64, more, mutation: &str, rule| {
+        let mutation = format!("{mutation}, the outcomes' digest made to fit, trusted");
+        made_up::evidence(4, last, last, more).changed(&mutation, rule, |_| {})
+    };
+    vec![
+        of(11, [1, 0], "a sibling more", "SiblingCount"),
+        of(11, [-1, 0], "a sibling less", "SiblingCount"),
+        of(11, [-3, 0], "no siblings", "SiblingCount"),
+        of(11, [0, 1], "a peak", "PeakCount"),
+        of(13, [0, 1], "a peak more", "PeakCount"),
+        of(14, [0, 1], "a peak more", "PeakCount"),
     ]
 }
 

@@ -5,8 +5,8 @@
 mod ancestors;
 mod consistency;
 mod evidence;
+mod made_up;
 mod parts;
-mod unbounded;
 
 use serde::{Deserialize, Serialize};
 use trunkline_testkit::vectors::{AnsweredVector, Decimal, Hex, VectorFile};

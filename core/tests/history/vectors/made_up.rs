@@ -1,5 +1,6 @@
-//! Histories and versions of up to 2^64 - 1 items. Nobody has their items: the digests beside the one that is shown
-//! are made up, and the record has the digest that they lead to.
+//! Histories and versions without their items: the digests beside the one that is shown are made up, and the record has
+//! the digest that they lead to. So ranges can be as long as 2^64 - 1 items, and a proof that breaks a rule of numbers
+//! breaks no other.
 
 use trunkline_core::evidence::Evidence;
 use trunkline_core::history::{AncestorProof, ConsistencyProof, Inclusion};
@@ -18,22 +19,26 @@ fn heights(count: u64) -> Vec<u32> {
     heights.filter(|height| count >> height & 1 == 1).collect()
 }
 
-/// Which peak an item lies below.
-fn own_peak(count: u64, index: u64) -> usize {
-    let mut behind = 0_u128;
-    let heights = heights(count);
-    let mut ends = heights.iter().map(|height| {
-        behind += 1 << height;
-        behind
-    });
-    ends.position(|end| u128::from(index) < end).unwrap()
+/// The place among the peaks of the one that an item lies below, and its height.
+fn own_peak(count: u64, index: u64) -> (usize, u32) {
+    let mut end = 0_u128;
+    for (place, height) in heights(count).into_iter().enumerate() {
+        end += 1 << height;
+        if u128::from(index) < end {
+            return (place, height);
+        }
+    }
+    unreachable!("no item has that index")
 }
 
+/// How many siblings and peaks a proof has more than it should have.
+pub(super) type More = [isize; 2];
+
 /// A made-up inclusion, and the digest of the range that it leads to.
-fn inclusion(names: Names, count: u64, index: u64, item: &[u8]) -> (Inclusion, Hash) {
-    let (heights, own) = (heights(count), own_peak(count, index));
-    let siblings = arbitraries("sibling", heights[own] as usize);
-    let mut peaks = arbitraries("peak", heights.len());
+fn inclusion(names: Names, count: u64, index: u64, item: &[u8], more: More) -> (Inclusion, Hash) {
+    let (own, height) = own_peak(count, index);
+    let siblings = arbitraries("sibling", (height as usize).strict_add_signed(more[0]));
+    let mut peaks = arbitraries("peak", heights(count).len().strict_add_signed(more[1]));
     let mut folded = keyed(names.0, item);
     for (level, sibling) in siblings.iter().enumerate() {
         let pair = match index >> level & 1 {
@@ -58,7 +63,7 @@ fn id_of(record: &CommitRecord) -> Hash {
 }
 
 /// The first two are of 2^64 - 1 versions, the last two of 2^63 and of one more.
-pub(super) fn ancestors() -> Vec<ancestors::Case> {
+pub(super) fn unbounded_ancestors() -> Vec<ancestors::Case> {
     let places = [
         (ALL, 0),
         (ALL, ALL - 1),
@@ -69,12 +74,13 @@ pub(super) fn ancestors() -> Vec<ancestors::Case> {
         (POWER, POWER - 1),
         (POWER + 1, POWER),
     ];
-    places.map(|(head, version)| ancestor(head, version)).into()
+    let case = |(head, version)| ancestor(head, version, [0, 0]);
+    places.map(case).into()
 }
 
-fn ancestor(head: u64, version: u64) -> ancestors::Case {
+pub(super) fn ancestor(head: u64, version: u64, more: More) -> ancestors::Case {
     let commit_id = arbitrary("older version");
-    let (inclusion, history_digest) = inclusion(HISTORY, head, version, &commit_id);
+    let (inclusion, history_digest) = inclusion(HISTORY, head, version, &commit_id, more);
     let parent = match head - 1 == version {
         true => commit_id,
         false => arbitrary("parent"),
@@ -96,8 +102,8 @@ fn ancestor(head: u64, version: u64) -> ancestors::Case {
     }
 }
 
-/// The second has the most nodes.
-pub(super) fn consistency() -> Vec<consistency::Case> {
+/// The first has no nodes, the second has the most.
+pub(super) fn unbounded_consistency() -> Vec<consistency::Case> {
     let ends = [
         (POWER - 1, POWER),
         (1, ALL),
@@ -105,11 +111,14 @@ pub(super) fn consistency() -> Vec<consistency::Case> {
         (POWER, ALL),
         (ALL - 1, ALL),
     ];
-    ends.map(|(older, head)| consistent(older, head)).into()
+    let case = |(older, head)| consistent(older, head, [0, 0]);
+    ends.map(case).into()
 }
 
-fn consistent(older: u64, head: u64) -> consistency::Case {
-    let peaks = arbitraries("peak", heights(older).len());
+/// `more` is of peaks and nodes.
+pub(super) fn consistent(older: u64, head: u64, more: More) -> consistency::Case {
+    let heights = heights(older);
+    let peaks = arbitraries("peak", heights.len().strict_add_signed(more[0]));
     let older_record = CommitRecord {
         version: older,
         parent: arbitrary("parent"),
@@ -117,19 +126,16 @@ fn consistent(older: u64, head: u64) -> consistency::Case {
         ..CommitRecord::genesis(TREE)
     };
     let older_id = id_of(&older_record);
-    let mut range: Vec<(u32, Hash)> = heights(older).into_iter().zip(peaks.clone()).collect();
+    let mut range: Vec<(u32, Hash)> = heights.into_iter().zip(peaks.clone()).collect();
     push(&mut range, 0, keyed(HISTORY.0, &older_id));
-    let (mut count, mut nodes) = (older + 1, Vec::new());
-    while count < head {
-        let fits = |height: &u32| count.is_multiple_of(1 << height) && head - count >= 1 << height;
-        let height = (0..64).rev().find(fits).unwrap();
-        let node = arbitrary(&format!("node {}", nodes.len()));
-        push(&mut range, height, node);
-        nodes.push(node);
-        count += 1 << height;
+    let heights = node_heights(older + 1, head);
+    let nodes = arbitraries("node", heights.len().strict_add_signed(more[1]));
+    let heights = heights.into_iter().chain(std::iter::repeat(0));
+    for (height, node) in heights.zip(&nodes) {
+        push(&mut range, height, *node);
     }
     let all: Vec<Hash> = range.into_iter().map(|(_, peak)| peak).collect();
-    let parent = match head - 1 == older {
+    let parent = match older + 1 == head {
         true => older_id,
         false => arbitrary("parent"),
     };
@@ -152,6 +158,18 @@ fn consistent(older: u64, head: u64) -> consistency::Case {
     }
 }
 
+/// The heights of the subtrees by which a range grows.
+fn node_heights(mut count: u64, head: u64) -> Vec<u32> {
+    let mut nodes = Vec::new();
+    while count < head {
+        let fits = |height: &u32| count.is_multiple_of(1 << height) && head - count >= 1 << height;
+        let height = (0..64).rev().find(fits).unwrap();
+        nodes.push(height);
+        count += 1 << height;
+    }
+    nodes
+}
+
 fn push(range: &mut Vec<(u32, Hash)>, mut height: u32, mut peak: Hash) {
     while let Some((_, last)) = range.pop_if(|(last, _)| *last == height) {
         peak = keyed(HISTORY.1, [last, peak].as_flattened());
@@ -160,13 +178,12 @@ fn push(range: &mut Vec<(u32, Hash)>, mut height: u32, mut peak: Hash) {
     range.push((height, peak));
 }
 
-/// The last submission of a version that has this first one and all up to 2^64 - 1.
-pub(super) fn evidence(first: u64, sequence: u64) -> evidence::Case {
+/// A submission of a version that has this first one and this last one. Those behind it are left out.
+pub(super) fn evidence(first: u64, sequence: u64, last: u64, more: More) -> evidence::Case {
     let version = Version::starting_at(sequence, 1);
-    let outcome = version.outcomes[0].clone();
-    let last = u64::MAX;
+    let outcome = version.outcomes[0];
     let (inclusion, outcomes_digest) = match (last - first).checked_add(1) {
-        Some(count) => inclusion(OUTCOMES, count, sequence - first, &outcome.encode()),
+        Some(count) => inclusion(OUTCOMES, count, sequence - first, &outcome.encode(), more),
         // A version can't have as many.
         None => Default::default(),
     };
