@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use trunkline_actors::config::Config;
-use trunkline_core::params::TreeParams;
+use trunkline_core::params::{NONCE_BYTES, TreeParams};
 use trunkline_core::store::disk::{Disk, OsDisk};
 use trunkline_core::store::lock::{DirectoryLock, LOCK_FILE};
 use trunkline_core::store::tree_file::{self, TREE_FILE};
@@ -22,14 +22,18 @@ pub(super) struct Claimed {
 }
 
 /// Locks the configured directory, unless the disk is given, and reads or creates the tree file.
-pub(super) fn claim(disk: Option<Arc<dyn Disk>>, config: &Config) -> Result<Claimed, OpenError> {
+pub(super) fn claim(
+    disk: Option<Arc<dyn Disk>>,
+    nonce: Option<[u8; NONCE_BYTES]>,
+    config: &Config,
+) -> Result<Claimed, OpenError> {
     let directory = &*config.engine.directory;
     let lock = match disk {
         None => Some(lock_directory(directory)?),
         Some(_) => None,
     };
     let disk = disk.unwrap_or_else(|| Arc::new(OsDisk));
-    let params = tree_params(&*disk, directory, config)?;
+    let params = tree_params(&*disk, directory, nonce, config)?;
     Ok(Claimed { lock, disk, params })
 }
 
@@ -84,14 +88,15 @@ fn create_directories(disk: &dyn Disk, directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Returns the parameters of the tree in the directory, which the configuration must not contradict. Without a tree,
-/// creates one with the parameters of the configuration.
+/// Returns the parameters of the tree in the directory, which nonce and configuration must not contradict. Without a
+/// tree, creates one with the parameters of the configuration, and with a random nonce if none is given.
 fn tree_params(
     disk: &dyn Disk,
     directory: &Path,
+    nonce: Option<[u8; NONCE_BYTES]>,
     config: &Config,
 ) -> Result<TreeParams, OpenError> {
-    let configured = config.tree.params();
+    let configured = config.tree.params(nonce.unwrap_or_else(rand::random));
     let Some(stored) = read_params(disk, directory)? else {
         create_directories(disk, directory)
             .and_then(|()| tree_file::create(disk, directory, &configured))
@@ -106,6 +111,9 @@ fn tree_params(
     }
     if configured.salt.is_some() && stored.salt != configured.salt {
         return Err(OpenError::OtherSalt);
+    }
+    if nonce.is_some_and(|nonce| stored.nonce != nonce) {
+        return Err(OpenError::OtherNonce);
     }
     Ok(stored)
 }

@@ -176,7 +176,11 @@ impl Message {
                 ),
                 mutation(
                     format!("default of field {number} at the end"),
-                    "NotCanonical",
+                    match number {
+                        // It is the format that counts, which is looked at first.
+                        1 => "Format",
+                        _ => "NotCanonical",
+                    },
                     [self.encode(), default.bytes()].concat(),
                 ),
             ]
@@ -248,7 +252,7 @@ impl Message {
             of("the next format", format + 1, "Format"),
             of("format 2^32 - 1", u64::from(u32::MAX), "Format"),
             of("the format and 2^32", 1 << 32 | format, "NotCanonical"),
-            of("format 2^64 - 1", u64::MAX, "NotCanonical"),
+            of("format 2^64 - 1", u64::MAX, "Format"),
         ]
     }
 

@@ -111,6 +111,7 @@ fn evidence(vector: &EvidenceVector) -> Answer<ShownEvidence> {
         index,
         submission,
         outcome,
+        idempotency_key,
     } = evidence
         .verify(
             &trusted.provisional_root.array(),
@@ -121,6 +122,7 @@ fn evidence(vector: &EvidenceVector) -> Answer<ShownEvidence> {
         sequence,
         submission,
         outcome,
+        idempotency_key,
     };
     Ok(ShownEvidence {
         tree_id: tree_id.into(),

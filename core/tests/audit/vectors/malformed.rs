@@ -15,6 +15,7 @@ const KZG_ROOT: u64 = 6;
 const EMPTY_SLOTS: u64 = 7;
 const SLOTS: u64 = 8;
 const OPENING: u64 = 9;
+const NONCE: u64 = 10;
 
 fn message(proof: &AuditProof) -> Message {
     let bitmap: [u8; 16] = std::array::from_fn(|byte| {
@@ -28,7 +29,7 @@ fn message(proof: &AuditProof) -> Message {
     let bytes = |content: &[u8]| Content::Bytes(content.to_vec());
     let message = Message::new([
         Content::Number(FORMAT.into()),
-        bytes(&proof.params.salt.unwrap()),
+        bytes(&proof.params.salt_bytes().unwrap()),
         Content::Number(proof.params.collision as u64),
         Content::Number(proof.version),
         bytes(&proof.record.as_ref().map(CommitRecord::encode).unwrap()),
@@ -36,6 +37,7 @@ fn message(proof: &AuditProof) -> Message {
         bytes(&bitmap),
         Content::Bytes(listed.flatten().copied().collect()),
         bytes(&proof.opening),
+        bytes(&proof.params.nonce),
     ]);
     assert_eq!(message.encode(), proof.encode().unwrap());
     message
@@ -86,6 +88,7 @@ fn of_lengths(message: &Message) -> Vec<Mutation> {
         (KZG_ROOT, "a KZG root", vec![0, 47, 49, 96]),
         (EMPTY_SLOTS, "a bitmap", vec![0, 15, 17]),
         (OPENING, "an opening", vec![0, 47, 49, 96]),
+        (NONCE, "a nonce", vec![0, 15, 17, 32]),
     ];
     let of = |(field, what, lengths): (u64, &'static str, Vec<usize>)| {
         let content = message.bytes_of(field).repeat(2);

@@ -10,6 +10,7 @@ use trunkline_core::audit::AuditProof;
 use trunkline_core::params::{CollisionPolicy, TreeParams};
 use trunkline_core::proof::Expected;
 use trunkline_core::record::{CommitRecord, Root};
+use trunkline_testkit::states;
 use trunkline_testkit::vectors::{ACCEPTED, AnsweredVector, Decimal, Hex, Trusted, VectorFile};
 
 use crate::fixture::{self, Digest, Slots, by_kzg_root, by_state, point, polynomial};
@@ -186,12 +187,12 @@ fn digest_of(slot: usize) -> Digest {
 fn of_policy(collision: CollisionPolicy) -> TreeParams {
     TreeParams {
         collision,
-        ..TreeParams::default()
+        ..states::plain()
     }
 }
 
 fn empty() -> State {
-    State::new("the empty state", TreeParams::default(), 0, [[0; 32]; 128])
+    State::new("the empty state", states::plain(), 0, [[0; 32]; 128])
 }
 
 /// All parts of its proof are there: salt, policy, version.
@@ -207,7 +208,7 @@ fn single() -> State {
 
 fn full() -> State {
     let slots = core::array::from_fn(digest_of);
-    State::new("all slots", TreeParams::default(), u64::MAX, slots)
+    State::new("all slots", states::plain(), u64::MAX, slots)
 }
 
 fn accepted() -> Vec<AuditVector> {

@@ -1,7 +1,7 @@
 //! For each rule audit proofs that break it, and what a KZG root alone can't tell.
 
 use trunkline_core::audit::AuditProof;
-use trunkline_core::params::CollisionPolicy;
+use trunkline_core::params::{CollisionPolicy, Salt};
 use trunkline_core::proof::Expected;
 use trunkline_core::record::{CommitRecord, Root};
 use trunkline_testkit::points::{self, IDENTITY, Point};
@@ -40,8 +40,12 @@ fn of_records() -> Vec<AuditVector> {
         record("a record of another tree", "RecordTree", |record| {
             flip(&mut record.tree_id)
         }),
+        proof("another nonce", "RecordTree", |proof| {
+            proof.params.nonce[15] ^= 1;
+            open_anew(proof);
+        }),
         proof("another salt", "RecordTree", |proof| {
-            proof.params.salt = Some([7; 32]);
+            proof.params.salt = Some(Salt::new([7; 32]));
             open_anew(proof);
         }),
         proof("no salt", "RecordTree", |proof| {
@@ -280,7 +284,9 @@ fn of_the_point() -> Vec<AuditVector> {
         case.changed(mutation, "Opening", |case| change(&mut case.proof))
     };
     vec![
-        of("another salt", |proof| proof.params.salt = Some([7; 32])),
+        of("another salt", |proof| {
+            proof.params.salt = Some(Salt::new([7; 32]))
+        }),
         of("no salt", |proof| proof.params.salt = None),
         of("another policy", |proof| {
             proof.params.collision = CollisionPolicy::Bucket

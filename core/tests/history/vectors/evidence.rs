@@ -1,7 +1,7 @@
 //! `evidence.json`: evidence that holds, and for each rule some that breaks it.
 
 use trunkline_core::evidence::Evidence;
-use trunkline_core::outcome::{Outcome, Refusal};
+use trunkline_core::outcome::{IdempotencyKey, Outcome, Refusal};
 use trunkline_core::params::FORMAT;
 use trunkline_core::record::CommitRecord;
 use trunkline_testkit::vectors::{ACCEPTED, Decimal};
@@ -108,6 +108,8 @@ impl Case {
 
 /// The place of the code in an outcome.
 const CODE: usize = 8 + 32;
+/// The place of the length of the idempotency key.
+const LENGTH: usize = CODE + 1 + 32;
 
 pub(super) fn vectors() -> Vec<EvidenceVector> {
     let sizes = [
@@ -272,6 +274,11 @@ fn of_outcomes(case: &Case) -> Vec<EvidenceVector> {
         })
     };
     let key_hash = [4; 32];
+    let with_key = |mutation, key: &[u8]| {
+        case.changed(mutation, "Digest", |case| {
+            case.evidence.outcome.idempotency_key = IdempotencyKey::new(key).unwrap();
+        })
+    };
     vec![
         at(0, "Sequence"),
         at(4, "Sequence"),
@@ -295,6 +302,15 @@ fn of_outcomes(case: &Case) -> Vec<EvidenceVector> {
             "refused about another key",
             Outcome::Refused(Refusal::PathTaken { key_hash: [5; 32] }),
         ),
+        with(
+            "reverted instead of refused",
+            Outcome::Reverted {
+                commit_id: key_hash,
+            },
+        ),
+        with_key("another idempotency key", &[0x6c; 64]),
+        with_key("a shorter idempotency key", &[0x6b; 63]),
+        with_key("no idempotency key", &[]),
     ]
 }
 
@@ -404,45 +420,49 @@ fn of_bytes(case: &Case) -> Vec<EvidenceVector> {
 
 fn spoilt_outcomes(message: &Message) -> Vec<Mutation> {
     let outcome = message.bytes_of(3).to_vec();
-    let of = |name: &str, malformed, change: &dyn Fn(&mut Vec<u8>)| {
+    let of = |name: &str, change: &dyn Fn(&mut Vec<u8>)| {
         let mut outcome = outcome.clone();
         change(&mut outcome);
         Mutation {
             name: name.into(),
-            malformed,
+            malformed: "Outcome",
             bytes: message.with_bytes(3, &outcome),
         }
     };
     vec![
-        of("no outcome", "Length", &|outcome| outcome.clear()),
-        of("an outcome that is cut", "Length", &|outcome| {
+        of("no outcome", &|outcome| outcome.clear()),
+        of("an outcome without its last field", &|outcome| {
+            outcome.truncate(LENGTH)
+        }),
+        of("an outcome that is cut", &|outcome| {
             outcome.pop();
         }),
-        of("a byte behind the outcome", "Length", &|outcome| {
-            outcome.push(0)
+        of("a byte behind the outcome", &|outcome| outcome.push(0)),
+        of("two outcomes", &|outcome| outcome.extend_from_within(..)),
+        of("an outcome of code 5", &|outcome| outcome[CODE] = 5),
+        of("an outcome of code 255", &|outcome| outcome[CODE] = 255),
+        of("applied, with a detail behind the count", &|outcome| {
+            outcome[CODE] = 0;
+            outcome[CODE + 1..LENGTH].fill(0);
+            outcome[CODE + 5] = 1;
         }),
-        of("two outcomes", "Length", &|outcome| {
-            outcome.extend_from_within(..)
+        of("applied, with a detail at the end", &|outcome| {
+            outcome[CODE] = 0;
+            outcome[CODE + 1..LENGTH].fill(0);
+            outcome[LENGTH - 1] = 1;
         }),
-        of("an outcome of code 9", "Outcome", &|outcome| {
-            outcome[CODE] = 9
-        }),
-        of("an outcome of code 255", "Outcome", &|outcome| {
-            outcome[CODE] = 255
+        of("an idempotency key of 65 bytes", &|outcome| {
+            outcome[LENGTH] = 65;
+            outcome.push(0x6b);
         }),
         of(
-            "applied, with a detail behind the count",
-            "Outcome",
+            "an idempotency key that is longer than its length",
             &|outcome| {
-                outcome[CODE] = 0;
-                outcome[CODE + 1..CODE + 33].fill(0);
-                outcome[CODE + 5] = 1;
+                outcome[LENGTH] -= 1;
             },
         ),
-        of("applied, with a detail at the end", "Outcome", &|outcome| {
-            outcome[CODE] = 0;
-            outcome[CODE + 1..CODE + 33].fill(0);
-            outcome[CODE + 32] = 1;
+        of("a length without an idempotency key", &|outcome| {
+            outcome.truncate(LENGTH + 1)
         }),
     ]
 }

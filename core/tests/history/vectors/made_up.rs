@@ -181,7 +181,7 @@ fn push(range: &mut Vec<(u32, Hash)>, mut height: u32, mut peak: Hash) {
 /// A submission of a version that has this first one and this last one. Those behind it are left out.
 pub(super) fn evidence(first: u64, sequence: u64, last: u64, more: More) -> evidence::Case {
     let version = Version::starting_at(sequence, 1);
-    let outcome = version.outcomes[0];
+    let outcome = version.outcomes[0].clone();
     let (inclusion, outcomes_digest) = match (last - first).checked_add(1) {
         Some(count) => inclusion(OUTCOMES, count, sequence - first, &outcome.encode(), more),
         // A version can't have as many.

@@ -9,6 +9,7 @@ use trunkline_testkit::vectors::{Decimal, Hex, Trusted};
 #[serde(deny_unknown_fields)]
 pub(crate) struct StateVector {
     pub(crate) name: String,
+    pub(crate) nonce: Hex,
     pub(crate) salt: Option<Hex>,
     pub(crate) policy: u8,
     pub(crate) tree_id: Hex,
