@@ -25,7 +25,7 @@ const LENGTH_AT: usize = 8 + 32 + 1 + 32;
 /// use trunkline_core::outcome::{Outcome, Refusal};
 /// fn advice(outcome: &Outcome) -> &'static str {
 ///     match outcome {
-///         Outcome::Applied { .. } => "done",
+///         Outcome::Applied { .. } | Outcome::Reverted { .. } => "done",
 ///         Outcome::Refused(Refusal::RequirementFailed { .. }) => "read again and retry",
 ///         Outcome::Refused(_) => "another key is needed",
 ///     }
