@@ -187,7 +187,7 @@ fn write(
         });
         output::without_nulls(json, &["version", "commit_id"])
     };
-    output::print_either(arguments.json, json, text)?;
+    output::show_either(arguments.json, json, text);
     Ok(Exit::Done)
 }
 

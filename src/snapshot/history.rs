@@ -14,7 +14,7 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// Fails if `version` is not older than this one, or if the history file can't be read.
+    /// Fails if `version` is not older than this one, or if the history file cannot be read.
     ///
     /// ```
     /// # let directory = tempfile::tempdir()?;
@@ -40,7 +40,7 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// Fails if `older_version` is not older than this one, or if the history file can't be read.
+    /// Fails if `older_version` is not older than this one, or if the history file cannot be read.
     ///
     /// ```
     /// # let directory = tempfile::tempdir()?;
