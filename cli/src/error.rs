@@ -94,12 +94,16 @@ pub(crate) enum CommandError {
     Temporary(#[source] io::Error),
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
+    #[error(
+        "this is binary and standard output is a terminal; name a file, or redirect the output"
+    )]
+    Binary,
     #[error("cannot write JSON")]
     Json(#[from] serde_json::Error),
     #[error("cannot read the configuration as TOML")]
     Toml(#[from] toml_edit::TomlError),
-    #[error("cannot listen for interrupts")]
-    Interrupts(#[from] ctrlc::Error),
+    #[error("cannot listen for signals")]
+    Interrupts(#[source] io::Error),
     #[error(transparent)]
     Plan(#[from] trunkline_load::PlanError),
     #[error(transparent)]

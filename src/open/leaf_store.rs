@@ -64,8 +64,8 @@ fn open_fjall(config: &Config) -> Result<Arc<dyn LeafStore>, OpenError> {
     }
 }
 
-/// Removes copies of the leaf store that readers left behind when their process ended early.
-pub(super) fn remove_abandoned_copies(_directory: &Path) {
+/// Removes copies of the leaf store that readers left behind when their process was killed.
+pub(super) fn sweep_copies(_directory: &Path) {
     #[cfg(feature = "fjall")]
-    super::leaf_copy::remove_abandoned(_directory);
+    super::leaf_copy::sweep(_directory);
 }

@@ -92,7 +92,7 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
     let (log, recovery) = begin_segment(log, &config)?;
     if let Some(path) = &tables_path {
         kzg_tables::store(path, &loaded.state.metrics);
-        leaf_store::remove_abandoned_copies(&directory);
+        leaf_store::sweep_copies(&directory);
     }
     // 5. The pipeline.
     let (context, controls) = share(loaded.state, locked, options.faults);

@@ -60,7 +60,7 @@ pub struct Inspection {
     pub survey: Survey,
 }
 
-/// A tree in a directory, opened to be read only. The directory is locked meanwhile: engines can't open it, other
+/// A tree in a directory, opened to be read only. The directory is locked meanwhile: engines cannot open it, other
 /// readers can.
 ///
 /// ```
@@ -88,7 +88,7 @@ impl ReadOnly {
     ///
     /// # Errors
     ///
-    /// Fails if there is no tree, if an engine has it open, or if the directory can't be read or is damaged.
+    /// Fails if there is no tree, if an engine has it open, or if the directory cannot be read or is damaged.
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
         let disk = OsDisk;
         std::fs::metadata(directory).map_err(unusable(directory))?;

@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
+use tokio::task::coop::unconstrained;
 
 use super::clock;
 
@@ -63,7 +64,10 @@ pub fn receive_until<T>(
     }
 }
 
-/// Blocks the thread until a future is ready.
+/// Blocks the thread until a future is ready. Works on any thread, also inside a task of any executor.
+///
+/// A task of tokio has a budget. Once that is used up, tokio's own futures are pending although they are ready, and are
+/// woken when the task yields. A thread that blocks never yields, so the budget must not count here.
 pub fn block_on<F: Future>(future: F) -> F::Output {
-    pollster::block_on(future)
+    pollster::block_on(unconstrained(future))
 }

@@ -114,7 +114,7 @@ fn import(
     let (_, elapsed) = progress.finish();
     let found = read?;
     show_malformed(&arguments.file, &found);
-    output::print(report(&found, tally, elapsed, engine))?;
+    output::show(report(&found, tally, elapsed, engine));
     if let (0, Some((_, first))) = (found.records, found.shown.first()) {
         return Err(CommandError::NoRecords {
             file: arguments.file.clone(),
@@ -194,11 +194,11 @@ fn guess(path: &Path) -> Format {
 
 fn show_malformed(file: &Path, found: &Found) {
     for (line, error) in &found.shown {
-        eprintln!("{}:{line}: {error}", file.display());
+        output::tell(format!("{}:{line}: {error}", file.display()));
     }
     let more = found.malformed - found.shown.len() as u64;
     if more > 0 {
-        eprintln!("… and {} more malformed lines", grouped(more));
+        output::tell(format!("… and {} more malformed lines", grouped(more)));
     }
 }
 

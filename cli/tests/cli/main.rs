@@ -3,6 +3,8 @@
 mod markup;
 mod support;
 mod synthetic;
+#[cfg(unix)]
+mod terminal;
 
 mod audit;
 mod compare;
@@ -16,9 +18,15 @@ mod inspect;
 mod live_view;
 mod load;
 mod load_runs;
+#[cfg(unix)]
+mod outputs;
 mod proof_show;
 mod prove;
 mod report;
+#[cfg(unix)]
+mod signals;
 mod single_key;
 mod sweep_and_tune;
+#[cfg(unix)]
+mod text_of_others;
 mod verify;

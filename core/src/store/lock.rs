@@ -91,7 +91,7 @@ impl DirectoryLock {
             Err(source) => return Err(LockError::Io { path, source }),
         };
         let locked = file.try_lock();
-        // With a writer it can't be shared.
+        // With a writer it cannot be shared.
         if matches!(locked, Err(TryLockError::WouldBlock)) && file.try_lock_shared().is_ok() {
             let _ = file.unlock();
             return Err(LockError::Shared { path });
@@ -100,7 +100,7 @@ impl DirectoryLock {
     }
 
     /// Shares the lock with other readers, or says at once that a writer has it. Works in a directory
-    /// that can't be written; the lock file must be there.
+    /// that cannot be written; the lock file must be there.
     pub fn acquire_shared(directory: &Path) -> Result<Self, LockError> {
         let path = directory.join(LOCK_FILE);
         let file = match File::open(&path) {

@@ -72,6 +72,8 @@ names!(malformed_of, MALFORMED, DecodeProofError, {
     DecodeProofError::Form(ProofFormError::MetadataBytes(_)) => "Form.MetadataBytes",
     DecodeProofError::Form(ProofFormError::Depth(_)) => "Form.Depth",
     DecodeProofError::Form(ProofFormError::BucketMembers(_)) => "Form.BucketMembers",
+    DecodeProofError::Form(ProofFormError::Siblings { .. }) => "Form.Siblings",
+    DecodeProofError::Form(ProofFormError::TopSiblings { .. }) => "Form.TopSiblings",
     DecodeProofError::Form(ProofFormError::Bytes(_)) => "Form.Bytes",
 });
 
