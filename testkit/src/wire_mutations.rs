@@ -265,6 +265,12 @@ impl Message {
                 "Protobuf",
                 own[..own.len() - 1].to_vec(),
             ),
+            // The tag of field 1 becomes that of another field, and there is no format.
+            mutation(
+                "cut varint at the beginning",
+                "Format",
+                [&[0x80], &own[..]].concat(),
+            ),
             mutation(
                 "varint cut at the end",
                 "Protobuf",

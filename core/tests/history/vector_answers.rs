@@ -74,7 +74,10 @@ fn consistency(vector: &ConsistencyVector) -> Answer<ShownConsistency> {
     };
     let trusted = &vector.trusted;
     if let Some(record) = &trusted.older_record {
-        proof = proof.with_older(CommitRecord::decode(&record.0).unwrap());
+        let record = CommitRecord::decode(&record.0).unwrap();
+        proof = proof
+            .with_older(record)
+            .map_err(|error| (rule_of_consistency(&error), None))?;
     }
     let Consistent {
         tree_id,

@@ -16,10 +16,12 @@ names!(rule_of_ancestor, ANCESTOR, VerifyAncestorError, {
     VerifyAncestorError::Inclusion(InclusionError::SiblingCount { .. }) => "SiblingCount",
     VerifyAncestorError::Inclusion(InclusionError::PeakCount { .. }) => "PeakCount",
     VerifyAncestorError::Inclusion(InclusionError::Digest) => "Digest",
+    VerifyAncestorError::Parent => "Parent",
 });
 
 names!(rule_of_consistency, CONSISTENCY, VerifyConsistencyError, {
     VerifyConsistencyError::NeedsOlder => "NeedsOlder",
+    VerifyConsistencyError::OtherOlder => "OtherOlder",
     VerifyConsistencyError::OlderCommit => "OlderCommit",
     VerifyConsistencyError::HeadCommit => "HeadCommit",
     VerifyConsistencyError::Tree => "Tree",
@@ -28,6 +30,7 @@ names!(rule_of_consistency, CONSISTENCY, VerifyConsistencyError, {
     VerifyConsistencyError::OlderHistory => "OlderHistory",
     VerifyConsistencyError::NodeCount { .. } => "NodeCount",
     VerifyConsistencyError::HeadHistory => "HeadHistory",
+    VerifyConsistencyError::Parent => "Parent",
 });
 
 names!(rule_of_evidence, EVIDENCE, VerifyEvidenceError, {

@@ -1,9 +1,10 @@
-//! For each rule audit proofs that break it, and what a KZG root alone can't tell.
+//! For each rule audit proofs that break it, and what a KZG root alone cannot tell.
 
 use trunkline_core::audit::AuditProof;
 use trunkline_core::params::{CollisionPolicy, Salt};
 use trunkline_core::proof::Expected;
 use trunkline_core::record::{CommitRecord, Root};
+use trunkline_testkit::naive_kzg::CEREMONY;
 use trunkline_testkit::points::{self, IDENTITY, Point};
 
 use super::{AuditVector, Case, State, commit_anew, empty, full, open_anew, salted, single};
@@ -356,6 +357,12 @@ fn small_point() -> Point {
     with_modulus.next().unwrap()
 }
 
+/// τ⁰.
+fn generator() -> Point {
+    let line = CEREMONY.lines().nth(2).unwrap();
+    hex::decode(line).unwrap().try_into().unwrap()
+}
+
 /// Points, but not those of this root and these digests.
 fn of_openings() -> Vec<AuditVector> {
     let case = salted().by_state(false);
@@ -366,6 +373,12 @@ fn of_openings() -> Vec<AuditVector> {
     let mut vectors = vec![
         of("the KZG root is the identity", |proof| {
             proof.kzg_root = IDENTITY
+        }),
+        of("the KZG root is the generator", |proof| {
+            proof.kzg_root = generator()
+        }),
+        of("the opening is the generator", |proof| {
+            proof.opening = generator()
         }),
         of("the opening is the identity", |proof| {
             proof.opening = IDENTITY

@@ -39,6 +39,10 @@ impl Case {
     }
 
     pub(super) fn accepted(&self) -> AncestorVector {
+        self.accepted_as("original")
+    }
+
+    fn accepted_as(&self, mutation: &str) -> AncestorVector {
         let proof = &self.proof;
         let shown = ShownAncestor {
             tree_id: proof.head.tree_id.into(),
@@ -48,7 +52,7 @@ impl Case {
         };
         AncestorVector {
             shown: Some(shown),
-            ..self.refused(&self.name(), "original", ACCEPTED)
+            ..self.refused(&self.name(), mutation, ACCEPTED)
         }
     }
 
@@ -127,6 +131,7 @@ pub(super) fn vectors() -> Vec<AncestorVector> {
     vectors.extend(of_places(&chain));
     vectors.extend(of_digests(&chain));
     vectors.extend(of_histories(&chain));
+    vectors.extend(of_parents(&chain, &cases[1]));
     vectors.extend(of_unbounded(&cases));
     vectors.extend(of_numbers());
     vectors.extend(of_bytes(&Case::of(&chain, 7, 1)));
@@ -299,6 +304,28 @@ fn of_histories(chain: &Chain) -> Vec<AncestorVector> {
         with_history("the history is empty", digest::<Hash>(HISTORY, &[])),
         with_history("the history is another's", arbitrary("history")),
     ]
+}
+
+/// A trusted head names a parent that its history does not have in its place. Only a proof of that place can tell.
+fn of_parents(chain: &Chain, unbounded: &Case) -> Vec<AncestorVector> {
+    let another = |head: &mut CommitRecord| head.parent[31] ^= 1;
+    let last = Case::of(chain, 7, 6);
+    let mut vectors = vec![
+        last.with_head("another parent", "Parent", another),
+        last.with_head("no parent", "Parent", |head| head.parent = [0; 32]),
+        last.with_head("the parent of its parent", "Parent", |head| {
+            head.parent = chain.ids[5];
+        }),
+        Case::of(chain, 1, 0).with_head("another parent", "Parent", another),
+        unbounded.with_head("another parent", "Parent", another),
+    ];
+    for version in [4, 5] {
+        let mut earlier = Case::of(chain, 7, version);
+        another(&mut earlier.proof.head);
+        earlier.head = keyed("commit id", &earlier.proof.head.encode());
+        vectors.push(earlier.accepted_as("another parent, trusted"));
+    }
+    vectors
 }
 
 /// Of the longest histories that there can be.

@@ -64,6 +64,10 @@ impl Case {
     }
 
     fn accepted(&self) -> ConsistencyVector {
+        self.accepted_as("original")
+    }
+
+    fn accepted_as(&self, mutation: &str) -> ConsistencyVector {
         let older = self.proof.older.as_ref().or(self.older_record.as_ref());
         let shown = ShownConsistency {
             tree_id: self.proof.head.tree_id.into(),
@@ -72,7 +76,7 @@ impl Case {
         };
         ConsistencyVector {
             shown: Some(shown),
-            ..self.refused(&self.name(), "original", ACCEPTED)
+            ..self.refused(&self.name(), mutation, ACCEPTED)
         }
     }
 
@@ -172,6 +176,7 @@ pub(super) fn vectors() -> Vec<ConsistencyVector> {
     vectors.extend(of_heads(&chain));
     vectors.extend(of_digests(&chain));
     vectors.extend(of_histories(&chain));
+    vectors.extend(of_parents(&chain, &huge[0]));
     vectors.extend(of_unbounded(&huge));
     vectors.extend(of_numbers());
     vectors.extend(of_bytes(&Case::of(&chain, 3, 7)));
@@ -185,6 +190,7 @@ fn of_records(chain: &Chain) -> Vec<ConsistencyVector> {
         case.changed(mutation, rule, |case| change(&mut case.proof))
     };
     let added = case.clone().with_added_record();
+    let both = case.clone().with_both_records();
     vec![
         of("no older record", "NeedsOlder", |proof| proof.older = None),
         of("an older record of another state", "OlderCommit", |proof| {
@@ -208,6 +214,22 @@ fn of_records(chain: &Chain) -> Vec<ConsistencyVector> {
         }),
         added.changed("the client adds another record", "OlderCommit", |case| {
             case.older_record = Some(chain.records[4].clone());
+        }),
+        both.changed("the client adds another record", "OtherOlder", |case| {
+            case.older_record = Some(chain.records[4].clone());
+        }),
+        both.changed("the proof carries another record", "OtherOlder", |case| {
+            case.proof.older = Some(chain.records[4].clone());
+        }),
+        both.changed(
+            "the proof carries a record of another state",
+            "OtherOlder",
+            |case| {
+                case.proof.older.as_mut().unwrap().state_digest[0] ^= 1;
+            },
+        ),
+        both.changed("another older head is trusted", "OlderCommit", |case| {
+            case.older = chain.ids[4];
         }),
         of("a head of another state", "HeadCommit", |proof| {
             proof.head.state_digest[0] ^= 1;
@@ -395,6 +417,28 @@ fn of_histories(chain: &Chain) -> Vec<ConsistencyVector> {
         case.with_older("an older head of another state", "HeadHistory", |older| {
             older.state_digest = [1; 32];
         }),
+    ]
+}
+
+/// A trusted head names a parent that its history does not have in its place. Only a proof from there can tell.
+fn of_parents(chain: &Chain, unbounded: &Case) -> Vec<ConsistencyVector> {
+    let another = |head: &mut CommitRecord| head.parent[31] ^= 1;
+    let next = Case::of(chain, 3, 4);
+    let mut later = Case::of(chain, 3, 5);
+    another(&mut later.proof.head);
+    later.head = keyed("commit id", &later.proof.head.encode());
+    vec![
+        next.with_head("another parent", "Parent", another),
+        next.with_head("no parent", "Parent", |head| head.parent = [0; 32]),
+        next.with_head("the parent of its parent", "Parent", |head| {
+            head.parent = chain.ids[2];
+        }),
+        next.clone()
+            .with_added_record()
+            .with_head("another parent", "Parent", another),
+        Case::of(chain, 0, 1).with_head("another parent", "Parent", another),
+        unbounded.with_head("another parent", "Parent", another),
+        later.accepted_as("another parent, trusted"),
     ]
 }
 

@@ -184,7 +184,7 @@ pub(super) fn evidence(first: u64, sequence: u64, last: u64, more: More) -> evid
     let outcome = version.outcomes[0].clone();
     let (inclusion, outcomes_digest) = match (last - first).checked_add(1) {
         Some(count) => inclusion(OUTCOMES, count, sequence - first, &outcome.encode(), more),
-        // A version can't have as many.
+        // A version cannot have as many.
         None => Default::default(),
     };
     let record = CommitRecord {
