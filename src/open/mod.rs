@@ -35,6 +35,7 @@ use trunkline_actors::config::{Config, KzgMode};
 use trunkline_actors::context::StageContext;
 use trunkline_actors::health::Health;
 use trunkline_actors::pipeline::{self, Parts};
+use trunkline_actors::runtime::entropy;
 use trunkline_actors::state::State;
 use trunkline_actors::testing::Faults;
 use trunkline_core::batch::provisional_start;
@@ -74,9 +75,9 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
     // 2. The leaves and the log.
     let LeavesInUse { leaves, persist } = leaf_store::open(options.leaves, &config, &marker)?;
     let snapshot = leaves.snapshot()?;
-    let mut loading = Loading::begin(params, config.clone(), &marker, history, snapshot)?;
+    let loading = Loading::begin(params, config.clone(), &marker, history, snapshot)?;
     let log_directory = directory.join(LOG_DIRECTORY);
-    let log = loading.replay(|from, visit| {
+    let (loaded, log) = loading.replay(|from, visit| {
         CommitLog::read(disk.clone(), &log_directory, params.tree_id(), from, visit)
     })?;
     // 3. The KZG tables.
@@ -84,7 +85,7 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
     if let Some(path) = &tables_path {
         kzg_tables::read(path);
     }
-    let loaded = loading.finish(config.kzg.mode != KzgMode::OnDemand)?;
+    let loaded = loaded.finish(config.kzg.mode != KzgMode::OnDemand)?;
     // 4. The first writes.
     let (log, recovery) = begin_segment(log, &config)?;
     if let Some(path) = &tables_path {
@@ -115,7 +116,7 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
 fn begin_segment(log: FoundLog, config: &Config) -> Result<(CommitLog, Recovery), OpenError> {
     Ok(log.begin::<ReplayError>(LogOptions {
         segment_bytes_max: config.log.segment_bytes_max,
-        nonce: rand::random(),
+        nonce: entropy::bytes(),
     })?)
 }
 

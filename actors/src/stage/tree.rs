@@ -112,7 +112,7 @@ impl TreeStage {
         let (covered, view) = (state.versions.covered(), state.values.store());
         let leaves = view.leaves().map_err(failed)?;
         let batches = group.submissions.iter().map(|next| &*next.batch);
-        let (params, pool) = (&state.params, &state.pools.commit);
+        let (params, pool) = (&state.params, state.pools.commit.threads());
         let writer = &mut self.writer;
         let restored = cold_leaves::restore(writer, batches, params, &*leaves, covered, pool);
         restored.map_err(|error| match error {
@@ -145,8 +145,8 @@ impl TreeStage {
         parts: &mut Vec<Part>,
     ) -> Result<Outcome, EngineFailure> {
         let shards = self.context.settings.tree_parallelism.get();
-        let pool = (&self.context.state.pools.commit, shards);
-        let applied = match self.writer.apply_on(Some(pool), batch, version) {
+        let pool = self.context.state.pools.commit.cut_into(shards);
+        let applied = match self.writer.apply_on(pool, batch, version) {
             Ok(applied) => applied,
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
