@@ -6,9 +6,26 @@
 
 #![deny(unsafe_code)]
 
+mod caller;
 #[allow(unsafe_code, reason = "a task suspends itself from deep in its stack")]
 mod coroutine;
 mod machine;
+mod plan;
+mod run;
 mod scheduler;
 #[cfg(test)]
 mod tests;
+mod truth;
+mod world;
+
+pub use run::{Counts, Failed, Outcome, Selection, run};
+
+/// Fails the simulation that runs on this thread unless a condition holds.
+macro_rules! ensure {
+    ($condition:expr, $($report:tt)+) => {
+        if !$condition {
+            $crate::scheduler::fail(format!($($report)+));
+        }
+    };
+}
+use ensure;

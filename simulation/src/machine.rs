@@ -39,13 +39,18 @@ pub(crate) struct Power {
 }
 
 impl Power {
-    /// Switches the power on. It goes off after some calls that write, if a number is given.
-    pub(crate) fn on(calls: Option<u64>, sync_us_max: u64) -> Arc<Self> {
+    /// Switches the power on.
+    pub(crate) fn on(sync_us_max: u64) -> Arc<Self> {
         Arc::new(Self {
             off: AtomicBool::new(false),
-            calls_left: AtomicU64::new(calls.unwrap_or(u64::MAX)),
+            calls_left: AtomicU64::new(u64::MAX),
             sync_us_max,
         })
+    }
+
+    /// Makes it go off after some more calls that write.
+    pub(crate) fn goes_off_after(&self, calls: u64) {
+        self.calls_left.store(calls, Ordering::Release);
     }
 
     /// Switches it off.

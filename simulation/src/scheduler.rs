@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use corosensei::stack::DefaultStack;
@@ -197,11 +198,6 @@ impl Simulation {
         self.state.borrow().now
     }
 
-    /// Returns a number below a bound, by the seed of the schedule.
-    pub(crate) fn below(&self, bound: u64) -> u64 {
-        self.state.borrow_mut().random.random_range(0..bound.max(1))
-    }
-
     /// Returns how many tasks of the engine live.
     pub(crate) fn engine_tasks(&self) -> Vec<String> {
         let state = self.state.borrow();
@@ -371,7 +367,8 @@ impl Scheduler for Simulation {
         }
         let coroutine = Coroutine::new(state.stacks.pop(), move || {
             if let Err(payload) = catch_unwind(AssertUnwindSafe(work)) {
-                fail(format!("panic: {}", panic_message(&*payload)));
+                let place = PANICKED.take();
+                fail(format!("panic at {place}: {}", panic_message(&*payload)));
             }
         });
         let id = state.next_task;
@@ -421,6 +418,8 @@ impl Scheduler for Simulation {
 }
 
 thread_local! {
+    /// Where the last panic was.
+    static PANICKED: RefCell<String> = const { RefCell::new(String::new()) };
     static CURRENT: RefCell<Option<Rc<Simulation>>> = const { RefCell::new(None) };
 }
 
@@ -433,4 +432,28 @@ pub(crate) fn current() -> Rc<Simulation> {
 /// Fails the simulation that runs on this thread. Never returns: the task is suspended for good.
 pub(crate) fn fail(failure: String) -> ! {
     current().fail(failure)
+}
+
+/// Keeps panics in simulations from being printed: stages panic on purpose there.
+pub(crate) fn quieten_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let print = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            match CURRENT.with_borrow(Option::is_some) {
+                true => PANICKED.set(
+                    panic
+                        .location()
+                        .map(ToString::to_string)
+                        .unwrap_or_default(),
+                ),
+                false => print(panic),
+            }
+        }));
+    });
+}
+
+/// Returns where the last panic on this thread was.
+pub(crate) fn last_panic() -> String {
+    PANICKED.with_borrow(Clone::clone)
 }

@@ -24,7 +24,7 @@ fn commit(seed: u64, batches: u64) -> u64 {
     let counted = done.clone();
     let ran = simulation.run(move || {
         let machine = Machine::new(seed);
-        let power = Power::on(None, 200);
+        let power = Power::on(200);
         let engine = Engine::builder(Config::in_directory("tree"))
             .disk(machine.disk(&power))
             .leaf_store(machine.leaves(&power))

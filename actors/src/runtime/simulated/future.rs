@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Instant;
 
 use super::{Pause, Place, Scheduler, current};
 
@@ -20,8 +21,12 @@ impl Wake for Woken {
     }
 }
 
-/// Pauses the task until a future is ready.
-pub(crate) fn block_on<F: Future>(scheduler: &dyn Scheduler, future: F) -> F::Output {
+/// Pauses the task until a future is ready, or until a deadline.
+pub fn wait_for<F: Future>(
+    scheduler: &dyn Scheduler,
+    future: F,
+    until: Option<Instant>,
+) -> Option<F::Output> {
     let mut future = pin!(future);
     let woken = Arc::new(Woken::default());
     let waker = Waker::from(woken.clone());
@@ -29,12 +34,15 @@ pub(crate) fn block_on<F: Future>(scheduler: &dyn Scheduler, future: F) -> F::Ou
     scheduler.pause(Pause::Yield);
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
-            return output;
+            return Some(output);
         }
         while !woken.0.swap(false, Ordering::AcqRel) {
+            if until.is_some_and(|at| at <= scheduler.now()) {
+                return None;
+            }
             scheduler.pause(Pause::Wait {
                 on: Place::of(&*woken),
-                until: None,
+                until,
                 what: "a future",
             });
         }

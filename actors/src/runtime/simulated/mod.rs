@@ -15,7 +15,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 pub(crate) use channel::{receive, send};
-pub(crate) use future::block_on;
+pub use future::wait_for;
 pub(crate) use queue::{Next, Queue};
 pub use task::JoinHandle;
 pub(crate) use task::spawn;
