@@ -75,7 +75,10 @@ impl Caller {
                 let submitted = within(limit, engine.submit(submission.batch()));
                 match submitted {
                     // Too late: it was not submitted.
-                    None => Ok(()),
+                    None => {
+                        self.life.world.counts.borrow_mut().submissions_given_up += 1;
+                        Ok(())
+                    }
                     Some(receipt) => {
                         let receipt = self.accepted(receipt, submission)?;
                         self.wait_and_keep(receipt, Await::Nothing)

@@ -13,12 +13,14 @@ mod machine;
 mod plan;
 mod run;
 mod scheduler;
+mod shrink;
 #[cfg(test)]
 mod tests;
 mod truth;
 mod world;
 
-pub use run::{Counts, Failed, Outcome, Selection, run};
+pub use run::{Batch, Counts, Failed, Outcome, Selection, describe, parse_numbers, run, run_seeds};
+pub use shrink::shrink;
 
 /// Fails the simulation that runs on this thread unless a condition holds.
 macro_rules! ensure {

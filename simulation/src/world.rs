@@ -109,6 +109,7 @@ impl World {
                 Err(error) => {
                     self.simulation.note(|| format!("opening failed: {error}"));
                     ensure!(is_fault_of_the_machine(&error), "{error}: {error:?}");
+                    self.counts.borrow_mut().openings_failed += 1;
                 }
             }
             self.check_no_task_is_left();
@@ -195,6 +196,7 @@ impl World {
         // A leaf store that failed must be opened again, which loses what it had not synced.
         machine.leaves.crash(seed);
         if loses_power {
+            self.counts.borrow_mut().power_losses += 1;
             machine.disk.crash(seed);
         }
         self.simulation
@@ -207,10 +209,31 @@ impl World {
         let snapshot = engine.snapshot();
         self.simulation
             .note(|| format!("opened at version {}", snapshot.version()));
-        let epoch = engine.recovery().open_epoch;
+        let recovery = engine.recovery();
         let mut truth = self.truth.borrow_mut();
-        truth.reopened(&snapshot, epoch, lost_power);
+        let before = truth.last();
+        truth.reopened(&snapshot, recovery.open_epoch, lost_power);
+        let counts = &mut *self.counts.borrow_mut();
+        counts.batches_lost += before - truth.last();
+        counts.logs_repaired += u64::from(recovery.survey.torn_bytes > 0);
         snapshot.version()
+    }
+
+    /// Adds what the engine says of itself.
+    fn count(&self, life: &Life) {
+        let (metrics, counts) = (life.engine.metrics(), &mut *self.counts.borrow_mut());
+        counts.engines_failed += u64::from(metrics.failed);
+        counts.versions += life.engine.snapshot().version() - life.opened_at;
+        counts.refused += metrics.refused;
+        counts.displaced += metrics.displaced;
+        counts.checkpoints += metrics.checkpoints;
+        counts.held_back_us += metrics.held_back_us;
+        counts.cells_evicted += metrics.cells_evicted;
+        counts.cells_restored += metrics.cells_restored;
+        counts.store_reads += metrics.store_reads;
+        counts.cache_hits += metrics.cache_hits;
+        counts.keys_proven += metrics.keys_proven;
+        counts.decisions += metrics.decisions;
     }
 
     /// Checks that an engine which has ended left no task behind.
@@ -283,6 +306,7 @@ impl Life {
             crate::scheduler::fail("callers are done and hold the engine".to_owned());
         };
         let (receipts, may_fail) = (life.receipts.take(), life.may_fail);
+        world.count(&life);
         drop(life.engine);
         let mut lost = false;
         for receipt in &receipts {
