@@ -33,7 +33,7 @@ use crate::failure::{EngineFailure, panic_message};
 use crate::message::PersistMessage;
 use crate::runtime::clock::{self, micros};
 use crate::runtime::priority;
-use crate::runtime::wait::{Signal, receive};
+use crate::runtime::wait::{Signal, receive, yield_point};
 use crate::state::history::History;
 use crate::state::layer::{Layer, sorted_by_key_hash};
 use crate::state::values::StoreView;
@@ -264,11 +264,13 @@ impl Checkpointer {
         }
         if let Some(manifest) = &mut self.manifest {
             let file = manifest.complete(version)?;
+            yield_point();
             state.history.stored(number, file);
             persist.send(PersistMessage::Checkpointed(number));
         }
         let view = Arc::new(StoreView::new(number, self.leaves.snapshot()?));
         state.values.checkpointed(view.clone());
+        yield_point();
         state.forget(state.versions.checkpointed(&view));
         self.context.metrics.checkpoint_finished();
         Ok(())

@@ -17,6 +17,7 @@ use crate::context::StageContext;
 use crate::failure::{EngineFailure, Stage};
 use crate::message::{AppliedGroup, SealedGroup, StageMessage, SubmissionRange};
 use crate::runtime::clock;
+use crate::runtime::wait::yield_point;
 use crate::state::cold_leaves::{self, ScanError};
 use crate::state::layer::{Displaced, Layer, Part};
 use crate::state::values::FetchError;
@@ -193,6 +194,7 @@ impl TreeStage {
     fn publish(&self, layer: &Arc<Layer>, batches: &[(u64, Arc<PreparedBatch>)]) {
         let state = &self.context.state;
         state.advance_present(layer.clone());
+        yield_point();
         for (sequence, batch) in batches {
             state.overlay.hide(*sequence, batch);
         }
