@@ -390,6 +390,7 @@ impl Caller {
                     may_expire,
                     "version {version} expired at {newest}: {limits:?}"
                 );
+                self.life.world.counts.borrow_mut().snapshots_expired += 1;
                 Ok(())
             }
             ReadError::Closed if self.life.is_closing.get() => Ok(()),

@@ -6,8 +6,8 @@
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use trunkline::core::hash::Digest;
@@ -16,9 +16,11 @@ use trunkline::core::store::history_file::HISTORY_FILE;
 use trunkline::core::store::leaves::{
     Leaf, LeafChange, LeafSnapshot, LeafStore, LeafStoreError, LeafVisitor,
 };
-use trunkline::core::store::simulated::{SimulatedDisk, SimulatedLeafStore};
+use trunkline::core::store::simulated::{DiskCall, SimulatedDisk, SimulatedLeafStore};
 use trunkline_actors::runtime::simulated;
 use trunkline_actors::runtime::wait::{Signal, yield_point};
+
+use crate::plan::Call;
 
 /// What outlives engines.
 pub(crate) struct Machine {
@@ -32,8 +34,8 @@ pub(crate) struct Machine {
 #[derive(Debug)]
 pub(crate) struct Power {
     off: AtomicBool,
-    /// The power goes off after this many calls that write.
-    calls_left: AtomicU64,
+    /// The power goes off after this many calls that write: of a kind, or of any.
+    goes_off: Mutex<Option<(Option<Call>, u64)>>,
     /// Longest time that a sync takes, microseconds.
     sync_us_max: u64,
 }
@@ -43,14 +45,18 @@ impl Power {
     pub(crate) fn on(sync_us_max: u64) -> Arc<Self> {
         Arc::new(Self {
             off: AtomicBool::new(false),
-            calls_left: AtomicU64::new(u64::MAX),
+            goes_off: Mutex::default(),
             sync_us_max,
         })
     }
 
-    /// Makes it go off after some more calls that write.
-    pub(crate) fn goes_off_after(&self, calls: u64) {
-        self.calls_left.store(calls, Ordering::Release);
+    /// Makes it go off after some more calls that write: of a kind, or of any.
+    pub(crate) fn goes_off_after(&self, kind: Option<Call>, calls: u64) {
+        *self.lock() = Some((kind, calls));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<(Option<Call>, u64)>> {
+        self.goes_off.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Switches it off.
@@ -71,9 +77,9 @@ impl Power {
     }
 
     /// Runs a call that writes. The power may go off before it, and after it but before its answer.
-    fn write<T>(&self, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    fn write<T>(&self, kind: Call, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         yield_point();
-        self.count();
+        self.count(kind);
         self.check()?;
         let result = call();
         yield_point();
@@ -82,19 +88,22 @@ impl Power {
     }
 
     /// Runs a call that syncs, which takes time: it makes durable what was written before it began.
-    fn sync<T>(&self, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        self.write(|| {
+    fn sync<T>(&self, kind: Call, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        self.write(kind, || {
             let result = call();
             self.pass_time();
             result
         })
     }
 
-    fn count(&self) {
-        let left = self.calls_left.load(Ordering::Acquire);
-        match left.checked_sub(1) {
-            Some(fewer) => self.calls_left.store(fewer, Ordering::Release),
-            None => self.switch_off(),
+    fn count(&self, kind: Call) {
+        if let Some((counted, left)) = &mut *self.lock()
+            && counted.is_none_or(|counted| counted == kind)
+        {
+            match left.checked_sub(1) {
+                Some(fewer) => *left = fewer,
+                None => self.switch_off(),
+            }
         }
     }
 
@@ -184,16 +193,22 @@ impl EngineDisk {
 
 impl Disk for EngineDisk {
     fn create_directory(&self, path: &Path) -> io::Result<()> {
-        self.power.write(|| self.disk.create_directory(path))
+        self.power.write(Call::Disk(DiskCall::CreateDirectory), || {
+            self.disk.create_directory(path)
+        })
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let file = self.power.write(|| self.disk.create(path))?;
+        let file = self
+            .power
+            .write(Call::Disk(DiskCall::Create), || self.disk.create(path))?;
         Ok(self.file(file))
     }
 
     fn reuse(&self, path: &Path, kept_bytes: u64) -> io::Result<Box<dyn DiskFile>> {
-        let file = self.power.write(|| self.disk.reuse(path, kept_bytes))?;
+        let file = self.power.write(Call::Disk(DiskCall::Create), || {
+            self.disk.reuse(path, kept_bytes)
+        })?;
         Ok(self.file(file))
     }
 
@@ -211,25 +226,31 @@ impl Disk for EngineDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.power.write(|| self.disk.rename(from, to))
+        self.power
+            .write(Call::Disk(DiskCall::Rename), || self.disk.rename(from, to))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.power.write(|| self.disk.remove(path))
+        self.power
+            .write(Call::Disk(DiskCall::Remove), || self.disk.remove(path))
     }
 
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
-        self.power.sync(|| self.disk.sync_directory(directory))
+        self.power.sync(Call::Disk(DiskCall::SyncDirectory), || {
+            self.disk.sync_directory(directory)
+        })
     }
 }
 
 impl DiskFile for EngineFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.power.write(|| self.file.append(bytes))
+        self.power
+            .write(Call::Disk(DiskCall::Append), || self.file.append(bytes))
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.power.sync(|| self.file.sync())
+        self.power
+            .sync(Call::Disk(DiskCall::Sync), || self.file.sync())
     }
 }
 
@@ -256,12 +277,14 @@ impl LeafStore for EngineLeaves {
         &self,
         changes: &mut dyn Iterator<Item = LeafChange<'_>>,
     ) -> Result<(), LeafStoreError> {
-        let ingested = self.power.write(|| Ok(self.leaves.ingest(changes)));
+        let ingested = self
+            .power
+            .write(Call::Ingest, || Ok(self.leaves.ingest(changes)));
         ingested.map_err(backend)?
     }
 
     fn sync(&self) -> Result<(), LeafStoreError> {
-        let synced = self.power.sync(|| Ok(self.leaves.sync()));
+        let synced = self.power.sync(Call::SyncLeaves, || Ok(self.leaves.sync()));
         synced.map_err(backend)?
     }
 

@@ -4,6 +4,7 @@
 //! is, since everything has a seed of its own.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -77,8 +78,19 @@ pub(crate) enum Trouble {
     Stage(Stage, u64, StageFault),
     /// No thread can be started after this many.
     Threads(u64),
-    /// The power goes off after this many calls that write.
-    PowerOff(u64),
+    /// The power goes off after this many calls that write: of this kind, or of any.
+    PowerOff(Option<Call>, u64),
+}
+
+/// A call that writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// A call of the disk.
+    Disk(DiskCall),
+    /// An ingestion of leaves.
+    Ingest,
+    /// A sync of the leaf store.
+    SyncLeaves,
 }
 
 /// How an engine ends.
@@ -376,7 +388,18 @@ impl Draw {
                 Trouble::Stage(self.pick(&Stage::ALL), self.below(0..calls / 4), fault)
             }
             2 => Trouble::Threads(self.below(0..12)),
-            3..6 => Trouble::PowerOff(self.below(0..calls)),
+            3 | 4 => Trouble::PowerOff(None, self.below(0..calls)),
+            5 => {
+                // Calls of checkpoints and of trimming are rare.
+                let rare = [
+                    Call::Disk(DiskCall::Rename),
+                    Call::Disk(DiskCall::Remove),
+                    Call::Disk(DiskCall::SyncDirectory),
+                    Call::Ingest,
+                    Call::SyncLeaves,
+                ];
+                Trouble::PowerOff(Some(self.pick(&rare)), self.below(0..6))
+            }
             _ => {
                 let call = self.random.random_bool(0.5).then(|| self.pick(&KINDS));
                 let calls = call.map_or(calls, |_| calls / 4);
@@ -438,6 +461,33 @@ impl Draw {
             5 => Await::Dropped,
             _ => Await::Nothing,
         }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:?}\n{:?}", self.schedule, self.shape)?;
+        for change in Config::default().changes(&self.config).unwrap_or_default() {
+            writeln!(f, "{} = {}", change.key, change.to)?;
+        }
+        for round in &self.rounds {
+            writeln!(
+                f,
+                "an engine: {:?}, loses power: {}",
+                round.ending, round.loses_power
+            )?;
+            for faults in &round.openings {
+                writeln!(f, "  opened with {faults:?}")?;
+            }
+            writeln!(f, "  faults {:?}", round.faults)?;
+            for (number, steps) in round.callers.iter().enumerate() {
+                writeln!(f, "  caller {number}")?;
+                for step in steps {
+                    writeln!(f, "    {}: {:?}", step.number, step.action)?;
+                }
+            }
+        }
+        Ok(())
     }
 }
 

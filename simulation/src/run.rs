@@ -136,7 +136,7 @@ fn run_here(selection: &Selection) -> Outcome {
     let mut schedule = plan.schedule;
     schedule.seed = selection.schedule.unwrap_or(schedule.seed);
     let simulation = Simulation::new(schedule, selection.prints);
-    let (numbers, shown) = (plan.numbers, format!("{plan:#?}"));
+    let (numbers, shown) = (plan.numbers, plan.to_string());
     let world = World::new(plan, simulation.clone());
     let main = world.clone();
     let ran = simulation.run(move || main.live());

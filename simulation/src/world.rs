@@ -182,7 +182,7 @@ impl World {
                 Trouble::Disk(fault) => self.machine.disk.inject(fault),
                 Trouble::Leaves(after) => self.machine.leaves.fail_after(after),
                 Trouble::Threads(after) => self.simulation.fail_spawn_after(Some(after)),
-                Trouble::PowerOff(calls) => power.goes_off_after(calls),
+                Trouble::PowerOff(kind, calls) => power.goes_off_after(kind, calls),
                 Trouble::Stage(..) => {}
             }
         }
