@@ -62,6 +62,17 @@ pub enum OpenError {
         /// The directory.
         path: PathBuf,
     },
+    /// A part of the tree is missing. A directory in which a tree was created always has its tree file, its checkpoint
+    /// manifest and a log, and its leaf store and history file from the first checkpoint on. Only the lock file, the KZG
+    /// tables and the decisions may be deleted.
+    #[error(
+        "{} is missing: a tree was created in this directory and has lost this part since; restore it from a copy",
+        path.display()
+    )]
+    Missing {
+        /// The file or directory.
+        path: PathBuf,
+    },
     /// Another process or engine has the directory open.
     #[error(transparent)]
     Lock(#[from] LockError),

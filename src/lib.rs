@@ -51,6 +51,7 @@ mod error;
 mod open;
 mod running;
 mod snapshot;
+pub mod temporary;
 
 pub use trunkline_actors::config;
 pub use trunkline_actors::decisions;

@@ -236,8 +236,7 @@ impl Checkpointer {
             let done = catch_unwind(work)
                 .unwrap_or_else(|payload| Err(CheckpointError::Panic(panic_message(&*payload))));
             if let Err(error) = done {
-                let source = Arc::new(error);
-                context.health.fail(EngineFailure::Checkpoint { source });
+                context.health.fail(EngineFailure::checkpoint(error));
             }
             context.checkpoint_running.store(false, Ordering::Relaxed);
             self.progress.update(Progress::end);

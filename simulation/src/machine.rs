@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use trunkline::core::hash::Digest;
-use trunkline::core::store::disk::{Disk, DiskFile, DiskReader};
+use trunkline::core::store::disk::{Disk, DiskFile, DiskReader, FileId};
 use trunkline::core::store::history_file::HISTORY_FILE;
 use trunkline::core::store::leaves::{
     Leaf, LeafChange, LeafSnapshot, LeafStore, LeafStoreError, LeafVisitor,
@@ -192,6 +192,10 @@ impl EngineDisk {
 }
 
 impl Disk for EngineDisk {
+    fn identity(&self, path: &Path) -> io::Result<FileId> {
+        self.power.read(|| self.disk.identity(path))
+    }
+
     fn create_directory(&self, path: &Path) -> io::Result<()> {
         self.power.write(Call::Disk(DiskCall::CreateDirectory), || {
             self.disk.create_directory(path)
@@ -243,6 +247,10 @@ impl Disk for EngineDisk {
 }
 
 impl DiskFile for EngineFile {
+    fn identity(&self) -> io::Result<FileId> {
+        self.power.read(|| self.file.identity())
+    }
+
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.power
             .write(Call::Disk(DiskCall::Append), || self.file.append(bytes))

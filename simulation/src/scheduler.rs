@@ -389,6 +389,15 @@ impl Scheduler for Simulation {
         Ok(())
     }
 
+    fn is_own(&self) -> bool {
+        let state = self.state.borrow();
+        let running = state
+            .running
+            .as_ref()
+            .and_then(|(id, _)| state.tasks.get(id));
+        running.is_some_and(|task| !task.name.starts_with(WORLD))
+    }
+
     fn pause(&self, pause: Pause) {
         let Some(suspender) = self.suspender() else {
             return;

@@ -4,8 +4,8 @@
 //! takes little space. If the directory can't be written, the copy is made in the system's directory for temporary
 //! files, and table files are copied if that is on another file system.
 //!
-//! The copy is removed with its last reader. If the process of a reader ends early, the next engine that opens the
-//! directory removes the copy; a lock in the copy shows whether it is still in use.
+//! The copy is removed with its last reader. If the process of a reader is killed, the next reader or engine that opens
+//! the directory removes it (`temporary`).
 
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -13,26 +13,23 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tempfile::TempDir;
 use trunkline_core::hash::Digest;
-use trunkline_core::store::fjall_leaves::{FjallLeafStore, FjallOptions, LEAVES_DIRECTORY};
+use trunkline_core::store::fjall_leaves::{FjallLeafStore, FjallOptions};
 use trunkline_core::store::leaves::{
-    Leaf, LeafSnapshot, LeafStore, LeafStoreError, LeafVisitor, MemoryLeafStore,
+    LEAVES_DIRECTORY, Leaf, LeafSnapshot, LeafStore, LeafStoreError, LeafVisitor,
 };
-use trunkline_core::store::lock::DirectoryLock;
 
+use super::creation::COPY_PREFIX;
 use crate::error::OpenError;
+use crate::temporary::{self, TemporaryDirectory};
 
-/// Start of the names of copies.
-const COPY_PREFIX: &str = "LEAVES-COPY-";
 /// Name of directories whose files never change once written.
 const TABLES: &str = "tables";
 
 struct CopiedLeaves {
-    // Dropped in this order: the store is closed, the lock released, the copy removed.
+    // Dropped in this order: the store is closed, then the copy is removed.
     leaves: Arc<dyn LeafSnapshot>,
-    _in_use: DirectoryLock,
-    _copy: TempDir,
+    _copy: TemporaryDirectory,
 }
 
 impl LeafSnapshot for CopiedLeaves {
@@ -49,13 +46,10 @@ impl LeafSnapshot for CopiedLeaves {
     }
 }
 
-/// Returns the leaves of a tree, from a copy of its leaf store; no leaves if it has no store. The caller holds a shared
+/// Returns the leaves of a tree, from a copy of its leaf store. The caller holds a shared
 /// lock of the directory.
 pub(crate) fn open(directory: &Path) -> Result<Arc<dyn LeafSnapshot>, OpenError> {
     let original = directory.join(LEAVES_DIRECTORY);
-    if !original.exists() {
-        return Ok(MemoryLeafStore::default().snapshot()?);
-    }
     let failed = |copy: &Path, source| OpenError::LeafCopy {
         leaves: original.clone(),
         copy: copy.to_owned(),
@@ -63,35 +57,23 @@ pub(crate) fn open(directory: &Path) -> Result<Arc<dyn LeafSnapshot>, OpenError>
     };
     let made = make_directory(directory);
     let copy = made.map_err(|source| failed(&std::env::temp_dir(), source))?;
-    let in_use = DirectoryLock::acquire(copy.path())?;
     let copied = copy.path().join(LEAVES_DIRECTORY);
     copy_leaves(&original, &copied).map_err(|source| failed(copy.path(), source))?;
     let leaves = FjallLeafStore::open(&copied, &FjallOptions::default())?;
     Ok(Arc::new(CopiedLeaves {
         leaves: leaves.snapshot()?,
-        _in_use: in_use,
         _copy: copy,
     }))
 }
 
-/// Removes the copies that are no longer in use. The caller holds the lock of the directory, so that no copy is being
-/// made.
-pub(crate) fn remove_abandoned(directory: &Path) {
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        let (name, copy) = (entry.file_name(), entry.path());
-        if name.to_string_lossy().starts_with(COPY_PREFIX)
-            && let Ok(_unused) = DirectoryLock::acquire(&copy)
-        {
-            // If that fails, the next opening tries again.
-            let _ = fs::remove_dir_all(&copy);
-        }
-    }
+/// Removes the copies that readers left in the directory of a tree when their process was killed.
+pub(crate) fn sweep(directory: &Path) {
+    temporary::sweep(directory, COPY_PREFIX);
 }
 
-fn make_directory(directory: &Path) -> io::Result<TempDir> {
-    let mut named = tempfile::Builder::new();
-    named.prefix(COPY_PREFIX);
-    named.tempdir_in(directory).or_else(|_| named.tempdir())
+fn make_directory(directory: &Path) -> io::Result<TemporaryDirectory> {
+    TemporaryDirectory::create(directory, COPY_PREFIX)
+        .or_else(|_| TemporaryDirectory::create(&std::env::temp_dir(), COPY_PREFIX))
 }
 
 fn copy_leaves(original: &Path, copy: &Path) -> io::Result<()> {

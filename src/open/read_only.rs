@@ -14,17 +14,16 @@ use trunkline_core::history::{AncestorProof, ConsistencyProof};
 use trunkline_core::params::TreeParams;
 use trunkline_core::record::{CommitRecord, Root};
 use trunkline_core::store::disk::OsDisk;
-use trunkline_core::store::leaves::LeafSnapshot;
-#[cfg(not(feature = "fjall"))]
-use trunkline_core::store::leaves::{LeafStore, MemoryLeafStore};
+use trunkline_core::store::leaves::{LeafSnapshot, LeafStore, MemoryLeafStore};
 use trunkline_core::store::lock::DirectoryLock;
 use trunkline_core::store::log::{CommitLog, LOG_DIRECTORY, Survey};
 use trunkline_core::store::manifest::CheckpointManifest;
+use trunkline_core::store::tree_file::TREE_FILE;
 
-use super::directory::unusable;
-use super::kzg_tables;
+use super::creation::{self, Remains, unusable};
 use super::recovery::{self, Found, read_params};
 use super::replay::Loading;
+use super::{kzg_tables, leaf_store};
 use crate::error::OpenError;
 use crate::snapshot::Snapshot;
 
@@ -93,9 +92,7 @@ impl ReadOnly {
         let disk = OsDisk;
         std::fs::metadata(directory).map_err(unusable(directory))?;
         let Some(params) = read_params(&disk, directory)? else {
-            return Err(OpenError::NoTree {
-                path: directory.to_owned(),
-            });
+            return Err(no_tree(&disk, directory));
         };
         let lock = DirectoryLock::acquire_shared(directory)?;
         let Found { marker, history } = recovery::find(&disk, directory, &params)?;
@@ -156,22 +153,31 @@ impl ReadOnly {
     }
 }
 
-/// Returns the leaves in a directory, without changing them.
-#[cfg(feature = "fjall")]
-fn open_leaves(
-    directory: &Path,
-    _: &CheckpointManifest,
-) -> Result<Arc<dyn LeafSnapshot>, OpenError> {
-    super::leaf_copy::open(directory)
+/// Returns the error for a directory without a tree file.
+fn no_tree(disk: &OsDisk, directory: &Path) -> OpenError {
+    match creation::remains(disk, directory) {
+        Ok(Remains::Unfinished | Remains::Foreign) => OpenError::NoTree {
+            path: directory.to_owned(),
+        },
+        Ok(Remains::Tree) => creation::missing(directory, TREE_FILE),
+        Err(error) => error,
+    }
 }
 
-/// Returns no leaves if there was no checkpoint: the log contains everything then.
-#[cfg(not(feature = "fjall"))]
-fn open_leaves(_: &Path, marker: &CheckpointManifest) -> Result<Arc<dyn LeafSnapshot>, OpenError> {
-    if marker.record.version > 0 {
-        return Err(OpenError::StoreNotBuilt);
+/// Returns the leaves in a directory, without changing them. Before the first checkpoint there are none: the log has
+/// everything then.
+fn open_leaves(
+    directory: &Path,
+    marker: &CheckpointManifest,
+) -> Result<Arc<dyn LeafSnapshot>, OpenError> {
+    if !leaf_store::has_leaves(marker) {
+        return Ok(MemoryLeafStore::default().snapshot()?);
     }
-    Ok(MemoryLeafStore::default().snapshot()?)
+    leaf_store::check_presence(directory, marker)?;
+    #[cfg(feature = "fjall")]
+    return super::leaf_copy::open(directory);
+    #[cfg(not(feature = "fjall"))]
+    return Err(OpenError::StoreNotBuilt);
 }
 
 #[cfg(all(test, not(feature = "fjall")))]

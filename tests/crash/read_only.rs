@@ -119,14 +119,12 @@ fn leaves_are_read_from_a_copy_in_the_directory_that_shares_their_tables() {
 #[test]
 fn a_copy_that_a_killed_reader_left_is_removed_and_one_in_use_stays() {
     let tree = closed_tree();
-    let left = tree.path().join("LEAVES-COPY-left");
-    fs::create_dir_all(left.join("leaves")).unwrap();
-    fs::write(left.join("leaves/table"), "of old").unwrap();
     let snapshot = ReadOnly::open(tree.path()).unwrap().snapshot();
-    let in_use: Vec<PathBuf> = copies(tree.path())
-        .into_iter()
-        .filter(|copy| *copy != left)
-        .collect();
+    let in_use = copies(tree.path());
+    let left = tree.path().join("LEAVES-COPY-left");
+    fs::create_dir_all(left.join("content/leaves")).unwrap();
+    fs::write(left.join("content/leaves/table"), "of old").unwrap();
+    fs::write(left.join("TRUNKLINE-TEMPORARY"), "").unwrap();
     let config = config(tree.path(), DurabilityMode::Sync);
     let engine = Engine::open_blocking(config).unwrap();
     assert_eq!(copies(tree.path()), in_use);

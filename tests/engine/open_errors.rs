@@ -10,6 +10,7 @@ use trunkline::core::record::CommitRecord;
 use trunkline::core::store::disk::Disk;
 use trunkline::core::store::lock::LockError;
 use trunkline::core::store::log::{CommitLog, LOG_DIRECTORY, LogOptions, LogPosition};
+use trunkline::core::store::manifest::CheckpointManifest;
 use trunkline::core::store::tree_file;
 use trunkline::{Config, Engine, OpenError, ReplayError};
 
@@ -184,6 +185,8 @@ fn a_log_whose_last_kzg_root_is_another_is_not_opened() {
         let memory = other.disk.memory.clone();
         memory.create_directory(directory).unwrap();
         tree_file::create(&*memory, directory, &params).unwrap();
+        let manifest = CheckpointManifest::genesis(params.tree_id());
+        manifest.write(&*memory, directory).unwrap();
         let (options, none) = (LogOptions::new([7; 32]), |_| Ok::<_, Infallible>(()));
         let opened = CommitLog::open(memory.clone(), &log, params.tree_id(), start, options, none);
         let (mut writer, _) = opened.unwrap();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use trunkline::config::StoreKind;
-use trunkline::core::store::disk::{Disk, DiskFile, DiskReader};
+use trunkline::core::store::disk::{Disk, DiskFile, DiskReader, FileId};
 use trunkline::core::store::leaves::{
     LeafChange, LeafSnapshot, LeafStore, LeafStoreError, MemoryLeafStore,
 };
@@ -159,6 +159,10 @@ impl Disk for GatedDisk {
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
         self.memory.sync_directory(directory)
     }
+
+    fn identity(&self, path: &Path) -> io::Result<FileId> {
+        self.memory.identity(path)
+    }
 }
 
 impl DiskFile for GatedFile {
@@ -170,6 +174,10 @@ impl DiskFile for GatedFile {
     fn sync(&mut self) -> io::Result<()> {
         self.syncs.pass()?;
         self.file.sync()
+    }
+
+    fn identity(&self) -> io::Result<FileId> {
+        self.file.identity()
     }
 }
 

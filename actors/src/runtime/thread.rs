@@ -1,5 +1,6 @@
 //! Threads, each with a name that starts with `trunkline-`.
 
+use std::cell::Cell;
 use std::io;
 use std::thread::Builder;
 
@@ -10,6 +11,20 @@ use super::simulated;
 pub use simulated::JoinHandle;
 #[cfg(not(feature = "simulation"))]
 pub use std::thread::JoinHandle;
+
+thread_local! {
+    static IS_OWN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Returns whether the calling thread was started by [`spawn`]. It must not wait for the pipeline then, which may wait
+/// for it.
+pub fn is_own() -> bool {
+    #[cfg(feature = "simulation")]
+    if let Some(scheduler) = simulated::current() {
+        return scheduler.is_own();
+    }
+    IS_OWN.get()
+}
 
 /// Starts a thread.
 ///
@@ -25,7 +40,10 @@ pub fn spawn<T: Send + 'static>(
         return simulated::spawn(&*scheduler, name, work);
     }
     let thread = Builder::new().name(format!("trunkline-{name}"));
-    let started = thread.spawn(work);
+    let started = thread.spawn(|| {
+        IS_OWN.set(true);
+        work()
+    });
     #[cfg(feature = "simulation")]
     let started = started.map(JoinHandle::of_thread);
     started

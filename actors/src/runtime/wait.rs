@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, SendError, SyncSend
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
+use tokio::task::coop::unconstrained;
 
 use super::clock;
 #[cfg(feature = "simulation")]
@@ -128,7 +129,10 @@ pub fn receive_until<T>(
     }
 }
 
-/// Blocks the thread until a future is ready.
+/// Blocks the thread until a future is ready. Works on any thread, also inside a task of any executor.
+///
+/// A task of tokio has a budget. Once that is used up, tokio's own futures are pending although they are ready, and are
+/// woken when the task yields. A thread that blocks never yields, so the budget must not count here.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     #[cfg(feature = "simulation")]
     if let Some(scheduler) = simulated::current() {
@@ -137,7 +141,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
             None => unreachable!("a wait without a deadline ends with the future"),
         };
     }
-    pollster::block_on(future)
+    pollster::block_on(unconstrained(future))
 }
 
 /// A place where other threads may come in between: a simulation switches to them here. Does nothing otherwise.

@@ -24,7 +24,7 @@ pub(crate) fn slots() -> Slots {
     })
 }
 
-/// The fold of section 2.5 of SPEC.md.
+/// The fold of SPEC.md §2.5.
 pub(crate) fn state_digest(slots: &[Digest]) -> Digest {
     if let [slot] = slots {
         return *slot;
@@ -45,7 +45,7 @@ pub(crate) fn polynomial(slots: &Slots) -> NaiveKzg {
     NaiveKzg::new(CEREMONY, &values)
 }
 
-/// Where it is evaluated, by section 19 of SPEC.md.
+/// Where it is evaluated, by SPEC.md §16.2.
 pub(crate) fn point(proof: &AuditProof) -> Fr {
     let body = [
         &1_u16.to_le_bytes()[..],

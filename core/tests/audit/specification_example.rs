@@ -17,7 +17,7 @@ fn assert_stated(examples: &[(&str, &[u8])]) {
     assert_eq!(missing, Vec::<String>::new(), "SPEC.md lacks these rows");
 }
 
-/// The state of section 11: the leaf digests of `a`, `b` and `c`, each alone in its slot.
+/// The state of SPEC.md §11: the leaf digests of `a`, `b` and `c`, each alone in its slot.
 fn slots() -> fixture::Slots {
     let mut slots = [[0; 32]; 128];
     for (key, value) in [(b"a", b"1"), (b"b", b"2"), (b"c", b"3")] {

@@ -69,6 +69,9 @@ pub trait Scheduler {
     /// Fails if the simulation says that no thread is left.
     fn spawn(&self, name: &str, work: Box<dyn FnOnce()>) -> io::Result<()>;
 
+    /// Returns whether the running task was started by [`Self::spawn`] for the engine, not by the simulated world.
+    fn is_own(&self) -> bool;
+
     /// Pauses the running task. May return early.
     fn pause(&self, pause: Pause);
 
