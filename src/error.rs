@@ -94,6 +94,11 @@ pub enum OpenError {
         "the tree was created with another salt than tree.salt; a tree keeps its salt: leave tree.salt out"
     )]
     OtherSalt,
+    /// The builder names another nonce than the tree was created with.
+    #[error(
+        "the tree was created with another nonce than the one given; a tree keeps its nonce: leave the nonce out, or check that this is the directory of that tree"
+    )]
+    OtherNonce,
     /// The checkpoint manifest can't be read, or is damaged.
     #[error(transparent)]
     Manifest(#[from] ReadManifestError),

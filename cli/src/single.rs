@@ -136,7 +136,7 @@ fn report(durable: &Durable) -> Result<(), CommandError> {
             eprintln!("refused in version {version}: {refusal}");
             return Ok(());
         }
-        Outcome::Applied { displaced: 0 } => String::new(),
+        Outcome::Applied { displaced: 0 } | Outcome::Reverted { .. } => String::new(),
         Outcome::Applied { displaced } => {
             format!("; {} displaced", counted(displaced.into(), "colliding key"))
         }

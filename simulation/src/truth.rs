@@ -64,6 +64,7 @@ struct Known {
 /// What must hold.
 pub(crate) struct Truth {
     params: TreeParams,
+    is_created: bool,
     start: Rc<NaiveState>,
     /// The submissions from sequence number 1 on.
     entries: Vec<Entry>,
@@ -86,6 +87,7 @@ impl Truth {
         };
         Self {
             params,
+            is_created: false,
             start: Rc::new(NaiveState::new(params)),
             entries: Vec::new(),
             versions: BTreeMap::from([(0, known)]),
@@ -93,6 +95,15 @@ impl Truth {
             acknowledged: 0,
             synced: 0,
         }
+    }
+
+    /// Notes the parameters of the tree. Once an engine was open, they stay the same.
+    pub(crate) fn is_tree(&mut self, params: TreeParams) {
+        if !self.is_created {
+            *self = Self::new(params);
+            self.is_created = true;
+        }
+        ensure!(params == self.params, "the tree became another one");
     }
 
     /// Returns the sequence number of the last accepted submission.

@@ -65,7 +65,7 @@ impl World {
     pub(crate) fn new(plan: Plan, simulation: Rc<Simulation>) -> Rc<Self> {
         Rc::new(Self {
             machine: Machine::new(plan.seed),
-            truth: RefCell::new(Truth::new(plan.config.tree.params())),
+            truth: RefCell::new(Truth::new(plan.config.tree.params([0; 16]))),
             counts: RefCell::default(),
             plan,
             simulation,
@@ -211,6 +211,7 @@ impl World {
             .note(|| format!("opened at version {}", snapshot.version()));
         let recovery = engine.recovery();
         let mut truth = self.truth.borrow_mut();
+        truth.is_tree(engine.params());
         let before = truth.last();
         truth.reopened(&snapshot, recovery.open_epoch, lost_power);
         let counts = &mut *self.counts.borrow_mut();

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
 
 use trunkline_actors::config::Config;
-use trunkline_core::params::TreeParams;
+use trunkline_actors::runtime::entropy;
+use trunkline_core::params::{NONCE_BYTES, TreeParams};
 use trunkline_core::store::disk::{Disk, OsDisk};
 use trunkline_core::store::lock::DirectoryLock;
 use trunkline_core::store::log::LOG_DIRECTORY;
@@ -31,7 +32,11 @@ pub(super) struct Claimed {
 
 /// Locks the configured directory, unless the disk is given, and reads the tree file. Creates the directory, but no tree
 /// in it.
-pub(super) fn claim(given: Option<Arc<dyn Disk>>, config: &Config) -> Result<Claimed, OpenError> {
+pub(super) fn claim(
+    given: Option<Arc<dyn Disk>>,
+    nonce: Option<[u8; NONCE_BYTES]>,
+    config: &Config,
+) -> Result<Claimed, OpenError> {
     let configured = &*config.engine.directory;
     let (lock, directory, own) = match given {
         None => {
@@ -48,8 +53,8 @@ pub(super) fn claim(given: Option<Arc<dyn Disk>>, config: &Config) -> Result<Cla
     let stored = read_params(&own, &directory)?;
     let is_new = stored.is_none();
     let params = match stored {
-        Some(stored) => compatible(stored, config)?,
-        None => of_new_tree(&own, &directory, config)?,
+        Some(stored) => compatible(stored, nonce, config)?,
+        None => of_new_tree(&own, &directory, nonce, config)?,
     };
     Ok(Claimed {
         lock,
@@ -129,9 +134,13 @@ fn opened(disk: Arc<dyn Disk>, directory: &Path) -> io::Result<OwnDirectory> {
     Ok(OwnDirectory::new(disk, directory, id, None))
 }
 
-/// Returns the stored parameters of a tree, which the configuration must not contradict.
-fn compatible(stored: TreeParams, config: &Config) -> Result<TreeParams, OpenError> {
-    let configured = config.tree.params();
+/// Returns the stored parameters of a tree, which nonce and configuration must not contradict.
+fn compatible(
+    stored: TreeParams,
+    nonce: Option<[u8; NONCE_BYTES]>,
+    config: &Config,
+) -> Result<TreeParams, OpenError> {
+    let configured = config.tree.params(stored.nonce);
     if stored.collision != configured.collision {
         return Err(OpenError::OtherPolicy {
             stored: stored.collision,
@@ -141,18 +150,23 @@ fn compatible(stored: TreeParams, config: &Config) -> Result<TreeParams, OpenErr
     if configured.salt.is_some() && stored.salt != configured.salt {
         return Err(OpenError::OtherSalt);
     }
+    if nonce.is_some_and(|nonce| stored.nonce != nonce) {
+        return Err(OpenError::OtherNonce);
+    }
     Ok(stored)
 }
 
-/// Returns the parameters of a tree that is to be created, and clears what an interrupted creation left.
+/// Returns the parameters of a tree that is to be created, with a random nonce if none is given, and clears what an
+/// interrupted creation left.
 fn of_new_tree(
     disk: &dyn Disk,
     directory: &Path,
+    nonce: Option<[u8; NONCE_BYTES]>,
     config: &Config,
 ) -> Result<TreeParams, OpenError> {
     refuse(directory, creation::remains(disk, directory)?)?;
     creation::clear(disk, directory)?;
     // Also a directory that was there: the attempt that created it may have failed before its name was durable.
     create_directories(disk, directory).map_err(unusable(directory))?;
-    Ok(config.tree.params())
+    Ok(config.tree.params(nonce.unwrap_or_else(entropy::bytes)))
 }

@@ -40,6 +40,7 @@ use trunkline_actors::runtime::entropy;
 use trunkline_actors::state::State;
 use trunkline_actors::testing::Faults;
 use trunkline_core::batch::provisional_start;
+use trunkline_core::params::NONCE_BYTES;
 use trunkline_core::store::disk::Disk;
 use trunkline_core::store::leaves::LeafStore;
 use trunkline_core::store::lock::DirectoryLock;
@@ -58,6 +59,8 @@ use replay::Loading;
 pub(crate) struct OpenOptions {
     pub(crate) config: Config,
     pub(crate) disk: Option<Arc<dyn Disk>>,
+    /// The nonce of the tree; a new tree gets a random one without it.
+    pub(crate) nonce: Option<[u8; NONCE_BYTES]>,
     pub(crate) leaves: Option<Arc<dyn LeafStore>>,
     pub(crate) watch: Option<Watch>,
     pub(crate) faults: Faults,
@@ -74,7 +77,7 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
         directory,
         params,
         is_new,
-    } = directory::claim(options.disk, &config)?;
+    } = directory::claim(options.disk, options.nonce, &config)?;
     // Only a locked directory gets files other than those of the disk.
     let locked = lock.is_some().then_some(&*directory);
     // 1. Everything but the leaves.

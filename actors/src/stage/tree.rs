@@ -7,7 +7,7 @@ use std::sync::mpsc::Sender;
 use bytes::Bytes;
 use trunkline_core::batch::PreparedBatch;
 use trunkline_core::hash::Digest;
-use trunkline_core::outcome::{Outcome, SubmissionOutcome};
+use trunkline_core::outcome::{IdempotencyKey, Outcome, SubmissionOutcome};
 use trunkline_core::tree::TreeWriter;
 
 use super::serve;
@@ -72,6 +72,7 @@ impl TreeStage {
                 sequence: submission.sequence,
                 submission: submission.batch.digest,
                 outcome,
+                idempotency_key: IdempotencyKey::default(),
             });
             submissions.last_sequence = submission.sequence;
             submissions.provisional_root = submission.provisional_root;
@@ -206,6 +207,7 @@ impl TreeStage {
             match outcome.outcome {
                 Outcome::Applied { displaced } => displaced_keys += u64::from(displaced),
                 Outcome::Refused(_) => refused += 1,
+                Outcome::Reverted { .. } => {}
             }
         }
         self.context.metrics.group_applied(refused, displaced_keys);

@@ -42,10 +42,11 @@ pub struct Siblings {
 /// #     }],
 /// #     opening: None,
 /// # };
-/// // `proof` ends with the bitmap of seven empty siblings.
+/// // `proof` ends with the bitmap of seven empty siblings and the nonce, a field of 18 bytes.
 /// let mut bytes = proof.encode()?;
-/// assert_eq!(bytes.pop(), Some(0b0111_1111));
-/// bytes.push(0b1111_1110); // seven still, but not the first seven bits
+/// let bitmap = bytes.len() - 19;
+/// assert_eq!(bytes[bitmap], 0b0111_1111);
+/// bytes[bitmap] = 0b1111_1110; // seven still, but not the first seven bits
 /// let error = SiblingsError::Bitmap { bitmap_bytes: 1, count: 7 };
 /// assert_eq!(Proof::decode(&bytes), Err(DecodeProofError::Siblings(error)));
 /// # Ok::<(), ProofFormError>(())

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::hash::Digest;
 use crate::kzg::{AggregateProof, G1Bytes};
-use crate::params::{FORMAT, PATH_BITS, TreeParams};
+use crate::params::{FORMAT, PATH_BITS, Salt, TreeParams};
 use crate::record::{CommitRecord, RecordError};
 use crate::wire::{collision, optional};
 
@@ -64,7 +64,9 @@ pub enum DecodeProofError {
     #[error("the proof is not in canonical form; use the encoder of this library")]
     NotCanonical,
     /// Another format.
-    #[error("proof of format {0}; this build reads format {FORMAT}")]
+    #[error(
+        "a proof of format {0}; this build reads format {FORMAT}: ask for one of that format, or use a build that reads it"
+    )]
     Format(u32),
     /// A number stands for no collision policy.
     #[error("collision policy {0} is unknown; 0, 1 and 2 are known")]
@@ -105,6 +107,10 @@ impl Proof {
         }
         check_outline(bytes)?;
         let message = proto::Proof::decode(bytes)?;
+        // Before the form: another format may have other fields.
+        if message.format != u32::from(FORMAT) {
+            return Err(DecodeProofError::Format(message.format));
+        }
         if message.encoded_len() != bytes.len() || message.encode_to_vec() != bytes {
             return Err(DecodeProofError::NotCanonical);
         }
@@ -191,12 +197,10 @@ fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
 }
 
 fn read_proof(message: proto::Proof) -> Result<Proof, DecodeProofError> {
-    if message.format != u32::from(FORMAT) {
-        return Err(DecodeProofError::Format(message.format));
-    }
     Ok(Proof {
         params: TreeParams {
-            salt: optional(&message.salt, |salt| array(salt, "a salt"))?,
+            nonce: array(&message.nonce, "a nonce")?,
+            salt: optional(&message.salt, |salt| array(salt, "a salt").map(Salt::new))?,
             collision: collision(message.collision)
                 .ok_or(DecodeProofError::Collision(message.collision))?,
         },
@@ -308,7 +312,7 @@ fn array<const N: usize>(bytes: &[u8], what: &'static str) -> Result<[u8; N], De
 fn write_proof(proof: &Proof) -> proto::Proof {
     proto::Proof {
         format: u32::from(FORMAT),
-        salt: proof.params.salt.map_or_else(Vec::new, Vec::from),
+        salt: proof.params.salt_bytes().map_or_else(Vec::new, Vec::from),
         collision: proof.params.collision as i32,
         versions: proof.versions.iter().map(write_version).collect(),
         opening: match &proof.opening {
@@ -316,6 +320,7 @@ fn write_proof(proof: &Proof) -> proto::Proof {
             Some(TopOpening::Single(opening)) => opening.0.to_vec(),
             Some(TopOpening::Aggregate(proof)) => [proof.quotient.0, proof.opening.0].concat(),
         },
+        nonce: proof.params.nonce.to_vec(),
     }
 }
 

@@ -3,7 +3,7 @@
 use ark_bls12_381::Fr;
 use ark_ff::PrimeField;
 use trunkline_core::audit::AuditProof;
-use trunkline_core::params::{CollisionPolicy, SETUP_ID, TreeParams};
+use trunkline_core::params::{CollisionPolicy, SETUP_ID, Salt, TreeParams};
 use trunkline_core::proof::Expected;
 use trunkline_core::record::{CommitRecord, Root};
 use trunkline_testkit::naive_kzg::{CEREMONY, NaiveKzg};
@@ -48,7 +48,7 @@ pub(crate) fn polynomial(slots: &Slots) -> NaiveKzg {
 /// Where it is evaluated, by SPEC.md §16.2.
 pub(crate) fn point(proof: &AuditProof) -> Fr {
     let body = [
-        &1_u16.to_le_bytes()[..],
+        &2_u16.to_le_bytes()[..],
         &SETUP_ID,
         &proof.params.tree_id(),
         &proof.kzg_root,
@@ -86,7 +86,8 @@ pub(crate) fn audit() -> AuditProof {
 
 pub(crate) fn salted() -> TreeParams {
     TreeParams {
-        salt: Some([6; 32]),
+        nonce: [5; 16],
+        salt: Some(Salt::new([6; 32])),
         collision: CollisionPolicy::Reject,
     }
 }

@@ -1,7 +1,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use trunkline_core::kzg::{AggregateProof, G1Bytes};
-use trunkline_core::params::{CollisionPolicy, TreeParams};
+use trunkline_core::params::{CollisionPolicy, Salt, TreeParams};
 use trunkline_core::proof::{
     Claim, Entry, Expected, Place, Proof, ShownLeaf, Siblings, Terminal, Top, TopOpening,
     VersionProof, advance, opened_slots, verify_versions,
@@ -45,8 +45,13 @@ fn params() -> impl Strategy<Value = TreeParams> {
         CollisionPolicy::Reject,
     ];
     let collision = prop::sample::select(policies.to_vec());
-    (any::<Option<[u8; 32]>>(), collision)
-        .prop_map(|(salt, collision)| TreeParams { salt, collision })
+    (any::<[u8; 16]>(), any::<Option<[u8; 32]>>(), collision).prop_map(
+        |(nonce, salt, collision)| TreeParams {
+            nonce,
+            salt: salt.map(Salt::new),
+            collision,
+        },
+    )
 }
 
 prop_compose! {

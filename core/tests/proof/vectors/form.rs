@@ -59,6 +59,7 @@ impl TryFrom<String> for Decimal {
 #[serde(deny_unknown_fields)]
 pub(crate) struct StateVector {
     pub(crate) name: String,
+    pub(crate) nonce: Hex,
     pub(crate) salt: Option<Hex>,
     pub(crate) policy: u8,
     pub(crate) tree_id: Hex,

@@ -72,7 +72,8 @@ impl Named {
         let used = (0..).zip(slots).filter(|(_, digest)| *digest != NOTHING);
         StateVector {
             name: self.name.into(),
-            salt: self.state.params.salt.map(Hex::from),
+            nonce: self.state.params.nonce.into(),
+            salt: self.state.params.salt_bytes().map(Hex::from),
             policy: self.state.params.collision as u8,
             tree_id: self.tree_id().into(),
             leaves: self.leaves().iter().map(leaf).collect(),
