@@ -20,7 +20,7 @@ use trunkline_testkit::naive::{Op, Require, plain, slot_digests};
 use crate::ensure;
 use crate::machine::sleep;
 use crate::plan::{Action, Await, Step, reloaded};
-use crate::truth::Submission;
+use crate::truth::{During, Submission};
 use crate::world::Life;
 
 /// Most snapshots that a caller holds.
@@ -300,18 +300,27 @@ impl Caller {
 
     // Reading the latest state.
 
-    /// Returns the first and the last number of submissions between which a read was answered, if it was.
+    /// Makes a read of the latest state, and returns when, if it was answered.
     fn latest<T>(
         &self,
         read: impl FnOnce() -> Result<T, ReadError>,
-    ) -> Result<Option<(T, u64, u64, Option<u64>)>, Ended> {
+    ) -> Result<Option<(T, During)>, Ended> {
         let world = &self.life.world;
         let shape = &world.plan.shape;
         let may_refuse = shape.requirements > 0 || shape.colliding;
-        let applied = may_refuse.then(|| world.truth.borrow().acknowledged());
-        let asked = world.truth.borrow().last();
+        let mut during = {
+            let truth = world.truth.borrow();
+            During {
+                asked: truth.last(),
+                answered: 0,
+                applied: may_refuse.then(|| truth.acknowledged()),
+            }
+        };
         match read() {
-            Ok(found) => Ok(Some((found, asked, world.truth.borrow().last(), applied))),
+            Ok(found) => {
+                during.answered = world.truth.borrow().last();
+                Ok(Some((found, during)))
+            }
             Err(error) => self.unread(&error).map(|()| None),
         }
     }
@@ -328,30 +337,23 @@ impl Caller {
 
     fn get(&self, random: &mut SmallRng) -> Result<(), Ended> {
         let key = self.any_key(random);
-        if let Some((value, asked, answered, applied)) =
-            self.latest(|| self.life.engine.get(&key))?
-        {
+        if let Some((value, during)) = self.latest(|| self.life.engine.get(&key))? {
             let truth = self.life.world.truth.borrow();
-            let fits = truth.may_be_latest(&key, value.as_deref(), asked, answered, applied);
-            ensure!(
-                fits,
-                "{} is {value:?} between {asked} and {answered}",
-                shown(&key)
-            );
+            let fits = truth.may_be_latest(&key, value.as_deref(), during);
+            ensure!(fits, "{} is {value:?} during {during:?}", shown(&key));
         }
         Ok(())
     }
 
     fn contains(&self, random: &mut SmallRng) -> Result<(), Ended> {
         let key = self.any_key(random);
-        if let Some((found, asked, answered, applied)) =
-            self.latest(|| self.life.engine.contains(&key))?
-        {
+        if let Some((found, during)) = self.latest(|| self.life.engine.contains(&key))? {
             let truth = self.life.world.truth.borrow();
             // With refusals, presence alone says too little to be checked.
             let held = |sequence| truth.state(sequence).map.contains_key(&key) == found;
-            let fits = applied.is_some() || (asked..=answered).any(held);
-            ensure!(fits, "{} is there: {found}, at {asked}", shown(&key));
+            let between = during.asked..=during.answered;
+            let fits = during.applied.is_some() || between.into_iter().any(held);
+            ensure!(fits, "{} is there: {found}, during {during:?}", shown(&key));
         }
         Ok(())
     }
@@ -359,17 +361,11 @@ impl Caller {
     fn multi_get(&self, random: &mut SmallRng) -> Result<(), Ended> {
         let count = random.random_range(1..20);
         let keys: Vec<_> = (0..count).map(|_| self.any_key(random)).collect();
-        if let Some((values, asked, answered, applied)) =
-            self.latest(|| self.life.engine.multi_get(&keys))?
-        {
+        if let Some((values, during)) = self.latest(|| self.life.engine.multi_get(&keys))? {
             let truth = self.life.world.truth.borrow();
             for (key, value) in keys.iter().zip(values) {
-                let fits = truth.may_be_latest(key, value.as_deref(), asked, answered, applied);
-                ensure!(
-                    fits,
-                    "{} is {value:?} between {asked} and {answered}",
-                    shown(key)
-                );
+                let fits = truth.may_be_latest(key, value.as_deref(), during);
+                ensure!(fits, "{} is {value:?} during {during:?}", shown(key));
             }
         }
         Ok(())

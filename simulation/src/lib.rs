@@ -19,7 +19,9 @@ mod tests;
 mod truth;
 mod world;
 
-pub use run::{Batch, Counts, Failed, Outcome, Selection, describe, parse_numbers, run, run_seeds};
+pub use run::{
+    Counts, Failed, Outcome, Selection, Worlds, describe, parse_numbers, run, run_seeds,
+};
 pub use shrink::shrink;
 
 /// Fails the simulation that runs on this thread unless a condition holds.

@@ -87,9 +87,11 @@ impl Power {
         result
     }
 
-    /// Runs a call that syncs, which takes time: it makes durable what was written before it began.
+    /// Runs a call that syncs, which takes time before it has its effect, and behind it.
     fn sync<T>(&self, kind: Call, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         self.write(kind, || {
+            self.pass_time();
+            self.check()?;
             let result = call();
             self.pass_time();
             result

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use trunkline_simulation::{Batch, Selection, describe, parse_numbers, run, run_seeds, shrink};
+use trunkline_simulation::{Selection, Worlds, describe, parse_numbers, run, run_seeds, shrink};
 
 /// Runs the engine in simulated worlds and checks everything that it says. A failing world is made smaller, and the
 /// command that runs it again is printed.
@@ -78,13 +78,13 @@ fn again(seed: u64, arguments: &Arguments) -> ExitCode {
 /// Runs worlds until one fails.
 fn all(arguments: &Arguments) -> ExitCode {
     let began = Instant::now();
-    let batch = Batch {
+    let range = Worlds {
         seeds: arguments.seeds.clone(),
         threads: arguments.threads,
         batches_max: arguments.batches,
     };
     let mut shown = 0;
-    let (counts, failing) = run_seeds(&batch, |counts| {
+    let (counts, failing) = run_seeds(&range, |counts| {
         if counts.batches / 10_000 > shown {
             shown = counts.batches / 10_000;
             let seconds = began.elapsed().as_secs_f64();

@@ -348,7 +348,7 @@ impl Draw {
             0 => Ending::ShutdownAfter(self.micros(0..30_000)),
             1 => Ending::Drop,
             2 => Ending::PowerOff,
-            3 | 4 if !is_calm => Ending::PowerOffAfter(self.micros(0..30_000)),
+            3 | 4 if !is_calm => Ending::PowerOffAfter(self.micros(0..60_000)),
             _ => Ending::Shutdown,
         };
         Round {

@@ -157,7 +157,7 @@ fn run_here(selection: &Selection) -> Outcome {
 
 /// Many worlds.
 #[derive(Clone, Debug)]
-pub struct Batch {
+pub struct Worlds {
     /// Their seeds.
     pub seeds: Range<u64>,
     /// Worlds that run at the same time.
@@ -169,7 +169,7 @@ pub struct Batch {
 /// Runs worlds until one fails. Returns what happened in all, and the failing one with the lowest seed. `progress` is
 /// called behind each world.
 pub fn run_seeds(
-    batch: &Batch,
+    range: &Worlds,
     progress: impl FnMut(&Counts) + Send,
 ) -> (Counts, Option<(Selection, Outcome)>) {
     struct Shared<P> {
@@ -179,7 +179,7 @@ pub fn run_seeds(
         progress: P,
     }
     let shared = Mutex::new(Shared {
-        next: batch.seeds.start,
+        next: range.seeds.start,
         counts: Counts::default(),
         failing: None,
         progress,
@@ -187,11 +187,11 @@ pub fn run_seeds(
     let lock = || shared.lock().unwrap_or_else(PoisonError::into_inner);
     let next = || {
         let shared = &mut *lock();
-        let enough = batch
+        let enough = range
             .batches_max
             .is_some_and(|max| shared.counts.batches >= max);
         let seed = shared.next;
-        let ends = enough || shared.failing.is_some() || seed >= batch.seeds.end;
+        let ends = enough || shared.failing.is_some() || seed >= range.seeds.end;
         shared.next += u64::from(!ends);
         (!ends).then_some(seed)
     };
@@ -215,7 +215,7 @@ pub fn run_seeds(
         }
     };
     thread::scope(|scope| {
-        for _ in 1..batch.threads.max(1) {
+        for _ in 1..range.threads.max(1) {
             scope.spawn(work);
         }
         work();

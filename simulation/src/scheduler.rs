@@ -278,7 +278,7 @@ impl Simulation {
             if state.tasks.is_empty() {
                 return None;
             }
-            let deadlines = state.tasks.values().filter_map(|task| task.deadline());
+            let deadlines = state.tasks.values().filter_map(|task| task.waits_for().1);
             match deadlines.min() {
                 Some(next) => state.now = state.now.max(next),
                 None => state.fail("no task can run, and none has a deadline"),
@@ -313,11 +313,15 @@ impl State {
     fn fail(&mut self, what: &str) {
         let mut report = format!("at {:?}: {what}:", self.now);
         for task in self.tasks.values() {
+            let (what, until) = task.waits_for();
             let _ = write!(
                 report,
-                "\n    {} since {:?}: {:?}",
-                task.name, task.since, task.paused
+                "\n    {} waits for {what} since {:?}",
+                task.name, task.since
             );
+            if let Some(until) = until {
+                let _ = write!(report, ", until {until:?}");
+            }
         }
         self.failure.get_or_insert(report);
     }
@@ -333,10 +337,11 @@ impl Task {
         }
     }
 
-    fn deadline(&self) -> Option<Duration> {
+    fn waits_for(&self) -> (&'static str, Option<Duration>) {
         match self.paused {
-            Paused::Waits(_, until, _) | Paused::Polls(_, until, _) => until,
-            Paused::Ready | Paused::Failed => None,
+            Paused::Waits(_, until, what) | Paused::Polls(_, until, what) => (what, until),
+            Paused::Ready => ("its turn", None),
+            Paused::Failed => ("nothing", None),
         }
     }
 

@@ -61,6 +61,17 @@ struct Known {
     last_sequence: Option<u64>,
 }
 
+/// When a read of the latest state was made, in numbers of accepted submissions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct During {
+    /// How many there were when it was asked for.
+    pub(crate) asked: u64,
+    /// How many there were when it was answered.
+    pub(crate) answered: u64,
+    /// If batches may be refused: a submission whose fate was known before.
+    pub(crate) applied: Option<u64>,
+}
+
 /// What must hold.
 pub(crate) struct Truth {
     params: TreeParams,
@@ -353,23 +364,16 @@ impl Truth {
         (self.acknowledged, self.synced) = (last, last);
     }
 
-    /// Returns whether a read of the latest state may have shown this value, if it was asked for and answered at these
-    /// numbers of accepted submissions. If batches may be refused, `applied` is a submission whose fate was known.
-    pub(crate) fn may_be_latest(
-        &self,
-        key: &[u8],
-        value: Option<&[u8]>,
-        asked: u64,
-        answered: u64,
-        applied: Option<u64>,
-    ) -> bool {
-        let from = applied.map_or(asked, |applied| applied.min(asked));
+    /// Returns whether a read of the latest state may have shown this value.
+    pub(crate) fn may_be_latest(&self, key: &[u8], value: Option<&[u8]>, during: During) -> bool {
+        let applied = during.applied;
+        let from = applied.map_or(during.asked, |applied| applied.min(during.asked));
         let of_state = |sequence| self.state(sequence).map.get(key).map(Vec::as_slice) == value;
-        if (from..=answered).any(of_state) {
+        if (from..=during.answered).any(of_state) {
             return true;
         }
         // A write that is refused later may be seen until then.
-        let waiting = self.entries[from as usize..answered as usize].iter();
+        let waiting = self.entries[from as usize..during.answered as usize].iter();
         let mut operations = waiting.flat_map(|entry| &entry.submission.operations);
         applied.is_some()
             && operations.any(|operation| match operation {
