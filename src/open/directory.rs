@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
 
 use trunkline_actors::config::Config;
+use trunkline_actors::runtime::entropy;
 use trunkline_core::params::{NONCE_BYTES, TreeParams};
 use trunkline_core::store::disk::{Disk, OsDisk};
 use trunkline_core::store::lock::DirectoryLock;
@@ -49,7 +50,7 @@ pub(super) fn claim(
             (None, configured.to_owned(), own)
         }
     };
-    let configured = config.tree.params(nonce.unwrap_or_else(rand::random));
+    let configured = config.tree.params(nonce.unwrap_or_else(entropy::bytes));
     let stored = read_params(&own, &directory)?;
     match &stored {
         Some(stored) => check_params(stored, &configured, nonce.is_some())?,

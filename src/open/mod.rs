@@ -36,6 +36,7 @@ use trunkline_actors::config::{Config, KzgMode};
 use trunkline_actors::context::StageContext;
 use trunkline_actors::health::Health;
 use trunkline_actors::pipeline::{self, Parts};
+use trunkline_actors::runtime::entropy;
 use trunkline_actors::state::State;
 use trunkline_actors::testing::Faults;
 use trunkline_core::batch::provisional_start;
@@ -89,7 +90,7 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
         leaf_store::open(options.leaves, &config, &directory, &marker)?;
     let snapshot = leaves.snapshot()?;
     let loading = Loading::begin(params, config.clone(), &marker, history, snapshot);
-    let mut loading = loading.map_err(|error| match error {
+    let loading = loading.map_err(|error| match error {
         // Only a checkpoint stores leaves, so there was a tree.
         OpenError::Replay(ReplayError::Differs { .. }) if is_new && locked.is_some() => {
             creation::missing(&directory, TREE_FILE)
@@ -97,7 +98,7 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
         error => error,
     })?;
     let log_directory = directory.join(LOG_DIRECTORY);
-    let log = loading.replay(|from, visit| {
+    let (loaded, log) = loading.replay(|from, visit| {
         CommitLog::read(disk.clone(), &log_directory, params.tree_id(), from, visit)
     })?;
     // 3. The KZG tables.
@@ -105,7 +106,7 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
     if let Some(path) = &tables_path {
         kzg_tables::read(path);
     }
-    let loaded = loading.finish(config.kzg.mode != KzgMode::OnDemand)?;
+    let loaded = loaded.finish(config.kzg.mode != KzgMode::OnDemand)?;
     // 4. The first writes.
     let (log, recovery) = begin_segment(log, &config)?;
     if is_new {
@@ -139,7 +140,7 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
 fn begin_segment(log: FoundLog, config: &Config) -> Result<(CommitLog, Recovery), OpenError> {
     Ok(log.begin::<ReplayError>(LogOptions {
         segment_bytes_max: config.log.segment_bytes_max,
-        nonce: rand::random(),
+        nonce: entropy::bytes(),
     })?)
 }
 

@@ -103,13 +103,13 @@ impl ReadOnly {
         let leaves = open_leaves(directory, &marker, &lock)?;
         let config = Config::in_directory(directory);
         kzg_tables::read(&kzg_tables::path(&config));
-        let mut loading = Loading::begin(params, config, &marker, history, leaves)?;
+        let loading = Loading::begin(params, config, &marker, history, leaves)?;
         let log_directory = directory.join(LOG_DIRECTORY);
-        let survey = loading.replay(|from, visit| {
+        let (loaded, survey) = loading.replay(|from, visit| {
             CommitLog::read_only(&disk, &log_directory, &params.tree_id(), from, visit)
         })?;
         Ok(Self {
-            state: loading.finish(true)?.state,
+            state: loaded.finish(true)?.state,
             survey,
             checkpoint_version: marker.record.version,
             checkpoint_intent: marker.intent,
