@@ -1,10 +1,11 @@
-//! Hashing: pairs of digests, as many at a time as the machine has lanes.
+//! Hashing: pairs of digests, and keys shorter than a block, as many at a time as the machine has lanes.
 
 use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use trunkline_core::hash::{INNER, Pair};
+use trunkline_core::hash::{Digest, INNER, Pair};
+use trunkline_core::params::TreeParams;
 
 fn pairs(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("hash::pairs");
@@ -19,12 +20,29 @@ fn pairs(criterion: &mut Criterion) {
     group.finish();
 }
 
+fn keys(criterion: &mut Criterion) {
+    let params = TreeParams::default();
+    let mut group = criterion.benchmark_group("hash::keys");
+    for bytes in [8, 32, 60] {
+        let keys: Vec<Vec<u8>> = (0..1024).map(|key| vec![key as u8; bytes]).collect();
+        let keys = || black_box(&keys).iter().map(Vec::as_slice);
+        group.throughput(Throughput::Elements(1024));
+        group.bench_function(format!("bytes={bytes},one by one"), |b| {
+            b.iter(|| keys().map(|key| params.key_hash(key)).collect::<Vec<Digest>>());
+        });
+        group.bench_function(format!("bytes={bytes},many at once"), |b| {
+            b.iter(|| params.key_hashes(keys()));
+        });
+    }
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default()
         .sample_size(30)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1));
-    targets = pairs
+    targets = pairs, keys
 }
 criterion_main!(benches);

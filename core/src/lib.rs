@@ -9,7 +9,8 @@
 //! `core` and `alloc`, and no `std` (`README.md`).
 
 #![cfg_attr(not(any(feature = "state", test)), no_std)]
-#![deny(unsafe_code)]
+#![cfg_attr(not(feature = "state"), forbid(unsafe_code))]
+#![cfg_attr(feature = "state", deny(unsafe_code))]
 
 extern crate alloc;
 
