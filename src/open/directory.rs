@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use trunkline_actors::config::Config;
-use trunkline_core::params::{NONCE_BYTES, TreeParams};
+use trunkline_core::params::{Nonce, TreeParams};
 use trunkline_core::store::disk::{Disk, OsDisk};
 use trunkline_core::store::lock::{DirectoryLock, LOCK_FILE};
 use trunkline_core::store::tree_file::{self, TREE_FILE};
@@ -24,7 +24,7 @@ pub(super) struct Claimed {
 /// Locks the configured directory, unless the disk is given, and reads or creates the tree file.
 pub(super) fn claim(
     disk: Option<Arc<dyn Disk>>,
-    nonce: Option<[u8; NONCE_BYTES]>,
+    nonce: Option<Nonce>,
     config: &Config,
 ) -> Result<Claimed, OpenError> {
     let directory = &*config.engine.directory;
@@ -93,7 +93,7 @@ fn create_directories(disk: &dyn Disk, directory: &Path) -> io::Result<()> {
 fn tree_params(
     disk: &dyn Disk,
     directory: &Path,
-    nonce: Option<[u8; NONCE_BYTES]>,
+    nonce: Option<Nonce>,
     config: &Config,
 ) -> Result<TreeParams, OpenError> {
     let configured = config.tree.params(nonce.unwrap_or_else(rand::random));
