@@ -65,7 +65,7 @@ impl CollisionPolicy {
 
 /// A public salt, with the key that keys are hashed under.
 ///
-/// Deriving that key takes three compressions, so it is done once.
+/// Deriving that key takes two compressions, so it is done once.
 ///
 /// ```
 /// use trunkline_core::params::Salt;
