@@ -398,7 +398,7 @@ impl Engine {
         called_at: Instant,
     ) -> Result<Receipt, SubmitError> {
         let (context, state) = (&self.running.context, self.state());
-        let batch = Arc::new(batch.prepare(&state.params, Some(&state.pools.commit)));
+        let batch = Arc::new(batch.prepare(&state.params, state.pools.commit.threads()));
         let operations = batch.operations;
         let root_source = (context.config().kzg.mode == KzgMode::OnDemand)
             .then(|| self.running.pipeline.clone() as Arc<dyn RootSource>);

@@ -62,6 +62,17 @@ pub enum OpenError {
         /// The directory.
         path: PathBuf,
     },
+    /// A part of the tree is missing. A directory in which a tree was created always has its tree file, its checkpoint
+    /// manifest and a log, and its leaf store and history file from the first checkpoint on. Only the lock file, the KZG
+    /// tables and the decisions may be deleted.
+    #[error(
+        "{} is missing: a tree was created in this directory and has lost this part since; restore it from a copy",
+        path.display()
+    )]
+    Missing {
+        /// The file or directory.
+        path: PathBuf,
+    },
     /// Another process or engine has the directory open.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -109,18 +120,17 @@ pub enum OpenError {
     StoreNotBuilt,
     /// The leaf store could not be copied. Reading only needs a copy, since opening a leaf store writes to it.
     #[error(
-        "the leaf store in {} could not be copied to {}; check that the first can be read, and that the second can be written and has room",
+        "the leaf store in {} can only be read from a copy, which could not be made in any of these places: {}; make room \
+         in one of them, or set TMPDIR to a directory that can be written and has room",
         leaves.display(),
-        copy.display()
+        listed(tried)
     )]
     LeafCopy {
         /// The directory of the leaf store.
         leaves: PathBuf,
-        /// The directory of the copy: in the directory of the tree, or in the system's for temporary files if that
-        /// cannot be written.
-        copy: PathBuf,
-        /// The error of the system.
-        source: io::Error,
+        /// The places that were tried: the directory of the tree, the system's directory for temporary files, and the
+        /// file system in memory.
+        tried: Vec<FailedCopy>,
     },
     /// The history file, with the commit ids up to the checkpoint, cannot be read, or is damaged.
     #[error(transparent)]
@@ -163,6 +173,23 @@ pub enum OpenError {
     /// Opening panicked. This is a bug in trunkline.
     #[error("opening panicked ({0}); this is a bug in trunkline")]
     Panic(String),
+}
+
+/// A place where the leaf store could not be copied to.
+#[derive(Debug)]
+pub struct FailedCopy {
+    /// The directory.
+    pub place: PathBuf,
+    /// The error of the system.
+    pub source: io::Error,
+}
+
+fn listed(tried: &[FailedCopy]) -> String {
+    let texts = tried.iter().map(|FailedCopy { place, source }| {
+        let place = place.display();
+        format!("{place} ({source})")
+    });
+    texts.collect::<Vec<_>>().join(", ")
 }
 
 impl From<OpenLogError<ReplayError>> for OpenError {

@@ -25,6 +25,7 @@ mod proofs;
 mod receipts;
 mod reload;
 mod reopen;
+mod replaced;
 mod runtimes;
 mod shutdown;
 mod snapshot;

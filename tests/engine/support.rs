@@ -14,11 +14,12 @@ use parking_lot::{Condvar, Mutex};
 use trunkline::config::StoreKind;
 use trunkline::core::params::TreeParams;
 use trunkline::core::record::CommitRecord;
-use trunkline::core::store::disk::{Disk, DiskFile, DiskReader};
+use trunkline::core::store::disk::{Disk, DiskFile, DiskReader, FileId};
 use trunkline::core::store::leaves::{
     LeafChange, LeafSnapshot, LeafStore, LeafStoreError, MemoryLeafStore,
 };
 use trunkline::core::store::log::{CommitLog, LOG_DIRECTORY, LogEntry, LogOptions, LogPosition};
+use trunkline::core::store::manifest::CheckpointManifest;
 use trunkline::core::store::simulated::SimulatedDisk;
 use trunkline::core::store::tree_file;
 use trunkline::{Batch, Config, Durable, Engine, EngineBuilder, Receipt};
@@ -164,6 +165,10 @@ impl Disk for GatedDisk {
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
         self.memory.sync_directory(directory)
     }
+
+    fn identity(&self, path: &Path) -> io::Result<FileId> {
+        self.memory.identity(path)
+    }
 }
 
 impl DiskFile for GatedFile {
@@ -175,6 +180,10 @@ impl DiskFile for GatedFile {
     fn sync(&mut self) -> io::Result<()> {
         self.syncs.pass()?;
         self.file.sync()
+    }
+
+    fn identity(&self) -> io::Result<FileId> {
+        self.file.identity()
     }
 }
 
@@ -265,6 +274,8 @@ impl Rig {
         let memory = other.disk.memory.clone();
         memory.create_directory(directory).unwrap();
         tree_file::create(&*memory, directory, params).unwrap();
+        let manifest = CheckpointManifest::genesis(params.tree_id());
+        manifest.write(&*memory, directory).unwrap();
         let (options, none) = (LogOptions::new([7; 32]), |_| Ok::<_, Infallible>(()));
         let opened = CommitLog::open(memory, &log, params.tree_id(), start, options, none);
         let (mut writer, _) = opened.unwrap();

@@ -10,9 +10,12 @@ mod audit;
 mod compare;
 mod configuration;
 mod directories;
+mod encodings;
 mod evidence;
 mod history;
 mod import;
+#[cfg(unix)]
+mod import_streams;
 mod inspect;
 #[cfg(unix)]
 mod live_view;

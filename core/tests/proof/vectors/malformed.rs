@@ -3,8 +3,9 @@
 use trunkline_core::proof::{Expected, Proof, VERSIONS_MAX};
 use trunkline_testkit::protobuf::{bytes, number, varint};
 use trunkline_testkit::states::NONCE;
+use trunkline_testkit::vectors::Trusted;
 
-use super::form::{RefusedVector, Trusted};
+use super::form::RefusedVector;
 use super::proofs::{part, prove};
 use super::states::States;
 

@@ -12,11 +12,12 @@ use trunkline_core::record::{CommitRecord, Root};
 use trunkline_testkit::keys::number_key;
 use trunkline_testkit::naive::{self, NOTHING};
 use trunkline_testkit::naive_kzg::{self, CEREMONY};
+use trunkline_testkit::points::{self, IDENTITY, Point};
 use trunkline_testkit::states::{self, plain};
+use trunkline_testkit::vectors::Trusted;
 
-use super::form::{RefusedVector, Trusted};
+use super::form::RefusedVector;
 use super::malformed;
-use super::points::{self, IDENTITY, Point};
 use super::proofs::{Part, part, prove};
 use super::states::{Named, States};
 use crate::forgery::{absent, at, bucket, full, hash, in_slot, leaf, members, parted, present};
