@@ -60,7 +60,7 @@ mod warnings;
 
 pub use driver::Tally;
 pub use error::{LoadError, error_chain};
-pub use files::{FILE_BYTES_MAX, FileError};
+pub use files::{FILE_BYTES_MAX, FileError, may_replace, replace_file};
 pub use interval_log::{
     BySecond, INTERVAL_LOG_FILE, Interval, IntervalLog, IntervalLogError, Measure,
 };
@@ -78,7 +78,9 @@ pub use run::{
 pub use run_files::{RUN_FILE, RunFileError};
 pub use schedule::{Schedule, TimedOperation};
 pub use target::{Observation, Pending, Seen, Target, TargetError, Written};
-pub use trace::{LineProblem, TRACE_FORMAT, TraceError, TraceReader, TraceSummary, TraceWriter};
+pub use trace::{
+    LineProblem, TRACE_FORMAT, TRACE_HEAD, TraceError, TraceReader, TraceSummary, TraceWriter,
+};
 pub use warning::{LoadThread, Warning};
 
 /// The histogram of an [`Interval`].
