@@ -95,10 +95,38 @@ impl EngineBuilder {
         self
     }
 
+    /// Creates the tree with this nonce instead of a random one, for replicas of a tree and for tests.
+    ///
+    /// The nonce is part of the tree id. Trees that are not replicas of each other must have different ones, or a proof
+    /// of one is taken for a proof of the other. If there is a tree already, opening it fails unless it has this nonce.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use trunkline::core::store::simulated::SimulatedDisk;
+    /// let tree_id = |nonce: Option<[u8; 16]>| {
+    ///     let mut builder = trunkline::Engine::builder(trunkline::Config::default())
+    ///         .disk(Arc::new(SimulatedDisk::new(1)));
+    ///     if let Some(nonce) = nonce {
+    ///         builder = builder.nonce(nonce);
+    ///     }
+    ///     let engine = builder.open_blocking()?;
+    ///     let tree_id = engine.params().tree_id();
+    ///     engine.shutdown_blocking()?;
+    ///     Ok::<_, Box<dyn std::error::Error>>(tree_id)
+    /// };
+    /// assert_eq!(tree_id(Some([7; 16]))?, tree_id(Some([7; 16]))?);
+    /// assert_ne!(tree_id(None)?, tree_id(None)?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn nonce(mut self, nonce: [u8; 16]) -> Self {
+        self.0.nonce = Some(nonce);
+        self
+    }
+
     /// Watches a configuration file while the engine runs, and reloads it as [`Engine::reload`] does when it changes.
     ///
     /// The file is checked four times a second. `rebuild` makes a configuration from it. If that fails, or if a setting
-    /// differs that can't change while the engine runs, the engine keeps its configuration and records the refusal
+    /// differs that cannot change while the engine runs, the engine keeps its configuration and records the refusal
     /// among the decisions ([`Engine::decisions_since`]).
     ///
     /// ```

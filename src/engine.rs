@@ -28,14 +28,18 @@ use trunkline_core::params::TreeParams;
 use trunkline_core::store::log::Recovery;
 
 use crate::error::{SnapshotError, SubmitError};
-use crate::running::Running;
+use crate::running::{Owner, Running};
 use crate::snapshot::multi_get::in_path_order;
 use crate::snapshot::{Snapshot, checked_hash};
 
 /// A running engine.
 ///
 /// Clones are handles to the same engine. If the last one is dropped without [`Engine::shutdown`], the drop blocks its
-/// thread until everything that was accepted is durable.
+/// thread until everything that was accepted is durable. Only a waker that drops it while the engine wakes it does not
+/// block: the engine then shuts down on a thread of its own.
+///
+/// Blocking calls and drops work on any thread, also in a task of an async runtime: they need nothing of the runtime.
+/// The runtime's other tasks on the thread wait meanwhile, so prefer the async forms there.
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;
@@ -52,13 +56,13 @@ use crate::snapshot::{Snapshot, checked_hash};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Engine {
-    running: Arc<Running>,
+    running: Arc<Owner>,
 }
 
 impl From<Running> for Engine {
     fn from(running: Running) -> Self {
         Self {
-            running: Arc::new(running),
+            running: Arc::new(Owner(Arc::new(running))),
         }
     }
 }
@@ -175,7 +179,7 @@ impl Engine {
     /// # Errors
     ///
     /// Fails if the key is empty or too long, if the engine has failed or was shut down, or if the leaf store
-    /// can't be read.
+    /// cannot be read.
     pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
         let state = self.state();
         let key_hash = checked_hash(state, 0, key)?;
@@ -293,7 +297,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// Fails if a value is not allowed, if a setting differs that can't change while the engine runs (only
+    /// Fails if a value is not allowed, if a setting differs that cannot change while the engine runs (only
     /// [`RELOADABLE`](crate::config::RELOADABLE) ones can), or if the engine has failed or was shut down.
     /// The engine keeps its configuration then.
     ///
@@ -350,7 +354,7 @@ impl Engine {
     pub async fn shutdown(&self) -> Result<(), EngineFailure> {
         let running = &self.running;
         if running.close_sequencer() {
-            let moved = running.clone();
+            let moved = running.0.clone();
             // Without a thread for it, the caller's does the work and blocks.
             if thread::spawn("shutdown", move || moved.shut_down()).is_err() {
                 running.shut_down();
@@ -394,7 +398,7 @@ impl Engine {
         called_at: Instant,
     ) -> Result<Receipt, SubmitError> {
         let (context, state) = (&self.running.context, self.state());
-        let batch = Arc::new(batch.prepare(&state.params, Some(&state.pools.commit)));
+        let batch = Arc::new(batch.prepare(&state.params, state.pools.commit.threads()));
         let operations = batch.operations;
         let root_source = (context.config().kzg.mode == KzgMode::OnDemand)
             .then(|| self.running.pipeline.clone() as Arc<dyn RootSource>);

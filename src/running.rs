@@ -1,5 +1,6 @@
 //! The parts of an engine whose threads run, and how it ends.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -9,6 +10,7 @@ use trunkline_actors::admission::Sequencer;
 use trunkline_actors::context::StageContext;
 use trunkline_actors::failure::EngineFailure;
 use trunkline_actors::pipeline::{PipelineHandle, Threads};
+use trunkline_actors::runtime::thread;
 use trunkline_actors::runtime::wait::block_on;
 use trunkline_core::store::lock::DirectoryLock;
 use trunkline_core::store::log::Recovery;
@@ -58,10 +60,29 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+/// An engine, as its handles own it. Dropping it shuts the engine down.
+#[derive(Debug)]
+pub(crate) struct Owner(pub(crate) Arc<Running>);
+
+impl Deref for Owner {
+    type Target = Running;
+
+    fn deref(&self) -> &Running {
+        &self.0
+    }
+}
+
+impl Drop for Owner {
     fn drop(&mut self) {
-        if self.close_sequencer() {
-            self.shut_down();
+        if !self.close_sequencer() {
+            return;
         }
+        if !thread::is_own() {
+            return self.shut_down();
+        }
+        // A waker dropped the last handle on a thread that the shutdown waits for. Without a thread for the shutdown,
+        // nothing but the end of the process can end the engine.
+        let running = self.0.clone();
+        let _ = thread::spawn("shutdown", move || running.shut_down());
     }
 }

@@ -9,17 +9,22 @@
 //!   (`admission`), so a mailbox only counts its messages.
 //! - A busy mailbox delays the timers of its actor. An actor therefore looks at the clock in [`Actor::handle`] too if
 //!   it has a deadline; the timer only wakes it when no message does.
+//!
+//! In a simulation (feature `simulation`) a task with a queue hosts the actor instead, with the same rules.
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
-use std::thread::JoinHandle;
 use std::time::Instant;
 
 use actix::{AsyncContext, Context, Handler, Message, Recipient, SpawnHandle, System};
 
-use crate::runtime::{clock, thread};
+use crate::runtime::clock;
+#[cfg(feature = "simulation")]
+use crate::runtime::simulated::{self, Next, Queue, Scheduler};
+use crate::runtime::thread::{self, JoinHandle};
 
 /// A stage as its thread drives it.
 pub trait Actor: Unpin + 'static {
@@ -44,14 +49,42 @@ pub trait Actor: Unpin + 'static {
 /// The way to an actor. Messages arrive in the order in which one sender sends them.
 #[derive(Debug)]
 pub struct Mailbox<M: Send + 'static> {
-    recipient: Recipient<Envelope<M>>,
+    way: Way<M>,
     waiting: Arc<AtomicUsize>,
+}
+
+/// The host of an actor, as its senders see it.
+#[derive(Debug)]
+enum Way<M: Send + 'static> {
+    Actix(Recipient<Envelope<M>>),
+    #[cfg(feature = "simulation")]
+    Simulated(Queue<Envelope<M>>),
+}
+
+impl<M: Send + 'static> Way<M> {
+    fn send(&self, envelope: Envelope<M>) {
+        match self {
+            Self::Actix(recipient) => recipient.do_send(envelope),
+            #[cfg(feature = "simulation")]
+            Self::Simulated(queue) => queue.push(envelope),
+        }
+    }
+}
+
+impl<M: Send + 'static> Clone for Way<M> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Actix(recipient) => Self::Actix(recipient.clone()),
+            #[cfg(feature = "simulation")]
+            Self::Simulated(queue) => Self::Simulated(queue.clone()),
+        }
+    }
 }
 
 impl<M: Send + 'static> Clone for Mailbox<M> {
     fn clone(&self) -> Self {
         Self {
-            recipient: self.recipient.clone(),
+            way: self.way.clone(),
             waiting: self.waiting.clone(),
         }
     }
@@ -61,12 +94,12 @@ impl<M: Send + 'static> Mailbox<M> {
     /// Sends a message. If the actor has ended, the message is dropped.
     pub fn send(&self, message: M) {
         self.waiting.fetch_add(1, Ordering::AcqRel);
-        self.recipient.do_send(Envelope::Message(message));
+        self.way.send(Envelope::Message(message));
     }
 
     /// Makes the actor drop everything that it holds.
     pub fn abort(&self) {
-        self.recipient.do_send(Envelope::Abort);
+        self.way.send(Envelope::Abort);
     }
 
     /// Returns how many messages wait.
@@ -75,7 +108,7 @@ impl<M: Send + 'static> Mailbox<M> {
     }
 }
 
-/// What actix carries.
+/// A message as actix carries it.
 enum Envelope<M> {
     Message(M),
     Abort,
@@ -146,14 +179,32 @@ impl<A: Actor> Handler<Envelope<A::Message>> for Host<A> {
 /// The thread of an actor.
 #[derive(Debug)]
 pub struct ActorThread {
-    system: System,
+    host: ActorHost,
     handle: JoinHandle<()>,
+}
+
+/// What ends an actor.
+enum ActorHost {
+    Actix(System),
+    /// Closes the queue.
+    #[cfg(feature = "simulation")]
+    Simulated(Box<dyn Fn() + Send + Sync>),
+}
+
+impl fmt::Debug for ActorHost {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("ActorHost")
+    }
 }
 
 impl ActorThread {
     /// Ends the actor. Messages that still wait are dropped.
     pub fn stop(&self) {
-        self.system.stop();
+        match &self.host {
+            ActorHost::Actix(system) => system.stop(),
+            #[cfg(feature = "simulation")]
+            ActorHost::Simulated(close) => close(),
+        }
     }
 
     /// Waits until the thread has ended.
@@ -172,6 +223,10 @@ pub fn spawn<A: Actor>(
     name: &str,
     build: impl FnOnce(Mailbox<A::Message>) -> A + Send + 'static,
 ) -> io::Result<(Mailbox<A::Message>, ActorThread)> {
+    #[cfg(feature = "simulation")]
+    if let Some(scheduler) = simulated::current() {
+        return spawn_simulated(&*scheduler, name, build);
+    }
     let (started, starting) = channel();
     let handle = thread::spawn(name, move || {
         let system = System::new();
@@ -182,7 +237,54 @@ pub fn spawn<A: Actor>(
         }
     })?;
     let (mailbox, system) = starting.recv().map_err(io::Error::other)?;
-    Ok((mailbox, ActorThread { system, handle }))
+    let host = ActorHost::Actix(system);
+    Ok((mailbox, ActorThread { host, handle }))
+}
+
+#[cfg(feature = "simulation")]
+fn spawn_simulated<A: Actor>(
+    scheduler: &dyn Scheduler,
+    name: &str,
+    build: impl FnOnce(Mailbox<A::Message>) -> A + Send + 'static,
+) -> io::Result<(Mailbox<A::Message>, ActorThread)> {
+    let queue = Queue::new();
+    let mailbox = Mailbox {
+        way: Way::Simulated(queue.clone()),
+        waiting: Arc::default(),
+    };
+    let (own, messages) = (mailbox.clone(), queue.clone());
+    let handle = simulated::spawn(scheduler, name, move || {
+        let waiting = own.waiting.clone();
+        host_simulated(build(own), &messages, &waiting);
+    })?;
+    let host = ActorHost::Simulated(Box::new(move || queue.close()));
+    Ok((mailbox, ActorThread { host, handle }))
+}
+
+/// Does what [`Host`] does, until the queue is closed.
+#[cfg(feature = "simulation")]
+fn host_simulated<A: Actor>(
+    mut actor: A,
+    messages: &Queue<Envelope<A::Message>>,
+    waiting: &AtomicUsize,
+) {
+    while let Some(scheduler) = simulated::current() {
+        match messages.next(&*scheduler, actor.deadline()) {
+            Next::Closed => return,
+            Next::Deadline => {
+                actor.idle();
+                continue;
+            }
+            Next::Message(Envelope::Abort) => actor.abort(),
+            Next::Message(Envelope::Message(message)) => {
+                waiting.fetch_sub(1, Ordering::AcqRel);
+                actor.handle(message);
+            }
+        }
+        if waiting.load(Ordering::Acquire) == 0 {
+            actor.idle();
+        }
+    }
 }
 
 fn start<A: Actor>(build: impl FnOnce(Mailbox<A::Message>) -> A) -> Mailbox<A::Message> {
@@ -190,7 +292,7 @@ fn start<A: Actor>(build: impl FnOnce(Mailbox<A::Message>) -> A) -> Mailbox<A::M
     let mut mailbox = None;
     actix::Actor::create(|context: &mut Context<Host<A>>| {
         let own = Mailbox {
-            recipient: context.address().recipient(),
+            way: Way::Actix(context.address().recipient()),
             waiting: waiting.clone(),
         };
         mailbox = Some(own.clone());

@@ -7,6 +7,7 @@ use std::sync::mpsc::Receiver;
 
 use trunkline_core::batch::PreparedBatch;
 
+use crate::runtime::wait::receive;
 use crate::state::State;
 use crate::state::versions::Expired;
 
@@ -20,7 +21,7 @@ pub enum Task {
 
 /// Works until all senders of tasks are gone.
 pub fn run(tasks: &Receiver<Task>, state: &State) {
-    for task in tasks {
+    while let Ok(task) = receive(tasks) {
         match task {
             Task::Forget(expired) => state.forget(expired),
             Task::Free(batches) => drop(batches),

@@ -33,7 +33,7 @@ use crate::failure::{EngineFailure, panic_message};
 use crate::message::PersistMessage;
 use crate::runtime::clock::{self, micros};
 use crate::runtime::priority;
-use crate::runtime::wait::Signal;
+use crate::runtime::wait::{Signal, receive, yield_point};
 use crate::state::history::History;
 use crate::state::layer::{Layer, sorted_by_key_hash};
 use crate::state::values::StoreView;
@@ -230,14 +230,13 @@ impl Checkpointer {
     pub fn run(mut self, persist: &Mailbox<PersistMessage>) {
         priority::lower(self.context.config().checkpoint.nice);
         let context = self.context.clone();
-        while let Ok(version) = self.jobs.recv() {
+        while let Ok(version) = receive(&self.jobs) {
             context.checkpoint_running.store(true, Ordering::Relaxed);
             let work = AssertUnwindSafe(|| self.checkpoint(&version, persist));
             let done = catch_unwind(work)
                 .unwrap_or_else(|payload| Err(CheckpointError::Panic(panic_message(&*payload))));
             if let Err(error) = done {
-                let source = Arc::new(error);
-                context.health.fail(EngineFailure::Checkpoint { source });
+                context.health.fail(EngineFailure::checkpoint(error));
             }
             context.checkpoint_running.store(false, Ordering::Relaxed);
             self.progress.update(Progress::end);
@@ -264,11 +263,13 @@ impl Checkpointer {
         }
         if let Some(manifest) = &mut self.manifest {
             let file = manifest.complete(version)?;
+            yield_point();
             state.history.stored(number, file);
             persist.send(PersistMessage::Checkpointed(number));
         }
         let view = Arc::new(StoreView::new(number, self.leaves.snapshot()?));
         state.values.checkpointed(view.clone());
+        yield_point();
         state.forget(state.versions.checkpointed(&view));
         self.context.metrics.checkpoint_finished();
         Ok(())

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use trunkline_core::store::own_directory::ReplacedError;
 
 /// A stage of the pipeline, in flow order.
 ///
@@ -96,6 +97,10 @@ pub enum EngineFailure {
         /// The cause.
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
+    /// The directory, or the log in it, was replaced, moved or deleted while the engine ran, or another process opened the
+    /// tree too. Nothing was acknowledged since; what was before is in the directory that this engine opened.
+    #[error("the engine has stopped and acknowledges nothing more: {0}")]
+    Replaced(ReplacedError),
     /// A checkpoint failed.
     #[error("a checkpoint failed; shut the engine down, remove the cause, and open it again")]
     Checkpoint {
@@ -105,6 +110,21 @@ pub enum EngineFailure {
 }
 
 impl EngineFailure {
+    /// Returns the failure of a checkpoint.
+    pub fn checkpoint(source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::replaced(&source).unwrap_or_else(|| Self::Checkpoint {
+            source: Arc::new(source),
+        })
+    }
+
+    /// Returns the failure for an error that a replaced file or directory caused.
+    fn replaced(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
+        let chain = std::iter::successors(Some(error), |error| error.source());
+        let mut of_disk = chain.filter_map(|error| error.downcast_ref::<std::io::Error>());
+        let source = of_disk.find_map(ReplacedError::in_io)?;
+        Some(Self::Replaced(source.clone()))
+    }
+
     /// Returns whether the same call on this engine may succeed later, which is never the case.
     pub fn retry_can_help(&self) -> bool {
         false
@@ -112,10 +132,10 @@ impl EngineFailure {
 
     /// Returns the failure of a stage that met an error.
     pub fn stage(stage: Stage, source: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self::Stage {
+        Self::replaced(&source).unwrap_or_else(|| Self::Stage {
             stage,
             source: Arc::new(source),
-        }
+        })
     }
 
     /// Returns the failure of a stage that panicked.

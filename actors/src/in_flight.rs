@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::metrics::Metrics;
 use crate::metrics::group::GroupTag;
+use crate::runtime::wait::yield_point;
 
 /// Counts what is between sealing and durability.
 #[derive(Debug, Default)]
@@ -69,6 +70,7 @@ impl Drop for GroupSlot {
         in_flight.operations.fetch_sub(operations, Ordering::AcqRel);
         in_flight.groups.fetch_sub(1, Ordering::AcqRel);
         self.metrics.group_ended();
+        yield_point();
         (self.on_free)();
     }
 }

@@ -6,7 +6,6 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
-use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 use trunkline_core::store::leaves::LeafStore;
@@ -24,7 +23,7 @@ use crate::failure::{EngineFailure, Stage, panic_message};
 use crate::health::Health;
 use crate::message::{Drain, IngestMessage, KzgMessage, Submission};
 use crate::receipt::{RootCompletion, RootSource};
-use crate::runtime::thread;
+use crate::runtime::thread::{self, JoinHandle};
 use crate::stage::hash::HashStage;
 use crate::stage::ingest::IngestStage;
 use crate::stage::kzg::KzgStage;
@@ -71,9 +70,9 @@ pub struct Threads {
 
 /// Parts that a pipeline is built from.
 pub struct Parts {
-    /// What the stages share.
+    /// The context that the stages share.
     pub context: Arc<StageContext>,
-    /// What the adaptive controller changes.
+    /// The settings that the adaptive controller changes.
     pub controls: Arc<Controls>,
     /// The tree's writing half.
     pub writer: TreeWriter,

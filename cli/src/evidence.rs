@@ -12,6 +12,7 @@ use trunkline::core::evidence::{EVIDENCE_BYTES_MAX, Evidence, VerifiedEvidence};
 
 use crate::arguments::{Hex32, parse_digest};
 use crate::error::CommandError;
+use crate::output::shown;
 use crate::{Exit, input, output, verdict};
 
 #[derive(Debug, Subcommand)]
@@ -48,9 +49,16 @@ fn text(verified: &VerifiedEvidence) -> String {
         Outcome::Applied { displaced: 0 } => "applied".to_owned(),
         Outcome::Applied { displaced } => format!("applied, {displaced} keys displaced"),
         Outcome::Refused(refusal) => format!("refused: {refusal}"),
+        Outcome::Reverted { commit_id } => {
+            format!("reverted to the state of commit {}", hex::encode(commit_id))
+        }
+    };
+    let key = match verified.idempotency_key.bytes() {
+        [] => String::new(),
+        key => format!("  idempotency   {}\n", shown(key)),
     };
     format!(
-        "PROVEN: submission {} has its place in version {}\n  outcome       {outcome}\n  submission    {}\n  tree id       {}\n",
+        "PROVEN: submission {} has its place in version {}\n  outcome       {outcome}\n{key}  submission    {}\n  tree id       {}\n",
         verified.sequence,
         verified.version,
         hex::encode(verified.submission),
@@ -62,10 +70,12 @@ fn fields(verified: Option<&VerifiedEvidence>) -> Value {
     let Some(verified) = verified else {
         return json!({});
     };
-    let (displaced, refusal) = match verified.outcome {
-        Outcome::Applied { displaced } => (Some(displaced), None),
-        Outcome::Refused(refusal) => (None, Some(refusal.to_string())),
+    let (displaced, refusal, reverted_to) = match verified.outcome {
+        Outcome::Applied { displaced } => (Some(displaced), None, None),
+        Outcome::Refused(refusal) => (None, Some(refusal.to_string()), None),
+        Outcome::Reverted { commit_id } => (None, None, Some(hex::encode(commit_id))),
     };
+    let key = verified.idempotency_key.bytes();
     let fields = json!({
         "tree_id": hex::encode(verified.tree_id),
         "version": verified.version,
@@ -75,6 +85,11 @@ fn fields(verified: Option<&VerifiedEvidence>) -> Value {
         "applied": verified.outcome.is_applied(),
         "displaced": displaced,
         "refusal": refusal,
+        "reverted_to": reverted_to,
+        "idempotency_key": (!key.is_empty()).then(|| hex::encode(key)),
     });
-    output::without_nulls(fields, &["displaced", "refusal"])
+    output::without_nulls(
+        fields,
+        &["displaced", "refusal", "reverted_to", "idempotency_key"],
+    )
 }

@@ -85,11 +85,12 @@ pub(crate) fn decision_line(decision: &Decision) -> String {
 fn text(inspection: &Inspection) -> String {
     let survey = &inspection.survey;
     let mut text = format!(
-        "tree\n  collision     {}\n  salt          {}\n",
+        "tree\n  nonce         {}\n  collision     {}\n  salt          {}\n",
+        hex::encode(inspection.params.nonce),
         collision_name(inspection.params.collision),
         inspection
             .params
-            .salt
+            .salt_bytes()
             .map_or("none".to_owned(), hex::encode),
     );
     text += &format!("last root\n{}", root_lines(&inspection.root));
@@ -124,7 +125,8 @@ fn json(inspection: &Inspection) -> Value {
     json!({
         "tree_id": hex::encode(inspection.tree_id),
         "collision": collision_name(inspection.params.collision),
-        "salt": inspection.params.salt.map(hex::encode),
+        "nonce": hex::encode(inspection.params.nonce),
+        "salt": inspection.params.salt_bytes().map(hex::encode),
         "version": root.version,
         "commit_id": hex::encode(root.commit_id),
         "state_digest": hex::encode(root.state_digest),

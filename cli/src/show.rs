@@ -82,7 +82,8 @@ fn proof_json(proof: &Proof) -> Value {
         "format": FORMAT,
         "tree": {
             "tree_id": hex::encode(proof.params.tree_id()),
-            "salt": proof.params.salt.map(hex::encode),
+            "nonce": hex::encode(proof.params.nonce),
+            "salt": proof.params.salt_bytes().map(hex::encode),
             "collision": collision_name(proof.params.collision),
         },
         "versions": list(&proof.versions, version),

@@ -135,7 +135,7 @@ fn report(durable: &Durable) {
         Outcome::Refused(refusal) => {
             return output::tell(format!("refused in version {version}: {refusal}"));
         }
-        Outcome::Applied { displaced: 0 } => String::new(),
+        Outcome::Applied { displaced: 0 } | Outcome::Reverted { .. } => String::new(),
         Outcome::Applied { displaced } => {
             format!("; {} displaced", counted(displaced.into(), "colliding key"))
         }

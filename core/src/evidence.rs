@@ -13,7 +13,9 @@ use crate::hash::{self, Digest, PROVISIONAL};
 use crate::history::{Inclusion, InclusionError, OUTCOMES};
 #[cfg(feature = "state")]
 use crate::history::{MountainRange, Subtree};
-use crate::outcome::{OUTCOME_BYTES, Outcome, SubmissionOutcome};
+#[cfg(feature = "state")]
+use crate::outcome::split_outcomes;
+use crate::outcome::{IdempotencyKey, Outcome, SubmissionOutcome};
 use crate::params::FORMAT;
 use crate::record::CommitRecord;
 use crate::wire::{self, DecodeError, FormError};
@@ -36,20 +38,21 @@ pub const EVIDENCE_BYTES_MAX: usize = 32 * LATER_MAX + 8 * 1024;
 /// use trunkline_core::evidence::Evidence;
 /// use trunkline_core::hash::{PROVISIONAL, pair};
 /// use trunkline_core::history::Inclusion;
-/// use trunkline_core::outcome::{Outcome, SubmissionOutcome, encode_outcomes};
+/// use trunkline_core::outcome::{IdempotencyKey, Outcome, SubmissionOutcome, encode_outcomes};
 /// use trunkline_core::record::CommitRecord;
 /// // A version with a single submission.
 /// let outcome = SubmissionOutcome {
 ///     sequence: 9,
 ///     submission: [5; 32],
 ///     outcome: Outcome::Applied { displaced: 0 },
+///     idempotency_key: IdempotencyKey::default(),
 /// };
 /// let promised = PROVISIONAL.hash(&pair(&[4; 32], &outcome.submission));
 /// let record = CommitRecord {
 ///     first_sequence: 9,
 ///     last_sequence: 9,
 ///     provisional_root: promised,
-///     outcomes_digest: encode_outcomes(&[outcome]).1,
+///     outcomes_digest: encode_outcomes(core::slice::from_ref(&outcome)).1,
 ///     ..CommitRecord::genesis([7; 32])
 /// };
 /// let trusted = record.commit_id();
@@ -63,7 +66,7 @@ pub const EVIDENCE_BYTES_MAX: usize = 32 * LATER_MAX + 8 * 1024;
 /// };
 /// let received = Evidence::decode(&evidence.encode()?)?;
 /// let verified = received.verify(&promised, &trusted)?;
-/// assert_eq!((verified.sequence, verified.outcome), (9, outcome.outcome));
+/// assert_eq!((verified.sequence, verified.outcome), (9, Outcome::Applied { displaced: 0 }));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,16 +77,19 @@ pub struct Evidence {
     pub outcome: SubmissionOutcome,
     /// The place of the outcome among those of the version.
     pub inclusion: Inclusion,
-    /// The provisional root before the submission.
+    /// The provisional root before the submission. It is what the client's own provisional root was made
+    /// from, and nothing ties it to the version before: the chain begins anew at each opening of the tree.
     pub provisional_before: Digest,
     /// Digests of the submissions of the version after this one, in order.
     pub later: Vec<Digest>,
 }
 
-/// The facts that evidence shows.
+/// The facts that evidence shows. That the submissions before it are those of the version before is none of
+/// them.
 ///
 /// ```
-/// use trunkline_core::{evidence::VerifiedEvidence, outcome::Outcome};
+/// use trunkline_core::evidence::VerifiedEvidence;
+/// use trunkline_core::outcome::{IdempotencyKey, Outcome};
 /// let verified = VerifiedEvidence {
 ///     tree_id: [1; 32],
 ///     version: 2,
@@ -91,10 +97,11 @@ pub struct Evidence {
 ///     index: 0,
 ///     submission: [5; 32],
 ///     outcome: Outcome::Applied { displaced: 0 },
+///     idempotency_key: IdempotencyKey::default(),
 /// };
 /// assert!(verified.outcome.is_applied());
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedEvidence {
     /// The tree.
     pub tree_id: Digest,
@@ -108,6 +115,8 @@ pub struct VerifiedEvidence {
     pub submission: Digest,
     /// The outcome.
     pub outcome: Outcome,
+    /// The name that its caller gave it, if any.
+    pub idempotency_key: IdempotencyKey,
 }
 
 /// The rule that evidence breaks. Its claim is then *not proven*; it is not disproven.
@@ -189,17 +198,17 @@ impl Evidence {
             index: position.index,
             submission: self.outcome.submission,
             outcome: self.outcome.outcome,
+            idempotency_key: self.outcome.idempotency_key.clone(),
         })
     }
 
     /// Reads evidence; only the bytes that [`Self::encode`] gives are accepted.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let message: proto::Evidence = wire::decode_canonical(bytes, EVIDENCE_BYTES_MAX)?;
-        wire::check_format(message.format)?;
-        let outcome: [u8; OUTCOME_BYTES] = wire::array(&message.outcome, "an outcome")?;
+        let format = |message: &proto::Evidence| message.format;
+        let message = wire::decode_canonical(bytes, EVIDENCE_BYTES_MAX, format)?;
         Ok(Self {
             record: CommitRecord::decode(&message.record)?,
-            outcome: SubmissionOutcome::decode(&outcome).ok_or(DecodeError::Outcome)?,
+            outcome: SubmissionOutcome::decode(&message.outcome).ok_or(DecodeError::Outcome)?,
             inclusion: Inclusion::decode(&message.siblings, &message.peaks)?,
             provisional_before: wire::array(&message.provisional_before, "a provisional root")?,
             later: wire::digests(&message.later, LATER, LATER_MAX)?,
@@ -212,7 +221,7 @@ impl Evidence {
         let message = proto::Evidence {
             format: u32::from(FORMAT),
             record: wire::record(&self.record)?,
-            outcome: self.outcome.encode().to_vec(),
+            outcome: self.outcome.encode(),
             siblings,
             peaks,
             provisional_before: self.provisional_before.to_vec(),
@@ -295,12 +304,13 @@ impl Evidence {
     /// ```
     /// use trunkline_core::evidence::Evidence;
     /// use trunkline_core::hash::{PROVISIONAL, pair};
-    /// use trunkline_core::outcome::{Outcome, SubmissionOutcome, encode_outcomes};
+    /// use trunkline_core::outcome::{IdempotencyKey, Outcome, SubmissionOutcome, encode_outcomes};
     /// use trunkline_core::record::CommitRecord;
     /// let outcomes = [1, 2, 3].map(|sequence| SubmissionOutcome {
     ///     sequence,
     ///     submission: [sequence as u8; 32],
     ///     outcome: Outcome::Applied { displaced: 0 },
+    ///     idempotency_key: IdempotencyKey::default(),
     /// });
     /// let promised = outcomes.iter().scan([0; 32], |root, outcome| {
     ///     *root = PROVISIONAL.hash(&pair(root, &outcome.submission));
@@ -328,8 +338,9 @@ impl Evidence {
         let version = record.version;
         let other = ProveEvidenceError::Outcomes { version };
         let position = Position::of(sequence, record)?;
-        let (encoded, rest) = outcomes.as_chunks::<OUTCOME_BYTES>();
-        if encoded.len() as u64 != position.count || !rest.is_empty() {
+        let encoded: Option<Vec<&[u8]>> = split_outcomes(outcomes).collect();
+        let encoded = encoded.ok_or(other)?;
+        if encoded.len() as u64 != position.count {
             return Err(other);
         }
         let later = position.later();
@@ -338,16 +349,15 @@ impl Evidence {
         }
         let (before, rest) = encoded.split_at(position.index as usize);
         let (own, after) = rest.split_first().ok_or(other)?;
-        let submission = |encoded: &[u8; OUTCOME_BYTES]| {
-            SubmissionOutcome::decode(encoded).map(|outcome| outcome.submission)
-        };
+        let submission =
+            |encoded: &&[u8]| SubmissionOutcome::decode(encoded).map(|outcome| outcome.submission);
         let provisional_before = before
             .iter()
             .try_fold(*provisional_before, |root, encoded| {
                 Some(follow(&root, &submission(encoded)?))
             });
         let later: Option<Vec<Digest>> = after.iter().map(submission).collect();
-        let subtree = |subtree| perfect(encoded, subtree).ok_or(other);
+        let subtree = |subtree| perfect(&encoded, subtree).ok_or(other);
         Ok(Self {
             record: record.clone(),
             outcome: SubmissionOutcome::decode(own).ok_or(other)?,
@@ -360,7 +370,7 @@ impl Evidence {
 
 /// The digest of a perfect subtree over outcomes.
 #[cfg(feature = "state")]
-fn perfect(outcomes: &[[u8; OUTCOME_BYTES]], subtree: Subtree) -> Option<Digest> {
+fn perfect(outcomes: &[&[u8]], subtree: Subtree) -> Option<Digest> {
     let first = usize::try_from(subtree.first).ok()?;
     let items = outcomes.get(first..)?.get(..1 << subtree.height)?;
     let mut range = MountainRange::default();

@@ -1,15 +1,23 @@
-//! The outcome of a submission, and its fixed-width form, which the outcomes digest of the commit record
+//! The outcome of a submission, and its canonical bytes, which the outcomes digest of the commit record
 //! covers.
 //!
 //! Not here: deciding the outcome (`tree`), and proving it (`evidence`).
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::hash::Digest;
 use crate::history::{MountainRange, OUTCOMES};
 
-/// Bytes of an encoded outcome.
-pub const OUTCOME_BYTES: usize = 8 + 32 + 1 + 32;
+/// Bytes of the longest idempotency key.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 64;
+/// Bytes of an encoded outcome without an idempotency key.
+pub const OUTCOME_BYTES_MIN: usize = LENGTH_AT + 1;
+/// Bytes of the longest encoded outcome.
+pub const OUTCOME_BYTES_MAX: usize = OUTCOME_BYTES_MIN + IDEMPOTENCY_KEY_BYTES_MAX;
+
+/// The place of the length of the idempotency key in an encoded outcome.
+const LENGTH_AT: usize = 8 + 32 + 1 + 32;
 
 /// The reason why a submission had no effect. It keeps its place in the sequence.
 ///
@@ -17,7 +25,7 @@ pub const OUTCOME_BYTES: usize = 8 + 32 + 1 + 32;
 /// use trunkline_core::outcome::{Outcome, Refusal};
 /// fn advice(outcome: &Outcome) -> &'static str {
 ///     match outcome {
-///         Outcome::Applied { .. } => "done",
+///         Outcome::Applied { .. } | Outcome::Reverted { .. } => "done",
 ///         Outcome::Refused(Refusal::RequirementFailed { .. }) => "read again and retry",
 ///         Outcome::Refused(_) => "another key is needed",
 ///     }
@@ -68,31 +76,69 @@ pub enum Outcome {
     },
     /// The submission had no effect.
     Refused(Refusal),
+    /// The submission took the state of an older version back. It is part of the format and can be read,
+    /// proven and replayed; no engine makes it yet.
+    Reverted {
+        /// Commit id of the version whose state was taken back.
+        commit_id: Digest,
+    },
 }
 
 impl Outcome {
     /// Returns whether the submission took effect.
     pub fn is_applied(&self) -> bool {
-        matches!(self, Self::Applied { .. })
+        match self {
+            Self::Applied { .. } | Self::Reverted { .. } => true,
+            Self::Refused(_) => false,
+        }
+    }
+}
+
+/// The name that a caller gave a submission, by which it can find out later whether it was accepted. No
+/// bytes stand for none.
+///
+/// It is part of the format and can be read and proven; the engine stores none yet.
+///
+/// ```
+/// use trunkline_core::outcome::IdempotencyKey;
+/// let key = IdempotencyKey::new(b"payment 17").ok_or("too long")?;
+/// assert_eq!(key.bytes(), b"payment 17");
+/// assert_eq!(IdempotencyKey::new(&[0; 65]), None);
+/// # Ok::<(), &str>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IdempotencyKey(Box<[u8]>);
+
+impl IdempotencyKey {
+    /// Returns a key of these bytes; `None` if they are more than [`IDEMPOTENCY_KEY_BYTES_MAX`].
+    pub fn new(bytes: &[u8]) -> Option<Self> {
+        (bytes.len() <= IDEMPOTENCY_KEY_BYTES_MAX).then(|| Self(bytes.into()))
+    }
+
+    /// Returns its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
     }
 }
 
 /// A submission with its place and its outcome.
 ///
-/// Encoding: sequence number u64 little-endian, submission digest, code u8, detail 32. Codes: 0
-/// applied (detail: keys displaced, u32 little-endian, then zeros), 1 requirement failed, 2 bucket
-/// full, 3 path taken (detail: the key hash).
+/// Encoding: sequence number u64 little-endian, submission digest, code u8, detail 32, length of the
+/// idempotency key u8 (0 to 64), idempotency key. Codes: 0 applied (detail: keys displaced, u32
+/// little-endian, then zeros), 1 requirement failed, 2 bucket full, 3 path taken (detail: the key hash), 4
+/// reverted (detail: the commit id of the version whose state was taken back).
 ///
 /// ```
-/// use trunkline_core::outcome::{Outcome, SubmissionOutcome};
+/// use trunkline_core::outcome::{IdempotencyKey, Outcome, SubmissionOutcome};
 /// let outcome = SubmissionOutcome {
 ///     sequence: 7,
 ///     submission: [1; 32],
 ///     outcome: Outcome::Applied { displaced: 2 },
+///     idempotency_key: IdempotencyKey::default(),
 /// };
 /// assert_eq!(SubmissionOutcome::decode(&outcome.encode()), Some(outcome));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubmissionOutcome {
     /// Place in the sequence of all submissions.
     pub sequence: u64,
@@ -100,11 +146,20 @@ pub struct SubmissionOutcome {
     pub submission: Digest,
     /// The outcome.
     pub outcome: Outcome,
+    /// The caller's name of the submission, if it has one.
+    pub idempotency_key: IdempotencyKey,
 }
 
 impl SubmissionOutcome {
     /// Returns the canonical bytes.
-    pub fn encode(&self) -> [u8; OUTCOME_BYTES] {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(OUTCOME_BYTES_MIN + self.idempotency_key.0.len());
+        self.encode_to(&mut bytes);
+        bytes
+    }
+
+    /// Appends the canonical bytes.
+    fn encode_to(&self, out: &mut Vec<u8>) {
         let (code, detail) = match self.outcome {
             Outcome::Applied { displaced } => {
                 let mut detail = [0; 32];
@@ -114,70 +169,91 @@ impl SubmissionOutcome {
             Outcome::Refused(Refusal::RequirementFailed { key_hash }) => (1, key_hash),
             Outcome::Refused(Refusal::BucketFull { key_hash }) => (2, key_hash),
             Outcome::Refused(Refusal::PathTaken { key_hash }) => (3, key_hash),
+            Outcome::Reverted { commit_id } => (4, commit_id),
         };
-        let mut bytes = [0; OUTCOME_BYTES];
-        bytes[..8].copy_from_slice(&self.sequence.to_le_bytes());
-        bytes[8..40].copy_from_slice(&self.submission);
-        bytes[40] = code;
-        bytes[41..].copy_from_slice(&detail);
-        bytes
+        let key = self.idempotency_key.bytes();
+        out.extend_from_slice(&self.sequence.to_le_bytes());
+        out.extend_from_slice(&self.submission);
+        out.push(code);
+        out.extend_from_slice(&detail);
+        out.push(key.len() as u8);
+        out.extend_from_slice(key);
     }
 
     /// Reads canonical bytes; `None` for anything else.
-    pub fn decode(bytes: &[u8; OUTCOME_BYTES]) -> Option<Self> {
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
         let (sequence, rest) = bytes.split_first_chunk::<8>()?;
         let (submission, rest) = rest.split_first_chunk::<32>()?;
-        let (code, detail) = rest.split_first_chunk::<1>()?;
-        let key_hash: Digest = detail.try_into().ok()?;
-        let outcome = match code[0] {
-            0 => {
-                let (displaced, zeros) = detail.split_first_chunk::<4>()?;
-                if zeros.iter().any(|byte| *byte != 0) {
-                    return None;
-                }
-                let displaced = u32::from_le_bytes(*displaced);
-                Outcome::Applied { displaced }
-            }
-            1 => Outcome::Refused(Refusal::RequirementFailed { key_hash }),
-            2 => Outcome::Refused(Refusal::BucketFull { key_hash }),
-            3 => Outcome::Refused(Refusal::PathTaken { key_hash }),
-            _ => return None,
-        };
+        let (code, rest) = rest.split_first()?;
+        let (detail, rest) = rest.split_first_chunk::<32>()?;
+        let (length, key) = rest.split_first()?;
+        if key.len() != usize::from(*length) {
+            return None;
+        }
         Some(Self {
             sequence: u64::from_le_bytes(*sequence),
             submission: *submission,
-            outcome,
+            outcome: read_outcome(*code, detail)?,
+            idempotency_key: IdempotencyKey::new(key)?,
         })
     }
 }
 
+fn read_outcome(code: u8, detail: &Digest) -> Option<Outcome> {
+    let key_hash = *detail;
+    Some(match code {
+        0 => {
+            let (displaced, zeros) = detail.split_first_chunk::<4>()?;
+            if zeros.iter().any(|byte| *byte != 0) {
+                return None;
+            }
+            let displaced = u32::from_le_bytes(*displaced);
+            Outcome::Applied { displaced }
+        }
+        1 => Outcome::Refused(Refusal::RequirementFailed { key_hash }),
+        2 => Outcome::Refused(Refusal::BucketFull { key_hash }),
+        3 => Outcome::Refused(Refusal::PathTaken { key_hash }),
+        4 => Outcome::Reverted { commit_id: *detail },
+        _ => return None,
+    })
+}
+
 /// Returns the outcomes of one version: their encodings in a row, and the digest for its record.
 pub fn encode_outcomes(outcomes: &[SubmissionOutcome]) -> (Vec<u8>, Digest) {
-    let mut bytes = Vec::with_capacity(OUTCOME_BYTES * outcomes.len());
+    let mut bytes = Vec::with_capacity(OUTCOME_BYTES_MIN * outcomes.len());
     let mut range = MountainRange::default();
     for outcome in outcomes {
-        let encoded = outcome.encode();
-        range.append(&OUTCOMES, &encoded);
-        bytes.extend_from_slice(&encoded);
+        let start = bytes.len();
+        outcome.encode_to(&mut bytes);
+        range.append(&OUTCOMES, &bytes[start..]);
     }
     (bytes, range.digest(&OUTCOMES))
 }
 
 /// Reads outcomes in a row, and returns them with their digest; `None` if they cannot be read.
 pub fn decode_outcomes(bytes: &[u8]) -> Option<(Vec<SubmissionOutcome>, Digest)> {
-    let (chunks, rest) = bytes.as_chunks::<OUTCOME_BYTES>();
-    if !rest.is_empty() {
-        return None;
-    }
     let mut range = MountainRange::default();
-    let outcomes = chunks
-        .iter()
-        .map(|chunk| {
-            range.append(&OUTCOMES, chunk);
-            SubmissionOutcome::decode(chunk)
+    let outcomes = split_outcomes(bytes)
+        .map(|encoded| {
+            range.append(&OUTCOMES, encoded?);
+            SubmissionOutcome::decode(encoded?)
         })
         .collect::<Option<Vec<_>>>()?;
     Some((outcomes, range.digest(&OUTCOMES)))
+}
+
+/// Splits outcomes in a row into their encodings. Ends with `None` if the last one is cut.
+pub(crate) fn split_outcomes(mut bytes: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+    core::iter::from_fn(move || {
+        if bytes.is_empty() {
+            return None;
+        }
+        let key_bytes = bytes.get(LENGTH_AT).copied().map(usize::from);
+        let split = key_bytes.and_then(|key| bytes.split_at_checked(OUTCOME_BYTES_MIN + key));
+        let (encoded, rest) = split.unzip();
+        bytes = rest.unwrap_or_default();
+        Some(encoded)
+    })
 }
 
 #[cfg(test)]
@@ -192,13 +268,15 @@ mod tests {
             Outcome::Refused(Refusal::RequirementFailed { key_hash }),
             Outcome::Refused(Refusal::BucketFull { key_hash }),
             Outcome::Refused(Refusal::PathTaken { key_hash }),
+            Outcome::Reverted { commit_id: [8; 32] },
         ]
         .into_iter()
-        .zip(5..)
-        .map(|(outcome, sequence)| SubmissionOutcome {
+        .zip([0, 1, 63, 64, 0, 7].into_iter().zip(5..))
+        .map(|(outcome, (key_bytes, sequence))| SubmissionOutcome {
             sequence,
             submission: [sequence as u8; 32],
             outcome,
+            idempotency_key: IdempotencyKey::new(&vec![0x6b; key_bytes]).expect("short"),
         })
         .collect()
     }
@@ -212,11 +290,36 @@ mod tests {
     }
 
     #[test]
+    fn no_cut_row_of_outcomes_is_read_but_one_that_ends_between_two() {
+        let (bytes, _) = encode_outcomes(&all());
+        let ends: Vec<usize> = all()
+            .iter()
+            .scan(0, |end, outcome| {
+                *end += outcome.encode().len();
+                Some(*end)
+            })
+            .collect();
+        for length in 1..bytes.len() {
+            let read = decode_outcomes(&bytes[..length]);
+            assert_eq!(read.is_some(), ends.contains(&length), "{length}");
+        }
+    }
+
+    #[test]
+    fn a_longer_idempotency_key_than_64_bytes_is_refused() {
+        let mut bytes = all()[0].encode();
+        bytes[LENGTH_AT] = 65;
+        bytes.extend([0; 65]);
+        assert_eq!(SubmissionOutcome::decode(&bytes), None);
+        assert_eq!(decode_outcomes(&bytes), None);
+    }
+
+    #[test]
     fn every_decoding_is_canonical() {
         for outcome in all() {
             let bytes = outcome.encode();
-            for index in 0..OUTCOME_BYTES {
-                let mut changed = bytes;
+            for index in 0..bytes.len() {
+                let mut changed = bytes.clone();
                 changed[index] ^= 0x41;
                 if let Some(other) = SubmissionOutcome::decode(&changed) {
                     assert_eq!(other.encode(), changed);

@@ -5,7 +5,7 @@
 use crate::hash::{self, Digest, TREE_ID};
 
 /// The version of every hashed and stored format.
-pub const FORMAT: u16 = 1;
+pub const FORMAT: u16 = 2;
 /// Children of a node.
 pub const WIDTH: usize = 128;
 /// Levels of nodes, the root included.
@@ -14,6 +14,8 @@ pub const DEPTH: usize = 8;
 pub const PATH_BITS: u32 = 56;
 /// Bits consumed by the root node.
 pub const ROOT_BITS: u32 = 7;
+/// Bytes of the nonce of a tree.
+pub const NONCE_BYTES: usize = 16;
 /// Most members of a bucket.
 pub const BUCKET_MEMBERS_MAX: usize = 16;
 
@@ -61,19 +63,66 @@ impl CollisionPolicy {
     }
 }
 
-/// The parameters of a tree that its creator chooses.
+/// A public salt, with the key that keys are hashed under.
+///
+/// Deriving that key takes three compressions, so it is done once.
 ///
 /// ```
-/// use trunkline_core::params::TreeParams;
+/// use trunkline_core::params::Salt;
+/// let salt = Salt::new([7; 32]);
+/// assert_eq!(salt.bytes(), &[7; 32]);
+/// let path_key = blake3::derive_key("trunkline v2 path key", &[7; 32]);
+/// assert_eq!(salt.key_hash(b"a"), *blake3::keyed_hash(&path_key, b"a").as_bytes());
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Salt {
+    bytes: [u8; 32],
+    path_key: [u8; 32],
+}
+
+impl Salt {
+    /// Returns the salt of these bytes.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        let path_key = blake3::derive_key("trunkline v2 path key", &bytes);
+        Self { bytes, path_key }
+    }
+
+    /// Returns the bytes.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.bytes
+    }
+
+    /// Returns the hash of a key in a tree with this salt.
+    pub fn key_hash(&self, key: &[u8]) -> Digest {
+        hash::keyed_hash(&self.path_key, key)
+    }
+}
+
+impl core::fmt::Debug for Salt {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(formatter, "Salt({})", hash::hex(&self.bytes))
+    }
+}
+
+/// The parameters of a tree, fixed when it is created.
+///
+/// ```
+/// use trunkline_core::params::{Salt, TreeParams};
 /// let plain = TreeParams::default();
-/// let salted = TreeParams { salt: Some([7; 32]), ..plain };
+/// let salted = TreeParams { salt: Some(Salt::new([7; 32])), ..plain };
 /// assert_ne!(plain.tree_id(), salted.tree_id());
 /// assert_ne!(plain.key_hash(b"a"), salted.key_hash(b"a"));
+/// // Two trees with equal rules are two trees.
+/// let other = TreeParams { nonce: [1; 16], ..plain };
+/// assert_ne!(plain.tree_id(), other.tree_id());
+/// assert_eq!(plain.key_hash(b"a"), other.key_hash(b"a"));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TreeParams {
+    /// The tree itself: random bytes, made when it is created. Replicas of a tree have its nonce.
+    pub nonce: [u8; NONCE_BYTES],
     /// Public salt: keys are hashed under it, which stops precomputed collisions (and nothing more).
-    pub salt: Option<[u8; 32]>,
+    pub salt: Option<Salt>,
     /// The rule for two keys on one path.
     pub collision: CollisionPolicy,
 }
@@ -83,21 +132,28 @@ impl TreeParams {
     pub fn key_hash(&self, key: &[u8]) -> Digest {
         match &self.salt {
             None => hash::hash(key),
-            Some(salt) => hash::keyed_hash(salt, key),
+            Some(salt) => salt.key_hash(key),
         }
+    }
+
+    /// Returns the bytes of the salt, if there is one.
+    pub fn salt_bytes(&self) -> Option<[u8; 32]> {
+        self.salt.map(|salt| salt.bytes)
     }
 
     /// Returns the tree id: a digest over everything that gives the roots of this tree their meaning.
     ///
-    /// Body: format u16, width u16, depth u8, path bits u8, salt flag u8, salt (32, zero if none),
-    /// policy u8, bucket bound u8, the keys of leaf, inner and bucket (32 each), setup id (32);
+    /// Body: format u16, width u16, depth u8, path bits u8, nonce (16), salt flag u8, salt (32, zero if
+    /// none), policy u8, bucket bound u8, the keys of leaf, inner and bucket (32 each), setup id (32);
     /// integers little-endian.
     pub fn tree_id(&self) -> Digest {
         TREE_ID.hash_parts(&[
             &FORMAT.to_le_bytes(),
             &(WIDTH as u16).to_le_bytes(),
-            &[DEPTH as u8, PATH_BITS as u8, u8::from(self.salt.is_some())],
-            &self.salt.unwrap_or_default(),
+            &[DEPTH as u8, PATH_BITS as u8],
+            &self.nonce,
+            &[u8::from(self.salt.is_some())],
+            &self.salt_bytes().unwrap_or_default(),
             &[self.collision as u8, BUCKET_MEMBERS_MAX as u8],
             hash::LEAF.key(),
             hash::INNER.key(),

@@ -60,9 +60,8 @@ pub struct CommitRecord {
 /// let mut bytes = CommitRecord::genesis([9; 32]).encode();
 /// bytes.push(0);
 /// assert_eq!(CommitRecord::decode(&bytes), Err(RecordError::Metadata(0))); // one form, no trailing bytes
-/// bytes[0] = 2;
-/// let error = CommitRecord::decode(&bytes).unwrap_err();
-/// assert_eq!(error.to_string(), "commit record of format 2; this build reads format 1");
+/// bytes[0] = 1;
+/// assert_eq!(CommitRecord::decode(&bytes), Err(RecordError::Format(1)));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
@@ -72,7 +71,9 @@ pub enum RecordError {
     )]
     Length(usize),
     /// Another format version.
-    #[error("commit record of format {0}; this build reads format {FORMAT}")]
+    #[error(
+        "a commit record of format {0}; this build reads format {FORMAT}: use a build that reads it"
+    )]
     Format(u16),
     /// The metadata length does not end the record.
     #[error("the metadata length {0} does not fit the record")]

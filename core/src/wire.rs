@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use prost::Message;
 
 use crate::hash::Digest;
-use crate::params::{CollisionPolicy, FORMAT, METADATA_BYTES_MAX};
+use crate::params::{CollisionPolicy, FORMAT, METADATA_BYTES_MAX, Salt};
 use crate::record::{CommitRecord, RecordError};
 
 /// A part that an encoding cannot hold.
@@ -42,9 +42,9 @@ pub enum FormError {
 ///
 /// ```
 /// use trunkline_core::{history::AncestorProof, wire::DecodeError};
-/// let error = AncestorProof::decode(&[0x08, 0x02]).unwrap_err();
-/// assert_eq!(error, DecodeError::Format(2));
-/// assert_eq!(AncestorProof::decode(&[0x08, 0x80, 0x00]), Err(DecodeError::NotCanonical));
+/// let error = AncestorProof::decode(&[0x08, 0x01]).unwrap_err();
+/// assert_eq!(error, DecodeError::Format(1));
+/// assert_eq!(AncestorProof::decode(&[0x08, 0x82, 0x00]), Err(DecodeError::NotCanonical));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
@@ -63,7 +63,9 @@ pub enum DecodeError {
     #[error("the bytes are not in canonical form; use the encoder of this library")]
     NotCanonical,
     /// Another format.
-    #[error("a proof of format {0}; this build reads format {FORMAT}")]
+    #[error(
+        "a proof of format {0}; this build reads format {FORMAT}: ask for one of that format, or use a build that reads it"
+    )]
     Format(u32),
     /// Bytes that have a fixed length have another one.
     #[error("{what} has {expected} bytes, not {found}")]
@@ -108,10 +110,11 @@ pub enum DecodeError {
     Form(#[from] FormError),
 }
 
-/// Reads a message of at most `bytes_max` bytes, if the bytes are its canonical encoding.
+/// Reads a message of at most `bytes_max` bytes, if it is of this format and the bytes are its canonical encoding.
 pub(crate) fn decode_canonical<M: Message + Default>(
     bytes: &[u8],
     bytes_max: usize,
+    format: impl FnOnce(&M) -> u32,
 ) -> Result<M, DecodeError> {
     if bytes.len() > bytes_max {
         return Err(DecodeError::TooLong {
@@ -120,17 +123,15 @@ pub(crate) fn decode_canonical<M: Message + Default>(
         });
     }
     let message = M::decode(bytes)?;
+    // Before the form: another format may have other fields.
+    match format(&message) {
+        format if format == u32::from(FORMAT) => {}
+        format => return Err(DecodeError::Format(format)),
+    }
     if message.encoded_len() != bytes.len() || message.encode_to_vec() != bytes {
         return Err(DecodeError::NotCanonical);
     }
     Ok(message)
-}
-
-pub(crate) fn check_format(format: u32) -> Result<(), DecodeError> {
-    match format == u32::from(FORMAT) {
-        true => Ok(()),
-        false => Err(DecodeError::Format(format)),
-    }
 }
 
 pub(crate) fn array<const N: usize>(
@@ -153,6 +154,11 @@ pub(crate) fn optional<T, E>(
         [] => Ok(None),
         _ => read(bytes).map(Some),
     }
+}
+
+/// Reads a salt.
+pub(crate) fn salt(bytes: &[u8]) -> Result<Salt, DecodeError> {
+    array(bytes, "a salt").map(Salt::new)
 }
 
 /// Reads the number of a collision policy.

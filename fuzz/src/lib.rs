@@ -17,7 +17,7 @@ use trunkline_core::evidence::Evidence;
 use trunkline_core::hash::FRAME;
 use trunkline_core::history::{AncestorProof, ConsistencyProof};
 use trunkline_core::kzg::{decode_g1, encode_g1};
-use trunkline_core::params::TreeParams;
+use trunkline_core::params::{Salt, TreeParams};
 use trunkline_core::proof::Expected;
 use trunkline_core::record::CommitRecord;
 use trunkline_core::store::effect::{decode_effects as read_effects, encode_effects};
@@ -77,7 +77,7 @@ pub fn decode_outcomes(bytes: &[u8]) {
 
 /// The effects of a version, under a salt or none.
 pub fn decode_effects(bytes: &[u8]) {
-    for salt in [None, Some([7; 32])] {
+    for salt in [None, Some(Salt::new([7; 32]))] {
         let params = TreeParams {
             salt,
             ..TreeParams::default()

@@ -4,8 +4,10 @@
 
 use trunkline_actors::config::Config;
 use trunkline_core::kzg::{G1Bytes, encode_g1};
-use trunkline_core::outcome::{Outcome, Refusal, SubmissionOutcome, encode_outcomes};
-use trunkline_core::params::{CollisionPolicy, TreeParams};
+use trunkline_core::outcome::{
+    IdempotencyKey, Outcome, Refusal, SubmissionOutcome, encode_outcomes,
+};
+use trunkline_core::params::{CollisionPolicy, Salt, TreeParams};
 use trunkline_core::record::CommitRecord;
 use trunkline_core::store::effect::{Effect, encode_effects};
 use trunkline_core::store::manifest::CheckpointManifest;
@@ -101,12 +103,19 @@ fn outcomes() -> Vec<Vec<u8>> {
         Outcome::Refused(Refusal::RequirementFailed { key_hash }),
         Outcome::Refused(Refusal::BucketFull { key_hash }),
         Outcome::Refused(Refusal::PathTaken { key_hash }),
+        Outcome::Reverted { commit_id: [8; 32] },
     ];
-    let outcomes = kinds.map(|outcome| SubmissionOutcome {
-        sequence: 5,
-        submission: [1; 32],
-        outcome,
-    });
+    let idempotency_keys = [0, 1, 64, 0, 9, 0].map(|bytes| vec![0x6b; bytes]);
+    let outcomes: Vec<SubmissionOutcome> = kinds
+        .into_iter()
+        .zip(idempotency_keys)
+        .map(|(outcome, key)| SubmissionOutcome {
+            sequence: 5,
+            submission: [1; 32],
+            outcome,
+            idempotency_key: IdempotencyKey::new(&key).expect("64 bytes are allowed"),
+        })
+        .collect();
     vec![Vec::new(), encode_outcomes(&outcomes).0]
 }
 
@@ -155,7 +164,8 @@ fn manifests() -> Vec<Vec<u8>> {
 fn tree_files() -> Vec<Vec<u8>> {
     let plain = TreeParams::default();
     let salted = TreeParams {
-        salt: Some([7; 32]),
+        nonce: [9; 16],
+        salt: Some(Salt::new([7; 32])),
         collision: CollisionPolicy::Reject,
     };
     vec![tree_file::encode(&plain), tree_file::encode(&salted)]

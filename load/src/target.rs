@@ -188,7 +188,7 @@ impl Target for Engine {
         let receipt = self.submit_blocking(submission)?;
         Ok(Box::new(move || {
             Ok(match receipt.durable_blocking()?.outcome {
-                Outcome::Applied { .. } => Written::Applied,
+                Outcome::Applied { .. } | Outcome::Reverted { .. } => Written::Applied,
                 Outcome::Refused(refusal) => Written::Refused(refusal.to_string()),
             })
         }))

@@ -1,15 +1,19 @@
-//! Step 0 of opening: the directory is locked, and its tree file is read or created.
+//! Step 0 of opening: the directory is locked, and its tree file is read.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
 
 use trunkline_actors::config::Config;
-use trunkline_core::params::TreeParams;
+use trunkline_actors::runtime::entropy;
+use trunkline_core::params::{NONCE_BYTES, TreeParams};
 use trunkline_core::store::disk::{Disk, OsDisk};
-use trunkline_core::store::lock::{DirectoryLock, LOCK_FILE};
-use trunkline_core::store::tree_file::{self, TREE_FILE};
+use trunkline_core::store::lock::DirectoryLock;
+use trunkline_core::store::log::LOG_DIRECTORY;
+use trunkline_core::store::own_directory::OwnDirectory;
+use trunkline_core::store::tree_file::TREE_FILE;
 
+use super::creation::{self, Remains, list, unusable};
 use super::recovery::read_params;
 use crate::error::OpenError;
 
@@ -17,28 +21,48 @@ use crate::error::OpenError;
 pub(super) struct Claimed {
     /// The lock of the directory. `None` if the caller gave the disk, and therefore has to keep other engines away.
     pub(super) lock: Option<DirectoryLock>,
+    /// The disk, which changes nothing once the directory is replaced.
     pub(super) disk: Arc<dyn Disk>,
+    /// The path, absolute unless the disk was given: the process may change its working directory.
+    pub(super) directory: PathBuf,
     pub(super) params: TreeParams,
+    /// Whether the tree has yet to be created.
+    pub(super) is_new: bool,
 }
 
-/// Locks the configured directory, unless the disk is given, and reads or creates the tree file.
-pub(super) fn claim(disk: Option<Arc<dyn Disk>>, config: &Config) -> Result<Claimed, OpenError> {
-    let directory = &*config.engine.directory;
-    let lock = match disk {
-        None => Some(lock_directory(directory)?),
-        Some(_) => None,
+/// Locks the configured directory, unless the disk is given, and reads the tree file. Creates the directory, but no tree
+/// in it.
+pub(super) fn claim(
+    given: Option<Arc<dyn Disk>>,
+    nonce: Option<[u8; NONCE_BYTES]>,
+    config: &Config,
+) -> Result<Claimed, OpenError> {
+    let configured = &*config.engine.directory;
+    let (lock, directory, own) = match given {
+        None => {
+            let directory = absolute(configured).map_err(unusable(configured))?;
+            let lock = lock_directory(&directory)?;
+            let own = locked(&lock, &directory).map_err(unusable(&directory))?;
+            (Some(lock), directory, own)
+        }
+        Some(disk) => {
+            let own = opened(disk, configured).map_err(unusable(configured))?;
+            (None, configured.to_owned(), own)
+        }
     };
-    let disk = disk.unwrap_or_else(|| Arc::new(OsDisk));
-    let params = tree_params(&*disk, directory, config)?;
-    Ok(Claimed { lock, disk, params })
-}
-
-/// Returns the error for a directory that could not be used.
-pub(super) fn unusable(directory: &Path) -> impl Fn(io::Error) -> OpenError {
-    |source| OpenError::Directory {
-        path: directory.to_owned(),
-        source,
+    let configured = config.tree.params(nonce.unwrap_or_else(entropy::bytes));
+    let stored = read_params(&own, &directory)?;
+    match &stored {
+        Some(stored) => check_params(stored, &configured, nonce.is_some())?,
+        None => prepare(&own, &directory)?,
     }
+    Ok(Claimed {
+        lock,
+        disk: Arc::new(own),
+        directory,
+        is_new: stored.is_none(),
+        params: stored.unwrap_or(configured),
+    })
 }
 
 /// Locks a directory that contains a tree or nothing, or creates it.
@@ -48,23 +72,30 @@ fn lock_directory(directory: &Path) -> Result<DirectoryLock, OpenError> {
             create_directories(&OsDisk, directory).map_err(unusable(directory))?;
         }
         Err(error) => return Err(unusable(directory)(error)),
-        // Checked before locking, which creates a file.
-        Ok(names) if is_foreign(&names) => {
-            return Err(OpenError::Foreign {
-                path: directory.to_owned(),
-            });
-        }
-        Ok(_) => {}
+        Ok(names) => check_names(directory, &names)?,
     }
     Ok(DirectoryLock::acquire(directory)?)
 }
 
-/// Returns whether a directory contains files that are not of a tree.
-fn is_foreign(names: &[String]) -> bool {
-    // Left by an opening that ended before the tree file was complete.
-    let known = [LOCK_FILE, "TREE.tmp"];
-    let has_tree = names.iter().any(|name| name == TREE_FILE);
-    !has_tree && names.iter().any(|name| !known.contains(&name.as_str()))
+/// Checks that a directory is not somebody else's, before locking creates a file in it.
+fn check_names(directory: &Path, names: &[String]) -> Result<(), OpenError> {
+    if names.iter().any(|name| name == TREE_FILE) {
+        return Ok(());
+    }
+    let log = directory.join(LOG_DIRECTORY);
+    let log_names = list(&OsDisk, &log).map_err(unusable(&log))?;
+    refuse(directory, creation::by_names(names, &log_names))
+}
+
+/// Refuses what is in a directory without a tree file, unless a tree can be created there.
+fn refuse(directory: &Path, remains: Remains) -> Result<(), OpenError> {
+    match remains {
+        Remains::Unfinished => Ok(()),
+        Remains::Tree => Err(creation::missing(directory, TREE_FILE)),
+        Remains::Foreign => Err(OpenError::Foreign {
+            path: directory.to_owned(),
+        }),
+    }
 }
 
 /// Creates a directory and its parents durably: a tree is only as durable as the name of its directory.
@@ -84,20 +115,31 @@ fn create_directories(disk: &dyn Disk, directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Returns the parameters of the tree in the directory, which the configuration must not contradict. Without a tree,
-/// creates one with the parameters of the configuration.
-fn tree_params(
-    disk: &dyn Disk,
-    directory: &Path,
-    config: &Config,
-) -> Result<TreeParams, OpenError> {
-    let configured = config.tree.params();
-    let Some(stored) = read_params(disk, directory)? else {
-        create_directories(disk, directory)
-            .and_then(|()| tree_file::create(disk, directory, &configured))
-            .map_err(unusable(directory))?;
-        return Ok(configured);
+/// Returns a directory that is locked, by its identity.
+fn locked(lock: &DirectoryLock, directory: &Path) -> io::Result<OwnDirectory> {
+    let (id, lock_file) = (lock.directory()?, lock.file()?);
+    let disk = Arc::new(OsDisk);
+    Ok(OwnDirectory::new(disk, directory, id, lock_file))
+}
+
+/// Returns a directory of a given disk, by its identity. Creates it if need be.
+fn opened(disk: Arc<dyn Disk>, directory: &Path) -> io::Result<OwnDirectory> {
+    let id = match disk.identity(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            create_directories(&*disk, directory)?;
+            disk.identity(directory)?
+        }
+        id => id?,
     };
+    Ok(OwnDirectory::new(disk, directory, id, None))
+}
+
+/// Checks that configuration and nonce do not contradict the parameters of a tree.
+fn check_params(
+    stored: &TreeParams,
+    configured: &TreeParams,
+    has_nonce: bool,
+) -> Result<(), OpenError> {
     if stored.collision != configured.collision {
         return Err(OpenError::OtherPolicy {
             stored: stored.collision,
@@ -107,5 +149,16 @@ fn tree_params(
     if configured.salt.is_some() && stored.salt != configured.salt {
         return Err(OpenError::OtherSalt);
     }
-    Ok(stored)
+    if has_nonce && stored.nonce != configured.nonce {
+        return Err(OpenError::OtherNonce);
+    }
+    Ok(())
+}
+
+/// Prepares a directory without a tree for a new one: clears what an interrupted creation left.
+fn prepare(disk: &dyn Disk, directory: &Path) -> Result<(), OpenError> {
+    refuse(directory, creation::remains(disk, directory)?)?;
+    creation::clear(disk, directory)?;
+    // Also a directory that was there: the attempt that created it may have failed before its name was durable.
+    create_directories(disk, directory).map_err(unusable(directory))
 }

@@ -15,7 +15,7 @@ use trunkline_core::kzg::{Committer, Setup, SetupError, TABLES_BYTES, Tables};
 use trunkline_core::store::disk::{OsDisk, read_file, replace_file};
 
 /// Name of the file in an engine's directory, if `kzg.tables_path` is empty.
-const TABLES_FILE: &str = "KZG-TABLES";
+pub(super) const TABLES_FILE: &str = "KZG-TABLES";
 
 static COMMITTER: OnceLock<Arc<Committer>> = OnceLock::new();
 /// Whether the tables were built and not stored yet.

@@ -4,9 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use trunkline_actors::config::{Config, StoreKind};
-use trunkline_core::store::leaves::{LeafStore, MemoryLeafStore};
+use trunkline_core::store::leaves::{LEAVES_DIRECTORY, LeafStore, MemoryLeafStore};
 use trunkline_core::store::manifest::CheckpointManifest;
 
+use super::creation::missing;
 use crate::error::OpenError;
 
 /// The leaf store of an engine.
@@ -16,15 +17,19 @@ pub(super) struct LeavesInUse {
     pub(super) persist: bool,
 }
 
-/// Returns the given leaf store, or opens the configured one.
+/// Returns the given leaf store, or opens the configured one in a directory.
 pub(super) fn open(
     given: Option<Arc<dyn LeafStore>>,
     config: &Config,
+    directory: &Path,
     marker: &CheckpointManifest,
 ) -> Result<LeavesInUse, OpenError> {
     let (leaves, persist): (Arc<dyn LeafStore>, bool) = match (given, config.store.kind) {
         (Some(leaves), _) => (leaves, true),
-        (None, StoreKind::Fjall) => (open_fjall(config)?, true),
+        (None, StoreKind::Fjall) => {
+            check_presence(directory, marker)?;
+            (open_fjall(config, directory)?, true)
+        }
         (None, StoreKind::Log) => {
             let version = marker.record.version;
             if version > 0 {
@@ -36,21 +41,37 @@ pub(super) fn open(
     Ok(LeavesInUse { leaves, persist })
 }
 
+/// Checks that there is a leaf store, if the tree may have leaves in it.
+pub(super) fn check_presence(
+    directory: &Path,
+    marker: &CheckpointManifest,
+) -> Result<(), OpenError> {
+    match has_leaves(marker) && !directory.join(LEAVES_DIRECTORY).exists() {
+        true => Err(missing(directory, LEAVES_DIRECTORY)),
+        false => Ok(()),
+    }
+}
+
+/// Returns whether a leaf store may have leaves.
+pub(super) fn has_leaves(marker: &CheckpointManifest) -> bool {
+    marker.record.version > 0 || marker.intent.is_some()
+}
+
 #[cfg(not(feature = "fjall"))]
-fn open_fjall(_: &Config) -> Result<Arc<dyn LeafStore>, OpenError> {
+fn open_fjall(_: &Config, _: &Path) -> Result<Arc<dyn LeafStore>, OpenError> {
     Err(OpenError::StoreNotBuilt)
 }
 
 #[cfg(feature = "fjall")]
-fn open_fjall(config: &Config) -> Result<Arc<dyn LeafStore>, OpenError> {
+fn open_fjall(config: &Config, directory: &Path) -> Result<Arc<dyn LeafStore>, OpenError> {
     use trunkline_actors::runtime::{priority, thread};
-    use trunkline_core::store::fjall_leaves::{FjallLeafStore, FjallOptions, LEAVES_DIRECTORY};
+    use trunkline_core::store::fjall_leaves::{FjallLeafStore, FjallOptions};
     let options = FjallOptions {
         cache_bytes: config.store.cache_bytes,
         worker_threads: config.store.worker_threads,
         ..FjallOptions::default()
     };
-    let directory = config.engine.directory.join(LEAVES_DIRECTORY);
+    let directory = directory.join(LEAVES_DIRECTORY);
     let nice = config.checkpoint.nice;
     // The threads of the store inherit the priority of the thread that opens it.
     let opening = thread::spawn("store", move || {
@@ -64,8 +85,8 @@ fn open_fjall(config: &Config) -> Result<Arc<dyn LeafStore>, OpenError> {
     }
 }
 
-/// Removes copies of the leaf store that readers left behind when their process ended early.
-pub(super) fn remove_abandoned_copies(_directory: &Path) {
+/// Removes copies of the leaf store that readers left behind when their process was killed.
+pub(super) fn sweep_copies(_directory: &Path) {
     #[cfg(feature = "fjall")]
-    super::leaf_copy::remove_abandoned(_directory);
+    super::leaf_copy::sweep(_directory);
 }

@@ -3,15 +3,16 @@
 //! Nothing that writes is opened until everything else was read and found sound. A directory that is refused therefore
 //! stays as it is, except that opening the leaf store may remove its temporary files.
 //!
-//! 0. `directory`: the directory is locked, and the tree file read or created.
+//! 0. `directory`: the directory is locked, and the tree file is read.
 //! 1. `recovery`: the checkpoint manifest, the log and the history file are read and checked.
 //! 2. `leaf_store` is opened. `replay`: its leaves become a tree, and the log after the checkpoint is replayed.
 //! 3. `kzg_tables`: the tables for commitments are read or built.
-//! 4. The log begins a new segment. Tables that were built are stored.
+//! 4. The log begins a new segment. `creation`: a new tree gets its tree file. Tables that were built are stored.
 //! 5. The pipeline starts.
 //!
 //! `read_only` takes steps 0 to 3 without writing, with a copy of the leaf store (`leaf_copy`).
 
+mod creation;
 mod directory;
 mod kzg_tables;
 #[cfg(feature = "fjall")]
@@ -35,13 +36,16 @@ use trunkline_actors::config::{Config, KzgMode};
 use trunkline_actors::context::StageContext;
 use trunkline_actors::health::Health;
 use trunkline_actors::pipeline::{self, Parts};
+use trunkline_actors::runtime::entropy;
 use trunkline_actors::state::State;
 use trunkline_actors::testing::Faults;
 use trunkline_core::batch::provisional_start;
+use trunkline_core::params::NONCE_BYTES;
 use trunkline_core::store::disk::Disk;
 use trunkline_core::store::leaves::LeafStore;
 use trunkline_core::store::lock::DirectoryLock;
 use trunkline_core::store::log::{CommitLog, FoundLog, LOG_DIRECTORY, LogOptions, Recovery};
+use trunkline_core::store::tree_file::TREE_FILE;
 
 use crate::error::{OpenError, ReplayError};
 use crate::running::Running;
@@ -55,6 +59,8 @@ use replay::Loading;
 pub(crate) struct OpenOptions {
     pub(crate) config: Config,
     pub(crate) disk: Option<Arc<dyn Disk>>,
+    /// The nonce of the tree; a new tree gets a random one without it.
+    pub(crate) nonce: Option<[u8; NONCE_BYTES]>,
     pub(crate) leaves: Option<Arc<dyn LeafStore>>,
     pub(crate) watch: Option<Watch>,
     pub(crate) faults: Faults,
@@ -64,19 +70,35 @@ pub(crate) struct OpenOptions {
 pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
     let config = options.config;
     config.validate()?;
-    let directory = config.engine.directory.clone();
     // 0. The directory. If a later step fails, the lock is dropped last.
-    let Claimed { lock, disk, params } = directory::claim(options.disk, &config)?;
+    let Claimed {
+        lock,
+        disk,
+        directory,
+        params,
+        is_new,
+    } = directory::claim(options.disk, options.nonce, &config)?;
     // Only a locked directory gets files other than those of the disk.
     let locked = lock.is_some().then_some(&*directory);
     // 1. Everything but the leaves.
-    let Found { marker, history } = recovery::find(&*disk, &directory, &params)?;
+    let Found { marker, history } = match is_new {
+        true => recovery::nothing(&params),
+        false => recovery::find(&*disk, &directory, &params)?,
+    };
     // 2. The leaves and the log.
-    let LeavesInUse { leaves, persist } = leaf_store::open(options.leaves, &config, &marker)?;
+    let LeavesInUse { leaves, persist } =
+        leaf_store::open(options.leaves, &config, &directory, &marker)?;
     let snapshot = leaves.snapshot()?;
-    let mut loading = Loading::begin(params, config.clone(), &marker, history, snapshot)?;
+    let loading = Loading::begin(params, config.clone(), &marker, history, snapshot);
+    let loading = loading.map_err(|error| match error {
+        // Only a checkpoint stores leaves, so there was a tree.
+        OpenError::Replay(ReplayError::Differs { .. }) if is_new && locked.is_some() => {
+            creation::missing(&directory, TREE_FILE)
+        }
+        error => error,
+    })?;
     let log_directory = directory.join(LOG_DIRECTORY);
-    let log = loading.replay(|from, visit| {
+    let (loaded, log) = loading.replay(|from, visit| {
         CommitLog::read(disk.clone(), &log_directory, params.tree_id(), from, visit)
     })?;
     // 3. The KZG tables.
@@ -84,12 +106,15 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
     if let Some(path) = &tables_path {
         kzg_tables::read(path);
     }
-    let loaded = loading.finish(config.kzg.mode != KzgMode::OnDemand)?;
+    let loaded = loaded.finish(config.kzg.mode != KzgMode::OnDemand)?;
     // 4. The first writes.
     let (log, recovery) = begin_segment(log, &config)?;
+    if is_new {
+        creation::complete(&*disk, &directory, &params)?;
+    }
     if let Some(path) = &tables_path {
         kzg_tables::store(path, &loaded.state.metrics);
-        leaf_store::remove_abandoned_copies(&directory);
+        leaf_store::sweep_copies(&directory);
     }
     // 5. The pipeline.
     let (context, controls) = share(loaded.state, locked, options.faults);
@@ -115,7 +140,7 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
 fn begin_segment(log: FoundLog, config: &Config) -> Result<(CommitLog, Recovery), OpenError> {
     Ok(log.begin::<ReplayError>(LogOptions {
         segment_bytes_max: config.log.segment_bytes_max,
-        nonce: rand::random(),
+        nonce: entropy::bytes(),
     })?)
 }
 

@@ -8,9 +8,10 @@ use trunkline_core::params::TreeParams;
 use trunkline_core::store::disk::Disk;
 use trunkline_core::store::history_file::HistoryFile;
 use trunkline_core::store::log::{CommitLog, LOG_DIRECTORY, LogPosition};
-use trunkline_core::store::manifest::{CheckpointManifest, ReadManifestError};
+use trunkline_core::store::manifest::{CHECKPOINT_FILE, CheckpointManifest, ReadManifestError};
 use trunkline_core::store::tree_file::{self, ReadTreeFileError};
 
+use super::creation::missing;
 use crate::error::{OpenError, ReplayError};
 
 /// What was found in a directory, without its leaves and the content of its log.
@@ -19,13 +20,22 @@ pub(crate) struct Found {
     pub(crate) history: History,
 }
 
+/// Returns what a tree has that is to be created.
+pub(crate) fn nothing(params: &TreeParams) -> Found {
+    let marker = CheckpointManifest::genesis(params.tree_id());
+    Found {
+        history: History::new(&marker, None),
+        marker,
+    }
+}
+
 /// Reads and checks the checkpoint manifest, the log and the history file.
 pub(crate) fn find(
     disk: &dyn Disk,
     directory: &Path,
     params: &TreeParams,
 ) -> Result<Found, OpenError> {
-    let marker = read_marker(disk, directory, params)?;
+    let marker = read_marker(disk, directory)?;
     check_log(disk, directory, params, &marker)?;
     let history = HistoryFile::open(disk, directory, &marker)?;
     Ok(Found {
@@ -34,17 +44,13 @@ pub(crate) fn find(
     })
 }
 
-/// Returns the checkpoint manifest of a directory, or that of an empty tree if there was no checkpoint yet.
-fn read_marker(
-    disk: &dyn Disk,
-    directory: &Path,
-    params: &TreeParams,
-) -> Result<CheckpointManifest, ReadManifestError> {
+/// Returns the checkpoint manifest of a directory.
+fn read_marker(disk: &dyn Disk, directory: &Path) -> Result<CheckpointManifest, OpenError> {
     match CheckpointManifest::read(disk, directory) {
         Err(ReadManifestError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            Ok(CheckpointManifest::genesis(params.tree_id()))
+            Err(missing(directory, CHECKPOINT_FILE))
         }
-        read => read,
+        read => Ok(read?),
     }
 }
 
@@ -62,6 +68,9 @@ fn check_log(
     let from = LogPosition::of(&marker.record);
     let log = directory.join(LOG_DIRECTORY);
     let survey = CommitLog::read_only(disk, &log, &tree_id, from, |_| Ok::<_, ReplayError>(()))?;
+    if survey.segments.is_empty() {
+        return Err(missing(directory, LOG_DIRECTORY));
+    }
     let last = survey.last.version;
     match marker.intent.filter(|intent| last < *intent) {
         Some(intent) => Err(OpenError::LogEndsEarly { intent, last }),

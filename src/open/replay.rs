@@ -4,14 +4,14 @@
 //! error that names it.
 
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
-use std::thread::ScopedJoinHandle;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use trunkline_actors::config::Config;
 use trunkline_actors::config::runtime::RuntimeSettings;
 use trunkline_actors::metrics::Metrics;
 use trunkline_actors::runtime::pool::Pools;
-use trunkline_actors::runtime::thread;
+use trunkline_actors::runtime::thread::{self, JoinHandle};
+use trunkline_actors::runtime::wait::{receive, send};
 use trunkline_actors::state::State;
 use trunkline_actors::state::access_sampler::AccessSampler;
 use trunkline_actors::state::cold_leaves;
@@ -31,7 +31,9 @@ use trunkline_core::store::effect::decode_effects;
 use trunkline_core::store::leaves::LeafSnapshot;
 use trunkline_core::store::log::{LogEntry, LogPosition, OpenLogError};
 use trunkline_core::store::manifest::CheckpointManifest;
-use trunkline_core::tree::{self, BuildError, Roots, SealedChanges, TreeHasher, TreeWriter};
+use trunkline_core::tree::{
+    self, BuildError, Roots, SealedChanges, TreeHasher, TreeReader, TreeWriter,
+};
 
 use super::kzg_tables::committer;
 use crate::error::{OpenError, ReplayError};
@@ -47,7 +49,7 @@ pub(crate) struct Loaded {
 pub(crate) struct Loading {
     params: TreeParams,
     config: Config,
-    pools: Pools,
+    pools: Arc<Pools>,
     metrics: Arc<Metrics>,
     leaves: Arc<dyn LeafSnapshot>,
     writer: TreeWriter,
@@ -86,11 +88,13 @@ impl Loading {
         leaves: Arc<dyn LeafSnapshot>,
     ) -> Result<Self, OpenError> {
         let pools = Pools::start(config.workers.threads, config.workers.read_threads)?;
+        let pools = Arc::new(pools);
         let metrics = Arc::new(Metrics::new(&config.engine.name));
         let version = marker.record.version;
         let scan = |range| cold_leaves::scan(&params, &*leaves, range, 0);
         let budget_bytes = config.memory.budget_bytes;
-        let built = tree::build_within(budget_bytes, &pools.commit, params.collision, scan);
+        let built =
+            tree::build_within(budget_bytes, pools.commit.threads(), params.collision, scan);
         let (mut writer, mut hasher) = built.map_err(|error| match error {
             BuildError::Source(error) => error.into(),
             BuildError::Disorder(first) => OpenError::from(ReplayError::Misplaced(first)),
@@ -124,63 +128,55 @@ impl Loading {
     }
 
     /// Replays the log after the checkpoint. `read` gets the position to begin at and a function to pass each entry to.
+    /// Returns the loaded state with the result of `read`.
     ///
     /// Three steps overlap, like the stages of the engine: the caller's thread reads and decodes entries, a second
     /// thread applies them to the tree, a third one hashes the tree and compares. When this returns without an error,
     /// everything was replayed and matches its record.
     pub(crate) fn replay<T>(
-        &mut self,
+        self,
         read: impl FnOnce(
             LogPosition,
             &mut dyn FnMut(LogEntry) -> Result<(), ReplayError>,
         ) -> Result<T, OpenLogError<ReplayError>>,
-    ) -> Result<T, OpenError> {
-        let (params, pool, leaves) = (&self.params, &self.pools.commit, &*self.leaves);
-        let (writer, hasher, replayed) = (&mut self.writer, &mut self.hasher, &mut self.replayed);
-        let hash_parallelism = self.config.workers.hash_parallelism;
-        let from = LogPosition::of(&replayed.record);
-        let (reader, covered) = (writer.reader(), replayed.record.version);
+    ) -> Result<(Self, T), OpenError> {
+        let (params, from) = (self.params, LogPosition::of(&self.replayed.record));
         let (to_apply, decoded) = sync_channel::<Decoded>(REPLAYS_WAITING_MAX);
         let (to_check, applied) = sync_channel(REPLAYS_WAITING_MAX);
-        std::thread::scope(|scope| {
-            let apply_all = move || {
-                for next in decoded {
-                    let batch = &next.batch;
-                    cold_leaves::restore(writer, [batch], params, leaves, covered, pool)?;
-                    let changes = apply(writer, &next).map_err(OpenLogError::Visitor)?;
-                    cold_leaves::evict(writer, covered, batch.operations);
-                    // Fails if an earlier version was refused; `check_all` returns why.
-                    if to_check.send((next, changes)).is_err() {
-                        break;
-                    }
-                }
-                Ok(())
-            };
-            let check_all = move || {
-                for (next, changes) in applied {
-                    let version = changes.version();
-                    let roots = hasher.hash(changes, Some((pool, hash_parallelism)));
-                    let ended = replayed.advance(next, roots);
-                    ended.map_err(OpenLogError::Visitor)?;
-                    reader.retire(version);
-                }
-                Ok(())
-            };
-            let applying = thread::spawn_scoped(scope, "replay-tree", apply_all);
-            let applying = applying.map_err(OpenError::Thread)?;
-            let checking = thread::spawn_scoped(scope, "replay-hash", check_all);
-            let checking = checking.map_err(OpenError::Thread)?;
-            let found = read(from, &mut |entry| {
-                // Fails if an earlier version was refused; the error of that step is returned below.
-                let _ = to_apply.send(decode(params, entry)?);
-                Ok(())
-            });
-            drop(to_apply);
-            // A later step is at an earlier version, so its error comes first.
-            join(checking)?;
-            join(applying)?;
-            Ok(found?)
-        })
+        let apply = Apply {
+            params,
+            covered: self.replayed.record.version,
+            pools: self.pools.clone(),
+            leaves: self.leaves.clone(),
+            writer: self.writer,
+        };
+        let check = Check {
+            pools: self.pools.clone(),
+            hash_parallelism: self.config.workers.hash_parallelism,
+            reader: apply.writer.reader(),
+            hasher: self.hasher,
+            replayed: self.replayed,
+        };
+        let applying = thread::spawn("replay-tree", move || apply.run(&decoded, &to_check));
+        let applying = applying.map_err(OpenError::Thread)?;
+        let checking = thread::spawn("replay-hash", move || check.run(&applied));
+        let checking = checking.map_err(OpenError::Thread)?;
+        let found = read(from, &mut |entry| {
+            // Fails if an earlier version was refused; the error of that step is returned below.
+            let _ = send(&to_apply, decode(&params, entry)?);
+            Ok(())
+        });
+        drop(to_apply);
+        let (checked, applied) = (join(checking), join(applying));
+        // A later step is at an earlier version, so its error comes first.
+        let ((hasher, replayed), writer) = (checked?, applied?);
+        let loaded = Self {
+            writer,
+            hasher,
+            replayed,
+            ..self
+        };
+        Ok((loaded, found?))
     }
 
     /// Returns the state at the last commit. Computes its KZG root with `commit`, and compares it with the stored one,
@@ -224,6 +220,63 @@ impl Loading {
             writer: self.writer,
             hasher: self.hasher,
         })
+    }
+}
+
+/// The step of a replay that applies versions to the tree.
+struct Apply {
+    params: TreeParams,
+    /// The version of the leaf store.
+    covered: u64,
+    pools: Arc<Pools>,
+    leaves: Arc<dyn LeafSnapshot>,
+    writer: TreeWriter,
+}
+
+impl Apply {
+    fn run(
+        self,
+        decoded: &Receiver<Decoded>,
+        to_check: &SyncSender<(Decoded, SealedChanges)>,
+    ) -> Result<TreeWriter, OpenError> {
+        let (params, covered, mut writer) = (self.params, self.covered, self.writer);
+        while let Ok(next) = receive(decoded) {
+            let (batch, pool) = (&next.batch, self.pools.commit.threads());
+            cold_leaves::restore(&mut writer, [batch], &params, &*self.leaves, covered, pool)?;
+            let changes = apply(&mut writer, &next).map_err(OpenLogError::Visitor)?;
+            cold_leaves::evict(&mut writer, covered, batch.operations);
+            // Fails if an earlier version was refused; the next step returns why.
+            if send(to_check, (next, changes)).is_err() {
+                break;
+            }
+        }
+        Ok(writer)
+    }
+}
+
+/// The step of a replay that hashes the tree and compares it with the records.
+struct Check {
+    pools: Arc<Pools>,
+    hash_parallelism: usize,
+    reader: TreeReader,
+    hasher: TreeHasher,
+    replayed: Replayed,
+}
+
+impl Check {
+    fn run(
+        mut self,
+        applied: &Receiver<(Decoded, SealedChanges)>,
+    ) -> Result<(TreeHasher, Replayed), OpenError> {
+        while let Ok((next, changes)) = receive(applied) {
+            let version = changes.version();
+            let pool = self.pools.commit.cut_into(self.hash_parallelism);
+            let roots = self.hasher.hash(changes, pool);
+            let advanced = self.replayed.advance(next, roots);
+            advanced.map_err(OpenLogError::Visitor)?;
+            self.reader.retire(version);
+        }
+        Ok((self.hasher, self.replayed))
     }
 }
 
@@ -286,7 +339,7 @@ impl Replayed {
 }
 
 /// Waits for a step of a replay. Continues its panic, if any.
-fn join(step: ScopedJoinHandle<'_, Result<(), OpenError>>) -> Result<(), OpenError> {
+fn join<T>(step: JoinHandle<Result<T, OpenError>>) -> Result<T, OpenError> {
     step.join()
         .unwrap_or_else(|payload| std::panic::resume_unwind(payload))
 }

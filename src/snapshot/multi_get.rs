@@ -64,13 +64,13 @@ pub(crate) fn in_shards<T: Sync, R: Send, E: Send>(
 ) -> Result<Vec<R>, E> {
     let shards = state.settings.proof_parallelism.get();
     let shards = shards.min(items.len() / SHARD_KEYS_MIN);
-    if shards < 2 {
+    let Some(pool) = state.pools.read.threads().filter(|_| shards >= 2) else {
         return work(items);
-    }
+    };
     // Shards of equal length; an idle thread takes the next one.
     let shards = items.par_chunks(items.len().div_ceil(shards));
     let all = || shards.with_max_len(1).map(&work).collect();
-    let made: Result<Vec<Vec<R>>, E> = state.pools.read.install(all);
+    let made: Result<Vec<Vec<R>>, E> = pool.install(all);
     Ok(made?.into_iter().flatten().collect())
 }
 
@@ -177,7 +177,10 @@ mod tests {
     fn reads_and_proofs_work_while_all_threads_for_commits_are_blocked() {
         let engine = engine(2);
         let snapshot = engine.snapshot();
-        let (keys, release) = (keys(), block(&snapshot.state.pools.commit));
+        let (keys, release) = (
+            keys(),
+            block(snapshot.state.pools.commit.threads().unwrap()),
+        );
         let expected = keys.iter().map(|key| Some(Bytes::from(key.to_vec())));
         let expected: Vec<Option<Bytes>> = expected.collect();
         assert_eq!(engine.multi_get(&keys).unwrap(), expected);
@@ -196,7 +199,7 @@ mod tests {
     #[test]
     fn commits_work_while_all_threads_for_reads_are_blocked() {
         let engine = engine(2);
-        let release = block(&engine.snapshot().state.pools.read);
+        let release = block(engine.snapshot().state.pools.read.threads().unwrap());
         let mut batch = Batch::new();
         for key in keys() {
             batch.put(key, "other");

@@ -121,7 +121,7 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// Fails if a key is empty or too long, if there is no key or too many, or if a key can't be read
+    /// Fails if a key is empty or too long, if there is no key or too many, or if a key cannot be read
     /// ([`Snapshot::get`]).
     pub fn prove<K: AsRef<[u8]>>(
         &self,
@@ -183,10 +183,16 @@ impl Snapshot {
         order.sort_by_cached_key(|index| params.key_hash(keys[*index].as_ref()));
         let parallelism = self.state.settings.proof_parallelism.get();
         let shard = keys.len().div_ceil(parallelism).max(1);
-        let prove = |index: usize| Ok((index, self.prove_with([&keys[index]], options)?));
-        let order = order.into_par_iter().with_min_len(shard);
-        let proofs = || order.map(prove).collect::<Result<_, SnapshotProveError>>();
-        let mut proofs: Vec<(usize, Proof)> = self.state.pools.read.install(proofs)?;
+        let prove = |index: usize| -> Result<_, SnapshotProveError> {
+            Ok((index, self.prove_with([&keys[index]], options)?))
+        };
+        let mut proofs: Vec<(usize, Proof)> = match self.state.pools.read.threads() {
+            None => order.into_iter().map(prove).collect::<Result<_, _>>()?,
+            Some(pool) => {
+                let order = order.into_par_iter().with_min_len(shard);
+                pool.install(|| order.map(prove).collect::<Result<_, _>>())?
+            }
+        };
         proofs.sort_unstable_by_key(|(index, _)| *index);
         Ok(proofs.into_iter().map(|(_, proof)| proof).collect())
     }

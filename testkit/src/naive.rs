@@ -25,7 +25,7 @@ const PATH: usize = 56;
 const BUCKET_MOST: usize = 16;
 
 /// Names all domains.
-pub const LABELS: [&str; 18] = [
+pub const LABELS: [&str; 17] = [
     "leaf",
     "inner",
     "bucket",
@@ -41,7 +41,6 @@ pub const LABELS: [&str; 18] = [
     "history node",
     "history root",
     "frame",
-    "opening batch",
     "aggregate weight",
     "aggregate point",
 ];
@@ -65,7 +64,10 @@ pub fn join(left: &Hash, right: &Hash) -> Vec<u8> {
 /// Hashes a key, under the salt of the tree if it has one.
 pub fn hash_key(params: &TreeParams, key: &[u8]) -> Hash {
     match params.salt {
-        Some(salt) => *blake3::keyed_hash(&salt, key).as_bytes(),
+        Some(salt) => {
+            let path_key = blake3::derive_key("trunkline v2 path key", salt.bytes());
+            *blake3::keyed_hash(&path_key, key).as_bytes()
+        }
         None => plain(key),
     }
 }
@@ -174,9 +176,10 @@ pub fn setup_id(ceremony: &str) -> Hash {
 
 /// Returns the id of a tree with these parameters.
 pub fn tree_id(params: &TreeParams, setup_id: &Hash) -> Hash {
-    let mut body = vec![1, 0, 128, 0, 8, 56];
+    let mut body = vec![2, 0, 128, 0, 8, 56];
+    body.extend(params.nonce);
     body.push(params.salt.is_some().into());
-    body.extend(params.salt.unwrap_or([0; 32]));
+    body.extend(params.salt_bytes().unwrap_or([0; 32]));
     body.push(match params.collision {
         CollisionPolicy::Bucket => 0,
         CollisionPolicy::Overwrite => 1,

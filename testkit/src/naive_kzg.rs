@@ -116,7 +116,7 @@ pub fn challenges(setup_id: &[u8; 32], versions: &[Opened<'_>]) -> [[u8; 32]; 2]
 }
 
 fn transcript(setup_id: &[u8; 32], versions: &[Opened<'_>]) -> Vec<u8> {
-    let mut bytes = vec![1, 0];
+    let mut bytes = vec![2, 0];
     bytes.extend(setup_id);
     bytes.extend((versions.len() as u64).to_le_bytes());
     for (version, kzg, slots) in versions {

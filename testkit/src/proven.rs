@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use trunkline_core::batch::{Batch, BatchLimits};
 use trunkline_core::kzg::{Committer, G1Bytes, Setup, Slot, slot_value};
-use trunkline_core::params::{CollisionPolicy, TreeParams, slot_of};
+use trunkline_core::params::{CollisionPolicy, Salt, TreeParams, slot_of};
 use trunkline_core::proof::{
     Claim, Draft, Expected, Proof, Top, TopOpening, TopSlots, Verified, VersionProof, open_tops,
 };
@@ -195,12 +195,13 @@ fn neighbours(params: &TreeParams, key: &[u8]) -> [Vec<u8>; 2] {
 pub fn states(committer: &Committer) -> Vec<State> {
     let plain = TreeParams::default();
     let overwrite = TreeParams {
-        salt: Some([7; 32]),
+        nonce: [9; 16],
+        salt: Some(Salt::new([7; 32])),
         collision: CollisionPolicy::Overwrite,
     };
     let reject = TreeParams {
-        salt: None,
         collision: CollisionPolicy::Reject,
+        ..plain
     };
     let bucket = path_collisions()
         .remove(0)

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use trunkline_core::kzg::{AggregateProof, G1Bytes};
-use trunkline_core::params::{CollisionPolicy, TreeParams};
+use trunkline_core::params::{CollisionPolicy, Salt, TreeParams};
 use trunkline_core::proof::{Expected, Proof, Top, TopOpening};
 use trunkline_core::record::{CommitRecord, Root};
 
@@ -15,12 +15,19 @@ use crate::naive_kzg::{self, CEREMONY, NaiveKzg, Opened};
 
 /// Returns the parameters of a tree.
 pub fn params(collision: CollisionPolicy, salt: Option<Hash>) -> TreeParams {
-    TreeParams { salt, collision }
+    TreeParams {
+        nonce: NONCE,
+        salt: salt.map(Salt::new),
+        collision,
+    }
 }
 
-/// Returns the parameters that a tree has by default.
+/// The nonce of the trees here.
+pub const NONCE: [u8; 16] = *b"trunkline vector";
+
+/// Returns the parameters of a tree that has no salt and the default policy.
 pub fn plain() -> TreeParams {
-    TreeParams::default()
+    params(CollisionPolicy::default(), None)
 }
 
 /// Makes the state of the keys of `0..count` with their values.

@@ -4,13 +4,14 @@ use std::path::Path;
 
 use trunkline::config::DurabilityMode;
 use trunkline::core::hash::Digest;
-use trunkline::core::params::TreeParams;
 use trunkline::core::store::disk::OsDisk;
 use trunkline::core::store::effect::{Effect, decode_effects};
-use trunkline::core::store::fjall_leaves::{FjallLeafStore, FjallOptions, LEAVES_DIRECTORY};
+use trunkline::core::store::fjall_leaves::{FjallLeafStore, FjallOptions};
+use trunkline::core::store::leaves::LEAVES_DIRECTORY;
 use trunkline::core::store::leaves::{Leaf, LeafChange, LeafRef, LeafStore};
 use trunkline::core::store::log::{CommitLog, LOG_DIRECTORY, LogPosition};
 use trunkline::core::store::manifest::CheckpointManifest;
+use trunkline::core::store::tree_file;
 use trunkline::{Engine, ReadOnly, Snapshot};
 
 use crate::directories::closed_tree;
@@ -18,7 +19,7 @@ use crate::killed::config;
 
 /// Returns the changes of each version after the checkpoint.
 fn changes_after(directory: &Path, marker: &CheckpointManifest) -> Vec<Vec<Change>> {
-    let params = TreeParams::default();
+    let params = tree_file::read(&OsDisk, directory).unwrap();
     let from = LogPosition::of(&marker.record);
     let log = directory.join(LOG_DIRECTORY);
     let mut versions = Vec::new();

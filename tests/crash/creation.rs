@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::Path;
 
+use tempfile::TempDir;
 use trunkline::config::DurabilityMode;
-use trunkline::core::store::fjall_leaves::LEAVES_DIRECTORY;
-use trunkline::core::store::lock::{LOCK_FILE, LockError};
-use trunkline::core::store::log::LOG_DIRECTORY;
+use trunkline::core::store::leaves::LEAVES_DIRECTORY;
+use trunkline::core::store::lock::LOCK_FILE;
+use trunkline::core::store::log::SEGMENT_HEADER_BYTES;
+use trunkline::core::store::manifest::CHECKPOINT_FILE;
 use trunkline::core::store::tree_file::TREE_FILE;
 use trunkline::{Engine, OpenError, ReadOnly};
 
@@ -21,20 +23,29 @@ struct Step {
     is_tree: bool,
 }
 
-/// All steps until the leaf store has a keyspace. The tests of the stores (`core/tests`) cover what follows.
-const STEPS: [Step; 11] = [
+/// All steps. The tests of the leaf store (`core/tests`) cover what follows once it has a keyspace.
+const STEPS: [Step; 17] = [
     step("nothing", |_| {}, false),
     step("the lock", |at| write(at, LOCK_FILE, b""), false),
+    step("a store", |at| directory(at, ""), false),
+    step("its lock", |at| write_store(at, "lock", b""), false),
+    step("no keyspaces", |at| directory(at, "keyspaces"), false),
+    step("its journal", |at| write_store(at, "0.jnl", b""), false),
+    step("a version", |at| write_store(at, "version", b""), false),
+    step("half of it", |at| write_store(at, "version", b"FJL"), false),
+    step("a log", |at| fs::create_dir(at.join("log")).unwrap(), false),
+    step("a segment", |at| write(at, SEGMENT_TMP, b"trunk"), false),
+    step("all of it", |at| copy_segment(&another_tree(), at), false),
+    step("a manifest", |at| write(at, "CHECKPOINT.tmp", b""), false),
+    step("part of it", |at| write(at, "CHECKPOINT.tmp", b"t"), false),
+    step("all of it", copy_manifest, false),
     step("a tree file", |at| write(at, "TREE.tmp", b""), false),
     step("part of it", |at| write(at, "TREE.tmp", b"trunk"), false),
-    step("all of it", name_tree_file, true),
-    step("a store", |at| directory(at, ""), true),
-    step("its lock", |at| write_store(at, "lock", b""), true),
-    step("no keyspaces", |at| directory(at, "keyspaces"), true),
-    step("its journal", |at| write_store(at, "0.jnl", b""), true),
-    step("a version", |at| write_store(at, "version", b""), true),
-    step("half of it", |at| write_store(at, "version", b"FJL"), true),
+    step("all of it", copy_everything, true),
 ];
+
+const SEGMENT: &str = "log/00000000000000000001-0000000001.seg";
+const SEGMENT_TMP: &str = "log/00000000000000000001-0000000001.seg.tmp";
 
 const fn step(what: &'static str, leave: fn(&Path), is_tree: bool) -> Step {
     Step {
@@ -56,12 +67,35 @@ fn directory(tree: &Path, name: &str) {
     fs::create_dir(tree.join(LEAVES_DIRECTORY).join(name)).unwrap();
 }
 
-fn name_tree_file(tree: &Path) {
+/// Returns a tree that was just created.
+fn another_tree() -> TempDir {
     let other = tempfile::tempdir().unwrap();
     let engine = Engine::open_blocking(config(other.path(), DurabilityMode::Sync)).unwrap();
     engine.shutdown_blocking().unwrap();
-    fs::remove_file(tree.join("TREE.tmp")).unwrap();
-    fs::copy(other.path().join(TREE_FILE), tree.join(TREE_FILE)).unwrap();
+    other
+}
+
+fn copy_segment(from: &TempDir, to: &Path) {
+    let whole = fs::read(from.path().join(SEGMENT)).unwrap();
+    write(to, SEGMENT, &whole[..SEGMENT_HEADER_BYTES]);
+    fs::remove_file(to.join(SEGMENT_TMP)).unwrap_or_default();
+}
+
+fn copy_file(from: &TempDir, to: &Path, name: &str) {
+    fs::copy(from.path().join(name), to.join(name)).unwrap();
+    fs::remove_file(to.join(format!("{name}.tmp"))).unwrap_or_default();
+}
+
+fn copy_manifest(to: &Path) {
+    copy_file(&another_tree(), to, CHECKPOINT_FILE);
+}
+
+/// Copies all parts from one tree, since each tree has an id of its own.
+fn copy_everything(to: &Path) {
+    let other = another_tree();
+    copy_segment(&other, to);
+    copy_file(&other, to, CHECKPOINT_FILE);
+    copy_file(&other, to, TREE_FILE);
 }
 
 fn reads_as_nothing(directory: &Path, step: &Step) {
@@ -70,7 +104,7 @@ fn reads_as_nothing(directory: &Path, step: &Step) {
             assert_eq!(tree.inspect().key_count, 0);
             assert_eq!(tree.snapshot().version(), 0);
         }
-        Err(OpenError::NoTree { .. } | OpenError::Lock(LockError::Io { .. })) if !step.is_tree => {}
+        Err(OpenError::NoTree { .. }) if !step.is_tree => {}
         read => panic!("after {}: {read:?}", step.what),
     });
 }
@@ -99,21 +133,4 @@ fn a_tree_opens_after_every_step_of_its_creation() {
         reads_as_nothing(directory.path(), &STEPS[count - 1]);
         is_of_use(directory.path());
     }
-}
-
-#[test]
-fn a_tree_opens_with_a_log_that_has_no_segment_yet() {
-    let directory = tempfile::tempdir().unwrap();
-    for step in &STEPS[..5] {
-        (step.leave)(directory.path());
-    }
-    let log = directory.path().join(LOG_DIRECTORY);
-    fs::create_dir(&log).unwrap();
-    for leftover in [false, true] {
-        if leftover {
-            fs::write(log.join("00000000000000000001-0000000001.seg.tmp"), "trunk").unwrap();
-        }
-        reads_as_nothing(directory.path(), &STEPS[4]);
-    }
-    is_of_use(directory.path());
 }

@@ -7,8 +7,8 @@ use trunkline::config::DurabilityMode;
 use trunkline::core::hash::hex;
 use trunkline::core::history::node_count;
 use trunkline::core::store::disk::OsDisk;
-use trunkline::core::store::fjall_leaves::LEAVES_DIRECTORY;
 use trunkline::core::store::history_file::{HISTORY_FILE, HISTORY_HEADER_BYTES, HistoryFileError};
+use trunkline::core::store::leaves::LEAVES_DIRECTORY;
 use trunkline::core::store::log::{
     CHECKSUM_BYTES, FRAME_HEADER_BYTES, LOG_DIRECTORY, OpenLogError, ReadLogError,
     SEGMENT_HEADER_BYTES,
@@ -295,10 +295,11 @@ fn leaves_that_are_not_those_of_the_manifest_are_refused_by_both_digests() {
     let tree = closed_tree();
     let marker = CheckpointManifest::read(&OsDisk, tree.path()).unwrap();
     let leaves = tree.path().join(LEAVES_DIRECTORY);
-    fs::remove_dir_all(&leaves).unwrap();
     for others in [None, Some(closed_tree_of(8))] {
-        if let Some(others) = others {
-            copy(&others.path().join(LEAVES_DIRECTORY), &leaves);
+        fs::remove_dir_all(&leaves).unwrap();
+        match others {
+            None => fs::create_dir(&leaves).unwrap(),
+            Some(others) => copy(&others.path().join(LEAVES_DIRECTORY), &leaves),
         }
         let path = tree.path();
         let read = leaving_alone(path, || ReadOnly::open(path)).expect_err("leaves differ");

@@ -12,7 +12,7 @@ use trunkline::config::{DurabilityMode, KzgMode};
 use trunkline::core::hash::{Digest, hex};
 use trunkline::{Config, Engine, Receipt};
 
-use crate::support::Shape;
+use crate::support::{NONCE, Shape};
 
 const ORDER: &str = "TRUNKLINE_KILLED_PROCESS";
 /// Submissions in flight at a time.
@@ -148,7 +148,10 @@ fn the_process_that_is_killed() {
 fn run_until_killed(directory: &Path, mode: DurabilityMode, shape: &Shape, round: u64) {
     // The test harness has printed a line without its end.
     say("\nbegun .\n".to_owned());
-    let engine = Engine::open_blocking(config(directory, mode)).expect("the directory opens");
+    let engine = Engine::builder(config(directory, mode))
+        .nonce(NONCE)
+        .open_blocking()
+        .expect("the directory opens");
     let snapshot = engine.snapshot();
     let last = snapshot.record().last_sequence;
     let (version, id) = (snapshot.version(), hex(&snapshot.commit_id()));

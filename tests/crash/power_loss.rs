@@ -120,6 +120,7 @@ impl Case {
         Engine::builder(self.config.clone())
             .disk(Arc::new(self.disk.clone()))
             .leaf_store(self.leaves.clone())
+            .nonce(NONCE)
             .open_blocking()
     }
 

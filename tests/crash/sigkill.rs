@@ -8,7 +8,6 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use trunkline::config::DurabilityMode;
 use trunkline::core::hash::Digest;
-use trunkline::core::params::TreeParams;
 use trunkline::core::store::disk::OsDisk;
 use trunkline::core::store::log::{CommitLog, LOG_DIRECTORY, LogPosition};
 use trunkline::core::store::manifest::CheckpointManifest;
@@ -108,7 +107,7 @@ impl Life {
 
     /// Checks that every commit in the log has the commit id that callers were told.
     fn check_log(&mut self) {
-        let tree_id = TreeParams::default().tree_id();
+        let tree_id = params().tree_id();
         let marker = CheckpointManifest::read(&OsDisk, self.path());
         let marker = marker.unwrap_or_else(|_| CheckpointManifest::genesis(tree_id));
         let from = LogPosition::of(&marker.record);
@@ -156,7 +155,10 @@ impl Life {
     /// Opens the directory in this process, submits for a while, and closes it or not.
     fn go_on(&mut self, close: bool) {
         self.begin_round();
-        let engine = Engine::open_blocking(config(self.path(), self.mode)).unwrap();
+        let engine = Engine::builder(config(self.path(), self.mode))
+            .nonce(NONCE)
+            .open_blocking()
+            .unwrap();
         assert_eq!(engine.snapshot().record().last_sequence, self.last.1);
         for _ in 0..5 {
             let sequence = self.durable.0 + 1;
@@ -212,5 +214,20 @@ fn new_directories_survive_a_kill() {
         let mut life = Life::new(seed, DurabilityMode::Sync);
         life.kill_after((seed % 3 > 0).then_some(seed % 5));
         life.go_on(true);
+    }
+}
+
+#[test]
+#[ignore = "takes minutes; by hand: cargo test --test crash 2_000_kills -- --ignored --nocapture"]
+fn receipts_survive_2_000_kills() {
+    let modes = [
+        DurabilityMode::Sync,
+        DurabilityMode::Sync,
+        DurabilityMode::Interval,
+        DurabilityMode::Os,
+    ];
+    for (seed, mode) in (100..140).zip(modes.into_iter().cycle()) {
+        live(seed, mode, 50);
+        println!("seed {seed}, mode {mode:?}: 50 kills");
     }
 }

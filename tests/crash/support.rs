@@ -12,6 +12,9 @@ use trunkline::{Batch, Requirement, Snapshot};
 
 use trunkline_testkit::naive::NaiveState;
 
+/// The nonce of the trees whose ids the tests compute.
+pub(crate) const NONCE: [u8; 16] = *b"a tree of a test";
+
 pub(crate) type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// What submissions look like.
@@ -127,8 +130,16 @@ pub(crate) fn history_digest<'a>(commit_ids: impl IntoIterator<Item = &'a Digest
     history.digest(&HISTORY)
 }
 
+/// Returns the parameters of a tree that is created with [`NONCE`].
+pub(crate) fn params() -> TreeParams {
+    TreeParams {
+        nonce: NONCE,
+        ..TreeParams::default()
+    }
+}
+
 pub(crate) fn genesis_id() -> Digest {
-    CommitRecord::genesis(TreeParams::default().tree_id()).commit_id()
+    CommitRecord::genesis(params().tree_id()).commit_id()
 }
 
 /// Checks that a snapshot shows exactly this state: by a walk, by reads, by its key count and by its digest.
@@ -147,6 +158,6 @@ pub(crate) fn check_state(snapshot: &Snapshot, expected: &Map, shape: &Shape) {
         let value = snapshot.get(&key).expect("a snapshot can be read");
         assert_eq!(value.as_deref(), expected.get(&key).map(Vec::as_slice));
     }
-    let naive = NaiveState::of(TreeParams::default(), expected.clone());
+    let naive = NaiveState::of(params(), expected.clone());
     assert_eq!(snapshot.record().state_digest, naive.state_digest());
 }

@@ -2,6 +2,7 @@
 
 mod access_sampler;
 mod admission;
+mod blocking_calls;
 mod checkpoint;
 mod cold_leaves;
 mod decisions;
@@ -24,6 +25,7 @@ mod proofs;
 mod receipts;
 mod reload;
 mod reopen;
+mod replaced;
 mod runtimes;
 mod shutdown;
 mod snapshot;

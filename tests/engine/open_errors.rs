@@ -1,16 +1,12 @@
 //! Directories that are not opened: each refusal is typed, and leaves every file as it was.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use trunkline::core::params::CollisionPolicy;
-use trunkline::core::record::CommitRecord;
-use trunkline::core::store::disk::Disk;
 use trunkline::core::store::lock::LockError;
-use trunkline::core::store::log::{CommitLog, LOG_DIRECTORY, LogOptions, LogPosition};
-use trunkline::core::store::tree_file;
+use trunkline::core::store::tree_file::{self, ReadTreeFileError, TreeFileError};
 use trunkline::{Config, Engine, OpenError, ReplayError};
 
 use crate::support::{Rig, log_only, put, without_hanging};
@@ -74,7 +70,7 @@ fn a_tree_of_another_salt_is_not_opened() {
         // Without a configured salt, the salt of the tree is used.
         config.tree.salt = None;
         let engine = Engine::open_blocking(config).unwrap();
-        assert_eq!(engine.params().salt, Some([1; 32]));
+        assert_eq!(engine.params().salt_bytes(), Some([1; 32]));
         assert_eq!(engine.get(b"key").unwrap(), Some("value".into()));
     });
 }
@@ -86,6 +82,46 @@ fn a_tree_without_the_configured_salt_is_not_opened() {
         let mut config = created(directory.path(), |_| {});
         config.tree.salt = Some([2; 32]);
         assert!(matches!(refused(&config), OpenError::OtherSalt));
+    });
+}
+
+#[test]
+fn a_tree_of_another_nonce_is_not_opened() {
+    without_hanging(|| {
+        let directory = tempfile::tempdir().unwrap();
+        let config = log_only(directory.path());
+        let open = |nonce| Engine::builder(config.clone()).nonce(nonce).open_blocking();
+        let engine = open([1; 16]).unwrap();
+        assert_eq!(engine.params().nonce, [1; 16]);
+        engine.shutdown_blocking().unwrap();
+        let before = files(directory.path());
+        assert!(matches!(open([2; 16]).unwrap_err(), OpenError::OtherNonce));
+        assert!(before == files(directory.path()));
+        // The nonce of a tree is in no configuration.
+        let engine = Engine::open_blocking(config.clone()).unwrap();
+        assert_eq!(engine.params().nonce, [1; 16]);
+    });
+}
+
+#[test]
+fn a_directory_of_format_1_is_refused_by_name() {
+    without_hanging(|| {
+        let directory = tempfile::tempdir().unwrap();
+        let config = created(directory.path(), |_| {});
+        let path = directory.path().join(tree_file::TREE_FILE);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[8] = 1;
+        fs::write(&path, bytes).unwrap();
+        let error = refused(&config);
+        assert!(matches!(
+            error,
+            OpenError::TreeFile(ReadTreeFileError::Content {
+                source: TreeFileError::Format(1),
+                ..
+            })
+        ));
+        let text = error.to_string();
+        assert!(text.contains("format 1; this build reads format 2: use a build that reads it"));
     });
 }
 
@@ -168,31 +204,10 @@ fn a_log_whose_last_kzg_root_is_another_is_not_opened() {
         put(&engine, "a", "1");
         put(&engine, "b", "2");
         engine.shutdown_blocking().unwrap();
-        let directory = &rig.config.engine.directory;
-        let log = directory.join(LOG_DIRECTORY);
-        let start = LogPosition::of(&CommitRecord::genesis(params.tree_id()));
-        let mut entries = Vec::new();
-        let keep = |entry| {
-            entries.push(entry);
-            Ok::<_, Infallible>(())
-        };
-        let memory = &*rig.disk.memory;
-        CommitLog::read_only(memory, &log, &params.tree_id(), start, keep).unwrap();
-        entries.last_mut().unwrap().kzg_root = Some([7; 48]);
-
-        let other = Rig::new();
-        let memory = other.disk.memory.clone();
-        memory.create_directory(directory).unwrap();
-        tree_file::create(&*memory, directory, &params).unwrap();
-        let (options, none) = (LogOptions::new([7; 32]), |_| Ok::<_, Infallible>(()));
-        let opened = CommitLog::open(memory.clone(), &log, params.tree_id(), start, options, none);
-        let (mut writer, _) = opened.unwrap();
-        for entry in &entries {
-            writer.append(entry).unwrap();
-        }
-        writer.sync().unwrap();
-        drop(writer);
-
+        let other = rig.with_other_log(&params, |entries| {
+            entries.last_mut().unwrap().kzg_root = Some([7; 48]);
+        });
+        let memory = &other.disk.memory;
         let changes_before = memory.calls();
         let error = other.builder().open_blocking().unwrap_err();
         let OpenError::Replay(ReplayError::Differs { what, version, .. }) = error else {

@@ -1,6 +1,7 @@
 //! Outcomes of submissions: refusals, requirements, collisions.
 
 use trunkline::core::hash;
+use trunkline::core::outcome::{IdempotencyKey, SubmissionOutcome, encode_outcomes};
 use trunkline::core::params::{CollisionPolicy, TreeParams};
 use trunkline::{Batch, Engine, Outcome, Refusal, Requirement};
 use trunkline_testkit::path_collisions;
@@ -167,5 +168,42 @@ fn writes_that_may_still_be_refused_are_not_visible() {
         engine.drain_blocking().unwrap();
         assert!(receipt.hashed_blocking().unwrap().outcome.is_applied());
         assert_eq!(engine.get(b"a").unwrap().as_deref(), Some(&b"2"[..]));
+    });
+}
+
+/// No engine makes a revert or stores an idempotency key yet. A log that has them is replayed all the same: its effects
+/// are resolved.
+#[test]
+fn a_revert_with_an_idempotency_key_is_replayed_and_shown_by_evidence() {
+    without_hanging(|| {
+        let rig = Rig::new();
+        let engine = rig.open();
+        let (params, first) = (engine.params(), submit(&engine, puts([("a", "1")])).1);
+        submit(&engine, puts([("a", "2")]));
+        let (last, _) = submit(&engine, puts([("a", "1")]));
+        engine.shutdown_blocking().unwrap();
+        let revert = Outcome::Reverted {
+            commit_id: first.commit_id,
+        };
+        let other = rig.with_other_log(&params, |entries| {
+            let entry = entries.last_mut().unwrap();
+            let outcome = SubmissionOutcome::decode(&entry.outcomes).unwrap();
+            let (outcomes, digest) = encode_outcomes(&[SubmissionOutcome {
+                outcome: revert,
+                idempotency_key: IdempotencyKey::new(&[0x6b; 64]).unwrap(),
+                ..outcome
+            }]);
+            (entry.outcomes, entry.record.outcomes_digest) = (outcomes.into(), digest);
+        });
+
+        let engine = other.open();
+        let snapshot = engine.snapshot();
+        assert_eq!(snapshot.get(b"a").unwrap(), Some("1".into()));
+        let evidence = engine.evidence(last.sequence()).unwrap();
+        let verified = evidence.verify(&last.provisional_root(), &snapshot.commit_id());
+        let verified = verified.unwrap();
+        assert_eq!(verified.outcome, revert);
+        assert_eq!(verified.idempotency_key.bytes(), [0x6b; 64]);
+        engine.shutdown_blocking().unwrap();
     });
 }

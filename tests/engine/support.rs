@@ -3,6 +3,7 @@
 
 #![allow(unreachable_pub, reason = "modules of one test binary")]
 
+use std::convert::Infallible;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,11 +12,16 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use trunkline::config::StoreKind;
-use trunkline::core::store::disk::{Disk, DiskFile, DiskReader};
+use trunkline::core::params::TreeParams;
+use trunkline::core::record::CommitRecord;
+use trunkline::core::store::disk::{Disk, DiskFile, DiskReader, FileId};
 use trunkline::core::store::leaves::{
     LeafChange, LeafSnapshot, LeafStore, LeafStoreError, MemoryLeafStore,
 };
+use trunkline::core::store::log::{CommitLog, LOG_DIRECTORY, LogEntry, LogOptions, LogPosition};
+use trunkline::core::store::manifest::CheckpointManifest;
 use trunkline::core::store::simulated::SimulatedDisk;
+use trunkline::core::store::tree_file;
 use trunkline::{Batch, Config, Durable, Engine, EngineBuilder, Receipt};
 
 use trunkline_testkit::patience::{HANGS_AFTER, STEP, receive};
@@ -159,6 +165,10 @@ impl Disk for GatedDisk {
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
         self.memory.sync_directory(directory)
     }
+
+    fn identity(&self, path: &Path) -> io::Result<FileId> {
+        self.memory.identity(path)
+    }
 }
 
 impl DiskFile for GatedFile {
@@ -170,6 +180,10 @@ impl DiskFile for GatedFile {
     fn sync(&mut self) -> io::Result<()> {
         self.syncs.pass()?;
         self.file.sync()
+    }
+
+    fn identity(&self) -> io::Result<FileId> {
+        self.file.identity()
     }
 }
 
@@ -235,6 +249,41 @@ impl Rig {
 
     pub fn open(&self) -> Engine {
         self.builder().open_blocking().unwrap()
+    }
+
+    /// Returns a rig with the same tree, whose log has these entries changed. There was no checkpoint, and the engine
+    /// is closed.
+    pub fn with_other_log(
+        &self,
+        params: &TreeParams,
+        change: impl FnOnce(&mut Vec<LogEntry>),
+    ) -> Self {
+        let directory = &self.config.engine.directory;
+        let log = directory.join(LOG_DIRECTORY);
+        let start = LogPosition::of(&CommitRecord::genesis(params.tree_id()));
+        let mut entries = Vec::new();
+        let keep = |entry| {
+            entries.push(entry);
+            Ok::<_, Infallible>(())
+        };
+        let memory = &*self.disk.memory;
+        CommitLog::read_only(memory, &log, &params.tree_id(), start, keep).unwrap();
+        change(&mut entries);
+
+        let other = Self::new();
+        let memory = other.disk.memory.clone();
+        memory.create_directory(directory).unwrap();
+        tree_file::create(&*memory, directory, params).unwrap();
+        let manifest = CheckpointManifest::genesis(params.tree_id());
+        manifest.write(&*memory, directory).unwrap();
+        let (options, none) = (LogOptions::new([7; 32]), |_| Ok::<_, Infallible>(()));
+        let opened = CommitLog::open(memory, &log, params.tree_id(), start, options, none);
+        let (mut writer, _) = opened.unwrap();
+        for entry in &entries {
+            writer.append(entry).unwrap();
+        }
+        writer.sync().unwrap();
+        other
     }
 }
 

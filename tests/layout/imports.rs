@@ -24,7 +24,7 @@ const ACTORS: [&[&str]; 13] = [
 
 /// Folders and files of `src`, from low to high.
 const ENGINE: [&[&str]; 6] = [
-    &["error"],
+    &["error", "temporary"],
     &["snapshot"],
     &["running"],
     &["open"],

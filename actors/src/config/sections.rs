@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use trunkline_core::batch::BatchLimits;
-use trunkline_core::params::{CollisionPolicy, TreeParams};
+use trunkline_core::params::{CollisionPolicy, NONCE_BYTES, Salt, TreeParams};
 
 use super::InvalidSetting;
 use super::text::{CollisionName, salt};
@@ -273,10 +273,11 @@ sections! {
 }
 
 impl TreeConfig {
-    /// Returns the parameters of the tree.
-    pub fn params(&self) -> TreeParams {
+    /// Returns the parameters of a tree with this nonce.
+    pub fn params(&self, nonce: [u8; NONCE_BYTES]) -> TreeParams {
         TreeParams {
-            salt: self.salt,
+            nonce,
+            salt: self.salt.map(Salt::new),
             collision: self.collision,
         }
     }
@@ -292,7 +293,7 @@ impl SubmitConfig {
     }
 }
 
-/// When a version gets its KZG root.
+/// The time at which a version gets its KZG root.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KzgMode {
@@ -305,7 +306,7 @@ pub enum KzgMode {
     OnDemand,
 }
 
-/// What a version has survived when it is called durable.
+/// The events that a version survives once it is called durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DurabilityMode {
@@ -318,7 +319,7 @@ pub enum DurabilityMode {
     Os,
 }
 
-/// Where leaves are kept in the long run.
+/// The place where leaves are kept in the long run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StoreKind {
@@ -329,7 +330,7 @@ pub enum StoreKind {
     Log,
 }
 
-/// Whether a setting keeps its configured value or is adapted to what the engine measures.
+/// The source of a setting's value: the configuration, or the engine's measurements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ControlMode {
@@ -409,7 +410,7 @@ fn check_text(key: &'static str, found: &str, bytes_max: usize) -> Result<(), In
 
 #[cfg(test)]
 mod tests {
-    use trunkline_core::outcome::OUTCOME_BYTES;
+    use trunkline_core::outcome::OUTCOME_BYTES_MAX;
     use trunkline_core::store::log::{EFFECTS_BYTES_MAX, OUTCOMES_BYTES_MAX};
 
     use super::*;
@@ -421,7 +422,7 @@ mod tests {
         let effects = BATCH_BYTES_MAX + 6 * operations + 10;
         assert!(effects <= EFFECTS_BYTES_MAX as u64);
         // A submission has an operation or a requirement, or metadata, which ends its group.
-        let outcomes = (GROUP_OPERATIONS_MAX + 1) * OUTCOME_BYTES as u64;
+        let outcomes = (GROUP_OPERATIONS_MAX + 1) * OUTCOME_BYTES_MAX as u64;
         assert!(outcomes <= OUTCOMES_BYTES_MAX as u64);
     }
 }

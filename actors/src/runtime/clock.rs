@@ -2,13 +2,24 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+#[cfg(feature = "simulation")]
+use super::simulated;
+
 /// Returns the time of the monotonic clock, which every duration and deadline is computed from.
 pub fn now() -> Instant {
+    #[cfg(feature = "simulation")]
+    if let Some(scheduler) = simulated::current() {
+        return scheduler.now();
+    }
     Instant::now()
 }
 
 /// Returns the time since 1970, for what people read; zero if the system's clock is before that.
 pub fn since_1970() -> Duration {
+    #[cfg(feature = "simulation")]
+    if let Some(scheduler) = simulated::current() {
+        return scheduler.since_1970();
+    }
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.unwrap_or_default()
 }

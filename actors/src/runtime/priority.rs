@@ -19,6 +19,10 @@ pub fn bulk() {
 /// has no priorities of threads.
 #[cfg(target_os = "linux")]
 pub fn lower(steps: u8) {
+    #[cfg(feature = "simulation")]
+    if super::simulated::current().is_some() {
+        return;
+    }
     const LOWEST: i32 = 19;
     let thread = Some(rustix::thread::gettid());
     // Only the time at which work is done depends on priorities, so errors do not matter.

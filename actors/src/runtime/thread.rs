@@ -1,7 +1,30 @@
 //! Threads, each with a name that starts with `trunkline-`.
 
+use std::cell::Cell;
 use std::io;
-use std::thread::{Builder, JoinHandle, Scope, ScopedJoinHandle};
+use std::thread::Builder;
+
+#[cfg(feature = "simulation")]
+use super::simulated;
+
+#[cfg(feature = "simulation")]
+pub use simulated::JoinHandle;
+#[cfg(not(feature = "simulation"))]
+pub use std::thread::JoinHandle;
+
+thread_local! {
+    static IS_OWN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Returns whether the calling thread was started by [`spawn`]. It must not wait for the pipeline then, which may wait
+/// for it.
+pub fn is_own() -> bool {
+    #[cfg(feature = "simulation")]
+    if let Some(scheduler) = simulated::current() {
+        return scheduler.is_own();
+    }
+    IS_OWN.get()
+}
 
 /// Starts a thread.
 ///
@@ -12,22 +35,16 @@ pub fn spawn<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<JoinHandle<T>> {
-    named(name).spawn(work)
-}
-
-/// Starts a thread that ends before its scope does.
-///
-/// # Errors
-///
-/// Fails if the system has no thread left; `work` is dropped then.
-pub fn spawn_scoped<'scope, T: Send + 'scope>(
-    scope: &'scope Scope<'scope, '_>,
-    name: &str,
-    work: impl FnOnce() -> T + Send + 'scope,
-) -> io::Result<ScopedJoinHandle<'scope, T>> {
-    named(name).spawn_scoped(scope, work)
-}
-
-fn named(name: &str) -> Builder {
-    Builder::new().name(format!("trunkline-{name}"))
+    #[cfg(feature = "simulation")]
+    if let Some(scheduler) = simulated::current() {
+        return simulated::spawn(&*scheduler, name, work);
+    }
+    let thread = Builder::new().name(format!("trunkline-{name}"));
+    let started = thread.spawn(|| {
+        IS_OWN.set(true);
+        work()
+    });
+    #[cfg(feature = "simulation")]
+    let started = started.map(JoinHandle::of_thread);
+    started
 }

@@ -48,8 +48,8 @@ impl HashStage {
 
     fn hash(&mut self, group: AppliedGroup) -> HashedVersion {
         let shards = self.context.settings.hash_parallelism.get();
-        let pool = (&self.context.state.pools.commit, shards);
-        let roots = self.hasher.hash(group.changes, Some(pool));
+        let pool = self.context.state.pools.commit.cut_into(shards);
+        let roots = self.hasher.hash(group.changes, pool);
         let (outcomes, outcomes_digest) = encode_outcomes(&group.outcomes);
         let outcomes = Bytes::from(outcomes);
         let record = self.record(group.submissions, &roots, outcomes_digest);

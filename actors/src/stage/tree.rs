@@ -7,7 +7,7 @@ use std::sync::mpsc::Sender;
 use bytes::Bytes;
 use trunkline_core::batch::PreparedBatch;
 use trunkline_core::hash::Digest;
-use trunkline_core::outcome::{Outcome, SubmissionOutcome};
+use trunkline_core::outcome::{IdempotencyKey, Outcome, SubmissionOutcome};
 use trunkline_core::tree::TreeWriter;
 
 use super::serve;
@@ -17,6 +17,7 @@ use crate::context::StageContext;
 use crate::failure::{EngineFailure, Stage};
 use crate::message::{AppliedGroup, SealedGroup, StageMessage, SubmissionRange};
 use crate::runtime::clock;
+use crate::runtime::wait::yield_point;
 use crate::state::cold_leaves::{self, ScanError};
 use crate::state::layer::{Displaced, Layer, Part};
 use crate::state::values::FetchError;
@@ -71,6 +72,7 @@ impl TreeStage {
                 sequence: submission.sequence,
                 submission: submission.batch.digest,
                 outcome,
+                idempotency_key: IdempotencyKey::default(),
             });
             submissions.last_sequence = submission.sequence;
             submissions.provisional_root = submission.provisional_root;
@@ -112,7 +114,7 @@ impl TreeStage {
         let (covered, view) = (state.versions.covered(), state.values.store());
         let leaves = view.leaves().map_err(failed)?;
         let batches = group.submissions.iter().map(|next| &*next.batch);
-        let (params, pool) = (&state.params, &state.pools.commit);
+        let (params, pool) = (&state.params, state.pools.commit.threads());
         let writer = &mut self.writer;
         let restored = cold_leaves::restore(writer, batches, params, &*leaves, covered, pool);
         restored.map_err(|error| match error {
@@ -145,8 +147,8 @@ impl TreeStage {
         parts: &mut Vec<Part>,
     ) -> Result<Outcome, EngineFailure> {
         let shards = self.context.settings.tree_parallelism.get();
-        let pool = (&self.context.state.pools.commit, shards);
-        let applied = match self.writer.apply_on(Some(pool), batch, version) {
+        let pool = self.context.state.pools.commit.cut_into(shards);
+        let applied = match self.writer.apply_on(pool, batch, version) {
             Ok(applied) => applied,
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
@@ -193,6 +195,7 @@ impl TreeStage {
     fn publish(&self, layer: &Arc<Layer>, batches: &[(u64, Arc<PreparedBatch>)]) {
         let state = &self.context.state;
         state.advance_present(layer.clone());
+        yield_point();
         for (sequence, batch) in batches {
             state.overlay.hide(*sequence, batch);
         }
@@ -204,6 +207,7 @@ impl TreeStage {
             match outcome.outcome {
                 Outcome::Applied { displaced } => displaced_keys += u64::from(displaced),
                 Outcome::Refused(_) => refused += 1,
+                Outcome::Reverted { .. } => {}
             }
         }
         self.context.metrics.group_applied(refused, displaced_keys);

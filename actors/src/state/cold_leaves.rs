@@ -83,13 +83,13 @@ pub fn restore<'a>(
     params: &TreeParams,
     store: &dyn LeafSnapshot,
     covered: u64,
-    pool: &rayon::ThreadPool,
+    pool: Option<&rayon::ThreadPool>,
 ) -> Result<u64, ScanError> {
     let runs = writer.cells_to_load(batches);
     let scan = |run: &CellRun| scan(params, store, run.key_hashes(), covered);
-    let scanned: Vec<Vec<Leaf>> = match runs.len() < PARALLEL_SCANS_MIN {
-        true => runs.iter().map(scan).collect::<Result<_, _>>()?,
-        false => pool.install(|| runs.par_iter().map(scan).collect::<Result<_, _>>())?,
+    let scanned: Vec<Vec<Leaf>> = match pool.filter(|_| runs.len() >= PARALLEL_SCANS_MIN) {
+        None => runs.iter().map(scan).collect::<Result<_, _>>()?,
+        Some(pool) => pool.install(|| runs.par_iter().map(scan).collect::<Result<_, _>>())?,
     };
     let mut restored = 0;
     for (run, leaves) in runs.iter().zip(scanned) {

@@ -34,7 +34,7 @@ pub struct State {
     /// Computes KZG roots and openings.
     pub committer: Arc<Committer>,
     /// Worker threads.
-    pub pools: Pools,
+    pub pools: Arc<Pools>,
     /// Settings in force.
     pub settings: Arc<RuntimeSettings>,
     /// Samples of the keys that are read and written.

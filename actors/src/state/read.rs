@@ -23,6 +23,7 @@ use super::values::{FetchError, StoreView};
 use super::versions::Version;
 use crate::failure::EngineFailure;
 use crate::health::Health;
+use crate::runtime::wait::yield_point;
 
 /// The reason for which a read failed.
 ///
@@ -88,7 +89,7 @@ impl From<FetchError> for ReadError {
     }
 }
 
-/// Where the value of a key is.
+/// The place of a key's value.
 enum Lookup {
     /// In the overlay, since the newest write is not applied yet; `None` is a delete.
     Accepted(Option<Bytes>),
@@ -154,6 +155,7 @@ impl State {
         self.access_sampler.touch(key_hash);
         let number = version.number();
         let found = self.lookup(number, key_hash);
+        yield_point();
         self.check_readable(number)?;
         let value = self.fetch(key_hash, number, found, || self.store_of(version));
         self.check_readable(number)?;
@@ -184,11 +186,13 @@ impl State {
         loop {
             health.check()?;
             let accepted = self.overlay.get(key_hash);
+            yield_point();
             let version = self.present();
             if let Some(value) = accepted {
                 return Ok((version, Lookup::Accepted(value)));
             }
             let found = self.lookup(version, key_hash);
+            yield_point();
             if self.check_readable(version).is_ok() {
                 return Ok((version, found));
             }
@@ -200,12 +204,14 @@ impl State {
         match self.reader.probe(version, key_hash) {
             Probe::Absent => return Lookup::Absent,
             Probe::UnchangedSince(since) => {
+                yield_point();
                 if let Some(value) = self.values.cached(key_hash, since..=version) {
                     return Lookup::Value(value);
                 }
             }
             Probe::Unknown => {}
         }
+        yield_point();
         match self.reader.get(version, key_hash) {
             Ok(Some(leaf)) => Lookup::Leaf(leaf),
             Ok(None) => Lookup::Absent,

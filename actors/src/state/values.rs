@@ -16,6 +16,7 @@ use trunkline_core::store::leaves::{LeafSnapshot, LeafStoreError};
 use trunkline_core::tree::Leaf;
 
 use crate::metrics::Metrics;
+use crate::runtime::wait::yield_point;
 use crate::state::cold_leaves::ScanError;
 use crate::state::layer::Layer;
 use crate::state::value_cache::ValueCache;
@@ -354,6 +355,7 @@ impl Values {
     ) -> Result<Located, FetchError> {
         let mut store = view();
         while leaf.origin > store.version {
+            yield_point();
             if let Some(layer) = self.layer(leaf.origin) {
                 return Ok(Located::Memory(layer));
             }

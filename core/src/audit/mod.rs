@@ -3,7 +3,7 @@
 //! State digest and KZG root are made of the same slot digests, one by hashing and one by a
 //! commitment. Neither shows the other, and a commitment does not show the degree of its polynomial. An
 //! audit proof shows both: the digests themselves, which fold to the state digest, and the value of the
-//! committed polynomial at a point that follows from them. `SPEC.md`, section 19, is the normative text.
+//! committed polynomial at a point that follows from them. `SPEC.md` §16 is the normative text.
 //!
 //! Here are its nouns; `wire` is its form in bytes, `verify` its rules, and `prove` (feature `state`)
 //! makes it. Not here: what the slots hold (proofs of keys show that).

@@ -34,12 +34,13 @@ mod proto {
 impl AuditProof {
     /// Reads an audit proof. Only the bytes that [`Self::encode`] gives are accepted.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let message: proto::AuditProof = wire::decode_canonical(bytes, ENCODED_BYTES_MAX)?;
-        wire::check_format(message.format)?;
+        let format = |message: &proto::AuditProof| message.format;
+        let message = wire::decode_canonical(bytes, ENCODED_BYTES_MAX, format)?;
         let collision = wire::collision(message.collision);
         Ok(Self {
             params: TreeParams {
-                salt: wire::optional(&message.salt, |salt| wire::array(salt, "a salt"))?,
+                nonce: wire::array(&message.nonce, "a nonce")?,
+                salt: wire::optional(&message.salt, wire::salt)?,
                 collision: collision.ok_or(DecodeError::Collision(message.collision))?,
             },
             version: message.version,
@@ -60,7 +61,7 @@ impl AuditProof {
             .map(|(slot, digest)| u128::from(*digest == ZERO) << slot);
         let message = proto::AuditProof {
             format: u32::from(FORMAT),
-            salt: self.params.salt.map_or_else(Vec::new, Vec::from),
+            salt: self.params.salt_bytes().map_or_else(Vec::new, Vec::from),
             collision: self.params.collision as i32,
             version: self.version,
             record: record.unwrap_or_default(),
@@ -68,6 +69,7 @@ impl AuditProof {
             empty_slots: bits.fold(0, |bits, bit| bits | bit).to_le_bytes().to_vec(),
             slots: used.flatten().copied().collect(),
             opening: self.opening.to_vec(),
+            nonce: self.params.nonce.to_vec(),
         };
         Ok(message.encode_to_vec())
     }

@@ -46,8 +46,8 @@ impl Inclusion {
 impl AncestorProof {
     /// Reads a proof; only the bytes that [`Self::encode`] gives are accepted.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let message: proto::AncestorProof = wire::decode_canonical(bytes, HISTORY_PROOF_BYTES_MAX)?;
-        wire::check_format(message.format)?;
+        let format = |message: &proto::AncestorProof| message.format;
+        let message = wire::decode_canonical(bytes, HISTORY_PROOF_BYTES_MAX, format)?;
         Ok(Self {
             head: CommitRecord::decode(&message.head)?,
             version: message.version,
@@ -74,9 +74,8 @@ impl AncestorProof {
 impl ConsistencyProof {
     /// Reads a proof; only the bytes that [`Self::encode`] gives are accepted.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let message: proto::ConsistencyProof =
-            wire::decode_canonical(bytes, HISTORY_PROOF_BYTES_MAX)?;
-        wire::check_format(message.format)?;
+        let format = |message: &proto::ConsistencyProof| message.format;
+        let message = wire::decode_canonical(bytes, HISTORY_PROOF_BYTES_MAX, format)?;
         Ok(Self {
             older: wire::optional(&message.older, CommitRecord::decode)?,
             head: CommitRecord::decode(&message.head)?,

@@ -42,10 +42,11 @@ pub struct Siblings {
 /// #     }],
 /// #     opening: None,
 /// # };
-/// // `proof` ends with the bitmap of seven empty siblings.
+/// // `proof` ends with the bitmap of seven empty siblings and the nonce, a field of 18 bytes.
 /// let mut bytes = proof.encode()?;
-/// assert_eq!(bytes.pop(), Some(0b0111_1111));
-/// bytes.push(0b1111_1110); // seven still, but not the first seven bits
+/// let bitmap = bytes.len() - 19;
+/// assert_eq!(bytes[bitmap], 0b0111_1111);
+/// bytes[bitmap] = 0b1111_1110; // seven still, but not the first seven bits
 /// let error = SiblingsError::Bitmap { bitmap_bytes: 1, count: 7 };
 /// assert_eq!(Proof::decode(&bytes), Err(DecodeProofError::Siblings(error)));
 /// # Ok::<(), ProofFormError>(())
@@ -124,8 +125,7 @@ impl Siblings {
         if let Some(index) = digests.iter().position(|digest| *digest == ZERO) {
             return Err(SiblingsError::Zero(index));
         }
-        let empty: usize = bitmap.iter().map(|byte| byte.count_ones() as usize).sum();
-        let count = empty + digests.len();
+        let count = bits_set(&bitmap) + digests.len();
         if bitmap.len() != count.div_ceil(8) || has_bits_from(&bitmap, count) {
             return Err(SiblingsError::Bitmap {
                 bitmap_bytes: bitmap.len(),
@@ -138,6 +138,11 @@ impl Siblings {
             count,
         })
     }
+}
+
+/// Returns how many bits of a bitmap are set.
+pub(super) fn bits_set(bitmap: &[u8]) -> usize {
+    bitmap.iter().map(|byte| byte.count_ones() as usize).sum()
 }
 
 /// Returns whether a bit at or after `count` is set in a bitmap whose last byte holds bit `count - 1`.

@@ -5,6 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// A file system, as far as the stores use one.
@@ -45,6 +46,46 @@ pub trait Disk: Send + Sync + 'static {
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in a directory durable.
     fn sync_directory(&self, directory: &Path) -> io::Result<()>;
+    /// Returns which file or directory has a name now.
+    fn identity(&self, path: &Path) -> io::Result<FileId>;
+}
+
+/// The identity of a file or directory, whatever its names are. Another file may get the same one once this file is
+/// removed and all its handles are closed. Never stored: a copy of a file is another file.
+///
+/// ```
+/// use std::path::Path;
+/// use trunkline_core::store::{disk::Disk, simulated::SimulatedDisk};
+/// let (disk, path) = (SimulatedDisk::new(1), Path::new("note"));
+/// let file = disk.create(path)?;
+/// assert_eq!(file.identity()?, disk.identity(path)?);
+/// disk.remove(path)?;
+/// let other = disk.create(path)?;
+/// assert_ne!(file.identity()?, other.identity()?);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileId {
+    /// The number of the file system.
+    pub device: u64,
+    /// The number of the file in it.
+    pub inode: u64,
+}
+
+impl FileId {
+    /// Returns the identity of an open file or directory.
+    pub fn of(file: &File) -> io::Result<Self> {
+        Ok(Self::from(&file.metadata()?))
+    }
+}
+
+impl From<&fs::Metadata> for FileId {
+    fn from(metadata: &fs::Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        }
+    }
 }
 
 /// A file being written. It stays the same file when it is renamed.
@@ -67,6 +108,8 @@ pub trait DiskFile: Send {
     /// Makes everything appended so far durable. After an error the fate of what was appended
     /// since the last success is unknown *for good*: a later success says nothing about it.
     fn sync(&mut self) -> io::Result<()>;
+    /// Returns which file this is.
+    fn identity(&self) -> io::Result<FileId>;
 }
 
 /// A file being read.
@@ -156,6 +199,10 @@ impl Disk for OsDisk {
         };
         File::open(directory)?.sync_all()
     }
+
+    fn identity(&self, path: &Path) -> io::Result<FileId> {
+        Ok(FileId::from(&fs::metadata(path)?))
+    }
 }
 
 struct OsFile(File);
@@ -167,6 +214,10 @@ impl DiskFile for OsFile {
 
     fn sync(&mut self) -> io::Result<()> {
         self.0.sync_data()
+    }
+
+    fn identity(&self) -> io::Result<FileId> {
+        FileId::of(&self.0)
     }
 }
 

@@ -41,9 +41,6 @@ use super::leaves::{
 use crate::hash::Digest;
 use crate::params::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 
-/// Name of the directory that fjall keeps below a tree's.
-pub const LEAVES_DIRECTORY: &str = "leaves";
-
 const KEYSPACE: &str = "leaves";
 
 // The names that fjall gives.

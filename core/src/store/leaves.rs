@@ -11,6 +11,9 @@ use bytes::Bytes;
 
 use crate::hash::Digest;
 
+/// Name of the directory of a leaf store below a tree's.
+pub const LEAVES_DIRECTORY: &str = "leaves";
+
 /// Every key hash there is.
 pub const ALL_KEY_HASHES: RangeInclusive<Digest> = [0; 32]..=[0xff; 32];
 

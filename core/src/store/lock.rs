@@ -3,10 +3,17 @@
 //! Advisory, held by the operating system: it ends with the process, in any case. Readers without an engine
 //! (inspection, proofs from a directory) share it. This keeps engines out, and needs no permission to
 //! write.
+//!
+//! The directory itself is locked, so that no deleted or copied file and no second name of the directory makes a second
+//! lock. A file in it is locked too, for network file systems: many lock directories on each machine by itself, and files
+//! for all machines.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+
+use super::disk::FileId;
+use super::own_directory::LockFile;
 
 /// Name of the lock file. It stays when the lock is given back; its presence means nothing.
 pub const LOCK_FILE: &str = "LOCK";
@@ -24,14 +31,21 @@ pub const LOCK_FILE: &str = "LOCK";
 /// ```
 #[derive(Debug)]
 pub struct DirectoryLock {
-    file: File,
+    directory: Locked,
+    /// `None` if there is none, and the lock is shared.
+    file: Option<Locked>,
+    file_path: PathBuf,
 }
 
-impl Drop for DirectoryLock {
+/// A file or directory that is locked.
+#[derive(Debug)]
+struct Locked(File);
+
+impl Drop for Locked {
     fn drop(&mut self) {
         // Closing the file does not always unlock at once: a process that is being forked shares the lock until it
         // executes its program.
-        let _ = self.file.unlock();
+        let _ = self.0.unlock();
     }
 }
 
@@ -40,8 +54,8 @@ impl Drop for DirectoryLock {
 /// ```
 /// use trunkline_core::store::lock::{DirectoryLock, LockError};
 /// let directory = tempfile::tempdir()?;
-/// let never_opened = DirectoryLock::acquire_shared(directory.path()).unwrap_err();
-/// assert!(matches!(never_opened, LockError::Io { .. })); // there is no lock file to share
+/// let missing = DirectoryLock::acquire_shared(&directory.path().join("missing")).unwrap_err();
+/// assert!(matches!(missing, LockError::Io { .. }));
 ///
 /// let writer = DirectoryLock::acquire(directory.path())?;
 /// let taken = DirectoryLock::acquire_shared(directory.path()).unwrap_err();
@@ -58,19 +72,19 @@ pub enum LockError {
     /// An engine has it.
     #[error("{} is locked: another process (or another engine in this one) has the tree open; close it first", path.display())]
     Held {
-        /// The lock file.
+        /// The directory or its lock file.
         path: PathBuf,
     },
     /// Readers share it, which keeps an engine out.
     #[error("{} is locked: a reader without an engine has the tree open; wait until it has ended", path.display())]
     Shared {
-        /// The lock file.
+        /// The directory or its lock file.
         path: PathBuf,
     },
-    /// The lock file could not be opened or locked.
-    #[error("the lock file {} could not be used; check the directory and its permissions", path.display())]
+    /// The directory or the lock file could not be opened or locked.
+    #[error("{} could not be locked; check that it exists, its permissions, and that its file system has locks", path.display())]
     Io {
-        /// The lock file.
+        /// The directory or its lock file.
         path: PathBuf,
         /// The error of the operating system.
         source: io::Error,
@@ -78,48 +92,79 @@ pub enum LockError {
 }
 
 impl DirectoryLock {
-    /// Takes the lock of an existing directory, or says at once why not.
+    /// Takes the lock of an existing directory, or says at once why not. Creates the lock file.
     pub fn acquire(directory: &Path) -> Result<Self, LockError> {
-        let path = directory.join(LOCK_FILE);
-        let opened = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path);
-        let file = match opened {
-            Ok(file) => file,
-            Err(source) => return Err(LockError::Io { path, source }),
-        };
-        let locked = file.try_lock();
-        // With a writer it can't be shared.
-        if matches!(locked, Err(TryLockError::WouldBlock)) && file.try_lock_shared().is_ok() {
-            let _ = file.unlock();
-            return Err(LockError::Shared { path });
-        }
-        Self::held(file, locked, path)
+        let locked = lock(directory, File::open(directory), true)?;
+        let file_path = directory.join(LOCK_FILE);
+        let mut created = OpenOptions::new();
+        created.create(true).truncate(false).write(true);
+        let file = lock(&file_path, created.open(&file_path), true)?;
+        Ok(Self {
+            directory: locked,
+            file: Some(file),
+            file_path,
+        })
     }
 
     /// Shares the lock with other readers, or says at once that a writer has it. Works in a directory
-    /// that can't be written; the lock file must be there.
+    /// that cannot be written, also without a lock file.
     pub fn acquire_shared(directory: &Path) -> Result<Self, LockError> {
-        let path = directory.join(LOCK_FILE);
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(source) => return Err(LockError::Io { path, source }),
+        let locked = lock(directory, File::open(directory), false)?;
+        let file_path = directory.join(LOCK_FILE);
+        let file = match File::open(&file_path) {
+            Err(error) if is_unusable(&error) => None,
+            opened => Some(lock(&file_path, opened, false)?),
         };
-        let locked = file.try_lock_shared();
-        Self::held(file, locked, path)
+        Ok(Self {
+            directory: locked,
+            file,
+            file_path,
+        })
     }
 
-    fn held(
-        file: File,
-        locked: Result<(), TryLockError>,
-        path: PathBuf,
-    ) -> Result<Self, LockError> {
-        match locked {
-            Ok(()) => Ok(Self { file }),
-            Err(TryLockError::WouldBlock) => Err(LockError::Held { path }),
-            Err(TryLockError::Error(source)) => Err(LockError::Io { path, source }),
+    /// Returns which directory is locked, whatever its path names now.
+    pub fn directory(&self) -> io::Result<FileId> {
+        FileId::of(&self.directory.0)
+    }
+
+    /// Returns the lock file, if there is one.
+    pub fn file(&self) -> io::Result<Option<LockFile>> {
+        let Some(Locked(file)) = &self.file else {
+            return Ok(None);
+        };
+        Ok(Some(LockFile {
+            path: self.file_path.clone(),
+            id: FileId::of(file)?,
+        }))
+    }
+}
+
+/// Returns whether a reader does without the lock file: it was deleted, or belongs to another user.
+fn is_unusable(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotFound, PermissionDenied};
+    matches!(error.kind(), NotFound | PermissionDenied)
+}
+
+/// Locks a file or directory, alone or with others.
+fn lock(path: &Path, opened: io::Result<File>, alone: bool) -> Result<Locked, LockError> {
+    let path = || path.to_owned();
+    let failed = |source| LockError::Io {
+        path: path(),
+        source,
+    };
+    let file = opened.map_err(failed)?;
+    let locked = match alone {
+        true => file.try_lock(),
+        false => file.try_lock_shared(),
+    };
+    match locked {
+        Ok(()) => Ok(Locked(file)),
+        // With a writer it cannot be shared.
+        Err(TryLockError::WouldBlock) if alone && file.try_lock_shared().is_ok() => {
+            drop(Locked(file));
+            Err(LockError::Shared { path: path() })
         }
+        Err(TryLockError::WouldBlock) => Err(LockError::Held { path: path() }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
     }
 }

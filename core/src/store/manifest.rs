@@ -53,9 +53,9 @@ pub struct CheckpointManifest {
 /// let mut bytes = CheckpointManifest::genesis([1; 32]).encode();
 /// bytes[20] ^= 1;
 /// assert_eq!(CheckpointManifest::decode(&bytes), Err(ManifestError::Damaged));
-/// bytes[8] = 2;
+/// bytes[8] = 1;
 /// let error = CheckpointManifest::decode(&bytes).unwrap_err(); // first of all, whose bytes are they?
-/// assert_eq!(error, ManifestError::Format(2));
+/// assert_eq!(error, ManifestError::Format(1));
 /// assert!(error.to_string().ends_with("use a build that reads it"));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -20,6 +20,7 @@ pub mod leaves;
 pub mod lock;
 pub mod log;
 pub mod manifest;
+pub mod own_directory;
 pub mod simulated;
 pub mod tree_file;
 

@@ -8,12 +8,12 @@ use std::path::Path;
 use super::cursor::{Cursor, open_file, put_file};
 use super::disk::{Disk, ReadFileError, read_bounded, replace_file};
 use crate::hash::Digest;
-use crate::params::{CollisionPolicy, FORMAT, SETUP_ID, TreeParams};
+use crate::params::{CollisionPolicy, FORMAT, NONCE_BYTES, SETUP_ID, Salt, TreeParams};
 
 /// Name of the file.
 pub const TREE_FILE: &str = "TREE";
 /// Its length, always.
-pub const TREE_FILE_BYTES: usize = 8 + 2 + 1 + 1 + 32 + 32 + 32 + 32;
+pub const TREE_FILE_BYTES: usize = 8 + 2 + 16 + 1 + 1 + 32 + 32 + 32 + 32;
 
 const MAGIC: [u8; 8] = *b"trunktre";
 
@@ -23,7 +23,7 @@ const MAGIC: [u8; 8] = *b"trunktre";
 /// use trunkline_core::params::TreeParams;
 /// use trunkline_core::store::tree_file::{TreeFileError, decode, encode};
 /// let mut bytes = encode(&TreeParams::default());
-/// bytes[10] = 1; // another collision policy would be another tree
+/// bytes[26] = 1; // another collision policy would be another tree
 /// assert_eq!(decode(&bytes), Err(TreeFileError::Damaged));
 /// assert_eq!(decode(b"something else"), Err(TreeFileError::Magic));
 /// ```
@@ -33,7 +33,9 @@ pub enum TreeFileError {
     #[error("this is not a trunkline tree file; is it the right directory?")]
     Magic,
     /// Written by another format version.
-    #[error("tree file of format {0}; this build reads format {FORMAT}: use a build that reads it")]
+    #[error(
+        "tree file of format {0}; this build reads format {FORMAT}: use a build that reads it, or import the data into a new directory"
+    )]
     Format(u16),
     /// Wrong length or checksum, or fields that contradict each other.
     #[error("the tree file is damaged; restore it from a copy")]
@@ -72,21 +74,22 @@ pub type ReadTreeFileError = ReadFileError<TreeFileError>;
 
 /// Returns the content of a tree file.
 ///
-/// Layout, integers little-endian: magic `trunktre`, format u16, policy u8, salt flag u8, salt (32,
-/// zero if none), setup id 32, tree id 32, checksum 32 (over all before it).
+/// Layout, integers little-endian: magic `trunktre`, format u16, nonce 16, policy u8, salt flag u8,
+/// salt (32, zero if none), setup id 32, tree id 32, checksum 32 (over all before it).
 ///
 /// ```
-/// use trunkline_core::params::TreeParams;
+/// use trunkline_core::params::{Salt, TreeParams};
 /// use trunkline_core::store::tree_file::{decode, encode};
-/// let params = TreeParams { salt: Some([7; 32]), ..TreeParams::default() };
+/// let params = TreeParams { salt: Some(Salt::new([7; 32])), ..TreeParams::default() };
 /// assert_eq!(decode(&encode(&params)), Ok(params));
 /// ```
 pub fn encode(params: &TreeParams) -> Vec<u8> {
     put_file(
         MAGIC,
         &[
+            &params.nonce,
             &[params.collision as u8, u8::from(params.salt.is_some())],
-            &params.salt.unwrap_or_default(),
+            &params.salt_bytes().unwrap_or_default(),
             &SETUP_ID,
             &params.tree_id(),
         ],
@@ -107,6 +110,7 @@ pub fn decode(bytes: &[u8]) -> Result<TreeParams, TreeFileError> {
         return Err(TreeFileError::Setup);
     }
     let params = TreeParams {
+        nonce: fields.nonce,
         salt: fields.salt,
         collision,
     };
@@ -117,22 +121,25 @@ pub fn decode(bytes: &[u8]) -> Result<TreeParams, TreeFileError> {
 }
 
 struct Fields {
+    nonce: [u8; NONCE_BYTES],
     policy: u8,
-    salt: Option<[u8; 32]>,
+    salt: Option<Salt>,
     setup_id: Digest,
     tree_id: Digest,
 }
 
 fn fields(cursor: &mut Cursor<'_>) -> Option<Fields> {
+    let nonce = cursor.array()?;
     let policy = cursor.u8()?;
     let flag = cursor.u8()?;
     let salt: [u8; 32] = cursor.array()?;
     let salt = match flag {
         0 if salt == [0; 32] => None,
-        1 => Some(salt),
+        1 => Some(Salt::new(salt)),
         _ => return None,
     };
     Some(Fields {
+        nonce,
         policy,
         salt,
         setup_id: cursor.array()?,

@@ -201,16 +201,16 @@ pub enum BuildError<E: std::error::Error + 'static> {
 /// use trunkline_core::{params::CollisionPolicy, tree};
 /// let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
 /// let nothing = |_| Ok::<_, Infallible>(Vec::new());
-/// let (writer, _) = tree::build_within(1 << 20, &pool, CollisionPolicy::Bucket, nothing).unwrap();
+/// let (writer, _) = tree::build_within(1 << 20, Some(&pool), CollisionPolicy::Bucket, nothing).unwrap();
 /// assert_eq!(writer.key_count(), 0);
 /// ```
 pub fn build_within<E: std::error::Error + Send + 'static>(
     budget_bytes: u64,
-    pool: &rayon::ThreadPool,
+    pool: Option<&rayon::ThreadPool>,
     policy: CollisionPolicy,
     leaves: impl Fn(RangeInclusive<Digest>) -> Result<Vec<Leaf>, E> + Sync,
 ) -> Result<(TreeWriter, TreeHasher), BuildError<E>> {
-    let slots = build_slots(Some(pool), |buffers, slot| {
+    let slots = build_slots(pool, |buffers, slot| {
         let below_root = PATH_BITS - ROOT_BITS;
         let range = key_hashes(&((slot as u64) << below_root..(slot as u64 + 1) << below_root));
         let leaves = leaves(range.clone())?;

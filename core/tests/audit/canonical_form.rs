@@ -8,7 +8,7 @@ use trunkline_testkit::protobuf::{bytes, number};
 use crate::fixture;
 
 /// The fields of a sound audit proof, by number from 1.
-static FIELDS: LazyLock<[Vec<u8>; 9]> = LazyLock::new(|| {
+static FIELDS: LazyLock<[Vec<u8>; 10]> = LazyLock::new(|| {
     let proof = fixture::audit();
     let bitmap: [u8; 16] = std::array::from_fn(|byte| {
         (0..8).fold(0, |bits, bit| {
@@ -17,7 +17,7 @@ static FIELDS: LazyLock<[Vec<u8>; 9]> = LazyLock::new(|| {
     });
     let listed = proof.slots.iter().filter(|slot| **slot != [0; 32]);
     [
-        number(1, 1),
+        number(1, 2),
         bytes(2, &[6; 32]),
         number(3, 2),
         number(4, 5),
@@ -26,6 +26,7 @@ static FIELDS: LazyLock<[Vec<u8>; 9]> = LazyLock::new(|| {
         bytes(7, &bitmap),
         bytes(8, &listed.flatten().copied().collect::<Vec<_>>()),
         bytes(9, &proof.opening),
+        bytes(10, &[5; 16]),
     ]
 });
 
@@ -62,8 +63,8 @@ fn fields_have_one_order_and_no_extras() {
     assert_eq!(AuditProof::decode(&swapped.concat()), error);
     let fields = FIELDS.concat();
     for extra in [
-        number(10, 1),
-        bytes(10, b""),
+        number(11, 1),
+        bytes(11, b""),
         number(4, 5),
         bytes(9, &[0; 48]),
     ] {
@@ -72,12 +73,12 @@ fn fields_have_one_order_and_no_extras() {
     // Defaults are not spelled out, and varints are minimal.
     assert_eq!(with(4, number(4, 0)), error);
     assert_eq!(with(5, bytes(5, b"")), error);
-    assert_eq!(with(1, vec![1 << 3, 0x81, 0]), error);
+    assert_eq!(with(1, vec![1 << 3, 0x82, 0]), error);
 }
 
 #[test]
 fn another_format_is_refused() {
-    assert_eq!(with(1, number(1, 2)), Err(DecodeError::Format(2)));
+    assert_eq!(with(1, number(1, 1)), Err(DecodeError::Format(1)));
     assert_eq!(with(1, vec![]), Err(DecodeError::Format(0)));
 }
 
@@ -89,6 +90,8 @@ fn an_unknown_policy_is_refused() {
 #[test]
 fn parts_of_another_length_are_refused() {
     assert_eq!(with(2, bytes(2, &[6; 31])), length("a salt", 32, 31));
+    assert_eq!(with(10, bytes(10, &[5; 15])), length("a nonce", 16, 15));
+    assert_eq!(with(10, vec![]), length("a nonce", 16, 0));
     assert_eq!(with(6, bytes(6, &[0; 47])), length("a KZG root", 48, 47));
     assert_eq!(with(6, vec![]), length("a KZG root", 48, 0));
     let bitmap = "a bitmap of empty slots";

@@ -3,7 +3,7 @@
 use ark_bls12_381::Fr;
 use ark_ff::PrimeField;
 use trunkline_core::audit::AuditProof;
-use trunkline_core::params::{CollisionPolicy, SETUP_ID, TreeParams};
+use trunkline_core::params::{CollisionPolicy, SETUP_ID, Salt, TreeParams};
 use trunkline_core::proof::Expected;
 use trunkline_core::record::{CommitRecord, Root};
 use trunkline_testkit::naive_kzg::{CEREMONY, NaiveKzg};
@@ -24,7 +24,7 @@ pub(crate) fn slots() -> Slots {
     })
 }
 
-/// The fold of section 2.5 of SPEC.md.
+/// The fold of SPEC.md §2.5.
 pub(crate) fn state_digest(slots: &[Digest]) -> Digest {
     if let [slot] = slots {
         return *slot;
@@ -45,10 +45,10 @@ pub(crate) fn polynomial(slots: &Slots) -> NaiveKzg {
     NaiveKzg::new(CEREMONY, &values)
 }
 
-/// Where it is evaluated, by section 19 of SPEC.md.
+/// Where it is evaluated, by SPEC.md §16.2.
 pub(crate) fn point(proof: &AuditProof) -> Fr {
     let body = [
-        &1_u16.to_le_bytes()[..],
+        &2_u16.to_le_bytes()[..],
         &SETUP_ID,
         &proof.params.tree_id(),
         &proof.kzg_root,
@@ -86,7 +86,8 @@ pub(crate) fn audit() -> AuditProof {
 
 pub(crate) fn salted() -> TreeParams {
     TreeParams {
-        salt: Some([6; 32]),
+        nonce: [5; 16],
+        salt: Some(Salt::new([6; 32])),
         collision: CollisionPolicy::Reject,
     }
 }

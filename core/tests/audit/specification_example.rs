@@ -1,7 +1,7 @@
 use trunkline_core::audit::{AuditProof, verify};
 use trunkline_core::kzg::encode_scalar;
-use trunkline_core::params::TreeParams;
 use trunkline_core::proof::Expected;
+use trunkline_testkit::states;
 
 use crate::fixture;
 
@@ -17,7 +17,7 @@ fn assert_stated(examples: &[(&str, &[u8])]) {
     assert_eq!(missing, Vec::<String>::new(), "SPEC.md lacks these rows");
 }
 
-/// The state of section 11: the leaf digests of `a`, `b` and `c`, each alone in its slot.
+/// The state of SPEC.md §11: the leaf digests of `a`, `b` and `c`, each alone in its slot.
 fn slots() -> fixture::Slots {
     let mut slots = [[0; 32]; 128];
     for (key, value) in [(b"a", b"1"), (b"b", b"2"), (b"c", b"3")] {
@@ -38,7 +38,7 @@ fn the_example_of_the_label_holds() {
 
 #[test]
 fn the_example_of_an_audit_proof_holds() {
-    let mut proof = fixture::audit_of(TreeParams::default(), slots());
+    let mut proof = fixture::audit_of(states::plain(), slots());
     proof.version = 1;
     let z = fixture::point(&proof);
     let bytes = proof.encode().unwrap();

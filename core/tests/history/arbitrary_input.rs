@@ -2,7 +2,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use trunkline_core::evidence::Evidence;
 use trunkline_core::history::{AncestorProof, ConsistencyProof, Inclusion};
-use trunkline_core::outcome::{Outcome, SubmissionOutcome};
+use trunkline_core::outcome::{IdempotencyKey, Outcome, SubmissionOutcome};
 use trunkline_core::record::CommitRecord;
 use trunkline_testkit::protobuf;
 
@@ -74,12 +74,14 @@ prop_compose! {
         sequence in number(),
         submission in any::<Hash>(),
         displaced in any::<u32>(),
+        key in vec(any::<u8>(), 0..=64),
         inclusion in inclusion(),
         provisional_before in any::<Hash>(),
         later in digests(5),
     ) -> Evidence {
         let outcome = Outcome::Applied { displaced };
-        let outcome = SubmissionOutcome { sequence, submission, outcome };
+        let idempotency_key = IdempotencyKey::new(&key).expect("64 bytes are allowed");
+        let outcome = SubmissionOutcome { sequence, submission, outcome, idempotency_key };
         Evidence { record, outcome, inclusion, provisional_before, later }
     }
 }

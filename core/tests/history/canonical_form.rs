@@ -10,7 +10,7 @@ use crate::model::{Chain, Version};
 fn fields() -> [Vec<u8>; 6] {
     let proof = Chain::new(3).ancestor(3, 1);
     [
-        number(1, 1),
+        number(1, 2),
         bytes(2, &proof.head.encode()),
         number(3, 1),
         bytes(4, &proof.commit_id),
@@ -56,7 +56,7 @@ fn fields_out_of_order_twice_unknown_or_spelled_out_are_refused() {
 
 #[test]
 fn parts_of_another_form_are_refused() {
-    assert_eq!(with(1, number(1, 2)), Err(DecodeError::Format(2)));
+    assert_eq!(with(1, number(1, 1)), Err(DecodeError::Format(1)));
     assert_eq!(with(1, vec![]), Err(DecodeError::Format(0)));
     let record = Err(DecodeError::Record(RecordError::Length(3)));
     assert_eq!(with(2, bytes(2, &[1; 3])), record);
@@ -91,7 +91,10 @@ fn an_outcome_that_is_none_is_refused() {
     let mut evidence = Version::new(1).evidence(0).encode().unwrap();
     let code = 2 + 2 + 1 + 236 + 2 + 40;
     assert_eq!(evidence[code], 0);
-    evidence[code] = 4;
+    evidence[code] = 5;
+    assert_eq!(Evidence::decode(&evidence), Err(DecodeError::Outcome));
+    // A key of one byte, which is not there.
+    (evidence[code], evidence[code + 33]) = (0, 1);
     assert_eq!(Evidence::decode(&evidence), Err(DecodeError::Outcome));
 }
 

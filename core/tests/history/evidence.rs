@@ -16,6 +16,7 @@ fn a_submission_is_shown_at_its_place_in_versions_of_any_size() {
                 index: index as u64,
                 submission: version.outcomes[index].submission,
                 outcome: version.outcomes[index].outcome,
+                idempotency_key: version.outcomes[index].idempotency_key.clone(),
             };
             let found = evidence.verify(&version.promised(index), &version.id);
             assert_eq!(found, Ok(verified));

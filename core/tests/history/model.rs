@@ -5,14 +5,18 @@
 
 use trunkline_core::evidence::Evidence;
 use trunkline_core::history::{AncestorProof, ConsistencyProof, Inclusion};
-use trunkline_core::outcome::{Outcome, Refusal, SubmissionOutcome};
+use trunkline_core::outcome::{IdempotencyKey, Outcome, Refusal, SubmissionOutcome};
 use trunkline_core::record::CommitRecord;
 
 pub(crate) type Hash = [u8; 32];
 
 /// The names of the three domains of a range.
 #[derive(Clone, Copy)]
-pub(crate) struct Names(&'static str, &'static str, &'static str);
+pub(crate) struct Names(
+    pub(crate) &'static str,
+    pub(crate) &'static str,
+    pub(crate) &'static str,
+);
 
 pub(crate) const HISTORY: Names = Names("history leaf", "history node", "history root");
 pub(crate) const OUTCOMES: Names = Names("outcome leaf", "outcome node", "outcomes root");
@@ -107,8 +111,8 @@ pub(crate) struct Chain {
 
 /// The tree of the examples in the specification.
 pub(crate) const TREE: Hash = [
-    0x61, 0x54, 0xd6, 0xae, 0xd5, 0x84, 0xe9, 0x18, 0x2a, 0x26, 0x68, 0x4f, 0x08, 0xf9, 0x6c, 0x29,
-    0x1d, 0x04, 0xc3, 0x53, 0x8b, 0xd3, 0x96, 0xbc, 0x61, 0x45, 0x47, 0x51, 0x8d, 0xa4, 0x3d, 0xf2,
+    0xf2, 0xff, 0x48, 0xba, 0x42, 0xc6, 0xfd, 0x5a, 0xa2, 0x86, 0x41, 0xf6, 0x15, 0xad, 0xa3, 0x8f,
+    0x02, 0x55, 0xa2, 0x23, 0x45, 0xe7, 0x20, 0xe6, 0x77, 0x86, 0x0c, 0xf5, 0x88, 0x00, 0x93, 0xb6,
 ];
 
 impl Chain {
@@ -165,6 +169,11 @@ pub(crate) const FIRST: u64 = 100;
 
 impl Version {
     pub(crate) fn new(submissions: usize) -> Self {
+        Self::starting_at(FIRST, submissions)
+    }
+
+    pub(crate) fn starting_at(first: u64, submissions: usize) -> Self {
+        let outcome = |index| outcome(first, index);
         let outcomes: Vec<SubmissionOutcome> = (0..submissions).map(outcome).collect();
         let mut provisional_roots = vec![[0x22; 32]];
         for outcome in &outcomes {
@@ -175,8 +184,8 @@ impl Version {
         let encoded: Vec<_> = outcomes.iter().map(SubmissionOutcome::encode).collect();
         let record = CommitRecord {
             version: 7,
-            first_sequence: FIRST,
-            last_sequence: FIRST + submissions as u64 - 1,
+            first_sequence: first,
+            last_sequence: first + (submissions as u64 - 1),
             provisional_root: provisional_roots[submissions],
             outcomes_digest: digest(OUTCOMES, &encoded),
             ..CommitRecord::genesis(TREE)
@@ -189,7 +198,7 @@ impl Version {
         }
     }
 
-    pub(crate) fn encoded(&self) -> Vec<[u8; 73]> {
+    pub(crate) fn encoded(&self) -> Vec<Vec<u8>> {
         let outcomes = self.outcomes.iter();
         outcomes.map(SubmissionOutcome::encode).collect()
     }
@@ -203,7 +212,7 @@ impl Version {
         let later = self.outcomes[index + 1..].iter();
         Evidence {
             record: self.record.clone(),
-            outcome: self.outcomes[index],
+            outcome: self.outcomes[index].clone(),
             inclusion: inclusion(OUTCOMES, &self.encoded(), index),
             provisional_before: self.provisional_roots[index],
             later: later.map(|outcome| outcome.submission).collect(),
@@ -211,18 +220,23 @@ impl Version {
     }
 }
 
-fn outcome(index: usize) -> SubmissionOutcome {
+fn outcome(first: u64, index: usize) -> SubmissionOutcome {
     let key_hash = [index as u8; 32];
-    let outcome = match index % 5 {
+    let outcome = match index % 6 {
         0 => Outcome::Applied { displaced: 0 },
         1 => Outcome::Refused(Refusal::RequirementFailed { key_hash }),
         2 => Outcome::Applied { displaced: 2 },
         3 => Outcome::Refused(Refusal::BucketFull { key_hash }),
-        _ => Outcome::Refused(Refusal::PathTaken { key_hash }),
+        4 => Outcome::Refused(Refusal::PathTaken { key_hash }),
+        _ => Outcome::Reverted {
+            commit_id: key_hash,
+        },
     };
+    let idempotency_key = vec![0x6b; [0, 64, 1][index % 3]];
     SubmissionOutcome {
-        sequence: FIRST + index as u64,
+        sequence: first + index as u64,
         submission: [0x80 | index as u8; 32],
         outcome,
+        idempotency_key: IdempotencyKey::new(&idempotency_key).expect("64 bytes are allowed"),
     }
 }

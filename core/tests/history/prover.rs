@@ -6,6 +6,7 @@ use trunkline_core::history::{
     peaks,
 };
 use trunkline_core::history::{HISTORY, OUTCOMES, RangeDomains};
+use trunkline_core::outcome::OUTCOME_BYTES_MIN;
 use trunkline_core::record::CommitRecord;
 
 use crate::model::{self, Chain, FIRST, Hash, Version};
@@ -107,9 +108,9 @@ fn what_does_not_belong_together_has_no_evidence() {
         ProveEvidenceError::NotInVersion(VerifyEvidenceError::Sequence { .. })
     ));
     let other = ProveEvidenceError::Outcomes { version: 7 };
-    assert_eq!(prove(&outcomes[73..], FIRST), other);
+    assert_eq!(prove(&outcomes[OUTCOME_BYTES_MIN..], FIRST), other);
     assert_eq!(prove(&outcomes[..outcomes.len() - 1], FIRST), other);
-    assert_eq!(prove(&[9; 3 * 73], FIRST), other);
+    assert_eq!(prove(&[9; 3 * OUTCOME_BYTES_MIN], FIRST), other);
 }
 
 #[test]
@@ -120,7 +121,7 @@ fn a_submission_with_too_many_behind_it_has_no_evidence() {
         last_sequence: count as u64,
         ..CommitRecord::genesis([1; 32])
     };
-    let error = Evidence::prove(&record, &vec![0; 73 * count], &[0; 32], 1);
+    let error = Evidence::prove(&record, &vec![0; OUTCOME_BYTES_MIN * count], &[0; 32], 1);
     let later = LATER_MAX as u64 + 1;
     let sequence = 1;
     let too_many = ProveEvidenceError::TooManyLater { sequence, later };

@@ -1,4 +1,4 @@
-use trunkline_core::params::TreeParams;
+use trunkline_testkit::states;
 
 use crate::model::{Chain, TREE, Version};
 
@@ -11,7 +11,7 @@ fn assert_stated(name: &str, bytes: &[u8]) {
 
 #[test]
 fn the_examples_of_the_tree_hold() {
-    assert_eq!(TreeParams::default().tree_id(), TREE);
+    assert_eq!(states::plain().tree_id(), TREE);
 }
 
 #[test]

@@ -13,7 +13,8 @@ struct Fields {
 // Of the proof.
 const FORMAT: Place = Place::OfProof(0);
 const VERSION_PROOF: Place = Place::OfProof(1);
-const END: Place = Place::OfProof(2);
+const NONCE: Place = Place::OfProof(2);
+const END: Place = Place::OfProof(3);
 // Of the version.
 const VERSION: Place = Place::OfVersion(0);
 const ENTRY: Place = Place::OfVersion(1);
@@ -39,7 +40,7 @@ impl Fields {
     fn new() -> Self {
         Self {
             // What stands for the version is put in when all is known.
-            of_proof: vec![number(1, 1), vec![]],
+            of_proof: vec![number(1, 2), vec![], bytes(6, &states::NONCE)],
             of_version: vec![
                 number(1, 5),
                 bytes(3, &entry()),
@@ -81,7 +82,7 @@ impl Fields {
 
     fn bytes(&self) -> Vec<u8> {
         let mut of_proof = self.of_proof.clone();
-        if let [_, version] = &mut of_proof[..]
+        if let [_, version, _] = &mut of_proof[..]
             && version.is_empty()
         {
             *version = bytes(4, &self.of_version.concat());
@@ -146,7 +147,7 @@ fn a_default_spelled_out_is_refused() {
         .before(TOP, bytes(5, &[]))
         .assert_not_canonical();
     Fields::new()
-        .before(END, bytes(5, &[]))
+        .before(NONCE, bytes(5, &[]))
         .assert_not_canonical();
     Fields::new()
         .with(VERSION, number(1, 0))
@@ -156,7 +157,7 @@ fn a_default_spelled_out_is_refused() {
 #[test]
 fn fields_out_of_order_are_refused() {
     Fields::new()
-        .before(END, number(1, 1))
+        .before(END, number(1, 2))
         .with(FORMAT, vec![])
         .assert_not_canonical();
     Fields::new()
@@ -167,7 +168,7 @@ fn fields_out_of_order_are_refused() {
 #[test]
 fn a_field_twice_is_refused() {
     Fields::new()
-        .before(VERSION_PROOF, number(1, 1))
+        .before(VERSION_PROOF, number(1, 2))
         .assert_not_canonical();
     Fields::new()
         .before(VERSION, number(1, 5))
@@ -180,7 +181,7 @@ fn a_field_twice_is_refused() {
 #[test]
 fn a_long_varint_is_refused() {
     Fields::new()
-        .with(FORMAT, vec![0x08, 0x81, 0x00])
+        .with(FORMAT, vec![0x08, 0x82, 0x00])
         .assert_not_canonical();
     let long_length = [varint(4 << 3 | 2), vec![0x84, 0x00], terminal()].concat();
     Fields::new()
@@ -191,7 +192,7 @@ fn a_long_varint_is_refused() {
 #[test]
 fn numbers_beyond_32_bits_are_refused() {
     Fields::new()
-        .with(FORMAT, number(1, 1 << 32 | 1))
+        .with(FORMAT, number(1, 1 << 32 | 2))
         .assert_not_canonical();
 }
 
@@ -210,8 +211,13 @@ fn groups_and_fixed_width_fields_are_refused() {
 #[test]
 fn another_format_is_refused() {
     Fields::new()
-        .with(FORMAT, number(1, 2))
-        .assert_refused(DecodeProofError::Format(2));
+        .with(FORMAT, number(1, 1))
+        .assert_refused(DecodeProofError::Format(1));
+    // Whatever other fields another format may have.
+    Fields::new()
+        .with(FORMAT, number(1, 3))
+        .before(END, number(12, 1))
+        .assert_refused(DecodeProofError::Format(3));
     Fields::new()
         .with(FORMAT, vec![])
         .assert_refused(DecodeProofError::Format(0));
@@ -271,7 +277,7 @@ fn a_digest_or_point_of_another_length_is_refused() {
         .assert_refused(length("a KZG root", 48, 47));
     for found in [47, 49, 95, 97, 144] {
         Fields::new()
-            .before(END, bytes(5, &vec![1; found]))
+            .before(NONCE, bytes(5, &vec![1; found]))
             .assert_refused(DecodeProofError::OpeningLength(found));
     }
 }

@@ -2,15 +2,16 @@
 
 use trunkline_core::batch::{Batch, BatchLimits, Requirement, provisional_root, provisional_start};
 use trunkline_core::history::{HISTORY, MountainRange, OUTCOMES, RangeDomains};
-use trunkline_core::params::{CollisionPolicy, TreeParams};
+use trunkline_core::params::{CollisionPolicy, Salt, TreeParams};
 use trunkline_core::proof::{BoundTo, Expected, Proof, verify_versions};
 use trunkline_core::record::CommitRecord;
 use trunkline_testkit::naive;
+use trunkline_testkit::vectors::{self, Hex, Trusted};
 
 use crate::vector_coverage::{malformed_of, rule_of};
 use crate::vectors::{
-    self, Claimed, ClaimedEntry, Hex, History, ProofVector, RecordVector, Records, RefusedVector,
-    StateVector, SubmissionVector, Trusted,
+    Claimed, ClaimedEntry, History, ProofVector, RecordVector, Records, RefusedVector, StateVector,
+    SubmissionVector,
 };
 
 fn expected(trusted: &[Trusted]) -> Vec<Expected> {
@@ -93,7 +94,8 @@ fn every_tree_has_its_id_and_every_leaf_its_hashes() {
     let states: Vec<StateVector> = vectors::read("states.json");
     for state in &states {
         let params = TreeParams {
-            salt: state.salt.as_ref().map(Hex::array),
+            nonce: state.nonce.array(),
+            salt: state.salt.as_ref().map(Hex::array).map(Salt::new),
             collision: CollisionPolicy::from_byte(state.policy).unwrap(),
         };
         assert_eq!(Hex::from(params.tree_id()), state.tree_id, "{}", state.name);

@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use trunkline_core::hash::FRAME;
-use trunkline_core::params::TreeParams;
+use trunkline_core::params::{Salt, TreeParams};
 use trunkline_core::store::manifest::CheckpointManifest;
 use trunkline_core::store::simulated::SimulatedDisk;
 use trunkline_core::store::tree_file;
@@ -60,7 +60,7 @@ proptest! {
 
     #[test]
     fn decoding_a_tree_file_never_panics(changes in changes(), cut in any::<Option<Index>>()) {
-        let params = TreeParams { salt: Some([4; 32]), ..TreeParams::default() };
+        let params = TreeParams { nonce: [5; 16], salt: Some(Salt::new([4; 32])), ..TreeParams::default() };
         let bytes = mutated(tree_file::encode(&params), &changes, cut);
         for bytes in [resealed(bytes.clone()), bytes] {
             if let Ok(other) = tree_file::decode(&bytes) {

@@ -1,12 +1,14 @@
+use std::sync::LazyLock;
+
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
-use trunkline_core::params::{KEY_BYTES_MAX, TreeParams, VALUE_BYTES_MAX};
+use trunkline_core::params::{KEY_BYTES_MAX, Salt, TreeParams, VALUE_BYTES_MAX};
 use trunkline_core::store::effect::{Effect, EffectsError, decode_effects, encode_effects};
 
-const PARAMS: TreeParams = TreeParams {
-    salt: Some([3; 32]),
-    collision: trunkline_core::params::CollisionPolicy::Bucket,
-};
+static PARAMS: LazyLock<TreeParams> = LazyLock::new(|| TreeParams {
+    salt: Some(Salt::new([3; 32])),
+    ..TreeParams::default()
+});
 
 /// A key and what becomes of it.
 type Change = (Vec<u8>, Option<Vec<u8>>);

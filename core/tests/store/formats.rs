@@ -2,7 +2,7 @@ use std::path::Path;
 
 use trunkline_core::hash::{FRAME, hash, hex};
 use trunkline_core::history::{HISTORY, MountainRange};
-use trunkline_core::params::{CollisionPolicy, SETUP_ID, TreeParams};
+use trunkline_core::params::{CollisionPolicy, SETUP_ID, Salt, TreeParams};
 use trunkline_core::record::CommitRecord;
 use trunkline_core::store::manifest::CheckpointManifest;
 use trunkline_core::store::simulated::SimulatedDisk;
@@ -30,7 +30,7 @@ fn a_segment_is_header_commit_close() {
     let header = sealed(
         [
             b"trunklog",
-            &b"\x01\0"[..],
+            &b"\x02\0"[..],
             &TREE,
             &one,
             &one,
@@ -88,7 +88,7 @@ fn a_marker_is_as_written_down() {
     let expected = sealed(
         [
             b"trunkchk",
-            &b"\x01\0"[..],
+            &b"\x02\0"[..],
             &TREE,
             &2_u64.to_le_bytes(),
             &(encoded.len() as u16).to_le_bytes(),
@@ -111,13 +111,16 @@ fn a_marker_is_as_written_down() {
 #[test]
 fn a_tree_file_is_as_written_down() {
     let params = TreeParams {
-        salt: Some([8; 32]),
+        nonce: [7; 16],
+        salt: Some(Salt::new([8; 32])),
         collision: CollisionPolicy::Reject,
     };
     let tree_id = params.tree_id();
     let fields = [
         b"trunktre",
-        &b"\x01\0\x02\x01"[..],
+        &b"\x02\0"[..],
+        &[7; 16],
+        &b"\x02\x01"[..],
         &[8; 32],
         &SETUP_ID,
         &tree_id,
@@ -128,6 +131,6 @@ fn a_tree_file_is_as_written_down() {
     assert_eq!(tree_file::decode(&expected), Ok(params));
 }
 
-const SEGMENT_HASH: &str = "89a99de8e743f6494d57b8b6bceb2f2d4760fffabe259e6e9694b4a5d5c9b5e6";
-const MANIFEST_HASH: &str = "79343861122bcb08c07536d6177e1b6971e8921923ac3df249d590ece790a2f5";
-const TREE_FILE_HASH: &str = "b442723adc92ac0ece93d3ed77799f0ea1f84e7f71189da353f0c4fbdb9af71e";
+const SEGMENT_HASH: &str = "d005c995f14a8867c636ab843ed80ebfda34c6ec69deb62a1ce6503d78ebbb8f";
+const MANIFEST_HASH: &str = "895fc6766d00c3f703c86acb2ed2f54ee79dfa5fdc5d46c964ff86fb83314304";
+const TREE_FILE_HASH: &str = "bf4c723207183cae86e3c9b35a3cee6d7ef4dcadae49e6c7e2e3dc66635af364";

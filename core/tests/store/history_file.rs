@@ -86,7 +86,7 @@ fn header_and_nodes_stand_in_a_row() {
     let mut writer = None;
     checkpoint(&disk, &mut writer, &chain, 0, 1).unwrap();
     checkpoint(&disk, &mut writer, &chain, 1, 4).unwrap();
-    let header = [b"trunkhis", &b"\x01\0"[..], &TREE].concat();
+    let header = [b"trunkhis", &b"\x02\0"[..], &TREE].concat();
     let checksum = FRAME.hash(&header);
     let ids: Vec<Digest> = chain.0.iter().map(|m| m.record.commit_id()).collect();
     let mut two = MountainRange::default();

@@ -234,7 +234,7 @@ fn stored(state: &State, range: RangeInclusive<Hash>, origin: u64) -> Vec<Leaf> 
 fn built(policy: CollisionPolicy, state: &State, origin: u64) -> (TreeWriter, tree::TreeHasher) {
     let pool = ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let leaves = |range| Ok::<_, std::convert::Infallible>(stored(state, range, origin));
-    tree::build_within(NOTHING, &pool, policy, leaves).unwrap()
+    tree::build_within(NOTHING, Some(&pool), policy, leaves).unwrap()
 }
 
 /// Keys that can be asked for, and hashes around theirs that make the tree deep.
@@ -526,10 +526,10 @@ fn what_is_no_slot_of_a_tree_is_not_built() {
             true => Ok::<_, NotInMemory>(bad.clone()),
             false => Ok(Vec::new()),
         };
-        let built = tree::build_within(NOTHING, &pool, CollisionPolicy::Bucket, leaves);
+        let built = tree::build_within(NOTHING, Some(&pool), CollisionPolicy::Bucket, leaves);
         assert!(matches!(built, Err(BuildError::Disorder(first)) if first == [0; 32]));
     }
     let failing = |_| Err(NotInMemory);
-    let built = tree::build_within(NOTHING, &pool, CollisionPolicy::Bucket, failing);
+    let built = tree::build_within(NOTHING, Some(&pool), CollisionPolicy::Bucket, failing);
     assert!(matches!(built, Err(BuildError::Source(NotInMemory))));
 }

@@ -21,6 +21,7 @@ use crate::failure::{EngineFailure, Stage};
 use crate::message::{Drain, HashedVersion, PersistMessage};
 use crate::receipt::{Durability, Durable};
 use crate::runtime::clock;
+use crate::runtime::wait::yield_point;
 
 use checkpoint_trigger::CheckpointTrigger;
 use log_writer::LogWriter;
@@ -72,6 +73,7 @@ impl PersistStage {
         let durability = self.log.make_durable(&self.context.config().durability)?;
         for (hashed, begun_us) in std::mem::take(&mut self.appended) {
             self.publish(&hashed);
+            yield_point();
             self.acknowledge(hashed, durability, begun_us);
         }
         let busy = clock::now() - begun;
@@ -84,6 +86,7 @@ impl PersistStage {
         let (state, version) = (&self.context.state, hashed.version.clone());
         self.context.metrics.keys(version.record.key_count);
         state.history.push(version.number(), &version.commit_id);
+        yield_point();
         let expired = state.versions.publish(version, &state.values);
         let _ = self.background.send(Task::Forget(expired));
     }

@@ -21,8 +21,8 @@ pub const FRAME_HEADER_BYTES: usize = 8 + 1 + 4 + 8 + 8;
 pub const CHECKSUM_BYTES: usize = 32;
 /// Most bytes of encoded effects in one version.
 pub const EFFECTS_BYTES_MAX: usize = 512 << 20;
-/// Most bytes of encoded outcomes in one version.
-pub const OUTCOMES_BYTES_MAX: usize = 128 << 20;
+/// Most bytes of encoded outcomes in one version: a million of the longest, and more.
+pub const OUTCOMES_BYTES_MAX: usize = 144 << 20;
 /// Most bytes of a frame's body.
 pub const BODY_BYTES_MAX: usize =
     2 + RECORD_BYTES_MAX + 1 + 48 + 1 + 4 + OUTCOMES_BYTES_MAX + 4 + EFFECTS_BYTES_MAX;
@@ -103,7 +103,7 @@ pub enum BodyError {
     #[error("the fields do not fit the body")]
     Fields,
     /// The record is no record.
-    #[error("the commit record can't be read")]
+    #[error("the commit record cannot be read")]
     Record(#[from] RecordError),
     /// The record's version is not the frame's.
     #[error("the frame says version {frame}, its record {record}")]

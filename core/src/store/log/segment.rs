@@ -18,7 +18,8 @@ use super::frame::{FRAME_HEADER_BYTES, Frame, FrameError, FrameSalt};
 use crate::hash::{Digest, FRAME};
 use crate::params::FORMAT;
 use crate::store::cursor::{Cursor, open_file, put_file};
-use crate::store::disk::{Disk, DiskFile, DiskReader, parent_of, temporary_name};
+use crate::store::disk::{Disk, DiskFile, DiskReader, FileId, parent_of, temporary_name};
+use crate::store::own_directory::ReplacedError;
 
 /// Bytes of a segment's header.
 pub const SEGMENT_HEADER_BYTES: usize = 8 + 2 + 32 + 8 + 8 + 32 + 32 + 32;
@@ -308,6 +309,7 @@ pub(super) struct SegmentWriter {
     /// Bytes written so far.
     pub(super) length: u64,
     file: Box<dyn DiskFile>,
+    id: FileId,
     path: PathBuf,
 }
 
@@ -343,6 +345,7 @@ impl SegmentWriter {
         let mut writer = Self {
             header,
             length: 0,
+            id: file.identity()?,
             file,
             path,
         };
@@ -365,5 +368,10 @@ impl SegmentWriter {
 
     pub(super) fn sync(&mut self) -> io::Result<()> {
         self.file.sync()
+    }
+
+    /// Checks that the segment's name still names the file that is written to.
+    pub(super) fn check_name(&self, disk: &dyn Disk) -> io::Result<()> {
+        ReplacedError::check(disk, &self.path, self.id)
     }
 }

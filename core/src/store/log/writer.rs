@@ -127,16 +127,22 @@ impl CommitLog {
     }
 
     /// Makes everything appended durable and gives the last version. One `fdatasync`, or none if
-    /// nothing was appended since the last.
+    /// nothing was appended since the last. Fails if the segment's name no longer names the file that was synced.
     pub fn sync(&mut self) -> Result<u64, LogWriteError> {
-        self.guarded(Self::try_sync)?;
+        self.guarded(|log| {
+            log.try_sync()?;
+            log.check_name()
+        })?;
         Ok(self.synced_version)
     }
 
     /// Writes everything appended to the operating system without waiting for the disk: it
-    /// survives the end of the process, not that of the machine.
+    /// survives the end of the process, not that of the machine. Fails as [`Self::sync`] does.
     pub fn flush(&mut self) -> Result<(), LogWriteError> {
-        self.guarded(Self::try_flush)
+        self.guarded(|log| {
+            log.try_flush()?;
+            log.check_name()
+        })
     }
 
     /// Syncs the log and marks it as closed, so that the next open knows that nothing is torn.
@@ -152,6 +158,7 @@ impl CommitLog {
             }
             // First the commits: a close that reached the disk before them would be false.
             log.try_sync()?;
+            log.check_name()?;
             let version = log.last.version;
             let salt = log.active.header.frame_salt();
             salt.put_close(version, &mut log.buffer);
@@ -314,6 +321,12 @@ impl CommitLog {
             done.map_err(|source| LogWriteError::Io { segment, source })?;
         }
         Ok(())
+    }
+
+    /// Checks that what was written has its name.
+    fn check_name(&mut self) -> Result<(), LogWriteError> {
+        let disk = self.disk.clone();
+        self.on_active(|active, _| active.check_name(&*disk))
     }
 
     fn on_active(

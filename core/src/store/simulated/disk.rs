@@ -3,19 +3,23 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::fault::{DiskCall, Failure, Fault, no_power};
-use super::file::{FileId, FileState};
+use super::file::{FileNumber, FileState};
 use super::names::{NameChange, Names};
 use super::random::SplitMix64;
-use crate::store::disk::{Disk, DiskFile, DiskReader, parent_of};
+use crate::store::disk::{Disk, DiskFile, DiskReader, FileId, parent_of};
+
+/// Numbers of the two file systems, as identities show them.
+const FILES: u64 = 0;
+const DIRECTORIES: u64 = 1;
 
 /// A disk in memory that knows what was synced.
 ///
 /// ```
-/// use std::path::Path;
+/// use std::path::{Path, PathBuf};
 /// use trunkline_core::store::{disk::{Disk, read_file}, simulated::SimulatedDisk};
 /// let disk = SimulatedDisk::new(1);
 /// let path = Path::new("file");
@@ -35,14 +39,16 @@ pub struct SimulatedDisk {
 
 struct DiskState {
     random: SplitMix64,
-    files: BTreeMap<FileId, FileState>,
+    files: BTreeMap<FileNumber, FileState>,
     /// Names as programs see them.
     visible: Names,
     /// Names as they would be if nothing unsynced were kept.
     durable: Names,
     /// Changes of names since, oldest first.
     unsynced: Vec<NameChange>,
-    next_file: FileId,
+    next_file: FileNumber,
+    /// How often a directory was replaced by a copy; part of its identity.
+    replaced: BTreeMap<PathBuf, u64>,
     /// Grows at a crash; older handles are void.
     boot: u64,
     powered: bool,
@@ -60,6 +66,7 @@ impl SimulatedDisk {
             durable: Names::default(),
             unsynced: Vec::new(),
             next_file: 0,
+            replaced: BTreeMap::new(),
             boot: 0,
             powered: true,
             faults: Vec::new(),
@@ -105,6 +112,30 @@ impl SimulatedDisk {
             .and_then(|id| state.files.get_mut(id))
             .and_then(|file| file.content.get_mut(offset));
         byte.map(|byte| *byte ^= bits).is_some()
+    }
+
+    /// Puts a copy in the place of a directory, durably, as an operator may do while a program has it open. Open handles
+    /// stay with the files of the old one, which has no name any more.
+    pub fn replace_directory(&self, path: &Path) {
+        let state = &mut *self.lock();
+        let is_inside = |file: &Path| file.starts_with(path);
+        let inside: Vec<_> = state
+            .visible
+            .files
+            .iter()
+            .map(|(path, id)| (path.clone(), *id))
+            .collect();
+        for (file, old) in inside.into_iter().filter(|(file, _)| is_inside(file)) {
+            let copy = state.files.get(&old).map(FileState::copy);
+            state
+                .files
+                .insert(state.next_file, copy.unwrap_or_default());
+            state.visible.files.insert(file, state.next_file);
+            state.next_file += 1;
+        }
+        state.unsynced.clear();
+        state.durable = state.visible.clone();
+        *state.replaced.entry(path.to_owned()).or_default() += 1;
     }
 
     fn lock(&self) -> MutexGuard<'_, DiskState> {
@@ -179,7 +210,7 @@ impl DiskState {
     }
 
     fn crash_files(&mut self, random: &mut SplitMix64) {
-        let named: Vec<FileId> = self.visible.files.values().copied().collect();
+        let named: Vec<FileNumber> = self.visible.files.values().copied().collect();
         self.files.retain(|id, _| named.contains(id));
         for file in self.files.values_mut() {
             file.crash(random);
@@ -297,10 +328,28 @@ impl Disk for SimulatedDisk {
         state.unsynced = unsynced;
         Ok(())
     }
+
+    fn identity(&self, path: &Path) -> io::Result<FileId> {
+        let state = &*self.lock();
+        if !state.powered {
+            return Err(no_power());
+        }
+        match state.visible.files.get(path) {
+            Some(number) => Ok(FileId {
+                device: FILES,
+                inode: *number,
+            }),
+            None if state.has_directory(path) => Ok(FileId {
+                device: DIRECTORIES,
+                inode: state.replaced.get(path).copied().unwrap_or_default(),
+            }),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
 }
 
 impl SimulatedDisk {
-    fn handle(&self, state: &DiskState, id: FileId) -> Handle {
+    fn handle(&self, state: &DiskState, id: FileNumber) -> Handle {
         Handle {
             disk: self.clone(),
             id,
@@ -312,7 +361,7 @@ impl SimulatedDisk {
 
 struct Handle {
     disk: SimulatedDisk,
-    id: FileId,
+    id: FileNumber,
     boot: u64,
     /// Offset of the next write.
     written: usize,
@@ -370,6 +419,13 @@ impl DiskFile for Handle {
             }
             file.synced();
             Ok(())
+        })
+    }
+
+    fn identity(&self) -> io::Result<FileId> {
+        Ok(FileId {
+            device: FILES,
+            inode: self.id,
         })
     }
 }

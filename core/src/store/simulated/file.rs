@@ -8,7 +8,7 @@ use super::random::SplitMix64;
 const SECTOR_BYTES: usize = 512;
 
 /// A file, whatever its names are.
-pub(super) type FileId = u64;
+pub(super) type FileNumber = u64;
 
 #[derive(Default)]
 pub(super) struct FileState {
@@ -26,6 +26,14 @@ pub(super) struct Unsynced {
 }
 
 impl FileState {
+    /// Returns a durable copy.
+    pub(super) fn copy(&self) -> Self {
+        Self {
+            content: self.content.clone(),
+            unsynced: Vec::new(),
+        }
+    }
+
     pub(super) fn write(&mut self, start: usize, bytes: &[u8]) {
         let over = self.content.len().saturating_sub(start).min(bytes.len());
         let (over, behind) = bytes.split_at(over);

@@ -3,20 +3,20 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::file::FileId;
+use super::file::FileNumber;
 use crate::store::disk::parent_of;
 
 #[derive(Clone, Default)]
 pub(super) struct Names {
     pub(super) directories: Vec<PathBuf>,
-    pub(super) files: BTreeMap<PathBuf, FileId>,
+    pub(super) files: BTreeMap<PathBuf, FileNumber>,
 }
 
 #[derive(Clone)]
 pub(super) enum NameChange {
     CreateDirectory(PathBuf),
-    Create(PathBuf, FileId),
-    Rename(PathBuf, PathBuf, FileId),
+    Create(PathBuf, FileNumber),
+    Rename(PathBuf, PathBuf, FileNumber),
     Remove(PathBuf),
 }
 

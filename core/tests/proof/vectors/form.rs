@@ -1,64 +1,15 @@
 //! The form of the vectors: what `tests/vectors/README.md` says in words.
 
-use serde::de::Error;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use trunkline_core::proof::{Claim, Entry, Expected};
-use trunkline_core::record::Root;
-
-/// Bytes, in hex.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Hex(pub(crate) Vec<u8>);
-
-impl Serialize for Hex {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&hex::encode(&self.0))
-    }
-}
-
-impl<'de> Deserialize<'de> for Hex {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        hex::decode(text).map(Self).map_err(D::Error::custom)
-    }
-}
-
-impl<B: AsRef<[u8]>> From<B> for Hex {
-    fn from(bytes: B) -> Self {
-        Self(bytes.as_ref().to_vec())
-    }
-}
-
-impl Hex {
-    /// As an array; vectors have the lengths that they should have.
-    pub(crate) fn array<const N: usize>(&self) -> [u8; N] {
-        self.0[..].try_into().unwrap()
-    }
-}
-
-/// A u64: a string of decimal digits, since JSON's numbers are exact up to 2^53 only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub(crate) struct Decimal(pub(crate) u64);
-
-impl From<Decimal> for String {
-    fn from(number: Decimal) -> Self {
-        number.0.to_string()
-    }
-}
-
-impl TryFrom<String> for Decimal {
-    type Error = std::num::ParseIntError;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse().map(Self)
-    }
-}
+use serde::{Deserialize, Serialize};
+use trunkline_core::proof::{Claim, Entry};
+use trunkline_testkit::vectors::{Decimal, Hex, Trusted};
 
 /// `states.json` is a list of these.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StateVector {
     pub(crate) name: String,
+    pub(crate) nonce: Hex,
     pub(crate) salt: Option<Hex>,
     pub(crate) policy: u8,
     pub(crate) tree_id: Hex,
@@ -220,91 +171,4 @@ pub(crate) struct RefusedVector {
     pub(crate) why: String,
     pub(crate) proof: Hex,
     pub(crate) trusted: Vec<Trusted>,
-}
-
-/// What is trusted of one version.
-#[derive(Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum Trusted {
-    Root {
-        tree_id: Hex,
-        version: Decimal,
-        commit_id: Hex,
-        state_digest: Hex,
-        kzg_root: Option<Hex>,
-    },
-    CommitId {
-        commit_id: Hex,
-    },
-    StateDigest {
-        tree_id: Hex,
-        state_digest: Hex,
-    },
-    KzgRoot {
-        tree_id: Hex,
-        kzg_root: Hex,
-    },
-    Nothing,
-}
-
-impl From<&Expected> for Trusted {
-    fn from(expected: &Expected) -> Self {
-        match expected {
-            Expected::Root(root) => Self::Root {
-                tree_id: root.tree_id.into(),
-                version: Decimal(root.version),
-                commit_id: root.commit_id.into(),
-                state_digest: root.state_digest.into(),
-                kzg_root: root.kzg_root.map(Hex::from),
-            },
-            Expected::CommitId(commit_id) => Self::CommitId {
-                commit_id: commit_id.into(),
-            },
-            Expected::StateDigest {
-                tree_id,
-                state_digest,
-            } => Self::StateDigest {
-                tree_id: tree_id.into(),
-                state_digest: state_digest.into(),
-            },
-            Expected::KzgRoot { tree_id, kzg_root } => Self::KzgRoot {
-                tree_id: tree_id.into(),
-                kzg_root: kzg_root.into(),
-            },
-            Expected::Carried => Self::Nothing,
-        }
-    }
-}
-
-impl From<&Trusted> for Expected {
-    fn from(trusted: &Trusted) -> Self {
-        match trusted {
-            Trusted::Root {
-                tree_id,
-                version,
-                commit_id,
-                state_digest,
-                kzg_root,
-            } => Self::Root(Root {
-                tree_id: tree_id.array(),
-                version: version.0,
-                commit_id: commit_id.array(),
-                state_digest: state_digest.array(),
-                kzg_root: kzg_root.as_ref().map(Hex::array),
-            }),
-            Trusted::CommitId { commit_id } => Self::CommitId(commit_id.array()),
-            Trusted::StateDigest {
-                tree_id,
-                state_digest,
-            } => Self::StateDigest {
-                tree_id: tree_id.array(),
-                state_digest: state_digest.array(),
-            },
-            Trusted::KzgRoot { tree_id, kzg_root } => Self::KzgRoot {
-                tree_id: tree_id.array(),
-                kzg_root: kzg_root.array(),
-            },
-            Trusted::Nothing => Self::Carried,
-        }
-    }
 }

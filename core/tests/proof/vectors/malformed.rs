@@ -2,8 +2,10 @@
 
 use trunkline_core::proof::{Expected, Proof, VERSIONS_MAX};
 use trunkline_testkit::protobuf::{bytes, number, varint};
+use trunkline_testkit::states::NONCE;
+use trunkline_testkit::vectors::Trusted;
 
-use super::form::{RefusedVector, Trusted};
+use super::form::RefusedVector;
 use super::proofs::{part, prove};
 use super::states::States;
 
@@ -18,7 +20,9 @@ struct Fields {
     terminals: Vec<u8>,
     siblings: Vec<u8>,
     top: Vec<u8>,
-    /// Behind the version.
+    opening: Vec<u8>,
+    nonce: Vec<u8>,
+    /// Behind the nonce.
     end: Vec<u8>,
 }
 
@@ -32,7 +36,7 @@ fn terminal() -> Vec<u8> {
 
 fn fields() -> Fields {
     Fields {
-        format: number(1, 1),
+        format: number(1, 2),
         params: vec![],
         version: number(1, 5),
         record: vec![],
@@ -40,6 +44,8 @@ fn fields() -> Fields {
         terminals: bytes(4, &terminal()),
         siblings: vec![],
         top: bytes(8, &bytes(1, &[0x7f])),
+        opening: vec![],
+        nonce: bytes(6, &NONCE),
         end: vec![],
     }
 }
@@ -59,9 +65,15 @@ impl Fields {
 
     fn bytes(&self) -> Vec<u8> {
         let version = bytes(4, &self.version_proof());
-        [&self.format, &self.params, &version, &self.end]
-            .map(|field| &field[..])
-            .concat()
+        let fields = [
+            &self.format,
+            &self.params,
+            &version,
+            &self.opening,
+            &self.nonce,
+            &self.end,
+        ];
+        fields.map(|field| &field[..]).concat()
     }
 }
 
@@ -147,7 +159,7 @@ fn of_order_and_defaults() -> Vec<RefusedVector> {
             fields.siblings = bytes(5, &[])
         }),
         odd("An empty opening is spelled out.", |fields| {
-            fields.end = bytes(5, &[])
+            fields.opening = bytes(5, &[])
         }),
         odd("An empty key is spelled out.", |fields| {
             fields.entries = bytes(3, &[bytes(1, &[]), bytes(4, &[])].concat());
@@ -168,15 +180,15 @@ fn of_order_and_defaults() -> Vec<RefusedVector> {
             fields.entries = bytes(3, &[bytes(1, b"a"), bytes(2, b"1"), bytes(4, &[])].concat());
         }),
         odd("A varint longer than it has to be.", |fields| {
-            fields.format = vec![8, 0x81, 0];
+            fields.format = vec![8, 0x82, 0];
         }),
         odd("A length longer than it has to be.", |fields| {
             fields.terminals = [varint(4 << 3 | 2), vec![0x84, 0], terminal()].concat();
         }),
         odd(
-            "A format of 33 bits, the lower 32 of which are 1.",
+            "A format of 33 bits, the lower 32 of which are 2.",
             |fields| {
-                fields.format = number(1, 1 << 32 | 1);
+                fields.format = number(1, 1 << 32 | 2);
             },
         ),
     ]
@@ -184,7 +196,16 @@ fn of_order_and_defaults() -> Vec<RefusedVector> {
 
 fn of_parts() -> Vec<RefusedVector> {
     vec![
-        spoilt("Format", "Format 2.", |fields| fields.format = number(1, 2)),
+        spoilt("Format", "Format 1.", |fields| fields.format = number(1, 1)),
+        spoilt(
+            "Format",
+            "Format 1 without a nonce, which it did not have.",
+            |fields| {
+                fields.format = number(1, 1);
+                fields.nonce.clear();
+            },
+        ),
+        spoilt("Format", "Format 3.", |fields| fields.format = number(1, 3)),
         spoilt("Format", "No format.", |fields| fields.format.clear()),
         spoilt("Collision", "Policy 3.", |fields| {
             fields.params = number(3, 3)
@@ -209,13 +230,17 @@ fn of_lengths() -> Vec<RefusedVector> {
     };
     let opening = |why, length| {
         spoilt("OpeningLength", why, |fields| {
-            fields.end = bytes(5, &vec![0xc0; length])
+            fields.opening = bytes(5, &vec![0xc0; length])
         })
     };
     vec![
         spoilt("Length", "A salt of 31 bytes.", |fields| {
             fields.params = bytes(2, &[1; 31]);
         }),
+        spoilt("Length", "A nonce of 15 bytes.", |fields| {
+            fields.nonce = bytes(6, &[1; 15]);
+        }),
+        spoilt("Length", "No nonce.", |fields| fields.nonce.clear()),
         spoilt("Length", "A value hash of 33 bytes.", |fields| {
             fields.entries = bytes(3, &[bytes(1, b"a"), bytes(3, &[1; 33])].concat());
         }),
@@ -261,9 +286,9 @@ fn of_lengths() -> Vec<RefusedVector> {
 }
 
 fn of_counts() -> Vec<RefusedVector> {
-    let none = [number(1, 1)].concat();
+    let none = [number(1, 2)].concat();
     let smallest = bytes(4, &[bytes(3, &[]), bytes(4, &[])].concat());
-    let many = [number(1, 1), smallest.repeat(VERSIONS_MAX + 1)].concat();
+    let many = [number(1, 2), smallest.repeat(VERSIONS_MAX + 1)].concat();
     vec![
         of_bytes("Form.Versions", "No version.", none),
         of_bytes(
@@ -300,8 +325,8 @@ fn of_records(states: &States) -> Vec<RefusedVector> {
         spoilt(malformed, why, |fields| fields.record = bytes(2, &record))
     };
     vec![
-        with("Record.Format", "A record of format 2.", |record| {
-            record[0] = 2
+        with("Record.Format", "A record of format 1.", |record| {
+            record[0] = 1
         }),
         with(
             "Record.Length",
@@ -363,6 +388,28 @@ fn of_siblings() -> Vec<RefusedVector> {
         ),
         top("Siblings.Bitmap", "A bit behind the last.", &[0xfe], &[]),
         below("Siblings.Bitmap", "A list without a bitmap.", &[1; 32]),
+        top(
+            "Form.TopSiblings",
+            "Eight empty siblings above one slot.",
+            &[0xff],
+            &[],
+        ),
+        top(
+            "Form.TopSiblings",
+            "Eight siblings above one slot.",
+            &[0],
+            &[1; 8 * 32],
+        ),
+        below(
+            "Form.Siblings",
+            "50 siblings below the slot of one terminal.",
+            &[1; 50 * 32],
+        ),
+        spoilt(
+            "Form.Siblings",
+            "A bitmap of 50 empty siblings below the slot of one terminal.",
+            |fields| fields.siblings = bytes(5, &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 3]),
+        ),
         below(
             "Siblings.Length",
             "A list of 33 bytes below the slots.",

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use trunkline_testkit::naive::{self, Hash, NOTHING, join, keyed};
+use trunkline_testkit::vectors::{Decimal, Hex};
 
 use super::form::{
-    Decimal, Hex, History, Provisional, RecordVector, Records, RequirementVector, SubmissionVector,
-    WriteVector,
+    History, Provisional, RecordVector, Records, RequirementVector, SubmissionVector, WriteVector,
 };
 use super::states::States;
 
@@ -17,7 +17,7 @@ pub(super) fn vectors(states: &States) -> Records {
     Records {
         records: records(states),
         histories: ranges(HISTORY, 9, |number| vec![number + 1; 32]),
-        outcomes: ranges(OUTCOMES, 3, outcome),
+        outcomes: ranges(OUTCOMES, 6, outcome),
         provisional: provisional(),
     }
 }
@@ -34,7 +34,7 @@ fn ranges(labels: [&str; 3], most: u8, item: fn(u8) -> Vec<u8>) -> Vec<History> 
     (0..=most).map(range).collect()
 }
 
-/// An applied submission, one that displaced, one that is refused.
+/// An applied submission, one that displaced, three that are refused, a revert; idempotency keys of any length.
 fn outcome(number: u8) -> Vec<u8> {
     let detail = match number {
         0 => NOTHING,
@@ -45,9 +45,12 @@ fn outcome(number: u8) -> Vec<u8> {
         }
         _ => [0x99; 32],
     };
-    let code = [0, 0, 1, 3][usize::from(number)];
+    let number_of = usize::from(number);
+    let code = [0, 0, 1, 2, 3, 4][number_of];
+    let key = vec![b'k'; [0, 1, 64, 0, 9, 63][number_of]];
     let sequence = (7 + u64::from(number)).to_le_bytes();
-    [&sequence[..], &[number; 32], &[code], &detail].concat()
+    let head = [&sequence[..], &[number; 32], &[code], &detail].concat();
+    [&head[..], &[key.len() as u8], &key].concat()
 }
 
 fn range_digest(labels: [&str; 3], items: &[Vec<u8>]) -> Hash {
@@ -142,7 +145,7 @@ fn blank() -> RecordVector {
 fn sealed(record: RecordVector) -> RecordVector {
     let number = |number: Decimal| number.0.to_le_bytes();
     let bytes = [
-        &1_u16.to_le_bytes()[..],
+        &2_u16.to_le_bytes()[..],
         &record.tree_id.0,
         &number(record.version),
         &record.parent.0,

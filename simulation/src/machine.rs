@@ -1,0 +1,329 @@
+//! The machine below an engine: a disk and a leaf store at whose calls tasks take turns, and a power switch.
+//!
+//! When the power of an engine is off, every call of it fails, for good. The next engine gets a new switch. Between the
+//! two, the world decides what a loss of power leaves of what was not synced; if only the process ends, all is kept.
+
+use std::io;
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use trunkline::core::hash::Digest;
+use trunkline::core::store::disk::{Disk, DiskFile, DiskReader, FileId};
+use trunkline::core::store::history_file::HISTORY_FILE;
+use trunkline::core::store::leaves::{
+    Leaf, LeafChange, LeafSnapshot, LeafStore, LeafStoreError, LeafVisitor,
+};
+use trunkline::core::store::simulated::{DiskCall, SimulatedDisk, SimulatedLeafStore};
+use trunkline_actors::runtime::simulated;
+use trunkline_actors::runtime::wait::{Signal, yield_point};
+
+use crate::plan::Call;
+
+/// What outlives engines.
+pub(crate) struct Machine {
+    /// The disk.
+    pub(crate) disk: SimulatedDisk,
+    /// The leaf store.
+    pub(crate) leaves: Arc<SimulatedLeafStore>,
+}
+
+/// The power switch of one engine.
+#[derive(Debug)]
+pub(crate) struct Power {
+    off: AtomicBool,
+    /// The power goes off after this many calls that write: of a kind, or of any.
+    goes_off: Mutex<Option<(Option<Call>, u64)>>,
+    /// Longest time that a sync takes, microseconds.
+    sync_us_max: u64,
+}
+
+impl Power {
+    /// Switches the power on.
+    pub(crate) fn on(sync_us_max: u64) -> Arc<Self> {
+        Arc::new(Self {
+            off: AtomicBool::new(false),
+            goes_off: Mutex::default(),
+            sync_us_max,
+        })
+    }
+
+    /// Makes it go off after some more calls that write: of a kind, or of any.
+    pub(crate) fn goes_off_after(&self, kind: Option<Call>, calls: u64) {
+        *self.lock() = Some((kind, calls));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<(Option<Call>, u64)>> {
+        self.goes_off.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Switches it off.
+    pub(crate) fn switch_off(&self) {
+        self.off.store(true, Ordering::Release);
+    }
+
+    /// Returns whether it is off.
+    pub(crate) fn is_off(&self) -> bool {
+        self.off.load(Ordering::Acquire)
+    }
+
+    fn check(&self) -> io::Result<()> {
+        match self.is_off() {
+            true => Err(io::Error::other("the power is off")),
+            false => Ok(()),
+        }
+    }
+
+    /// Runs a call that writes. The power may go off before it, and after it but before its answer.
+    fn write<T>(&self, kind: Call, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        yield_point();
+        self.count(kind);
+        self.check()?;
+        let result = call();
+        yield_point();
+        self.check()?;
+        result
+    }
+
+    /// Runs a call that syncs, which takes time before it has its effect, and behind it.
+    fn sync<T>(&self, kind: Call, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        self.write(kind, || {
+            self.pass_time();
+            self.check()?;
+            let result = call();
+            self.pass_time();
+            result
+        })
+    }
+
+    fn count(&self, kind: Call) {
+        if let Some((counted, left)) = &mut *self.lock()
+            && counted.is_none_or(|counted| counted == kind)
+        {
+            match left.checked_sub(1) {
+                Some(fewer) => *left = fewer,
+                None => self.switch_off(),
+            }
+        }
+    }
+
+    fn pass_time(&self) {
+        if let Some(scheduler) = simulated::current()
+            && self.sync_us_max > 0
+        {
+            let took = scheduler.random() % (self.sync_us_max + 1);
+            sleep(Duration::from_micros(took));
+        }
+    }
+
+    fn read<T>(&self, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        self.check()?;
+        call()
+    }
+}
+
+/// Lets virtual time pass.
+pub(crate) fn sleep(duration: Duration) {
+    Signal::<()>::default().wait_at_most(duration, |()| false);
+}
+
+/// The disk as one engine sees it.
+pub(crate) struct EngineDisk {
+    disk: SimulatedDisk,
+    power: Arc<Power>,
+}
+
+struct EngineFile {
+    file: Box<dyn DiskFile>,
+    power: Arc<Power>,
+}
+
+struct EngineReader {
+    reader: Box<dyn DiskReader>,
+    /// A lock of the engine is held while the history file is read, so others cannot have a turn then.
+    yields: bool,
+    power: Arc<Power>,
+}
+
+/// The leaf store as one engine sees it.
+pub(crate) struct EngineLeaves {
+    leaves: Arc<SimulatedLeafStore>,
+    power: Arc<Power>,
+}
+
+struct EngineSnapshot {
+    snapshot: Arc<dyn LeafSnapshot>,
+    power: Arc<Power>,
+}
+
+impl Machine {
+    /// Returns a machine with nothing on its disk.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            disk: SimulatedDisk::new(seed),
+            leaves: Arc::default(),
+        }
+    }
+
+    /// Returns the disk for an engine.
+    pub(crate) fn disk(&self, power: &Arc<Power>) -> Arc<dyn Disk> {
+        Arc::new(EngineDisk {
+            disk: self.disk.clone(),
+            power: power.clone(),
+        })
+    }
+
+    /// Returns the leaf store for an engine.
+    pub(crate) fn leaves(&self, power: &Arc<Power>) -> Arc<dyn LeafStore> {
+        Arc::new(EngineLeaves {
+            leaves: self.leaves.clone(),
+            power: power.clone(),
+        })
+    }
+}
+
+impl EngineDisk {
+    fn file(&self, file: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
+        Box::new(EngineFile {
+            file,
+            power: self.power.clone(),
+        })
+    }
+}
+
+impl Disk for EngineDisk {
+    fn identity(&self, path: &Path) -> io::Result<FileId> {
+        self.power.read(|| self.disk.identity(path))
+    }
+
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        self.power.write(Call::Disk(DiskCall::CreateDirectory), || {
+            self.disk.create_directory(path)
+        })
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let file = self
+            .power
+            .write(Call::Disk(DiskCall::Create), || self.disk.create(path))?;
+        Ok(self.file(file))
+    }
+
+    fn reuse(&self, path: &Path, kept_bytes: u64) -> io::Result<Box<dyn DiskFile>> {
+        let file = self.power.write(Call::Disk(DiskCall::Create), || {
+            self.disk.reuse(path, kept_bytes)
+        })?;
+        Ok(self.file(file))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskReader>> {
+        let reader = self.power.read(|| self.disk.open(path))?;
+        Ok(Box::new(EngineReader {
+            reader,
+            yields: path.file_name().is_none_or(|name| name != HISTORY_FILE),
+            power: self.power.clone(),
+        }))
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
+        self.power.read(|| self.disk.list(directory))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.power
+            .write(Call::Disk(DiskCall::Rename), || self.disk.rename(from, to))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.power
+            .write(Call::Disk(DiskCall::Remove), || self.disk.remove(path))
+    }
+
+    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
+        self.power.sync(Call::Disk(DiskCall::SyncDirectory), || {
+            self.disk.sync_directory(directory)
+        })
+    }
+}
+
+impl DiskFile for EngineFile {
+    fn identity(&self) -> io::Result<FileId> {
+        self.power.read(|| self.file.identity())
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.power
+            .write(Call::Disk(DiskCall::Append), || self.file.append(bytes))
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.power
+            .sync(Call::Disk(DiskCall::Sync), || self.file.sync())
+    }
+}
+
+impl DiskReader for EngineReader {
+    fn length(&self) -> io::Result<u64> {
+        self.power.read(|| self.reader.length())
+    }
+
+    fn read_exact_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        if self.yields {
+            yield_point();
+        }
+        let reader = &mut self.reader;
+        self.power.read(|| reader.read_exact_at(offset, buffer))
+    }
+}
+
+fn backend(error: io::Error) -> LeafStoreError {
+    LeafStoreError::Backend(Box::new(error))
+}
+
+impl LeafStore for EngineLeaves {
+    fn ingest(
+        &self,
+        changes: &mut dyn Iterator<Item = LeafChange<'_>>,
+    ) -> Result<(), LeafStoreError> {
+        let ingested = self
+            .power
+            .write(Call::Ingest, || Ok(self.leaves.ingest(changes)));
+        ingested.map_err(backend)?
+    }
+
+    fn sync(&self) -> Result<(), LeafStoreError> {
+        let synced = self.power.sync(Call::SyncLeaves, || Ok(self.leaves.sync()));
+        synced.map_err(backend)?
+    }
+
+    fn snapshot(&self) -> Result<Arc<dyn LeafSnapshot>, LeafStoreError> {
+        yield_point();
+        self.power.check().map_err(backend)?;
+        Ok(Arc::new(EngineSnapshot {
+            snapshot: self.leaves.snapshot()?,
+            power: self.power.clone(),
+        }))
+    }
+}
+
+impl LeafSnapshot for EngineSnapshot {
+    fn get(&self, key_hash: &Digest) -> Result<Option<Leaf>, LeafStoreError> {
+        yield_point();
+        self.power.check().map_err(backend)?;
+        let leaf = self.snapshot.get(key_hash);
+        yield_point();
+        leaf
+    }
+
+    fn scan(
+        &self,
+        range: RangeInclusive<Digest>,
+        visit: &mut LeafVisitor<'_>,
+    ) -> Result<(), LeafStoreError> {
+        yield_point();
+        self.power.check().map_err(backend)?;
+        self.snapshot.scan(range, visit)
+    }
+}

@@ -1,0 +1,62 @@
+//! Shrinking: a failing world is made smaller while it still fails.
+
+use std::collections::BTreeSet;
+
+use crate::run::{Outcome, Selection, run};
+
+/// Most worlds that are run to make one smaller.
+const ATTEMPTS_MAX: u32 = 400;
+/// Schedules that are tried for each smaller plan: what is left out changes whose turn it is.
+const SCHEDULES: u64 = 3;
+
+/// Returns the smallest failing part of a failing world that was found, and how it failed. Leaves steps and faults out,
+/// first half of them, then less and less.
+pub fn shrink(failing: &Selection, outcome: Outcome) -> (Selection, Outcome) {
+    let numbers = outcome.numbers;
+    let mut search = Search {
+        smallest: (failing.clone(), outcome),
+        attempts: 0,
+    };
+    let mut size = (numbers as usize / 2).max(1);
+    while search.attempts < ATTEMPTS_MAX {
+        let kept = search.kept(numbers);
+        let smaller = kept.chunks(size).any(|chunk| search.fails_without(chunk));
+        match smaller {
+            true => size = size.min(search.kept(numbers).len() / 2).max(1),
+            false if size == 1 => break,
+            false => size /= 2,
+        }
+    }
+    search.smallest
+}
+
+struct Search {
+    smallest: (Selection, Outcome),
+    attempts: u32,
+}
+
+impl Search {
+    fn kept(&self, numbers: u32) -> Vec<u32> {
+        let left_out = &self.smallest.0.left_out;
+        let all = 1..=numbers;
+        all.filter(|number| !left_out.contains(number)).collect()
+    }
+
+    /// Leaves more out, and keeps that if it still fails.
+    fn fails_without(&mut self, more: &[u32]) -> bool {
+        let mut selection = self.smallest.0.clone();
+        let left_out: BTreeSet<u32> = more.iter().copied().collect();
+        selection.left_out.extend(left_out);
+        let own = [selection.schedule].into_iter();
+        for schedule in own.chain((1..SCHEDULES).map(Some)) {
+            selection.schedule = schedule;
+            self.attempts += 1;
+            let outcome = run(&selection);
+            if outcome.failure.is_some() {
+                self.smallest = (selection, outcome);
+                return true;
+            }
+        }
+        false
+    }
+}
