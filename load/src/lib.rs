@@ -28,6 +28,7 @@
 //! | `plan` | reads a plan and checks it |
 //! | `operations`, `schedule` | choose operations, and when they are due; pure |
 //! | `trace` | reads and writes operations as a file |
+//! | `doubts` | keys of refused and failed batches, which the records may be wrong about; pure |
 //! | `records` | makes keys and values, and knows what each key must hold |
 //! | `generator` | lets operations in or drops them, gathers writes into batches; pure |
 //! | `driver`, `queues` | carry out one stage with several threads |
@@ -38,6 +39,7 @@
 //! | `compare` | whether two sides of runs differ; pure |
 
 pub mod compare;
+mod doubts;
 mod driver;
 mod error;
 mod files;

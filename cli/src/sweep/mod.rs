@@ -302,6 +302,7 @@ mod tests {
                 percent: 1.0,
                 in_flight_max: 5,
                 readers_busy: false,
+                load_busy: false,
             }),
         ];
         let curves = [curve(combination(), &[points], None).unwrap()];

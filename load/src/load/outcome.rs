@@ -21,7 +21,7 @@ pub struct Outcome {
     pub run: Run,
     /// Its histograms, second by second.
     pub log: IntervalLog,
-    /// What every key must hold now, provided that no write failed or was refused.
+    /// What every key must hold now, and of which keys that is not certain because a batch was refused or failed.
     pub records: Records,
     /// Counts of all operations, including those of the fill and of the search for a rate.
     pub tally: Tally,
