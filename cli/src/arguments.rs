@@ -1,6 +1,7 @@
 //! The subcommands, the flags that several of them share, and the parsers of keys and digests. The doc comments are the
 //! help texts.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -157,6 +158,13 @@ pub(crate) struct PlanArguments {
     pub(crate) ops: Option<u64>,
 }
 
+impl PlanArguments {
+    /// Returns the files that are read.
+    pub(crate) fn inputs(&self) -> impl Iterator<Item = &PathBuf> {
+        self.plan.iter().chain(&self.phases)
+    }
+}
+
 /// Declares an argument whose values are those of another type, by the same names.
 macro_rules! mirrored {
     ($(#[$doc:meta])* enum $name:ident => [$($target:ident),+] $values:tt) => {
@@ -293,10 +301,32 @@ pub(crate) enum ArgumentError {
     Digest,
     #[error("expected a percentage, such as 5%")]
     Percent,
+    #[error("expected milliseconds: more than 0, at most 604800000 (a week)")]
+    Milliseconds,
+    #[error("expected a number from 1 to {0}")]
+    Count(usize),
     #[error("expected a directory, or several separated by single commas")]
     Side,
     #[error("expected 96 hexadecimal digits (a KZG root) or 64 (a state digest)")]
     Root,
+}
+
+/// Parses a time in milliseconds, with fractions.
+pub(crate) fn parse_milliseconds(text: &str) -> Result<f64, ArgumentError> {
+    let time = text
+        .parse()
+        .ok()
+        .filter(|time| *time > 0.0 && *time <= 604_800_000.0);
+    time.ok_or(ArgumentError::Milliseconds)
+}
+
+/// Parses a number from 1 to a limit.
+pub(crate) fn parse_count<const MAX: usize>(text: &str) -> Result<NonZeroUsize, ArgumentError> {
+    let count = text
+        .parse()
+        .ok()
+        .filter(|count: &NonZeroUsize| count.get() <= MAX);
+    count.ok_or(ArgumentError::Count(MAX))
 }
 
 /// Parses text, or bytes in hex after `0x`.

@@ -309,6 +309,7 @@ mod tests {
             percent: 3.0,
             in_flight_max: 5,
             readers_busy: false,
+            load_busy: false,
         });
         let late = warned(Warning::GeneratorLate {
             p99_us: 9e3,
