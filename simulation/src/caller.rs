@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
+use trunkline::config::KzgMode;
 use trunkline::core::kzg::{Committer, Setup, slot_value};
 use trunkline::core::proof::{Claim, Expected, Proof, verify};
 use trunkline::{
@@ -13,7 +14,8 @@ use trunkline::{
 };
 use trunkline_actors::adaptive::reload_error::ReloadError;
 use trunkline_actors::runtime::clock;
-use trunkline_actors::runtime::simulated::wait_for;
+use trunkline_actors::runtime::simulated::{Scheduler as _, wait_for};
+use trunkline_actors::runtime::wait::block_on;
 use trunkline_testkit::keys::path_collisions;
 use trunkline_testkit::naive::{Op, Require, plain, slot_digests};
 
@@ -29,7 +31,6 @@ const HELD_MAX: usize = 4;
 pub(crate) struct Caller {
     life: Rc<Life>,
     held: Vec<Snapshot>,
-    own: Vec<Receipt>,
 }
 
 /// The engine has ended: nothing more to do on it.
@@ -40,7 +41,6 @@ impl Caller {
         Self {
             life,
             held: Vec::new(),
-            own: Vec::new(),
         }
     }
 
@@ -117,11 +117,14 @@ impl Caller {
             Action::History => self.history(random),
             Action::Evidence => self.evidence(random),
             Action::AwaitEarlier(awaited) => {
-                if self.own.is_empty() {
+                let receipts = self.life.receipts.borrow();
+                if receipts.is_empty() {
                     return Ok(());
                 }
-                let place = random.random_range(0..self.own.len());
-                let receipt = self.own[place].clone();
+                // Also another caller's: several may wait for one submission.
+                let newest = receipts.len().saturating_sub(random.random_range(0..8) + 1);
+                let receipt = receipts[newest].clone();
+                drop(receipts);
                 self.wait(&receipt, awaited)
             }
             Action::Drain => self.drain(),
@@ -215,31 +218,43 @@ impl Caller {
         }
     }
 
-    fn wait_and_keep(&mut self, receipt: Receipt, awaited: Await) -> Result<(), Ended> {
+    fn wait_and_keep(&self, receipt: Receipt, awaited: Await) -> Result<(), Ended> {
         if awaited == Await::Dropped {
             return Ok(());
         }
         self.life.receipts.borrow_mut().push(receipt.clone());
-        let waited = self.wait(&receipt, awaited);
-        self.own.push(receipt);
-        waited
+        self.wait(&receipt, awaited)
     }
 
     fn wait(&self, receipt: &Receipt, awaited: Await) -> Result<(), Ended> {
         let (world, sequence) = (&self.life.world, receipt.sequence());
+        // Both forms of waiting.
+        let in_task = world.simulation.random().is_multiple_of(2);
         match awaited {
             Await::Nothing | Await::Dropped => {}
             Await::Hashed => {
-                let hashed = receipt.hashed_blocking();
+                let hashed = match in_task {
+                    true => block_on(receipt.hashed()),
+                    false => receipt.hashed_blocking(),
+                };
                 let hashed = hashed.map_err(|failure| self.ended(&failure))?;
                 world.truth.borrow_mut().hashed(sequence, &hashed);
             }
             Await::RootReady => {
-                let ready = receipt.root_ready_blocking();
+                let ready = match in_task {
+                    true => block_on(receipt.root_ready()),
+                    false => receipt.root_ready_blocking(),
+                };
                 let ready = ready.map_err(|failure| self.ended(&failure))?;
                 self.check_root(receipt, &ready)?;
             }
-            Await::Durable => self.durable(receipt, receipt.durable_blocking())?,
+            Await::Durable => {
+                let durable = match in_task {
+                    true => block_on(receipt.durable()),
+                    false => receipt.durable_blocking(),
+                };
+                self.durable(receipt, durable)?;
+            }
             Await::DurableWithin(limit) => {
                 if let Some(durable) = within(limit, receipt.durable()) {
                     self.durable(receipt, durable)?;
@@ -262,6 +277,11 @@ impl Caller {
         world.truth.borrow_mut().durable(sequence, &durable);
         let newest = self.life.engine.snapshot().version();
         let shown = newest >= durable.version;
+        let is_eager = world.plan.config.kzg.mode == KzgMode::Eager;
+        ensure!(
+            !is_eager || durable.kzg_root.is_some(),
+            "{sequence} is durable without a root"
+        );
         ensure!(
             shown,
             "version {} is durable, the newest is {newest}",
@@ -330,7 +350,7 @@ impl Caller {
         match error {
             ReadError::Engine(failure) => Err(self.ended(failure)),
             ReadError::Closed if self.life.is_closing.get() => Err(Ended),
-            ReadError::Store(_) if self.life.power.is_off() => Ok(()),
+            ReadError::Store(_) if self.life.may_fail => Ok(()),
             error => crate::scheduler::fail(format!("a read fails: {error}: {error:?}")),
         }
     }
@@ -390,7 +410,7 @@ impl Caller {
                 Ok(())
             }
             ReadError::Closed if self.life.is_closing.get() => Ok(()),
-            ReadError::Store(_) if self.life.power.is_off() => Ok(()),
+            ReadError::Store(_) if self.life.may_fail => Ok(()),
             error => {
                 let report = format!("version {version} is not read: {error}: {error:?}");
                 crate::scheduler::fail(report)
@@ -544,7 +564,7 @@ impl Caller {
         let proofs = proofs.and_then(|proof| Ok((proof, snapshot.prove_consistency(older)?)));
         let (ancestor, consistency) = match proofs {
             Ok(proofs) => proofs,
-            Err(_) if self.life.power.is_off() => return Ok(()),
+            Err(_) if self.life.may_fail => return Ok(()),
             Err(error) => crate::scheduler::fail(format!("no proof of {older}: {error}")),
         };
         match ancestor.verify(&head) {
@@ -633,7 +653,7 @@ impl Caller {
 }
 
 /// Waits for a future for a time; drops it then.
-fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
+pub(crate) fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
     let scheduler = crate::scheduler::current();
     wait_for(&*scheduler, future, Some(clock::now() + limit))
 }

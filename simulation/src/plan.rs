@@ -16,6 +16,7 @@ use trunkline::core::store::simulated::{DiskCall, Failure, Fault};
 use trunkline::testing::StageFault;
 use trunkline::{Config as EngineConfig, Stage};
 
+use crate::machine::{Mishap, What};
 use crate::scheduler::Schedule;
 
 /// What a world does.
@@ -54,6 +55,8 @@ pub(crate) struct Round {
     pub(crate) faults: Vec<Planned>,
     /// The steps of each caller.
     pub(crate) callers: Vec<Vec<Step>>,
+    /// How it is opened.
+    pub(crate) opening: Opening,
     pub(crate) ending: Ending,
     /// Whether the machine loses power behind the end, or only the process ends.
     pub(crate) loses_power: bool,
@@ -78,8 +81,8 @@ pub(crate) enum Trouble {
     Stage(Stage, u64, StageFault),
     /// No thread can be started after this many.
     Threads(u64),
-    /// The power goes off after this many calls that write: of this kind, or of any.
-    PowerOff(Option<Call>, u64),
+    /// The power goes off, a read fails, or a call panics.
+    Mishap(Mishap),
 }
 
 /// A call that writes.
@@ -91,6 +94,17 @@ pub(crate) enum Call {
     Ingest,
     /// A sync of the leaf store.
     SyncLeaves,
+}
+
+/// How an engine is opened.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Opening {
+    /// On the caller's thread.
+    Blocking,
+    /// On a thread of its own.
+    Async,
+    /// First on a thread of its own by a caller who gives up after this time, then again.
+    GivenUp(Duration),
 }
 
 /// How an engine ends.
@@ -351,7 +365,13 @@ impl Draw {
             3 | 4 if !is_calm => Ending::PowerOffAfter(self.micros(0..60_000)),
             _ => Ending::Shutdown,
         };
+        let opening = match self.below(0..6) {
+            0 => Opening::GivenUp(self.micros(0..3_000)),
+            1 | 2 => Opening::Async,
+            _ => Opening::Blocking,
+        };
         Round {
+            opening,
             openings,
             faults,
             callers,
@@ -381,14 +401,14 @@ impl Draw {
             DiskCall::Remove,
             DiskCall::SyncDirectory,
         ];
-        match self.below(0..10) {
+        match self.below(0..12) {
             0 => Trouble::Leaves(self.below(0..8)),
             1 => {
                 let fault = self.pick(&[StageFault::Panic, StageFault::Error]);
                 Trouble::Stage(self.pick(&Stage::ALL), self.below(0..calls / 4), fault)
             }
             2 => Trouble::Threads(self.below(0..12)),
-            3 | 4 => Trouble::PowerOff(None, self.below(0..calls)),
+            3 | 4 => self.mishap(What::PowerOff(None), calls),
             5 => {
                 // Calls of checkpoints and of trimming are rare.
                 let rare = [
@@ -398,7 +418,14 @@ impl Draw {
                     Call::Ingest,
                     Call::SyncLeaves,
                 ];
-                Trouble::PowerOff(Some(self.pick(&rare)), self.below(0..6))
+                let rare = self.pick(&rare);
+                self.mishap(What::PowerOff(Some(rare)), 6)
+            }
+            6 => self.mishap(What::Read, calls),
+            7 => {
+                let call = self.pick(&KINDS);
+                let call = self.pick(&[Call::Disk(call), Call::Disk(call), Call::Ingest]);
+                self.mishap(What::Panic(call), 12)
             }
             _ => {
                 let call = self.random.random_bool(0.5).then(|| self.pick(&KINDS));
@@ -411,6 +438,11 @@ impl Draw {
                 })
             }
         }
+    }
+
+    fn mishap(&mut self, what: What, calls: u64) -> Trouble {
+        let after = self.below(0..calls);
+        Trouble::Mishap(Mishap { what, after })
     }
 
     fn steps(&mut self, count: u64) -> Vec<Step> {
@@ -471,10 +503,11 @@ impl fmt::Display for Plan {
             writeln!(f, "{} = {}", change.key, change.to)?;
         }
         for round in &self.rounds {
+            let (opening, ending) = (round.opening, round.ending);
+            let loses_power = round.loses_power;
             writeln!(
                 f,
-                "an engine: {:?}, loses power: {}",
-                round.ending, round.loses_power
+                "an engine: {opening:?}, {ending:?}, loses power: {loses_power}"
             )?;
             for faults in &round.openings {
                 writeln!(f, "  opened with {faults:?}")?;
