@@ -158,8 +158,7 @@ impl World {
             engine,
             power,
             may_fail: ends_in_the_dark || faults().next().is_some(),
-            may_panic: faults()
-                .any(|planned| matches!(planned.fault, Trouble::Stage(_, _, StageFault::Panic))),
+            may_panic: panics(&round.faults) || panics(opening),
             opened_at,
             limits: RefCell::new(Limits {
                 retain: versions.retain_versions,
