@@ -6,11 +6,12 @@ use std::time::Duration;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use trunkline::config::KzgMode;
+use trunkline::core::audit;
 use trunkline::core::kzg::{Committer, Setup, slot_value};
-use trunkline::core::proof::{Claim, Expected, Proof, verify};
+use trunkline::core::proof::{Claim, Expected, Proof, verify, verify_versions};
 use trunkline::{
-    EngineFailure, EvidenceError, ReadError, Receipt, RootReady, Snapshot, SnapshotError,
-    SnapshotProveError, SubmitError, TopKind,
+    EngineFailure, EvidenceError, ProveOptions, ReadError, Receipt, RootReady, Snapshot,
+    SnapshotError, SnapshotProveError, SubmitError, TopKind, prove_versions,
 };
 use trunkline_actors::adaptive::reload_error::ReloadError;
 use trunkline_actors::runtime::clock;
@@ -25,6 +26,8 @@ use crate::plan::{Action, Await, Step, reloaded};
 use crate::truth::{During, Submission};
 use crate::world::Life;
 
+/// Writes of a large batch.
+const LARGE_WRITES: u64 = 600;
 /// Most snapshots that a caller holds.
 const HELD_MAX: usize = 4;
 
@@ -114,6 +117,7 @@ impl Caller {
             Action::SnapshotAt => self.snapshot_at(random),
             Action::Prove => self.prove(TopKind::Hash, random),
             Action::ProveKzg => self.prove(TopKind::Kzg, random),
+            Action::ProveVersions => self.prove_versions(random),
             Action::History => self.history(random),
             Action::Evidence => self.evidence(random),
             Action::AwaitEarlier(awaited) => {
@@ -153,7 +157,11 @@ impl Caller {
         };
         let colliding = pairs.get((number / 2) as usize);
         let colliding = colliding.map(|pair| pair[(number % 2) as usize].clone());
-        colliding.unwrap_or_else(|| format!("key {number}").into_bytes())
+        colliding.unwrap_or_else(|| match number % 5 {
+            // Long enough not to be held together with its value.
+            4 => format!("{number:0>90}").into_bytes(),
+            _ => format!("key {number}").into_bytes(),
+        })
     }
 
     fn any_key(&self, random: &mut SmallRng) -> Vec<u8> {
@@ -163,7 +171,10 @@ impl Caller {
     fn submission(&self, random: &mut SmallRng) -> Submission {
         let shape = &self.life.world.plan.shape;
         let mark: u64 = random.random();
-        let count = random.random_range(1..=shape.writes_max);
+        let count = match random.random_ratio(1, 20) {
+            true => 0,
+            false => random.random_range(1..=shape.writes_max),
+        };
         let operations = (0..count).map(|index| {
             let key = self.any_key(random);
             if random.random_ratio(1, 4) {
@@ -177,7 +188,11 @@ impl Caller {
             value.resize(random.random_range(0..=shape.value_bytes_max), b'.');
             Op::Put(key, value)
         });
-        let operations = operations.collect();
+        let mut operations: Vec<Op> = operations.collect();
+        if shape.large > 0 && random.random_ratio(1, shape.large) {
+            let absent = |number| Op::Delete(format!("absent {number}").into_bytes());
+            operations.extend((0..LARGE_WRITES).map(absent));
+        }
         let mut requirements = Vec::new();
         if shape.requirements > 0 && random.random_ratio(1, shape.requirements) {
             let key = self.any_key(random);
@@ -203,7 +218,7 @@ impl Caller {
         &self,
         receipt: Result<Receipt, SubmitError>,
         submission: Submission,
-    ) -> Result<Receipt, Ended> {
+    ) -> Result<Option<Receipt>, Ended> {
         let world = &self.life.world;
         match receipt {
             Ok(receipt) => {
@@ -211,14 +226,19 @@ impl Caller {
                 world.truth.borrow_mut().accept(sequence, root, submission);
                 world.counts.borrow_mut().batches += 1;
                 world.simulation.note(|| format!("accepted as {sequence}"));
-                Ok(receipt)
+                Ok(Some(receipt))
             }
             Err(SubmitError::Engine(failure)) => Err(self.ended(&failure)),
+            // The same as without the call.
+            Err(SubmitError::Batch(_)) if submission.is_empty() => Ok(None),
             Err(error) => crate::scheduler::fail(format!("a batch is refused: {error}")),
         }
     }
 
-    fn wait_and_keep(&self, receipt: Receipt, awaited: Await) -> Result<(), Ended> {
+    fn wait_and_keep(&self, receipt: Option<Receipt>, awaited: Await) -> Result<(), Ended> {
+        let Some(receipt) = receipt else {
+            return Ok(());
+        };
         if awaited == Await::Dropped {
             return Ok(());
         }
@@ -274,7 +294,8 @@ impl Caller {
         world
             .simulation
             .note(|| format!("{sequence} is durable in {}", durable.version));
-        world.truth.borrow_mut().durable(sequence, &durable);
+        let now = world.simulation.elapsed();
+        world.truth.borrow_mut().durable(sequence, &durable, now);
         let newest = self.life.engine.snapshot().version();
         let shown = newest >= durable.version;
         let is_eager = world.plan.config.kzg.mode == KzgMode::Eager;
@@ -549,6 +570,57 @@ impl Caller {
                 shown(key)
             );
         }
+        Ok(())
+    }
+
+    /// Proves keys at two versions together, and the connection between both roots of the newer.
+    fn prove_versions(&self, random: &mut SmallRng) -> Result<(), Ended> {
+        let engine = &self.life.engine;
+        let newer = engine.snapshot();
+        let Ok(older) = engine.snapshot_at(newer.version().saturating_sub(1)) else {
+            return Ok(());
+        };
+        let mut snapshots = vec![older, newer];
+        snapshots.dedup_by_key(|snapshot| snapshot.version());
+        let key = self.any_key(random);
+        let parts: Vec<_> = snapshots
+            .iter()
+            .map(|snapshot| (snapshot, [&key]))
+            .collect();
+        let proof = match prove_versions(&parts, &ProveOptions::default()) {
+            Ok(proof) => proof,
+            Err(SnapshotProveError::Read(error)) => return self.expired(&snapshots[0], &error),
+            Err(error) => crate::scheduler::fail(format!("no proof: {error}: {error:?}")),
+        };
+        let roots = snapshots
+            .iter()
+            .map(|snapshot| Expected::Root(snapshot.root()));
+        let roots: Vec<_> = roots.collect();
+        let verified = match verify_versions(&proof, &roots) {
+            Ok(verified) => verified,
+            Err(error) => crate::scheduler::fail(format!("a proof does not verify: {error}")),
+        };
+        for (snapshot, verified) in snapshots.iter().zip(verified) {
+            let last = self.life.world.truth.borrow_mut().see(snapshot);
+            let truth = self.life.world.truth.borrow();
+            let value = truth.state(last).map.get(&key).cloned();
+            let claim = value.map_or(Claim::Absent, Claim::Present);
+            let proven = verified.claim(&key);
+            ensure!(
+                proven == Some(&claim),
+                "{} is proven as {proven:?}",
+                shown(&key)
+            );
+        }
+        let newest = &snapshots[snapshots.len() - 1];
+        let audit = newest.audit();
+        let audited = audit::verify(&audit, &Expected::CommitId(newest.commit_id()));
+        let same = audited.is_ok_and(|audited| audited.kzg_root == newest.kzg_root());
+        ensure!(
+            same,
+            "the audit of version {} does not hold",
+            newest.version()
+        );
         Ok(())
     }
 

@@ -42,6 +42,8 @@ pub(crate) struct Shape {
     pub(crate) value_bytes_max: usize,
     /// One batch in this many has requirements; 0 for none.
     pub(crate) requirements: u32,
+    /// One batch in this many has very many writes, which change nothing; 0 for none.
+    pub(crate) large: u32,
     /// Longest time that a sync takes, microseconds.
     pub(crate) sync_us_max: u64,
 }
@@ -159,6 +161,8 @@ pub(crate) enum Action {
     Prove,
     /// Proves some keys, by KZG.
     ProveKzg,
+    /// Proves some keys at two versions, and the connection between both roots of one.
+    ProveVersions,
     /// Proves an older version from a newer one.
     History,
     /// Takes evidence of a submission.
@@ -280,6 +284,7 @@ impl Draw {
             },
             value_bytes_max: self.pick(&[0, 10, 60, 200, 700]),
             requirements: self.pick(&[0, 0, 5, 2]),
+            large: self.pick(&[0, 0, 0, 0, 0, 10]),
             sync_us_max: self.pick(&[0, 100, 1_000, 10_000]),
         }
     }
@@ -321,13 +326,18 @@ impl Draw {
             config.memory.budget_bytes = self.pick(&[0, 1, 1, 4_096]);
         }
         self.reloadable(&mut config);
+        if config.memory.budget_bytes > 0 && self.one_in(4) {
+            config.memory.shared = true;
+            config.memory.budget_bytes = 4 << 20;
+            config.cache.value_bytes_max = 2 << 20;
+        }
         config
     }
 
     /// Draws the settings that a running engine can reload.
     fn reloadable(&mut self, config: &mut Config) {
-        config.submit.batch_operations_max = 500;
-        config.submit.in_flight_operations_max = self.pick(&[500, 500, 2_000, 1_000_000]);
+        config.submit.batch_operations_max = 1_000;
+        config.submit.in_flight_operations_max = self.pick(&[1_000, 1_000, 3_000, 1_000_000]);
         config.group.operations_max = self.pick(&[1, 5, 30, 200, 20_000]);
         config.group.bytes_max = self.pick(&[1, 2_000, 32 << 20]);
         config.group.linger_ms = self.pick(&[0, 0, 0, 1, 5]);
@@ -335,7 +345,13 @@ impl Draw {
         config.checkpoint.bytes_max = self.pick(&[4_096, 4_096, 20_000, 1 << 20]);
         let bytes_max = config.checkpoint.bytes_max;
         config.checkpoint.unflushed_bytes_max = bytes_max + self.pick(&[0, 3_000, 60_000]);
-        config.cache.value_bytes_max = self.pick(&[0, 500, 64 << 20]);
+        let values = self.pick(&[0, 500, 64 << 20]);
+        // A shared budget needs both.
+        config.cache.value_bytes_max = if config.memory.shared {
+            2 << 20
+        } else {
+            values
+        };
         config.versions.retain_versions = self.below(1..8);
         let retained = config.versions.retain_versions;
         config.versions.snapshot_versions_behind_max = retained + self.pick(&[0, 3, 20, 4_096]);
@@ -470,6 +486,7 @@ impl Draw {
                 Action::Prove,
                 Action::Prove,
                 Action::ProveKzg,
+                Action::ProveVersions,
             ]),
             5 => self.pick(&[Action::History, Action::Evidence]),
             6 => Action::AwaitEarlier(self.awaited()),

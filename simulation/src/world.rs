@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use trunkline::config::StoreKind;
+use trunkline::config::{DurabilityMode, StoreKind};
 use trunkline::core::store::history_file::HistoryFileError;
 use trunkline::core::store::log::{OpenLogError, ReadLogError};
 use trunkline::core::store::manifest::ReadManifestError;
@@ -27,6 +27,10 @@ use crate::{Counts, ensure};
 /// How often, and at which interval, it is looked whether the tasks of an engine have ended.
 const LOOKS_MAX: u32 = 10_000;
 const LOOK_INTERVAL: Duration = Duration::from_millis(1);
+
+/// How much later than its interval a sync may come: for turns of other tasks, and for syncs before it.
+const SYNC_SLACK: Duration = Duration::from_millis(100);
+const SYNCS_SLACK: u32 = 20;
 
 /// What the tasks of a world share.
 pub(crate) struct World {
@@ -344,13 +348,17 @@ impl Life {
             Ending::PowerOffAfter(time) => {
                 sleep(time);
                 self.world.simulation.note(|| "power off".to_owned());
+                self.check_interval();
                 self.power.switch_off();
             }
             _ => {}
         }
         working.wait_for(|count| (*count == 0).then_some(()));
         match round.ending {
-            Ending::PowerOff => self.power.switch_off(),
+            Ending::PowerOff => {
+                self.check_interval();
+                self.power.switch_off();
+            }
             Ending::Shutdown => {
                 self.check_at_rest();
                 self.shut_down();
@@ -370,6 +378,7 @@ impl Life {
         world.count(&life);
         drop(life.engine);
         let mut lost = false;
+        let ended_at = world.simulation.elapsed();
         for receipt in &receipts {
             let sequence = receipt.sequence();
             if let Ok(hashed) = receipt.hashed_blocking() {
@@ -383,7 +392,10 @@ impl Life {
                         "submission {sequence} is durable, an earlier one is lost"
                     );
                     ensure!(durable == again, "the receipt of {sequence} has two ends");
-                    world.truth.borrow_mut().durable(sequence, &durable);
+                    world
+                        .truth
+                        .borrow_mut()
+                        .durable(sequence, &durable, ended_at);
                 }
                 (Err(failure), Err(_)) => {
                     ensure!(
@@ -431,6 +443,21 @@ impl Life {
             known == told,
             "the engine failed with {known:?}, and says {told:?}"
         );
+    }
+
+    /// In durability mode `interval`, notes that what was acknowledged an interval ago is synced by now. The interval may
+    /// be longer by the time that the disk takes.
+    fn check_interval(&self) {
+        let (world, plan) = (&self.world, &self.world.plan);
+        if plan.config.durability.mode == DurabilityMode::Interval
+            && self.engine.failure().is_none()
+        {
+            let interval = Duration::from_millis(plan.config.durability.interval_ms);
+            let slack = SYNC_SLACK + Duration::from_micros(plan.shape.sync_us_max) * SYNCS_SLACK;
+            let now = world.simulation.elapsed();
+            let time = now.saturating_sub(interval + slack);
+            world.truth.borrow_mut().synced_before(time);
+        }
     }
 
     pub(crate) fn shut_down(&self) {
