@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let kept = held.record().clone();
     let proof = head.prove_consistency(kept.version)?;
     proof
-        .with_older(kept)
+        .with_older(kept)?
         .verify(&held.commit_id(), &head.commit_id())?;
 
     // Once no snapshot holds them, old versions expire. The error says which one is the oldest.

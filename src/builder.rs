@@ -126,7 +126,7 @@ impl EngineBuilder {
     /// Watches a configuration file while the engine runs, and reloads it as [`Engine::reload`] does when it changes.
     ///
     /// The file is checked four times a second. `rebuild` makes a configuration from it. If that fails, or if a setting
-    /// differs that can't change while the engine runs, the engine keeps its configuration and records the refusal
+    /// differs that cannot change while the engine runs, the engine keeps its configuration and records the refusal
     /// among the decisions ([`Engine::decisions_since`]).
     ///
     /// ```

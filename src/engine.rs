@@ -179,7 +179,7 @@ impl Engine {
     /// # Errors
     ///
     /// Fails if the key is empty or too long, if the engine has failed or was shut down, or if the leaf store
-    /// can't be read.
+    /// cannot be read.
     pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
         let state = self.state();
         let key_hash = checked_hash(state, 0, key)?;
@@ -297,7 +297,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// Fails if a value is not allowed, if a setting differs that can't change while the engine runs (only
+    /// Fails if a value is not allowed, if a setting differs that cannot change while the engine runs (only
     /// [`RELOADABLE`](crate::config::RELOADABLE) ones can), or if the engine has failed or was shut down.
     /// The engine keeps its configuration then.
     ///

@@ -99,7 +99,7 @@ pub enum OpenError {
         "the tree was created with another nonce than the one given; a tree keeps its nonce: leave the nonce out, or check that this is the directory of that tree"
     )]
     OtherNonce,
-    /// The checkpoint manifest can't be read, or is damaged.
+    /// The checkpoint manifest cannot be read, or is damaged.
     #[error(transparent)]
     Manifest(#[from] ReadManifestError),
     /// The checkpoint manifest belongs to another tree.
@@ -120,26 +120,25 @@ pub enum OpenError {
     StoreNotBuilt,
     /// The leaf store could not be copied. Reading only needs a copy, since opening a leaf store writes to it.
     #[error(
-        "the leaf store in {} could not be copied to {}; check that the first can be read, and that the second can be written and has room",
+        "the leaf store in {} can only be read from a copy, which could not be made in any of these places: {}; make room \
+         in one of them, or set TMPDIR to a directory that can be written and has room",
         leaves.display(),
-        copy.display()
+        listed(tried)
     )]
     LeafCopy {
         /// The directory of the leaf store.
         leaves: PathBuf,
-        /// The directory of the copy: in the directory of the tree, or in the system's for temporary files if that
-        /// can't be written.
-        copy: PathBuf,
-        /// The error of the system.
-        source: io::Error,
+        /// The places that were tried: the directory of the tree, the system's directory for temporary files, and the
+        /// file system in memory.
+        tried: Vec<FailedCopy>,
     },
-    /// The history file, with the commit ids up to the checkpoint, can't be read, or is damaged.
+    /// The history file, with the commit ids up to the checkpoint, cannot be read, or is damaged.
     #[error(transparent)]
     History(#[from] HistoryFileError),
-    /// The leaf store can't be opened or read.
+    /// The leaf store cannot be opened or read.
     #[error(transparent)]
     Leaves(#[from] LeafStoreError),
-    /// The log can't be read, or an entry does not match its record.
+    /// The log cannot be read, or an entry does not match its record.
     #[error(transparent)]
     Log(Box<OpenLogError<ReplayError>>),
     /// The new segment of the log could not be written. All older segments are unchanged.
@@ -158,7 +157,7 @@ pub enum OpenError {
         /// The last version of the log.
         last: u64,
     },
-    /// The embedded KZG setup is damaged, so this build can't be trusted.
+    /// The embedded KZG setup is damaged, so this build cannot be trusted.
     #[error(transparent)]
     Setup(#[from] SetupError),
     /// A thread could not be started. No commit is lost; the log may have a new segment.
@@ -174,6 +173,23 @@ pub enum OpenError {
     /// Opening panicked. This is a bug in trunkline.
     #[error("opening panicked ({0}); this is a bug in trunkline")]
     Panic(String),
+}
+
+/// A place where the leaf store could not be copied to.
+#[derive(Debug)]
+pub struct FailedCopy {
+    /// The directory.
+    pub place: PathBuf,
+    /// The error of the system.
+    pub source: io::Error,
+}
+
+fn listed(tried: &[FailedCopy]) -> String {
+    let texts = tried.iter().map(|FailedCopy { place, source }| {
+        let place = place.display();
+        format!("{place} ({source})")
+    });
+    texts.collect::<Vec<_>>().join(", ")
 }
 
 impl From<OpenLogError<ReplayError>> for OpenError {
@@ -202,8 +218,8 @@ impl From<OpenLogError<ReplayError>> for OpenError {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReplayError {
-    /// The effects of a version can't be read.
-    #[error("the effects of version {version} can't be read; restore the directory from a copy")]
+    /// The effects of a version cannot be read.
+    #[error("the effects of version {version} cannot be read; restore the directory from a copy")]
     Effects {
         /// The version.
         version: u64,

@@ -77,7 +77,7 @@ pub use trunkline_actors::state::read::ReadError;
 
 pub use builder::EngineBuilder;
 pub use engine::Engine;
-pub use error::{OpenError, ReplayError, SnapshotError, SubmitError};
+pub use error::{FailedCopy, OpenError, ReplayError, SnapshotError, SubmitError};
 pub use open::read_only::{Inspection, ReadOnly};
 pub use snapshot::prove::{ProveOptions, ShownValues, SnapshotProveError, TopKind, prove_versions};
 pub use snapshot::{Snapshot, SnapshotIter};

@@ -39,7 +39,7 @@ impl TemporaryDirectory {
     ///
     /// # Errors
     ///
-    /// Fails if the directory can't be created.
+    /// Fails if the directory cannot be created.
     pub fn create(parent: &Path, prefix: &str) -> io::Result<Self> {
         sweep(parent, prefix);
         let directory = tempfile::Builder::new().prefix(prefix).tempdir_in(parent)?;
@@ -66,13 +66,13 @@ impl TemporaryDirectory {
     ///
     /// # Errors
     ///
-    /// Fails if something in it can't be removed.
+    /// Fails if something in it cannot be removed.
     pub fn remove(self) -> io::Result<()> {
         self.directory.close()
     }
 }
 
-/// Removes the temporary directories with this prefix whose processes have ended without removing them. What can't be
+/// Removes the temporary directories with this prefix whose processes have ended without removing them. What cannot be
 /// removed now is left to the next sweep.
 pub fn sweep(parent: &Path, prefix: &str) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {

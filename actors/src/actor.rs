@@ -108,7 +108,7 @@ impl<M: Send + 'static> Mailbox<M> {
     }
 }
 
-/// What actix carries.
+/// A message as actix carries it.
 enum Envelope<M> {
     Message(M),
     Abort,

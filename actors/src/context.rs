@@ -12,7 +12,7 @@ use crate::metrics::Metrics;
 use crate::state::State;
 use crate::testing::Faults;
 
-/// What the stages of one engine share. Each part has its own owner and its own locks.
+/// Everything that the stages of one engine share. Each part has its own owner and its own locks.
 pub struct StageContext {
     /// Settings in force; the adaptive controller and reloads write them.
     pub settings: Arc<RuntimeSettings>,

@@ -72,7 +72,7 @@ pub struct Submission {
     pub batch: Arc<PreparedBatch>,
     /// Its waiters and permits.
     pub pending: Pending,
-    /// When it was sent to ingest.
+    /// The time at which it was sent to ingest.
     pub sent_at: Instant,
 }
 
@@ -92,7 +92,7 @@ pub struct SealedGroup {
     pub submissions: VecDeque<Submission>,
     /// The group's place among those in flight.
     pub slot: GroupSlot,
-    /// When it was sent to tree.
+    /// The time at which it was sent to tree.
     pub sent_at: Instant,
 }
 
@@ -111,7 +111,7 @@ pub struct AppliedGroup {
     pub pending: Vec<(Pending, Outcome)>,
     /// The group's place among those in flight.
     pub slot: GroupSlot,
-    /// When it was sent to hash.
+    /// The time at which it was sent to hash.
     pub sent_at: Instant,
 }
 
@@ -141,7 +141,7 @@ pub struct HashedVersion {
     pub pending: Vec<(Pending, Outcome)>,
     /// The group's place among those in flight.
     pub slot: GroupSlot,
-    /// When it was sent to the stage that has it.
+    /// The time at which it was sent to the stage that has it.
     pub sent_at: Instant,
 }
 

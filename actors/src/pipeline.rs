@@ -70,9 +70,9 @@ pub struct Threads {
 
 /// Parts that a pipeline is built from.
 pub struct Parts {
-    /// What the stages share.
+    /// The context that the stages share.
     pub context: Arc<StageContext>,
-    /// What the adaptive controller changes.
+    /// The settings that the adaptive controller changes.
     pub controls: Arc<Controls>,
     /// The tree's writing half.
     pub writer: TreeWriter,

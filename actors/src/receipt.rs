@@ -21,7 +21,7 @@ use crate::runtime::wait::Signal;
 use crate::state::State;
 use crate::state::evidence::{self, EvidenceError};
 
-/// How durable a version was when it was acknowledged. `durability.mode` of the configuration sets it.
+/// The durability of a version when it was acknowledged. `durability.mode` of the configuration sets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
     /// The version was synced before: it survives a power loss.
@@ -98,7 +98,7 @@ pub struct Durable {
     pub kzg_root: Option<[u8; 48]>,
     /// Whether the submission was applied or refused.
     pub outcome: Outcome,
-    /// How durable the version is.
+    /// The durability of the version.
     pub durability: Durability,
 }
 

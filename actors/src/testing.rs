@@ -56,7 +56,7 @@ impl Faults {
 mod faults {
     use crate::failure::Stage;
 
-    /// How a stage fails.
+    /// The way in which a stage fails.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub enum StageFault {
         /// It panics.

@@ -65,13 +65,13 @@ fn prove(arguments: &ProveArguments) -> Result<Exit, CommandError> {
     let snapshot = open_read_only(&arguments.dir)?.snapshot();
     let bytes = snapshot.audit().encode()?;
     if output::write(&arguments.out, &bytes)? {
-        output::print(format!(
+        output::show(format!(
             "an audit proof of version {}, {}: {}\n{}",
             snapshot.version(),
             byte_size(bytes.len() as u64),
             arguments.out.display(),
             root_lines(&snapshot.root())
-        ))?;
+        ));
     }
     Ok(Exit::Done)
 }

@@ -13,7 +13,7 @@ use trunkline_load::{Plan, Run};
 use crate::Exit;
 use crate::arguments::ArgumentError;
 use crate::error::CommandError;
-use crate::output::{self, grouped, micros, printable};
+use crate::output::{self, escaped_line, grouped, micros};
 use crate::table::Table;
 
 #[derive(Debug, Args)]
@@ -99,11 +99,13 @@ pub(crate) fn run(arguments: &CompareArguments) -> Result<Exit, CommandError> {
             .chain(warnings(&before, &after))
             .collect(),
     };
-    output::print_either(
-        arguments.json,
-        || json(arguments, &report),
-        || text(&report),
-    )?;
+    let is_json = arguments.json;
+    let (json, text) = (|| json(arguments, &report), || text(&report));
+    match arguments.fail_on {
+        // The exit code is the verdict.
+        Some(_) => output::show_either(is_json, json, text),
+        None => output::print_either(is_json, json, text)?,
+    }
     Ok(Exit::of(!report.has_failed()))
 }
 
@@ -174,7 +176,7 @@ fn source(run: &Run) -> String {
         None => "those of the workload".to_owned(),
         Some(replayed) => format!(
             "those of the trace {} at speed {}",
-            printable(&replayed.name),
+            escaped_line(&replayed.name),
             replayed.speed
         ),
     }
@@ -214,7 +216,11 @@ fn warnings(before: &[Recorded], after: &[Recorded]) -> Vec<String> {
         for (index, recorded) in runs.iter().enumerate() {
             let said = recorded.run.warnings.iter();
             warnings.extend(said.map(|warning| {
-                format!("{side}{}: {}", index + 1, printable(&warning.to_string()))
+                format!(
+                    "{side}{}: {}",
+                    index + 1,
+                    escaped_line(&warning.to_string())
+                )
             }));
         }
     }
@@ -254,9 +260,9 @@ fn text(report: &Report<'_>) -> String {
 fn line(run: &Run) -> String {
     format!(
         "{}  {} {}  {} s",
-        printable(&run.name),
-        printable(&run.version),
-        printable(&run.git_revision),
+        escaped_line(&run.name),
+        escaped_line(&run.version),
+        escaped_line(&run.git_revision),
         run.seconds.len()
     )
 }

@@ -82,17 +82,17 @@ pub(crate) fn layers(arguments: &SettingsArguments) -> Result<Layers, ConfigErro
 }
 
 pub(crate) fn run(command: &ConfigCommand) -> Result<Exit, CommandError> {
-    output::print(match command {
+    match command {
         ConfigCommand::Check(arguments) => {
             layers(arguments)?.build()?;
-            "the configuration is valid\n".to_owned()
+            output::show("the configuration is valid\n");
         }
         ConfigCommand::Show(arguments) => {
             let layers = layers(&arguments.settings)?;
             let text = layers.build()?.to_toml()?;
-            with_origins(&text, &layers, arguments.origin)?
+            output::print(with_origins(&text, &layers, arguments.origin)?)?;
         }
-    })?;
+    }
     Ok(Exit::Done)
 }
 

@@ -14,7 +14,7 @@ use trunkline::{
 use trunkline_load::compare::{CompareError, RecordError};
 
 use crate::arguments::ArgumentError;
-use crate::import::LineError;
+use crate::import::{LineError, UNENDED_BYTES_MAX};
 use crate::tui::ScreenError;
 
 /// Unusable input, directory or configuration: exit code 2.
@@ -62,6 +62,12 @@ pub(crate) enum CommandError {
         error: LineError,
         records: u64,
     },
+    #[error("{}: line {line} has no end after {UNENDED_BYTES_MAX} bytes, so this is not a file of records, one a line; {records} records before it are stored", file.display())]
+    EndlessLine {
+        file: PathBuf,
+        line: u64,
+        records: u64,
+    },
     #[error("{}: none of {lines} lines is a record, the first problem: {first}; check --format", file.display())]
     NoRecords {
         file: PathBuf,
@@ -94,12 +100,18 @@ pub(crate) enum CommandError {
     Temporary(#[source] io::Error),
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
+    #[error(
+        "this is binary and standard output is a terminal; name a file, or redirect the output"
+    )]
+    Binary,
     #[error("cannot write JSON")]
     Json(#[from] serde_json::Error),
     #[error("cannot read the configuration as TOML")]
     Toml(#[from] toml_edit::TomlError),
-    #[error("cannot listen for interrupts")]
-    Interrupts(#[from] ctrlc::Error),
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
+    #[error("cannot listen for signals")]
+    Interrupts(#[source] io::Error),
     #[error(transparent)]
     Plan(#[from] trunkline_load::PlanError),
     #[error(transparent)]

@@ -187,7 +187,7 @@ fn write(
         });
         output::without_nulls(json, &["version", "commit_id"])
     };
-    output::print_either(arguments.json, json, text)?;
+    output::show_either(arguments.json, json, text);
     Ok(Exit::Done)
 }
 
@@ -218,21 +218,27 @@ fn verify(arguments: &VerifyArguments) -> Result<Exit, CommandError> {
 
 fn verify_consistency(arguments: &VerifyConsistencyArguments) -> Result<Exit, CommandError> {
     let (file, what) = (&arguments.file, "a consistency proof");
-    let mut proof = input::decode(
+    let proof = input::decode(
         file,
         HISTORY_PROOF_BYTES_MAX,
         what,
         ConsistencyProof::decode,
     )?;
-    let mut older = arguments.older.map(|id| id.0);
-    if let Some(path) = &arguments.older_record {
-        let what = "a commit record";
-        let record = input::decode(path, RECORD_BYTES_MAX, what, CommitRecord::decode)?;
-        older.get_or_insert(record.commit_id());
-        proof = proof.with_older(record);
-    }
+    let what = "a commit record";
+    let record = arguments
+        .older_record
+        .as_ref()
+        .map(|path| input::decode(path, RECORD_BYTES_MAX, what, CommitRecord::decode));
+    let record = record.transpose()?;
+    let of_record = || record.as_ref().map(CommitRecord::commit_id);
     // The arguments require one of the two.
-    let verified = proof.verify(&older.unwrap_or_default(), &arguments.head.0);
+    let older = arguments.older.map(|id| id.0).or_else(of_record);
+    let older = older.unwrap_or_default();
+    let proof = match record {
+        None => Ok(proof),
+        Some(record) => proof.with_older(record),
+    };
+    let verified = proof.and_then(|proof| proof.verify(&older, &arguments.head.0));
     let text = |consistent: &Consistent| {
         format!(
             "PROVEN: the history of version {} continues that of version {}\n  tree id       {}\n",

@@ -18,6 +18,8 @@
 //! standard error.
 
 #![forbid(unsafe_code)]
+// Both panic if nobody can be told; `output` writes instead.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod arguments;
 mod audit;
@@ -40,6 +42,7 @@ mod single;
 mod submitter;
 mod sweep;
 mod table;
+mod temporary;
 mod trial;
 mod tui;
 mod tune;
@@ -92,13 +95,29 @@ impl From<Exit> for ExitCode {
 const UNUSABLE: u8 = 2;
 
 fn main() -> ExitCode {
-    match run(Arguments::parse().command) {
+    let command = match Arguments::try_parse() {
+        Ok(arguments) => arguments.command,
+        Err(error) => return not_parsed(&error),
+    };
+    match run(command) {
         Ok(exit) => exit.into(),
         Err(error) => {
-            eprintln!("error: {}", trunkline_load::error_chain(&error));
+            output::tell_error("error", &error);
             ExitCode::from(UNUSABLE)
         }
     }
+}
+
+/// Prints help or the version, or says what is wrong with the arguments.
+fn not_parsed(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        // Without colours, because it repeats arguments, which are escaped.
+        output::tell_text(error.render().to_string());
+        return ExitCode::from(UNUSABLE);
+    }
+    // Help that nobody reads is no failure.
+    let _ = error.print();
+    ExitCode::SUCCESS
 }
 
 fn run(command: Command) -> Result<Exit, CommandError> {

@@ -1,7 +1,19 @@
-//! Prints results, and formats bytes, numbers and times.
+//! Writes to standard output and standard error, and formats bytes, numbers and times. No other file writes there.
+//!
+//! | function | writes | if it cannot be written |
+//! | --- | --- | --- |
+//! | [`print()`], [`print_json`], [`print_raw`] | the result of a command that does nothing else | the command fails |
+//! | [`show`], [`show_json`] | a report on work that is done and kept, or a verdict | the exit code stays; an error is told |
+//! | [`show_measured`] | results of a long measurement | they are kept in a temporary file; the exit code stays |
+//! | [`tell`] | a line of progress, a warning or an error | nothing happens |
+//!
+//! A reader that has closed its end has read enough: that is no failure. Text is escaped here, so that nothing that
+//! others wrote reaches a terminal as a control sequence.
 
-use std::io::{self, Write};
+use std::borrow::Cow;
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
+use std::sync::Once;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -13,26 +25,26 @@ use crate::input::is_standard;
 /// Longest part of a key or value that is shown in a line, bytes.
 const SHOWN_BYTES_MAX: usize = 64;
 
-/// Writes to standard output. Ignores that the reader has closed it.
-pub(crate) fn print(bytes: impl AsRef<[u8]>) -> Result<(), CommandError> {
-    let mut output = io::stdout().lock();
-    match output
-        .write_all(bytes.as_ref())
-        .and_then(|()| output.flush())
-    {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Output(error)),
-        _ => Ok(()),
+/// Prints the result of a command as text.
+pub(crate) fn print(text: impl AsRef<str>) -> Result<(), CommandError> {
+    write_out(escaped(text.as_ref()).as_bytes())
+}
+
+/// Prints the result of a command as JSON.
+pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), CommandError> {
+    write_out(json_text(value)?.as_bytes())
+}
+
+/// Prints bytes as they are. On a terminal text is escaped, and other bytes are refused.
+pub(crate) fn print_raw(bytes: &[u8]) -> Result<(), CommandError> {
+    match (io::stdout().is_terminal(), std::str::from_utf8(bytes)) {
+        (false, _) => write_out(bytes),
+        (true, Ok(text)) => print(text),
+        (true, Err(_)) => Err(CommandError::Binary),
     }
 }
 
-/// Prints a value as JSON.
-pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), CommandError> {
-    let mut text = serde_json::to_string_pretty(value)?;
-    text.push('\n');
-    print(text)
-}
-
-/// Prints a value as JSON, or a text.
+/// Prints the result of a command as JSON, or as text.
 pub(crate) fn print_either<T: serde::Serialize>(
     is_json: bool,
     json: impl FnOnce() -> T,
@@ -44,10 +56,91 @@ pub(crate) fn print_either<T: serde::Serialize>(
     }
 }
 
+/// Reports as text on work that is done, whether or not the report can be written.
+pub(crate) fn show(text: impl AsRef<str>) {
+    told(print(text));
+}
+
+/// Reports as JSON on work that is done, whether or not the report can be written.
+pub(crate) fn show_json(value: &impl serde::Serialize) {
+    told(print_json(value));
+}
+
+/// Reports as JSON, or as text, on work that is done, whether or not the report can be written.
+pub(crate) fn show_either<T: serde::Serialize>(
+    is_json: bool,
+    json: impl FnOnce() -> T,
+    text: impl FnOnce() -> String,
+) {
+    told(print_either(is_json, json, text));
+}
+
+/// Shows results that took long to measure and are in no other file. If they cannot be written, they are kept in a
+/// temporary file.
+pub(crate) fn show_measured(text: &str) {
+    let Err(error) = print_raw(text.as_bytes()) else {
+        return;
+    };
+    tell_error("warning", &error);
+    let mut named = tempfile::Builder::new();
+    let file = named.prefix("trunkline-results-").tempfile();
+    let kept = file.and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        Ok(file.keep()?.1)
+    });
+    match kept {
+        Ok(path) => tell(format!("the results are in {}", path.display())),
+        Err(error) => tell(format!(
+            "the results cannot be kept in a file either: {error}"
+        )),
+    }
+}
+
+/// Tells once that a report could not be written.
+fn told(written: Result<(), CommandError>) {
+    static TOLD: Once = Once::new();
+    if let Err(error) = written {
+        TOLD.call_once(|| tell_error("warning", &error));
+    }
+}
+
+/// Writes a line to standard error.
+pub(crate) fn tell(line: impl AsRef<str>) {
+    tell_text(format!("{}\n", escaped_line(line.as_ref())));
+}
+
+/// Writes lines to standard error.
+pub(crate) fn tell_text(text: impl AsRef<str>) {
+    // Who can no longer be told is not told.
+    let _ = io::stderr().write_all(escaped(text.as_ref()).as_bytes());
+}
+
+/// Writes an error and its causes to standard error, in one line.
+pub(crate) fn tell_error(label: &str, error: &dyn std::error::Error) {
+    tell(format!("{label}: {}", trunkline_load::error_chain(error)));
+}
+
+fn write_out(bytes: &[u8]) -> Result<(), CommandError> {
+    let mut output = io::stdout().lock();
+    match output.write_all(bytes).and_then(|()| output.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Output(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Returns JSON as it goes to standard output.
+pub(crate) fn json_text(value: &impl serde::Serialize) -> Result<String, CommandError> {
+    let text = serde_json::to_string_pretty(value)? + "\n";
+    Ok(match io::stdout().is_terminal() {
+        true => escaped_json(&text),
+        false => text,
+    })
+}
+
 /// Writes a file, or to standard output if the path is `-`. Returns whether it was a file.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<bool, CommandError> {
     if is_standard(path) {
-        return print(bytes).map(|()| false);
+        return print_raw(bytes).map(|()| false);
     }
     std::fs::write(path, bytes).map_err(CommandError::file("write", path))?;
     Ok(true)
@@ -97,21 +190,55 @@ pub(crate) fn plain_lines(bytes: &[u8]) -> String {
     }
 }
 
-/// Returns untrusted text for a line, without control characters and line ends.
-pub(crate) fn printable(text: &str) -> String {
-    let kept = text
-        .chars()
-        .filter(|character| !matches!(character, '\n' | '\t') && is_plain(*character));
-    kept.collect()
+/// Returns text of others for a part of a line, without line ends behind it: what could end the line or control a
+/// terminal is escaped.
+pub(crate) fn escaped_line(text: &str) -> Cow<'_, str> {
+    escaped_unless(text.trim_end_matches('\n'), |character| {
+        is_plain(character) && !matches!(character, '\n' | '\t')
+    })
+}
+
+/// Returns text of several lines with what could control a terminal escaped.
+fn escaped(text: &str) -> Cow<'_, str> {
+    escaped_unless(text, is_plain)
+}
+
+fn escaped_unless(text: &str, is_kept: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if text.chars().all(&is_kept) {
+        return Cow::Borrowed(text);
+    }
+    let mut safe = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        match is_kept(character) {
+            true => safe.push(character),
+            false => safe.extend(character.escape_default()),
+        }
+    }
+    Cow::Owned(safe)
+}
+
+/// Returns the same JSON with what could control a terminal as JSON escapes it. Such characters are only in strings.
+fn escaped_json(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        match is_plain(character) {
+            true => safe.push(character),
+            false => safe += &format!("\\u{:04x}", u32::from(character)),
+        }
+    }
+    safe
 }
 
 fn is_plain(character: char) -> bool {
     matches!(character, '\n' | '\t') || !(character.is_control() || is_direction_mark(character))
 }
 
-/// Returns whether a character changes the direction in which a line is read.
+/// Returns whether a character changes the direction in which a line is read, or ends it.
 fn is_direction_mark(character: char) -> bool {
-    matches!(character, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    matches!(
+        character,
+        '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
 }
 
 /// Returns a number with separated thousands.
@@ -184,8 +311,22 @@ mod tests {
         assert_eq!(shown(&[0xff]), "0xff");
         assert_eq!(plain_lines(b"a\n\tb\""), "a\n\tb\"");
         assert_eq!(plain_lines(b"\x1b[2J"), "0x1b5b324a");
-        assert_eq!(printable("a\x1b[2J\n\u{202e}b"), "a[2Jb");
+        assert_eq!(
+            escaped_line("a\x1b[2J\n\t\u{202e}\u{9b}\x7f"),
+            r"a\u{1b}[2J\n\t\u{202e}\u{9b}\u{7f}"
+        );
+        assert_eq!(escaped("a\n\tb\r\u{85}"), "a\n\tb\\r\\u{85}");
+        assert!(matches!(escaped("häß\n"), Cow::Borrowed(_)));
         assert_eq!(plain_lines("\u{202e}a".as_bytes()), "0xe280ae61");
+    }
+
+    #[test]
+    fn escaped_json_is_the_same_json() {
+        let value = serde_json::json!({"a\u{9b}": "\u{202e}\x7f\x1b\n ok"});
+        let text = serde_json::to_string_pretty(&value).unwrap();
+        let safe = escaped_json(&text);
+        assert!(safe.chars().all(is_plain), "{safe}");
+        assert_eq!(serde_json::from_str::<Value>(&safe).unwrap(), value);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
-use crate::output::{byte_size, grouped, rate};
+use crate::output::{self, byte_size, grouped, rate};
 
 /// Time between two lines.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
@@ -55,15 +55,15 @@ impl Progress {
         }
         if self.printed.elapsed() >= PLAIN_INTERVAL {
             self.printed = Instant::now();
-            eprintln!("{}", self.line());
+            output::tell(self.line());
         }
     }
 
     /// Prints a line above the bar.
     pub(crate) fn say(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+            Some(bar) => bar.suspend(|| output::tell(text)),
+            None => output::tell(text),
         }
     }
 

@@ -79,6 +79,6 @@ pub(crate) fn run(arguments: &ProveArguments) -> Result<Exit, CommandError> {
             root_lines(&root)
         )
     };
-    output::print_either(arguments.json, json, text)?;
+    output::show_either(arguments.json, json, text);
     Ok(Exit::Done)
 }

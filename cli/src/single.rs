@@ -56,11 +56,11 @@ pub(crate) struct DeleteArguments {
 pub(crate) fn get(arguments: &GetArguments) -> Result<Exit, CommandError> {
     let snapshot = open_read_only(&arguments.dir)?.snapshot();
     let Some(value) = snapshot.get(&arguments.key.0)? else {
-        eprintln!(
+        output::tell(format!(
             "{} is absent at version {}",
             output::shown(&arguments.key.0),
             snapshot.version()
-        );
+        ));
         return Ok(Exit::Failed);
     };
     if arguments.hex {
@@ -68,7 +68,7 @@ pub(crate) fn get(arguments: &GetArguments) -> Result<Exit, CommandError> {
     } else if io::stdout().is_terminal() {
         output::print(output::plain_lines(&value) + "\n")?;
     } else {
-        output::print(&value)?;
+        output::print_raw(&value)?;
     }
     Ok(Exit::Done)
 }
@@ -124,26 +124,25 @@ fn submit(
     let closed = engine.shutdown_blocking();
     let durable = durable?;
     closed?;
-    report(&durable)?;
-    output::print(output::root_lines(&root))?;
+    report(&durable);
+    output::show(output::root_lines(&root));
     Ok(Exit::of(durable.outcome.is_applied()))
 }
 
-fn report(durable: &Durable) -> Result<(), CommandError> {
+fn report(durable: &Durable) {
     let (version, durability) = (durable.version, durable.durability);
     let displaced = match durable.outcome {
         Outcome::Refused(refusal) => {
-            eprintln!("refused in version {version}: {refusal}");
-            return Ok(());
+            return output::tell(format!("refused in version {version}: {refusal}"));
         }
         Outcome::Applied { displaced: 0 } | Outcome::Reverted { .. } => String::new(),
         Outcome::Applied { displaced } => {
             format!("; {} displaced", counted(displaced.into(), "colliding key"))
         }
     };
-    output::print(format!(
+    output::show(format!(
         "durable ({durability}) in version {version}{displaced}\n"
-    ))
+    ));
 }
 
 fn read_value() -> Result<Vec<u8>, CommandError> {

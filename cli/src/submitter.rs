@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use trunkline::core::batch::{Batch, BatchLimits};
@@ -29,6 +30,8 @@ pub(crate) struct Submitter<'a> {
     puts_max: usize,
     in_flight_max: usize,
     batch: Batch,
+    /// When the first put of the gathered batch came.
+    begun: Instant,
     in_flight: VecDeque<Receipt>,
     tally: Tally,
 }
@@ -46,6 +49,7 @@ impl<'a> Submitter<'a> {
             puts_max: puts_max.get(),
             in_flight_max: in_flight_max.get(),
             batch: Batch::new(),
+            begun: Instant::now(),
             in_flight: VecDeque::new(),
             tally: Tally::default(),
         }
@@ -63,8 +67,19 @@ impl<'a> Submitter<'a> {
         if self.batch.len() >= operations_max || bytes > self.limits.bytes_max {
             self.flush()?;
         }
+        if self.batch.is_empty() {
+            self.begun = Instant::now();
+        }
         self.batch.put(key, value);
         Ok(())
+    }
+
+    /// Submits the gathered batch if its first put has waited so long.
+    pub(crate) fn flush_after(&mut self, wait: Duration) -> Result<(), CommandError> {
+        match self.begun.elapsed() >= wait {
+            true => self.flush(),
+            false => Ok(()),
+        }
     }
 
     /// Submits the gathered batch.

@@ -12,7 +12,9 @@ use trunkline_load::{Latency, Load, Mode, Plan, Totals, Warning};
 use crate::Exit;
 use crate::error::CommandError;
 use crate::interrupt::Interrupt;
+use crate::output;
 use crate::single::open_engine;
+use crate::temporary::Temporary;
 
 /// Least rate that a plan may have, operations a second.
 pub(crate) const RATE_MIN: f64 = 0.01;
@@ -105,10 +107,7 @@ pub(crate) fn run(
     parent: Option<&Path>,
     interrupt: &Interrupt,
 ) -> Result<Option<Figures>, CommandError> {
-    let mut place = tempfile::Builder::new();
-    let place = place.prefix("trunkline-trial-");
-    let place = parent.map_or_else(|| place.tempdir(), |parent| place.tempdir_in(parent));
-    let place = place.map_err(CommandError::Temporary)?;
+    let place = Temporary::new("trunkline-trial-", parent)?;
     let mut config = configuration(layers, choices)?;
     config.engine.directory = place.path().to_owned();
     let engine = open_engine(config)?;
@@ -121,7 +120,7 @@ pub(crate) fn run(
         return Ok(None);
     }
     for warning in &outcome.run.warnings {
-        eprintln!("warning: {warning}");
+        output::tell(format!("warning: {warning}"));
     }
     Ok(Some(Figures {
         warnings: outcome.run.warnings,

@@ -31,13 +31,13 @@ pub(crate) fn print<T>(
 ) -> Result<Exit, CommandError> {
     let reason = verified.as_ref().err().map(ToString::to_string);
     match (verified, json) {
-        (Ok(verified), false) => output::print(text(verified))?,
-        (Err(error), false) => output::print(format!("NOT PROVEN: {error}\n"))?,
-        (verified, true) => output::print_json(&Json {
+        (Ok(verified), false) => output::show(text(verified)),
+        (Err(error), false) => output::show(format!("NOT PROVEN: {error}\n")),
+        (verified, true) => output::show_json(&Json {
             proven: verified.is_ok(),
             reason,
             fields: fields(verified.as_ref().ok()),
-        })?,
+        }),
     }
     Ok(Exit::of(verified.is_ok()))
 }

@@ -67,7 +67,7 @@ fn main() -> ExitCode {
         .status()
     {
         println!(
-            "valgrind can't be run ({error}): install it (Debian, Ubuntu: apt-get install valgrind) to count instructions"
+            "valgrind cannot be run ({error}): install it (Debian, Ubuntu: apt-get install valgrind) to count instructions"
         );
         return failure;
     }

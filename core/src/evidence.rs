@@ -77,13 +77,15 @@ pub struct Evidence {
     pub outcome: SubmissionOutcome,
     /// The place of the outcome among those of the version.
     pub inclusion: Inclusion,
-    /// The provisional root before the submission.
+    /// The provisional root before the submission. It is what the client's own provisional root was made
+    /// from, and nothing ties it to the version before: the chain begins anew at each opening of the tree.
     pub provisional_before: Digest,
     /// Digests of the submissions of the version after this one, in order.
     pub later: Vec<Digest>,
 }
 
-/// The facts that evidence shows.
+/// The facts that evidence shows. That the submissions before it are those of the version before is none of
+/// them.
 ///
 /// ```
 /// use trunkline_core::evidence::VerifiedEvidence;

@@ -90,8 +90,9 @@ pub const HISTORY_ROOT: Domain = Domain(from_hex(
 pub const FRAME: Domain = Domain(from_hex(
     "26dabb933a2108d8577802699ab26dff3a0253aef60a32b0e30df0e5c027970a",
 ));
-/// The weights that fold many openings into one pairing check.
-pub const OPENING_BATCH: Domain = Domain(from_hex(
+/// The weights that fold many openings into one pairing check. They are the verifier's own and part of no
+/// format.
+pub(crate) const OPENING_BATCH: Domain = Domain(from_hex(
     "420efe0c9e0fd216372c38299e05904b8ead3526ce0b83b42ed7bc5f28abe073",
 ));
 /// γ of an aggregate of openings.

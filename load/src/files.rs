@@ -3,6 +3,8 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use trunkline::config::{TextError, utf8};
+
 /// Bytes of the longest file of a run that is read.
 pub const FILE_BYTES_MAX: u64 = 256 << 20;
 
@@ -22,6 +24,20 @@ pub enum FileError {
         /// Why.
         source: io::Error,
     },
+    /// The path is that of a directory, a FIFO or a device.
+    #[error("{} is not a regular file; copy its content into one", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The file is not UTF-8.
+    #[error("cannot use {}", path.display())]
+    Text {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: TextError,
+    },
     /// The file is longer than any file of its kind.
     #[error("{} is longer than {bytes_max} bytes; check the path", path.display())]
     TooLong {
@@ -40,6 +56,21 @@ impl FileError {
             source,
         }
     }
+
+    /// Returns what makes an error of this file's text.
+    pub(crate) fn of_text(path: &Path) -> impl Fn(TextError) -> Self + Copy + '_ {
+        move |source| Self::Text {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+/// Reads a file of text without its byte order mark.
+pub(crate) fn read_text(path: &Path, bytes_max: u64) -> Result<String, FileError> {
+    let bytes = read(path, bytes_max)?;
+    let text = utf8(&bytes).map_err(FileError::of_text(path))?;
+    Ok(text.to_owned())
 }
 
 /// Reads a file. If it is longer than `bytes_max`, it fails before it reads more than that.

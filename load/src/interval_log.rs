@@ -17,8 +17,9 @@ use hdrhistogram::serialization::interval_log::{
 };
 use hdrhistogram::serialization::{Deserializer, V2DeflateSerializeError, V2DeflateSerializer};
 use trunkline::Stage;
+use trunkline::config::without_mark;
 
-use super::files::{self, FILE_BYTES_MAX};
+use super::files::{self, FILE_BYTES_MAX, FileError};
 use super::run::OperationKind;
 use super::run_files::RunFileError;
 
@@ -307,8 +308,12 @@ impl IntervalLog {
 
     /// Reads [`INTERVAL_LOG_FILE`] from a directory.
     pub fn read_from(directory: &Path) -> Result<Self, RunFileError> {
-        let bytes = files::read(&directory.join(INTERVAL_LOG_FILE), FILE_BYTES_MAX)?;
-        Ok(Self { bytes })
+        let path = directory.join(INTERVAL_LOG_FILE);
+        let bytes = files::read(&path, FILE_BYTES_MAX)?;
+        let bytes = without_mark(&bytes).map_err(FileError::of_text(&path))?;
+        Ok(Self {
+            bytes: bytes.to_vec(),
+        })
     }
 }
 

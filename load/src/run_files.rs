@@ -95,11 +95,11 @@ impl Run {
     /// ```
     pub fn read_from(directory: &Path) -> Result<Self, RunFileError> {
         let path = directory.join(RUN_FILE);
-        let text = files::read(&path, FILE_BYTES_MAX)?;
+        let text = files::read_text(&path, FILE_BYTES_MAX)?;
         let form = RunFileError::of_form(&path);
-        let Head { format: found } = serde_json::from_slice(&text).map_err(form)?;
+        let Head { format: found } = serde_json::from_str(&text).map_err(form)?;
         match found == RUN_FORMAT {
-            true => serde_json::from_slice(&text).map_err(form),
+            true => serde_json::from_str(&text).map_err(form),
             false => Err(RunFileError::Format { path, found }),
         }
     }

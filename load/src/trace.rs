@@ -20,6 +20,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use trunkline::config::without_mark;
 use trunkline::core::params::VALUE_BYTES_MAX;
 
 use super::files::FileError;
@@ -184,6 +185,13 @@ impl TraceReader {
     pub fn open(path: &Path) -> Result<Self, TraceError> {
         let failed = FileError::of(path);
         let name = path.display().to_string();
+        // It is read twice.
+        if !path.metadata().map_err(failed)?.is_file() {
+            return Err(FileError::NotAFile {
+                path: path.to_owned(),
+            }
+            .into());
+        }
         let mut file = File::open(path).map_err(failed)?;
         let summary = TraceSummary::of(&name, BufReader::new(&file))?;
         file.rewind().map_err(failed)?;
@@ -206,7 +214,9 @@ impl<R: BufRead> TraceReader<R> {
             summary: TraceSummary::default(),
         };
         let head = format!("{HEAD} {TRACE_FORMAT}");
-        if !reader.read_line()? || reader.line != head.as_bytes() {
+        let is_there = reader.read_line()?;
+        let line = without_mark(&reader.line).map_err(FileError::of_text(Path::new(name)))?;
+        if !is_there || line != head.as_bytes() {
             return Err(reader.wrong(LineProblem::Head));
         }
         reader.keys = reader.header("keys", 1, KEYS_MAX)?;

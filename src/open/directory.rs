@@ -50,18 +50,18 @@ pub(super) fn claim(
             (None, configured.to_owned(), own)
         }
     };
+    let configured = config.tree.params(nonce.unwrap_or_else(entropy::bytes));
     let stored = read_params(&own, &directory)?;
-    let is_new = stored.is_none();
-    let params = match stored {
-        Some(stored) => compatible(stored, nonce, config)?,
-        None => of_new_tree(&own, &directory, nonce, config)?,
-    };
+    match &stored {
+        Some(stored) => check_params(stored, &configured, nonce.is_some())?,
+        None => prepare(&own, &directory)?,
+    }
     Ok(Claimed {
         lock,
         disk: Arc::new(own),
         directory,
-        params,
-        is_new,
+        is_new: stored.is_none(),
+        params: stored.unwrap_or(configured),
     })
 }
 
@@ -134,13 +134,12 @@ fn opened(disk: Arc<dyn Disk>, directory: &Path) -> io::Result<OwnDirectory> {
     Ok(OwnDirectory::new(disk, directory, id, None))
 }
 
-/// Returns the stored parameters of a tree, which nonce and configuration must not contradict.
-fn compatible(
-    stored: TreeParams,
-    nonce: Option<[u8; NONCE_BYTES]>,
-    config: &Config,
-) -> Result<TreeParams, OpenError> {
-    let configured = config.tree.params(stored.nonce);
+/// Checks that configuration and nonce do not contradict the parameters of a tree.
+fn check_params(
+    stored: &TreeParams,
+    configured: &TreeParams,
+    has_nonce: bool,
+) -> Result<(), OpenError> {
     if stored.collision != configured.collision {
         return Err(OpenError::OtherPolicy {
             stored: stored.collision,
@@ -150,23 +149,16 @@ fn compatible(
     if configured.salt.is_some() && stored.salt != configured.salt {
         return Err(OpenError::OtherSalt);
     }
-    if nonce.is_some_and(|nonce| stored.nonce != nonce) {
+    if has_nonce && stored.nonce != configured.nonce {
         return Err(OpenError::OtherNonce);
     }
-    Ok(stored)
+    Ok(())
 }
 
-/// Returns the parameters of a tree that is to be created, with a random nonce if none is given, and clears what an
-/// interrupted creation left.
-fn of_new_tree(
-    disk: &dyn Disk,
-    directory: &Path,
-    nonce: Option<[u8; NONCE_BYTES]>,
-    config: &Config,
-) -> Result<TreeParams, OpenError> {
+/// Prepares a directory without a tree for a new one: clears what an interrupted creation left.
+fn prepare(disk: &dyn Disk, directory: &Path) -> Result<(), OpenError> {
     refuse(directory, creation::remains(disk, directory)?)?;
     creation::clear(disk, directory)?;
     // Also a directory that was there: the attempt that created it may have failed before its name was durable.
-    create_directories(disk, directory).map_err(unusable(directory))?;
-    Ok(config.tree.params(nonce.unwrap_or_else(entropy::bytes)))
+    create_directories(disk, directory).map_err(unusable(directory))
 }

@@ -1,8 +1,8 @@
 //! A copy of the leaf store, for reading without writing: fjall writes when it opens a store.
 //!
-//! The copy is made in the directory of the tree. Table files never change, so the copy contains hard links to them and
-//! takes little space. If the directory can't be written, the copy is made in the system's directory for temporary
-//! files, and table files are copied if that is on another file system.
+//! Table files never change, so the copy contains hard links to them, or symbolic links if it is on another file system,
+//! and takes little space. It is made in the directory of the tree, or if that cannot be written or is full, in another
+//! place.
 //!
 //! The copy is removed with its last reader. If the process of a reader is killed, the next reader or engine that opens
 //! the directory removes it (`temporary`).
@@ -10,7 +10,8 @@
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
 
 use trunkline_core::hash::Digest;
@@ -18,18 +19,22 @@ use trunkline_core::store::fjall_leaves::{FjallLeafStore, FjallOptions};
 use trunkline_core::store::leaves::{
     LEAVES_DIRECTORY, Leaf, LeafSnapshot, LeafStore, LeafStoreError, LeafVisitor,
 };
+use trunkline_core::store::lock::DirectoryLock;
 
-use super::creation::COPY_PREFIX;
-use crate::error::OpenError;
+use super::creation::{COPY_PREFIX, unusable};
+use crate::error::{FailedCopy, OpenError};
 use crate::temporary::{self, TemporaryDirectory};
 
 /// Name of directories whose files never change once written.
 const TABLES: &str = "tables";
+/// A file system in memory, on systems that have one.
+const MEMORY: &str = "/dev/shm";
 
 struct CopiedLeaves {
-    // Dropped in this order: the store is closed, then the copy is removed.
+    // Dropped in this order: the store is closed, then the copy is removed, then engines may remove tables.
     leaves: Arc<dyn LeafSnapshot>,
     _copy: TemporaryDirectory,
+    _lock: Option<Arc<DirectoryLock>>,
 }
 
 impl LeafSnapshot for CopiedLeaves {
@@ -46,24 +51,84 @@ impl LeafSnapshot for CopiedLeaves {
     }
 }
 
-/// Returns the leaves of a tree, from a copy of its leaf store. The caller holds a shared
-/// lock of the directory.
-pub(crate) fn open(directory: &Path) -> Result<Arc<dyn LeafSnapshot>, OpenError> {
-    let original = directory.join(LEAVES_DIRECTORY);
-    let failed = |copy: &Path, source| OpenError::LeafCopy {
-        leaves: original.clone(),
-        copy: copy.to_owned(),
-        source,
-    };
-    let made = make_directory(directory);
-    let copy = made.map_err(|source| failed(&std::env::temp_dir(), source))?;
+/// Returns the leaves of a tree, from a copy of its leaf store. The caller holds a shared lock of the directory, which is
+/// kept as long as the copy needs files of the original.
+pub(crate) fn open(
+    directory: &Path,
+    lock: &Arc<DirectoryLock>,
+) -> Result<Arc<dyn LeafSnapshot>, OpenError> {
+    let places = [directory.to_owned(), std::env::temp_dir(), MEMORY.into()];
+    open_in(&places, directory, lock)
+}
+
+/// Makes the copy in the first place where that succeeds.
+fn open_in(
+    places: &[PathBuf],
+    directory: &Path,
+    lock: &Arc<DirectoryLock>,
+) -> Result<Arc<dyn LeafSnapshot>, OpenError> {
+    let original = absolute(directory.join(LEAVES_DIRECTORY)).map_err(unusable(directory))?;
+    let mut tried = Vec::new();
+    for place in places {
+        match copy_to(place, &original) {
+            Ok((leaves, copy, links)) => {
+                return Ok(Arc::new(CopiedLeaves {
+                    leaves,
+                    _copy: copy,
+                    _lock: (links == Links::Symbolic).then(|| lock.clone()),
+                }));
+            }
+            Err(CopyError::Place(source)) => tried.push(FailedCopy {
+                place: place.clone(),
+                source,
+            }),
+            Err(CopyError::Leaves(error)) => return Err(error.into()),
+        }
+    }
+    Err(OpenError::LeafCopy {
+        leaves: original,
+        tried,
+    })
+}
+
+/// The reason why a copy was not made.
+enum CopyError {
+    /// The place cannot be written or has no room.
+    Place(io::Error),
+    /// The leaf store itself cannot be used.
+    Leaves(LeafStoreError),
+}
+
+impl From<LeafStoreError> for CopyError {
+    fn from(error: LeafStoreError) -> Self {
+        use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        let chain = std::iter::successors(Some(&error as &dyn std::error::Error), |error| {
+            error.source()
+        });
+        let mut of_system = chain.filter_map(|error| error.downcast_ref::<io::Error>());
+        let of_place = of_system.find(|error| {
+            matches!(
+                error.kind(),
+                QuotaExceeded | ReadOnlyFilesystem | StorageFull
+            )
+        });
+        match of_place {
+            Some(error) => Self::Place(error.kind().into()),
+            None => Self::Leaves(error),
+        }
+    }
+}
+
+/// Copies a leaf store to a place and opens the copy.
+fn copy_to(
+    place: &Path,
+    original: &Path,
+) -> Result<(Arc<dyn LeafSnapshot>, TemporaryDirectory, Links), CopyError> {
+    let copy = TemporaryDirectory::create(place, COPY_PREFIX).map_err(CopyError::Place)?;
     let copied = copy.path().join(LEAVES_DIRECTORY);
-    copy_leaves(&original, &copied).map_err(|source| failed(copy.path(), source))?;
+    let links = copy_leaves(original, &copied).map_err(CopyError::Place)?;
     let leaves = FjallLeafStore::open(&copied, &FjallOptions::default())?;
-    Ok(Arc::new(CopiedLeaves {
-        leaves: leaves.snapshot()?,
-        _copy: copy,
-    }))
+    Ok((leaves.snapshot()?, copy, links))
 }
 
 /// Removes the copies that readers left in the directory of a tree when their process was killed.
@@ -71,12 +136,17 @@ pub(crate) fn sweep(directory: &Path) {
     temporary::sweep(directory, COPY_PREFIX);
 }
 
-fn make_directory(directory: &Path) -> io::Result<TemporaryDirectory> {
-    TemporaryDirectory::create(directory, COPY_PREFIX)
-        .or_else(|_| TemporaryDirectory::create(&std::env::temp_dir(), COPY_PREFIX))
+/// How a copy refers to the tables of the original.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Links {
+    /// The tables stay as long as the copy.
+    Hard,
+    /// Some tables are gone once the original removes them.
+    Symbolic,
 }
 
-fn copy_leaves(original: &Path, copy: &Path) -> io::Result<()> {
+fn copy_leaves(original: &Path, copy: &Path) -> io::Result<Links> {
+    let mut links = Links::Hard;
     let mut directories: Vec<(PathBuf, PathBuf)> = vec![(original.to_owned(), copy.to_owned())];
     while let Some((from, to)) = directories.pop() {
         fs::create_dir_all(&to)?;
@@ -86,12 +156,15 @@ fn copy_leaves(original: &Path, copy: &Path) -> io::Result<()> {
             let (source, target) = (entry.path(), to.join(entry.file_name()));
             if entry.file_type()?.is_dir() {
                 directories.push((source, target));
-            } else if !immutable || fs::hard_link(&source, &target).is_err() {
+            } else if !immutable {
                 copy_file(&source, &target)?;
+            } else if fs::hard_link(&source, &target).is_err() {
+                symlink(&source, &target)?;
+                links = Links::Symbolic;
             }
         }
     }
-    Ok(())
+    Ok(links)
 }
 
 /// Bytes that are copied, or skipped, at a time.
@@ -121,7 +194,108 @@ fn copy_file(source: &Path, target: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use trunkline_core::store::leaves::LeafChange;
+
     use super::*;
+
+    /// Returns a directory with a leaf store of one leaf, and its lock.
+    fn stored() -> (tempfile::TempDir, Arc<DirectoryLock>) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(LEAVES_DIRECTORY);
+        let store = FjallLeafStore::open(&path, &FjallOptions::default()).unwrap();
+        let leaf = leaf();
+        let change = LeafChange {
+            key_hash: [7; 32],
+            leaf: Some(leaf.borrowed()),
+        };
+        store.ingest(&mut std::iter::once(change)).unwrap();
+        store.sync().unwrap();
+        drop(store);
+        let lock = DirectoryLock::acquire_shared(directory.path()).unwrap();
+        (directory, Arc::new(lock))
+    }
+
+    fn leaf() -> Leaf {
+        Leaf {
+            key: "alice".into(),
+            value: "10".into(),
+        }
+    }
+
+    #[test]
+    fn the_first_place_where_a_copy_can_be_made_is_used() {
+        let (directory, lock) = stored();
+        let (missing, file) = (
+            directory.path().join("missing"),
+            directory.path().join("file"),
+        );
+        fs::write(&file, "").unwrap();
+        let place = tempfile::tempdir().unwrap();
+        let places = [missing, file, place.path().to_owned()];
+        let leaves = open_in(&places, directory.path(), &lock).unwrap();
+        assert_eq!(leaves.get(&[7; 32]).unwrap(), Some(leaf()));
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
+        drop(leaves);
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn an_error_names_all_places_that_were_tried() {
+        let (directory, lock) = stored();
+        let places = ["one", "two"].map(|name| directory.path().join(name));
+        let Err(error) = open_in(&places, directory.path(), &lock) else {
+            panic!("there is no such place");
+        };
+        assert!(
+            places
+                .iter()
+                .all(|place| error.to_string().contains(&*place.to_string_lossy()))
+        );
+        let OpenError::LeafCopy { tried, .. } = error else {
+            panic!("{error:?}");
+        };
+        assert!(
+            tried
+                .iter()
+                .all(|copy| copy.source.kind() == io::ErrorKind::NotFound)
+        );
+        assert_eq!(tried.len(), 2);
+    }
+
+    /// Returns a directory on another file system than a path.
+    fn other_file_system(path: &Path) -> Option<tempfile::TempDir> {
+        let device = |path: &Path| fs::metadata(path).unwrap().dev();
+        let places = [MEMORY, "/tmp", "/var/tmp", env!("CARGO_MANIFEST_DIR")];
+        let mut made = places
+            .iter()
+            .filter_map(|place| tempfile::tempdir_in(place).ok());
+        made.find(|made| device(made.path()) != device(path))
+    }
+
+    /// The directory stays locked, since the copy needs the tables of the original.
+    #[test]
+    fn a_copy_on_another_file_system_links_the_tables_and_keeps_the_lock() {
+        let (directory, lock) = stored();
+        let other = other_file_system(directory.path());
+        let other = other.expect("this test needs two file systems that can be written");
+        let leaves = open_in(&[other.path().to_owned()], directory.path(), &lock).unwrap();
+        drop(lock);
+        assert_eq!(leaves.get(&[7; 32]).unwrap(), Some(leaf()));
+        assert!(DirectoryLock::acquire(directory.path()).is_err());
+        drop(leaves);
+        assert!(DirectoryLock::acquire(directory.path()).is_ok());
+    }
+
+    #[test]
+    fn a_store_that_is_damaged_is_no_fault_of_the_place() {
+        let (directory, lock) = stored();
+        fs::write(directory.path().join("leaves/version"), "FJL?").unwrap();
+        let places = [directory.path().to_owned()];
+        let opened = open_in(&places, directory.path(), &lock);
+        assert!(matches!(opened.err(), Some(OpenError::Leaves(_))));
+    }
 
     #[test]
     fn a_copy_with_holes_reads_like_its_original() {

@@ -59,8 +59,12 @@ pub struct Inspection {
     pub survey: Survey,
 }
 
-/// A tree in a directory, opened to be read only. The directory is locked meanwhile: engines can't open it, other
-/// readers can.
+/// A tree in a directory, opened to be read only. The directory is locked meanwhile: engines cannot open it, other
+/// readers can. It may stay locked until the last snapshot is dropped.
+///
+/// Nothing is needed but the permission to read: no lock file, and no room on the file system of the tree. The leaf store
+/// is read from a copy of a few kilobytes, made in the directory of the tree, in the system's directory for temporary
+/// files, or in memory.
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;
@@ -79,7 +83,7 @@ pub struct ReadOnly {
     survey: Survey,
     checkpoint_version: u64,
     checkpoint_intent: Option<u64>,
-    _lock: DirectoryLock,
+    _lock: Arc<DirectoryLock>,
 }
 
 impl ReadOnly {
@@ -87,16 +91,16 @@ impl ReadOnly {
     ///
     /// # Errors
     ///
-    /// Fails if there is no tree, if an engine has it open, or if the directory can't be read or is damaged.
+    /// Fails if there is no tree, if an engine has it open, or if the directory cannot be read or is damaged.
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
         let disk = OsDisk;
         std::fs::metadata(directory).map_err(unusable(directory))?;
         let Some(params) = read_params(&disk, directory)? else {
             return Err(no_tree(&disk, directory));
         };
-        let lock = DirectoryLock::acquire_shared(directory)?;
+        let lock = Arc::new(DirectoryLock::acquire_shared(directory)?);
         let Found { marker, history } = recovery::find(&disk, directory, &params)?;
-        let leaves = open_leaves(directory, &marker)?;
+        let leaves = open_leaves(directory, &marker, &lock)?;
         let config = Config::in_directory(directory);
         kzg_tables::read(&kzg_tables::path(&config));
         let loading = Loading::begin(params, config, &marker, history, leaves)?;
@@ -169,13 +173,14 @@ fn no_tree(disk: &OsDisk, directory: &Path) -> OpenError {
 fn open_leaves(
     directory: &Path,
     marker: &CheckpointManifest,
+    _lock: &Arc<DirectoryLock>,
 ) -> Result<Arc<dyn LeafSnapshot>, OpenError> {
     if !leaf_store::has_leaves(marker) {
         return Ok(MemoryLeafStore::default().snapshot()?);
     }
     leaf_store::check_presence(directory, marker)?;
     #[cfg(feature = "fjall")]
-    return super::leaf_copy::open(directory);
+    return super::leaf_copy::open(directory, _lock);
     #[cfg(not(feature = "fjall"))]
     return Err(OpenError::StoreNotBuilt);
 }
@@ -186,10 +191,14 @@ mod tests {
 
     #[test]
     fn leaves_that_are_in_a_store_only_are_not_ignored() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        std::fs::create_dir(path.join("leaves")).unwrap();
+        let lock = Arc::new(DirectoryLock::acquire_shared(path).unwrap());
         let mut marker = CheckpointManifest::genesis([1; 32]);
-        assert!(open_leaves(Path::new("here"), &marker).is_ok());
+        assert!(open_leaves(path, &marker, &lock).is_ok());
         marker.record.version = 1;
-        let refused = open_leaves(Path::new("here"), &marker).err();
+        let refused = open_leaves(path, &marker, &lock).err();
         assert!(matches!(refused, Some(OpenError::StoreNotBuilt)));
     }
 }

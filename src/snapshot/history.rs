@@ -14,7 +14,7 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// Fails if `version` is not older than this one, or if the history file can't be read.
+    /// Fails if `version` is not older than this one, or if the history file cannot be read.
     ///
     /// ```
     /// # let directory = tempfile::tempdir()?;
@@ -40,7 +40,7 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// Fails if `older_version` is not older than this one, or if the history file can't be read.
+    /// Fails if `older_version` is not older than this one, or if the history file cannot be read.
     ///
     /// ```
     /// # let directory = tempfile::tempdir()?;
@@ -51,7 +51,7 @@ impl Snapshot {
     /// engine.put_blocking("alice", "20")?.durable_blocking()?;
     ///
     /// let head = engine.snapshot();
-    /// let proof = head.prove_consistency(held.version)?.with_older(held.clone());
+    /// let proof = head.prove_consistency(held.version)?.with_older(held.clone())?;
     /// assert!(proof.verify(&held.commit_id(), &head.commit_id()).is_ok());
     /// # drop(head);
     /// # engine.shutdown_blocking()?;

@@ -98,7 +98,7 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// Fails if the key is empty or too long, if the snapshot was held too long, or if the leaf store can't be read.
+    /// Fails if the key is empty or too long, if the snapshot was held too long, or if the leaf store cannot be read.
     pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
         let key_hash = checked_hash(&self.state, 0, key)?;
         self.state.get_at(&self.version, &key_hash)

@@ -121,7 +121,7 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// Fails if a key is empty or too long, if there is no key or too many, or if a key can't be read
+    /// Fails if a key is empty or too long, if there is no key or too many, or if a key cannot be read
     /// ([`Snapshot::get`]).
     pub fn prove<K: AsRef<[u8]>>(
         &self,

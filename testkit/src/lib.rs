@@ -1,9 +1,9 @@
 //! What the tests and benches of trunkline share: a naive model to compare with, states and proofs, and
 //! allocators that check.
 //!
-//! * by definition, without code of the core: [`naive`], [`naive_kzg`], [`protobuf`];
-//! * inputs: [`keys`], [`states`], [`proven`], [`random`], [`fixture`];
-//! * checks: [`tree`], [`counting`], [`guarded`], [`patience`].
+//! * by definition, without code of the core: [`naive`], [`naive_kzg`], [`protobuf`], [`wire_mutations`];
+//! * inputs: [`keys`], [`states`], [`proven`], [`random`], [`fixture`], [`points`];
+//! * checks: [`tree`], [`counting`], [`guarded`], [`patience`], [`vectors`].
 //!
 //! Not here: tests, and what a single test binary needs.
 
@@ -16,10 +16,13 @@ pub mod keys;
 pub mod naive;
 pub mod naive_kzg;
 pub mod patience;
+pub mod points;
 pub mod protobuf;
 pub mod proven;
 pub mod random;
 pub mod states;
 pub mod tree;
+pub mod vectors;
+pub mod wire_mutations;
 
 pub use keys::path_collisions;

@@ -1,9 +1,12 @@
 //! Reading only never writes.
 
 use std::fs::{self, Permissions};
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use tempfile::TempDir;
 use trunkline::config::DurabilityMode;
 use trunkline::core::store::lock::LockError;
 use trunkline::{Engine, OpenError, ReadOnly, TopKind};
@@ -158,4 +161,85 @@ fn a_tree_can_be_opened_again_while_a_handle_to_the_closed_engine_is_left() {
     let again = Engine::open_blocking(config).expect("the directory was given back");
     assert_eq!(again.snapshot().commit_id(), snapshot.commit_id());
     again.shutdown_blocking().unwrap();
+}
+
+#[test]
+fn a_tree_can_be_read_without_its_lock_file() {
+    let tree = closed_tree();
+    fs::remove_file(tree.path().join("LOCK")).unwrap();
+    leaving_alone(tree.path(), || use_everything(tree.path()));
+    assert!(!tree.path().join("LOCK").exists());
+}
+
+/// A small file system in memory.
+struct Mount(TempDir);
+
+impl Mount {
+    fn new(megabytes: u64) -> Self {
+        let mount = Self(tempfile::tempdir().unwrap());
+        let size = format!("size={megabytes}m");
+        mount.run("mount", &["-t", "tmpfs", "-o", &size, "none"]);
+        mount
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) {
+        let mut command = Command::new(program);
+        let status = command.args(arguments).arg(self.0.path()).status();
+        assert!(status.unwrap().success(), "{program} needs root");
+    }
+
+    /// Creates a tree with a checkpoint.
+    fn tree(&self) -> PathBuf {
+        let directory = self.0.path().join("tree");
+        let engine = Engine::open_blocking(config(&directory, DurabilityMode::Sync)).unwrap();
+        for key in 0..40 {
+            let receipt = engine
+                .put_blocking(format!("key {key}"), [7; 1000])
+                .unwrap();
+            receipt.durable_blocking().unwrap();
+        }
+        engine.shutdown_blocking().unwrap();
+        assert!(engine.metrics().checkpoints > 0);
+        directory
+    }
+
+    fn fill(&self) {
+        let mut file = fs::File::create(self.0.path().join("filler")).unwrap();
+        let full = (0..)
+            .find_map(|_| file.write_all(&[1; 4096]).err())
+            .unwrap();
+        assert_eq!(full.kind(), ErrorKind::StorageFull);
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+#[ignore = "mounts a file system, which needs root; run it with --ignored"]
+fn a_tree_on_a_full_file_system_can_be_read() {
+    let mount = Mount::new(16);
+    let tree = mount.tree();
+    mount.fill();
+    leaving_alone(&tree, || use_everything(&tree));
+    fs::remove_file(tree.join("LOCK")).unwrap();
+    leaving_alone(&tree, || use_everything(&tree));
+    // With room again, everything is there.
+    fs::remove_file(mount.0.path().join("filler")).unwrap();
+    let engine = Engine::open_blocking(config(&tree, DurabilityMode::Sync)).unwrap();
+    assert_eq!(engine.snapshot().key_count(), 40);
+    engine.shutdown_blocking().unwrap();
+}
+
+#[test]
+#[ignore = "mounts a file system, which needs root; run it with --ignored"]
+fn a_tree_on_a_file_system_that_is_mounted_read_only_can_be_read() {
+    let mount = Mount::new(16);
+    let tree = mount.tree();
+    fs::remove_file(tree.join("LOCK")).unwrap();
+    mount.run("mount", &["-o", "remount,ro"]);
+    leaving_alone(&tree, || use_everything(&tree));
 }

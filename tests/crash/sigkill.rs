@@ -216,3 +216,18 @@ fn new_directories_survive_a_kill() {
         life.go_on(true);
     }
 }
+
+#[test]
+#[ignore = "takes minutes; by hand: cargo test --test crash 2_000_kills -- --ignored --nocapture"]
+fn receipts_survive_2_000_kills() {
+    let modes = [
+        DurabilityMode::Sync,
+        DurabilityMode::Sync,
+        DurabilityMode::Interval,
+        DurabilityMode::Os,
+    ];
+    for (seed, mode) in (100..140).zip(modes.into_iter().cycle()) {
+        live(seed, mode, 50);
+        println!("seed {seed}, mode {mode:?}: 50 kills");
+    }
+}

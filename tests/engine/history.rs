@@ -40,7 +40,7 @@ fn check(head: &Snapshot, records: &[CommitRecord]) {
         let ancestor = proof.verify(&trusted).unwrap();
         assert_eq!((ancestor.version, ancestor.commit_id), (record.version, id));
         let proof = head.prove_consistency(record.version).unwrap();
-        let proof = proof.with_older(record.clone());
+        let proof = proof.with_older(record.clone()).unwrap();
         assert!(proof.verify(&id, &trusted).is_ok());
     }
 }

@@ -179,7 +179,7 @@ fn a_watched_file_is_reloaded_and_a_bad_one_keeps_the_old_values() {
             "[group]\nlinger_ms = 22\n[store]\nworker_threads = 2\n",
         );
         until(|| engine.metrics().reloads_refused == 2);
-        assert!(last_refusal(&engine).starts_with("store.worker_threads can't change"));
+        assert!(last_refusal(&engine).starts_with("store.worker_threads cannot change"));
 
         replace(&path, "[group]\nlinger_ms = 4444\n");
         until(|| engine.config().group.linger_ms == 4444);

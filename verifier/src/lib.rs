@@ -11,7 +11,7 @@
 //! * a null pointer is an empty buffer where its length is zero, and else [`Code::TrunklineBadArgument`];
 //! * a panic does not cross into C: it is [`Code::TrunklineInternal`].
 //!
-//! Not checked, as C can't be made to: that a pointer points to as many bytes as it is said to, and that
+//! Not checked, as C cannot be made to: that a pointer points to as many bytes as it is said to, and that
 //! a handle is one that was given and has not been freed. Not here: making proofs.
 //!
 //! The comments of types and functions are those of the header, so the one example in Rust is here:

@@ -4,7 +4,7 @@
 const PAUSE_MIN: u32 = 32;
 const PAUSE_MAX: u32 = 1024;
 
-/// When an attempt may be repeated.
+/// The time until an attempt may be repeated.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Backoff {
     left: u32,

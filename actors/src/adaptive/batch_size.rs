@@ -38,7 +38,7 @@ use super::observation::{Level, Observation, Observer};
 use super::{ControlSettings, Limits};
 use crate::decisions::{Change, Evidence, Latencies, Move, Reason, Window};
 
-/// What a larger or smaller cap must gain to be kept.
+/// The gain that a larger or smaller cap must show to be kept.
 const GAIN_MIN: f64 = 0.03;
 /// After a doubling that gained this much the cap is quadrupled.
 const GAIN_FAST: f64 = 0.7;
@@ -73,14 +73,14 @@ const SAVED_MIN: f64 = 0.1;
 
 type Moves = Vec<Move>;
 
-/// What is in force: operations of a group, and operations in flight, at most.
+/// The limits in force: operations of a group, and operations in flight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Setting {
     cap: u64,
     in_flight: u64,
 }
 
-/// How far the search for the cap with the best throughput is.
+/// The progress of the search for the cap with the best throughput.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
     /// Larger caps are tried: twice as large, or four times.
@@ -93,7 +93,7 @@ enum State {
 
 const START: State = State::Growing { fast: false };
 
-/// What a trial is for.
+/// The purpose of a trial.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Aim {
     /// A cap for more throughput.

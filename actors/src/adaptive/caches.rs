@@ -38,7 +38,7 @@ pub struct Caches {
     limits: Limits,
     value_saved: u128,
     tree_saved: u128,
-    /// What both were taken from.
+    /// The window's measurements that both were taken from.
     near_misses: u64,
     cells_restored: u64,
     windows: u32,

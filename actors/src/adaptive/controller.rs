@@ -27,7 +27,7 @@ const SAMPLES_MIN: u64 = 100;
 /// Bytes of a shared budget that the value cache and the tree each keep in any case.
 const SHARE_BYTES_MIN: u64 = 1 << 20;
 
-/// What the controllers may do under a configuration.
+/// The limits that a configuration sets for the controllers.
 fn scope(config: &Config) -> (ControlSettings, Limits) {
     let control = &config.control;
     let is_bounded = config.memory.budget_bytes > 0;
@@ -62,7 +62,7 @@ pub struct Controller {
     watch: Option<Watch>,
     /// Number of the last window.
     number: u64,
-    /// When the last window ended, microseconds since the engine was opened.
+    /// The end of the last window, microseconds since the engine was opened.
     ended_us: u64,
     /// The metrics at that time.
     before: MetricsSnapshot,

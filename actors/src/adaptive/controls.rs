@@ -44,7 +44,7 @@ impl Windows {
     }
 }
 
-/// What decisions and reloads change.
+/// The settings and limits that decisions and reloads change.
 pub struct Controls {
     /// Settings in force.
     pub settings: Arc<RuntimeSettings>,

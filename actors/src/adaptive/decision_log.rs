@@ -42,7 +42,7 @@ impl Line {
 /// The decisions of an engine since it was opened, or the last of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct OpeningDecisions {
-    /// When the engine was opened, milliseconds since 1970.
+    /// The time at which the engine was opened, milliseconds since 1970.
     pub opened_unix_ms: u64,
     /// Its decisions, in order.
     pub decisions: Vec<Decision>,

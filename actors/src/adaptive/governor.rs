@@ -6,7 +6,7 @@ use super::span::{FULL_PER_MILLE, busiest_per_mille, closed_per_mille, per_secon
 use super::{BatchSize, Caches, ControlSettings, HotPrefixes, Limits, Parallelism};
 use crate::decisions::{Change, Latencies, Move, Reason, Seen, Window};
 
-/// What should be changed, why, and what it was seen from: a decision without number and time.
+/// A change, its reason and the measurements behind it: a decision without number and time.
 ///
 /// ```
 /// use trunkline_actors::adaptive::Proposal;
@@ -18,7 +18,7 @@ use crate::decisions::{Change, Latencies, Move, Reason, Seen, Window};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Proposal {
-    /// What to change.
+    /// The change.
     pub change: Change,
     /// Why.
     pub reason: Reason,

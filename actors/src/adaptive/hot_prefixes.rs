@@ -12,7 +12,7 @@ use crate::decisions::{Change, Evidence, Move, Reason};
 const COUNTERS: usize = 256;
 /// Longest list.
 const LISTED_MAX: usize = 32;
-/// What is left of a count after a window: half of it is gone after two.
+/// The part of a count that is left after a window: half of it is gone after two.
 const DECAY: f64 = 0.7;
 /// Possible prefixes.
 const PREFIXES: f64 = 16_384.0;

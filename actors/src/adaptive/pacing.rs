@@ -11,7 +11,7 @@ const PAUSE_US_MAX: u64 = 100_000;
 /// Part of the limit that is kept free for what the rate is wrong by: one part in this many.
 const SPARE_PART: u64 = 8;
 
-/// What the pause follows from.
+/// The figures that the pause follows from.
 ///
 /// ```
 /// use trunkline_actors::adaptive::Backlog;

@@ -15,7 +15,7 @@ use crate::decisions::{Change, Evidence, Move, Reason, Window, Work};
 
 /// More shards than this are never tried: one a slot of the root.
 const SHARDS_MAX: u64 = 128;
-/// What a step must give.
+/// The gain that a step must show.
 const GAIN_MIN: f64 = 1.05;
 /// Windows on each side, after one that is mixed.
 const SIDE_WINDOWS: usize = 3;
@@ -25,7 +25,7 @@ const PROOFS_MIN: u64 = 100;
 /// may take from commits what the rate of proofs does not show.
 const PROOFS_LEAD: u64 = 4;
 
-/// Where a probe stands.
+/// The progress of a probe.
 #[derive(Clone, Debug, PartialEq)]
 enum Side {
     Before,
@@ -44,7 +44,7 @@ struct Probe {
     seen: Vec<f64>,
 }
 
-/// What was tried of one kind of work.
+/// The probes of one kind of work.
 #[derive(Clone, Copy, Debug)]
 struct Tried {
     up: bool,

@@ -13,7 +13,7 @@ use crate::failure::EngineFailure;
 /// other.store.worker_threads = 2;
 /// other.group.linger_ms = 1;
 /// let error = engine.reload(other).unwrap_err();
-/// assert!(error.to_string().starts_with("store.worker_threads can't change while the engine runs"));
+/// assert!(error.to_string().starts_with("store.worker_threads cannot change while the engine runs"));
 /// assert_eq!(engine.config().group.linger_ms, 0); // no part of it is in force
 /// # engine.shutdown_blocking()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -27,7 +27,7 @@ pub enum ReloadError {
     #[error(transparent)]
     Invalid(#[from] InvalidSetting),
     /// Settings changed that only take effect when an engine is opened.
-    #[error("{} can't change while the engine runs; undo the change, or open the engine again", .keys.join(", "))]
+    #[error("{} cannot change while the engine runs; undo the change, or open the engine again", .keys.join(", "))]
     Static {
         /// The settings, each as section and key.
         keys: Vec<String>,

@@ -16,7 +16,7 @@ const STALL_SPANS_MAX: u32 = 8;
 /// Spans whose pace is usual.
 const USUAL_SPANS: usize = 8;
 
-/// What a window is part of.
+/// The state that a window belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flow {
     /// Work that moves, or too little to tell.

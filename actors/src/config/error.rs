@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::encoding::TextError;
+
 /// Where a setting comes from.
 ///
 /// ```
@@ -145,6 +147,14 @@ pub enum ConfigError {
     TooLong {
         /// The file.
         path: PathBuf,
+    },
+    /// The file is not UTF-8.
+    #[error("cannot read the configuration {}", path.display())]
+    Text {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: TextError,
     },
     /// The text is not TOML.
     #[error("{origin}: not TOML: {message}")]

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 use toml::{Spanned, Table, Value};
 
-use super::{Config, ConfigError, InvalidSetting, Origin};
+use super::{Config, ConfigError, InvalidSetting, Origin, utf8};
 
 /// Prefix of the environment variables that are settings: `TRUNKLINE_<SECTION>_<KEY>`.
 pub const ENVIRONMENT_PREFIX: &str = "TRUNKLINE_";
@@ -48,6 +48,7 @@ impl Layers {
     /// Adds a TOML text as the top layer; errors name it `path`.
     pub fn text(mut self, path: impl Into<PathBuf>, text: &str) -> Result<Self, ConfigError> {
         let path = path.into();
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let at = |offset: usize| Origin::File {
             path: path.clone(),
             line: line_of(text, offset),
@@ -194,17 +195,21 @@ fn read(path: &Path) -> Result<String, ConfigError> {
         path: path.to_owned(),
         source,
     };
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let file = File::open(path).map_err(failed)?;
     file.take(FILE_BYTES_MAX + 1)
-        .read_to_string(&mut text)
+        .read_to_end(&mut bytes)
         .map_err(failed)?;
-    if text.len() as u64 > FILE_BYTES_MAX {
+    if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(ConfigError::TooLong {
             path: path.to_owned(),
         });
     }
-    Ok(text)
+    let text = utf8(&bytes).map_err(|source| ConfigError::Text {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(text.to_owned())
 }
 
 /// Returns the line of a byte, counted from 1.

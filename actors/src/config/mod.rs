@@ -6,6 +6,7 @@
 //!
 //! Not here: limits that the formats fix (`trunkline_core::params`).
 
+mod encoding;
 mod error;
 mod layers;
 mod reload;
@@ -13,6 +14,7 @@ pub mod runtime;
 mod sections;
 mod text;
 
+pub use encoding::{TextError, utf8, without_mark};
 pub use error::{ConfigError, InvalidSetting, Origin};
 pub use layers::{ENVIRONMENT_PREFIX, FILE_BYTES_MAX, Layers};
 pub use reload::SettingChange;

@@ -293,7 +293,7 @@ impl SubmitConfig {
     }
 }
 
-/// When a version gets its KZG root.
+/// The time at which a version gets its KZG root.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KzgMode {
@@ -306,7 +306,7 @@ pub enum KzgMode {
     OnDemand,
 }
 
-/// What a version has survived when it is called durable.
+/// The events that a version survives once it is called durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DurabilityMode {
@@ -319,7 +319,7 @@ pub enum DurabilityMode {
     Os,
 }
 
-/// Where leaves are kept in the long run.
+/// The place where leaves are kept in the long run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StoreKind {
@@ -330,7 +330,7 @@ pub enum StoreKind {
     Log,
 }
 
-/// Whether a setting keeps its configured value or is adapted to what the engine measures.
+/// The source of a setting's value: the configuration, or the engine's measurements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ControlMode {

@@ -28,6 +28,6 @@ pub struct GroupTag {
     pub closed_by: ClosedBy,
     /// The sum of the times that its operations had waited, microseconds.
     pub operations_waited_us: u64,
-    /// When it was sealed.
+    /// The time at which it was sealed.
     pub sealed_at: Instant,
 }

@@ -45,7 +45,7 @@ struct Durable {
     cap: u64,
 }
 
-/// What was measured since the last window ended.
+/// The measurements since the last window ended.
 #[derive(Debug)]
 pub struct Interval {
     stages: [Mutex<StageInterval>; 5],

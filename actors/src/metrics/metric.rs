@@ -2,7 +2,7 @@
 
 use metrics::Label;
 
-/// How the values of a metric behave.
+/// The behaviour of a metric's values over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A number that only grows.
@@ -13,7 +13,7 @@ pub enum Kind {
     Histogram,
 }
 
-/// What the exported values of a metric count.
+/// The unit of a metric's exported values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Things.
@@ -33,13 +33,13 @@ pub struct Metric {
     pub field: &'static str,
     /// Its name outside, in the `metrics` facade.
     pub name: &'static str,
-    /// How its values behave.
+    /// The behaviour of its values over time.
     pub kind: Kind,
-    /// What its values count.
+    /// The unit of its values.
     pub unit: Unit,
     /// Its labels besides `engine`, with their values. An empty value stands for any: there is a series for each.
     pub labels: &'static [(&'static str, &'static str)],
-    /// What it measures.
+    /// A sentence that says what it measures.
     pub help: &'static str,
 }
 

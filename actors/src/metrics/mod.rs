@@ -43,7 +43,7 @@ pub enum State {
     Durable,
 }
 
-/// How a proof obtained the opening of a slot.
+/// The way in which a proof obtained the opening of a slot.
 #[derive(Clone, Copy, Debug)]
 pub enum OpeningUse {
     /// It computed the opening.

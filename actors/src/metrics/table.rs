@@ -107,9 +107,9 @@ macro_rules! table {
         pub struct Metrics {
             pub(super) engine: String,
             pub(super) opened_at: Instant,
-            /// What was measured since the last window ended.
+            /// The measurements since the last window ended.
             pub interval: Interval,
-            /// When each stage worked on which version.
+            /// The times at which each stage worked on each version.
             pub timeline: Timeline,
             $(pub(super) $stage_field: [Histogram; 5],)+
             $($(pub(super) $field: $kind,)+)+

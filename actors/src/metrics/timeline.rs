@@ -25,9 +25,9 @@ pub struct Span {
     pub stage: Stage,
     /// The version.
     pub version: u64,
-    /// When the stage took up the version, microseconds since the engine was opened.
+    /// The time at which the stage took up the version, microseconds since the engine was opened.
     pub begun_us: u64,
-    /// When the stage had finished it, microseconds since the engine was opened.
+    /// The time at which the stage had finished it, microseconds since the engine was opened.
     pub ended_us: u64,
     /// Operations of the version.
     pub operations: u64,

@@ -37,7 +37,7 @@ pub struct IngestStage {
     bytes: usize,
     /// Entries that must not wait for others: submissions with metadata, and drains.
     urgent: usize,
-    /// When a lingering group is looked at again.
+    /// The time at which a lingering group is looked at again.
     look_at: Option<Instant>,
     /// The version that the last group becomes.
     version: u64,

@@ -246,7 +246,7 @@ mod tests {
                 assert_eq!(proof.verify(&version.commit_id).unwrap().commit_id, id);
                 let record = commits[older as usize].record.clone();
                 let proof = history.prove_consistency(&version, older, None).unwrap();
-                let proof = proof.with_older(record);
+                let proof = proof.with_older(record).unwrap();
                 assert!(proof.verify(&id, &version.commit_id).is_ok());
             }
             commits.push(version);

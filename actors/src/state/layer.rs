@@ -38,7 +38,7 @@ pub struct Part {
     pub displaced: Vec<Displaced>,
 }
 
-/// Where an effect is: a write of a batch, or a displaced key if `batch` is [`DISPLACED`].
+/// The place of an effect: a write of a batch, or a displaced key if `batch` is [`DISPLACED`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {
     batch: u32,

@@ -89,7 +89,7 @@ impl From<FetchError> for ReadError {
     }
 }
 
-/// Where the value of a key is.
+/// The place of a key's value.
 enum Lookup {
     /// In the overlay, since the newest write is not applied yet; `None` is a delete.
     Accepted(Option<Bytes>),

@@ -82,7 +82,7 @@ pub(crate) struct Phase {
     /// One service that takes so much longer, milliseconds after the phase began, of the persist stage.
     #[serde(default)]
     pub(crate) stalls: Vec<Stall>,
-    /// Spells in which all services take so many times as long, milliseconds after the phase began.
+    /// Spells in which all services take this many times as long, milliseconds after the phase began.
     #[serde(default)]
     pub(crate) spells: Vec<Spell>,
     #[serde(default)]

@@ -56,7 +56,7 @@ pub(crate) enum Command {
     /// One run, for the parent process.
     #[command(hide = true)]
     Run { job: String },
-    /// Touches so many bytes of memory and ends.
+    /// Touches this many bytes of memory and ends.
     #[command(hide = true)]
     Touch { bytes: usize },
 }

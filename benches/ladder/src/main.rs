@@ -1,7 +1,7 @@
 //! ladder: what each optimisation of trunkline is worth, measured by switching it off alone, beside what
 //! was promised of it; and how far the whole is from a naive baseline.
 //!
-//! Not here: switches in the engine itself. What can't be set is patched in a copy of its sources.
+//! Not here: switches in the engine itself. What cannot be set is patched in a copy of its sources.
 //! `README.md` says how to run it and how to read it.
 
 mod arguments;

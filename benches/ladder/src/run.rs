@@ -133,7 +133,7 @@ impl Flight {
         self.land(self.in_flight_max - 1)
     }
 
-    /// Waits for the oldest until at most so many are left.
+    /// Waits for the oldest until at most this many are left.
     fn land(&mut self, left: usize) -> Result<(), LadderError> {
         while self.in_flight.len() > left {
             let Some((submitted_at, receipt)) = self.in_flight.pop_front() else {

@@ -12,7 +12,7 @@ const NOTHING: f64 = 1.05;
 /// The table, and what has to stand around it.
 pub(crate) fn markdown(report: &Report) -> String {
     let mut text = heading(report);
-    // Writing to a string can't fail.
+    // Writing to a string cannot fail.
     let _ = writeln!(
         text,
         "| optimisation | promised, tier | how | of | factor, by round: least / middle / greatest | CPU factor of a commit | with | without | verdict |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |"

@@ -119,7 +119,7 @@ impl Flight {
         self.land(self.in_flight_max - 1)
     }
 
-    /// Waits for the oldest until at most so many are left.
+    /// Waits for the oldest until at most this many are left.
     fn land(&mut self, left: usize) -> Result<(), BenchError> {
         while self.in_flight.len() > left {
             let Some((submitted_at, pending)) = self.in_flight.pop_front() else {

@@ -130,7 +130,7 @@ fn open_loop(arguments: &Arguments, round: u32, engine: EngineKind) -> Result<Ru
     })
 }
 
-/// What a closed loop does over so many seconds: what it did in a short one tells how many puts that takes.
+/// Runs a closed loop for this many seconds: a short one before tells how many puts that takes.
 /// A short one alone would end before flushes and compactions begin to cost.
 fn sustained_rate(job: &Job, seconds: f64, round: u32) -> Result<f64, BenchError> {
     let short = closed_loop(round, job.clone())?.figures.updates_per_second;

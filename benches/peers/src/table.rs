@@ -37,7 +37,7 @@ fn base(report: &Report) -> Option<EngineKind> {
 fn heading(report: &Report) -> String {
     let machine = &report.machine;
     let mut text = String::new();
-    // Writing to a string can't fail.
+    // Writing to a string cannot fail.
     let _ = writeln!(
         text,
         "{}: {}, {} cores, {:.0} GiB memory, Linux {}, disk {}. Allocator: {}.",

@@ -117,7 +117,7 @@ pub(crate) struct Updates {
 }
 
 impl Updates {
-    /// After a preload of so many keys.
+    /// After a preload of this many keys.
     pub(crate) fn after_preload(keys: u64, fresh: Fresh) -> Self {
         Self {
             choices: Choices { state: CHOICES },
@@ -180,7 +180,7 @@ impl Updates {
     }
 }
 
-/// Keys that are present after a preload and batches of so many operations, uniformly chosen, each with
+/// Keys that are present after a preload and batches of this many operations, uniformly chosen, each with
 /// the value that it must have.
 pub(crate) fn sample(
     keys: u64,

@@ -1,23 +1,23 @@
 //! `import`: stores the records of a file, one a line, in a directory.
 //!
-//! `lines` reads lines of bounded length, `record` parses one. A malformed line is skipped and counted; the first ones are
-//! shown with their numbers. Empty lines are ignored.
+//! `chunks` reads on a thread of its own, `lines` cuts what was read into lines of bounded length, `record` parses one. A
+//! malformed line is skipped and counted; the first ones are shown with their numbers. Empty lines are ignored. A signal
+//! ends the import in order even while it waits for input, and what was read never waits long to be submitted.
 
+mod chunks;
 mod lines;
 mod record;
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use trunkline::Engine;
+use trunkline::config::without_mark;
 
 use crate::configuration::SettingsArguments;
 use crate::error::CommandError;
-use crate::input::is_standard;
 use crate::interrupt::Interrupt;
 use crate::output::{duration, grouped, rate};
 use crate::progress::{Progress, Unit};
@@ -25,17 +25,20 @@ use crate::single::open_engine;
 use crate::submitter::{Submitter, Tally};
 use crate::{Exit, configuration, output};
 
+use chunks::{Chunk, Chunks};
+pub(crate) use lines::UNENDED_BYTES_MAX;
 use lines::{LINE_BYTES_MAX, Line, Lines};
 pub(crate) use record::LineError;
 use record::Record;
 
 /// Most malformed lines that are shown.
 const SHOWN_LINES_MAX: usize = 10;
-const READ_BYTES: usize = 256 * 1024;
+/// Longest time that a record waits for others to be submitted with, and that an interrupt waits to be noticed.
+const WAIT_MAX: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Args)]
 pub(crate) struct ImportArguments {
-    /// File of records, one a line; - is standard input.
+    /// File of records, one a line; - is standard input. UTF-8, with or without a byte order mark.
     file: PathBuf,
     /// Directory of the engine, created if missing.
     #[arg(long)]
@@ -77,44 +80,51 @@ struct Found {
 }
 
 pub(crate) fn run(arguments: &ImportArguments) -> Result<Exit, CommandError> {
-    let interrupt = Interrupt::listen()?;
     let config = configuration::for_directory(&arguments.settings, &arguments.dir)?;
-    let (reader, total) = open(&arguments.file)?;
+    let interrupt = Interrupt::listen()?;
+    let chunks = Chunks::read(&arguments.file)?;
+    let failed = || CommandError::file("read", &arguments.file);
+    let total = loop {
+        match chunks.opened(WAIT_MAX).map_err(failed())? {
+            Some(total) => break total,
+            None if interrupt.is_requested() => {
+                output::tell("interrupted: nothing was read");
+                return Ok(Exit::Interrupted);
+            }
+            None => {}
+        }
+    };
     let engine = open_engine(config)?;
-    let exit = import(arguments, &engine, reader, total, &interrupt);
+    let exit = import(arguments, &engine, &chunks, total, &interrupt);
     let closed = engine.shutdown_blocking();
     let exit = exit?;
     closed?;
     Ok(exit)
 }
 
-/// Opens the file. Returns its size if that is known.
-fn open(path: &Path) -> Result<(Box<dyn BufRead>, Option<u64>), CommandError> {
-    if is_standard(path) {
-        return Ok((Box::new(io::stdin().lock()), None));
-    }
-    let file = File::open(path).map_err(CommandError::file("read", path))?;
-    let metadata = file.metadata().map_err(CommandError::file("read", path))?;
-    let total = metadata.is_file().then_some(metadata.len());
-    Ok((Box::new(BufReader::with_capacity(READ_BYTES, file)), total))
-}
-
 fn import(
     arguments: &ImportArguments,
     engine: &Engine,
-    reader: Box<dyn BufRead>,
+    chunks: &Chunks,
     total: Option<u64>,
     interrupt: &Interrupt,
 ) -> Result<Exit, CommandError> {
-    let mut submitter = Submitter::new(engine, arguments.batch, arguments.in_flight);
+    let mut import = Import {
+        file: &arguments.file,
+        format: arguments.format.unwrap_or(guess(&arguments.file)),
+        is_strict: arguments.strict,
+        submitter: Submitter::new(engine, arguments.batch, arguments.in_flight),
+        found: Found::default(),
+    };
     let mut progress = Progress::start("import", Unit::Bytes, total);
-    let read = read(arguments, reader, &mut submitter, &mut progress, interrupt);
+    let read = import.read(chunks, &mut progress, interrupt);
     // Makes accepted records durable, even if reading failed.
-    let tally = submitter.finish()?;
+    let tally = import.submitter.finish()?;
     let (_, elapsed) = progress.finish();
-    let found = read?;
-    show_malformed(&arguments.file, &found);
-    output::print(report(&found, tally, elapsed, engine))?;
+    let found = &import.found;
+    show_malformed(&arguments.file, found);
+    read?;
+    output::show(report(found, tally, elapsed, engine));
     if let (0, Some((_, first))) = (found.records, found.shown.first()) {
         return Err(CommandError::NoRecords {
             file: arguments.file.clone(),
@@ -129,51 +139,89 @@ fn import(
     })
 }
 
-fn read(
-    arguments: &ImportArguments,
-    reader: Box<dyn BufRead>,
-    submitter: &mut Submitter<'_>,
-    progress: &mut Progress,
-    interrupt: &Interrupt,
-) -> Result<Found, CommandError> {
-    let format = arguments.format.unwrap_or(guess(&arguments.file));
-    let bytes_max = submitter.bytes_max();
-    let mut lines = Lines::new(reader, LINE_BYTES_MAX);
-    let mut found = Found::default();
-    let mut shown_bytes = 0;
-    while !interrupt.is_requested() {
-        let line = lines.next();
-        let Some(line) = line.map_err(CommandError::file("read", &arguments.file))? else {
-            return Ok(found);
-        };
-        found.lines += 1;
-        let record = match line {
-            Line::Whole([]) => continue,
-            Line::Whole(line) => Record::read(line, format, bytes_max),
-            Line::TooLong => Err(LineError::TooLong),
-        };
-        match record {
-            Ok(record) => {
-                submitter.put(record.key, record.value)?;
-                found.records += 1;
+/// An import under way.
+struct Import<'a> {
+    file: &'a Path,
+    format: Format,
+    is_strict: bool,
+    submitter: Submitter<'a>,
+    found: Found,
+}
+
+impl Import<'_> {
+    /// Reads to the end, or until an interrupt. What was read waits at most [`WAIT_MAX`] for more to be submitted with.
+    fn read(
+        &mut self,
+        chunks: &Chunks,
+        progress: &mut Progress,
+        interrupt: &Interrupt,
+    ) -> Result<(), CommandError> {
+        let mut lines = Lines::new(LINE_BYTES_MAX);
+        while !interrupt.is_requested() {
+            let chunk = chunks.next(WAIT_MAX);
+            match chunk.map_err(CommandError::file("read", self.file))? {
+                Chunk::Idle => {}
+                Chunk::Bytes(bytes) => {
+                    lines.add(&bytes);
+                    progress.advance(bytes.len() as u64);
+                }
+                Chunk::End => {
+                    return lines.last().map_or(Ok(()), |line| self.take(line));
+                }
             }
-            Err(error) if arguments.strict => {
-                return Err(CommandError::Strict {
-                    file: arguments.file.clone(),
-                    line: found.lines,
-                    error,
-                    records: found.records,
+            while !interrupt.is_requested()
+                && let Some(line) = lines.next()
+            {
+                self.take(line)?;
+            }
+            if lines.is_endless() {
+                return Err(CommandError::EndlessLine {
+                    file: self.file.to_owned(),
+                    line: self.found.lines,
+                    records: self.found.records,
                 });
             }
-            Err(error) => found.skip(error),
+            self.submitter.flush_after(WAIT_MAX)?;
         }
-        if lines.bytes_read() - shown_bytes >= READ_BYTES as u64 {
-            progress.advance(lines.bytes_read() - shown_bytes);
-            shown_bytes = lines.bytes_read();
-        }
+        self.found.is_interrupted = true;
+        Ok(())
     }
-    found.is_interrupted = true;
-    Ok(found)
+
+    /// Submits the record of a line, or counts the line as malformed.
+    fn take(&mut self, line: Line<'_>) -> Result<(), CommandError> {
+        self.found.lines += 1;
+        let is_first = self.found.lines == 1;
+        match self.record(line, is_first) {
+            Ok(None) => {}
+            Ok(Some(record)) => {
+                self.submitter.put(record.key, record.value)?;
+                self.found.records += 1;
+            }
+            // Every other line is in the same encoding.
+            Err(error) if self.is_strict || matches!(error, LineError::Encoding(_)) => {
+                return Err(CommandError::Strict {
+                    file: self.file.to_owned(),
+                    line: self.found.lines,
+                    error,
+                    records: self.found.records,
+                });
+            }
+            Err(error) => self.found.skip(error),
+        }
+        Ok(())
+    }
+
+    /// Returns the record of a line, nothing for an empty one. The first line may have a byte order mark.
+    fn record(&self, line: Line<'_>, is_first: bool) -> Result<Option<Record>, LineError> {
+        let Line::Whole(line) = line else {
+            return Err(LineError::TooLong);
+        };
+        let line = if is_first { without_mark(line)? } else { line };
+        if line.is_empty() {
+            return Ok(None);
+        }
+        Record::read(line, self.format, self.submitter.bytes_max()).map(Some)
+    }
 }
 
 impl Found {
@@ -194,11 +242,11 @@ fn guess(path: &Path) -> Format {
 
 fn show_malformed(file: &Path, found: &Found) {
     for (line, error) in &found.shown {
-        eprintln!("{}:{line}: {error}", file.display());
+        output::tell(format!("{}:{line}: {error}", file.display()));
     }
     let more = found.malformed - found.shown.len() as u64;
     if more > 0 {
-        eprintln!("… and {} more malformed lines", grouped(more));
+        output::tell(format!("… and {} more malformed lines", grouped(more)));
     }
 }
 
@@ -212,7 +260,10 @@ fn report(found: &Found, tally: &Tally, elapsed: Duration, engine: &Engine) -> S
         grouped(found.malformed),
     );
     if found.is_interrupted {
-        text += "interrupted: the remaining lines were not read\n";
+        text += &format!(
+            "interrupted after line {}: what was read is stored, later lines were not read\n",
+            grouped(found.lines)
+        );
     }
     if let Some(refusal) = &tally.first_refusal {
         let (refused, batches) = (grouped(tally.refused), grouped(tally.batches));

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use serde::Deserialize;
+use trunkline::config::TextError;
 use trunkline::core::params::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 
 use super::Format;
@@ -19,6 +20,8 @@ pub(super) struct Record {
 pub(crate) enum LineError {
     #[error("longer than {LINE_BYTES_MAX} bytes")]
     TooLong,
+    #[error(transparent)]
+    Encoding(#[from] TextError),
     #[error("not {{\"key\": \"…\", \"value\": \"…\"}}: {message} (column {column})")]
     Json { message: String, column: usize },
     #[error("no tab between key and value")]

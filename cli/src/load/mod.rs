@@ -10,17 +10,17 @@ pub(crate) mod plan;
 mod report;
 mod watch;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use tempfile::TempDir;
 use trunkline::Engine;
-use trunkline_load::{Load, LoadError, Outcome, Plan, Progress, Run, error_chain};
+use trunkline_load::{Load, LoadError, Outcome, Plan, Progress, Run};
 
 use crate::arguments::PlanArguments;
 use crate::configuration::SettingsArguments;
 use crate::error::CommandError;
 use crate::interrupt::Interrupt;
+use crate::temporary::Temporary;
 use crate::tui::Screen;
 use crate::{Exit, configuration, output};
 
@@ -64,20 +64,6 @@ pub(crate) struct LoadArguments {
     settings: SettingsArguments,
 }
 
-/// Makes a temporary directory for an engine.
-fn temporary() -> Result<TempDir, CommandError> {
-    let made = tempfile::Builder::new().prefix("trunkline-load-").tempdir();
-    made.map_err(CommandError::Temporary)
-}
-
-/// Removes a temporary directory.
-fn clear(directory: TempDir) -> Result<(), CommandError> {
-    let path = directory.path().to_owned();
-    directory
-        .close()
-        .map_err(CommandError::file("remove", path))
-}
-
 pub(crate) fn run(arguments: &LoadArguments) -> Result<Exit, CommandError> {
     let plan = plan::of(&arguments.plan)?;
     if arguments.tui {
@@ -87,25 +73,25 @@ pub(crate) fn run(arguments: &LoadArguments) -> Result<Exit, CommandError> {
         // Fails now, not after hours of the run.
         Run::can_be_written_to(directory)?;
     }
+    let mut config = configuration::layers(&arguments.settings)?.build()?;
     let interrupt = Interrupt::listen()?;
-    let (temporary, directory) = match &arguments.dir {
-        Some(directory) => (None, directory.clone()),
-        None => {
-            let temporary = temporary()?;
-            let path = temporary.path().to_owned();
-            (Some(temporary), path)
-        }
+    let temporary = match &arguments.dir {
+        Some(_) => None,
+        None => Some(Temporary::new("trunkline-load-", None)?),
     };
-    let config = configuration::for_directory(&arguments.settings, &directory)?;
+    let of_temporary = temporary.as_ref().map(Temporary::path);
+    let directory = arguments.dir.as_deref().or(of_temporary);
+    let directory = directory.unwrap_or(Path::new("")).to_owned();
+    config.engine.directory.clone_from(&directory);
     if !arguments.json {
-        output::print(report::head(arguments, &plan, &directory))?;
+        output::show(report::head(arguments, &plan, &directory));
     }
 
     let engine = configuration::open_watching(&arguments.settings, config)?;
     let exit = work(arguments, &plan, &engine, &interrupt);
     let closed = engine.shutdown_blocking();
     drop(engine);
-    let cleared = temporary.map_or(Ok(()), clear);
+    let cleared = temporary.map_or(Ok(()), Temporary::remove);
 
     let exit = exit?;
     closed?;
@@ -131,7 +117,7 @@ fn work(
     if let Some(trouble) = trouble {
         // The command ends with the first error and prints the ones that followed.
         for error in [kept.err(), shown.err()].into_iter().flatten() {
-            eprintln!("also: {}", error_chain(&error));
+            output::tell_error("also", &error);
         }
         return Err(trouble);
     }
@@ -151,10 +137,10 @@ fn keep(arguments: &LoadArguments, outcome: &Outcome, is_broken: bool) -> Result
     };
     outcome.write_to(directory)?;
     if is_broken {
-        eprintln!(
+        output::tell(format!(
             "the figures until the failure are in {}",
             directory.display()
-        );
+        ));
     }
     Ok(())
 }
@@ -181,22 +167,27 @@ fn show(
     if arguments.json {
         let none = Checks::default();
         let json = report::json(outcome, &root, checks.unwrap_or(&none));
-        return output::print_json(&json);
+        match arguments.out {
+            Some(_) => output::show_json(&json),
+            None => output::show_measured(&output::json_text(&json)?),
+        }
+        return Ok(());
     }
-    output::print(report::figures(outcome, &engine.metrics())?)?;
+    output::show(report::figures(outcome, &engine.metrics())?);
     let root = output::root_lines(&root);
-    output::print(format!("\nlast root\n{root}\n"))?;
-    output::print(match checks {
+    output::show(format!("\nlast root\n{root}\n"));
+    output::show(match checks {
         Some(checks) => checks.to_string(),
         None if outcome.is_interrupted => "interrupted: nothing was checked\n".to_owned(),
         None => "nothing was checked\n".to_owned(),
-    })
+    });
+    Ok(())
 }
 
 /// A load that ran, to its end or not.
 struct Carried {
     outcome: Outcome,
-    /// Error that ended the load early, or of the display.
+    /// Error that ended the load early.
     trouble: Option<CommandError>,
 }
 
@@ -223,23 +214,16 @@ fn carry_out(
         load = load.replay(path, arguments.replay_speed.unwrap_or(1.0))?;
     }
     let run = load.run();
-    let outcome = match &run {
-        Ok(outcome) => Some(outcome),
-        Err(LoadError::BrokenOff(broken)) => Some(&broken.outcome),
-        Err(_) => None,
-    };
-    if let Some(outcome) = outcome {
-        watch.end(&outcome.run.decisions);
-    }
-    let shown = watch.finish();
-    match run {
-        Err(LoadError::BrokenOff(broken)) => Ok(Carried {
+    let carried = match run {
+        Err(LoadError::BrokenOff(broken)) => Carried {
             outcome: broken.outcome,
             trouble: Some(CommandError::BrokenOff(Box::new(broken.source))),
-        }),
-        run => Ok(Carried {
+        },
+        run => Carried {
             outcome: run?,
-            trouble: shown.err().map(CommandError::from),
-        }),
-    }
+            trouble: None,
+        },
+    };
+    watch.end(&carried.outcome.run.decisions);
+    Ok(carried)
 }

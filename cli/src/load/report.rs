@@ -15,7 +15,7 @@ use super::check::Checks;
 use super::measured;
 use crate::error::CommandError;
 use crate::output::{
-    byte_size, counted, duration, grouped, micros, printable, rate, without_nulls,
+    byte_size, counted, duration, escaped_line, grouped, micros, rate, without_nulls,
 };
 use crate::report::{decisions, second};
 use crate::table::Table;
@@ -235,7 +235,7 @@ fn reloads_refused(run: &Run) -> String {
     let left_out = refused.len().saturating_sub(REFUSED_MAX);
     for (at_us, message) in refused.into_iter().skip(left_out) {
         let second = second(run, at_us);
-        let _ = writeln!(text, "  {second:8.1} s  {}", printable(message));
+        let _ = writeln!(text, "  {second:8.1} s  {}", escaped_line(message));
     }
     text
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use trunkline::decisions::{Change, Decision};
 use trunkline_load::{Progress as Step, StageName};
 
-use crate::output::{duration, grouped, printable};
+use crate::output::{self, duration, grouped};
 use crate::progress::{Progress, Unit};
 use crate::tui::{Screen, ScreenError};
 
@@ -16,7 +16,6 @@ const LINE_INTERVAL: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     screen: Option<Screen>,
-    failed: Option<ScreenError>,
     lines: Lines,
 }
 
@@ -28,30 +27,28 @@ impl Watch {
         })
     }
 
-    /// Shows the progress. Returns whether the run is to end: the user asked for it, or the terminal failed.
+    /// Shows the progress. Returns whether the user asked to end the run. If the terminal fails, the run goes on and
+    /// its progress is written as lines.
     pub(super) fn show(&mut self, step: &Step<'_>) -> bool {
-        let Some(screen) = &mut self.screen else {
-            self.lines.show(step);
-            return false;
-        };
-        self.failed.is_some()
-            || screen.show(step).unwrap_or_else(|error| {
-                self.failed = Some(error);
-                true
-            })
+        if let Some(screen) = &mut self.screen {
+            match screen.show(step) {
+                Ok(asks_to_end) => return asks_to_end,
+                Err(error) => {
+                    self.screen = None;
+                    output::tell_error("warning", &error);
+                }
+            }
+        }
+        self.lines.show(step);
+        false
     }
 
-    /// Reports the reloads since the progress was shown last.
-    pub(super) fn end(&mut self, decisions: &[Decision]) {
-        if self.screen.is_none() {
+    /// Gives the terminal back, and reports the reloads since the progress was shown last.
+    pub(super) fn end(mut self, decisions: &[Decision]) {
+        if self.screen.take().is_none() {
             self.lines.bar = None;
             self.lines.tell_reloads(decisions);
         }
-    }
-
-    /// Gives the terminal back. Returns the error if it failed.
-    pub(super) fn finish(self) -> Result<(), ScreenError> {
-        self.failed.map_or(Ok(()), Err)
     }
 }
 
@@ -78,7 +75,7 @@ impl Lines {
         let due = LINE_INTERVAL * (self.lines + 1);
         if step.stage == StageName::Run && step.elapsed >= due {
             self.lines += 1;
-            eprintln!("{}", line(step));
+            output::tell(line(step));
         }
         self.tell_reloads(step.decisions);
     }
@@ -90,7 +87,7 @@ impl Lines {
         for text in news.filter_map(reload) {
             match &self.bar {
                 Some(bar) => bar.say(&text),
-                None => eprintln!("{text}"),
+                None => output::tell(&text),
             }
         }
         self.decision = decisions.last().map_or(self.decision, |last| last.number);
@@ -124,7 +121,7 @@ fn reload(decision: &Decision) -> Option<String> {
         change @ Change::Setting { .. } => ("reloaded", change.to_string()),
         _ => return None,
     };
-    Some(format!("{what}: {}", printable(&text)))
+    Some(format!("{what}: {text}"))
 }
 
 /// Returns a line about the last complete second.
@@ -168,7 +165,7 @@ mod tests {
         let refused = Change::ReloadRefused {
             message: "a.toml:1: unknown key\u{1b}[2J".to_owned(),
         };
-        let says = "reload refused, the previous settings stay: a.toml:1: unknown key[2J";
+        let says = "reload refused, the previous settings stay: a.toml:1: unknown key\u{1b}[2J";
         assert_eq!(reload(&decision(1, refused)).as_deref(), Some(says));
         let taken = Change::Setting {
             key: "group.linger_ms".to_owned(),

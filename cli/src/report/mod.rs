@@ -48,7 +48,7 @@ pub(crate) fn run(arguments: &ReportArguments) -> Result<Exit, CommandError> {
         .clone()
         .unwrap_or_else(|| arguments.directory.join(PAGE_FILE));
     if output::write(&file, page.as_bytes())? {
-        output::print(format!("{}\n", file.display()))?;
+        output::show(format!("{}\n", file.display()));
     }
     Ok(Exit::Done)
 }

@@ -5,7 +5,7 @@ use trunkline::decisions::Decision;
 use trunkline_load::{Latency, Run};
 
 use crate::inspect::date;
-use crate::output::{grouped, printable};
+use crate::output::{escaped_line, grouped};
 use crate::table::Table;
 
 use super::control::{busy_mean, second};
@@ -31,11 +31,11 @@ fn head(run: &Run) -> String {
     let totals = &run.totals;
     format!(
         "{}\n  began         {}\n  version       {} {}\n  machine       {}, {} cores\n  took          {}\n  offered       {} ({}/s)\n  achieved      {} ({}/s)\n  dropped       {}\n  failed        {}\n",
-        printable(name(run)),
+        escaped_line(name(run)),
         date(run.began_unix_ms),
-        printable(&run.version),
-        printable(&run.git_revision),
-        printable(&run.machine.processor),
+        escaped_line(&run.version),
+        escaped_line(&run.git_revision),
+        escaped_line(&run.machine.processor),
         run.machine.cores,
         micros(totals.elapsed_us as f64),
         grouped(totals.offered),
@@ -97,7 +97,8 @@ pub(crate) fn decisions(run: &Run) -> String {
     let left_out = run.decisions.len().saturating_sub(LINES_MAX);
     let line = |decision: &Decision| {
         let second = second(run, decision.at_us);
-        let change = printable(&label::change(&decision.change));
+        let change = label::change(&decision.change);
+        let change = escaped_line(&change);
         format!("  {second:8.1} s  {change}: {}\n", label::why(decision))
     };
     let lines = run.decisions.iter().skip(left_out).map(line);
@@ -113,6 +114,6 @@ fn warnings(run: &Run) -> String {
         return String::new();
     }
     let lines = run.warnings.iter().take(LINES_MAX);
-    let lines = lines.map(|warning| format!("warning: {}\n", printable(&warning.to_string())));
+    let lines = lines.map(|warning| format!("warning: {}\n", escaped_line(&warning.to_string())));
     format!("\n{}", lines.collect::<String>())
 }

@@ -93,7 +93,7 @@ pub(crate) fn run(arguments: &SweepArguments) -> Result<Exit, CommandError> {
         for place in trial::order(combinations.len(), round) {
             let choices = &combinations[place];
             let (count, name) = (arguments.rounds, trial::name(choices));
-            eprintln!("round {round} of {count}: {name}");
+            output::tell(format!("round {round} of {count}: {name}"));
             let parent = arguments.dir.as_deref();
             let trial = |plan: &Plan| trial::run(plan, &layers, choices, parent, &interrupt);
             let mut points = Vec::new();
@@ -110,11 +110,10 @@ pub(crate) fn run(arguments: &SweepArguments) -> Result<Exit, CommandError> {
     let curves: Vec<Curve> = curves
         .filter_map(|(settings, rounds)| curve(settings, rounds, target_us))
         .collect();
-    output::print_either(
-        arguments.json,
-        || &curves,
-        || text(&curves, &shares, target_us),
-    )?;
+    output::show_measured(&match arguments.json {
+        true => output::json_text(&curves)?,
+        false => text(&curves, &shares, target_us),
+    });
     trial::exit(ended)
 }
 

@@ -11,7 +11,7 @@ use trunkline::Stage;
 use trunkline::decisions::{Decision, Window};
 use trunkline_load::{OperationFigures, OperationKind, Progress, Second};
 
-use crate::output::{grouped, printable};
+use crate::output::{escaped_line, grouped};
 use crate::report::{busy_percent, change, compact, micros};
 
 /// Most decisions that are shown.
@@ -178,7 +178,7 @@ fn draw_decisions(frame: &mut Frame<'_>, decisions: &[Decision], area: Rect) {
     let line = |decision: &Decision| {
         Line::from(vec![
             format!("{:>8.1} s  ", decision.at_us as f64 / 1e6).dim(),
-            printable(&change(&decision.change)).into(),
+            escaped_line(&change(&decision.change)).into_owned().into(),
             format!("  {}", decision.reason).dim(),
         ])
     };
@@ -392,6 +392,9 @@ mod tests {
             message: "\x1b[2J\u{202e}bad".to_owned(),
         };
         let drawn = drawn(&live, 110, 21);
-        assert!(drawn.contains("reload refused ([2Jbad)"), "{drawn}");
+        assert!(
+            drawn.contains(r"reload refused (\u{1b}[2J\u{202e}bad)"),
+            "{drawn}"
+        );
     }
 }

@@ -159,7 +159,7 @@ mod tests {
 
     use super::*;
 
-    /// Rounds of a throughput each, the same there and back.
+    /// Rounds of a throughput each, the same in both orders.
     fn tried(value: &str, rounds: &[f64]) -> Tried {
         let twice = rounds.iter().flat_map(|rate| [*rate, *rate]);
         Tried {

@@ -68,7 +68,7 @@ pub(crate) fn run(arguments: &TuneArguments) -> Result<Exit, CommandError> {
     check(&layers, &varied)?;
     check_out(arguments)?;
     if rounds_needed(arguments.rounds.into()).is_none() {
-        eprintln!("fewer than 5 rounds keep no setting: only the measurements are written");
+        output::tell("fewer than 5 rounds keep no setting: only the measurements are written");
     }
     let interrupt = Interrupt::listen()?;
     if arguments.plan.rate_share.is_some() {
@@ -110,7 +110,7 @@ pub(crate) fn run(arguments: &TuneArguments) -> Result<Exit, CommandError> {
 fn tell(found: &Found) {
     let step = found.steps.last();
     if let Some((step, kept)) = step.and_then(|step| Some((step, step.tried.get(step.kept)?))) {
-        eprintln!("{}: {}", step.key, kept.value);
+        output::tell(format!("{}: {}", step.key, kept.value));
     }
 }
 
@@ -149,7 +149,7 @@ fn rate_of(
     layers: &Layers,
     interrupt: &Interrupt,
 ) -> Result<Option<f64>, CommandError> {
-    eprintln!("closed loop, to find a rate");
+    output::tell("closed loop, to find a rate");
     // With the number of readers of the trials at the rate.
     let plan = &trial::with_open_readers(plan);
     let found = trial::run(plan, layers, &[], arguments.dir.as_deref(), interrupt)?;
@@ -173,11 +173,12 @@ fn check_out(arguments: &TuneArguments) -> Result<(), CommandError> {
 /// Writes the profile. If that fails, prints it.
 fn write(arguments: &TuneArguments, text: &str) -> Result<(), CommandError> {
     let Some(file) = file(arguments) else {
-        return output::print(text);
+        output::show_measured(text);
+        return Ok(());
     };
     let written = std::fs::write(file, text);
     if written.is_err() {
-        output::print(text)?;
+        output::show_measured(text);
     }
     written.map_err(CommandError::file("write", file))
 }

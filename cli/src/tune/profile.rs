@@ -9,7 +9,7 @@ use trunkline_load::{Machine, Plan, error_chain};
 
 use super::judge::{Aim, CHANCE_TIMES_MIN, GAIN_MIN, Gain, Tried, chance, rounds_needed};
 use super::search::{Found, Search, Step, Stopped};
-use crate::output::{counted, grouped, micros, printable};
+use crate::output::{counted, escaped_line, grouped, micros};
 use crate::trial::Stop;
 
 pub(super) fn text(
@@ -52,7 +52,7 @@ fn untried(found: &Found) -> String {
         Some(Stopped { at, why }) => match why {
             Stop::Interrupted => "Interrupted".to_owned(),
             Stop::Failed(error) => {
-                let why = printable(&error_chain(error));
+                let why = escaped_line(&error_chain(error)).into_owned();
                 format!("A trial with {at} failed ({why})")
             }
         },
@@ -181,7 +181,7 @@ fn entry(key: &str, aim: Aim, step: &Step) -> String {
         text += &warned(tried);
     }
     for (value, why) in &step.skipped {
-        let why = printable(why);
+        let why = escaped_line(why);
         let _ = writeln!(text, "# {key} = {value}: not tried: {why}");
     }
     match step.tried.get(step.kept) {
@@ -221,7 +221,7 @@ fn warned(tried: &Tried) -> String {
         Some(first) => format!(
             "#   {count} of {} had a warning, the first: {}\n",
             counted(tried.trials.len() as u64, "trial"),
-            printable(&first.to_string())
+            escaped_line(&first.to_string())
         ),
     }
 }
@@ -340,9 +340,9 @@ mod tests {
         };
         let text = profile(5, &Config::default(), &found);
         let expected = "# linger_ms = 1: 90 operations/s, p50 0 µs, p99 0 µs; 0.90, 1.27, 1.80 times as good, \
-                        better in 1 of 2 rounds (1 more did not count)\n# linger_ms = 9: not tried: toomuch\n";
+                        better in 1 of 2 rounds (1 more did not count)\n# linger_ms = 9: not tried: too\\nmuch\n";
         assert!(text.contains(expected), "{text}");
-        let warning = "#   1 of 6 trials had a warning, the first: 3 operations failed, the first with: late= \
+        let warning = "#   1 of 6 trials had a warning, the first: 3 operations failed, the first with: late\\n= \
                        1\n";
         assert!(text.contains(warning), "{text}");
         assert_eq!(read(&text), Config::default());

@@ -8,6 +8,7 @@ use trunkline::Config;
 use trunkline::config::Layers;
 
 use crate::error::CommandError;
+use crate::output;
 use crate::sweep::Varied;
 use crate::trial::{self, Choice, Figures, Stop};
 
@@ -100,7 +101,7 @@ impl Search<'_> {
                 Ok(config) => step.add(value_of(&config, &step.key)),
                 Err(error) => {
                     let why = trunkline_load::error_chain(&error);
-                    eprintln!("{}={value} is skipped: {why}", step.key);
+                    output::tell(format!("{}={value} is skipped: {why}", step.key));
                     step.skipped.push((value.clone(), why));
                 }
             }
@@ -122,7 +123,7 @@ impl Search<'_> {
             for place in trial::there_and_back(step.tried.len(), round) {
                 let tried = &mut step.tried[place];
                 let at = format!("{}={}", step.key, tried.value);
-                eprintln!("round {round} of {}: {at}", self.rounds);
+                output::tell(format!("round {round} of {}: {at}", self.rounds));
                 let measured = measure(&with(chosen, &step.key, &tried.value));
                 let measured = measured.map_err(Stop::from);
                 let figures = measured.and_then(|figures| figures.ok_or(Stop::Interrupted));

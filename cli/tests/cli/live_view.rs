@@ -1,15 +1,9 @@
-use std::ffi::OsStr;
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
-use std::process::{Child, Stdio};
+use std::io::Write;
 
-use rustix::fs::OFlags;
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+use rustix::termios::{LocalModes, tcgetattr};
 
 use crate::support::{Workplace, command, run};
+use crate::terminal::Terminal;
 
 #[test]
 fn without_a_terminal_nothing_is_begun() {
@@ -17,57 +11,6 @@ fn without_a_terminal_nothing_is_begun() {
     let directory = workplace.text("state");
     run(["load", "--tui", "--dir", &directory]).unusable("--tui needs a terminal");
     assert!(!workplace.path("state").exists());
-}
-
-/// A terminal that a command runs on, seen from where its user sits.
-struct Terminal {
-    user: File,
-    command: Child,
-    /// What was on it.
-    seen: String,
-}
-
-impl Terminal {
-    fn running(arguments: &[&str]) -> Self {
-        let user = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&user).unwrap();
-        unlockpt(&user).unwrap();
-        let name = ptsname(&user, Vec::new()).unwrap();
-        let terminal = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(OFlags::NOCTTY.bits().cast_signed())
-            .open(OsStr::from_bytes(name.to_bytes()))
-            .unwrap();
-        let size = Winsize {
-            ws_row: 40,
-            ws_col: 120,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
-        tcsetwinsize(&terminal, size).unwrap();
-        let command = command()
-            .args(arguments)
-            .stdin(Stdio::from(terminal.try_clone().unwrap()))
-            .stdout(Stdio::from(terminal))
-            .spawn()
-            .unwrap();
-        // Nobody else has the terminal: when the command ends, so does reading.
-        Self {
-            user: File::from(user),
-            command,
-            seen: String::new(),
-        }
-    }
-
-    /// Reads on until this was on the terminal.
-    fn wait_for(&mut self, text: &str) {
-        let mut bytes = [0; 4096];
-        while !self.seen.contains(text) {
-            let count = self.user.read(&mut bytes).expect("the command runs");
-            self.seen += &String::from_utf8_lossy(&bytes[..count]);
-        }
-    }
 }
 
 #[test]
@@ -85,7 +28,9 @@ fn on_a_terminal_it_is_drawn_until_q_is_pressed_and_the_terminal_given_back() {
         "--duration",
         "60",
     ];
-    let mut running = Terminal::running(&load);
+    let mut command = command();
+    command.args(load);
+    let mut running = Terminal::running(command);
     for drawn in [TAKEN, "operations/s", "persist"] {
         running.wait_for(drawn);
     }

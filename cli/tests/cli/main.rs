@@ -3,22 +3,33 @@
 mod markup;
 mod support;
 mod synthetic;
+#[cfg(unix)]
+mod terminal;
 
 mod audit;
 mod compare;
 mod configuration;
 mod directories;
+mod encodings;
 mod evidence;
 mod history;
 mod import;
+#[cfg(unix)]
+mod import_streams;
 mod inspect;
 #[cfg(unix)]
 mod live_view;
 mod load;
 mod load_runs;
+#[cfg(unix)]
+mod outputs;
 mod proof_show;
 mod prove;
 mod report;
+#[cfg(unix)]
+mod signals;
 mod single_key;
 mod sweep_and_tune;
+#[cfg(unix)]
+mod text_of_others;
 mod verify;

@@ -355,7 +355,7 @@ fn without_a_page_the_figures_are_text() {
     made.write_to(directory.path());
     let path = directory.path().to_str().expect("text");
     let text = run(["report", path]).done().stdout;
-    assert!(text.starts_with("a[2Jb\n"), "{text}");
+    assert!(text.starts_with("a\\u{1b}[2Jb\n"), "{text}");
     for part in [
         "p99.99",
         "update",

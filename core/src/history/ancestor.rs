@@ -18,6 +18,7 @@ use crate::record::CommitRecord;
 /// history.append(&HISTORY, &genesis.commit_id());
 /// let mut head = genesis.clone();
 /// (head.version, head.history_digest) = (1, history.digest(&HISTORY));
+/// head.parent = genesis.commit_id();
 /// let trusted = head.commit_id();
 ///
 /// let proof = AncestorProof {
@@ -84,6 +85,11 @@ pub enum VerifyAncestorError {
     /// The commit id is not shown to be in the head's history.
     #[error(transparent)]
     Inclusion(#[from] InclusionError),
+    /// The head's record names another parent than its history has.
+    #[error(
+        "the head's record names another parent than the version before it in its history; the head contradicts itself"
+    )]
+    Parent,
 }
 
 impl AncestorProof {
@@ -102,6 +108,9 @@ impl AncestorProof {
         let (item, digest) = (&self.commit_id, &self.head.history_digest);
         self.inclusion
             .verify(&HISTORY, count, self.version, item, digest)?;
+        if self.version == count - 1 && self.commit_id != self.head.parent {
+            return Err(VerifyAncestorError::Parent);
+        }
         Ok(Ancestor {
             tree_id: self.head.tree_id,
             version: self.version,

@@ -26,11 +26,12 @@ use crate::record::CommitRecord;
 /// history.append(&HISTORY, &older.commit_id());
 /// let mut head = older.clone();
 /// (head.version, head.history_digest) = (1, history.digest(&HISTORY));
+/// head.parent = older.commit_id();
 /// let trusted = (older.commit_id(), head.commit_id());
 ///
 /// // The prover did not keep the older record; the client has it.
 /// let proof = ConsistencyProof { older: None, head, peaks: vec![], nodes: vec![] };
-/// let received = ConsistencyProof::decode(&proof.encode()?)?.with_older(older);
+/// let received = ConsistencyProof::decode(&proof.encode()?)?.with_older(older)?;
 /// assert_eq!(received.verify(&trusted.0, &trusted.1)?.older_version, 0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -76,6 +77,9 @@ pub enum VerifyConsistencyError {
     /// The older head's record was not supplied.
     #[error("the proof carries no record of the older head; add the one that you hold")]
     NeedsOlder,
+    /// The proof carries another record of the older head than the client added.
+    #[error("the proof carries another record of the older head than the one given")]
+    OtherOlder,
     /// The older record is not that of the older head.
     #[error("the older record has another commit id than the trusted one")]
     OlderCommit,
@@ -115,14 +119,26 @@ pub enum VerifyConsistencyError {
     /// The nodes do not lead to the head.
     #[error("the older history and what follows do not lead to the head's history digest")]
     HeadHistory,
+    /// The head follows the older head, but its record names another parent.
+    #[error(
+        "the head's record names another parent than the older head, which it follows; the head contradicts itself"
+    )]
+    Parent,
 }
 
 impl ConsistencyProof {
     /// Returns the proof with the record of the older head, which the caller holds.
-    pub fn with_older(self, older: CommitRecord) -> Self {
-        Self {
-            older: Some(older),
-            ..self
+    ///
+    /// # Errors
+    ///
+    /// Fails if the proof carries another record of the older head.
+    pub fn with_older(self, older: CommitRecord) -> Result<Self, VerifyConsistencyError> {
+        match &self.older {
+            Some(carried) if *carried != older => Err(VerifyConsistencyError::OtherOlder),
+            _ => Ok(Self {
+                older: Some(older),
+                ..self
+            }),
         }
     }
 
@@ -204,9 +220,12 @@ impl ConsistencyProof {
         for (subtree, node) in subtrees().zip(&self.nodes) {
             range.append_subtree(&HISTORY, subtree.height, *node, |_| {});
         }
-        match range.digest(&HISTORY) == self.head.history_digest {
-            true => Ok(()),
-            false => Err(VerifyConsistencyError::HeadHistory),
+        if range.digest(&HISTORY) != self.head.history_digest {
+            return Err(VerifyConsistencyError::HeadHistory);
+        }
+        match self.nodes.is_empty() && self.head.parent != *older {
+            true => Err(VerifyConsistencyError::Parent),
+            false => Ok(()),
         }
     }
 

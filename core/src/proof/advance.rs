@@ -45,7 +45,7 @@ pub enum AdvanceError {
     #[error("proof and change are of different trees")]
     Tree,
     /// The change is not later than the proof.
-    #[error("a proof of version {from} can't be moved to version {to}")]
+    #[error("a proof of version {from} cannot be moved to version {to}")]
     Backwards {
         /// Version of the proof.
         from: u64,

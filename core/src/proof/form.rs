@@ -3,11 +3,12 @@
 //! Not here: whether it proves anything.
 
 use super::{
-    BUCKET_MEMBERS_MIN, Claim, ENTRIES_MAX, Entry, PROOF_BYTES_MAX, Place, Proof, Terminal,
+    BUCKET_MEMBERS_MIN, Claim, ENTRIES_MAX, Entry, PROOF_BYTES_MAX, Place, Proof, Terminal, Top,
     VERSIONS_MAX, VersionProof,
 };
 use crate::params::{
     BUCKET_MEMBERS_MAX, KEY_BYTES_MAX, METADATA_BYTES_MAX, PATH_BITS, ROOT_BITS, VALUE_BYTES_MAX,
+    WIDTH,
 };
 
 /// A proof outside the bounds of its form.
@@ -63,6 +64,26 @@ pub enum ProofFormError {
     /// Too few or too many members.
     #[error("a bucket has {BUCKET_MEMBERS_MIN} to {BUCKET_MEMBERS_MAX} members, not {0}")]
     BucketMembers(usize),
+    /// More siblings below the slots than the paths of the terminals have levels.
+    #[error(
+        "a version has at most {SIBLINGS_OF_TERMINAL_MAX} siblings below the slots for each terminal, {max} here, not {found}"
+    )]
+    Siblings {
+        /// How many there are.
+        found: usize,
+        /// How many there may be.
+        max: usize,
+    },
+    /// More siblings above the slots than the slots that the terminals can lie in have levels.
+    #[error(
+        "a hash top has at most {SIBLINGS_OF_SLOT_MAX} siblings for each slot, {max} here, not {found}"
+    )]
+    TopSiblings {
+        /// How many there are.
+        found: usize,
+        /// How many there may be.
+        max: usize,
+    },
     /// The encoded proof is too long.
     #[error("a proof of {0} bytes is longer than {PROOF_BYTES_MAX}; split it")]
     Bytes(usize),
@@ -77,6 +98,29 @@ impl Proof {
         }
         counts.check()?;
         self.versions.iter().try_for_each(VersionProof::check_form)
+    }
+}
+
+/// Most siblings below the slot on the path to a terminal.
+const SIBLINGS_OF_TERMINAL_MAX: usize = (PATH_BITS - ROOT_BITS) as usize;
+/// Most siblings on the path from a slot to the root.
+const SIBLINGS_OF_SLOT_MAX: usize = ROOT_BITS as usize;
+
+/// Checks the number of siblings below the slots.
+pub(super) fn check_siblings(found: usize, terminals: usize) -> Result<(), ProofFormError> {
+    let max = SIBLINGS_OF_TERMINAL_MAX * terminals;
+    match found {
+        _ if found <= max => Ok(()),
+        _ => Err(ProofFormError::Siblings { found, max }),
+    }
+}
+
+/// Checks the number of siblings above the slots. Each slot has a terminal.
+pub(super) fn check_top_siblings(found: usize, terminals: usize) -> Result<(), ProofFormError> {
+    let max = SIBLINGS_OF_SLOT_MAX * terminals.min(WIDTH);
+    match found {
+        _ if found <= max => Ok(()),
+        _ => Err(ProofFormError::TopSiblings { found, max }),
     }
 }
 
@@ -124,6 +168,11 @@ impl VersionProof {
             .map_or(0, |record| record.metadata.len());
         if metadata_bytes > METADATA_BYTES_MAX {
             return Err(ProofFormError::MetadataBytes(metadata_bytes));
+        }
+        let terminals = self.terminals.len();
+        check_siblings(self.siblings.len(), terminals)?;
+        if let Top::Hash { siblings } = &self.top {
+            check_top_siblings(siblings.len(), terminals)?;
         }
         self.entries.iter().try_for_each(Entry::check_form)?;
         self.terminals.iter().try_for_each(Terminal::check_form)

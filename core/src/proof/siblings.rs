@@ -125,8 +125,7 @@ impl Siblings {
         if let Some(index) = digests.iter().position(|digest| *digest == ZERO) {
             return Err(SiblingsError::Zero(index));
         }
-        let empty: usize = bitmap.iter().map(|byte| byte.count_ones() as usize).sum();
-        let count = empty + digests.len();
+        let count = bits_set(&bitmap) + digests.len();
         if bitmap.len() != count.div_ceil(8) || has_bits_from(&bitmap, count) {
             return Err(SiblingsError::Bitmap {
                 bitmap_bytes: bitmap.len(),
@@ -139,6 +138,11 @@ impl Siblings {
             count,
         })
     }
+}
+
+/// Returns how many bits of a bitmap are set.
+pub(super) fn bits_set(bitmap: &[u8]) -> usize {
+    bitmap.iter().map(|byte| byte.count_ones() as usize).sum()
 }
 
 /// Returns whether a bit at or after `count` is set in a bitmap whose last byte holds bit `count - 1`.

@@ -7,7 +7,8 @@ use alloc::vec::Vec;
 
 use prost::Message;
 
-use super::form::{Counts, check_members};
+use super::form::{Counts, check_members, check_siblings, check_top_siblings};
+use super::siblings::bits_set;
 use super::{
     Claim, Entry, PROOF_BYTES_MAX, Place, Proof, ProofFormError, ShownLeaf, Siblings,
     SiblingsError, Terminal, Top, TopOpening, VersionProof,
@@ -28,6 +29,12 @@ mod proto {
 const VERSIONS_FIELD: u64 = 4;
 const ENTRIES_FIELD: u64 = 3;
 const TERMINALS_FIELD: u64 = 4;
+const EMPTY_SIBLINGS_FIELD: u64 = 5;
+const SIBLINGS_FIELD: u64 = 6;
+const HASH_TOP_FIELD: u64 = 8;
+// Field numbers of a hash top.
+const TOP_EMPTY_SIBLINGS_FIELD: u64 = 1;
+const TOP_SIBLINGS_FIELD: u64 = 2;
 
 /// The reason why bytes are not a proof.
 ///
@@ -130,32 +137,60 @@ impl Proof {
     }
 }
 
-/// Counts versions, entries and terminals without decoding them: two bytes on the wire would take a
-/// hundred in memory.
+/// Counts versions and their parts without decoding them: two bytes on the wire would take a hundred in memory,
+/// and one bit of a bitmap stands for a digest.
 fn check_outline(mut bytes: &[u8]) -> Result<(), DecodeProofError> {
     let mut counts = Counts::default();
     while !bytes.is_empty() {
         let field = take_field(&mut bytes).ok_or(DecodeProofError::Field)?;
         if field.number == VERSIONS_FIELD {
-            let (entries, terminals) = count_parts(field.content)?;
-            counts.add(entries, terminals)?;
+            let parts = count_parts(field.content)?;
+            counts.add(parts.entries, parts.terminals)?;
+            check_siblings(parts.siblings, parts.terminals)?;
+            check_top_siblings(parts.top_siblings, parts.terminals)?;
         }
     }
     Ok(counts.check()?)
 }
 
-/// Counts the entries and terminals of a version.
-fn count_parts(mut bytes: &[u8]) -> Result<(usize, usize), DecodeProofError> {
-    let (mut entries, mut terminals) = (0, 0);
+/// How many parts a version has.
+#[derive(Default)]
+struct Parts {
+    entries: usize,
+    terminals: usize,
+    siblings: usize,
+    top_siblings: usize,
+}
+
+/// Counts the parts of a version.
+fn count_parts(mut bytes: &[u8]) -> Result<Parts, DecodeProofError> {
+    let mut parts = Parts::default();
     while !bytes.is_empty() {
         let field = take_field(&mut bytes).ok_or(DecodeProofError::Field)?;
         match field.number {
-            ENTRIES_FIELD => entries += 1,
-            TERMINALS_FIELD => terminals += 1,
+            ENTRIES_FIELD => parts.entries += 1,
+            TERMINALS_FIELD => parts.terminals += 1,
+            EMPTY_SIBLINGS_FIELD => parts.siblings += bits_set(field.content),
+            SIBLINGS_FIELD => parts.siblings += field.content.len() / 32,
+            HASH_TOP_FIELD => parts.top_siblings += count_top_siblings(field.content)?,
             _ => {}
         }
     }
-    Ok((entries, terminals))
+    Ok(parts)
+}
+
+/// Counts the siblings of a hash top.
+fn count_top_siblings(mut bytes: &[u8]) -> Result<usize, DecodeProofError> {
+    let mut siblings = 0;
+    while !bytes.is_empty() {
+        let field = take_field(&mut bytes).ok_or(DecodeProofError::Field)?;
+        siblings += match field.number {
+            TOP_EMPTY_SIBLINGS_FIELD => bits_set(field.content),
+            TOP_SIBLINGS_FIELD => field.content.len() / 32,
+            _ => 0,
+        };
+    }
+    Ok(siblings)
 }
 
 /// A field of a message: empty content if it is a varint.

@@ -107,7 +107,7 @@ impl DirectoryLock {
     }
 
     /// Shares the lock with other readers, or says at once that a writer has it. Works in a directory
-    /// that can't be written, also without a lock file.
+    /// that cannot be written, also without a lock file.
     pub fn acquire_shared(directory: &Path) -> Result<Self, LockError> {
         let locked = lock(directory, File::open(directory), false)?;
         let file_path = directory.join(LOCK_FILE);
@@ -159,7 +159,7 @@ fn lock(path: &Path, opened: io::Result<File>, alone: bool) -> Result<Locked, Lo
     };
     match locked {
         Ok(()) => Ok(Locked(file)),
-        // With a writer it can't be shared.
+        // With a writer it cannot be shared.
         Err(TryLockError::WouldBlock) if alone && file.try_lock_shared().is_ok() => {
             drop(Locked(file));
             Err(LockError::Shared { path: path() })

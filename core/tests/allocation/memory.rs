@@ -1,8 +1,11 @@
+use trunkline_core::audit::AuditProof;
+use trunkline_core::evidence::{EVIDENCE_BYTES_MAX, Evidence};
 use trunkline_core::hash::ZERO;
+use trunkline_core::history::{AncestorProof, ConsistencyProof, HISTORY_PROOF_BYTES_MAX};
 use trunkline_core::params::TreeParams;
 use trunkline_core::proof::{
-    Claim, ENTRIES_MAX, Entry, Expected, Place, Proof, Siblings, Terminal, Top, VERSIONS_MAX,
-    VersionProof, verify_versions,
+    Claim, DecodeProofError, ENTRIES_MAX, Entry, Expected, PROOF_BYTES_MAX, Place, Proof,
+    ProofFormError, Siblings, Terminal, Top, VERSIONS_MAX, VersionProof, verify_versions,
 };
 use trunkline_testkit::counting::{peak_of, proof_memory_max};
 use trunkline_testkit::keys::{number_key, numbered};
@@ -85,7 +88,7 @@ fn memory_is_linear_in_bytes_that_are_nearly_nothing_but_parts() {
             protobuf::bytes(5, &vec![0xc0; count * 48]),
         ];
         for form in forms {
-            let headed = [protobuf::number(1, 1), form.clone()].concat();
+            let headed = [protobuf::number(1, 2), form.clone()].concat();
             for bytes in [form, headed] {
                 assert!(!check(&bytes, &[by_nothing(), Expected::Carried]));
             }
@@ -97,6 +100,52 @@ fn by_nothing() -> Expected {
     Expected::StateDigest {
         tree_id: TreeParams::default().tree_id(),
         state_digest: ZERO,
+    }
+}
+
+/// A bitmap of 64 MiB stands for 17 GB of siblings.
+#[test]
+fn a_bitmap_of_more_siblings_than_there_can_be_takes_no_memory() {
+    let entry = protobuf::bytes(3, &protobuf::bytes(4, &[]));
+    let place = [protobuf::number(1, 7), protobuf::bytes(2, &[])].concat();
+    let terminal = protobuf::bytes(4, &place);
+    let bitmap = vec![0xff; PROOF_BYTES_MAX - 100];
+    let empty_siblings = protobuf::bytes(5, &bitmap);
+    let top = protobuf::bytes(8, &protobuf::bytes(1, &bitmap));
+    for siblings in [empty_siblings, top] {
+        let version = protobuf::bytes(4, &[&entry[..], &terminal, &siblings].concat());
+        let bytes = [protobuf::number(1, 2), version].concat();
+        let (refused, peak) = peak_of(|| Proof::decode(&bytes));
+        assert!(matches!(
+            refused,
+            Err(DecodeProofError::Form(
+                ProofFormError::Siblings { .. } | ProofFormError::TopSiblings { .. }
+            ))
+        ));
+        assert!(peak < 4096, "{peak} bytes were allocated");
+    }
+}
+
+/// The decoders of the other proofs copy no more than they were given, either.
+#[test]
+fn memory_is_linear_in_the_bytes_of_proofs_over_the_history_and_evidence() {
+    let digests = [1 << 10, HISTORY_PROOF_BYTES_MAX, EVIDENCE_BYTES_MAX];
+    for bytes in digests {
+        for field in 2..=10 {
+            let form = [
+                protobuf::number(1, 2),
+                protobuf::bytes(field, &vec![1; bytes - 16]),
+            ]
+            .concat();
+            let (read, peak) = peak_of(|| {
+                AncestorProof::decode(&form).is_ok()
+                    || ConsistencyProof::decode(&form).is_ok()
+                    || Evidence::decode(&form).is_ok()
+                    || AuditProof::decode(&form).is_ok()
+            });
+            assert!(!read);
+            assert!(peak <= proof_memory_max(form.len()), "{peak} of {bytes}");
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 //! A commitment to a polynomial of higher degree that agrees with the state on all slots: openings at
-//! slots can't tell it from the KZG root, an audit proof can.
+//! slots cannot tell it from the KZG root, an audit proof can.
 
 use ark_ff::AdditiveGroup;
 use ark_poly::{EvaluationDomain, Radix2EvaluationDomain};

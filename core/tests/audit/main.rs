@@ -1,6 +1,7 @@
 //! Audit proofs, checked against a naive model that shares no code with the crate.
 
 mod fixture;
+mod vectors;
 
 mod arbitrary_input;
 mod canonical_form;
@@ -11,4 +12,7 @@ mod prover;
 mod rules;
 mod specification_example;
 mod trust;
+mod vector_answers;
+mod vector_coverage;
+mod vector_files;
 mod wire_form;

@@ -30,8 +30,12 @@ fn a_client_may_add_the_older_record_itself() {
     proof.older = None;
     let verify = |proof: &ConsistencyProof| proof.verify(&chain.ids[4], &chain.ids[9]);
     assert_eq!(verify(&proof), Err(VerifyConsistencyError::NeedsOlder));
-    let added = proof.with_older(chain.records[4].clone());
+    let added = proof.with_older(chain.records[4].clone()).unwrap();
     assert!(verify(&added).is_ok());
+    // Once more the same changes nothing.
+    let added = added.with_older(chain.records[4].clone()).unwrap();
+    let other = added.with_older(chain.records[3].clone());
+    assert_eq!(other, Err(VerifyConsistencyError::OtherOlder));
 }
 
 /// The parts of a proof that a forger has: from either history, for any versions.

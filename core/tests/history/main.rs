@@ -2,6 +2,7 @@
 //! code with the crate.
 
 mod model;
+mod vectors;
 
 mod ancestors;
 mod arbitrary_input;
@@ -15,4 +16,7 @@ mod inclusion;
 mod prover;
 mod rules;
 mod specification_examples;
+mod vector_answers;
+mod vector_coverage;
+mod vector_files;
 mod wire_form;

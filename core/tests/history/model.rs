@@ -12,7 +12,11 @@ pub(crate) type Hash = [u8; 32];
 
 /// The names of the three domains of a range.
 #[derive(Clone, Copy)]
-pub(crate) struct Names(&'static str, &'static str, &'static str);
+pub(crate) struct Names(
+    pub(crate) &'static str,
+    pub(crate) &'static str,
+    pub(crate) &'static str,
+);
 
 pub(crate) const HISTORY: Names = Names("history leaf", "history node", "history root");
 pub(crate) const OUTCOMES: Names = Names("outcome leaf", "outcome node", "outcomes root");
@@ -165,6 +169,11 @@ pub(crate) const FIRST: u64 = 100;
 
 impl Version {
     pub(crate) fn new(submissions: usize) -> Self {
+        Self::starting_at(FIRST, submissions)
+    }
+
+    pub(crate) fn starting_at(first: u64, submissions: usize) -> Self {
+        let outcome = |index| outcome(first, index);
         let outcomes: Vec<SubmissionOutcome> = (0..submissions).map(outcome).collect();
         let mut provisional_roots = vec![[0x22; 32]];
         for outcome in &outcomes {
@@ -175,8 +184,8 @@ impl Version {
         let encoded: Vec<_> = outcomes.iter().map(SubmissionOutcome::encode).collect();
         let record = CommitRecord {
             version: 7,
-            first_sequence: FIRST,
-            last_sequence: FIRST + submissions as u64 - 1,
+            first_sequence: first,
+            last_sequence: first + (submissions as u64 - 1),
             provisional_root: provisional_roots[submissions],
             outcomes_digest: digest(OUTCOMES, &encoded),
             ..CommitRecord::genesis(TREE)
@@ -211,7 +220,7 @@ impl Version {
     }
 }
 
-fn outcome(index: usize) -> SubmissionOutcome {
+fn outcome(first: u64, index: usize) -> SubmissionOutcome {
     let key_hash = [index as u8; 32];
     let outcome = match index % 6 {
         0 => Outcome::Applied { displaced: 0 },
@@ -225,7 +234,7 @@ fn outcome(index: usize) -> SubmissionOutcome {
     };
     let idempotency_key = vec![0x6b; [0, 64, 1][index % 3]];
     SubmissionOutcome {
-        sequence: FIRST + index as u64,
+        sequence: first + index as u64,
         submission: [0x80 | index as u8; 32],
         outcome,
         idempotency_key: IdempotencyKey::new(&idempotency_key).expect("64 bytes are allowed"),

@@ -109,6 +109,31 @@ fn heads_that_do_not_follow_are_refused() {
     assert_eq!(verified, Err(VerifyConsistencyError::Tree));
 }
 
+/// What nobody but the engine can forge: a head that names a parent other than the version before it.
+#[test]
+fn a_head_with_another_parent_than_its_history_has_is_refused() {
+    for head in 1..=11 {
+        let mut chain = Chain::new(11);
+        chain.records[head].parent[0] ^= 1;
+        chain.ids[head] = chain.records[head].commit_id();
+        for older in 0..head {
+            let ancestor = chain.ancestor(head, older).verify(&chain.ids[head]);
+            let consistency = chain.consistency(older, head);
+            let consistent = consistency.verify(&chain.ids[older], &chain.ids[head]);
+            let checked = consistency.check_head(older as u64, &chain.ids[older]);
+            match older + 1 == head {
+                // Without the version before the head, nothing tells.
+                false => assert!(ancestor.is_ok() && consistent.is_ok() && checked.is_ok()),
+                true => {
+                    assert_eq!(ancestor, Err(VerifyAncestorError::Parent));
+                    assert_eq!(consistent, Err(VerifyConsistencyError::Parent));
+                    assert_eq!(checked, Err(VerifyConsistencyError::Parent));
+                }
+            }
+        }
+    }
+}
+
 #[track_caller]
 fn evidence(forge: impl FnOnce(&mut Evidence), broken: VerifyEvidenceError) {
     let version = Version::new(6);

@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use trunkline_core::kzg::{AggregateProof, G1Bytes};
@@ -34,8 +36,8 @@ fn entry() -> impl Strategy<Value = Entry> {
     (vec(any::<u8>(), 0..3), claim).prop_map(|(key, claim)| Entry { key, claim })
 }
 
-fn siblings() -> impl Strategy<Value = Siblings> {
-    vec(prop_oneof![Just([0; 32]), any::<[u8; 32]>()], 0..20).prop_map(Siblings::from_iter)
+fn siblings(count: Range<usize>) -> impl Strategy<Value = Siblings> {
+    vec(prop_oneof![Just([0; 32]), any::<[u8; 32]>()], count).prop_map(Siblings::from_iter)
 }
 
 fn params() -> impl Strategy<Value = TreeParams> {
@@ -61,9 +63,9 @@ prop_compose! {
         mut entries in vec(entry(), 1..9),
         sorted in any::<bool>(),
         places in vec((7_u8..=56, place()), 1..9),
-        siblings in siblings(),
+        siblings in siblings(0..20),
         top in prop_oneof![
-            siblings().prop_map(|siblings| Top::Hash { siblings }),
+            siblings(0..8).prop_map(|siblings| Top::Hash { siblings }),
             Just(Top::Kzg { kzg_root: [0xc0; 48] }),
         ],
     ) -> VersionProof {

@@ -1,7 +1,8 @@
+use trunkline_core::hash::ZERO;
 use trunkline_core::params::{KEY_BYTES_MAX, METADATA_BYTES_MAX, VALUE_BYTES_MAX};
 use trunkline_core::proof::{
     Claim, DecodeProofError, ENTRIES_MAX, Expected, PROOF_BYTES_MAX, Place, Proof, ProofFormError,
-    ShownLeaf, VERSIONS_MAX, VerifyProofError, verify,
+    ShownLeaf, Siblings, Top, VERSIONS_MAX, VerifyProofError, verify,
 };
 use trunkline_testkit::keys::number_key;
 use trunkline_testkit::protobuf;
@@ -73,6 +74,27 @@ fn a_proof_with_a_key_or_value_or_metadata_that_is_too_long_is_refused() {
     let mut long = proof();
     long.versions[0].record.as_mut().unwrap().metadata = vec![0; METADATA_BYTES_MAX + 1];
     assert_refused(&long, ProofFormError::MetadataBytes(METADATA_BYTES_MAX + 1));
+}
+
+#[test]
+fn a_proof_with_more_siblings_than_its_paths_have_levels_is_refused() {
+    let digests = |count| Siblings::from_iter(vec![[1; 32]; count]);
+    for siblings in [digests(50), Siblings::from_iter([ZERO; 50])] {
+        let mut many = proof();
+        many.versions[0].siblings = siblings;
+        let (found, max) = (50, 49);
+        assert_refused(&many, ProofFormError::Siblings { found, max });
+    }
+    for siblings in [digests(8), Siblings::from_iter([ZERO; 8])] {
+        let mut many = proof();
+        many.versions[0].top = Top::Hash { siblings };
+        let (found, max) = (8, 7);
+        assert_refused(&many, ProofFormError::TopSiblings { found, max });
+    }
+    // As many as there may be are refused by a rule, if at all.
+    let mut most = proof();
+    most.versions[0].siblings = digests(49);
+    assert!(most.encode().is_ok());
 }
 
 #[test]

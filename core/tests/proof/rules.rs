@@ -231,12 +231,16 @@ fn the_higher_siblings_of_a_leaf_may_be_empty() {
 
 #[test]
 fn top_siblings_are_as_many_as_the_slots_need() {
-    let [one, _] = parted();
+    let [one, other] = parted();
     for (count, error) in [
         (6, VerifyProofError::TopSiblingMissing),
         (8, VerifyProofError::TopSiblingUnused),
     ] {
-        let mut proof = in_slot(vec![present(&one)], vec![at(7, Place::OwnLeaf)], 0);
+        let mut proof = in_slot(
+            vec![present(&one), present(&other)],
+            vec![at(8, Place::OwnLeaf), at(8, Place::OwnLeaf)],
+            0,
+        );
         proof.versions[0].top = Top::Hash {
             siblings: full(count),
         };

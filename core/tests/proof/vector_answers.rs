@@ -6,11 +6,12 @@ use trunkline_core::params::{CollisionPolicy, Salt, TreeParams};
 use trunkline_core::proof::{BoundTo, Expected, Proof, verify_versions};
 use trunkline_core::record::CommitRecord;
 use trunkline_testkit::naive;
+use trunkline_testkit::vectors::{self, Hex, Trusted};
 
 use crate::vector_coverage::{malformed_of, rule_of};
 use crate::vectors::{
-    self, Claimed, ClaimedEntry, Hex, History, ProofVector, RecordVector, Records, RefusedVector,
-    StateVector, SubmissionVector, Trusted,
+    Claimed, ClaimedEntry, History, ProofVector, RecordVector, Records, RefusedVector, StateVector,
+    SubmissionVector,
 };
 
 fn expected(trusted: &[Trusted]) -> Vec<Expected> {

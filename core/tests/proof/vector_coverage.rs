@@ -4,21 +4,10 @@ use std::collections::BTreeSet;
 
 use trunkline_core::proof::{DecodeProofError, ProofFormError, SiblingsError, VerifyProofError};
 use trunkline_core::record::RecordError;
+use trunkline_testkit::names;
+use trunkline_testkit::vectors;
 
-use crate::vectors::{self, RefusedVector};
-
-/// The names of all variants: a function that has to know each, and the list.
-macro_rules! names {
-    ($function:ident, $list:ident, $error:ty, { $($variant:pat => $name:literal,)* }) => {
-        pub(crate) fn $function(error: &$error) -> &'static str {
-            match error {
-                $($variant => $name,)*
-            }
-        }
-
-        const $list: &[&str] = &[$($name),*];
-    };
-}
+use crate::vectors::RefusedVector;
 
 names!(rule_of, RULES, VerifyProofError, {
     VerifyProofError::Form(_) => "malformed",
@@ -83,6 +72,8 @@ names!(malformed_of, MALFORMED, DecodeProofError, {
     DecodeProofError::Form(ProofFormError::MetadataBytes(_)) => "Form.MetadataBytes",
     DecodeProofError::Form(ProofFormError::Depth(_)) => "Form.Depth",
     DecodeProofError::Form(ProofFormError::BucketMembers(_)) => "Form.BucketMembers",
+    DecodeProofError::Form(ProofFormError::Siblings { .. }) => "Form.Siblings",
+    DecodeProofError::Form(ProofFormError::TopSiblings { .. }) => "Form.TopSiblings",
     DecodeProofError::Form(ProofFormError::Bytes(_)) => "Form.Bytes",
 });
 

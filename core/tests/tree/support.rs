@@ -116,7 +116,7 @@ fn batch(ops: &[Op], requires: &[Require]) -> Batch {
             Require::ValueHash(key, hash) => {
                 batch.require(key.clone(), Requirement::ValueHash(*hash))
             }
-            Require::Present(_) => panic!("batches can't require presence alone"),
+            Require::Present(_) => panic!("batches cannot require presence alone"),
         };
     }
     batch

@@ -6,7 +6,6 @@
 mod phases;
 
 use std::fmt::Display;
-use std::io;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
@@ -454,7 +453,5 @@ fn form_error(name: &str, text: &str, error: &toml::de::Error) -> PlanError {
 }
 
 fn read(path: &Path) -> Result<String, PlanError> {
-    let bytes = files::read(path, PLAN_BYTES_MAX)?;
-    let text = String::from_utf8(bytes).map_err(io::Error::other);
-    Ok(text.map_err(FileError::of(path))?)
+    Ok(files::read_text(path, PLAN_BYTES_MAX)?)
 }

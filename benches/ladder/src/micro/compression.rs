@@ -85,7 +85,7 @@ fn json_record() -> Result<Vec<u8>, LadderError> {
     for index in 0..data::BATCH {
         let seed = workload::value(index);
         text.clear();
-        // Writing to a string can't fail.
+        // Writing to a string cannot fail.
         let _ = write!(
             text,
             "{{\"account\":\"customer-{:05}\",\"balance\":{},\"currency\":\"EUR\",\"updated\":\"2026-11-{:02}T{:02}:{:02}:00Z\"}}",

@@ -1,4 +1,4 @@
-//! Comparisons within one process: what can't be switched off in the engine, and what it does not have.
+//! Comparisons within one process: what cannot be switched off in the engine, and what it does not have.
 //! A file each, named for what is compared. Both ways do the same work on the same data, in turns.
 
 pub(crate) mod below_the_root;

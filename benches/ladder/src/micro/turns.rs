@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::error::LadderError;
 use crate::figures::Comparison;
 
-/// The medians of both ways over so many turns, as times of one of `count` shards of work. Each way times
+/// The medians of both ways over this many turns, as times of one of `count` shards of work. Each way times
 /// itself, so that what it needs beforehand is not counted.
 pub(super) fn in_turns(
     turns: usize,

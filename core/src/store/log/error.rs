@@ -48,7 +48,7 @@ pub enum ReadLogError {
         /// The file.
         path: PathBuf,
     },
-    /// The header of a segment can't be used.
+    /// The header of a segment cannot be used.
     #[error("log segment {segment} cannot be used; restore it from a copy")]
     Header {
         /// Which segment.
@@ -68,7 +68,7 @@ pub enum ReadLogError {
     },
     /// A frame that is known to have been durable is not valid.
     #[error(
-        "log segment {segment} is damaged at offset {offset}: version {version} can't be read, though all up to {synced_version} had been synced; restore the segment from a copy"
+        "log segment {segment} is damaged at offset {offset}: version {version} cannot be read, though all up to {synced_version} had been synced; restore the segment from a copy"
     )]
     Damaged {
         /// Which segment.
@@ -82,9 +82,9 @@ pub enum ReadLogError {
         /// The fault in the frame.
         source: FrameError,
     },
-    /// A frame is as it was written, but this build can't read it.
+    /// A frame is as it was written, but this build cannot read it.
     #[error(
-        "log segment {segment}, offset {offset}, version {version}: the frame can't be read; use the build that wrote it"
+        "log segment {segment}, offset {offset}, version {version}: the frame cannot be read; use the build that wrote it"
     )]
     Unreadable {
         /// Which segment.
@@ -214,7 +214,7 @@ impl Link {
 /// ```
 #[derive(Debug, thiserror::Error)]
 pub enum OpenLogError<E: std::error::Error + 'static> {
-    /// The log can't be read. Nothing that counts was changed on disk.
+    /// The log cannot be read. Nothing that counts was changed on disk.
     #[error(transparent)]
     Log(#[from] ReadLogError),
     /// The visitor refused an entry. Nothing was changed on disk.
@@ -300,7 +300,7 @@ pub enum AppendError<E: std::error::Error + 'static = Infallible> {
     #[error(transparent)]
     Write(#[from] LogWriteError),
     /// The effects could not be encoded.
-    #[error("the effects of version {version} can't be encoded")]
+    #[error("the effects of version {version} cannot be encoded")]
     Effects {
         /// Version of the entry.
         version: u64,

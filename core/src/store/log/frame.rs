@@ -103,7 +103,7 @@ pub enum BodyError {
     #[error("the fields do not fit the body")]
     Fields,
     /// The record is no record.
-    #[error("the commit record can't be read")]
+    #[error("the commit record cannot be read")]
     Record(#[from] RecordError),
     /// The record's version is not the frame's.
     #[error("the frame says version {frame}, its record {record}")]

@@ -30,7 +30,7 @@
 //!    recycled. To know that nothing does, the rest of
 //!    the file is searched for valid frames at every offset.
 //! 5. A frame whose checksum is right was written as it is. If it does not follow from the one
-//!    before it, or can't be read, no crash did that: it is always an error.
+//!    before it, or cannot be read, no crash did that: it is always an error.
 //!
 //! Limitation: damage to the versions that were synced last, with nothing written after them, looks like a
 //! torn tail. A clean close leaves no such versions.

@@ -3,8 +3,9 @@
 use trunkline_core::proof::{Expected, Proof, VERSIONS_MAX};
 use trunkline_testkit::protobuf::{bytes, number, varint};
 use trunkline_testkit::states::NONCE;
+use trunkline_testkit::vectors::Trusted;
 
-use super::form::{RefusedVector, Trusted};
+use super::form::RefusedVector;
 use super::proofs::{part, prove};
 use super::states::States;
 
@@ -387,6 +388,28 @@ fn of_siblings() -> Vec<RefusedVector> {
         ),
         top("Siblings.Bitmap", "A bit behind the last.", &[0xfe], &[]),
         below("Siblings.Bitmap", "A list without a bitmap.", &[1; 32]),
+        top(
+            "Form.TopSiblings",
+            "Eight empty siblings above one slot.",
+            &[0xff],
+            &[],
+        ),
+        top(
+            "Form.TopSiblings",
+            "Eight siblings above one slot.",
+            &[0],
+            &[1; 8 * 32],
+        ),
+        below(
+            "Form.Siblings",
+            "50 siblings below the slot of one terminal.",
+            &[1; 50 * 32],
+        ),
+        spoilt(
+            "Form.Siblings",
+            "A bitmap of 50 empty siblings below the slot of one terminal.",
+            |fields| fields.siblings = bytes(5, &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 3]),
+        ),
         below(
             "Siblings.Length",
             "A list of 33 bytes below the slots.",

@@ -7,8 +7,9 @@ use trunkline_core::record::{CommitRecord, Root};
 use trunkline_testkit::keys::path_collisions;
 use trunkline_testkit::naive::{self, Key};
 use trunkline_testkit::states::{self, by_hash, keys_in_slot, keys_sharing, plain};
+use trunkline_testkit::vectors::{Decimal, Trusted};
 
-use super::form::{ClaimedEntry, Decimal, ProofVector, Trusted, VersionClaims};
+use super::form::{ClaimedEntry, ProofVector, VersionClaims};
 use super::states::{Named, States};
 
 /// What a proof shows of one version.

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use trunkline_testkit::naive::{self, Hash, NOTHING, join, keyed};
+use trunkline_testkit::vectors::{Decimal, Hex};
 
 use super::form::{
-    Decimal, Hex, History, Provisional, RecordVector, Records, RequirementVector, SubmissionVector,
-    WriteVector,
+    History, Provisional, RecordVector, Records, RequirementVector, SubmissionVector, WriteVector,
 };
 use super::states::States;
 

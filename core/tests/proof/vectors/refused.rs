@@ -12,11 +12,12 @@ use trunkline_core::record::{CommitRecord, Root};
 use trunkline_testkit::keys::number_key;
 use trunkline_testkit::naive::{self, NOTHING};
 use trunkline_testkit::naive_kzg::{self, CEREMONY};
+use trunkline_testkit::points::{self, IDENTITY, Point};
 use trunkline_testkit::states::{self, plain};
+use trunkline_testkit::vectors::Trusted;
 
-use super::form::{RefusedVector, Trusted};
+use super::form::RefusedVector;
 use super::malformed;
-use super::points::{self, IDENTITY, Point};
 use super::proofs::{Part, part, prove};
 use super::states::{Named, States};
 use crate::forgery::{absent, at, bucket, full, hash, in_slot, leaf, members, parted, present};
@@ -233,7 +234,7 @@ fn of_buckets() -> Vec<RefusedVector> {
 }
 
 fn of_siblings() -> Vec<RefusedVector> {
-    let [one, _] = parted();
+    let [one, other] = parted();
     let deep = |siblings| {
         let mut proof = in_slot(vec![present(&one)], vec![at(9, Place::OwnLeaf)], 0);
         proof.versions[0].siblings = siblings;
@@ -244,6 +245,13 @@ fn of_siblings() -> Vec<RefusedVector> {
         proof.versions[0].top = Top::Hash { siblings };
         proof
     };
+    // Two terminals could lie in two slots, so that only the walk tells.
+    let mut of_two = in_slot(
+        vec![present(&one), present(&other)],
+        vec![at(8, Place::OwnLeaf), at(8, Place::OwnLeaf)],
+        0,
+    );
+    of_two.versions[0].top = Top::Hash { siblings: full(8) };
     let with_empty_last = Siblings::from_iter([[1; 32], [1; 32], NOTHING]);
     vec![
         forged(
@@ -266,11 +274,7 @@ fn of_siblings() -> Vec<RefusedVector> {
             "Six siblings above a slot.",
             &with_top(full(6)),
         ),
-        forged(
-            "TopSiblingUnused",
-            "Eight siblings above a slot.",
-            &with_top(full(8)),
-        ),
+        forged("TopSiblingUnused", "Eight siblings above a slot.", &of_two),
     ]
 }
 

@@ -9,8 +9,9 @@ use trunkline_testkit::keys::path_collisions;
 use trunkline_testkit::naive::{self, Hash, Key, Leaves, NOTHING, NaiveState, Op};
 use trunkline_testkit::naive_kzg::{CEREMONY, NaiveKzg};
 use trunkline_testkit::states::{self, keys_sharing, plain};
+use trunkline_testkit::vectors::Hex;
 
-use super::form::{Hex, LeafVector, SlotVector, StateVector};
+use super::form::{LeafVector, SlotVector, StateVector};
 
 /// A state with a name. Some have leaves that nobody knows the keys of.
 pub(super) struct Named {

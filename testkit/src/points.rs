@@ -5,16 +5,18 @@ use ark_ec::{AffineRepr, CurveGroup};
 use ark_ff::{BigInteger, PrimeField};
 use ark_serialize::{CanonicalDeserialize, CanonicalSerialize};
 
-pub(super) type Point = [u8; 48];
+/// Holds 48 bytes that may be a point.
+pub type Point = [u8; 48];
 
-pub(super) const IDENTITY: Point = {
+/// The identity.
+pub const IDENTITY: Point = {
     let mut bytes = [0; 48];
     bytes[0] = 0xc0;
     bytes
 };
 
-/// The same point plus one of another order, which no pairing tells from it.
-pub(super) fn outside_of_the_group(point: &Point) -> Point {
+/// Returns the same point plus one of another order, which no pairing tells from it.
+pub fn outside_of_the_group(point: &Point) -> Point {
     let on_curve = |x: u64| G1Affine::get_point_from_x_unchecked(Fq::from(x), false);
     let other_orders = (1..).filter_map(on_curve).map(|point| {
         let cleared = point.mul_bigint(Fr::MODULUS);
@@ -30,8 +32,8 @@ pub(super) fn outside_of_the_group(point: &Point) -> Point {
     bytes
 }
 
-/// The next x that no point has.
-pub(super) fn off_the_curve(point: &Point) -> Point {
+/// Returns the next x that no point has.
+pub fn off_the_curve(point: &Point) -> Point {
     let mut bytes = *point;
     while G1Affine::deserialize_compressed_unchecked(&bytes[..]).is_ok() {
         bytes[47] = bytes[47].wrapping_add(1);
@@ -39,8 +41,8 @@ pub(super) fn off_the_curve(point: &Point) -> Point {
     bytes
 }
 
-/// With the field's modulus added to x; `None` if that has more than 381 bits.
-pub(super) fn above_the_modulus(point: &Point) -> Option<Point> {
+/// Returns a point with the field's modulus added to x; `None` if that has more than 381 bits.
+pub fn above_the_modulus(point: &Point) -> Option<Point> {
     const FLAGS: u8 = 0b1110_0000;
     let mut sum = [0; 48];
     let mut carry = 0;

@@ -1,0 +1,103 @@
+//! Signals: the first stops in order, a second one counts after a second, ignored ones stay ignored.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use trunkline_load::{Run, Warning};
+
+use crate::support::{Workplace, command};
+
+/// A load that runs.
+struct Running {
+    child: Child,
+    workplace: Workplace,
+}
+
+impl Running {
+    /// Starts a load in a program that is given its arguments.
+    fn start(program: &mut Command, duration: &str) -> Self {
+        let workplace = Workplace::new();
+        std::fs::create_dir(workplace.path("temporary")).unwrap();
+        let mut child = program
+            .args(["load", "--keys", "200", "--batch", "20", "--rate", "500"])
+            .args(["--proofs", "4", "--warmup", "0", "--duration", duration])
+            .args(["--out", &workplace.text("run")])
+            .env("TMPDIR", workplace.path("temporary"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut first = String::new();
+        let stdout = child.stdout.as_mut().unwrap();
+        BufReader::new(stdout).read_line(&mut first).unwrap();
+        assert!(first.starts_with("directory "), "{first}");
+        Self { child, workplace }
+    }
+
+    fn signal(&self, name: &str) {
+        let process = self.child.id().to_string();
+        let sent = Command::new("kill").args([name, &process]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    fn temporary(&self) -> usize {
+        entries(&self.workplace.path("temporary"))
+    }
+}
+
+fn entries(directory: &Path) -> usize {
+    std::fs::read_dir(directory).unwrap().count()
+}
+
+#[test]
+fn a_signal_sent_twice_at_once_is_one() {
+    for name in ["-INT", "-TERM", "-HUP"] {
+        let mut running = Running::start(&mut command(), "600");
+        running.signal(name);
+        running.signal(name);
+        let ended = running.child.wait().unwrap();
+        assert_eq!(ended.code(), Some(130), "{name}");
+        Run::read_from(&running.workplace.path("run")).unwrap();
+        assert_eq!(running.temporary(), 0, "{name}");
+    }
+}
+
+#[test]
+fn a_signal_that_ends_the_process_leaves_no_temporary_directory() {
+    for (name, number) in [("-QUIT", 3), ("-USR1", 10)] {
+        // No core file is written into the directory of the tests.
+        let mut limited = Command::new("sh");
+        limited.args(["-c", "ulimit -c 0; exec \"$0\" \"$@\""]);
+        limited.arg(env!("CARGO_BIN_EXE_trunkline"));
+        let mut running = Running::start(&mut limited, "600");
+        assert_eq!(running.temporary(), 1);
+        running.signal(name);
+        let ended = running.child.wait().unwrap();
+        assert_eq!(ended.signal(), Some(number), "{name}");
+        assert_eq!(running.temporary(), 0, "{name}");
+    }
+}
+
+/// The command ignores what its parent ignored: `trap ''` is what `nohup` does.
+#[test]
+fn what_was_ignored_at_the_start_stays_ignored() {
+    let mut ignoring = Command::new("sh");
+    ignoring.args(["-c", "trap '' HUP INT; exec \"$0\" \"$@\""]);
+    ignoring.arg(env!("CARGO_BIN_EXE_trunkline"));
+    let mut running = Running::start(&mut ignoring, "1");
+    running.signal("-HUP");
+    running.signal("-INT");
+    let ended = running.child.wait().unwrap();
+    assert_eq!(ended.code(), Some(0));
+    let run = Run::read_from(&running.workplace.path("run")).unwrap();
+    assert!(!run.warnings.contains(&Warning::Interrupted));
+
+    let mut ignoring = Command::new("sh");
+    ignoring.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]);
+    ignoring.arg(env!("CARGO_BIN_EXE_trunkline"));
+    let mut running = Running::start(&mut ignoring, "600");
+    running.signal("-TERM");
+    assert_eq!(running.child.wait().unwrap().code(), Some(130));
+}
