@@ -59,6 +59,16 @@ pub(crate) struct Life {
     pub(crate) is_closing: Cell<bool>,
 }
 
+/// An engine that was opened.
+struct Opened<'a> {
+    engine: Engine,
+    power: Arc<Power>,
+    /// Faults that may still come.
+    faults: &'a [Planned],
+    /// Whether power was lost since the engine before it ended.
+    lost_power: bool,
+}
+
 /// The smallest limits of kept versions since an engine was opened.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -102,42 +112,10 @@ impl World {
 
     /// Lives one round. Returns whether power was lost at its end.
     fn round(self: &Rc<Self>, round: &Round, lost_power: bool) -> bool {
-        let mut lost_power = lost_power;
         let mut random = SmallRng::seed_from_u64(round.seed);
-        let sync_us_max = self.plan.shape.sync_us_max;
-        if let Opening::GivenUp(limit) = round.opening {
-            self.give_opening_up(limit, sync_us_max);
-        }
-        let mut opened = None;
-        for faults in &round.openings {
-            let power = Power::on(sync_us_max);
-            match self.open(round.opening, faults, &power) {
-                Ok(engine) => {
-                    opened = Some((engine, power, faults));
-                    break;
-                }
-                Err(error) => {
-                    self.simulation.note(|| format!("opening failed: {error}"));
-                    let is_expected = match &error {
-                        OpenError::Panic(message) => panics(faults) && asked_for(message),
-                        error => is_fault_of_the_machine(error),
-                    };
-                    ensure!(is_expected, "{error}: {error:?}");
-                    self.counts.borrow_mut().openings_failed += 1;
-                }
-            }
-            self.check_no_task_is_left();
-            lost_power |= self.end_process(round.loses_power, random.random());
-        }
-        let (engine, power, opening) = opened.unwrap_or_else(|| {
-            let power = Power::on(sync_us_max);
-            let engine = self.open(round.opening, &[], &power);
-            let engine = engine.unwrap_or_else(unopened);
-            (engine, power, &NO_FAULTS)
-        });
-        self.simulation.fail_spawn_after(None);
-        let recovered = self.reopened(&engine, lost_power);
-        let life = self.life(engine, power, round, opening, recovered);
+        let opened = self.open_somehow(round, lost_power, &mut random);
+        let opened_at = self.reopened(&opened.engine, opened.lost_power);
+        let life = self.life(opened, round, opened_at);
         self.inject(&round.faults, &life.power);
         life.work(round);
         self.simulation.fail_spawn_after(None);
@@ -146,23 +124,54 @@ impl World {
         self.end_process(round.loses_power, random.random())
     }
 
-    fn life(
-        self: &Rc<Self>,
-        engine: Engine,
-        power: Arc<Power>,
-        round: &Round,
-        opening: &[Planned],
-        opened_at: u64,
-    ) -> Rc<Life> {
-        let ends_in_the_dark = matches!(round.ending, Ending::PowerOff | Ending::PowerOffAfter(_));
-        let faults = || round.faults.iter().chain(opening);
-        let versions = &self.plan.config.versions;
+    /// Opens an engine. Attempts with faults may fail; the one behind them has none.
+    fn open_somehow<'a>(
+        &self,
+        round: &'a Round,
+        mut lost_power: bool,
+        random: &mut SmallRng,
+    ) -> Opened<'a> {
+        let sync_us_max = self.plan.shape.sync_us_max;
+        if let Opening::GivenUp(limit) = round.opening {
+            self.give_opening_up(limit, sync_us_max);
+        }
+        let attempts = round.openings.iter().map(Vec::as_slice);
+        for faults in attempts.chain([&[][..]]) {
+            let power = Power::on(sync_us_max);
+            let error = match self.open(round.opening, faults, &power) {
+                Ok(engine) => {
+                    self.simulation.fail_spawn_after(None);
+                    return Opened {
+                        engine,
+                        power,
+                        faults,
+                        lost_power,
+                    };
+                }
+                Err(error) => error,
+            };
+            self.simulation.note(|| format!("opening failed: {error}"));
+            let is_expected = match &error {
+                OpenError::Panic(message) => panics(faults) && asked_for(message),
+                error => !faults.is_empty() && is_fault_of_the_machine(error),
+            };
+            ensure!(is_expected, "the engine does not open: {error}: {error:?}");
+            self.counts.borrow_mut().openings_failed += 1;
+            self.check_no_task_is_left();
+            lost_power |= self.end_process(round.loses_power, random.random());
+        }
+        crate::scheduler::fail("an attempt without faults opens or fails".to_owned())
+    }
+
+    fn life(self: &Rc<Self>, opened: Opened<'_>, round: &Round, opened_at: u64) -> Rc<Life> {
+        let dark = matches!(round.ending, Ending::PowerOff | Ending::PowerOffAfter(_));
+        let (faults, versions) = (opened.faults, &self.plan.config.versions);
         Rc::new(Life {
             world: self.clone(),
-            engine,
-            power,
-            may_fail: ends_in_the_dark || faults().next().is_some(),
-            may_panic: panics(&round.faults) || panics(opening),
+            engine: opened.engine,
+            power: opened.power,
+            may_fail: dark || !round.faults.is_empty() || !faults.is_empty(),
+            may_panic: panics(&round.faults) || panics(faults),
             opened_at,
             limits: RefCell::new(Limits {
                 retain: versions.retain_versions,
@@ -296,8 +305,6 @@ impl World {
         ensure!(started.is_ok(), "tasks of the world always start");
     }
 }
-
-static NO_FAULTS: Vec<Planned> = Vec::new();
 
 /// Returns whether a planned fault panics.
 fn panics(faults: &[Planned]) -> bool {
