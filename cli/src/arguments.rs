@@ -30,7 +30,7 @@ use crate::verify::VerifyArguments;
 #[derive(Debug, Parser)]
 #[command(name = "trunkline", version, propagate_version = true)]
 #[command(
-    after_help = "Exit codes: 0 done or proven, 1 a check failed or not proven, 2 unusable input, 130 interrupted."
+    after_help = "Exit codes: 0 done or proven, 1 a check failed or was refused, 2 unusable input, 3 consistent but nothing was trusted, 130 interrupted."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -60,7 +60,8 @@ pub(crate) enum Command {
     Delete(DeleteArguments),
     /// Prove the values of keys, or that they are absent, at the last durable version.
     Prove(ProveArguments),
-    /// Check a proof. Exit code 0 if proven, 1 if not, 2 if the input is unusable.
+    /// Check a proof. Exit code 0 if proven, 1 if refused, 2 if the input is unusable, 3 if nothing was trusted and the proof
+    /// agrees with itself.
     Verify(VerifyArguments),
     /// Show proofs.
     #[command(subcommand)]

@@ -45,6 +45,10 @@ pub(crate) enum CommandError {
     ProofForm(#[from] ProofFormError),
     #[error("the proof cannot be written")]
     Form(#[from] FormError),
+    #[error(
+        "--root does not say of which tree: whoever makes a proof chooses its nonce and salt, and under another salt any key is absent; name the tree by --tree-id (`trunkline inspect` prints it), or trust a commit id by --commit-id"
+    )]
+    RootOfNoTree,
     #[error("{} is not {what}", file.display())]
     Content {
         file: PathBuf,

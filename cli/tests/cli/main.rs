@@ -34,4 +34,5 @@ mod single_key;
 mod sweep_and_tune;
 #[cfg(unix)]
 mod text_of_others;
+mod vectors;
 mod verify;
