@@ -38,6 +38,8 @@
 //! | `run`, `warnings`, `run_files`, `files` | the result, what to know of it, and its file |
 //! | `compare` | whether two sides of runs differ; pure |
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod compare;
 mod doubts;
 mod driver;

@@ -77,7 +77,7 @@ pub(crate) fn run(arguments: &LoadArguments) -> Result<Exit, CommandError> {
     let interrupt = Interrupt::listen()?;
     let temporary = match &arguments.dir {
         Some(_) => None,
-        None => Some(Temporary::new("trunkline-load-", None)?),
+        None => Some(Temporary::new(None)?),
     };
     let of_temporary = temporary.as_ref().map(Temporary::path);
     let directory = arguments.dir.as_deref().or(of_temporary);
