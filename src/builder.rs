@@ -13,6 +13,7 @@ use trunkline_actors::failure::panic_message;
 use trunkline_actors::runtime::thread;
 #[cfg(feature = "testing")]
 use trunkline_actors::testing::StageFault;
+use trunkline_core::params::Nonce;
 use trunkline_core::store::disk::Disk;
 use trunkline_core::store::leaves::LeafStore;
 
@@ -118,7 +119,7 @@ impl EngineBuilder {
     /// assert_ne!(tree_id(None)?, tree_id(None)?);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn nonce(mut self, nonce: [u8; 16]) -> Self {
+    pub fn nonce(mut self, nonce: Nonce) -> Self {
         self.0.nonce = Some(nonce);
         self
     }

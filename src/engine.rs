@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use tokio::sync::TryAcquireError;
 use trunkline_actors::adaptive::reload_error::ReloadError;
-use trunkline_actors::admission::Permit;
+use trunkline_actors::admission::{Permit, TryAcquireError};
 use trunkline_actors::config::{Config, KzgMode};
 use trunkline_actors::decisions::{Decision, Window};
 use trunkline_actors::failure::EngineFailure;
@@ -95,7 +94,13 @@ impl Engine {
     ///
     /// As [`Self::submit`].
     pub fn submit_blocking(&self, batch: Batch) -> Result<Receipt, SubmitError> {
-        block_on(self.submit(batch))
+        let called_at = clock::now();
+        let batch = self.check(batch)?;
+        let (operations, bytes) = weight(&batch);
+        let admission = &self.running.controls.admission;
+        let permit = admission.acquire_blocking(operations, bytes);
+        let permit = permit.map_err(|_| self.running.context.health.cause())?;
+        self.enqueue(batch, permit, called_at)
     }
 
     /// Submits a batch if it can be accepted now. Never waits.
@@ -115,7 +120,7 @@ impl Engine {
         {
             Ok(permit) => self.enqueue(batch, permit, called_at),
             Err(TryAcquireError::NoPermits) => Err(SubmitError::Busy),
-            Err(TryAcquireError::Closed) => Err(self.running.context.health.cause().into()),
+            Err(TryAcquireError::Closed(_)) => Err(self.running.context.health.cause().into()),
         }
     }
 
@@ -144,7 +149,9 @@ impl Engine {
         key: impl AsRef<[u8]>,
         value: impl AsRef<[u8]>,
     ) -> Result<Receipt, SubmitError> {
-        block_on(self.put(key, value))
+        let mut batch = Batch::new();
+        batch.put(key, value);
+        self.submit_blocking(batch)
     }
 
     /// Submits a batch of one delete.
@@ -164,7 +171,9 @@ impl Engine {
     ///
     /// As [`Self::submit`].
     pub fn delete_blocking(&self, key: impl AsRef<[u8]>) -> Result<Receipt, SubmitError> {
-        block_on(self.delete(key))
+        let mut batch = Batch::new();
+        batch.delete(key);
+        self.submit_blocking(batch)
     }
 
     /// Returns the latest accepted value of a key, or `None` if it has none. The caller's own writes are visible.

@@ -1,6 +1,7 @@
 //! The subcommands, the flags that several of them share, and the parsers of keys and digests. The doc comments are the
 //! help texts.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -29,7 +30,7 @@ use crate::verify::VerifyArguments;
 #[derive(Debug, Parser)]
 #[command(name = "trunkline", version, propagate_version = true)]
 #[command(
-    after_help = "Exit codes: 0 done or proven, 1 a check failed or not proven, 2 unusable input, 130 interrupted."
+    after_help = "Exit codes: 0 done or proven, 1 a check failed or was refused, 2 unusable input, 3 consistent but nothing was trusted, 130 interrupted."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -59,7 +60,8 @@ pub(crate) enum Command {
     Delete(DeleteArguments),
     /// Prove the values of keys, or that they are absent, at the last durable version.
     Prove(ProveArguments),
-    /// Check a proof. Exit code 0 if proven, 1 if not, 2 if the input is unusable.
+    /// Check a proof. Exit code 0 if proven, 1 if refused, 2 if the input is unusable, 3 if nothing was trusted and the proof
+    /// agrees with itself.
     Verify(VerifyArguments),
     /// Show proofs.
     #[command(subcommand)]
@@ -154,6 +156,13 @@ pub(crate) struct PlanArguments {
     /// Operations after which the run ends.
     #[arg(long)]
     pub(crate) ops: Option<u64>,
+}
+
+impl PlanArguments {
+    /// Returns the files that are read.
+    pub(crate) fn inputs(&self) -> impl Iterator<Item = &PathBuf> {
+        self.plan.iter().chain(&self.phases)
+    }
 }
 
 /// Declares an argument whose values are those of another type, by the same names.
@@ -292,10 +301,32 @@ pub(crate) enum ArgumentError {
     Digest,
     #[error("expected a percentage, such as 5%")]
     Percent,
+    #[error("expected milliseconds: more than 0, at most 604800000 (a week)")]
+    Milliseconds,
+    #[error("expected a number from 1 to {0}")]
+    Count(usize),
     #[error("expected a directory, or several separated by single commas")]
     Side,
     #[error("expected 96 hexadecimal digits (a KZG root) or 64 (a state digest)")]
     Root,
+}
+
+/// Parses a time in milliseconds, with fractions.
+pub(crate) fn parse_milliseconds(text: &str) -> Result<f64, ArgumentError> {
+    let time = text
+        .parse()
+        .ok()
+        .filter(|time| *time > 0.0 && *time <= 604_800_000.0);
+    time.ok_or(ArgumentError::Milliseconds)
+}
+
+/// Parses a number from 1 to a limit.
+pub(crate) fn parse_count<const MAX: usize>(text: &str) -> Result<NonZeroUsize, ArgumentError> {
+    let count = text
+        .parse()
+        .ok()
+        .filter(|count: &NonZeroUsize| count.get() <= MAX);
+    count.ok_or(ArgumentError::Count(MAX))
 }
 
 /// Parses text, or bytes in hex after `0x`.

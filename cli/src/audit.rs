@@ -14,14 +14,15 @@ use crate::arguments::{Hex32, TrustedRoot, parse_digest, parse_root};
 use crate::error::CommandError;
 use crate::output::{byte_size, root_lines, unless};
 use crate::single::open_read_only;
-use crate::verdict::{OWN_WORD, names};
+use crate::verdict::{CONSISTENT, OWN_WORD, names};
 use crate::{Exit, input, output, verdict};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
     /// Write the audit proof of the last durable version: its 128 slot digests and an opening.
     Prove(ProveArguments),
-    /// Check an audit proof. Exit code 0 if proven, 1 if not, 2 if the input is unusable.
+    /// Check an audit proof. Exit code 0 if proven, 1 if refused, 2 if the input is unusable, 3 if nothing was trusted and
+    /// the proof agrees with itself.
     Verify(VerifyArguments),
 }
 
@@ -40,13 +41,13 @@ pub(crate) struct VerifyArguments {
     /// File of the audit proof; - is standard input.
     file: PathBuf,
     /// Trusted root in hex: a state digest (32 bytes) or a KZG root (48 bytes); may be repeated to give
-    /// both. A KZG root alone does not bind the state digest.
+    /// both. Needs --tree-id or --commit-id. A KZG root alone does not bind the state digest.
     #[arg(long = "root", value_name = "ROOT", value_parser = parse_root)]
     roots: Vec<TrustedRoot>,
     /// Trusted commit id in hex (32 bytes): also binds the version.
     #[arg(long, value_name = "HEX", value_parser = parse_digest)]
     commit_id: Option<Hex32>,
-    /// Trusted tree id in hex (32 bytes), with --root. Default: that of the proof.
+    /// Trusted tree id in hex (32 bytes), with --root.
     #[arg(long, value_name = "HEX", value_parser = parse_digest, requires = "roots")]
     tree_id: Option<Hex32>,
     /// Print JSON.
@@ -84,28 +85,31 @@ fn check(arguments: &VerifyArguments) -> Result<Exit, CommandError> {
         "an audit proof",
         AuditProof::decode,
     )?;
-    let trusted = trusted(arguments, proof.params.tree_id());
+    let trusted = trusted(arguments, proof.params.tree_id())?;
+    let trusts = !names(&trusted).is_empty();
     let verified = trusted.iter().map(|trusted| verify(&proof, trusted));
     let verified: Result<Vec<VerifiedAudit<'_>>, VerifyAuditError> = verified.collect();
     let verified = verified.map(|all| Bound::of(&proof, &trusted, all));
     let text = |bound: &Option<Bound<'_>>| match bound {
-        Some(bound) => bound.text(arguments),
+        Some(bound) => bound.text(),
         None => String::new(),
     };
     let fields = |bound: Option<&Option<Bound<'_>>>| fields(&proof, bound.and_then(Option::as_ref));
-    verdict::print(arguments.json, &verified, text, fields)
+    verdict::print(arguments.json, trusts, &verified, text, fields)
 }
 
 /// Returns what the user trusts; the roots that the proof carries if the user names nothing.
-fn trusted(arguments: &VerifyArguments, own_tree_id: Digest) -> Vec<Expected> {
-    let tree_id = arguments.tree_id.map_or(own_tree_id, |tree_id| tree_id.0);
+fn trusted(arguments: &VerifyArguments, own: Digest) -> Result<Vec<Expected>, CommandError> {
+    let is_commit_trusted = arguments.commit_id.is_some();
+    let tree_id =
+        verdict::tree_of_roots(&arguments.roots, arguments.tree_id, is_commit_trusted, own)?;
     let roots = arguments.roots.iter().map(|root| root.expected(tree_id));
     let commit_id = arguments.commit_id.map(|id| Expected::CommitId(id.0));
     let trusted: Vec<Expected> = roots.chain(commit_id).collect();
-    match trusted.is_empty() {
+    Ok(match trusted.is_empty() {
         true => vec![Expected::Carried],
         false => trusted,
-    }
+    })
 }
 
 /// An audit proof that holds, and what the trusted things bind of it.
@@ -135,9 +139,9 @@ impl<'a> Bound<'a> {
         })
     }
 
-    fn text(&self, arguments: &VerifyArguments) -> String {
+    fn text(&self) -> String {
         let own_commit = unless(self.commit, OWN_WORD);
-        let own_tree = unless(self.commit || arguments.tree_id.is_some(), OWN_WORD);
+        let own_tree = unless(!self.names.is_empty(), OWN_WORD);
         let used = self.proof.slots.iter().filter(|digest| **digest != [0; 32]);
         let mut text = self.headline();
         text += &format!(
@@ -167,9 +171,7 @@ impl<'a> Bound<'a> {
                 "PROVEN against the trusted {names}, which leaves two bits of each slot digest open:\n\
                  name the state digest or the commit id to bind the state digest too\n"
             ),
-            _ => "state digest and kzg root belong together; nothing shows that they are the right ones\n\
-                  (compare them with one that you trust, or name that by --root or --commit-id)\n"
-                .to_owned(),
+            _ => CONSISTENT.to_owned(),
         }
     }
 

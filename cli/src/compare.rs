@@ -48,6 +48,9 @@ pub(crate) struct CompareArguments {
     json: bool,
 }
 
+/// Largest percentage.
+const PERCENT_MAX: f64 = 1e6;
+
 /// Directories of the runs of one side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Side(Vec<PathBuf>);
@@ -68,7 +71,7 @@ fn parse_side(text: &str) -> Result<Side, ArgumentError> {
 fn parse_percent(text: &str) -> Result<f64, ArgumentError> {
     let digits = text.strip_suffix('%').unwrap_or(text).trim_end();
     let percent: f64 = digits.parse().map_err(|_| ArgumentError::Percent)?;
-    match percent.is_finite() && percent >= 0.0 {
+    match (0.0..=PERCENT_MAX).contains(&percent) {
         true => Ok(percent / 100.0),
         false => Err(ArgumentError::Percent),
     }

@@ -1,6 +1,7 @@
 //! `config show` and `config check`; and the settings of every command that opens an engine.
 
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 use clap::{Args, Subcommand};
 use toml_edit::{DocumentMut, Table, TomlError};
@@ -40,6 +41,13 @@ pub(crate) struct SettingsArguments {
     set: Vec<String>,
 }
 
+impl SettingsArguments {
+    /// Returns the file that is read, if any.
+    pub(crate) fn input(&self) -> Option<&PathBuf> {
+        self.config.as_ref()
+    }
+}
+
 /// Returns the settings for an engine on a directory.
 pub(crate) fn for_directory(
     arguments: &SettingsArguments,
@@ -75,10 +83,24 @@ pub(crate) fn layers(arguments: &SettingsArguments) -> Result<Layers, ConfigErro
         layers = layers.file(file)?;
     }
     layers = layers.environment(std::env::vars_os())?;
+    tell_ignored(&layers);
     for flag in &arguments.set {
         layers = layers.set(flag)?;
     }
     Ok(layers)
+}
+
+/// Warns once of ignored variables: the layers are built again at each reload.
+fn tell_ignored(layers: &Layers) {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| {
+        for name in layers.ignored_variables() {
+            output::tell(format!(
+                "warning: the environment variable {name} is ignored, because Kubernetes sets it for a service called \
+                 trunkline; give the service another name, or set enableServiceLinks: false"
+            ));
+        }
+    });
 }
 
 pub(crate) fn run(command: &ConfigCommand) -> Result<Exit, CommandError> {

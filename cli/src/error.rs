@@ -45,6 +45,10 @@ pub(crate) enum CommandError {
     ProofForm(#[from] ProofFormError),
     #[error("the proof cannot be written")]
     Form(#[from] FormError),
+    #[error(
+        "--root does not say of which tree: whoever makes a proof chooses its nonce and salt, and under another salt any key is absent; name the tree by --tree-id (`trunkline inspect` prints it), or trust a commit id by --commit-id"
+    )]
+    RootOfNoTree,
     #[error("{} is not {what}", file.display())]
     Content {
         file: PathBuf,
@@ -100,6 +104,12 @@ pub(crate) enum CommandError {
     Temporary(#[source] io::Error),
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
+    #[error("{} would be written, but it is read too; choose another path", .0.display())]
+    OutputIsInput(PathBuf),
+    #[error("{} would be written twice; choose another path for the trace", .0.display())]
+    OutputTwice(PathBuf),
+    #[error(transparent)]
+    OutputFile(#[from] trunkline_load::FileError),
     #[error(
         "this is binary and standard output is a terminal; name a file, or redirect the output"
     )]

@@ -17,7 +17,7 @@ use crate::{Exit, input, output, verdict};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EvidenceCommand {
-    /// Check evidence. Exit code 0 if proven, 1 if not, 2 if the input is unusable.
+    /// Check evidence. Exit code 0 if proven, 1 if refused, 2 if the input is unusable.
     Verify(VerifyArguments),
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn run(command: &EvidenceCommand) -> Result<Exit, CommandError> {
     let file = &arguments.file;
     let evidence = input::decode(file, EVIDENCE_BYTES_MAX, "evidence", Evidence::decode)?;
     let verified = evidence.verify(&arguments.provisional_root.0, &arguments.commit_id.0);
-    verdict::print(arguments.json, &verified, text, fields)
+    verdict::print(arguments.json, true, &verified, text, fields)
 }
 
 fn text(verified: &VerifiedEvidence) -> String {
@@ -58,7 +58,8 @@ fn text(verified: &VerifiedEvidence) -> String {
         key => format!("  idempotency   {}\n", shown(key)),
     };
     format!(
-        "PROVEN: submission {} has its place in version {}\n  outcome       {outcome}\n{key}  submission    {}\n  tree id       {}\n",
+        "PROVEN: submission {} has its place in version {}\n  outcome       {outcome}\n{key}  submission    {}\n  tree id       {}\n\
+         not shown: what came before the submission\n",
         verified.sequence,
         verified.version,
         hex::encode(verified.submission),

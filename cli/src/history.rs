@@ -25,7 +25,7 @@ pub(crate) enum HistoryCommand {
     /// Prove that an older version is an ancestor of the last durable one, and what its commit id is.
     #[command(disable_version_flag = true)]
     Prove(ProveArguments),
-    /// Check such a proof. Exit code 0 if proven, 1 if not, 2 if the input is unusable.
+    /// Check such a proof. Exit code 0 if proven, 1 if refused, 2 if the input is unusable.
     Verify(VerifyArguments),
     /// Prove and check that a history continues from an older head.
     #[command(subcommand)]
@@ -36,7 +36,7 @@ pub(crate) enum HistoryCommand {
 pub(crate) enum ConsistencyCommand {
     /// Prove that the history of the last durable version continues that of an older one.
     Prove(ProveConsistencyArguments),
-    /// Check such a proof. Exit code 0 if proven, 1 if not, 2 if the input is unusable.
+    /// Check such a proof. Exit code 0 if proven, 1 if refused, 2 if the input is unusable.
     Verify(VerifyConsistencyArguments),
 }
 
@@ -213,7 +213,7 @@ fn verify(arguments: &VerifyArguments) -> Result<Exit, CommandError> {
         }),
     };
     let verified = proof.verify(&arguments.head.0);
-    verdict::print(arguments.json, &verified, text, fields)
+    verdict::print(arguments.json, true, &verified, text, fields)
 }
 
 fn verify_consistency(arguments: &VerifyConsistencyArguments) -> Result<Exit, CommandError> {
@@ -255,5 +255,5 @@ fn verify_consistency(arguments: &VerifyConsistencyArguments) -> Result<Exit, Co
             "head_version": consistent.head_version,
         }),
     };
-    verdict::print(arguments.json, &verified, text, fields)
+    verdict::print(arguments.json, true, &verified, text, fields)
 }

@@ -13,8 +13,8 @@
 //! | `config show`, `config check` | [`configuration`] |
 //!
 //! Each module declares its flags; [`arguments`] has the shared ones. [`input`] reads files, [`output`] and [`table`] format results, [`verdict`] reports checks,
-//! [`error`] has the errors. Exit codes: 0 done or proven, 1 a check failed (not proven, key absent, submission refused),
-//! 2 unusable input, directory or configuration, 130 interrupted. Results go to standard output, progress and errors to
+//! [`error`] has the errors. Exit codes: 0 done or proven, 1 a check failed (proof or submission refused, key absent),
+//! 2 unusable input, directory or configuration, 3 a proof is consistent and nothing was trusted, 130 interrupted. Results go to standard output, progress and errors to
 //! standard error.
 
 #![forbid(unsafe_code)]
@@ -67,6 +67,8 @@ enum Exit {
     Done,
     /// A check failed.
     Failed,
+    /// A proof agrees with itself, and nothing is trusted.
+    Consistent,
     /// The user stopped it.
     Interrupted,
 }
@@ -86,6 +88,7 @@ impl From<Exit> for ExitCode {
         match exit {
             Exit::Done => Self::SUCCESS,
             Exit::Failed => Self::from(1),
+            Exit::Consistent => Self::from(3),
             Exit::Interrupted => Self::from(130),
         }
     }

@@ -12,12 +12,13 @@
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::time::Duration;
 
 use serde_json::Value;
 use trunkline::core::record::Root;
+use trunkline_load::replace_file;
 
 use crate::error::CommandError;
 use crate::input::is_standard;
@@ -142,8 +143,31 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<bool, CommandError> {
     if is_standard(path) {
         return print_raw(bytes).map(|()| false);
     }
-    std::fs::write(path, bytes).map_err(CommandError::file("write", path))?;
+    let head = &bytes[..bytes.len().min(head_bytes(bytes))];
+    replace_file(path, head, bytes)?;
     Ok(true)
+}
+
+/// Returns how many bytes of a file tell its kind, so that no file of another kind is replaced: the first words of a
+/// text; format and first field of other forms.
+fn head_bytes(bytes: &[u8]) -> usize {
+    match std::str::from_utf8(bytes) {
+        Ok(_) => 28,
+        Err(_) => 2,
+    }
+}
+
+/// Checks that an output is none of the inputs.
+pub(crate) fn check_apart<'a>(
+    output: &Path,
+    inputs: impl IntoIterator<Item = &'a PathBuf>,
+) -> Result<(), CommandError> {
+    let real = output.canonicalize().ok();
+    let is_output = |input: &&PathBuf| real.is_some() && input.canonicalize().ok() == real;
+    match inputs.into_iter().find(is_output) {
+        None => Ok(()),
+        Some(_) => Err(CommandError::OutputIsInput(output.to_owned())),
+    }
 }
 
 /// Removes the named fields of a JSON object that are null.

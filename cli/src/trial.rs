@@ -107,7 +107,7 @@ pub(crate) fn run(
     parent: Option<&Path>,
     interrupt: &Interrupt,
 ) -> Result<Option<Figures>, CommandError> {
-    let place = Temporary::new("trunkline-trial-", parent)?;
+    let place = Temporary::new(parent)?;
     let mut config = configuration(layers, choices)?;
     config.engine.directory = place.path().to_owned();
     let engine = open_engine(config)?;
@@ -309,6 +309,7 @@ mod tests {
             percent: 3.0,
             in_flight_max: 5,
             readers_busy: false,
+            load_busy: false,
         });
         let late = warned(Warning::GeneratorLate {
             p99_us: 9e3,

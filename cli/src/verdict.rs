@@ -4,42 +4,95 @@ use std::error::Error;
 
 use serde::Serialize;
 use serde_json::Value;
+use trunkline::core::hash::Digest;
 use trunkline::core::proof::Expected;
 
 use crate::Exit;
+use crate::arguments::{Hex32, TrustedRoot};
 use crate::error::CommandError;
 use crate::output;
 
+/// The headline of a check that holds with nothing trusted.
+pub(crate) const CONSISTENT: &str = "CONSISTENT: the proof agrees with itself, and nothing is proven, since nothing is trusted\n\
+     (name what you trust: --commit-id, or --root with --tree-id)\n";
 /// Marks a line that nothing trusted vouches for.
 pub(crate) const OWN_WORD: &str = ", stated by the proof alone";
 
+/// The result of a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Verdict {
+    /// What is claimed follows from what is trusted.
+    Proven,
+    /// The proof agrees with itself. Nothing is trusted, so nothing is proven.
+    Consistent,
+    /// A rule is broken.
+    Refused,
+}
+
+impl From<Verdict> for Exit {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Proven => Self::Done,
+            Verdict::Consistent => Self::Consistent,
+            Verdict::Refused => Self::Failed,
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Json {
-    proven: bool,
+    result: Verdict,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     #[serde(flatten)]
     fields: Value,
 }
 
-/// Prints whether something is proven, and what it says. `fields` gets nothing if it is not proven.
+/// Returns the tree id that goes with trusted roots: the named one, or `own`, that of the proof, if a trusted commit id
+/// binds it.
+///
+/// # Errors
+///
+/// Fails if roots are trusted and nothing says of which tree they are.
+pub(crate) fn tree_of_roots(
+    roots: &[TrustedRoot],
+    tree_id: Option<Hex32>,
+    is_commit_trusted: bool,
+    own: Digest,
+) -> Result<Digest, CommandError> {
+    match tree_id {
+        Some(tree_id) => Ok(tree_id.0),
+        None if roots.is_empty() || is_commit_trusted => Ok(own),
+        None => Err(CommandError::RootOfNoTree),
+    }
+}
+
+/// Prints whether something is proven, and what it says. `trusts` tells whether the user trusts anything. `fields` gets
+/// nothing if the check is refused.
 pub(crate) fn print<T>(
     json: bool,
+    trusts: bool,
     verified: &Result<T, impl Error>,
     text: impl FnOnce(&T) -> String,
     fields: impl FnOnce(Option<&T>) -> Value,
 ) -> Result<Exit, CommandError> {
     let reason = verified.as_ref().err().map(ToString::to_string);
+    let verdict = match verified {
+        Ok(_) if trusts => Verdict::Proven,
+        Ok(_) => Verdict::Consistent,
+        Err(_) => Verdict::Refused,
+    };
     match (verified, json) {
         (Ok(verified), false) => output::show(text(verified)),
-        (Err(error), false) => output::show(format!("NOT PROVEN: {error}\n")),
+        (Err(error), false) => output::show(format!("REFUSED: {error}\n")),
         (verified, true) => output::show_json(&Json {
-            proven: verified.is_ok(),
+            result: verdict,
             reason,
             fields: fields(verified.as_ref().ok()),
         }),
     }
-    Ok(Exit::of(verified.is_ok()))
+    Ok(verdict.into())
 }
 
 /// Returns the names of the trusted things that something was checked against.

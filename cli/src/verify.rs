@@ -12,22 +12,22 @@ use trunkline::core::proof::{
 use crate::arguments::{Hex32, TrustedRoot, parse_digest, parse_root};
 use crate::error::CommandError;
 use crate::output::shown;
-use crate::verdict::{OWN_WORD, names};
+use crate::verdict::{CONSISTENT, OWN_WORD, names};
 use crate::{Exit, input, output, verdict};
 
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArguments {
     /// File of the proof; - is standard input.
     file: PathBuf,
-    /// Trusted root in hex: a KZG root (48 bytes) or a state digest (32 bytes). One for each version of
-    /// the proof, in ascending order.
+    /// Trusted root in hex: a KZG root (48 bytes) or a state digest (32 bytes). Needs --tree-id or --commit-id. One for
+    /// each version of the proof, in ascending order.
     #[arg(long = "root", value_name = "ROOT", value_parser = parse_root)]
     roots: Vec<TrustedRoot>,
     /// Trusted commit id in hex (32 bytes): also binds the version. Needs a proof with a hash top. One
     /// for each version of the proof, in ascending order.
     #[arg(long = "commit-id", value_name = "HEX", value_parser = parse_digest)]
     commit_ids: Vec<Hex32>,
-    /// Trusted tree id in hex (32 bytes), with --root. Default: that of the proof.
+    /// Trusted tree id in hex (32 bytes), with --root.
     #[arg(long, value_name = "HEX", value_parser = parse_digest, requires = "roots")]
     tree_id: Option<Hex32>,
     /// Print JSON.
@@ -37,7 +37,7 @@ pub(crate) struct VerifyArguments {
 
 pub(crate) fn run(arguments: &VerifyArguments) -> Result<Exit, CommandError> {
     let proof = input::proof(&arguments.file)?;
-    let trusted = trusted(arguments, &proof);
+    let trusted = trusted(arguments, &proof)?;
     let verified = check(&trusted, &proof);
     // The same kinds of trusted things stand for each version.
     let kinds: Vec<Expected> = trusted
@@ -45,9 +45,9 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Result<Exit, CommandError> {
         .filter_map(|all| all.first().copied())
         .collect();
     let names = names(&kinds);
-    let text = |verified: &Vec<Vec<Verified<'_>>>| text(arguments, &proof, &names, verified);
+    let text = |verified: &Vec<Vec<Verified<'_>>>| text(&proof, &names, verified);
     let fields = |verified: Option<&Vec<Vec<Verified<'_>>>>| fields(&proof, &names, verified);
-    verdict::print(arguments.json, &verified, text, fields)
+    verdict::print(arguments.json, !names.is_empty(), &verified, text, fields)
 }
 
 /// Checks the proof against each list of trusted things. Returns the results by version.
@@ -67,10 +67,11 @@ fn check<'a>(
 
 /// Returns lists of what the user trusts, each with one entry for each version. If the user names nothing, the list is
 /// of the roots that the proof carries.
-fn trusted(arguments: &VerifyArguments, proof: &Proof) -> Vec<Vec<Expected>> {
-    let tree_id = arguments
-        .tree_id
-        .map_or_else(|| proof.params.tree_id(), |id| id.0);
+fn trusted(arguments: &VerifyArguments, proof: &Proof) -> Result<Vec<Vec<Expected>>, CommandError> {
+    let is_commit_trusted = !arguments.commit_ids.is_empty();
+    let own = proof.params.tree_id();
+    let tree_id =
+        verdict::tree_of_roots(&arguments.roots, arguments.tree_id, is_commit_trusted, own)?;
     let roots = arguments.roots.iter().map(|root| root.expected(tree_id));
     let commit_ids = arguments
         .commit_ids
@@ -78,41 +79,34 @@ fn trusted(arguments: &VerifyArguments, proof: &Proof) -> Vec<Vec<Expected>> {
         .map(|id| Expected::CommitId(id.0));
     let mut trusted = vec![roots.collect(), commit_ids.collect()];
     trusted.retain(|all: &Vec<Expected>| !all.is_empty());
-    match trusted.is_empty() {
+    Ok(match trusted.is_empty() {
         true => vec![vec![Expected::Carried; proof.versions.len()]],
         false => trusted,
-    }
+    })
 }
 
-fn text(
-    arguments: &VerifyArguments,
-    proof: &Proof,
-    names: &[&str],
-    of_versions: &[Vec<Verified<'_>>],
-) -> String {
+fn text(proof: &Proof, names: &[&str], of_versions: &[Vec<Verified<'_>>]) -> String {
     let mut text = match names {
-        [] => "the proof fits the root that it carries; nothing shows that this root is the right one\n\
-               (compare it with one that you trust, or name that by --root or --commit-id)\n"
-            .to_owned(),
+        [] => CONSISTENT.to_owned(),
         names => format!("PROVEN against the trusted {}\n", names.join(" and ")),
     };
     for (version, verified) in proof.versions.iter().zip(of_versions) {
         text.extend(version.entries.iter().map(entry_line));
-        text += &root_lines(arguments, proof, version, verified);
+        text += &root_lines(names, proof, version, verified);
     }
     text
 }
 
 /// Returns what the claims lead to, and which of it only the proof itself states.
 fn root_lines(
-    arguments: &VerifyArguments,
+    names: &[&str],
     proof: &Proof,
     version: &VersionProof,
     verified: &[Verified<'_>],
 ) -> String {
     let is_bound = is_commit_bound(verified);
     let own_word = output::unless(is_bound, OWN_WORD);
-    let own_tree = output::unless(is_bound || arguments.tree_id.is_some(), OWN_WORD);
+    let own_tree = output::unless(!names.is_empty(), OWN_WORD);
     let tree_id = hex::encode(proof.params.tree_id());
     let mut text = format!(
         "  version       {}{own_word}\n  tree id       {tree_id}{own_tree}\n",

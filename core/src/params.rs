@@ -19,8 +19,8 @@ pub const DEPTH: usize = 8;
 pub const PATH_BITS: u32 = 56;
 /// Bits consumed by the root node.
 pub const ROOT_BITS: u32 = 7;
-/// Bytes of the nonce of a tree.
-pub const NONCE_BYTES: usize = 16;
+/// The nonce of a tree: 16 random bytes that no other tree has.
+pub type Nonce = [u8; 16];
 /// Most members of a bucket.
 pub const BUCKET_MEMBERS_MAX: usize = 16;
 
@@ -70,7 +70,7 @@ impl CollisionPolicy {
 
 /// A public salt, with the key that keys are hashed under.
 ///
-/// Deriving that key takes three compressions, so it is done once.
+/// Deriving that key takes two compressions, so it is done once.
 ///
 /// ```
 /// use trunkline_core::params::Salt;
@@ -125,7 +125,7 @@ impl core::fmt::Debug for Salt {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TreeParams {
     /// The tree itself: random bytes, made when it is created. Replicas of a tree have its nonce.
-    pub nonce: [u8; NONCE_BYTES],
+    pub nonce: Nonce,
     /// Public salt: keys are hashed under it, which stops precomputed collisions (and nothing more).
     pub salt: Option<Salt>,
     /// The rule for two keys on one path.

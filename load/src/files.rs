@@ -1,8 +1,10 @@
 //! Files that are read up to a bound, and replaced as a whole.
 
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use tempfile::TempDir;
 use trunkline::config::{TextError, utf8};
 
 /// Bytes of the longest file of a run that is read.
@@ -27,6 +29,12 @@ pub enum FileError {
     /// The path is that of a directory, a FIFO or a device.
     #[error("{} is not a regular file; copy its content into one", path.display())]
     NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Something else is where a file is to be written.
+    #[error("{} exists and holds something else; choose another path, or move it away", path.display())]
+    NotOurs {
         /// The path.
         path: PathBuf,
     },
@@ -92,13 +100,211 @@ pub(crate) fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileError> {
     }
 }
 
+/// Checks that a file may be written at a path: nothing is there, or nothing but what begins with `head`, as what was
+/// written there before does. A FIFO or a device may always be written to. Call it before hours of work.
+///
+/// ```
+/// use trunkline_load::{FileError, may_replace};
+/// let directory = tempfile::tempdir()?;
+/// let path = directory.path().join("plan.toml");
+/// may_replace(&path, b"trunkline-trace")?;
+/// std::fs::write(&path, "keys = 100\n")?;
+/// let refused = may_replace(&path, b"trunkline-trace");
+/// assert!(matches!(refused, Err(FileError::NotOurs { .. })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn may_replace(path: &Path, head: &[u8]) -> Result<(), FileError> {
+    let failed = FileError::of(path);
+    let not_ours = || FileError::NotOurs {
+        path: path.to_owned(),
+    };
+    let metadata = match path.metadata() {
+        // A link to nothing would be written through, wherever it leads.
+        Err(_) if path.is_symlink() => return Err(not_ours()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        metadata => metadata.map_err(failed)?,
+    };
+    if metadata.is_dir() {
+        return Err(failed(io::ErrorKind::IsADirectory.into()));
+    }
+    if !metadata.is_file() || metadata.len() == 0 {
+        return Ok(());
+    }
+    let mut begin = Vec::new();
+    let mut bounded = File::open(path).map_err(failed)?.take(head.len() as u64);
+    bounded.read_to_end(&mut begin).map_err(failed)?;
+    match begin == head {
+        true => Ok(()),
+        false => Err(not_ours()),
+    }
+}
+
+/// Writes a file where [`may_replace`] allows it. An older file stays until the new one is complete and on the disk.
+///
+/// ```
+/// let directory = tempfile::tempdir()?;
+/// let path = directory.path().join("notes");
+/// for content in ["notes 1", "notes 2"] {
+///     trunkline_load::replace_file(&path, b"notes", content.as_bytes())?;
+/// }
+/// assert_eq!(std::fs::read(&path)?, b"notes 2");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn replace_file(path: &Path, head: &[u8], bytes: &[u8]) -> Result<(), FileError> {
+    may_replace(path, head)?;
+    let written = match path.canonicalize() {
+        Ok(target) if target.is_file() => replace(&target, bytes),
+        Ok(target) => std::fs::write(target, bytes),
+        Err(_) => replace(path, bytes),
+    };
+    written.map_err(FileError::of(path))
+}
+
+/// Replaces a regular file by one with other content, and keeps its permissions.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    let mut named = tempfile::Builder::new();
+    named.prefix(".new-");
+    #[cfg(unix)]
+    named.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = named.tempfile_in(parent.unwrap_or(Path::new(".")))?;
+    file.write_all(bytes)?;
+    if let Ok(before) = path.metadata() {
+        file.as_file().set_permissions(before.permissions())?;
+    }
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}
+
 /// Writes a file into a directory, which is created if missing. An older file stays until the new one is complete.
 pub(crate) fn write(directory: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf, FileError> {
-    let path = directory.join(name);
-    let temporary = directory.join(format!(".{name}.new"));
-    std::fs::create_dir_all(directory)
-        .and_then(|()| std::fs::write(&temporary, bytes))
-        .and_then(|()| std::fs::rename(&temporary, &path))
-        .map_err(FileError::of(&path))?;
-    Ok(path)
+    write_all(directory, &[(name, bytes)])?;
+    Ok(directory.join(name))
+}
+
+/// Writes files that belong together into a directory, which is created if missing: all or none. The last file is there
+/// only if all others are, and older ones stay until all new ones are complete and on the disk.
+pub(crate) fn write_all(directory: &Path, files: &[(&str, &[u8])]) -> Result<(), FileError> {
+    let last = files.last().map_or("", |(name, _)| *name);
+    let staged = stage(directory, files).map_err(FileError::of(&directory.join(last)))?;
+    let old = |name: &str| staged.path().join(format!("old-{name}"));
+    // The last one goes first and comes last, so that there is never a mixture.
+    let exchange = || {
+        for (name, _) in files.iter().rev() {
+            set_aside(&directory.join(name), &old(name))?;
+        }
+        for (name, _) in files {
+            let path = directory.join(name);
+            std::fs::rename(staged.path().join(name), &path).map_err(FileError::of(&path))?;
+        }
+        Ok::<_, FileError>(())
+    };
+    let exchanged = exchange();
+    if exchanged.is_err() {
+        for (name, _) in files {
+            // What was not set aside is still in its place.
+            let _ = std::fs::rename(old(name), directory.join(name));
+        }
+    }
+    exchanged?;
+    sync_directory(directory).map_err(FileError::of(directory))
+}
+
+/// Writes files into a hidden directory within a directory.
+fn stage(directory: &Path, files: &[(&str, &[u8])]) -> io::Result<TempDir> {
+    std::fs::create_dir_all(directory)?;
+    let staged = tempfile::Builder::new()
+        .prefix(".run-")
+        .tempdir_in(directory)?;
+    for (name, bytes) in files {
+        let mut file = File::create_new(staged.path().join(name))?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+    }
+    sync_directory(staged.path())?;
+    Ok(staged)
+}
+
+/// Moves an older file away, if there is one. Refuses what is no file.
+fn set_aside(path: &Path, to: &Path) -> Result<(), FileError> {
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Ok(metadata) if metadata.is_dir() => Err(FileError::NotOurs {
+            path: path.to_owned(),
+        }),
+        _ => std::fs::rename(path, to).map_err(FileError::of(path)),
+    }
+}
+
+/// Makes renamed files durable, where a directory can be opened.
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    match cfg!(unix) {
+        true => File::open(directory)?.sync_all(),
+        false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(directory).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn files_that_belong_together_are_replaced_together_or_not_at_all() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.path();
+        let content = |name: &str| std::fs::read(directory.join(name)).unwrap();
+        write_all(directory, &[("log", b"1"), ("run", b"1")]).unwrap();
+        write_all(directory, &[("log", b"2"), ("run", b"2")]).unwrap();
+        assert_eq!([content("log"), content("run")], [b"2", b"2"]);
+        assert_eq!(names(directory), ["log", "run"]);
+
+        std::fs::create_dir(directory.join("more")).unwrap();
+        std::fs::write(directory.join("more/mine"), "mine").unwrap();
+        for name in ["log", "more"] {
+            let files: [(&str, &[u8]); 2] = [(name, b"3"), ("run", b"3")];
+            let mut files = files;
+            if name == "log" {
+                files = [("log", b"3"), ("more", b"3")];
+            }
+            let refused = write_all(directory, &files);
+            assert!(matches!(refused, Err(FileError::NotOurs { .. })));
+            assert_eq!([content("log"), content("run")], [b"2", b"2"]);
+            assert_eq!(content("more/mine"), b"mine");
+            assert_eq!(names(directory), ["log", "more", "run"]);
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_what_begins_alike_is_replaced_and_links_are_followed() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        std::fs::write(at("ours"), "ours 1").unwrap();
+        std::fs::set_permissions(at("ours"), PermissionsExt::from_mode(0o640)).unwrap();
+        std::fs::write(at("theirs"), "theirs").unwrap();
+        symlink(at("ours"), at("link")).unwrap();
+        symlink(at("nothing"), at("dangling")).unwrap();
+        replace_file(&at("link"), b"ours", b"ours 2").unwrap();
+        assert!(at("link").is_symlink());
+        assert_eq!(std::fs::read(at("ours")).unwrap(), b"ours 2");
+        let mode = at("ours").metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o640);
+        for name in ["theirs", "dangling", ""] {
+            assert!(replace_file(&at(name), b"ours", b"ours 3").is_err());
+        }
+        assert_eq!(std::fs::read(at("theirs")).unwrap(), b"theirs");
+        assert!(!at("nothing").exists());
+        replace_file(Path::new("/dev/null"), b"ours", b"ours 3").unwrap();
+    }
 }

@@ -28,6 +28,7 @@
 //! | `plan` | reads a plan and checks it |
 //! | `operations`, `schedule` | choose operations, and when they are due; pure |
 //! | `trace` | reads and writes operations as a file |
+//! | `doubts` | keys of refused and failed batches, which the records may be wrong about; pure |
 //! | `records` | makes keys and values, and knows what each key must hold |
 //! | `generator` | lets operations in or drops them, gathers writes into batches; pure |
 //! | `driver`, `queues` | carry out one stage with several threads |
@@ -37,7 +38,10 @@
 //! | `run`, `warnings`, `run_files`, `files` | the result, what to know of it, and its file |
 //! | `compare` | whether two sides of runs differ; pure |
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod compare;
+mod doubts;
 mod driver;
 mod error;
 mod files;
@@ -60,7 +64,7 @@ mod warnings;
 
 pub use driver::Tally;
 pub use error::{LoadError, error_chain};
-pub use files::{FILE_BYTES_MAX, FileError};
+pub use files::{FILE_BYTES_MAX, FileError, may_replace, replace_file};
 pub use interval_log::{
     BySecond, INTERVAL_LOG_FILE, Interval, IntervalLog, IntervalLogError, Measure,
 };
@@ -78,7 +82,9 @@ pub use run::{
 pub use run_files::{RUN_FILE, RunFileError};
 pub use schedule::{Schedule, TimedOperation};
 pub use target::{Observation, Pending, Seen, Target, TargetError, Written};
-pub use trace::{LineProblem, TRACE_FORMAT, TraceError, TraceReader, TraceSummary, TraceWriter};
+pub use trace::{
+    LineProblem, TRACE_FORMAT, TRACE_HEAD, TraceError, TraceReader, TraceSummary, TraceWriter,
+};
 pub use warning::{LoadThread, Warning};
 
 /// The histogram of an [`Interval`].

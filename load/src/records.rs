@@ -6,6 +6,8 @@
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
+use super::doubts::Doubts;
+
 /// Most keys of one load: they are counted in memory, four bytes each.
 pub const KEYS_MAX: u64 = 1 << 30;
 
@@ -78,6 +80,7 @@ impl WriteNumber {
 pub struct Records {
     maker: Maker,
     writes: Vec<WriteNumber>,
+    pub(crate) doubts: Doubts,
 }
 
 impl Records {
@@ -86,7 +89,20 @@ impl Records {
         Self {
             maker: Maker { seed, value_bytes },
             writes: Vec::new(),
+            doubts: Doubts::default(),
         }
+    }
+
+    /// Returns whether the key must hold its [`value`](Self::value). If a batch that wrote it was refused or failed, that
+    /// is not known.
+    ///
+    /// ```
+    /// let mut records = trunkline_load::Records::new(7, 20);
+    /// records.put(0);
+    /// assert!(records.is_certain(0));
+    /// ```
+    pub fn is_certain(&self, index: u64) -> bool {
+        !self.doubts.is_doubtful(index)
     }
 
     /// Returns one more than the highest index of a key that was ever written.
@@ -303,6 +319,11 @@ impl WriteBatch {
                 }),
             });
         }
+    }
+
+    /// Returns the indices of the keys that are written.
+    pub(crate) fn indices(&self) -> impl Iterator<Item = u64> {
+        self.writes.iter().map(|write| u64::from(write.index))
     }
 
     /// Returns the indices of the keys that something is required of: those that a read-modify-write reads.

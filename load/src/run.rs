@@ -213,7 +213,7 @@ pub struct Totals {
     pub achieved: u64,
     /// Operations that were due and not started.
     pub dropped: u64,
-    /// Operations that failed.
+    /// Operations that failed, and writes whose batch was refused.
     pub failed: u64,
     /// Reads that found nothing although their keys were put before the run and never deleted, including those of
     /// read-modify-writes.

@@ -1,5 +1,7 @@
 //! A run in a directory: `run.json`, with the interval log in the same directory.
 
+use std::ffi::OsStr;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -33,6 +35,12 @@ pub enum RunFileError {
         /// Why, with line and column.
         source: serde_json::Error,
     },
+    /// A directory for a run holds other things.
+    #[error("{} holds other files and no run; choose a new or empty directory", directory.display())]
+    NotARun {
+        /// The directory.
+        directory: PathBuf,
+    },
     /// A run has another format.
     #[error("{} has format {found}, this version reads {RUN_FORMAT}; use the version that wrote it", path.display())]
     Format {
@@ -53,6 +61,24 @@ impl RunFileError {
     }
 }
 
+/// Returns whether a directory has nothing but hidden entries and what a file system puts into its root.
+fn is_unused(directory: &Path) -> io::Result<bool> {
+    let is_hidden =
+        |name: &OsStr| name.as_encoded_bytes().starts_with(b".") || name == "lost+found";
+    for entry in std::fs::read_dir(directory)? {
+        if !is_hidden(&entry?.file_name()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Returns whether a file is that of a run, of any format.
+fn holds_run(path: &Path) -> bool {
+    let text = files::read_text(path, FILE_BYTES_MAX);
+    text.is_ok_and(|text| serde_json::from_str::<Head>(&text).is_ok())
+}
+
 /// The beginning of a run of any format.
 #[derive(Deserialize)]
 struct Head {
@@ -63,13 +89,20 @@ impl Run {
     /// Writes [`RUN_FILE`] into a directory, which is created if missing. An older file stays until the new one is
     /// complete.
     pub fn write_to(&self, directory: &Path) -> Result<PathBuf, RunFileError> {
-        let text = serde_json::to_vec(self);
-        let mut text = text.map_err(RunFileError::of_form(&directory.join(RUN_FILE)))?;
-        text.push(b'\n');
+        let text = self.to_json(directory)?;
         Ok(files::write(directory, RUN_FILE, &text)?)
     }
 
-    /// Checks that a run can be written into a directory, which is created if missing. Call it before hours of work.
+    /// Returns the content of the file in a directory.
+    pub(crate) fn to_json(&self, directory: &Path) -> Result<Vec<u8>, RunFileError> {
+        let text = serde_json::to_vec(self);
+        let mut text = text.map_err(RunFileError::of_form(&directory.join(RUN_FILE)))?;
+        text.push(b'\n');
+        Ok(text)
+    }
+
+    /// Checks that a run can be written into a directory, which is created if missing, and that it is empty or holds a
+    /// run, whose files are then replaced. Call it before hours of work.
     ///
     /// ```
     /// let file = tempfile::NamedTempFile::new()?;
@@ -77,9 +110,16 @@ impl Run {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn can_be_written_to(directory: &Path) -> Result<(), RunFileError> {
+        let path = directory.join(RUN_FILE);
+        let failed = FileError::of(&path);
         std::fs::create_dir_all(directory)
             .and_then(|()| tempfile::NamedTempFile::new_in(directory))
-            .map_err(FileError::of(&directory.join(RUN_FILE)))?;
+            .map_err(failed)?;
+        if !is_unused(directory).map_err(failed)? && !holds_run(&path) {
+            return Err(RunFileError::NotARun {
+                directory: directory.to_owned(),
+            });
+        }
         Ok(())
     }
 

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use trunkline::config::without_mark;
 use trunkline::core::params::VALUE_BYTES_MAX;
 
-use super::files::FileError;
+use super::files::{FileError, may_replace};
 use super::operations::Operation;
 use super::records::KEYS_MAX;
 use super::run::OperationKind;
@@ -37,6 +37,8 @@ const LINE_BYTES_MAX: usize = 80;
 /// Most records of a multi-get.
 const COUNT_MAX: u64 = 10_000;
 const HEAD: &str = "trunkline-trace";
+/// Beginning of every trace, of any format. See [`may_replace`](crate::may_replace).
+pub const TRACE_HEAD: &[u8] = HEAD.as_bytes();
 
 /// Why a trace cannot be used, and where.
 ///
@@ -338,8 +340,9 @@ pub struct TraceWriter {
 }
 
 impl TraceWriter {
-    /// Creates or replaces a file, for a load of `keys` keys with values of `value_bytes` bytes.
+    /// Creates a file or replaces an older trace, for a load of `keys` keys with values of `value_bytes` bytes.
     pub fn create(path: &Path, keys: u64, value_bytes: usize) -> Result<Self, TraceError> {
+        may_replace(path, TRACE_HEAD)?;
         let failed = FileError::of(path);
         let mut output = BufWriter::new(File::create(path).map_err(failed)?);
         let head = format!("{HEAD} {TRACE_FORMAT}\nkeys {keys}\nvalue_bytes {value_bytes}\n");

@@ -43,7 +43,7 @@ impl LoadThread {
 ///
 /// ```
 /// use trunkline_load::{Run, Warning};
-/// let dropped = Warning::Dropped { percent: 25.0, in_flight_max: 500, readers_busy: false };
+/// let dropped = Warning::Dropped { percent: 25.0, in_flight_max: 500, readers_busy: false, load_busy: false };
 /// let run = Run { warnings: vec![dropped], ..Run::default() };
 /// let kept_up = !run.warnings.iter().any(|warning| matches!(warning, Warning::Dropped { .. }));
 /// assert!(!kept_up);
@@ -67,9 +67,10 @@ pub enum Warning {
     /// Operations were dropped because too many were in flight.
     #[error(
         "{percent:.1} % of the operations were dropped, because {in_flight_max} were in flight: {}",
-        match readers_busy {
-            true => "with so many readers the reads did not keep up with the rate, whatever the target can do",
-            false => "the target did not keep up with the rate",
+        match (readers_busy, load_busy) {
+            (true, _) => "with so many readers the reads did not keep up with the rate, whatever the target can do",
+            (false, true) => "the load generator was at its limit, so that this says nothing about the target",
+            (false, false) => "the target did not keep up with the rate",
         }
     )]
     Dropped {
@@ -79,6 +80,9 @@ pub enum Warning {
         in_flight_max: u64,
         /// Whether the readers were busy all the time, so that the drops are not the target's doing.
         readers_busy: bool,
+        /// Whether the load's own threads were late or busy all the time, so that the drops may be their doing.
+        #[serde(default)]
+        load_busy: bool,
     },
     /// Operations failed.
     #[error("{operations} operations failed, the first with: {first}")]

@@ -24,8 +24,11 @@ pub(crate) fn of_figures(
 ) -> Vec<Warning> {
     let readers = readers_busy(plan, reading, elapsed);
     let late = &totals.generator_late;
+    let threads = threads_busy(plan, &totals.cpu, elapsed);
+    let failed = tally.failed_writes + tally.failed_reads;
+    let is_late = late.p99_us > LATE_US_MAX;
     let found = [
-        (late.p99_us > LATE_US_MAX).then_some(Warning::GeneratorLate {
+        is_late.then_some(Warning::GeneratorLate {
             p99_us: late.p99_us,
             max_us: late.max_us,
         }),
@@ -33,9 +36,10 @@ pub(crate) fn of_figures(
             percent: totals.dropped as f64 * 100.0 / totals.offered.max(1) as f64,
             in_flight_max: plan.in_flight_operations_max,
             readers_busy: readers.is_some(),
+            load_busy: is_late || !threads.is_empty(),
         }),
-        (totals.failed > 0).then(|| Warning::Failed {
-            operations: totals.failed,
+        (failed > 0).then(|| Warning::Failed {
+            operations: failed,
             first: tally.first_failure.clone().unwrap_or_default(),
         }),
         tally.first_refusal.clone().map(|first| Warning::Refused {
@@ -47,7 +51,6 @@ pub(crate) fn of_figures(
         }),
         readers,
     ];
-    let threads = threads_busy(plan, &totals.cpu, elapsed);
     found.into_iter().flatten().chain(threads).collect()
 }
 

@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
+use trunkline::config::KzgMode;
+use trunkline::core::audit;
 use trunkline::core::kzg::{Committer, Setup, slot_value};
-use trunkline::core::proof::{Claim, Expected, Proof, verify};
+use trunkline::core::proof::{Claim, Expected, Proof, verify, verify_versions};
 use trunkline::{
-    EngineFailure, EvidenceError, ReadError, Receipt, RootReady, Snapshot, SnapshotError,
-    SnapshotProveError, SubmitError, TopKind,
+    EngineFailure, EvidenceError, ProveOptions, ReadError, Receipt, RootReady, Snapshot,
+    SnapshotError, SnapshotProveError, SubmitError, TopKind, prove_versions,
 };
 use trunkline_actors::adaptive::reload_error::ReloadError;
 use trunkline_actors::runtime::clock;
-use trunkline_actors::runtime::simulated::wait_for;
+use trunkline_actors::runtime::simulated::{Scheduler as _, wait_for};
+use trunkline_actors::runtime::wait::block_on;
 use trunkline_testkit::keys::path_collisions;
 use trunkline_testkit::naive::{Op, Require, plain, slot_digests};
 
@@ -23,13 +26,14 @@ use crate::plan::{Action, Await, Step, reloaded};
 use crate::truth::{During, Submission};
 use crate::world::Life;
 
+/// Writes of a large batch.
+const LARGE_WRITES: u64 = 600;
 /// Most snapshots that a caller holds.
 const HELD_MAX: usize = 4;
 
 pub(crate) struct Caller {
     life: Rc<Life>,
     held: Vec<Snapshot>,
-    own: Vec<Receipt>,
 }
 
 /// The engine has ended: nothing more to do on it.
@@ -40,7 +44,6 @@ impl Caller {
         Self {
             life,
             held: Vec::new(),
-            own: Vec::new(),
         }
     }
 
@@ -114,14 +117,18 @@ impl Caller {
             Action::SnapshotAt => self.snapshot_at(random),
             Action::Prove => self.prove(TopKind::Hash, random),
             Action::ProveKzg => self.prove(TopKind::Kzg, random),
+            Action::ProveVersions => self.prove_versions(random),
             Action::History => self.history(random),
             Action::Evidence => self.evidence(random),
             Action::AwaitEarlier(awaited) => {
-                if self.own.is_empty() {
+                let receipts = self.life.receipts.borrow();
+                if receipts.is_empty() {
                     return Ok(());
                 }
-                let place = random.random_range(0..self.own.len());
-                let receipt = self.own[place].clone();
+                // Also another caller's: several may wait for one submission.
+                let newest = receipts.len().saturating_sub(random.random_range(0..8) + 1);
+                let receipt = receipts[newest].clone();
+                drop(receipts);
                 self.wait(&receipt, awaited)
             }
             Action::Drain => self.drain(),
@@ -150,7 +157,11 @@ impl Caller {
         };
         let colliding = pairs.get((number / 2) as usize);
         let colliding = colliding.map(|pair| pair[(number % 2) as usize].clone());
-        colliding.unwrap_or_else(|| format!("key {number}").into_bytes())
+        colliding.unwrap_or_else(|| match number % 5 {
+            // Long enough not to be held together with its value.
+            4 => format!("{number:0>90}").into_bytes(),
+            _ => format!("key {number}").into_bytes(),
+        })
     }
 
     fn any_key(&self, random: &mut SmallRng) -> Vec<u8> {
@@ -160,7 +171,10 @@ impl Caller {
     fn submission(&self, random: &mut SmallRng) -> Submission {
         let shape = &self.life.world.plan.shape;
         let mark: u64 = random.random();
-        let count = random.random_range(1..=shape.writes_max);
+        let count = match random.random_ratio(1, 20) {
+            true => 0,
+            false => random.random_range(1..=shape.writes_max),
+        };
         let operations = (0..count).map(|index| {
             let key = self.any_key(random);
             if random.random_ratio(1, 4) {
@@ -174,7 +188,11 @@ impl Caller {
             value.resize(random.random_range(0..=shape.value_bytes_max), b'.');
             Op::Put(key, value)
         });
-        let operations = operations.collect();
+        let mut operations: Vec<Op> = operations.collect();
+        if shape.large > 0 && random.random_ratio(1, shape.large) {
+            let absent = |number| Op::Delete(format!("absent {number}").into_bytes());
+            operations.extend((0..LARGE_WRITES).map(absent));
+        }
         let mut requirements = Vec::new();
         if shape.requirements > 0 && random.random_ratio(1, shape.requirements) {
             let key = self.any_key(random);
@@ -200,7 +218,7 @@ impl Caller {
         &self,
         receipt: Result<Receipt, SubmitError>,
         submission: Submission,
-    ) -> Result<Receipt, Ended> {
+    ) -> Result<Option<Receipt>, Ended> {
         let world = &self.life.world;
         match receipt {
             Ok(receipt) => {
@@ -208,38 +226,55 @@ impl Caller {
                 world.truth.borrow_mut().accept(sequence, root, submission);
                 world.counts.borrow_mut().batches += 1;
                 world.simulation.note(|| format!("accepted as {sequence}"));
-                Ok(receipt)
+                Ok(Some(receipt))
             }
             Err(SubmitError::Engine(failure)) => Err(self.ended(&failure)),
+            // The same as without the call.
+            Err(SubmitError::Batch(_)) if submission.is_empty() => Ok(None),
             Err(error) => crate::scheduler::fail(format!("a batch is refused: {error}")),
         }
     }
 
-    fn wait_and_keep(&mut self, receipt: Receipt, awaited: Await) -> Result<(), Ended> {
+    fn wait_and_keep(&self, receipt: Option<Receipt>, awaited: Await) -> Result<(), Ended> {
+        let Some(receipt) = receipt else {
+            return Ok(());
+        };
         if awaited == Await::Dropped {
             return Ok(());
         }
         self.life.receipts.borrow_mut().push(receipt.clone());
-        let waited = self.wait(&receipt, awaited);
-        self.own.push(receipt);
-        waited
+        self.wait(&receipt, awaited)
     }
 
     fn wait(&self, receipt: &Receipt, awaited: Await) -> Result<(), Ended> {
         let (world, sequence) = (&self.life.world, receipt.sequence());
+        // Both forms of waiting.
+        let in_task = world.simulation.random().is_multiple_of(2);
         match awaited {
             Await::Nothing | Await::Dropped => {}
             Await::Hashed => {
-                let hashed = receipt.hashed_blocking();
+                let hashed = match in_task {
+                    true => block_on(receipt.hashed()),
+                    false => receipt.hashed_blocking(),
+                };
                 let hashed = hashed.map_err(|failure| self.ended(&failure))?;
                 world.truth.borrow_mut().hashed(sequence, &hashed);
             }
             Await::RootReady => {
-                let ready = receipt.root_ready_blocking();
+                let ready = match in_task {
+                    true => block_on(receipt.root_ready()),
+                    false => receipt.root_ready_blocking(),
+                };
                 let ready = ready.map_err(|failure| self.ended(&failure))?;
                 self.check_root(receipt, &ready)?;
             }
-            Await::Durable => self.durable(receipt, receipt.durable_blocking())?,
+            Await::Durable => {
+                let durable = match in_task {
+                    true => block_on(receipt.durable()),
+                    false => receipt.durable_blocking(),
+                };
+                self.durable(receipt, durable)?;
+            }
             Await::DurableWithin(limit) => {
                 if let Some(durable) = within(limit, receipt.durable()) {
                     self.durable(receipt, durable)?;
@@ -259,9 +294,15 @@ impl Caller {
         world
             .simulation
             .note(|| format!("{sequence} is durable in {}", durable.version));
-        world.truth.borrow_mut().durable(sequence, &durable);
+        let now = world.simulation.elapsed();
+        world.truth.borrow_mut().durable(sequence, &durable, now);
         let newest = self.life.engine.snapshot().version();
         let shown = newest >= durable.version;
+        let is_eager = world.plan.config.kzg.mode == KzgMode::Eager;
+        ensure!(
+            !is_eager || durable.kzg_root.is_some(),
+            "{sequence} is durable without a root"
+        );
         ensure!(
             shown,
             "version {} is durable, the newest is {newest}",
@@ -330,7 +371,7 @@ impl Caller {
         match error {
             ReadError::Engine(failure) => Err(self.ended(failure)),
             ReadError::Closed if self.life.is_closing.get() => Err(Ended),
-            ReadError::Store(_) if self.life.power.is_off() => Ok(()),
+            ReadError::Store(_) if self.life.may_fail => Ok(()),
             error => crate::scheduler::fail(format!("a read fails: {error}: {error:?}")),
         }
     }
@@ -390,7 +431,7 @@ impl Caller {
                 Ok(())
             }
             ReadError::Closed if self.life.is_closing.get() => Ok(()),
-            ReadError::Store(_) if self.life.power.is_off() => Ok(()),
+            ReadError::Store(_) if self.life.may_fail => Ok(()),
             error => {
                 let report = format!("version {version} is not read: {error}: {error:?}");
                 crate::scheduler::fail(report)
@@ -532,6 +573,57 @@ impl Caller {
         Ok(())
     }
 
+    /// Proves keys at two versions together, and the connection between both roots of the newer.
+    fn prove_versions(&self, random: &mut SmallRng) -> Result<(), Ended> {
+        let engine = &self.life.engine;
+        let newer = engine.snapshot();
+        let Ok(older) = engine.snapshot_at(newer.version().saturating_sub(1)) else {
+            return Ok(());
+        };
+        let mut snapshots = vec![older, newer];
+        snapshots.dedup_by_key(|snapshot| snapshot.version());
+        let key = self.any_key(random);
+        let parts: Vec<_> = snapshots
+            .iter()
+            .map(|snapshot| (snapshot, [&key]))
+            .collect();
+        let proof = match prove_versions(&parts, &ProveOptions::default()) {
+            Ok(proof) => proof,
+            Err(SnapshotProveError::Read(error)) => return self.expired(&snapshots[0], &error),
+            Err(error) => crate::scheduler::fail(format!("no proof: {error}: {error:?}")),
+        };
+        let roots = snapshots
+            .iter()
+            .map(|snapshot| Expected::Root(snapshot.root()));
+        let roots: Vec<_> = roots.collect();
+        let verified = match verify_versions(&proof, &roots) {
+            Ok(verified) => verified,
+            Err(error) => crate::scheduler::fail(format!("a proof does not verify: {error}")),
+        };
+        for (snapshot, verified) in snapshots.iter().zip(verified) {
+            let last = self.life.world.truth.borrow_mut().see(snapshot);
+            let truth = self.life.world.truth.borrow();
+            let value = truth.state(last).map.get(&key).cloned();
+            let claim = value.map_or(Claim::Absent, Claim::Present);
+            let proven = verified.claim(&key);
+            ensure!(
+                proven == Some(&claim),
+                "{} is proven as {proven:?}",
+                shown(&key)
+            );
+        }
+        let newest = &snapshots[snapshots.len() - 1];
+        let audit = newest.audit();
+        let audited = audit::verify(&audit, &Expected::CommitId(newest.commit_id()));
+        let same = audited.is_ok_and(|audited| audited.kzg_root == newest.kzg_root());
+        ensure!(
+            same,
+            "the audit of version {} does not hold",
+            newest.version()
+        );
+        Ok(())
+    }
+
     fn history(&self, random: &mut SmallRng) -> Result<(), Ended> {
         let snapshot = self.life.engine.snapshot();
         if snapshot.version() == 0 {
@@ -544,7 +636,7 @@ impl Caller {
         let proofs = proofs.and_then(|proof| Ok((proof, snapshot.prove_consistency(older)?)));
         let (ancestor, consistency) = match proofs {
             Ok(proofs) => proofs,
-            Err(_) if self.life.power.is_off() => return Ok(()),
+            Err(_) if self.life.may_fail => return Ok(()),
             Err(error) => crate::scheduler::fail(format!("no proof of {older}: {error}")),
         };
         match ancestor.verify(&head) {
@@ -633,7 +725,7 @@ impl Caller {
 }
 
 /// Waits for a future for a time; drops it then.
-fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
+pub(crate) fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
     let scheduler = crate::scheduler::current();
     wait_for(&*scheduler, future, Some(clock::now() + limit))
 }

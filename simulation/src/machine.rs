@@ -30,14 +30,32 @@ pub(crate) struct Machine {
     pub(crate) leaves: Arc<SimulatedLeafStore>,
 }
 
-/// The power switch of one engine.
+/// The power switch of one engine, and what goes wrong at its calls besides faults of the disk.
 #[derive(Debug)]
 pub(crate) struct Power {
     off: AtomicBool,
-    /// The power goes off after this many calls that write: of a kind, or of any.
-    goes_off: Mutex<Option<(Option<Call>, u64)>>,
+    mishaps: Mutex<Vec<Mishap>>,
     /// Longest time that a sync takes, microseconds.
     sync_us_max: u64,
+}
+
+/// What goes wrong at a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mishap {
+    pub(crate) what: What,
+    /// Calls of the kind before that.
+    pub(crate) after: u64,
+}
+
+/// A kind of mishap.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum What {
+    /// The power goes off: at a call that writes, of this kind or of any.
+    PowerOff(Option<Call>),
+    /// The call panics.
+    Panic(Call),
+    /// The read fails.
+    Read,
 }
 
 impl Power {
@@ -45,18 +63,18 @@ impl Power {
     pub(crate) fn on(sync_us_max: u64) -> Arc<Self> {
         Arc::new(Self {
             off: AtomicBool::new(false),
-            goes_off: Mutex::default(),
+            mishaps: Mutex::default(),
             sync_us_max,
         })
     }
 
-    /// Makes it go off after some more calls that write: of a kind, or of any.
-    pub(crate) fn goes_off_after(&self, kind: Option<Call>, calls: u64) {
-        *self.lock() = Some((kind, calls));
+    /// Adds a mishap.
+    pub(crate) fn add(&self, mishap: Mishap) {
+        self.lock().push(mishap);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<(Option<Call>, u64)>> {
-        self.goes_off.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<Mishap>> {
+        self.mishaps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Switches it off.
@@ -77,35 +95,60 @@ impl Power {
     }
 
     /// Runs a call that writes. The power may go off before it, and after it but before its answer.
-    fn write<T>(&self, kind: Call, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    fn write<T>(&self, call: Call, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         yield_point();
-        self.count(kind);
+        self.meet(Some(call))?;
         self.check()?;
-        let result = call();
+        let result = work();
         yield_point();
         self.check()?;
         result
     }
 
     /// Runs a call that syncs, which takes time before it has its effect, and behind it.
-    fn sync<T>(&self, kind: Call, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        self.write(kind, || {
+    fn sync<T>(&self, call: Call, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        self.write(call, || {
             self.pass_time();
             self.check()?;
-            let result = call();
+            let result = work();
             self.pass_time();
             result
         })
     }
 
-    fn count(&self, kind: Call) {
-        if let Some((counted, left)) = &mut *self.lock()
-            && counted.is_none_or(|counted| counted == kind)
-        {
-            match left.checked_sub(1) {
-                Some(fewer) => *left = fewer,
-                None => self.switch_off(),
+    /// Runs a call that reads.
+    fn read<T>(&self, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        self.check()?;
+        self.meet(None)?;
+        work()
+    }
+
+    /// Lets happen what is due at a call; `None` stands for a read.
+    fn meet(&self, call: Option<Call>) -> io::Result<()> {
+        let mut due = None;
+        self.lock().retain_mut(|mishap| {
+            let concerned = match mishap.what {
+                What::PowerOff(None) => call.is_some(),
+                What::PowerOff(Some(kind)) | What::Panic(kind) => call == Some(kind),
+                What::Read => call.is_none(),
+            };
+            if !concerned {
+                return true;
             }
+            match mishap.after.checked_sub(1) {
+                Some(fewer) => mishap.after = fewer,
+                None => due = Some(mishap.what),
+            }
+            due.is_none()
+        });
+        match due {
+            None => Ok(()),
+            Some(What::PowerOff(_)) => {
+                self.switch_off();
+                Ok(())
+            }
+            Some(What::Read) => Err(io::Error::other("simulated read error")),
+            Some(What::Panic(_)) => std::panic::panic_any("a panic that a test asked for"),
         }
     }
 
@@ -116,11 +159,6 @@ impl Power {
             let took = scheduler.random() % (self.sync_us_max + 1);
             sleep(Duration::from_micros(took));
         }
-    }
-
-    fn read<T>(&self, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        self.check()?;
-        call()
     }
 }
 
@@ -300,9 +338,9 @@ impl LeafStore for EngineLeaves {
 
     fn snapshot(&self) -> Result<Arc<dyn LeafSnapshot>, LeafStoreError> {
         yield_point();
-        self.power.check().map_err(backend)?;
+        let snapshot = self.power.read(|| Ok(self.leaves.snapshot()));
         Ok(Arc::new(EngineSnapshot {
-            snapshot: self.leaves.snapshot()?,
+            snapshot: snapshot.map_err(backend)??,
             power: self.power.clone(),
         }))
     }
@@ -311,10 +349,9 @@ impl LeafStore for EngineLeaves {
 impl LeafSnapshot for EngineSnapshot {
     fn get(&self, key_hash: &Digest) -> Result<Option<Leaf>, LeafStoreError> {
         yield_point();
-        self.power.check().map_err(backend)?;
-        let leaf = self.snapshot.get(key_hash);
+        let leaf = self.power.read(|| Ok(self.snapshot.get(key_hash)));
         yield_point();
-        leaf
+        leaf.map_err(backend)?
     }
 
     fn scan(
@@ -323,7 +360,7 @@ impl LeafSnapshot for EngineSnapshot {
         visit: &mut LeafVisitor<'_>,
     ) -> Result<(), LeafStoreError> {
         yield_point();
-        self.power.check().map_err(backend)?;
-        self.snapshot.scan(range, visit)
+        let scanned = self.power.read(|| Ok(self.snapshot.scan(range, visit)));
+        scanned.map_err(backend)?
     }
 }

@@ -16,6 +16,7 @@ use trunkline::core::store::simulated::{DiskCall, Failure, Fault};
 use trunkline::testing::StageFault;
 use trunkline::{Config as EngineConfig, Stage};
 
+use crate::machine::{Mishap, What};
 use crate::scheduler::Schedule;
 
 /// What a world does.
@@ -41,6 +42,8 @@ pub(crate) struct Shape {
     pub(crate) value_bytes_max: usize,
     /// One batch in this many has requirements; 0 for none.
     pub(crate) requirements: u32,
+    /// One batch in this many has very many writes, which change nothing; 0 for none.
+    pub(crate) large: u32,
     /// Longest time that a sync takes, microseconds.
     pub(crate) sync_us_max: u64,
 }
@@ -54,6 +57,8 @@ pub(crate) struct Round {
     pub(crate) faults: Vec<Planned>,
     /// The steps of each caller.
     pub(crate) callers: Vec<Vec<Step>>,
+    /// How it is opened.
+    pub(crate) opening: Opening,
     pub(crate) ending: Ending,
     /// Whether the machine loses power behind the end, or only the process ends.
     pub(crate) loses_power: bool,
@@ -78,8 +83,8 @@ pub(crate) enum Trouble {
     Stage(Stage, u64, StageFault),
     /// No thread can be started after this many.
     Threads(u64),
-    /// The power goes off after this many calls that write: of this kind, or of any.
-    PowerOff(Option<Call>, u64),
+    /// The power goes off, a read fails, or a call panics.
+    Mishap(Mishap),
 }
 
 /// A call that writes.
@@ -91,6 +96,17 @@ pub(crate) enum Call {
     Ingest,
     /// A sync of the leaf store.
     SyncLeaves,
+}
+
+/// How an engine is opened.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Opening {
+    /// On the caller's thread.
+    Blocking,
+    /// On a thread of its own.
+    Async,
+    /// First on a thread of its own by a caller who gives up after this time, then again.
+    GivenUp(Duration),
 }
 
 /// How an engine ends.
@@ -145,6 +161,8 @@ pub(crate) enum Action {
     Prove,
     /// Proves some keys, by KZG.
     ProveKzg,
+    /// Proves some keys at two versions, and the connection between both roots of one.
+    ProveVersions,
     /// Proves an older version from a newer one.
     History,
     /// Takes evidence of a submission.
@@ -266,6 +284,7 @@ impl Draw {
             },
             value_bytes_max: self.pick(&[0, 10, 60, 200, 700]),
             requirements: self.pick(&[0, 0, 5, 2]),
+            large: self.pick(&[0, 0, 0, 0, 0, 10]),
             sync_us_max: self.pick(&[0, 100, 1_000, 10_000]),
         }
     }
@@ -307,13 +326,18 @@ impl Draw {
             config.memory.budget_bytes = self.pick(&[0, 1, 1, 4_096]);
         }
         self.reloadable(&mut config);
+        if config.memory.budget_bytes > 0 && self.one_in(4) {
+            config.memory.shared = true;
+            config.memory.budget_bytes = 4 << 20;
+            config.cache.value_bytes_max = 2 << 20;
+        }
         config
     }
 
     /// Draws the settings that a running engine can reload.
     fn reloadable(&mut self, config: &mut Config) {
-        config.submit.batch_operations_max = 500;
-        config.submit.in_flight_operations_max = self.pick(&[500, 500, 2_000, 1_000_000]);
+        config.submit.batch_operations_max = 1_000;
+        config.submit.in_flight_operations_max = self.pick(&[1_000, 1_000, 3_000, 1_000_000]);
         config.group.operations_max = self.pick(&[1, 5, 30, 200, 20_000]);
         config.group.bytes_max = self.pick(&[1, 2_000, 32 << 20]);
         config.group.linger_ms = self.pick(&[0, 0, 0, 1, 5]);
@@ -321,7 +345,13 @@ impl Draw {
         config.checkpoint.bytes_max = self.pick(&[4_096, 4_096, 20_000, 1 << 20]);
         let bytes_max = config.checkpoint.bytes_max;
         config.checkpoint.unflushed_bytes_max = bytes_max + self.pick(&[0, 3_000, 60_000]);
-        config.cache.value_bytes_max = self.pick(&[0, 500, 64 << 20]);
+        let values = self.pick(&[0, 500, 64 << 20]);
+        // A shared budget needs both.
+        config.cache.value_bytes_max = if config.memory.shared {
+            2 << 20
+        } else {
+            values
+        };
         config.versions.retain_versions = self.below(1..8);
         let retained = config.versions.retain_versions;
         config.versions.snapshot_versions_behind_max = retained + self.pick(&[0, 3, 20, 4_096]);
@@ -351,7 +381,13 @@ impl Draw {
             3 | 4 if !is_calm => Ending::PowerOffAfter(self.micros(0..60_000)),
             _ => Ending::Shutdown,
         };
+        let opening = match self.below(0..6) {
+            0 => Opening::GivenUp(self.micros(0..3_000)),
+            1 | 2 => Opening::Async,
+            _ => Opening::Blocking,
+        };
         Round {
+            opening,
             openings,
             faults,
             callers,
@@ -381,14 +417,14 @@ impl Draw {
             DiskCall::Remove,
             DiskCall::SyncDirectory,
         ];
-        match self.below(0..10) {
+        match self.below(0..12) {
             0 => Trouble::Leaves(self.below(0..8)),
             1 => {
                 let fault = self.pick(&[StageFault::Panic, StageFault::Error]);
                 Trouble::Stage(self.pick(&Stage::ALL), self.below(0..calls / 4), fault)
             }
             2 => Trouble::Threads(self.below(0..12)),
-            3 | 4 => Trouble::PowerOff(None, self.below(0..calls)),
+            3 | 4 => self.mishap(What::PowerOff(None), calls),
             5 => {
                 // Calls of checkpoints and of trimming are rare.
                 let rare = [
@@ -398,7 +434,14 @@ impl Draw {
                     Call::Ingest,
                     Call::SyncLeaves,
                 ];
-                Trouble::PowerOff(Some(self.pick(&rare)), self.below(0..6))
+                let rare = self.pick(&rare);
+                self.mishap(What::PowerOff(Some(rare)), 6)
+            }
+            6 => self.mishap(What::Read, calls),
+            7 => {
+                let call = self.pick(&KINDS);
+                let call = self.pick(&[Call::Disk(call), Call::Disk(call), Call::Ingest]);
+                self.mishap(What::Panic(call), 12)
             }
             _ => {
                 let call = self.random.random_bool(0.5).then(|| self.pick(&KINDS));
@@ -411,6 +454,11 @@ impl Draw {
                 })
             }
         }
+    }
+
+    fn mishap(&mut self, what: What, calls: u64) -> Trouble {
+        let after = self.below(0..calls);
+        Trouble::Mishap(Mishap { what, after })
     }
 
     fn steps(&mut self, count: u64) -> Vec<Step> {
@@ -438,6 +486,7 @@ impl Draw {
                 Action::Prove,
                 Action::Prove,
                 Action::ProveKzg,
+                Action::ProveVersions,
             ]),
             5 => self.pick(&[Action::History, Action::Evidence]),
             6 => Action::AwaitEarlier(self.awaited()),
@@ -471,10 +520,11 @@ impl fmt::Display for Plan {
             writeln!(f, "{} = {}", change.key, change.to)?;
         }
         for round in &self.rounds {
+            let (opening, ending) = (round.opening, round.ending);
+            let loses_power = round.loses_power;
             writeln!(
                 f,
-                "an engine: {:?}, loses power: {}",
-                round.ending, round.loses_power
+                "an engine: {opening:?}, {ending:?}, loses power: {loses_power}"
             )?;
             for faults in &round.openings {
                 writeln!(f, "  opened with {faults:?}")?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use trunkline::core::batch::{provisional_root, provisional_start};
 use trunkline::core::hash::Digest;
@@ -22,6 +23,11 @@ pub(crate) struct Submission {
 }
 
 impl Submission {
+    /// Returns whether there is nothing in it, so that no engine takes it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.operations.is_empty() && self.requirements.is_empty() && self.metadata.is_empty()
+    }
+
     pub(crate) fn batch(&self) -> Batch {
         let mut batch = Batch::new();
         for operation in &self.operations {
@@ -86,6 +92,8 @@ pub(crate) struct Truth {
     acknowledged: u64,
     /// The last submission that a loss of power must not lose.
     synced: u64,
+    /// When submissions were found acknowledged, ascending by both.
+    acknowledged_at: Vec<(Duration, u64)>,
 }
 
 impl Truth {
@@ -105,6 +113,7 @@ impl Truth {
             provisional: [0; 32],
             acknowledged: 0,
             synced: 0,
+            acknowledged_at: Vec::new(),
         }
     }
 
@@ -201,11 +210,14 @@ impl Truth {
         self.part_of(sequence, hashed.version, &hashed.outcome);
     }
 
-    /// Notes that a submission is durable.
-    pub(crate) fn durable(&mut self, sequence: u64, durable: &Durable) {
+    /// Notes that a submission is durable, which was learned at this time.
+    pub(crate) fn durable(&mut self, sequence: u64, durable: &Durable, now: Duration) {
         self.version(durable.version, durable.commit_id, durable.state_digest);
         self.part_of(sequence, durable.version, &durable.outcome);
-        self.acknowledged = self.acknowledged.max(sequence);
+        if sequence > self.acknowledged {
+            self.acknowledged = sequence;
+            self.acknowledged_at.push((now, sequence));
+        }
         if durable.durability == Durability::Sync {
             self.synced = self.synced.max(sequence);
         }
@@ -221,6 +233,15 @@ impl Truth {
         let same = entry.version.is_none_or(|known| known == version);
         ensure!(same, "submission {sequence} is part of two versions");
         entry.version = Some(version);
+    }
+
+    /// Notes that everything acknowledged before a time is synced.
+    pub(crate) fn synced_before(&mut self, time: Duration) {
+        let before = self.acknowledged_at.iter().rev();
+        let last = before
+            .skip_while(|(at, _)| *at >= time)
+            .map(|(_, sequence)| *sequence);
+        self.synced = self.synced.max(last.max().unwrap_or(0));
     }
 
     /// Notes that everything accepted until now is synced.
@@ -362,6 +383,7 @@ impl Truth {
         }
         self.provisional = provisional_start(&snapshot.commit_id(), open_epoch);
         (self.acknowledged, self.synced) = (last, last);
+        self.acknowledged_at.clear();
     }
 
     /// Returns whether a read of the latest state may have shown this value.

@@ -3,28 +3,34 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use trunkline::config::StoreKind;
+use trunkline::config::{DurabilityMode, StoreKind};
 use trunkline::core::store::history_file::HistoryFileError;
 use trunkline::core::store::log::{OpenLogError, ReadLogError};
 use trunkline::core::store::manifest::ReadManifestError;
 use trunkline::core::store::tree_file::ReadTreeFileError;
 use trunkline::testing::StageFault;
-use trunkline::{Engine, EngineFailure, OpenError, Receipt};
+use trunkline::{Engine, EngineBuilder, EngineFailure, OpenError, Receipt};
 use trunkline_actors::runtime::simulated::Scheduler as _;
-use trunkline_actors::runtime::wait::{Signal, yield_point};
+use trunkline_actors::runtime::wait::{Signal, block_on};
 
-use crate::caller::Caller;
-use crate::machine::{Machine, Power, sleep};
-use crate::plan::{Ending, Plan, Planned, Round, Trouble};
+use crate::caller::{Caller, within};
+use crate::machine::{Machine, Power, What, sleep};
+use crate::plan::{Ending, Opening, Plan, Planned, Round, Trouble};
 use crate::scheduler::{Simulation, WORLD};
 use crate::truth::Truth;
 use crate::{Counts, ensure};
 
-/// Yields after which tasks of an engine that was shut down count as leaked.
-const YIELDS_MAX: u32 = 10_000;
+/// How often, and at which interval, it is looked whether the tasks of an engine have ended.
+const LOOKS_MAX: u32 = 10_000;
+const LOOK_INTERVAL: Duration = Duration::from_millis(1);
+
+/// How much later than its interval a sync may come: for turns of other tasks, and for syncs before it.
+const SYNC_SLACK: Duration = Duration::from_millis(100);
+const SYNCS_SLACK: u32 = 20;
 
 /// What the tasks of a world share.
 pub(crate) struct World {
@@ -53,6 +59,16 @@ pub(crate) struct Life {
     pub(crate) is_closing: Cell<bool>,
 }
 
+/// An engine that was opened.
+struct Opened<'a> {
+    engine: Engine,
+    power: Arc<Power>,
+    /// Faults that may still come.
+    faults: &'a [Planned],
+    /// Whether power was lost since the engine before it ended.
+    lost_power: bool,
+}
+
 /// The smallest limits of kept versions since an engine was opened.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -79,7 +95,8 @@ impl World {
             lost_power = self.round(round, lost_power);
         }
         // Whatever happened, the next engine opens, and works.
-        let engine = self.open(&[], &Power::on(0)).unwrap_or_else(unopened);
+        let engine = self.open(Opening::Blocking, &[], &Power::on(0));
+        let engine = engine.unwrap_or_else(unopened);
         self.reopened(&engine, lost_power);
         let receipt = engine.put_blocking("last", "words");
         let durable = receipt.and_then(|receipt| Ok(receipt.durable_blocking()?));
@@ -95,34 +112,10 @@ impl World {
 
     /// Lives one round. Returns whether power was lost at its end.
     fn round(self: &Rc<Self>, round: &Round, lost_power: bool) -> bool {
-        let mut lost_power = lost_power;
         let mut random = SmallRng::seed_from_u64(round.seed);
-        let sync_us_max = self.plan.shape.sync_us_max;
-        let mut opened = None;
-        for faults in &round.openings {
-            let power = Power::on(sync_us_max);
-            match self.open(faults, &power) {
-                Ok(engine) => {
-                    opened = Some((engine, power, faults));
-                    break;
-                }
-                Err(error) => {
-                    self.simulation.note(|| format!("opening failed: {error}"));
-                    ensure!(is_fault_of_the_machine(&error), "{error}: {error:?}");
-                    self.counts.borrow_mut().openings_failed += 1;
-                }
-            }
-            self.check_no_task_is_left();
-            lost_power |= self.end_process(round.loses_power, random.random());
-        }
-        let (engine, power, opening) = opened.unwrap_or_else(|| {
-            let power = Power::on(sync_us_max);
-            let engine = self.open(&[], &power).unwrap_or_else(unopened);
-            (engine, power, &NO_FAULTS)
-        });
-        self.simulation.fail_spawn_after(None);
-        let recovered = self.reopened(&engine, lost_power);
-        let life = self.life(engine, power, round, opening, recovered);
+        let opened = self.open_somehow(round, lost_power, &mut random);
+        let opened_at = self.reopened(&opened.engine, opened.lost_power);
+        let life = self.life(opened, round, opened_at);
         self.inject(&round.faults, &life.power);
         life.work(round);
         self.simulation.fail_spawn_after(None);
@@ -131,24 +124,54 @@ impl World {
         self.end_process(round.loses_power, random.random())
     }
 
-    fn life(
-        self: &Rc<Self>,
-        engine: Engine,
-        power: Arc<Power>,
-        round: &Round,
-        opening: &[Planned],
-        opened_at: u64,
-    ) -> Rc<Life> {
-        let ends_in_the_dark = matches!(round.ending, Ending::PowerOff | Ending::PowerOffAfter(_));
-        let faults = || round.faults.iter().chain(opening);
-        let versions = &self.plan.config.versions;
+    /// Opens an engine. Attempts with faults may fail; the one behind them has none.
+    fn open_somehow<'a>(
+        &self,
+        round: &'a Round,
+        mut lost_power: bool,
+        random: &mut SmallRng,
+    ) -> Opened<'a> {
+        let sync_us_max = self.plan.shape.sync_us_max;
+        if let Opening::GivenUp(limit) = round.opening {
+            self.give_opening_up(limit, sync_us_max);
+        }
+        let attempts = round.openings.iter().map(Vec::as_slice);
+        for faults in attempts.chain([&[][..]]) {
+            let power = Power::on(sync_us_max);
+            let error = match self.open(round.opening, faults, &power) {
+                Ok(engine) => {
+                    self.simulation.fail_spawn_after(None);
+                    return Opened {
+                        engine,
+                        power,
+                        faults,
+                        lost_power,
+                    };
+                }
+                Err(error) => error,
+            };
+            self.simulation.note(|| format!("opening failed: {error}"));
+            let is_expected = match &error {
+                OpenError::Panic(message) => panics(faults) && asked_for(message),
+                error => !faults.is_empty() && is_fault_of_the_machine(error),
+            };
+            ensure!(is_expected, "the engine does not open: {error}: {error:?}");
+            self.counts.borrow_mut().openings_failed += 1;
+            self.check_no_task_is_left();
+            lost_power |= self.end_process(round.loses_power, random.random());
+        }
+        crate::scheduler::fail("an attempt without faults opens or fails".to_owned())
+    }
+
+    fn life(self: &Rc<Self>, opened: Opened<'_>, round: &Round, opened_at: u64) -> Rc<Life> {
+        let dark = matches!(round.ending, Ending::PowerOff | Ending::PowerOffAfter(_));
+        let (faults, versions) = (opened.faults, &self.plan.config.versions);
         Rc::new(Life {
             world: self.clone(),
-            engine,
-            power,
-            may_fail: ends_in_the_dark || faults().next().is_some(),
-            may_panic: faults()
-                .any(|planned| matches!(planned.fault, Trouble::Stage(_, _, StageFault::Panic))),
+            engine: opened.engine,
+            power: opened.power,
+            may_fail: dark || !round.faults.is_empty() || !faults.is_empty(),
+            may_panic: panics(&round.faults) || panics(faults),
             opened_at,
             limits: RefCell::new(Limits {
                 retain: versions.retain_versions,
@@ -161,19 +184,44 @@ impl World {
     }
 
     /// Opens an engine, with faults from its opening on.
-    fn open(&self, faults: &[Planned], power: &Arc<Power>) -> Result<Engine, OpenError> {
+    fn open(
+        &self,
+        opening: Opening,
+        faults: &[Planned],
+        power: &Arc<Power>,
+    ) -> Result<Engine, OpenError> {
         self.counts.borrow_mut().openings += 1;
-        let mut builder = Engine::builder(self.plan.config.clone()).disk(self.machine.disk(power));
-        if self.plan.config.store.kind == StoreKind::Fjall {
-            builder = builder.leaf_store(self.machine.leaves(power));
-        }
+        let mut builder = self.builder(power);
         for planned in faults {
             if let Trouble::Stage(stage, after, fault) = planned.fault {
                 builder = builder.fail_stage(stage, after, fault);
             }
         }
         self.inject(faults, power);
-        builder.open_blocking()
+        match opening {
+            Opening::Async => block_on(builder.open()),
+            Opening::Blocking | Opening::GivenUp(_) => builder.open_blocking(),
+        }
+    }
+
+    fn builder(&self, power: &Arc<Power>) -> EngineBuilder {
+        let builder = Engine::builder(self.plan.config.clone()).disk(self.machine.disk(power));
+        match self.plan.config.store.kind {
+            StoreKind::Fjall => builder.leaf_store(self.machine.leaves(power)),
+            StoreKind::Log => builder,
+        }
+    }
+
+    /// Begins to open an engine, and gives up after a time. If it opens later, it shuts itself down.
+    fn give_opening_up(&self, limit: Duration, sync_us_max: u64) {
+        self.counts.borrow_mut().openings += 1;
+        let power = Power::on(sync_us_max);
+        let opened = within(limit, self.builder(&power).open());
+        if let Some(Err(error)) = &opened {
+            crate::scheduler::fail(format!("the engine does not open: {error}: {error:?}"));
+        }
+        drop(opened);
+        self.check_no_task_is_left();
     }
 
     fn inject(&self, faults: &[Planned], power: &Power) {
@@ -182,7 +230,7 @@ impl World {
                 Trouble::Disk(fault) => self.machine.disk.inject(fault),
                 Trouble::Leaves(after) => self.machine.leaves.fail_after(after),
                 Trouble::Threads(after) => self.simulation.fail_spawn_after(Some(after)),
-                Trouble::PowerOff(kind, calls) => power.goes_off_after(kind, calls),
+                Trouble::Mishap(mishap) => power.add(mishap),
                 Trouble::Stage(..) => {}
             }
         }
@@ -239,11 +287,11 @@ impl World {
 
     /// Checks that an engine which has ended left no task behind.
     fn check_no_task_is_left(&self) {
-        for _ in 0..YIELDS_MAX {
+        for _ in 0..LOOKS_MAX {
             if self.simulation.engine_tasks().is_empty() {
                 return;
             }
-            yield_point();
+            sleep(LOOK_INTERVAL);
         }
         let left = self.simulation.engine_tasks();
         ensure!(left.is_empty(), "tasks of an engine are left: {left:?}");
@@ -258,7 +306,19 @@ impl World {
     }
 }
 
-static NO_FAULTS: Vec<Planned> = Vec::new();
+/// Returns whether a planned fault panics.
+fn panics(faults: &[Planned]) -> bool {
+    faults.iter().any(|planned| match planned.fault {
+        Trouble::Stage(_, _, fault) => fault == StageFault::Panic,
+        Trouble::Mishap(mishap) => matches!(mishap.what, What::Panic(_)),
+        _ => false,
+    })
+}
+
+/// Returns whether the message of a panic is that of a planned one.
+fn asked_for(message: &str) -> bool {
+    message == "a panic that a test asked for"
+}
 
 fn unopened(error: OpenError) -> Engine {
     crate::scheduler::fail(format!("the engine does not open: {error}: {error:?}"))
@@ -279,18 +339,33 @@ impl Life {
         match round.ending {
             Ending::ShutdownAfter(time) => {
                 sleep(time);
+                self.is_closing.set(true);
+                if round.seed.is_multiple_of(2) {
+                    // Two shut down at once: both wait for the same end.
+                    let (life, working) = (self.clone(), working.clone());
+                    working.update(|count| *count += 1);
+                    self.world.start("closer", move || {
+                        life.shut_down();
+                        drop(life);
+                        working.update(|count| *count -= 1);
+                    });
+                }
                 self.shut_down();
             }
             Ending::PowerOffAfter(time) => {
                 sleep(time);
                 self.world.simulation.note(|| "power off".to_owned());
+                self.check_interval();
                 self.power.switch_off();
             }
             _ => {}
         }
         working.wait_for(|count| (*count == 0).then_some(()));
         match round.ending {
-            Ending::PowerOff => self.power.switch_off(),
+            Ending::PowerOff => {
+                self.check_interval();
+                self.power.switch_off();
+            }
             Ending::Shutdown => {
                 self.check_at_rest();
                 self.shut_down();
@@ -310,6 +385,7 @@ impl Life {
         world.count(&life);
         drop(life.engine);
         let mut lost = false;
+        let ended_at = world.simulation.elapsed();
         for receipt in &receipts {
             let sequence = receipt.sequence();
             if let Ok(hashed) = receipt.hashed_blocking() {
@@ -323,7 +399,10 @@ impl Life {
                         "submission {sequence} is durable, an earlier one is lost"
                     );
                     ensure!(durable == again, "the receipt of {sequence} has two ends");
-                    world.truth.borrow_mut().durable(sequence, &durable);
+                    world
+                        .truth
+                        .borrow_mut()
+                        .durable(sequence, &durable, ended_at);
                 }
                 (Err(failure), Err(_)) => {
                     ensure!(
@@ -358,7 +437,7 @@ impl Life {
         if let EngineFailure::Panic { message, .. } | EngineFailure::Thread { message, .. } =
             failure
         {
-            let asked_for = message.contains("a test asked for");
+            let asked_for = asked_for(message);
             let place = crate::scheduler::last_panic();
             ensure!(
                 self.may_panic && asked_for,
@@ -371,6 +450,21 @@ impl Life {
             known == told,
             "the engine failed with {known:?}, and says {told:?}"
         );
+    }
+
+    /// In durability mode `interval`, notes that what was acknowledged an interval ago is synced by now. The interval may
+    /// be longer by the time that the disk takes.
+    fn check_interval(&self) {
+        let (world, plan) = (&self.world, &self.world.plan);
+        if plan.config.durability.mode == DurabilityMode::Interval
+            && self.engine.failure().is_none()
+        {
+            let interval = Duration::from_millis(plan.config.durability.interval_ms);
+            let slack = SYNC_SLACK + Duration::from_micros(plan.shape.sync_us_max) * SYNCS_SLACK;
+            let now = world.simulation.elapsed();
+            let time = now.saturating_sub(interval + slack);
+            world.truth.borrow_mut().synced_before(time);
+        }
     }
 
     pub(crate) fn shut_down(&self) {
@@ -400,6 +494,12 @@ impl Life {
         };
         let snapshot = self.engine.snapshot();
         let seen = self.world.truth.borrow_mut().see(&snapshot);
+        let metrics = self.engine.metrics();
+        let waiting = (metrics.groups_in_flight, metrics.operations_waiting);
+        ensure!(
+            waiting == (0, 0),
+            "drained, and {waiting:?} groups and operations are left"
+        );
         ensure!(
             seen == last,
             "drained at submission {last}, and version {} ends with {seen}",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use trunkline_actors::config::Config;
 use trunkline_actors::runtime::entropy;
-use trunkline_core::params::{NONCE_BYTES, TreeParams};
+use trunkline_core::params::{Nonce, TreeParams};
 use trunkline_core::store::disk::{Disk, OsDisk};
 use trunkline_core::store::lock::DirectoryLock;
 use trunkline_core::store::log::LOG_DIRECTORY;
@@ -34,7 +34,7 @@ pub(super) struct Claimed {
 /// in it.
 pub(super) fn claim(
     given: Option<Arc<dyn Disk>>,
-    nonce: Option<[u8; NONCE_BYTES]>,
+    nonce: Option<Nonce>,
     config: &Config,
 ) -> Result<Claimed, OpenError> {
     let configured = &*config.engine.directory;

@@ -40,7 +40,7 @@ use trunkline_actors::runtime::entropy;
 use trunkline_actors::state::State;
 use trunkline_actors::testing::Faults;
 use trunkline_core::batch::provisional_start;
-use trunkline_core::params::NONCE_BYTES;
+use trunkline_core::params::Nonce;
 use trunkline_core::store::disk::Disk;
 use trunkline_core::store::leaves::LeafStore;
 use trunkline_core::store::lock::DirectoryLock;
@@ -60,7 +60,7 @@ pub(crate) struct OpenOptions {
     pub(crate) config: Config,
     pub(crate) disk: Option<Arc<dyn Disk>>,
     /// The nonce of the tree; a new tree gets a random one without it.
-    pub(crate) nonce: Option<[u8; NONCE_BYTES]>,
+    pub(crate) nonce: Option<Nonce>,
     pub(crate) leaves: Option<Arc<dyn LeafStore>>,
     pub(crate) watch: Option<Watch>,
     pub(crate) faults: Faults,

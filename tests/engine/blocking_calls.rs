@@ -169,3 +169,31 @@ fn the_last_handle_can_be_dropped_on_a_thread_of_the_engine() {
         assert!(rig.open().recovery().survey.closed);
     });
 }
+
+#[test]
+fn a_blocking_call_passes_a_task_of_its_thread_that_waits_for_room() {
+    without_hanging(|| {
+        let rig = Rig::with(|config| {
+            config.submit.batch_operations_max = 2;
+            config.submit.in_flight_operations_max = 2;
+        });
+        let engine = rig.open();
+        rig.disk.syncs.close();
+        engine
+            .submit_blocking(puts([("a", "1"), ("b", "1")]))
+            .unwrap();
+        let set = LocalSet::new();
+        set.block_on(&current_thread(), async {
+            let mut waiting = pin!(engine.submit(puts([("c", "1"), ("d", "1")])));
+            let first = poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context)));
+            assert!(first.await.is_pending());
+            // From now on there is room for the task, which cannot have its turn.
+            rig.disk.syncs.open();
+            for call in 0..5 {
+                engine.put_blocking(format!("{call}"), "1").unwrap();
+            }
+            waiting.await.unwrap().durable().await.unwrap();
+        });
+        assert_eq!(engine.snapshot().key_count(), 9);
+    });
+}

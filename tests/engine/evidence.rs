@@ -161,7 +161,7 @@ fn evidence_counts_towards_the_bytes_of_old_versions() {
         for _ in 0..60 {
             submit(&engine, nothing.clone());
         }
-        // No value changed, but 73 bytes of outcome are kept for each submission.
+        // No value changed, but 74 bytes of outcome are kept for each submission.
         assert!(matches!(
             engine.evidence(1),
             Err(EvidenceError::Expired { .. })

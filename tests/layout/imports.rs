@@ -33,12 +33,16 @@ const ENGINE: [&[&str]; 6] = [
 ];
 
 /// Crates that each crate may name in `[dependencies]`.
-const CRATES: [(&str, &[&str]); 7] = [
+const CRATES: [(&str, &[&str]); 8] = [
     ("core", &[]),
     ("actors", &["trunkline-core"]),
     (".", &["trunkline-actors", "trunkline-core"]),
     ("load", &["trunkline"]),
     ("cli", &["trunkline", "trunkline-load"]),
+    (
+        "simulation",
+        &["trunkline", "trunkline-actors", "trunkline-testkit"],
+    ),
     ("verifier", &["trunkline-core"]),
     ("testkit", &["trunkline-core"]),
 ];

@@ -1,9 +1,9 @@
-//! actix, the clock, threads, waiting and pools are named in one place each.
+//! actix, the clock, threads, waiting, pools and random bytes are named in one place each.
 
 use crate::sources::sources;
 
 /// A word, the crates in which it is looked for, and the files that may have it.
-const SEAMS: [(&str, &[&str]); 9] = [
+const SEAMS: [(&str, &[&str]); 13] = [
     ("actix::", &["actors/src/actor.rs"]),
     ("Instant::now", &["actors/src/runtime/clock.rs"]),
     ("SystemTime::now", &["actors/src/runtime/clock.rs"]),
@@ -13,6 +13,14 @@ const SEAMS: [(&str, &[&str]); 9] = [
     ("Condvar", &["actors/src/runtime/wait.rs"]),
     ("pollster::", &["actors/src/runtime/wait.rs"]),
     ("ThreadPoolBuilder", &["actors/src/runtime/pool.rs"]),
+    ("rand::", &["actors/src/runtime/entropy.rs"]),
+    ("thread::scope", &[]),
+    (
+        ".recv()",
+        // A thread of actix tells the one that started it that it runs.
+        &["actors/src/runtime/wait.rs", "actors/src/actor.rs"],
+    ),
+    (".recv_timeout(", &["actors/src/runtime/wait.rs"]),
 ];
 
 #[test]

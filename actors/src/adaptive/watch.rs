@@ -1,38 +1,37 @@
 //! The watch over the configuration file.
 
+use std::fs::File;
+use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use super::reload_error::ReloadError;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, FILE_BYTES_MAX};
 use crate::failure::panic_message;
 
 /// A function that builds the configuration from the file at a path.
 type Rebuild = Box<dyn Fn(&Path) -> Result<Config, ConfigError> + Send>;
 
-/// A configuration file that is read again when it has changed.
+/// A configuration file that is read again when its content has changed. Its time and length say too little: a file may
+/// change twice within the resolution of its time, and tools keep times on purpose.
 pub struct Watch {
     path: PathBuf,
     rebuild: Rebuild,
-    /// The file's stamp when it was last read.
-    read: Option<Stamp>,
-    /// The file's stamp at the last look.
-    seen: Option<Stamp>,
+    /// The file's content when the configuration was last built.
+    built: Option<Vec<u8>>,
+    /// The file's content at the last look.
+    seen: Option<Vec<u8>>,
 }
-
-/// Modification time and length of a file.
-type Stamp = (SystemTime, u64);
 
 impl Watch {
     /// Watches a file, which `rebuild` reads.
     pub fn new(path: PathBuf, rebuild: Rebuild) -> Self {
-        let read = stamp(&path);
+        let content = content(&path);
         Self {
             path,
             rebuild,
-            read,
-            seen: read,
+            built: content.clone(),
+            seen: content,
         }
     }
 
@@ -40,13 +39,14 @@ impl Watch {
     ///
     /// The file must be the same as at the last look, so that a file that is being written is not read halfway.
     pub fn look(&mut self) -> Option<Result<Config, ReloadError>> {
-        let now = stamp(&self.path);
-        let is_at_rest = std::mem::replace(&mut self.seen, now) == now;
+        let now = content(&self.path);
+        let is_at_rest = now == self.seen;
+        self.seen = now;
         // A file that is being replaced is missing or empty for a moment.
-        if !is_at_rest || now == self.read || now.is_none_or(|(_, bytes)| bytes == 0) {
+        if !is_at_rest || self.seen == self.built || self.seen.as_ref().is_none_or(Vec::is_empty) {
             return None;
         }
-        self.read = now;
+        self.built.clone_from(&self.seen);
         let rebuild = AssertUnwindSafe(|| (self.rebuild)(&self.path));
         Some(match catch_unwind(rebuild) {
             Ok(config) => config.map_err(ReloadError::from),
@@ -57,9 +57,17 @@ impl Watch {
     }
 }
 
-fn stamp(path: &Path) -> Option<Stamp> {
-    let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
+/// Returns the content of a regular file, up to one byte more than a configuration may have. A FIFO or a device has none:
+/// it would keep the thread waiting.
+fn content(path: &Path) -> Option<Vec<u8>> {
+    if !std::fs::metadata(path).ok()?.is_file() {
+        return None;
+    }
+    let file = File::open(path).ok()?;
+    let mut content = Vec::new();
+    let mut bounded = file.take(FILE_BYTES_MAX + 1);
+    bounded.read_to_end(&mut content).ok()?;
+    Some(content)
 }
 
 #[cfg(test)]
@@ -85,11 +93,10 @@ mod tests {
         let rebuild = |path: &Path| Config::layers().file(path)?.build();
         let mut watch = Watch::new(path.clone(), Box::new(rebuild));
         assert!(watch.look().is_none());
-        // Another length: the time of a change may be too coarse to tell.
-        std::fs::write(&path, "[group]\nlinger_ms = 22\n").unwrap();
+        std::fs::write(&path, "[group]\nlinger_ms = 2\n").unwrap();
         // It may be half written.
         assert!(watch.look().is_none());
-        assert_eq!(watch.look().unwrap().unwrap().group.linger_ms, 22);
+        assert_eq!(watch.look().unwrap().unwrap().group.linger_ms, 2);
         assert!(watch.look().is_none());
         std::fs::remove_file(&path).unwrap();
         assert!(watch.look().is_none());
@@ -99,5 +106,37 @@ mod tests {
         assert!(watch.look().is_none());
         assert!(watch.look().unwrap().is_err());
         assert!(watch.look().is_none());
+    }
+
+    #[test]
+    fn a_change_that_keeps_time_and_length_is_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("trunkline.toml");
+        std::fs::write(&path, "[group]\nlinger_ms = 1\n").unwrap();
+        let written = std::fs::metadata(&path).unwrap().modified().unwrap();
+        let rebuild = |path: &Path| Config::layers().file(path)?.build();
+        let mut watch = Watch::new(path.clone(), Box::new(rebuild));
+        std::fs::write(&path, "[group]\nlinger_ms = 7\n").unwrap();
+        let file = File::options().write(true).open(&path).unwrap();
+        file.set_modified(written).unwrap();
+        assert!(watch.look().is_none());
+        assert_eq!(watch.look().unwrap().unwrap().group.linger_ms, 7);
+        // A new time alone is no change.
+        file.set_modified(written + std::time::Duration::from_secs(60))
+            .unwrap();
+        assert!(watch.look().is_none() && watch.look().is_none());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_regular_file_is_not_looked_at() {
+        let directory = tempfile::tempdir().unwrap();
+        let fifo = directory.path().join("fifo");
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+        assert!(made.unwrap().success());
+        for path in [fifo, "/dev/zero".into(), directory.path().to_owned()] {
+            let mut watch = Watch::new(path, Box::new(|_| panic!("it is not read")));
+            assert!(watch.look().is_none() && watch.look().is_none());
+        }
     }
 }

@@ -165,24 +165,40 @@ pub enum ConfigError {
         message: String,
     },
     /// A section that does not exist.
-    #[error("{origin}: unknown section {section}; known sections: {known}")]
+    #[error(
+        "{origin}: unknown section {section}; the nearest is {nearest}; known sections: {known}"
+    )]
     UnknownSection {
         /// Where.
         origin: Origin,
         /// The section.
         section: String,
+        /// The section or setting that is written most alike.
+        nearest: String,
         /// The sections that exist.
         known: String,
     },
     /// A key that its section does not have.
-    #[error("{origin}: unknown key {key}; known keys of the section: {known}")]
+    #[error(
+        "{origin}: unknown key {key}; the nearest is {nearest}; known keys of the section: {known}"
+    )]
     UnknownKey {
         /// Where.
         origin: Origin,
         /// Section and key.
         key: String,
+        /// The setting that is written most alike.
+        nearest: String,
         /// The keys of the section.
         known: String,
+    },
+    /// A variable with our prefix whose name no setting can have.
+    #[error("environment variable {name:?}: not a setting, whose names are {prefix}<SECTION>_<KEY> in capital letters; the nearest is {nearest}; unset or rename it", prefix = super::ENVIRONMENT_PREFIX)]
+    Variable {
+        /// Name of the variable.
+        name: std::ffi::OsString,
+        /// The variable that is written most alike.
+        nearest: String,
     },
     /// A key outside of a section, or a section that is a plain value.
     #[error(

@@ -36,6 +36,7 @@ pub const FILE_BYTES_MAX: u64 = 1024 * 1024;
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
     settings: BTreeMap<String, BTreeMap<String, (Value, Origin)>>,
+    ignored_variables: Vec<String>,
 }
 
 impl Layers {
@@ -66,7 +67,7 @@ impl Layers {
                     key: section,
                 });
             };
-            keys_of(&section, &origin)?;
+            known_keys(&section, "", &origin)?;
             for (key, value) in content {
                 let origin = at(key.span().start);
                 let value = owned(value, &origin)?;
@@ -77,18 +78,29 @@ impl Layers {
     }
 
     /// Adds environment variables as the top layer: those that start with [`ENVIRONMENT_PREFIX`]. A value is TOML, or
-    /// a text without quotes.
+    /// a text without quotes. Variables that Kubernetes sets for a service called `trunkline` are ignored
+    /// ([`Layers::ignored_variables`]).
     pub fn environment<N: Into<OsString>, V: Into<OsString>>(
         mut self,
         variables: impl IntoIterator<Item = (N, V)>,
     ) -> Result<Self, ConfigError> {
         for (name, value) in variables {
-            let Ok(name) = name.into().into_string() else {
+            let name = name.into();
+            let prefix = ENVIRONMENT_PREFIX.as_bytes();
+            if !name.as_encoded_bytes().starts_with(prefix) {
                 continue;
+            }
+            let is_plain = |name: &String| *name == name.to_ascii_uppercase();
+            let Some(name) = name.to_str().map(str::to_owned).filter(is_plain) else {
+                let typed = name.to_string_lossy().to_ascii_uppercase();
+                let nearest = nearest(&typed, variable_names());
+                return Err(ConfigError::Variable { name, nearest });
             };
-            let Some(setting) = name.strip_prefix(ENVIRONMENT_PREFIX) else {
+            let setting = &name[ENVIRONMENT_PREFIX.len()..];
+            if kubernetes::sets(setting) {
+                self.ignored_variables.push(name);
                 continue;
-            };
+            }
             let setting = setting.to_ascii_lowercase();
             let origin = Origin::Environment { name };
             let Ok(value) = value.into().into_string() else {
@@ -102,6 +114,19 @@ impl Layers {
             self = self.put(section, key, readings(&value), origin)?;
         }
         Ok(self)
+    }
+
+    /// Returns the variables that were ignored because Kubernetes sets them for a service called `trunkline`. Warn of
+    /// them: a service of another name, or `enableServiceLinks: false`, avoids them.
+    ///
+    /// ```
+    /// use trunkline::Config;
+    /// let layers = Config::layers().environment([("TRUNKLINE_SERVICE_HOST", "10.0.0.7")])?;
+    /// assert_eq!(layers.ignored_variables(), ["TRUNKLINE_SERVICE_HOST"]);
+    /// # Ok::<(), trunkline::ConfigError>(())
+    /// ```
+    pub fn ignored_variables(&self) -> &[String] {
+        &self.ignored_variables
     }
 
     /// Adds a flag `section.key=value` as the top layer. A value is TOML, or a text without quotes.
@@ -162,10 +187,11 @@ impl Layers {
         readings: Vec<Value>,
         origin: Origin,
     ) -> Result<Self, ConfigError> {
-        let known = keys_of(section, &origin)?;
+        let known = known_keys(section, key, &origin)?;
         let name = format!("{section}.{key}");
         let Some(default) = known.get(key) else {
             return Err(ConfigError::UnknownKey {
+                nearest: nearest_setting(&name, &origin),
                 origin,
                 key: name,
                 known: names(&known),
@@ -240,20 +266,140 @@ fn try_alone(section: &str, key: &str, value: &Value) -> Result<(), toml::de::Er
     Config::deserialize(alone).map(|_| ())
 }
 
-/// Returns the keys of a section with their defaults.
-fn keys_of(section: &str, origin: &Origin) -> Result<Table, ConfigError> {
-    let mut known = Table::try_from(Config::default()).map_err(ConfigError::Write)?;
+/// Returns the keys of a section with their defaults. If there is no such section, the error names the setting that is
+/// written most like this key of it, or the section if there is no key.
+fn known_keys(section: &str, key: &str, origin: &Origin) -> Result<Table, ConfigError> {
+    let mut known = defaults();
     match known.remove(section) {
         Some(Value::Table(keys)) => Ok(keys),
         _ => Err(ConfigError::UnknownSection {
             origin: origin.clone(),
             section: section.to_owned(),
+            nearest: match (key, origin) {
+                ("", Origin::File { .. }) => nearest(section, known.keys().cloned()),
+                _ => nearest_setting(&format!("{section}.{key}"), origin),
+            },
             known: names(&known),
         }),
     }
 }
 
+fn defaults() -> Table {
+    // The defaults have no path that is not UTF-8, which is all that TOML cannot express.
+    Table::try_from(Config::default()).unwrap_or_default()
+}
+
 fn names(table: &Table) -> String {
     let names: Vec<&str> = table.keys().map(String::as_str).collect();
     names.join(", ")
+}
+
+/// Returns all settings as `section.key`.
+fn setting_names() -> impl Iterator<Item = String> {
+    defaults().into_iter().flat_map(|(section, keys)| {
+        let keys = match keys {
+            Value::Table(keys) => keys,
+            _ => Table::new(),
+        };
+        keys.into_iter()
+            .map(move |(key, _)| format!("{section}.{key}"))
+    })
+}
+
+fn variable_names() -> impl Iterator<Item = String> {
+    setting_names().map(|name| variable_name(&name))
+}
+
+/// Returns the environment variable of a setting.
+fn variable_name(setting: &str) -> String {
+    ENVIRONMENT_PREFIX.to_owned() + &setting.replace('.', "_").to_ascii_uppercase()
+}
+
+/// Returns the setting that is written most like a name, in the form of the place that the name comes from.
+fn nearest_setting(name: &str, origin: &Origin) -> String {
+    match origin {
+        Origin::Environment { .. } => nearest(&variable_name(name), variable_names()),
+        _ => nearest(name, setting_names()),
+    }
+}
+
+fn nearest(name: &str, known: impl Iterator<Item = String>) -> String {
+    let likeness = |known: &String| strsim::normalized_damerau_levenshtein(name, known);
+    known
+        .max_by(|one, other| likeness(one).total_cmp(&likeness(other)))
+        .unwrap_or_default()
+}
+
+/// The variables that Kubernetes sets in every container for a service called `trunkline`.
+mod kubernetes {
+    /// Returns whether Kubernetes sets the variable with this name behind the prefix.
+    pub(super) fn sets(name: &str) -> bool {
+        match name {
+            "SERVICE_HOST" | "SERVICE_PORT" | "PORT" => true,
+            _ => {
+                name.strip_prefix("SERVICE_PORT_").is_some_and(is_port_name)
+                    || name.strip_prefix("PORT_").is_some_and(is_link)
+            }
+        }
+    }
+
+    fn is_port_name(name: &str) -> bool {
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        !name.is_empty() && name.bytes().all(is_part)
+    }
+
+    /// Returns whether a name has the form of Docker's links: `80_TCP`, `80_TCP_ADDR`.
+    fn is_link(name: &str) -> bool {
+        let mut parts = name.split('_');
+        let port = parts.next().unwrap_or_default();
+        port.parse::<u16>().is_ok()
+            && matches!(parts.next(), Some("TCP" | "UDP" | "SCTP"))
+            && matches!(parts.next(), None | Some("PROTO" | "PORT" | "ADDR"))
+            && parts.next().is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_setting_has_a_name_that_kubernetes_sets() {
+        for name in variable_names() {
+            let setting = name.strip_prefix(ENVIRONMENT_PREFIX).unwrap();
+            assert!(!kubernetes::sets(setting), "{name}");
+        }
+        assert!(setting_names().count() > 30);
+    }
+
+    #[test]
+    fn only_the_exact_patterns_are_those_of_kubernetes() {
+        for name in [
+            "SERVICE_HOST",
+            "SERVICE_PORT",
+            "SERVICE_PORT_HTTP_2",
+            "PORT",
+            "PORT_80_TCP",
+            "PORT_53_UDP_ADDR",
+            "PORT_80_TCP_PROTO",
+            "PORT_80_TCP_PORT",
+        ] {
+            assert!(kubernetes::sets(name), "{name}");
+        }
+        for name in [
+            "SERVICE",
+            "SERVICE_HOSTS",
+            "SERVICE_PORT_",
+            "PORTS",
+            "PORT_",
+            "PORT_80",
+            "PORT_x_TCP",
+            "PORT_80_TCP_NAME",
+            "PORT_80_TCP_ADDR_2",
+            "PORT_99999_TCP",
+            "A_SERVICE_HOST",
+        ] {
+            assert!(!kubernetes::sets(name), "{name}");
+        }
+    }
 }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use trunkline_core::batch::BatchLimits;
-use trunkline_core::params::{CollisionPolicy, NONCE_BYTES, Salt, TreeParams};
+use trunkline_core::params::{CollisionPolicy, Nonce, Salt, TreeParams};
 
 use super::InvalidSetting;
 use super::text::{CollisionName, salt};
@@ -274,7 +274,7 @@ sections! {
 
 impl TreeConfig {
     /// Returns the parameters of a tree with this nonce.
-    pub fn params(&self, nonce: [u8; NONCE_BYTES]) -> TreeParams {
+    pub fn params(&self, nonce: Nonce) -> TreeParams {
         TreeParams {
             nonce,
             salt: self.salt.map(Salt::new),

@@ -18,14 +18,20 @@ fn assert_starts(message: &str, start: &str) {
 #[test]
 fn an_unknown_key_names_file_line_and_key() {
     let message = error_of("[engine]\nname = \"a\"\n\n[group]\n# why\nlinger = 5\n");
-    assert_starts(&message, "my.toml:6: unknown key group.linger; known");
+    assert_starts(
+        &message,
+        "my.toml:6: unknown key group.linger; the nearest is group.linger_ms; known",
+    );
     assert!(message.contains("linger_ms"));
 }
 
 #[test]
 fn an_unknown_section_names_file_line_and_section() {
     let message = error_of("[engine]\n[gruop]\nlinger_ms = 5\n");
-    assert_starts(&message, "my.toml:2: unknown section gruop; known");
+    assert_starts(
+        &message,
+        "my.toml:2: unknown section gruop; the nearest is group; known",
+    );
 }
 
 #[test]
@@ -90,6 +96,71 @@ fn a_variable_is_named() {
         let start = format!("environment variable {name}: ");
         assert_starts(&error.to_string(), &start);
     }
+}
+
+#[test]
+fn the_nearest_setting_is_named_in_the_form_of_its_place() {
+    let cases = [
+        (
+            "TRUNKLINE_GROUP_LINGER",
+            "unknown key group.linger; the nearest is TRUNKLINE_GROUP_LINGER_MS;",
+        ),
+        (
+            "TRUNKLINE_GRUOP_LINGER_MS",
+            "unknown section gruop; the nearest is TRUNKLINE_GROUP_LINGER_MS;",
+        ),
+        (
+            "TRUNKLINE_ENGINE",
+            "unknown key engine.; the nearest is TRUNKLINE_ENGINE_NAME;",
+        ),
+        (
+            "TRUNKLINE_group_linger_ms",
+            "not a setting, whose names are TRUNKLINE_<SECTION>_<KEY> in capital letters; the nearest is TRUNKLINE_GROUP_LINGER_MS;",
+        ),
+    ];
+    for (name, says) in cases {
+        let error = Config::layers().environment([(name, "5")]).unwrap_err();
+        assert!(error.to_string().contains(says), "{error}");
+    }
+    let error = Config::layers().set("group.linger=5").unwrap_err();
+    let says = "unknown key group.linger; the nearest is group.linger_ms;";
+    assert!(error.to_string().contains(says), "{error}");
+    let message = error_of("[grup]\nlinger_ms = 1\n");
+    assert!(
+        message.contains("unknown section grup; the nearest is group;"),
+        "{message}"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_not_utf_8_is_named() {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt;
+
+    let name = OsString::from_vec(b"TRUNKLINE_GROUP_LINGER_M\xff".to_vec());
+    let error = Config::layers().environment([(name, "5")]).unwrap_err();
+    let says = "not a setting";
+    assert!(error.to_string().contains(says), "{error}");
+    assert!(
+        error.to_string().contains("TRUNKLINE_GROUP_LINGER_MS"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_kubernetes_sets_is_ignored_and_listed() {
+    let names = ["TRUNKLINE_SERVICE_HOST", "TRUNKLINE_PORT_80_TCP_ADDR"];
+    let layers = Config::layers().environment(names.map(|name| (name, "tcp://10.0.0.7:80")));
+    let layers = layers.unwrap();
+    assert_eq!(layers.ignored_variables(), names);
+    assert_eq!(layers.build().unwrap(), Config::default());
+    let foreign = Config::layers().environment([("TRUNKLINE_PORT_80", "x")]);
+    let error = foreign.unwrap_err().to_string();
+    assert!(
+        error.contains("TRUNKLINE_PORT_80: unknown section port"),
+        "{error}"
+    );
 }
 
 #[test]

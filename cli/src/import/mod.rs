@@ -16,6 +16,7 @@ use clap::{Args, ValueEnum};
 use trunkline::Engine;
 use trunkline::config::without_mark;
 
+use crate::arguments::parse_count;
 use crate::configuration::SettingsArguments;
 use crate::error::CommandError;
 use crate::interrupt::Interrupt;
@@ -50,10 +51,10 @@ pub(crate) struct ImportArguments {
     #[arg(long)]
     strict: bool,
     /// Records in a batch.
-    #[arg(long, default_value = "1000")]
+    #[arg(long, default_value = "1000", value_parser = parse_count::<10_000_000>)]
     batch: NonZeroUsize,
     /// Batches in flight.
-    #[arg(long, default_value = "16")]
+    #[arg(long, default_value = "16", value_parser = parse_count::<65_536>)]
     in_flight: NonZeroUsize,
     #[command(flatten)]
     settings: SettingsArguments,

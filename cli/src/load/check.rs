@@ -65,7 +65,14 @@ pub(super) fn check(
 ) -> Result<Checks, CommandError> {
     let mut checks = Checks::default();
     check_operations(outcome, &mut checks);
-    let sample = sample(outcome.run.seed, proofs, &outcome.records);
+    let (sample, left_out) = sample(outcome.run.seed, proofs, &outcome.records);
+    if left_out > 0 {
+        let keys = counted(left_out, "key");
+        checks.add(
+            true,
+            format!("{keys} of the sample left out: a write was refused or failed, so nothing is certain of them"),
+        );
+    }
     let Some(part) = sample.chunks(PROOF_KEYS).next() else {
         return Ok(checks);
     };
@@ -88,9 +95,15 @@ fn check_operations(outcome: &Outcome, checks: &mut Checks) {
         ),
         Some(refusal) => {
             let refused = grouped(tally.refused);
-            let what =
+            let mut what =
                 format!("{refused} of {batches} batches were refused, the first because {refusal}");
-            checks.add(tally.refused == 0, what);
+            if tally.refused_in_consequence > 0 {
+                what += &format!(
+                    "; {} of them required what an earlier batch was to write that was refused or failed",
+                    grouped(tally.refused_in_consequence)
+                );
+            }
+            checks.add(false, what);
         }
     }
     if let Some(failure) = &tally.first_failure {
@@ -116,14 +129,16 @@ fn check_operations(outcome: &Outcome, checks: &mut Checks) {
     }
 }
 
-/// Returns random keys: half of them written, half of them absent.
-fn sample(seed: u64, proofs: usize, records: &Records) -> Vec<Expectation> {
+/// Returns random keys: half of them written, half of them absent. Leaves out and counts keys that may hold another value
+/// because a write was refused or failed.
+fn sample(seed: u64, proofs: usize, records: &Records) -> (Vec<Expectation>, u64) {
     let mut random = SmallRng::seed_from_u64(seed);
     let written = usize::try_from(records.len()).unwrap_or(usize::MAX);
     let present = (proofs / 2).min(written);
     let mut sample: Vec<Expectation> = index::sample(&mut random, written, present)
         .into_iter()
         .map(|index| index as u64)
+        .filter(|index| records.is_certain(*index))
         .map(|index| {
             (
                 key(records.key(index)),
@@ -131,12 +146,13 @@ fn sample(seed: u64, proofs: usize, records: &Records) -> Vec<Expectation> {
             )
         })
         .collect();
+    let left_out = (present - sample.len()) as u64;
     for _ in present..proofs {
         let index = random.random_range(0..1_000_000_000_000);
         sample.push((key(records.absent_key(index)), None));
     }
     sample.shuffle(&mut random);
-    sample
+    (sample, left_out)
 }
 
 fn key(bytes: [u8; 16]) -> Bytes {

@@ -14,7 +14,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use trunkline::Engine;
-use trunkline_load::{Load, LoadError, Outcome, Plan, Progress, Run};
+use trunkline_load::{
+    INTERVAL_LOG_FILE, Load, LoadError, Outcome, Plan, Progress, RUN_FILE, Run, TRACE_HEAD,
+    may_replace,
+};
 
 use crate::arguments::PlanArguments;
 use crate::configuration::SettingsArguments;
@@ -49,8 +52,8 @@ pub(crate) struct LoadArguments {
     replay_speed: Option<f64>,
 
     /// Number of keys to prove at the end, half of them absent.
-    #[arg(long, default_value_t = 1000)]
-    proofs: usize,
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
+    proofs: u32,
     /// Directory for the results of the run: run.json and latency.hlog.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -69,15 +72,12 @@ pub(crate) fn run(arguments: &LoadArguments) -> Result<Exit, CommandError> {
     if arguments.tui {
         Screen::check()?;
     }
-    if let Some(directory) = &arguments.out {
-        // Fails now, not after hours of the run.
-        Run::can_be_written_to(directory)?;
-    }
+    check_outputs(arguments)?;
     let mut config = configuration::layers(&arguments.settings)?.build()?;
     let interrupt = Interrupt::listen()?;
     let temporary = match &arguments.dir {
         Some(_) => None,
-        None => Some(Temporary::new("trunkline-load-", None)?),
+        None => Some(Temporary::new(None)?),
     };
     let of_temporary = temporary.as_ref().map(Temporary::path);
     let directory = arguments.dir.as_deref().or(of_temporary);
@@ -97,6 +97,28 @@ pub(crate) fn run(arguments: &LoadArguments) -> Result<Exit, CommandError> {
     closed?;
     cleared?;
     Ok(exit)
+}
+
+/// Checks that all outputs can be written and replace nothing else: now, not after hours of the run.
+fn check_outputs(arguments: &LoadArguments) -> Result<(), CommandError> {
+    let inputs = || arguments.plan.inputs().chain(arguments.settings.input());
+    if let Some(directory) = &arguments.out {
+        Run::can_be_written_to(directory)?;
+        let file = directory.join(RUN_FILE);
+        output::check_apart(directory, inputs().chain(&arguments.dir))?;
+        output::check_apart(&file, inputs())?;
+    }
+    if let Some(trace) = &arguments.record {
+        output::check_apart(trace, inputs())?;
+        may_replace(trace, TRACE_HEAD)?;
+        let is_of_run = |name: &str| trace.ends_with(name);
+        if arguments.out.as_deref() == trace.parent()
+            && [RUN_FILE, INTERVAL_LOG_FILE].into_iter().any(is_of_run)
+        {
+            return Err(CommandError::OutputTwice(trace.clone()));
+        }
+    }
+    Ok(())
 }
 
 fn work(
@@ -153,7 +175,7 @@ fn checked(
     engine.drain_blocking()?;
     match outcome.is_interrupted {
         true => Ok(None),
-        false => check::check(outcome, arguments.proofs, &engine.snapshot()).map(Some),
+        false => check::check(outcome, arguments.proofs as usize, &engine.snapshot()).map(Some),
     }
 }
 

@@ -13,7 +13,7 @@ use clap::Args;
 use serde::Serialize;
 use trunkline_load::{Mode, Plan};
 
-use crate::arguments::PlanArguments;
+use crate::arguments::{PlanArguments, parse_milliseconds};
 use crate::configuration::SettingsArguments;
 use crate::error::CommandError;
 use crate::interrupt::Interrupt;
@@ -44,7 +44,7 @@ pub(crate) struct SweepArguments {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
     rounds: u8,
     /// Highest allowed 99th percentile of the latency, milliseconds. Without it only the knee is found.
-    #[arg(long, value_name = "MILLISECONDS")]
+    #[arg(long, value_name = "MILLISECONDS", value_parser = parse_milliseconds)]
     target_p99_ms: Option<f64>,
     /// Parent of the temporary directories of trials; choose the disk to measure. Default: the system's temporary
     /// directory.
@@ -302,6 +302,7 @@ mod tests {
                 percent: 1.0,
                 in_flight_max: 5,
                 readers_busy: false,
+                load_busy: false,
             }),
         ];
         let curves = [curve(combination(), &[points], None).unwrap()];

@@ -249,6 +249,7 @@ mod tests {
             percent: 1.0,
             in_flight_max: 5,
             readers_busy: false,
+            load_busy: false,
         };
         warn(&mut good, dropped);
         assert_eq!(better(AIM, &[first.clone(), good.clone()]), 1);

@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use trunkline::config::Layers;
-use trunkline_load::{Machine, Mode, Plan};
+use trunkline_load::{Machine, Mode, Plan, may_replace};
 
-use crate::arguments::PlanArguments;
+use crate::arguments::{PlanArguments, parse_milliseconds};
 use crate::configuration::SettingsArguments;
 use crate::error::CommandError;
 use crate::input::is_standard;
@@ -45,7 +45,7 @@ pub(crate) struct TuneArguments {
     /// Highest wanted 99th percentile of the latency, milliseconds. A closed loop searches for the most throughput
     /// within it. At a rate (--rate, or --rate-share of the closed loop's throughput with the given settings) the least
     /// latency is searched for.
-    #[arg(long, value_name = "MILLISECONDS", default_value_t = 250.0)]
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 250.0, value_parser = parse_milliseconds)]
     target_p99_ms: f64,
     /// Parent of the temporary directories of trials; choose the disk to measure. Default: the system's temporary
     /// directory.
@@ -99,7 +99,7 @@ pub(crate) fn run(arguments: &TuneArguments) -> Result<Exit, CommandError> {
         tell(found);
         if let Some(file) = file(arguments) {
             // The last write at the end reports an error.
-            let _ = std::fs::write(file, profile(found));
+            let _ = output::write(file, profile(found).as_bytes());
         }
     });
     write(arguments, &profile(&found))?;
@@ -165,6 +165,9 @@ fn check_out(arguments: &TuneArguments) -> Result<(), CommandError> {
     let Some(file) = file(arguments) else {
         return Ok(());
     };
+    let inputs = arguments.plan.inputs().chain(arguments.settings.input());
+    output::check_apart(file, inputs)?;
+    may_replace(file, profile::HEAD.as_bytes())?;
     let opened = OpenOptions::new().create(true).append(true).open(file);
     opened.map_err(CommandError::file("write", file))?;
     Ok(())
@@ -176,9 +179,9 @@ fn write(arguments: &TuneArguments, text: &str) -> Result<(), CommandError> {
         output::show_measured(text);
         return Ok(());
     };
-    let written = std::fs::write(file, text);
+    let written = output::write(file, text.as_bytes());
     if written.is_err() {
         output::show_measured(text);
     }
-    written.map_err(CommandError::file("write", file))
+    written.map(|_| ())
 }

@@ -41,6 +41,9 @@ pub(super) fn text(
     text
 }
 
+/// Beginning of every profile.
+pub(super) const HEAD: &str = "# Found by \"trunkline tune\"";
+
 /// Returns a comment about the keys that were not tried to the end.
 fn untried(found: &Found) -> String {
     if found.untried.is_empty() {
@@ -105,7 +108,7 @@ fn head(plan: &Plan, search: &Search<'_>, machine: &Machine) -> String {
         "Settings that are not set here keep their defaults: see default.toml.".to_owned(),
     ];
     [
-        comment(&format!("Found by \"trunkline tune\": {aim}.")),
+        comment(&format!("{}: {aim}.", &HEAD[2..])),
         comment(&format!(
             "Measured on {} cores ({}, {}) with this plan:",
             machine.cores, machine.processor, machine.system,

@@ -74,7 +74,7 @@ impl Search<'_> {
             let mut step = self.step(varied, &chosen);
             if let Err(stopped) = self.try_all(&mut step, &chosen, measure) {
                 found.steps.push(step);
-                found.stopped = Some(stopped);
+                found.stopped = Some(*stopped);
                 return found;
             }
             step.kept = better(self.aim, &step.tried);
@@ -114,7 +114,7 @@ impl Search<'_> {
         step: &mut Step,
         chosen: &[Choice],
         measure: &mut Measure<'_>,
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), Box<Stopped>> {
         if step.tried.len() < 2 {
             // There is nothing to compare.
             return Ok(());
@@ -129,7 +129,7 @@ impl Search<'_> {
                 let figures = measured.and_then(|figures| figures.ok_or(Stop::Interrupted));
                 tried
                     .trials
-                    .push(figures.map_err(|why| Stopped { at, why })?);
+                    .push(figures.map_err(|why| Box::new(Stopped { at, why }))?);
             }
         }
         Ok(())

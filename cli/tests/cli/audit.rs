@@ -1,4 +1,4 @@
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{Ran, Workplace, run, run_with_input};
 
@@ -37,10 +37,12 @@ fn verify(file: &str, trusted: &[&str]) -> Ran {
 fn against_either_root_or_both_or_the_commit_id() {
     let (workplace, file) = audited();
     let [state, kzg, commit] = roots(&workplace);
-    let trusted: [&[&str]; 4] = [
-        &["--root", &state],
-        &["--root", &kzg],
-        &["--root", &state, "--root", &kzg],
+    let tree = ["--tree-id", &hex::encode(workplace.root().tree_id)];
+    let trusted: [&[&str]; 5] = [
+        &["--root", &state, tree[0], tree[1]],
+        &["--root", &kzg, tree[0], tree[1]],
+        &["--root", &state, "--root", &kzg, tree[0], tree[1]],
+        &["--root", &state, "--root", &kzg, "--commit-id", &commit],
         &["--commit-id", &commit],
     ];
     for trusted in trusted {
@@ -53,12 +55,33 @@ fn against_either_root_or_both_or_the_commit_id() {
         ("--root", &kzg),
         ("--commit-id", &commit),
     ] {
-        let ran = verify(&file, &[flag, &other(root)]);
+        let tree = if flag == "--root" { &tree[..] } else { &[] };
+        let ran = verify(&file, &[&[flag, &*other(root)], tree].concat());
         assert_eq!(ran.code, 1, "{ran:?}");
-        assert!(ran.stdout.starts_with("NOT PROVEN: "));
+        assert!(ran.stdout.starts_with("REFUSED: "));
     }
-    let ran = verify(&file, &["--root", &state, "--root", &other(&kzg)]);
+    let ran = verify(
+        &file,
+        &["--root", &state, "--root", &other(&kzg), tree[0], tree[1]],
+    );
     assert_eq!(ran.code, 1);
+    for root in [&state, &kzg] {
+        verify(&file, &["--root", root]).unusable("name the tree by --tree-id");
+    }
+}
+
+#[test]
+fn with_nothing_trusted_nothing_is_proven() {
+    let (_workplace, file) = audited();
+    let ran = verify(&file, &[]);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert!(ran.stdout.starts_with("CONSISTENT: "), "{ran:?}");
+    let ran = verify(&file, &["--json"]);
+    let verdict = ran.json();
+    assert_eq!((ran.code, &verdict["result"]), (3, &json!("consistent")));
+    let bound =
+        ["commit", "state_digest", "kzg_root"].map(|what| &verdict[format!("{what}_is_bound")]);
+    assert_eq!(bound, [&json!(false); 3]);
 }
 
 #[test]
@@ -66,16 +89,15 @@ fn what_no_trusted_thing_vouches_for_is_marked() {
     let (workplace, file) = audited();
     let [state, kzg, commit] = roots(&workplace);
     let by_own_word = |trusted: &[&str]| {
-        let ran = verify(&file, trusted).done();
+        let ran = verify(&file, trusted);
         ran.stdout.matches("stated by the proof alone").count()
     };
-    // Version, tree id and commit id; then the state digest; then the KZG root.
-    assert_eq!(by_own_word(&["--root", &state]), 3);
-    assert_eq!(by_own_word(&["--root", &kzg]), 4);
+    // Version, tree id, commit id, state digest, KZG root.
     assert_eq!(by_own_word(&[]), 5);
     assert_eq!(by_own_word(&["--commit-id", &commit]), 0);
     let tree_id = hex::encode(workplace.root().tree_id);
     assert_eq!(by_own_word(&["--root", &state, "--tree-id", &tree_id]), 2);
+    assert_eq!(by_own_word(&["--root", &kzg, "--tree-id", &tree_id]), 3);
     let ran = verify(&file, &["--root", &state, "--tree-id", &other(&tree_id)]);
     assert_eq!(ran.code, 1);
 }
@@ -84,7 +106,10 @@ fn what_no_trusted_thing_vouches_for_is_marked() {
 fn json_says_what_is_bound() {
     let (workplace, file) = audited();
     let [state, kzg, commit] = roots(&workplace);
-    let verdict = verify(&file, &["--json", "--root", &kzg]).done().json();
+    let tree_id = hex::encode(workplace.root().tree_id);
+    let by_kzg = ["--json", "--root", &kzg, "--tree-id", &tree_id];
+    let verdict = verify(&file, &by_kzg).done().json();
+    assert_eq!(verdict["result"], "proven");
     assert_eq!(verdict["bound_to"], json!(["kzg root"]));
     let bound =
         ["commit", "state_digest", "kzg_root"].map(|what| &verdict[format!("{what}_is_bound")]);
@@ -102,7 +127,7 @@ fn json_says_what_is_bound() {
 
     let ran = verify(&file, &["--json", "--commit-id", &other(&commit)]);
     let verdict = ran.json();
-    assert_eq!((ran.code, &verdict["proven"]), (1, &Value::Bool(false)));
+    assert_eq!((ran.code, &verdict["result"]), (1, &json!("refused")));
     assert!(verdict["reason"].is_string());
     assert_eq!(
         (&verdict["slots"], &verdict["bound_to"]),
@@ -117,7 +142,7 @@ fn what_is_no_audit_proof_is_unusable() {
     let piped = run(["audit", "prove", "--dir", &directory, "--out", "-"]).done();
     assert!(!piped.stdout.is_empty());
     let bytes = std::fs::read(&file).unwrap();
-    run_with_input(["audit", "verify", "-"], &bytes).done();
+    assert_eq!(run_with_input(["audit", "verify", "-"], &bytes).code, 3);
     let cut = run_with_input(["audit", "verify", "-"], &bytes[1..]);
     cut.unusable("is not an audit proof");
     let long = [&bytes[..], &[0; 9000]].concat();

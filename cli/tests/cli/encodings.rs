@@ -67,7 +67,7 @@ fn configurations_plans_traces_and_runs_may_have_a_mark() {
     let workplace = Workplace::new();
     let text = |name: &str| workplace.text(name);
     let path = |name: &str| workplace.path(name);
-    fn load<'a>(more: [&'a str; 2]) -> impl Iterator<Item = &'a str> {
+    fn load(more: [&str; 2]) -> impl Iterator<Item = &str> {
         let small = ["--ops", "100", "--rate", "50000", "--proofs", "4"];
         ["load"].into_iter().chain(more).chain(small)
     }

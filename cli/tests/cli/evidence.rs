@@ -44,6 +44,7 @@ fn against_the_promise_and_a_trusted_commit() {
             .starts_with("PROVEN: submission 1 has its place in version 1")
     );
     assert!(ran.stdout.contains("outcome       applied"));
+    assert!(ran.stdout.contains("not shown: what came before"));
     let ran = run(arguments(&refused.0, &refused.1, &refused.2)).done();
     assert!(
         ran.stdout
@@ -52,7 +53,7 @@ fn against_the_promise_and_a_trusted_commit() {
     for (promised, commit_id) in [(&refused.1, &applied.2), (&applied.1, &refused.2)] {
         let ran = run(arguments(&applied.0, promised, commit_id));
         assert_eq!(ran.code, 1, "{ran:?}");
-        assert!(ran.stdout.starts_with("NOT PROVEN: "));
+        assert!(ran.stdout.starts_with("REFUSED: "));
     }
 }
 
@@ -66,8 +67,8 @@ fn in_json_too() {
     };
     let verdict = json(&applied);
     assert_eq!(
-        (&verdict["proven"], &verdict["applied"]),
-        (&true.into(), &true.into())
+        (&verdict["result"], &verdict["applied"]),
+        (&"proven".into(), &true.into())
     );
     assert_eq!(
         (&verdict["sequence"], &verdict["displaced"]),
@@ -80,7 +81,7 @@ fn in_json_too() {
     );
     assert!(verdict["refusal"].is_string());
     let verdict = json(&(applied.0, refused.1, applied.2));
-    assert_eq!(verdict["proven"], false);
+    assert_eq!(verdict["result"], "refused");
     assert!(verdict["reason"].is_string() && verdict["sequence"].is_null());
 }
 

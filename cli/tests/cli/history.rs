@@ -1,4 +1,4 @@
-use serde_json::Value;
+use serde_json::json;
 
 use crate::support::{Workplace, contents, run, run_with_input};
 
@@ -44,11 +44,11 @@ fn an_older_version_below_the_head() {
     for wrong in [&ids[3], &other(&ids[4])] {
         let ran = verify(wrong);
         assert_eq!(ran.code, 1, "{ran:?}");
-        assert!(ran.stdout.starts_with("NOT PROVEN: "));
+        assert!(ran.stdout.starts_with("REFUSED: "));
     }
     let verdict = run(["history", "verify", &proof, "--json", "--head", &ids[4]]);
     let verdict = verdict.done().json();
-    assert_eq!(verdict["proven"], true);
+    assert_eq!(verdict["result"], "proven");
     assert_eq!(verdict["commit_id"], ids[2]);
     assert_eq!(
         (&verdict["version"], &verdict["head_version"]),
@@ -56,7 +56,7 @@ fn an_older_version_below_the_head() {
     );
     let ran = run(["history", "verify", &proof, "--json", "--head", &ids[3]]);
     let verdict = ran.json();
-    assert_eq!((ran.code, &verdict["proven"]), (1, &Value::Bool(false)));
+    assert_eq!((ran.code, &verdict["result"]), (1, &json!("refused")));
     assert!(verdict["reason"].is_string() && verdict["commit_id"].is_null());
 }
 
@@ -95,8 +95,8 @@ fn a_history_that_went_on_from_a_head_that_was_held() {
     assert!(ran.stdout.contains("add the one that you hold"), "{ran:?}");
     let wrong = verify(&["--older-record", &record, "--older", &ids[1], "--json"]);
     assert_eq!(
-        (wrong.code, &wrong.json()["proven"]),
-        (1, &Value::Bool(false))
+        (wrong.code, &wrong.json()["result"]),
+        (1, &json!("refused"))
     );
     assert_eq!(verify(&[]).code, 2);
     let verdict = verify(&["--older-record", &record, "--json"]).done().json();

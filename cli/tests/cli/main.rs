@@ -6,6 +6,7 @@ mod synthetic;
 #[cfg(unix)]
 mod terminal;
 
+mod arguments;
 mod audit;
 mod compare;
 mod configuration;
@@ -23,6 +24,7 @@ mod load;
 mod load_runs;
 #[cfg(unix)]
 mod outputs;
+mod paths;
 mod proof_show;
 mod prove;
 mod report;
@@ -32,4 +34,5 @@ mod single_key;
 mod sweep_and_tune;
 #[cfg(unix)]
 mod text_of_others;
+mod vectors;
 mod verify;

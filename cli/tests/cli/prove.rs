@@ -27,13 +27,14 @@ fn an_import_is_proven_and_verified_by_other_processes() {
         } else {
             "state digest"
         };
-        let root_of = |text: &str| {
-            let line = text.lines().find(|line| line.trim().starts_with(field));
+        let printed = |field| {
+            let mut lines = imported.stdout.lines();
+            let line = lines.find(|line| line.trim().starts_with(field));
             line.unwrap().split_whitespace().last().unwrap().to_owned()
         };
-        // The root that the importing process printed.
-        let root = root_of(&imported.stdout);
-        let verified = run(["verify", &out, "--root", &root]).done();
+        // The root and the tree id that the importing process printed.
+        let (root, tree_id) = (printed(field), printed("tree id"));
+        let verified = run(["verify", &out, "--root", &root, "--tree-id", &tree_id]).done();
         for line in [
             "\"k0\" = \"v0\"",
             "\"k4999\" = \"v4999\"",

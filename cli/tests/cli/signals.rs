@@ -20,6 +20,10 @@ impl Running {
     fn start(program: &mut Command, duration: &str) -> Self {
         let workplace = Workplace::new();
         std::fs::create_dir(workplace.path("temporary")).unwrap();
+        Self::start_in(workplace, program, duration)
+    }
+
+    fn start_in(workplace: Workplace, program: &mut Command, duration: &str) -> Self {
         let mut child = program
             .args(["load", "--keys", "200", "--batch", "20", "--rate", "500"])
             .args(["--proofs", "4", "--warmup", "0", "--duration", duration])
@@ -100,4 +104,25 @@ fn what_was_ignored_at_the_start_stays_ignored() {
     let mut running = Running::start(&mut ignoring, "600");
     running.signal("-TERM");
     assert_eq!(running.child.wait().unwrap().code(), Some(130));
+}
+
+/// A killed process can remove nothing. The next one does, but not what a living one uses.
+#[test]
+fn the_next_start_removes_what_a_killed_process_left() {
+    let mut killed = Running::start(&mut command(), "600");
+    killed.child.kill().unwrap();
+    killed.child.wait().unwrap();
+    assert_eq!(killed.temporary(), 1);
+    let mut alive = Running::start_in(killed.workplace, &mut command(), "600");
+    assert_eq!(alive.temporary(), 1);
+    let another = command()
+        .args(["load", "--keys", "200", "--ops", "400", "--rate", "50000"])
+        .args(["--proofs", "4"])
+        .env("TMPDIR", alive.workplace.path("temporary"))
+        .output();
+    assert!(another.unwrap().status.success());
+    assert_eq!(alive.temporary(), 1);
+    alive.signal("-TERM");
+    assert_eq!(alive.child.wait().unwrap().code(), Some(130));
+    assert_eq!(alive.temporary(), 0);
 }

@@ -32,7 +32,7 @@ pub enum ReplacedError {
     /// The path names another file or directory than the one that was opened.
     #[error(
         "{} is not what was opened: another file or directory was put in its place. All that was acknowledged is in the \
-         one that was opened (find it with `find / -xdev -inum {}`): put that one back before you open the tree again, \
+         one that was opened (find it with `find / -inum {}`): put that one back before you open the tree again, \
          and check what was written to the other one since",
         path.display(), opened.inode
     )]
@@ -47,7 +47,7 @@ pub enum ReplacedError {
     /// The path names nothing any more.
     #[error(
         "{} was moved or deleted while it was in use. All that was acknowledged is in the one that was opened (if it was \
-         moved, find it with `find / -xdev -inum {}`): put it back before you open the tree again",
+         moved, find it with `find / -inum {}`): put it back before you open the tree again",
         path.display(), opened.inode
     )]
     Gone {

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::cursor::{Cursor, open_file, put_file};
 use super::disk::{Disk, ReadFileError, read_bounded, replace_file};
 use crate::hash::Digest;
-use crate::params::{CollisionPolicy, FORMAT, NONCE_BYTES, SETUP_ID, Salt, TreeParams};
+use crate::params::{CollisionPolicy, FORMAT, Nonce, SETUP_ID, Salt, TreeParams};
 
 /// Name of the file.
 pub const TREE_FILE: &str = "TREE";
@@ -121,7 +121,7 @@ pub fn decode(bytes: &[u8]) -> Result<TreeParams, TreeFileError> {
 }
 
 struct Fields {
-    nonce: [u8; NONCE_BYTES],
+    nonce: Nonce,
     policy: u8,
     salt: Option<Salt>,
     setup_id: Digest,

@@ -18,13 +18,14 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::doubts::Doubts;
 use super::error::LoadError;
 use super::generator::{Gathered, Generator, Member, ReadJob};
 use super::interval_log::IntervalLog;
 use super::measure::{Aggregator, Recorder, recorder};
 use super::plan::{Mode, Plan, SECONDS_MAX};
 use super::queues::{CompletionCounter, Queue};
-use super::records::Records;
+use super::records::{Records, WriteBatch};
 use super::run::{Second, ThreadTimes, Totals};
 use super::schedule::{Source, nanos};
 use super::target::{Pending, Target, TargetError};
@@ -42,6 +43,9 @@ pub struct Tally {
     pub batches: u64,
     /// Those of them that the target refused.
     pub refused: u64,
+    /// Those of the refused that required something of a key that an earlier batch was to write, and that one was refused
+    /// or failed. The target may be right to refuse them.
+    pub refused_in_consequence: u64,
     /// The first reason for a refusal.
     pub first_refusal: Option<String>,
     /// Writes that failed. What their keys hold is not known.
@@ -60,6 +64,7 @@ impl Tally {
     pub(crate) fn add(&mut self, more: Self) {
         self.batches += more.batches;
         self.refused += more.refused;
+        self.refused_in_consequence += more.refused_in_consequence;
         self.failed_writes += more.failed_writes;
         self.failed_reads += more.failed_reads;
         self.keys_read += more.keys_read;
@@ -134,6 +139,7 @@ pub(crate) struct Reading {
 
 /// A batch that was submitted.
 struct Submitted {
+    batch: WriteBatch,
     members: Vec<Member>,
     started_ns: u64,
     pending: Pending,
@@ -146,6 +152,7 @@ struct Counts {
     cpu: ThreadTimes,
     reading: Reading,
     failure: Option<TargetError>,
+    doubts: Doubts,
 }
 
 /// What all threads of a stage share.
@@ -294,6 +301,7 @@ pub(crate) fn run_stage(
     mut observe: impl FnMut(&StageContext<'_>, &Aggregator),
 ) -> Result<Staged, LoadError> {
     let context = StageContext::new(stage, target, stop);
+    context.counts.lock().doubts = std::mem::take(&mut records.doubts);
     let mut aggregator = Aggregator::new(stage.begin_ns);
     let mut uncollected = None;
     let (schedule_end_ns, trace_failure) = thread::scope(|scope| {
@@ -313,6 +321,7 @@ pub(crate) fn run_stage(
     let (seconds, log) = aggregator.into_log(began_unix_ms);
     let ended = context.ended();
     let counts = context.counts.into_inner();
+    records.doubts = counts.doubts;
     let scheduled_ns = |end_ns: u64| end_ns.min(stage.end_ns).saturating_sub(stage.begin_ns);
     let (scheduled_us, ended_in_schedule) = match schedule_end_ns {
         Some(end_ns) => (scheduled_ns(end_ns) / 1000, totals.ended_in_schedule),

@@ -24,6 +24,7 @@ impl StageContext<'_> {
             let read = self.read_required(&batch);
             let pending = read.and_then(|()| self.target.submit(&batch));
             self.pending.push(Submitted {
+                batch,
                 members,
                 started_ns,
                 pending: pending.unwrap_or_else(|error| Box::new(|| Err(error))),
@@ -61,12 +62,12 @@ impl StageContext<'_> {
                     ended_ns,
                 };
                 match &written {
-                    Ok(_) => recording.ended(*kind, times),
-                    Err(_) => recording.failed(times),
+                    Ok(Written::Applied) => recording.ended(*kind, times),
+                    Ok(Written::Refused(_)) | Err(_) => recording.failed(times),
                 }
             }
             drop(recording);
-            self.count_batch(written, members.len() as u64);
+            self.count_batch(written, &submitted.batch);
             self.batches_ended.add(1);
             self.operations_ended
                 .fetch_add(members.len() as u64, Ordering::Release);
@@ -74,20 +75,23 @@ impl StageContext<'_> {
         self.counts.lock().cpu.completer_us = own_cpu_us(waited_ns);
     }
 
-    fn count_batch(&self, written: Result<Written, TargetError>, writes: u64) {
+    fn count_batch(&self, written: Result<Written, TargetError>, batch: &WriteBatch) {
         let mut more = Tally {
             batches: 1,
             ..Tally::default()
         };
         match written {
-            Ok(Written::Applied) => {}
+            Ok(Written::Applied) => self.counts.lock().doubts.applied(batch),
             Ok(Written::Refused(reason)) => {
+                let follows = self.counts.lock().doubts.refused(batch);
                 more.refused = 1;
+                more.refused_in_consequence = u64::from(follows);
                 more.first_refusal = Some(reason);
             }
             Err(error) => {
+                self.counts.lock().doubts.failed(batch);
                 more = self.failed(error);
-                more.failed_writes = writes;
+                more.failed_writes = batch.len() as u64;
             }
         }
         self.counts.lock().tally.add(more);

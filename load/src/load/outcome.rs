@@ -5,10 +5,11 @@ use std::path::Path;
 use super::progress::StageTime;
 use crate::driver::Tally;
 use crate::error::{LoadError, error_chain};
-use crate::interval_log::IntervalLog;
+use crate::files;
+use crate::interval_log::{INTERVAL_LOG_FILE, IntervalLog};
 use crate::records::Records;
 use crate::run::Run;
-use crate::run_files::RunFileError;
+use crate::run_files::{RUN_FILE, RunFileError};
 use crate::warning::Warning;
 
 /// What comes out of a load.
@@ -20,7 +21,7 @@ pub struct Outcome {
     pub run: Run,
     /// Its histograms, second by second.
     pub log: IntervalLog,
-    /// What every key must hold now, provided that no write failed or was refused.
+    /// What every key must hold now, and of which keys that is not certain because a batch was refused or failed.
     pub records: Records,
     /// Counts of all operations, including those of the fill and of the search for a rate.
     pub tally: Tally,
@@ -33,11 +34,15 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Writes `run.json` and `latency.hlog` into a directory, which is created if missing.
+    /// Writes `run.json` and `latency.hlog` into a directory, which is created if missing: both or none. Those of an
+    /// older run stay until the new ones are complete, so that there is never one file of each.
     pub fn write_to(&self, directory: &Path) -> Result<(), RunFileError> {
-        self.log.write_to(directory)?;
-        self.run.write_to(directory)?;
-        Ok(())
+        let run = self.run.to_json(directory)?;
+        let files = [
+            (INTERVAL_LOG_FILE, self.log.as_bytes()),
+            (RUN_FILE, &run[..]),
+        ];
+        Ok(files::write_all(directory, &files)?)
     }
 
     pub(super) fn broken_off(mut self, source: LoadError) -> LoadError {

@@ -76,7 +76,10 @@ impl<'a> Running<'a> {
         };
         let source = Source::Fill(0..plan.keys);
         let staged = self.run_stage(StageName::Fill, &closed, source, None, 0)?;
-        let failed = self.tally.first_failure.clone().map(LoadError::Fill);
+        let refused = self.tally.first_refusal.as_ref();
+        let refused = refused.map(|reason| format!("a batch was refused: {reason}"));
+        let failed = self.tally.first_failure.clone().or(refused);
+        let failed = failed.map(LoadError::Fill);
         staged.failure.or(failed).map_or(Ok(()), Err)
     }
 

@@ -380,3 +380,55 @@ fn deletes_can_be_mixed_in() {
     assert_eq!(outcome.tally.refused, 0);
     table.agrees_with(&outcome);
 }
+
+/// Writes that a target refused did not take effect, and nobody may say that it holds a wrong state.
+#[test]
+fn refused_writes_are_not_counted_as_written() {
+    for workload in [Workload::Write, Workload::F] {
+        let table = Table {
+            refuses_one_in: Some(7),
+            ..Table::default()
+        };
+        let plan = Plan {
+            workload,
+            ..small()
+        };
+        let outcome = Load::new(&plan, &table).unwrap().run().unwrap();
+        let (tally, totals) = (&outcome.tally, &outcome.run.totals);
+        assert!(tally.refused > 0, "{tally:?}");
+        assert_eq!(tally.failed_writes, 0);
+        let follows = tally.refused_in_consequence > 0;
+        assert_eq!(follows, workload == Workload::F, "{tally:?}");
+        assert!(
+            totals.failed > 0 && totals.achieved + totals.failed + totals.dropped == totals.offered
+        );
+        let warned = |warning: &Warning| matches!(warning, Warning::Failed { .. });
+        assert!(!outcome.run.warnings.iter().any(warned));
+
+        let records = &outcome.records;
+        let held = table.values.lock().unwrap();
+        let mut certain = 0;
+        for index in (0..records.len()).filter(|index| records.is_certain(*index)) {
+            let held = held.get(&records.key(index)[..]).cloned();
+            assert_eq!(held.map(Vec::from), records.value(index), "key {index}");
+            certain += 1;
+        }
+        assert!(workload == Workload::F || certain > 0);
+        assert!(certain < records.len());
+    }
+}
+
+#[test]
+fn a_fill_that_is_refused_ends_the_load() {
+    let table = Table {
+        refuses_one_in: Some(11),
+        ..Table::default()
+    };
+    let plan = Plan {
+        keys: 400,
+        ..small()
+    };
+    let error = Load::new(&plan, &table).unwrap().run().unwrap_err();
+    let says = "the keys could not be put: a batch was refused: another value";
+    assert_eq!(error.to_string(), says);
+}

@@ -16,6 +16,8 @@ pub(crate) struct Table {
     pub(crate) read: AtomicU64,
     /// Submissions from this one on fail.
     pub(crate) fails_from: Option<u64>,
+    /// After the fill, one in so many submissions is refused without a reason in its requirements.
+    pub(crate) refuses_one_in: Option<u64>,
     /// Submissions from this one on fail for good.
     pub(crate) ends_from: Option<u64>,
 }
@@ -58,7 +60,10 @@ impl Target for Table {
         if self.ends_from.is_some_and(|from| number >= from) {
             return Err(TargetError::ended(std::io::Error::other("it is gone")));
         }
-        let mut is_refused = false;
+        let is_fill = number < 10;
+        let mut is_refused = self
+            .refuses_one_in
+            .is_some_and(|one_in| !is_fill && number.is_multiple_of(one_in));
         batch.for_each(|write| is_refused |= !self.holds(write.requires, write.key));
         if is_refused {
             return Ok(Box::new(|| {

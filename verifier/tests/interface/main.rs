@@ -6,3 +6,4 @@ mod arguments;
 mod buffers;
 mod c_program;
 mod claims;
+mod vectors;
