@@ -28,7 +28,11 @@ fn keys(criterion: &mut Criterion) {
         let keys = || black_box(&keys).iter().map(Vec::as_slice);
         group.throughput(Throughput::Elements(1024));
         group.bench_function(format!("bytes={bytes},one by one"), |b| {
-            b.iter(|| keys().map(|key| params.key_hash(key)).collect::<Vec<Digest>>());
+            b.iter(|| {
+                keys()
+                    .map(|key| params.key_hash(key))
+                    .collect::<Vec<Digest>>()
+            });
         });
         group.bench_function(format!("bytes={bytes},many at once"), |b| {
             b.iter(|| params.key_hashes(keys()));
