@@ -207,9 +207,10 @@ mod tests {
 
     const TREE: Digest = [1; 32];
 
-    fn commit(number: u64, history: &MountainRange) -> Version {
+    fn commit(number: u64, parent: Digest, history: &MountainRange) -> Version {
         let record = CommitRecord {
             version: number,
+            parent,
             history_digest: history.digest(&HISTORY),
             ..CommitRecord::genesis(TREE)
         };
@@ -223,10 +224,11 @@ mod tests {
         let mut marker = CheckpointManifest::genesis(TREE);
         let history = History::new(&marker, None);
         let mut range = marker.history.clone();
-        let mut commits = vec![commit(0, &MountainRange::default())];
+        let mut commits = vec![commit(0, [0; 32], &MountainRange::default())];
         let mut writer = None;
         for number in 1..40 {
-            let version = commit(number, &range);
+            let parent = commits[number as usize - 1].commit_id;
+            let version = commit(number, parent, &range);
             range.append(&HISTORY, &version.commit_id);
             history.push(number, &version.commit_id);
             if matches!(number, 1 | 2 | 7 | 20) {
