@@ -13,7 +13,9 @@ use trunkline_core::store::disk::Disk;
 use trunkline_core::store::history_file::HISTORY_FILE;
 use trunkline_core::store::leaves::LEAVES_DIRECTORY;
 use trunkline_core::store::lock::LOCK_FILE;
-use trunkline_core::store::log::{LOG_DIRECTORY, SEGMENT_HEADER_BYTES, SegmentName};
+use trunkline_core::store::log::{
+    LAST_SEGMENT_FILE, LOG_DIRECTORY, SEGMENT_HEADER_BYTES, SegmentName,
+};
 use trunkline_core::store::manifest::{CHECKPOINT_FILE, CheckpointManifest, ReadManifestError};
 use trunkline_core::store::tree_file;
 
@@ -61,7 +63,7 @@ pub(super) fn by_names(names: &[String], log_names: &[String]) -> Remains {
     let is_early = |name: &String| EARLY_PARTS.contains(&name.as_str());
     let is_segment = |name: &String| {
         let finished = name.strip_suffix(".tmp").unwrap_or(name);
-        SegmentName::parse(finished).is_some()
+        finished == LAST_SEGMENT_FILE || SegmentName::parse(finished).is_some()
     };
     let is_of_a_tree = |name: &String| is_early(name) || is_late(name);
     if !names.iter().all(is_of_a_tree) || !log_names.iter().all(is_segment) {

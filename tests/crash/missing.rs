@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use trunkline::config::DurabilityMode;
 use trunkline::core::store::history_file::HistoryFileError;
-use trunkline::core::store::log::{OpenLogError, ReadLogError};
+use trunkline::core::store::log::{LAST_SEGMENT_FILE, OpenLogError, ReadLogError};
 use trunkline::{Engine, OpenError, ReadOnly};
 
 use crate::directories::{closed_tree, leaving_alone, log_segments};
@@ -118,6 +118,34 @@ fn a_log_that_has_lost_a_segment_in_the_middle_is_refused() {
     remove(lost);
     let is_gap = |error| matches!(of_log(error), ReadLogError::Gap { .. });
     assert!(refused(tree.path()).into_iter().all(is_gap));
+}
+
+#[test]
+fn a_log_that_has_lost_its_last_segment_is_refused() {
+    let young = young_tree();
+    // Its last segment follows one that was closed in order.
+    let reopened = Engine::open_blocking(config(young.path(), DurabilityMode::Sync)).unwrap();
+    reopened.put_blocking("bob", "7").unwrap();
+    reopened.shutdown_blocking().unwrap();
+    for tree in [young, closed_tree()] {
+        remove(log_segments(tree.path()).last().unwrap());
+        let is_lost = |error| matches!(of_log(error), ReadLogError::LastSegment { .. });
+        assert!(refused(tree.path()).into_iter().all(is_lost));
+    }
+}
+
+#[test]
+fn a_log_that_has_lost_the_name_of_its_last_segment_is_refused() {
+    for tree in [young_tree(), closed_tree()] {
+        let named = tree.path().join("log").join(LAST_SEGMENT_FILE);
+        remove(&named);
+        for error in refused(tree.path()) {
+            let ReadLogError::LastSegmentFile { path } = of_log(error) else {
+                panic!("another error than a missing file");
+            };
+            assert_eq!(path, named);
+        }
+    }
 }
 
 #[test]

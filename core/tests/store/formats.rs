@@ -61,7 +61,7 @@ fn a_segment_is_header_commit_close() {
     };
     let expected = [header, frame(1, &body, 1, 0), frame(2, b"", 1, 1)].concat();
 
-    let files = files(&disk);
+    let files = segments(&disk);
     let name = "log/00000000000000000001-0000000001.seg";
     assert_eq!(files, [(Path::new(name).to_owned(), expected)]);
     assert_eq!(hex(&hash(&files[0].1)), SEGMENT_HASH);

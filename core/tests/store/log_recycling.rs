@@ -58,7 +58,7 @@ fn a_closed_log_ends_with_its_close_whatever_stands_behind() {
     assert_eq!(found, &entries[21..]);
     assert!(survey.closed);
     assert_eq!(survey.torn_bytes, 0);
-    let names = files(&disk).into_iter().map(|(path, _)| path);
+    let names = segments(&disk).into_iter().map(|(path, _)| path);
     assert!(
         names
             .into_iter()
@@ -72,7 +72,7 @@ fn files_of_an_earlier_opening_are_removed_and_not_written_over() {
     let (entries, from) = recycled(&disk);
     let (mut log, ..) = open_from(&disk, from, 4096).unwrap();
     log.trim(26).unwrap();
-    assert_eq!(files(&disk).len(), 1);
+    assert_eq!(segments(&disk).len(), 1);
     assert_eq!(log.last(), LogPosition::of(&entries[25].record));
 }
 

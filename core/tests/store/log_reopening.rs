@@ -70,7 +70,7 @@ fn opening_and_closing_again_and_again_leaves_no_heap_of_segments() {
         let (log, recovery, _) = open(&disk).unwrap();
         assert_eq!(recovery.open_epoch, epoch);
         log.close().unwrap();
-        assert_eq!(files(&disk).len(), 1);
+        assert_eq!(segments(&disk).len(), 1);
     }
 }
 
@@ -98,24 +98,46 @@ fn trimming_everything_leaves_the_segment_being_written() {
     let entries = written(&disk, 20);
     let (mut log, ..) = open(&disk).unwrap();
     log.trim(u64::MAX).unwrap();
-    assert_eq!(files(&disk).len(), 1);
+    assert_eq!(segments(&disk).len(), 1);
     log.close().unwrap();
     let last = LogPosition::of(&entries[19].record);
     assert_eq!(read(&disk, last).unwrap().0.last, last);
 }
 
 #[test]
-fn a_missing_segment_is_a_gap() {
+fn a_log_that_lacks_a_file_is_refused() {
     let disk = SimulatedDisk::new(1);
     written(&disk, 20);
     let all = files(&disk);
-    for missing in 0..all.len() - 1 {
+    let without = |missing: usize| {
         let mut rest = all.clone();
         rest.remove(missing);
-        assert!(matches!(
-            open(&disk_with(&rest)).err(),
-            Some(OpenLogError::Log(ReadLogError::Gap { .. }))
-        ));
+        match open(&disk_with(&rest)) {
+            Err(OpenLogError::Log(error)) => error,
+            _ => panic!("a log without a part was opened"),
+        }
+    };
+    let last = segments(&disk).len() - 1;
+    for missing in 0..last {
+        assert!(matches!(without(missing), ReadLogError::Gap { .. }));
+    }
+    assert!(matches!(without(last), ReadLogError::LastSegment { .. }));
+    let error = without(last + 1);
+    assert!(matches!(error, ReadLogError::LastSegmentFile { .. }));
+}
+
+#[test]
+fn a_damaged_name_of_the_last_segment_is_an_error() {
+    let disk = SimulatedDisk::new(1);
+    written(&disk, 3);
+    let (path, content) = files(&disk).pop().unwrap();
+    for offset in 0..content.len() {
+        disk.flip(&path, offset, 1);
+        let Err(OpenLogError::Log(error)) = open(&disk) else {
+            panic!("byte {offset}: the log was opened");
+        };
+        assert!(matches!(error, ReadLogError::ReadLastSegment(_)));
+        disk.flip(&path, offset, 1);
     }
 }
 
@@ -133,7 +155,7 @@ fn a_checkpoint_that_the_log_does_not_reach_is_an_error() {
         ReadLogError::Missing { checkpoint: 20 }
     ));
     let mut short = files(&disk);
-    short.pop();
+    short.remove(short.len() - 2);
     assert!(matches!(
         error(&disk_with(&short), last),
         ReadLogError::Behind { checkpoint: 20, .. }
@@ -208,5 +230,5 @@ fn the_same_holds_on_files_of_the_operating_system() {
     let from = LogPosition::of(&entries[9].record);
     let (log, found) = open(from);
     assert_eq!((log.open_epoch(), &found[..]), (3, &entries[10..]));
-    assert!(OsDisk.list(&log_directory).unwrap().len() < 6);
+    assert!(OsDisk.list(&log_directory).unwrap().len() < 7);
 }

@@ -9,7 +9,7 @@ use trunkline_core::hash::Digest;
 use trunkline_core::record::CommitRecord;
 use trunkline_core::store::disk::{Disk, read_file, replace_file};
 use trunkline_core::store::log::{
-    CommitLog, LogEntry, LogOptions, LogPosition, OpenLogError, Recovery, Survey,
+    CommitLog, LAST_SEGMENT_FILE, LogEntry, LogOptions, LogPosition, OpenLogError, Recovery, Survey,
 };
 use trunkline_core::store::simulated::SimulatedDisk;
 
@@ -105,6 +105,13 @@ pub(crate) fn files(disk: &SimulatedDisk) -> Vec<(PathBuf, Vec<u8>)> {
             (path, content)
         })
         .collect()
+}
+
+/// The segments of the log, those under temporary names included, and their content.
+pub(crate) fn segments(disk: &SimulatedDisk) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = files(disk);
+    files.retain(|(path, _)| !path.ends_with(LAST_SEGMENT_FILE));
+    files
 }
 
 /// A disk that holds such files of a log.

@@ -1,12 +1,13 @@
 //! Beginning a new segment when a log is opened: the only writing of recovery.
 //!
 //! In this order, so that a crash between any two steps leaves the old log or the new one: clear
-//! leftovers that never got a name, write the new segment with what survived, publish it, and only
-//! then remove what it superseded. Not here: finding out what survived (`recover`).
+//! leftovers that never got a name, write the new segment with what survived, publish it, name it as the last
+//! one, and only then remove what it superseded. Not here: finding out what survived (`recover`).
 
 use std::io;
 use std::path::Path;
 
+use super::last_segment;
 use super::recover::{self, Location, Scanned, Survivors};
 use super::segment::{SegmentHeader, SegmentWriter};
 use super::{LogPosition, OpenLogError, SegmentName};
@@ -63,6 +64,13 @@ pub(super) fn begin_after<E: std::error::Error + 'static>(
         index += 1;
     }
     writer.publish(location.disk).map_err(write)?;
+    let Location {
+        disk,
+        directory,
+        tree_id,
+    } = location;
+    last_segment::write(disk, directory, tree_id, header.name)
+        .map_err(|source| write_error(&last_segment::path_in(directory), source))?;
     Ok(writer)
 }
 

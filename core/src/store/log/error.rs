@@ -6,11 +6,13 @@ use std::io;
 use std::path::PathBuf;
 
 use super::{
-    BodyError, EFFECTS_BYTES_MAX, FrameError, HeaderError, OUTCOMES_BYTES_MAX, SegmentName,
+    BodyError, EFFECTS_BYTES_MAX, FrameError, HeaderError, LastSegmentError, OUTCOMES_BYTES_MAX,
+    SegmentName,
 };
 use crate::hash::Digest;
 use crate::params::METADATA_BYTES_MAX;
 use crate::record::CommitRecord;
+use crate::store::disk::ReadFileError;
 
 /// The reason why a log cannot be read. Nothing was changed on disk.
 ///
@@ -48,6 +50,24 @@ pub enum ReadLogError {
         /// The file.
         path: PathBuf,
     },
+    /// The last segment is missing.
+    #[error("log segment {segment} is missing, the last one of the log; restore it from a copy")]
+    LastSegment {
+        /// Which segment.
+        segment: SegmentName,
+    },
+    /// The file that names the last segment is missing.
+    #[error(
+        "{} is missing, which names the last segment of the log; restore it from a copy",
+        path.display()
+    )]
+    LastSegmentFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file that names the last segment cannot be read, or is damaged.
+    #[error(transparent)]
+    ReadLastSegment(#[from] ReadFileError<LastSegmentError>),
     /// The header of a segment cannot be used.
     #[error("log segment {segment} cannot be used; restore it from a copy")]
     Header {

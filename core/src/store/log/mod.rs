@@ -32,6 +32,9 @@
 //! 5. A frame whose checksum is right was written as it is. If it does not follow from the one
 //!    before it, or cannot be read, no crash did that: it is always an error.
 //!
+//! 6. *Last segment.* The file `LAST-SEGMENT` names the last segment, or the one before it after a crash. A log without the
+//!    segment that it names, or with commits and without the file, has lost a part: that is an error.
+//!
 //! Limitation: damage to the versions that were synced last, with nothing written after them, looks like a
 //! torn tail. A clean close leaves no such versions.
 
@@ -39,6 +42,7 @@ mod begin;
 mod entry;
 mod error;
 mod frame;
+mod last_segment;
 mod open;
 mod recover;
 mod segment;
@@ -50,6 +54,7 @@ pub use frame::{
     BODY_BYTES_MAX, BodyError, CHECKSUM_BYTES, EFFECTS_BYTES_MAX, FRAME_HEADER_BYTES, FrameError,
     OUTCOMES_BYTES_MAX,
 };
+pub use last_segment::{LAST_SEGMENT_FILE, LastSegmentError};
 pub use open::{FoundLog, Recovery, Survey};
 pub use segment::{HeaderError, SEGMENT_HEADER_BYTES, SegmentName};
 pub use writer::{CommitLog, LogOptions};

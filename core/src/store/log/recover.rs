@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use super::frame::Frame;
+use super::last_segment;
 use super::segment::{OpenSegmentError, SEGMENT_HEADER_BYTES, SUFFIX, SegmentName, SegmentReader};
 use super::{FrameError, Link, LogEntry, LogPosition, OpenLogError, ReadLogError, Survey};
 use crate::hash::Digest;
@@ -72,6 +73,7 @@ pub(super) fn scan<E: std::error::Error + 'static>(
     let mut reader = walk.enter(last_segment)?;
     let tail = walk.read_tail(&mut reader)?;
     let last = walk.finish()?;
+    location.check_last_segment(&segments, last)?;
     let proven = tail
         .synced_version
         .saturating_sub(last_segment.version_before());
@@ -140,6 +142,23 @@ impl Location<'_> {
             .collect::<Result<Vec<_>, _>>()?;
         segments.sort_unstable();
         Ok(segments)
+    }
+
+    /// Checks that the segment is there that is named as the last one (rule 6).
+    fn check_last_segment(
+        &self,
+        segments: &[SegmentName],
+        last: LogPosition,
+    ) -> Result<(), ReadLogError> {
+        match last_segment::read(self.disk, self.directory, self.tree_id)? {
+            Some(segment) if segments.contains(&segment) => Ok(()),
+            Some(segment) => Err(ReadLogError::LastSegment { segment }),
+            // The first opening was interrupted.
+            None if last.version == 0 => Ok(()),
+            None => Err(ReadLogError::LastSegmentFile {
+                path: last_segment::path_in(self.directory),
+            }),
+        }
     }
 
     pub(super) fn open(&self, segment: SegmentName) -> Result<SegmentReader, ReadLogError> {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::frame;
+use super::last_segment;
 use super::recover;
 use super::segment::{SegmentHeader, SegmentWriter};
 use super::{
@@ -297,7 +298,8 @@ impl CommitLog {
             Some(spare) => SegmentWriter::recycle(disk, directory, header, &spare),
         }
         .map_err(io)?;
-        next.publish(&*self.disk).map_err(io)?;
+        next.publish(disk).map_err(io)?;
+        last_segment::write(disk, directory, &self.tree_id, segment).map_err(io)?;
         self.active = next;
         self.segments.push(segment);
         Ok(())
