@@ -8,12 +8,29 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use parking_lot::Mutex;
 use tempfile::TempDir;
 
 /// The file that marks a temporary directory as ours, and is locked while it is in use.
 const MARKER: &str = "TRUNKLINE-TEMPORARY";
 /// Directory for the user's files.
 const CONTENT: &str = "content";
+
+/// How often the removal of a directory is tried while threads still write into it.
+const REMOVALS_MAX: usize = 10;
+
+/// The temporary directories of this process.
+static OWN: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// A directory that stands in [`OWN`].
+#[derive(Debug)]
+struct Listed(PathBuf);
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        OWN.lock().retain(|path| *path != self.0);
+    }
+}
 
 /// A temporary directory. Dropping it removes it.
 ///
@@ -31,6 +48,7 @@ pub struct TemporaryDirectory {
     // Dropped in this order, so that nobody sweeps the directory while it is being removed.
     directory: TempDir,
     _in_use: File,
+    _listed: Listed,
     content: PathBuf,
 }
 
@@ -42,7 +60,12 @@ impl TemporaryDirectory {
     /// Fails if the directory cannot be created.
     pub fn create(parent: &Path, prefix: &str) -> io::Result<Self> {
         sweep(parent, prefix);
+        // Under the lock, so that `remove_own` cannot come between creating the directory and listing it.
+        let mut own = OWN.lock();
         let directory = tempfile::Builder::new().prefix(prefix).tempdir_in(parent)?;
+        own.push(directory.path().to_owned());
+        drop(own);
+        let listed = Listed(directory.path().to_owned());
         // The marker is locked before it has its name: a sweep never finds one that is in use and not locked.
         let unnamed = directory.path().join("new");
         let in_use = File::create_new(&unnamed)?;
@@ -53,6 +76,7 @@ impl TemporaryDirectory {
         Ok(Self {
             directory,
             _in_use: in_use,
+            _listed: listed,
             content,
         })
     }
@@ -69,6 +93,18 @@ impl TemporaryDirectory {
     /// Fails if something in it cannot be removed.
     pub fn remove(self) -> io::Result<()> {
         self.directory.close()
+    }
+}
+
+/// Removes all temporary directories of this process, although they may still be used, for a process that a signal ends.
+/// Creating or dropping one blocks for ever from then on, so the process must end.
+pub fn remove_own() {
+    let own = std::mem::ManuallyDrop::new(OWN.lock());
+    for directory in own.iter() {
+        let mut tries = 0..REMOVALS_MAX;
+        while tries.next().is_some() && directory.exists() {
+            let _ = fs::remove_dir_all(directory);
+        }
     }
 }
 

@@ -21,6 +21,12 @@ impl Interrupt {
         Ok(interrupt)
     }
 
+    /// Makes every signal that ends the process remove its temporary directories first: for commands that only read, and
+    /// have nothing to stop in order. May be called once in a process, instead of [`Self::listen`].
+    pub(crate) fn clean_up_only() -> Result<(), CommandError> {
+        signals::clean_up_only().map_err(CommandError::Interrupts)
+    }
+
     /// Asks to stop, as Ctrl-C would.
     pub(crate) fn request(&self) {
         self.0.store(true, Ordering::SeqCst);
@@ -50,7 +56,7 @@ mod signals {
     use signal_hook::low_level::emulate_default_handler;
 
     use super::Interrupt;
-    use crate::{output, temporary, tui};
+    use crate::{output, tui};
 
     /// Time after the first signal from which another one counts as insistence.
     const INSISTENCE: Duration = Duration::from_secs(1);
@@ -60,27 +66,39 @@ mod signals {
     const ENDING: [c_int; 5] = [SIGQUIT, SIGXCPU, SIGUSR1, SIGUSR2, SIGALRM];
 
     pub(super) fn listen(interrupt: Interrupt) -> io::Result<()> {
+        let mut first = None;
+        on_signal(move |signal| hear(signal, &interrupt, &mut first))
+    }
+
+    pub(super) fn clean_up_only() -> io::Result<()> {
+        on_signal(|signal| {
+            if signal != SIGXFSZ {
+                end(signal);
+            }
+        })
+    }
+
+    fn on_signal(mut hear: impl FnMut(c_int) + Send + 'static) -> io::Result<()> {
         let ignored = ignored();
         // A write beyond the limit of a file's size is then an error of that write.
         let all = STOPPING.into_iter().chain(ENDING).chain([SIGXFSZ]);
         let heard = all.filter(|signal| ignored >> (signal - 1) & 1 == 0);
         let mut signals = Signals::new(heard)?;
-        let mut first = None;
         thread::Builder::new()
             .name("signals".to_owned())
-            .spawn(move || {
-                for signal in signals.forever() {
-                    hear(signal, &interrupt, &mut first);
-                }
-            })?;
+            .spawn(move || signals.forever().for_each(&mut hear))?;
         Ok(())
+    }
+
+    /// Cleans up, and ends the process as if nobody had listened.
+    fn end(signal: c_int) {
+        clean_up();
+        let _ = emulate_default_handler(signal);
     }
 
     fn hear(signal: c_int, interrupt: &Interrupt, first: &mut Option<Instant>) {
         if ENDING.contains(&signal) {
-            clean_up();
-            // Ends the process as if nobody had listened.
-            let _ = emulate_default_handler(signal);
+            end(signal);
         }
         if !STOPPING.contains(&signal) {
             return;
@@ -103,7 +121,7 @@ mod signals {
 
     fn clean_up() {
         tui::give_back();
-        temporary::remove_all();
+        trunkline::temporary::remove_own();
     }
 
     /// Returns the signals that this process ignored from its beginning, one bit each, the first signal lowest. Systems
@@ -121,6 +139,10 @@ mod signals {
 #[cfg(not(unix))]
 mod signals {
     pub(super) fn listen(_interrupt: super::Interrupt) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    pub(super) fn clean_up_only() -> std::io::Result<()> {
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ use trunkline::{Config, Durable, Engine, OpenError, Outcome, ReadOnly, Receipt, 
 use crate::arguments::{Key, parse_bytes, parse_key};
 use crate::configuration::SettingsArguments;
 use crate::error::CommandError;
+use crate::interrupt::Interrupt;
 use crate::output::counted;
 use crate::{Exit, configuration, output};
 
@@ -94,6 +95,7 @@ pub(crate) fn delete(arguments: &DeleteArguments) -> Result<Exit, CommandError> 
 
 /// Opens a directory for reading only.
 pub(crate) fn open_read_only(directory: &Path) -> Result<ReadOnly, CommandError> {
+    Interrupt::clean_up_only()?;
     ReadOnly::open(directory).map_err(cannot_open(directory))
 }
 
