@@ -1,10 +1,11 @@
 //! Signals: the first stops in order, a second one counts after a second, ignored ones stay ignored.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use trunkline::{Config, Engine};
 use trunkline_load::{Run, Warning};
 
 use crate::support::{Workplace, command};
@@ -125,4 +126,41 @@ fn the_next_start_removes_what_a_killed_process_left() {
     alive.signal("-TERM");
     assert_eq!(alive.child.wait().unwrap().code(), Some(130));
     assert_eq!(alive.temporary(), 0);
+}
+
+/// A command that reads a tree with a checkpoint copies its leaf store.
+#[test]
+fn a_signal_that_ends_a_reading_command_leaves_no_copy() {
+    let workplace = Workplace::new();
+    let directory = workplace.path("tree");
+    let mut config = Config::in_directory(&directory);
+    config.checkpoint.bytes_max = 4096;
+    let engine = Engine::open_blocking(config).unwrap();
+    // More than a pipe holds, so that the command waits for its reader.
+    engine.put_blocking("large", vec![b'v'; 1 << 20]).unwrap();
+    while engine.metrics().checkpoints == 0 {
+        let receipt = engine.put_blocking("other", "value").unwrap();
+        receipt.durable_blocking().unwrap();
+    }
+    engine.shutdown_blocking().unwrap();
+    let copies = || {
+        let names = std::fs::read_dir(&directory).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names
+            .filter(|name| name.starts_with("LEAVES-COPY-"))
+            .count()
+    };
+    for (name, number) in [("-TERM", 15), ("-INT", 2), ("-HUP", 1)] {
+        let mut reading = command();
+        reading.args(["get", "large", "--dir", &workplace.text("tree")]);
+        let mut child = reading.stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdout = child.stdout.take().unwrap();
+        stdout.read_exact(&mut [0]).unwrap();
+        assert_eq!(copies(), 1);
+        let process = child.id().to_string();
+        let sent = Command::new("kill").args([name, &process]).status();
+        assert!(sent.unwrap().success());
+        assert_eq!(child.wait().unwrap().signal(), Some(number), "{name}");
+        assert_eq!(copies(), 0, "{name}");
+    }
 }
