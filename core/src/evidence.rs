@@ -78,7 +78,7 @@ pub struct Evidence {
     /// The place of the outcome among those of the version.
     pub inclusion: Inclusion,
     /// The provisional root before the submission. It is what the client's own provisional root was made
-    /// from, and nothing ties it to the version before: the chain begins anew at each opening of the tree.
+    /// from, and nothing ties it to the version before: a new chain begins at each opening of the tree.
     pub provisional_before: Digest,
     /// Digests of the submissions of the version after this one, in order.
     pub later: Vec<Digest>,

@@ -24,7 +24,7 @@ impl<P> Clone for Suspender<P> {
     }
 }
 
-/// Whether a coroutine goes on.
+/// The state of a coroutine after a step: suspended or ended.
 pub(crate) enum Resumed<P> {
     /// It was suspended.
     Suspended(P),

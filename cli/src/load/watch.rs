@@ -27,7 +27,7 @@ impl Watch {
         })
     }
 
-    /// Shows the progress. Returns whether the user asked to end the run. If the terminal fails, the run goes on and
+    /// Shows the progress. Returns whether the user asked to end the run. If the terminal fails, the run continues and
     /// its progress is written as lines.
     pub(super) fn show(&mut self, step: &Step<'_>) -> bool {
         if let Some(screen) = &mut self.screen {

@@ -108,7 +108,7 @@ fn with_nothing_trusted_nothing_is_proven_and_the_carried_root_is_printed() {
     assert_eq!(verdict["versions"][0]["bound_to"], json!([]));
 }
 
-/// Whoever makes a proof chooses a salt, and under another salt any key is absent.
+/// The maker of a proof chooses a salt, and under another salt any key is absent.
 #[test]
 fn a_false_absence_under_another_salt_is_proven_by_no_root() {
     let workplace = Workplace::with_three_keys();

@@ -16,7 +16,7 @@ pub(crate) struct Table {
     pub(crate) read: AtomicU64,
     /// Submissions from this one on fail.
     pub(crate) fails_from: Option<u64>,
-    /// After the fill, one in so many submissions is refused without a reason in its requirements.
+    /// After the fill, one in this many submissions is refused without a reason in its requirements.
     pub(crate) refuses_one_in: Option<u64>,
     /// Submissions from this one on fail for good.
     pub(crate) ends_from: Option<u64>,
