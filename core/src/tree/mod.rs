@@ -25,7 +25,8 @@
 //! | `fold` | digests of what is below a cell |
 //! | `cells` | the directory of a slot |
 //! | `digests` | the hashes above the cells of a slot |
-//! | `versions` | digests that versions replaced |
+//! | `versions` | digests of the upper levels that versions replaced |
+//! | `refold` | folding the lower levels of older versions again |
 //! | `dirty` | changed cells, on their way from writer to hasher |
 //! | `shard` | the part of a submission that one thread applies |
 //! | `writer`, `hasher`, `reader` | the three ways into the tree |
@@ -41,6 +42,7 @@ mod fold;
 mod hasher;
 mod node;
 mod reader;
+mod refold;
 mod shard;
 mod undo;
 mod update;
