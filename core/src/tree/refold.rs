@@ -78,3 +78,77 @@ impl Subtree {
         entries
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::Write;
+    use crate::hash::hash;
+    use crate::params::CollisionPolicy;
+    use crate::tree::versions::LOWEST_KEPT_MAX;
+    use crate::tree::{TreeHasher, TreeWriter, build};
+
+    /// Returns the key hashes of slot 5 with some numbers, in no order.
+    fn key_hash(number: u64) -> [u8; 32] {
+        let mut key_hash = hash(&number.to_le_bytes());
+        key_hash[0] = 5 << 1 | key_hash[0] & 1;
+        key_hash
+    }
+
+    fn apply(
+        writer: &mut TreeWriter,
+        hasher: &mut TreeHasher,
+        version: u64,
+        keys: impl Iterator<Item = u64>,
+        put: bool,
+    ) {
+        let mut writes: Vec<Write> = keys
+            .map(|number| Write {
+                key_hash: key_hash(number),
+                value_hash: if put {
+                    hash(&version.to_le_bytes())
+                } else {
+                    [0; 32]
+                },
+                order: 0,
+            })
+            .collect();
+        writes.sort_unstable_by_key(|write| write.key_hash);
+        writer.replay(&writes, version).unwrap();
+        hasher.hash(writer.seal(version), None);
+    }
+
+    /// Compares what is folded again with the digests that were kept. Returns the number of nodes.
+    fn compare(writer: &TreeWriter, version: u64) -> usize {
+        let slot = &writer.shared.slots[5];
+        let (cells, digests) = (slot.cells(), slot.digests());
+        let tops = LOWEST_KEPT_MAX as u32..2 * LOWEST_KEPT_MAX as u32;
+        let folded = tops.filter_map(|top| {
+            let subtree = Subtree::new(&cells, version, top);
+            let entry = subtree.entry(&digests, version, top)?;
+            assert_eq!(entry, digests.entry_at(version, top));
+            Some(subtree.entries.get()?.len())
+        });
+        folded.sum()
+    }
+
+    #[test]
+    fn what_is_folded_again_has_the_digest_that_was_kept() {
+        let (mut writer, mut hasher) = build(CollisionPolicy::Bucket, &[]).unwrap();
+        let mut step = |version, keys: std::ops::Range<u64>, by, put| {
+            apply(&mut writer, &mut hasher, version, keys.step_by(by), put);
+            (1..=version)
+                .map(|version| compare(&writer, version))
+                .sum::<usize>()
+        };
+        assert_eq!(step(1, 0..3_000, 1, true), 0);
+        // New values, fewer keys, more keys.
+        assert!(step(2, 0..3_000, 7, true) > 1_000);
+        assert!(step(3, 1_000..2_000, 2, false) > 2_000);
+        assert!(step(4, 2_500..4_000, 3, true) > 3_000);
+        // The directory doubles, then halves.
+        assert!(step(5, 4_000..9_000, 1, true) > 4_000);
+        assert!(step(6, 5_000..9_000, 5, true) > 5_000);
+        assert!(step(7, 200..9_000, 1, false) > 6_000);
+    }
+}
