@@ -117,9 +117,6 @@ impl<'a> SlotView<'a> {
 
     /// Returns the cell in which the path to a key hash ends, if it has leaves and they must be loaded.
     pub(crate) fn missing(&self, key_hash: &Digest) -> Option<Missing> {
-        if self.cells.evicted().cells == 0 {
-            return None;
-        }
         let cell = self.last_cell(key_hash)?;
         let is_loaded = self.loaded.iter().any(|loaded| loaded.cell == cell);
         if is_loaded || !self.cells.is_evicted(cell, self.bits) {

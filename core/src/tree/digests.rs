@@ -188,7 +188,7 @@ impl Digests {
             return;
         }
         let mut replaced = self.versions.list();
-        replaced.reserve(kept_max(cells.len(), bits));
+        replaced.reserve(kept_max(1, cells.len(), bits));
         let mut replaced = Some(replaced);
         self.raise(cells, dirty, scratch, &mut replaced);
         self.versions

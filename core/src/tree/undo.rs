@@ -55,6 +55,9 @@ impl Record {
     }
 }
 
+/// Bytes that a version keeps for each leaf that it changed: a record, in a list that is two thirds full.
+pub(super) const RECORD_BYTES: usize = size_of::<Record>() * 3 / 2;
+
 /// The records of one version.
 #[derive(Debug)]
 struct Item {

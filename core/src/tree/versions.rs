@@ -32,10 +32,10 @@ pub(super) fn is_kept(node: u32) -> bool {
     node < 2 << KEPT_LEVEL
 }
 
-/// Returns the most nodes above a number of cells whose replaced digests are kept.
-pub(super) fn kept_max(cells: usize, bits: u32) -> usize {
+/// Returns the most nodes above a number of changed cells of some slots whose replaced digests are kept.
+pub(super) fn kept_max(slots: usize, cells: usize, bits: u32) -> usize {
     (0..=bits.min(KEPT_LEVEL))
-        .map(|level| cells.min(1 << level))
+        .map(|level| cells.min(slots << level))
         .sum()
 }
 
