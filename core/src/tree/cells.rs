@@ -15,7 +15,7 @@ use super::eviction::{CellTotals, LeavesDiffer, NotInMemory, Removals};
 use super::fold::fold_leaves;
 use super::node::{Leaf, Node};
 use super::reader::Probe;
-use super::undo::Undo;
+use super::undo::{Record, Undo};
 use super::update::Update;
 use crate::batch::Write;
 use crate::hash::Digest;
@@ -258,10 +258,9 @@ impl Cells {
         self.resized.get(later).map_or(self.bits, |(_, bits)| *bits)
     }
 
-    /// Returns the node of a cell, if nothing below it changed since `version`, which had as many cells.
-    pub(super) fn unchanged_node(&self, version: u64, cell: u32) -> Option<&Node> {
-        let same = self.bits_at(version) == self.bits
-            && !self.undo.touched(version, self.paths(cell, self.bits));
+    /// Returns the node of a cell in a directory with a number of bits, if the directory has this number now.
+    pub(super) fn node(&self, cell: u32, bits: u32) -> Option<&Node> {
+        let same = self.bits == bits;
         same.then(|| self.cells[cell as usize].resident().ok())?
     }
 
@@ -280,12 +279,43 @@ impl Cells {
         bits: u32,
     ) -> Result<Vec<Leaf>, NotInMemory> {
         let paths = self.paths(cell, bits);
+        let mut leaves = self.present_leaves(&paths)?;
+        for record in self.undo.changed_since(version, paths) {
+            record.put_back(&mut leaves);
+        }
+        Ok(leaves)
+    }
+
+    /// Returns the leaves that `version` saw in each of those cells of a directory with a number of bits that
+    /// changed since, as far as they lie in a range of paths; ascending.
+    pub(super) fn changed_since(
+        &self,
+        version: u64,
+        paths: Range<u64>,
+        bits: u32,
+    ) -> Vec<(u32, Vec<Leaf>)> {
+        let cell = |record: &&Record| cell_of(&record.key_hash, bits);
+        let records = self.undo.changed_since(version, paths);
+        let changed = records.chunk_by(|a, b| cell(a) == cell(b));
+        let restored = changed.filter_map(|records| {
+            let cell = cell(&records[0]);
+            // An evicted cell did not change.
+            let mut leaves = self.present_leaves(&self.paths(cell, bits)).ok()?;
+            records
+                .iter()
+                .for_each(|record| record.put_back(&mut leaves));
+            Some((cell, leaves))
+        });
+        restored.collect()
+    }
+
+    /// Returns the present leaves of a range of paths.
+    pub(super) fn present_leaves(&self, paths: &Range<u64>) -> Result<Vec<Leaf>, NotInMemory> {
         let mut leaves = Vec::new();
         for cell in self.below(paths.clone()) {
             cell.resident()?.collect_leaves(&mut leaves);
         }
         leaves.retain(|leaf| paths.contains(&path_of(&leaf.key_hash)));
-        self.undo.take_back(version, paths, &mut leaves);
         Ok(leaves)
     }
 
