@@ -14,6 +14,7 @@ mod process;
 mod report;
 mod run;
 mod series;
+mod single_puts;
 mod table;
 mod versions;
 mod workload;

@@ -3,9 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::arguments::Workload;
-use crate::engines::EngineKind;
 use crate::figures::Figures;
-use crate::job::Job;
+use crate::job::{Job, Line};
 use crate::machine::Machine;
 
 /// What a call found.
@@ -17,8 +16,8 @@ pub(crate) struct Report {
     pub(crate) versions: Vec<String>,
     /// What was run.
     pub(crate) workload: Workload,
-    /// The engines, in the order of each round.
-    pub(crate) engines: Vec<EngineKind>,
+    /// What is compared, in the order of each round.
+    pub(crate) lines: Vec<Line>,
     /// Every run, in the order in which they ran.
     pub(crate) runs: Vec<Run>,
     /// Runs that gave no figures: which, and why.
@@ -39,21 +38,21 @@ pub(crate) struct Run {
 }
 
 impl Report {
-    /// The runs of an engine, by round.
-    pub(crate) fn runs_of(&self, engine: EngineKind) -> impl Iterator<Item = &Run> {
-        self.runs.iter().filter(move |run| run.job.engine == engine)
+    /// The runs of a line, by round.
+    pub(crate) fn runs_of(&self, line: Line) -> impl Iterator<Item = &Run> {
+        self.runs.iter().filter(move |run| run.job.line == line)
     }
 
-    /// The median of a figure over the runs of an engine.
-    pub(crate) fn median(&self, engine: EngineKind, figure: impl Fn(&Run) -> f64) -> f64 {
-        Spread::of(self.runs_of(engine).map(figure)).median
+    /// The median of a figure over the runs of a line.
+    pub(crate) fn median(&self, line: Line, figure: impl Fn(&Run) -> f64) -> f64 {
+        Spread::of(self.runs_of(line).map(figure)).median
     }
 
-    /// An engine's rate over another's, round by round.
-    pub(crate) fn ratio(&self, engine: EngineKind, base: EngineKind) -> Option<Spread> {
+    /// A line's rate over another's, round by round.
+    pub(crate) fn ratio(&self, line: Line, base: Line) -> Option<Spread> {
         let rate = |run: &Run| run.figures.updates_per_second;
         let bases: Vec<&Run> = self.runs_of(base).collect();
-        let ratios = self.runs_of(engine).filter_map(|run| {
+        let ratios = self.runs_of(line).filter_map(|run| {
             let same_round = bases.iter().find(|base| base.round == run.round)?;
             Some(rate(run) / rate(same_round))
         });

@@ -10,7 +10,7 @@ use crate::error::BenchError;
 use crate::figures::{Figures, ProofFigures, Quantiles, latencies};
 use crate::job::Job;
 use crate::workload::{self, Key, Updates, Write};
-use crate::{open_loop, process};
+use crate::{open_loop, process, single_puts};
 
 /// How long reads of a kind are timed at least.
 const READ_TIME_MIN: Duration = Duration::from_millis(500);
@@ -27,10 +27,12 @@ pub(crate) fn run(job: &Job) -> Result<Figures, BenchError> {
         .map_err(file_error)?;
     let state = directory.path().join("state");
     std::fs::create_dir(&state).map_err(file_error)?;
-    let (mut figures, written_before) = with_engine(job, &state, |peer| match job.schedule {
-        None => closed_loop(job, peer),
-        Some(schedule) => open_loop::run(job, schedule, peer),
-    })?;
+    let (mut figures, written_before) =
+        with_engine(job, &state, |peer| match (job.schedule, job.line.tasks) {
+            (Some(schedule), _) => open_loop::run(job, schedule, peer),
+            (None, Some(tasks)) => single_puts::run(job, tasks, peer),
+            (None, None) => closed_loop(job, peer),
+        })?;
     let written = process::written_bytes() - written_before;
     figures.written_bytes_per_update = written as f64 / job.operations as f64;
     figures.disk_bytes = process::disk_bytes(&state);
@@ -107,7 +109,7 @@ impl Flight {
     fn new(job: &Job) -> Result<Self, BenchError> {
         Ok(Self {
             in_flight: VecDeque::new(),
-            in_flight_max: job.engine.in_flight_max(job),
+            in_flight_max: job.line.in_flight,
             durable: latencies()?,
         })
     }
@@ -165,7 +167,8 @@ fn again_and_again<T>(
     }
 }
 
-fn read_present(peer: &mut dyn Peer, write: &Write) -> Result<(), BenchError> {
+/// Compares a present key's value with what was written last.
+pub(crate) fn read_present(peer: &mut dyn Peer, write: &Write) -> Result<(), BenchError> {
     match peer.get(&write.key)? == Some(write.value) {
         true => Ok(()),
         false => Err(BenchError::WrongRead { read: "present" }),

@@ -4,9 +4,12 @@
 //! key must hold can be told afterwards by counting again; nothing is kept for it while time is taken.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+
+use crate::job::Job;
 
 /// A key: 32 bytes, as if random.
 pub(crate) type Key = [u8; 32];
@@ -179,6 +182,57 @@ impl Updates {
         }
     }
 }
+
+/// The single puts of one task: by turns a key that is there, uniformly chosen, and a fresh one, or the former
+/// alone. No two tasks put the same key.
+#[derive(Clone, Debug)]
+pub(crate) struct SinglePuts {
+    choices: Choices,
+    fresh: Fresh,
+    keys: u64,
+    task: u64,
+    tasks: u64,
+    turns: Range<u64>,
+}
+
+impl SinglePuts {
+    /// Of a task that is one of `tasks`, which are at most as many as there are keys.
+    pub(crate) fn of_task(job: &Job, task: u64, tasks: u64) -> Self {
+        Self {
+            choices: Choices {
+                state: mixed(CHOICES + task),
+            },
+            fresh: job.fresh,
+            keys: job.keys,
+            task,
+            tasks,
+            turns: 0..job.operations / tasks,
+        }
+    }
+}
+
+impl Iterator for SinglePuts {
+    type Item = Write;
+
+    fn next(&mut self) -> Option<Write> {
+        let turn = self.turns.next()?;
+        let index = if turn % 2 == 0 || self.fresh == Fresh::None {
+            self.choices.below(self.keys / self.tasks) * self.tasks + self.task
+        } else {
+            self.keys + turn * self.tasks + self.task
+        };
+        Some(Write {
+            key: key(index),
+            value: value(self.keys + turn * self.tasks + self.task),
+        })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.turns.size_hint()
+    }
+}
+
+impl ExactSizeIterator for SinglePuts {}
 
 /// Keys that are present after a preload and batches of this many operations, uniformly chosen, each with
 /// the value that it must have.

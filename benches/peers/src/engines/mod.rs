@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use ::trunkline::Engine;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
@@ -56,10 +57,10 @@ impl EngineKind {
             .map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
-    /// Submissions that may be on their way at once.
-    pub(crate) fn in_flight_max(self, job: &Job) -> usize {
+    /// Submissions that may be on their way at once, if the caller wants this many.
+    pub(crate) fn in_flight(self, wanted: usize) -> usize {
         match self {
-            Self::Trunkline | Self::TrunklineCoalesce => job.in_flight,
+            Self::Trunkline | Self::TrunklineCoalesce => wanted,
             _ => 1,
         }
     }
@@ -81,6 +82,11 @@ pub(crate) fn durable_already() -> Pending {
 pub(crate) trait Peer {
     /// Puts a batch, all or nothing. What it gives back waits until the batch is durable.
     fn submit(&mut self, batch: &[Write]) -> Result<Pending, BenchError>;
+
+    /// The engine itself, if many tasks may put keys at once and one sync covers all that wait.
+    fn shared(&self) -> Option<Engine> {
+        None
+    }
 
     /// The newest value of a key.
     fn get(&mut self, key: &Key) -> Result<Option<Value>, BenchError>;
@@ -123,7 +129,7 @@ pub(crate) fn with_engine<T: Send>(
     directory: &Path,
     body: impl FnOnce(Box<dyn Peer + '_>) -> Result<T, BenchError> + Send,
 ) -> Result<T, BenchError> {
-    match job.engine {
+    match job.line.engine {
         EngineKind::Trunkline | EngineKind::TrunklineCoalesce | EngineKind::TrunklineSingle => {
             body(Box::new(trunkline::Trunkline::open(job, directory)?))
         }
