@@ -56,7 +56,7 @@ fn lines(arguments: &Arguments) -> Vec<Line> {
     let with_tasks = |line: Line| {
         let tasks = arguments.tasks.iter();
         tasks.map(move |&tasks| Line {
-            tasks: Some(tasks),
+            tasks: Some(tasks.min(arguments.keys)),
             ..line
         })
     };

@@ -46,13 +46,18 @@ pub(crate) fn run(
     put(job, tasks, peer.as_mut(), &mut figures)?;
     figures.resident_bytes = process::resident_bytes();
     figures.resident_bytes_peak = process::resident_bytes_peak();
-    let puts = (0..tasks).flat_map(|task| SinglePuts::of_task(job, task, tasks));
+    let puts = (0..tasks).flat_map(|task| of_task(job, task, tasks));
     let last: HashMap<Key, Value> = puts.map(|write| (write.key, write.value)).collect();
     for (&key, &value) in last.iter().take(job.reads) {
         run::read_present(peer.as_mut(), &Write { key, value })?;
     }
     peer.close()?;
     Ok((figures, written_before))
+}
+
+/// What a task puts; made again to know what must be read.
+fn of_task(job: &Job, task: u64, tasks: u64) -> SinglePuts {
+    SinglePuts::of_task(task, tasks, job.operations / tasks, job.keys, job.fresh)
 }
 
 fn put(
@@ -141,7 +146,7 @@ type Task = JoinHandle<Result<Vec<u32>, BenchError>>;
 fn spawn<P: Putter>(runtime: &Runtime, job: &Job, tasks: u64, putter: &P) -> Vec<Task> {
     let spawn = |task| {
         let putter = putter.clone();
-        let puts = SinglePuts::of_task(job, task, tasks);
+        let puts = of_task(job, task, tasks);
         runtime.spawn(async move {
             let mut latencies = Vec::with_capacity(puts.len());
             for write in puts {

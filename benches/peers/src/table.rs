@@ -56,14 +56,13 @@ fn heading(report: &Report) -> String {
     if let Some(run) = report.runs.last() {
         let _ = writeln!(
             text,
-            "{} keys, then {} ({} of fresh keys) in batches of {}; {} rounds, interleaved; medians.\n",
+            "{} keys, then {}, {} of fresh keys; {} rounds, interleaved; medians.\n",
             run.job.keys,
             puts(report, run),
             match run.job.fresh {
                 Fresh::Half => "half of them",
                 Fresh::None => "none of them",
             },
-            run.job.batch,
             run.round + 1,
         );
     }
@@ -72,8 +71,11 @@ fn heading(report: &Report) -> String {
 
 fn puts(report: &Report, run: &Run) -> String {
     match report.workload {
-        Workload::OpenLoop => "puts by the clock".to_owned(),
-        Workload::Updates => format!("{} puts", run.job.operations),
+        Workload::OpenLoop => format!("puts by the clock in batches of {}", run.job.batch),
+        Workload::Updates => format!(
+            "{} puts in batches of {}",
+            run.job.operations, run.job.batch
+        ),
         Workload::SinglePuts => "single puts".to_owned(),
     }
 }
@@ -177,7 +179,7 @@ fn open_loop(text: &mut String, report: &Report) {
 fn single_puts(text: &mut String, report: &Report) {
     let _ = writeln!(
         text,
-        "| engine | puts/s (min–max) | durable p50 / p99 ms | CPU µs/put | written B/put | resident MB |\n| --- | --- | --- | --- | --- | --- |"
+        "| engine | puts/s (min–max) | durable p50 / p99 ms | CPU µs/put | resident MB |\n| --- | --- | --- | --- | --- |"
     );
     for &line in &report.lines {
         let median = |figure: fn(&Run) -> f64| report.median(line, figure);
@@ -185,12 +187,11 @@ fn single_puts(text: &mut String, report: &Report) {
         let rates = rates.map(|run| run.figures.updates_per_second);
         let _ = writeln!(
             text,
-            "| {line} | {} | {:.2} / {:.2} | {:.1} | {:.0} | {:.0} |",
+            "| {line} | {} | {:.2} / {:.2} | {:.1} | {:.0} |",
             rate(Spread::of(rates)),
             median(|run| run.figures.durable.p50_ms),
             median(|run| run.figures.durable.p99_ms),
             median(|run| run.figures.cpu_seconds * 1e6 / run.job.operations as f64),
-            median(|run| run.figures.written_bytes_per_update),
             median(|run| run.figures.resident_bytes as f64 / 1e6),
         );
     }

@@ -9,8 +9,6 @@ use std::ops::Range;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::job::Job;
-
 /// A key: 32 bytes, as if random.
 pub(crate) type Key = [u8; 32];
 
@@ -196,17 +194,17 @@ pub(crate) struct SinglePuts {
 }
 
 impl SinglePuts {
-    /// Of a task that is one of `tasks`, which are at most as many as there are keys.
-    pub(crate) fn of_task(job: &Job, task: u64, tasks: u64) -> Self {
+    /// This many puts of one of the tasks, after a preload of `keys`. There are at most as many tasks as keys.
+    pub(crate) fn of_task(task: u64, tasks: u64, puts: u64, keys: u64, fresh: Fresh) -> Self {
         Self {
             choices: Choices {
                 state: mixed(CHOICES + task),
             },
-            fresh: job.fresh,
-            keys: job.keys,
+            fresh,
+            keys,
             task,
             tasks,
-            turns: 0..job.operations / tasks,
+            turns: 0..puts,
         }
     }
 }
@@ -304,6 +302,21 @@ mod tests {
                 assert_eq!(state.get(&write.key), Some(&write.value));
             }
             assert!((0..500).all(|index| !state.contains_key(&absent_key(index))));
+        }
+    }
+
+    #[test]
+    fn no_two_tasks_put_the_same_key() {
+        let mut tasks_of_keys = BTreeMap::new();
+        for task in 0..7 {
+            let puts: Vec<Write> = SinglePuts::of_task(task, 7, 100, 30, Fresh::Half).collect();
+            assert_eq!(puts.len(), 100);
+            let present = (0..30).map(key).collect::<BTreeSet<Key>>();
+            let of_present = puts.iter().filter(|write| present.contains(&write.key));
+            assert_eq!(of_present.count(), 50);
+            for write in puts {
+                assert_eq!(*tasks_of_keys.entry(write.key).or_insert(task), task);
+            }
         }
     }
 
