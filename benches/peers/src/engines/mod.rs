@@ -136,11 +136,17 @@ pub(crate) fn with_engine<T: Send>(
         #[cfg(feature = "fjall")]
         EngineKind::Fjall => body(Box::new(fjall::Fjall::open(directory)?)),
         #[cfg(feature = "commonware")]
-        EngineKind::CommonwareFixed => commonware::with_fixed(directory, body),
+        EngineKind::CommonwareFixed => {
+            commonware::with_form::<commonware::Fixed, T>(directory, body)
+        }
         #[cfg(feature = "commonware")]
-        EngineKind::CommonwareVariable => commonware::with_variable(directory, body),
+        EngineKind::CommonwareVariable => {
+            commonware::with_form::<commonware::Variable, T>(directory, body)
+        }
         #[cfg(feature = "commonware")]
-        EngineKind::CommonwareOrdered => commonware::with_ordered(directory, body),
+        EngineKind::CommonwareOrdered => {
+            commonware::with_form::<commonware::Ordered, T>(directory, body)
+        }
         #[cfg(feature = "nomt")]
         EngineKind::Nomt => body(Box::new(nomt::NomtPeer::open(job, directory)?)),
         #[cfg(feature = "firewood")]
