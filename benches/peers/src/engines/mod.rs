@@ -42,6 +42,10 @@ pub(crate) enum EngineKind {
     CommonwareVariable,
     /// commonware-storage, `qmdb::any::ordered::fixed`.
     CommonwareOrdered,
+    /// commonware-storage, `qmdb::current::unordered::fixed`.
+    CommonwareCurrent,
+    /// commonware-storage, `qmdb::current::ordered::fixed`.
+    CommonwareCurrentOrdered,
     /// NOMT.
     Nomt,
     /// Firewood, with a sync after each batch that it does not make by itself.
@@ -147,6 +151,14 @@ pub(crate) fn with_engine<T: Send>(
         EngineKind::CommonwareOrdered => {
             commonware::with_form::<commonware::Ordered, T>(directory, body)
         }
+        #[cfg(feature = "commonware")]
+        EngineKind::CommonwareCurrent => {
+            commonware::with_form::<commonware::Current, T>(directory, body)
+        }
+        #[cfg(feature = "commonware")]
+        EngineKind::CommonwareCurrentOrdered => {
+            commonware::with_form::<commonware::CurrentOrdered, T>(directory, body)
+        }
         #[cfg(feature = "nomt")]
         EngineKind::Nomt => body(Box::new(nomt::NomtPeer::open(job, directory)?)),
         #[cfg(feature = "firewood")]
@@ -170,7 +182,9 @@ fn feature_of(engine: EngineKind) -> &'static str {
         EngineKind::Fjall => "fjall",
         EngineKind::CommonwareFixed
         | EngineKind::CommonwareVariable
-        | EngineKind::CommonwareOrdered => "commonware",
+        | EngineKind::CommonwareOrdered
+        | EngineKind::CommonwareCurrent
+        | EngineKind::CommonwareCurrentOrdered => "commonware",
         EngineKind::Nomt => "nomt",
         EngineKind::Firewood => "firewood",
         EngineKind::Jmt => "jmt",

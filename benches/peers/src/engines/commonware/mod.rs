@@ -32,8 +32,10 @@ use crate::error::BenchError;
 use crate::workload::{Key, Value, Write};
 
 mod any;
+mod current;
 
 pub(super) use any::{Fixed, Ordered, Variable};
+pub(super) use current::{Current, CurrentOrdered};
 
 const PAGE_SIZE: NonZeroU16 = page_size(BLOB_PAGE_SIZE);
 const PAGE_CACHE_BYTES: usize = 1 << 30;
