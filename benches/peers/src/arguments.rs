@@ -78,6 +78,9 @@ pub(crate) struct Arguments {
     /// A file for all figures of all runs.
     #[arg(long)]
     pub(crate) json: Option<PathBuf>,
+    /// A file for a plot of latency over throughput, for `--workload curve`.
+    #[arg(long)]
+    pub(crate) svg: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 }
@@ -90,6 +93,8 @@ pub(crate) enum Workload {
     Updates,
     /// Batches by the clock; latency counts from the intended start.
     OpenLoop,
+    /// Closed loops with 1, 2, 4, 8 and 16 submissions in flight, where the engine can.
+    Curve,
     /// Many tasks, each of which puts one key, waits until it is durable, and goes on.
     SinglePuts,
 }

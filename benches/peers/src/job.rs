@@ -25,7 +25,8 @@ impl fmt::Display for Line {
         match self.tasks {
             Some(1) => write!(formatter, ", one task"),
             Some(tasks) => write!(formatter, ", {tasks} tasks"),
-            None => Ok(()),
+            None if self.in_flight == 1 => Ok(()),
+            None => write!(formatter, ", {} in flight", self.in_flight),
         }
     }
 }

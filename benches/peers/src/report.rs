@@ -6,6 +6,7 @@ use crate::arguments::Workload;
 use crate::figures::Figures;
 use crate::job::{Job, Line};
 use crate::machine::Machine;
+use crate::plot::{Curve, Point};
 
 /// What a call found.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -46,6 +47,30 @@ impl Report {
     /// The median of a figure over the runs of a line.
     pub(crate) fn median(&self, line: Line, figure: impl Fn(&Run) -> f64) -> f64 {
         Spread::of(self.runs_of(line).map(figure)).median
+    }
+
+    /// Throughput and latency of each engine, a point for each number of submissions in flight.
+    pub(crate) fn curves(&self) -> Vec<Curve> {
+        let mut curves: Vec<Curve> = Vec::new();
+        for &line in &self.lines {
+            let name = line.engine.name();
+            if self.runs_of(line).next().is_none() {
+                continue;
+            }
+            let point = Point {
+                in_flight: line.in_flight,
+                updates_per_second: self.median(line, |run| run.figures.updates_per_second),
+                p50_ms: self.median(line, |run| run.figures.durable.p50_ms),
+            };
+            match curves.iter_mut().find(|curve| curve.name == name) {
+                Some(curve) => curve.points.push(point),
+                None => curves.push(Curve {
+                    name,
+                    points: vec![point],
+                }),
+            }
+        }
+        curves
     }
 
     /// A line's rate over another's, round by round.

@@ -31,7 +31,9 @@ pub(crate) fn measure(
             let job = job(arguments, line);
             let run = match arguments.workload {
                 Workload::OpenLoop => open_loop(arguments, round, job),
-                Workload::Updates | Workload::SinglePuts => closed_loop(round, job),
+                Workload::Updates | Workload::Curve | Workload::SinglePuts => {
+                    closed_loop(round, job)
+                }
             };
             match run {
                 Ok(run) => report.runs.push(run),
@@ -47,24 +49,34 @@ pub(crate) fn measure(
     Ok(report)
 }
 
+/// The points of a curve: submissions in flight.
+const CURVE: [usize; 5] = [1, 2, 4, 8, 16];
+
 fn lines(arguments: &Arguments) -> Vec<Line> {
-    let line = |&engine: &EngineKind| Line {
-        engine,
-        in_flight: engine.in_flight(arguments.in_flight),
-        tasks: None,
+    let lines = |&engine: &EngineKind| {
+        let line = |in_flight, tasks| Line {
+            engine,
+            in_flight,
+            tasks,
+        };
+        match arguments.workload {
+            Workload::Updates | Workload::OpenLoop => {
+                vec![line(engine.in_flight(arguments.in_flight), None)]
+            }
+            Workload::Curve => {
+                let points = CURVE
+                    .into_iter()
+                    .take_while(|&count| count <= engine.in_flight_max());
+                points.map(|count| line(count, None)).collect()
+            }
+            Workload::SinglePuts => {
+                let tasks = arguments.tasks.iter();
+                let line = |&tasks| line(1, Some(arguments.keys.min(tasks)));
+                tasks.map(line).collect()
+            }
+        }
     };
-    let with_tasks = |line: Line| {
-        let tasks = arguments.tasks.iter();
-        tasks.map(move |&tasks| Line {
-            tasks: Some(tasks.min(arguments.keys)),
-            ..line
-        })
-    };
-    let lines = arguments.engine.iter().map(line);
-    match arguments.workload {
-        Workload::SinglePuts => lines.flat_map(with_tasks).collect(),
-        Workload::Updates | Workload::OpenLoop => lines.collect(),
-    }
+    arguments.engine.iter().flat_map(lines).collect()
 }
 
 fn job(arguments: &Arguments, line: Line) -> Job {
@@ -81,7 +93,10 @@ fn job(arguments: &Arguments, line: Line) -> Job {
         preload_batch: arguments.preload_batch,
         settings: arguments.settings.clone(),
         reads: arguments.reads,
-        proofs: arguments.proofs,
+        proofs: match arguments.workload {
+            Workload::Curve => 0,
+            _ => arguments.proofs,
+        },
         schedule: None,
     }
 }

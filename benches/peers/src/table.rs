@@ -17,6 +17,7 @@ pub(crate) fn markdown(report: &Report) -> String {
             updates(&mut text, report);
             proofs(&mut text, report);
         }
+        Workload::Curve => updates(&mut text, report),
         Workload::SinglePuts => single_puts(&mut text, report),
     }
     for failed in &report.failed {
@@ -72,7 +73,7 @@ fn heading(report: &Report) -> String {
 fn puts(report: &Report, run: &Run) -> String {
     match report.workload {
         Workload::OpenLoop => format!("puts by the clock in batches of {}", run.job.batch),
-        Workload::Updates => format!(
+        Workload::Updates | Workload::Curve => format!(
             "{} puts in batches of {}",
             run.job.operations, run.job.batch
         ),

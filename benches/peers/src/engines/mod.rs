@@ -32,7 +32,11 @@ pub(crate) enum EngineKind {
     Trunkline,
     /// trunkline with `kzg.mode = "coalesce"`.
     TrunklineCoalesce,
-    /// trunkline with one group and one submission in flight: nothing overlaps.
+    /// trunkline as it comes, one submission in flight.
+    TrunklineOne,
+    /// trunkline with `kzg.mode = "coalesce"`, one submission in flight.
+    TrunklineCoalesceOne,
+    /// trunkline with `group.in_flight_max = 1`, one submission in flight: nothing overlaps.
     TrunklineSingle,
     /// fjall: a log-structured merge tree, no root, no proofs.
     Fjall,
@@ -61,10 +65,24 @@ impl EngineKind {
             .map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
-    /// Submissions that may be on their way at once, if the caller wants this many.
+    /// Submissions that are on their way at once if `--in-flight` asks for this many.
     pub(crate) fn in_flight(self, wanted: usize) -> usize {
         match self {
             Self::Trunkline | Self::TrunklineCoalesce => wanted,
+            _ => 1,
+        }
+    }
+
+    /// Submissions that may be on their way at once at most.
+    pub(crate) fn in_flight_max(self) -> usize {
+        match self {
+            Self::Trunkline
+            | Self::TrunklineCoalesce
+            | Self::CommonwareFixed
+            | Self::CommonwareVariable
+            | Self::CommonwareOrdered
+            | Self::CommonwareCurrent
+            | Self::CommonwareCurrentOrdered => usize::MAX,
             _ => 1,
         }
     }
@@ -134,30 +152,34 @@ pub(crate) fn with_engine<T: Send>(
     body: impl FnOnce(Box<dyn Peer + '_>) -> Result<T, BenchError> + Send,
 ) -> Result<T, BenchError> {
     match job.line.engine {
-        EngineKind::Trunkline | EngineKind::TrunklineCoalesce | EngineKind::TrunklineSingle => {
+        EngineKind::Trunkline
+        | EngineKind::TrunklineCoalesce
+        | EngineKind::TrunklineOne
+        | EngineKind::TrunklineCoalesceOne
+        | EngineKind::TrunklineSingle => {
             body(Box::new(trunkline::Trunkline::open(job, directory)?))
         }
         #[cfg(feature = "fjall")]
         EngineKind::Fjall => body(Box::new(fjall::Fjall::open(directory)?)),
         #[cfg(feature = "commonware")]
         EngineKind::CommonwareFixed => {
-            commonware::with_form::<commonware::Fixed, T>(directory, body)
+            commonware::with_form::<commonware::Fixed, T>(job, directory, body)
         }
         #[cfg(feature = "commonware")]
         EngineKind::CommonwareVariable => {
-            commonware::with_form::<commonware::Variable, T>(directory, body)
+            commonware::with_form::<commonware::Variable, T>(job, directory, body)
         }
         #[cfg(feature = "commonware")]
         EngineKind::CommonwareOrdered => {
-            commonware::with_form::<commonware::Ordered, T>(directory, body)
+            commonware::with_form::<commonware::Ordered, T>(job, directory, body)
         }
         #[cfg(feature = "commonware")]
         EngineKind::CommonwareCurrent => {
-            commonware::with_form::<commonware::Current, T>(directory, body)
+            commonware::with_form::<commonware::Current, T>(job, directory, body)
         }
         #[cfg(feature = "commonware")]
         EngineKind::CommonwareCurrentOrdered => {
-            commonware::with_form::<commonware::CurrentOrdered, T>(directory, body)
+            commonware::with_form::<commonware::CurrentOrdered, T>(job, directory, body)
         }
         #[cfg(feature = "nomt")]
         EngineKind::Nomt => body(Box::new(nomt::NomtPeer::open(job, directory)?)),
@@ -176,9 +198,11 @@ pub(crate) fn with_engine<T: Send>(
 #[allow(dead_code, reason = "unused when every feature is on")]
 fn feature_of(engine: EngineKind) -> &'static str {
     match engine {
-        EngineKind::Trunkline | EngineKind::TrunklineCoalesce | EngineKind::TrunklineSingle => {
-            "default"
-        }
+        EngineKind::Trunkline
+        | EngineKind::TrunklineCoalesce
+        | EngineKind::TrunklineOne
+        | EngineKind::TrunklineCoalesceOne
+        | EngineKind::TrunklineSingle => "default",
         EngineKind::Fjall => "fjall",
         EngineKind::CommonwareFixed
         | EngineKind::CommonwareVariable

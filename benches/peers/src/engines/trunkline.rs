@@ -30,7 +30,9 @@ impl Trunkline {
         let mut config = layers.build().map_err(BenchError::at("configure"))?;
         config.engine.directory = directory.to_owned();
         match job.line.engine {
-            EngineKind::TrunklineCoalesce => config.kzg.mode = KzgMode::Coalesce,
+            EngineKind::TrunklineCoalesce | EngineKind::TrunklineCoalesceOne => {
+                config.kzg.mode = KzgMode::Coalesce
+            }
             EngineKind::TrunklineSingle => config.group.in_flight_max = 1,
             _ => {}
         }

@@ -3,7 +3,8 @@
 //! The crate's own settings for benchmarks of a million keys: merkle mountain belt, SHA-256, index by the
 //! first eight bytes, 10 million items a blob, proportional floor; write and replay buffers of 2 MiB.
 //! Page cache of 1 GiB (allocated at once); as many threads as cores. A batch is merkleized, applied and
-//! committed: one `fdatasync` of the log of operations.
+//! committed: one `fdatasync` of the log of operations. With several batches in flight `start_sync` stands for
+//! `commit`, its pipelined form: the next batches are applied while the file syncs.
 
 use std::collections::HashMap;
 use std::num::{NonZeroU16, NonZeroU64, NonZeroUsize};
@@ -29,6 +30,7 @@ use futures::executor::block_on;
 
 use super::{Peer, Pending, Proof, durable_already};
 use crate::error::BenchError;
+use crate::job::Job;
 use crate::workload::{Key, Value, Write};
 
 mod any;
@@ -134,6 +136,7 @@ fn fixed_config(context: &Context) -> Config<EightCap, fixed::Config, Rayon> {
 /// Inside its own runtime, the body on a thread of its own: there, waiting for a future that is ready
 /// costs nothing, and tokio's budget for tasks does not apply.
 pub(super) fn with_form<F: Form, T: Send>(
+    job: &Job,
     directory: &Path,
     body: impl FnOnce(Box<dyn Peer + '_>) -> Result<T, BenchError> + Send,
 ) -> Result<T, BenchError> {
@@ -148,6 +151,7 @@ pub(super) fn with_form<F: Form, T: Send>(
                 let _entered = runtime.enter();
                 body(Box::new(Commonware::<F> {
                     db: Some(db),
+                    in_flight: job.line.in_flight,
                     places: Places::new(),
                 }))
             });
@@ -160,6 +164,7 @@ pub(super) fn with_form<F: Form, T: Send>(
 struct Commonware<F: Form> {
     /// Taken while a batch is applied; gone after a failure.
     db: Option<F::Db>,
+    in_flight: usize,
     /// Of the keys to prove.
     places: Places,
 }
@@ -180,16 +185,23 @@ impl<F: Form> Commonware<F> {
         }
         let merkleized = writes.merkleize(&db, None, &mut Proportional).await?;
         std::hint::black_box(merkleized.root());
-        db.apply_batch(merkleized).await?.commit().await
+        db.apply_batch(merkleized).await
     }
 }
 
 impl<F: Form> Peer for Commonware<F> {
     fn submit(&mut self, batch: &[Write]) -> Result<Pending, BenchError> {
         let db = self.db.take().ok_or_else(Self::gone)?;
-        let db = block_on(Self::apply(db, batch)).map_err(BenchError::at("commit"))?;
+        let db = block_on(Self::apply(db, batch)).map_err(BenchError::at("apply"))?;
+        if self.in_flight == 1 {
+            self.db = Some(block_on(db.commit()).map_err(BenchError::at("commit"))?);
+            return Ok(durable_already());
+        }
+        let (db, synced) = block_on(db.start_sync()).map_err(BenchError::at("commit"))?;
         self.db = Some(db);
-        Ok(durable_already())
+        Ok(Box::new(move || {
+            block_on(synced).map_err(BenchError::at("commit"))
+        }))
     }
 
     fn get(&mut self, key: &Key) -> Result<Option<Value>, BenchError> {
