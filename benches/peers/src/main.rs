@@ -10,6 +10,7 @@ mod figures;
 mod job;
 mod machine;
 mod open_loop;
+mod pipeline;
 mod plot;
 mod process;
 mod report;

@@ -68,32 +68,31 @@ fn colour(index: usize) -> usize {
 }
 
 fn style() -> String {
-    let colours = |of: fn(&(&'static str, &'static str)) -> &'static str| {
-        let numbered = COLOURS.iter().enumerate();
-        numbered.fold(String::new(), |text, (index, pair)| {
-            format!("{text} --c{}: {};", colour(index), of(pair))
-        })
-    };
-    let (light, dark) = (colours(|pair| pair.0), colours(|pair| pair.1));
-    let mut text = format!(
-        "<style>
-svg {{ --page: #fffefc; --text: #1c1b19; --soft: #66645f; --rule: #e3e1db;{light} }}
-@media (prefers-color-scheme: dark) {{
-  svg {{ --page: #1d1d1b; --text: #f0efeb; --soft: #a5a29b; --rule: #34332f;{dark} }}
-}}
-text {{ font: 12px system-ui, sans-serif; fill: var(--soft) }}
-.page {{ fill: var(--page) }} .strong {{ fill: var(--text) }} .middle {{ text-anchor: middle }}
-.end {{ text-anchor: end }} .rule {{ stroke: var(--rule) }} .line {{ fill: none; stroke-width: 2 }}
-.halo {{ paint-order: stroke; stroke: var(--page); stroke-width: 3px }}
-"
-    );
-    for number in (0..COLOURS.len()).map(colour) {
-        let _ = writeln!(
-            text,
-            ".c{number} {{ stroke: var(--c{number}) }} .d{number} {{ fill: var(--c{number}) }}"
-        );
+    let mut light = mode("#fffefc", "#1c1b19", "#66645f", "#e3e1db");
+    let mut dark = mode("#1d1d1b", "#f0efeb", "#a5a29b", "#34332f");
+    for (index, pair) in COLOURS.iter().enumerate() {
+        let number = colour(index);
+        for (rules, colour) in [(&mut light, pair.0), (&mut dark, pair.1)] {
+            let _ = writeln!(
+                rules,
+                ".c{number} {{ stroke: {colour} }} .d{number} {{ fill: {colour} }}"
+            );
+        }
     }
-    text + "</style>"
+    format!(
+        "<style>
+text {{ font: 12px system-ui, sans-serif }} .middle {{ text-anchor: middle }} .end {{ text-anchor: end }}
+.line {{ fill: none; stroke-width: 2 }} .halo {{ paint-order: stroke; stroke-width: 3px }}
+{light}@media (prefers-color-scheme: dark) {{
+{dark}}}
+</style>"
+    )
+}
+
+fn mode(page: &str, strong: &str, soft: &str, rule: &str) -> String {
+    format!(
+        ".page {{ fill: {page} }} .halo {{ stroke: {page} }} text {{ fill: {soft} }} .strong {{ fill: {strong} }} .rule {{ stroke: {rule} }}\n"
+    )
 }
 
 fn legend_height(curves: &[Curve]) -> f64 {
