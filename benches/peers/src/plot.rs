@@ -124,12 +124,13 @@ fn draw(text: &mut String, axes: &Axes, colour: usize, curve: &Curve) {
     for (point, (x, y)) in curve.points.iter().zip(&places) {
         let _ = writeln!(
             text,
-            "<circle class=\"d{colour}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\"><title>{}, {} in flight: {:.0} updates a second, p50 {:.2} ms</title></circle><text class=\"strong middle halo\" x=\"{x:.1}\" y=\"{:.1}\">{}</text>",
+            "<circle class=\"d{colour}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\"><title>{}, {} in flight: {:.0} updates a second, p50 {:.2} ms</title></circle><text class=\"strong end halo\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
             curve.name,
             point.in_flight,
             point.updates_per_second,
             point.p50_ms,
-            y - 8.0,
+            x - 6.0,
+            y - 5.0,
             point.in_flight,
         );
     }
@@ -185,11 +186,11 @@ impl Axes {
             let x = self.x(rate);
             let _ = writeln!(
                 text,
-                "<path class=\"rule\" d=\"M{x:.1} {:.1}V{:.1}\"/><text class=\"middle\" x=\"{x:.1}\" y=\"{:.1}\">{:.0}k</text>",
+                "<path class=\"rule\" d=\"M{x:.1} {:.1}V{:.1}\"/><text class=\"middle\" x=\"{x:.1}\" y=\"{:.1}\">{}</text>",
                 self.top,
                 self.bottom,
                 self.bottom + 18.0,
-                rate / 1e3,
+                rounded(rate),
             );
         }
         let mut latency = self.latency.0;
@@ -209,6 +210,14 @@ impl Axes {
             self.top - 10.0,
             self.bottom + 36.0,
         );
+    }
+}
+
+fn rounded(rate: f64) -> String {
+    if rate < 1e6 {
+        format!("{}k", rate / 1e3)
+    } else {
+        format!("{}M", rate / 1e6)
     }
 }
 

@@ -73,16 +73,16 @@ impl EngineKind {
         }
     }
 
-    /// Submissions that may be on their way at once at most.
+    /// Submissions that the engine can have on their way at once.
     pub(crate) fn in_flight_max(self) -> usize {
         match self {
-            Self::Trunkline
-            | Self::TrunklineCoalesce
-            | Self::CommonwareFixed
+            Self::Trunkline | Self::TrunklineCoalesce => usize::MAX,
+            // One is applied while the one before is synced: a sync starts when the last one has ended.
+            Self::CommonwareFixed
             | Self::CommonwareVariable
             | Self::CommonwareOrdered
             | Self::CommonwareCurrent
-            | Self::CommonwareCurrentOrdered => usize::MAX,
+            | Self::CommonwareCurrentOrdered => 2,
             _ => 1,
         }
     }
