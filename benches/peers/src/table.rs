@@ -83,7 +83,7 @@ fn puts(report: &Report, run: &Run) -> String {
 
 fn updates(text: &mut String, report: &Report) {
     let base = base(report);
-    let base_name = base.map(|line| line.engine.name()).unwrap_or_default();
+    let base_name = base.map(|line| line.to_string()).unwrap_or_default();
     let _ = writeln!(
         text,
         "| engine | updates/s (min–max) | ÷ {base_name}, round by round | durable p50 / p99 ms | CPU µs/update | written B/update | resident (peak) MB | disk MB | reads/s present / absent |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
