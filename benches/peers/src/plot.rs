@@ -82,6 +82,7 @@ fn style() -> String {
     format!(
         "<style>
 text {{ font: 12px system-ui, sans-serif }} .middle {{ text-anchor: middle }} .end {{ text-anchor: end }}
+.halo {{ font-weight: 600 }}
 .line {{ fill: none; stroke-width: 2 }} .halo {{ paint-order: stroke; stroke-width: 3px }}
 {light}@media (prefers-color-scheme: dark) {{
 {dark}}}
@@ -124,7 +125,7 @@ fn draw(text: &mut String, axes: &Axes, colour: usize, curve: &Curve) {
     for (point, (x, y)) in curve.points.iter().zip(&places) {
         let _ = writeln!(
             text,
-            "<circle class=\"d{colour}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\"><title>{}, {} in flight: {:.0} updates a second, p50 {:.2} ms</title></circle><text class=\"strong end halo\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
+            "<circle class=\"d{colour}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\"><title>{}, {} in flight: {:.0} updates a second, p50 {:.2} ms</title></circle><text class=\"d{colour} end halo\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
             curve.name,
             point.in_flight,
             point.updates_per_second,
