@@ -25,6 +25,8 @@ pub mod outcome;
 #[cfg(feature = "state")]
 mod parallel;
 pub mod params;
+#[cfg(feature = "state")]
+mod prefetch;
 pub mod proof;
 pub mod record;
 mod short;
