@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
     /// Keys put before time is taken.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) keys: u64,
-    /// Puts while time is taken.
+    /// Puts while time is taken; single puts are at most 5,000 a task.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) ops: u64,
     /// Which puts are of fresh keys; an open loop of a minute wants none.
@@ -45,6 +45,14 @@ pub(crate) struct Arguments {
     /// Submissions in flight for trunkline; the other engines have one.
     #[arg(long, default_value_t = 8, value_parser = in_flight)]
     pub(crate) in_flight: usize,
+    /// Single puts: from how many tasks.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "1,64,512",
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
+    pub(crate) tasks: Vec<u64>,
     /// A setting of trunkline that is not its default: section.key=value. Several may be given.
     #[arg(long = "set", value_name = "SETTING")]
     pub(crate) settings: Vec<String>,
@@ -70,6 +78,9 @@ pub(crate) struct Arguments {
     /// A file for all figures of all runs.
     #[arg(long)]
     pub(crate) json: Option<PathBuf>,
+    /// A file for a plot of latency over throughput, for `--workload curve`.
+    #[arg(long)]
+    pub(crate) svg: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 }
@@ -82,8 +93,10 @@ pub(crate) enum Workload {
     Updates,
     /// Batches by the clock; latency counts from the intended start.
     OpenLoop,
-    /// `updates` on trunkline pipelined and with one group in flight, whatever --engine says.
-    OneInFlight,
+    /// Closed loops with 1, 2, 4, 8 and 16 submissions in flight, where the engine can.
+    Curve,
+    /// Many tasks, each of which puts one key, waits until it is durable, and goes on.
+    SinglePuts,
 }
 
 #[derive(Debug, Subcommand)]

@@ -55,10 +55,10 @@ pub(crate) enum BenchError {
     #[error("the process for a run could not be started")]
     Process(#[source] std::io::Error),
     /// The process for a run ended without figures.
-    #[error("the process for a run of {engine} ended with {status}; its own message is above")]
+    #[error("the process for a run of {line} ended with {status}; its own message is above")]
     RunFailed {
-        /// Which engine it ran.
-        engine: String,
+        /// Which line it ran.
+        line: String,
         /// How it ended.
         status: std::process::ExitStatus,
     },

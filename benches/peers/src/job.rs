@@ -1,5 +1,6 @@
 //! What one run is to do: made by the parent process, carried out by a child.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -7,11 +8,34 @@ use serde::{Deserialize, Serialize};
 use crate::engines::EngineKind;
 use crate::workload::Fresh;
 
-/// One run of one engine.
+/// One line of the table: what is compared. Each round runs each line once.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Line {
+    /// Which engine.
+    pub(crate) engine: EngineKind,
+    /// Submissions on their way at once, at most.
+    pub(crate) in_flight: usize,
+    /// Single puts from this many tasks, instead of batches.
+    pub(crate) tasks: Option<u64>,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.engine.name())?;
+        match self.tasks {
+            Some(1) => write!(formatter, ", one task"),
+            Some(tasks) => write!(formatter, ", {tasks} tasks"),
+            None if self.in_flight == 1 => Ok(()),
+            None => write!(formatter, ", {} in flight", self.in_flight),
+        }
+    }
+}
+
+/// One run of one line.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Job {
-    /// Of which engine.
-    pub(crate) engine: EngineKind,
+    /// Which engine, under what load.
+    pub(crate) line: Line,
     /// Where its directory is made, and removed.
     pub(crate) directory: PathBuf,
     /// Keys put before time is taken.
@@ -24,8 +48,6 @@ pub(crate) struct Job {
     pub(crate) batch: u64,
     /// Puts in a batch of the preload.
     pub(crate) preload_batch: u64,
-    /// Submissions in flight, for engines that have any.
-    pub(crate) in_flight: usize,
     /// Settings of trunkline that are not its defaults.
     pub(crate) settings: Vec<String>,
     /// Reads of each kind.

@@ -10,10 +10,13 @@ mod figures;
 mod job;
 mod machine;
 mod open_loop;
+mod pipeline;
+mod plot;
 mod process;
 mod report;
 mod run;
 mod series;
+mod single_puts;
 mod table;
 mod versions;
 mod workload;
@@ -62,16 +65,18 @@ fn measure(arguments: &Arguments) -> Result<bool, BenchError> {
         None => {}
     }
     let keep = |report: &Report| match &arguments.json {
-        Some(path) => write(path, report),
+        Some(path) => write(path, &serde_json::to_string_pretty(report)?),
         None => Ok(()),
     };
     let report = series::measure(arguments, keep)?;
     print!("{}", table::markdown(&report));
+    if let Some(path) = &arguments.svg {
+        write(path, &plot::svg(&report.curves()))?;
+    }
     Ok(report.failed.is_empty())
 }
 
-fn write(path: &Path, report: &Report) -> Result<(), BenchError> {
-    let text = serde_json::to_string_pretty(report)?;
+fn write(path: &Path, text: &str) -> Result<(), BenchError> {
     std::fs::write(path, text).map_err(|source| BenchError::File {
         path: path.to_owned(),
         source,

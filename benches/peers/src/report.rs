@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::arguments::Workload;
-use crate::engines::EngineKind;
 use crate::figures::Figures;
-use crate::job::Job;
+use crate::job::{Job, Line};
 use crate::machine::Machine;
+use crate::plot::{Curve, Point};
 
 /// What a call found.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -17,8 +17,8 @@ pub(crate) struct Report {
     pub(crate) versions: Vec<String>,
     /// What was run.
     pub(crate) workload: Workload,
-    /// The engines, in the order of each round.
-    pub(crate) engines: Vec<EngineKind>,
+    /// What is compared, in the order of each round.
+    pub(crate) lines: Vec<Line>,
     /// Every run, in the order in which they ran.
     pub(crate) runs: Vec<Run>,
     /// Runs that gave no figures: which, and why.
@@ -39,21 +39,45 @@ pub(crate) struct Run {
 }
 
 impl Report {
-    /// The runs of an engine, by round.
-    pub(crate) fn runs_of(&self, engine: EngineKind) -> impl Iterator<Item = &Run> {
-        self.runs.iter().filter(move |run| run.job.engine == engine)
+    /// The runs of a line, by round.
+    pub(crate) fn runs_of(&self, line: Line) -> impl Iterator<Item = &Run> {
+        self.runs.iter().filter(move |run| run.job.line == line)
     }
 
-    /// The median of a figure over the runs of an engine.
-    pub(crate) fn median(&self, engine: EngineKind, figure: impl Fn(&Run) -> f64) -> f64 {
-        Spread::of(self.runs_of(engine).map(figure)).median
+    /// The median of a figure over the runs of a line.
+    pub(crate) fn median(&self, line: Line, figure: impl Fn(&Run) -> f64) -> f64 {
+        Spread::of(self.runs_of(line).map(figure)).median
     }
 
-    /// An engine's rate over another's, round by round.
-    pub(crate) fn ratio(&self, engine: EngineKind, base: EngineKind) -> Option<Spread> {
+    /// Throughput and latency of each engine, a point for each number of submissions in flight.
+    pub(crate) fn curves(&self) -> Vec<Curve> {
+        let mut curves: Vec<Curve> = Vec::new();
+        for &line in &self.lines {
+            let name = line.engine.name();
+            if self.runs_of(line).next().is_none() {
+                continue;
+            }
+            let point = Point {
+                in_flight: line.in_flight,
+                updates_per_second: self.median(line, |run| run.figures.updates_per_second),
+                p50_ms: self.median(line, |run| run.figures.durable.p50_ms),
+            };
+            match curves.iter_mut().find(|curve| curve.name == name) {
+                Some(curve) => curve.points.push(point),
+                None => curves.push(Curve {
+                    name,
+                    points: vec![point],
+                }),
+            }
+        }
+        curves
+    }
+
+    /// A line's rate over another's, round by round.
+    pub(crate) fn ratio(&self, line: Line, base: Line) -> Option<Spread> {
         let rate = |run: &Run| run.figures.updates_per_second;
         let bases: Vec<&Run> = self.runs_of(base).collect();
-        let ratios = self.runs_of(engine).filter_map(|run| {
+        let ratios = self.runs_of(line).filter_map(|run| {
             let same_round = bases.iter().find(|base| base.round == run.round)?;
             Some(rate(run) / rate(same_round))
         });

@@ -1,16 +1,15 @@
 //! One run: preload, updates, reads, proofs. The only place where time is taken of a closed loop.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use crate::engines::{Peer, Pending, with_engine};
+use crate::engines::{Peer, with_engine};
 use crate::error::BenchError;
 use crate::figures::{Figures, ProofFigures, Quantiles, latencies};
 use crate::job::Job;
 use crate::workload::{self, Key, Updates, Write};
-use crate::{open_loop, process};
+use crate::{open_loop, pipeline, process, single_puts};
 
 /// How long reads of a kind are timed at least.
 const READ_TIME_MIN: Duration = Duration::from_millis(500);
@@ -27,10 +26,12 @@ pub(crate) fn run(job: &Job) -> Result<Figures, BenchError> {
         .map_err(file_error)?;
     let state = directory.path().join("state");
     std::fs::create_dir(&state).map_err(file_error)?;
-    let (mut figures, written_before) = with_engine(job, &state, |peer| match job.schedule {
-        None => closed_loop(job, peer),
-        Some(schedule) => open_loop::run(job, schedule, peer),
-    })?;
+    let (mut figures, written_before) =
+        with_engine(job, &state, |peer| match (job.schedule, job.line.tasks) {
+            (Some(schedule), _) => open_loop::run(job, schedule, peer),
+            (None, Some(tasks)) => single_puts::run(job, tasks, peer),
+            (None, None) => closed_loop(job, peer),
+        })?;
     let written = process::written_bytes() - written_before;
     figures.written_bytes_per_update = written as f64 / job.operations as f64;
     figures.disk_bytes = process::disk_bytes(&state);
@@ -65,72 +66,69 @@ fn closed_loop(job: &Job, mut peer: Box<dyn Peer + '_>) -> Result<(Figures, u64)
 /// leaves behind is the engine's own.
 pub(crate) fn preload(job: &Job, peer: &mut dyn Peer) -> Result<f64, BenchError> {
     let started_at = Instant::now();
-    let mut flight = Flight::new(job)?;
-    let mut batch = Vec::new();
     let mut from = 0;
-    while from < job.keys {
+    submit(job, peer, |batch| {
         let to = job.keys.min(from + job.preload_batch);
-        workload::fill_preload(&mut batch, from, to);
-        flight.submit(peer, &batch)?;
+        workload::fill_preload(batch, from, to);
         from = to;
-    }
-    flight.land(0)?;
+        !batch.is_empty()
+    })?;
     Ok(started_at.elapsed().as_secs_f64())
 }
 
 fn update(job: &Job, peer: &mut dyn Peer, figures: &mut Figures) -> Result<(), BenchError> {
     let mut updates = Updates::after_preload(job.keys, job.fresh);
-    let mut flight = Flight::new(job)?;
-    let mut batch = Vec::with_capacity(job.batch as usize);
+    let mut batches = job.batches();
     let cpu_before = process::cpu_seconds();
     let started_at = Instant::now();
-    for operations in job.batches() {
-        updates.fill(&mut batch, operations);
-        flight.submit(peer, &batch)?;
-    }
-    flight.land(0)?;
+    let durable = submit(job, peer, |batch| {
+        let operations = batches.next();
+        updates.fill(batch, operations.unwrap_or(0));
+        operations.is_some()
+    })?;
     let seconds = started_at.elapsed().as_secs_f64();
     figures.updates_per_second = job.operations as f64 / seconds;
     figures.cpu_seconds = process::cpu_seconds() - cpu_before;
-    figures.durable = Quantiles::of(&flight.durable);
+    figures.durable = Quantiles::of(&durable);
     Ok(())
 }
 
-/// Batches on their way, oldest first, at most as many as the engine is to have.
-struct Flight {
-    in_flight: VecDeque<(Instant, Pending)>,
-    in_flight_max: usize,
-    durable: Histogram<u64>,
+/// Submits batches until `fill` has no more, at most as many on their way as the line is to have, and returns
+/// their durable latencies.
+fn submit(
+    job: &Job,
+    peer: &mut dyn Peer,
+    mut fill: impl FnMut(&mut Vec<Write>) -> bool,
+) -> Result<Histogram<u64>, BenchError> {
+    if job.line.in_flight == 1 {
+        return submit_in_turn(peer, fill);
+    }
+    let mut slots = job.line.in_flight;
+    pipeline::submit(peer, |batch, landed| {
+        if !fill(batch) {
+            return None;
+        }
+        match slots.checked_sub(1) {
+            Some(left) => slots = left,
+            None => landed.recv().ok()?,
+        }
+        Some(Instant::now())
+    })
 }
 
-impl Flight {
-    fn new(job: &Job) -> Result<Self, BenchError> {
-        Ok(Self {
-            in_flight: VecDeque::new(),
-            in_flight_max: job.engine.in_flight_max(job),
-            durable: latencies()?,
-        })
+fn submit_in_turn(
+    peer: &mut dyn Peer,
+    mut fill: impl FnMut(&mut Vec<Write>) -> bool,
+) -> Result<Histogram<u64>, BenchError> {
+    let mut durable = latencies()?;
+    let mut batch = Vec::new();
+    while fill(&mut batch) {
+        let started_at = Instant::now();
+        peer.submit(&batch)?()?;
+        let micros = started_at.elapsed().as_micros() as u64;
+        durable.record(micros.max(1))?;
     }
-
-    fn submit(&mut self, peer: &mut dyn Peer, batch: &[Write]) -> Result<(), BenchError> {
-        let submitted_at = Instant::now();
-        let pending = peer.submit(batch)?;
-        self.in_flight.push_back((submitted_at, pending));
-        self.land(self.in_flight_max - 1)
-    }
-
-    /// Waits for the oldest until at most this many are left.
-    fn land(&mut self, left: usize) -> Result<(), BenchError> {
-        while self.in_flight.len() > left {
-            let Some((submitted_at, pending)) = self.in_flight.pop_front() else {
-                break;
-            };
-            pending()?;
-            let micros = submitted_at.elapsed().as_micros() as u64;
-            self.durable.record(micros.max(1))?;
-        }
-        Ok(())
-    }
+    Ok(durable)
 }
 
 fn read(
@@ -165,7 +163,8 @@ fn again_and_again<T>(
     }
 }
 
-fn read_present(peer: &mut dyn Peer, write: &Write) -> Result<(), BenchError> {
+/// Compares a present key's value with what was written last.
+pub(crate) fn read_present(peer: &mut dyn Peer, write: &Write) -> Result<(), BenchError> {
     match peer.get(&write.key)? == Some(write.value) {
         true => Ok(()),
         false => Err(BenchError::WrongRead { read: "present" }),

@@ -7,11 +7,10 @@ use crate::arguments::{Arguments, Workload};
 use crate::engines::EngineKind;
 use crate::error::BenchError;
 use crate::figures::Figures;
-use crate::job::{Job, Schedule};
-use crate::machine;
+use crate::job::{Job, Line, Schedule};
 use crate::report::{Report, Run};
-use crate::versions;
 use crate::workload::Fresh;
+use crate::{machine, single_puts, versions};
 
 /// All runs: the first of every engine, then the second of every engine, and so on. After each, `keep` is
 /// called with all so far; a run that fails is noted and the others go on.
@@ -23,15 +22,18 @@ pub(crate) fn measure(
         machine: machine::look_around(&arguments.directory),
         versions: versions::locked(),
         workload: arguments.workload,
-        engines: engines(arguments),
+        lines: lines(arguments),
         runs: Vec::new(),
         failed: Vec::new(),
     };
     for round in 0..arguments.runs {
-        for engine in report.engines.clone() {
+        for line in report.lines.clone() {
+            let job = job(arguments, line);
             let run = match arguments.workload {
-                Workload::OpenLoop => open_loop(arguments, round, engine),
-                _ => closed_loop(round, job(arguments, engine)),
+                Workload::OpenLoop => open_loop(arguments, round, job),
+                Workload::Updates | Workload::Curve | Workload::SinglePuts => {
+                    closed_loop(round, job)
+                }
             };
             match run {
                 Ok(run) => report.runs.push(run),
@@ -47,26 +49,54 @@ pub(crate) fn measure(
     Ok(report)
 }
 
-fn engines(arguments: &Arguments) -> Vec<EngineKind> {
-    match arguments.workload {
-        Workload::OneInFlight => vec![EngineKind::Trunkline, EngineKind::TrunklineSingle],
-        _ => arguments.engine.clone(),
-    }
+/// The points of a curve: submissions in flight.
+const CURVE: [usize; 5] = [1, 2, 4, 8, 16];
+
+fn lines(arguments: &Arguments) -> Vec<Line> {
+    let lines = |&engine: &EngineKind| {
+        let line = |in_flight, tasks| Line {
+            engine,
+            in_flight,
+            tasks,
+        };
+        match arguments.workload {
+            Workload::Updates | Workload::OpenLoop => {
+                vec![line(engine.in_flight(arguments.in_flight), None)]
+            }
+            Workload::Curve => {
+                let points = CURVE
+                    .into_iter()
+                    .take_while(|&count| count <= engine.in_flight_max());
+                points.map(|count| line(count, None)).collect()
+            }
+            Workload::SinglePuts => {
+                let tasks = arguments.tasks.iter();
+                let line = |&tasks| line(1, Some(arguments.keys.min(tasks)));
+                tasks.map(line).collect()
+            }
+        }
+    };
+    arguments.engine.iter().flat_map(lines).collect()
 }
 
-fn job(arguments: &Arguments, engine: EngineKind) -> Job {
+fn job(arguments: &Arguments, line: Line) -> Job {
     Job {
-        engine,
+        line,
         directory: arguments.directory.clone(),
         keys: arguments.keys,
-        operations: arguments.ops,
+        operations: match line.tasks {
+            Some(tasks) => single_puts::operations(arguments.ops, tasks),
+            None => arguments.ops,
+        },
         fresh: arguments.fresh,
         batch: batch(arguments),
         preload_batch: arguments.preload_batch,
-        in_flight: arguments.in_flight,
         settings: arguments.settings.clone(),
         reads: arguments.reads,
-        proofs: arguments.proofs,
+        proofs: match arguments.workload {
+            Workload::Curve => 0,
+            _ => arguments.proofs,
+        },
         schedule: None,
     }
 }
@@ -82,9 +112,9 @@ fn batch(arguments: &Arguments) -> u64 {
 fn closed_loop(round: u32, job: Job) -> Result<Run, BenchError> {
     let figures = in_child(&job)?;
     eprintln!(
-        "round {} {}: {:.0} updates/s, durable p50 {:.1} ms, p99 {:.1} ms",
+        "round {} {}: {:.0} updates/s, durable p50 {:.2} ms, p99 {:.2} ms",
         round + 1,
-        job.engine.name(),
+        job.line,
         figures.updates_per_second,
         figures.durable.p50_ms,
         figures.durable.p99_ms,
@@ -97,12 +127,8 @@ fn closed_loop(round: u32, job: Job) -> Result<Run, BenchError> {
     })
 }
 
-fn open_loop(arguments: &Arguments, round: u32, engine: EngineKind) -> Result<Run, BenchError> {
-    let mut job = Job {
-        reads: 0,
-        proofs: 0,
-        ..job(arguments, engine)
-    };
+fn open_loop(arguments: &Arguments, round: u32, mut job: Job) -> Result<Run, BenchError> {
+    (job.reads, job.proofs) = (0, 0);
     let (rate, closed_rate) = match arguments.rate {
         Some(rate) => (rate, None),
         None => {
@@ -116,7 +142,7 @@ fn open_loop(arguments: &Arguments, round: u32, engine: EngineKind) -> Result<Ru
     eprintln!(
         "round {} {} at {rate:.0} updates/s: {:.0} done, durable p50 {:.1}, p99 {:.1}, max {:.1} ms",
         round + 1,
-        engine.name(),
+        job.line,
         figures.updates_per_second,
         figures.durable.p50_ms,
         figures.durable.p99_ms,
@@ -165,7 +191,7 @@ fn in_child(job: &Job) -> Result<Figures, BenchError> {
         .map_err(BenchError::Process)?;
     if !output.status.success() {
         return Err(BenchError::RunFailed {
-            engine: job.engine.name(),
+            line: job.line.to_string(),
             status: output.status,
         });
     }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::arguments::Workload;
 use crate::engines::EngineKind;
+use crate::job::Line;
 use crate::report::{Report, Run, Spread};
 use crate::workload::Fresh;
 
@@ -12,10 +13,12 @@ pub(crate) fn markdown(report: &Report) -> String {
     let mut text = heading(report);
     match report.workload {
         Workload::OpenLoop => open_loop(&mut text, report),
-        Workload::Updates | Workload::OneInFlight => {
+        Workload::Updates => {
             updates(&mut text, report);
             proofs(&mut text, report);
         }
+        Workload::Curve => updates(&mut text, report),
+        Workload::SinglePuts => single_puts(&mut text, report),
     }
     for failed in &report.failed {
         let _ = writeln!(text, "\nNo figures: {failed}.");
@@ -24,14 +27,10 @@ pub(crate) fn markdown(report: &Report) -> String {
 }
 
 /// What the ratios are against: fjall, or else the last engine of a round.
-fn base(report: &Report) -> Option<EngineKind> {
-    let has_fjall = report.engines.contains(&EngineKind::Fjall);
-    let last = report.engines.last().copied();
-    if has_fjall {
-        Some(EngineKind::Fjall)
-    } else {
-        last
-    }
+fn base(report: &Report) -> Option<Line> {
+    let mut lines = report.lines.iter();
+    let fjall = lines.find(|line| line.engine == EngineKind::Fjall);
+    fjall.or(report.lines.last()).copied()
 }
 
 fn heading(report: &Report) -> String {
@@ -58,14 +57,13 @@ fn heading(report: &Report) -> String {
     if let Some(run) = report.runs.last() {
         let _ = writeln!(
             text,
-            "{} keys, then {} ({} of fresh keys) in batches of {}; {} rounds, interleaved; medians.\n",
+            "{} keys, then {}, {} of fresh keys; {} rounds, interleaved; medians.\n",
             run.job.keys,
             puts(report, run),
             match run.job.fresh {
                 Fresh::Half => "half of them",
                 Fresh::None => "none of them",
             },
-            run.job.batch,
             run.round + 1,
         );
     }
@@ -74,29 +72,33 @@ fn heading(report: &Report) -> String {
 
 fn puts(report: &Report, run: &Run) -> String {
     match report.workload {
-        Workload::OpenLoop => "puts by the clock".to_owned(),
-        Workload::Updates | Workload::OneInFlight => format!("{} puts", run.job.operations),
+        Workload::OpenLoop => format!("puts by the clock in batches of {}", run.job.batch),
+        Workload::Updates | Workload::Curve => format!(
+            "{} puts in batches of {}",
+            run.job.operations, run.job.batch
+        ),
+        Workload::SinglePuts => "single puts".to_owned(),
     }
 }
 
 fn updates(text: &mut String, report: &Report) {
     let base = base(report);
-    let base_name = base.map(EngineKind::name).unwrap_or_default();
+    let base_name = base.map(|line| line.to_string()).unwrap_or_default();
     let _ = writeln!(
         text,
         "| engine | updates/s (min–max) | ÷ {base_name}, round by round | durable p50 / p99 ms | CPU µs/update | written B/update | resident (peak) MB | disk MB | reads/s present / absent |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     );
-    for &engine in &report.engines {
-        let median = |figure: fn(&Run) -> f64| report.median(engine, figure);
+    for &line in &report.lines {
+        let median = |figure: fn(&Run) -> f64| report.median(line, figure);
         let rates = report
-            .runs_of(engine)
+            .runs_of(line)
             .map(|run| run.figures.updates_per_second);
         let _ = writeln!(
             text,
             "| {} | {} | {} | {:.1} / {:.1} | {:.2} | {:.0} | {:.0} ({:.0}) | {:.0} | {} / {} |",
-            engine.name(),
+            line,
             rate(Spread::of(rates)),
-            ratio(report, engine, base),
+            ratio(report, line, base),
             median(|run| run.figures.durable.p50_ms),
             median(|run| run.figures.durable.p99_ms),
             median(|run| run.figures.cpu_seconds * 1e6 / run.job.operations as f64),
@@ -115,20 +117,20 @@ fn proofs(text: &mut String, report: &Report) {
         text,
         "\n| proofs of one key | made, µs | verified, µs | bytes |\n| --- | --- | --- | --- |"
     );
-    for &engine in &report.engines {
-        let Some(first) = report.runs_of(engine).next() else {
+    for &line in &report.lines {
+        let Some(first) = report.runs_of(line).next() else {
             continue;
         };
         for (index, proof) in first.figures.proofs.iter().enumerate() {
             let median = |figure: fn(&crate::figures::ProofFigures) -> f64| {
-                report.median(engine, |run| {
+                report.median(line, |run| {
                     run.figures.proofs.get(index).map_or(0.0, figure)
                 })
             };
             let _ = writeln!(
                 text,
                 "| {}, {} | {:.1} | {:.1} | {:.0} |",
-                engine.name(),
+                line,
                 proof.kind,
                 median(|proof| proof.prove_us),
                 median(|proof| proof.verify_us),
@@ -143,13 +145,13 @@ fn open_loop(text: &mut String, report: &Report) {
         text,
         "| engine | closed loop updates/s | offered updates/s | done updates/s | durable p50 / p99 / max ms | p99 ÷ p50 | CPU µs/update | resident MB |\n| --- | --- | --- | --- | --- | --- | --- | --- |"
     );
-    for &engine in &report.engines {
-        let median = |figure: fn(&Run) -> f64| report.median(engine, figure);
+    for &line in &report.lines {
+        let median = |figure: fn(&Run) -> f64| report.median(line, figure);
         let _ = writeln!(
             text,
             "| {}{} | {} | {} | {} | {:.1} / {:.1} / {:.1} | {:.1} | {:.2} | {:.0} |",
-            engine.name(),
-            if report.runs_of(engine).all(kept_up) {
+            line,
+            if report.runs_of(line).all(kept_up) {
                 ""
             } else {
                 " (fell behind)"
@@ -175,6 +177,27 @@ fn open_loop(text: &mut String, report: &Report) {
     }
 }
 
+fn single_puts(text: &mut String, report: &Report) {
+    let _ = writeln!(
+        text,
+        "| engine | puts/s (min–max) | durable p50 / p99 ms | CPU µs/put | resident MB |\n| --- | --- | --- | --- | --- |"
+    );
+    for &line in &report.lines {
+        let median = |figure: fn(&Run) -> f64| report.median(line, figure);
+        let rates = report.runs_of(line);
+        let rates = rates.map(|run| run.figures.updates_per_second);
+        let _ = writeln!(
+            text,
+            "| {line} | {} | {:.2} / {:.2} | {:.1} | {:.0} |",
+            rate(Spread::of(rates)),
+            median(|run| run.figures.durable.p50_ms),
+            median(|run| run.figures.durable.p99_ms),
+            median(|run| run.figures.cpu_seconds * 1e6 / run.job.operations as f64),
+            median(|run| run.figures.resident_bytes as f64 / 1e6),
+        );
+    }
+}
+
 fn offered(run: &Run) -> f64 {
     run.job.schedule.map_or(0.0, |schedule| schedule.rate)
 }
@@ -194,8 +217,8 @@ fn rate(spread: Spread) -> String {
     )
 }
 
-fn ratio(report: &Report, engine: EngineKind, base: Option<EngineKind>) -> String {
-    match base.and_then(|base| report.ratio(engine, base)) {
+fn ratio(report: &Report, line: Line, base: Option<Line>) -> String {
+    match base.and_then(|base| report.ratio(line, base)) {
         Some(Spread { min, median, max }) => format!("{min:.2} / {median:.2} / {max:.2}"),
         None => "–".to_owned(),
     }

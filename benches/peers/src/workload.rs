@@ -4,6 +4,7 @@
 //! key must hold can be told afterwards by counting again; nothing is kept for it while time is taken.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -180,6 +181,57 @@ impl Updates {
     }
 }
 
+/// The single puts of one task: by turns a key that is there, uniformly chosen, and a fresh one, or the former
+/// alone. No two tasks put the same key.
+#[derive(Clone, Debug)]
+pub(crate) struct SinglePuts {
+    choices: Choices,
+    fresh: Fresh,
+    keys: u64,
+    task: u64,
+    tasks: u64,
+    turns: Range<u64>,
+}
+
+impl SinglePuts {
+    /// This many puts of one of the tasks, after a preload of `keys`. There are at most as many tasks as keys.
+    pub(crate) fn of_task(task: u64, tasks: u64, puts: u64, keys: u64, fresh: Fresh) -> Self {
+        Self {
+            choices: Choices {
+                state: mixed(CHOICES + task),
+            },
+            fresh,
+            keys,
+            task,
+            tasks,
+            turns: 0..puts,
+        }
+    }
+}
+
+impl Iterator for SinglePuts {
+    type Item = Write;
+
+    fn next(&mut self) -> Option<Write> {
+        let turn = self.turns.next()?;
+        let index = if turn % 2 == 0 || self.fresh == Fresh::None {
+            self.choices.below(self.keys / self.tasks) * self.tasks + self.task
+        } else {
+            self.keys + turn * self.tasks + self.task
+        };
+        Some(Write {
+            key: key(index),
+            value: value(self.keys + turn * self.tasks + self.task),
+        })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.turns.size_hint()
+    }
+}
+
+impl ExactSizeIterator for SinglePuts {}
+
 /// Keys that are present after a preload and batches of this many operations, uniformly chosen, each with
 /// the value that it must have.
 pub(crate) fn sample(
@@ -250,6 +302,21 @@ mod tests {
                 assert_eq!(state.get(&write.key), Some(&write.value));
             }
             assert!((0..500).all(|index| !state.contains_key(&absent_key(index))));
+        }
+    }
+
+    #[test]
+    fn no_two_tasks_put_the_same_key() {
+        let mut tasks_of_keys = BTreeMap::new();
+        for task in 0..7 {
+            let puts: Vec<Write> = SinglePuts::of_task(task, 7, 100, 30, Fresh::Half).collect();
+            assert_eq!(puts.len(), 100);
+            let present = (0..30).map(key).collect::<BTreeSet<Key>>();
+            let of_present = puts.iter().filter(|write| present.contains(&write.key));
+            assert_eq!(of_present.count(), 50);
+            for write in puts {
+                assert_eq!(*tasks_of_keys.entry(write.key).or_insert(task), task);
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use ::trunkline::Engine;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +32,11 @@ pub(crate) enum EngineKind {
     Trunkline,
     /// trunkline with `kzg.mode = "coalesce"`.
     TrunklineCoalesce,
-    /// trunkline with one group and one submission in flight: nothing overlaps.
+    /// trunkline as it comes, one submission in flight.
+    TrunklineOne,
+    /// trunkline with `kzg.mode = "coalesce"`, one submission in flight.
+    TrunklineCoalesceOne,
+    /// trunkline with `group.in_flight_max = 1`, one submission in flight: nothing overlaps.
     TrunklineSingle,
     /// fjall: a log-structured merge tree, no root, no proofs.
     Fjall,
@@ -41,6 +46,10 @@ pub(crate) enum EngineKind {
     CommonwareVariable,
     /// commonware-storage, `qmdb::any::ordered::fixed`.
     CommonwareOrdered,
+    /// commonware-storage, `qmdb::current::unordered::fixed`.
+    CommonwareCurrent,
+    /// commonware-storage, `qmdb::current::ordered::fixed`.
+    CommonwareCurrentOrdered,
     /// NOMT.
     Nomt,
     /// Firewood, with a sync after each batch that it does not make by itself.
@@ -56,10 +65,24 @@ impl EngineKind {
             .map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
-    /// Submissions that may be on their way at once.
-    pub(crate) fn in_flight_max(self, job: &Job) -> usize {
+    /// Submissions that are on their way at once if `--in-flight` asks for this many.
+    pub(crate) fn in_flight(self, wanted: usize) -> usize {
         match self {
-            Self::Trunkline | Self::TrunklineCoalesce => job.in_flight,
+            Self::Trunkline | Self::TrunklineCoalesce => wanted,
+            _ => 1,
+        }
+    }
+
+    /// Submissions that the engine can have on their way at once.
+    pub(crate) fn in_flight_max(self) -> usize {
+        match self {
+            Self::Trunkline | Self::TrunklineCoalesce => usize::MAX,
+            // One is applied while the one before is synced: a sync starts when the last one has ended.
+            Self::CommonwareFixed
+            | Self::CommonwareVariable
+            | Self::CommonwareOrdered
+            | Self::CommonwareCurrent
+            | Self::CommonwareCurrentOrdered => 2,
             _ => 1,
         }
     }
@@ -81,6 +104,11 @@ pub(crate) fn durable_already() -> Pending {
 pub(crate) trait Peer {
     /// Puts a batch, all or nothing. What it gives back waits until the batch is durable.
     fn submit(&mut self, batch: &[Write]) -> Result<Pending, BenchError>;
+
+    /// The engine itself, if many tasks may put keys at once and one sync covers all that wait.
+    fn shared(&self) -> Option<Engine> {
+        None
+    }
 
     /// The newest value of a key.
     fn get(&mut self, key: &Key) -> Result<Option<Value>, BenchError>;
@@ -123,18 +151,36 @@ pub(crate) fn with_engine<T: Send>(
     directory: &Path,
     body: impl FnOnce(Box<dyn Peer + '_>) -> Result<T, BenchError> + Send,
 ) -> Result<T, BenchError> {
-    match job.engine {
-        EngineKind::Trunkline | EngineKind::TrunklineCoalesce | EngineKind::TrunklineSingle => {
+    match job.line.engine {
+        EngineKind::Trunkline
+        | EngineKind::TrunklineCoalesce
+        | EngineKind::TrunklineOne
+        | EngineKind::TrunklineCoalesceOne
+        | EngineKind::TrunklineSingle => {
             body(Box::new(trunkline::Trunkline::open(job, directory)?))
         }
         #[cfg(feature = "fjall")]
         EngineKind::Fjall => body(Box::new(fjall::Fjall::open(directory)?)),
         #[cfg(feature = "commonware")]
-        EngineKind::CommonwareFixed => commonware::with_fixed(directory, body),
+        EngineKind::CommonwareFixed => {
+            commonware::with_form::<commonware::Fixed, T>(job, directory, body)
+        }
         #[cfg(feature = "commonware")]
-        EngineKind::CommonwareVariable => commonware::with_variable(directory, body),
+        EngineKind::CommonwareVariable => {
+            commonware::with_form::<commonware::Variable, T>(job, directory, body)
+        }
         #[cfg(feature = "commonware")]
-        EngineKind::CommonwareOrdered => commonware::with_ordered(directory, body),
+        EngineKind::CommonwareOrdered => {
+            commonware::with_form::<commonware::Ordered, T>(job, directory, body)
+        }
+        #[cfg(feature = "commonware")]
+        EngineKind::CommonwareCurrent => {
+            commonware::with_form::<commonware::Current, T>(job, directory, body)
+        }
+        #[cfg(feature = "commonware")]
+        EngineKind::CommonwareCurrentOrdered => {
+            commonware::with_form::<commonware::CurrentOrdered, T>(job, directory, body)
+        }
         #[cfg(feature = "nomt")]
         EngineKind::Nomt => body(Box::new(nomt::NomtPeer::open(job, directory)?)),
         #[cfg(feature = "firewood")]
@@ -152,13 +198,17 @@ pub(crate) fn with_engine<T: Send>(
 #[allow(dead_code, reason = "unused when every feature is on")]
 fn feature_of(engine: EngineKind) -> &'static str {
     match engine {
-        EngineKind::Trunkline | EngineKind::TrunklineCoalesce | EngineKind::TrunklineSingle => {
-            "default"
-        }
+        EngineKind::Trunkline
+        | EngineKind::TrunklineCoalesce
+        | EngineKind::TrunklineOne
+        | EngineKind::TrunklineCoalesceOne
+        | EngineKind::TrunklineSingle => "default",
         EngineKind::Fjall => "fjall",
         EngineKind::CommonwareFixed
         | EngineKind::CommonwareVariable
-        | EngineKind::CommonwareOrdered => "commonware",
+        | EngineKind::CommonwareOrdered
+        | EngineKind::CommonwareCurrent
+        | EngineKind::CommonwareCurrentOrdered => "commonware",
         EngineKind::Nomt => "nomt",
         EngineKind::Firewood => "firewood",
         EngineKind::Jmt => "jmt",

@@ -29,8 +29,10 @@ impl Trunkline {
         }
         let mut config = layers.build().map_err(BenchError::at("configure"))?;
         config.engine.directory = directory.to_owned();
-        match job.engine {
-            EngineKind::TrunklineCoalesce => config.kzg.mode = KzgMode::Coalesce,
+        match job.line.engine {
+            EngineKind::TrunklineCoalesce | EngineKind::TrunklineCoalesceOne => {
+                config.kzg.mode = KzgMode::Coalesce
+            }
             EngineKind::TrunklineSingle => config.group.in_flight_max = 1,
             _ => {}
         }
@@ -69,6 +71,10 @@ impl Peer for Trunkline {
                 false => Err(BenchError::at("commit")("the batch was refused")),
             }
         }))
+    }
+
+    fn shared(&self) -> Option<Engine> {
+        Some(self.engine.clone())
     }
 
     fn get(&mut self, key: &Key) -> Result<Option<Value>, BenchError> {
