@@ -9,7 +9,8 @@
 //! - [`HotPrefixes`]: the parts of the key space that are touched most.
 //!
 //! Two policies are not asked by it: after each sync, persist asks [`Backlog`] how long to hold commits back while a
-//! checkpoint runs, and ingest asks [`group_least`] and [`group_share`] how much of what is inside the next group must and may have.
+//! checkpoint runs, and ingest asks [`group_least`] and [`group_share`] how much of what is inside the next group must
+//! and may have.
 //!
 //! `controller` measures the windows and carries the changes out. The tests in `tests/control` run the controllers
 //! against a pipeline in virtual time; their scenarios are files with bands, as those of the adaptive concurrency of
