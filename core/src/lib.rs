@@ -22,7 +22,11 @@ pub mod hash;
 pub mod history;
 pub mod kzg;
 pub mod outcome;
+#[cfg(feature = "state")]
+mod parallel;
 pub mod params;
+#[cfg(feature = "state")]
+mod prefetch;
 pub mod proof;
 pub mod record;
 mod short;

@@ -9,9 +9,8 @@ use bytes::Bytes;
 use trunkline_core::batch::{PreparedBatch, find_ascending, head};
 use trunkline_core::hash::Digest;
 use trunkline_core::store::effect::Effect;
+use trunkline_core::tree;
 
-/// Bytes that an effect replaces in the tree: a leaf and about eight digests of its path.
-const REPLACED_BYTES: usize = 400;
 /// Most writes for each one that took effect in a batch that is held whole. Of other batches the writes that took
 /// effect are copied.
 const WRITES_PER_EFFECT_MAX: usize = 4;
@@ -101,7 +100,7 @@ impl Layer {
 
     /// Returns about how many bytes it costs to keep the version before this one readable.
     pub fn replaced_bytes(&self) -> usize {
-        self.bytes + self.len() * REPLACED_BYTES
+        self.bytes + tree::replaced_bytes(self.len())
     }
 
     /// Returns the bytes of keys and values in the batches: about what the effects take in the log.

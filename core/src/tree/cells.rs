@@ -13,14 +13,15 @@ use super::digests::Digests;
 use super::dirty::Dirty;
 use super::eviction::{CellTotals, LeavesDiffer, NotInMemory, Removals};
 use super::fold::fold_leaves;
-use super::node::{Block, Leaf, Node};
+use super::node::{Leaf, Node};
 use super::reader::Probe;
-use super::undo::Undo;
+use super::undo::{Record, Undo};
 use super::update::Update;
 use crate::batch::Write;
 use crate::hash::Digest;
 use crate::outcome::Refusal;
 use crate::params::{PATH_BITS, ROOT_BITS, WIDTH, path_of};
+use crate::prefetch::prefetch;
 
 /// Leaves in an average cell when the first slot doubles its directory; the last slot doubles at
 /// twice this.
@@ -29,9 +30,9 @@ const CELL_LEAVES_GROW: u64 = 2;
 const SHRINK_DIVISOR: u64 = 8;
 /// Most bits of a directory: 2^24 cells in each of 128 slots.
 const BITS_MAX: u32 = 24;
-/// Writes whose cells are touched before the first of them is worked on, so that their cache misses
-/// overlap instead of following one another.
-const READ_AHEAD_WRITES: usize = 16;
+/// Writes ahead of the current one whose cell is loaded, and whose leaves are: the header of a cell says where they lie.
+const CELLS_AHEAD: usize = 32;
+const LEAVES_AHEAD: usize = 16;
 
 /// The leaves of one prefix.
 #[derive(Debug)]
@@ -152,13 +153,10 @@ impl Cells {
     ) -> Result<(), Refusal> {
         let (bits, depth) = (self.bits, self.depth());
         let records = self.undo.open(update.version);
-        let (mut start, mut ahead) = (range.start, range.start);
+        let mut start = range.start;
+        let mut ahead = ReadAhead::new(&update.writes[..range.end], start);
         while start < range.end {
-            if start >= ahead {
-                ahead = range.end.min(start + READ_AHEAD_WRITES);
-                let next = update.writes[start..ahead].iter();
-                read_ahead(&self.cells, bits, next.map(|write| &write.key_hash));
-            }
+            ahead.advance(&self.cells, bits, start);
             let cell = cell_of(&update.writes[start].key_hash, bits);
             let node = self.cells[cell as usize].resident_mut();
             let mark = records.len();
@@ -180,11 +178,15 @@ impl Cells {
 
     /// Loads the leaves of keys that are looked up next.
     pub(super) fn look_ahead<'a>(&self, key_hashes: impl Iterator<Item = &'a Digest> + Clone) {
-        let mut touched = touch_headers(&self.cells, self.bits, key_hashes.clone());
-        for (key_hash, block) in blocks(&self.cells, self.bits, key_hashes) {
-            touched = touch(touched, block.likely(key_hash));
+        let cell = |key_hash: &Digest| &self.cells[cell_of(key_hash, self.bits) as usize];
+        key_hashes
+            .clone()
+            .for_each(|key_hash| prefetch(cell(key_hash)));
+        for key_hash in key_hashes {
+            if let Cell::Resident(Node::Block(block)) = cell(key_hash) {
+                block.likely(key_hash).for_each(prefetch);
+            }
         }
-        std::hint::black_box(touched);
     }
 
     /// Accepts the submission that was being applied.
@@ -256,10 +258,9 @@ impl Cells {
         self.resized.get(later).map_or(self.bits, |(_, bits)| *bits)
     }
 
-    /// Returns the node of a cell, if nothing below it changed since `version`, which had as many cells.
-    pub(super) fn unchanged_node(&self, version: u64, cell: u32) -> Option<&Node> {
-        let same = self.bits_at(version) == self.bits
-            && !self.undo.touched(version, self.paths(cell, self.bits));
+    /// Returns the node of a cell in a directory with a number of bits, if the directory has this number now.
+    pub(super) fn node(&self, cell: u32, bits: u32) -> Option<&Node> {
+        let same = self.bits == bits;
         same.then(|| self.cells[cell as usize].resident().ok())?
     }
 
@@ -278,12 +279,43 @@ impl Cells {
         bits: u32,
     ) -> Result<Vec<Leaf>, NotInMemory> {
         let paths = self.paths(cell, bits);
+        let mut leaves = self.present_leaves(&paths)?;
+        for record in self.undo.changed_since(version, paths) {
+            record.put_back(&mut leaves);
+        }
+        Ok(leaves)
+    }
+
+    /// Returns the leaves that `version` saw in each of those cells of a directory with a number of bits that
+    /// changed since, as far as they lie in a range of paths; ascending.
+    pub(super) fn changed_since(
+        &self,
+        version: u64,
+        paths: Range<u64>,
+        bits: u32,
+    ) -> Vec<(u32, Vec<Leaf>)> {
+        let cell = |record: &&Record| cell_of(&record.key_hash, bits);
+        let records = self.undo.changed_since(version, paths);
+        let changed = records.chunk_by(|a, b| cell(a) == cell(b));
+        let restored = changed.filter_map(|records| {
+            let cell = cell(&records[0]);
+            // An evicted cell did not change.
+            let mut leaves = self.present_leaves(&self.paths(cell, bits)).ok()?;
+            records
+                .iter()
+                .for_each(|record| record.put_back(&mut leaves));
+            Some((cell, leaves))
+        });
+        restored.collect()
+    }
+
+    /// Returns the present leaves of a range of paths.
+    pub(super) fn present_leaves(&self, paths: &Range<u64>) -> Result<Vec<Leaf>, NotInMemory> {
         let mut leaves = Vec::new();
         for cell in self.below(paths.clone()) {
             cell.resident()?.collect_leaves(&mut leaves);
         }
         leaves.retain(|leaf| paths.contains(&path_of(&leaf.key_hash)));
-        self.undo.take_back(version, paths, &mut leaves);
         Ok(leaves)
     }
 
@@ -430,43 +462,41 @@ fn end_of_path(writes: &[Write], range: Range<usize>) -> usize {
         .unwrap_or(range.end)
 }
 
-/// Loads the blocks of keys that are written next. A prefetch in safe code: loads that do not depend
-/// on one another are under way at the same time.
-fn read_ahead<'a>(cells: &[Cell], bits: u32, key_hashes: impl Iterator<Item = &'a Digest> + Clone) {
-    let mut touched = touch_headers(cells, bits, key_hashes.clone());
-    for (_, block) in blocks(cells, bits, key_hashes) {
-        touched = touch(touched, block.iter());
+/// Loads the cells and leaves of keys that are written next.
+struct ReadAhead<'a> {
+    writes: &'a [Write],
+    /// The next writes whose cell and whose leaves are to be loaded.
+    cells: usize,
+    leaves: usize,
+}
+
+impl<'a> ReadAhead<'a> {
+    fn new(writes: &'a [Write], start: usize) -> Self {
+        let (cells, leaves) = (start, start);
+        Self {
+            writes,
+            cells,
+            leaves,
+        }
     }
-    std::hint::black_box(touched);
-}
 
-fn touch_headers<'a>(
-    cells: &[Cell],
-    bits: u32,
-    key_hashes: impl Iterator<Item = &'a Digest>,
-) -> usize {
-    let blocks = blocks(cells, bits, key_hashes);
-    blocks.fold(0, |touched, (_, block)| touched ^ block.len())
-}
-
-fn blocks<'a, 'c>(
-    cells: &'c [Cell],
-    bits: u32,
-    key_hashes: impl Iterator<Item = &'a Digest>,
-) -> impl Iterator<Item = (&'a Digest, &'c Block)> {
-    key_hashes.filter_map(
-        move |key_hash| match &cells[cell_of(key_hash, bits) as usize] {
-            Cell::Resident(Node::Block(block)) => Some((key_hash, block)),
-            _ => None,
-        },
-    )
-}
-
-/// Loads a byte of each leaf.
-fn touch<'a>(touched: usize, leaves: impl IntoIterator<Item = &'a Leaf>) -> usize {
-    let last = |leaf: &Leaf| usize::from(leaf.key_hash[31]);
-    let leaves = leaves.into_iter();
-    leaves.fold(touched, |touched, leaf| touched ^ last(leaf))
+    /// Moves on to a write.
+    #[inline]
+    fn advance(&mut self, cells: &[Cell], bits: u32, current: usize) {
+        let cell = |write: &Write| &cells[cell_of(&write.key_hash, bits) as usize];
+        let until = self.writes.len().min(current + CELLS_AHEAD);
+        for write in &self.writes[self.cells..until.max(self.cells)] {
+            prefetch(cell(write));
+        }
+        self.cells = until.max(self.cells);
+        let until = self.writes.len().min(current + LEAVES_AHEAD);
+        for write in &self.writes[self.leaves..until.max(self.leaves)] {
+            if let Cell::Resident(Node::Block(block)) = cell(write) {
+                block.iter().for_each(prefetch);
+            }
+        }
+        self.leaves = until.max(self.leaves);
+    }
 }
 
 /// Distributes sorted leaves to cells.

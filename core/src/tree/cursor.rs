@@ -6,10 +6,12 @@ use std::ops::RangeInclusive;
 use std::sync::RwLockReadGuard;
 
 use super::cells::Cells;
-use super::digests::Digests;
+use super::digests::{Digests, Entry};
 use super::eviction::{LeavesDiffer, key_hashes};
 use super::fold::{fold_half, fold_leaves, halves};
 use super::node::{Branch, Leaf, Node, bit_of, branch_bits};
+use super::refold::Subtree;
+use super::versions::{LOWEST_KEPT_MAX, is_kept, lowest_kept};
 use crate::hash::{Digest, ZERO};
 use crate::params::{PATH_BITS, ROOT_BITS};
 
@@ -23,6 +25,8 @@ pub(crate) struct SlotView<'a> {
     loaded: &'a [Loaded],
     /// Cells that changed since the version, as it saw them: restored when a cursor gets there.
     restored: OnceCell<Box<Restored>>,
+    /// What changed since the version, by the lowest kept node above it: looked up when a cursor gets there.
+    subtrees: [OnceCell<Box<Subtree>>; LOWEST_KEPT_MAX],
 }
 
 /// An evicted cell of a version that a walk needs.
@@ -87,7 +91,18 @@ impl<'a> SlotView<'a> {
             bits,
             loaded,
             restored: OnceCell::new(),
+            subtrees: [const { OnceCell::new() }; LOWEST_KEPT_MAX],
         }
+    }
+
+    /// Returns the entry of a node of the heap as the version saw it.
+    fn entry(&self, node: u32) -> Entry {
+        let (digests, version) = (&self.digests, self.version);
+        let refolded = match is_kept(node) || !digests.is_after(version) {
+            true => None,
+            false => self.subtree(node).entry(digests, version, node),
+        };
+        refolded.unwrap_or_else(|| digests.entry_at(version, node))
     }
 
     /// Returns a cursor at the top of the slot.
@@ -110,10 +125,7 @@ impl<'a> SlotView<'a> {
         Some(Missing {
             cell,
             depth: ROOT_BITS + self.bits,
-            digest: self
-                .digests
-                .entry_at(self.version, (1 << self.bits) + cell)
-                .digest,
+            digest: self.entry((1 << self.bits) + cell).digest,
             paths: self.cells.paths(cell, self.bits),
         })
     }
@@ -121,15 +133,14 @@ impl<'a> SlotView<'a> {
     /// Returns the cell of a key hash, or that of the only leaf of a subtree on the path to it; `None` if the path
     /// ends where nothing is.
     fn last_cell(&self, key_hash: &Digest) -> Option<u32> {
-        let entry = |node: u32| self.digests.entry_at(self.version, node);
         let mut node = 1;
         while node >> self.bits == 0 {
-            let found = entry(node);
+            let found = self.entry(node);
             if found.digest == ZERO {
                 return None;
             }
             let right = match found.lone {
-                true => entry(2 * node).digest == ZERO,
+                true => self.entry(2 * node).digest == ZERO,
                 false => bit_of(key_hash, ROOT_BITS + node.ilog2()),
             };
             node = 2 * node + u32::from(right);
@@ -146,18 +157,25 @@ impl<'a> SlotView<'a> {
         if self.cells.is_evicted(cell, self.bits) {
             return None;
         }
-        match self.cells.unchanged_node(self.version, cell) {
-            Some(node) => Some(node),
-            None => Some(self.restored(cell)),
+        let changed = self.subtree(heap_node).leaves(cell);
+        match self.cells.node(cell, self.bits) {
+            Some(node) if changed.is_none() => Some(node),
+            _ => Some(self.restored(cell, changed)),
         }
     }
 
-    fn restored(&self, cell: u32) -> &Node {
+    /// Returns a cell of other leaves than the present one, or of another directory.
+    fn restored(&self, cell: u32, changed: Option<&[Leaf]>) -> &Node {
+        let paths = self.cells.paths(cell, self.bits);
         let restore = || {
-            let leaves = self.cells.leaves_at(self.version, cell, self.bits);
+            let present = match changed {
+                Some(_) => Vec::new(),
+                None => self.cells.present_leaves(&paths).unwrap_or_default(),
+            };
+            let leaves = changed.unwrap_or(&present);
             Box::new(Restored {
                 cell,
-                node: Node::build(&leaves.unwrap_or_default(), ROOT_BITS + self.bits, 0),
+                node: Node::build(leaves, ROOT_BITS + self.bits, 0),
                 next: OnceCell::new(),
             })
         };
@@ -166,6 +184,13 @@ impl<'a> SlotView<'a> {
             found = found.next.get_or_init(restore);
         }
         &found.node
+    }
+
+    /// Returns what changed below the lowest kept node on the way to a node of the heap.
+    fn subtree(&self, node: u32) -> &Subtree {
+        let top = lowest_kept(node);
+        let subtree = &self.subtrees[(top ^ 1 << top.ilog2()) as usize];
+        subtree.get_or_init(|| Box::new(Subtree::new(&self.cells, self.version, top)))
     }
 }
 
@@ -234,9 +259,7 @@ impl<'a> Cursor<'a> {
     /// Returns the digest of the subtree.
     pub(crate) fn digest(&self) -> Digest {
         match self.place {
-            Position::Heap(node) | Position::Evicted(node) => {
-                self.slot.digests.entry_at(self.slot.version, node).digest
-            }
+            Position::Heap(node) | Position::Evicted(node) => self.slot.entry(node).digest,
             Position::Branch(branch) => fold_branch_digest(branch, self.depth),
             Position::Half(branch, right) => fold_half(branch, self.depth - 1, right).digest(),
             Position::Leaves(leaves) => fold_leaves(leaves, self.depth).digest(),
@@ -246,7 +269,7 @@ impl<'a> Cursor<'a> {
     pub(crate) fn view(&self) -> View<'a> {
         match self.place {
             Position::Heap(node) => {
-                let entry = self.slot.digests.entry_at(self.slot.version, node);
+                let entry = self.slot.entry(node);
                 if entry.digest == ZERO {
                     View::Empty
                 } else if entry.lone {

@@ -6,7 +6,7 @@
 
 use super::dirty::{Dirty, DirtyCell};
 use super::fold::{Fold, Gather};
-use super::versions::{Entries, Versions};
+use super::versions::{Entries, Versions, is_kept, kept_max};
 use crate::hash::{Digest, INNER, Pair, ZERO};
 use crate::params::ROOT_BITS;
 
@@ -21,6 +21,23 @@ const EMPTY: Entry = Entry {
     digest: ZERO,
     lone: false,
 };
+
+impl Entry {
+    /// Returns the entry of a node from those of its halves.
+    pub(super) fn join(left: Self, right: Self) -> Self {
+        Fold::join(left.into(), right.into()).into()
+    }
+}
+
+impl From<Entry> for Fold<Digest> {
+    fn from(entry: Entry) -> Self {
+        match entry {
+            EMPTY => Self::Empty,
+            Entry { digest, lone: true } => Self::One(digest),
+            Entry { digest, .. } => Self::Many(digest),
+        }
+    }
+}
 
 impl From<Fold<Digest>> for Entry {
     fn from(fold: Fold<Digest>) -> Self {
@@ -171,7 +188,7 @@ impl Digests {
             return;
         }
         let mut replaced = self.versions.list();
-        replaced.reserve(replaced_count(cells.len(), bits));
+        replaced.reserve(kept_max(1, cells.len(), bits));
         let mut replaced = Some(replaced);
         self.raise(cells, dirty, scratch, &mut replaced);
         self.versions
@@ -237,7 +254,13 @@ impl Digests {
         }
     }
 
-    /// Returns the entry of a node as `version` saw it; the slot had the same directory bits then as
+    /// Returns whether anything changed since `version`.
+    pub(super) fn is_after(&self, version: u64) -> bool {
+        self.versions.is_after(version)
+    }
+
+    /// Returns the entry of a node as `version` saw it, if the node is kept or nothing below it changed since
+    /// ([`refold`](super::refold) has the others); the slot had the directory bits that
     /// [`Cells::bits_at`](super::cells::Cells::bits_at) says.
     pub(super) fn entry_at(&self, version: u64, node: u32) -> Entry {
         self.versions
@@ -253,16 +276,12 @@ impl Digests {
 }
 
 fn replace(heap: &mut Heap, replaced: &mut Option<Entries>, node: u32, entry: Entry) {
-    if let Some(replaced) = replaced {
+    if let Some(replaced) = replaced
+        && is_kept(node)
+    {
         replaced.push((node, heap.get(node)));
     }
     heap.set(node, entry);
-}
-
-/// Estimates how many nodes lie on the paths above a number of changed cells.
-fn replaced_count(cells: usize, bits: u32) -> usize {
-    let shared_levels = cells.checked_ilog2().unwrap_or(0);
-    cells * (bits.saturating_sub(shared_levels) as usize + 2)
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ impl Fold<Digest> {
     }
 
     /// Returns the fold of two halves, hashed at once.
-    fn join(left: Self, right: Self) -> Self {
+    pub(super) fn join(left: Self, right: Self) -> Self {
         match (left, right) {
             (Self::Empty, Self::Empty) => Self::Empty,
             (Self::One(leaf), Self::Empty) | (Self::Empty, Self::One(leaf)) => Self::One(leaf),

@@ -25,7 +25,8 @@
 //! | `fold` | digests of what is below a cell |
 //! | `cells` | the directory of a slot |
 //! | `digests` | the hashes above the cells of a slot |
-//! | `versions` | digests that versions replaced |
+//! | `versions` | digests of the upper levels that versions replaced |
+//! | `refold` | folding the lower levels of older versions again |
 //! | `dirty` | changed cells, on their way from writer to hasher |
 //! | `shard` | the part of a submission that one thread applies |
 //! | `writer`, `hasher`, `reader` | the three ways into the tree |
@@ -41,6 +42,7 @@ mod fold;
 mod hasher;
 mod node;
 mod reader;
+mod refold;
 mod shard;
 mod undo;
 mod update;
@@ -64,7 +66,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use rayon::prelude::*;
 
 use cells::Cells;
-use digests::{Digests, Scratch};
+use digests::{Digests, Entry, Scratch};
 use dirty::Dirty;
 use eviction::key_hashes;
 
@@ -127,6 +129,17 @@ fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
 
 fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Returns about how many bytes it takes to keep the version before one that changes a number of leaves.
+///
+/// ```
+/// // The more changes, the more of them share what is kept.
+/// assert!(trunkline_core::tree::replaced_bytes(20_000) < 10 * trunkline_core::tree::replaced_bytes(1_000));
+/// ```
+pub fn replaced_bytes(leaves: usize) -> usize {
+    let digests = versions::kept_max(WIDTH, leaves, PATH_BITS);
+    leaves * undo::RECORD_BYTES + digests * size_of::<(u32, Entry)>()
 }
 
 /// Returns a tree of leaves that are sorted strictly ascending by key hash, with all its digests; `None` if

@@ -55,6 +55,9 @@ impl Record {
     }
 }
 
+/// Bytes that a version keeps for each leaf that it changed: a record, in a list that is two thirds full.
+pub(super) const RECORD_BYTES: usize = size_of::<Record>() * 3 / 2;
+
 /// The records of one version.
 #[derive(Debug)]
 struct Item {
@@ -75,15 +78,18 @@ impl Item {
             .or_else(|| open.iter().find(|record| record.key_hash == *key_hash))
     }
 
-    /// Returns the records of paths in a range, the newest first.
-    fn newest_first(&self, paths: std::ops::Range<u64>) -> impl Iterator<Item = &Record> {
+    /// Returns the records of paths in a range, the oldest first.
+    fn oldest_first(&self, paths: std::ops::Range<u64>) -> impl Iterator<Item = &Record> {
         let (accepted, open) = self.records.split_at(self.accepted);
         let path = |record: &Record| path_of(&record.key_hash);
         let start = accepted.partition_point(|record| path(record) < paths.start);
-        let end = accepted.partition_point(|record| path(record) < paths.end);
-        let open = open.iter().rev();
-        open.filter(move |record| paths.contains(&path(record)))
-            .chain(&accepted[start..end])
+        let end = paths.end;
+        let accepted = accepted[start..].iter();
+        let accepted = accepted.take_while(move |record| path(record) < end);
+        accepted.chain(
+            open.iter()
+                .filter(move |record| paths.contains(&path(record))),
+        )
     }
 }
 
@@ -154,27 +160,18 @@ impl Undo {
             .is_some_and(|newest| newest.version > version)
     }
 
-    /// Returns whether anything in a range of paths changed since `version`.
-    pub(super) fn touched(&self, version: u64, paths: std::ops::Range<u64>) -> bool {
-        self.after(version)
-            .any(|item| item.newest_first(paths.clone()).next().is_some())
+    /// Returns what `version` saw at each key in a range of paths that changed since, ascending by key hash.
+    pub(super) fn changed_since(&self, version: u64, paths: std::ops::Range<u64>) -> Vec<&Record> {
+        let items = self.after(version);
+        let records = items.flat_map(|item| item.oldest_first(paths.clone()));
+        let mut records: Vec<&Record> = records.collect();
+        // Stable: of several records of a key the oldest one says what the version saw.
+        records.sort_by_key(|record| record.key_hash);
+        records.dedup_by_key(|record| record.key_hash);
+        records
     }
 
-    /// Turns the present leaves of a range of paths into those that `version` saw.
-    pub(super) fn take_back(
-        &self,
-        version: u64,
-        paths: std::ops::Range<u64>,
-        leaves: &mut Vec<Leaf>,
-    ) {
-        for item in self.after(version).rev() {
-            for record in item.newest_first(paths.clone()) {
-                record.put_back(leaves);
-            }
-        }
-    }
-
-    fn after(&self, version: u64) -> impl DoubleEndedIterator<Item = &Item> {
+    fn after(&self, version: u64) -> impl Iterator<Item = &Item> {
         let newer = self.items.iter().rev();
         let count = newer.take_while(|item| item.version > version).count();
         self.items.range(self.items.len() - count..)

@@ -1,16 +1,49 @@
 //! Digests of a slot that versions replaced, kept so that older versions stay readable.
 //!
-//! The present lies in a flat array that is changed in place; whatever a version overwrites goes into
-//! that version's items first. A reader of version N looks through the items of the versions after N,
-//! oldest first: the first hit is what N saw, no hit means that nothing changed since. Versions form
-//! one line, so nothing here is counted: items are dropped from the old end. Not here: leaves (`undo`).
+//! The present lies in a flat array that is changed in place; what a version overwrites in the upper
+//! levels goes into that version's items first. A reader of version N looks through the items of the
+//! versions after N, oldest first: the first hit is what N saw, no hit means that nothing changed since.
+//! Versions form one line, so nothing here is counted: items are dropped from the old end. Not here: the
+//! lower levels, which are folded again (`refold`), and leaves (`undo`).
 
 use std::collections::VecDeque;
 
 use super::digests::{Entry, Heap};
 
-/// Nodes and their former entries, descending by node.
+/// The lowest level of a slot's heap whose replaced digests are kept.
+///
+/// The writes of a group share the nodes of the upper levels, and hardly any of the lower ones: 20,000 writes
+/// change 11,500 nodes of this level, 15,000 of the next one, and almost 20,000 of each level from there on.
+const KEPT_LEVEL: u32 = 7;
+
+/// Most nodes side by side below which digests are folded again.
+pub(super) const LOWEST_KEPT_MAX: usize = 1 << KEPT_LEVEL;
+
+/// Nodes and their entries, descending by node.
 pub(super) type Entries = Vec<(u32, Entry)>;
+
+/// Returns the lowest node on the way to a node whose replaced digests are kept.
+pub(super) fn lowest_kept(node: u32) -> u32 {
+    node >> node.ilog2().saturating_sub(KEPT_LEVEL)
+}
+
+/// Returns whether the replaced digests of a node are kept.
+pub(super) fn is_kept(node: u32) -> bool {
+    node < 2 << KEPT_LEVEL
+}
+
+/// Returns the most nodes above a number of changed cells of some slots whose replaced digests are kept.
+pub(super) fn kept_max(slots: usize, cells: usize, bits: u32) -> usize {
+    (0..=bits.min(KEPT_LEVEL))
+        .map(|level| cells.min(slots << level))
+        .sum()
+}
+
+/// Returns the entry of a node.
+pub(super) fn find(entries: &Entries, node: u32) -> Option<Entry> {
+    let place = entries.binary_search_by(|(other, _)| node.cmp(other));
+    place.ok().map(|place| entries[place].1)
+}
 
 /// The digests that one version replaced.
 #[derive(Debug)]
@@ -45,6 +78,13 @@ impl Versions {
         self.spare.pop().unwrap_or_default()
     }
 
+    /// Returns whether a version after this one replaced any digest.
+    pub(super) fn is_after(&self, version: u64) -> bool {
+        self.items
+            .back()
+            .is_some_and(|newest| newest.version > version)
+    }
+
     /// Keeps the entries that `version` has overwritten.
     pub(super) fn replaced(&mut self, version: u64, entries: Entries) {
         debug_assert!(entries.is_sorted_by(|a, b| a.0 > b.0));
@@ -62,17 +102,16 @@ impl Versions {
         });
     }
 
-    /// Returns what `version` saw at a node, if the node was overwritten since.
+    /// Returns what `version` saw at a node that is kept, or below which nothing changed since; `None` if it is
+    /// what the present has.
     pub(super) fn find(&self, version: u64, node: u32) -> Option<Entry> {
         let newer = self.items.iter().rev();
         let count = newer.take_while(|item| item.version > version).count();
         let after = self.items.range(self.items.len() - count..);
         after.into_iter().find_map(|item| match &item.replaced {
             Replaced::Whole(heap) => Some(heap.get(node)),
-            Replaced::Entries(entries) => {
-                let place = entries.binary_search_by(|(other, _)| node.cmp(other));
-                place.ok().map(|place| entries[place].1)
-            }
+            Replaced::Entries(entries) if is_kept(node) => find(entries, node),
+            Replaced::Entries(_) => None,
         })
     }
 

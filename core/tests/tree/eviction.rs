@@ -343,6 +343,31 @@ fn a_tree_that_is_built_within_a_budget_starts_with_cold_leaves() {
 }
 
 #[test]
+fn old_versions_are_proven_while_cells_next_to_what_changed_are_away() {
+    let mut rng = StdRng::seed_from_u64(13);
+    let keys: Vec<Key> = (0..8_000).map(number_key).collect();
+    let slot = naive::slot_of(&naive::plain(&keys[0]));
+    let keys: Vec<Key> = keys
+        .into_iter()
+        .filter(|key| naive::slot_of(&naive::plain(key)) == slot)
+        .collect();
+    let mut hashes: Vec<Hash> = keys.iter().map(|key| naive::plain(key)).collect();
+    hashes.extend(many_near(&mut rng, &hashes[0].clone(), 7, 2_000));
+    let mut pair = Pair::new(CollisionPolicy::Bucket);
+    pair.put_all(&hashes, 1);
+    pair.seal();
+    for _ in 0..3 {
+        assert!(pair.evict_all() > 100);
+        for _ in 0..6 {
+            let ops = random_ops(&mut rng, &hashes, 60, 0.7);
+            pair.submit(&ops, pair.covered);
+            pair.seal();
+            pair.check(&mut rng, &keys);
+        }
+    }
+}
+
+#[test]
 fn leaves_in_hot_parts_of_the_key_space_stay_until_they_are_hot_no_more() {
     let mut rng = StdRng::seed_from_u64(11);
     let base = naive::plain(&number_key(0));

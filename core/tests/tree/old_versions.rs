@@ -131,6 +131,41 @@ fn old_versions_stay_while_one_version_doubles_and_halves_several_times() {
 }
 
 #[test]
+fn old_versions_stay_where_only_the_upper_digests_are_kept() {
+    let mut rng = StdRng::seed_from_u64(8);
+    let base = naive::plain(&number_key(0));
+    let asked = states::keys_in_slot(&plain(), naive::slot_of(&base), 0, 24);
+    let mut hashes = many_near(&mut rng, &base, 7, 2_500);
+    hashes.extend(asked[..16].iter().map(|key| naive::plain(key)));
+    // Cells with branches, and buckets.
+    hashes.extend(many_near(&mut rng, &naive::plain(&asked[1]), 30, 60));
+    hashes.extend(many_near(&mut rng, &naive::plain(&asked[2]), 56, 8));
+    let mut twin = Twin::new(CollisionPolicy::Bucket);
+    twin.put_all(&hashes);
+    twin.seal();
+    for step in 0..24 {
+        let puts = if step % 4 == 3 { 0.2 } else { 0.8 };
+        let ops = random_ops(&mut rng, &hashes, 120, puts);
+        twin.submit(&ops).unwrap();
+        let some: Vec<Key> = (0..4).map(|_| pick(&mut rng, &asked).clone()).collect();
+        // The newest version before the next is sealed, and all of them now and then.
+        let newest = &twin.seen[&(twin.version - 1)];
+        check_seen(&twin.reader(), &plain(), newest, &some);
+        twin.seal();
+        if step == 11 {
+            twin.put_all(&many_near(&mut rng, &base, 7, 3_000));
+            twin.seal();
+        }
+        if step % 6 == 5 {
+            for seen in twin.seen.values() {
+                check_seen(&twin.reader(), &plain(), seen, &asked);
+            }
+            twin.retire(twin.version.saturating_sub(10));
+        }
+    }
+}
+
+#[test]
 fn versions_stay_while_the_next_one_is_applied_before_they_are_hashed() {
     let mut rng = StdRng::seed_from_u64(4);
     let pool = Pool::new(&mut rng);

@@ -63,9 +63,13 @@ impl PersistStage {
         }
     }
 
-    fn append(&mut self, hashed: HashedVersion) -> Result<(), EngineFailure> {
+    fn append(&mut self, mut hashed: HashedVersion) -> Result<(), EngineFailure> {
         let begun_us = self.context.metrics.uptime_us();
         self.log.append(&hashed)?;
+        // Otherwise kzg may still compute its root.
+        if !self.needs_root() {
+            hashed.slot.computed();
+        }
         self.appended.push((hashed, begun_us));
         Ok(())
     }
@@ -96,9 +100,13 @@ impl PersistStage {
     /// Takes the next durable version, unless it still waits for its KZG root.
     fn next_ready(&mut self) -> Option<(HashedVersion, u64, Durability)> {
         let (hashed, ..) = self.durable.front()?;
-        let needs_root = self.context.config().kzg.mode == KzgMode::Eager;
-        let is_ready = !needs_root || hashed.version.kzg_root.get().is_some();
+        let is_ready = !self.needs_root() || hashed.version.kzg_root.get().is_some();
         is_ready.then(|| self.durable.pop_front()).flatten()
+    }
+
+    /// Returns whether a version is acknowledged only with its KZG root.
+    fn needs_root(&self) -> bool {
+        self.context.config().kzg.mode == KzgMode::Eager
     }
 
     /// Makes a version readable.

@@ -1,0 +1,20 @@
+//! Loading cache lines before they are needed.
+//!
+//! A load that misses every cache takes a hundred times as long as one that does not. A prefetch starts it and does not
+//! wait, while a plain load holds up the instructions behind it once the processor has no room for more of them.
+
+#![allow(unsafe_code)]
+
+/// Asks the processor for the cache line of a value. A processor without such an instruction is not asked.
+#[inline(always)]
+pub(crate) fn prefetch<T>(value: &T) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        let line = core::ptr::from_ref(value).cast();
+        // SAFETY: every x86-64 processor has the instruction, and it neither faults nor changes what a program sees.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line) }
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = value;
+}
