@@ -1,24 +1,50 @@
 //! Work in shards, on the calling thread and those of a pool.
 //!
-//! Not here: how many shards, which the engine decides for each group.
+//! Not here: how many threads, which the engine decides for each group.
+
+use std::sync::{Mutex, PoisonError};
 
 use rayon::ThreadPool;
 
-/// Calls `work` for each item: one after the other, or the first on this thread and the others on those of a pool.
-/// This thread takes part, so that cutting work in two wakes one thread.
+/// A pool, and how many threads work together: the calling one and others of the pool.
+pub(crate) type Threads<'a> = (&'a ThreadPool, usize);
+
+/// Shards for each thread. A thread whose core has other work to do as well then takes fewer of them, and nobody waits
+/// for it for long.
+const SHARDS_A_THREAD: usize = 4;
+
+/// Returns the number of shards for some threads: one if there is no other thread.
+pub(crate) fn shards_for(threads: Option<Threads<'_>>) -> usize {
+    match threads {
+        Some((_, threads @ 2..)) => threads * SHARDS_A_THREAD,
+        _ => 1,
+    }
+}
+
+/// Calls `work` for each item. Each thread takes the next item when it is done with one.
 pub(crate) fn each<T: Send>(
-    pool: Option<&ThreadPool>,
+    threads: Option<Threads<'_>>,
     items: &mut [T],
     work: impl Fn(&mut T) + Sync,
 ) {
-    let (Some(pool), [first, others @ ..]) = (pool.filter(|_| items.len() > 1), &mut *items) else {
+    let others = threads.map_or(0, |(_, threads)| threads.min(items.len()).saturating_sub(1));
+    let Some((pool, _)) = threads.filter(|_| others > 0) else {
         return items.iter_mut().for_each(work);
     };
+    let items = Mutex::new(items.iter_mut());
+    let next = || {
+        let mut items = items.lock().unwrap_or_else(PoisonError::into_inner);
+        items.next()
+    };
+    let run = || {
+        while let Some(item) = next() {
+            work(item);
+        }
+    };
     pool.in_place_scope(|scope| {
-        let work = &work;
-        others
-            .iter_mut()
-            .for_each(|item| scope.spawn(move |_| work(item)));
-        work(first);
+        for _ in 0..others {
+            scope.spawn(|_| run());
+        }
+        run();
     });
 }

@@ -26,8 +26,8 @@ const BODY_BLOCK_BYTES: usize = 16 * 1024;
 const SHARDED_OPERATIONS_MIN: usize = 1024;
 
 impl Batch {
-    /// Checks, hashes and sorts. With a pool, hashing is cut into a number of shards if the batch is large, and large
-    /// values are hashed by all its threads.
+    /// Checks, hashes and sorts. With a pool, a number of threads hash a large batch, and all of them large
+    /// values.
     pub fn prepare(
         self,
         params: &TreeParams,
@@ -199,11 +199,10 @@ fn each_shard<T: Send>(
     work: impl Fn(Range<usize>, &mut [T]) + Sync,
 ) {
     let pool = pool.filter(|_| items.len() >= SHARDED_OPERATIONS_MIN);
-    let shards = pool.map_or(1, |(_, shards)| shards.max(1));
-    let width = items.len().div_ceil(shards).max(1);
+    let width = items.len().div_ceil(parallel::shards_for(pool)).max(1);
     let starts = (0..).step_by(width);
     let mut shards: Vec<(usize, &mut [T])> = starts.zip(items.chunks_mut(width)).collect();
-    parallel::each(pool.map(|(pool, _)| pool), &mut shards, |(start, items)| {
+    parallel::each(pool, &mut shards, |(start, items)| {
         work(*start..*start + items.len(), items);
     });
 }

@@ -149,7 +149,8 @@ impl Committer {
         self.update_on(None, point, changes)
     }
 
-    /// Works like [`Self::update`], cut into a number of shards for the threads of a pool if there are many changes.
+    /// Works like [`Self::update`], on a number of threads if there are many changes: the calling one, and others of a
+    /// pool.
     pub fn update_on(
         &self,
         pool: Option<(&ThreadPool, usize)>,
@@ -160,7 +161,7 @@ impl Committer {
         let shards = pool.map_or(1, |(_, shards)| shards.max(1));
         let shards = changes.chunks(changes.len().div_ceil(shards).max(1));
         let mut sums: Vec<_> = shards.map(|shard| (shard, G1Projective::ZERO)).collect();
-        parallel::each(pool.map(|(pool, _)| pool), &mut sums, |(shard, sum)| {
+        parallel::each(pool, &mut sums, |(shard, sum)| {
             let differences = shard.iter();
             *sum = self.combine(differences.map(|change| (change.slot, change.new - change.old)));
         });

@@ -7,7 +7,7 @@ use super::digests::{Digests, Scratch};
 use super::dirty::{Dirty, DirtyCell};
 use super::{Shared, read, write};
 use crate::hash::{Digest, INNER, ZERO, pair};
-use crate::parallel::each;
+use crate::parallel::{each, shards_for};
 use crate::params::WIDTH;
 use crate::tree::SealedChanges;
 
@@ -105,10 +105,10 @@ impl TreeHasher {
         }
     }
 
-    /// Computes every digest that a version changed, cut into a number of shards (1 to 128), each for
-    /// one thread of a pool. Call it in the order in which versions were sealed.
+    /// Computes every digest that a version changed, on a number of threads: the calling one, and others of a pool.
+    /// Call it in the order in which versions were sealed.
     ///
-    /// Without a pool, or with one shard, all work is done on the calling thread.
+    /// Without a pool, or with one thread, all work is done on the calling thread.
     pub fn hash(
         &mut self,
         changes: SealedChanges,
@@ -116,23 +116,19 @@ impl TreeHasher {
     ) -> Roots {
         let (shared, version) = (&self.shared, changes.version);
         let slots: Vec<(&Dirty, &[DirtyCell])> = changes.dirty.iter().flat_map(slots_of).collect();
-        let count = pool.map_or(1, |(_, shards)| shards.clamp(1, WIDTH));
+        let count = shards_for(pool).min(WIDTH);
         if self.scratch.len() < count {
             self.scratch.resize_with(count, Scratch::new);
         }
         let width = slots.len().div_ceil(count).max(1);
         let mut shards: Vec<_> = self.scratch.iter_mut().zip(slots.chunks(width)).collect();
-        each(
-            pool.map(|(pool, _)| pool),
-            &mut shards,
-            |(scratch, slots)| {
-                for (dirty, cells) in *slots {
-                    let slot = usize::from(cells[0].slot);
-                    let bits = u32::from(changes.bits[slot]);
-                    write(&shared.slots[slot].digests).update(version, bits, cells, dirty, scratch);
-                }
-            },
-        );
+        each(pool, &mut shards, |(scratch, slots)| {
+            for (dirty, cells) in *slots {
+                let slot = usize::from(cells[0].slot);
+                let bits = u32::from(changes.bits[slot]);
+                write(&shared.slots[slot].digests).update(version, bits, cells, dirty, scratch);
+            }
+        });
         for (_, cells) in slots {
             let slot = usize::from(cells[0].slot);
             self.slots[slot] = read(&self.shared.slots[slot].digests).top();

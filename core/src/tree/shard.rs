@@ -7,14 +7,12 @@
 
 use std::ops::Range;
 
-use rayon::ThreadPool;
-
 use super::dirty::{Dirty, Mark};
 use super::update::Update;
 use super::{Shared, write};
 use crate::batch::Write;
 use crate::outcome::Refusal;
-use crate::parallel::each;
+use crate::parallel::{Threads, each};
 use crate::params::{WIDTH, slot_of};
 
 /// Fewest writes that are worth waking a thread for.
@@ -93,16 +91,16 @@ impl<'a> Shard<'a> {
 
 /// Applies a submission, atomically: all its shards take effect, or the refusal that comes first in path
 /// order is returned. Uses the threads of a pool if that is worth it.
-pub(super) fn apply(shards: &mut [Shard<'_>], pool: Option<&ThreadPool>) -> Result<(), Refusal> {
+pub(super) fn apply(shards: &mut [Shard<'_>], threads: Option<Threads<'_>>) -> Result<(), Refusal> {
     let writes: usize = shards.iter().map(|shard| shard.range.len()).sum();
-    let pool = pool.filter(|_| writes >= 2 * THREAD_WRITES_MIN);
-    each(pool, shards, Shard::apply);
+    let threads = threads.filter(|_| writes >= 2 * THREAD_WRITES_MIN);
+    each(threads, shards, Shard::apply);
     let refusal = shards.iter().find_map(|shard| shard.refusal);
     let end = match refusal {
         None => Shard::accept,
         Some(_) => Shard::roll_back,
     };
-    each(pool, shards, end);
+    each(threads, shards, end);
     refusal.map_or(Ok(()), Err)
 }
 

@@ -13,6 +13,7 @@ use super::{Shared, read};
 use crate::batch::{PreparedBatch, Requirement, Write};
 use crate::hash::Digest;
 use crate::outcome::Refusal;
+use crate::parallel::shards_for;
 use crate::params::{CollisionPolicy, WIDTH, slot_of};
 
 /// The changes of a submission that took effect.
@@ -132,9 +133,9 @@ impl TreeWriter {
         self.apply_on(None, batch, version)
     }
 
-    /// Works like [`Self::apply`], cut into a number of shards (1 to 128), each for one thread of a
-    /// pool; the result is the same. Without a pool, with one shard, or if a batch is too small to
-    /// be worth it, all work is done on the calling thread.
+    /// Works like [`Self::apply`], on a number of threads: the calling one, and others of a pool; the result is the
+    /// same. Without a pool, with one thread, or if a batch is too small to be worth it, all work is done on the calling
+    /// thread.
     ///
     /// A version is cut once: after the first submission that took effect, later ones use its shards.
     ///
@@ -222,7 +223,7 @@ impl TreeWriter {
         policy: CollisionPolicy,
     ) -> Result<Applied, Refusal> {
         if self.dirty.iter().all(Dirty::is_empty) {
-            let count = pool.map_or(1, |(_, shards)| shards.clamp(1, WIDTH));
+            let count = shards_for(pool).min(WIDTH);
             self.dirty.resize_with(count, Dirty::default);
         }
         let update = || Update {
@@ -247,7 +248,7 @@ impl TreeWriter {
                 &mut several[..]
             }
         };
-        shard::apply(shards, pool.map(|(pool, _)| pool))?;
+        shard::apply(shards, pool)?;
         let mut applied = Applied::default();
         for shard in shards {
             self.key_count = self.key_count.saturating_add_signed(shard.gained);
