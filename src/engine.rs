@@ -9,13 +9,13 @@ use std::time::Instant;
 use bytes::Bytes;
 use trunkline_actors::adaptive::reload_error::ReloadError;
 use trunkline_actors::admission::{Permit, TryAcquireError};
-use trunkline_actors::config::{Config, KzgMode};
+use trunkline_actors::config::Config;
 use trunkline_actors::decisions::{Decision, Window};
 use trunkline_actors::failure::EngineFailure;
-use trunkline_actors::message::{Pending, Submission};
+use trunkline_actors::message::Submission;
 use trunkline_actors::metrics::MetricsSnapshot;
 use trunkline_actors::metrics::timeline::Span;
-use trunkline_actors::receipt::{Receipt, RootSource, issue};
+use trunkline_actors::receipt::Receipt;
 use trunkline_actors::runtime::wait::block_on;
 use trunkline_actors::runtime::{clock, thread};
 use trunkline_actors::state::State;
@@ -411,8 +411,6 @@ impl Engine {
         let batch = Arc::new(batch.prepare(&state.params, context.cut_batch()));
         drop(preparing);
         let operations = batch.operations;
-        let root_source = (context.config().kzg.mode == KzgMode::OnDemand)
-            .then(|| self.running.pipeline.clone() as Arc<dyn RootSource>);
         let mut sequencer = self.running.sequencer.lock();
         context.health.check()?;
         if sequencer.closed {
@@ -420,28 +418,24 @@ impl Engine {
         }
         let sequence = sequencer.next_sequence;
         let provisional_root = provisional_root(&sequencer.provisional_root, &batch.digest);
-        let (completion, receipt) = issue(
-            sequence,
-            provisional_root,
-            &context.health,
-            &context.metrics,
-            root_source,
-            Arc::downgrade(state),
-        );
+        let accepted_at = clock::now();
+        let issuer = &self.running.issuer;
+        let (completion, receipt) = issuer.issue(sequence, provisional_root, accepted_at);
         sequencer.next_sequence += 1;
         sequencer.provisional_root = provisional_root;
         state.overlay.show(sequence, &batch);
-        self.running.pipeline.submit(Submission {
+        let wakes = self.running.pipeline.submit(Submission {
             sequence,
             provisional_root,
             batch,
-            pending: Pending {
-                completion,
-                _permit: permit,
-            },
-            sent_at: clock::now(),
+            completion,
+            permit,
+            accepted_at,
         });
         drop(sequencer);
+        if wakes {
+            self.running.pipeline.wake();
+        }
         context.metrics.submission_accepted(called_at, operations);
         Ok(receipt)
     }

@@ -10,6 +10,7 @@ use trunkline_actors::admission::Sequencer;
 use trunkline_actors::context::StageContext;
 use trunkline_actors::failure::EngineFailure;
 use trunkline_actors::pipeline::{PipelineHandle, Threads};
+use trunkline_actors::receipt::Issuer;
 use trunkline_actors::runtime::thread;
 use trunkline_actors::runtime::wait::block_on;
 use trunkline_core::store::lock::DirectoryLock;
@@ -22,6 +23,7 @@ pub(crate) struct Running {
     pub(crate) controls: Arc<Controls>,
     pub(crate) sequencer: Mutex<Sequencer>,
     pub(crate) pipeline: Arc<PipelineHandle>,
+    pub(crate) issuer: Arc<Issuer>,
     pub(crate) threads: Mutex<Option<Threads>>,
     /// Whether the shutdown is complete.
     pub(crate) ended: watch::Sender<bool>,

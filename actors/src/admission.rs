@@ -120,11 +120,21 @@ pub struct Permit {
     weight: Weight,
 }
 
+impl Permit {
+    /// Adds the permits of another one, so that all come back at once.
+    pub fn absorb(&mut self, mut other: Self) {
+        let added = std::mem::take(&mut other.weight);
+        self.weight = self.weight.plus(added);
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         let weight = self.weight;
-        self.admission
-            .change(|queue| queue.free = queue.free.plus(weight));
+        if weight != Weight::default() {
+            self.admission
+                .change(|queue| queue.free = queue.free.plus(weight));
+        }
     }
 }
 

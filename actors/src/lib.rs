@@ -14,7 +14,7 @@
 //! | `decisions` | windows of measurements and decisions, as data |
 //! | `metrics` | what the engine measures of itself |
 //! | `state` | what readers see |
-//! | `receipt`, `message`, `in_flight`, `admission` | what travels through the pipeline |
+//! | `receipt`, `message`, `intake`, `in_flight`, `admission` | what travels through the pipeline |
 //! | `adaptive` | pure controllers, and the thread that runs them |
 //! | `background`, `checkpoint` | work off the commit path |
 //! | `stage` | the five stages |
@@ -33,6 +33,7 @@ pub mod decisions;
 pub mod failure;
 pub mod health;
 pub mod in_flight;
+pub mod intake;
 pub mod message;
 pub mod metrics;
 pub mod pipeline;

@@ -1,7 +1,6 @@
 //! Messages that pass from stage to stage, in flow order. They carry batches, never single operations, and each owns
 //! the permits of its submissions.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,21 +8,21 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use trunkline_core::batch::PreparedBatch;
 use trunkline_core::hash::Digest;
-use trunkline_core::outcome::{Outcome, SubmissionOutcome};
+use trunkline_core::outcome::SubmissionOutcome;
 use trunkline_core::tree::SealedChanges;
 
 use crate::admission::Permit;
 use crate::failure::EngineFailure;
 use crate::in_flight::GroupSlot;
-use crate::receipt::{Completion, RootCompletion};
+use crate::receipt::{Completion, GroupCompletion, RootCompletion};
 use crate::state::layer::Layer;
 use crate::state::versions::Version;
 
 /// A message to ingest.
 #[derive(Debug)]
 pub enum IngestMessage {
-    /// A submission whose place is fixed.
-    Submission(Box<Submission>),
+    /// Submissions wait in the intake.
+    Submitted,
     /// A group has left the pipeline.
     SlotFreed,
     /// A drain behind everything submitted before.
@@ -53,8 +52,10 @@ pub enum KzgMessage {
 /// A message to persist.
 #[derive(Debug)]
 pub enum PersistMessage {
-    /// The next version, with its KZG root or without.
+    /// The next version.
     Version(HashedVersion),
+    /// A version has its KZG root now (commit mode `eager`).
+    RootReady,
     /// A checkpoint is durable up to this version: the log may be trimmed.
     Checkpointed(u64),
     /// A drain behind all versions before it.
@@ -70,26 +71,35 @@ pub struct Submission {
     pub provisional_root: Digest,
     /// Its hashed and sorted writes.
     pub batch: Arc<PreparedBatch>,
-    /// Its waiters and permits.
-    pub pending: Pending,
-    /// The time at which it was sent to ingest.
-    pub sent_at: Instant,
+    /// The pipeline's end of its receipt.
+    pub completion: Completion,
+    /// The permits that it holds until it is durable.
+    pub permit: Permit,
+    /// The time at which it was accepted.
+    pub accepted_at: Instant,
 }
 
-/// A submission's waiters, and the permits that it holds until it is durable.
+impl Submission {
+    /// Returns whether the submission ends its group and does not wait for others.
+    pub fn has_metadata(&self) -> bool {
+        !self.batch.metadata.is_empty()
+    }
+}
+
+/// The waiters of a version's submissions, and the permits that they hold until they are durable.
 #[derive(Debug)]
 pub struct Pending {
-    /// The pipeline's end of the receipt.
-    pub completion: Completion,
+    /// The pipeline's end of the receipts.
+    pub completion: GroupCompletion,
     /// Permits of admission.
-    pub _permit: Permit,
+    pub _permits: Option<Permit>,
 }
 
 /// Submissions that become one version together.
 #[derive(Debug)]
 pub struct SealedGroup {
     /// The submissions, in order.
-    pub submissions: VecDeque<Submission>,
+    pub submissions: Vec<Submission>,
     /// The group's place among those in flight.
     pub slot: GroupSlot,
     /// The time at which it was sent to tree.
@@ -107,8 +117,8 @@ pub struct AppliedGroup {
     pub changes: SealedChanges,
     /// The version's effects.
     pub layer: Arc<Layer>,
-    /// The submissions' waiters and permits, with the outcome of each.
-    pub pending: Vec<(Pending, Outcome)>,
+    /// The waiters and permits of the submissions.
+    pub pending: Pending,
     /// The group's place among those in flight.
     pub slot: GroupSlot,
     /// The time at which it was sent to hash.
@@ -137,8 +147,8 @@ pub struct HashedVersion {
     pub outcomes: Bytes,
     /// The version's effects.
     pub layer: Arc<Layer>,
-    /// The submissions' waiters and permits, with the outcome of each.
-    pub pending: Vec<(Pending, Outcome)>,
+    /// The waiters and permits of the submissions.
+    pub pending: Pending,
     /// The group's place among those in flight.
     pub slot: GroupSlot,
     /// The time at which it was sent to the stage that has it.

@@ -21,6 +21,7 @@ use crate::checkpoint::{self, ManifestFile};
 use crate::context::StageContext;
 use crate::failure::{EngineFailure, Stage, panic_message};
 use crate::health::Health;
+use crate::intake::Intake;
 use crate::message::{Drain, IngestMessage, KzgMessage, Submission};
 use crate::receipt::{RootCompletion, RootSource};
 use crate::runtime::thread::{self, JoinHandle};
@@ -33,15 +34,21 @@ use crate::stage::tree::TreeStage;
 /// The way into the pipeline.
 #[derive(Clone, Debug)]
 pub struct PipelineHandle {
+    intake: Arc<Intake>,
     ingest: Mailbox<IngestMessage>,
     kzg: Mailbox<KzgMessage>,
 }
 
 impl PipelineHandle {
-    /// Sends a submission on its way.
-    pub fn submit(&self, submission: Submission) {
-        self.ingest
-            .send(IngestMessage::Submission(Box::new(submission)));
+    /// Sends a submission on its way. Returns whether ingest must be woken for it, best without the sequencer's lock.
+    #[must_use]
+    pub fn submit(&self, submission: Submission) -> bool {
+        self.intake.push(submission)
+    }
+
+    /// Wakes ingest to take submissions.
+    pub fn wake(&self) {
+        self.ingest.send(IngestMessage::Submitted);
     }
 
     /// Sends a drain behind everything submitted before.
@@ -135,9 +142,10 @@ fn start_all(parts: Parts, threads: &mut Threads) -> io::Result<PipelineHandle> 
     let tree = threads.stage(Stage::Tree, move |_| {
         TreeStage::new(shared, hash, background, parts.writer, version)
     })?;
-    let shared = context.clone();
+    let (shared, intake) = (context.clone(), Arc::<Intake>::default());
+    let submitted = intake.clone();
     let ingest = threads.stage(Stage::Ingest, move |own| {
-        IngestStage::new(shared, tree, own, version)
+        IngestStage::new(shared, tree, own, submitted, version)
     })?;
 
     let admission = parts.controls.admission.clone();
@@ -150,7 +158,11 @@ fn start_all(parts: Parts, threads: &mut Threads) -> io::Result<PipelineHandle> 
         to_kzg.abort();
         persist.abort();
     }));
-    Ok(PipelineHandle { ingest, kzg })
+    Ok(PipelineHandle {
+        intake,
+        ingest,
+        kzg,
+    })
 }
 
 impl Threads {

@@ -1,14 +1,17 @@
 //! The receipt of a submission. Its holder can wait until the submission has digests, a KZG root, and is durable, from
 //! any async runtime or none.
 //!
-//! The pipeline holds the other end, a [`Completion`]. If that is dropped before the submission is durable, the waiters
-//! fail with the engine's failure, so that nobody waits for work that is lost.
+//! The pipeline holds the other end: a [`Completion`] of each submission, and from the tree on one [`GroupCompletion`]
+//! of all submissions of a version. What becomes known is known of the whole version. So a stage tells it once, and looks
+//! at single receipts only if somebody waits for this. If the pipeline's end is dropped before the submission is durable,
+//! the waiters fail with the engine's failure, so that nobody waits for work that is lost.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Weak};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use trunkline_core::evidence::Evidence;
 use trunkline_core::hash::Digest;
 use trunkline_core::outcome::Outcome;
@@ -16,8 +19,7 @@ use trunkline_core::outcome::Outcome;
 use crate::failure::EngineFailure;
 use crate::health::{Health, Waiter};
 use crate::metrics::{Metrics, State as Reached};
-use crate::runtime::clock;
-use crate::runtime::wait::Signal;
+use crate::runtime::wait::block_on;
 use crate::state::State;
 use crate::state::evidence::{self, EvidenceError};
 
@@ -121,15 +123,6 @@ pub struct Receipt {
     sequence: u64,
     provisional_root: Digest,
     progress: Arc<Progress>,
-    root_source: Option<Arc<dyn RootSource>>,
-    /// Weak, so that a receipt that is kept for long does not keep the tree in memory.
-    state: Weak<State>,
-}
-
-/// Computes the KZG root of a version that has none yet.
-pub trait RootSource: Send + Sync + std::fmt::Debug {
-    /// Asks for the root of a version.
-    fn request(&self, version: u64, completion: RootCompletion);
 }
 
 impl Receipt {
@@ -150,34 +143,37 @@ impl Receipt {
     ///
     /// Fails if the engine failed or was shut down before; so do all functions that wait.
     pub async fn hashed(&self) -> Result<Hashed, EngineFailure> {
-        self.progress.reached(|facts| facts.hashed).await
+        self.progress.reached(Reached::Hashed, Facts::hashed).await
     }
 
     /// As [`Self::hashed`], but blocks the thread.
     pub fn hashed_blocking(&self) -> Result<Hashed, EngineFailure> {
-        self.progress.reached_blocking(|facts| facts.hashed)
+        block_on(self.hashed())
     }
 
     /// Waits for a KZG root that covers the submission. In commit mode `on_demand` this requests the root.
     pub async fn root_ready(&self) -> Result<RootReady, EngineFailure> {
-        self.request_root(self.hashed().await?);
-        self.progress.reached(|facts| facts.root_ready).await
+        let hashed = self.hashed().await?;
+        self.progress.request_root(hashed.version);
+        let root_ready = |facts: &Facts, _| facts.root_ready;
+        self.progress.reached(Reached::RootReady, root_ready).await
     }
 
     /// As [`Self::root_ready`], but blocks the thread.
     pub fn root_ready_blocking(&self) -> Result<RootReady, EngineFailure> {
-        self.request_root(self.hashed_blocking()?);
-        self.progress.reached_blocking(|facts| facts.root_ready)
+        block_on(self.root_ready())
     }
 
     /// Waits until the submission is as durable as the configuration asks for; see [`Durability`].
     pub async fn durable(&self) -> Result<Durable, EngineFailure> {
-        self.progress.reached(|facts| facts.durable).await
+        self.progress
+            .reached(Reached::Durable, Facts::durable)
+            .await
     }
 
     /// As [`Self::durable`], but blocks the thread.
     pub fn durable_blocking(&self) -> Result<Durable, EngineFailure> {
-        self.progress.reached_blocking(|facts| facts.durable)
+        block_on(self.durable())
     }
 
     /// Waits until the submission is durable and returns its evidence, which shows the submission's place and outcome to
@@ -216,139 +212,322 @@ impl Receipt {
     }
 
     fn evidence_of_durable(&self) -> Result<Evidence, EvidenceError> {
-        let state = self.state.upgrade().ok_or(EvidenceError::Gone)?;
+        let state = self
+            .progress
+            .issuer
+            .state
+            .upgrade()
+            .ok_or(EvidenceError::Gone)?;
         evidence::of_kept(&state, self.sequence)
-    }
-
-    fn request_root(&self, hashed: Hashed) {
-        if let Some(source) = &self.root_source {
-            source.request(hashed.version, RootCompletion(self.progress.clone()));
-        }
     }
 }
 
-/// The facts about a submission that are known so far.
+/// Computes the KZG root of a version that has none yet.
+pub trait RootSource: Send + Sync + std::fmt::Debug {
+    /// Asks for the root of a version.
+    fn request(&self, version: u64, completion: RootCompletion);
+}
+
+/// The parts of an engine that its receipts use.
+#[derive(Debug)]
+pub struct Issuer {
+    /// Told of work that is lost.
+    pub health: Arc<Health>,
+    /// Measurements.
+    pub metrics: Arc<Metrics>,
+    /// Computes KZG roots in commit mode `on_demand`. In the other modes the pipeline does so without being asked.
+    pub root_source: Option<Arc<dyn RootSource>>,
+    /// Weak, so that a receipt that is kept for long does not keep the tree in memory.
+    pub state: Weak<State>,
+}
+
+impl Issuer {
+    /// Creates a receipt and the pipeline's end of it.
+    pub fn issue(
+        self: &Arc<Self>,
+        sequence: u64,
+        provisional_root: Digest,
+        accepted_at: Instant,
+    ) -> (Completion, Receipt) {
+        let progress = Arc::new(Progress {
+            place: Mutex::default(),
+            accepted_at,
+            issuer: self.clone(),
+        });
+        let receipt = Receipt {
+            sequence,
+            provisional_root,
+            progress: progress.clone(),
+        };
+        (Completion(Some(progress)), receipt)
+    }
+}
+
+/// The facts about the submissions of one version that are known so far.
 #[derive(Debug, Default)]
 struct Facts {
-    hashed: Option<Hashed>,
+    version: Option<VersionFacts>,
     root_ready: Option<RootReady>,
-    durable: Option<Durable>,
+    durable: Option<DurableFacts>,
     failed: Option<EngineFailure>,
-    wakers: Vec<Waker>,
+    /// The facts that somebody waits for, or has waited for.
+    awaited: [bool; Reached::COUNT],
+}
+
+/// The facts that are known once a version has digests.
+#[derive(Clone, Copy, Debug)]
+struct VersionFacts {
+    number: u64,
+    commit_id: Digest,
+    state_digest: Digest,
+}
+
+/// The facts that are known once a version is durable.
+#[derive(Clone, Copy, Debug)]
+struct DurableFacts {
+    kzg_root: Option<[u8; 48]>,
+    durability: Durability,
 }
 
 impl Facts {
-    /// Returns a fact, or the failure if there will be no such fact.
-    fn answer<T>(&self, get: impl Fn(&Self) -> Option<T>) -> Option<Result<T, EngineFailure>> {
-        match (get(self), &self.failed) {
-            (Some(fact), _) => Some(Ok(fact)),
-            (None, Some(failure)) => Some(Err(failure.clone())),
-            (None, None) => None,
-        }
+    fn hashed(&self, outcome: Outcome) -> Option<Hashed> {
+        let version = self.version?;
+        Some(Hashed {
+            version: version.number,
+            commit_id: version.commit_id,
+            state_digest: version.state_digest,
+            outcome,
+        })
+    }
+
+    fn durable(&self, outcome: Outcome) -> Option<Durable> {
+        let (version, durable) = (self.version?, self.durable?);
+        Some(Durable {
+            version: version.number,
+            commit_id: version.commit_id,
+            state_digest: version.state_digest,
+            kzg_root: durable.kzg_root,
+            outcome,
+            durability: durable.durability,
+        })
     }
 }
 
-/// Shared by a receipt and its completions.
+/// The place of a submission, and who waits for it.
+#[derive(Debug, Default)]
+struct Place {
+    /// The facts of its version and its outcome, once it is part of a version.
+    group: Option<(Arc<Mutex<Facts>>, Outcome)>,
+    /// The failure of the engine, if the submission never became part of a version.
+    failed: Option<EngineFailure>,
+    waiting: Vec<(Reached, Waker)>,
+}
+
+impl Place {
+    /// Returns a fact, or the failure if there will be no such fact. Remembers that somebody waits for it otherwise.
+    fn answer<T>(
+        &self,
+        reached: Reached,
+        get: impl Fn(&Facts, Outcome) -> Option<T>,
+    ) -> Option<Result<T, EngineFailure>> {
+        let Some((facts, outcome)) = &self.group else {
+            return self.failed.clone().map(Err);
+        };
+        let mut facts = facts.lock();
+        let fact = get(&facts, *outcome).map(Ok);
+        let answer = fact.or_else(|| facts.failed.clone().map(Err));
+        facts.awaited[reached as usize] |= answer.is_none();
+        answer
+    }
+
+    /// Moves the wakers of those who wait for one of these facts.
+    fn take_waiting(&mut self, ended: impl Fn(Reached) -> bool, wakers: &mut Vec<Waker>) {
+        let ended = self.waiting.extract_if(.., |(reached, _)| ended(*reached));
+        wakers.extend(ended.map(|(_, waker)| waker));
+    }
+}
+
+/// The progress of a submission, shared by its receipt and its completion.
 #[derive(Debug)]
 struct Progress {
-    facts: Signal<Facts>,
+    place: Mutex<Place>,
     accepted_at: Instant,
-    metrics: Arc<Metrics>,
-    health: Arc<Health>,
+    issuer: Arc<Issuer>,
 }
 
 impl Progress {
-    /// Adds a fact, counts the state that was reached, and wakes the waiters.
-    fn learn(&self, state: Option<Reached>, learn: impl FnOnce(&mut Facts)) {
-        if let Some(state) = state {
-            self.metrics.state_reached(state, self.accepted_at);
+    async fn reached<T>(
+        &self,
+        reached: Reached,
+        get: impl Fn(&Facts, Outcome) -> Option<T>,
+    ) -> Result<T, EngineFailure> {
+        poll_fn(|context| self.poll_reached(reached, &get, context)).await
+    }
+
+    fn poll_reached<T>(
+        &self,
+        reached: Reached,
+        get: impl Fn(&Facts, Outcome) -> Option<T>,
+        context: &Context<'_>,
+    ) -> Poll<Result<T, EngineFailure>> {
+        let mut place = self.place.lock();
+        if let Some(answer) = place.answer(reached, get) {
+            return Poll::Ready(answer);
         }
-        let wakers = self.facts.update(|facts| {
-            learn(facts);
-            std::mem::take(&mut facts.wakers)
-        });
-        wakers.into_iter().for_each(Waker::wake);
+        let waker = context.waker();
+        let mut waiting = place.waiting.iter();
+        if !waiting.any(|(awaited, known)| *awaited == reached && known.will_wake(waker)) {
+            place.waiting.push((reached, waker.clone()));
+        }
+        Poll::Pending
     }
 
-    async fn reached<T: Copy>(
-        &self,
-        get: impl Fn(&Facts) -> Option<T>,
-    ) -> Result<T, EngineFailure> {
-        poll_fn(|context| {
-            let mut facts = self.facts.lock();
-            if let Some(answer) = facts.answer(&get) {
-                return Poll::Ready(answer);
-            }
-            let waker = context.waker();
-            if !facts.wakers.iter().any(|known| known.will_wake(waker)) {
-                facts.wakers.push(waker.clone());
-            }
-            Poll::Pending
-        })
-        .await
-    }
-
-    fn reached_blocking<T: Copy>(
-        &self,
-        get: impl Fn(&Facts) -> Option<T>,
-    ) -> Result<T, EngineFailure> {
-        self.facts.wait_for(|facts| facts.answer(&get))
+    /// Asks for the KZG root of the submission's version.
+    fn request_root(self: &Arc<Self>, version: u64) {
+        let group = self.place.lock().group.clone();
+        if let (Some(source), Some((facts, _))) = (&self.issuer.root_source, group) {
+            let group = Group {
+                facts,
+                accepted_at: vec![self.accepted_at],
+                members: vec![self.clone()],
+            };
+            source.request(version, RootCompletion(Arc::new(group)));
+        }
     }
 }
 
 impl Waiter for Progress {
     fn fail(&self, cause: EngineFailure) {
-        self.learn(None, |facts| facts.failed = Some(cause));
+        let mut wakers = Vec::new();
+        let mut place = self.place.lock();
+        place.failed = Some(cause);
+        place.take_waiting(|_| true, &mut wakers);
+        drop(place);
+        wakers.into_iter().for_each(Waker::wake);
     }
 }
 
-/// Creates a receipt and the pipeline's end of it. Without `root_source` the pipeline computes every KZG root without
-/// being asked.
-pub fn issue(
-    sequence: u64,
-    provisional_root: Digest,
-    health: &Arc<Health>,
-    metrics: &Arc<Metrics>,
-    root_source: Option<Arc<dyn RootSource>>,
-    state: Weak<State>,
-) -> (Completion, Receipt) {
-    let progress = Arc::new(Progress {
-        facts: Signal::default(),
-        accepted_at: clock::now(),
-        metrics: metrics.clone(),
-        health: health.clone(),
-    });
-    let receipt = Receipt {
-        sequence,
-        provisional_root,
-        progress: progress.clone(),
-        root_source,
-        state,
-    };
-    (Completion(progress), receipt)
-}
-
-/// The pipeline's end of a receipt. Dropping it before the submission is durable fails the waiters.
+/// The pipeline's end of a receipt, until the submission is part of a version. Dropping it fails the waiters.
 #[derive(Debug)]
-pub struct Completion(Arc<Progress>);
+pub struct Completion(Option<Arc<Progress>>);
 
-impl Completion {
-    /// Returns when the submission was accepted.
-    pub fn accepted_at(&self) -> Instant {
-        self.0.accepted_at
+impl Drop for Completion {
+    fn drop(&mut self) {
+        if let Some(progress) = self.0.take() {
+            progress.issuer.health.abandon(progress.clone());
+        }
+    }
+}
+
+/// The submissions of one version, and what is known of them.
+#[derive(Debug)]
+struct Group {
+    facts: Arc<Mutex<Facts>>,
+    members: Vec<Arc<Progress>>,
+    accepted_at: Vec<Instant>,
+}
+
+impl Group {
+    /// Adds a fact, counts the state that was reached, and wakes those who wait for it.
+    fn learn(&self, reached: Reached, learn: impl FnOnce(&mut Facts)) {
+        if let Some(first) = self.members.first() {
+            let metrics = &first.issuer.metrics;
+            metrics.states_reached(reached, &self.accepted_at);
+        }
+        let mut facts = self.facts.lock();
+        learn(&mut facts);
+        let is_awaited = facts.awaited[reached as usize];
+        drop(facts);
+        if is_awaited {
+            self.wake(|awaited| awaited == reached);
+        }
     }
 
-    /// Tells the waiters that the submission's version has digests.
-    pub fn hashed(&self, hashed: Hashed) {
+    /// Wakes those who wait for one of these facts.
+    fn wake(&self, ended: impl Fn(Reached) -> bool) {
+        let mut wakers = Vec::with_capacity(self.members.len());
+        for member in &self.members {
+            member.place.lock().take_waiting(&ended, &mut wakers);
+        }
+        // Without a lock, since a waker may run any code.
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Fails those who wait for facts that will not be known.
+    fn abandon(self: &Arc<Self>) {
+        if let Some(first) = self.members.first() {
+            first.issuer.health.abandon(self.clone());
+        }
+    }
+}
+
+impl Waiter for Group {
+    fn fail(&self, cause: EngineFailure) {
+        self.facts.lock().failed = Some(cause);
+        self.wake(|_| true);
+    }
+}
+
+/// The pipeline's end of the receipts of one version. Dropping it before the version is durable fails the waiters.
+#[derive(Debug)]
+pub struct GroupCompletion(Arc<Group>);
+
+impl GroupCompletion {
+    /// Makes submissions part of one version, each with its outcome.
+    pub fn new(completions: impl ExactSizeIterator<Item = (Completion, Outcome)>) -> Self {
+        let facts = Arc::<Mutex<Facts>>::default();
+        let mut awaited = [false; Reached::COUNT];
+        let mut members = Vec::with_capacity(completions.len());
+        let mut accepted_at = Vec::with_capacity(completions.len());
+        for (mut completion, outcome) in completions {
+            let Some(progress) = completion.0.take() else {
+                continue;
+            };
+            let mut place = progress.place.lock();
+            place.group = Some((facts.clone(), outcome));
+            for (reached, _) in &place.waiting {
+                awaited[*reached as usize] = true;
+            }
+            drop(place);
+            accepted_at.push(progress.accepted_at);
+            members.push(progress);
+        }
+        let mut known = facts.lock();
+        for (known, awaited) in known.awaited.iter_mut().zip(awaited) {
+            *known |= awaited;
+        }
+        drop(known);
+        Self(Arc::new(Group {
+            facts,
+            members,
+            accepted_at,
+        }))
+    }
+
+    /// Returns when the submissions were accepted.
+    pub fn accepted_at(&self) -> &[Instant] {
+        &self.0.accepted_at
+    }
+
+    /// Tells the waiters that the version has digests.
+    pub fn hashed(&self, number: u64, commit_id: Digest, state_digest: Digest) {
+        let version = VersionFacts {
+            number,
+            commit_id,
+            state_digest,
+        };
         self.0
-            .learn(Some(Reached::Hashed), |facts| facts.hashed = Some(hashed));
+            .learn(Reached::Hashed, |facts| facts.version = Some(version));
     }
 
-    /// Tells the waiters that the submission is durable.
-    pub fn durable(self, durable: Durable) {
-        self.0.learn(Some(Reached::Durable), |facts| {
-            facts.durable = Some(durable);
-        });
+    /// Tells the waiters that the version is durable.
+    pub fn durable(self, kzg_root: Option<[u8; 48]>, durability: Durability) {
+        let durable = DurableFacts {
+            kzg_root,
+            durability,
+        };
+        self.0
+            .learn(Reached::Durable, |facts| facts.durable = Some(durable));
     }
 
     /// Returns a completion for the KZG root.
@@ -357,33 +536,31 @@ impl Completion {
     }
 }
 
-impl Drop for Completion {
+impl Drop for GroupCompletion {
     fn drop(&mut self) {
         if self.0.facts.lock().durable.is_none() {
-            self.0.health.abandon(self.0.clone());
+            self.0.abandon();
         }
     }
 }
 
-/// The pipeline's end of a receipt's KZG root. Dropping it before [`Self::complete`] fails the waiters.
+/// The pipeline's end of the KZG root of one version. Dropping it before [`Self::complete`] fails the waiters.
 #[derive(Debug)]
-pub struct RootCompletion(Arc<Progress>);
+pub struct RootCompletion(Arc<Group>);
 
 impl RootCompletion {
-    /// Tells the waiters a KZG root that covers the submission. Only the first root counts.
+    /// Tells the waiters a KZG root that covers the version. Only the first root counts.
     pub fn complete(self, root_ready: RootReady) {
-        if self.0.facts.lock().root_ready.is_none() {
-            self.0.learn(Some(Reached::RootReady), |facts| {
-                facts.root_ready = Some(root_ready);
-            });
-        }
+        self.0.learn(Reached::RootReady, |facts| {
+            facts.root_ready.get_or_insert(root_ready);
+        });
     }
 }
 
 impl Drop for RootCompletion {
     fn drop(&mut self) {
         if self.0.facts.lock().root_ready.is_none() {
-            self.0.health.abandon(self.0.clone());
+            self.0.abandon();
         }
     }
 }

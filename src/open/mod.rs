@@ -36,6 +36,7 @@ use trunkline_actors::config::{Config, KzgMode};
 use trunkline_actors::context::StageContext;
 use trunkline_actors::health::Health;
 use trunkline_actors::pipeline::{self, Parts};
+use trunkline_actors::receipt::{Issuer, RootSource};
 use trunkline_actors::runtime::entropy;
 use trunkline_actors::state::State;
 use trunkline_actors::testing::Faults;
@@ -193,11 +194,20 @@ fn start(
         provisional_root: provisional_start(&last.commit_id, recovery.open_epoch),
         closed: false,
     };
+    let pipeline = Arc::new(pipeline);
+    let is_on_demand = context.config().kzg.mode == KzgMode::OnDemand;
+    let issuer = Issuer {
+        health: context.health.clone(),
+        metrics: context.metrics.clone(),
+        root_source: is_on_demand.then(|| pipeline.clone() as Arc<dyn RootSource>),
+        state: Arc::downgrade(&context.state),
+    };
     Ok(Running {
         context,
         controls,
         sequencer: Mutex::new(sequencer),
-        pipeline: Arc::new(pipeline),
+        pipeline,
+        issuer: Arc::new(issuer),
         threads: Mutex::new(Some(threads)),
         ended: watch::Sender::new(false),
         recovery,

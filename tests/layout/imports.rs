@@ -6,7 +6,7 @@ use std::fs;
 use crate::sources::{Index, Source, paths, root, sources};
 
 /// Folders and files of `actors/src`, from low to high. Imports go from higher to lower ones.
-const ACTORS: [&[&str]; 13] = [
+const ACTORS: [&[&str]; 14] = [
     &["runtime"],
     &["failure", "actor"],
     &["config"],
@@ -16,6 +16,7 @@ const ACTORS: [&[&str]; 13] = [
     &["state"],
     &["admission", "receipt", "context"],
     &["message"],
+    &["intake"],
     &["adaptive"],
     &["background", "checkpoint"],
     &["stage"],

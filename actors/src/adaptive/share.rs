@@ -1,4 +1,5 @@
-//! The share of what is under way that one group may have, so that groups overlap.
+//! The share of what is under way that one group has: at most so much, so that groups overlap, and at least so much, so
+//! that they are few.
 //!
 //! Stages work at the same time only on different groups. In a closed loop all callers of one group come back at once,
 //! and would be sealed into one group again, which overlaps with nothing. So a group takes no more than its share of
@@ -26,4 +27,21 @@ const SHARE_OPERATIONS_MIN: u64 = 8_192;
 pub fn group_share(operations_inside: u64, groups_in_flight_max: u64) -> u64 {
     let shares = groups_in_flight_max.clamp(1, SHARES_MAX);
     operations_inside.div_ceil(shares).max(SHARE_OPERATIONS_MIN)
+}
+
+/// Returns how many operations must wait for a group to be sealed while others are in flight.
+///
+/// The callers of a group come back one after the other. The first of them must not become a group alone while the
+/// rest is about to follow. Nearly as much as is in flight makes groups of about half of what is inside, so that one
+/// gathers and is applied while another becomes durable. Exactly as much would let two groups that differ by one
+/// operation take turns and never overlap.
+///
+/// ```
+/// use trunkline_actors::adaptive::group_least;
+/// assert_eq!(group_least(256), 224);
+/// // Single submissions wait for nobody, and large groups need not grow.
+/// assert_eq!((group_least(1), group_least(60_000)), (0, 8_192));
+/// ```
+pub fn group_least(operations_in_flight: u64) -> u64 {
+    (operations_in_flight - operations_in_flight.div_ceil(8)).min(SHARE_OPERATIONS_MIN)
 }

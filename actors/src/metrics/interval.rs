@@ -121,12 +121,7 @@ impl Interval {
     }
 
     /// Records that a group is durable. `accepted` tells when its submissions were accepted.
-    pub fn durable(
-        &self,
-        tag: &GroupTag,
-        accepted: impl Iterator<Item = Instant>,
-        cap_of_now: u64,
-    ) {
+    pub fn durable(&self, tag: &GroupTag, accepted: &[Instant], cap_of_now: u64) {
         let now = clock::now();
         let mut durable = self.durable.lock();
         durable.operations += tag.operations;
@@ -140,7 +135,7 @@ impl Interval {
             let sum_us = sum_us.saturating_add(tag.operations_waited_us);
             durable.under_cap.weigh(tag.operations, sum_us);
         }
-        for accepted_at in accepted {
+        for accepted_at in accepted.iter().copied() {
             let waited = micros(tag.sealed_at.saturating_duration_since(accepted_at));
             let latency = micros(now.saturating_duration_since(accepted_at));
             durable.seal_wait_us.saturating_record(waited);
@@ -253,7 +248,7 @@ mod tests {
         };
         let now = tag.sealed_at;
         let before = now.checked_sub(Duration::from_secs(3)).unwrap_or(now);
-        interval.durable(&tag, [now, before].into_iter(), 50);
+        interval.durable(&tag, &[now, before], 50);
         let mut window = Window {
             group_operations_max: 50,
             ..Window::default()
@@ -268,16 +263,8 @@ mod tests {
     fn latencies_under_another_cap_are_told_apart() {
         let interval = Interval::default();
         let accepted = clock::now();
-        interval.durable(
-            &tag(50, ClosedBy::Operations),
-            [accepted; 3].into_iter(),
-            50,
-        );
-        interval.durable(
-            &tag(70, ClosedBy::Operations),
-            [accepted; 2].into_iter(),
-            50,
-        );
+        interval.durable(&tag(50, ClosedBy::Operations), &[accepted; 3], 50);
+        interval.durable(&tag(70, ClosedBy::Operations), &[accepted; 2], 50);
         let mut window = Window {
             group_operations_max: 50,
             ..Window::default()
@@ -288,25 +275,13 @@ mod tests {
         assert_eq!(window.durable_under_cap_us.count, 3);
 
         // The cap was moved: what was sealed under the one before says nothing about it.
-        interval.durable(
-            &tag(50, ClosedBy::Operations),
-            [accepted; 3].into_iter(),
-            50,
-        );
-        interval.durable(
-            &tag(70, ClosedBy::Operations),
-            [accepted; 2].into_iter(),
-            70,
-        );
+        interval.durable(&tag(50, ClosedBy::Operations), &[accepted; 3], 50);
+        interval.durable(&tag(70, ClosedBy::Operations), &[accepted; 2], 70);
         window.group_operations_max = 70;
         assert_eq!(end(&interval, &mut window).count(), 2);
 
         // Also if nothing has become durable since.
-        interval.durable(
-            &tag(70, ClosedBy::Operations),
-            [accepted; 2].into_iter(),
-            70,
-        );
+        interval.durable(&tag(70, ClosedBy::Operations), &[accepted; 2], 70);
         window.group_operations_max = 90;
         assert_eq!(end(&interval, &mut window).count(), 0);
         assert_eq!(window.durable_us.count, 2);

@@ -31,7 +31,7 @@ pub use table::{Metrics, MetricsSnapshot, StageMetrics, TABLE};
 
 /// A state of a submission whose latency is measured: `Accepted` from the call that submitted it, the others from
 /// acceptance.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// The engine accepted the submission.
     Accepted,
@@ -41,6 +41,11 @@ pub enum State {
     RootReady,
     /// It is durable.
     Durable,
+}
+
+impl State {
+    /// The number of states.
+    pub const COUNT: usize = 4;
 }
 
 /// The way in which a proof obtained the opening of a slot.
@@ -87,8 +92,8 @@ impl Metrics {
 
     /// Records that a stage took up a message and forwarded it.
     pub fn stage_served(&self, stage: Stage, queue_wait: Duration, service: Duration) {
-        self.queue_wait_us[stage as usize].record_duration(queue_wait);
-        self.service_us[stage as usize].record_duration(service);
+        self.queue_wait_us[stage as usize].record_durations([queue_wait].into_iter());
+        self.service_us[stage as usize].record_durations([service].into_iter());
         self.interval.served(stage, queue_wait, service);
     }
 
@@ -103,22 +108,23 @@ impl Metrics {
         });
     }
 
-    /// Records that a submission reached a state.
-    pub fn state_reached(&self, state: State, since: Instant) {
+    /// Records that submissions reached a state, each since its time.
+    pub fn states_reached(&self, state: State, since: &[Instant]) {
         let latency = match state {
             State::Accepted => &self.accepted_us,
             State::Hashed => &self.hashed_us,
             State::RootReady => &self.root_ready_us,
             State::Durable => &self.durable_us,
         };
-        latency.record_duration(clock::now() - since);
+        let now = clock::now();
+        latency.record_durations(since.iter().map(|since| now - *since));
     }
 
     /// Records that a submission was accepted; `since` is the time of the call.
     pub fn submission_accepted(&self, since: Instant, operations: usize) {
         self.submissions.record(1);
         self.operations.record(operations as u64);
-        self.state_reached(State::Accepted, since);
+        self.states_reached(State::Accepted, &[since]);
     }
 
     /// Records that a group was sealed.

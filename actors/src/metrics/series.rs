@@ -92,9 +92,12 @@ impl Histogram {
     }
 
     /// Records microseconds for snapshots and seconds for the facade.
-    pub(super) fn record_duration(&self, duration: Duration) {
-        self.values.lock().saturating_record(micros(duration));
-        self.exported.record(duration.as_secs_f64());
+    pub(super) fn record_durations(&self, durations: impl Iterator<Item = Duration>) {
+        let mut values = self.values.lock();
+        for duration in durations {
+            values.saturating_record(micros(duration));
+            self.exported.record(duration.as_secs_f64());
+        }
     }
 
     pub(super) fn get(&self) -> Quantiles {

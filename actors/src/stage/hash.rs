@@ -14,7 +14,6 @@ use crate::context::StageContext;
 use crate::decisions::Work;
 use crate::failure::Stage;
 use crate::message::{AppliedGroup, HashedVersion, KzgMessage, StageMessage, SubmissionRange};
-use crate::receipt::Hashed;
 use crate::runtime::clock;
 use crate::state::versions::{Submissions, Version, provisional_before};
 
@@ -55,14 +54,9 @@ impl HashStage {
         let outcomes = Bytes::from(outcomes);
         let record = self.record(group.submissions, &roots, outcomes_digest);
         let version = self.version(record, roots, &outcomes, group.layer.replaced_bytes());
-        for (pending, outcome) in &group.pending {
-            pending.completion.hashed(Hashed {
-                version: version.number(),
-                commit_id: version.commit_id,
-                state_digest: version.roots.state_digest,
-                outcome: *outcome,
-            });
-        }
+        let (number, state_digest) = (version.number(), version.roots.state_digest);
+        let completion = &group.pending.completion;
+        completion.hashed(number, version.commit_id, state_digest);
         HashedVersion {
             version,
             outcomes,

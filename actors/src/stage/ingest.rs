@@ -1,8 +1,9 @@
 //! Ingest: submissions come in with their place fixed; groups go out.
 //!
-//! A group is sealed as soon as a slot is free and a submission waits, so groups are small while there is little to do
-//! and grow by themselves under load. With `group.linger_ms` the oldest submission first waits that long for others,
-//! unless a full group or something urgent waits. `GroupLimits::closed_by` says where a group ends.
+//! A group is sealed as soon as a slot is free and enough waits, compared with what is in flight: so groups are small
+//! while there is little to do, grow by themselves under load, and are about as large as one another. With
+//! `group.linger_ms` the oldest submission first waits that long for others, unless a full group or something urgent
+//! waits. `GroupLimits::closed_by` says where a group ends.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,10 +11,11 @@ use std::time::{Duration, Instant};
 
 use super::serve;
 use crate::actor::{Actor, Mailbox};
-use crate::adaptive::group_share;
+use crate::adaptive::{group_least, group_share};
 use crate::context::StageContext;
 use crate::failure::Stage;
 use crate::in_flight::{GroupSlot, OnFree};
+use crate::intake::Intake;
 use crate::message::{Drain, IngestMessage, SealedGroup, StageMessage, Submission};
 use crate::metrics::group::{ClosedBy, GroupTag};
 use crate::runtime::clock::{self, micros};
@@ -23,7 +25,7 @@ const LINGER_LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// An entry of the queue.
 enum Queued {
-    Submission(Box<Submission>),
+    Submission(Submission),
     Drain(Drain),
 }
 
@@ -32,6 +34,9 @@ pub struct IngestStage {
     context: Arc<StageContext>,
     tree: Mailbox<StageMessage<SealedGroup>>,
     on_free: OnFree,
+    intake: Arc<Intake>,
+    /// Submissions on their way from the intake to the queue; empty otherwise.
+    taken: Vec<Submission>,
     queue: VecDeque<Queued>,
     operations: usize,
     bytes: usize,
@@ -49,11 +54,14 @@ impl IngestStage {
         context: Arc<StageContext>,
         tree: Mailbox<StageMessage<SealedGroup>>,
         own: Mailbox<IngestMessage>,
+        intake: Arc<Intake>,
         version: u64,
     ) -> Self {
         Self {
             version,
             context,
+            intake,
+            taken: Vec::new(),
             tree,
             on_free: Arc::new(move || own.send(IngestMessage::SlotFreed)),
             queue: VecDeque::new(),
@@ -64,26 +72,45 @@ impl IngestStage {
         }
     }
 
-    fn push(&mut self, submission: Box<Submission>) {
-        self.operations += submission.batch.operations;
-        self.bytes += submission.batch.bytes;
-        self.urgent += usize::from(submission.has_metadata());
-        self.queue.push_back(Queued::Submission(submission));
+    /// Takes all submissions from the intake.
+    fn take_in(&mut self) {
+        self.intake.take(&mut self.taken);
+        for submission in self.taken.drain(..) {
+            self.operations += submission.batch.operations;
+            self.bytes += submission.batch.bytes;
+            self.urgent += usize::from(submission.has_metadata());
+            self.queue.push_back(Queued::Submission(submission));
+        }
         self.context.metrics.operations_waiting(self.operations);
     }
 
-    /// Seals and forwards as many groups as there are slots for.
+    /// Seals and forwards groups until it has to wait.
     fn advance(&mut self) {
-        self.look_at = None;
+        loop {
+            let Some(wait) = self.seal_all() else {
+                return self.abort();
+            };
+            self.look_at = wait.look_at;
+            if self.intake.wake_at(wait.operations) {
+                return;
+            }
+            self.take_in();
+        }
+    }
+
+    /// Seals and forwards as many groups as there are slots for. Returns what to wait for then, or `None` if the engine
+    /// has failed.
+    fn seal_all(&mut self) -> Option<Wait> {
         loop {
             match self.queue.front() {
-                None => return,
+                None => return Some(Wait::for_operations(1)),
                 Some(Queued::Drain(_)) => self.forward_drain(),
                 Some(Queued::Submission(first)) => {
-                    let sent_at = first.sent_at;
-                    if self.must_wait(sent_at) || !self.seal_and_forward(sent_at) {
-                        return;
+                    let accepted_at = first.accepted_at;
+                    if let Some(wait) = self.must_wait(accepted_at) {
+                        return Some(wait);
                     }
+                    self.seal_and_forward(accepted_at)?;
                 }
             }
         }
@@ -96,42 +123,47 @@ impl IngestStage {
         }
     }
 
-    /// Returns whether the engine is healthy.
-    fn seal_and_forward(&mut self, sent_at: Instant) -> bool {
+    /// Returns `None` if the engine has failed.
+    fn seal_and_forward(&mut self, accepted_at: Instant) -> Option<()> {
         let context = self.context.clone();
         let begun_us = context.metrics.uptime_us();
-        let sealed = serve(&context, Stage::Ingest, sent_at, None, || Ok(self.seal()));
-        let Some(group) = sealed else {
-            self.abort();
-            return false;
-        };
+        let seal = || Ok(self.seal());
+        let group = serve(&context, Stage::Ingest, accepted_at, None, seal)?;
         context
             .metrics
             .span(Stage::Ingest, &group.slot.tag, begun_us);
         self.tree.send(StageMessage::Work(group));
-        true
+        Some(())
     }
 
-    /// Returns whether the next group, whose first submission was sent at this time, must not be sealed yet.
-    fn must_wait(&mut self, first_sent_at: Instant) -> bool {
+    /// Returns what the next group, whose first submission was accepted at this time, waits for before it is sealed.
+    fn must_wait(&self, first_accepted_at: Instant) -> Option<Wait> {
         let config = self.context.config();
         let group = &config.group;
-        if self.context.in_flight.groups() >= group.in_flight_max {
-            return true;
+        let in_flight = &self.context.in_flight;
+        if in_flight.groups() >= group.in_flight_max {
+            return Some(Wait::for_operations(usize::MAX));
         }
         let operations_max = self.context.settings.group_operations_max.get();
         let is_full = self.operations >= operations_max || self.bytes >= group.bytes_max;
-        if group.linger_ms == 0 || is_full || self.urgent > 0 {
-            return false;
+        if is_full || self.urgent > 0 {
+            return None;
+        }
+        let least = group_least(in_flight.operations() as u64) as usize;
+        let least = least.min(operations_max);
+        if self.operations < least {
+            return Some(Wait::for_operations(least - self.operations));
+        }
+        if group.linger_ms == 0 {
+            return None;
         }
         // Counted from acceptance: the submission may have waited for a slot already.
-        let until = first_sent_at + Duration::from_millis(group.linger_ms);
+        let until = first_accepted_at + Duration::from_millis(group.linger_ms);
         let now = clock::now();
-        if until <= now {
-            return false;
-        }
-        self.look_at = Some(until.min(now + LINGER_LOOK_INTERVAL));
-        true
+        (until > now).then(|| Wait {
+            operations: 1,
+            look_at: Some(until.min(now + LINGER_LOOK_INTERVAL)),
+        })
     }
 
     fn seal(&mut self) -> SealedGroup {
@@ -170,12 +202,12 @@ impl IngestStage {
     }
 
     /// Takes the submissions of the next group from the queue, and returns what closed it.
-    fn take_group(&mut self, limits: GroupLimits) -> (VecDeque<Submission>, ClosedBy) {
-        let mut submissions = VecDeque::new();
+    fn take_group(&mut self, limits: GroupLimits) -> (Vec<Submission>, ClosedBy) {
+        let mut submissions = Vec::with_capacity(self.queue.len());
         let mut size = GroupSize::default();
         loop {
             let next = match self.queue.front() {
-                Some(Queued::Submission(next)) => Some(&**next),
+                Some(Queued::Submission(next)) => Some(next),
                 _ => None,
             };
             if let Some(closed_by) = limits.closed_by(size, next) {
@@ -186,15 +218,26 @@ impl IngestStage {
                 self.bytes -= submission.batch.bytes;
                 self.urgent -= usize::from(submission.has_metadata());
                 size = size.with(&submission);
-                submissions.push_back(*submission);
+                submissions.push(submission);
             }
         }
     }
 }
 
-impl Submission {
-    fn has_metadata(&self) -> bool {
-        !self.batch.metadata.is_empty()
+/// What ingest waits for.
+struct Wait {
+    /// Operations that must come, unless a slot becomes free before.
+    operations: usize,
+    /// The time at which a lingering group is looked at again.
+    look_at: Option<Instant>,
+}
+
+impl Wait {
+    fn for_operations(operations: usize) -> Self {
+        Self {
+            operations,
+            look_at: None,
+        }
     }
 }
 
@@ -263,9 +306,9 @@ impl GroupLimits {
 }
 
 /// Returns the sum of the times that the operations of submissions have waited, microseconds.
-fn waited_us(submissions: &VecDeque<Submission>, until: Instant) -> u64 {
+fn waited_us(submissions: &[Submission], until: Instant) -> u64 {
     let waited_us = |submission: &Submission| {
-        let waited = micros(until.saturating_duration_since(submission.sent_at));
+        let waited = micros(until.saturating_duration_since(submission.accepted_at));
         waited.saturating_mul(submission.batch.operations as u64)
     };
     let waited = submissions.iter().map(waited_us);
@@ -276,9 +319,9 @@ impl Actor for IngestStage {
     type Message = IngestMessage;
 
     fn handle(&mut self, message: IngestMessage) {
+        self.take_in();
         match message {
-            IngestMessage::Submission(submission) => self.push(submission),
-            IngestMessage::SlotFreed => {}
+            IngestMessage::Submitted | IngestMessage::SlotFreed => {}
             IngestMessage::Drain(drain) => {
                 self.urgent += 1;
                 self.queue.push_back(Queued::Drain(drain));
@@ -298,9 +341,16 @@ impl Actor for IngestStage {
     }
 
     fn abort(&mut self) {
+        self.intake.close();
         self.queue.clear();
         (self.operations, self.bytes, self.urgent) = (0, 0, 0);
         self.look_at = None;
         self.context.metrics.operations_waiting(0);
+    }
+}
+
+impl Drop for IngestStage {
+    fn drop(&mut self) {
+        self.intake.close();
     }
 }

@@ -1,7 +1,7 @@
-//! Kzg: a hashed version comes in; it goes out with its KZG root, or without one.
+//! Kzg: a hashed version comes in; it goes out at once, and its KZG root is computed while the log syncs it.
 //!
-//! A commitment is updated from the last one by the slots that differ, so skipping versions costs nothing later. In
-//! mode `coalesce` a version is passed on at once. Its root is skipped while the stage is behind, and the next root
+//! In mode `eager` persist acknowledges a version when it has its root, too. A commitment is updated from the last one by the slots that differ, so skipping versions costs nothing later. In
+//! mode `coalesce` a root is skipped while the stage is behind, and the next root
 //! covers it; the last version of a burst always gets one. In mode `on_demand` only versions get a root that somebody
 //! asks for.
 
@@ -99,18 +99,16 @@ impl KzgStage {
         self.last = Some(version.clone());
         let config = self.context.config();
         if config.kzg.mode != KzgMode::OnDemand {
-            let waiters = hashed.pending.iter();
-            let waiters = waiters.map(|(pending, _)| pending.completion.root());
-            self.waiters.entry(number).or_default().extend(waiters);
+            let waiter = hashed.pending.completion.root();
+            self.waiters.entry(number).or_default().push(waiter);
         }
+        self.pass_on(hashed);
         match config.kzg.mode {
             KzgMode::Eager => {
                 self.complete(&version);
-                self.pass_on(hashed);
+                self.persist.send(PersistMessage::RootReady);
             }
             KzgMode::Coalesce => {
-                // Durability does not wait for the root.
-                self.pass_on(hashed);
                 let may_skip = self.skipped < config.kzg.coalesce_versions_max;
                 match may_skip && self.is_behind(&version) {
                     true => self.skipped += 1,
@@ -118,9 +116,7 @@ impl KzgStage {
                 }
             }
             KzgMode::OnDemand => {
-                let is_wanted = self.waiters.contains_key(&number);
-                self.pass_on(hashed);
-                if is_wanted {
+                if self.waiters.contains_key(&number) {
                     self.complete(&version);
                 }
             }

@@ -13,11 +13,13 @@ use trunkline_core::tree::TreeWriter;
 
 use super::serve;
 use crate::actor::{Actor, Mailbox};
+use crate::admission::Permit;
 use crate::background::Task;
 use crate::context::StageContext;
 use crate::decisions::Work;
 use crate::failure::{EngineFailure, Stage};
-use crate::message::{AppliedGroup, SealedGroup, StageMessage, SubmissionRange};
+use crate::message::{AppliedGroup, Pending, SealedGroup, StageMessage, SubmissionRange};
+use crate::receipt::GroupCompletion;
 use crate::runtime::clock;
 use crate::runtime::wait::yield_point;
 use crate::state::cold_leaves::{self, ScanError};
@@ -63,9 +65,10 @@ impl TreeStage {
         let cells_restored = self.restore(&group)?;
         let count = group.submissions.len();
         let (mut parts, mut outcomes) = (Vec::with_capacity(count), Vec::with_capacity(count));
-        let (mut batches, mut pending) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let (mut batches, mut members) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let mut permits: Option<Permit> = None;
         let mut submissions = SubmissionRange {
-            first_sequence: group.submissions.front().map_or(0, |first| first.sequence),
+            first_sequence: group.submissions.first().map_or(0, |first| first.sequence),
             ..SubmissionRange::default()
         };
         let context = self.context.clone();
@@ -82,7 +85,11 @@ impl TreeStage {
             submissions.provisional_root = submission.provisional_root;
             submissions.metadata = submission.batch.metadata.clone();
             batches.push((submission.sequence, submission.batch));
-            pending.push((submission.pending, outcome));
+            members.push((submission.completion, outcome));
+            match &mut permits {
+                Some(permits) => permits.absorb(submission.permit),
+                None => permits = Some(submission.permit),
+            }
         }
         let changes = self.writer.seal(version);
         self.version = version;
@@ -97,7 +104,10 @@ impl TreeStage {
             outcomes,
             changes,
             layer,
-            pending,
+            pending: Pending {
+                completion: GroupCompletion::new(members.into_iter()),
+                _permits: permits,
+            },
             slot: group.slot,
             sent_at: clock::now(),
         })

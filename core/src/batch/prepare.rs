@@ -43,7 +43,7 @@ impl CheckedBatch {
     pub fn prepare(self, params: &TreeParams, pool: Option<(&ThreadPool, usize)>) -> PreparedBatch {
         let operations = self.operations();
         let batch = self.batch;
-        let mut key_hashes = vec![ZERO; operations];
+        let mut key_hashes = vec![ZERO; batch.operations.len()];
         each_shard(pool, &mut key_hashes, |range, key_hashes| {
             let keys = batch.operations[range].iter().map(|span| batch.key(span));
             params.hash_keys(keys, key_hashes);

@@ -1,11 +1,13 @@
 //! Persist: versions come in and are acknowledged as durable.
 //!
 //! The order is append → sync → publish → acknowledge. A version is appended when it comes, and everything that has
-//! arrived by the time the mailbox is empty shares one sync.
+//! arrived by the time the mailbox is empty shares one sync. In commit mode `eager` a version is published when its KZG
+//! root is ready, too.
 
 mod checkpoint_trigger;
 mod log_writer;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Instant;
@@ -16,10 +18,11 @@ use super::{guard, serve};
 use crate::actor::Actor;
 use crate::background::Task;
 use crate::checkpoint::Checkpoints;
+use crate::config::KzgMode;
 use crate::context::StageContext;
 use crate::failure::{EngineFailure, Stage};
 use crate::message::{Drain, HashedVersion, PersistMessage};
-use crate::receipt::{Durability, Durable};
+use crate::receipt::Durability;
 use crate::runtime::clock;
 use crate::runtime::wait::yield_point;
 
@@ -34,6 +37,8 @@ pub struct PersistStage {
     background: Sender<Task>,
     /// Versions that are appended and not durable yet, each with the time at which it was appended.
     appended: Vec<(HashedVersion, u64)>,
+    /// Versions that are durable and not published yet.
+    durable: VecDeque<(HashedVersion, u64, Durability)>,
 }
 
 fn failed(error: impl std::error::Error + Send + Sync + 'static) -> EngineFailure {
@@ -54,32 +59,54 @@ impl PersistStage {
             context,
             background,
             appended: Vec::new(),
+            durable: VecDeque::new(),
         }
     }
 
     fn append(&mut self, mut hashed: HashedVersion) -> Result<(), EngineFailure> {
         let begun_us = self.context.metrics.uptime_us();
         self.log.append(&hashed)?;
-        hashed.slot.computed();
+        // Otherwise kzg may still compute its root.
+        if !self.needs_root() {
+            hashed.slot.computed();
+        }
         self.appended.push((hashed, begun_us));
         Ok(())
     }
 
-    /// Makes the appended versions durable, publishes them and acknowledges them.
+    /// Makes the appended versions durable, and publishes and acknowledges what is ready for it.
     fn commit(&mut self) -> Result<(), EngineFailure> {
-        if self.appended.is_empty() {
-            return Ok(());
-        }
         let begun = clock::now();
-        let durability = self.log.make_durable(&self.context.config().durability)?;
-        for (hashed, begun_us) in std::mem::take(&mut self.appended) {
+        let has_appended = !self.appended.is_empty();
+        if has_appended {
+            let durability = self.log.make_durable(&self.context.config().durability)?;
+            let appended = self.appended.drain(..);
+            let durable = appended.map(|(hashed, begun_us)| (hashed, begun_us, durability));
+            self.durable.extend(durable);
+        }
+        while let Some((hashed, begun_us, durability)) = self.next_ready() {
             self.publish(&hashed);
             yield_point();
             self.acknowledge(hashed, durability, begun_us);
         }
         let busy = clock::now() - begun;
         self.context.metrics.interval.busy(Stage::Persist, busy);
-        self.checkpoints.run(&self.context, &mut self.log)
+        match has_appended {
+            true => self.checkpoints.run(&self.context, &mut self.log),
+            false => Ok(()),
+        }
+    }
+
+    /// Takes the next durable version, unless it still waits for its KZG root.
+    fn next_ready(&mut self) -> Option<(HashedVersion, u64, Durability)> {
+        let (hashed, ..) = self.durable.front()?;
+        let is_ready = !self.needs_root() || hashed.version.kzg_root.get().is_some();
+        is_ready.then(|| self.durable.pop_front()).flatten()
+    }
+
+    /// Returns whether a version is acknowledged only with its KZG root.
+    fn needs_root(&self) -> bool {
+        self.context.config().kzg.mode == KzgMode::Eager
     }
 
     /// Makes a version readable.
@@ -95,21 +122,13 @@ impl PersistStage {
     fn acknowledge(&self, hashed: HashedVersion, durability: Durability, begun_us: u64) {
         let version = &hashed.version;
         let (tag, metrics) = (&hashed.slot.tag, &self.context.metrics);
-        let accepted = hashed.pending.iter();
-        let accepted = accepted.map(|(pending, _)| pending.completion.accepted_at());
+        let completion = hashed.pending.completion;
         let current_cap = self.context.settings.group_operations_max.get() as u64;
-        metrics.interval.durable(tag, accepted, current_cap);
+        metrics
+            .interval
+            .durable(tag, completion.accepted_at(), current_cap);
         metrics.span(Stage::Persist, tag, begun_us);
-        for (pending, outcome) in hashed.pending {
-            pending.completion.durable(Durable {
-                version: version.number(),
-                commit_id: version.commit_id,
-                state_digest: version.roots.state_digest,
-                kzg_root: version.kzg_root.get().copied(),
-                outcome,
-                durability,
-            });
-        }
+        completion.durable(version.kzg_root.get().copied(), durability);
     }
 
     /// Commits and syncs everything, whatever the durability mode; with `close`, closes the log too.
@@ -154,6 +173,8 @@ impl Actor for PersistStage {
                 let append = || self.append(hashed);
                 serve(&context, Stage::Persist, sent_at, None, append);
             }
+            // Looked at when the mailbox is empty.
+            PersistMessage::RootReady => {}
             PersistMessage::Checkpointed(version) => {
                 self.guarded(|stage| stage.log.trim(version));
             }
@@ -178,5 +199,6 @@ impl Actor for PersistStage {
 
     fn abort(&mut self) {
         self.appended.clear();
+        self.durable.clear();
     }
 }
