@@ -407,7 +407,9 @@ impl Engine {
         called_at: Instant,
     ) -> Result<Receipt, SubmitError> {
         let (context, state) = (&self.running.context, self.state());
-        let batch = Arc::new(batch.prepare(&state.params, state.pools.commit.threads()));
+        let preparing = context.in_flight.prepare();
+        let batch = Arc::new(batch.prepare(&state.params, context.cut_batch()));
+        drop(preparing);
         let operations = batch.operations;
         let root_source = (context.config().kzg.mode == KzgMode::OnDemand)
             .then(|| self.running.pipeline.clone() as Arc<dyn RootSource>);

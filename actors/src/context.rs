@@ -4,8 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::config::Config;
+use rayon::ThreadPool;
+
+use crate::adaptive::free_shards;
 use crate::config::runtime::RuntimeSettings;
+use crate::config::{Config, ControlMode};
+use crate::decisions::Work;
 use crate::health::Health;
 use crate::in_flight::InFlight;
 use crate::metrics::Metrics;
@@ -34,6 +38,45 @@ impl StageContext {
     /// Returns the configuration in force.
     pub fn config(&self) -> Arc<Config> {
         self.settings.config()
+    }
+
+    /// Returns the threads that applying or hashing a group is cut for, and the number of shards, which is recorded.
+    pub fn cut(&self, work: Work) -> Option<(&ThreadPool, usize)> {
+        let fixed = match work {
+            Work::Tree => &self.settings.tree_parallelism,
+            Work::Hash => &self.settings.hash_parallelism,
+            Work::Proof => &self.settings.proof_parallelism,
+        };
+        let (threads, shards) = self.cut_group(fixed.get())?;
+        self.metrics.interval.cut(work, shards);
+        Some((threads, shards))
+    }
+
+    /// Returns the threads that other work on a group is cut for, and the number of shards: one for each core that is
+    /// free, or `fixed` if workers do not adapt.
+    pub fn cut_group(&self, fixed: usize) -> Option<(&ThreadPool, usize)> {
+        let (groups, batches) = self.in_flight.busy();
+        self.cut_beside(groups.saturating_sub(1), batches, fixed)
+    }
+
+    /// Returns the threads that preparing a batch is cut for, and the number of shards.
+    pub fn cut_batch(&self) -> Option<(&ThreadPool, usize)> {
+        let (groups, batches) = self.in_flight.busy();
+        self.cut_beside(groups, batches.saturating_sub(1), 1)
+    }
+
+    fn cut_beside(
+        &self,
+        groups: usize,
+        batches: usize,
+        fixed: usize,
+    ) -> Option<(&ThreadPool, usize)> {
+        let threads = self.state.pools.commit.threads()?;
+        let shards = match self.config().control.workers {
+            ControlMode::Adaptive => free_shards(threads.current_num_threads(), groups, batches),
+            ControlMode::Fixed => fixed,
+        };
+        Some((threads, shards))
     }
 }
 

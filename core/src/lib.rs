@@ -22,6 +22,8 @@ pub mod hash;
 pub mod history;
 pub mod kzg;
 pub mod outcome;
+#[cfg(feature = "state")]
+mod parallel;
 pub mod params;
 pub mod proof;
 pub mod record;

@@ -2,11 +2,6 @@
 //!
 //! Not here: anything that may change while a tree lives (that is configuration).
 
-#[cfg(feature = "state")]
-use alloc::{vec, vec::Vec};
-
-#[cfg(feature = "state")]
-use crate::hash::ZERO;
 use crate::hash::{self, Digest, TREE_ID};
 
 /// The version of every hashed and stored format.
@@ -141,13 +136,11 @@ impl TreeParams {
         }
     }
 
-    /// Returns the hashes of many keys, in order.
+    /// Writes the hashes of many keys, in order.
     #[cfg(feature = "state")]
-    pub fn key_hashes<'a>(&self, keys: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<Digest> {
-        let mut key_hashes = vec![ZERO; keys.len()];
+    pub fn hash_keys<'a>(&self, keys: impl Iterator<Item = &'a [u8]>, key_hashes: &mut [Digest]) {
         let key = self.salt.as_ref().map(|salt| &salt.path_key);
-        hash::hash_each(key, keys.enumerate(), &mut key_hashes);
-        key_hashes
+        hash::hash_each(key, keys.enumerate(), key_hashes);
     }
 
     /// Returns the bytes of the salt, if there is one.

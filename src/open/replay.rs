@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use trunkline_actors::adaptive::free_shards;
 use trunkline_actors::config::Config;
 use trunkline_actors::config::runtime::RuntimeSettings;
 use trunkline_actors::metrics::Metrics;
@@ -152,7 +153,6 @@ impl Loading {
         };
         let check = Check {
             pools: self.pools.clone(),
-            hash_parallelism: self.config.workers.hash_parallelism,
             reader: apply.writer.reader(),
             hasher: self.hasher,
             replayed: self.replayed,
@@ -254,10 +254,12 @@ impl Apply {
     }
 }
 
+/// The steps of a replay beside hashing: reading the log, and applying it to the tree.
+const BUSY_STEPS: usize = 2;
+
 /// The step of a replay that hashes the tree and compares it with the records.
 struct Check {
     pools: Arc<Pools>,
-    hash_parallelism: usize,
     reader: TreeReader,
     hasher: TreeHasher,
     replayed: Replayed,
@@ -268,9 +270,10 @@ impl Check {
         mut self,
         applied: &Receiver<(Decoded, SealedChanges)>,
     ) -> Result<(TreeHasher, Replayed), OpenError> {
+        let pool = self.pools.commit.threads();
+        let pool = pool.map(|pool| (pool, free_shards(pool.current_num_threads(), BUSY_STEPS, 0)));
         while let Ok((next, changes)) = receive(applied) {
             let version = changes.version();
-            let pool = self.pools.commit.cut_into(self.hash_parallelism);
             let roots = self.hasher.hash(changes, pool);
             let advanced = self.replayed.advance(next, roots);
             advanced.map_err(OpenLogError::Visitor)?;

@@ -152,13 +152,6 @@ impl BatchSize {
         }
     }
 
-    /// Returns whether the pipeline is at its limit, its best cap is known and nothing is being tried.
-    pub fn is_settled(&self) -> bool {
-        let is_at_rest = self.trial.is_none() && !self.observer.is_skipping();
-        let is_found = matches!(self.state, State::Resting { .. });
-        is_at_rest && is_found && self.observer.is_saturated()
-    }
-
     /// Takes a window and returns what to change; mostly nothing.
     pub fn decide(&mut self, window: &Window, latencies: &Latencies) -> Vec<Move> {
         self.adopt(window);

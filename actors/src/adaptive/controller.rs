@@ -46,7 +46,6 @@ fn scope(config: &Config) -> (ControlSettings, Limits) {
         in_flight_operations_min: control.group_operations_min,
         in_flight_operations_max: config.submit.in_flight_operations_max as u64,
         groups_in_flight_max: config.group.in_flight_max as u64,
-        threads: threads(config.workers.threads) as u64,
         read_threads: threads(config.workers.read_threads) as u64,
         value_cache_bytes_min: SHARE_BYTES_MIN,
         tree_bytes_min: SHARE_BYTES_MIN,
@@ -189,18 +188,5 @@ fn counted(before: &MetricsSnapshot, now: &MetricsSnapshot) -> Window {
         cells_evicted: now.cells_evicted - before.cells_evicted,
         cells_restored: now.cells_restored - before.cells_restored,
         ..Window::default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_pool_has_a_limit_of_its_own() {
-        let mut config = Config::default();
-        (config.workers.threads, config.workers.read_threads) = (1, 8);
-        let (_, limits) = scope(&config);
-        assert_eq!((limits.threads, limits.read_threads), (1, 8));
     }
 }

@@ -1,9 +1,9 @@
-//! Asks all controllers after each window. Shards are probed only while group size and admission rest.
+//! Asks all controllers after each window.
 
 use serde::{Deserialize, Serialize};
 
-use super::span::{FULL_PER_MILLE, busiest_per_mille, closed_per_mille, per_second};
-use super::{BatchSize, Caches, ControlSettings, HotPrefixes, Limits, Parallelism};
+use super::span::{busiest_per_mille, closed_per_mille, per_second};
+use super::{BatchSize, Caches, ControlSettings, HotPrefixes, Limits, ProofShards, ShardReport};
 use crate::decisions::{Change, Latencies, Move, Reason, Seen, Window};
 
 /// A change, its reason and the measurements behind it: a decision without number and time.
@@ -57,7 +57,8 @@ pub struct Proposal {
 pub struct Governor {
     settings: ControlSettings,
     batch_size: BatchSize,
-    workers: Parallelism,
+    proof_shards: ProofShards,
+    shard_report: ShardReport,
     caches: Caches,
     hot_prefixes: HotPrefixes,
 }
@@ -68,17 +69,18 @@ impl Governor {
         Self {
             settings: settings.clone(),
             batch_size: BatchSize::new(settings, limits),
-            workers: Parallelism::new(settings, limits),
+            proof_shards: ProofShards::new(settings, limits),
+            shard_report: ShardReport::new(settings),
             caches: Caches::new(settings, limits),
             hot_prefixes: HotPrefixes::new(settings.hot_prefixes_max),
         }
     }
 
-    /// Takes other settings. Group size, parallelism and caches start again, and shards that were being tried are taken
+    /// Takes other settings. Group size, shards and caches start again, and shards that were being tried are taken
     /// back. Hot prefixes stay, since the last list is still in force.
     pub fn reconfigure(&mut self, settings: &ControlSettings, limits: &Limits) {
         let old = std::mem::replace(self, Self::new(settings, limits));
-        self.workers = Parallelism::new(settings, limits).after(&old.workers);
+        self.proof_shards = ProofShards::new(settings, limits).after(&old.proof_shards);
         if old.settings.hot_prefixes_max == settings.hot_prefixes_max {
             self.hot_prefixes = old.hot_prefixes;
         }
@@ -96,8 +98,8 @@ impl Governor {
         if self.settings.batch_size {
             moves = self.batch_size.decide(window, latencies);
         }
-        let steady = moves.is_empty() && self.is_steady(window);
-        moves.extend(self.workers.decide(window, steady));
+        moves.extend(self.shard_report.decide(window));
+        moves.extend(self.proof_shards.decide(window));
         moves.extend(self.caches.decide(window));
         moves.extend(self.hot_prefixes.decide());
         let seen = self.seen(window, latencies);
@@ -110,14 +112,6 @@ impl Governor {
             },
         };
         moves.into_iter().map(propose).collect()
-    }
-
-    /// Returns whether the pipeline is at its limit and its cap is at rest, so that other settings may be tried.
-    fn is_steady(&self, window: &Window) -> bool {
-        if self.settings.batch_size {
-            return self.batch_size.is_settled();
-        }
-        closed_per_mille(window) >= FULL_PER_MILLE
     }
 
     fn seen(&self, window: &Window, latencies: &Latencies) -> Seen {
@@ -184,21 +178,6 @@ mod tests {
         };
         governor.reconfigure(&other, &limits);
         assert_eq!(told(&mut governor, 10), []);
-    }
-
-    #[test]
-    fn shards_are_tried_under_a_cap_that_stays() {
-        let limits = Limits {
-            threads: 4,
-            ..Limits::default()
-        };
-        let mut governor = Governor::new(&settings(), &limits);
-        let mut window = full(&limits);
-        window.stages[2].busy_us = 400_000;
-        let shards = (0..40)
-            .flat_map(|_| governor.decide(&window, &Latencies::default()))
-            .find(|proposal| matches!(proposal.change, Change::Parallelism { .. }));
-        assert!(shards.is_some());
     }
 
     #[test]

@@ -4,11 +4,12 @@
 //! without a clock, a thread or a lock:
 //!
 //! - [`BatchSize`]: operations of a group by throughput, and operations in flight by the 99th percentile of the latency;
-//! - [`Parallelism`]: shards that work is cut into, by probing;
+//! - [`ProofShards`]: shards that proofs are cut into, by probing;
+//! - [`ShardReport`]: shards that groups were cut into, as [`free_shards`] said;
 //! - [`Caches`]: bytes of the value cache against those of the tree, by marginal hits;
 //! - [`HotPrefixes`]: the parts of the key space that are touched most.
 //!
-//! Two policies are not asked by it: after each sync, persist asks [`Backlog`] how long to hold commits back while a
+//! Three policies are not asked by it: each stage asks [`free_shards`] what to cut a group into; after each sync, persist asks [`Backlog`] how long to hold commits back while a
 //! checkpoint runs, and ingest asks [`group_share`] how much of what is inside the next group may have.
 //!
 //! `controller` measures the windows and carries the changes out. The tests in `tests/control` run the controllers
@@ -25,9 +26,10 @@ mod governor;
 mod hot_prefixes;
 mod observation;
 mod pacing;
-mod parallelism;
+mod proof_shards;
 pub mod reload_error;
 mod settings;
+mod shards;
 mod share;
 mod span;
 mod stall;
@@ -38,6 +40,7 @@ pub use caches::Caches;
 pub use governor::{Governor, Proposal};
 pub use hot_prefixes::HotPrefixes;
 pub use pacing::Backlog;
-pub use parallelism::Parallelism;
+pub use proof_shards::ProofShards;
 pub use settings::{ControlSettings, Limits};
+pub use shards::{ShardReport, free_shards};
 pub use share::group_share;

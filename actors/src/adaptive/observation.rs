@@ -182,11 +182,6 @@ impl Observer {
         self.backlog
     }
 
-    /// Returns whether windows are left out.
-    pub(super) fn is_skipping(&self) -> bool {
-        self.skip > 0
-    }
-
     /// Returns the typical figures of the last `count` observations.
     pub(super) fn level(&self, count: usize) -> Level {
         let last = self.recent.iter().take(count);

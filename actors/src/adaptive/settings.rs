@@ -20,7 +20,7 @@ pub struct ControlSettings {
     pub batch_size: bool,
     /// Whether the limit on operations in flight follows the measurements.
     pub admission: bool,
-    /// Whether the number of shards follows the measurements.
+    /// Whether the shards of proofs follow the measurements, and those of groups what is in flight.
     pub workers: bool,
     /// Whether the value cache and the tree share their memory by the measurements.
     pub caches: bool,
@@ -68,9 +68,8 @@ pub struct Limits {
     pub in_flight_operations_max: u64,
     /// Groups between ingest and durable at the same time.
     pub groups_in_flight_max: u64,
-    /// Threads of the pool for commits: their work is cut into this many shards at most, and never more than 128.
-    pub threads: u64,
-    /// The same of the pool for proofs and reads of many keys.
+    /// Threads of the pool for proofs and reads of many keys: they are cut into this many shards at most, and never
+    /// more than 128.
     pub read_threads: u64,
     /// Bytes that the cache of values keeps in any case.
     pub value_cache_bytes_min: u64,
@@ -86,7 +85,6 @@ impl Default for Limits {
             in_flight_operations_min: 200_000,
             in_flight_operations_max: 1_000_000,
             groups_in_flight_max: 4,
-            threads: 1,
             read_threads: 1,
             value_cache_bytes_min: 1 << 20,
             tree_bytes_min: 1 << 20,

@@ -263,8 +263,9 @@ sections! {
         /// Largest cap of a group's operations that may be chosen: `group_operations_min` to 1,000,000.
         group_operations_max: u64 = 200_000,
             in 1..=GROUP_OPERATIONS_MAX, from group_operations_min => reloadable;
-        /// `fixed` or `adaptive`: whether larger and smaller values of the parallelism in `[workers]` are tried.
-        workers: ControlMode = ControlMode::Fixed => reloadable;
+        /// `fixed` or `adaptive`: whether groups are cut into a shard for each core that is free, and the shards of proofs
+        /// follow the measurements; or all are as `[workers]` says.
+        workers: ControlMode = ControlMode::Adaptive => reloadable;
         /// How long the engine measures before it decides, milliseconds: 10 to 60,000.
         window_ms: u64 = 500, in 10..=DELAY_MS_MAX => reloadable;
         /// Decisions that are kept in memory: 16 to 65,536.

@@ -143,6 +143,10 @@ pub enum Reason {
     Gain,
     /// A change is tried.
     Probe,
+    /// Groups are in the pipeline with few others, so their work is cut for the cores that are free.
+    CoresFree,
+    /// Other groups keep more of the cores busy than before.
+    CoresBusy,
     /// One side of a shared budget gains more from the bytes than the other loses.
     MarginalHits,
     /// Other parts of the key space are accessed most now.
@@ -167,6 +171,8 @@ impl std::fmt::Display for Reason {
             Self::NoGain => "the last change did not help",
             Self::Gain => "the last change helped",
             Self::Probe => "a trial",
+            Self::CoresFree => "few groups are in flight, and cores are free",
+            Self::CoresBusy => "other groups in flight keep the cores busy",
             Self::MarginalHits => "the bytes save more reads on the other side",
             Self::Skew => "other parts of the key space are accessed most",
             Self::Reloaded => "the configuration was reloaded",

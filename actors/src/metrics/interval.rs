@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 
-use crate::decisions::{Latencies, Quantiles, StageWindow, Window, histogram};
+use crate::decisions::{Latencies, Quantiles, StageWindow, Window, Work, histogram};
 use crate::failure::Stage;
 use crate::metrics::group::{ClosedBy, GroupTag};
 use crate::runtime::clock::{self, micros};
@@ -33,6 +33,8 @@ struct Groups {
     full_of_bytes: u64,
     shared_out: u64,
     operations: Histogram<u64>,
+    /// How often work was cut, and into how many shards in all: of tree and of hash.
+    cuts: [(u64, u64); 2],
 }
 
 #[derive(Debug)]
@@ -70,6 +72,7 @@ impl Default for Interval {
                 full_of_bytes: 0,
                 shared_out: 0,
                 operations: histogram(),
+                cuts: [(0, 0); 2],
             }),
             durable: Mutex::new(Durable {
                 operations: 0,
@@ -107,6 +110,14 @@ impl Interval {
             ClosedBy::Share => groups.shared_out += 1,
         }
         groups.operations.saturating_record(tag.operations);
+    }
+
+    /// Records that work on a group is cut into shards. Proofs do not count.
+    pub fn cut(&self, work: Work, shards: usize) {
+        if let Some((times, sum)) = self.groups.lock().cuts.get_mut(work as usize) {
+            *times += 1;
+            *sum += shards as u64;
+        }
     }
 
     /// Records that a group is durable. `accepted` tells when its submissions were accepted.
@@ -157,6 +168,14 @@ impl Interval {
         window.groups_full_bytes = std::mem::take(&mut groups.full_of_bytes);
         window.groups_shared = std::mem::take(&mut groups.shared_out);
         window.group_operations = take(&mut groups.operations);
+        let [tree, hash] = std::mem::take(&mut groups.cuts);
+        for ((times, sum), shards) in [
+            (tree, &mut window.tree_parallelism),
+            (hash, &mut window.hash_parallelism),
+        ] {
+            // The nearest whole number. Without a group, what was there before stands.
+            *shards = (2 * sum + times).checked_div(2 * times).unwrap_or(*shards);
+        }
         drop(groups);
         let mut durable = self.durable.lock();
         window.operations_durable = std::mem::take(&mut durable.operations);

@@ -15,11 +15,6 @@ impl Pool {
     pub fn threads(&self) -> Option<&ThreadPool> {
         self.0.as_ref()
     }
-
-    /// Returns the threads, if there are any, with a number of shards that work is cut into for them.
-    pub fn cut_into(&self, shards: usize) -> Option<(&ThreadPool, usize)> {
-        self.threads().map(|threads| (threads, shards))
-    }
 }
 
 /// The two pools of an engine. They are separate so that neither kind of work queues behind the other.

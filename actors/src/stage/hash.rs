@@ -11,6 +11,7 @@ use trunkline_core::tree::{Roots, TreeHasher};
 use super::serve;
 use crate::actor::{Actor, Mailbox};
 use crate::context::StageContext;
+use crate::decisions::Work;
 use crate::failure::Stage;
 use crate::message::{AppliedGroup, HashedVersion, KzgMessage, StageMessage, SubmissionRange};
 use crate::receipt::Hashed;
@@ -47,9 +48,9 @@ impl HashStage {
     }
 
     fn hash(&mut self, group: AppliedGroup) -> HashedVersion {
-        let shards = self.context.settings.hash_parallelism.get();
-        let pool = self.context.state.pools.commit.cut_into(shards);
-        let roots = self.hasher.hash(group.changes, pool);
+        let roots = self
+            .hasher
+            .hash(group.changes, self.context.cut(Work::Hash));
         let (outcomes, outcomes_digest) = encode_outcomes(&group.outcomes);
         let outcomes = Bytes::from(outcomes);
         let record = self.record(group.submissions, &roots, outcomes_digest);

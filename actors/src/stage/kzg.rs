@@ -63,7 +63,9 @@ impl KzgStage {
         }
         let new = &version.roots.slots;
         let changes = slot_changes(&self.slots, new);
-        self.point = self.context.state.committer.update(&self.point, &changes);
+        let (context, pool) = (&self.context, self.context.cut_group(1));
+        let committer = &context.state.committer;
+        self.point = committer.update_on(pool, &self.point, &changes);
         self.slots.copy_from_slice(&new[..]);
         *version.kzg_root.get_or_init(|| self.point.to_bytes().0)
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use bytes::Bytes;
+use rayon::ThreadPool;
 use trunkline_core::batch::PreparedBatch;
 use trunkline_core::hash::Digest;
 use trunkline_core::outcome::{IdempotencyKey, Outcome, SubmissionOutcome};
@@ -14,6 +15,7 @@ use super::serve;
 use crate::actor::{Actor, Mailbox};
 use crate::background::Task;
 use crate::context::StageContext;
+use crate::decisions::Work;
 use crate::failure::{EngineFailure, Stage};
 use crate::message::{AppliedGroup, SealedGroup, StageMessage, SubmissionRange};
 use crate::runtime::clock;
@@ -66,8 +68,10 @@ impl TreeStage {
             first_sequence: group.submissions.front().map_or(0, |first| first.sequence),
             ..SubmissionRange::default()
         };
+        let context = self.context.clone();
+        let cut = context.cut(Work::Tree);
         for submission in group.submissions {
-            let outcome = self.apply_one(&submission.batch, version, &mut parts)?;
+            let outcome = self.apply_one(cut, &submission.batch, version, &mut parts)?;
             outcomes.push(SubmissionOutcome {
                 sequence: submission.sequence,
                 submission: submission.batch.digest,
@@ -142,13 +146,12 @@ impl TreeStage {
 
     fn apply_one(
         &mut self,
+        cut: Option<(&ThreadPool, usize)>,
         batch: &Arc<PreparedBatch>,
         version: u64,
         parts: &mut Vec<Part>,
     ) -> Result<Outcome, EngineFailure> {
-        let shards = self.context.settings.tree_parallelism.get();
-        let pool = self.context.state.pools.commit.cut_into(shards);
-        let applied = match self.writer.apply_on(pool, batch, version) {
+        let applied = match self.writer.apply_on(cut, batch, version) {
             Ok(applied) => applied,
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };

@@ -97,11 +97,8 @@ fn carry_out(force: &mut Force, change: &Change, limits: &Limits) {
                 Work::Proof => &mut force.proof,
             };
             assert_eq!(*from, *shards);
-            let most = match work {
-                Work::Tree | Work::Hash => limits.threads,
-                Work::Proof => limits.read_threads,
-            };
-            assert!(between(1, *to, most.clamp(1, 128)));
+            let is_proof = *work == Work::Proof;
+            assert!(!is_proof || between(1, *to, limits.read_threads.clamp(1, 128)));
             *shards = *to;
         }
         Change::ValueCacheBytes { from, to } => {
@@ -122,14 +119,12 @@ fn limits() -> impl Strategy<Value = Limits> {
             in_flight_operations_min: in_flight_min,
             in_flight_operations_max: in_flight_max,
             groups_in_flight_max: groups_max,
-            threads,
             read_threads: threads / 2,
             ..Limits::default()
         },
     );
     prop_oneof![
         Just(Limits {
-            threads: 8,
             read_threads: 4,
             ..Limits::default()
         }),
@@ -164,8 +159,6 @@ proptest! {
             for _ in 0..times {
                 window.group_operations_max = force.cap;
                 window.in_flight_operations_max = force.in_flight;
-                window.tree_parallelism = force.tree;
-                window.hash_parallelism = force.hash;
                 window.proof_parallelism = force.proof;
                 window.value_cache_bytes_max = force.value_bytes;
                 let mut latencies = Latencies::default();

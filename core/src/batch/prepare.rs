@@ -4,6 +4,10 @@
 //! One pass hashes the keys, a sort of numbers orders them, and one more pass does the rest. Not here:
 //! leaf digests, which the tree computes many at once when a version is hashed.
 
+use std::ops::Range;
+
+use rayon::ThreadPool;
+
 use super::contents::{Contents, ContentsBuilder};
 use super::find::head;
 use super::{
@@ -11,32 +15,39 @@ use super::{
     Requirement, Write,
 };
 use crate::hash::{self, Digest, LEAF, PROVISIONAL, SUBMISSION, ZERO};
+use crate::parallel;
 use crate::params::{METADATA_BYTES_MAX, TreeParams};
 use crate::store::effect::Effect;
 
 /// Bytes of a submission's body that are hashed at once: enough chunks of BLAKE3 to fill the widest
 /// lanes, few enough to stay in the fastest cache.
 const BODY_BLOCK_BYTES: usize = 16 * 1024;
+/// Fewest operations whose hashing is worth waking a thread.
+const SHARDED_OPERATIONS_MIN: usize = 1024;
 
 impl Batch {
-    /// Checks, hashes and sorts. Large values are hashed on `pool` if one is given.
+    /// Checks, hashes and sorts. With a pool, hashing is cut into a number of shards if the batch is large, and large
+    /// values are hashed by all its threads.
     pub fn prepare(
         self,
         params: &TreeParams,
         limits: &BatchLimits,
-        pool: Option<&rayon::ThreadPool>,
+        pool: Option<(&ThreadPool, usize)>,
     ) -> Result<PreparedBatch, BatchError> {
         Ok(self.check(limits)?.prepare(params, pool))
     }
 }
 
 impl CheckedBatch {
-    /// Hashes and sorts. Large values are hashed on `pool` if one is given.
-    pub fn prepare(self, params: &TreeParams, pool: Option<&rayon::ThreadPool>) -> PreparedBatch {
+    /// Hashes and sorts, as [`Batch::prepare`] does after its checks.
+    pub fn prepare(self, params: &TreeParams, pool: Option<(&ThreadPool, usize)>) -> PreparedBatch {
         let operations = self.operations();
         let batch = self.batch;
-        let keys = batch.operations.iter().map(|span| batch.key(span));
-        let key_hashes = params.key_hashes(keys);
+        let mut key_hashes = vec![ZERO; operations];
+        each_shard(pool, &mut key_hashes, |range, key_hashes| {
+            let keys = batch.operations[range].iter().map(|span| batch.key(span));
+            params.hash_keys(keys, key_hashes);
+        });
         let order = path_order(&key_hashes);
         let mut preparing = Preparing::with_capacity(order.len(), batch.arena.len());
         for place in order {
@@ -119,7 +130,7 @@ impl Preparing {
     }
 
     /// Hashes the values, now that they lie in order, and returns everything.
-    fn finish(mut self, pool: Option<&rayon::ThreadPool>) -> (Vec<Write>, Contents) {
+    fn finish(mut self, pool: Option<(&ThreadPool, usize)>) -> (Vec<Write>, Contents) {
         let contents = self.contents.finish();
         let value_hashes = value_hashes(&contents, self.writes.len(), pool);
         for (write, value_hash) in self.writes.iter_mut().zip(value_hashes) {
@@ -154,7 +165,7 @@ impl PreparedBatch {
 }
 
 /// Returns the hash of a value; a large one is hashed by the threads of `pool`.
-pub fn value_hash(value: &[u8], pool: Option<&rayon::ThreadPool>) -> Digest {
+pub fn value_hash(value: &[u8], pool: Option<&ThreadPool>) -> Digest {
     match pool {
         Some(pool) if value.len() >= PARALLEL_HASH_BYTES_MIN => pool.install(|| {
             let mut hasher = blake3::Hasher::new();
@@ -165,24 +176,42 @@ pub fn value_hash(value: &[u8], pool: Option<&rayon::ThreadPool>) -> Digest {
     }
 }
 
-/// Returns the hashes of all values, and [`ZERO`] for deletes; large values are hashed by the threads of `pool`.
+/// Returns the hashes of all values, and [`ZERO`] for deletes.
 fn value_hashes(
     contents: &Contents,
     writes: usize,
-    pool: Option<&rayon::ThreadPool>,
+    pool: Option<(&ThreadPool, usize)>,
 ) -> Vec<Digest> {
     let mut value_hashes = vec![ZERO; writes];
-    let values = || (0..writes).filter_map(|place| Some((place, contents.value(place)?)));
-    let is_large = |(_, value): &(usize, &[u8])| value.len() >= PARALLEL_HASH_BYTES_MIN;
-    hash::hash_each(
-        None,
-        values().filter(|value| !is_large(value)),
-        &mut value_hashes,
-    );
-    for (place, value) in values().filter(is_large) {
-        value_hashes[place] = value_hash(value, pool);
+    let is_large = |value: &&[u8]| value.len() >= PARALLEL_HASH_BYTES_MIN;
+    each_shard(pool, &mut value_hashes, |range, value_hashes| {
+        let values = range.map(|place| contents.value(place)).enumerate();
+        let values = values.filter_map(|(place, value)| Some((place, value?)));
+        let small = values.filter(|(_, value)| !is_large(value));
+        hash::hash_each(None, small, value_hashes);
+    });
+    // Each of these keeps all threads busy alone.
+    let values = (0..writes).filter_map(|place| Some((place, contents.value(place)?)));
+    for (place, value) in values.filter(|(_, value)| is_large(value)) {
+        value_hashes[place] = value_hash(value, pool.map(|(pool, _)| pool));
     }
     value_hashes
+}
+
+/// Calls `work` for each shard of a list, with the places that it has there.
+fn each_shard<T: Send>(
+    pool: Option<(&ThreadPool, usize)>,
+    items: &mut [T],
+    work: impl Fn(Range<usize>, &mut [T]) + Sync,
+) {
+    let pool = pool.filter(|_| items.len() >= SHARDED_OPERATIONS_MIN);
+    let shards = pool.map_or(1, |(_, shards)| shards.max(1));
+    let width = items.len().div_ceil(shards).max(1);
+    let starts = (0..).step_by(width);
+    let mut shards: Vec<(usize, &mut [T])> = starts.zip(items.chunks_mut(width)).collect();
+    parallel::each(pool.map(|(pool, _)| pool), &mut shards, |(start, items)| {
+        work(*start..*start + items.len(), items);
+    });
 }
 
 /// Returns the digest of a leaf.

@@ -3,23 +3,27 @@
 //! All points share the few doublings between the columns of the tables, and all additions of one
 //! round share one inversion.
 //!
-//! Not here: threads. One commitment is one core's work of about a millisecond.
+//! Not here: how many threads. One commitment is a core's work of about a millisecond.
 
 use std::sync::OnceLock;
 
 use ark_bls12_381::{Fr, G1Affine, G1Projective};
 use ark_ec::{AffineRepr, CurveGroup};
 use ark_ff::{AdditiveGroup, Field, Zero, batch_inversion};
+use rayon::ThreadPool;
 
 use super::affine::{Affine, add_each};
 use super::point::{G1Bytes, PointError, decode_g1, encode_g1};
 use super::scalar::{Slot, roots_of_unity};
 use super::setup::Setup;
 use super::tables::{COLUMNS, Digits, Tables};
+use crate::parallel;
 use crate::params::WIDTH;
 
 /// Fewer additions than this don't share an inversion: it would cost more than it saves.
 const SHARED_ADDITIONS_MIN: usize = 40;
+/// Fewest changes that are worth waking a thread.
+const SHARDED_CHANGES_MIN: usize = 32;
 
 /// A commitment as a point of the curve, carried from version to version.
 ///
@@ -142,10 +146,26 @@ impl Committer {
     /// Returns the commitment after some slots changed: C + Σ (new - old)·L_i. Its cost grows with
     /// the number of changes; one whose values are equal costs nothing.
     pub fn update(&self, point: &CommitmentPoint, changes: &[SlotChange]) -> CommitmentPoint {
-        let differences = changes
-            .iter()
-            .map(|change| (change.slot, change.new - change.old));
-        CommitmentPoint(point.0 + self.combine(differences))
+        self.update_on(None, point, changes)
+    }
+
+    /// Works like [`Self::update`], cut into a number of shards for the threads of a pool if there are many changes.
+    pub fn update_on(
+        &self,
+        pool: Option<(&ThreadPool, usize)>,
+        point: &CommitmentPoint,
+        changes: &[SlotChange],
+    ) -> CommitmentPoint {
+        let pool = pool.filter(|_| changes.len() >= SHARDED_CHANGES_MIN);
+        let shards = pool.map_or(1, |(_, shards)| shards.max(1));
+        let shards = changes.chunks(changes.len().div_ceil(shards).max(1));
+        let mut sums: Vec<_> = shards.map(|shard| (shard, G1Projective::ZERO)).collect();
+        parallel::each(pool.map(|(pool, _)| pool), &mut sums, |(shard, sum)| {
+            let differences = shard.iter();
+            *sum = self.combine(differences.map(|change| (change.slot, change.new - change.old)));
+        });
+        let sums = sums.into_iter().map(|(_, sum)| sum);
+        CommitmentPoint(sums.fold(point.0, |sum, part| sum + part))
     }
 
     /// Σ scalar·L_slot

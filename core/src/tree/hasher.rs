@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
 use super::cells::Cells;
 use super::digests::{Digests, Scratch};
 use super::dirty::{Dirty, DirtyCell};
 use super::{Shared, read, write};
 use crate::hash::{Digest, INNER, ZERO, pair};
+use crate::parallel::each;
 use crate::params::WIDTH;
 use crate::tree::SealedChanges;
 
@@ -117,29 +116,23 @@ impl TreeHasher {
     ) -> Roots {
         let (shared, version) = (&self.shared, changes.version);
         let slots: Vec<(&Dirty, &[DirtyCell])> = changes.dirty.iter().flat_map(slots_of).collect();
-        let update = |scratch: &mut Scratch, slots: &[(&Dirty, &[DirtyCell])]| {
-            for (dirty, cells) in slots {
-                let slot = usize::from(cells[0].slot);
-                let bits = u32::from(changes.bits[slot]);
-                write(&shared.slots[slot].digests).update(version, bits, cells, dirty, scratch);
-            }
-        };
-        match pool {
-            Some((pool, shards)) if shards > 1 && !slots.is_empty() => {
-                let width = slots.len().div_ceil(shards);
-                let count = slots.len().div_ceil(width);
-                if self.scratch.len() < count {
-                    self.scratch.resize_with(count, Scratch::new);
-                }
-                pool.install(|| {
-                    self.scratch
-                        .par_iter_mut()
-                        .zip(slots.par_chunks(width))
-                        .for_each(|(scratch, slots)| update(scratch, slots));
-                });
-            }
-            _ => update(&mut self.scratch[0], &slots),
+        let count = pool.map_or(1, |(_, shards)| shards.clamp(1, WIDTH));
+        if self.scratch.len() < count {
+            self.scratch.resize_with(count, Scratch::new);
         }
+        let width = slots.len().div_ceil(count).max(1);
+        let mut shards: Vec<_> = self.scratch.iter_mut().zip(slots.chunks(width)).collect();
+        each(
+            pool.map(|(pool, _)| pool),
+            &mut shards,
+            |(scratch, slots)| {
+                for (dirty, cells) in *slots {
+                    let slot = usize::from(cells[0].slot);
+                    let bits = u32::from(changes.bits[slot]);
+                    write(&shared.slots[slot].digests).update(version, bits, cells, dirty, scratch);
+                }
+            },
+        );
         for (_, cells) in slots {
             let slot = usize::from(cells[0].slot);
             self.slots[slot] = read(&self.shared.slots[slot].digests).top();

@@ -8,13 +8,13 @@
 use std::ops::Range;
 
 use rayon::ThreadPool;
-use rayon::prelude::*;
 
 use super::dirty::{Dirty, Mark};
 use super::update::Update;
 use super::{Shared, write};
 use crate::batch::Write;
 use crate::outcome::Refusal;
+use crate::parallel::each;
 use crate::params::{WIDTH, slot_of};
 
 /// Fewest writes that are worth waking a thread for.
@@ -95,32 +95,15 @@ impl<'a> Shard<'a> {
 /// order is returned. Uses the threads of a pool if that is worth it.
 pub(super) fn apply(shards: &mut [Shard<'_>], pool: Option<&ThreadPool>) -> Result<(), Refusal> {
     let writes: usize = shards.iter().map(|shard| shard.range.len()).sum();
-    let threads = shards.len().min(writes / THREAD_WRITES_MIN);
-    let pool = pool.filter(|_| threads > 1);
-    let together = pool.map(|_| shards.len().div_ceil(threads));
-    let mut run = || {
-        each(shards, together, Shard::apply);
-        let refusal = shards.iter().find_map(|shard| shard.refusal);
-        let end = match refusal {
-            None => Shard::accept,
-            Some(_) => Shard::roll_back,
-        };
-        each(shards, together, end);
-        refusal.map_or(Ok(()), Err)
+    let pool = pool.filter(|_| writes >= 2 * THREAD_WRITES_MIN);
+    each(pool, shards, Shard::apply);
+    let refusal = shards.iter().find_map(|shard| shard.refusal);
+    let end = match refusal {
+        None => Shard::accept,
+        Some(_) => Shard::roll_back,
     };
-    match pool {
-        Some(pool) => pool.install(run),
-        None => run(),
-    }
-}
-
-/// Calls `work` for each shard: on the threads of the current pool, at least `together` shards on one
-/// thread, or one shard after the other.
-fn each<'a>(shards: &mut [Shard<'a>], together: Option<usize>, work: fn(&mut Shard<'a>)) {
-    match together {
-        Some(together) => shards.par_iter_mut().with_min_len(together).for_each(work),
-        None => shards.iter_mut().for_each(work),
-    }
+    each(pool, shards, end);
+    refusal.map_or(Ok(()), Err)
 }
 
 /// Returns the first slot of a shard, of a number of shards.

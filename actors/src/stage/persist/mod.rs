@@ -57,9 +57,10 @@ impl PersistStage {
         }
     }
 
-    fn append(&mut self, hashed: HashedVersion) -> Result<(), EngineFailure> {
+    fn append(&mut self, mut hashed: HashedVersion) -> Result<(), EngineFailure> {
         let begun_us = self.context.metrics.uptime_us();
         self.log.append(&hashed)?;
+        hashed.slot.computed();
         self.appended.push((hashed, begun_us));
         Ok(())
     }
