@@ -13,6 +13,8 @@
 //! A crash before step 5 leaves the old manifest and the whole log. Replaying the log over newer leaves gives the same
 //! state. `stage::persist` decides when a checkpoint is due.
 
+use std::hint::black_box;
+use std::iter::Peekable;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,6 +22,8 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel as jobs_channel};
 use std::time::{Duration, Instant};
 
+use trunkline_core::batch::{head, path_order};
+use trunkline_core::hash::Digest;
 use trunkline_core::store::disk::Disk;
 use trunkline_core::store::effect::Effect;
 use trunkline_core::store::history_file::{HistoryFile, HistoryFileError, HistoryWriter};
@@ -35,12 +39,12 @@ use crate::runtime::clock::{self, micros};
 use crate::runtime::priority;
 use crate::runtime::wait::{Signal, receive, yield_point};
 use crate::state::history::History;
-use crate::state::layer::{Layer, sorted_by_key_hash};
+use crate::state::layer::Layer;
 use crate::state::values::StoreView;
 use crate::state::versions::Version;
 
-/// Effects that are read ahead of their use.
-const READ_AHEAD_EFFECTS: usize = 16;
+/// Effects that are sorted at once: those of small writes fit the cache of a core, with their keys and values.
+const RANGE_EFFECTS: usize = 2048;
 
 /// The end of the persist stage: starts checkpoints, one at a time, and waits for them.
 pub struct Checkpoints {
@@ -256,9 +260,9 @@ impl Checkpointer {
             manifest.intend(number)?;
         }
         let layers = state.values.unflushed(number);
-        let effects = newest_effects(&layers);
-        if !effects.is_empty() {
-            self.leaves.ingest(&mut changes(&layers, &effects))?;
+        let mut changes = changes(&layers).peekable();
+        if changes.peek().is_some() {
+            self.leaves.ingest(&mut changes)?;
             self.leaves.sync()?;
         }
         if let Some(manifest) = &mut self.manifest {
@@ -276,41 +280,49 @@ impl Checkpointer {
     }
 }
 
-/// An effect: the number of its layer, and its index there.
-type EffectIndex = (u32, u32);
-
-/// Returns the newest effect on each key of several layers, ascending by key hash. The layers are oldest first.
-fn newest_effects(layers: &[Arc<Layer>]) -> Vec<EffectIndex> {
-    let count = layers.iter().map(|layer| layer.effects().len()).sum();
-    let mut newest_first: Vec<EffectIndex> = Vec::with_capacity(count);
-    for (number, layer) in layers.iter().enumerate().rev() {
-        let indices = 0..layer.effects().len() as u32;
-        newest_first.extend(indices.map(|index| (number as u32, index)));
-    }
-    sorted_by_key_hash(newest_first, |(layer, index)| {
-        layers[layer as usize].key_hash(index as usize)
+/// Returns what the newest effect on each key of several layers does to the leaf store, ascending by key hash. The
+/// layers are oldest first.
+///
+/// One range of key hashes follows the other. The effects of a range lie next to each other in every layer, and all of
+/// them fit the cache of a core.
+fn changes(layers: &[Arc<Layer>]) -> impl Iterator<Item = LeafChange<'_>> {
+    let mut rests: Vec<_> = layers
+        .iter()
+        .map(|layer| layer.effects().peekable())
+        .collect();
+    let count: usize = rests.iter().map(|rest| rest.len()).sum();
+    let ranges = count.div_ceil(RANGE_EFFECTS) as u64;
+    (0..ranges).flat_map(move |range| {
+        newest_effects(&mut rests, |key_hash| range_of(key_hash, ranges) == range)
     })
 }
 
-/// Returns what effects do to the leaf store. The effects are scattered over memory: some are read before the first of
-/// them is used, so that their cache misses overlap.
-fn changes<'a>(
-    layers: &'a [Arc<Layer>],
-    effects: &'a [EffectIndex],
-) -> impl Iterator<Item = LeafChange<'a>> {
-    effects.chunks(READ_AHEAD_EFFECTS).flat_map(|some| {
-        let last = some.len() - 1;
-        let changes: [LeafChange<'a>; READ_AHEAD_EFFECTS] = std::array::from_fn(|place| {
-            let (layer, index) = some[place.min(last)];
-            leaf_change(layers[layer as usize].effect(index as usize))
-        });
-        let leaves = changes.iter().filter_map(|change| change.leaf);
-        let touched = leaves.map(|leaf| leaf.key.first().zip(leaf.value.last()));
-        std::hint::black_box(touched.fold(0, |sum, ends| {
-            sum ^ ends.map_or(0, |(key, value)| key ^ value)
-        }));
-        changes.into_iter().take(some.len())
-    })
+/// Returns in which of several ranges of equal width a key hash is.
+fn range_of(key_hash: &Digest, ranges: u64) -> u64 {
+    ((u128::from(head(key_hash)) * u128::from(ranges)) >> u64::BITS) as u64
+}
+
+/// Takes the effects within a range from the front of each layer's rest. Returns what the newest effect on each key
+/// does, ascending by key hash.
+fn newest_effects<'a>(
+    rests: &mut [Peekable<impl Iterator<Item = Effect<'a>>>],
+    is_within: impl Fn(&Digest) -> bool,
+) -> Vec<LeafChange<'a>> {
+    let mut key_hashes = Vec::with_capacity(2 * RANGE_EFFECTS);
+    let mut changes = Vec::with_capacity(2 * RANGE_EFFECTS);
+    let mut touched = 0;
+    for rest in rests {
+        while let Some(effect) = rest.next_if(|effect| is_within(&effect.key_hash)) {
+            key_hashes.push(effect.key_hash);
+            // The key lies in front of the value: reads both from memory, in their order there.
+            let value = effect.change.and_then(<[u8]>::last);
+            touched ^= effect.key[0] ^ value.copied().unwrap_or_default();
+            changes.push(leaf_change(effect));
+        }
+    }
+    black_box(touched);
+    let order = path_order(&key_hashes);
+    order.map(|place| changes[place as usize]).collect()
 }
 
 fn leaf_change(effect: Effect<'_>) -> LeafChange<'_> {
@@ -323,18 +335,20 @@ fn leaf_change(effect: Effect<'_>) -> LeafChange<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use trunkline_core::batch::{Batch, BatchLimits};
     use trunkline_core::params::TreeParams;
 
     use super::*;
     use crate::state::layer::Part;
 
-    fn layer(version: u64, changes: &[(u8, Option<&str>)]) -> Arc<Layer> {
+    fn layer<K: AsRef<[u8]>>(version: u64, changes: &[(K, Option<&str>)]) -> Arc<Layer> {
         let mut batch = Batch::new();
         for (key, value) in changes {
             match value {
-                Some(value) => batch.put([*key], value),
-                None => batch.delete([*key]),
+                Some(value) => batch.put(key.as_ref(), value),
+                None => batch.delete(key.as_ref()),
             };
         }
         let prepared = batch.prepare(&TreeParams::default(), &BatchLimits::default(), None);
@@ -345,11 +359,10 @@ mod tests {
     #[test]
     fn the_newest_effect_of_each_key_is_ingested_in_path_order() {
         let layers = [
-            layer(1, &[(1, Some("a")), (3, Some("b"))]),
-            layer(2, &[(2, Some("c")), (3, None)]),
+            layer(1, &[([1], Some("a")), ([3], Some("b"))]),
+            layer(2, &[([2], Some("c")), ([3], None)]),
         ];
-        let effects = newest_effects(&layers);
-        let changes: Vec<_> = changes(&layers, &effects).collect();
+        let changes: Vec<_> = changes(&layers).collect();
         assert!(changes.is_sorted_by(|a, b| a.key_hash < b.key_hash));
         let value_of = |key: u8| {
             let key_hash = TreeParams::default().key_hash(&[key]);
@@ -375,14 +388,35 @@ mod tests {
 
     #[test]
     fn each_effect_is_ingested_once_for_any_number_of_effects() {
-        assert_eq!(changes(&[], &[]).count(), 0);
+        assert_eq!(changes(&[]).count(), 0);
         for count in [2, 15, 16, 17, 100] {
-            let puts: Vec<_> = (0..count).map(|key| (key, Some("v"))).collect();
+            let puts: Vec<_> = (0..count).map(|key| ([key], Some("v"))).collect();
             let layers = [layer(1, &puts[..puts.len() / 2]), layer(2, &puts)];
-            let effects = newest_effects(&layers);
-            let changes: Vec<_> = changes(&layers, &effects).collect();
+            let changes: Vec<_> = changes(&layers).collect();
             assert_eq!(changes.len(), usize::from(count));
             assert!(changes.is_sorted_by(|a, b| a.key_hash < b.key_hash));
+        }
+    }
+
+    #[test]
+    fn effects_of_several_ranges_are_ingested_in_path_order() {
+        let count = 3 * RANGE_EFFECTS as u32;
+        let puts = |keys: Range<u32>, value| -> Vec<_> {
+            keys.map(|key| (key.to_be_bytes(), Some(value))).collect()
+        };
+        let layers = [
+            layer(1, &puts(0..count, "old")),
+            layer(2, &puts(count / 2..count, "new")),
+        ];
+        let changes: Vec<_> = changes(&layers).collect();
+        assert_eq!(changes.len(), count as usize);
+        assert!(changes.is_sorted_by(|a, b| a.key_hash < b.key_hash));
+        for change in changes {
+            let leaf = change.leaf.unwrap();
+            let key = u32::from_be_bytes(leaf.key.try_into().unwrap());
+            let value = if key < count / 2 { "old" } else { "new" };
+            assert_eq!(change.key_hash, TreeParams::default().key_hash(leaf.key));
+            assert_eq!(leaf.value, value.as_bytes());
         }
     }
 }

@@ -6,12 +6,11 @@ use std::sync::atomic::AtomicBool;
 
 use rayon::ThreadPool;
 
-use crate::adaptive::free_shards;
 use crate::config::runtime::RuntimeSettings;
 use crate::config::{Config, ControlMode};
 use crate::decisions::Work;
 use crate::health::Health;
-use crate::in_flight::InFlight;
+use crate::in_flight::{InFlight, free_shards};
 use crate::metrics::Metrics;
 use crate::state::State;
 use crate::testing::Faults;

@@ -54,6 +54,21 @@ impl Drop for Preparing<'_> {
     }
 }
 
+/// Returns the shards for the work on one group or batch: one for each core that nothing else keeps busy. A group that
+/// is alone would use one core at a time; in a full pipeline every core has a stage to run, and cutting only moves work
+/// about. Which of the two holds is known at every moment, so nothing is tried out. `groups` and `batches` count the
+/// others: groups that a stage computes on, and batches that their callers prepare.
+///
+/// ```
+/// use trunkline_actors::in_flight::free_shards;
+/// assert_eq!(free_shards(8, 0, 0), 8); // alone
+/// assert_eq!(free_shards(8, 2, 1), 5);
+/// assert_eq!(free_shards(2, 3, 1), 1); // a full pipeline
+/// ```
+pub fn free_shards(cores: usize, groups: usize, batches: usize) -> usize {
+    cores.saturating_sub(groups + batches).max(1)
+}
+
 /// Called when a slot is free again.
 pub type OnFree = Arc<dyn Fn() + Send + Sync>;
 
@@ -116,5 +131,18 @@ impl fmt::Debug for GroupSlot {
             .debug_struct("GroupSlot")
             .field("tag", &self.tag)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_follow_the_cores_that_nothing_else_keeps_busy() {
+        let shards = |groups| free_shards(4, groups, 0);
+        assert_eq!([0, 1, 2, 3, 4, 9].map(shards), [4, 3, 2, 1, 1, 1]);
+        assert_eq!(free_shards(4, 0, 2), 2);
+        assert_eq!(free_shards(1, 0, 0), 1);
     }
 }

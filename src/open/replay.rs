@@ -6,9 +6,9 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use trunkline_actors::adaptive::free_shards;
 use trunkline_actors::config::Config;
 use trunkline_actors::config::runtime::RuntimeSettings;
+use trunkline_actors::in_flight::free_shards;
 use trunkline_actors::metrics::Metrics;
 use trunkline_actors::runtime::pool::Pools;
 use trunkline_actors::runtime::thread::{self, JoinHandle};

@@ -5,13 +5,13 @@
 //!
 //! - [`BatchSize`]: operations of a group by throughput, and operations in flight by the 99th percentile of the latency;
 //! - [`ProofShards`]: shards that proofs are cut into, by probing;
-//! - [`ShardReport`]: shards that groups were cut into, as [`free_shards`] said;
+//! - [`ShardReport`]: shards that groups were cut into;
 //! - [`Caches`]: bytes of the value cache against those of the tree, by marginal hits;
 //! - [`HotPrefixes`]: the parts of the key space that are touched most.
 //!
-//! Three policies are not asked by it: each stage asks [`free_shards`] what to cut a group into; after each sync,
-//! persist asks [`Backlog`] how long to hold commits back while a checkpoint runs; and ingest asks [`group_least`] and
-//! [`group_share`] how much of what is inside the next group must and may have.
+//! Three policies are not asked by it: after each sync, persist asks [`Backlog`] how long to hold commits back while a
+//! checkpoint runs; and ingest asks [`group_least`] and [`group_share`] how much of what is inside the next group must
+//! and may have.
 //!
 //! `controller` measures the windows and carries the changes out. The tests in `tests/control` run the controllers
 //! against a pipeline in virtual time; their scenarios are files with bands, as those of the adaptive concurrency of
@@ -43,5 +43,5 @@ pub use hot_prefixes::HotPrefixes;
 pub use pacing::Backlog;
 pub use proof_shards::ProofShards;
 pub use settings::{ControlSettings, Limits};
-pub use shards::{ShardReport, free_shards};
+pub use shards::ShardReport;
 pub use share::{group_least, group_share};

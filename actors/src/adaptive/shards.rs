@@ -1,27 +1,11 @@
-//! Cuts work on a group into shards by what is in flight, and reports what it did.
-//!
-//! A group that is alone in the pipeline uses one core at a time, unless its work is cut. In a full pipeline every core
-//! has a stage to run, and cutting only moves work about. Which of the two holds is known at every moment, so nothing is
-//! tried out and nothing is learnt.
+//! Reports into how many shards groups were cut: what is in flight decides that, moment to moment
+//! ([`free_shards`](crate::in_flight::free_shards)).
 
 use super::ControlSettings;
 use crate::decisions::{Change, Move, Reason, Window, Work};
 
 /// Windows in a row that must agree before a change is reported.
 const AGREE_WINDOWS: u32 = 2;
-
-/// Returns the shards for the work on one group or batch: one for each core that nothing else keeps busy. `groups` and
-/// `batches` count the others: groups that a stage computes on, and batches that their callers prepare.
-///
-/// ```
-/// use trunkline_actors::adaptive::free_shards;
-/// assert_eq!(free_shards(8, 0, 0), 8); // alone
-/// assert_eq!(free_shards(8, 2, 1), 5);
-/// assert_eq!(free_shards(2, 3, 1), 1); // a full pipeline
-/// ```
-pub fn free_shards(cores: usize, groups: usize, batches: usize) -> usize {
-    cores.saturating_sub(groups + batches).max(1)
-}
 
 /// Reports the shards that groups of a window were cut into, on average, when they are others than before.
 #[derive(Clone, Debug)]
@@ -96,14 +80,6 @@ mod tests {
         };
         let moves = report.decide(&window);
         moves.map(|moved| (moved.change, moved.reason)).collect()
-    }
-
-    #[test]
-    fn shards_follow_the_cores_that_nothing_else_keeps_busy() {
-        let shards = |groups| free_shards(4, groups, 0);
-        assert_eq!([0, 1, 2, 3, 4, 9].map(shards), [4, 3, 2, 1, 1, 1]);
-        assert_eq!(free_shards(4, 0, 2), 2);
-        assert_eq!(free_shards(1, 0, 0), 1);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Kzg: a hashed version comes in; it goes out at once, and its KZG root is computed while the log syncs it.
 //!
-//! In mode `eager` persist acknowledges a version when it has its root, too. A commitment is updated from the last one by the slots that differ, so skipping versions costs nothing later. In
-//! mode `coalesce` a root is skipped while the stage is behind, and the next root
-//! covers it; the last version of a burst always gets one. In mode `on_demand` only versions get a root that somebody
-//! asks for.
+//! In mode `eager` persist acknowledges a version when it has its root, too. A commitment is updated from the last one by
+//! the slots that differ, so skipping versions costs nothing later. In mode `coalesce` a root is skipped while the stage
+//! is behind, and the next root covers it; the last version of a burst always gets one. In mode `on_demand` only
+//! versions get a root that somebody asks for.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -185,10 +185,7 @@ impl Layer {
 }
 
 /// Sorts items by key hash and keeps the first of those with the same one.
-pub fn sorted_by_key_hash<'a, T: Copy>(
-    items: Vec<T>,
-    key_hash: impl Fn(T) -> &'a Digest,
-) -> Vec<T> {
+fn sorted_by_key_hash<'a, T: Copy>(items: Vec<T>, key_hash: impl Fn(T) -> &'a Digest) -> Vec<T> {
     // Comparing the first bytes is nearly always enough.
     let headed = items.into_iter().map(|item| (head(key_hash(item)), item));
     let mut headed: Vec<(u64, T)> = headed.collect();

@@ -78,7 +78,13 @@ impl CheckedBatch {
 }
 
 /// Returns places in path order; of equal hashes only the last place.
-fn path_order(key_hashes: &[Digest]) -> impl ExactSizeIterator<Item = u32> {
+///
+/// ```
+/// use trunkline_core::batch::path_order;
+/// let key_hashes = [[2; 32], [1; 32], [3; 32], [2; 32]];
+/// assert!(path_order(&key_hashes).eq([1, 3, 2]));
+/// ```
+pub fn path_order(key_hashes: &[Digest]) -> impl ExactSizeIterator<Item = u32> {
     // The heads of the hashes with the place in their lowest bits: numbers, which sort fast.
     let place_bits = usize::BITS - key_hashes.len().leading_zeros();
     let head_of = |number: u64| number >> place_bits;
