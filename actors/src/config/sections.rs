@@ -163,9 +163,9 @@ sections! {
         threads: usize = 0, in 0..=1024;
         /// Threads of the separate pool for proofs and reads of many keys: 0 (one for each core) to 1024.
         read_threads: usize = 0, in 0..=1024;
-        /// Shards that applying a submission to the tree is cut into: 1 (no parallel work) to 128 (one a slot).
+        /// Threads that apply a submission to the tree, if `control.workers` is `fixed`: 1 (no parallel work) to 128.
         tree_parallelism: usize = 1, in 1..=128 => reloadable;
-        /// Shards that hashing a version is cut into: 1 (no parallel work) to 128 (one a slot).
+        /// Threads that hash a version, if `control.workers` is `fixed`: 1 (no parallel work) to 128.
         hash_parallelism: usize = 1, in 1..=128 => reloadable;
         /// Shards that each call for single proofs or for very many keys is cut into: 0 (one for each thread that
         /// reads) to 128.

@@ -2,7 +2,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms and files that are compiled only with `state`: `lib.rs` and the `mod.rs` of each say so.
-const WRITING_SIDE: [&str; 9] = [
+const WRITING_SIDE: [&str; 11] = [
     "batch",
     "store",
     "tree",
@@ -11,6 +11,8 @@ const WRITING_SIDE: [&str; 9] = [
     "kzg/open.rs",
     "kzg/setup.rs",
     "kzg/tables.rs",
+    "parallel.rs",
+    "prefetch.rs",
     "short/lanes.rs",
 ];
 /// Files of `proof/` that begin so make proofs.

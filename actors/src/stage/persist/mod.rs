@@ -77,21 +77,23 @@ impl PersistStage {
     /// Makes the appended versions durable, and publishes and acknowledges what is ready for it.
     fn commit(&mut self) -> Result<(), EngineFailure> {
         let begun = clock::now();
-        let has_appended = !self.appended.is_empty();
-        if has_appended {
+        if !self.appended.is_empty() {
             let durability = self.log.make_durable(&self.context.config().durability)?;
             let appended = self.appended.drain(..);
             let durable = appended.map(|(hashed, begun_us)| (hashed, begun_us, durability));
             self.durable.extend(durable);
         }
+        let mut has_published = false;
         while let Some((hashed, begun_us, durability)) = self.next_ready() {
             self.publish(&hashed);
             yield_point();
             self.acknowledge(hashed, durability, begun_us);
+            has_published = true;
         }
         let busy = clock::now() - begun;
         self.context.metrics.interval.busy(Stage::Persist, busy);
-        match has_appended {
+        // Not before: a checkpoint covers what is published, and commits may wait for it.
+        match has_published {
             true => self.checkpoints.run(&self.context, &mut self.log),
             false => Ok(()),
         }
