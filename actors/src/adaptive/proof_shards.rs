@@ -55,7 +55,7 @@ pub struct ProofShards {
     on: bool,
     /// One for each thread of the pool.
     most: u64,
-    /// Whether the next step goes up.
+    /// The direction of the next step.
     up: bool,
     pause: Backoff,
     probe: Option<Probe>,

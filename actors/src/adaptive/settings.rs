@@ -20,7 +20,7 @@ pub struct ControlSettings {
     pub batch_size: bool,
     /// Whether the limit on operations in flight follows the measurements.
     pub admission: bool,
-    /// Whether the shards of proofs follow the measurements, and those of groups what is in flight.
+    /// Adapts shards: those of proofs to the measurements, those of groups to what is in flight.
     pub workers: bool,
     /// Whether the value cache and the tree share their memory by the measurements.
     pub caches: bool,

@@ -33,7 +33,7 @@ struct Groups {
     full_of_bytes: u64,
     shared_out: u64,
     operations: Histogram<u64>,
-    /// How often work was cut, and into how many shards in all: of tree and of hash.
+    /// The times that work was cut, and the sum of the shards: of tree and of hash.
     cuts: [(u64, u64); 2],
 }
 

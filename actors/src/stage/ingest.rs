@@ -224,7 +224,7 @@ impl IngestStage {
     }
 }
 
-/// What ingest waits for.
+/// The event that ingest waits for.
 struct Wait {
     /// Operations that must come, unless a slot becomes free before.
     operations: usize,

@@ -25,7 +25,7 @@ pub(crate) struct SlotView<'a> {
     loaded: &'a [Loaded],
     /// Cells that changed since the version, as it saw them: restored when a cursor gets there.
     restored: OnceCell<Box<Restored>>,
-    /// What changed since the version, by the lowest kept node above it: looked up when a cursor gets there.
+    /// The changes since the version, by the lowest kept node above them: looked up when a cursor gets there.
     subtrees: [OnceCell<Box<Subtree>>; LOWEST_KEPT_MAX],
 }
 

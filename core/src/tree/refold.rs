@@ -13,7 +13,7 @@ use super::node::Leaf;
 use super::versions::{Entries, find};
 use crate::params::ROOT_BITS;
 
-/// What changed, since a version, below a node whose replaced digests are kept.
+/// The changes since a version below a node whose replaced digests are kept.
 #[derive(Debug)]
 pub(super) struct Subtree {
     top: u32,

@@ -76,6 +76,9 @@ impl PersistStage {
 
     /// Makes the appended versions durable, and publishes and acknowledges what is ready for it.
     fn commit(&mut self) -> Result<(), EngineFailure> {
+        if self.appended.is_empty() && self.durable.is_empty() {
+            return Ok(());
+        }
         let begun = clock::now();
         if !self.appended.is_empty() {
             let durability = self.log.make_durable(&self.context.config().durability)?;
