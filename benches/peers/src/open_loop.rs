@@ -19,13 +19,7 @@ pub(crate) fn run(
     schedule: Schedule,
     mut peer: Box<dyn Peer + '_>,
 ) -> Result<(Figures, u64), BenchError> {
-    let mut figures = Figures {
-        preload_seconds: run::preload(job, peer.as_mut())?,
-        ..Figures::default()
-    };
-    process::wait_until_idle();
-    process::warm_memory().map_err(BenchError::Process)?;
-    let written_before = process::written_bytes();
+    let (mut figures, written_before) = run::preload_and_rest(job, peer.as_mut())?;
     let cpu_before = process::cpu_seconds();
     let started_at = Instant::now();
     let durable = submit_all(job, schedule, peer.as_mut(), started_at)?;

@@ -76,6 +76,20 @@ pub(crate) fn preload(job: &Job, peer: &mut dyn Peer) -> Result<f64, BenchError>
     Ok(started_at.elapsed().as_secs_f64())
 }
 
+/// Preloads, and waits until the engine is idle and memory is warm. Returns the bytes written until then, too.
+pub(crate) fn preload_and_rest(
+    job: &Job,
+    peer: &mut dyn Peer,
+) -> Result<(Figures, u64), BenchError> {
+    let figures = Figures {
+        preload_seconds: preload(job, peer)?,
+        ..Figures::default()
+    };
+    process::wait_until_idle();
+    process::warm_memory().map_err(BenchError::Process)?;
+    Ok((figures, process::written_bytes()))
+}
+
 fn update(job: &Job, peer: &mut dyn Peer, figures: &mut Figures) -> Result<(), BenchError> {
     let mut updates = Updates::after_preload(job.keys, job.fresh);
     let mut batches = job.batches();

@@ -36,13 +36,7 @@ pub(crate) fn run(
     tasks: u64,
     mut peer: Box<dyn Peer + '_>,
 ) -> Result<(Figures, u64), BenchError> {
-    let mut figures = Figures {
-        preload_seconds: run::preload(job, peer.as_mut())?,
-        ..Figures::default()
-    };
-    process::wait_until_idle();
-    process::warm_memory().map_err(BenchError::Process)?;
-    let written_before = process::written_bytes();
+    let (mut figures, written_before) = run::preload_and_rest(job, peer.as_mut())?;
     put(job, tasks, peer.as_mut(), &mut figures)?;
     figures.resident_bytes = process::resident_bytes();
     figures.resident_bytes_peak = process::resident_bytes_peak();
