@@ -13,6 +13,7 @@
 
 pub mod disk;
 pub mod effect;
+pub mod feed_cursors;
 #[cfg(feature = "fjall")]
 pub mod fjall_leaves;
 pub mod history_file;
