@@ -10,7 +10,9 @@ use trunkline_core::batch::BatchError;
 use trunkline_core::hash::Digest;
 use trunkline_core::kzg::SetupError;
 use trunkline_core::params::CollisionPolicy;
+use trunkline_core::store::disk::ReadFileError;
 use trunkline_core::store::effect::EffectsError;
+use trunkline_core::store::feed_cursors::CursorsError;
 use trunkline_core::store::history_file::HistoryFileError;
 use trunkline_core::store::leaves::LeafStoreError;
 use trunkline_core::store::lock::LockError;
@@ -135,6 +137,9 @@ pub enum OpenError {
     /// The history file, with the commit ids up to the checkpoint, cannot be read, or is damaged.
     #[error(transparent)]
     History(#[from] HistoryFileError),
+    /// The file of cursors cannot be read, or is damaged.
+    #[error(transparent)]
+    Cursors(#[from] ReadFileError<CursorsError>),
     /// The leaf store cannot be opened or read.
     #[error(transparent)]
     Leaves(#[from] LeafStoreError),

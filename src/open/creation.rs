@@ -10,6 +10,7 @@ use std::path::Path;
 use trunkline_actors::adaptive::decision_log::DECISIONS_FILE;
 use trunkline_core::params::TreeParams;
 use trunkline_core::store::disk::Disk;
+use trunkline_core::store::feed_cursors::CURSORS_FILE;
 use trunkline_core::store::history_file::HISTORY_FILE;
 use trunkline_core::store::leaves::LEAVES_DIRECTORY;
 use trunkline_core::store::lock::LOCK_FILE;
@@ -36,7 +37,7 @@ const EARLY_PARTS: [&str; 6] = [
 ];
 
 /// Parts that are only written after the tree file.
-const LATE_PARTS: [&str; 3] = [HISTORY_FILE, TABLES_FILE, DECISIONS_FILE];
+const LATE_PARTS: [&str; 4] = [HISTORY_FILE, TABLES_FILE, DECISIONS_FILE, CURSORS_FILE];
 
 /// The only segment that an interrupted creation may leave. It has no frame.
 const FIRST_SEGMENT: SegmentName = SegmentName {

@@ -8,6 +8,7 @@ mod cold_leaves;
 mod decisions;
 mod evidence;
 mod failure;
+mod feed;
 mod groups;
 mod history;
 mod kzg_roots;

@@ -14,6 +14,7 @@
 pub mod archive;
 pub mod disk;
 pub mod effect;
+pub mod feed_cursors;
 #[cfg(feature = "fjall")]
 pub mod fjall_leaves;
 pub mod history_file;
