@@ -42,6 +42,8 @@ pub(crate) struct Listed {
     /// Its path below the prefix.
     pub(crate) path: String,
     pub(crate) bytes: u64,
+    /// When the store got it, by the store's clock.
+    pub(crate) modified_unix_ms: u64,
 }
 
 impl fmt::Display for Archive {
@@ -218,6 +220,7 @@ impl Archive {
                 listed.push(Listed {
                     path: path.trim_start_matches('/').to_owned(),
                     bytes: object.size,
+                    modified_unix_ms: object.last_modified.timestamp_millis().max(0) as u64,
                 });
             }
         }

@@ -33,7 +33,9 @@ pub struct Catalog {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Objects {
     pub(crate) parts: Vec<PartName>,
-    bytes: u64,
+    pub(crate) bytes: u64,
+    /// When the store got the manifest.
+    finished_unix_ms: u64,
 }
 
 /// The objects that lead to a version.
@@ -103,13 +105,21 @@ impl Archive {
 impl Catalog {
     pub(crate) fn of(listed: Vec<Listed>) -> Self {
         let mut catalog = Self::default();
-        for Listed { path, bytes } in listed {
+        for Listed {
+            path,
+            bytes,
+            modified_unix_ms,
+        } in listed
+        {
             if let Some(segment) = SegmentName::parse(&path) {
                 catalog.segments.insert(segment, bytes);
             } else if let Some((base, part)) = PartName::parse(&path) {
                 let objects = catalog.unfinished.entry(base).or_default();
                 objects.parts.push(part);
                 objects.bytes += bytes;
+                if part == PartName::Manifest {
+                    objects.finished_unix_ms = modified_unix_ms;
+                }
             } else if path != TREE_OBJECT && path != ONCE_OBJECT {
                 catalog.others.push(path);
             }
@@ -161,6 +171,16 @@ impl Catalog {
     /// Returns the objects of a finished or unfinished base.
     pub(crate) fn objects(&self, base: &BaseName) -> Option<&Objects> {
         self.bases.get(base).or_else(|| self.unfinished.get(base))
+    }
+
+    /// Returns when the store got the manifest of a base.
+    pub fn finished_unix_ms(&self, base: &BaseName) -> u64 {
+        self.objects(base)
+            .map_or(0, |objects| objects.finished_unix_ms)
+    }
+
+    pub(crate) fn segment_bytes(&self, segment: &SegmentName) -> u64 {
+        self.segments.get(segment).copied().unwrap_or(0)
     }
 
     /// Returns the route to a version, or to the last one that the archive has.
@@ -299,7 +319,11 @@ mod tests {
         Catalog::of(
             bases
                 .chain(segments)
-                .map(|path| Listed { path, bytes: 1 })
+                .map(|path| Listed {
+                    path,
+                    bytes: 1,
+                    modified_unix_ms: 0,
+                })
                 .collect(),
         )
     }
@@ -400,7 +424,15 @@ mod tests {
             "notes.txt".to_owned(),
             TREE_OBJECT.to_owned(),
         ];
-        let catalog = Catalog::of(paths.map(|path| Listed { path, bytes: 1 }).to_vec());
+        let catalog = Catalog::of(
+            paths
+                .map(|path| Listed {
+                    path,
+                    bytes: 1,
+                    modified_unix_ms: 0,
+                })
+                .to_vec(),
+        );
         assert_eq!(catalog.unfinished().collect::<Vec<_>>(), [base]);
         assert_eq!(
             (catalog.bases().count(), catalog.others()),

@@ -131,9 +131,9 @@ pub enum WriteError {
         /// The tree that should be archived.
         own: Digest,
     },
-    /// The archive continues in a way that this tree doesn't know.
+    /// The archive has a position that this tree doesn't know, in an epoch that is not below the tree's.
     #[error(
-        "the archive has version {} with commit id {}, which is not in the history of this tree: another primary archived it, or the directory was restored from a copy; make a new base to archive this history from here on",
+        "the archive has version {} with commit id {}, which is not in the history of this tree, in an epoch that is not below this one's: another primary archives to it, or this directory is older than the archive or a copy; archive it under another prefix",
         archived.version,
         hex(&archived.commit_id)
     )]

@@ -3,11 +3,20 @@
 #![forbid(unsafe_code)]
 
 mod archive;
+mod backup;
+mod base;
 mod catalog;
 mod error;
 mod location;
+mod prune;
+mod segments;
+mod source;
 
 pub use archive::Archive;
+pub use backup::{Backup, BackupError, BasePolicy, BaseReason};
+pub use base::BaseError;
 pub use catalog::{Catalog, Route, RouteError};
 pub use error::{AccessError, LocationError, WriteError};
 pub use object_store;
+pub use prune::{Keep, Prunable};
+pub use source::{ClosedDirectory, Source};

@@ -62,7 +62,7 @@ mod tests {
     fn a_location_is_a_url_or_the_path_of_a_directory() {
         let (store, prefix) = open("/var/backups/tree one").unwrap();
         assert!(store.to_string().starts_with("LocalFileSystem"));
-        assert_eq!(prefix.as_ref(), "var/backups/tree%20one");
+        assert_eq!(prefix.as_ref(), "var/backups/tree one");
         assert_eq!(open("file:///var/backups/tree%20one").unwrap().1, prefix);
         assert!(matches!(open("memory:///"), Err(LocationError::Memory)));
         assert!(matches!(open("ftp://host/x"), Err(LocationError::Store(_))));
