@@ -69,6 +69,10 @@ impl From<Running> for Engine {
 }
 
 impl Engine {
+    pub(crate) fn running(&self) -> &Running {
+        &self.running
+    }
+
     /// Submits a batch and returns its receipt.
     ///
     /// Waits while `submit.in_flight_*` leaves no room for the batch. When the call returns, the batch is accepted: its
@@ -483,6 +487,7 @@ impl Engine {
             sequence,
             provisional_root,
             batch,
+            given: None,
             completion,
             permit,
             accepted_at,

@@ -7,6 +7,7 @@ use std::future::poll_fn;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
@@ -32,6 +33,8 @@ pub struct FeedState {
     pub source: FeedSource,
     progress: Mutex<Progress>,
     cursors: Mutex<Cursors>,
+    /// On a replica, the newest version of its primary that it knows of.
+    primary: AtomicU64,
 }
 
 /// How far followers may read, and who waits for more.
@@ -130,6 +133,7 @@ impl FeedState {
         Self {
             source,
             cursors: Mutex::new(cursors),
+            primary: AtomicU64::new(0),
             progress: Mutex::new(Progress {
                 synced,
                 oldest,
@@ -170,6 +174,17 @@ impl FeedState {
     /// Returns the newest version that followers may read.
     pub fn synced(&self) -> u64 {
         self.progress.lock().synced
+    }
+
+    /// Notes that the primary of this replica has a version.
+    pub fn observe_primary(&self, version: u64) {
+        self.primary.fetch_max(version, Ordering::Relaxed);
+    }
+
+    /// Returns by how many versions a replica with this one is behind its primary, as far as it knows.
+    pub fn lag_versions(&self, version: u64) -> u64 {
+        let primary = self.primary.load(Ordering::Relaxed);
+        primary.saturating_sub(version)
     }
 
     /// Returns how far a follower may read that wants `version`, or takes its waker until it may.

@@ -18,6 +18,7 @@ use trunkline_core::store::log::{
     LAST_SEGMENT_FILE, LOG_DIRECTORY, SEGMENT_HEADER_BYTES, SegmentName,
 };
 use trunkline_core::store::manifest::{CHECKPOINT_FILE, CheckpointManifest, ReadManifestError};
+use trunkline_core::store::replica_file::REPLICA_FILE;
 use trunkline_core::store::tree_file;
 
 use super::kzg_tables::TABLES_FILE;
@@ -27,12 +28,14 @@ use crate::error::OpenError;
 pub(super) const COPY_PREFIX: &str = "LEAVES-COPY-";
 
 /// Parts that an interrupted creation may leave.
-const EARLY_PARTS: [&str; 6] = [
+const EARLY_PARTS: [&str; 8] = [
     LOCK_FILE,
     LOG_DIRECTORY,
     LEAVES_DIRECTORY,
     CHECKPOINT_FILE,
     "CHECKPOINT.tmp",
+    REPLICA_FILE,
+    "REPLICA.tmp",
     "TREE.tmp",
 ];
 

@@ -21,6 +21,7 @@ mod leaf_store;
 pub(crate) mod read_only;
 mod recovery;
 mod replay;
+mod role;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -56,6 +57,8 @@ use directory::Claimed;
 use leaf_store::LeavesInUse;
 use recovery::Found;
 use replay::Loading;
+use role::Marked;
+pub(crate) use role::Role;
 
 /// What an engine is opened with.
 #[derive(Default)]
@@ -67,11 +70,12 @@ pub(crate) struct OpenOptions {
     pub(crate) leaves: Option<Arc<dyn LeafStore>>,
     pub(crate) watch: Option<Watch>,
     pub(crate) faults: Faults,
+    pub(crate) role: Role,
 }
 
 /// Opens an engine.
 pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
-    let config = options.config;
+    let (config, role) = (options.config, options.role);
     config.validate()?;
     // 0. The directory. If a later step fails, the lock is dropped last.
     let Claimed {
@@ -81,6 +85,7 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
         params,
         is_new,
     } = directory::claim(options.disk, options.nonce, &config)?;
+    let marked = Marked::read(&*disk, &directory, &params.tree_id(), role, is_new)?;
     // Only a locked directory gets files other than those of the disk.
     let locked = lock.is_some().then_some(&*directory);
     // 1. Everything but the leaves.
@@ -112,9 +117,12 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
     }
     let loaded = loaded.finish(config.kzg.mode != KzgMode::OnDemand)?;
     // 4. The first writes.
-    let epoch_min = loaded.state.versions.newest().record.open_epoch + 1;
+    let last_epoch = loaded.state.versions.newest().record.open_epoch;
+    let epoch_min = marked.epoch_min(role, last_epoch);
     let (log, recovery) = begin_segment(log, &config, epoch_min)?;
+    Marked::promoted(&*disk, &directory, role)?;
     if is_new {
+        Marked::create(&*disk, &directory, &params.tree_id(), role)?;
         creation::complete(&*disk, &directory, &params)?;
     }
     if let Some(path) = &tables_path {

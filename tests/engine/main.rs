@@ -27,6 +27,7 @@ mod receipts;
 mod reload;
 mod reopen;
 mod replaced;
+mod replica;
 mod runtimes;
 mod shutdown;
 mod snapshot;

@@ -155,8 +155,10 @@ impl PersistStage {
     fn show_synced(&self) {
         let published = self.context.state.versions.newest().number();
         let synced = self.log.synced_version().min(published);
-        self.context.feed.advance(synced);
-        self.context.metrics.synced_version(synced);
+        let (feed, metrics) = (&self.context.feed, &self.context.metrics);
+        metrics.synced_version(synced);
+        metrics.replica_lag(feed.lag_versions(synced));
+        feed.advance(synced);
     }
 
     fn is_sync_due(&self) -> bool {
