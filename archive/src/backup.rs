@@ -64,7 +64,8 @@ pub enum BaseReason {
 ///
 /// ```
 /// use trunkline_archive::Backup;
-/// let nothing_new = Backup { before: None, base: None, last: None, segments: 0 };
+/// let last = trunkline::core::store::log::LogPosition { version: 9, commit_id: [1; 32] };
+/// let nothing_new = Backup { before: Some(last), base: None, last, versions: 0 };
 /// assert!(nothing_new.base.is_none());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,9 +75,9 @@ pub struct Backup {
     /// The base that was made, and why.
     pub base: Option<(BaseName, BaseReason)>,
     /// The last position that the archive has now.
-    pub last: Option<LogPosition>,
-    /// Versions that were written in segments.
-    pub segments: u64,
+    pub last: LogPosition,
+    /// Number of versions that were written in segments.
+    pub versions: u64,
 }
 
 /// The reason why a backup failed. What it has written stays, and the next one continues with it.
@@ -163,8 +164,8 @@ impl Archive {
         Ok(Backup {
             before,
             base,
-            last: Some(run.until),
-            segments: appended.versions,
+            last: run.until,
+            versions: appended.versions,
         })
     }
 }

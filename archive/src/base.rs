@@ -168,8 +168,8 @@ fn produce_commit_ids(
         index: 0,
     };
     let mut commit_ids = Vec::new();
-    for ancestor in 0..=version {
-        let commit_id = commit_id(snapshot, ancestor)?;
+    for (ancestor, commit_id) in (0..).zip(snapshot.commit_ids()) {
+        let commit_id = commit_id.map_err(|source| BaseError::History { version, source })?;
         if ancestor == version && history.digest(&HISTORY) != snapshot.record().history_digest {
             return Ok(None);
         }

@@ -91,6 +91,19 @@ pub enum AccessError {
     },
 }
 
+impl AccessError {
+    /// Returns whether the same call may succeed later: the store did not answer, or refused for a reason that can pass.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Store { source, .. } if !matches!(
+            **source,
+            object_store::Error::NotImplemented { .. }
+                | object_store::Error::NotSupported { .. }
+                | object_store::Error::InvalidPath { .. }
+                | object_store::Error::UnknownConfigurationKey { .. }
+        ))
+    }
+}
+
 /// The reason why nothing is written to an archive.
 ///
 /// ```
