@@ -45,6 +45,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bootstrap;
 mod builder;
 mod engine;
 mod error;
@@ -78,6 +79,7 @@ pub use trunkline_actors::state::evidence::EvidenceError;
 pub use trunkline_actors::state::history::HistoryError;
 pub use trunkline_actors::state::read::ReadError;
 
+pub use bootstrap::{Base, Bootstrap, BootstrapError};
 pub use builder::EngineBuilder;
 pub use engine::Engine;
 pub use error::{FailedCopy, OpenError, ReplayError, SnapshotError, SubmitError};

@@ -17,7 +17,7 @@ mod directory;
 mod kzg_tables;
 #[cfg(feature = "fjall")]
 mod leaf_copy;
-mod leaf_store;
+pub(crate) mod leaf_store;
 pub(crate) mod read_only;
 mod recovery;
 mod replay;

@@ -1,5 +1,6 @@
 //! Tests of crashes: what was acknowledged is there afterwards, and damage is named. One file a topic.
 
+mod bootstrap;
 mod checkpoint;
 mod creation;
 mod damage;
