@@ -131,7 +131,8 @@ impl Archive {
     ) -> Result<Backup, BackupError> {
         let params = source.params();
         self.prepare(&params).await?;
-        let snapshot = source.snapshot().ok_or(BackupError::NotSynced)?;
+        let snapshot = source.snapshot().await?;
+        let snapshot = snapshot.ok_or(BackupError::NotSynced)?;
         let catalog = self.catalog().await?;
         let before = known_position(self, &catalog, &snapshot).await?;
         let run = Run {
@@ -230,15 +231,10 @@ pub(crate) async fn known_position(
         return Ok(None);
     };
     let route = live.route_from(*base, u64::MAX);
-    let mut is_end = true;
-    for name in route.segments.iter().rev() {
+    for (name, end) in route.segments.iter().rev() {
         let segment = segments::read(archive, &tree_id, *name).await?;
-        let last = match is_end && route.version < name.last_version {
-            true => LogPosition::of(
-                &segments::frame(*name, &segment, route.version)?
-                    .entry
-                    .record,
-            ),
+        let last = match *end < name.last_version {
+            true => LogPosition::of(&segments::frame(*name, &segment, *end)?.entry.record),
             false => segment.last,
         };
         for position in [last, segment.parent] {
@@ -247,7 +243,6 @@ pub(crate) async fn known_position(
             }
             check_epoch(catalog, snapshot, position)?;
         }
-        is_end = false;
     }
     let position = BaseReader::open(archive, &tree_id, *base).await?.position();
     if is_known(snapshot, position)? {

@@ -202,7 +202,7 @@ pub(crate) fn commit_id(snapshot: &Snapshot, version: u64) -> Result<Digest, Bas
 #[derive(Clone, Debug)]
 pub(crate) struct BaseReader {
     archive: Archive,
-    name: BaseName,
+    pub(crate) name: BaseName,
     pub(crate) manifest: BaseManifest,
 }
 

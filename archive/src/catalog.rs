@@ -43,8 +43,9 @@ pub(crate) struct Objects {
 pub struct Route {
     /// The base to begin with.
     pub base: BaseName,
-    /// The segments after it, in order. Two neighbours may have versions in common.
-    pub segments: Vec<SegmentName>,
+    /// The segments after it, in order, each with the last of its versions that counts. Two neighbours may have versions
+    /// in common.
+    pub segments: Vec<(SegmentName, u64)>,
     /// The version at which it ends.
     pub version: u64,
 }
@@ -279,14 +280,14 @@ impl Live {
             else {
                 break;
             };
-            route.segments.push(*segment);
             route.version = wanted.min(*end);
+            route.segments.push((*segment, route.version));
         }
         route
     }
 
     /// Returns the first version after one, up to the one that is wanted, that a segment begins with.
-    fn first_after(&self, version: u64, wanted: u64) -> Option<u64> {
+    pub(crate) fn first_after(&self, version: u64, wanted: u64) -> Option<u64> {
         let mut firsts = self
             .segments
             .iter()
@@ -331,7 +332,7 @@ mod tests {
     fn firsts(route: &Route) -> Vec<(u64, u64)> {
         let segments = route.segments.iter();
         segments
-            .map(|segment| (segment.first_version, segment.open_epoch))
+            .map(|(segment, _)| (segment.first_version, segment.open_epoch))
             .collect()
     }
 

@@ -10,8 +10,10 @@ mod error;
 mod follow;
 mod location;
 mod prune;
+mod restore;
 mod segments;
 mod source;
+mod verify;
 
 pub use archive::Archive;
 pub use backup::{Backup, BackupError, BasePolicy, BaseReason};
@@ -21,4 +23,6 @@ pub use error::{AccessError, LocationError, WriteError};
 pub use follow::{Archiver, ArchiverError, ArchiverOptions, ArchiverStatus};
 pub use object_store;
 pub use prune::{Keep, Prunable};
+pub use restore::{RestoreError, Restored, Shown, Trust};
 pub use source::{ClosedDirectory, Source};
+pub use verify::{Verified, VerifyError};

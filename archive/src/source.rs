@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use trunkline::config::DurabilityMode;
 use trunkline::core::params::TreeParams;
 use trunkline::core::store::disk::OsDisk;
 use trunkline::core::store::log::{FollowError, LOG_DIRECTORY, LogEntry, LogFollower};
-use trunkline::{Engine, Feed, FeedError, OpenError, ReadOnly, Snapshot};
+use trunkline::{Engine, EngineFailure, Feed, FeedError, OpenError, ReadOnly, Snapshot};
 
 /// A tree that is archived.
 ///
@@ -58,18 +59,27 @@ impl Source {
         }
     }
 
-    /// Returns a snapshot of a version that a loss of power does not take back, the newest one if it is such.
-    pub(crate) fn snapshot(&self) -> Option<Snapshot> {
-        match self {
-            Self::Directory(closed) => Some(closed.tree.snapshot()),
-            Self::Engine(engine) => {
-                let (newest, synced) = (engine.snapshot(), engine.synced_version());
-                match newest.version() <= synced {
-                    true => Some(newest),
-                    false => engine.snapshot_at(synced).ok(),
-                }
+    /// Returns a snapshot of the newest version, once no loss of power can take it back. Where versions are durable long
+    /// before they are synced, it is that of the newest one that is synced; `None` if that is no longer kept.
+    pub(crate) async fn snapshot(&self) -> Result<Option<Snapshot>, FeedError> {
+        let engine = match self {
+            Self::Directory(closed) => return Ok(Some(closed.tree.snapshot())),
+            Self::Engine(engine) => engine,
+        };
+        let newest = engine.snapshot();
+        if engine.config().durability.mode == DurabilityMode::Os {
+            return Ok(engine.snapshot_at(engine.synced_version()).ok());
+        }
+        if newest.version() > engine.synced_version() {
+            let reached = engine.feed(newest.version()).next_entry().await;
+            match reached {
+                // What was trimmed was synced before.
+                Some(Ok(_) | Err(FeedError::Gap { .. })) => {}
+                Some(Err(error)) => return Err(error),
+                None => return Err(EngineFailure::Closed.into()),
             }
         }
+        Ok(Some(newest))
     }
 
     pub(crate) fn entries(&self, from: u64) -> Entries {
@@ -89,7 +99,7 @@ impl Entries {
     pub(crate) async fn next(&mut self) -> Result<LogEntry, FeedError> {
         match self {
             Self::Feed(feed) => {
-                let ended = || Err(trunkline::EngineFailure::Closed.into());
+                let ended = || Err(EngineFailure::Closed.into());
                 feed.next_entry().await.unwrap_or_else(ended)
             }
             Self::Log(log) => log.read_next().map_err(|error| match error {

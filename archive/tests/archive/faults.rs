@@ -1,0 +1,450 @@
+//! A store that fails at each of its calls in turn: what is done is then complete or an error, never an archive that looks
+//! whole and is not, and the next attempt completes it.
+
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, TryStreamExt};
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
+    ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult,
+    Result,
+};
+use trunkline::core::record::Root;
+use trunkline_archive::{
+    AccessError, Archive, BackupError, BasePolicy, Keep, RestoreError, Shown, Trust, WriteError,
+    object_store,
+};
+
+use crate::support::{Rig, memory_archive};
+
+/// What happens at a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    /// The store answers with an error, and does nothing: a timeout, a refusal, an overload.
+    Refused,
+    /// The store does it, and the answer is lost.
+    AnswerLost,
+    /// What is read ends early. Other calls are refused.
+    Truncated,
+    /// What is read ends early without an error, as if it were all. Other calls are refused.
+    Shortened,
+}
+
+const FAULTS: [Fault; 4] = [
+    Fault::Refused,
+    Fault::AnswerLost,
+    Fault::Truncated,
+    Fault::Shortened,
+];
+
+/// A store that fails at one call, or from one call on.
+#[derive(Debug)]
+struct Faulty {
+    store: Arc<dyn ObjectStore>,
+    fault: Fault,
+    failing: Range<u64>,
+    calls: AtomicU64,
+}
+
+impl fmt::Display for Faulty {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Faulty({})", self.store)
+    }
+}
+
+fn broken() -> Error {
+    Error::Generic {
+        store: "Faulty",
+        source: Box::new(io::Error::from(io::ErrorKind::TimedOut)),
+    }
+}
+
+impl Faulty {
+    /// Counts a call. Returns the fault that happens at it.
+    fn fault(&self) -> Option<Fault> {
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        self.failing.contains(&call).then_some(self.fault)
+    }
+
+    /// Makes a call that changes the store.
+    async fn change<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+        match self.fault() {
+            None => call.await,
+            Some(Fault::AnswerLost) => {
+                call.await?;
+                Err(broken())
+            }
+            Some(_) => Err(broken()),
+        }
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Faulty {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
+        self.change(self.store.put_opts(location, payload, options))
+            .await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        _: &Path,
+        _: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        Err(Error::NotImplemented {
+            operation: "put_multipart".to_owned(),
+            implementer: self.to_string(),
+        })
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let Some(fault) = self.fault() else {
+            return self.store.get_opts(location, options).await;
+        };
+        if matches!(fault, Fault::Refused | Fault::AnswerLost) {
+            return Err(broken());
+        }
+        let mut found = self.store.get_opts(location, options).await?;
+        let (attributes, extensions) = (found.attributes.clone(), found.extensions.clone());
+        let (meta, range) = (found.meta.clone(), found.range.clone());
+        found.attributes = attributes.clone();
+        let bytes = found.bytes().await?;
+        let half = Ok(bytes.slice(..bytes.len() / 2));
+        let items: Vec<Result<Bytes>> = match fault {
+            Fault::Truncated => vec![half, Err(broken())],
+            _ => vec![half],
+        };
+        Ok(GetResult {
+            payload: GetResultPayload::Stream(stream::iter(items).boxed()),
+            meta,
+            range,
+            attributes,
+            extensions,
+        })
+    }
+
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        let fault = self.fault();
+        if fault.is_some_and(|fault| fault != Fault::AnswerLost) {
+            return stream::iter([Err(broken())]).boxed();
+        }
+        let deleted = self.store.delete_stream(locations);
+        match fault {
+            None => deleted,
+            Some(_) => deleted.and_then(async |_| Err(broken())).boxed(),
+        }
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        match self.fault() {
+            None => self.store.list(prefix),
+            Some(Fault::Truncated) => {
+                let some = self.store.list(prefix).take(1);
+                some.chain(stream::iter([Err(broken())])).boxed()
+            }
+            Some(_) => stream::iter([Err(broken())]).boxed(),
+        }
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.store.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.store.copy_opts(from, to, options).await
+    }
+}
+
+/// A copy of a store in memory.
+async fn copy(store: &InMemory) -> Arc<InMemory> {
+    let copy = InMemory::new();
+    let mut listed = store.list(None);
+    while let Some(object) = listed.try_next().await.unwrap() {
+        let found = store
+            .get_opts(&object.location, GetOptions::default())
+            .await
+            .unwrap();
+        let bytes = found.bytes().await.unwrap();
+        let put = copy.put_opts(&object.location, bytes.into(), PutOptions::default());
+        put.await.unwrap();
+    }
+    Arc::new(copy)
+}
+
+fn on(store: &Arc<InMemory>) -> Archive {
+    Archive::on(store.clone(), "some/prefix".into())
+}
+
+/// Makes an attempt with every fault at every call, and from every call on. Afterwards `check` gets the archive, and the
+/// result of the attempt.
+async fn at_every_call<T>(
+    begin: &InMemory,
+    attempt: impl AsyncFn(Archive) -> T,
+    check: impl AsyncFn(Archive, T, bool),
+) {
+    let (mut most, mut rounds) = (0, 0);
+    for fault in FAULTS {
+        for until_end in [false, true] {
+            for call in 0.. {
+                let store = copy(begin).await;
+                let faulty = Arc::new(Faulty {
+                    store: store.clone(),
+                    fault,
+                    failing: call..if until_end { u64::MAX } else { call + 1 },
+                    calls: AtomicU64::new(0),
+                });
+                let result = attempt(Archive::on(faulty.clone(), "some/prefix".into())).await;
+                let was_hit = faulty.calls.load(Ordering::Relaxed) > call;
+                check(on(&store), result, was_hit).await;
+                rounds += 1;
+                if !was_hit {
+                    most = most.max(call);
+                    break;
+                }
+            }
+        }
+    }
+    assert!(most >= 2 && rounds > 20, "{most} calls, {rounds} rounds");
+}
+
+/// Checks that what looks whole in an archive is: all of it can be rebuilt.
+async fn check_whole(rig: &Rig, archive: &Archive) {
+    if archive.params().await.is_err() {
+        return; // nothing was begun
+    }
+    let scratch = rig.config("scratch");
+    let found = archive
+        .verify(Some(&scratch), &Trust::default())
+        .await
+        .unwrap();
+    assert!(found.is_whole(), "{found:?}");
+    assert_eq!(
+        found.rebuilt.len(),
+        archive.catalog().await.unwrap().bases().count()
+    );
+}
+
+async fn check_last(rig: &Rig, archive: &Archive, last: &Root) {
+    let (restored, root) = rig.restored(archive, None).await;
+    assert_eq!((root, restored.shown), (*last, Shown::Consistent));
+}
+
+#[tokio::test]
+async fn a_first_backup_is_complete_or_an_error_whatever_call_fails() {
+    let mut rig = Rig::new();
+    let last = *rig.write(3).last().unwrap();
+    let attempt = async |archive: Archive| rig.back_up(&archive).await;
+    let check = async |archive: Archive, result: std::result::Result<_, BackupError>, _| {
+        check_whole(&rig, &archive).await;
+        if result.is_ok() {
+            check_last(&rig, &archive, &last).await;
+        }
+        rig.back_up(&archive).await.unwrap();
+        check_last(&rig, &archive, &last).await;
+    };
+    at_every_call(&InMemory::new(), attempt, check).await;
+}
+
+#[tokio::test]
+async fn an_incremental_backup_is_complete_or_an_error_whatever_call_fails() {
+    let mut rig = Rig::new();
+    let store = Arc::new(InMemory::new());
+    rig.write(2);
+    rig.back_up(&on(&store)).await.unwrap();
+    rig.write(1);
+    rig.back_up(&on(&store)).await.unwrap();
+    rig.write(2);
+    let last = *rig.write(1).last().unwrap();
+    let attempt = async |archive: Archive| {
+        archive
+            .back_up(&rig.closed(), BasePolicy::Always, None)
+            .await
+    };
+    let check = async |archive: Archive, result: std::result::Result<_, BackupError>, _| {
+        check_whole(&rig, &archive).await;
+        if result.is_ok() {
+            check_last(&rig, &archive, &last).await;
+        }
+        rig.back_up(&archive).await.unwrap();
+        check_last(&rig, &archive, &last).await;
+    };
+    at_every_call(&store, attempt, check).await;
+}
+
+#[tokio::test]
+async fn a_restore_is_complete_or_an_error_whatever_call_fails() {
+    let mut rig = Rig::new();
+    let store = Arc::new(InMemory::new());
+    rig.write(2);
+    rig.back_up(&on(&store)).await.unwrap();
+    let last = *rig.write(2).last().unwrap();
+    rig.back_up(&on(&store)).await.unwrap();
+    let attempt = async |archive: Archive| {
+        archive
+            .restore(None, &rig.config("restored"), &Trust::default())
+            .await
+    };
+    let check =
+        async |archive: Archive, result: std::result::Result<_, RestoreError>, was_hit: bool| {
+            assert_eq!(result.is_err(), was_hit, "{result:?}");
+            assert_eq!(rig.path("restored").exists(), !was_hit);
+            let _ = std::fs::remove_dir_all(rig.path("restored"));
+            if was_hit {
+                check_last(&rig, &archive, &last).await;
+            }
+        };
+    at_every_call(&store, attempt, check).await;
+}
+
+#[tokio::test]
+async fn pruning_leaves_whole_bases_whatever_call_fails() {
+    let mut rig = Rig::new();
+    let store = Arc::new(InMemory::new());
+    let mut last = None;
+    for _ in 0..2 {
+        last = rig.write(2).pop();
+        let archive = on(&store);
+        archive
+            .back_up(&rig.closed(), BasePolicy::Always, None)
+            .await
+            .unwrap();
+    }
+    let attempt = async |archive: Archive| {
+        let prunable = archive.catalog().await?.prunable(&Keep::default());
+        archive.prune(&prunable).await
+    };
+    let check =
+        async |archive: Archive, result: std::result::Result<_, AccessError>, was_hit: bool| {
+            assert_eq!(result.is_err(), was_hit, "{result:?}");
+            check_whole(&rig, &archive).await;
+            let keep = Keep {
+                unfinished: false,
+                ..Keep::default()
+            };
+            let prunable = archive.catalog().await.unwrap().prunable(&keep);
+            archive.prune(&prunable).await.unwrap();
+            let catalog = archive.catalog().await.unwrap();
+            assert_eq!(
+                (catalog.bases().count(), catalog.segments().count()),
+                (1, 1)
+            );
+            check_last(&rig, &archive, last.as_ref().unwrap()).await;
+        };
+    at_every_call(&store, attempt, check).await;
+}
+
+/// A store that replaces objects, whatever it is asked for.
+#[derive(Debug)]
+struct Replacing(InMemory);
+
+impl fmt::Display for Replacing {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Replacing")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Replacing {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
+        let mode = PutMode::Overwrite;
+        self.0
+            .put_opts(location, payload, PutOptions { mode, ..options })
+            .await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.0.put_multipart_opts(location, options).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.0.get_opts(location, options).await
+    }
+
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        self.0.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.0.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.0.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.0.copy_opts(from, to, options).await
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_replaces_objects_is_refused_before_anything_is_written() {
+    let mut rig = Rig::new();
+    rig.write(1);
+    let archive = Archive::on(Arc::new(Replacing(InMemory::new())), Path::default());
+    let refused = rig.back_up(&archive).await;
+    assert!(matches!(
+        refused,
+        Err(BackupError::Write(WriteError::NotOnce { source: None }))
+    ));
+    assert!(archive.params().await.is_err());
+    assert!(archive.catalog().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_object_that_something_else_wrote_is_never_replaced() {
+    let mut rig = Rig::new();
+    let archive = memory_archive();
+    rig.write(1);
+    let store = Arc::new(InMemory::new());
+    rig.back_up(&on(&store)).await.unwrap();
+    // The base lacks its manifest, and has another part.
+    let manifest = on(&store).catalog().await.unwrap().bases().next().unwrap();
+    let at = |part: &str| Path::from(format!("some/prefix/{manifest}/{part}"));
+    object_store::ObjectStoreExt::delete(&*store, &at("manifest"))
+        .await
+        .unwrap();
+    let other = PutPayload::from_static(b"other");
+    store
+        .put_opts(&at("leaves-000000"), other, PutOptions::default())
+        .await
+        .unwrap();
+    let refused = rig.back_up(&on(&store)).await;
+    let Err(BackupError::Base(trunkline_archive::BaseError::Write(WriteError::Conflict {
+        object,
+    }))) = refused
+    else {
+        panic!("{refused:?}");
+    };
+    assert!(object.ends_with("leaves-000000"));
+    drop(archive);
+}
