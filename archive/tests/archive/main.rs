@@ -3,6 +3,7 @@
 mod backup;
 mod failover;
 mod faults;
+mod faulty;
 mod follow;
 mod properties;
 mod prune;
