@@ -44,6 +44,18 @@ pub enum FeedError {
     Engine(#[from] EngineFailure),
 }
 
+impl From<FollowError> for FeedError {
+    fn from(error: FollowError) -> Self {
+        match error {
+            FollowError::Gap { wanted, oldest } => Self::Gap {
+                wanted,
+                oldest: oldest.unwrap_or(wanted + 1),
+            },
+            FollowError::Log(error) => error.into(),
+        }
+    }
+}
+
 /// The versions of an engine from one on, in order. Returned by [`Engine::feed`](crate::Engine::feed).
 ///
 /// It is an iterator that blocks at its end until there is more, and a stream that is pending there. It reads the log's
@@ -108,13 +120,7 @@ impl Feed {
     }
 
     fn read(&mut self) -> Result<LogEntry, FeedError> {
-        let mut entry = self.follower.read_next().map_err(|error| match error {
-            FollowError::Gap { wanted, oldest } => FeedError::Gap {
-                wanted,
-                oldest: oldest.unwrap_or(wanted + 1),
-            },
-            FollowError::Log(error) => error.into(),
-        })?;
+        let mut entry = self.follower.read_next()?;
         // The root may have been computed while the log was synced.
         if entry.kzg_root.is_none() {
             let state = self.state.upgrade();

@@ -52,6 +52,7 @@ mod error;
 mod feed;
 mod open;
 mod replica;
+mod rewind;
 mod running;
 mod snapshot;
 pub mod temporary;
@@ -86,6 +87,7 @@ pub use error::{FailedCopy, OpenError, ReplayError, SnapshotError, SubmitError};
 pub use feed::{Feed, FeedError};
 pub use open::read_only::{Inspection, ReadOnly};
 pub use replica::{ApplyError, Replica, WaitError};
+pub use rewind::{Rewind, RewindError};
 pub use snapshot::prove::{ProveOptions, ShownValues, SnapshotProveError, TopKind, prove_versions};
 pub use snapshot::{Snapshot, SnapshotIter};
 

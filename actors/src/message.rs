@@ -162,7 +162,7 @@ pub struct HashedVersion {
     /// Outcomes of its submissions, encoded.
     pub outcomes: Bytes,
     /// On a replica, the KZG root that the primary told.
-    pub given_root: Option<[u8; 48]>,
+    pub given_root: Option<Box<[u8; 48]>>,
     /// The version's effects.
     pub layer: Arc<Layer>,
     /// The waiters and permits of the submissions.

@@ -120,7 +120,7 @@ pub(super) fn complete(
 }
 
 /// Returns the error for a directory that could not be used.
-pub(super) fn unusable(directory: &Path) -> impl Fn(io::Error) -> OpenError {
+pub(crate) fn unusable(directory: &Path) -> impl Fn(io::Error) -> OpenError {
     |source| OpenError::Directory {
         path: directory.to_owned(),
         source,

@@ -12,14 +12,14 @@
 //!
 //! `read_only` takes steps 0 to 3 without writing, with a copy of the leaf store (`leaf_copy`).
 
-mod creation;
-mod directory;
+pub(crate) mod creation;
+pub(crate) mod directory;
 mod kzg_tables;
 #[cfg(feature = "fjall")]
 mod leaf_copy;
 pub(crate) mod leaf_store;
 pub(crate) mod read_only;
-mod recovery;
+pub(crate) mod recovery;
 mod replay;
 mod role;
 

@@ -10,6 +10,7 @@ mod missing;
 mod power_loss;
 mod read_only;
 mod replaced;
+mod rewind;
 mod sigkill;
 mod snapshot;
 mod support;

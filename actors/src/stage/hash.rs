@@ -51,6 +51,7 @@ impl HashStage {
             .hasher
             .hash(group.changes, self.context.cut(Work::Hash));
         let given_root = group.given.as_ref().and_then(|given| given.kzg_root);
+        let given_root = given_root.map(Box::new);
         let (record, outcomes) = match group.given {
             None => {
                 let (outcomes, outcomes_digest) = encode_outcomes(&group.outcomes);

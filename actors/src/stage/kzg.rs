@@ -104,9 +104,9 @@ impl KzgStage {
             self.waiters.entry(number).or_default().push(waiter);
         }
         // What a primary told is not believed before it was computed.
-        if let Some(given) = hashed.given_root {
+        if let Some(given) = &hashed.given_root {
             self.complete(&version);
-            self.check_root(&version, given)?;
+            self.check_root(&version, **given)?;
         }
         self.pass_on(hashed);
         match config.kzg.mode {

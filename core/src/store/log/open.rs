@@ -163,6 +163,17 @@ pub struct FoundLog {
 }
 
 impl FoundLog {
+    /// Leaves out the commits after a position, which must be one of those visited, or the one that the log was read
+    /// from. They are superseded by the segment that [`Self::begin`] begins.
+    pub fn up_to(mut self, to: LogPosition) -> Self {
+        let survey = &mut self.scanned.survey;
+        let unproven = to.version.saturating_sub(survey.synced_version);
+        self.scanned.unproven.truncate(unproven as usize);
+        survey.synced_version = survey.synced_version.min(to.version);
+        survey.last = to;
+        self
+    }
+
     /// Does the second half of [`CommitLog::open`]: makes the surviving commits durable, and begins a new segment.
     pub fn begin<E: std::error::Error + 'static>(
         self,
