@@ -1,4 +1,8 @@
-//! Archives of a trunkline tree in an object store: backups, restoring to any archived version, verifying, pruning.
+#![doc = include_str!("../README.md")]
+//!
+//! The files, from low to high: `archive` (access to objects, on the store that `location` opens), `catalog` (which objects
+//! count, pure), `base` and `segments` (writing and reading them), `source` (what is archived), `backup` and `follow`
+//! (making archives), `restore`, `verify`, `prune`. The formats are in `trunkline::core::store::archive`.
 
 #![forbid(unsafe_code)]
 

@@ -6,6 +6,7 @@
 //! | `report`, `compare` | [`report`], [`compare`] |
 //! | `sweep`, `tune` | [`sweep`], [`tune`]; both run trials by [`trial`] |
 //! | `import` | [`import`], which submits by [`submitter`] |
+//! | `backup`, `restore` | [`backup`], [`restore`] |
 //! | `get`, `put`, `delete` | [`single`] |
 //! | `prove`, `verify`, `proof show` | [`prove`], [`verify`], [`show`] |
 //! | `history`, `evidence`, `audit` | [`history`], [`evidence`], [`audit`] |
@@ -23,6 +24,7 @@
 
 mod arguments;
 mod audit;
+mod backup;
 mod compare;
 mod configuration;
 mod error;
@@ -37,6 +39,7 @@ mod output;
 mod progress;
 mod prove;
 mod report;
+mod restore;
 mod show;
 mod single;
 mod submitter;
@@ -129,6 +132,8 @@ fn run(command: Command) -> Result<Exit, CommandError> {
         Command::Sweep(arguments) => sweep::run(&arguments),
         Command::Tune(arguments) => tune::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
+        Command::Backup(arguments) => backup::run(&arguments),
+        Command::Restore(arguments) => restore::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Get(arguments) => single::get(&arguments),

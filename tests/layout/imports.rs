@@ -36,12 +36,13 @@ const ENGINE: [&[&str]; 8] = [
 ];
 
 /// Crates that each crate may name in `[dependencies]`.
-const CRATES: [(&str, &[&str]); 8] = [
+const CRATES: [(&str, &[&str]); 9] = [
     ("core", &[]),
     ("actors", &["trunkline-core"]),
     (".", &["trunkline-actors", "trunkline-core"]),
     ("load", &["trunkline"]),
-    ("cli", &["trunkline", "trunkline-load"]),
+    ("archive", &["trunkline"]),
+    ("cli", &["trunkline", "trunkline-archive", "trunkline-load"]),
     (
         "simulation",
         &["trunkline", "trunkline-actors", "trunkline-testkit"],

@@ -359,3 +359,45 @@ async fn pruning_leaves_a_whole_base_whatever_request_fails() {
         assert_eq!(rig.restored(&server.archive("now", 0), None).await.1, last);
     }
 }
+
+/// Runs in a process of its own, with the options of the server in its environment.
+#[tokio::test]
+#[ignore = "is run by the test below"]
+async fn with_options_from_the_environment() {
+    let mut rig = Rig::new();
+    let last = rig.write(2)[1];
+    let archive = Archive::at("s3://bucket/of/a tree").unwrap();
+    rig.back_up(&archive).await.unwrap();
+    assert_eq!(rig.restored(&archive, None).await.1, last);
+}
+
+#[tokio::test]
+async fn options_and_credentials_come_from_the_environment() {
+    let server = Server::start().await;
+    let address = format!("http://{}", server.address);
+    let run = async |secret: &str| {
+        let mut child = tokio::process::Command::new(std::env::current_exe().unwrap());
+        child
+            .args([
+                "--exact",
+                "s3::with_options_from_the_environment",
+                "--ignored",
+            ])
+            .env("AWS_ENDPOINT", &address)
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_ALLOW_HTTP", "true")
+            .env("AWS_ACCESS_KEY_ID", KEY.0)
+            .env("AWS_SECRET_ACCESS_KEY", secret);
+        child.output().await.unwrap()
+    };
+    let refused = run("another-secret").await;
+    assert!(!refused.status.success());
+    assert!(!String::from_utf8_lossy(&refused.stdout).contains("another-secret"));
+    let output = run(KEY.1).await;
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    assert!(server.root.path().join("bucket/of/a tree/tree").exists());
+}

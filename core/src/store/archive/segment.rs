@@ -58,11 +58,16 @@ impl Segment {
         if fields.name != *name {
             return Err(ObjectError::Contradiction("it is another segment"));
         }
-        let count = name.last_version - name.first_version + 1;
+        let before = name.first_version.checked_sub(1);
+        let count = before.and_then(|before| name.last_version.checked_sub(before));
+        let count = count.filter(|count| *count > 0);
+        let (Some(before), Some(count)) = (before, count) else {
+            return Err(ObjectError::Contradiction("it has no versions"));
+        };
         let frames = frames(&mut cursor, count, bytes);
         Ok(Self {
             parent: LogPosition {
-                version: name.first_version - 1,
+                version: before,
                 commit_id: fields.parent,
             },
             last: LogPosition {
