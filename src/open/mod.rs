@@ -82,7 +82,9 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
     // Only a locked directory gets files other than those of the disk.
     let locked = lock.is_some().then_some(&*directory);
     // 1. Everything but the leaves.
-    let Found { marker, history } = match is_new {
+    let Found {
+        marker, history, ..
+    } = match is_new {
         true => recovery::nothing(&params),
         false => recovery::find(&*disk, &directory, &params)?,
     };

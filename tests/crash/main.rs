@@ -6,6 +6,7 @@ mod damage;
 mod directories;
 mod killed;
 mod missing;
+mod open_at;
 mod power_loss;
 mod read_only;
 mod replaced;
