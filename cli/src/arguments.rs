@@ -14,6 +14,7 @@ use crate::audit::AuditCommand;
 use crate::compare::CompareArguments;
 use crate::configuration::ConfigCommand;
 use crate::evidence::EvidenceCommand;
+use crate::export::ExportArguments;
 use crate::history::HistoryCommand;
 use crate::import::ImportArguments;
 use crate::inspect::InspectArguments;
@@ -52,6 +53,8 @@ pub(crate) enum Command {
     Tune(TuneArguments),
     /// Store the records of a file in a directory.
     Import(ImportArguments),
+    /// Write all keys and values of a version as `import` reads them, in path order (that of the key hashes).
+    Export(ExportArguments),
     /// Print the value of a key. Exit code 1 if it is absent.
     Get(GetArguments),
     /// Set the value of a key.

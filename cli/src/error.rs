@@ -14,7 +14,7 @@ use trunkline::{
 use trunkline_load::compare::{CompareError, RecordError};
 
 use crate::arguments::ArgumentError;
-use crate::import::{LineError, UNENDED_BYTES_MAX};
+use crate::import::{LineError, UNENDED_BYTES_MAX, UnwritableError};
 use crate::tui::ScreenError;
 
 /// Unusable input, directory or configuration: exit code 2.
@@ -71,6 +71,11 @@ pub(crate) enum CommandError {
         file: PathBuf,
         line: u64,
         records: u64,
+    },
+    #[error("the record of key {key} cannot be written as TSV; use --format ndjson or tsv-hex")]
+    Unwritable {
+        key: String,
+        source: UnwritableError,
     },
     #[error("{}: none of {lines} lines is a record, the first problem: {first}; check --format", file.display())]
     NoRecords {

@@ -5,7 +5,7 @@
 //! | `load` | [`load`]; its live view is [`tui`] |
 //! | `report`, `compare` | [`report`], [`compare`] |
 //! | `sweep`, `tune` | [`sweep`], [`tune`]; both run trials by [`trial`] |
-//! | `import` | [`import`], which submits by [`submitter`] |
+//! | `import`, `export` | [`import`], which submits by [`submitter`]; [`export`] |
 //! | `get`, `put`, `delete` | [`single`] |
 //! | `prove`, `verify`, `proof show` | [`prove`], [`verify`], [`show`] |
 //! | `history`, `evidence`, `audit` | [`history`], [`evidence`], [`audit`] |
@@ -27,6 +27,7 @@ mod compare;
 mod configuration;
 mod error;
 mod evidence;
+mod export;
 mod history;
 mod import;
 mod input;
@@ -129,6 +130,7 @@ fn run(command: Command) -> Result<Exit, CommandError> {
         Command::Sweep(arguments) => sweep::run(&arguments),
         Command::Tune(arguments) => tune::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Get(arguments) => single::get(&arguments),

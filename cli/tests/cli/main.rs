@@ -13,6 +13,7 @@ mod configuration;
 mod directories;
 mod encodings;
 mod evidence;
+mod export;
 mod history;
 mod import;
 #[cfg(unix)]

@@ -96,6 +96,13 @@ fn cases(workplace: &Workplace) -> Vec<Case> {
             0,
             0,
         ),
+        ("export", on("export", &dir), 0, 2),
+        (
+            "export to a file",
+            on("export --to", &[&out("e"), "--dir", &state]),
+            0,
+            0,
+        ),
         ("inspect", on("inspect", &dir), 0, 2),
         ("inspect as JSON", on("inspect --json", &dir), 0, 2),
         ("config show", on("config show", &[]), 0, 2),
