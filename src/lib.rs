@@ -46,6 +46,7 @@
 #![forbid(unsafe_code)]
 
 mod builder;
+mod check;
 mod engine;
 mod error;
 mod open;
@@ -76,6 +77,9 @@ pub use trunkline_actors::state::history::HistoryError;
 pub use trunkline_actors::state::read::ReadError;
 
 pub use builder::EngineBuilder;
+pub use check::{
+    CheckReport, Fault, Finding, Part, Repair, RepairError, RepairReport, Repaired, check, repair,
+};
 pub use engine::Engine;
 pub use error::{FailedCopy, OpenError, ReplayError, SnapshotError, SubmitError};
 pub use open::read_only::{Inspection, ReadOnly};

@@ -12,15 +12,15 @@
 //!
 //! `read_only` takes steps 0 to 3 without writing, with a copy of the leaf store (`leaf_copy`).
 
-mod creation;
+pub(crate) mod creation;
 mod directory;
-mod kzg_tables;
+pub(crate) mod kzg_tables;
 #[cfg(feature = "fjall")]
 mod leaf_copy;
-mod leaf_store;
+pub(crate) mod leaf_store;
 pub(crate) mod read_only;
-mod recovery;
-mod replay;
+pub(crate) mod recovery;
+pub(crate) mod replay;
 
 use std::path::Path;
 use std::sync::Arc;

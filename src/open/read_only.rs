@@ -224,7 +224,7 @@ pub(crate) fn no_tree(disk: &OsDisk, directory: &Path) -> OpenError {
 
 /// Returns the leaves in a directory, without changing them. Before the first checkpoint there are none: the log has
 /// everything then.
-fn open_leaves(
+pub(crate) fn open_leaves(
     directory: &Path,
     marker: &CheckpointManifest,
     _lock: &Arc<DirectoryLock>,

@@ -24,11 +24,12 @@ const ACTORS: [&[&str]; 14] = [
 ];
 
 /// Folders and files of `src`, from low to high.
-const ENGINE: [&[&str]; 6] = [
+const ENGINE: [&[&str]; 7] = [
     &["error", "temporary"],
     &["snapshot"],
     &["running"],
     &["open"],
+    &["check"],
     &["engine"],
     &["builder"],
 ];

@@ -365,13 +365,13 @@ fn header(tree_id: &Digest) -> Vec<u8> {
     put_file(MAGIC, &[tree_id])
 }
 
-/// Replaces the file of a directory by one with these nodes: a crash leaves the old file or the new one.
+/// Replaces the file of a directory by one with these nodes: a crash, or an error of one of them, leaves the old file.
 ///
 /// ```
 /// use std::path::Path;
 /// use trunkline_core::store::{history_file::{HistoryFile, replace_history}, simulated::SimulatedDisk};
 /// let (disk, here) = (SimulatedDisk::new(1), Path::new(""));
-/// replace_history(&disk, here, &[1; 32], [[2; 32], [3; 32]].into_iter())?;
+/// replace_history(&disk, here, &[1; 32], [Ok([2; 32]), Ok([3; 32])].into_iter())?;
 /// assert_eq!(HistoryFile::open_unchecked(&disk, here)?.node(1)?, [3; 32]);
 /// # Ok::<(), trunkline_core::store::history_file::HistoryFileError>(())
 /// ```
@@ -379,13 +379,13 @@ pub fn replace_history(
     disk: &dyn Disk,
     directory: &Path,
     tree_id: &Digest,
-    nodes: impl Iterator<Item = Digest>,
+    nodes: impl Iterator<Item = io::Result<Digest>>,
 ) -> Result<(), HistoryFileError> {
     let path = directory.join(HISTORY_FILE);
     let replaced = replace_file_in_parts(disk, &path, |file| {
         let mut part = header(tree_id);
         for node in nodes {
-            part.extend_from_slice(&node);
+            part.extend_from_slice(&node?);
             if part.len() >= PART_BYTES_MIN {
                 file.append(&part)?;
                 part.clear();
