@@ -11,6 +11,7 @@ use trunkline::core::proof::Expected;
 use trunkline_load::{Arrivals, Distribution, Pacing, ProofTop, Workload};
 
 use crate::audit::AuditCommand;
+use crate::check::CheckArguments;
 use crate::compare::CompareArguments;
 use crate::configuration::ConfigCommand;
 use crate::evidence::EvidenceCommand;
@@ -80,6 +81,9 @@ pub(crate) enum Command {
     Audit(AuditCommand),
     /// Show what a directory holds, without writing to it.
     Inspect(InspectArguments),
+    /// Read everything in a directory that no engine has open, and name what is damaged. Exit code 0 if it is sound, 1 if
+    /// something is damaged, 2 if it cannot be looked at.
+    Check(CheckArguments),
     /// Show or check the configuration that an engine would get.
     #[command(subcommand)]
     Config(ConfigCommand),

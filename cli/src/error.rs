@@ -9,7 +9,7 @@ use trunkline::core::proof::ProofFormError;
 use trunkline::core::wire::FormError;
 use trunkline::{
     ConfigError, EngineFailure, HistoryError, OpenError, ReadDecisionsError, ReadError,
-    SnapshotProveError, SubmitError,
+    RepairError, SnapshotProveError, SubmitError,
 };
 use trunkline_load::compare::{CompareError, RecordError};
 
@@ -27,6 +27,8 @@ pub(crate) enum CommandError {
         directory: PathBuf,
         source: Box<OpenError>,
     },
+    #[error("the repair is not finished")]
+    Repair(#[source] Box<RepairError>),
     #[error(transparent)]
     Decisions(#[from] ReadDecisionsError),
     #[error("directory {} does not exist; check the path", .0.display())]

@@ -9,7 +9,7 @@
 //! | `get`, `put`, `delete` | [`single`] |
 //! | `prove`, `verify`, `proof show` | [`prove`], [`verify`], [`show`] |
 //! | `history`, `evidence`, `audit` | [`history`], [`evidence`], [`audit`] |
-//! | `inspect` | [`inspect`] |
+//! | `inspect`, `check` | [`inspect`], [`check`] |
 //! | `config show`, `config check` | [`configuration`] |
 //!
 //! Each module declares its flags; [`arguments`] has the shared ones. [`input`] reads files, [`output`] and [`table`] format results, [`verdict`] reports checks,
@@ -23,6 +23,7 @@
 
 mod arguments;
 mod audit;
+mod check;
 mod compare;
 mod configuration;
 mod error;
@@ -143,6 +144,7 @@ fn run(command: Command) -> Result<Exit, CommandError> {
         Command::Evidence(command) => evidence::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Config(command) => configuration::run(&command),
     }
 }

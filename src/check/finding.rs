@@ -276,7 +276,7 @@ impl Finding {
             }
             (Fault::Log(ReadLogError::Gap { expected, .. }), _) => format!("version {expected}"),
             (_, Part::Leftover) => "nothing".to_owned(),
-            (_, part) => format!("a sound {part}"),
+            _ => "what was written".to_owned(),
         };
         (expected, innermost(&self.fault))
     }

@@ -96,13 +96,7 @@ impl<'a> States<'a> {
         }
         found.into_iter().for_each(|finding| report.add(finding));
         report.verified = verified;
-        if let Some(last) = report.last
-            && verified.is_none_or(|verified| verified.version < last.version)
-        {
-            let from = verified.map_or(0, |verified| verified.version + 1);
-            let unchecked = format!("the states of versions {from} to {}", last.version);
-            report.unchecked.push(unchecked);
-        }
+        report.unchecked.extend(not_verified(report));
         Ok(())
     }
 
@@ -195,6 +189,23 @@ impl<'a> States<'a> {
             }
         });
         failed
+    }
+}
+
+/// Says which versions have states that were not verified.
+fn not_verified(report: &CheckReport) -> Option<String> {
+    let of_log = report
+        .findings
+        .iter()
+        .filter(|finding| finding.part == Part::Log);
+    let lost = of_log.filter_map(|finding| finding.versions.as_ref());
+    let read = report.last.map_or(0, |last| last.version);
+    let last = lost.map(|versions| *versions.end()).fold(read, u64::max);
+    let from = report.verified.map_or(0, |verified| verified.version + 1);
+    match last {
+        u64::MAX => Some(format!("the states from version {from} on")),
+        last if last < from => None,
+        last => Some(format!("the states of versions {from} to {last}")),
     }
 }
 

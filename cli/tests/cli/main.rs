@@ -8,6 +8,7 @@ mod terminal;
 
 mod arguments;
 mod audit;
+mod check;
 mod compare;
 mod configuration;
 mod directories;

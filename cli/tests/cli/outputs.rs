@@ -104,6 +104,13 @@ fn cases(workplace: &Workplace) -> Vec<Case> {
             0,
         ),
         ("inspect", on("inspect", &dir), 0, 2),
+        ("check", on("check", &dir), 0, 0),
+        (
+            "check nothing",
+            on("check --dir", &[&text("nowhere")]),
+            2,
+            2,
+        ),
         ("inspect as JSON", on("inspect --json", &dir), 0, 2),
         ("config show", on("config show", &[]), 0, 2),
         ("config check", on("config check", &[]), 0, 0),
