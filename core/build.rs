@@ -17,6 +17,8 @@ const OTHERS: [(&str, &str); 2] = [
     ("evidence", "proto/trunkline/proof/v1/evidence.proto"),
 ];
 
+const FRAMES: &str = "proto/trunkline/frame/v1/frame.proto";
+
 fn main() -> Result<(), Box<dyn Error>> {
     for file in FILES {
         println!("cargo:rerun-if-changed={file}");
@@ -31,5 +33,18 @@ fn main() -> Result<(), Box<dyn Error>> {
             .out_dir(directory)
             .compile_fds(protox::compile([file], ["proto"])?)?;
     }
+    if std::env::var_os("CARGO_FEATURE_STATE").is_some() {
+        compile_frames()?;
+    }
+    Ok(())
+}
+
+/// Compiles the messages of the writing side. Their fields of bytes share the allocation that they are read from.
+fn compile_frames() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed={FRAMES}");
+    let descriptors = protox::compile([FRAMES], ["proto"])?;
+    prost_build::Config::new()
+        .bytes(["."])
+        .compile_fds(descriptors)?;
     Ok(())
 }

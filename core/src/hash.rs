@@ -111,6 +111,16 @@ pub const AGGREGATE_POINT: Domain = Domain(from_hex(
 pub const AUDIT_POINT: Domain = Domain(from_hex(
     "3f599b501b2d8141bc0956a3c042da9c09be9cad15cfa7da6c0beaa75f126e55",
 ));
+/// What the signature of a frame covers.
+#[cfg(feature = "state")]
+pub const FRAME_SIGNATURE: Domain = Domain(from_hex(
+    "428e6e15d075416587d8bcee4b4d7ead2cb3e4838e93ea618090a184701135ff",
+));
+/// What the signature of a beginning covers.
+#[cfg(feature = "state")]
+pub const BEGINNING_SIGNATURE: Domain = Domain(from_hex(
+    "bbe616275912ca3875b2d36ecc6da937d62007a313a15d648215f284a6692ef7",
+));
 
 impl Domain {
     /// Returns the 32-byte key.
@@ -282,6 +292,10 @@ mod tests {
             ("aggregate weight", AGGREGATE_WEIGHT),
             ("aggregate point", AGGREGATE_POINT),
             ("audit point", AUDIT_POINT),
+            #[cfg(feature = "state")]
+            ("frame signature", FRAME_SIGNATURE),
+            #[cfg(feature = "state")]
+            ("beginning signature", BEGINNING_SIGNATURE),
         ];
         for (name, domain) in domains {
             assert_eq!(

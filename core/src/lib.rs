@@ -18,6 +18,8 @@ pub mod audit;
 #[cfg(feature = "state")]
 pub mod batch;
 pub mod evidence;
+#[cfg(feature = "state")]
+pub mod frame;
 pub mod hash;
 pub mod history;
 pub mod kzg;

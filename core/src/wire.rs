@@ -6,6 +6,7 @@
 use alloc::vec::Vec;
 
 use prost::Message;
+use prost::bytes::Buf;
 
 use crate::hash::Digest;
 use crate::params::{CollisionPolicy, FORMAT, METADATA_BYTES_MAX, Salt};
@@ -38,7 +39,7 @@ pub enum FormError {
     MetadataBytes(usize),
 }
 
-/// The reason why bytes are not the proof that was expected.
+/// The reason why bytes are not the message that was expected.
 ///
 /// ```
 /// use trunkline_core::{history::AncestorProof, wire::DecodeError};
@@ -48,7 +49,7 @@ pub enum FormError {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// Longer than any such proof.
+    /// Longer than any such message.
     #[error("{found} bytes are more than {max}, the limit")]
     TooLong {
         /// How many there are.
@@ -64,7 +65,7 @@ pub enum DecodeError {
     NotCanonical,
     /// Another format.
     #[error(
-        "a proof of format {0}; this build reads format {FORMAT}: ask for one of that format, or use a build that reads it"
+        "a message of format {0}; this build reads format {FORMAT}: ask for one of that format, or use a build that reads it"
     )]
     Format(u32),
     /// Bytes that have a fixed length have another one.
@@ -116,22 +117,31 @@ pub(crate) fn decode_canonical<M: Message + Default>(
     bytes_max: usize,
     format: impl FnOnce(&M) -> u32,
 ) -> Result<M, DecodeError> {
-    if bytes.len() > bytes_max {
+    let message: M = decode_format(bytes, bytes_max, format)?;
+    if message.encoded_len() != bytes.len() || message.encode_to_vec() != bytes {
+        return Err(DecodeError::NotCanonical);
+    }
+    Ok(message)
+}
+
+/// Reads a message of at most `bytes_max` bytes, if it is of this format, in any encoding.
+pub(crate) fn decode_format<M: Message + Default>(
+    bytes: impl Buf,
+    bytes_max: usize,
+    format: impl FnOnce(&M) -> u32,
+) -> Result<M, DecodeError> {
+    if bytes.remaining() > bytes_max {
         return Err(DecodeError::TooLong {
-            found: bytes.len(),
+            found: bytes.remaining(),
             max: bytes_max,
         });
     }
     let message = M::decode(bytes)?;
     // Before the form: another format may have other fields.
     match format(&message) {
-        format if format == u32::from(FORMAT) => {}
-        format => return Err(DecodeError::Format(format)),
+        format if format == u32::from(FORMAT) => Ok(message),
+        format => Err(DecodeError::Format(format)),
     }
-    if message.encoded_len() != bytes.len() || message.encode_to_vec() != bytes {
-        return Err(DecodeError::NotCanonical);
-    }
-    Ok(message)
 }
 
 pub(crate) fn array<const N: usize>(

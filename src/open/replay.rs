@@ -299,7 +299,7 @@ pub(crate) fn apply(
     decoded: &Decoded,
 ) -> Result<SealedChanges, ReplayError> {
     let version = decoded.entry.record.version;
-    let replayed = writer.replay(&decoded.batch.writes, version);
+    let replayed = writer.replay(None, &decoded.batch.writes, version);
     replayed.map_err(|refusal| ReplayError::Differs {
         what: "the outcome of a write",
         version,

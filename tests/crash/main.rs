@@ -1,5 +1,6 @@
 //! Tests of crashes: what was acknowledged is there afterwards, and damage is named. One file a topic.
 
+mod bootstrap;
 mod check;
 mod checkpoint;
 mod creation;
@@ -12,6 +13,7 @@ mod power_loss;
 mod read_only;
 mod repair;
 mod replaced;
+mod rewind;
 mod sigkill;
 mod snapshot;
 mod support;

@@ -1,0 +1,144 @@
+//! Signed frames and beginnings: versions of a tree as they travel from its primary to its replicas.
+//!
+//! Records chain, so that a replica sees what a carrier lost, repeated, reordered or damaged. Nothing in the chain is
+//! secret, and the KZG root is outside the commit id: only the signature keeps forgers out. A frame carries the
+//! whole entry, a [`Beginning`] says where an epoch begins. `SPEC.md` §24 is the normative text.
+//!
+//! A frame here is not one of the log's (`store::log`), which has a checksum and no signature. Not here: whether an
+//! entry follows from the one before it, whether its outcomes and effects lead to its record, carriers, and keeping
+//! keys.
+
+mod key;
+mod wire;
+
+pub use key::{
+    PublicKey, PublicKeyError, SIGNATURE_BYTES, SecretKey, SecretKeyError, SignatureError,
+};
+pub use wire::{
+    BEGINNING_BYTES_MAX, Compression, DecodeFrameError, EncodeFrameError, FRAME_BYTES_MAX,
+};
+
+use crate::hash::{self, BEGINNING_SIGNATURE, Digest, FRAME_SIGNATURE};
+use crate::params::TreeParams;
+use crate::store::log::{LogEntry, LogPosition};
+
+/// An entry of the log, signed by the primary that wrote it.
+///
+/// ```
+/// use trunkline_core::frame::{Compression, Frame, SecretKey};
+/// use trunkline_core::record::CommitRecord;
+/// use trunkline_core::store::log::LogEntry;
+/// let record = CommitRecord { version: 1, ..CommitRecord::genesis([1; 32]) };
+/// let entry = LogEntry { record, kzg_root: None, outcomes: "".into(), effects: "\0".into() };
+/// let key = SecretKey::generate([7; 32]);
+///
+/// let bytes = Frame::sign(entry, &key).encode(Compression::None)?;
+/// let received = Frame::decode(&bytes.into())?;
+/// assert_eq!(received.verify(&[key.public()])?, key.public());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// The entry.
+    pub entry: LogEntry,
+    /// The signature over everything in the entry.
+    pub signature: [u8; SIGNATURE_BYTES],
+}
+
+impl Frame {
+    /// Signs an entry.
+    pub fn sign(entry: LogEntry, key: &SecretKey) -> Self {
+        let signature = key.sign(&frame_message(&entry));
+        Self { entry, signature }
+    }
+
+    /// Returns which of the pinned keys signed exactly this entry.
+    ///
+    /// It says nothing else. Whether the record follows from the one before it, whether the outcomes have the digest
+    /// that the record names, whether the effects lead to its state and whether the KZG root is that of the state, the
+    /// replica that applies the entry has to check.
+    pub fn verify(&self, keys: &[PublicKey]) -> Result<PublicKey, SignatureError> {
+        key::signer(&frame_message(&self.entry), &self.signature, keys)
+    }
+}
+
+/// The signed statement that an epoch begins at a commit id: entries of the epoch follow that one.
+///
+/// ```
+/// use trunkline_core::frame::{Beginning, SecretKey};
+/// use trunkline_core::params::TreeParams;
+/// use trunkline_core::record::CommitRecord;
+/// use trunkline_core::store::log::LogPosition;
+/// let params = TreeParams::default();
+/// let at = LogPosition::of(&CommitRecord::genesis(params.tree_id()));
+/// let key = SecretKey::generate([7; 32]);
+///
+/// let bytes = Beginning::sign(params, 1, at, &key).encode();
+/// let received = Beginning::decode(&bytes)?;
+/// assert_eq!(received.verify(&[key.public()])?, key.public());
+/// assert_eq!((received.epoch, received.at), (1, at));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beginning {
+    /// The parameters of the tree, which its id commits to.
+    pub params: TreeParams,
+    /// The epoch that begins.
+    pub epoch: u64,
+    /// The last version before it, and its commit id.
+    pub at: LogPosition,
+    /// The signature over all of it.
+    pub signature: [u8; SIGNATURE_BYTES],
+}
+
+impl Beginning {
+    /// Signs the beginning of an epoch.
+    pub fn sign(params: TreeParams, epoch: u64, at: LogPosition, key: &SecretKey) -> Self {
+        let signature = key.sign(&beginning_message(&params, epoch, &at));
+        Self {
+            params,
+            epoch,
+            at,
+            signature,
+        }
+    }
+
+    /// Returns which of the pinned keys signed exactly this beginning.
+    ///
+    /// It says nothing else: the reader has to check that it follows the tree, that it has the commit id, and that the
+    /// epoch is above all before.
+    pub fn verify(&self, keys: &[PublicKey]) -> Result<PublicKey, SignatureError> {
+        let message = beginning_message(&self.params, self.epoch, &self.at);
+        key::signer(&message, &self.signature, keys)
+    }
+}
+
+fn frame_message(entry: &LogEntry) -> Vec<u8> {
+    let LogEntry {
+        record,
+        kzg_root,
+        outcomes,
+        effects,
+    } = entry;
+    let digest: Digest = FRAME_SIGNATURE.hash_parts(&[
+        &record.tree_id,
+        &record.open_epoch.to_le_bytes(),
+        &record.version.to_le_bytes(),
+        &record.commit_id(),
+        &[u8::from(kzg_root.is_some())],
+        kzg_root.as_ref().map_or(&[], |root| &root[..]),
+        &hash::hash(outcomes),
+        &hash::hash(effects),
+    ]);
+    key::message("trunkline v1 frame signature", &digest)
+}
+
+fn beginning_message(params: &TreeParams, epoch: u64, at: &LogPosition) -> Vec<u8> {
+    let digest = BEGINNING_SIGNATURE.hash_parts(&[
+        &params.tree_id(),
+        &epoch.to_le_bytes(),
+        &at.version.to_le_bytes(),
+        &at.commit_id,
+    ]);
+    key::message("trunkline v1 beginning signature", &digest)
+}
