@@ -7,10 +7,13 @@ use std::path::{Path, PathBuf};
 
 use trunkline_core::hash::Digest;
 use trunkline_core::kzg::TablesError;
+use trunkline_core::store::disk::ReadFileError;
+use trunkline_core::store::feed_cursors::CursorsError;
 use trunkline_core::store::history_file::HistoryFileError;
 use trunkline_core::store::leaves::LeafStoreError;
 use trunkline_core::store::log::{LogPosition, ProvenSegment, ReadLogError};
 use trunkline_core::store::manifest::ReadManifestError;
+use trunkline_core::store::replica_file::ReplicaFileError;
 use trunkline_core::store::tree_file::ReadTreeFileError;
 
 use crate::error::ReplayError;
@@ -94,6 +97,10 @@ pub enum Part {
     Leaves,
     /// The state of a version.
     State,
+    /// The cursors of the feed.
+    Cursors,
+    /// The mark of a replica.
+    ReplicaMark,
     /// The KZG tables.
     KzgTables,
     /// A file that interrupted work left.
@@ -110,6 +117,8 @@ impl std::fmt::Display for Part {
             Self::History => "history",
             Self::Leaves => "leaves",
             Self::State => "state",
+            Self::Cursors => "cursors",
+            Self::ReplicaMark => "replica mark",
             Self::KzgTables => "KZG tables",
             Self::Leftover => "leftover",
         })
@@ -184,6 +193,12 @@ pub enum Fault {
     /// A state, or what led to it, is not the one in its record.
     #[error(transparent)]
     Replay(#[from] ReplayError),
+    /// The cursors of the feed cannot be used.
+    #[error(transparent)]
+    Cursors(#[from] ReadFileError<CursorsError>),
+    /// The mark of a replica cannot be used.
+    #[error(transparent)]
+    ReplicaMark(#[from] ReadFileError<ReplicaFileError>),
     /// The KZG tables cannot be used.
     #[error(transparent)]
     KzgTables(#[from] TablesError),
@@ -303,6 +318,8 @@ impl Finding {
                 "the keys with these hashes and the state digest of every version from the checkpoint on: no engine opens"
             }
             Part::State => "the state of this version and of those after it: no engine opens",
+            Part::Cursors => "opening, and how far the log is kept for those who read the feed",
+            Part::ReplicaMark => "opening: it is not known whether this is a replica",
             Part::KzgTables => {
                 "the time that opening takes: an engine computes them if the file is damaged"
             }
@@ -332,6 +349,10 @@ impl Finding {
             Part::Leaves | Part::State => {
                 "restore the whole directory from a copy; the log does not have all versions from the first on, so the leaves cannot be built again"
             }
+            Part::Cursors => {
+                "remove the file, and create the cursors again: whoever reads the feed may have to start from a copy"
+            }
+            Part::ReplicaMark => "restore the file from a copy of this replica",
             Part::KzgTables => "delete the file",
             Part::Leftover => "leave it until the rest is sound",
         };

@@ -94,7 +94,7 @@ pub(super) fn entries(
     let log = directory.join(LOG_DIRECTORY);
     CommitLog::examine(disk, &log, tree_id, None, &mut |event| {
         if let LogEvent::Entry { entry, .. } = event {
-            take(entry);
+            take(*entry);
         }
     });
 }
@@ -118,7 +118,7 @@ impl Walk<'_> {
     fn hear(&mut self, event: LogEvent) {
         match event {
             LogEvent::Fault(fault) => self.fault(fault),
-            LogEvent::Entry { entry, follows } => self.entry(entry, follows),
+            LogEvent::Entry { entry, follows } => self.entry(&entry, follows),
         }
     }
 
@@ -135,7 +135,7 @@ impl Walk<'_> {
         self.report.add(finding);
     }
 
-    fn entry(&mut self, entry: LogEntry, follows: bool) {
+    fn entry(&mut self, entry: &LogEntry, follows: bool) {
         let record = &entry.record;
         let position = LogPosition::of(record);
         self.report.log_versions += 1;
@@ -154,7 +154,7 @@ impl Walk<'_> {
                 .insert(record.version, position.commit_id);
         }
         self.history = self.history_before(record, continues && follows);
-        self.compare(&entry);
+        self.compare(entry);
         if let Some(history) = &mut self.history {
             history.append(&HISTORY, &position.commit_id);
         }

@@ -21,9 +21,12 @@ use trunkline_core::hash::{Digest, hex};
 use trunkline_core::kzg::{TABLES_BYTES, Tables, TablesError};
 use trunkline_core::params::TreeParams;
 use trunkline_core::store::disk::{OsDisk, read_file};
+use trunkline_core::store::feed_cursors::{self, CURSORS_FILE};
+use trunkline_core::store::history_file::HISTORY_FILE;
 use trunkline_core::store::leaves::LEAVES_DIRECTORY;
 use trunkline_core::store::lock::DirectoryLock;
 use trunkline_core::store::manifest::{CHECKPOINT_FILE, CheckpointManifest, ReadManifestError};
+use trunkline_core::store::replica_file::{self, REPLICA_FILE};
 use trunkline_core::store::tree_file::TREE_FILE;
 
 use crate::error::OpenError;
@@ -37,6 +40,15 @@ pub use finding::{CheckReport, Fault, Finding, Part, Repair};
 pub use repair::{RepairError, RepairReport, Repaired, repair};
 use state::States;
 
+/// Files that are replaced as a whole.
+const REPLACED_FILES: [&str; 6] = [
+    TREE_FILE,
+    CHECKPOINT_FILE,
+    HISTORY_FILE,
+    CURSORS_FILE,
+    REPLICA_FILE,
+    TABLES_FILE,
+];
 /// Ends the names of files that are not in use yet.
 const TEMPORARY_SUFFIX: &str = ".tmp";
 
@@ -88,6 +100,7 @@ fn examine(
     report.checkpoint_version = manifest.as_ref().map(|manifest| manifest.record.version);
     match tree_id {
         Some(tree_id) => {
+            marks(directory, &tree_id, &mut report);
             let tree = (&tree_id, params.as_ref());
             contents(
                 directory,
@@ -200,6 +213,18 @@ fn manifest(
     Some(manifest)
 }
 
+/// Reads the cursors of the feed and the mark of a replica, if there are any.
+fn marks(directory: &Path, tree_id: &Digest, report: &mut CheckReport) {
+    if let Err(error) = feed_cursors::read(&OsDisk, directory, tree_id) {
+        let path = directory.join(CURSORS_FILE);
+        report.add(Finding::new(Part::Cursors, path, error));
+    }
+    if let Err(error) = replica_file::read(&OsDisk, directory, tree_id) {
+        let path = directory.join(REPLICA_FILE);
+        report.add(Finding::new(Part::ReplicaMark, path, error));
+    }
+}
+
 /// Reads the KZG tables in the directory, if there are any.
 fn tables(directory: &Path, report: &mut CheckReport) {
     let path = directory.join(TABLES_FILE);
@@ -228,9 +253,8 @@ fn leftovers(directory: &Path) -> Result<Vec<Finding>, OpenError> {
         let entry = entry.map_err(unusable(directory))?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        let is_temporary = [TREE_FILE, CHECKPOINT_FILE, "HISTORY", TABLES_FILE]
-            .iter()
-            .any(|part| name.strip_suffix(TEMPORARY_SUFFIX) == Some(part));
+        let of = name.strip_suffix(TEMPORARY_SUFFIX);
+        let is_temporary = of.is_some_and(|of| REPLACED_FILES.contains(&of));
         if is_temporary || name == REBUILT_LEAVES {
             found.push(new(entry.path()));
         }

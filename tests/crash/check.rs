@@ -267,6 +267,12 @@ fn a_tree_that_has_lost_a_part_is_checked_as_far_as_possible() {
         })
         .1
     };
+    let (_copied, report) = check_damaged(tree.path(), |copied| {
+        fs::write(copied.join("CURSORS"), "trunkcur").unwrap();
+        fs::write(copied.join("REPLICA"), "?").unwrap();
+    });
+    assert_eq!(parts(&report), [Part::Cursors, Part::ReplicaMark]);
+    assert_eq!(report.last, report.verified);
     let report = remove(TREE_FILE);
     assert_eq!(parts(&report), [Part::TreeFile]);
     assert!(report.log_versions > 0 && report.commit_ids > 0);

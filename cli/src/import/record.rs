@@ -76,7 +76,7 @@ impl Record {
         let record = match format {
             Format::Ndjson => Self::read_json(line)?,
             Format::Tsv => Self::read_tsv(line)?,
-            Format::TsvHex => Self::read_tsv(line)?.from_hex()?,
+            Format::TsvHex => Self::read_tsv(line)?.decoded_hex()?,
         };
         record.check(bytes_max)?;
         Ok(record)
@@ -118,7 +118,7 @@ impl Record {
         })
     }
 
-    fn from_hex(self) -> Result<Self, LineError> {
+    fn decoded_hex(self) -> Result<Self, LineError> {
         Ok(Self {
             key: decoded("key", &self.key)?,
             value: decoded("value", &self.value)?,

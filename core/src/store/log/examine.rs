@@ -31,7 +31,7 @@ pub enum LogEvent {
     /// A commit that can be read.
     Entry {
         /// The commit.
-        entry: LogEntry,
+        entry: Box<LogEntry>,
         /// Whether it follows from the one before it, or from the header of its segment.
         follows: bool,
     },
@@ -315,6 +315,7 @@ impl Walk<'_> {
         }
         let follows = link.is_none() && self.last.is_some();
         self.reach(LogPosition::of(record));
+        let entry = Box::new(entry);
         (self.report)(LogEvent::Entry { entry, follows });
     }
 
