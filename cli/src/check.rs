@@ -143,9 +143,9 @@ fn versions_text(versions: &RangeInclusive<u64>) -> String {
 fn repair_json(report: &RepairReport) -> Value {
     let done = report.done.iter().map(|done| {
         json!({
-            "path": done.path,
+            "path": done.path.display().to_string(),
             "repair": done.repair.to_string(),
-            "kept": done.kept,
+            "kept": done.kept.as_ref().map(|kept| kept.display().to_string()),
         })
     });
     json!({
@@ -187,7 +187,7 @@ fn finding_json(finding: &Finding) -> Value {
     json!({
         "part": finding.part.to_string(),
         "damage": finding.is_damage(),
-        "path": finding.path,
+        "path": finding.path.display().to_string(),
         "offset": finding.offset,
         "first_version": finding.versions.as_ref().map(|versions| *versions.start()),
         "last_version": finding.versions.as_ref().and_then(end),

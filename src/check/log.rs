@@ -141,7 +141,9 @@ impl Walk<'_> {
         self.report.log_versions += 1;
         let continues = match self.last {
             None => record.version == 1 && record.parent == self.genesis.commit_id,
-            Some(last) => last.version + 1 == record.version && record.parent == last.commit_id,
+            Some(last) => {
+                last.version.saturating_add(1) == record.version && record.parent == last.commit_id
+            }
         };
         if self.last.is_none() {
             self.facts.from_first = continues;
@@ -164,7 +166,7 @@ impl Walk<'_> {
     /// Returns the history before a version, if anything tells it.
     fn history_before(&mut self, record: &CommitRecord, continues: bool) -> Option<MountainRange> {
         let checkpoint = self.manifest.filter(|manifest| {
-            manifest.record.version + 1 == record.version
+            manifest.record.version.saturating_add(1) == record.version
                 && manifest.record.commit_id() == record.parent
         });
         if let Some(manifest) = checkpoint {

@@ -201,7 +201,9 @@ fn not_verified(report: &CheckReport) -> Option<String> {
     let lost = of_log.filter_map(|finding| finding.versions.as_ref());
     let read = report.last.map_or(0, |last| last.version);
     let last = lost.map(|versions| *versions.end()).fold(read, u64::max);
-    let from = report.verified.map_or(0, |verified| verified.version + 1);
+    let from = report
+        .verified
+        .map_or(0, |verified| verified.version.saturating_add(1));
     match last {
         u64::MAX => Some(format!("the states from version {from} on")),
         last if last < from => None,
@@ -321,8 +323,8 @@ impl<'a> Replay<'a> {
     /// Takes the next version; ignores those before it and those behind a hole.
     fn take(&mut self, entry: LogEntry) -> Result<(), OpenError> {
         let record = &entry.record;
-        let continues =
-            record.version == self.position.version + 1 && record.parent == self.position.commit_id;
+        let continues = record.version == self.position.version.saturating_add(1)
+            && record.parent == self.position.commit_id;
         if self.found.is_some() || !continues {
             return Ok(());
         }
