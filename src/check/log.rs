@@ -59,7 +59,8 @@ pub(super) fn examine(
     report.torn_bytes = examined.torn_bytes;
     report.last = examined.last;
     if examined.segments.is_empty() && from.is_none_or(|from| from.version == 0) {
-        report.add(Finding::new(Part::Log, &log, Fault::Missing));
+        let finding = Finding::new(Part::Log, &log, Fault::Missing);
+        report.add(finding.of_versions(1..=u64::MAX));
     }
     if let (Some(intent), Some(last)) = (manifest.and_then(|m| m.intent), examined.last)
         && last.version < intent

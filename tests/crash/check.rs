@@ -292,4 +292,8 @@ fn a_tree_that_has_lost_a_part_is_checked_as_far_as_possible() {
         panic!("{:?}", report.findings);
     };
     assert_eq!(checkpoint, covered(tree.path()));
+    assert_eq!(
+        report.unchecked,
+        [format!("the states from version {} on", checkpoint + 1)]
+    );
 }

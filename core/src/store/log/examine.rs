@@ -353,7 +353,8 @@ impl Walk<'_> {
         let last = self.examined.last;
         match last {
             None if self.examined.segments.is_empty() && checkpoint > 0 => {
-                self.fault(ReadLogError::Missing { checkpoint }, None);
+                let lost = checkpoint.saturating_add(1)..=u64::MAX;
+                self.fault(ReadLogError::Missing { checkpoint }, Some(lost));
             }
             Some(last) if last.version < checkpoint => {
                 let lost = last.version + 1..=u64::MAX;
