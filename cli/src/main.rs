@@ -5,12 +5,12 @@
 //! | `load` | [`load`]; its live view is [`tui`] |
 //! | `report`, `compare` | [`report`], [`compare`] |
 //! | `sweep`, `tune` | [`sweep`], [`tune`]; both run trials by [`trial`] |
-//! | `import` | [`import`], which submits by [`submitter`] |
+//! | `import`, `export` | [`import`], which submits by [`submitter`]; [`export`] |
 //! | `backup`, `restore` | [`backup`], [`restore`] |
 //! | `get`, `put`, `delete` | [`single`] |
 //! | `prove`, `verify`, `proof show` | [`prove`], [`verify`], [`show`] |
 //! | `history`, `evidence`, `audit` | [`history`], [`evidence`], [`audit`] |
-//! | `inspect` | [`inspect`] |
+//! | `inspect`, `check` | [`inspect`], [`check`] |
 //! | `config show`, `config check` | [`configuration`] |
 //!
 //! Each module declares its flags; [`arguments`] has the shared ones. [`input`] reads files, [`output`] and [`table`] format results, [`verdict`] reports checks,
@@ -25,10 +25,12 @@
 mod arguments;
 mod audit;
 mod backup;
+mod check;
 mod compare;
 mod configuration;
 mod error;
 mod evidence;
+mod export;
 mod history;
 mod import;
 mod input;
@@ -134,6 +136,7 @@ fn run(command: Command) -> Result<Exit, CommandError> {
         Command::Import(arguments) => import::run(&arguments),
         Command::Backup(arguments) => backup::run(&arguments),
         Command::Restore(arguments) => restore::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Get(arguments) => single::get(&arguments),
@@ -146,6 +149,7 @@ fn run(command: Command) -> Result<Exit, CommandError> {
         Command::Evidence(command) => evidence::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Config(command) => configuration::run(&command),
     }
 }
