@@ -268,22 +268,25 @@ impl Live {
             version: base.version,
         };
         while route.version < wanted {
-            let next = route.version + 1;
-            let begun = self
-                .segments
-                .partition_point(|(segment, _)| segment.first_version <= next);
-            let reaching = self.segments[..begun]
-                .iter()
-                .filter(|(_, end)| *end >= next);
-            let Some((segment, end)) =
-                reaching.max_by_key(|(segment, end)| (*end, segment.open_epoch))
-            else {
+            let Some((segment, end)) = self.segment_with(route.version + 1) else {
                 break;
             };
-            route.version = wanted.min(*end);
-            route.segments.push((*segment, route.version));
+            route.version = wanted.min(end);
+            route.segments.push((segment, route.version));
         }
         route
+    }
+
+    /// Returns the segment that reaches farthest among those with a version, and the last of its versions that counts.
+    pub(crate) fn segment_with(&self, version: u64) -> Option<(SegmentName, u64)> {
+        let begun = self
+            .segments
+            .partition_point(|(segment, _)| segment.first_version <= version);
+        let reaching = self.segments[..begun].iter();
+        reaching
+            .filter(|(_, end)| *end >= version)
+            .max_by_key(|(segment, end)| (*end, segment.open_epoch))
+            .copied()
     }
 
     /// Returns the first version after one, up to the one that is wanted, that a segment begins with.

@@ -18,7 +18,8 @@ use trunkline::core::store::archive::part::{decode_commit_ids, decode_leaves};
 use trunkline::core::store::archive::segment::Segment;
 use trunkline::core::store::archive::{BaseName, PartName, SegmentName};
 use trunkline::core::store::disk::{Disk, OsDisk};
-use trunkline::core::store::log::LogPosition;
+use trunkline::core::store::lock::LOCK_FILE;
+use trunkline::core::store::log::{LOG_DIRECTORY, LogPosition};
 use trunkline::core::store::replica_file;
 use trunkline::{
     ApplyError, Base, Bootstrap, BootstrapError, Config, Engine, EngineFailure, OpenError, Replica,
@@ -208,7 +209,7 @@ impl Archive {
         let (params, catalog) = (self.params().await?, self.catalog().await?);
         let route = catalog.route(version)?;
         let directory = restoring_name(&target);
-        begin_anew(&directory).map_err(in_path(&directory))?;
+        begin_anew(&directory)?;
         let mut staged = config.clone();
         staged.engine.directory.clone_from(&directory);
         let built = self
@@ -483,11 +484,30 @@ fn restoring_name(target: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Removes what an interrupted restore left, and makes sure that the parent directory is there.
-fn begin_anew(directory: &Path) -> io::Result<()> {
-    match std::fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+/// Names of which at least one is in what an interrupted restore left: the mark of a replica, or what is there before it.
+const OWN_NAMES: [&str; 3] = [replica_file::REPLICA_FILE, LOCK_FILE, LOG_DIRECTORY];
+
+/// Removes what an interrupted restore left, and nothing else. Makes sure that the parent directory is there.
+fn begin_anew(directory: &Path) -> Result<(), RestoreError> {
+    let failed = in_path(directory);
+    let names = match OsDisk.list(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        listed => Some(listed.map_err(&failed)?),
+    };
+    let is_own = |names: &Vec<String>| {
+        names.is_empty() || names.iter().any(|name| OWN_NAMES.contains(&name.as_str()))
+    };
+    match names {
+        Some(names) if !is_own(&names) => {
+            return Err(RestoreError::NotEmpty {
+                path: directory.to_owned(),
+            });
+        }
+        Some(_) => std::fs::remove_dir_all(directory).map_err(&failed)?,
+        None => {}
     }
-    directory.parent().map_or(Ok(()), std::fs::create_dir_all)
+    let parent = directory.parent();
+    parent
+        .map_or(Ok(()), std::fs::create_dir_all)
+        .map_err(failed)
 }

@@ -103,6 +103,26 @@ impl SegmentAppender {
     }
 }
 
+impl Archive {
+    /// Returns frames from a version on, in order and without gaps: those of the segment that has it. None, if no segment
+    /// has it. For a replica whose primary no longer has the version; the replica checks who signed them.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the archive cannot be read, or is damaged.
+    pub async fn frames(&self, from: u64) -> Result<Vec<Frame>, AccessError> {
+        let tree_id = self.params().await?.tree_id();
+        let live = self.catalog().await?.live();
+        let Some((name, end)) = live.segment_with(from) else {
+            return Ok(Vec::new());
+        };
+        let segment = read(self, &tree_id, name).await?;
+        (from..=end)
+            .map(|version| frame(name, &segment, version))
+            .collect()
+    }
+}
+
 /// Reads a segment.
 pub(crate) async fn read(
     archive: &Archive,

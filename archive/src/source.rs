@@ -7,7 +7,7 @@ use trunkline::config::DurabilityMode;
 use trunkline::core::params::TreeParams;
 use trunkline::core::store::disk::OsDisk;
 use trunkline::core::store::log::{FollowError, LOG_DIRECTORY, LogEntry, LogFollower};
-use trunkline::{Engine, EngineFailure, Feed, FeedError, OpenError, ReadOnly, Snapshot};
+use trunkline::{Engine, EngineFailure, Feed, FeedError, OpenError, ReadOnly, Replica, Snapshot};
 
 /// A tree that is archived.
 ///
@@ -22,6 +22,8 @@ use trunkline::{Engine, EngineFailure, Feed, FeedError, OpenError, ReadOnly, Sna
 pub enum Source {
     /// A running engine.
     Engine(Engine),
+    /// A running replica.
+    Replica(Replica),
     /// A directory that no engine has open. It is locked meanwhile.
     Directory(ClosedDirectory),
 }
@@ -55,6 +57,7 @@ impl Source {
     pub(crate) fn params(&self) -> TreeParams {
         match self {
             Self::Engine(engine) => engine.params(),
+            Self::Replica(replica) => replica.params(),
             Self::Directory(closed) => closed.tree.inspect().params,
         }
     }
@@ -62,29 +65,37 @@ impl Source {
     /// Returns a snapshot of the newest version, once no loss of power can take it back. Where versions are durable long
     /// before they are synced, it is that of the newest one that is synced; `None` if that is no longer kept.
     pub(crate) async fn snapshot(&self) -> Result<Option<Snapshot>, FeedError> {
-        let engine = match self {
+        let (newest, mut feed) = match self {
             Self::Directory(closed) => return Ok(Some(closed.tree.snapshot())),
-            Self::Engine(engine) => engine,
-        };
-        let newest = engine.snapshot();
-        if engine.config().durability.mode == DurabilityMode::Os {
-            return Ok(engine.snapshot_at(engine.synced_version()).ok());
-        }
-        if newest.version() > engine.synced_version() {
-            let reached = engine.feed(newest.version()).next_entry().await;
-            match reached {
-                // What was trimmed was synced before.
-                Some(Ok(_) | Err(FeedError::Gap { .. })) => {}
-                Some(Err(error)) => return Err(error),
-                None => return Err(EngineFailure::Closed.into()),
+            Self::Engine(engine) if engine.config().durability.mode == DurabilityMode::Os => {
+                return Ok(engine.snapshot_at(engine.synced_version()).ok());
             }
+            Self::Engine(engine) => {
+                let newest = engine.snapshot();
+                let feed = engine.feed(newest.version());
+                (newest, feed)
+            }
+            Self::Replica(replica) => {
+                let newest = replica.snapshot();
+                let feed = replica.feed(newest.version());
+                (newest, feed)
+            }
+        };
+        if newest.version() == 0 {
+            return Ok(Some(newest));
         }
-        Ok(Some(newest))
+        match feed.next_entry().await {
+            // What was trimmed was synced before.
+            Some(Ok(_) | Err(FeedError::Gap { .. })) => Ok(Some(newest)),
+            Some(Err(error)) => Err(error),
+            None => Err(EngineFailure::Closed.into()),
+        }
     }
 
     pub(crate) fn entries(&self, from: u64) -> Entries {
         match self {
             Self::Engine(engine) => Entries::Feed(engine.feed(from)),
+            Self::Replica(replica) => Entries::Feed(replica.feed(from)),
             Self::Directory(closed) => {
                 let log = closed.path.join(LOG_DIRECTORY);
                 let tree_id = closed.tree.snapshot().record().tree_id;

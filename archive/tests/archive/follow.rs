@@ -161,6 +161,19 @@ async fn an_archiver_makes_a_base_if_the_log_was_trimmed_beyond_its_cursor() {
     assert_eq!(rig.restored(&archive, None).await.1, last);
 }
 
+#[tokio::test]
+async fn an_engine_that_is_shut_down_first_is_archived_to_its_end() {
+    let mut rig = Rig::new();
+    let (engine, archive) = (rig.engine(), memory_archive());
+    let archiver = Archiver::start(engine.clone(), archive.clone(), options(NEVER));
+    assert!(archiver.archived(0).await);
+    let last = write(&engine, &mut rig.random, 3).pop();
+    engine.shutdown_blocking().unwrap();
+    assert!(archiver.archived(3).await);
+    archiver.stop().await.unwrap();
+    assert_eq!(rig.restored(&archive, None).await.1, last.unwrap());
+}
+
 #[tokio::test(start_paused = true)]
 async fn stopping_while_the_store_does_not_answer_is_an_error() {
     let rig = Rig::new();

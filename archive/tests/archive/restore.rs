@@ -3,7 +3,7 @@
 use trunkline::core::frame::SecretKey;
 use trunkline::core::record::Root;
 use trunkline::{Engine, OpenError};
-use trunkline_archive::{Archive, BasePolicy, RestoreError, RouteError, Shown, Trust};
+use trunkline_archive::{Archive, BasePolicy, RestoreError, RouteError, Shown, Source, Trust};
 
 use crate::support::{Rig, key, memory_archive, objects, root_in};
 
@@ -157,6 +157,56 @@ async fn an_interrupted_restore_leaves_no_target_and_is_made_again() {
     assert_eq!(rig.restored(&archive, None).await.1, roots[5]);
     assert!(!rig.path("restored.restoring").exists());
     assert!(!rig.path("restored.restoring.unfinished").exists());
+}
+
+#[tokio::test]
+async fn a_directory_of_somebody_else_is_not_taken_for_an_interrupted_restore() {
+    let (rig, archive, _) = archived(None).await;
+    std::fs::create_dir(rig.path("restored.restoring")).unwrap();
+    std::fs::write(rig.path("restored.restoring/thesis"), "mine").unwrap();
+    let config = rig.config("restored");
+    let refused = archive.restore(None, &config, &Trust::default()).await;
+    assert!(
+        matches!(refused, Err(RestoreError::NotEmpty { path }) if path.ends_with("restored.restoring"))
+    );
+    assert!(rig.path("restored.restoring/thesis").exists());
+}
+
+#[tokio::test]
+async fn a_replica_catches_up_from_the_frames_of_an_archive() {
+    let (rig, archive, roots) = archived(Some(key())).await;
+    let config = rig.config("restored");
+    archive
+        .restore(Some(2), &config, &Trust::default())
+        .await
+        .unwrap();
+    let builder = Engine::builder(config);
+    let replica = builder.open_replica_blocking(vec![key().public()]).unwrap();
+    loop {
+        let frames = archive
+            .frames(replica.last_taken().version + 1)
+            .await
+            .unwrap();
+        if frames.is_empty() {
+            break;
+        }
+        for frame in frames {
+            replica.apply(frame).await.unwrap();
+        }
+    }
+    replica.wait_for(6).await.unwrap();
+    assert_eq!(replica.snapshot().root(), roots[5]);
+    // A replica is backed up like an engine.
+    let source = Source::Replica(replica.clone());
+    let again = memory_archive();
+    again
+        .back_up(&source, BasePolicy::IfNeeded, None)
+        .await
+        .unwrap();
+    replica.shutdown_blocking().unwrap();
+    drop((source, replica));
+    std::fs::remove_dir_all(rig.path("restored")).unwrap();
+    assert_eq!(rig.restored(&again, None).await.1, roots[5]);
 }
 
 #[tokio::test]
