@@ -9,8 +9,8 @@ use object_store::path::Path;
 use object_store::{GetOptions, ObjectStore, PutOptions, PutPayload};
 use trunkline::core::record::Root;
 use trunkline_archive::{
-    AccessError, Archive, BackupError, BasePolicy, Keep, RestoreError, Shown, Trust, WriteError,
-    object_store,
+    AccessError, Archive, BackupError, BaseError, BasePolicy, Keep, RestoreError, Shown, Trust,
+    WriteError, object_store,
 };
 
 use crate::faulty::{FAULTS, Faulty, Replacing};
@@ -211,22 +211,29 @@ async fn an_object_that_something_else_wrote_is_never_replaced() {
     let store = Arc::new(InMemory::new());
     rig.back_up(&on(&store)).await.unwrap();
     // The base lacks its manifest, and has another part.
-    let manifest = on(&store).catalog().await.unwrap().bases().next().unwrap();
-    let at = |part: &str| Path::from(format!("some/prefix/{manifest}/{part}"));
+    let base = on(&store).catalog().await.unwrap().bases().next().unwrap();
+    let at = |part: &str| Path::from(format!("some/prefix/{base}/{part}"));
+    let part = at("leaves-000000");
     object_store::ObjectStoreExt::delete(&*store, &at("manifest"))
         .await
         .unwrap();
-    let other = PutPayload::from_static(b"other");
-    store
-        .put_opts(&at("leaves-000000"), other, PutOptions::default())
-        .await
-        .unwrap();
-    let refused = rig.back_up(&on(&store)).await;
-    let Err(BackupError::Base(trunkline_archive::BaseError::Write(WriteError::Conflict {
-        object,
-    }))) = refused
-    else {
-        panic!("{refused:?}");
-    };
-    assert!(object.ends_with("leaves-000000"));
+    let own = store.get_opts(&part, GetOptions::default()).await.unwrap();
+    let mut changed = own.bytes().await.unwrap().to_vec();
+    changed[60] ^= 1;
+    for other in [b"other".to_vec(), changed] {
+        let put = store.put_opts(
+            &part,
+            PutPayload::from(other.clone()),
+            PutOptions::default(),
+        );
+        put.await.unwrap();
+        let refused = rig.back_up(&on(&store)).await;
+        let Err(BackupError::Base(BaseError::Write(WriteError::Conflict { object }))) = refused
+        else {
+            panic!("{refused:?}");
+        };
+        assert!(object.ends_with("leaves-000000"));
+        let kept = store.get_opts(&part, GetOptions::default()).await.unwrap();
+        assert_eq!(kept.bytes().await.unwrap(), other);
+    }
 }
