@@ -1,0 +1,15 @@
+//! A primary and its replicas over machines.
+//!
+//! A primary publishes its signed frames to a carrier, and replicas follow. The carrier's stream is log and fence in
+//! one: each append names the message that it comes behind, so that two primaries can never both go on. `SPEC.md` §25
+//! is the normative text of the messages and of the rules by which they are read.
+//!
+//! * [`wire`]: messages and reports as bytes;
+//! * [`carrier`]: what a carrier has to do;
+//! * [`protocol`]: the state machines, without input or output.
+//!
+//! Not here: signing and applying frames (`trunkline_core::frame`, `trunkline::Replica`).
+
+pub mod carrier;
+pub mod protocol;
+pub mod wire;
