@@ -12,4 +12,6 @@
 
 pub mod carrier;
 pub mod protocol;
+#[cfg(feature = "testing")]
+pub mod simulated;
 pub mod wire;

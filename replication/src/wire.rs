@@ -39,7 +39,7 @@ pub type Writer = [u8; 16];
 /// use trunkline_replication::wire::{Begin, Body, Message};
 /// let tip = LogPosition { version: 3, commit_id: [7; 32] };
 /// let begin = Begin { beginning: "signed".into(), tip, unix_ms: 5 };
-/// let message = Message { writer: [1; 16], epoch: 2, body: Body::Begin(begin) };
+/// let message = Message { writer: [1; 16], epoch: 2, behind: 7, body: Body::Begin(begin) };
 /// assert_eq!(Message::decode(message.encode())?, message);
 /// # Ok::<(), trunkline_replication::wire::DecodeMessageError>(())
 /// ```
@@ -49,6 +49,8 @@ pub struct Message {
     pub writer: Writer,
     /// The epoch that it writes in.
     pub epoch: u64,
+    /// The sequence number of the message before it.
+    pub behind: u64,
     /// The content.
     pub body: Body,
 }
@@ -92,7 +94,7 @@ pub struct Chunk {
 /// use trunkline_core::store::log::LogPosition;
 /// use trunkline_replication::wire::Report;
 /// let synced = LogPosition { version: 3, commit_id: [7; 32] };
-/// let report = Report { synced, refuses_below: 0, epoch: 2, sequence: 9, unix_ms: 5 };
+/// let report = Report { synced, written_in: 1, refuses_below: 0, epoch: 2, sequence: 9, unix_ms: 5 };
 /// assert_eq!(Report::decode(&report.encode())?, report);
 /// # Ok::<(), trunkline_replication::wire::DecodeMessageError>(())
 /// ```
@@ -100,6 +102,8 @@ pub struct Chunk {
 pub struct Report {
     /// The version that it has synced.
     pub synced: LogPosition,
+    /// The epoch in the record of that version.
+    pub written_in: u64,
     /// It applies nothing that was written in an epoch below this one.
     pub refuses_below: u64,
     /// The epoch that the stream was in where it reads, or 0.
@@ -193,6 +197,7 @@ impl Message {
             format: u32::from(FORMAT),
             writer: Bytes::copy_from_slice(&self.writer),
             epoch: self.epoch,
+            behind: self.behind,
             body: Some(body),
         };
         message.encode_to_vec().into()
@@ -209,6 +214,7 @@ impl Message {
         Ok(Self {
             writer: array(&message.writer, "a writer")?,
             epoch: message.epoch,
+            behind: message.behind,
             body,
         })
     }
@@ -274,6 +280,7 @@ impl Report {
             format: u32::from(FORMAT),
             version: self.synced.version,
             commit_id: Bytes::copy_from_slice(&self.synced.commit_id),
+            written_in: self.written_in,
             refuses_below: self.refuses_below,
             epoch: self.epoch,
             sequence: self.sequence,
@@ -289,6 +296,7 @@ impl Report {
         let message = decode_canonical(bytes, REPORT_BYTES_MAX, format)?;
         Ok(Self {
             synced: position(message.version, &message.commit_id)?,
+            written_in: message.written_in,
             refuses_below: message.refuses_below,
             epoch: message.epoch,
             sequence: message.sequence,

@@ -5,6 +5,7 @@ use trunkline_core::store::log::LogPosition;
 
 use super::reader::{self, Event, ReadError, Reader, Regime, Stray};
 use super::{Link, Verifier};
+use crate::carrier::{Carried, Ends};
 use crate::wire::{Body, Message};
 
 /// The message from which a follower can read on after a restart: a beginning, or its repetition.
@@ -17,9 +18,14 @@ pub struct Resume {
 }
 
 impl Resume {
-    fn of(sequence: u64, bytes: &[u8]) -> Self {
+    pub(super) fn of(sequence: u64, bytes: &[u8]) -> Self {
         let hash = *blake3::hash(bytes).as_bytes();
         Self { sequence, hash }
+    }
+
+    /// Returns whether a message is the one.
+    pub fn is(&self, found: &Carried) -> bool {
+        Self::of(found.sequence, &found.bytes) == *self
     }
 }
 
@@ -102,19 +108,19 @@ impl<V: Verifier> Follower<V> {
 
     /// Returns where to read from after a restart, if the stream is the one that was read before.
     ///
-    /// `found` is the message of that sequence number, if the stream has it.
+    /// `found` is what was read from that sequence number on.
     pub fn resume_from(
         resume: Option<Resume>,
-        ends: (u64, u64),
-        found: Option<&[u8]>,
+        ends: Ends,
+        found: &[Carried],
     ) -> Result<u64, FollowError> {
-        let (first, last) = ends;
+        let Ends { first, last } = ends;
         let Some(resume) = resume else {
             return Ok(first);
         };
         let sequence = resume.sequence;
         let is_trimmed = sequence < first && sequence <= last;
-        let is_same = found.is_some_and(|bytes| Resume::of(sequence, bytes) == resume);
+        let is_same = found.first().is_some_and(|found| resume.is(found));
         match (is_trimmed, is_same) {
             (true, _) => Ok(first),
             (false, true) => Ok(sequence),
@@ -140,6 +146,11 @@ impl<V: Verifier> Follower<V> {
     /// Returns the message from which it can read on after a restart, once the present position is synced.
     pub fn resume(&self) -> Option<Resume> {
         self.resume
+    }
+
+    /// Returns whether a second reader came to the same end. What was changed on its way once is not changed twice.
+    pub fn agrees_with(&self, reader: &Reader<V>) -> bool {
+        self.reader.next() == reader.next() && self.reader.regime() == reader.regime()
     }
 
     /// Returns a reader that looks ahead from here.

@@ -1,15 +1,36 @@
 //! Promotion after a carrier lost what it had acknowledged: the replicas are asked, and the highest wins.
 //!
-//! A version that is `followed(k)` is on k of n replicas. Among any n − k + 1 of them is one that has it. So as many
-//! first refuse all lower epochs, durably: from then on no older primary finds k replicas. Then the highest version
-//! among them covers everything that was ever `followed(k)`.
+//! A version that is `followed(k)` is on k replicas and on its primary, k + 1 of all members. Among any n − k of n
+//! members is one that has it. So as many first refuse all lower epochs, durably: from then on no older primary finds k
+//! replicas. Then the highest version among them covers everything that was ever `followed(k)`.
+//!
+//! Highest is the version that was written in the highest epoch, and among these the last. A version alone says too
+//! little: a primary that was fenced may have written many that nobody followed. In an epoch only one primary writes,
+//! and only after its beginning is in the stream, so behind everything that was followed before.
+//!
+//! Who was primary before does not matter, as long as the members are the same. A member that lost its files must not
+//! answer under its old name.
 
 use std::collections::BTreeMap;
 
 use trunkline_core::store::log::LogPosition;
 
-use super::takeover::Chain;
 use crate::wire::Report;
+
+/// A version, and the epoch that it was written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Height {
+    /// The epoch in the record of the version.
+    pub written_in: u64,
+    /// The version.
+    pub position: LogPosition,
+}
+
+impl Height {
+    fn order(&self) -> (u64, u64) {
+        (self.written_in, self.position.version)
+    }
+}
 
 /// The answers to one request to refuse lower epochs.
 #[derive(Clone, Debug)]
@@ -17,7 +38,7 @@ pub struct Round {
     epoch: u64,
     needed: usize,
     names: Vec<String>,
-    answers: BTreeMap<String, LogPosition>,
+    answers: BTreeMap<String, Height>,
 }
 
 /// The reason why nobody is promoted after a loss.
@@ -25,7 +46,7 @@ pub struct Round {
 pub enum LossError {
     /// Too few replicas answered.
     #[error(
-        "{answered} of {needed} replicas that are needed answered; start {missing:?}, or force the promotion: versions that only these have synced will be lost, although they were acknowledged as followed"
+        "{answered} of {needed} members that are needed answered; start {missing:?} as replicas, or force the promotion: what only these have is lost then, although it may be acknowledged as followed"
     )]
     TooFew {
         /// How many answered.
@@ -37,56 +58,63 @@ pub enum LossError {
     },
     /// Another replica has more.
     #[error(
-        "replica {name} has version {version}, and this tree has version {own}: promote {name}"
+        "{name} has version {version} of epoch {written_in}, which is higher than version {own} of this tree: promote {name}"
     )]
     NotHighest {
-        /// The replica to promote.
+        /// The member to promote.
         name: String,
         /// Its version.
         version: u64,
+        /// The epoch that it was written in.
+        written_in: u64,
         /// The version here.
         own: u64,
     },
     /// Another replica has something else.
     #[error(
-        "version {version} of replica {name} is not that of this tree: compare both before you promote one"
+        "version {version} of {name} and that of this tree were written in the same epoch and differ: two copies of a directory were opened for writing; compare both before you promote one"
     )]
     Diverged {
-        /// The replica.
+        /// The member.
         name: String,
         /// The version.
         version: u64,
     },
     /// `k` is not possible with these replicas.
-    #[error("followed({k}) is not possible with {replicas} replicas")]
+    #[error("followed({k}) is not possible with {members} members, of which one is the primary")]
     Impossible {
         /// Replicas that have to follow.
         k: usize,
-        /// Replicas that there are.
-        replicas: usize,
+        /// Members that there are.
+        members: usize,
     },
 }
 
 impl Round {
-    /// Begins to count answers of the named replicas, of which `k` have to follow.
+    /// Begins to count answers of the members, by name: all directories that may be primary or replica. `k` replicas
+    /// have to follow.
     pub fn new(epoch: u64, names: Vec<String>, k: usize) -> Result<Self, LossError> {
-        let replicas = names.len();
-        if !(1..=replicas).contains(&k) {
-            return Err(LossError::Impossible { k, replicas });
+        let members = names.len();
+        if k == 0 || k >= members {
+            return Err(LossError::Impossible { k, members });
         }
         Ok(Self {
             epoch,
-            needed: replicas - k + 1,
+            needed: members - k,
             names,
             answers: BTreeMap::new(),
         })
     }
 
-    /// Takes a report. It is an answer if the replica is named and refuses every lower epoch.
+    /// Takes a report. It is an answer if it is a member's and refuses every lower epoch.
     pub fn take(&mut self, name: &str, report: &Report) {
         let is_named = self.names.iter().any(|known| known == name);
         if is_named && report.refuses_below >= self.epoch {
-            self.answers.insert(name.into(), report.synced);
+            let height = Height {
+                written_in: report.written_in,
+                position: report.synced,
+            };
+            self.answers.insert(name.into(), height);
         }
     }
 
@@ -95,47 +123,34 @@ impl Round {
         self.answers.len() >= self.needed
     }
 
-    /// Returns an error unless this tree may be promoted. If `forced`, fewer answers are enough.
-    pub fn check(
-        &self,
-        own: &LogPosition,
-        chain: &impl Chain,
-        forced: bool,
-    ) -> Result<(), LossError> {
+    /// Returns an error unless a tree of this height may be promoted. If `forced`, fewer answers are enough.
+    pub fn check(&self, own: &Height, forced: bool) -> Result<(), LossError> {
         if !self.is_enough() && !forced {
-            let missing = self
-                .names
-                .iter()
-                .filter(|name| !self.answers.contains_key(*name));
-            return Err(LossError::TooFew {
-                answered: self.answers.len(),
-                needed: self.needed,
-                missing: missing.cloned().collect(),
-            });
+            return Err(self.too_few());
         }
-        let highest = self.answers.iter().max_by_key(|(_, synced)| synced.version);
-        if let Some((name, synced)) = highest
-            && synced.version > own.version
-        {
-            return Err(LossError::NotHighest {
-                name: name.clone(),
-                version: synced.version,
-                own: own.version,
-            });
+        for (name, height) in &self.answers {
+            let (name, version) = (name.clone(), height.position.version);
+            if height.order() > own.order() {
+                return Err(LossError::NotHighest {
+                    name,
+                    version,
+                    written_in: height.written_in,
+                    own: own.position.version,
+                });
+            }
+            if height.order() == own.order() && height != own {
+                return Err(LossError::Diverged { name, version });
+            }
         }
-        let differing = self.answers.iter().find(|(_, synced)| {
-            let commit_id = match synced.version == own.version {
-                true => Some(own.commit_id),
-                false => chain.commit_id(synced.version),
-            };
-            commit_id != Some(synced.commit_id)
-        });
-        match differing {
-            None => Ok(()),
-            Some((name, synced)) => Err(LossError::Diverged {
-                name: name.clone(),
-                version: synced.version,
-            }),
+        Ok(())
+    }
+
+    fn too_few(&self) -> LossError {
+        let is_missing = |name: &&String| !self.answers.contains_key(*name);
+        LossError::TooFew {
+            answered: self.answers.len(),
+            needed: self.needed,
+            missing: self.names.iter().filter(is_missing).cloned().collect(),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use trunkline_core::store::log::LogPosition;
 
+use super::Resume;
 use crate::carrier::{Append, Carried, Ends};
 use crate::wire::{
     Begin, Body, CHUNK_OVERHEAD_BYTES, CHUNKS_MAX, Chunk, Message, OVERHEAD_BYTES, Writer,
@@ -27,6 +28,7 @@ pub struct Sending {
     pub expected_last: u64,
     /// The last whole version once it is in.
     tip: LogPosition,
+    is_begin: bool,
 }
 
 /// The reason why a primary appends nothing more, ever.
@@ -82,6 +84,9 @@ pub struct Publisher {
     /// The last message of its own that is in.
     confirmed: u64,
     confirmed_tip: LogPosition,
+    /// Its last message that is in.
+    last: Option<Resume>,
+    resume: Option<Resume>,
     queue: VecDeque<Item>,
     queued_bytes: usize,
     sending: Option<Sending>,
@@ -91,26 +96,60 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Returns a publisher whose beginning was appended as message `confirmed`, behind version `tip`.
-    pub fn new(begin: Message, confirmed: u64, tip: LogPosition, message_bytes_max: usize) -> Self {
-        let beginning = match begin.body {
-            Body::Begin(begin) => begin.beginning,
-            Body::Frames(_) => Bytes::new(),
+    /// Returns a publisher that appends its beginning behind message `last`, which has the whole of version `tip`.
+    pub fn new(
+        writer: Writer,
+        epoch: u64,
+        begin: Begin,
+        last: u64,
+        message_bytes_max: usize,
+    ) -> Self {
+        let tip = begin.tip;
+        let beginning = begin.beginning.clone();
+        let message = Message {
+            writer,
+            epoch,
+            behind: last,
+            body: Body::Begin(begin),
+        };
+        let sending = Sending {
+            bytes: message.encode(),
+            expected_last: last,
+            tip,
+            is_begin: true,
         };
         Self {
-            writer: begin.writer,
-            epoch: begin.epoch,
+            writer,
+            epoch,
             beginning,
             message_bytes_max,
-            confirmed,
+            confirmed: last,
             confirmed_tip: tip,
+            last: None,
+            resume: None,
             queue: VecDeque::new(),
             queued_bytes: 0,
-            sending: None,
+            sending: Some(sending),
             must_read: false,
             sightings: 0,
             stopped: None,
         }
+    }
+
+    /// Returns whether its epoch has begun. Before that, it may stop as fenced only because somebody else appended
+    /// first: read on, and try again.
+    pub fn has_begun(&self) -> bool {
+        self.resume.is_some()
+    }
+
+    /// Returns its last beginning that is in: from there a reader can read on.
+    pub fn resume(&self) -> Option<Resume> {
+        self.resume
+    }
+
+    /// Returns the epoch that it writes in.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// Returns the last version that the carrier keeps, whole.
@@ -182,12 +221,14 @@ impl Publisher {
         let message = Message {
             writer: self.writer,
             epoch: self.epoch,
+            behind: self.confirmed,
             body,
         };
         Some(Sending {
             bytes: message.encode(),
             expected_last: self.confirmed,
             tip,
+            is_begin: matches!(message.body, Body::Begin(_)),
         })
     }
 
@@ -232,10 +273,11 @@ impl Publisher {
         Ok(())
     }
 
-    /// Returns the sequence number from which to read the stream before anything else is appended.
+    /// Returns the sequence number from which to read the stream before anything else is appended: that of its last
+    /// message, if there is one.
     pub fn must_read(&self) -> Option<u64> {
         let is_due = self.must_read && self.stopped.is_none();
-        is_due.then_some(self.confirmed + 1)
+        is_due.then_some(self.confirmed.max(1))
     }
 
     /// Takes the end of the stream: its ends, and its messages from [`Self::must_read`] on.
@@ -246,6 +288,16 @@ impl Publisher {
             return self.sight_loss(ends.last);
         }
         self.sightings = 0;
+        let messages = match messages {
+            [last, later @ ..] if last.sequence == self.confirmed => {
+                let is_own = self.last.is_none_or(|own| own.is(last));
+                match is_own {
+                    true => later,
+                    false => return Err(self.stop(fenced(messages))),
+                }
+            }
+            _ => messages,
+        };
         let Some(first) = messages.first() else {
             // What the ends promise was not delivered yet.
             self.must_read = ends.last > self.confirmed;
@@ -280,9 +332,14 @@ impl Publisher {
 
     fn confirm(&mut self) {
         self.confirmed += 1;
-        if let Some(sending) = self.sending.take() {
-            self.confirmed_tip = sending.tip;
+        let Some(sending) = self.sending.take() else {
+            return;
+        };
+        self.last = Some(Resume::of(self.confirmed, &sending.bytes));
+        if sending.is_begin {
+            self.resume = self.last;
         }
+        self.confirmed_tip = sending.tip;
     }
 
     fn stop(&mut self, stopped: Stopped) -> Stopped {

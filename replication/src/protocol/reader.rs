@@ -10,8 +10,8 @@ use trunkline_core::store::log::LogPosition;
 use super::{Begun, Link, Rejected, Verifier};
 use crate::wire::{Begin, Body, Chunk, DecodeMessageError, Message, Writer};
 
-/// The epoch that the stream is in, and how far it got.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The epoch that the stream is in, and how far it got. Two are equal if they allow the same.
+#[derive(Clone, Copy, Debug)]
 pub struct Regime {
     /// The epoch.
     pub epoch: u64,
@@ -24,6 +24,16 @@ pub struct Regime {
     /// The lowest epoch that a version up to `at` may have.
     floor: u64,
 }
+
+impl PartialEq for Regime {
+    fn eq(&self, other: &Self) -> bool {
+        // A reader that began later does not know the floor.
+        let place = |regime: &Self| (regime.epoch, regime.writer, regime.at, regime.tip);
+        place(self) == place(other)
+    }
+}
+
+impl Eq for Regime {}
 
 impl Regime {
     fn floor_from_here(&self) -> u64 {
@@ -62,6 +72,9 @@ pub enum Stray {
     /// The bytes are no message.
     #[error("not a message: {0}")]
     Form(#[from] DecodeMessageError),
+    /// A message that was written for another place.
+    #[error("a message that was written to follow message {0}")]
+    Moved(u64),
     /// A frame or a beginning that no pinned key signed.
     #[error("forged, or not of this tree: {0}")]
     Forged(#[from] Rejected),
@@ -134,6 +147,16 @@ pub enum ReadError {
         ours: String,
         /// The commit id that came.
         theirs: String,
+    },
+    /// Two processes say that they began the same epoch.
+    #[error(
+        "message {sequence} says that another process began epoch {epoch}: it was changed on its way, or two copies of a directory were opened for writing; follow again, and if it stays, promote anew"
+    )]
+    TwoWriters {
+        /// The message.
+        sequence: u64,
+        /// The epoch.
+        epoch: u64,
     },
     /// A beginning was written behind another stream than this one.
     #[error(
@@ -224,6 +247,9 @@ impl<V: Verifier> Reader<V> {
         }
         let events = match message {
             Err(error) => vec![Event::Stray(error.into())],
+            Ok(message) if message.behind.checked_add(1) != Some(sequence) => {
+                vec![Event::Stray(Stray::Moved(message.behind))]
+            }
             Ok(message) => match message.body {
                 Body::Begin(begin) => {
                     vec![self.begin(sequence, message.writer, message.epoch, &begin)?]
@@ -254,7 +280,10 @@ impl<V: Verifier> Reader<V> {
             return Ok(Event::Began);
         };
         let is_repeated = epoch == regime.epoch && writer == regime.writer;
-        if !is_repeated && epoch <= regime.epoch {
+        if !is_repeated && epoch == regime.epoch {
+            return Err(ReadError::TwoWriters { sequence, epoch });
+        }
+        if epoch < regime.epoch {
             let current = regime.epoch;
             return Ok(Event::Stray(Stray::Writer { epoch, current }));
         }
