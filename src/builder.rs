@@ -13,13 +13,13 @@ use trunkline_actors::failure::panic_message;
 use trunkline_actors::runtime::thread;
 #[cfg(feature = "testing")]
 use trunkline_actors::testing::StageFault;
-use trunkline_core::params::Nonce;
+use trunkline_core::params::{Nonce, TreeParams};
 use trunkline_core::store::disk::Disk;
 use trunkline_core::store::leaves::LeafStore;
 
 use crate::engine::Engine;
 use crate::error::OpenError;
-use crate::open::{self, OpenOptions};
+use crate::open::{self, OpenOptions, Role};
 
 /// Opens an engine with more options than [`Engine::open`] has. Created by [`Engine::builder`].
 ///
@@ -122,6 +122,29 @@ impl EngineBuilder {
     pub fn nonce(mut self, nonce: Nonce) -> Self {
         self.0.nonce = Some(nonce);
         self
+    }
+
+    /// Creates the tree with these parameters, those of the primary: for replicas.
+    pub fn params(mut self, params: &TreeParams) -> Self {
+        self.0.config.tree.collision = params.collision;
+        self.0.config.tree.salt = params.salt_bytes();
+        self.nonce(params.nonce)
+    }
+
+    pub(crate) fn role(mut self, role: Role) -> Self {
+        self.0.role = role;
+        self
+    }
+
+    /// Returns a builder that opens the same directory once more.
+    pub(crate) fn again(&self) -> Self {
+        Self(OpenOptions {
+            config: self.0.config.clone(),
+            disk: self.0.disk.clone(),
+            nonce: self.0.nonce,
+            leaves: self.0.leaves.clone(),
+            ..OpenOptions::default()
+        })
     }
 
     /// Watches a configuration file while the engine runs, and reloads it as [`Engine::reload`] does when it changes.

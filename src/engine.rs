@@ -12,6 +12,7 @@ use trunkline_actors::admission::{Permit, TryAcquireError};
 use trunkline_actors::config::Config;
 use trunkline_actors::decisions::{Decision, Window};
 use trunkline_actors::failure::EngineFailure;
+use trunkline_actors::feed::{CursorError, FeedCursor};
 use trunkline_actors::message::Submission;
 use trunkline_actors::metrics::MetricsSnapshot;
 use trunkline_actors::metrics::timeline::Span;
@@ -27,6 +28,7 @@ use trunkline_core::params::TreeParams;
 use trunkline_core::store::log::Recovery;
 
 use crate::error::{SnapshotError, SubmitError};
+use crate::feed::Feed;
 use crate::running::{Owner, Running};
 use crate::snapshot::multi_get::in_path_order;
 use crate::snapshot::{Snapshot, checked_hash};
@@ -67,6 +69,10 @@ impl From<Running> for Engine {
 }
 
 impl Engine {
+    pub(crate) fn running(&self) -> &Running {
+        &self.running
+    }
+
     /// Submits a batch and returns its receipt.
     ///
     /// Waits while `submit.in_flight_*` leaves no room for the batch. When the call returns, the batch is accepted: its
@@ -257,6 +263,59 @@ impl Engine {
         evidence::of_kept(self.state(), sequence)
     }
 
+    /// Returns the feed of all versions from `from` on: the commit record, outcomes and effects of each, in order. It
+    /// contains what is synced, whatever the durability mode, and waits for more at its end. A feed that is not read
+    /// costs nothing; the log may be trimmed under it, unless a cursor ([`Self::set_cursor`]) holds it.
+    ///
+    /// ```
+    /// use trunkline::core::store::effect::decode_effects;
+    /// # let directory = tempfile::tempdir()?;
+    /// # let engine = trunkline::Engine::open_blocking(trunkline::Config::in_directory(directory.path()))?;
+    /// let mut feed = engine.feed(1);
+    /// engine.put_blocking("alice", "10")?.durable_blocking()?;
+    /// let entry = feed.next().expect("the engine runs")?;
+    /// let params = engine.params();
+    /// let effects = decode_effects(&params, &entry.effects)?;
+    /// assert_eq!((entry.record.version, effects[0].key), (1, &b"alice"[..]));
+    /// # engine.shutdown_blocking()?;
+    /// assert!(feed.next().is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn feed(&self, from: u64) -> Feed {
+        Feed::new(&self.running.context, from.max(1))
+    }
+
+    /// Sets a cursor, or creates it: the log keeps what comes after `version` until the cursor moves on or is removed,
+    /// within `log.held_bytes_max` of all cursors together. Durable when the call returns. Blocks while it writes a
+    /// small file.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the name cannot be that of a cursor, if there are too many, if the version is not synced yet or before
+    /// that of the cursor, or if the file cannot be written.
+    pub fn set_cursor(&self, name: &str, version: u64) -> Result<(), CursorError> {
+        self.running.context.feed.set_cursor(name, version)
+    }
+
+    /// Removes a cursor, so that the log keeps nothing for it any more. Returns whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the name cannot be that of a cursor, or if the file cannot be written.
+    pub fn remove_cursor(&self, name: &str) -> Result<bool, CursorError> {
+        self.running.context.feed.remove_cursor(name)
+    }
+
+    /// Returns all cursors, in the order of their names.
+    pub fn cursors(&self) -> Vec<FeedCursor> {
+        self.running.context.feed.cursors()
+    }
+
+    /// Returns the newest version that a feed contains.
+    pub fn synced_version(&self) -> u64 {
+        self.running.context.feed.synced()
+    }
+
     /// Returns the parameters of the tree.
     pub fn params(&self) -> TreeParams {
         self.state().params
@@ -428,6 +487,7 @@ impl Engine {
             sequence,
             provisional_root,
             batch,
+            given: None,
             completion,
             permit,
             accepted_at,

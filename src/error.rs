@@ -10,12 +10,15 @@ use trunkline_core::batch::BatchError;
 use trunkline_core::hash::Digest;
 use trunkline_core::kzg::SetupError;
 use trunkline_core::params::CollisionPolicy;
+use trunkline_core::store::disk::ReadFileError;
 use trunkline_core::store::effect::EffectsError;
+use trunkline_core::store::feed_cursors::CursorsError;
 use trunkline_core::store::history_file::HistoryFileError;
 use trunkline_core::store::leaves::LeafStoreError;
 use trunkline_core::store::lock::LockError;
 use trunkline_core::store::log::{LogWriteError, OpenLogError};
 use trunkline_core::store::manifest::ReadManifestError;
+use trunkline_core::store::replica_file::ReplicaFileError;
 use trunkline_core::store::tree_file::ReadTreeFileError;
 use trunkline_core::tree::LeavesDiffer;
 
@@ -135,6 +138,34 @@ pub enum OpenError {
     /// The history file, with the commit ids up to the checkpoint, cannot be read, or is damaged.
     #[error(transparent)]
     History(#[from] HistoryFileError),
+    /// The directory is that of a replica.
+    #[error(
+        "directory {} is that of a replica; open it as one, or promote it if its primary writes no more",
+        path.display()
+    )]
+    IsReplica {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The directory is not that of a replica.
+    #[error(
+        "directory {} is that of a primary; a replica needs a directory of its own: an empty one, or one that was \
+         restored from a backup",
+        path.display()
+    )]
+    NotReplica {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The mark of a replica cannot be read, or is damaged.
+    #[error(transparent)]
+    ReplicaFile(#[from] ReadFileError<ReplicaFileError>),
+    /// The replica that was to be promoted has failed.
+    #[error("the replica cannot be promoted: {0}")]
+    Replica(EngineFailure),
+    /// The file of cursors cannot be read, or is damaged.
+    #[error(transparent)]
+    Cursors(#[from] ReadFileError<CursorsError>),
     /// The leaf store cannot be opened or read.
     #[error(transparent)]
     Leaves(#[from] LeafStoreError),

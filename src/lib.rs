@@ -45,10 +45,14 @@
 
 #![forbid(unsafe_code)]
 
+mod bootstrap;
 mod builder;
 mod engine;
 mod error;
+mod feed;
 mod open;
+mod replica;
+mod rewind;
 mod running;
 mod snapshot;
 pub mod temporary;
@@ -67,7 +71,8 @@ pub use trunkline_actors::adaptive::decision_log::{
 pub use trunkline_actors::adaptive::reload_error::ReloadError;
 pub use trunkline_actors::config::{Config, ConfigError};
 pub use trunkline_actors::decisions::Quantiles;
-pub use trunkline_actors::failure::{EngineFailure, Stage};
+pub use trunkline_actors::failure::{Divergence, EngineFailure, Stage};
+pub use trunkline_actors::feed::{CursorError, FeedCursor};
 pub use trunkline_actors::metrics::timeline::Span;
 pub use trunkline_actors::metrics::{MetricsSnapshot, StageMetrics};
 pub use trunkline_actors::receipt::{Durability, Durable, Hashed, Receipt, RootReady};
@@ -75,10 +80,14 @@ pub use trunkline_actors::state::evidence::EvidenceError;
 pub use trunkline_actors::state::history::HistoryError;
 pub use trunkline_actors::state::read::ReadError;
 
+pub use bootstrap::{Base, Bootstrap, BootstrapError};
 pub use builder::EngineBuilder;
 pub use engine::Engine;
 pub use error::{FailedCopy, OpenError, ReplayError, SnapshotError, SubmitError};
+pub use feed::{Feed, FeedError};
 pub use open::read_only::{Inspection, ReadOnly};
+pub use replica::{ApplyError, Replica, WaitError};
+pub use rewind::{Rewind, RewindError};
 pub use snapshot::prove::{ProveOptions, ShownValues, SnapshotProveError, TopKind, prove_versions};
 pub use snapshot::{Snapshot, SnapshotIter};
 

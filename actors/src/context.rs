@@ -9,6 +9,7 @@ use rayon::ThreadPool;
 use crate::config::runtime::RuntimeSettings;
 use crate::config::{Config, ControlMode};
 use crate::decisions::Work;
+use crate::feed::FeedState;
 use crate::health::Health;
 use crate::in_flight::{InFlight, free_shards};
 use crate::metrics::Metrics;
@@ -25,6 +26,8 @@ pub struct StageContext {
     pub metrics: Arc<Metrics>,
     /// The first failure.
     pub health: Arc<Health>,
+    /// What followers of the log know; persist tells it.
+    pub feed: Arc<FeedState>,
     /// Groups between sealing and durability.
     pub in_flight: Arc<InFlight>,
     /// Whether a checkpoint runs.

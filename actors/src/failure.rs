@@ -7,6 +7,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use trunkline_core::hash::hex;
+use trunkline_core::record::Root;
 use trunkline_core::store::own_directory::ReplacedError;
 
 /// A stage of the pipeline, in flow order.
@@ -101,12 +103,43 @@ pub enum EngineFailure {
     /// tree too. Nothing was acknowledged since; what was before is in the directory that this engine opened.
     #[error("the engine has stopped and acknowledges nothing more: {0}")]
     Replaced(ReplacedError),
+    /// A version of a replica differs from what its primary committed. It was not shown to anybody.
+    #[error(transparent)]
+    Diverged(Box<Divergence>),
     /// A checkpoint failed.
     #[error("a checkpoint failed; shut the engine down, remove the cause, and open it again")]
     Checkpoint {
         /// The cause.
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
+}
+
+/// The same version as a primary committed it and as a replica computes it.
+///
+/// One of the two is wrong: data on one of the machines is damaged, their builds differ, or the primary signed what it did
+/// not compute.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "version {} differs from what the primary committed (commit id {}, state digest {}, KZG root {}; here {}, {}, {}); \
+     check both directories with `trunkline check`, and begin the damaged one anew from a backup",
+    primary.version,
+    hex(&primary.commit_id),
+    hex(&primary.state_digest),
+    root_text(primary),
+    hex(&replica.commit_id),
+    hex(&replica.state_digest),
+    root_text(replica)
+)]
+pub struct Divergence {
+    /// The root that the primary committed.
+    pub primary: Root,
+    /// The root that follows from the replica's data.
+    pub replica: Root,
+}
+
+fn root_text(root: &Root) -> String {
+    root.kzg_root
+        .map_or_else(|| "none".to_owned(), |root| hex(&root))
 }
 
 impl EngineFailure {

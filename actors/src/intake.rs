@@ -43,7 +43,7 @@ impl Intake {
             drop(waiting);
             return false;
         }
-        let is_urgent = submission.has_metadata();
+        let is_urgent = submission.ends_group();
         waiting.operations += submission.batch.operations;
         waiting.submissions.push(submission);
         let wakes = is_urgent || waiting.operations >= waiting.wake_at;

@@ -16,6 +16,7 @@
 //! | `state` | what readers see |
 //! | `receipt`, `message`, `intake`, `in_flight`, `admission` | what travels through the pipeline |
 //! | `adaptive` | pure controllers, and the thread that runs them |
+//! | `feed` | what followers of the log share with the engine |
 //! | `background`, `checkpoint` | work off the commit path |
 //! | `stage` | the five stages |
 //! | `pipeline` | wiring: builds, starts and joins all of it |
@@ -31,6 +32,7 @@ pub mod config;
 pub mod context;
 pub mod decisions;
 pub mod failure;
+pub mod feed;
 pub mod health;
 pub mod in_flight;
 pub mod intake;

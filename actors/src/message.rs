@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use trunkline_core::batch::PreparedBatch;
 use trunkline_core::hash::Digest;
 use trunkline_core::outcome::SubmissionOutcome;
+use trunkline_core::record::CommitRecord;
 use trunkline_core::tree::SealedChanges;
 
 use crate::admission::Permit;
@@ -62,6 +63,17 @@ pub enum PersistMessage {
     Drain(Drain),
 }
 
+/// A version as its primary committed it. A replica makes the same of its effects, or fails.
+#[derive(Debug)]
+pub struct GivenVersion {
+    /// Its commit record.
+    pub record: CommitRecord,
+    /// Its KZG root, if the primary told it.
+    pub kzg_root: Option<[u8; 48]>,
+    /// Outcomes of its submissions, encoded; those that the record names.
+    pub outcomes: Bytes,
+}
+
 /// One caller's batch with its place in the order of submissions.
 #[derive(Debug)]
 pub struct Submission {
@@ -69,8 +81,10 @@ pub struct Submission {
     pub sequence: u64,
     /// The provisional root after it.
     pub provisional_root: Digest,
-    /// Its hashed and sorted writes.
+    /// Its hashed and sorted writes. On a replica, the effects of a whole version.
     pub batch: Arc<PreparedBatch>,
+    /// On a replica, the version that the effects must lead to.
+    pub given: Option<Box<GivenVersion>>,
     /// The pipeline's end of its receipt.
     pub completion: Completion,
     /// The permits that it holds until it is durable.
@@ -81,8 +95,8 @@ pub struct Submission {
 
 impl Submission {
     /// Returns whether the submission ends its group and does not wait for others.
-    pub fn has_metadata(&self) -> bool {
-        !self.batch.metadata.is_empty()
+    pub fn ends_group(&self) -> bool {
+        self.given.is_some() || !self.batch.metadata.is_empty()
     }
 }
 
@@ -111,8 +125,10 @@ pub struct SealedGroup {
 pub struct AppliedGroup {
     /// Its submissions, in the terms of the commit record.
     pub submissions: SubmissionRange,
-    /// Outcomes of all submissions, in order.
+    /// Outcomes of all submissions, in order; none on a replica, where they are given.
     pub outcomes: Vec<SubmissionOutcome>,
+    /// On a replica, the version that this must be.
+    pub given: Option<Box<GivenVersion>>,
     /// Cells and digests that the version changed.
     pub changes: SealedChanges,
     /// The version's effects.
@@ -145,6 +161,8 @@ pub struct HashedVersion {
     pub version: Arc<Version>,
     /// Outcomes of its submissions, encoded.
     pub outcomes: Bytes,
+    /// On a replica, the KZG root that the primary told.
+    pub given_root: Option<Box<[u8; 48]>>,
     /// The version's effects.
     pub layer: Arc<Layer>,
     /// The waiters and permits of the submissions.

@@ -152,7 +152,9 @@ fn start_all(parts: Parts, threads: &mut Threads) -> io::Result<PipelineHandle> 
     threads.controller(&context.health, parts.controls, parts.watch)?;
     // Tree and hash hold nothing between two messages.
     let (to_ingest, to_kzg) = (ingest.clone(), kzg.clone());
+    let feed = context.feed.clone();
     context.health.on_failure(Box::new(move || {
+        feed.end();
         admission.close();
         to_ingest.abort();
         to_kzg.abort();

@@ -14,6 +14,7 @@ pub use proof::{decode_proof, verify_mutated};
 use trunkline_actors::config::Layers;
 use trunkline_core::audit::{self, AuditProof};
 use trunkline_core::evidence::Evidence;
+use trunkline_core::frame::{Beginning, Compression, Frame, SecretKey};
 use trunkline_core::hash::FRAME;
 use trunkline_core::history::{AncestorProof, ConsistencyProof};
 use trunkline_core::kzg::{decode_g1, encode_g1};
@@ -89,6 +90,24 @@ pub fn decode_effects(bytes: &[u8]) {
             encode_effects(effects.into_iter(), &mut again).expect("they were read");
             assert_eq!(again, bytes);
         }
+    }
+}
+
+/// A frame or a beginning: whichever reads the bytes. A block of LZ4 may stand for 255 times its bytes.
+pub fn decode_frame(bytes: &[u8]) {
+    let keys = [SecretKey::generate([1; 32]).public()];
+    let (read, peak) = peak_of(|| Frame::decode(&bytes.to_vec().into()));
+    assert!(peak <= 256 * bytes.len() + 4096, "{peak} bytes of memory");
+    if let Ok(frame) = read {
+        for compression in [Compression::None, Compression::Lz4] {
+            let again = frame.encode(compression).expect("it was read");
+            assert_eq!(Frame::decode(&again.into()).as_ref(), Ok(&frame));
+        }
+        let _ = frame.verify(&keys);
+    }
+    if let Ok(beginning) = Beginning::decode(bytes) {
+        assert_eq!(beginning.encode(), bytes);
+        let _ = beginning.verify(&keys);
     }
 }
 

@@ -31,6 +31,7 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("decode_audit", examples(&["audit proof"])),
         ("decode_outcomes", outcomes()),
         ("decode_effects", effects()),
+        ("decode_frame", examples(&FRAME_EXAMPLES)),
         ("log_frame", logs()),
         ("manifest", manifests()),
         ("tree_file", tree_files()),
@@ -40,6 +41,8 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
 }
 
 const HISTORY_EXAMPLES: [&str; 3] = ["ancestor proof", "consistency proof", "evidence"];
+
+const FRAME_EXAMPLES: [&str; 3] = ["frame", "compressed frame", "beginning"];
 
 /// The bytes that the specification gives as examples.
 fn examples(names: &[&str]) -> Vec<Vec<u8>> {

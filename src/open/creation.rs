@@ -10,6 +10,7 @@ use std::path::Path;
 use trunkline_actors::adaptive::decision_log::DECISIONS_FILE;
 use trunkline_core::params::TreeParams;
 use trunkline_core::store::disk::Disk;
+use trunkline_core::store::feed_cursors::CURSORS_FILE;
 use trunkline_core::store::history_file::HISTORY_FILE;
 use trunkline_core::store::leaves::LEAVES_DIRECTORY;
 use trunkline_core::store::lock::LOCK_FILE;
@@ -17,6 +18,7 @@ use trunkline_core::store::log::{
     LAST_SEGMENT_FILE, LOG_DIRECTORY, SEGMENT_HEADER_BYTES, SegmentName,
 };
 use trunkline_core::store::manifest::{CHECKPOINT_FILE, CheckpointManifest, ReadManifestError};
+use trunkline_core::store::replica_file::REPLICA_FILE;
 use trunkline_core::store::tree_file;
 
 use super::kzg_tables::TABLES_FILE;
@@ -26,17 +28,19 @@ use crate::error::OpenError;
 pub(super) const COPY_PREFIX: &str = "LEAVES-COPY-";
 
 /// Parts that an interrupted creation may leave.
-const EARLY_PARTS: [&str; 6] = [
+const EARLY_PARTS: [&str; 8] = [
     LOCK_FILE,
     LOG_DIRECTORY,
     LEAVES_DIRECTORY,
     CHECKPOINT_FILE,
     "CHECKPOINT.tmp",
+    REPLICA_FILE,
+    "REPLICA.tmp",
     "TREE.tmp",
 ];
 
 /// Parts that are only written after the tree file.
-const LATE_PARTS: [&str; 3] = [HISTORY_FILE, TABLES_FILE, DECISIONS_FILE];
+const LATE_PARTS: [&str; 4] = [HISTORY_FILE, TABLES_FILE, DECISIONS_FILE, CURSORS_FILE];
 
 /// The only segment that an interrupted creation may leave. It has no frame.
 const FIRST_SEGMENT: SegmentName = SegmentName {
@@ -116,7 +120,7 @@ pub(super) fn complete(
 }
 
 /// Returns the error for a directory that could not be used.
-pub(super) fn unusable(directory: &Path) -> impl Fn(io::Error) -> OpenError {
+pub(crate) fn unusable(directory: &Path) -> impl Fn(io::Error) -> OpenError {
     |source| OpenError::Directory {
         path: directory.to_owned(),
         source,

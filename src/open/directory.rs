@@ -18,21 +18,21 @@ use super::recovery::read_params;
 use crate::error::OpenError;
 
 /// A directory that this engine alone uses.
-pub(super) struct Claimed {
+pub(crate) struct Claimed {
     /// The lock of the directory. `None` if the caller gave the disk, and therefore has to keep other engines away.
-    pub(super) lock: Option<DirectoryLock>,
+    pub(crate) lock: Option<DirectoryLock>,
     /// The disk, which changes nothing once the directory is replaced.
-    pub(super) disk: Arc<dyn Disk>,
+    pub(crate) disk: Arc<dyn Disk>,
     /// The path, absolute unless the disk was given: the process may change its working directory.
-    pub(super) directory: PathBuf,
-    pub(super) params: TreeParams,
+    pub(crate) directory: PathBuf,
+    pub(crate) params: TreeParams,
     /// Whether the tree has yet to be created.
-    pub(super) is_new: bool,
+    pub(crate) is_new: bool,
 }
 
 /// Locks the configured directory, unless the disk is given, and reads the tree file. Creates the directory, but no tree
 /// in it.
-pub(super) fn claim(
+pub(crate) fn claim(
     given: Option<Arc<dyn Disk>>,
     nonce: Option<Nonce>,
     config: &Config,

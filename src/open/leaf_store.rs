@@ -58,12 +58,15 @@ pub(super) fn has_leaves(marker: &CheckpointManifest) -> bool {
 }
 
 #[cfg(not(feature = "fjall"))]
-fn open_fjall(_: &Config, _: &Path) -> Result<Arc<dyn LeafStore>, OpenError> {
+pub(crate) fn open_fjall(_: &Config, _: &Path) -> Result<Arc<dyn LeafStore>, OpenError> {
     Err(OpenError::StoreNotBuilt)
 }
 
 #[cfg(feature = "fjall")]
-fn open_fjall(config: &Config, directory: &Path) -> Result<Arc<dyn LeafStore>, OpenError> {
+pub(crate) fn open_fjall(
+    config: &Config,
+    directory: &Path,
+) -> Result<Arc<dyn LeafStore>, OpenError> {
     use trunkline_actors::runtime::{priority, thread};
     use trunkline_core::store::fjall_leaves::{FjallLeafStore, FjallOptions};
     let options = FjallOptions {

@@ -12,15 +12,16 @@
 //!
 //! `read_only` takes steps 0 to 3 without writing, with a copy of the leaf store (`leaf_copy`).
 
-mod creation;
-mod directory;
+pub(crate) mod creation;
+pub(crate) mod directory;
 mod kzg_tables;
 #[cfg(feature = "fjall")]
 mod leaf_copy;
-mod leaf_store;
+pub(crate) mod leaf_store;
 pub(crate) mod read_only;
-mod recovery;
+pub(crate) mod recovery;
 mod replay;
+mod role;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use trunkline_actors::admission::{Admission, Sequencer};
 use trunkline_actors::checkpoint::ManifestFile;
 use trunkline_actors::config::{Config, KzgMode};
 use trunkline_actors::context::StageContext;
+use trunkline_actors::feed::{FeedSource, FeedState};
 use trunkline_actors::health::Health;
 use trunkline_actors::pipeline::{self, Parts};
 use trunkline_actors::receipt::{Issuer, RootSource};
@@ -43,6 +45,7 @@ use trunkline_actors::testing::Faults;
 use trunkline_core::batch::provisional_start;
 use trunkline_core::params::Nonce;
 use trunkline_core::store::disk::Disk;
+use trunkline_core::store::feed_cursors;
 use trunkline_core::store::leaves::LeafStore;
 use trunkline_core::store::lock::DirectoryLock;
 use trunkline_core::store::log::{CommitLog, FoundLog, LOG_DIRECTORY, LogOptions, Recovery};
@@ -54,6 +57,8 @@ use directory::Claimed;
 use leaf_store::LeavesInUse;
 use recovery::Found;
 use replay::Loading;
+use role::Marked;
+pub(crate) use role::Role;
 
 /// What an engine is opened with.
 #[derive(Default)]
@@ -65,11 +70,12 @@ pub(crate) struct OpenOptions {
     pub(crate) leaves: Option<Arc<dyn LeafStore>>,
     pub(crate) watch: Option<Watch>,
     pub(crate) faults: Faults,
+    pub(crate) role: Role,
 }
 
 /// Opens an engine.
 pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
-    let config = options.config;
+    let (config, role) = (options.config, options.role);
     config.validate()?;
     // 0. The directory. If a later step fails, the lock is dropped last.
     let Claimed {
@@ -79,6 +85,7 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
         params,
         is_new,
     } = directory::claim(options.disk, options.nonce, &config)?;
+    let marked = Marked::read(&*disk, &directory, &params.tree_id(), role, is_new)?;
     // Only a locked directory gets files other than those of the disk.
     let locked = lock.is_some().then_some(&*directory);
     // 1. Everything but the leaves.
@@ -103,14 +110,19 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
         CommitLog::read(disk.clone(), &log_directory, params.tree_id(), from, visit)
     })?;
     // 3. The KZG tables.
+    let cursors = feed_cursors::read(&*disk, &directory, &params.tree_id())?;
     let tables_path = locked.map(|_| kzg_tables::path(&config));
     if let Some(path) = &tables_path {
         kzg_tables::read(path);
     }
     let loaded = loaded.finish(config.kzg.mode != KzgMode::OnDemand)?;
     // 4. The first writes.
-    let (log, recovery) = begin_segment(log, &config)?;
+    let last_epoch = loaded.state.versions.newest().record.open_epoch;
+    let epoch_min = marked.epoch_min(role, last_epoch);
+    let (log, recovery) = begin_segment(log, &config, epoch_min)?;
+    Marked::promoted(&*disk, &directory, role)?;
     if is_new {
+        Marked::create(&*disk, &directory, &params.tree_id(), role)?;
         creation::complete(&*disk, &directory, &params)?;
     }
     if let Some(path) = &tables_path {
@@ -118,7 +130,13 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
         leaf_store::sweep_copies(&directory);
     }
     // 5. The pipeline.
-    let (context, controls) = share(loaded.state, locked, options.faults);
+    let source = FeedSource {
+        disk: disk.clone(),
+        directory: directory.clone(),
+        tree_id: params.tree_id(),
+    };
+    let feed = FeedState::new(source, cursors, log.last().version, log.oldest_version());
+    let (context, controls) = share(loaded.state, feed, locked, options.faults);
     let manifest = persist.then_some(ManifestFile {
         disk,
         directory,
@@ -138,9 +156,14 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
 }
 
 /// Begins a new segment of a log that was read and found sound.
-fn begin_segment(log: FoundLog, config: &Config) -> Result<(CommitLog, Recovery), OpenError> {
+fn begin_segment(
+    log: FoundLog,
+    config: &Config,
+    open_epoch_min: u64,
+) -> Result<(CommitLog, Recovery), OpenError> {
     Ok(log.begin::<ReplayError>(LogOptions {
         segment_bytes_max: config.log.segment_bytes_max,
+        open_epoch_min,
         nonce: entropy::bytes(),
     })?)
 }
@@ -149,6 +172,7 @@ fn begin_segment(log: FoundLog, config: &Config) -> Result<(CommitLog, Recovery)
 /// directory, if there is one.
 fn share(
     state: Arc<State>,
+    feed: FeedState,
     locked: Option<&Path>,
     faults: Faults,
 ) -> (Arc<StageContext>, Arc<Controls>) {
@@ -159,6 +183,7 @@ fn share(
         state: state.clone(),
         metrics: metrics.clone(),
         health: health.clone(),
+        feed: Arc::new(feed),
         in_flight: Arc::default(),
         checkpoint_running: Arc::default(),
         faults,

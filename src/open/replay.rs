@@ -296,7 +296,7 @@ fn decode(params: &TreeParams, mut entry: LogEntry) -> Result<Decoded, ReplayErr
 /// Applies the next version to the tree.
 fn apply(writer: &mut TreeWriter, decoded: &Decoded) -> Result<SealedChanges, ReplayError> {
     let version = decoded.entry.record.version;
-    let replayed = writer.replay(&decoded.batch.writes, version);
+    let replayed = writer.replay(None, &decoded.batch.writes, version);
     replayed.map_err(|refusal| ReplayError::Differs {
         what: "the outcome of a write",
         version,

@@ -4,6 +4,7 @@ use trunkline_actors::state::evidence::{self, EvidenceError};
 use trunkline_actors::state::history::HistoryError;
 use trunkline_core::audit::AuditProof;
 use trunkline_core::evidence::Evidence;
+use trunkline_core::hash::Digest;
 use trunkline_core::history::{AncestorProof, ConsistencyProof};
 
 use super::Snapshot;
@@ -61,6 +62,27 @@ impl Snapshot {
         let (history, kept) = (&self.state.history, &self.state.versions);
         let record = kept.get(older_version).map(|older| older.record.clone());
         history.prove_consistency(&self.version, older_version, record)
+    }
+
+    /// Returns the commit ids of this version and all before it, from version 0 on. They are as they are stored; that they
+    /// are right shows the history digest of the record, which they lead to.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir()?;
+    /// # let config = trunkline::Config::in_directory(directory.path());
+    /// let engine = trunkline::Engine::open_blocking(config)?;
+    /// engine.put_blocking("alice", "10")?.durable_blocking()?;
+    /// let snapshot = engine.snapshot();
+    /// let ids = snapshot.commit_ids().collect::<Result<Vec<_>, _>>()?;
+    /// assert_eq!(ids.len(), 2); // the empty state, and version 1
+    /// assert_eq!(ids[1], snapshot.commit_id());
+    /// # drop(snapshot);
+    /// # engine.shutdown_blocking()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn commit_ids(&self) -> impl Iterator<Item = Result<Digest, HistoryError>> + '_ {
+        let history = &self.state.history;
+        (0..=self.version()).map(|version| Ok(history.commit_id(version)?))
     }
 
     /// Returns the evidence about a submission of this version: its place in the order of submissions, and its outcome.

@@ -12,7 +12,7 @@ const ACTORS: [&[&str]; 14] = [
     &["config"],
     &["decisions"],
     &["metrics"],
-    &["health", "in_flight", "testing"],
+    &["feed", "health", "in_flight", "testing"],
     &["state"],
     &["admission", "receipt", "context"],
     &["message"],
@@ -24,13 +24,15 @@ const ACTORS: [&[&str]; 14] = [
 ];
 
 /// Folders and files of `src`, from low to high.
-const ENGINE: [&[&str]; 6] = [
+const ENGINE: [&[&str]; 8] = [
     &["error", "temporary"],
-    &["snapshot"],
+    &["feed", "snapshot"],
     &["running"],
     &["open"],
+    &["bootstrap", "rewind"],
     &["engine"],
     &["builder"],
+    &["replica"],
 ];
 
 /// Crates that each crate may name in `[dependencies]`.

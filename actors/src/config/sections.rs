@@ -196,6 +196,9 @@ sections! {
         /// Bytes after which a new segment begins: 4 KiB to 16 GiB. A record is never split, so a segment may be
         /// longer by one record.
         segment_bytes_max: u64 = 32 * MIB, in 4 * KIB..=16 * GIB;
+        /// Bytes of segments that are kept for the cursors of followers although a checkpoint covers them. A cursor that
+        /// is further behind loses its place. 0 to 1 TiB.
+        held_bytes_max: u64 = GIB, in 0..=TIB => reloadable;
     }
 
     /// `[checkpoint]`: when leaves move from the log into the store.

@@ -210,6 +210,10 @@ table! {
         keys: "trunkline_keys" => keys(keys: u64);
         /// Leaves of the tree that are in memory.
         tree_leaves: "trunkline_tree_leaves";
+        /// The newest version that followers can read: it is synced, and in commit mode `eager` has its root.
+        synced_version: "trunkline_synced_version" => synced_version(version: u64);
+        /// Versions of the primary that this replica knows of and has not made durable; 0 on a primary.
+        replica_lag_versions: "trunkline_replica_lag_versions" => replica_lag(versions: u64);
     }
 
     Gauge of Bytes in u64 {
@@ -219,6 +223,8 @@ table! {
         tree_bytes_max: "trunkline_tree_bytes_max";
         /// Bytes of values in memory that no checkpoint covers yet.
         unflushed_bytes: "trunkline_unflushed_bytes" => unflushed(bytes: usize);
+        /// Bytes of log segments that are kept for cursors although a checkpoint covers them.
+        log_held_bytes: "trunkline_log_held_bytes" => log_held(bytes: u64);
         /// Bytes that the latest state of the tree takes in memory.
         tree_bytes: "trunkline_tree_bytes";
         /// Bytes of resident memory of the whole process; 0 where the system does not report it.

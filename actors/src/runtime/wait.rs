@@ -1,7 +1,10 @@
 //! Waiting: for a value to change, for a message until a deadline, and for a future.
 
 use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, SendError, SyncSender};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -142,6 +145,33 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
         };
     }
     pollster::block_on(unconstrained(future))
+}
+
+/// Blocks the thread until a future is ready, or until the deadline: then it returns `None`.
+pub fn block_on_until<F: Future>(future: F, deadline: Instant) -> Option<F::Output> {
+    #[cfg(feature = "simulation")]
+    if let Some(scheduler) = simulated::current() {
+        return simulated::wait_for(&*scheduler, future, Some(deadline));
+    }
+    let mut future = pin!(unconstrained(future));
+    let woken = Arc::new(Signal::<bool>::default());
+    let waker = Waker::from(woken.clone());
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return Some(output);
+        }
+        let left = deadline.saturating_duration_since(clock::now());
+        woken.wait_at_most(left, |woken| *woken);
+        if !std::mem::take(&mut *woken.lock()) {
+            return None;
+        }
+    }
+}
+
+impl Wake for Signal<bool> {
+    fn wake(self: Arc<Self>) {
+        self.update(|woken| *woken = true);
+    }
 }
 
 /// A place where other threads may come in between: a simulation switches to them here. Does nothing otherwise.

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use trunkline_core::history::{HISTORY, MountainRange};
 use trunkline_core::outcome::encode_outcomes;
-use trunkline_core::record::CommitRecord;
+use trunkline_core::record::{CommitRecord, Root};
 use trunkline_core::tree::{Roots, TreeHasher};
 
 use super::serve;
 use crate::actor::{Actor, Mailbox};
 use crate::context::StageContext;
 use crate::decisions::Work;
-use crate::failure::Stage;
+use crate::failure::{Divergence, EngineFailure, Stage};
 use crate::message::{AppliedGroup, HashedVersion, KzgMessage, StageMessage, SubmissionRange};
 use crate::runtime::clock;
 use crate::state::versions::{Submissions, Version, provisional_before};
@@ -46,24 +46,55 @@ impl HashStage {
         }
     }
 
-    fn hash(&mut self, group: AppliedGroup) -> HashedVersion {
+    fn hash(&mut self, group: AppliedGroup) -> Result<HashedVersion, EngineFailure> {
         let roots = self
             .hasher
             .hash(group.changes, self.context.cut(Work::Hash));
-        let (outcomes, outcomes_digest) = encode_outcomes(&group.outcomes);
-        let outcomes = Bytes::from(outcomes);
-        let record = self.record(group.submissions, &roots, outcomes_digest);
+        let given_root = group.given.as_ref().and_then(|given| given.kzg_root);
+        let given_root = given_root.map(Box::new);
+        let (record, outcomes) = match group.given {
+            None => {
+                let (outcomes, outcomes_digest) = encode_outcomes(&group.outcomes);
+                let record = self.record(group.submissions, &roots, outcomes_digest);
+                (record, Bytes::from(outcomes))
+            }
+            Some(given) => (self.same_record(&given.record, &roots)?, given.outcomes),
+        };
         let version = self.version(record, roots, &outcomes, group.layer.replaced_bytes());
         let (number, state_digest) = (version.number(), version.roots.state_digest);
         let completion = &group.pending.completion;
         completion.hashed(number, version.commit_id, state_digest);
-        HashedVersion {
+        Ok(HashedVersion {
             version,
             outcomes,
+            given_root,
             layer: group.layer,
             pending: group.pending,
             slot: group.slot,
             sent_at: clock::now(),
+        })
+    }
+
+    /// Returns the record of a version that a primary committed, if it follows from what is here.
+    fn same_record(
+        &self,
+        given: &CommitRecord,
+        roots: &Roots,
+    ) -> Result<CommitRecord, EngineFailure> {
+        let found = CommitRecord {
+            version: roots.version,
+            parent: self.parent.commit_id,
+            state_digest: roots.state_digest,
+            key_count: roots.key_count,
+            history_digest: self.history.digest(&HISTORY),
+            ..given.clone()
+        };
+        match found == *given {
+            true => Ok(found),
+            false => Err(EngineFailure::Diverged(Box::new(Divergence {
+                primary: Root::of(given, None),
+                replica: Root::of(&found, None),
+            }))),
         }
     }
 
@@ -120,7 +151,7 @@ impl Actor for HashStage {
         };
         let context = self.context.clone();
         let (sent_at, tag) = (group.sent_at, Some(group.slot.tag));
-        let hashed = serve(&context, Stage::Hash, sent_at, tag, || Ok(self.hash(group)));
+        let hashed = serve(&context, Stage::Hash, sent_at, tag, || self.hash(group));
         if let Some(version) = hashed {
             self.kzg.send(KzgMessage::Version(version));
         }

@@ -78,7 +78,7 @@ impl IngestStage {
         for submission in self.taken.drain(..) {
             self.operations += submission.batch.operations;
             self.bytes += submission.batch.bytes;
-            self.urgent += usize::from(submission.has_metadata());
+            self.urgent += usize::from(submission.ends_group());
             self.queue.push_back(Queued::Submission(submission));
         }
         self.context.metrics.operations_waiting(self.operations);
@@ -216,7 +216,7 @@ impl IngestStage {
             if let Some(Queued::Submission(submission)) = self.queue.pop_front() {
                 self.operations -= submission.batch.operations;
                 self.bytes -= submission.batch.bytes;
-                self.urgent -= usize::from(submission.has_metadata());
+                self.urgent -= usize::from(submission.ends_group());
                 size = size.with(&submission);
                 submissions.push(submission);
             }
@@ -247,7 +247,7 @@ struct GroupSize {
     submissions: usize,
     operations: usize,
     bytes: usize,
-    has_metadata: bool,
+    has_ended: bool,
 }
 
 impl GroupSize {
@@ -256,7 +256,7 @@ impl GroupSize {
             submissions: self.submissions + 1,
             operations: self.operations + submission.batch.operations,
             bytes: self.bytes + submission.batch.bytes,
-            has_metadata: submission.has_metadata(),
+            has_ended: submission.ends_group(),
         }
     }
 }
@@ -276,7 +276,7 @@ impl GroupLimits {
     /// A group closes when no submission waits, behind one with metadata, or when the next one would exceed a cap or
     /// its share; it takes the first in any case.
     fn closed_by(self, size: GroupSize, next: Option<&Submission>) -> Option<ClosedBy> {
-        let Some(next) = next.filter(|_| !size.has_metadata) else {
+        let Some(next) = next.filter(|_| !size.has_ended) else {
             return Some(self.reached(size));
         };
         let with_next = size.with(next);

@@ -11,12 +11,13 @@ use std::sync::Arc;
 use trunkline_core::hash::{Digest, ZERO};
 use trunkline_core::kzg::CommitmentPoint;
 use trunkline_core::params::WIDTH;
+use trunkline_core::record::Root;
 
 use super::serve;
 use crate::actor::{Actor, Mailbox};
 use crate::config::KzgMode;
 use crate::context::StageContext;
-use crate::failure::Stage;
+use crate::failure::{Divergence, EngineFailure, Stage};
 use crate::message::{HashedVersion, KzgMessage, PersistMessage};
 use crate::receipt::{RootCompletion, RootReady};
 use crate::runtime::clock;
@@ -93,7 +94,7 @@ impl KzgStage {
         self.own.waiting() > 0 || (is_full && has_next)
     }
 
-    fn take(&mut self, hashed: HashedVersion) {
+    fn take(&mut self, hashed: HashedVersion) -> Result<(), EngineFailure> {
         let version = hashed.version.clone();
         let number = version.number();
         self.last = Some(version.clone());
@@ -101,6 +102,11 @@ impl KzgStage {
         if config.kzg.mode != KzgMode::OnDemand {
             let waiter = hashed.pending.completion.root();
             self.waiters.entry(number).or_default().push(waiter);
+        }
+        // What a primary told is not believed before it was computed.
+        if let Some(given) = &hashed.given_root {
+            self.complete(&version);
+            self.check_root(&version, **given)?;
         }
         self.pass_on(hashed);
         match config.kzg.mode {
@@ -120,6 +126,22 @@ impl KzgStage {
                     self.complete(&version);
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Compares the root of a version with the one that the primary told.
+    fn check_root(&mut self, version: &Version, given: [u8; 48]) -> Result<(), EngineFailure> {
+        let replica = version.root();
+        match replica.kzg_root == Some(given) {
+            true => Ok(()),
+            false => Err(EngineFailure::Diverged(Box::new(Divergence {
+                primary: Root {
+                    kzg_root: Some(given),
+                    ..replica
+                },
+                replica,
+            }))),
         }
     }
 
@@ -155,10 +177,7 @@ impl Actor for KzgStage {
         let served = match message {
             KzgMessage::Version(hashed) => {
                 let (sent_at, tag) = (hashed.sent_at, Some(hashed.slot.tag));
-                serve(&context, Stage::Kzg, sent_at, tag, || {
-                    self.take(hashed);
-                    Ok(())
-                })
+                serve(&context, Stage::Kzg, sent_at, tag, || self.take(hashed))
             }
             KzgMessage::RootWanted(version, waiter) => {
                 serve(&context, Stage::Kzg, now, None, || {

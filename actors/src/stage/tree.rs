@@ -66,7 +66,7 @@ impl TreeStage {
         let count = group.submissions.len();
         let (mut parts, mut outcomes) = (Vec::with_capacity(count), Vec::with_capacity(count));
         let (mut batches, mut members) = (Vec::with_capacity(count), Vec::with_capacity(count));
-        let mut permits: Option<Permit> = None;
+        let (mut permits, mut given): (Option<Permit>, _) = (None, None);
         let mut submissions = SubmissionRange {
             first_sequence: group.submissions.first().map_or(0, |first| first.sequence),
             ..SubmissionRange::default()
@@ -74,7 +74,11 @@ impl TreeStage {
         let context = self.context.clone();
         let cut = context.cut(Work::Tree);
         for submission in group.submissions {
-            let outcome = self.apply_one(cut, &submission.batch, version, &mut parts)?;
+            let outcome = match submission.given.is_some() {
+                false => self.apply_one(cut, &submission.batch, version, &mut parts)?,
+                true => self.replay(cut, &submission.batch, version, &mut parts)?,
+            };
+            given = submission.given;
             outcomes.push(SubmissionOutcome {
                 sequence: submission.sequence,
                 submission: submission.batch.digest,
@@ -94,14 +98,17 @@ impl TreeStage {
         let changes = self.writer.seal(version);
         self.version = version;
         let layer = Arc::new(Layer::new(version, parts));
-        self.publish(&layer, &batches);
-        self.count(&outcomes);
+        self.publish(&layer, &batches, given.is_none());
+        if given.is_none() {
+            self.count(&outcomes);
+        }
         self.evict(cells_restored, group.slot.tag.operations as usize);
         // Batches that nobody else holds are freed there.
         let _ = self.background.send(Task::Free(batches));
         Ok(AppliedGroup {
             submissions,
             outcomes,
+            given,
             changes,
             layer,
             pending: Pending {
@@ -179,6 +186,20 @@ impl TreeStage {
         Ok(outcome)
     }
 
+    /// Applies the effects of a version that a primary committed.
+    fn replay(
+        &mut self,
+        cut: Option<(&ThreadPool, usize)>,
+        batch: &Arc<PreparedBatch>,
+        version: u64,
+        parts: &mut Vec<Part>,
+    ) -> Result<Outcome, EngineFailure> {
+        let replayed = self.writer.replay(cut, &batch.writes, version);
+        replayed.map_err(failed)?;
+        parts.push(Part::whole(batch.clone()));
+        Ok(Outcome::Applied { displaced: 0 })
+    }
+
     /// Returns the key of a leaf that a colliding one displaced: the tree knows its hash alone, and the log needs it.
     fn displaced(
         &self,
@@ -204,11 +225,19 @@ impl TreeStage {
         Ok(Displaced { key_hash, key })
     }
 
-    /// Shows the version to readers of the present, and then hides its writes in the overlay.
-    fn publish(&self, layer: &Arc<Layer>, batches: &[(u64, Arc<PreparedBatch>)]) {
+    /// Shows the version to readers of the present, and then hides its writes in the overlay, if they are there.
+    fn publish(
+        &self,
+        layer: &Arc<Layer>,
+        batches: &[(u64, Arc<PreparedBatch>)],
+        are_in_overlay: bool,
+    ) {
         let state = &self.context.state;
         state.advance_present(layer.clone());
         yield_point();
+        if !are_in_overlay {
+            return;
+        }
         for (sequence, batch) in batches {
             state.overlay.hide(*sequence, batch);
         }

@@ -166,7 +166,12 @@ impl History {
         file.map_or(Ok(Digest::default()), |file| file.node(position))
     }
 
-    fn commit_id(&self, version: u64) -> Result<Digest, HistoryFileError> {
+    /// Returns the commit id of a durable version, as the file or memory has it; only a proof shows that it is right.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be read.
+    pub fn commit_id(&self, version: u64) -> Result<Digest, HistoryFileError> {
         let leaf = Subtree {
             first: version,
             height: 0,

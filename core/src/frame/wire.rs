@@ -166,8 +166,8 @@ impl Frame {
         Ok(message.encode_to_vec())
     }
 
-    /// Reads a frame. Only the bytes that [`Self::encode`] can give are accepted, but for LZ4, which has many blocks for
-    /// the same content. Outcomes and effects that are not compressed share the allocation of the bytes.
+    /// Reads a frame. Only the bytes that [`Self::encode`] can give are accepted, but for LZ4, which has many blocks
+    /// for the same content. Outcomes and effects that are not compressed share the allocation of the bytes.
     pub fn decode(bytes: &Bytes) -> Result<Self, DecodeFrameError> {
         let format = |message: &proto::Frame| message.format;
         let message = wire::decode_format(bytes.clone(), FRAME_BYTES_MAX, format)?;

@@ -4,7 +4,7 @@
 //! here. Not here: computing effects (the tree), and the frame around them (`log`).
 
 use super::cursor::{Cursor, put_varint};
-use crate::hash::Digest;
+use crate::hash::{Digest, ZERO};
 use crate::params::{KEY_BYTES_MAX, TreeParams, VALUE_BYTES_MAX};
 
 /// The change of one key in one version.
@@ -135,21 +135,24 @@ pub fn decode_effects<'a>(
     let capacity = (count as usize).min(cursor.0.len() / 16 + 16);
     let mut effects: Vec<Effect<'a>> = Vec::with_capacity(capacity);
     for index in 0..count as usize {
-        let effect = decode_effect(params, index, &mut cursor)?;
-        check_order(index, effects.last().map(|e| &e.key_hash), &effect.key_hash)?;
-        effects.push(effect);
+        effects.push(decode_effect(index, &mut cursor)?);
     }
     if !cursor.0.is_empty() {
         return Err(EffectsError::Trailing(cursor.0.len()));
     }
+    let mut key_hashes = vec![ZERO; effects.len()];
+    params.hash_keys(effects.iter().map(|effect| effect.key), &mut key_hashes);
+    let mut previous = None;
+    for (index, (effect, key_hash)) in effects.iter_mut().zip(&key_hashes).enumerate() {
+        check_order(index, previous, key_hash)?;
+        effect.key_hash = *key_hash;
+        previous = Some(key_hash);
+    }
     Ok(effects)
 }
 
-fn decode_effect<'a>(
-    params: &TreeParams,
-    index: usize,
-    cursor: &mut Cursor<'a>,
-) -> Result<Effect<'a>, EffectsError> {
+/// Reads an effect, without the hash of its key.
+fn decode_effect<'a>(index: usize, cursor: &mut Cursor<'a>) -> Result<Effect<'a>, EffectsError> {
     let malformed = EffectsError::Malformed { index };
     let head = cursor.varint().ok_or(malformed)?;
     let key_bytes = head >> 1;
@@ -162,7 +165,7 @@ fn decode_effect<'a>(
         change = Some(cursor.take(value_bytes as usize).ok_or(malformed)?);
     }
     Ok(Effect {
-        key_hash: params.key_hash(key),
+        key_hash: ZERO,
         key,
         change,
     })

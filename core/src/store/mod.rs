@@ -13,6 +13,7 @@
 
 pub mod disk;
 pub mod effect;
+pub mod feed_cursors;
 #[cfg(feature = "fjall")]
 pub mod fjall_leaves;
 pub mod history_file;
@@ -21,6 +22,7 @@ pub mod lock;
 pub mod log;
 pub mod manifest;
 pub mod own_directory;
+pub mod replica_file;
 pub mod simulated;
 pub mod tree_file;
 

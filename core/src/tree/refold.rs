@@ -114,7 +114,7 @@ mod tests {
             })
             .collect();
         writes.sort_unstable_by_key(|write| write.key_hash);
-        writer.replay(&writes, version).unwrap();
+        writer.replay(None, &writes, version).unwrap();
         hasher.hash(writer.seal(version), None);
     }
 

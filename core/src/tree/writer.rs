@@ -173,8 +173,13 @@ impl TreeWriter {
     /// # Panics
     ///
     /// Like [`Self::apply`].
-    pub fn replay(&mut self, writes: &[Write], version: u64) -> Result<(), Refusal> {
-        self.apply_writes(None, writes, version, CollisionPolicy::Bucket)
+    pub fn replay(
+        &mut self,
+        pool: Option<(&ThreadPool, usize)>,
+        writes: &[Write],
+        version: u64,
+    ) -> Result<(), Refusal> {
+        self.apply_writes(pool, writes, version, CollisionPolicy::Bucket)
             .map(drop)
     }
 

@@ -194,7 +194,7 @@ fn resolved_effects_replay_without_the_policy() {
                 .filter(|(key, left)| value(&before, key) != *left)
                 .collect();
             replayed
-                .replay(&prepared(&effects).writes, twin.version)
+                .replay(None, &prepared(&effects).writes, twin.version)
                 .unwrap();
             let roots = hasher.hash(replayed.seal(twin.version), None);
             check_roots(&roots, twin.version, &leaves_of(&twin.present));

@@ -187,6 +187,6 @@ fn a_replay_refuses_what_no_log_of_the_tree_holds() {
     let mut twin = Twin::new(CollisionPolicy::Bucket);
     let members = many_near(&mut rng, &[0x50; 32], 56, 17);
     let ops: Vec<HashedOp> = members.iter().map(|key| (*key, Some([1; 32]))).collect();
-    let refusal = twin.writer.replay(&prepared(&ops).writes, 1);
+    let refusal = twin.writer.replay(None, &prepared(&ops).writes, 1);
     assert!(matches!(refusal, Err(Refusal::BucketFull { .. })));
 }

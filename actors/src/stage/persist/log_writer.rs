@@ -9,6 +9,7 @@ use trunkline_core::store::log::{CommitLog, EntryHead};
 use super::failed;
 use crate::config::{DurabilityConfig, DurabilityMode};
 use crate::failure::EngineFailure;
+use crate::feed::FeedState;
 use crate::message::HashedVersion;
 use crate::metrics::Metrics;
 use crate::receipt::Durability;
@@ -26,6 +27,7 @@ struct LogClosed;
 pub(super) struct LogWriter {
     log: Option<CommitLog>,
     metrics: Arc<Metrics>,
+    synced_version: u64,
     synced_at: Instant,
     has_unsynced: bool,
 }
@@ -33,6 +35,7 @@ pub(super) struct LogWriter {
 impl LogWriter {
     pub(super) fn new(log: CommitLog, metrics: Arc<Metrics>) -> Self {
         Self {
+            synced_version: log.synced_version(),
             log: Some(log),
             metrics,
             synced_at: clock::now(),
@@ -91,9 +94,8 @@ impl LogWriter {
 
     /// Syncs the log.
     pub(super) fn sync(&mut self) -> Result<(), EngineFailure> {
-        let log = self.log()?;
-        let before = log.synced_version();
-        let versions = log.sync().map_err(failed)? - before;
+        let synced = self.log()?.sync().map_err(failed)?;
+        let versions = synced - std::mem::replace(&mut self.synced_version, synced);
         self.synced_at = clock::now();
         self.has_unsynced = false;
         if versions > 0 {
@@ -117,12 +119,27 @@ impl LogWriter {
         Ok(self.log()?.bytes())
     }
 
-    /// Trims segments that a checkpoint of this version covers. A closed log stays as it is.
-    pub(super) fn trim(&mut self, version: u64) -> Result<(), EngineFailure> {
-        match &mut self.log {
-            Some(log) => log.trim(version).map_err(failed),
-            None => Ok(()),
-        }
+    /// Returns the last version that is synced.
+    pub(super) fn synced_version(&self) -> u64 {
+        self.synced_version
+    }
+
+    /// Trims segments that a checkpoint of this version covers, except what is held for `feed`. A closed log stays as it
+    /// is.
+    pub(super) fn trim(
+        &mut self,
+        version: u64,
+        feed: &FeedState,
+        held_bytes_max: u64,
+    ) -> Result<(), EngineFailure> {
+        let Some(log) = &mut self.log else {
+            return Ok(());
+        };
+        let held = feed.held(log.oldest_version(), held_bytes_max);
+        let held_bytes = log.trim_except(version, held).map_err(failed)?;
+        feed.trimmed(log.oldest_version());
+        self.metrics.log_held(held_bytes);
+        Ok(())
     }
 
     /// Syncs and closes the log.

@@ -151,12 +151,23 @@ impl PersistStage {
         self.log.close()
     }
 
+    /// Lets followers read what is synced and published.
+    fn show_synced(&self) {
+        let published = self.context.state.versions.newest().number();
+        let synced = self.log.synced_version().min(published);
+        let (feed, metrics) = (&self.context.feed, &self.context.metrics);
+        metrics.synced_version(synced);
+        metrics.replica_lag(feed.lag_versions(synced));
+        feed.advance(synced);
+    }
+
     fn is_sync_due(&self) -> bool {
         self.deadline().is_some_and(|at| at <= clock::now())
     }
 
     fn answer(&mut self, drain: Drain) {
         self.guarded(|stage| stage.drain(drain.close));
+        self.show_synced();
         // The caller may wait no longer.
         let _ = drain.done.send(self.context.health.check());
     }
@@ -181,7 +192,9 @@ impl Actor for PersistStage {
             // Looked at when the mailbox is empty.
             PersistMessage::RootReady => {}
             PersistMessage::Checkpointed(version) => {
-                self.guarded(|stage| stage.log.trim(version));
+                let (feed, config) = (self.context.feed.clone(), self.context.config());
+                let held_bytes_max = config.log.held_bytes_max;
+                self.guarded(|stage| stage.log.trim(version, &feed, held_bytes_max));
             }
             PersistMessage::Drain(drain) => self.answer(drain),
         }
@@ -195,6 +208,7 @@ impl Actor for PersistStage {
                 false => Ok(()),
             }
         });
+        self.show_synced();
     }
 
     fn deadline(&self) -> Option<Instant> {

@@ -41,6 +41,7 @@
 mod begin;
 mod entry;
 mod error;
+mod follow;
 mod frame;
 mod last_segment;
 mod open;
@@ -50,6 +51,7 @@ mod writer;
 
 pub use entry::{EntryHead, LogEntry, LogPosition};
 pub use error::{AppendError, Link, LogWriteError, OpenLogError, ReadLogError};
+pub use follow::{FollowError, LogFollower};
 pub use frame::{
     BODY_BYTES_MAX, BodyError, CHECKSUM_BYTES, EFFECTS_BYTES_MAX, FRAME_HEADER_BYTES, FrameError,
     OUTCOMES_BYTES_MAX,
@@ -57,7 +59,7 @@ pub use frame::{
 pub use last_segment::{LAST_SEGMENT_FILE, LastSegmentError};
 pub use open::{FoundLog, Recovery, Survey};
 pub use segment::{HeaderError, SEGMENT_HEADER_BYTES, SegmentName};
-pub use writer::{CommitLog, LogOptions};
+pub use writer::{CommitLog, Held, LogOptions};
 
 /// Name of the log's directory below a tree's.
 pub const LOG_DIRECTORY: &str = "log";

@@ -106,6 +106,22 @@ impl CommitLog {
         })
     }
 
+    /// Returns a log of no segments for a tree that begins at a position, such as one that is restored from a copy of its
+    /// leaves. The directory must not have a log.
+    pub fn new_at(
+        disk: Arc<dyn Disk>,
+        directory: &Path,
+        tree_id: Digest,
+        at: LogPosition,
+    ) -> FoundLog {
+        FoundLog {
+            disk,
+            directory: directory.to_owned(),
+            tree_id,
+            scanned: recover::nothing(at),
+        }
+    }
+
     /// Reads the log as [`Self::open`] would, and writes nothing. While a writer has the log
     /// open, commits that it appends may look torn, and segments that it trims may look damaged.
     pub fn read_only<E: std::error::Error + 'static>(
@@ -147,6 +163,17 @@ pub struct FoundLog {
 }
 
 impl FoundLog {
+    /// Leaves out the commits after a position, which must be one of those visited, or the one that the log was read
+    /// from. They are superseded by the segment that [`Self::begin`] begins.
+    pub fn up_to(mut self, to: LogPosition) -> Self {
+        let survey = &mut self.scanned.survey;
+        let unproven = to.version.saturating_sub(survey.synced_version);
+        self.scanned.unproven.truncate(unproven as usize);
+        survey.synced_version = survey.synced_version.min(to.version);
+        survey.last = to;
+        self
+    }
+
     /// Does the second half of [`CommitLog::open`]: makes the surviving commits durable, and begins a new segment.
     pub fn begin<E: std::error::Error + 'static>(
         self,
@@ -164,7 +191,7 @@ impl FoundLog {
             tree_id: &tree_id,
         };
         let rewritten_versions = scanned.unproven.len() as u64;
-        let open_epoch = next_epoch(&scanned.survey.segments);
+        let open_epoch = next_epoch(&scanned.survey.segments).max(options.open_epoch_min);
         prepare_directory(location)?;
         let active = begin_after(location, &scanned, open_epoch, &options.nonce)?;
         let segments = remove_dead(location, &scanned.survey.segments, active.header.name)?;

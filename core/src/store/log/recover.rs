@@ -97,17 +97,22 @@ fn empty(from: LogPosition) -> Result<Scanned, ReadLogError> {
             checkpoint: from.version,
         });
     }
-    Ok(Scanned {
+    Ok(nothing(from))
+}
+
+/// Returns what a scan finds in a log without segments.
+pub(super) fn nothing(from: LogPosition) -> Scanned {
+    Scanned {
         survey: Survey {
             last: from,
-            synced_version: 0,
+            synced_version: from.version,
             torn_bytes: 0,
             closed: true,
             segments: Vec::new(),
         },
         unproven: Vec::new(),
         visited_bytes: 0,
-    })
+    }
 }
 
 impl Location<'_> {
@@ -124,7 +129,7 @@ impl Location<'_> {
     }
 
     /// Returns all segments in order. A directory that does not exist holds none.
-    fn segments(&self) -> Result<Vec<SegmentName>, ReadLogError> {
+    pub(super) fn segments(&self) -> Result<Vec<SegmentName>, ReadLogError> {
         let listed = found(self.disk.list(self.directory));
         let names = listed.map_err(|source| ReadLogError::Io {
             path: self.directory.to_owned(),

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use super::LogPosition;
-use super::frame::{FRAME_HEADER_BYTES, Frame, FrameError, FrameSalt};
+use super::frame::{FRAME_HEADER_BYTES, Frame, FrameError, FrameHeader, FrameSalt};
 use crate::hash::{Digest, FRAME};
 use crate::params::FORMAT;
 use crate::store::cursor::{Cursor, open_file, put_file};
@@ -28,6 +28,8 @@ const MAGIC: [u8; 8] = *b"trunklog";
 pub(super) const SUFFIX: &str = ".seg";
 /// Read ahead this much, so that small frames don't cost a system call each.
 const READ_BYTES: usize = 256 << 10;
+/// The least that is read ahead.
+const READ_BYTES_LEAST: usize = 4 << 10;
 
 /// The name of a segment.
 ///
@@ -195,12 +197,13 @@ fn header_fields(cursor: &mut Cursor<'_>) -> Option<SegmentHeader> {
 /// A segment being read, through a buffer.
 pub(super) struct SegmentReader {
     pub(super) header: SegmentHeader,
-    /// Bytes in the file when it was opened, whatever they are. Bytes that a writer adds later
-    /// are not read.
+    /// Bytes in the file when it was opened or looked at again, whatever they are.
     pub(super) length: u64,
     file: Box<dyn DiskReader>,
     buffer: Vec<u8>,
     buffer_offset: u64,
+    /// Bytes that the next read fetches ahead.
+    ahead_bytes: usize,
 }
 
 /// The reason why a segment could not be opened for reading.
@@ -238,26 +241,44 @@ impl SegmentReader {
             file,
             buffer: Vec::new(),
             buffer_offset: 0,
+            ahead_bytes: READ_BYTES,
         })
+    }
+
+    /// Forgets what was read ahead and looks how long the file is now, for a file that is being written. What comes next
+    /// is probably its end, so little is read ahead at first.
+    pub(super) fn look_again(&mut self) -> io::Result<()> {
+        self.length = self.file.length()?;
+        self.buffer.clear();
+        self.ahead_bytes = READ_BYTES_LEAST;
+        Ok(())
+    }
+
+    /// Returns the header of the frame at an offset, whose checksum is not compared.
+    pub(super) fn header_at(&mut self, offset: u64) -> io::Result<Result<FrameHeader, FrameError>> {
+        let left = self.length.saturating_sub(offset);
+        if left < FRAME_HEADER_BYTES as u64 {
+            return Ok(Err(FrameError::CutShort));
+        }
+        let mut bytes = [0; FRAME_HEADER_BYTES];
+        self.read_exact_at(offset, &mut bytes)?;
+        let header = self.header.frame_salt().header(&bytes);
+        Ok(
+            header.and_then(|header| match header.frame_bytes() as u64 > left {
+                true => Err(FrameError::CutShort),
+                false => Ok(header),
+            }),
+        )
     }
 
     /// Returns the frame at an offset, with a body of its own allocation. Nothing is allocated that the
     /// file has no bytes for.
     pub(super) fn frame_at(&mut self, offset: u64) -> io::Result<Result<Frame, FrameError>> {
-        let left = self.length.saturating_sub(offset);
-        if left < FRAME_HEADER_BYTES as u64 {
-            return Ok(Err(FrameError::CutShort));
-        }
         let salt = self.header.frame_salt();
-        let mut bytes = [0; FRAME_HEADER_BYTES];
-        self.read_exact_at(offset, &mut bytes)?;
-        let header = match salt.header(&bytes) {
+        let header = match self.header_at(offset)? {
             Ok(header) => header,
             Err(error) => return Ok(Err(error)),
         };
-        if header.frame_bytes() as u64 > left {
-            return Ok(Err(FrameError::CutShort));
-        }
         let mut frame = vec![0; header.frame_bytes()];
         self.read_exact_at(offset, &mut frame)?;
         Ok(salt.check(header, Bytes::from(frame)))
@@ -284,7 +305,9 @@ impl SegmentReader {
             return self.file.read_exact_at(offset, out);
         }
         if !self.buffered(offset, out.len()) {
-            let count = (self.length - offset).min(READ_BYTES as u64) as usize;
+            let ahead_bytes = self.ahead_bytes.max(out.len());
+            self.ahead_bytes = (2 * ahead_bytes).min(READ_BYTES);
+            let count = (self.length - offset).min(ahead_bytes as u64) as usize;
             self.buffer.resize(count, 0);
             self.file.read_exact_at(offset, &mut self.buffer)?;
             self.buffer_offset = offset;

@@ -38,6 +38,32 @@ pub struct LogOptions {
     /// Bytes that clients cannot predict: fresh random ones at every open. Segments are salted with
     /// them, so that no client can put a forged frame into a value.
     pub nonce: [u8; 32],
+    /// The lowest open epoch that the log may begin: above those of all records, also of records that another log
+    /// wrote.
+    pub open_epoch_min: u64,
+}
+
+/// What trimming leaves although a checkpoint covers it, for those who follow the log.
+///
+/// ```
+/// use trunkline_core::store::log::Held;
+/// assert_eq!(Held::default(), Held { after: u64::MAX, bytes_max: 0 }); // nothing
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Segments that have a later version than this one are kept.
+    pub after: u64,
+    /// Most bytes of the files that are kept. The oldest are trimmed first.
+    pub bytes_max: u64,
+}
+
+impl Default for Held {
+    fn default() -> Self {
+        Self {
+            after: u64::MAX,
+            bytes_max: 0,
+        }
+    }
 }
 
 impl LogOptions {
@@ -46,6 +72,7 @@ impl LogOptions {
         Self {
             segment_bytes_max: 32 << 20,
             nonce,
+            open_epoch_min: 1,
         }
     }
 }
@@ -172,7 +199,18 @@ impl CommitLog {
     /// written, or keeps its file to write over it. The checkpoint must be durable at or above
     /// `version`.
     pub fn trim(&mut self, version: u64) -> Result<(), LogWriteError> {
-        self.guarded(|log| log.try_trim(version))
+        self.trim_except(version, Held::default()).map(drop)
+    }
+
+    /// Does what [`Self::trim`] does, except that what is `held` stays. Returns the bytes of its files.
+    pub fn trim_except(&mut self, version: u64, held: Held) -> Result<u64, LogWriteError> {
+        self.guarded(|log| log.try_trim(version, held))
+    }
+
+    /// Returns the oldest version that is in the log, or would be the first.
+    pub fn oldest_version(&self) -> u64 {
+        let oldest = self.segments.iter().map(|name| name.first_version).min();
+        oldest.unwrap_or(self.active.header.name.first_version)
     }
 
     /// Returns the last version appended.
@@ -305,10 +343,8 @@ impl CommitLog {
         Ok(())
     }
 
-    fn try_trim(&mut self, version: u64) -> Result<(), LogWriteError> {
-        let ranges = recover::ranges(&self.segments);
-        let older = ranges.iter().take(ranges.len().saturating_sub(1));
-        let count = older.take_while(|range| *range.end() <= version).count();
+    fn try_trim(&mut self, version: u64, held: Held) -> Result<u64, LogWriteError> {
+        let (count, held_bytes) = self.trimmed(version, held)?;
         for segment in self.segments.drain(..count) {
             let path = self.directory.join(segment.to_string());
             let own = segment.open_epoch == self.open_epoch;
@@ -322,7 +358,32 @@ impl CommitLog {
             };
             done.map_err(|source| LogWriteError::Io { segment, source })?;
         }
-        Ok(())
+        Ok(held_bytes)
+    }
+
+    /// Returns how many segments are to be trimmed, and the bytes of those that are held.
+    fn trimmed(&self, version: u64, held: Held) -> Result<(usize, u64), LogWriteError> {
+        let ranges = recover::ranges(&self.segments);
+        let older = &ranges[..ranges.len().saturating_sub(1)];
+        let up_to = |version| {
+            older
+                .iter()
+                .take_while(|range| *range.end() <= version)
+                .count()
+        };
+        let (mut count, covered) = (up_to(version), up_to(version.min(held.after)));
+        let mut held_bytes = 0;
+        while count > covered {
+            let segment = self.segments[count - 1];
+            let path = self.directory.join(segment.to_string());
+            let length = self.disk.open(&path).and_then(|file| file.length());
+            let bytes = length.map_err(|source| LogWriteError::Io { segment, source })?;
+            if held_bytes + bytes > held.bytes_max {
+                break;
+            }
+            (count, held_bytes) = (count - 1, held_bytes + bytes);
+        }
+        Ok((count, held_bytes))
     }
 
     /// Checks that what was written has its name.

@@ -1,0 +1,299 @@
+//! What followers of an engine share with it: how far the log is synced, and the cursors that hold back its trimming.
+//!
+//! Followers read the log's files themselves (`core::store::log::LogFollower`), so one that is slow, or stops, never
+//! holds up a commit.
+
+use std::future::poll_fn;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use parking_lot::Mutex;
+use trunkline_core::hash::Digest;
+use trunkline_core::store::disk::Disk;
+use trunkline_core::store::feed_cursors::{self, CURSORS_MAX, CursorName, Cursors};
+use trunkline_core::store::log::Held;
+
+/// The files of an engine that followers read.
+#[derive(Clone)]
+pub struct FeedSource {
+    /// The disk.
+    pub disk: Arc<dyn Disk>,
+    /// The engine's directory.
+    pub directory: PathBuf,
+    /// The tree.
+    pub tree_id: Digest,
+}
+
+/// What followers of an engine share with it.
+pub struct FeedState {
+    /// Where followers read.
+    pub source: FeedSource,
+    progress: Mutex<Progress>,
+    cursors: Mutex<Cursors>,
+    /// On a replica, the newest version of its primary that it knows of.
+    primary: AtomicU64,
+}
+
+/// How far followers may read, and who waits for more.
+#[derive(Debug, Default)]
+struct Progress {
+    synced: u64,
+    oldest: u64,
+    has_ended: bool,
+    waiting: Vec<Waker>,
+}
+
+/// How far a follower may read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Up to this version.
+    Version(u64),
+    /// The engine has ended, and everything that it synced was read.
+    End,
+}
+
+/// A cursor of a tree.
+///
+/// ```
+/// # let directory = tempfile::tempdir()?;
+/// # let engine = trunkline::Engine::open_blocking(trunkline::Config::in_directory(directory.path()))?;
+/// engine.set_cursor("search-index", 0)?;
+/// engine.put_blocking("alice", "10")?.durable_blocking()?;
+/// let cursor = &engine.cursors()[0];
+/// assert_eq!((cursor.name.as_str(), cursor.version, cursor.is_gap), ("search-index", 0, false));
+/// # engine.shutdown_blocking()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedCursor {
+    /// Its name.
+    pub name: String,
+    /// The last version that it has done with.
+    pub version: u64,
+    /// Tells that the version after it was trimmed, so that it has to begin anew from a copy of the state.
+    pub is_gap: bool,
+}
+
+/// The reason why a cursor was not set or removed. It is where it was.
+///
+/// ```
+/// # let directory = tempfile::tempdir()?;
+/// # let engine = trunkline::Engine::open_blocking(trunkline::Config::in_directory(directory.path()))?;
+/// let error = engine.set_cursor("search-index", 7).unwrap_err();
+/// assert!(matches!(error, trunkline::CursorError::Ahead { version: 7, synced: 0 }));
+/// # engine.shutdown_blocking()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, thiserror::Error)]
+pub enum CursorError {
+    /// The name cannot be that of a cursor.
+    #[error(
+        "a cursor's name has 1 to 64 bytes of a-z, 0-9, '.', '-' and '_'; {0:?} is no such name"
+    )]
+    Name(String),
+    /// There are as many cursors as there may be.
+    #[error("there are {CURSORS_MAX} cursors already; remove one that is no longer used")]
+    TooMany,
+    /// The version is not in the feed yet.
+    #[error(
+        "version {version} is not synced yet, the newest that is has number {synced}; set the cursor to what was read"
+    )]
+    Ahead {
+        /// The version asked for.
+        version: u64,
+        /// The newest version in the feed.
+        synced: u64,
+    },
+    /// The cursor is further already, and what it left behind may be trimmed.
+    #[error(
+        "the cursor is at version {now} and cannot go back to {version}; remove it to create it anew"
+    )]
+    Behind {
+        /// The version asked for.
+        version: u64,
+        /// Its version.
+        now: u64,
+    },
+    /// The file of cursors could not be written.
+    #[error("the file of cursors in {} could not be written; check the disk", path.display())]
+    File {
+        /// The directory.
+        path: PathBuf,
+        /// The error of the system.
+        source: io::Error,
+    },
+}
+
+impl FeedState {
+    /// Creates the state of an engine whose log is synced up to a version and begins with `oldest`.
+    pub fn new(source: FeedSource, cursors: Cursors, synced: u64, oldest: u64) -> Self {
+        Self {
+            source,
+            cursors: Mutex::new(cursors),
+            primary: AtomicU64::new(0),
+            progress: Mutex::new(Progress {
+                synced,
+                oldest,
+                ..Progress::default()
+            }),
+        }
+    }
+
+    /// Lets followers read up to a version.
+    pub fn advance(&self, synced: u64) {
+        self.wake(|progress| {
+            let advances = synced > progress.synced;
+            progress.synced = progress.synced.max(synced);
+            advances
+        });
+    }
+
+    /// Tells followers that nothing more will come.
+    pub fn end(&self) {
+        self.wake(|progress| !std::mem::replace(&mut progress.has_ended, true));
+    }
+
+    fn wake(&self, change: impl FnOnce(&mut Progress) -> bool) {
+        let mut progress = self.progress.lock();
+        let waiting = match change(&mut progress) {
+            true => std::mem::take(&mut progress.waiting),
+            false => Vec::new(),
+        };
+        drop(progress);
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Notes the oldest version that trimming left.
+    pub fn trimmed(&self, oldest: u64) {
+        self.progress.lock().oldest = oldest;
+    }
+
+    /// Returns the newest version that followers may read.
+    pub fn synced(&self) -> u64 {
+        self.progress.lock().synced
+    }
+
+    /// Notes that the primary of this replica has a version.
+    pub fn observe_primary(&self, version: u64) {
+        self.primary.fetch_max(version, Ordering::Relaxed);
+    }
+
+    /// Returns by how many versions a replica with this one is behind its primary, as far as it knows.
+    pub fn lag_versions(&self, version: u64) -> u64 {
+        let primary = self.primary.load(Ordering::Relaxed);
+        primary.saturating_sub(version)
+    }
+
+    /// Returns how far a follower may read that wants `version`, or takes its waker until it may.
+    pub fn poll_reach(&self, version: u64, context: &Context<'_>) -> Poll<Reach> {
+        let mut progress = self.progress.lock();
+        if progress.synced >= version {
+            return Poll::Ready(Reach::Version(progress.synced));
+        }
+        if progress.has_ended {
+            return Poll::Ready(Reach::End);
+        }
+        let waker = context.waker();
+        if !progress.waiting.iter().any(|known| known.will_wake(waker)) {
+            progress.waiting.push(waker.clone());
+        }
+        Poll::Pending
+    }
+
+    /// Waits until a follower may read `version`.
+    pub async fn reach(&self, version: u64) -> Reach {
+        poll_fn(|context| self.poll_reach(version, context)).await
+    }
+
+    /// Returns all cursors.
+    pub fn cursors(&self) -> Vec<FeedCursor> {
+        let oldest = self.progress.lock().oldest;
+        let cursors = self.cursors.lock();
+        let cursors = cursors.iter().map(|(name, version)| FeedCursor {
+            name: name.as_str().to_owned(),
+            version: *version,
+            is_gap: version + 1 < oldest,
+        });
+        cursors.collect()
+    }
+
+    /// Sets a cursor durably: what came up to `version` may be trimmed.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the name cannot be one, if there are too many cursors, if the version is not synced yet or before that
+    /// of the cursor, or if the file cannot be written.
+    pub fn set_cursor(&self, name: &str, version: u64) -> Result<(), CursorError> {
+        let name = CursorName::new(name).ok_or_else(|| CursorError::Name(name.to_owned()))?;
+        let synced = self.synced();
+        if version > synced {
+            return Err(CursorError::Ahead { version, synced });
+        }
+        let mut cursors = self.cursors.lock();
+        match cursors.get(&name) {
+            Some(&now) if now == version => return Ok(()),
+            Some(&now) if now > version => return Err(CursorError::Behind { version, now }),
+            None if cursors.len() >= CURSORS_MAX => return Err(CursorError::TooMany),
+            _ => {}
+        }
+        let mut changed = cursors.clone();
+        changed.insert(name, version);
+        self.write(&changed)?;
+        *cursors = changed;
+        Ok(())
+    }
+
+    /// Removes a cursor durably. Returns whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the name cannot be one, or if the file cannot be written.
+    pub fn remove_cursor(&self, name: &str) -> Result<bool, CursorError> {
+        let name = CursorName::new(name).ok_or_else(|| CursorError::Name(name.to_owned()))?;
+        let mut cursors = self.cursors.lock();
+        let mut changed = cursors.clone();
+        if changed.remove(&name).is_none() {
+            return Ok(false);
+        }
+        self.write(&changed)?;
+        *cursors = changed;
+        Ok(true)
+    }
+
+    fn write(&self, cursors: &Cursors) -> Result<(), CursorError> {
+        let FeedSource {
+            disk,
+            directory,
+            tree_id,
+        } = &self.source;
+        feed_cursors::write(&**disk, directory, tree_id, cursors).map_err(|source| {
+            CursorError::File {
+                path: directory.clone(),
+                source,
+            }
+        })
+    }
+
+    /// Returns what trimming has to leave for the cursors of a log that begins with `oldest`: everything after the
+    /// furthest behind of those that are no gap yet.
+    pub fn held(&self, oldest: u64, bytes_max: u64) -> Held {
+        let cursors = self.cursors.lock();
+        let behind = cursors.values().filter(|version| **version + 1 >= oldest);
+        Held {
+            after: behind.min().copied().unwrap_or(u64::MAX),
+            bytes_max,
+        }
+    }
+}
+
+impl std::fmt::Debug for FeedState {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("FeedState")
+            .field("progress", &self.progress)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,124 @@
+//! Errors of applying frames and of waiting for a version.
+
+use trunkline_actors::failure::EngineFailure;
+use trunkline_core::frame::SignatureError;
+use trunkline_core::hash::{Digest, hex};
+use trunkline_core::store::effect::EffectsError;
+use trunkline_core::store::history_file::HistoryFileError;
+
+/// The reason why a frame was not taken. Nothing has changed.
+///
+/// ```
+/// # use trunkline::core::frame::{Frame, SecretKey};
+/// # use trunkline::{ApplyError, Config, Engine};
+/// # let directory = tempfile::tempdir()?;
+/// # let config = |name| Config::in_directory(directory.path().join(name));
+/// # let key = SecretKey::generate([7; 32]);
+/// # let primary = Engine::open_blocking(config("primary"))?;
+/// # primary.put_blocking("alice", "10")?.durable_blocking()?;
+/// # let replica = Engine::builder(config("replica"))
+/// #     .params(&primary.params())
+/// #     .open_replica_blocking(vec![key.public()])?;
+/// let entry = primary.feed(1).next().expect("the engine runs")?;
+/// let forged = Frame::sign(entry, &SecretKey::generate([8; 32]));
+/// assert!(matches!(replica.apply_blocking(forged), Err(ApplyError::Signature(_))));
+/// # replica.shutdown_blocking()?;
+/// # primary.shutdown_blocking()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// No pinned key signed the frame.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// The frame is of another tree.
+    #[error("the frame is of another tree than this replica; check which primary it follows")]
+    OtherTree,
+    /// Versions in between are missing.
+    #[error(
+        "version {version} is not the next one, which is {next}; apply versions in order, without gaps"
+    )]
+    NotNext {
+        /// The version of the frame.
+        version: u64,
+        /// The version that comes next.
+        next: u64,
+    },
+    /// The primary committed something else as a version that is here.
+    #[error(
+        "version {version} has commit id {} at the primary and {} here: one of them has other versions than were \
+         replicated; find out which, and begin that one anew",
+        hex(primary),
+        hex(here)
+    )]
+    Diverged {
+        /// The version.
+        version: u64,
+        /// Its commit id at the primary.
+        primary: Digest,
+        /// Its commit id here.
+        here: Digest,
+    },
+    /// The frame is of an epoch that ended.
+    #[error(
+        "version {version} was written in epoch {epoch}, and epoch {last} has begun; its primary was replaced and must \
+         write no more"
+    )]
+    Epoch {
+        /// The version of the frame.
+        version: u64,
+        /// Its epoch.
+        epoch: u64,
+        /// The epoch of the version before.
+        last: u64,
+    },
+    /// The outcomes cannot be read, or do not have the digest that the record names.
+    #[error("the outcomes of version {version} are not those that its record names")]
+    Outcomes {
+        /// The version of the frame.
+        version: u64,
+    },
+    /// The submissions do not follow from those of the last version, or do not lead to the provisional root.
+    #[error(
+        "the submissions of version {version} do not lead from the version before it to the record"
+    )]
+    Submissions {
+        /// The version of the frame.
+        version: u64,
+    },
+    /// The effects cannot be read.
+    #[error("the effects of version {version} cannot be read")]
+    Effects {
+        /// The version of the frame.
+        version: u64,
+        /// The fault in them.
+        source: EffectsError,
+    },
+    /// The commit id of an earlier version could not be read.
+    #[error(transparent)]
+    History(HistoryFileError),
+    /// The replica has failed or was shut down.
+    #[error(transparent)]
+    Engine(#[from] EngineFailure),
+}
+
+/// The reason why a wait for a version ended without it.
+///
+/// ```
+/// let error = trunkline::WaitError::Timeout { version: 9, reached: 7 };
+/// assert_eq!(error.to_string(), "version 9 has not come in time; the newest here is 7");
+/// ```
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum WaitError {
+    /// The version has not come in time.
+    #[error("version {version} has not come in time; the newest here is {reached}")]
+    Timeout {
+        /// The version that was waited for.
+        version: u64,
+        /// The newest version here.
+        reached: u64,
+    },
+    /// The replica has failed or was shut down.
+    #[error(transparent)]
+    Engine(#[from] EngineFailure),
+}

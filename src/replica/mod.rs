@@ -1,0 +1,434 @@
+//! A replica: a tree that applies the signed versions of a primary, checks each of them, and answers reads.
+//!
+//! It is an engine whose pipeline gets whole versions instead of batches: the same stages apply, hash, commit and log
+//! them. What can be checked without the tree is checked before a version enters the pipeline (`check`); the stages
+//! compare the rest with the record, and fail if it differs. So nothing is shown, or logged, that the primary did not
+//! commit.
+
+mod check;
+mod error;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use trunkline_actors::admission::Permit;
+use trunkline_actors::config::Config;
+use trunkline_actors::failure::EngineFailure;
+use trunkline_actors::feed::{CursorError, FeedCursor, Reach};
+use trunkline_actors::message::{GivenVersion, Submission};
+use trunkline_actors::metrics::MetricsSnapshot;
+use trunkline_actors::runtime::clock;
+use trunkline_actors::runtime::wait::{block_on, block_on_until};
+use trunkline_actors::state::State;
+use trunkline_actors::state::read::ReadError;
+use trunkline_core::batch::PreparedBatch;
+use trunkline_core::frame::{Frame, PublicKey};
+use trunkline_core::outcome::SubmissionOutcome;
+use trunkline_core::params::TreeParams;
+use trunkline_core::record::CommitRecord;
+use trunkline_core::store::log::LogPosition;
+
+use crate::builder::EngineBuilder;
+use crate::engine::Engine;
+use crate::error::{OpenError, SnapshotError};
+use crate::feed::Feed;
+use crate::open::Role;
+use crate::snapshot::Snapshot;
+
+pub use error::{ApplyError, WaitError};
+
+/// A tree that follows a primary. Opened by [`EngineBuilder::open_replica_blocking`].
+///
+/// Clones are handles to the same replica. Reads see the last version that is durable here. If a version differs from
+/// what the primary committed, the replica stops with [`EngineFailure::Diverged`] and has not shown it.
+///
+/// ```
+/// use trunkline::core::frame::{Frame, SecretKey};
+/// use trunkline::{Config, Engine};
+/// # let directory = tempfile::tempdir()?;
+/// # let (here, there) = (directory.path().join("primary"), directory.path().join("replica"));
+/// let key = SecretKey::generate([7; 32]); // random bytes, in earnest
+/// let primary = Engine::open_blocking(Config::in_directory(here))?;
+/// let replica = Engine::builder(Config::in_directory(&there))
+///     .params(&primary.params())
+///     .open_replica_blocking(vec![key.public()])?;
+///
+/// let durable = primary.put_blocking("alice", "10")?.durable_blocking()?;
+/// for entry in primary.feed(1).take(1) {
+///     replica.apply_blocking(Frame::sign(entry?, &key))?;
+/// }
+/// replica.wait_for_blocking(durable.version, std::time::Duration::from_secs(10))?;
+/// assert_eq!(replica.get(b"alice")?.as_deref(), Some(&b"10"[..]));
+/// assert_eq!(replica.snapshot().commit_id(), durable.commit_id);
+/// # primary.shutdown_blocking()?;
+///
+/// let primary = replica.promote_blocking(0)?;
+/// assert!(primary.put_blocking("bob", "7")?.durable_blocking()?.version > durable.version);
+/// # primary.shutdown_blocking()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Replica {
+    engine: Engine,
+    shared: Arc<Shared>,
+}
+
+/// The parts of a replica that its engine does not have.
+#[derive(Debug)]
+struct Shared {
+    keys: Vec<PublicKey>,
+    /// The record of the last version that was taken, durable or not.
+    last: Mutex<CommitRecord>,
+    /// How the directory was opened.
+    builder: Mutex<EngineBuilder>,
+}
+
+impl EngineBuilder {
+    /// Opens the directory as that of a replica, which believes frames that one of these keys signed. Creates it if it is
+    /// empty or absent, with the primary's parameters ([`Self::params`]).
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::open`], and if the directory is that of a primary.
+    pub fn open_replica_blocking(self, keys: Vec<PublicKey>) -> Result<Replica, OpenError> {
+        let builder = self.again();
+        let engine = self.role(Role::Replica).open_blocking()?;
+        Ok(Replica::new(engine, keys, builder))
+    }
+
+    /// Does what [`Self::open_replica_blocking`] does, on a thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open_replica_blocking`].
+    pub async fn open_replica(self, keys: Vec<PublicKey>) -> Result<Replica, OpenError> {
+        let builder = self.again();
+        let engine = self.role(Role::Replica).open().await?;
+        Ok(Replica::new(engine, keys, builder))
+    }
+}
+
+impl Replica {
+    fn new(engine: Engine, keys: Vec<PublicKey>, builder: EngineBuilder) -> Self {
+        let last = engine.snapshot().record().clone();
+        let shared = Shared {
+            keys,
+            last: Mutex::new(last),
+            builder: Mutex::new(builder),
+        };
+        Self {
+            engine,
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Takes the next version of the primary. Waits while `submit.in_flight_*` leaves no room for it.
+    ///
+    /// When the call returns, everything that can be checked without the tree was: that a pinned key signed it, that it
+    /// follows from the last version, that its outcomes have the digest in its record and lead to its provisional root,
+    /// and that its effects can be read. It is applied behind the call, compared with the record, and durable once
+    /// [`Self::wait_for`] returns. A version that is here already is compared by its commit id, and ignored.
+    ///
+    /// If the future is dropped before it is ready, the version is not taken.
+    ///
+    /// # Errors
+    ///
+    /// Returns an [`ApplyError`] for a frame that is not the next version of the primary. Nothing has changed then.
+    pub async fn apply(&self, frame: Frame) -> Result<(), ApplyError> {
+        let Some(checked) = self.check(frame).await? else {
+            return Ok(());
+        };
+        let (operations, bytes) = checked.weight();
+        let admission = &self.engine.running().controls.admission;
+        let permit = admission.acquire(operations, bytes).await;
+        let permit = permit.map_err(|_| self.engine.running().context.health.cause())?;
+        self.enqueue(checked, permit)
+    }
+
+    /// Does what [`Self::apply`] does, and blocks the thread while it waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::apply`].
+    pub fn apply_blocking(&self, frame: Frame) -> Result<(), ApplyError> {
+        let Some(checked) = block_on(self.check(frame))? else {
+            return Ok(());
+        };
+        let (operations, bytes) = checked.weight();
+        let admission = &self.engine.running().controls.admission;
+        let permit = admission.acquire_blocking(operations, bytes);
+        let permit = permit.map_err(|_| self.engine.running().context.health.cause())?;
+        self.enqueue(checked, permit)
+    }
+
+    /// Checks a frame; `None` if it is a version that is here already.
+    async fn check(&self, frame: Frame) -> Result<Option<Checked>, ApplyError> {
+        let running = self.engine.running();
+        running.context.health.check()?;
+        frame.verify(&self.shared.keys)?;
+        let (state, entry) = (self.state(), frame.entry);
+        if entry.record.tree_id != state.params.tree_id() {
+            return Err(ApplyError::OtherTree);
+        }
+        running.context.feed.observe_primary(entry.record.version);
+        let last = self.shared.last.lock().version;
+        if entry.record.version <= last {
+            self.compare(&entry.record).await?;
+            return Ok(None);
+        }
+        let (batch, outcomes) = check::content(&state.params, &entry)?;
+        Ok(Some(Checked {
+            batch,
+            outcomes,
+            given: GivenVersion {
+                record: entry.record,
+                kzg_root: entry.kzg_root,
+                outcomes: entry.outcomes,
+            },
+        }))
+    }
+
+    /// Compares a version that was taken before with the one that is here.
+    async fn compare(&self, record: &CommitRecord) -> Result<(), ApplyError> {
+        let version = record.version;
+        if let Err(WaitError::Engine(failure)) = self.wait_for(version).await {
+            return Err(failure.into());
+        }
+        let here = self.state().history.commit_id(version);
+        let here = here.map_err(ApplyError::History)?;
+        match record.commit_id() {
+            primary if primary == here => Ok(()),
+            primary => Err(ApplyError::Diverged {
+                version,
+                primary,
+                here,
+            }),
+        }
+    }
+
+    /// Sends a version into the pipeline, if it is the next one.
+    fn enqueue(&self, checked: Checked, permit: Permit) -> Result<(), ApplyError> {
+        let running = self.engine.running();
+        let mut last = self.shared.last.lock();
+        let record = &checked.given.record;
+        if record.version != last.version + 1 {
+            return Err(ApplyError::NotNext {
+                version: record.version,
+                next: last.version + 1,
+            });
+        }
+        check::follows(&last, record, &checked.outcomes)?;
+        let sequencer = running.sequencer.lock();
+        running.context.health.check()?;
+        if sequencer.closed {
+            return Err(EngineFailure::Closed.into());
+        }
+        let (sequence, provisional_root) = (record.last_sequence, record.provisional_root);
+        let accepted_at = clock::now();
+        let issued = running
+            .issuer
+            .issue(sequence, provisional_root, accepted_at);
+        *last = record.clone();
+        let wakes = running.pipeline.submit(Submission {
+            sequence,
+            provisional_root,
+            batch: Arc::new(checked.batch),
+            given: Some(Box::new(checked.given)),
+            completion: issued.0,
+            permit,
+            accepted_at,
+        });
+        drop(sequencer);
+        drop(last);
+        if wakes {
+            running.pipeline.wake();
+        }
+        Ok(())
+    }
+
+    /// Waits until a version, or a later one, is durable here and can be read.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the replica failed or was shut down before.
+    pub async fn wait_for(&self, version: u64) -> Result<(), WaitError> {
+        let context = &self.engine.running().context;
+        match context.feed.reach(version).await {
+            Reach::Version(_) => Ok(()),
+            Reach::End => Err(context.health.cause().into()),
+        }
+    }
+
+    /// Does what [`Self::wait_for`] does, and blocks the thread, for `timeout` at most.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::wait_for`], and with [`WaitError::Timeout`] if the version has not come by then.
+    pub fn wait_for_blocking(&self, version: u64, timeout: Duration) -> Result<(), WaitError> {
+        let waited = block_on_until(self.wait_for(version), clock::now() + timeout);
+        waited.unwrap_or_else(|| {
+            Err(WaitError::Timeout {
+                version,
+                reached: self.position().version,
+            })
+        })
+    }
+
+    /// Notes that the primary has a version, for instance from a heartbeat. The metric `replica_lag_versions` counts from
+    /// there.
+    pub fn observe_primary(&self, version: u64) {
+        self.engine.running().context.feed.observe_primary(version);
+    }
+
+    /// Returns by how many versions this replica is behind its primary, as far as it knows.
+    pub fn lag_versions(&self) -> u64 {
+        let feed = &self.engine.running().context.feed;
+        feed.lag_versions(feed.synced())
+    }
+
+    /// Returns the last version that is durable here.
+    pub fn position(&self) -> LogPosition {
+        LogPosition::of(self.snapshot().record())
+    }
+
+    /// Returns the last version that was taken, durable here or not: the next frame must follow it.
+    pub fn last_taken(&self) -> LogPosition {
+        LogPosition::of(&self.shared.last.lock())
+    }
+
+    /// Returns the value of a key at the last durable version, or `None` if it has none there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::get`].
+    pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
+        self.engine.get_durable(key)
+    }
+
+    /// Returns a snapshot of the last durable version. Never waits.
+    pub fn snapshot(&self) -> Snapshot {
+        self.engine.snapshot()
+    }
+
+    /// Returns a snapshot of a version that is still kept (`versions.retain_versions`). Never waits.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the version is no longer kept, or not here yet.
+    pub fn snapshot_at(&self, version: u64) -> Result<Snapshot, SnapshotError> {
+        self.engine.snapshot_at(version)
+    }
+
+    /// Returns the feed of this replica, as [`Engine::feed`] does: what is durable here.
+    pub fn feed(&self, from: u64) -> Feed {
+        self.engine.feed(from)
+    }
+
+    /// Sets a cursor, as [`Engine::set_cursor`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::set_cursor`].
+    pub fn set_cursor(&self, name: &str, version: u64) -> Result<(), CursorError> {
+        self.engine.set_cursor(name, version)
+    }
+
+    /// Removes a cursor, as [`Engine::remove_cursor`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::remove_cursor`].
+    pub fn remove_cursor(&self, name: &str) -> Result<bool, CursorError> {
+        self.engine.remove_cursor(name)
+    }
+
+    /// Returns all cursors, in the order of their names.
+    pub fn cursors(&self) -> Vec<FeedCursor> {
+        self.engine.cursors()
+    }
+
+    /// Returns the parameters of the tree.
+    pub fn params(&self) -> TreeParams {
+        self.engine.params()
+    }
+
+    /// Returns the configuration in force.
+    pub fn config(&self) -> Arc<Config> {
+        self.engine.config()
+    }
+
+    /// Returns the metrics since the replica was opened.
+    pub fn metrics(&self) -> MetricsSnapshot {
+        self.engine.metrics()
+    }
+
+    /// Returns the failure that stopped the replica, if any.
+    pub fn failure(&self) -> Option<EngineFailure> {
+        self.engine.failure()
+    }
+
+    /// Makes an engine of this replica: everything that was taken becomes durable, the replica is shut down, and its
+    /// directory is opened to write in an epoch above `above_epoch` and above those of all its versions. Blocks meanwhile.
+    ///
+    /// Nothing here keeps the old primary from writing on. Whoever promotes has to make sure that it cannot, for instance
+    /// by the carrier that fences it.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the replica has failed, or as [`Engine::open`]. The directory is still that of a replica then, unless it
+    /// says otherwise when it is opened as one.
+    pub fn promote_blocking(self, above_epoch: u64) -> Result<Engine, OpenError> {
+        self.shutdown_blocking().map_err(OpenError::Replica)?;
+        let builder = self.shared.builder.lock().again();
+        builder.role(Role::Promoted { above_epoch }).open_blocking()
+    }
+
+    /// Does what [`Self::promote_blocking`] does, on a thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::promote_blocking`].
+    pub async fn promote(self, above_epoch: u64) -> Result<Engine, OpenError> {
+        self.shutdown().await.map_err(OpenError::Replica)?;
+        let builder = self.shared.builder.lock().again();
+        builder.role(Role::Promoted { above_epoch }).open().await
+    }
+
+    /// Shuts the replica down, as [`Engine::shutdown`] does.
+    ///
+    /// # Errors
+    ///
+    /// Returns the failure that stopped the replica before, if any.
+    pub async fn shutdown(&self) -> Result<(), EngineFailure> {
+        self.engine.shutdown().await
+    }
+
+    /// Does what [`Self::shutdown`] does, and blocks the thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::shutdown`].
+    pub fn shutdown_blocking(&self) -> Result<(), EngineFailure> {
+        self.engine.shutdown_blocking()
+    }
+
+    fn state(&self) -> &Arc<State> {
+        &self.engine.running().context.state
+    }
+}
+
+/// A frame that was checked as far as that goes without the tree.
+struct Checked {
+    batch: PreparedBatch,
+    outcomes: Vec<SubmissionOutcome>,
+    given: GivenVersion,
+}
+
+impl Checked {
+    /// Returns the operations and bytes that the version needs permits for.
+    fn weight(&self) -> (usize, usize) {
+        (self.batch.operations.max(1), self.batch.bytes)
+    }
+}

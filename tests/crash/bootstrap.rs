@@ -1,0 +1,140 @@
+//! A replica's directory is built from a copy of one version, whole or not at all.
+
+use std::path::Path;
+
+use trunkline::core::hash::Digest;
+use trunkline::{Base, Bootstrap, BootstrapError, Config, Engine, OpenError, ReplayError};
+
+struct Copy {
+    base: Base,
+    commit_ids: Vec<Digest>,
+    leaves: Vec<(bytes::Bytes, bytes::Bytes)>,
+}
+
+/// Returns the copy of a version whose tree has gone through several epochs.
+fn copy(directory: &Path) -> Copy {
+    let config = Config::in_directory(directory);
+    for epoch in 0..3 {
+        let engine = Engine::open_blocking(config.clone()).unwrap();
+        for key in 0..20 {
+            let receipt = engine.put_blocking(format!("{epoch}-{key}"), format!("{key}"));
+            receipt.unwrap().durable_blocking().unwrap();
+        }
+        engine.shutdown_blocking().unwrap();
+    }
+    let engine = Engine::open_blocking(config).unwrap();
+    let snapshot = engine.snapshot();
+    let copy = Copy {
+        base: Base {
+            params: engine.params(),
+            record: snapshot.record().clone(),
+            kzg_root: Some(snapshot.kzg_root()),
+        },
+        commit_ids: snapshot.commit_ids().map(Result::unwrap).collect(),
+        leaves: snapshot.iter().map(Result::unwrap).collect(),
+    };
+    drop(snapshot);
+    engine.shutdown_blocking().unwrap();
+    copy
+}
+
+fn build(copy: &Copy, target: &Path) -> Result<(), BootstrapError> {
+    let config = Config::in_directory(target);
+    let mut bootstrap = Bootstrap::begin(&config, copy.base.clone())?;
+    for commit_ids in copy.commit_ids.chunks(7) {
+        bootstrap.add_commit_ids(commit_ids)?;
+    }
+    for leaves in copy.leaves.chunks(11) {
+        bootstrap.add_leaves(leaves)?;
+    }
+    bootstrap.finish()
+}
+
+#[test]
+fn a_directory_that_was_built_is_that_of_a_replica_with_the_whole_history() {
+    let directory = tempfile::tempdir().unwrap();
+    let copy = copy(&directory.path().join("primary"));
+    let target = directory.path().join("below/replica");
+    build(&copy, &target).unwrap();
+    assert!(!directory.path().join("below/replica.unfinished").exists());
+
+    let config = Config::in_directory(&target);
+    let refused = Engine::open_blocking(config.clone()).unwrap_err();
+    assert!(matches!(refused, OpenError::IsReplica { .. }));
+    let replica = Engine::builder(config)
+        .open_replica_blocking(vec![])
+        .unwrap();
+    let snapshot = replica.snapshot();
+    assert_eq!(snapshot.record(), &copy.base.record);
+    let ids: Vec<_> = snapshot.commit_ids().map(Result::unwrap).collect();
+    assert_eq!(ids, copy.commit_ids);
+    let proof = snapshot.prove_ancestor(3).unwrap();
+    assert_eq!(
+        proof.verify(&snapshot.commit_id()).unwrap().commit_id,
+        ids[3]
+    );
+    drop(snapshot);
+
+    let promoted = replica.promote_blocking(0).unwrap();
+    promoted
+        .put_blocking("more", "x")
+        .unwrap()
+        .durable_blocking()
+        .unwrap();
+    let record = promoted.snapshot().record().clone();
+    assert_eq!(record.parent, copy.base.record.commit_id());
+    assert!(record.open_epoch > copy.base.record.open_epoch);
+    promoted.shutdown_blocking().unwrap();
+}
+
+#[test]
+fn a_damaged_copy_is_refused_and_leaves_no_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let right = copy(&directory.path().join("primary"));
+    let target = directory.path().join("replica");
+    let refused = |change: &dyn Fn(&mut Copy)| {
+        let mut damaged = Copy {
+            base: right.base.clone(),
+            commit_ids: right.commit_ids.clone(),
+            leaves: right.leaves.clone(),
+        };
+        change(&mut damaged);
+        let error = build(&damaged, &target).unwrap_err();
+        assert!(!target.exists());
+        error
+    };
+    let history = |error| matches!(error, BootstrapError::History { version: 60 });
+    assert!(history(refused(&|copy| copy.commit_ids[5][0] ^= 1)));
+    assert!(history(refused(&|copy| copy.commit_ids[60][0] ^= 1)));
+    assert!(history(refused(&|copy| copy.commit_ids.push([0; 32]))));
+    assert!(history(refused(&|copy| copy.commit_ids.truncate(60))));
+    let swapped = refused(&|copy| copy.leaves.swap(3, 4));
+    assert!(matches!(swapped, BootstrapError::Order { index: 4 }));
+    let differs = |error| {
+        let BootstrapError::Open(OpenError::Replay(ReplayError::Differs { version: 60, .. })) =
+            error
+        else {
+            panic!("{error}");
+        };
+    };
+    differs(refused(&|copy| drop(copy.leaves.remove(7))));
+    differs(refused(&|copy| copy.leaves[7].1 = "other".into()));
+    differs(refused(&|copy| copy.base.kzg_root = Some([9; 48])));
+    assert!(matches!(
+        refused(&|copy| copy.base.params.nonce = [9; 16]),
+        BootstrapError::OtherTree
+    ));
+    // What the failed ones left is in nobody's way.
+    build(&right, &target).unwrap();
+}
+
+#[test]
+fn a_directory_with_files_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let copy = copy(&directory.path().join("primary"));
+    let target = directory.path().join("replica");
+    std::fs::create_dir(&target).unwrap();
+    build(&copy, &target).unwrap();
+    let again = build(&copy, &target).unwrap_err();
+    assert!(matches!(again, BootstrapError::NotEmpty { .. }));
+}
