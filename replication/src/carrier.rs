@@ -65,6 +65,13 @@ pub trait Carrier: Send + Sync + 'static {
         count: usize,
     ) -> impl Future<Output = Result<Vec<Carried>, CarrierError>> + Send;
 
+    /// Makes every append of a writer fail that connected before, whatever sequence number it expects. Needed after a
+    /// loss: sequence numbers are given out again then.
+    fn renew(&self) -> impl Future<Output = Result<(), CarrierError>> + Send;
+
+    /// Removes all messages. Sequence numbers go on.
+    fn empty(&self) -> impl Future<Output = Result<(), CarrierError>> + Send;
+
     /// Replaces the value of a key.
     fn put(&self, key: &str, value: Bytes)
     -> impl Future<Output = Result<(), CarrierError>> + Send;

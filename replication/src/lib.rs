@@ -11,7 +11,19 @@
 //! Not here: signing and applying frames (`trunkline_core::frame`, `trunkline::Replica`).
 
 pub mod carrier;
+mod member;
+mod memory;
+pub mod nats;
+mod primary;
 pub mod protocol;
+mod rejoin;
+mod replica;
 #[cfg(feature = "testing")]
 pub mod simulated;
 pub mod wire;
+
+pub use member::{Options, OptionsError, StreamError};
+pub use memory::{Memory, MemoryError};
+pub use primary::{Level, LevelError, Primary, PrimaryFailure, StartError};
+pub use rejoin::{RejoinError, Rejoined, rejoin};
+pub use replica::{Archive, ArchiveError, Following, FollowingFailure, Loss, PromoteError, Status};

@@ -1,6 +1,8 @@
 //! A carrier in memory that fails when a test asks for it, and a stream for tests that drive the protocol themselves.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -85,6 +87,7 @@ pub struct Faults {
 #[derive(Debug)]
 struct Inside {
     stream: Stream,
+    generation: u64,
     values: BTreeMap<String, Bytes>,
     delayed: Vec<(Bytes, u64)>,
     faults: Faults,
@@ -110,7 +113,8 @@ impl Inside {
 #[derive(Clone, Debug)]
 pub struct SimulatedCarrier {
     inside: Arc<Mutex<Inside>>,
-    is_cut: Arc<std::sync::atomic::AtomicBool>,
+    is_cut: Arc<AtomicBool>,
+    generation: Arc<AtomicU64>,
     message_bytes_max: usize,
 }
 
@@ -119,6 +123,7 @@ impl SimulatedCarrier {
     pub fn new(seed: u64, message_bytes_max: usize) -> Self {
         let inside = Inside {
             stream: Stream::default(),
+            generation: 0,
             values: BTreeMap::new(),
             delayed: Vec::new(),
             faults: Faults::default(),
@@ -128,6 +133,7 @@ impl SimulatedCarrier {
         Self {
             inside: Arc::new(Mutex::new(inside)),
             is_cut: Arc::default(),
+            generation: Arc::default(),
             message_bytes_max,
         }
     }
@@ -136,6 +142,7 @@ impl SimulatedCarrier {
     pub fn connect(&self) -> Self {
         Self {
             is_cut: Arc::default(),
+            generation: Arc::new(self.lock().generation.into()),
             ..self.clone()
         }
     }
@@ -147,8 +154,7 @@ impl SimulatedCarrier {
 
     /// Cuts this connection off, or connects it again.
     pub fn set_cut(&self, is_cut: bool) {
-        let order = std::sync::atomic::Ordering::SeqCst;
-        self.is_cut.store(is_cut, order);
+        self.is_cut.store(is_cut, SeqCst);
     }
 
     /// Changes the stream by hand.
@@ -166,8 +172,7 @@ impl SimulatedCarrier {
     }
 
     fn reach(&self) -> Result<MutexGuard<'_, Inside>, CarrierError> {
-        let order = std::sync::atomic::Ordering::SeqCst;
-        if self.is_cut.load(order) {
+        if self.is_cut.load(SeqCst) {
             return Err(CarrierError("cut off".into()));
         }
         let mut inside = self.lock();
@@ -184,6 +189,9 @@ impl SimulatedCarrier {
             Ok(inside) => inside,
             Err(error) => return Append::Unknown(error.0),
         };
+        if self.generation.load(SeqCst) < inside.generation {
+            return Append::Unknown("connected before the stream was renewed".into());
+        }
         let faults = inside.faults;
         if inside.happens(faults.dropped) {
             return Append::Unknown("dropped".into());
@@ -244,6 +252,21 @@ impl Carrier for SimulatedCarrier {
             let _ = tokio::time::timeout(Duration::from_millis(5), next).await;
         }
         Ok(messages)
+    }
+
+    async fn renew(&self) -> Result<(), CarrierError> {
+        let mut inside = self.reach()?;
+        inside.generation += 1;
+        inside.delayed.clear();
+        self.generation.store(inside.generation, SeqCst);
+        Ok(())
+    }
+
+    async fn empty(&self) -> Result<(), CarrierError> {
+        let mut inside = self.reach()?;
+        let last = inside.stream.ends().last;
+        inside.stream.trim(last + 1);
+        Ok(())
     }
 
     async fn put(&self, key: &str, value: Bytes) -> Result<(), CarrierError> {

@@ -38,10 +38,14 @@ impl Acknowledgements {
         self.replicated = self.replicated.max(version);
     }
 
-    /// Notes that a replica has synced all versions up to one, of the primary's own chain.
-    pub fn followed_by(&mut self, name: &str, version: u64) {
-        if let Some(synced) = self.versions.get_mut(name) {
-            *synced = (*synced).max(version);
+    /// Notes that a replica has synced all versions up to one, of the primary's own chain. Returns whether that is new.
+    pub fn followed_by(&mut self, name: &str, version: u64) -> bool {
+        match self.versions.get_mut(name) {
+            Some(synced) if *synced < version => {
+                *synced = version;
+                true
+            }
+            _ => false,
         }
     }
 

@@ -86,6 +86,7 @@ pub enum FollowError {
 #[derive(Clone, Debug)]
 pub struct Follower<V> {
     reader: Reader<V>,
+    first: u64,
     position: LogPosition,
     refuses_below: u64,
     licensed_until: u64,
@@ -99,6 +100,7 @@ impl<V: Verifier> Follower<V> {
     pub fn new(verifier: V, next: u64, position: LogPosition, refuses_below: u64) -> Self {
         Self {
             reader: Reader::new(verifier, next),
+            first: next,
             position,
             refuses_below,
             licensed_until: 0,
@@ -177,6 +179,30 @@ impl<V: Verifier> Follower<V> {
         self.licensed_until = self.licensed_until.max(until);
     }
 
+    /// Returns the message that it began to read from.
+    pub fn first_read(&self) -> u64 {
+        self.first
+    }
+
+    /// Reads the stream again from a message on, as one whose epoch it does not know.
+    pub fn read_again_from(&mut self, sequence: u64)
+    where
+        V: Clone,
+    {
+        self.first = sequence;
+        self.reader = Reader::new(self.reader.verifier().clone(), sequence);
+    }
+
+    /// Forgets the stream, and reads another one.
+    pub fn begin_anew(&mut self, sequence: u64, position: LogPosition)
+    where
+        V: Clone,
+    {
+        self.resume = None;
+        self.position = position;
+        self.read_again_from(sequence);
+    }
+
     /// Moves on to a version that came from an archive.
     pub fn moved_to(&mut self, position: LogPosition) {
         self.position = position;
@@ -198,6 +224,11 @@ impl<V: Verifier> Follower<V> {
             self.resume = Some(Resume::of(sequence, &bytes));
         }
         Ok(steps)
+    }
+
+    /// Returns whether it waits for an epoch that it does not refuse.
+    pub fn is_held(&self) -> bool {
+        self.holds(self.reader.next())
     }
 
     fn holds(&self, sequence: u64) -> bool {
