@@ -1,6 +1,6 @@
 //! NATS JetStream as the carrier.
 //!
-//! One stream has the messages, one bucket the reports. Each append has the header `Nats-Expected-Last-Sequence`, which
+//! One stream has the messages, a second one the last value of each key. Each append has the header `Nats-Expected-Last-Sequence`, which
 //! the stream's leader compares; 10071 is its error code for another last message. The server's deduplication is not
 //! used: an append that is repeated is refused by that header.
 //!
@@ -9,12 +9,14 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::pull::{Ordered, OrderedConfig};
 use async_nats::jetstream::consumer::{DeliverPolicy, ReplayPolicy};
 use async_nats::jetstream::context::{ContextBuilder, PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType, Stream};
-use async_nats::jetstream::{Context, kv};
+use async_nats::jetstream::stream::{
+    Config, DiscardPolicy, LastRawMessageErrorKind, StorageType, Stream,
+};
 use bytes::Bytes;
 use tokio::sync::{Mutex, RwLock};
 use tokio::time::timeout;
@@ -25,8 +27,8 @@ use crate::wire::MESSAGE_BYTES_LEAST;
 
 /// Bytes of a message that headers and subject take, at most.
 const HEADER_BYTES: usize = 1024;
-/// Keeps the values of members: reports are written again and again, so little is enough.
-const BUCKET_BYTES_MAX: i64 = 16 << 20;
+/// Bytes that the stream of values keeps. Reports replace each other, so little is enough.
+const VALUES_BYTES_MAX: i64 = 16 << 20;
 
 /// The stream of a tree, and how to reach it.
 #[derive(Clone, Debug)]
@@ -100,7 +102,7 @@ fn failed<E: std::fmt::Display>(action: &'static str) -> impl FnOnce(E) -> NatsE
 pub struct NatsCarrier {
     context: Context,
     stream: Stream,
-    bucket: kv::Store,
+    values: Stream,
     options: NatsOptions,
     subject: RwLock<String>,
     message_bytes_max: usize,
@@ -133,12 +135,12 @@ impl NatsCarrier {
             .ack_timeout(options.timeout)
             .build(client);
         let stream = open_stream(&context, &options).await?;
-        let bucket = open_bucket(&context, &options).await?;
+        let values = open_values(&context, &options).await?;
         let subject = subject_of(&stream, &options)?;
         let carrier = Self {
             context,
             stream,
-            bucket,
+            values,
             options,
             subject: RwLock::new(subject),
             message_bytes_max,
@@ -247,21 +249,24 @@ fn subject_of(stream: &Stream, options: &NatsOptions) -> Result<String, NatsErro
     }
 }
 
-async fn open_bucket(context: &Context, options: &NatsOptions) -> Result<kv::Store, NatsError> {
-    let bucket = format!("{}-members", options.stream);
-    if let Ok(store) = context.get_key_value(&bucket).await {
-        return Ok(store);
-    }
-    let config = kv::Config {
-        bucket,
-        history: 1,
-        max_bytes: BUCKET_BYTES_MAX,
+async fn open_values(context: &Context, options: &NatsOptions) -> Result<Stream, NatsError> {
+    let config = Config {
+        name: format!("{}-values", options.stream),
+        subjects: vec![value_subject(options, "*")],
         storage: StorageType::File,
         num_replicas: options.replicas,
-        ..kv::Config::default()
+        max_messages_per_subject: 1,
+        max_bytes: VALUES_BYTES_MAX,
+        discard: DiscardPolicy::Old,
+        duplicate_window: Duration::from_millis(100),
+        ..Config::default()
     };
-    let store = context.create_key_value(config).await;
-    store.map_err(failed("open the bucket"))
+    let stream = context.get_or_create_stream(config).await;
+    stream.map_err(failed("open the stream of values"))
+}
+
+fn value_subject(options: &NatsOptions, key: &str) -> String {
+    format!("trunkline-values.{}.{key}", options.stream)
 }
 
 impl Carrier for NatsCarrier {
@@ -342,12 +347,21 @@ impl Carrier for NatsCarrier {
     }
 
     async fn put(&self, key: &str, value: Bytes) -> Result<(), CarrierError> {
-        self.in_time(self.bucket.put(key, value)).await?;
+        let subject = value_subject(&self.options, key);
+        let acknowledgement = self.in_time(self.context.publish(subject, value)).await?;
+        self.in_time(acknowledgement.into_future()).await?;
         Ok(())
     }
 
     async fn get(&self, key: &str) -> Result<Option<Bytes>, CarrierError> {
-        self.in_time(self.bucket.get(key)).await
+        let subject = value_subject(&self.options, key);
+        let asked = self.values.get_last_raw_message_by_subject(&subject);
+        match timeout(self.options.timeout, asked).await {
+            Ok(Ok(message)) => Ok(Some(message.payload)),
+            Ok(Err(error)) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+            Ok(Err(error)) => Err(CarrierError(error.to_string())),
+            Err(_) => Err(CarrierError("no answer in time".into())),
+        }
     }
 }
 

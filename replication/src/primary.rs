@@ -666,5 +666,5 @@ fn count_report<C>(shared: &Shared<C>, name: &str, report: &Report) {
 
 /// Returns the key of a member's report.
 pub(crate) fn report_key(name: &str) -> String {
-    format!("report.{name}")
+    format!("report-{name}")
 }

@@ -280,7 +280,7 @@ impl Publisher {
         is_due.then_some(self.confirmed.max(1))
     }
 
-    /// Takes the end of the stream: its ends, and its messages from [`Self::must_read`] on.
+    /// Takes the end of the stream: its ends, and its messages from [`Self::must_read`] on, in any order.
     ///
     /// The ends were asked for before the messages were read.
     pub fn tail(&mut self, ends: Ends, messages: &[Carried]) -> Result<(), Stopped> {
@@ -288,37 +288,27 @@ impl Publisher {
             return self.sight_loss(ends.last);
         }
         self.sightings = 0;
-        let messages = match messages {
-            [last, later @ ..] if last.sequence == self.confirmed => {
-                let is_own = self.last.is_none_or(|own| own.is(last));
-                match is_own {
-                    true => later,
-                    false => return Err(self.stop(fenced(messages))),
-                }
-            }
-            _ => messages,
-        };
-        let Some(first) = messages.first() else {
-            // What the ends promise was not delivered yet.
-            self.must_read = ends.last > self.confirmed;
-            return Ok(());
-        };
-        let is_own = self
-            .sending
-            .as_ref()
-            .is_some_and(|own| first.bytes == own.bytes && first.sequence == self.confirmed + 1);
-        let is_last = messages.len() == 1 && ends.last <= first.sequence;
-        match (is_own, is_last) {
-            (true, true) => {
+        let find = |sequence| messages.iter().find(|found| found.sequence == sequence);
+        let is_replaced = |own: Resume| find(own.sequence).is_some_and(|found| !own.is(found));
+        if self.last.is_some_and(is_replaced) {
+            return Err(self.stop(fenced(messages, self.confirmed)));
+        }
+        let next = self.confirmed + 1;
+        let is_own = |own: &Sending| find(next).map(|found| found.bytes == own.bytes);
+        let last = messages.iter().map(|found| found.sequence).max();
+        let last = last.unwrap_or(0).max(ends.last);
+        match self.sending.as_ref().and_then(is_own) {
+            Some(true) if last == next => {
                 self.must_read = false;
                 self.confirm();
-                Ok(())
             }
-            // More was promised than was delivered.
-            (true, false) if messages.len() == 1 => Ok(()),
-            (true, false) => Err(self.stop(fenced(&messages[1..]))),
-            (false, _) => Err(self.stop(fenced(messages))),
+            // More is promised than was delivered.
+            Some(true) if find(next + 1).is_none() => {}
+            Some(true) => return Err(self.stop(fenced(messages, next + 1))),
+            Some(false) => return Err(self.stop(fenced(messages, next))),
+            None => self.must_read = last >= next,
         }
+        Ok(())
     }
 
     fn sight_loss(&mut self, last: u64) -> Result<(), Stopped> {
@@ -347,13 +337,15 @@ impl Publisher {
     }
 }
 
-fn fenced(messages: &[Carried]) -> Stopped {
-    let begun = messages.iter().find_map(|carried| {
-        let message = Message::decode(carried.bytes.clone()).ok()?;
+/// Names who wrote the messages from one on.
+fn fenced(messages: &[Carried], from: u64) -> Stopped {
+    let others = messages.iter().filter(|found| found.sequence >= from);
+    let begun = others.filter_map(|found| {
+        let message = Message::decode(found.bytes.clone()).ok()?;
         matches!(message.body, Body::Begin(_)).then_some(message.epoch)
     });
     Stopped::Fenced {
-        sequence: messages.first().map_or(0, |carried| carried.sequence),
-        epoch: begun,
+        sequence: from,
+        epoch: begun.max(),
     }
 }

@@ -12,7 +12,7 @@ use trunkline_replication::{
 };
 use trunkline_testkit::patience::HANGS_AFTER;
 
-use crate::member::{Member, assert_same, has, write};
+use crate::member::{Member, assert_same, close, has, write};
 
 fn carrier() -> Arc<SimulatedCarrier> {
     // Short messages, so that frames come in chunks.
@@ -112,7 +112,7 @@ async fn a_promoted_replica_fences_the_primary_whose_surplus_is_kept_in_a_file()
     let late = old.replicated(surplus, HANGS_AFTER).await;
     assert!(matches!(late, Err(LevelError::Failed { .. })));
     assert!(old.engine().put("late", "no").await.is_err());
-    drop(old);
+    drop(old.shutdown(HANGS_AFTER).await);
 
     // It cannot lead again, and its surplus is not merged.
     let refused = a.try_lead(&carrier).await;
@@ -186,7 +186,7 @@ async fn a_lost_tail_stops_everybody_and_the_highest_member_is_promoted() {
         .await
         .unwrap();
     assert!(matches!(failure, PrimaryFailure::Stopped(_)));
-    drop(primary);
+    drop(primary.shutdown(HANGS_AFTER).await);
     let failure = tokio::time::timeout(HANGS_AFTER, high.failed())
         .await
         .unwrap();
@@ -194,7 +194,7 @@ async fn a_lost_tail_stops_everybody_and_the_highest_member_is_promoted() {
         *failure.unwrap(),
         FollowingFailure::Follow(FollowError::Replaced { .. } | FollowError::Ahead { .. })
     ));
-    drop(high);
+    close(high).await;
 
     // All three have to answer for followed(1), except one: the primary's own directory counts, too.
     let low = b.follow_anew(&carrier).await;
@@ -217,12 +217,15 @@ async fn a_lost_tail_stops_everybody_and_the_highest_member_is_promoted() {
         lower,
         Err(PromoteError::Loss(LossError::NotHighest { .. }))
     ));
-    let _low = b.follow_anew(&carrier).await;
+    let low = b.follow_anew(&carrier).await;
     let promoted = high
         .promote_after_loss(carrier.clone(), c.options.clone(), LOSS)
         .await;
     let promoted = promoted.unwrap();
+    close(low).await;
+    let low = b.follow_anew(&carrier).await;
     let next = write(&promoted, "next").await.version;
     promoted.followed(next, 1, HANGS_AFTER).await.unwrap();
     assert!(next > version);
+    assert_same(&promoted, &low);
 }

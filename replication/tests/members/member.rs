@@ -107,6 +107,11 @@ pub(crate) async fn write(primary: &Primary, key: &str) -> Durable {
     receipt.durable().await.unwrap()
 }
 
+/// Closes a replica, whether it has failed or not.
+pub(crate) async fn close(following: Following) {
+    drop(following.stop().await.shutdown().await);
+}
+
 /// Waits until a replica has a version.
 pub(crate) async fn has(following: &Following, version: u64) {
     let waited = tokio::time::timeout(HANGS_AFTER, following.replica().wait_for(version)).await;
