@@ -8,6 +8,9 @@
 //! * [`carrier`]: what a carrier has to do;
 //! * [`protocol`]: the state machines, without input or output.
 //!
+//! * [`Primary`], [`Following`], [`rejoin`]: engines and replicas over a carrier;
+//! * [`nats`]: NATS JetStream as the carrier.
+//!
 //! Not here: signing and applying frames (`trunkline_core::frame`, `trunkline::Replica`).
 
 pub mod carrier;
@@ -27,3 +30,8 @@ pub use memory::{Memory, MemoryError};
 pub use primary::{Level, LevelError, Primary, PrimaryFailure, StartError};
 pub use rejoin::{RejoinError, Rejoined, rejoin};
 pub use replica::{Archive, ArchiveError, Following, FollowingFailure, Loss, PromoteError, Status};
+
+/// The README's example, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

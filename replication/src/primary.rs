@@ -18,13 +18,18 @@ use crate::carrier::{Carrier, CarrierError, Ends};
 use crate::member::{self, Options, StreamError};
 use crate::memory::{Memory, MemoryFile};
 use crate::protocol::takeover::{self, Chain, TakeoverError};
-use crate::protocol::{Acknowledgements, Pinned, Publisher, Regime, Stopped};
-use crate::wire::{Begin, Report, Writer};
+use crate::protocol::{Acknowledgements, Pinned, Publisher, Regime, Stopped, Verifier};
+use crate::wire::{Begin, Refusal, Report, Writer};
 
 /// The cursor by which the engine keeps what is not replicated yet.
 const CURSOR: &str = "replication";
 /// Versions whose commit ids are kept, to compare reports with.
 const POSITIONS_MAX: usize = 1 << 16;
+/// The key of the request to pause.
+pub(crate) const PAUSE_KEY: &str = "pause";
+/// How long a primary appends nothing if a member that is being promoted asks for it. If that one does not take over
+/// within it, nothing has happened.
+const PAUSE: Duration = Duration::from_secs(5);
 /// Attempts to begin an epoch, while others append.
 const ATTEMPTS: usize = 10;
 
@@ -203,7 +208,13 @@ impl Primary {
             failure: None,
         });
         let epoch = claim.publisher.epoch();
+        let verifier = Pinned {
+            tree_id: engine.params().tree_id(),
+            keys: options.keys.clone(),
+        };
         let shared = Arc::new(Shared {
+            verifier,
+            paused_until: Mutex::default(),
             memory: memory_file(&options, &engine),
             engine: engine.clone(),
             carrier,
@@ -481,6 +492,9 @@ struct Shared<C> {
     epoch: u64,
     /// The last versions that were published, in order.
     positions: Mutex<VecDeque<LogPosition>>,
+    /// Nothing is appended before this time.
+    paused_until: Mutex<Option<tokio::time::Instant>>,
+    verifier: Pinned,
     progress: watch::Sender<Progress>,
 }
 
@@ -536,6 +550,10 @@ impl<C: Carrier> Publishing<C> {
         let mut is_closed = false;
         loop {
             is_closed |= self.fill()?;
+            let paused_until = self.shared.paused_until.lock().take();
+            if let Some(until) = paused_until {
+                tokio::time::sleep_until(until).await;
+            }
             if member::drive(&*self.shared.carrier, &mut self.publisher).await? {
                 self.tell();
                 if !has_passed(&mut beat) {
@@ -638,8 +656,10 @@ async fn count_reports<C: Carrier>(shared: Arc<Shared<C>>) {
         .iter()
         .filter(|name| **name != shared.options.name)
         .collect();
+    let mut paused_for = shared.epoch;
     while !shared.has_failed() {
         interval.tick().await;
+        pause_if_asked(&shared, &mut paused_for).await;
         for name in &others {
             if let Ok(Some(value)) = shared.carrier.get(&report_key(name)).await
                 && let Ok(report) = Report::decode(&value)
@@ -647,6 +667,23 @@ async fn count_reports<C: Carrier>(shared: Arc<Shared<C>>) {
                 count_report(&shared, name, &report);
             }
         }
+    }
+}
+
+/// Pauses if a pinned key asks for it, once for each epoch.
+async fn pause_if_asked<C: Carrier>(shared: &Shared<C>, paused_for: &mut u64) {
+    let Ok(Some(value)) = shared.carrier.get(PAUSE_KEY).await else {
+        return;
+    };
+    let begun = Refusal::decode(&value)
+        .ok()
+        .and_then(|request| shared.verifier.beginning(&request.beginning).ok());
+    if let Some(begun) = begun
+        && begun.epoch > *paused_for
+    {
+        *paused_for = begun.epoch;
+        let until = tokio::time::Instant::now() + PAUSE;
+        *shared.paused_until.lock() = Some(until);
     }
 }
 

@@ -14,7 +14,7 @@ use trunkline_core::store::log::LogPosition;
 use crate::carrier::{Carried, Carrier, CarrierError, Ends};
 use crate::member::{self, MESSAGES_AT_ONCE, Options, RETRY, StreamError};
 use crate::memory::{Memory, MemoryFile};
-use crate::primary::{self, Claim, Primary, bid, report_key, unix_ms};
+use crate::primary::{self, Claim, PAUSE_KEY, Primary, bid, report_key, unix_ms};
 use crate::protocol::loss::{Height, LossError, Round};
 use crate::protocol::takeover::{self, Chain};
 use crate::protocol::{
@@ -29,7 +29,7 @@ const LOST_SIGHTINGS: u32 = 5;
 /// How often a message may be missing that the stream has.
 const HOLES_MAX: u32 = 50;
 /// Attempts to begin an epoch, while others append.
-const ATTEMPTS: usize = 10;
+const ATTEMPTS: usize = 100;
 /// The longest wait until everything that was taken is durable.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -199,7 +199,7 @@ impl Following {
         if let Some(failure) = promotion.shared.status.borrow().failure.clone() {
             return Err(PromoteError::Failed(failure));
         }
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             let (regime, ends) = promotion.catch_up(0).await?;
             let Some(regime) = regime else {
                 return Err(PromoteError::NoEpoch);
@@ -207,6 +207,9 @@ impl Following {
             let epoch = promotion.next_epoch(regime.epoch).await;
             if let Some(claim) = promotion.claim(epoch, regime.tip, ends.last).await? {
                 return promotion.finish(epoch, claim).await;
+            }
+            if attempt == 0 {
+                promotion.ask_to_pause(epoch).await?;
             }
         }
         Err(PromoteError::Contended)
@@ -723,7 +726,9 @@ impl<C: Carrier> Promotion<C> {
     async fn next_epoch(&self, stream: u64) -> u64 {
         let refused = self.shared.remembered.lock().await.refuses_below;
         let written = self.shared.replica.snapshot().record().open_epoch;
-        stream.max(written).max(refused) + 1
+        // Each opening of the directory has a number of its own, and the engine's epoch is above all of them.
+        let opened = self.shared.replica.recovery().open_epoch;
+        stream.max(written).max(refused).max(opened) + 1
     }
 
     fn beginning(&self, epoch: u64) -> Beginning {
@@ -801,6 +806,16 @@ impl<C: Carrier> Promotion<C> {
             written_in: snapshot.record().open_epoch,
             position: LogPosition::of(snapshot.record()),
         }
+    }
+
+    /// Asks a primary that appends all the time to pause, so that somebody else can append at all.
+    async fn ask_to_pause(&self, epoch: u64) -> Result<(), PromoteError> {
+        let request = Refusal {
+            beginning: self.beginning(epoch).encode().into(),
+        };
+        let carrier = &self.shared.carrier;
+        carrier.put(PAUSE_KEY, request.encode()).await?;
+        Ok(())
     }
 
     /// Asks all members to refuse lower epochs, and refuses them here first.

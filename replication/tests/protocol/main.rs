@@ -3,4 +3,5 @@
 mod chain;
 mod model;
 mod rounds;
+mod wire;
 mod world;
