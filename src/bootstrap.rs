@@ -85,7 +85,8 @@ pub struct Bootstrap {
 /// # std::fs::write(directory.path().join("note"), "")?;
 /// use trunkline::{Base, Bootstrap, BootstrapError, Config, core};
 /// let params = core::params::TreeParams::default();
-/// let record = core::record::CommitRecord::genesis(params.tree_id());
+/// let mut record = core::record::CommitRecord::genesis(params.tree_id());
+/// record.version = 1;
 /// let base = Base { params, record, kzg_root: None };
 /// let refused = Bootstrap::begin(&Config::in_directory(directory.path()), base);
 /// assert!(matches!(refused, Err(BootstrapError::NotEmpty { .. })));

@@ -188,6 +188,19 @@ pub enum OpenError {
         /// The last version of the log.
         last: u64,
     },
+    /// The state of the version cannot be rebuilt from the directory: only the leaves of the last checkpoint are kept, and
+    /// the log after it.
+    #[error(
+        "version {version} is not in the directory; versions {oldest} to {newest} are: name one of these, or use an older copy of the directory"
+    )]
+    VersionNotKept {
+        /// The version asked for.
+        version: u64,
+        /// The oldest version that can be opened.
+        oldest: u64,
+        /// The newest version that can be opened.
+        newest: u64,
+    },
     /// The embedded KZG setup is damaged, so this build cannot be trusted.
     #[error(transparent)]
     Setup(#[from] SetupError),

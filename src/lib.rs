@@ -47,6 +47,7 @@
 
 mod bootstrap;
 mod builder;
+mod check;
 mod engine;
 mod error;
 mod feed;
@@ -82,6 +83,9 @@ pub use trunkline_actors::state::read::ReadError;
 
 pub use bootstrap::{Base, Bootstrap, BootstrapError};
 pub use builder::EngineBuilder;
+pub use check::{
+    CheckReport, Fault, Finding, Part, Repair, RepairError, RepairReport, Repaired, check, repair,
+};
 pub use engine::Engine;
 pub use error::{FailedCopy, OpenError, ReplayError, SnapshotError, SubmitError};
 pub use feed::{Feed, FeedError};

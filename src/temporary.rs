@@ -111,12 +111,20 @@ pub fn remove_own() {
 /// Removes the temporary directories with this prefix whose processes have ended without removing them. What cannot be
 /// removed now is left to the next sweep.
 pub fn sweep(parent: &Path, prefix: &str) {
-    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
-        let has_prefix = entry.file_name().to_string_lossy().starts_with(prefix);
-        if has_prefix && let Ok(_unused) = lock_unused(&entry.path().join(MARKER)) {
-            let _ = fs::remove_dir_all(entry.path());
-        }
+    for (path, _unused) in unused(parent, prefix) {
+        let _ = fs::remove_dir_all(path);
     }
+}
+
+/// Returns the temporary directories with this prefix whose processes have ended, each with the lock of its marker.
+pub(crate) fn unused(parent: &Path, prefix: &str) -> impl Iterator<Item = (PathBuf, File)> {
+    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+    entries.filter_map(move |entry| {
+        let has_prefix = entry.file_name().to_string_lossy().starts_with(prefix);
+        let lock = || lock_unused(&entry.path().join(MARKER)).ok();
+        let lock = has_prefix.then(lock).flatten()?;
+        Some((entry.path(), lock))
+    })
 }
 
 /// Locks a marker that no process has locked.

@@ -16,6 +16,8 @@ use trunkline_core::store::disk::Disk;
 use trunkline_core::store::feed_cursors::{self, CURSORS_MAX, CursorName, Cursors};
 use trunkline_core::store::log::Held;
 
+use crate::runtime::wait::Signal;
+
 /// The files of an engine that followers read.
 #[derive(Clone)]
 pub struct FeedSource {
@@ -33,6 +35,8 @@ pub struct FeedState {
     pub source: FeedSource,
     progress: Mutex<Progress>,
     cursors: Mutex<Cursors>,
+    /// Whether somebody writes the file of cursors. No lock is held meanwhile: trimming needs the cursors.
+    is_writing: Signal<bool>,
     /// On a replica, the newest version of its primary that it knows of.
     primary: AtomicU64,
 }
@@ -44,6 +48,15 @@ struct Progress {
     oldest: u64,
     has_ended: bool,
     waiting: Vec<Waker>,
+}
+
+/// Somebody changes the cursors. Dropping it lets others.
+struct Turn<'a>(&'a Signal<bool>);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.update(|is_writing| *is_writing = false);
+    }
 }
 
 /// How far a follower may read.
@@ -133,6 +146,7 @@ impl FeedState {
         Self {
             source,
             cursors: Mutex::new(cursors),
+            is_writing: Signal::default(),
             primary: AtomicU64::new(0),
             progress: Mutex::new(Progress {
                 synced,
@@ -232,18 +246,16 @@ impl FeedState {
         if version > synced {
             return Err(CursorError::Ahead { version, synced });
         }
-        let mut cursors = self.cursors.lock();
+        let _turn = self.take_turn();
+        let mut cursors = self.cursors.lock().clone();
         match cursors.get(&name) {
             Some(&now) if now == version => return Ok(()),
             Some(&now) if now > version => return Err(CursorError::Behind { version, now }),
             None if cursors.len() >= CURSORS_MAX => return Err(CursorError::TooMany),
             _ => {}
         }
-        let mut changed = cursors.clone();
-        changed.insert(name, version);
-        self.write(&changed)?;
-        *cursors = changed;
-        Ok(())
+        cursors.insert(name, version);
+        self.replace(cursors)
     }
 
     /// Removes a cursor durably. Returns whether there was one.
@@ -253,28 +265,38 @@ impl FeedState {
     /// Fails if the name cannot be one, or if the file cannot be written.
     pub fn remove_cursor(&self, name: &str) -> Result<bool, CursorError> {
         let name = CursorName::new(name).ok_or_else(|| CursorError::Name(name.to_owned()))?;
-        let mut cursors = self.cursors.lock();
-        let mut changed = cursors.clone();
-        if changed.remove(&name).is_none() {
-            return Ok(false);
+        let _turn = self.take_turn();
+        let mut cursors = self.cursors.lock().clone();
+        match cursors.remove(&name) {
+            Some(_) => self.replace(cursors).map(|()| true),
+            None => Ok(false),
         }
-        self.write(&changed)?;
-        *cursors = changed;
-        Ok(true)
     }
 
-    fn write(&self, cursors: &Cursors) -> Result<(), CursorError> {
+    /// Waits until nobody else changes the cursors.
+    fn take_turn(&self) -> Turn<'_> {
+        let take = |is_writing: &mut bool| std::mem::replace(is_writing, true);
+        while self.is_writing.update(take) {
+            self.is_writing
+                .wait_for(|is_writing| (!is_writing).then_some(()));
+        }
+        Turn(&self.is_writing)
+    }
+
+    /// Replaces the cursors, in the file first.
+    fn replace(&self, cursors: Cursors) -> Result<(), CursorError> {
         let FeedSource {
             disk,
             directory,
             tree_id,
         } = &self.source;
-        feed_cursors::write(&**disk, directory, tree_id, cursors).map_err(|source| {
-            CursorError::File {
-                path: directory.clone(),
-                source,
-            }
-        })
+        let written = feed_cursors::write(&**disk, directory, tree_id, &cursors);
+        written.map_err(|source| CursorError::File {
+            path: directory.clone(),
+            source,
+        })?;
+        *self.cursors.lock() = cursors;
+        Ok(())
     }
 
     /// Returns what trimming has to leave for the cursors of a log that begins with `oldest`: everything after the

@@ -11,9 +11,11 @@ use trunkline::core::proof::Expected;
 use trunkline_load::{Arrivals, Distribution, Pacing, ProofTop, Workload};
 
 use crate::audit::AuditCommand;
+use crate::check::CheckArguments;
 use crate::compare::CompareArguments;
 use crate::configuration::ConfigCommand;
 use crate::evidence::EvidenceCommand;
+use crate::export::ExportArguments;
 use crate::history::HistoryCommand;
 use crate::import::ImportArguments;
 use crate::inspect::InspectArguments;
@@ -52,6 +54,8 @@ pub(crate) enum Command {
     Tune(TuneArguments),
     /// Store the records of a file in a directory.
     Import(ImportArguments),
+    /// Write all keys and values of a version as `import` reads them, in path order (that of the key hashes).
+    Export(ExportArguments),
     /// Print the value of a key. Exit code 1 if it is absent.
     Get(GetArguments),
     /// Set the value of a key.
@@ -77,6 +81,9 @@ pub(crate) enum Command {
     Audit(AuditCommand),
     /// Show what a directory holds, without writing to it.
     Inspect(InspectArguments),
+    /// Read everything in a directory that no engine has open, and name what is damaged. Exit code 0 if it is sound, 1 if
+    /// something is damaged, 2 if it cannot be looked at.
+    Check(CheckArguments),
     /// Show or check the configuration that an engine would get.
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -9,12 +9,12 @@ use trunkline::core::proof::ProofFormError;
 use trunkline::core::wire::FormError;
 use trunkline::{
     ConfigError, EngineFailure, HistoryError, OpenError, ReadDecisionsError, ReadError,
-    SnapshotProveError, SubmitError,
+    RepairError, SnapshotProveError, SubmitError,
 };
 use trunkline_load::compare::{CompareError, RecordError};
 
 use crate::arguments::ArgumentError;
-use crate::import::{LineError, UNENDED_BYTES_MAX};
+use crate::import::{LineError, UNENDED_BYTES_MAX, UnwritableError};
 use crate::tui::ScreenError;
 
 /// Unusable input, directory or configuration: exit code 2.
@@ -27,6 +27,8 @@ pub(crate) enum CommandError {
         directory: PathBuf,
         source: Box<OpenError>,
     },
+    #[error("the repair is not finished")]
+    Repair(#[source] Box<RepairError>),
     #[error(transparent)]
     Decisions(#[from] ReadDecisionsError),
     #[error("directory {} does not exist; check the path", .0.display())]
@@ -71,6 +73,11 @@ pub(crate) enum CommandError {
         file: PathBuf,
         line: u64,
         records: u64,
+    },
+    #[error("the record of key {key} cannot be written as TSV; use --format ndjson or tsv-hex")]
+    Unwritable {
+        key: String,
+        source: UnwritableError,
     },
     #[error("{}: none of {lines} lines is a record, the first problem: {first}; check --format", file.display())]
     NoRecords {

@@ -5,11 +5,11 @@
 //! | `load` | [`load`]; its live view is [`tui`] |
 //! | `report`, `compare` | [`report`], [`compare`] |
 //! | `sweep`, `tune` | [`sweep`], [`tune`]; both run trials by [`trial`] |
-//! | `import` | [`import`], which submits by [`submitter`] |
+//! | `import`, `export` | [`import`], which submits by [`submitter`]; [`export`] |
 //! | `get`, `put`, `delete` | [`single`] |
 //! | `prove`, `verify`, `proof show` | [`prove`], [`verify`], [`show`] |
 //! | `history`, `evidence`, `audit` | [`history`], [`evidence`], [`audit`] |
-//! | `inspect` | [`inspect`] |
+//! | `inspect`, `check` | [`inspect`], [`check`] |
 //! | `config show`, `config check` | [`configuration`] |
 //!
 //! Each module declares its flags; [`arguments`] has the shared ones. [`input`] reads files, [`output`] and [`table`] format results, [`verdict`] reports checks,
@@ -23,10 +23,12 @@
 
 mod arguments;
 mod audit;
+mod check;
 mod compare;
 mod configuration;
 mod error;
 mod evidence;
+mod export;
 mod history;
 mod import;
 mod input;
@@ -129,6 +131,7 @@ fn run(command: Command) -> Result<Exit, CommandError> {
         Command::Sweep(arguments) => sweep::run(&arguments),
         Command::Tune(arguments) => tune::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Get(arguments) => single::get(&arguments),
@@ -141,6 +144,7 @@ fn run(command: Command) -> Result<Exit, CommandError> {
         Command::Evidence(command) => evidence::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Config(command) => configuration::run(&command),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | function | writes | if it cannot be written |
 //! | --- | --- | --- |
-//! | [`print()`], [`print_json`], [`print_raw`] | the result of a command that does nothing else | the command fails |
+//! | [`print()`], [`print_json`], [`print_raw`], [`print_part`] | the result of a command that does nothing else | the command fails |
 //! | [`show`], [`show_json`] | a report on work that is done and kept, or a verdict | the exit code stays; an error is told |
 //! | [`show_measured`] | results of a long measurement | they are kept in a temporary file; the exit code stays |
 //! | [`tell`] | a line of progress, a warning or an error | nothing happens |
@@ -28,18 +28,18 @@ const SHOWN_BYTES_MAX: usize = 64;
 
 /// Prints the result of a command as text.
 pub(crate) fn print(text: impl AsRef<str>) -> Result<(), CommandError> {
-    write_out(escaped(text.as_ref()).as_bytes())
+    write_out(escaped(text.as_ref()).as_bytes()).map(drop)
 }
 
 /// Prints the result of a command as JSON.
 pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), CommandError> {
-    write_out(json_text(value)?.as_bytes())
+    write_out(json_text(value)?.as_bytes()).map(drop)
 }
 
 /// Prints bytes as they are. On a terminal text is escaped, and other bytes are refused.
 pub(crate) fn print_raw(bytes: &[u8]) -> Result<(), CommandError> {
     match (io::stdout().is_terminal(), std::str::from_utf8(bytes)) {
-        (false, _) => write_out(bytes),
+        (false, _) => write_out(bytes).map(drop),
         (true, Ok(text)) => print(text),
         (true, Err(_)) => Err(CommandError::Binary),
     }
@@ -121,11 +121,21 @@ pub(crate) fn tell_error(label: &str, error: &dyn std::error::Error) {
     tell(format!("{label}: {}", trunkline_load::error_chain(error)));
 }
 
-fn write_out(bytes: &[u8]) -> Result<(), CommandError> {
+/// Prints a part of a long result as it is, as [`print_raw`] does. Returns whether more of it is wanted: not if the reader
+/// has closed its end.
+pub(crate) fn print_part(bytes: &[u8]) -> Result<bool, CommandError> {
+    if io::stdout().is_terminal() {
+        return print_raw(bytes).map(|()| true);
+    }
+    write_out(bytes)
+}
+
+/// Writes to standard output. Returns whether the reader is still there.
+fn write_out(bytes: &[u8]) -> Result<bool, CommandError> {
     let mut output = io::stdout().lock();
     match output.write_all(bytes).and_then(|()| output.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Output(error)),
-        _ => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        written => written.map(|()| true).map_err(CommandError::Output),
     }
 }
 

@@ -152,29 +152,68 @@ pub fn may_replace(path: &Path, head: &[u8]) -> Result<(), FileError> {
 /// ```
 pub fn replace_file(path: &Path, head: &[u8], bytes: &[u8]) -> Result<(), FileError> {
     may_replace(path, head)?;
-    let written = match path.canonicalize() {
-        Ok(target) if target.is_file() => replace(&target, bytes),
-        Ok(target) => std::fs::write(target, bytes),
-        Err(_) => replace(path, bytes),
-    };
-    written.map_err(FileError::of(path))
+    replace_file_with(path, |file| {
+        file.write_all(bytes).map_err(FileError::of(path))
+    })
+}
+
+/// Writes a file, whose content `write` writes piece by piece. An older file stays until the new one is complete and on
+/// the disk, and for good if `write` fails.
+///
+/// ```
+/// use std::io::Write;
+/// use trunkline_load::FileError;
+/// let directory = tempfile::tempdir()?;
+/// let path = directory.path().join("notes");
+/// trunkline_load::replace_file_with(&path, |file| {
+///     let written = file.write_all(b"notes ").and_then(|()| file.write_all(b"1"));
+///     written.map_err(|source| FileError::Io { path: path.clone(), source })
+/// })?;
+/// assert_eq!(std::fs::read(&path)?, b"notes 1");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn replace_file_with<E: From<FileError>>(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+) -> Result<(), E> {
+    let failed = FileError::of(path);
+    match path.canonicalize() {
+        Ok(target) if target.is_file() => replace(&target, failed, write),
+        Ok(target) => {
+            let mut opened = File::options();
+            let file = opened.write(true).truncate(true).open(target);
+            let mut file = io::BufWriter::new(file.map_err(failed)?);
+            write(&mut file)?;
+            Ok(file.flush().map_err(failed)?)
+        }
+        Err(_) => replace(path, failed, write),
+    }
 }
 
 /// Replaces a regular file by one with other content, and keeps its permissions.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn replace<E: From<FileError>>(
+    path: &Path,
+    failed: impl Fn(io::Error) -> FileError + Copy,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+) -> Result<(), E> {
     let parent = path.parent().filter(|parent| *parent != Path::new(""));
     let mut named = tempfile::Builder::new();
     named.prefix(".new-");
     #[cfg(unix)]
     named.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = named.tempfile_in(parent.unwrap_or(Path::new(".")))?;
-    file.write_all(bytes)?;
-    if let Ok(before) = path.metadata() {
-        file.as_file().set_permissions(before.permissions())?;
-    }
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
+    let parent = parent.unwrap_or(Path::new("."));
+    let mut file = io::BufWriter::new(named.tempfile_in(parent).map_err(failed)?);
+    write(&mut file)?;
+    let file = file.into_inner().map_err(io::IntoInnerError::into_error);
+    let finished = file.and_then(|file| {
+        if let Ok(before) = path.metadata() {
+            file.as_file().set_permissions(before.permissions())?;
+        }
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        sync_directory(parent)
+    });
+    Ok(finished.map_err(failed)?)
 }
 
 /// Writes a file into a directory, which is created if missing. An older file stays until the new one is complete.
@@ -239,9 +278,12 @@ fn set_aside(path: &Path, to: &Path) -> Result<(), FileError> {
 
 /// Makes renamed files durable, where a directory can be opened.
 fn sync_directory(directory: &Path) -> io::Result<()> {
-    match cfg!(unix) {
-        true => File::open(directory)?.sync_all(),
-        false => Ok(()),
+    if !cfg!(unix) {
+        return Ok(());
+    }
+    match File::open(directory) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        opened => opened?.sync_all(),
     }
 }
 

@@ -64,7 +64,7 @@ mod warnings;
 
 pub use driver::Tally;
 pub use error::{LoadError, error_chain};
-pub use files::{FILE_BYTES_MAX, FileError, may_replace, replace_file};
+pub use files::{FILE_BYTES_MAX, FileError, may_replace, replace_file, replace_file_with};
 pub use interval_log::{
     BySecond, INTERVAL_LOG_FILE, Interval, IntervalLog, IntervalLogError, Measure,
 };

@@ -10,8 +10,8 @@ use trunkline::core::audit;
 use trunkline::core::kzg::{Committer, Setup, slot_value};
 use trunkline::core::proof::{Claim, Expected, Proof, verify, verify_versions};
 use trunkline::{
-    EngineFailure, EvidenceError, ProveOptions, ReadError, Receipt, RootReady, Snapshot,
-    SnapshotError, SnapshotProveError, SubmitError, TopKind, prove_versions,
+    CursorError, EngineFailure, EvidenceError, FeedError, ProveOptions, ReadError, Receipt,
+    RootReady, Snapshot, SnapshotError, SnapshotProveError, SubmitError, TopKind, prove_versions,
 };
 use trunkline_actors::adaptive::reload_error::ReloadError;
 use trunkline_actors::runtime::clock;
@@ -120,6 +120,7 @@ impl Caller {
             Action::ProveVersions => self.prove_versions(random),
             Action::History => self.history(random),
             Action::Evidence => self.evidence(random),
+            Action::Follow => self.follow(random),
             Action::AwaitEarlier(awaited) => {
                 let receipts = self.life.receipts.borrow();
                 if receipts.is_empty() {
@@ -650,6 +651,37 @@ impl Caller {
                 );
             }
             Err(error) => crate::scheduler::fail(format!("ancestor {older} of {version}: {error}")),
+        }
+        Ok(())
+    }
+
+    fn follow(&self, random: &mut SmallRng) -> Result<(), Ended> {
+        let engine = &self.life.engine;
+        let synced = engine.synced_version();
+        let mut feed = engine.feed(random.random_range(0..=synced + 1));
+        let mut read = None;
+        for _ in 0..random.random_range(1..10) {
+            let wanted = feed.next_version();
+            let entry = match feed.try_next() {
+                Ok(Some(entry)) => entry,
+                Ok(None) => break,
+                Err(FeedError::Gap { oldest, .. }) => {
+                    ensure!(oldest > wanted, "version {wanted} is there, and is a gap");
+                    feed = engine.feed(oldest);
+                    continue;
+                }
+                Err(_) if self.life.may_fail => return Ok(()),
+                Err(error) => crate::scheduler::fail(format!("the feed at {wanted}: {error}")),
+            };
+            ensure!(entry.record.version == wanted, "the feed skips {wanted}");
+            self.life.world.truth.borrow_mut().follow(&entry.record);
+            read = Some(wanted);
+        }
+        // A planned panic of the disk would come out of this call.
+        let read = read.filter(|_| !self.life.may_fail);
+        match read.map(|version| engine.set_cursor("follower", version)) {
+            Some(Err(CursorError::Behind { .. }) | Ok(())) | None => {}
+            Some(Err(error)) => crate::scheduler::fail(format!("the cursor: {error}")),
         }
         Ok(())
     }

@@ -167,6 +167,8 @@ pub(crate) enum Action {
     History,
     /// Takes evidence of a submission.
     Evidence,
+    /// Reads some versions in the feed, and perhaps sets a cursor there.
+    Follow,
     /// Waits for a state of an earlier submission.
     AwaitEarlier(Await),
     /// Waits until everything is durable.
@@ -488,7 +490,7 @@ impl Draw {
                 Action::ProveKzg,
                 Action::ProveVersions,
             ]),
-            5 => self.pick(&[Action::History, Action::Evidence]),
+            5 => self.pick(&[Action::History, Action::Evidence, Action::Follow]),
             6 => Action::AwaitEarlier(self.awaited()),
             7 => match self.below(0..4) {
                 0 => Action::Drain,

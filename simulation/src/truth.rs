@@ -257,12 +257,27 @@ impl Truth {
 
     /// Checks the record of a version, and returns its last sequence number.
     pub(crate) fn see(&mut self, snapshot: &Snapshot) -> u64 {
-        let (record, version) = (snapshot.record().clone(), snapshot.version());
-        let (first, last) = (record.first_sequence, record.last_sequence);
+        let (record, version) = (snapshot.record(), snapshot.version());
         ensure!(
             record.version == version,
             "the record of {version} is another's"
         );
+        ensure!(
+            record.commit_id() == snapshot.commit_id(),
+            "version {version}: commit id"
+        );
+        self.see_record(record)
+    }
+
+    /// Checks the record of a version that was read in the feed, so that nothing may lose it.
+    pub(crate) fn follow(&mut self, record: &CommitRecord) {
+        let last = self.see_record(record);
+        self.drained(last);
+    }
+
+    fn see_record(&mut self, record: &CommitRecord) -> u64 {
+        let (version, commit_id) = (record.version, record.commit_id());
+        let (first, last) = (record.first_sequence, record.last_sequence);
         ensure!(
             record.tree_id == self.params.tree_id(),
             "version {version}: tree id"
@@ -271,17 +286,13 @@ impl Truth {
             last <= self.last(),
             "version {version} has submission {last}"
         );
-        ensure!(
-            record.commit_id() == snapshot.commit_id(),
-            "version {version}: commit id"
-        );
         let state_digest = self.state_digest(last);
         let same = record.state_digest == state_digest;
         ensure!(
             same,
             "version {version} is not the state after submission {last}"
         );
-        let known = self.version(version, snapshot.commit_id(), state_digest);
+        let known = self.version(version, commit_id, state_digest);
         let same = known.last_sequence.is_none_or(|known| known == last);
         ensure!(same, "version {version} ends with two submissions");
         known.last_sequence = Some(last);

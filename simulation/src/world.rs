@@ -8,6 +8,7 @@ use std::time::Duration;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use trunkline::config::{DurabilityMode, StoreKind};
+use trunkline::core::store::disk::ReadFileError;
 use trunkline::core::store::history_file::HistoryFileError;
 use trunkline::core::store::log::{OpenLogError, ReadLogError};
 use trunkline::core::store::manifest::ReadManifestError;
@@ -517,6 +518,8 @@ fn is_fault_of_the_machine(error: &OpenError) -> bool {
         | OpenError::Thread(_)
         | OpenError::TreeFile(ReadTreeFileError::Io { .. })
         | OpenError::Manifest(ReadManifestError::Io { .. })
+        | OpenError::ReplicaFile(ReadFileError::Io { .. })
+        | OpenError::Cursors(ReadFileError::Io { .. })
         | OpenError::History(HistoryFileError::Io { .. }) => true,
         OpenError::Log(error) => matches!(
             **error,

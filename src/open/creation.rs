@@ -24,8 +24,16 @@ use trunkline_core::store::tree_file;
 use super::kzg_tables::TABLES_FILE;
 use crate::error::OpenError;
 
+/// Start of the names of all directories that are made of the leaf store.
+const LEAVES_PREFIX: &str = "LEAVES-";
 /// Start of the names of copies of the leaf store.
-pub(super) const COPY_PREFIX: &str = "LEAVES-COPY-";
+pub(crate) const COPY_PREFIX: &str = "LEAVES-COPY-";
+/// Name of a leaf store that a repair builds.
+pub(crate) const REBUILT_LEAVES: &str = "LEAVES-REBUILT";
+/// Ends the names of what a repair replaced, before a number.
+pub(crate) const DAMAGED_SUFFIX: &str = "-DAMAGED-";
+/// Name of a leaf store that a repair replaced, before [`DAMAGED_SUFFIX`].
+pub(crate) const DAMAGED_LEAVES: &str = "LEAVES";
 
 /// Parts that an interrupted creation may leave.
 const EARLY_PARTS: [&str; 8] = [
@@ -62,12 +70,12 @@ pub(super) enum Remains {
 /// Returns what the names in a directory without a tree file show.
 pub(super) fn by_names(names: &[String], log_names: &[String]) -> Remains {
     let is_late = |name: &String| {
-        LATE_PARTS.iter().any(|part| name.starts_with(part)) || name.starts_with(COPY_PREFIX)
+        LATE_PARTS.iter().any(|part| name.starts_with(part)) || name.starts_with(LEAVES_PREFIX)
     };
     let is_early = |name: &String| EARLY_PARTS.contains(&name.as_str());
     let is_segment = |name: &String| {
         let finished = name.strip_suffix(".tmp").unwrap_or(name);
-        finished == LAST_SEGMENT_FILE || SegmentName::parse(finished).is_some()
+        finished.starts_with(LAST_SEGMENT_FILE) || SegmentName::parse(finished).is_some()
     };
     let is_of_a_tree = |name: &String| is_early(name) || is_late(name);
     if !names.iter().all(is_of_a_tree) || !log_names.iter().all(is_segment) {

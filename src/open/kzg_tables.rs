@@ -15,7 +15,7 @@ use trunkline_core::kzg::{Committer, Setup, SetupError, TABLES_BYTES, Tables};
 use trunkline_core::store::disk::{OsDisk, read_file, replace_file};
 
 /// Name of the file in an engine's directory, if `kzg.tables_path` is empty.
-pub(super) const TABLES_FILE: &str = "KZG-TABLES";
+pub(crate) const TABLES_FILE: &str = "KZG-TABLES";
 
 static COMMITTER: OnceLock<Arc<Committer>> = OnceLock::new();
 /// Whether the tables were built and not stored yet.
@@ -69,7 +69,7 @@ fn sound_tables(path: &Path) -> Option<Tables> {
     Tables::decode(&bytes).ok()
 }
 
-fn write(path: &Path, tables: &Tables) -> io::Result<()> {
+pub(crate) fn write(path: &Path, tables: &Tables) -> io::Result<()> {
     replace_file(&OsDisk, path, &tables.encode())
 }
 

@@ -53,7 +53,7 @@ pub(super) fn check_presence(
 }
 
 /// Returns whether a leaf store may have leaves.
-pub(super) fn has_leaves(marker: &CheckpointManifest) -> bool {
+pub(crate) fn has_leaves(marker: &CheckpointManifest) -> bool {
     marker.record.version > 0 || marker.intent.is_some()
 }
 
@@ -89,7 +89,7 @@ pub(crate) fn open_fjall(
 }
 
 /// Removes copies of the leaf store that readers left behind when their process was killed.
-pub(super) fn sweep_copies(_directory: &Path) {
+pub(crate) fn sweep_copies(_directory: &Path) {
     #[cfg(feature = "fjall")]
     super::leaf_copy::sweep(_directory);
 }

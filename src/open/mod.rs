@@ -14,13 +14,13 @@
 
 pub(crate) mod creation;
 pub(crate) mod directory;
-mod kzg_tables;
+pub(crate) mod kzg_tables;
 #[cfg(feature = "fjall")]
 mod leaf_copy;
 pub(crate) mod leaf_store;
 pub(crate) mod read_only;
 pub(crate) mod recovery;
-mod replay;
+pub(crate) mod replay;
 mod role;
 
 use std::path::Path;
@@ -89,7 +89,9 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
     // Only a locked directory gets files other than those of the disk.
     let locked = lock.is_some().then_some(&*directory);
     // 1. Everything but the leaves.
-    let Found { marker, history } = match is_new {
+    let Found {
+        marker, history, ..
+    } = match is_new {
         true => recovery::nothing(&params),
         false => recovery::find(&*disk, &directory, &params)?,
     };

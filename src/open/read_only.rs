@@ -93,21 +93,61 @@ impl ReadOnly {
     ///
     /// Fails if there is no tree, if an engine has it open, or if the directory cannot be read or is damaged.
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
+        Self::open_until(directory, None)
+    }
+
+    /// Opens the tree in a directory at a version. It can be any from the last checkpoint on, since the log after it is
+    /// replayed up to the version. If a checkpoint was interrupted, the leaves may be newer already: then it can be any
+    /// from the version of that checkpoint on.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir()?;
+    /// # let config = trunkline::Config::in_directory(directory.path());
+    /// # let engine = trunkline::Engine::open_blocking(config)?;
+    /// for value in ["10", "20"] {
+    ///     engine.put_blocking("alice", value)?.durable_blocking()?;
+    /// }
+    /// # engine.shutdown_blocking()?;
+    /// let tree = trunkline::ReadOnly::open_at(directory.path(), 1)?;
+    /// assert_eq!(tree.snapshot().get(b"alice")?.as_deref(), Some(&b"10"[..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`], and [`OpenError::VersionNotKept`] for another version.
+    pub fn open_at(directory: &Path, version: u64) -> Result<Self, OpenError> {
+        Self::open_until(directory, Some(version))
+    }
+
+    fn open_until(directory: &Path, version: Option<u64>) -> Result<Self, OpenError> {
         let disk = OsDisk;
         std::fs::metadata(directory).map_err(unusable(directory))?;
         let Some(params) = read_params(&disk, directory)? else {
             return Err(no_tree(&disk, directory));
         };
         let lock = Arc::new(DirectoryLock::acquire_shared(directory)?);
-        let Found { marker, history } = recovery::find(&disk, directory, &params)?;
+        let Found {
+            marker,
+            history,
+            newest,
+        } = recovery::find(&disk, directory, &params)?;
+        let last = version.unwrap_or(newest);
+        check_kept(last, &marker, newest)?;
         let leaves = open_leaves(directory, &marker, &lock)?;
         let config = Config::in_directory(directory);
         kzg_tables::read(&kzg_tables::path(&config));
         let loading = Loading::begin(params, config, &marker, history, leaves)?;
         let log_directory = directory.join(LOG_DIRECTORY);
-        let (loaded, survey) = loading.replay(|from, visit| {
-            CommitLog::read_only(&disk, &log_directory, &params.tree_id(), from, visit)
-        })?;
+        let (loaded, survey) =
+            loading.replay(|from, visit| {
+                CommitLog::read_only(&disk, &log_directory, &params.tree_id(), from, |entry| {
+                    match entry.record.version <= last {
+                        true => visit(entry),
+                        false => Ok(()),
+                    }
+                })
+            })?;
         Ok(Self {
             state: loaded.finish(true)?.state,
             survey,
@@ -117,7 +157,8 @@ impl ReadOnly {
         })
     }
 
-    /// Returns a snapshot of the last commit. It can be used after this value was dropped.
+    /// Returns a snapshot of the version that was opened: the last commit, unless [`Self::open_at`] named another. It can be
+    /// used after this value was dropped.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::of_newest(&self.state)
     }
@@ -157,8 +198,21 @@ impl ReadOnly {
     }
 }
 
+/// Checks that the state of a version can be rebuilt from the leaves and the log.
+fn check_kept(version: u64, marker: &CheckpointManifest, newest: u64) -> Result<(), OpenError> {
+    let oldest = marker.intent.unwrap_or(marker.record.version);
+    match (oldest..=newest).contains(&version) {
+        true => Ok(()),
+        false => Err(OpenError::VersionNotKept {
+            version,
+            oldest,
+            newest,
+        }),
+    }
+}
+
 /// Returns the error for a directory without a tree file.
-fn no_tree(disk: &OsDisk, directory: &Path) -> OpenError {
+pub(crate) fn no_tree(disk: &OsDisk, directory: &Path) -> OpenError {
     match creation::remains(disk, directory) {
         Ok(Remains::Unfinished | Remains::Foreign) => OpenError::NoTree {
             path: directory.to_owned(),
@@ -170,7 +224,7 @@ fn no_tree(disk: &OsDisk, directory: &Path) -> OpenError {
 
 /// Returns the leaves in a directory, without changing them. Before the first checkpoint there are none: the log has
 /// everything then.
-fn open_leaves(
+pub(crate) fn open_leaves(
     directory: &Path,
     marker: &CheckpointManifest,
     _lock: &Arc<DirectoryLock>,

@@ -18,6 +18,8 @@ use crate::error::{OpenError, ReplayError};
 pub(crate) struct Found {
     pub(crate) marker: CheckpointManifest,
     pub(crate) history: History,
+    /// The last version of the log.
+    pub(crate) newest: u64,
 }
 
 /// Returns what a tree has that is to be created.
@@ -26,6 +28,7 @@ pub(crate) fn nothing(params: &TreeParams) -> Found {
     Found {
         history: History::new(&marker, None),
         marker,
+        newest: 0,
     }
 }
 
@@ -36,11 +39,12 @@ pub(crate) fn find(
     params: &TreeParams,
 ) -> Result<Found, OpenError> {
     let marker = read_marker(disk, directory)?;
-    check_log(disk, directory, params, &marker)?;
+    let newest = check_log(disk, directory, params, &marker)?;
     let history = HistoryFile::open(disk, directory, &marker)?;
     Ok(Found {
         history: History::new(&marker, history),
         marker,
+        newest,
     })
 }
 
@@ -55,12 +59,13 @@ fn read_marker(disk: &dyn Disk, directory: &Path) -> Result<CheckpointManifest, 
 }
 
 /// Reads the log without replaying it, so that damage is reported before step 2 opens the leaf store, which writes.
+/// Returns its last version.
 fn check_log(
     disk: &dyn Disk,
     directory: &Path,
     params: &TreeParams,
     marker: &CheckpointManifest,
-) -> Result<(), OpenError> {
+) -> Result<u64, OpenError> {
     let tree_id = params.tree_id();
     if marker.record.tree_id != tree_id {
         return Err(OpenError::OtherTree);
@@ -74,7 +79,7 @@ fn check_log(
     let last = survey.last.version;
     match marker.intent.filter(|intent| last < *intent) {
         Some(intent) => Err(OpenError::LogEndsEarly { intent, last }),
-        None => Ok(()),
+        None => Ok(last),
     }
 }
 

@@ -71,9 +71,9 @@ struct Replayed {
 }
 
 /// An entry of the log whose effects were decoded and hashed.
-struct Decoded {
-    entry: LogEntry,
-    batch: PreparedBatch,
+pub(crate) struct Decoded {
+    pub(crate) entry: LogEntry,
+    pub(crate) batch: PreparedBatch,
 }
 
 /// Versions that wait between two steps of a replay, at most. Enough to keep all steps busy.
@@ -194,7 +194,7 @@ impl Loading {
             let values = last.roots.slots.each_ref().map(slot_value);
             let kzg_root = committer()?.commit(&values).to_bytes().0;
             if let Some(stored) = replayed.kzg_root {
-                check(last.number(), "the KZG root", hex(&kzg_root), hex(&stored))?;
+                check_kzg_root(last.number(), &kzg_root, &stored)?;
             }
             let _ = last.kzg_root.set(kzg_root);
         }
@@ -284,7 +284,7 @@ impl Check {
 }
 
 /// Decodes and hashes the effects of an entry.
-fn decode(params: &TreeParams, mut entry: LogEntry) -> Result<Decoded, ReplayError> {
+pub(crate) fn decode(params: &TreeParams, mut entry: LogEntry) -> Result<Decoded, ReplayError> {
     let version = entry.record.version;
     let encoded = std::mem::take(&mut entry.effects);
     let effects = decode_effects(params, &encoded)
@@ -294,7 +294,10 @@ fn decode(params: &TreeParams, mut entry: LogEntry) -> Result<Decoded, ReplayErr
 }
 
 /// Applies the next version to the tree.
-fn apply(writer: &mut TreeWriter, decoded: &Decoded) -> Result<SealedChanges, ReplayError> {
+pub(crate) fn apply(
+    writer: &mut TreeWriter,
+    decoded: &Decoded,
+) -> Result<SealedChanges, ReplayError> {
     let version = decoded.entry.record.version;
     let replayed = writer.replay(None, &decoded.batch.writes, version);
     replayed.map_err(|refusal| ReplayError::Differs {
@@ -321,12 +324,8 @@ impl Replayed {
         if self.intent.is_none_or(|intent| version >= intent) {
             check_state(&record, &self.roots)?;
         }
-        let digest = decode_outcomes(&outcomes).map_or(ZERO, |(_, digest)| digest);
-        let (found, recorded) = (hex(&digest), hex(&record.outcomes_digest));
-        check(version, "the digest of the outcomes", found, recorded)?;
-        let digest = self.history.digest(&HISTORY);
-        let (found, recorded) = (hex(&digest), hex(&record.history_digest));
-        check(version, "the history digest", found, recorded)?;
+        check_outcomes(&record, &outcomes)?;
+        check_history(&record, &self.history)?;
         let commit_id = record.commit_id();
         self.history.append(&HISTORY, &commit_id);
         self.commit_ids.push(version, &commit_id);
@@ -348,11 +347,41 @@ fn join<T>(step: JoinHandle<Result<T, OpenError>>) -> Result<T, OpenError> {
 }
 
 /// Compares a state with the record of its version.
-fn check_state(record: &CommitRecord, roots: &Roots) -> Result<(), ReplayError> {
+pub(crate) fn check_state(record: &CommitRecord, roots: &Roots) -> Result<(), ReplayError> {
     let (found, recorded) = (hex(&roots.state_digest), hex(&record.state_digest));
     check(record.version, "the state digest", found, recorded)?;
     let (found, recorded) = (roots.key_count, record.key_count);
     check(record.version, "the number of keys", found, recorded)
+}
+
+/// Compares the outcomes of a version with its record.
+pub(crate) fn check_outcomes(record: &CommitRecord, outcomes: &[u8]) -> Result<(), ReplayError> {
+    let digest = decode_outcomes(outcomes).map_or(ZERO, |(_, digest)| digest);
+    let (found, recorded) = (hex(&digest), hex(&record.outcomes_digest));
+    check(
+        record.version,
+        "the digest of the outcomes",
+        found,
+        recorded,
+    )
+}
+
+/// Compares the history before a version with its record.
+pub(crate) fn check_history(
+    record: &CommitRecord,
+    history: &MountainRange,
+) -> Result<(), ReplayError> {
+    let (found, recorded) = (hex(&history.digest(&HISTORY)), hex(&record.history_digest));
+    check(record.version, "the history digest", found, recorded)
+}
+
+/// Compares a KZG root with the stored one.
+pub(crate) fn check_kzg_root(
+    version: u64,
+    found: &[u8; 48],
+    stored: &[u8; 48],
+) -> Result<(), ReplayError> {
+    check(version, "the KZG root", hex(found), hex(stored))
 }
 
 /// Compares what was found with what is recorded.

@@ -57,6 +57,9 @@ fn a_directory_that_was_built_is_that_of_a_replica_with_the_whole_history() {
     let target = directory.path().join("below/replica");
     build(&copy, &target).unwrap();
     assert!(!directory.path().join("below/replica.unfinished").exists());
+    let report = trunkline::check(&target).unwrap();
+    assert!(report.findings.is_empty(), "{:?}", report.findings);
+    assert_eq!(report.verified.unwrap().version, copy.base.record.version);
 
     let config = Config::in_directory(&target);
     let refused = Engine::open_blocking(config.clone()).unwrap_err();

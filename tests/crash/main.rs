@@ -1,14 +1,17 @@
 //! Tests of crashes: what was acknowledged is there afterwards, and damage is named. One file a topic.
 
 mod bootstrap;
+mod check;
 mod checkpoint;
 mod creation;
 mod damage;
 mod directories;
 mod killed;
 mod missing;
+mod open_at;
 mod power_loss;
 mod read_only;
+mod repair;
 mod replaced;
 mod rewind;
 mod sigkill;

@@ -61,6 +61,9 @@ fn the_versions_behind_are_read_and_then_gone() {
         .collect();
     assert_eq!(lost, (41..=60).collect::<Vec<_>>());
     rewind.finish(positions[39]).unwrap();
+    let report = trunkline::check(&config.engine.directory).unwrap();
+    assert!(report.is_sound(), "{:?}", report.findings);
+    assert_eq!(report.verified, Some(positions[39]));
 
     let rejoined = Engine::builder(config.clone())
         .open_replica_blocking(vec![key.public()])
@@ -77,6 +80,11 @@ fn the_versions_behind_are_read_and_then_gone() {
     rejoined.wait_for_blocking(50, HANGS_AFTER).unwrap();
     assert_eq!(rejoined.snapshot().root(), promoted.snapshot().root());
     rejoined.shutdown_blocking().unwrap();
+    assert!(
+        trunkline::check(&config.engine.directory)
+            .unwrap()
+            .is_sound()
+    );
     let again = Engine::builder(config)
         .open_replica_blocking(vec![key.public()])
         .unwrap();

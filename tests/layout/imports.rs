@@ -29,7 +29,7 @@ const ENGINE: [&[&str]; 8] = [
     &["feed", "snapshot"],
     &["running"],
     &["open"],
-    &["bootstrap", "rewind"],
+    &["bootstrap", "check", "rewind"],
     &["engine"],
     &["builder"],
     &["replica"],

@@ -29,8 +29,7 @@ use crate::{Exit, configuration, output};
 use chunks::{Chunk, Chunks};
 pub(crate) use lines::UNENDED_BYTES_MAX;
 use lines::{LINE_BYTES_MAX, Line, Lines};
-pub(crate) use record::LineError;
-use record::Record;
+pub(crate) use record::{LineError, Record, UnwritableError};
 
 /// Most malformed lines that are shown.
 const SHOWN_LINES_MAX: usize = 10;
@@ -60,13 +59,15 @@ pub(crate) struct ImportArguments {
     settings: SettingsArguments,
 }
 
-/// Format of a line of an import.
+/// Format of a line of an import or an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// {"key": "…", "value": "…"} with no other fields.
+pub(crate) enum Format {
+    /// {"key": "…", "value": "…"} with no other fields. Bytes that are not UTF-8 are in "key_hex" or "value_hex" instead.
     Ndjson,
     /// Key, tab, value up to the end of the line, without escapes.
     Tsv,
+    /// Key in hex, tab, value in hex.
+    TsvHex,
 }
 
 /// Results of reading.
@@ -234,7 +235,8 @@ impl Found {
     }
 }
 
-fn guess(path: &Path) -> Format {
+/// Returns the format that the name of a file suggests.
+pub(crate) fn guess(path: &Path) -> Format {
     match path.extension() {
         Some(extension) if extension == "tsv" => Format::Tsv,
         _ => Format::Ndjson,

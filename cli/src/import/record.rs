@@ -1,8 +1,8 @@
-//! Parses a record from a line.
+//! Lines of records: parses one, and writes one that is read back as the same record.
 
 use bytes::Bytes;
-use serde::Deserialize;
-use trunkline::config::TextError;
+use serde::{Deserialize, Serialize};
+use trunkline::config::{TextError, without_mark};
 use trunkline::core::params::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 
 use super::Format;
@@ -10,7 +10,7 @@ use super::lines::LINE_BYTES_MAX;
 
 /// A key and its value.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Record {
+pub(crate) struct Record {
     pub(super) key: Bytes,
     pub(super) value: Bytes,
 }
@@ -26,6 +26,8 @@ pub(crate) enum LineError {
     Json { message: String, column: usize },
     #[error("no tab between key and value")]
     Tab,
+    #[error("the {0} is not hex")]
+    Hex(&'static str),
     #[error("the key is empty")]
     KeyEmpty,
     #[error("the key has {0} bytes, at most {KEY_BYTES_MAX} are allowed")]
@@ -36,12 +38,36 @@ pub(crate) enum LineError {
     RecordTooLong { bytes: usize, bytes_max: usize },
 }
 
-/// A line of NDJSON.
+/// Why a record has no line in a format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum UnwritableError {
+    #[error("the key has a tab or a line end, or begins as a byte order mark does")]
+    Key,
+    #[error("the value has a line end")]
+    Value,
+}
+
+/// A line of NDJSON to read. Text is in `key` and `value`, other bytes are in `key_hex` and `value_hex`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Json {
-    key: String,
-    value: String,
+    key: Option<String>,
+    key_hex: Option<String>,
+    value: Option<String>,
+    value_hex: Option<String>,
+}
+
+/// A line of NDJSON to write.
+#[derive(Serialize)]
+struct JsonRef<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_hex: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value_hex: Option<String>,
 }
 
 impl Record {
@@ -50,6 +76,7 @@ impl Record {
         let record = match format {
             Format::Ndjson => Self::read_json(line)?,
             Format::Tsv => Self::read_tsv(line)?,
+            Format::TsvHex => Self::read_tsv(line)?.decoded_hex()?,
         };
         record.check(bytes_max)?;
         Ok(record)
@@ -58,9 +85,28 @@ impl Record {
     fn read_json(line: &[u8]) -> Result<Self, LineError> {
         let json: Json = serde_json::from_slice(line).map_err(|error| json_error(&error))?;
         Ok(Self {
-            key: json.key.into(),
-            value: json.value.into(),
+            key: one_of(line, ["key", "key_hex"], json.key, json.key_hex)?,
+            value: one_of(line, ["value", "value_hex"], json.value, json.value_hex)?,
         })
+    }
+
+    /// Appends the line of a record, with its end.
+    pub(crate) fn write(
+        key: &[u8],
+        value: &[u8],
+        format: Format,
+        out: &mut Vec<u8>,
+    ) -> Result<(), UnwritableError> {
+        match format {
+            Format::Ndjson => write_json(key, value, out),
+            Format::Tsv => write_tsv(key, value, out)?,
+            Format::TsvHex => {
+                let line = [hex::encode(key), hex::encode(value)].join("\t");
+                out.extend_from_slice(line.as_bytes());
+            }
+        }
+        out.push(b'\n');
+        Ok(())
     }
 
     fn read_tsv(line: &[u8]) -> Result<Self, LineError> {
@@ -69,6 +115,13 @@ impl Record {
         Ok(Self {
             key: Bytes::copy_from_slice(key),
             value: Bytes::copy_from_slice(&value[1..]),
+        })
+    }
+
+    fn decoded_hex(self) -> Result<Self, LineError> {
+        Ok(Self {
+            key: decoded("key", &self.key)?,
+            value: decoded("value", &self.value)?,
         })
     }
 
@@ -91,6 +144,57 @@ impl Record {
         }
         Ok(())
     }
+}
+
+fn decoded(what: &'static str, digits: &[u8]) -> Result<Bytes, LineError> {
+    let bytes = hex::decode(digits).map_err(|_| LineError::Hex(what))?;
+    Ok(bytes.into())
+}
+
+/// Returns the bytes of a field of NDJSON, which is there as text or in hex.
+fn one_of(
+    line: &[u8],
+    [name, hex_name]: [&'static str; 2],
+    text: Option<String>,
+    digits: Option<String>,
+) -> Result<Bytes, LineError> {
+    match (text, digits) {
+        (Some(text), None) => Ok(text.into()),
+        (None, Some(digits)) => decoded(hex_name, digits.as_bytes()),
+        (None, None) => Err(LineError::Json {
+            message: format!("missing field `{name}`"),
+            column: line.len(),
+        }),
+        (Some(_), Some(_)) => Err(LineError::Json {
+            message: format!("both `{name}` and `{hex_name}`"),
+            column: line.len(),
+        }),
+    }
+}
+
+fn write_json(key: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    let (key_text, value_text) = (std::str::from_utf8(key), std::str::from_utf8(value));
+    let json = JsonRef {
+        key_hex: key_text.is_err().then(|| hex::encode(key)),
+        key: key_text.ok(),
+        value_hex: value_text.is_err().then(|| hex::encode(value)),
+        value: value_text.ok(),
+    };
+    // Neither strings nor a vector can fail.
+    let _ = serde_json::to_writer(out, &json);
+}
+
+fn write_tsv(key: &[u8], value: &[u8], out: &mut Vec<u8>) -> Result<(), UnwritableError> {
+    if key.contains(&b'\t') || key.contains(&b'\n') || without_mark(key) != Ok(key) {
+        return Err(UnwritableError::Key);
+    }
+    if value.contains(&b'\n') || value.ends_with(b"\r") {
+        return Err(UnwritableError::Value);
+    }
+    out.extend_from_slice(key);
+    out.push(b'\t');
+    out.extend_from_slice(value);
+    Ok(())
 }
 
 /// Returns the error of the parser without its line number: it sees only one line.
@@ -165,6 +269,63 @@ mod tests {
         assert_eq!(tsv(b"\xff\ta\tb\\n"), Ok(record(b"\xff", b"a\tb\\n")));
         assert_eq!(tsv(b"k"), Err(LineError::Tab));
         assert_eq!(tsv(b"\tv"), Err(LineError::KeyEmpty));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_in_hex() {
+        let read = json(r#"{"key_hex": "00fF", "value_hex": ""}"#);
+        assert_eq!(read, Ok(record(b"\0\xff", b"")));
+        assert!(matches!(
+            json(r#"{"key": "a", "key_hex": "61", "value": ""}"#),
+            Err(LineError::Json { .. })
+        ));
+        let odd = json(r#"{"key": "a", "value_hex": "0"}"#);
+        assert_eq!(odd, Err(LineError::Hex("value_hex")));
+        let hex = |line: &[u8]| Record::read(line, Format::TsvHex, usize::MAX);
+        assert_eq!(hex(b"6b\t00ff"), Ok(record(b"k", b"\0\xff")));
+        assert_eq!(hex(b"6b\tx"), Err(LineError::Hex("value")));
+        assert_eq!(hex(b"k\t"), Err(LineError::Hex("key")));
+    }
+
+    #[test]
+    fn a_line_that_is_written_is_read_back_or_refused() {
+        let parts: [&'static [u8]; 12] = [
+            b"a",
+            b"0xff",
+            b"\"\\",
+            b"\r",
+            b"a\r",
+            b"\t",
+            b"\n",
+            b"a\nb",
+            b"\xef\xbb\xbfa",
+            b"\xff\xfe",
+            b"\0\x80",
+            "h\u{e4}\u{2028}".as_bytes(),
+        ];
+        let mut refused = 0;
+        for format in [Format::Ndjson, Format::Tsv, Format::TsvHex] {
+            for (key, value) in parts
+                .iter()
+                .flat_map(|key| parts.map(|value| (*key, value)))
+            {
+                let mut line = Vec::new();
+                if Record::write(key, value, format, &mut line).is_err() {
+                    assert_eq!(format, Format::Tsv, "{key:?} {value:?}");
+                    refused += 1;
+                    continue;
+                }
+                let line = line.strip_suffix(b"\n").unwrap();
+                assert!(!line.contains(&b'\n'));
+                let line = line.strip_suffix(b"\r").unwrap_or(line);
+                let line = without_mark(line).unwrap();
+                assert_eq!(
+                    Record::read(line, format, usize::MAX),
+                    Ok(record(key, value))
+                );
+            }
+        }
+        assert_eq!(refused, 5 * 12 + 7 * 4);
     }
 
     #[test]

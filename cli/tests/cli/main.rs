@@ -8,11 +8,13 @@ mod terminal;
 
 mod arguments;
 mod audit;
+mod check;
 mod compare;
 mod configuration;
 mod directories;
 mod encodings;
 mod evidence;
+mod export;
 mod history;
 mod import;
 #[cfg(unix)]

@@ -56,6 +56,19 @@ impl RangeDomains {
     pub fn leaf_digest(&self, item: &[u8]) -> Digest {
         self.leaf.hash(item)
     }
+
+    /// Returns the digest of the node above two peaks of one height.
+    ///
+    /// ```
+    /// use trunkline_core::history::{HISTORY, MountainRange};
+    /// let mut range = MountainRange::default();
+    /// [[1; 32], [2; 32]].iter().for_each(|item| range.append(&HISTORY, item));
+    /// let [left, right] = [[1; 32], [2; 32]].map(|item| HISTORY.leaf_digest(&item));
+    /// assert_eq!(range.peaks(), [HISTORY.node_digest(&left, &right)]);
+    /// ```
+    pub fn node_digest(&self, left: &Digest, right: &Digest) -> Digest {
+        self.node.hash(&hash::pair(left, right))
+    }
 }
 
 /// Domains of the history digest. An item is a commit id.
@@ -140,7 +153,7 @@ impl MountainRange {
     ) {
         for _ in 0..(self.count >> height).trailing_ones() {
             if let Some(left) = self.peaks.pop() {
-                peak = domains.node.hash(&hash::pair(&left, &peak));
+                peak = domains.node_digest(&left, &peak);
                 note(&peak);
             }
         }

@@ -302,6 +302,15 @@ pub(super) fn read_bounded<T, E: std::error::Error + 'static>(
 /// Replaces (or creates) a small file at once: written as `<name>.tmp`, synced, renamed
 /// over it, and the directory synced. A crash leaves the old content or the new.
 pub fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_file_in_parts(disk, path, |file| file.append(bytes))
+}
+
+/// Works like [`replace_file`], for a file that is written part by part.
+pub(super) fn replace_file_in_parts(
+    disk: &dyn Disk,
+    path: &Path,
+    write: impl FnOnce(&mut dyn DiskFile) -> io::Result<()>,
+) -> io::Result<()> {
     let temporary = temporary_name(path);
     let mut file = match disk.create(&temporary) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -310,7 +319,7 @@ pub fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()
         }
         result => result?,
     };
-    file.append(bytes)?;
+    write(&mut *file)?;
     file.sync()?;
     disk.rename(&temporary, path)?;
     disk.sync_directory(parent_of(path))

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::cursor::{open_file, put_file};
-use super::disk::{Disk, DiskFile, DiskReader, found};
+use super::disk::{Disk, DiskFile, DiskReader, found, replace_file_in_parts};
 use super::manifest::CheckpointManifest;
 use crate::hash::Digest;
 use crate::history::{HISTORY, Subtree, node_count, peaks};
@@ -24,6 +24,8 @@ pub const HISTORY_HEADER_BYTES: usize = 8 + 2 + 32 + 32;
 
 const MAGIC: [u8; 8] = *b"trunkhis";
 const NODE_BYTES: u64 = 32;
+/// Bytes that are written at once.
+const PART_BYTES_MIN: usize = 256 << 10;
 
 /// The reason why the history of a directory cannot be used. Each error names the file.
 ///
@@ -152,16 +154,39 @@ impl HistoryFile {
         if manifest.record.version == 0 {
             return Ok(None);
         }
-        let path = directory.join(HISTORY_FILE);
-        let reader = match found(disk.open(&path)) {
-            Ok(Some(reader)) => Mutex::new(reader),
-            Ok(None) => return Err(HistoryFileError::Missing { path }),
-            Err(source) => return Err(HistoryFileError::Io { path, source }),
-        };
-        let file = Self { path, reader };
+        let file = Self::open_unchecked(disk, directory)?;
         file.check_header(&manifest.record.tree_id)?;
         file.check_nodes(manifest)?;
         Ok(Some(file))
+    }
+
+    /// Opens the file of a directory and compares nothing, to find out what is damaged in it.
+    pub fn open_unchecked(disk: &dyn Disk, directory: &Path) -> Result<Self, HistoryFileError> {
+        let path = directory.join(HISTORY_FILE);
+        match found(disk.open(&path)) {
+            Ok(Some(reader)) => Ok(Self {
+                path,
+                reader: Mutex::new(reader),
+            }),
+            Ok(None) => Err(HistoryFileError::Missing { path }),
+            Err(source) => Err(HistoryFileError::Io { path, source }),
+        }
+    }
+
+    /// Returns how many whole nodes the file has.
+    pub fn node_count(&self) -> Result<u64, HistoryFileError> {
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let length = reader.length().map_err(|source| self.io(source))?;
+        Ok(length.saturating_sub(HISTORY_HEADER_BYTES as u64) / NODE_BYTES)
+    }
+
+    /// Reads `count` nodes from a position on.
+    pub fn nodes(&self, position: u64, count: usize) -> Result<Vec<Digest>, HistoryFileError> {
+        let mut nodes = vec![[0; 32]; count];
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = reader.read_exact_at(offset(position), nodes.as_flattened_mut());
+        read.map_err(|source| self.io(source))?;
+        Ok(nodes)
     }
 
     /// Returns the path of the file.
@@ -200,7 +225,8 @@ impl HistoryFile {
         }
     }
 
-    fn check_header(&self, tree_id: &Digest) -> Result<(), HistoryFileError> {
+    /// Checks that the file is the history of a tree.
+    pub fn check_header(&self, tree_id: &Digest) -> Result<(), HistoryFileError> {
         let bytes: [u8; HISTORY_HEADER_BYTES] = self.read(0)?;
         let path = || self.path.clone();
         let mut cursor = open_file(
@@ -339,8 +365,44 @@ fn header(tree_id: &Digest) -> Vec<u8> {
     put_file(MAGIC, &[tree_id])
 }
 
+/// Replaces the file of a directory by one with these nodes: a crash, or an error of one of them, leaves the old file.
+///
+/// ```
+/// use std::path::Path;
+/// use trunkline_core::store::{history_file::{HistoryFile, replace_history}, simulated::SimulatedDisk};
+/// let (disk, here) = (SimulatedDisk::new(1), Path::new(""));
+/// replace_history(&disk, here, &[1; 32], [Ok([2; 32]), Ok([3; 32])].into_iter())?;
+/// assert_eq!(HistoryFile::open_unchecked(&disk, here)?.node(1)?, [3; 32]);
+/// # Ok::<(), trunkline_core::store::history_file::HistoryFileError>(())
+/// ```
+pub fn replace_history(
+    disk: &dyn Disk,
+    directory: &Path,
+    tree_id: &Digest,
+    nodes: impl Iterator<Item = io::Result<Digest>>,
+) -> Result<(), HistoryFileError> {
+    let path = directory.join(HISTORY_FILE);
+    let replaced = replace_file_in_parts(disk, &path, |file| {
+        let mut part = header(tree_id);
+        for node in nodes {
+            part.extend_from_slice(&node?);
+            if part.len() >= PART_BYTES_MIN {
+                file.append(&part)?;
+                part.clear();
+            }
+        }
+        file.append(&part)
+    });
+    replaced.map_err(|source| HistoryFileError::Io { path, source })
+}
+
 /// Returns where a node stands in the file.
-fn offset(position: u64) -> u64 {
+///
+/// ```
+/// use trunkline_core::store::history_file::{HISTORY_HEADER_BYTES, offset};
+/// assert_eq!(offset(1), HISTORY_HEADER_BYTES as u64 + 32);
+/// ```
+pub fn offset(position: u64) -> u64 {
     position
         .saturating_mul(NODE_BYTES)
         .saturating_add(HISTORY_HEADER_BYTES as u64)

@@ -4,7 +4,7 @@ use trunkline_core::store::simulated::SimulatedDisk;
 use crate::support::*;
 
 /// The files of a log of three opens, each of which rolls.
-fn log_files(closed: bool) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+pub(crate) fn log_files(closed: bool) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     let disk = SimulatedDisk::new(1);
     let mut rest = &chain_from(start(), 9, 60)[..];
     for open_epoch in 1..=3 {

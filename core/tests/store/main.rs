@@ -17,6 +17,7 @@ mod history_file;
 mod leaf_stores;
 mod log_crashes;
 mod log_damage;
+mod log_examination;
 mod log_following;
 mod log_poisoning;
 mod log_read_only;

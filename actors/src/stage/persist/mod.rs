@@ -122,6 +122,8 @@ impl PersistStage {
         yield_point();
         let expired = state.versions.publish(version, &state.values);
         let _ = self.background.send(Task::Forget(expired));
+        // Before it is acknowledged: who has the receipt finds it in the feed.
+        self.show_synced();
     }
 
     fn acknowledge(&self, hashed: HashedVersion, durability: Durability, begun_us: u64) {
@@ -204,11 +206,14 @@ impl Actor for PersistStage {
         self.guarded(|stage| {
             stage.commit()?;
             match stage.is_sync_due() {
-                true => stage.log.sync(),
+                true => {
+                    stage.log.sync()?;
+                    stage.show_synced();
+                    Ok(())
+                }
                 false => Ok(()),
             }
         });
-        self.show_synced();
     }
 
     fn deadline(&self) -> Option<Instant> {

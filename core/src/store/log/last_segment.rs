@@ -10,7 +10,7 @@ use super::SegmentName;
 use crate::hash::Digest;
 use crate::params::FORMAT;
 use crate::store::cursor::{Cursor, open_file, put_file};
-use crate::store::disk::{Disk, ReadFileError, read_bounded, replace_file};
+use crate::store::disk::{Disk, ReadFileError, read_bounded, read_file, replace_file};
 
 /// Name of the file, in the log's directory.
 pub const LAST_SEGMENT_FILE: &str = "LAST-SEGMENT";
@@ -74,6 +74,80 @@ pub(super) fn read(
     }
 }
 
+/// Fewer bits than this in which a damaged file differs from another prove that it was that one: the checksums of two such files
+/// differ in about 128 bits.
+const DAMAGED_BITS_MAX: u32 = 64;
+
+/// The last segment of a log whose file does not name a segment that is there, and a way to write the file.
+///
+/// ```
+/// use std::path::Path;
+/// use trunkline_core::store::{log::prove_last_segment, simulated::SimulatedDisk};
+/// // Without a file there is nothing that proves that no later segment was lost.
+/// let proven = prove_last_segment(&SimulatedDisk::new(1), Path::new("log"), &[1; 32], &[]);
+/// assert_eq!(proven.unwrap(), None);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProvenSegment(SegmentName);
+
+impl ProvenSegment {
+    /// Trusts the caller, who knows from elsewhere which segment is the last.
+    pub fn trusted(segment: SegmentName) -> Self {
+        Self(segment)
+    }
+
+    /// Returns the name of the segment.
+    pub fn name(&self) -> SegmentName {
+        self.0
+    }
+
+    /// Writes the file of a log, durably.
+    pub fn write(&self, disk: &dyn Disk, directory: &Path, tree_id: &Digest) -> io::Result<()> {
+        write(disk, directory, tree_id, self.0)
+    }
+}
+
+/// Returns the last segment, if what is left of the file proves that it is the last of those that are there; `None` if
+/// nothing proves it. The segments are all that are there, in order, and must chain without a gap. It is proven
+///
+/// - if the file names a segment that is gone, and a later one is there: the file is written before anything in a segment
+///   is acknowledged, so nothing was acknowledged in a third one;
+/// - if the file is damaged, and differs from one that names the last segment in less than 64 bits.
+pub fn prove_last_segment(
+    disk: &dyn Disk,
+    directory: &Path,
+    tree_id: &Digest,
+    segments: &[SegmentName],
+) -> io::Result<Option<ProvenSegment>> {
+    let Some(&last) = segments.last() else {
+        return Ok(None);
+    };
+    let bytes = match read_file(disk, &path_in(directory), FILE_BYTES) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            let is_absent = matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::InvalidData
+            );
+            return if is_absent { Ok(None) } else { Err(error) };
+        }
+    };
+    let is_proven = match decode(&bytes, tree_id) {
+        Ok(named) => named < last && !segments.contains(&named),
+        Err(_) => bits_apart(&bytes, &encode(tree_id, last)) < DAMAGED_BITS_MAX,
+    };
+    Ok(is_proven.then_some(ProvenSegment(last)))
+}
+
+/// Returns in how many bits two files differ; files of different lengths differ in all.
+fn bits_apart(one: &[u8], other: &[u8]) -> u32 {
+    if one.len() != other.len() {
+        return u32::MAX;
+    }
+    let pairs = one.iter().zip(other);
+    pairs.map(|(one, other)| (one ^ other).count_ones()).sum()
+}
+
 fn encode(tree_id: &Digest, segment: SegmentName) -> Vec<u8> {
     let epoch = segment.open_epoch.to_le_bytes();
     let version = segment.first_version.to_le_bytes();
@@ -121,6 +195,36 @@ mod tests {
         assert_eq!(bytes[58..], FRAME.hash(&bytes[..58]));
         assert_eq!(bytes.len(), FILE_BYTES);
         assert_eq!(decode(&bytes, &[7; 32]), Ok(SEGMENT));
+    }
+
+    #[test]
+    fn the_last_segment_is_proven_by_what_is_left_of_the_file() {
+        use crate::store::simulated::SimulatedDisk;
+        let (tree, here) = ([7; 32], Path::new(""));
+        let name = |open_epoch| SegmentName {
+            open_epoch,
+            first_version: 258,
+        };
+        let proven = |bytes: &[u8], segments: &[SegmentName]| {
+            let disk = SimulatedDisk::new(1);
+            replace_file(&disk, &path_in(here), bytes).unwrap();
+            let proven = prove_last_segment(&disk, here, &tree, segments).unwrap();
+            proven.map(|proven| proven.name())
+        };
+        let whole = encode(&tree, SEGMENT);
+        // It names one that is gone: then only a later one is the last.
+        assert_eq!(proven(&whole, &[name(2)]), None);
+        assert_eq!(proven(&whole, &[name(2), name(4)]), Some(name(4)));
+        // One that is there needs no proof.
+        assert_eq!(proven(&whole, &[SEGMENT, name(4)]), None);
+        for place in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[place] ^= 0xff;
+            assert_eq!(proven(&damaged, &[SEGMENT]), Some(SEGMENT), "byte {place}");
+            assert_eq!(proven(&damaged, &[name(2)]), None, "byte {place}");
+            assert_eq!(proven(&damaged[..place], &[SEGMENT]), None);
+        }
+        assert_eq!(proven(&encode(&[8; 32], SEGMENT), &[SEGMENT]), None);
     }
 
     #[test]

@@ -41,6 +41,7 @@
 mod begin;
 mod entry;
 mod error;
+mod examine;
 mod follow;
 mod frame;
 mod last_segment;
@@ -51,12 +52,13 @@ mod writer;
 
 pub use entry::{EntryHead, LogEntry, LogPosition};
 pub use error::{AppendError, Link, LogWriteError, OpenLogError, ReadLogError};
+pub use examine::{Examined, LogEvent, LogFault};
 pub use follow::{FollowError, LogFollower};
 pub use frame::{
     BODY_BYTES_MAX, BodyError, CHECKSUM_BYTES, EFFECTS_BYTES_MAX, FRAME_HEADER_BYTES, FrameError,
     OUTCOMES_BYTES_MAX,
 };
-pub use last_segment::{LAST_SEGMENT_FILE, LastSegmentError};
+pub use last_segment::{LAST_SEGMENT_FILE, LastSegmentError, ProvenSegment, prove_last_segment};
 pub use open::{FoundLog, Recovery, Survey};
 pub use segment::{HeaderError, SEGMENT_HEADER_BYTES, SegmentName};
 pub use writer::{CommitLog, Held, LogOptions};

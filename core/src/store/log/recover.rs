@@ -150,7 +150,7 @@ impl Location<'_> {
     }
 
     /// Checks that the segment is there that is named as the last one (rule 6).
-    fn check_last_segment(
+    pub(super) fn check_last_segment(
         &self,
         segments: &[SegmentName],
         last: LogPosition,
@@ -243,10 +243,10 @@ struct Walk<'a, E> {
 
 /// A position in a segment where a version is expected.
 #[derive(Clone, Copy)]
-struct Spot {
-    segment: SegmentName,
-    offset: u64,
-    version: u64,
+pub(super) struct Spot {
+    pub(super) segment: SegmentName,
+    pub(super) offset: u64,
+    pub(super) version: u64,
 }
 
 impl<E: std::error::Error + 'static> Walk<'_, E> {
@@ -285,7 +285,7 @@ impl<E: std::error::Error + 'static> Walk<'_, E> {
 
     /// Reads a segment up to the end of its range, where the next one begins (rule 3).
     fn read_range(&mut self, reader: &mut SegmentReader, end: u64) -> Result<(), OpenLogError<E>> {
-        let mut spot = self.first_spot(reader);
+        let mut spot = Spot::first(reader);
         while spot.version <= end {
             let gap = ReadLogError::Gap {
                 expected: spot.version,
@@ -311,7 +311,7 @@ impl<E: std::error::Error + 'static> Walk<'_, E> {
             torn_bytes: 0,
             closed: false,
         };
-        let mut spot = self.first_spot(reader);
+        let mut spot = Spot::first(reader);
         while spot.offset < reader.length {
             let frame = match self.frame_at(reader, spot)? {
                 Ok(frame) => frame,
@@ -349,14 +349,6 @@ impl<E: std::error::Error + 'static> Walk<'_, E> {
             });
         }
         Ok(last)
-    }
-
-    fn first_spot(&self, reader: &SegmentReader) -> Spot {
-        Spot {
-            segment: reader.header.name,
-            offset: SEGMENT_HEADER_BYTES as u64,
-            version: reader.header.name.first_version,
-        }
     }
 
     fn frame_at(
@@ -441,8 +433,17 @@ impl<E: std::error::Error + 'static> Walk<'_, E> {
 }
 
 impl Spot {
+    /// Returns the spot of the first frame of a segment.
+    pub(super) fn first(reader: &SegmentReader) -> Self {
+        Self {
+            segment: reader.header.name,
+            offset: SEGMENT_HEADER_BYTES as u64,
+            version: reader.header.name.first_version,
+        }
+    }
+
     /// Returns the spot behind a frame.
-    fn after(self, frame: &Frame) -> Self {
+    pub(super) fn after(self, frame: &Frame) -> Self {
         Self {
             offset: self.offset + frame.header.frame_bytes() as u64,
             version: self.version.saturating_add(1),
@@ -450,7 +451,7 @@ impl Spot {
         }
     }
 
-    fn content(self, frame: &Frame) -> Result<Option<LogEntry>, ReadLogError> {
+    pub(super) fn content(self, frame: &Frame) -> Result<Option<LogEntry>, ReadLogError> {
         frame.content().map_err(|source| ReadLogError::Unreadable {
             segment: self.segment,
             offset: self.offset,
@@ -459,7 +460,7 @@ impl Spot {
         })
     }
 
-    fn damaged(self, synced_version: u64, source: FrameError) -> ReadLogError {
+    pub(super) fn damaged(self, synced_version: u64, source: FrameError) -> ReadLogError {
         ReadLogError::Damaged {
             segment: self.segment,
             offset: self.offset,
@@ -469,7 +470,7 @@ impl Spot {
         }
     }
 
-    fn chain(self, link: Link) -> ReadLogError {
+    pub(super) fn chain(self, link: Link) -> ReadLogError {
         ReadLogError::Chain {
             segment: self.segment,
             offset: self.offset,

@@ -1,0 +1,182 @@
+//! `export`: writes all keys and values of a version, one record a line, as `import` reads them.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use trunkline::{ReadOnly, Snapshot};
+use trunkline_load::{FileError, may_replace, replace_file_with};
+
+use crate::Exit;
+use crate::error::CommandError;
+use crate::import::{self, Format, Record};
+use crate::input::is_standard;
+use crate::interrupt::Interrupt;
+use crate::output::{self, grouped, shown};
+use crate::progress::{Progress, Unit};
+use crate::single::cannot_open;
+
+/// Bytes that are written at once.
+const PART_BYTES_MIN: usize = 256 << 10;
+
+#[derive(Debug, Args)]
+#[command(disable_version_flag = true)]
+pub(crate) struct ExportArguments {
+    /// Directory of the state.
+    #[arg(long, visible_alias = "directory")]
+    dir: PathBuf,
+    /// Version to export, any from the last checkpoint on [default: the last].
+    #[arg(long)]
+    version: Option<u64>,
+    /// Format of a line. Default: tsv for files named *.tsv, otherwise ndjson. Plain TSV has no escapes: a record that it
+    /// cannot hold ends the export with an error.
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Output file, which is written whole or not at all; - is standard output. An older export in NDJSON is replaced.
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    to: PathBuf,
+}
+
+/// How an export ended that met no error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Every key was written.
+    Whole,
+    /// The reader has closed its end.
+    Unwanted,
+    /// The user stopped it.
+    Interrupted,
+}
+
+/// The user stopped the export, or it failed: nothing is written to its file.
+enum Unfinished {
+    Interrupted,
+    Failed(CommandError),
+}
+
+impl<E: Into<CommandError>> From<E> for Unfinished {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+pub(crate) fn run(arguments: &ExportArguments) -> Result<Exit, CommandError> {
+    let format = arguments.format.unwrap_or(import::guess(&arguments.to));
+    let is_file = !is_standard(&arguments.to);
+    if is_file {
+        may_replace(&arguments.to, head(format))?;
+    }
+    let interrupt = Interrupt::listen()?;
+    let opened = match arguments.version {
+        None => ReadOnly::open(&arguments.dir),
+        Some(version) => ReadOnly::open_at(&arguments.dir, version),
+    };
+    let snapshot = opened.map_err(cannot_open(&arguments.dir))?.snapshot();
+    let export = Export {
+        snapshot: &snapshot,
+        format,
+        interrupt: &interrupt,
+    };
+    let end = match is_file {
+        false => export.write(output::print_part)?,
+        true => match replace_file_with(&arguments.to, |file| export.write_file(arguments, file)) {
+            Ok(()) => End::Whole,
+            Err(Unfinished::Interrupted) => End::Interrupted,
+            Err(Unfinished::Failed(error)) => return Err(error),
+        },
+    };
+    tell(&snapshot, end, is_file);
+    Ok(match end {
+        End::Whole | End::Unwanted => Exit::Done,
+        End::Interrupted => Exit::Interrupted,
+    })
+}
+
+/// Returns how a file begins that an export may replace. A line of TSV does not tell what it is, so none is replaced: no
+/// record begins with a line end.
+fn head(format: Format) -> &'static [u8] {
+    match format {
+        Format::Ndjson => b"{\"key",
+        Format::Tsv | Format::TsvHex => b"\n",
+    }
+}
+
+fn tell(snapshot: &Snapshot, end: End, is_file: bool) {
+    let of = format!(
+        "version {}, commit id {}",
+        snapshot.version(),
+        hex::encode(snapshot.commit_id())
+    );
+    match end {
+        End::Whole => {
+            let keys = grouped(snapshot.key_count());
+            output::tell(format!("exported {keys} keys in path order of {of}"));
+        }
+        End::Interrupted if is_file => {
+            output::tell(format!("interrupted: no file was written of {of}"));
+        }
+        End::Interrupted => output::tell(format!("interrupted: not all keys were written of {of}")),
+        End::Unwanted => {}
+    }
+}
+
+/// An export under way.
+struct Export<'a> {
+    snapshot: &'a Snapshot,
+    format: Format,
+    interrupt: &'a Interrupt,
+}
+
+impl Export<'_> {
+    fn write_file(
+        &self,
+        arguments: &ExportArguments,
+        file: &mut dyn Write,
+    ) -> Result<(), Unfinished> {
+        let end = self.write(|part| {
+            let failed = |source| FileError::Io {
+                path: arguments.to.clone(),
+                source,
+            };
+            file.write_all(part).map_err(failed)?;
+            Ok(true)
+        })?;
+        match end {
+            End::Interrupted => Err(Unfinished::Interrupted),
+            End::Whole | End::Unwanted => Ok(()),
+        }
+    }
+
+    /// Writes all records in path order, in parts. `write` returns whether more is wanted.
+    fn write(
+        &self,
+        mut write: impl FnMut(&[u8]) -> Result<bool, CommandError>,
+    ) -> Result<End, CommandError> {
+        let keys = self.snapshot.key_count();
+        let mut progress = Progress::start("export", Unit::Operations, Some(keys));
+        let mut part = Vec::with_capacity(2 * PART_BYTES_MIN);
+        for entry in self.snapshot.iter() {
+            let (key, value) = entry?;
+            let written = Record::write(&key, &value, self.format, &mut part);
+            written.map_err(|source| CommandError::Unwritable {
+                key: shown(&key),
+                source,
+            })?;
+            progress.advance(1);
+            if part.len() < PART_BYTES_MIN {
+                continue;
+            }
+            if self.interrupt.is_requested() {
+                return Ok(End::Interrupted);
+            }
+            if !write(&part)? {
+                return Ok(End::Unwanted);
+            }
+            part.clear();
+        }
+        Ok(match write(&part)? {
+            true => End::Whole,
+            false => End::Unwanted,
+        })
+    }
+}
