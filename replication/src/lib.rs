@@ -9,13 +9,14 @@
 //! * [`protocol`]: the state machines, without input or output.
 //!
 //! * [`Primary`], [`Following`], [`rejoin`]: engines and replicas over a carrier;
-//! * [`nats`]: NATS JetStream as the carrier.
+//! * `nats`: NATS JetStream as the carrier.
 //!
 //! Not here: signing and applying frames (`trunkline_core::frame`, `trunkline::Replica`).
 
 pub mod carrier;
 mod member;
 mod memory;
+#[cfg(feature = "nats")]
 pub mod nats;
 mod primary;
 pub mod protocol;
@@ -32,6 +33,6 @@ pub use rejoin::{RejoinError, Rejoined, rejoin};
 pub use replica::{Archive, ArchiveError, Following, FollowingFailure, Loss, PromoteError, Status};
 
 /// The README's example, compiled.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "nats"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

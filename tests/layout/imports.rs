@@ -36,11 +36,12 @@ const ENGINE: [&[&str]; 8] = [
 ];
 
 /// Crates that each crate may name in `[dependencies]`.
-const CRATES: [(&str, &[&str]); 8] = [
+const CRATES: [(&str, &[&str]); 9] = [
     ("core", &[]),
     ("actors", &["trunkline-core"]),
     (".", &["trunkline-actors", "trunkline-core"]),
     ("load", &["trunkline"]),
+    ("replication", &["trunkline", "trunkline-core"]),
     ("cli", &["trunkline", "trunkline-load"]),
     (
         "simulation",
