@@ -548,6 +548,8 @@ impl<C: Carrier> Publishing<C> {
     async fn publish(&mut self) -> Result<(), PrimaryFailure> {
         let mut beat = tokio::time::interval(self.shared.options.beat);
         let mut is_closed = false;
+        // Where a cursor is further already, nothing is lost.
+        self.keep_from(self.kept);
         loop {
             is_closed |= self.fill()?;
             let paused_until = self.shared.paused_until.lock().take();

@@ -489,12 +489,13 @@ async fn fetch<C: Carrier>(shared: &Shared<C>, wanted: u64) -> Result<(), Follow
 async fn report<C: Carrier>(shared: Arc<Shared<C>>) {
     let mut reported = None;
     let mut remember = tokio::time::interval(shared.options.beat);
+    let mut look = tokio::time::interval(shared.options.report);
     loop {
         let version = shared.replica.position().version;
         tokio::select! {
             // It becomes ready at once if the replica has failed.
             _ = shared.replica.wait_for(version + 1), if shared.replica.failure().is_none() => {}
-            () = tokio::time::sleep(shared.options.report) => refuse_if_asked(&shared).await,
+            _ = look.tick() => refuse_if_asked(&shared).await,
             _ = remember.tick() => remember_resume(&shared).await,
         }
         let report = current_report(&shared);
@@ -868,15 +869,13 @@ impl<C: Carrier> Promotion<C> {
                 .lock()
                 .await
                 .begin_anew(ends.first, self.shared.replica.last_taken());
-            let rest = self.catch_up(ends.last).await;
+            let rest = self.what_is_left(ends.last).await?;
             let chain = Snapshot(&self.shared.replica);
             let own = self.shared.replica.position();
-            let tip = match rest {
-                Ok((Some(regime), _)) if takeover::check(&regime, epoch, &own, &chain).is_ok() => {
-                    regime.tip
-                }
-                Err(PromoteError::Stream(StreamError::Carrier(error))) => return Err(error.into()),
-                _ => {
+            let fits = |regime: &Regime| takeover::check(regime, epoch, &own, &chain).is_ok();
+            let tip = match rest.filter(fits) {
+                Some(regime) => regime.tip,
+                None => {
                     carrier.empty().await?;
                     self.lowest(&chain).await
                 }
@@ -887,6 +886,23 @@ impl<C: Carrier> Promotion<C> {
             }
         }
         Err(PromoteError::Contended)
+    }
+
+    /// Applies what is left of the stream, and returns its epoch; `None` if it does not fit this tree.
+    async fn what_is_left(&self, last: u64) -> Result<Option<Regime>, PromoteError> {
+        use FollowingFailure::{Follow, Stream};
+        match self.catch_up(last).await {
+            Ok((regime, _)) => Ok(regime),
+            Err(PromoteError::Follow(Follow(FollowError::Ahead { .. }))) => {
+                Ok(self.shared.follower.lock().await.regime().copied())
+            }
+            Err(PromoteError::Follow(Follow(_)) | PromoteError::Behind { .. }) => Ok(None),
+            Err(PromoteError::Follow(Stream(error)) | PromoteError::Stream(error)) => match error {
+                StreamError::Read(_) | StreamError::Follow(_) => Ok(None),
+                error => Err(error.into()),
+            },
+            Err(error) => Err(error),
+        }
     }
 
     /// Returns the lowest version that a member has and from which on the log is here, so that all can follow.
