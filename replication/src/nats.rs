@@ -324,7 +324,9 @@ impl Carrier for NatsCarrier {
             // What has arrived comes along; nobody waits for more.
             wait = Duration::from_millis(1);
         }
-        *reading = Some(current);
+        // A consumer may be gone with its server, and say nothing.
+        let is_silent = carried.is_empty() && self.ends().await?.last >= from;
+        *reading = (!is_silent).then_some(current);
         Ok(carried)
     }
 

@@ -100,13 +100,14 @@ pub async fn rejoin<C: Carrier>(
     let last = rewind.last().version;
     let surplus = (last > common.version).then_some((common.version + 1, last));
     let key = options.key.clone();
-    if surplus.is_some() {
-        let finish = move || {
+    let finish = move || {
+        if surplus.is_some() {
             write_surplus(&rewind, common.version, &surplus_file, &key)?;
-            Ok::<_, RejoinError>(rewind.finish(common)?)
-        };
-        blocking(finish).await?;
-    }
+        }
+        // Without a surplus, too: the directory may be marked as that of a primary.
+        Ok::<_, RejoinError>(rewind.finish(common)?)
+    };
+    blocking(finish).await?;
     forget_stream(&MemoryFile::new(&options.memory_file, tree_id)).await?;
     Ok(Rejoined { common, surplus })
 }

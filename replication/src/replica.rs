@@ -496,7 +496,11 @@ async fn report<C: Carrier>(shared: Arc<Shared<C>>) {
             // It becomes ready at once if the replica has failed.
             _ = shared.replica.wait_for(version + 1), if shared.replica.failure().is_none() => {}
             _ = look.tick() => refuse_if_asked(&shared).await,
-            _ = remember.tick() => remember_resume(&shared).await,
+            _ = remember.tick() => {
+                remember_resume(&shared).await;
+                // The carrier may have lost the last one.
+                reported = None;
+            }
         }
         let report = current_report(&shared);
         let what = (report.synced, report.epoch, report.refuses_below);
