@@ -7,6 +7,7 @@
 use trunkline_actors::config::Config;
 use trunkline_actors::runtime::entropy;
 use trunkline_core::hash::{Digest, hex};
+use trunkline_core::params::TreeParams;
 use trunkline_core::store::disk::ReadFileError;
 use trunkline_core::store::feed_cursors::{self, CursorsError};
 use trunkline_core::store::log::{
@@ -121,6 +122,11 @@ impl Rewind {
             config: config.clone(),
             claimed,
         })
+    }
+
+    /// Returns the parameters of the tree.
+    pub fn params(&self) -> TreeParams {
+        self.claimed.params
     }
 
     /// Returns the last version.

@@ -28,7 +28,7 @@ use trunkline_core::frame::{Frame, PublicKey};
 use trunkline_core::outcome::SubmissionOutcome;
 use trunkline_core::params::TreeParams;
 use trunkline_core::record::CommitRecord;
-use trunkline_core::store::log::LogPosition;
+use trunkline_core::store::log::{LogPosition, Recovery};
 
 use crate::builder::EngineBuilder;
 use crate::engine::Engine;
@@ -357,6 +357,11 @@ impl Replica {
     /// Returns the configuration in force.
     pub fn config(&self) -> Arc<Config> {
         self.engine.config()
+    }
+
+    /// Returns what opening found in the log, and what it repaired.
+    pub fn recovery(&self) -> &Recovery {
+        self.engine.recovery()
     }
 
     /// Returns the metrics since the replica was opened.
