@@ -23,6 +23,7 @@ use trunkline_core::store::manifest::CheckpointManifest;
 use trunkline_core::store::{replica_file, tree_file};
 
 use crate::error::{OpenError, ReplayError};
+use crate::open::directory::create_directories;
 use crate::open::leaf_store::open_fjall;
 use crate::open::read_only::ReadOnly;
 
@@ -329,7 +330,7 @@ fn begin_anew(unfinished: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    std::fs::create_dir_all(unfinished)
+    create_directories(&OsDisk, unfinished)
 }
 
 /// Begins a log behind the version of the base.

@@ -106,16 +106,18 @@ pub enum ApplyError {
 ///
 /// ```
 /// let error = trunkline::WaitError::Timeout { version: 9, reached: 7 };
-/// assert_eq!(error.to_string(), "version 9 has not come in time; the newest here is 7");
+/// assert_eq!(error.to_string(), "version 9 was not synced here in time; the newest that is has number 7");
 /// ```
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum WaitError {
     /// The version has not come in time.
-    #[error("version {version} has not come in time; the newest here is {reached}")]
+    #[error(
+        "version {version} was not synced here in time; the newest that is has number {reached}"
+    )]
     Timeout {
         /// The version that was waited for.
         version: u64,
-        /// The newest version here.
+        /// The newest version that is synced here.
         reached: u64,
     },
     /// The replica has failed or was shut down.
