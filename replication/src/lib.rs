@@ -13,6 +13,7 @@
 //!
 //! Not here: signing and applying frames (`trunkline_core::frame`, `trunkline::Replica`).
 
+mod acknowledge;
 pub mod carrier;
 mod member;
 mod memory;
@@ -26,6 +27,7 @@ mod replica;
 pub mod simulated;
 pub mod wire;
 
+pub use acknowledge::{Acknowledge, AcknowledgeError, UnknownLevel};
 pub use member::{Options, OptionsError, StreamError};
 pub use memory::{Memory, MemoryError};
 pub use primary::{Level, LevelError, Primary, PrimaryFailure, StartError};
