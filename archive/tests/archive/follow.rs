@@ -46,6 +46,7 @@ async fn versions_are_archived_when_they_are_old_enough() {
         archive.clone(),
         options(Duration::from_secs(5)),
     );
+    assert!(archiver.archived(0).await);
     let roots = write(&engine, &mut rig.random, 3);
     assert!(archiver.archived(3).await);
     // The log is let go as it is archived, not only at the end.
