@@ -193,7 +193,7 @@ pub(crate) async fn drive<C: Carrier>(
         }
         return Ok(true);
     }
-    let Some(sending) = publisher.next() else {
+    let Some(sending) = publisher.next_append() else {
         return Ok(false);
     };
     let outcome = carrier.append(sending.bytes, sending.expected_last).await;

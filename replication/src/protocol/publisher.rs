@@ -199,7 +199,7 @@ impl Publisher {
     }
 
     /// Returns the message to append now, if there is one. It is the same until its outcome is known.
-    pub fn next(&mut self) -> Option<Sending> {
+    pub fn next_append(&mut self) -> Option<Sending> {
         if self.must_read || self.stopped.is_some() {
             return None;
         }
@@ -260,7 +260,7 @@ impl Publisher {
         (Body::Frames(chunks), tip)
     }
 
-    /// Takes the outcome of the append of [`Self::next`].
+    /// Takes the outcome of the append of [`Self::next_append`].
     pub fn outcome(&mut self, outcome: Append) -> Result<(), Stopped> {
         match outcome {
             Append::Refused | Append::Unknown(_) => self.must_read = true,

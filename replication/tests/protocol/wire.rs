@@ -178,11 +178,11 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_message_is_another_one_or_refused(at in 0..400_usize, bit in 0..8) {
+    fn a_changed_message_is_another_one_or_refused(at in 0..400_usize, bit in 0..8_u32) {
         for message in [begin(), frames()] {
             let mut bytes = message.encode().to_vec();
             let at = at % bytes.len();
-            bytes[at] ^= 1 << bit;
+            bytes[at] ^= 1_u8 << bit;
             if let Ok(changed) = Message::decode(bytes.clone()) {
                 prop_assert_ne!(&changed, &message);
                 prop_assert_eq!(changed.encode(), bytes);

@@ -261,7 +261,7 @@ impl World {
         if let Some(from) = leader.publisher.must_read() {
             return self.read_tail(node, from);
         }
-        if let Some(sending) = leader.publisher.next() {
+        if let Some(sending) = leader.publisher.next_append() {
             leader.waits = Some(id);
             self.flights.push(Flight {
                 id,
