@@ -9,6 +9,7 @@ use std::sync::Arc;
 use trunkline_actors::config::Config;
 use trunkline_actors::runtime::entropy;
 use trunkline_core::hash::{Digest, hex};
+use trunkline_core::params::TreeParams;
 use trunkline_core::store::disk::{Disk, ReadFileError};
 use trunkline_core::store::feed_cursors::{self, CursorsError};
 use trunkline_core::store::log::{
@@ -132,6 +133,11 @@ impl Rewind {
             config: config.clone(),
             claimed,
         })
+    }
+
+    /// Returns the parameters of the tree.
+    pub fn params(&self) -> TreeParams {
+        self.claimed.params
     }
 
     /// Returns the last version.

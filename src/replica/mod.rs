@@ -30,7 +30,7 @@ use trunkline_core::hash::Digest;
 use trunkline_core::outcome::SubmissionOutcome;
 use trunkline_core::params::TreeParams;
 use trunkline_core::record::CommitRecord;
-use trunkline_core::store::log::LogPosition;
+use trunkline_core::store::log::{LogPosition, Recovery};
 
 use crate::builder::EngineBuilder;
 use crate::engine::Engine;
@@ -412,6 +412,11 @@ impl Replica {
     /// Returns the configuration in force.
     pub fn config(&self) -> Arc<Config> {
         self.engine.config()
+    }
+
+    /// Returns what opening found in the log, and what it repaired.
+    pub fn recovery(&self) -> &Recovery {
+        self.engine.recovery()
     }
 
     /// Returns the metrics since the replica was opened.

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod archive_objects;
 mod decoders;
 mod effects;
 mod file_reuse;
