@@ -164,7 +164,7 @@ impl Bootstrap {
         let target = absolute(target).map_err(in_path(target))?;
         check_empty(&target)?;
         let unfinished = unfinished_name(&target);
-        begin_anew(&unfinished).map_err(in_path(&unfinished))?;
+        begin_empty(&unfinished).map_err(in_path(&unfinished))?;
         let tree_id = base.record.tree_id;
         Ok(Self {
             leaves: Some(open_fjall(config, &unfinished)?),
@@ -325,7 +325,7 @@ fn unfinished_name(target: &Path) -> PathBuf {
 }
 
 /// Creates the directory to build in, without what an interrupted bootstrap left there.
-fn begin_anew(unfinished: &Path) -> io::Result<()> {
+fn begin_empty(unfinished: &Path) -> io::Result<()> {
     match std::fs::remove_dir_all(unfinished) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

@@ -64,8 +64,8 @@ pub enum RewindError {
     Open(#[from] OpenError),
     /// A checkpoint has stored leaves of later versions.
     #[error(
-        "the leaf store has version {checkpoint} already, so the directory cannot go back to version {to}; begin it \
-         anew from a backup or a copy of another replica"
+        "the leaf store has version {checkpoint} already, so the directory cannot go back to version {to}; move it \
+         away, and restore it from a backup or a copy of another replica"
     )]
     Checkpoint {
         /// The version of the leaf store.
@@ -75,7 +75,8 @@ pub enum RewindError {
     },
     /// The version is not in the directory, or has another commit id there.
     #[error(
-        "the directory has no version {version} with commit id {}",
+        "the directory has no version {version} with commit id {}; name one that it has in common with the new primary, or \
+         restore it from a backup",
         hex(commit_id)
     )]
     NotThere {

@@ -129,7 +129,7 @@ pub struct FeedCursor {
     pub name: String,
     /// The last version that it has done with.
     pub version: u64,
-    /// Tells that the version after it was trimmed, so that it has to begin anew from a copy of the state.
+    /// Tells that the version after it was trimmed, so that it has to start from a copy of the state.
     pub is_gap: bool,
 }
 
@@ -165,7 +165,7 @@ pub enum CursorError {
     },
     /// The cursor is further already, and what it left behind may be trimmed.
     #[error(
-        "the cursor is at version {now} and cannot go back to {version}; remove it to create it anew"
+        "the cursor is at version {now} and cannot go back to {version}; remove it, and create it again"
     )]
     Behind {
         /// The version asked for.

@@ -247,6 +247,7 @@ impl Replica {
     /// Sends a version into the pipeline, if it is the next one.
     fn enqueue(&self, checked: Checked, permit: Permit) -> Result<(), ApplyError> {
         let running = self.engine.running();
+        let published = self.state().versions.newest().number();
         let mut taken = self.shared.taken.lock();
         let (record, last) = (&checked.given.record, &taken.last);
         match record.version.saturating_sub(last.version) {
@@ -273,7 +274,7 @@ impl Replica {
         let issued = running
             .issuer
             .issue(sequence, provisional_root, accepted_at);
-        taken.push(record, self.state().versions.newest().number());
+        taken.push(record, published);
         let wakes = running.pipeline.submit(Submission {
             sequence,
             provisional_root,
