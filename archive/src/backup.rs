@@ -4,7 +4,7 @@ use trunkline::core::frame::SecretKey;
 use trunkline::core::hash::Digest;
 use trunkline::core::store::archive::BaseName;
 use trunkline::core::store::log::LogPosition;
-use trunkline::{FeedError, Snapshot};
+use trunkline::{FeedError, ReadError, Snapshot};
 
 use crate::archive::Archive;
 use crate::base::{self, BaseError, BaseReader};
@@ -84,7 +84,7 @@ pub struct Backup {
 ///
 /// ```
 /// use trunkline_archive::BackupError;
-/// assert!(BackupError::NotSynced.to_string().contains("is synced yet"));
+/// assert!(BackupError::NotSynced.retry_can_help());
 /// ```
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
@@ -105,6 +105,22 @@ pub enum BackupError {
         "no version that is still readable is synced yet; try again after the next sync, or use durability.mode = \"sync\""
     )]
     NotSynced,
+}
+
+impl BackupError {
+    /// Returns whether the next attempt may succeed: the store did not answer, the snapshot that a base is made of was held
+    /// too long, or nothing is synced yet.
+    pub fn retry_can_help(&self) -> bool {
+        match self {
+            Self::Write(WriteError::Access(error))
+            | Self::Base(BaseError::Write(WriteError::Access(error))) => error.may_pass(),
+            Self::Base(BaseError::Read { source, .. }) => {
+                source.retry_can_help() || matches!(source, ReadError::Expired { .. })
+            }
+            Self::NotSynced => true,
+            _ => false,
+        }
+    }
 }
 
 impl From<AccessError> for BackupError {
