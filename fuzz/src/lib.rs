@@ -7,9 +7,11 @@ mod log;
 mod mutation;
 mod proof;
 pub mod seeds;
+mod stream;
 
 pub use log::log_frame;
 pub use proof::{decode_proof, verify_mutated};
+pub use stream::read_stream;
 
 use trunkline_actors::config::Layers;
 use trunkline_core::audit::{self, AuditProof};

@@ -32,6 +32,7 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("decode_outcomes", outcomes()),
         ("decode_effects", effects()),
         ("decode_frame", examples(&FRAME_EXAMPLES)),
+        ("read_stream", messages()),
         ("log_frame", logs()),
         ("archive_object", examples(&ARCHIVE_EXAMPLES)),
         ("manifest", manifests()),
@@ -51,6 +52,27 @@ const ARCHIVE_EXAMPLES: [&str; 4] = [
 ];
 
 const FRAME_EXAMPLES: [&str; 3] = ["frame", "compressed frame", "beginning"];
+
+const STREAM_EXAMPLES: [&str; 5] = [
+    "beginning of an epoch",
+    "frames",
+    "report",
+    "refusal",
+    "memory",
+];
+
+/// Messages, alone and behind their lengths.
+fn messages() -> Vec<Vec<u8>> {
+    let mut seeds = examples(&STREAM_EXAMPLES);
+    let stream = seeds.iter().take(2).flat_map(|message| {
+        let mut bytes = vec![message.len() as u8];
+        bytes.extend(message);
+        bytes
+    });
+    let stream = stream.collect();
+    seeds.push(stream);
+    seeds
+}
 
 /// The bytes that the specification gives as examples.
 fn examples(names: &[&str]) -> Vec<Vec<u8>> {

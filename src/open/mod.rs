@@ -120,7 +120,7 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
     let loaded = loaded.finish(config.kzg.mode != KzgMode::OnDemand)?;
     // 4. The first writes.
     let last_epoch = loaded.state.versions.newest().record.open_epoch;
-    let epoch_min = marked.epoch_min(role, last_epoch);
+    let epoch_min = marked.epoch_min(role, last_epoch)?;
     let (log, recovery) = begin_segment(log, &config, epoch_min)?;
     Marked::promoted(&*disk, &directory, role)?;
     if is_new {

@@ -36,12 +36,13 @@ const ENGINE: [&[&str]; 8] = [
 ];
 
 /// Crates that each crate may name in `[dependencies]`.
-const CRATES: [(&str, &[&str]); 9] = [
+const CRATES: [(&str, &[&str]); 10] = [
     ("core", &[]),
     ("actors", &["trunkline-core"]),
     (".", &["trunkline-actors", "trunkline-core"]),
     ("load", &["trunkline"]),
     ("archive", &["trunkline"]),
+    ("replication", &["trunkline", "trunkline-core"]),
     ("cli", &["trunkline", "trunkline-archive", "trunkline-load"]),
     (
         "simulation",

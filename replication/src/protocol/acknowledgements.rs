@@ -1,0 +1,66 @@
+//! Which versions are `replicated`, and which are `followed(k)`.
+
+use std::collections::BTreeMap;
+
+/// Counts what the carrier and the replicas have acknowledged.
+///
+/// ```
+/// use trunkline_replication::protocol::Acknowledgements;
+/// let mut acknowledgements = Acknowledgements::new(["a", "b"].map(String::from));
+/// acknowledgements.followed_by("a", 7);
+/// acknowledgements.followed_by("b", 5);
+/// acknowledgements.followed_by("stranger", 9);
+/// assert_eq!(acknowledgements.followed(1), 7);
+/// assert_eq!(acknowledgements.followed(2), 5);
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Acknowledgements {
+    replicated: u64,
+    versions: BTreeMap<String, u64>,
+}
+
+impl Acknowledgements {
+    /// Counts the replicas of these names alone.
+    pub fn new(names: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            replicated: 0,
+            versions: names.into_iter().map(|name| (name, 0)).collect(),
+        }
+    }
+
+    /// Returns the names of the replicas.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.versions.keys().map(String::as_str)
+    }
+
+    /// Notes that the carrier keeps all versions up to one.
+    pub fn replicated_to(&mut self, version: u64) {
+        self.replicated = self.replicated.max(version);
+    }
+
+    /// Notes that a replica has synced all versions up to one, of the primary's own chain. Returns whether that is new.
+    pub fn followed_by(&mut self, name: &str, version: u64) -> bool {
+        match self.versions.get_mut(name) {
+            Some(synced) if *synced < version => {
+                *synced = version;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Returns the last version that the carrier keeps.
+    pub fn replicated(&self) -> u64 {
+        self.replicated
+    }
+
+    /// Returns the last version that `k` replicas have synced. For 0 it is the highest there is.
+    pub fn followed(&self, k: usize) -> u64 {
+        let mut versions: Vec<u64> = self.versions.values().copied().collect();
+        versions.sort_unstable_by(|a, b| b.cmp(a));
+        match k {
+            0 => u64::MAX,
+            _ => versions.get(k - 1).copied().unwrap_or(0),
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Primaries and replicas over a carrier in memory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use trunkline_replication::protocol::loss::LossError;
+use trunkline_replication::protocol::takeover::TakeoverError;
+use trunkline_replication::protocol::{FollowError, Stopped};
+use trunkline_replication::simulated::{Faults, SimulatedCarrier};
+use trunkline_replication::{
+    FollowingFailure, Level, LevelError, Loss, PrimaryFailure, PromoteError, StartError, rejoin,
+};
+use trunkline_testkit::patience::HANGS_AFTER;
+
+use crate::member::{Member, assert_same, close, has, write};
+
+fn carrier() -> Arc<SimulatedCarrier> {
+    // Short messages, so that frames come in chunks.
+    Arc::new(SimulatedCarrier::new(1, 4096))
+}
+
+const LOSS: Loss = Loss {
+    k: 1,
+    is_forced: false,
+    timeout: Duration::from_secs(2),
+};
+
+#[tokio::test]
+async fn replicas_follow_and_are_counted() {
+    let ([a, b, c], carrier) = (Member::three(), carrier());
+    let primary = a.lead(&carrier).await;
+    let followers = [b.follow(&carrier).await, c.follow(&carrier).await];
+    for key in ["one", "two", "three"] {
+        let version = write(&primary, key).await.version;
+        primary.replicated(version, HANGS_AFTER).await.unwrap();
+        primary.followed(version, 2, HANGS_AFTER).await.unwrap();
+        for following in &followers {
+            assert_same(&primary, following);
+        }
+    }
+    let too_many = primary.followed(1, 3, HANGS_AFTER).await;
+    assert!(matches!(too_many, Err(LevelError::TooFewMembers(3))));
+}
+
+#[tokio::test]
+async fn a_carrier_that_does_not_answer_is_a_timeout_and_no_failure() {
+    let ([a, ..], carrier) = (Member::three(), carrier());
+    let primary = a.lead(&carrier).await;
+    carrier.set_cut(true);
+    let version = write(&primary, "key").await.version;
+    let waited = primary.replicated(version, Duration::from_millis(50)).await;
+    assert!(matches!(
+        waited,
+        Err(LevelError::Timeout { reached, .. }) if reached < version
+    ));
+    primary
+        .wait_for(version, Level::Durable, HANGS_AFTER)
+        .await
+        .unwrap();
+    carrier.set_cut(false);
+    primary.replicated(version, HANGS_AFTER).await.unwrap();
+}
+
+#[tokio::test]
+async fn everything_arrives_over_a_carrier_that_fails() {
+    let ([a, b, _], carrier) = (Member::three(), carrier());
+    let primary = a.lead(&carrier).await;
+    let following = b.follow(&carrier).await;
+    carrier.set_faults(Faults {
+        dropped: 10,
+        unanswered: 10,
+        delayed: 10,
+        withheld: 20,
+        disordered: 20,
+        failed: 10,
+    });
+    let mut version = 0;
+    for key in 0..20 {
+        version = write(&primary, &key.to_string()).await.version;
+    }
+    primary.replicated(version, HANGS_AFTER).await.unwrap();
+    primary.followed(version, 1, HANGS_AFTER).await.unwrap();
+    assert_same(&primary, &following);
+}
+
+#[tokio::test]
+async fn a_promoted_replica_fences_the_primary_whose_surplus_is_kept_in_a_file() {
+    let ([a, b, c], carrier) = (Member::three(), carrier());
+    let apart = Arc::new(carrier.connect());
+    let old = a.lead(&apart).await;
+    let (following, other) = (b.follow(&carrier).await, c.follow(&carrier).await);
+    let common = write(&old, "common").await.version;
+    old.followed(common, 2, HANGS_AFTER).await.unwrap();
+
+    // The old primary is cut off, and writes on.
+    apart.set_cut(true);
+    let surplus = write(&old, "surplus").await.version;
+    let new = b.promote(following, &carrier).await;
+    assert!(new.epoch() > old.epoch());
+    let version = write(&new, "new").await.version;
+    new.followed(version, 1, HANGS_AFTER).await.unwrap();
+    assert_same(&new, &other);
+
+    apart.set_cut(false);
+    let failure = tokio::time::timeout(HANGS_AFTER, old.stopped())
+        .await
+        .unwrap();
+    assert!(matches!(
+        failure,
+        PrimaryFailure::Stopped(Stopped::Fenced { epoch: Some(_), .. })
+    ));
+    let late = old.replicated(surplus, HANGS_AFTER).await;
+    assert!(matches!(late, Err(LevelError::Failed { .. })));
+    assert!(old.engine().put("late", "no").await.is_err());
+    drop(old.shutdown(HANGS_AFTER).await);
+
+    // It cannot lead again, and its surplus is not merged.
+    let refused = a.try_lead(&carrier).await;
+    assert!(matches!(
+        refused,
+        Err(StartError::Takeover(
+            TakeoverError::EpochOver { .. } | TakeoverError::Diverged { .. }
+        ))
+    ));
+    let rejoined = rejoin(
+        a.config(),
+        carrier.clone(),
+        a.options.clone(),
+        a.surplus_file(),
+    );
+    let rejoined = rejoined.await.unwrap();
+    assert_eq!(rejoined.common.version, common);
+    assert_eq!(rejoined.surplus, Some((surplus, surplus)));
+    assert!(std::fs::metadata(a.surplus_file()).unwrap().len() > 0);
+    let again = a.follow(&carrier).await;
+    new.followed(version, 2, HANGS_AFTER).await.unwrap();
+    assert_same(&new, &again);
+}
+
+#[tokio::test]
+async fn a_primary_that_is_opened_again_publishes_what_it_had_not() {
+    let ([a, b, _], carrier) = (Member::three(), carrier());
+    let primary = a.lead(&carrier).await;
+    let following = b.follow(&carrier).await;
+    let version = write(&primary, "one").await.version;
+    primary.followed(version, 1, HANGS_AFTER).await.unwrap();
+    carrier.set_cut(true);
+    let version = write(&primary, "two").await.version;
+    primary.engine().shutdown().await.unwrap();
+    drop(primary);
+    carrier.set_cut(false);
+
+    let primary = a.lead(&carrier).await;
+    primary.followed(version, 1, HANGS_AFTER).await.unwrap();
+    assert_same(&primary, &following);
+}
+
+#[tokio::test]
+async fn a_replica_opened_again_reads_on_where_it_was() {
+    let ([a, b, _], carrier) = (Member::three(), carrier());
+    let primary = a.lead(&carrier).await;
+    let following = b.follow(&carrier).await;
+    let version = write(&primary, "one").await.version;
+    has(&following, version).await;
+    following.stop().await.shutdown().await.unwrap();
+    let version = write(&primary, "two").await.version;
+    let following = b.follow(&carrier).await;
+    has(&following, version).await;
+    assert_same(&primary, &following);
+}
+
+#[tokio::test]
+async fn a_lost_tail_stops_everybody_and_the_highest_member_is_promoted() {
+    let ([a, b, c], carrier) = (Member::three(), carrier());
+    let primary = a.lead(&carrier).await;
+    let (low, high) = (b.follow(&carrier).await, c.follow(&carrier).await);
+    let first = write(&primary, "first").await.version;
+    primary.followed(first, 2, HANGS_AFTER).await.unwrap();
+    low.stop().await.shutdown().await.unwrap();
+    let version = write(&primary, "followed").await.version;
+    primary.followed(version, 1, HANGS_AFTER).await.unwrap();
+
+    carrier.with_stream(|stream| stream.lose_behind(0));
+    carrier.lose_values();
+    let failure = tokio::time::timeout(HANGS_AFTER, primary.stopped())
+        .await
+        .unwrap();
+    assert!(matches!(failure, PrimaryFailure::Stopped(_)));
+    drop(primary.shutdown(HANGS_AFTER).await);
+    let failure = tokio::time::timeout(HANGS_AFTER, high.failed())
+        .await
+        .unwrap();
+    assert!(matches!(
+        *failure.unwrap(),
+        FollowingFailure::Follow(FollowError::Replaced { .. } | FollowError::Ahead { .. })
+    ));
+    close(high).await;
+
+    // All three have to answer for followed(1), except one: the primary's own directory counts, too.
+    let low = b.follow_anew(&carrier).await;
+    let alone = low
+        .promote_after_loss(carrier.clone(), b.options.clone(), LOSS)
+        .await;
+    assert!(matches!(
+        alone,
+        Err(PromoteError::Loss(LossError::TooFew {
+            answered: 1,
+            needed: 2,
+            ..
+        }))
+    ));
+    let (low, high) = (b.follow_anew(&carrier).await, c.follow_anew(&carrier).await);
+    let lower = low
+        .promote_after_loss(carrier.clone(), b.options.clone(), LOSS)
+        .await;
+    assert!(matches!(
+        lower,
+        Err(PromoteError::Loss(LossError::NotHighest { .. }))
+    ));
+    let low = b.follow_anew(&carrier).await;
+    let promoted = high
+        .promote_after_loss(carrier.clone(), c.options.clone(), LOSS)
+        .await;
+    let promoted = promoted.unwrap();
+    close(low).await;
+    let low = b.follow_anew(&carrier).await;
+    let next = write(&promoted, "next").await.version;
+    promoted.followed(next, 1, HANGS_AFTER).await.unwrap();
+    assert!(next > version);
+    assert_same(&promoted, &low);
+}
