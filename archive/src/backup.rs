@@ -108,8 +108,8 @@ pub enum BackupError {
 }
 
 impl BackupError {
-    /// Returns whether the next attempt may succeed: the store did not answer, the snapshot that a base is made of was held
-    /// too long, or nothing is synced yet.
+    /// Returns whether the next attempt may succeed: the store did not answer, the snapshot that a base is made of was
+    /// held too long, or nothing is synced yet.
     pub fn retry_can_help(&self) -> bool {
         match self {
             Self::Write(WriteError::Access(error))
@@ -130,15 +130,15 @@ impl From<AccessError> for BackupError {
 }
 
 impl Archive {
-    /// Backs a tree up to its last synced version: writes the segments that the archive lacks, and a base if it is asked
-    /// for or needed. Frames are signed, if there is a key.
+    /// Backs a tree up to its last synced version: writes the segments that the archive lacks, and a base if it is
+    /// asked for or needed. Frames are signed, if there is a key.
     ///
     /// A full backup is the first one, or one with [`BasePolicy::Always`]. All others are incremental.
     ///
     /// # Errors
     ///
-    /// Fails if the archive cannot be written, or is of another tree; if the tree cannot be read; or if a base is needed
-    /// and not allowed. A backup that failed can be made again, and continues.
+    /// Fails if the archive cannot be written, or is of another tree; if the tree cannot be read; or if a base is
+    /// needed and not allowed. A backup that failed can be made again, and continues.
     pub async fn back_up(
         &self,
         source: &Source,
@@ -274,8 +274,8 @@ fn is_known(snapshot: &Snapshot, position: LogPosition) -> Result<bool, BackupEr
         && base::commit_id(snapshot, position.version)? == position.commit_id)
 }
 
-/// Checks that the epoch of a snapshot is above all that are archived, as an archive with a position that it doesn't know
-/// demands.
+/// Checks that the epoch of a snapshot is above all that are archived, as an archive with a position that it doesn't
+/// know demands.
 fn check_epoch(
     catalog: &Catalog,
     snapshot: &Snapshot,

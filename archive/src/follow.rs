@@ -1,5 +1,5 @@
-//! Continuous archiving: a task follows a running engine and writes segments, so that what is archived is never older than
-//! a few seconds. A cursor of the engine keeps its log from being trimmed before it is archived.
+//! Continuous archiving: a task follows a running engine and writes segments, so that what is archived is never older
+//! than a few seconds. A cursor of the engine keeps its log from being trimmed before it is archived.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,8 +102,9 @@ impl From<WriteError> for ArchiverError {
 
 /// A task that archives a running engine. Needs a tokio runtime with time enabled.
 ///
-/// What may pass is tried again for ever, such as a store that does not answer: see [`ArchiverStatus::failing`]. The log keeps growing meanwhile,
-/// up to `log.held_bytes_max`. If it was trimmed beyond the cursor, the archiver makes a new base.
+/// What may pass is tried again for ever, such as a store that does not answer: see [`ArchiverStatus::failing`]. The
+/// log keeps growing meanwhile, up to `log.held_bytes_max`. If it was trimmed beyond the cursor, the archiver makes a
+/// new base.
 ///
 /// Stop it before the engine is shut down: what comes in later waits for the next archiver.
 ///
@@ -235,7 +236,8 @@ impl Run {
         }
     }
 
-    /// Writes what comes after a position. Returns whether the archiver has ended; if not, it has to begin with a new base.
+    /// Writes what comes after a position. Returns whether the archiver has ended; if not, it has to begin with a new
+    /// base.
     async fn follow(&mut self, after: LogPosition) -> Result<bool, ArchiverError> {
         let (archive, tree_id) = (self.archive.clone(), self.engine.params().tree_id());
         let key = self.options.key.clone();
@@ -327,8 +329,8 @@ impl Run {
         });
     }
 
-    /// Waits after an attempt that failed, longer each time. Fails if another attempt cannot help, or if the archiver is
-    /// stopped meanwhile.
+    /// Waits after an attempt that failed, longer each time. Fails if another attempt cannot help, or if the archiver
+    /// is stopped meanwhile.
     async fn wait_after(
         &mut self,
         error: BackupError,

@@ -198,7 +198,9 @@ async fn a_base_whose_snapshot_expires_is_begun_again() {
     faulty.before_puts(move |object| {
         if left > 0 && object.as_ref().ends_with("leaves-000000") {
             left = 0;
-            (0..5).for_each(|byte| drop(write_batch(&writer, long(byte))));
+            for byte in 0..5 {
+                write_batch(&writer, long(byte));
+            }
         }
     });
     let archive = Archive::on(faulty, "x".into());
