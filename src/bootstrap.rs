@@ -23,6 +23,7 @@ use trunkline_core::store::manifest::CheckpointManifest;
 use trunkline_core::store::{replica_file, tree_file};
 
 use crate::error::{OpenError, ReplayError};
+use crate::open::directory::create_directories;
 use crate::open::leaf_store::open_fjall;
 use crate::open::read_only::ReadOnly;
 
@@ -163,7 +164,7 @@ impl Bootstrap {
         let target = absolute(target).map_err(in_path(target))?;
         check_empty(&target)?;
         let unfinished = unfinished_name(&target);
-        begin_anew(&unfinished).map_err(in_path(&unfinished))?;
+        begin_empty(&unfinished).map_err(in_path(&unfinished))?;
         let tree_id = base.record.tree_id;
         Ok(Self {
             leaves: Some(open_fjall(config, &unfinished)?),
@@ -324,12 +325,12 @@ fn unfinished_name(target: &Path) -> PathBuf {
 }
 
 /// Creates the directory to build in, without what an interrupted bootstrap left there.
-fn begin_anew(unfinished: &Path) -> io::Result<()> {
+fn begin_empty(unfinished: &Path) -> io::Result<()> {
     match std::fs::remove_dir_all(unfinished) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    std::fs::create_dir_all(unfinished)
+    create_directories(&OsDisk, unfinished)
 }
 
 /// Begins a log behind the version of the base.

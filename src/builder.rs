@@ -20,6 +20,7 @@ use trunkline_core::store::leaves::LeafStore;
 use crate::engine::Engine;
 use crate::error::OpenError;
 use crate::open::{self, OpenOptions, Role};
+use crate::rewind::Rewind;
 
 /// Opens an engine with more options than [`Engine::open`] has. Created by [`Engine::builder`].
 ///
@@ -182,6 +183,15 @@ impl EngineBuilder {
     pub fn fail_stage(mut self, stage: Stage, after_groups: u64, fault: StageFault) -> Self {
         self.0.faults.add(stage, after_groups, fault);
         self
+    }
+
+    /// Locks the directory to take it back to an earlier version, as [`Rewind::begin`] does, on this builder's disk.
+    ///
+    /// # Errors
+    ///
+    /// As [`Rewind::begin`].
+    pub fn begin_rewind(self) -> Result<Rewind, OpenError> {
+        Rewind::begin_on(self.0.disk, &self.0.config)
     }
 
     /// Opens the engine. The work is done on a thread of its own, so the runtime is not blocked. If the future is

@@ -157,6 +157,15 @@ pub enum OpenError {
         /// The directory.
         path: PathBuf,
     },
+    /// No epoch can begin above this one and leave any for later openings.
+    #[error(
+        "epoch {above} is too high to promote a replica above it; name the epoch of the primary that it replaces, or begin \
+         from a backup if a record has this epoch"
+    )]
+    Epoch {
+        /// The epoch to be above.
+        above: u64,
+    },
     /// The mark of a replica cannot be read, or is damaged.
     #[error(transparent)]
     ReplicaFile(#[from] ReadFileError<ReplicaFileError>),

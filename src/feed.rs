@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 use trunkline_actors::context::StageContext;
 use trunkline_actors::failure::EngineFailure;
-use trunkline_actors::feed::{FeedState, Reach};
+use trunkline_actors::feed::{FeedState, FeedWaiter, Reach};
 use trunkline_actors::health::Health;
 use trunkline_actors::runtime::wait::block_on;
 use trunkline_actors::state::State;
@@ -65,6 +65,7 @@ impl From<FollowError> for FeedError {
 pub struct Feed {
     follower: LogFollower,
     shared: Arc<FeedState>,
+    waiter: FeedWaiter,
     health: Arc<Health>,
     /// Weak, so that a feed that is kept for long does not keep the tree in memory.
     state: Weak<State>,
@@ -78,6 +79,7 @@ impl Feed {
         let log = source.directory.join(LOG_DIRECTORY);
         Self {
             follower: LogFollower::new(source.disk, &log, source.tree_id, from),
+            waiter: shared.waiter(),
             shared,
             health: context.health.clone(),
             state: Arc::downgrade(&context.state),
@@ -96,7 +98,7 @@ impl Feed {
     ///
     /// Fails if the version was trimmed, or if the log cannot be read.
     pub fn try_next(&mut self) -> Result<Option<LogEntry>, FeedError> {
-        match self.shared.synced() >= self.next_version() {
+        match self.shared.synced_version() >= self.next_version() {
             true => self.read().map(Some),
             false => Ok(None),
         }
@@ -104,7 +106,7 @@ impl Feed {
 
     /// Waits for the next version and returns it; `None` once the engine is shut down and everything was read.
     pub async fn next_entry(&mut self) -> Option<Result<LogEntry, FeedError>> {
-        let reach = self.shared.reach(self.next_version()).await;
+        let reach = self.waiter.reach(self.follower.next_version()).await;
         self.reached(reach)
     }
 
@@ -143,7 +145,8 @@ impl Stream for Feed {
     type Item = Result<LogEntry, FeedError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let reach = ready!(self.shared.poll_reach(self.next_version(), context));
+        let version = self.next_version();
+        let reach = ready!(self.waiter.poll_reach(version, context));
         Poll::Ready(self.reached(reach))
     }
 }

@@ -4,11 +4,13 @@
 //! The versions that go are read first, so that the caller can keep them. Then the directory is marked as that of a
 //! replica, and a new segment of the log begins behind the version that stays; it supersedes what comes later.
 
+use std::sync::Arc;
+
 use trunkline_actors::config::Config;
 use trunkline_actors::runtime::entropy;
 use trunkline_core::hash::{Digest, hex};
 use trunkline_core::params::TreeParams;
-use trunkline_core::store::disk::ReadFileError;
+use trunkline_core::store::disk::{Disk, ReadFileError};
 use trunkline_core::store::feed_cursors::{self, CursorsError};
 use trunkline_core::store::log::{
     CommitLog, FoundLog, LOG_DIRECTORY, LogEntry, LogFollower, LogOptions, LogPosition,
@@ -62,8 +64,8 @@ pub enum RewindError {
     Open(#[from] OpenError),
     /// A checkpoint has stored leaves of later versions.
     #[error(
-        "the leaf store has version {checkpoint} already, so the directory cannot go back to version {to}; begin it \
-         anew from a backup or a copy of another replica"
+        "the leaf store has version {checkpoint} already, so the directory cannot go back to version {to}; move it \
+         away, and restore it from a backup or a copy of another replica"
     )]
     Checkpoint {
         /// The version of the leaf store.
@@ -73,7 +75,8 @@ pub enum RewindError {
     },
     /// The version is not in the directory, or has another commit id there.
     #[error(
-        "the directory has no version {version} with commit id {}",
+        "the directory has no version {version} with commit id {}; name one that it has in common with the new primary, or \
+         restore it from a backup",
         hex(commit_id)
     )]
     NotThere {
@@ -94,8 +97,16 @@ impl Rewind {
     ///
     /// As [`Engine::open`](crate::Engine::open).
     pub fn begin(config: &Config) -> Result<Self, OpenError> {
+        Self::begin_on(None, config)
+    }
+
+    /// Does what [`Self::begin`] does, on a disk that may be given.
+    pub(crate) fn begin_on(
+        disk: Option<Arc<dyn Disk>>,
+        config: &Config,
+    ) -> Result<Self, OpenError> {
         config.validate()?;
-        let claimed = directory::claim(None, None, config)?;
+        let claimed = directory::claim(disk, None, config)?;
         let directory = &claimed.directory;
         if claimed.is_new {
             return Err(OpenError::NoTree {
@@ -154,7 +165,12 @@ impl Rewind {
         let (claimed, last) = (&self.claimed, self.last().version);
         let log = claimed.directory.join(LOG_DIRECTORY);
         let tree_id = claimed.params.tree_id();
-        let mut follower = LogFollower::new(claimed.disk.clone(), &log, tree_id, version + 1);
+        let mut follower = LogFollower::new(
+            claimed.disk.clone(),
+            &log,
+            tree_id,
+            version.saturating_add(1),
+        );
         std::iter::from_fn(move || {
             let has_more = follower.next_version() <= last;
             has_more.then(|| follower.read_next().map_err(FeedError::from))

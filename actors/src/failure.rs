@@ -121,7 +121,7 @@ pub enum EngineFailure {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "version {} differs from what the primary committed (commit id {}, state digest {}, KZG root {}; here {}, {}, {}); \
-     check both directories with `trunkline check`, and begin the damaged one anew from a backup",
+     check both directories with `trunkline check`, and restore the damaged one from a backup",
     primary.version,
     hex(&primary.commit_id),
     hex(&primary.state_digest),

@@ -3,6 +3,7 @@
 //! Followers read the log's files themselves (`core::store::log::LogFollower`), so one that is slow, or stops, never
 //! holds up a commit.
 
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::io;
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ use parking_lot::Mutex;
 use trunkline_core::hash::Digest;
 use trunkline_core::store::disk::Disk;
 use trunkline_core::store::feed_cursors::{self, CURSORS_MAX, CursorName, Cursors};
-use trunkline_core::store::log::Held;
+use trunkline_core::store::log::{Held, LogPosition};
 
 use crate::runtime::wait::Signal;
 
@@ -41,13 +42,65 @@ pub struct FeedState {
     primary: AtomicU64,
 }
 
+/// A version that is synced and published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Synced {
+    /// The version.
+    pub position: LogPosition,
+    /// The epoch that it was written in.
+    pub open_epoch: u64,
+}
+
 /// How far followers may read, and who waits for more.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Progress {
-    synced: u64,
+    synced: Synced,
     oldest: u64,
     has_ended: bool,
-    waiting: Vec<Waker>,
+    /// One waker for each [`FeedWaiter`] that waits.
+    waiting: BTreeMap<u64, Waker>,
+    next_ticket: u64,
+}
+
+/// Somebody who waits for versions. Dropping it forgets its waker.
+#[derive(Debug)]
+pub struct FeedWaiter {
+    feed: Arc<FeedState>,
+    ticket: u64,
+}
+
+impl FeedWaiter {
+    /// Returns how far a follower may read that wants `version`, or keeps its waker until it may.
+    pub fn poll_reach(&mut self, version: u64, context: &Context<'_>) -> Poll<Reach> {
+        let mut progress = self.feed.progress.lock();
+        let synced = progress.synced.position.version;
+        if synced >= version {
+            return Poll::Ready(Reach::Version(synced));
+        }
+        if progress.has_ended {
+            return Poll::Ready(Reach::End);
+        }
+        let waker = context.waker().clone();
+        let replaced = progress.waiting.insert(self.ticket, waker);
+        // A waker may run code of its owner when it is dropped.
+        drop(progress);
+        drop(replaced);
+        Poll::Pending
+    }
+
+    /// Waits until a follower may read `version`.
+    pub async fn reach(&mut self, version: u64) -> Reach {
+        poll_fn(|context| self.poll_reach(version, context)).await
+    }
+}
+
+impl Drop for FeedWaiter {
+    fn drop(&mut self) {
+        let mut progress = self.feed.progress.lock();
+        let waker = progress.waiting.remove(&self.ticket);
+        drop(progress);
+        drop(waker);
+    }
 }
 
 /// Somebody changes the cursors. Dropping it lets others.
@@ -86,7 +139,7 @@ pub struct FeedCursor {
     pub name: String,
     /// The last version that it has done with.
     pub version: u64,
-    /// Tells that the version after it was trimmed, so that it has to begin anew from a copy of the state.
+    /// Tells that the version after it was trimmed, so that it has to start from a copy of the state.
     pub is_gap: bool,
 }
 
@@ -122,7 +175,7 @@ pub enum CursorError {
     },
     /// The cursor is further already, and what it left behind may be trimmed.
     #[error(
-        "the cursor is at version {now} and cannot go back to {version}; remove it to create it anew"
+        "the cursor is at version {now} and cannot go back to {version}; remove it, and create it again"
     )]
     Behind {
         /// The version asked for.
@@ -142,7 +195,7 @@ pub enum CursorError {
 
 impl FeedState {
     /// Creates the state of an engine whose log is synced up to a version and begins with `oldest`.
-    pub fn new(source: FeedSource, cursors: Cursors, synced: u64, oldest: u64) -> Self {
+    pub fn new(source: FeedSource, cursors: Cursors, synced: Synced, oldest: u64) -> Self {
         Self {
             source,
             cursors: Mutex::new(cursors),
@@ -151,16 +204,20 @@ impl FeedState {
             progress: Mutex::new(Progress {
                 synced,
                 oldest,
-                ..Progress::default()
+                has_ended: false,
+                waiting: BTreeMap::new(),
+                next_ticket: 0,
             }),
         }
     }
 
     /// Lets followers read up to a version.
-    pub fn advance(&self, synced: u64) {
+    pub fn advance(&self, synced: Synced) {
         self.wake(|progress| {
-            let advances = synced > progress.synced;
-            progress.synced = progress.synced.max(synced);
+            let advances = synced.position.version > progress.synced.position.version;
+            if advances {
+                progress.synced = synced;
+            }
             advances
         });
     }
@@ -174,10 +231,10 @@ impl FeedState {
         let mut progress = self.progress.lock();
         let waiting = match change(&mut progress) {
             true => std::mem::take(&mut progress.waiting),
-            false => Vec::new(),
+            false => BTreeMap::new(),
         };
         drop(progress);
-        waiting.into_iter().for_each(Waker::wake);
+        waiting.into_values().for_each(Waker::wake);
     }
 
     /// Notes the oldest version that trimming left.
@@ -186,8 +243,13 @@ impl FeedState {
     }
 
     /// Returns the newest version that followers may read.
-    pub fn synced(&self) -> u64 {
+    pub fn synced(&self) -> Synced {
         self.progress.lock().synced
+    }
+
+    /// Returns its number.
+    pub fn synced_version(&self) -> u64 {
+        self.synced().position.version
     }
 
     /// Notes that the primary of this replica has a version.
@@ -201,25 +263,16 @@ impl FeedState {
         primary.saturating_sub(version)
     }
 
-    /// Returns how far a follower may read that wants `version`, or takes its waker until it may.
-    pub fn poll_reach(&self, version: u64, context: &Context<'_>) -> Poll<Reach> {
+    /// Returns a waiter that does not wait yet.
+    pub fn waiter(self: &Arc<Self>) -> FeedWaiter {
         let mut progress = self.progress.lock();
-        if progress.synced >= version {
-            return Poll::Ready(Reach::Version(progress.synced));
+        let ticket = progress.next_ticket;
+        progress.next_ticket += 1;
+        drop(progress);
+        FeedWaiter {
+            feed: self.clone(),
+            ticket,
         }
-        if progress.has_ended {
-            return Poll::Ready(Reach::End);
-        }
-        let waker = context.waker();
-        if !progress.waiting.iter().any(|known| known.will_wake(waker)) {
-            progress.waiting.push(waker.clone());
-        }
-        Poll::Pending
-    }
-
-    /// Waits until a follower may read `version`.
-    pub async fn reach(&self, version: u64) -> Reach {
-        poll_fn(|context| self.poll_reach(version, context)).await
     }
 
     /// Returns all cursors.
@@ -229,7 +282,7 @@ impl FeedState {
         let cursors = cursors.iter().map(|(name, version)| FeedCursor {
             name: name.as_str().to_owned(),
             version: *version,
-            is_gap: version + 1 < oldest,
+            is_gap: version.saturating_add(1) < oldest,
         });
         cursors.collect()
     }
@@ -242,7 +295,7 @@ impl FeedState {
     /// of the cursor, or if the file cannot be written.
     pub fn set_cursor(&self, name: &str, version: u64) -> Result<(), CursorError> {
         let name = CursorName::new(name).ok_or_else(|| CursorError::Name(name.to_owned()))?;
-        let synced = self.synced();
+        let synced = self.synced_version();
         if version > synced {
             return Err(CursorError::Ahead { version, synced });
         }
@@ -303,7 +356,9 @@ impl FeedState {
     /// furthest behind of those that are no gap yet.
     pub fn held(&self, oldest: u64, bytes_max: u64) -> Held {
         let cursors = self.cursors.lock();
-        let behind = cursors.values().filter(|version| **version + 1 >= oldest);
+        let behind = cursors
+            .values()
+            .filter(|version| version.saturating_add(1) >= oldest);
         Held {
             after: behind.min().copied().unwrap_or(u64::MAX),
             bytes_max,

@@ -11,6 +11,7 @@ use trunkline::core::proof::Expected;
 use trunkline_load::{Arrivals, Distribution, Pacing, ProofTop, Workload};
 
 use crate::audit::AuditCommand;
+use crate::backup::BackupArguments;
 use crate::check::CheckArguments;
 use crate::compare::CompareArguments;
 use crate::configuration::ConfigCommand;
@@ -22,6 +23,7 @@ use crate::inspect::InspectArguments;
 use crate::load::LoadArguments;
 use crate::prove::ProveArguments;
 use crate::report::ReportArguments;
+use crate::restore::RestoreArguments;
 use crate::show::ProofCommand;
 use crate::single::{DeleteArguments, GetArguments, PutArguments};
 use crate::sweep::SweepArguments;
@@ -56,6 +58,10 @@ pub(crate) enum Command {
     Import(ImportArguments),
     /// Write all keys and values of a version as `import` reads them, in path order (that of the key hashes).
     Export(ExportArguments),
+    /// Back a directory up into an archive: in an object store, or in another directory.
+    Backup(BackupArguments),
+    /// Restore a version from an archive into a new directory.
+    Restore(RestoreArguments),
     /// Print the value of a key. Exit code 1 if it is absent.
     Get(GetArguments),
     /// Set the value of a key.

@@ -11,6 +11,7 @@ use trunkline::{
     ConfigError, EngineFailure, HistoryError, OpenError, ReadDecisionsError, ReadError,
     RepairError, SnapshotProveError, SubmitError,
 };
+use trunkline_archive::{AccessError, BackupError, LocationError, RestoreError, VerifyError};
 use trunkline_load::compare::{CompareError, RecordError};
 
 use crate::arguments::ArgumentError;
@@ -139,6 +140,18 @@ pub(crate) enum CommandError {
     BrokenOff(#[source] Box<trunkline_load::LoadError>),
     #[error("{} is a replay of {trace:?} and has no plan; use --replay instead", file.display())]
     Replayed { file: PathBuf, trace: String },
+    #[error("name what to back up and where to: --dir and --to")]
+    NoBackup,
+    #[error(transparent)]
+    Location(#[from] LocationError),
+    #[error("the backup failed; what it has written is kept, and the next one continues with it")]
+    Backup(#[from] BackupError),
+    #[error("nothing was restored")]
+    Restore(#[from] RestoreError),
+    #[error("the archive cannot be read")]
+    Archive(#[from] AccessError),
+    #[error("the archive was not verified")]
+    Verify(#[from] VerifyError),
     #[error(transparent)]
     RunFile(#[from] trunkline_load::RunFileError),
 }

@@ -6,6 +6,7 @@
 //! | `report`, `compare` | [`report`], [`compare`] |
 //! | `sweep`, `tune` | [`sweep`], [`tune`]; both run trials by [`trial`] |
 //! | `import`, `export` | [`import`], which submits by [`submitter`]; [`export`] |
+//! | `backup`, `restore` | [`backup`], [`restore`] |
 //! | `get`, `put`, `delete` | [`single`] |
 //! | `prove`, `verify`, `proof show` | [`prove`], [`verify`], [`show`] |
 //! | `history`, `evidence`, `audit` | [`history`], [`evidence`], [`audit`] |
@@ -23,6 +24,7 @@
 
 mod arguments;
 mod audit;
+mod backup;
 mod check;
 mod compare;
 mod configuration;
@@ -39,6 +41,7 @@ mod output;
 mod progress;
 mod prove;
 mod report;
+mod restore;
 mod show;
 mod single;
 mod submitter;
@@ -131,6 +134,8 @@ fn run(command: Command) -> Result<Exit, CommandError> {
         Command::Sweep(arguments) => sweep::run(&arguments),
         Command::Tune(arguments) => tune::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
+        Command::Backup(arguments) => backup::run(&arguments),
+        Command::Restore(arguments) => restore::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),

@@ -24,6 +24,12 @@ use trunkline_core::params::{Salt, TreeParams};
 use trunkline_core::proof::Expected;
 use trunkline_core::record::CommitRecord;
 use trunkline_core::store::effect::{decode_effects as read_effects, encode_effects};
+use trunkline_core::store::archive::SegmentName;
+use trunkline_core::store::archive::manifest::BaseManifest;
+use trunkline_core::store::archive::part::{
+    LeavesWriter, Place, decode_commit_ids, decode_leaves, encode_commit_ids,
+};
+use trunkline_core::store::archive::segment::{Segment, SegmentWriter};
 use trunkline_core::store::manifest::CheckpointManifest;
 use trunkline_core::store::tree_file as tree;
 use trunkline_testkit::counting::{Counting, peak_of};
@@ -120,6 +126,58 @@ pub fn manifest(bytes: &[u8]) {
             assert_eq!(manifest.encode(), bytes);
         }
     }
+}
+
+/// An object of an archive, whichever reads the bytes, as it is and with its checksum made right. Place and name are those
+/// that the bytes state.
+pub fn archive_object(bytes: &[u8]) {
+    for bytes in [bytes.to_vec(), sealed(bytes)] {
+        let field = |at: usize| bytes.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes);
+        let number = |at| field(at).unwrap_or_default();
+        let tree_id = bytes.get(10..42).and_then(|id| id.try_into().ok()).unwrap_or_default();
+        let place = Place {
+            tree_id,
+            version: number(42),
+            index: number(50) as u32,
+        };
+        if let Ok(manifest) = BaseManifest::decode(&bytes) {
+            assert_eq!(manifest.encode(), bytes);
+        }
+        if let Ok(leaves) = decode_leaves(&place, &bytes) {
+            let mut writer = LeavesWriter::new(tree_id, place.version);
+            let all_fit = leaves.into_iter().all(|leaf| writer.push(leaf).is_none());
+            assert!(all_fit, "a part of a few bytes is never full");
+            // The writer counts its parts from 0.
+            if let (0, Some((_, again))) = (place.index, writer.finish()) {
+                assert_eq!(again, bytes);
+            }
+        }
+        if let Ok(commit_ids) = decode_commit_ids(&place, &bytes) {
+            assert_eq!(encode_commit_ids(&place, &commit_ids).1, bytes);
+        }
+        segment_of_an_archive(&tree_id, [number(42), number(50), number(58)], bytes);
+    }
+}
+
+fn segment_of_an_archive(tree_id: &[u8; 32], numbers: [u64; 3], bytes: Vec<u8>) {
+    let [open_epoch, first_version, last_version] = numbers;
+    let name = SegmentName {
+        first_version,
+        last_version,
+        open_epoch,
+    };
+    // No other name is ever read from a listing.
+    if SegmentName::parse(&name.to_string()).is_none() {
+        return;
+    }
+    let Ok(segment) = Segment::decode(tree_id, &name, &bytes.clone().into()) else {
+        return;
+    };
+    let mut writer = SegmentWriter::new(*tree_id, open_epoch, segment.parent);
+    for frame in &segment.frames {
+        writer.push(segment.last.commit_id, frame);
+    }
+    assert_eq!(writer.finish(), Some((name, bytes)));
 }
 
 /// A tree file, as it is and with its checksum made right.

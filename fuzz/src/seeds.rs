@@ -34,6 +34,7 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("decode_frame", examples(&FRAME_EXAMPLES)),
         ("read_stream", messages()),
         ("log_frame", logs()),
+        ("archive_object", examples(&ARCHIVE_EXAMPLES)),
         ("manifest", manifests()),
         ("tree_file", tree_files()),
         ("g1_point", points()),
@@ -42,6 +43,13 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
 }
 
 const HISTORY_EXAMPLES: [&str; 3] = ["ancestor proof", "consistency proof", "evidence"];
+
+const ARCHIVE_EXAMPLES: [&str; 4] = [
+    "part with leaves",
+    "part with commit ids",
+    "manifest of a base",
+    "segment of an archive",
+];
 
 const FRAME_EXAMPLES: [&str; 3] = ["frame", "compressed frame", "beginning"];
 

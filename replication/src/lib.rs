@@ -1,7 +1,7 @@
 //! A primary and its replicas over machines.
 //!
 //! A primary publishes its signed frames to a carrier, and replicas follow. The carrier's stream is log and fence in
-//! one: each append names the message that it comes behind, so that two primaries can never both go on. `SPEC.md` §25
+//! one: each append names the message that it comes behind, so that two primaries can never both go on. `SPEC.md` §26
 //! is the normative text of the messages and of the rules by which they are read.
 //!
 //! * [`wire`]: messages and reports as bytes;
@@ -13,6 +13,7 @@
 //!
 //! Not here: signing and applying frames (`trunkline_core::frame`, `trunkline::Replica`).
 
+mod acknowledge;
 pub mod carrier;
 mod member;
 mod memory;
@@ -26,6 +27,7 @@ mod replica;
 pub mod simulated;
 pub mod wire;
 
+pub use acknowledge::{Acknowledge, AcknowledgeError, UnknownLevel};
 pub use member::{Options, OptionsError, StreamError};
 pub use memory::{Memory, MemoryError};
 pub use primary::{Level, LevelError, Primary, PrimaryFailure, StartError};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use trunkline_core::frame::{Compression, PublicKey, SecretKey};
 use trunkline_core::store::disk::ReadFileError;
 
+use crate::acknowledge::Acknowledge;
 use crate::carrier::{Append, Carried, Carrier, CarrierError, Ends};
 use crate::memory::MemoryError;
 use crate::protocol::{
@@ -40,6 +41,8 @@ pub struct Options {
     pub report: Duration,
     /// Bytes of frames that wait at the primary for the carrier. More stay in the log.
     pub queue_bytes_max: usize,
+    /// The level that [`Primary::acknowledged`](crate::Primary::acknowledged) waits for.
+    pub acknowledge: Acknowledge,
 }
 
 impl Options {
@@ -55,6 +58,7 @@ impl Options {
             beat: Duration::from_secs(1),
             report: Duration::from_millis(100),
             queue_bytes_max: 16 << 20,
+            acknowledge: Acknowledge::default(),
         }
     }
 

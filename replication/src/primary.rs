@@ -14,6 +14,7 @@ use trunkline_core::hash::Digest;
 use trunkline_core::record::CommitRecord;
 use trunkline_core::store::log::{LogEntry, LogPosition};
 
+use crate::acknowledge::Acknowledge;
 use crate::carrier::{Carrier, CarrierError, Ends};
 use crate::member::{self, Options, StreamError};
 use crate::memory::{Memory, MemoryFile};
@@ -101,7 +102,7 @@ pub enum Level {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LevelError {
     /// It may be reached later.
-    #[error("version {version} is not {level:?} yet; version {reached} is. It may become so later")]
+    #[error("version {version} is not {level} yet; version {reached} is. It may become so later")]
     Timeout {
         /// The version that was waited for.
         version: u64,
@@ -111,7 +112,7 @@ pub enum LevelError {
         reached: u64,
     },
     /// This primary will never know. The version may be in the stream, or not.
-    #[error("nobody knows whether version {version} will be {level:?}: {failure}")]
+    #[error("nobody knows whether version {version} will be {level}: {failure}")]
     Failed {
         /// The version that was waited for.
         version: u64,
@@ -150,6 +151,7 @@ impl Progress {
 pub struct Primary {
     engine: Engine,
     epoch: u64,
+    acknowledge: Acknowledge,
     progress: watch::Receiver<Progress>,
     tasks: [JoinHandle<()>; 2],
 }
@@ -207,7 +209,7 @@ impl Primary {
             acknowledgements,
             failure: None,
         });
-        let epoch = claim.publisher.epoch();
+        let (epoch, acknowledge) = (claim.publisher.epoch(), options.acknowledge);
         let verifier = Pinned {
             tree_id: engine.params().tree_id(),
             keys: options.keys.clone(),
@@ -237,6 +239,7 @@ impl Primary {
         Self {
             engine,
             epoch,
+            acknowledge,
             progress,
             tasks,
         }
@@ -250,6 +253,10 @@ impl Primary {
     /// Returns the epoch that it writes in.
     pub fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    pub(crate) fn acknowledge(&self) -> Acknowledge {
+        self.acknowledge
     }
 
     /// Returns the last version that has reached a level.

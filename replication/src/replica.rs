@@ -157,7 +157,7 @@ impl Following {
     /// Returns where it is.
     pub fn status(&self) -> Status {
         let mut status = self.status.borrow().clone();
-        status.synced = self.replica.position().version;
+        status.synced = self.replica.synced_version();
         status
     }
 
@@ -492,7 +492,7 @@ async fn report<C: Carrier>(shared: Arc<Shared<C>>) {
     let mut remember = tokio::time::interval(shared.options.beat);
     let mut look = tokio::time::interval(shared.options.report);
     loop {
-        let version = shared.replica.position().version;
+        let version = shared.replica.synced_version();
         tokio::select! {
             // It becomes ready at once if the replica has failed.
             _ = shared.replica.wait_for(version + 1), if shared.replica.failure().is_none() => {}
@@ -512,11 +512,11 @@ async fn report<C: Carrier>(shared: Arc<Shared<C>>) {
 }
 
 fn current_report<C>(shared: &Shared<C>) -> Report {
-    let snapshot = shared.replica.snapshot();
+    let synced = shared.replica.synced();
     let status = shared.status.borrow();
     Report {
-        synced: LogPosition::of(snapshot.record()),
-        written_in: snapshot.record().open_epoch,
+        synced: synced.position,
+        written_in: synced.open_epoch,
         refuses_below: status.refuses_below,
         epoch: status.epoch,
         sequence: status.sequence,
@@ -534,7 +534,7 @@ async fn remember_resume<C: Carrier>(shared: &Shared<C>) {
     let Some((memory, version)) = resumable else {
         return;
     };
-    if shared.replica.position().version >= version {
+    if shared.replica.synced_version() >= version {
         // What is remembered already is right, too.
         let _later = shared.remember(|own| own.resume = memory.resume).await;
     }

@@ -99,7 +99,7 @@ fn refuse(directory: &Path, remains: Remains) -> Result<(), OpenError> {
 }
 
 /// Creates a directory and its parents durably: a tree is only as durable as the name of its directory.
-fn create_directories(disk: &dyn Disk, directory: &Path) -> io::Result<()> {
+pub(crate) fn create_directories(disk: &dyn Disk, directory: &Path) -> io::Result<()> {
     let parent = directory.parent().unwrap_or(Path::new(""));
     match disk.create_directory(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && parent != directory => {

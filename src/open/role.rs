@@ -10,6 +10,9 @@ use trunkline_core::store::replica_file::{self, REPLICA_FILE};
 use super::creation::unusable;
 use crate::error::OpenError;
 
+/// Highest epoch above which a replica is promoted. It leaves as many for the openings that follow.
+const PROMOTED_ABOVE_MAX: u64 = u64::MAX / 2;
+
 /// What a directory is opened for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -58,15 +61,20 @@ impl Marked {
     }
 
     /// Returns the lowest epoch that may be begun, when the last version was written in `last_epoch`.
-    pub(super) fn epoch_min(&self, role: Role, last_epoch: u64) -> u64 {
-        match role {
-            Role::Primary => last_epoch + 1,
+    pub(super) fn epoch_min(&self, role: Role, last_epoch: u64) -> Result<u64, OpenError> {
+        let above = match role {
+            Role::Primary => last_epoch,
             // The segments of a replica count its openings alone.
-            Role::Replica => 1,
+            Role::Replica => 0,
             Role::Promoted { above_epoch } => {
-                last_epoch.max(above_epoch).max(self.epoch.unwrap_or(0)) + 1
+                let above = last_epoch.max(above_epoch).max(self.epoch.unwrap_or(0));
+                match above <= PROMOTED_ABOVE_MAX {
+                    true => above,
+                    false => return Err(OpenError::Epoch { above }),
+                }
             }
-        }
+        };
+        Ok(above.saturating_add(1))
     }
 
     /// Marks a directory in which a replica is created. Before the tree file: without the mark it would be a primary's.

@@ -51,15 +51,14 @@ pub(super) fn follows(
             last: last.open_epoch,
         });
     }
-    let first = last.last_sequence + 1;
-    let numbered = outcomes.iter().zip(first..);
-    let mut are_in_order = record.first_sequence == first && !outcomes.is_empty();
+    let first = outcomes.first().map(|outcome| outcome.sequence);
+    let mut are_in_order = first == Some(record.first_sequence);
     let mut root = provisional_before(last, record);
     let mut sequence = last.last_sequence;
-    for (outcome, expected) in numbered {
-        are_in_order &= outcome.sequence == expected;
+    for outcome in outcomes {
+        are_in_order &= sequence.checked_add(1) == Some(outcome.sequence);
         root = provisional_root(&root, &outcome.submission);
-        sequence = expected;
+        sequence = outcome.sequence;
     }
     match are_in_order && sequence == record.last_sequence && root == record.provisional_root {
         true => Ok(()),

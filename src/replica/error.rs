@@ -47,7 +47,7 @@ pub enum ApplyError {
     /// The primary committed something else as a version that is here.
     #[error(
         "version {version} has commit id {} at the primary and {} here: one of them has other versions than were \
-         replicated; find out which, and begin that one anew",
+         replicated; find out which, and restore that one from a backup",
         hex(primary),
         hex(here)
     )]
@@ -73,21 +73,28 @@ pub enum ApplyError {
         last: u64,
     },
     /// The outcomes cannot be read, or do not have the digest that the record names.
-    #[error("the outcomes of version {version} are not those that its record names")]
+    #[error(
+        "the outcomes of version {version} are not those that its record names: its primary signed what it did not commit; \
+         check its directory with `trunkline check`"
+    )]
     Outcomes {
         /// The version of the frame.
         version: u64,
     },
     /// The submissions do not follow from those of the last version, or do not lead to the provisional root.
     #[error(
-        "the submissions of version {version} do not lead from the version before it to the record"
+        "the submissions of version {version} do not lead from the version before it to the record: its primary signed what \
+         it did not commit; check its directory with `trunkline check`"
     )]
     Submissions {
         /// The version of the frame.
         version: u64,
     },
     /// The effects cannot be read.
-    #[error("the effects of version {version} cannot be read")]
+    #[error(
+        "the effects of version {version} cannot be read: its primary signed what it did not commit; check its directory \
+         with `trunkline check`"
+    )]
     Effects {
         /// The version of the frame.
         version: u64,
@@ -106,16 +113,18 @@ pub enum ApplyError {
 ///
 /// ```
 /// let error = trunkline::WaitError::Timeout { version: 9, reached: 7 };
-/// assert_eq!(error.to_string(), "version 9 has not come in time; the newest here is 7");
+/// assert_eq!(error.to_string(), "version 9 was not synced here in time; the newest that is has number 7");
 /// ```
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum WaitError {
     /// The version has not come in time.
-    #[error("version {version} has not come in time; the newest here is {reached}")]
+    #[error(
+        "version {version} was not synced here in time; the newest that is has number {reached}"
+    )]
     Timeout {
         /// The version that was waited for.
         version: u64,
-        /// The newest version here.
+        /// The newest version that is synced here.
         reached: u64,
     },
     /// The replica has failed or was shut down.

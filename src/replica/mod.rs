@@ -8,6 +8,7 @@
 mod check;
 mod error;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use parking_lot::Mutex;
 use trunkline_actors::admission::Permit;
 use trunkline_actors::config::Config;
 use trunkline_actors::failure::EngineFailure;
-use trunkline_actors::feed::{CursorError, FeedCursor, Reach};
+use trunkline_actors::feed::{CursorError, FeedCursor, Reach, Synced};
 use trunkline_actors::message::{GivenVersion, Submission};
 use trunkline_actors::metrics::MetricsSnapshot;
 use trunkline_actors::runtime::clock;
@@ -25,6 +26,7 @@ use trunkline_actors::state::State;
 use trunkline_actors::state::read::ReadError;
 use trunkline_core::batch::PreparedBatch;
 use trunkline_core::frame::{Frame, PublicKey};
+use trunkline_core::hash::Digest;
 use trunkline_core::outcome::SubmissionOutcome;
 use trunkline_core::params::TreeParams;
 use trunkline_core::record::CommitRecord;
@@ -79,10 +81,37 @@ pub struct Replica {
 #[derive(Debug)]
 struct Shared {
     keys: Vec<PublicKey>,
-    /// The record of the last version that was taken, durable or not.
-    last: Mutex<CommitRecord>,
+    taken: Mutex<Taken>,
     /// How the directory was opened.
     builder: Mutex<EngineBuilder>,
+}
+
+/// The versions that were taken, durable or not.
+#[derive(Debug)]
+struct Taken {
+    /// The record of the last one.
+    last: CommitRecord,
+    /// Commit ids of the last few, of all that cannot be read yet.
+    commit_ids: VecDeque<Digest>,
+}
+
+impl Taken {
+    /// Takes the next version, when versions up to `published` can be read.
+    fn push(&mut self, record: &CommitRecord, published: u64) {
+        self.commit_ids.push_back(record.commit_id());
+        self.last = record.clone();
+        let unpublished = record.version.saturating_sub(published);
+        while self.commit_ids.len() as u64 > unpublished {
+            self.commit_ids.pop_front();
+        }
+    }
+
+    /// Returns the commit id of a version up to the last one, if it is kept here.
+    fn commit_id(&self, version: u64) -> Option<Digest> {
+        let before_last = usize::try_from(self.last.version.checked_sub(version)?).ok()?;
+        let index = self.commit_ids.len().checked_sub(before_last + 1)?;
+        self.commit_ids.get(index).copied()
+    }
 }
 
 impl EngineBuilder {
@@ -113,9 +142,13 @@ impl EngineBuilder {
 impl Replica {
     fn new(engine: Engine, keys: Vec<PublicKey>, builder: EngineBuilder) -> Self {
         let last = engine.snapshot().record().clone();
+        let taken = Taken {
+            last,
+            commit_ids: VecDeque::new(),
+        };
         let shared = Shared {
             keys,
-            last: Mutex::new(last),
+            taken: Mutex::new(taken),
             builder: Mutex::new(builder),
         };
         Self {
@@ -137,7 +170,7 @@ impl Replica {
     ///
     /// Returns an [`ApplyError`] for a frame that is not the next version of the primary. Nothing has changed then.
     pub async fn apply(&self, frame: Frame) -> Result<(), ApplyError> {
-        let Some(checked) = self.check(frame).await? else {
+        let Some(checked) = self.check(frame)? else {
             return Ok(());
         };
         let (operations, bytes) = checked.weight();
@@ -153,7 +186,7 @@ impl Replica {
     ///
     /// As [`Self::apply`].
     pub fn apply_blocking(&self, frame: Frame) -> Result<(), ApplyError> {
-        let Some(checked) = block_on(self.check(frame))? else {
+        let Some(checked) = self.check(frame)? else {
             return Ok(());
         };
         let (operations, bytes) = checked.weight();
@@ -164,7 +197,7 @@ impl Replica {
     }
 
     /// Checks a frame; `None` if it is a version that is here already.
-    async fn check(&self, frame: Frame) -> Result<Option<Checked>, ApplyError> {
+    fn check(&self, frame: Frame) -> Result<Option<Checked>, ApplyError> {
         let running = self.engine.running();
         running.context.health.check()?;
         frame.verify(&self.shared.keys)?;
@@ -173,9 +206,9 @@ impl Replica {
             return Err(ApplyError::OtherTree);
         }
         running.context.feed.observe_primary(entry.record.version);
-        let last = self.shared.last.lock().version;
+        let last = self.shared.taken.lock().last.version;
         if entry.record.version <= last {
-            self.compare(&entry.record).await?;
+            self.compare(&entry.record)?;
             return Ok(None);
         }
         let (batch, outcomes) = check::content(&state.params, &entry)?;
@@ -191,13 +224,16 @@ impl Replica {
     }
 
     /// Compares a version that was taken before with the one that is here.
-    async fn compare(&self, record: &CommitRecord) -> Result<(), ApplyError> {
+    fn compare(&self, record: &CommitRecord) -> Result<(), ApplyError> {
         let version = record.version;
-        if let Err(WaitError::Engine(failure)) = self.wait_for(version).await {
-            return Err(failure.into());
-        }
-        let here = self.state().history.commit_id(version);
-        let here = here.map_err(ApplyError::History)?;
+        let taken = self.shared.taken.lock().commit_id(version);
+        let here = match taken {
+            Some(commit_id) => commit_id,
+            None => {
+                let stored = self.state().history.commit_id(version);
+                stored.map_err(ApplyError::History)?
+            }
+        };
         match record.commit_id() {
             primary if primary == here => Ok(()),
             primary => Err(ApplyError::Diverged {
@@ -211,15 +247,23 @@ impl Replica {
     /// Sends a version into the pipeline, if it is the next one.
     fn enqueue(&self, checked: Checked, permit: Permit) -> Result<(), ApplyError> {
         let running = self.engine.running();
-        let mut last = self.shared.last.lock();
-        let record = &checked.given.record;
-        if record.version != last.version + 1 {
-            return Err(ApplyError::NotNext {
-                version: record.version,
-                next: last.version + 1,
-            });
+        let published = self.state().versions.newest().number();
+        let mut taken = self.shared.taken.lock();
+        let (record, last) = (&checked.given.record, &taken.last);
+        match record.version.saturating_sub(last.version) {
+            // Another caller was first.
+            0 => {
+                drop(taken);
+                return self.compare(record);
+            }
+            1 => check::follows(last, record, &checked.outcomes)?,
+            _ => {
+                return Err(ApplyError::NotNext {
+                    version: record.version,
+                    next: last.version + 1,
+                });
+            }
         }
-        check::follows(&last, record, &checked.outcomes)?;
         let sequencer = running.sequencer.lock();
         running.context.health.check()?;
         if sequencer.closed {
@@ -230,7 +274,7 @@ impl Replica {
         let issued = running
             .issuer
             .issue(sequence, provisional_root, accepted_at);
-        *last = record.clone();
+        taken.push(record, published);
         let wakes = running.pipeline.submit(Submission {
             sequence,
             provisional_root,
@@ -241,21 +285,23 @@ impl Replica {
             accepted_at,
         });
         drop(sequencer);
-        drop(last);
+        drop(taken);
         if wakes {
             running.pipeline.wake();
         }
         Ok(())
     }
 
-    /// Waits until a version, or a later one, is durable here and can be read.
+    /// Waits until a version, or a later one, is synced here and can be read. In durability mode `os` that may be only when
+    /// the replica is drained by a shutdown.
     ///
     /// # Errors
     ///
     /// Fails if the replica failed or was shut down before.
     pub async fn wait_for(&self, version: u64) -> Result<(), WaitError> {
         let context = &self.engine.running().context;
-        match context.feed.reach(version).await {
+        let mut waiter = context.feed.waiter();
+        match waiter.reach(version).await {
             Reach::Version(_) => Ok(()),
             Reach::End => Err(context.health.cause().into()),
         }
@@ -267,11 +313,14 @@ impl Replica {
     ///
     /// As [`Self::wait_for`], and with [`WaitError::Timeout`] if the version has not come by then.
     pub fn wait_for_blocking(&self, version: u64, timeout: Duration) -> Result<(), WaitError> {
-        let waited = block_on_until(self.wait_for(version), clock::now() + timeout);
+        let Some(deadline) = clock::now().checked_add(timeout) else {
+            return block_on(self.wait_for(version));
+        };
+        let waited = block_on_until(self.wait_for(version), deadline);
         waited.unwrap_or_else(|| {
             Err(WaitError::Timeout {
                 version,
-                reached: self.position().version,
+                reached: self.engine.synced_version(),
             })
         })
     }
@@ -285,17 +334,28 @@ impl Replica {
     /// Returns by how many versions this replica is behind its primary, as far as it knows.
     pub fn lag_versions(&self) -> u64 {
         let feed = &self.engine.running().context.feed;
-        feed.lag_versions(feed.synced())
+        feed.lag_versions(feed.synced_version())
     }
 
-    /// Returns the last version that is durable here.
+    /// Returns the last version that is durable here, in the sense of the durability mode: only in mode `sync` is it
+    /// synced always.
     pub fn position(&self) -> LogPosition {
         LogPosition::of(self.snapshot().record())
     }
 
+    /// Returns the last version that is synced here, whatever the durability mode: no power loss takes it back.
+    pub fn synced(&self) -> Synced {
+        self.engine.running().context.feed.synced()
+    }
+
+    /// Returns its number.
+    pub fn synced_version(&self) -> u64 {
+        self.engine.synced_version()
+    }
+
     /// Returns the last version that was taken, durable here or not: the next frame must follow it.
     pub fn last_taken(&self) -> LogPosition {
-        LogPosition::of(&self.shared.last.lock())
+        LogPosition::of(&self.shared.taken.lock().last)
     }
 
     /// Returns the value of a key at the last durable version, or `None` if it has none there.

@@ -6,6 +6,7 @@ mod checkpoint;
 mod creation;
 mod damage;
 mod directories;
+mod following;
 mod killed;
 mod missing;
 mod open_at;

@@ -1,7 +1,8 @@
 //! The feed: versions in order, durable ones only, for whoever follows the engine.
 
 use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 
 use futures_core::Stream;
 use trunkline::config::{DurabilityMode, KzgMode};
@@ -271,5 +272,37 @@ fn a_feed_that_nobody_reads_holds_up_nothing() {
             );
         }
         drop(unread);
+    });
+}
+
+struct Ignoring;
+
+impl Wake for Ignoring {
+    fn wake(self: Arc<Self>) {}
+}
+
+/// Whoever waits with a time limit on an idle engine does so again and again.
+#[test]
+fn a_feed_that_is_dropped_while_it_waits_leaves_nothing() {
+    without_hanging(|| {
+        let engine = Rig::new().open();
+        let woken = Arc::new(Ignoring);
+        let waker = Waker::from(woken.clone());
+        let mut feed = engine.feed(1);
+        for _ in 0..3 {
+            let mut dropped = engine.feed(1);
+            let mut context = Context::from_waker(&waker);
+            assert!(
+                std::pin::Pin::new(&mut dropped)
+                    .poll_next(&mut context)
+                    .is_pending()
+            );
+            drop(dropped);
+            // A wait on a feed that stays is given up, too.
+            let mut waiting = Box::pin(feed.next_entry());
+            assert!(waiting.as_mut().poll(&mut context).is_pending());
+        }
+        drop((feed, waker));
+        assert_eq!(Arc::strong_count(&woken), 1);
     });
 }

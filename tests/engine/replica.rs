@@ -407,7 +407,9 @@ fn a_replica_serves_what_it_has_synced_whatever_its_durability_mode() {
         // Nothing syncs it: it may not be told to be here.
         let waited = replica.wait_for_blocking(1, Duration::from_millis(20));
         assert!(matches!(waited, Err(WaitError::Timeout { .. })));
+        assert_eq!(replica.synced().position.version, 0);
         replica.shutdown_blocking().unwrap();
+        assert_eq!(replica.synced().position.commit_id, durable.commit_id);
         assert!(
             replica
                 .wait_for_blocking(durable.version, HANGS_AFTER)
@@ -442,4 +444,131 @@ fn a_replica_catches_up_across_checkpoints_and_restarts() {
         let replica = open_replica(&there, &primary);
         assert_eq!(replica.snapshot().root(), primary.snapshot().root());
     });
+}
+
+/// In mode `os` nothing syncs a version, and a carrier may bring it more than once.
+#[test]
+fn a_version_that_comes_again_before_it_is_synced_is_ignored_or_named() {
+    without_hanging(|| {
+        let (here, mut there) = (Rig::new(), Rig::new());
+        there.config.durability.mode = DurabilityMode::Os;
+        let primary = here.open();
+        let replica = open_replica(&there, &primary);
+        for version in 1..=3 {
+            let entry = next_entry(&primary);
+            apply(&replica, entry.clone()).unwrap();
+            apply(&replica, entry.clone()).unwrap();
+            let mut other = entry;
+            other.record.key_count += 1;
+            let differs = apply(&replica, other).unwrap_err();
+            let ApplyError::Diverged { version: named, .. } = differs else {
+                panic!("{differs}");
+            };
+            assert_eq!(named, version);
+        }
+        assert_eq!(replica.last_taken().version, 3);
+    });
+}
+
+#[test]
+fn callers_that_apply_the_same_versions_at_once_all_succeed() {
+    without_hanging(|| {
+        let (_here, primary, _there, replica) = pair();
+        for number in 0..200 {
+            put(&primary, "key", &format!("{number}"));
+        }
+        let entries = entries(&primary, 4);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for entry in &entries {
+                        apply(&replica, entry.clone()).unwrap();
+                    }
+                });
+            }
+        });
+        replica.wait_for_blocking(203, HANGS_AFTER).unwrap();
+        assert_same(&primary, &replica);
+    });
+}
+
+#[test]
+fn a_wait_without_an_end_waits() {
+    without_hanging(|| {
+        let (_here, primary, _there, replica) = pair();
+        let waiting = std::thread::spawn({
+            let replica = replica.clone();
+            move || replica.wait_for_blocking(4, Duration::MAX)
+        });
+        apply(&replica, next_entry(&primary)).unwrap();
+        waiting.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn an_epoch_that_leaves_none_above_it_is_refused_and_the_replica_stays_one() {
+    without_hanging(|| {
+        let (_here, primary, there, replica) = pair();
+        for epoch in [u64::MAX, u64::MAX - 1] {
+            let replica = match replica.failure() {
+                None => replica.clone(),
+                Some(_) => open_replica(&there, &primary),
+            };
+            let refused = replica.promote_blocking(epoch).unwrap_err();
+            assert!(matches!(refused, OpenError::Epoch { above } if above == epoch));
+        }
+        let replica = open_replica(&there, &primary);
+        catch_up(&replica, &primary);
+        let promoted = replica.promote_blocking(u64::MAX / 2).unwrap();
+        put(&promoted, "key", "value");
+        assert_eq!(promoted.snapshot().record().open_epoch, u64::MAX / 2 + 1);
+    });
+}
+
+#[test]
+fn a_replica_has_the_evidence_of_its_primary_and_so_has_a_replica_of_it() {
+    without_hanging(|| {
+        let keeps = |config: &mut trunkline::Config| config.versions.retain_versions = 1000;
+        let (here, there, third) = (Rig::with(keeps), Rig::with(keeps), Rig::with(keeps));
+        let mut primary = here.open();
+        let mut replica = open_replica(&there, &primary);
+        let second = open_replica(&third, &primary);
+        for round in 0..6 {
+            let mut evidence = Vec::new();
+            for number in 0..8_u8 {
+                let refused = step_of(number, round);
+                let receipt = primary.submit_blocking(batch(&refused)).unwrap();
+                receipt.durable_blocking().unwrap();
+                evidence.push((receipt.sequence(), receipt.evidence_blocking().unwrap()));
+            }
+            catch_up(&replica, &primary);
+            for entry in entries(&primary, second.last_taken().version + 1) {
+                apply(&second, entry).unwrap();
+            }
+            second
+                .wait_for_blocking(replica.position().version, HANGS_AFTER)
+                .unwrap();
+            for (sequence, evidence) in evidence {
+                for replica in [&replica, &second] {
+                    let snapshot = replica.snapshot_at(evidence.record.version).unwrap();
+                    assert_eq!(snapshot.evidence(sequence).unwrap(), evidence);
+                }
+            }
+            assert_same(&primary, &replica);
+            if round % 2 == 0 {
+                primary.shutdown_blocking().unwrap();
+                primary = here.open();
+                replica.shutdown_blocking().unwrap();
+                replica = open_replica(&there, &primary);
+            }
+        }
+    });
+}
+
+fn step_of(number: u8, round: u8) -> Step {
+    Step {
+        changes: vec![(number, Some(round))],
+        requires_absent: number.is_multiple_of(3).then_some(number),
+        metadata: number.is_multiple_of(4),
+    }
 }

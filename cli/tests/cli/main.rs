@@ -8,6 +8,7 @@ mod terminal;
 
 mod arguments;
 mod audit;
+mod backup;
 mod check;
 mod compare;
 mod configuration;

@@ -66,10 +66,10 @@ pub enum CursorsError {
     #[error("its format is {0}; this build reads format {FORMAT}: use a build that reads it")]
     Format(u16),
     /// Wrong length or checksum, or fields that contradict each other.
-    #[error("it is damaged; remove it, and create the cursors anew")]
+    #[error("it is damaged; remove it, and create the cursors again")]
     Damaged,
     /// The cursors of another tree.
-    #[error("it belongs to another tree; remove it, and create the cursors anew")]
+    #[error("it belongs to another tree; remove it, and create the cursors again")]
     Tree,
 }
 

@@ -11,6 +11,7 @@
 //! The log and the small files reach the machine through [`disk::Disk`], so that
 //! [`simulated::SimulatedDisk`] can lose power under them at every call.
 
+pub mod archive;
 pub mod disk;
 pub mod effect;
 pub mod feed_cursors;

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod archive_objects;
 mod decoders;
 mod effects;
 mod file_reuse;
@@ -19,6 +20,7 @@ mod log_crashes;
 mod log_damage;
 mod log_examination;
 mod log_following;
+mod log_following_crashes;
 mod log_poisoning;
 mod log_read_only;
 mod log_recycling;

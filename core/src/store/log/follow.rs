@@ -213,7 +213,7 @@ impl LogFollower {
 }
 
 impl OpenSegment {
-    /// Reads the entry at the offset and steps behind it. If what was read ahead is older than the entry, reads it anew.
+    /// Reads the entry at the offset and steps behind it. If what was read ahead is older than the entry, reads it again.
     fn read(&mut self, path: &Path) -> Result<Result<LogEntry, FrameError>, ReadLogError> {
         let in_file = |source| ReadLogError::Io {
             path: path.to_owned(),

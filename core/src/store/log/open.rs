@@ -203,6 +203,7 @@ impl FoundLog {
             open_epoch,
             segments,
             spares: Vec::new(),
+            has_unsynced_removal: true,
             active,
             buffer: Vec::new(),
             last: survey.last,

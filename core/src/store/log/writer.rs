@@ -118,6 +118,8 @@ pub struct CommitLog {
     pub(super) segments: Vec<SegmentName>,
     /// Files of dead segments, under names that mean nothing.
     pub(super) spares: Vec<PathBuf>,
+    /// Whether a segment has lost its name since the directory was synced.
+    pub(super) has_unsynced_removal: bool,
     pub(super) active: SegmentWriter,
     /// Frames that the system does not have yet.
     pub(super) buffer: Vec<u8>,
@@ -337,6 +339,7 @@ impl CommitLog {
         }
         .map_err(io)?;
         next.publish(disk).map_err(io)?;
+        self.has_unsynced_removal = false;
         last_segment::write(disk, directory, &self.tree_id, segment).map_err(io)?;
         self.active = next;
         self.segments.push(segment);
@@ -346,6 +349,12 @@ impl CommitLog {
     fn try_trim(&mut self, version: u64, held: Held) -> Result<u64, LogWriteError> {
         let (count, held_bytes) = self.trimmed(version, held)?;
         for segment in self.segments.drain(..count) {
+            // After a crash no segment may be back without those behind it: a follower would read what they supersede, or
+            // find a hole.
+            if std::mem::replace(&mut self.has_unsynced_removal, true) {
+                let synced = self.disk.sync_directory(&self.directory);
+                synced.map_err(|source| LogWriteError::Io { segment, source })?;
+            }
             let path = self.directory.join(segment.to_string());
             let own = segment.open_epoch == self.open_epoch;
             let done = if own && self.spares.len() < SPARES_MAX {

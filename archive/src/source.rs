@@ -1,0 +1,125 @@
+//! What is archived: a running engine, or the directory of one that is closed.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use trunkline::config::DurabilityMode;
+use trunkline::core::params::TreeParams;
+use trunkline::core::store::disk::OsDisk;
+use trunkline::core::store::log::{FollowError, LOG_DIRECTORY, LogEntry, LogFollower};
+use trunkline::{Engine, EngineFailure, Feed, FeedError, OpenError, ReadOnly, Replica, Snapshot};
+
+/// A tree that is archived.
+///
+/// ```
+/// # let directory = tempfile::tempdir()?;
+/// # let config = trunkline::Config::in_directory(directory.path());
+/// # trunkline::Engine::open_blocking(config)?.shutdown_blocking()?;
+/// let closed = trunkline_archive::Source::directory(directory.path())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub enum Source {
+    /// A running engine.
+    Engine(Engine),
+    /// A running replica.
+    Replica(Replica),
+    /// A directory that no engine has open. It is locked meanwhile.
+    Directory(ClosedDirectory),
+}
+
+/// A directory that no engine has open.
+#[derive(Debug)]
+pub struct ClosedDirectory {
+    path: PathBuf,
+    tree: ReadOnly,
+}
+
+/// The entries of a source from a version on.
+pub(crate) enum Entries {
+    Feed(Feed),
+    Log(LogFollower),
+}
+
+impl Source {
+    /// Opens a directory that no engine has open. Blocks while it reads and checks all leaves and the log.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReadOnly::open`].
+    pub fn directory(path: &Path) -> Result<Self, OpenError> {
+        Ok(Self::Directory(ClosedDirectory {
+            path: path.to_owned(),
+            tree: ReadOnly::open(path)?,
+        }))
+    }
+
+    pub(crate) fn params(&self) -> TreeParams {
+        match self {
+            Self::Engine(engine) => engine.params(),
+            Self::Replica(replica) => replica.params(),
+            Self::Directory(closed) => closed.tree.inspect().params,
+        }
+    }
+
+    /// Returns a snapshot of the newest version, once no loss of power can take it back. Where versions are durable long
+    /// before they are synced, it is that of the newest one that is synced; `None` if that is no longer kept.
+    pub(crate) async fn snapshot(&self) -> Result<Option<Snapshot>, FeedError> {
+        let (newest, mut feed) = match self {
+            Self::Directory(closed) => return Ok(Some(closed.tree.snapshot())),
+            Self::Engine(engine) if engine.config().durability.mode == DurabilityMode::Os => {
+                return Ok(engine.snapshot_at(engine.synced_version()).ok());
+            }
+            Self::Engine(engine) => {
+                let newest = engine.snapshot();
+                let feed = engine.feed(newest.version());
+                (newest, feed)
+            }
+            Self::Replica(replica) => {
+                let newest = replica.snapshot();
+                let feed = replica.feed(newest.version());
+                (newest, feed)
+            }
+        };
+        if newest.version() == 0 {
+            return Ok(Some(newest));
+        }
+        match feed.next_entry().await {
+            // What was trimmed was synced before.
+            Some(Ok(_) | Err(FeedError::Gap { .. })) => Ok(Some(newest)),
+            Some(Err(error)) => Err(error),
+            None => Err(EngineFailure::Closed.into()),
+        }
+    }
+
+    pub(crate) fn entries(&self, from: u64) -> Entries {
+        match self {
+            Self::Engine(engine) => Entries::Feed(engine.feed(from)),
+            Self::Replica(replica) => Entries::Feed(replica.feed(from)),
+            Self::Directory(closed) => {
+                let log = closed.path.join(LOG_DIRECTORY);
+                let tree_id = closed.tree.snapshot().record().tree_id;
+                Entries::Log(LogFollower::new(Arc::new(OsDisk), &log, tree_id, from))
+            }
+        }
+    }
+}
+
+impl Entries {
+    /// Returns the next entry, which the source has.
+    pub(crate) async fn next(&mut self) -> Result<LogEntry, FeedError> {
+        match self {
+            Self::Feed(feed) => {
+                let ended = || Err(EngineFailure::Closed.into());
+                feed.next_entry().await.unwrap_or_else(ended)
+            }
+            Self::Log(log) => log.read_next().map_err(|error| match error {
+                FollowError::Gap { wanted, oldest } => FeedError::Gap {
+                    wanted,
+                    oldest: oldest.unwrap_or(wanted + 1),
+                },
+                FollowError::Log(error) => error.into(),
+            }),
+        }
+    }
+}

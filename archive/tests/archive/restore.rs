@@ -1,0 +1,302 @@
+//! Restoring: every version, what is trusted, and what is refused.
+
+use trunkline::core::frame::SecretKey;
+use trunkline::core::record::Root;
+use trunkline::{Engine, OpenError};
+use trunkline_archive::{Archive, BasePolicy, RestoreError, RouteError, Shown, Source, Trust};
+
+use crate::support::{Rig, key, memory_archive, objects, root_in};
+
+/// An archive with a base of version 2 and segments up to 6.
+async fn archived(key: Option<SecretKey>) -> (Rig, Archive, Vec<Root>) {
+    let mut rig = Rig::new();
+    let archive = rig.local_archive();
+    let mut roots = rig.write(2);
+    archive
+        .back_up(&rig.closed(), BasePolicy::IfNeeded, key.clone())
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        roots.extend(rig.write(2));
+        archive
+            .back_up(&rig.closed(), BasePolicy::IfNeeded, key.clone())
+            .await
+            .unwrap();
+    }
+    (rig, archive, roots)
+}
+
+#[tokio::test]
+async fn every_archived_version_is_restored_with_its_commit_id() {
+    let (rig, archive, roots) = archived(None).await;
+    for root in &roots[1..] {
+        let (restored, found) = rig.restored(&archive, Some(root.version)).await;
+        assert_eq!(found, *root);
+        assert_eq!(restored.position.commit_id, root.commit_id);
+        assert_eq!(restored.shown, Shown::Consistent);
+    }
+    let (restored, found) = rig.restored(&archive, None).await;
+    assert_eq!((restored.base.version, found), (2, roots[5]));
+}
+
+#[tokio::test]
+async fn what_is_restored_is_a_replica_that_writes_in_a_higher_epoch() {
+    let (rig, archive, roots) = archived(None).await;
+    let config = rig.config("restored");
+    let restored = archive
+        .restore(Some(3), &config, &Trust::default())
+        .await
+        .unwrap();
+    assert_eq!(restored.epoch_max, 3);
+    let refused = Engine::open_blocking(config.clone());
+    assert!(matches!(refused, Err(OpenError::IsReplica { .. })));
+    let replica = Engine::builder(config)
+        .open_replica_blocking(vec![])
+        .unwrap();
+    assert_eq!(replica.snapshot().root(), roots[2]);
+    // Nobody says here which epochs were archived.
+    let engine = replica.promote_blocking(0).unwrap();
+    let durable = engine
+        .put_blocking("a", "b")
+        .unwrap()
+        .durable_blocking()
+        .unwrap();
+    let snapshot = engine.snapshot_at(durable.version).unwrap();
+    assert!(snapshot.record().open_epoch > restored.epoch_max);
+    assert_eq!(snapshot.record().parent, roots[2].commit_id);
+}
+
+#[tokio::test]
+async fn a_version_before_or_after_the_archive_is_refused_by_name() {
+    let (rig, archive, _) = archived(None).await;
+    let config = rig.config("restored");
+    let restore = async |version| {
+        archive
+            .restore(Some(version), &config, &Trust::default())
+            .await
+            .unwrap_err()
+    };
+    let RestoreError::Route(before) = restore(1).await else {
+        panic!()
+    };
+    assert_eq!(
+        before,
+        RouteError::BeforeBases {
+            wanted: 1,
+            oldest: 2
+        }
+    );
+    let RestoreError::Route(after) = restore(7).await else {
+        panic!()
+    };
+    assert_eq!(after, RouteError::AfterEnd { wanted: 7, last: 6 });
+    assert!(!rig.path("restored").exists());
+}
+
+#[tokio::test]
+async fn a_hole_is_named_and_a_new_base_mends_it() {
+    let (mut rig, archive, _) = archived(None).await;
+    let segments = objects(&rig.path("archive/segments"));
+    std::fs::remove_file(&segments[0]).unwrap();
+    let config = rig.config("restored");
+    let error = archive
+        .restore(None, &config, &Trust::default())
+        .await
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("no segment with the versions 3 to 4"),
+        "{error}"
+    );
+    assert!(error.to_string().contains("backup --base"), "{error}");
+    let roots = rig.write(1);
+    archive
+        .back_up(&rig.closed(), BasePolicy::Always, None)
+        .await
+        .unwrap();
+    assert_eq!(rig.restored(&archive, None).await.1, roots[0]);
+}
+
+#[tokio::test]
+async fn a_directory_with_files_is_left_alone() {
+    let (rig, archive, _) = archived(None).await;
+    std::fs::create_dir(rig.path("restored")).unwrap();
+    let restore = async || {
+        archive
+            .restore(None, &rig.config("restored"), &Trust::default())
+            .await
+    };
+    std::fs::write(rig.path("restored/note"), "mine").unwrap();
+    assert!(matches!(
+        restore().await,
+        Err(RestoreError::NotEmpty { .. })
+    ));
+    assert_eq!(objects(&rig.path("restored")).len(), 1);
+    std::fs::remove_file(rig.path("restored/note")).unwrap();
+    restore().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_interrupted_restore_leaves_no_target_and_is_made_again() {
+    let (rig, archive, roots) = archived(None).await;
+    // What a killed restore leaves: a directory under another name, at an older version.
+    let other = rig.config("restored.restoring");
+    archive
+        .restore(Some(3), &other, &Trust::default())
+        .await
+        .unwrap();
+    std::fs::create_dir(rig.path("restored.restoring.unfinished")).unwrap();
+    assert!(
+        matches!(
+            Engine::builder(rig.config("restored")).open_replica_blocking(vec![]),
+            Ok(replica) if replica.position().version == 0
+        ) || !rig.path("restored").exists()
+    );
+    std::fs::remove_dir_all(rig.path("restored")).unwrap();
+    assert_eq!(rig.restored(&archive, None).await.1, roots[5]);
+    assert!(!rig.path("restored.restoring").exists());
+    assert!(!rig.path("restored.restoring.unfinished").exists());
+}
+
+#[tokio::test]
+async fn a_directory_of_somebody_else_is_not_taken_for_an_interrupted_restore() {
+    let (rig, archive, _) = archived(None).await;
+    std::fs::create_dir(rig.path("restored.restoring")).unwrap();
+    std::fs::write(rig.path("restored.restoring/thesis"), "mine").unwrap();
+    let config = rig.config("restored");
+    let refused = archive.restore(None, &config, &Trust::default()).await;
+    assert!(
+        matches!(refused, Err(RestoreError::NotEmpty { path }) if path.ends_with("restored.restoring"))
+    );
+    assert!(rig.path("restored.restoring/thesis").exists());
+}
+
+#[tokio::test]
+async fn a_replica_catches_up_from_the_frames_of_an_archive() {
+    let (rig, archive, roots) = archived(Some(key())).await;
+    let config = rig.config("restored");
+    archive
+        .restore(Some(2), &config, &Trust::default())
+        .await
+        .unwrap();
+    let builder = Engine::builder(config);
+    let replica = builder.open_replica_blocking(vec![key().public()]).unwrap();
+    loop {
+        let frames = archive
+            .frames(replica.last_taken().version + 1)
+            .await
+            .unwrap();
+        if frames.is_empty() {
+            break;
+        }
+        for frame in frames {
+            replica.apply(frame).await.unwrap();
+        }
+    }
+    replica.wait_for(6).await.unwrap();
+    assert_eq!(replica.snapshot().root(), roots[5]);
+    // A replica is backed up like an engine.
+    let source = Source::Replica(replica.clone());
+    let again = memory_archive();
+    again
+        .back_up(&source, BasePolicy::IfNeeded, None)
+        .await
+        .unwrap();
+    replica.shutdown_blocking().unwrap();
+    drop((source, replica));
+    std::fs::remove_dir_all(rig.path("restored")).unwrap();
+    assert_eq!(rig.restored(&again, None).await.1, roots[5]);
+}
+
+#[tokio::test]
+async fn a_trusted_commit_id_shows_that_a_version_is_authentic() {
+    let (rig, archive, roots) = archived(None).await;
+    let trust = |commit_id| Trust {
+        commit_id: Some(commit_id),
+        ..Trust::default()
+    };
+    let config = rig.config("restored");
+    let other = archive
+        .restore(Some(4), &config, &trust(roots[4].commit_id))
+        .await;
+    assert!(matches!(other, Err(RestoreError::OtherCommit { .. })));
+    assert!(!rig.path("restored").exists());
+    let restored = archive
+        .restore(Some(4), &config, &trust(roots[3].commit_id))
+        .await
+        .unwrap();
+    assert_eq!(restored.shown, Shown::Authentic);
+    assert_eq!(root_in(&rig.path("restored")), roots[3]);
+}
+
+#[tokio::test]
+async fn a_trusted_key_shows_that_signed_versions_are_authentic() {
+    let (rig, archive, _) = archived(Some(key())).await;
+    let trust = |key: SecretKey| Trust {
+        keys: vec![key.public()],
+        ..Trust::default()
+    };
+    let config = rig.config("restored");
+    let forged = archive
+        .restore(None, &config, &trust(SecretKey::generate([8; 32])))
+        .await;
+    assert!(matches!(
+        forged,
+        Err(RestoreError::Signature { version: 3, .. })
+    ));
+    // The base itself is not signed, and no frame of its version is archived.
+    let base_alone = archive.restore(Some(2), &config, &trust(key())).await;
+    assert!(
+        matches!(base_alone, Err(RestoreError::NotSigned { version: 2 })),
+        "{base_alone:?}"
+    );
+    assert!(!rig.path("restored").exists());
+    let restored = archive.restore(None, &config, &trust(key())).await.unwrap();
+    assert_eq!(restored.shown, Shown::Authentic);
+}
+
+#[tokio::test]
+async fn a_base_whose_version_has_a_signed_frame_is_authentic() {
+    let (mut rig, archive, _) = archived(Some(key())).await;
+    rig.write(1);
+    archive
+        .back_up(&rig.closed(), BasePolicy::Always, Some(key()))
+        .await
+        .unwrap();
+    let trust = Trust {
+        keys: vec![key().public()],
+        ..Trust::default()
+    };
+    let restored = archive
+        .restore(None, &rig.config("restored"), &trust)
+        .await
+        .unwrap();
+    assert_eq!(
+        (restored.base.version, restored.shown),
+        (7, Shown::Authentic)
+    );
+}
+
+#[tokio::test]
+async fn unsigned_frames_are_never_authentic() {
+    let (rig, archive, _) = archived(None).await;
+    let trust = Trust {
+        keys: vec![key().public()],
+        ..Trust::default()
+    };
+    let refused = archive.restore(None, &rig.config("restored"), &trust).await;
+    assert!(matches!(
+        refused,
+        Err(RestoreError::Signature { version: 3, .. })
+    ));
+}
+
+#[tokio::test]
+async fn a_place_without_an_archive_is_named() {
+    let rig = Rig::new();
+    let nothing = memory_archive()
+        .restore(None, &rig.config("restored"), &Trust::default())
+        .await;
+    assert!(nothing.unwrap_err().to_string().contains("no object tree"));
+}

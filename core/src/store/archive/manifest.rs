@@ -1,0 +1,164 @@
+//! The manifest of a base. An archive has a base if it has this object; it is written after all parts.
+
+use super::{Kind, ObjectError, check_tree};
+use crate::hash::Digest;
+use crate::record::CommitRecord;
+use crate::store::cursor::Cursor;
+use crate::store::manifest::{CheckpointManifest, MANIFEST_BYTES_MAX, ManifestError};
+
+/// Most parts of one kind.
+pub const PARTS_MAX: usize = 1_000_000;
+/// Longest manifest of a base, bytes.
+pub const BASE_MANIFEST_BYTES_MAX: usize =
+    8 + 2 + 32 + 2 + MANIFEST_BYTES_MAX + 2 * (4 + PARTS_MAX * PART_BYTES) + 32;
+
+const KIND: Kind = Kind {
+    magic: *b"trunkbas",
+    name: "a manifest of a base",
+};
+/// Bytes of a part in the manifest.
+const PART_BYTES: usize = 8 + 4 + 32;
+
+/// A part, as the manifest of its base describes it.
+///
+/// ```
+/// use trunkline_core::store::archive::manifest::Part;
+/// let part = Part { bytes: 1000, count: 8, checksum: [7; 32] };
+/// assert!(part.count > 0);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Its length.
+    pub bytes: u64,
+    /// Leaves or commit ids in it.
+    pub count: u32,
+    /// The checksum by which it ends.
+    pub checksum: Digest,
+}
+
+/// The content of the manifest of a base.
+///
+/// ```
+/// use trunkline_core::store::archive::manifest::{BaseManifest, Part};
+/// use trunkline_core::store::manifest::CheckpointManifest;
+/// let manifest = BaseManifest {
+///     state: CheckpointManifest::genesis([1; 32]), // no leaves, and the commit id of version 0
+///     leaves: vec![],
+///     commit_ids: vec![Part { bytes: 120, count: 1, checksum: [7; 32] }],
+/// };
+/// assert_eq!(BaseManifest::decode(&manifest.encode()), Ok(manifest));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseManifest {
+    /// Record, KZG root and history of the version, without an intent.
+    pub state: CheckpointManifest,
+    /// The parts with the leaves.
+    pub leaves: Vec<Part>,
+    /// The parts with the commit ids of versions 0 up to the base's own.
+    pub commit_ids: Vec<Part>,
+}
+
+impl BaseManifest {
+    /// Returns the record of the version.
+    pub fn record(&self) -> &CommitRecord {
+        &self.state.record
+    }
+
+    /// Returns the bytes of the manifest. Layout, integers little-endian: magic `trunkbas`, format u16, tree id 32,
+    /// length u16 and bytes of a checkpoint manifest without an intent, number of parts with leaves u32 and the parts,
+    /// number of parts with commit ids u32 and the parts, checksum 32. A part: length u64, count u32, checksum 32.
+    pub fn encode(&self) -> Vec<u8> {
+        let state = self.state.encode();
+        let (leaves, commit_ids) = (put_parts(&self.leaves), put_parts(&self.commit_ids));
+        let length = (state.len() as u16).to_le_bytes();
+        KIND.put(
+            &self.record().tree_id,
+            &[&length, &state, &leaves, &commit_ids],
+        )
+    }
+
+    /// Reads what [`Self::encode`] gave; anything else is an error.
+    pub fn decode(bytes: &[u8]) -> Result<Self, ObjectError> {
+        let (tree_id, mut cursor) = KIND.open(bytes)?;
+        let manifest = Self::read(&mut cursor)?.ok_or(ObjectError::Damaged)?;
+        check_tree(manifest.record().tree_id, &tree_id)?;
+        manifest.check()
+    }
+
+    fn read(cursor: &mut Cursor<'_>) -> Result<Option<Self>, ObjectError> {
+        let Some(state) = state_bytes(cursor) else {
+            return Ok(None);
+        };
+        let state = CheckpointManifest::decode(state).map_err(|error| match error {
+            ManifestError::Record(error) => ObjectError::Record(error),
+            ManifestError::Format(format) => ObjectError::Format(format),
+            _ => ObjectError::Contradiction("the state in it cannot be read"),
+        })?;
+        let (leaves, commit_ids) = (read_parts(cursor), read_parts(cursor));
+        let (Some(leaves), Some(commit_ids)) = (leaves, commit_ids) else {
+            return Ok(None);
+        };
+        Ok(cursor.0.is_empty().then_some(Self {
+            state,
+            leaves,
+            commit_ids,
+        }))
+    }
+
+    fn check(self) -> Result<Self, ObjectError> {
+        let contradiction = if self.state.intent.is_some() {
+            "the state in it is unfinished"
+        } else if count(&self.leaves) != self.record().key_count {
+            "its parts have another number of leaves than its record has keys"
+        } else if count(&self.commit_ids) != self.state.history.count() {
+            "its parts have another number of commit ids than its history"
+        } else if self
+            .leaves
+            .iter()
+            .chain(&self.commit_ids)
+            .any(|p| p.count == 0)
+        {
+            "a part is empty"
+        } else {
+            return Ok(self);
+        };
+        Err(ObjectError::Contradiction(contradiction))
+    }
+}
+
+fn state_bytes<'a>(cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
+    let length = usize::from(cursor.u16()?);
+    cursor.take(length)
+}
+
+/// Returns the sum of the counts. It cannot overflow: there are at most [`PARTS_MAX`] parts.
+fn count(parts: &[Part]) -> u64 {
+    parts.iter().map(|part| u64::from(part.count)).sum()
+}
+
+fn put_parts(parts: &[Part]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(4 + parts.len() * PART_BYTES);
+    bytes.extend_from_slice(&(parts.len() as u32).to_le_bytes());
+    for part in parts {
+        bytes.extend_from_slice(&part.bytes.to_le_bytes());
+        bytes.extend_from_slice(&part.count.to_le_bytes());
+        bytes.extend_from_slice(&part.checksum);
+    }
+    bytes
+}
+
+fn read_parts(cursor: &mut Cursor<'_>) -> Option<Vec<Part>> {
+    let count = cursor.u32()? as usize;
+    if count > PARTS_MAX || count > cursor.0.len() / PART_BYTES {
+        return None;
+    }
+    (0..count).map(|_| read_part(cursor)).collect()
+}
+
+fn read_part(cursor: &mut Cursor<'_>) -> Option<Part> {
+    Some(Part {
+        bytes: cursor.u64()?,
+        count: cursor.u32()?,
+        checksum: cursor.array()?,
+    })
+}

@@ -1,0 +1,193 @@
+//! Parts of a base: leaves in the order of their key hashes, and commit ids in the order of their versions.
+//!
+//! A part is closed when it is full. So what is in a part follows from the leaves alone, and a base that is made again
+//! has the same parts.
+
+use super::manifest::Part;
+use super::{Kind, ObjectError, check_tree};
+use crate::hash::Digest;
+use crate::params::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::store::cursor::{Cursor, put_varint};
+use crate::store::leaves::LeafRef;
+
+/// Bytes of leaves beyond which no further one is added to a part.
+pub const LEAVES_BYTES: usize = 8 << 20;
+/// Commit ids in a part that is full.
+pub const COMMIT_IDS: usize = 1 << 18;
+/// Longest part, bytes.
+pub const PART_BYTES_MAX: usize =
+    HEADER_BYTES + LEAVES_BYTES + KEY_BYTES_MAX + VALUE_BYTES_MAX + 2 * 10 + 32;
+
+const LEAVES: Kind = Kind {
+    magic: *b"trunklvs",
+    name: "a part with leaves",
+};
+const IDS: Kind = Kind {
+    magic: *b"trunkids",
+    name: "a part with commit ids",
+};
+/// Magic, format, tree id, version, index, count.
+const HEADER_BYTES: usize = 8 + 2 + 32 + 8 + 4 + 4;
+
+/// The place of a part: its base, and its number among the parts of its kind.
+///
+/// ```
+/// use trunkline_core::store::archive::part::Place;
+/// let place = Place { tree_id: [1; 32], version: 9, index: 0 };
+/// assert_eq!(place.index, 0);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The tree.
+    pub tree_id: Digest,
+    /// The version of the base.
+    pub version: u64,
+    /// Its number, from 0.
+    pub index: u32,
+}
+
+impl Place {
+    /// Lays out a part. Layout, integers little-endian: magic `trunklvs` or `trunkids`, format u16, tree id 32, version
+    /// of the base u64, index u32, count u32, content, checksum 32.
+    fn put(&self, kind: &Kind, count: usize, content: &[u8]) -> (Part, Vec<u8>) {
+        let (version, index) = (self.version.to_le_bytes(), self.index.to_le_bytes());
+        let count = count as u32;
+        let fields = [&version[..], &index, &count.to_le_bytes(), content];
+        let bytes = kind.put(&self.tree_id, &fields);
+        let part = Part {
+            bytes: bytes.len() as u64,
+            count,
+            checksum: super::checksum(&bytes).unwrap_or_default(),
+        };
+        (part, bytes)
+    }
+
+    /// Checks everything but the content. Returns the count and a cursor over the content.
+    fn open<'a>(&self, kind: &Kind, bytes: &'a [u8]) -> Result<(usize, Cursor<'a>), ObjectError> {
+        let (tree_id, mut cursor) = kind.open(bytes)?;
+        check_tree(tree_id, &self.tree_id)?;
+        let place = (cursor.u64(), cursor.u32());
+        let count = cursor.u32().ok_or(ObjectError::Damaged)?;
+        match place == (Some(self.version), Some(self.index)) {
+            true => Ok((count as usize, cursor)),
+            false => Err(ObjectError::Contradiction("it is another part")),
+        }
+    }
+}
+
+/// Leaves that are being gathered into parts.
+///
+/// ```
+/// use trunkline_core::store::archive::part::{LeavesWriter, Place, decode_leaves};
+/// use trunkline_core::store::leaves::LeafRef;
+/// let leaf = LeafRef { key: b"name", value: b"Ada" };
+/// let mut writer = LeavesWriter::new([1; 32], 9);
+/// assert_eq!(writer.push(leaf), None); // the part is not full
+/// let (part, bytes) = writer.finish().unwrap();
+/// let place = Place { tree_id: [1; 32], version: 9, index: 0 };
+/// assert_eq!(decode_leaves(&place, &bytes)?, [leaf]);
+/// # Ok::<(), trunkline_core::store::archive::ObjectError>(())
+/// ```
+#[derive(Debug)]
+pub struct LeavesWriter {
+    place: Place,
+    count: usize,
+    content: Vec<u8>,
+}
+
+impl LeavesWriter {
+    /// Creates a writer for a base.
+    pub fn new(tree_id: Digest, version: u64) -> Self {
+        Self {
+            place: Place {
+                tree_id,
+                version,
+                index: 0,
+            },
+            count: 0,
+            content: Vec::new(),
+        }
+    }
+
+    /// Adds the next leaf in the order of key hashes. Returns the part that this fills, if it does.
+    pub fn push(&mut self, leaf: LeafRef<'_>) -> Option<(Part, Vec<u8>)> {
+        put_varint(leaf.key.len() as u64, &mut self.content);
+        self.content.extend_from_slice(leaf.key);
+        put_varint(leaf.value.len() as u64, &mut self.content);
+        self.content.extend_from_slice(leaf.value);
+        self.count += 1;
+        match self.content.len() >= LEAVES_BYTES {
+            true => self.finish(),
+            false => None,
+        }
+    }
+
+    /// Returns the last part, if leaves are left for one.
+    pub fn finish(&mut self) -> Option<(Part, Vec<u8>)> {
+        if self.count == 0 {
+            return None;
+        }
+        let part = self.place.put(&LEAVES, self.count, &self.content);
+        self.place.index += 1;
+        self.count = 0;
+        self.content.clear();
+        Some(part)
+    }
+}
+
+/// Reads a part with leaves. They lie in `bytes`; their order is not checked, since it needs their key hashes.
+pub fn decode_leaves<'a>(place: &Place, bytes: &'a [u8]) -> Result<Vec<LeafRef<'a>>, ObjectError> {
+    let (count, mut cursor) = place.open(&LEAVES, bytes)?;
+    // The shortest leaf has three bytes.
+    if count > cursor.0.len() / 3 {
+        return Err(ObjectError::Contradiction(
+            "it has fewer leaves than it says",
+        ));
+    }
+    let leaves: Option<Vec<_>> = (0..count).map(|_| read_leaf(&mut cursor)).collect();
+    match leaves.filter(|_| cursor.0.is_empty()) {
+        Some(leaves) => Ok(leaves),
+        None => Err(ObjectError::Contradiction("its leaves cannot be read")),
+    }
+}
+
+fn read_leaf<'a>(cursor: &mut Cursor<'a>) -> Option<LeafRef<'a>> {
+    let key = take(cursor, KEY_BYTES_MAX)?;
+    let value = take(cursor, VALUE_BYTES_MAX)?;
+    (!key.is_empty()).then_some(LeafRef { key, value })
+}
+
+/// Reads a length of at most `bytes_max` and as many bytes.
+fn take<'a>(cursor: &mut Cursor<'a>, bytes_max: usize) -> Option<&'a [u8]> {
+    let count = usize::try_from(cursor.varint()?).ok()?;
+    match count <= bytes_max {
+        true => cursor.take(count),
+        false => None,
+    }
+}
+
+/// Returns the part with these commit ids, of which the first is that of version `index` times [`COMMIT_IDS`].
+///
+/// ```
+/// use trunkline_core::store::archive::part::{Place, decode_commit_ids, encode_commit_ids};
+/// let place = Place { tree_id: [1; 32], version: 1, index: 0 };
+/// let (part, bytes) = encode_commit_ids(&place, &[[2; 32], [3; 32]]);
+/// assert_eq!(part.count, 2);
+/// assert_eq!(decode_commit_ids(&place, &bytes)?, [[2; 32], [3; 32]]);
+/// # Ok::<(), trunkline_core::store::archive::ObjectError>(())
+/// ```
+pub fn encode_commit_ids(place: &Place, commit_ids: &[Digest]) -> (Part, Vec<u8>) {
+    place.put(&IDS, commit_ids.len(), commit_ids.as_flattened())
+}
+
+/// Reads a part with commit ids.
+pub fn decode_commit_ids(place: &Place, bytes: &[u8]) -> Result<Vec<Digest>, ObjectError> {
+    let (count, cursor) = place.open(&IDS, bytes)?;
+    let (commit_ids, rest) = cursor.0.as_chunks::<32>();
+    match rest.is_empty() && commit_ids.len() == count {
+        true => Ok(commit_ids.to_vec()),
+        false => Err(ObjectError::Contradiction(
+            "it has another number of commit ids than it says",
+        )),
+    }
+}
