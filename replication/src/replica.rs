@@ -338,7 +338,7 @@ async fn follow_until_stopped<C: Carrier>(shared: &Shared<C>) -> Result<(), Foll
                 if holes > HOLES_MAX {
                     return Err(FollowError::from(ReadError::Hole { expected, found }).into());
                 }
-                skip_trimmed(shared).await?;
+                skip_trimmed(shared).await;
             }
             Err(failure) => return Err(failure),
         }
@@ -452,14 +452,15 @@ async fn check_end<C: Carrier>(
 }
 
 /// Reads from the first message on if the next one was trimmed.
-async fn skip_trimmed<C: Carrier>(shared: &Shared<C>) -> Result<(), FollowingFailure> {
+async fn skip_trimmed<C: Carrier>(shared: &Shared<C>) {
     tokio::time::sleep(RETRY).await;
-    let ends = shared.carrier.ends().await.map_err(StreamError::from)?;
+    let Ok(ends) = shared.carrier.ends().await else {
+        return;
+    };
     let mut follower = shared.follower.lock().await;
     if follower.next() < ends.first {
         follower.read_again_from(ends.first);
     }
-    Ok(())
 }
 
 /// Applies what the stream no longer has.
@@ -680,7 +681,7 @@ impl<C: Carrier> Promotion<C> {
             let messages = shared.carrier.read(next, MESSAGES_AT_ONCE).await?;
             match take_all(shared, messages).await {
                 Err(FollowingFailure::Follow(FollowError::Read(ReadError::Hole { .. }))) => {
-                    skip_trimmed(shared).await?;
+                    skip_trimmed(shared).await;
                 }
                 taken => taken?,
             }
