@@ -21,6 +21,9 @@ use crate::history::HistoryCommand;
 use crate::import::ImportArguments;
 use crate::inspect::InspectArguments;
 use crate::load::LoadArguments;
+use crate::member::{
+    KeygenArguments, PrimaryArguments, PromoteArguments, RejoinArguments, ReplicaArguments,
+};
 use crate::prove::ProveArguments;
 use crate::report::ReportArguments;
 use crate::restore::RestoreArguments;
@@ -62,6 +65,16 @@ pub(crate) enum Command {
     Backup(BackupArguments),
     /// Restore a version from an archive into a new directory.
     Restore(RestoreArguments),
+    /// Make a key that a member of a replicated tree signs with, and print its public half.
+    Keygen(KeygenArguments),
+    /// Store the records of a file, as `import` does, and publish every version over NATS.
+    Primary(PrimaryArguments),
+    /// Follow a primary over NATS, and say every second where the replica is.
+    Replica(ReplicaArguments),
+    /// Make the directory of a replica that of the primary, and fence the old one.
+    Promote(PromoteArguments),
+    /// Take the directory of a primary that was fenced back to what the stream has, as that of a replica.
+    Rejoin(RejoinArguments),
     /// Print the value of a key. Exit code 1 if it is absent.
     Get(GetArguments),
     /// Set the value of a key.

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use trunkline::core::params::VALUE_BYTES_MAX;
 use trunkline::core::proof::ProofFormError;
@@ -13,6 +14,10 @@ use trunkline::{
 };
 use trunkline_archive::{AccessError, BackupError, LocationError, RestoreError, VerifyError};
 use trunkline_load::compare::{CompareError, RecordError};
+use trunkline_replication::nats::NatsError;
+use trunkline_replication::{
+    FollowingFailure, LevelError, PromoteError, RejoinError, StartError, StreamError,
+};
 
 use crate::arguments::ArgumentError;
 use crate::import::{LineError, UNENDED_BYTES_MAX, UnwritableError};
@@ -152,6 +157,22 @@ pub(crate) enum CommandError {
     Archive(#[from] AccessError),
     #[error("the archive was not verified")]
     Verify(#[from] VerifyError),
+    #[error("the servers do not answer as they should")]
+    Carrier(#[from] NatsError),
+    #[error("this member cannot be the primary")]
+    Lead(#[from] StartError),
+    #[error("the versions are durable here and not acknowledged")]
+    Level(#[from] LevelError),
+    #[error("this member cannot follow")]
+    Follow(#[from] StreamError),
+    #[error("the replica has stopped")]
+    Following(#[source] Arc<FollowingFailure>),
+    #[error("the replica was not promoted")]
+    Promote(#[from] PromoteError),
+    #[error("the directory has not rejoined")]
+    Rejoin(#[source] Box<RejoinError>),
+    #[error("{} holds no replica; name the nonce of the primary's tree by --nonce to create one, or restore one from an archive", .0.display())]
+    NoReplica(PathBuf),
     #[error(transparent)]
     RunFile(#[from] trunkline_load::RunFileError),
 }

@@ -7,6 +7,7 @@
 //! | `sweep`, `tune` | [`sweep`], [`tune`]; both run trials by [`trial`] |
 //! | `import`, `export` | [`import`], which submits by [`submitter`]; [`export`] |
 //! | `backup`, `restore` | [`backup`], [`restore`] |
+//! | `keygen`, `primary`, `replica`, `promote`, `rejoin` | [`member`] |
 //! | `get`, `put`, `delete` | [`single`] |
 //! | `prove`, `verify`, `proof show` | [`prove`], [`verify`], [`show`] |
 //! | `history`, `evidence`, `audit` | [`history`], [`evidence`], [`audit`] |
@@ -37,6 +38,7 @@ mod input;
 mod inspect;
 mod interrupt;
 mod load;
+mod member;
 mod output;
 mod progress;
 mod prove;
@@ -139,6 +141,11 @@ fn run(command: Command) -> Result<Exit, CommandError> {
         Command::Export(arguments) => export::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
+        Command::Keygen(arguments) => member::keygen(&arguments),
+        Command::Primary(arguments) => member::primary(&arguments),
+        Command::Replica(arguments) => member::replica(&arguments),
+        Command::Promote(arguments) => member::promote(&arguments),
+        Command::Rejoin(arguments) => member::rejoin(&arguments),
         Command::Get(arguments) => single::get(&arguments),
         Command::Put(arguments) => single::put(&arguments),
         Command::Delete(arguments) => single::delete(&arguments),

@@ -43,7 +43,15 @@ const CRATES: [(&str, &[&str]); 10] = [
     ("load", &["trunkline"]),
     ("archive", &["trunkline"]),
     ("replication", &["trunkline", "trunkline-core"]),
-    ("cli", &["trunkline", "trunkline-archive", "trunkline-load"]),
+    (
+        "cli",
+        &[
+            "trunkline",
+            "trunkline-archive",
+            "trunkline-load",
+            "trunkline-replication",
+        ],
+    ),
     (
         "simulation",
         &["trunkline", "trunkline-actors", "trunkline-testkit"],

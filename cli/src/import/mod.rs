@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use trunkline::Engine;
 use trunkline::config::without_mark;
+use trunkline::{Config, Engine};
 
 use crate::arguments::parse_count;
 use crate::configuration::SettingsArguments;
@@ -82,6 +82,15 @@ struct Found {
 }
 
 pub(crate) fn run(arguments: &ImportArguments) -> Result<Exit, CommandError> {
+    run_on(arguments, open_engine, |_| Ok(()))
+}
+
+/// Imports into an engine that `open` opens. `finish` is called when everything is durable, before the engine is closed.
+pub(crate) fn run_on(
+    arguments: &ImportArguments,
+    open: impl FnOnce(Config) -> Result<Engine, CommandError>,
+    finish: impl FnOnce(&Engine) -> Result<(), CommandError>,
+) -> Result<Exit, CommandError> {
     let config = configuration::for_directory(&arguments.settings, &arguments.dir)?;
     let interrupt = Interrupt::listen()?;
     let chunks = Chunks::read(&arguments.file)?;
@@ -96,8 +105,9 @@ pub(crate) fn run(arguments: &ImportArguments) -> Result<Exit, CommandError> {
             None => {}
         }
     };
-    let engine = open_engine(config)?;
+    let engine = open(config)?;
     let exit = import(arguments, &engine, &chunks, total, &interrupt);
+    let exit = exit.and_then(|exit| finish(&engine).map(|()| exit));
     let closed = engine.shutdown_blocking();
     let exit = exit?;
     closed?;

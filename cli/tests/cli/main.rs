@@ -26,6 +26,8 @@ mod live_view;
 mod load;
 mod load_runs;
 #[cfg(unix)]
+mod member;
+#[cfg(unix)]
 mod outputs;
 mod paths;
 mod proof_show;

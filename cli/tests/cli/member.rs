@@ -1,0 +1,220 @@
+//! Members of a replicated tree, over a real NATS server: as an operator fails over by hand.
+
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::support::{Ran, command, run};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One server on loopback, which ends with it.
+struct Server {
+    child: Child,
+    port: u16,
+    _store: TempDir,
+}
+
+impl Server {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let store = tempfile::tempdir().unwrap();
+        let started = Command::new("nats-server")
+            .args(["-a", "127.0.0.1", "-p", &port.to_string(), "-js", "-sd"])
+            .arg(store.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let child = started.unwrap_or_else(|error| {
+            panic!("cannot start nats-server ({error}); install Debian's package nats-server")
+        });
+        let began = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(began.elapsed() < PATIENCE, "the server does not listen");
+            std::thread::yield_now();
+        }
+        Self {
+            child,
+            port,
+            _store: store,
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ended = self.child.kill().and_then(|()| self.child.wait());
+    }
+}
+
+/// Two members of a tree, `a` and `b`.
+struct Members {
+    directory: TempDir,
+    server: Server,
+}
+
+impl Members {
+    fn new() -> Self {
+        let members = Self {
+            directory: tempfile::tempdir().unwrap(),
+            server: Server::start(),
+        };
+        let keys = ["a", "b"].map(|name| {
+            let made = run(["keygen", "--out", &members.text(&format!("{name}.key"))]);
+            format!("{:?}", made.done().stdout.trim())
+        });
+        for name in ["a", "b"] {
+            let port = members.server.port;
+            let text = format!(
+                "name = \"{name}\"\nmembers = [\"a\", \"b\"]\nkey_file = \"{name}.key\"\n\
+                 public_keys = [{}]\nmemory_file = \"{name}.memory\"\nreplicas = 1\n\
+                 servers = [\"nats://127.0.0.1:{port}\"]\nstream = \"accounts\"\n\
+                 acknowledge = \"replicated\"\nacknowledge_timeout_ms = 60_000\n",
+                keys.join(", ")
+            );
+            std::fs::write(members.path(&format!("{name}.toml")), text).unwrap();
+        }
+        members
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    /// Runs a command of a member.
+    fn run(&self, name: &str, arguments: &[&str]) -> Ran {
+        let (directory, member) = (self.text(name), self.text(&format!("{name}.toml")));
+        let common = ["--dir", &directory, "--member", &member];
+        run(arguments.iter().chain(&common))
+    }
+
+    /// Stores records as the primary.
+    fn write(&self, name: &str, records: &str) -> Ran {
+        std::fs::write(self.path("records"), records).unwrap();
+        self.run(name, &["primary", &self.text("records")])
+    }
+}
+
+fn get(directory: &Path, key: &str) -> Ran {
+    run(["get", key, "--dir", directory.to_str().unwrap()])
+}
+
+fn record(key: &str, value: &str) -> String {
+    format!("{{\"key\": \"{key}\", \"value\": \"{value}\"}}\n")
+}
+
+#[test]
+fn a_replica_takes_over_and_the_old_primary_rejoins_behind_it() {
+    let members = Members::new();
+    let written = members.write("a", &record("alice", "10")).done().stdout;
+    assert!(written.ends_with("version 1 is replicated\n"), "{written}");
+
+    let inspected = run(["inspect", "--dir", &members.text("a"), "--json"])
+        .done()
+        .json();
+    let nonce = inspected["nonce"]
+        .as_str()
+        .expect("a tree has a nonce")
+        .to_owned();
+    members
+        .run("b", &["replica", "--until", "1"])
+        .unusable("holds no replica");
+    let followed = members.run("b", &["replica", "--until", "1", "--nonce", &nonce]);
+    let followed = followed.done().stdout;
+    assert!(
+        followed.contains("version 1 synced, 0 behind, epoch 1"),
+        "{followed}"
+    );
+    assert_eq!(get(&members.path("b"), "alice").done().stdout, "10");
+
+    // Whoever writes to it without the stream has a surplus.
+    run(["put", "bob", "7", "--dir", &members.text("a")]).done();
+    let promoted = members.run("b", &["promote"]).done().stdout;
+    assert!(promoted.contains("begins behind version 1"), "{promoted}");
+    let written = members.write("b", &record("carol", "5")).done().stdout;
+    assert!(written.ends_with("version 2 is replicated\n"), "{written}");
+
+    members
+        .write("a", &record("dave", "1"))
+        .unusable("cannot be the primary");
+    let surplus = members.text("surplus");
+    let rejoined = members
+        .run("a", &["rejoin", "--surplus", &surplus])
+        .done()
+        .stdout;
+    assert!(
+        rejoined.starts_with("back at version 1\nversions 2 to 2 are in "),
+        "{rejoined}"
+    );
+    assert!(std::fs::metadata(&surplus).unwrap().len() > 100);
+    members.run("a", &["replica", "--until", "2"]).done();
+    assert_eq!(get(&members.path("a"), "carol").done().stdout, "5");
+    assert_eq!(get(&members.path("a"), "bob").code, 1);
+}
+
+#[test]
+fn a_member_file_with_a_mistake_is_refused_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let key = run(["keygen", "--out", &path("key")]).done().stdout;
+    run(["keygen", "--out", &path("key")]).unusable("cannot write");
+    let file = |change: &dyn Fn(&str) -> String| {
+        let text = format!(
+            "name = \"a\"\nmembers = [\"a\"]\nkey_file = \"key\"\npublic_keys = [\"{}\"]\n\
+             memory_file = \"memory\"\nservers = [\"nats://127.0.0.1:1\"]\nstream = \"accounts\"\n",
+            key.trim()
+        );
+        std::fs::write(path("member.toml"), change(&text)).unwrap();
+        let member = path("member.toml");
+        run(["promote", "--dir", &path("tree"), "--member", &member])
+    };
+    file(&|text| text.replace("stream", "streams")).unusable("unknown field `streams`");
+    file(&|text| text.replace("\"key\"", "\"nothing\"")).unusable("nothing");
+    file(&|text| text.replace(key.trim(), "00")).unusable("is no public key");
+    file(&|text| text.to_owned() + "acknowledge = \"all\"\n").unusable("a level is `durable`");
+    file(&str::to_owned).unusable("do not answer");
+}
+
+#[test]
+fn a_replica_ends_in_order_when_it_is_interrupted() {
+    let members = Members::new();
+    members.write("a", &record("alice", "10")).done();
+    let inspected = run(["inspect", "--dir", &members.text("a"), "--json"])
+        .done()
+        .json();
+    let nonce = inspected["nonce"]
+        .as_str()
+        .expect("a tree has a nonce")
+        .to_owned();
+    members
+        .run("b", &["replica", "--until", "1", "--nonce", &nonce])
+        .done();
+    let mut replica = command()
+        .args([
+            "replica",
+            "--dir",
+            &members.text("b"),
+            "--member",
+            &members.text("b.toml"),
+        ])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = [0];
+    let output = replica.stdout.as_mut().expect("it is piped");
+    output.read_exact(&mut first).unwrap();
+    let process = rustix::process::Pid::from_child(&replica);
+    rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(replica.wait().unwrap().code(), Some(130));
+}
