@@ -313,7 +313,7 @@ impl Engine {
 
     /// Returns the newest version that a feed contains.
     pub fn synced_version(&self) -> u64 {
-        self.running.context.feed.synced()
+        self.running.context.feed.synced_version()
     }
 
     /// Returns the parameters of the tree.

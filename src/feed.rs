@@ -98,7 +98,7 @@ impl Feed {
     ///
     /// Fails if the version was trimmed, or if the log cannot be read.
     pub fn try_next(&mut self) -> Result<Option<LogEntry>, FeedError> {
-        match self.shared.synced() >= self.next_version() {
+        match self.shared.synced_version() >= self.next_version() {
             true => self.read().map(Some),
             false => Ok(None),
         }

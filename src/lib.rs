@@ -73,7 +73,7 @@ pub use trunkline_actors::adaptive::reload_error::ReloadError;
 pub use trunkline_actors::config::{Config, ConfigError};
 pub use trunkline_actors::decisions::Quantiles;
 pub use trunkline_actors::failure::{Divergence, EngineFailure, Stage};
-pub use trunkline_actors::feed::{CursorError, FeedCursor};
+pub use trunkline_actors::feed::{CursorError, FeedCursor, Synced};
 pub use trunkline_actors::metrics::timeline::Span;
 pub use trunkline_actors::metrics::{MetricsSnapshot, StageMetrics};
 pub use trunkline_actors::receipt::{Durability, Durable, Hashed, Receipt, RootReady};

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use trunkline_core::hash::Digest;
 use trunkline_core::store::disk::Disk;
 use trunkline_core::store::feed_cursors::{self, CURSORS_MAX, CursorName, Cursors};
-use trunkline_core::store::log::Held;
+use trunkline_core::store::log::{Held, LogPosition};
 
 use crate::runtime::wait::Signal;
 
@@ -42,10 +42,19 @@ pub struct FeedState {
     primary: AtomicU64,
 }
 
+/// A version that is synced and published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Synced {
+    /// The version.
+    pub position: LogPosition,
+    /// The epoch that it was written in.
+    pub open_epoch: u64,
+}
+
 /// How far followers may read, and who waits for more.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Progress {
-    synced: u64,
+    synced: Synced,
     oldest: u64,
     has_ended: bool,
     /// One waker for each [`FeedWaiter`] that waits.
@@ -64,8 +73,9 @@ impl FeedWaiter {
     /// Returns how far a follower may read that wants `version`, or keeps its waker until it may.
     pub fn poll_reach(&mut self, version: u64, context: &Context<'_>) -> Poll<Reach> {
         let mut progress = self.feed.progress.lock();
-        if progress.synced >= version {
-            return Poll::Ready(Reach::Version(progress.synced));
+        let synced = progress.synced.position.version;
+        if synced >= version {
+            return Poll::Ready(Reach::Version(synced));
         }
         if progress.has_ended {
             return Poll::Ready(Reach::End);
@@ -185,7 +195,7 @@ pub enum CursorError {
 
 impl FeedState {
     /// Creates the state of an engine whose log is synced up to a version and begins with `oldest`.
-    pub fn new(source: FeedSource, cursors: Cursors, synced: u64, oldest: u64) -> Self {
+    pub fn new(source: FeedSource, cursors: Cursors, synced: Synced, oldest: u64) -> Self {
         Self {
             source,
             cursors: Mutex::new(cursors),
@@ -194,16 +204,20 @@ impl FeedState {
             progress: Mutex::new(Progress {
                 synced,
                 oldest,
-                ..Progress::default()
+                has_ended: false,
+                waiting: BTreeMap::new(),
+                next_ticket: 0,
             }),
         }
     }
 
     /// Lets followers read up to a version.
-    pub fn advance(&self, synced: u64) {
+    pub fn advance(&self, synced: Synced) {
         self.wake(|progress| {
-            let advances = synced > progress.synced;
-            progress.synced = progress.synced.max(synced);
+            let advances = synced.position.version > progress.synced.position.version;
+            if advances {
+                progress.synced = synced;
+            }
             advances
         });
     }
@@ -229,8 +243,13 @@ impl FeedState {
     }
 
     /// Returns the newest version that followers may read.
-    pub fn synced(&self) -> u64 {
+    pub fn synced(&self) -> Synced {
         self.progress.lock().synced
+    }
+
+    /// Returns its number.
+    pub fn synced_version(&self) -> u64 {
+        self.synced().position.version
     }
 
     /// Notes that the primary of this replica has a version.
@@ -276,7 +295,7 @@ impl FeedState {
     /// of the cursor, or if the file cannot be written.
     pub fn set_cursor(&self, name: &str, version: u64) -> Result<(), CursorError> {
         let name = CursorName::new(name).ok_or_else(|| CursorError::Name(name.to_owned()))?;
-        let synced = self.synced();
+        let synced = self.synced_version();
         if version > synced {
             return Err(CursorError::Ahead { version, synced });
         }

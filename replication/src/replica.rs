@@ -157,7 +157,7 @@ impl Following {
     /// Returns where it is.
     pub fn status(&self) -> Status {
         let mut status = self.status.borrow().clone();
-        status.synced = self.replica.position().version;
+        status.synced = self.replica.synced_version();
         status
     }
 
@@ -338,7 +338,7 @@ async fn follow_until_stopped<C: Carrier>(shared: &Shared<C>) -> Result<(), Foll
                 if holes > HOLES_MAX {
                     return Err(FollowError::from(ReadError::Hole { expected, found }).into());
                 }
-                skip_trimmed(shared).await?;
+                skip_trimmed(shared).await;
             }
             Err(failure) => return Err(failure),
         }
@@ -452,14 +452,15 @@ async fn check_end<C: Carrier>(
 }
 
 /// Reads from the first message on if the next one was trimmed.
-async fn skip_trimmed<C: Carrier>(shared: &Shared<C>) -> Result<(), FollowingFailure> {
+async fn skip_trimmed<C: Carrier>(shared: &Shared<C>) {
     tokio::time::sleep(RETRY).await;
-    let ends = shared.carrier.ends().await.map_err(StreamError::from)?;
+    let Ok(ends) = shared.carrier.ends().await else {
+        return;
+    };
     let mut follower = shared.follower.lock().await;
     if follower.next() < ends.first {
         follower.read_again_from(ends.first);
     }
-    Ok(())
 }
 
 /// Applies what the stream no longer has.
@@ -491,7 +492,7 @@ async fn report<C: Carrier>(shared: Arc<Shared<C>>) {
     let mut remember = tokio::time::interval(shared.options.beat);
     let mut look = tokio::time::interval(shared.options.report);
     loop {
-        let version = shared.replica.position().version;
+        let version = shared.replica.synced_version();
         tokio::select! {
             // It becomes ready at once if the replica has failed.
             _ = shared.replica.wait_for(version + 1), if shared.replica.failure().is_none() => {}
@@ -511,11 +512,11 @@ async fn report<C: Carrier>(shared: Arc<Shared<C>>) {
 }
 
 fn current_report<C>(shared: &Shared<C>) -> Report {
-    let snapshot = shared.replica.snapshot();
+    let synced = shared.replica.synced();
     let status = shared.status.borrow();
     Report {
-        synced: LogPosition::of(snapshot.record()),
-        written_in: snapshot.record().open_epoch,
+        synced: synced.position,
+        written_in: synced.open_epoch,
         refuses_below: status.refuses_below,
         epoch: status.epoch,
         sequence: status.sequence,
@@ -533,7 +534,7 @@ async fn remember_resume<C: Carrier>(shared: &Shared<C>) {
     let Some((memory, version)) = resumable else {
         return;
     };
-    if shared.replica.position().version >= version {
+    if shared.replica.synced_version() >= version {
         // What is remembered already is right, too.
         let _later = shared.remember(|own| own.resume = memory.resume).await;
     }
@@ -680,7 +681,7 @@ impl<C: Carrier> Promotion<C> {
             let messages = shared.carrier.read(next, MESSAGES_AT_ONCE).await?;
             match take_all(shared, messages).await {
                 Err(FollowingFailure::Follow(FollowError::Read(ReadError::Hole { .. }))) => {
-                    skip_trimmed(shared).await?;
+                    skip_trimmed(shared).await;
                 }
                 taken => taken?,
             }

@@ -35,7 +35,7 @@ use trunkline_actors::admission::{Admission, Sequencer};
 use trunkline_actors::checkpoint::ManifestFile;
 use trunkline_actors::config::{Config, KzgMode};
 use trunkline_actors::context::StageContext;
-use trunkline_actors::feed::{FeedSource, FeedState};
+use trunkline_actors::feed::{FeedSource, FeedState, Synced};
 use trunkline_actors::health::Health;
 use trunkline_actors::pipeline::{self, Parts};
 use trunkline_actors::receipt::{Issuer, RootSource};
@@ -137,7 +137,12 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
         directory: directory.clone(),
         tree_id: params.tree_id(),
     };
-    let feed = FeedState::new(source, cursors, log.last().version, log.oldest_version());
+    // Opening has made everything in the log durable.
+    let synced = Synced {
+        position: log.last(),
+        open_epoch: last_epoch,
+    };
+    let feed = FeedState::new(source, cursors, synced, log.oldest_version());
     let (context, controls) = share(loaded.state, feed, locked, options.faults);
     let manifest = persist.then_some(ManifestFile {
         disk,

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use trunkline_actors::admission::Permit;
 use trunkline_actors::config::Config;
 use trunkline_actors::failure::EngineFailure;
-use trunkline_actors::feed::{CursorError, FeedCursor, Reach};
+use trunkline_actors::feed::{CursorError, FeedCursor, Reach, Synced};
 use trunkline_actors::message::{GivenVersion, Submission};
 use trunkline_actors::metrics::MetricsSnapshot;
 use trunkline_actors::runtime::clock;
@@ -334,7 +334,7 @@ impl Replica {
     /// Returns by how many versions this replica is behind its primary, as far as it knows.
     pub fn lag_versions(&self) -> u64 {
         let feed = &self.engine.running().context.feed;
-        feed.lag_versions(feed.synced())
+        feed.lag_versions(feed.synced_version())
     }
 
     /// Returns the last version that is durable here, in the sense of the durability mode: only in mode `sync` is it
@@ -344,6 +344,11 @@ impl Replica {
     }
 
     /// Returns the last version that is synced here, whatever the durability mode: no power loss takes it back.
+    pub fn synced(&self) -> Synced {
+        self.engine.running().context.feed.synced()
+    }
+
+    /// Returns its number.
     pub fn synced_version(&self) -> u64 {
         self.engine.synced_version()
     }

@@ -407,7 +407,9 @@ fn a_replica_serves_what_it_has_synced_whatever_its_durability_mode() {
         // Nothing syncs it: it may not be told to be here.
         let waited = replica.wait_for_blocking(1, Duration::from_millis(20));
         assert!(matches!(waited, Err(WaitError::Timeout { .. })));
+        assert_eq!(replica.synced().position.version, 0);
         replica.shutdown_blocking().unwrap();
+        assert_eq!(replica.synced().position.commit_id, durable.commit_id);
         assert!(
             replica
                 .wait_for_blocking(durable.version, HANGS_AFTER)

@@ -1,14 +1,18 @@
 //! Primaries and replicas over a carrier in memory.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use trunkline::Engine;
+use trunkline::core::frame::{Frame, SecretKey};
 use trunkline_replication::protocol::loss::LossError;
 use trunkline_replication::protocol::takeover::TakeoverError;
 use trunkline_replication::protocol::{FollowError, Stopped};
 use trunkline_replication::simulated::{Faults, SimulatedCarrier};
 use trunkline_replication::{
-    FollowingFailure, Level, LevelError, Loss, PrimaryFailure, PromoteError, StartError, rejoin,
+    Archive, ArchiveError, Following, FollowingFailure, Level, LevelError, Loss, PrimaryFailure,
+    PromoteError, StartError, rejoin,
 };
 use trunkline_testkit::patience::HANGS_AFTER;
 
@@ -228,4 +232,57 @@ async fn a_lost_tail_stops_everybody_and_the_highest_member_is_promoted() {
     promoted.followed(next, 1, HANGS_AFTER).await.unwrap();
     assert!(next > version);
     assert_same(&promoted, &low);
+}
+
+/// Serves the frames of a primary's own log.
+struct LogArchive(Engine, SecretKey);
+
+impl Archive for LogArchive {
+    fn frames(
+        &self,
+        from: u64,
+    ) -> Pin<Box<dyn Future<Output = Result<Vec<Frame>, ArchiveError>> + Send + '_>> {
+        let mut feed = self.0.feed(from);
+        let entries = std::iter::from_fn(move || feed.try_next().unwrap());
+        let frames = entries.map(|entry| Frame::sign(entry, &self.1)).collect();
+        Box::pin(async { Ok(frames) })
+    }
+}
+
+#[tokio::test]
+async fn what_the_stream_no_longer_has_comes_from_an_archive() {
+    let ([a, b, c], carrier) = (Member::three(), carrier());
+    let primary = a.lead(&carrier).await;
+    let mut version = 0;
+    for key in ["one", "two", "three"] {
+        version = write(&primary, key).await.version;
+    }
+    primary.replicated(version, HANGS_AFTER).await.unwrap();
+    let frames = carrier.with_stream(|stream| stream.ends().last);
+    // The next sign of life has the tip.
+    let has_beaten = async {
+        while carrier.with_stream(|stream| stream.ends().last) <= frames + 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(HANGS_AFTER, has_beaten).await.unwrap();
+    carrier.with_stream(|stream| stream.trim(frames + 1));
+
+    let alone = c.follow(&carrier).await;
+    let failure = tokio::time::timeout(HANGS_AFTER, alone.failed())
+        .await
+        .unwrap();
+    assert!(matches!(
+        *failure.unwrap(),
+        FollowingFailure::Follow(FollowError::Gap { wanted: 1, oldest }) if oldest == version
+    ));
+    let archive = LogArchive(primary.engine().clone(), a.options.key.clone());
+    let replica = b.open_replica().await;
+    let archive: Option<Arc<dyn Archive>> = Some(Arc::new(archive));
+    let following = Following::start(replica, carrier.clone(), b.options.clone(), archive);
+    let following = following.await.unwrap();
+    primary.followed(version, 1, HANGS_AFTER).await.unwrap();
+    let next = write(&primary, "four").await.version;
+    primary.followed(next, 1, HANGS_AFTER).await.unwrap();
+    assert_same(&primary, &following);
 }

@@ -791,7 +791,8 @@ impl World {
         };
         let (mut writer, mut epoch) = (regime.writer, regime.epoch);
         let next = Version::after(regime.tip, regime.epoch, Bytes::from_static(b"forged"));
-        let body = match self.random.below(5) {
+        let old = Version::after(regime.tip, regime.epoch - 1, Bytes::from_static(b"old"));
+        let body = match self.random.below(6) {
             // A valid extension under another key.
             0 => Body::Frames(vec![whole(&next, next.frame(&OTHER_KEY))]),
             // A beginning under another key.
@@ -804,6 +805,10 @@ impl World {
                     tip: regime.tip,
                     unix_ms: 0,
                 })
+            }
+            // What an old primary signed and nobody got, as if the present one had sent it.
+            5 if regime.at.version <= regime.tip.version => {
+                Body::Frames(vec![whole(&old, old.frame(&KEY))])
             }
             // A stray message, and one of long ago.
             2 => return drop(self.stream.append(Bytes::from_static(b"junk"), last)),

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
-use trunkline_core::store::log::CommitLog;
+use trunkline_core::store::log::{CommitLog, LogPosition};
 
 use super::{guard, serve};
 use crate::actor::Actor;
@@ -21,6 +21,7 @@ use crate::checkpoint::Checkpoints;
 use crate::config::KzgMode;
 use crate::context::StageContext;
 use crate::failure::{EngineFailure, Stage};
+use crate::feed::Synced;
 use crate::message::{Drain, HashedVersion, PersistMessage};
 use crate::receipt::Durability;
 use crate::runtime::clock;
@@ -155,12 +156,22 @@ impl PersistStage {
 
     /// Lets followers read what is synced and published.
     fn show_synced(&self) {
-        let published = self.context.state.versions.newest().number();
-        let synced = self.log.synced_version().min(published);
+        let newest = self.context.state.versions.newest();
+        let version = newest.number();
+        // A sync covers everything appended, so it is behind the newest version or at it.
+        if self.log.synced_version() < version {
+            return;
+        }
         let (feed, metrics) = (&self.context.feed, &self.context.metrics);
-        metrics.synced_version(synced);
-        metrics.replica_lag(feed.lag_versions(synced));
-        feed.advance(synced);
+        metrics.synced_version(version);
+        metrics.replica_lag(feed.lag_versions(version));
+        feed.advance(Synced {
+            position: LogPosition {
+                version,
+                commit_id: newest.commit_id,
+            },
+            open_epoch: newest.record.open_epoch,
+        });
     }
 
     fn is_sync_due(&self) -> bool {
