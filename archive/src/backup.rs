@@ -4,7 +4,7 @@ use trunkline::core::frame::SecretKey;
 use trunkline::core::hash::Digest;
 use trunkline::core::store::archive::BaseName;
 use trunkline::core::store::log::LogPosition;
-use trunkline::{FeedError, Snapshot};
+use trunkline::{FeedError, ReadError, Snapshot};
 
 use crate::archive::Archive;
 use crate::base::{self, BaseError, BaseReader};
@@ -84,7 +84,7 @@ pub struct Backup {
 ///
 /// ```
 /// use trunkline_archive::BackupError;
-/// assert!(BackupError::NotSynced.to_string().contains("is synced yet"));
+/// assert!(BackupError::NotSynced.retry_can_help());
 /// ```
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
@@ -107,6 +107,22 @@ pub enum BackupError {
     NotSynced,
 }
 
+impl BackupError {
+    /// Returns whether the next attempt may succeed: the store did not answer, the snapshot that a base is made of was
+    /// held too long, or nothing is synced yet.
+    pub fn retry_can_help(&self) -> bool {
+        match self {
+            Self::Write(WriteError::Access(error))
+            | Self::Base(BaseError::Write(WriteError::Access(error))) => error.may_pass(),
+            Self::Base(BaseError::Read { source, .. }) => {
+                source.retry_can_help() || matches!(source, ReadError::Expired { .. })
+            }
+            Self::NotSynced => true,
+            _ => false,
+        }
+    }
+}
+
 impl From<AccessError> for BackupError {
     fn from(error: AccessError) -> Self {
         Self::Write(error.into())
@@ -114,15 +130,15 @@ impl From<AccessError> for BackupError {
 }
 
 impl Archive {
-    /// Backs a tree up to its last synced version: writes the segments that the archive lacks, and a base if it is asked
-    /// for or needed. Frames are signed, if there is a key.
+    /// Backs a tree up to its last synced version: writes the segments that the archive lacks, and a base if it is
+    /// asked for or needed. Frames are signed, if there is a key.
     ///
     /// A full backup is the first one, or one with [`BasePolicy::Always`]. All others are incremental.
     ///
     /// # Errors
     ///
-    /// Fails if the archive cannot be written, or is of another tree; if the tree cannot be read; or if a base is needed
-    /// and not allowed. A backup that failed can be made again, and continues.
+    /// Fails if the archive cannot be written, or is of another tree; if the tree cannot be read; or if a base is
+    /// needed and not allowed. A backup that failed can be made again, and continues.
     pub async fn back_up(
         &self,
         source: &Source,
@@ -258,8 +274,8 @@ fn is_known(snapshot: &Snapshot, position: LogPosition) -> Result<bool, BackupEr
         && base::commit_id(snapshot, position.version)? == position.commit_id)
 }
 
-/// Checks that the epoch of a snapshot is above all that are archived, as an archive with a position that it doesn't know
-/// demands.
+/// Checks that the epoch of a snapshot is above all that are archived, as an archive with a position that it doesn't
+/// know demands.
 fn check_epoch(
     catalog: &Catalog,
     snapshot: &Snapshot,

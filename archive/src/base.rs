@@ -1,7 +1,7 @@
 //! Writing and reading bases.
 //!
-//! A base is written part by part, several at once, and its manifest last. What is in it follows from the version alone,
-//! so an attempt that is made again completes what an earlier one has begun.
+//! A base is written part by part, several at once, and its manifest last. What is in it follows from the version
+//! alone, so an attempt that is made again completes what an earlier one has begun.
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};

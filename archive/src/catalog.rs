@@ -1,7 +1,7 @@
 //! What an archive holds, and which objects lead to a version. Pure: from names alone.
 //!
-//! Rules. A segment or a base of a later epoch supersedes those of earlier epochs from its first version on: whoever was
-//! promoted or reopened begins an epoch above all before, and continues from a version that it has. Within an epoch
+//! Rules. A segment or a base of a later epoch supersedes those of earlier epochs from its first version on: whoever
+//! was promoted or reopened begins an epoch above all before, and continues from a version that it has. Within an epoch
 //! there is one history. So each version has one live epoch, and what is superseded is kept but never restored.
 
 use std::collections::BTreeMap;
@@ -43,8 +43,8 @@ pub(crate) struct Objects {
 pub struct Route {
     /// The base to begin with.
     pub base: BaseName,
-    /// The segments after it, in order, each with the last of its versions that counts. Two neighbours may have versions
-    /// in common.
+    /// The segments after it, in order, each with the last of its versions that counts. Two neighbours may have
+    /// versions in common.
     pub segments: Vec<(SegmentName, u64)>,
     /// The version at which it ends.
     pub version: u64,
@@ -188,8 +188,8 @@ impl Catalog {
     ///
     /// # Errors
     ///
-    /// Fails if no base is at or before the version, or if versions between are missing. The last version is not reached
-    /// either if versions before others are missing.
+    /// Fails if no base is at or before the version, or if versions between are missing. The last version is not
+    /// reached either if versions before others are missing.
     pub fn route(&self, version: Option<u64>) -> Result<Route, RouteError> {
         let live = self.live();
         let wanted = version.unwrap_or(u64::MAX);

@@ -92,7 +92,8 @@ pub enum AccessError {
 }
 
 impl AccessError {
-    /// Returns whether the same call may succeed later: the store did not answer, or refused for a reason that can pass.
+    /// Returns whether the same call may succeed later: the store did not answer, or refused for a reason that can
+    /// pass.
     pub fn may_pass(&self) -> bool {
         matches!(self, Self::Store { source, .. } if !matches!(
             **source,

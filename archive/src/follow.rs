@@ -1,5 +1,5 @@
-//! Continuous archiving: a task follows a running engine and writes segments, so that what is archived is never older than
-//! a few seconds. A cursor of the engine keeps its log from being trimmed before it is archived.
+//! Continuous archiving: a task follows a running engine and writes segments, so that what is archived is never older
+//! than a few seconds. A cursor of the engine keeps its log from being trimmed before it is archived.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use trunkline::{CursorError, Engine, Feed, FeedCursor, FeedError};
 
 use crate::archive::Archive;
 use crate::backup::{BackupError, BasePolicy, BaseReason};
-use crate::error::{AccessError, WriteError};
+use crate::error::WriteError;
 use crate::segments::SegmentAppender;
 use crate::source::Source;
 
@@ -64,7 +64,7 @@ pub struct ArchiverStatus {
     /// The last base that the archiver made, and why.
     pub base: Option<(BaseName, BaseReason)>,
     /// What fails now; it is tried again. `None` if nothing does.
-    pub failing: Option<Arc<AccessError>>,
+    pub failing: Option<Arc<BackupError>>,
     /// Attempts that failed, in all.
     pub failures: u64,
 }
@@ -84,13 +84,13 @@ pub enum ArchiverError {
     /// The cursor cannot be set.
     #[error("the cursor of the archive cannot be set")]
     Cursor(#[from] CursorError),
-    /// The archiver was stopped while the store did not answer.
+    /// The archiver was stopped while its attempts failed.
     #[error(
-        "the archiver was stopped while the store did not answer; start it again when the store does, so that it writes what is missing"
+        "the archiver was stopped while its attempts failed; start it again, so that it writes what is missing"
     )]
     Stopped {
         /// The last failure.
-        source: Arc<AccessError>,
+        source: Arc<BackupError>,
     },
 }
 
@@ -102,8 +102,9 @@ impl From<WriteError> for ArchiverError {
 
 /// A task that archives a running engine. Needs a tokio runtime with time enabled.
 ///
-/// A store that does not answer is tried again for ever: see [`ArchiverStatus::failing`]. The log keeps growing meanwhile,
-/// up to `log.held_bytes_max`. If it was trimmed beyond the cursor, the archiver makes a new base.
+/// What may pass is tried again for ever, such as a store that does not answer: see [`ArchiverStatus::failing`]. The
+/// log keeps growing meanwhile, up to `log.held_bytes_max`. If it was trimmed beyond the cursor, the archiver makes a
+/// new base.
 ///
 /// Stop it before the engine is shut down: what comes in later waits for the next archiver.
 ///
@@ -231,11 +232,12 @@ impl Run {
                 }
                 Err(error) => error,
             };
-            self.wait_after(passing(error)?, &mut retry).await?;
+            self.wait_after(error, &mut retry).await?;
         }
     }
 
-    /// Writes what comes after a position. Returns whether the archiver has ended; if not, it has to begin with a new base.
+    /// Writes what comes after a position. Returns whether the archiver has ended; if not, it has to begin with a new
+    /// base.
     async fn follow(&mut self, after: LogPosition) -> Result<bool, ArchiverError> {
         let (archive, tree_id) = (self.archive.clone(), self.engine.params().tree_id());
         let key = self.options.key.clone();
@@ -314,7 +316,7 @@ impl Run {
     async fn write(&mut self, appender: &mut SegmentAppender) -> Result<(), ArchiverError> {
         let mut retry = RETRY_FIRST;
         while let Err(error) = appender.write().await {
-            self.wait_after(passing(error.into())?, &mut retry).await?;
+            self.wait_after(error.into(), &mut retry).await?;
         }
         self.show(appender);
         Ok(())
@@ -327,12 +329,16 @@ impl Run {
         });
     }
 
-    /// Waits after an attempt that failed, longer each time. Fails if the archiver is stopped meanwhile.
+    /// Waits after an attempt that failed, longer each time. Fails if another attempt cannot help, or if the archiver
+    /// is stopped meanwhile.
     async fn wait_after(
         &mut self,
-        error: AccessError,
+        error: BackupError,
         retry: &mut Duration,
     ) -> Result<(), ArchiverError> {
+        if !error.retry_can_help() {
+            return Err(error.into());
+        }
         let source = Arc::new(error);
         self.status.send_modify(|status| {
             status.failures += 1;
@@ -361,18 +367,5 @@ impl Run {
             Ok(()) | Err(CursorError::Behind { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
-    }
-}
-
-/// Returns the error of a store that may answer later; any other one is passed on.
-fn passing(error: BackupError) -> Result<AccessError, BackupError> {
-    match error {
-        BackupError::Write(WriteError::Access(error)) if error.may_pass() => Ok(error),
-        BackupError::Base(crate::base::BaseError::Write(WriteError::Access(error)))
-            if error.may_pass() =>
-        {
-            Ok(error)
-        }
-        error => Err(error),
     }
 }

@@ -1,4 +1,5 @@
-//! Pruning: which objects no kept base needs, and removing them in an order in which no base looks whole without being so.
+//! Pruning: which objects no kept base needs, and removing them in an order in which no base looks whole without being
+//! so.
 
 use trunkline::core::store::archive::{BaseName, PartName, SegmentName};
 

@@ -484,7 +484,8 @@ fn restoring_name(target: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Names of which at least one is in what an interrupted restore left: the mark of a replica, or what is there before it.
+/// Names of which at least one is in what an interrupted restore left: the mark of a replica, or what is there before
+/// it.
 const OWN_NAMES: [&str; 3] = [replica_file::REPLICA_FILE, LOCK_FILE, LOG_DIRECTORY];
 
 /// Removes what an interrupted restore left, and nothing else. Makes sure that the parent directory is there.

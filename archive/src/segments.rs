@@ -104,8 +104,8 @@ impl SegmentAppender {
 }
 
 impl Archive {
-    /// Returns frames from a version on, in order and without gaps: those of the segment that has it. None, if no segment
-    /// has it. For a replica whose primary no longer has the version; the replica checks who signed them.
+    /// Returns frames from a version on, in order and without gaps: those of the segment that has it. None, if no
+    /// segment has it. For a replica whose primary no longer has the version; the replica checks who signed them.
     ///
     /// # Errors
     ///

@@ -62,8 +62,8 @@ impl Source {
         }
     }
 
-    /// Returns a snapshot of the newest version, once no loss of power can take it back. Where versions are durable long
-    /// before they are synced, it is that of the newest one that is synced; `None` if that is no longer kept.
+    /// Returns a snapshot of the newest version, once no loss of power can take it back. Where versions are durable
+    /// long before they are synced, it is that of the newest one that is synced; `None` if that is no longer kept.
     pub(crate) async fn snapshot(&self) -> Result<Option<Snapshot>, FeedError> {
         let (newest, mut feed) = match self {
             Self::Directory(closed) => return Ok(Some(closed.tree.snapshot())),

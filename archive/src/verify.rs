@@ -1,5 +1,5 @@
-//! Verifying an archive from itself alone: every object by its checksum, then every base and what follows it by rebuilding
-//! the state.
+//! Verifying an archive from itself alone: every object by its checksum, then every base and what follows it by
+//! rebuilding the state.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,11 +30,11 @@ use crate::segments;
 pub struct Verified {
     /// Objects that are damaged, each with the reason.
     pub damaged: Vec<(String, RestoreError)>,
-    /// Versions that no segment has, before a later base: first and last of each row. They cannot be restored, later ones
-    /// can.
+    /// Versions that no segment has, before a later base: first and last of each row. They cannot be restored, later
+    /// ones can.
     pub lost: Vec<(u64, u64)>,
-    /// Versions that no segment has, behind the last base: first and last of each row. Neither they nor later ones can be
-    /// restored.
+    /// Versions that no segment has, behind the last base: first and last of each row. Neither they nor later ones can
+    /// be restored.
     pub holes: Vec<(u64, u64)>,
     /// Bases that were rebuilt, each with the last version that was reached from it.
     pub rebuilt: Vec<(BaseName, LogPosition)>,
@@ -78,10 +78,10 @@ pub enum VerifyError {
 }
 
 impl Archive {
-    /// Verifies the archive. Reads every object, and checks its checksum and its form. If a configuration is given, it also
-    /// rebuilds the state of every base, and of every version after it up to the next base, in the directory of that
-    /// configuration, which must be absent, and is removed again. State digests, key counts, histories, outcomes and
-    /// KZG roots are computed from the archive alone, and compared with the records.
+    /// Verifies the archive. Reads every object, and checks its checksum and its form. If a configuration is given, it
+    /// also rebuilds the state of every base, and of every version after it up to the next base, in the directory of
+    /// that configuration, which must be absent, and is removed again. State digests, key counts, histories, outcomes
+    /// and KZG roots are computed from the archive alone, and compared with the records.
     ///
     /// Nothing is shown about who wrote the archive, unless a commit id (of the last version) or a key is trusted.
     ///

@@ -1,5 +1,5 @@
-//! A store that fails at each of its calls in turn: what is done is then complete or an error, never an archive that looks
-//! whole and is not, and the next attempt completes it.
+//! A store that fails at each of its calls in turn: what is done is then complete or an error, never an archive that
+//! looks whole and is not, and the next attempt completes it.
 
 use std::sync::Arc;
 
@@ -36,8 +36,8 @@ fn on(store: &Arc<InMemory>) -> Archive {
     Archive::on(store.clone(), "some/prefix".into())
 }
 
-/// Makes an attempt with every fault at every call, and from every call on. Afterwards `check` gets the archive, and the
-/// result of the attempt.
+/// Makes an attempt with every fault at every call, and from every call on. Afterwards `check` gets the archive, and
+/// the result of the attempt.
 async fn at_every_call<T>(
     begin: &InMemory,
     attempt: impl AsyncFn(Archive) -> T,

@@ -49,6 +49,16 @@ pub struct Faulty {
     fault: Fault,
     failing: Mutex<Range<u64>>,
     calls: AtomicU64,
+    before_puts: Mutex<Hook>,
+}
+
+/// What is called with the name of each object before it is put.
+pub struct Hook(pub Box<dyn FnMut(&Path) + Send>);
+
+impl fmt::Debug for Hook {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Hook")
+    }
 }
 
 impl fmt::Display for Faulty {
@@ -72,7 +82,13 @@ impl Faulty {
             fault,
             failing: Mutex::new(failing),
             calls: AtomicU64::new(0),
+            before_puts: Mutex::new(Hook(Box::new(|_| {}))),
         }
+    }
+
+    /// Calls a function with the name of each object before it is put.
+    pub fn before_puts(&self, call: impl FnMut(&Path) + Send + 'static) {
+        *self.before_puts.lock().unwrap() = Hook(Box::new(call));
     }
 
     /// Returns how many calls there were.
@@ -113,6 +129,7 @@ impl ObjectStore for Faulty {
         payload: PutPayload,
         options: PutOptions,
     ) -> Result<PutResult> {
+        self.before_puts.lock().unwrap().0(location);
         self.change(self.store.put_opts(location, payload, options))
             .await
     }

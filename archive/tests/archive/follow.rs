@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::memory::InMemory;
+use trunkline::core::store::archive::part::LEAVES_BYTES;
 use trunkline::{Batch, Config, Engine};
 use trunkline_archive::{
     Archive, Archiver, ArchiverError, ArchiverOptions, BaseReason, object_store,
@@ -177,6 +178,41 @@ async fn an_engine_that_is_shut_down_first_is_archived_to_its_end() {
     assert!(archiver.archived(3).await);
     archiver.stop().await.unwrap();
     assert_eq!(rig.restored(&archive, None).await.1, last.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_base_whose_snapshot_expires_is_begun_again() {
+    let rig = Rig::new();
+    let mut config = rig.config("tree");
+    config.versions.retain_versions = 1;
+    config.versions.snapshot_versions_behind_max = 1;
+    let engine = Engine::open_blocking(config).unwrap();
+    // More parts than are on their way at once.
+    for key in 0..8 {
+        let mut batch = Batch::new();
+        batch.put([key], vec![key; LEAVES_BYTES]);
+        write_batch(&engine, batch);
+    }
+    let faulty = Arc::new(Faulty::new(Arc::new(InMemory::new()), Fault::Refused, 0..0));
+    let (writer, mut left) = (engine.clone(), 5);
+    faulty.before_puts(move |object| {
+        if left > 0 && object.as_ref().ends_with("leaves-000000") {
+            left = 0;
+            for byte in 0..5 {
+                write_batch(&writer, long(byte));
+            }
+        }
+    });
+    let archive = Archive::on(faulty, "x".into());
+    let archiver = Archiver::start(engine.clone(), archive.clone(), options(NEVER));
+    assert!(archiver.archived(13).await);
+    let status = archiver.stop().await.unwrap();
+    assert_eq!((status.failures, status.base.unwrap().0.version), (1, 13));
+    let last = engine.snapshot().root();
+    engine.shutdown_blocking().unwrap();
+    assert_eq!(rig.restored(&archive, None).await.1, last);
+    // The parts of the first attempt are no base.
+    assert_eq!(archive.catalog().await.unwrap().unfinished().count(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -210,6 +210,26 @@ async fn a_replica_catches_up_from_the_frames_of_an_archive() {
 }
 
 #[tokio::test]
+async fn a_base_can_be_made_of_the_archive_itself() {
+    let (rig, archive, roots) = archived(None).await;
+    let config = rig.config("restored");
+    archive
+        .restore(None, &config, &Trust::default())
+        .await
+        .unwrap();
+    let source = Source::directory(&rig.path("restored")).unwrap();
+    let backup = archive
+        .back_up(&source, BasePolicy::Always, None)
+        .await
+        .unwrap();
+    assert_eq!((backup.versions, backup.base.unwrap().0.version), (0, 6));
+    drop(source);
+    std::fs::remove_dir_all(rig.path("restored")).unwrap();
+    let (restored, root) = rig.restored(&archive, None).await;
+    assert_eq!((restored.base.version, root), (6, roots[5]));
+}
+
+#[tokio::test]
 async fn a_trusted_commit_id_shows_that_a_version_is_authentic() {
     let (rig, archive, roots) = archived(None).await;
     let trust = |commit_id| Trust {

@@ -1,5 +1,5 @@
-//! An S3 server on loopback, and faults between it and the archive: refused and lost requests, lost answers, cut bodies,
-//! and no answer at all, at each request in turn.
+//! An S3 server on loopback, and faults between it and the archive: refused and lost requests, lost answers, cut
+//! bodies, and no answer at all, at each request in turn.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

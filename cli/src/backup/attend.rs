@@ -13,8 +13,8 @@ use crate::progress::{Progress, Unit};
 /// Time between two looks at the progress and at interrupts.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Runs work on an archive. Returns `None` if it is interrupted: whatever was written then is complete, or is never taken for
-/// complete.
+/// Runs work on an archive. Returns `None` if it is interrupted: whatever was written then is complete, or is never
+/// taken for complete.
 pub(crate) fn attend<T>(
     label: &'static str,
     archive: &Archive,

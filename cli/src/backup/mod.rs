@@ -37,8 +37,8 @@ pub(crate) struct BackupArguments {
 enum BackupCommand {
     /// Show which bases and versions an archive has.
     List(ListArguments),
-    /// Check every object of an archive, and rebuild the state of every base and of the versions after it. Exit code 0 if
-    /// authentic, 1 if damaged, 3 if nothing was trusted and the archive agrees with itself.
+    /// Check every object of an archive, and rebuild the state of every base and of the versions after it. Exit code 0
+    /// if authentic, 1 if damaged, 3 if nothing was trusted and the archive agrees with itself.
     Verify(VerifyArguments),
     /// Remove bases that are no longer wanted, and what they alone need.
     Prune(PruneArguments),

@@ -165,9 +165,10 @@ impl SegmentWriter {
         self.frames.extend_from_slice(frame);
     }
 
-    /// Returns the segment, if it has a frame. Layout, integers little-endian: magic `trunkseg`, format u16, tree id 32,
-    /// open epoch u64, first version u64, last version u64, parent 32 (the commit id of the version before the first),
-    /// commit id of the last version 32, for each version the length of its frame u32 and the frame, checksum 32.
+    /// Returns the segment, if it has a frame. Layout, integers little-endian: magic `trunkseg`, format u16, tree id
+    /// 32, open epoch u64, first version u64, last version u64, parent 32 (the commit id of the version before the
+    /// first), commit id of the last version 32, for each version the length of its frame u32 and the frame, checksum
+    /// 32.
     pub fn finish(&self) -> Option<(SegmentName, Vec<u8>)> {
         let name = SegmentName {
             first_version: self.parent.version + 1,
