@@ -12,11 +12,10 @@ use crate::member::Member;
 #[tokio::test]
 async fn a_submission_is_acknowledged_at_the_level_that_the_options_name() {
     let ([mut a, b, _], carrier) = (Member::three(), Arc::new(SimulatedCarrier::new(1, 4096)));
-    let acknowledge = |timeout| Acknowledge {
+    a.options.acknowledge = Acknowledge {
         level: Level::Followed(1),
-        timeout,
+        timeout: Duration::from_millis(50),
     };
-    a.options.acknowledge = acknowledge(Duration::from_millis(50));
     let primary = a.lead(&carrier).await;
     let receipt = primary.engine().put("key", "value").await.unwrap();
     let early = primary.acknowledged(&receipt).await;
