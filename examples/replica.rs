@@ -20,7 +20,7 @@ const FRAMES_WAITING_MAX: usize = 16;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
-    let config = |name: &str| Config::in_directory(&directory.path().join(name));
+    let config = |name: &str| Config::in_directory(directory.path().join(name));
     // In earnest: random bytes, from a file that only the primary can read. Replicas get the public key.
     let key = SecretKey::generate([7; 32]);
 

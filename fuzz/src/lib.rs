@@ -23,13 +23,13 @@ use trunkline_core::kzg::{decode_g1, encode_g1};
 use trunkline_core::params::{Salt, TreeParams};
 use trunkline_core::proof::Expected;
 use trunkline_core::record::CommitRecord;
-use trunkline_core::store::effect::{decode_effects as read_effects, encode_effects};
 use trunkline_core::store::archive::SegmentName;
 use trunkline_core::store::archive::manifest::BaseManifest;
 use trunkline_core::store::archive::part::{
     LeavesWriter, Place, decode_commit_ids, decode_leaves, encode_commit_ids,
 };
 use trunkline_core::store::archive::segment::{Segment, SegmentWriter};
+use trunkline_core::store::effect::{decode_effects as read_effects, encode_effects};
 use trunkline_core::store::manifest::CheckpointManifest;
 use trunkline_core::store::tree_file as tree;
 use trunkline_testkit::counting::{Counting, peak_of};
@@ -132,9 +132,18 @@ pub fn manifest(bytes: &[u8]) {
 /// that the bytes state.
 pub fn archive_object(bytes: &[u8]) {
     for bytes in [bytes.to_vec(), sealed(bytes)] {
-        let field = |at: usize| bytes.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes);
+        let field = |at: usize| {
+            bytes
+                .get(at..at + 8)?
+                .try_into()
+                .ok()
+                .map(u64::from_le_bytes)
+        };
         let number = |at| field(at).unwrap_or_default();
-        let tree_id = bytes.get(10..42).and_then(|id| id.try_into().ok()).unwrap_or_default();
+        let tree_id = bytes
+            .get(10..42)
+            .and_then(|id| id.try_into().ok())
+            .unwrap_or_default();
         let place = Place {
             tree_id,
             version: number(42),

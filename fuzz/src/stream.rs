@@ -80,7 +80,10 @@ fn follow(mut bytes: &[u8]) {
         bytes = rest;
         let before = follower.position().version;
         let next = follower.next();
-        if follower.take(next, Bytes::copy_from_slice(message)).is_err() {
+        if follower
+            .take(next, Bytes::copy_from_slice(message))
+            .is_err()
+        {
             break;
         }
         assert!(follower.position().version >= before);

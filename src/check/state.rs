@@ -142,6 +142,7 @@ impl<'a> States<'a> {
     }
 
     /// Returns whether leaves are those of the checkpoint.
+    #[cfg(feature = "fjall")]
     pub(super) fn are_of_checkpoint(
         &self,
         leaves: &dyn LeafSnapshot,

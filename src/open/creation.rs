@@ -33,6 +33,7 @@ pub(crate) const REBUILT_LEAVES: &str = "LEAVES-REBUILT";
 /// Ends the names of what a repair replaced, before a number.
 pub(crate) const DAMAGED_SUFFIX: &str = "-DAMAGED-";
 /// Name of a leaf store that a repair replaced, before [`DAMAGED_SUFFIX`].
+#[cfg(feature = "fjall")]
 pub(crate) const DAMAGED_LEAVES: &str = "LEAVES";
 
 /// Parts that an interrupted creation may leave.

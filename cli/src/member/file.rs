@@ -76,7 +76,7 @@ pub(super) enum MemberFileError {
     #[error("acknowledge: {0}")]
     Level(#[from] UnknownLevel),
     #[error("public_keys does not have the key of this member, {0}; add it")]
-    OwnKey(PublicKey),
+    OwnKey(String),
 }
 
 impl MemberFile {
@@ -112,7 +112,7 @@ impl MemberFile {
             .map(parse)
             .collect::<Result<Vec<_>, _>>()?;
         if !keys.contains(&key.public()) {
-            return Err(MemberFileError::OwnKey(key.public()));
+            return Err(MemberFileError::OwnKey(key.public().to_string()));
         }
         let members: Vec<&str> = self.members.iter().map(String::as_str).collect();
         let memory_file = self.base.join(&self.memory_file);
