@@ -26,7 +26,7 @@ pub struct StageContext {
     pub metrics: Arc<Metrics>,
     /// The first failure.
     pub health: Arc<Health>,
-    /// What followers of the log know; persist tells it.
+    /// The state that followers of the log share; persist advances it.
     pub feed: Arc<FeedState>,
     /// Groups between sealing and durability.
     pub in_flight: Arc<InFlight>,

@@ -1,4 +1,4 @@
-//! What followers of an engine share with it: how far the log is synced, and the cursors that hold back its trimming.
+//! The state that followers of an engine share with it: how far the log is synced, and the cursors that hold back its trimming.
 //!
 //! Followers read the log's files themselves (`core::store::log::LogFollower`), so one that is slow, or stops, never
 //! holds up a commit.
@@ -30,13 +30,13 @@ pub struct FeedSource {
     pub tree_id: Digest,
 }
 
-/// What followers of an engine share with it.
+/// The state that followers of an engine share with it.
 pub struct FeedState {
     /// Where followers read.
     pub source: FeedSource,
     progress: Mutex<Progress>,
     cursors: Mutex<Cursors>,
-    /// Whether somebody writes the file of cursors. No lock is held meanwhile: trimming needs the cursors.
+    /// Set while somebody writes the file of cursors. No lock is held meanwhile: trimming needs the cursors.
     is_writing: Signal<bool>,
     /// On a replica, the newest version of its primary that it knows of.
     primary: AtomicU64,
@@ -51,7 +51,7 @@ pub struct Synced {
     pub open_epoch: u64,
 }
 
-/// How far followers may read, and who waits for more.
+/// The last version that followers may read, and who waits for more.
 #[derive(Debug)]
 struct Progress {
     synced: Synced,
@@ -112,7 +112,7 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// How far a follower may read.
+/// The answer to a follower that wants a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
     /// Up to this version.

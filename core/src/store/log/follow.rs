@@ -114,8 +114,8 @@ impl LogFollower {
         // The owner has begun another segment, or what was read ahead is older than the entry.
         self.open = None;
         loop {
-            let name = self.locate()?;
-            let Some(mut segment) = self.open_segment(name)? else {
+            let (name, end) = self.locate()?;
+            let Some(mut segment) = self.open_segment(name, end)? else {
                 continue;
             };
             let path = self.directory.join(name.to_string());
@@ -125,7 +125,7 @@ impl LogFollower {
                     return self.take(entry);
                 }
                 // If it was trimmed meanwhile, the next look finds another segment or a gap.
-                Err(source) if self.locate()? == name => {
+                Err(source) if self.locate()?.0 == name => {
                     return Err(FollowError::Log(ReadLogError::Damaged {
                         segment: name,
                         offset: segment.offset,
@@ -147,32 +147,31 @@ impl LogFollower {
         }
     }
 
-    /// Returns the segment that has the next entry.
-    fn locate(&self) -> Result<SegmentName, FollowError> {
+    /// Returns the segment that has the next entry, and the last version that counts in it.
+    fn locate(&self) -> Result<(SegmentName, u64), FollowError> {
         let segments = self.location().segments()?;
         let mut with_ranges = segments.iter().zip(ranges(&segments));
         let found = with_ranges.find(|(_, range)| range.contains(&self.next));
-        found.map(|(name, _)| *name).ok_or(FollowError::Gap {
+        let found = found.map(|(name, range)| (*name, *range.end()));
+        found.ok_or(FollowError::Gap {
             wanted: self.next,
             oldest: segments.iter().map(|name| name.first_version).min(),
         })
     }
 
     /// Opens a segment at the next entry. Returns `None` if it is no longer there.
-    fn open_segment(&self, name: SegmentName) -> Result<Option<OpenSegment>, FollowError> {
-        let segments = self.location().segments()?;
-        let mut with_ranges = segments.iter().zip(ranges(&segments));
-        let range = with_ranges.find_map(|(other, range)| (*other == name).then_some(range));
-        let Some(range) = range else {
-            return Ok(None);
-        };
+    fn open_segment(
+        &self,
+        name: SegmentName,
+        end: u64,
+    ) -> Result<Option<OpenSegment>, FollowError> {
         let reader = match self.location().open(name) {
             Ok(reader) => reader,
             Err(ReadLogError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 return Ok(None);
             }
             // The name was taken from the file between the two looks.
-            Err(ReadLogError::Header { .. }) if self.locate().ok() != Some(name) => {
+            Err(ReadLogError::Header { .. }) if self.locate().ok() != Some((name, end)) => {
                 return Ok(None);
             }
             Err(error) => return Err(error.into()),
@@ -180,7 +179,7 @@ impl LogFollower {
         let mut segment = OpenSegment {
             reader,
             offset: SEGMENT_HEADER_BYTES as u64,
-            end: *range.end(),
+            end,
         };
         let path = self.directory.join(name.to_string());
         for version in name.first_version..self.next {
