@@ -1,2 +1,9 @@
-//! trunkline over a network.
+//! trunkline over a network: gRPC and HTTP/JSON over the same handlers.
+
 #![forbid(unsafe_code)]
+
+pub mod admission;
+pub mod api;
+pub mod backend;
+pub mod error;
+pub mod proto;
