@@ -6,4 +6,7 @@ pub mod admission;
 pub mod api;
 pub mod backend;
 pub mod error;
+mod grpc;
+mod http;
 pub mod proto;
+pub mod server;
