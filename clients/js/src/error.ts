@@ -81,7 +81,10 @@ export type AuditRule =
 /** The rules by which two proofs are not combined, §10.5. */
 export type MoveRule = "OneVersion" | "OtherTree" | "NotLater" | "Contradiction";
 
-export type Rule = ProofRule | AncestorRule | ConsistencyRule | EvidenceRule | AuditRule | MoveRule;
+/** The rules of §24.1, by which a frame or a beginning is refused. */
+export type SignatureRule = "NoKey" | "OtherKey";
+
+export type Rule = ProofRule | AncestorRule | ConsistencyRule | EvidenceRule | AuditRule | MoveRule | SignatureRule;
 
 const MEANING: Readonly<Record<Rule, string>> = {
   VersionOrder: "the versions do not ascend",
@@ -151,6 +154,8 @@ const MEANING: Readonly<Record<Rule, string>> = {
   OtherTree: "the two proofs are of different trees",
   NotLater: "the change is not of a later version",
   Contradiction: "the two proofs contradict each other",
+  NoKey: "no key is pinned",
+  OtherKey: "none of the pinned keys signed it",
 };
 
 /** The errors of this package: `code` says what went wrong, and does not change. */
@@ -177,6 +182,25 @@ export class RefusedError<R extends Rule = Rule> extends TrunklineError {
 
   constructor(readonly code: R) {
     super(`refused (${code}): ${MEANING[code]}`);
+  }
+}
+
+/** The reasons why something is no public key. */
+export type KeyFault = "Text" | "Point" | "NotCanonical" | "Order";
+
+const FAULT: Readonly<Record<KeyFault, string>> = {
+  Text: "a public key is 32 bytes, or is written as 64 hexadecimal digits",
+  Point: "the bytes are not a point of the curve; copy the public key again",
+  NotCanonical: "the bytes are not the canonical form of a point; copy the public key again",
+  Order: "the point has a part of small order, so it is no key that a signer generated; do not pin it",
+};
+
+/** What should be pinned is no public key. */
+export class KeyError extends TrunklineError {
+  override readonly name = "KeyError";
+
+  constructor(readonly code: KeyFault) {
+    super(FAULT[code]);
   }
 }
 

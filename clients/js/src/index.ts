@@ -8,6 +8,7 @@
 export { hexToBytes as fromHex, bytesToHex as toHex } from "@noble/hashes/utils.js";
 export {
   ArgumentError,
+  KeyError,
   MalformedError,
   RefusedError,
   TrunklineError,
@@ -16,15 +17,18 @@ export {
   type ConsistencyRule,
   type EvidenceRule,
   type InclusionRule,
+  type KeyFault,
   type MoveRule,
   type ProofRule,
   type Rule,
+  type SignatureRule,
 } from "./error.js";
 export type { Trusted, TrustedCommitId, TrustedKzgRoot, TrustedRoot, TrustedStateDigest } from "./trusted.js";
 export { treeId, type CollisionPolicy, type TreeParams } from "./params.js";
 export { commitId, decodeRecord, encodeRecord, type CommitRecord } from "./record.js";
 export { decodeProof, encodeProof, PROOF_BYTES_MAX, type Proof } from "./proof/proof.js";
 export type { Claim, Entry, Leaf, Place, Terminal, Top, VersionProof } from "./proof/proof.js";
+export { moveProof } from "./proof/move.js";
 export { checkProof, Proven, verifyProof, verifyVersions, type Unproven } from "./proof/verify.js";
 export {
   decodeAncestorProof,
@@ -47,4 +51,15 @@ export {
   type Requirement,
   type Write,
 } from "./submission.js";
+export {
+  decodeBeginning,
+  decodeFrame,
+  verifyBeginningSignature,
+  verifyFrameSignature,
+  type Beginning,
+  type Frame,
+  type SignedBeginning,
+  type SignedFrame,
+} from "./frame.js";
+export { PublicKey } from "./key.js";
 export { checkAudit, decodeAuditProof, verifyAudit, type AuditBinding, type AuditProof, type VerifiedAudit } from "./audit.js";

@@ -7,16 +7,21 @@ import {
   commitId,
   decodeAncestorProof,
   decodeAuditProof,
+  decodeBeginning,
   decodeConsistencyProof,
   decodeEvidence,
+  decodeFrame,
   decodeProof,
   fromHex,
+  PublicKey,
   toHex,
   treeId,
   verifyAncestor,
   verifyAudit,
+  verifyBeginningSignature,
   verifyConsistency,
   verifyEvidence,
+  verifyFrameSignature,
   verifyProof,
   type TreeParams,
   type Trusted,
@@ -24,6 +29,7 @@ import {
 import { auditPoint, AUDIT_PROOF } from "../src/audit.js";
 import { bytesOf, scalarOf } from "../src/bytes.js";
 import { EVIDENCE } from "../src/evidence.js";
+import { BEGINNING, FRAME } from "../src/frame.js";
 import { keyOf, NAMES } from "../src/hash.js";
 import { ANCESTOR_PROOF, CONSISTENCY_PROOF } from "../src/history.js";
 import { aggregatePoint, aggregateSeed, OMEGA } from "../src/kzg.js";
@@ -119,6 +125,16 @@ test("the example of an audit proof holds", () => {
   assert.equal(toHex(shown.kzgRoot), rows("## 11.").get("KZG root"));
 });
 
+test("the examples of frames and beginnings hold", () => {
+  const example = rows("### 24.4");
+  const keys = [PublicKey.of(example.get("public key")!)];
+  const { commitId, frame } = verifyFrameSignature(decodeFrame(fromHex(example.get("frame")!)), keys);
+  assert.equal(toHex(commitId), example.get("commit id"));
+  assert.equal(frame.outcomes.length, 8);
+  const beginning = decodeBeginning(fromHex(example.get("beginning")!));
+  assert.equal(toHex(verifyBeginningSignature(beginning, keys).treeId), example.get("tree id of the beginning"));
+});
+
 /** Returns the fields of a message of a .proto file, with their numbers. */
 function fieldsOf(file: string, message: string): Record<string, number> {
   const [, body] = new RegExp(`^message ${message} \\{\\n([^]*?)\\n\\}`, "m").exec(text(file))!;
@@ -127,20 +143,21 @@ function fieldsOf(file: string, message: string): Record<string, number> {
 }
 
 test("the messages have the fields of the .proto files", () => {
-  const folder = "core/proto/trunkline/proof/v1";
   const messages: [string, string, Schema][] = [
-    ["proof", "Proof", PROOF],
-    ["proof", "VersionProof", VERSION_PROOF],
-    ["proof", "Entry", ENTRY],
-    ["proof", "Terminal", TERMINAL],
-    ["proof", "HashTop", HASH_TOP],
-    ["history", "AncestorProof", ANCESTOR_PROOF],
-    ["history", "ConsistencyProof", CONSISTENCY_PROOF],
-    ["evidence", "Evidence", EVIDENCE],
-    ["audit", "AuditProof", AUDIT_PROOF],
+    ["proof/v1/proof", "Proof", PROOF],
+    ["proof/v1/proof", "VersionProof", VERSION_PROOF],
+    ["proof/v1/proof", "Entry", ENTRY],
+    ["proof/v1/proof", "Terminal", TERMINAL],
+    ["proof/v1/proof", "HashTop", HASH_TOP],
+    ["proof/v1/history", "AncestorProof", ANCESTOR_PROOF],
+    ["proof/v1/history", "ConsistencyProof", CONSISTENCY_PROOF],
+    ["proof/v1/evidence", "Evidence", EVIDENCE],
+    ["proof/v1/audit", "AuditProof", AUDIT_PROOF],
+    ["frame/v1/frame", "Frame", FRAME],
+    ["frame/v1/frame", "Beginning", BEGINNING],
   ];
   for (const [file, message, schema] of messages) {
     const written = Object.fromEntries(Object.entries(schema).map(([name, { number }]) => [name, number]));
-    assert.deepEqual(written, fieldsOf(`${folder}/${file}.proto`, message), message);
+    assert.deepEqual(written, fieldsOf(`core/proto/trunkline/${file}.proto`, message), message);
   }
 });

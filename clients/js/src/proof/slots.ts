@@ -84,8 +84,8 @@ export function claimedHash({ claim }: Entry): Uint8Array | null {
   return claim.kind === "value" ? hash(claim.value) : claim.valueHash;
 }
 
-// Step 3.
-function digestOf(end: End, params: TreeParams): Uint8Array {
+/** Checks a terminal and returns its digest (step 3). */
+export function digestOf(end: End, params: TreeParams): Uint8Array {
   const { place, entries } = end;
   const present = entries.filter(isPresent);
   switch (place.kind) {
