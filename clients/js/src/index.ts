@@ -29,7 +29,7 @@ export { commitId, decodeRecord, encodeRecord, type CommitRecord } from "./recor
 export { decodeProof, encodeProof, PROOF_BYTES_MAX, type Proof } from "./proof/proof.js";
 export type { Claim, Entry, Leaf, Place, Terminal, Top, VersionProof } from "./proof/proof.js";
 export { moveProof } from "./proof/move.js";
-export { checkProof, Proven, verifyProof, verifyVersions, type Unproven } from "./proof/verify.js";
+export { checkProof, Proven, verifyAll, verifyProof, verifyVersions, type Held, type Unproven } from "./proof/verify.js";
 export {
   decodeAncestorProof,
   decodeConsistencyProof,

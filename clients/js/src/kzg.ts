@@ -3,6 +3,7 @@
 import { pippenger } from "@noble/curves/abstract/curve.js";
 import { FpInvertBatch } from "@noble/curves/abstract/modular.js";
 import { bls12_381 as bls } from "@noble/curves/bls12-381.js";
+import { bytesToHex, randomBytes } from "@noble/hashes/utils.js";
 import { equal, joined, scalarOf, u16, u64, u8 } from "./bytes.js";
 import { keyedHash } from "./hash.js";
 import { SLOTS } from "./params.js";
@@ -47,6 +48,13 @@ export function holds({ left, right }: Equation): boolean {
     { g1: right.negate(), g2: TAU },
   ].filter(({ g1 }) => !g1.is0());
   return bls.fields.Fp12.eql(bls.pairingBatch(pairs), bls.fields.Fp12.ONE);
+}
+
+/** Returns whether all equations hold: their sum with random weights does (§6.1). */
+export function allHold(equations: readonly Equation[]): boolean {
+  const weights = equations.map(() => BigInt(`0x${bytesToHex(randomBytes(16))}`));
+  const folded = (side: keyof Equation) => sum(equations.map((equation) => equation[side]), weights);
+  return holds({ left: folded("left"), right: folded("right") });
 }
 
 /** Returns the equation of one opening (§6.1). */

@@ -11,6 +11,7 @@ import {
   RefusedError,
   toHex,
   treeId,
+  verifyAll,
   verifyProof,
   verifyVersions,
   type Claim,
@@ -75,6 +76,22 @@ test("every forgery is refused by its rule", () => {
     const { rule } = answer(() => verifyEach(decodeProof(fromHex(vector.proof)), vector.trusted.map(trustedOf)));
     assert.equal(rule, vector.rule, `${vector.name}: ${vector.why}`);
   }
+});
+
+test("all proofs hold together, and none if one does not", () => {
+  const held = proofs
+    .filter(({ trusted }) => trusted.every(({ kind }) => kind !== "nothing"))
+    .map(({ proof, trusted }) => ({ proof: decodeProof(fromHex(proof)), trusted: trusted.map(trustedOf) as Trusted[] }));
+  const together = verifyAll(held);
+  const alone = held.map(({ proof, trusted }) => verifyVersions(proof, trusted));
+  assert.deepEqual(together, alone);
+  const forged = refused.filter(({ rule, trusted }) => rule === "Opening" && trusted.every(({ kind }) => kind !== "nothing"));
+  assert.ok(forged.length > 5);
+  for (const { proof, trusted, why } of forged) {
+    const one = { proof: decodeProof(fromHex(proof)), trusted: trusted.map(trustedOf) as Trusted[] };
+    assert.equal(answer(() => verifyAll([held[0]!, one, held.at(-1)!])).rule, "Opening", why);
+  }
+  assert.deepEqual(verifyAll([]), []);
 });
 
 test("a decoded proof encodes to the same bytes", () => {

@@ -2,9 +2,9 @@
 
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { bytesOf, equal, isZero, scalarOf } from "../bytes.js";
-import { ArgumentError, RefusedError, refuseUnless } from "../error.js";
+import { ArgumentError, refuseUnless } from "../error.js";
 import { hashInner, ZERO } from "../hash.js";
-import { aggregateOf, holds, openingOf, pointOf, POINTS, type Opened } from "../kzg.js";
+import { aggregateOf, allHold, holds, openingOf, pointOf, POINTS, type Equation, type Opened } from "../kzg.js";
 import { SLOT_BITS, slotBit, treeId } from "../params.js";
 import { commitId, type CommitRecord } from "../record.js";
 import { checkTrusted, NOTHING_TRUSTED, type Nothing, type Trusted } from "../trusted.js";
@@ -69,6 +69,28 @@ export function verifyVersions(proof: Proof, trusted: readonly Trusted[]): Prove
   });
 }
 
+/** A proof, and what you trust of each of its versions. */
+export interface Held {
+  readonly proof: Proof;
+  readonly trusted: readonly Trusted[];
+}
+
+/**
+ * Verifies many proofs together: it takes one check of pairings for all openings. Throws for all if one does not hold;
+ * if the code is `Opening`, only verifying them one by one tells which.
+ */
+export function verifyAll(proofs: readonly Held[]): Proven[][] {
+  const equations: Equation[] = [];
+  const proven = proofs.map(({ proof, trusted }) => {
+    trusted.forEach(checkTrusted);
+    const { shown, equation } = equationOf(proof, trusted);
+    if (equation !== null) equations.push(equation);
+    return shown as Proven[];
+  });
+  refuseUnless(allHold(equations), "Opening");
+  return proven;
+}
+
 /** Checks that a proof agrees with itself. Trusts nothing and so proves nothing: it is for looking at proofs. */
 export function checkProof(proof: Proof): Unproven[] {
   PROOFS.check(proof);
@@ -78,6 +100,18 @@ export function checkProof(proof: Proof): Unproven[] {
 
 /** Verifies a proof of which parts may be held against nothing. */
 export function verifyEach(proof: Proof, trusted: readonly (Trusted | Nothing)[]): (Proven | Unproven)[] {
+  const { shown, equation } = equationOf(proof, trusted);
+  refuseUnless(equation === null || holds(equation), "Opening");
+  return shown;
+}
+
+interface Shown {
+  /** Shown only if the equation holds. */
+  readonly shown: (Proven | Unproven)[];
+  readonly equation: Equation | null;
+}
+
+function equationOf(proof: Proof, trusted: readonly (Trusted | Nothing)[]): Shown {
   PROOFS.check(proof);
   const { params, versions, opening } = proof;
   refuseUnless(trusted.length === versions.length, "ExpectedCount");
@@ -93,8 +127,7 @@ export function verifyEach(proof: Proof, trusted: readonly (Trusted | Nothing)[]
     }
     return hold(version, tree, stateOf(version, slots), trusted[i]!);
   });
-  checkOpening(opened, opening);
-  return shown;
+  return { shown, equation: openingEquation(opened, opening) };
 }
 
 // The state digest of a hash top, and none of a KZG top (§10.2).
@@ -164,13 +197,14 @@ function hold(
   }
 }
 
-// One opening for all versions with a KZG top (§10.4).
-function checkOpening(opened: readonly Opened[], opening: Uint8Array): void {
+// One equation for all versions with a KZG top, and none if there is no such version (§10.4).
+function openingEquation(opened: readonly Opened[], opening: Uint8Array): Equation | null {
   const slots = opened.reduce((count, version) => count + version.slots.length, 0);
   refuseUnless(opening.length === Math.min(slots, 2) * 48, "OpeningKind");
-  if (slots === 0) return;
+  if (slots === 0) return null;
   const equation = slots === 1 ? single(opened[0]!, opening) : aggregateOf(opened, opening);
-  if (equation === null || !holds(equation)) throw new RefusedError("Opening");
+  refuseUnless(equation !== null, "Opening");
+  return equation;
 }
 
 function single({ kzgRoot, slots }: Opened, opening: Uint8Array) {
