@@ -1,0 +1,2 @@
+//! trunkline over a network.
+#![forbid(unsafe_code)]
