@@ -1,6 +1,6 @@
 // Submission digests and the chain of provisional roots (SPEC.md §12).
 
-import { bytesOf, compare, joined, u16, u64, u8 } from "./bytes.js";
+import { bytesOf, compare, equal, joined, u16, u64, u8 } from "./bytes.js";
 import { hash, keyedHash, ZERO } from "./hash.js";
 import { keyHasher, type TreeParams } from "./params.js";
 
@@ -27,34 +27,34 @@ const hashSubmission = keyedHash("submission");
 const hashEpoch = keyedHash("epoch");
 const hashProvisional = keyedHash("provisional root");
 
+type Hashed = readonly [keyHash: Uint8Array, valueHash: Uint8Array | null];
+
 /**
  * Returns the digest of a submission. Evidence whose submission has this digest is about this batch. Of several writes
- * to one key, or requirements on one, the last one counts.
+ * to one key the last one counts; requirements all do.
  */
 export function submissionDigest(params: TreeParams, { writes, requirements = [], metadata }: Batch): Uint8Array {
   const keyHash = keyHasher(params);
   const what = metadata ?? new Uint8Array(0);
   const hashOf = (value: string | Uint8Array | null) => (value === null ? null : hash(bytesOf(value)));
-  return hashSubmission(
-    joined([
-      ...hashed(writes.map(({ key, value }) => [keyHash(bytesOf(key)), hashOf(value)])),
-      ...hashed(requirements.map(({ key, valueHash }) => [keyHash(bytesOf(key)), valueHash])),
-      u16(what.length),
-      what,
-    ]),
-  );
+  const written = ascending(writes.map(({ key, value }) => [keyHash(bytesOf(key)), hashOf(value)]));
+  const required = ascending(requirements.map(({ key, valueHash }) => [keyHash(bytesOf(key)), valueHash]));
+  return hashSubmission(joined([...body(written.filter(isLastOfKey)), ...body(required), u16(what.length), what]));
 }
 
-// The number of pairs and the pairs, ascending by key hash.
-function hashed(pairs: readonly (readonly [Uint8Array, Uint8Array | null])[]): Uint8Array[] {
-  const ascending = pairs.map((pair, at) => ({ pair, at }));
-  ascending.sort((a, b) => compare(a.pair[0], b.pair[0]) || a.at - b.at);
-  const last = ascending.filter(({ pair }, i) => {
-    const next = ascending[i + 1];
-    return next === undefined || compare(next.pair[0], pair[0]) !== 0;
-  });
-  const bytes = last.flatMap(({ pair: [key, value] }) => [key, u8(value === null ? 0 : 1), value ?? ZERO]);
-  return [u64(BigInt(last.length)), ...bytes];
+// Those of one key stay in their order: sorting is stable.
+function ascending(pairs: Hashed[]): Hashed[] {
+  return pairs.sort((a, b) => compare(a[0], b[0]));
+}
+
+function isLastOfKey([keyHash]: Hashed, at: number, all: readonly Hashed[]): boolean {
+  const next = all[at + 1];
+  return next === undefined || !equal(next[0], keyHash);
+}
+
+function body(pairs: readonly Hashed[]): Uint8Array[] {
+  const parts = pairs.flatMap(([keyHash, valueHash]) => [keyHash, u8(valueHash === null ? 0 : 1), valueHash ?? ZERO]);
+  return [u64(BigInt(pairs.length)), ...parts];
 }
 
 /** Returns the start of the chain of provisional roots of an open epoch. */
