@@ -266,3 +266,18 @@ fn several_generators_load_one_target_at_once_with_keys_of_their_own() {
     let holds: Vec<bool> = run.thresholds.iter().map(|result| result.holds).collect();
     assert_eq!(holds, [true, false]);
 }
+
+#[test]
+fn counts_that_cannot_be_are_no_panic() {
+    let parts = [1, 2].map(|number| {
+        let (mut run, log) = part(number, 0, &[(0, 0, 10, 5)]);
+        run.totals.offered = u64::MAX;
+        run.totals.cpu.generator_us = u64::MAX;
+        (run.totals.elapsed_us, run.began_unix_ms) = (u64::MAX, u64::MAX - number);
+        run.seconds[0].offered = u64::MAX;
+        run.seconds[1].second = u64::MAX;
+        (run, log)
+    });
+    let (run, _) = merge(&parts).unwrap();
+    assert_eq!(run.totals.offered, u64::MAX);
+}
