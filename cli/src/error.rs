@@ -113,6 +113,8 @@ pub(crate) enum CommandError {
     SeveralRuns(usize),
     #[error("the runs cannot be merged")]
     Merge(#[from] trunkline_load::MergeError),
+    #[error("the service cannot be used")]
+    Service(#[from] crate::load::ServiceError),
     #[error("cannot write JUnit XML")]
     Junit(#[from] quick_junit::SerializeError),
     #[error("the runs cannot be compared")]

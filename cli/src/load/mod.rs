@@ -1,7 +1,8 @@
 //! `load`: runs a workload against an engine, reports on it, and proves a sample of what was written.
 //!
 //! `trunkline_load` runs the load. Here `plan` makes a plan from the arguments, `watch` shows the progress, `report`
-//! formats the results, `measured` the engine's own figures, `metrics_file` those for Prometheus, and `check` proves keys. The expected value of each key is
+//! formats the results, `measured` the engine's own figures, `metrics_file` those for Prometheus, and `check` proves keys. `subject` is what is loaded: an engine of this process, or
+//! a running service, whose client is `service`. The expected value of each key is
 //! known without the engine: the load's records derive values from the seed and count the writes of each key.
 
 mod check;
@@ -9,12 +10,13 @@ mod measured;
 mod metrics_file;
 pub(crate) mod plan;
 mod report;
+mod service;
+mod subject;
 mod watch;
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use trunkline::Engine;
 use trunkline_load::{
     INTERVAL_LOG_FILE, Load, LoadError, Outcome, Plan, Progress, PrometheusText, RUN_FILE, Run,
     TRACE_HEAD, Threshold, may_replace,
@@ -30,6 +32,9 @@ use crate::{Exit, configuration, junit, output, thresholds};
 
 use check::Checks;
 use metrics_file::MetricsFile;
+pub(crate) use service::ServiceError;
+use service::{Service, ServiceArguments};
+use subject::Subject;
 use watch::Watch;
 
 /// Arguments of `load`. Flags that are not given keep the value of the plan.
@@ -38,6 +43,8 @@ pub(crate) struct LoadArguments {
     /// Directory of the engine, created if missing. Default: a temporary one, removed at the end.
     #[arg(long)]
     dir: Option<PathBuf>,
+    #[command(flatten)]
+    service: ServiceArguments,
     #[command(flatten)]
     plan: PlanArguments,
 
@@ -92,6 +99,24 @@ pub(crate) fn run(arguments: &LoadArguments) -> Result<Exit, CommandError> {
         Screen::check()?;
     }
     check_outputs(arguments)?;
+    match &arguments.service.target {
+        Some(url) => on_service(arguments, &plan, url),
+        None => on_engine(arguments, &plan),
+    }
+}
+
+/// Loads a running service.
+fn on_service(arguments: &LoadArguments, plan: &Plan, url: &str) -> Result<Exit, CommandError> {
+    let service = Service::connect(&arguments.service, url)?;
+    let interrupt = Interrupt::listen()?;
+    if !arguments.json {
+        output::show(report::head(arguments, plan, Path::new("")));
+    }
+    work(arguments, plan, Subject::Service(&service), &interrupt)
+}
+
+/// Loads an engine of this process.
+fn on_engine(arguments: &LoadArguments, plan: &Plan) -> Result<Exit, CommandError> {
     let mut config = configuration::layers(&arguments.settings)?.build()?;
     let interrupt = Interrupt::listen()?;
     let temporary = match &arguments.dir {
@@ -103,11 +128,11 @@ pub(crate) fn run(arguments: &LoadArguments) -> Result<Exit, CommandError> {
     let directory = directory.unwrap_or(Path::new("")).to_owned();
     config.engine.directory.clone_from(&directory);
     if !arguments.json {
-        output::show(report::head(arguments, &plan, &directory));
+        output::show(report::head(arguments, plan, &directory));
     }
 
     let engine = configuration::open_watching(&arguments.settings, config)?;
-    let exit = work(arguments, &plan, &engine, &interrupt);
+    let exit = work(arguments, plan, Subject::Engine(&engine), &interrupt);
     let closed = engine.shutdown_blocking();
     drop(engine);
     let cleared = temporary.map_or(Ok(()), Temporary::remove);
@@ -153,19 +178,19 @@ fn check_outputs(arguments: &LoadArguments) -> Result<(), CommandError> {
 fn work(
     arguments: &LoadArguments,
     plan: &Plan,
-    engine: &Engine,
+    subject: Subject<'_>,
     interrupt: &Interrupt,
 ) -> Result<Exit, CommandError> {
-    let Carried { outcome, trouble } = carry_out(arguments, plan, engine, interrupt)?;
+    let Carried { outcome, trouble } = carry_out(arguments, plan, subject, interrupt)?;
     // Written first, so that the run is kept whatever fails after it.
     let kept = keep(arguments, &outcome, trouble.is_some());
     let checked = match &trouble {
         Some(_) => Ok(None),
-        None => checked(arguments, &outcome, engine),
+        None => checked(arguments, &outcome, subject),
     };
     let checks = checked.as_ref().ok().and_then(Option::as_ref);
     let judged = judge(arguments, &outcome, &checked);
-    let shown = show(arguments, &outcome, engine, checks);
+    let shown = show(arguments, &outcome, subject, checks);
     if let Some(trouble) = trouble {
         // The command ends with the first error and prints the ones that followed.
         for error in [kept.err(), judged.err(), shown.err()]
@@ -222,34 +247,37 @@ fn keep(arguments: &LoadArguments, outcome: &Outcome, is_broken: bool) -> Result
 fn checked(
     arguments: &LoadArguments,
     outcome: &Outcome,
-    engine: &Engine,
+    subject: Subject<'_>,
 ) -> Result<Option<Checks>, CommandError> {
-    engine.drain_blocking()?;
+    let state = subject.settle()?;
     match outcome.is_interrupted {
         true => Ok(None),
-        false => check::check(outcome, arguments.proofs as usize, &engine.snapshot()).map(Some),
+        false => check::check(outcome, arguments.proofs as usize, &state).map(Some),
     }
 }
 
 fn show(
     arguments: &LoadArguments,
     outcome: &Outcome,
-    engine: &Engine,
+    subject: Subject<'_>,
     checks: Option<&Checks>,
 ) -> Result<(), CommandError> {
-    let root = engine.snapshot().root();
+    // The figures are shown even if the service is gone.
+    let root = subject.root();
     if arguments.json {
         let none = Checks::default();
-        let json = report::json(outcome, &root, checks.unwrap_or(&none));
+        let json = report::json(outcome, root.as_ref().ok(), checks.unwrap_or(&none));
         match arguments.out {
             Some(_) => output::show_json(&json),
             None => output::show_measured(&output::json_text(&json)?),
         }
         return Ok(());
     }
-    output::show(report::figures(outcome, &engine.metrics())?);
-    let root = output::root_lines(&root);
-    output::show(format!("\nlast root\n{root}\n"));
+    output::show(report::figures(outcome, subject.metrics().as_ref())?);
+    match &root {
+        Ok(root) => output::show(format!("\nlast root\n{}\n", output::root_lines(root))),
+        Err(error) => output::tell_error("warning", error),
+    }
     output::show(match checks {
         Some(checks) => checks.to_string(),
         None if outcome.is_interrupted => "interrupted: nothing was checked\n".to_owned(),
@@ -272,7 +300,7 @@ struct Carried {
 fn carry_out(
     arguments: &LoadArguments,
     plan: &Plan,
-    engine: &Engine,
+    subject: Subject<'_>,
     interrupt: &Interrupt,
 ) -> Result<Carried, CommandError> {
     let mut watch = Watch::new(arguments.tui)?;
@@ -286,7 +314,7 @@ fn carry_out(
             interrupt.request();
         }
     };
-    let mut load = Load::new(plan, engine)?
+    let mut load = Load::new(plan, subject.target())?
         .revision(env!("GIT_REVISION"))
         .stop(interrupt.flag())
         .observer(&mut observer);

@@ -25,7 +25,10 @@ pub(super) fn head(arguments: &LoadArguments, plan: &Plan, directory: &Path) -> 
         Some(_) => "kept",
         None => "temporary, removed at the end",
     };
-    let mut text = format!("directory  {} ({kept})\n", directory.display());
+    let mut text = match &arguments.service.target {
+        Some(url) => format!("service    {url}\n"),
+        None => format!("directory  {} ({kept})\n", directory.display()),
+    };
     let _ = match &arguments.replay {
         Some(trace) => writeln!(
             text,
@@ -90,24 +93,33 @@ fn pace(plan: &Plan, is_replay: bool) -> String {
 
 pub(super) fn figures(
     outcome: &Outcome,
-    metrics: &MetricsSnapshot,
+    metrics: Option<&MetricsSnapshot>,
 ) -> Result<String, CommandError> {
-    let windows: Vec<Window> = outcome.run.measured_windows().copied().collect();
-    let stages = measured::stages(&outcome.log, &windows).map_err(LoadError::from)?;
-    let parts = [
+    let mut parts = vec![
         stage_times(outcome).to_string(),
         loop_lines(outcome),
         operations(&outcome.run.totals).to_string(),
+    ];
+    if let Some(metrics) = metrics {
+        parts.extend(of_engine(outcome, metrics)?);
+    }
+    parts.push(warnings(&outcome.run.warnings));
+    parts.retain(|part| !part.is_empty());
+    Ok(parts.join("\n"))
+}
+
+/// Reports what an engine of this process says of itself.
+fn of_engine(outcome: &Outcome, metrics: &MetricsSnapshot) -> Result<[String; 6], CommandError> {
+    let windows: Vec<Window> = outcome.run.measured_windows().copied().collect();
+    let stages = measured::stages(&outcome.log, &windows).map_err(LoadError::from)?;
+    Ok([
         measured::batches(&windows),
         stages.to_string(),
         since_opening(metrics).to_string(),
         totals(metrics),
         decisions(&outcome.run),
         reloads_refused(&outcome.run),
-        warnings(&outcome.run.warnings),
-    ];
-    let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-    Ok(parts.join("\n"))
+    ])
 }
 
 fn stage_times(outcome: &Outcome) -> Table {
@@ -252,7 +264,7 @@ fn texts(warnings: &[Warning]) -> Vec<String> {
 }
 
 /// Returns the totals of a run for other programs.
-pub(super) fn json(outcome: &Outcome, root: &Root, checks: &Checks) -> Value {
+pub(super) fn json(outcome: &Outcome, root: Option<&Root>, checks: &Checks) -> Value {
     let run = &outcome.run;
     let json = json!({
         "name": run.name,
@@ -262,8 +274,8 @@ pub(super) fn json(outcome: &Outcome, root: &Root, checks: &Checks) -> Value {
         "warnings": texts(&run.warnings),
         "is_interrupted": outcome.is_interrupted,
         "ended_by": run.ended_by,
-        "version": root.version,
-        "state_digest": hex::encode(root.state_digest),
+        "version": root.map(|root| root.version),
+        "state_digest": root.map(|root| hex::encode(root.state_digest)),
         "checks": checks,
         "thresholds": run.thresholds,
     });

@@ -37,6 +37,7 @@ mod paths;
 mod proof_show;
 mod prove;
 mod report;
+mod service_target;
 #[cfg(unix)]
 mod signals;
 mod single_key;
