@@ -152,25 +152,23 @@ fn check_outputs(arguments: &LoadArguments) -> Result<(), CommandError> {
         output::check_apart(directory, inputs().chain(&arguments.dir))?;
         output::check_apart(&file, inputs())?;
     }
-    if let Some(trace) = &arguments.record {
-        may_replace(trace, TRACE_HEAD)?;
-    }
-    if let Some(file) = &arguments.junit {
-        may_replace(file, junit::HEAD)?;
-    }
-    if let Some(file) = &arguments.metrics_file {
-        may_replace(file, PrometheusText::HEAD)?;
-    }
-    let files = [&arguments.record, &arguments.junit, &arguments.metrics_file];
-    let files: Vec<&PathBuf> = files.into_iter().flatten().collect();
-    for (index, file) in files.iter().enumerate() {
+    let files = [
+        (&arguments.record, TRACE_HEAD),
+        (&arguments.junit, junit::HEAD),
+        (&arguments.metrics_file, PrometheusText::HEAD),
+    ];
+    let mut written: Vec<&PathBuf> = Vec::new();
+    for (file, head) in files {
+        let Some(file) = file else { continue };
         output::check_apart(file, inputs())?;
+        may_replace(file, head)?;
         let is_of_run = |name: &str| file.ends_with(name);
         let is_in_run = arguments.out.as_deref() == file.parent()
             && [RUN_FILE, INTERVAL_LOG_FILE].into_iter().any(is_of_run);
-        if is_in_run || files[..index].contains(file) {
-            return Err(CommandError::OutputTwice(file.to_path_buf()));
+        if is_in_run || written.contains(&file) {
+            return Err(CommandError::OutputTwice(file.clone()));
         }
+        written.push(file);
     }
     Ok(())
 }
