@@ -188,6 +188,13 @@ impl From<SubmitError> for ServiceError {
 }
 
 impl ServiceError {
+    /// Creates the error of a request that comes while the service stops.
+    pub fn draining() -> Self {
+        let message =
+            "the service is stopping; nothing was done: use another one, or try again later";
+        Self::passing(Code::Draining, message, Duration::from_secs(1))
+    }
+
     /// Creates the error of a request that the service has no room for.
     pub fn overloaded() -> Self {
         let message = "the service has more to do than it can; nothing was done: try again later, with a pause that grows";
