@@ -1,2 +1,4 @@
 //! trunkline over a network.
 #![forbid(unsafe_code)]
+
+pub mod observe;

@@ -20,6 +20,7 @@ use trunkline_actors::failure::EngineFailure;
 use trunkline_actors::feed::{CursorError, FeedCursor, Reach, Synced};
 use trunkline_actors::message::{GivenVersion, Submission};
 use trunkline_actors::metrics::MetricsSnapshot;
+use trunkline_actors::metrics::timeline::Span;
 use trunkline_actors::runtime::clock;
 use trunkline_actors::runtime::wait::{block_on, block_on_until};
 use trunkline_actors::state::State;
@@ -427,6 +428,16 @@ impl Replica {
     /// Returns the metrics since the replica was opened.
     pub fn metrics(&self) -> MetricsSnapshot {
         self.engine.metrics()
+    }
+
+    /// Returns the microseconds since the replica was opened.
+    pub fn uptime_us(&self) -> u64 {
+        self.engine.uptime_us()
+    }
+
+    /// Returns the spans from a place on, and the place behind the last: see [`Engine::spans_from`].
+    pub fn spans_from(&self, place: u64) -> (Vec<Span>, u64) {
+        self.engine.spans_from(place)
     }
 
     /// Returns the failure that stopped the replica, if any.
