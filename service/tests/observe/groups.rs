@@ -14,12 +14,19 @@ fn engine() -> (tempfile::TempDir, Engine) {
     for round in 0..3_u32 {
         let mut batch = Batch::new();
         batch.put("key", "value").put(format!("{round}"), "v");
-        engine.submit_blocking(batch).unwrap().durable_blocking().unwrap();
+        engine
+            .submit_blocking(batch)
+            .unwrap()
+            .durable_blocking()
+            .unwrap();
     }
     // A stage notes its span after it passed the version on.
     let patience = Instant::now() + Duration::from_secs(30);
     while engine.spans_from(0).1 < 3 * Stage::ALL.len() as u64 {
-        assert!(Instant::now() < patience, "the stages did not note their spans");
+        assert!(
+            Instant::now() < patience,
+            "the stages did not note their spans"
+        );
         std::thread::yield_now();
     }
     (directory, engine)
@@ -39,8 +46,14 @@ fn every_group_has_a_span_with_version_operations_bytes_and_durations() {
     assert_eq!(lines.len(), 3, "each group once: {lines:?}");
     for (line, version) in lines.iter().zip(1..) {
         let span = &line["span"];
-        assert_eq!((&line["message"], &span["name"]), (&"group committed".into(), &"group".into()));
-        assert_eq!((&span["version"], &span["operations"]), (&version.into(), &2.into()));
+        assert_eq!(
+            (&line["message"], &span["name"]),
+            (&"group committed".into(), &"group".into())
+        );
+        assert_eq!(
+            (&span["version"], &span["operations"]),
+            (&version.into(), &2.into())
+        );
         assert_eq!(span["bytes"], 10);
         let begun = span["begun_unix_us"].as_i64().unwrap();
         let ended = span["ended_unix_us"].as_i64().unwrap();

@@ -23,8 +23,16 @@ fn a_line_of_text_has_time_level_message_and_fields() {
     let lines = log(Format::Text, "info").text();
     let line = lines.lines().next().unwrap();
     let time = line.split_whitespace().next().unwrap();
-    assert!(time.starts_with("20") && time.contains('T') && time.ends_with('Z'), "{line}");
-    for part in [" WARN ", "request{request_id=\"a-1\"}", "the limit of connections is reached", "connections=7"] {
+    assert!(
+        time.starts_with("20") && time.contains('T') && time.ends_with('Z'),
+        "{line}"
+    );
+    for part in [
+        " WARN ",
+        "request{request_id=\"a-1\"}",
+        "the limit of connections is reached",
+        "connections=7",
+    ] {
         assert!(line.contains(part), "{part} in {line}");
     }
     assert_eq!(lines.lines().count(), 2, "{lines}");

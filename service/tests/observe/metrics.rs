@@ -23,7 +23,11 @@ fn load(engine: &Engine) {
         for key in 0..20_u32 {
             batch.put(format!("{}", round * 20 + key), "value");
         }
-        engine.submit_blocking(batch).unwrap().durable_blocking().unwrap();
+        engine
+            .submit_blocking(batch)
+            .unwrap()
+            .durable_blocking()
+            .unwrap();
     }
     engine.set_cursor("archive", 40).unwrap();
     engine.get(b"7").unwrap();
@@ -66,7 +70,10 @@ fn promtool_finds_nothing_to_complain_about_in_what_a_busy_engine_reports() {
         "trunkline_log_held_bytes_max{engine=\"busy\"} 1073741824",
         "trunkline_service_rejected_total{reason=\"authentication\"} 0",
     ] {
-        assert!(text.lines().any(|line| line == series), "{series} in\n{text}");
+        assert!(
+            text.lines().any(|line| line == series),
+            "{series} in\n{text}"
+        );
     }
     // Events that this engine had none of have no series yet, but all else does.
     let missing = all_metrics().filter(|metric| !seen.contains(metric.name));
@@ -86,7 +93,9 @@ fn a_cursor_that_is_gone_has_no_number() {
     let engine = open(directory.path(), "followed");
     engine.set_cursor("index", 0).unwrap();
     engine.figures().report();
-    let line = |value| format!("trunkline_cursor_version{{engine=\"followed\",cursor=\"index\"}} {value}\n");
+    let line = |value| {
+        format!("trunkline_cursor_version{{engine=\"followed\",cursor=\"index\"}} {value}\n")
+    };
     assert!(handle.render().contains(&line("0")));
     engine.remove_cursor("index").unwrap();
     engine.figures().report();

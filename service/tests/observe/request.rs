@@ -40,7 +40,10 @@ async fn unary(body: Bytes) -> Response {
 async fn call(request: Request) -> Response {
     let router = Router::new()
         .route("/observe/echo/{name}", post(echo))
-        .route("/observe/failing", get(|| async { StatusCode::INTERNAL_SERVER_ERROR }))
+        .route(
+            "/observe/failing",
+            get(|| async { StatusCode::INTERNAL_SERVER_ERROR }),
+        )
         .route("/trunkline.service.v1.Trunkline/{*method}", any(unary))
         .layer(middleware::from_fn(request::observe));
     router.oneshot(request).await.unwrap()
@@ -48,14 +51,22 @@ async fn call(request: Request) -> Response {
 
 fn http(path: &str, body: &'static str) -> Request {
     let builder = Request::builder().method("POST").uri(path);
-    let builder = builder.header("authorization", "Bearer secret-token").header(TRACEPARENT, PARENT);
-    builder.header(REQUEST_ID, "from-the-caller").body(Body::from(body)).unwrap()
+    let builder = builder
+        .header("authorization", "Bearer secret-token")
+        .header(TRACEPARENT, PARENT);
+    builder
+        .header(REQUEST_ID, "from-the-caller")
+        .body(Body::from(body))
+        .unwrap()
 }
 
 fn grpc(method: &str) -> Request {
     let path = format!("/trunkline.service.v1.Trunkline/{method}");
     let builder = Request::builder().method("POST").uri(path);
-    builder.header("content-type", "application/grpc").body(Body::from("12345")).unwrap()
+    builder
+        .header("content-type", "application/grpc")
+        .body(Body::from("12345"))
+        .unwrap()
 }
 
 #[tokio::test]
@@ -65,8 +76,14 @@ async fn requests_are_counted_by_route_and_code() {
     assert_eq!(response.headers()[REQUEST_ID], "from-the-caller");
     let trace = response.headers()[TRACEPARENT].to_str().unwrap();
     assert_eq!(trace[..35], PARENT[..35], "the same trace");
-    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "hello");
-    let failing = Request::builder().uri("/observe/failing").body(Body::empty()).unwrap();
+    assert_eq!(
+        response.into_body().collect().await.unwrap().to_bytes(),
+        "hello"
+    );
+    let failing = Request::builder()
+        .uri("/observe/failing")
+        .body(Body::empty())
+        .unwrap();
     drop(call(failing).await);
     let text = handle.render();
     for series in [
@@ -74,7 +91,10 @@ async fn requests_are_counted_by_route_and_code() {
         "trunkline_service_requests_total{protocol=\"http\",method=\"/observe/failing\",code=\"500\"} 1",
         "trunkline_service_request_seconds_count{protocol=\"http\",method=\"/observe/failing\"} 1",
     ] {
-        assert!(text.lines().any(|line| line == series), "{series} in\n{text}");
+        assert!(
+            text.lines().any(|line| line == series),
+            "{series} in\n{text}"
+        );
     }
     assert!(!text.contains("secret"));
 }
@@ -89,14 +109,19 @@ async fn the_status_of_grpc_is_read_from_the_trailers() {
     drop(call(grpc("MadeUp123")).await);
     let text = handle.render();
     let series = |method, code| {
-        format!("trunkline_service_requests_total{{protocol=\"grpc\",method=\"{method}\",code=\"{code}\"}} 1")
+        format!(
+            "trunkline_service_requests_total{{protocol=\"grpc\",method=\"{method}\",code=\"{code}\"}} 1"
+        )
     };
     for series in [
         series("ProveAudit", "ResourceExhausted"),
         series("ProveAncestor", "Cancelled"),
         series("other", "Cancelled"),
     ] {
-        assert!(text.lines().any(|line| line == series), "{series} in\n{text}");
+        assert!(
+            text.lines().any(|line| line == series),
+            "{series} in\n{text}"
+        );
     }
     assert!(!text.contains("MadeUp123"));
     assert!(text.contains("trunkline_service_received_bytes_total{protocol=\"grpc\"}"));
@@ -111,14 +136,22 @@ async fn lines_of_a_request_name_it_and_no_secret() {
     let text = lines.text();
     assert!(!text.contains("secret"), "{text}");
     let span = &lines.json()[0]["span"];
-    assert_eq!((&span["request_id"], &span["principal"]), (&"from-the-caller".into(), &"alice".into()));
-    assert_eq!((&span["sequence"], &span["version"]), (&11.into(), &7.into()));
+    assert_eq!(
+        (&span["request_id"], &span["principal"]),
+        (&"from-the-caller".into(), &"alice".into())
+    );
+    assert_eq!(
+        (&span["sequence"], &span["version"]),
+        (&11.into(), &7.into())
+    );
     assert_eq!(span["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
 }
 
 #[test]
 fn every_method_of_the_protocol_is_known() {
-    let declared = PROTOCOL.lines().filter_map(|line| line.trim().strip_prefix("rpc "));
+    let declared = PROTOCOL
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("rpc "));
     let declared: Vec<&str> = declared.filter_map(|line| line.split('(').next()).collect();
     assert_eq!(declared, GRPC_METHODS);
     assert!(table::TABLE.len() > 10);
