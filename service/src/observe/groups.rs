@@ -87,8 +87,13 @@ impl Epoch {
     /// Returns a time of the engine's clock as microseconds since 1970.
     fn unix_us(&self, uptime_us: u64) -> i64 {
         let ago_us = self.uptime_us.saturating_sub(uptime_us);
-        i64::try_from(self.unix_us.saturating_sub(ago_us)).unwrap_or(i64::MAX)
+        as_attribute(self.unix_us.saturating_sub(ago_us))
     }
+}
+
+/// Returns a number as spans have it: OpenTelemetry's are signed.
+pub(super) fn as_attribute(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 fn emit(observed: &impl Observed, groups: Vec<Stages>) {
@@ -110,10 +115,10 @@ fn emit_group(epoch: &Epoch, stages: &[Span]) -> Option<()> {
         target: TARGET,
         parent: None,
         "group",
-        version = first.version,
-        operations = first.operations,
-        bytes = first.bytes,
-        duration_us = ended_us - begun_us,
+        version = as_attribute(first.version),
+        operations = as_attribute(first.operations),
+        bytes = as_attribute(first.bytes),
+        duration_us = as_attribute(ended_us - begun_us),
         begun_unix_us = epoch.unix_us(begun_us),
         ended_unix_us = epoch.unix_us(ended_us),
     );
@@ -124,10 +129,10 @@ fn emit_group(epoch: &Epoch, stages: &[Span]) -> Option<()> {
             "stage",
             otel.name = span.stage.name(),
             stage = span.stage.name(),
-            version = span.version,
-            operations = span.operations,
-            bytes = span.bytes,
-            duration_us = span.ended_us.saturating_sub(span.begun_us),
+            version = as_attribute(span.version),
+            operations = as_attribute(span.operations),
+            bytes = as_attribute(span.bytes),
+            duration_us = as_attribute(span.ended_us.saturating_sub(span.begun_us)),
             begun_unix_us = epoch.unix_us(span.begun_us),
             ended_unix_us = epoch.unix_us(span.ended_us),
         );

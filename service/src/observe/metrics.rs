@@ -91,6 +91,11 @@ pub fn install() -> Result<MetricsHandle, InstallError> {
     Ok(INSTALLED.get_or_init(|| handle).clone())
 }
 
+/// Returns the handle of the recorder, if [`install`] has installed it.
+pub fn installed() -> Option<MetricsHandle> {
+    INSTALLED.get().cloned()
+}
+
 /// Gives every metric its help. Of metrics that share a name, the first one's is taken.
 fn describe() {
     for metric in all_metrics() {

@@ -19,6 +19,7 @@ use tonic::Code;
 use tracing::field::Empty;
 use tracing::{Instrument, Span, info_span};
 
+use crate::observe::groups::as_attribute;
 use crate::observe::table::{self, Protocol};
 use crate::observe::trace_context::{REQUEST_ID, TRACEPARENT, TraceParent, request_id};
 
@@ -101,12 +102,12 @@ pub fn record_principal(name: &str) {
 
 /// Adds a submission's place among all submissions to the request's span.
 pub fn record_sequence(sequence: u64) {
-    Span::current().record("sequence", sequence);
+    Span::current().record("sequence", as_attribute(sequence));
 }
 
 /// Adds the version that the request became, or read, to the request's span.
 pub fn record_version(version: u64) {
-    Span::current().record("version", version);
+    Span::current().record("version", as_attribute(version));
 }
 
 fn protocol(headers: &HeaderMap) -> Protocol {

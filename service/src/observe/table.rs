@@ -43,7 +43,7 @@ labels! {
         Grpc = "grpc",
     }
 
-    /// The reason why a request was refused before the engine saw it.
+    /// The reason why a request was refused, or not answered in time.
     Rejection {
         /// The limits of what is in flight are reached.
         Overload = "overload",
@@ -171,7 +171,7 @@ table! {
         /// first counts as `Cancelled`.
         requests: "trunkline_service_requests_total"
             [protocol: Protocol, method: impl Into<SharedString>, code: impl Into<SharedString>];
-        /// Requests that were refused before the engine saw them.
+        /// Requests that were refused, or not answered in time.
         rejected: "trunkline_service_rejected_total" [reason: Rejection];
         /// Connections that were accepted.
         connections_accepted: "trunkline_service_connections_accepted_total";

@@ -6,8 +6,8 @@ use serde_json::Value;
 use trunkline_service::observe::metrics::all_metrics;
 
 /// A rule of `docs/prometheus/alerts.yml`.
-pub struct Alert {
-    pub name: &'static str,
+pub(crate) struct Alert {
+    pub(crate) name: &'static str,
     expression: &'static str,
     /// How long it must hold.
     hold: &'static str,
@@ -16,7 +16,7 @@ pub struct Alert {
     action: &'static str,
 }
 
-pub const ALERTS: &[Alert] = &[
+pub(crate) const ALERTS: &[Alert] = &[
     Alert {
         name: "TrunklineEngineFailed",
         expression: "{failed} == 1",
@@ -152,7 +152,7 @@ pub const ALERTS: &[Alert] = &[
 /// # Panics
 ///
 /// Panics if the table does not have a field.
-pub fn with_names(expression: &str) -> String {
+pub(crate) fn with_names(expression: &str) -> String {
     let (mut named, mut rest) = (String::new(), expression);
     while let Some((before, after)) = rest.split_once('{') {
         named.push_str(before);
@@ -176,13 +176,13 @@ pub fn with_names(expression: &str) -> String {
 
 impl Alert {
     /// Returns the heading of the section of `docs/OPERATIONS.md` that says more.
-    pub fn heading(&self) -> String {
+    pub(crate) fn heading(&self) -> String {
         format!("### {}", self.name)
     }
 }
 
 /// Returns the rules as YAML. A JSON string is one of YAML.
-pub fn rules() -> String {
+pub(crate) fn rules() -> String {
     let quoted = |text: &str| Value::from(text).to_string();
     let mut yaml = "# Made from service/tests/observe/alerts.rs. Do not edit; the test `documents` says how to make it again.\n\
         groups:\n  - name: trunkline\n    rules:\n"

@@ -54,7 +54,7 @@ const OVERVIEW: [(&str, &str, &str, &str); 6] = [
 ];
 
 /// Returns the dashboard.
-pub fn dashboard() -> Value {
+pub(crate) fn dashboard() -> Value {
     let mut panels = Panels::default();
     panels.row("Overview");
     for (title, unit, expression, legend) in OVERVIEW {
@@ -204,7 +204,7 @@ fn unit(metric: &Metric) -> &'static str {
 }
 
 /// Returns the names of all metrics that have a panel.
-pub fn names_with_a_panel(dashboard: &Value) -> Vec<&'static str> {
+pub(crate) fn names_with_a_panel(dashboard: &Value) -> Vec<&'static str> {
     let text = dashboard["panels"].to_string();
     let has_panel = |name: &&str| {
         text.contains(&format!("{name}{{")) || text.contains(&format!("{name}_bucket{{"))

@@ -9,3 +9,4 @@ mod log;
 mod metrics;
 mod promtool;
 mod request;
+mod service;

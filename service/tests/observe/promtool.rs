@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 /// # Panics
 ///
 /// Panics if it finds a fault, or warns.
-pub fn check(arguments: &[&str], input: &str) -> Option<String> {
+pub(crate) fn check(arguments: &[&str], input: &str) -> Option<String> {
     let mut command = Command::new("promtool");
     command
         .args(arguments)
