@@ -8,6 +8,8 @@ use trunkline::{
 };
 use trunkline_replication::{AcknowledgeError, LevelError};
 
+use crate::observe::table::{Rejection, rejected};
+
 /// The stable code of an error. `docs/SERVICE.md` lists what each means to a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
@@ -85,6 +87,21 @@ impl Code {
         }
     }
 
+    /// Returns the reason under which metrics count the error. Other errors are counted by their status alone.
+    pub fn rejection(self) -> Option<Rejection> {
+        Some(match self {
+            Self::InvalidRequest => Rejection::Invalid,
+            Self::TooLarge => Rejection::TooLarge,
+            Self::Unauthenticated => Rejection::Authentication,
+            Self::PermissionDenied => Rejection::Scope,
+            Self::NotPrimary => Rejection::Replica,
+            Self::Overloaded => Rejection::Overload,
+            Self::DeadlineExceeded => Rejection::Deadline,
+            Self::Draining => Rejection::Draining,
+            _ => return None,
+        })
+    }
+
     /// Returns the status of a gRPC response.
     pub fn grpc_code(self) -> tonic::Code {
         match self {
@@ -116,6 +133,13 @@ pub struct ServiceError {
 }
 
 impl ServiceError {
+    /// Counts the error, once it is clear that a caller gets it.
+    pub(crate) fn count(&self) {
+        if let Some(reason) = self.code.rejection() {
+            rejected(reason).increment(1);
+        }
+    }
+
     /// Creates an error that a retry does not mend.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self {

@@ -14,6 +14,7 @@ pub mod error;
 mod grpc;
 mod http;
 pub mod listen;
+pub mod observe;
 mod peer;
 pub mod proto;
 mod router;

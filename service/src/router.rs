@@ -6,19 +6,20 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tokio::time::timeout_at;
 
 use crate::api::{Api, Call};
 use crate::auth::{self, Authenticator};
 use crate::error::{Code, ServiceError};
+use crate::observe::request::observe;
 use crate::{grpc, http};
 
 /// The paths of submissions.
 const SUBMITS: [&str; 2] = ["/v1/submit", "/trunkline.service.v1.Trunkline/Submit"];
 /// The paths that are answered whatever the load.
-const HEALTH: [&str; 3] = ["/live", "/ready", "/grpc.health.v1.Health/"];
+const HEALTH: [&str; 4] = ["/live", "/ready", "/metrics", "/grpc.health.v1.Health/"];
 
 /// Returns the router of all requests. Each needs a [`Peer`](crate::Peer) as an extension, which the listeners add.
 pub fn router(api: Arc<Api>, authenticator: &Arc<Authenticator>) -> Router {
@@ -27,7 +28,7 @@ pub fn router(api: Arc<Api>, authenticator: &Arc<Authenticator>) -> Router {
         .merge(auth::login_routes(authenticator))
         .fallback(unknown)
         .layer(from_fn_with_state(api, admit));
-    auth::protect(admitted, authenticator, |_, _| false)
+    auth::protect(admitted, authenticator, |_, _| false).layer(from_fn(observe))
 }
 
 /// Decides from the head of a request whether it is served, and holds it to its deadline.

@@ -7,6 +7,7 @@ use trunkline_replication::Level;
 use super::{Api, Call};
 use crate::backend::Backend;
 use crate::error::{Code, ServiceError};
+use crate::observe::request::{record_sequence, record_version};
 use crate::proto::{
     Applied, CoveringRoot, Refused, SubmitReply, SubmitRequest, Wait, operation, outcome,
     requirement,
@@ -35,11 +36,15 @@ impl Api {
             Ok(receipt) => receipt?,
             Err(_) => return Err(ServiceError::overloaded()),
         };
+        record_sequence(receipt.sequence());
         let reply = call
             .within(self.answer(call, &receipt, (level, followers)))
             .await?;
         if let Some(queued) = &call.queued {
             queued.done(bytes);
+        }
+        if let Ok(Some(hashed)) = reply.as_ref().map(|reply| reply.hashed.as_ref()) {
+            record_version(hashed.version);
         }
         reply
     }

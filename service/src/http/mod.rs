@@ -19,6 +19,8 @@ use serde::de::DeserializeOwned;
 use crate::api::{Api, Call};
 use crate::auth::{Scope, require};
 use crate::error::{Code, ServiceError};
+use crate::observe::figures::Observed;
+use crate::observe::{metrics as recorder, table};
 use crate::proto;
 
 /// The header by which a request names its deadline, milliseconds.
@@ -47,6 +49,7 @@ pub(crate) fn routes(api: Arc<Api>) -> Router {
         .route("/v1/admin/decisions", admin(get(decisions)))
         .route("/live", get(live))
         .route("/ready", get(ready))
+        .route("/metrics", read(get(metrics)))
         .route("/openapi.json", read(get(openapi::document)))
         .layer(DefaultBodyLimit::max(message_bytes_max))
         .with_state(api)
@@ -56,6 +59,7 @@ type Reply<T> = Result<Json<T>, ServiceError>;
 
 impl IntoResponse for ServiceError {
     fn into_response(self) -> Response {
+        self.count();
         let body = Json(json::ErrorReply::of(&self));
         let mut response = (self.code.http_status(), body).into_response();
         if let Some(after) = self.retry_after {
@@ -356,4 +360,17 @@ async fn live() -> &'static str {
 
 async fn ready(State(api): State<Arc<Api>>) -> Result<&'static str, ServiceError> {
     api.ready().map(|()| "ready\n")
+}
+
+/// Returns the metrics of the service and of the engine, for Prometheus.
+async fn metrics(State(api): State<Arc<Api>>) -> Result<Response, ServiceError> {
+    let Some(recorder) = recorder::installed() else {
+        let message =
+            "this program records no metrics; call observe::metrics::install at its start";
+        return Err(ServiceError::new(Code::NotFound, message));
+    };
+    api.backend.figures().report();
+    table::ready().set(f64::from(api.ready().is_ok()));
+    let headers = [(header::CONTENT_TYPE, recorder::CONTENT_TYPE)];
+    Ok((headers, recorder.render()).into_response())
 }

@@ -1,5 +1,6 @@
 //! Binding the addresses of the service.
 
+use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -106,4 +107,15 @@ fn bind_tcp(address: SocketAddr) -> Result<TcpListener, ListenError> {
         Ok(listener)
     };
     bind().map_err(|source| ListenError::Bind { address, source })
+}
+
+impl fmt::Display for Addresses<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.tcp, self.socket) {
+            (Some(tcp), Some(socket)) => write!(formatter, "{tcp} and {}", socket.display()),
+            (Some(tcp), None) => write!(formatter, "{tcp}"),
+            (None, Some(socket)) => write!(formatter, "{}", socket.display()),
+            (None, None) => formatter.write_str("nothing"),
+        }
+    }
 }

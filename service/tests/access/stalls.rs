@@ -78,7 +78,7 @@ async fn a_stream_that_is_never_read_is_reset_and_others_of_its_connection_live(
     let running = start(&loopback(), router, impatient());
     let handshake = h2::client::Builder::new()
         .initial_window_size(100_000)
-        .handshake(running.connect().await);
+        .handshake::<_, bytes::Bytes>(running.connect().await);
     let (client, connection) = soon(handshake).await.unwrap();
     tokio::spawn(connection);
     let mut client = client.ready().await.unwrap();
@@ -99,8 +99,7 @@ async fn a_stream_that_is_never_read_is_reset_and_others_of_its_connection_live(
     });
     let reset = reset.await.expect("the stream ended as if it were whole");
     assert_eq!(reset.unwrap_err().reason(), Some(h2::Reason::CANCEL));
-    let (response, _): (h2::client::ResponseFuture, h2::SendStream<bytes::Bytes>) =
-        client.send_request(get("/"), true).unwrap();
+    let (response, _) = client.send_request(get("/"), true).unwrap();
     assert_eq!(soon(response).await.unwrap().status(), StatusCode::OK);
 }
 
@@ -111,7 +110,7 @@ async fn a_client_that_reads_slowly_gets_everything() {
     let running = start(&loopback(), router, impatient());
     let handshake = h2::client::Builder::new()
         .initial_window_size(50_000)
-        .handshake(running.connect().await);
+        .handshake::<_, bytes::Bytes>(running.connect().await);
     let (client, connection) = soon(handshake).await.unwrap();
     tokio::spawn(connection);
     let mut client = client.ready().await.unwrap();
