@@ -35,6 +35,8 @@ mod prove;
 mod report;
 #[cfg(unix)]
 mod signals;
+#[cfg(unix)]
+mod serve;
 mod single_key;
 mod sweep_and_tune;
 #[cfg(unix)]
