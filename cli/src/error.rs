@@ -135,6 +135,10 @@ pub(crate) enum CommandError {
     Thread(#[source] io::Error),
     #[error("cannot listen for signals")]
     Interrupts(#[source] io::Error),
+    #[error("the service cannot run")]
+    Serve(#[source] Box<dyn Error + Send + Sync>),
+    #[error("the service has stopped: {0}")]
+    Stopped(String),
     #[error(transparent)]
     Plan(#[from] trunkline_load::PlanError),
     #[error(transparent)]
@@ -178,6 +182,10 @@ pub(crate) enum CommandError {
 }
 
 impl CommandError {
+    pub(crate) fn serving(error: impl Error + Send + Sync + 'static) -> Self {
+        Self::Serve(Box::new(error))
+    }
+
     /// Returns what turns an I/O error at a path into an error of the command.
     pub(crate) fn file(
         action: &'static str,

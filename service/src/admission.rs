@@ -28,7 +28,7 @@ const BYTES_ASSUMED: f64 = 4096.0;
 
 /// Decides which requests are served.
 #[derive(Debug)]
-pub struct Admission {
+pub(crate) struct Admission {
     requests: Arc<Semaphore>,
     requests_max: usize,
     bytes: Arc<Semaphore>,
@@ -53,7 +53,7 @@ struct Queue {
 
 /// A request that is served, until it is dropped.
 #[derive(Debug)]
-pub struct Admitted {
+pub(crate) struct Admitted {
     _request: OwnedSemaphorePermit,
     _bytes: Option<OwnedSemaphorePermit>,
     _counted: Held,
@@ -131,7 +131,7 @@ impl Queue {
 
 impl Admission {
     /// Creates the limits of the configuration.
-    pub fn new(config: &ServerConfig) -> Self {
+    pub(crate) fn new(config: &ServerConfig) -> Self {
         Self {
             requests: Arc::new(Semaphore::new(config.requests_in_flight_max)),
             requests_max: config.requests_in_flight_max,
@@ -142,7 +142,7 @@ impl Admission {
     }
 
     /// Returns how many requests are served now.
-    pub fn in_flight(&self) -> usize {
+    pub(crate) fn in_flight(&self) -> usize {
         self.requests_max - self.requests.available_permits()
     }
 
@@ -151,7 +151,7 @@ impl Admission {
     /// # Errors
     ///
     /// Fails if the body is too long, or if there is no room now.
-    pub fn admit(&self, body_bytes: Option<u64>) -> Result<Admitted, ServiceError> {
+    pub(crate) fn admit(&self, body_bytes: Option<u64>) -> Result<Admitted, ServiceError> {
         let bytes = body_bytes.unwrap_or(0);
         if bytes > self.message_bytes_max as u64 {
             let message = format!(
@@ -183,7 +183,7 @@ impl Admission {
     /// # Errors
     ///
     /// Fails if it would probably miss its deadline.
-    pub fn enqueue(
+    pub(crate) fn enqueue(
         self: &Arc<Self>,
         body_bytes: Option<u64>,
         budget: Duration,

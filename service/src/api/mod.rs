@@ -89,6 +89,11 @@ impl Api {
         self.draining.send_replace(true);
     }
 
+    /// Returns the engine or replica behind the handlers.
+    pub fn backend(&self) -> &Backend {
+        &self.backend
+    }
+
     /// Returns how many requests are served now.
     pub fn in_flight(&self) -> usize {
         self.admission.in_flight()

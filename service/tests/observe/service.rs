@@ -8,11 +8,12 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use http_body_util::BodyExt;
 use tower::ServiceExt;
+use trunkline::config::ServerConfig;
 use trunkline::{Config, Engine};
 use trunkline_service::api::Api;
-use trunkline_service::backend::Backend;
+use trunkline_service::auth::Authenticator;
 use trunkline_service::observe::metrics;
-use trunkline_service::server::router;
+use trunkline_service::{Backend, Peer, Source, router};
 
 use crate::promtool;
 
@@ -26,7 +27,16 @@ fn api(engine: &Engine) -> Arc<Api> {
 }
 
 async fn call(api: &Arc<Api>, request: Request) -> (StatusCode, String) {
-    let response: Response = router(api.clone()).oneshot(request).await.unwrap();
+    let authenticator = Authenticator::open(&ServerConfig::default()).unwrap();
+    let router = router(api.clone(), &Arc::new(authenticator));
+    let local = Peer {
+        source: Source::Unix { uid: 0, pid: None },
+        certificate: None,
+        is_loopback: true,
+        is_tls: false,
+    };
+    let router = router.layer(axum::Extension(local));
+    let response: Response = router.oneshot(request).await.unwrap();
     let (status, body) = (
         response.status(),
         response.into_body().collect().await.unwrap(),
