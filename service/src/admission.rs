@@ -12,6 +12,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use trunkline::config::ServerConfig;
 
 use crate::error::{Code, ServiceError};
+use crate::observe::held::Held;
+use crate::observe::table;
 
 /// Time over which a rate is measured.
 const WINDOW: Duration = Duration::from_millis(100);
@@ -54,6 +56,7 @@ struct Queue {
 pub(crate) struct Admitted {
     _request: OwnedSemaphorePermit,
     _bytes: Option<OwnedSemaphorePermit>,
+    _counted: Held,
 }
 
 /// A submission that is in the queue, until it is dropped.
@@ -171,6 +174,7 @@ impl Admission {
         Ok(Admitted {
             _request: permit,
             _bytes: bytes,
+            _counted: Held::add(table::request_bytes_in_flight(), permits),
         })
     }
 

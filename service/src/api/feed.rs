@@ -11,6 +11,8 @@ use trunkline::core::store::log::LogEntry;
 
 use super::Api;
 use crate::error::ServiceError;
+use crate::observe::held::Held;
+use crate::observe::table::{self, Stream as StreamKind};
 use crate::proto::{FeedEntry, FeedRequest};
 
 /// Versions that are read ahead of a caller. A slow caller holds up nothing but its own stream.
@@ -20,6 +22,7 @@ const AHEAD: usize = 2;
 pub struct FeedStream {
     entries: mpsc::Receiver<Result<LogEntry, ServiceError>>,
     _place: OwnedSemaphorePermit,
+    _counted: Held,
 }
 
 impl Api {
@@ -39,6 +42,7 @@ impl Api {
         Ok(FeedStream {
             entries,
             _place: place,
+            _counted: Held::add(table::streams(StreamKind::Feed), 1),
         })
     }
 

@@ -5,6 +5,7 @@
 //! | `table` | every metric of the service, declared once, with a typed function each |
 //! | `metrics` | the recorder, and the text that `/metrics` answers with |
 //! | `figures` | what is read of the engine when somebody asks for the metrics |
+//! | `held` | a part of a gauge, as long as something lives |
 //! | `trace_context` | request ids and the header `traceparent` |
 //! | `request` | the middleware that measures a request |
 //! | `groups` | spans of groups and stages, from the engine's timeline |
@@ -16,6 +17,7 @@
 
 pub mod figures;
 pub mod groups;
+pub mod held;
 pub mod log;
 pub mod metrics;
 #[cfg(feature = "otlp")]

@@ -13,13 +13,13 @@ use axum::response::Response;
 use http_body_util::BodyExt;
 use http_body_util::combinators::MapFrame;
 use hyper::body::Frame;
-use metrics::Gauge;
 use tokio::time::Instant;
 use tonic::Code;
 use tracing::field::Empty;
 use tracing::{Instrument, Span, info_span};
 
 use crate::observe::groups::as_attribute;
+use crate::observe::held::Held;
 use crate::observe::table::{self, Protocol};
 use crate::observe::trace_context::{REQUEST_ID, TRACEPARENT, TraceParent, request_id};
 
@@ -84,7 +84,7 @@ pub async fn observe(request: Request, next: Next) -> Response {
         code: None,
         span: span.clone(),
     };
-    let in_flight = InFlight::begin();
+    let in_flight = Held::add(table::requests_in_flight(), 1);
     let request = request.map(|body| count_received(body, protocol));
     let begun = Instant::now();
     let mut response = next.run(request).instrument(span).await;
@@ -162,23 +162,6 @@ fn count_received(body: Body, protocol: Protocol) -> Body {
         received.increment(frame.data_ref().map_or(0, Bytes::len) as u64);
         frame
     }))
-}
-
-/// A request that waits for the head of its response.
-struct InFlight(Gauge);
-
-impl InFlight {
-    fn begin() -> Self {
-        let gauge = table::requests_in_flight();
-        gauge.increment(1);
-        Self(gauge)
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.decrement(1);
-    }
 }
 
 /// The result of a request. It is counted when the response was sent, or dropped.

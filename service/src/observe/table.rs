@@ -95,7 +95,7 @@ labels! {
 
     /// A file that the running service reads again.
     ReloadedFile {
-        /// The configuration.
+        /// The configuration, with what else the service reads again.
         Config = "config",
         /// The tokens.
         Tokens = "tokens",

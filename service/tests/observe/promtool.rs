@@ -1,5 +1,5 @@
-//! Prometheus' own checker, from Debian's package `prometheus`. Where it is not installed the checks are skipped, except
-//! in CI, which installs it.
+//! Prometheus' own checker, from Debian's package `prometheus`. Where it is not installed the checks are skipped; CI
+//! installs it.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
