@@ -6,7 +6,7 @@ use trunkline::{
     BatchError, EngineFailure, EvidenceError, FeedError, ReadError, SnapshotError,
     SnapshotProveError, SubmitError,
 };
-use trunkline_replication::LevelError;
+use trunkline_replication::{AcknowledgeError, LevelError};
 
 /// The stable code of an error. `docs/SERVICE.md` lists what each means to a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,6 +188,13 @@ impl From<SubmitError> for ServiceError {
 }
 
 impl ServiceError {
+    /// Creates the error of a request that comes while the service stops.
+    pub fn draining() -> Self {
+        let message =
+            "the service is stopping; nothing was done: use another one, or try again later";
+        Self::passing(Code::Draining, message, Duration::from_secs(1))
+    }
+
     /// Creates the error of a request that the service has no room for.
     pub fn overloaded() -> Self {
         let message = "the service has more to do than it can; nothing was done: try again later, with a pause that grows";
@@ -267,5 +274,14 @@ impl From<LevelError> for ServiceError {
             LevelError::TooFewMembers(_) => Code::InvalidRequest,
         };
         Self::of(code, &error)
+    }
+}
+
+impl From<AcknowledgeError> for ServiceError {
+    fn from(error: AcknowledgeError) -> Self {
+        match error {
+            AcknowledgeError::Engine(failure) => failure.into(),
+            AcknowledgeError::Level { source, .. } => source.into(),
+        }
     }
 }

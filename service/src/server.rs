@@ -49,13 +49,7 @@ async fn admit(State(api): State<Arc<Api>>, mut request: Request, next: Next) ->
 
 fn head(api: &Api, request: &Request) -> Result<(crate::admission::Admitted, Call), ServiceError> {
     if api.is_draining() {
-        let message =
-            "the service is stopping; nothing was done: use another one, or try again later";
-        return Err(ServiceError::passing(
-            Code::Draining,
-            message,
-            Duration::from_secs(1),
-        ));
+        return Err(ServiceError::draining());
     }
     let headers = request.headers();
     let length = headers.get(header::CONTENT_LENGTH);

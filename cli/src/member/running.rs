@@ -77,7 +77,10 @@ impl Member {
         let engine = primary.engine().clone();
         let archive = self.archive.clone();
         let archiver = archive.map(|archive| Archiver::start(engine, archive, options()));
-        Leading { primary, archiver }
+        Leading {
+            primary: Arc::new(primary),
+            archiver,
+        }
     }
 
     /// Returns what opens the directory of a replica; `None` if that was interrupted.
@@ -194,12 +197,12 @@ impl trunkline_replication::Archive for Fallback {
 
 /// A primary, and what archives it.
 pub(crate) struct Leading {
-    primary: Primary,
+    primary: Arc<Primary>,
     archiver: Option<Archiver>,
 }
 
 impl Leading {
-    pub(crate) fn primary(&self) -> &Primary {
+    pub(crate) fn primary(&self) -> &Arc<Primary> {
         &self.primary
     }
 
