@@ -140,6 +140,7 @@ impl<T, E: From<FileError> + Display> Watched<T, E> {
                     in_force: digest,
                     refused: None,
                 };
+                self.count("success");
                 tracing::info!(kind = self.kind, "files were read again");
                 Ok(true)
             }
@@ -147,11 +148,15 @@ impl<T, E: From<FileError> + Display> Watched<T, E> {
         }
     }
 
+    fn count(&self, result: &'static str) {
+        let labels = [("file", self.kind), ("result", result)];
+        metrics::counter!("trunkline_service_file_reloads_total", &labels).increment(1);
+    }
+
     /// Reports an error once.
     fn refuse(&self, error: E, digest: blake3::Hash, seen: &mut Seen) -> E {
         if seen.refused != Some(digest) {
-            metrics::counter!("trunkline_server_reload_errors_total", "kind" => self.kind)
-                .increment(1);
+            self.count("failure");
             tracing::warn!(
                 kind = self.kind,
                 %error,

@@ -128,7 +128,7 @@ impl Authenticator {
 
     /// Counts and logs a refusal, without anything that the request showed. Returns the error to answer with.
     pub(crate) fn refuse(&self, error: AuthError, path: &str, peer: &Peer) -> AuthError {
-        metrics::counter!("trunkline_server_refused_requests_total", "reason" => error.reason())
+        metrics::counter!("trunkline_service_authentication_failures_total", "reason" => error.reason())
             .increment(1);
         if !self.failures.count(peer.address()) {
             return if error.is_guess() {

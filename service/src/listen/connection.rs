@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, COOKIE};
@@ -56,16 +56,16 @@ where
         _ = stop.wait_for(|stop| *stop) => return,
     };
     let fail = |reason| {
-        metrics::counter!("trunkline_server_handshake_errors_total", "reason" => reason)
+        metrics::counter!("trunkline_service_connections_refused_total", "reason" => reason)
             .increment(1);
     };
     let stream = match shaken {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             tracing::debug!(%peer, %error, "TLS handshake failed");
-            return fail("refused");
+            return fail("handshake");
         }
-        Err(_) => return fail("timeout"),
+        Err(_) => return fail("handshake_timeout"),
     };
     let certificates = stream.get_ref().1.peer_certificates();
     let certificate = certificates.and_then(|chain| client_certificate(chain.first()?));
@@ -74,6 +74,8 @@ where
         is_tls: true,
         ..peer
     };
+    // The handshake says nothing of HTTP.
+    activity.read_bytes.store(0, Ordering::Relaxed);
     serve_http(shared, stream, peer, activity).await;
 }
 

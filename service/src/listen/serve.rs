@@ -100,7 +100,7 @@ fn begin(
     accepted: Accepted,
     permit: OwnedSemaphorePermit,
 ) {
-    metrics::counter!("trunkline_server_connections_total").increment(1);
+    metrics::counter!("trunkline_service_connections_accepted_total").increment(1);
     let shared = shared.clone();
     connections.spawn(async move {
         let _open = Open::new(permit);
@@ -126,14 +126,14 @@ struct Open {
 
 impl Open {
     fn new(permit: OwnedSemaphorePermit) -> Self {
-        metrics::gauge!("trunkline_server_connections").increment(1);
+        metrics::gauge!("trunkline_service_connections").increment(1);
         Self { _permit: permit }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        metrics::gauge!("trunkline_server_connections").decrement(1);
+        metrics::gauge!("trunkline_service_connections").decrement(1);
     }
 }
 
@@ -163,7 +163,8 @@ fn unix_peer(process: UCred) -> Peer {
 
 /// Closes a connection at once, without leaving it to the system to remember.
 fn refuse(accepted: Accepted) {
-    metrics::counter!("trunkline_server_refused_connections_total").increment(1);
+    metrics::counter!("trunkline_service_connections_refused_total", "reason" => "limit")
+        .increment(1);
     if let Accepted::Tcp(socket, _) = accepted {
         let _ = socket.set_zero_linger();
     }
@@ -173,37 +174,44 @@ impl Sockets {
     /// Accepts the next connection of either socket.
     async fn accept(&self) -> Accepted {
         tokio::select! {
-            accepted = accept(&self.tcp, async |listener: &TcpListener| {
-                let (socket, remote) = listener.accept().await?;
-                Ok(Accepted::Tcp(socket, remote))
-            }) => accepted,
-            accepted = accept(&self.unix, async |listener: &UnixListener| {
-                let (socket, _) = listener.accept().await?;
-                Ok(Accepted::Unix(socket))
-            }) => accepted,
+            accepted = accept_tcp(self.tcp.as_ref()) => accepted,
+            accepted = accept_unix(self.unix.as_ref()) => accepted,
         }
     }
 }
 
-/// Accepts the next connection; waits for ever without a listener. Out of descriptors or memory, the system fails at
-/// once each time, so the next try waits.
-async fn accept<L>(
-    listener: &Option<L>,
-    next: impl AsyncFn(&L) -> io::Result<Accepted>,
-) -> Accepted {
+/// Accepts the next connection; waits for ever without a listener.
+async fn accept_tcp(listener: Option<&TcpListener>) -> Accepted {
     let Some(listener) = listener else {
         return pending().await;
     };
     loop {
-        let error = match next(listener).await {
-            Ok(accepted) => return accepted,
-            Err(error) => error,
-        };
-        metrics::counter!("trunkline_server_accept_errors_total").increment(1);
-        if !is_of_the_client(&error) {
-            tracing::warn!(%error, "no connection can be accepted now; see LimitNOFILE of the service");
-            sleep(BACK_OFF).await;
+        match listener.accept().await {
+            Ok((socket, remote)) => return Accepted::Tcp(socket, remote),
+            Err(error) => back_off(error).await,
         }
+    }
+}
+
+/// Accepts the next connection; waits for ever without a listener.
+async fn accept_unix(listener: Option<&UnixListener>) -> Accepted {
+    let Some(listener) = listener else {
+        return pending().await;
+    };
+    loop {
+        match listener.accept().await {
+            Ok((socket, _)) => return Accepted::Unix(socket),
+            Err(error) => back_off(error).await,
+        }
+    }
+}
+
+/// Waits after an error. Out of descriptors or memory, the system fails at once each time.
+async fn back_off(error: io::Error) {
+    metrics::counter!("trunkline_service_accept_errors_total").increment(1);
+    if !is_of_the_client(&error) {
+        tracing::warn!(%error, "no connection can be accepted now; see LimitNOFILE of the service");
+        sleep(BACK_OFF).await;
     }
 }
 

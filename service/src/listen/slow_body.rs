@@ -70,7 +70,7 @@ impl HttpBody for Timed {
             (now, Box::pin(sleep_until(now + allowed)))
         });
         ready!(deadline.as_mut().poll(context));
-        metrics::counter!("trunkline_server_stalled_total", "kind" => "request").increment(1);
+        metrics::counter!("trunkline_service_stalled_total", "kind" => "request").increment(1);
         Poll::Ready(Some(Err(SlowBody.into())))
     }
 

@@ -53,7 +53,7 @@ pub(crate) async fn until_stalled<F: Future>(future: F, at_most: Duration) -> Op
         biased;
         output = CURRENT.scope(sending, future) => Some(output),
         () = stalled => {
-            metrics::counter!("trunkline_server_stalled_total", "kind" => "response").increment(1);
+            metrics::counter!("trunkline_service_stalled_total", "kind" => "response").increment(1);
             None
         }
     }
@@ -171,7 +171,7 @@ impl<S> Patient<S> {
             .deadline
             .get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + at_most)));
         ready!(deadline.as_mut().poll(context));
-        metrics::counter!("trunkline_server_stalled_total", "kind" => "connection").increment(1);
+        metrics::counter!("trunkline_service_stalled_total", "kind" => "connection").increment(1);
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }

@@ -137,7 +137,7 @@ fn report_expiry(chain: &[CertificateDer<'_>]) {
         return;
     };
     let expires = certificate.validity().not_after;
-    metrics::gauge!("trunkline_server_certificate_expiry_timestamp_seconds")
+    metrics::gauge!("trunkline_service_certificate_expiry_timestamp_seconds")
         .set(expires.timestamp() as f64);
     if !certificate.validity().is_valid() {
         tracing::warn!(%expires, "the service's certificate is not valid now; clients will refuse it");
