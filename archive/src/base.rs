@@ -55,7 +55,7 @@ pub enum BaseError {
         /// The reason.
         source: HistoryError,
     },
-    /// What was read is not what the version's record says. Nothing of it is to be restored.
+    /// The state that was read is not the one that the version's record names. Nothing of it is to be restored.
     #[error(
         "what was read of version {version} is not what its commit record says: {what}; check the directory"
     )]

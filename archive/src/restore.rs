@@ -59,7 +59,7 @@ pub struct Trust {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shown {
-    /// Everything agrees with everything else. Whoever wrote the archive could have made it up.
+    /// Everything agrees with everything else. The writer of the archive could have made it up.
     Consistent,
     /// It is what the trusted commit id or key speaks of.
     Authentic,
@@ -91,7 +91,7 @@ pub struct Restored {
     pub position: LogPosition,
     /// The highest open epoch in the archive. The directory takes no lower one when it is promoted.
     pub epoch_max: u64,
-    /// What was shown.
+    /// The result of the checks.
     pub shown: Shown,
 }
 
@@ -132,7 +132,7 @@ pub enum RestoreError {
         /// The reason.
         source: Box<BootstrapError>,
     },
-    /// What was restored cannot be opened.
+    /// The restored directory cannot be opened.
     #[error("what was restored cannot be opened")]
     Open(#[from] Box<OpenError>),
     /// A version does not follow from the one before it.
@@ -173,7 +173,7 @@ pub enum RestoreError {
     /// Another commit id was expected.
     #[error("version {} has commit id {}, not the trusted {}", found.version, hex(&found.commit_id), hex(expected))]
     OtherCommit {
-        /// What the archive leads to.
+        /// The position that the archive leads to.
         found: LogPosition,
         /// The trusted commit id.
         expected: Digest,

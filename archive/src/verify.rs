@@ -38,7 +38,7 @@ pub struct Verified {
     pub holes: Vec<(u64, u64)>,
     /// Bases that were rebuilt, each with the last version that was reached from it.
     pub rebuilt: Vec<(BaseName, LogPosition)>,
-    /// What was shown of all that was rebuilt; `None` if nothing was rebuilt, or if something is damaged.
+    /// The result for all that was rebuilt; `None` if nothing was rebuilt, or if something is damaged.
     pub shown: Option<Shown>,
     /// Bases without a manifest.
     pub unfinished: Vec<BaseName>,

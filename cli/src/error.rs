@@ -16,7 +16,8 @@ use trunkline_archive::{AccessError, BackupError, LocationError, RestoreError, V
 use trunkline_load::compare::{CompareError, RecordError};
 use trunkline_replication::nats::NatsError;
 use trunkline_replication::{
-    FollowingFailure, LevelError, PromoteError, RejoinError, StartError, StreamError,
+    FollowingFailure, LevelError, PrimaryFailure, PromoteError, RejoinError, StartError,
+    StreamError,
 };
 
 use crate::arguments::ArgumentError;
@@ -173,6 +174,8 @@ pub(crate) enum CommandError {
     Following(#[source] Arc<FollowingFailure>),
     #[error("the replica was not promoted")]
     Promote(#[from] PromoteError),
+    #[error("the primary has stopped")]
+    Replaced(#[source] PrimaryFailure),
     #[error("the directory has not rejoined")]
     Rejoin(#[source] Box<RejoinError>),
     #[error("{} holds no replica; name the nonce of the primary's tree by --nonce to create one, or an archive that has something in the member file", .0.display())]

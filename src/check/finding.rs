@@ -54,11 +54,11 @@ pub struct CheckReport {
     pub last: Option<LogPosition>,
     /// The last version whose state was rebuilt and found to be the one in its record.
     pub verified: Option<LogPosition>,
-    /// What was found, up to a bound.
+    /// The findings, up to a bound.
     pub findings: Vec<Finding>,
     /// Findings beyond the bound.
     pub more_findings: u64,
-    /// What could not be checked because of the findings.
+    /// Parts that could not be checked because of the findings.
     pub unchecked: Vec<String>,
 }
 
@@ -149,9 +149,9 @@ pub struct Finding {
     pub offset: Option<u64>,
     /// The versions that it is about. If the end is not known, it is `u64::MAX`.
     pub versions: Option<RangeInclusive<u64>>,
-    /// What is wrong.
+    /// The fault.
     pub fault: Fault,
-    /// How it can be repaired, if the truth can be rebuilt from what was verified.
+    /// The way to repair it, if the truth can be rebuilt from what was verified.
     pub repair: Option<Repair>,
 }
 
@@ -208,11 +208,11 @@ pub enum Fault {
     /// Something is not what follows from the rest.
     #[error("{what} should be {expected}, and is {found}")]
     Differs {
-        /// What differs.
+        /// The thing that differs.
         what: &'static str,
-        /// What follows from the rest.
+        /// The value that follows from the rest.
         expected: String,
-        /// What is there.
+        /// The value that is there.
         found: String,
     },
     /// Interrupted work left it. It is no damage.
@@ -350,7 +350,7 @@ impl Finding {
                 "restore the whole directory from a copy; the log does not have all versions from the first on, so the leaves cannot be built again"
             }
             Part::Cursors => {
-                "remove the file, and create the cursors again: whoever reads the feed may have to start from a copy"
+                "remove the file, and create the cursors again: readers of the feed may have to start from a copy"
             }
             Part::ReplicaMark => "restore the file from a copy of this replica",
             Part::KzgTables => "delete the file",

@@ -87,7 +87,7 @@ pub struct Replica {
 struct Shared {
     keys: Vec<PublicKey>,
     taken: Mutex<Taken>,
-    /// How the directory was opened.
+    /// The settings with which the directory was opened.
     builder: Mutex<EngineBuilder>,
 }
 
@@ -485,7 +485,7 @@ impl Replica {
     /// Makes an engine of this replica: everything that was taken becomes durable, the replica is shut down, and its
     /// directory is opened to write in an epoch above `above_epoch` and above those of all its versions. Blocks meanwhile.
     ///
-    /// Nothing here keeps the old primary from writing on. Whoever promotes has to make sure that it cannot, for instance
+    /// Nothing here keeps the old primary from writing on. The caller has to make sure that it cannot, for instance
     /// by the carrier that fences it.
     ///
     /// # Errors
