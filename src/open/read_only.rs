@@ -130,6 +130,7 @@ impl ReadOnly {
         let Found {
             marker,
             history,
+            remembered,
             newest,
         } = recovery::find(&disk, directory, &params)?;
         let last = version.unwrap_or(newest);
@@ -137,7 +138,7 @@ impl ReadOnly {
         let leaves = open_leaves(directory, &marker, &lock)?;
         let config = Config::in_directory(directory);
         kzg_tables::read(&kzg_tables::path(&config));
-        let loading = Loading::begin(params, config, &marker, history, leaves)?;
+        let loading = Loading::begin(params, config, &marker, (history, remembered), leaves)?;
         let log_directory = directory.join(LOG_DIRECTORY);
         let (loaded, survey) =
             loading.replay(|from, visit| {
