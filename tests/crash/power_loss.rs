@@ -217,9 +217,12 @@ impl Case {
     /// Submits again what an engine that was just opened must remember: nothing of it is applied twice.
     fn repeat(&self, engine: &Engine) {
         let truth = &self.truth;
-        let keyed = truth.submissions.iter().zip(1..);
-        let keyed = keyed.filter(|(submission, _)| submission.has_key());
-        let last = keyed.rev().take(self.config.submit.idempotency_keys_max);
+        let submissions = truth.submissions.iter().zip(1..);
+        let keyed: Vec<(&Submission, u64)> = submissions
+            .filter(|(submission, _)| submission.has_key())
+            .collect();
+        let keys_max = self.config.submit.idempotency_keys_max;
+        let last = keyed.iter().rev().take(keys_max).copied();
         for (submission, sequence) in last {
             let receipt = engine.submit_blocking(submission.batch()).unwrap();
             let root = truth.provisional_roots[sequence as usize - 1];

@@ -11,7 +11,7 @@ use super::disk::{Disk, ReadFileError, read_bounded, replace_file};
 use super::manifest::CheckpointManifest;
 use crate::batch::provisional_root;
 use crate::hash::Digest;
-use crate::outcome::{OUTCOME_BYTES_MIN, Outcome, decode_outcomes};
+use crate::outcome::{OUTCOME_BYTES_MIN, Outcome, SubmissionOutcome, split_outcomes};
 use crate::params::FORMAT;
 use crate::record::CommitRecord;
 
@@ -58,8 +58,8 @@ impl KeyedSubmission {
             return Vec::new();
         }
         let (mut keyed, mut root) = (Vec::new(), *provisional_before);
-        let outcomes = decode_outcomes(outcomes).map(|(outcomes, _)| outcomes);
-        for outcome in outcomes.unwrap_or_default() {
+        let decoded = split_outcomes(outcomes);
+        for outcome in decoded.map_while(|encoded| SubmissionOutcome::decode(encoded?)) {
             root = provisional_root(&root, &outcome.submission);
             if outcome.idempotency_key.is_empty() {
                 continue;
@@ -285,7 +285,7 @@ pub fn write(
 mod tests {
     use super::*;
     use crate::hash::{FRAME, hex};
-    use crate::outcome::{IdempotencyKey, Refusal, SubmissionOutcome, encode_outcomes};
+    use crate::outcome::{IdempotencyKey, Refusal, encode_outcomes};
     use crate::store::simulated::SimulatedDisk;
 
     fn submission(sequence: u64, version: u64) -> KeyedSubmission {

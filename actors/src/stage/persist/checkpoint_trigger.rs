@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use trunkline_core::store::idempotency_file::Remembered;
+
 use super::log_writer::LogWriter;
 use crate::checkpoint::{Checkpoints, Covered};
 use crate::config::DurabilityMode;
@@ -45,7 +47,11 @@ impl CheckpointTrigger {
             let shows_rate = unflushed_bytes >= limits.bytes_max;
             let covered = Covered {
                 version: context.state.versions.newest(),
-                remembered: context.idempotency.remembered(),
+                // Stored only if the log is trimmed; otherwise it has all keys.
+                remembered: match self.checkpoints.trims_log() {
+                    true => context.idempotency.remembered(),
+                    false => Remembered::default(),
+                },
             };
             self.checkpoints.start(covered, unflushed_bytes, shows_rate);
         }
