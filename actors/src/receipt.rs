@@ -181,7 +181,7 @@ impl Receipt {
     /// let second = engine.submit_blocking(batch)?; // perhaps after a restart
     /// assert!(!first.is_repeat() && second.is_repeat());
     /// assert_eq!(second.sequence(), first.sequence());
-    /// assert_eq!(second.durable_blocking()?, first.durable_blocking()?);
+    /// assert_eq!(second.durable_blocking()?.commit_id, first.durable_blocking()?.commit_id);
     /// # engine.shutdown_blocking()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
