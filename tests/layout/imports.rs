@@ -38,13 +38,14 @@ const ENGINE: [&[&str]; 8] = [
 ];
 
 /// Crates that each crate may name in `[dependencies]`.
-const CRATES: [(&str, &[&str]); 10] = [
+const CRATES: [(&str, &[&str]); 11] = [
     ("core", &[]),
     ("actors", &["trunkline-core"]),
     (".", &["trunkline-actors", "trunkline-core"]),
     ("load", &["trunkline"]),
     ("archive", &["trunkline"]),
     ("replication", &["trunkline", "trunkline-core"]),
+    ("service", &["trunkline", "trunkline-replication"]),
     (
         "cli",
         &[
@@ -52,6 +53,7 @@ const CRATES: [(&str, &[&str]); 10] = [
             "trunkline-archive",
             "trunkline-load",
             "trunkline-replication",
+            "trunkline-service",
         ],
     ),
     (

@@ -21,7 +21,8 @@ pub use reload::SettingChange;
 pub use sections::{
     CacheConfig, CheckpointConfig, Config, ControlConfig, ControlMode, DurabilityConfig,
     DurabilityMode, EngineConfig, GroupConfig, KzgConfig, KzgMode, LogConfig, MemoryConfig,
-    RELOADABLE, StoreConfig, StoreKind, SubmitConfig, TreeConfig, VersionsConfig, WorkersConfig,
+    RELOADABLE, ServerConfig, StoreConfig, StoreKind, SubmitConfig, TreeConfig, VersionsConfig,
+    WorkersConfig,
 };
 
 impl Config {

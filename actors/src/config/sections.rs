@@ -278,6 +278,44 @@ sections! {
         /// Decisions that are kept in memory: 16 to 65,536.
         decisions_kept: usize = 1024, in 16..=65_536;
     }
+
+    /// `[server]`: the network service of `trunkline serve`. An engine that is embedded does not look at it.
+    server: ServerConfig {
+        /// Address and port to listen on; empty for none. Beyond loopback it needs `tokens_path` or
+        /// `tls_client_ca_path`.
+        listen: String = "127.0.0.1:7460".to_owned();
+        /// Unix socket to listen on; empty for none.
+        socket_path: PathBuf = PathBuf::new();
+        /// File of the certificate chain (PEM) for `listen`; empty for no TLS.
+        tls_certificate_path: PathBuf = PathBuf::new();
+        /// File of the certificate's private key (PEM).
+        tls_key_path: PathBuf = PathBuf::new();
+        /// File of the authorities (PEM) that a client's certificate must be signed by; empty for clients without one.
+        tls_client_ca_path: PathBuf = PathBuf::new();
+        /// File of bearer tokens with their scopes; empty for none.
+        tokens_path: PathBuf = PathBuf::new();
+        /// Host names that browsers may use for the service, separated by commas. The names of loopback always are.
+        hosts: String = String::new();
+        /// Connections at the same time: 1 to 65,536.
+        connections_max: usize = 1024, in 1..=65_536;
+        /// Bytes of one message: 4 KiB to 1 GiB.
+        message_bytes_max: usize = 80 * 1024 * 1024, in 4 * KIB..=GIB;
+        /// Requests at the same time: 1 to 65,536.
+        requests_in_flight_max: usize = 1024, in 1..=65_536;
+        /// Bytes of messages that are received or waited for at the same time: `message_bytes_max` to 2^32 - 1.
+        request_bytes_in_flight_max: usize = 512 * 1024 * 1024,
+            in 4 * KIB..=u64::from(u32::MAX), from message_bytes_max;
+        /// Feeds and live pages at the same time: 0 to 65,536.
+        streams_max: usize = 64, in 0..=65_536;
+        /// Keys of one read or proof: 1 to 1,000,000.
+        keys_max: usize = 10_000, in 1..=1_000_000;
+        /// Deadline of requests that name none, milliseconds: 1 to 3,600,000.
+        deadline_ms: u64 = 10_000, in 1..=3_600_000;
+        /// Longest deadline that a request may name, milliseconds: `deadline_ms` to 3,600,000.
+        deadline_ms_max: u64 = 60_000, in 1..=3_600_000, from deadline_ms;
+        /// How long a stop waits for requests in flight, milliseconds: 0 to 3,600,000.
+        drain_ms: u64 = 20_000, in 0..=3_600_000;
+    }
 }
 
 impl TreeConfig {
