@@ -412,6 +412,13 @@ impl Engine {
         self.running.context.metrics.timeline.since(ended_us)
     }
 
+    /// Returns the spans from a place on, and the place behind the last: give it to the next call, and no span comes
+    /// twice. Place 0 is the first span since the engine was opened. If `place` plus the number of spans is less than
+    /// the returned place, the difference was dropped before it was read.
+    pub fn spans_from(&self, place: u64) -> (Vec<Span>, u64) {
+        self.running.context.metrics.timeline.read_from(place)
+    }
+
     /// Replaces the configuration of the running engine, atomically. The reload, or its refusal, is recorded among the
     /// decisions.
     ///

@@ -27,6 +27,7 @@ use crate::member::{
 use crate::prove::ProveArguments;
 use crate::report::ReportArguments;
 use crate::restore::RestoreArguments;
+use crate::serve::ServeArguments;
 use crate::show::ProofCommand;
 use crate::single::{DeleteArguments, GetArguments, PutArguments};
 use crate::sweep::SweepArguments;
@@ -65,6 +66,8 @@ pub(crate) enum Command {
     Backup(BackupArguments),
     /// Restore a version from an archive into a new directory.
     Restore(RestoreArguments),
+    /// Serve a state over gRPC and HTTP, alone or as a member of a replicated tree.
+    Serve(ServeArguments),
     /// Make a key that a member of a replicated tree signs with, and print its public half.
     Keygen(KeygenArguments),
     /// Store the records of a file, as `import` does, and publish every version over NATS.

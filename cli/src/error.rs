@@ -135,6 +135,10 @@ pub(crate) enum CommandError {
     Thread(#[source] io::Error),
     #[error("cannot listen for signals")]
     Interrupts(#[source] io::Error),
+    #[error("the service cannot run")]
+    Serve(#[source] Box<dyn Error + Send + Sync>),
+    #[error("the service has stopped: {0}")]
+    Stopped(String),
     #[error(transparent)]
     Plan(#[from] trunkline_load::PlanError),
     #[error(transparent)]
@@ -171,13 +175,17 @@ pub(crate) enum CommandError {
     Promote(#[from] PromoteError),
     #[error("the directory has not rejoined")]
     Rejoin(#[source] Box<RejoinError>),
-    #[error("{} holds no replica; name the nonce of the primary's tree by --nonce to create one, or restore one from an archive", .0.display())]
+    #[error("{} holds no replica; name the nonce of the primary's tree by --nonce to create one, or an archive that has something in the member file", .0.display())]
     NoReplica(PathBuf),
     #[error(transparent)]
     RunFile(#[from] trunkline_load::RunFileError),
 }
 
 impl CommandError {
+    pub(crate) fn serving(error: impl Error + Send + Sync + 'static) -> Self {
+        Self::Serve(Box::new(error))
+    }
+
     /// Returns what turns an I/O error at a path into an error of the command.
     pub(crate) fn file(
         action: &'static str,

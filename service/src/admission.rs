@@ -26,8 +26,9 @@ const BYTES_ASSUMED: f64 = 4096.0;
 
 /// Decides which requests are served.
 #[derive(Debug)]
-pub struct Admission {
+pub(crate) struct Admission {
     requests: Arc<Semaphore>,
+    requests_max: usize,
     bytes: Arc<Semaphore>,
     message_bytes_max: usize,
     queue: Mutex<Queue>,
@@ -50,7 +51,7 @@ struct Queue {
 
 /// A request that is served, until it is dropped.
 #[derive(Debug)]
-pub struct Admitted {
+pub(crate) struct Admitted {
     _request: OwnedSemaphorePermit,
     _bytes: Option<OwnedSemaphorePermit>,
 }
@@ -127,13 +128,19 @@ impl Queue {
 
 impl Admission {
     /// Creates the limits of the configuration.
-    pub fn new(config: &ServerConfig) -> Self {
+    pub(crate) fn new(config: &ServerConfig) -> Self {
         Self {
             requests: Arc::new(Semaphore::new(config.requests_in_flight_max)),
+            requests_max: config.requests_in_flight_max,
             bytes: Arc::new(Semaphore::new(config.request_bytes_in_flight_max)),
             message_bytes_max: config.message_bytes_max,
             queue: Mutex::new(Queue::new(Instant::now())),
         }
+    }
+
+    /// Returns how many requests are served now.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.requests_max - self.requests.available_permits()
     }
 
     /// Admits a request whose body has so many bytes, if it says so.
@@ -141,7 +148,7 @@ impl Admission {
     /// # Errors
     ///
     /// Fails if the body is too long, or if there is no room now.
-    pub fn admit(&self, body_bytes: Option<u64>) -> Result<Admitted, ServiceError> {
+    pub(crate) fn admit(&self, body_bytes: Option<u64>) -> Result<Admitted, ServiceError> {
         let bytes = body_bytes.unwrap_or(0);
         if bytes > self.message_bytes_max as u64 {
             let message = format!(
@@ -172,7 +179,7 @@ impl Admission {
     /// # Errors
     ///
     /// Fails if it would probably miss its deadline.
-    pub fn enqueue(
+    pub(crate) fn enqueue(
         self: &Arc<Self>,
         body_bytes: Option<u64>,
         budget: Duration,
@@ -185,11 +192,6 @@ impl Admission {
             bytes,
             measured_bytes: Mutex::new(None),
         })
-    }
-
-    /// Returns how many requests are served now.
-    pub fn in_flight(&self, config: &ServerConfig) -> usize {
-        config.requests_in_flight_max - self.requests.available_permits()
     }
 }
 

@@ -75,8 +75,8 @@ counts! {
     displaced,
     /// Checkpoints.
     checkpoints,
-    /// Microseconds for which commits waited for checkpoints.
-    held_back_us,
+    /// Commits that waited for checkpoints.
+    commits_held_back,
     /// Cells evicted from memory.
     cells_evicted,
     /// Cells read back.

@@ -277,7 +277,7 @@ impl World {
         counts.refused += metrics.refused;
         counts.displaced += metrics.displaced;
         counts.checkpoints += metrics.checkpoints;
-        counts.held_back_us += metrics.held_back_us;
+        counts.commits_held_back += metrics.held_back_us.count;
         counts.cells_evicted += metrics.cells_evicted;
         counts.cells_restored += metrics.cells_restored;
         counts.store_reads += metrics.store_reads;

@@ -454,6 +454,11 @@ impl Replica {
         self.engine.uptime_us()
     }
 
+    /// Returns the spans from a place on, and the place behind the last: see [`Engine::spans_from`].
+    pub fn spans_from(&self, place: u64) -> (Vec<Span>, u64) {
+        self.engine.spans_from(place)
+    }
+
     /// As [`Engine::windows_since`].
     pub fn windows_since(&self, number: u64) -> Vec<Window> {
         self.engine.windows_since(number)

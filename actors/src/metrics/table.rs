@@ -181,6 +181,8 @@ table! {
         root_ready_us: "trunkline_submission_seconds" [state = "root_ready"];
         /// Time from acceptance to durability, microseconds.
         durable_us: "trunkline_submission_seconds" [state = "durable"];
+        /// Time that a commit was held back so that checkpoints keep up, microseconds.
+        held_back_us: "trunkline_held_back_seconds";
     }
 
     Histogram of Count in Quantiles {
@@ -290,11 +292,6 @@ table! {
     Counter of Bytes in u64 {
         /// Bytes of effects and frames that were handed to the log.
         log_bytes: "trunkline_log_bytes_total" => log_appended(bytes: usize);
-    }
-
-    Counter of Microseconds in u64 {
-        /// Time that commits were held back so that checkpoints keep up, microseconds.
-        held_back_us: "trunkline_held_back_microseconds_total";
     }
 
     Gauge of Count in bool {

@@ -1,13 +1,13 @@
 //! The feed as a stream.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::Stream;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use trunkline::Feed;
 use trunkline::core::store::log::LogEntry;
-use trunkline::{Feed, FeedError};
 
 use super::Api;
 use crate::error::ServiceError;
@@ -18,7 +18,7 @@ const AHEAD: usize = 2;
 
 /// The versions from one on, until the caller goes away, the engine is shut down, or an error.
 pub struct FeedStream {
-    entries: mpsc::Receiver<Result<LogEntry, FeedError>>,
+    entries: mpsc::Receiver<Result<LogEntry, ServiceError>>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -31,7 +31,11 @@ impl Api {
     pub fn feed(&self, request: FeedRequest) -> Result<FeedStream, ServiceError> {
         let place = self.stream_place()?;
         let (sender, entries) = mpsc::channel(AHEAD);
-        tokio::spawn(read(self.backend.feed(request.from), sender));
+        tokio::spawn(read(
+            self.backend.feed(request.from),
+            sender,
+            self.drained(),
+        ));
         Ok(FeedStream {
             entries,
             _place: place,
@@ -49,10 +53,16 @@ impl Api {
     }
 }
 
-async fn read(mut feed: Feed, sender: mpsc::Sender<Result<LogEntry, FeedError>>) {
+async fn read(
+    mut feed: Feed,
+    sender: mpsc::Sender<Result<LogEntry, ServiceError>>,
+    drained: impl Future<Output = ()>,
+) {
+    let mut drained = pin!(drained);
     loop {
         let next = tokio::select! {
-            next = feed.next_entry() => next,
+            next = feed.next_entry() => next.map(|entry| entry.map_err(ServiceError::from)),
+            () = &mut drained => Some(Err(ServiceError::draining())),
             () = sender.closed() => return,
         };
         let Some(entry) = next else { return };

@@ -8,6 +8,7 @@ use trunkline_replication::Level;
 use super::{Api, Call};
 use crate::backend::Backend;
 use crate::error::{Code, ServiceError};
+use crate::observe::request::{record_sequence, record_version};
 use crate::proto::{
     Applied, CoveringRoot, Refused, SubmitReply, SubmitRequest, Wait, operation, outcome,
     requirement,
@@ -36,11 +37,15 @@ impl Api {
             Ok(receipt) => receipt?,
             Err(_) => return Err(ServiceError::overloaded()),
         };
+        record_sequence(receipt.sequence());
         let reply = call
             .within(self.answer(call, &receipt, (level, followers)))
             .await?;
         if let Some(queued) = &call.queued {
             queued.done(bytes);
+        }
+        if let Ok(Some(hashed)) = reply.as_ref().map(|reply| reply.hashed.as_ref()) {
+            record_version(hashed.version);
         }
         reply
     }
@@ -66,32 +71,34 @@ impl Api {
                 let ready = receipt.root_ready().await?;
                 reply.root = Some(covering(ready.version, ready.kzg_root));
             }
-            _ => {
-                let durable = receipt.durable().await?;
-                let version = durable.version;
-                self.replicate(call, version, (level, followers)).await?;
+            level => {
+                let durable = self.durable(call, receipt, (level, followers)).await?;
                 fill_durable(durable, &mut reply);
             }
         }
         Ok(reply)
     }
 
-    /// Waits until others have the version, too, if that is the level.
-    async fn replicate(
+    /// Waits until a submission is durable, and has reached a level of replication if that is asked for or configured.
+    async fn durable(
         &self,
         call: &Call,
-        version: u64,
+        receipt: &Receipt,
         (level, followers): (Wait, usize),
-    ) -> Result<(), ServiceError> {
+    ) -> Result<Durable, ServiceError> {
+        let Backend::Primary(primary) = &self.backend else {
+            return Ok(receipt.durable().await?);
+        };
         let level = match level {
             Wait::Replicated => Level::Replicated,
             Wait::Followed => Level::Followed(followers),
-            _ => return Ok(()),
+            _ => return Ok(primary.acknowledged(receipt).await?),
         };
-        let Backend::Primary(primary) = &self.backend else {
-            return Ok(());
-        };
-        Ok(primary.wait_for(version, level, call.left()).await?)
+        let durable = receipt.durable().await?;
+        primary
+            .wait_for(durable.version, level, call.left())
+            .await?;
+        Ok(durable)
     }
 }
 
