@@ -35,6 +35,7 @@ use trunkline_core::hash::Digest;
 use trunkline_core::outcome::SubmissionOutcome;
 use trunkline_core::params::TreeParams;
 use trunkline_core::record::CommitRecord;
+use trunkline_core::store::idempotency_file::KeyedSubmission;
 use trunkline_core::store::log::{LogPosition, Recovery};
 
 use crate::builder::EngineBuilder;
@@ -370,6 +371,11 @@ impl Replica {
     /// Returns a snapshot of the last durable version. Never waits.
     pub fn snapshot(&self) -> Snapshot {
         self.engine.snapshot()
+    }
+
+    /// Returns a snapshot with the idempotency keys that are remembered, as [`Engine::snapshot_with_keys`] does.
+    pub fn snapshot_with_keys(&self) -> (Snapshot, Vec<KeyedSubmission>) {
+        self.engine.snapshot_with_keys()
     }
 
     /// Returns a snapshot of a version that is still kept (`versions.retain_versions`). Never waits.
