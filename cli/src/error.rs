@@ -110,6 +110,12 @@ pub(crate) enum CommandError {
         "{0} cannot be used with sweep, which finds the rates itself: use --shares, or compare settings at one rate with tune --rate"
     )]
     SweptRate(&'static str),
+    #[error("{0} runs were named; name one, or add --merge to report on all of them as one")]
+    SeveralRuns(usize),
+    #[error("the runs cannot be merged")]
+    Merge(#[from] trunkline_load::MergeError),
+    #[error("cannot write JUnit XML")]
+    Junit(#[from] quick_junit::SerializeError),
     #[error("the runs cannot be compared")]
     Compare(#[from] CompareError),
     #[error("{0}; use --force to compare them anyway")]
@@ -120,7 +126,7 @@ pub(crate) enum CommandError {
     Output(#[source] io::Error),
     #[error("{} would be written, but it is read too; choose another path", .0.display())]
     OutputIsInput(PathBuf),
-    #[error("{} would be written twice; choose another path for the trace", .0.display())]
+    #[error("{} would be written twice; choose another path for one of the outputs", .0.display())]
     OutputTwice(PathBuf),
     #[error(transparent)]
     OutputFile(#[from] trunkline_load::FileError),
