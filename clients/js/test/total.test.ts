@@ -18,6 +18,7 @@ import {
   MalformedError,
   toHex,
 } from "../src/index.js";
+import { concat } from "../src/bytes.js";
 import { bytes, decode, list, uint32 } from "../src/wire.js";
 import { seeded } from "./prover.js";
 import { answer, vectors } from "./vectors.js";
@@ -101,6 +102,15 @@ test("a list is bounded over the whole message, before it is kept", () => {
   const one = [0x12, 2, 0x0a, 0];
   assert.equal(decode(WHOLE, Uint8Array.of(8, 2, ...two, ...one), 99).parts.length, 2);
   assert.throws(() => decode(WHOLE, Uint8Array.of(8, 2, ...two, ...two), 99), /more than 3/);
+});
+
+test("one field does not occur a million times", () => {
+  const whole = (field: number[]) => {
+    const version = Uint8Array.from({ length: 2_000_000 }, (_, i) => field[i % 2]!);
+    return concat(Uint8Array.of(8, 2, 0x22, 0x80, 0x89, 0x7a), version);
+  };
+  assert.throws(() => decodeProof(whole([8, 1])), /out of order/);
+  assert.throws(() => decodeProof(whole([0x1a, 0])), /more than 65536 times/);
 });
 
 test("a length is refused before anything is read", () => {
