@@ -12,7 +12,7 @@ use trunkline_actors::admission::{Permit, TryAcquireError};
 use trunkline_actors::config::Config;
 use trunkline_actors::decisions::{Decision, Window};
 use trunkline_actors::failure::EngineFailure;
-use trunkline_actors::feed::{CursorError, FeedCursor};
+use trunkline_actors::feed::{CursorError, FeedCursor, Reach};
 use trunkline_actors::message::Submission;
 use trunkline_actors::metrics::MetricsSnapshot;
 use trunkline_actors::metrics::timeline::Span;
@@ -314,6 +314,41 @@ impl Engine {
     /// Returns the newest version that a feed contains.
     pub fn synced_version(&self) -> u64 {
         self.running.context.feed.synced_version()
+    }
+
+    /// Waits until a version, or a later one, is synced and can be read.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the engine failed or was shut down before.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir()?;
+    /// # let engine = trunkline::Engine::open_blocking(trunkline::Config::in_directory(directory.path()))?;
+    /// let version = engine.put_blocking("alice", "10")?.hashed_blocking()?.version;
+    /// pollster::block_on(engine.wait_for(version))?; // the number may have come from another process
+    /// assert!(engine.snapshot_at(version).is_ok());
+    /// # engine.shutdown_blocking()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn wait_for(&self, version: u64) -> Result<(), EngineFailure> {
+        let context = &self.running.context;
+        match context.feed.waiter().reach(version).await {
+            Reach::Version(_) => Ok(()),
+            Reach::End => Err(context.health.cause()),
+        }
+    }
+
+    /// Returns the oldest version that [`Self::snapshot_at`] can return.
+    pub fn oldest_version(&self) -> u64 {
+        self.state().versions.oldest()
+    }
+
+    /// Returns whether a small batch would be accepted now without waiting: nobody waits, and the limits
+    /// `submit.in_flight_*` as the engine has adapted them are not reached. Cheap, for callers that refuse work before
+    /// they read it.
+    pub fn has_room(&self) -> bool {
+        self.running.controls.admission.has_room()
     }
 
     /// Returns the parameters of the tree.

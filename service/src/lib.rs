@@ -1,2 +1,12 @@
-//! trunkline over a network.
+//! trunkline over a network: gRPC and HTTP/JSON over the same handlers.
+
 #![forbid(unsafe_code)]
+
+pub mod admission;
+pub mod api;
+pub mod backend;
+pub mod error;
+mod grpc;
+mod http;
+pub mod proto;
+pub mod server;

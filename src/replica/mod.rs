@@ -14,17 +14,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use trunkline_actors::adaptive::reload_error::ReloadError;
 use trunkline_actors::admission::Permit;
 use trunkline_actors::config::Config;
+use trunkline_actors::decisions::{Decision, Window};
 use trunkline_actors::failure::EngineFailure;
-use trunkline_actors::feed::{CursorError, FeedCursor, Reach, Synced};
+use trunkline_actors::feed::{CursorError, FeedCursor, Synced};
 use trunkline_actors::message::{GivenVersion, Submission};
 use trunkline_actors::metrics::MetricsSnapshot;
+use trunkline_actors::metrics::timeline::Span;
 use trunkline_actors::runtime::clock;
 use trunkline_actors::runtime::wait::{block_on, block_on_until};
 use trunkline_actors::state::State;
+use trunkline_actors::state::evidence::EvidenceError;
 use trunkline_actors::state::read::ReadError;
 use trunkline_core::batch::PreparedBatch;
+use trunkline_core::evidence::Evidence;
 use trunkline_core::frame::{Frame, PublicKey};
 use trunkline_core::hash::Digest;
 use trunkline_core::outcome::SubmissionOutcome;
@@ -299,12 +304,7 @@ impl Replica {
     ///
     /// Fails if the replica failed or was shut down before.
     pub async fn wait_for(&self, version: u64) -> Result<(), WaitError> {
-        let context = &self.engine.running().context;
-        let mut waiter = context.feed.waiter();
-        match waiter.reach(version).await {
-            Reach::Version(_) => Ok(()),
-            Reach::End => Err(context.health.cause().into()),
-        }
+        Ok(self.engine.wait_for(version).await?)
     }
 
     /// Does what [`Self::wait_for`] does, and blocks the thread, for `timeout` at most.
@@ -409,6 +409,20 @@ impl Replica {
         self.engine.cursors()
     }
 
+    /// Returns the oldest version that [`Self::snapshot_at`] can return.
+    pub fn oldest_version(&self) -> u64 {
+        self.engine.oldest_version()
+    }
+
+    /// Returns the evidence about a submission, as [`Engine::evidence`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::evidence`].
+    pub fn evidence(&self, sequence: u64) -> Result<Evidence, EvidenceError> {
+        self.engine.evidence(sequence)
+    }
+
     /// Returns the parameters of the tree.
     pub fn params(&self) -> TreeParams {
         self.engine.params()
@@ -427,6 +441,35 @@ impl Replica {
     /// Returns the metrics since the replica was opened.
     pub fn metrics(&self) -> MetricsSnapshot {
         self.engine.metrics()
+    }
+
+    /// Returns the microseconds since the replica was opened. Windows, decisions and spans use this clock.
+    pub fn uptime_us(&self) -> u64 {
+        self.engine.uptime_us()
+    }
+
+    /// As [`Engine::windows_since`].
+    pub fn windows_since(&self, number: u64) -> Vec<Window> {
+        self.engine.windows_since(number)
+    }
+
+    /// As [`Engine::decisions_since`].
+    pub fn decisions_since(&self, number: u64) -> Vec<Decision> {
+        self.engine.decisions_since(number)
+    }
+
+    /// As [`Engine::spans_since`].
+    pub fn spans_since(&self, ended_us: u64) -> Vec<Span> {
+        self.engine.spans_since(ended_us)
+    }
+
+    /// Replaces the configuration of the running replica, as [`Engine::reload`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::reload`].
+    pub fn reload(&self, config: Config) -> Result<(), ReloadError> {
+        self.engine.reload(config)
     }
 
     /// Returns the failure that stopped the replica, if any.

@@ -1,0 +1,234 @@
+//! Admission: decides from the head of a request, before its body is read, whether it is served.
+//!
+//! Submissions in flight form a queue. Its length in bytes over the rate at which bytes became durable is the time that
+//! a newcomer will wait (Little's law). A submission is refused if that is more than half of its deadline. So under
+//! overload those that are accepted keep their deadline, and refusing costs next to nothing.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use trunkline::config::ServerConfig;
+
+use crate::error::{Code, ServiceError};
+
+/// Time over which a rate is measured.
+const WINDOW: Duration = Duration::from_millis(100);
+/// Part of the highest rate that is left after a window that did not reach it: a half after 7 seconds.
+const DECAY: f64 = 0.99;
+/// The rate that is assumed before one was measured, and the lowest later, bytes a second.
+const RATE_MIN: f64 = 4e6;
+/// Part of a deadline that may be spent in the queue.
+const QUEUE_SHARE: f64 = 0.5;
+/// Bytes of a submission that does not say how long it is, before one was measured.
+const BYTES_ASSUMED: f64 = 4096.0;
+
+/// Decides which requests are served.
+#[derive(Debug)]
+pub struct Admission {
+    requests: Arc<Semaphore>,
+    bytes: Arc<Semaphore>,
+    message_bytes_max: usize,
+    queue: Mutex<Queue>,
+}
+
+/// The submissions in flight.
+#[derive(Debug)]
+struct Queue {
+    /// Their bytes, or an estimate.
+    bytes: f64,
+    /// Their number.
+    submissions: usize,
+    /// Highest rate of late, bytes a second.
+    rate: f64,
+    /// Mean bytes of a submission of late.
+    mean_bytes: f64,
+    window_began: Instant,
+    window_bytes: f64,
+}
+
+/// A request that is served, until it is dropped.
+#[derive(Debug)]
+pub struct Admitted {
+    _request: OwnedSemaphorePermit,
+    _bytes: Option<OwnedSemaphorePermit>,
+}
+
+/// A submission that is in the queue, until it is dropped.
+#[derive(Debug)]
+pub struct Queued {
+    admission: Arc<Admission>,
+    bytes: f64,
+    measured_bytes: Mutex<Option<f64>>,
+}
+
+impl Queued {
+    /// Notes that the submission took effect, and how many bytes it had.
+    pub fn done(&self, bytes: usize) {
+        *self.measured_bytes.lock() = Some(bytes as f64);
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        let done = *self.measured_bytes.lock();
+        self.admission
+            .queue
+            .lock()
+            .leave(self.bytes, done, Instant::now());
+    }
+}
+
+impl Queue {
+    fn new(now: Instant) -> Self {
+        Self {
+            bytes: 0.0,
+            submissions: 0,
+            rate: RATE_MIN,
+            mean_bytes: BYTES_ASSUMED,
+            window_began: now,
+            window_bytes: 0.0,
+        }
+    }
+
+    /// Adds a submission, unless it would wait too long. One is always let in, so that a rate can be measured.
+    fn enter(&mut self, bytes: Option<usize>, budget: Duration) -> Option<f64> {
+        let bytes = bytes.map_or(self.mean_bytes, |bytes| bytes as f64);
+        let wait_s = self.bytes / self.rate;
+        if self.submissions > 0 && wait_s > budget.as_secs_f64() * QUEUE_SHARE {
+            return None;
+        }
+        self.bytes += bytes;
+        self.submissions += 1;
+        Some(bytes)
+    }
+
+    fn leave(&mut self, bytes: f64, done: Option<f64>, now: Instant) {
+        self.bytes -= bytes;
+        self.submissions -= 1;
+        if self.submissions == 0 {
+            // Rounding would add up.
+            self.bytes = 0.0;
+        }
+        if let Some(done) = done {
+            self.mean_bytes += (done - self.mean_bytes) / 16.0;
+            self.window_bytes += done;
+        }
+        let elapsed = now.saturating_duration_since(self.window_began);
+        if elapsed >= WINDOW {
+            let seen = self.window_bytes / elapsed.as_secs_f64();
+            self.rate = seen.max(self.rate * DECAY).max(RATE_MIN);
+            self.window_began = now;
+            self.window_bytes = 0.0;
+        }
+    }
+}
+
+impl Admission {
+    /// Creates the limits of the configuration.
+    pub fn new(config: &ServerConfig) -> Self {
+        Self {
+            requests: Arc::new(Semaphore::new(config.requests_in_flight_max)),
+            bytes: Arc::new(Semaphore::new(config.request_bytes_in_flight_max)),
+            message_bytes_max: config.message_bytes_max,
+            queue: Mutex::new(Queue::new(Instant::now())),
+        }
+    }
+
+    /// Admits a request whose body has so many bytes, if it says so.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the body is too long, or if there is no room now.
+    pub fn admit(&self, body_bytes: Option<u64>) -> Result<Admitted, ServiceError> {
+        let bytes = body_bytes.unwrap_or(0);
+        if bytes > self.message_bytes_max as u64 {
+            let message = format!(
+                "the message has {bytes} bytes, more than server.message_bytes_max = {}",
+                self.message_bytes_max
+            );
+            return Err(ServiceError::new(Code::TooLarge, message));
+        }
+        let full = |_| ServiceError::overloaded();
+        let permit = self.requests.clone().try_acquire_owned().map_err(full)?;
+        // Not above `message_bytes_max`, which fits.
+        let permits = bytes as u32;
+        let bytes = match permits {
+            0 => None,
+            permits => {
+                let bytes = self.bytes.clone().try_acquire_many_owned(permits);
+                Some(bytes.map_err(full)?)
+            }
+        };
+        Ok(Admitted {
+            _request: permit,
+            _bytes: bytes,
+        })
+    }
+
+    /// Lets a submission into the queue.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it would probably miss its deadline.
+    pub fn enqueue(
+        self: &Arc<Self>,
+        body_bytes: Option<u64>,
+        budget: Duration,
+    ) -> Result<Queued, ServiceError> {
+        let bytes = body_bytes.map(|bytes| bytes as usize);
+        let entered = self.queue.lock().enter(bytes, budget);
+        let bytes = entered.ok_or_else(ServiceError::overloaded)?;
+        Ok(Queued {
+            admission: self.clone(),
+            bytes,
+            measured_bytes: Mutex::new(None),
+        })
+    }
+
+    /// Returns how many requests are served now.
+    pub fn in_flight(&self, config: &ServerConfig) -> usize {
+        config.requests_in_flight_max - self.requests.available_permits()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_queue_takes_what_it_can_finish_in_half_of_the_deadline() {
+        let began = Instant::now();
+        let mut queue = Queue::new(began);
+        // 10 MB in a tenth of a second.
+        let entered = queue.enter(Some(10_000_000), SECOND).unwrap();
+        queue.leave(entered, Some(10_000_000.0), began + WINDOW);
+        let taken = (0..100)
+            .take_while(|_| queue.enter(Some(10_000_000), SECOND).is_some())
+            .count();
+        assert_eq!(taken, 6); // 50 MB are half a second; the last one still found 50 MB.
+    }
+
+    #[test]
+    fn a_quiet_time_does_not_make_the_queue_short_at_once() {
+        let began = Instant::now();
+        let mut queue = Queue::new(began);
+        let entered = queue.enter(Some(10_000_000), SECOND).unwrap();
+        queue.leave(entered, Some(10_000_000.0), began + WINDOW);
+        for window in 2..12 {
+            let entered = queue.enter(Some(10), SECOND).unwrap();
+            queue.leave(entered, Some(10.0), began + WINDOW * window);
+        }
+        assert!(queue.rate > 0.9 * 100e6, "{}", queue.rate);
+    }
+
+    #[test]
+    fn one_submission_is_always_let_in() {
+        let mut queue = Queue::new(Instant::now());
+        assert!(queue.enter(Some(usize::MAX), Duration::ZERO).is_some());
+        assert!(queue.enter(Some(1), Duration::ZERO).is_none());
+    }
+}

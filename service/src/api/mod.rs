@@ -1,0 +1,158 @@
+//! The handlers: from a request to a reply, whatever carried it. Messages are those of the protocol.
+
+mod admin;
+mod feed;
+mod proofs;
+mod read;
+mod status;
+mod submit;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+use tokio::time::timeout_at;
+use trunkline::config::ServerConfig;
+
+use crate::admission::{Admission, Queued};
+use crate::backend::Backend;
+use crate::error::{Code, ServiceError};
+
+pub use feed::FeedStream;
+
+/// Calls that read the store or make proofs at the same time, for each core.
+const BLOCKING_PER_CORE: usize = 4;
+
+/// Reads the configuration, tokens and certificates again.
+pub type Reload = Box<dyn Fn() -> Result<(), ServiceError> + Send + Sync>;
+
+/// The handlers and what they share.
+pub struct Api {
+    pub(crate) backend: Backend,
+    pub(crate) config: ServerConfig,
+    pub(crate) admission: Arc<Admission>,
+    blocking: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
+    is_draining: AtomicBool,
+    reload: Reload,
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Api").finish_non_exhaustive()
+    }
+}
+
+/// The circumstances of one call.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The time by which it must be answered.
+    pub deadline: Instant,
+    /// Its place among the submissions in flight, if it is one.
+    pub queued: Option<Arc<Queued>>,
+}
+
+impl Call {
+    /// Waits for an outcome until the deadline.
+    pub(crate) async fn within<T>(
+        &self,
+        outcome: impl Future<Output = T>,
+    ) -> Result<T, ServiceError> {
+        let within = timeout_at(self.deadline.into(), outcome).await;
+        within.map_err(|_| ServiceError::deadline())
+    }
+
+    /// Returns the time that is left.
+    pub(crate) fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+}
+
+impl Api {
+    /// Creates the handlers in front of an engine or replica.
+    pub fn new(backend: Backend, config: ServerConfig, reload: Reload) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            admission: Arc::new(Admission::new(&config)),
+            blocking: Arc::new(Semaphore::new(cores * BLOCKING_PER_CORE)),
+            streams: Arc::new(Semaphore::new(config.streams_max)),
+            is_draining: AtomicBool::new(false),
+            backend,
+            config,
+            reload,
+        }
+    }
+
+    /// Refuses new work from now on, so that a load balancer sends it elsewhere.
+    pub fn drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether new work is refused.
+    pub fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
+    }
+
+    /// Returns the deadline of a call that names this many milliseconds, or none.
+    pub(crate) fn deadline(&self, wanted: Option<Duration>) -> Instant {
+        let default = Duration::from_millis(self.config.deadline_ms);
+        let longest = Duration::from_millis(self.config.deadline_ms_max);
+        Instant::now() + wanted.unwrap_or(default).min(longest)
+    }
+
+    /// Runs what may block on a thread for it. A call that is given up is not begun; one that has begun ends by itself.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        call: &Call,
+        work: impl FnOnce() -> Result<T, ServiceError> + Send + 'static,
+    ) -> Result<T, ServiceError> {
+        let permit = call.within(self.blocking.clone().acquire_owned()).await?;
+        let permit = permit.map_err(|_| ServiceError::overloaded())?;
+        let working = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work()
+        });
+        call.within(working).await?.map_err(|_| {
+            ServiceError::new(
+                Code::Internal,
+                "the request broke the service's own code; this is a bug in trunkline",
+            )
+        })?
+    }
+
+    fn check_keys(&self, keys: &[Bytes]) -> Result<(), ServiceError> {
+        if keys.len() <= self.config.keys_max {
+            return Ok(());
+        }
+        let message = format!(
+            "{} keys are more than server.keys_max = {}; ask several times",
+            keys.len(),
+            self.config.keys_max
+        );
+        Err(ServiceError::new(Code::TooLarge, message))
+    }
+
+    /// Waits for a version that the caller has seen elsewhere.
+    async fn reach(&self, call: &Call, min_version: u64) -> Result<(), ServiceError> {
+        if min_version <= self.backend.synced_version() {
+            return Ok(());
+        }
+        let reached = call.within(self.backend.wait_for(min_version)).await;
+        reached.map_err(|_| {
+            let message = format!(
+                "version {min_version} is not here yet, {} is; it may come later",
+                self.backend.synced_version()
+            );
+            ServiceError::new(Code::VersionNotReached, message)
+        })?
+    }
+
+    fn snapshot(&self, version: u64) -> Result<trunkline::Snapshot, ServiceError> {
+        match version {
+            0 => Ok(self.backend.snapshot()),
+            version => Ok(self.backend.snapshot_at(version)?),
+        }
+    }
+}

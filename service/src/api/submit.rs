@@ -1,0 +1,203 @@
+//! Submitting batches.
+
+use bytes::Bytes;
+use trunkline::{Batch, Durable, Hashed, Outcome, Receipt, Refusal, Requirement};
+use trunkline_replication::Level;
+
+use super::{Api, Call};
+use crate::backend::Backend;
+use crate::error::{Code, ServiceError};
+use crate::proto::{
+    Applied, CoveringRoot, Refused, SubmitReply, SubmitRequest, Wait, operation, outcome,
+    requirement,
+};
+
+impl Api {
+    /// Submits a batch and waits for the level that the request names.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the batch breaks a rule or is not accepted before the deadline; nothing is done then. If the deadline
+    /// passes later, or the level is not reached, the batch may take effect.
+    pub async fn submit(
+        &self,
+        call: &Call,
+        request: SubmitRequest,
+    ) -> Result<SubmitReply, ServiceError> {
+        let engine = self.backend.writer()?;
+        let level = level(&request, &self.backend)?;
+        let followers = request.followers as usize;
+        let batch = batch(&request)?;
+        let bytes = batch.bytes();
+        // Keys and values were copied; the message need not wait for the disk.
+        drop(request);
+        let receipt = match call.within(engine.submit(batch)).await {
+            Ok(receipt) => receipt?,
+            Err(_) => return Err(ServiceError::overloaded()),
+        };
+        let reply = call
+            .within(self.answer(call, &receipt, (level, followers)))
+            .await?;
+        if let Some(queued) = &call.queued {
+            queued.done(bytes);
+        }
+        reply
+    }
+
+    async fn answer(
+        &self,
+        call: &Call,
+        receipt: &Receipt,
+        (level, followers): (Wait, usize),
+    ) -> Result<SubmitReply, ServiceError> {
+        let mut reply = SubmitReply {
+            sequence: receipt.sequence(),
+            provisional_root: Bytes::copy_from_slice(&receipt.provisional_root()),
+            reached: level.into(),
+            ..SubmitReply::default()
+        };
+        match level {
+            Wait::Accepted => {}
+            Wait::Hashed => reply.hashed = Some(hashed(receipt.hashed().await?)),
+            Wait::Root => {
+                reply.hashed = Some(hashed(receipt.hashed().await?));
+                let ready = receipt.root_ready().await?;
+                reply.root = Some(covering(ready.version, ready.kzg_root));
+            }
+            _ => {
+                let durable = receipt.durable().await?;
+                let version = durable.version;
+                self.replicate(call, version, (level, followers)).await?;
+                fill_durable(durable, &mut reply);
+            }
+        }
+        Ok(reply)
+    }
+
+    /// Waits until others have the version, too, if that is the level.
+    async fn replicate(
+        &self,
+        call: &Call,
+        version: u64,
+        (level, followers): (Wait, usize),
+    ) -> Result<(), ServiceError> {
+        let level = match level {
+            Wait::Replicated => Level::Replicated,
+            Wait::Followed => Level::Followed(followers),
+            _ => return Ok(()),
+        };
+        let Backend::Primary(primary) = &self.backend else {
+            return Ok(());
+        };
+        Ok(primary.wait_for(version, level, call.left()).await?)
+    }
+}
+
+/// Returns the level that a request waits for, if this process can tell when it is reached.
+fn level(request: &SubmitRequest, backend: &Backend) -> Result<Wait, ServiceError> {
+    let invalid = |message: &str| Err(ServiceError::new(Code::InvalidRequest, message));
+    let Ok(wait) = Wait::try_from(request.wait) else {
+        return invalid("wait has no such value");
+    };
+    let is_primary = matches!(backend, Backend::Primary(_));
+    match wait {
+        Wait::Unspecified => Ok(Wait::Durable),
+        Wait::Replicated | Wait::Followed if !is_primary => {
+            invalid("this process replicates to nobody; wait for durable, or serve as a member")
+        }
+        Wait::Followed if request.followers == 0 => invalid("followed needs a number of followers"),
+        wait => Ok(wait),
+    }
+}
+
+fn batch(request: &SubmitRequest) -> Result<Batch, ServiceError> {
+    let bytes = request
+        .operations
+        .iter()
+        .map(|operation| match &operation.kind {
+            Some(operation::Kind::Put(put)) => put.key.len() + put.value.len(),
+            Some(operation::Kind::Delete(key)) => key.len(),
+            None => 0,
+        });
+    let mut batch = Batch::with_capacity(request.operations.len(), bytes.sum());
+    for (place, operation) in request.operations.iter().enumerate() {
+        match &operation.kind {
+            Some(operation::Kind::Put(put)) => batch.put(&put.key, &put.value),
+            Some(operation::Kind::Delete(key)) => batch.delete(key),
+            None => return Err(empty("operation", place)),
+        };
+    }
+    for (place, requirement) in request.requirements.iter().enumerate() {
+        let kind = match &requirement.kind {
+            Some(requirement::Kind::Absent(_)) => Requirement::Absent,
+            Some(requirement::Kind::Value(value)) => Requirement::value(value),
+            Some(requirement::Kind::ValueHash(hash)) => value_hash(place, hash)?,
+            None => return Err(empty("requirement", place)),
+        };
+        batch.require(&requirement.key, kind);
+    }
+    if !request.metadata.is_empty() {
+        batch.metadata(request.metadata.clone());
+    }
+    Ok(batch)
+}
+
+fn value_hash(place: usize, hash: &[u8]) -> Result<Requirement, ServiceError> {
+    hash.try_into().map(Requirement::ValueHash).map_err(|_| {
+        let message = format!("requirement {place}: a value hash has 32 bytes");
+        ServiceError::new(Code::InvalidRequest, message)
+    })
+}
+
+fn empty(part: &str, place: usize) -> ServiceError {
+    let message = format!("{part} {place} is empty");
+    ServiceError::new(Code::InvalidRequest, message)
+}
+
+fn hashed(hashed: Hashed) -> crate::proto::Hashed {
+    crate::proto::Hashed {
+        version: hashed.version,
+        commit_id: Bytes::copy_from_slice(&hashed.commit_id),
+        state_digest: Bytes::copy_from_slice(&hashed.state_digest),
+        outcome: Some(outcome_of(hashed.outcome)),
+    }
+}
+
+fn fill_durable(durable: Durable, reply: &mut SubmitReply) {
+    reply.durability = durable.durability.to_string();
+    reply.root = durable
+        .kzg_root
+        .map(|kzg_root| covering(durable.version, kzg_root));
+    reply.hashed = Some(hashed(Hashed {
+        version: durable.version,
+        commit_id: durable.commit_id,
+        state_digest: durable.state_digest,
+        outcome: durable.outcome,
+    }));
+}
+
+fn covering(version: u64, kzg_root: [u8; 48]) -> CoveringRoot {
+    CoveringRoot {
+        version,
+        kzg_root: Bytes::copy_from_slice(&kzg_root),
+    }
+}
+
+fn outcome_of(outcome: Outcome) -> crate::proto::Outcome {
+    let kind = match outcome {
+        Outcome::Applied { displaced } => outcome::Kind::Applied(Applied { displaced }),
+        Outcome::Reverted { .. } => outcome::Kind::Applied(Applied { displaced: 0 }),
+        Outcome::Refused(refusal) => {
+            let (reason, key_hash) = match refusal {
+                Refusal::RequirementFailed { key_hash } => ("requirement_failed", key_hash),
+                Refusal::BucketFull { key_hash } => ("bucket_full", key_hash),
+                Refusal::PathTaken { key_hash } => ("path_taken", key_hash),
+            };
+            outcome::Kind::Refused(Refused {
+                reason: reason.to_owned(),
+                key_hash: Bytes::copy_from_slice(&key_hash),
+            })
+        }
+    };
+    crate::proto::Outcome { kind: Some(kind) }
+}

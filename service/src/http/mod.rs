@@ -1,0 +1,355 @@
+//! HTTP with JSON: the handlers under `/v1`, health, and the description of all of it.
+
+mod json;
+mod openapi;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::api::{Api, Call};
+use crate::error::{Code, ServiceError};
+use crate::proto;
+
+/// The header by which a request names its deadline, milliseconds.
+pub(crate) const DEADLINE_HEADER: &str = "trunkline-deadline-ms";
+
+/// Returns the routes of the handlers.
+pub(crate) fn routes(api: Arc<Api>) -> Router {
+    let message_bytes_max = api.config.message_bytes_max;
+    Router::new()
+        .route("/v1/submit", post(submit))
+        .route("/v1/get", post(read))
+        .route("/v1/keys/{key}", get(read_one))
+        .route("/v1/prove", post(prove))
+        .route("/v1/root", get(root))
+        .route("/v1/history/ancestor", get(ancestor))
+        .route("/v1/history/consistency", get(consistency))
+        .route("/v1/evidence", get(evidence))
+        .route("/v1/audit", get(audit))
+        .route("/v1/feed", get(feed))
+        .route("/v1/status", get(status))
+        .route("/v1/admin/config", get(config))
+        .route("/v1/admin/reload", post(reload))
+        .route("/v1/admin/decisions", get(decisions))
+        .route("/live", get(live))
+        .route("/ready", get(ready))
+        .route("/openapi.json", get(openapi::document))
+        .layer(DefaultBodyLimit::max(message_bytes_max))
+        .with_state(api)
+}
+
+type Reply<T> = Result<Json<T>, ServiceError>;
+
+impl IntoResponse for ServiceError {
+    fn into_response(self) -> Response {
+        let body = Json(json::ErrorReply::of(&self));
+        let mut response = (self.code.http_status(), body).into_response();
+        if let Some(after) = self.retry_after {
+            // In whole seconds, and not none.
+            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+/// A JSON body. Errors of reading it are those of the service.
+struct Sent<T>(T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
+    type Rejection = ServiceError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ServiceError> {
+        let bytes = Bytes::from_request(request, state).await;
+        let bytes = bytes.map_err(|rejection| {
+            let code = match rejection.status() {
+                axum::http::StatusCode::PAYLOAD_TOO_LARGE => Code::TooLarge,
+                _ => Code::InvalidRequest,
+            };
+            ServiceError::new(code, rejection.body_text())
+        })?;
+        let parsed = serde_json::from_slice(&bytes)
+            .map_err(|error| ServiceError::new(Code::InvalidRequest, format!("the body: {error}")));
+        Ok(Self(parsed?))
+    }
+}
+
+/// The parameters of a request's address.
+struct Asked<T>(T);
+
+impl<T: DeserializeOwned, S: Send + Sync> axum::extract::FromRequestParts<S> for Asked<T> {
+    type Rejection = ServiceError;
+
+    async fn from_request_parts(
+        parts: &mut axum::http::request::Parts,
+        state: &S,
+    ) -> Result<Self, ServiceError> {
+        let query = Query::<T>::from_request_parts(parts, state).await;
+        let invalid = |rejection: axum::extract::rejection::QueryRejection| {
+            ServiceError::new(Code::InvalidRequest, rejection.body_text())
+        };
+        query.map(|Query(asked)| Self(asked)).map_err(invalid)
+    }
+}
+
+async fn submit(
+    State(api): State<Arc<Api>>,
+    Extension(call): Extension<Call>,
+    Sent(request): Sent<json::SubmitRequest>,
+) -> Reply<json::SubmitReply> {
+    let reply = api.submit(&call, request.message()?).await?;
+    Ok(Json(json::SubmitReply::of(reply)))
+}
+
+async fn read(
+    State(api): State<Arc<Api>>,
+    Extension(call): Extension<Call>,
+    Sent(request): Sent<json::GetRequest>,
+) -> Reply<json::GetReply> {
+    let reply = api.get(&call, request.message()?).await?;
+    Ok(Json(json::GetReply::of(reply)))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReadOne {
+    version: Option<u64>,
+    #[serde(default)]
+    min_version: u64,
+    /// The key is in hex.
+    #[serde(default)]
+    hex: bool,
+}
+
+/// Returns the value as it is, or 404.
+async fn read_one(
+    State(api): State<Arc<Api>>,
+    Extension(call): Extension<Call>,
+    Path(key): Path<String>,
+    Asked(asked): Asked<ReadOne>,
+) -> Result<Response, ServiceError> {
+    let key = match asked.hex {
+        true => json::from_hex("key", &key)?,
+        false => key.into(),
+    };
+    let request = proto::GetRequest {
+        keys: vec![key],
+        at: Some(proto::At {
+            kind: asked.version.map(proto::at::Kind::Version),
+        }),
+        min_version: asked.min_version,
+    };
+    let reply = api.get(&call, request).await?;
+    let version = reply.version.unwrap_or_default();
+    let value = reply
+        .values
+        .into_iter()
+        .next()
+        .and_then(|value| value.value);
+    let Some(value) = value else {
+        let message = format!("the key has no value at version {version}");
+        return Err(ServiceError::new(Code::NotFound, message));
+    };
+    let mut response = Response::new(Body::from(value));
+    let headers = response.headers_mut();
+    let kind = HeaderValue::from_static("application/octet-stream");
+    headers.insert(header::CONTENT_TYPE, kind);
+    headers.insert("trunkline-version", version.into());
+    Ok(response)
+}
+
+async fn prove(
+    State(api): State<Arc<Api>>,
+    Extension(call): Extension<Call>,
+    Sent(request): Sent<json::ProveRequest>,
+) -> Reply<json::ProveReply> {
+    let reply = api.prove(&call, request.message()?).await?;
+    Ok(Json(json::ProveReply::of(reply)))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AskedRoot {
+    #[serde(default)]
+    version: u64,
+    #[serde(default)]
+    with_kzg_root: bool,
+    #[serde(default)]
+    min_version: u64,
+}
+
+async fn root(
+    State(api): State<Arc<Api>>,
+    Extension(call): Extension<Call>,
+    Asked(asked): Asked<AskedRoot>,
+) -> Reply<json::RootReply> {
+    let request = proto::GetRootRequest {
+        version: asked.version,
+        with_kzg_root: asked.with_kzg_root,
+        min_version: asked.min_version,
+    };
+    let reply = api.root(&call, request).await?;
+    Ok(Json(json::RootReply::of(reply)))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AskedAncestor {
+    #[serde(default)]
+    version: u64,
+    ancestor: u64,
+}
+
+async fn ancestor(
+    State(api): State<Arc<Api>>,
+    Extension(call): Extension<Call>,
+    Asked(AskedAncestor { version, ancestor }): Asked<AskedAncestor>,
+) -> Reply<json::ProofReply> {
+    let request = proto::ProveAncestorRequest { version, ancestor };
+    let reply = api.prove_ancestor(&call, request).await?;
+    Ok(Json(json::ProofReply::of(reply)))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AskedConsistency {
+    #[serde(default)]
+    version: u64,
+    older_version: u64,
+}
+
+async fn consistency(
+    State(api): State<Arc<Api>>,
+    Extension(call): Extension<Call>,
+    Asked(asked): Asked<AskedConsistency>,
+) -> Reply<json::ProofReply> {
+    let request = proto::ProveConsistencyRequest {
+        version: asked.version,
+        older_version: asked.older_version,
+    };
+    let reply = api.prove_consistency(&call, request).await?;
+    Ok(Json(json::ProofReply::of(reply)))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AskedEvidence {
+    sequence: u64,
+}
+
+async fn evidence(
+    State(api): State<Arc<Api>>,
+    Extension(call): Extension<Call>,
+    Asked(AskedEvidence { sequence }): Asked<AskedEvidence>,
+) -> Reply<json::ProofReply> {
+    let request = proto::ProveSubmissionRequest { sequence };
+    let reply = api.prove_submission(&call, request).await?;
+    Ok(Json(json::ProofReply::of(reply)))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AskedAudit {
+    #[serde(default)]
+    version: u64,
+}
+
+async fn audit(
+    State(api): State<Arc<Api>>,
+    Extension(call): Extension<Call>,
+    Asked(AskedAudit { version }): Asked<AskedAudit>,
+) -> Reply<json::ProofReply> {
+    let reply = api
+        .prove_audit(&call, proto::ProveAuditRequest { version })
+        .await?;
+    Ok(Json(json::ProofReply::of(reply)))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AskedFeed {
+    #[serde(default = "first")]
+    from: u64,
+}
+
+fn first() -> u64 {
+    1
+}
+
+/// Sends a line of JSON for each version, without an end. An error is the last line.
+async fn feed(
+    State(api): State<Arc<Api>>,
+    Asked(AskedFeed { from }): Asked<AskedFeed>,
+) -> Result<Response, ServiceError> {
+    let entries = api.feed(proto::FeedRequest { from })?;
+    let lines = entries.map(|entry| match entry {
+        Ok(entry) => line(&json::FeedLine::of(entry)),
+        Err(error) => line(&json::ErrorReply::of(&error)),
+    });
+    let mut response = Response::new(Body::from_stream(lines));
+    let kind = HeaderValue::from_static("application/x-ndjson");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    Ok(response)
+}
+
+fn line<T: serde::Serialize>(value: &T) -> Result<Bytes, serde_json::Error> {
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    Ok(line.into())
+}
+
+async fn status(State(api): State<Arc<Api>>) -> Json<json::StatusReply> {
+    Json(json::StatusReply::of(api.status()))
+}
+
+async fn config(State(api): State<Arc<Api>>) -> Result<String, ServiceError> {
+    Ok(api.config()?.toml)
+}
+
+async fn reload(State(api): State<Arc<Api>>) -> Result<String, ServiceError> {
+    Ok(api.reload()?.toml)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AskedDecisions {
+    #[serde(default)]
+    from: u64,
+}
+
+/// Returns the decisions as lines of JSON.
+async fn decisions(
+    State(api): State<Arc<Api>>,
+    Asked(AskedDecisions { from }): Asked<AskedDecisions>,
+) -> Result<Response, ServiceError> {
+    let reply = api.decisions(&proto::GetDecisionsRequest { from })?;
+    let lines = reply
+        .decisions
+        .into_iter()
+        .map(|decision| decision.json + "\n");
+    let mut response = Response::new(Body::from(lines.collect::<String>()));
+    let kind = HeaderValue::from_static("application/x-ndjson");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    Ok(response)
+}
+
+/// Answers as long as the process can; a restart does not mend what `/ready` reports.
+async fn live() -> &'static str {
+    "live\n"
+}
+
+async fn ready(State(api): State<Arc<Api>>) -> Result<&'static str, ServiceError> {
+    api.ready().map(|()| "ready\n")
+}

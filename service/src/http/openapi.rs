@@ -1,0 +1,127 @@
+//! The description of the HTTP interface.
+
+use axum::Json;
+use utoipa::OpenApi;
+
+use super::json;
+
+/// Declares the paths: each function stands for a handler, and has the documentation that callers see.
+mod paths {
+    #![allow(dead_code)]
+    use super::json::*;
+
+    #[utoipa::path(post, path = "/v1/submit", request_body = SubmitRequest, responses(
+        (status = 200, body = SubmitReply, description = "The wanted level was reached. The outcome may be a refusal."),
+        (status = 409, body = ErrorReply, description = "The idempotency key belongs to another batch"),
+        (status = 503, body = ErrorReply, description = "Nothing was done; try again after retry_after_ms"),
+        (status = 504, body = ErrorReply, description = "The deadline has passed; the batch may take effect")))]
+    /// Submits a batch: all of it takes effect, or nothing.
+    fn submit() {}
+
+    #[utoipa::path(post, path = "/v1/get", request_body = GetRequest, responses(
+        (status = 200, body = GetReply), (status = 410, body = ErrorReply, description = "The version is no longer kept")))]
+    /// Reads values.
+    fn get() {}
+
+    #[utoipa::path(get, path = "/v1/keys/{key}", params(
+        ("key" = String, Path, description = "The key, or its hex form"),
+        ("hex" = Option<bool>, Query, description = "The key is in hex"),
+        ("version" = Option<u64>, Query, description = "A version that is kept; without it the newest durable one"),
+        ("min_version" = Option<u64>, Query, description = "Waits until this version is here")), responses(
+        (status = 200, body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 404, body = ErrorReply, description = "The key has no value")))]
+    /// Reads one value as it is.
+    fn read_one() {}
+
+    #[utoipa::path(post, path = "/v1/prove", request_body = ProveRequest, responses(
+        (status = 200, body = ProveReply), (status = 410, body = ErrorReply, description = "The version is no longer kept")))]
+    /// Proves for each key its value, or that it has none.
+    fn prove() {}
+
+    #[utoipa::path(get, path = "/v1/root", params(
+        ("version" = Option<u64>, Query), ("with_kzg_root" = Option<bool>, Query), ("min_version" = Option<u64>, Query)),
+        responses((status = 200, body = RootReply)))]
+    /// Returns a root and its commit record.
+    fn root() {}
+
+    #[utoipa::path(get, path = "/v1/history/ancestor", params(("version" = Option<u64>, Query), ("ancestor" = u64, Query)),
+        responses((status = 200, body = ProofReply)))]
+    /// Proves that an older version is an ancestor.
+    fn ancestor() {}
+
+    #[utoipa::path(get, path = "/v1/history/consistency",
+        params(("version" = Option<u64>, Query), ("older_version" = u64, Query)), responses((status = 200, body = ProofReply)))]
+    /// Proves that the history continues that of an older version.
+    fn consistency() {}
+
+    #[utoipa::path(get, path = "/v1/evidence", params(("sequence" = u64, Query)), responses((status = 200, body = ProofReply)))]
+    /// Proves the place and the outcome of a submission.
+    fn evidence() {}
+
+    #[utoipa::path(get, path = "/v1/audit", params(("version" = Option<u64>, Query)), responses((status = 200, body = ProofReply)))]
+    /// Proves that state digest and KZG root are of the same state.
+    fn audit() {}
+
+    #[utoipa::path(get, path = "/v1/feed", params(("from" = Option<u64>, Query)),
+        responses((status = 200, body = FeedLine, content_type = "application/x-ndjson")))]
+    /// Sends a line for each synced version from one on, without an end.
+    fn feed() {}
+
+    #[utoipa::path(get, path = "/v1/status", responses((status = 200, body = StatusReply)))]
+    /// Returns the state of the service.
+    fn status() {}
+
+    #[utoipa::path(get, path = "/v1/admin/config", responses((status = 200, body = String, content_type = "text/plain")))]
+    /// Returns the configuration in force.
+    fn config() {}
+
+    #[utoipa::path(post, path = "/v1/admin/reload", responses((status = 200, body = String, content_type = "text/plain")))]
+    /// Reads configuration, tokens and certificates again.
+    fn reload() {}
+
+    #[utoipa::path(get, path = "/v1/admin/decisions", params(("from" = Option<u64>, Query)),
+        responses((status = 200, body = String, content_type = "application/x-ndjson")))]
+    /// Returns what the engine changed of its settings, and why.
+    fn decisions() {}
+
+    #[utoipa::path(get, path = "/live", responses((status = 200, body = String, content_type = "text/plain")))]
+    /// Answers as long as the process can.
+    fn live() {}
+
+    #[utoipa::path(get, path = "/ready", responses(
+        (status = 200, body = String, content_type = "text/plain"), (status = 503, body = ErrorReply)))]
+    /// Answers with 200 if the service takes work.
+    fn ready() {}
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "trunkline",
+        description = "Authenticated key-value state: submit batches, read, and prove.",
+        license(name = "MIT OR Apache-2.0")
+    ),
+    paths(
+        paths::submit,
+        paths::get,
+        paths::read_one,
+        paths::prove,
+        paths::root,
+        paths::ancestor,
+        paths::consistency,
+        paths::evidence,
+        paths::audit,
+        paths::feed,
+        paths::status,
+        paths::config,
+        paths::reload,
+        paths::decisions,
+        paths::live,
+        paths::ready
+    )
+)]
+struct Description;
+
+pub(super) async fn document() -> Json<utoipa::openapi::OpenApi> {
+    Json(Description::openapi())
+}
