@@ -2,7 +2,7 @@
 
 import { equal } from "./bytes.js";
 import { Decodings } from "./decodings.js";
-import { MalformedError, refuseUnless } from "./error.js";
+import { refuseUnless } from "./error.js";
 import { digestOf, digestsOf, inclusionOf } from "./history.js";
 import { decodeOutcome, encodeOutcome, type Outcome, type SubmissionOutcome } from "./outcome.js";
 import { includedIn, OUTCOMES, type Inclusion } from "./range.js";
@@ -41,7 +41,6 @@ const EVIDENCES = new Decodings<Evidence>("decodeEvidence");
 /** Decodes evidence. */
 export function decodeEvidence(encoded: Uint8Array): Evidence {
   const message = decode(EVIDENCE, encoded, EVIDENCE_BYTES_MAX);
-  if (message.outcome.length > 138) throw new MalformedError("an outcome has at most 138 bytes");
   return EVIDENCES.add({
     record: decodeRecord(message.record),
     outcome: decodeOutcome(message.outcome),

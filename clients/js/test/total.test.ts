@@ -19,6 +19,7 @@ import {
   toHex,
 } from "../src/index.js";
 import { concat } from "../src/bytes.js";
+import { Siblings } from "../src/proof/siblings.js";
 import { bytes, decode, list, uint32 } from "../src/wire.js";
 import { seeded } from "./prover.js";
 import { answer, vectors } from "./vectors.js";
@@ -111,6 +112,27 @@ test("one field does not occur a million times", () => {
   };
   assert.throws(() => decodeProof(whole([8, 1])), /out of order/);
   assert.throws(() => decodeProof(whole([0x1a, 0])), /more than 65536 times/);
+});
+
+test("values of 16 MiB are decoded, and longer ones are malformed", () => {
+  const encoded = (length: number) =>
+    encodeProof({
+      params: { nonce: new Uint8Array(16), salt: null, collision: "bucket" },
+      versions: [
+        {
+          version: 1n,
+          record: null,
+          entries: [{ key: new Uint8Array(4096), claim: { kind: "value", value: new Uint8Array(length) } }],
+          terminals: [{ depth: 7, place: { kind: "own_leaf" } }],
+          siblings: Siblings.from([]),
+          top: { kind: "hash", siblings: Siblings.from(Array.from({ length: 7 }, () => new Uint8Array(32))) },
+        },
+      ],
+      opening: new Uint8Array(0),
+    });
+  const bound = 16 * 1024 * 1024;
+  assert.equal(decodeProof(encoded(bound)).versions.length, 1);
+  assert.throws(() => decodeProof(encoded(bound + 1)), /at most 16777216 bytes/);
 });
 
 test("a length is refused before anything is read", () => {
