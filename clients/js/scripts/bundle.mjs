@@ -22,7 +22,12 @@ export async function bundle() {
     charset: "utf8",
     legalComments: "none",
     banner: {
-      js: `/* Made by clients/js: npm run build. trunkline's verifier, MIT OR Apache-2.0.\n\nContains @noble/curves and @noble/hashes:\n\n${license}\n*/`,
+      js: [
+        "/* Made by clients/js: npm run build. trunkline's verifier, MIT OR Apache-2.0.",
+        "Contains @noble/curves and @noble/hashes:",
+        license,
+        "*/",
+      ].join("\n\n"),
     },
     write: false,
   });

@@ -174,8 +174,8 @@ export class MalformedError extends TrunklineError {
 }
 
 /**
- * A proof that is refused by a rule of SPEC.md, whose name is the code. It shows nothing: neither what it claims nor the
- * contrary.
+ * A proof that is refused by a rule of SPEC.md, whose name is the code. It shows nothing: neither what it claims nor
+ * the contrary.
  */
 export class RefusedError<R extends Rule = Rule> extends TrunklineError {
   override readonly name = "RefusedError";

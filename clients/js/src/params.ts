@@ -1,6 +1,6 @@
 // The parameters of a tree (SPEC.md §2).
 
-import { bit, isZero, u16, u8 } from "./bytes.js";
+import { bit, u16, u8 } from "./bytes.js";
 import { MalformedError } from "./error.js";
 import { derivedKey, hash, keyed, keyedHash, keyOf, ZERO } from "./hash.js";
 import { SETUP_ID } from "./setup.js";
@@ -76,9 +76,3 @@ export function slotOf(keyHash: Uint8Array): number {
 export function slotBit(slot: number, depth: number): number {
   return bit(Uint8Array.of(slot << 1), depth);
 }
-
-/** Returns whether a digest stands for nothing. */
-export function isNothing(digest: Uint8Array): boolean {
-  return isZero(digest);
-}
-

@@ -1,6 +1,16 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { decodeProof, encodeProof, fromHex, moveProof, RefusedError, toHex, verifyProof, type Proof, type TreeParams } from "../src/index.js";
+import {
+  decodeProof,
+  encodeProof,
+  fromHex,
+  moveProof,
+  RefusedError,
+  toHex,
+  verifyProof,
+  type Proof,
+  type TreeParams,
+} from "../src/index.js";
 import { seeded, Tree, type State } from "./prover.js";
 import { vectors } from "./vectors.js";
 
@@ -61,15 +71,32 @@ test("a moved proof is the proof that is made at the later version", () => {
 });
 
 test("a value stays where the change claims its hash", () => {
-  const state = new Map([["a", "1"], ["b", "2"]]);
+  const state = new Map([
+    ["a", "1"],
+    ["b", "2"],
+  ]);
   const [before, after] = [new Tree(params, 1n, state), new Tree(params, 2n, state)];
   const moved = moveProof(before.prove(["a"]), after.prove(["a", "b"], "value_hash"));
   assert.equal(bytes(moved), bytes(after.prove(["a"])));
 });
 
 test("a change that leaves out a written key leads to another root", () => {
-  const before = new Tree(params, 1n, new Map([["a", "1"], ["b", "2"]]));
-  const after = new Tree(params, 2n, new Map([["a", "3"], ["b", "4"]]));
+  const before = new Tree(
+    params,
+    1n,
+    new Map([
+      ["a", "1"],
+      ["b", "2"],
+    ]),
+  );
+  const after = new Tree(
+    params,
+    2n,
+    new Map([
+      ["a", "3"],
+      ["b", "4"],
+    ]),
+  );
   const moved = moveProof(before.prove(["a"]), after.prove(["b"]));
   assert.ok(!holds(moved, after));
 });

@@ -80,11 +80,16 @@ test("every forgery is refused by its rule", () => {
 test("all proofs hold together, and none if one does not", () => {
   const held = proofs
     .filter(({ trusted }) => trusted.every(({ kind }) => kind !== "nothing"))
-    .map(({ proof, trusted }) => ({ proof: decodeProof(fromHex(proof)), trusted: trusted.map(trustedOf) as Trusted[] }));
+    .map(({ proof, trusted }) => ({
+      proof: decodeProof(fromHex(proof)),
+      trusted: trusted.map(trustedOf) as Trusted[],
+    }));
   const together = verifyAll(held);
   const alone = held.map(({ proof, trusted }) => verifyVersions(proof, trusted));
   assert.deepEqual(together, alone);
-  const forged = refused.filter(({ rule, trusted }) => rule === "Opening" && trusted.every(({ kind }) => kind !== "nothing"));
+  const forged = refused.filter(
+    ({ rule, trusted }) => rule === "Opening" && trusted.every(({ kind }) => kind !== "nothing"),
+  );
   assert.ok(forged.length > 5);
   for (const { proof, trusted, why } of forged) {
     const one = { proof: decodeProof(fromHex(proof)), trusted: trusted.map(trustedOf) as Trusted[] };

@@ -145,7 +145,10 @@ test("a length is refused before anything is read", () => {
     [256, decodeBeginning],
   ];
   for (const [bound, decode] of bounds) {
-    assert.throws(() => decode(new Uint8Array(bound + 1)), (error) => error instanceof MalformedError && /bound/.test(error.message));
+    assert.throws(
+      () => decode(new Uint8Array(bound + 1)),
+      (error) => error instanceof MalformedError && /bound/.test(error.message),
+    );
     assert.throws(() => decode(new Uint8Array(bound)), /format 0/);
   }
 });

@@ -41,8 +41,7 @@ export interface Terminal {
 
 /** The part of a proof above the slots. */
 export type Top =
-  | { readonly kind: "kzg"; readonly kzgRoot: Uint8Array }
-  | { readonly kind: "hash"; readonly siblings: Siblings };
+  { readonly kind: "kzg"; readonly kzgRoot: Uint8Array } | { readonly kind: "hash"; readonly siblings: Siblings };
 
 /** The part of a proof that is about one version. */
 export interface VersionProof {
@@ -186,7 +185,8 @@ function terminalOf(message: Decoded<typeof TERMINAL>): Terminal {
     return { depth, place: { kind: "other_leaf", leaf: leafOf(otherLeaf) } };
   }
   const members = bucket!.length / LEAF_BYTES;
-  if (!Number.isInteger(members) || members < 2 || members > 16) throw new MalformedError("a bucket has 2 to 16 members");
+  if (!Number.isInteger(members) || members < 2 || members > 16)
+    throw new MalformedError("a bucket has 2 to 16 members");
   return { depth, place: { kind: "bucket", members: pieces(bucket!, LEAF_BYTES).map(leafOf) } };
 }
 

@@ -142,8 +142,16 @@ function stateOf({ top }: VersionProof, slots: readonly Slot[]): Uint8Array | nu
 function foldTop(depth: number, slots: readonly Slot[], siblings: SiblingsLeft): Uint8Array {
   if (slots.length === 0) return siblings.next("TopSiblingMissing");
   if (depth === SLOT_BITS) return slots[0]!.digest;
-  const left = foldTop(depth + 1, slots.filter(({ slot }) => slotBit(slot, depth) === 0), siblings);
-  const right = foldTop(depth + 1, slots.filter(({ slot }) => slotBit(slot, depth) === 1), siblings);
+  const left = foldTop(
+    depth + 1,
+    slots.filter(({ slot }) => slotBit(slot, depth) === 0),
+    siblings,
+  );
+  const right = foldTop(
+    depth + 1,
+    slots.filter(({ slot }) => slotBit(slot, depth) === 1),
+    siblings,
+  );
   return topNode(left, right);
 }
 
