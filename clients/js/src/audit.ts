@@ -70,10 +70,10 @@ function slotsOf(empty: Uint8Array, listed: Uint8Array): Uint8Array[] {
   return slots as Uint8Array[];
 }
 
-/** What an audit proof binds: with a KZG root alone, the two most significant bits of each slot digest are free. */
+/** The bound part of an audit proof: with a KZG root alone, the two highest bits of each slot digest are free. */
 export type AuditBinding = "both_roots" | "kzg_root" | "nothing";
 
-/** What an audit proof shows. */
+/** The facts that an audit proof shows. */
 export interface VerifiedAudit<B extends AuditBinding = AuditBinding> {
   readonly binds: B;
   readonly treeId: Uint8Array;

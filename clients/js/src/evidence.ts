@@ -50,13 +50,13 @@ export function decodeEvidence(encoded: Uint8Array): Evidence {
   });
 }
 
-/** What you trust about a submission: the provisional root of its receipt, and the commit id of its version. */
+/** The trusted facts about a submission: the provisional root of its receipt, and the commit id of its version. */
 export interface TrustedReceipt {
   readonly provisionalRoot: Uint8Array;
   readonly commitId: Uint8Array;
 }
 
-/** What evidence shows of a submission. */
+/** The facts that evidence shows of a submission. */
 export interface VerifiedEvidence {
   readonly treeId: Uint8Array;
   readonly version: bigint;

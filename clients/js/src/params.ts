@@ -5,12 +5,12 @@ import { MalformedError } from "./error.js";
 import { derivedKey, hash, keyed, keyedHash, keyOf, ZERO } from "./hash.js";
 import { SETUP_ID } from "./setup.js";
 
-/** What a tree does with a second key on one path: §2.4. */
+/** The rule for a second key on one path (§2.4). */
 export type CollisionPolicy = "bucket" | "overwrite" | "reject";
 
 const POLICIES: readonly CollisionPolicy[] = ["bucket", "overwrite", "reject"];
 
-/** What never changes of a tree, and determines its id. */
+/** The parameters that never change, and determine the tree id. */
 export interface TreeParams {
   /** 16 bytes. */
   readonly nonce: Uint8Array;

@@ -35,7 +35,7 @@ export interface TrustedKzgRoot {
 }
 
 /**
- * What you trust, and pin. Nothing that came with the proof, or from whom the proof came from, belongs here. There is
+ * A fact that you trust, and pin. Nothing that came with the proof, or from whom the proof came from, belongs here. There is
  * no form of a state digest or a KZG root without a tree id: who makes the proof could choose another salt, and show a
  * present key as absent.
  */
