@@ -252,6 +252,7 @@ impl Catalog {
 }
 
 /// What no later epoch supersedes.
+#[derive(Debug)]
 pub(crate) struct Live {
     /// In the order of their versions.
     pub(crate) bases: Vec<BaseName>,
@@ -287,6 +288,18 @@ impl Live {
             .filter(|(_, end)| *end >= version)
             .max_by_key(|(segment, end)| (*end, segment.open_epoch))
             .copied()
+    }
+
+    /// Returns whether segments have all versions from one to another.
+    pub(crate) fn has_all(&self, from: u64, until: u64) -> bool {
+        let mut next = from;
+        while next <= until {
+            match self.segment_with(next) {
+                Some((_, end)) => next = end + 1,
+                None => return false,
+            }
+        }
+        true
     }
 
     /// Returns the first version after one, up to the one that is wanted, that a segment begins with.

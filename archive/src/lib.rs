@@ -28,5 +28,6 @@ pub use follow::{Archiver, ArchiverError, ArchiverOptions, ArchiverStatus};
 pub use object_store;
 pub use prune::{Keep, Prunable};
 pub use restore::{RestoreError, Restored, Shown, Trust};
+pub use segments::FrameReader;
 pub use source::{ClosedDirectory, Source};
 pub use verify::{Verified, VerifyError};

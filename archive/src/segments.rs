@@ -1,5 +1,8 @@
 //! Writing segments, where entries become frames and frames segments, and reading them.
 
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
 use trunkline::core::frame::{Compression, Frame, SIGNATURE_BYTES, SecretKey};
 use trunkline::core::hash::Digest;
 use trunkline::core::store::archive::segment::{SEGMENT_BYTES_MAX, Segment, SegmentWriter};
@@ -7,6 +10,7 @@ use trunkline::core::store::archive::{ObjectError, SegmentName};
 use trunkline::core::store::log::{LogEntry, LogPosition};
 
 use crate::archive::Archive;
+use crate::catalog::Live;
 use crate::error::{AccessError, WriteError};
 
 /// Signs a frame that nobody signed. No key verifies it.
@@ -103,23 +107,79 @@ impl SegmentAppender {
     }
 }
 
-impl Archive {
-    /// Returns frames from a version on, in order and without gaps: those of the segment that has it. None, if no
-    /// segment has it. For a replica whose primary no longer has the version; the replica checks who signed them.
+/// Reads frames of an archive, for a replica whose primary no longer has them.
+///
+/// ```
+/// use trunkline_archive::{Archive, FrameReader};
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().to_str().unwrap();
+/// let reader = FrameReader::new(Archive::at(path)?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct FrameReader {
+    archive: Archive,
+    listed: Mutex<Option<Arc<ListedSegments>>>,
+}
+
+/// The segments that count, when the archive was listed.
+#[derive(Debug)]
+struct ListedSegments {
+    tree_id: Digest,
+    /// The version up to which frames were asked for.
+    until: u64,
+    live: Live,
+}
+
+impl FrameReader {
+    /// Returns a reader of an archive.
+    pub fn new(archive: Archive) -> Self {
+        Self {
+            archive,
+            listed: Mutex::default(),
+        }
+    }
+
+    /// Returns frames from a version on, in order and without gaps: those of the segment that has it, up to a version.
+    /// Returns none unless the archive has all of them: part of them could be what a primary wrote that was replaced,
+    /// and whose successor has archived nothing yet. The replica checks who signed them.
     ///
     /// # Errors
     ///
     /// Fails if the archive cannot be read, or is damaged.
-    pub async fn frames(&self, from: u64) -> Result<Vec<Frame>, AccessError> {
-        let tree_id = self.params().await?.tree_id();
-        let live = self.catalog().await?.live();
-        let Some((name, end)) = live.segment_with(from) else {
+    pub async fn frames(&self, from: u64, until: u64) -> Result<Vec<Frame>, AccessError> {
+        let Some(listed) = self.listed(from, until).await? else {
             return Ok(Vec::new());
         };
-        let segment = read(self, &tree_id, name).await?;
-        (from..=end)
+        let Some((name, end)) = listed.live.segment_with(from) else {
+            return Ok(Vec::new());
+        };
+        let segment = read(&self.archive, &listed.tree_id, name).await?;
+        (from..=end.min(until))
             .map(|version| frame(name, &segment, version))
             .collect()
+    }
+
+    /// Lists the archive, once for all frames up to a version. Returns `None` if it does not have all of them.
+    async fn listed(
+        &self,
+        from: u64,
+        until: u64,
+    ) -> Result<Option<Arc<ListedSegments>>, AccessError> {
+        let mut listed = self.listed.lock().await;
+        if let Some(listed) = listed.as_ref().filter(|listed| listed.until == until) {
+            return Ok(Some(listed.clone()));
+        }
+        let tree_id = self.archive.params().await?.tree_id();
+        let live = self.archive.catalog().await?.live();
+        *listed = live.has_all(from, until).then(|| {
+            Arc::new(ListedSegments {
+                tree_id,
+                until,
+                live,
+            })
+        });
+        Ok(listed.clone())
     }
 }
 

@@ -171,7 +171,7 @@ pub(crate) enum CommandError {
     Promote(#[from] PromoteError),
     #[error("the directory has not rejoined")]
     Rejoin(#[source] Box<RejoinError>),
-    #[error("{} holds no replica; name the nonce of the primary's tree by --nonce to create one, or restore one from an archive", .0.display())]
+    #[error("{} holds no replica; name the nonce of the primary's tree by --nonce to create one, or an archive that has something in the member file", .0.display())]
     NoReplica(PathBuf),
     #[error(transparent)]
     RunFile(#[from] trunkline_load::RunFileError),

@@ -32,7 +32,9 @@ pub use member::{Options, OptionsError, StreamError};
 pub use memory::{Memory, MemoryError};
 pub use primary::{Level, LevelError, Primary, PrimaryFailure, StartError};
 pub use rejoin::{RejoinError, Rejoined, rejoin};
-pub use replica::{Archive, ArchiveError, Following, FollowingFailure, Loss, PromoteError, Status};
+pub use replica::{
+    Archive, ArchiveError, ArchivedFrames, Following, FollowingFailure, Loss, PromoteError, Status,
+};
 
 /// The README's example, compiled.
 #[cfg(all(doctest, feature = "nats"))]

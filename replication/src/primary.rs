@@ -348,7 +348,7 @@ impl Primary {
     /// # Errors
     ///
     /// Returns the failure that stopped the engine before.
-    pub async fn shutdown(self, timeout: Duration) -> Result<(), EngineFailure> {
+    pub async fn shutdown(&self, timeout: Duration) -> Result<(), EngineFailure> {
         let outcome = self.engine.shutdown().await;
         let _late = tokio::time::timeout(timeout, self.stopped()).await;
         outcome

@@ -32,21 +32,31 @@ const HOLES_MAX: u32 = 50;
 const ATTEMPTS: usize = 100;
 /// The longest wait until everything that was taken is durable.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(60);
+/// The wait before an archive is asked again.
+const ARCHIVE_RETRY: Duration = Duration::from_secs(1);
+/// How often an archive may lack what the stream no longer has: it may be a little behind.
+const ARCHIVE_LACKS_MAX: u32 = 30;
 
-/// The versions that the stream no longer has, from somewhere else.
+/// A source of the versions that the stream no longer has.
 pub trait Archive: Send + Sync + 'static {
-    /// Returns frames from a version on, in order and without gaps, as many as it likes; none if it does not have that
-    /// version.
-    fn frames(
-        &self,
-        from: u64,
-    ) -> Pin<Box<dyn Future<Output = Result<Vec<Frame>, ArchiveError>> + Send + '_>>;
+    /// Returns frames from a version on, in order and without gaps, as many as it likes. Returns none unless it has all
+    /// versions up to `until`: part of them could be what a primary wrote that was replaced.
+    fn frames(&self, from: u64, until: u64) -> ArchivedFrames<'_>;
 }
 
+/// Frames that an archive is about to return.
+pub type ArchivedFrames<'a> =
+    Pin<Box<dyn Future<Output = Result<Vec<Frame>, ArchiveError>> + Send + 'a>>;
+
 /// The reason why an archive gave no frames.
-#[derive(Debug, thiserror::Error)]
-#[error("the archive cannot be read: {0}")]
-pub struct ArchiveError(pub String);
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the archive cannot be read: {cause}")]
+pub struct ArchiveError {
+    /// The reason that the archive gave.
+    pub cause: String,
+    /// Whether the same call may succeed later.
+    pub may_pass: bool,
+}
 
 /// The reason why a replica follows no more. Everything that it shows is what the primary committed.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +67,7 @@ pub enum FollowingFailure {
     /// The replica does not take a version, or has failed.
     #[error(transparent)]
     Apply(#[from] ApplyError),
-    /// The archive does not answer.
+    /// The archive is damaged.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
     /// The stream cannot be read.
@@ -84,6 +94,8 @@ pub struct Status {
     pub refuses_below: u64,
     /// Whether the stream is in such an epoch, so that it waits for the next one.
     pub is_held: bool,
+    /// The reason why the archive gave nothing when it was asked last. It is asked again.
+    pub archive_failure: Option<ArchiveError>,
     /// The reason why it follows no more.
     pub failure: Option<Arc<FollowingFailure>>,
     sequence: u64,
@@ -99,11 +111,11 @@ impl Status {
 }
 
 /// A replica that follows a stream, until it is dropped, stopped or promoted.
-#[derive(Debug)]
 pub struct Following {
     replica: Replica,
     status: watch::Receiver<Status>,
     stop: watch::Sender<bool>,
+    archive: Option<Arc<dyn Archive>>,
     task: Option<JoinHandle<()>>,
     reporting: JoinHandle<()>,
 }
@@ -138,12 +150,14 @@ impl Following {
     ) -> Result<Self, StreamError> {
         let (stop, stopped) = watch::channel(false);
         let (sender, status) = watch::channel(Status::default());
-        let shared = Shared::open(replica.clone(), carrier, options, archive, sender, stopped);
+        let source = archive.clone();
+        let shared = Shared::open(replica.clone(), carrier, options, source, sender, stopped);
         let shared = Arc::new(shared.await?);
         Ok(Self {
             replica,
             status,
             stop,
+            archive,
             reporting: tokio::spawn(report(shared.clone())),
             task: Some(tokio::spawn(follow(shared))),
         })
@@ -195,7 +209,8 @@ impl Following {
         options: Options,
     ) -> Result<Primary, PromoteError> {
         self.end().await;
-        let promotion = Promotion::open(self.replica.clone(), carrier, options).await?;
+        let (replica, archive) = (self.replica.clone(), self.archive.clone());
+        let promotion = Promotion::open(replica, carrier, options, archive).await?;
         if let Some(failure) = promotion.shared.status.borrow().failure.clone() {
             return Err(PromoteError::Failed(failure));
         }
@@ -229,8 +244,18 @@ impl Following {
         loss: Loss,
     ) -> Result<Primary, PromoteError> {
         self.end().await;
-        let promotion = Promotion::open(self.replica.clone(), carrier, options).await?;
+        // An archive may have what a primary wrote that was replaced: members alone decide.
+        let promotion = Promotion::open(self.replica.clone(), carrier, options, None).await?;
         promotion.after_loss(loss).await
+    }
+}
+
+impl std::fmt::Debug for Following {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Following")
+            .field("status", &self.status())
+            .finish_non_exhaustive()
     }
 }
 
@@ -316,7 +341,7 @@ async fn follow<C: Carrier>(shared: Arc<Shared<C>>) {
 }
 
 async fn follow_until_stopped<C: Carrier>(shared: &Shared<C>) -> Result<(), FollowingFailure> {
-    let (mut holes, mut sightings) = (0, 0);
+    let (mut holes, mut sightings, mut lacks) = (0, 0, 0);
     while !shared.is_stopped() {
         let next = shared.follower.lock().await.next();
         let Ok(messages) = shared.carrier.read(next, MESSAGES_AT_ONCE).await else {
@@ -327,8 +352,8 @@ async fn follow_until_stopped<C: Carrier>(shared: &Shared<C>) -> Result<(), Foll
         match take_all(shared, messages).await {
             Ok(()) if is_end => check_end(shared, &mut sightings).await?,
             Ok(()) => (holes, sightings) = (0, 0),
-            Err(FollowingFailure::Follow(FollowError::Gap { wanted, .. })) => {
-                fetch(shared, wanted).await?;
+            Err(FollowingFailure::Follow(FollowError::Gap { wanted, oldest })) => {
+                fetch_or_wait(shared, wanted, oldest, &mut lacks).await?;
             }
             Err(FollowingFailure::Follow(FollowError::Read(ReadError::Hole {
                 expected,
@@ -463,25 +488,95 @@ async fn skip_trimmed<C: Carrier>(shared: &Shared<C>) {
     }
 }
 
-/// Applies what the stream no longer has.
-async fn fetch<C: Carrier>(shared: &Shared<C>, wanted: u64) -> Result<(), FollowingFailure> {
-    let mut follower = shared.follower.lock().await;
-    let from = follower.first_read();
-    let frames = match &shared.archive {
-        None => Vec::new(),
-        Some(archive) => archive.frames(wanted).await?,
+/// Applies what the stream no longer has, or waits until the archive is asked again.
+async fn fetch_or_wait<C: Carrier>(
+    shared: &Shared<C>,
+    wanted: u64,
+    oldest: u64,
+    lacks: &mut u32,
+) -> Result<(), FollowingFailure> {
+    let fetched = fetch(shared, wanted, oldest).await;
+    let failure = match fetched {
+        Ok(()) => {
+            *lacks = 0;
+            None
+        }
+        Err(FollowingFailure::Archive(failure)) if failure.may_pass => Some(failure),
+        Err(FollowingFailure::Follow(FollowError::Gap { .. }))
+            if shared.archive.is_some() && *lacks < ARCHIVE_LACKS_MAX =>
+        {
+            *lacks += 1;
+            Some(ArchiveError {
+                cause: format!("it does not have all versions from {wanted} to {oldest}"),
+                may_pass: true,
+            })
+        }
+        Err(failure) => return Err(failure),
     };
-    if frames.is_empty() {
-        let oldest = follower
-            .regime()
-            .map_or(wanted, |regime| regime.tip.version);
-        return Err(FollowError::Gap { wanted, oldest }.into());
+    let has_failed = failure.is_some();
+    shared
+        .status
+        .send_modify(|status| status.archive_failure = failure);
+    if has_failed {
+        let mut stop = shared.stop.clone();
+        let _stopped = tokio::time::timeout(ARCHIVE_RETRY, stop.wait_for(|stop| *stop)).await;
     }
-    for frame in frames {
+    Ok(())
+}
+
+/// Applies what the stream no longer has: some of the versions from one on, up to the tip of the beginning that was
+/// read. Reads that beginning again afterwards.
+async fn fetch<C: Carrier>(
+    shared: &Shared<C>,
+    wanted: u64,
+    oldest: u64,
+) -> Result<(), FollowingFailure> {
+    if is_held(shared).await {
+        let next = shared.follower.lock().await.next();
+        look_ahead(shared, next).await?;
+        shared.follower.lock().await.read_again();
+        return Ok(());
+    }
+    let gap = || FollowError::Gap { wanted, oldest };
+    let archive = shared.archive.as_ref().ok_or_else(gap)?;
+    let mut stop = shared.stop.clone();
+    let frames = tokio::select! {
+        frames = archive.frames(wanted, oldest) => frames,
+        Ok(_) = stop.wait_for(|stop| *stop) => return Ok(()),
+    };
+    let mut follower = shared.follower.lock().await;
+    let result = match frames {
+        Ok(frames) if frames.is_empty() => Err(gap().into()),
+        // It was asked to refuse this epoch meanwhile.
+        Ok(_) if follower.is_held() => Ok(()),
+        Ok(frames) => apply_archived(shared, &mut follower, frames, oldest).await,
+        Err(error) => Err(error.into()),
+    };
+    follower.read_again();
+    result
+}
+
+/// Returns whether it waits for another epoch than the stream is in, and says so in the status.
+async fn is_held<C>(shared: &Shared<C>) -> bool {
+    let is_held = shared.follower.lock().await.is_held();
+    shared.status.send_modify(|status| status.is_held = is_held);
+    is_held
+}
+
+async fn apply_archived<C>(
+    shared: &Shared<C>,
+    follower: &mut Follower<Pinned>,
+    frames: Vec<Frame>,
+    oldest: u64,
+) -> Result<(), FollowingFailure> {
+    let wanted = frames
+        .into_iter()
+        .take_while(|frame| frame.entry.record.version <= oldest);
+    for frame in wanted {
+        follower.check_tip_of(&LogPosition::of(&frame.entry.record))?;
         shared.replica.apply(frame).await?;
     }
     follower.moved_to(shared.replica.last_taken());
-    follower.read_again_from(from);
     Ok(())
 }
 
@@ -660,10 +755,11 @@ impl<C: Carrier> Promotion<C> {
         replica: Replica,
         carrier: Arc<C>,
         options: Options,
+        archive: Option<Arc<dyn Archive>>,
     ) -> Result<Self, PromoteError> {
         let (_, stop) = watch::channel(false);
         let (status, _) = watch::channel(Status::default());
-        let shared = Shared::open(replica, carrier, options, None, status, stop).await?;
+        let shared = Shared::open(replica, carrier, options, archive, status, stop).await?;
         Ok(Self { shared })
     }
 
@@ -682,6 +778,9 @@ impl<C: Carrier> Promotion<C> {
             match take_all(shared, messages).await {
                 Err(FollowingFailure::Follow(FollowError::Read(ReadError::Hole { .. }))) => {
                     skip_trimmed(shared).await;
+                }
+                Err(FollowingFailure::Follow(FollowError::Gap { wanted, oldest })) => {
+                    fetch(shared, wanted, oldest).await?;
                 }
                 taken => taken?,
             }

@@ -28,6 +28,7 @@ const BYTES_ASSUMED: f64 = 4096.0;
 #[derive(Debug)]
 pub struct Admission {
     requests: Arc<Semaphore>,
+    requests_max: usize,
     bytes: Arc<Semaphore>,
     message_bytes_max: usize,
     queue: Mutex<Queue>,
@@ -130,10 +131,16 @@ impl Admission {
     pub fn new(config: &ServerConfig) -> Self {
         Self {
             requests: Arc::new(Semaphore::new(config.requests_in_flight_max)),
+            requests_max: config.requests_in_flight_max,
             bytes: Arc::new(Semaphore::new(config.request_bytes_in_flight_max)),
             message_bytes_max: config.message_bytes_max,
             queue: Mutex::new(Queue::new(Instant::now())),
         }
+    }
+
+    /// Returns how many requests are served now.
+    pub fn in_flight(&self) -> usize {
+        self.requests_max - self.requests.available_permits()
     }
 
     /// Admits a request whose body has so many bytes, if it says so.
@@ -185,11 +192,6 @@ impl Admission {
             bytes,
             measured_bytes: Mutex::new(None),
         })
-    }
-
-    /// Returns how many requests are served now.
-    pub fn in_flight(&self, config: &ServerConfig) -> usize {
-        config.requests_in_flight_max - self.requests.available_permits()
     }
 }
 

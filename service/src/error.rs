@@ -6,7 +6,7 @@ use trunkline::{
     BatchError, EngineFailure, EvidenceError, FeedError, ReadError, SnapshotError,
     SnapshotProveError, SubmitError,
 };
-use trunkline_replication::LevelError;
+use trunkline_replication::{AcknowledgeError, LevelError};
 
 /// The stable code of an error. `docs/SERVICE.md` lists what each means to a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -267,5 +267,14 @@ impl From<LevelError> for ServiceError {
             LevelError::TooFewMembers(_) => Code::InvalidRequest,
         };
         Self::of(code, &error)
+    }
+}
+
+impl From<AcknowledgeError> for ServiceError {
+    fn from(error: AcknowledgeError) -> Self {
+        match error {
+            AcknowledgeError::Engine(failure) => failure.into(),
+            AcknowledgeError::Level { source, .. } => source.into(),
+        }
     }
 }

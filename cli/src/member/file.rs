@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::runtime::{Builder, Runtime};
 use trunkline::core::frame::{PublicKey, SecretKey, SecretKeyError};
+use trunkline_archive::{Archive, LocationError};
 use trunkline_replication::nats::{NatsCarrier, NatsError, NatsOptions};
 use trunkline_replication::{Acknowledge, Options, UnknownLevel};
 
@@ -36,9 +37,14 @@ pub(super) struct MemberFile {
     /// Servers that keep the stream, if it is created.
     #[serde(default = "three")]
     replicas: usize,
+    /// Bytes that the stream keeps, if it is created. What is older comes from the archive.
+    stream_bytes_max: Option<i64>,
     /// A file of credentials for the servers.
     credentials_file: Option<PathBuf>,
-    /// What a submission waits for: `durable`, `replicated` or `followed:` and a number.
+    /// An archive: the primary writes to it, signed with this member's key, and a replica reads what the stream no
+    /// longer has. `s3://bucket/prefix`, or a directory.
+    archive: Option<String>,
+    /// The level that a submission waits for: `durable`, `replicated` or `followed:` and a number.
     #[serde(default = "durable")]
     acknowledge: String,
     /// Longest wait for it, milliseconds.
@@ -73,6 +79,8 @@ pub(super) enum MemberFileError {
     },
     #[error("public_keys: {text:?} is no public key; `trunkline keygen` prints one")]
     PublicKey { text: String },
+    #[error("archive: {0}")]
+    Archive(#[from] LocationError),
     #[error("acknowledge: {0}")]
     Level(#[from] UnknownLevel),
     #[error("public_keys does not have the key of this member, {0}; add it")]
@@ -126,20 +134,35 @@ impl MemberFile {
         })
     }
 
+    /// Returns the archive, if one is named.
+    pub(super) fn archive(&self, path: &Path) -> Result<Option<Archive>, CommandError> {
+        let Some(location) = &self.archive else {
+            return Ok(None);
+        };
+        let location = match location.contains("://") {
+            true => location.clone(),
+            false => self.base.join(location).to_string_lossy().into_owned(),
+        };
+        let archive = Archive::at(&location).map_err(MemberFileError::from);
+        archive.map(Some).map_err(unusable(path))
+    }
+
     /// Connects to the servers, and creates the stream if there is none.
     pub(super) async fn connect(&self) -> Result<Arc<NatsCarrier>, NatsError> {
         let credentials = self.credentials_file.as_ref();
+        let usual = NatsOptions::new(self.servers.clone(), &self.stream);
         let options = NatsOptions {
             replicas: self.replicas,
+            bytes_max: self.stream_bytes_max.unwrap_or(usual.bytes_max),
             credentials: credentials.map(|file| self.base.join(file)),
-            ..NatsOptions::new(self.servers.clone(), &self.stream)
+            ..usual
         };
         Ok(Arc::new(NatsCarrier::open(options).await?))
     }
 }
 
-/// Starts what the tasks of a member run on, beside the thread of the command.
-pub(super) fn runtime() -> Result<Runtime, CommandError> {
+/// Starts the threads on which the tasks of a member run.
+pub(crate) fn runtime() -> Result<Runtime, CommandError> {
     let runtime = Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

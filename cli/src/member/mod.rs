@@ -5,6 +5,7 @@
 mod file;
 mod primary;
 mod replica;
+mod running;
 
 use std::fs::OpenOptions;
 use std::io::Write;

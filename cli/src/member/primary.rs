@@ -1,14 +1,15 @@
 //! `primary`: stores records as `import` does, and publishes every version.
 
-use std::cell::OnceCell;
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use trunkline::Engine;
-use trunkline_replication::Primary;
+use trunkline_replication::Acknowledge;
 
-use super::file::{MemberFile, runtime};
+use super::file::runtime;
+use super::running::{Leading, Member};
 use crate::error::CommandError;
 use crate::import::{self, ImportArguments};
 use crate::single::open_engine;
@@ -27,40 +28,41 @@ pub(crate) struct PrimaryArguments {
 }
 
 pub(crate) fn run(arguments: &PrimaryArguments) -> Result<Exit, CommandError> {
-    let member = MemberFile::read(&arguments.member)?;
-    let options = member.options(&arguments.member)?;
-    let acknowledge = options.acknowledge;
+    let member = Member::read(&arguments.member)?;
     let runtime = runtime()?;
-    let leading = OnceCell::new();
+    let leading = RefCell::new(None);
     let exit = import::run_on(
         &arguments.import,
         |config| {
             let engine = open_engine(config)?;
-            let started = runtime.block_on(async {
-                let carrier = member.connect().await?;
-                Primary::start(engine.clone(), carrier, options)
-                    .await
-                    .map_err(CommandError::from)
-            });
-            let primary = started.inspect_err(|_| drop(engine.shutdown_blocking()))?;
-            output::tell(format!("primary of epoch {}", primary.epoch()));
-            let _first = leading.set(primary);
+            let started = runtime.block_on(member.lead(engine.clone()))?;
+            output::tell(format!("primary of epoch {}", started.primary().epoch()));
+            leading.replace(Some(started));
             Ok(engine)
         },
-        |engine: &Engine| {
-            let Some(primary) = leading.get() else {
-                return Ok(());
-            };
-            let version = engine.synced_version();
-            let (level, timeout) = (acknowledge.level, acknowledge.timeout);
-            runtime.block_on(primary.wait_for(version, level, timeout))?;
-            output::show(format!("version {version} is {level}\n"));
-            Ok(())
+        |engine: &Engine| match leading.borrow_mut().as_mut() {
+            Some(leading) => runtime.block_on(finish(&member, leading, engine)),
+            None => Ok(()),
         },
     );
-    if let Some(primary) = leading.into_inner() {
+    if let Some(leading) = leading.into_inner() {
         // The engine is shut down already; what it had may still be on its way.
-        let _ended = runtime.block_on(primary.shutdown(LAST_WAIT));
+        let _ended = runtime.block_on(leading.shutdown(LAST_WAIT));
     }
     exit
+}
+
+/// Waits until everything has reached the level that the member asks for, and is archived.
+async fn finish(
+    member: &Member,
+    leading: &mut Leading,
+    engine: &Engine,
+) -> Result<(), CommandError> {
+    let version = engine.synced_version();
+    let Acknowledge { level, timeout } = member.options().acknowledge;
+    let waited = leading.primary().wait_for(version, level, timeout).await;
+    leading.stop_archiving().await;
+    waited?;
+    output::show(format!("version {version} is {level}\n"));
+    Ok(())
 }

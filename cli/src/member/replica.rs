@@ -1,20 +1,20 @@
 //! `replica`, `promote`, `rejoin`: follow a primary, take its place, and come back behind another one.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use tokio::time::{MissedTickBehavior, interval};
 use trunkline::core::params::Nonce;
 use trunkline::{Config, Engine};
-use trunkline_replication::{Following, Loss, Options, Primary, Status};
+use trunkline_replication::{Following, Loss, Status};
 
-use super::file::{MemberFile, runtime};
+use super::file::runtime;
+use super::running::Member;
 use crate::configuration::{self, SettingsArguments};
 use crate::error::CommandError;
 use crate::interrupt::Interrupt;
 use crate::output::grouped;
-use crate::single::cannot_open;
 use crate::{Exit, output};
 
 /// Time between two looks at interrupts, and lines about where the replica is.
@@ -40,8 +40,8 @@ struct MemberArguments {
 pub(crate) struct ReplicaArguments {
     #[command(flatten)]
     member: MemberArguments,
-    /// Nonce of the primary's tree in hex (16 bytes, `trunkline inspect` prints it), to create the directory. One that was
-    /// restored from an archive needs none.
+    /// Nonce of the primary's tree in hex (16 bytes, `trunkline inspect` prints it), to create the directory. A member
+    /// with an archive needs none: an empty directory is restored from it.
     #[arg(long, value_name = "HEX", value_parser = parse_nonce)]
     nonce: Option<Nonce>,
     /// End once this version is synced.
@@ -77,57 +77,27 @@ fn parse_nonce(text: &str) -> Result<Nonce, String> {
     Ok(nonce)
 }
 
-/// A member whose file was read.
-struct Member {
-    file: MemberFile,
-    options: Options,
-    config: Config,
-}
-
 impl MemberArguments {
-    fn read(&self) -> Result<Member, CommandError> {
-        let file = MemberFile::read(&self.member)?;
-        Ok(Member {
-            options: file.options(&self.member)?,
-            config: configuration::for_directory(&self.settings, &self.dir)?,
-            file,
-        })
-    }
-}
-
-impl Member {
-    async fn follow(&self, nonce: Option<Nonce>) -> Result<Following, CommandError> {
-        let carrier = self.file.connect().await?;
-        let mut builder = Engine::builder(self.config.clone());
-        if let Some(nonce) = nonce {
-            builder = builder.nonce(nonce);
-        }
-        let failed = cannot_open(&self.config.engine.directory);
-        let replica = builder
-            .open_replica(self.options.keys.clone())
-            .await
-            .map_err(failed)?;
-        Ok(Following::start(replica, carrier, self.options.clone(), None).await?)
+    fn read(&self) -> Result<(Member, Config), CommandError> {
+        let member = Member::read(&self.member)?;
+        let config = configuration::for_directory(&self.settings, &self.dir)?;
+        Ok((member, config))
     }
 }
 
 pub(crate) fn run(arguments: &ReplicaArguments) -> Result<Exit, CommandError> {
-    let member = arguments.member.read()?;
-    let has_tree = has_files(&arguments.member.dir);
-    if !has_tree && arguments.nonce.is_none() {
-        return Err(CommandError::NoReplica(arguments.member.dir.clone()));
-    }
+    let (member, config) = arguments.member.read()?;
     let interrupt = Interrupt::listen()?;
+    let Some(builder) = member.replica(&config, arguments.nonce, &interrupt)? else {
+        output::tell("interrupted: nothing was restored; the next restore begins again");
+        return Ok(Exit::Interrupted);
+    };
     runtime()?.block_on(async {
-        let following = member.follow(arguments.nonce).await?;
+        let following = member.follow(&config, builder).await?;
         let exit = attend(&following, &interrupt, arguments.until).await;
         following.stop().await.shutdown().await?;
         exit
     })
-}
-
-fn has_files(directory: &Path) -> bool {
-    std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 /// Says every second where a replica is, until it is there, fails, or is interrupted.
@@ -173,26 +143,19 @@ fn line(status: &Status) -> String {
 }
 
 pub(crate) fn promote(arguments: &PromoteArguments) -> Result<Exit, CommandError> {
-    let member = arguments.member.read()?;
+    let (member, config) = arguments.member.read()?;
     let runtime = runtime()?;
-    let promoted: Result<Primary, CommandError> = runtime.block_on(async {
-        let following = member.follow(None).await?;
-        let carrier = member.file.connect().await?;
-        let options = member.options.clone();
-        let primary = match arguments.after_loss {
-            None => following.promote(carrier, options).await?,
-            Some(k) => {
-                let loss = Loss {
-                    k,
-                    is_forced: arguments.force,
-                    timeout: WAIT,
-                };
-                following.promote_after_loss(carrier, options, loss).await?
-            }
-        };
-        Ok(primary)
+    let loss = arguments.after_loss.map(|k| Loss {
+        k,
+        is_forced: arguments.force,
+        timeout: WAIT,
     });
-    let primary = promoted?;
+    let primary = runtime.block_on(async {
+        let following = member
+            .follow(&config, Engine::builder(config.clone()))
+            .await?;
+        member.promote(following, loss).await
+    })?;
     let version = primary.engine().snapshot().version();
     output::show(format!(
         "epoch {} begins behind version {version}\n{} is the directory of the primary now\n",
@@ -204,14 +167,8 @@ pub(crate) fn promote(arguments: &PromoteArguments) -> Result<Exit, CommandError
 }
 
 pub(crate) fn rejoin(arguments: &RejoinArguments) -> Result<Exit, CommandError> {
-    let member = arguments.member.read()?;
-    let rejoined = runtime()?.block_on(async {
-        let carrier = member.file.connect().await?;
-        let (config, options) = (member.config, member.options);
-        let surplus = arguments.surplus.clone();
-        let rejoined = trunkline_replication::rejoin(config, carrier, options, surplus).await;
-        rejoined.map_err(|error| CommandError::Rejoin(Box::new(error)))
-    })?;
+    let (member, config) = arguments.member.read()?;
+    let rejoined = runtime()?.block_on(member.rejoin(config, &arguments.surplus))?;
     let mut text = format!("back at version {}\n", rejoined.common.version);
     if let Some((first, last)) = rejoined.surplus {
         let file = arguments.surplus.display();

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
 
 use crate::support::{Ran, command, run};
@@ -62,6 +64,11 @@ struct Members {
 
 impl Members {
     fn new() -> Self {
+        Self::with("")
+    }
+
+    /// Returns members whose files have more lines.
+    fn with(lines: &str) -> Self {
         let members = Self {
             directory: tempfile::tempdir().unwrap(),
             server: Server::start(),
@@ -76,7 +83,7 @@ impl Members {
                 "name = \"{name}\"\nmembers = [\"a\", \"b\"]\nkey_file = \"{name}.key\"\n\
                  public_keys = [{}]\nmemory_file = \"{name}.memory\"\nreplicas = 1\n\
                  servers = [\"nats://127.0.0.1:{port}\"]\nstream = \"accounts\"\n\
-                 acknowledge = \"replicated\"\nacknowledge_timeout_ms = 60_000\n",
+                 acknowledge = \"replicated\"\nacknowledge_timeout_ms = 60_000\n{lines}",
                 keys.join(", ")
             );
             std::fs::write(members.path(&format!("{name}.toml")), text).unwrap();
@@ -104,6 +111,18 @@ impl Members {
         std::fs::write(self.path("records"), records).unwrap();
         self.run(name, &["primary", &self.text("records")])
     }
+}
+
+/// Returns records that compression makes little smaller.
+fn large_records(count: u64) -> String {
+    let mut random = SmallRng::seed_from_u64(9);
+    let mut value = || -> String {
+        let words = (0..60).map(|_| format!("{:016x}", random.random::<u64>()));
+        words.collect()
+    };
+    (0..count)
+        .map(|key| record(&format!("large {key}"), &value()))
+        .collect()
 }
 
 fn get(directory: &Path, key: &str) -> Ran {
@@ -164,6 +183,48 @@ fn a_replica_takes_over_and_the_old_primary_rejoins_behind_it() {
 }
 
 #[test]
+fn a_replica_reads_from_the_archive_what_the_stream_no_longer_has() {
+    let members = Members::with("archive = \"archive\"\nstream_bytes_max = 3_000_000\n");
+    let first = members.write("a", &record("alice", "10")).done();
+    assert!(
+        first.stderr.contains("version 1 is archived"),
+        "{}",
+        first.stderr
+    );
+    // The archive says of which tree it is.
+    members.run("b", &["replica", "--until", "1"]).done();
+
+    members.write("a", &large_records(6000)).done();
+    members.write("a", &record("bob", "7")).done();
+    let inspected = run(["inspect", "--dir", &members.text("a"), "--json"]);
+    let version = inspected.done().json()["version"].to_string();
+    let until = ["replica", "--until", &version];
+
+    let member = std::fs::read_to_string(members.path("b.toml")).unwrap();
+    let without = member.replace("archive = \"archive\"\n", "");
+    std::fs::write(members.path("b.toml"), without).unwrap();
+    members
+        .run("b", &until)
+        .unusable("the stream begins after version");
+    std::fs::write(members.path("b.toml"), member).unwrap();
+    members.run("b", &until).done();
+    for (key, value) in [("alice", "10"), ("bob", "7")] {
+        assert_eq!(get(&members.path("b"), key).done().stdout, value);
+    }
+
+    std::fs::remove_dir_all(members.path("b")).unwrap();
+    // It may not have been written yet.
+    drop(std::fs::remove_file(members.path("b.memory")));
+    let restored = members.run("b", &until).done();
+    assert!(
+        restored.stderr.contains("restored version"),
+        "{}",
+        restored.stderr
+    );
+    assert_eq!(get(&members.path("b"), "bob").done().stdout, "7");
+}
+
+#[test]
 fn a_member_file_with_a_mistake_is_refused_by_name() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
@@ -182,6 +243,7 @@ fn a_member_file_with_a_mistake_is_refused_by_name() {
     file(&|text| text.replace("stream", "streams")).unusable("unknown field `streams`");
     file(&|text| text.replace("\"key\"", "\"nothing\"")).unusable("nothing");
     file(&|text| text.replace(key.trim(), "00")).unusable("is no public key");
+    file(&|text| text.to_owned() + "archive = \"s3://key:secret@bucket\"\n").unusable("archive:");
     file(&|text| text.to_owned() + "acknowledge = \"all\"\n").unusable("a level is `durable`");
     file(&str::to_owned).unusable("do not answer");
 }

@@ -193,6 +193,14 @@ impl<V: Verifier> Follower<V> {
         self.reader = Reader::new(self.reader.verifier().clone(), sequence);
     }
 
+    /// Reads the stream again from the message that it began with.
+    pub fn read_again(&mut self)
+    where
+        V: Clone,
+    {
+        self.read_again_from(self.first);
+    }
+
     /// Forgets the stream, and reads another one.
     pub fn begin_anew(&mut self, sequence: u64, position: LogPosition)
     where
@@ -257,6 +265,17 @@ impl<V: Verifier> Follower<V> {
             });
         }
         self.check_same(&regime.tip)
+    }
+
+    /// Checks a version that comes from an archive: the tip of the stream has to be the same there.
+    pub fn check_tip_of(&self, archived: &LogPosition) -> Result<(), FollowError> {
+        match self.regime().map(|regime| regime.tip) {
+            Some(tip) if tip.version == archived.version && tip != *archived => {
+                let (ours, theirs) = (&archived.commit_id, &tip.commit_id);
+                Err(reader::diverged(tip.version, ours, theirs).into())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_same(&self, position: &LogPosition) -> Result<(), FollowError> {

@@ -1,6 +1,5 @@
 //! Primaries and replicas over a carrier in memory.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use trunkline_replication::protocol::takeover::TakeoverError;
 use trunkline_replication::protocol::{FollowError, Stopped};
 use trunkline_replication::simulated::{Faults, SimulatedCarrier};
 use trunkline_replication::{
-    Archive, ArchiveError, Following, FollowingFailure, Level, LevelError, Loss, PrimaryFailure,
+    Archive, ArchivedFrames, Following, FollowingFailure, Level, LevelError, Loss, PrimaryFailure,
     PromoteError, StartError, rejoin,
 };
 use trunkline_testkit::patience::HANGS_AFTER;
@@ -238,14 +237,14 @@ async fn a_lost_tail_stops_everybody_and_the_highest_member_is_promoted() {
 struct LogArchive(Engine, SecretKey);
 
 impl Archive for LogArchive {
-    fn frames(
-        &self,
-        from: u64,
-    ) -> Pin<Box<dyn Future<Output = Result<Vec<Frame>, ArchiveError>> + Send + '_>> {
+    fn frames(&self, from: u64, until: u64) -> ArchivedFrames<'_> {
         let mut feed = self.0.feed(from);
         let entries = std::iter::from_fn(move || feed.try_next().unwrap());
-        let frames = entries.map(|entry| Frame::sign(entry, &self.1)).collect();
-        Box::pin(async { Ok(frames) })
+        let frames: Vec<_> = entries.map(|entry| Frame::sign(entry, &self.1)).collect();
+        let has_all = frames
+            .last()
+            .is_some_and(|last| last.entry.record.version >= until);
+        Box::pin(async move { Ok(if has_all { frames } else { Vec::new() }) })
     }
 }
 

@@ -90,6 +90,11 @@ impl Api {
         self.is_draining.store(true, Ordering::Relaxed);
     }
 
+    /// Returns how many requests are served now.
+    pub fn in_flight(&self) -> usize {
+        self.admission.in_flight()
+    }
+
     /// Returns whether new work is refused.
     pub fn is_draining(&self) -> bool {
         self.is_draining.load(Ordering::Relaxed)

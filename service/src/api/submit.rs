@@ -64,32 +64,34 @@ impl Api {
                 let ready = receipt.root_ready().await?;
                 reply.root = Some(covering(ready.version, ready.kzg_root));
             }
-            _ => {
-                let durable = receipt.durable().await?;
-                let version = durable.version;
-                self.replicate(call, version, (level, followers)).await?;
+            level => {
+                let durable = self.durable(call, receipt, (level, followers)).await?;
                 fill_durable(durable, &mut reply);
             }
         }
         Ok(reply)
     }
 
-    /// Waits until others have the version, too, if that is the level.
-    async fn replicate(
+    /// Waits until a submission is durable, and has reached a level of replication if that is asked for or configured.
+    async fn durable(
         &self,
         call: &Call,
-        version: u64,
+        receipt: &Receipt,
         (level, followers): (Wait, usize),
-    ) -> Result<(), ServiceError> {
+    ) -> Result<Durable, ServiceError> {
+        let Backend::Primary(primary) = &self.backend else {
+            return Ok(receipt.durable().await?);
+        };
         let level = match level {
             Wait::Replicated => Level::Replicated,
             Wait::Followed => Level::Followed(followers),
-            _ => return Ok(()),
+            _ => return Ok(primary.acknowledged(receipt).await?),
         };
-        let Backend::Primary(primary) = &self.backend else {
-            return Ok(());
-        };
-        Ok(primary.wait_for(version, level, call.left()).await?)
+        let durable = receipt.durable().await?;
+        primary
+            .wait_for(durable.version, level, call.left())
+            .await?;
+        Ok(durable)
     }
 }
 

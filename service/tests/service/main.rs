@@ -1,0 +1,7 @@
+//! The service over its two interfaces, without a network.
+
+mod admission;
+mod grpc;
+mod http;
+mod openapi;
+mod support;
