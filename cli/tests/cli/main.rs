@@ -37,9 +37,9 @@ mod proof_show;
 mod prove;
 mod report;
 #[cfg(unix)]
-mod signals;
-#[cfg(unix)]
 mod serve;
+#[cfg(unix)]
+mod signals;
 mod single_key;
 mod sweep_and_tune;
 #[cfg(unix)]
