@@ -18,6 +18,8 @@ use tokio::time::{sleep, timeout};
 use crate::listen::connection::{Shared, serve_tcp, serve_unix};
 use crate::listen::limits::Limits;
 use crate::listen::listeners::Listeners;
+use crate::observe::held::Held;
+use crate::observe::table::{self, Refusal};
 use crate::peer::{Peer, Source};
 
 /// How long nothing is accepted after the system refused to.
@@ -100,10 +102,10 @@ fn begin(
     accepted: Accepted,
     permit: OwnedSemaphorePermit,
 ) {
-    metrics::counter!("trunkline_server_connections_total").increment(1);
+    table::connections_accepted().increment(1);
     let shared = shared.clone();
     connections.spawn(async move {
-        let _open = Open::new(permit);
+        let (_permit, _counted) = (permit, Held::add(table::connections(), 1));
         match accepted {
             Accepted::Tcp(socket, remote) => {
                 if let Some(peer) = tcp_peer(&socket, remote, shared.is_loopback) {
@@ -117,24 +119,6 @@ fn begin(
             }
         }
     });
-}
-
-/// A connection that counts.
-struct Open {
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Open {
-    fn new(permit: OwnedSemaphorePermit) -> Self {
-        metrics::gauge!("trunkline_server_connections").increment(1);
-        Self { _permit: permit }
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        metrics::gauge!("trunkline_server_connections").decrement(1);
-    }
 }
 
 fn tcp_peer(socket: &TcpStream, remote: SocketAddr, is_loopback: bool) -> Option<Peer> {
@@ -163,7 +147,7 @@ fn unix_peer(process: UCred) -> Peer {
 
 /// Closes a connection at once, without leaving it to the system to remember.
 fn refuse(accepted: Accepted) {
-    metrics::counter!("trunkline_server_refused_connections_total").increment(1);
+    table::connections_refused(Refusal::Limit).increment(1);
     if let Accepted::Tcp(socket, _) = accepted {
         let _ = socket.set_zero_linger();
     }
@@ -199,7 +183,7 @@ async fn accept<L>(
             Ok(accepted) => return accepted,
             Err(error) => error,
         };
-        metrics::counter!("trunkline_server_accept_errors_total").increment(1);
+        table::accept_errors().increment(1);
         if !is_of_the_client(&error) {
             tracing::warn!(%error, "no connection can be accepted now; see LimitNOFILE of the service");
             sleep(BACK_OFF).await;
