@@ -38,7 +38,7 @@ use crate::verify::VerifyArguments;
 #[derive(Debug, Parser)]
 #[command(name = "trunkline", version, propagate_version = true)]
 #[command(
-    after_help = "Exit codes: 0 done or proven, 1 a check failed or was refused, 2 unusable input, 3 consistent but nothing was trusted, 130 interrupted."
+    after_help = "Exit codes: 0 done or proven, 1 a check failed or was refused, 2 unusable input, 3 consistent but nothing was trusted, 4 a threshold does not hold, 130 interrupted."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -135,6 +135,9 @@ pub(crate) struct PlanArguments {
     /// Seed of keys, values, operations and arrivals [default: 1].
     #[arg(long)]
     pub(crate) seed: Option<u64>,
+    /// Number of this load generator among several that load one target at once [default: 0]. Each has keys of its own.
+    #[arg(long)]
+    pub(crate) instance: Option<u16>,
 
     /// Operations a second, whatever the engine does (open loop). Without --rate and --closed, a closed loop of 2 seconds
     /// measures the peak (reads: by --readers threads), and --rate-share of that is the rate.

@@ -206,6 +206,10 @@ impl From<SubmitError> for ServiceError {
         match error {
             SubmitError::Batch(error) => error.into(),
             SubmitError::Busy => Self::overloaded(),
+            SubmitError::IdempotencyKeyReused { .. } => {
+                Self::of(Code::IdempotencyKeyReused, &error)
+            }
+            SubmitError::Repeat { .. } => Self::of(Code::Internal, &error),
             SubmitError::Engine(failure) => failure.into(),
         }
     }

@@ -142,7 +142,7 @@ impl<T, E: From<FileError> + Display> Watched<T, E> {
                     in_force: digest,
                     refused: None,
                 };
-                file_reloads(self.kind, Attempt::Success).increment(1);
+                self.count(Attempt::Success);
                 tracing::info!(kind = self.kind.name(), "files were read again");
                 Ok(true)
             }
@@ -150,10 +150,14 @@ impl<T, E: From<FileError> + Display> Watched<T, E> {
         }
     }
 
+    fn count(&self, result: Attempt) {
+        file_reloads(self.kind, result).increment(1);
+    }
+
     /// Reports an error once.
     fn refuse(&self, error: E, digest: blake3::Hash, seen: &mut Seen) -> E {
         if seen.refused != Some(digest) {
-            file_reloads(self.kind, Attempt::Failure).increment(1);
+            self.count(Attempt::Failure);
             tracing::warn!(
                 kind = self.kind.name(),
                 %error,

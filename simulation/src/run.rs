@@ -93,6 +93,8 @@ counts! {
     snapshots_expired,
     /// Submissions that were given up while they waited.
     submissions_given_up,
+    /// Submissions that were repeated by their keys, and not applied again.
+    repeats,
 }
 
 /// How a world ended.

@@ -210,6 +210,8 @@ table! {
         proof_parallelism: "trunkline_shards" [work = "proof"];
         /// Keys present at the last durable version.
         keys: "trunkline_keys" => keys(keys: u64);
+        /// Idempotency keys of durable submissions that are remembered.
+        idempotency_keys: "trunkline_idempotency_keys" => idempotency_keys(keys: usize);
         /// Leaves of the tree that are in memory.
         tree_leaves: "trunkline_tree_leaves";
         /// The newest version that followers can read: it is synced, and in commit mode `eager` has its root.
@@ -238,6 +240,10 @@ table! {
         submissions: "trunkline_submissions_total";
         /// Operations of accepted submissions.
         operations: "trunkline_operations_total";
+        /// Batches that repeated a submission with its idempotency key, and so had no effect of their own.
+        repeats: "trunkline_repeats_total" => repeated();
+        /// Batches that were refused because a submission with other content had their idempotency key.
+        idempotency_keys_reused: "trunkline_idempotency_keys_reused_total" => idempotency_key_reused();
         /// Submissions that the tree refused.
         refused: "trunkline_refused_total";
         /// Keys that newer keys on their paths displaced (collision policy `overwrite`).

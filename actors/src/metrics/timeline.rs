@@ -20,6 +20,7 @@ const SPANS_MAX: usize = 8192;
 ///     r#"{"stage":"tree","version":7,"begun_us":1000,"ended_us":4500,"operations":20000,"bytes":900000}"#);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Span {
     /// The stage.

@@ -170,6 +170,7 @@ fn seconds(shape: Shape, series: &Series, random: &mut SmallRng) -> Vec<Second> 
             offered,
             achieved,
             dropped: if second % 17 == 11 { offered / 20 } else { 0 },
+            failed: 0,
             generator_late_us: 30,
             operations,
         }

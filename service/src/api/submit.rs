@@ -1,7 +1,8 @@
 //! Submitting batches.
 
 use bytes::Bytes;
-use trunkline::{Batch, Durable, Hashed, Outcome, Receipt, Refusal, Requirement};
+use trunkline::core::outcome::IDEMPOTENCY_KEY_BYTES_MAX;
+use trunkline::{Batch, Durable, Hashed, IdempotencyKey, Outcome, Receipt, Refusal, Requirement};
 use trunkline_replication::Level;
 
 use super::{Api, Call};
@@ -59,6 +60,7 @@ impl Api {
             sequence: receipt.sequence(),
             provisional_root: Bytes::copy_from_slice(&receipt.provisional_root()),
             reached: level.into(),
+            is_repeat: receipt.is_repeat(),
             ..SubmitReply::default()
         };
         match level {
@@ -146,6 +148,12 @@ fn batch(request: &SubmitRequest) -> Result<Batch, ServiceError> {
     if !request.metadata.is_empty() {
         batch.metadata(request.metadata.clone());
     }
+    let key = IdempotencyKey::new(&request.idempotency_key);
+    batch.idempotency_key(key.ok_or_else(|| {
+        let message =
+            format!("the idempotency key is longer than {IDEMPOTENCY_KEY_BYTES_MAX} bytes");
+        ServiceError::new(Code::InvalidRequest, message)
+    })?);
     Ok(batch)
 }
 

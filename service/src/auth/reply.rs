@@ -14,6 +14,8 @@ const GRPC: &str = "application/grpc";
 struct Body<'a> {
     code: &'a str,
     message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u32>,
 }
 
 /// Returns whether a request is one of gRPC.
@@ -32,6 +34,7 @@ fn http(error: &AuthError) -> Response {
     let body = Json(Body {
         code: error.code(),
         message: &message,
+        retry_after_ms: (*error == AuthError::TooMany).then_some(60_000),
     });
     let mut response = (error.status(), body).into_response();
     let headers = response.headers_mut();

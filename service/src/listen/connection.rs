@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, COOKIE};
@@ -72,6 +72,8 @@ where
         is_tls: true,
         ..peer
     };
+    // The handshake says nothing of HTTP.
+    activity.read_bytes.store(0, Ordering::Relaxed);
     serve_http(shared, stream, peer, activity).await;
 }
 

@@ -18,7 +18,6 @@ use tokio::time::{sleep, timeout};
 use crate::listen::connection::{Shared, serve_tcp, serve_unix};
 use crate::listen::limits::Limits;
 use crate::listen::listeners::Listeners;
-use crate::observe::held::Held;
 use crate::observe::table::{self, Refusal};
 use crate::peer::{Peer, Source};
 
@@ -105,7 +104,7 @@ fn begin(
     table::connections_accepted().increment(1);
     let shared = shared.clone();
     connections.spawn(async move {
-        let (_permit, _counted) = (permit, Held::add(table::connections(), 1));
+        let _open = Open::new(permit);
         match accepted {
             Accepted::Tcp(socket, remote) => {
                 if let Some(peer) = tcp_peer(&socket, remote, shared.is_loopback) {
@@ -119,6 +118,24 @@ fn begin(
             }
         }
     });
+}
+
+/// A connection that counts.
+struct Open {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Open {
+    fn new(permit: OwnedSemaphorePermit) -> Self {
+        table::connections().increment(1);
+        Self { _permit: permit }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        table::connections().decrement(1);
+    }
 }
 
 fn tcp_peer(socket: &TcpStream, remote: SocketAddr, is_loopback: bool) -> Option<Peer> {
@@ -157,37 +174,44 @@ impl Sockets {
     /// Accepts the next connection of either socket.
     async fn accept(&self) -> Accepted {
         tokio::select! {
-            accepted = accept(&self.tcp, async |listener: &TcpListener| {
-                let (socket, remote) = listener.accept().await?;
-                Ok(Accepted::Tcp(socket, remote))
-            }) => accepted,
-            accepted = accept(&self.unix, async |listener: &UnixListener| {
-                let (socket, _) = listener.accept().await?;
-                Ok(Accepted::Unix(socket))
-            }) => accepted,
+            accepted = accept_tcp(self.tcp.as_ref()) => accepted,
+            accepted = accept_unix(self.unix.as_ref()) => accepted,
         }
     }
 }
 
-/// Accepts the next connection; waits for ever without a listener. Out of descriptors or memory, the system fails at
-/// once each time, so the next try waits.
-async fn accept<L>(
-    listener: &Option<L>,
-    next: impl AsyncFn(&L) -> io::Result<Accepted>,
-) -> Accepted {
+/// Accepts the next connection; waits for ever without a listener.
+async fn accept_tcp(listener: Option<&TcpListener>) -> Accepted {
     let Some(listener) = listener else {
         return pending().await;
     };
     loop {
-        let error = match next(listener).await {
-            Ok(accepted) => return accepted,
-            Err(error) => error,
-        };
-        table::accept_errors().increment(1);
-        if !is_of_the_client(&error) {
-            tracing::warn!(%error, "no connection can be accepted now; see LimitNOFILE of the service");
-            sleep(BACK_OFF).await;
+        match listener.accept().await {
+            Ok((socket, remote)) => return Accepted::Tcp(socket, remote),
+            Err(error) => back_off(error).await,
         }
+    }
+}
+
+/// Accepts the next connection; waits for ever without a listener.
+async fn accept_unix(listener: Option<&UnixListener>) -> Accepted {
+    let Some(listener) = listener else {
+        return pending().await;
+    };
+    loop {
+        match listener.accept().await {
+            Ok((socket, _)) => return Accepted::Unix(socket),
+            Err(error) => back_off(error).await,
+        }
+    }
+}
+
+/// Waits after an error. Out of descriptors or memory, the system fails at once each time.
+async fn back_off(error: io::Error) {
+    table::accept_errors().increment(1);
+    if !is_of_the_client(&error) {
+        tracing::warn!(%error, "no connection can be accepted now; see LimitNOFILE of the service");
+        sleep(BACK_OFF).await;
     }
 }
 

@@ -53,7 +53,7 @@ async fn a_session_may_do_what_its_token_may() {
     let cookie = cookie(&authenticator, &token).await;
     assert!(!cookie.contains(&token.secret));
     let cookie = ("cookie", cookie.as_str());
-    let get = async |path| status(&authenticator, Method::GET, path, &[cookie]).await;
+    let get = async |path: &str| status(&authenticator, Method::GET, path, &[cookie]).await;
     assert_eq!(get("/read").await, StatusCode::OK);
     assert_eq!(get("/admin").await, StatusCode::FORBIDDEN);
     let among_others = [("cookie", "a=b"), cookie];

@@ -29,7 +29,7 @@ fn endless() -> (Router, mpsc::UnboundedReceiver<()>) {
     let router = hello().route(
         "/endless",
         get(async move || {
-            let parts = stream::unfold(Ends(sender), |ends| async {
+            let parts = stream::unfold(Ends(sender), |ends| async move {
                 let part = Bytes::from_static(&[0; 16 * 1024]);
                 Some((Ok::<_, Infallible>(part), ends))
             });
@@ -78,7 +78,7 @@ async fn a_stream_that_is_never_read_is_reset_and_others_of_its_connection_live(
     let running = start(&loopback(), router, impatient());
     let handshake = h2::client::Builder::new()
         .initial_window_size(100_000)
-        .handshake::<_, bytes::Bytes>(running.connect().await);
+        .handshake::<_, Bytes>(running.connect().await);
     let (client, connection) = soon(handshake).await.unwrap();
     tokio::spawn(connection);
     let mut client = client.ready().await.unwrap();
@@ -110,7 +110,7 @@ async fn a_client_that_reads_slowly_gets_everything() {
     let running = start(&loopback(), router, impatient());
     let handshake = h2::client::Builder::new()
         .initial_window_size(50_000)
-        .handshake::<_, bytes::Bytes>(running.connect().await);
+        .handshake::<_, Bytes>(running.connect().await);
     let (client, connection) = soon(handshake).await.unwrap();
     tokio::spawn(connection);
     let mut client = client.ready().await.unwrap();

@@ -359,7 +359,7 @@ async fn a_changed_file_is_noticed_and_a_broken_one_keeps_the_old_tokens() {
     );
     files.write("tokens.toml", &first.entry);
     let authenticator = watching(&files);
-    let status = async |token| {
+    let status = async |token: &NewToken| {
         with(&authenticator, token, Method::GET, "/any")
             .await
             .status
@@ -440,7 +440,7 @@ fn an_error_of_the_token_file_does_not_repeat_what_stands_there() {
     };
     for text in [
         format!("[[token]]\nname = {secret}\n"),
-        format!("{secret}"),
+        secret.clone(),
         format!("[[token]]\nname = \"a\"\nhash = \"{secret}\"\nscopes = [\"read\"]\n"),
         format!("[[token]]\nname = \"a\"\nhash = \"\"\nscopes = [\"{secret}\"]\n"),
         format!("token = \"{secret}\"\n"),
