@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 use trunkline::core::frame::{Frame, PublicKey, SecretKey, SignatureError};
 use trunkline::core::hash::{Digest, hex};
 use trunkline::core::params::TreeParams;
-use trunkline::core::store::archive::part::{decode_commit_ids, decode_leaves};
+use trunkline::core::store::archive::part::{decode_commit_ids, decode_keyed, decode_leaves};
 use trunkline::core::store::archive::segment::Segment;
 use trunkline::core::store::archive::{BaseName, PartName, SegmentName};
 use trunkline::core::store::disk::{Disk, OsDisk};
@@ -353,6 +353,10 @@ fn build_base(
             PartName::CommitIds(index) => {
                 let commit_ids = decode_commit_ids(&base.place(index), &bytes).map_err(damaged)?;
                 bootstrap.add_commit_ids(&commit_ids).map_err(wrong)?;
+            }
+            PartName::IdempotencyKeys(index) => {
+                let keyed = decode_keyed(&base.place(index), &bytes).map_err(damaged)?;
+                bootstrap.add_idempotency_keys(&keyed).map_err(wrong)?;
             }
             PartName::Manifest => {}
         }

@@ -9,7 +9,7 @@ use trunkline::Config;
 use trunkline::core::hash::Digest;
 use trunkline::core::params::TreeParams;
 use trunkline::core::store::archive::manifest::Part;
-use trunkline::core::store::archive::part::{decode_commit_ids, decode_leaves};
+use trunkline::core::store::archive::part::{decode_commit_ids, decode_keyed, decode_leaves};
 use trunkline::core::store::archive::{BaseName, ObjectError, PartName, SegmentName};
 use trunkline::core::store::log::LogPosition;
 
@@ -256,6 +256,7 @@ async fn check_part(base: &BaseReader, name: PartName, part: Part) -> Result<(),
     let decoded = match name {
         PartName::Leaves(index) => decode_leaves(&base.place(index), &bytes).map(drop),
         PartName::CommitIds(index) => decode_commit_ids(&base.place(index), &bytes).map(drop),
+        PartName::IdempotencyKeys(index) => decode_keyed(&base.place(index), &bytes).map(drop),
         PartName::Manifest => Ok(()),
     };
     decoded.map_err(|source| AccessError::Object {

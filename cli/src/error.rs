@@ -110,6 +110,12 @@ pub(crate) enum CommandError {
         "{0} cannot be used with sweep, which finds the rates itself: use --shares, or compare settings at one rate with tune --rate"
     )]
     SweptRate(&'static str),
+    #[error("{0} runs were named; name one, or add --merge to report on all of them as one")]
+    SeveralRuns(usize),
+    #[error("the runs cannot be merged")]
+    Merge(#[from] trunkline_load::MergeError),
+    #[error("cannot write JUnit XML")]
+    Junit(#[from] quick_junit::SerializeError),
     #[error("the runs cannot be compared")]
     Compare(#[from] CompareError),
     #[error("{0}; use --force to compare them anyway")]
@@ -120,7 +126,7 @@ pub(crate) enum CommandError {
     Output(#[source] io::Error),
     #[error("{} would be written, but it is read too; choose another path", .0.display())]
     OutputIsInput(PathBuf),
-    #[error("{} would be written twice; choose another path for the trace", .0.display())]
+    #[error("{} would be written twice; choose another path for one of the outputs", .0.display())]
     OutputTwice(PathBuf),
     #[error(transparent)]
     OutputFile(#[from] trunkline_load::FileError),
@@ -136,6 +142,10 @@ pub(crate) enum CommandError {
     Thread(#[source] io::Error),
     #[error("cannot listen for signals")]
     Interrupts(#[source] io::Error),
+    #[error("the service cannot run")]
+    Serve(#[source] Box<dyn Error + Send + Sync>),
+    #[error("the service has stopped: {0}")]
+    Stopped(String),
     #[error(transparent)]
     Plan(#[from] trunkline_load::PlanError),
     #[error(transparent)]
@@ -181,6 +191,10 @@ pub(crate) enum CommandError {
 }
 
 impl CommandError {
+    pub(crate) fn serving(error: impl Error + Send + Sync + 'static) -> Self {
+        Self::Serve(Box::new(error))
+    }
+
     /// Returns what turns an I/O error at a path into an error of the command.
     pub(crate) fn file(
         action: &'static str,

@@ -10,6 +10,7 @@ use trunkline_core::kzg::TablesError;
 use trunkline_core::store::disk::ReadFileError;
 use trunkline_core::store::feed_cursors::CursorsError;
 use trunkline_core::store::history_file::HistoryFileError;
+use trunkline_core::store::idempotency_file::IdempotencyFileError;
 use trunkline_core::store::leaves::LeafStoreError;
 use trunkline_core::store::log::{LogPosition, ProvenSegment, ReadLogError};
 use trunkline_core::store::manifest::ReadManifestError;
@@ -93,6 +94,8 @@ pub enum Part {
     LastSegment,
     /// The history file.
     History,
+    /// The idempotency keys up to the checkpoint.
+    IdempotencyKeys,
     /// The leaf store.
     Leaves,
     /// The state of a version.
@@ -115,6 +118,7 @@ impl std::fmt::Display for Part {
             Self::Log => "log",
             Self::LastSegment => "last segment",
             Self::History => "history",
+            Self::IdempotencyKeys => "idempotency keys",
             Self::Leaves => "leaves",
             Self::State => "state",
             Self::Cursors => "cursors",
@@ -187,6 +191,9 @@ pub enum Fault {
     /// The history file cannot be used.
     #[error(transparent)]
     History(#[from] HistoryFileError),
+    /// The idempotency keys cannot be used.
+    #[error(transparent)]
+    IdempotencyKeys(#[from] ReadFileError<IdempotencyFileError>),
     /// The leaf store cannot be read, or an entry is damaged.
     #[error(transparent)]
     Leaves(#[from] LeafStoreError),
@@ -314,6 +321,9 @@ impl Finding {
             Part::History => {
                 "proofs of ancestors and of consistency, and opening if the header, a peak or the last commit id is damaged; no key or value"
             }
+            Part::IdempotencyKeys => {
+                "opening: without the keys, submissions that are repeated would be applied twice; no key or value"
+            }
             Part::Leaves => {
                 "the keys with these hashes and the state digest of every version from the checkpoint on: no engine opens"
             }
@@ -345,6 +355,9 @@ impl Finding {
             }
             Part::History => {
                 "restore the file from a copy; some commit id is neither in the log nor proven by the checkpoint's record"
+            }
+            Part::IdempotencyKeys => {
+                "restore the file from a copy that was made after the last checkpoint, or the whole directory from a copy or a replica"
             }
             Part::Leaves | Part::State => {
                 "restore the whole directory from a copy; the log does not have all versions from the first on, so the leaves cannot be built again"

@@ -35,6 +35,7 @@ use trunkline_core::hash::Digest;
 use trunkline_core::outcome::SubmissionOutcome;
 use trunkline_core::params::TreeParams;
 use trunkline_core::record::CommitRecord;
+use trunkline_core::store::idempotency_file::KeyedSubmission;
 use trunkline_core::store::log::{LogPosition, Recovery};
 
 use crate::builder::EngineBuilder;
@@ -372,6 +373,11 @@ impl Replica {
         self.engine.snapshot()
     }
 
+    /// Returns a snapshot with the idempotency keys that are remembered, as [`Engine::snapshot_with_keys`] does.
+    pub fn snapshot_with_keys(&self) -> (Snapshot, Vec<KeyedSubmission>) {
+        self.engine.snapshot_with_keys()
+    }
+
     /// Returns a snapshot of a version that is still kept (`versions.retain_versions`). Never waits.
     ///
     /// # Errors
@@ -446,6 +452,11 @@ impl Replica {
     /// Returns the microseconds since the replica was opened. Windows, decisions and spans use this clock.
     pub fn uptime_us(&self) -> u64 {
         self.engine.uptime_us()
+    }
+
+    /// Returns the spans from a place on, and the place behind the last: see [`Engine::spans_from`].
+    pub fn spans_from(&self, place: u64) -> (Vec<Span>, u64) {
+        self.engine.spans_from(place)
     }
 
     /// As [`Engine::windows_since`].

@@ -75,7 +75,7 @@ pub(crate) struct RejoinArguments {
     surplus: PathBuf,
 }
 
-fn parse_nonce(text: &str) -> Result<Nonce, String> {
+pub(crate) fn parse_nonce(text: &str) -> Result<Nonce, String> {
     let mut nonce = Nonce::default();
     let decoded = hex::decode_to_slice(text, &mut nonce);
     decoded.map_err(|error| format!("{error}; a nonce has 32 hexadecimal digits"))?;

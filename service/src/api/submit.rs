@@ -1,12 +1,14 @@
 //! Submitting batches.
 
 use bytes::Bytes;
-use trunkline::{Batch, Durable, Hashed, Outcome, Receipt, Refusal, Requirement};
+use trunkline::core::outcome::IDEMPOTENCY_KEY_BYTES_MAX;
+use trunkline::{Batch, Durable, Hashed, IdempotencyKey, Outcome, Receipt, Refusal, Requirement};
 use trunkline_replication::Level;
 
 use super::{Api, Call};
 use crate::backend::Backend;
 use crate::error::{Code, ServiceError};
+use crate::observe::request::{record_sequence, record_version};
 use crate::proto::{
     Applied, CoveringRoot, Refused, SubmitReply, SubmitRequest, Wait, operation, outcome,
     requirement,
@@ -35,11 +37,15 @@ impl Api {
             Ok(receipt) => receipt?,
             Err(_) => return Err(ServiceError::overloaded()),
         };
+        record_sequence(receipt.sequence());
         let reply = call
             .within(self.answer(call, &receipt, (level, followers)))
             .await?;
         if let Some(queued) = &call.queued {
             queued.done(bytes);
+        }
+        if let Ok(Some(hashed)) = reply.as_ref().map(|reply| reply.hashed.as_ref()) {
+            record_version(hashed.version);
         }
         reply
     }
@@ -54,6 +60,7 @@ impl Api {
             sequence: receipt.sequence(),
             provisional_root: Bytes::copy_from_slice(&receipt.provisional_root()),
             reached: level.into(),
+            is_repeat: receipt.is_repeat(),
             ..SubmitReply::default()
         };
         match level {
@@ -141,6 +148,12 @@ fn batch(request: &SubmitRequest) -> Result<Batch, ServiceError> {
     if !request.metadata.is_empty() {
         batch.metadata(request.metadata.clone());
     }
+    let key = IdempotencyKey::new(&request.idempotency_key);
+    batch.idempotency_key(key.ok_or_else(|| {
+        let message =
+            format!("the idempotency key is longer than {IDEMPOTENCY_KEY_BYTES_MAX} bytes");
+        ServiceError::new(Code::InvalidRequest, message)
+    })?);
     Ok(batch)
 }
 
