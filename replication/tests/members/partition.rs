@@ -1,18 +1,22 @@
 //! Networks that split: a server, and then the primary, is cut off from the others, and comes back.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 
+use trunkline_replication::nats::NatsCarrier;
 use trunkline_replication::protocol::Stopped;
-use trunkline_replication::{Level, LevelError, PrimaryFailure};
+use trunkline_replication::{
+    Following, Level, LevelError, Primary, PrimaryFailure, PromoteError, StreamError,
+};
 use trunkline_testkit::namespaces::{Namespace, Network};
 use trunkline_testkit::nats::Cluster;
 use trunkline_testkit::patience::HANGS_AFTER;
 
 use crate::member::{Member, assert_same, close, has, write};
-use crate::servers::connect_to;
+use crate::servers::{connect_to, wait_for};
 
 /// The threads of a machine: they use its network.
 struct Machine(Runtime);
@@ -32,6 +36,26 @@ impl Machine {
     fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> T {
         let task = self.0.spawn(work);
         self.0.block_on(task).unwrap()
+    }
+}
+
+/// Promotes a replica, again and again while the servers choose a leader: nothing has changed then.
+async fn promote_at_last(
+    member: &Member,
+    mut following: Following,
+    carrier: &Arc<NatsCarrier>,
+) -> Primary {
+    loop {
+        let replica = following.replica().clone();
+        let options = || member.options.clone();
+        match following.promote(carrier.clone(), options()).await {
+            Ok(primary) => return primary,
+            Err(PromoteError::Stream(StreamError::Carrier(_))) => {}
+            Err(error) => panic!("not promoted: {error}"),
+        }
+        wait_for(carrier).await;
+        let again = Following::start(replica, carrier.clone(), options(), None).await;
+        following = again.unwrap();
     }
 }
 
@@ -84,7 +108,7 @@ fn a_server_and_a_primary_that_are_cut_off_lose_nothing_that_was_acknowledged() 
         (old, surplus)
     });
     let (b, new, common) = right_machine.run(async move {
-        let new = b.promote(following, &right_carrier).await;
+        let new = promote_at_last(&b, following, &right_carrier).await;
         let durable = write(&new, "new").await;
         new.replicated(durable.version, HANGS_AFTER).await.unwrap();
         (b, new, durable)
