@@ -137,7 +137,7 @@ pub(crate) struct PlanArguments {
     pub(crate) seed: Option<u64>,
     /// Number of this load generator among several that load one target at once [default: 0]. Each has keys of its own.
     #[arg(long)]
-    pub(crate) instance: Option<u16>,
+    pub(crate) instance: Option<u32>,
 
     /// Operations a second, whatever the engine does (open loop). Without --rate and --closed, a closed loop of 2 seconds
     /// measures the peak (reads: by --readers threads), and --rate-share of that is the rate.
