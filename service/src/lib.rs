@@ -8,5 +8,6 @@ pub mod backend;
 pub mod error;
 mod grpc;
 mod http;
+pub mod page;
 pub mod proto;
 pub mod server;

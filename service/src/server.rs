@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use tokio::time::timeout_at;
 
 use crate::api::{Api, Call};
 use crate::error::{Code, ServiceError};
+use crate::page::{self, Live};
 use crate::{grpc, http};
 
 /// The paths of submissions.
@@ -22,10 +23,21 @@ const HEALTH: [&str; 3] = ["/live", "/ready", "/grpc.health.v1.Health/"];
 /// Returns the router of all requests.
 pub fn router(api: Arc<Api>) -> Router {
     let grpc = grpc::routes(api.clone());
+    let live = Arc::new(Live::of_service(api.clone()));
     http::routes(api.clone())
         .merge(grpc)
+        .merge(page::routes(live))
         .fallback(unknown)
         .layer(from_fn_with_state(api, admit))
+        .layer(map_response(never_guess))
+}
+
+/// Forbids browsers to take a value that a key has for a script or a page.
+async fn never_guess(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    let name = header::X_CONTENT_TYPE_OPTIONS;
+    headers.insert(name, HeaderValue::from_static("nosniff"));
+    response
 }
 
 /// Decides from the head of a request whether it is served, and holds it to its deadline.

@@ -34,7 +34,7 @@ pub struct Api {
     pub(crate) config: ServerConfig,
     pub(crate) admission: Arc<Admission>,
     blocking: Arc<Semaphore>,
-    streams: Arc<Semaphore>,
+    pub(crate) streams: Arc<Semaphore>,
     is_draining: AtomicBool,
     reload: Reload,
 }
