@@ -18,6 +18,7 @@ use trunkline_core::store::own_directory::ReplacedError;
 /// assert_eq!(Stage::ALL.map(Stage::name), ["ingest", "tree", "hash", "kzg", "persist"]);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// Orders, groups and seals submissions.

@@ -27,6 +27,7 @@ use crate::member::{
 use crate::prove::ProveArguments;
 use crate::report::ReportArguments;
 use crate::restore::RestoreArguments;
+use crate::serve::ServeArguments;
 use crate::show::ProofCommand;
 use crate::single::{DeleteArguments, GetArguments, PutArguments};
 use crate::sweep::SweepArguments;
@@ -37,7 +38,7 @@ use crate::verify::VerifyArguments;
 #[derive(Debug, Parser)]
 #[command(name = "trunkline", version, propagate_version = true)]
 #[command(
-    after_help = "Exit codes: 0 done or proven, 1 a check failed or was refused, 2 unusable input, 3 consistent but nothing was trusted, 130 interrupted."
+    after_help = "Exit codes: 0 done or proven, 1 a check failed or was refused, 2 unusable input, 3 consistent but nothing was trusted, 4 a threshold does not hold, 130 interrupted."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -65,6 +66,8 @@ pub(crate) enum Command {
     Backup(BackupArguments),
     /// Restore a version from an archive into a new directory.
     Restore(RestoreArguments),
+    /// Serve a state over gRPC and HTTP, alone or as a member of a replicated tree.
+    Serve(ServeArguments),
     /// Make a key that a member of a replicated tree signs with, and print its public half.
     Keygen(KeygenArguments),
     /// Store the records of a file, as `import` does, and publish every version over NATS.
@@ -132,6 +135,9 @@ pub(crate) struct PlanArguments {
     /// Seed of keys, values, operations and arrivals [default: 1].
     #[arg(long)]
     pub(crate) seed: Option<u64>,
+    /// Number of this load generator among several that load one target at once [default: 0]. Each has keys of its own.
+    #[arg(long)]
+    pub(crate) instance: Option<u16>,
 
     /// Operations a second, whatever the engine does (open loop). Without --rate and --closed, a closed loop of 2 seconds
     /// measures the peak (reads: by --readers threads), and --rate-share of that is the rate.

@@ -141,7 +141,7 @@ fn observed(side: &[Recorded]) -> Vec<Observed> {
 }
 
 /// Returns reasons why the runs are not comparable.
-fn unlike(before: &[Recorded], after: &[Recorded]) -> Vec<String> {
+pub(crate) fn unlike(before: &[Recorded], after: &[Recorded]) -> Vec<String> {
     let mut runs = before.iter().chain(after).map(|recorded| &recorded.run);
     let Some(first) = runs.next() else {
         return Vec::new();
@@ -162,10 +162,21 @@ fn unlike(before: &[Recorded], after: &[Recorded]) -> Vec<String> {
             source(other)
         ));
     }
+    if others
+        .iter()
+        .any(|run| generators(run) != generators(first))
+    {
+        unlike.push("the runs were made by different numbers of generators".to_owned());
+    }
     if others.iter().any(|run| run.machine != first.machine) {
         unlike.push("the runs were made on different machines".to_owned());
     }
     unlike
+}
+
+/// Returns how many generators made a run.
+fn generators(run: &Run) -> usize {
+    run.merged.as_ref().map_or(1, |merged| merged.parts.len())
 }
 
 /// Returns the digest of a replayed trace and its speed, whatever the name of the file.
@@ -185,25 +196,14 @@ fn source(run: &Run) -> String {
     }
 }
 
-/// Returns the settings that differ between two plans, without name and seed.
+/// Returns the settings that differ between two plans, without those that say nothing about the load.
 fn differing_keys(one: &str, other: &str) -> Vec<String> {
-    if one == other {
-        return Vec::new();
+    let plan = |text| Plan::from_toml("plan", text);
+    match (one == other, plan(one), plan(other)) {
+        (true, ..) => Vec::new(),
+        (false, Ok(one), Ok(other)) => one.differing_keys(&other),
+        (false, ..) => vec!["one is no plan".to_owned()],
     }
-    let (Some(one), Some(other)) = (settings(one), settings(other)) else {
-        return vec!["one is no plan".to_owned()];
-    };
-    let keys: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
-    let differing = keys.into_iter().filter(|key| {
-        !["name", "seed"].contains(&key.as_str()) && one.get(*key) != other.get(*key)
-    });
-    differing.cloned().collect()
-}
-
-fn settings(plan: &str) -> Option<serde_json::Map<String, serde_json::Value>> {
-    let plan = Plan::from_toml("plan", plan).ok()?;
-    let settings = serde_json::to_value(plan).ok()?;
-    settings.as_object().cloned()
 }
 
 /// Returns warnings about runs that can be compared.
@@ -286,7 +286,7 @@ fn table(metrics: &[MetricComparison]) -> Table {
     table
 }
 
-fn figure(metric: Metric, value: f64) -> String {
+pub(crate) fn figure(metric: Metric, value: f64) -> String {
     match metric {
         Metric::Throughput => format!("{}/s", grouped(value.round() as u64)),
         Metric::Latency { .. } if value < 100.0 => format!("{value:.2} µs"),
@@ -294,7 +294,7 @@ fn figure(metric: Metric, value: f64) -> String {
     }
 }
 
-fn change(share: f64) -> String {
+pub(crate) fn change(share: f64) -> String {
     format!("{:+.1} %", share * 100.0)
 }
 

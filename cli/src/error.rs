@@ -16,7 +16,8 @@ use trunkline_archive::{AccessError, BackupError, LocationError, RestoreError, V
 use trunkline_load::compare::{CompareError, RecordError};
 use trunkline_replication::nats::NatsError;
 use trunkline_replication::{
-    FollowingFailure, LevelError, PromoteError, RejoinError, StartError, StreamError,
+    FollowingFailure, LevelError, PrimaryFailure, PromoteError, RejoinError, StartError,
+    StreamError,
 };
 
 use crate::arguments::ArgumentError;
@@ -109,6 +110,12 @@ pub(crate) enum CommandError {
         "{0} cannot be used with sweep, which finds the rates itself: use --shares, or compare settings at one rate with tune --rate"
     )]
     SweptRate(&'static str),
+    #[error("{0} runs were named; name one, or add --merge to report on all of them as one")]
+    SeveralRuns(usize),
+    #[error("the runs cannot be merged")]
+    Merge(#[from] trunkline_load::MergeError),
+    #[error("cannot write JUnit XML")]
+    Junit(#[from] quick_junit::SerializeError),
     #[error("the runs cannot be compared")]
     Compare(#[from] CompareError),
     #[error("{0}; use --force to compare them anyway")]
@@ -119,7 +126,7 @@ pub(crate) enum CommandError {
     Output(#[source] io::Error),
     #[error("{} would be written, but it is read too; choose another path", .0.display())]
     OutputIsInput(PathBuf),
-    #[error("{} would be written twice; choose another path for the trace", .0.display())]
+    #[error("{} would be written twice; choose another path for one of the outputs", .0.display())]
     OutputTwice(PathBuf),
     #[error(transparent)]
     OutputFile(#[from] trunkline_load::FileError),
@@ -135,6 +142,10 @@ pub(crate) enum CommandError {
     Thread(#[source] io::Error),
     #[error("cannot listen for signals")]
     Interrupts(#[source] io::Error),
+    #[error("the service cannot run")]
+    Serve(#[source] Box<dyn Error + Send + Sync>),
+    #[error("the service has stopped: {0}")]
+    Stopped(String),
     #[error(transparent)]
     Plan(#[from] trunkline_load::PlanError),
     #[error(transparent)]
@@ -169,6 +180,8 @@ pub(crate) enum CommandError {
     Following(#[source] Arc<FollowingFailure>),
     #[error("the replica was not promoted")]
     Promote(#[from] PromoteError),
+    #[error("the primary has stopped")]
+    Replaced(#[source] PrimaryFailure),
     #[error("the directory has not rejoined")]
     Rejoin(#[source] Box<RejoinError>),
     #[error("{} holds no replica; name the nonce of the primary's tree by --nonce to create one, or an archive that has something in the member file", .0.display())]
@@ -178,6 +191,10 @@ pub(crate) enum CommandError {
 }
 
 impl CommandError {
+    pub(crate) fn serving(error: impl Error + Send + Sync + 'static) -> Self {
+        Self::Serve(Box::new(error))
+    }
+
     /// Returns what turns an I/O error at a path into an error of the command.
     pub(crate) fn file(
         action: &'static str,

@@ -7,6 +7,7 @@
 //! | `sweep`, `tune` | [`sweep`], [`tune`]; both run trials by [`trial`] |
 //! | `import`, `export` | [`import`], which submits by [`submitter`]; [`export`] |
 //! | `backup`, `restore` | [`backup`], [`restore`] |
+//! | `serve` | [`serve`] |
 //! | `keygen`, `primary`, `replica`, `promote`, `rejoin` | [`member`] |
 //! | `get`, `put`, `delete` | [`single`] |
 //! | `prove`, `verify`, `proof show` | [`prove`], [`verify`], [`show`] |
@@ -14,9 +15,10 @@
 //! | `inspect`, `check` | [`inspect`], [`check`] |
 //! | `config show`, `config check` | [`configuration`] |
 //!
-//! Each module declares its flags; [`arguments`] has the shared ones. [`input`] reads files, [`output`] and [`table`] format results, [`verdict`] reports checks,
+//! Each module declares its flags; [`arguments`] has the shared ones. [`input`] reads files, [`output`] and [`table`] format results, [`verdict`] reports checks, [`thresholds`] and [`junit`] those of a run,
 //! [`error`] has the errors. Exit codes: 0 done or proven, 1 a check failed (proof or submission refused, key absent),
-//! 2 unusable input, directory or configuration, 3 a proof is consistent and nothing was trusted, 130 interrupted. Results go to standard output, progress and errors to
+//! 2 unusable input, directory or configuration, 3 a proof is consistent and nothing was trusted, 4 a threshold does not
+//! hold, 130 interrupted. Results go to standard output, progress and errors to
 //! standard error.
 
 #![forbid(unsafe_code)]
@@ -37,6 +39,7 @@ mod import;
 mod input;
 mod inspect;
 mod interrupt;
+mod junit;
 mod load;
 mod member;
 mod output;
@@ -44,12 +47,14 @@ mod progress;
 mod prove;
 mod report;
 mod restore;
+mod serve;
 mod show;
 mod single;
 mod submitter;
 mod sweep;
 mod table;
 mod temporary;
+mod thresholds;
 mod trial;
 mod tui;
 mod tune;
@@ -76,6 +81,8 @@ enum Exit {
     Failed,
     /// A proof agrees with itself, and nothing is trusted.
     Consistent,
+    /// All checks hold, and a threshold does not.
+    Threshold,
     /// The user stopped it.
     Interrupted,
 }
@@ -96,6 +103,7 @@ impl From<Exit> for ExitCode {
             Exit::Done => Self::SUCCESS,
             Exit::Failed => Self::from(1),
             Exit::Consistent => Self::from(3),
+            Exit::Threshold => Self::from(4),
             Exit::Interrupted => Self::from(130),
         }
     }
@@ -141,6 +149,7 @@ fn run(command: Command) -> Result<Exit, CommandError> {
         Command::Export(arguments) => export::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
         Command::Keygen(arguments) => member::keygen(&arguments),
         Command::Primary(arguments) => member::primary(&arguments),
         Command::Replica(arguments) => member::replica(&arguments),

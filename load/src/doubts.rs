@@ -7,7 +7,8 @@ use super::records::WriteBatch;
 /// Keys that may not hold what the records say, by their indices. Told of every batch in the order of submission.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Doubts {
-    /// Keys of refused batches: they hold what an earlier batch wrote, until a later one writes them.
+    /// Keys of batches that were refused, or took effect before an earlier one: they may hold what an earlier batch wrote,
+    /// until a later one writes them.
     refused: HashSet<u64>,
     /// Keys of failed batches, which may have taken effect, or may still.
     failed: HashSet<u64>,
@@ -21,6 +22,11 @@ impl Doubts {
                 self.refused.remove(&index);
             }
         }
+    }
+
+    /// Notes that a batch took effect before an earlier one: its keys may hold what that one wrote.
+    pub(crate) fn out_of_order(&mut self, batch: &WriteBatch) {
+        self.refused.extend(batch.indices());
     }
 
     /// Notes that a batch was refused. Returns whether that can follow from earlier doubts: it required something of a key

@@ -178,7 +178,7 @@ pub fn replace_file_with<E: From<FileError>>(
 ) -> Result<(), E> {
     let failed = FileError::of(path);
     match path.canonicalize() {
-        Ok(target) if target.is_file() => replace(&target, failed, write),
+        Ok(target) if target.is_file() => replace(&target, failed, true, write),
         Ok(target) => {
             let mut opened = File::options();
             let file = opened.write(true).truncate(true).open(target);
@@ -186,14 +186,34 @@ pub fn replace_file_with<E: From<FileError>>(
             write(&mut file)?;
             Ok(file.flush().map_err(failed)?)
         }
-        Err(_) => replace(path, failed, write),
+        Err(_) => replace(path, failed, true, write),
     }
+}
+
+/// Replaces a file at once, without waiting for the disk: a reader sees the older content or the new one, never a part.
+/// It is for what is written again all the time. Check the path with [`may_replace`] first.
+///
+/// ```
+/// let directory = tempfile::tempdir()?;
+/// let path = directory.path().join("load.prom");
+/// trunkline_load::rewrite_file(&path, b"up 0\n")?;
+/// trunkline_load::rewrite_file(&path, b"up 1\n")?;
+/// assert_eq!(std::fs::read(&path)?, b"up 1\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn rewrite_file(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let failed = FileError::of(path);
+    let target = path.canonicalize().unwrap_or(path.to_owned());
+    replace(&target, failed, false, |file| {
+        file.write_all(bytes).map_err(failed)
+    })
 }
 
 /// Replaces a regular file by one with other content, and keeps its permissions.
 fn replace<E: From<FileError>>(
     path: &Path,
     failed: impl Fn(io::Error) -> FileError + Copy,
+    is_synced: bool,
     write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
 ) -> Result<(), E> {
     let parent = path.parent().filter(|parent| *parent != Path::new(""));
@@ -209,9 +229,15 @@ fn replace<E: From<FileError>>(
         if let Ok(before) = path.metadata() {
             file.as_file().set_permissions(before.permissions())?;
         }
-        file.as_file().sync_all()?;
+        if is_synced {
+            file.as_file().sync_all()?;
+        }
         file.persist(path)?;
-        sync_directory(parent)
+        if is_synced {
+            sync_directory(parent)
+        } else {
+            Ok(())
+        }
     });
     Ok(finished.map_err(failed)?)
 }

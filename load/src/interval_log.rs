@@ -1,6 +1,7 @@
 //! Histograms second by second, as an HdrHistogram interval log (V2, compressed), which HdrHistogram's own tools read.
 //! Values are nanoseconds. The tag of a line is a kind of operation and a measure, such as `update.latency`, or a stage
-//! of the engine and the time that its work on a version took, such as `tree.service`.
+//! of the engine and the time that its work on a version took, such as `tree.service`; or `generator.late`, how late the
+//! generator itself started operations, which is one line for the whole run.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -111,17 +112,25 @@ pub(crate) enum Subject {
     Operation(OperationKind, Measure),
     /// The service times of a stage of the engine.
     Stage(Stage),
+    /// How late the generator started operations, in the whole run.
+    GeneratorLate,
 }
+
+const GENERATOR_LATE: &str = "generator.late";
 
 impl Subject {
     fn tag(self) -> String {
         match self {
             Self::Operation(kind, measure) => format!("{}.{}", kind.name(), measure.name()),
             Self::Stage(stage) => format!("{stage}.{}", Measure::Service.name()),
+            Self::GeneratorLate => GENERATOR_LATE.to_owned(),
         }
     }
 
     fn from_tag(tag: &str) -> Option<Self> {
+        if tag == GENERATOR_LATE {
+            return Some(Self::GeneratorLate);
+        }
         let (subject, measure) = tag.split_once('.')?;
         let measures = [Measure::Latency, Measure::Service];
         let measure = measures.into_iter().find(|known| known.name() == measure)?;
@@ -135,7 +144,7 @@ impl Subject {
 }
 
 /// A line with a histogram that is not decoded yet.
-struct Line<'a> {
+pub(crate) struct Line<'a> {
     number: usize,
     subject: Subject,
     second: u64,
@@ -155,7 +164,15 @@ impl<'a> Line<'a> {
         })
     }
 
-    fn histogram(&self) -> Result<Histogram<u64>, IntervalLogError> {
+    pub(crate) fn subject(&self) -> Subject {
+        self.subject
+    }
+
+    pub(crate) fn second(&self) -> u64 {
+        self.second
+    }
+
+    pub(crate) fn histogram(&self) -> Result<Histogram<u64>, IntervalLogError> {
         let bytes = inflated(self.interval.encoded_histogram());
         let decoded = bytes
             .filter(|bytes| header_holds(bytes) == Some(true))
@@ -194,7 +211,8 @@ impl IntervalLog {
             .add_comment("trunkline load, interval log 1")
             .add_comment("Values are nanoseconds. Tags are KIND.latency (from the intended start) and KIND.service")
             .add_comment("(from the real start), one line a second in which operations of the kind ended; and")
-            .add_comment("STAGE.service, what a stage of the engine took for each version that it ended in a second.")
+            .add_comment("STAGE.service, what a stage of the engine took for each version that it ended in a second; and")
+            .add_comment("generator.late, how late the generator itself started operations, one line for the whole run.")
             .with_start_time(UNIX_EPOCH + Duration::from_millis(began_unix_ms))
             .begin_log_with(&mut bytes, &mut V2DeflateSerializer::new())
             .map(|_| ());
@@ -237,6 +255,23 @@ impl IntervalLog {
             .map_err(IntervalLogError::Write)
     }
 
+    /// Adds how late the generator started operations, if it started any by a schedule.
+    pub(crate) fn add_generator_late(
+        &mut self,
+        late: &Histogram<u64>,
+    ) -> Result<(), IntervalLogError> {
+        match late.is_empty() {
+            true => Ok(()),
+            false => self.add_line(0, Subject::GeneratorLate, late),
+        }
+    }
+
+    /// Returns how late the generator started operations in the whole run; nothing in a closed loop.
+    pub fn generator_late(&self) -> Result<Histogram<u64>, IntervalLogError> {
+        let mut seconds = self.histograms_of(Subject::GeneratorLate)?;
+        Ok(seconds.remove(&0).unwrap_or_else(|| histogram(3)))
+    }
+
     /// Appends whole lines.
     pub(crate) fn append_lines(&mut self, lines: &[u8]) {
         self.bytes.extend_from_slice(lines);
@@ -260,7 +295,7 @@ impl IntervalLog {
         })
     }
 
-    fn lines(&self) -> impl Iterator<Item = Result<Line<'_>, IntervalLogError>> {
+    pub(crate) fn lines(&self) -> impl Iterator<Item = Result<Line<'_>, IntervalLogError>> {
         let mut number = 0;
         IntervalLogIterator::new(&self.bytes).filter_map(move |entry| match entry {
             Ok(LogEntry::Interval(interval)) => {

@@ -36,6 +36,10 @@
 //! | `measure`, `stage_log`, `interval_log` | turn times into figures and histograms |
 //! | `load` | runs the stages: fill, find a rate, warm up, measure |
 //! | `run`, `warnings`, `run_files`, `files` | the result, what to know of it, and its file |
+//! | `threshold` | what a run's figures must keep; pure |
+//! | `merge` | several runs as one; pure |
+//! | `prometheus` | the figures of a running load as text for Prometheus; pure |
+//! | `schema` | the JSON Schema of a run, with the feature `schema` |
 //! | `compare` | whether two sides of runs differ; pure |
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
@@ -49,31 +53,40 @@ mod generator;
 mod interval_log;
 mod load;
 mod measure;
+mod merge;
 mod operations;
 mod plan;
+mod prometheus;
 mod queues;
 mod records;
 mod run;
 mod run_files;
 mod schedule;
+#[cfg(feature = "schema")]
+mod schema;
 mod stage_log;
 mod target;
+mod threshold;
 mod trace;
 mod warning;
 mod warnings;
 
 pub use driver::Tally;
 pub use error::{LoadError, error_chain};
-pub use files::{FILE_BYTES_MAX, FileError, may_replace, replace_file, replace_file_with};
+pub use files::{
+    FILE_BYTES_MAX, FileError, may_replace, replace_file, replace_file_with, rewrite_file,
+};
 pub use interval_log::{
     BySecond, INTERVAL_LOG_FILE, Interval, IntervalLog, IntervalLogError, Measure,
 };
 pub use load::{BrokenOff, Load, Outcome, Progress, StageName, StageTime};
+pub use merge::{MERGED_MAX, MergeError, Merged, MergedPart, OverlapWindow, merge};
 pub use operations::{Distribution, Operation, Shares, Workload};
 pub use plan::{
     Arrivals, InvalidPlan, Mode, PLAN_BYTES_MAX, Pacing, Phase, Phases, Plan, PlanError, ProofTop,
     Shape,
 };
+pub use prometheus::PrometheusText;
 pub use records::{KEYS_MAX, MustHold, Records, Write, WriteBatch};
 pub use run::{
     Latency, Machine, OperationFigures, OperationKind, RUN_FORMAT, Replayed, Run, Second,
@@ -81,7 +94,12 @@ pub use run::{
 };
 pub use run_files::{RUN_FILE, RunFileError};
 pub use schedule::{Schedule, TimedOperation};
+#[cfg(feature = "schema")]
+pub use schema::run_schema;
 pub use target::{Observation, Pending, Seen, Target, TargetError, Written};
+pub use threshold::{
+    Statistic, THRESHOLDS_MAX, Threshold, ThresholdError, ThresholdMetric, ThresholdResult,
+};
 pub use trace::{
     LineProblem, TRACE_FORMAT, TRACE_HEAD, TraceError, TraceReader, TraceSummary, TraceWriter,
 };

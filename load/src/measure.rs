@@ -90,6 +90,7 @@ impl Part {
             offered: self.offered,
             achieved: self.achieved(),
             dropped: self.dropped,
+            failed: self.failed,
             generator_late_us: self.late_ns_max / 1000,
             operations: self.operations(),
         }
@@ -208,6 +209,8 @@ pub(crate) struct Aggregator {
     next_second: u64,
     /// Sum of all seconds that are over.
     sum: Part,
+    /// How late the generator was in all of them. Complete once the run is.
+    late: Histogram<u64>,
 }
 
 impl Aggregator {
@@ -220,6 +223,7 @@ impl Aggregator {
             lines: Vec::new(),
             next_second: 0,
             sum: Part::default(),
+            late: histogram(DIGITS),
         }
     }
 
@@ -298,12 +302,11 @@ impl Aggregator {
     /// Closes all seconds after the last record. Returns the sums, of a schedule that ends with the last operation.
     pub(crate) fn finish(&mut self, recorders: &[Recorder]) -> Result<Totals, IntervalLogError> {
         self.close_until(recorders, u64::MAX)?;
-        let mut late = histogram(DIGITS);
         let mut last_ended_ns = self.begin_ns;
         let mut ended_in_schedule = 0;
         for recorder in recorders {
             let recording = recorder.lock();
-            add(&mut late, &recording.late);
+            add(&mut self.late, &recording.late);
             ended_in_schedule += recording.ended_in_schedule;
             last_ended_ns = last_ended_ns.max(recording.last_ended_ns);
         }
@@ -316,19 +319,23 @@ impl Aggregator {
             achieved: self.sum.achieved(),
             dropped: self.sum.dropped,
             failed: self.sum.failed,
-            generator_late: Latency::of(&late),
+            generator_late: Latency::of(&self.late),
             operations: self.sum.operations(),
             ..Totals::default()
         })
     }
 
     /// Returns the seconds and their log.
-    pub(crate) fn into_log(self, began_unix_ms: u64) -> (Vec<Second>, IntervalLog) {
+    pub(crate) fn into_log(
+        self,
+        began_unix_ms: u64,
+    ) -> Result<(Vec<Second>, IntervalLog), IntervalLogError> {
         let mut log = IntervalLog::new(began_unix_ms);
         for lines in self.lines {
             log.append_lines(&lines);
         }
-        (self.seconds, log)
+        log.add_generator_late(&self.late)?;
+        Ok((self.seconds, log))
     }
 }
 
@@ -446,7 +453,7 @@ mod tests {
             let seconds = aggregator.seconds.iter().map(|second| second.second);
             let seconds: Vec<u64> = seconds.collect();
             assert_eq!(seconds.last(), Some(&99));
-            let (_, log) = aggregator.into_log(0);
+            let (_, log) = aggregator.into_log(0).unwrap();
             let logged = log.by_second(KIND, Measure::Latency).unwrap();
             assert_eq!(logged.into_keys().collect::<Vec<_>>(), seconds);
         }
@@ -461,7 +468,7 @@ mod tests {
         }
         let mut aggregator = Aggregator::new(0);
         aggregator.finish(&recorders).unwrap();
-        let (_, log) = aggregator.into_log(0);
+        let (_, log) = aggregator.into_log(0).unwrap();
         let latency = log.by_second(KIND, Measure::Latency).unwrap();
         let service = log.by_second(KIND, Measure::Service).unwrap();
         assert_eq!((latency[&0].len(), latency[&0].max()), (2, 1_001));

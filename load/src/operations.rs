@@ -154,6 +154,11 @@ impl Shares {
         ]
     }
 
+    /// Returns the share of a kind.
+    pub(crate) fn of(self, kind: OperationKind) -> u8 {
+        self.each()[kind as usize]
+    }
+
     /// Returns the sum of all shares: 100 in a valid plan.
     pub fn sum(self) -> u32 {
         self.each().into_iter().map(u32::from).sum()

@@ -22,6 +22,7 @@ const DELETED: u32 = 1 << 31;
 struct Maker {
     seed: u64,
     value_bytes: usize,
+    instance: u16,
 }
 
 impl Maker {
@@ -34,17 +35,29 @@ impl Maker {
     }
 }
 
-/// Returns a key as text of 16 bytes: a prefix and the index.
-fn written_key(prefix: &[u8; 4], index: u64) -> [u8; KEY_BYTES] {
+/// Most instances of the generator that load one target at once.
+pub(crate) const INSTANCES_MAX: u16 = 999;
+
+/// Returns a key as text of 16 bytes: a prefix and the index. Of instances above 0 their number takes the place of all of
+/// the prefix but its first letter, so that each has keys of its own.
+fn written_key(prefix: &[u8; 4], instance: u16, index: u64) -> [u8; KEY_BYTES] {
     let mut key = [b'0'; KEY_BYTES];
     let (head, digits) = key.split_at_mut(prefix.len());
     head.copy_from_slice(prefix);
-    let mut rest = index;
+    if instance > 0 {
+        write_digits(&mut head[1..], instance.into());
+    }
+    write_digits(digits, index);
+    key
+}
+
+/// Writes a number with leading zeros.
+fn write_digits(digits: &mut [u8], number: u64) {
+    let mut rest = number;
     for digit in digits.iter_mut().rev() {
         *digit = b'0' + (rest % 10) as u8;
         rest /= 10;
     }
-    key
 }
 
 /// Number of a key's last write, from 1, with [`DELETED`] if it was a delete. 0 if the key was never written.
@@ -86,8 +99,23 @@ pub struct Records {
 impl Records {
     /// Begins without any key. Values will have `value_bytes` bytes.
     pub fn new(seed: u64, value_bytes: usize) -> Self {
+        Self::of_instance(0, seed, value_bytes)
+    }
+
+    /// Begins without any key, for one of several generators that load one target at once. Each has keys of its own.
+    ///
+    /// ```
+    /// let records = trunkline_load::Records::of_instance(7, 1, 20);
+    /// assert_eq!(records.key(0), *b"u007000000000000");
+    /// ```
+    pub fn of_instance(instance: u16, seed: u64, value_bytes: usize) -> Self {
+        let maker = Maker {
+            seed,
+            value_bytes,
+            instance,
+        };
         Self {
-            maker: Maker { seed, value_bytes },
+            maker,
             writes: Vec::new(),
             doubts: Doubts::default(),
         }
@@ -117,12 +145,12 @@ impl Records {
 
     /// Returns the key of an index.
     pub fn key(&self, index: u64) -> [u8; 16] {
-        key(index)
+        key(self.maker.instance, index)
     }
 
     /// Returns a key that is never written.
     pub fn absent_key(&self, index: u64) -> [u8; 16] {
-        written_key(b"none", index)
+        written_key(b"none", self.maker.instance, index)
     }
 
     /// Returns what a key must hold now, `None` if it must be absent.
@@ -164,9 +192,9 @@ impl Records {
     }
 }
 
-/// Returns the key of an index.
-pub(crate) fn key(index: u64) -> [u8; KEY_BYTES] {
-    written_key(b"user", index)
+/// Returns the key of an index of an instance.
+pub(crate) fn key(instance: u16, index: u64) -> [u8; KEY_BYTES] {
+    written_key(b"user", instance, index)
 }
 
 /// What a key must hold for a batch to take effect.
@@ -311,7 +339,7 @@ impl WriteBatch {
             let is_put = made(planned.number, &mut value);
             let held = planned.before.map(|number| made(number, &mut before));
             act(Write {
-                key: &key(index),
+                key: &key(self.maker.instance, index),
                 value: is_put.then_some(&value[..]),
                 requires: held.map(|is_held| match is_held {
                     true => MustHold::Value(&before),
@@ -399,6 +427,22 @@ mod tests {
 
     #[test]
     fn keys_are_written_with_leading_zeros() {
-        assert_eq!(&key(987_654_321), b"user000987654321");
+        assert_eq!(&key(0, 987_654_321), b"user000987654321");
+        assert_eq!(&key(42, 987_654_321), b"u042000987654321");
+    }
+
+    #[test]
+    fn no_two_instances_share_a_key_present_or_absent() {
+        let keys = |instance| {
+            let records = Records::of_instance(instance, 1, 4);
+            [records.key(7), records.absent_key(7)]
+        };
+        let mut all: Vec<_> = [0, 1, 10, 100, INSTANCES_MAX]
+            .into_iter()
+            .flat_map(keys)
+            .collect();
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), 10);
     }
 }

@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 use trunkline::Span;
 use trunkline::decisions::{Decision, Window};
 
+use super::merge::Merged;
+use super::threshold::ThresholdResult;
 use super::warning::Warning;
 
 /// Number of the format that [`Run`] is written in.
-pub const RUN_FORMAT: u32 = 3;
+pub const RUN_FORMAT: u32 = 4;
 
 /// The kinds of operation that are measured apart.
 ///
@@ -20,6 +22,7 @@ pub const RUN_FORMAT: u32 = 3;
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OperationKind {
     /// Reads the value of one key.
@@ -82,6 +85,7 @@ impl OperationKind {
 ///
 /// See [`OperationFigures`] for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Latency {
     /// Number of operations.
@@ -131,6 +135,7 @@ impl Latency {
 /// # assert_eq!(waiting_us(&OperationFigures::default()), 0.0);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OperationFigures {
     /// Operations that ended.
@@ -154,6 +159,7 @@ pub struct OperationFigures {
 /// assert_eq!(overloaded(&seconds), [12]);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Second {
     /// Number of the second, from 0 at the end of the warm-up.
@@ -164,6 +170,8 @@ pub struct Second {
     pub achieved: u64,
     /// Operations that were due and not started, because too many were in flight.
     pub dropped: u64,
+    /// Operations that failed, and writes whose batch was refused.
+    pub failed: u64,
     /// Greatest delay with which the generator itself started an operation, in microseconds.
     pub generator_late_us: u64,
     /// Figures by kind of operation.
@@ -180,6 +188,7 @@ pub struct Second {
 /// assert_eq!(nanos_an_operation, 400);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ThreadTimes {
     /// Time of the generator's thread, which decides what is due and gathers writes into batches.
@@ -197,6 +206,7 @@ pub struct ThreadTimes {
 ///
 /// See [`Totals::offered_per_second`] for an example.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Totals {
     /// Length of the run to the end of the last operation, in microseconds.
@@ -262,6 +272,7 @@ pub(crate) fn per_second(count: u64, in_us: u64) -> f64 {
 ///
 /// See [`Load::replay`](super::Load::replay).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Replayed {
     /// Name of the trace's file.
@@ -278,6 +289,7 @@ pub struct Replayed {
 /// assert!(trunkline_load::Machine::here().cores >= 1);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Machine {
     /// Cores that the process may use.
@@ -321,6 +333,7 @@ impl Machine {
 /// # Ok::<(), trunkline_load::RunFileError>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Run {
     /// [`RUN_FORMAT`].
@@ -342,6 +355,9 @@ pub struct Run {
     /// The trace that was run in place of the plan's operations, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replayed: Option<Replayed>,
+    /// The runs that were merged into this one, if it is no single run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub merged: Option<Merged>,
     /// The failure that ended the run early, if any. The figures are then of the time before it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_by: Option<String>,
@@ -362,6 +378,9 @@ pub struct Run {
     pub spans: Vec<Span>,
     /// What a reader of the figures must know.
     pub warnings: Vec<Warning>,
+    /// Whether the figures keep the thresholds of the plan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub thresholds: Vec<ThresholdResult>,
 }
 
 impl Run {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::files::{self, FILE_BYTES_MAX, FileError};
+use super::interval_log::{INTERVAL_LOG_FILE, IntervalLog};
 use super::run::{RUN_FORMAT, Run};
 
 /// Name of the file in a run's directory.
@@ -93,8 +94,24 @@ impl Run {
         Ok(files::write(directory, RUN_FILE, &text)?)
     }
 
+    /// Writes [`RUN_FILE`] and the interval log into a directory, which is created if missing: both or none.
+    ///
+    /// ```
+    /// use trunkline_load::{IntervalLog, RUN_FORMAT, Run};
+    /// let directory = tempfile::tempdir()?;
+    /// let run = Run { format: RUN_FORMAT, ..Run::default() };
+    /// run.write_with(&IntervalLog::new(run.began_unix_ms), directory.path())?;
+    /// assert_eq!(Run::read_from(directory.path())?, run);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn write_with(&self, log: &IntervalLog, directory: &Path) -> Result<(), RunFileError> {
+        let run = self.to_json(directory)?;
+        let files = [(INTERVAL_LOG_FILE, log.as_bytes()), (RUN_FILE, &run[..])];
+        Ok(files::write_all(directory, &files)?)
+    }
+
     /// Returns the content of the file in a directory.
-    pub(crate) fn to_json(&self, directory: &Path) -> Result<Vec<u8>, RunFileError> {
+    fn to_json(&self, directory: &Path) -> Result<Vec<u8>, RunFileError> {
         let text = serde_json::to_vec(self);
         let mut text = text.map_err(RunFileError::of_form(&directory.join(RUN_FILE)))?;
         text.push(b'\n');

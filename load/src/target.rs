@@ -57,6 +57,9 @@ impl TargetError {
 pub enum Written {
     /// All its writes took effect.
     Applied,
+    /// All its writes took effect, but before those of a batch that was submitted earlier, so that its keys may hold what
+    /// that one wrote. Targets say so that take batches in another order than they came in.
+    OutOfOrder,
     /// None of its writes took effect, for this reason. The load does not expect that, so the target or its settings
     /// are at fault, and its keys do not hold what the load's records say.
     Refused(String),
@@ -243,7 +246,7 @@ impl From<SubmitError> for TargetError {
     fn from(error: SubmitError) -> Self {
         match error {
             SubmitError::Engine(failure) => Self::ended(failure),
-            SubmitError::Batch(_) | SubmitError::Busy => Self::failed(error),
+            error => Self::failed(error),
         }
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// See [`Warning::ThreadBusy`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LoadThread {
     /// The thread that decides what is due.
@@ -50,6 +51,7 @@ impl LoadThread {
 /// assert!(run.warnings[0].to_string().starts_with("25.0 % of the operations were dropped"));
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Warning {
     /// The generator started operations late.
@@ -169,6 +171,18 @@ pub enum Warning {
     /// The closed loop that looked for a rate ran few operations.
     #[error("the rate was measured with few operations and is uncertain; give a rate")]
     RateUncertain,
+    /// The runs that were merged were not made at the same time throughout.
+    #[error(
+        "the runs overlap in {window_s:.1} s of {whole_s:.1} s; rates are over the whole time, so they are lower than those \
+         of the time in which all of them ran; start them at the same time, with a warm-up that is longer than the \
+         difference of their fills"
+    )]
+    PartlyOverlapping {
+        /// Time in which all runs had operations due, in seconds.
+        window_s: f64,
+        /// Time from the first operation of any run to the end of the last schedule, in seconds.
+        whole_s: f64,
+    },
     /// A failure ended the run early.
     #[error(
         "the run broke off before its end: {reason}; the figures are of the {seconds:.1} s before that"

@@ -1,37 +1,21 @@
-//! Serves an engine over HTTP on loopback, without TLS and tokens: `serve DIRECTORY PORT`.
+//! Serves an engine on loopback until it is killed: `serve DIRECTORY PORT [TOKENS]`.
 
-use std::sync::Arc;
-
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
 use trunkline::{Config, Engine};
-use trunkline_service::api::Api;
-use trunkline_service::backend::Backend;
-use trunkline_service::server::router;
+use trunkline_service::{Backend, Server};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [directory, port] = &arguments[..] else {
-        return Err("usage: serve DIRECTORY PORT".into());
+    let mut arguments = std::env::args().skip(1);
+    let (Some(directory), Some(port)) = (arguments.next(), arguments.next()) else {
+        return Err("usage: serve DIRECTORY PORT [TOKENS]".into());
     };
-    let config = Config::in_directory(directory);
-    let server = config.server.clone();
-    let engine = Engine::open(config).await?;
-    let api = Api::new(Backend::Engine(engine), server, Box::new(|| Ok(())));
-    let router = router(Arc::new(api));
-    let listener = TcpListener::bind(("127.0.0.1", port.parse()?)).await?;
-    println!("http://{}/", listener.local_addr()?);
-    loop {
-        let (stream, _) = listener.accept().await?;
-        let service = TowerToHyperService::new(router.clone());
-        tokio::spawn(async move {
-            let builder = auto::Builder::new(TokioExecutor::new());
-            let _closed = builder
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-        });
-    }
+    let mut config = Config::in_directory(directory);
+    config.server.listen = format!("127.0.0.1:{port}");
+    config.server.tokens_path = arguments.next().unwrap_or_default().into();
+    let server = Server::bind(&config.server)?;
+    let backend = Backend::Engine(Engine::open(config).await?);
+    println!("http://127.0.0.1:{port}/");
+    let service = server.in_front_of(backend, Box::new(|| Ok(())));
+    service.serve(std::future::pending()).await?;
+    Ok(())
 }

@@ -71,9 +71,7 @@ export class History {
   }
 
   #addSpans(spans) {
-    const key = (span) => `${span.stage} ${span.version} ${span.begun_us}`;
-    const known = new Set(this.spans.map(key));
-    this.spans.push(...spans.filter((span) => !known.has(key(span))));
+    this.spans.push(...spans);
     if (this.spans.length > SPANS_MAX) this.spans.splice(0, this.spans.length - SPANS_MAX);
   }
 }

@@ -12,6 +12,7 @@ use trunkline::{
 use trunkline_replication::{Following, Primary};
 
 use crate::error::{Code, ServiceError};
+use crate::observe::figures::{Figures, Observed};
 
 /// The engine or replica behind the service. Clones are handles to the same one.
 #[derive(Clone, Debug)]
@@ -204,5 +205,19 @@ impl Backend {
             Reader::Engine(_) => 0,
             Reader::Replica(replica) => replica.lag_versions(),
         }
+    }
+}
+
+impl Observed for Backend {
+    fn figures(&self) -> Figures {
+        either!(self, reader => reader.figures())
+    }
+
+    fn uptime_us(&self) -> u64 {
+        self.uptime_us()
+    }
+
+    fn spans_from(&self, place: u64) -> (Vec<Span>, u64) {
+        either!(self, reader => reader.spans_from(place))
     }
 }

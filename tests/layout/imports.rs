@@ -6,7 +6,7 @@ use std::fs;
 use crate::sources::{Index, Source, paths, root, sources};
 
 /// Folders and files of `actors/src`, from low to high. Imports go from higher to lower ones.
-const ACTORS: [&[&str]; 14] = [
+const ACTORS: [&[&str]; 16] = [
     &["runtime"],
     &["failure", "actor"],
     &["config"],
@@ -14,7 +14,9 @@ const ACTORS: [&[&str]; 14] = [
     &["metrics"],
     &["feed", "health", "in_flight", "testing"],
     &["state"],
-    &["admission", "receipt", "context"],
+    &["admission", "receipt"],
+    &["idempotency"],
+    &["context"],
     &["message"],
     &["intake"],
     &["adaptive"],

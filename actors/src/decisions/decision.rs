@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(change.to_string(), "group.operations_max 20000 → 24000");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum Change {
     /// The cap on the operations of a group.
@@ -105,6 +106,7 @@ impl Work {
 
 /// Work that is cut into shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Work {
     /// A group is applied to the tree.
@@ -122,6 +124,7 @@ pub enum Work {
 /// assert_eq!(Reason::RoomBelowTarget.to_string(), "groups are full and the latency is below its target");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// Groups reach the cap and the latency is below its target, so larger groups are tried.
@@ -189,6 +192,7 @@ impl std::fmt::Display for Reason {
 /// assert_eq!(evidence.to_string(), "450 of 900 samples");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "of", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Evidence {
     /// A trial: the one that is undone, or the one that was kept before this decision.
@@ -319,6 +323,7 @@ impl Move {
 
 /// The measurements that a decision was made from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Seen {
     /// 99th percentile of the latency from acceptance to durability, microseconds.
@@ -354,6 +359,7 @@ pub struct Seen {
 /// assert_eq!(serde_json::from_str::<Decision>(&line).unwrap(), decision);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Decision {
     /// Number of the decision, counted from 1 since the engine was opened.

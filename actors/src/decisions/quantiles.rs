@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Count and quantiles of a distribution: microseconds for durations, else what the field counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Quantiles {
     /// Values recorded.

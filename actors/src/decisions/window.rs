@@ -6,6 +6,7 @@ use super::quantiles::Quantiles;
 
 /// Measurements of one stage in one window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct StageWindow {
     /// Time that the stage worked, microseconds.
@@ -18,6 +19,7 @@ pub struct StageWindow {
 
 /// The measurements from the end of the window before to the end of this one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Window {
     /// Number of the window, counted from 1 since the engine was opened.

@@ -38,6 +38,12 @@ impl Checks {
         self.lines.iter().all(|check| check.holds)
     }
 
+    /// Returns what does not hold.
+    pub(super) fn failures(&self) -> Vec<String> {
+        let failed = self.lines.iter().filter(|check| !check.holds);
+        failed.map(|check| check.what.clone()).collect()
+    }
+
     fn add(&mut self, holds: bool, what: String) {
         self.lines.push(Check { holds, what });
     }
@@ -70,7 +76,7 @@ pub(super) fn check(
         let keys = counted(left_out, "key");
         checks.add(
             true,
-            format!("{keys} of the sample left out: a write was refused or failed, so nothing is certain of them"),
+            format!("{keys} of the sample left out: a write was refused, failed or took effect out of order, so nothing is certain of them"),
         );
     }
     let Some(part) = sample.chunks(PROOF_KEYS).next() else {

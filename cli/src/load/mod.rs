@@ -1,11 +1,12 @@
 //! `load`: runs a workload against an engine, reports on it, and proves a sample of what was written.
 //!
 //! `trunkline_load` runs the load. Here `plan` makes a plan from the arguments, `watch` shows the progress, `report`
-//! formats the results, `measured` the engine's own figures, and `check` proves keys. The expected value of each key is
+//! formats the results, `measured` the engine's own figures, `metrics_file` those for Prometheus, and `check` proves keys. The expected value of each key is
 //! known without the engine: the load's records derive values from the seed and count the writes of each key.
 
 mod check;
 mod measured;
+mod metrics_file;
 pub(crate) mod plan;
 mod report;
 mod watch;
@@ -15,8 +16,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use trunkline::Engine;
 use trunkline_load::{
-    INTERVAL_LOG_FILE, Load, LoadError, Outcome, Plan, Progress, RUN_FILE, Run, TRACE_HEAD,
-    may_replace,
+    INTERVAL_LOG_FILE, Load, LoadError, Outcome, Plan, Progress, PrometheusText, RUN_FILE, Run,
+    TRACE_HEAD, Threshold, may_replace,
 };
 
 use crate::arguments::PlanArguments;
@@ -25,9 +26,10 @@ use crate::error::CommandError;
 use crate::interrupt::Interrupt;
 use crate::temporary::Temporary;
 use crate::tui::Screen;
-use crate::{Exit, configuration, output};
+use crate::{Exit, configuration, junit, output, thresholds};
 
 use check::Checks;
+use metrics_file::MetricsFile;
 use watch::Watch;
 
 /// Arguments of `load`. Flags that are not given keep the value of the plan.
@@ -57,6 +59,18 @@ pub(crate) struct LoadArguments {
     /// Directory for the results of the run: run.json and latency.hlog.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// What a figure must keep, such as update.p99<50ms, throughput>100k, dropped<0.1% or failed<1; else the exit code is 4.
+    /// May be given several times, and replaces the plan's thresholds of the same metric. plans/default.toml lists the
+    /// metrics and units.
+    #[arg(long = "threshold", value_name = "THRESHOLD")]
+    thresholds: Vec<Threshold>,
+    /// Write a JUnit XML file: a test case for the run, and one for each threshold.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Rewrite a file each second with the figures in the text format of Prometheus, such as
+    /// trunkline.prom in the directory of the node exporter's textfile collector.
+    #[arg(long, value_name = "FILE")]
+    metrics_file: Option<PathBuf>,
     /// Show the run on the whole terminal; q stops it.
     #[arg(long, conflicts_with = "json")]
     tui: bool,
@@ -68,7 +82,12 @@ pub(crate) struct LoadArguments {
 }
 
 pub(crate) fn run(arguments: &LoadArguments) -> Result<Exit, CommandError> {
-    let plan = plan::of(&arguments.plan)?;
+    let mut plan = plan::of(&arguments.plan)?;
+    thresholds::lay_over(&arguments.thresholds, &mut plan.thresholds);
+    plan.validate()?;
+    if arguments.replay.is_none() {
+        plan.validate_thresholds()?;
+    }
     if arguments.tui {
         Screen::check()?;
     }
@@ -109,13 +128,23 @@ fn check_outputs(arguments: &LoadArguments) -> Result<(), CommandError> {
         output::check_apart(&file, inputs())?;
     }
     if let Some(trace) = &arguments.record {
-        output::check_apart(trace, inputs())?;
         may_replace(trace, TRACE_HEAD)?;
-        let is_of_run = |name: &str| trace.ends_with(name);
-        if arguments.out.as_deref() == trace.parent()
-            && [RUN_FILE, INTERVAL_LOG_FILE].into_iter().any(is_of_run)
-        {
-            return Err(CommandError::OutputTwice(trace.clone()));
+    }
+    if let Some(file) = &arguments.junit {
+        may_replace(file, junit::HEAD)?;
+    }
+    if let Some(file) = &arguments.metrics_file {
+        may_replace(file, PrometheusText::HEAD)?;
+    }
+    let files = [&arguments.record, &arguments.junit, &arguments.metrics_file];
+    let files: Vec<&PathBuf> = files.into_iter().flatten().collect();
+    for (index, file) in files.iter().enumerate() {
+        output::check_apart(file, inputs())?;
+        let is_of_run = |name: &str| file.ends_with(name);
+        let is_in_run = arguments.out.as_deref() == file.parent()
+            && [RUN_FILE, INTERVAL_LOG_FILE].into_iter().any(is_of_run);
+        if is_in_run || files[..index].contains(file) {
+            return Err(CommandError::OutputTwice(file.to_path_buf()));
         }
     }
     Ok(())
@@ -135,21 +164,44 @@ fn work(
         None => checked(arguments, &outcome, engine),
     };
     let checks = checked.as_ref().ok().and_then(Option::as_ref);
+    let judged = judge(arguments, &outcome, &checked);
     let shown = show(arguments, &outcome, engine, checks);
     if let Some(trouble) = trouble {
         // The command ends with the first error and prints the ones that followed.
-        for error in [kept.err(), shown.err()].into_iter().flatten() {
+        for error in [kept.err(), judged.err(), shown.err()]
+            .into_iter()
+            .flatten()
+        {
             output::tell_error("also", &error);
         }
         return Err(trouble);
     }
     shown?;
     kept?;
+    judged?;
     Ok(match checked? {
         None => Exit::Interrupted,
-        Some(checks) if checks.all_hold() => Exit::Done,
+        Some(checks) if checks.all_hold() => thresholds::exit(&outcome.run.thresholds),
         Some(_) => Exit::Failed,
     })
+}
+
+/// Writes the JUnit file, if one was asked for.
+fn judge(
+    arguments: &LoadArguments,
+    outcome: &Outcome,
+    checked: &Result<Option<Checks>, CommandError>,
+) -> Result<(), CommandError> {
+    let Some(file) = &arguments.junit else {
+        return Ok(());
+    };
+    let problems = match checked {
+        Ok(Some(checks)) => checks.failures(),
+        Ok(None) => Vec::new(),
+        Err(error) => vec![trunkline_load::error_chain(error)],
+    };
+    let xml = junit::xml(&outcome.run, &problems)?;
+    output::write(file, xml.as_bytes()).map(drop)
 }
 
 /// Writes the run to the output directory, if there is one.
@@ -203,6 +255,10 @@ fn show(
         None if outcome.is_interrupted => "interrupted: nothing was checked\n".to_owned(),
         None => "nothing was checked\n".to_owned(),
     });
+    let thresholds = thresholds::text(&outcome.run.thresholds);
+    if !thresholds.is_empty() {
+        output::show(format!("\n{thresholds}"));
+    }
     Ok(())
 }
 
@@ -220,7 +276,12 @@ fn carry_out(
     interrupt: &Interrupt,
 ) -> Result<Carried, CommandError> {
     let mut watch = Watch::new(arguments.tui)?;
+    let metrics_file = arguments.metrics_file.as_deref();
+    let mut metrics_file = metrics_file.map(|path| MetricsFile::new(path, &plan.name));
     let mut observer = |progress: &Progress<'_>| {
+        if let Some(file) = &mut metrics_file {
+            file.observe(progress);
+        }
         if watch.show(progress) {
             interrupt.request();
         }
@@ -247,5 +308,8 @@ fn carry_out(
         },
     };
     watch.end(&carried.outcome.run.decisions);
+    if let Some(file) = metrics_file {
+        file.end(&carried.outcome.run);
+    }
     Ok(carried)
 }

@@ -22,6 +22,15 @@ pub(crate) fn of(arguments: &PlanArguments) -> Result<Plan, CommandError> {
     Ok(plan)
 }
 
+/// Returns the plan of trials, as [`of`] does, without thresholds: trials are judged by each other.
+pub(crate) fn of_trials(arguments: &PlanArguments) -> Result<Plan, CommandError> {
+    let plan = of(arguments)?;
+    Ok(Plan {
+        thresholds: Vec::new(),
+        ..plan
+    })
+}
+
 /// Reads a plan file, or the plan of a run, named by its directory or its [`RUN_FILE`].
 fn read(path: &Path) -> Result<Plan, CommandError> {
     if path.is_dir() {
@@ -55,6 +64,7 @@ fn lay_over(arguments: &PlanArguments, plan: &mut Plan) {
     set(&mut plan.keys, typed.keys);
     set(&mut plan.value_bytes, typed.value_bytes);
     set(&mut plan.seed, typed.seed);
+    set(&mut plan.instance, typed.instance);
     set(&mut plan.rate_share, typed.rate_share);
     set(&mut plan.arrivals, typed.arrivals.map(Into::into));
     set(&mut plan.pacing, typed.pacing.map(Into::into));

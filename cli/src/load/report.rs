@@ -265,6 +265,7 @@ pub(super) fn json(outcome: &Outcome, root: &Root, checks: &Checks) -> Value {
         "version": root.version,
         "state_digest": hex::encode(root.state_digest),
         "checks": checks,
+        "thresholds": run.thresholds,
     });
     without_nulls(json, &["ended_by"])
 }

@@ -12,7 +12,8 @@ use crate::output::{byte_size, grouped};
 use super::label::{Unit, compact};
 use super::pipeline::Pipeline;
 use super::plot::{Line, Look, Plot};
-use super::{control, label::micros};
+use super::{control, label::micros, text};
+use crate::thresholds;
 
 const STYLE: &str = include_str!("style.css");
 
@@ -41,6 +42,7 @@ pub(super) fn page(recorded: &Recorded) -> Markup {
                 main {
                     (head(run))
                     (warnings(run))
+                    (judged(run))
                     (throughput(recorded))
                     (latency_over_time(run))
                     (percentiles(recorded))
@@ -77,6 +79,7 @@ fn head(run: &Run) -> Markup {
             p.note {
                 (date(run.began_unix_ms)) " · " (micros(totals.elapsed_us as f64))
                 " · " (run.machine.processor) " · seed " (run.seed)
+                @if let Some(merged) = text::merged(run) { " · " (merged) }
             }
         }
         dl.tiles {
@@ -107,6 +110,30 @@ fn warnings(run: &Run) -> Markup {
                 ul {
                     @for warning in run.warnings.iter().take(WARNINGS_MAX) { li { (warning) } }
                     @if left_out > 0 { li { (left_out) " more warnings are in run.json" } }
+                }
+            }
+        }
+    }
+}
+
+fn judged(run: &Run) -> Markup {
+    html! {
+        @if !run.thresholds.is_empty() {
+            section {
+                h2 { "Thresholds" }
+                div.scroll {
+                    table {
+                        thead { tr { th { "threshold" } th.number { "measured" } th { "" } } }
+                        tbody {
+                            @for result in &run.thresholds {
+                                tr {
+                                    td { (result.threshold) }
+                                    td.number { (result.measured_text()) }
+                                    td { (thresholds::verdict(result)) }
+                                }
+                            }
+                        }
+                    }
                 }
             }
         }

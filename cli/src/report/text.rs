@@ -7,6 +7,7 @@ use trunkline_load::{Latency, Run};
 use crate::inspect::date;
 use crate::output::{escaped_line, grouped};
 use crate::table::Table;
+use crate::thresholds;
 
 use super::control::{busy_mean, second};
 use super::label::{self, compact, micros};
@@ -23,14 +24,37 @@ pub(super) fn text(run: &Run) -> String {
         stages(run),
         decisions(run),
         warnings(run),
+        judged(run),
     ]
     .concat()
 }
 
+fn judged(run: &Run) -> String {
+    let thresholds = thresholds::text(&run.thresholds);
+    if thresholds.is_empty() {
+        return thresholds;
+    }
+    format!("\n{thresholds}")
+}
+
+/// Returns how many runs were merged, and the time in which all of them ran; nothing of a single run.
+pub(super) fn merged(run: &Run) -> Option<String> {
+    let merged = run.merged.as_ref()?;
+    let [begin, end] =
+        [merged.window.begin_us, merged.window.end_us].map(|at_us| micros(at_us as f64));
+    Some(format!(
+        "{} runs, all of them from {begin} to {end}",
+        merged.parts.len()
+    ))
+}
+
 fn head(run: &Run) -> String {
     let totals = &run.totals;
+    let merged = merged(run).map_or(String::new(), |merged| {
+        format!("  merged        {merged}\n")
+    });
     format!(
-        "{}\n  began         {}\n  version       {} {}\n  machine       {}, {} cores\n  took          {}\n  offered       {} ({}/s)\n  achieved      {} ({}/s)\n  dropped       {}\n  failed        {}\n",
+        "{}\n{merged}  began         {}\n  version       {} {}\n  machine       {}, {} cores\n  took          {}\n  offered       {} ({}/s)\n  achieved      {} ({}/s)\n  dropped       {}\n  failed        {}\n",
         escaped_line(name(run)),
         date(run.began_unix_ms),
         escaped_line(&run.version),

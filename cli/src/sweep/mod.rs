@@ -72,7 +72,7 @@ struct Curve {
 
 pub(crate) fn run(arguments: &SweepArguments) -> Result<Exit, CommandError> {
     check_rates(&arguments.plan)?;
-    let plan = plan::of(&arguments.plan)?;
+    let plan = plan::of_trials(&arguments.plan)?;
     let layers = configuration::layers(&arguments.settings)?;
     let varied = match arguments.vary.is_empty() {
         true => grid::default(),

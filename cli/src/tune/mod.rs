@@ -133,7 +133,7 @@ fn check(layers: &Layers, varied: &[Varied]) -> Result<(), CommandError> {
 
 /// Returns the plan; in a closed loop if it has no rate.
 fn plan_of(arguments: &TuneArguments) -> Result<Plan, CommandError> {
-    let plan = plan::of(&arguments.plan)?;
+    let plan = plan::of_trials(&arguments.plan)?;
     let mode = match plan.rate {
         None => Mode::Closed,
         Some(_) => plan.mode,

@@ -25,8 +25,11 @@ mod inspect;
 mod live_view;
 mod load;
 mod load_runs;
+mod markdown;
 #[cfg(unix)]
 mod member;
+mod merge;
+mod metrics_file;
 #[cfg(unix)]
 mod outputs;
 mod paths;
@@ -35,9 +38,12 @@ mod prove;
 mod report;
 #[cfg(unix)]
 mod signals;
+#[cfg(unix)]
+mod serve;
 mod single_key;
 mod sweep_and_tune;
 #[cfg(unix)]
 mod text_of_others;
+mod thresholds;
 mod vectors;
 mod verify;

@@ -104,6 +104,22 @@ fn cases(workplace: &Workplace) -> Vec<Case> {
             0,
         ),
         ("inspect", on("inspect", &dir), 0, 2),
+        ("report", on("report", &[&out("before")]), 0, 2),
+        (
+            "report a threshold that does not hold",
+            on("report --threshold offered", &[&out("before")]),
+            2,
+            2,
+        ),
+        (
+            "report a threshold that does not hold",
+            on(
+                "report --threshold throughput<0 --markdown -",
+                &[&out("before")],
+            ),
+            4,
+            4,
+        ),
         ("check", on("check", &dir), 0, 0),
         (
             "check nothing",

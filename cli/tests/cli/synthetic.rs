@@ -170,6 +170,7 @@ fn seconds(shape: Shape, series: &Series, random: &mut SmallRng) -> Vec<Second> 
             offered,
             achieved,
             dropped: if second % 17 == 11 { offered / 20 } else { 0 },
+            failed: 0,
             generator_late_us: 30,
             operations,
         }
@@ -284,6 +285,7 @@ fn spans() -> Vec<Span> {
                     begun_us,
                     ended_us,
                     operations: 20_000 + version,
+                    bytes: 100 * (20_000 + version),
                 };
                 begun_us = ended_us + 150;
                 span

@@ -41,6 +41,8 @@ const REPORT: Duration = Duration::from_millis(150);
 pub struct Tally {
     /// Batches that are durable.
     pub batches: u64,
+    /// Those of them that took effect before one that was submitted earlier.
+    pub out_of_order: u64,
     /// Those of them that the target refused.
     pub refused: u64,
     /// Those of the refused that required something of a key that an earlier batch was to write, and that one was refused
@@ -63,6 +65,7 @@ pub struct Tally {
 impl Tally {
     pub(crate) fn add(&mut self, more: Self) {
         self.batches += more.batches;
+        self.out_of_order += more.out_of_order;
         self.refused += more.refused;
         self.refused_in_consequence += more.refused_in_consequence;
         self.failed_writes += more.failed_writes;
@@ -318,7 +321,7 @@ pub(crate) fn run_stage(
     })?;
     let elapsed = context.origin.elapsed();
     let totals = aggregator.finish(&context.recorders)?;
-    let (seconds, log) = aggregator.into_log(began_unix_ms);
+    let (seconds, log) = aggregator.into_log(began_unix_ms)?;
     let ended = context.ended();
     let counts = context.counts.into_inner();
     records.doubts = counts.doubts;

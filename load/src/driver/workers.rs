@@ -37,7 +37,7 @@ impl StageContext<'_> {
     fn read_required(&self, batch: &WriteBatch) -> Result<(), TargetError> {
         let mut tally = Tally::default();
         let read = batch.required().try_for_each(|index| {
-            let value = self.target.read(&records::key(index))?;
+            let value = self.target.read(&self.key(index))?;
             self.count_key(index, value.is_some(), &mut tally);
             Ok(())
         });
@@ -62,7 +62,7 @@ impl StageContext<'_> {
                     ended_ns,
                 };
                 match &written {
-                    Ok(Written::Applied) => recording.ended(*kind, times),
+                    Ok(Written::Applied | Written::OutOfOrder) => recording.ended(*kind, times),
                     Ok(Written::Refused(_)) | Err(_) => recording.failed(times),
                 }
             }
@@ -82,6 +82,10 @@ impl StageContext<'_> {
         };
         match written {
             Ok(Written::Applied) => self.counts.lock().doubts.applied(batch),
+            Ok(Written::OutOfOrder) => {
+                self.counts.lock().doubts.out_of_order(batch);
+                more.out_of_order = 1;
+            }
             Ok(Written::Refused(reason)) => {
                 let follows = self.counts.lock().doubts.refused(batch);
                 more.refused = 1;
@@ -149,11 +153,11 @@ impl StageContext<'_> {
 
     fn read(&self, operation: Operation, tally: &mut Tally) -> Result<(), TargetError> {
         let Operation { kind, index, count } = operation;
-        let key = records::key(index);
+        let key = self.key(index);
         let value = match kind {
             OperationKind::MultiGet => {
                 let indices = index..index + u64::from(count);
-                let keys: Vec<_> = indices.clone().map(records::key).collect();
+                let keys: Vec<_> = indices.clone().map(|index| self.key(index)).collect();
                 let values = self.target.read_many(&keys)?;
                 for (index, value) in indices.zip(values) {
                     self.count_key(index, value.is_some(), tally);
@@ -165,6 +169,10 @@ impl StageContext<'_> {
         };
         self.count_key(index, value.is_some(), tally);
         Ok(())
+    }
+
+    fn key(&self, index: u64) -> [u8; 16] {
+        records::key(self.stage.plan.instance, index)
     }
 
     fn count_key(&self, index: u64, is_there: bool, tally: &mut Tally) {

@@ -128,10 +128,14 @@ impl<'a> Load<'a> {
         Ok(self)
     }
 
-    /// Runs the load to its end.
+    /// Runs the load to its end. Before anything is done, it checks that the operations of the plan's thresholds are in
+    /// the plan. (Those of a trace are not known then.)
     pub fn run(self) -> Result<Outcome, LoadError> {
         if self.record.is_some() && self.replay.is_some() {
             return Err(LoadError::NoReplayAndRecord);
+        }
+        if self.replay.is_none() {
+            self.plan.validate_thresholds()?;
         }
         let mut running = Running::new(&self.plan, self.target, self.observer, self.stop);
         running.fill(&self.plan)?;

@@ -5,11 +5,10 @@ use std::path::Path;
 use super::progress::StageTime;
 use crate::driver::Tally;
 use crate::error::{LoadError, error_chain};
-use crate::files;
-use crate::interval_log::{INTERVAL_LOG_FILE, IntervalLog};
+use crate::interval_log::IntervalLog;
 use crate::records::Records;
 use crate::run::Run;
-use crate::run_files::{RUN_FILE, RunFileError};
+use crate::run_files::RunFileError;
 use crate::warning::Warning;
 
 /// What comes out of a load.
@@ -37,12 +36,7 @@ impl Outcome {
     /// Writes `run.json` and `latency.hlog` into a directory, which is created if missing: both or none. Those of an
     /// older run stay until the new ones are complete, so that there is never one file of each.
     pub fn write_to(&self, directory: &Path) -> Result<(), RunFileError> {
-        let run = self.run.to_json(directory)?;
-        let files = [
-            (INTERVAL_LOG_FILE, self.log.as_bytes()),
-            (RUN_FILE, &run[..]),
-        ];
-        Ok(files::write_all(directory, &files)?)
+        self.run.write_with(&self.log, directory)
     }
 
     pub(super) fn broken_off(mut self, source: LoadError) -> LoadError {

@@ -52,7 +52,7 @@ impl<'a> Running<'a> {
             target,
             observer,
             stop,
-            records: Records::new(plan.seed, plan.value_bytes),
+            records: Records::of_instance(plan.instance, plan.seed, plan.value_bytes),
             tally: Tally::default(),
             stages: Vec::new(),
             observed: Observation::default(),
@@ -225,6 +225,10 @@ impl<'a> Running<'a> {
         if is_interrupted {
             warnings.push(Warning::Interrupted);
         }
+        let thresholds = plan.thresholds.iter();
+        let thresholds = thresholds
+            .map(|threshold| threshold.check(&totals))
+            .collect();
         let run = Run {
             format: RUN_FORMAT,
             name: plan.name.clone(),
@@ -241,6 +245,7 @@ impl<'a> Running<'a> {
             decisions: self.observed.decisions,
             spans: self.observed.spans,
             warnings,
+            thresholds,
             ..Run::default()
         };
         Outcome {

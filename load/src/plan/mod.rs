@@ -15,7 +15,9 @@ use trunkline::core::params::VALUE_BYTES_MAX;
 
 use super::files::{self, FileError};
 use super::operations::{Choice, Distribution, Shares, Workload};
-use super::records::KEYS_MAX;
+use super::records::{INSTANCES_MAX, KEYS_MAX};
+use super::run::OperationKind;
+use super::threshold::{THRESHOLDS_MAX, Threshold, ThresholdMetric};
 
 pub use phases::{Phase, Phases, Shape};
 
@@ -159,6 +161,11 @@ pub struct Plan {
     pub name: String,
     /// Seed of keys, values, operations and arrivals.
     pub seed: u64,
+    /// Number of this generator among several that load one target at once, each with keys of its own: 0 to 999.
+    pub instance: u16,
+    /// What the figures must keep. A run says whether they did.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub thresholds: Vec<Threshold>,
 
     /// Keys that are put before anything is measured: 1 to 2^30.
     pub keys: u64,
@@ -223,6 +230,8 @@ impl Default for Plan {
         Self {
             name: String::new(),
             seed: 1,
+            instance: 0,
+            thresholds: Vec::new(),
             keys: 100_000,
             value_bytes: 100,
             workload: Workload::A,
@@ -271,6 +280,9 @@ impl Plan {
     /// Checks every value by itself and those that depend on each other.
     pub fn validate(&self) -> Result<(), InvalidPlan> {
         within("seed", self.seed, 0..=i64::MAX as u64)?;
+        within("instance", self.instance, 0..=INSTANCES_MAX)?;
+        let thresholds = self.thresholds.len();
+        within("the number of thresholds", thresholds, 0..=THRESHOLDS_MAX)?;
         within("keys", self.keys, 1..=KEYS_MAX)?;
         within("value_bytes", self.value_bytes, 0..=VALUE_BYTES_MAX)?;
         within("hot_keys_share", self.hot_keys_share, 0.0..=1.0)?;
@@ -297,6 +309,69 @@ impl Plan {
         within("ops", self.ops, 0..=1_u64 << 50)?;
         validate_mix("mix", self.mix)?;
         phases::validate(self.shape, &self.phase)
+    }
+
+    /// Checks that the plan has the operations that its thresholds are about. A [`Load`](super::Load) does so before
+    /// anything else.
+    ///
+    /// ```
+    /// let plan = trunkline_load::Plan::from_toml("typed", "workload = \"c\"\nthresholds = [\"update.p99<5ms\"]")?;
+    /// let invalid = plan.validate_thresholds().unwrap_err();
+    /// assert_eq!(invalid.to_string(), "thresholds[0] must be about operations of the plan (read), not update.p99<5ms");
+    /// # Ok::<(), trunkline_load::PlanError>(())
+    /// ```
+    pub fn validate_thresholds(&self) -> Result<(), InvalidPlan> {
+        let kinds = self.kinds();
+        let is_measured = |threshold: &Threshold| match threshold.metric() {
+            ThresholdMetric::GeneratorLate(_) => self.mode == Mode::Open,
+            _ => threshold.kind().is_none_or(|kind| kinds.contains(&kind)),
+        };
+        let unmeasured = self
+            .thresholds
+            .iter()
+            .position(|threshold| !is_measured(threshold));
+        unmeasured.map_or(Ok(()), |index| {
+            let threshold = self.thresholds[index];
+            let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+            let expected = match threshold.kind() {
+                Some(_) => format!("about operations of the plan ({})", names.join(", ")),
+                None => "about what a closed loop measures".to_owned(),
+            };
+            Err(invalid(
+                &format!("thresholds[{index}]"),
+                &expected,
+                threshold,
+            ))
+        })
+    }
+
+    /// Returns the kinds of operation that the plan has at any time.
+    fn kinds(&self) -> Vec<OperationKind> {
+        let mut kinds = OperationKind::ALL.to_vec();
+        kinds.retain(|kind| self.has(|shares| shares.of(*kind) > 0));
+        kinds
+    }
+
+    /// Returns the keys that differ between two plans, without those that say nothing about the load: `name`, `seed`,
+    /// `instance` and `thresholds`.
+    ///
+    /// ```
+    /// use trunkline_load::Plan;
+    /// let faster = Plan { rate: Some(5.0), batch: 7, seed: 9, ..Plan::default() };
+    /// assert_eq!(Plan::default().differing_keys(&faster), ["batch", "rate"]);
+    /// ```
+    pub fn differing_keys(&self, other: &Self) -> Vec<String> {
+        let keys = |plan: &Self| match serde_json::to_value(plan) {
+            Ok(serde_json::Value::Object(keys)) => keys,
+            _ => unreachable!("a plan is a table"),
+        };
+        let (one, other) = (keys(self), keys(other));
+        let mut differing: Vec<String> = one.keys().chain(other.keys()).cloned().collect();
+        differing.sort();
+        differing.dedup();
+        let ignored = ["name", "seed", "instance", "thresholds"];
+        differing.retain(|key| !ignored.contains(&key.as_str()) && one.get(key) != other.get(key));
+        differing
     }
 
     /// Returns how many threads read. If the plan does not say, these are `concurrency` (1,024 at most) in a closed

@@ -1,4 +1,5 @@
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use trunkline_load::{
@@ -431,4 +432,59 @@ fn a_fill_that_is_refused_ends_the_load() {
     let error = Load::new(&plan, &table).unwrap().run().unwrap_err();
     let says = "the keys could not be put: a batch was refused: another value";
     assert_eq!(error.to_string(), says);
+}
+
+/// Holds a batch back until the next one took effect, or until it is waited for.
+#[derive(Clone, Default)]
+struct Swapping {
+    table: Arc<Table>,
+    held: Arc<Mutex<Option<WriteBatch>>>,
+}
+
+impl Target for Swapping {
+    fn submit(&self, batch: &WriteBatch) -> Result<Pending, TargetError> {
+        let mut held = self.held.lock().unwrap();
+        let Some(earlier) = held.take() else {
+            *held = Some(batch.clone());
+            let target = self.clone();
+            return Ok(Box::new(move || {
+                let own = target.held.lock().unwrap().take();
+                own.map_or(Ok(Written::Applied), |own| target.table.submit(&own)?())
+            }));
+        };
+        self.table.submit(batch)?()?;
+        self.table.submit(&earlier)?()?;
+        Ok(Box::new(|| Ok(Written::OutOfOrder)))
+    }
+
+    fn read(&self, key: &[u8]) -> Result<Option<Bytes>, TargetError> {
+        self.table.read(key)
+    }
+}
+
+#[test]
+fn of_batches_that_took_effect_out_of_order_nothing_is_certain_until_their_keys_are_written_again()
+{
+    let target = Swapping::default();
+    let plan = Plan {
+        keys: 40,
+        workload: Workload::Write,
+        batch: 10,
+        ..small()
+    };
+    let outcome = Load::new(&plan, &target).unwrap().run().unwrap();
+    let totals = &outcome.run.totals;
+    assert_eq!(
+        (totals.achieved + totals.dropped, totals.failed),
+        (2_000, 0)
+    );
+    assert!(outcome.tally.out_of_order > 0);
+    for index in (0..40).filter(|index| outcome.records.is_certain(*index)) {
+        let held = target.read(&outcome.records.key(index)).unwrap();
+        assert_eq!(
+            held.map(Vec::from),
+            outcome.records.value(index),
+            "key {index}"
+        );
+    }
 }

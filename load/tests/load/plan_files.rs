@@ -13,6 +13,8 @@ fn full() -> Plan {
     Plan {
         name: default.name,
         seed: default.seed,
+        instance: default.instance,
+        thresholds: vec!["update.p99<50ms".parse().unwrap()],
         keys: default.keys,
         value_bytes: default.value_bytes,
         workload: default.workload,

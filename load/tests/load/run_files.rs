@@ -44,14 +44,14 @@ fn what_is_no_run_is_refused_with_its_reason() {
     let path = directory.path().join(RUN_FILE);
     let read = || Run::read_from(directory.path()).unwrap_err();
     assert!(matches!(read(), RunFileError::File(FileError::Io { .. })));
-    for found in [2, 99] {
+    for found in [2, 3, 99] {
         fs::write(&path, format!("{{\"format\": {found}, \"new\": 1}}")).unwrap();
         let error = read();
         assert!(matches!(error, RunFileError::Format { found: seen, .. } if seen == found));
         let text = error.to_string();
         assert!(text.contains(&format!("has format {found}")), "{text}");
     }
-    for text in ["", "[]", "{}", "{\"format\": 3}", "{\"format\": -1}"] {
+    for text in ["", "[]", "{}", "{\"format\": 4}", "{\"format\": -1}"] {
         fs::write(&path, text).unwrap();
         assert!(matches!(read(), RunFileError::Form { .. }), "{text}");
     }

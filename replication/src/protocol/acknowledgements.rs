@@ -55,6 +55,11 @@ impl Acknowledgements {
         }
     }
 
+    /// Returns the last version that a replica has synced, or 0.
+    pub fn synced(&self, name: &str) -> u64 {
+        self.versions.get(name).copied().unwrap_or(0)
+    }
+
     /// Returns the last version that the carrier keeps.
     pub fn replicated(&self) -> u64 {
         self.replicated

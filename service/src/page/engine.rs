@@ -7,6 +7,7 @@ use super::live::Live;
 use super::observation::{About, Member, MemoryOwner, Observation, Position, Status};
 use crate::api::Api;
 use crate::backend::Backend;
+use crate::observe::figures::Observed;
 
 impl Live {
     /// Creates the stream of the service's own engine or replica.
@@ -29,13 +30,14 @@ fn unix_ms() -> u64 {
 fn observe(api: &Api, position: &Position) -> Observation {
     let backend = &api.backend;
     let status = status(api);
+    let (spans, spans_end) = backend.spans_from(position.span);
     Observation {
         members: members(backend, status.synced_version),
         memory: memory(backend),
         windows: backend.windows_since(position.window),
         decisions: backend.decisions_since(position.decision),
-        // Stages add their spans in no order. The page knows which it has.
-        spans: backend.spans_since(position.ended_us),
+        spans,
+        spans_end,
         status,
     }
 }

@@ -51,7 +51,7 @@ impl Live {
     /// let about = About { began_unix_ms: 0, title: "a run".to_owned(), has_proofs: false };
     /// let places = Arc::new(tokio::sync::Semaphore::new(8));
     /// let live = Live::new(about, places, |position| Observation::default());
-    /// let router = page::routes(Arc::new(live));
+    /// let router = page::routes(Arc::new(live), |route| route);
     /// # drop(router);
     /// ```
     pub fn new(

@@ -10,7 +10,7 @@ mod observation;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 
 pub use files::is_public;
 pub use live::Live;
@@ -19,10 +19,13 @@ pub use observation::{About, DecisionLine, Member, MemoryOwner, Observation, Pos
 /// The path of the stream of what the page shows.
 pub const LIVE_PATH: &str = "/v1/live";
 
-/// Returns the routes of the page: its files, and the stream at [`LIVE_PATH`].
-pub fn routes(live: Arc<Live>) -> Router {
+/// Returns the routes of the page: its files, and the stream at [`LIVE_PATH`], which `protect` puts behind a scope.
+pub fn routes(
+    live: Arc<Live>,
+    protect: impl FnOnce(MethodRouter<Arc<Live>>) -> MethodRouter<Arc<Live>>,
+) -> Router {
     let stream = Router::new()
-        .route(LIVE_PATH, get(live::stream))
+        .route(LIVE_PATH, protect(get(live::stream)))
         .with_state(live);
     files::routes().merge(stream)
 }

@@ -29,9 +29,9 @@ pub struct About {
 ///
 /// ```
 /// use trunkline_service::page::Position;
-/// let position = Position { began_unix_ms: 7, window: 3, decision: 2, ended_us: 9_000 };
-/// assert_eq!(position.to_string(), "7-3-2-9000");
-/// assert_eq!("7-3-2-9000".parse(), Ok(position));
+/// let position = Position { began_unix_ms: 7, window: 3, decision: 2, span: 90 };
+/// assert_eq!(position.to_string(), "7-3-2-90");
+/// assert_eq!("7-3-2-90".parse(), Ok(position));
 /// assert!("7-3-2".parse::<Position>().is_err());
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,8 +42,8 @@ pub struct Position {
     pub window: u64,
     /// Number of the last decision.
     pub decision: u64,
-    /// End of the last span, microseconds since the engine was opened.
-    pub ended_us: u64,
+    /// Place behind the last span.
+    pub span: u64,
 }
 
 impl fmt::Display for Position {
@@ -52,9 +52,9 @@ impl fmt::Display for Position {
             began_unix_ms,
             window,
             decision,
-            ended_us,
+            span,
         } = self;
-        write!(formatter, "{began_unix_ms}-{window}-{decision}-{ended_us}")
+        write!(formatter, "{began_unix_ms}-{window}-{decision}-{span}")
     }
 }
 
@@ -69,11 +69,11 @@ impl FromStr for Position {
     fn from_str(text: &str) -> Result<Self, ParsePositionError> {
         let numbers: Result<Vec<u64>, _> = text.splitn(5, '-').map(str::parse).collect();
         match numbers.as_deref() {
-            Ok(&[began_unix_ms, window, decision, ended_us]) => Ok(Self {
+            Ok(&[began_unix_ms, window, decision, span]) => Ok(Self {
                 began_unix_ms,
                 window,
                 decision,
-                ended_us,
+                span,
             }),
             _ => Err(ParsePositionError),
         }
@@ -186,6 +186,8 @@ pub struct Observation {
     pub decisions: Vec<Decision>,
     /// Spans, oldest first.
     pub spans: Vec<Span>,
+    /// Place behind the last span.
+    pub spans_end: u64,
     /// Who follows, or is followed.
     pub members: Vec<Member>,
     /// The memory of the process, by owner.
@@ -216,8 +218,7 @@ impl Observation {
         position.window = last(position.window, self.windows.last().map(|last| last.number));
         let decided = self.decisions.last().map(|last| last.number);
         position.decision = last(position.decision, decided);
-        let ended = self.spans.iter().map(|span| span.ended_us).max();
-        position.ended_us = last(position.ended_us, ended);
+        position.span = position.span.max(self.spans_end);
         let step = Step {
             decisions: self.decisions.iter().map(DecisionLine::of).collect(),
             status: self.status,
@@ -265,7 +266,7 @@ mod tests {
             began_unix_ms: 1,
             window: 5,
             decision: 6,
-            ended_us: 7,
+            span: 7,
         };
         let before = position;
         let (_, has_more) = Observation::default().step(&mut position);

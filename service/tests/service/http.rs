@@ -169,6 +169,20 @@ async fn the_feed_has_a_line_for_each_version() {
 }
 
 #[tokio::test]
+async fn a_feed_ends_when_the_service_stops() {
+    let service = Service::start().await;
+    let request = Request::builder()
+        .uri("/v1/feed")
+        .body(Body::empty())
+        .unwrap();
+    let response = service.router.clone().oneshot(request).await.unwrap();
+    service.api.drain();
+    let lines = response.into_body().collect().await.unwrap().to_bytes();
+    let last: serde_json::Value = serde_json::from_slice(&lines).unwrap();
+    assert_eq!(last["code"], "draining");
+}
+
+#[tokio::test]
 async fn a_bad_request_has_a_stable_code_and_changes_nothing() {
     let service = Service::start().await;
     let cases = [
