@@ -2,7 +2,7 @@
 
 import { Connection } from "./connection.js";
 import { byId, element, setText } from "./elements.js";
-import { duration, grouped, visible } from "./format.js";
+import { grouped, micros, visible } from "./format.js";
 import { History } from "./history.js";
 import { logOut, setUpLogin } from "./login.js";
 import { createPlots } from "./plots.js";
@@ -61,13 +61,13 @@ function showAlerts() {
 
 const STATES = { connecting: "Connecting", connected: "Connected", lost: "Not connected", login: "Logged out" };
 
-function showState(state) {
+function showState(state, message = "") {
   byId("connection").dataset.state = state;
   const keeps = state === "lost" && history.points.length > 0 ? ". What is shown is what it had last" : "";
   // While it tries again and again, only the first change is told.
   if (!(state === "connecting" && history.about !== null)) setText(byId("connection-text"), STATES[state] + keeps);
   byId("reconnect").hidden = state !== "lost";
-  showLogin(state === "login");
+  showLogin(state === "login", message);
   if (state === "connected") byId("logout").hidden = localStorage.getItem(LOGGED_IN) === null;
   countDown();
 }
@@ -77,7 +77,8 @@ function countDown() {
   setText(byId("countdown"), left > 0 ? `trying again in ${Math.ceil(left / 1000)} s` : "");
 }
 
-function showLogin(isShown) {
+function showLogin(isShown, message) {
+  if (isShown) setText(byId("login-error"), message);
   if (isShown === isAskedForLogin) return;
   isAskedForLogin = isShown;
   byId("login").hidden = !isShown;
@@ -107,14 +108,18 @@ function draw() {
   requestAnimationFrame(() => {
     isWaitingToDraw = false;
     showAlerts();
+    showRole();
     if (!isPaused && !isAskedForLogin && history.status !== null && view() === "live") drawLive();
   });
 }
 
-function drawLive() {
-  const role = history.status.role;
+function showRole() {
+  const role = history.status?.role ?? null;
   byId("role").hidden = role === null;
   setText(byId("role"), role ?? "");
+}
+
+function drawLive() {
   byId("tiles").replaceChildren(...tiles(history));
   const span = Number(document.querySelector('input[name="span"]:checked').value);
   plots.forEach((plot) => plot.update(span));
@@ -136,7 +141,7 @@ function drawPipeline() {
   byId("pipeline").replaceChildren(drawTimeline(shown, width));
   const versions = new Set(shown.spans.map(({ version }) => version)).size;
   const share = Math.round(100 * overlap(shown));
-  setText(byId("pipeline-note"), `${grouped(versions)} versions in ${duration((shown.end - shown.begin) / 1e3)}; two stages or more worked in ${share} % of the time.`);
+  setText(byId("pipeline-note"), `${grouped(versions)} versions in ${micros(shown.end - shown.begin)}; two stages or more worked in ${share} % of the time.`);
   if (byId("pipeline-data").open) byId("pipeline-data").lastElementChild.replaceChildren(timelineTable(shown));
 }
 

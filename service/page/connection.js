@@ -79,19 +79,21 @@ export class Connection {
     this.#retryAt = Date.now() + pause;
     this.#timer = setTimeout(() => this.open(), pause);
     this.#on.state("lost");
-    if (await needsLogin()) {
+    const refusal = await refused();
+    if (refusal !== null && this.#retryAt > 0) {
       this.#close();
-      this.#on.state("login");
+      this.#on.state("login", refusal);
     }
   }
 }
 
-/** Returns whether the service answers, and wants to know who asks. */
-async function needsLogin() {
+/** Returns what to tell if the service wants to know who asks, or lets others in alone; null otherwise. */
+async function refused() {
   try {
     const response = await fetch("/v1/status", { cache: "no-store" });
-    return response.status === 401;
+    if (response.status === 401) return "";
+    return response.status === 403 ? (await response.json()).message : null;
   } catch {
-    return false;
+    return null;
   }
 }

@@ -62,6 +62,7 @@ const PLOTS = [
     text: compact,
     marks: changes("workers."),
     fromZero: true,
+    incrs: [1, 2, 5, 10, 20, 50, 100],
     series: [
       { name: "tree", of: figure("tree_parallelism"), colour: "c1", steps: true },
       { name: "hash", of: figure("hash_parallelism"), colour: "c2", steps: true, dash: true },
@@ -73,7 +74,7 @@ const PLOTS = [
     title: "Memory by owner",
     text: bytes,
     fromZero: true,
-    powersOf: 1024,
+    incrs: binarySteps(),
     marks: changes("cache."),
     // The highest first: each area covers those behind it.
     series: [
@@ -87,7 +88,7 @@ const PLOTS = [
 /** Creates all plots in a node. */
 export function createPlots(node, history) {
   const plots = PLOTS.map((description) => new Plot(description, history));
-  node.append(...plots.map((plot) => plot.node));
+  node.prepend(...plots.map((plot) => plot.node));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plots.forEach((plot) => plot.rebuild()));
   return plots;
 }
@@ -176,7 +177,7 @@ class Plot {
   }
 
   #options() {
-    const { series, text, isLogarithmic, fromZero, powersOf } = this.#description;
+    const { series, text, isLogarithmic, fromZero, incrs } = this.#description;
     const style = getComputedStyle(document.documentElement);
     const colour = (name) => style.getPropertyValue(`--${name}`);
     const axis = { stroke: colour("soft"), font: "11px system-ui, sans-serif", grid: { stroke: colour("rule"), width: 1 }, ticks: { show: false } };
@@ -200,9 +201,9 @@ class Plot {
         y: isLogarithmic ? { distr: 3, log: 10 } : { range: (_, least, most) => (fromZero ? upTo(0, most) : upTo(least, most)) },
       },
       axes: [
-        { ...axis, values: (_, seconds) => seconds.map((second) => clock(second * 1e3)), space: 76 },
+        { ...axis, size: 26, values: (_, seconds) => seconds.map((second) => clock(second * 1e3)), space: 76 },
         { ...axis, size: 58, space: 30, values: (_, values) => values.map((value) => (value === null ? "" : text(value))),
-          ...(powersOf ? { incrs: steps(powersOf) } : {}) },
+          ...(incrs ? { incrs } : {}) },
       ],
       series: [{}, ...lines],
       hooks: { draw: [(plot) => this.#drawMarks(plot, colour)], setCursor: [(plot) => this.#showValues(plot.cursor.idx)] },
@@ -244,7 +245,7 @@ class Plot {
 }
 
 // Round multiples of powers of 1024.
-function steps(base) {
-  const sizes = [0, 1, 2, 3, 4].map((power) => base ** power);
+function binarySteps() {
+  const sizes = [0, 1, 2, 3, 4].map((power) => 1024 ** power);
   return sizes.flatMap((size) => [1, 2, 5, 10, 20, 50, 100, 200, 500].map((times) => times * size));
 }

@@ -28,32 +28,30 @@ function load(percent) {
 
 export function stageTable(window) {
   const rows = STAGES.map((stage, at) => {
-    const { busy_us: busy, served, queue_wait_us: wait } = window.stages[at];
+    const { busy_us: busy, queue_wait_us: wait } = window.stages[at];
     const percent = (100 * busy) / Math.max(window.length_us, 1);
-    return [stage, `${Math.round(percent)} %`, load(percent), grouped(served), micros(wait.p99)];
+    return [stage, `${Math.round(percent)} %`, load(percent), micros(wait.p99)];
   });
-  return table("Stages in the last window", ["stage", ["busy", true], "", ["served", true], ["queued, p99", true]], rows);
+  return table("Stages in the last window", ["stage", ["busy", true], "", ["queued, p99", true]], rows);
 }
 
 const KINDS = { carrier: "the carrier's servers", replica: "replica", primary: "the primary", cursor: "reads the feed" };
 
 export function memberTable(members) {
   const rows = members.map(({ name, kind, version, lag_versions: lag, silence_ms: silence }) => [
-    visible(name),
-    KINDS[kind] ?? kind,
+    element("span", {}, visible(name), element("span", { class: "under" }, KINDS[kind] ?? kind)),
     grouped(version),
     grouped(lag),
     silence === null ? "–" : `${duration(silence)} ago`,
   ]);
-  return table("Replicas and followers", ["name", "is", ["version", true], ["behind", true], ["heard", true]], rows);
+  return table("Replicas and followers", ["name", ["version", true], ["behind", true], ["heard", true]], rows);
 }
 
 export function decisionTable(decisions) {
   const rows = decisions.toReversed().map((decision) => [
     element("span", { class: "mark" }, String(decision.number)),
     clock(decision.at * 1e3),
-    visible(decision.change),
-    visible(decision.evidence === null ? decision.reason : `${decision.reason}; ${decision.evidence}`),
+    element("span", {}, visible(decision.change), element("span", { class: "under" }, visible(decision.evidence === null ? decision.reason : `${decision.reason}; ${decision.evidence}`))),
   ]);
-  return table("Decisions, newest first", ["no.", "time", "change", "reason"], rows);
+  return table("Decisions, newest first", ["no.", "time", "change and reason"], rows);
 }

@@ -23,7 +23,7 @@ class Verifier {
     this.#status = status;
     this.#login = login;
     node.append(element("h1", { class: "hidden" }, "Verify"),
-      element("div", { class: "columns" }, element("div", {}, lookUpCard(), element("div", { id: "result" })), element("div", {}, pinCard(), newPinCard())));
+      element("div", { class: "columns" }, element("div", {}, lookUpCard(), element("div", { id: "result" }, steps())), element("div", {}, pinCard(), newPinCard())));
     byId("look-up-form").addEventListener("submit", (event) => this.#act(event, () => this.#lookUp()));
     byId("pin-form").addEventListener("submit", (event) => this.#pinPasted(event));
     byId("pin-newest").addEventListener("click", (event) => this.#act(event, () => this.#pinNewest()));
@@ -339,6 +339,15 @@ function lookUpCard() {
         element("button", { class: "primary", id: "look-up" }, "Look up and verify"))));
 }
 
+function steps() {
+  return element("section", { class: "card", "aria-labelledby": "steps-heading" },
+    element("h2", { id: "steps-heading" }, "How it works"),
+    element("ol", { class: "steps" },
+      element("li", {}, "Pin a root that you trust: from an auditor, a colleague, another replica, a backup. Or take the one that this service shows, which proves less."),
+      element("li", {}, "Look a key up. The service sends a proof of its value, or that it has none."),
+      element("li", {}, "This page computes the root from the proof, and compares it with yours. It says what was shown, and what that rests on.")));
+}
+
 function pinCard() {
   return element("section", { class: "card", "aria-labelledby": "pins-heading" },
     element("h2", { id: "pins-heading" }, "Pinned roots"),
@@ -356,8 +365,9 @@ function newPinCard() {
       field("pin-root", "Root", element("textarea", { id: "pin-root", rows: 3, spellcheck: "false", autocomplete: "off" }), "A commit id, state digest or KZG root in hex, or a root as JSON, from a source other than this service."),
       field("pin-kind", "It is a", element("select", { id: "pin-kind" }, option("commit_id"), option("state_digest"), option("kzg_root"))),
       field("pin-tree", "Tree id", element("input", { id: "pin-tree", class: "mono", spellcheck: "false", autocomplete: "off" }), "Needed with a state digest or a KZG root."),
-      field("pin-version", "Version", element("input", { id: "pin-version", inputmode: "numeric", autocomplete: "off" }), "If you know it. It is not trusted: it says what to ask for."),
-      field("pin-label", "Label", element("input", { id: "pin-label", maxlength: "80", autocomplete: "off" })),
+      element("div", { class: "pair" },
+        field("pin-version", "Version", element("input", { id: "pin-version", inputmode: "numeric", autocomplete: "off" }), "If you know it. It is not trusted: it says what to ask for."),
+        field("pin-label", "Label", element("input", { id: "pin-label", maxlength: "80", autocomplete: "off" }), "For you: where the root is from.")),
       element("p", { id: "pin-error", class: "error", role: "alert" }),
       element("div", { class: "row" }, element("button", {}, "Pin"))));
 }

@@ -19,6 +19,8 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::observation::{About, Observation, Position};
 use crate::error::{Code, ServiceError};
+use crate::observe::held::Held;
+use crate::observe::table::{self, Stream as StreamKind};
 
 /// Time between two events. Each is a sign of life.
 const TICK: Duration = Duration::from_millis(500);
@@ -119,6 +121,7 @@ struct Client {
     phase: Phase,
     ticks: Interval,
     _place: OwnedSemaphorePermit,
+    _counted: Held,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -143,6 +146,7 @@ fn events(
         phase: Phase::Hello,
         ticks,
         _place: place,
+        _counted: Held::add(table::streams(StreamKind::Live), 1),
     };
     unfold(client, |mut client| async move {
         let event = client.next().await?;
