@@ -8,13 +8,14 @@ import { logOut, setUpLogin } from "./login.js";
 import { createPlots } from "./plots.js";
 import { decisionTable, memberTable, stageTable, tiles } from "./tables.js";
 import { drawTimeline, lastVersions, overlap, timelineTable } from "./timeline.js";
-import { setUpVerifier } from "./verify.js";
+import { Verifier } from "./verify.js";
 
 const LOGGED_IN = "trunkline.logged-in";
 const VIEWS = ["live", "verify"];
 
 const history = new History();
 const plots = createPlots(byId("plots"), history);
+const verifier = new Verifier(byId("verify-view"), { status: () => history.status, login: () => showState("login") });
 let isPaused = false;
 let isWaitingToDraw = false;
 let isAskedForLogin = false;
@@ -31,6 +32,7 @@ const connection = new Connection({
     const before = history.status?.tree_id;
     history.add(step);
     const { tree_id: tree, failure, is_draining: isDraining } = step.status;
+    if (before !== tree) verifier.showPins();
     if (before !== undefined && before !== tree) alerts.tree = "The service has another tree than before. Pinned roots of the other tree do not fit it.";
     alerts.failure = failure === null ? null : `The engine has stopped: ${failure}. Reads may work; open it again.`;
     alerts.draining = isDraining ? "The service is stopping." : null;
@@ -167,6 +169,5 @@ setUpLogin(() => {
   localStorage.setItem(LOGGED_IN, "1");
   connection.open();
 });
-setUpVerifier(byId("verify-view"), { status: () => history.status, login: () => showState("login") });
 showView();
 connection.open();

@@ -8,18 +8,14 @@ import { fromHex, toHex } from "./verifier.js";
 
 const SHOWN_BYTES_MAX = 65_536;
 
-/** Sets up the view. `status` returns what the service says of itself, `login` asks for a token. */
-export function setUpVerifier(node, { status, login }) {
-  new Verifier(node, status, login);
-}
-
-class Verifier {
+/** The view. `status` returns what the service says of itself, `login` asks for a token. */
+export class Verifier {
   #pins = loadPins();
   #chosen = null;
   #status;
   #login;
 
-  constructor(node, status, login) {
+  constructor(node, { status, login }) {
     this.#status = status;
     this.#login = login;
     node.append(element("h1", { class: "hidden" }, "Verify"),
@@ -28,7 +24,7 @@ class Verifier {
     byId("pin-form").addEventListener("submit", (event) => this.#pinPasted(event));
     byId("pin-newest").addEventListener("click", (event) => this.#act(event, () => this.#pinNewest()));
     this.#chosen = this.#pins[0]?.id ?? null;
-    this.#showPins();
+    this.showPins();
   }
 
   // Runs what waits for the service, with the buttons off meanwhile.
@@ -57,7 +53,7 @@ class Verifier {
   #keep(pins, chosen) {
     this.#pins = pins;
     this.#chosen = chosen;
-    this.#showPins();
+    this.showPins();
     savePins(pins);
   }
 
@@ -108,7 +104,7 @@ class Verifier {
       moved: `It was taken from this service on ${date(pin.pinned_unix_ms)}, with a proof that its history continues that of “${pin.from}”. What was written since then is what the service says.`,
     };
     return [
-      `The pinned root “${pin.label}”: ${KINDS[pin.kind]} ${shortHex(pin.hex)}. ${from[pin.origin] ?? ""}`,
+      `The pinned root “${pin.label}” (${KINDS[pin.kind]} ${shortHex(pin.hex)}). ${from[pin.origin] ?? ""}`,
       "This page and its verifier, which came from this service. One that lies could send a page that lies: trunkline verify, or the packages for JavaScript and Python, check the same proof without it.",
     ];
   }
@@ -179,7 +175,8 @@ class Verifier {
     }
   }
 
-  #showPins() {
+  /** Shows the pins. Those of another tree than the service has say so. */
+  showPins() {
     const tree = this.#status()?.tree_id ?? null;
     const entries = this.#pins.map((pin) => this.#pinEntry(pin, tree));
     byId("pins").replaceChildren(...entries);

@@ -2,13 +2,14 @@
 
 import { strict as assert } from "node:assert";
 import { execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
+import { toHex, valueHash } from "../verifier.js";
 
 const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
 const TARGET = process.env.CARGO_TARGET_DIR ?? path("../../../target");
@@ -56,18 +57,29 @@ export class Service {
   #directory = mkdtempSync(join(tmpdir(), "trunkline-page-"));
   #process = null;
   #load = null;
+  #tokens = [];
+  #headers = {};
 
-  static async start() {
+  /** Starts one. With a token, everything needs it, and the page a login. */
+  static async start({ token } = {}) {
     assert.ok(existsSync(SERVER), `${SERVER} is missing: cargo build -p trunkline-service --example serve`);
     const service = new Service();
+    if (token !== undefined) service.#takeOnly(token);
     service.port = await freePort();
     service.origin = `http://127.0.0.1:${service.port}`;
     await service.begin();
     return service;
   }
 
+  #takeOnly(token) {
+    const hash = toHex(valueHash(new TextEncoder().encode(token))); // Tokens are stored as their BLAKE3 hash.
+    this.#tokens = [`${this.#directory}.toml`];
+    writeFileSync(this.#tokens[0], `[[token]]\nname = "page"\nhash = "${hash}"\nscopes = ["read", "write"]\n`, { mode: 0o600 });
+    this.#headers = { authorization: `Bearer ${token}` };
+  }
+
   async begin() {
-    this.#process = spawn(SERVER, [this.#directory, String(this.port)], { stdio: ["ignore", "pipe", "inherit"] });
+    this.#process = spawn(SERVER, [this.#directory, String(this.port), ...this.#tokens], { stdio: ["ignore", "pipe", "inherit"] });
     const lines = createInterface({ input: this.#process.stdout });
     await new Promise((resolve, reject) => {
       lines.once("line", resolve);
@@ -84,11 +96,11 @@ export class Service {
 
   async end() {
     await this.kill();
-    rmSync(this.#directory, { recursive: true, force: true });
+    for (const each of [this.#directory, ...this.#tokens]) rmSync(each, { recursive: true, force: true });
   }
 
   async submit(operations) {
-    const headers = { "content-type": "application/json" };
+    const headers = { "content-type": "application/json", ...this.#headers };
     const response = await fetch(`${this.origin}/v1/submit`, { method: "POST", headers, body: JSON.stringify({ operations }) });
     assert.equal(response.status, 200);
     return response.json();
