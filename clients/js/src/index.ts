@@ -23,6 +23,7 @@ export {
   type Rule,
   type SignatureRule,
 } from "./error.js";
+export { valueHash } from "./hash.js";
 export type { Trusted, TrustedCommitId, TrustedKzgRoot, TrustedRoot, TrustedStateDigest } from "./trusted.js";
 export { treeId, type CollisionPolicy, type TreeParams } from "./params.js";
 export { commitId, decodeRecord, encodeRecord, type CommitRecord } from "./record.js";
