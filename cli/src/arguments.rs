@@ -31,6 +31,7 @@ use crate::serve::ServeArguments;
 use crate::show::ProofCommand;
 use crate::single::{DeleteArguments, GetArguments, PutArguments};
 use crate::sweep::SweepArguments;
+use crate::token::TokenArguments;
 use crate::tune::TuneArguments;
 use crate::verify::VerifyArguments;
 
@@ -68,6 +69,8 @@ pub(crate) enum Command {
     Restore(RestoreArguments),
     /// Serve a state over gRPC and HTTP, alone or as a member of a replicated tree.
     Serve(ServeArguments),
+    /// Make a bearer token for callers of a service, and print it once.
+    Token(TokenArguments),
     /// Make a key that a member of a replicated tree signs with, and print its public half.
     Keygen(KeygenArguments),
     /// Store the records of a file, as `import` does, and publish every version over NATS.
