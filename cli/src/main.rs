@@ -55,6 +55,7 @@ mod sweep;
 mod table;
 mod temporary;
 mod thresholds;
+mod token;
 mod trial;
 mod tui;
 mod tune;
