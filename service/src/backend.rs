@@ -6,8 +6,8 @@ use trunkline::core::evidence::Evidence;
 use trunkline::core::params::TreeParams;
 use trunkline::decisions::{Decision, Window};
 use trunkline::{
-    Config, Engine, EngineFailure, EvidenceError, Feed, MetricsSnapshot, ReloadError, Replica,
-    Snapshot, SnapshotError, Span, WaitError,
+    Config, Engine, EngineFailure, EvidenceError, Feed, FeedCursor, MetricsSnapshot, ReloadError,
+    Replica, Snapshot, SnapshotError, Span, WaitError,
 };
 use trunkline_replication::{Following, Primary};
 
@@ -169,6 +169,11 @@ impl Backend {
     /// Returns the spans of the stages that ended at a time or later.
     pub fn spans_since(&self, ended_us: u64) -> Vec<Span> {
         either!(self, reader => reader.spans_since(ended_us))
+    }
+
+    /// Returns the places of those who read the feed and hold back the log.
+    pub fn cursors(&self) -> Vec<FeedCursor> {
+        either!(self, reader => reader.cursors())
     }
 
     /// Returns the reason why it stopped, if it did.

@@ -2,7 +2,7 @@
 //!
 //! A request passes `listen` (sockets, TLS, limits of connections), `auth` (who asks, and may they), `router` (admission
 //! and deadline), `http` or `grpc` (its form) and `api` (the handlers), which call the engine or replica of `backend`.
-//! [`Server`] puts them together.
+//! `page` is what a browser shows. [`Server`] puts them together.
 
 #![forbid(unsafe_code)]
 
@@ -15,6 +15,7 @@ mod grpc;
 mod http;
 pub mod listen;
 pub mod observe;
+pub mod page;
 mod peer;
 pub mod proto;
 mod router;

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use tokio::time::timeout_at;
 
 use crate::api::{Api, Call};
-use crate::auth::{self, Authenticator};
+use crate::auth::{self, Authenticator, Scope, require};
 use crate::error::{Code, ServiceError};
 use crate::observe::request::observe;
+use crate::page::{self, Live};
 use crate::{grpc, http};
 
 /// The paths of submissions.
@@ -23,12 +24,25 @@ const HEALTH: [&str; 4] = ["/live", "/ready", "/metrics", "/grpc.health.v1.Healt
 
 /// Returns the router of all requests. Each needs a [`Peer`](crate::Peer) as an extension, which the listeners add.
 pub fn router(api: Arc<Api>, authenticator: &Arc<Authenticator>) -> Router {
+    let live = Arc::new(Live::of_service(api.clone()));
+    let page = page::routes(live, |route| require(Scope::Read, route));
     let admitted = http::routes(api.clone())
         .merge(grpc::routes(api.clone()))
+        .merge(page)
         .merge(auth::login_routes(authenticator))
         .fallback(unknown)
         .layer(from_fn_with_state(api, admit));
-    auth::protect(admitted, authenticator, |_, _| false).layer(from_fn(observe))
+    auth::protect(admitted, authenticator, page::is_public)
+        .layer(from_fn(observe))
+        .layer(map_response(never_guess))
+}
+
+/// Forbids browsers to take the value of a key for a script or a page.
+async fn never_guess(mut response: Response) -> Response {
+    let name = header::X_CONTENT_TYPE_OPTIONS;
+    let headers = response.headers_mut();
+    headers.insert(name, HeaderValue::from_static("nosniff"));
+    response
 }
 
 /// Decides from the head of a request whether it is served, and holds it to its deadline.

@@ -10,6 +10,7 @@ mod arguments;
 mod audit;
 mod backup;
 mod check;
+mod ci_example;
 mod compare;
 mod configuration;
 mod directories;

@@ -33,6 +33,12 @@ impl Acknowledgements {
         self.versions.keys().map(String::as_str)
     }
 
+    /// Returns each replica with the last version that it is known to have synced, or 0.
+    pub fn versions(&self) -> impl Iterator<Item = (&str, u64)> {
+        let versions = self.versions.iter();
+        versions.map(|(name, version)| (name.as_str(), *version))
+    }
+
     /// Notes that the carrier keeps all versions up to one.
     pub fn replicated_to(&mut self, version: u64) {
         self.replicated = self.replicated.max(version);

@@ -33,7 +33,7 @@ pub struct Api {
     pub(crate) config: ServerConfig,
     pub(crate) admission: Arc<Admission>,
     blocking: Arc<Semaphore>,
-    streams: Arc<Semaphore>,
+    pub(crate) streams: Arc<Semaphore>,
     draining: watch::Sender<bool>,
     reload: Reload,
 }
