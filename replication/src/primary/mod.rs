@@ -228,6 +228,15 @@ impl Primary {
         self.progress.borrow().reached(level)
     }
 
+    /// Returns the names of the other members, each with the last version that it has reported as synced, or 0.
+    pub fn followers(&self) -> Vec<(String, u64)> {
+        let progress = self.progress.borrow();
+        let versions = progress.acknowledgements.versions();
+        versions
+            .map(|(name, version)| (name.to_owned(), version))
+            .collect()
+    }
+
     /// Returns why it publishes no more, if so.
     pub fn failure(&self) -> Option<PrimaryFailure> {
         self.progress.borrow().failure.clone()
