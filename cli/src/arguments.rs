@@ -31,6 +31,7 @@ use crate::serve::ServeArguments;
 use crate::show::ProofCommand;
 use crate::single::{DeleteArguments, GetArguments, PutArguments};
 use crate::sweep::SweepArguments;
+use crate::token::TokenArguments;
 use crate::tune::TuneArguments;
 use crate::verify::VerifyArguments;
 
@@ -68,6 +69,8 @@ pub(crate) enum Command {
     Restore(RestoreArguments),
     /// Serve a state over gRPC and HTTP, alone or as a member of a replicated tree.
     Serve(ServeArguments),
+    /// Make a bearer token for callers of a service, and print it once.
+    Token(TokenArguments),
     /// Make a key that a member of a replicated tree signs with, and print its public half.
     Keygen(KeygenArguments),
     /// Store the records of a file, as `import` does, and publish every version over NATS.
@@ -137,7 +140,7 @@ pub(crate) struct PlanArguments {
     pub(crate) seed: Option<u64>,
     /// Number of this load generator among several that load one target at once [default: 0]. Each has keys of its own.
     #[arg(long)]
-    pub(crate) instance: Option<u16>,
+    pub(crate) instance: Option<u32>,
 
     /// Operations a second, whatever the engine does (open loop). Without --rate and --closed, a closed loop of 2 seconds
     /// measures the peak (reads: by --readers threads), and --rate-share of that is the rate.

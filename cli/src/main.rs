@@ -7,7 +7,7 @@
 //! | `sweep`, `tune` | [`sweep`], [`tune`]; both run trials by [`trial`] |
 //! | `import`, `export` | [`import`], which submits by [`submitter`]; [`export`] |
 //! | `backup`, `restore` | [`backup`], [`restore`] |
-//! | `serve` | [`serve`] |
+//! | `serve`, `token` | [`serve`], [`token`] |
 //! | `keygen`, `primary`, `replica`, `promote`, `rejoin` | [`member`] |
 //! | `get`, `put`, `delete` | [`single`] |
 //! | `prove`, `verify`, `proof show` | [`prove`], [`verify`], [`show`] |
@@ -55,6 +55,7 @@ mod sweep;
 mod table;
 mod temporary;
 mod thresholds;
+mod token;
 mod trial;
 mod tui;
 mod tune;
@@ -150,6 +151,7 @@ fn run(command: Command) -> Result<Exit, CommandError> {
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Token(arguments) => token::run(&arguments),
         Command::Keygen(arguments) => member::keygen(&arguments),
         Command::Primary(arguments) => member::primary(&arguments),
         Command::Replica(arguments) => member::replica(&arguments),

@@ -398,7 +398,8 @@ fn histograms(
                 Subject::Operation(kind, measure) => {
                     add(pairs.entry(kind).or_default().of(measure), &more);
                     if measure == Measure::Latency {
-                        *counts.entry((*part, kind)).or_default() += more.len();
+                        let count = counts.entry((*part, kind)).or_default();
+                        *count = count.saturating_add(more.len());
                     }
                 }
             }
@@ -443,10 +444,14 @@ fn counted_seconds(parts: &[(Run, IntervalLog)], times: &Times) -> BTreeMap<u64,
             let number = more.second.saturating_add(times.shift(index));
             let sum = seconds.entry(number).or_default();
             sum.second = number;
-            sum.offered += more.offered;
-            sum.achieved += more.achieved;
-            sum.dropped += more.dropped;
-            sum.failed += more.failed;
+            for (count, more) in [
+                (&mut sum.offered, more.offered),
+                (&mut sum.achieved, more.achieved),
+                (&mut sum.dropped, more.dropped),
+                (&mut sum.failed, more.failed),
+            ] {
+                *count = count.saturating_add(more);
+            }
             sum.generator_late_us = sum.generator_late_us.max(more.generator_late_us);
         }
     }
@@ -502,7 +507,10 @@ fn check_complete(
 }
 
 fn totals(runs: &[&Run], times: &Times, sums: &Pairs, late: &Histogram<u64>) -> Totals {
-    let sum = |count: fn(&Totals) -> u64| runs.iter().map(|run| count(&run.totals)).sum();
+    let sum = |count: fn(&Totals) -> u64| {
+        let counts = runs.iter().map(|run| count(&run.totals));
+        counts.fold(0, u64::saturating_add)
+    };
     Totals {
         elapsed_us: times.elapsed_us,
         scheduled_us: times.scheduled_us,

@@ -22,7 +22,7 @@ const DELETED: u32 = 1 << 31;
 struct Maker {
     seed: u64,
     value_bytes: usize,
-    instance: u16,
+    instance: u32,
 }
 
 impl Maker {
@@ -36,11 +36,11 @@ impl Maker {
 }
 
 /// Most instances of the generator that load one target at once.
-pub(crate) const INSTANCES_MAX: u16 = 999;
+pub(crate) const INSTANCES_MAX: u32 = 999;
 
 /// Returns a key as text of 16 bytes: a prefix and the index. Of instances above 0 their number takes the place of all of
 /// the prefix but its first letter, so that each has keys of its own.
-fn written_key(prefix: &[u8; 4], instance: u16, index: u64) -> [u8; KEY_BYTES] {
+fn written_key(prefix: &[u8; 4], instance: u32, index: u64) -> [u8; KEY_BYTES] {
     let mut key = [b'0'; KEY_BYTES];
     let (head, digits) = key.split_at_mut(prefix.len());
     head.copy_from_slice(prefix);
@@ -108,7 +108,7 @@ impl Records {
     /// let records = trunkline_load::Records::of_instance(7, 1, 20);
     /// assert_eq!(records.key(0), *b"u007000000000000");
     /// ```
-    pub fn of_instance(instance: u16, seed: u64, value_bytes: usize) -> Self {
+    pub fn of_instance(instance: u32, seed: u64, value_bytes: usize) -> Self {
         let maker = Maker {
             seed,
             value_bytes,
@@ -193,7 +193,7 @@ impl Records {
 }
 
 /// Returns the key of an index of an instance.
-pub(crate) fn key(instance: u16, index: u64) -> [u8; KEY_BYTES] {
+pub(crate) fn key(instance: u32, index: u64) -> [u8; KEY_BYTES] {
     written_key(b"user", instance, index)
 }
 

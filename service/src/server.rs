@@ -10,6 +10,7 @@ use crate::auth::{Authenticator, OpenAuthError};
 use crate::backend::Backend;
 use crate::error::{Code, ServiceError};
 use crate::listen::{Addresses, Drained, Limits, ListenError, Listeners, Tls};
+use crate::observe::table::{Attempt, ReloadedFile, file_reloads};
 use crate::router::router;
 
 /// The reason why a service cannot begin.
@@ -77,6 +78,11 @@ fn reload_all(config: Reload, authenticator: Arc<Authenticator>, tls: Option<Arc
         |error: &dyn std::error::Error| ServiceError::new(Code::InvalidRequest, error.to_string());
     Box::new(move || {
         let configured = config();
+        let attempt = match configured {
+            Ok(()) => Attempt::Success,
+            Err(_) => Attempt::Failure,
+        };
+        file_reloads(ReloadedFile::Config, attempt).increment(1);
         let tokens = authenticator.reload().map_err(|error| failed(&error));
         let tls = tls.as_ref().map(|tls| tls.reload()).transpose();
         let certificates = tls.map_err(|error| failed(&error));

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::observe::table::{Attempt, ReloadedFile, file_reloads};
+
 /// Bytes of one file. Longer ones are refused.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -49,7 +51,7 @@ type Parse<T, E> = Box<dyn Fn(&[Content]) -> Result<T, E> + Send + Sync>;
 /// missed because two happen within one tick of the file system's clock.
 pub(crate) struct Watched<T, E> {
     /// For logs and metrics.
-    kind: &'static str,
+    kind: ReloadedFile,
     paths: Vec<PathBuf>,
     parse: Parse<T, E>,
     current: RwLock<Arc<T>>,
@@ -72,7 +74,7 @@ const UNREADABLE: blake3::Hash = blake3::Hash::from_bytes([0; 32]);
 impl<T, E: From<FileError> + Display> Watched<T, E> {
     /// Reads the files.
     pub(crate) fn open(
-        kind: &'static str,
+        kind: ReloadedFile,
         paths: Vec<PathBuf>,
         interval: Duration,
         parse: impl Fn(&[Content]) -> Result<T, E> + Send + Sync + 'static,
@@ -140,25 +142,24 @@ impl<T, E: From<FileError> + Display> Watched<T, E> {
                     in_force: digest,
                     refused: None,
                 };
-                self.count("success");
-                tracing::info!(kind = self.kind, "files were read again");
+                self.count(Attempt::Success);
+                tracing::info!(kind = self.kind.name(), "files were read again");
                 Ok(true)
             }
             Err(error) => Err(self.refuse(error, digest, &mut seen)),
         }
     }
 
-    fn count(&self, result: &'static str) {
-        let labels = [("file", self.kind), ("result", result)];
-        metrics::counter!("trunkline_service_file_reloads_total", &labels).increment(1);
+    fn count(&self, result: Attempt) {
+        file_reloads(self.kind, result).increment(1);
     }
 
     /// Reports an error once.
     fn refuse(&self, error: E, digest: blake3::Hash, seen: &mut Seen) -> E {
         if seen.refused != Some(digest) {
-            self.count("failure");
+            self.count(Attempt::Failure);
             tracing::warn!(
-                kind = self.kind,
+                kind = self.kind.name(),
                 %error,
                 "a changed file cannot be used; what was read before stays in force"
             );

@@ -10,6 +10,7 @@ mod arguments;
 mod audit;
 mod backup;
 mod check;
+mod ci_example;
 mod compare;
 mod configuration;
 mod directories;
@@ -37,9 +38,9 @@ mod proof_show;
 mod prove;
 mod report;
 #[cfg(unix)]
-mod signals;
-#[cfg(unix)]
 mod serve;
+#[cfg(unix)]
+mod signals;
 mod single_key;
 mod sweep_and_tune;
 #[cfg(unix)]

@@ -17,7 +17,7 @@ fn generator(workplace: &Workplace, instance: &str) -> Child {
         "--rate",
         "3000",
         "--duration",
-        "2",
+        "5",
         "--warmup",
         "1",
         "--threshold",

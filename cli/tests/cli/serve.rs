@@ -110,18 +110,27 @@ fn what_was_acknowledged_is_there_after_a_stop_and_after_a_kill() {
     assert_eq!(code, Some(0), "{said}");
 
     let service = Service::start(&directory, &[]);
-    assert_eq!(service.send("GET /v1/keys/alice", "").read(), (200, 10.into()));
+    assert_eq!(
+        service.send("GET /v1/keys/alice", "").read(),
+        (200, 10.into())
+    );
     assert_eq!(service.put("alice", "11").0, 200);
     service.signal(Signal::KILL);
     service.end();
     let service = Service::start(&directory, &[]);
-    assert_eq!(service.send("GET /v1/keys/alice", "").read(), (200, 11.into()));
+    assert_eq!(
+        service.send("GET /v1/keys/alice", "").read(),
+        (200, 11.into())
+    );
 }
 
 #[test]
 fn a_request_in_flight_is_answered_before_the_end() {
     let place = Workplace::new();
-    let mut service = Service::start(&place.path("state"), &["--log", "json", "--set", "server.deadline_ms=1500"]);
+    let mut service = Service::start(
+        &place.path("state"),
+        &["--log", "json", "--set", "server.deadline_ms=1500"],
+    );
     let waiting = service.send("GET /v1/root?min_version=1", "");
     // The engine has it once it is counted.
     while !metrics(&service).contains("trunkline_service_requests_in_flight 2") {
@@ -134,7 +143,10 @@ fn a_request_in_flight_is_answered_before_the_end() {
     }
     assert!(service.child.try_wait().unwrap().is_none());
     let (status, error) = waiting.read();
-    assert_eq!((status, &error["code"]), (409, &"version_not_reached".into()));
+    assert_eq!(
+        (status, &error["code"]),
+        (409, &"version_not_reached".into())
+    );
     assert_eq!(service.end().0, Some(0));
 }
 
@@ -150,11 +162,17 @@ fn a_hang_up_reads_the_configuration_again_and_a_wrong_one_changes_nothing() {
     let place = Workplace::new();
     let file = place.path("config.toml");
     std::fs::write(&file, "[group]\nlinger_ms = 1\n").unwrap();
-    let mut service = Service::start(&place.path("state"), &["--config", &place.text("config.toml")]);
+    let mut service = Service::start(
+        &place.path("state"),
+        &["--config", &place.text("config.toml")],
+    );
     let linger_ms = |service: &Service| {
         let (mut answer, mut text) = (service.send("GET /v1/admin/config", "").0, String::new());
         answer.read_to_string(&mut text).unwrap();
-        let line = text.lines().find(|line| line.starts_with("linger_ms")).unwrap();
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("linger_ms"))
+            .unwrap();
         line.to_owned()
     };
     std::fs::write(&file, "[group]\nlinger_ms = 2\n").unwrap();
@@ -187,7 +205,10 @@ fn a_directory_is_served_once() {
     let directory = place.path("state");
     let _service = Service::start(&directory, &[]);
     let second = ["serve", "--set", "server.listen=127.0.0.1:0", "--dir"];
-    let second = run(second.iter().map(|text| (*text).to_owned()).chain([place.text("state")]));
+    let second = run(second
+        .iter()
+        .map(|text| (*text).to_owned())
+        .chain([place.text("state")]));
     second.unusable("state");
 }
 

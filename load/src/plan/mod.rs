@@ -162,7 +162,7 @@ pub struct Plan {
     /// Seed of keys, values, operations and arrivals.
     pub seed: u64,
     /// Number of this generator among several that load one target at once, each with keys of its own: 0 to 999.
-    pub instance: u16,
+    pub instance: u32,
     /// What the figures must keep. A run says whether they did.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub thresholds: Vec<Threshold>,

@@ -13,7 +13,7 @@ use crate::memory::Memory;
 use crate::protocol::{FollowError, ReadError, Step};
 
 /// How often a lost tail has to be seen: a server that just joined its peers again may know less than there is.
-const LOST_SIGHTINGS: u32 = 5;
+pub(super) const LOST_SIGHTINGS: u32 = 5;
 /// How often a message may be missing that the stream has.
 const HOLES_MAX: u32 = 50;
 

@@ -206,7 +206,7 @@ impl Following {
         let promotion = Promotion::open(replica, carrier, options, archive).await?;
         promotion.check()?;
         for attempt in 0..ATTEMPTS {
-            let (regime, ends) = promotion.catch_up(0).await?;
+            let (regime, ends) = promotion.catch_up_steadily().await?;
             let Some(regime) = regime else {
                 return Err(PromoteError::NoEpoch);
             };

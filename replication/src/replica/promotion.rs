@@ -9,12 +9,12 @@ use trunkline_core::frame::Beginning;
 use trunkline_core::store::log::LogPosition;
 
 use super::fallback::fetch;
-use super::follow::{skip_trimmed, take_all};
+use super::follow::{LOST_SIGHTINGS, skip_trimmed, take_all};
 use super::report::{REFUSAL_KEY, current_report, say};
 use super::shared::Shared;
 use super::{ATTEMPTS, Archive, FollowingFailure, Status};
 use crate::carrier::{Carrier, CarrierError, Ends};
-use crate::member::{self, MESSAGES_AT_ONCE, Options, StreamError};
+use crate::member::{self, MESSAGES_AT_ONCE, Options, RETRY, StreamError};
 use crate::primary::{self, Claim, PAUSE_KEY, Primary, bid, report_key, unix_ms};
 use crate::protocol::loss::{Height, LossError, Round};
 use crate::protocol::takeover::{self, Chain};
@@ -148,7 +148,7 @@ impl<C: Carrier> Promotion<C> {
     /// Takes over if nothing was appended behind a message, and no member has more than the stream.
     pub(super) async fn if_silent(self, heard_until: u64) -> Result<Primary, PromoteError> {
         self.check()?;
-        let (regime, ends) = self.catch_up(0).await?;
+        let (regime, ends) = self.catch_up_steadily().await?;
         let Some(regime) = regime else {
             return Err(PromoteError::NoEpoch);
         };
@@ -171,6 +171,18 @@ impl<C: Carrier> Promotion<C> {
             Some(claim) => self.finish(epoch, claim).await,
             None => Err(PromoteError::Heard),
         }
+    }
+
+    /// Applies the stream to its end, and returns its epoch. Reads the end a few times more if it is not the same again:
+    /// a server that just joined its peers again may know less than there is.
+    pub(super) async fn catch_up_steadily(&self) -> Result<(Option<Regime>, Ends), PromoteError> {
+        for _ in 0..LOST_SIGHTINGS {
+            match self.catch_up(0).await {
+                Err(PromoteError::Unsteady) => tokio::time::sleep(RETRY).await,
+                caught_up => return caught_up,
+            }
+        }
+        self.catch_up(0).await
     }
 
     /// Applies the stream to its end, and returns its epoch. Messages up to `license` are applied although they are of

@@ -2,7 +2,6 @@
 
 use super::Api;
 use crate::error::{Code, ServiceError};
-use crate::observe::table::{Attempt, ReloadedFile, file_reloads};
 use crate::proto::{ConfigReply, Decision, DecisionsReply, GetDecisionsRequest};
 
 impl Api {
@@ -23,13 +22,7 @@ impl Api {
     ///
     /// Fails if one of them cannot be used; what was in force stays.
     pub fn reload(&self) -> Result<ConfigReply, ServiceError> {
-        let reloaded = (self.reload)();
-        let result = match reloaded {
-            Ok(()) => Attempt::Success,
-            Err(_) => Attempt::Failure,
-        };
-        file_reloads(ReloadedFile::Config, result).increment(1);
-        reloaded?;
+        (self.reload)()?;
         self.config()
     }
 

@@ -14,6 +14,7 @@ use crate::auth::scope::{Principal, Scopes};
 use crate::auth::sessions::{Sessions, session_id};
 use crate::auth::sites::{Sites, is_from_our_page};
 use crate::auth::tokens::{Tokens, TokensError};
+use crate::observe::table::{ReloadedFile, rejected};
 use crate::peer::Peer;
 use crate::watched::Watched;
 
@@ -128,8 +129,7 @@ impl Authenticator {
 
     /// Counts and logs a refusal, without anything that the request showed. Returns the error to answer with.
     pub(crate) fn refuse(&self, error: AuthError, path: &str, peer: &Peer) -> AuthError {
-        metrics::counter!("trunkline_service_authentication_failures_total", "reason" => error.reason())
-            .increment(1);
+        rejected(error.rejection()).increment(1);
         if !self.failures.count(peer.address()) {
             return if error.is_guess() {
                 AuthError::TooMany
@@ -145,7 +145,7 @@ impl Authenticator {
 }
 
 fn watch(path: PathBuf, interval: Duration) -> Result<Watched<Tokens, TokensError>, TokensError> {
-    Watched::open("tokens", vec![path], interval, |contents| {
+    Watched::open(ReloadedFile::Tokens, vec![path], interval, |contents| {
         Tokens::parse(&contents[0])
     })
 }

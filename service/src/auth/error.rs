@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 
 use crate::auth::scope::Scope;
+use crate::observe::table::Rejection;
 
 /// The reason why a request was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -74,6 +75,15 @@ impl AuthError {
             Self::Scope { .. } => "scope",
             Self::NoHost | Self::WrongHost => "host",
             Self::WrongOrigin => "origin",
+        }
+    }
+
+    /// Returns the reason under which metrics count the error.
+    pub fn rejection(&self) -> Rejection {
+        match self {
+            Self::Scope { .. } => Rejection::Scope,
+            Self::NoHost | Self::WrongHost | Self::WrongOrigin => Rejection::Host,
+            _ => Rejection::Authentication,
         }
     }
 

@@ -14,6 +14,7 @@ use crate::auth::error::AuthError;
 use crate::auth::grpc::{Need, grpc_need, is_health};
 use crate::auth::reply::{is_grpc, refusal};
 use crate::auth::scope::{Principal, Scope};
+use crate::observe::request::record_principal;
 use crate::peer::Peer;
 
 /// Returns whether a path may be read by everybody: the page, before its reader has logged in.
@@ -74,6 +75,7 @@ async fn pass(State(gate): State<Gate>, mut request: Request, next: Next) -> Res
     match admitted {
         Ok(principal) => {
             if let Some(principal) = principal {
+                record_principal(&principal.name);
                 request.extensions_mut().insert(principal);
             }
             next.run(request).await

@@ -25,6 +25,7 @@ use crate::listen::limits::Limits;
 use crate::listen::slow_body::Timed;
 use crate::listen::stall::{Parts, Patient, Sending, until_stalled};
 use crate::listen::tls::{Tls, client_certificate};
+use crate::observe::table::{Refusal, connections_refused};
 use crate::peer::Peer;
 
 /// What all connections share.
@@ -55,17 +56,14 @@ where
         shaken = handshake => shaken,
         _ = stop.wait_for(|stop| *stop) => return,
     };
-    let fail = |reason| {
-        metrics::counter!("trunkline_service_connections_refused_total", "reason" => reason)
-            .increment(1);
-    };
+    let fail = |reason| connections_refused(reason).increment(1);
     let stream = match shaken {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             tracing::debug!(%peer, %error, "TLS handshake failed");
-            return fail("handshake");
+            return fail(Refusal::Handshake);
         }
-        Err(_) => return fail("handshake_timeout"),
+        Err(_) => return fail(Refusal::HandshakeTimeout),
     };
     let certificates = stream.get_ref().1.peer_certificates();
     let certificate = certificates.and_then(|chain| client_certificate(chain.first()?));

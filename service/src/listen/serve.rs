@@ -18,6 +18,7 @@ use tokio::time::{sleep, timeout};
 use crate::listen::connection::{Shared, serve_tcp, serve_unix};
 use crate::listen::limits::Limits;
 use crate::listen::listeners::Listeners;
+use crate::observe::table::{self, Refusal};
 use crate::peer::{Peer, Source};
 
 /// How long nothing is accepted after the system refused to.
@@ -100,7 +101,7 @@ fn begin(
     accepted: Accepted,
     permit: OwnedSemaphorePermit,
 ) {
-    metrics::counter!("trunkline_service_connections_accepted_total").increment(1);
+    table::connections_accepted().increment(1);
     let shared = shared.clone();
     connections.spawn(async move {
         let _open = Open::new(permit);
@@ -126,14 +127,14 @@ struct Open {
 
 impl Open {
     fn new(permit: OwnedSemaphorePermit) -> Self {
-        metrics::gauge!("trunkline_service_connections").increment(1);
+        table::connections().increment(1);
         Self { _permit: permit }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        metrics::gauge!("trunkline_service_connections").decrement(1);
+        table::connections().decrement(1);
     }
 }
 
@@ -163,8 +164,7 @@ fn unix_peer(process: UCred) -> Peer {
 
 /// Closes a connection at once, without leaving it to the system to remember.
 fn refuse(accepted: Accepted) {
-    metrics::counter!("trunkline_service_connections_refused_total", "reason" => "limit")
-        .increment(1);
+    table::connections_refused(Refusal::Limit).increment(1);
     if let Accepted::Tcp(socket, _) = accepted {
         let _ = socket.set_zero_linger();
     }
@@ -208,7 +208,7 @@ async fn accept_unix(listener: Option<&UnixListener>) -> Accepted {
 
 /// Waits after an error. Out of descriptors or memory, the system fails at once each time.
 async fn back_off(error: io::Error) {
-    metrics::counter!("trunkline_service_accept_errors_total").increment(1);
+    table::accept_errors().increment(1);
     if !is_of_the_client(&error) {
         tracing::warn!(%error, "no connection can be accepted now; see LimitNOFILE of the service");
         sleep(BACK_OFF).await;

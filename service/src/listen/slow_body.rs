@@ -12,6 +12,7 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::listen::limits::Limits;
+use crate::observe::table::{Stalled, stalled};
 
 /// The error of a body that kept its handler waiting.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +71,7 @@ impl HttpBody for Timed {
             (now, Box::pin(sleep_until(now + allowed)))
         });
         ready!(deadline.as_mut().poll(context));
-        metrics::counter!("trunkline_service_stalled_total", "kind" => "request").increment(1);
+        stalled(Stalled::Request).increment(1);
         Poll::Ready(Some(Err(SlowBody.into())))
     }
 

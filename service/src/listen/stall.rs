@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use crate::listen::activity::InFlight;
+use crate::observe::table::{self, Stalled};
 
 /// Bytes that leave a response at a time: what a stalled client can make the protocol's buffers hold.
 const PART_BYTES_MAX: usize = 64 * 1024;
@@ -53,7 +54,7 @@ pub(crate) async fn until_stalled<F: Future>(future: F, at_most: Duration) -> Op
         biased;
         output = CURRENT.scope(sending, future) => Some(output),
         () = stalled => {
-            metrics::counter!("trunkline_service_stalled_total", "kind" => "response").increment(1);
+            table::stalled(Stalled::Response).increment(1);
             None
         }
     }
@@ -171,7 +172,7 @@ impl<S> Patient<S> {
             .deadline
             .get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + at_most)));
         ready!(deadline.as_mut().poll(context));
-        metrics::counter!("trunkline_service_stalled_total", "kind" => "connection").increment(1);
+        table::stalled(Stalled::Connection).increment(1);
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }

@@ -17,6 +17,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
 use crate::listen::error::{ListenError, TlsError};
+use crate::observe::table::{ReloadedFile, certificate_expiry};
 use crate::peer::ClientCertificate;
 use crate::watched::{Content, Watched};
 
@@ -55,7 +56,7 @@ impl Tls {
         if is_set(&config.tls_client_ca_path) {
             paths.push(config.tls_client_ca_path.clone());
         }
-        let config = Watched::open("tls", paths, CHECK_INTERVAL, build)?;
+        let config = Watched::open(ReloadedFile::Tls, paths, CHECK_INTERVAL, build)?;
         Ok(Some(Arc::new(Self { config })))
     }
 
@@ -137,8 +138,7 @@ fn report_expiry(chain: &[CertificateDer<'_>]) {
         return;
     };
     let expires = certificate.validity().not_after;
-    metrics::gauge!("trunkline_service_certificate_expiry_timestamp_seconds")
-        .set(expires.timestamp() as f64);
+    certificate_expiry().set(expires.timestamp() as f64);
     if !certificate.validity().is_valid() {
         tracing::warn!(%expires, "the service's certificate is not valid now; clients will refuse it");
     }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tracing::{Level, debug, debug_span, enabled};
+use tracing::{Level, debug, debug_span, span_enabled};
 use trunkline::{Span, Stage};
 
 use crate::observe::figures::Observed;
@@ -31,7 +31,7 @@ pub struct GroupSpans {
 impl GroupSpans {
     /// Makes spans of what the engine did since the last look, if a subscriber wants any.
     pub fn look(&mut self, observed: &impl Observed) {
-        if !enabled!(target: TARGET, Level::DEBUG) {
+        if !span_enabled!(target: TARGET, Level::DEBUG) {
             return;
         }
         let (spans, place) = observed.spans_from(self.place);

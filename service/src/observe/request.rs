@@ -4,15 +4,16 @@
 //! request adds what it knows by [`record_principal`], [`record_sequence`] and [`record_version`]; the version is that
 //! of the group's span.
 
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
 use axum::body::{Body, Bytes};
 use axum::extract::{MatchedPath, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
-use http_body_util::BodyExt;
-use http_body_util::combinators::MapFrame;
-use hyper::body::Frame;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::Instant;
 use tonic::Code;
 use tracing::field::Empty;
@@ -158,10 +159,42 @@ fn add_headers(headers: &mut HeaderMap, id: &str, here: Option<TraceParent>) {
 
 fn count_received(body: Body, protocol: Protocol) -> Body {
     let received = table::received_bytes(protocol);
-    Body::new(body.map_frame(move |frame: Frame<Bytes>| {
-        received.increment(frame.data_ref().map_or(0, Bytes::len) as u64);
-        frame
-    }))
+    Body::new(Watched {
+        body,
+        look: move |frame: &Frame<Bytes>| {
+            received.increment(frame.data_ref().map_or(0, Bytes::len) as u64);
+        },
+    })
+}
+
+/// A body whose frames are looked at as they pass. It keeps its length, which the header `content-length` needs.
+struct Watched<L> {
+    body: Body,
+    look: L,
+}
+
+impl<L: FnMut(&Frame<Bytes>) + Unpin> HttpBody for Watched<L> {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let next = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if let Some(Ok(frame)) = &next {
+            (self.look)(frame);
+        }
+        Poll::Ready(next)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// The result of a request. It is counted when the response was sent, or dropped.
@@ -181,15 +214,13 @@ impl Outcome {
         }
         let sent = table::sent_bytes(self.protocol);
         response.map(|body| {
-            let follow = move |frame: Frame<Bytes>| {
+            let look = move |frame: &Frame<Bytes>| {
                 sent.increment(frame.data_ref().map_or(0, Bytes::len) as u64);
                 if let Some(trailers) = frame.trailers_ref() {
                     self.see_grpc_status(trailers);
                 }
-                frame
             };
-            let body: MapFrame<Body, _> = body.map_frame(follow);
-            Body::new(body)
+            Body::new(Watched { body, look })
         })
     }
 

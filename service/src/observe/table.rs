@@ -75,6 +75,16 @@ labels! {
         HandshakeTimeout = "handshake_timeout",
     }
 
+    /// What was given up because the caller took too long.
+    Stalled {
+        /// The body of a request did not come.
+        Request = "request",
+        /// A response was not taken.
+        Response = "response",
+        /// Nothing could be written to the connection.
+        Connection = "connection",
+    }
+
     /// What a stream sends.
     Stream {
         /// Versions of the tree.
@@ -95,7 +105,7 @@ labels! {
 
     /// A file that the running service reads again.
     ReloadedFile {
-        /// The configuration, with what else the service reads again.
+        /// The configuration.
         Config = "config",
         /// The tokens.
         Tokens = "tokens",
@@ -177,6 +187,10 @@ table! {
         connections_accepted: "trunkline_service_connections_accepted_total";
         /// Connections that were closed before their first request.
         connections_refused: "trunkline_service_connections_refused_total" [reason: Refusal];
+        /// Connections that the system could not accept.
+        accept_errors: "trunkline_service_accept_errors_total";
+        /// Transfers that were given up because the caller took too long.
+        stalled: "trunkline_service_stalled_total" [kind: Stalled];
         /// Submissions with an idempotency key.
         idempotency: "trunkline_service_idempotency_total" [result: Idempotency];
         /// Attempts to read a file again while the service runs.
@@ -222,6 +236,8 @@ table! {
     }
 
     Gauge(gauge) of Seconds {
+        /// Time at which the certificate of the service expires, since 1970.
+        certificate_expiry: "trunkline_service_certificate_expiry_timestamp_seconds";
         /// Target of the 99th percentile from acceptance to durability (`control.target_p99_ms`).
         durable_target: "trunkline_durable_target_seconds" [engine: impl Into<SharedString>];
     }
@@ -257,7 +273,9 @@ pub(super) fn begin() {
         zero(&sent_bytes(*protocol));
     }
     Stream::ALL.iter().for_each(|kind| streams(*kind).set(0));
+    Stalled::ALL.iter().for_each(|kind| zero(&stalled(*kind)));
     zero(&connections_accepted());
+    zero(&accept_errors());
     for gauge in [
         requests_in_flight(),
         connections(),

@@ -11,4 +11,5 @@ mod stalls;
 mod support;
 mod systemd;
 mod tls;
+mod token_files;
 mod tokens;

@@ -138,6 +138,14 @@ pub(crate) const ALERTS: &[Alert] = &[
         action: "After a rotation, a caller has the old token. Otherwise somebody guesses: close the address.",
     },
     Alert {
+        name: "TrunklineCertificateExpires",
+        expression: "{certificate_expiry} - time() < 14 * 86400",
+        hold: "0m",
+        severity: "warning",
+        summary: "The certificate of {{ $labels.instance }} expires in {{ $value | humanizeDuration }}.",
+        action: "Put a new certificate in its place and reload the service; no restart is needed.",
+    },
+    Alert {
         name: "TrunklineReloadRefused",
         expression: "increase({file_reloads}{result=\"failure\"}[15m]) > 0 or increase({reloads_refused}[15m]) > 0",
         hold: "0m",

@@ -6,9 +6,9 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::Response;
+use axum::{Extension, Router};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
-use trunkline::config::ServerConfig;
 use trunkline::{Config, Engine};
 use trunkline_service::api::Api;
 use trunkline_service::auth::Authenticator;
@@ -17,31 +17,33 @@ use trunkline_service::{Backend, Peer, Source, router};
 
 use crate::promtool;
 
-fn api(engine: &Engine) -> Arc<Api> {
-    let config = engine.config().server.clone();
-    Arc::new(Api::new(
-        Backend::Engine(engine.clone()),
-        config,
-        Box::new(|| Ok(())),
-    ))
+struct Service {
+    api: Arc<Api>,
+    router: Router,
 }
 
-async fn call(api: &Arc<Api>, request: Request) -> (StatusCode, String) {
-    let authenticator = Authenticator::open(&ServerConfig::default()).unwrap();
-    let router = router(api.clone(), &Arc::new(authenticator));
-    let local = Peer {
-        source: Source::Unix { uid: 0, pid: None },
-        certificate: None,
-        is_loopback: true,
-        is_tls: false,
-    };
-    let router = router.layer(axum::Extension(local));
-    let response: Response = router.oneshot(request).await.unwrap();
-    let (status, body) = (
-        response.status(),
-        response.into_body().collect().await.unwrap(),
-    );
-    (status, String::from_utf8(body.to_bytes().into()).unwrap())
+impl Service {
+    fn of(engine: &Engine) -> Self {
+        let config = engine.config().server.clone();
+        let authenticator = Arc::new(Authenticator::open(&config).unwrap());
+        let backend = Backend::Engine(engine.clone());
+        let api = Arc::new(Api::new(backend, config, Box::new(|| Ok(()))));
+        let caller = Peer {
+            source: Source::Unix { uid: 0, pid: None },
+            certificate: None,
+            is_loopback: true,
+            is_tls: false,
+        };
+        let router = router(api.clone(), &authenticator).layer(Extension(caller));
+        Self { api, router }
+    }
+
+    async fn call(&self, request: Request) -> (StatusCode, String) {
+        let response: Response = self.router.clone().oneshot(request).await.unwrap();
+        let (status, body) = (response.status(), response.into_body());
+        let body = body.collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.into()).unwrap())
+    }
 }
 
 fn post(path: &str, body: &'static str) -> Request {
@@ -63,13 +65,13 @@ async fn a_service_reports_what_it_did() {
     let mut config = Config::in_directory(directory.path());
     config.engine.name = "served".to_owned();
     let engine = Engine::open(config).await.unwrap();
-    let api = api(&engine);
+    let service = Service::of(&engine);
     let submit = r#"{"operations": [{"key": "alice", "value": "10"}]}"#;
-    let (status, reply) = call(&api, post("/v1/submit", submit)).await;
+    let (status, reply) = service.call(post("/v1/submit", submit)).await;
     assert_eq!(status, StatusCode::OK, "{reply}");
-    let (status, _) = call(&api, post("/v1/submit", "{")).await;
+    let (status, _) = service.call(post("/v1/submit", "{")).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
-    let (status, text) = call(&api, get("/metrics")).await;
+    let (status, text) = service.call(get("/metrics")).await;
     assert_eq!(status, StatusCode::OK);
     for series in [
         "trunkline_service_requests_total{protocol=\"http\",method=\"/v1/submit\",code=\"200\"} 1",
@@ -94,12 +96,12 @@ async fn a_service_reports_what_it_did() {
     }
 
     // While it drains nothing but health and metrics is answered.
-    api.drain();
+    service.api.drain();
     assert_eq!(
-        call(&api, post("/v1/submit", submit)).await.0,
+        service.call(post("/v1/submit", submit)).await.0,
         StatusCode::SERVICE_UNAVAILABLE
     );
-    let (status, text) = call(&api, get("/metrics")).await;
+    let (status, text) = service.call(get("/metrics")).await;
     assert_eq!(status, StatusCode::OK);
     assert!(text.contains("trunkline_service_ready 0"));
     engine.shutdown().await.unwrap();
