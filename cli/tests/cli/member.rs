@@ -28,18 +28,18 @@ fn server() -> Cluster {
 }
 
 /// Two members of a tree, `a` and `b`.
-struct Members {
+pub(crate) struct Members {
     directory: TempDir,
     server: Cluster,
 }
 
 impl Members {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with("")
     }
 
     /// Returns members whose files have more lines.
-    fn with(lines: &str) -> Self {
+    pub(crate) fn with(lines: &str) -> Self {
         let members = Self {
             directory: tempfile::tempdir().unwrap(),
             server: server(),
@@ -62,23 +62,23 @@ impl Members {
         members
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn text(&self, name: &str) -> String {
+    pub(crate) fn text(&self, name: &str) -> String {
         self.path(name).to_str().unwrap().to_owned()
     }
 
     /// Runs a command of a member.
-    fn run(&self, name: &str, arguments: &[&str]) -> Ran {
+    pub(crate) fn run(&self, name: &str, arguments: &[&str]) -> Ran {
         let (directory, member) = (self.text(name), self.text(&format!("{name}.toml")));
         let common = ["--dir", &directory, "--member", &member];
         run(arguments.iter().chain(&common))
     }
 
     /// Stores records as the primary.
-    fn write(&self, name: &str, records: &str) -> Ran {
+    pub(crate) fn write(&self, name: &str, records: &str) -> Ran {
         std::fs::write(self.path("records"), records).unwrap();
         self.run(name, &["primary", &self.text("records")])
     }

@@ -8,6 +8,7 @@ use std::process::{Child, ChildStderr, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use crate::member::Members;
 use crate::support::{Workplace, command, run};
 
 /// A running service, which ends with it.
@@ -18,6 +19,16 @@ struct Service {
 }
 
 impl Service {
+    /// Serves a member from its directory.
+    fn member(members: &Members, name: &str, more: &[&str]) -> Self {
+        let file = members.text(&format!("{name}.toml"));
+        let more: Vec<&str> = ["--member", &file]
+            .into_iter()
+            .chain(more.iter().copied())
+            .collect();
+        Self::start(&members.path(name), &more)
+    }
+
     fn start(directory: &Path, more: &[&str]) -> Self {
         let mut child = command()
             .args(["serve", "--set", "server.listen=127.0.0.1:0", "--dir"])
@@ -63,10 +74,14 @@ impl Service {
     }
 
     fn send(&self, head: &str, body: &str) -> Answer {
+        self.send_with(head, "", body)
+    }
+
+    fn send_with(&self, head: &str, headers: &str, body: &str) -> Answer {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let length = body.len();
         let text = format!(
-            "{head} HTTP/1.1\r\nhost: {}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}",
+            "{head} HTTP/1.1\r\nhost: {}{headers}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}",
             self.address
         );
         stream.write_all(text.as_bytes()).unwrap();
@@ -221,4 +236,93 @@ fn a_service_whose_engine_fails_ends_with_the_reason() {
     let (code, said) = service.end();
     assert_eq!(code, Some(2));
     assert!(said.contains("the service has stopped"), "{said}");
+}
+
+#[test]
+fn a_submission_that_is_repeated_after_a_failover_takes_effect_once() {
+    let members = Members::new();
+    let first = Service::member(&members, "a", &[]);
+    let inspected = first.send("GET /v1/status", "").read().1;
+    assert_eq!(
+        (&inspected["role"], &inspected["epoch"]),
+        (&"primary".into(), &1.into())
+    );
+    // The nonce is in the directory's tree file, which a running engine holds.
+    first.signal(Signal::TERM);
+    assert_eq!(first.end().0, Some(0));
+    let inspected = run(["inspect", "--dir", &members.text("a"), "--json"])
+        .done()
+        .json();
+    let nonce = inspected["nonce"].as_str().unwrap().to_owned();
+
+    let first = Service::member(&members, "a", &[]);
+    let second = Service::member(&members, "b", &["--nonce", &nonce]);
+    let batch = r#"{"operations": [{"key": "alice", "value": "10"}], "idempotency_key": "payment 17",
+                    "wait": "followed", "followers": 1}"#;
+    let (status, reply) = first.send("POST /v1/submit", batch).read();
+    assert_eq!(
+        (status, &reply["reached"]),
+        (200, &"followed".into()),
+        "{reply}"
+    );
+    let version = reply["hashed"]["version"].as_u64().unwrap();
+    let read = second
+        .send(&format!("GET /v1/keys/alice?min_version={version}"), "")
+        .read();
+    assert_eq!(read, (200, 10.into()));
+    let (status, error) = second.send("POST /v1/submit", batch).read();
+    assert_eq!((status, &error["code"]), (421, &"not_primary".into()));
+
+    first.signal(Signal::KILL);
+    first.end();
+    second.signal(Signal::TERM);
+    assert_eq!(second.end().0, Some(0));
+    members.run("b", &["promote"]).done();
+    let second = Service::member(&members, "b", &[]);
+    let again = batch
+        .replace("followed", "replicated")
+        .replace(r#""followers": 1"#, r#""followers": 0"#);
+    let (status, repeat) = second.send("POST /v1/submit", &again).read();
+    assert_eq!(
+        (status, &repeat["is_repeat"]),
+        (200, &true.into()),
+        "{repeat}"
+    );
+    assert_eq!(repeat["sequence"], reply["sequence"]);
+    assert_eq!(repeat["hashed"], reply["hashed"]);
+    let other = batch.replace("10", "11").replace("followed", "durable");
+    let (status, error) = second.send("POST /v1/submit", &other).read();
+    assert_eq!(
+        (status, &error["code"]),
+        (409, &"idempotency_key_reused".into())
+    );
+}
+
+#[test]
+fn a_token_lets_its_caller_do_what_its_scopes_say() {
+    let place = Workplace::new();
+    let file = place.text("tokens.toml");
+    let made = run([
+        "token", "--name", "reader", "--scope", "read", "--file", &file,
+    ])
+    .done();
+    let token = made.stdout.trim().to_owned();
+    assert!(!std::fs::read_to_string(&file).unwrap().contains(&token));
+    let setting = format!("server.tokens_path={file}");
+    let service = Service::start(&place.path("state"), &["--set", &setting]);
+    assert_eq!(service.send("GET /v1/status", "").read().0, 401);
+    assert_eq!(service.send("GET /ready", "").read().0, 200);
+    let shown = |head: &str, body: &str| {
+        let authorization = format!("\r\nauthorization: Bearer {token}");
+        service.send_with(head, &authorization, body).read().0
+    };
+    assert_eq!(shown("GET /v1/status", ""), 200);
+    assert_eq!(
+        shown(
+            "POST /v1/submit",
+            r#"{"operations": [{"key": "a", "value": "1"}]}"#
+        ),
+        403
+    );
+    assert_eq!(shown("POST /v1/admin/reload", ""), 403);
 }
