@@ -16,6 +16,7 @@ const VIEWS = ["live", "verify"];
 const history = new History();
 const plots = createPlots(byId("plots"), history);
 const verifier = new Verifier(byId("verify-view"), { status: () => history.status, login: () => showState("login") });
+let lastView = VIEWS[0];
 let isPaused = false;
 let isWaitingToDraw = false;
 let isAskedForLogin = false;
@@ -88,9 +89,11 @@ function showLogin(isShown, message) {
   if (isShown) byId("token").focus();
 }
 
+/** Returns the view that the address names. Another part of the address, such as that of "skip", changes no view. */
 function view() {
   const named = location.hash.slice(1);
-  return VIEWS.includes(named) ? named : VIEWS[0];
+  if (VIEWS.includes(named)) lastView = named;
+  return lastView;
 }
 
 function showView() {

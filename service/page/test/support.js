@@ -2,18 +2,17 @@
 
 import { strict as assert } from "node:assert";
 import { execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 import { toHex, valueHash } from "../verifier.js";
 
 const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
 const TARGET = process.env.CARGO_TARGET_DIR ?? path("../../../target");
-const SERVER = join(TARGET, "debug/examples/serve");
+const TRUNKLINE = process.env.TRUNKLINE ?? join(TARGET, "debug/trunkline");
 /** Where pictures of the page are kept. */
 export const PICTURES = join(TARGET, "page-pictures");
 mkdirSync(PICTURES, { recursive: true });
@@ -62,7 +61,7 @@ export class Service {
 
   /** Starts one. With a token, everything needs it, and the page a login. */
   static async start({ token } = {}) {
-    assert.ok(existsSync(SERVER), `${SERVER} is missing: cargo build -p trunkline-service --example serve`);
+    assert.ok(existsSync(TRUNKLINE), `${TRUNKLINE} is missing: cargo build -p trunkline-cli`);
     const service = new Service();
     if (token !== undefined) service.#takeOnly(token);
     service.port = await freePort();
@@ -79,12 +78,19 @@ export class Service {
   }
 
   async begin() {
-    this.#process = spawn(SERVER, [this.#directory, String(this.port), ...this.#tokens], { stdio: ["ignore", "pipe", "inherit"] });
-    const lines = createInterface({ input: this.#process.stdout });
-    await new Promise((resolve, reject) => {
-      lines.once("line", resolve);
-      this.#process.once("exit", (code) => reject(new Error(`the service ended with ${code}`)));
-    });
+    const settings = [`server.listen=127.0.0.1:${this.port}`, ...this.#tokens.map((path) => `server.tokens_path=${path}`)];
+    const log = openSync(join(PICTURES, "service.log"), "a");
+    this.#process = spawn(TRUNKLINE, ["serve", "--dir", this.#directory, ...settings.flatMap((setting) => ["--set", setting])], { stdio: ["ignore", log, log] });
+    closeSync(log);
+    // Callers that connect before it is ready wait, or are refused.
+    while (!(await this.#isReady())) {
+      assert.equal(this.#process.exitCode, null, `the service ended; ${join(PICTURES, "service.log")} says why`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+
+  async #isReady() {
+    return fetch(`${this.origin}/ready`).then(({ ok }) => ok, () => false);
   }
 
   async kill() {
@@ -168,7 +174,8 @@ async function fromDisk(route) {
   const name = new URL(route.request().url()).pathname.replace(/^\/(page\/)?/, "") || "index.html";
   const file = { "uPlot.js": "uPlot.iife.min.js", "uPlot.css": "uPlot.min.css" }[name] ?? name;
   const response = await route.fetch();
-  await route.fulfill({ response, status: 200, body: readFileSync(path(`../${file}`)) });
+  const contentType = { html: "text/html", css: "text/css", js: "text/javascript", svg: "image/svg+xml" }[file.split(".").at(-1)];
+  await route.fulfill({ response, status: 200, contentType, body: readFileSync(path(`../${file}`)) });
 }
 
 export function chromiumVersion() {

@@ -95,7 +95,7 @@ fn members(backend: &Backend, synced: u64) -> Vec<Member> {
 fn memory(backend: &Backend) -> Vec<MemoryOwner> {
     let metrics = backend.metrics();
     let bound = |bytes: u64| (bytes > 0).then_some(bytes);
-    let checkpoint = backend.config().checkpoint.unflushed_bytes_max as u64;
+    let checkpoint = backend.config().checkpoint.unflushed_bytes_max;
     let known = metrics.tree_bytes + metrics.unflushed_bytes;
     let owner = |name, bytes, bytes_max| MemoryOwner {
         name,

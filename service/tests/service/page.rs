@@ -200,6 +200,12 @@ fn has_windows(event: &Event) -> bool {
         .is_some_and(|windows| !windows.is_empty())
 }
 
+fn stages(event: &Event) -> BTreeSet<&str> {
+    let spans = event.data["spans"].as_array();
+    let stages = spans.into_iter().flatten();
+    stages.filter_map(|span| span["stage"].as_str()).collect()
+}
+
 fn last_window(event: &Event) -> u64 {
     event.data["windows"].as_array().unwrap().last().unwrap()["number"]
         .as_u64()
@@ -216,7 +222,10 @@ async fn the_stream_tells_state_windows_spans_and_memory_and_resumes_behind_an_i
         (hello.name.as_str(), &hello.data["has_proofs"]),
         ("hello", &Value::Bool(true))
     );
-    let step = client.next().await.unwrap();
+    // A stage notes its work after it has acknowledged it.
+    let step = client
+        .until(|event| stages(event).contains("persist"))
+        .await;
     assert_eq!(step.name, "step");
     let (status, memory) = (&step.data["status"], &step.data["memory"]);
     let record = service.engine.snapshot().record().clone();
@@ -227,14 +236,6 @@ async fn the_stream_tells_state_windows_spans_and_memory_and_resumes_behind_an_i
     );
     assert_eq!(memory.as_array().unwrap().len(), 3);
     assert!(memory[2]["bytes"].as_u64().unwrap() > 0);
-    let stages: BTreeSet<&str> = step.data["spans"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|span| span["stage"].as_str().unwrap())
-        .collect();
-    assert!(stages.contains("persist"), "{stages:?}");
-
     let seen = client.until(has_windows).await;
     for (path, headers) in [
         (
