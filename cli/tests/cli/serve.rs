@@ -51,13 +51,15 @@ impl Service {
 
     /// Reads what it says until a line has this text.
     fn line_with(&mut self, text: &str) -> String {
+        let mut said = String::new();
         loop {
             let mut line = String::new();
             let bytes = self.stderr.read_line(&mut line).unwrap();
-            assert!(bytes > 0, "it ended without saying {text:?}");
+            assert!(bytes > 0, "it ended without saying {text:?}: {said}");
             if line.contains(text) {
                 return line;
             }
+            said += &line;
         }
     }
 

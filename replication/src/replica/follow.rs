@@ -1,6 +1,7 @@
 //! Reading the stream and applying it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -14,6 +15,8 @@ use crate::protocol::{FollowError, ReadError, Step};
 
 /// How often a lost tail has to be seen: a server that just joined its peers again may know less than there is.
 pub(super) const LOST_SIGHTINGS: u32 = 5;
+/// The wait for such a server before a stream is looked at again.
+pub(super) const STALE: Duration = Duration::from_millis(500);
 /// How often a message may be missing that the stream has.
 const HOLES_MAX: u32 = 50;
 

@@ -9,12 +9,12 @@ use trunkline_core::frame::Beginning;
 use trunkline_core::store::log::LogPosition;
 
 use super::fallback::fetch;
-use super::follow::{LOST_SIGHTINGS, skip_trimmed, take_all};
+use super::follow::{LOST_SIGHTINGS, STALE, skip_trimmed, take_all};
 use super::report::{REFUSAL_KEY, current_report, say};
 use super::shared::Shared;
 use super::{ATTEMPTS, Archive, FollowingFailure, Status};
 use crate::carrier::{Carrier, CarrierError, Ends};
-use crate::member::{self, MESSAGES_AT_ONCE, Options, RETRY, StreamError};
+use crate::member::{self, MESSAGES_AT_ONCE, Options, StreamError};
 use crate::primary::{self, Claim, PAUSE_KEY, Primary, bid, report_key, unix_ms};
 use crate::protocol::loss::{Height, LossError, Round};
 use crate::protocol::takeover::{self, Chain};
@@ -178,7 +178,7 @@ impl<C: Carrier> Promotion<C> {
     pub(super) async fn catch_up_steadily(&self) -> Result<(Option<Regime>, Ends), PromoteError> {
         for _ in 0..LOST_SIGHTINGS {
             match self.catch_up(0).await {
-                Err(PromoteError::Unsteady) => tokio::time::sleep(RETRY).await,
+                Err(error) if may_be_stale(&error) => tokio::time::sleep(STALE).await,
                 caught_up => return caught_up,
             }
         }
@@ -449,6 +449,17 @@ impl<C: Carrier> Promotion<C> {
             Some(commit_id) if version < own.version => LogPosition { version, commit_id },
             _ => own,
         }
+    }
+}
+
+/// Returns whether a server that knows less than there is can be the reason.
+fn may_be_stale(error: &PromoteError) -> bool {
+    use FollowError::{Ahead, Replaced};
+    match error {
+        PromoteError::Follow(FollowingFailure::Follow(error)) => {
+            matches!(error, Ahead { .. } | Replaced { .. })
+        }
+        error => matches!(error, PromoteError::Unsteady),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, watch};
 use trunkline::Replica;
 
+use super::follow::{LOST_SIGHTINGS, STALE};
 use super::{Archive, Status};
 use crate::carrier::Carrier;
 use crate::member::{self, Options, StreamError};
@@ -44,7 +45,15 @@ impl<C: Carrier> Shared<C> {
         let memory = MemoryFile::new(&options.memory_file, tree_id);
         let remembered = memory.read()?;
         let ends = carrier.ends().await?;
-        let (next, replaced) = match member::resume_point(&*carrier, remembered.resume).await {
+        let mut resumed = member::resume_point(&*carrier, remembered.resume).await;
+        for _ in 0..LOST_SIGHTINGS {
+            if !matches!(resumed, Err(StreamError::Follow(_))) {
+                break;
+            }
+            tokio::time::sleep(STALE).await;
+            resumed = member::resume_point(&*carrier, remembered.resume).await;
+        }
+        let (next, replaced) = match resumed {
             Ok((next, _)) => (next, None),
             // It does not follow then, and answers those who ask it to refuse epochs.
             Err(StreamError::Follow(replaced)) => (ends.first, Some(replaced)),

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 
+use trunkline::Replica;
 use trunkline_replication::nats::NatsCarrier;
 use trunkline_replication::protocol::Stopped;
 use trunkline_replication::{
-    Following, Level, LevelError, Primary, PrimaryFailure, PromoteError, StreamError,
+    Following, Level, LevelError, Primary, PrimaryFailure, PromoteError, StartError, StreamError,
 };
 use trunkline_testkit::namespaces::{Namespace, Network};
 use trunkline_testkit::nats::Cluster;
@@ -54,8 +55,34 @@ async fn promote_at_last(
             Err(error) => panic!("not promoted: {error}"),
         }
         wait_for(carrier).await;
-        let again = Following::start(replica, carrier.clone(), options(), None).await;
-        following = again.unwrap();
+        following = follow_at_last(member, replica, carrier).await;
+    }
+}
+
+/// Follows as soon as the servers answer.
+async fn follow_at_last(
+    member: &Member,
+    replica: Replica,
+    carrier: &Arc<NatsCarrier>,
+) -> Following {
+    loop {
+        let options = member.options.clone();
+        match Following::start(replica.clone(), carrier.clone(), options, None).await {
+            Ok(following) => return following,
+            Err(StreamError::Carrier(_)) => wait_for(carrier).await,
+            Err(error) => panic!("it does not follow: {error}"),
+        }
+    }
+}
+
+/// Leads as soon as the servers answer.
+async fn lead_at_last(member: &Member, carrier: &Arc<NatsCarrier>) -> Primary {
+    loop {
+        match member.try_lead(carrier).await {
+            Ok(primary) => return primary,
+            Err(StartError::Stream(StreamError::Carrier(_))) => wait_for(carrier).await,
+            Err(error) => panic!("it does not lead: {error}"),
+        }
     }
 }
 
@@ -76,12 +103,13 @@ fn a_server_and_a_primary_that_are_cut_off_lose_nothing_that_was_acknowledged() 
     let (left_carrier, right_carrier) = (connect(&left_machine), connect(&right_machine));
     let carrier = left_carrier.clone();
     let (a, old) = left_machine.run(async move {
-        let primary = a.lead(&carrier).await;
+        let primary = lead_at_last(&a, &carrier).await;
         (a, primary)
     });
     let carrier = right_carrier.clone();
     let (b, following) = right_machine.run(async move {
-        let following = b.follow(&carrier).await;
+        let replica = b.open_replica().await;
+        let following = follow_at_last(&b, replica, &carrier).await;
         (b, following)
     });
 
