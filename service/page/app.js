@@ -24,8 +24,10 @@ let isAskedForLogin = false;
 const connection = new Connection({
   hello(about) {
     const isOther = history.hello(about);
-    setText(byId("title"), visible(about.title));
-    document.title = `${visible(about.title)} · trunkline`;
+    // An engine without a name of its own is called like the program.
+    const title = about.title === "trunkline" ? "" : visible(about.title);
+    setText(byId("title"), title);
+    document.title = title === "" ? "trunkline" : `${title} · trunkline`;
     document.querySelector('[data-for="verify"]').hidden = !about.has_proofs;
     if (isOther) alerts.restart = "The service was restarted. What came before is still shown.";
   },

@@ -7,6 +7,8 @@ import { bytes, clock, compact, micros, perSecond } from "./format.js";
 
 const ROWS_MAX = 30;
 const HEIGHT = 190;
+/** Seconds that are shown at least. */
+const SPAN_MIN = 10;
 
 const rate = (count) => ({ window }) => (window[count] * 1e6) / Math.max(window.length_us, 1);
 const figure = (name) => ({ window }) => window[name];
@@ -125,7 +127,7 @@ class Plot {
     this.#span = span;
     const { points } = this.#history;
     const end = points.at(-1)?.at ?? 0;
-    this.#points = points.filter(({ at }) => at >= end - span - 5);
+    this.#points = points.filter(({ at }) => at >= end - span);
     this.#show();
     if (this.#data.open) this.#fillTable();
   }
@@ -197,13 +199,13 @@ class Plot {
       legend: { show: false },
       cursor: { sync: { key: "time" }, drag: { x: false, y: false }, points: { size: 6 } },
       scales: {
-        x: { time: true, range: (_, __, last) => [last - this.#span, last] },
+        x: { time: true, range: (_, first, last) => [Math.max(last - this.#span, Math.min(first, last - SPAN_MIN)), last] },
         y: isLogarithmic ? { distr: 3, log: 10 } : { range: (_, least, most) => (fromZero ? upTo(0, most) : upTo(least, most)) },
       },
       axes: [
         { ...axis, size: 26, values: (_, seconds) => seconds.map((second) => clock(second * 1e3)), space: 76 },
         { ...axis, size: 58, space: 30, values: (_, values) => values.map((value) => (value === null ? "" : text(value))),
-          ...(incrs ? { incrs } : {}) },
+          ...(incrs ? { incrs } : {}), ...(isLogarithmic ? { grid: { ...axis.grid, filter: (_, values) => values.map(powerOfTen) } } : {}) },
       ],
       series: [{}, ...lines],
       hooks: { draw: [(plot) => this.#drawMarks(plot, colour)], setCursor: [(plot) => this.#showValues(plot.cursor.idx)] },
@@ -242,6 +244,11 @@ class Plot {
     }
     ctx.restore();
   }
+}
+
+// A logarithmic scale has a line for each power of ten.
+function powerOfTen(value) {
+  return value > 0 && Number.isInteger(Math.round(Math.log10(value) * 1e6) / 1e6) ? value : null;
 }
 
 // Round multiples of powers of 1024.

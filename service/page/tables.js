@@ -13,7 +13,7 @@ export function tiles({ status, lastWindow: window, memory }) {
     ["Latency, p99", known(window?.durable_us.p99 || null, micros), "until durable"],
     ["Version", grouped(status.durable_version), `oldest kept ${grouped(status.oldest_version)}`],
     ["Keys", compact(status.key_count), "at the newest version"],
-    ["In flight", known(window?.operations_waiting, compact), known(window?.groups_in_flight, (count) => `waiting; ${count} groups`)],
+    ["In flight", known(window?.operations_waiting, compact), known(window?.groups_in_flight, (count) => `waiting; ${count} ${count === 1 ? "group" : "groups"}`)],
     ["Memory", bytes(resident), "resident"],
     ["Up", duration(status.uptime_us / 1e3), `epoch ${grouped(status.epoch)}`],
   ];
@@ -50,7 +50,7 @@ export function memberTable(members) {
 export function decisionTable(decisions) {
   const rows = decisions.toReversed().map((decision) => [
     element("span", { class: "mark" }, String(decision.number)),
-    clock(decision.at * 1e3),
+    element("span", { class: "whole" }, clock(decision.at * 1e3)),
     element("span", {}, visible(decision.change), element("span", { class: "under" }, visible(decision.evidence === null ? decision.reason : `${decision.reason}; ${decision.evidence}`))),
   ]);
   return table("Decisions, newest first", ["no.", "time", "change and reason"], rows);
