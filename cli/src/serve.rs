@@ -206,7 +206,7 @@ async fn stop(mut signals: Signals, api: Arc<Api>, backend: Backend) -> Stop {
             _ = signals.terminate.recv() => (),
             _ = signals.interrupt.recv() => (),
         }
-        output::tell("stopped at once; nothing that was acknowledged is lost".to_owned());
+        output::tell("stopped at once; nothing that was acknowledged is lost");
         std::process::exit(130);
     });
     Stop::Signal
@@ -215,7 +215,7 @@ async fn stop(mut signals: Signals, api: Arc<Api>, backend: Backend) -> Stop {
 fn reload_all(api: &Api) {
     systemd::reloading();
     match api.reload() {
-        Ok(_) => output::tell("configuration, tokens and certificates were read again".to_owned()),
+        Ok(_) => output::tell("configuration, tokens and certificates were read again"),
         Err(error) => output::tell(format!("not reloaded: {error}")),
     }
     systemd::ready("serving");

@@ -206,8 +206,8 @@ fn a_replica_promotes_itself_when_its_primary_is_silent() {
         .spawn()
         .unwrap();
     let output = BufReader::new(replica.stdout.take().expect("it is piped"));
-    let promoted = output.lines().map(Result::unwrap);
-    let promoted = promoted.filter(|line| line.starts_with("promoted")).next();
+    let mut promoted = output.lines().map(Result::unwrap);
+    let promoted = promoted.find(|line| line.starts_with("promoted"));
     assert_eq!(
         promoted.as_deref(),
         Some("promoted: epoch 2 begins behind version 1")
