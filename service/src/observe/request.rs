@@ -127,10 +127,10 @@ fn method(protocol: Protocol, request: &Request) -> String {
         return route.map_or_else(other, |route| route.as_str().to_owned());
     }
     let name = request.uri().path().rsplit('/').next().unwrap_or_default();
-    GRPC_METHODS
-        .contains(&name)
-        .then(|| name.to_owned())
-        .unwrap_or_else(other)
+    match GRPC_METHODS.contains(&name) {
+        true => name.to_owned(),
+        false => other(),
+    }
 }
 
 /// Makes the span a child of the caller's. Returns the place in the trace that the caller is told.
