@@ -1,4 +1,5 @@
-//! Creating the directory of a replica from a copy of one version: its record, all commit ids before it, and its leaves.
+//! Creating the directory of a replica from a copy of one version: its record, all commit ids before it, its leaves, and
+//! the idempotency keys that are remembered.
 //!
 //! The directory is built under another name, next to its own, and gets its name only when everything in it is durable
 //! and was found to be the state that the record names. An interrupted bootstrap leaves the other name alone, which the
@@ -17,6 +18,9 @@ use trunkline_core::params::TreeParams;
 use trunkline_core::record::CommitRecord;
 use trunkline_core::store::disk::{Disk, OsDisk};
 use trunkline_core::store::history_file::{HistoryFileError, HistoryWriter};
+use trunkline_core::store::idempotency_file::{
+    self, KEYED_SUBMISSIONS_MAX, KeyedSubmission, Remembered, are_in_order,
+};
 use trunkline_core::store::leaves::{LeafChange, LeafRef, LeafStore, LeafStoreError};
 use trunkline_core::store::log::{CommitLog, LOG_DIRECTORY, LogOptions, LogPosition, OpenLogError};
 use trunkline_core::store::manifest::CheckpointManifest;
@@ -50,7 +54,7 @@ pub struct Base {
 /// let primary = Engine::open_blocking(Config::in_directory(here))?;
 /// primary.put_blocking("alice", "10")?.durable_blocking()?;
 ///
-/// let snapshot = primary.snapshot();
+/// let (snapshot, keyed) = primary.snapshot_with_keys();
 /// let base = Base {
 ///     params: primary.params(),
 ///     record: snapshot.record().clone(),
@@ -59,6 +63,7 @@ pub struct Base {
 /// let mut bootstrap = Bootstrap::begin(&Config::in_directory(&there), base)?;
 /// bootstrap.add_commit_ids(&snapshot.commit_ids().collect::<Result<Vec<_>, _>>()?)?;
 /// bootstrap.add_leaves(&snapshot.iter().collect::<Result<Vec<_>, _>>()?)?;
+/// bootstrap.add_idempotency_keys(&keyed)?;
 /// bootstrap.finish()?;
 ///
 /// let replica = Engine::builder(Config::in_directory(&there)).open_replica_blocking(vec![])?;
@@ -77,6 +82,7 @@ pub struct Bootstrap {
     range: MountainRange,
     last_commit_id: Digest,
     last_key_hash: Option<Digest>,
+    keyed: Vec<KeyedSubmission>,
 }
 
 /// The reason why a directory could not be built. The target is as it was.
@@ -129,6 +135,12 @@ pub enum BootstrapError {
         /// Which leaf, from 0.
         index: usize,
     },
+    /// The idempotency keys are not what an engine remembers at the version.
+    #[error("the idempotency keys are not those of a version {version}; the copy is damaged")]
+    IdempotencyKeys {
+        /// The version of the base.
+        version: u64,
+    },
     /// A file could not be written or read.
     #[error("{} could not be written; check the disk", path.display())]
     Io {
@@ -172,6 +184,7 @@ impl Bootstrap {
             range: MountainRange::default(),
             last_commit_id: ZERO,
             last_key_hash: None,
+            keyed: Vec::new(),
             target,
             unfinished,
             base,
@@ -232,6 +245,27 @@ impl Bootstrap {
         Ok(())
     }
 
+    /// Adds submissions with idempotency keys that the primary remembered at the version
+    /// ([`Engine::snapshot_with_keys`](crate::Engine::snapshot_with_keys)), in order, behind those added before. Nothing
+    /// proves them: whoever made the copy is believed. Without them, a submission that was made before the copy is applied
+    /// again if it is repeated at this replica after it was promoted.
+    ///
+    /// # Errors
+    ///
+    /// Fails if they are not in order, too many, or of later versions.
+    pub fn add_idempotency_keys(
+        &mut self,
+        keyed: &[KeyedSubmission],
+    ) -> Result<(), BootstrapError> {
+        let version = self.base.record.version;
+        self.keyed.extend_from_slice(keyed);
+        let fits = self.keyed.len() <= KEYED_SUBMISSIONS_MAX;
+        match fits && are_in_order(&self.keyed, version) {
+            true => Ok(()),
+            false => Err(BootstrapError::IdempotencyKeys { version }),
+        }
+    }
+
     /// Makes everything durable, checks that it is the state that the record names, and gives the directory its name.
     /// Returns only then without an error.
     ///
@@ -254,8 +288,13 @@ impl Bootstrap {
             history: self.range.clone(),
             intent: None,
         };
-        let written = manifest.write(&OsDisk, directory);
-        written.map_err(in_path(directory))?;
+        let remembered = Remembered {
+            version: record.version,
+            submissions: self.keyed,
+        };
+        idempotency_file::write(&OsDisk, directory, &tree_id, &remembered)
+            .and_then(|()| manifest.write(&OsDisk, directory))
+            .map_err(in_path(directory))?;
         begin_log(directory, LogPosition::of(record), &tree_id)?;
         replica_file::write(&OsDisk, directory, &tree_id, record.open_epoch)
             .and_then(|()| tree_file::create(&OsDisk, directory, params))

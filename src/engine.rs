@@ -9,14 +9,15 @@ use std::time::Instant;
 use bytes::Bytes;
 use trunkline_actors::adaptive::reload_error::ReloadError;
 use trunkline_actors::admission::{Permit, TryAcquireError};
-use trunkline_actors::config::Config;
+use trunkline_actors::config::{Config, DurabilityMode};
 use trunkline_actors::decisions::{Decision, Window};
 use trunkline_actors::failure::EngineFailure;
 use trunkline_actors::feed::{CursorError, FeedCursor, Reach};
+use trunkline_actors::idempotency::Earlier;
 use trunkline_actors::message::Submission;
 use trunkline_actors::metrics::MetricsSnapshot;
 use trunkline_actors::metrics::timeline::Span;
-use trunkline_actors::receipt::Receipt;
+use trunkline_actors::receipt::{Durability, Durable, Receipt};
 use trunkline_actors::runtime::wait::block_on;
 use trunkline_actors::runtime::{clock, thread};
 use trunkline_actors::state::State;
@@ -25,6 +26,7 @@ use trunkline_actors::state::read::ReadError;
 use trunkline_core::batch::{Batch, CheckedBatch, provisional_root};
 use trunkline_core::evidence::Evidence;
 use trunkline_core::params::TreeParams;
+use trunkline_core::store::idempotency_file::KeyedSubmission;
 use trunkline_core::store::log::Recovery;
 
 use crate::error::{SnapshotError, SubmitError};
@@ -79,11 +81,17 @@ impl Engine {
     /// place in the order of submissions is fixed, and [`Self::get`] shows its writes. It is not durable yet; wait
     /// for that with [`Receipt::durable`]. Batches that one caller submits one after the other keep their order.
     ///
+    /// A batch with an idempotency key ([`Batch::idempotency_key`]) that the engine knows is not submitted again: the receipt
+    /// is that of the first submission ([`Receipt::is_repeat`]). So a caller that does not know what became of a batch, for
+    /// instance because of a restart or a failover, submits it again. The engine knows the keys that are in flight and the
+    /// last durable ones (`submit.idempotency_keys_max`). It knows a refused submission, too: a repeat is told the refusal.
+    ///
     /// If the future is dropped before it is ready, the batch is not submitted.
     ///
     /// # Errors
     ///
-    /// Fails if the batch breaks a limit, or if the engine has failed or was shut down. The batch has no effect then.
+    /// Fails if the batch breaks a limit, if a batch with other content had its idempotency key, or if the engine has failed
+    /// or was shut down. The batch has no effect then.
     pub async fn submit(&self, batch: Batch) -> Result<Receipt, SubmitError> {
         let called_at = clock::now();
         let batch = self.check(batch)?;
@@ -237,6 +245,15 @@ impl Engine {
     /// Returns a snapshot of the last durable version. Never waits.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::of_newest(self.state())
+    }
+
+    /// Returns a snapshot of the last durable version, with the submissions that are remembered by their idempotency keys at
+    /// that version: what a copy of the tree needs.
+    pub fn snapshot_with_keys(&self) -> (Snapshot, Vec<KeyedSubmission>) {
+        let (state, keys) = (self.state(), &self.running.context.idempotency);
+        let (version, remembered) = keys.remembered_with(|| state.versions.pin_newest());
+        let snapshot = Snapshot::of_pinned(state.clone(), version);
+        (snapshot, remembered.submissions)
     }
 
     /// Returns a snapshot of a durable version that is still kept (`versions.retain_versions`). Never waits.
@@ -395,6 +412,13 @@ impl Engine {
         self.running.context.metrics.timeline.since(ended_us)
     }
 
+    /// Returns the spans from a place on, and the place behind the last: give it to the next call, and no span comes
+    /// twice. Place 0 is the first span since the engine was opened. If `place` plus the number of spans is less than
+    /// the returned place, the difference was dropped before it was read.
+    pub fn spans_from(&self, place: u64) -> (Vec<Span>, u64) {
+        self.running.context.metrics.timeline.read_from(place)
+    }
+
     /// Replaces the configuration of the running engine, atomically. The reload, or its refusal, is recorded among the
     /// decisions.
     ///
@@ -505,10 +529,17 @@ impl Engine {
         let batch = Arc::new(batch.prepare(&state.params, context.cut_batch()));
         drop(preparing);
         let operations = batch.operations;
+        let key = &batch.idempotency_key;
+        let key_hash = (!key.is_empty()).then(|| key.hash());
         let mut sequencer = self.running.sequencer.lock();
         context.health.check()?;
         if sequencer.closed {
             return Err(EngineFailure::Closed.into());
+        }
+        let find = |key_hash| context.idempotency.earlier(key_hash, &batch.digest);
+        if let Some(earlier) = key_hash.as_ref().and_then(find) {
+            drop(sequencer);
+            return self.repeat(earlier);
         }
         let sequence = sequencer.next_sequence;
         let provisional_root = provisional_root(&sequencer.provisional_root, &batch.digest);
@@ -517,6 +548,9 @@ impl Engine {
         let (completion, receipt) = issuer.issue(sequence, provisional_root, accepted_at);
         sequencer.next_sequence += 1;
         sequencer.provisional_root = provisional_root;
+        if let Some(key_hash) = key_hash {
+            context.idempotency.take(key_hash, batch.digest, &receipt);
+        }
         state.overlay.show(sequence, &batch);
         let wakes = self.running.pipeline.submit(Submission {
             sequence,
@@ -533,6 +567,49 @@ impl Engine {
         }
         context.metrics.submission_accepted(called_at, operations);
         Ok(receipt)
+    }
+
+    /// Returns the receipt of an earlier submission with the same key, if it had the same content.
+    fn repeat(&self, earlier: Earlier) -> Result<Receipt, SubmitError> {
+        let context = &self.running.context;
+        let receipt = match earlier {
+            Earlier::InFlight(receipt) => receipt.ok_or_else(|| context.health.cause())?,
+            Earlier::Durable(first) => {
+                let durable = self.durable(&first)?;
+                self.running.issuer.repeat(&first, &durable)
+            }
+            Earlier::Other { sequence } => {
+                context.metrics.idempotency_key_reused();
+                return Err(SubmitError::IdempotencyKeyReused { sequence });
+            }
+        };
+        context.metrics.repeated();
+        Ok(receipt)
+    }
+
+    /// Returns what is known of a submission that is durable.
+    fn durable(&self, first: &KeyedSubmission) -> Result<Durable, SubmitError> {
+        let (context, state) = (&self.running.context, self.state());
+        let commit_id = state.history.commit_id(first.version);
+        let commit_id = commit_id.map_err(|source| SubmitError::Repeat {
+            sequence: first.sequence,
+            source: Arc::new(source),
+        })?;
+        let kept = state.versions.get(first.version);
+        let is_synced = context.feed.synced_version() >= first.version;
+        Ok(Durable {
+            version: first.version,
+            commit_id,
+            state_digest: first.state_digest,
+            kzg_root: kept.and_then(|kept| kept.kzg_root.get().copied()),
+            outcome: first.outcome,
+            durability: match (is_synced, context.config().durability.mode) {
+                (true, _) => Durability::Sync,
+                (false, DurabilityMode::Sync) => Durability::Sync,
+                (false, DurabilityMode::Interval) => Durability::Interval,
+                (false, DurabilityMode::Os) => Durability::Os,
+            },
+        })
     }
 }
 

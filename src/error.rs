@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use trunkline_actors::config::InvalidSetting;
 use trunkline_actors::failure::EngineFailure;
@@ -14,6 +15,7 @@ use trunkline_core::store::disk::ReadFileError;
 use trunkline_core::store::effect::EffectsError;
 use trunkline_core::store::feed_cursors::CursorsError;
 use trunkline_core::store::history_file::HistoryFileError;
+use trunkline_core::store::idempotency_file::IdempotencyFileError;
 use trunkline_core::store::leaves::LeafStoreError;
 use trunkline_core::store::lock::LockError;
 use trunkline_core::store::log::{LogWriteError, OpenLogError};
@@ -138,6 +140,9 @@ pub enum OpenError {
     /// The history file, with the commit ids up to the checkpoint, cannot be read, or is damaged.
     #[error(transparent)]
     History(#[from] HistoryFileError),
+    /// The idempotency keys up to the checkpoint cannot be read, or are damaged.
+    #[error(transparent)]
+    IdempotencyKeys(#[from] ReadFileError<IdempotencyFileError>),
     /// The directory is that of a replica.
     #[error(
         "directory {} is that of a replica; open it as one, or promote it if its primary writes no more",
@@ -336,6 +341,25 @@ pub enum SubmitError {
         "the engine is busy: the limit submit.in_flight_* is reached; try again later, or use submit, which waits"
     )]
     Busy,
+    /// A submission with other content had this idempotency key. The same batch fails again while the key is remembered.
+    #[error(
+        "submission {sequence} had the same idempotency key and other content; repeat a batch unchanged, and give another \
+         batch another key"
+    )]
+    IdempotencyKeyReused {
+        /// The sequence number of the submission that used the key first.
+        sequence: u64,
+    },
+    /// The batch repeats a submission that is durable, and the commit id of its version cannot be read.
+    #[error(
+        "submission {sequence} is durable, and has the same idempotency key and content, but its commit id cannot be read"
+    )]
+    Repeat {
+        /// The sequence number of the submission.
+        sequence: u64,
+        /// The reason.
+        source: Arc<HistoryFileError>,
+    },
     /// The engine has failed or was shut down.
     #[error(transparent)]
     Engine(#[from] EngineFailure),
@@ -344,7 +368,7 @@ pub enum SubmitError {
 impl SubmitError {
     /// Returns whether the same call on the same engine may succeed later.
     pub fn retry_can_help(&self) -> bool {
-        matches!(self, Self::Busy)
+        matches!(self, Self::Busy | Self::Repeat { .. })
     }
 }
 

@@ -64,7 +64,7 @@ pub use trunkline_actors::decisions;
 pub use trunkline_actors::testing;
 pub use trunkline_core as core;
 pub use trunkline_core::batch::{Batch, BatchError, Requirement};
-pub use trunkline_core::outcome::{Outcome, Refusal};
+pub use trunkline_core::outcome::{IdempotencyKey, Outcome, Refusal};
 
 pub use trunkline_actors::adaptive::decision_log::{
     DECISIONS_FILE, OpeningDecisions, ReadDecisionsError, read_decisions,

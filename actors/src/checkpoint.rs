@@ -5,12 +5,13 @@
 //! 1. The persist stage syncs the log up to H.
 //! 2. The commit ids up to H are stored in the history file, synced.
 //! 3. The manifest says that H is intended.
-//! 4. The leaf store ingests the changes up to H in one sorted pass, and is synced.
-//! 5. The manifest says H.
-//! 6. The persist stage may trim the log.
-//! 7. Readers get a view of the new leaves.
+//! 4. The idempotency keys that are remembered at H are stored, synced.
+//! 5. The leaf store ingests the changes up to H in one sorted pass, and is synced.
+//! 6. The manifest says H.
+//! 7. The persist stage may trim the log.
+//! 8. Readers get a view of the new leaves.
 //!
-//! A crash before step 5 leaves the old manifest and the whole log. Replaying the log over newer leaves gives the same
+//! A crash before step 6 leaves the old manifest and the whole log. Replaying the log over newer leaves gives the same
 //! state. `stage::persist` decides when a checkpoint is due.
 
 use std::hint::black_box;
@@ -27,6 +28,7 @@ use trunkline_core::hash::Digest;
 use trunkline_core::store::disk::Disk;
 use trunkline_core::store::effect::Effect;
 use trunkline_core::store::history_file::{HistoryFile, HistoryFileError, HistoryWriter};
+use trunkline_core::store::idempotency_file::{self, IDEMPOTENCY_FILE, Remembered};
 use trunkline_core::store::leaves::{LeafChange, LeafRef, LeafStore, LeafStoreError};
 use trunkline_core::store::manifest::{CHECKPOINT_FILE, CheckpointManifest};
 
@@ -46,9 +48,17 @@ use crate::state::versions::Version;
 /// Effects that are sorted at once: those of small writes fit the cache of a core, with their keys and values.
 const RANGE_EFFECTS: usize = 2048;
 
+/// What a checkpoint covers.
+pub struct Covered {
+    /// The version: durable, synced and published.
+    pub version: Arc<Version>,
+    /// The submissions with idempotency keys that are remembered at the version.
+    pub remembered: Remembered,
+}
+
 /// The end of the persist stage: starts checkpoints, one at a time, and waits for them.
 pub struct Checkpoints {
-    jobs: Sender<Arc<Version>>,
+    jobs: Sender<Covered>,
     progress: Arc<Signal<Progress>>,
     trims_log: bool,
 }
@@ -112,10 +122,10 @@ impl Checkpoints {
 
     /// Starts a checkpoint of a synced version with about this many bytes of leaves. With `shows_rate`, the rate of
     /// checkpoints is computed from its duration.
-    pub fn start(&self, version: Arc<Version>, bytes: u64, shows_rate: bool) {
+    pub fn start(&self, covered: Covered, bytes: u64, shows_rate: bool) {
         self.progress
             .update(|progress| progress.begin(bytes, shows_rate));
-        if self.jobs.send(version).is_err() {
+        if self.jobs.send(covered).is_err() {
             self.progress.update(Progress::end);
         }
     }
@@ -139,7 +149,7 @@ pub struct Checkpointer {
     leaves: Arc<dyn LeafStore>,
     /// `None` if the leaf store does not outlive the engine, so that the log must stay whole.
     manifest: Option<ManifestFile>,
-    jobs: Receiver<Arc<Version>>,
+    jobs: Receiver<Covered>,
     progress: Arc<Signal<Progress>>,
 }
 
@@ -165,6 +175,16 @@ impl ManifestFile {
     fn intend(&mut self, version: u64) -> Result<(), CheckpointError> {
         self.marker.intent = Some(version);
         self.write()
+    }
+
+    /// Stores the submissions with idempotency keys that are remembered at the intended version.
+    fn store_keys(&self, remembered: &Remembered) -> Result<(), CheckpointError> {
+        let (directory, tree_id) = (&*self.directory, &self.marker.record.tree_id);
+        let written = idempotency_file::write(&*self.disk, directory, tree_id, remembered);
+        written.map_err(|source| CheckpointError::Keys {
+            path: directory.join(IDEMPOTENCY_FILE),
+            source,
+        })
     }
 
     /// Writes that the leaf store holds a version, if the history file has the version's commit ids. Returns the
@@ -195,6 +215,11 @@ impl ManifestFile {
 enum CheckpointError {
     #[error("the checkpoint manifest {} could not be written; check the disk", path.display())]
     Manifest {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("the idempotency keys {} could not be written; check the disk", path.display())]
+    Keys {
         path: PathBuf,
         source: std::io::Error,
     },
@@ -234,9 +259,9 @@ impl Checkpointer {
     pub fn run(mut self, persist: &Mailbox<PersistMessage>) {
         priority::lower(self.context.config().checkpoint.nice);
         let context = self.context.clone();
-        while let Ok(version) = receive(&self.jobs) {
+        while let Ok(covered) = receive(&self.jobs) {
             context.checkpoint_running.store(true, Ordering::Relaxed);
-            let work = AssertUnwindSafe(|| self.checkpoint(&version, persist));
+            let work = AssertUnwindSafe(|| self.checkpoint(&covered, persist));
             let done = catch_unwind(work)
                 .unwrap_or_else(|payload| Err(CheckpointError::Panic(panic_message(&*payload))));
             if let Err(error) = done {
@@ -247,17 +272,18 @@ impl Checkpointer {
         }
     }
 
-    /// Runs steps 2 to 7 of a checkpoint.
+    /// Runs steps 2 to 8 of a checkpoint.
     fn checkpoint(
         &mut self,
-        version: &Version,
+        covered: &Covered,
         persist: &Mailbox<PersistMessage>,
     ) -> Result<(), CheckpointError> {
-        let state = &self.context.state;
+        let (state, version) = (&self.context.state, &covered.version);
         let number = version.number();
         if let Some(manifest) = &mut self.manifest {
             manifest.store_history(&state.history, number)?;
             manifest.intend(number)?;
+            manifest.store_keys(&covered.remembered)?;
         }
         let layers = state.values.unflushed(number);
         let mut changes = changes(&layers).peekable();

@@ -11,6 +11,7 @@ use crate::config::{Config, ControlMode};
 use crate::decisions::Work;
 use crate::feed::FeedState;
 use crate::health::Health;
+use crate::idempotency::IdempotencyKeys;
 use crate::in_flight::{InFlight, free_shards};
 use crate::metrics::Metrics;
 use crate::state::State;
@@ -26,6 +27,8 @@ pub struct StageContext {
     pub metrics: Arc<Metrics>,
     /// The first failure.
     pub health: Arc<Health>,
+    /// Idempotency keys; callers of `submit` take them, persist remembers them.
+    pub idempotency: Arc<IdempotencyKeys>,
     /// The state that followers of the log share; persist advances it.
     pub feed: Arc<FeedState>,
     /// Groups between sealing and durability.

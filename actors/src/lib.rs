@@ -14,7 +14,7 @@
 //! | `decisions` | windows of measurements and decisions, as data |
 //! | `metrics` | what the engine measures of itself |
 //! | `state` | what readers see |
-//! | `receipt`, `message`, `intake`, `in_flight`, `admission` | what travels through the pipeline |
+//! | `receipt`, `idempotency`, `message`, `intake`, `in_flight`, `admission` | what travels through the pipeline |
 //! | `adaptive` | pure controllers, and the thread that runs them |
 //! | `feed` | what followers of the log share with the engine |
 //! | `background`, `checkpoint` | work off the commit path |
@@ -34,6 +34,7 @@ pub mod decisions;
 pub mod failure;
 pub mod feed;
 pub mod health;
+pub mod idempotency;
 pub mod in_flight;
 pub mod intake;
 pub mod message;

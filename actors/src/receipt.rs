@@ -15,10 +15,12 @@ use parking_lot::Mutex;
 use trunkline_core::evidence::Evidence;
 use trunkline_core::hash::Digest;
 use trunkline_core::outcome::Outcome;
+use trunkline_core::store::idempotency_file::KeyedSubmission;
 
 use crate::failure::EngineFailure;
 use crate::health::{Health, Waiter};
 use crate::metrics::{Metrics, State as Reached};
+use crate::runtime::clock;
 use crate::runtime::wait::block_on;
 use crate::state::State;
 use crate::state::evidence::{self, EvidenceError};
@@ -96,7 +98,8 @@ pub struct Durable {
     pub commit_id: Digest,
     /// Digest of the whole state at the version.
     pub state_digest: Digest,
-    /// KZG root of the version, if it was computed by then.
+    /// KZG root of the version, if it was computed by then. A repeat ([`Receipt::is_repeat`]) of a submission whose version
+    /// is no longer kept has none; [`Receipt::root_ready`] returns one that covers it.
     pub kzg_root: Option<[u8; 48]>,
     /// Whether the submission was applied or refused.
     pub outcome: Outcome,
@@ -123,6 +126,32 @@ pub struct Receipt {
     sequence: u64,
     provisional_root: Digest,
     progress: Arc<Progress>,
+    is_repeat: bool,
+}
+
+/// A receipt that does not keep its submission's progress in memory.
+#[derive(Debug)]
+pub struct WeakReceipt {
+    sequence: u64,
+    provisional_root: Digest,
+    progress: Weak<Progress>,
+}
+
+impl WeakReceipt {
+    /// Returns the sequence number.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Returns a receipt for a repeat of the submission, if the pipeline or a holder of a receipt still has it.
+    pub fn upgrade(&self) -> Option<Receipt> {
+        Some(Receipt {
+            sequence: self.sequence,
+            provisional_root: self.provisional_root,
+            progress: self.progress.upgrade()?,
+            is_repeat: true,
+        })
+    }
 }
 
 impl Receipt {
@@ -135,6 +164,38 @@ impl Receipt {
     /// it only holds if the submission was durable.
     pub fn provisional_root(&self) -> Digest {
         self.provisional_root
+    }
+
+    /// Returns whether the batch repeats a submission that was accepted before, with the same idempotency key and the same
+    /// content. The receipt is then that of the first submission, and the repeat has no effect and no place of its own.
+    ///
+    /// ```
+    /// use trunkline::{Batch, IdempotencyKey};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let config = trunkline::Config::in_directory(directory.path());
+    /// let engine = trunkline::Engine::open_blocking(config)?;
+    /// let mut batch = Batch::new();
+    /// batch.put("alice", "10");
+    /// batch.idempotency_key(IdempotencyKey::new(b"payment 17").ok_or("longer than 64 bytes")?);
+    /// let first = engine.submit_blocking(batch.clone())?;
+    /// let second = engine.submit_blocking(batch)?; // perhaps after a restart
+    /// assert!(!first.is_repeat() && second.is_repeat());
+    /// assert_eq!(second.sequence(), first.sequence());
+    /// assert_eq!(second.durable_blocking()?.commit_id, first.durable_blocking()?.commit_id);
+    /// # engine.shutdown_blocking()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn is_repeat(&self) -> bool {
+        self.is_repeat
+    }
+
+    /// Returns a receipt that does not keep the submission's progress in memory.
+    pub fn downgrade(&self) -> WeakReceipt {
+        WeakReceipt {
+            sequence: self.sequence,
+            provisional_root: self.provisional_root,
+            progress: Arc::downgrade(&self.progress),
+        }
     }
 
     /// Waits until the submission is part of a version with digests.
@@ -154,7 +215,10 @@ impl Receipt {
     /// Waits for a KZG root that covers the submission. In commit mode `on_demand` this requests the root.
     pub async fn root_ready(&self) -> Result<RootReady, EngineFailure> {
         let hashed = self.hashed().await?;
-        self.progress.request_root(hashed.version);
+        match self.progress.is_settled {
+            true => self.progress.use_newest_root(),
+            false => self.progress.request_root(hashed.version),
+        }
         let root_ready = |facts: &Facts, _| facts.root_ready;
         self.progress.reached(Reached::RootReady, root_ready).await
     }
@@ -253,13 +317,46 @@ impl Issuer {
             place: Mutex::default(),
             accepted_at,
             issuer: self.clone(),
+            is_settled: false,
         });
         let receipt = Receipt {
             sequence,
             provisional_root,
             progress: progress.clone(),
+            is_repeat: false,
         };
         (Completion(Some(progress)), receipt)
+    }
+
+    /// Creates a receipt for a repeat of a submission that is durable already.
+    pub fn repeat(self: &Arc<Self>, first: &KeyedSubmission, durable: &Durable) -> Receipt {
+        let facts = Facts {
+            version: Some(VersionFacts {
+                number: durable.version,
+                commit_id: durable.commit_id,
+                state_digest: durable.state_digest,
+            }),
+            durable: Some(DurableFacts {
+                kzg_root: durable.kzg_root,
+                durability: durable.durability,
+            }),
+            ..Facts::default()
+        };
+        let place = Place {
+            group: Some((Arc::new(Mutex::new(facts)), durable.outcome)),
+            ..Place::default()
+        };
+        Receipt {
+            sequence: first.sequence,
+            provisional_root: first.provisional_root,
+            progress: Arc::new(Progress {
+                place: Mutex::new(place),
+                accepted_at: clock::now(),
+                issuer: self.clone(),
+                is_settled: true,
+            }),
+            is_repeat: true,
+        }
     }
 }
 
@@ -353,6 +450,8 @@ struct Progress {
     place: Mutex<Place>,
     accepted_at: Instant,
     issuer: Arc<Issuer>,
+    /// Whether the submission was durable before, so that the pipeline does not know it any more.
+    is_settled: bool,
 }
 
 impl Progress {
@@ -380,6 +479,29 @@ impl Progress {
             place.waiting.push((reached, waker.clone()));
         }
         Poll::Pending
+    }
+
+    /// Takes the KZG root of the newest durable version, which covers a submission that was durable before. Computes it if
+    /// need be (2 ms).
+    fn use_newest_root(&self) {
+        let place = self.place.lock();
+        let Some((facts, _)) = &place.group else {
+            return;
+        };
+        let mut facts = facts.lock();
+        if facts.root_ready.is_some() {
+            return;
+        }
+        match self.issuer.state.upgrade() {
+            Some(state) => {
+                let newest = state.versions.newest();
+                facts.root_ready = Some(RootReady {
+                    version: newest.number(),
+                    kzg_root: state.kzg_root(&newest),
+                });
+            }
+            None => facts.failed = Some(self.issuer.health.cause()),
+        }
     }
 
     /// Asks for the KZG root of the submission's version.

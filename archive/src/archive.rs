@@ -42,7 +42,7 @@ pub(crate) struct Listed {
     /// Its path below the prefix.
     pub(crate) path: String,
     pub(crate) bytes: u64,
-    /// When the store got it, by the store's clock.
+    /// Time at which the store got it, by the store's clock.
     pub(crate) modified_unix_ms: u64,
 }
 
@@ -69,7 +69,7 @@ impl Archive {
 
     /// Returns the archive below a prefix of a store.
     ///
-    /// What the store acknowledges must be durable. [`LocalFileSystem`](object_store::local::LocalFileSystem) needs
+    /// The store must acknowledge nothing that is not durable. [`LocalFileSystem`](object_store::local::LocalFileSystem) needs
     /// `with_fsync(true)` for that.
     pub fn on(store: Arc<dyn ObjectStore>, prefix: Path) -> Self {
         Self {

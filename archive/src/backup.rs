@@ -148,7 +148,7 @@ impl Archive {
         let params = source.params();
         self.prepare(&params).await?;
         let snapshot = source.snapshot().await?;
-        let snapshot = snapshot.ok_or(BackupError::NotSynced)?;
+        let (snapshot, keyed) = snapshot.ok_or(BackupError::NotSynced)?;
         let catalog = self.catalog().await?;
         let before = known_position(self, &catalog, &snapshot).await?;
         let run = Run {
@@ -175,7 +175,7 @@ impl Archive {
             Some(reason) if policy == BasePolicy::Never => {
                 return Err(BackupError::NeedsBase(reason));
             }
-            Some(reason) => Some((base::write(self, snapshot).await?, reason)),
+            Some(reason) => Some((base::write(self, snapshot, keyed).await?, reason)),
             None => None,
         };
         Ok(Backup {

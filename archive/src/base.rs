@@ -1,7 +1,7 @@
 //! Writing and reading bases.
 //!
-//! A base is written part by part, several at once, and its manifest last. What is in it follows from the version
-//! alone, so an attempt that is made again completes what an earlier one has begun.
+//! A base is written part by part, several at once, and its manifest last. What is in it follows from the version, and from
+//! the bound on idempotency keys, so an attempt that is made again completes what an earlier one has begun.
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -13,9 +13,11 @@ use trunkline::core::store::archive::manifest::{
     BASE_MANIFEST_BYTES_MAX, BaseManifest, PARTS_MAX, Part,
 };
 use trunkline::core::store::archive::part::{
-    COMMIT_IDS, LeavesWriter, PART_BYTES_MAX, Place, encode_commit_ids,
+    COMMIT_IDS, KEYED_SUBMISSIONS, LeavesWriter, PART_BYTES_MAX, Place, encode_commit_ids,
+    encode_keyed,
 };
 use trunkline::core::store::archive::{BaseName, ObjectError, PartName, checksum};
+use trunkline::core::store::idempotency_file::KeyedSubmission;
 use trunkline::core::store::leaves::LeafRef;
 use trunkline::core::store::log::LogPosition;
 use trunkline::core::store::manifest::CheckpointManifest;
@@ -55,7 +57,7 @@ pub enum BaseError {
         /// The reason.
         source: HistoryError,
     },
-    /// What was read is not what the version's record says. Nothing of it is to be restored.
+    /// The state that was read is not the one that the version's record names. Nothing of it is to be restored.
     #[error(
         "what was read of version {version} is not what its commit record says: {what}; check the directory"
     )]
@@ -73,8 +75,12 @@ pub enum BaseError {
 /// A part that is to be written.
 type Produced = (PartName, Part, Bytes);
 
-/// Writes a base of a snapshot.
-pub(crate) async fn write(archive: &Archive, snapshot: Snapshot) -> Result<BaseName, BaseError> {
+/// Writes a base of a snapshot, with the submissions that are remembered by their idempotency keys at its version.
+pub(crate) async fn write(
+    archive: &Archive,
+    snapshot: Snapshot,
+    keyed: Vec<KeyedSubmission>,
+) -> Result<BaseName, BaseError> {
     let (version, root) = (snapshot.version(), snapshot.root());
     let record = snapshot.record().clone();
     let name = BaseName {
@@ -82,7 +88,7 @@ pub(crate) async fn write(archive: &Archive, snapshot: Snapshot) -> Result<BaseN
         open_epoch: record.open_epoch,
     };
     let (sender, produced) = channel(1);
-    let producing = spawn_blocking(move || produce(&snapshot, &sender));
+    let producing = spawn_blocking(move || produce(&snapshot, &keyed, &sender));
     let written = stream::unfold(produced, async |mut produced: Receiver<Produced>| {
         produced.recv().await.map(|part| (part, produced))
     })
@@ -106,6 +112,7 @@ pub(crate) async fn write(archive: &Archive, snapshot: Snapshot) -> Result<BaseN
         },
         leaves: parts_of(|name| matches!(name, PartName::Leaves(_))),
         commit_ids: parts_of(|name| matches!(name, PartName::CommitIds(_))),
+        idempotency_keys: parts_of(|name| matches!(name, PartName::IdempotencyKeys(_))),
     };
     let object = format!("{name}/{}", PartName::Manifest);
     archive.put_once(&object, manifest.encode().into()).await?;
@@ -123,7 +130,11 @@ async fn put(
 
 /// Passes the parts of a base on. Returns the history of the version, itself included. Ends early without an error if
 /// nobody takes the parts any more.
-fn produce(snapshot: &Snapshot, sender: &Sender<Produced>) -> Result<MountainRange, BaseError> {
+fn produce(
+    snapshot: &Snapshot,
+    keyed: &[KeyedSubmission],
+    sender: &Sender<Produced>,
+) -> Result<MountainRange, BaseError> {
     let version = snapshot.version();
     let contradiction = |what| BaseError::Contradiction { version, what };
     let tree_id = snapshot.record().tree_id;
@@ -153,7 +164,21 @@ fn produce(snapshot: &Snapshot, sender: &Sender<Produced>) -> Result<MountainRan
     if leaves != snapshot.key_count() {
         return Err(contradiction("the number of keys"));
     }
-    produce_commit_ids(snapshot, sender)?.ok_or_else(|| contradiction("the history digest"))
+    let history = produce_commit_ids(snapshot, sender)?;
+    let history = history.ok_or_else(|| contradiction("the history digest"))?;
+    for (index, keyed) in (0..).zip(keyed.chunks(KEYED_SUBMISSIONS)) {
+        let place = Place {
+            tree_id,
+            version,
+            index,
+        };
+        let (part, bytes) = encode_keyed(&place, keyed);
+        let name = PartName::IdempotencyKeys(index);
+        if sender.blocking_send((name, part, bytes.into())).is_err() {
+            break;
+        }
+    }
+    Ok(history)
 }
 
 /// Passes the parts with the commit ids on. Returns the history, unless it is not that of the version's record.
@@ -239,13 +264,16 @@ impl BaseReader {
         LogPosition::of(self.manifest.record())
     }
 
-    /// Returns the names and the descriptions of all parts: those with leaves, then those with commit ids.
+    /// Returns the names and the descriptions of all parts: those with leaves, then those with commit ids, then those with
+    /// idempotency keys.
     pub(crate) fn parts(&self) -> Vec<(PartName, Part)> {
         let leaves = self.manifest.leaves.iter().zip(0..);
         let commit_ids = self.manifest.commit_ids.iter().zip(0..);
+        let keys = self.manifest.idempotency_keys.iter().zip(0..);
         leaves
             .map(|(part, index)| (PartName::Leaves(index), *part))
             .chain(commit_ids.map(|(part, index)| (PartName::CommitIds(index), *part)))
+            .chain(keys.map(|(part, index)| (PartName::IdempotencyKeys(index), *part)))
             .collect()
     }
 

@@ -34,7 +34,7 @@ pub struct Catalog {
 pub(crate) struct Objects {
     pub(crate) parts: Vec<PartName>,
     pub(crate) bytes: u64,
-    /// When the store got the manifest.
+    /// Time at which the store got the manifest.
     finished_unix_ms: u64,
 }
 
@@ -162,7 +162,7 @@ impl Catalog {
         bases.map(|objects| objects.bytes).sum::<u64>() + self.segments.values().sum::<u64>()
     }
 
-    /// Returns the highest open epoch of all bases and segments. Whoever writes to a restored tree takes a higher one.
+    /// Returns the highest open epoch of all bases and segments. A writer to a restored tree takes a higher one.
     pub fn epoch_max(&self) -> u64 {
         let bases = self.bases().map(|base| base.open_epoch);
         let segments = self.segments().map(|segment| segment.open_epoch);

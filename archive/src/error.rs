@@ -86,7 +86,7 @@ pub enum AccessError {
     /// The archive has more objects than this build lists.
     #[error("the archive has more than {max} objects; prune it, or begin another archive")]
     TooMany {
-        /// How many it may have.
+        /// The most that it may have.
         max: usize,
     },
 }
@@ -122,7 +122,7 @@ pub enum WriteError {
         "the store lets a second writer replace an object, so an archive could lose data in it; use a store with conditional puts, and do not switch them off (AWS_CONDITIONAL_PUT)"
     )]
     NotOnce {
-        /// What the store says, if it refused the first object as well.
+        /// The answer of the store, if it refused the first object as well.
         source: Option<Box<object_store::Error>>,
     },
     /// The archive has another object of this name.

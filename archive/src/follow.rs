@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics::{Counter, Gauge, counter, gauge};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -34,7 +35,7 @@ pub struct ArchiverOptions {
     pub cursor: String,
     /// Age at which a version is written, even if its segment is not full.
     pub age_max: Duration,
-    /// When the archiver makes a base.
+    /// The rule by which the archiver makes bases.
     pub base: BasePolicy,
     /// The key that signs frames.
     pub key: Option<SecretKey>,
@@ -63,7 +64,7 @@ pub struct ArchiverStatus {
     pub archived: Option<LogPosition>,
     /// The last base that the archiver made, and why.
     pub base: Option<(BaseName, BaseReason)>,
-    /// What fails now; it is tried again. `None` if nothing does.
+    /// The attempt that fails now; it is made again. `None` if nothing does.
     pub failing: Option<Arc<BackupError>>,
     /// Attempts that failed, in all.
     pub failures: u64,
@@ -134,10 +135,27 @@ pub struct Archiver {
 
 impl Archiver {
     /// Starts to archive an engine: backs it up first, then follows it.
+    ///
+    /// Through the `metrics` facade it shows `trunkline_archive_version`, the last version that is in the archive, and
+    /// `trunkline_archive_failures_total`, the attempts that failed, with the labels `engine` and `cursor`.
     pub fn start(engine: Engine, archive: Archive, options: ArchiverOptions) -> Self {
         let (stop, stopped) = watch::channel(false);
         let (sender, status) = watch::channel(ArchiverStatus::default());
+        let labels = [
+            ("engine", engine.metrics().engine),
+            ("cursor", options.cursor.clone()),
+        ];
         let run = Run {
+            version: gauge!(
+                description: "Last version that is in the archive.",
+                "trunkline_archive_version",
+                &labels
+            ),
+            failures: counter!(
+                description: "Attempts to write to the archive that failed; they are made again.",
+                "trunkline_archive_failures_total",
+                &labels
+            ),
             engine,
             archive,
             options,
@@ -184,6 +202,8 @@ struct Run {
     options: ArchiverOptions,
     stopped: watch::Receiver<bool>,
     status: watch::Sender<ArchiverStatus>,
+    version: Gauge,
+    failures: Counter,
 }
 
 /// What a follower waits for.
@@ -222,6 +242,7 @@ impl Run {
             let made = self.archive.back_up(&source, self.options.base, key).await;
             let error = match made {
                 Ok(backup) => {
+                    self.version.set(backup.last.version as f64);
                     self.status.send_modify(|status| {
                         status.base = backup.base.or(status.base);
                         status.archived = Some(backup.last);
@@ -323,6 +344,7 @@ impl Run {
     }
 
     fn show(&self, appender: &SegmentAppender) {
+        self.version.set(appender.archived().version as f64);
         self.status.send_modify(|status| {
             status.archived = Some(appender.archived());
             status.failing = None;
@@ -339,6 +361,7 @@ impl Run {
         if !error.retry_can_help() {
             return Err(error.into());
         }
+        self.failures.increment(1);
         let source = Arc::new(error);
         self.status.send_modify(|status| {
             status.failures += 1;

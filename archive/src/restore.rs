@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 use trunkline::core::frame::{Frame, PublicKey, SecretKey, SignatureError};
 use trunkline::core::hash::{Digest, hex};
 use trunkline::core::params::TreeParams;
-use trunkline::core::store::archive::part::{decode_commit_ids, decode_leaves};
+use trunkline::core::store::archive::part::{decode_commit_ids, decode_keyed, decode_leaves};
 use trunkline::core::store::archive::segment::Segment;
 use trunkline::core::store::archive::{BaseName, PartName, SegmentName};
 use trunkline::core::store::disk::{Disk, OsDisk};
@@ -59,7 +59,7 @@ pub struct Trust {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shown {
-    /// Everything agrees with everything else. Whoever wrote the archive could have made it up.
+    /// Everything agrees with everything else. The writer of the archive could have made it up.
     Consistent,
     /// It is what the trusted commit id or key speaks of.
     Authentic,
@@ -91,7 +91,7 @@ pub struct Restored {
     pub position: LogPosition,
     /// The highest open epoch in the archive. The directory takes no lower one when it is promoted.
     pub epoch_max: u64,
-    /// What was shown.
+    /// The result of the checks.
     pub shown: Shown,
 }
 
@@ -132,7 +132,7 @@ pub enum RestoreError {
         /// The reason.
         source: Box<BootstrapError>,
     },
-    /// What was restored cannot be opened.
+    /// The restored directory cannot be opened.
     #[error("what was restored cannot be opened")]
     Open(#[from] Box<OpenError>),
     /// A version does not follow from the one before it.
@@ -173,7 +173,7 @@ pub enum RestoreError {
     /// Another commit id was expected.
     #[error("version {} has commit id {}, not the trusted {}", found.version, hex(&found.commit_id), hex(expected))]
     OtherCommit {
-        /// What the archive leads to.
+        /// The position that the archive leads to.
         found: LogPosition,
         /// The trusted commit id.
         expected: Digest,
@@ -353,6 +353,10 @@ fn build_base(
             PartName::CommitIds(index) => {
                 let commit_ids = decode_commit_ids(&base.place(index), &bytes).map_err(damaged)?;
                 bootstrap.add_commit_ids(&commit_ids).map_err(wrong)?;
+            }
+            PartName::IdempotencyKeys(index) => {
+                let keyed = decode_keyed(&base.place(index), &bytes).map_err(damaged)?;
+                bootstrap.add_idempotency_keys(&keyed).map_err(wrong)?;
             }
             PartName::Manifest => {}
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use trunkline::config::DurabilityMode;
 use trunkline::core::params::TreeParams;
 use trunkline::core::store::disk::OsDisk;
+use trunkline::core::store::idempotency_file::KeyedSubmission;
 use trunkline::core::store::log::{FollowError, LOG_DIRECTORY, LogEntry, LogFollower};
 use trunkline::{Engine, EngineFailure, Feed, FeedError, OpenError, ReadOnly, Replica, Snapshot};
 
@@ -63,30 +64,36 @@ impl Source {
     }
 
     /// Returns a snapshot of the newest version, once no loss of power can take it back. Where versions are durable
-    /// long before they are synced, it is that of the newest one that is synced; `None` if that is no longer kept.
-    pub(crate) async fn snapshot(&self) -> Result<Option<Snapshot>, FeedError> {
-        let (newest, mut feed) = match self {
-            Self::Directory(closed) => return Ok(Some(closed.tree.snapshot())),
+    /// long before they are synced, it is that of the newest one that is synced; `None` if that is no longer kept. With it
+    /// come the submissions that are remembered by their idempotency keys.
+    pub(crate) async fn snapshot(
+        &self,
+    ) -> Result<Option<(Snapshot, Vec<KeyedSubmission>)>, FeedError> {
+        let ((newest, keyed), mut feed) = match self {
+            Self::Directory(closed) => {
+                let keyed = closed.tree.idempotency_keys().to_vec();
+                return Ok(Some((closed.tree.snapshot(), keyed)));
+            }
             Self::Engine(engine) if engine.config().durability.mode == DurabilityMode::Os => {
-                return Ok(engine.snapshot_at(engine.synced_version()).ok());
+                return Ok(synced_snapshot(engine));
             }
             Self::Engine(engine) => {
-                let newest = engine.snapshot();
-                let feed = engine.feed(newest.version());
+                let newest = engine.snapshot_with_keys();
+                let feed = engine.feed(newest.0.version());
                 (newest, feed)
             }
             Self::Replica(replica) => {
-                let newest = replica.snapshot();
-                let feed = replica.feed(newest.version());
+                let newest = replica.snapshot_with_keys();
+                let feed = replica.feed(newest.0.version());
                 (newest, feed)
             }
         };
         if newest.version() == 0 {
-            return Ok(Some(newest));
+            return Ok(Some((newest, keyed)));
         }
         match feed.next_entry().await {
             // What was trimmed was synced before.
-            Some(Ok(_) | Err(FeedError::Gap { .. })) => Ok(Some(newest)),
+            Some(Ok(_) | Err(FeedError::Gap { .. })) => Ok(Some((newest, keyed))),
             Some(Err(error)) => Err(error),
             None => Err(EngineFailure::Closed.into()),
         }
@@ -103,6 +110,15 @@ impl Source {
             }
         }
     }
+}
+
+/// Returns a snapshot of the newest version that is synced, if it is kept. The oldest keys may be missing: those that
+/// later versions made the engine forget.
+fn synced_snapshot(engine: &Engine) -> Option<(Snapshot, Vec<KeyedSubmission>)> {
+    let synced = engine.snapshot_at(engine.synced_version()).ok()?;
+    let (_, mut keyed) = engine.snapshot_with_keys();
+    keyed.retain(|submission| submission.version <= synced.version());
+    Some((synced, keyed))
 }
 
 impl Entries {

@@ -9,7 +9,7 @@ use trunkline::Config;
 use trunkline::core::hash::Digest;
 use trunkline::core::params::TreeParams;
 use trunkline::core::store::archive::manifest::Part;
-use trunkline::core::store::archive::part::{decode_commit_ids, decode_leaves};
+use trunkline::core::store::archive::part::{decode_commit_ids, decode_keyed, decode_leaves};
 use trunkline::core::store::archive::{BaseName, ObjectError, PartName, SegmentName};
 use trunkline::core::store::log::LogPosition;
 
@@ -38,7 +38,7 @@ pub struct Verified {
     pub holes: Vec<(u64, u64)>,
     /// Bases that were rebuilt, each with the last version that was reached from it.
     pub rebuilt: Vec<(BaseName, LogPosition)>,
-    /// What was shown of all that was rebuilt; `None` if nothing was rebuilt, or if something is damaged.
+    /// The result for all that was rebuilt; `None` if nothing was rebuilt, or if something is damaged.
     pub shown: Option<Shown>,
     /// Bases without a manifest.
     pub unfinished: Vec<BaseName>,
@@ -256,6 +256,7 @@ async fn check_part(base: &BaseReader, name: PartName, part: Part) -> Result<(),
     let decoded = match name {
         PartName::Leaves(index) => decode_leaves(&base.place(index), &bytes).map(drop),
         PartName::CommitIds(index) => decode_commit_ids(&base.place(index), &bytes).map(drop),
+        PartName::IdempotencyKeys(index) => decode_keyed(&base.place(index), &bytes).map(drop),
         PartName::Manifest => Ok(()),
     };
     decoded.map_err(|source| AccessError::Object {

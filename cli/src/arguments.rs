@@ -27,9 +27,11 @@ use crate::member::{
 use crate::prove::ProveArguments;
 use crate::report::ReportArguments;
 use crate::restore::RestoreArguments;
+use crate::serve::ServeArguments;
 use crate::show::ProofCommand;
 use crate::single::{DeleteArguments, GetArguments, PutArguments};
 use crate::sweep::SweepArguments;
+use crate::token::TokenArguments;
 use crate::tune::TuneArguments;
 use crate::verify::VerifyArguments;
 
@@ -65,6 +67,10 @@ pub(crate) enum Command {
     Backup(BackupArguments),
     /// Restore a version from an archive into a new directory.
     Restore(RestoreArguments),
+    /// Serve a state over gRPC and HTTP, alone or as a member of a replicated tree.
+    Serve(ServeArguments),
+    /// Make a bearer token for callers of a service, and print it once.
+    Token(TokenArguments),
     /// Make a key that a member of a replicated tree signs with, and print its public half.
     Keygen(KeygenArguments),
     /// Store the records of a file, as `import` does, and publish every version over NATS.

@@ -16,7 +16,8 @@ use trunkline_archive::{AccessError, BackupError, LocationError, RestoreError, V
 use trunkline_load::compare::{CompareError, RecordError};
 use trunkline_replication::nats::NatsError;
 use trunkline_replication::{
-    FollowingFailure, LevelError, PromoteError, RejoinError, StartError, StreamError,
+    FollowingFailure, LevelError, PrimaryFailure, PromoteError, RejoinError, StartError,
+    StreamError,
 };
 
 use crate::arguments::ArgumentError;
@@ -143,6 +144,10 @@ pub(crate) enum CommandError {
     Thread(#[source] io::Error),
     #[error("cannot listen for signals")]
     Interrupts(#[source] io::Error),
+    #[error("the service cannot run")]
+    Serve(#[source] Box<dyn Error + Send + Sync>),
+    #[error("the service has stopped: {0}")]
+    Stopped(String),
     #[error(transparent)]
     Plan(#[from] trunkline_load::PlanError),
     #[error(transparent)]
@@ -177,6 +182,8 @@ pub(crate) enum CommandError {
     Following(#[source] Arc<FollowingFailure>),
     #[error("the replica was not promoted")]
     Promote(#[from] PromoteError),
+    #[error("the primary has stopped")]
+    Replaced(#[source] PrimaryFailure),
     #[error("the directory has not rejoined")]
     Rejoin(#[source] Box<RejoinError>),
     #[error("{} holds no replica; name the nonce of the primary's tree by --nonce to create one, or an archive that has something in the member file", .0.display())]
@@ -186,6 +193,10 @@ pub(crate) enum CommandError {
 }
 
 impl CommandError {
+    pub(crate) fn serving(error: impl Error + Send + Sync + 'static) -> Self {
+        Self::Serve(Box::new(error))
+    }
+
     /// Returns what turns an I/O error at a path into an error of the command.
     pub(crate) fn file(
         action: &'static str,

@@ -7,6 +7,7 @@
 //! | `sweep`, `tune` | [`sweep`], [`tune`]; both run trials by [`trial`] |
 //! | `import`, `export` | [`import`], which submits by [`submitter`]; [`export`] |
 //! | `backup`, `restore` | [`backup`], [`restore`] |
+//! | `serve`, `token` | [`serve`], [`token`] |
 //! | `keygen`, `primary`, `replica`, `promote`, `rejoin` | [`member`] |
 //! | `get`, `put`, `delete` | [`single`] |
 //! | `prove`, `verify`, `proof show` | [`prove`], [`verify`], [`show`] |
@@ -46,6 +47,7 @@ mod progress;
 mod prove;
 mod report;
 mod restore;
+mod serve;
 mod show;
 mod single;
 mod submitter;
@@ -53,6 +55,7 @@ mod sweep;
 mod table;
 mod temporary;
 mod thresholds;
+mod token;
 mod trial;
 mod tui;
 mod tune;
@@ -147,6 +150,8 @@ fn run(command: Command) -> Result<Exit, CommandError> {
         Command::Export(arguments) => export::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Token(arguments) => token::run(&arguments),
         Command::Keygen(arguments) => member::keygen(&arguments),
         Command::Primary(arguments) => member::primary(&arguments),
         Command::Replica(arguments) => member::replica(&arguments),

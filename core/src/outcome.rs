@@ -92,17 +92,54 @@ impl Outcome {
             Self::Refused(_) => false,
         }
     }
+
+    /// Returns its code and its detail, as they are encoded.
+    pub(crate) fn code_and_detail(&self) -> (u8, Digest) {
+        match *self {
+            Self::Applied { displaced } => {
+                let mut detail = [0; 32];
+                detail[..4].copy_from_slice(&displaced.to_le_bytes());
+                (0, detail)
+            }
+            Self::Refused(Refusal::RequirementFailed { key_hash }) => (1, key_hash),
+            Self::Refused(Refusal::BucketFull { key_hash }) => (2, key_hash),
+            Self::Refused(Refusal::PathTaken { key_hash }) => (3, key_hash),
+            Self::Reverted { commit_id } => (4, commit_id),
+        }
+    }
+
+    /// Returns the outcome with a code and a detail, if there is one.
+    pub(crate) fn of_code(code: u8, detail: &Digest) -> Option<Self> {
+        let key_hash = *detail;
+        Some(match code {
+            0 => {
+                let (displaced, zeros) = detail.split_first_chunk::<4>()?;
+                if zeros.iter().any(|byte| *byte != 0) {
+                    return None;
+                }
+                let displaced = u32::from_le_bytes(*displaced);
+                Self::Applied { displaced }
+            }
+            1 => Self::Refused(Refusal::RequirementFailed { key_hash }),
+            2 => Self::Refused(Refusal::BucketFull { key_hash }),
+            3 => Self::Refused(Refusal::PathTaken { key_hash }),
+            4 => Self::Reverted { commit_id: *detail },
+            _ => return None,
+        })
+    }
 }
 
 /// The name that a caller gave a submission, by which it can find out later whether it was accepted. No
 /// bytes stand for none.
 ///
-/// It is part of the format and can be read and proven; the engine stores none yet.
+/// An engine remembers the keys of the last submissions (`submit.idempotency_keys_max`), and applies a submission that is
+/// repeated with its key only once.
 ///
 /// ```
 /// use trunkline_core::outcome::IdempotencyKey;
 /// let key = IdempotencyKey::new(b"payment 17").ok_or("too long")?;
 /// assert_eq!(key.bytes(), b"payment 17");
+/// assert!(!key.is_empty());
 /// assert_eq!(IdempotencyKey::new(&[0; 65]), None);
 /// # Ok::<(), &str>(())
 /// ```
@@ -118,6 +155,16 @@ impl IdempotencyKey {
     /// Returns its bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Returns whether it has no bytes, and so stands for none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the BLAKE3 hash of its bytes, by which an engine remembers it.
+    pub fn hash(&self) -> Digest {
+        crate::hash::hash(&self.0)
     }
 }
 
@@ -160,17 +207,7 @@ impl SubmissionOutcome {
 
     /// Appends the canonical bytes.
     fn encode_to(&self, out: &mut Vec<u8>) {
-        let (code, detail) = match self.outcome {
-            Outcome::Applied { displaced } => {
-                let mut detail = [0; 32];
-                detail[..4].copy_from_slice(&displaced.to_le_bytes());
-                (0, detail)
-            }
-            Outcome::Refused(Refusal::RequirementFailed { key_hash }) => (1, key_hash),
-            Outcome::Refused(Refusal::BucketFull { key_hash }) => (2, key_hash),
-            Outcome::Refused(Refusal::PathTaken { key_hash }) => (3, key_hash),
-            Outcome::Reverted { commit_id } => (4, commit_id),
-        };
+        let (code, detail) = self.outcome.code_and_detail();
         let key = self.idempotency_key.bytes();
         out.extend_from_slice(&self.sequence.to_le_bytes());
         out.extend_from_slice(&self.submission);
@@ -193,29 +230,10 @@ impl SubmissionOutcome {
         Some(Self {
             sequence: u64::from_le_bytes(*sequence),
             submission: *submission,
-            outcome: read_outcome(*code, detail)?,
+            outcome: Outcome::of_code(*code, detail)?,
             idempotency_key: IdempotencyKey::new(key)?,
         })
     }
-}
-
-fn read_outcome(code: u8, detail: &Digest) -> Option<Outcome> {
-    let key_hash = *detail;
-    Some(match code {
-        0 => {
-            let (displaced, zeros) = detail.split_first_chunk::<4>()?;
-            if zeros.iter().any(|byte| *byte != 0) {
-                return None;
-            }
-            let displaced = u32::from_le_bytes(*displaced);
-            Outcome::Applied { displaced }
-        }
-        1 => Outcome::Refused(Refusal::RequirementFailed { key_hash }),
-        2 => Outcome::Refused(Refusal::BucketFull { key_hash }),
-        3 => Outcome::Refused(Refusal::PathTaken { key_hash }),
-        4 => Outcome::Reverted { commit_id: *detail },
-        _ => return None,
-    })
 }
 
 /// Returns the outcomes of one version: their encodings in a row, and the digest for its record.

@@ -26,10 +26,12 @@ use trunkline_core::record::CommitRecord;
 use trunkline_core::store::archive::SegmentName;
 use trunkline_core::store::archive::manifest::BaseManifest;
 use trunkline_core::store::archive::part::{
-    LeavesWriter, Place, decode_commit_ids, decode_leaves, encode_commit_ids,
+    LeavesWriter, Place, decode_commit_ids, decode_keyed, decode_leaves, encode_commit_ids,
+    encode_keyed,
 };
 use trunkline_core::store::archive::segment::{Segment, SegmentWriter};
 use trunkline_core::store::effect::{decode_effects as read_effects, encode_effects};
+use trunkline_core::store::idempotency_file::Remembered;
 use trunkline_core::store::manifest::CheckpointManifest;
 use trunkline_core::store::tree_file as tree;
 use trunkline_testkit::counting::{Counting, peak_of};
@@ -128,6 +130,20 @@ pub fn manifest(bytes: &[u8]) {
     }
 }
 
+/// The remembered idempotency keys of a directory, as they are and with their checksum made right. The tree is the one that
+/// the bytes name.
+pub fn idempotency_file(bytes: &[u8]) {
+    for bytes in [bytes.to_vec(), sealed(bytes)] {
+        let tree_id = bytes.get(10..42).and_then(|id| id.try_into().ok());
+        let tree_id = tree_id.unwrap_or_default();
+        let (read, peak) = peak_of(|| Remembered::decode(&bytes, &tree_id));
+        assert!(peak <= 8 * bytes.len() + 4096, "{peak} bytes of memory");
+        if let Ok(remembered) = read {
+            assert_eq!(remembered.encode(&tree_id), bytes);
+        }
+    }
+}
+
 /// An object of an archive, whichever reads the bytes, as it is and with its checksum made right. Place and name are those
 /// that the bytes state.
 pub fn archive_object(bytes: &[u8]) {
@@ -163,6 +179,9 @@ pub fn archive_object(bytes: &[u8]) {
         }
         if let Ok(commit_ids) = decode_commit_ids(&place, &bytes) {
             assert_eq!(encode_commit_ids(&place, &commit_ids).1, bytes);
+        }
+        if let Ok(keyed) = decode_keyed(&place, &bytes) {
+            assert_eq!(encode_keyed(&place, &keyed).1, bytes);
         }
         segment_of_an_archive(&tree_id, [number(42), number(50), number(58)], bytes);
     }

@@ -10,6 +10,7 @@ use trunkline_core::outcome::{
 use trunkline_core::params::{CollisionPolicy, Salt, TreeParams};
 use trunkline_core::record::CommitRecord;
 use trunkline_core::store::effect::{Effect, encode_effects};
+use trunkline_core::store::idempotency_file::{KeyedSubmission, Remembered};
 use trunkline_core::store::manifest::CheckpointManifest;
 use trunkline_core::store::tree_file;
 
@@ -36,6 +37,7 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("log_frame", logs()),
         ("archive_object", examples(&ARCHIVE_EXAMPLES)),
         ("manifest", manifests()),
+        ("idempotency_file", idempotency_files()),
         ("tree_file", tree_files()),
         ("g1_point", points()),
         ("config_toml", configurations()),
@@ -44,9 +46,10 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
 
 const HISTORY_EXAMPLES: [&str; 3] = ["ancestor proof", "consistency proof", "evidence"];
 
-const ARCHIVE_EXAMPLES: [&str; 4] = [
+const ARCHIVE_EXAMPLES: [&str; 5] = [
     "part with leaves",
     "part with commit ids",
+    "part with idempotency keys",
     "manifest of a base",
     "segment of an archive",
 ];
@@ -192,6 +195,30 @@ fn manifests() -> Vec<Vec<u8>> {
         ..genesis.clone()
     };
     vec![genesis.encode(), full.encode()]
+}
+
+fn idempotency_files() -> Vec<Vec<u8>> {
+    let submission = |sequence: u64, outcome| KeyedSubmission {
+        key_hash: [sequence as u8; 32],
+        sequence,
+        submission: [2; 32],
+        outcome,
+        provisional_root: [3; 32],
+        version: 4,
+        state_digest: [5; 32],
+    };
+    let key_hash = [6; 32];
+    let refused = Outcome::Refused(Refusal::RequirementFailed { key_hash });
+    let submissions = vec![
+        submission(1, Outcome::Applied { displaced: 1 }),
+        submission(2, refused),
+    ];
+    let none = Remembered::default();
+    let two = Remembered {
+        version: 4,
+        submissions,
+    };
+    vec![none.encode(&[1; 32]), two.encode(&[1; 32])]
 }
 
 fn tree_files() -> Vec<Vec<u8>> {

@@ -85,6 +85,7 @@ mod tests {
             begun_us,
             ended_us,
             operations: 1,
+            bytes: 10,
         }
     }
 

@@ -246,7 +246,7 @@ impl From<SubmitError> for TargetError {
     fn from(error: SubmitError) -> Self {
         match error {
             SubmitError::Engine(failure) => Self::ended(failure),
-            SubmitError::Batch(_) | SubmitError::Busy => Self::failed(error),
+            error => Self::failed(error),
         }
     }
 }

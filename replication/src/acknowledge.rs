@@ -46,7 +46,7 @@ pub enum AcknowledgeError {
     Level {
         /// The submission, as durable as it is.
         durable: Box<Durable>,
-        /// Why the level was not reached.
+        /// The reason why the level was not reached.
         source: LevelError,
     },
 }

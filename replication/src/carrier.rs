@@ -1,8 +1,8 @@
-//! The carrier: a stream of messages that is log and fence in one, and a few words beside it.
+//! The carrier: a stream of messages that is log and fence in one, and a few values by key.
 //!
 //! A carrier gives each message the next sequence number, and appends one only behind the sequence number that its
 //! writer expects to be last. That decides who is the primary: no lease and no clock does. Nothing else of a carrier is
-//! trusted. It may drop, repeat, reorder, withhold and forge; whoever reads finds out or takes no harm.
+//! trusted. It may drop, repeat, reorder, withhold and forge; readers find out, or take no harm.
 
 use std::future::Future;
 
@@ -44,7 +44,7 @@ pub struct CarrierError(pub String);
 
 /// Moves messages between a primary and its replicas.
 ///
-/// Beside the stream it keeps small values by key, of which the last one counts: replicas report by them. They may be
+/// Besides the stream it keeps small values by key, of which the last one counts: replicas report by them. They may be
 /// lost at any time.
 pub trait Carrier: Send + Sync + 'static {
     /// Returns the longest message that it takes, bytes; at least
@@ -69,7 +69,7 @@ pub trait Carrier: Send + Sync + 'static {
     /// loss: sequence numbers are given out again then.
     fn renew(&self) -> impl Future<Output = Result<(), CarrierError>> + Send;
 
-    /// Removes all messages. Sequence numbers go on.
+    /// Removes all messages. Sequence numbers continue.
     fn empty(&self) -> impl Future<Output = Result<(), CarrierError>> + Send;
 
     /// Replaces the value of a key.

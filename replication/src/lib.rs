@@ -1,7 +1,7 @@
 //! A primary and its replicas over machines.
 //!
 //! A primary publishes its signed frames to a carrier, and replicas follow. The carrier's stream is log and fence in
-//! one: each append names the message that it comes behind, so that two primaries can never both go on. `SPEC.md` §26
+//! one: each append names the message that it comes behind, so that two primaries can never both continue. `SPEC.md` §26
 //! is the normative text of the messages and of the rules by which they are read.
 //!
 //! * [`wire`]: messages and reports as bytes;
@@ -17,6 +17,7 @@ mod acknowledge;
 pub mod carrier;
 mod member;
 mod memory;
+mod metrics;
 #[cfg(feature = "nats")]
 pub mod nats;
 mod primary;
@@ -30,10 +31,12 @@ pub mod wire;
 pub use acknowledge::{Acknowledge, AcknowledgeError, UnknownLevel};
 pub use member::{Options, OptionsError, StreamError};
 pub use memory::{Memory, MemoryError};
+pub use metrics::{METRICS, MemberMetric};
 pub use primary::{Level, LevelError, Primary, PrimaryFailure, StartError};
 pub use rejoin::{RejoinError, Rejoined, rejoin};
 pub use replica::{
-    Archive, ArchiveError, ArchivedFrames, Following, FollowingFailure, Loss, PromoteError, Status,
+    Archive, ArchiveError, ArchivedFrames, FollowerState, Following, FollowingFailure, Loss,
+    PromoteError, Status,
 };
 
 /// The README's example, compiled.

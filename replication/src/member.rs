@@ -31,13 +31,13 @@ pub struct Options {
     pub key: SecretKey,
     /// The keys of all members that may be the primary, this one's among them.
     pub keys: Vec<PublicKey>,
-    /// A small file that this member keeps beside its directory.
+    /// A small file that this member keeps next to its directory.
     pub memory_file: PathBuf,
     /// Compression of frames.
     pub compression: Compression,
     /// Time between signs of life of the primary.
     pub beat: Duration,
-    /// Time between reports of a replica, and between looks at them.
+    /// Time between reports of a replica, and between looks at them while nobody waits for `followed`.
     pub report: Duration,
     /// Bytes of frames that wait at the primary for the carrier. More stay in the log.
     pub queue_bytes_max: usize,

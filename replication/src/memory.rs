@@ -1,4 +1,4 @@
-//! The memory of a member: what it refuses, and where in the stream it was. A small file beside the tree.
+//! The memory of a member: what it refuses, and where in the stream it was. A small file next to the tree.
 
 use std::fs::File;
 use std::io::{self, Read};

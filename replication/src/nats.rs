@@ -27,6 +27,8 @@ use crate::wire::MESSAGE_BYTES_LEAST;
 
 /// Bytes of a message that headers and subject take, at most.
 const HEADER_BYTES: usize = 1024;
+/// Time between signs of life of a server. A connection is given up after two that are missing.
+const PING: Duration = Duration::from_secs(2);
 /// Bytes that the stream of values keeps. Reports replace each other, so little is enough.
 const VALUES_BYTES_MAX: i64 = 16 << 20;
 
@@ -206,7 +208,7 @@ async fn connect(options: &NatsOptions) -> Result<async_nats::Client, NatsError>
         .name(format!("trunkline {}", options.stream))
         .connection_timeout(options.timeout)
         .request_timeout(Some(options.timeout))
-        .ping_interval(Duration::from_secs(5))
+        .ping_interval(PING)
         .reconnect_delay_callback(|attempts| Duration::from_millis(50 * attempts.min(20) as u64));
     let connect = match &options.credentials {
         None => connect,

@@ -58,13 +58,13 @@ pub struct Message {
 /// The content of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// An epoch begins, or goes on.
+    /// An epoch begins, or continues.
     Begin(Begin),
     /// Frames, or a chunk of one.
     Frames(Vec<Chunk>),
 }
 
-/// The statement that an epoch begins, or goes on.
+/// The statement that an epoch begins, or continues.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Begin {
     /// The signed beginning, encoded.
@@ -132,9 +132,9 @@ pub enum DecodeMessageError {
     /// Longer than any.
     #[error("{found} bytes are more than {max}, the limit")]
     TooLong {
-        /// How many there are.
+        /// Its bytes.
         found: usize,
-        /// How many there may be.
+        /// The most that it may have.
         max: usize,
     },
     /// The bytes are not the protobuf message.

@@ -12,6 +12,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use trunkline::config::ServerConfig;
 
 use crate::error::{Code, ServiceError};
+use crate::observe::held::Held;
+use crate::observe::table;
 
 /// Time over which a rate is measured.
 const WINDOW: Duration = Duration::from_millis(100);
@@ -26,7 +28,7 @@ const BYTES_ASSUMED: f64 = 4096.0;
 
 /// Decides which requests are served.
 #[derive(Debug)]
-pub struct Admission {
+pub(crate) struct Admission {
     requests: Arc<Semaphore>,
     requests_max: usize,
     bytes: Arc<Semaphore>,
@@ -51,9 +53,10 @@ struct Queue {
 
 /// A request that is served, until it is dropped.
 #[derive(Debug)]
-pub struct Admitted {
+pub(crate) struct Admitted {
     _request: OwnedSemaphorePermit,
     _bytes: Option<OwnedSemaphorePermit>,
+    _counted: Held,
 }
 
 /// A submission that is in the queue, until it is dropped.
@@ -128,7 +131,7 @@ impl Queue {
 
 impl Admission {
     /// Creates the limits of the configuration.
-    pub fn new(config: &ServerConfig) -> Self {
+    pub(crate) fn new(config: &ServerConfig) -> Self {
         Self {
             requests: Arc::new(Semaphore::new(config.requests_in_flight_max)),
             requests_max: config.requests_in_flight_max,
@@ -139,7 +142,7 @@ impl Admission {
     }
 
     /// Returns how many requests are served now.
-    pub fn in_flight(&self) -> usize {
+    pub(crate) fn in_flight(&self) -> usize {
         self.requests_max - self.requests.available_permits()
     }
 
@@ -148,7 +151,7 @@ impl Admission {
     /// # Errors
     ///
     /// Fails if the body is too long, or if there is no room now.
-    pub fn admit(&self, body_bytes: Option<u64>) -> Result<Admitted, ServiceError> {
+    pub(crate) fn admit(&self, body_bytes: Option<u64>) -> Result<Admitted, ServiceError> {
         let bytes = body_bytes.unwrap_or(0);
         if bytes > self.message_bytes_max as u64 {
             let message = format!(
@@ -171,6 +174,7 @@ impl Admission {
         Ok(Admitted {
             _request: permit,
             _bytes: bytes,
+            _counted: Held::add(table::request_bytes_in_flight(), permits),
         })
     }
 
@@ -179,7 +183,7 @@ impl Admission {
     /// # Errors
     ///
     /// Fails if it would probably miss its deadline.
-    pub fn enqueue(
+    pub(crate) fn enqueue(
         self: &Arc<Self>,
         body_bytes: Option<u64>,
         budget: Duration,

@@ -6,12 +6,13 @@ use trunkline::core::evidence::Evidence;
 use trunkline::core::params::TreeParams;
 use trunkline::decisions::{Decision, Window};
 use trunkline::{
-    Config, Engine, EngineFailure, EvidenceError, Feed, MetricsSnapshot, ReloadError, Replica,
-    Snapshot, SnapshotError, Span, WaitError,
+    Config, Engine, EngineFailure, EvidenceError, Feed, FeedCursor, MetricsSnapshot, ReloadError,
+    Replica, Snapshot, SnapshotError, Span, WaitError,
 };
 use trunkline_replication::{Following, Primary};
 
 use crate::error::{Code, ServiceError};
+use crate::observe::figures::{Figures, Observed};
 
 /// The engine or replica behind the service. Clones are handles to the same one.
 #[derive(Clone, Debug)]
@@ -170,6 +171,11 @@ impl Backend {
         either!(self, reader => reader.spans_since(ended_us))
     }
 
+    /// Returns the places of those who read the feed and hold back the log.
+    pub fn cursors(&self) -> Vec<FeedCursor> {
+        either!(self, reader => reader.cursors())
+    }
+
     /// Returns the reason why it stopped, if it did.
     pub fn failure(&self) -> Option<String> {
         let engine = either!(self, reader => reader.failure());
@@ -199,5 +205,19 @@ impl Backend {
             Reader::Engine(_) => 0,
             Reader::Replica(replica) => replica.lag_versions(),
         }
+    }
+}
+
+impl Observed for Backend {
+    fn figures(&self) -> Figures {
+        either!(self, reader => reader.figures())
+    }
+
+    fn uptime_us(&self) -> u64 {
+        self.uptime_us()
+    }
+
+    fn spans_from(&self, place: u64) -> (Vec<Span>, u64) {
+        either!(self, reader => reader.spans_from(place))
     }
 }

@@ -6,7 +6,9 @@ use trunkline::{
     BatchError, EngineFailure, EvidenceError, FeedError, ReadError, SnapshotError,
     SnapshotProveError, SubmitError,
 };
-use trunkline_replication::LevelError;
+use trunkline_replication::{AcknowledgeError, LevelError};
+
+use crate::observe::table::{Rejection, rejected};
 
 /// The stable code of an error. `docs/SERVICE.md` lists what each means to a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +87,21 @@ impl Code {
         }
     }
 
+    /// Returns the reason under which metrics count the error. Other errors are counted by their status alone.
+    pub fn rejection(self) -> Option<Rejection> {
+        Some(match self {
+            Self::InvalidRequest => Rejection::Invalid,
+            Self::TooLarge => Rejection::TooLarge,
+            Self::Unauthenticated => Rejection::Authentication,
+            Self::PermissionDenied => Rejection::Scope,
+            Self::NotPrimary => Rejection::Replica,
+            Self::Overloaded => Rejection::Overload,
+            Self::DeadlineExceeded => Rejection::Deadline,
+            Self::Draining => Rejection::Draining,
+            _ => return None,
+        })
+    }
+
     /// Returns the status of a gRPC response.
     pub fn grpc_code(self) -> tonic::Code {
         match self {
@@ -116,6 +133,13 @@ pub struct ServiceError {
 }
 
 impl ServiceError {
+    /// Counts the error, once it is clear that a caller gets it.
+    pub(crate) fn count(&self) {
+        if let Some(reason) = self.code.rejection() {
+            rejected(reason).increment(1);
+        }
+    }
+
     /// Creates an error that a retry does not mend.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
@@ -182,12 +206,23 @@ impl From<SubmitError> for ServiceError {
         match error {
             SubmitError::Batch(error) => error.into(),
             SubmitError::Busy => Self::overloaded(),
+            SubmitError::IdempotencyKeyReused { .. } => {
+                Self::of(Code::IdempotencyKeyReused, &error)
+            }
+            SubmitError::Repeat { .. } => Self::of(Code::Internal, &error),
             SubmitError::Engine(failure) => failure.into(),
         }
     }
 }
 
 impl ServiceError {
+    /// Creates the error of a request that comes while the service stops.
+    pub fn draining() -> Self {
+        let message =
+            "the service is stopping; nothing was done: use another one, or try again later";
+        Self::passing(Code::Draining, message, Duration::from_secs(1))
+    }
+
     /// Creates the error of a request that the service has no room for.
     pub fn overloaded() -> Self {
         let message = "the service has more to do than it can; nothing was done: try again later, with a pause that grows";
@@ -267,5 +302,14 @@ impl From<LevelError> for ServiceError {
             LevelError::TooFewMembers(_) => Code::InvalidRequest,
         };
         Self::of(code, &error)
+    }
+}
+
+impl From<AcknowledgeError> for ServiceError {
+    fn from(error: AcknowledgeError) -> Self {
+        match error {
+            AcknowledgeError::Engine(failure) => failure.into(),
+            AcknowledgeError::Level { source, .. } => source.into(),
+        }
     }
 }

@@ -1,12 +1,36 @@
-//! trunkline over a network: gRPC and HTTP/JSON over the same handlers.
+//! trunkline over a network: gRPC and HTTP with JSON over the same handlers.
+//!
+//! A request passes `listen` (sockets, TLS, limits of connections), `auth` (who asks, and may they), `router` (admission
+//! and deadline), `http` or `grpc` (its form) and `api` (the handlers), which call the engine or replica of `backend`.
+//! `page` is what a browser shows. [`Server`] puts them together.
 
 #![forbid(unsafe_code)]
 
-pub mod admission;
+mod admission;
 pub mod api;
-pub mod backend;
+pub mod auth;
+mod backend;
 pub mod error;
 mod grpc;
 mod http;
+pub mod listen;
+pub mod observe;
+pub mod page;
+mod peer;
 pub mod proto;
-pub mod server;
+mod router;
+mod server;
+pub mod systemd;
+mod watched;
+
+pub use api::Reload;
+pub use backend::Backend;
+pub use peer::{ClientCertificate, Peer, Source};
+pub use router::router;
+pub use server::{BindError, Server, Service};
+pub use watched::FileError;
+
+/// The README's example, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,144 +1,114 @@
-//! The service as one router: admission around gRPC and HTTP.
+//! The service as a whole: bound, put in front of an engine, served until it is told to stop.
 
+use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, header};
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
-use tokio::time::timeout_at;
+use trunkline::config::ServerConfig;
 
-use crate::api::{Api, Call};
+use crate::api::{Api, Reload};
+use crate::auth::{Authenticator, OpenAuthError};
+use crate::backend::Backend;
 use crate::error::{Code, ServiceError};
-use crate::{grpc, http};
+use crate::listen::{Addresses, Drained, Limits, ListenError, Listeners, Tls};
+use crate::observe::table::{Attempt, ReloadedFile, file_reloads};
+use crate::router::router;
 
-/// The paths of submissions.
-const SUBMITS: [&str; 2] = ["/v1/submit", "/trunkline.service.v1.Trunkline/Submit"];
-/// The paths that are answered whatever the load.
-const HEALTH: [&str; 3] = ["/live", "/ready", "/grpc.health.v1.Health/"];
-
-/// Returns the router of all requests.
-pub fn router(api: Arc<Api>) -> Router {
-    let grpc = grpc::routes(api.clone());
-    http::routes(api.clone())
-        .merge(grpc)
-        .fallback(unknown)
-        .layer(from_fn_with_state(api, admit))
+/// The reason why a service cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// An address or a certificate cannot be used.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The tokens cannot be read.
+    #[error(transparent)]
+    Auth(#[from] OpenAuthError),
 }
 
-/// Decides from the head of a request whether it is served, and holds it to its deadline.
-async fn admit(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    if HEALTH.iter().any(|health| path.starts_with(health)) {
-        return next.run(request).await;
-    }
-    let is_grpc = is_grpc(request.headers());
-    let admitted = head(&api, &request);
-    let (admitted, call) = match admitted {
-        Ok(admitted) => admitted,
-        Err(error) => return refusal(error, is_grpc),
-    };
-    let deadline = call.deadline;
-    request.extensions_mut().insert(call);
-    let answered = timeout_at(deadline.into(), next.run(request)).await;
-    drop(admitted);
-    answered.unwrap_or_else(|_| refusal(ServiceError::deadline(), is_grpc))
+/// Sockets, certificates and tokens, before there is an engine. Callers that connect meanwhile wait.
+pub struct Server {
+    config: ServerConfig,
+    listeners: Listeners,
+    authenticator: Arc<Authenticator>,
 }
 
-fn head(api: &Api, request: &Request) -> Result<(crate::admission::Admitted, Call), ServiceError> {
-    if api.is_draining() {
-        let message =
-            "the service is stopping; nothing was done: use another one, or try again later";
-        return Err(ServiceError::passing(
-            Code::Draining,
-            message,
-            Duration::from_secs(1),
-        ));
-    }
-    let headers = request.headers();
-    let length = headers.get(header::CONTENT_LENGTH);
-    let body_bytes = length.and_then(|length| length.to_str().ok()?.parse().ok());
-    let deadline = api.deadline(wanted_deadline(headers)?);
-    let admitted = api.admission.admit(body_bytes)?;
-    let mut call = Call {
-        deadline,
-        queued: None,
-    };
-    if SUBMITS.contains(&request.uri().path()) {
-        let queued = api.admission.enqueue(body_bytes, call.left())?;
-        call.queued = Some(Arc::new(queued));
-    }
-    Ok((admitted, call))
+/// A service in front of an engine or replica.
+pub struct Service {
+    api: Arc<Api>,
+    listeners: Listeners,
+    limits: Limits,
+    authenticator: Arc<Authenticator>,
 }
 
-/// Returns the time that a request gives the service: `trunkline-deadline-ms`, or `grpc-timeout`.
-fn wanted_deadline(headers: &HeaderMap) -> Result<Option<Duration>, ServiceError> {
-    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or(""));
-    let wanted = match (text(http::DEADLINE_HEADER), text("grpc-timeout")) {
-        (Some(text), _) => text.parse().ok().map(Duration::from_millis),
-        (None, Some(text)) => grpc_timeout(text),
-        (None, None) => return Ok(None),
-    };
-    let message =
-        "trunkline-deadline-ms is a number of milliseconds, grpc-timeout up to 8 digits and a unit";
-    let wanted = wanted.ok_or_else(|| ServiceError::new(Code::InvalidRequest, message))?;
-    Ok(Some(wanted))
+impl Server {
+    /// Reads certificates and tokens, and binds the addresses.
+    ///
+    /// # Errors
+    ///
+    /// Fails if one of them cannot be used, or if the addresses would let everybody in.
+    pub fn bind(config: &ServerConfig) -> Result<Self, BindError> {
+        Ok(Self {
+            authenticator: Arc::new(Authenticator::open(config)?),
+            listeners: Listeners::bind(config)?,
+            config: config.clone(),
+        })
+    }
+
+    /// Returns where it listens, with the port that the system chose if the configuration has port 0.
+    pub fn addresses(&self) -> Addresses<'_> {
+        self.listeners.addresses()
+    }
+
+    /// Puts it in front of an engine or replica. `reload` reads the configuration file and hands it to the engine.
+    pub fn in_front_of(self, backend: Backend, reload: Reload) -> Service {
+        let limits = Limits::from(&self.config);
+        let tls = self.listeners.tls();
+        let reload = reload_all(reload, self.authenticator.clone(), tls);
+        Service {
+            api: Arc::new(Api::new(backend, self.config, reload)),
+            listeners: self.listeners,
+            limits,
+            authenticator: self.authenticator,
+        }
+    }
 }
 
-/// Reads the header `grpc-timeout` (gRPC over HTTP/2, "Requests").
-fn grpc_timeout(text: &str) -> Option<Duration> {
-    let (last, _) = text.char_indices().next_back()?;
-    let (digits, unit) = text.split_at(last);
-    if digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let number: u64 = digits.parse().ok()?;
-    Some(match unit {
-        "H" => Duration::from_secs(number * 3600),
-        "M" => Duration::from_secs(number * 60),
-        "S" => Duration::from_secs(number),
-        "m" => Duration::from_millis(number),
-        "u" => Duration::from_micros(number),
-        "n" => Duration::from_nanos(number),
-        _ => return None,
+/// Returns what reads configuration, tokens and certificates again: all of them, even if one cannot be used.
+fn reload_all(config: Reload, authenticator: Arc<Authenticator>, tls: Option<Arc<Tls>>) -> Reload {
+    let failed =
+        |error: &dyn std::error::Error| ServiceError::new(Code::InvalidRequest, error.to_string());
+    Box::new(move || {
+        let configured = config();
+        let attempt = match configured {
+            Ok(()) => Attempt::Success,
+            Err(_) => Attempt::Failure,
+        };
+        file_reloads(ReloadedFile::Config, attempt).increment(1);
+        let tokens = authenticator.reload().map_err(|error| failed(&error));
+        let tls = tls.as_ref().map(|tls| tls.reload()).transpose();
+        let certificates = tls.map_err(|error| failed(&error));
+        configured.and(tokens.map(drop)).and(certificates.map(drop))
     })
 }
 
-fn is_grpc(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE);
-    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
-}
-
-/// Returns an error in the form of the request.
-pub(crate) fn refusal(error: ServiceError, is_grpc: bool) -> Response {
-    match is_grpc {
-        true => grpc::refusal(error),
-        false => error.into_response(),
+impl Service {
+    /// Returns the handlers, to reload or to drain from outside a request.
+    pub fn api(&self) -> Arc<Api> {
+        self.api.clone()
     }
-}
 
-async fn unknown(request: Request) -> Response {
-    let message = format!(
-        "there is no {} {}; see /openapi.json, or reflection for gRPC",
-        request.method(),
-        request.uri().path()
-    );
-    let error = ServiceError::new(Code::NotFound, message);
-    refusal(error, is_grpc(request.headers()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_timeout_has_up_to_eight_digits_and_a_unit() {
-        assert_eq!(grpc_timeout("250m"), Some(Duration::from_millis(250)));
-        assert_eq!(grpc_timeout("2S"), Some(Duration::from_secs(2)));
-        for wrong in ["", "m", "250", "123456789m", "-1S", "1x", "1\u{e9}"] {
-            assert_eq!(grpc_timeout(wrong), None, "{wrong}");
-        }
+    /// Serves until `stop` is ready. New work is refused then, streams end, and requests in flight have
+    /// `server.drain_ms` to end.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the runtime cannot watch the sockets.
+    pub async fn serve(self, stop: impl Future<Output = ()>) -> io::Result<Drained> {
+        let router = router(self.api.clone(), &self.authenticator);
+        let api = self.api;
+        let stop = async move {
+            stop.await;
+            api.drain();
+        };
+        self.listeners.serve(router, self.limits, stop).await
     }
 }

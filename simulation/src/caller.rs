@@ -98,6 +98,7 @@ impl Caller {
                     }
                 }
             }
+            Action::Repeat(awaited) => self.repeat(awaited, random),
             Action::Get => self.get(random),
             Action::Contains => self.contains(random),
             Action::MultiGet => self.multi_get(random),
@@ -208,11 +209,82 @@ impl Caller {
             true => mark.to_le_bytes().to_vec(),
             false => Vec::new(),
         };
+        let key = match random.random_ratio(1, 4) {
+            true => format!("{mark:x}").into_bytes(),
+            false => Vec::new(),
+        };
         Submission {
             operations,
             requirements,
             metadata,
+            key,
         }
+    }
+
+    /// Submits a batch again whose key was used before. It must not be applied a second time while its key is remembered.
+    fn repeat(&self, awaited: Await, random: &mut SmallRng) -> Result<(), Ended> {
+        let (world, engine) = (&self.life.world, &self.life.engine);
+        let before_last = random.random_range(0..12);
+        let Some((first, mut submission)) = world.truth.borrow().keyed(before_last) else {
+            return Ok(());
+        };
+        let changed = b"changed".to_vec();
+        let is_changed = random.random_ratio(1, 4) && submission.metadata != changed;
+        if is_changed {
+            submission.metadata = changed;
+        }
+        let keys_max = world.plan.config.submit.idempotency_keys_max;
+        // Another caller may use keys meanwhile, so this is looked at before and after.
+        let must_be_forgotten = {
+            let truth = world.truth.borrow();
+            truth.keys_after(first, truth.acknowledged()) >= keys_max
+        };
+        let submitted = engine.submit_blocking(submission.batch());
+        let may_be_forgotten = {
+            let truth = world.truth.borrow();
+            truth.keys_after(first, truth.last()) >= keys_max
+        };
+        let (is_repeat, refused) = match &submitted {
+            Ok(receipt) => (receipt.is_repeat(), None),
+            Err(SubmitError::IdempotencyKeyReused { sequence }) => (true, Some(*sequence)),
+            Err(SubmitError::Repeat { .. }) if self.life.may_fail => return Ok(()),
+            Err(_) => (false, None),
+        };
+        if !is_repeat {
+            let receipt = self.accepted(submitted, submission)?;
+            ensure!(may_be_forgotten, "submission {first} is applied again");
+            return self.wait_and_keep(receipt, awaited);
+        }
+        ensure!(
+            !must_be_forgotten,
+            "submission {first} is still remembered by its key"
+        );
+        // Another caller may have used the key again, since the engine had forgotten it.
+        let known = match &submitted {
+            Ok(receipt) => receipt.sequence(),
+            Err(_) => refused.unwrap_or_default(),
+        };
+        ensure!(known >= first, "the key of {first} is that of {known}");
+        ensure!(
+            known == first || may_be_forgotten,
+            "the key of {first} is that of {known}"
+        );
+        let Ok(receipt) = submitted else {
+            ensure!(is_changed, "a repeat of {known} is taken for another batch");
+            return Ok(());
+        };
+        let root = world.truth.borrow().provisional_root(known);
+        ensure!(
+            receipt.provisional_root() == root,
+            "the provisional root of the repeated {known} is another"
+        );
+        ensure!(
+            !is_changed || known != first,
+            "a changed batch is taken for a repeat of {known}"
+        );
+        world.counts.borrow_mut().repeats += 1;
+        world.simulation.note(|| format!("repeats {known}"));
+        self.wait_and_keep(Some(receipt), awaited)
     }
 
     fn accepted(
@@ -301,7 +373,7 @@ impl Caller {
         let shown = newest >= durable.version;
         let is_eager = world.plan.config.kzg.mode == KzgMode::Eager;
         ensure!(
-            !is_eager || durable.kzg_root.is_some(),
+            !is_eager || durable.kzg_root.is_some() || receipt.is_repeat(),
             "{sequence} is durable without a root"
         );
         ensure!(

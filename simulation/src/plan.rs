@@ -141,6 +141,8 @@ pub(crate) enum Action {
     SubmitWithin(Duration),
     /// Submits if there is room.
     TrySubmit,
+    /// Submits a batch again whose idempotency key was used before, unchanged or changed, and waits for a state of it.
+    Repeat(Await),
     /// Reads a key of the latest state.
     Get,
     /// Asks whether a key has a value.
@@ -323,6 +325,7 @@ impl Draw {
         ]);
         config.durability.interval_ms = self.below(1..30);
         config.log.segment_bytes_max = self.below(4096..20_000);
+        config.submit.idempotency_keys_max = self.pick(&[1, 3, 100_000, 100_000]);
         config.store.kind = self.pick(&[StoreKind::Fjall, StoreKind::Fjall, StoreKind::Log]);
         if config.store.kind == StoreKind::Fjall {
             config.memory.budget_bytes = self.pick(&[0, 1, 1, 4_096]);
@@ -495,7 +498,8 @@ impl Draw {
             7 => match self.below(0..4) {
                 0 => Action::Drain,
                 1 => Action::Reload,
-                _ => Action::TrySubmit,
+                2 => Action::TrySubmit,
+                _ => Action::Repeat(self.awaited()),
             },
             8 => Action::Sleep(self.micros(0..20_000)),
             9 => Action::SubmitWithin(self.micros(0..2_000)),

@@ -75,8 +75,8 @@ counts! {
     displaced,
     /// Checkpoints.
     checkpoints,
-    /// Microseconds for which commits waited for checkpoints.
-    held_back_us,
+    /// Commits that waited for checkpoints.
+    commits_held_back,
     /// Cells evicted from memory.
     cells_evicted,
     /// Cells read back.
@@ -93,6 +93,8 @@ counts! {
     snapshots_expired,
     /// Submissions that were given up while they waited.
     submissions_given_up,
+    /// Submissions that were repeated by their keys, and not applied again.
+    repeats,
 }
 
 /// How a world ended.

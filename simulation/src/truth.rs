@@ -1,6 +1,6 @@
 //! The truth: a naive model of everything that callers were told, and of what the engine must therefore show.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,7 +9,9 @@ use trunkline::core::hash::Digest;
 use trunkline::core::history::{HISTORY, MountainRange};
 use trunkline::core::params::TreeParams;
 use trunkline::core::record::CommitRecord;
-use trunkline::{Batch, Durability, Durable, Hashed, Outcome, Refusal, Requirement, Snapshot};
+use trunkline::{
+    Batch, Durability, Durable, Hashed, IdempotencyKey, Outcome, Refusal, Requirement, Snapshot,
+};
 use trunkline_testkit::naive::{self, NaiveState, Op, Require};
 
 use crate::ensure;
@@ -20,6 +22,8 @@ pub(crate) struct Submission {
     pub(crate) operations: Vec<Op>,
     pub(crate) requirements: Vec<Require>,
     pub(crate) metadata: Vec<u8>,
+    /// No bytes for none.
+    pub(crate) key: Vec<u8>,
 }
 
 impl Submission {
@@ -44,6 +48,8 @@ impl Submission {
             };
         }
         batch.metadata(self.metadata.clone());
+        let key = IdempotencyKey::new(&self.key);
+        batch.idempotency_key(key.expect("keys are short"));
         batch
     }
 }
@@ -141,6 +147,29 @@ impl Truth {
 
     pub(crate) fn provisional_root(&self, sequence: u64) -> Digest {
         self.entries[sequence as usize - 1].provisional_root
+    }
+
+    /// Returns the last submission with some key: the key of the submission that this many with keys follow, or else of the
+    /// first one.
+    pub(crate) fn keyed(&self, before_last: usize) -> Option<(u64, Submission)> {
+        let entries = self.entries.iter();
+        let mut keyed = entries.filter(|entry| !entry.submission.key.is_empty());
+        let entry = keyed.clone().rev().nth(before_last);
+        let entry = entry.or_else(|| keyed.next())?;
+        let key = &entry.submission.key;
+        let last = keyed_last(&self.entries, key)?;
+        Some((last, self.entries[last as usize - 1].submission.clone()))
+    }
+
+    /// Returns how many other keys were used after a submission, up to another one.
+    pub(crate) fn keys_after(&self, sequence: u64, until: u64) -> usize {
+        let range = sequence as usize..(until.max(sequence) as usize).min(self.entries.len());
+        let keys = self.entries[range]
+            .iter()
+            .map(|entry| &entry.submission.key);
+        keys.filter(|key| !key.is_empty())
+            .collect::<BTreeSet<_>>()
+            .len()
     }
 
     /// Returns the commit id of a version, if it is known.
@@ -414,6 +443,14 @@ impl Truth {
                 Op::Delete(written) => written == key && value.is_none(),
             })
     }
+}
+
+/// Returns the sequence number of the last submission with a key.
+fn keyed_last(entries: &[Entry], key: &[u8]) -> Option<u64> {
+    let last = entries
+        .iter()
+        .rposition(|entry| entry.submission.key == key)?;
+    Some(last as u64 + 1)
 }
 
 /// Returns whether an outcome is what the model says.

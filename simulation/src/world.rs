@@ -277,7 +277,7 @@ impl World {
         counts.refused += metrics.refused;
         counts.displaced += metrics.displaced;
         counts.checkpoints += metrics.checkpoints;
-        counts.held_back_us += metrics.held_back_us;
+        counts.commits_held_back += metrics.held_back_us.count;
         counts.cells_evicted += metrics.cells_evicted;
         counts.cells_restored += metrics.cells_restored;
         counts.store_reads += metrics.store_reads;
@@ -382,10 +382,12 @@ impl Life {
         let Some(life) = Rc::into_inner(self) else {
             crate::scheduler::fail("callers are done and hold the engine".to_owned());
         };
-        let (receipts, may_fail) = (life.receipts.take(), life.may_fail);
+        let (mut receipts, may_fail) = (life.receipts.take(), life.may_fail);
+        // Repeats have the receipts of earlier submissions.
+        receipts.sort_by_key(Receipt::sequence);
         world.count(&life);
         drop(life.engine);
-        let mut lost = false;
+        let mut lost = None;
         let ended_at = world.simulation.elapsed();
         for receipt in &receipts {
             let sequence = receipt.sequence();
@@ -395,8 +397,9 @@ impl Life {
             let _ = receipt.root_ready_blocking();
             match (receipt.durable_blocking(), receipt.durable_blocking()) {
                 (Ok(durable), Ok(again)) => {
+                    // A repeat may be told before the first is.
                     ensure!(
-                        !lost,
+                        lost.is_none_or(|lost| lost == sequence),
                         "submission {sequence} is durable, an earlier one is lost"
                     );
                     ensure!(durable == again, "the receipt of {sequence} has two ends");
@@ -410,7 +413,7 @@ impl Life {
                         may_fail,
                         "submission {sequence} fails without a fault: {failure}"
                     );
-                    lost = true;
+                    lost.get_or_insert(sequence);
                 }
                 ends => {
                     crate::scheduler::fail(format!("receipt {sequence} has two ends: {ends:?}"))

@@ -10,6 +10,7 @@ use trunkline_core::kzg::TablesError;
 use trunkline_core::store::disk::ReadFileError;
 use trunkline_core::store::feed_cursors::CursorsError;
 use trunkline_core::store::history_file::HistoryFileError;
+use trunkline_core::store::idempotency_file::IdempotencyFileError;
 use trunkline_core::store::leaves::LeafStoreError;
 use trunkline_core::store::log::{LogPosition, ProvenSegment, ReadLogError};
 use trunkline_core::store::manifest::ReadManifestError;
@@ -54,11 +55,11 @@ pub struct CheckReport {
     pub last: Option<LogPosition>,
     /// The last version whose state was rebuilt and found to be the one in its record.
     pub verified: Option<LogPosition>,
-    /// What was found, up to a bound.
+    /// The findings, up to a bound.
     pub findings: Vec<Finding>,
     /// Findings beyond the bound.
     pub more_findings: u64,
-    /// What could not be checked because of the findings.
+    /// Parts that could not be checked because of the findings.
     pub unchecked: Vec<String>,
 }
 
@@ -93,6 +94,8 @@ pub enum Part {
     LastSegment,
     /// The history file.
     History,
+    /// The idempotency keys up to the checkpoint.
+    IdempotencyKeys,
     /// The leaf store.
     Leaves,
     /// The state of a version.
@@ -115,6 +118,7 @@ impl std::fmt::Display for Part {
             Self::Log => "log",
             Self::LastSegment => "last segment",
             Self::History => "history",
+            Self::IdempotencyKeys => "idempotency keys",
             Self::Leaves => "leaves",
             Self::State => "state",
             Self::Cursors => "cursors",
@@ -149,9 +153,9 @@ pub struct Finding {
     pub offset: Option<u64>,
     /// The versions that it is about. If the end is not known, it is `u64::MAX`.
     pub versions: Option<RangeInclusive<u64>>,
-    /// What is wrong.
+    /// The fault.
     pub fault: Fault,
-    /// How it can be repaired, if the truth can be rebuilt from what was verified.
+    /// The way to repair it, if the truth can be rebuilt from what was verified.
     pub repair: Option<Repair>,
 }
 
@@ -187,6 +191,9 @@ pub enum Fault {
     /// The history file cannot be used.
     #[error(transparent)]
     History(#[from] HistoryFileError),
+    /// The idempotency keys cannot be used.
+    #[error(transparent)]
+    IdempotencyKeys(#[from] ReadFileError<IdempotencyFileError>),
     /// The leaf store cannot be read, or an entry is damaged.
     #[error(transparent)]
     Leaves(#[from] LeafStoreError),
@@ -208,11 +215,11 @@ pub enum Fault {
     /// Something is not what follows from the rest.
     #[error("{what} should be {expected}, and is {found}")]
     Differs {
-        /// What differs.
+        /// The thing that differs.
         what: &'static str,
-        /// What follows from the rest.
+        /// The value that follows from the rest.
         expected: String,
-        /// What is there.
+        /// The value that is there.
         found: String,
     },
     /// Interrupted work left it. It is no damage.
@@ -314,6 +321,9 @@ impl Finding {
             Part::History => {
                 "proofs of ancestors and of consistency, and opening if the header, a peak or the last commit id is damaged; no key or value"
             }
+            Part::IdempotencyKeys => {
+                "opening: without the keys, submissions that are repeated would be applied twice; no key or value"
+            }
             Part::Leaves => {
                 "the keys with these hashes and the state digest of every version from the checkpoint on: no engine opens"
             }
@@ -346,11 +356,14 @@ impl Finding {
             Part::History => {
                 "restore the file from a copy; some commit id is neither in the log nor proven by the checkpoint's record"
             }
+            Part::IdempotencyKeys => {
+                "restore the file from a copy that was made after the last checkpoint, or the whole directory from a copy or a replica"
+            }
             Part::Leaves | Part::State => {
                 "restore the whole directory from a copy; the log does not have all versions from the first on, so the leaves cannot be built again"
             }
             Part::Cursors => {
-                "remove the file, and create the cursors again: whoever reads the feed may have to start from a copy"
+                "remove the file, and create the cursors again: readers of the feed may have to start from a copy"
             }
             Part::ReplicaMark => "restore the file from a copy of this replica",
             Part::KzgTables => "delete the file",

@@ -22,7 +22,7 @@ use crate::open::replay::{check_history, check_outcomes, decode};
 pub(super) struct LogFacts {
     /// Commit ids of the versions up to the checkpoint.
     pub(super) commit_ids: BTreeMap<u64, Digest>,
-    /// Whether it has all versions from the first on, each following from the one before it.
+    /// True if it has all versions from the first on, each following from the one before it.
     pub(super) from_first: bool,
 }
 
@@ -108,7 +108,7 @@ struct Walk<'a> {
     /// The history before the next version, if it is known.
     history: Option<MountainRange>,
     last: Option<LogPosition>,
-    /// Whether anything but the name of the last segment is damaged.
+    /// True if anything but the name of the last segment is damaged.
     is_damaged: bool,
     last_segment: Option<Finding>,
     facts: LogFacts,

@@ -1,7 +1,7 @@
 //! Checking everything in a directory without an engine, and repairing what can be rebuilt.
 //!
 //! A check names every damaged thing, not only the first one. It reads the tree file, the manifest, all segments of the
-//! log (`log`), the history file (`history`), all leaves and the states that follow from them (`state`), and the KZG
+//! log (`log`), the history file (`history`), the idempotency keys, all leaves and the states that follow from them (`state`), and the KZG
 //! tables. The files are read by the readers of the core, as opening reads them. `repair` writes again what is proven by
 //! something that was verified.
 
@@ -23,6 +23,7 @@ use trunkline_core::params::TreeParams;
 use trunkline_core::store::disk::{OsDisk, read_file};
 use trunkline_core::store::feed_cursors::{self, CURSORS_FILE};
 use trunkline_core::store::history_file::HISTORY_FILE;
+use trunkline_core::store::idempotency_file::{self, IDEMPOTENCY_FILE};
 use trunkline_core::store::leaves::LEAVES_DIRECTORY;
 use trunkline_core::store::lock::DirectoryLock;
 use trunkline_core::store::manifest::{CHECKPOINT_FILE, CheckpointManifest, ReadManifestError};
@@ -41,10 +42,11 @@ pub use repair::{RepairError, RepairReport, Repaired, repair};
 use state::States;
 
 /// Files that are replaced as a whole.
-const REPLACED_FILES: [&str; 6] = [
+const REPLACED_FILES: [&str; 7] = [
     TREE_FILE,
     CHECKPOINT_FILE,
     HISTORY_FILE,
+    IDEMPOTENCY_FILE,
     CURSORS_FILE,
     REPLICA_FILE,
     TABLES_FILE,
@@ -140,10 +142,15 @@ fn contents(
     match manifest {
         Some(manifest) => {
             history::examine(disk, directory, manifest, &facts.commit_ids, report);
+            if let Err(error) = idempotency_file::read(disk, directory, manifest) {
+                let path = directory.join(IDEMPOTENCY_FILE);
+                report.add(Finding::new(Part::IdempotencyKeys, path, error));
+            }
         }
-        None => report
-            .unchecked
-            .push("the history file: its nodes are compared with the manifest".to_owned()),
+        None => report.unchecked.push(
+            "the history file and the idempotency keys: they are compared with the manifest"
+                .to_owned(),
+        ),
     }
     let Some(params) = tree.1 else {
         let unchecked = "leaves and states: without the tree file no key has a hash";

@@ -1,6 +1,6 @@
 //! Repairing what can be rebuilt from what was verified.
 //!
-//! A repair works under the exclusive lock. What it replaces stays beside the new file or directory, under a name that
+//! A repair works under the exclusive lock. What it replaces stays next to the new file or directory, under a name that
 //! ends in `-DAMAGED-` and a number. New content is written under another name, synced, and renamed: after a crash the
 //! same repair can be done again.
 
@@ -40,11 +40,11 @@ const NAMES_MAX: u32 = 10_000;
 /// ```
 #[derive(Debug)]
 pub struct RepairReport {
-    /// What was found before.
+    /// Findings before the repair.
     pub before: CheckReport,
-    /// What was repaired, in this order.
+    /// Repairs, in the order in which they were made.
     pub done: Vec<Repaired>,
-    /// What was found afterwards.
+    /// Findings after the repair.
     pub after: CheckReport,
 }
 
@@ -64,11 +64,11 @@ pub struct RepairReport {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repaired {
-    /// How.
+    /// The way of repairing it.
     pub repair: Repair,
     /// The file or directory.
     pub path: PathBuf,
-    /// Where what was there before is kept.
+    /// The place where the replaced file or directory is kept.
     pub kept: Option<PathBuf>,
 }
 

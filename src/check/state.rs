@@ -294,7 +294,7 @@ struct Replay<'a> {
     compared_from: u64,
     /// The last version whose state is the one in its record.
     verified: Option<LogPosition>,
-    /// Whether it met the commit of the checkpoint.
+    /// True once it has met the commit of the checkpoint.
     met_checkpoint: bool,
     found: Option<Finding>,
 }

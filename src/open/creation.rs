@@ -12,6 +12,7 @@ use trunkline_core::params::TreeParams;
 use trunkline_core::store::disk::Disk;
 use trunkline_core::store::feed_cursors::CURSORS_FILE;
 use trunkline_core::store::history_file::HISTORY_FILE;
+use trunkline_core::store::idempotency_file::IDEMPOTENCY_FILE;
 use trunkline_core::store::leaves::LEAVES_DIRECTORY;
 use trunkline_core::store::lock::LOCK_FILE;
 use trunkline_core::store::log::{
@@ -49,7 +50,13 @@ const EARLY_PARTS: [&str; 8] = [
 ];
 
 /// Parts that are only written after the tree file.
-const LATE_PARTS: [&str; 4] = [HISTORY_FILE, TABLES_FILE, DECISIONS_FILE, CURSORS_FILE];
+const LATE_PARTS: [&str; 5] = [
+    HISTORY_FILE,
+    IDEMPOTENCY_FILE,
+    TABLES_FILE,
+    DECISIONS_FILE,
+    CURSORS_FILE,
+];
 
 /// The only segment that an interrupted creation may leave. It has no frame.
 const FIRST_SEGMENT: SegmentName = SegmentName {

@@ -4,7 +4,7 @@
 //! stays as it is, except that opening the leaf store may remove its temporary files.
 //!
 //! 0. `directory`: the directory is locked, and the tree file is read.
-//! 1. `recovery`: the checkpoint manifest, the log and the history file are read and checked.
+//! 1. `recovery`: the checkpoint manifest, the log, the history file and the idempotency keys are read and checked.
 //! 2. `leaf_store` is opened. `replay`: its leaves become a tree, and the log after the checkpoint is replayed.
 //! 3. `kzg_tables`: the tables for commitments are read or built.
 //! 4. The log begins a new segment. `creation`: a new tree gets its tree file. Tables that were built are stored.
@@ -37,10 +37,12 @@ use trunkline_actors::config::{Config, KzgMode};
 use trunkline_actors::context::StageContext;
 use trunkline_actors::feed::{FeedSource, FeedState, Synced};
 use trunkline_actors::health::Health;
+use trunkline_actors::idempotency::IdempotencyKeys;
 use trunkline_actors::pipeline::{self, Parts};
 use trunkline_actors::receipt::{Issuer, RootSource};
 use trunkline_actors::runtime::entropy;
 use trunkline_actors::state::State;
+use trunkline_actors::state::remembered_keys::RememberedKeys;
 use trunkline_actors::testing::Faults;
 use trunkline_core::batch::provisional_start;
 use trunkline_core::params::Nonce;
@@ -90,7 +92,10 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
     let locked = lock.is_some().then_some(&*directory);
     // 1. Everything but the leaves.
     let Found {
-        marker, history, ..
+        marker,
+        history,
+        remembered,
+        ..
     } = match is_new {
         true => recovery::nothing(&params),
         false => recovery::find(&*disk, &directory, &params)?,
@@ -99,7 +104,13 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
     let LeavesInUse { leaves, persist } =
         leaf_store::open(options.leaves, &config, &directory, &marker)?;
     let snapshot = leaves.snapshot()?;
-    let loading = Loading::begin(params, config.clone(), &marker, history, snapshot);
+    let loading = Loading::begin(
+        params,
+        config.clone(),
+        &marker,
+        (history, remembered),
+        snapshot,
+    );
     let loading = loading.map_err(|error| match error {
         // Only a checkpoint stores leaves, so there was a tree.
         OpenError::Replay(ReplayError::Differs { .. }) if is_new && locked.is_some() => {
@@ -143,7 +154,7 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
         open_epoch: last_epoch,
     };
     let feed = FeedState::new(source, cursors, synced, log.oldest_version());
-    let (context, controls) = share(loaded.state, feed, locked, options.faults);
+    let (context, controls) = share(loaded.state, loaded.keys, feed, locked, options.faults);
     let manifest = persist.then_some(ManifestFile {
         disk,
         directory,
@@ -179,6 +190,7 @@ fn begin_segment(
 /// directory, if there is one.
 fn share(
     state: Arc<State>,
+    keys: RememberedKeys,
     feed: FeedState,
     locked: Option<&Path>,
     faults: Faults,
@@ -190,6 +202,7 @@ fn share(
         state: state.clone(),
         metrics: metrics.clone(),
         health: health.clone(),
+        idempotency: Arc::new(IdempotencyKeys::new(keys, metrics.clone())),
         feed: Arc::new(feed),
         in_flight: Arc::default(),
         checkpoint_running: Arc::default(),

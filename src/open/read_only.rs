@@ -14,6 +14,7 @@ use trunkline_core::history::{AncestorProof, ConsistencyProof};
 use trunkline_core::params::TreeParams;
 use trunkline_core::record::{CommitRecord, Root};
 use trunkline_core::store::disk::OsDisk;
+use trunkline_core::store::idempotency_file::{KEYED_SUBMISSIONS_MAX, KeyedSubmission};
 use trunkline_core::store::leaves::{LeafSnapshot, LeafStore, MemoryLeafStore};
 use trunkline_core::store::lock::DirectoryLock;
 use trunkline_core::store::log::{CommitLog, LOG_DIRECTORY, Survey};
@@ -80,6 +81,7 @@ pub struct Inspection {
 #[derive(Debug)]
 pub struct ReadOnly {
     state: Arc<State>,
+    keyed: Vec<KeyedSubmission>,
     survey: Survey,
     checkpoint_version: u64,
     checkpoint_intent: Option<u64>,
@@ -130,14 +132,17 @@ impl ReadOnly {
         let Found {
             marker,
             history,
+            remembered,
             newest,
         } = recovery::find(&disk, directory, &params)?;
         let last = version.unwrap_or(newest);
         check_kept(last, &marker, newest)?;
         let leaves = open_leaves(directory, &marker, &lock)?;
-        let config = Config::in_directory(directory);
+        let mut config = Config::in_directory(directory);
+        // How many the engine of the directory remembers is not known.
+        config.submit.idempotency_keys_max = KEYED_SUBMISSIONS_MAX;
         kzg_tables::read(&kzg_tables::path(&config));
-        let loading = Loading::begin(params, config, &marker, history, leaves)?;
+        let loading = Loading::begin(params, config, &marker, (history, remembered), leaves)?;
         let log_directory = directory.join(LOG_DIRECTORY);
         let (loaded, survey) =
             loading.replay(|from, visit| {
@@ -148,8 +153,10 @@ impl ReadOnly {
                     }
                 })
             })?;
+        let loaded = loaded.finish(true)?;
         Ok(Self {
-            state: loaded.finish(true)?.state,
+            state: loaded.state,
+            keyed: loaded.keys.remembered().submissions,
             survey,
             checkpoint_version: marker.record.version,
             checkpoint_intent: marker.intent,
@@ -161,6 +168,12 @@ impl ReadOnly {
     /// used after this value was dropped.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::of_newest(&self.state)
+    }
+
+    /// Returns the submissions with idempotency keys up to the version that was opened, as far as the directory has them: what
+    /// an engine may remember.
+    pub fn idempotency_keys(&self) -> &[KeyedSubmission] {
+        &self.keyed
     }
 
     /// Proves an ancestor of the last commit, as [`Snapshot::prove_ancestor`] does.

@@ -7,6 +7,7 @@ use trunkline_actors::state::history::History;
 use trunkline_core::params::TreeParams;
 use trunkline_core::store::disk::Disk;
 use trunkline_core::store::history_file::HistoryFile;
+use trunkline_core::store::idempotency_file::{self, Remembered};
 use trunkline_core::store::log::{CommitLog, LOG_DIRECTORY, LogPosition};
 use trunkline_core::store::manifest::{CHECKPOINT_FILE, CheckpointManifest, ReadManifestError};
 use trunkline_core::store::tree_file::{self, ReadTreeFileError};
@@ -18,6 +19,8 @@ use crate::error::{OpenError, ReplayError};
 pub(crate) struct Found {
     pub(crate) marker: CheckpointManifest,
     pub(crate) history: History,
+    /// The submissions with idempotency keys up to the checkpoint.
+    pub(crate) remembered: Remembered,
     /// The last version of the log.
     pub(crate) newest: u64,
 }
@@ -28,11 +31,12 @@ pub(crate) fn nothing(params: &TreeParams) -> Found {
     Found {
         history: History::new(&marker, None),
         marker,
+        remembered: Remembered::default(),
         newest: 0,
     }
 }
 
-/// Reads and checks the checkpoint manifest, the log and the history file.
+/// Reads and checks the checkpoint manifest, the log, the history file and the idempotency keys.
 pub(crate) fn find(
     disk: &dyn Disk,
     directory: &Path,
@@ -41,9 +45,11 @@ pub(crate) fn find(
     let marker = read_marker(disk, directory)?;
     let newest = check_log(disk, directory, params, &marker)?;
     let history = HistoryFile::open(disk, directory, &marker)?;
+    let remembered = idempotency_file::read(disk, directory, &marker)?;
     Ok(Found {
         history: History::new(&marker, history),
         marker,
+        remembered,
         newest,
     })
 }

@@ -19,6 +19,7 @@ use trunkline_actors::state::cold_leaves;
 use trunkline_actors::state::history::History;
 use trunkline_actors::state::layer::{Layer, Part};
 use trunkline_actors::state::overlay::Overlay;
+use trunkline_actors::state::remembered_keys::RememberedKeys;
 use trunkline_actors::state::values::{StoreView, Values};
 use trunkline_actors::state::versions::{Submissions, Version, Versions, provisional_before};
 use trunkline_core::batch::PreparedBatch;
@@ -29,6 +30,7 @@ use trunkline_core::outcome::decode_outcomes;
 use trunkline_core::params::TreeParams;
 use trunkline_core::record::CommitRecord;
 use trunkline_core::store::effect::decode_effects;
+use trunkline_core::store::idempotency_file::{KeyedSubmission, Remembered};
 use trunkline_core::store::leaves::LeafSnapshot;
 use trunkline_core::store::log::{LogEntry, LogPosition, OpenLogError};
 use trunkline_core::store::manifest::CheckpointManifest;
@@ -44,6 +46,7 @@ pub(crate) struct Loaded {
     pub(crate) state: Arc<State>,
     pub(crate) writer: TreeWriter,
     pub(crate) hasher: TreeHasher,
+    pub(crate) keys: RememberedKeys,
 }
 
 /// A state that is being loaded: first the leaves, then the log.
@@ -67,6 +70,7 @@ struct Replayed {
     history: MountainRange,
     commit_ids: History,
     submissions: Option<Submissions>,
+    keys: RememberedKeys,
     intent: Option<u64>,
 }
 
@@ -85,7 +89,7 @@ impl Loading {
         params: TreeParams,
         config: Config,
         marker: &CheckpointManifest,
-        commit_ids: History,
+        (commit_ids, remembered): (History, Remembered),
         leaves: Arc<dyn LeafSnapshot>,
     ) -> Result<Self, OpenError> {
         let pools = Pools::start(config.workers.threads, config.workers.read_threads)?;
@@ -114,6 +118,7 @@ impl Loading {
             history: marker.history.clone(),
             commit_ids,
             submissions: None,
+            keys: RememberedKeys::new(config.submit.idempotency_keys_max, remembered),
             intent: marker.intent,
         };
         Ok(Self {
@@ -219,6 +224,7 @@ impl Loading {
             state: Arc::new(state),
             writer: self.writer,
             hasher: self.hasher,
+            keys: replayed.keys,
         })
     }
 }
@@ -329,8 +335,11 @@ impl Replayed {
         let commit_id = record.commit_id();
         self.history.append(&HISTORY, &commit_id);
         self.commit_ids.push(version, &commit_id);
+        let before = provisional_before(&self.record, &record);
+        let keyed = KeyedSubmission::of_version(&record, &before, &outcomes);
+        self.keys.advance(version, keyed);
         self.submissions = Some(Submissions {
-            provisional_before: provisional_before(&self.record, &record),
+            provisional_before: before,
             outcomes,
         });
         let part = Part::whole(Arc::new(decoded.batch));

@@ -35,6 +35,7 @@ use trunkline_core::hash::Digest;
 use trunkline_core::outcome::SubmissionOutcome;
 use trunkline_core::params::TreeParams;
 use trunkline_core::record::CommitRecord;
+use trunkline_core::store::idempotency_file::KeyedSubmission;
 use trunkline_core::store::log::{LogPosition, Recovery};
 
 use crate::builder::EngineBuilder;
@@ -87,7 +88,7 @@ pub struct Replica {
 struct Shared {
     keys: Vec<PublicKey>,
     taken: Mutex<Taken>,
-    /// How the directory was opened.
+    /// The settings with which the directory was opened.
     builder: Mutex<EngineBuilder>,
 }
 
@@ -372,6 +373,11 @@ impl Replica {
         self.engine.snapshot()
     }
 
+    /// Returns a snapshot with the idempotency keys that are remembered, as [`Engine::snapshot_with_keys`] does.
+    pub fn snapshot_with_keys(&self) -> (Snapshot, Vec<KeyedSubmission>) {
+        self.engine.snapshot_with_keys()
+    }
+
     /// Returns a snapshot of a version that is still kept (`versions.retain_versions`). Never waits.
     ///
     /// # Errors
@@ -448,6 +454,11 @@ impl Replica {
         self.engine.uptime_us()
     }
 
+    /// Returns the spans from a place on, and the place behind the last: see [`Engine::spans_from`].
+    pub fn spans_from(&self, place: u64) -> (Vec<Span>, u64) {
+        self.engine.spans_from(place)
+    }
+
     /// As [`Engine::windows_since`].
     pub fn windows_since(&self, number: u64) -> Vec<Window> {
         self.engine.windows_since(number)
@@ -480,7 +491,7 @@ impl Replica {
     /// Makes an engine of this replica: everything that was taken becomes durable, the replica is shut down, and its
     /// directory is opened to write in an epoch above `above_epoch` and above those of all its versions. Blocks meanwhile.
     ///
-    /// Nothing here keeps the old primary from writing on. Whoever promotes has to make sure that it cannot, for instance
+    /// Nothing here keeps the old primary from writing on. The caller has to make sure that it cannot, for instance
     /// by the carrier that fences it.
     ///
     /// # Errors

@@ -14,10 +14,7 @@ const MOVED_CHANGES_MAX: usize = 96;
 impl Snapshot {
     /// Returns the KZG root. The first call for a version that has none yet computes it (2 ms).
     pub fn kzg_root(&self) -> [u8; 48] {
-        *self.version.kzg_root.get_or_init(|| {
-            let committer = &self.state.committer;
-            committer.commit(&self.slot_values()).to_bytes().0
-        })
+        self.state.kzg_root(&self.version)
     }
 
     /// Returns the opening of a slot. The first call derives it from that of an earlier version, if there is one and

@@ -3,6 +3,7 @@
 //!
 //! * by definition, without code of the core: [`naive`], [`naive_kzg`], [`protobuf`], [`wire_mutations`];
 //! * inputs: [`keys`], [`states`], [`proven`], [`random`], [`fixture`], [`points`];
+//! * servers and networks: `nats`, `namespaces`;
 //! * checks: [`tree`], [`counting`], [`guarded`], [`patience`], [`vectors`].
 //!
 //! Not here: tests, and what a single test binary needs.
@@ -15,6 +16,10 @@ pub mod guarded;
 pub mod keys;
 pub mod naive;
 pub mod naive_kzg;
+#[cfg(target_os = "linux")]
+pub mod namespaces;
+#[cfg(target_os = "linux")]
+pub mod nats;
 pub mod patience;
 pub mod points;
 pub mod protobuf;

@@ -3,12 +3,23 @@
 use std::path::Path;
 
 use trunkline::core::hash::Digest;
-use trunkline::{Base, Bootstrap, BootstrapError, Config, Engine, OpenError, ReplayError};
+use trunkline::core::store::idempotency_file::KeyedSubmission;
+use trunkline::{
+    Base, Batch, Bootstrap, BootstrapError, Config, Engine, IdempotencyKey, OpenError, ReplayError,
+};
 
 struct Copy {
     base: Base,
+    keyed: Vec<KeyedSubmission>,
     commit_ids: Vec<Digest>,
     leaves: Vec<(bytes::Bytes, bytes::Bytes)>,
+}
+
+fn with_key(key: &str) -> Batch {
+    let mut batch = Batch::new();
+    batch.put(format!("of {key}"), "x");
+    batch.idempotency_key(IdempotencyKey::new(key.as_bytes()).unwrap());
+    batch
 }
 
 /// Returns the copy of a version whose tree has gone through several epochs.
@@ -23,13 +34,18 @@ fn copy(directory: &Path) -> Copy {
         engine.shutdown_blocking().unwrap();
     }
     let engine = Engine::open_blocking(config).unwrap();
-    let snapshot = engine.snapshot();
+    for key in ["first", "second"] {
+        let receipt = engine.submit_blocking(with_key(key)).unwrap();
+        receipt.durable_blocking().unwrap();
+    }
+    let (snapshot, keyed) = engine.snapshot_with_keys();
     let copy = Copy {
         base: Base {
             params: engine.params(),
             record: snapshot.record().clone(),
             kzg_root: Some(snapshot.kzg_root()),
         },
+        keyed,
         commit_ids: snapshot.commit_ids().map(Result::unwrap).collect(),
         leaves: snapshot.iter().map(Result::unwrap).collect(),
     };
@@ -46,6 +62,9 @@ fn build(copy: &Copy, target: &Path) -> Result<(), BootstrapError> {
     }
     for leaves in copy.leaves.chunks(11) {
         bootstrap.add_leaves(leaves)?;
+    }
+    for keyed in copy.keyed.chunks(1) {
+        bootstrap.add_idempotency_keys(keyed)?;
     }
     bootstrap.finish()
 }
@@ -79,6 +98,12 @@ fn a_directory_that_was_built_is_that_of_a_replica_with_the_whole_history() {
     drop(snapshot);
 
     let promoted = replica.promote_blocking(0).unwrap();
+    for key in ["first", "second"] {
+        let receipt = promoted.submit_blocking(with_key(key)).unwrap();
+        let durable = receipt.durable_blocking().unwrap();
+        assert!(receipt.is_repeat());
+        assert_eq!(durable.commit_id, ids[durable.version as usize]);
+    }
     promoted
         .put_blocking("more", "x")
         .unwrap()
@@ -100,21 +125,25 @@ fn a_damaged_copy_is_refused_and_leaves_no_directory() {
             base: right.base.clone(),
             commit_ids: right.commit_ids.clone(),
             leaves: right.leaves.clone(),
+            keyed: right.keyed.clone(),
         };
         change(&mut damaged);
         let error = build(&damaged, &target).unwrap_err();
         assert!(!target.exists());
         error
     };
-    let history = |error| matches!(error, BootstrapError::History { version: 60 });
+    let history = |error| matches!(error, BootstrapError::History { version: 62 });
     assert!(history(refused(&|copy| copy.commit_ids[5][0] ^= 1)));
-    assert!(history(refused(&|copy| copy.commit_ids[60][0] ^= 1)));
+    assert!(history(refused(&|copy| copy.commit_ids[62][0] ^= 1)));
     assert!(history(refused(&|copy| copy.commit_ids.push([0; 32]))));
-    assert!(history(refused(&|copy| copy.commit_ids.truncate(60))));
+    assert!(history(refused(&|copy| copy.commit_ids.truncate(62))));
     let swapped = refused(&|copy| copy.leaves.swap(3, 4));
     assert!(matches!(swapped, BootstrapError::Order { index: 4 }));
+    let keys = |error| matches!(error, BootstrapError::IdempotencyKeys { version: 62 });
+    assert!(keys(refused(&|copy| copy.keyed.swap(0, 1))));
+    assert!(keys(refused(&|copy| copy.keyed[1].version = 63)));
     let differs = |error| {
-        let BootstrapError::Open(OpenError::Replay(ReplayError::Differs { version: 60, .. })) =
+        let BootstrapError::Open(OpenError::Replay(ReplayError::Differs { version: 62, .. })) =
             error
         else {
             panic!("{error}");

@@ -8,6 +8,7 @@ use trunkline::config::DurabilityMode;
 use trunkline::core::history::{Subtree, node_count};
 use trunkline::core::store::disk::OsDisk;
 use trunkline::core::store::history_file::{HISTORY_FILE, offset};
+use trunkline::core::store::idempotency_file::IDEMPOTENCY_FILE;
 use trunkline::core::store::lock::LockError;
 use trunkline::core::store::log::{LAST_SEGMENT_FILE, LOG_DIRECTORY, ReadLogError};
 use trunkline::core::store::manifest::{CHECKPOINT_FILE, CheckpointManifest};
@@ -101,7 +102,7 @@ fn what_opening_refuses_is_named() {
     let tree = closed_tree();
     let path = tree.path();
     let log = path.join(LOG_DIRECTORY);
-    let mut files = [TREE_FILE, CHECKPOINT_FILE, HISTORY_FILE]
+    let mut files = [TREE_FILE, CHECKPOINT_FILE, HISTORY_FILE, IDEMPOTENCY_FILE]
         .map(|name| path.join(name))
         .to_vec();
     files.push(log.join(LAST_SEGMENT_FILE));

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use trunkline::config::DurabilityMode;
+use trunkline::core::store::disk::ReadFileError;
 use trunkline::core::store::history_file::HistoryFileError;
+use trunkline::core::store::idempotency_file::{IDEMPOTENCY_FILE, IdempotencyFileError};
 use trunkline::core::store::log::{LAST_SEGMENT_FILE, OpenLogError, ReadLogError};
 use trunkline::{Engine, OpenError, ReadOnly};
 
@@ -85,6 +87,18 @@ fn a_tree_with_a_checkpoint_that_has_lost_its_history_is_refused() {
             panic!("{error:?}");
         };
         assert_eq!(path, history);
+    }
+}
+
+#[test]
+fn a_tree_with_a_checkpoint_that_has_lost_its_idempotency_keys_is_refused() {
+    let tree = closed_tree();
+    remove(&tree.path().join(IDEMPOTENCY_FILE));
+    for error in refused(tree.path()) {
+        let OpenError::IdempotencyKeys(ReadFileError::Content { source, .. }) = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(source, IdempotencyFileError::Missing);
     }
 }
 

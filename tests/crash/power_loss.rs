@@ -11,6 +11,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use trunkline::config::{DurabilityMode, KzgMode};
 use trunkline::core::hash::Digest;
+use trunkline::core::store::disk::ReadFileError;
 use trunkline::core::store::history_file::HistoryFileError;
 use trunkline::core::store::log::{OpenLogError, ReadLogError};
 use trunkline::core::store::manifest::ReadManifestError;
@@ -18,7 +19,7 @@ use trunkline::core::store::simulated::{
     DiskCall, Failure, Fault, SimulatedDisk, SimulatedLeafStore,
 };
 use trunkline::core::store::tree_file::ReadTreeFileError;
-use trunkline::{Config, Engine, OpenError, ReadError, Receipt, Snapshot, SubmitError};
+use trunkline::{Config, Durability, Engine, OpenError, ReadError, Receipt, Snapshot, SubmitError};
 use trunkline_testkit::patience::{HANGS_AFTER, receive};
 
 use crate::support::*;
@@ -66,6 +67,7 @@ fn config(random: &mut SmallRng) -> Config {
         _ => DurabilityMode::Sync,
     };
     config.durability.interval_ms = 1;
+    config.submit.idempotency_keys_max = random.random_range(1..30);
     // In every other case the memory budget has no room for leaves that a checkpoint covers.
     config.memory.budget_bytes = random.random_range(0..2);
     config
@@ -100,12 +102,14 @@ impl Case {
         for _ in 0..self.random.random_range(2..4) {
             let engine = self.open();
             self.truth.take(&engine.snapshot());
+            self.repeat(&engine);
             self.inject(60);
             self.work(engine);
         }
         self.crash();
         let engine = self.open_without_faults();
         self.truth.take(&engine.snapshot());
+        self.repeat(&engine);
         let receipts = self.submit(&engine, 3);
         engine.shutdown_blocking().expect("nothing fails any more");
         assert!(
@@ -210,6 +214,38 @@ impl Case {
         }
     }
 
+    /// Submits again what an engine that was just opened must remember: nothing of it is applied twice.
+    fn repeat(&self, engine: &Engine) {
+        let truth = &self.truth;
+        let submissions = truth.submissions.iter().zip(1..);
+        let keyed: Vec<(&Submission, u64)> = submissions
+            .filter(|(submission, _)| submission.has_key())
+            .collect();
+        let keys_max = self.config.submit.idempotency_keys_max;
+        let last = keyed.iter().rev().take(keys_max).copied();
+        for (submission, sequence) in last {
+            let receipt = engine.submit_blocking(submission.batch()).unwrap();
+            let root = truth.provisional_roots[sequence as usize - 1];
+            assert!(receipt.is_repeat(), "{sequence} is applied again");
+            assert_eq!(
+                (receipt.sequence(), receipt.provisional_root()),
+                (sequence, root)
+            );
+            let durable = receipt.durable_blocking().unwrap();
+            assert_eq!(durable.durability, Durability::Sync);
+            assert_eq!(truth.commit_ids[&durable.version], durable.commit_id);
+            let mut other = submission.batch();
+            other.put("other", "content");
+            let refused = engine.submit_blocking(other).unwrap_err();
+            let SubmitError::IdempotencyKeyReused { sequence: first } = refused else {
+                panic!("{refused}");
+            };
+            assert_eq!(first, sequence);
+        }
+        let last = engine.snapshot().record().last_sequence;
+        assert_eq!(last, truth.submissions.len() as u64);
+    }
+
     fn submit(&mut self, engine: &Engine, count: u64) -> Vec<Receipt> {
         let mut receipts = Vec::new();
         let mut held: Vec<Snapshot> = Vec::new();
@@ -284,7 +320,7 @@ impl Case {
                 Ok(durable) => {
                     assert!(!failed, "acknowledged after an earlier one had failed");
                     assert_eq!(self.truth.commit_ids[&durable.version], durable.commit_id);
-                    if durable.durability == trunkline::Durability::Sync {
+                    if durable.durability == Durability::Sync {
                         self.truth.acknowledged = sequence;
                     }
                 }
@@ -349,7 +385,8 @@ fn is_fault_of_the_disk(error: &OpenError) -> bool {
         | OpenError::Leaves(_)
         | OpenError::TreeFile(ReadTreeFileError::Io { .. })
         | OpenError::Manifest(ReadManifestError::Io { .. })
-        | OpenError::History(HistoryFileError::Io { .. }) => true,
+        | OpenError::History(HistoryFileError::Io { .. })
+        | OpenError::IdempotencyKeys(ReadFileError::Io { .. }) => true,
         OpenError::Log(error) => matches!(
             **error,
             OpenLogError::Write { .. } | OpenLogError::Log(ReadLogError::Io { .. })

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use trunkline::core::frame::{Frame, SecretKey};
 use trunkline::core::store::log::LogPosition;
-use trunkline::{Config, Engine, OpenError, Rewind, RewindError};
+use trunkline::{Batch, Config, Engine, IdempotencyKey, OpenError, Rewind, RewindError};
 use trunkline_testkit::patience::HANGS_AFTER;
 
 fn config(directory: &Path) -> Config {
@@ -127,4 +127,37 @@ fn a_version_that_is_not_there_or_below_the_checkpoint_is_refused() {
     rewind.finish(positions[59]).unwrap();
     let refused = Engine::open_blocking(config).unwrap_err();
     assert!(matches!(refused, OpenError::IsReplica { .. }));
+}
+
+#[test]
+fn a_submission_behind_the_version_is_forgotten_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    let engine = Engine::open_blocking(config.clone()).unwrap();
+    let submit = |engine: &Engine, key: u64| {
+        let mut batch = Batch::new();
+        batch.put(format!("of {key}"), "x");
+        batch.idempotency_key(IdempotencyKey::new(&key.to_le_bytes()).unwrap());
+        let receipt = engine.submit_blocking(batch).unwrap();
+        let durable = receipt.durable_blocking().unwrap();
+        (receipt.is_repeat(), durable)
+    };
+    let durable: Vec<_> = (0..10).map(|key| submit(&engine, key).1).collect();
+    engine.shutdown_blocking().unwrap();
+    let to = LogPosition {
+        version: durable[5].version,
+        commit_id: durable[5].commit_id,
+    };
+    Rewind::begin(&config).unwrap().finish(to).unwrap();
+
+    let builder = Engine::builder(config.clone());
+    let replica = builder.open_replica_blocking(vec![]).unwrap();
+    let (snapshot, keyed) = replica.snapshot_with_keys();
+    assert_eq!((snapshot.version(), keyed.len()), (to.version, 6));
+    drop(snapshot);
+    let engine = replica.promote_blocking(0).unwrap();
+    for key in 0..10 {
+        assert_eq!(submit(&engine, key).0, key < 6);
+    }
+    engine.shutdown_blocking().unwrap();
 }

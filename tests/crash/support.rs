@@ -8,7 +8,7 @@ use trunkline::core::hash::Digest;
 use trunkline::core::history::{HISTORY, MountainRange};
 use trunkline::core::params::TreeParams;
 use trunkline::core::record::CommitRecord;
-use trunkline::{Batch, Requirement, Snapshot};
+use trunkline::{Batch, IdempotencyKey, Requirement, Snapshot};
 
 use trunkline_testkit::naive::NaiveState;
 
@@ -34,6 +34,7 @@ pub(crate) struct Submission {
     pub(crate) writes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     required_absent: Option<Vec<u8>>,
     metadata: Vec<u8>,
+    key: IdempotencyKey,
 }
 
 impl Shape {
@@ -69,10 +70,15 @@ impl Shape {
             true => sequence.to_le_bytes().to_vec(),
             false => Vec::new(),
         };
+        let key = match random.random_ratio(1, 3) {
+            true => format!("{round}/{sequence}"),
+            false => String::new(),
+        };
         Submission {
             writes,
             required_absent,
             metadata,
+            key: IdempotencyKey::new(key.as_bytes()).unwrap(),
         }
     }
 }
@@ -90,7 +96,12 @@ impl Submission {
             batch.require(key.clone(), Requirement::Absent);
         }
         batch.metadata(self.metadata.clone());
+        batch.idempotency_key(self.key.clone());
         batch
+    }
+
+    pub(crate) fn has_key(&self) -> bool {
+        !self.key.is_empty()
     }
 
     /// Applies the submission to a state. Returns false if it is refused.

@@ -11,6 +11,7 @@ mod failure;
 mod feed;
 mod groups;
 mod history;
+mod idempotency;
 mod kzg_roots;
 mod log_trimming;
 mod many_engines;

@@ -112,10 +112,14 @@ fn every_version_passes_the_five_stages_in_order() {
             Stage::ALL
         );
         assert!(
-            spans
-                .iter()
-                .all(|span| span.begun_us <= span.ended_us && span.operations == 3)
+            spans.iter().all(|span| span.begun_us <= span.ended_us
+                && span.operations == 3
+                && span.bytes > 0)
         );
     }
     assert!(engine.spans_since(engine.uptime_us() + 1).is_empty());
+    let (all, place) = engine.spans_from(0);
+    assert_eq!((all.len(), place), (5 * Stage::ALL.len(), 25));
+    assert_eq!(engine.spans_from(20), (all[20..].to_vec(), place));
+    assert_eq!(engine.spans_from(place), (Vec::new(), place));
 }

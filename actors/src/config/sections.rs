@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use trunkline_core::batch::BatchLimits;
 use trunkline_core::params::{CollisionPolicy, Nonce, Salt, TreeParams};
+use trunkline_core::store::idempotency_file::KEYED_SUBMISSIONS_MAX;
 
 use super::InvalidSetting;
 use super::text::{CollisionName, salt};
@@ -141,6 +142,9 @@ sections! {
         /// Bytes accepted and not yet durable: `batch_bytes_max` to 2^32 - 1.
         in_flight_bytes_max: usize = 256 * 1024 * 1024,
             in 1..=u64::from(u32::MAX), from batch_bytes_max => reloadable;
+        /// Idempotency keys of durable submissions that are remembered: 1 to 1,000,000. A primary and its replicas should
+        /// have the same.
+        idempotency_keys_max: usize = 100_000, in 1..=KEYED_SUBMISSIONS_MAX as u64;
     }
 
     /// `[group]`: how submissions become versions. A group is sealed when it is full, when it has lingered, or when

@@ -22,6 +22,8 @@ pub struct GroupTag {
     pub version: u64,
     /// Its operations.
     pub operations: u64,
+    /// Bytes of their keys and values.
+    pub bytes: u64,
     /// The cap of operations that was in force.
     pub operations_max: u64,
     /// The reason for which it was closed.

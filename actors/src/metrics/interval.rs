@@ -201,6 +201,7 @@ mod tests {
         GroupTag {
             version: 1,
             operations: 100,
+            bytes: 1_000,
             operations_max,
             closed_by,
             operations_waited_us: 0,

@@ -22,8 +22,6 @@ pub enum Unit {
     Bytes,
     /// Seconds; the snapshot has microseconds.
     Seconds,
-    /// Microseconds.
-    Microseconds,
 }
 
 /// A metric, as [`TABLE`](super::TABLE) describes it.

@@ -105,6 +105,7 @@ impl Metrics {
             begun_us,
             ended_us: self.uptime_us(),
             operations: tag.operations,
+            bytes: tag.bytes,
         });
     }
 
@@ -159,7 +160,7 @@ impl Metrics {
 
     /// Records that a commit was held back.
     pub fn held_back(&self, pause: Duration) {
-        self.held_back_us.record(micros(pause));
+        self.held_back_us.record_durations([pause].into_iter());
     }
 
     /// Records that a proof used the opening of a slot.

@@ -181,6 +181,8 @@ table! {
         root_ready_us: "trunkline_submission_seconds" [state = "root_ready"];
         /// Time from acceptance to durability, microseconds.
         durable_us: "trunkline_submission_seconds" [state = "durable"];
+        /// Time that a commit was held back so that checkpoints keep up, microseconds.
+        held_back_us: "trunkline_held_back_seconds";
     }
 
     Histogram of Count in Quantiles {
@@ -208,6 +210,8 @@ table! {
         proof_parallelism: "trunkline_shards" [work = "proof"];
         /// Keys present at the last durable version.
         keys: "trunkline_keys" => keys(keys: u64);
+        /// Idempotency keys of durable submissions that are remembered.
+        idempotency_keys: "trunkline_idempotency_keys" => idempotency_keys(keys: usize);
         /// Leaves of the tree that are in memory.
         tree_leaves: "trunkline_tree_leaves";
         /// The newest version that followers can read: it is synced, and in commit mode `eager` has its root.
@@ -236,6 +240,10 @@ table! {
         submissions: "trunkline_submissions_total";
         /// Operations of accepted submissions.
         operations: "trunkline_operations_total";
+        /// Batches that repeated a submission with its idempotency key, and so had no effect of their own.
+        repeats: "trunkline_repeats_total" => repeated();
+        /// Batches that were refused because a submission with other content had their idempotency key.
+        idempotency_keys_reused: "trunkline_idempotency_keys_reused_total" => idempotency_key_reused();
         /// Submissions that the tree refused.
         refused: "trunkline_refused_total";
         /// Keys that newer keys on their paths displaced (collision policy `overwrite`).
@@ -284,11 +292,6 @@ table! {
     Counter of Bytes in u64 {
         /// Bytes of effects and frames that were handed to the log.
         log_bytes: "trunkline_log_bytes_total" => log_appended(bytes: usize);
-    }
-
-    Counter of Microseconds in u64 {
-        /// Time that commits were held back so that checkpoints keep up, microseconds.
-        held_back_us: "trunkline_held_back_microseconds_total";
     }
 
     Gauge of Count in bool {

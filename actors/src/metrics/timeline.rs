@@ -14,9 +14,10 @@ const SPANS_MAX: usize = 8192;
 ///
 /// ```
 /// use trunkline::{Span, Stage};
-/// let span = Span { stage: Stage::Tree, version: 7, begun_us: 1_000, ended_us: 4_500, operations: 20_000 };
+/// let span = Span { stage: Stage::Tree, version: 7, begun_us: 1_000, ended_us: 4_500, operations: 20_000,
+///     bytes: 900_000 };
 /// assert_eq!(serde_json::to_string(&span).unwrap(),
-///     r#"{"stage":"tree","version":7,"begun_us":1000,"ended_us":4500,"operations":20000}"#);
+///     r#"{"stage":"tree","version":7,"begun_us":1000,"ended_us":4500,"operations":20000,"bytes":900000}"#);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -32,29 +33,48 @@ pub struct Span {
     pub ended_us: u64,
     /// Operations of the version.
     pub operations: u64,
+    /// Bytes of their keys and values. Older runs do not have it.
+    #[serde(default)]
+    pub bytes: u64,
 }
 
 /// The last spans, oldest first.
 #[derive(Debug, Default)]
 pub struct Timeline {
-    spans: Mutex<VecDeque<Span>>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    spans: VecDeque<Span>,
+    /// Spans that were dropped.
+    dropped: u64,
 }
 
 impl Timeline {
     /// Adds a span, and drops the oldest one if there are too many.
     pub fn push(&self, span: Span) {
-        let mut spans = self.spans.lock();
-        if spans.len() == SPANS_MAX {
-            spans.pop_front();
+        let mut kept = self.kept.lock();
+        if kept.spans.len() == SPANS_MAX {
+            kept.spans.pop_front();
+            kept.dropped += 1;
         }
-        spans.push_back(span);
+        kept.spans.push_back(span);
     }
 
     /// Returns the spans that ended at this time or later, oldest first.
     pub fn since(&self, ended_us: u64) -> Vec<Span> {
-        let spans = self.spans.lock();
-        let ended = spans.iter().filter(|span| span.ended_us >= ended_us);
+        let kept = self.kept.lock();
+        let ended = kept.spans.iter().filter(|span| span.ended_us >= ended_us);
         ended.copied().collect()
+    }
+
+    /// Returns the spans from a place on, in the order in which they were added, and the place behind the last.
+    pub fn read_from(&self, place: u64) -> (Vec<Span>, u64) {
+        let kept = self.kept.lock();
+        let skipped = usize::try_from(place.saturating_sub(kept.dropped)).unwrap_or(usize::MAX);
+        let spans = kept.spans.iter().skip(skipped).copied().collect();
+        (spans, kept.dropped + kept.spans.len() as u64)
     }
 }
 
@@ -72,10 +92,19 @@ mod tests {
                 begun_us: version,
                 ended_us: version + 1,
                 operations: 1,
+                bytes: 10,
             });
         }
         let spans = timeline.since(0);
         assert_eq!((spans.len(), spans[0].version), (SPANS_MAX, 10));
         assert_eq!(timeline.since(SPANS_MAX as u64 + 10).len(), 1);
+
+        let end = SPANS_MAX as u64 + 10;
+        assert_eq!(timeline.read_from(0), (spans.clone(), end));
+        assert_eq!(
+            timeline.read_from(end - 2),
+            (spans[SPANS_MAX - 2..].to_vec(), end)
+        );
+        assert_eq!(timeline.read_from(end + 1), (Vec::new(), end));
     }
 }

@@ -175,6 +175,7 @@ impl IngestStage {
         let tag = GroupTag {
             version: self.version,
             operations: operations.sum(),
+            bytes: submissions.iter().map(|next| next.batch.bytes as u64).sum(),
             operations_max: limits.operations_max as u64,
             closed_by,
             operations_waited_us: waited_us(&submissions, sealed_at),

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use rayon::ThreadPool;
 use trunkline_core::batch::PreparedBatch;
 use trunkline_core::hash::Digest;
-use trunkline_core::outcome::{IdempotencyKey, Outcome, SubmissionOutcome};
+use trunkline_core::outcome::{Outcome, SubmissionOutcome};
 use trunkline_core::tree::TreeWriter;
 
 use super::serve;
@@ -83,7 +83,7 @@ impl TreeStage {
                 sequence: submission.sequence,
                 submission: submission.batch.digest,
                 outcome,
-                idempotency_key: IdempotencyKey::default(),
+                idempotency_key: submission.batch.idempotency_key.clone(),
             });
             submissions.last_sequence = submission.sequence;
             submissions.provisional_root = submission.provisional_root;

@@ -8,6 +8,7 @@
 //! | `layer`, `values`, `value_cache` | values: a layer for each version, the leaf store, a cache |
 //! | `versions`, `history`, `evidence` | durable versions, and proofs about them |
 //! | `cold_leaves` | leaves that are evicted from memory |
+//! | `remembered_keys` | the last submissions that had an idempotency key |
 //! | `access_sampler` | samples of the keys that are used |
 //! | `key_hasher` | the hasher of maps from key hashes |
 
@@ -20,6 +21,7 @@ pub mod layer;
 pub mod overlay;
 mod published;
 pub mod read;
+pub mod remembered_keys;
 pub mod value_cache;
 pub mod values;
 pub mod versions;

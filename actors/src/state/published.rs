@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use trunkline_core::kzg::Committer;
+use trunkline_core::kzg::{Committer, slot_value};
 use trunkline_core::params::TreeParams;
 use trunkline_core::tree::TreeReader;
 
@@ -12,7 +12,7 @@ use super::history::History;
 use super::layer::Layer;
 use super::overlay::Overlay;
 use super::values::Values;
-use super::versions::{Expired, Versions};
+use super::versions::{Expired, Version, Versions};
 use crate::config::runtime::RuntimeSettings;
 use crate::metrics::Metrics;
 use crate::runtime::pool::Pools;
@@ -61,6 +61,14 @@ impl State {
     /// Makes the next applied version the present. Its writes may leave the overlay only after that.
     pub fn advance_present(&self, layer: Arc<Layer>) {
         self.values.push(layer);
+    }
+
+    /// Returns the KZG root of a version. The first call for a version that has none yet computes it (2 ms).
+    pub fn kzg_root(&self, version: &Version) -> [u8; 48] {
+        *version.kzg_root.get_or_init(|| {
+            let values = version.roots.slots.each_ref().map(slot_value);
+            self.committer.commit(&values).to_bytes().0
+        })
     }
 
     /// Frees what no reader needs any more, on the caller's thread.

@@ -2,7 +2,7 @@
 
 use trunkline::core::frame::SecretKey;
 use trunkline::core::record::Root;
-use trunkline::{Engine, OpenError};
+use trunkline::{Batch, Engine, IdempotencyKey, OpenError};
 use trunkline_archive::{
     Archive, BasePolicy, FrameReader, RestoreError, RouteError, Shown, Source, Trust,
 };
@@ -66,6 +66,69 @@ async fn what_is_restored_is_a_replica_that_writes_in_a_higher_epoch() {
     let snapshot = engine.snapshot_at(durable.version).unwrap();
     assert!(snapshot.record().open_epoch > restored.epoch_max);
     assert_eq!(snapshot.record().parent, roots[2].commit_id);
+}
+
+fn with_key(key: &str) -> Batch {
+    let mut batch = Batch::new();
+    batch.put(format!("of {key}"), "x");
+    batch.idempotency_key(IdempotencyKey::new(key.as_bytes()).unwrap());
+    batch
+}
+
+/// Submits a batch with a key, waits until it is durable, and returns whether it was a repeat.
+fn submit(engine: &Engine, key: &str) -> bool {
+    let receipt = engine.submit_blocking(with_key(key)).unwrap();
+    receipt.durable_blocking().unwrap();
+    receipt.is_repeat()
+}
+
+#[tokio::test]
+async fn submissions_before_the_base_and_after_it_are_remembered() {
+    let rig = Rig::new();
+    let archive = rig.local_archive();
+    for key in ["in the base", "in a segment", "later"] {
+        let engine = rig.engine();
+        assert!(!submit(&engine, key));
+        let running = Source::Engine(engine.clone());
+        if key == "in the base" {
+            let base = archive.back_up(&running, BasePolicy::Always, None).await;
+            assert!(base.unwrap().base.is_some());
+        }
+        drop(running);
+        engine.shutdown_blocking().unwrap();
+        rig.back_up(&archive).await.unwrap();
+    }
+    // A base of a directory that is closed has the same keys.
+    let closed = rig.closed();
+    archive
+        .back_up(&closed, BasePolicy::Always, None)
+        .await
+        .unwrap();
+    drop(closed);
+    assert!(
+        archive
+            .verify(None, &Trust::default())
+            .await
+            .unwrap()
+            .is_whole()
+    );
+    for version in [2, 3] {
+        let config = rig.config("restored");
+        let trust = Trust::default();
+        let restored = archive
+            .restore(Some(version), &config, &trust)
+            .await
+            .unwrap();
+        assert_eq!(restored.base.version, if version == 2 { 1 } else { 3 });
+        let builder = Engine::builder(config);
+        let replica = builder.open_replica_blocking(vec![]).unwrap();
+        let engine = replica.promote_blocking(0).unwrap();
+        assert!(submit(&engine, "in the base"));
+        assert!(submit(&engine, "in a segment"));
+        assert_eq!(submit(&engine, "later"), version == 3);
+        engine.shutdown_blocking().unwrap();
+        std::fs::remove_dir_all(rig.path("restored")).unwrap();
+    }
 }
 
 #[tokio::test]

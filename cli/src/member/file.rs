@@ -28,7 +28,7 @@ pub(super) struct MemberFile {
     key_file: PathBuf,
     /// The public keys of all members.
     public_keys: Vec<String>,
-    /// A file that this member keeps beside its directory.
+    /// A file that this member keeps next to its directory.
     memory_file: PathBuf,
     /// The addresses of NATS servers.
     servers: Vec<String>,

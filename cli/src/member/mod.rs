@@ -10,18 +10,26 @@ mod running;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use trunkline::core::frame::SecretKey;
+use trunkline::core::store::replica_file::REPLICA_FILE;
 
 use crate::error::CommandError;
 use crate::{Exit, output};
 
 pub(crate) use primary::{PrimaryArguments, run as primary};
 pub(crate) use replica::{
-    PromoteArguments, RejoinArguments, ReplicaArguments, promote, rejoin, run as replica,
+    PromoteArguments, RejoinArguments, ReplicaArguments, parse_nonce, promote, rejoin,
+    run as replica,
 };
+pub(crate) use running::{Leading, Member};
+
+/// Returns whether a directory is marked as that of a replica.
+pub(crate) fn is_replica(directory: &Path) -> bool {
+    directory.join(REPLICA_FILE).exists()
+}
 
 #[derive(Debug, Args)]
 pub(crate) struct KeygenArguments {

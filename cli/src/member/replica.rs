@@ -1,16 +1,17 @@
 //! `replica`, `promote`, `rejoin`: follow a primary, take its place, and come back behind another one.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use trunkline::core::params::Nonce;
 use trunkline::{Config, Engine};
 use trunkline_replication::{Following, Loss, Status};
 
 use super::file::runtime;
-use super::running::Member;
+use super::running::{Leading, Member, TakenOver};
 use crate::configuration::{self, SettingsArguments};
 use crate::error::CommandError;
 use crate::interrupt::Interrupt;
@@ -44,6 +45,10 @@ pub(crate) struct ReplicaArguments {
     /// with an archive needs none: an empty directory is restored from it.
     #[arg(long, value_name = "HEX", value_parser = parse_nonce)]
     nonce: Option<Nonce>,
+    /// Become the primary once the stream had no sign of life from it for this time. The stream decides between
+    /// several replicas. Never after the carrier lost something: then an operator has to promote.
+    #[arg(long, value_name = "MS")]
+    promote_after_silence_ms: Option<NonZeroU64>,
     /// End once this version is synced.
     #[arg(long)]
     until: Option<u64>,
@@ -70,7 +75,7 @@ pub(crate) struct RejoinArguments {
     surplus: PathBuf,
 }
 
-fn parse_nonce(text: &str) -> Result<Nonce, String> {
+pub(crate) fn parse_nonce(text: &str) -> Result<Nonce, String> {
     let mut nonce = Nonce::default();
     let decoded = hex::decode_to_slice(text, &mut nonce);
     decoded.map_err(|error| format!("{error}; a nonce has 32 hexadecimal digits"))?;
@@ -93,38 +98,91 @@ pub(crate) fn run(arguments: &ReplicaArguments) -> Result<Exit, CommandError> {
         return Ok(Exit::Interrupted);
     };
     runtime()?.block_on(async {
-        let following = member.follow(&config, builder).await?;
-        let exit = attend(&following, &interrupt, arguments.until).await;
-        following.stop().await.shutdown().await?;
-        exit
+        let mut following = member.follow(&config, builder).await?;
+        loop {
+            match attend(&following, &interrupt, arguments).await {
+                Ok(Attended::Silent) => {}
+                Ok(Attended::Ended(exit)) => {
+                    following.stop().await.shutdown().await?;
+                    return Ok(exit);
+                }
+                Err(error) => {
+                    drop(following.stop().await.shutdown().await);
+                    return Err(error);
+                }
+            }
+            following = match member.take_over(following).await? {
+                TakenOver::Following(following) => following,
+                TakenOver::Leading(leading) => return lead(leading, &interrupt).await,
+            };
+        }
     })
 }
 
-/// Says every second where a replica is, until it is there, fails, or is interrupted.
+/// The reason why a replica is attended no more.
+enum Attended {
+    Ended(Exit),
+    /// The primary was silent for as long as the command bears.
+    Silent,
+}
+
+/// Says every second where a replica is, until it is there, fails, is interrupted, or its primary is silent.
 async fn attend(
     following: &Following,
     interrupt: &Interrupt,
-    until: Option<u64>,
-) -> Result<Exit, CommandError> {
-    let mut looks = interval(LOOK);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    arguments: &ReplicaArguments,
+) -> Result<Attended, CommandError> {
+    let silence = arguments
+        .promote_after_silence_ms
+        .map(|ms| Duration::from_millis(ms.get()));
+    let mut looks = looks();
     for look in 0_u64.. {
         looks.tick().await;
         let status = following.status();
         if let Some(failure) = status.failure {
             return Err(CommandError::Following(failure));
         }
-        let is_there = until.is_some_and(|version| status.synced >= version);
+        let is_there = arguments
+            .until
+            .is_some_and(|version| status.synced >= version);
         if look.is_multiple_of(LOOKS_PER_LINE) || is_there {
             output::show(line(&status));
         }
         if is_there {
-            return Ok(Exit::Done);
+            return Ok(Attended::Ended(Exit::Done));
         }
         if interrupt.is_requested() {
             break;
         }
+        if silence.is_some_and(|silence| status.unheard() >= silence) {
+            return Ok(Attended::Silent);
+        }
     }
+    Ok(Attended::Ended(Exit::Interrupted))
+}
+
+fn looks() -> Interval {
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    looks
+}
+
+/// Keeps the epoch of a replica that was promoted, until it is fenced or interrupted.
+async fn lead(leading: Leading, interrupt: &Interrupt) -> Result<Exit, CommandError> {
+    let primary = leading.primary();
+    let (epoch, version) = (primary.epoch(), primary.engine().synced_version());
+    output::show(format!(
+        "promoted: epoch {epoch} begins behind version {version}\n"
+    ));
+    let mut looks = looks();
+    while !interrupt.is_requested() {
+        looks.tick().await;
+        if let Some(failure) = leading.primary().failure() {
+            leading.shutdown(WAIT).await?;
+            return Err(CommandError::Replaced(failure));
+        }
+    }
+    leading.shutdown(WAIT).await?;
     Ok(Exit::Interrupted)
 }
 
@@ -138,6 +196,9 @@ fn line(status: &Status) -> String {
     );
     if status.epoch > 0 {
         text += &format!(", primary silent for {} ms", grouped(status.silence_ms()));
+    }
+    if let Some(failure) = &status.archive_failure {
+        text += &format!("; {failure}");
     }
     text + "\n"
 }

@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use trunkline::core::params::Nonce;
 use trunkline::core::store::archive::TREE_OBJECT;
-use trunkline::{Config, Engine, EngineBuilder};
+use trunkline::{Config, Engine, EngineBuilder, Replica};
 use trunkline_archive::{
-    AccessError, Archive, Archiver, ArchiverOptions, ArchiverStatus, FrameReader, RestoreError,
-    RouteError, Trust,
+    AccessError, Archive, Archiver, ArchiverOptions, FrameReader, RestoreError, RouteError, Trust,
 };
 use trunkline_load::error_chain;
 use trunkline_replication::nats::NatsCarrier;
 use trunkline_replication::{
-    ArchiveError, ArchivedFrames, Following, Loss, Options, Primary, Rejoined,
+    ArchiveError, ArchivedFrames, Following, Loss, Options, Primary, PromoteError, Rejoined,
+    StreamError,
 };
 
 use super::file::MemberFile;
@@ -77,7 +77,10 @@ impl Member {
         let engine = primary.engine().clone();
         let archive = self.archive.clone();
         let archiver = archive.map(|archive| Archiver::start(engine, archive, options()));
-        Leading { primary, archiver }
+        Leading {
+            primary: Arc::new(primary),
+            archiver,
+        }
     }
 
     /// Returns what opens the directory of a replica; `None` if that was interrupted.
@@ -138,6 +141,14 @@ impl Member {
         let carrier = self.connect().await?;
         let replica = builder.open_replica(self.options.keys.clone()).await;
         let replica = replica.map_err(cannot_open(&config.engine.directory))?;
+        self.follow_with(replica, carrier).await
+    }
+
+    async fn follow_with(
+        &self,
+        replica: Replica,
+        carrier: Arc<NatsCarrier>,
+    ) -> Result<Following, CommandError> {
         let archive = self.archive.clone().map(|archive| {
             let archive: Arc<dyn trunkline_replication::Archive> =
                 Arc::new(Fallback(FrameReader::new(archive)));
@@ -159,6 +170,22 @@ impl Member {
         })
     }
 
+    /// Makes a replica the primary whose primary is silent; follows again if that must not be now.
+    pub(crate) async fn take_over(&self, following: Following) -> Result<TakenOver, CommandError> {
+        let (carrier, options) = (self.connect().await?, self.options.clone());
+        let replica = following.replica().clone();
+        let promoted = following.promote_if_silent(carrier.clone(), options).await;
+        match promoted {
+            Ok(primary) => Ok(TakenOver::Leading(self.archived(primary))),
+            Err(error) if can_follow_after(&error) => {
+                output::tell(format!("not promoted: {}", error_chain(&error)));
+                let following = self.follow_with(replica, carrier).await?;
+                Ok(TakenOver::Following(following))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Lets a directory with a surplus follow again.
     pub(crate) async fn rejoin(
         &self,
@@ -171,6 +198,26 @@ impl Member {
             .await
             .map_err(|error| CommandError::Rejoin(Box::new(error)))
     }
+}
+
+/// What a replica has become whose primary was silent.
+pub(crate) enum TakenOver {
+    /// The primary.
+    Leading(Leading),
+    /// Still a replica.
+    Following(Following),
+}
+
+/// Returns whether nothing has changed by a promotion that failed.
+fn can_follow_after(error: &PromoteError) -> bool {
+    matches!(
+        error,
+        PromoteError::Heard
+            | PromoteError::OthersAhead { .. }
+            | PromoteError::Held
+            | PromoteError::Unsteady
+            | PromoteError::Stream(StreamError::Carrier(_))
+    )
 }
 
 fn has_files(directory: &Path) -> bool {
@@ -194,18 +241,13 @@ impl trunkline_replication::Archive for Fallback {
 
 /// A primary, and what archives it.
 pub(crate) struct Leading {
-    primary: Primary,
+    primary: Arc<Primary>,
     archiver: Option<Archiver>,
 }
 
 impl Leading {
-    pub(crate) fn primary(&self) -> &Primary {
+    pub(crate) fn primary(&self) -> &Arc<Primary> {
         &self.primary
-    }
-
-    /// Returns how far the archive is, if there is one.
-    pub(crate) fn archived(&self) -> Option<ArchiverStatus> {
-        self.archiver.as_ref().map(Archiver::status)
     }
 
     /// Writes to the archive what it lacks, in one attempt, and ends archiving. Says on standard error if that failed:

@@ -182,6 +182,7 @@ mod tests {
             begun_us,
             ended_us,
             operations: 1_000,
+            bytes: 100_000,
         }
     }
 

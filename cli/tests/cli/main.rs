@@ -37,6 +37,8 @@ mod paths;
 mod proof_show;
 mod prove;
 mod report;
+#[cfg(unix)]
+mod serve;
 mod service_target;
 #[cfg(unix)]
 mod signals;

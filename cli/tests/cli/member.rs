@@ -1,88 +1,59 @@
 //! Members of a replicated tree, over a real NATS server: as an operator fails over by hand.
 
-use std::io::Read;
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Stdio;
+use std::time::Instant;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
+use trunkline_testkit::nats::Cluster;
+use trunkline_testkit::patience::HANGS_AFTER;
 
 use crate::support::{Ran, command, run};
 
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// One server on loopback, which ends with it.
-struct Server {
-    child: Child,
-    port: u16,
-    _store: TempDir,
-}
-
-impl Server {
-    fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
-        let store = tempfile::tempdir().unwrap();
-        let started = Command::new("nats-server")
-            .args(["-a", "127.0.0.1", "-p", &port.to_string(), "-js", "-sd"])
-            .arg(store.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let child = started.unwrap_or_else(|error| {
-            panic!("cannot start nats-server ({error}); install Debian's package nats-server")
-        });
-        let began = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(began.elapsed() < PATIENCE, "the server does not listen");
-            std::thread::yield_now();
-        }
-        Self {
-            child,
-            port,
-            _store: store,
-        }
+/// Starts a server on loopback, and waits until it listens.
+fn server() -> Cluster {
+    let cluster = Cluster::start(1);
+    let urls = cluster.urls();
+    let address = urls[0].trim_start_matches("nats://");
+    let began = Instant::now();
+    while TcpStream::connect(address).is_err() {
+        assert!(began.elapsed() < HANGS_AFTER, "the server does not listen");
+        std::thread::yield_now();
     }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ended = self.child.kill().and_then(|()| self.child.wait());
-    }
+    cluster
 }
 
 /// Two members of a tree, `a` and `b`.
-struct Members {
+pub(crate) struct Members {
     directory: TempDir,
-    server: Server,
+    server: Cluster,
 }
 
 impl Members {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with("")
     }
 
     /// Returns members whose files have more lines.
-    fn with(lines: &str) -> Self {
+    pub(crate) fn with(lines: &str) -> Self {
         let members = Self {
             directory: tempfile::tempdir().unwrap(),
-            server: Server::start(),
+            server: server(),
         };
         let keys = ["a", "b"].map(|name| {
             let made = run(["keygen", "--out", &members.text(&format!("{name}.key"))]);
             format!("{:?}", made.done().stdout.trim())
         });
         for name in ["a", "b"] {
-            let port = members.server.port;
+            let url = &members.server.urls()[0];
             let text = format!(
                 "name = \"{name}\"\nmembers = [\"a\", \"b\"]\nkey_file = \"{name}.key\"\n\
                  public_keys = [{}]\nmemory_file = \"{name}.memory\"\nreplicas = 1\n\
-                 servers = [\"nats://127.0.0.1:{port}\"]\nstream = \"accounts\"\n\
+                 servers = [\"{url}\"]\nstream = \"accounts\"\n\
                  acknowledge = \"replicated\"\nacknowledge_timeout_ms = 60_000\n{lines}",
                 keys.join(", ")
             );
@@ -91,23 +62,23 @@ impl Members {
         members
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn text(&self, name: &str) -> String {
+    pub(crate) fn text(&self, name: &str) -> String {
         self.path(name).to_str().unwrap().to_owned()
     }
 
     /// Runs a command of a member.
-    fn run(&self, name: &str, arguments: &[&str]) -> Ran {
+    pub(crate) fn run(&self, name: &str, arguments: &[&str]) -> Ran {
         let (directory, member) = (self.text(name), self.text(&format!("{name}.toml")));
         let common = ["--dir", &directory, "--member", &member];
         run(arguments.iter().chain(&common))
     }
 
     /// Stores records as the primary.
-    fn write(&self, name: &str, records: &str) -> Ran {
+    pub(crate) fn write(&self, name: &str, records: &str) -> Ran {
         std::fs::write(self.path("records"), records).unwrap();
         self.run(name, &["primary", &self.text("records")])
     }
@@ -222,6 +193,32 @@ fn a_replica_reads_from_the_archive_what_the_stream_no_longer_has() {
         restored.stderr
     );
     assert_eq!(get(&members.path("b"), "bob").done().stdout, "7");
+}
+
+#[test]
+fn a_replica_promotes_itself_when_its_primary_is_silent() {
+    let members = Members::with("archive = \"archive\"\n");
+    members.write("a", &record("alice", "10")).done();
+    let mut replica = command()
+        .args(["replica", "--promote-after-silence-ms", "1500", "--dir"])
+        .args([members.path("b"), "--member".into(), members.path("b.toml")])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let output = BufReader::new(replica.stdout.take().expect("it is piped"));
+    let mut promoted = output.lines().map(Result::unwrap);
+    let promoted = promoted.find(|line| line.starts_with("promoted"));
+    assert_eq!(
+        promoted.as_deref(),
+        Some("promoted: epoch 2 begins behind version 1")
+    );
+    members
+        .write("a", &record("bob", "7"))
+        .unusable("cannot be the primary");
+    let process = rustix::process::Pid::from_child(&replica);
+    rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(replica.wait().unwrap().code(), Some(130));
+    members.write("b", &record("carol", "5")).done();
 }
 
 #[test]

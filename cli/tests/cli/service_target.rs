@@ -1,6 +1,7 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::Request;
 use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn};
@@ -10,8 +11,8 @@ use tokio::runtime::Runtime;
 use trunkline::{Config, Engine};
 use trunkline_load::Run;
 use trunkline_service::api::Api;
-use trunkline_service::backend::Backend;
-use trunkline_service::server::router;
+use trunkline_service::auth::Authenticator;
+use trunkline_service::{Backend, Peer, Source, router};
 
 use crate::support::{Workplace, run};
 
@@ -33,6 +34,16 @@ async fn authenticate(request: Request, next: Next) -> Response {
     }
 }
 
+/// A caller of this machine.
+fn local() -> Peer {
+    Peer {
+        source: Source::Unix { uid: 0, pid: None },
+        certificate: None,
+        is_loopback: true,
+        is_tls: false,
+    }
+}
+
 impl Service {
     fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -40,8 +51,11 @@ impl Service {
         let server = config.server.clone();
         let engine = Engine::open_blocking(config).unwrap();
         let backend = Backend::Engine(engine.clone());
+        let authenticator = Arc::new(Authenticator::open(&server).unwrap());
         let api = Arc::new(Api::new(backend, server, Box::new(|| Ok(()))));
-        let router = router(api).layer(from_fn(authenticate));
+        let router = router(api, &authenticator)
+            .layer(Extension(local()))
+            .layer(from_fn(authenticate));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()

@@ -285,6 +285,7 @@ fn spans() -> Vec<Span> {
                     begun_us,
                     ended_us,
                     operations: 20_000 + version,
+                    bytes: 100 * (20_000 + version),
                 };
                 begun_us = ended_us + 150;
                 span

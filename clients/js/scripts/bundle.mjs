@@ -7,7 +7,7 @@ import { build } from "esbuild";
 
 const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
 
-/** Where the module is committed: here, and in the crate whose page has it. A crate's package has only its own files. */
+/** The places where the module is committed: here, and in the crate whose page has it, whose package has its own files. */
 export const BUNDLES = [path("../dist/verifier.min.js"), path("../../../service/page/verifier.js")];
 
 /** Returns the module. */
@@ -22,7 +22,12 @@ export async function bundle() {
     charset: "utf8",
     legalComments: "none",
     banner: {
-      js: `/* Made by clients/js: npm run build. trunkline's verifier, MIT OR Apache-2.0.\n\nContains @noble/curves and @noble/hashes:\n\n${license}\n*/`,
+      js: [
+        "/* Made by clients/js: npm run build. trunkline's verifier, MIT OR Apache-2.0.",
+        "Contains @noble/curves and @noble/hashes:",
+        license,
+        "*/",
+      ].join("\n\n"),
     },
     write: false,
   });

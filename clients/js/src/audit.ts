@@ -70,10 +70,10 @@ function slotsOf(empty: Uint8Array, listed: Uint8Array): Uint8Array[] {
   return slots as Uint8Array[];
 }
 
-/** What an audit proof binds: with a KZG root alone, the two most significant bits of each slot digest are free. */
+/** The bound part of an audit proof: with a KZG root alone, the two highest bits of each slot digest are free. */
 export type AuditBinding = "both_roots" | "kzg_root" | "nothing";
 
-/** What an audit proof shows. */
+/** The facts that an audit proof shows. */
 export interface VerifiedAudit<B extends AuditBinding = AuditBinding> {
   readonly binds: B;
   readonly treeId: Uint8Array;
@@ -91,7 +91,7 @@ export function verifyAudit(proof: AuditProof, trusted: Trusted): VerifiedAudit<
   return verifyAny(proof, trusted) as VerifiedAudit<"both_roots" | "kzg_root">;
 }
 
-/** Checks that the two roots of an audit proof belong together. Trusts nothing, so neither root is proven to be yours. */
+/** Checks that the two roots of an audit proof belong together. Trusts nothing: neither root is proven to be yours. */
 export function checkAudit(proof: AuditProof): VerifiedAudit<"nothing"> {
   return verifyAny(proof, NOTHING_TRUSTED) as VerifiedAudit<"nothing">;
 }
@@ -108,8 +108,8 @@ function verifyAny(proof: AuditProof, trusted: Trusted | Nothing): VerifiedAudit
   }
   compareTrusted(proof, tree, stateDigest, trusted);
   checkOpening(proof, tree);
-  const bindsVersion = trusted.kind === "root" || trusted.kind === "commit_id";
-  return { binds: bindingOf(trusted), treeId: tree, version: bindsVersion ? version : null, stateDigest, kzgRoot, slots };
+  const bound = trusted.kind === "root" || trusted.kind === "commit_id" ? version : null;
+  return { binds: bindingOf(trusted), treeId: tree, version: bound, stateDigest, kzgRoot, slots };
 }
 
 function foldSlots(slots: readonly Uint8Array[]): Uint8Array {

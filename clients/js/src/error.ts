@@ -1,4 +1,4 @@
-// What goes wrong, as classes with a code.
+// The errors, as classes with a code.
 
 /** The rules of SPEC.md §10, by which a proof of keys is refused. */
 export type ProofRule =
@@ -174,8 +174,8 @@ export class MalformedError extends TrunklineError {
 }
 
 /**
- * A proof that is refused by a rule of SPEC.md, whose name is the code. It shows nothing: neither what it claims nor the
- * contrary.
+ * A proof that is refused by a rule of SPEC.md, whose name is the code. It shows nothing: neither what it claims nor
+ * the contrary.
  */
 export class RefusedError<R extends Rule = Rule> extends TrunklineError {
   override readonly name = "RefusedError";
@@ -195,7 +195,7 @@ const FAULT: Readonly<Record<KeyFault, string>> = {
   Order: "the point has a part of small order, so it is no key that a signer generated; do not pin it",
 };
 
-/** What should be pinned is no public key. */
+/** A text or bytes that should be pinned, and are no public key. */
 export class KeyError extends TrunklineError {
   override readonly name = "KeyError";
 
@@ -204,7 +204,7 @@ export class KeyError extends TrunklineError {
   }
 }
 
-/** What the caller gave is no argument of the function: a digest of the wrong length, for example. */
+/** A value that is no argument of the function: a digest of the wrong length, for example. */
 export class ArgumentError extends TrunklineError {
   override readonly name = "ArgumentError";
   readonly code = "argument";

@@ -2,7 +2,7 @@
 
 import { equal } from "./bytes.js";
 import { Decodings } from "./decodings.js";
-import { MalformedError, refuseUnless } from "./error.js";
+import { refuseUnless } from "./error.js";
 import { digestOf, digestsOf, inclusionOf } from "./history.js";
 import { decodeOutcome, encodeOutcome, type Outcome, type SubmissionOutcome } from "./outcome.js";
 import { includedIn, OUTCOMES, type Inclusion } from "./range.js";
@@ -41,7 +41,6 @@ const EVIDENCES = new Decodings<Evidence>("decodeEvidence");
 /** Decodes evidence. */
 export function decodeEvidence(encoded: Uint8Array): Evidence {
   const message = decode(EVIDENCE, encoded, EVIDENCE_BYTES_MAX);
-  if (message.outcome.length > 138) throw new MalformedError("an outcome has at most 138 bytes");
   return EVIDENCES.add({
     record: decodeRecord(message.record),
     outcome: decodeOutcome(message.outcome),
@@ -51,13 +50,13 @@ export function decodeEvidence(encoded: Uint8Array): Evidence {
   });
 }
 
-/** What you trust about a submission: the provisional root of its receipt, and the commit id of its version. */
+/** The trusted facts about a submission: the provisional root of its receipt, and the commit id of its version. */
 export interface TrustedReceipt {
   readonly provisionalRoot: Uint8Array;
   readonly commitId: Uint8Array;
 }
 
-/** What evidence shows of a submission. */
+/** The facts that evidence shows of a submission. */
 export interface VerifiedEvidence {
   readonly treeId: Uint8Array;
   readonly version: bigint;

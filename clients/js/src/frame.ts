@@ -121,7 +121,8 @@ const hashBeginning = keyedHash("beginning signature");
 
 /**
  * Returns which of the keys that you pin signed a frame. That shows that its owner signed exactly this, and no more:
- * nothing here checks that the record follows from the one before it, or that outcomes, effects and KZG root belong to it.
+ * nothing here checks that the record follows from the one before it, or that outcomes, effects and KZG root belong
+ * to it.
  */
 export function verifyFrameSignature(frame: Frame, keys: readonly PublicKey[]): SignedFrame {
   FRAMES.check(frame);

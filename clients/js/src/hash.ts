@@ -11,6 +11,11 @@ export function hash(bytes: Uint8Array): Uint8Array {
   return blake3(bytes);
 }
 
+/** Returns the hash of a value (§2.2), which stands for it in proofs that leave it out. */
+export function valueHash(value: Uint8Array): Uint8Array {
+  return hash(value);
+}
+
 /** A keyed hash over the parts, joined. */
 export type KeyedHash = (...parts: readonly Uint8Array[]) => Uint8Array;
 

@@ -116,7 +116,7 @@ export interface Consistent {
   readonly headVersion: bigint;
 }
 
-/** What you trust about two heads: both commit ids, and the older record if only you have it. */
+/** The trusted facts about two heads: both commit ids, and the older record if only you have it. */
 export interface TrustedHeads {
   readonly olderCommitId: Uint8Array;
   readonly headCommitId: Uint8Array;

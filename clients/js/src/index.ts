@@ -23,13 +23,22 @@ export {
   type Rule,
   type SignatureRule,
 } from "./error.js";
+export { valueHash } from "./hash.js";
 export type { Trusted, TrustedCommitId, TrustedKzgRoot, TrustedRoot, TrustedStateDigest } from "./trusted.js";
 export { treeId, type CollisionPolicy, type TreeParams } from "./params.js";
 export { commitId, decodeRecord, encodeRecord, type CommitRecord } from "./record.js";
 export { decodeProof, encodeProof, PROOF_BYTES_MAX, type Proof } from "./proof/proof.js";
 export type { Claim, Entry, Leaf, Place, Terminal, Top, VersionProof } from "./proof/proof.js";
 export { moveProof } from "./proof/move.js";
-export { checkProof, Proven, verifyAll, verifyProof, verifyVersions, type Held, type Unproven } from "./proof/verify.js";
+export {
+  checkProof,
+  Proven,
+  verifyAll,
+  verifyProof,
+  verifyVersions,
+  type Held,
+  type Unproven,
+} from "./proof/verify.js";
 export {
   decodeAncestorProof,
   decodeConsistencyProof,
@@ -41,7 +50,13 @@ export {
   type ConsistencyProof,
   type TrustedHeads,
 } from "./history.js";
-export { decodeEvidence, verifyEvidence, type Evidence, type TrustedReceipt, type VerifiedEvidence } from "./evidence.js";
+export {
+  decodeEvidence,
+  verifyEvidence,
+  type Evidence,
+  type TrustedReceipt,
+  type VerifiedEvidence,
+} from "./evidence.js";
 export { decodeOutcome, encodeOutcome, type Outcome, type SubmissionOutcome } from "./outcome.js";
 export {
   provisionalRoot,
@@ -62,4 +77,11 @@ export {
   type SignedFrame,
 } from "./frame.js";
 export { PublicKey } from "./key.js";
-export { checkAudit, decodeAuditProof, verifyAudit, type AuditBinding, type AuditProof, type VerifiedAudit } from "./audit.js";
+export {
+  checkAudit,
+  decodeAuditProof,
+  verifyAudit,
+  type AuditBinding,
+  type AuditProof,
+  type VerifiedAudit,
+} from "./audit.js";

@@ -20,7 +20,7 @@ export class PublicKey {
     this.#point = point;
   }
 
-  /** Reads a key: 32 bytes, or 64 hexadecimal digits. Throws a `KeyError` for what a signer would not have generated. */
+  /** Reads a key: 32 bytes, or 64 hexadecimal digits. Throws a `KeyError` for what no signer generates. */
   static of(key: string | Uint8Array): PublicKey {
     const bytes = keyBytes(key);
     const point = pointOf(bytes);

@@ -53,7 +53,11 @@ export function holds({ left, right }: Equation): boolean {
 /** Returns whether all equations hold: their sum with random weights does (§6.1). */
 export function allHold(equations: readonly Equation[]): boolean {
   const weights = equations.map(() => BigInt(`0x${bytesToHex(randomBytes(16))}`));
-  const folded = (side: keyof Equation) => sum(equations.map((equation) => equation[side]), weights);
+  const folded = (side: keyof Equation) =>
+    sum(
+      equations.map((equation) => equation[side]),
+      weights,
+    );
   return holds({ left: folded("left"), right: folded("right") });
 }
 
@@ -154,7 +158,11 @@ function sameSlots(a: readonly number[], b: readonly number[]): boolean {
 
 /** Returns the value at z of the polynomial that has the given values on the slots (§16.2, step 5). */
 export function valueAt(values: readonly bigint[], z: bigint): bigint {
-  const inverses = FpInvertBatch(Fr, POINTS.map((point) => Fr.sub(z, point)), true);
+  const inverses = FpInvertBatch(
+    Fr,
+    POINTS.map((point) => Fr.sub(z, point)),
+    true,
+  );
   const total = values.reduce(
     (sum, value, slot) => Fr.add(sum, Fr.mul(Fr.mul(value, POINTS[slot]!), inverses[slot]!)),
     0n,

@@ -3,7 +3,7 @@
 import { concat, isZero, u64, u8, view } from "./bytes.js";
 import { MalformedError } from "./error.js";
 
-/** What became of a submission. */
+/** The outcome of a submission. */
 export type Outcome =
   /** Applied; policy `overwrite` displaced this many keys. */
   | { readonly kind: "applied"; readonly displaced: number }

@@ -1,16 +1,16 @@
 // The parameters of a tree (SPEC.md §2).
 
-import { bit, isZero, u16, u8 } from "./bytes.js";
+import { bit, u16, u8 } from "./bytes.js";
 import { MalformedError } from "./error.js";
 import { derivedKey, hash, keyed, keyedHash, keyOf, ZERO } from "./hash.js";
 import { SETUP_ID } from "./setup.js";
 
-/** What a tree does with a second key on one path: §2.4. */
+/** The rule for a second key on one path (§2.4). */
 export type CollisionPolicy = "bucket" | "overwrite" | "reject";
 
 const POLICIES: readonly CollisionPolicy[] = ["bucket", "overwrite", "reject"];
 
-/** What never changes of a tree, and determines its id. */
+/** The parameters that never change, and determine the tree id. */
 export interface TreeParams {
   /** 16 bytes. */
   readonly nonce: Uint8Array;
@@ -76,9 +76,3 @@ export function slotOf(keyHash: Uint8Array): number {
 export function slotBit(slot: number, depth: number): number {
   return bit(Uint8Array.of(slot << 1), depth);
 }
-
-/** Returns whether a digest stands for nothing. */
-export function isNothing(digest: Uint8Array): boolean {
-  return isZero(digest);
-}
-

@@ -61,7 +61,11 @@ export class Range {
 
   /** Returns the digest of the list, given the number of its items. */
   digest(count: bigint): Uint8Array {
-    return rangeDigest(this.names, count, this.#peaks.map(({ digest }) => digest));
+    return rangeDigest(
+      this.names,
+      count,
+      this.#peaks.map(({ digest }) => digest),
+    );
   }
 }
 

@@ -10,7 +10,7 @@ export interface Write {
   readonly value: string | Uint8Array | null;
 }
 
-/** What a key must hold before the batch is applied: a value of this hash, or nothing. */
+/** A condition on a key before the batch is applied: a value of this hash, or no value. */
 export interface Requirement {
   readonly key: string | Uint8Array;
   readonly valueHash: Uint8Array | null;

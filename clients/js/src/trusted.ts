@@ -35,8 +35,8 @@ export interface TrustedKzgRoot {
 }
 
 /**
- * What you trust, and pin. Nothing that came with the proof, or from whom the proof came from, belongs here. There is no
- * form of a state digest or a KZG root without a tree id: who makes the proof could choose another salt, and show a
+ * A fact that you trust, and pin. Nothing that came with the proof, or from whom the proof came from, belongs here. There is
+ * no form of a state digest or a KZG root without a tree id: who makes the proof could choose another salt, and show a
  * present key as absent.
  */
 export type Trusted = TrustedRoot | TrustedCommitId | TrustedStateDigest | TrustedKzgRoot;
@@ -56,7 +56,9 @@ export function checkTrusted(trusted: Trusted): void {
   if (!KINDS.includes(kind as string)) throw new ArgumentError(`what is trusted has a kind of ${KINDS.join(", ")}`);
   if (trusted.kind !== "commit_id") digest(trusted.treeId, "the trusted tree id");
   if (trusted.kind === "root" || trusted.kind === "commit_id") digest(trusted.commitId, "the trusted commit id");
-  if (trusted.kind === "root" || trusted.kind === "state_digest") digest(trusted.stateDigest, "the trusted state digest");
+  if (trusted.kind === "root" || trusted.kind === "state_digest") {
+    digest(trusted.stateDigest, "the trusted state digest");
+  }
   if (trusted.kind === "kzg_root") checkLength(trusted.kzgRoot, 48, "the trusted KZG root");
   if (trusted.kind !== "root") return;
   if (trusted.kzgRoot !== null) checkLength(trusted.kzgRoot, 48, "the trusted KZG root, if it is not null,");

@@ -19,16 +19,16 @@ export interface Field<T> {
   initial(): T;
   /** The value after one more occurrence. */
   read(previous: T, content: Content, counts: Counts): T;
-  /** What is written for the value, one element for each occurrence. */
+  /** The contents written for a value, one for each occurrence. */
   write(value: T): readonly Content[];
 }
 
-/** How often each list's elements have occurred so far, in the whole message that is decoded. */
+/** The number of elements of each list so far, in the whole message that is decoded. */
 type Counts = Map<object, number>;
 
 export type Schema = Readonly<Record<string, Field<any>>>;
 
-/** What a schema decodes to. */
+/** The message that a schema decodes to. */
 export type Decoded<S extends Schema> = {
   readonly [Name in keyof S]: S[Name] extends Field<infer T> ? T : never;
 };

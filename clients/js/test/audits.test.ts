@@ -1,6 +1,14 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { ArgumentError, checkAudit, decodeAuditProof, fromHex, toHex, verifyAudit, type Trusted } from "../src/index.js";
+import {
+  ArgumentError,
+  checkAudit,
+  decodeAuditProof,
+  fromHex,
+  toHex,
+  verifyAudit,
+  type Trusted,
+} from "../src/index.js";
 import { check, trustedOf, vectors, type Answered, type TrustedVector } from "./vectors.js";
 
 const audits = vectors<Answered<TrustedVector>[]>("audits.json");

@@ -31,9 +31,14 @@ const pinned = ({ keys }: Pinned) => keys.map((key) => PublicKey.of(key));
 test("every key is read, and every other point refused by its fault", () => {
   for (const key of keys) assert.equal(String(PublicKey.of(fromHex(key.public))), key.public);
   for (const { of, public: key, error } of refusedKeys) {
-    assert.throws(() => PublicKey.of(key), (thrown) => thrown instanceof KeyError && thrown.code === error, of);
+    assert.throws(
+      () => PublicKey.of(key),
+      (thrown) => thrown instanceof KeyError && thrown.code === error,
+      of,
+    );
   }
-  for (const text of ["", "00", `${keys[0]!.public}\n`, "g".repeat(64)]) assert.throws(() => PublicKey.of(text), KeyError);
+  for (const text of ["", "00", `${keys[0]!.public}\n`, "g".repeat(64)])
+    assert.throws(() => PublicKey.of(text), KeyError);
 });
 
 test("every frame gets its answer", () => {
@@ -81,5 +86,6 @@ test("what is no block of LZ4 of the length is refused", () => {
     ["no content", "00", 0],
     ["more than a block can stand for", "1f 61 0100 00 00", 255 * 6 + 1],
   ];
-  for (const [name, bytes, length] of wrong) assert.throws(() => decompress(block(bytes), length), MalformedError, name);
+  for (const [name, bytes, length] of wrong)
+    assert.throws(() => decompress(block(bytes), length), MalformedError, name);
 });

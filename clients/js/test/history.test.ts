@@ -1,6 +1,7 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import {
+  ArgumentError,
   decodeAncestorProof,
   decodeConsistencyProof,
   decodeEvidence,
@@ -67,6 +68,21 @@ test("all evidence gets its answer", () => {
     };
   });
   assert.ok(accepted > 10);
+});
+
+test("what is no commit id is refused as an argument", () => {
+  const [ancestor, consistency] = [history.ancestors[0]!.proof, history.consistency[0]!.proof].map(fromHex);
+  const good = new Uint8Array(32);
+  for (const wrong of [undefined, "00".repeat(32), new Uint8Array(31)] as Uint8Array[]) {
+    const heads = { olderCommitId: good, headCommitId: good };
+    const proof = decodeConsistencyProof(consistency!);
+    assert.throws(() => verifyAncestor(decodeAncestorProof(ancestor!), wrong), ArgumentError);
+    assert.throws(() => verifyConsistency(proof, { ...heads, olderCommitId: wrong }), ArgumentError);
+    assert.throws(() => verifyConsistency(proof, { ...heads, headCommitId: wrong }), ArgumentError);
+    const about = decodeEvidence(fromHex(evidence[0]!.proof));
+    assert.throws(() => verifyEvidence(about, { provisionalRoot: wrong, commitId: good }), ArgumentError);
+    assert.throws(() => verifyEvidence(about, { provisionalRoot: good, commitId: wrong }), ArgumentError);
+  }
 });
 
 test("no form is read as another", () => {

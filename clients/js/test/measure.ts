@@ -22,7 +22,8 @@ function measure(name: string, run: () => void): void {
 const proofs = vectors<{ name: string; proof: string; trusted: TrustedVector[] }[]>("proofs.json");
 for (const { name, proof, trusted } of proofs) {
   const [bytes, roots] = [fromHex(proof), trusted.map(trustedOf)];
-  const what = `${name} (${bytes.length} bytes, ${roots.length} versions, ${decodeProof(bytes).opening.length} of opening)`;
+  const opening = decodeProof(bytes).opening.length;
+  const what = `${name} (${bytes.length} bytes, ${roots.length} versions, ${opening} of opening)`;
   measure(what, () => verifyEach(decodeProof(bytes), roots));
 }
 const [audit] = vectors<{ proof: string; trusted: TrustedVector; rule: string }[]>("audits.json").filter(

@@ -1,7 +1,18 @@
 import { strict as assert } from "node:assert";
 import { test } from "node:test";
-import { encodeProof, moveProof, RefusedError, toHex, verifyProof, type Proof, type TreeParams } from "../src/index.js";
+import {
+  decodeProof,
+  encodeProof,
+  fromHex,
+  moveProof,
+  RefusedError,
+  toHex,
+  verifyProof,
+  type Proof,
+  type TreeParams,
+} from "../src/index.js";
 import { seeded, Tree, type State } from "./prover.js";
+import { vectors } from "./vectors.js";
 
 const params: TreeParams = { nonce: new Uint8Array(16).fill(9), salt: new Uint8Array(32).fill(4), collision: "bucket" };
 
@@ -60,15 +71,32 @@ test("a moved proof is the proof that is made at the later version", () => {
 });
 
 test("a value stays where the change claims its hash", () => {
-  const state = new Map([["a", "1"], ["b", "2"]]);
+  const state = new Map([
+    ["a", "1"],
+    ["b", "2"],
+  ]);
   const [before, after] = [new Tree(params, 1n, state), new Tree(params, 2n, state)];
   const moved = moveProof(before.prove(["a"]), after.prove(["a", "b"], "value_hash"));
   assert.equal(bytes(moved), bytes(after.prove(["a"])));
 });
 
 test("a change that leaves out a written key leads to another root", () => {
-  const before = new Tree(params, 1n, new Map([["a", "1"], ["b", "2"]]));
-  const after = new Tree(params, 2n, new Map([["a", "3"], ["b", "4"]]));
+  const before = new Tree(
+    params,
+    1n,
+    new Map([
+      ["a", "1"],
+      ["b", "2"],
+    ]),
+  );
+  const after = new Tree(
+    params,
+    2n,
+    new Map([
+      ["a", "3"],
+      ["b", "4"],
+    ]),
+  );
   const moved = moveProof(before.prove(["a"]), after.prove(["b"]));
   assert.ok(!holds(moved, after));
 });
@@ -80,4 +108,10 @@ test("proofs that do not belong together are not combined", () => {
   assert.throws(() => moveProof(tree(2n), tree(2n)), refused("NotLater"));
   assert.throws(() => moveProof(tree(2n), tree(3n, { ...params, collision: "reject" })), refused("OtherTree"));
   assert.throws(() => moveProof(tree(1n), { ...tree(2n) }), /decodeProof/);
+  const other = vectors<{ name: string; proof: string }[]>("proofs.json");
+  for (const name of ["two versions with hash tops", "one slot, a key present"]) {
+    const proof = decodeProof(fromHex(other.find((each) => each.name === name)!.proof));
+    const later = new Tree(proof.params, 99n, state).prove(["a"]);
+    assert.throws(() => moveProof(proof, later), refused("OneVersion"));
+  }
 });

@@ -10,7 +10,6 @@ import {
   Proven,
   RefusedError,
   toHex,
-  treeId,
   verifyAll,
   verifyProof,
   verifyVersions,
@@ -81,11 +80,16 @@ test("every forgery is refused by its rule", () => {
 test("all proofs hold together, and none if one does not", () => {
   const held = proofs
     .filter(({ trusted }) => trusted.every(({ kind }) => kind !== "nothing"))
-    .map(({ proof, trusted }) => ({ proof: decodeProof(fromHex(proof)), trusted: trusted.map(trustedOf) as Trusted[] }));
+    .map(({ proof, trusted }) => ({
+      proof: decodeProof(fromHex(proof)),
+      trusted: trusted.map(trustedOf) as Trusted[],
+    }));
   const together = verifyAll(held);
   const alone = held.map(({ proof, trusted }) => verifyVersions(proof, trusted));
   assert.deepEqual(together, alone);
-  const forged = refused.filter(({ rule, trusted }) => rule === "Opening" && trusted.every(({ kind }) => kind !== "nothing"));
+  const forged = refused.filter(
+    ({ rule, trusted }) => rule === "Opening" && trusted.every(({ kind }) => kind !== "nothing"),
+  );
   assert.ok(forged.length > 5);
   for (const { proof, trusted, why } of forged) {
     const one = { proof: decodeProof(fromHex(proof)), trusted: trusted.map(trustedOf) as Trusted[] };
@@ -147,14 +151,25 @@ test("without anything trusted there is a result of its own, and none that is pr
 
 test("arguments that are none are refused by name", () => {
   const proof = decodeProof(fromHex(proofs[0]!.proof));
-  const commit = (commitId: unknown) => ({ kind: "commit_id", commitId }) as Trusted;
+  const good = new Uint8Array(32);
+  const root = { kind: "root", treeId: good, version: 5n, commitId: good, stateDigest: good, kzgRoot: null };
   for (const wrong of [undefined, "00".repeat(32), new Uint8Array(31), [], new Uint8Array(33)]) {
-    assert.throws(() => verifyProof(proof, commit(wrong)), ArgumentError);
+    const trusted = [
+      { kind: "commit_id", commitId: wrong },
+      { kind: "state_digest", treeId: wrong, stateDigest: good },
+      { kind: "state_digest", treeId: good, stateDigest: wrong },
+      { kind: "kzg_root", treeId: wrong, kzgRoot: new Uint8Array(48) },
+      { kind: "kzg_root", treeId: good, kzgRoot: wrong },
+      ...["treeId", "version", "commitId", "stateDigest", "kzgRoot"].map((name) => ({ ...root, [name]: wrong })),
+    ];
+    for (const each of trusted) {
+      assert.throws(() => verifyProof(proof, each as Trusted), ArgumentError);
+      assert.throws(() => verifyAll([{ proof, trusted: [each as Trusted] }]), ArgumentError);
+    }
     assert.throws(() => decodeProof(wrong as Uint8Array), wrong instanceof Uint8Array ? MalformedError : ArgumentError);
   }
-  const root = { kind: "root", treeId: treeId(proof.params), version: 5, commitId: new Uint8Array(32) };
-  assert.throws(() => verifyProof(proof, root as unknown as Trusted), ArgumentError);
-  assert.throws(() => verifyProof({ ...proof }, commit(new Uint8Array(32))), /decodeProof/);
+  assert.throws(() => verifyProof({ ...proof }, root as Trusted), /decodeProof/);
+  assert.throws(() => verifyVersions(proof, root as unknown as Trusted[]), ArgumentError);
 });
 
 test("changing the bytes after decoding changes nothing", () => {

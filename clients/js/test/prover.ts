@@ -27,7 +27,10 @@ export class Tree {
     private readonly state: State,
   ) {
     this.#keyHash = keyHasher(params);
-    const leaves = [...state].map(([key, value]) => ({ keyHash: this.#keyHash(bytesOf(key)), valueHash: hash(bytesOf(value)) }));
+    const leaves = [...state].map(([key, value]) => ({
+      keyHash: this.#keyHash(bytesOf(key)),
+      valueHash: hash(bytesOf(value)),
+    }));
     this.#leaves = leaves.sort((a, b) => compare(a.keyHash, b.keyHash));
   }
 

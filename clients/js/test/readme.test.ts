@@ -93,7 +93,13 @@ async function shown(browser: string, given: Example): Promise<string> {
   const server = await serve(given);
   const profile = fileURLToPath(new URL("chromium", import.meta.url));
   mkdirSync(profile, { recursive: true });
-  const options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", `--user-data-dir=${profile}`];
+  const options = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    `--user-data-dir=${profile}`,
+  ];
   const { port } = server.address() as AddressInfo;
   try {
     // In virtual time: Chromium prints the page when nothing is left to do.

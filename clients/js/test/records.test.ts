@@ -105,11 +105,23 @@ test("every tree has its id, and every leaf its hashes", () => {
 
 test("every state has its slots and its digest", () => {
   for (const state of states) {
-    const leaves = state.leaves.map((leaf) => ({ keyHash: fromHex(leaf.key_hash), valueHash: fromHex(leaf.value_hash) }));
+    const leaves = state.leaves.map((leaf) => ({
+      keyHash: fromHex(leaf.key_hash),
+      valueHash: fromHex(leaf.value_hash),
+    }));
     leaves.sort((a, b) => compare(a.keyHash, b.keyHash));
-    const slots = Array.from({ length: 128 }, (_, slot) => digest(7, leaves.filter((l) => slotOf(l.keyHash) === slot)));
+    const slots = Array.from({ length: 128 }, (_, slot) =>
+      digest(
+        7,
+        leaves.filter((l) => slotOf(l.keyHash) === slot),
+      ),
+    );
     const shown = slots.map((each, slot) => ({ slot, digest: toHex(each) }));
-    assert.deepEqual(shown.filter((each) => !/^0*$/.test(each.digest)), state.slots, state.name);
+    assert.deepEqual(
+      shown.filter((each) => !/^0*$/.test(each.digest)),
+      state.slots,
+      state.name,
+    );
     assert.equal(toHex(digest(0, leaves)), state.state_digest, state.name);
   }
 });

@@ -18,6 +18,8 @@ import {
   MalformedError,
   toHex,
 } from "../src/index.js";
+import { concat } from "../src/bytes.js";
+import { Siblings } from "../src/proof/siblings.js";
 import { bytes, decode, list, uint32 } from "../src/wire.js";
 import { seeded } from "./prover.js";
 import { answer, vectors } from "./vectors.js";
@@ -103,6 +105,36 @@ test("a list is bounded over the whole message, before it is kept", () => {
   assert.throws(() => decode(WHOLE, Uint8Array.of(8, 2, ...two, ...two), 99), /more than 3/);
 });
 
+test("one field does not occur a million times", () => {
+  const whole = (field: number[]) => {
+    const version = Uint8Array.from({ length: 2_000_000 }, (_, i) => field[i % 2]!);
+    return concat(Uint8Array.of(8, 2, 0x22, 0x80, 0x89, 0x7a), version);
+  };
+  assert.throws(() => decodeProof(whole([8, 1])), /out of order/);
+  assert.throws(() => decodeProof(whole([0x1a, 0])), /more than 65536 times/);
+});
+
+test("values of 16 MiB are decoded, and longer ones are malformed", () => {
+  const encoded = (length: number) =>
+    encodeProof({
+      params: { nonce: new Uint8Array(16), salt: null, collision: "bucket" },
+      versions: [
+        {
+          version: 1n,
+          record: null,
+          entries: [{ key: new Uint8Array(4096), claim: { kind: "value", value: new Uint8Array(length) } }],
+          terminals: [{ depth: 7, place: { kind: "own_leaf" } }],
+          siblings: Siblings.from([]),
+          top: { kind: "hash", siblings: Siblings.from(Array.from({ length: 7 }, () => new Uint8Array(32))) },
+        },
+      ],
+      opening: new Uint8Array(0),
+    });
+  const bound = 16 * 1024 * 1024;
+  assert.equal(decodeProof(encoded(bound)).versions.length, 1);
+  assert.throws(() => decodeProof(encoded(bound + 1)), /at most 16777216 bytes/);
+});
+
 test("a length is refused before anything is read", () => {
   const bounds: [number, (encoded: Uint8Array) => unknown][] = [
     [64 * 1024 * 1024, decodeProof],
@@ -113,7 +145,10 @@ test("a length is refused before anything is read", () => {
     [256, decodeBeginning],
   ];
   for (const [bound, decode] of bounds) {
-    assert.throws(() => decode(new Uint8Array(bound + 1)), (error) => error instanceof MalformedError && /bound/.test(error.message));
+    assert.throws(
+      () => decode(new Uint8Array(bound + 1)),
+      (error) => error instanceof MalformedError && /bound/.test(error.message),
+    );
     assert.throws(() => decode(new Uint8Array(bound)), /format 0/);
   }
 });

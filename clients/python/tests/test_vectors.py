@@ -122,9 +122,59 @@ class Proofs(unittest.TestCase):
         for nothing in (Nothing(), None, b"", "root"):
             with self.assertRaises(ArgumentError):
                 verify_proof(proof, nothing)
-        for wrong in (b"", bytes(31), "00" * 32, None):
-            with self.assertRaises(ArgumentError):
-                CommitId(wrong)
+
+    def test_what_is_no_argument_is_refused(self) -> None:
+        audit, [ancestor, consistency, evidence] = (
+            decode_audit_proof(bytes.fromhex(vectors("audits.json")[0]["proof"])),
+            [
+                decode(bytes.fromhex(all_vectors[0]["proof"]))
+                for decode, all_vectors in (
+                    (decode_ancestor_proof, vectors("history.json")["ancestors"]),
+                    (decode_consistency_proof, vectors("history.json")["consistency"]),
+                    (decode_evidence, vectors("evidence.json")),
+                )
+            ],
+        )
+        good = bytes(32)
+        for wrong in (b"", bytes(31), bytes(33), "00" * 32, None):
+            for attempt in (
+                lambda: CommitId(wrong),
+                lambda: StateDigest(wrong, good),
+                lambda: StateDigest(good, wrong),
+                lambda: KzgRoot(wrong, bytes(48)),
+                lambda: KzgRoot(good, wrong),
+                lambda: Root(wrong, 1, good, good, None),
+                lambda: Root(good, 1, wrong, good, None),
+                lambda: Root(good, 1, good, wrong, None),
+                lambda: Root(good, 1, good, good, wrong or b""),
+                lambda: Root(good, "1", good, good, None),
+                lambda: verify_ancestor(ancestor, wrong),
+                lambda: verify_consistency(consistency, wrong, good),
+                lambda: verify_consistency(consistency, good, wrong),
+                lambda: verify_evidence(evidence, wrong, good),
+                lambda: verify_evidence(evidence, good, wrong),
+                lambda: verify_audit(audit, wrong),
+            ):
+                with self.assertRaises(ArgumentError):
+                    attempt()
+            self.assertRaises((ArgumentError, MalformedError), decode_proof, wrong)
+
+    def test_a_length_is_refused_before_anything_is_read(self) -> None:
+        for bound, decode in (
+            (64 << 20, decode_proof),
+            (16_384, decode_ancestor_proof),
+            (16_384, decode_consistency_proof),
+            (33_562_624, decode_evidence),
+            (8_192, decode_audit_proof),
+        ):
+            self.assertRaisesRegex(MalformedError, "the bound is", decode, bytes(bound + 1))
+            self.assertRaisesRegex(MalformedError, "format 0", decode, bytes(bound))
+
+    def test_one_field_does_not_occur_a_million_times(self) -> None:
+        for field, reason in ((b"\x08\x01", "out of order"), (b"\x1a\x00", "more than 65536 times")):
+            version = field * 1_000_000
+            length = b"\x80\x89\x7a"  # 2,000,000
+            self.assertRaisesRegex(MalformedError, reason, decode_proof, b"\x08\x02\x22" + length + version)
 
 
 class Answered(unittest.TestCase):

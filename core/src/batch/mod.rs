@@ -18,6 +18,7 @@ pub use prepare::{leaf_digest, path_order, provisional_root, provisional_start, 
 use bytes::Bytes;
 
 use crate::hash::{self, Digest, ZERO};
+use crate::outcome::IdempotencyKey;
 use crate::params::{KEY_BYTES_MAX, METADATA_BYTES_MAX, VALUE_BYTES_MAX};
 
 /// Values from this size on are hashed by several threads.
@@ -61,6 +62,7 @@ pub struct Batch {
     operations: Vec<Span>,
     requirements: Vec<(Span, Requirement)>,
     metadata: Bytes,
+    idempotency_key: IdempotencyKey,
 }
 
 /// The position of a key and its value in the arena. Lengths saturate: such lengths are refused.
@@ -113,6 +115,23 @@ impl Batch {
     /// Sets the caller's own bytes for the commit record. A batch with metadata is the last of its version.
     pub fn metadata(&mut self, metadata: impl Into<Bytes>) -> &mut Self {
         self.metadata = metadata.into();
+        self
+    }
+
+    /// Names the submission, so that it can be submitted again without taking effect twice: if the engine still remembers
+    /// the key, a repeat gets the receipt of the first submission. A batch with other content is refused then. A key
+    /// without bytes stands for none.
+    ///
+    /// ```
+    /// use trunkline_core::batch::Batch;
+    /// use trunkline_core::outcome::IdempotencyKey;
+    /// let key = IdempotencyKey::new(b"payment 17").ok_or("longer than 64 bytes")?;
+    /// let mut batch = Batch::new();
+    /// batch.put("alice", "10").idempotency_key(key);
+    /// # Ok::<(), &str>(())
+    /// ```
+    pub fn idempotency_key(&mut self, key: IdempotencyKey) -> &mut Self {
+        self.idempotency_key = key;
         self
     }
 
@@ -372,6 +391,8 @@ pub struct PreparedBatch {
     pub requirements: Vec<(Digest, Requirement)>,
     /// The caller's own bytes for the commit record.
     pub metadata: Bytes,
+    /// The caller's name of the submission; empty if it has none.
+    pub idempotency_key: IdempotencyKey,
     /// Digest of the submission, which the provisional root chains.
     pub digest: Digest,
     /// Operations and requirements that the caller gave, for admission.

@@ -73,6 +73,7 @@ impl CheckedBatch {
             operations,
             bytes: batch.arena.len(),
             metadata: batch.metadata,
+            idempotency_key: batch.idempotency_key,
         }
     }
 }

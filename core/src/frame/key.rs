@@ -190,7 +190,7 @@ pub enum SignatureError {
         "none of the {pinned} pinned keys signed this: it was changed on its way, or its writer's key has to be pinned"
     )]
     OtherKey {
-        /// How many keys are pinned.
+        /// Number of pinned keys.
         pinned: usize,
     },
 }

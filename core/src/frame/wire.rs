@@ -88,9 +88,9 @@ pub enum EncodeFrameError {
     TooLong {
         /// Name of the part.
         part: &'static str,
-        /// How many bytes there are.
+        /// Its length, bytes.
         found: usize,
-        /// How many there may be.
+        /// The greatest length, bytes.
         max: usize,
     },
 }
@@ -116,9 +116,9 @@ pub enum DecodeFrameError {
     TooLong {
         /// Name of the part.
         part: &'static str,
-        /// How many bytes there are, or are said to be.
+        /// Its length, or the one that is stated, bytes.
         found: usize,
-        /// How many there may be.
+        /// The greatest length, bytes.
         max: usize,
     },
     /// A length is declared that these bytes cannot have.
@@ -126,9 +126,9 @@ pub enum DecodeFrameError {
     Declared {
         /// Name of the part.
         part: &'static str,
-        /// How many bytes it has.
+        /// Its length, bytes.
         found: usize,
-        /// How many it is said to have before compression.
+        /// The stated length before compression, bytes.
         declared: usize,
     },
     /// Compressed bytes are no block of LZ4 of the declared length.
@@ -136,7 +136,7 @@ pub enum DecodeFrameError {
     Compressed {
         /// Name of the part.
         part: &'static str,
-        /// How many it is said to have before compression.
+        /// The stated length before compression, bytes.
         declared: usize,
     },
 }

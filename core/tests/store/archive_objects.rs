@@ -2,16 +2,21 @@
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use trunkline_core::hash::{Digest, FRAME, hex};
+use trunkline_core::hash::{Digest, FRAME, hash, hex};
 use trunkline_core::history::{HISTORY, MountainRange};
+use trunkline_core::outcome::Outcome;
 use trunkline_core::params::FORMAT;
 use trunkline_core::record::CommitRecord;
 use trunkline_core::store::archive::manifest::{BaseManifest, Part};
 use trunkline_core::store::archive::part::{
-    LEAVES_BYTES, LeavesWriter, Place, decode_commit_ids, decode_leaves, encode_commit_ids,
+    LEAVES_BYTES, LeavesWriter, Place, decode_commit_ids, decode_keyed, decode_leaves,
+    encode_commit_ids, encode_keyed,
 };
 use trunkline_core::store::archive::segment::{Segment, SegmentWriter};
 use trunkline_core::store::archive::{ObjectError, SegmentName, checksum};
+use trunkline_core::store::idempotency_file::{
+    KEYED_SUBMISSION_BYTES, KeyedSubmission, Remembered,
+};
 use trunkline_core::store::leaves::LeafRef;
 use trunkline_core::store::log::LogPosition;
 use trunkline_core::store::manifest::CheckpointManifest;
@@ -61,6 +66,32 @@ fn commit_ids() -> (Part, Vec<u8>) {
     encode_commit_ids(&OF_THE_BASE, &[record.parent, record.commit_id()])
 }
 
+/// A submission with a key.
+fn submission() -> KeyedSubmission {
+    KeyedSubmission {
+        key_hash: hash(b"payment 17"),
+        sequence: 1,
+        submission: [0x75; 32],
+        outcome: Outcome::Applied { displaced: 0 },
+        provisional_root: [0x72; 32],
+        version: 1,
+        state_digest: [0x73; 32],
+    }
+}
+
+fn keyed() -> (Part, Vec<u8>) {
+    encode_keyed(&OF_THE_BASE, &[submission()])
+}
+
+/// The file of a directory that remembers as much as the base does.
+fn remembered() -> Vec<u8> {
+    let remembered = Remembered {
+        version: 1,
+        submissions: vec![submission()],
+    };
+    remembered.encode(&TREE)
+}
+
 fn manifest() -> BaseManifest {
     let record = record();
     let mut history = MountainRange::default();
@@ -75,6 +106,7 @@ fn manifest() -> BaseManifest {
         },
         leaves: vec![leaves().0],
         commit_ids: vec![commit_ids().0],
+        idempotency_keys: vec![keyed().0],
     }
 }
 
@@ -106,6 +138,8 @@ fn the_specification_has_the_bytes_of_each_object() {
     let rows = [
         ("part with leaves", leaves().1),
         ("part with commit ids", commit_ids().1),
+        ("part with idempotency keys", keyed().1),
+        ("`IDEMPOTENCY` of version 1", remembered()),
         ("manifest of a base", manifest().encode()),
         ("segment of an archive", segment()),
     ];
@@ -146,8 +180,9 @@ fn a_manifest_is_the_state_and_the_parts() {
         .concat()
     };
     let (leaves, ids) = (part(&manifest.leaves[0]), part(&manifest.commit_ids[0]));
+    let keys = part(&manifest.idempotency_keys[0]);
     let length = (state.len() as u16).to_le_bytes().to_vec();
-    let expected = [head(b"trunkbas"), length, state, leaves, ids].concat();
+    let expected = [head(b"trunkbas"), length, state, leaves, ids, keys].concat();
     assert_eq!(manifest.encode(), sealed(expected));
     assert_eq!(
         manifest.leaves[0].checksum,
@@ -172,13 +207,21 @@ fn a_segment_is_its_name_its_ends_and_its_frames() {
 fn is_read(bytes: &[u8]) -> bool {
     decode_leaves(&OF_THE_BASE, bytes).is_ok()
         || decode_commit_ids(&OF_THE_BASE, bytes).is_ok()
+        || decode_keyed(&OF_THE_BASE, bytes).is_ok()
         || BaseManifest::decode(bytes).is_ok()
         || Segment::decode(&TREE, &NAME, &Bytes::copy_from_slice(bytes)).is_ok()
 }
 
 #[test]
 fn every_cut_and_every_changed_bit_is_refused() {
-    for bytes in [leaves().1, commit_ids().1, manifest().encode(), segment()] {
+    let objects = [
+        leaves().1,
+        commit_ids().1,
+        keyed().1,
+        manifest().encode(),
+        segment(),
+    ];
+    for bytes in objects {
         assert!(is_read(&bytes));
         for length in 0..bytes.len() {
             assert!(!is_read(&bytes[..length]), "{length}");
@@ -195,6 +238,7 @@ fn an_object_of_another_place_or_tree_is_refused() {
     let other = |place: Place| {
         assert!(decode_leaves(&place, &leaves().1).is_err());
         assert!(decode_commit_ids(&place, &commit_ids().1).is_err());
+        assert!(decode_keyed(&place, &keyed().1).is_err());
     };
     other(Place {
         version: 2,
@@ -239,6 +283,8 @@ fn a_manifest_that_contradicts_itself_is_refused() {
     refused(|manifest| manifest.leaves.clear());
     refused(|manifest| manifest.leaves[0].count = 2);
     refused(|manifest| manifest.commit_ids[0].count = 1);
+    refused(|manifest| manifest.idempotency_keys[0].count = 1_000_001);
+    refused(|manifest| manifest.idempotency_keys[0].count = 0);
     refused(|manifest| manifest.state.intent = Some(7));
     refused(|manifest| {
         manifest.leaves.push(Part {
@@ -261,6 +307,9 @@ fn counts_and_lengths_beyond_the_bytes_are_refused_before_memory_is_allocated() 
             b"\x04name\x03Ada".to_vec(),
         ];
         assert!(!is_read(&sealed(leaves.concat())));
+        let row = vec![0; KEYED_SUBMISSION_BYTES];
+        let keyed = [head(b"trunkidp"), place.clone(), count.clone(), row];
+        assert!(!is_read(&sealed(keyed.concat())));
         let ids = [head(b"trunkids"), place.clone(), count, vec![0; 32]];
         assert!(!is_read(&sealed(ids.concat())));
     }

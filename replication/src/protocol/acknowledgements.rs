@@ -33,6 +33,12 @@ impl Acknowledgements {
         self.versions.keys().map(String::as_str)
     }
 
+    /// Returns each replica with the last version that it is known to have synced, or 0.
+    pub fn versions(&self) -> impl Iterator<Item = (&str, u64)> {
+        let versions = self.versions.iter();
+        versions.map(|(name, version)| (name.as_str(), *version))
+    }
+
     /// Notes that the carrier keeps all versions up to one.
     pub fn replicated_to(&mut self, version: u64) {
         self.replicated = self.replicated.max(version);
@@ -47,6 +53,11 @@ impl Acknowledgements {
             }
             _ => false,
         }
+    }
+
+    /// Returns the last version that a replica has synced, or 0.
+    pub fn synced(&self, name: &str) -> u64 {
+        self.versions.get(name).copied().unwrap_or(0)
     }
 
     /// Returns the last version that the carrier keeps.

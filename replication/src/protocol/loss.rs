@@ -49,9 +49,9 @@ pub enum LossError {
         "{answered} of {needed} members that are needed answered; start {missing:?} as replicas, or force the promotion: what only these have is lost then, although it may be acknowledged as followed"
     )]
     TooFew {
-        /// How many answered.
+        /// Members that answered.
         answered: usize,
-        /// How many are needed.
+        /// Answers that are needed.
         needed: usize,
         /// Names of the others.
         missing: Vec<String>,

@@ -7,7 +7,7 @@
 //! * [`Acknowledgements`]: which versions are `replicated`, and which are `followed(k)`.
 //! * [`loss`]: promotion after a carrier lost what it had acknowledged.
 //!
-//! **The rule that fences.** Each message is appended behind the one that its writer has read last. So whoever appends
+//! **The rule that fences.** Each message is appended behind the one that its writer has read last. So the writer that appends
 //! the beginning of an epoch has read everything before it, and the next append of the writer before is refused. That
 //! one then reads what was appended instead. If it is not its own, it stops for good.
 //!

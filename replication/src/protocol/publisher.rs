@@ -2,7 +2,7 @@
 //!
 //! An append that was refused, and one of which nobody knows, are the same to the publisher: it reads what was appended
 //! behind its last message. If that is nothing, it appends the same message at the same place again. If that is its own
-//! message, it goes on. If it is anything else, it stops for good.
+//! message, it continues. If it is anything else, it stops for good.
 
 use std::collections::VecDeque;
 

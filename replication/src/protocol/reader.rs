@@ -1,6 +1,6 @@
 //! From the messages of the stream, in order, to epochs and frames.
 //!
-//! Whoever reads the same messages from the same beginning on comes to the same result. Not here: a tree to apply
+//! All who read the same messages from the same beginning on come to the same result. Not here: a tree to apply
 //! frames to (`follower`).
 
 use bytes::{Bytes, BytesMut};
@@ -150,7 +150,7 @@ pub enum ReadError {
     },
     /// Two processes say that they began the same epoch.
     #[error(
-        "message {sequence} says that another process began epoch {epoch}: it was changed on its way, or two copies of a directory were opened for writing; follow again, and if it stays, promote anew"
+        "message {sequence} says that another process began epoch {epoch}: it was changed on its way, or two copies of a directory were opened for writing; follow again, and if it stays, promote again"
     )]
     TwoWriters {
         /// The message.

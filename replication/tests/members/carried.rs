@@ -141,6 +141,48 @@ async fn a_promoted_replica_fences_the_primary_whose_surplus_is_kept_in_a_file()
 }
 
 #[tokio::test]
+async fn of_two_replicas_that_promote_themselves_one_becomes_the_primary() {
+    let ([a, b, c], carrier) = (Member::three(), carrier());
+    let primary = a.lead(&carrier).await;
+    let apart = Arc::new(carrier.connect());
+    let (first, second) = (b.follow(&apart).await, c.follow(&carrier).await);
+    let version = write(&primary, "one").await.version;
+    primary.followed(version, 2, HANGS_AFTER).await.unwrap();
+    let promoted = |following: Following, member: &Member| {
+        following.promote_if_silent(carrier.clone(), member.options.clone())
+    };
+
+    // One that heard nothing because it was cut off finds out.
+    apart.set_cut(true);
+    let later = write(&primary, "two").await.version;
+    primary.replicated(later, HANGS_AFTER).await.unwrap();
+    let replica = first.replica().clone();
+    let heard = promoted(first, &b).await;
+    assert!(matches!(heard, Err(PromoteError::Heard)), "{heard:?}");
+    let first = Following::start(replica, carrier.clone(), b.options.clone(), None).await;
+    let first = first.unwrap();
+    has(&first, later).await;
+    has(&second, later).await;
+
+    drop(primary.shutdown(HANGS_AFTER).await);
+    let are_in_silence = async {
+        let silence = a.options.beat * 2;
+        while first.status().unheard() < silence || second.status().unheard() < silence {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(HANGS_AFTER, are_in_silence)
+        .await
+        .unwrap();
+    let (first, second) = tokio::join!(promoted(first, &b), promoted(second, &c));
+    let refused = match (&first, &second) {
+        (Ok(_), Err(error)) | (Err(error), Ok(_)) => error,
+        both => panic!("one of them must be the primary: {both:?}"),
+    };
+    assert!(matches!(refused, PromoteError::Heard), "{refused}");
+}
+
+#[tokio::test]
 async fn a_primary_that_is_opened_again_publishes_what_it_had_not() {
     let ([a, b, _], carrier) = (Member::three(), carrier());
     let primary = a.lead(&carrier).await;

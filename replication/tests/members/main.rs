@@ -4,4 +4,5 @@ mod acknowledge;
 mod carried;
 mod member;
 mod nats;
+mod partition;
 mod servers;

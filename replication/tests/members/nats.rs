@@ -11,11 +11,12 @@ use trunkline_replication::nats::NatsCarrier;
 use trunkline_replication::protocol::{Pinned, Reader, Stopped, Stray};
 use trunkline_replication::wire::{Body, Chunk, Message};
 use trunkline_replication::{Following, Loss, Primary, PrimaryFailure};
+use trunkline_testkit::nats::Cluster;
 use trunkline_testkit::patience::HANGS_AFTER;
 use trunkline_testkit::random::Random;
 
 use crate::member::{Member, assert_same, close, has, write};
-use crate::servers::Cluster;
+use crate::servers::{connect, wait_for};
 
 /// Rounds with real servers; more by this variable.
 const ROUNDS_VARIABLE: &str = "TRUNKLINE_REPLICATION_ROUNDS";
@@ -31,8 +32,8 @@ async fn stopped(primary: &Primary) -> PrimaryFailure {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stale_append_is_refused() {
-    let cluster = Cluster::start();
-    let carrier = cluster.connect("stale").await;
+    let cluster = Cluster::start(3);
+    let carrier = connect(&cluster, "stale").await;
     let last = carrier.ends().await.unwrap().last;
     let append =
         |text: &'static str, last| carrier.append(Bytes::from_static(text.as_bytes()), last);
@@ -44,7 +45,7 @@ async fn a_stale_append_is_refused() {
     assert_eq!(append("second", last + 1).await, Append::Appended(last + 2));
 
     // Who connected before a renewal reaches nobody.
-    let other = cluster.connect("stale").await;
+    let other = connect(&cluster, "stale").await;
     other.renew().await.unwrap();
     assert!(matches!(
         append("third", last + 2).await,
@@ -74,7 +75,7 @@ async fn nothing_is_lost_in_even_rounds_of_failures() {
     rounds_from(0).await;
 }
 
-/// Beside the even ones: servers that choose a leader mostly wait.
+/// At the same time as the even ones: servers that choose a leader mostly wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_in_odd_rounds_of_failures() {
     rounds_from(1).await;
@@ -82,10 +83,10 @@ async fn nothing_is_lost_in_odd_rounds_of_failures() {
 
 async fn rounds_from(first: u64) {
     let rounds = std::env::var(ROUNDS_VARIABLE).map_or(ROUNDS, |rounds| rounds.parse().unwrap());
-    let mut cluster = Cluster::start();
+    let mut cluster = Cluster::start(3);
     for round in (first..rounds).step_by(2) {
         let began = std::time::Instant::now();
-        let carrier = cluster.connect(&format!("round-{round}")).await;
+        let carrier = connect(&cluster, &format!("round-{round}")).await;
         let mut world = World::start(carrier, round).await;
         match round % 5 {
             0 => world.kill_a_server(&mut cluster, false).await,
@@ -157,7 +158,7 @@ impl World {
         self.write(3).await;
         cluster.restart(server);
         self.write(2).await;
-        cluster.wait_for(&self.carrier).await;
+        wait_for(&self.carrier).await;
     }
 
     /// Lets versions be written without waiting, and takes the primary away meanwhile.
@@ -331,8 +332,8 @@ async fn forged_entry(primary: &Primary) -> trunkline::core::store::log::LogEntr
 
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_that_lose_all_their_files_lose_nothing_that_was_followed() {
-    let mut cluster = Cluster::start();
-    let carrier = cluster.connect("wiped").await;
+    let mut cluster = Cluster::start(3);
+    let carrier = connect(&cluster, "wiped").await;
     let mut world = World::start(carrier, 1).await;
     let version = world.primary().engine().synced_version();
     for (_, following) in &world.followers {
@@ -351,7 +352,7 @@ async fn servers_that_lose_all_their_files_lose_nothing_that_was_followed() {
     for (_, following) in std::mem::take(&mut world.followers) {
         close(following).await;
     }
-    let carrier = cluster.connect("wiped").await;
+    let carrier = connect(&cluster, "wiped").await;
     let refused = world.members[0].try_lead(&carrier).await;
     assert!(refused.is_err(), "it remembers another stream");
     let followers = [

@@ -1,16 +1,18 @@
 //! The feed as a stream.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::Stream;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use trunkline::Feed;
 use trunkline::core::store::log::LogEntry;
-use trunkline::{Feed, FeedError};
 
 use super::Api;
 use crate::error::ServiceError;
+use crate::observe::held::Held;
+use crate::observe::table::{self, Stream as StreamKind};
 use crate::proto::{FeedEntry, FeedRequest};
 
 /// Versions that are read ahead of a caller. A slow caller holds up nothing but its own stream.
@@ -18,8 +20,9 @@ const AHEAD: usize = 2;
 
 /// The versions from one on, until the caller goes away, the engine is shut down, or an error.
 pub struct FeedStream {
-    entries: mpsc::Receiver<Result<LogEntry, FeedError>>,
+    entries: mpsc::Receiver<Result<LogEntry, ServiceError>>,
     _place: OwnedSemaphorePermit,
+    _counted: Held,
 }
 
 impl Api {
@@ -31,10 +34,15 @@ impl Api {
     pub fn feed(&self, request: FeedRequest) -> Result<FeedStream, ServiceError> {
         let place = self.stream_place()?;
         let (sender, entries) = mpsc::channel(AHEAD);
-        tokio::spawn(read(self.backend.feed(request.from), sender));
+        tokio::spawn(read(
+            self.backend.feed(request.from),
+            sender,
+            self.drained(),
+        ));
         Ok(FeedStream {
             entries,
             _place: place,
+            _counted: Held::add(table::streams(StreamKind::Feed), 1),
         })
     }
 
@@ -49,10 +57,16 @@ impl Api {
     }
 }
 
-async fn read(mut feed: Feed, sender: mpsc::Sender<Result<LogEntry, FeedError>>) {
+async fn read(
+    mut feed: Feed,
+    sender: mpsc::Sender<Result<LogEntry, ServiceError>>,
+    drained: impl Future<Output = ()>,
+) {
+    let mut drained = pin!(drained);
     loop {
         let next = tokio::select! {
-            next = feed.next_entry() => next,
+            next = feed.next_entry() => next.map(|entry| entry.map_err(ServiceError::from)),
+            () = &mut drained => Some(Err(ServiceError::draining())),
             () = sender.closed() => return,
         };
         let Some(entry) = next else { return };

@@ -8,11 +8,10 @@ mod status;
 mod submit;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout_at;
 use trunkline::config::ServerConfig;
 
@@ -34,8 +33,8 @@ pub struct Api {
     pub(crate) config: ServerConfig,
     pub(crate) admission: Arc<Admission>,
     blocking: Arc<Semaphore>,
-    streams: Arc<Semaphore>,
-    is_draining: AtomicBool,
+    pub(crate) streams: Arc<Semaphore>,
+    draining: watch::Sender<bool>,
     reload: Reload,
 }
 
@@ -78,7 +77,7 @@ impl Api {
             admission: Arc::new(Admission::new(&config)),
             blocking: Arc::new(Semaphore::new(cores * BLOCKING_PER_CORE)),
             streams: Arc::new(Semaphore::new(config.streams_max)),
-            is_draining: AtomicBool::new(false),
+            draining: watch::Sender::new(false),
             backend,
             config,
             reload,
@@ -87,7 +86,12 @@ impl Api {
 
     /// Refuses new work from now on, so that a load balancer sends it elsewhere.
     pub fn drain(&self) {
-        self.is_draining.store(true, Ordering::Relaxed);
+        self.draining.send_replace(true);
+    }
+
+    /// Returns the engine or replica behind the handlers.
+    pub fn backend(&self) -> &Backend {
+        &self.backend
     }
 
     /// Returns how many requests are served now.
@@ -97,7 +101,16 @@ impl Api {
 
     /// Returns whether new work is refused.
     pub fn is_draining(&self) -> bool {
-        self.is_draining.load(Ordering::Relaxed)
+        *self.draining.borrow()
+    }
+
+    /// Waits until new work is refused. Streams end then: they would hold up a stop for ever.
+    pub(crate) fn drained(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut draining = self.draining.subscribe();
+        async move {
+            // Without the handlers there is nothing to wait for.
+            let _gone = draining.wait_for(|draining| *draining).await;
+        }
     }
 
     /// Returns the deadline of a call that names this many milliseconds, or none.

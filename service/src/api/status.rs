@@ -32,7 +32,7 @@ impl Api {
     /// Fails otherwise, with the reason.
     pub fn ready(&self) -> Result<(), ServiceError> {
         if self.is_draining() {
-            return Err(ServiceError::new(Code::Draining, "the service is stopping"));
+            return Err(ServiceError::draining());
         }
         match self.backend.failure() {
             Some(failure) => Err(ServiceError::new(Code::EngineFailed, failure)),

@@ -1,12 +1,14 @@
 //! Submitting batches.
 
 use bytes::Bytes;
-use trunkline::{Batch, Durable, Hashed, Outcome, Receipt, Refusal, Requirement};
+use trunkline::core::outcome::IDEMPOTENCY_KEY_BYTES_MAX;
+use trunkline::{Batch, Durable, Hashed, IdempotencyKey, Outcome, Receipt, Refusal, Requirement};
 use trunkline_replication::Level;
 
 use super::{Api, Call};
 use crate::backend::Backend;
 use crate::error::{Code, ServiceError};
+use crate::observe::request::{record_sequence, record_version};
 use crate::proto::{
     Applied, CoveringRoot, Refused, SubmitReply, SubmitRequest, Wait, operation, outcome,
     requirement,
@@ -35,11 +37,15 @@ impl Api {
             Ok(receipt) => receipt?,
             Err(_) => return Err(ServiceError::overloaded()),
         };
+        record_sequence(receipt.sequence());
         let reply = call
             .within(self.answer(call, &receipt, (level, followers)))
             .await?;
         if let Some(queued) = &call.queued {
             queued.done(bytes);
+        }
+        if let Ok(Some(hashed)) = reply.as_ref().map(|reply| reply.hashed.as_ref()) {
+            record_version(hashed.version);
         }
         reply
     }
@@ -54,6 +60,7 @@ impl Api {
             sequence: receipt.sequence(),
             provisional_root: Bytes::copy_from_slice(&receipt.provisional_root()),
             reached: level.into(),
+            is_repeat: receipt.is_repeat(),
             ..SubmitReply::default()
         };
         match level {
@@ -64,32 +71,34 @@ impl Api {
                 let ready = receipt.root_ready().await?;
                 reply.root = Some(covering(ready.version, ready.kzg_root));
             }
-            _ => {
-                let durable = receipt.durable().await?;
-                let version = durable.version;
-                self.replicate(call, version, (level, followers)).await?;
+            level => {
+                let durable = self.durable(call, receipt, (level, followers)).await?;
                 fill_durable(durable, &mut reply);
             }
         }
         Ok(reply)
     }
 
-    /// Waits until others have the version, too, if that is the level.
-    async fn replicate(
+    /// Waits until a submission is durable, and has reached a level of replication if that is asked for or configured.
+    async fn durable(
         &self,
         call: &Call,
-        version: u64,
+        receipt: &Receipt,
         (level, followers): (Wait, usize),
-    ) -> Result<(), ServiceError> {
+    ) -> Result<Durable, ServiceError> {
+        let Backend::Primary(primary) = &self.backend else {
+            return Ok(receipt.durable().await?);
+        };
         let level = match level {
             Wait::Replicated => Level::Replicated,
             Wait::Followed => Level::Followed(followers),
-            _ => return Ok(()),
+            _ => return Ok(primary.acknowledged(receipt).await?),
         };
-        let Backend::Primary(primary) = &self.backend else {
-            return Ok(());
-        };
-        Ok(primary.wait_for(version, level, call.left()).await?)
+        let durable = receipt.durable().await?;
+        primary
+            .wait_for(durable.version, level, call.left())
+            .await?;
+        Ok(durable)
     }
 }
 
@@ -139,6 +148,12 @@ fn batch(request: &SubmitRequest) -> Result<Batch, ServiceError> {
     if !request.metadata.is_empty() {
         batch.metadata(request.metadata.clone());
     }
+    let key = IdempotencyKey::new(&request.idempotency_key);
+    batch.idempotency_key(key.ok_or_else(|| {
+        let message =
+            format!("the idempotency key is longer than {IDEMPOTENCY_KEY_BYTES_MAX} bytes");
+        ServiceError::new(Code::InvalidRequest, message)
+    })?);
     Ok(batch)
 }
 

@@ -72,7 +72,7 @@ impl health_server::Health for Health {
             _place: place,
         };
         let changes = futures_util::stream::unfold(watch, |mut watch| async {
-            let status = watch.changed().await;
+            let status = watch.changed().await?;
             Some((Ok(reply(status)), watch))
         });
         Ok(Response::new(Box::pin(changes)))
@@ -88,13 +88,16 @@ struct Watch {
 }
 
 impl Watch {
-    /// Waits until the status is another one than before.
-    async fn changed(&mut self) -> ServingStatus {
+    /// Waits until the status is another one than before. A service that stops says so, and then nothing more.
+    async fn changed(&mut self) -> Option<ServingStatus> {
         loop {
             self.looks.tick().await;
             let status = status(&self.api);
             if self.before.replace(status) != Some(status) {
-                return status;
+                return Some(status);
+            }
+            if self.api.is_draining() {
+                return None;
             }
         }
     }

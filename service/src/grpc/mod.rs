@@ -54,6 +54,7 @@ fn call<T>(request: &Request<T>) -> Result<Call, Status> {
 
 impl From<ServiceError> for Status {
     fn from(error: ServiceError) -> Self {
+        error.count();
         let mut status = Self::new(error.code.grpc_code(), error.message);
         let metadata = status.metadata_mut();
         metadata.insert(

@@ -17,7 +17,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::api::{Api, Call};
+use crate::auth::{Scope, require};
 use crate::error::{Code, ServiceError};
+use crate::observe::figures::Observed;
+use crate::observe::{metrics as recorder, table};
 use crate::proto;
 
 /// The header by which a request names its deadline, milliseconds.
@@ -25,25 +28,29 @@ pub(crate) const DEADLINE_HEADER: &str = "trunkline-deadline-ms";
 
 /// Returns the routes of the handlers.
 pub(crate) fn routes(api: Arc<Api>) -> Router {
+    let read = |route| require(Scope::Read, route);
+    let write = |route| require(Scope::Write, route);
+    let admin = |route| require(Scope::Admin, route);
     let message_bytes_max = api.config.message_bytes_max;
     Router::new()
-        .route("/v1/submit", post(submit))
-        .route("/v1/get", post(read))
-        .route("/v1/keys/{key}", get(read_one))
-        .route("/v1/prove", post(prove))
-        .route("/v1/root", get(root))
-        .route("/v1/history/ancestor", get(ancestor))
-        .route("/v1/history/consistency", get(consistency))
-        .route("/v1/evidence", get(evidence))
-        .route("/v1/audit", get(audit))
-        .route("/v1/feed", get(feed))
-        .route("/v1/status", get(status))
-        .route("/v1/admin/config", get(config))
-        .route("/v1/admin/reload", post(reload))
-        .route("/v1/admin/decisions", get(decisions))
+        .route("/v1/submit", write(post(submit)))
+        .route("/v1/get", read(post(read_many)))
+        .route("/v1/keys/{key}", read(get(read_one)))
+        .route("/v1/prove", read(post(prove)))
+        .route("/v1/root", read(get(root)))
+        .route("/v1/history/ancestor", read(get(ancestor)))
+        .route("/v1/history/consistency", read(get(consistency)))
+        .route("/v1/evidence", read(get(evidence)))
+        .route("/v1/audit", read(get(audit)))
+        .route("/v1/feed", read(get(feed)))
+        .route("/v1/status", read(get(status)))
+        .route("/v1/admin/config", admin(get(config)))
+        .route("/v1/admin/reload", admin(post(reload)))
+        .route("/v1/admin/decisions", admin(get(decisions)))
         .route("/live", get(live))
         .route("/ready", get(ready))
-        .route("/openapi.json", get(openapi::document))
+        .route("/metrics", read(get(metrics)))
+        .route("/openapi.json", read(get(openapi::document)))
         .layer(DefaultBodyLimit::max(message_bytes_max))
         .with_state(api)
 }
@@ -52,6 +59,7 @@ type Reply<T> = Result<Json<T>, ServiceError>;
 
 impl IntoResponse for ServiceError {
     fn into_response(self) -> Response {
+        self.count();
         let body = Json(json::ErrorReply::of(&self));
         let mut response = (self.code.http_status(), body).into_response();
         if let Some(after) = self.retry_after {
@@ -113,7 +121,7 @@ async fn submit(
     Ok(Json(json::SubmitReply::of(reply)))
 }
 
-async fn read(
+async fn read_many(
     State(api): State<Arc<Api>>,
     Extension(call): Extension<Call>,
     Sent(request): Sent<json::GetRequest>,
@@ -352,4 +360,17 @@ async fn live() -> &'static str {
 
 async fn ready(State(api): State<Arc<Api>>) -> Result<&'static str, ServiceError> {
     api.ready().map(|()| "ready\n")
+}
+
+/// Returns the metrics of the service and of the engine, for Prometheus.
+async fn metrics(State(api): State<Arc<Api>>) -> Result<Response, ServiceError> {
+    let Some(recorder) = recorder::installed() else {
+        let message =
+            "this program records no metrics; call observe::metrics::install at its start";
+        return Err(ServiceError::new(Code::NotFound, message));
+    };
+    api.backend.figures().report();
+    table::ready().set(f64::from(api.ready().is_ok()));
+    let headers = [(header::CONTENT_TYPE, recorder::CONTENT_TYPE)];
+    Ok((headers, recorder.render()).into_response())
 }

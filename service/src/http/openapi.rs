@@ -92,6 +92,10 @@ mod paths {
         (status = 200, body = String, content_type = "text/plain"), (status = 503, body = ErrorReply)))]
     /// Answers with 200 if the service takes work.
     fn ready() {}
+
+    #[utoipa::path(get, path = "/metrics", responses((status = 200, body = String, content_type = "text/plain")))]
+    /// Returns the metrics for Prometheus.
+    fn metrics() {}
 }
 
 #[derive(OpenApi)]
@@ -117,7 +121,8 @@ mod paths {
         paths::reload,
         paths::decisions,
         paths::live,
-        paths::ready
+        paths::ready,
+        paths::metrics
     )
 )]
 struct Description;

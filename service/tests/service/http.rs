@@ -72,6 +72,16 @@ async fn a_value_is_returned_as_it_is() {
 }
 
 #[tokio::test]
+async fn a_body_says_how_long_it_is() {
+    use hyper::body::Body as _;
+    let service = Service::start().await;
+    service.post("/v1/submit", ALICE).await;
+    let request = Request::get("/v1/keys/alice").body(Body::empty()).unwrap();
+    let response = service.router.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.body().size_hint().exact(), Some(2));
+}
+
+#[tokio::test]
 async fn a_failed_requirement_is_an_outcome_and_no_error() {
     let service = Service::start().await;
     let create = r#"{"operations": [{"key": "alice", "value": "10"}], "requirements": [{"key": "alice", "absent": true}]}"#;
@@ -166,6 +176,20 @@ async fn the_feed_has_a_line_for_each_version() {
     }
     service.engine.shutdown().await.unwrap();
     assert!(body.frame().await.is_none());
+}
+
+#[tokio::test]
+async fn a_feed_ends_when_the_service_stops() {
+    let service = Service::start().await;
+    let request = Request::builder()
+        .uri("/v1/feed")
+        .body(Body::empty())
+        .unwrap();
+    let response = service.router.clone().oneshot(request).await.unwrap();
+    service.api.drain();
+    let lines = response.into_body().collect().await.unwrap().to_bytes();
+    let last: serde_json::Value = serde_json::from_slice(&lines).unwrap();
+    assert_eq!(last["code"], "draining");
 }
 
 #[tokio::test]

@@ -4,4 +4,5 @@ mod admission;
 mod grpc;
 mod http;
 mod openapi;
+mod page;
 mod support;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
+use axum::{Extension, Router};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -12,8 +12,8 @@ use tower::ServiceExt;
 use trunkline::config::ServerConfig;
 use trunkline::{Config, Engine};
 use trunkline_service::api::Api;
-use trunkline_service::backend::Backend;
-use trunkline_service::server::router;
+use trunkline_service::auth::Authenticator;
+use trunkline_service::{Backend, Peer, Source, router};
 
 pub(crate) struct Service {
     pub(crate) engine: Engine,
@@ -34,10 +34,12 @@ impl Service {
         let server = config.server.clone();
         let engine = Engine::open(config).await.unwrap();
         let backend = Backend::Engine(engine.clone());
+        let authenticator = Arc::new(Authenticator::open(&server).unwrap());
         let api = Arc::new(Api::new(backend, server, Box::new(|| Ok(()))));
+        let router = router(api.clone(), &authenticator);
         Self {
             engine,
-            router: router(api.clone()),
+            router: router.layer(Extension(local())),
             api,
             _directory: directory,
         }
@@ -60,6 +62,16 @@ impl Service {
     pub(crate) async fn get(&self, path: &str) -> (StatusCode, Value) {
         let request = Request::builder().uri(path).body(Body::empty()).unwrap();
         json(self.send(request).await)
+    }
+}
+
+/// A caller on a Unix socket.
+fn local() -> Peer {
+    Peer {
+        source: Source::Unix { uid: 0, pid: None },
+        certificate: None,
+        is_loopback: true,
+        is_tls: false,
     }
 }
 

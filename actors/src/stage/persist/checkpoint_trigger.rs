@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use trunkline_core::store::idempotency_file::Remembered;
+
 use super::log_writer::LogWriter;
-use crate::checkpoint::Checkpoints;
+use crate::checkpoint::{Checkpoints, Covered};
 use crate::config::DurabilityMode;
 use crate::context::StageContext;
 use crate::failure::EngineFailure;
@@ -42,9 +44,16 @@ impl CheckpointTrigger {
             // Everything that a checkpoint covers must be synced, whatever the receipts said.
             log.sync()?;
             self.log_bytes_at_start = log.bytes()?;
-            let newest = context.state.versions.newest();
             let shows_rate = unflushed_bytes >= limits.bytes_max;
-            self.checkpoints.start(newest, unflushed_bytes, shows_rate);
+            let covered = Covered {
+                version: context.state.versions.newest(),
+                // Stored only if the log is trimmed; otherwise it has all keys.
+                remembered: match self.checkpoints.trims_log() {
+                    true => context.idempotency.remembered(),
+                    false => Remembered::default(),
+                },
+            };
+            self.checkpoints.start(covered, unflushed_bytes, shows_rate);
         }
         let pause = match gathered_bytes >= limits.unflushed_bytes_max {
             true => None,

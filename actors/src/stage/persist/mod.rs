@@ -121,7 +121,8 @@ impl PersistStage {
         self.context.metrics.keys(version.record.key_count);
         state.history.push(version.number(), &version.commit_id);
         yield_point();
-        let expired = state.versions.publish(version, &state.values);
+        let publish = || state.versions.publish(version.clone(), &state.values);
+        let expired = self.context.idempotency.settle(&version, publish);
         let _ = self.background.send(Task::Forget(expired));
         // Before it is acknowledged: who has the receipt finds it in the feed.
         self.show_synced();

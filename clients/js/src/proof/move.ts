@@ -9,7 +9,7 @@ import { Siblings, type SiblingsLeft } from "./siblings.js";
 import { digestOf, endsOf, isPresent, claimedHash, type End, type HashedEntry } from "./slots.js";
 import { topNode } from "./verify.js";
 
-/** What a terminal holds: nothing, one leaf, or the members of a bucket. */
+/** The leaves at a terminal: none, one, or the members of a bucket. */
 type Held = readonly Leaf[];
 
 type Node =
@@ -18,9 +18,9 @@ type Node =
   | { readonly kind: "fork"; readonly digest: Uint8Array; readonly left: Node; readonly right: Node };
 
 /**
- * Moves a proof to the later version of a change: a proof of every key that was written in between, as it is there. Both
- * have one version and a hash top. **The result is not verified**: verify it like any proof, against a root of the later
- * version. If the change left out a written key, that refuses it.
+ * Moves a proof to the later version of a change: a proof of every key that was written in between, as it is there.
+ * Both have one version and a hash top. **The result is not verified**: verify it like any proof, against a root of the
+ * later version. If the change left out a written key, that refuses it.
  */
 export function moveProof(proof: Proof, change: Proof): Proof {
   PROOFS.check(proof);

@@ -8,7 +8,7 @@ import { carriedBytes, carriedRecord, type CommitRecord } from "../record.js";
 import { bytes, chosen, chosenBytes, decode, encode, list, uint32, uint64, type Decoded } from "../wire.js";
 import { Siblings } from "./siblings.js";
 
-/** What is claimed of a key: a value, a value of some hash, or that there is none. */
+/** A claim about a key: it has a value, a value of some hash, or none. */
 export type Claim =
   | { readonly kind: "value"; readonly value: Uint8Array }
   | { readonly kind: "value_hash"; readonly valueHash: Uint8Array }
@@ -26,7 +26,7 @@ export interface Leaf {
   readonly valueHash: Uint8Array;
 }
 
-/** What is at the end of the paths of some entries. */
+/** The content of a subtree in which paths end. */
 export type Place =
   | { readonly kind: "empty" }
   | { readonly kind: "own_leaf" }
@@ -41,8 +41,7 @@ export interface Terminal {
 
 /** The part of a proof above the slots. */
 export type Top =
-  | { readonly kind: "kzg"; readonly kzgRoot: Uint8Array }
-  | { readonly kind: "hash"; readonly siblings: Siblings };
+  { readonly kind: "kzg"; readonly kzgRoot: Uint8Array } | { readonly kind: "hash"; readonly siblings: Siblings };
 
 /** The part of a proof that is about one version. */
 export interface VersionProof {
@@ -101,8 +100,8 @@ export const PROOF = {
 };
 
 /**
- * A proof of keys at one version or several, as `decodeProof` returns it. That there is one shows nothing: `verifyProof`
- * says whether it holds against something that you trust.
+ * A proof of keys at one version or several, as `decodeProof` returns it. That there is one shows nothing:
+ * `verifyProof` says whether it holds against something that you trust.
  */
 export interface Proof {
   readonly params: TreeParams;
@@ -186,7 +185,8 @@ function terminalOf(message: Decoded<typeof TERMINAL>): Terminal {
     return { depth, place: { kind: "other_leaf", leaf: leafOf(otherLeaf) } };
   }
   const members = bucket!.length / LEAF_BYTES;
-  if (!Number.isInteger(members) || members < 2 || members > 16) throw new MalformedError("a bucket has 2 to 16 members");
+  if (!Number.isInteger(members) || members < 2 || members > 16)
+    throw new MalformedError("a bucket has 2 to 16 members");
   return { depth, place: { kind: "bucket", members: pieces(bucket!, LEAF_BYTES).map(leafOf) } };
 }
 

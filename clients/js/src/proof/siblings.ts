@@ -22,7 +22,8 @@ export class Siblings {
     if (count > bound) throw new MalformedError(`there are ${count} siblings, more than the ${bound} that fit`);
     if (bitmap.length !== Math.ceil(count / 8)) throw new MalformedError("the bitmap of siblings has the wrong length");
     const last = bitmap.length === 0 ? 0 : bitmap[bitmap.length - 1]!;
-    if (count % 8 !== 0 && last >> count % 8 !== 0) throw new MalformedError("the bitmap of siblings has bits behind its end");
+    if (count % 8 !== 0 && last >> (count % 8) !== 0)
+      throw new MalformedError("the bitmap of siblings has bits behind its end");
     for (let at = 0; at < list.length; at += DIGEST_BYTES) {
       if (isZero(list.subarray(at, at + DIGEST_BYTES))) throw new MalformedError("a listed sibling is empty");
     }

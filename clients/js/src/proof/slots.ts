@@ -33,7 +33,7 @@ export function slotsOf(proof: VersionProof, params: TreeParams): Slot[] {
   const digests = ends.map((end) => digestOf(end, params));
   const siblings = proof.siblings.take();
   const slots: Slot[] = [];
-  for (let first = 0; first < ends.length; ) {
+  for (let first = 0; first < ends.length;) {
     const slot = slotOf(ends[first]!.below);
     let last = first;
     while (last < ends.length && slotOf(ends[last]!.below) === slot) last++;

@@ -12,7 +12,7 @@ import { PROOFS, type Claim, type Entry, type Proof, type VersionProof } from ".
 import type { SiblingsLeft } from "./siblings.js";
 import { slotsOf, type Slot } from "./slots.js";
 
-/** What a proof shows of one version, given what was trusted. What is not bound is null. */
+/** The result for one version of a proof, given what was trusted. What is not bound is null. */
 export class Proven {
   readonly #claims: ReadonlyMap<string, Claim>;
 
@@ -43,7 +43,7 @@ export class Proven {
   }
 }
 
-/** What a proof claims of one version, with nothing trusted. It agrees with itself, and **nothing of this is proven**. */
+/** The claims of a proof about one version, with nothing trusted. **Nothing of this is proven.** */
 export interface Unproven {
   readonly boundTo: "nothing";
   readonly claimedTreeId: Uint8Array;
@@ -142,8 +142,16 @@ function stateOf({ top }: VersionProof, slots: readonly Slot[]): Uint8Array | nu
 function foldTop(depth: number, slots: readonly Slot[], siblings: SiblingsLeft): Uint8Array {
   if (slots.length === 0) return siblings.next("TopSiblingMissing");
   if (depth === SLOT_BITS) return slots[0]!.digest;
-  const left = foldTop(depth + 1, slots.filter(({ slot }) => slotBit(slot, depth) === 0), siblings);
-  const right = foldTop(depth + 1, slots.filter(({ slot }) => slotBit(slot, depth) === 1), siblings);
+  const left = foldTop(
+    depth + 1,
+    slots.filter(({ slot }) => slotBit(slot, depth) === 0),
+    siblings,
+  );
+  const right = foldTop(
+    depth + 1,
+    slots.filter(({ slot }) => slotBit(slot, depth) === 1),
+    siblings,
+  );
   return topNode(left, right);
 }
 

@@ -69,7 +69,7 @@ def _slots(empty: bytes, listed: bytes) -> list[bytes]:
 
 @dataclass(frozen=True)
 class VerifiedAudit:
-    """What an audit proof shows.
+    """The facts that an audit proof shows.
 
     ``binds`` is ``both_roots``, or ``kzg_root``: then the two most significant bits of each slot digest are free, and
     with them the state digest. With nothing trusted it is ``nothing``. The version is None if it is not bound.

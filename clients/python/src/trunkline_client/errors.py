@@ -1,4 +1,4 @@
-"""What goes wrong, as classes with a code."""
+"""The errors, as classes with a code."""
 
 from typing import NoReturn
 
@@ -100,7 +100,7 @@ class RefusedError(TrunklineError):
 
 
 class ArgumentError(TrunklineError):
-    """What the caller gave is no argument of the function: a digest of the wrong length, for example."""
+    """A value that is no argument of the function: a digest of the wrong length, for example."""
 
     code = "argument"
 

@@ -49,7 +49,7 @@ def decode_evidence(encoded: bytes) -> Evidence:
 
 @dataclass(frozen=True)
 class VerifiedEvidence:
-    """What evidence shows of a submission. Its place in the version is ``index``, from 0."""
+    """The facts that evidence shows of a submission. Its place in the version is ``index``, from 0."""
 
     tree_id: bytes
     version: int

@@ -24,7 +24,7 @@ TAU_G2 = bytes.fromhex(
 
 @dataclass(frozen=True)
 class TreeParams:
-    """What never changes of a tree, and determines its id."""
+    """The parameters that never change, and determine the tree id."""
 
     nonce: bytes
     salt: bytes | None

@@ -1,4 +1,4 @@
-"""What a client trusts already, from another source than the proof (SPEC.md "Trust", §5, §10.3).
+"""The things that a client trusts already, from another source than the proof (SPEC.md "Trust", §5, §10.3).
 
 There is no form of a state digest or a KZG root without a tree id: who makes the proof could choose another salt, and
 show a present key as absent.

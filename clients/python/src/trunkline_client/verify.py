@@ -15,7 +15,7 @@ from .trusted import CommitId, KzgRoot, Nothing, Root, StateDigest, Trusted, che
 
 @dataclass(frozen=True)
 class Proven:
-    """What a proof shows of one version, given what was trusted. What is not bound is None."""
+    """The result for one version of a proof, given what was trusted. What is not bound is None."""
 
     bound_to: type[Trusted]
     tree_id: bytes
@@ -37,7 +37,7 @@ class Proven:
 
 @dataclass(frozen=True)
 class Unproven:
-    """What a proof claims of one version, with nothing trusted. Nothing of this is proven."""
+    """The claims of a proof about one version, with nothing trusted. Nothing of this is proven."""
 
     claimed_tree_id: bytes
     claimed_version: int

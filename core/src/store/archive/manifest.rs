@@ -4,13 +4,14 @@ use super::{Kind, ObjectError, check_tree};
 use crate::hash::Digest;
 use crate::record::CommitRecord;
 use crate::store::cursor::Cursor;
+use crate::store::idempotency_file::KEYED_SUBMISSIONS_MAX;
 use crate::store::manifest::{CheckpointManifest, MANIFEST_BYTES_MAX, ManifestError};
 
 /// Most parts of one kind.
 pub const PARTS_MAX: usize = 1_000_000;
 /// Longest manifest of a base, bytes.
 pub const BASE_MANIFEST_BYTES_MAX: usize =
-    8 + 2 + 32 + 2 + MANIFEST_BYTES_MAX + 2 * (4 + PARTS_MAX * PART_BYTES) + 32;
+    8 + 2 + 32 + 2 + MANIFEST_BYTES_MAX + 3 * (4 + PARTS_MAX * PART_BYTES) + 32;
 
 const KIND: Kind = Kind {
     magic: *b"trunkbas",
@@ -30,7 +31,7 @@ const PART_BYTES: usize = 8 + 4 + 32;
 pub struct Part {
     /// Its length.
     pub bytes: u64,
-    /// Leaves or commit ids in it.
+    /// Leaves, commit ids or submissions in it.
     pub count: u32,
     /// The checksum by which it ends.
     pub checksum: Digest,
@@ -45,6 +46,7 @@ pub struct Part {
 ///     state: CheckpointManifest::genesis([1; 32]), // no leaves, and the commit id of version 0
 ///     leaves: vec![],
 ///     commit_ids: vec![Part { bytes: 120, count: 1, checksum: [7; 32] }],
+///     idempotency_keys: vec![],
 /// };
 /// assert_eq!(BaseManifest::decode(&manifest.encode()), Ok(manifest));
 /// ```
@@ -56,6 +58,8 @@ pub struct BaseManifest {
     pub leaves: Vec<Part>,
     /// The parts with the commit ids of versions 0 up to the base's own.
     pub commit_ids: Vec<Part>,
+    /// The parts with the submissions that were remembered by their idempotency keys. Nothing in the record proves them.
+    pub idempotency_keys: Vec<Part>,
 }
 
 impl BaseManifest {
@@ -66,14 +70,16 @@ impl BaseManifest {
 
     /// Returns the bytes of the manifest. Layout, integers little-endian: magic `trunkbas`, format u16, tree id 32,
     /// length u16 and bytes of a checkpoint manifest without an intent, number of parts with leaves u32 and the parts,
-    /// number of parts with commit ids u32 and the parts, checksum 32. A part: length u64, count u32, checksum 32.
+    /// number of parts with commit ids u32 and the parts, number of parts with idempotency keys u32 and the parts, checksum
+    /// 32. A part: length u64, count u32, checksum 32.
     pub fn encode(&self) -> Vec<u8> {
         let state = self.state.encode();
         let (leaves, commit_ids) = (put_parts(&self.leaves), put_parts(&self.commit_ids));
+        let keys = put_parts(&self.idempotency_keys);
         let length = (state.len() as u16).to_le_bytes();
         KIND.put(
             &self.record().tree_id,
-            &[&length, &state, &leaves, &commit_ids],
+            &[&length, &state, &leaves, &commit_ids, &keys],
         )
     }
 
@@ -94,15 +100,22 @@ impl BaseManifest {
             ManifestError::Format(format) => ObjectError::Format(format),
             _ => ObjectError::Contradiction("the state in it cannot be read"),
         })?;
-        let (leaves, commit_ids) = (read_parts(cursor), read_parts(cursor));
-        let (Some(leaves), Some(commit_ids)) = (leaves, commit_ids) else {
+        let mut parts = || read_parts(cursor);
+        let (Some(leaves), Some(commit_ids), Some(keys)) = (parts(), parts(), parts()) else {
             return Ok(None);
         };
         Ok(cursor.0.is_empty().then_some(Self {
             state,
             leaves,
             commit_ids,
+            idempotency_keys: keys,
         }))
+    }
+
+    /// Returns all parts: those with leaves, then those with commit ids, then those with idempotency keys.
+    fn parts(&self) -> impl Iterator<Item = &Part> {
+        let kinds = [&self.leaves, &self.commit_ids, &self.idempotency_keys];
+        kinds.into_iter().flatten()
     }
 
     fn check(self) -> Result<Self, ObjectError> {
@@ -112,12 +125,9 @@ impl BaseManifest {
             "its parts have another number of leaves than its record has keys"
         } else if count(&self.commit_ids) != self.state.history.count() {
             "its parts have another number of commit ids than its history"
-        } else if self
-            .leaves
-            .iter()
-            .chain(&self.commit_ids)
-            .any(|p| p.count == 0)
-        {
+        } else if count(&self.idempotency_keys) > KEYED_SUBMISSIONS_MAX as u64 {
+            "it has more idempotency keys than a tree can remember"
+        } else if self.parts().any(|part| part.count == 0) {
             "a part is empty"
         } else {
             return Ok(self);

@@ -3,8 +3,8 @@
 //! Below its prefix, an archive has
 //!
 //! * [`TREE_OBJECT`]: the tree file ([`super::tree_file`]);
-//! * `bases/<version>-<epoch>/`: a base, that is all leaves and commit ids of one version in parts ([`part`]), and the
-//!   [`manifest`], which is written last. A base without a manifest is unfinished;
+//! * `bases/<version>-<epoch>/`: a base, that is all leaves, commit ids and idempotency keys of one version in parts
+//!   ([`part`]), and the [`manifest`], which is written last. A base without a manifest is unfinished;
 //! * `segments/<first version>-<last version>-<epoch>`: the entries of these versions as frames ([`segment`]).
 //!
 //! Each object is written once, and ends with a checksum over all before it. Not here: object stores, and which objects

@@ -34,6 +34,8 @@ pub enum PartName {
     Leaves(u32),
     /// Commit ids, in the order of their versions.
     CommitIds(u32),
+    /// Submissions that are remembered by their idempotency keys, in their order.
+    IdempotencyKeys(u32),
     /// The manifest.
     Manifest,
 }
@@ -69,6 +71,7 @@ impl fmt::Display for PartName {
         match self {
             Self::Leaves(index) => write!(f, "leaves-{index:06}"),
             Self::CommitIds(index) => write!(f, "commit-ids-{index:06}"),
+            Self::IdempotencyKeys(index) => write!(f, "idempotency-keys-{index:06}"),
             Self::Manifest => write!(f, "manifest"),
         }
     }
@@ -93,12 +96,10 @@ impl PartName {
             version: version.parse().ok()?,
             open_epoch: open_epoch.parse().ok()?,
         };
-        let part = match (
-            part.strip_prefix("leaves-"),
-            part.strip_prefix("commit-ids-"),
-        ) {
-            (Some(index), _) => Self::Leaves(index.parse().ok()?),
-            (_, Some(index)) => Self::CommitIds(index.parse().ok()?),
+        let part = match part.rsplit_once('-') {
+            Some(("leaves", index)) => Self::Leaves(index.parse().ok()?),
+            Some(("commit-ids", index)) => Self::CommitIds(index.parse().ok()?),
+            Some(("idempotency-keys", index)) => Self::IdempotencyKeys(index.parse().ok()?),
             _ => Self::Manifest,
         };
         // One form only.

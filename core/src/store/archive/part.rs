@@ -1,6 +1,7 @@
-//! Parts of a base: leaves in the order of their key hashes, and commit ids in the order of their versions.
+//! Parts of a base: leaves in the order of their key hashes, commit ids in the order of their versions, and submissions with
+//! idempotency keys in their order.
 //!
-//! A part is closed when it is full. So what is in a part follows from the leaves alone, and a base that is made again
+//! A part is closed when it is full. So what is in a part follows from the content alone, and a base that is made again
 //! has the same parts.
 
 use super::manifest::Part;
@@ -8,12 +9,15 @@ use super::{Kind, ObjectError, check_tree};
 use crate::hash::Digest;
 use crate::params::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::store::cursor::{Cursor, put_varint};
+use crate::store::idempotency_file::{KEYED_SUBMISSION_BYTES, KeyedSubmission, read_row};
 use crate::store::leaves::LeafRef;
 
 /// Bytes of leaves beyond which no further one is added to a part.
 pub const LEAVES_BYTES: usize = 8 << 20;
 /// Commit ids in a part that is full.
 pub const COMMIT_IDS: usize = 1 << 18;
+/// Submissions with idempotency keys in a part that is full.
+pub const KEYED_SUBMISSIONS: usize = 1 << 15;
 /// Longest part, bytes.
 pub const PART_BYTES_MAX: usize =
     HEADER_BYTES + LEAVES_BYTES + KEY_BYTES_MAX + VALUE_BYTES_MAX + 2 * 10 + 32;
@@ -25,6 +29,10 @@ const LEAVES: Kind = Kind {
 const IDS: Kind = Kind {
     magic: *b"trunkids",
     name: "a part with commit ids",
+};
+const KEYED: Kind = Kind {
+    magic: *b"trunkidp",
+    name: "a part with idempotency keys",
 };
 /// Magic, format, tree id, version, index, count.
 const HEADER_BYTES: usize = 8 + 2 + 32 + 8 + 4 + 4;
@@ -47,8 +55,8 @@ pub struct Place {
 }
 
 impl Place {
-    /// Lays out a part. Layout, integers little-endian: magic `trunklvs` or `trunkids`, format u16, tree id 32, version
-    /// of the base u64, index u32, count u32, content, checksum 32.
+    /// Lays out a part. Layout, integers little-endian: magic `trunklvs`, `trunkids` or `trunkidp`, format u16, tree id 32,
+    /// version of the base u64, index u32, count u32, content, checksum 32.
     fn put(&self, kind: &Kind, count: usize, content: &[u8]) -> (Part, Vec<u8>) {
         let (version, index) = (self.version.to_le_bytes(), self.index.to_le_bytes());
         let count = count as u32;
@@ -190,4 +198,41 @@ pub fn decode_commit_ids(place: &Place, bytes: &[u8]) -> Result<Vec<Digest>, Obj
             "it has another number of commit ids than it says",
         )),
     }
+}
+
+/// Returns the part with these submissions, of which the first is number `index` times [`KEYED_SUBMISSIONS`] of those that
+/// are remembered.
+///
+/// ```
+/// use trunkline_core::outcome::Outcome;
+/// use trunkline_core::store::archive::part::{Place, decode_keyed, encode_keyed};
+/// use trunkline_core::store::idempotency_file::KeyedSubmission;
+/// let submission = KeyedSubmission {
+///     key_hash: [1; 32],
+///     sequence: 5,
+///     submission: [2; 32],
+///     outcome: Outcome::Applied { displaced: 0 },
+///     provisional_root: [3; 32],
+///     version: 4,
+///     state_digest: [4; 32],
+/// };
+/// let place = Place { tree_id: [1; 32], version: 4, index: 0 };
+/// let (part, bytes) = encode_keyed(&place, &[submission]);
+/// assert_eq!(part.count, 1);
+/// assert_eq!(decode_keyed(&place, &bytes)?, [submission]);
+/// # Ok::<(), trunkline_core::store::archive::ObjectError>(())
+/// ```
+pub fn encode_keyed(place: &Place, submissions: &[KeyedSubmission]) -> (Part, Vec<u8>) {
+    let mut rows = Vec::with_capacity(submissions.len() * KEYED_SUBMISSION_BYTES);
+    for submission in submissions {
+        submission.put(&mut rows);
+    }
+    place.put(&KEYED, submissions.len(), &rows)
+}
+
+/// Reads a part with idempotency keys. The order of the submissions is not checked.
+pub fn decode_keyed(place: &Place, bytes: &[u8]) -> Result<Vec<KeyedSubmission>, ObjectError> {
+    let (count, mut cursor) = place.open(&KEYED, bytes)?;
+    let wrong = "its idempotency keys cannot be read";
+    read_row(&mut cursor, count).ok_or(ObjectError::Contradiction(wrong))
 }

@@ -162,5 +162,10 @@ fn of_slots(message: &Message) -> Vec<Mutation> {
         bitmap("an empty slot marked as used", 0, 1 << 2),
         bitmap("a used slot marked as empty", 0, 1),
         bitmap("the last slot marked as empty", 15, 1 << 7),
+        Mutation {
+            name: "a byte of zeros behind the bitmap".into(),
+            malformed: "Length",
+            bytes: message.with_bytes(EMPTY_SLOTS, &[message.bytes_of(EMPTY_SLOTS), &[0]].concat()),
+        },
     ]
 }

@@ -104,6 +104,8 @@ pub(super) fn vectors(states: &States) -> Vec<RefusedVector> {
     vectors.extend(of_counts());
     vectors.extend(of_records(states));
     vectors.extend(of_siblings());
+    // New ones stand at the end: the number in a name stays.
+    vectors.extend(of_one_count());
     vectors
 }
 
@@ -283,6 +285,16 @@ fn of_lengths() -> Vec<RefusedVector> {
         opening("An opening of one point and a half.", 72),
         opening("An opening of three points.", 144),
     ]
+}
+
+/// Nothing else is wrong with it.
+fn of_one_count() -> Vec<RefusedVector> {
+    let nonce_alone = [number(1, 2), bytes(6, &NONCE)].concat();
+    vec![of_bytes(
+        "Form.Versions",
+        "No version, and a nonce.",
+        nonce_alone,
+    )]
 }
 
 fn of_counts() -> Vec<RefusedVector> {

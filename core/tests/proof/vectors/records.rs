@@ -191,8 +191,8 @@ fn provisional() -> Provisional {
     }
 }
 
-/// One write; one key written twice, a delete and requirements; nothing but metadata.
-fn submissions() -> [SubmissionVector; 3] {
+/// One write; one key written twice, a delete and requirements; nothing but metadata; several requirements on one key.
+fn submissions() -> [SubmissionVector; 4] {
     let put = |key: &str, value: &str| WriteVector {
         key: key.into(),
         value: Some(value.into()),
@@ -224,6 +224,16 @@ fn submissions() -> [SubmissionVector; 3] {
             "",
         ),
         submission(vec![], vec![], "why"),
+        submission(
+            vec![put("a", "1")],
+            vec![
+                require("b", Some(naive::plain(b"3"))),
+                require("a", None),
+                require("b", None),
+                require("b", Some(naive::plain(b"3"))),
+            ],
+            "",
+        ),
     ]
 }
 
@@ -242,15 +252,16 @@ fn submission_digest(submission: &SubmissionVector) -> Hash {
             part(&write.key, value_hash)
         })
         .collect();
-    let requirements: BTreeMap<Hash, Vec<u8>> = submission
+    let mut requirements: Vec<(Hash, Vec<u8>)> = submission
         .requirements
         .iter()
         .map(|require| part(&require.key, require.value_hash.as_ref().map(Hex::array)))
         .collect();
+    requirements.sort_by_key(|(key_hash, _)| *key_hash);
     let mut body = Vec::new();
-    for parts in [writes, requirements] {
+    for parts in [writes.into_iter().collect(), requirements] {
         body.extend((parts.len() as u64).to_le_bytes());
-        body.extend(parts.into_values().flatten());
+        body.extend(parts.into_iter().flat_map(|(_, part)| part));
     }
     body.extend((submission.metadata.0.len() as u16).to_le_bytes());
     body.extend(&submission.metadata.0);

@@ -285,11 +285,19 @@ fn of_leaves_beside_nothing() -> Vec<RefusedVector> {
         proof.versions[0].siblings = Siblings::from_iter([NOTHING]);
         proof
     };
-    let mut neighbour = hash(&one);
-    neighbour[31] ^= 1;
+    let neighbour_of = |key| {
+        let mut neighbour = hash(key);
+        neighbour[31] ^= 1;
+        Place::OtherLeaf(leaf(neighbour))
+    };
     let beside_an_empty_place = in_slot(
         vec![present(&one), absent(&other)],
         vec![at(8, Place::OwnLeaf), at(8, Place::Empty)],
+        0,
+    );
+    let behind_an_empty_place = in_slot(
+        vec![absent(&one), present(&other)],
+        vec![at(8, Place::Empty), at(8, Place::OwnLeaf)],
         0,
     );
     vec![
@@ -301,12 +309,27 @@ fn of_leaves_beside_nothing() -> Vec<RefusedVector> {
         forged(
             "LeafSiblingEmpty",
             "Another leaf alone in its half.",
-            &alone(absent(&one), Place::OtherLeaf(leaf(neighbour))),
+            &alone(absent(&one), neighbour_of(&one)),
         ),
         forged(
             "LeafSiblingEmpty",
             "The empty half is a terminal, not a sibling.",
             &beside_an_empty_place,
+        ),
+        forged(
+            "LeafSiblingEmpty",
+            "An own leaf alone in the right half.",
+            &alone(present(&other), Place::OwnLeaf),
+        ),
+        forged(
+            "LeafSiblingEmpty",
+            "Another leaf alone in the right half.",
+            &alone(absent(&other), neighbour_of(&other)),
+        ),
+        forged(
+            "LeafSiblingEmpty",
+            "The empty left half is a terminal, not a sibling.",
+            &behind_an_empty_place,
         ),
     ]
 }

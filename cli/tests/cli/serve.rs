@@ -1,0 +1,330 @@
+//! `serve`, as a service manager runs it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, ChildStderr, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::member::Members;
+use crate::support::{Workplace, command, run};
+
+/// A running service, which ends with it.
+struct Service {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+    address: String,
+}
+
+impl Service {
+    /// Serves a member from its directory.
+    fn member(members: &Members, name: &str, more: &[&str]) -> Self {
+        let file = members.text(&format!("{name}.toml"));
+        let more: Vec<&str> = ["--member", &file]
+            .into_iter()
+            .chain(more.iter().copied())
+            .collect();
+        Self::start(&members.path(name), &more)
+    }
+
+    fn start(directory: &Path, more: &[&str]) -> Self {
+        let mut child = command()
+            .args(["serve", "--set", "server.listen=127.0.0.1:0", "--dir"])
+            .arg(directory)
+            .args(more)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut service = Self {
+            child,
+            stderr,
+            address: String::new(),
+        };
+        let line = service.line_with("listening on ");
+        let (_, address) = line.split_once("listening on ").unwrap();
+        service.address = address.trim().to_owned();
+        service
+    }
+
+    /// Reads what it says until a line has this text.
+    fn line_with(&mut self, text: &str) -> String {
+        let mut said = String::new();
+        loop {
+            let mut line = String::new();
+            let bytes = self.stderr.read_line(&mut line).unwrap();
+            assert!(bytes > 0, "it ended without saying {text:?}: {said}");
+            if line.contains(text) {
+                return line;
+            }
+            said += &line;
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for its end and returns the exit code and what it said last.
+    fn end(mut self) -> (Option<i32>, String) {
+        let mut said = String::new();
+        self.stderr.read_to_string(&mut said).unwrap();
+        (self.child.wait().unwrap().code(), said)
+    }
+
+    fn send(&self, head: &str, body: &str) -> Answer {
+        self.send_with(head, "", body)
+    }
+
+    fn send_with(&self, head: &str, headers: &str, body: &str) -> Answer {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let length = body.len();
+        let text = format!(
+            "{head} HTTP/1.1\r\nhost: {}{headers}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}",
+            self.address
+        );
+        stream.write_all(text.as_bytes()).unwrap();
+        Answer(stream)
+    }
+
+    fn put(&self, key: &str, value: &str) -> (u16, Value) {
+        let body = format!(r#"{{"operations": [{{"key": "{key}", "value": "{value}"}}]}}"#);
+        self.send("POST /v1/submit", &body).read()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ended = self.child.kill().and_then(|()| self.child.wait());
+    }
+}
+
+/// An answer that may be still to come.
+struct Answer(TcpStream);
+
+impl Answer {
+    fn read(mut self) -> (u16, Value) {
+        let mut text = String::new();
+        self.0.read_to_string(&mut text).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, serde_json::from_str(body).unwrap_or(Value::Null))
+    }
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_a_stop_and_after_a_kill() {
+    let place = Workplace::new();
+    let directory = place.path("state");
+    let service = Service::start(&directory, &[]);
+    let (status, reply) = service.put("alice", "10");
+    assert_eq!((status, &reply["reached"]), (200, &"durable".into()));
+    service.signal(Signal::TERM);
+    let (code, said) = service.end();
+    assert_eq!(code, Some(0), "{said}");
+
+    let service = Service::start(&directory, &[]);
+    assert_eq!(
+        service.send("GET /v1/keys/alice", "").read(),
+        (200, 10.into())
+    );
+    assert_eq!(service.put("alice", "11").0, 200);
+    service.signal(Signal::KILL);
+    service.end();
+    let service = Service::start(&directory, &[]);
+    assert_eq!(
+        service.send("GET /v1/keys/alice", "").read(),
+        (200, 11.into())
+    );
+}
+
+#[test]
+fn a_request_in_flight_is_answered_before_the_end() {
+    let place = Workplace::new();
+    let mut service = Service::start(
+        &place.path("state"),
+        &["--log", "json", "--set", "server.deadline_ms=1500"],
+    );
+    let waiting = service.send("GET /v1/root?min_version=1", "");
+    // The engine has it once it is counted.
+    while !metrics(&service).contains("trunkline_service_requests_in_flight 2") {
+        std::thread::yield_now();
+    }
+    service.signal(Signal::TERM);
+    // Until the socket is closed, or the service says that it stops.
+    while TcpStream::connect(&service.address).is_ok() {
+        std::thread::yield_now();
+    }
+    assert!(service.child.try_wait().unwrap().is_none());
+    let (status, error) = waiting.read();
+    assert_eq!(
+        (status, &error["code"]),
+        (409, &"version_not_reached".into())
+    );
+    assert_eq!(service.end().0, Some(0));
+}
+
+fn metrics(service: &Service) -> String {
+    let mut answer = service.send("GET /metrics", "").0;
+    let mut text = String::new();
+    answer.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn a_hang_up_reads_the_configuration_again_and_a_wrong_one_changes_nothing() {
+    let place = Workplace::new();
+    let file = place.path("config.toml");
+    std::fs::write(&file, "[group]\nlinger_ms = 1\n").unwrap();
+    let mut service = Service::start(
+        &place.path("state"),
+        &["--config", &place.text("config.toml")],
+    );
+    let linger_ms = |service: &Service| {
+        let (mut answer, mut text) = (service.send("GET /v1/admin/config", "").0, String::new());
+        answer.read_to_string(&mut text).unwrap();
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("linger_ms"))
+            .unwrap();
+        line.to_owned()
+    };
+    std::fs::write(&file, "[group]\nlinger_ms = 2\n").unwrap();
+    service.signal(Signal::HUP);
+    service.line_with("were read again");
+    assert_eq!(linger_ms(&service), "linger_ms = 2");
+    std::fs::write(&file, "[group]\nlinger = 3\n").unwrap();
+    service.signal(Signal::HUP);
+    assert!(service.line_with("not reloaded").contains("group.linger"));
+    assert_eq!(linger_ms(&service), "linger_ms = 2");
+}
+
+#[test]
+fn what_would_let_everybody_in_is_refused_before_a_directory_is_made() {
+    let place = Workplace::new();
+    for (setting, says) in [
+        ("server.listen=0.0.0.0:0", "server.tokens_path"),
+        ("server.listen=nowhere", "server.listen"),
+        ("server.tokens_path=/nowhere/tokens", "/nowhere/tokens"),
+    ] {
+        let ran = run(["serve", "--dir", &place.text("state"), "--set", setting]);
+        ran.unusable(says);
+    }
+    assert!(!place.path("state").exists());
+}
+
+#[test]
+fn a_directory_is_served_once() {
+    let place = Workplace::new();
+    let directory = place.path("state");
+    let _service = Service::start(&directory, &[]);
+    let second = ["serve", "--set", "server.listen=127.0.0.1:0", "--dir"];
+    let second = run(second
+        .iter()
+        .map(|text| (*text).to_owned())
+        .chain([place.text("state")]));
+    second.unusable("state");
+}
+
+#[test]
+fn a_service_whose_engine_fails_ends_with_the_reason() {
+    let place = Workplace::new();
+    let service = Service::start(&place.path("state"), &[]);
+    std::fs::rename(place.path("state"), place.path("elsewhere")).unwrap();
+    assert_eq!(service.put("alice", "10").0, 503);
+    let (code, said) = service.end();
+    assert_eq!(code, Some(2));
+    assert!(said.contains("the service has stopped"), "{said}");
+}
+
+#[test]
+fn a_submission_that_is_repeated_after_a_failover_takes_effect_once() {
+    let members = Members::new();
+    let first = Service::member(&members, "a", &[]);
+    let inspected = first.send("GET /v1/status", "").read().1;
+    assert_eq!(
+        (&inspected["role"], &inspected["epoch"]),
+        (&"primary".into(), &1.into())
+    );
+    // The nonce is in the directory's tree file, which a running engine holds.
+    first.signal(Signal::TERM);
+    assert_eq!(first.end().0, Some(0));
+    let inspected = run(["inspect", "--dir", &members.text("a"), "--json"])
+        .done()
+        .json();
+    let nonce = inspected["nonce"].as_str().unwrap().to_owned();
+
+    let first = Service::member(&members, "a", &[]);
+    let second = Service::member(&members, "b", &["--nonce", &nonce]);
+    let batch = r#"{"operations": [{"key": "alice", "value": "10"}], "idempotency_key": "payment 17",
+                    "wait": "followed", "followers": 1}"#;
+    let (status, reply) = first.send("POST /v1/submit", batch).read();
+    assert_eq!(
+        (status, &reply["reached"]),
+        (200, &"followed".into()),
+        "{reply}"
+    );
+    let version = reply["hashed"]["version"].as_u64().unwrap();
+    let read = second
+        .send(&format!("GET /v1/keys/alice?min_version={version}"), "")
+        .read();
+    assert_eq!(read, (200, 10.into()));
+    let (status, error) = second.send("POST /v1/submit", batch).read();
+    assert_eq!((status, &error["code"]), (421, &"not_primary".into()));
+
+    first.signal(Signal::KILL);
+    first.end();
+    second.signal(Signal::TERM);
+    assert_eq!(second.end().0, Some(0));
+    members.run("b", &["promote"]).done();
+    let second = Service::member(&members, "b", &[]);
+    let again = batch
+        .replace("followed", "replicated")
+        .replace(r#""followers": 1"#, r#""followers": 0"#);
+    let (status, repeat) = second.send("POST /v1/submit", &again).read();
+    assert_eq!(
+        (status, &repeat["is_repeat"]),
+        (200, &true.into()),
+        "{repeat}"
+    );
+    assert_eq!(repeat["sequence"], reply["sequence"]);
+    assert_eq!(repeat["hashed"], reply["hashed"]);
+    let other = batch.replace("10", "11").replace("followed", "durable");
+    let (status, error) = second.send("POST /v1/submit", &other).read();
+    assert_eq!(
+        (status, &error["code"]),
+        (409, &"idempotency_key_reused".into())
+    );
+}
+
+#[test]
+fn a_token_lets_its_caller_do_what_its_scopes_say() {
+    let place = Workplace::new();
+    let file = place.text("tokens.toml");
+    let made = run([
+        "token", "--name", "reader", "--scope", "read", "--file", &file,
+    ])
+    .done();
+    let token = made.stdout.trim().to_owned();
+    assert!(!std::fs::read_to_string(&file).unwrap().contains(&token));
+    let setting = format!("server.tokens_path={file}");
+    let service = Service::start(&place.path("state"), &["--set", &setting]);
+    assert_eq!(service.send("GET /v1/status", "").read().0, 401);
+    assert_eq!(service.send("GET /ready", "").read().0, 200);
+    let shown = |head: &str, body: &str| {
+        let authorization = format!("\r\nauthorization: Bearer {token}");
+        service.send_with(head, &authorization, body).read().0
+    };
+    assert_eq!(shown("GET /v1/status", ""), 200);
+    assert_eq!(
+        shown(
+            "POST /v1/submit",
+            r#"{"operations": [{"key": "a", "value": "1"}]}"#
+        ),
+        403
+    );
+    assert_eq!(shown("POST /v1/admin/reload", ""), 403);
+}

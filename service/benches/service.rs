@@ -1,0 +1,366 @@
+//! The service against the engine alone, and under ten times the load that it can carry.
+//!
+//! `cargo bench -p trunkline-service --bench service -- throughput [rounds]` puts batches of 10,000 and 1,000, 8 in
+//! flight, into an engine and, through gRPC over loopback, into a service, in turn.
+//!
+//! `… -- overload [rounds]` pins a server to one core and a client to another (`taskset`), finds the peak by a closed
+//! loop, and asks for ten times as much by an open loop. A request counts if its answer is there within the deadline,
+//! counted from the time at which it was due.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinSet;
+use tonic::transport::Channel;
+use trunkline::{Batch, Config, Engine};
+use trunkline_service::proto::trunkline_client::TrunklineClient;
+use trunkline_service::proto::{Operation, Put, SubmitRequest, operation};
+use trunkline_service::{Backend, Server};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// How long each measurement lasts.
+const LENGTH: Duration = Duration::from_secs(4);
+const IN_FLIGHT: usize = 8;
+/// Bytes of keys and of values.
+const BYTES: usize = 32;
+const KEYS: u64 = 1_000_000;
+
+/// Operations of a batch under overload, the deadline, and requests of the client at the same time.
+const OVERLOAD_BATCH: u64 = 1000;
+const DEADLINE: Duration = Duration::from_millis(1000);
+const OUTSTANDING_MAX: usize = 4096;
+const CHANNELS: usize = 4;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let rounds = |text: &str| text.parse().unwrap_or(3);
+    match arguments[..] {
+        ["server", directory] => serve_for_parent(directory),
+        ["client", address, rate] => drive_for_parent(address, rate.parse().unwrap()),
+        ["overload", ref rest @ ..] => overload(rest.first().map_or(3, |text| rounds(text))),
+        ["throughput", ref rest @ ..] => throughput(rest.first().map_or(3, |text| rounds(text))),
+        _ => {
+            throughput(3);
+            overload(3);
+        }
+    }
+}
+
+fn runtime(threads: usize) -> Runtime {
+    let mut builder = match threads {
+        1 => Builder::new_current_thread(),
+        threads => {
+            let mut builder = Builder::new_multi_thread();
+            builder.worker_threads(threads);
+            builder
+        }
+    };
+    builder.enable_all().build().unwrap()
+}
+
+/// Returns a key that half of the time was there before, by a generator that needs no state.
+fn number(place: u64) -> u64 {
+    let mixed = place.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed ^ (mixed >> 31)) % KEYS
+}
+
+fn padded(number: u64) -> [u8; BYTES] {
+    let mut bytes = [b'k'; BYTES];
+    bytes[..8].copy_from_slice(&number.to_be_bytes());
+    bytes
+}
+
+fn batch(size: u64, first: u64) -> Batch {
+    let mut batch = Batch::with_capacity(size as usize, size as usize * 2 * BYTES);
+    for place in first..first + size {
+        batch.put(padded(number(place)), padded(place));
+    }
+    batch
+}
+
+fn request(size: u64, first: u64) -> SubmitRequest {
+    let operations = (first..first + size).map(|place| {
+        let put = Put {
+            key: Bytes::copy_from_slice(&padded(number(place))),
+            value: Bytes::copy_from_slice(&padded(place)),
+        };
+        Operation {
+            kind: Some(operation::Kind::Put(put)),
+        }
+    });
+    SubmitRequest {
+        operations: operations.collect(),
+        ..SubmitRequest::default()
+    }
+}
+
+/// Submits in a closed loop and returns puts a second.
+async fn closed_loop<F: Future<Output = ()> + Send>(
+    size: u64,
+    in_flight: usize,
+    submit: impl Fn(u64) -> F + Clone + Send + 'static,
+) -> f64 {
+    let (next, done) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let began = Instant::now();
+    let mut callers = JoinSet::new();
+    for _ in 0..in_flight {
+        let (next, done, submit) = (next.clone(), done.clone(), submit.clone());
+        callers.spawn(async move {
+            while began.elapsed() < LENGTH {
+                submit(next.fetch_add(size, Ordering::Relaxed)).await;
+                done.fetch_add(size, Ordering::Relaxed);
+            }
+        });
+    }
+    while callers.join_next().await.is_some() {}
+    done.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64()
+}
+
+async fn embedded(size: u64) -> f64 {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = Engine::open(Config::in_directory(directory.path())).await;
+    let engine = engine.unwrap();
+    let submitting = engine.clone();
+    let rate = closed_loop(size, IN_FLIGHT, move |first| {
+        let engine = submitting.clone();
+        async move {
+            let receipt = engine.submit(batch(size, first)).await.unwrap();
+            receipt.durable().await.unwrap();
+        }
+    });
+    let rate = rate.await;
+    engine.shutdown().await.unwrap();
+    rate
+}
+
+async fn served(size: u64) -> f64 {
+    let directory = tempfile::tempdir().unwrap();
+    let (address, engine, stop, serving) = serve(directory.path()).await;
+    let client = connect(address).await;
+    let rate = closed_loop(size, IN_FLIGHT, move |first| {
+        let mut client = client.clone();
+        async move {
+            client.submit(request(size, first)).await.unwrap();
+        }
+    });
+    let rate = rate.await;
+    stop.send(()).unwrap();
+    serving.await.unwrap();
+    engine.shutdown().await.unwrap();
+    rate
+}
+
+type Serving = tokio::task::JoinHandle<()>;
+
+async fn serve(
+    directory: &std::path::Path,
+) -> (
+    SocketAddr,
+    Engine,
+    tokio::sync::oneshot::Sender<()>,
+    Serving,
+) {
+    let mut config = Config::in_directory(directory);
+    config.server.listen = "127.0.0.1:0".to_owned();
+    let server = Server::bind(&config.server).unwrap();
+    let address = server.addresses().tcp.unwrap();
+    let engine = Engine::open(config).await.unwrap();
+    let service = server.in_front_of(Backend::Engine(engine.clone()), Box::new(|| Ok(())));
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let serving = tokio::spawn(async move {
+        let stop = async {
+            let _ = stopped.await;
+        };
+        service.serve(stop).await.unwrap();
+    });
+    (address, engine, stop, serving)
+}
+
+async fn connect(address: SocketAddr) -> TrunklineClient<Channel> {
+    let channel = Channel::from_shared(format!("http://{address}")).unwrap();
+    TrunklineClient::new(channel.connect().await.unwrap())
+}
+
+fn throughput(rounds: usize) {
+    let runtime = runtime(2);
+    println!(
+        "| batch | embedded, puts/s | served, puts/s | served ÷ embedded |\n| --- | --- | --- | --- |"
+    );
+    for size in [10_000, 1000] {
+        let mut ratios = Vec::new();
+        for _ in 0..rounds {
+            let alone = runtime.block_on(embedded(size));
+            let served = runtime.block_on(served(size));
+            ratios.push(served / alone);
+            println!(
+                "| {size} | {alone:.0} | {served:.0} | {:.2} |",
+                served / alone
+            );
+        }
+        println!("| {size} | | median | **{:.2}** |", median(&mut ratios));
+    }
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Serves until standard input ends.
+fn serve_for_parent(directory: &str) {
+    runtime(2).block_on(async {
+        let (address, engine, stop, serving) = serve(directory.as_ref()).await;
+        println!("{address}");
+        let wait = || std::io::stdin().lines().count();
+        tokio::task::spawn_blocking(wait).await.unwrap();
+        stop.send(()).unwrap();
+        serving.await.unwrap();
+        engine.shutdown().await.unwrap();
+    });
+}
+
+/// Drives a server and prints its figures: in a closed loop if the rate is 0, or so many requests a second.
+fn drive_for_parent(address: &str, rate: f64) {
+    let address = address.parse().unwrap();
+    runtime(1).block_on(async {
+        if rate == 0.0 {
+            let client = connect(address).await;
+            let rate = closed_loop(OVERLOAD_BATCH, 16, move |first| {
+                let mut client = client.clone();
+                async move {
+                    client.submit(request(OVERLOAD_BATCH, first)).await.unwrap();
+                }
+            });
+            return println!("{:.0}", rate.await);
+        }
+        println!("{}", open_loop(address, rate).await);
+    });
+}
+
+#[derive(Default)]
+struct Counts {
+    good: AtomicU64,
+    late: AtomicU64,
+    refused: AtomicU64,
+    other: AtomicU64,
+    unsent: AtomicU64,
+}
+
+async fn open_loop(address: SocketAddr, rate: f64) -> String {
+    let mut clients = Vec::new();
+    for _ in 0..CHANNELS {
+        clients.push(connect(address).await);
+    }
+    // Encoding would take the client's core: a few requests, over and over.
+    let requests: Vec<_> = (0..8)
+        .map(|part| request(OVERLOAD_BATCH, part * OVERLOAD_BATCH))
+        .collect();
+    let counts = Arc::new(Counts::default());
+    let room = Arc::new(tokio::sync::Semaphore::new(OUTSTANDING_MAX));
+    let began = Instant::now();
+    let mut calls = JoinSet::new();
+    let mut sent = 0_u64;
+    while began.elapsed() < LENGTH {
+        let due = (began.elapsed().as_secs_f64() * rate) as u64;
+        while sent < due {
+            let due_at = began + Duration::from_secs_f64(sent as f64 / rate);
+            sent += 1;
+            let Ok(permit) = room.clone().try_acquire_owned() else {
+                counts.unsent.fetch_add(1, Ordering::Relaxed);
+                continue;
+            };
+            let mut client = clients[sent as usize % CHANNELS].clone();
+            let mut call = tonic::Request::new(requests[sent as usize % requests.len()].clone());
+            call.set_timeout(DEADLINE);
+            let counts = counts.clone();
+            calls.spawn(async move {
+                let _permit = permit;
+                let answer = client.submit(call).await;
+                let count = match answer {
+                    Ok(_) if due_at.elapsed() <= DEADLINE => &counts.good,
+                    Ok(_) => &counts.late,
+                    Err(status) if status.metadata().contains_key("trunkline-retry-after-ms") => {
+                        &counts.refused
+                    }
+                    Err(_) => &counts.other,
+                };
+                count.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        while calls.try_join_next().is_some() {}
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let good = counts.good.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64();
+    while calls.join_next().await.is_some() {}
+    let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+    format!(
+        "{:.0} {} {} {} {} {}",
+        good * OVERLOAD_BATCH as f64,
+        count(&counts.good),
+        count(&counts.late),
+        count(&counts.refused),
+        count(&counts.other),
+        count(&counts.unsent)
+    )
+}
+
+/// A process of this bench on one core.
+fn pinned(core: usize, role: &[&str]) -> Child {
+    Command::new("taskset")
+        .args(["-c", &core.to_string()])
+        .arg(std::env::current_exe().unwrap())
+        .args(role)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn first_line(child: &mut Child) -> String {
+    let mut line = String::new();
+    let stdout = child.stdout.take().unwrap();
+    BufReader::new(stdout).read_line(&mut line).unwrap();
+    line.trim().to_owned()
+}
+
+fn client(address: &str, rate: f64) -> String {
+    let mut client = pinned(1, &["client", address, &rate.to_string()]);
+    let line = first_line(&mut client);
+    client.wait().unwrap();
+    line
+}
+
+fn overload(rounds: usize) {
+    println!(
+        "| peak, puts/s | goodput at 10 ×, puts/s | ratio | good | late | refused with a hint | other | not sent by the client |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
+    let mut ratios = Vec::new();
+    for _ in 0..rounds {
+        let directory = tempfile::tempdir().unwrap();
+        let mut server = pinned(0, &["server", directory.path().to_str().unwrap()]);
+        let address = first_line(&mut server);
+        let peak: f64 = client(&address, 0.0).parse().unwrap();
+        let line = client(&address, 10.0 * peak / OVERLOAD_BATCH as f64);
+        let fields: Vec<&str> = line.split(' ').collect();
+        let goodput: f64 = fields[0].parse().unwrap();
+        ratios.push(goodput / peak);
+        println!(
+            "| {peak:.0} | {goodput:.0} | {:.2} | {} |",
+            goodput / peak,
+            fields[1..].join(" | ")
+        );
+        drop(server.stdin.take());
+        server.wait().unwrap();
+    }
+    println!("| | median | **{:.2}** | | | | | |", median(&mut ratios));
+}

@@ -1,0 +1,45 @@
+//! The scope that each method of gRPC needs.
+
+use crate::auth::scope::Scope;
+
+/// What a path needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing: health.
+    Nothing,
+    /// This scope.
+    Scope(Scope),
+}
+
+/// Returns what a method of gRPC needs, by its path; none if the path is no method of gRPC that we know. A method of
+/// ours that is not listed needs `admin`.
+///
+/// ```
+/// use trunkline_service::auth::{Need, Scope, grpc_need};
+///
+/// let need = grpc_need("/trunkline.service.v1.Trunkline/Submit");
+/// assert_eq!(need, Some(Need::Scope(Scope::Write)));
+/// ```
+pub fn grpc_need(path: &str) -> Option<Need> {
+    let (service, method) = path.strip_prefix('/')?.split_once('/')?;
+    let scope = match service {
+        "grpc.health.v1.Health" => return Some(Need::Nothing),
+        "grpc.reflection.v1.ServerReflection" | "grpc.reflection.v1alpha.ServerReflection" => {
+            Scope::Read
+        }
+        "trunkline.service.v1.Trunkline" => match method {
+            "Submit" => Scope::Write,
+            "Get" | "Prove" | "GetRoot" | "ProveAncestor" | "ProveConsistency"
+            | "ProveSubmission" | "ProveAudit" | "Feed" | "GetStatus" => Scope::Read,
+            _ => Scope::Admin,
+        },
+        _ if service.starts_with("trunkline.") => Scope::Admin,
+        _ => return None,
+    };
+    Some(Need::Scope(scope))
+}
+
+/// Returns whether a path tells whether the service lives, which needs no authentication.
+pub(crate) fn is_health(path: &str) -> bool {
+    matches!(path, "/live" | "/ready") || grpc_need(path) == Some(Need::Nothing)
+}

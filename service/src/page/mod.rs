@@ -1,0 +1,31 @@
+//! The page at `/`: its files, and the stream of what it shows (decision 054).
+//!
+//! [`Live`] does not know where its figures come from, so that a load generator can serve the same page.
+
+mod engine;
+mod files;
+mod live;
+mod observation;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{MethodRouter, get};
+
+pub use files::is_public;
+pub use live::Live;
+pub use observation::{About, DecisionLine, Member, MemoryOwner, Observation, Position, Status};
+
+/// The path of the stream of what the page shows.
+pub const LIVE_PATH: &str = "/v1/live";
+
+/// Returns the routes of the page: its files, and the stream at [`LIVE_PATH`], which `protect` puts behind a scope.
+pub fn routes(
+    live: Arc<Live>,
+    protect: impl FnOnce(MethodRouter<Arc<Live>>) -> MethodRouter<Arc<Live>>,
+) -> Router {
+    let stream = Router::new()
+        .route(LIVE_PATH, protect(get(live::stream)))
+        .with_state(live);
+    files::routes().merge(stream)
+}
