@@ -361,13 +361,6 @@ impl Engine {
         self.state().versions.oldest()
     }
 
-    /// Returns whether a small batch would be accepted now without waiting: nobody waits, and the limits
-    /// `submit.in_flight_*` as the engine has adapted them are not reached. Cheap, for callers that refuse work before
-    /// they read it.
-    pub fn has_room(&self) -> bool {
-        self.running.controls.admission.has_room()
-    }
-
     /// Returns the parameters of the tree.
     pub fn params(&self) -> TreeParams {
         self.state().params

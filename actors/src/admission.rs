@@ -319,14 +319,6 @@ impl Admission {
         }
     }
 
-    /// Returns whether one operation would get permits without waiting.
-    pub fn has_room(&self) -> bool {
-        let least = self.weight(1, 1);
-        let queue = self.queue.lock();
-        let unpromised = queue.free.minus(queue.promised);
-        queue.waiting.is_empty() && unpromised.and_then(|free| free.minus(least)).is_some()
-    }
-
     /// Admits nothing more. Those who wait for permits get an error.
     pub fn close(&self) {
         self.change(|queue| queue.is_closed = true);

@@ -1,5 +1,7 @@
 //! `serve`: an engine, a primary or a replica on a network, until a signal ends it.
 
+mod beside;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +23,8 @@ use crate::error::CommandError;
 use crate::interrupt::Interrupt;
 use crate::member::{Leading, Member, is_replica, parse_nonce};
 use crate::{Exit, output};
+
+pub(crate) use beside::Beside;
 
 /// Time between two looks at whether the engine still runs.
 const LOOK: Duration = Duration::from_millis(200);
