@@ -17,6 +17,7 @@ mod watch;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use trunkline::Engine;
 use trunkline_load::{
     INTERVAL_LOG_FILE, Load, LoadError, Outcome, Plan, Progress, PrometheusText, RUN_FILE, Run,
     TRACE_HEAD, Threshold, may_replace,
@@ -26,6 +27,7 @@ use crate::arguments::PlanArguments;
 use crate::configuration::SettingsArguments;
 use crate::error::CommandError;
 use crate::interrupt::Interrupt;
+use crate::serve::Beside;
 use crate::temporary::Temporary;
 use crate::tui::Screen;
 use crate::{Exit, configuration, junit, output, thresholds};
@@ -59,6 +61,10 @@ pub(crate) struct LoadArguments {
     /// Speed of the replay, as a factor [default: 1].
     #[arg(long, value_name = "FACTOR", requires = "replay")]
     replay_speed: Option<f64>,
+
+    /// Serve the engine at this address while it is loaded, with the page that shows what it does: 127.0.0.1:7460.
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "target")]
+    serve: Option<String>,
 
     /// Number of keys to prove at the end, half of them absent.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
@@ -132,7 +138,8 @@ fn on_engine(arguments: &LoadArguments, plan: &Plan) -> Result<Exit, CommandErro
     }
 
     let engine = configuration::open_watching(&arguments.settings, config)?;
-    let exit = work(arguments, plan, Subject::Engine(&engine), &interrupt);
+    let exit = beside(arguments, &engine)
+        .and_then(|_served| work(arguments, plan, Subject::Engine(&engine), &interrupt));
     let closed = engine.shutdown_blocking();
     drop(engine);
     let cleared = temporary.map_or(Ok(()), Temporary::remove);
@@ -141,6 +148,14 @@ fn on_engine(arguments: &LoadArguments, plan: &Plan) -> Result<Exit, CommandErro
     closed?;
     cleared?;
     Ok(exit)
+}
+
+/// Serves the engine while it is loaded, if that is asked for.
+fn beside(arguments: &LoadArguments, engine: &Engine) -> Result<Option<Beside>, CommandError> {
+    let address = arguments.serve.as_deref();
+    address
+        .map(|address| Beside::start(engine, address))
+        .transpose()
 }
 
 /// Checks that all outputs can be written and replace nothing else: now, not after hours of the run.
