@@ -3,7 +3,7 @@
 //! `cargo bench -p trunkline-service --bench service -- throughput [rounds]` puts batches of 10,000 and 1,000, 8 in
 //! flight, into an engine and, through gRPC over loopback, into a service, in turn.
 //!
-//! `… -- overload [rounds]` pins a server to one core and a client to another (`taskset`), finds the peak by a closed
+//! `… -- overload [rounds] [batch]` pins a server to one core and a client to another (`taskset`), finds the peak by a closed
 //! loop, and asks for ten times as much by an open loop. A request counts if its answer is there within the deadline,
 //! counted from the time at which it was due.
 
@@ -33,8 +33,7 @@ const IN_FLIGHT: usize = 8;
 const BYTES: usize = 32;
 const KEYS: u64 = 1_000_000;
 
-/// Operations of a batch under overload, the deadline, and requests of the client at the same time.
-const OVERLOAD_BATCH: u64 = 1000;
+/// The deadline under overload, and requests of the client at the same time.
 const DEADLINE: Duration = Duration::from_millis(1000);
 const OUTSTANDING_MAX: usize = 4096;
 const CHANNELS: usize = 4;
@@ -45,12 +44,16 @@ fn main() {
     let rounds = |text: &str| text.parse().unwrap_or(3);
     match arguments[..] {
         ["server", directory] => serve_for_parent(directory),
-        ["client", address, rate] => drive_for_parent(address, rate.parse().unwrap()),
-        ["overload", ref rest @ ..] => overload(rest.first().map_or(3, |text| rounds(text))),
+        ["client", address, size, rate] => {
+            drive_for_parent(address, size.parse().unwrap(), rate.parse().unwrap());
+        }
+        ["overload"] => overload(3, 100),
+        ["overload", times] => overload(rounds(times), 100),
+        ["overload", times, size] => overload(rounds(times), size.parse().unwrap()),
         ["throughput", ref rest @ ..] => throughput(rest.first().map_or(3, |text| rounds(text))),
         _ => {
             throughput(3);
-            overload(3);
+            overload(3, 100);
         }
     }
 }
@@ -229,20 +232,20 @@ fn serve_for_parent(directory: &str) {
 }
 
 /// Drives a server and prints its figures: in a closed loop if the rate is 0, or so many requests a second.
-fn drive_for_parent(address: &str, rate: f64) {
+fn drive_for_parent(address: &str, size: u64, rate: f64) {
     let address = address.parse().unwrap();
     runtime(1).block_on(async {
         if rate == 0.0 {
             let client = connect(address).await;
-            let rate = closed_loop(OVERLOAD_BATCH, 16, move |first| {
+            let rate = closed_loop(size, 64, move |first| {
                 let mut client = client.clone();
                 async move {
-                    client.submit(request(OVERLOAD_BATCH, first)).await.unwrap();
+                    client.submit(request(size, first)).await.unwrap();
                 }
             });
             return println!("{:.0}", rate.await);
         }
-        println!("{}", open_loop(address, rate).await);
+        println!("{}", open_loop(address, size, rate).await);
     });
 }
 
@@ -255,15 +258,13 @@ struct Counts {
     unsent: AtomicU64,
 }
 
-async fn open_loop(address: SocketAddr, rate: f64) -> String {
+async fn open_loop(address: SocketAddr, size: u64, rate: f64) -> String {
     let mut clients = Vec::new();
     for _ in 0..CHANNELS {
         clients.push(connect(address).await);
     }
     // Encoding would take the client's core: a few requests, over and over.
-    let requests: Vec<_> = (0..8)
-        .map(|part| request(OVERLOAD_BATCH, part * OVERLOAD_BATCH))
-        .collect();
+    let requests: Vec<_> = (0..8).map(|part| request(size, part * size)).collect();
     let counts = Arc::new(Counts::default());
     let room = Arc::new(tokio::sync::Semaphore::new(OUTSTANDING_MAX));
     let began = Instant::now();
@@ -304,7 +305,7 @@ async fn open_loop(address: SocketAddr, rate: f64) -> String {
     let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
     format!(
         "{:.0} {} {} {} {} {}",
-        good * OVERLOAD_BATCH as f64,
+        good * size as f64,
         count(&counts.good),
         count(&counts.late),
         count(&counts.refused),
@@ -332,14 +333,15 @@ fn first_line(child: &mut Child) -> String {
     line.trim().to_owned()
 }
 
-fn client(address: &str, rate: f64) -> String {
-    let mut client = pinned(1, &["client", address, &rate.to_string()]);
+fn client(address: &str, size: u64, rate: f64) -> String {
+    let arguments = ["client", address, &size.to_string(), &rate.to_string()];
+    let mut client = pinned(1, &arguments);
     let line = first_line(&mut client);
     client.wait().unwrap();
     line
 }
 
-fn overload(rounds: usize) {
+fn overload(rounds: usize, size: u64) {
     println!(
         "| peak, puts/s | goodput at 10 ×, puts/s | ratio | good | late | refused with a hint | other | not sent by the client |"
     );
@@ -349,8 +351,8 @@ fn overload(rounds: usize) {
         let directory = tempfile::tempdir().unwrap();
         let mut server = pinned(0, &["server", directory.path().to_str().unwrap()]);
         let address = first_line(&mut server);
-        let peak: f64 = client(&address, 0.0).parse().unwrap();
-        let line = client(&address, 10.0 * peak / OVERLOAD_BATCH as f64);
+        let peak: f64 = client(&address, size, 0.0).parse().unwrap();
+        let line = client(&address, size, 10.0 * peak / size as f64);
         let fields: Vec<&str> = line.split(' ').collect();
         let goodput: f64 = fields[0].parse().unwrap();
         ratios.push(goodput / peak);
