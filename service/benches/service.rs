@@ -292,7 +292,12 @@ async fn open_loop(address: SocketAddr, size: u64, rate: f64) -> String {
                     Err(status) if status.metadata().contains_key("trunkline-retry-after-ms") => {
                         &counts.refused
                     }
-                    Err(_) => &counts.other,
+                    Err(status) => {
+                        if counts.other.load(Ordering::Relaxed) < 3 {
+                            eprintln!("{status}");
+                        }
+                        &counts.other
+                    }
                 };
                 count.fetch_add(1, Ordering::Relaxed);
             });

@@ -1,10 +1,11 @@
 //! Admission: decides from the head of a request, before its body is read, whether it is served.
 //!
 //! Submissions in flight form a queue. Its length in bytes over the rate at which bytes became durable is the time that
-//! a newcomer will wait (Little's law). A submission is refused if that is more than half of its deadline. So under
+//! a newcomer will wait (Little's law). A submission is refused if that is more than a quarter of its deadline. So under
 //! overload those that are accepted keep their deadline, and refusing costs next to nothing.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -21,8 +22,9 @@ const WINDOW: Duration = Duration::from_millis(100);
 const DECAY: f64 = 0.99;
 /// The rate that is assumed before one was measured, and the lowest later, bytes a second.
 const RATE_MIN: f64 = 4e6;
-/// Part of a deadline that may be spent in the queue.
-const QUEUE_SHARE: f64 = 0.5;
+/// Part of a deadline that may be spent in the queue. The rest is for receiving the body, and for an engine that is
+/// slower for a while than it was of late.
+const QUEUE_SHARE: f64 = 0.25;
 /// Bytes of a submission that does not say how long it is, before one was measured.
 const BYTES_ASSUMED: f64 = 4096.0;
 
@@ -65,9 +67,20 @@ pub struct Queued {
     admission: Arc<Admission>,
     bytes: f64,
     measured_bytes: Mutex<Option<f64>>,
+    is_accepted: AtomicBool,
 }
 
 impl Queued {
+    /// Notes that the engine has accepted the submission: from now on it may take effect.
+    pub(crate) fn accept(&self) {
+        self.is_accepted.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether the engine has accepted the submission.
+    pub(crate) fn is_accepted(&self) -> bool {
+        self.is_accepted.load(Ordering::Relaxed)
+    }
+
     /// Notes that the submission took effect, and how many bytes it had.
     pub fn done(&self, bytes: usize) {
         *self.measured_bytes.lock() = Some(bytes as f64);
@@ -195,6 +208,7 @@ impl Admission {
             admission: self.clone(),
             bytes,
             measured_bytes: Mutex::new(None),
+            is_accepted: AtomicBool::new(false),
         })
     }
 }
@@ -206,7 +220,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn a_queue_takes_what_it_can_finish_in_half_of_the_deadline() {
+    fn a_queue_takes_what_it_can_finish_in_a_quarter_of_the_deadline() {
         let began = Instant::now();
         let mut queue = Queue::new(began);
         // 10 MB in a tenth of a second.
@@ -215,7 +229,7 @@ mod tests {
         let taken = (0..100)
             .take_while(|_| queue.enter(Some(10_000_000), SECOND).is_some())
             .count();
-        assert_eq!(taken, 6); // 50 MB are half a second; the last one still found 50 MB.
+        assert_eq!(taken, 3); // 25 MB are a quarter of a second; the last one still found 20 MB.
     }
 
     #[test]

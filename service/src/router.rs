@@ -57,11 +57,18 @@ async fn admit(State(api): State<Arc<Api>>, mut request: Request, next: Next) ->
         Ok(admitted) => admitted,
         Err(error) => return refusal(error, is_grpc),
     };
-    let deadline = call.deadline;
+    let (deadline, queued) = (call.deadline, call.queued.clone());
     request.extensions_mut().insert(call);
     let answered = timeout_at(deadline.into(), next.run(request)).await;
     drop(admitted);
-    answered.unwrap_or_else(|_| refusal(ServiceError::deadline(), is_grpc))
+    answered.unwrap_or_else(|_| {
+        let has_effect = queued.is_none_or(|queued| queued.is_accepted());
+        let error = match has_effect {
+            true => ServiceError::deadline(),
+            false => ServiceError::overloaded(),
+        };
+        refusal(error, is_grpc)
+    })
 }
 
 fn head(api: &Api, request: &Request) -> Result<(crate::admission::Admitted, Call), ServiceError> {

@@ -1,11 +1,14 @@
 //! Submitting batches.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use trunkline::core::outcome::IDEMPOTENCY_KEY_BYTES_MAX;
 use trunkline::{Batch, Durable, Hashed, IdempotencyKey, Outcome, Receipt, Refusal, Requirement};
 use trunkline_replication::Level;
 
 use super::{Api, Call};
+use crate::admission::Queued;
 use crate::backend::Backend;
 use crate::error::{Code, ServiceError};
 use crate::observe::request::{record_sequence, record_version};
@@ -38,12 +41,13 @@ impl Api {
             Err(_) => return Err(ServiceError::overloaded()),
         };
         record_sequence(receipt.sequence());
+        if let Some(queued) = call.queued.clone() {
+            queued.accept();
+            tokio::spawn(hold_place(queued, receipt.clone(), bytes));
+        }
         let reply = call
             .within(self.answer(call, &receipt, (level, followers)))
             .await?;
-        if let Some(queued) = &call.queued {
-            queued.done(bytes);
-        }
         if let Ok(Some(hashed)) = reply.as_ref().map(|reply| reply.hashed.as_ref()) {
             record_version(hashed.version);
         }
@@ -99,6 +103,14 @@ impl Api {
             .wait_for(durable.version, level, call.left())
             .await?;
         Ok(durable)
+    }
+}
+
+/// Holds the place of a submission in the queue until it is durable, also if its caller has given up: the engine works on
+/// it all the same. Otherwise the queue would look short when it is longest.
+async fn hold_place(queued: Arc<Queued>, receipt: Receipt, bytes: usize) {
+    if receipt.durable().await.is_ok() {
+        queued.done(bytes);
     }
 }
 

@@ -120,9 +120,13 @@ type Ended = Option<Result<(), BoxError>>;
 
 /// Bytes of a body that a client may send before anybody reads it: little, so that a large submission that is refused for
 /// want of room costs neither side its body.
-const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 /// Bytes that a client may send before anybody reads them, on all streams of a connection.
-const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
+
+/// Frames of a connection that may come for streams that were reset, until it is closed. A client whose submissions are
+/// refused sends such, since their bodies are on the way; one that floods the connection does, too.
+const LATE_FRAMES_MAX: usize = 100_000;
 
 fn builder(limits: &Limits) -> auto::Builder<Watching> {
     let mut builder = auto::Builder::new(Watching {
@@ -141,7 +145,7 @@ fn builder(limits: &Limits) -> auto::Builder<Watching> {
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_header_list_size(limits.header_bytes_max)
         .max_pending_accept_reset_streams(20)
-        .max_local_error_reset_streams(256)
+        .max_local_error_reset_streams(LATE_FRAMES_MAX)
         .keep_alive_interval(limits.ping_interval)
         .keep_alive_timeout(limits.ping_timeout);
     builder
