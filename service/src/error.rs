@@ -166,6 +166,12 @@ impl ServiceError {
         )
     }
 
+    /// Creates the error of a submission whose deadline has passed before the engine accepted it.
+    pub fn too_late() -> Self {
+        let message = "the deadline has passed before the batch was accepted; nothing was done: try again, or give it more time";
+        Self::passing(Code::DeadlineExceeded, message, RETRY_AFTER)
+    }
+
     fn of(code: Code, error: &dyn std::error::Error) -> Self {
         Self::new(code, with_causes(error))
     }

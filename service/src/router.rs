@@ -65,7 +65,7 @@ async fn admit(State(api): State<Arc<Api>>, mut request: Request, next: Next) ->
         let has_effect = queued.is_none_or(|queued| queued.is_accepted());
         let error = match has_effect {
             true => ServiceError::deadline(),
-            false => ServiceError::overloaded(),
+            false => ServiceError::too_late(),
         };
         refusal(error, is_grpc)
     })

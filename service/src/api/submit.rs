@@ -38,7 +38,7 @@ impl Api {
         drop(request);
         let receipt = match call.within(engine.submit(batch)).await {
             Ok(receipt) => receipt?,
-            Err(_) => return Err(ServiceError::overloaded()),
+            Err(_) => return Err(ServiceError::too_late()),
         };
         record_sequence(receipt.sequence());
         if let Some(queued) = call.queued.clone() {

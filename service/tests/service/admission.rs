@@ -87,6 +87,10 @@ async fn a_submission_behind_a_long_queue_is_refused_unread() {
     // The one whose body does not come misses its deadline, and makes room.
     let response = waiting.await.unwrap().unwrap();
     assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
+    assert!(
+        response.headers().contains_key("retry-after"),
+        "nothing was done"
+    );
     let batch = r#"{"operations": [{"key": "a", "value": "1"}]}"#;
     assert_eq!(service.post("/v1/submit", batch).await.0, StatusCode::OK);
 }
