@@ -1,4 +1,4 @@
-//! What the service stands in front of: an engine, a primary with its carrier, or a replica.
+//! The engine, primary or replica behind the service.
 
 use std::sync::Arc;
 

@@ -27,7 +27,7 @@ use crate::arguments::PlanArguments;
 use crate::configuration::SettingsArguments;
 use crate::error::CommandError;
 use crate::interrupt::Interrupt;
-use crate::serve::Beside;
+use crate::serve::Companion;
 use crate::temporary::Temporary;
 use crate::tui::Screen;
 use crate::{Exit, configuration, junit, output, thresholds};
@@ -138,7 +138,7 @@ fn on_engine(arguments: &LoadArguments, plan: &Plan) -> Result<Exit, CommandErro
     }
 
     let engine = configuration::open_watching(&arguments.settings, config)?;
-    let exit = beside(arguments, &engine)
+    let exit = companion(arguments, &engine)
         .and_then(|_served| work(arguments, plan, Subject::Engine(&engine), &interrupt));
     let closed = engine.shutdown_blocking();
     drop(engine);
@@ -151,10 +151,13 @@ fn on_engine(arguments: &LoadArguments, plan: &Plan) -> Result<Exit, CommandErro
 }
 
 /// Serves the engine while it is loaded, if that is asked for.
-fn beside(arguments: &LoadArguments, engine: &Engine) -> Result<Option<Beside>, CommandError> {
+fn companion(
+    arguments: &LoadArguments,
+    engine: &Engine,
+) -> Result<Option<Companion>, CommandError> {
     let address = arguments.serve.as_deref();
     address
-        .map(|address| Beside::start(engine, address))
+        .map(|address| Companion::start(engine, address))
         .transpose()
 }
 

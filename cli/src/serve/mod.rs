@@ -1,6 +1,6 @@
 //! `serve`: an engine, a primary or a replica on a network, until a signal ends it.
 
-mod beside;
+mod companion;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::interrupt::Interrupt;
 use crate::member::{Leading, Member, is_replica, parse_nonce};
 use crate::{Exit, output};
 
-pub(crate) use beside::Beside;
+pub(crate) use companion::Companion;
 
 /// Time between two looks at whether the engine still runs.
 const LOOK: Duration = Duration::from_millis(200);
@@ -138,7 +138,7 @@ fn reload(arguments: &ServeArguments, served: &Served) -> Reload {
     })
 }
 
-/// What is served, and what has to be closed at the end.
+/// The engine or member that is served, to be closed at the end.
 enum Served {
     Alone(trunkline::Engine),
     Leading(Leading),

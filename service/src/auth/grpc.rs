@@ -2,7 +2,7 @@
 
 use crate::auth::scope::Scope;
 
-/// What a path needs.
+/// The scope that a path needs, if any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     /// Nothing: health.

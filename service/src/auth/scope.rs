@@ -1,4 +1,4 @@
-//! What a caller may do.
+//! Scopes: the rights of a caller.
 
 use std::fmt;
 

@@ -117,7 +117,7 @@ impl Requirement {
     }
 }
 
-/// What a call waits for.
+/// The level that a call waits for.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Wait {
@@ -357,7 +357,7 @@ impl GetReply {
     }
 }
 
-/// How a proof reaches the root.
+/// The way from the slots of a proof to the root.
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Top {

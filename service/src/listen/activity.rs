@@ -1,4 +1,4 @@
-//! What a connection is doing, as its limits need to know.
+//! The activity of a connection, for its limits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -24,7 +24,7 @@ pub(crate) struct Activity {
     all: Arc<AtomicUsize>,
 }
 
-/// What to do with a connection.
+/// The fate of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Keep,

@@ -28,7 +28,7 @@ use crate::listen::tls::{Tls, client_certificate};
 use crate::observe::table::{Refusal, connections_refused};
 use crate::peer::Peer;
 
-/// What all connections share.
+/// The state that all connections share.
 pub(crate) struct Shared {
     pub(crate) router: Router,
     pub(crate) limits: Limits,
@@ -115,7 +115,7 @@ async fn serve_http(
     }
 }
 
-/// How a connection ended; none if it was closed.
+/// The end of a connection; none if it was closed.
 type Ended = Option<Result<(), BoxError>>;
 
 /// Bytes of a body that a client may send before anybody reads it: little, so that a large submission that is refused for

@@ -1,4 +1,4 @@
-//! What one client may take.
+//! Limits of one client.
 
 use std::time::Duration;
 

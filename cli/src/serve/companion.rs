@@ -13,12 +13,12 @@ use crate::error::CommandError;
 use crate::output;
 
 /// Serves an engine on a thread of its own, until it is dropped.
-pub(crate) struct Beside {
+pub(crate) struct Companion {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Beside {
+impl Companion {
     /// Begins to serve, and says where. What the configuration says under `[server]` holds, but for the address.
     pub(crate) fn start(engine: &Engine, address: &str) -> Result<Self, CommandError> {
         let config = ServerConfig {
@@ -66,7 +66,7 @@ fn serve(
     });
 }
 
-impl Drop for Beside {
+impl Drop for Companion {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
