@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::time::timeout_at;
 
 use crate::api::{Api, Call};
-use crate::auth::{self, Authenticator, Scope, require};
+use crate::auth::{self, Authenticator, Scope, is_grpc, require};
 use crate::error::{Code, ServiceError};
 use crate::observe::request::observe;
 use crate::page::{self, Live};
@@ -122,11 +122,6 @@ fn grpc_timeout(text: &str) -> Option<Duration> {
         "n" => Duration::from_nanos(number),
         _ => return None,
     })
-}
-
-fn is_grpc(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE);
-    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// Returns an error in the form of the request.

@@ -19,5 +19,6 @@ pub use grpc::{Need, grpc_need};
 pub use layer::{IsPublic, protect, require};
 pub use login::login_routes;
 pub use new_token::{NewToken, new_token};
+pub(crate) use reply::is_grpc;
 pub use scope::{Principal, Scope, Scopes};
 pub use tokens::TokensError;
