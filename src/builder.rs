@@ -16,6 +16,7 @@ use trunkline_actors::testing::StageFault;
 use trunkline_core::params::{Nonce, TreeParams};
 use trunkline_core::store::disk::Disk;
 use trunkline_core::store::leaves::LeafStore;
+use trunkline_core::store::past::PastStore;
 
 use crate::engine::Engine;
 use crate::error::OpenError;
@@ -97,6 +98,13 @@ impl EngineBuilder {
         self
     }
 
+    /// Archives versions in this store, if [`Self::leaf_store`] is given and `versions.archive` is set. It must be kept
+    /// together with the disk.
+    pub fn past_store(mut self, past: Arc<dyn PastStore>) -> Self {
+        self.0.past = Some(past);
+        self
+    }
+
     /// Creates the tree with this nonce instead of a random one, for replicas of a tree and for tests.
     ///
     /// The nonce is part of the tree id. Trees that are not replicas of each other must have different ones, or a proof
@@ -144,6 +152,7 @@ impl EngineBuilder {
             disk: self.0.disk.clone(),
             nonce: self.0.nonce,
             leaves: self.0.leaves.clone(),
+            past: self.0.past.clone(),
             ..OpenOptions::default()
         })
     }

@@ -256,18 +256,14 @@ impl Engine {
         (snapshot, remembered.submissions)
     }
 
-    /// Returns a snapshot of a durable version that is still kept (`versions.retain_versions`). Never waits.
+    /// Returns a snapshot of a durable version that is still kept (`versions.retain_versions`) or archived
+    /// (`versions.archive`). Never waits for a commit; reads the disk if the version is archived.
     ///
     /// # Errors
     ///
-    /// Fails if the version is no longer kept, or not durable yet.
+    /// Fails if the version is no longer kept, or not durable yet, or if the archive cannot be read.
     pub fn snapshot_at(&self, version: u64) -> Result<Snapshot, SnapshotError> {
-        let state = self.state();
-        match state.versions.pin(version) {
-            Ok(pinned) => Ok(Snapshot::of_pinned(state.clone(), pinned)),
-            Err((_, newest)) if version > newest => Err(SnapshotError::NotYet { version, newest }),
-            Err((oldest, _)) => Err(SnapshotError::Expired { version, oldest }),
-        }
+        Snapshot::at(self.state(), version)
     }
 
     /// Returns the evidence about a submission, by its sequence number: what [`Receipt::evidence`] returns, for callers
@@ -358,7 +354,7 @@ impl Engine {
 
     /// Returns the oldest version that [`Self::snapshot_at`] can return.
     pub fn oldest_version(&self) -> u64 {
-        self.state().versions.oldest()
+        self.state().oldest_version()
     }
 
     /// Returns the parameters of the tree.

@@ -79,6 +79,7 @@ pub use trunkline_actors::metrics::{MetricsSnapshot, StageMetrics};
 pub use trunkline_actors::receipt::{Durability, Durable, Hashed, Receipt, RootReady};
 pub use trunkline_actors::state::evidence::EvidenceError;
 pub use trunkline_actors::state::history::HistoryError;
+pub use trunkline_actors::state::past::PastError;
 pub use trunkline_actors::state::read::ReadError;
 
 pub use bootstrap::{Base, Bootstrap, BootstrapError};

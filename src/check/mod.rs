@@ -160,7 +160,7 @@ fn contents(
     let states = States::new(disk, directory, params, manifest)?;
     let leaves = match manifest.map(|manifest| open_leaves(directory, manifest, lock)) {
         None => None,
-        Some(Ok(leaves)) => Some(leaves),
+        Some(Ok((leaves, _))) => Some(leaves),
         Some(Err(OpenError::Missing { path })) => {
             report.add(Finding::new(Part::Leaves, path, Fault::Missing));
             None

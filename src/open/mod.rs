@@ -51,6 +51,7 @@ use trunkline_core::store::feed_cursors;
 use trunkline_core::store::leaves::LeafStore;
 use trunkline_core::store::lock::DirectoryLock;
 use trunkline_core::store::log::{CommitLog, FoundLog, LOG_DIRECTORY, LogOptions, Recovery};
+use trunkline_core::store::past::PastStore;
 use trunkline_core::store::tree_file::TREE_FILE;
 
 use crate::error::{OpenError, ReplayError};
@@ -58,7 +59,7 @@ use crate::running::Running;
 use directory::Claimed;
 use leaf_store::LeavesInUse;
 use recovery::Found;
-use replay::Loading;
+use replay::{Archive, Loading};
 use role::Marked;
 pub(crate) use role::Role;
 
@@ -70,6 +71,8 @@ pub(crate) struct OpenOptions {
     /// The nonce of the tree; a new tree gets a random one without it.
     pub(crate) nonce: Option<Nonce>,
     pub(crate) leaves: Option<Arc<dyn LeafStore>>,
+    /// Where versions are archived, if the leaf store is given too.
+    pub(crate) past: Option<Arc<dyn PastStore>>,
     pub(crate) watch: Option<Watch>,
     pub(crate) faults: Faults,
     pub(crate) role: Role,
@@ -101,8 +104,11 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
         false => recovery::find(&*disk, &directory, &params)?,
     };
     // 2. The leaves and the log.
-    let LeavesInUse { leaves, persist } =
-        leaf_store::open(options.leaves, &config, &directory, &marker)?;
+    let LeavesInUse {
+        leaves,
+        past,
+        persist,
+    } = leaf_store::open((options.leaves, options.past), &config, &directory, &marker)?;
     let snapshot = leaves.snapshot()?;
     let loading = Loading::begin(
         params,
@@ -128,7 +134,7 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
     if let Some(path) = &tables_path {
         kzg_tables::read(path);
     }
-    let loaded = loaded.finish(config.kzg.mode != KzgMode::OnDemand)?;
+    let loaded = loaded.finish(config.kzg.mode != KzgMode::OnDemand, past.map(Archive::of))?;
     // 4. The first writes.
     let last_epoch = loaded.state.versions.newest().record.open_epoch;
     let epoch_min = marked.epoch_min(role, last_epoch)?;

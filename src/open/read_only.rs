@@ -19,13 +19,14 @@ use trunkline_core::store::leaves::{LeafSnapshot, LeafStore, MemoryLeafStore};
 use trunkline_core::store::lock::DirectoryLock;
 use trunkline_core::store::log::{CommitLog, LOG_DIRECTORY, Survey};
 use trunkline_core::store::manifest::CheckpointManifest;
+use trunkline_core::store::past::{MemoryPast, PastStore};
 use trunkline_core::store::tree_file::TREE_FILE;
 
 use super::creation::{self, Remains, unusable};
 use super::recovery::{self, Found, read_params};
-use super::replay::Loading;
+use super::replay::{Archive, Loading};
 use super::{kzg_tables, leaf_store};
-use crate::error::OpenError;
+use crate::error::{OpenError, SnapshotError};
 use crate::snapshot::Snapshot;
 
 /// What a directory contains. Returned by [`ReadOnly::inspect`].
@@ -137,7 +138,9 @@ impl ReadOnly {
         } = recovery::find(&disk, directory, &params)?;
         let last = version.unwrap_or(newest);
         check_kept(last, &marker, newest)?;
-        let leaves = open_leaves(directory, &marker, &lock)?;
+        let (leaves, past) = open_leaves(directory, &marker, &lock)?;
+        // At another version than the last, what is archived cannot be compared with the commit ids.
+        let past = past.filter(|_| version.is_none());
         let mut config = Config::in_directory(directory);
         // How many the engine of the directory remembers is not known.
         config.submit.idempotency_keys_max = KEYED_SUBMISSIONS_MAX;
@@ -153,7 +156,7 @@ impl ReadOnly {
                     }
                 })
             })?;
-        let loaded = loaded.finish(true)?;
+        let loaded = loaded.finish(true, past.map(Archive::read_only))?;
         Ok(Self {
             state: loaded.state,
             keyed: loaded.keys.remembered().submissions,
@@ -168,6 +171,15 @@ impl ReadOnly {
     /// used after this value was dropped.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::of_newest(&self.state)
+    }
+
+    /// Returns a snapshot of a version: that which was opened, an archived one, or one that the log still has.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::snapshot_at`](crate::Engine::snapshot_at).
+    pub fn snapshot_at(&self, version: u64) -> Result<Snapshot, SnapshotError> {
+        Snapshot::at(&self.state, version)
     }
 
     /// Returns the submissions with idempotency keys up to the version that was opened, as far as the directory has them: what
@@ -235,19 +247,23 @@ pub(crate) fn no_tree(disk: &OsDisk, directory: &Path) -> OpenError {
     }
 }
 
+/// Leaves that are only read, and the archived versions.
+pub(crate) type ReadStores = (Arc<dyn LeafSnapshot>, Option<Arc<dyn PastStore>>);
+
 /// Returns the leaves in a directory, without changing them. Before the first checkpoint there are none: the log has
 /// everything then.
 pub(crate) fn open_leaves(
     directory: &Path,
     marker: &CheckpointManifest,
     _lock: &Arc<DirectoryLock>,
-) -> Result<Arc<dyn LeafSnapshot>, OpenError> {
+) -> Result<ReadStores, OpenError> {
     if !leaf_store::has_leaves(marker) {
-        return Ok(MemoryLeafStore::default().snapshot()?);
+        let past: Arc<dyn PastStore> = Arc::new(MemoryPast::default());
+        return Ok((MemoryLeafStore::default().snapshot()?, Some(past)));
     }
     leaf_store::check_presence(directory, marker)?;
     #[cfg(feature = "fjall")]
-    return super::leaf_copy::open(directory, _lock);
+    return super::leaf_copy::open(directory, _lock).map(|(leaves, past)| (leaves, Some(past)));
     #[cfg(not(feature = "fjall"))]
     return Err(OpenError::StoreNotBuilt);
 }

@@ -378,11 +378,12 @@ impl Replica {
         self.engine.snapshot_with_keys()
     }
 
-    /// Returns a snapshot of a version that is still kept (`versions.retain_versions`). Never waits.
+    /// Returns a snapshot of a version that is still kept or archived, as [`Engine::snapshot_at`] does. A replica archives
+    /// by its own configuration.
     ///
     /// # Errors
     ///
-    /// Fails if the version is no longer kept, or not here yet.
+    /// As [`Engine::snapshot_at`].
     pub fn snapshot_at(&self, version: u64) -> Result<Snapshot, SnapshotError> {
         self.engine.snapshot_at(version)
     }
