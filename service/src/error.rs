@@ -289,7 +289,7 @@ impl From<EvidenceError> for ServiceError {
             EvidenceError::NotYet { .. } => Code::VersionNotReached,
             EvidenceError::Expired { .. } | EvidenceError::NotInLog { .. } => Code::VersionExpired,
             EvidenceError::Gone => Code::Draining,
-            EvidenceError::Past(past) => code_of_past(past),
+            EvidenceError::Past(ref past) => code_of_past(past),
             EvidenceError::Engine(failure) => return failure.into(),
             EvidenceError::Prove(_) => Code::InvalidRequest,
         };

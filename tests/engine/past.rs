@@ -144,7 +144,7 @@ fn every_version_reads_and_proves_as_it_did_also_after_reopening() {
         engine.shutdown_blocking().unwrap();
         engine = Engine::open_blocking(config.clone()).unwrap();
     }
-    assert!(engine.metrics().archive_bytes > 0);
+    assert!(engine.metrics().past_bytes > 0);
     for number in 1..=versions.newest() {
         let (sequence, provisional_root) = versions.submissions[number as usize];
         let evidence = engine.evidence(sequence).unwrap();
@@ -224,7 +224,7 @@ fn bounds_prune_the_oldest_versions_and_errors_say_so() {
     let keys: Vec<String> = (0..100).map(|key| format!("key {key}")).collect();
     let random = &mut Random(9);
     let began = Instant::now();
-    while engine.metrics().archive_pruned < 60 {
+    while engine.metrics().past_pruned < 60 {
         versions.submit(&engine, &changes(random, &keys, 30));
         assert!(began.elapsed() < Duration::from_secs(60));
     }
