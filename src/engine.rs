@@ -22,6 +22,7 @@ use trunkline_actors::runtime::wait::block_on;
 use trunkline_actors::runtime::{clock, thread};
 use trunkline_actors::state::State;
 use trunkline_actors::state::evidence::{self, EvidenceError};
+use trunkline_actors::state::past::PastError;
 use trunkline_actors::state::read::ReadError;
 use trunkline_core::batch::{Batch, CheckedBatch, provisional_root};
 use trunkline_core::evidence::Evidence;
@@ -33,7 +34,7 @@ use crate::error::{SnapshotError, SubmitError};
 use crate::feed::Feed;
 use crate::running::{Owner, Running};
 use crate::snapshot::multi_get::in_path_order;
-use crate::snapshot::{Snapshot, checked_hash};
+use crate::snapshot::{KeptVersion, Snapshot, checked_hash, kept_versions};
 
 /// A running engine.
 ///
@@ -350,6 +351,19 @@ impl Engine {
             Reach::Version(_) => Ok(()),
             Reach::End => Err(context.health.cause()),
         }
+    }
+
+    /// Returns the versions that [`Self::snapshot_at`] can return, from `from` on, ascending: at most `count_max` of them.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the archive of versions cannot be read.
+    pub fn kept_versions(
+        &self,
+        from: u64,
+        count_max: usize,
+    ) -> Result<Vec<KeptVersion>, PastError> {
+        kept_versions(self.state(), from, count_max)
     }
 
     /// Returns the oldest version that [`Self::snapshot_at`] can return.

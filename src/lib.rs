@@ -94,7 +94,7 @@ pub use open::read_only::{Inspection, ReadOnly};
 pub use replica::{ApplyError, Replica, WaitError};
 pub use rewind::{Rewind, RewindError};
 pub use snapshot::prove::{ProveOptions, ShownValues, SnapshotProveError, TopKind, prove_versions};
-pub use snapshot::{Snapshot, SnapshotIter};
+pub use snapshot::{KeptVersion, Snapshot, SnapshotIter};
 
 /// The table of everything that an engine measures.
 pub mod metrics {

@@ -23,16 +23,23 @@ pub(super) struct LeavesInUse {
     pub(super) persist: bool,
 }
 
+/// Stores that an engine is opened with.
+#[derive(Clone, Default)]
+pub(crate) struct Given {
+    pub(crate) leaves: Option<Arc<dyn LeafStore>>,
+    /// Where versions are archived, if the leaf store is given, too.
+    pub(crate) past: Option<Arc<dyn PastStore>>,
+}
+
 /// Returns the given leaf store, or opens the configured one in a directory.
 pub(super) fn open(
-    given: (Option<Arc<dyn LeafStore>>, Option<Arc<dyn PastStore>>),
+    given: Given,
     config: &Config,
     directory: &Path,
     marker: &CheckpointManifest,
 ) -> Result<LeavesInUse, OpenError> {
-    let (given, past) = given;
-    let (leaves, past, persist) = match (given, config.store.kind) {
-        (Some(leaves), _) => (leaves, past, true),
+    let (leaves, past, persist) = match (given.leaves, config.store.kind) {
+        (Some(leaves), _) => (leaves, given.past, true),
         (None, StoreKind::Fjall) => {
             check_presence(directory, marker)?;
             let (leaves, past) = open_fjall(config, directory)?;

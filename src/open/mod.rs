@@ -48,16 +48,14 @@ use trunkline_core::batch::provisional_start;
 use trunkline_core::params::Nonce;
 use trunkline_core::store::disk::Disk;
 use trunkline_core::store::feed_cursors;
-use trunkline_core::store::leaves::LeafStore;
 use trunkline_core::store::lock::DirectoryLock;
 use trunkline_core::store::log::{CommitLog, FoundLog, LOG_DIRECTORY, LogOptions, Recovery};
-use trunkline_core::store::past::PastStore;
 use trunkline_core::store::tree_file::TREE_FILE;
 
 use crate::error::{OpenError, ReplayError};
 use crate::running::Running;
 use directory::Claimed;
-use leaf_store::LeavesInUse;
+use leaf_store::{Given, LeavesInUse};
 use recovery::Found;
 use replay::{Archive, Loading};
 use role::Marked;
@@ -70,9 +68,7 @@ pub(crate) struct OpenOptions {
     pub(crate) disk: Option<Arc<dyn Disk>>,
     /// The nonce of the tree; a new tree gets a random one without it.
     pub(crate) nonce: Option<Nonce>,
-    pub(crate) leaves: Option<Arc<dyn LeafStore>>,
-    /// Where versions are archived, if the leaf store is given too.
-    pub(crate) past: Option<Arc<dyn PastStore>>,
+    pub(crate) stores: Given,
     pub(crate) watch: Option<Watch>,
     pub(crate) faults: Faults,
     pub(crate) role: Role,
@@ -108,7 +104,7 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
         leaves,
         past,
         persist,
-    } = leaf_store::open((options.leaves, options.past), &config, &directory, &marker)?;
+    } = leaf_store::open(options.stores, &config, &directory, &marker)?;
     let snapshot = leaves.snapshot()?;
     let loading = Loading::begin(
         params,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use trunkline_actors::config::Config;
 use trunkline_actors::state::State;
 use trunkline_actors::state::history::HistoryError;
+use trunkline_actors::state::past::PastError;
 use trunkline_core::hash::Digest;
 use trunkline_core::history::{AncestorProof, ConsistencyProof};
 use trunkline_core::params::TreeParams;
@@ -27,7 +28,7 @@ use super::recovery::{self, Found, read_params};
 use super::replay::{Archive, Loading};
 use super::{kzg_tables, leaf_store};
 use crate::error::{OpenError, SnapshotError};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{KeptVersion, Snapshot, kept_versions};
 
 /// What a directory contains. Returned by [`ReadOnly::inspect`].
 ///
@@ -182,6 +183,24 @@ impl ReadOnly {
         Snapshot::at(&self.state, version)
     }
 
+    /// Returns the oldest version that [`Self::snapshot_at`] can return.
+    pub fn oldest_version(&self) -> u64 {
+        self.state.oldest_version()
+    }
+
+    /// Returns the versions that can be read, as [`Engine::kept_versions`](crate::Engine::kept_versions) does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::kept_versions`](crate::Engine::kept_versions).
+    pub fn kept_versions(
+        &self,
+        from: u64,
+        count_max: usize,
+    ) -> Result<Vec<KeptVersion>, PastError> {
+        kept_versions(&self.state, from, count_max)
+    }
+
     /// Returns the submissions with idempotency keys up to the version that was opened, as far as the directory has them: what
     /// an engine may remember.
     pub fn idempotency_keys(&self) -> &[KeyedSubmission] {
@@ -198,7 +217,7 @@ impl ReadOnly {
     }
 
     /// Proves that the history of the last commit continues that of an older version, as
-    /// [`Snapshot::prove_consistency`] does. The proof does not contain the older commit record.
+    /// [`Snapshot::prove_consistency`] does.
     ///
     /// # Errors
     ///

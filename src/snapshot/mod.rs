@@ -5,6 +5,7 @@
 //! does not keep.
 
 mod history;
+mod kept;
 pub(crate) mod multi_get;
 mod openings;
 mod past;
@@ -26,6 +27,8 @@ use trunkline_core::hash::{Digest, hash};
 use trunkline_core::record::{CommitRecord, Root};
 use trunkline_core::tree::{Leaf, NotInMemory};
 
+pub use kept::KeptVersion;
+pub(crate) use kept::kept_versions;
 use multi_get::in_path_order;
 use prove::SnapshotProveError;
 pub use walk::SnapshotIter;

@@ -264,7 +264,7 @@ sections! {
         /// Time since a version became durable after which the archive prunes it, by eighths, seconds: 0 to
         /// 10,000,000,000. 0: no bound.
         archive_age_max_s: u64 = 0, in 0..=10_000_000_000 => reloadable;
-        /// Bytes that the archive may take on disk: 0 to 1 PiB. Above it the oldest eighth is pruned. 0: no bound.
+        /// Bytes that the archive may take on disk: 0 to 1,024 TiB. Above it the oldest eighth is pruned. 0: no bound.
         archive_bytes_max: u64 = 64 * GIB, in 0..=1024 * TIB => reloadable;
     }
 

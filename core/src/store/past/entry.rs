@@ -116,7 +116,7 @@ pub fn digest_key(slot: u8, node: u8, version: u64) -> [u8; 11] {
 ///
 /// ```
 /// use trunkline_core::store::past::{digest_key, version_key};
-/// assert!(version_key(0) > digest_key(127, 255, u64::MAX)[..9]);
+/// assert!(version_key(0)[..] > digest_key(127, 255, u64::MAX)[..]);
 /// ```
 pub fn version_key(version: u64) -> [u8; 9] {
     let mut key = [VERSION; 9];
@@ -183,7 +183,7 @@ pub struct PastDigest {
 /// Returns the content of the entry about a node.
 pub fn encode_digest(node: &PastDigest) -> [u8; 33] {
     let mut bytes = [0; 33];
-    bytes[0] = LONE * u8::from(node.lone) | DEEP * u8::from(node.deep);
+    bytes[0] = (LONE * u8::from(node.lone)) | (DEEP * u8::from(node.deep));
     bytes[1..].copy_from_slice(&node.digest);
     bytes
 }
