@@ -168,6 +168,11 @@ impl ReadOnly {
         })
     }
 
+    /// Returns what was read.
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
     /// Returns a snapshot of the version that was opened: the last commit, unless [`Self::open_at`] named another. It can be
     /// used after this value was dropped.
     pub fn snapshot(&self) -> Snapshot {

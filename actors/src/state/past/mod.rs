@@ -15,6 +15,7 @@
 //! checks after its looks that its version is still there.
 
 mod bounds;
+mod check;
 mod opened;
 mod recent;
 mod segments;

@@ -20,6 +20,13 @@ pub struct OpenedVersion {
     slots: [OnceLock<Arc<PastSlot>>; WIDTH],
 }
 
+impl OpenedVersion {
+    /// Returns what the top of a slot was.
+    pub(super) fn top(&self, slot: usize) -> PastDigest {
+        self.tops[slot]
+    }
+}
+
 impl Past {
     /// Returns a version, checked against its commit id; `None` if the version is still in memory, or not yet durable.
     ///
