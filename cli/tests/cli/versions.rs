@@ -73,8 +73,12 @@ fn old_versions_are_listed_read_and_proven() {
     let made = run(prove).done();
     assert!(made.stdout.contains("at version 4"));
     let root = versions[4]["kzg_root"].as_str().unwrap();
-    let verified = run(["verify", &proof, "--kzg-root", root]);
-    assert_eq!(verified.code, 0, "{verified:?}");
+    let tree_id = workplace.root().tree_id;
+    let tree_id = hex::encode(tree_id);
+    run(["verify", &proof, "--root", root, "--tree-id", &tree_id]).done();
+    let other = versions[5]["kzg_root"].as_str().unwrap();
+    let verified = run(["verify", &proof, "--root", other, "--tree-id", &tree_id]);
+    assert_eq!(verified.code, 1, "{verified:?}");
 
     let record = workplace.text("record");
     let head = [
