@@ -71,12 +71,16 @@ fn measure(archive: bool, keys: u64, puts: u64) -> Side {
     drop(engine);
 
     let engine = open(directory.path(), archive);
-    let before = engine.metrics().past_bytes;
+    let (before, first) = (engine.metrics().past_bytes, engine.snapshot().version() + 1);
     let (bytes, began) = (written_bytes(), Instant::now());
     write(&engine, puts / BATCH, |seed| random(seed) % keys);
     let puts = (puts / BATCH * BATCH) as f64;
     let puts_per_s = puts / began.elapsed().as_secs_f64();
     let archived = engine.metrics().past_bytes - before;
+    let kept = engine.kept_versions(first, usize::MAX);
+    let kept = kept.expect("the archive works");
+    let stored = kept.iter().filter(|version| version.is_archived).count();
+    let share = stored as f64 / kept.len() as f64;
     if archive {
         read_old(&engine, keys);
     }
@@ -85,7 +89,7 @@ fn measure(archive: bool, keys: u64, puts: u64) -> Side {
     Side {
         puts_per_s,
         bytes_per_put: (written_bytes() - bytes) as f64 / puts,
-        archive_bytes_per_put: archived as f64 / puts,
+        archive_bytes_per_put: archived as f64 / (puts * share),
     }
 }
 

@@ -5,6 +5,7 @@
 //! harmless.
 
 use std::iter::Peekable;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::vec::IntoIter;
@@ -140,10 +141,83 @@ fn digest_entries(
 /// An effect by its place: key hash, version, layer and index.
 type Place = (Digest, u64, u32, u32);
 
+/// Leaves that a scan passes for each one that is wanted before point reads are cheaper.
+const PASSED_LEAVES_MAX: usize = 8;
+/// Bytes of keys and values that a scan reads ahead.
+const SCAN_BYTES_MAX: usize = 8 << 20;
+/// Ranges that are read point by point after a scan that passed too many leaves.
+const SPARSE_RANGES: u32 = 32;
+
+/// The leaves before the effects of a range, in the order of key hashes: scanned where they are dense.
+struct OldLeaves<'a> {
+    leaves: &'a dyn LeafSnapshot,
+    /// Contents of entries that a scan has read.
+    found: Peekable<IntoIter<(Digest, Vec<u8>)>>,
+    /// Key hashes below this one were scanned; `None` for all of the range.
+    scanned_before: Option<Digest>,
+    /// Ranges that are not scanned.
+    skipped: u32,
+}
+
+impl OldLeaves<'_> {
+    /// Scans from the first to the last of some key hashes, which ascend and may repeat.
+    fn read_range(&mut self, places: &[Place]) -> Result<(), LeafStoreError> {
+        self.found = Vec::new().into_iter().peekable();
+        self.scanned_before = Some([0; 32]);
+        let (Some(first), Some(last)) = (places.first(), places.last()) else {
+            return Ok(());
+        };
+        if self.skipped > 0 {
+            self.skipped -= 1;
+            return Ok(());
+        }
+        let (mut wanted, mut passed, mut bytes) = (places.iter().peekable(), 0, 0);
+        let (mut found, mut stopped) = (Vec::with_capacity(places.len()), None);
+        self.leaves
+            .scan(first.0..=last.0, &mut |key_hash, key, value| {
+                passed += 1;
+                if passed > PASSED_LEAVES_MAX * places.len() || bytes > SCAN_BYTES_MAX {
+                    stopped = Some(*key_hash);
+                    return ControlFlow::Break(());
+                }
+                while wanted.next_if(|place| place.0 < *key_hash).is_some() {}
+                if wanted.peek().is_some_and(|place| place.0 == *key_hash) {
+                    let mut content = Vec::with_capacity(4 + key.len() + value.len());
+                    encode_leaf(Some(LeafRef { key, value }), &mut content);
+                    bytes += content.len();
+                    found.push((*key_hash, content));
+                }
+                ControlFlow::Continue(())
+            })?;
+        if stopped.is_some() && bytes <= SCAN_BYTES_MAX {
+            self.skipped = SPARSE_RANGES;
+        }
+        self.found = found.into_iter().peekable();
+        self.scanned_before = stopped;
+        Ok(())
+    }
+
+    /// Returns the content of the entry about a key hash of the range. Key hashes are asked for in order.
+    fn content(&mut self, key_hash: &Digest) -> Result<Vec<u8>, LeafStoreError> {
+        let mut content = Vec::new();
+        if self.scanned_before.is_some_and(|end| *key_hash >= end) {
+            let leaf = self.leaves.get(key_hash)?;
+            encode_leaf(leaf.as_ref().map(|leaf| leaf.borrowed()), &mut content);
+            return Ok(content);
+        }
+        while self.found.next_if(|(found, _)| found < key_hash).is_some() {}
+        if let Some((_, content)) = self.found.next_if(|(found, _)| found == key_hash) {
+            return Ok(content);
+        }
+        encode_leaf(None, &mut content);
+        Ok(content)
+    }
+}
+
 /// The entries about key hashes: what was there before each effect of the versions from `next` on.
 struct ReplacedValues<'a> {
     layers: &'a [Arc<Layer>],
-    leaves: &'a dyn LeafSnapshot,
+    old: OldLeaves<'a>,
     next: u64,
     /// How far each layer is read.
     read: Vec<usize>,
@@ -159,7 +233,12 @@ impl<'a> ReplacedValues<'a> {
         let effects: usize = layers.iter().map(|layer| layer.effects().len()).sum();
         Self {
             layers,
-            leaves,
+            old: OldLeaves {
+                leaves,
+                found: Vec::new().into_iter().peekable(),
+                scanned_before: None,
+                skipped: 0,
+            },
             next,
             read: vec![0; layers.len()],
             range: 0,
@@ -170,7 +249,7 @@ impl<'a> ReplacedValues<'a> {
     }
 
     /// Reads the effects of the next range of key hashes from every layer.
-    fn read_range(&mut self) {
+    fn read_range(&mut self) -> Result<(), LeafStoreError> {
         let mut places = Vec::with_capacity(2 * RANGE_EFFECTS);
         for (index, (layer, read)) in self.layers.iter().zip(&mut self.read).enumerate() {
             let count = layer.effects().len();
@@ -186,17 +265,19 @@ impl<'a> ReplacedValues<'a> {
         }
         places.sort_unstable();
         self.range += 1;
+        self.old.read_range(&places)?;
         self.places = places.into_iter().peekable();
+        Ok(())
     }
 
-    fn next_place(&mut self) -> Option<Place> {
+    fn next_place(&mut self) -> Result<Option<Place>, LeafStoreError> {
         while self.places.peek().is_none() {
             if self.range == self.ranges {
-                return None;
+                return Ok(None);
             }
-            self.read_range();
+            self.read_range()?;
         }
-        self.places.next()
+        Ok(self.places.next())
     }
 
     fn effect(&self, (_, _, layer, index): Place) -> Effect<'a> {
@@ -204,19 +285,17 @@ impl<'a> ReplacedValues<'a> {
     }
 
     /// Returns the entry about what an effect replaced.
-    fn entry(&self, place: Place, before: Option<Place>) -> Result<PastEntry, LeafStoreError> {
+    fn entry(&mut self, place: Place, before: Option<Place>) -> Result<PastEntry, LeafStoreError> {
         let (key_hash, version, ..) = place;
-        let mut content = Vec::new();
-        match before {
+        let content = match before {
             Some(before) => {
+                let mut content = Vec::new();
                 let Effect { key, change, .. } = self.effect(before);
                 encode_leaf(change.map(|value| LeafRef { key, value }), &mut content);
+                content
             }
-            None => {
-                let leaf = self.leaves.get(&key_hash)?;
-                encode_leaf(leaf.as_ref().map(|leaf| leaf.borrowed()), &mut content);
-            }
-        }
+            None => self.old.content(&key_hash)?,
+        };
         Ok((value_key(&key_hash, version).to_vec(), content))
     }
 }
@@ -226,7 +305,10 @@ impl Iterator for ReplacedValues<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let place = self.next_place()?;
+            let place = match self.next_place() {
+                Ok(place) => place?,
+                Err(error) => return Some(Err(error)),
+            };
             let before = self.before.replace(place);
             let before = before.filter(|before| before.0 == place.0);
             // Versions before `next` are stored already.
