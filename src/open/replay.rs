@@ -34,6 +34,7 @@ use trunkline_core::store::idempotency_file::{KeyedSubmission, Remembered};
 use trunkline_core::store::leaves::LeafSnapshot;
 use trunkline_core::store::log::{LogEntry, LogPosition, OpenLogError};
 use trunkline_core::store::manifest::CheckpointManifest;
+use trunkline_core::store::reverts::KnownStates;
 use trunkline_core::tree::{
     self, BuildError, Roots, SealedChanges, TreeHasher, TreeReader, TreeWriter,
 };
@@ -68,6 +69,7 @@ struct Replayed {
     kzg_root: Option<[u8; 48]>,
     roots: Roots,
     history: MountainRange,
+    known: KnownStates,
     commit_ids: History,
     submissions: Option<Submissions>,
     keys: RememberedKeys,
@@ -110,7 +112,10 @@ impl Loading {
             check_state(&marker.record, &roots)?;
         }
         let view = Arc::new(StoreView::new(version, leaves.clone()));
+        let mut known = KnownStates::default();
+        known.push(&marker.record);
         let replayed = Replayed {
+            known,
             values: Values::new(view, config.cache.value_bytes_max, metrics.clone()),
             record: marker.record.clone(),
             kzg_root: marker.kzg_root,
@@ -332,6 +337,8 @@ impl Replayed {
         }
         check_outcomes(&record, &outcomes)?;
         check_history(&record, &self.history)?;
+        self.known.check(&record, &outcomes)?;
+        self.known.push(&record);
         let commit_id = record.commit_id();
         self.history.append(&HISTORY, &commit_id);
         self.commit_ids.push(version, &commit_id);

@@ -25,6 +25,7 @@ pub mod log;
 pub mod manifest;
 pub mod own_directory;
 pub mod replica_file;
+pub mod reverts;
 pub mod simulated;
 pub mod tree_file;
 

@@ -54,7 +54,7 @@ pub use eviction::{
 };
 pub use hasher::{Roots, TreeHasher};
 pub use node::Leaf;
-pub use reader::{Probe, TreeReader};
+pub use reader::{Change, Probe, TreeReader};
 pub use writer::{Applied, SealedChanges, TreeWriter};
 
 pub(crate) use cursor::{Cursor, Loaded, Missing, SlotView, View};
