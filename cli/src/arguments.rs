@@ -27,6 +27,7 @@ use crate::member::{
 use crate::prove::ProveArguments;
 use crate::report::ReportArguments;
 use crate::restore::RestoreArguments;
+use crate::revert::RevertArguments;
 use crate::serve::ServeArguments;
 use crate::show::ProofCommand;
 use crate::single::{DeleteArguments, GetArguments, PutArguments};
@@ -87,6 +88,8 @@ pub(crate) enum Command {
     Put(PutArguments),
     /// Remove a key.
     Delete(DeleteArguments),
+    /// Take the state of an older version back, as a new version. Nothing that was committed is erased.
+    Revert(RevertArguments),
     /// Prove the values of keys, or that they are absent, at the last durable version.
     Prove(ProveArguments),
     /// Check a proof. Exit code 0 if proven, 1 if refused, 2 if the input is unusable, 3 if nothing was trusted and the proof

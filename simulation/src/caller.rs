@@ -32,12 +32,12 @@ const LARGE_WRITES: u64 = 600;
 const HELD_MAX: usize = 4;
 
 pub(crate) struct Caller {
-    life: Rc<Life>,
-    held: Vec<Snapshot>,
+    pub(crate) life: Rc<Life>,
+    pub(crate) held: Vec<Snapshot>,
 }
 
 /// The engine has ended: nothing more to do on it.
-struct Ended;
+pub(crate) struct Ended;
 
 impl Caller {
     pub(crate) fn new(life: Rc<Life>) -> Self {
@@ -99,6 +99,7 @@ impl Caller {
                 }
             }
             Action::Repeat(awaited) => self.repeat(awaited, random),
+            Action::Revert(awaited) => self.revert(awaited, random),
             Action::Get => self.get(random),
             Action::Contains => self.contains(random),
             Action::MultiGet => self.multi_get(random),
@@ -143,7 +144,7 @@ impl Caller {
     }
 
     /// Checks a failure of the engine, after which nothing works.
-    fn ended(&self, failure: &EngineFailure) -> Ended {
+    pub(crate) fn ended(&self, failure: &EngineFailure) -> Ended {
         self.life.check_failure(failure);
         Ended
     }
@@ -308,7 +309,11 @@ impl Caller {
         }
     }
 
-    fn wait_and_keep(&self, receipt: Option<Receipt>, awaited: Await) -> Result<(), Ended> {
+    pub(crate) fn wait_and_keep(
+        &self,
+        receipt: Option<Receipt>,
+        awaited: Await,
+    ) -> Result<(), Ended> {
         let Some(receipt) = receipt else {
             return Ok(());
         };
@@ -440,7 +445,7 @@ impl Caller {
     }
 
     /// Checks that a read of the latest state had a reason to fail.
-    fn unread(&self, error: &ReadError) -> Result<(), Ended> {
+    pub(crate) fn unread(&self, error: &ReadError) -> Result<(), Ended> {
         match error {
             ReadError::Engine(failure) => Err(self.ended(failure)),
             ReadError::Closed if self.life.is_closing.get() => Err(Ended),
@@ -488,7 +493,7 @@ impl Caller {
     // Reading versions.
 
     /// Checks that a read of a version had a reason to fail.
-    fn expired(&self, snapshot: &Snapshot, error: &ReadError) -> Result<(), Ended> {
+    pub(crate) fn expired(&self, snapshot: &Snapshot, error: &ReadError) -> Result<(), Ended> {
         let version = snapshot.version();
         match error {
             ReadError::Expired { .. } => {

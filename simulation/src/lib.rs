@@ -11,6 +11,7 @@ mod caller;
 mod coroutine;
 mod machine;
 mod plan;
+mod revert;
 mod run;
 mod scheduler;
 mod shrink;

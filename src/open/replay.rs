@@ -68,12 +68,18 @@ struct Replayed {
     record: CommitRecord,
     kzg_root: Option<[u8; 48]>,
     roots: Roots,
+    /// What it takes to keep the version before the last one readable, bytes.
+    replaced_bytes: usize,
     history: MountainRange,
     known: KnownStates,
     commit_ids: History,
     submissions: Option<Submissions>,
     keys: RememberedKeys,
     intent: Option<u64>,
+    /// Versions from here on stay readable.
+    keep_from: u64,
+    /// Those before the last one.
+    kept: Vec<Arc<Version>>,
 }
 
 /// An entry of the log whose effects were decoded and hashed.
@@ -120,11 +126,14 @@ impl Loading {
             record: marker.record.clone(),
             kzg_root: marker.kzg_root,
             roots,
+            replaced_bytes: 0,
             history: marker.history.clone(),
             commit_ids,
             submissions: None,
             keys: RememberedKeys::new(config.submit.idempotency_keys_max, remembered),
             intent: marker.intent,
+            keep_from: u64::MAX,
+            kept: Vec::new(),
         };
         Ok(Self {
             params,
@@ -136,6 +145,12 @@ impl Loading {
             hasher,
             replayed,
         })
+    }
+
+    /// Keeps versions from this one on readable, as far as they are replayed.
+    pub(crate) fn keep_from(mut self, version: u64) -> Self {
+        self.replayed.keep_from = version;
+        self
     }
 
     /// Replays the log after the checkpoint. `read` gets the position to begin at and a function to pass each entry to.
@@ -192,7 +207,8 @@ impl Loading {
     /// Returns the state at the last commit. Computes its KZG root with `commit`, and compares it with the stored one,
     /// if any.
     pub(crate) fn finish(self, commit: bool) -> Result<Loaded, OpenError> {
-        let (replayed, metrics) = (self.replayed, self.metrics);
+        let (mut replayed, metrics) = (self.replayed, self.metrics);
+        let kept = std::mem::take(&mut replayed.kept);
         let last = Version::new(
             replayed.record,
             replayed.roots,
@@ -208,7 +224,9 @@ impl Loading {
             }
             let _ = last.kzg_root.set(kzg_root);
         }
-        last.read_from(replayed.values.store());
+        for version in kept.iter().map(|version| &**version).chain([&last]) {
+            version.read_from(replayed.values.store());
+        }
         metrics.keys(last.record.key_count);
         metrics.tree(self.writer.memory(), 0, 0);
         let is_bounded = self.config.memory.budget_bytes > 0;
@@ -217,7 +235,7 @@ impl Loading {
             reader: self.writer.reader(),
             overlay: Overlay::default(),
             values: replayed.values,
-            versions: Versions::new(Arc::new(last), self.config.versions.clone()),
+            versions: Versions::starting_with(kept, Arc::new(last), self.config.versions.clone()),
             history: replayed.commit_ids,
             committer: committer()?,
             pools: self.pools,
@@ -288,7 +306,7 @@ impl Check {
             let roots = self.hasher.hash(changes, pool);
             let advanced = self.replayed.advance(next, roots);
             advanced.map_err(OpenLogError::Visitor)?;
-            self.reader.retire(version);
+            self.reader.retire(version.min(self.replayed.keep_from));
         }
         Ok((self.hasher, self.replayed))
     }
@@ -321,6 +339,24 @@ pub(crate) fn apply(
 }
 
 impl Replayed {
+    /// Keeps the last version readable when the next one comes, if that is asked for.
+    fn keep_last(&mut self) {
+        let version = self.record.version;
+        let is_whole = self.intent.is_none_or(|intent| version >= intent);
+        if version < self.keep_from || !is_whole {
+            return;
+        }
+        let (record, roots) = (self.record.clone(), self.roots.clone());
+        let replaced_bytes = self.replaced_bytes;
+        let submissions = self.submissions.clone();
+        let history = self.history.clone();
+        let kept = Version::new(record, roots, history, submissions, replaced_bytes);
+        if let Some(kzg_root) = self.kzg_root {
+            let _ = kept.kzg_root.set(kzg_root);
+        }
+        self.kept.push(Arc::new(kept));
+    }
+
     /// Takes the next version, if it matches its record.
     fn advance(&mut self, decoded: Decoded, roots: Roots) -> Result<(), ReplayError> {
         let LogEntry {
@@ -330,6 +366,7 @@ impl Replayed {
             ..
         } = decoded.entry;
         let version = record.version;
+        self.keep_last();
         self.roots = roots;
         // Below the version of an interrupted checkpoint, the leaves may be of two versions.
         if self.intent.is_none_or(|intent| version >= intent) {
@@ -350,7 +387,9 @@ impl Replayed {
             outcomes,
         });
         let part = Part::whole(Arc::new(decoded.batch));
-        self.values.push(Arc::new(Layer::new(version, vec![part])));
+        let layer = Arc::new(Layer::new(version, vec![part]));
+        self.replaced_bytes = layer.replaced_bytes();
+        self.values.push(layer);
         (self.record, self.kzg_root) = (record, kzg_root);
         Ok(())
     }

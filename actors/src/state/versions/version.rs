@@ -86,7 +86,7 @@ impl Version {
 }
 
 /// Sources of evidence about a version's submissions, in addition to its record.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Submissions {
     /// The provisional root before the first submission.
     pub provisional_before: Digest,
