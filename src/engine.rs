@@ -264,6 +264,11 @@ impl Engine {
     ///
     /// Fails if the version is no longer kept, or not durable yet.
     pub fn snapshot_at(&self, version: u64) -> Result<Snapshot, SnapshotError> {
+        self.kept(version)
+    }
+
+    /// Returns a snapshot of a durable version of which the tree keeps what later ones replaced.
+    pub(crate) fn kept(&self, version: u64) -> Result<Snapshot, SnapshotError> {
         let state = self.state();
         match state.versions.pin(version) {
             Ok(pinned) => Ok(Snapshot::of_pinned(state.clone(), pinned)),

@@ -205,7 +205,7 @@ impl Engine {
         if bytes > METADATA_BYTES_MAX {
             return Err(SubmitError::from(BatchError::MetadataTooLong { bytes }).into());
         }
-        let to = self.snapshot_at(version);
+        let to = self.kept(version);
         let commit_id = match &to {
             Ok(to) => Ok(to.commit_id()),
             // Only a repeat can name it.

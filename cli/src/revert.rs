@@ -12,6 +12,7 @@ use crate::single::cannot_open;
 use crate::{Exit, configuration, output};
 
 #[derive(Debug, Args)]
+#[command(disable_version_flag = true)]
 pub(crate) struct RevertArguments {
     /// Directory of the state. No engine may have it open; ask a service by its call Revert.
     #[arg(long)]
