@@ -180,6 +180,29 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Takes some version back that is kept.
+    fn revert(&mut self) {
+        let (oldest, newest) = (
+            self.engine.oldest_version(),
+            self.engine.snapshot().version(),
+        );
+        let version = oldest + self.random.below(newest - oldest + 1);
+        let commit_id = self.engine.snapshot_at(version).unwrap().commit_id();
+        let receipt = self.engine.revert_to_blocking(version).unwrap();
+        // Submitted right behind it, before it is durable.
+        let (batch, ops, requires) = self.submission();
+        let behind = self.engine.submit_blocking(batch).unwrap();
+        let durable = receipt.durable_blocking().unwrap();
+        assert_eq!(durable.outcome, Outcome::Reverted { commit_id });
+        assert_eq!(durable.version, newest + 1);
+        self.model = self.history[&version].clone();
+        assert_eq!(durable.state_digest, self.model.state_digest());
+        self.history.insert(durable.version, self.model.clone());
+        self.model.submit(&ops, &requires);
+        let durable = behind.durable_blocking().unwrap();
+        self.history.insert(durable.version, self.model.clone());
+    }
+
     fn reopen(&mut self) {
         let root = self.engine.snapshot().root();
         let metrics = self.engine.metrics();
@@ -197,6 +220,10 @@ impl<'a> Run<'a> {
             self.burst();
             if burst % 4 == 0 {
                 self.checkpoint();
+                self.check_some_version();
+            }
+            if burst % 3 == 0 {
+                self.revert();
                 self.check_some_version();
             }
             if burst % 20 == 0 {
