@@ -127,7 +127,9 @@ impl<'a> Run<'a> {
     /// Starts a checkpoint with a large value and waits for it, so that the leaves it covers may be evicted.
     fn checkpoint(&mut self) {
         let before = self.engine.metrics().checkpoints;
-        let (key, value) = (b"filler".to_vec(), vec![before as u8; 5_000]);
+        // A value that no version had, so that the write is one.
+        let newest = self.engine.snapshot().version();
+        let (key, value) = (b"filler".to_vec(), newest.to_le_bytes().repeat(625));
         let (_, durable) = submit(&self.engine, puts([(&key, &value)]));
         let outcome = self.model.submit(&[Op::Put(key, value)], &[]);
         assert!(agree(&durable.outcome, &outcome));
