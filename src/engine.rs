@@ -498,7 +498,7 @@ impl Engine {
         block_on(self.shutdown())
     }
 
-    fn state(&self) -> &Arc<State> {
+    pub(crate) fn state(&self) -> &Arc<State> {
         &self.running.context.state
     }
 

@@ -52,6 +52,7 @@ mod engine;
 mod error;
 mod feed;
 mod open;
+mod reads;
 mod replica;
 mod rewind;
 mod running;
@@ -79,6 +80,7 @@ pub use trunkline_actors::metrics::{MetricsSnapshot, StageMetrics};
 pub use trunkline_actors::receipt::{Durability, Durable, Hashed, Receipt, RootReady};
 pub use trunkline_actors::state::evidence::EvidenceError;
 pub use trunkline_actors::state::history::HistoryError;
+pub use trunkline_actors::state::order::{KeyRange, RangePage};
 pub use trunkline_actors::state::read::ReadError;
 
 pub use bootstrap::{Base, Bootstrap, BootstrapError};
@@ -93,7 +95,7 @@ pub use open::read_only::{Inspection, ReadOnly};
 pub use replica::{ApplyError, Replica, WaitError};
 pub use rewind::{Rewind, RewindError};
 pub use snapshot::prove::{ProveOptions, ShownValues, SnapshotProveError, TopKind, prove_versions};
-pub use snapshot::{Snapshot, SnapshotIter};
+pub use snapshot::{RangeIter, RangeStream, Snapshot, SnapshotIter};
 
 /// The table of everything that an engine measures.
 pub mod metrics {

@@ -11,6 +11,7 @@ mod caller;
 mod coroutine;
 mod machine;
 mod plan;
+mod ranges;
 mod run;
 mod scheduler;
 mod shrink;

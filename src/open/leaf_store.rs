@@ -72,6 +72,7 @@ pub(crate) fn open_fjall(
     let options = FjallOptions {
         cache_bytes: config.store.cache_bytes,
         worker_threads: config.store.worker_threads,
+        key_order: config.store.key_order,
         ..FjallOptions::default()
     };
     let directory = directory.join(LEAVES_DIRECTORY);

@@ -1,12 +1,14 @@
 //! Reads and proofs of one durable version.
 //!
-//! This file reads keys. `multi_get` reads many of them, `walk` all of them, `prove` proves them; `openings` keeps what
+//! This file reads keys. `multi_get` reads many of them, `range` those of a range in byte order,
+//! `walk` all of them, `prove` proves them; `openings` keeps what
 //! proofs with a KZG top need, and `history` proves what a version has besides keys.
 
 mod history;
 pub(crate) mod multi_get;
 mod openings;
 pub(crate) mod prove;
+mod range;
 mod walk;
 
 use std::ops::RangeInclusive;
@@ -25,6 +27,7 @@ use trunkline_core::tree::{Leaf, NotInMemory};
 
 use multi_get::in_path_order;
 use prove::SnapshotProveError;
+pub use range::{RangeIter, RangeStream};
 pub use walk::SnapshotIter;
 
 /// One durable version, kept readable while the snapshot is held.

@@ -11,6 +11,7 @@ use super::access_sampler::AccessSampler;
 use super::history::History;
 use super::layer::Layer;
 use super::overlay::Overlay;
+use super::recent_keys::RecentKeys;
 use super::values::Values;
 use super::versions::{Expired, Version, Versions};
 use crate::config::runtime::RuntimeSettings;
@@ -27,6 +28,8 @@ pub struct State {
     pub overlay: Overlay,
     /// Values of all readable versions.
     pub values: Values,
+    /// Keys that the index of the leaf store may not have yet.
+    pub recent_keys: RecentKeys,
     /// Durable versions that can be read.
     pub versions: Versions,
     /// Commit ids of all versions.
@@ -75,5 +78,6 @@ impl State {
     pub fn forget(&self, expired: Expired) {
         self.reader.retire(expired.oldest);
         self.values.forget(expired.layers_up_to);
+        self.recent_keys.forget(expired.layers_up_to);
     }
 }

@@ -58,6 +58,11 @@ pub enum ReadError {
     /// still show durable versions.
     #[error(transparent)]
     Engine(#[from] EngineFailure),
+    /// The directory keeps no index of keys, so that no range can be read.
+    #[error(
+        "the directory keeps no index of keys in byte order; create it anew with store.key_order = true, for example from an export"
+    )]
+    NoKeyOrder,
     /// The engine was shut down, and the value is not in memory.
     #[error("the engine was shut down, and the value is not in memory; open it again")]
     Closed,

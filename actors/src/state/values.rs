@@ -192,6 +192,13 @@ impl Values {
         unflushed.cloned().collect()
     }
 
+    /// Returns the layers of versions after `version` that are in memory, oldest first.
+    pub fn layers_after(&self, version: u64) -> Vec<Arc<Layer>> {
+        let layers = &self.layers.read().by_version;
+        let known = layers.partition_point(|layer| layer.version <= version);
+        layers.range(known..).cloned().collect()
+    }
+
     /// Makes the view of a finished checkpoint the one that new reads use.
     pub fn checkpointed(&self, store: Arc<StoreView>) {
         let mut layers = self.layers.write();
