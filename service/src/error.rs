@@ -243,6 +243,7 @@ impl From<ReadError> for ServiceError {
             ReadError::Engine(failure) => failure.into(),
             ReadError::Closed => EngineFailure::Closed.into(),
             ReadError::Expired { .. } => Self::of(Code::VersionExpired, &error),
+            ReadError::NoKeyOrder => Self::of(Code::InvalidRequest, &error),
             error => Self::of(Code::Internal, &error),
         }
     }
