@@ -181,7 +181,7 @@ impl Bootstrap {
         begin_empty(&unfinished).map_err(in_path(&unfinished))?;
         let tree_id = base.record.tree_id;
         Ok(Self {
-            leaves: Some(open_fjall(config, &unfinished)?),
+            leaves: Some(open_fjall(config, &unfinished)?.0),
             has_key_order: config.store.key_order,
             history: HistoryWriter::open(&OsDisk, &unfinished, &tree_id, 0)?,
             range: MountainRange::default(),

@@ -45,6 +45,7 @@ mod member;
 mod output;
 mod progress;
 mod prove;
+mod range;
 mod report;
 mod restore;
 mod serve;
@@ -61,6 +62,7 @@ mod tui;
 mod tune;
 mod verdict;
 mod verify;
+mod versions;
 
 use std::process::ExitCode;
 
@@ -148,6 +150,7 @@ fn run(command: Command) -> Result<Exit, CommandError> {
         Command::Backup(arguments) => backup::run(&arguments),
         Command::Restore(arguments) => restore::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
+        Command::Range(arguments) => range::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
@@ -166,6 +169,7 @@ fn run(command: Command) -> Result<Exit, CommandError> {
         Command::History(command) => history::run(&command),
         Command::Evidence(command) => evidence::run(&command),
         Command::Audit(command) => audit::run(&command),
+        Command::Versions(arguments) => versions::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Config(command) => configuration::run(&command),

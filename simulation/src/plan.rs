@@ -161,6 +161,8 @@ pub(crate) enum Action {
     ReadHeld,
     /// Takes a snapshot of an older version.
     SnapshotAt,
+    /// Reads or proves any version that there ever was, and perhaps holds it.
+    ReadPast,
     /// Proves some keys, by hashes.
     Prove,
     /// Proves some keys, by KZG.
@@ -332,6 +334,8 @@ impl Draw {
         config.store.key_order = self.one_in(2);
         if config.store.kind == StoreKind::Fjall {
             config.memory.budget_bytes = self.pick(&[0, 1, 1, 4_096]);
+            config.versions.archive = self.pick(&[true, true, false]);
+            config.versions.archive_versions_max = self.pick(&[0, 0, 5, 40]);
         }
         self.reloadable(&mut config);
         if config.memory.budget_bytes > 0 && self.one_in(4) {
@@ -491,7 +495,7 @@ impl Draw {
                 Action::ReadDurable,
             ]),
             2 => self.pick(&[Action::Hold, Action::ReadHeld]),
-            3 => self.pick(&[Action::ReadHeld, Action::SnapshotAt]),
+            3 => self.pick(&[Action::ReadHeld, Action::SnapshotAt, Action::ReadPast]),
             4 => self.pick(&[
                 Action::Prove,
                 Action::Prove,

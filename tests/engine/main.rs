@@ -23,6 +23,7 @@ mod open_errors;
 mod openings;
 mod order;
 mod outcomes;
+mod past;
 mod pipeline;
 mod proofs;
 mod receipts;

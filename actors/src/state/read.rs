@@ -16,8 +16,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use trunkline_core::batch::BatchError;
 use trunkline_core::hash::Digest;
+use trunkline_core::store::leaves::LeafStoreError;
 use trunkline_core::tree::{Leaf, NotInMemory, Probe};
 
+use super::past::PastError;
 use super::published::State;
 use super::values::{FetchError, StoreView};
 use super::versions::Version;
@@ -63,6 +65,17 @@ pub enum ReadError {
         "the directory keeps no index of keys in byte order; create it anew with store.key_order = true, for example from an export"
     )]
     NoKeyOrder,
+    /// The version is archived, and the index has no keys that were deleted since.
+    #[error(
+        "version {version} is archived, and ranges are read of versions in memory only: raise versions.retain_versions, or walk over all keys"
+    )]
+    RangeArchived {
+        /// The version.
+        version: u64,
+    },
+    /// The version is archived and cannot be read.
+    #[error(transparent)]
+    Past(#[from] PastError),
     /// The engine was shut down, and the value is not in memory.
     #[error("the engine was shut down, and the value is not in memory; open it again")]
     Closed,
@@ -80,7 +93,10 @@ pub enum ReadError {
 impl ReadError {
     /// Returns whether the same call may succeed later.
     pub fn retry_can_help(&self) -> bool {
-        matches!(self, Self::Store(_))
+        matches!(
+            self,
+            Self::Store(_) | Self::Past(PastError::Store(LeafStoreError::Backend(_)))
+        )
     }
 }
 

@@ -36,6 +36,7 @@ mod outputs;
 mod paths;
 mod proof_show;
 mod prove;
+mod range;
 mod report;
 #[cfg(unix)]
 mod serve;
@@ -49,3 +50,4 @@ mod text_of_others;
 mod thresholds;
 mod vectors;
 mod verify;
+mod versions;

@@ -40,6 +40,7 @@ use super::leaves::{
     Leaf, LeafChange, LeafRef, LeafSnapshot, LeafStore, LeafStoreError, LeafVisitor, ascending,
     ascending_keys,
 };
+use super::past::{FjallPast, PastStore};
 use crate::hash::Digest;
 use crate::params::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 
@@ -107,6 +108,7 @@ pub struct FjallLeafStore {
     database: Database,
     keyspace: Keyspace,
     keys: Option<Keyspace>,
+    past: Arc<FjallPast>,
 }
 
 impl FjallLeafStore {
@@ -135,14 +137,27 @@ impl FjallLeafStore {
             true => Some(keyspace(KEYS_KEYSPACE)?),
             false => None,
         };
-        OsDisk
-            .sync_directory(&directory.join(KEYSPACES_DIRECTORY))
-            .map_err(backend)?;
+        let keyspaces = directory.join(KEYSPACES_DIRECTORY);
+        OsDisk.sync_directory(&keyspaces).map_err(backend)?;
         Ok(Self {
+            past: Arc::new(FjallPast::new(database.clone(), keyspaces)),
             database,
             keyspace: leaves,
             keys,
         })
+    }
+
+    /// Returns where the database stores versions that memory does not keep.
+    ///
+    /// ```
+    /// use trunkline_core::store::fjall_leaves::{FjallLeafStore, FjallOptions};
+    /// let directory = tempfile::tempdir()?;
+    /// let store = FjallLeafStore::open(&directory.path().join("leaves"), &FjallOptions::default())?;
+    /// assert!(store.past().segments()?.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn past(&self) -> Arc<dyn PastStore> {
+        self.past.clone()
     }
 }
 

@@ -4,6 +4,8 @@
 //! halves' digests fill: exactly the input that is hashed for it, and one cache line. Cells are the
 //! nodes `2^bits` to `2^(bits + 1) - 1`. Not here: what lies below a cell (`fold`).
 
+use std::ops::RangeInclusive;
+
 use super::dirty::{Dirty, DirtyCell};
 use super::fold::{Fold, Gather};
 use super::versions::{Entries, Versions, is_kept, kept_max};
@@ -67,6 +69,10 @@ impl Heap {
             pairs: vec![[0; 64]; 1 << bits],
             lone: vec![0; 1 << bits],
         }
+    }
+
+    pub(super) fn bits(&self) -> u32 {
+        self.bits
     }
 
     pub(super) fn get(&self, node: u32) -> Entry {
@@ -266,6 +272,21 @@ impl Digests {
         self.versions
             .find(version, node)
             .unwrap_or_else(|| self.heap.get(node))
+    }
+
+    /// Returns the bits of the directory as `version` saw it.
+    pub(super) fn bits_at(&self, version: u64) -> u32 {
+        self.versions.bits_at(version).unwrap_or(self.heap.bits)
+    }
+
+    /// Passes each kept entry that a version of a range replaced: the version, the bits of the directory until then, the
+    /// node and its entry.
+    pub(super) fn replaced_by(
+        &self,
+        versions: &RangeInclusive<u64>,
+        take: impl FnMut(u64, u32, u32, Entry),
+    ) {
+        self.versions.replaced_by(versions, self.heap.bits, take);
     }
 
     /// Removes what no version from `oldest` on needs, and returns it, so that the caller can drop it

@@ -7,6 +7,7 @@
 //! lower levels, which are folded again (`refold`), and leaves (`undo`).
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 
 use super::digests::{Entry, Heap};
 
@@ -113,6 +114,43 @@ impl Versions {
             Replaced::Entries(entries) if is_kept(node) => find(entries, node),
             Replaced::Entries(_) => None,
         })
+    }
+
+    /// Returns the bits of the directory as `version` saw it, if it was resized since.
+    pub(super) fn bits_at(&self, version: u64) -> Option<u32> {
+        let mut later = self.items.iter().filter(|item| item.version > version);
+        later.find_map(|item| match &item.replaced {
+            Replaced::Whole(heap) => Some(heap.bits()),
+            Replaced::Entries(_) => None,
+        })
+    }
+
+    /// Passes each kept entry that a version of a range replaced. `bits` are those of the present directory.
+    pub(super) fn replaced_by(
+        &self,
+        versions: &RangeInclusive<u64>,
+        bits: u32,
+        mut take: impl FnMut(u64, u32, u32, Entry),
+    ) {
+        let mut bits = bits;
+        let to_range = self.items.iter().rev();
+        for item in to_range.take_while(|item| item.version >= *versions.start()) {
+            let is_wanted = versions.contains(&item.version);
+            match &item.replaced {
+                Replaced::Entries(entries) if is_wanted => {
+                    let kept = entries.iter();
+                    kept.for_each(|(node, entry)| take(item.version, bits, *node, *entry));
+                }
+                Replaced::Entries(_) => {}
+                Replaced::Whole(heap) => {
+                    bits = heap.bits();
+                    let nodes = (1..2 << bits).take_while(|node| is_kept(*node));
+                    if is_wanted {
+                        nodes.for_each(|node| take(item.version, bits, node, heap.get(node)));
+                    }
+                }
+            }
+        }
     }
 
     /// Removes what no version from `oldest` on needs, and returns it, so that the caller can drop it

@@ -93,6 +93,13 @@ impl Trunkline for Handlers {
         unary!(self, request, get)
     }
 
+    async fn range(
+        &self,
+        request: Request<proto::RangeRequest>,
+    ) -> Result<Response<proto::RangeReply>, Status> {
+        unary!(self, request, range)
+    }
+
     async fn prove(
         &self,
         request: Request<proto::ProveRequest>,
@@ -105,6 +112,13 @@ impl Trunkline for Handlers {
         request: Request<proto::GetRootRequest>,
     ) -> Result<Response<proto::RootReply>, Status> {
         unary!(self, request, root)
+    }
+
+    async fn list_versions(
+        &self,
+        request: Request<proto::ListVersionsRequest>,
+    ) -> Result<Response<proto::VersionsReply>, Status> {
+        unary!(self, request, versions)
     }
 
     async fn prove_ancestor(

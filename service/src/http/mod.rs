@@ -35,9 +35,11 @@ pub(crate) fn routes(api: Arc<Api>) -> Router {
     Router::new()
         .route("/v1/submit", write(post(submit)))
         .route("/v1/get", read(post(read_many)))
+        .route("/v1/range", read(post(range)))
         .route("/v1/keys/{key}", read(get(read_one)))
         .route("/v1/prove", read(post(prove)))
         .route("/v1/root", read(get(root)))
+        .route("/v1/versions", read(get(versions)))
         .route("/v1/history/ancestor", read(get(ancestor)))
         .route("/v1/history/consistency", read(get(consistency)))
         .route("/v1/evidence", read(get(evidence)))
@@ -130,6 +132,15 @@ async fn read_many(
     Ok(Json(json::GetReply::of(reply)))
 }
 
+async fn range(
+    State(api): State<Arc<Api>>,
+    Extension(call): Extension<Call>,
+    Sent(request): Sent<json::RangeRequest>,
+) -> Reply<json::RangeReply> {
+    let reply = api.range(&call, request.message()?).await?;
+    Ok(Json(json::RangeReply::of(reply)))
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ReadOne {
@@ -210,6 +221,28 @@ async fn root(
     };
     let reply = api.root(&call, request).await?;
     Ok(Json(json::RootReply::of(reply)))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AskedVersions {
+    #[serde(default)]
+    from: u64,
+    #[serde(default)]
+    count: u32,
+}
+
+async fn versions(
+    State(api): State<Arc<Api>>,
+    Extension(call): Extension<Call>,
+    Asked(asked): Asked<AskedVersions>,
+) -> Reply<json::VersionsReply> {
+    let request = proto::ListVersionsRequest {
+        from: asked.from,
+        count: asked.count,
+    };
+    let reply = api.versions(&call, request).await?;
+    Ok(Json(json::VersionsReply::of(reply)))
 }
 
 #[derive(Debug, Deserialize)]

@@ -23,6 +23,13 @@ mod paths {
     /// Reads values.
     fn get() {}
 
+    #[utoipa::path(post, path = "/v1/range", request_body = RangeRequest, responses(
+        (status = 200, body = RangeReply),
+        (status = 400, body = ErrorReply, description = "The directory keeps no index of keys, or the bounds contradict each other"),
+        (status = 410, body = ErrorReply, description = "The version is no longer kept")))]
+    /// Reads a page of a range of keys in byte order. Needs `store.key_order`.
+    fn range() {}
+
     #[utoipa::path(get, path = "/v1/keys/{key}", params(
         ("key" = String, Path, description = "The key, or its hex form"),
         ("hex" = Option<bool>, Query, description = "The key is in hex"),
@@ -43,6 +50,13 @@ mod paths {
         responses((status = 200, body = RootReply)))]
     /// Returns a root and its commit record.
     fn root() {}
+
+    #[utoipa::path(get, path = "/v1/versions", params(
+        ("from" = Option<u64>, Query, description = "The first version to list; the newest ones without it"),
+        ("count" = Option<u32>, Query, description = "Most versions to list, 1 to 1,000; 20 without it")),
+        responses((status = 200, body = VersionsReply)))]
+    /// Returns versions that can be read: in memory, or archived.
+    fn versions() {}
 
     #[utoipa::path(get, path = "/v1/history/ancestor", params(("version" = Option<u64>, Query), ("ancestor" = u64, Query)),
         responses((status = 200, body = ProofReply)))]
@@ -108,9 +122,11 @@ mod paths {
     paths(
         paths::submit,
         paths::get,
+        paths::range,
         paths::read_one,
         paths::prove,
         paths::root,
+        paths::versions,
         paths::ancestor,
         paths::consistency,
         paths::evidence,
