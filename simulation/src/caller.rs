@@ -593,6 +593,11 @@ impl Caller {
                 ensure!(!has_index, "a range finds no index where there is one");
                 Ok(())
             }
+            Err(ReadError::RangeArchived { .. }) => {
+                let is_archived = self.life.engine.config().versions.archive;
+                ensure!(is_archived, "a version is archived without an archive");
+                Ok(())
+            }
             Err(error) => self.expired(snapshot, &error),
         }
     }
