@@ -21,10 +21,11 @@ use trunkline_core::store::history_file::{HistoryFileError, HistoryWriter};
 use trunkline_core::store::idempotency_file::{
     self, KEYED_SUBMISSIONS_MAX, KeyedSubmission, Remembered, are_in_order,
 };
+use trunkline_core::store::key_index::KeyChange;
 use trunkline_core::store::leaves::{LeafChange, LeafRef, LeafStore, LeafStoreError};
 use trunkline_core::store::log::{CommitLog, LOG_DIRECTORY, LogOptions, LogPosition, OpenLogError};
 use trunkline_core::store::manifest::CheckpointManifest;
-use trunkline_core::store::{replica_file, tree_file};
+use trunkline_core::store::{key_order_file, replica_file, tree_file};
 
 use crate::error::{OpenError, ReplayError};
 use crate::open::directory::create_directories;
@@ -78,6 +79,7 @@ pub struct Bootstrap {
     target: PathBuf,
     unfinished: PathBuf,
     leaves: Option<Arc<dyn LeafStore>>,
+    has_key_order: bool,
     history: HistoryWriter,
     range: MountainRange,
     last_commit_id: Digest,
@@ -180,6 +182,7 @@ impl Bootstrap {
         let tree_id = base.record.tree_id;
         Ok(Self {
             leaves: Some(open_fjall(config, &unfinished)?.0),
+            has_key_order: config.store.key_order,
             history: HistoryWriter::open(&OsDisk, &unfinished, &tree_id, 0)?,
             range: MountainRange::default(),
             last_commit_id: ZERO,
@@ -240,6 +243,10 @@ impl Bootstrap {
         });
         if let Some(store) = self.leaves.as_ref().filter(|_| !leaves.is_empty()) {
             store.ingest(&mut changes)?;
+            if self.has_key_order {
+                let keys = leaves.iter().map(|(key, _)| key.as_ref());
+                add_keys(&**store, keys)?;
+            }
         }
         self.last_key_hash = last;
         Ok(())
@@ -297,6 +304,7 @@ impl Bootstrap {
             .map_err(in_path(directory))?;
         begin_log(directory, LogPosition::of(record), &tree_id)?;
         replica_file::write(&OsDisk, directory, &tree_id, record.open_epoch)
+            .and_then(|()| key_order_file::create(&OsDisk, directory, &tree_id, self.has_key_order))
             .and_then(|()| tree_file::create(&OsDisk, directory, params))
             .map_err(in_path(directory))?;
         drop(ReadOnly::open(directory)?);
@@ -320,6 +328,18 @@ impl std::fmt::Debug for Bootstrap {
             .field("target", &self.target)
             .finish_non_exhaustive()
     }
+}
+
+/// Adds keys to the index of a leaf store.
+pub(crate) fn add_keys<'a>(
+    store: &dyn LeafStore,
+    keys: impl Iterator<Item = &'a [u8]>,
+) -> Result<(), LeafStoreError> {
+    let mut keys: Vec<&[u8]> = keys.collect();
+    keys.sort_unstable();
+    let is_present = true;
+    let changes = keys.into_iter();
+    store.ingest_keys(&mut changes.map(|key| KeyChange { key, is_present }))
 }
 
 fn in_path(path: &Path) -> impl Fn(io::Error) -> BootstrapError {

@@ -17,6 +17,7 @@ use trunkline_core::store::effect::EffectsError;
 use trunkline_core::store::feed_cursors::CursorsError;
 use trunkline_core::store::history_file::HistoryFileError;
 use trunkline_core::store::idempotency_file::IdempotencyFileError;
+use trunkline_core::store::key_order_file::KeyOrderFileError;
 use trunkline_core::store::leaves::LeafStoreError;
 use trunkline_core::store::lock::LockError;
 use trunkline_core::store::log::{LogWriteError, OpenLogError};
@@ -120,6 +121,22 @@ pub enum OpenError {
         /// The version of the checkpoint.
         version: u64,
     },
+    /// The configuration says of the index of keys what the directory does not.
+    #[error(
+        "directory {} {} an index of keys in byte order, which was fixed when it was created; set store.key_order = {recorded}, \
+         or create another directory, for example from an export",
+        path.display(),
+        if *recorded { "keeps" } else { "does not keep" }
+    )]
+    OtherKeyOrder {
+        /// The directory.
+        path: PathBuf,
+        /// Whether the directory keeps an index.
+        recorded: bool,
+    },
+    /// The file that tells of an index of keys cannot be used.
+    #[error(transparent)]
+    KeyOrder(#[from] ReadFileError<KeyOrderFileError>),
     /// Versions cannot be archived without a leaf store on disk.
     #[error(
         "versions.archive needs a leaf store on disk: set store.kind = fjall in the configuration of a new tree, or set          versions.archive = false"

@@ -52,6 +52,7 @@ mod engine;
 mod error;
 mod feed;
 mod open;
+mod reads;
 mod replica;
 mod revert;
 mod rewind;
@@ -80,6 +81,7 @@ pub use trunkline_actors::metrics::{MetricsSnapshot, StageMetrics};
 pub use trunkline_actors::receipt::{Durability, Durable, Hashed, Receipt, RootReady};
 pub use trunkline_actors::state::evidence::EvidenceError;
 pub use trunkline_actors::state::history::HistoryError;
+pub use trunkline_actors::state::order::{KeyRange, RangePage};
 pub use trunkline_actors::state::past::PastError;
 pub use trunkline_actors::state::read::ReadError;
 
@@ -96,7 +98,7 @@ pub use replica::{ApplyError, Replica, WaitError};
 pub use revert::{RevertError, RevertOptions};
 pub use rewind::{Rewind, RewindError};
 pub use snapshot::prove::{ProveOptions, ShownValues, SnapshotProveError, TopKind, prove_versions};
-pub use snapshot::{KeptVersion, Snapshot, SnapshotIter};
+pub use snapshot::{KeptVersion, RangeIter, RangeStream, Snapshot, SnapshotIter};
 
 /// The table of everything that an engine measures.
 pub mod metrics {

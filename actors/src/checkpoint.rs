@@ -6,7 +6,8 @@
 //! 2. The commit ids up to H are stored in the history file, synced.
 //! 3. The manifest says that H is intended.
 //! 4. The idempotency keys that are remembered at H are stored, synced.
-//! 5. The leaf store ingests the changes up to H in one sorted pass, and is synced.
+//! 5. The leaf store ingests the changes up to H in one sorted pass, then those of the index of keys if it keeps one, and
+//!    is synced.
 //! 6. The manifest says H.
 //! 7. The persist stage may trim the log.
 //! 8. Readers get a view of the new leaves.
@@ -29,6 +30,7 @@ use trunkline_core::store::disk::Disk;
 use trunkline_core::store::effect::Effect;
 use trunkline_core::store::history_file::{HistoryFile, HistoryFileError, HistoryWriter};
 use trunkline_core::store::idempotency_file::{self, IDEMPOTENCY_FILE, Remembered};
+use trunkline_core::store::key_index::KeyChange;
 use trunkline_core::store::leaves::{LeafChange, LeafRef, LeafStore, LeafStoreError};
 use trunkline_core::store::manifest::{CHECKPOINT_FILE, CheckpointManifest};
 
@@ -313,9 +315,12 @@ impl Checkpointer {
             manifest.store_keys(&covered.remembered)?;
         }
         let layers = state.values.unflushed(number);
-        let mut changes = changes(&layers).peekable();
+        let mut changes = changes(&layers, leaf_change).peekable();
         if changes.peek().is_some() {
             self.leaves.ingest(&mut changes)?;
+            if self.context.config().store.key_order {
+                self.leaves.ingest_keys(&mut key_changes(&layers))?;
+            }
             self.leaves.sync()?;
         }
         if let Some(manifest) = &mut self.manifest {
@@ -333,12 +338,15 @@ impl Checkpointer {
     }
 }
 
-/// Returns what the newest effect on each key of several layers does to the leaf store, ascending by key hash. The
-/// layers are oldest first.
+/// Returns what `change` makes of the newest effect on each key of several layers, ascending by key hash. The layers are
+/// oldest first.
 ///
 /// One range of key hashes follows the other. The effects of a range lie next to each other in every layer, and all of
 /// them fit the cache of a core.
-fn changes(layers: &[Arc<Layer>]) -> impl Iterator<Item = LeafChange<'_>> {
+fn changes<'a, T: Copy>(
+    layers: &'a [Arc<Layer>],
+    change: fn(Effect<'a>) -> T,
+) -> impl Iterator<Item = T> {
     let mut rests: Vec<_> = layers
         .iter()
         .map(|layer| layer.effects().peekable())
@@ -346,7 +354,8 @@ fn changes(layers: &[Arc<Layer>]) -> impl Iterator<Item = LeafChange<'_>> {
     let count: usize = rests.iter().map(|rest| rest.len()).sum();
     let ranges = count.div_ceil(RANGE_EFFECTS) as u64;
     (0..ranges).flat_map(move |range| {
-        newest_effects(&mut rests, |key_hash| range_of(key_hash, ranges) == range)
+        let is_within = |key_hash: &_| range_of(key_hash, ranges) == range;
+        newest_effects(&mut rests, is_within, change)
     })
 }
 
@@ -355,12 +364,13 @@ fn range_of(key_hash: &Digest, ranges: u64) -> u64 {
     ((u128::from(head(key_hash)) * u128::from(ranges)) >> u64::BITS) as u64
 }
 
-/// Takes the effects within a range from the front of each layer's rest. Returns what the newest effect on each key
-/// does, ascending by key hash.
-fn newest_effects<'a>(
+/// Takes the effects within a range from the front of each layer's rest. Returns what `change` makes of the newest effect
+/// on each key, ascending by key hash.
+fn newest_effects<'a, T: Copy>(
     rests: &mut [Peekable<impl Iterator<Item = Effect<'a>>>],
     is_within: impl Fn(&Digest) -> bool,
-) -> Vec<LeafChange<'a>> {
+    change: fn(Effect<'a>) -> T,
+) -> Vec<T> {
     let mut key_hashes = Vec::with_capacity(2 * RANGE_EFFECTS);
     let mut changes = Vec::with_capacity(2 * RANGE_EFFECTS);
     let mut touched = 0;
@@ -370,12 +380,26 @@ fn newest_effects<'a>(
             // The key lies in front of the value: reads both from memory, in their order there.
             let value = effect.change.and_then(<[u8]>::last);
             touched ^= effect.key[0] ^ value.copied().unwrap_or_default();
-            changes.push(leaf_change(effect));
+            changes.push(change(effect));
         }
     }
     black_box(touched);
     let order = path_order(&key_hashes);
     order.map(|place| changes[place as usize]).collect()
+}
+
+/// Returns what the newest effect on each key of several layers does to the index of keys, ascending by key.
+fn key_changes(layers: &[Arc<Layer>]) -> impl Iterator<Item = KeyChange<'_>> {
+    let mut changes: Vec<_> = changes(layers, key_change).collect();
+    changes.sort_unstable_by_key(|change| change.key);
+    changes.into_iter()
+}
+
+fn key_change(effect: Effect<'_>) -> KeyChange<'_> {
+    KeyChange {
+        key: effect.key,
+        is_present: effect.change.is_some(),
+    }
 }
 
 fn leaf_change(effect: Effect<'_>) -> LeafChange<'_> {
@@ -415,7 +439,7 @@ mod tests {
             layer(1, &[([1], Some("a")), ([3], Some("b"))]),
             layer(2, &[([2], Some("c")), ([3], None)]),
         ];
-        let changes: Vec<_> = changes(&layers).collect();
+        let changes: Vec<_> = changes(&layers, leaf_change).collect();
         assert!(changes.is_sorted_by(|a, b| a.key_hash < b.key_hash));
         let value_of = |key: u8| {
             let key_hash = TreeParams::default().key_hash(&[key]);
@@ -441,11 +465,11 @@ mod tests {
 
     #[test]
     fn each_effect_is_ingested_once_for_any_number_of_effects() {
-        assert_eq!(changes(&[]).count(), 0);
+        assert_eq!(changes(&[], leaf_change).count(), 0);
         for count in [2, 15, 16, 17, 100] {
             let puts: Vec<_> = (0..count).map(|key| ([key], Some("v"))).collect();
             let layers = [layer(1, &puts[..puts.len() / 2]), layer(2, &puts)];
-            let changes: Vec<_> = changes(&layers).collect();
+            let changes: Vec<_> = changes(&layers, leaf_change).collect();
             assert_eq!(changes.len(), usize::from(count));
             assert!(changes.is_sorted_by(|a, b| a.key_hash < b.key_hash));
         }
@@ -461,7 +485,7 @@ mod tests {
             layer(1, &puts(0..count, "old")),
             layer(2, &puts(count / 2..count, "new")),
         ];
-        let changes: Vec<_> = changes(&layers).collect();
+        let changes: Vec<_> = changes(&layers, leaf_change).collect();
         assert_eq!(changes.len(), count as usize);
         assert!(changes.is_sorted_by(|a, b| a.key_hash < b.key_hash));
         for change in changes {

@@ -25,6 +25,7 @@ use crate::member::{
     KeygenArguments, PrimaryArguments, PromoteArguments, RejoinArguments, ReplicaArguments,
 };
 use crate::prove::ProveArguments;
+use crate::range::RangeArguments;
 use crate::report::ReportArguments;
 use crate::restore::RestoreArguments;
 use crate::revert::RevertArguments;
@@ -65,6 +66,8 @@ pub(crate) enum Command {
     Import(ImportArguments),
     /// Write all keys and values of a version as `import` reads them, in path order (that of the key hashes).
     Export(ExportArguments),
+    /// Write the keys of a range in byte order with their values. Needs a directory with store.key_order = true.
+    Range(RangeArguments),
     /// Back a directory up into an archive: in an object store, or in another directory.
     Backup(BackupArguments),
     /// Restore a version from an archive into a new directory.

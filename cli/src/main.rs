@@ -46,6 +46,7 @@ mod member;
 mod output;
 mod progress;
 mod prove;
+mod range;
 mod report;
 mod restore;
 mod revert;
@@ -151,6 +152,7 @@ fn run(command: Command) -> Result<Exit, CommandError> {
         Command::Backup(arguments) => backup::run(&arguments),
         Command::Restore(arguments) => restore::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
+        Command::Range(arguments) => range::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),

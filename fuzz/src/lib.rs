@@ -32,6 +32,7 @@ use trunkline_core::store::archive::part::{
 use trunkline_core::store::archive::segment::{Segment, SegmentWriter};
 use trunkline_core::store::effect::{decode_effects as read_effects, encode_effects};
 use trunkline_core::store::idempotency_file::Remembered;
+use trunkline_core::store::key_order_file as key_order;
 use trunkline_core::store::manifest::CheckpointManifest;
 use trunkline_core::store::past::{
     PastKey, decode_digest, decode_leaf, decode_version, digest_key, encode_digest, encode_leaf,
@@ -245,6 +246,17 @@ pub fn tree_file(bytes: &[u8]) {
     for bytes in [bytes.to_vec(), sealed(bytes)] {
         if let Ok(params) = tree::decode(&bytes) {
             assert_eq!(tree::encode(&params), bytes);
+        }
+    }
+}
+
+/// The file that tells of an index of keys, as it is and with its checksum made right.
+pub fn key_order_file(bytes: &[u8]) {
+    for bytes in [bytes.to_vec(), sealed(bytes)] {
+        let tree_id = bytes.get(10..42).and_then(|id| id.try_into().ok());
+        let tree_id = tree_id.unwrap_or([0; 32]);
+        if key_order::decode(&bytes, &tree_id).is_ok() {
+            assert_eq!(key_order::encode(&tree_id), bytes);
         }
     }
 }

@@ -11,6 +11,7 @@ use trunkline_core::params::{CollisionPolicy, Salt, TreeParams};
 use trunkline_core::record::CommitRecord;
 use trunkline_core::store::effect::{Effect, encode_effects};
 use trunkline_core::store::idempotency_file::{KeyedSubmission, Remembered};
+use trunkline_core::store::key_order_file;
 use trunkline_core::store::manifest::CheckpointManifest;
 use trunkline_core::store::tree_file;
 
@@ -40,6 +41,7 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("idempotency_file", idempotency_files()),
         ("past_entry", examples(&PAST_EXAMPLES)),
         ("tree_file", tree_files()),
+        ("key_order_file", vec![key_order_file::encode(&[7; 32])]),
         ("g1_point", points()),
         ("config_toml", configurations()),
     ]

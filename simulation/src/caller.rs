@@ -23,6 +23,7 @@ use trunkline_testkit::naive::{Op, Require, plain, slot_digests};
 use crate::ensure;
 use crate::machine::sleep;
 use crate::plan::{Action, Await, Step, reloaded};
+use crate::ranges;
 use crate::truth::{During, Submission};
 use crate::world::Life;
 
@@ -116,6 +117,7 @@ impl Caller {
                 self.read(&snapshot, random)
             }
             Action::Walk => self.walk(&engine.snapshot()),
+            Action::Range => self.range(&engine.snapshot(), random),
             Action::Hold => {
                 self.hold(engine.snapshot());
                 Ok(())
@@ -580,6 +582,31 @@ impl Caller {
         Ok(())
     }
 
+    fn range(&self, snapshot: &Snapshot, random: &mut SmallRng) -> Result<(), Ended> {
+        let last = self.life.world.truth.borrow_mut().see(snapshot);
+        let truth = self.life.world.truth.borrow();
+        let pairs = truth.state(last).map.iter();
+        let pairs: Vec<_> = pairs
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        drop(truth);
+        let range = ranges::range(&pairs, random);
+        match ranges::compare(snapshot, range, pairs) {
+            Ok(()) => Ok(()),
+            Err(ReadError::NoKeyOrder) => {
+                let has_index = self.life.engine.config().store.key_order;
+                ensure!(!has_index, "a range finds no index where there is one");
+                Ok(())
+            }
+            Err(ReadError::RangeArchived { .. }) => {
+                let is_archived = self.life.engine.config().versions.archive;
+                ensure!(is_archived, "a version is archived without an archive");
+                Ok(())
+            }
+            Err(error) => self.expired(snapshot, &error),
+        }
+    }
+
     fn read_held(&mut self, random: &mut SmallRng) -> Result<(), Ended> {
         if self.held.is_empty() {
             return Ok(());
@@ -590,6 +617,7 @@ impl Caller {
             false => self.held[place].clone(),
         };
         match random.random_ratio(1, 3) {
+            true if random.random_ratio(1, 2) => self.range(&snapshot, random),
             true => self.walk(&snapshot),
             false => self.read(&snapshot, random),
         }

@@ -12,6 +12,7 @@ mod coroutine;
 mod machine;
 mod past;
 mod plan;
+mod ranges;
 mod revert;
 mod run;
 mod scheduler;

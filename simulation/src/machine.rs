@@ -13,6 +13,7 @@ use std::time::Duration;
 use trunkline::core::hash::Digest;
 use trunkline::core::store::disk::{Disk, DiskFile, DiskReader, FileId};
 use trunkline::core::store::history_file::HISTORY_FILE;
+use trunkline::core::store::key_index::{KeyChange, KeyScan, KeyVisitor};
 use trunkline::core::store::leaves::{
     Leaf, LeafChange, LeafSnapshot, LeafStore, LeafStoreError, LeafVisitor,
 };
@@ -352,6 +353,16 @@ impl LeafStore for EngineLeaves {
         ingested.map_err(backend)?
     }
 
+    fn ingest_keys(
+        &self,
+        changes: &mut dyn Iterator<Item = KeyChange<'_>>,
+    ) -> Result<(), LeafStoreError> {
+        let ingested = self
+            .power
+            .write(Call::Ingest, || Ok(self.leaves.ingest_keys(changes)));
+        ingested.map_err(backend)?
+    }
+
     fn sync(&self) -> Result<(), LeafStoreError> {
         let synced = self.power.sync(Call::SyncLeaves, || Ok(self.leaves.sync()));
         synced.map_err(backend)?
@@ -382,6 +393,16 @@ impl LeafSnapshot for EngineSnapshot {
     ) -> Result<(), LeafStoreError> {
         yield_point();
         let scanned = self.power.read(|| Ok(self.snapshot.scan(range, visit)));
+        scanned.map_err(backend)?
+    }
+
+    fn scan_keys(
+        &self,
+        scan: &KeyScan<'_>,
+        visit: &mut KeyVisitor<'_>,
+    ) -> Result<(), LeafStoreError> {
+        yield_point();
+        let scanned = self.power.read(|| Ok(self.snapshot.scan_keys(scan, visit)));
         scanned.map_err(backend)?
     }
 }

@@ -155,6 +155,8 @@ pub(crate) enum Action {
     ReadDurable,
     /// Compares the whole newest durable version.
     Walk,
+    /// Compares a range of it in byte order.
+    Range,
     /// Takes a snapshot and holds it.
     Hold,
     /// Reads through a snapshot that was held, and perhaps drops it.
@@ -331,6 +333,7 @@ impl Draw {
         config.log.segment_bytes_max = self.below(4096..20_000);
         config.submit.idempotency_keys_max = self.pick(&[1, 3, 100_000, 100_000]);
         config.store.kind = self.pick(&[StoreKind::Fjall, StoreKind::Fjall, StoreKind::Log]);
+        config.store.key_order = self.one_in(2);
         if config.store.kind == StoreKind::Fjall {
             config.memory.budget_bytes = self.pick(&[0, 1, 1, 4_096]);
             config.versions.archive = self.pick(&[true, true, false]);
@@ -487,7 +490,12 @@ impl Draw {
     fn action(&mut self, submits: u64) -> Action {
         match self.below(0..10 + submits) {
             0 => self.pick(&[Action::Get, Action::Contains, Action::MultiGet]),
-            1 => self.pick(&[Action::Get, Action::Walk, Action::ReadDurable]),
+            1 => self.pick(&[
+                Action::Get,
+                Action::Walk,
+                Action::Range,
+                Action::ReadDurable,
+            ]),
             2 => self.pick(&[Action::Hold, Action::ReadHeld]),
             3 => self.pick(&[Action::ReadHeld, Action::SnapshotAt, Action::ReadPast]),
             4 => self.pick(&[

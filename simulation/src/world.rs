@@ -525,6 +525,7 @@ fn is_fault_of_the_machine(error: &OpenError) -> bool {
         | OpenError::TreeFile(ReadTreeFileError::Io { .. })
         | OpenError::Manifest(ReadManifestError::Io { .. })
         | OpenError::ReplicaFile(ReadFileError::Io { .. })
+        | OpenError::KeyOrder(ReadFileError::Io { .. })
         | OpenError::Cursors(ReadFileError::Io { .. })
         | OpenError::History(HistoryFileError::Io { .. }) => true,
         OpenError::Log(error) => matches!(

@@ -12,6 +12,7 @@ use trunkline_core::store::disk::ReadFileError;
 use trunkline_core::store::feed_cursors::CursorsError;
 use trunkline_core::store::history_file::HistoryFileError;
 use trunkline_core::store::idempotency_file::IdempotencyFileError;
+use trunkline_core::store::key_order_file::KeyOrderFileError;
 use trunkline_core::store::leaves::LeafStoreError;
 use trunkline_core::store::log::{LogPosition, ProvenSegment, ReadLogError};
 use trunkline_core::store::manifest::ReadManifestError;
@@ -107,6 +108,8 @@ pub enum Part {
     Past,
     /// The cursors of the feed.
     Cursors,
+    /// The index of keys in byte order, or the file that tells of it.
+    KeyOrder,
     /// The mark of a replica.
     ReplicaMark,
     /// The KZG tables.
@@ -128,6 +131,7 @@ impl std::fmt::Display for Part {
             Self::State => "state",
             Self::Past => "archive of versions",
             Self::Cursors => "cursors",
+            Self::KeyOrder => "key order",
             Self::ReplicaMark => "replica mark",
             Self::KzgTables => "KZG tables",
             Self::Leftover => "leftover",
@@ -212,6 +216,9 @@ pub enum Fault {
     /// The cursors of the feed cannot be used.
     #[error(transparent)]
     Cursors(#[from] ReadFileError<CursorsError>),
+    /// The file that tells of an index of keys cannot be used.
+    #[error(transparent)]
+    KeyOrder(#[from] ReadFileError<KeyOrderFileError>),
     /// The mark of a replica cannot be used.
     #[error(transparent)]
     ReplicaMark(#[from] ReadFileError<ReplicaFileError>),
@@ -252,6 +259,9 @@ pub enum Repair {
     /// The leaf store is built again from a log that has all versions from the first on.
     #[error("built again from the log, which has all versions from the first on")]
     Leaves,
+    /// The index of keys is built again from the leaves.
+    #[error("built again from the leaves")]
+    KeyOrder,
     /// The KZG tables are computed again.
     #[error("computed again: they are a constant")]
     KzgTables,
@@ -339,6 +349,9 @@ impl Finding {
             Part::State => "the state of this version and of those after it: no engine opens",
             Part::Past => "reads and proofs of this version and of older ones; no newer state",
             Part::Cursors => "opening, and how far the log is kept for those who read the feed",
+            Part::KeyOrder => {
+                "reads of ranges, which may miss keys or fail; if the file KEY-ORDER is damaged, opening"
+            }
             Part::ReplicaMark => "opening: it is not known whether this is a replica",
             Part::KzgTables => {
                 "the time that opening takes: an engine computes them if the file is damaged"
@@ -377,6 +390,9 @@ impl Finding {
             }
             Part::Cursors => {
                 "remove the file, and create the cursors again: readers of the feed may have to start from a copy"
+            }
+            Part::KeyOrder => {
+                "restore the directory from a copy, or export it and import it into a new one"
             }
             Part::ReplicaMark => "restore the file from a copy of this replica",
             Part::KzgTables => "delete the file",

@@ -8,6 +8,7 @@ use trunkline_core::params::TreeParams;
 use trunkline_core::store::disk::{Disk, OsDisk};
 use trunkline_core::store::effect::decode_effects;
 use trunkline_core::store::fjall_leaves::{FjallLeafStore, FjallOptions};
+use trunkline_core::store::key_order_file;
 use trunkline_core::store::leaves::{
     LEAVES_DIRECTORY, Leaf, LeafChange, LeafStore, LeafStoreError,
 };
@@ -34,8 +35,18 @@ pub(super) fn rebuild(
         remove_any(&rebuilt).map_err(failed(&rebuilt))?;
     }
     let version = manifest.record.version;
-    let store = FjallLeafStore::open(&rebuilt, &FjallOptions::default())?;
+    // If the file is damaged, the check says so, and there may be no index.
+    let recorded = key_order_file::read(&OsDisk, directory, &params.tree_id());
+    let options = FjallOptions {
+        key_order: recorded.unwrap_or(false),
+        ..FjallOptions::default()
+    };
+    let store = FjallLeafStore::open(&rebuilt, &options)?;
     fill(&store, directory, &params, version)?;
+    if options.key_order {
+        super::keys::of_leaves(&store, &params)?;
+        store.sync()?;
+    }
     let states = States::new(&OsDisk, directory, &params, Some(manifest))?;
     if !states.are_of_checkpoint(&*store.snapshot()?, manifest)? {
         return Err(RepairError::OtherLeaves { version });

@@ -1,12 +1,14 @@
 //! Checking everything in a directory without an engine, and repairing what can be rebuilt.
 //!
 //! A check names every damaged thing, not only the first one. It reads the tree file, the manifest, all segments of the
-//! log (`log`), the history file (`history`), the idempotency keys, all leaves and the states that follow from them (`state`), the archive of versions (`past`),
-//! and the KZG tables. The files are read by the readers of the core, as opening reads them. `repair` writes again what is proven by
+//! log (`log`), the history file (`history`), the idempotency keys, the index of keys (`keys`), all leaves and the states
+//! that follow from them (`state`), the archive of versions (`past`), and the KZG tables. The files are read by the readers
+//! of the core, as opening reads them. `repair` writes again what is proven by
 //! something that was verified.
 
 mod finding;
 mod history;
+mod keys;
 #[cfg(feature = "fjall")]
 mod leaves;
 mod log;
@@ -25,6 +27,7 @@ use trunkline_core::store::disk::{OsDisk, read_file};
 use trunkline_core::store::feed_cursors::{self, CURSORS_FILE};
 use trunkline_core::store::history_file::HISTORY_FILE;
 use trunkline_core::store::idempotency_file::{self, IDEMPOTENCY_FILE};
+use trunkline_core::store::key_order_file::{self, KEY_ORDER_FILE};
 use trunkline_core::store::leaves::LEAVES_DIRECTORY;
 use trunkline_core::store::lock::DirectoryLock;
 use trunkline_core::store::manifest::{CHECKPOINT_FILE, CheckpointManifest, ReadManifestError};
@@ -43,13 +46,14 @@ pub use repair::{RepairError, RepairReport, Repaired, repair};
 use state::States;
 
 /// Files that are replaced as a whole.
-const REPLACED_FILES: [&str; 7] = [
+const REPLACED_FILES: [&str; 8] = [
     TREE_FILE,
     CHECKPOINT_FILE,
     HISTORY_FILE,
     IDEMPOTENCY_FILE,
     CURSORS_FILE,
     REPLICA_FILE,
+    KEY_ORDER_FILE,
     TABLES_FILE,
 ];
 /// Ends the names of files that are not in use yet.
@@ -160,8 +164,9 @@ fn contents(
         report.unchecked.push(unchecked.to_owned());
         return Ok(());
     };
+    let has_index = key_order(directory, params, report);
     let states = States::new(disk, directory, params, manifest)?;
-    let leaves = match manifest.map(|manifest| open_leaves(directory, manifest, lock)) {
+    let leaves = match manifest.map(|manifest| open_leaves(directory, manifest, lock, has_index)) {
         None => None,
         Some(Ok((leaves, _))) => Some(leaves),
         Some(Err(OpenError::Missing { path })) => {
@@ -175,6 +180,11 @@ fn contents(
         }
         Some(Err(error)) => return Err(error),
     };
+    if let Some(leaves) = leaves.as_deref().filter(|_| has_index)
+        && manifest.is_some_and(|manifest| manifest.intent.is_none() && manifest.record.version > 0)
+    {
+        keys::examine(directory, params, leaves, report);
+    }
     states.examine(leaves.as_deref(), facts.from_first, report)
 }
 
@@ -233,6 +243,16 @@ fn marks(directory: &Path, tree_id: &Digest, report: &mut CheckReport) {
         let path = directory.join(REPLICA_FILE);
         report.add(Finding::new(Part::ReplicaMark, path, error));
     }
+}
+
+/// Returns whether there is an index of keys.
+fn key_order(directory: &Path, params: &TreeParams, report: &mut CheckReport) -> bool {
+    let read = key_order_file::read(&OsDisk, directory, &params.tree_id());
+    read.unwrap_or_else(|error| {
+        let path = directory.join(KEY_ORDER_FILE);
+        report.add(Finding::new(Part::KeyOrder, path, error));
+        false
+    })
 }
 
 /// Reads the KZG tables in the directory, if there are any.

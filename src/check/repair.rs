@@ -12,6 +12,8 @@ use trunkline_core::hash::Digest;
 use trunkline_core::kzg::SetupError;
 use trunkline_core::store::disk::{Disk, OsDisk};
 use trunkline_core::store::history_file::{HISTORY_FILE, HistoryFileError};
+#[cfg(feature = "fjall")]
+use trunkline_core::store::leaves::LEAVES_DIRECTORY;
 use trunkline_core::store::leaves::LeafStoreError;
 use trunkline_core::store::lock::DirectoryLock;
 use trunkline_core::store::log::{LAST_SEGMENT_FILE, LOG_DIRECTORY, ProvenSegment};
@@ -184,6 +186,7 @@ impl Work<'_> {
             Repair::History => self.history()?,
             Repair::LastSegment(segment) => self.last_segment(segment)?,
             Repair::Leaves => self.leaves()?,
+            Repair::KeyOrder => self.key_order()?,
             Repair::KzgTables => self.tables()?,
             Repair::Leftover => return Ok(()),
         };
@@ -240,6 +243,17 @@ impl Work<'_> {
     #[cfg(feature = "fjall")]
     fn leaves(&self) -> Result<(PathBuf, Option<PathBuf>), RepairError> {
         super::leaves::rebuild(self.directory, &self.manifest()?)
+    }
+
+    #[cfg(not(feature = "fjall"))]
+    fn key_order(&self) -> Result<(PathBuf, Option<PathBuf>), RepairError> {
+        Err(OpenError::StoreNotBuilt.into())
+    }
+
+    #[cfg(feature = "fjall")]
+    fn key_order(&self) -> Result<(PathBuf, Option<PathBuf>), RepairError> {
+        super::keys::in_directory(self.directory)?;
+        Ok((self.directory.join(LEAVES_DIRECTORY), None))
     }
 
     fn remove(&mut self, path: PathBuf) -> Result<(), RepairError> {

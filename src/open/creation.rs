@@ -13,6 +13,7 @@ use trunkline_core::store::disk::Disk;
 use trunkline_core::store::feed_cursors::CURSORS_FILE;
 use trunkline_core::store::history_file::HISTORY_FILE;
 use trunkline_core::store::idempotency_file::IDEMPOTENCY_FILE;
+use trunkline_core::store::key_order_file::KEY_ORDER_FILE;
 use trunkline_core::store::leaves::LEAVES_DIRECTORY;
 use trunkline_core::store::lock::LOCK_FILE;
 use trunkline_core::store::log::{
@@ -38,7 +39,7 @@ pub(crate) const DAMAGED_SUFFIX: &str = "-DAMAGED-";
 pub(crate) const DAMAGED_LEAVES: &str = "LEAVES";
 
 /// Parts that an interrupted creation may leave.
-const EARLY_PARTS: [&str; 8] = [
+const EARLY_PARTS: [&str; 10] = [
     LOCK_FILE,
     LOG_DIRECTORY,
     LEAVES_DIRECTORY,
@@ -46,6 +47,8 @@ const EARLY_PARTS: [&str; 8] = [
     "CHECKPOINT.tmp",
     REPLICA_FILE,
     "REPLICA.tmp",
+    KEY_ORDER_FILE,
+    "KEY-ORDER.tmp",
     "TREE.tmp",
 ];
 

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use trunkline_core::hash::Digest;
 use trunkline_core::store::fjall_leaves::{FjallLeafStore, FjallOptions};
+use trunkline_core::store::key_index::{KeyScan, KeyVisitor};
 use trunkline_core::store::leaves::{
     LEAVES_DIRECTORY, Leaf, LeafSnapshot, LeafStore, LeafStoreError, LeafVisitor,
 };
@@ -95,6 +96,14 @@ impl LeafSnapshot for CopiedLeaves {
     ) -> Result<(), LeafStoreError> {
         self.leaves.scan(range, visit)
     }
+
+    fn scan_keys(
+        &self,
+        scan: &KeyScan<'_>,
+        visit: &mut KeyVisitor<'_>,
+    ) -> Result<(), LeafStoreError> {
+        self.leaves.scan_keys(scan, visit)
+    }
 }
 
 /// The leaves of a copy, and its archived versions.
@@ -102,9 +111,13 @@ pub(crate) type CopiedStores = (Arc<dyn LeafSnapshot>, Arc<dyn PastStore>);
 
 /// Returns the leaves of a tree, from a copy of its leaf store. The caller holds a shared lock of the directory, which is
 /// kept as long as the copy needs files of the original.
-pub(crate) fn open(directory: &Path, lock: &Arc<DirectoryLock>) -> Result<CopiedStores, OpenError> {
+pub(crate) fn open(
+    directory: &Path,
+    lock: &Arc<DirectoryLock>,
+    key_order: bool,
+) -> Result<CopiedStores, OpenError> {
     let places = [directory.to_owned(), std::env::temp_dir(), MEMORY.into()];
-    open_in(&places, directory, lock)
+    open_in(&places, directory, lock, key_order)
 }
 
 /// Makes the copy in the first place where that succeeds.
@@ -112,11 +125,12 @@ fn open_in(
     places: &[PathBuf],
     directory: &Path,
     lock: &Arc<DirectoryLock>,
+    key_order: bool,
 ) -> Result<CopiedStores, OpenError> {
     let original = absolute(directory.join(LEAVES_DIRECTORY)).map_err(unusable(directory))?;
     let mut tried = Vec::new();
     for place in places {
-        match copy_to(place, &original) {
+        match copy_to(place, &original, key_order) {
             Ok(((leaves, past), copy, links)) => {
                 let copied = Arc::new(Copied {
                     _copy: copy,
@@ -172,11 +186,16 @@ impl From<LeafStoreError> for CopyError {
 fn copy_to(
     place: &Path,
     original: &Path,
+    key_order: bool,
 ) -> Result<(CopiedStores, TemporaryDirectory, Links), CopyError> {
     let copy = TemporaryDirectory::create(place, COPY_PREFIX).map_err(CopyError::Place)?;
     let copied = copy.path().join(LEAVES_DIRECTORY);
     let links = copy_leaves(original, &copied).map_err(CopyError::Place)?;
-    let leaves = FjallLeafStore::open(&copied, &FjallOptions::default())?;
+    let options = FjallOptions {
+        key_order,
+        ..FjallOptions::default()
+    };
+    let leaves = FjallLeafStore::open(&copied, &options)?;
     Ok(((leaves.snapshot()?, leaves.past()), copy, links))
 }
 
@@ -283,7 +302,7 @@ mod tests {
         fs::write(&file, "").unwrap();
         let place = tempfile::tempdir().unwrap();
         let places = [missing, file, place.path().to_owned()];
-        let (leaves, past) = open_in(&places, directory.path(), &lock).unwrap();
+        let (leaves, past) = open_in(&places, directory.path(), &lock, false).unwrap();
         assert_eq!(leaves.get(&[7; 32]).unwrap(), Some(leaf()));
         assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
         drop((leaves, past));
@@ -294,7 +313,7 @@ mod tests {
     fn an_error_names_all_places_that_were_tried() {
         let (directory, lock) = stored();
         let places = ["one", "two"].map(|name| directory.path().join(name));
-        let Err(error) = open_in(&places, directory.path(), &lock) else {
+        let Err(error) = open_in(&places, directory.path(), &lock, false) else {
             panic!("there is no such place");
         };
         assert!(
@@ -329,7 +348,8 @@ mod tests {
         let (directory, lock) = stored();
         let other = other_file_system(directory.path());
         let other = other.expect("this test needs two file systems that can be written");
-        let (leaves, past) = open_in(&[other.path().to_owned()], directory.path(), &lock).unwrap();
+        let (leaves, past) =
+            open_in(&[other.path().to_owned()], directory.path(), &lock, false).unwrap();
         drop(lock);
         assert_eq!(leaves.get(&[7; 32]).unwrap(), Some(leaf()));
         assert!(DirectoryLock::acquire(directory.path()).is_err());
@@ -342,7 +362,7 @@ mod tests {
         let (directory, lock) = stored();
         fs::write(directory.path().join("leaves/version"), "FJL?").unwrap();
         let places = [directory.path().to_owned()];
-        let opened = open_in(&places, directory.path(), &lock);
+        let opened = open_in(&places, directory.path(), &lock, false);
         assert!(matches!(opened.err(), Some(OpenError::Leaves(_))));
     }
 

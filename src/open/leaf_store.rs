@@ -92,6 +92,7 @@ pub(crate) fn open_fjall(config: &Config, directory: &Path) -> Result<Stores, Op
     let options = FjallOptions {
         cache_bytes: config.store.cache_bytes,
         worker_threads: config.store.worker_threads,
+        key_order: config.store.key_order,
         ..FjallOptions::default()
     };
     let directory = directory.join(LEAVES_DIRECTORY);

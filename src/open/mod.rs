@@ -14,6 +14,7 @@
 
 pub(crate) mod creation;
 pub(crate) mod directory;
+mod key_order;
 pub(crate) mod kzg_tables;
 #[cfg(feature = "fjall")]
 mod leaf_copy;
@@ -92,6 +93,9 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
         return Err(OpenError::NoTree { path: directory });
     }
     let marked = Marked::read(&*disk, &directory, &params.tree_id(), role, is_new)?;
+    if !is_new {
+        key_order::check(&*disk, &directory, &params.tree_id(), &config)?;
+    }
     // Only a locked directory gets files other than those of the disk.
     let locked = lock.is_some().then_some(&*directory);
     // 1. Everything but the leaves.
@@ -147,6 +151,7 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
     Marked::promoted(&*disk, &directory, role)?;
     if is_new {
         Marked::create(&*disk, &directory, &params.tree_id(), role)?;
+        key_order::record(&*disk, &directory, &params.tree_id(), &config)?;
         creation::complete(&*disk, &directory, &params)?;
     }
     if let Some(path) = &tables_path {

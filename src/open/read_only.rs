@@ -16,6 +16,7 @@ use trunkline_core::params::TreeParams;
 use trunkline_core::record::{CommitRecord, Root};
 use trunkline_core::store::disk::OsDisk;
 use trunkline_core::store::idempotency_file::{KEYED_SUBMISSIONS_MAX, KeyedSubmission};
+use trunkline_core::store::key_order_file;
 use trunkline_core::store::leaves::{LeafSnapshot, LeafStore, MemoryLeafStore};
 use trunkline_core::store::lock::DirectoryLock;
 use trunkline_core::store::log::{CommitLog, LOG_DIRECTORY, Survey};
@@ -139,10 +140,12 @@ impl ReadOnly {
         } = recovery::find(&disk, directory, &params)?;
         let last = version.unwrap_or(newest);
         check_kept(last, &marker, newest)?;
-        let (leaves, past) = open_leaves(directory, &marker, &lock)?;
+        let key_order = key_order_file::read(&disk, directory, &params.tree_id())?;
+        let (leaves, past) = open_leaves(directory, &marker, &lock, key_order)?;
         // At another version than the last, what is archived cannot be compared with the commit ids.
         let past = past.filter(|_| version.is_none());
         let mut config = Config::in_directory(directory);
+        config.store.key_order = key_order;
         // How many the engine of the directory remembers is not known.
         config.submit.idempotency_keys_max = KEYED_SUBMISSIONS_MAX;
         kzg_tables::read(&kzg_tables::path(&config));
@@ -284,6 +287,7 @@ pub(crate) fn open_leaves(
     directory: &Path,
     marker: &CheckpointManifest,
     _lock: &Arc<DirectoryLock>,
+    _key_order: bool,
 ) -> Result<ReadStores, OpenError> {
     if !leaf_store::has_leaves(marker) {
         let past: Arc<dyn PastStore> = Arc::new(MemoryPast::default());
@@ -291,7 +295,8 @@ pub(crate) fn open_leaves(
     }
     leaf_store::check_presence(directory, marker)?;
     #[cfg(feature = "fjall")]
-    return super::leaf_copy::open(directory, _lock).map(|(leaves, past)| (leaves, Some(past)));
+    return super::leaf_copy::open(directory, _lock, _key_order)
+        .map(|(leaves, past)| (leaves, Some(past)));
     #[cfg(not(feature = "fjall"))]
     return Err(OpenError::StoreNotBuilt);
 }
@@ -307,9 +312,9 @@ mod tests {
         std::fs::create_dir(path.join("leaves")).unwrap();
         let lock = Arc::new(DirectoryLock::acquire_shared(path).unwrap());
         let mut marker = CheckpointManifest::genesis([1; 32]);
-        assert!(open_leaves(path, &marker, &lock).is_ok());
+        assert!(open_leaves(path, &marker, &lock, false).is_ok());
         marker.record.version = 1;
-        let refused = open_leaves(path, &marker, &lock).err();
+        let refused = open_leaves(path, &marker, &lock, false).err();
         assert!(matches!(refused, Some(OpenError::StoreNotBuilt)));
     }
 }

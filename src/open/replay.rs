@@ -20,6 +20,7 @@ use trunkline_actors::state::history::History;
 use trunkline_actors::state::layer::{Layer, Part};
 use trunkline_actors::state::overlay::Overlay;
 use trunkline_actors::state::past::{Past, Recent};
+use trunkline_actors::state::recent_keys::RecentKeys;
 use trunkline_actors::state::remembered_keys::RememberedKeys;
 use trunkline_actors::state::values::{StoreView, Values};
 use trunkline_actors::state::versions::{Submissions, Version, Versions, provisional_before};
@@ -279,6 +280,7 @@ impl Loading {
             params: self.params,
             reader: self.writer.reader(),
             overlay: Overlay::default(),
+            recent_keys: RecentKeys::default(),
             values: replayed.values,
             versions: Versions::starting_with(kept, Arc::new(last), self.config.versions.clone()),
             past,

@@ -27,6 +27,7 @@ use trunkline_actors::runtime::clock;
 use trunkline_actors::runtime::wait::{block_on, block_on_until};
 use trunkline_actors::state::State;
 use trunkline_actors::state::evidence::EvidenceError;
+use trunkline_actors::state::order::{KeyRange, RangePage};
 use trunkline_actors::state::past::PastError;
 use trunkline_actors::state::read::ReadError;
 use trunkline_core::batch::PreparedBatch;
@@ -378,6 +379,42 @@ impl Replica {
     /// As [`Snapshot::get`].
     pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
         self.engine.get_durable(key)
+    }
+
+    /// Returns the first page of a range at the last durable version, as [`Snapshot::range`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::range`].
+    pub fn range(&self, range: &KeyRange) -> Result<RangePage, ReadError> {
+        self.snapshot().range(range)
+    }
+
+    /// Returns the first page of the keys that begin with these bytes, at the last durable version.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::range`].
+    pub fn prefix(&self, prefix: &[u8]) -> Result<RangePage, ReadError> {
+        self.snapshot().prefix(prefix)
+    }
+
+    /// Does what [`Self::get`] does, on a thread of the replica.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::get`].
+    pub async fn get_async(&self, key: impl Into<Bytes>) -> Result<Option<Bytes>, ReadError> {
+        self.snapshot().get_async(key).await
+    }
+
+    /// Does what [`Self::range`] does, on a thread of the replica.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::range`].
+    pub async fn range_async(&self, range: KeyRange) -> Result<RangePage, ReadError> {
+        self.snapshot().range_async(range).await
     }
 
     /// Returns a snapshot of the last durable version. Never waits.

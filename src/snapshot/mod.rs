@@ -1,8 +1,8 @@
 //! Reads and proofs of one durable version.
 //!
-//! This file reads keys. `multi_get` reads many of them, `walk` all of them, `prove` proves them; `openings` keeps what
-//! proofs with a KZG top need, and `history` proves what a version has besides keys. `past` reads versions that memory
-//! does not keep.
+//! This file reads keys. `multi_get` reads many of them, `range` those of a range in byte order, `walk` all of them,
+//! `prove` proves them; `openings` keeps what proofs with a KZG top need, and `history` proves what a version has besides
+//! keys. `past` reads versions that memory does not keep.
 
 mod history;
 mod kept;
@@ -10,6 +10,7 @@ pub(crate) mod multi_get;
 mod openings;
 mod past;
 pub(crate) mod prove;
+mod range;
 mod walk;
 
 use std::ops::RangeInclusive;
@@ -31,6 +32,7 @@ pub use kept::KeptVersion;
 pub(crate) use kept::kept_versions;
 use multi_get::in_path_order;
 use prove::SnapshotProveError;
+pub use range::{RangeIter, RangeStream};
 pub use walk::SnapshotIter;
 
 /// One durable version, kept readable while the snapshot is held.

@@ -21,6 +21,7 @@ mod model;
 mod multi_get;
 mod open_errors;
 mod openings;
+mod order;
 mod outcomes;
 mod past;
 mod pipeline;

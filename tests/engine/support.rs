@@ -15,6 +15,7 @@ use trunkline::config::StoreKind;
 use trunkline::core::params::TreeParams;
 use trunkline::core::record::CommitRecord;
 use trunkline::core::store::disk::{Disk, DiskFile, DiskReader, FileId};
+use trunkline::core::store::key_index::KeyChange;
 use trunkline::core::store::leaves::{
     LeafChange, LeafSnapshot, LeafStore, LeafStoreError, MemoryLeafStore,
 };
@@ -202,6 +203,13 @@ impl LeafStore for GatedLeaves {
         let passed = self.ingestions.pass();
         passed.map_err(|error| LeafStoreError::Backend(Box::new(error)))?;
         self.memory.ingest(changes)
+    }
+
+    fn ingest_keys(
+        &self,
+        changes: &mut dyn Iterator<Item = KeyChange<'_>>,
+    ) -> Result<(), LeafStoreError> {
+        self.memory.ingest_keys(changes)
     }
 
     fn sync(&self) -> Result<(), LeafStoreError> {

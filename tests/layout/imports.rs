@@ -26,13 +26,14 @@ const ACTORS: [&[&str]; 16] = [
 ];
 
 /// Folders and files of `src`, from low to high.
-const ENGINE: [&[&str]; 8] = [
+const ENGINE: [&[&str]; 9] = [
     &["error", "temporary"],
     &["feed", "snapshot"],
     &["running"],
     &["open"],
     &["bootstrap", "check", "rewind"],
     &["engine"],
+    &["reads"],
     &["builder", "revert"],
     &["replica"],
 ];

@@ -226,6 +226,8 @@ sections! {
         cache_bytes: u64 = 64 * MIB, in 0..=TIB;
         /// With `fjall`: its threads for flushing and compaction: 1 to 64.
         worker_threads: usize = 1, in 1..=64;
+        /// Whether an index of keys in byte order is kept, for reads of ranges. Fixed when the directory is created.
+        key_order: bool = false;
     }
 
     /// `[memory]`: what the tree may take in memory.

@@ -1,10 +1,18 @@
 //! Pools of worker threads.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+
+use tokio::sync::{Semaphore, oneshot};
 
 use super::priority;
 #[cfg(feature = "simulation")]
 use super::simulated;
+
+/// Most reads of async callers that are under way or queued at the pool. Others wait for a permit.
+const ASYNC_READS_MAX: usize = 256;
 
 /// A pool of worker threads, or none: then the thread that has work does it. In a simulation there is none.
 #[derive(Debug)]
@@ -24,6 +32,7 @@ pub struct Pools {
     pub commit: Pool,
     /// Runs proofs and reads of many keys. It has priority where both pools want the same core.
     pub read: Pool,
+    async_reads: Arc<Semaphore>,
 }
 
 impl Pools {
@@ -36,7 +45,7 @@ impl Pools {
         #[cfg(feature = "simulation")]
         if simulated::current().is_some() {
             let (commit, read) = (Pool(None), Pool(None));
-            return Ok(Self { commit, read });
+            return Ok(Self::of(commit, read));
         }
         let named = |threads, name: &'static str| {
             ThreadPoolBuilder::new()
@@ -44,9 +53,44 @@ impl Pools {
                 .thread_name(move |index| format!("trunkline-{name}-{index}"))
         };
         let commit = named(threads, "worker").start_handler(|_| priority::bulk());
-        Ok(Self {
-            commit: Pool(Some(commit.build()?)),
-            read: Pool(Some(named(read_threads, "reader").build()?)),
-        })
+        let commit = Pool(Some(commit.build()?));
+        let read = Pool(Some(named(read_threads, "reader").build()?));
+        Ok(Self::of(commit, read))
+    }
+
+    fn of(commit: Pool, read: Pool) -> Self {
+        Self {
+            commit,
+            read,
+            async_reads: Arc::new(Semaphore::new(ASYNC_READS_MAX)),
+        }
+    }
+
+    /// Runs a read on the pool for reads and returns what it returns. Work that was not begun is left out if the future is
+    /// dropped. Continues a panic of the work. Without a pool, the caller's thread does the work.
+    pub async fn read_async<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
+        // Nobody closes the semaphore.
+        let permit = self.async_reads.clone().acquire_owned().await;
+        let Some(threads) = self.read.threads() else {
+            return work();
+        };
+        let (answer, answered) = oneshot::channel();
+        threads.spawn(move || {
+            let _permit = permit;
+            if answer.is_closed() {
+                return;
+            }
+            // The pool would abort the process.
+            let result = catch_unwind(AssertUnwindSafe(work));
+            let _ = answer.send(result);
+        });
+        match answered.await {
+            Ok(Ok(value)) => value,
+            Ok(Err(panic)) => resume_unwind(panic),
+            Err(_) => unreachable!("a read whose future waits is answered"),
+        }
     }
 }

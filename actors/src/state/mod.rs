@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `published` | [`State`], which holds the rest |
 //! | `read` | finding a key |
+//! | `order`, `recent_keys` | reading keys in byte order |
 //! | `overlay` | writes that are accepted and not applied yet |
 //! | `layer`, `values`, `value_cache` | values: a layer for each version, the leaf store, a cache |
 //! | `versions`, `history`, `evidence` | durable versions, and proofs about them |
@@ -19,10 +20,12 @@ pub mod evidence;
 pub mod history;
 pub mod key_hasher;
 pub mod layer;
+pub mod order;
 pub mod overlay;
 pub mod past;
 mod published;
 pub mod read;
+pub mod recent_keys;
 pub mod remembered_keys;
 pub mod value_cache;
 pub mod values;

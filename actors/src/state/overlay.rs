@@ -7,6 +7,7 @@
 //! A large submission is shown as a whole, in a list that every read searches. The writes of small submissions are in a
 //! map. So reads and writes are cheap at every size.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -15,6 +16,7 @@ use dashmap::DashMap;
 use parking_lot::RwLock;
 use trunkline_core::batch::PreparedBatch;
 use trunkline_core::hash::Digest;
+use trunkline_core::store::key_index::KeyScan;
 
 use super::key_hasher::BuildKeyHasher;
 
@@ -102,6 +104,34 @@ impl Overlay {
             }
         }
         self.get_small(key_hash, 0)
+    }
+
+    /// Returns the first keys of a scan, `count` at most, that accepted writes put. Looks at every write in the overlay.
+    pub fn keys(&self, scan: &KeyScan<'_>, count: usize) -> Vec<Bytes> {
+        let mut keys = BTreeSet::new();
+        let mut add = |batch: &PreparedBatch, write: usize| {
+            let key = batch.key(write);
+            if batch.value(write).is_none() || !scan.contains(key) {
+                return;
+            }
+            keys.insert(Bytes::copy_from_slice(key));
+            if keys.len() > count {
+                match scan.is_reverse {
+                    true => keys.pop_first(),
+                    false => keys.pop_last(),
+                };
+            }
+        };
+        for Large { batch, .. } in self.large.read().iter() {
+            (0..batch.writes.len()).for_each(|write| add(batch, write));
+        }
+        for small in &self.small {
+            add(&small.batch, small.write as usize);
+        }
+        match scan.is_reverse {
+            true => keys.into_iter().rev().collect(),
+            false => keys.into_iter().collect(),
+        }
     }
 
     /// Returns the write in the map if it is newer than this submission.

@@ -12,6 +12,7 @@ use super::history::History;
 use super::layer::Layer;
 use super::overlay::Overlay;
 use super::past::Past;
+use super::recent_keys::RecentKeys;
 use super::values::Values;
 use super::versions::{Expired, Version, Versions};
 use crate::config::runtime::RuntimeSettings;
@@ -28,6 +29,8 @@ pub struct State {
     pub overlay: Overlay,
     /// Values of all readable versions.
     pub values: Values,
+    /// Keys that the index of the leaf store may not have yet.
+    pub recent_keys: RecentKeys,
     /// Durable versions that can be read.
     pub versions: Versions,
     /// Versions that memory does not keep, if they are archived.
@@ -88,5 +91,6 @@ impl State {
         }
         self.reader.retire(expired.oldest);
         self.values.forget(expired.layers_up_to);
+        self.recent_keys.forget(expired.layers_up_to);
     }
 }

@@ -192,6 +192,13 @@ impl Values {
         unflushed.cloned().collect()
     }
 
+    /// Returns the layers of versions after `version` that are in memory, oldest first.
+    pub fn layers_after(&self, version: u64) -> Vec<Arc<Layer>> {
+        let layers = &self.layers.read().by_version;
+        let known = layers.partition_point(|layer| layer.version <= version);
+        layers.range(known..).cloned().collect()
+    }
+
     /// Returns the view of the last checkpoint with the layers of versions after it, up to `version`.
     pub fn layers_up_to(&self, version: u64) -> (Arc<StoreView>, Vec<Arc<Layer>>) {
         let layers = self.layers.read();

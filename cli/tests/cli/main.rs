@@ -36,6 +36,7 @@ mod outputs;
 mod paths;
 mod proof_show;
 mod prove;
+mod range;
 mod report;
 mod revert;
 #[cfg(unix)]

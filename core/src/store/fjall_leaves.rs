@@ -1,4 +1,4 @@
-//! Leaves in fjall: one keyspace, written by sorted ingestion alone.
+//! Leaves in fjall: one keyspace, written by sorted ingestion alone, and another one if there is an index of keys.
 //!
 //! Facts from the source of fjall 3.1.13 and lsm-tree 3.1.10, checked by tests where possible:
 //!
@@ -35,14 +35,18 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Sn
 
 use super::cursor::{Cursor, put_varint};
 use super::disk::{Disk, OsDisk, found};
+use super::key_index::{KeyChange, KeyScan, KeyVisitor};
 use super::leaves::{
     Leaf, LeafChange, LeafRef, LeafSnapshot, LeafStore, LeafStoreError, LeafVisitor, ascending,
+    ascending_keys,
 };
 use super::past::{FjallPast, PastStore};
 use crate::hash::Digest;
 use crate::params::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 
 const KEYSPACE: &str = "leaves";
+/// The index of keys: key → nothing.
+const KEYS_KEYSPACE: &str = "keys";
 
 // The names that fjall gives.
 const KEYSPACES_DIRECTORY: &str = "keyspaces";
@@ -71,6 +75,8 @@ pub struct FjallOptions {
     /// Tables that ingestions leave outside of the sorted levels before they are merged; at
     /// least 2. An ingestion leaves one for each 64 MiB. Fixed when the store is created.
     pub loose_tables_max: u8,
+    /// Whether the store keeps an index of keys in byte order. Fixed when the store is created.
+    pub key_order: bool,
 }
 
 impl Default for FjallOptions {
@@ -81,13 +87,14 @@ impl Default for FjallOptions {
             open_files_max: 256,
             block_bytes: 4 << 10,
             loose_tables_max: 8,
+            key_order: false,
         }
     }
 }
 
 /// A leaf store on disk.
 ///
-/// Entry: key hash → key length (shortest LEB128), key, value.
+/// Entry: key hash → key length (shortest LEB128), key, value. Entry of the index: key → nothing.
 ///
 /// ```
 /// use trunkline_core::store::fjall_leaves::{FjallLeafStore, FjallOptions};
@@ -100,6 +107,7 @@ impl Default for FjallOptions {
 pub struct FjallLeafStore {
     database: Database,
     keyspace: Keyspace,
+    keys: Option<Keyspace>,
     past: Arc<FjallPast>,
 }
 
@@ -115,19 +123,27 @@ impl FjallLeafStore {
             .map_err(backend)?;
         let block_size = fjall::config::BlockSizePolicy::all(options.block_bytes);
         let compaction = Leveled::default().with_l0_threshold(options.loose_tables_max.max(2));
-        let keyspace = database
-            .keyspace(KEYSPACE, || {
+        let compaction = Arc::new(compaction);
+        let keyspace = |name| {
+            let options = || {
                 KeyspaceCreateOptions::default()
-                    .data_block_size_policy(block_size)
-                    .compaction_strategy(Arc::new(compaction))
-            })
-            .map_err(backend)?;
+                    .data_block_size_policy(block_size.clone())
+                    .compaction_strategy(compaction.clone())
+            };
+            database.keyspace(name, options).map_err(backend)
+        };
+        let leaves = keyspace(KEYSPACE)?;
+        let keys = match options.key_order {
+            true => Some(keyspace(KEYS_KEYSPACE)?),
+            false => None,
+        };
         let keyspaces = directory.join(KEYSPACES_DIRECTORY);
         OsDisk.sync_directory(&keyspaces).map_err(backend)?;
         Ok(Self {
             past: Arc::new(FjallPast::new(database.clone(), keyspaces)),
             database,
-            keyspace,
+            keyspace: leaves,
+            keys,
         })
     }
 
@@ -207,6 +223,23 @@ impl LeafStore for FjallLeafStore {
         ingestion.finish().map_err(backend)
     }
 
+    fn ingest_keys(
+        &self,
+        changes: &mut dyn Iterator<Item = KeyChange<'_>>,
+    ) -> Result<(), LeafStoreError> {
+        let keys = self.keys.as_ref().ok_or(LeafStoreError::NoKeyIndex)?;
+        let mut ingestion = keys.start_ingestion().map_err(backend)?;
+        for change in ascending_keys(changes) {
+            let change = change?;
+            match change.is_present {
+                true => ingestion.write(change.key, []),
+                false => ingestion.write_tombstone(change.key),
+            }
+            .map_err(backend)?;
+        }
+        ingestion.finish().map_err(backend)
+    }
+
     fn sync(&self) -> Result<(), LeafStoreError> {
         self.database.persist(PersistMode::SyncAll).map_err(backend)
     }
@@ -215,6 +248,7 @@ impl LeafStore for FjallLeafStore {
         Ok(Arc::new(FjallSnapshot {
             snapshot: self.database.snapshot(),
             keyspace: self.keyspace.clone(),
+            keys: self.keys.clone(),
         }))
     }
 }
@@ -222,6 +256,7 @@ impl LeafStore for FjallLeafStore {
 struct FjallSnapshot {
     snapshot: Snapshot,
     keyspace: Keyspace,
+    keys: Option<Keyspace>,
 }
 
 impl LeafSnapshot for FjallSnapshot {
@@ -256,6 +291,30 @@ impl LeafSnapshot for FjallSnapshot {
             let key_hash: &Digest = stored.as_ref().try_into().map_err(|_| damaged(&stored))?;
             let (key, value) = decode_entry(&entry).ok_or_else(|| damaged(key_hash))?;
             if visit(key_hash, key, value).is_break() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn scan_keys(
+        &self,
+        scan: &KeyScan<'_>,
+        visit: &mut KeyVisitor<'_>,
+    ) -> Result<(), LeafStoreError> {
+        let keys = self.keys.as_ref().ok_or(LeafStoreError::NoKeyIndex)?;
+        if scan.is_empty() {
+            return Ok(());
+        }
+        let mut range = self
+            .snapshot
+            .range::<&[u8], _>(keys, (scan.lower, scan.upper));
+        let next = || match scan.is_reverse {
+            true => range.next_back(),
+            false => range.next(),
+        };
+        for guard in std::iter::from_fn(next) {
+            if visit(&guard.key().map_err(backend)?).is_break() {
                 return Ok(());
             }
         }

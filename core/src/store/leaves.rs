@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 
+use super::key_index::{self, KeyChange, KeyScan, KeySet, KeyVisitor};
 use crate::hash::Digest;
 
 /// Name of the directory of a leaf store below a tree's.
@@ -112,6 +113,15 @@ pub enum LeafStoreError {
         /// Which change, from 0.
         index: usize,
     },
+    /// The changes of an ingestion into the index of keys do not ascend strictly by key.
+    #[error("key {index} of the ingestion is not above the one before it; sort by key")]
+    KeyOrder {
+        /// Which key, from 0.
+        index: usize,
+    },
+    /// The store keeps no index of keys.
+    #[error("the leaf store keeps no index of keys; create the tree with store.key_order = true")]
+    NoKeyIndex,
     /// A stored entry is not what was written.
     #[error(
         "the leaf store holds a damaged entry at key hash {}; restore the directory from a copy",
@@ -154,6 +164,18 @@ pub trait LeafStore: Send + Sync + 'static {
         &self,
         changes: &mut dyn Iterator<Item = LeafChange<'_>>,
     ) -> Result<(), LeafStoreError>;
+    /// Applies changes to the index of keys, which ascend strictly by key. Snapshots see them like those of
+    /// [`Self::ingest`]. The two are not one step: a crash may leave one without the other.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`LeafStoreError::NoKeyIndex`] if the store keeps no index.
+    fn ingest_keys(
+        &self,
+        _changes: &mut dyn Iterator<Item = KeyChange<'_>>,
+    ) -> Result<(), LeafStoreError> {
+        Err(LeafStoreError::NoKeyIndex)
+    }
     /// Makes every ingestion that returned before this call durable.
     fn sync(&self) -> Result<(), LeafStoreError>;
     /// Returns a view that later ingestions don't change.
@@ -190,6 +212,18 @@ pub trait LeafSnapshot: Send + Sync {
         range: RangeInclusive<Digest>,
         visit: &mut LeafVisitor<'_>,
     ) -> Result<(), LeafStoreError>;
+    /// Visits the keys of the index in a range, in byte order.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`LeafStoreError::NoKeyIndex`] if the store keeps no index.
+    fn scan_keys(
+        &self,
+        _scan: &KeyScan<'_>,
+        _visit: &mut KeyVisitor<'_>,
+    ) -> Result<(), LeafStoreError> {
+        Err(LeafStoreError::NoKeyIndex)
+    }
 }
 
 /// Leaves in memory: gone when the store is.
@@ -208,7 +242,14 @@ pub trait LeafSnapshot: Send + Sync {
 /// ```
 #[derive(Debug, Default)]
 pub struct MemoryLeafStore {
-    leaves: RwLock<Arc<LeafMap>>,
+    content: RwLock<Content>,
+}
+
+/// Leaves, and the index of their keys if one was ingested.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Content {
+    pub(super) leaves: Arc<LeafMap>,
+    pub(super) keys: Arc<KeySet>,
 }
 
 /// Leaves by key hash.
@@ -221,10 +262,23 @@ impl LeafStore for MemoryLeafStore {
     ) -> Result<(), LeafStoreError> {
         let changes = ascending(changes).collect::<Result<Vec<_>, _>>()?;
         // A poisoned lock does not matter: nothing below panics in the middle of a change.
-        let mut leaves = self.leaves.write().unwrap_or_else(PoisonError::into_inner);
-        let leaves = Arc::make_mut(&mut leaves);
+        let mut content = self.content.write().unwrap_or_else(PoisonError::into_inner);
+        let leaves = Arc::make_mut(&mut content.leaves);
         for change in changes {
             apply(leaves, change);
+        }
+        Ok(())
+    }
+
+    fn ingest_keys(
+        &self,
+        changes: &mut dyn Iterator<Item = KeyChange<'_>>,
+    ) -> Result<(), LeafStoreError> {
+        let changes = ascending_keys(changes).collect::<Result<Vec<_>, _>>()?;
+        let mut content = self.content.write().unwrap_or_else(PoisonError::into_inner);
+        let keys = Arc::make_mut(&mut content.keys);
+        for change in changes {
+            key_index::apply(keys, change);
         }
         Ok(())
     }
@@ -234,17 +288,17 @@ impl LeafStore for MemoryLeafStore {
     }
 
     fn snapshot(&self) -> Result<Arc<dyn LeafSnapshot>, LeafStoreError> {
-        let leaves = self.leaves.read().unwrap_or_else(PoisonError::into_inner);
-        Ok(Arc::new(MemorySnapshot(Arc::clone(&leaves))))
+        let content = self.content.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(Arc::new(MemorySnapshot(content.clone())))
     }
 }
 
-/// A map that does not change any more.
-pub(super) struct MemorySnapshot(pub(super) Arc<LeafMap>);
+/// Leaves that do not change any more.
+pub(super) struct MemorySnapshot(pub(super) Content);
 
 impl LeafSnapshot for MemorySnapshot {
     fn get(&self, key_hash: &Digest) -> Result<Option<Leaf>, LeafStoreError> {
-        Ok(self.0.get(key_hash).cloned())
+        Ok(self.0.leaves.get(key_hash).cloned())
     }
 
     fn scan(
@@ -255,11 +309,20 @@ impl LeafSnapshot for MemorySnapshot {
         if range.is_empty() {
             return Ok(());
         }
-        for (key_hash, leaf) in self.0.range(range) {
+        for (key_hash, leaf) in self.0.leaves.range(range) {
             if visit(key_hash, &leaf.key, &leaf.value).is_break() {
                 return Ok(());
             }
         }
+        Ok(())
+    }
+
+    fn scan_keys(
+        &self,
+        scan: &KeyScan<'_>,
+        visit: &mut KeyVisitor<'_>,
+    ) -> Result<(), LeafStoreError> {
+        key_index::scan(&self.0.keys, scan, visit);
         Ok(())
     }
 }
@@ -282,6 +345,20 @@ pub(super) fn ascending<'a>(
             return Err(LeafStoreError::Order { index });
         }
         previous = Some(change.key_hash);
+        Ok(change)
+    })
+}
+
+/// Passes changes of keys on until one does not ascend.
+pub(super) fn ascending_keys<'a>(
+    changes: &mut dyn Iterator<Item = KeyChange<'a>>,
+) -> impl Iterator<Item = Result<KeyChange<'a>, LeafStoreError>> {
+    let mut previous: Option<&'a [u8]> = None;
+    changes.enumerate().map(move |(index, change)| {
+        if previous.is_some_and(|previous| previous >= change.key) {
+            return Err(LeafStoreError::KeyOrder { index });
+        }
+        previous = Some(change.key);
         Ok(change)
     })
 }

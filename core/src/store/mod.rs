@@ -6,7 +6,7 @@
 //! * persist: [`log::CommitLog::append`] for every version that waits, one
 //!   [`log::CommitLog::sync`], then acknowledge them all;
 //! * checkpoint: [`history_file::HistoryWriter::append`] up to H (H synced) → manifest with intent H →
-//!   [`idempotency_file::write`] → [`leaves::LeafStore::ingest`] → [`leaves::LeafStore::sync`] → manifest H → [`log::CommitLog::trim`].
+//!   [`idempotency_file::write`] → [`leaves::LeafStore::ingest`] → [`leaves::LeafStore::ingest_keys`] → [`leaves::LeafStore::sync`] → manifest H → [`log::CommitLog::trim`].
 //!
 //! The log and the small files reach the machine through [`disk::Disk`], so that
 //! [`simulated::SimulatedDisk`] can lose power under them at every call.
@@ -19,6 +19,8 @@ pub mod feed_cursors;
 pub mod fjall_leaves;
 pub mod history_file;
 pub mod idempotency_file;
+pub mod key_index;
+pub mod key_order_file;
 pub mod leaves;
 pub mod lock;
 pub mod log;

@@ -3,6 +3,7 @@
 mod admin;
 mod feed;
 mod proofs;
+mod range;
 mod read;
 mod revert;
 mod status;

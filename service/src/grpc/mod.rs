@@ -93,6 +93,13 @@ impl Trunkline for Handlers {
         unary!(self, request, get)
     }
 
+    async fn range(
+        &self,
+        request: Request<proto::RangeRequest>,
+    ) -> Result<Response<proto::RangeReply>, Status> {
+        unary!(self, request, range)
+    }
+
     async fn prove(
         &self,
         request: Request<proto::ProveRequest>,

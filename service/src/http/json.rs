@@ -53,6 +53,11 @@ pub(super) struct Key {
 }
 
 impl Key {
+    fn of(bytes: &[u8]) -> Self {
+        let (key, key_hex) = shown(bytes);
+        Self { key, key_hex }
+    }
+
     fn bytes(self) -> Result<Bytes, ServiceError> {
         either("key", self.key, self.key_hex)
     }
@@ -341,18 +346,108 @@ pub(super) struct GetRequest {
 
 impl GetRequest {
     pub(super) fn message(self) -> Result<proto::GetRequest, ServiceError> {
-        let kind = match (self.version, self.latest) {
-            (None, true) => Some(proto::at::Kind::Latest(proto::Latest {})),
-            (Some(version), false) => Some(proto::at::Kind::Version(version)),
-            (None, false) => None,
-            (Some(_), true) => return Err(invalid("give version or latest")),
-        };
         Ok(proto::GetRequest {
             keys: keys(self.keys)?,
-            at: Some(proto::At { kind }),
+            at: Some(at(self.version, self.latest)?),
             min_version: self.min_version,
         })
     }
+}
+
+/// A range of keys in byte order. A bound is a key: text, or hex.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RangeRequest {
+    /// Keys that begin so. With it, neither from nor to.
+    prefix: Option<Key>,
+    /// The first key.
+    from: Option<Key>,
+    /// The key before which the range ends.
+    to: Option<Key>,
+    /// The last key first.
+    #[serde(default)]
+    reverse: bool,
+    /// What `resume` was in the page before, to read the rest of the same range.
+    after: Option<Key>,
+    /// Most entries of the page; without it 1,000. A page may have fewer.
+    #[serde(default)]
+    limit: u32,
+    /// A version that is kept. Without it: the newest durable one.
+    version: Option<u64>,
+    /// What was accepted last, which a crash may lose.
+    #[serde(default)]
+    latest: bool,
+    /// Waits until this version is here.
+    #[serde(default)]
+    min_version: u64,
+}
+
+impl RangeRequest {
+    pub(super) fn message(self) -> Result<proto::RangeRequest, ServiceError> {
+        let bytes = |key: Option<Key>| key.map_or(Ok(Bytes::new()), Key::bytes);
+        Ok(proto::RangeRequest {
+            prefix: bytes(self.prefix)?,
+            from: bytes(self.from)?,
+            to: bytes(self.to)?,
+            reverse: self.reverse,
+            after: bytes(self.after)?,
+            limit: self.limit,
+            at: Some(at(self.version, self.latest)?),
+            min_version: self.min_version,
+        })
+    }
+}
+
+/// A page of a range.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RangeReply {
+    entries: Vec<Pair>,
+    /// Set if the range may have more: pass it as `after`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resume: Option<Key>,
+    /// The version that was read; none for what was accepted last. Ask for it again for a next page of the same state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
+}
+
+/// A key and its value, as text or hex.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Pair {
+    #[serde(flatten)]
+    key: Key,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value_hex: Option<String>,
+}
+
+impl RangeReply {
+    pub(super) fn of(reply: proto::RangeReply) -> Self {
+        let entries = reply.entries.into_iter().map(|pair| {
+            let (value, value_hex) = shown(&pair.value);
+            Pair {
+                key: Key::of(&pair.key),
+                value,
+                value_hex,
+            }
+        });
+        Self {
+            entries: entries.collect(),
+            resume: reply.resume.map(|key| Key::of(&key)),
+            version: reply.version,
+        }
+    }
+}
+
+/// Returns the state that a read is of.
+fn at(version: Option<u64>, latest: bool) -> Result<proto::At, ServiceError> {
+    let kind = match (version, latest) {
+        (None, true) => Some(proto::at::Kind::Latest(proto::Latest {})),
+        (Some(version), false) => Some(proto::at::Kind::Version(version)),
+        (None, false) => None,
+        (Some(_), true) => return Err(invalid("give version or latest")),
+    };
+    Ok(proto::At { kind })
 }
 
 fn keys(keys: Vec<Key>) -> Result<Vec<Bytes>, ServiceError> {

@@ -35,6 +35,7 @@ pub(crate) fn routes(api: Arc<Api>) -> Router {
     Router::new()
         .route("/v1/submit", write(post(submit)))
         .route("/v1/get", read(post(read_many)))
+        .route("/v1/range", read(post(range)))
         .route("/v1/keys/{key}", read(get(read_one)))
         .route("/v1/prove", read(post(prove)))
         .route("/v1/root", read(get(root)))
@@ -130,6 +131,15 @@ async fn read_many(
 ) -> Reply<json::GetReply> {
     let reply = api.get(&call, request.message()?).await?;
     Ok(Json(json::GetReply::of(reply)))
+}
+
+async fn range(
+    State(api): State<Arc<Api>>,
+    Extension(call): Extension<Call>,
+    Sent(request): Sent<json::RangeRequest>,
+) -> Reply<json::RangeReply> {
+    let reply = api.range(&call, request.message()?).await?;
+    Ok(Json(json::RangeReply::of(reply)))
 }
 
 #[derive(Debug, Deserialize)]

@@ -23,6 +23,13 @@ mod paths {
     /// Reads values.
     fn get() {}
 
+    #[utoipa::path(post, path = "/v1/range", request_body = RangeRequest, responses(
+        (status = 200, body = RangeReply),
+        (status = 400, body = ErrorReply, description = "The directory keeps no index of keys, or the bounds contradict each other"),
+        (status = 410, body = ErrorReply, description = "The version is no longer kept")))]
+    /// Reads a page of a range of keys in byte order. Needs `store.key_order`.
+    fn range() {}
+
     #[utoipa::path(get, path = "/v1/keys/{key}", params(
         ("key" = String, Path, description = "The key, or its hex form"),
         ("hex" = Option<bool>, Query, description = "The key is in hex"),
@@ -124,6 +131,7 @@ mod paths {
     paths(
         paths::submit,
         paths::get,
+        paths::range,
         paths::read_one,
         paths::prove,
         paths::root,

@@ -5,4 +5,5 @@ mod grpc;
 mod http;
 mod openapi;
 mod page;
+mod range;
 mod support;

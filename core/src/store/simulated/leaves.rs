@@ -3,11 +3,14 @@
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
+
 use super::random::SplitMix64;
 use crate::hash::Digest;
+use crate::store::key_index::{self, KeyChange, KeySet};
 use crate::store::leaves::{
-    Leaf, LeafChange, LeafMap, LeafSnapshot, LeafStore, LeafStoreError, MemorySnapshot, apply,
-    ascending,
+    Content, Leaf, LeafChange, LeafMap, LeafSnapshot, LeafStore, LeafStoreError, MemorySnapshot,
+    apply, ascending, ascending_keys,
 };
 
 /// A leaf store in memory that loses power: an ingestion that no sync followed is kept whole, lost,
@@ -29,12 +32,17 @@ pub struct SimulatedLeafStore {
     state: Mutex<LeafState>,
 }
 
+/// Makes what a loss of power leaves of keys independent of what it leaves of leaves.
+const KEYS_SEED: u64 = 0x6b65_7973;
+
 #[derive(Default)]
 struct LeafState {
-    visible: Arc<LeafMap>,
+    visible: Content,
     durable: LeafMap,
     /// Copies of ingested changes.
     unsynced: Vec<Vec<(Digest, Option<Leaf>)>>,
+    durable_keys: KeySet,
+    unsynced_keys: Vec<Vec<(Bytes, bool)>>,
     failing_after: Option<u64>,
     failed: bool,
 }
@@ -58,7 +66,11 @@ impl SimulatedLeafStore {
                 }
             }
         }
-        state.visible = Arc::new(state.durable.clone());
+        state.crash_keys(seed);
+        state.visible = Content {
+            leaves: Arc::new(state.durable.clone()),
+            keys: Arc::new(state.durable_keys.clone()),
+        };
         state.failing_after = None;
         state.failed = false;
     }
@@ -69,6 +81,20 @@ impl SimulatedLeafStore {
 }
 
 impl LeafState {
+    /// Decides what a loss of power leaves of the index of keys, apart from what it leaves of leaves.
+    fn crash_keys(&mut self, seed: u64) {
+        let random = &mut SplitMix64(seed ^ KEYS_SEED);
+        for ingestion in std::mem::take(&mut self.unsynced_keys) {
+            let fate = random.below(3);
+            for (key, is_present) in ingestion {
+                if fate == 0 || (fate == 1 && random.coin()) {
+                    let key = &*key;
+                    key_index::apply(&mut self.durable_keys, KeyChange { key, is_present });
+                }
+            }
+        }
+    }
+
     fn begin(&mut self) -> Result<(), LeafStoreError> {
         match &mut self.failing_after {
             None => {}
@@ -103,9 +129,28 @@ impl LeafStore for SimulatedLeafStore {
             |change: &LeafChange<'_>| (change.key_hash, change.leaf.map(|leaf| leaf.owned()));
         state.unsynced.push(changes.iter().map(copied).collect());
         begun?;
-        let visible = Arc::make_mut(&mut state.visible);
+        let visible = Arc::make_mut(&mut state.visible.leaves);
         for change in changes {
             apply(visible, change);
+        }
+        Ok(())
+    }
+
+    fn ingest_keys(
+        &self,
+        changes: &mut dyn Iterator<Item = KeyChange<'_>>,
+    ) -> Result<(), LeafStoreError> {
+        let changes = ascending_keys(changes).collect::<Result<Vec<_>, _>>()?;
+        let state = &mut *self.lock();
+        let begun = state.begin();
+        let copied =
+            |change: &KeyChange<'_>| (Bytes::copy_from_slice(change.key), change.is_present);
+        let copied = changes.iter().map(copied).collect();
+        state.unsynced_keys.push(copied);
+        begun?;
+        let visible = Arc::make_mut(&mut state.visible.keys);
+        for change in changes {
+            key_index::apply(visible, change);
         }
         Ok(())
     }
@@ -116,10 +161,14 @@ impl LeafStore for SimulatedLeafStore {
         for (key_hash, leaf) in state.unsynced.drain(..).flatten() {
             apply(&mut state.durable, change(&key_hash, &leaf));
         }
+        for (key, is_present) in state.unsynced_keys.drain(..).flatten() {
+            let key = &*key;
+            key_index::apply(&mut state.durable_keys, KeyChange { key, is_present });
+        }
         Ok(())
     }
 
     fn snapshot(&self) -> Result<Arc<dyn LeafSnapshot>, LeafStoreError> {
-        Ok(Arc::new(MemorySnapshot(Arc::clone(&self.lock().visible))))
+        Ok(Arc::new(MemorySnapshot(self.lock().visible.clone())))
     }
 }

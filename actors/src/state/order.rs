@@ -1,0 +1,325 @@
+//! Reading keys in byte order.
+//!
+//! The index of the leaf store has the keys of the last checkpoint that the version reads from, and [`RecentKeys`] those
+//! of the layers after it. Together they have every key of the version, and some others. Each is looked up as a single
+//! read would (`read`), so a range shows what single reads show.
+//!
+//! [`RecentKeys`]: super::recent_keys::RecentKeys
+
+use std::ops::{Bound, ControlFlow, RangeBounds};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use trunkline_core::hash::Digest;
+use trunkline_core::store::key_index::KeyScan;
+
+use super::published::State;
+use super::read::ReadError;
+use super::values::{FetchError, StoreView};
+use super::versions::Version;
+use crate::health::Health;
+
+/// Entries of a page, unless the range says otherwise.
+const PAGE_ENTRIES: usize = 1_000;
+/// Bytes of keys and values of a page, unless the range says otherwise.
+const PAGE_BYTES: usize = 1 << 20;
+/// Fewest and most keys that are taken at once from where they are listed.
+const KEYS_AT_ONCE: (usize, usize) = (16, 1_000);
+
+/// A range of keys in byte order, the direction to read it in, and what a page of it may hold.
+///
+/// ```
+/// use trunkline::KeyRange;
+/// let users = KeyRange::prefix("user/").reversed().entries_max(10);
+/// assert!(users.contains(b"user/alice") && !users.contains(b"user0"));
+/// assert!(KeyRange::new("a".."c").contains(b"b"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRange {
+    lower: Bound<Bytes>,
+    upper: Bound<Bytes>,
+    is_reverse: bool,
+    entries_max: usize,
+    bytes_max: usize,
+}
+
+impl KeyRange {
+    /// Returns the range of these bounds, forward.
+    pub fn new<K: AsRef<[u8]>>(bounds: impl RangeBounds<K>) -> Self {
+        let owned = |bound: Bound<&K>| bound.map(|key| Bytes::copy_from_slice(key.as_ref()));
+        Self {
+            lower: owned(bounds.start_bound()),
+            upper: owned(bounds.end_bound()),
+            is_reverse: false,
+            entries_max: PAGE_ENTRIES,
+            bytes_max: PAGE_BYTES,
+        }
+    }
+
+    /// Returns the range of all keys, forward.
+    pub fn all() -> Self {
+        Self::new::<&[u8]>(..)
+    }
+
+    /// Returns the range of the keys that begin with these bytes, forward.
+    pub fn prefix(prefix: impl AsRef<[u8]>) -> Self {
+        let prefix = prefix.as_ref();
+        let mut end = prefix.to_vec();
+        // The first key behind all that begin so: the last byte that can be raised is, and the rest is cut off.
+        while end.last() == Some(&0xff) {
+            end.pop();
+        }
+        let upper = match end.last_mut() {
+            None => Bound::Unbounded,
+            Some(last) => {
+                *last += 1;
+                Bound::Excluded(end.into())
+            }
+        };
+        Self {
+            lower: Bound::Included(Bytes::copy_from_slice(prefix)),
+            upper,
+            ..Self::all()
+        }
+    }
+
+    /// Returns the same range in the other direction.
+    pub fn reversed(mut self) -> Self {
+        self.is_reverse = !self.is_reverse;
+        self
+    }
+
+    /// Returns the rest of the range behind a key, in its direction: what follows a page with this resume key.
+    pub fn after(mut self, key: impl Into<Bytes>) -> Self {
+        let behind = Bound::Excluded(key.into());
+        match self.is_reverse {
+            true => self.upper = behind,
+            false => self.lower = behind,
+        }
+        self
+    }
+
+    /// Returns the range with a bound of the entries of a page; at least 1. The default is 1,000.
+    pub fn entries_max(mut self, entries: usize) -> Self {
+        self.entries_max = entries.max(1);
+        self
+    }
+
+    /// Returns the range with a bound of the bytes of a page, keys and values. A page has one entry at least. The default
+    /// is 1 MiB.
+    pub fn bytes_max(mut self, bytes: usize) -> Self {
+        self.bytes_max = bytes;
+        self
+    }
+
+    /// Returns whether a key is in the range.
+    pub fn contains(&self, key: &[u8]) -> bool {
+        self.scan().contains(key)
+    }
+
+    /// Returns whether the last key comes first.
+    pub fn is_reverse(&self) -> bool {
+        self.is_reverse
+    }
+
+    fn scan(&self) -> KeyScan<'_> {
+        KeyScan {
+            lower: self.lower.as_ref().map(|key| &key[..]),
+            upper: self.upper.as_ref().map(|key| &key[..]),
+            is_reverse: self.is_reverse,
+        }
+    }
+}
+
+/// Some keys and values of a range, in its order.
+///
+/// ```
+/// # let directory = tempfile::tempdir()?;
+/// # let mut config = trunkline::Config::in_directory(directory.path());
+/// config.store.key_order = true;
+/// let engine = trunkline::Engine::open_blocking(config)?;
+/// for key in ["a", "b", "c"] {
+///     engine.put_blocking(key, "1")?.durable_blocking()?;
+/// }
+/// let range = trunkline::KeyRange::all().entries_max(2);
+/// let first = engine.snapshot().range(&range)?;
+/// assert_eq!(first.entries.len(), 2);
+/// let second = engine.snapshot().range(&range.after(first.resume.unwrap()))?;
+/// assert_eq!(second.entries, [("c".into(), "1".into())]);
+/// assert_eq!(second.resume, None);
+/// # engine.shutdown_blocking()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RangePage {
+    /// Keys and values.
+    pub entries: Vec<(Bytes, Bytes)>,
+    /// The last key that was looked at, if the range may have more behind it: pass it to [`KeyRange::after`].
+    pub resume: Option<Bytes>,
+}
+
+/// Keys that may have a value, in the order of a scan.
+struct Candidates {
+    keys: Vec<Bytes>,
+    /// Whether there may be more behind the last one.
+    has_more: bool,
+}
+
+impl State {
+    /// Returns the first page of a range at a version.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no index, if the version has expired, or if the leaf store cannot be read.
+    pub fn range_at(&self, version: &Version, range: &KeyRange) -> Result<RangePage, ReadError> {
+        let page = self.page(
+            range,
+            |_, _| Vec::new(),
+            || self.store_of(version),
+            |key_hash| self.get_at(version, key_hash),
+        );
+        self.check_readable(version.number())?;
+        page
+    }
+
+    /// Returns the first page of a range, each key with its latest accepted value.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no index, if the engine has failed, or if the leaf store cannot be read.
+    pub fn range_latest(&self, health: &Health, range: &KeyRange) -> Result<RangePage, ReadError> {
+        health.check()?;
+        self.page(
+            range,
+            |scan, count| self.overlay.keys(scan, count),
+            || self.values.store(),
+            |key_hash| self.get_latest(health, key_hash),
+        )
+    }
+
+    fn page(
+        &self,
+        range: &KeyRange,
+        accepted: impl Fn(&KeyScan<'_>, usize) -> Vec<Bytes>,
+        view: impl Fn() -> Arc<StoreView>,
+        get: impl Fn(&Digest) -> Result<Option<Bytes>, ReadError>,
+    ) -> Result<RangePage, ReadError> {
+        if !self.settings.config().store.key_order {
+            return Err(ReadError::NoKeyOrder);
+        }
+        let (mut page, mut bytes, mut rest) = (RangePage::default(), 0, range.clone());
+        loop {
+            let (least, most) = KEYS_AT_ONCE;
+            let wanted = range.entries_max - page.entries.len();
+            let count = wanted.saturating_add(1).clamp(least, most);
+            let candidates = self.candidates(&rest.scan(), count, &accepted, &view)?;
+            for key in candidates.keys {
+                let is_full = page.entries.len() >= range.entries_max || bytes >= range.bytes_max;
+                if is_full && !page.entries.is_empty() {
+                    return Ok(page);
+                }
+                if let Some(value) = get(&self.params.key_hash(&key))? {
+                    bytes += key.len() + value.len();
+                    page.entries.push((key.clone(), value));
+                }
+                page.resume = Some(key);
+            }
+            if !candidates.has_more {
+                page.resume = None;
+                return Ok(page);
+            }
+            if let Some(last) = &page.resume {
+                rest = rest.after(last.clone());
+            }
+        }
+    }
+
+    /// Returns the next keys of a scan that may have a value: those that are accepted, those of layers, and those of the
+    /// index. A key moves in this order from one to the next, and is in the next before it leaves the one before: so the
+    /// look at them is in this order, too, and misses none.
+    fn candidates(
+        &self,
+        scan: &KeyScan<'_>,
+        count: usize,
+        accepted: impl Fn(&KeyScan<'_>, usize) -> Vec<Bytes>,
+        view: impl Fn() -> Arc<StoreView>,
+    ) -> Result<Candidates, ReadError> {
+        let accepted = accepted(scan, count);
+        let mut recent = Vec::new();
+        let layers = |version| self.values.layers_after(version);
+        self.recent_keys.scan(layers, scan, |key| {
+            recent.push(key.clone());
+            recent.len() < count
+        });
+        let (mut stored, leaves) = (Vec::new(), view().leaves()?);
+        let scanned = leaves.scan_keys(scan, &mut |key| {
+            stored.push(Bytes::copy_from_slice(key));
+            match stored.len() < count {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            }
+        });
+        scanned.map_err(FetchError::from)?;
+        Ok(merged([accepted, recent, stored], count, scan.is_reverse))
+    }
+}
+
+/// Merges lists of keys that are in the order of a scan. A list of `count` keys may have more behind them, so nothing
+/// behind its last key is taken from the other lists.
+fn merged(lists: [Vec<Bytes>; 3], count: usize, is_reverse: bool) -> Candidates {
+    let is_before = |a: &Bytes, b: &Bytes| match is_reverse {
+        true => a > b,
+        false => a < b,
+    };
+    let mut end: Option<Bytes> = None;
+    for last in lists.iter().filter(|list| list.len() >= count) {
+        let last = &last[last.len() - 1];
+        if end.as_ref().is_none_or(|end| is_before(last, end)) {
+            end = Some(last.clone());
+        }
+    }
+    let mut keys = lists.concat();
+    keys.retain(|key| end.as_ref().is_none_or(|end| !is_before(end, key)));
+    keys.sort_unstable();
+    if is_reverse {
+        keys.reverse();
+    }
+    keys.dedup();
+    Candidates {
+        keys,
+        has_more: end.is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_ends_before_the_next_key_that_does_not_begin_with_it() {
+        for (prefix, within, behind) in [
+            (&b"ab"[..], &b"ab\xff\xff"[..], Some(&b"ac"[..])),
+            (b"a\xff", b"a\xff\xff", Some(b"b")),
+            (b"\xff\xff", b"\xff\xff\xff", None),
+            (b"", b"\0", None),
+        ] {
+            let range = KeyRange::prefix(prefix);
+            assert!(range.contains(within));
+            assert!(behind.is_none_or(|behind| !range.contains(behind)));
+        }
+    }
+
+    #[test]
+    fn a_merge_ends_where_a_list_may_have_more() {
+        let keys = |keys: &str| -> Vec<Bytes> {
+            let each = keys.bytes().map(|key| Bytes::copy_from_slice(&[key]));
+            each.collect()
+        };
+        let found = merged([keys("bd"), keys("ace"), keys("")], 3, false);
+        assert_eq!((found.keys, found.has_more), (keys("abcde"), true));
+        let found = merged([keys("gf"), keys("gec"), keys("a")], 3, true);
+        assert_eq!((found.keys, found.has_more), (keys("gfec"), true));
+        let found = merged([keys("b"), keys("ab"), keys("c")], 3, false);
+        assert_eq!((found.keys, found.has_more), (keys("abc"), false));
+    }
+}
