@@ -10,7 +10,7 @@ use trunkline_core::batch::PreparedBatch;
 use trunkline_core::hash::{self, Digest, hex};
 use trunkline_core::params::TreeParams;
 use trunkline_core::store::leaves::{LeafSnapshot, LeafStoreError};
-use trunkline_core::tree::{CellRun, Leaf, LeavesDiffer, TreeWriter};
+use trunkline_core::tree::{Leaf, LeavesDiffer, PageRun, TreeWriter};
 
 /// Most cells that are examined for eviction after a batch: these, and more for each operation. That is more than a
 /// batch restores.
@@ -85,8 +85,8 @@ pub fn restore<'a>(
     covered: u64,
     pool: Option<&rayon::ThreadPool>,
 ) -> Result<u64, ScanError> {
-    let runs = writer.cells_to_load(batches);
-    let scan = |run: &CellRun| scan(params, store, run.key_hashes(), covered);
+    let runs = writer.pages_to_load(batches);
+    let scan = |run: &PageRun| scan(params, store, run.key_hashes(), covered);
     let scanned: Vec<Vec<Leaf>> = match pool.filter(|_| runs.len() >= PARALLEL_SCANS_MIN) {
         None => runs.iter().map(scan).collect::<Result<_, _>>()?,
         Some(pool) => pool.install(|| runs.par_iter().map(scan).collect::<Result<_, _>>())?,

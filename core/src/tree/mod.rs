@@ -30,7 +30,7 @@
 //! | `dirty` | changed cells, on their way from writer to hasher |
 //! | `shard` | the part of a submission that one thread applies |
 //! | `writer`, `hasher`, `reader` | the three ways into the tree |
-//! | `eviction` | which cells stay in memory |
+//! | `eviction` | which pages stay in memory |
 //! | `cursor` | walking one version for proofs |
 
 mod cells;
@@ -50,7 +50,7 @@ mod versions;
 mod writer;
 
 pub use eviction::{
-    CellRun, HOT_PREFIX_BITS, LeavesDiffer, NotInMemory, TreeMemory, hot_prefix_of,
+    HOT_PREFIX_BITS, LeavesDiffer, NotInMemory, PageRun, TreeMemory, hot_prefix_of,
 };
 pub use hasher::{Roots, TreeHasher};
 pub use node::Leaf;
@@ -139,7 +139,7 @@ fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
 /// ```
 pub fn replaced_bytes(leaves: usize) -> usize {
     let digests = versions::kept_max(WIDTH, leaves, PATH_BITS);
-    leaves * undo::RECORD_BYTES + digests * size_of::<(u32, Entry)>()
+    leaves * undo::RECORD_BYTES + digests * size_of::<(u32, Option<Entry>)>()
 }
 
 /// Returns a tree of leaves that are sorted strictly ascending by key hash, with all its digests; `None` if
@@ -275,8 +275,8 @@ fn can_be_built(leaves: &[Leaf]) -> bool {
 
 fn build_slot(slot: usize, leaves: &[Leaf], budget_bytes: u64, buffers: &mut Buffers) -> Slot {
     let mut cells = Cells::build(slot, leaves);
-    let digests = hasher::hash_built(&cells, &mut buffers.dirty, &mut buffers.scratch);
-    eviction::trim(&mut cells, budget_bytes);
+    let mut digests = hasher::hash_built(&cells, &mut buffers.dirty, &mut buffers.scratch);
+    eviction::trim(&mut cells, &mut digests, budget_bytes);
     Slot {
         cells: RwLock::new(cells),
         digests: RwLock::new(digests),

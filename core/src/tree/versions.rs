@@ -19,8 +19,8 @@ const KEPT_LEVEL: u32 = 7;
 /// Most nodes side by side below which digests are folded again.
 pub(super) const LOWEST_KEPT_MAX: usize = 1 << KEPT_LEVEL;
 
-/// Nodes and their entries, descending by node.
-pub(super) type Entries = Vec<(u32, Entry)>;
+/// Nodes and their entries, descending by node; `None` for one that was not in memory.
+pub(super) type Entries = Vec<(u32, Option<Entry>)>;
 
 /// Returns the lowest node on the way to a node whose replaced digests are kept.
 pub(super) fn lowest_kept(node: u32) -> u32 {
@@ -39,8 +39,8 @@ pub(super) fn kept_max(slots: usize, cells: usize, bits: u32) -> usize {
         .sum()
 }
 
-/// Returns the entry of a node.
-pub(super) fn find(entries: &Entries, node: u32) -> Option<Entry> {
+/// Returns the entry of a node, if it is among some.
+pub(super) fn find(entries: &Entries, node: u32) -> Option<Option<Entry>> {
     let place = entries.binary_search_by(|(other, _)| node.cmp(other));
     place.ok().map(|place| entries[place].1)
 }
@@ -103,8 +103,8 @@ impl Versions {
     }
 
     /// Returns what `version` saw at a node that is kept, or below which nothing changed since; `None` if it is
-    /// what the present has.
-    pub(super) fn find(&self, version: u64, node: u32) -> Option<Entry> {
+    /// what the present has. In it is `None` for an entry that was not in memory.
+    pub(super) fn find(&self, version: u64, node: u32) -> Option<Option<Entry>> {
         let newer = self.items.iter().rev();
         let count = newer.take_while(|item| item.version > version).count();
         let after = self.items.range(self.items.len() - count..);
@@ -140,11 +140,11 @@ impl Versions {
 mod tests {
     use super::*;
 
-    fn entry(byte: u8) -> Entry {
-        Entry {
+    fn entry(byte: u8) -> Option<Entry> {
+        Some(Entry {
             digest: [byte; 32],
             lone: false,
-        }
+        })
     }
 
     #[test]
@@ -154,12 +154,13 @@ mod tests {
         versions.replaced(4, vec![(3, entry(3))]);
         versions.replaced_whole(5, Heap::new(2));
         versions.replaced(6, vec![(7, entry(5))]);
-        let seen = |version, node| versions.find(version, node).map(|entry| entry.digest[0]);
-        assert_eq!(seen(1, 3), Some(1));
-        assert_eq!(seen(1, 2), Some(11));
-        assert_eq!(seen(2, 3), Some(3));
-        assert_eq!(seen(2, 2), Some(0), "of the whole that came later");
-        assert_eq!(seen(5, 7), Some(5));
+        let first_byte = |entry: Entry| entry.digest[0];
+        let seen = |version, node| Some(versions.find(version, node)?.map(first_byte));
+        assert_eq!(seen(1, 3), Some(Some(1)));
+        assert_eq!(seen(1, 2), Some(Some(11)));
+        assert_eq!(seen(2, 3), Some(Some(3)));
+        assert_eq!(seen(2, 2), Some(None), "not in the whole that came later");
+        assert_eq!(seen(5, 7), Some(Some(5)));
         assert_eq!(seen(5, 3), None);
         assert_eq!(seen(6, 7), None);
     }
