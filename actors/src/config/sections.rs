@@ -305,6 +305,8 @@ sections! {
         /// Bytes of messages that are received or waited for at the same time: `message_bytes_max` to 2^32 - 1.
         request_bytes_in_flight_max: usize = 512 * 1024 * 1024,
             in 4 * KIB..=u64::from(u32::MAX), from message_bytes_max;
+        /// Bytes of a request's body that a client may send before the request is admitted and read: 4 KiB to 16 MiB.
+        stream_window_bytes: u32 = 16 * 1024, in 4 * 1024..=16 * 1024 * 1024;
         /// Feeds and live pages at the same time: 0 to 65,536.
         streams_max: usize = 64, in 0..=65_536;
         /// Keys of one read or proof: 1 to 1,000,000.

@@ -24,7 +24,7 @@ pub(crate) use replica::{
     PromoteArguments, RejoinArguments, ReplicaArguments, parse_nonce, promote, rejoin,
     run as replica,
 };
-pub(crate) use running::{Leading, Member};
+pub(crate) use running::{Leading, Member, TakenOver};
 
 /// Returns whether a directory is marked as that of a replica.
 pub(crate) fn is_replica(directory: &Path) -> bool {

@@ -2,6 +2,7 @@
 
 mod companion;
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,13 +22,15 @@ use trunkline_service::{Backend, Reload, Server, systemd};
 use crate::configuration::{self, SettingsArguments};
 use crate::error::CommandError;
 use crate::interrupt::Interrupt;
-use crate::member::{Leading, Member, is_replica, parse_nonce};
+use crate::member::{Leading, Member, TakenOver, is_replica, parse_nonce};
 use crate::{Exit, output};
 
 pub(crate) use companion::Companion;
 
 /// Time between two looks at whether the engine still runs.
 const LOOK: Duration = Duration::from_millis(200);
+/// Looks at whether a replica is no longer held.
+const LOOKS_MAX: usize = 25;
 /// Longest wait for the last versions to be published.
 const PUBLISH: Duration = Duration::from_secs(10);
 
@@ -48,6 +51,11 @@ pub(crate) struct ServeArguments {
     /// Serve a replica, and create its directory from the archive of the member file if there is none.
     #[arg(long, requires = "member")]
     replica: bool,
+    /// A replica becomes the primary once the stream had no sign of life from it for this time, and then serves as such.
+    /// The stream decides between several replicas. Never after the carrier lost something: then an operator has to
+    /// promote.
+    #[arg(long, value_name = "MS", requires = "member")]
+    promote_after_silence_ms: Option<NonZeroU64>,
     /// Form of log lines: text or json. RUST_LOG chooses which.
     #[arg(long, default_value = "text", value_name = "FORM")]
     log: log::Format,
@@ -80,12 +88,41 @@ async fn serve(
     metrics: MetricsHandle,
 ) -> Result<Exit, CommandError> {
     // Before the engine: what is wrong with addresses and tokens shows at once, and a signal while it opens counts.
-    let server = Server::bind(&config.server).map_err(CommandError::serving)?;
-    let signals = Signals::listen()?;
+    let bind = || Server::bind(&config.server).map_err(CommandError::serving);
+    let mut server = bind()?;
+    let mut signals = Signals::listen()?;
+    let mut served = Served::open(arguments, &config).await?;
+    loop {
+        let background = Background::spawn(metrics.clone(), served.backend());
+        let stopped = serve_one(arguments, server, signals, &served).await;
+        background.stop().await;
+        match stopped {
+            Ok(Stop::Silent(listening)) => {
+                served = served.take_over().await?;
+                (server, signals) = (bind()?, listening);
+            }
+            Ok(Stop::Failed(failure)) => {
+                let _failed_before = served.close().await;
+                return Err(CommandError::Stopped(failure));
+            }
+            Ok(Stop::Signal) => return served.close().await.map(|()| Exit::Done),
+            Err(error) => {
+                let _closed = served.close().await;
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// Serves an engine or member until it has to end, and drains. Returns why.
+async fn serve_one(
+    arguments: &ServeArguments,
+    server: Server,
+    signals: Signals,
+    served: &Served,
+) -> Result<Stop, CommandError> {
     let addresses = server.addresses().to_string();
-    let served = Served::open(arguments, &config).await?;
-    let background = Background::spawn(metrics, served.backend());
-    let service = server.in_front_of(served.backend(), reload(arguments, &served));
+    let service = server.in_front_of(served.backend(), reload(arguments, served));
     let api = service.api();
     output::tell(format!(
         "{} at version {}, listening on {addresses}",
@@ -95,15 +132,18 @@ async fn serve(
     systemd::ready(&format!("listening on {addresses}"));
     let watchdog = tokio::spawn(feed_watchdog(api.clone()));
     let (stopped, why) = tokio::sync::oneshot::channel();
+    let silence = arguments.promote_after_silence_ms;
+    let silence = silence.map(|ms| Duration::from_millis(ms.get()));
     let stop = async {
-        let reason = stop(signals, api, served.backend()).await;
-        systemd::stopping("finishing requests");
+        let reason = stop(signals, api, served.backend(), silence).await;
+        if !matches!(reason, Stop::Silent(_)) {
+            systemd::stopping("finishing requests");
+        }
         let _kept = stopped.send(reason);
     };
     let drained = service.serve(stop).await;
     watchdog.abort();
-    let closed = served.close().await;
-    background.stop().await;
+    let _aborted = watchdog.await;
     let drained = drained.map_err(CommandError::serving)?;
     if drained.cut_off > 0 {
         output::tell(format!(
@@ -111,10 +151,7 @@ async fn serve(
             drained.cut_off
         ));
     }
-    match why.await {
-        Ok(Stop::Failed(failure)) => Err(CommandError::Stopped(failure)),
-        _ => closed.map(|()| Exit::Done),
-    }
+    Ok(why.await.unwrap_or(Stop::Signal))
 }
 
 async fn feed_watchdog(api: Arc<Api>) {
@@ -142,7 +179,7 @@ fn reload(arguments: &ServeArguments, served: &Served) -> Reload {
 enum Served {
     Alone(trunkline::Engine),
     Leading(Leading),
-    Following(Arc<Following>),
+    Following(Box<Member>, Arc<Following>),
 }
 
 impl Served {
@@ -159,7 +196,7 @@ impl Served {
                 return Err(CommandError::NoReplica(directory.clone()));
             };
             let following = member.follow(config, builder).await?;
-            return Ok(Self::Following(Arc::new(following)));
+            return Ok(Self::Following(Box::new(member), Arc::new(following)));
         }
         let engine = configuration::open_watching(&arguments.settings, config.clone())?;
         Ok(Self::Leading(member.lead(engine).await?))
@@ -169,8 +206,24 @@ impl Served {
         match self {
             Self::Alone(engine) => Backend::Engine(engine.clone()),
             Self::Leading(leading) => Backend::Primary(leading.primary().clone()),
-            Self::Following(following) => Backend::Replica(following.clone()),
+            Self::Following(_, following) => Backend::Replica(following.clone()),
         }
+    }
+
+    /// Makes a replica the primary whose primary is silent. It stays a replica if that must not be now.
+    async fn take_over(self) -> Result<Self, CommandError> {
+        let Self::Following(member, following) = self else {
+            return Ok(self);
+        };
+        let following = sole(following).await?;
+        Ok(match member.take_over(following).await? {
+            TakenOver::Leading(leading) => {
+                let epoch = leading.primary().epoch();
+                output::tell(format!("the primary is silent: promoted to epoch {epoch}"));
+                Self::Leading(leading)
+            }
+            TakenOver::Following(following) => Self::Following(member, Arc::new(following)),
+        })
     }
 
     /// Makes everything durable that was accepted, and publishes it.
@@ -178,19 +231,40 @@ impl Served {
         match self {
             Self::Alone(engine) => Ok(engine.shutdown().await?),
             Self::Leading(leading) => leading.shutdown(PUBLISH).await,
-            Self::Following(following) => Ok(following.replica().shutdown().await?),
+            Self::Following(_, following) => Ok(following.replica().shutdown().await?),
         }
     }
+}
+
+/// Waits until the requests that were cut off have let go of a replica.
+async fn sole(mut following: Arc<Following>) -> Result<Following, CommandError> {
+    let mut looks = tokio::time::interval(LOOK);
+    for _ in 0..LOOKS_MAX {
+        following = match Arc::try_unwrap(following) {
+            Ok(following) => return Ok(following),
+            Err(shared) => shared,
+        };
+        looks.tick().await;
+    }
+    let held = "requests that were cut off still hold the replica; start the service again";
+    Err(CommandError::Stopped(held.to_owned()))
 }
 
 /// The reason why the service stops.
 enum Stop {
     Signal,
     Failed(String),
+    /// The primary was silent for as long as the command bears.
+    Silent(Signals),
 }
 
-/// Waits for a signal to stop, or for the engine's failure. Reloads on SIGHUP meanwhile.
-async fn stop(mut signals: Signals, api: Arc<Api>, backend: Backend) -> Stop {
+/// Waits for a signal to stop, the engine's failure, or the primary's silence. Reloads on SIGHUP meanwhile.
+async fn stop(
+    mut signals: Signals,
+    api: Arc<Api>,
+    backend: Backend,
+    silence: Option<Duration>,
+) -> Stop {
     let mut looks = tokio::time::interval(LOOK);
     loop {
         tokio::select! {
@@ -200,6 +274,9 @@ async fn stop(mut signals: Signals, api: Arc<Api>, backend: Backend) -> Stop {
             _ = looks.tick() => {
                 if let Some(failure) = backend.failure() {
                     return Stop::Failed(failure);
+                }
+                if silence.is_some_and(|silence| is_silent(&backend, silence)) {
+                    return Stop::Silent(signals);
                 }
             }
         }
@@ -214,6 +291,14 @@ async fn stop(mut signals: Signals, api: Arc<Api>, backend: Backend) -> Stop {
         std::process::exit(130);
     });
     Stop::Signal
+}
+
+/// Returns whether a replica has heard nothing of its primary for a time.
+fn is_silent(backend: &Backend, silence: Duration) -> bool {
+    match backend {
+        Backend::Replica(following) => following.status().unheard() >= silence,
+        Backend::Engine(_) | Backend::Primary(_) => false,
+    }
 }
 
 fn reload_all(api: &Api) {

@@ -43,10 +43,16 @@ impl Service {
             stderr,
             address: String::new(),
         };
-        let line = service.line_with("listening on ");
-        let (_, address) = line.split_once("listening on ").unwrap();
-        service.address = address.trim().to_owned();
+        service.listens();
         service
+    }
+
+    /// Waits until it says where it listens. Returns the line.
+    fn listens(&mut self) -> String {
+        let line = self.line_with("listening on ");
+        let (_, address) = line.split_once("listening on ").unwrap();
+        self.address = address.trim().to_owned();
+        line
     }
 
     /// Reads what it says until a line has this text.
@@ -240,13 +246,12 @@ fn a_service_whose_engine_fails_ends_with_the_reason() {
     assert!(said.contains("the service has stopped"), "{said}");
 }
 
-#[test]
-fn a_submission_that_is_repeated_after_a_failover_takes_effect_once() {
-    let members = Members::new();
-    let first = Service::member(&members, "a", &[]);
-    let inspected = first.send("GET /v1/status", "").read().1;
+/// Serves member `a` as the primary of a new tree, and member `b` as its replica.
+fn primary_and_replica(members: &Members, more: &[&str]) -> (Service, Service) {
+    let first = Service::member(members, "a", &[]);
+    let status = first.send("GET /v1/status", "").read().1;
     assert_eq!(
-        (&inspected["role"], &inspected["epoch"]),
+        (&status["role"], &status["epoch"]),
         (&"primary".into(), &1.into())
     );
     // The nonce is in the directory's tree file, which a running engine holds.
@@ -256,9 +261,45 @@ fn a_submission_that_is_repeated_after_a_failover_takes_effect_once() {
         .done()
         .json();
     let nonce = inspected["nonce"].as_str().unwrap().to_owned();
+    let first = Service::member(members, "a", &[]);
+    let more: Vec<&str> = ["--nonce", &nonce].iter().chain(more).copied().collect();
+    let second = Service::member(members, "b", &more);
+    (first, second)
+}
 
-    let first = Service::member(&members, "a", &[]);
-    let second = Service::member(&members, "b", &["--nonce", &nonce]);
+#[test]
+fn a_replica_that_is_served_becomes_the_primary_once_its_primary_is_silent() {
+    let members = Members::new();
+    let (first, mut second) =
+        primary_and_replica(&members, &["--promote-after-silence-ms", "2000"]);
+    let followed =
+        r#"{"operations": [{"key": "alice", "value": "10"}], "wait": "followed", "followers": 1}"#;
+    let (status, reply) = first.send("POST /v1/submit", followed).read();
+    assert_eq!(status, 200, "{reply}");
+    first.signal(Signal::KILL);
+    first.end();
+    second.line_with("the primary is silent: promoted to epoch 3");
+    let line = second.listens();
+    assert!(line.starts_with("primary at version 1"), "{line}");
+    let replicated = r#"{"operations": [{"key": "bob", "value": "20"}], "wait": "replicated"}"#;
+    let (status, reply) = second.send("POST /v1/submit", replicated).read();
+    assert_eq!(
+        (status, &reply["reached"]),
+        (200, &"replicated".into()),
+        "{reply}"
+    );
+    assert_eq!(
+        second.send("GET /v1/keys/alice", "").read(),
+        (200, 10.into())
+    );
+    second.signal(Signal::TERM);
+    assert_eq!(second.end().0, Some(0));
+}
+
+#[test]
+fn a_submission_that_is_repeated_after_a_failover_takes_effect_once() {
+    let members = Members::new();
+    let (first, second) = primary_and_replica(&members, &[]);
     let batch = r#"{"operations": [{"key": "alice", "value": "10"}], "idempotency_key": "payment 17",
                     "wait": "followed", "followers": 1}"#;
     let (status, reply) = first.send("POST /v1/submit", batch).read();

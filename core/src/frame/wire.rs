@@ -27,6 +27,8 @@ const CODEC_NONE: u32 = 0;
 const CODEC_LZ4: u32 = 1;
 /// Most bytes that one byte of an LZ4 block stands for: a byte that prolongs a match.
 const LZ4_RATIO_MAX: usize = 255;
+/// Bytes of long effects that are compressed to see whether the rest should be.
+const SAMPLE_BYTES: usize = 16 << 10;
 
 const OUTCOMES: Part = Part {
     name: "outcomes",
@@ -193,6 +195,9 @@ impl Frame {
 
 /// Returns a message with its long parts compressed, or as it was if that does not make it shorter.
 fn compressed(plain: proto::Frame) -> proto::Frame {
+    if !seems_compressible(&plain.effects) {
+        return plain;
+    }
     let compressed = proto::Frame {
         codec: CODEC_LZ4,
         // Both were checked, and fit.
@@ -205,6 +210,17 @@ fn compressed(plain: proto::Frame) -> proto::Frame {
     match compressed.encoded_len() < plain.encoded_len() {
         true => compressed,
         false => plain,
+    }
+}
+
+/// Returns whether compressing may be worth its time: a sample of long effects becomes shorter by a sixteenth. Short ones
+/// are tried as a whole.
+fn seems_compressible(effects: &[u8]) -> bool {
+    match effects.get(..SAMPLE_BYTES) {
+        Some(sample) if effects.len() > 2 * SAMPLE_BYTES => {
+            block(sample).len() < SAMPLE_BYTES - SAMPLE_BYTES / 16
+        }
+        _ => true,
     }
 }
 

@@ -118,9 +118,6 @@ async fn serve_http(
 /// The end of a connection; none if it was closed.
 type Ended = Option<Result<(), BoxError>>;
 
-/// Bytes of a body that a client may send before anybody reads it: little, so that a large submission that is refused for
-/// want of room costs neither side its body.
-const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 /// Bytes that a client may send before anybody reads them, on all streams of a connection.
 const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 
@@ -141,7 +138,7 @@ fn builder(limits: &Limits) -> auto::Builder<Watching> {
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams_max)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_stream_window_size(limits.stream_window_bytes)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_header_list_size(limits.header_bytes_max)
         .max_pending_accept_reset_streams(20)

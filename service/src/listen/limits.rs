@@ -11,6 +11,9 @@ pub struct Limits {
     pub connections_max: usize,
     /// Requests at the same time on one connection (HTTP/2).
     pub streams_max: u32,
+    /// Bytes of a body that a client may send before anybody reads it (HTTP/2): few, so that a large submission that is
+    /// refused for want of room costs neither side its body.
+    pub stream_window_bytes: u32,
     /// Bytes of a request's headers.
     pub header_bytes_max: u32,
     /// How long a TLS handshake may take.
@@ -40,6 +43,7 @@ impl Default for Limits {
         Self {
             connections_max: 1024,
             streams_max: 256,
+            stream_window_bytes: 16 * 1024,
             header_bytes_max: 32 * 1024,
             handshake: seconds(10),
             headers: seconds(30),
@@ -58,6 +62,7 @@ impl From<&ServerConfig> for Limits {
     fn from(config: &ServerConfig) -> Self {
         Self {
             connections_max: config.connections_max,
+            stream_window_bytes: config.stream_window_bytes,
             drain: Duration::from_millis(config.drain_ms),
             ..Self::default()
         }
