@@ -23,7 +23,7 @@
 //! | `update` | merging the writes of a submission into blocks |
 //! | `undo` | leaves that versions replaced |
 //! | `fold` | digests of what is below a cell |
-//! | `cells` | the directory of a slot |
+//! | `cells` | the directory of a slot, and its pages |
 //! | `digests` | the hashes above the cells of a slot |
 //! | `versions` | digests of the upper levels that versions replaced |
 //! | `refold` | folding the lower levels of older versions again |
