@@ -14,7 +14,7 @@ use trunkline_core::tree::{Leaf, LeavesDiffer, PageRun, TreeWriter};
 
 /// Most pages that are examined for eviction after a batch: these, and more for each operation. That is more than a
 /// batch restores.
-const EVICTION_PAGES_MIN: usize = 64;
+const EVICTION_PAGES_MIN: usize = 128;
 const EVICTION_PAGES_PER_OPERATION: usize = 3;
 /// Fewest scans of one batch that are shared by the threads of the pool.
 const PARALLEL_SCANS_MIN: usize = 8;

@@ -64,32 +64,66 @@ pub(super) fn page_level(bits: u32) -> u32 {
     bits.saturating_sub(PAGE_BITS)
 }
 
-/// Returns the place of a cell: its page, and its place there.
-#[inline]
-fn place_of(cell: u32, bits: u32) -> (usize, usize) {
-    let below = bits.min(PAGE_BITS);
-    (cell as usize >> below, cell as usize & ((1 << below) - 1))
+/// The cells of a directory. As long as nothing was evicted, they lie side by side as if on one page, so that a cell is
+/// found without following a pointer.
+#[derive(Debug)]
+struct Directory {
+    pages: Vec<Page>,
+    /// Binary levels of each of them.
+    page_bits: u32,
 }
 
-/// Returns a cell of a directory with a number of bits.
-#[inline]
-fn node(pages: &[Page], bits: u32, cell: u32) -> Result<&Node, NotInMemory> {
-    let (page, place) = place_of(cell, bits);
-    match &pages[page] {
-        Page::Resident(cells) => Ok(&cells[place]),
-        Page::Evicted { .. } => Err(NotInMemory),
-    }
-}
-
-/// Returns a cell that is about to change.
-#[inline]
-fn node_mut(pages: &mut [Page], bits: u32, cell: u32) -> &mut Node {
-    let (page, place) = place_of(cell, bits);
-    match &mut pages[page] {
-        Page::Resident(cells) => &mut cells[place],
-        Page::Evicted { .. } => {
-            unreachable!("pages are restored before a submission touches them")
+impl Directory {
+    /// Returns a directory of cells that are all in memory.
+    fn whole(leaves: &[Leaf], bits: u32, changed_at: u64) -> Self {
+        Self {
+            pages: spread(leaves, bits, bits, 0..1, changed_at).collect(),
+            page_bits: bits,
         }
+    }
+
+    /// Returns the place of a cell: its page, and its place there.
+    #[inline]
+    fn place(&self, cell: u32) -> (usize, usize) {
+        let within = (1 << self.page_bits) - 1;
+        (cell as usize >> self.page_bits, cell as usize & within)
+    }
+
+    #[inline]
+    fn node(&self, cell: u32) -> Result<&Node, NotInMemory> {
+        let (page, place) = self.place(cell);
+        match &self.pages[page] {
+            Page::Resident(cells) => Ok(&cells[place]),
+            Page::Evicted { .. } => Err(NotInMemory),
+        }
+    }
+
+    /// Returns a cell that is about to change.
+    #[inline]
+    fn node_mut(&mut self, cell: u32) -> &mut Node {
+        let (page, place) = self.place(cell);
+        match &mut self.pages[page] {
+            Page::Resident(cells) => &mut cells[place],
+            Page::Evicted { .. } => {
+                unreachable!("pages are restored before a submission touches them")
+            }
+        }
+    }
+
+    /// Cuts cells that lie side by side into pages.
+    fn cut(&mut self) {
+        if self.page_bits <= PAGE_BITS {
+            return;
+        }
+        self.page_bits = PAGE_BITS;
+        let Some(Page::Resident(cells)) = self.pages.pop() else {
+            return;
+        };
+        let mut cells = cells.into_vec().into_iter();
+        let pages = 0..cells.len() >> PAGE_BITS;
+        self.pages = pages
+            .map(|_| Page::Resident(cells.by_ref().take(1 << PAGE_BITS).collect()))
+            .collect();
     }
 }
 
@@ -98,7 +132,7 @@ fn node_mut(pages: &mut [Page], bits: u32, cell: u32) -> &mut Node {
 pub(super) struct Cells {
     slot: usize,
     bits: u32,
-    pages: Vec<Page>,
+    directory: Directory,
     leaves: u64,
     evicted: EvictedTotals,
     undo: Undo,
@@ -120,7 +154,7 @@ impl Cells {
         let mut cells = Self {
             slot,
             bits: 0,
-            pages: Vec::new(),
+            directory: Directory::whole(&[], 0, 0),
             leaves: leaves.len() as u64,
             evicted: EvictedTotals::default(),
             undo: Undo::default(),
@@ -130,7 +164,7 @@ impl Cells {
         while cells.wants_more() {
             cells.bits += 1;
         }
-        cells.pages = spread(leaves, cells.bits, 0..1 << page_level(cells.bits), 0).collect();
+        cells.directory = Directory::whole(leaves, cells.bits, 0);
         cells
     }
 
@@ -189,9 +223,9 @@ impl Cells {
         let mut start = range.start;
         let mut ahead = ReadAhead::new(&update.writes[..range.end], start);
         while start < range.end {
-            ahead.advance(&self.pages, bits, start);
+            ahead.advance(&self.directory, bits, start);
             let cell = cell_of(&update.writes[start].key_hash, bits);
-            let node = node_mut(&mut self.pages, bits, cell);
+            let node = self.directory.node_mut(cell);
             let mark = records.len();
             loop {
                 let end = end_of_path(update.writes, start..range.end);
@@ -211,7 +245,7 @@ impl Cells {
 
     /// Loads the leaves of keys that are looked up next.
     pub(super) fn look_ahead<'a>(&self, key_hashes: impl Iterator<Item = &'a Digest> + Clone) {
-        let cell = |key_hash: &Digest| node(&self.pages, self.bits, cell_of(key_hash, self.bits));
+        let cell = |key_hash: &Digest| self.directory.node(cell_of(key_hash, self.bits));
         for node in key_hashes.clone().flat_map(cell) {
             prefetch(node);
         }
@@ -231,7 +265,7 @@ impl Cells {
     pub(super) fn roll_back(&mut self, version: u64) {
         let (bits, depth) = (self.bits, self.depth());
         for record in self.undo.take_open().into_iter().rev() {
-            let node = node_mut(&mut self.pages, bits, cell_of(&record.key_hash, bits));
+            let node = self.directory.node_mut(cell_of(&record.key_hash, bits));
             let block = node.block_mut(&record.key_hash, depth);
             let mut leaves = block.take();
             let before = leaves.len() as i64;
@@ -261,28 +295,27 @@ impl Cells {
         if self.bits == before {
             return false;
         }
-        self.pages = match self.bits > before {
-            true => self.doubled(before, version),
-            false => {
-                let mut leaves = Vec::with_capacity(self.leaves as usize);
-                for page in self.pages.drain(..) {
-                    page.collect_leaves(&mut leaves);
-                }
-                let pages = 0..1 << page_level(self.bits);
-                spread(&leaves, self.bits, pages, version).collect()
+        if self.evicted.places > 0 {
+            self.double(before, version);
+        } else {
+            let mut leaves = Vec::with_capacity(self.leaves as usize);
+            for page in self.directory.pages.drain(..) {
+                page.collect_leaves(&mut leaves);
             }
-        };
+            self.directory = Directory::whole(&leaves, self.bits, version);
+        }
         self.resized.push_back((version, before));
         self.resized_at = version;
         true
     }
 
-    /// Takes the pages of a directory that had fewer bits before, and returns those of the present one.
-    fn doubled(&mut self, before: u32, version: u64) -> Vec<Page> {
+    /// Spreads the pages of a directory that had fewer bits before, and leaves evicted ones as they are.
+    fn double(&mut self, before: u32, version: u64) {
         let levels = page_level(self.bits) - page_level(before);
+        let page_bits = self.bits.min(PAGE_BITS);
         let mut pages = Vec::with_capacity(1 << page_level(self.bits));
         let mut leaves = Vec::new();
-        for (number, page) in (0..).zip(self.pages.drain(..)) {
+        for (number, page) in (0..).zip(self.directory.pages.drain(..)) {
             if let Page::Evicted { leaves, level } = page {
                 pages.extend((0..1 << levels).map(|_| Page::Evicted { leaves, level }));
                 continue;
@@ -290,30 +323,31 @@ impl Cells {
             leaves.clear();
             page.collect_leaves(&mut leaves);
             let places = number << levels..(number + 1) << levels;
-            pages.extend(spread(&leaves, self.bits, places, version));
+            pages.extend(spread(&leaves, self.bits, page_bits, places, version));
         }
         self.evicted.places <<= levels;
-        pages
+        self.directory = Directory { pages, page_bits };
     }
 
     /// Passes all cells in memory, of a slot that was built or resized, to the hasher.
     pub(super) fn push_all(&self, dirty: &mut Dirty) {
-        for number in 0..self.page_count() {
-            self.push_page(number, dirty);
-        }
+        self.push_pages(0..self.directory.pages.len(), dirty);
     }
 
     /// Passes all cells of what was a page, now on one or several, to the hasher; `page` is its node in the heap.
     pub(super) fn push_restored(&self, page: u32, dirty: &mut Dirty) {
-        self.places_of(page)
-            .for_each(|number| self.push_page(number, dirty));
+        let places = self.places_of(page);
+        self.push_pages(places.start as usize..places.end as usize, dirty);
     }
 
-    fn push_page(&self, number: u32, dirty: &mut Dirty) {
-        let first = number << self.bits.min(PAGE_BITS);
-        if let Page::Resident(cells) = &self.pages[number as usize] {
-            for (cell, node) in (first..).zip(cells) {
-                dirty.push(self.slot, cell, node, self.depth());
+    fn push_pages(&self, pages: Range<usize>, dirty: &mut Dirty) {
+        let first = (pages.start as u32) << self.directory.page_bits;
+        let pages = self.directory.pages[pages].iter();
+        for (first, page) in (first..).step_by(1 << self.directory.page_bits).zip(pages) {
+            if let Page::Resident(cells) = page {
+                for (cell, node) in (first..).zip(cells) {
+                    dirty.push(self.slot, cell, node, self.depth());
+                }
             }
         }
     }
@@ -334,7 +368,7 @@ impl Cells {
     /// Returns the node of a cell in a directory with a number of bits, if the directory has this number now.
     pub(super) fn node(&self, cell: u32, bits: u32) -> Option<&Node> {
         let same = self.bits == bits;
-        same.then(|| node(&self.pages, bits, cell).ok())?
+        same.then(|| self.directory.node(cell).ok())?
     }
 
     /// Returns whether some of the leaves of a cell of a directory with a number of bits are not in memory.
@@ -343,9 +377,9 @@ impl Cells {
             return false;
         }
         let (first, last) = self.cells_of(&self.paths(cell, bits)).into_inner();
-        let (first, last) = (place_of(first, self.bits).0, place_of(last, self.bits).0);
+        let (first, last) = (self.directory.place(first).0, self.directory.place(last).0);
         let evicted = |page: &Page| matches!(page, Page::Evicted { .. });
-        self.pages[first..=last].iter().any(evicted)
+        self.directory.pages[first..=last].iter().any(evicted)
     }
 
     /// Returns whether a node of the heap is the top of an evicted page.
@@ -355,7 +389,7 @@ impl Cells {
             return false;
         }
         let first = self.places_of(node).start as usize;
-        matches!(self.pages[first], Page::Evicted { level: own, .. } if u32::from(own) == level)
+        matches!(self.directory.pages[first], Page::Evicted { level: own, .. } if u32::from(own) == level)
     }
 
     /// Returns the leaves that `version` saw on a range of paths.
@@ -398,7 +432,7 @@ impl Cells {
     pub(super) fn present_leaves(&self, paths: &Range<u64>) -> Result<Vec<Leaf>, NotInMemory> {
         let mut leaves = Vec::new();
         for cell in self.cells_of(paths) {
-            node(&self.pages, self.bits, cell)?.collect_leaves(&mut leaves);
+            self.directory.node(cell)?.collect_leaves(&mut leaves);
         }
         leaves.retain(|leaf| paths.contains(&path_of(&leaf.key_hash)));
         Ok(leaves)
@@ -432,7 +466,7 @@ impl Cells {
 
     /// Returns what the header of a key's block tells about the key.
     pub(super) fn probe(&self, version: u64, key_hash: &Digest) -> Probe {
-        match node(&self.pages, self.bits, cell_of(key_hash, self.bits)) {
+        match self.directory.node(cell_of(key_hash, self.bits)) {
             Ok(Node::Block(_)) if self.undo.is_after(version) => Probe::Unknown,
             Ok(Node::Block(block)) if block.definitely_absent(key_hash) => Probe::Absent,
             Ok(Node::Block(block)) => block
@@ -443,24 +477,24 @@ impl Cells {
     }
 
     pub(super) fn get(&self, key_hash: &Digest) -> Result<Option<&Leaf>, NotInMemory> {
-        let node = node(&self.pages, self.bits, cell_of(key_hash, self.bits))?;
+        let node = self.directory.node(cell_of(key_hash, self.bits))?;
         Ok(node.get(key_hash, self.depth()))
     }
 
     /// Returns the paths of the page of a key hash, if the page is evicted.
     pub(super) fn evicted_page(&self, key_hash: &Digest) -> Option<Range<u64>> {
-        let (place, _) = place_of(cell_of(key_hash, self.bits), self.bits);
+        let (place, _) = self.directory.place(cell_of(key_hash, self.bits));
         self.evicted_paths(place)
     }
 
     /// Returns the paths of all evicted pages, ascending; of a page that fills several places several times.
     pub(super) fn evicted_pages(&self) -> impl Iterator<Item = Range<u64>> {
-        (0..self.pages.len()).filter_map(|place| self.evicted_paths(place))
+        (0..self.directory.pages.len()).filter_map(|place| self.evicted_paths(place))
     }
 
     /// Returns the paths of the page at a place, if the page is evicted.
     fn evicted_paths(&self, place: usize) -> Option<Range<u64>> {
-        let Page::Evicted { level, .. } = self.pages[place] else {
+        let Page::Evicted { level, .. } = self.directory.pages[place] else {
             return None;
         };
         let level = u32::from(level);
@@ -481,9 +515,10 @@ impl Cells {
         if self.resized_at > covered {
             return (gone, examined);
         }
+        self.directory.cut();
         let level = page_level(self.bits);
         for number in pages {
-            let Some(leaves) = self.pages[number as usize].leaves_up_to(covered) else {
+            let Some(leaves) = self.directory.pages[number as usize].leaves_up_to(covered) else {
                 continue;
             };
             examined += 1;
@@ -496,7 +531,7 @@ impl Cells {
                 self.evicted = self.evicted + EvictedTotals::of(leaves, 1);
                 gone += 1;
                 let level = level as u8;
-                self.pages[number as usize] = Page::Evicted { leaves, level };
+                self.directory.pages[number as usize] = Page::Evicted { leaves, level };
             }
         }
         (gone, examined)
@@ -513,10 +548,10 @@ impl Cells {
     ) -> Result<(), LeavesDiffer> {
         let mut rest = leaves;
         let (first, last) = self.cells_of(paths).into_inner();
-        let last = place_of(last, self.bits).0;
-        let mut place = place_of(first, self.bits).0;
+        let last = self.directory.place(last).0;
+        let mut place = self.directory.place(first).0;
         while place <= last {
-            let Page::Evicted { leaves, level } = self.pages[place] else {
+            let Page::Evicted { leaves, level } = self.directory.pages[place] else {
                 place += 1;
                 continue;
             };
@@ -544,9 +579,10 @@ impl Cells {
         // They did not change after the latest of their origins.
         let changed_at = leaves.iter().map(|leaf| leaf.origin).max().unwrap_or(0);
         self.evicted = self.evicted - EvictedTotals::of(count, places.len() as u64);
-        let spread = spread(leaves, self.bits, places.clone(), changed_at);
+        let page_bits = self.directory.page_bits;
+        let spread = spread(leaves, self.bits, page_bits, places.clone(), changed_at);
         for (place, page) in places.zip(spread) {
-            self.pages[place as usize] = page;
+            self.directory.pages[place as usize] = page;
         }
     }
 
@@ -616,8 +652,8 @@ impl<'a> ReadAhead<'a> {
 
     /// Moves on to a write.
     #[inline]
-    fn advance(&mut self, pages: &[Page], bits: u32, current: usize) {
-        let cell = |write: &Write| node(pages, bits, cell_of(&write.key_hash, bits));
+    fn advance(&mut self, directory: &Directory, bits: u32, current: usize) {
+        let cell = |write: &Write| directory.node(cell_of(&write.key_hash, bits));
         let until = self.writes.len().min(current + CELLS_AHEAD);
         for write in &self.writes[self.cells..until.max(self.cells)] {
             if let Ok(node) = cell(write) {
@@ -639,13 +675,13 @@ impl<'a> ReadAhead<'a> {
 fn spread(
     leaves: &[Leaf],
     bits: u32,
+    page_bits: u32,
     pages: Range<u32>,
     changed_at: u64,
 ) -> impl Iterator<Item = Page> {
-    let below = bits.min(PAGE_BITS);
     let mut rest = leaves;
     pages.map(move |page| {
-        let cells = (page << below..(page + 1) << below).map(|cell| {
+        let cells = (page << page_bits..(page + 1) << page_bits).map(|cell| {
             let mine = rest
                 .iter()
                 .position(|leaf| cell_of(&leaf.key_hash, bits) > cell)

@@ -75,7 +75,8 @@ pub(super) const PAGE_POINTER_BYTES: usize = size_of::<Option<Box<PageDigests>>>
 pub(super) struct Heap {
     bits: u32,
     top: Entry,
-    /// Input of node `p` above the pages at `p - 1`; the last one is spare.
+    /// Input of node `p` above the pages at `p - 1`; the last one is spare. As long as no page was forgotten, all nodes
+    /// count as above the pages, so that a node is found without following a pointer.
     pairs: Vec<Pair>,
     flags: Vec<u8>,
     pages: Vec<Option<Box<PageDigests>>>,
@@ -89,6 +90,17 @@ enum Place {
 
 impl Heap {
     pub(super) fn new(bits: u32) -> Self {
+        Self {
+            bits,
+            top: EMPTY,
+            pairs: vec![[0; 64]; 1 << bits],
+            flags: vec![0; 1 << bits],
+            pages: Vec::new(),
+        }
+    }
+
+    /// Returns an empty heap that is cut into pages.
+    fn in_pages(bits: u32) -> Self {
         let pages = 1 << page_level(bits);
         Self {
             bits,
@@ -99,10 +111,31 @@ impl Heap {
         }
     }
 
+    /// Cuts a heap into pages.
+    fn cut(&mut self) {
+        if !self.pages.is_empty() {
+            return;
+        }
+        let mut cut = Self::in_pages(self.bits);
+        let above = cut.pairs.len() - 1;
+        cut.pairs[..above].copy_from_slice(&self.pairs[..above]);
+        cut.flags[..above].copy_from_slice(&self.flags[..above]);
+        cut.top = self.top;
+        for node in 2 * (above as u32 + 1)..2 << self.bits {
+            if let Some(entry) = self.get(node) {
+                cut.set(node, entry);
+            }
+        }
+        *self = cut;
+    }
+
     /// Returns the heap of a directory with another number of bits, with the digests of what was above the pages and
     /// still is.
     fn resized(&self, bits: u32) -> Self {
-        let mut resized = Self::new(bits);
+        let mut resized = match self.pages.is_empty() {
+            true => return Self::new(bits),
+            false => Self::in_pages(bits),
+        };
         let common = self.pairs.len().min(resized.pairs.len()) - 1;
         resized.pairs[..common].copy_from_slice(&self.pairs[..common]);
         resized.flags[..common].copy_from_slice(&self.flags[..common]);
@@ -112,10 +145,10 @@ impl Heap {
 
     #[inline]
     fn place(&self, pair: u32) -> Place {
-        let pages = self.pages.len() as u32;
-        if pair < pages {
+        if (pair as usize) < self.pairs.len() {
             return Place::Above(pair as usize - 1);
         }
+        let pages = self.pages.len() as u32;
         let below = pair.ilog2() - pages.ilog2();
         let local = 1 << below | pair & ((1 << below) - 1);
         Place::Page(((pair >> below) - pages) as usize, local as usize - 1)
@@ -185,11 +218,10 @@ impl Heap {
 
     /// Loads nodes independently of one another, so that their cache misses overlap.
     fn read_ahead(&self, nodes: &[u32]) {
-        let pair = |node: &u32| self.pair((*node / 2).max(1));
-        let first_byte = |node: &u32| pair(node).map_or(0, |([pair, _], _)| pair[0]);
-        let touched = nodes
-            .iter()
-            .fold(0, |touched, node| touched ^ first_byte(node));
+        let mut touched = 0;
+        for node in nodes.iter().filter(|node| **node > 1) {
+            touched ^= self.pair(*node / 2).map_or(0, |([pair, _], _)| pair[0]);
+        }
         std::hint::black_box(touched);
     }
 }
@@ -249,9 +281,12 @@ impl Digests {
 
     /// Forgets what is below the top of a page of a directory with a number of bits. Returns whether it was there.
     pub(super) fn forget_page(&mut self, bits: u32, page: u32) -> bool {
+        if bits != self.heap.bits {
+            return false;
+        }
+        self.heap.cut();
         // The only cell of a directory is the top of its page.
-        let was_there = |heap: &mut Heap| bits == 0 || heap.pages[page as usize].take().is_some();
-        bits == self.heap.bits && was_there(&mut self.heap)
+        bits == 0 || self.heap.pages[page as usize].take().is_some()
     }
 
     /// Returns the digest of the whole slot.
