@@ -179,7 +179,7 @@ impl Bootstrap {
         begin_empty(&unfinished).map_err(in_path(&unfinished))?;
         let tree_id = base.record.tree_id;
         Ok(Self {
-            leaves: Some(open_fjall(config, &unfinished)?),
+            leaves: Some(open_fjall(config, &unfinished)?.0),
             history: HistoryWriter::open(&OsDisk, &unfinished, &tree_id, 0)?,
             range: MountainRange::default(),
             last_commit_id: ZERO,

@@ -16,6 +16,7 @@ use trunkline_actors::testing::StageFault;
 use trunkline_core::params::{Nonce, TreeParams};
 use trunkline_core::store::disk::Disk;
 use trunkline_core::store::leaves::LeafStore;
+use trunkline_core::store::past::PastStore;
 
 use crate::engine::Engine;
 use crate::error::OpenError;
@@ -93,7 +94,14 @@ impl EngineBuilder {
     /// Stores checkpointed leaves in this store instead of the configured one. It must be kept together with the disk:
     /// what a checkpoint moved to it is no longer in the log.
     pub fn leaf_store(mut self, leaves: Arc<dyn LeafStore>) -> Self {
-        self.0.leaves = Some(leaves);
+        self.0.stores.leaves = Some(leaves);
+        self
+    }
+
+    /// Archives versions in this store, if [`Self::leaf_store`] is given and `versions.archive` is set. It must be kept
+    /// together with the disk.
+    pub fn past_store(mut self, past: Arc<dyn PastStore>) -> Self {
+        self.0.stores.past = Some(past);
         self
     }
 
@@ -143,7 +151,7 @@ impl EngineBuilder {
             config: self.0.config.clone(),
             disk: self.0.disk.clone(),
             nonce: self.0.nonce,
-            leaves: self.0.leaves.clone(),
+            stores: self.0.stores.clone(),
             ..OpenOptions::default()
         })
     }

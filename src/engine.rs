@@ -22,6 +22,7 @@ use trunkline_actors::runtime::wait::block_on;
 use trunkline_actors::runtime::{clock, thread};
 use trunkline_actors::state::State;
 use trunkline_actors::state::evidence::{self, EvidenceError};
+use trunkline_actors::state::past::PastError;
 use trunkline_actors::state::read::ReadError;
 use trunkline_core::batch::{Batch, CheckedBatch, provisional_root};
 use trunkline_core::evidence::Evidence;
@@ -33,7 +34,7 @@ use crate::error::{SnapshotError, SubmitError};
 use crate::feed::Feed;
 use crate::running::{Owner, Running};
 use crate::snapshot::multi_get::in_path_order;
-use crate::snapshot::{Snapshot, checked_hash};
+use crate::snapshot::{KeptVersion, Snapshot, checked_hash, kept_versions};
 
 /// A running engine.
 ///
@@ -256,18 +257,14 @@ impl Engine {
         (snapshot, remembered.submissions)
     }
 
-    /// Returns a snapshot of a durable version that is still kept (`versions.retain_versions`). Never waits.
+    /// Returns a snapshot of a durable version that is still kept (`versions.retain_versions`) or archived
+    /// (`versions.archive`). Never waits for a commit; reads the disk if the version is archived.
     ///
     /// # Errors
     ///
-    /// Fails if the version is no longer kept, or not durable yet.
+    /// Fails if the version is no longer kept, or not durable yet, or if the archive cannot be read.
     pub fn snapshot_at(&self, version: u64) -> Result<Snapshot, SnapshotError> {
-        let state = self.state();
-        match state.versions.pin(version) {
-            Ok(pinned) => Ok(Snapshot::of_pinned(state.clone(), pinned)),
-            Err((_, newest)) if version > newest => Err(SnapshotError::NotYet { version, newest }),
-            Err((oldest, _)) => Err(SnapshotError::Expired { version, oldest }),
-        }
+        Snapshot::at(self.state(), version)
     }
 
     /// Returns the evidence about a submission, by its sequence number: what [`Receipt::evidence`] returns, for callers
@@ -356,9 +353,22 @@ impl Engine {
         }
     }
 
+    /// Returns the versions that [`Self::snapshot_at`] can return, from `from` on, ascending: at most `count_max` of them.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the archive of versions cannot be read.
+    pub fn kept_versions(
+        &self,
+        from: u64,
+        count_max: usize,
+    ) -> Result<Vec<KeptVersion>, PastError> {
+        kept_versions(self.state(), from, count_max)
+    }
+
     /// Returns the oldest version that [`Self::snapshot_at`] can return.
     pub fn oldest_version(&self) -> u64 {
-        self.state().versions.oldest()
+        self.state().oldest_version()
     }
 
     /// Returns the parameters of the tree.

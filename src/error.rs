@@ -7,6 +7,7 @@ use std::sync::Arc;
 use trunkline_actors::config::InvalidSetting;
 use trunkline_actors::failure::EngineFailure;
 use trunkline_actors::state::cold_leaves::{self, ScanError};
+use trunkline_actors::state::past::PastError;
 use trunkline_core::batch::BatchError;
 use trunkline_core::hash::Digest;
 use trunkline_core::kzg::SetupError;
@@ -118,6 +119,11 @@ pub enum OpenError {
         /// The version of the checkpoint.
         version: u64,
     },
+    /// Versions cannot be archived without a leaf store on disk.
+    #[error(
+        "versions.archive needs a leaf store on disk: set store.kind = fjall in the configuration of a new tree, or set          versions.archive = false"
+    )]
+    NoArchive,
     /// The leaf store is a fjall store, which this build does not contain.
     #[error(
         "the leaf store is a fjall store (store.kind), which this build does not contain; rebuild with --features fjall, or set store.kind = log for a new tree"
@@ -387,11 +393,11 @@ impl SubmitError {
 /// # engine.shutdown_blocking()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
     /// The version is no longer kept.
     #[error(
-        "version {version} is no longer kept; the oldest is {oldest}: raise versions.retain_versions or hold a snapshot"
+        "version {version} is no longer kept; the oldest is {oldest}: raise versions.retain_versions, hold a snapshot, or set versions.archive"
     )]
     Expired {
         /// The version asked for.
@@ -407,4 +413,7 @@ pub enum SnapshotError {
         /// The newest durable version.
         newest: u64,
     },
+    /// The version is not in memory, and not in the archive of versions either, or that cannot be read.
+    #[error(transparent)]
+    Past(#[from] PastError),
 }

@@ -56,6 +56,9 @@ impl Running {
         }
         self.context.health.fail(EngineFailure::Closed);
         self.context.state.values.close();
+        if let Some(past) = &self.context.state.past {
+            past.close();
+        }
         self.controls.decisions.close_file();
         *self.lock.lock() = None;
         self.ended.send_replace(true);

@@ -2,7 +2,7 @@
 //!
 //! A thread of its own runs them. The order makes them safe; H is the version of the checkpoint:
 //!
-//! 1. The persist stage syncs the log up to H.
+//! 1. The persist stage syncs the log up to H. If versions are archived, those up to H are stored, synced.
 //! 2. The commit ids up to H are stored in the history file, synced.
 //! 3. The manifest says that H is intended.
 //! 4. The idempotency keys that are remembered at H are stored, synced.
@@ -42,7 +42,8 @@ use crate::runtime::priority;
 use crate::runtime::wait::{Signal, receive, yield_point};
 use crate::state::history::History;
 use crate::state::layer::Layer;
-use crate::state::values::StoreView;
+use crate::state::past::PastBounds;
+use crate::state::values::{FetchError, StoreView};
 use crate::state::versions::Version;
 
 /// Effects that are sorted at once: those of small writes fit the cache of a core, with their keys and values.
@@ -227,6 +228,8 @@ enum CheckpointError {
     History(#[from] HistoryFileError),
     #[error(transparent)]
     Leaves(#[from] LeafStoreError),
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
     #[error("the checkpoint panicked ({0})")]
     Panic(String),
 }
@@ -272,7 +275,30 @@ impl Checkpointer {
         }
     }
 
-    /// Runs steps 2 to 8 of a checkpoint.
+    /// Stores the versions that the checkpoint covers where they stay readable, if they are archived.
+    fn store_past(&self, version: u64) -> Result<(), CheckpointError> {
+        let (state, config) = (&self.context.state, self.context.config());
+        let Some(past) = &state.past else {
+            return Ok(());
+        };
+        let (view, layers) = state.values.layers_up_to(version);
+        let in_memory = |number| state.versions.get(number).map(|version| version.to_past());
+        let bounds = PastBounds::of(&config.versions);
+        let now_ms = u64::try_from(clock::since_1970().as_millis()).unwrap_or(0);
+        let leaves = view.leaves()?;
+        past.store_versions(
+            version,
+            &state.reader,
+            &layers,
+            &*leaves,
+            in_memory,
+            (&bounds, now_ms),
+        )?;
+        yield_point();
+        Ok(())
+    }
+
+    /// Runs steps 1 (its second half) to 8 of a checkpoint.
     fn checkpoint(
         &mut self,
         covered: &Covered,
@@ -280,6 +306,7 @@ impl Checkpointer {
     ) -> Result<(), CheckpointError> {
         let (state, version) = (&self.context.state, &covered.version);
         let number = version.number();
+        self.store_past(number)?;
         if let Some(manifest) = &mut self.manifest {
             manifest.store_history(&state.history, number)?;
             manifest.intend(number)?;

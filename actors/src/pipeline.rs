@@ -127,9 +127,9 @@ fn start_all(parts: Parts, threads: &mut Threads) -> io::Result<PipelineHandle> 
     threads.other(&context.health, "checkpoint", move || {
         checkpointer.run(&trim)
     })?;
-    let state = context.state.clone();
+    let shared = context.clone();
     threads.other(&context.health, "background", move || {
-        background::run(&tasks, &state)
+        background::run(&tasks, &shared)
     })?;
 
     let (shared, next) = (context.clone(), persist.clone());

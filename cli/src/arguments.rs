@@ -34,6 +34,7 @@ use crate::sweep::SweepArguments;
 use crate::token::TokenArguments;
 use crate::tune::TuneArguments;
 use crate::verify::VerifyArguments;
+use crate::versions::VersionsArguments;
 
 /// Commit engine for authenticated key-value state: load tests, imports, proofs, inspection.
 #[derive(Debug, Parser)]
@@ -82,12 +83,14 @@ pub(crate) enum Command {
     /// Take the directory of a primary that was fenced back to what the stream has, as that of a replica.
     Rejoin(RejoinArguments),
     /// Print the value of a key. Exit code 1 if it is absent.
+    #[command(disable_version_flag = true)]
     Get(GetArguments),
     /// Set the value of a key.
     Put(PutArguments),
     /// Remove a key.
     Delete(DeleteArguments),
-    /// Prove the values of keys, or that they are absent, at the last durable version.
+    /// Prove the values of keys, or that they are absent, at one version.
+    #[command(disable_version_flag = true)]
     Prove(ProveArguments),
     /// Check a proof. Exit code 0 if proven, 1 if refused, 2 if the input is unusable, 3 if nothing was trusted and the proof
     /// agrees with itself.
@@ -104,6 +107,8 @@ pub(crate) enum Command {
     /// Prove and check that the state digest and the KZG root of a version belong together.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// List the versions that can be read: in the log, and in the archive of versions.
+    Versions(VersionsArguments),
     /// Show what a directory holds, without writing to it.
     Inspect(InspectArguments),
     /// Read everything in a directory that no engine has open, and name what is damaged. Exit code 0 if it is sound, 1 if

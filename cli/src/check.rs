@@ -89,6 +89,12 @@ fn text(report: &CheckReport) -> String {
         counted(report.commit_ids, "commit id"),
         leaves(report.leaves),
     );
+    if report.archived_versions > 0 {
+        text += &format!(
+            "; {} archived",
+            counted(report.archived_versions, "version")
+        );
+    }
     if let Some(verified) = report.verified {
         let (version, id) = (verified.version, hex::encode(verified.commit_id));
         text += &format!("; state verified up to version {version}, commit id {id}");
@@ -173,6 +179,7 @@ fn json(report: &CheckReport) -> Value {
         "torn_bytes": report.torn_bytes,
         "commit_ids": report.commit_ids,
         "leaves": report.leaves,
+        "archived_versions": report.archived_versions,
         "last": position(report.last),
         "verified": position(report.verified),
         "findings": report.findings.iter().map(finding_json).collect::<Vec<_>>(),

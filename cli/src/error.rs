@@ -48,6 +48,10 @@ pub(crate) enum CommandError {
     Read(#[from] ReadError),
     #[error("no proof was made")]
     Prove(#[from] SnapshotProveError),
+    #[error(transparent)]
+    Snapshot(#[from] trunkline::SnapshotError),
+    #[error(transparent)]
+    Past(#[from] trunkline::PastError),
     #[error("no proof was made")]
     History(#[from] HistoryError),
     #[error("the proof cannot be written")]

@@ -14,14 +14,14 @@ use trunkline::core::record::{CommitRecord, RECORD_BYTES_MAX};
 use crate::arguments::{Hex32, parse_digest};
 use crate::error::CommandError;
 use crate::output::{self, byte_size};
-use crate::single::open_read_only;
+use crate::single::snapshot_at;
 use crate::{Exit, input, verdict};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum HistoryCommand {
-    /// Write the commit record of the last durable version. Keep it to check later that the history continues from
-    /// there.
-    Head(WriteArguments),
+    /// Write the commit record of a version. Keep it to check later that the history continues from there.
+    #[command(disable_version_flag = true)]
+    Head(HeadArguments),
     /// Prove that an older version is an ancestor of the last durable one, and what its commit id is.
     #[command(disable_version_flag = true)]
     Prove(ProveArguments),
@@ -54,10 +54,22 @@ pub(crate) struct WriteArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct HeadArguments {
+    /// The version: an archived one, or one that the log still has. Default: the last durable one.
+    #[arg(long)]
+    version: Option<u64>,
+    #[command(flatten)]
+    write: WriteArguments,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ProveArguments {
     /// The older version.
     #[arg(long)]
     version: u64,
+    /// The version that the proof leads from. Default: the last durable one.
+    #[arg(long)]
+    from_version: Option<u64>,
     #[command(flatten)]
     write: WriteArguments,
 }
@@ -76,9 +88,12 @@ pub(crate) struct VerifyArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ProveConsistencyArguments {
-    /// Version of the older head. The proof carries no record of it: the verifier has that already.
+    /// Version of the older head. The proof contains its record if the version can be read.
     #[arg(long)]
     older: u64,
+    /// The version that the proof leads from. Default: the last durable one.
+    #[arg(long)]
+    from_version: Option<u64>,
     #[command(flatten)]
     write: WriteArguments,
 }
@@ -115,18 +130,23 @@ pub(crate) fn run(command: &HistoryCommand) -> Result<Exit, CommandError> {
     }
 }
 
-fn head(arguments: &WriteArguments) -> Result<Exit, CommandError> {
-    let snapshot = open_read_only(&arguments.dir)?.snapshot();
+fn head(arguments: &HeadArguments) -> Result<Exit, CommandError> {
+    let write_to = &arguments.write;
+    let snapshot = snapshot_at(&write_to.dir, arguments.version)?;
     let (record, what) = (
         snapshot.record(),
-        "the commit record of the last durable version",
+        match arguments.version {
+            None => "the commit record of the last durable version".to_owned(),
+            Some(version) => format!("the commit record of version {version}"),
+        },
     );
-    write(arguments, what, record, None, None, &record.encode())
+    write(write_to, &what, record, None, None, &record.encode())
 }
 
 fn prove(arguments: &ProveArguments) -> Result<Exit, CommandError> {
     let write_to = &arguments.write;
-    let proof = open_read_only(&write_to.dir)?.prove_ancestor(arguments.version)?;
+    let proof =
+        snapshot_at(&write_to.dir, arguments.from_version)?.prove_ancestor(arguments.version)?;
     let what = format!("a proof of version {}", proof.version);
     let (version, commit_id) = (Some(proof.version), Some(proof.commit_id));
     write(
@@ -141,7 +161,7 @@ fn prove(arguments: &ProveArguments) -> Result<Exit, CommandError> {
 
 fn prove_consistency(arguments: &ProveConsistencyArguments) -> Result<Exit, CommandError> {
     let (older, write_to) = (arguments.older, &arguments.write);
-    let proof = open_read_only(&write_to.dir)?.prove_consistency(older)?;
+    let proof = snapshot_at(&write_to.dir, arguments.from_version)?.prove_consistency(older)?;
     let what = format!("a proof that the history continues from version {older}");
     write(
         write_to,

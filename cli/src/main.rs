@@ -61,6 +61,7 @@ mod tui;
 mod tune;
 mod verdict;
 mod verify;
+mod versions;
 
 use std::process::ExitCode;
 
@@ -166,6 +167,7 @@ fn run(command: Command) -> Result<Exit, CommandError> {
         Command::History(command) => history::run(&command),
         Command::Evidence(command) => evidence::run(&command),
         Command::Audit(command) => audit::run(&command),
+        Command::Versions(arguments) => versions::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Config(command) => configuration::run(&command),

@@ -1,4 +1,4 @@
-//! `prove`: writes a proof of some keys at the last durable version.
+//! `prove`: writes a proof of some keys at one version.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use trunkline::{ProveOptions, ShownValues};
 use crate::arguments::{Key, Top, parse_key};
 use crate::error::CommandError;
 use crate::output::{byte_size, grouped, root_lines};
-use crate::single::open_read_only;
+use crate::single::snapshot_at;
 use crate::{Exit, output};
 
 #[derive(Debug, Args)]
@@ -21,6 +21,9 @@ pub(crate) struct ProveArguments {
     /// Keys: text, or 0x and hex; may be repeated.
     #[arg(long = "key", value_name = "KEY", required = true, num_args = 1.., value_parser = parse_key)]
     keys: Vec<Key>,
+    /// Prove at this version: an archived one, or one that the log still has. Default: the last durable one.
+    #[arg(long)]
+    version: Option<u64>,
     /// Output file of the proof; - is standard output.
     #[arg(long)]
     out: PathBuf,
@@ -36,7 +39,7 @@ pub(crate) struct ProveArguments {
 }
 
 pub(crate) fn run(arguments: &ProveArguments) -> Result<Exit, CommandError> {
-    let snapshot = open_read_only(&arguments.dir)?.snapshot();
+    let snapshot = snapshot_at(&arguments.dir, arguments.version)?;
     let keys = arguments.keys.iter().map(|key| &key.0);
     let options = ProveOptions {
         top: arguments.top.into(),

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use clap::Args;
 use trunkline::core::params::VALUE_BYTES_MAX;
-use trunkline::{Config, Durable, Engine, OpenError, Outcome, ReadOnly, Receipt, SubmitError};
+use trunkline::{
+    Config, Durable, Engine, OpenError, Outcome, ReadOnly, Receipt, Snapshot, SubmitError,
+};
 
 use crate::arguments::{Key, parse_bytes, parse_key};
 use crate::configuration::SettingsArguments;
@@ -23,6 +25,9 @@ pub(crate) struct GetArguments {
     /// Directory of the state.
     #[arg(long)]
     dir: PathBuf,
+    /// Read this version: an archived one, or one that the log still has. Default: the last durable one.
+    #[arg(long)]
+    version: Option<u64>,
     /// Print the value in hex.
     #[arg(long)]
     hex: bool,
@@ -55,7 +60,7 @@ pub(crate) struct DeleteArguments {
 }
 
 pub(crate) fn get(arguments: &GetArguments) -> Result<Exit, CommandError> {
-    let snapshot = open_read_only(&arguments.dir)?.snapshot();
+    let snapshot = snapshot_at(&arguments.dir, arguments.version)?;
     let Some(value) = snapshot.get(&arguments.key.0)? else {
         output::tell(format!(
             "{} is absent at version {}",
@@ -97,6 +102,18 @@ pub(crate) fn delete(arguments: &DeleteArguments) -> Result<Exit, CommandError> 
 pub(crate) fn open_read_only(directory: &Path) -> Result<ReadOnly, CommandError> {
     Interrupt::clean_up_only()?;
     ReadOnly::open(directory).map_err(cannot_open(directory))
+}
+
+/// Opens a directory for reading only, and returns a version of it: the last durable one if none is named.
+pub(crate) fn snapshot_at(
+    directory: &Path,
+    version: Option<u64>,
+) -> Result<Snapshot, CommandError> {
+    let tree = open_read_only(directory)?;
+    match version {
+        None => Ok(tree.snapshot()),
+        Some(version) => Ok(tree.snapshot_at(version)?),
+    }
 }
 
 /// Opens an engine for reading and writing.

@@ -33,6 +33,10 @@ use trunkline_core::store::archive::segment::{Segment, SegmentWriter};
 use trunkline_core::store::effect::{decode_effects as read_effects, encode_effects};
 use trunkline_core::store::idempotency_file::Remembered;
 use trunkline_core::store::manifest::CheckpointManifest;
+use trunkline_core::store::past::{
+    PastKey, decode_digest, decode_leaf, decode_version, digest_key, encode_digest, encode_leaf,
+    encode_version, value_key, version_key,
+};
 use trunkline_core::store::tree_file as tree;
 use trunkline_testkit::counting::{Counting, peak_of};
 
@@ -141,6 +145,34 @@ pub fn idempotency_file(bytes: &[u8]) {
         if let Ok(remembered) = read {
             assert_eq!(remembered.encode(&tree_id), bytes);
         }
+    }
+}
+
+/// An entry of the archive of versions: its key, and its content as each kind of entry reads it.
+pub fn past_entry(bytes: &[u8]) {
+    let key = PastKey::decode(bytes).map(|key| match key {
+        PastKey::Value { key_hash, version } => value_key(&key_hash, version).to_vec(),
+        PastKey::Digest {
+            slot,
+            node,
+            version,
+        } => digest_key(slot, node, version).to_vec(),
+        PastKey::Version(version) => version_key(version).to_vec(),
+    });
+    assert!(key.is_none_or(|key| key == bytes));
+    if let Some(leaf) = decode_leaf(bytes) {
+        let mut again = Vec::new();
+        encode_leaf(leaf, &mut again);
+        assert_eq!(again, bytes);
+    }
+    if let Some(digest) = decode_digest(bytes) {
+        assert_eq!(encode_digest(&digest), bytes);
+    }
+    let shared = bytes::Bytes::copy_from_slice(bytes);
+    let (version, peak) = peak_of(|| decode_version(&shared));
+    assert!(peak <= 8 * bytes.len() + 4096, "{peak} bytes of memory");
+    if let Some(version) = version {
+        assert_eq!(encode_version(&version), bytes);
     }
 }
 

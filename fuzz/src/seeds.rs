@@ -38,6 +38,7 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("archive_object", examples(&ARCHIVE_EXAMPLES)),
         ("manifest", manifests()),
         ("idempotency_file", idempotency_files()),
+        ("past_entry", examples(&PAST_EXAMPLES)),
         ("tree_file", tree_files()),
         ("g1_point", points()),
         ("config_toml", configurations()),
@@ -52,6 +53,16 @@ const ARCHIVE_EXAMPLES: [&str; 5] = [
     "part with idempotency keys",
     "manifest of a base",
     "segment of an archive",
+];
+
+const PAST_EXAMPLES: [&str; 7] = [
+    "key of a value entry",
+    "value entry",
+    "value entry of an absent key",
+    "key of a digest entry",
+    "digest entry",
+    "key of a version entry",
+    "version entry",
 ];
 
 const FRAME_EXAMPLES: [&str; 3] = ["frame", "compressed frame", "beginning"];

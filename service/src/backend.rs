@@ -6,8 +6,8 @@ use trunkline::core::evidence::Evidence;
 use trunkline::core::params::TreeParams;
 use trunkline::decisions::{Decision, Window};
 use trunkline::{
-    Config, Engine, EngineFailure, EvidenceError, Feed, FeedCursor, MetricsSnapshot, ReloadError,
-    Replica, Snapshot, SnapshotError, Span, WaitError,
+    Config, Engine, EngineFailure, EvidenceError, Feed, FeedCursor, KeptVersion, MetricsSnapshot,
+    PastError, ReloadError, Replica, Snapshot, SnapshotError, Span, WaitError,
 };
 use trunkline_replication::{Following, Primary};
 
@@ -120,6 +120,19 @@ impl Backend {
     /// Returns the newest synced version.
     pub fn synced_version(&self) -> u64 {
         either!(self, reader => reader.synced_version())
+    }
+
+    /// Returns versions that can be read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::kept_versions`].
+    pub fn kept_versions(
+        &self,
+        from: u64,
+        count_max: usize,
+    ) -> Result<Vec<KeptVersion>, PastError> {
+        either!(self, reader => reader.kept_versions(from, count_max))
     }
 
     /// Returns the oldest version that is kept.

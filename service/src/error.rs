@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use trunkline::{
-    BatchError, EngineFailure, EvidenceError, FeedError, ReadError, SnapshotError,
+    BatchError, EngineFailure, EvidenceError, FeedError, PastError, ReadError, SnapshotError,
     SnapshotProveError, SubmitError,
 };
 use trunkline_replication::{AcknowledgeError, LevelError};
@@ -243,6 +243,7 @@ impl From<ReadError> for ServiceError {
             ReadError::Engine(failure) => failure.into(),
             ReadError::Closed => EngineFailure::Closed.into(),
             ReadError::Expired { .. } => Self::of(Code::VersionExpired, &error),
+            ReadError::Past(past) => past.into(),
             error => Self::of(Code::Internal, &error),
         }
     }
@@ -253,8 +254,23 @@ impl From<SnapshotError> for ServiceError {
         let code = match error {
             SnapshotError::Expired { .. } => Code::VersionExpired,
             SnapshotError::NotYet { .. } => Code::VersionNotReached,
+            SnapshotError::Past(past) => return past.into(),
         };
         Self::of(code, &error)
+    }
+}
+
+impl From<PastError> for ServiceError {
+    fn from(error: PastError) -> Self {
+        Self::of(code_of_past(&error), &error)
+    }
+}
+
+fn code_of_past(error: &PastError) -> Code {
+    match error {
+        PastError::Pruned { .. } | PastError::NotArchived { .. } => Code::VersionExpired,
+        PastError::Closed => Code::Draining,
+        _ => Code::Internal,
     }
 }
 
@@ -273,6 +289,7 @@ impl From<EvidenceError> for ServiceError {
             EvidenceError::NotYet { .. } => Code::VersionNotReached,
             EvidenceError::Expired { .. } | EvidenceError::NotInLog { .. } => Code::VersionExpired,
             EvidenceError::Gone => Code::Draining,
+            EvidenceError::Past(ref past) => code_of_past(past),
             EvidenceError::Engine(failure) => return failure.into(),
             EvidenceError::Prove(_) => Code::InvalidRequest,
         };

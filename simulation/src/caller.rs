@@ -32,18 +32,26 @@ const LARGE_WRITES: u64 = 600;
 const HELD_MAX: usize = 4;
 
 pub(crate) struct Caller {
-    life: Rc<Life>,
+    pub(crate) life: Rc<Life>,
     held: Vec<Snapshot>,
 }
 
 /// The engine has ended: nothing more to do on it.
-struct Ended;
+pub(crate) struct Ended;
 
 impl Caller {
     pub(crate) fn new(life: Rc<Life>) -> Self {
         Self {
             life,
             held: Vec::new(),
+        }
+    }
+
+    /// Holds a snapshot, and drops the oldest one if these are too many.
+    pub(crate) fn hold(&mut self, snapshot: Snapshot) {
+        self.held.push(snapshot);
+        if self.held.len() > HELD_MAX {
+            self.held.remove(0);
         }
     }
 
@@ -108,14 +116,12 @@ impl Caller {
             }
             Action::Walk => self.walk(&engine.snapshot()),
             Action::Hold => {
-                self.held.push(engine.snapshot());
-                if self.held.len() > HELD_MAX {
-                    self.held.remove(0);
-                }
+                self.hold(engine.snapshot());
                 Ok(())
             }
             Action::ReadHeld => self.read_held(random),
             Action::SnapshotAt => self.snapshot_at(random),
+            Action::ReadPast => self.read_past(random),
             Action::Prove => self.prove(TopKind::Hash, random),
             Action::ProveKzg => self.prove(TopKind::Kzg, random),
             Action::ProveVersions => self.prove_versions(random),
@@ -166,7 +172,7 @@ impl Caller {
         })
     }
 
-    fn any_key(&self, random: &mut SmallRng) -> Vec<u8> {
+    pub(crate) fn any_key(&self, random: &mut SmallRng) -> Vec<u8> {
         self.key(random.random_range(0..self.life.world.plan.shape.keys))
     }
 
@@ -488,7 +494,10 @@ impl Caller {
     // Reading versions.
 
     /// Checks that a read of a version had a reason to fail.
-    fn expired(&self, snapshot: &Snapshot, error: &ReadError) -> Result<(), Ended> {
+    pub(crate) fn expired(&self, snapshot: &Snapshot, error: &ReadError) -> Result<(), Ended> {
+        if let Some(checked) = self.read_past_failed(snapshot, error) {
+            return checked;
+        }
         let version = snapshot.version();
         match error {
             ReadError::Expired { .. } => {
@@ -513,7 +522,7 @@ impl Caller {
     }
 
     /// Reads some keys of a version.
-    fn read(&self, snapshot: &Snapshot, random: &mut SmallRng) -> Result<(), Ended> {
+    pub(crate) fn read(&self, snapshot: &Snapshot, random: &mut SmallRng) -> Result<(), Ended> {
         let last = self.life.world.truth.borrow_mut().see(snapshot);
         for _ in 0..3 {
             let key = self.any_key(random);
@@ -547,7 +556,7 @@ impl Caller {
     }
 
     /// Compares a whole version.
-    fn walk(&self, snapshot: &Snapshot) -> Result<(), Ended> {
+    pub(crate) fn walk(&self, snapshot: &Snapshot) -> Result<(), Ended> {
         let last = self.life.world.truth.borrow_mut().see(snapshot);
         let mut count = 0;
         for pair in snapshot.iter() {
@@ -594,6 +603,7 @@ impl Caller {
                 );
                 Ok(())
             }
+            Err(SnapshotError::Past(error)) => self.past_failed(version, &error),
             Err(SnapshotError::Expired { oldest, .. }) => {
                 let kept = (newest + 1)
                     .saturating_sub(limits.retain)
@@ -771,6 +781,7 @@ impl Caller {
                 return Ok(());
             }
             Err(EvidenceError::Expired { .. } | EvidenceError::NotInLog { .. }) => return Ok(()),
+            Err(EvidenceError::Past(error)) => return self.past_failed(0, &error),
             Err(error) => crate::scheduler::fail(format!("no evidence: {error}: {error:?}")),
         };
         let truth = self.life.world.truth.borrow();
@@ -846,6 +857,6 @@ fn commitment(digests: &[[u8; 32]]) -> [u8; 48] {
     committer.commit(&values).to_bytes().0
 }
 
-fn shown(key: &[u8]) -> String {
+pub(crate) fn shown(key: &[u8]) -> String {
     format!("key {}", key.escape_ascii())
 }

@@ -10,6 +10,7 @@ mod caller;
 #[allow(unsafe_code, reason = "a task suspends itself from deep in its stack")]
 mod coroutine;
 mod machine;
+mod past;
 mod plan;
 mod run;
 mod scheduler;

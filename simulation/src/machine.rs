@@ -16,10 +16,12 @@ use trunkline::core::store::history_file::HISTORY_FILE;
 use trunkline::core::store::leaves::{
     Leaf, LeafChange, LeafSnapshot, LeafStore, LeafStoreError, LeafVisitor,
 };
+use trunkline::core::store::past::{MemoryPast, PastStore};
 use trunkline::core::store::simulated::{DiskCall, SimulatedDisk, SimulatedLeafStore};
 use trunkline_actors::runtime::simulated;
 use trunkline_actors::runtime::wait::{Signal, yield_point};
 
+use crate::past::EnginePast;
 use crate::plan::Call;
 
 /// What outlives engines.
@@ -28,6 +30,8 @@ pub(crate) struct Machine {
     pub(crate) disk: SimulatedDisk,
     /// The leaf store.
     pub(crate) leaves: Arc<SimulatedLeafStore>,
+    /// The archived versions.
+    pub(crate) past: Arc<MemoryPast>,
 }
 
 /// The power switch of one engine, and what goes wrong at its calls besides faults of the disk.
@@ -95,7 +99,11 @@ impl Power {
     }
 
     /// Runs a call that writes. The power may go off before it, and after it but before its answer.
-    fn write<T>(&self, call: Call, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    pub(crate) fn write<T>(
+        &self,
+        call: Call,
+        work: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<T> {
         yield_point();
         self.meet(Some(call))?;
         self.check()?;
@@ -106,7 +114,11 @@ impl Power {
     }
 
     /// Runs a call that syncs, which takes time before it has its effect, and behind it.
-    fn sync<T>(&self, call: Call, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    pub(crate) fn sync<T>(
+        &self,
+        call: Call,
+        work: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<T> {
         self.write(call, || {
             self.pass_time();
             self.check()?;
@@ -117,7 +129,7 @@ impl Power {
     }
 
     /// Runs a call that reads.
-    fn read<T>(&self, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    pub(crate) fn read<T>(&self, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         self.check()?;
         self.meet(None)?;
         work()
@@ -202,6 +214,7 @@ impl Machine {
         Self {
             disk: SimulatedDisk::new(seed),
             leaves: Arc::default(),
+            past: Arc::default(),
         }
     }
 
@@ -209,6 +222,14 @@ impl Machine {
     pub(crate) fn disk(&self, power: &Arc<Power>) -> Arc<dyn Disk> {
         Arc::new(EngineDisk {
             disk: self.disk.clone(),
+            power: power.clone(),
+        })
+    }
+
+    /// Returns the store of archived versions for an engine.
+    pub(crate) fn past(&self, power: &Arc<Power>) -> Arc<dyn PastStore> {
+        Arc::new(EnginePast {
+            past: self.past.clone(),
             power: power.clone(),
         })
     }
@@ -316,7 +337,7 @@ impl DiskReader for EngineReader {
     }
 }
 
-fn backend(error: io::Error) -> LeafStoreError {
+pub(crate) fn backend(error: io::Error) -> LeafStoreError {
     LeafStoreError::Backend(Box::new(error))
 }
 

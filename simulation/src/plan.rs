@@ -159,6 +159,8 @@ pub(crate) enum Action {
     ReadHeld,
     /// Takes a snapshot of an older version.
     SnapshotAt,
+    /// Reads or proves any version that there ever was, and perhaps holds it.
+    ReadPast,
     /// Proves some keys, by hashes.
     Prove,
     /// Proves some keys, by KZG.
@@ -329,6 +331,8 @@ impl Draw {
         config.store.kind = self.pick(&[StoreKind::Fjall, StoreKind::Fjall, StoreKind::Log]);
         if config.store.kind == StoreKind::Fjall {
             config.memory.budget_bytes = self.pick(&[0, 1, 1, 4_096]);
+            config.versions.archive = self.pick(&[true, true, false]);
+            config.versions.archive_versions_max = self.pick(&[0, 0, 5, 40]);
         }
         self.reloadable(&mut config);
         if config.memory.budget_bytes > 0 && self.one_in(4) {
@@ -483,7 +487,7 @@ impl Draw {
             0 => self.pick(&[Action::Get, Action::Contains, Action::MultiGet]),
             1 => self.pick(&[Action::Get, Action::Walk, Action::ReadDurable]),
             2 => self.pick(&[Action::Hold, Action::ReadHeld]),
-            3 => self.pick(&[Action::ReadHeld, Action::SnapshotAt]),
+            3 => self.pick(&[Action::ReadHeld, Action::SnapshotAt, Action::ReadPast]),
             4 => self.pick(&[
                 Action::Prove,
                 Action::Prove,

@@ -91,6 +91,8 @@ counts! {
     decisions,
     /// Snapshots that expired while they were held.
     snapshots_expired,
+    /// Older versions that were opened.
+    past_versions,
     /// Submissions that were given up while they waited.
     submissions_given_up,
     /// Submissions that were repeated by their keys, and not applied again.

@@ -208,7 +208,9 @@ impl World {
     fn builder(&self, power: &Arc<Power>) -> EngineBuilder {
         let builder = Engine::builder(self.plan.config.clone()).disk(self.machine.disk(power));
         match self.plan.config.store.kind {
-            StoreKind::Fjall => builder.leaf_store(self.machine.leaves(power)),
+            StoreKind::Fjall => builder
+                .leaf_store(self.machine.leaves(power))
+                .past_store(self.machine.past(power)),
             StoreKind::Log => builder,
         }
     }
@@ -244,6 +246,7 @@ impl World {
         machine.disk.clear_faults();
         // A leaf store that failed must be opened again, which loses what it had not synced.
         machine.leaves.crash(seed);
+        machine.past.crash(seed);
         if loses_power {
             self.counts.borrow_mut().power_losses += 1;
             machine.disk.crash(seed);

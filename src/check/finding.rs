@@ -5,6 +5,7 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
+use trunkline_actors::state::past::PastError;
 use trunkline_core::hash::Digest;
 use trunkline_core::kzg::TablesError;
 use trunkline_core::store::disk::ReadFileError;
@@ -51,6 +52,8 @@ pub struct CheckReport {
     pub commit_ids: u64,
     /// Leaves that can be read in the leaf store.
     pub leaves: u64,
+    /// Versions in the archive of versions.
+    pub archived_versions: u64,
     /// The last version in the log.
     pub last: Option<LogPosition>,
     /// The last version whose state was rebuilt and found to be the one in its record.
@@ -100,6 +103,8 @@ pub enum Part {
     Leaves,
     /// The state of a version.
     State,
+    /// The archive of versions.
+    Past,
     /// The cursors of the feed.
     Cursors,
     /// The mark of a replica.
@@ -121,6 +126,7 @@ impl std::fmt::Display for Part {
             Self::IdempotencyKeys => "idempotency keys",
             Self::Leaves => "leaves",
             Self::State => "state",
+            Self::Past => "archive of versions",
             Self::Cursors => "cursors",
             Self::ReplicaMark => "replica mark",
             Self::KzgTables => "KZG tables",
@@ -200,6 +206,9 @@ pub enum Fault {
     /// A state, or what led to it, is not the one in its record.
     #[error(transparent)]
     Replay(#[from] ReplayError),
+    /// What is stored of a version is not what the version had.
+    #[error(transparent)]
+    Past(#[from] PastError),
     /// The cursors of the feed cannot be used.
     #[error(transparent)]
     Cursors(#[from] ReadFileError<CursorsError>),
@@ -328,6 +337,7 @@ impl Finding {
                 "the keys with these hashes and the state digest of every version from the checkpoint on: no engine opens"
             }
             Part::State => "the state of this version and of those after it: no engine opens",
+            Part::Past => "reads and proofs of this version and of older ones; no newer state",
             Part::Cursors => "opening, and how far the log is kept for those who read the feed",
             Part::ReplicaMark => "opening: it is not known whether this is a replica",
             Part::KzgTables => {
@@ -361,6 +371,9 @@ impl Finding {
             }
             Part::Leaves | Part::State => {
                 "restore the whole directory from a copy; the log does not have all versions from the first on, so the leaves cannot be built again"
+            }
+            Part::Past => {
+                "restore the directory from a copy, or remove the archive (docs/OPERATIONS.md); newer versions are not concerned"
             }
             Part::Cursors => {
                 "remove the file, and create the cursors again: readers of the feed may have to start from a copy"

@@ -1,8 +1,8 @@
 //! Checking everything in a directory without an engine, and repairing what can be rebuilt.
 //!
 //! A check names every damaged thing, not only the first one. It reads the tree file, the manifest, all segments of the
-//! log (`log`), the history file (`history`), the idempotency keys, all leaves and the states that follow from them (`state`), and the KZG
-//! tables. The files are read by the readers of the core, as opening reads them. `repair` writes again what is proven by
+//! log (`log`), the history file (`history`), the idempotency keys, all leaves and the states that follow from them (`state`), the archive of versions (`past`),
+//! and the KZG tables. The files are read by the readers of the core, as opening reads them. `repair` writes again what is proven by
 //! something that was verified.
 
 mod finding;
@@ -10,6 +10,7 @@ mod history;
 #[cfg(feature = "fjall")]
 mod leaves;
 mod log;
+mod past;
 mod repair;
 mod state;
 
@@ -81,7 +82,9 @@ const TEMPORARY_SUFFIX: &str = ".tmp";
 pub fn check(directory: &Path) -> Result<CheckReport, OpenError> {
     std::fs::metadata(directory).map_err(unusable(directory))?;
     let lock = Arc::new(DirectoryLock::acquire_shared(directory)?);
-    examine(directory, &lock, None)
+    let mut report = examine(directory, &lock, None)?;
+    past::examine(directory, &mut report)?;
+    Ok(report)
 }
 
 /// Examines a locked directory. `known_last` is the commit id of the last version, if the caller knows it.
@@ -160,7 +163,7 @@ fn contents(
     let states = States::new(disk, directory, params, manifest)?;
     let leaves = match manifest.map(|manifest| open_leaves(directory, manifest, lock)) {
         None => None,
-        Some(Ok(leaves)) => Some(leaves),
+        Some(Ok((leaves, _))) => Some(leaves),
         Some(Err(OpenError::Missing { path })) => {
             report.add(Finding::new(Part::Leaves, path, Fault::Missing));
             None

@@ -20,6 +20,7 @@ use trunkline_core::store::leaves::{
     LEAVES_DIRECTORY, Leaf, LeafSnapshot, LeafStore, LeafStoreError, LeafVisitor,
 };
 use trunkline_core::store::lock::DirectoryLock;
+use trunkline_core::store::past::{PastEntry, PastStore, PastVisitor, Segment};
 
 use super::creation::{COPY_PREFIX, unusable};
 use crate::error::{FailedCopy, OpenError};
@@ -30,11 +31,56 @@ const TABLES: &str = "tables";
 /// A file system in memory, on systems that have one.
 const MEMORY: &str = "/dev/shm";
 
-struct CopiedLeaves {
-    // Dropped in this order: the store is closed, then the copy is removed, then engines may remove tables.
-    leaves: Arc<dyn LeafSnapshot>,
+/// What the readers of a copy share. Dropped in this order: the copy is removed, then engines may remove tables.
+struct Copied {
     _copy: TemporaryDirectory,
     _lock: Option<Arc<DirectoryLock>>,
+}
+
+struct CopiedLeaves {
+    // Dropped in this order: the store is closed before the copy is removed.
+    leaves: Arc<dyn LeafSnapshot>,
+    _copied: Arc<Copied>,
+}
+
+struct CopiedPast {
+    past: Arc<dyn PastStore>,
+    _copied: Arc<Copied>,
+}
+
+impl PastStore for CopiedPast {
+    fn segments(&self) -> Result<Vec<Segment>, LeafStoreError> {
+        self.past.segments()
+    }
+
+    fn ingest(
+        &self,
+        segment: u64,
+        entries: &mut dyn Iterator<Item = Result<PastEntry, LeafStoreError>>,
+    ) -> Result<(), LeafStoreError> {
+        self.past.ingest(segment, entries)
+    }
+
+    fn sync(&self) -> Result<(), LeafStoreError> {
+        self.past.sync()
+    }
+
+    fn scan(
+        &self,
+        segment: u64,
+        range: RangeInclusive<Vec<u8>>,
+        visit: &mut PastVisitor<'_>,
+    ) -> Result<(), LeafStoreError> {
+        self.past.scan(segment, range, visit)
+    }
+
+    fn last_key(&self, segment: u64) -> Result<Option<Vec<u8>>, LeafStoreError> {
+        self.past.last_key(segment)
+    }
+
+    fn remove(&self, segment: u64) -> Result<(), LeafStoreError> {
+        self.past.remove(segment)
+    }
 }
 
 impl LeafSnapshot for CopiedLeaves {
@@ -51,12 +97,12 @@ impl LeafSnapshot for CopiedLeaves {
     }
 }
 
+/// The leaves of a copy, and its archived versions.
+pub(crate) type CopiedStores = (Arc<dyn LeafSnapshot>, Arc<dyn PastStore>);
+
 /// Returns the leaves of a tree, from a copy of its leaf store. The caller holds a shared lock of the directory, which is
 /// kept as long as the copy needs files of the original.
-pub(crate) fn open(
-    directory: &Path,
-    lock: &Arc<DirectoryLock>,
-) -> Result<Arc<dyn LeafSnapshot>, OpenError> {
+pub(crate) fn open(directory: &Path, lock: &Arc<DirectoryLock>) -> Result<CopiedStores, OpenError> {
     let places = [directory.to_owned(), std::env::temp_dir(), MEMORY.into()];
     open_in(&places, directory, lock)
 }
@@ -66,17 +112,20 @@ fn open_in(
     places: &[PathBuf],
     directory: &Path,
     lock: &Arc<DirectoryLock>,
-) -> Result<Arc<dyn LeafSnapshot>, OpenError> {
+) -> Result<CopiedStores, OpenError> {
     let original = absolute(directory.join(LEAVES_DIRECTORY)).map_err(unusable(directory))?;
     let mut tried = Vec::new();
     for place in places {
         match copy_to(place, &original) {
-            Ok((leaves, copy, links)) => {
-                return Ok(Arc::new(CopiedLeaves {
-                    leaves,
+            Ok(((leaves, past), copy, links)) => {
+                let copied = Arc::new(Copied {
                     _copy: copy,
                     _lock: (links == Links::Symbolic).then(|| lock.clone()),
-                }));
+                });
+                let _copied = copied.clone();
+                let leaves = Arc::new(CopiedLeaves { leaves, _copied });
+                let _copied = copied;
+                return Ok((leaves, Arc::new(CopiedPast { past, _copied })));
             }
             Err(CopyError::Place(source)) => tried.push(FailedCopy {
                 place: place.clone(),
@@ -123,12 +172,12 @@ impl From<LeafStoreError> for CopyError {
 fn copy_to(
     place: &Path,
     original: &Path,
-) -> Result<(Arc<dyn LeafSnapshot>, TemporaryDirectory, Links), CopyError> {
+) -> Result<(CopiedStores, TemporaryDirectory, Links), CopyError> {
     let copy = TemporaryDirectory::create(place, COPY_PREFIX).map_err(CopyError::Place)?;
     let copied = copy.path().join(LEAVES_DIRECTORY);
     let links = copy_leaves(original, &copied).map_err(CopyError::Place)?;
     let leaves = FjallLeafStore::open(&copied, &FjallOptions::default())?;
-    Ok((leaves.snapshot()?, copy, links))
+    Ok(((leaves.snapshot()?, leaves.past()), copy, links))
 }
 
 /// Removes the copies that readers left in the directory of a tree when their process was killed.
@@ -234,10 +283,10 @@ mod tests {
         fs::write(&file, "").unwrap();
         let place = tempfile::tempdir().unwrap();
         let places = [missing, file, place.path().to_owned()];
-        let leaves = open_in(&places, directory.path(), &lock).unwrap();
+        let (leaves, past) = open_in(&places, directory.path(), &lock).unwrap();
         assert_eq!(leaves.get(&[7; 32]).unwrap(), Some(leaf()));
         assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
-        drop(leaves);
+        drop((leaves, past));
         assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
     }
 
@@ -280,11 +329,11 @@ mod tests {
         let (directory, lock) = stored();
         let other = other_file_system(directory.path());
         let other = other.expect("this test needs two file systems that can be written");
-        let leaves = open_in(&[other.path().to_owned()], directory.path(), &lock).unwrap();
+        let (leaves, past) = open_in(&[other.path().to_owned()], directory.path(), &lock).unwrap();
         drop(lock);
         assert_eq!(leaves.get(&[7; 32]).unwrap(), Some(leaf()));
         assert!(DirectoryLock::acquire(directory.path()).is_err());
-        drop(leaves);
+        drop((leaves, past));
         assert!(DirectoryLock::acquire(directory.path()).is_ok());
     }
 

@@ -6,39 +6,62 @@ use std::sync::Arc;
 use trunkline_actors::config::{Config, StoreKind};
 use trunkline_core::store::leaves::{LEAVES_DIRECTORY, LeafStore, MemoryLeafStore};
 use trunkline_core::store::manifest::CheckpointManifest;
+use trunkline_core::store::past::PastStore;
 
 use super::creation::missing;
 use crate::error::OpenError;
 
+/// The stores of leaves and of archived versions in one database.
+pub(crate) type Stores = (Arc<dyn LeafStore>, Arc<dyn PastStore>);
+
 /// The leaf store of an engine.
 pub(super) struct LeavesInUse {
     pub(super) leaves: Arc<dyn LeafStore>,
+    /// Where versions are archived, if the configuration asks for it.
+    pub(super) past: Option<Arc<dyn PastStore>>,
     /// Whether the store outlives the engine. Only then a checkpoint is of use.
     pub(super) persist: bool,
 }
 
+/// Stores that an engine is opened with.
+#[derive(Clone, Default)]
+pub(crate) struct Given {
+    pub(crate) leaves: Option<Arc<dyn LeafStore>>,
+    /// Where versions are archived, if the leaf store is given, too.
+    pub(crate) past: Option<Arc<dyn PastStore>>,
+}
+
 /// Returns the given leaf store, or opens the configured one in a directory.
 pub(super) fn open(
-    given: Option<Arc<dyn LeafStore>>,
+    given: Given,
     config: &Config,
     directory: &Path,
     marker: &CheckpointManifest,
 ) -> Result<LeavesInUse, OpenError> {
-    let (leaves, persist): (Arc<dyn LeafStore>, bool) = match (given, config.store.kind) {
-        (Some(leaves), _) => (leaves, true),
+    let (leaves, past, persist) = match (given.leaves, config.store.kind) {
+        (Some(leaves), _) => (leaves, given.past, true),
         (None, StoreKind::Fjall) => {
             check_presence(directory, marker)?;
-            (open_fjall(config, directory)?, true)
+            let (leaves, past) = open_fjall(config, directory)?;
+            (leaves, Some(past), true)
         }
         (None, StoreKind::Log) => {
             let version = marker.record.version;
             if version > 0 {
                 return Err(OpenError::OtherStore { version });
             }
-            (Arc::new(MemoryLeafStore::default()), false)
+            let leaves: Arc<dyn LeafStore> = Arc::new(MemoryLeafStore::default());
+            (leaves, None, false)
         }
     };
-    Ok(LeavesInUse { leaves, persist })
+    if config.versions.archive && past.is_none() {
+        return Err(OpenError::NoArchive);
+    }
+    Ok(LeavesInUse {
+        leaves,
+        past: past.filter(|_| config.versions.archive),
+        persist,
+    })
 }
 
 /// Checks that there is a leaf store, if the tree may have leaves in it.
@@ -58,15 +81,12 @@ pub(crate) fn has_leaves(marker: &CheckpointManifest) -> bool {
 }
 
 #[cfg(not(feature = "fjall"))]
-pub(crate) fn open_fjall(_: &Config, _: &Path) -> Result<Arc<dyn LeafStore>, OpenError> {
+pub(crate) fn open_fjall(_: &Config, _: &Path) -> Result<Stores, OpenError> {
     Err(OpenError::StoreNotBuilt)
 }
 
 #[cfg(feature = "fjall")]
-pub(crate) fn open_fjall(
-    config: &Config,
-    directory: &Path,
-) -> Result<Arc<dyn LeafStore>, OpenError> {
+pub(crate) fn open_fjall(config: &Config, directory: &Path) -> Result<Stores, OpenError> {
     use trunkline_actors::runtime::{priority, thread};
     use trunkline_core::store::fjall_leaves::{FjallLeafStore, FjallOptions};
     let options = FjallOptions {
@@ -83,7 +103,11 @@ pub(crate) fn open_fjall(
     })
     .map_err(OpenError::Thread)?;
     match opening.join() {
-        Ok(leaves) => Ok(Arc::new(leaves?)),
+        Ok(leaves) => {
+            let leaves = leaves?;
+            let past = leaves.past();
+            Ok((Arc::new(leaves), past))
+        }
         Err(payload) => std::panic::resume_unwind(payload),
     }
 }

@@ -48,7 +48,6 @@ use trunkline_core::batch::provisional_start;
 use trunkline_core::params::Nonce;
 use trunkline_core::store::disk::Disk;
 use trunkline_core::store::feed_cursors;
-use trunkline_core::store::leaves::LeafStore;
 use trunkline_core::store::lock::DirectoryLock;
 use trunkline_core::store::log::{CommitLog, FoundLog, LOG_DIRECTORY, LogOptions, Recovery};
 use trunkline_core::store::tree_file::TREE_FILE;
@@ -56,9 +55,9 @@ use trunkline_core::store::tree_file::TREE_FILE;
 use crate::error::{OpenError, ReplayError};
 use crate::running::Running;
 use directory::Claimed;
-use leaf_store::LeavesInUse;
+use leaf_store::{Given, LeavesInUse};
 use recovery::Found;
-use replay::Loading;
+use replay::{Archive, Loading};
 use role::Marked;
 pub(crate) use role::Role;
 
@@ -69,7 +68,7 @@ pub(crate) struct OpenOptions {
     pub(crate) disk: Option<Arc<dyn Disk>>,
     /// The nonce of the tree; a new tree gets a random one without it.
     pub(crate) nonce: Option<Nonce>,
-    pub(crate) leaves: Option<Arc<dyn LeafStore>>,
+    pub(crate) stores: Given,
     pub(crate) watch: Option<Watch>,
     pub(crate) faults: Faults,
     pub(crate) role: Role,
@@ -101,8 +100,11 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
         false => recovery::find(&*disk, &directory, &params)?,
     };
     // 2. The leaves and the log.
-    let LeavesInUse { leaves, persist } =
-        leaf_store::open(options.leaves, &config, &directory, &marker)?;
+    let LeavesInUse {
+        leaves,
+        past,
+        persist,
+    } = leaf_store::open(options.stores, &config, &directory, &marker)?;
     let snapshot = leaves.snapshot()?;
     let loading = Loading::begin(
         params,
@@ -128,7 +130,7 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
     if let Some(path) = &tables_path {
         kzg_tables::read(path);
     }
-    let loaded = loaded.finish(config.kzg.mode != KzgMode::OnDemand)?;
+    let loaded = loaded.finish(config.kzg.mode != KzgMode::OnDemand, past.map(Archive::of))?;
     // 4. The first writes.
     let last_epoch = loaded.state.versions.newest().record.open_epoch;
     let epoch_min = marked.epoch_min(role, last_epoch)?;

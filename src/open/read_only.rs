@@ -9,6 +9,7 @@ use std::sync::Arc;
 use trunkline_actors::config::Config;
 use trunkline_actors::state::State;
 use trunkline_actors::state::history::HistoryError;
+use trunkline_actors::state::past::PastError;
 use trunkline_core::hash::Digest;
 use trunkline_core::history::{AncestorProof, ConsistencyProof};
 use trunkline_core::params::TreeParams;
@@ -19,14 +20,15 @@ use trunkline_core::store::leaves::{LeafSnapshot, LeafStore, MemoryLeafStore};
 use trunkline_core::store::lock::DirectoryLock;
 use trunkline_core::store::log::{CommitLog, LOG_DIRECTORY, Survey};
 use trunkline_core::store::manifest::CheckpointManifest;
+use trunkline_core::store::past::{MemoryPast, PastStore};
 use trunkline_core::store::tree_file::TREE_FILE;
 
 use super::creation::{self, Remains, unusable};
 use super::recovery::{self, Found, read_params};
-use super::replay::Loading;
+use super::replay::{Archive, Loading};
 use super::{kzg_tables, leaf_store};
-use crate::error::OpenError;
-use crate::snapshot::Snapshot;
+use crate::error::{OpenError, SnapshotError};
+use crate::snapshot::{KeptVersion, Snapshot, kept_versions};
 
 /// What a directory contains. Returned by [`ReadOnly::inspect`].
 ///
@@ -137,7 +139,9 @@ impl ReadOnly {
         } = recovery::find(&disk, directory, &params)?;
         let last = version.unwrap_or(newest);
         check_kept(last, &marker, newest)?;
-        let leaves = open_leaves(directory, &marker, &lock)?;
+        let (leaves, past) = open_leaves(directory, &marker, &lock)?;
+        // At another version than the last, what is archived cannot be compared with the commit ids.
+        let past = past.filter(|_| version.is_none());
         let mut config = Config::in_directory(directory);
         // How many the engine of the directory remembers is not known.
         config.submit.idempotency_keys_max = KEYED_SUBMISSIONS_MAX;
@@ -153,7 +157,7 @@ impl ReadOnly {
                     }
                 })
             })?;
-        let loaded = loaded.finish(true)?;
+        let loaded = loaded.finish(true, past.map(Archive::read_only))?;
         Ok(Self {
             state: loaded.state,
             keyed: loaded.keys.remembered().submissions,
@@ -164,10 +168,42 @@ impl ReadOnly {
         })
     }
 
+    /// Returns what was read.
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
     /// Returns a snapshot of the version that was opened: the last commit, unless [`Self::open_at`] named another. It can be
     /// used after this value was dropped.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::of_newest(&self.state)
+    }
+
+    /// Returns a snapshot of a version: that which was opened, an archived one, or one that the log still has.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::snapshot_at`](crate::Engine::snapshot_at).
+    pub fn snapshot_at(&self, version: u64) -> Result<Snapshot, SnapshotError> {
+        Snapshot::at(&self.state, version)
+    }
+
+    /// Returns the oldest version that [`Self::snapshot_at`] can return.
+    pub fn oldest_version(&self) -> u64 {
+        self.state.oldest_version()
+    }
+
+    /// Returns the versions that can be read, as [`Engine::kept_versions`](crate::Engine::kept_versions) does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::kept_versions`](crate::Engine::kept_versions).
+    pub fn kept_versions(
+        &self,
+        from: u64,
+        count_max: usize,
+    ) -> Result<Vec<KeptVersion>, PastError> {
+        kept_versions(&self.state, from, count_max)
     }
 
     /// Returns the submissions with idempotency keys up to the version that was opened, as far as the directory has them: what
@@ -186,7 +222,7 @@ impl ReadOnly {
     }
 
     /// Proves that the history of the last commit continues that of an older version, as
-    /// [`Snapshot::prove_consistency`] does. The proof does not contain the older commit record.
+    /// [`Snapshot::prove_consistency`] does.
     ///
     /// # Errors
     ///
@@ -235,19 +271,23 @@ pub(crate) fn no_tree(disk: &OsDisk, directory: &Path) -> OpenError {
     }
 }
 
+/// Leaves that are only read, and the archived versions.
+pub(crate) type ReadStores = (Arc<dyn LeafSnapshot>, Option<Arc<dyn PastStore>>);
+
 /// Returns the leaves in a directory, without changing them. Before the first checkpoint there are none: the log has
 /// everything then.
 pub(crate) fn open_leaves(
     directory: &Path,
     marker: &CheckpointManifest,
     _lock: &Arc<DirectoryLock>,
-) -> Result<Arc<dyn LeafSnapshot>, OpenError> {
+) -> Result<ReadStores, OpenError> {
     if !leaf_store::has_leaves(marker) {
-        return Ok(MemoryLeafStore::default().snapshot()?);
+        let past: Arc<dyn PastStore> = Arc::new(MemoryPast::default());
+        return Ok((MemoryLeafStore::default().snapshot()?, Some(past)));
     }
     leaf_store::check_presence(directory, marker)?;
     #[cfg(feature = "fjall")]
-    return super::leaf_copy::open(directory, _lock);
+    return super::leaf_copy::open(directory, _lock).map(|(leaves, past)| (leaves, Some(past)));
     #[cfg(not(feature = "fjall"))]
     return Err(OpenError::StoreNotBuilt);
 }

@@ -19,11 +19,12 @@ use trunkline_actors::state::cold_leaves;
 use trunkline_actors::state::history::History;
 use trunkline_actors::state::layer::{Layer, Part};
 use trunkline_actors::state::overlay::Overlay;
+use trunkline_actors::state::past::{Past, Recent};
 use trunkline_actors::state::remembered_keys::RememberedKeys;
 use trunkline_actors::state::values::{StoreView, Values};
 use trunkline_actors::state::versions::{Submissions, Version, Versions, provisional_before};
 use trunkline_core::batch::PreparedBatch;
-use trunkline_core::hash::{ZERO, hex};
+use trunkline_core::hash::{Digest, ZERO, hex};
 use trunkline_core::history::{HISTORY, MountainRange};
 use trunkline_core::kzg::slot_value;
 use trunkline_core::outcome::decode_outcomes;
@@ -34,6 +35,7 @@ use trunkline_core::store::idempotency_file::{KeyedSubmission, Remembered};
 use trunkline_core::store::leaves::LeafSnapshot;
 use trunkline_core::store::log::{LogEntry, LogPosition, OpenLogError};
 use trunkline_core::store::manifest::CheckpointManifest;
+use trunkline_core::store::past::{PastStore, PastSubmissions, PastVersion};
 use trunkline_core::tree::{
     self, BuildError, Roots, SealedChanges, TreeHasher, TreeReader, TreeWriter,
 };
@@ -47,6 +49,26 @@ pub(crate) struct Loaded {
     pub(crate) writer: TreeWriter,
     pub(crate) hasher: TreeHasher,
     pub(crate) keys: RememberedKeys,
+}
+
+/// The archive of versions.
+pub(crate) struct Archive {
+    store: Arc<dyn PastStore>,
+    /// Whether what is stored may be removed if it is not of the tree.
+    clear: bool,
+}
+
+impl Archive {
+    /// Returns the archive of an engine.
+    pub(crate) fn of(store: Arc<dyn PastStore>) -> Self {
+        Self { store, clear: true }
+    }
+
+    /// Returns an archive that is only read.
+    pub(crate) fn read_only(store: Arc<dyn PastStore>) -> Self {
+        let clear = false;
+        Self { store, clear }
+    }
 }
 
 /// A state that is being loaded: first the leaves, then the log.
@@ -72,6 +94,10 @@ struct Replayed {
     submissions: Option<Submissions>,
     keys: RememberedKeys,
     intent: Option<u64>,
+    /// The first version whose state can be told from later ones: that of the leaf store.
+    base: u64,
+    /// The versions before the last one, from `base` on.
+    recent: Recent,
 }
 
 /// An entry of the log whose effects were decoded and hashed.
@@ -120,6 +146,8 @@ impl Loading {
             submissions: None,
             keys: RememberedKeys::new(config.submit.idempotency_keys_max, remembered),
             intent: marker.intent,
+            base: marker.intent.unwrap_or(version),
+            recent: Recent::after(marker.intent.unwrap_or(version)),
         };
         Ok(Self {
             params,
@@ -186,8 +214,25 @@ impl Loading {
 
     /// Returns the state at the last commit. Computes its KZG root with `commit`, and compares it with the stored one,
     /// if any.
-    pub(crate) fn finish(self, commit: bool) -> Result<Loaded, OpenError> {
+    ///
+    /// With `archive`, older versions stay readable too.
+    pub(crate) fn finish(
+        self,
+        commit: bool,
+        archive: Option<Archive>,
+    ) -> Result<Loaded, OpenError> {
         let (replayed, metrics) = (self.replayed, self.metrics);
+        let past = match archive {
+            None => None,
+            Some(Archive { store, clear }) => Some(Past::begin(
+                store,
+                replayed.recent,
+                replayed.base,
+                |version| commit_id(&replayed.record, &replayed.commit_ids, version),
+                clear,
+                metrics.clone(),
+            )?),
+        };
         let last = Version::new(
             replayed.record,
             replayed.roots,
@@ -213,6 +258,7 @@ impl Loading {
             overlay: Overlay::default(),
             values: replayed.values,
             versions: Versions::new(Arc::new(last), self.config.versions.clone()),
+            past,
             history: replayed.commit_ids,
             committer: committer()?,
             pools: self.pools,
@@ -283,6 +329,7 @@ impl Check {
             let roots = self.hasher.hash(changes, pool);
             let advanced = self.replayed.advance(next, roots);
             advanced.map_err(OpenLogError::Visitor)?;
+            self.replayed.recent.capture(&self.reader, version);
             self.reader.retire(version);
         }
         Ok((self.hasher, self.replayed))
@@ -316,6 +363,24 @@ pub(crate) fn apply(
 }
 
 impl Replayed {
+    /// Keeps what is known of the version before the next one, if its state can be told from later ones.
+    fn retire(&mut self) {
+        if self.record.version < self.base {
+            return;
+        }
+        let submissions = self.submissions.take();
+        self.recent.push(PastVersion {
+            record: self.record.clone(),
+            kzg_root: self.kzg_root,
+            submissions: submissions.map(|kept| PastSubmissions {
+                provisional_before: kept.provisional_before,
+                outcomes: kept.outcomes,
+            }),
+            durable_ms: 0,
+            began: 0,
+        });
+    }
+
     /// Takes the next version, if it matches its record.
     fn advance(&mut self, decoded: Decoded, roots: Roots) -> Result<(), ReplayError> {
         let LogEntry {
@@ -332,6 +397,7 @@ impl Replayed {
         }
         check_outcomes(&record, &outcomes)?;
         check_history(&record, &self.history)?;
+        self.retire();
         let commit_id = record.commit_id();
         self.history.append(&HISTORY, &commit_id);
         self.commit_ids.push(version, &commit_id);
@@ -346,6 +412,14 @@ impl Replayed {
         self.values.push(Arc::new(Layer::new(version, vec![part])));
         (self.record, self.kzg_root) = (record, kzg_root);
         Ok(())
+    }
+}
+
+/// Returns the commit id of a version up to the last one, as it is stored.
+fn commit_id(last: &CommitRecord, commit_ids: &History, version: u64) -> Option<Digest> {
+    match version <= last.version {
+        true => commit_ids.commit_id(version).ok(),
+        false => None,
     }
 }
 

@@ -27,6 +27,7 @@ use trunkline_actors::runtime::clock;
 use trunkline_actors::runtime::wait::{block_on, block_on_until};
 use trunkline_actors::state::State;
 use trunkline_actors::state::evidence::EvidenceError;
+use trunkline_actors::state::past::PastError;
 use trunkline_actors::state::read::ReadError;
 use trunkline_core::batch::PreparedBatch;
 use trunkline_core::evidence::Evidence;
@@ -43,7 +44,7 @@ use crate::engine::Engine;
 use crate::error::{OpenError, SnapshotError};
 use crate::feed::Feed;
 use crate::open::Role;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{KeptVersion, Snapshot};
 
 pub use error::{ApplyError, WaitError};
 
@@ -378,11 +379,12 @@ impl Replica {
         self.engine.snapshot_with_keys()
     }
 
-    /// Returns a snapshot of a version that is still kept (`versions.retain_versions`). Never waits.
+    /// Returns a snapshot of a version that is still kept or archived, as [`Engine::snapshot_at`] does. A replica archives
+    /// by its own configuration.
     ///
     /// # Errors
     ///
-    /// Fails if the version is no longer kept, or not here yet.
+    /// As [`Engine::snapshot_at`].
     pub fn snapshot_at(&self, version: u64) -> Result<Snapshot, SnapshotError> {
         self.engine.snapshot_at(version)
     }
@@ -413,6 +415,19 @@ impl Replica {
     /// Returns all cursors, in the order of their names.
     pub fn cursors(&self) -> Vec<FeedCursor> {
         self.engine.cursors()
+    }
+
+    /// Returns the versions that can be read, as [`Engine::kept_versions`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::kept_versions`].
+    pub fn kept_versions(
+        &self,
+        from: u64,
+        count_max: usize,
+    ) -> Result<Vec<KeptVersion>, PastError> {
+        self.engine.kept_versions(from, count_max)
     }
 
     /// Returns the oldest version that [`Self::snapshot_at`] can return.

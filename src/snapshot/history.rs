@@ -60,7 +60,12 @@ impl Snapshot {
     /// ```
     pub fn prove_consistency(&self, older_version: u64) -> Result<ConsistencyProof, HistoryError> {
         let (history, kept) = (&self.state.history, &self.state.versions);
-        let record = kept.get(older_version).map(|older| older.record.clone());
+        let mut record = kept.get(older_version).map(|older| older.record.clone());
+        if let (None, Some(past)) = (&record, &self.state.past) {
+            // Without the record the client adds the one that it holds.
+            let found = past.version(older_version).ok().flatten();
+            record = found.map(|older| older.record);
+        }
         history.prove_consistency(&self.version, older_version, record)
     }
 

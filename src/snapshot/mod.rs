@@ -1,11 +1,14 @@
 //! Reads and proofs of one durable version.
 //!
 //! This file reads keys. `multi_get` reads many of them, `walk` all of them, `prove` proves them; `openings` keeps what
-//! proofs with a KZG top need, and `history` proves what a version has besides keys.
+//! proofs with a KZG top need, and `history` proves what a version has besides keys. `past` reads versions that memory
+//! does not keep.
 
 mod history;
+mod kept;
 pub(crate) mod multi_get;
 mod openings;
+mod past;
 pub(crate) mod prove;
 mod walk;
 
@@ -15,6 +18,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use trunkline_actors::state::State;
 use trunkline_actors::state::cold_leaves;
+use trunkline_actors::state::past::OpenedVersion;
 use trunkline_actors::state::read::ReadError;
 use trunkline_actors::state::values::{FetchError, StoreView};
 use trunkline_actors::state::versions::Version;
@@ -23,6 +27,8 @@ use trunkline_core::hash::{Digest, hash};
 use trunkline_core::record::{CommitRecord, Root};
 use trunkline_core::tree::{Leaf, NotInMemory};
 
+pub use kept::KeptVersion;
+pub(crate) use kept::kept_versions;
 use multi_get::in_path_order;
 use prove::SnapshotProveError;
 pub use walk::SnapshotIter;
@@ -30,7 +36,8 @@ pub use walk::SnapshotIter;
 /// One durable version, kept readable while the snapshot is held.
 ///
 /// All reads and proofs of a snapshot see the same state, whatever is committed meanwhile. A snapshot can be held for
-/// `versions.snapshot_versions_behind_max` newer versions and `versions.retained_bytes_max`; after that its reads fail.
+/// `versions.snapshot_versions_behind_max` newer versions and `versions.retained_bytes_max`; after that its reads fail. A
+/// snapshot of an archived version (`versions.archive`) can be held until the version is pruned.
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;
@@ -53,12 +60,18 @@ pub use walk::SnapshotIter;
 pub struct Snapshot {
     pub(crate) state: Arc<State>,
     pub(crate) version: Arc<Version>,
+    /// What was folded of the version, if memory does not keep it.
+    opened: Option<Arc<OpenedVersion>>,
 }
 
 impl Snapshot {
     /// Returns a snapshot of a version that was pinned for it.
     pub(crate) fn of_pinned(state: Arc<State>, version: Arc<Version>) -> Self {
-        Self { state, version }
+        Self {
+            state,
+            version,
+            opened: None,
+        }
     }
 
     /// Returns a snapshot of the last durable version.
@@ -101,7 +114,7 @@ impl Snapshot {
     /// Fails if the key is empty or too long, if the snapshot was held too long, or if the leaf store cannot be read.
     pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
         let key_hash = checked_hash(&self.state, 0, key)?;
-        self.state.get_at(&self.version, &key_hash)
+        self.get_at(&key_hash)
     }
 
     /// Returns the values of several keys, in the order of the keys. Some dozens of keys or more are read faster than
@@ -111,9 +124,14 @@ impl Snapshot {
     ///
     /// As [`Self::get`], for the first key that fails.
     pub fn multi_get<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<Bytes>>, ReadError> {
-        in_path_order(&self.state, keys, |key_hash| {
-            self.state.get_at(&self.version, key_hash)
-        })
+        in_path_order(&self.state, keys, |key_hash| self.get_at(key_hash))
+    }
+
+    fn get_at(&self, key_hash: &Digest) -> Result<Option<Bytes>, ReadError> {
+        match self.past() {
+            Some(past) => Ok(past.get(key_hash)?.map(|(_, value)| value)),
+            None => self.state.get_at(&self.version, key_hash),
+        }
     }
 
     /// Returns the hash of a key's value, or `None` if it has none. Reads the leaf store only if
@@ -124,6 +142,9 @@ impl Snapshot {
     /// As [`Self::get`].
     pub fn value_hash(&self, key: &[u8]) -> Result<Option<Digest>, ReadError> {
         let (state, key_hash) = (&self.state, checked_hash(&self.state, 0, key)?);
+        if let Some(past) = self.past() {
+            return Ok(past.get(&key_hash)?.map(|(_, value)| hash(&value)));
+        }
         let leaf = state.reader.get(self.version(), &key_hash);
         self.check_readable()?;
         match leaf {
@@ -143,6 +164,12 @@ impl Snapshot {
     }
 
     pub(crate) fn value(&self, leaf: &Leaf) -> Result<Bytes, ReadError> {
+        if let Some(past) = self.past() {
+            let (_, value) = past
+                .get(&leaf.key_hash)?
+                .ok_or(FetchError::Missing(leaf.key_hash))?;
+            return Ok(value);
+        }
         let values = &self.state.values;
         self.readable(values.value(leaf, self.version(), || self.store()))
     }
@@ -171,21 +198,32 @@ impl Snapshot {
 
     /// Checks that the version can still be read. Called after each read of the tree or the leaf store.
     pub(crate) fn check_readable(&self) -> Result<(), ReadError> {
+        if let Some(past) = self.past() {
+            return Ok(past.check()?);
+        }
         self.state.check_readable(self.version())
     }
 }
 
 impl Clone for Snapshot {
     fn clone(&self) -> Self {
-        // This snapshot pins the version. If the pin was revoked, the next read of the clone fails too.
-        let _ = self.state.versions.pin(self.version());
-        Self::of_pinned(self.state.clone(), self.version.clone())
+        if self.opened.is_none() {
+            // This snapshot pins the version. If the pin was revoked, the next read of the clone fails too.
+            let _ = self.state.versions.pin(self.version());
+        }
+        Self {
+            state: self.state.clone(),
+            version: self.version.clone(),
+            opened: self.opened.clone(),
+        }
     }
 }
 
 impl Drop for Snapshot {
     fn drop(&mut self) {
-        self.state.versions.unpin(self.version.number());
+        if self.opened.is_none() {
+            self.state.versions.unpin(self.version.number());
+        }
     }
 }
 

@@ -273,10 +273,16 @@ impl<'a> Part<'a> {
         options: &ProveOptions,
     ) -> Result<Self, SnapshotProveError> {
         let (state, version) = (&snapshot.state, &snapshot.version);
-        let leaves = |range| snapshot.cold_leaves(range);
-        let draft = Draft::walk_with(&state.reader, &version.roots, &state.params, keys, leaves);
-        snapshot.check_readable()?;
-        let draft = draft?;
+        let draft = match snapshot.past() {
+            Some(past) => past.draft(keys)?,
+            None => {
+                let leaves = |range| snapshot.cold_leaves(range);
+                let (reader, params) = (&state.reader, &state.params);
+                let draft = Draft::walk_with(reader, &version.roots, params, keys, leaves);
+                snapshot.check_readable()?;
+                draft?
+            }
+        };
         state.metrics.keys_proven(draft.entries().len());
         let claims = snapshot.claims(&draft, options.values)?;
         let slots = draft.slots();

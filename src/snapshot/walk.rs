@@ -87,6 +87,11 @@ impl Snapshot {
 impl SnapshotIter<'_> {
     fn step(&self, from: Digest) -> Result<Step, ReadError> {
         let snapshot = self.snapshot;
+        if let Some(past) = snapshot.past() {
+            let (pairs, next) = past.step(from)?;
+            let pairs = pairs.into_iter().map(|(_, pair)| Entry::Pair(pair));
+            return Ok((pairs.collect(), next));
+        }
         let (leaves, next) = snapshot.state.reader.leaves_from(snapshot.version(), &from);
         snapshot.check_readable()?;
         match leaves {

@@ -279,7 +279,7 @@ fn a_tree_that_has_lost_a_part_is_checked_as_far_as_possible() {
     assert!(report.log_versions > 0 && report.commit_ids > 0);
     let report = remove(CHECKPOINT_FILE);
     assert_eq!(parts(&report), [Part::Manifest]);
-    assert!(report.log_versions > 0 && report.unchecked.len() == 2);
+    assert!(report.log_versions > 0 && report.unchecked.len() == 3);
     let report = remove(HISTORY_FILE);
     assert_eq!(parts(&report), [Part::History]);
     assert_eq!(report.last, report.verified);
@@ -294,7 +294,73 @@ fn a_tree_that_has_lost_a_part_is_checked_as_far_as_possible() {
     };
     assert_eq!(checkpoint, covered(tree.path()));
     assert_eq!(
-        report.unchecked,
-        [format!("the states from version {} on", checkpoint + 1)]
+        report.unchecked[0],
+        format!("the states from version {} on", checkpoint + 1)
     );
+}
+
+/// Changes a stored entry of the archive of versions behind everyone's back.
+#[test]
+fn an_archived_version_that_was_changed_is_found() {
+    use trunkline::core::store::fjall_leaves::{FjallLeafStore, FjallOptions};
+    use trunkline::core::store::past::{digest_key, value_key};
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = trunkline::Config::in_directory(directory.path());
+    config.workers.threads = 1;
+    config.versions.archive = true;
+    config.versions.retain_versions = 1;
+    config.checkpoint.bytes_max = 4096;
+    let engine = trunkline::Engine::open_blocking(config.clone()).unwrap();
+    let put = |value: &str| {
+        let receipt = engine.put_blocking("alice", value).unwrap();
+        receipt.durable_blocking().unwrap().version
+    };
+    let params = engine.params();
+    while engine.metrics().checkpoints == 0 {
+        put(&"x".repeat(1000 + put("y") as usize));
+    }
+    engine.shutdown_blocking().unwrap();
+    let sound = trunkline::check(directory.path()).unwrap();
+    assert!(sound.is_sound() && sound.archived_versions > 2, "{sound:?}");
+
+    let key_hash = params.key_hash(b"alice");
+    let slot = trunkline::core::params::slot_of(&key_hash) as u8;
+    let changes: [(Vec<u8>, Vec<u8>, u64); 2] = [
+        (
+            value_key(&key_hash, 1).to_vec(),
+            b"\x01\x05alicez".to_vec(),
+            0,
+        ),
+        (digest_key(slot, 1, 3).to_vec(), vec![7; 33], 3),
+    ];
+    for (key, content, version) in changes {
+        let leaves = directory.path().join("leaves");
+        let store = FjallLeafStore::open(&leaves, &FjallOptions::default()).unwrap();
+        let past = store.past();
+        let mut original = None;
+        let mut keep = |_: &[u8], content: &[u8]| {
+            original = Some(content.to_vec());
+            std::ops::ControlFlow::Break(())
+        };
+        past.scan(0, key.clone()..=key.clone(), &mut keep).unwrap();
+        let ingest = |content: Vec<u8>| {
+            let entry = Ok((key.clone(), content));
+            past.ingest(0, &mut std::iter::once(entry)).unwrap();
+        };
+        ingest(content);
+        drop((past.clone(), store));
+        let report = trunkline::check(directory.path()).unwrap();
+        let found = report.findings.iter().any(|finding| {
+            finding.part == trunkline::Part::Past
+                && finding
+                    .versions
+                    .as_ref()
+                    .is_some_and(|of| of.contains(&version))
+        });
+        assert!(found, "{report:?}");
+        let advice = report.findings[0].advice();
+        assert!(advice.contains("remove the archive"), "{advice}");
+        ingest(original.unwrap());
+    }
+    assert!(trunkline::check(directory.path()).unwrap().is_sound());
 }

@@ -22,6 +22,7 @@ mod multi_get;
 mod open_errors;
 mod openings;
 mod outcomes;
+mod past;
 mod pipeline;
 mod proofs;
 mod receipts;

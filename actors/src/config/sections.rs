@@ -245,7 +245,7 @@ sections! {
         value_bytes_max: u64 = 64 * MIB, in 0..=TIB => reloadable;
     }
 
-    /// `[versions]`: which versions stay readable in memory.
+    /// `[versions]`: which versions stay readable, in memory and on disk.
     versions: VersionsConfig {
         /// Latest versions that can be read and proven without holding a snapshot: 1 to 1,000,000.
         retain_versions: u64 = 16, in 1..=1_000_000 => reloadable;
@@ -256,6 +256,16 @@ sections! {
         /// Bytes that all older versions may take in memory, approximately: 0 to 1 TiB. Above it the oldest are
         /// dropped, even if they are retained or held by a snapshot.
         retained_bytes_max: u64 = GIB, in 0..=TIB => reloadable;
+        /// Whether versions stay readable on disk when memory keeps them no longer. Needs `store.kind = "fjall"`.
+        archive: bool = false;
+        /// Versions that the archive keeps at least, if there were so many: 0 to 1,000,000,000,000. Older ones are pruned
+        /// by eighths. 0: no bound.
+        archive_versions_max: u64 = 0, in 0..=1_000_000_000_000 => reloadable;
+        /// Time since a version became durable after which the archive prunes it, by eighths, seconds: 0 to
+        /// 10,000,000,000. 0: no bound.
+        archive_age_max_s: u64 = 0, in 0..=10_000_000_000 => reloadable;
+        /// Bytes that the archive may take on disk: 0 to 1,024 TiB. Above it the oldest eighth is pruned. 0: no bound.
+        archive_bytes_max: u64 = 64 * GIB, in 0..=1024 * TIB => reloadable;
     }
 
     /// `[control]`: which settings the engine adapts to what it measures. Every change is recorded with its reason.

@@ -216,6 +216,8 @@ table! {
         tree_leaves: "trunkline_tree_leaves";
         /// The newest version that followers can read: it is synced, and in commit mode `eager` has its root.
         synced_version: "trunkline_synced_version" => synced_version(version: u64);
+        /// The oldest version that the archive of versions has; 0 without one.
+        past_oldest_version: "trunkline_past_oldest_version" => archived_oldest(version: u64);
         /// Versions of the primary that this replica knows of and has not made durable; 0 on a primary.
         replica_lag_versions: "trunkline_replica_lag_versions" => replica_lag(versions: u64);
     }
@@ -229,6 +231,8 @@ table! {
         unflushed_bytes: "trunkline_unflushed_bytes" => unflushed(bytes: usize);
         /// Bytes of log segments that are kept for cursors although a checkpoint covers them.
         log_held_bytes: "trunkline_log_held_bytes" => log_held(bytes: u64);
+        /// Bytes that the archive of versions takes on disk.
+        past_bytes: "trunkline_past_bytes" => archived(bytes: u64);
         /// Bytes that the latest state of the tree takes in memory.
         tree_bytes: "trunkline_tree_bytes";
         /// Bytes of resident memory of the whole process; 0 where the system does not report it.
@@ -248,6 +252,8 @@ table! {
         refused: "trunkline_refused_total";
         /// Keys that newer keys on their paths displaced (collision policy `overwrite`).
         displaced: "trunkline_displaced_total";
+        /// Versions that were pruned from the archive of versions.
+        past_pruned: "trunkline_past_pruned_versions_total" => archived_pruned(versions: u64);
         /// Checkpoints finished.
         checkpoints: "trunkline_checkpoints_total" => checkpoint_finished();
         /// Reads that found their value in memory.

@@ -2,8 +2,12 @@
 //!
 //! Its sources are kept with the versions that can be read, and dropped with them.
 
-use trunkline_core::evidence::{Evidence, ProveEvidenceError};
+use std::sync::Arc;
 
+use trunkline_core::evidence::{Evidence, ProveEvidenceError};
+use trunkline_core::store::past::PastVersion;
+
+use super::past::PastError;
 use super::published::State;
 use super::versions::Version;
 use crate::failure::EngineFailure;
@@ -51,6 +55,9 @@ pub enum EvidenceError {
         /// The version.
         version: u64,
     },
+    /// The version is archived and cannot be read.
+    #[error(transparent)]
+    Past(Arc<PastError>),
     /// The version does not have the submission, or too many others follow it in the version.
     #[error(transparent)]
     Prove(#[from] ProveEvidenceError),
@@ -73,7 +80,28 @@ pub fn of_kept(state: &State, sequence: u64) -> Result<Evidence, EvidenceError> 
     match state.versions.of_submission(sequence) {
         Ok(version) => of_version(&version, sequence),
         Err((_, last)) if sequence > last => Err(EvidenceError::NotYet { sequence, last }),
-        Err((oldest, _)) => Err(EvidenceError::Expired { sequence, oldest }),
+        Err((oldest, _)) => {
+            let archived = state.past.as_ref().map(|past| past.of_submission(sequence));
+            match archived.transpose()?.flatten() {
+                Some(version) => of_archived(&version, sequence),
+                None => Err(EvidenceError::Expired { sequence, oldest }),
+            }
+        }
+    }
+}
+
+fn of_archived(version: &PastVersion, sequence: u64) -> Result<Evidence, EvidenceError> {
+    let Some(kept) = &version.submissions else {
+        let version = version.record.version;
+        return Err(EvidenceError::NotInLog { version });
+    };
+    let (record, before) = (&version.record, &kept.provisional_before);
+    Ok(Evidence::prove(record, &kept.outcomes, before, sequence)?)
+}
+
+impl From<PastError> for EvidenceError {
+    fn from(error: PastError) -> Self {
+        Self::Past(Arc::new(error))
     }
 }
 

@@ -155,6 +155,25 @@ impl Layer {
         Some((batch.key(write), batch.contents.held_value(write)?))
     }
 
+    /// Returns the effect on a key hash, if there is one.
+    pub fn find(&self, key_hash: &Digest) -> Option<Effect<'_>> {
+        let index = find_ascending(self.len(), |index| self.key_hash(index), key_hash)?;
+        Some(self.effect(index))
+    }
+
+    /// Returns the effects from a key hash on, in order.
+    pub fn effects_from(&self, key_hash: &Digest) -> impl Iterator<Item = Effect<'_>> {
+        let (mut start, mut end) = (0, self.len());
+        while start < end {
+            let middle = start.midpoint(end);
+            match self.key_hash(middle) < key_hash {
+                true => start = middle + 1,
+                false => end = middle,
+            }
+        }
+        (start..self.len()).map(|index| self.effect(index))
+    }
+
     fn key_hash_at(&self, Place { batch, write }: Place) -> &Digest {
         match batch {
             DISPLACED => &self.displaced[write as usize].key_hash,

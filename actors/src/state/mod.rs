@@ -7,6 +7,7 @@
 //! | `overlay` | writes that are accepted and not applied yet |
 //! | `layer`, `values`, `value_cache` | values: a layer for each version, the leaf store, a cache |
 //! | `versions`, `history`, `evidence` | durable versions, and proofs about them |
+//! | `past` | versions that memory does not keep, if they are archived |
 //! | `cold_leaves` | leaves that are evicted from memory |
 //! | `remembered_keys` | the last submissions that had an idempotency key |
 //! | `access_sampler` | samples of the keys that are used |
@@ -19,6 +20,7 @@ pub mod history;
 pub mod key_hasher;
 pub mod layer;
 pub mod overlay;
+pub mod past;
 mod published;
 pub mod read;
 pub mod remembered_keys;

@@ -11,6 +11,7 @@ use super::access_sampler::AccessSampler;
 use super::history::History;
 use super::layer::Layer;
 use super::overlay::Overlay;
+use super::past::Past;
 use super::values::Values;
 use super::versions::{Expired, Version, Versions};
 use crate::config::runtime::RuntimeSettings;
@@ -29,6 +30,8 @@ pub struct State {
     pub values: Values,
     /// Durable versions that can be read.
     pub versions: Versions,
+    /// Versions that memory does not keep, if they are archived.
+    pub past: Option<Past>,
     /// Commit ids of all versions.
     pub history: History,
     /// Computes KZG roots and openings.
@@ -58,6 +61,13 @@ impl State {
         self.values.newest()
     }
 
+    /// Returns the oldest version that can be read, in memory or archived.
+    pub fn oldest_version(&self) -> u64 {
+        let in_memory = self.versions.oldest();
+        let past = self.past.as_ref().map(Past::oldest);
+        past.map_or(in_memory, |archived| archived.min(in_memory))
+    }
+
     /// Makes the next applied version the present. Its writes may leave the overlay only after that.
     pub fn advance_present(&self, layer: Arc<Layer>) {
         self.values.push(layer);
@@ -73,6 +83,9 @@ impl State {
 
     /// Frees what no reader needs any more, on the caller's thread.
     pub fn forget(&self, expired: Expired) {
+        if let Some(past) = &self.past {
+            past.capture(&self.reader, &expired);
+        }
         self.reader.retire(expired.oldest);
         self.values.forget(expired.layers_up_to);
     }

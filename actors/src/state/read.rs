@@ -16,8 +16,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use trunkline_core::batch::BatchError;
 use trunkline_core::hash::Digest;
+use trunkline_core::store::leaves::LeafStoreError;
 use trunkline_core::tree::{Leaf, NotInMemory, Probe};
 
+use super::past::PastError;
 use super::published::State;
 use super::values::{FetchError, StoreView};
 use super::versions::Version;
@@ -58,6 +60,9 @@ pub enum ReadError {
     /// still show durable versions.
     #[error(transparent)]
     Engine(#[from] EngineFailure),
+    /// The version is archived and cannot be read.
+    #[error(transparent)]
+    Past(#[from] PastError),
     /// The engine was shut down, and the value is not in memory.
     #[error("the engine was shut down, and the value is not in memory; open it again")]
     Closed,
@@ -75,7 +80,10 @@ pub enum ReadError {
 impl ReadError {
     /// Returns whether the same call may succeed later.
     pub fn retry_can_help(&self) -> bool {
-        matches!(self, Self::Store(_))
+        matches!(
+            self,
+            Self::Store(_) | Self::Past(PastError::Store(LeafStoreError::Backend(_)))
+        )
     }
 }
 

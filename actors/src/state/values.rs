@@ -192,6 +192,18 @@ impl Values {
         unflushed.cloned().collect()
     }
 
+    /// Returns the view of the last checkpoint with the layers of versions after it, up to `version`.
+    pub fn layers_up_to(&self, version: u64) -> (Arc<StoreView>, Vec<Arc<Layer>>) {
+        let layers = self.layers.read();
+        let count = |version| {
+            let is_older = |layer: &Arc<Layer>| layer.version <= version;
+            layers.by_version.partition_point(is_older)
+        };
+        let (start, end) = (count(layers.store.version), count(version));
+        let some = layers.by_version.range(start.min(end)..end);
+        (layers.store.clone(), some.cloned().collect())
+    }
+
     /// Makes the view of a finished checkpoint the one that new reads use.
     pub fn checkpointed(&self, store: Arc<StoreView>) {
         let mut layers = self.layers.write();

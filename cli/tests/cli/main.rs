@@ -49,3 +49,4 @@ mod text_of_others;
 mod thresholds;
 mod vectors;
 mod verify;
+mod versions;

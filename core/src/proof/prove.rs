@@ -4,6 +4,7 @@
 //! which take longer to get, come after it. Not here: finding values.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use super::{
     Claim, ENTRIES_MAX, Entry, Place, ShownLeaf, Siblings, Terminal, Top, TopOpening, VersionProof,
@@ -12,7 +13,10 @@ use crate::hash::Digest;
 use crate::kzg::{Committer, Fr, G1Bytes, OpenedVersion, Slot, encode_scalar};
 use crate::params::{KEY_BYTES_MAX, ROOT_BITS, TreeParams, WIDTH, slot_of};
 use crate::record::CommitRecord;
-use crate::tree::{Cursor, Leaf, LeavesDiffer, Missing, Roots, SlotView, TreeReader, View};
+use crate::tree::{
+    Cursor, Leaf, LeavesDiffer, Missing, PastCursor, PastDiffers, PastSlot, Roots, SlotView,
+    TreeReader, View,
+};
 
 /// The reason why no proof can be made of a set of keys.
 ///
@@ -39,6 +43,9 @@ pub enum ProveError {
     /// The leaf store does not have the leaves that the tree had.
     #[error(transparent)]
     LeavesDiffer(#[from] LeavesDiffer),
+    /// What is stored of a version does not fold to the digests that it had.
+    #[error(transparent)]
+    PastDiffers(#[from] PastDiffers),
 }
 
 /// A version of a proof without claims and top: what the walk over the tree found.
@@ -62,6 +69,50 @@ pub struct Draft {
     targets: Vec<Target>,
     terminals: Vec<Terminal>,
     siblings: Siblings,
+}
+
+/// A subtree at a binary depth, as a proof shows it.
+trait Subtree: Copy {
+    fn depth(&self) -> u32;
+    fn digest(&self) -> Digest;
+    fn view(&self) -> View<'_>;
+    fn halves(&self) -> (Self, Self);
+}
+
+impl Subtree for Cursor<'_> {
+    fn depth(&self) -> u32 {
+        self.depth()
+    }
+
+    fn digest(&self) -> Digest {
+        self.digest()
+    }
+
+    fn view(&self) -> View<'_> {
+        self.view()
+    }
+
+    fn halves(&self) -> (Self, Self) {
+        self.halves()
+    }
+}
+
+impl Subtree for PastCursor<'_> {
+    fn depth(&self) -> u32 {
+        self.depth()
+    }
+
+    fn digest(&self) -> Digest {
+        self.digest()
+    }
+
+    fn view(&self) -> View<'_> {
+        self.view()
+    }
+
+    fn halves(&self) -> (Self, Self) {
+        self.halves()
+    }
 }
 
 /// A key to be proven, and its leaf once found.
@@ -123,7 +174,41 @@ impl Draft {
         Ok(draft)
     }
 
-    fn descend(&mut self, cursor: Cursor<'_>, targets: &mut [Target]) {
+    /// Works like [`Self::walk_with`] at a version that the tree does not keep. `slots` returns a slot of the version, and
+    /// `leaves` the leaves that the version had in a range of key hashes, ascending.
+    pub fn walk_past<K: AsRef<[u8]>, E: From<ProveError>>(
+        roots: &Roots,
+        params: &TreeParams,
+        keys: impl IntoIterator<Item = K>,
+        slots: impl Fn(usize) -> Result<Arc<PastSlot>, E>,
+        leaves: impl Fn(RangeInclusive<Digest>) -> Result<Vec<Leaf>, E>,
+    ) -> Result<Self, E> {
+        let mut draft = Self {
+            version: roots.version,
+            targets: Vec::new(),
+            terminals: Vec::new(),
+            siblings: Siblings::default(),
+        };
+        let mut targets = targets(params, keys)?;
+        for targets in targets.chunk_by_mut(|a, b| slot_of(&a.key_hash) == slot_of(&b.key_hash)) {
+            let slot = slots(slot_of(&targets[0].key_hash))?;
+            let missing = targets
+                .iter()
+                .filter_map(|target| slot.missing(&target.key_hash));
+            let mut missing: Vec<_> = missing.collect();
+            missing.dedup();
+            let mut loaded = Vec::with_capacity(missing.len());
+            for (node, range) in missing {
+                let found = slot.load(node, leaves(range)?).map_err(ProveError::from)?;
+                loaded.push(found);
+            }
+            draft.descend(slot.cursor(&loaded), targets);
+        }
+        draft.targets = targets;
+        Ok(draft)
+    }
+
+    fn descend(&mut self, cursor: impl Subtree, targets: &mut [Target]) {
         if targets.is_empty() {
             self.siblings.push(&cursor.digest());
             return;

@@ -38,6 +38,7 @@ use super::disk::{Disk, OsDisk, found};
 use super::leaves::{
     Leaf, LeafChange, LeafRef, LeafSnapshot, LeafStore, LeafStoreError, LeafVisitor, ascending,
 };
+use super::past::{FjallPast, PastStore};
 use crate::hash::Digest;
 use crate::params::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 
@@ -99,6 +100,7 @@ impl Default for FjallOptions {
 pub struct FjallLeafStore {
     database: Database,
     keyspace: Keyspace,
+    past: Arc<FjallPast>,
 }
 
 impl FjallLeafStore {
@@ -120,10 +122,26 @@ impl FjallLeafStore {
                     .compaction_strategy(Arc::new(compaction))
             })
             .map_err(backend)?;
-        OsDisk
-            .sync_directory(&directory.join(KEYSPACES_DIRECTORY))
-            .map_err(backend)?;
-        Ok(Self { database, keyspace })
+        let keyspaces = directory.join(KEYSPACES_DIRECTORY);
+        OsDisk.sync_directory(&keyspaces).map_err(backend)?;
+        Ok(Self {
+            past: Arc::new(FjallPast::new(database.clone(), keyspaces)),
+            database,
+            keyspace,
+        })
+    }
+
+    /// Returns where the database stores versions that memory does not keep.
+    ///
+    /// ```
+    /// use trunkline_core::store::fjall_leaves::{FjallLeafStore, FjallOptions};
+    /// let directory = tempfile::tempdir()?;
+    /// let store = FjallLeafStore::open(&directory.path().join("leaves"), &FjallOptions::default())?;
+    /// assert!(store.past().segments()?.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn past(&self) -> Arc<dyn PastStore> {
+        self.past.clone()
     }
 }
 

@@ -24,6 +24,7 @@ pub mod lock;
 pub mod log;
 pub mod manifest;
 pub mod own_directory;
+pub mod past;
 pub mod replica_file;
 pub mod simulated;
 pub mod tree_file;

@@ -19,6 +19,7 @@ use super::node::{Leaf, Node};
 use super::reader::Probe;
 use super::undo::{Record, Undo};
 use super::update::Update;
+use super::versions::KEPT_LEVEL;
 use crate::batch::Write;
 use crate::hash::Digest;
 use crate::outcome::Refusal;
@@ -56,12 +57,18 @@ pub(super) enum Page {
 
 const _: () = assert!(size_of::<Page>() == 16, "four to a cache line");
 
-/// Binary levels of a page.
+/// Binary levels of a page in a directory that is large enough.
 const PAGE_BITS: u32 = 4;
 
-/// Returns the level of the pages of a directory with a number of bits.
+/// Returns the level of the pages of a directory with a number of bits: not above that of the digests that are kept for
+/// older versions, which stay in memory.
 pub(super) fn page_level(bits: u32) -> u32 {
-    bits.saturating_sub(PAGE_BITS)
+    bits.saturating_sub(PAGE_BITS).max(bits.min(KEPT_LEVEL))
+}
+
+/// Returns the binary levels of a page of a directory with a number of bits.
+fn page_bits(bits: u32) -> u32 {
+    bits - page_level(bits)
 }
 
 /// The cells of a directory. As long as nothing was evicted, they lie side by side as if on one page, so that a cell is
@@ -83,13 +90,13 @@ impl Directory {
     }
 
     /// Returns the place of a cell: its page, and its place there.
-    #[inline]
+    #[inline(always)]
     fn place(&self, cell: u32) -> (usize, usize) {
         let within = (1 << self.page_bits) - 1;
         (cell as usize >> self.page_bits, cell as usize & within)
     }
 
-    #[inline]
+    #[inline(always)]
     fn node(&self, cell: u32) -> Result<&Node, NotInMemory> {
         let (page, place) = self.place(cell);
         match &self.pages[page] {
@@ -99,7 +106,7 @@ impl Directory {
     }
 
     /// Returns a cell that is about to change.
-    #[inline]
+    #[inline(always)]
     fn node_mut(&mut self, cell: u32) -> &mut Node {
         let (page, place) = self.place(cell);
         match &mut self.pages[page] {
@@ -111,18 +118,18 @@ impl Directory {
     }
 
     /// Cuts cells that lie side by side into pages.
-    fn cut(&mut self) {
-        if self.page_bits <= PAGE_BITS {
+    fn cut(&mut self, page_bits: u32) {
+        if self.page_bits == page_bits {
             return;
         }
-        self.page_bits = PAGE_BITS;
+        self.page_bits = page_bits;
         let Some(Page::Resident(cells)) = self.pages.pop() else {
             return;
         };
         let mut cells = cells.into_vec().into_iter();
-        let pages = 0..cells.len() >> PAGE_BITS;
+        let pages = 0..cells.len() >> page_bits;
         self.pages = pages
-            .map(|_| Page::Resident(cells.by_ref().take(1 << PAGE_BITS).collect()))
+            .map(|_| Page::Resident(cells.by_ref().take(1 << page_bits).collect()))
             .collect();
     }
 }
@@ -207,7 +214,7 @@ impl Cells {
 
     /// Returns the number of cells in memory.
     pub(super) fn resident_cells(&self) -> u64 {
-        (u64::from(self.page_count()) - self.evicted.places) << self.bits.min(PAGE_BITS)
+        (u64::from(self.page_count()) - self.evicted.places) << page_bits(self.bits)
     }
 
     /// Applies `writes[range]`, all of this slot, as part of a submission, path by path. After a refusal
@@ -277,14 +284,18 @@ impl Cells {
         }
     }
 
-    /// Returns whether the directory is too empty, and cannot be halved because some pages are evicted.
+    /// Returns whether the directory has to be resized, and cannot be because some pages are evicted.
     pub(super) fn waits_for_resize(&self) -> bool {
-        self.evicted.places > 0 && self.wants_fewer()
+        let may_double = self.bits >= KEPT_LEVEL;
+        self.evicted.places > 0 && (self.wants_fewer() || self.wants_more() && !may_double)
     }
 
-    /// Doubles the directory if it is too full, or halves it if it is too empty and no page is evicted. Returns
-    /// whether it did.
+    /// Doubles the directory if it is too full, or halves it if it is too empty. If some pages are evicted, only a
+    /// directory doubles whose pages are not above the kept digests. Returns whether it did.
     pub(super) fn resize(&mut self, version: u64) -> bool {
+        if self.waits_for_resize() {
+            return false;
+        }
         let before = self.bits;
         while self.wants_more() {
             self.bits += 1;
@@ -312,7 +323,7 @@ impl Cells {
     /// Spreads the pages of a directory that had fewer bits before, and leaves evicted ones as they are.
     fn double(&mut self, before: u32, version: u64) {
         let levels = page_level(self.bits) - page_level(before);
-        let page_bits = self.bits.min(PAGE_BITS);
+        let page_bits = page_bits(self.bits);
         let mut pages = Vec::with_capacity(1 << page_level(self.bits));
         let mut leaves = Vec::new();
         for (number, page) in (0..).zip(self.directory.pages.drain(..)) {
@@ -515,7 +526,7 @@ impl Cells {
         if self.resized_at > covered {
             return (gone, examined);
         }
-        self.directory.cut();
+        self.directory.cut(page_bits(self.bits));
         let level = page_level(self.bits);
         for number in pages {
             let Some(leaves) = self.directory.pages[number as usize].leaves_up_to(covered) else {

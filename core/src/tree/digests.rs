@@ -3,7 +3,9 @@
 //! Inner node `p` (1 is the top, its halves are `2p` and `2p + 1`) owns the 64 bytes that its two
 //! halves' digests fill: exactly the input that is hashed for it, and one cache line. Cells are the
 //! nodes `2^bits` to `2^(bits + 1) - 1`. The nodes above the pages lie in one array, those of a page in one
-//! allocation that leaves memory with its cells. Not here: what lies below a cell (`fold`).
+//! allocation that leaves memory with its cells. The levels whose digests are kept for older versions are above all pages. Not here: what lies below a cell (`fold`).
+
+use std::ops::RangeInclusive;
 
 use super::cells::page_level;
 use super::dirty::{Dirty, DirtyCell};
@@ -99,6 +101,10 @@ impl Heap {
         }
     }
 
+    pub(super) fn bits(&self) -> u32 {
+        self.bits
+    }
+
     /// Returns an empty heap that is cut into pages.
     fn in_pages(bits: u32) -> Self {
         let pages = 1 << page_level(bits);
@@ -143,7 +149,7 @@ impl Heap {
         resized
     }
 
-    #[inline]
+    #[inline(always)]
     fn place(&self, pair: u32) -> Place {
         if (pair as usize) < self.pairs.len() {
             return Place::Above(pair as usize - 1);
@@ -155,8 +161,8 @@ impl Heap {
     }
 
     /// Returns the input of a node, followed by another one, and the flags; `None` if they are not in memory.
-    #[inline]
-    fn pair(&self, node: u32) -> Option<(&[Pair; 2], u8)> {
+    #[inline(always)]
+    fn pair(&self, node: u32) -> Option<(&[Pair; 2], &u8)> {
         let (pairs, flags, place) = match self.place(node) {
             Place::Above(place) => (&self.pairs[..], &self.flags[..], place),
             Place::Page(page, place) => {
@@ -164,7 +170,7 @@ impl Heap {
                 (&page.pairs[..], &page.flags[..], place)
             }
         };
-        Some((pairs[place..].first_chunk()?, flags[place]))
+        Some((pairs.get(place..)?.first_chunk()?, &flags[place]))
     }
 
     /// Returns the entry of a node, if it is in memory.
@@ -207,11 +213,11 @@ impl Heap {
     fn lifted(&self, node: u32) -> Option<Entry> {
         let ([pair, _], flags) = self.pair(node)?;
         let (left, right) = pair.split_at(32);
-        match (is_zero(left), is_zero(right), flags & 0b11) {
-            (false, false, _) => None,
-            (true, true, _) => Some(EMPTY),
-            (false, true, 0b01) => self.get(2 * node),
-            (true, false, 0b10) => self.get(2 * node + 1),
+        match (is_zero(left), is_zero(right)) {
+            (false, false) => None,
+            (true, true) => Some(EMPTY),
+            (false, true) if flags & LONE != 0 => self.get(2 * node),
+            (true, false) if flags & LONE << 1 != 0 => self.get(2 * node + 1),
             _ => None,
         }
     }
@@ -285,8 +291,8 @@ impl Digests {
             return false;
         }
         self.heap.cut();
-        // The only cell of a directory is the top of its page.
-        bits == 0 || self.heap.pages[page as usize].take().is_some()
+        // A cell that is a page has nothing below its top.
+        bits == page_level(bits) || self.heap.pages[page as usize].take().is_some()
     }
 
     /// Returns the digest of the whole slot.
@@ -398,6 +404,29 @@ impl Digests {
         found.unwrap_or_else(|| self.heap.get(node))
     }
 
+    /// Returns the entry of a node of the kept levels as `version` saw it.
+    pub(super) fn kept_at(&self, version: u64, node: u32) -> Entry {
+        let Some(entry) = self.entry_at(version, node) else {
+            unreachable!("the kept levels are above all pages")
+        };
+        entry
+    }
+
+    /// Returns the bits of the directory as `version` saw it.
+    pub(super) fn bits_at(&self, version: u64) -> u32 {
+        self.versions.bits_at(version).unwrap_or(self.heap.bits)
+    }
+
+    /// Passes each kept entry that a version of a range replaced: the version, the bits of the directory until then, the
+    /// node and its entry.
+    pub(super) fn replaced_by(
+        &self,
+        versions: &RangeInclusive<u64>,
+        take: impl FnMut(u64, u32, u32, Entry),
+    ) {
+        self.versions.replaced_by(versions, self.heap.bits, take);
+    }
+
     /// Removes what no version from `oldest` on needs, and returns it, so that the caller can drop it
     /// outside of the locks.
     pub(super) fn retire(&mut self, oldest: u64) -> impl Sized + use<> {
@@ -408,8 +437,9 @@ impl Digests {
 fn replace(heap: &mut Heap, replaced: &mut Option<Entries>, node: u32, entry: Entry) {
     if let Some(replaced) = replaced
         && is_kept(node)
+        && let Some(before) = heap.get(node)
     {
-        replaced.push((node, heap.get(node)));
+        replaced.push((node, before));
     }
     heap.set(node, entry);
 }

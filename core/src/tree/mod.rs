@@ -32,6 +32,7 @@
 //! | `writer`, `hasher`, `reader` | the three ways into the tree |
 //! | `eviction` | which pages stay in memory |
 //! | `cursor` | walking one version for proofs |
+//! | `past` | digests of versions that are retired, on their way to a store and back |
 
 mod cells;
 mod cursor;
@@ -41,6 +42,7 @@ mod eviction;
 mod fold;
 mod hasher;
 mod node;
+mod past;
 mod reader;
 mod refold;
 mod shard;
@@ -54,10 +56,12 @@ pub use eviction::{
 };
 pub use hasher::{Roots, TreeHasher};
 pub use node::Leaf;
+pub use past::{PAST_NODES, PastDiffers, PastLeaves, PastSlot, ReplacedDigests};
 pub use reader::{Probe, TreeReader};
 pub use writer::{Applied, SealedChanges, TreeWriter};
 
 pub(crate) use cursor::{Cursor, Loaded, Missing, SlotView, View};
+pub(crate) use past::PastCursor;
 
 use std::convert::Infallible;
 use std::ops::RangeInclusive;
@@ -139,7 +143,7 @@ fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
 /// ```
 pub fn replaced_bytes(leaves: usize) -> usize {
     let digests = versions::kept_max(WIDTH, leaves, PATH_BITS);
-    leaves * undo::RECORD_BYTES + digests * size_of::<(u32, Option<Entry>)>()
+    leaves * undo::RECORD_BYTES + digests * size_of::<(u32, Entry)>()
 }
 
 /// Returns a tree of leaves that are sorted strictly ascending by key hash, with all its digests; `None` if

@@ -47,6 +47,10 @@ impl TreeReader {
         Self { shared }
     }
 
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// Returns the leaf of a key hash at a version.
     ///
     /// If the leaf is evicted, its value at this version is the one that the leaf store has at the key hash,

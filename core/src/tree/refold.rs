@@ -66,23 +66,23 @@ impl Subtree {
         node: u32,
     ) -> Option<Entry> {
         let refold = || self.refold(cells, digests, version);
-        find(self.entries.get_or_init(refold), node)?
+        find(self.entries.get_or_init(refold), node)
     }
 
     /// Folds the changed cells, then the paths above them, from the highest node down on every level.
     fn refold(&self, cells: &Cells, digests: &Digests, version: u64) -> Entries {
         let folded = self.cells.iter().rev().map(|(cell, leaves)| {
             let fold = fold_leaves(leaves, ROOT_BITS + self.bits);
-            ((1 << self.bits) + cell, Some(Entry::from(fold)))
+            ((1 << self.bits) + cell, Entry::from(fold))
         });
         let mut entries: Entries = folded.collect();
         let mut next = 0;
-        while let Some(&(node, Some(entry))) = entries.get(next)
+        while let Some(&(node, entry)) = entries.get(next)
             && node > self.top
         {
             next += 1;
             let sibling = match entries.get(next) {
-                Some(&(other, Some(entry))) if other == node ^ 1 => {
+                Some(&(other, entry)) if other == node ^ 1 => {
                     next += 1;
                     entry
                 }
@@ -92,7 +92,7 @@ impl Subtree {
                 0 => Entry::join(entry, sibling),
                 _ => Entry::join(sibling, entry),
             };
-            entries.push((node / 2, Some(parent)));
+            entries.push((node / 2, parent));
         }
         entries
     }

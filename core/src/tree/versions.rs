@@ -7,6 +7,7 @@
 //! lower levels, which are folded again (`refold`), and leaves (`undo`).
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 
 use super::digests::{Entry, Heap};
 
@@ -14,13 +15,13 @@ use super::digests::{Entry, Heap};
 ///
 /// The writes of a group share the nodes of the upper levels, and hardly any of the lower ones: 20,000 writes
 /// change 11,500 nodes of this level, 15,000 of the next one, and almost 20,000 of each level from there on.
-const KEPT_LEVEL: u32 = 7;
+pub(super) const KEPT_LEVEL: u32 = 7;
 
 /// Most nodes side by side below which digests are folded again.
 pub(super) const LOWEST_KEPT_MAX: usize = 1 << KEPT_LEVEL;
 
-/// Nodes and their entries, descending by node; `None` for one that was not in memory.
-pub(super) type Entries = Vec<(u32, Option<Entry>)>;
+/// Nodes and their entries, descending by node.
+pub(super) type Entries = Vec<(u32, Entry)>;
 
 /// Returns the lowest node on the way to a node whose replaced digests are kept.
 pub(super) fn lowest_kept(node: u32) -> u32 {
@@ -39,8 +40,8 @@ pub(super) fn kept_max(slots: usize, cells: usize, bits: u32) -> usize {
         .sum()
 }
 
-/// Returns the entry of a node, if it is among some.
-pub(super) fn find(entries: &Entries, node: u32) -> Option<Option<Entry>> {
+/// Returns the entry of a node.
+pub(super) fn find(entries: &Entries, node: u32) -> Option<Entry> {
     let place = entries.binary_search_by(|(other, _)| node.cmp(other));
     place.ok().map(|place| entries[place].1)
 }
@@ -110,9 +111,47 @@ impl Versions {
         let after = self.items.range(self.items.len() - count..);
         after.into_iter().find_map(|item| match &item.replaced {
             Replaced::Whole(heap) => Some(heap.get(node)),
-            Replaced::Entries(entries) if is_kept(node) => find(entries, node),
+            Replaced::Entries(entries) if is_kept(node) => find(entries, node).map(Some),
             Replaced::Entries(_) => None,
         })
+    }
+
+    /// Returns the bits of the directory as `version` saw it, if it was resized since.
+    pub(super) fn bits_at(&self, version: u64) -> Option<u32> {
+        let mut later = self.items.iter().filter(|item| item.version > version);
+        later.find_map(|item| match &item.replaced {
+            Replaced::Whole(heap) => Some(heap.bits()),
+            Replaced::Entries(_) => None,
+        })
+    }
+
+    /// Passes each kept entry that a version of a range replaced. `bits` are those of the present directory.
+    pub(super) fn replaced_by(
+        &self,
+        versions: &RangeInclusive<u64>,
+        bits: u32,
+        mut take: impl FnMut(u64, u32, u32, Entry),
+    ) {
+        let mut bits = bits;
+        let to_range = self.items.iter().rev();
+        for item in to_range.take_while(|item| item.version >= *versions.start()) {
+            let is_wanted = versions.contains(&item.version);
+            match &item.replaced {
+                Replaced::Entries(entries) if is_wanted => {
+                    let kept = entries.iter();
+                    kept.for_each(|(node, entry)| take(item.version, bits, *node, *entry));
+                }
+                Replaced::Entries(_) => {}
+                Replaced::Whole(heap) => {
+                    bits = heap.bits();
+                    let nodes = (1..2 << bits).take_while(|node| is_kept(*node));
+                    if is_wanted {
+                        let held = nodes.filter_map(|node| Some((node, heap.get(node)?)));
+                        held.for_each(|(node, entry)| take(item.version, bits, node, entry));
+                    }
+                }
+            }
+        }
     }
 
     /// Removes what no version from `oldest` on needs, and returns it, so that the caller can drop it
@@ -140,11 +179,11 @@ impl Versions {
 mod tests {
     use super::*;
 
-    fn entry(byte: u8) -> Option<Entry> {
-        Some(Entry {
+    fn entry(byte: u8) -> Entry {
+        Entry {
             digest: [byte; 32],
             lone: false,
-        })
+        }
     }
 
     #[test]
@@ -173,7 +212,7 @@ mod tests {
         }
         drop(versions.retire(2));
         assert_eq!(versions.items.len(), 2);
-        assert_eq!(versions.find(2, 1), Some(entry(3)));
+        assert_eq!(versions.find(2, 1), Some(Some(entry(3))));
         assert!(versions.list().is_empty());
     }
 }

@@ -2,6 +2,7 @@
 
 #![cfg(feature = "state")]
 
+mod past_entries;
 mod support;
 
 mod archive_objects;

@@ -167,10 +167,15 @@ impl Api {
         })?
     }
 
-    fn snapshot(&self, version: u64) -> Result<trunkline::Snapshot, ServiceError> {
-        match version {
-            0 => Ok(self.backend.snapshot()),
-            version => Ok(self.backend.snapshot_at(version)?),
+    /// Returns what takes a snapshot of a version, 0 for the newest. It may read the disk if the version is archived.
+    fn snapshot(
+        &self,
+        version: u64,
+    ) -> impl FnOnce() -> Result<trunkline::Snapshot, ServiceError> + Send + use<> {
+        let backend = self.backend.clone();
+        move || match version {
+            0 => Ok(backend.snapshot()),
+            version => Ok(backend.snapshot_at(version)?),
         }
     }
 }

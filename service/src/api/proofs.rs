@@ -24,8 +24,9 @@ impl Api {
         self.check_keys(&request.keys)?;
         let options = options(&request)?;
         self.reach(call, request.min_version).await?;
-        let snapshot = self.snapshot(request.version)?;
+        let open = self.snapshot(request.version);
         let prove = move || {
+            let snapshot = open()?;
             let proof = snapshot.prove_with(&request.keys, &options)?;
             Ok(ProveReply {
                 root: Some(root(&snapshot.root())),
@@ -45,8 +46,9 @@ impl Api {
         call: &Call,
         request: ProveAncestorRequest,
     ) -> Result<ProofBytes, ServiceError> {
-        let snapshot = self.snapshot(request.version)?;
+        let open = self.snapshot(request.version);
         let prove = move || {
+            let snapshot = open()?;
             let proof = snapshot.prove_ancestor(request.ancestor)?;
             Ok(ProofBytes {
                 proof: encoded(proof.encode())?.into(),
@@ -66,8 +68,9 @@ impl Api {
         call: &Call,
         request: ProveConsistencyRequest,
     ) -> Result<ProofBytes, ServiceError> {
-        let snapshot = self.snapshot(request.version)?;
+        let open = self.snapshot(request.version);
         let prove = move || {
+            let snapshot = open()?;
             let proof = snapshot.prove_consistency(request.older_version)?;
             Ok(ProofBytes {
                 proof: encoded(proof.encode())?.into(),
@@ -108,8 +111,9 @@ impl Api {
         call: &Call,
         request: ProveAuditRequest,
     ) -> Result<ProofBytes, ServiceError> {
-        let snapshot = self.snapshot(request.version)?;
+        let open = self.snapshot(request.version);
         let prove = move || {
+            let snapshot = open()?;
             Ok(ProofBytes {
                 proof: encoded(snapshot.audit().encode())?.into(),
                 version: snapshot.version(),

@@ -1,12 +1,19 @@
 //! Reading values and roots.
 
 use bytes::Bytes;
-use trunkline::Snapshot;
 use trunkline::core::record::Root;
+use trunkline::{KeptVersion, Snapshot};
 
 use super::{Api, Call};
 use crate::error::ServiceError;
-use crate::proto::{self, GetReply, GetRequest, GetRootRequest, RootReply, Value, at};
+use crate::proto::{
+    self, GetReply, GetRequest, GetRootRequest, ListVersionsRequest, RootReply, Value,
+    VersionsReply, at,
+};
+
+/// Versions that are listed if the request does not say how many, and most of them.
+const VERSIONS_DEFAULT: u32 = 20;
+const VERSIONS_MAX: u32 = 1000;
 
 impl Api {
     /// Reads values.
@@ -29,8 +36,11 @@ impl Api {
                     Some(at::Kind::Version(version)) => version,
                     _ => 0,
                 };
-                let snapshot = self.snapshot(version)?;
-                let read = move || Ok((snapshot.multi_get(&keys)?, Some(snapshot.version())));
+                let open = self.snapshot(version);
+                let read = move || {
+                    let snapshot = open()?;
+                    Ok((snapshot.multi_get(&keys)?, Some(snapshot.version())))
+                };
                 reply(self.blocking(call, read).await?)
             }
         }
@@ -47,15 +57,62 @@ impl Api {
         request: GetRootRequest,
     ) -> Result<RootReply, ServiceError> {
         self.reach(call, request.min_version).await?;
-        let snapshot = self.snapshot(request.version)?;
-        if !request.with_kzg_root {
-            return Ok(root_reply(&snapshot));
+        let open = self.snapshot(request.version);
+        if request.version == 0 && !request.with_kzg_root {
+            return Ok(root_reply(&open()?));
         }
         let compute = move || {
-            let _computed = snapshot.kzg_root();
+            let snapshot = open()?;
+            if request.with_kzg_root {
+                let _computed = snapshot.kzg_root();
+            }
             Ok(root_reply(&snapshot))
         };
         self.blocking(call, compute).await
+    }
+
+    /// Returns versions that can be read, ascending.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the archive of versions cannot be read.
+    pub async fn versions(
+        &self,
+        call: &Call,
+        request: ListVersionsRequest,
+    ) -> Result<VersionsReply, ServiceError> {
+        let backend = self.backend.clone();
+        let list = move || {
+            let newest = backend.snapshot().version();
+            let count = match request.count {
+                0 => VERSIONS_DEFAULT,
+                count => count.min(VERSIONS_MAX),
+            };
+            let from = match request.from {
+                0 => (newest + 1).saturating_sub(count.into()),
+                from => from,
+            };
+            let kept = backend.kept_versions(from, count as usize)?;
+            Ok(VersionsReply {
+                oldest_version: backend.oldest_version(),
+                newest_version: newest,
+                versions: kept.iter().map(kept_version).collect(),
+            })
+        };
+        self.blocking(call, list).await
+    }
+}
+
+fn kept_version(kept: &KeptVersion) -> proto::KeptVersion {
+    let kzg_root = kept.kzg_root.as_ref().map(|root| &root[..]);
+    proto::KeptVersion {
+        version: kept.version,
+        commit_id: Bytes::copy_from_slice(&kept.commit_id),
+        state_digest: Bytes::copy_from_slice(&kept.state_digest),
+        kzg_root: Bytes::copy_from_slice(kzg_root.unwrap_or_default()),
+        key_count: kept.key_count,
+        durable_unix_ms: kept.durable_ms.unwrap_or(0),
+        is_archived: kept.is_archived,
     }
 }
 

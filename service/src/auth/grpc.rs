@@ -29,7 +29,7 @@ pub fn grpc_need(path: &str) -> Option<Need> {
         }
         "trunkline.service.v1.Trunkline" => match method {
             "Submit" => Scope::Write,
-            "Get" | "Prove" | "GetRoot" | "ProveAncestor" | "ProveConsistency"
+            "Get" | "Prove" | "GetRoot" | "ListVersions" | "ProveAncestor" | "ProveConsistency"
             | "ProveSubmission" | "ProveAudit" | "Feed" | "GetStatus" => Scope::Read,
             _ => Scope::Admin,
         },

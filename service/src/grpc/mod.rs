@@ -107,6 +107,13 @@ impl Trunkline for Handlers {
         unary!(self, request, root)
     }
 
+    async fn list_versions(
+        &self,
+        request: Request<proto::ListVersionsRequest>,
+    ) -> Result<Response<proto::VersionsReply>, Status> {
+        unary!(self, request, versions)
+    }
+
     async fn prove_ancestor(
         &self,
         request: Request<proto::ProveAncestorRequest>,

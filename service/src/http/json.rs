@@ -465,6 +465,49 @@ impl RootReply {
     }
 }
 
+/// Versions that can be read.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct VersionsReply {
+    oldest_version: u64,
+    newest_version: u64,
+    /// Ascending.
+    versions: Vec<KeptVersion>,
+}
+
+/// A version that can be read.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct KeptVersion {
+    version: u64,
+    commit_id: String,
+    state_digest: String,
+    /// None if it was not computed.
+    kzg_root: Option<String>,
+    key_count: u64,
+    /// When it became durable, milliseconds since 1970, if that is known.
+    durable_unix_ms: Option<u64>,
+    /// Whether the archive of versions has it.
+    is_archived: bool,
+}
+
+impl VersionsReply {
+    pub(super) fn of(reply: proto::VersionsReply) -> Self {
+        let versions = reply.versions.into_iter().map(|kept| KeptVersion {
+            version: kept.version,
+            commit_id: hex::encode(&kept.commit_id),
+            state_digest: hex::encode(&kept.state_digest),
+            kzg_root: (!kept.kzg_root.is_empty()).then(|| hex::encode(&kept.kzg_root)),
+            key_count: kept.key_count,
+            durable_unix_ms: (kept.durable_unix_ms > 0).then_some(kept.durable_unix_ms),
+            is_archived: kept.is_archived,
+        });
+        Self {
+            oldest_version: reply.oldest_version,
+            newest_version: reply.newest_version,
+            versions: versions.collect(),
+        }
+    }
+}
+
 /// A proof of the history, of a submission, or an audit.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ProofReply {

@@ -38,6 +38,7 @@ pub(crate) fn routes(api: Arc<Api>) -> Router {
         .route("/v1/keys/{key}", read(get(read_one)))
         .route("/v1/prove", read(post(prove)))
         .route("/v1/root", read(get(root)))
+        .route("/v1/versions", read(get(versions)))
         .route("/v1/history/ancestor", read(get(ancestor)))
         .route("/v1/history/consistency", read(get(consistency)))
         .route("/v1/evidence", read(get(evidence)))
@@ -210,6 +211,28 @@ async fn root(
     };
     let reply = api.root(&call, request).await?;
     Ok(Json(json::RootReply::of(reply)))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AskedVersions {
+    #[serde(default)]
+    from: u64,
+    #[serde(default)]
+    count: u32,
+}
+
+async fn versions(
+    State(api): State<Arc<Api>>,
+    Extension(call): Extension<Call>,
+    Asked(asked): Asked<AskedVersions>,
+) -> Reply<json::VersionsReply> {
+    let request = proto::ListVersionsRequest {
+        from: asked.from,
+        count: asked.count,
+    };
+    let reply = api.versions(&call, request).await?;
+    Ok(Json(json::VersionsReply::of(reply)))
 }
 
 #[derive(Debug, Deserialize)]

@@ -44,6 +44,13 @@ mod paths {
     /// Returns a root and its commit record.
     fn root() {}
 
+    #[utoipa::path(get, path = "/v1/versions", params(
+        ("from" = Option<u64>, Query, description = "The first version to list; the newest ones without it"),
+        ("count" = Option<u32>, Query, description = "Most versions to list, 1 to 1,000; 20 without it")),
+        responses((status = 200, body = VersionsReply)))]
+    /// Returns versions that can be read: in memory, or archived.
+    fn versions() {}
+
     #[utoipa::path(get, path = "/v1/history/ancestor", params(("version" = Option<u64>, Query), ("ancestor" = u64, Query)),
         responses((status = 200, body = ProofReply)))]
     /// Proves that an older version is an ancestor.
@@ -111,6 +118,7 @@ mod paths {
         paths::read_one,
         paths::prove,
         paths::root,
+        paths::versions,
         paths::ancestor,
         paths::consistency,
         paths::evidence,

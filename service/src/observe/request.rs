@@ -28,11 +28,12 @@ use crate::observe::trace_context::{REQUEST_ID, TRACEPARENT, TraceParent, reques
 pub const TARGET: &str = "trunkline::request";
 
 /// The methods of gRPC. Others count as `other`: what a caller makes up is no label.
-pub const GRPC_METHODS: [&str; 13] = [
+pub const GRPC_METHODS: [&str; 14] = [
     "Submit",
     "Get",
     "Prove",
     "GetRoot",
+    "ListVersions",
     "ProveAncestor",
     "ProveConsistency",
     "ProveSubmission",

@@ -326,3 +326,26 @@ async fn configuration_and_decisions_are_shown() {
     let (_, decision) = service.get("/v1/admin/decisions").await;
     assert_eq!(decision["number"], 1);
 }
+
+#[tokio::test]
+async fn versions_are_listed_and_archived_ones_are_read() {
+    let service = Service::with_config(|config| config.versions.archive = true).await;
+    for _ in 0..40 {
+        service.post("/v1/submit", ALICE).await;
+    }
+    let (_, list) = service.get("/v1/versions?from=1&count=30").await;
+    assert_eq!(
+        (&list["oldest_version"], &list["newest_version"]),
+        (&0.into(), &40.into())
+    );
+    let versions = list["versions"].as_array().unwrap();
+    assert_eq!(versions.len(), 30);
+    assert!(versions[4]["durable_unix_ms"].is_u64());
+    let (_, root) = service.get("/v1/root?version=5").await;
+    assert_eq!(root["root"]["commit_id"], versions[4]["commit_id"]);
+    assert_eq!(root["root"]["state_digest"], versions[4]["state_digest"]);
+    let (_, newest) = service.get("/v1/versions?count=1").await;
+    assert_eq!(newest["versions"][0]["version"], 40);
+    let (status, _) = service.get("/v1/audit?version=5").await;
+    assert_eq!(status, StatusCode::OK);
+}

@@ -28,9 +28,13 @@ impl Service {
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut ServerConfig)) -> Self {
+        Self::with_config(|config| change(&mut config.server)).await
+    }
+
+    pub(crate) async fn with_config(change: impl FnOnce(&mut Config)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut config = Config::in_directory(directory.path());
-        change(&mut config.server);
+        change(&mut config);
         let server = config.server.clone();
         let engine = Engine::open(config).await.unwrap();
         let backend = Backend::Engine(engine.clone());

@@ -35,7 +35,9 @@ impl CheckpointTrigger {
     ) -> Result<(), EngineFailure> {
         let config = context.config();
         let limits = &config.checkpoint;
-        let unflushed_bytes = context.state.values.unflushed_bytes() as u64;
+        let past = context.state.past.as_ref();
+        let recent_bytes = past.map_or(0, |past| past.recent_bytes());
+        let unflushed_bytes = (context.state.values.unflushed_bytes() + recent_bytes) as u64;
         let gathered_bytes = unflushed_bytes.max(self.untrimmed_bytes(log)?);
         if gathered_bytes < limits.bytes_max {
             return Ok(());

@@ -26,6 +26,7 @@ use crate::message::{Drain, HashedVersion, PersistMessage};
 use crate::receipt::Durability;
 use crate::runtime::clock;
 use crate::runtime::wait::yield_point;
+use crate::state::versions::Version;
 
 use checkpoint_trigger::CheckpointTrigger;
 use log_writer::LogWriter;
@@ -121,7 +122,18 @@ impl PersistStage {
         self.context.metrics.keys(version.record.key_count);
         state.history.push(version.number(), &version.commit_id);
         yield_point();
-        let publish = || state.versions.publish(version.clone(), &state.values);
+        let now_ms = clock::since_1970().as_millis();
+        version.became_durable(u64::try_from(now_ms).unwrap_or(0));
+        let retired = |version: &Version| {
+            if let Some(past) = &state.past {
+                past.retired(|| version.to_past(), version.number());
+            }
+        };
+        let publish = || {
+            state
+                .versions
+                .publish(version.clone(), &state.values, retired)
+        };
         let expired = self.context.idempotency.settle(&version, publish);
         let _ = self.background.send(Task::Forget(expired));
         // Before it is acknowledged: who has the receipt finds it in the feed.
@@ -209,6 +221,7 @@ impl Actor for PersistStage {
                 let (feed, config) = (self.context.feed.clone(), self.context.config());
                 let held_bytes_max = config.log.held_bytes_max;
                 self.guarded(|stage| stage.log.trim(version, &feed, held_bytes_max));
+                let _ = self.background.send(Task::Prune);
             }
             PersistMessage::Drain(drain) => self.answer(drain),
         }

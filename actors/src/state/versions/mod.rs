@@ -104,7 +104,14 @@ impl Versions {
     ///
     /// The version gets its view of the leaf store under the lock. A checkpoint that ends at the same time either gave
     /// `values` the new view before, or finds this version among those that it moves to the new view.
-    pub fn publish(&self, version: Arc<Version>, values: &Values) -> Expired {
+    ///
+    /// `retired` is called for each version that is dropped, before it cannot be found here any more.
+    pub fn publish(
+        &self,
+        version: Arc<Version>,
+        values: &Values,
+        retired: impl Fn(&Version),
+    ) -> Expired {
         let mut durable = self.durable.write();
         version.read_from(values.store());
         durable.versions.push_back(version);
@@ -114,6 +121,10 @@ impl Versions {
         let expired = durable
             .versions
             .partition_point(|version| version.number() < oldest);
+        durable
+            .versions
+            .range(..expired)
+            .for_each(|version| retired(version));
         durable.versions.drain(..expired);
         self.expired(&durable)
     }
@@ -263,7 +274,7 @@ mod tests {
         let values = Values::new(view, 0, Arc::new(Metrics::new("test")));
         let versions = Versions::new(version(0), limits);
         for number in 1..=newest {
-            versions.publish(version(number), &values);
+            versions.publish(version(number), &values, |_| {});
             visit(&versions);
         }
         versions
@@ -274,6 +285,7 @@ mod tests {
             retain_versions: retain,
             snapshot_versions_behind_max: behind,
             retained_bytes_max: bytes,
+            ..VersionsConfig::default()
         }
     }
 

@@ -1,5 +1,6 @@
 //! One version: its record, its digests, and what is computed for it later.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use trunkline_core::history::MountainRange;
 use trunkline_core::kzg::{Slot, SlotChange, slot_value};
 use trunkline_core::params::WIDTH;
 use trunkline_core::record::{CommitRecord, Root};
+use trunkline_core::store::past::{PastSubmissions, PastVersion};
 use trunkline_core::tree::Roots;
 
 use super::openings::Openings;
@@ -32,6 +34,8 @@ pub struct Version {
     pub openings: Openings,
     /// Sources of evidence about its submissions; `None` if the version was read from a checkpoint.
     pub submissions: Option<Submissions>,
+    /// When it became durable, milliseconds since 1970; 0 if that is not known.
+    durable_ms: AtomicU64,
     /// Approximate memory that is held for as long as the version before this one stays readable, bytes.
     pub(super) replaced_bytes: usize,
     /// The view of the leaf store that it reads from, once it is durable.
@@ -56,6 +60,7 @@ impl Version {
             kzg_root: OnceLock::new(),
             openings: Openings::default(),
             submissions,
+            durable_ms: AtomicU64::new(0),
             replaced_bytes: replaced_bytes + outcomes_bytes,
             store: RwLock::default(),
         }
@@ -64,6 +69,31 @@ impl Version {
     /// Returns the number of the version.
     pub fn number(&self) -> u64 {
         self.record.version
+    }
+
+    /// Notes when the version became durable, milliseconds since 1970.
+    pub fn became_durable(&self, at_ms: u64) {
+        self.durable_ms.store(at_ms, Ordering::Relaxed);
+    }
+
+    /// Returns when the version became durable, milliseconds since 1970; 0 if that is not known.
+    pub fn durable_ms(&self) -> u64 {
+        self.durable_ms.load(Ordering::Relaxed)
+    }
+
+    /// Returns what is kept of the version when its state is not in memory any more.
+    pub fn to_past(&self) -> PastVersion {
+        let submissions = self.submissions.as_ref().map(|kept| PastSubmissions {
+            provisional_before: kept.provisional_before,
+            outcomes: kept.outcomes.clone(),
+        });
+        PastVersion {
+            record: self.record.clone(),
+            kzg_root: self.kzg_root.get().copied(),
+            submissions,
+            durable_ms: self.durable_ms(),
+            began: 0,
+        }
     }
 
     /// Returns the root, with the KZG root if that is computed.
