@@ -12,6 +12,7 @@ mod coroutine;
 mod machine;
 mod past;
 mod plan;
+mod revert;
 mod run;
 mod scheduler;
 mod shrink;

@@ -33,7 +33,7 @@ const ENGINE: [&[&str]; 8] = [
     &["open"],
     &["bootstrap", "check", "rewind"],
     &["engine"],
-    &["builder"],
+    &["builder", "revert"],
     &["replica"],
 ];
 

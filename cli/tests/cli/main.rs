@@ -37,6 +37,7 @@ mod paths;
 mod proof_show;
 mod prove;
 mod report;
+mod revert;
 #[cfg(unix)]
 mod serve;
 mod service_target;

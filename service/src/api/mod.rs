@@ -4,6 +4,7 @@ mod admin;
 mod feed;
 mod proofs;
 mod read;
+mod revert;
 mod status;
 mod submit;
 

@@ -28,7 +28,7 @@ use crate::observe::trace_context::{REQUEST_ID, TRACEPARENT, TraceParent, reques
 pub const TARGET: &str = "trunkline::request";
 
 /// The methods of gRPC. Others count as `other`: what a caller makes up is no label.
-pub const GRPC_METHODS: [&str; 14] = [
+pub const GRPC_METHODS: [&str; 15] = [
     "Submit",
     "Get",
     "Prove",
@@ -43,6 +43,7 @@ pub const GRPC_METHODS: [&str; 14] = [
     "GetConfig",
     "Reload",
     "GetDecisions",
+    "Revert",
 ];
 
 /// Measures a request. Add it by [`axum::Router::layer`] as the outermost layer: then every answer is counted, and the
