@@ -170,6 +170,19 @@ impl Domain {
         });
         hash_lanes(Platform::detect(), &self.0, pairs, digests);
     }
+
+    /// Works like [`Self::hash_pairs`], for the first of each two pairs that lie side by side, wherever they are. The
+    /// second one is spare memory, for the reason that [`Self::hash_pairs_at`] gives.
+    #[cfg(feature = "state")]
+    pub(crate) fn hash_first_pairs<'a>(
+        &self,
+        pairs: impl ExactSizeIterator<Item = &'a [Pair; 2]>,
+        digests: &mut Vec<Digest>,
+    ) {
+        digests.resize(pairs.len(), ZERO);
+        let pairs = pairs.map(|[pair, _]| pair);
+        hash_lanes(Platform::detect(), &self.0, pairs, digests);
+    }
 }
 
 /// Lays two digests side by side.

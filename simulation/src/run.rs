@@ -79,10 +79,10 @@ counts! {
     checkpoints,
     /// Commits that waited for checkpoints.
     commits_held_back,
-    /// Cells evicted from memory.
-    cells_evicted,
+    /// Pages evicted from memory.
+    pages_evicted,
     /// Cells read back.
-    cells_restored,
+    pages_restored,
     /// Reads of the leaf store.
     store_reads,
     /// Reads of the value cache.

@@ -281,8 +281,8 @@ impl World {
         counts.displaced += metrics.displaced;
         counts.checkpoints += metrics.checkpoints;
         counts.commits_held_back += metrics.held_back_us.count;
-        counts.cells_evicted += metrics.cells_evicted;
-        counts.cells_restored += metrics.cells_restored;
+        counts.pages_evicted += metrics.pages_evicted;
+        counts.pages_restored += metrics.pages_restored;
         counts.store_reads += metrics.store_reads;
         counts.cache_hits += metrics.cache_hits;
         counts.keys_proven += metrics.keys_proven;

@@ -35,7 +35,7 @@ fn values_proofs_and_walks_show_cold_leaves() {
         checkpoint(&engine);
         let metrics = engine.metrics();
         assert!(
-            metrics.cells_evicted > 100 && metrics.cells_restored > 10,
+            metrics.pages_evicted > 100 && metrics.pages_restored > 10,
             "{metrics:?}"
         );
         assert!(
@@ -68,7 +68,7 @@ fn values_proofs_and_walks_show_cold_leaves() {
             Some(&Claim::Present(b"second".into()))
         );
         assert_eq!(verified.claim(b"absent"), Some(&Claim::Absent));
-        assert_eq!(engine.metrics().cells_restored, metrics.cells_restored);
+        assert_eq!(engine.metrics().pages_restored, metrics.pages_restored);
     });
 }
 
@@ -97,7 +97,7 @@ fn a_value_that_came_back_and_was_replaced_is_not_shown_again() {
             submit(&engine, puts([("key", &value)]));
             assert_eq!(engine.get(b"key").unwrap(), Some(value.into()));
         }
-        assert!(engine.metrics().cells_restored >= 6);
+        assert!(engine.metrics().pages_restored >= 6);
         assert!(engine.metrics().cache_hits > 0);
     });
 }
@@ -137,7 +137,7 @@ fn a_held_snapshot_sees_its_own_values() {
         held.clear();
         checkpoint(&engine);
         checkpoint(&engine);
-        assert!(engine.metrics().cells_evicted > 30);
+        assert!(engine.metrics().pages_evicted > 30);
     });
 }
 

@@ -269,7 +269,7 @@ fn the_facade_gets_what_is_in_the_table_with_the_name_of_the_engine() {
             ("trunkline_failed", 0),
             ("trunkline_tree_leaves", 10),
             ("trunkline_tree_bytes", inside.tree_bytes),
-            ("trunkline_cells_evicted_total", 0),
+            ("trunkline_pages_evicted_total", 0),
             ("trunkline_submission_seconds state=accepted", 10),
             ("trunkline_submission_seconds state=hashed", 10),
             ("trunkline_submission_seconds state=root_ready", 10),

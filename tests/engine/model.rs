@@ -23,7 +23,7 @@ struct Run<'a> {
     history: BTreeMap<u64, NaiveState>,
     open: Box<dyn Fn() -> Engine + 'a>,
     engine: Engine,
-    /// Cells that were evicted and restored, over all engines of the run.
+    /// Pages that were evicted and restored, over all engines of the run.
     evicted: u64,
     restored: u64,
 }
@@ -208,8 +208,8 @@ impl<'a> Run<'a> {
     fn reopen(&mut self) {
         let root = self.engine.snapshot().root();
         let metrics = self.engine.metrics();
-        self.evicted += metrics.cells_evicted;
-        self.restored += metrics.cells_restored;
+        self.evicted += metrics.pages_evicted;
+        self.restored += metrics.pages_restored;
         self.engine.shutdown_blocking().unwrap();
         self.engine = (self.open)();
         assert_eq!(self.engine.snapshot().root(), root);

@@ -40,7 +40,7 @@ pub struct Caches {
     tree_saved: u128,
     /// The window's measurements that both were taken from.
     near_misses: u64,
-    cells_restored: u64,
+    pages_restored: u64,
     windows: u32,
     pause: u32,
     pause_next: u32,
@@ -56,7 +56,7 @@ impl Caches {
             value_saved: 0,
             tree_saved: 0,
             near_misses: 0,
-            cells_restored: 0,
+            pages_restored: 0,
             windows: 0,
             pause: 0,
             pause_next: 1,
@@ -77,11 +77,11 @@ impl Caches {
         let evidence = Evidence::Bytes {
             near_misses: self.near_misses,
             near_bytes: near_bytes(window),
-            cells_restored: self.cells_restored,
+            pages_restored: self.pages_restored,
             tree_bytes: window.tree_bytes_max,
         };
         (self.value_saved, self.tree_saved, self.windows) = (0, 0, 0);
-        (self.near_misses, self.cells_restored) = (0, 0);
+        (self.near_misses, self.pages_restored) = (0, 0);
         if self.pause > 0 {
             self.pause -= 1;
             return None;
@@ -94,12 +94,12 @@ impl Caches {
     /// Reads that a mebibyte more would have saved, in thousandths, on each side.
     fn add(&mut self, window: &Window) {
         self.windows += 1;
-        // Near misses are counted over the room that they stand for; the tree's restored cells over all of it.
+        // Near misses are counted over the room that they stand for; the tree's restored pages over all of it.
         self.value_saved += per_mebibyte(window.value_cache_near_misses, near_bytes(window));
-        self.tree_saved += per_mebibyte(window.cells_restored, window.tree_bytes_max);
+        self.tree_saved += per_mebibyte(window.pages_restored, window.tree_bytes_max);
         let near_misses = window.value_cache_near_misses;
         self.near_misses = self.near_misses.saturating_add(near_misses);
-        self.cells_restored = self.cells_restored.saturating_add(window.cells_restored);
+        self.pages_restored = self.pages_restored.saturating_add(window.pages_restored);
     }
 
     fn step(&mut self, window: &Window, up: bool) -> Option<Change> {
@@ -175,7 +175,7 @@ mod tests {
             value_cache_bytes_max: value_bytes,
             tree_bytes_max: 1024 * MIB - value_bytes,
             value_cache_near_misses: near_misses,
-            cells_restored: restored,
+            pages_restored: restored,
             ..Window::default()
         }
     }
@@ -210,7 +210,7 @@ mod tests {
     fn near_misses_weigh_by_the_room_that_they_stand_for() {
         let moved = |near_bytes: u64| {
             let mut caches = caches();
-            // As many restored cells, byte for byte, as near misses in an eighth of the cache: no reason to move.
+            // As many restored pages, byte for byte, as near misses in an eighth of the cache: no reason to move.
             let now = Window {
                 value_cache_near_bytes: near_bytes,
                 ..window(1_000, 8_000, 512 * MIB)
@@ -226,7 +226,7 @@ mod tests {
         let evidence = Evidence::Bytes {
             near_misses: 4_000,
             near_bytes: 5 * MIB,
-            cells_restored: 32_000,
+            pages_restored: 32_000,
             tree_bytes: 512 * MIB,
         };
         assert_eq!(up.evidence, Some(evidence));

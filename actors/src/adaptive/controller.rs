@@ -185,8 +185,8 @@ fn counted(before: &MetricsSnapshot, now: &MetricsSnapshot) -> Window {
         value_cache_hits,
         value_cache_misses: now.cache_misses - before.cache_misses,
         value_cache_near_misses: now.cache_near_misses - before.cache_near_misses,
-        cells_evicted: now.cells_evicted - before.cells_evicted,
-        cells_restored: now.cells_restored - before.cells_restored,
+        pages_evicted: now.pages_evicted - before.pages_evicted,
+        pages_restored: now.pages_restored - before.pages_restored,
         ..Window::default()
     }
 }

@@ -228,8 +228,8 @@ pub enum Evidence {
         near_misses: u64,
         /// Bytes by which the value cache would have to be larger.
         near_bytes: u64,
-        /// Cells that were read back.
-        cells_restored: u64,
+        /// Pages that were read back.
+        pages_restored: u64,
         /// Limit on the bytes of the tree.
         tree_bytes: u64,
     },
@@ -272,11 +272,11 @@ impl std::fmt::Display for Evidence {
             Self::Bytes {
                 near_misses,
                 near_bytes,
-                cells_restored,
+                pages_restored,
                 tree_bytes,
             } => write!(
                 formatter,
-                "{near_misses} near misses in {near_bytes} bytes, {cells_restored} cells restored in {tree_bytes}"
+                "{near_misses} near misses in {near_bytes} bytes, {pages_restored} pages restored in {tree_bytes}"
             ),
             Self::Touched { samples, listed } => {
                 write!(formatter, "{listed} of {samples} samples")
@@ -409,7 +409,7 @@ mod tests {
             Evidence::Bytes {
                 near_misses: 1,
                 near_bytes: 2,
-                cells_restored: 3,
+                pages_restored: 3,
                 tree_bytes: 4,
             },
             Evidence::Touched {

@@ -93,8 +93,8 @@ pub struct Window {
     pub tree_bytes_max: u64,
     /// Bytes of the tree at the end of the window.
     pub tree_bytes: u64,
-    /// Cells that were evicted from memory.
-    pub cells_evicted: u64,
-    /// Cells that were read back from the leaf store.
-    pub cells_restored: u64,
+    /// Pages that were evicted from memory.
+    pub pages_evicted: u64,
+    /// Pages that were read back from the leaf store.
+    pub pages_restored: u64,
 }

@@ -150,12 +150,12 @@ impl Metrics {
         self.displaced.record(displaced);
     }
 
-    /// Records what the tree takes in memory, and the cells that it evicted and restored since the last call.
+    /// Records what the tree takes in memory, and the pages that it evicted and restored since the last call.
     pub fn tree(&self, memory: TreeMemory, evicted: u64, restored: u64) {
         self.tree_bytes.record(memory.bytes);
         self.tree_leaves.record(memory.leaves);
-        self.cells_evicted.record(evicted);
-        self.cells_restored.record(restored);
+        self.pages_evicted.record(evicted);
+        self.pages_restored.record(restored);
     }
 
     /// Records that a commit was held back.

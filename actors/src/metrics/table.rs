@@ -282,10 +282,10 @@ table! {
         aggregates_computed: "trunkline_aggregates_computed_total" => aggregate_computed();
         /// Times that the KZG tables were built because no valid file of them was found.
         kzg_tables_built: "trunkline_kzg_tables_built_total" => kzg_tables_built();
-        /// Cells, of a few leaves each, that were evicted from memory.
-        cells_evicted: "trunkline_cells_evicted_total";
-        /// Cells that were read back from the leaf store.
-        cells_restored: "trunkline_cells_restored_total";
+        /// Pages, of some 32 leaves each, that were evicted from memory.
+        pages_evicted: "trunkline_pages_evicted_total";
+        /// Pages that were read back from the leaf store.
+        pages_restored: "trunkline_pages_restored_total";
         /// Decisions of the controllers, and settings that were reloaded or refused. The exported counter tells them
         /// apart by what they changed and why.
         decisions: "trunkline_decisions_total" [change = "", reason = ""];

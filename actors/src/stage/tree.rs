@@ -62,7 +62,7 @@ impl TreeStage {
 
     fn apply(&mut self, group: SealedGroup) -> Result<AppliedGroup, EngineFailure> {
         let version = self.version + 1;
-        let cells_restored = self.restore(&group)?;
+        let pages_restored = self.restore(&group)?;
         let count = group.submissions.len();
         let (mut parts, mut outcomes) = (Vec::with_capacity(count), Vec::with_capacity(count));
         let (mut batches, mut members) = (Vec::with_capacity(count), Vec::with_capacity(count));
@@ -110,7 +110,7 @@ impl TreeStage {
         if given.is_none() {
             self.count(&outcomes);
         }
-        self.evict(cells_restored, group.slot.tag.operations as usize);
+        self.evict(pages_restored, group.slot.tag.operations as usize);
         // Batches that nobody else holds are freed there.
         let _ = self.background.send(Task::Free(batches));
         Ok(AppliedGroup {
@@ -129,7 +129,7 @@ impl TreeStage {
         })
     }
 
-    /// Reads the evicted cells back that a group touches. Returns how many.
+    /// Reads the evicted pages back that a group touches. Returns how many.
     fn restore(&mut self, group: &SealedGroup) -> Result<u64, EngineFailure> {
         if self.context.config().memory.budget_bytes == 0 {
             return Ok(0);
@@ -153,8 +153,8 @@ impl TreeStage {
         })
     }
 
-    /// Evicts cold cells as far as the budget asks for it.
-    fn evict(&mut self, cells_restored: u64, operations: usize) {
+    /// Evicts cold pages as far as the budget asks for it.
+    fn evict(&mut self, pages_restored: u64, operations: usize) {
         let (state, settings) = (&self.context.state, &self.context.settings);
         self.writer.set_budget_bytes(settings.tree_bytes_max());
         let hot = settings.hot_prefixes();
@@ -163,11 +163,11 @@ impl TreeStage {
             self.hot_prefixes = hot;
         }
         let covered = state.versions.covered();
-        let cells_evicted = cold_leaves::evict(&mut self.writer, covered, operations);
+        let pages_evicted = cold_leaves::evict(&mut self.writer, covered, operations);
         let memory = self.writer.memory();
         self.context
             .metrics
-            .tree(memory, cells_evicted, cells_restored);
+            .tree(memory, pages_evicted, pages_restored);
     }
 
     fn apply_one(

@@ -1,6 +1,6 @@
 //! Cold leaves: those that the tree has no room for, read back from the leaf store.
 //!
-//! The cells that a batch touches are restored before it is applied. The tree decides which cells it evicts, and checks
+//! The pages that a batch touches are restored before it is applied. The tree decides which pages it evicts, and checks
 //! that restored leaves are the ones that it evicted. Reads of single keys are in `values`.
 
 use std::ops::{ControlFlow, RangeInclusive};
@@ -10,12 +10,12 @@ use trunkline_core::batch::PreparedBatch;
 use trunkline_core::hash::{self, Digest, hex};
 use trunkline_core::params::TreeParams;
 use trunkline_core::store::leaves::{LeafSnapshot, LeafStoreError};
-use trunkline_core::tree::{CellRun, Leaf, LeavesDiffer, TreeWriter};
+use trunkline_core::tree::{Leaf, LeavesDiffer, PageRun, TreeWriter};
 
-/// Most cells that are examined for eviction after a batch: these, and more for each operation. That is more than a
+/// Most pages that are examined for eviction after a batch: these, and more for each operation. That is more than a
 /// batch restores.
-const EVICTION_CELLS_MIN: usize = 256;
-const EVICTION_CELLS_PER_OPERATION: usize = 6;
+const EVICTION_PAGES_MIN: usize = 128;
+const EVICTION_PAGES_PER_OPERATION: usize = 3;
 /// Fewest scans of one batch that are shared by the threads of the pool.
 const PARALLEL_SCANS_MIN: usize = 8;
 
@@ -69,7 +69,7 @@ pub fn scan(
     misplaced.map_or(Ok(leaves), |key_hash| Err(ScanError::Misplaced(key_hash)))
 }
 
-/// Restores all evicted cells that some batches touch. Returns the number of cells.
+/// Restores all evicted pages that some batches touch. Returns the number of pages.
 ///
 /// The leaves get the origin `covered`: a version whose changes all views of the store have, so that every reader looks
 /// for their values in the store.
@@ -85,8 +85,8 @@ pub fn restore<'a>(
     covered: u64,
     pool: Option<&rayon::ThreadPool>,
 ) -> Result<u64, ScanError> {
-    let runs = writer.cells_to_load(batches);
-    let scan = |run: &CellRun| scan(params, store, run.key_hashes(), covered);
+    let runs = writer.pages_to_load(batches);
+    let scan = |run: &PageRun| scan(params, store, run.key_hashes(), covered);
     let scanned: Vec<Vec<Leaf>> = match pool.filter(|_| runs.len() >= PARALLEL_SCANS_MIN) {
         None => runs.iter().map(scan).collect::<Result<_, _>>()?,
         Some(pool) => pool.install(|| runs.par_iter().map(scan).collect::<Result<_, _>>())?,
@@ -99,8 +99,8 @@ pub fn restore<'a>(
 }
 
 /// Evicts cold leaves as far as the tree has no room for them. The work is in proportion to the operations of the batch
-/// before. Returns the number of cells evicted.
+/// before. Returns the number of pages evicted.
 pub fn evict(writer: &mut TreeWriter, covered: u64, operations: usize) -> u64 {
-    let cells_max = EVICTION_CELLS_MIN + EVICTION_CELLS_PER_OPERATION * operations;
-    writer.evict(covered, cells_max)
+    let pages_max = EVICTION_PAGES_MIN + EVICTION_PAGES_PER_OPERATION * operations;
+    writer.evict(covered, pages_max)
 }

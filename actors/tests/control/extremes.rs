@@ -51,7 +51,7 @@ fn window(numbers: &[u64]) -> Window {
         &mut window.value_cache_near_misses,
         &mut window.value_cache_near_bytes,
         &mut window.tree_bytes_max,
-        &mut window.cells_restored,
+        &mut window.pages_restored,
     ] {
         *field = next();
     }

@@ -155,7 +155,7 @@ impl Draft {
         for targets in targets.chunk_by_mut(|a, b| slot_of(&a.key_hash) == slot_of(&b.key_hash)) {
             let slot = slot_of(&targets[0].key_hash);
             let mut loaded = Vec::new();
-            // A cell that was in memory may be evicted in the meantime.
+            // A page that was in memory may be evicted in the meantime.
             loop {
                 let view = reader.slot_view(roots.version, slot, &loaded);
                 let missing = missing(&view, targets);
@@ -164,9 +164,9 @@ impl Draft {
                     break;
                 }
                 drop(view);
-                for cell in missing {
-                    let found = leaves(cell.key_hashes())?;
-                    loaded.push(cell.load(&found).map_err(ProveError::from)?);
+                for page in missing {
+                    let found = leaves(page.key_hashes())?;
+                    loaded.push(page.load(&found).map_err(ProveError::from)?);
                 }
             }
         }
@@ -359,8 +359,8 @@ impl TopSlots<'_> {
 fn missing(view: &SlotView<'_>, targets: &[Target]) -> Vec<Missing> {
     let missing = |target: &Target| view.missing(&target.key_hash);
     let mut missing: Vec<Missing> = targets.iter().filter_map(missing).collect();
-    missing.sort_unstable_by_key(Missing::cell);
-    missing.dedup_by_key(|missing| missing.cell());
+    missing.sort_unstable_by_key(Missing::page);
+    missing.dedup_by_key(|missing| missing.page());
     missing
 }
 

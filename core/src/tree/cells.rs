@@ -1,22 +1,25 @@
-//! The directory of a slot: a flat array of cells, one for each prefix of some number of bits.
+//! The directory of a slot: cells, one for each prefix of some number of bits, sixteen side by side on a page.
 //!
 //! Key hashes are spread evenly. So a directory of `2^bits` cells that doubles as keys are added holds a
-//! few leaves in each cell, and the cell of a key is found without following a pointer. Slots double at
+//! few leaves in each cell, and the cell of a key is found by its prefix. Slots double at
 //! different fill levels, so that growth is spread over time
-//! (the idea of linear hashing: Litwin, VLDB 1980). An evicted cell holds only
-//! the number of its leaves. Not here: digests (`digests`), and which cells are evicted when (`eviction`).
+//! (the idea of linear hashing: Litwin, VLDB 1980). Pages leave memory as a whole. Of an evicted page the directory
+//! holds the number of its leaves and the level that it had in the heap: when the directory doubles, the page stays
+//! as it is, and fills several places (the idea of extendible hashing: Fagin et al., TODS 1979). Not here: digests
+//! (`digests`), and which pages are evicted when (`eviction`).
 
 use std::collections::VecDeque;
 use std::ops::{Range, RangeInclusive};
 
 use super::digests::Digests;
 use super::dirty::Dirty;
-use super::eviction::{CellTotals, LeavesDiffer, NotInMemory, Removals};
+use super::eviction::{EvictedTotals, LeavesDiffer, NotInMemory, Removals};
 use super::fold::fold_leaves;
 use super::node::{Leaf, Node};
 use super::reader::{Change, Probe};
 use super::undo::{Record, Undo};
 use super::update::Update;
+use super::versions::KEPT_LEVEL;
 use crate::batch::Write;
 use crate::hash::Digest;
 use crate::outcome::Refusal;
@@ -34,33 +37,100 @@ const BITS_MAX: u32 = 24;
 const CELLS_AHEAD: usize = 32;
 const LEAVES_AHEAD: usize = 16;
 
-/// The leaves of one prefix.
-#[derive(Debug)]
-enum Cell {
-    Resident(Node),
-    /// The number of leaves, all of them in the leaf store.
-    Evicted(u32),
-}
-
 const _: () = assert!(
-    size_of::<Cell>() == 32,
-    "a pointer, a length and sixteen bytes: two to a cache line"
+    size_of::<Node>() == 32,
+    "a pointer, a length and sixteen bytes: two cells to a cache line"
 );
 
-impl Cell {
-    fn resident(&self) -> Result<&Node, NotInMemory> {
-        match self {
-            Self::Resident(node) => Ok(node),
-            Self::Evicted(_) => Err(NotInMemory),
+/// Cells side by side that leave memory together.
+#[derive(Debug)]
+pub(super) enum Page {
+    Resident(Box<[Node]>),
+    /// All its leaves are in the leaf store.
+    Evicted {
+        /// How many leaves it has.
+        leaves: u32,
+        /// The level of its node in the heap. If it is above that of the pages, the page fills several places.
+        level: u8,
+    },
+}
+
+const _: () = assert!(size_of::<Page>() == 16, "four to a cache line");
+
+/// Binary levels of a page in a directory that is large enough.
+const PAGE_BITS: u32 = 4;
+
+/// Returns the level of the pages of a directory with a number of bits: not above that of the digests that are kept for
+/// older versions, which stay in memory.
+pub(super) fn page_level(bits: u32) -> u32 {
+    bits.saturating_sub(PAGE_BITS).max(bits.min(KEPT_LEVEL))
+}
+
+/// Returns the binary levels of a page of a directory with a number of bits.
+fn page_bits(bits: u32) -> u32 {
+    bits - page_level(bits)
+}
+
+/// The cells of a directory. As long as nothing was evicted, they lie side by side as if on one page, so that a cell is
+/// found without following a pointer.
+#[derive(Debug)]
+struct Directory {
+    pages: Vec<Page>,
+    /// Binary levels of each of them.
+    page_bits: u32,
+}
+
+impl Directory {
+    /// Returns a directory of cells that are all in memory.
+    fn whole(leaves: &[Leaf], bits: u32, changed_at: u64) -> Self {
+        Self {
+            pages: spread(leaves, bits, bits, 0..1, changed_at).collect(),
+            page_bits: bits,
         }
     }
 
-    /// Returns the node of a cell that is about to change.
-    fn resident_mut(&mut self) -> &mut Node {
-        match self {
-            Self::Resident(node) => node,
-            Self::Evicted(_) => unreachable!("cells are restored before a submission touches them"),
+    /// Returns the place of a cell: its page, and its place there.
+    #[inline(always)]
+    fn place(&self, cell: u32) -> (usize, usize) {
+        let within = (1 << self.page_bits) - 1;
+        (cell as usize >> self.page_bits, cell as usize & within)
+    }
+
+    #[inline(always)]
+    fn node(&self, cell: u32) -> Result<&Node, NotInMemory> {
+        let (page, place) = self.place(cell);
+        match &self.pages[page] {
+            Page::Resident(cells) => Ok(&cells[place]),
+            Page::Evicted { .. } => Err(NotInMemory),
         }
+    }
+
+    /// Returns a cell that is about to change.
+    #[inline(always)]
+    fn node_mut(&mut self, cell: u32) -> &mut Node {
+        let (page, place) = self.place(cell);
+        match &mut self.pages[page] {
+            Page::Resident(cells) => &mut cells[place],
+            Page::Evicted { .. } => {
+                unreachable!("pages are restored before a submission touches them")
+            }
+        }
+    }
+
+    /// Cuts cells that lie side by side into pages.
+    fn cut(&mut self, page_bits: u32) {
+        if self.page_bits == page_bits {
+            return;
+        }
+        self.page_bits = page_bits;
+        let Some(Page::Resident(cells)) = self.pages.pop() else {
+            return;
+        };
+        let mut cells = cells.into_vec().into_iter();
+        let pages = 0..cells.len() >> page_bits;
+        self.pages = pages
+            .map(|_| Page::Resident(cells.by_ref().take(1 << page_bits).collect()))
+            .collect();
     }
 }
 
@@ -69,10 +139,9 @@ impl Cell {
 pub(super) struct Cells {
     slot: usize,
     bits: u32,
-    cells: Vec<Cell>,
+    directory: Directory,
     leaves: u64,
-    /// The evicted ones among them.
-    evicted: CellTotals,
+    evicted: EvictedTotals,
     undo: Undo,
     /// Versions that changed the number of cells, and how many bits it had before.
     resized: VecDeque<(u64, u32)>,
@@ -92,9 +161,9 @@ impl Cells {
         let mut cells = Self {
             slot,
             bits: 0,
-            cells: Vec::new(),
+            directory: Directory::whole(&[], 0, 0),
             leaves: leaves.len() as u64,
-            evicted: CellTotals::default(),
+            evicted: EvictedTotals::default(),
             undo: Undo::default(),
             resized: VecDeque::new(),
             resized_at: 0,
@@ -102,7 +171,7 @@ impl Cells {
         while cells.wants_more() {
             cells.bits += 1;
         }
-        cells.cells = spread(leaves, cells.bits, 0);
+        cells.directory = Directory::whole(leaves, cells.bits, 0);
         cells
     }
 
@@ -128,19 +197,24 @@ impl Cells {
         self.bits
     }
 
-    /// Returns the number of leaves in all cells, evicted or not.
+    /// Returns the number of leaves in all pages, evicted or not.
     pub(super) fn leaves(&self) -> u64 {
         self.leaves
     }
 
-    /// Returns the evicted cells and the leaves in them.
-    pub(super) fn evicted(&self) -> CellTotals {
+    /// Returns the evicted pages and the leaves in them.
+    pub(super) fn evicted(&self) -> EvictedTotals {
         self.evicted
     }
 
-    /// Returns the number of cells of the directory.
-    pub(super) fn count(&self) -> u32 {
-        1 << self.bits
+    /// Returns the number of places for pages in the directory.
+    pub(super) fn page_count(&self) -> u32 {
+        1 << page_level(self.bits)
+    }
+
+    /// Returns the number of cells in memory.
+    pub(super) fn resident_cells(&self) -> u64 {
+        (u64::from(self.page_count()) - self.evicted.places) << page_bits(self.bits)
     }
 
     /// Applies `writes[range]`, all of this slot, as part of a submission, path by path. After a refusal
@@ -156,9 +230,9 @@ impl Cells {
         let mut start = range.start;
         let mut ahead = ReadAhead::new(&update.writes[..range.end], start);
         while start < range.end {
-            ahead.advance(&self.cells, bits, start);
+            ahead.advance(&self.directory, bits, start);
             let cell = cell_of(&update.writes[start].key_hash, bits);
-            let node = self.cells[cell as usize].resident_mut();
+            let node = self.directory.node_mut(cell);
             let mark = records.len();
             loop {
                 let end = end_of_path(update.writes, start..range.end);
@@ -178,12 +252,12 @@ impl Cells {
 
     /// Loads the leaves of keys that are looked up next.
     pub(super) fn look_ahead<'a>(&self, key_hashes: impl Iterator<Item = &'a Digest> + Clone) {
-        let cell = |key_hash: &Digest| &self.cells[cell_of(key_hash, self.bits) as usize];
-        key_hashes
-            .clone()
-            .for_each(|key_hash| prefetch(cell(key_hash)));
+        let cell = |key_hash: &Digest| self.directory.node(cell_of(key_hash, self.bits));
+        for node in key_hashes.clone().flat_map(cell) {
+            prefetch(node);
+        }
         for key_hash in key_hashes {
-            if let Cell::Resident(Node::Block(block)) = cell(key_hash) {
+            if let Ok(Node::Block(block)) = cell(key_hash) {
                 block.likely(key_hash).for_each(prefetch);
             }
         }
@@ -198,7 +272,7 @@ impl Cells {
     pub(super) fn roll_back(&mut self, version: u64) {
         let (bits, depth) = (self.bits, self.depth());
         for record in self.undo.take_open().into_iter().rev() {
-            let node = self.cells[cell_of(&record.key_hash, bits) as usize].resident_mut();
+            let node = self.directory.node_mut(cell_of(&record.key_hash, bits));
             let block = node.block_mut(&record.key_hash, depth);
             let mut leaves = block.take();
             let before = leaves.len() as i64;
@@ -210,46 +284,90 @@ impl Cells {
         }
     }
 
-    /// Returns whether the directory is too full or too empty, and cannot be resized because some cells are evicted.
+    /// Returns whether the directory has to be resized, and cannot be because some pages are evicted.
     pub(super) fn waits_for_resize(&self) -> bool {
-        self.evicted.cells > 0 && (self.wants_more() || self.wants_fewer())
+        let may_double = self.bits >= KEPT_LEVEL;
+        self.evicted.places > 0 && (self.wants_fewer() || self.wants_more() && !may_double)
     }
 
-    /// Doubles or halves the directory if it is too full or too empty and no cell is evicted. Returns
-    /// whether it did.
+    /// Doubles the directory if it is too full, or halves it if it is too empty. If some pages are evicted, only a
+    /// directory doubles whose pages are not above the kept digests. Returns whether it did.
     pub(super) fn resize(&mut self, version: u64) -> bool {
-        if self.evicted.cells > 0 {
+        if self.waits_for_resize() {
             return false;
         }
         let before = self.bits;
         while self.wants_more() {
             self.bits += 1;
         }
-        while self.wants_fewer() {
+        while self.evicted.places == 0 && self.wants_fewer() {
             self.bits -= 1;
         }
         if self.bits == before {
             return false;
         }
-        let mut leaves = Vec::with_capacity(self.leaves as usize);
-        for cell in self.cells.drain(..) {
-            if let Cell::Resident(node) = cell {
-                node.collect_leaves(&mut leaves);
+        if self.evicted.places > 0 {
+            self.double(before, version);
+        } else {
+            let mut leaves = Vec::with_capacity(self.leaves as usize);
+            for page in self.directory.pages.drain(..) {
+                page.collect_leaves(&mut leaves);
             }
+            self.directory = Directory::whole(&leaves, self.bits, version);
         }
-        self.cells = spread(&leaves, self.bits, version);
         self.resized.push_back((version, before));
         self.resized_at = version;
         true
     }
 
-    /// Passes all cells of a slot that was built or resized, none of them evicted, to the hasher.
+    /// Spreads the pages of a directory that had fewer bits before, and leaves evicted ones as they are.
+    fn double(&mut self, before: u32, version: u64) {
+        let levels = page_level(self.bits) - page_level(before);
+        let page_bits = page_bits(self.bits);
+        let mut pages = Vec::with_capacity(1 << page_level(self.bits));
+        let mut leaves = Vec::new();
+        for (number, page) in (0..).zip(self.directory.pages.drain(..)) {
+            if let Page::Evicted { leaves, level } = page {
+                pages.extend((0..1 << levels).map(|_| Page::Evicted { leaves, level }));
+                continue;
+            }
+            leaves.clear();
+            page.collect_leaves(&mut leaves);
+            let places = number << levels..(number + 1) << levels;
+            pages.extend(spread(&leaves, self.bits, page_bits, places, version));
+        }
+        self.evicted.places <<= levels;
+        self.directory = Directory { pages, page_bits };
+    }
+
+    /// Passes all cells in memory, of a slot that was built or resized, to the hasher.
     pub(super) fn push_all(&self, dirty: &mut Dirty) {
-        for (number, cell) in (0..).zip(&self.cells) {
-            if let Cell::Resident(node) = cell {
-                dirty.push(self.slot, number, node, self.depth());
+        self.push_pages(0..self.directory.pages.len(), dirty);
+    }
+
+    /// Passes all cells of what was a page, now on one or several, to the hasher; `page` is its node in the heap.
+    pub(super) fn push_restored(&self, page: u32, dirty: &mut Dirty) {
+        let places = self.places_of(page);
+        self.push_pages(places.start as usize..places.end as usize, dirty);
+    }
+
+    fn push_pages(&self, pages: Range<usize>, dirty: &mut Dirty) {
+        let first = (pages.start as u32) << self.directory.page_bits;
+        let pages = self.directory.pages[pages].iter();
+        for (first, page) in (first..).step_by(1 << self.directory.page_bits).zip(pages) {
+            if let Page::Resident(cells) = page {
+                for (cell, node) in (first..).zip(cells) {
+                    dirty.push(self.slot, cell, node, self.depth());
+                }
             }
         }
+    }
+
+    /// Returns the places of a page by its node in the heap.
+    fn places_of(&self, page: u32) -> Range<u32> {
+        let level = page.ilog2();
+        let (first, below) = (page - (1 << level), page_level(self.bits) - level);
+        first << below..(first + 1) << below
     }
 
     /// Returns the directory bits as `version` saw them.
@@ -261,24 +379,36 @@ impl Cells {
     /// Returns the node of a cell in a directory with a number of bits, if the directory has this number now.
     pub(super) fn node(&self, cell: u32, bits: u32) -> Option<&Node> {
         let same = self.bits == bits;
-        same.then(|| self.cells[cell as usize].resident().ok())?
+        same.then(|| self.directory.node(cell).ok())?
     }
 
-    /// Returns whether some of the leaves that `version` saw in a cell of a directory with a number of bits are not
-    /// in memory.
+    /// Returns whether some of the leaves of a cell of a directory with a number of bits are not in memory.
     pub(super) fn is_evicted(&self, cell: u32, bits: u32) -> bool {
-        let evicted = |cell: &Cell| matches!(cell, Cell::Evicted(_));
-        self.evicted.cells > 0 && self.below(self.paths(cell, bits)).iter().any(evicted)
+        if self.evicted.places == 0 {
+            return false;
+        }
+        let (first, last) = self.cells_of(&self.paths(cell, bits)).into_inner();
+        let (first, last) = (self.directory.place(first).0, self.directory.place(last).0);
+        let evicted = |page: &Page| matches!(page, Page::Evicted { .. });
+        self.directory.pages[first..=last].iter().any(evicted)
     }
 
-    /// Returns the leaves that `version` saw in a cell of a directory with a number of bits, in path order.
+    /// Returns whether a node of the heap is the top of an evicted page.
+    pub(super) fn is_evicted_page(&self, node: u32) -> bool {
+        let level = node.ilog2();
+        if self.evicted.places == 0 || level > page_level(self.bits) {
+            return false;
+        }
+        let first = self.places_of(node).start as usize;
+        matches!(self.directory.pages[first], Page::Evicted { level: own, .. } if u32::from(own) == level)
+    }
+
+    /// Returns the leaves that `version` saw on a range of paths.
     pub(super) fn leaves_at(
         &self,
         version: u64,
-        cell: u32,
-        bits: u32,
+        paths: Range<u64>,
     ) -> Result<Vec<Leaf>, NotInMemory> {
-        let paths = self.paths(cell, bits);
         let mut leaves = self.present_leaves(&paths)?;
         for record in self.undo.changed_since(version, paths) {
             record.put_back(&mut leaves);
@@ -299,7 +429,7 @@ impl Cells {
         let changed = records.chunk_by(|a, b| cell(a) == cell(b));
         let restored = changed.filter_map(|records| {
             let cell = cell(&records[0]);
-            // An evicted cell did not change.
+            // An evicted page did not change.
             let mut leaves = self.present_leaves(&self.paths(cell, bits)).ok()?;
             records
                 .iter()
@@ -325,19 +455,14 @@ impl Cells {
     /// Returns the present leaves of a range of paths.
     pub(super) fn present_leaves(&self, paths: &Range<u64>) -> Result<Vec<Leaf>, NotInMemory> {
         let mut leaves = Vec::new();
-        for cell in self.below(paths.clone()) {
-            cell.resident()?.collect_leaves(&mut leaves);
+        for cell in self.cells_of(paths) {
+            self.directory.node(cell)?.collect_leaves(&mut leaves);
         }
         leaves.retain(|leaf| paths.contains(&path_of(&leaf.key_hash)));
         Ok(leaves)
     }
 
     /// Returns the cells of the present that a range of paths lies in.
-    fn below(&self, paths: Range<u64>) -> &[Cell] {
-        let (first, last) = self.cells_of(&paths).into_inner();
-        &self.cells[first as usize..=last as usize]
-    }
-
     fn cells_of(&self, paths: &Range<u64>) -> RangeInclusive<u32> {
         let below_root = |path: u64| path & ((1 << (PATH_BITS - ROOT_BITS)) - 1);
         let place = |path: u64| (below_root(path) >> (PATH_BITS - ROOT_BITS - self.bits)) as u32;
@@ -365,97 +490,124 @@ impl Cells {
 
     /// Returns what the header of a key's block tells about the key.
     pub(super) fn probe(&self, version: u64, key_hash: &Digest) -> Probe {
-        match &self.cells[cell_of(key_hash, self.bits) as usize] {
-            Cell::Resident(Node::Block(_)) if self.undo.is_after(version) => Probe::Unknown,
-            Cell::Resident(Node::Block(block)) if block.definitely_absent(key_hash) => {
-                Probe::Absent
-            }
-            Cell::Resident(Node::Block(block)) => block
+        match self.directory.node(cell_of(key_hash, self.bits)) {
+            Ok(Node::Block(_)) if self.undo.is_after(version) => Probe::Unknown,
+            Ok(Node::Block(block)) if block.definitely_absent(key_hash) => Probe::Absent,
+            Ok(Node::Block(block)) => block
                 .changed_at()
                 .map_or(Probe::Unknown, Probe::UnchangedSince),
-            Cell::Resident(Node::Branch(_)) | Cell::Evicted(_) => Probe::Unknown,
+            Ok(Node::Branch(_)) | Err(NotInMemory) => Probe::Unknown,
         }
     }
 
     pub(super) fn get(&self, key_hash: &Digest) -> Result<Option<&Leaf>, NotInMemory> {
-        let node = self.cells[cell_of(key_hash, self.bits) as usize].resident()?;
+        let node = self.directory.node(cell_of(key_hash, self.bits))?;
         Ok(node.get(key_hash, self.depth()))
     }
 
-    /// Returns the cell of a key hash, if the cell is evicted.
-    pub(super) fn evicted_cell(&self, key_hash: &Digest) -> Option<u32> {
-        let cell = cell_of(key_hash, self.bits);
-        matches!(self.cells[cell as usize], Cell::Evicted(_)).then_some(cell)
+    /// Returns the paths of the page of a key hash, if the page is evicted.
+    pub(super) fn evicted_page(&self, key_hash: &Digest) -> Option<Range<u64>> {
+        let (place, _) = self.directory.place(cell_of(key_hash, self.bits));
+        self.evicted_paths(place)
     }
 
-    /// Returns all evicted cells, ascending.
-    pub(super) fn evicted_cells(&self) -> impl Iterator<Item = u32> {
-        let cells = (0..).zip(&self.cells);
-        cells.filter_map(|(number, cell)| matches!(cell, Cell::Evicted(_)).then_some(number))
+    /// Returns the paths of all evicted pages, ascending; of a page that fills several places several times.
+    pub(super) fn evicted_pages(&self) -> impl Iterator<Item = Range<u64>> {
+        (0..self.directory.pages.len()).filter_map(|place| self.evicted_paths(place))
     }
 
-    /// Evicts those of some cells whose leaves the leaf store has had unchanged since `covered`. Returns
-    /// what was evicted, and how many cells had leaves to examine.
+    /// Returns the paths of the page at a place, if the page is evicted.
+    fn evicted_paths(&self, place: usize) -> Option<Range<u64>> {
+        let Page::Evicted { level, .. } = self.directory.pages[place] else {
+            return None;
+        };
+        let level = u32::from(level);
+        Some(self.paths(place as u32 >> (page_level(self.bits) - level), level))
+    }
+
+    /// Evicts those of some pages whose leaves the leaf store has had unchanged since `covered`, with the digests below
+    /// their tops. Returns how many were evicted, and how many had leaves to examine.
     pub(super) fn evict(
         &mut self,
-        cells: Range<u32>,
+        pages: Range<u32>,
         covered: u64,
         removals: &Removals,
-    ) -> (CellTotals, usize) {
-        let (mut gone, mut examined) = (CellTotals::default(), 0);
+        digests: &mut Digests,
+    ) -> (u64, usize) {
+        let (mut gone, mut examined) = (0, 0);
         // Older versions see other cells, and the digests of these may not be there yet.
         if self.resized_at > covered {
             return (gone, examined);
         }
-        for number in cells {
-            // A branch is rare and stays.
-            let Cell::Resident(Node::Block(leaves)) = &self.cells[number as usize] else {
+        self.directory.cut(page_bits(self.bits));
+        let level = page_level(self.bits);
+        for number in pages {
+            let Some(leaves) = self.directory.pages[number as usize].leaves_up_to(covered) else {
                 continue;
             };
-            if leaves.is_empty() {
-                continue;
-            }
             examined += 1;
-            let is_covered = |leaf: &Leaf| leaf.origin <= covered;
-            let paths = self.paths(number, self.bits);
-            if leaves.iter().all(is_covered) && !removals.any_after(covered, paths) {
-                let count = leaves.len() as u32;
-                gone.add(count);
-                self.cells[number as usize] = Cell::Evicted(count);
+            let paths = self.paths(number, level);
+            let (Some(leaves), false) = (leaves, removals.any_after(covered, paths)) else {
+                continue;
+            };
+            // A page that was restored and is not hashed yet has no digests to find it by.
+            if digests.forget_page(self.bits, number) {
+                self.evicted = self.evicted + EvictedTotals::of(leaves, 1);
+                gone += 1;
+                let level = level as u8;
+                self.directory.pages[number as usize] = Page::Evicted { leaves, level };
             }
         }
-        self.evicted = self.evicted + gone;
         (gone, examined)
     }
 
-    /// Restores all evicted cells of a range of paths, if the leaves are those that were evicted: as many,
-    /// with the digest that was kept.
+    /// Restores all evicted pages of a range of paths, if the leaves are those that were evicted: as many,
+    /// with the digest that was kept. Adds their nodes in the heap to `restored`.
     pub(super) fn restore(
         &mut self,
         paths: &Range<u64>,
         leaves: &[Leaf],
         digests: &Digests,
+        restored: &mut Vec<(usize, u32)>,
     ) -> Result<(), LeavesDiffer> {
-        let (bits, depth) = (self.bits, self.depth());
         let mut rest = leaves;
-        for number in self.cells_of(paths) {
-            let paths = self.paths(number, bits);
-            let mine = rest.partition_point(|leaf| path_of(&leaf.key_hash) < paths.end);
-            let (mine, others) = rest.split_at(mine);
-            rest = others;
-            let Cell::Evicted(count) = self.cells[number as usize] else {
+        let (first, last) = self.cells_of(paths).into_inner();
+        let last = self.directory.place(last).0;
+        let mut place = self.directory.place(first).0;
+        while place <= last {
+            let Page::Evicted { leaves, level } = self.directory.pages[place] else {
+                place += 1;
                 continue;
             };
-            let digest = digests.cell(bits, number);
-            if mine.len() != count as usize || digest != Some(fold_leaves(mine, depth).digest()) {
-                return Err(LeavesDiffer::new(&paths, count, mine.len()));
+            let level = u32::from(level);
+            let page = (1 << level) + (place as u32 >> (page_level(self.bits) - level));
+            let paths = self.paths(page - (1 << level), level);
+            let path = |leaf: &Leaf| path_of(&leaf.key_hash);
+            rest = &rest[rest.partition_point(|leaf| path(leaf) < paths.start)..];
+            let mine;
+            (mine, rest) = rest.split_at(rest.partition_point(|leaf| path(leaf) < paths.end));
+            let digest = fold_leaves(mine, ROOT_BITS + level).digest();
+            if mine.len() != leaves as usize || digests.node(page) != Some(digest) {
+                return Err(LeavesDiffer::new(&paths, leaves, mine.len()));
             }
-            self.evicted = self.evicted - CellTotals::of(count);
-            // They did not change after the latest of their origins.
-            let changed_at = mine.iter().map(|leaf| leaf.origin).max().unwrap_or(0);
-            self.cells[number as usize] = Cell::Resident(Node::build(mine, depth, changed_at));
+            self.put_in(page, mine, leaves);
+            restored.push((self.slot, page));
+            place = self.places_of(page).end as usize;
         }
         Ok(())
+    }
+
+    /// Puts the leaves of an evicted page in.
+    fn put_in(&mut self, page: u32, leaves: &[Leaf], count: u32) {
+        let places = self.places_of(page);
+        // They did not change after the latest of their origins.
+        let changed_at = leaves.iter().map(|leaf| leaf.origin).max().unwrap_or(0);
+        self.evicted = self.evicted - EvictedTotals::of(count, places.len() as u64);
+        let page_bits = self.directory.page_bits;
+        let spread = spread(leaves, self.bits, page_bits, places.clone(), changed_at);
+        for (place, page) in places.zip(spread) {
+            self.directory.pages[place as usize] = page;
+        }
     }
 
     /// Removes what no version from `oldest` on needs, and returns it, so that the caller can drop it
@@ -464,6 +616,35 @@ impl Cells {
         let later = self.resized.partition_point(|(at, _)| *at <= oldest);
         self.resized.drain(..later);
         self.undo.retire(oldest)
+    }
+}
+
+impl Page {
+    /// Appends all leaves of a page in memory, in path order.
+    fn collect_leaves(&self, leaves: &mut Vec<Leaf>) {
+        if let Self::Resident(cells) = self {
+            cells.iter().for_each(|node| node.collect_leaves(leaves));
+        }
+    }
+
+    /// Returns the number of leaves if the page is in memory and has some, and in it `None` if one of them was written
+    /// after a version.
+    fn leaves_up_to(&self, covered: u64) -> Option<Option<u32>> {
+        let Self::Resident(cells) = self else {
+            return None;
+        };
+        let mut count = 0;
+        for node in cells {
+            // A branch is rare and stays.
+            let Node::Block(leaves) = node else {
+                return None;
+            };
+            if leaves.iter().any(|leaf| leaf.origin > covered) {
+                return Some(None);
+            }
+            count += leaves.len() as u32;
+        }
+        (count > 0).then_some(Some(count))
     }
 }
 
@@ -495,16 +676,18 @@ impl<'a> ReadAhead<'a> {
 
     /// Moves on to a write.
     #[inline]
-    fn advance(&mut self, cells: &[Cell], bits: u32, current: usize) {
-        let cell = |write: &Write| &cells[cell_of(&write.key_hash, bits) as usize];
+    fn advance(&mut self, directory: &Directory, bits: u32, current: usize) {
+        let cell = |write: &Write| directory.node(cell_of(&write.key_hash, bits));
         let until = self.writes.len().min(current + CELLS_AHEAD);
         for write in &self.writes[self.cells..until.max(self.cells)] {
-            prefetch(cell(write));
+            if let Ok(node) = cell(write) {
+                prefetch(node);
+            }
         }
         self.cells = until.max(self.cells);
         let until = self.writes.len().min(current + LEAVES_AHEAD);
         for write in &self.writes[self.leaves..until.max(self.leaves)] {
-            if let Cell::Resident(Node::Block(block)) = cell(write) {
+            if let Ok(Node::Block(block)) = cell(write) {
                 block.iter().for_each(prefetch);
             }
         }
@@ -512,18 +695,25 @@ impl<'a> ReadAhead<'a> {
     }
 }
 
-/// Distributes sorted leaves to cells.
-fn spread(leaves: &[Leaf], bits: u32, changed_at: u64) -> Vec<Cell> {
+/// Distributes sorted leaves to the cells of some pages.
+fn spread(
+    leaves: &[Leaf],
+    bits: u32,
+    page_bits: u32,
+    pages: Range<u32>,
+    changed_at: u64,
+) -> impl Iterator<Item = Page> {
     let mut rest = leaves;
-    (0..1_u32 << bits)
-        .map(|cell| {
+    pages.map(move |page| {
+        let cells = (page << page_bits..(page + 1) << page_bits).map(|cell| {
             let mine = rest
                 .iter()
                 .position(|leaf| cell_of(&leaf.key_hash, bits) > cell)
                 .unwrap_or(rest.len());
             let (leaves, others) = rest.split_at(mine);
             rest = others;
-            Cell::Resident(Node::build(leaves, ROOT_BITS + bits, changed_at))
-        })
-        .collect()
+            Node::build(leaves, ROOT_BITS + bits, changed_at)
+        });
+        Page::Resident(cells.collect())
+    })
 }

@@ -1,5 +1,5 @@
 //! Walking one slot of one version a binary level at a time, as proofs see it, independent of
-//! the memory layout. Evicted cells are loaded before, while no lock is held.
+//! the memory layout. Evicted pages are loaded before, while no lock is held.
 
 use std::cell::OnceCell;
 use std::ops::RangeInclusive;
@@ -10,7 +10,7 @@ use super::digests::{Digests, Entry};
 use super::eviction::{LeavesDiffer, key_hashes};
 use super::fold::{fold_half, fold_leaves, halves};
 use super::node::{Branch, Leaf, Node, bit_of, branch_bits};
-use super::refold::Subtree;
+use super::refold::{Subtree, entry_at};
 use super::versions::{LOWEST_KEPT_MAX, is_kept, lowest_kept};
 use crate::hash::{Digest, ZERO};
 use crate::params::{PATH_BITS, ROOT_BITS};
@@ -29,21 +29,22 @@ pub(crate) struct SlotView<'a> {
     subtrees: [OnceCell<Box<Subtree>>; LOWEST_KEPT_MAX],
 }
 
-/// An evicted cell of a version that a walk needs.
+/// An evicted page of a version that a walk needs.
 #[derive(Debug)]
 pub(crate) struct Missing {
-    cell: u32,
+    /// Its node in the heap.
+    page: u32,
     depth: u32,
     digest: Digest,
     paths: std::ops::Range<u64>,
 }
 
 impl Missing {
-    pub(crate) fn cell(&self) -> u32 {
-        self.cell
+    pub(crate) fn page(&self) -> u32 {
+        self.page
     }
 
-    /// Returns the range in which the leaf store has the leaves of the cell.
+    /// Returns the range in which the leaf store has the leaves of the page.
     pub(crate) fn key_hashes(&self) -> RangeInclusive<Digest> {
         key_hashes(&self.paths)
     }
@@ -55,16 +56,16 @@ impl Missing {
             return Err(LeavesDiffer::new(&self.paths, count, leaves.len()));
         }
         Ok(Loaded {
-            cell: self.cell,
+            page: self.page,
             node: Node::build(leaves, self.depth, 0),
         })
     }
 }
 
-/// A cell of a version that was read from the leaf store.
+/// A page of a version that was read from the leaf store.
 #[derive(Debug)]
 pub(crate) struct Loaded {
-    cell: u32,
+    page: u32,
     node: Node,
 }
 
@@ -97,12 +98,12 @@ impl<'a> SlotView<'a> {
 
     /// Returns the entry of a node of the heap as the version saw it.
     fn entry(&self, node: u32) -> Entry {
-        let (digests, version) = (&self.digests, self.version);
+        let (cells, digests, version) = (&self.cells, &self.digests, self.version);
         let refolded = match is_kept(node) || !digests.is_after(version) {
             true => None,
-            false => self.subtree(node).entry(digests, version, node),
+            false => self.subtree(node).entry(cells, digests, version, node),
         };
-        refolded.unwrap_or_else(|| digests.entry_at(version, node))
+        refolded.unwrap_or_else(|| entry_at(cells, digests, version, node))
     }
 
     /// Returns a cursor at the top of the slot.
@@ -112,29 +113,35 @@ impl<'a> SlotView<'a> {
             place: Position::Heap(1),
             depth: ROOT_BITS,
         }
-        .enter_cell()
+        .enter()
     }
 
-    /// Returns the cell in which the path to a key hash ends, if it has leaves and they must be loaded.
+    /// Returns the page in which the path to a key hash ends, if it has leaves and they must be loaded.
     pub(crate) fn missing(&self, key_hash: &Digest) -> Option<Missing> {
-        let cell = self.last_cell(key_hash)?;
-        let is_loaded = self.loaded.iter().any(|loaded| loaded.cell == cell);
-        if is_loaded || !self.cells.is_evicted(cell, self.bits) {
+        let page = self.last_page(key_hash)?;
+        if self.loaded(page).is_some() {
             return None;
         }
+        let level = page.ilog2();
         Some(Missing {
-            cell,
-            depth: ROOT_BITS + self.bits,
-            digest: self.entry((1 << self.bits) + cell).digest,
-            paths: self.cells.paths(cell, self.bits),
+            page,
+            depth: ROOT_BITS + level,
+            digest: self.entry(page).digest,
+            paths: self.cells.paths(page - (1 << level), level),
         })
     }
 
-    /// Returns the cell of a key hash, or that of the only leaf of a subtree on the path to it; `None` if the path
-    /// ends where nothing is.
-    fn last_cell(&self, key_hash: &Digest) -> Option<u32> {
+    /// Returns the evicted page of a key hash, or that of the only leaf of a subtree on the path to it; `None` if the
+    /// path ends where nothing is, or in memory.
+    fn last_page(&self, key_hash: &Digest) -> Option<u32> {
+        if self.cells.evicted().places == 0 {
+            return None;
+        }
         let mut node = 1;
-        while node >> self.bits == 0 {
+        while !self.cells.is_evicted_page(node) {
+            if node >> self.bits != 0 {
+                return None;
+            }
             let found = self.entry(node);
             if found.digest == ZERO {
                 return None;
@@ -145,22 +152,22 @@ impl<'a> SlotView<'a> {
             };
             node = 2 * node + u32::from(right);
         }
-        Some(node - (1 << self.bits))
+        Some(node)
     }
 
-    /// Returns the subtree below a heap node at the depth of the cells; `None` if it is not in memory.
-    fn node(&self, heap_node: u32) -> Option<&Node> {
+    /// Returns a page that was loaded by its node in the heap.
+    fn loaded(&self, page: u32) -> Option<&Node> {
+        let mut loaded = self.loaded.iter();
+        Some(&loaded.find(|loaded| loaded.page == page)?.node)
+    }
+
+    /// Returns the subtree below a heap node at the depth of the cells, which is in memory.
+    fn node(&self, heap_node: u32) -> &Node {
         let cell = heap_node - (1 << self.bits);
-        if let Some(loaded) = self.loaded.iter().find(|loaded| loaded.cell == cell) {
-            return Some(&loaded.node);
-        }
-        if self.cells.is_evicted(cell, self.bits) {
-            return None;
-        }
         let changed = self.subtree(heap_node).leaves(cell);
         match self.cells.node(cell, self.bits) {
-            Some(node) if changed.is_none() => Some(node),
-            _ => Some(self.restored(cell, changed)),
+            Some(node) if changed.is_none() => node,
+            _ => self.restored(cell, changed),
         }
     }
 
@@ -206,7 +213,7 @@ pub(crate) struct Cursor<'a> {
 enum Position<'a> {
     /// A node of the slot's heap above the cells.
     Heap(u32),
-    /// An evicted cell. The proof shows no leaf of it, so its digest is enough.
+    /// An evicted page. The proof shows no leaf of it, so its digest is enough.
     Evicted(u32),
     Branch(&'a Branch),
     /// One half of a two-bit branch that stands one level above.
@@ -233,14 +240,20 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Enters the subtree of a cell, if the cursor is at the depth of the cells.
-    fn enter_cell(self) -> Self {
-        match self.place {
-            Position::Heap(node) if node >> self.slot.bits != 0 => match self.slot.node(node) {
-                Some(found) => self.with_node(found, self.depth),
-                None => self.with(Position::Evicted(node), self.depth),
-            },
-            _ => self,
+    /// Enters the subtree of an evicted page or of a cell, if the cursor is at the top of one.
+    fn enter(self) -> Self {
+        let Position::Heap(node) = self.place else {
+            return self;
+        };
+        if let Some(found) = self.slot.loaded(node) {
+            return self.with_node(found, self.depth);
+        }
+        if self.slot.cells.is_evicted_page(node) {
+            return self.with(Position::Evicted(node), self.depth);
+        }
+        match node >> self.slot.bits {
+            0 => self,
+            _ => self.with_node(self.slot.node(node), self.depth),
         }
     }
 
@@ -278,7 +291,7 @@ impl<'a> Cursor<'a> {
                     View::Fork
                 }
             }
-            // No proof shows a cell that was not loaded, and a cell without leaves is never evicted.
+            // No proof shows a page that was not loaded, and a page without leaves is never evicted.
             Position::Evicted(_) => View::Empty,
             Position::Branch(_) => View::Fork,
             Position::Half(branch, right) => view_half(branch, right),
@@ -304,8 +317,8 @@ impl<'a> Cursor<'a> {
         let depth = self.depth + 1;
         match self.place {
             Position::Heap(node) => (
-                self.with(Position::Heap(2 * node), depth).enter_cell(),
-                self.with(Position::Heap(2 * node + 1), depth).enter_cell(),
+                self.with(Position::Heap(2 * node), depth).enter(),
+                self.with(Position::Heap(2 * node + 1), depth).enter(),
             ),
             Position::Evicted(node) => (
                 self.with(Position::Evicted(node), depth),

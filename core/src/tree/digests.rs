@@ -1,11 +1,13 @@
-//! One slot's digests above its cells: a binary heap in one flat array.
+//! One slot's digests above its cells: a binary heap, cut into pages as the cells are.
 //!
 //! Inner node `p` (1 is the top, its halves are `2p` and `2p + 1`) owns the 64 bytes that its two
 //! halves' digests fill: exactly the input that is hashed for it, and one cache line. Cells are the
-//! nodes `2^bits` to `2^(bits + 1) - 1`. Not here: what lies below a cell (`fold`).
+//! nodes `2^bits` to `2^(bits + 1) - 1`. The nodes above the pages lie in one array, those of a page in one
+//! allocation that leaves memory with its cells. The levels whose digests are kept for older versions are above all pages. Not here: what lies below a cell (`fold`).
 
 use std::ops::RangeInclusive;
 
+use super::cells::page_level;
 use super::dirty::{Dirty, DirtyCell};
 use super::fold::{Fold, Gather};
 use super::versions::{Entries, Versions, is_kept, kept_max};
@@ -50,15 +52,42 @@ impl From<Fold<Digest>> for Entry {
     }
 }
 
-/// All digests of a slot at one time.
+/// Two bits for each half of a pair: it is a lone leaf, and its entry is held. The left half has the lower bit.
+const LONE: u8 = 0b01;
+const HELD: u8 = 0b01_00;
+
+/// The digests of a page below its top. Its nodes are numbered like those of a heap, from 1; the pair of node `p` is at
+/// `p - 1`, and the last one is spare.
+#[derive(Clone, Debug)]
+struct PageDigests {
+    pairs: [Pair; 16],
+    flags: [u8; 16],
+}
+
+const NO_DIGESTS: PageDigests = PageDigests {
+    pairs: [[0; 64]; 16],
+    flags: [0; 16],
+};
+
+/// Bytes that the digests of a page take besides those of its cells and of the nodes above it.
+pub(super) const PAGE_POINTER_BYTES: usize = size_of::<Option<Box<PageDigests>>>();
+
+/// All digests of a slot at one time that are in memory.
 #[derive(Debug)]
 pub(super) struct Heap {
     bits: u32,
     top: Entry,
-    /// Input of node `p` at `p`; place 0 is not used.
+    /// Input of node `p` above the pages at `p - 1`; the last one is spare. As long as no page was forgotten, all nodes
+    /// count as above the pages, so that a node is found without following a pointer.
     pairs: Vec<Pair>,
-    /// Two bits for each pair: its left, its right half is a lone leaf.
-    lone: Vec<u8>,
+    flags: Vec<u8>,
+    pages: Vec<Option<Box<PageDigests>>>,
+}
+
+/// The place of a pair.
+enum Place {
+    Above(usize),
+    Page(usize, usize),
 }
 
 impl Heap {
@@ -67,7 +96,8 @@ impl Heap {
             bits,
             top: EMPTY,
             pairs: vec![[0; 64]; 1 << bits],
-            lone: vec![0; 1 << bits],
+            flags: vec![0; 1 << bits],
+            pages: Vec::new(),
         }
     }
 
@@ -75,17 +105,90 @@ impl Heap {
         self.bits
     }
 
-    pub(super) fn get(&self, node: u32) -> Entry {
+    /// Returns an empty heap that is cut into pages.
+    fn in_pages(bits: u32) -> Self {
+        let pages = 1 << page_level(bits);
+        Self {
+            bits,
+            top: EMPTY,
+            pairs: vec![[0; 64]; pages],
+            flags: vec![0; pages],
+            pages: vec![None; pages],
+        }
+    }
+
+    /// Cuts a heap into pages.
+    fn cut(&mut self) {
+        if !self.pages.is_empty() {
+            return;
+        }
+        let mut cut = Self::in_pages(self.bits);
+        let above = cut.pairs.len() - 1;
+        cut.pairs[..above].copy_from_slice(&self.pairs[..above]);
+        cut.flags[..above].copy_from_slice(&self.flags[..above]);
+        cut.top = self.top;
+        for node in 2 * (above as u32 + 1)..2 << self.bits {
+            if let Some(entry) = self.get(node) {
+                cut.set(node, entry);
+            }
+        }
+        *self = cut;
+    }
+
+    /// Returns the heap of a directory with another number of bits, with the digests of what was above the pages and
+    /// still is.
+    fn resized(&self, bits: u32) -> Self {
+        let mut resized = match self.pages.is_empty() {
+            true => return Self::new(bits),
+            false => Self::in_pages(bits),
+        };
+        let common = self.pairs.len().min(resized.pairs.len()) - 1;
+        resized.pairs[..common].copy_from_slice(&self.pairs[..common]);
+        resized.flags[..common].copy_from_slice(&self.flags[..common]);
+        resized.top = self.top;
+        resized
+    }
+
+    #[inline(always)]
+    fn place(&self, pair: u32) -> Place {
+        if (pair as usize) < self.pairs.len() {
+            return Place::Above(pair as usize - 1);
+        }
+        let pages = self.pages.len() as u32;
+        let below = pair.ilog2() - pages.ilog2();
+        let local = 1 << below | pair & ((1 << below) - 1);
+        Place::Page(((pair >> below) - pages) as usize, local as usize - 1)
+    }
+
+    /// Returns the input of a node, followed by another one, and the flags; `None` if they are not in memory.
+    #[inline(always)]
+    fn pair(&self, node: u32) -> Option<(&[Pair; 2], &u8)> {
+        let (pairs, flags, place) = match self.place(node) {
+            Place::Above(place) => (&self.pairs[..], &self.flags[..], place),
+            Place::Page(page, place) => {
+                let page = self.pages[page].as_deref()?;
+                (&page.pairs[..], &page.flags[..], place)
+            }
+        };
+        Some((pairs.get(place..)?.first_chunk()?, &flags[place]))
+    }
+
+    /// Returns the entry of a node, if it is in memory.
+    pub(super) fn get(&self, node: u32) -> Option<Entry> {
         if node == 1 {
-            return self.top;
+            return Some(self.top);
         }
-        let (pair, right) = (node as usize / 2, node as usize & 1);
+        let ([pair, _], flags) = self.pair(node / 2)?;
+        let right = node as usize & 1;
+        if flags & HELD << right == 0 {
+            return None;
+        }
         let mut digest = ZERO;
-        digest.copy_from_slice(&self.pairs[pair][32 * right..32 * right + 32]);
-        Entry {
+        digest.copy_from_slice(&pair[32 * right..32 * right + 32]);
+        Some(Entry {
             digest,
-            lone: self.lone[pair] >> right & 1 == 1,
-        }
+            lone: flags & LONE << right != 0,
+        })
     }
 
     fn set(&mut self, node: u32, entry: Entry) {
@@ -93,28 +196,38 @@ impl Heap {
             self.top = entry;
             return;
         }
-        let (pair, right) = (node as usize / 2, node as usize & 1);
-        self.pairs[pair][32 * right..32 * right + 32].copy_from_slice(&entry.digest);
-        self.lone[pair] = self.lone[pair] & !(1 << right) | u8::from(entry.lone) << right;
+        let right = node as usize & 1;
+        let (pair, flags) = match self.place(node / 2) {
+            Place::Above(place) => (&mut self.pairs[place], &mut self.flags[place]),
+            Place::Page(page, place) => {
+                let page = self.pages[page].get_or_insert_with(|| Box::new(NO_DIGESTS));
+                (&mut page.pairs[place], &mut page.flags[place])
+            }
+        };
+        pair[32 * right..32 * right + 32].copy_from_slice(&entry.digest);
+        *flags = *flags & !(LONE << right) | HELD << right | u8::from(entry.lone) << right;
     }
 
-    /// Returns the entry of an inner node that needs no hash: empty, or a lone leaf lifted.
+    /// Returns the entry of an inner node whose halves are in memory and that needs no hash: empty, or a lone leaf
+    /// lifted.
     fn lifted(&self, node: u32) -> Option<Entry> {
-        let (left, right) = self.pairs[node as usize].split_at(32);
-        match (is_zero(left), is_zero(right), self.lone[node as usize]) {
-            (false, false, _) => None,
-            (true, true, _) => Some(EMPTY),
-            (false, true, 0b01) => Some(self.get(2 * node)),
-            (true, false, 0b10) => Some(self.get(2 * node + 1)),
+        let ([pair, _], flags) = self.pair(node)?;
+        let (left, right) = pair.split_at(32);
+        match (is_zero(left), is_zero(right)) {
+            (false, false) => None,
+            (true, true) => Some(EMPTY),
+            (false, true) if flags & LONE != 0 => self.get(2 * node),
+            (true, false) if flags & LONE << 1 != 0 => self.get(2 * node + 1),
             _ => None,
         }
     }
 
     /// Loads nodes independently of one another, so that their cache misses overlap.
     fn read_ahead(&self, nodes: &[u32]) {
-        let touched = nodes.iter().fold(0, |touched, node| {
-            touched ^ self.pairs[*node as usize / 2][0]
-        });
+        let mut touched = 0;
+        for node in nodes.iter().filter(|node| **node > 1) {
+            touched ^= self.pair(*node / 2).map_or(0, |([pair, _], _)| pair[0]);
+        }
         std::hint::black_box(touched);
     }
 }
@@ -167,9 +280,19 @@ impl Digests {
         self.raise(&dirty.cells, dirty, scratch, &mut None);
     }
 
-    /// Returns the digest of a cell of a directory with a number of bits, if it has this number now.
-    pub(super) fn cell(&self, bits: u32, cell: u32) -> Option<Digest> {
-        (bits == self.heap.bits).then(|| self.heap.get((1 << bits) + cell).digest)
+    /// Returns the digest of a node of the heap at the last version that was hashed, if it is in memory.
+    pub(super) fn node(&self, node: u32) -> Option<Digest> {
+        self.heap.get(node).map(|entry| entry.digest)
+    }
+
+    /// Forgets what is below the top of a page of a directory with a number of bits. Returns whether it was there.
+    pub(super) fn forget_page(&mut self, bits: u32, page: u32) -> bool {
+        if bits != self.heap.bits {
+            return false;
+        }
+        self.heap.cut();
+        // A cell that is a page has nothing below its top.
+        bits == page_level(bits) || self.heap.pages[page as usize].take().is_some()
     }
 
     /// Returns the digest of the whole slot.
@@ -178,7 +301,7 @@ impl Digests {
     }
 
     /// Brings the digests up to a version. `bits` are those of the directory at the version; if they
-    /// changed, `cells` are all of them.
+    /// changed, `cells` are all of them that are in memory. Of a page that was restored, `cells` are all of the page.
     pub(super) fn update(
         &mut self,
         version: u64,
@@ -188,7 +311,8 @@ impl Digests {
         scratch: &mut Scratch,
     ) {
         if bits != self.heap.bits {
-            let before = std::mem::replace(&mut self.heap, Heap::new(bits));
+            let resized = self.heap.resized(bits);
+            let before = std::mem::replace(&mut self.heap, resized);
             self.versions.replaced_whole(version, before);
             self.raise(cells, dirty, scratch, &mut None);
             return;
@@ -245,7 +369,14 @@ impl Digests {
         scratch.hashed_nodes.clear();
         let hashed_nodes = scratch.nodes.iter().filter(needs_hash);
         scratch.hashed_nodes.extend(hashed_nodes);
-        INNER.hash_pairs_at(&self.heap.pairs, &scratch.hashed_nodes, &mut scratch.hashed);
+        let inputs = scratch
+            .hashed_nodes
+            .iter()
+            .map(|node| match self.heap.pair(*node) {
+                Some((pairs, _)) => pairs,
+                None => unreachable!("a node is hashed after one of its halves was set"),
+            });
+        INNER.hash_first_pairs(inputs, &mut scratch.hashed);
         // Lifted and hashed nodes in one pass, so that replaced entries stay in order.
         let mut hashed = scratch.hashed_nodes.iter().zip(&scratch.hashed).peekable();
         for &node in &scratch.nodes {
@@ -266,12 +397,19 @@ impl Digests {
     }
 
     /// Returns the entry of a node as `version` saw it, if the node is kept or nothing below it changed since
-    /// ([`refold`](super::refold) has the others); the slot had the directory bits that
-    /// [`Cells::bits_at`](super::cells::Cells::bits_at) says.
-    pub(super) fn entry_at(&self, version: u64, node: u32) -> Entry {
-        self.versions
-            .find(version, node)
-            .unwrap_or_else(|| self.heap.get(node))
+    /// ([`refold`](super::refold) has the others, and those that are not in memory); the slot had the directory bits
+    /// that [`Cells::bits_at`](super::cells::Cells::bits_at) says.
+    pub(super) fn entry_at(&self, version: u64, node: u32) -> Option<Entry> {
+        let found = self.versions.find(version, node);
+        found.unwrap_or_else(|| self.heap.get(node))
+    }
+
+    /// Returns the entry of a node of the kept levels as `version` saw it.
+    pub(super) fn kept_at(&self, version: u64, node: u32) -> Entry {
+        let Some(entry) = self.entry_at(version, node) else {
+            unreachable!("the kept levels are above all pages")
+        };
+        entry
     }
 
     /// Returns the bits of the directory as `version` saw it.
@@ -299,8 +437,9 @@ impl Digests {
 fn replace(heap: &mut Heap, replaced: &mut Option<Entries>, node: u32, entry: Entry) {
     if let Some(replaced) = replaced
         && is_kept(node)
+        && let Some(before) = heap.get(node)
     {
-        replaced.push((node, heap.get(node)));
+        replaced.push((node, before));
     }
     heap.set(node, entry);
 }
@@ -340,8 +479,9 @@ mod tests {
         update(&mut digests, 0, [0; 8]);
         update(&mut digests, 1, [2, 0, 3, 3, 0, 1, 2, 2]);
         for node in 1..16 {
-            assert_eq!(digests.entry_at(0, node), EMPTY);
+            assert_eq!(digests.entry_at(0, node), Some(EMPTY));
         }
-        assert!(digests.entry_at(1, 6).lone && digests.entry_at(1, 13).lone);
+        let lone = |node| digests.entry_at(1, node).unwrap().lone;
+        assert!(lone(6) && lone(13));
     }
 }

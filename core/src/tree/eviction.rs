@@ -1,15 +1,16 @@
-//! Keeping the tree within a memory budget: cells that did not change lately are evicted.
+//! Keeping the tree within a memory budget: pages that did not change lately are evicted.
 //!
-//! A cell can be evicted if the leaf store has the same leaves: no leaf was written or removed after the
+//! A page can be evicted if the leaf store has the same leaves: no leaf was written or removed after the
 //! version that every reader's view of the store has reached. Its digest stays, so nothing above it
 //! changes, and restored leaves are compared with it. The engine reads the store:
-//! [`TreeWriter::cells_to_load`] names the cells that a batch touches, and [`TreeWriter::restore`] takes
-//! their leaves. Not here: the cells themselves (`cells`), and reading the store.
+//! [`TreeWriter::pages_to_load`] names the pages that a batch touches, and [`TreeWriter::restore`] takes
+//! their leaves. Not here: the pages themselves (`cells`, `digests`), and reading the store.
 
 use std::collections::BTreeMap;
 use std::ops::{Add, Range, RangeInclusive, Sub};
 
-use super::cells::Cells;
+use super::cells::{Cells, Page, page_level};
+use super::digests::{Digests, PAGE_POINTER_BYTES};
 use super::node::{Leaf, Node};
 use super::shard::slots_of;
 use super::{TreeWriter, read, write};
@@ -17,19 +18,18 @@ use crate::batch::PreparedBatch;
 use crate::hash::{Digest, Pair, hex};
 use crate::params::{PATH_BITS, ROOT_BITS, WIDTH, path_of, slot_of};
 
-/// Bytes of a cell, evicted or not: its header, its digest and that of an inner node above it, and the bits
-/// that mark lone leaves.
+/// Bytes of a page, evicted or not: its two places, its digest and that of an inner node above it, and their flags.
+const PAGE_BYTES: u64 = (size_of::<Page>() + PAGE_POINTER_BYTES + size_of::<Pair>() + 1) as u64;
+/// Bytes of a cell in memory: its header, its digest and that of an inner node above it, and their flags.
 const CELL_BYTES: u64 = (size_of::<Node>() + size_of::<Pair>() + 1) as u64;
 /// Bytes of a leaf in memory, without the allocator's part.
 const LEAF_BYTES: u64 = size_of::<Leaf>() as u64;
-/// Cells that the hand examines while it holds the lock of a slot.
-const HAND_CELLS: u32 = 256;
-/// Cells without leaves in memory that the hand passes for each one with leaves that it may examine.
-const PASSED_CELLS: usize = 64;
-/// Most cells between two cells to load for which one scan costs less than two.
-const GAP_CELLS_MAX: u32 = 4;
-/// Most cells of one scan.
-const RUN_CELLS_MAX: u32 = 1 << 10;
+/// Pages that the hand examines while it holds the locks of a slot.
+const HAND_PAGES: u32 = 16;
+/// Pages without leaves in memory that the hand passes for each one with leaves that it may examine.
+const PASSED_PAGES: usize = 64;
+/// Most pages of one scan.
+const RUN_PAGES_MAX: u32 = 64;
 
 /// Bits of a path that name a part of the key space to keep in memory.
 pub const HOT_PREFIX_BITS: u32 = 14;
@@ -85,35 +85,28 @@ impl LeavesDiffer {
     }
 }
 
-/// Cells side by side that one scan of the leaf store restores.
+/// Pages side by side that one scan of the leaf store restores.
 ///
 /// ```
 /// use trunkline_core::{batch::PreparedBatch, params::CollisionPolicy, tree};
 /// let (writer, _) = tree::build(CollisionPolicy::Bucket, &[]).unwrap();
-/// assert!(writer.cells_to_load([&PreparedBatch::default()]).is_empty());
+/// assert!(writer.pages_to_load([&PreparedBatch::default()]).is_empty());
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CellRun {
+pub struct PageRun {
     slot: usize,
-    bits: u32,
-    first: u32,
-    last: u32,
+    paths: Range<u64>,
+    pages: u32,
 }
 
-impl CellRun {
+impl PageRun {
     /// Returns the key hashes to scan.
     pub fn key_hashes(&self) -> RangeInclusive<Digest> {
-        key_hashes(&self.paths())
+        key_hashes(&self.paths)
     }
 
-    fn paths(&self) -> Range<u64> {
-        let shift = PATH_BITS - ROOT_BITS - self.bits;
-        let prefix = |cell: u32| (self.slot as u64) << self.bits | u64::from(cell);
-        prefix(self.first) << shift..(prefix(self.last) + 1) << shift
-    }
-
-    fn takes(&self, slot: usize, cell: u32) -> bool {
-        self.slot == slot && cell - self.last <= GAP_CELLS_MAX && cell - self.first < RUN_CELLS_MAX
+    fn takes(&self, slot: usize, start: u64) -> bool {
+        self.slot == slot && self.paths.end == start && self.pages < RUN_PAGES_MAX
     }
 }
 
@@ -127,43 +120,37 @@ pub(super) fn key_hashes(paths: &Range<u64>) -> RangeInclusive<Digest> {
     bytes(paths.start, 0)..=bytes(paths.end - 1, 0xff)
 }
 
-/// Cells, and the leaves in them.
+/// Evicted pages, by the places that they fill in the directory, and the leaves in them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct CellTotals {
-    pub(super) cells: u64,
+pub(super) struct EvictedTotals {
+    pub(super) places: u64,
     pub(super) leaves: u64,
 }
 
-impl CellTotals {
-    pub(super) fn of(leaves: u32) -> Self {
-        Self {
-            cells: 1,
-            leaves: u64::from(leaves),
-        }
-    }
-
-    pub(super) fn add(&mut self, leaves: u32) {
-        *self = *self + Self::of(leaves);
+impl EvictedTotals {
+    pub(super) fn of(leaves: u32, places: u64) -> Self {
+        let leaves = u64::from(leaves);
+        Self { places, leaves }
     }
 }
 
-impl Add for CellTotals {
+impl Add for EvictedTotals {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
         Self {
-            cells: self.cells + other.cells,
+            places: self.places + other.places,
             leaves: self.leaves + other.leaves,
         }
     }
 }
 
-impl Sub for CellTotals {
+impl Sub for EvictedTotals {
     type Output = Self;
 
     fn sub(self, other: Self) -> Self {
         Self {
-            cells: self.cells - other.cells,
+            places: self.places - other.places,
             leaves: self.leaves - other.leaves,
         }
     }
@@ -206,15 +193,23 @@ impl Removals {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TreeMemory {
-    /// Leaves, headers and digests, bytes: 72 a leaf, 97 a cell.
+    /// Leaves, headers and digests, bytes: 72 a leaf and 97 a cell in memory, 89 a page in memory or not.
     pub bytes: u64,
     /// Leaves in memory.
     pub leaves: u64,
 }
 
-/// Returns the bytes of a number of cells and of the leaves in them.
-fn bytes_of(cells: u64, leaves: u64) -> u64 {
-    cells * CELL_BYTES + leaves * LEAF_BYTES
+impl TreeMemory {
+    /// Returns the memory of a slot.
+    fn of(cells: &Cells) -> Self {
+        let leaves = cells.leaves() - cells.evicted().leaves;
+        Self {
+            bytes: u64::from(cells.page_count()) * PAGE_BYTES
+                + cells.resident_cells() * CELL_BYTES
+                + leaves * LEAF_BYTES,
+            leaves,
+        }
+    }
 }
 
 /// The state of eviction.
@@ -222,19 +217,17 @@ fn bytes_of(cells: u64, leaves: u64) -> u64 {
 pub(super) struct Eviction {
     /// 0 for none.
     pub(super) budget_bytes: u64,
-    evicted: CellTotals,
     removals: Removals,
-    /// The slot and the cell to examine next.
+    /// The slot and the page to examine next.
     hand: (usize, u32),
-    /// Parts of the key space whose cells stay, ascending.
+    /// Parts of the key space whose pages stay, ascending.
     hot: Vec<u16>,
 }
 
 impl Eviction {
-    pub(super) fn new(budget_bytes: u64, evicted: CellTotals) -> Self {
+    pub(super) fn new(budget_bytes: u64) -> Self {
         Self {
             budget_bytes,
-            evicted,
             ..Self::default()
         }
     }
@@ -249,18 +242,14 @@ impl Eviction {
     }
 }
 
-/// Evicts cells of a slot that was just built from the leaf store until it takes no more than its part of
+/// Evicts pages of a slot that was just built from the leaf store until it takes no more than its part of
 /// a budget.
-pub(super) fn trim(cells: &mut Cells, budget_bytes: u64) {
+pub(super) fn trim(cells: &mut Cells, digests: &mut Digests, budget_bytes: u64) {
     let budget = budget_bytes / WIDTH as u64;
     let mut next = 0;
-    while budget_bytes > 0 && next < cells.count() {
-        let here = cells.leaves() - cells.evicted().leaves;
-        if bytes_of(u64::from(cells.count()), here) <= budget {
-            return;
-        }
-        let end = cells.count().min(next + HAND_CELLS);
-        cells.evict(next..end, u64::MAX, &Removals::default());
+    while budget_bytes > 0 && next < cells.page_count() && TreeMemory::of(cells).bytes > budget {
+        let end = cells.page_count().min(next + HAND_PAGES);
+        cells.evict(next..end, u64::MAX, &Removals::default(), digests);
         next = end;
     }
 }
@@ -268,37 +257,39 @@ pub(super) fn trim(cells: &mut Cells, budget_bytes: u64) {
 impl TreeWriter {
     /// Returns what the tree takes in memory, without what it keeps for older versions.
     pub fn memory(&self) -> TreeMemory {
-        let leaves = self.key_count() - self.eviction.evicted.leaves;
-        TreeMemory {
-            bytes: bytes_of(self.cell_count(), leaves),
-            leaves,
+        let mut memory = TreeMemory::default();
+        for slot in &self.shared.slots {
+            let slot = TreeMemory::of(&slot.cells());
+            memory.bytes += slot.bytes;
+            memory.leaves += slot.leaves;
         }
+        memory
     }
 
-    /// Evicts cells until the tree is within its budget, or until enough of them were examined: all of them,
-    /// or `cells_max` with leaves in memory and more without. Call it between versions. Returns how many
-    /// cells were evicted.
+    /// Evicts pages until the tree is within its budget, or until enough of them were examined: all of them,
+    /// or `pages_max` with leaves in memory and more without. Call it between versions. Returns how many
+    /// pages were evicted.
     ///
     /// Every reader's view of the leaf store must have all changes up to the version `covered`, which must
     /// be hashed, and no reader may ask for an earlier version.
-    pub fn evict(&mut self, covered: u64, cells_max: usize) -> u64 {
+    pub fn evict(&mut self, covered: u64, pages_max: usize) -> u64 {
         if self.eviction.budget_bytes == 0 {
             return 0;
         }
         self.eviction.removals.forget(covered);
         let memory = self.memory();
         let mut surplus = memory.bytes.saturating_sub(self.eviction.budget_bytes);
-        let mut work = cells_max.saturating_mul(PASSED_CELLS);
-        let mut turn = self.cell_count();
-        let before = self.eviction.evicted.cells;
+        let mut work = pages_max.saturating_mul(PASSED_PAGES);
+        let mut turn = self.page_count();
+        let mut evicted = 0;
         while surplus > 0 && work > 0 && turn > 0 {
-            let (gone, examined, passed) = self.move_hand(covered);
-            self.eviction.evicted = self.eviction.evicted + gone;
-            surplus = surplus.saturating_sub(gone.leaves * LEAF_BYTES);
-            work = work.saturating_sub((examined * PASSED_CELLS).max(passed));
+            let (gone, freed_bytes, examined, passed) = self.move_hand(covered);
+            evicted += gone;
+            surplus = surplus.saturating_sub(freed_bytes);
+            work = work.saturating_sub((examined * PASSED_PAGES).max(passed));
             turn = turn.saturating_sub(passed.max(1) as u64);
         }
-        self.eviction.evicted.cells - before
+        evicted
     }
 
     /// Sets another budget; a tree without a budget keeps having none.
@@ -308,99 +299,108 @@ impl TreeWriter {
         }
     }
 
-    /// Sets the parts of the key space ([`hot_prefix_of`]) whose cells stay in memory, and replaces those set
+    /// Sets the parts of the key space ([`hot_prefix_of`]) whose pages stay in memory, and replaces those set
     /// before.
     pub fn keep_hot(&mut self, prefixes: &[u16]) {
         self.eviction.hot = prefixes.to_vec();
         self.eviction.hot.sort_unstable();
     }
 
-    /// Returns the cells of all directories.
-    fn cell_count(&self) -> u64 {
-        self.bits.iter().map(|bits| 1 << bits).sum()
+    /// Returns the places for pages in all directories.
+    fn page_count(&self) -> u64 {
+        let level = |bits: &u8| page_level(u32::from(*bits));
+        self.bits.iter().map(|bits| 1 << level(bits)).sum()
     }
 
-    /// Evicts what it can of the next few cells. Returns what was evicted, how many cells were examined, and
-    /// how many there were.
-    fn move_hand(&mut self, covered: u64) -> (CellTotals, usize, usize) {
+    /// Evicts what it can of the next few pages. Returns how many were evicted, the bytes that this freed, how many
+    /// pages were examined, and how many there were.
+    fn move_hand(&mut self, covered: u64) -> (u64, u64, usize, usize) {
         let (slot, first) = self.eviction.hand;
         let mut cells = write(&self.shared.slots[slot].cells);
-        let end = cells.count().min(first.saturating_add(HAND_CELLS));
-        let (mut gone, mut examined) = (CellTotals::default(), 0);
-        for cold in cold_of(&self.eviction.hot, slot, cells.bits(), first..end) {
-            let evicted = cells.evict(cold, covered, &self.eviction.removals);
-            gone = gone + evicted.0;
+        let mut digests = write(&self.shared.slots[slot].digests);
+        let end = cells.page_count().min(first.saturating_add(HAND_PAGES));
+        let before = TreeMemory::of(&cells).bytes;
+        let (mut gone, mut examined) = (0, 0);
+        for cold in cold_of(
+            &self.eviction.hot,
+            slot,
+            page_level(cells.bits()),
+            first..end,
+        ) {
+            let evicted = cells.evict(cold, covered, &self.eviction.removals, &mut digests);
+            gone += evicted.0;
             examined += evicted.1;
         }
-        self.eviction.hand = match end == cells.count() {
+        self.eviction.hand = match end == cells.page_count() {
             true => ((slot + 1) % WIDTH, 0),
             false => (slot, end),
         };
-        (gone, examined, end.saturating_sub(first) as usize)
+        let freed_bytes = before - TreeMemory::of(&cells).bytes;
+        (
+            gone,
+            freed_bytes,
+            examined,
+            end.saturating_sub(first) as usize,
+        )
     }
 
-    /// Returns the cells to restore before these batches are applied, one after the other: every evicted cell
-    /// that they touch, and all evicted cells of a slot whose directory has to be resized.
-    pub fn cells_to_load<'a>(
+    /// Returns the pages to restore before these batches are applied, one after the other: every evicted page
+    /// that they touch, and all evicted pages of a slot whose directory has to be halved.
+    pub fn pages_to_load<'a>(
         &self,
         batches: impl IntoIterator<Item = &'a PreparedBatch>,
-    ) -> Vec<CellRun> {
-        if self.eviction.evicted.cells == 0 {
-            return Vec::new();
-        }
+    ) -> Vec<PageRun> {
         let mut wanted = Vec::new();
+        if self.eviction.budget_bytes == 0 {
+            return wanted_runs(wanted);
+        }
         for batch in batches {
             for (slot, range) in slots_of(&batch.writes, 0..batch.writes.len()) {
                 let cells = read(&self.shared.slots[slot].cells);
-                let found = |cell| (slot, cells.bits(), cell);
+                let found = |paths: Range<u64>| (slot, paths.start, paths.end);
                 if cells.waits_for_resize() {
-                    wanted.extend(cells.evicted_cells().map(found));
-                } else if cells.evicted().cells > 0 {
+                    wanted.extend(cells.evicted_pages().map(found));
+                } else if cells.evicted().places > 0 {
                     let writes = batch.writes[range].iter();
-                    let evicted = writes.filter_map(|write| cells.evicted_cell(&write.key_hash));
+                    let evicted = writes.filter_map(|write| cells.evicted_page(&write.key_hash));
                     wanted.extend(evicted.map(found));
                 }
             }
             for (key_hash, _) in &batch.requirements {
                 let slot = slot_of(key_hash);
-                let cells = read(&self.shared.slots[slot].cells);
-                let evicted = cells.evicted_cell(key_hash);
-                wanted.extend(evicted.map(|cell| (slot, cells.bits(), cell)));
+                let evicted = read(&self.shared.slots[slot].cells).evicted_page(key_hash);
+                wanted.extend(evicted.map(|paths| (slot, paths.start, paths.end)));
             }
         }
-        wanted.sort_unstable();
-        wanted.dedup();
-        runs(&wanted)
+        wanted_runs(wanted)
     }
 
-    /// Restores a run of cells from the leaves that the leaf store has there, ascending. Their origin is any
+    /// Restores a run of pages from the leaves that the leaf store has there, ascending. Their origin is any
     /// version from the one that was `covered` at the eviction to the one that is now. Returns how many
-    /// cells were restored.
-    pub fn restore(&mut self, run: &CellRun, leaves: &[Leaf]) -> Result<u64, LeavesDiffer> {
+    /// pages were restored.
+    pub fn restore(&mut self, run: &PageRun, leaves: &[Leaf]) -> Result<u64, LeavesDiffer> {
         let slot = &self.shared.slots[run.slot];
+        let before = self.restored.len();
         let mut cells = write(&slot.cells);
-        let before = cells.evicted();
-        let restored = cells.restore(&run.paths(), leaves, &slot.digests());
-        let back = before - cells.evicted();
-        self.eviction.evicted = self.eviction.evicted - back;
-        restored.map(|()| back.cells)
+        cells.restore(&run.paths, leaves, &slot.digests(), &mut self.restored)?;
+        Ok((self.restored.len() - before) as u64)
     }
 }
 
-/// Returns the parts of a range of cells that no hot prefix touches. If a directory has fewer cells than a
-/// slot has prefixes, no cell counts as hot: such a directory is small.
-fn cold_of(hot: &[u16], slot: usize, bits: u32, cells: Range<u32>) -> Vec<Range<u32>> {
+/// Returns the parts of a range of pages that no hot prefix touches. If a directory has fewer pages than a
+/// slot has prefixes, no page counts as hot: such a directory is small.
+fn cold_of(hot: &[u16], slot: usize, level: u32, pages: Range<u32>) -> Vec<Range<u32>> {
     let prefix_bits = HOT_PREFIX_BITS - ROOT_BITS;
-    let Some(shift) = bits.checked_sub(prefix_bits) else {
-        return vec![cells];
+    let Some(shift) = level.checked_sub(prefix_bits) else {
+        return vec![pages];
     };
     let first_prefix = (slot as u16) << prefix_bits;
     let mine = hot.partition_point(|prefix| *prefix < first_prefix);
     let mut cold = Vec::new();
-    let mut next = cells.start;
+    let mut next = pages.start;
     for prefix in &hot[mine..] {
         let within = u32::from(prefix - first_prefix);
-        if within >> prefix_bits > 0 || within << shift >= cells.end {
+        if within >> prefix_bits > 0 || within << shift >= pages.end {
             break;
         }
         let (begin, end) = (within << shift, (within + 1) << shift);
@@ -409,23 +409,27 @@ fn cold_of(hot: &[u16], slot: usize, bits: u32, cells: Range<u32>) -> Vec<Range<
         }
         next = next.max(end);
     }
-    if next < cells.end {
-        cold.push(next..cells.end);
+    if next < pages.end {
+        cold.push(next..pages.end);
     }
     cold
 }
 
-/// Groups cells (slot, directory bits, cell) into runs, where one scan serves several.
-fn runs(wanted: &[(usize, u32, u32)]) -> Vec<CellRun> {
-    let mut runs: Vec<CellRun> = Vec::new();
-    for &(slot, bits, cell) in wanted {
+/// Groups pages (slot, first path, end of their paths) into runs of which each is one scan.
+fn wanted_runs(mut wanted: Vec<(usize, u64, u64)>) -> Vec<PageRun> {
+    wanted.sort_unstable();
+    wanted.dedup();
+    let mut runs: Vec<PageRun> = Vec::new();
+    for (slot, start, end) in wanted {
         match runs.last_mut() {
-            Some(run) if run.takes(slot, cell) => run.last = cell,
-            _ => runs.push(CellRun {
+            Some(run) if run.takes(slot, start) => {
+                run.paths.end = end;
+                run.pages += 1;
+            }
+            _ => runs.push(PageRun {
                 slot,
-                bits,
-                first: cell,
-                last: cell,
+                paths: start..end,
+                pages: 1,
             }),
         }
     }
@@ -437,43 +441,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cells_close_to_one_another_are_one_scan() {
-        let wanted = [(1, 4, 3), (1, 4, 7), (1, 4, 12), (2, 0, 0)];
-        let spans = |run: &CellRun| (run.slot, run.first, run.last);
-        let found: Vec<_> = runs(&wanted).iter().map(spans).collect();
-        assert_eq!(found, [(1, 3, 7), (1, 12, 12), (2, 0, 0)]);
-        let many: Vec<_> = (0..3000).map(|cell| (0, 12, cell)).collect();
-        assert_eq!(runs(&many).len(), 3);
+    fn pages_next_to_one_another_are_one_scan() {
+        let wanted = vec![(1, 8, 12), (1, 4, 8), (1, 4, 8), (1, 16, 20), (2, 20, 24)];
+        let spans = |run: &PageRun| (run.slot, run.paths.clone());
+        let found: Vec<_> = wanted_runs(wanted).iter().map(spans).collect();
+        assert_eq!(found, [(1, 4..12), (1, 16..20), (2, 20..24)]);
+        let many = (0..150).map(|page| (0, page, page + 1)).collect();
+        assert_eq!(wanted_runs(many).len(), 3);
     }
 
     #[test]
     fn hot_prefixes_are_left_out() {
         let hot = [3 << 7, 3 << 7 | 2, 4 << 7];
-        let cold = |slot, bits, cells| -> Vec<(u32, u32)> {
-            let cold = cold_of(&hot, slot, bits, cells).into_iter();
-            cold.map(|cells| (cells.start, cells.end)).collect()
+        let cold = |slot, level, pages| -> Vec<(u32, u32)> {
+            let cold = cold_of(&hot, slot, level, pages).into_iter();
+            cold.map(|pages| (pages.start, pages.end)).collect()
         };
-        // Four cells a prefix.
+        // Four pages a prefix.
         assert_eq!(cold(3, 9, 0..256), [(4, 8), (12, 256)]);
         assert_eq!(cold(3, 9, 2..10), [(4, 8)]);
         assert_eq!(cold(3, 9, 256..512), [(256, 512)]);
         assert_eq!(cold(4, 9, 0..256), [(4, 256)]);
         assert_eq!(cold(2, 9, 0..256), [(0, 256)]);
         assert_eq!(cold(3, 9, 1..3), []);
-        // A directory with fewer cells than prefixes.
+        // A directory with fewer pages than prefixes.
         assert_eq!(cold(3, 5, 0..32), [(0, 32)]);
     }
 
     #[test]
-    fn a_run_spans_the_key_hashes_of_its_cells() {
-        let run = CellRun {
+    fn a_run_spans_the_key_hashes_of_its_pages() {
+        // The last three quarters of the last slot.
+        let quarter = 1 << (PATH_BITS - ROOT_BITS - 2);
+        let run = PageRun {
             slot: 127,
-            bits: 2,
-            first: 1,
-            last: 3,
+            paths: 509 * quarter..512 * quarter,
+            pages: 3,
         };
         let (first, last) = run.key_hashes().into_inner();
-        // Seven bits of the slot, then the two of the cell.
         assert_eq!(first[..2], [0b1111_1110, 0b1000_0000]);
         assert_eq!(last, [0xff; 32]);
         assert!(first[2..].iter().all(|byte| *byte == 0));

@@ -23,14 +23,14 @@
 //! | `update` | merging the writes of a submission into blocks |
 //! | `undo` | leaves that versions replaced |
 //! | `fold` | digests of what is below a cell |
-//! | `cells` | the directory of a slot |
+//! | `cells` | the directory of a slot, and its pages |
 //! | `digests` | the hashes above the cells of a slot |
 //! | `versions` | digests of the upper levels that versions replaced |
 //! | `refold` | folding the lower levels of older versions again |
 //! | `dirty` | changed cells, on their way from writer to hasher |
 //! | `shard` | the part of a submission that one thread applies |
 //! | `writer`, `hasher`, `reader` | the three ways into the tree |
-//! | `eviction` | which cells stay in memory |
+//! | `eviction` | which pages stay in memory |
 //! | `cursor` | walking one version for proofs |
 //! | `past` | digests of versions that are retired, on their way to a store and back |
 
@@ -52,7 +52,7 @@ mod versions;
 mod writer;
 
 pub use eviction::{
-    CellRun, HOT_PREFIX_BITS, LeavesDiffer, NotInMemory, TreeMemory, hot_prefix_of,
+    HOT_PREFIX_BITS, LeavesDiffer, NotInMemory, PageRun, TreeMemory, hot_prefix_of,
 };
 pub use hasher::{Roots, TreeHasher};
 pub use node::Leaf;
@@ -279,8 +279,8 @@ fn can_be_built(leaves: &[Leaf]) -> bool {
 
 fn build_slot(slot: usize, leaves: &[Leaf], budget_bytes: u64, buffers: &mut Buffers) -> Slot {
     let mut cells = Cells::build(slot, leaves);
-    let digests = hasher::hash_built(&cells, &mut buffers.dirty, &mut buffers.scratch);
-    eviction::trim(&mut cells, budget_bytes);
+    let mut digests = hasher::hash_built(&cells, &mut buffers.dirty, &mut buffers.scratch);
+    eviction::trim(&mut cells, &mut digests, budget_bytes);
     Slot {
         cells: RwLock::new(cells),
         digests: RwLock::new(digests),

@@ -107,7 +107,7 @@ impl TreeReader {
         let digests = self.shared().slots[slot % WIDTH].digests();
         PastDigest {
             deep: digests.bits_at(version) >= LEVELS,
-            ..digests.entry_at(version, u32::from(TOP_NODE)).into()
+            ..digests.kept_at(version, u32::from(TOP_NODE)).into()
         }
     }
 
@@ -121,7 +121,7 @@ impl TreeReader {
     pub fn node_at(&self, version: u64, slot: usize, node: u8) -> Option<PastDigest> {
         let digests = self.shared().slots[slot % WIDTH].digests();
         let is_there = digests.bits_at(version) >= LEVELS && usize::from(node) >= PAST_NODES;
-        is_there.then(|| digests.entry_at(version, u32::from(node)).into())
+        is_there.then(|| digests.kept_at(version, u32::from(node)).into())
     }
 }
 

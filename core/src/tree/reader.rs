@@ -133,7 +133,7 @@ impl TreeReader {
         let bits = cells.bits_at(version);
         let next = |key_hash: &Digest| next_prefix(key_hash, crate::params::ROOT_BITS + bits);
         let cell = cell_of(from, bits);
-        if let Ok(mut leaves) = cells.leaves_at(version, cell, bits) {
+        if let Ok(mut leaves) = cells.leaves_at(version, cells.paths(cell, bits)) {
             leaves.retain(|leaf| leaf.key_hash >= *from);
             return (Ok(leaves), next(from));
         }

@@ -13,6 +13,19 @@ use super::node::Leaf;
 use super::versions::{Entries, find};
 use crate::params::ROOT_BITS;
 
+/// Returns the entry of a node as `version` saw it, if the node is kept or nothing below it changed since. What is not
+/// in memory, since its page was evicted, is folded from the leaves of the page, which are there again.
+pub(super) fn entry_at(cells: &Cells, digests: &Digests, version: u64, node: u32) -> Entry {
+    digests.entry_at(version, node).unwrap_or_else(|| {
+        let level = node.ilog2();
+        let paths = cells.paths(node - (1 << level), level);
+        let Ok(leaves) = cells.leaves_at(version, paths) else {
+            unreachable!("nobody asks for what is below the top of an evicted page")
+        };
+        fold_leaves(&leaves, ROOT_BITS + level).into()
+    })
+}
+
 /// The changes since a version below a node whose replaced digests are kept.
 #[derive(Debug)]
 pub(super) struct Subtree {
@@ -45,13 +58,19 @@ impl Subtree {
     }
 
     /// Returns the entry of a node as the version saw it, if something below it changed since.
-    pub(super) fn entry(&self, digests: &Digests, version: u64, node: u32) -> Option<Entry> {
-        let entries = self.entries.get_or_init(|| self.refold(digests, version));
-        find(entries, node)
+    pub(super) fn entry(
+        &self,
+        cells: &Cells,
+        digests: &Digests,
+        version: u64,
+        node: u32,
+    ) -> Option<Entry> {
+        let refold = || self.refold(cells, digests, version);
+        find(self.entries.get_or_init(refold), node)
     }
 
     /// Folds the changed cells, then the paths above them, from the highest node down on every level.
-    fn refold(&self, digests: &Digests, version: u64) -> Entries {
+    fn refold(&self, cells: &Cells, digests: &Digests, version: u64) -> Entries {
         let folded = self.cells.iter().rev().map(|(cell, leaves)| {
             let fold = fold_leaves(leaves, ROOT_BITS + self.bits);
             ((1 << self.bits) + cell, Entry::from(fold))
@@ -67,7 +86,7 @@ impl Subtree {
                     next += 1;
                     entry
                 }
-                _ => digests.entry_at(version, node ^ 1),
+                _ => entry_at(cells, digests, version, node ^ 1),
             };
             let parent = match node & 1 {
                 0 => Entry::join(entry, sibling),
@@ -125,8 +144,8 @@ mod tests {
         let tops = LOWEST_KEPT_MAX as u32..2 * LOWEST_KEPT_MAX as u32;
         let folded = tops.filter_map(|top| {
             let subtree = Subtree::new(&cells, version, top);
-            let entry = subtree.entry(&digests, version, top)?;
-            assert_eq!(entry, digests.entry_at(version, top));
+            let entry = subtree.entry(&cells, &digests, version, top)?;
+            assert_eq!(Some(entry), digests.entry_at(version, top));
             Some(subtree.entries.get()?.len())
         });
         folded.sum()

@@ -15,7 +15,7 @@ use super::digests::{Entry, Heap};
 ///
 /// The writes of a group share the nodes of the upper levels, and hardly any of the lower ones: 20,000 writes
 /// change 11,500 nodes of this level, 15,000 of the next one, and almost 20,000 of each level from there on.
-const KEPT_LEVEL: u32 = 7;
+pub(super) const KEPT_LEVEL: u32 = 7;
 
 /// Most nodes side by side below which digests are folded again.
 pub(super) const LOWEST_KEPT_MAX: usize = 1 << KEPT_LEVEL;
@@ -104,14 +104,14 @@ impl Versions {
     }
 
     /// Returns what `version` saw at a node that is kept, or below which nothing changed since; `None` if it is
-    /// what the present has.
-    pub(super) fn find(&self, version: u64, node: u32) -> Option<Entry> {
+    /// what the present has. In it is `None` for an entry that was not in memory.
+    pub(super) fn find(&self, version: u64, node: u32) -> Option<Option<Entry>> {
         let newer = self.items.iter().rev();
         let count = newer.take_while(|item| item.version > version).count();
         let after = self.items.range(self.items.len() - count..);
         after.into_iter().find_map(|item| match &item.replaced {
             Replaced::Whole(heap) => Some(heap.get(node)),
-            Replaced::Entries(entries) if is_kept(node) => find(entries, node),
+            Replaced::Entries(entries) if is_kept(node) => find(entries, node).map(Some),
             Replaced::Entries(_) => None,
         })
     }
@@ -146,7 +146,8 @@ impl Versions {
                     bits = heap.bits();
                     let nodes = (1..2 << bits).take_while(|node| is_kept(*node));
                     if is_wanted {
-                        nodes.for_each(|node| take(item.version, bits, node, heap.get(node)));
+                        let held = nodes.filter_map(|node| Some((node, heap.get(node)?)));
+                        held.for_each(|(node, entry)| take(item.version, bits, node, entry));
                     }
                 }
             }
@@ -192,12 +193,13 @@ mod tests {
         versions.replaced(4, vec![(3, entry(3))]);
         versions.replaced_whole(5, Heap::new(2));
         versions.replaced(6, vec![(7, entry(5))]);
-        let seen = |version, node| versions.find(version, node).map(|entry| entry.digest[0]);
-        assert_eq!(seen(1, 3), Some(1));
-        assert_eq!(seen(1, 2), Some(11));
-        assert_eq!(seen(2, 3), Some(3));
-        assert_eq!(seen(2, 2), Some(0), "of the whole that came later");
-        assert_eq!(seen(5, 7), Some(5));
+        let first_byte = |entry: Entry| entry.digest[0];
+        let seen = |version, node| Some(versions.find(version, node)?.map(first_byte));
+        assert_eq!(seen(1, 3), Some(Some(1)));
+        assert_eq!(seen(1, 2), Some(Some(11)));
+        assert_eq!(seen(2, 3), Some(Some(3)));
+        assert_eq!(seen(2, 2), Some(None), "not in the whole that came later");
+        assert_eq!(seen(5, 7), Some(Some(5)));
         assert_eq!(seen(5, 3), None);
         assert_eq!(seen(6, 7), None);
     }
@@ -210,7 +212,7 @@ mod tests {
         }
         drop(versions.retire(2));
         assert_eq!(versions.items.len(), 2);
-        assert_eq!(versions.find(2, 1), Some(entry(3)));
+        assert_eq!(versions.find(2, 1), Some(Some(entry(3))));
         assert!(versions.list().is_empty());
     }
 }

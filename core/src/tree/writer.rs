@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rayon::ThreadPool;
 
 use super::dirty::Dirty;
-use super::eviction::{CellTotals, Eviction};
+use super::eviction::Eviction;
 use super::reader::TreeReader;
 use super::shard::{self, Shard, bounds, shard_of};
 use super::update::Update;
@@ -92,6 +92,8 @@ pub struct TreeWriter {
     dirty: Vec<Dirty>,
     /// Slots whose directory was resized since the last seal.
     resized: Vec<usize>,
+    /// Pages that were restored since the last seal: their slots, and their nodes in the heap.
+    pub(super) restored: Vec<(usize, u32)>,
     pub(super) bits: Box<[u8; WIDTH]>,
     pub(super) eviction: Eviction,
 }
@@ -100,16 +102,15 @@ impl TreeWriter {
     /// Returns a writer with a budget of bytes, 0 for none.
     pub(super) fn new(shared: Arc<Shared>, policy: CollisionPolicy, budget_bytes: u64) -> Self {
         let cells = |slot: usize| read(&shared.slots[slot].cells);
-        let evicted = (0..WIDTH).map(|slot| cells(slot).evicted());
-        let evicted = evicted.fold(CellTotals::default(), |sum, gone| sum + gone);
         Self {
-            eviction: Eviction::new(budget_bytes, evicted),
+            eviction: Eviction::new(budget_bytes),
             key_count: (0..WIDTH).map(|slot| cells(slot).leaves()).sum(),
             bits: Box::new(std::array::from_fn(|slot| cells(slot).bits() as u8)),
             shared,
             policy,
             dirty: vec![Dirty::default()],
             resized: Vec::new(),
+            restored: Vec::new(),
         }
     }
 
@@ -128,7 +129,7 @@ impl TreeWriter {
     ///
     /// # Panics
     ///
-    /// If the tree has a budget, and a cell that [`Self::cells_to_load`] names was not restored.
+    /// If the tree has a budget, and a page that [`Self::pages_to_load`] names was not restored.
     pub fn apply(&mut self, batch: &PreparedBatch, version: u64) -> Result<Applied, Refusal> {
         self.apply_on(None, batch, version)
     }
@@ -185,7 +186,16 @@ impl TreeWriter {
 
     /// Ends a version, and returns its changes for the hasher.
     pub fn seal(&mut self, version: u64) -> SealedChanges {
-        for slot in std::mem::take(&mut self.resized) {
+        let resized = std::mem::take(&mut self.resized);
+        // The digests of a restored page are not in memory, and any change of it needs all of them.
+        for (slot, page) in std::mem::take(&mut self.restored) {
+            if !resized.contains(&slot) {
+                let shard = shard_of(slot, self.dirty.len());
+                let cells = read(&self.shared.slots[slot].cells);
+                cells.push_restored(page, &mut self.dirty[shard]);
+            }
+        }
+        for slot in resized {
             let cells = read(&self.shared.slots[slot].cells);
             self.bits[slot] = cells.bits() as u8;
             let shard = shard_of(slot, self.dirty.len());
@@ -205,7 +215,7 @@ impl TreeWriter {
         for &(key_hash, requirement) in requirements {
             let cells = self.shared.slots[slot_of(&key_hash)].cells();
             let Ok(leaf) = cells.get(&key_hash) else {
-                unreachable!("cells are restored before a submission asks for them")
+                unreachable!("pages are restored before a submission asks for them")
             };
             let holds = match requirement {
                 Requirement::Absent => leaf.is_none(),

@@ -63,7 +63,7 @@ impl Pair {
 
     /// Restores what a batch touches, from the store as some version has it that a reader may see.
     fn restore(&mut self, batch: &PreparedBatch, view: u64) -> Result<(), LeavesDiffer> {
-        for run in self.writer.cells_to_load([batch]) {
+        for run in self.writer.pages_to_load([batch]) {
             let leaves = stored(&self.history[view as usize], run.key_hashes(), self.covered);
             self.restored += self.writer.restore(&run, &leaves)?;
         }
@@ -218,7 +218,7 @@ impl Pair {
         let here = self.twin.present.keys().filter(here).count() as u64;
         let memory = self.writer.memory();
         assert_eq!(memory.leaves, here);
-        assert_eq!((memory.bytes - 72 * here) % 97, 0);
+        assert!(memory.bytes >= 128 * 89 + 72 * here);
     }
 }
 
@@ -303,7 +303,7 @@ fn cold_leaves_go_and_come_back_for_batches_cut_into_pieces() {
 }
 
 #[test]
-fn directories_wait_for_what_is_away_and_double_and_halve() {
+fn directories_double_around_evicted_pages_and_halve() {
     let mut rng = StdRng::seed_from_u64(9);
     let keys: Vec<Key> = (0..4).map(number_key).collect();
     let hashes = many_near(&mut rng, &naive::plain(&keys[0]), 7, 600);
@@ -357,7 +357,7 @@ fn old_versions_are_proven_while_cells_next_to_what_changed_are_away() {
     pair.put_all(&hashes, 1);
     pair.seal();
     for _ in 0..3 {
-        assert!(pair.evict_all() > 100);
+        assert!(pair.evict_all() > 20);
         for _ in 0..6 {
             let ops = random_ops(&mut rng, &hashes, 60, 0.7);
             pair.submit(&ops, pair.covered);
@@ -371,8 +371,8 @@ fn old_versions_are_proven_while_cells_next_to_what_changed_are_away() {
 fn leaves_in_hot_parts_of_the_key_space_stay_until_they_are_hot_no_more() {
     let mut rng = StdRng::seed_from_u64(11);
     let base = naive::plain(&number_key(0));
-    // Enough for more cells in the slot than it has prefixes.
-    let hashes = many_near(&mut rng, &base, 7, 2_000);
+    // Enough for more pages in the slot than it has prefixes.
+    let hashes = many_near(&mut rng, &base, 7, 5_000);
     let mut pair = Pair::new(CollisionPolicy::Bucket);
     pair.put_all(&hashes, 1);
     pair.seal();
@@ -472,7 +472,7 @@ fn leaves_stay_until_all_readers_see_the_directory_that_they_are_in() {
 }
 
 #[test]
-fn a_requirement_brings_its_cell_back_and_a_refused_batch_changes_nothing() {
+fn a_requirement_brings_its_page_back_and_a_refused_batch_changes_nothing() {
     let mut pair = Pair::new(CollisionPolicy::Bucket);
     pair.put_all(&[[1; 32]], 1);
     pair.seal();
@@ -481,7 +481,7 @@ fn a_requirement_brings_its_cell_back_and_a_refused_batch_changes_nothing() {
         requirements: vec![([1; 32], Requirement::ValueHash([7; 32]))],
         ..prepared(&[([9; 32], Some([1; 32]))])
     };
-    assert_eq!(pair.writer.cells_to_load([&batch]).len(), 1);
+    assert_eq!(pair.writer.pages_to_load([&batch]).len(), 1);
     pair.restore(&batch, 1).unwrap();
     let refused = pair.writer.apply(&batch, 2);
     assert!(matches!(refused, Err(Refusal::RequirementFailed { .. })));
