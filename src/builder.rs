@@ -140,6 +140,30 @@ impl EngineBuilder {
         self.nonce(params.nonce)
     }
 
+    /// Keeps the versions from this one on readable, which the log still has behind the last checkpoint; otherwise only the
+    /// last durable version is, after opening. They are kept as long as others would be: a snapshot holds them
+    /// ([`Engine::snapshot_at`]), and what [`Engine::revert_to`] names.
+    ///
+    /// Opening fails with [`OpenError::VersionNotKept`] if the version cannot be rebuilt from the directory.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir()?;
+    /// # let config = trunkline::Config::in_directory(directory.path());
+    /// let engine = trunkline::Engine::open_blocking(config.clone())?;
+    /// for value in ["10", "20", "30"] {
+    ///     engine.put_blocking("alice", value)?.durable_blocking()?;
+    /// }
+    /// engine.shutdown_blocking()?;
+    /// let engine = trunkline::Engine::builder(config).keep_from(2).open_blocking()?;
+    /// assert_eq!(engine.snapshot_at(2)?.get(b"alice")?.as_deref(), Some(&b"20"[..]));
+    /// # engine.shutdown_blocking()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn keep_from(mut self, version: u64) -> Self {
+        self.0.keep_from = Some(version);
+        self
+    }
+
     pub(crate) fn role(mut self, role: Role) -> Self {
         self.0.role = role;
         self

@@ -14,7 +14,7 @@ use trunkline_actors::decisions::{Decision, Window};
 use trunkline_actors::failure::EngineFailure;
 use trunkline_actors::feed::{CursorError, FeedCursor, Reach};
 use trunkline_actors::idempotency::Earlier;
-use trunkline_actors::message::Submission;
+use trunkline_actors::message::{Resolved, Submission};
 use trunkline_actors::metrics::MetricsSnapshot;
 use trunkline_actors::metrics::timeline::Span;
 use trunkline_actors::receipt::{Durability, Durable, Receipt};
@@ -24,8 +24,10 @@ use trunkline_actors::state::State;
 use trunkline_actors::state::evidence::{self, EvidenceError};
 use trunkline_actors::state::past::PastError;
 use trunkline_actors::state::read::ReadError;
-use trunkline_core::batch::{Batch, CheckedBatch, provisional_root};
+use trunkline_core::batch::{Batch, CheckedBatch, PreparedBatch, provisional_root};
 use trunkline_core::evidence::Evidence;
+use trunkline_core::hash::Digest;
+use trunkline_core::outcome::IdempotencyKey;
 use trunkline_core::params::TreeParams;
 use trunkline_core::store::idempotency_file::KeyedSubmission;
 use trunkline_core::store::log::Recovery;
@@ -265,6 +267,16 @@ impl Engine {
     /// Fails if the version is no longer kept, or not durable yet, or if the archive cannot be read.
     pub fn snapshot_at(&self, version: u64) -> Result<Snapshot, SnapshotError> {
         Snapshot::at(self.state(), version)
+    }
+
+    /// Returns a snapshot of a durable version of which the tree keeps what later ones replaced.
+    pub(crate) fn kept(&self, version: u64) -> Result<Snapshot, SnapshotError> {
+        let state = self.state();
+        match state.versions.pin(version) {
+            Ok(pinned) => Ok(Snapshot::of_pinned(state.clone(), pinned)),
+            Err((_, newest)) if version > newest => Err(SnapshotError::NotYet { version, newest }),
+            Err((oldest, _)) => Err(SnapshotError::Expired { version, oldest }),
+        }
     }
 
     /// Returns the evidence about a submission, by its sequence number: what [`Receipt::evidence`] returns, for callers
@@ -531,6 +543,19 @@ impl Engine {
         let preparing = context.in_flight.prepare();
         let batch = Arc::new(batch.prepare(&state.params, context.cut_batch()));
         drop(preparing);
+        self.place(batch, None, permit, called_at)
+    }
+
+    /// Fixes the place of a prepared batch in the order of submissions and sends it to the pipeline. A batch that was
+    /// resolved before gets a place only right behind the version that it was resolved against.
+    pub(crate) fn place(
+        &self,
+        batch: Arc<PreparedBatch>,
+        behind: Option<Behind>,
+        permit: Permit,
+        called_at: Instant,
+    ) -> Result<Receipt, SubmitError> {
+        let (context, state) = (&self.running.context, self.state());
         let operations = batch.operations;
         let key = &batch.idempotency_key;
         let key_hash = (!key.is_empty()).then(|| key.hash());
@@ -545,6 +570,9 @@ impl Engine {
             return self.repeat(earlier);
         }
         let sequence = sequencer.next_sequence;
+        let behind = behind
+            .map(|behind| behind.check(sequence - 1))
+            .transpose()?;
         let provisional_root = provisional_root(&sequencer.provisional_root, &batch.digest);
         let accepted_at = clock::now();
         let issuer = &self.running.issuer;
@@ -560,6 +588,7 @@ impl Engine {
             provisional_root,
             batch,
             given: None,
+            resolved: behind.map(Box::new),
             completion,
             permit,
             accepted_at,
@@ -570,6 +599,22 @@ impl Engine {
         }
         context.metrics.submission_accepted(called_at, operations);
         Ok(receipt)
+    }
+
+    /// Returns the receipt of the submission that had an idempotency key, if one had it, and the same content.
+    pub(crate) fn repeated(
+        &self,
+        key: &IdempotencyKey,
+        digest: &Digest,
+    ) -> Result<Option<Receipt>, SubmitError> {
+        if key.is_empty() {
+            return Ok(None);
+        }
+        let sequencer = self.running.sequencer.lock();
+        let idempotency = &self.running.context.idempotency;
+        let earlier = idempotency.earlier(&key.hash(), digest);
+        drop(sequencer);
+        earlier.map(|earlier| self.repeat(earlier)).transpose()
     }
 
     /// Returns the receipt of an earlier submission with the same key, if it had the same content.
@@ -613,6 +658,25 @@ impl Engine {
                 (false, DurabilityMode::Os) => Durability::Os,
             },
         })
+    }
+}
+
+/// The condition of a submission that was resolved before: that a submission is still the last one.
+pub(crate) struct Behind {
+    /// Its sequence number.
+    pub(crate) sequence: u64,
+    pub(crate) resolved: Resolved,
+}
+
+impl Behind {
+    fn check(self, last: u64) -> Result<Resolved, SubmitError> {
+        match self.sequence == last {
+            true => Ok(self.resolved),
+            false => Err(SubmitError::Overtaken {
+                sequence: self.sequence,
+                last,
+            }),
+        }
     }
 }
 

@@ -23,6 +23,7 @@ use trunkline_core::store::lock::LockError;
 use trunkline_core::store::log::{LogWriteError, OpenLogError};
 use trunkline_core::store::manifest::ReadManifestError;
 use trunkline_core::store::replica_file::ReplicaFileError;
+use trunkline_core::store::reverts::OtherStateError;
 use trunkline_core::store::tree_file::ReadTreeFileError;
 use trunkline_core::tree::LeavesDiffer;
 
@@ -321,6 +322,9 @@ pub enum ReplayError {
         /// What the record says.
         recorded: String,
     },
+    /// A version says that it took the state of an older one back, and has another.
+    #[error("{0}; restore the directory from a copy")]
+    Reverted(#[from] OtherStateError),
     /// A leaf is not stored under the hash of its key. Contains the hash it is stored under.
     #[error("{}", cold_leaves::misplaced(.0))]
     Misplaced(Digest),
@@ -364,6 +368,17 @@ pub enum SubmitError {
         "the engine is busy: the limit submit.in_flight_* is reached; try again later, or use submit, which waits"
     )]
     Busy,
+    /// Another submission was accepted since the version that this one was resolved against. Begin again from there.
+    #[error(
+        "submission {last} was accepted since, and the state that this follows ends with submission {sequence}: begin again \
+         from the newest version"
+    )]
+    Overtaken {
+        /// The last submission of the version that this one was resolved against.
+        sequence: u64,
+        /// The last submission that was accepted.
+        last: u64,
+    },
     /// A submission with other content had this idempotency key. The same batch fails again while the key is remembered.
     #[error(
         "submission {sequence} had the same idempotency key and other content; repeat a batch unchanged, and give another \

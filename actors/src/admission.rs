@@ -273,6 +273,26 @@ impl Admission {
         Ok(self.permit(weight))
     }
 
+    /// Waits for all permits: until nothing is in the pipeline. Nothing enters it while they are held. Those who come
+    /// later wait behind, so it does not wait for ever.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::acquire`].
+    pub async fn acquire_all(self: &Arc<Self>) -> Result<Permit, Closed> {
+        let weight = Weight {
+            operations: PERMITS,
+            bytes: PERMITS,
+        };
+        let acquiring = Acquiring {
+            admission: self,
+            weight,
+            ticket: None,
+        };
+        acquiring.await?;
+        Ok(self.permit(weight))
+    }
+
     /// Does what [`Self::acquire`] does, and blocks the thread while it waits.
     ///
     /// # Errors
@@ -557,6 +577,24 @@ mod tests {
         drop(held);
         drop(one);
         assert!(two.poll().is_ready());
+    }
+
+    #[test]
+    fn who_waits_for_all_permits_gets_them_although_others_keep_coming() {
+        let admission = admission(10, 10);
+        let held = admission.try_acquire(1, 0).unwrap();
+        let mut all = Polled {
+            future: Box::pin(admission.acquire_all()),
+            wakes: Arc::default(),
+        };
+        assert!(all.poll().is_pending());
+        let mut later = Polled::new(&admission, 1);
+        assert!(later.poll().is_pending() && admission.try_acquire(1, 0).is_err());
+        drop(held);
+        let all = all.poll();
+        assert!(all.is_ready() && later.poll().is_pending());
+        drop(all);
+        assert!(later.poll().is_ready());
     }
 
     #[test]

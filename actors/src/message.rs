@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use trunkline_core::batch::PreparedBatch;
 use trunkline_core::hash::Digest;
-use trunkline_core::outcome::SubmissionOutcome;
+use trunkline_core::outcome::{Outcome, SubmissionOutcome};
 use trunkline_core::record::CommitRecord;
 use trunkline_core::tree::SealedChanges;
 
@@ -74,6 +74,16 @@ pub struct GivenVersion {
     pub outcomes: Bytes,
 }
 
+/// What is known of a submission that was resolved against the version before it, and becomes a version of its own. Its
+/// writes are what it changes, and nothing else. The sequencer has accepted it right behind that version.
+#[derive(Debug)]
+pub struct Resolved {
+    /// The outcome that it has: it cannot be refused.
+    pub outcome: Outcome,
+    /// The state digest that it must lead to.
+    pub state_digest: Digest,
+}
+
 /// One caller's batch with its place in the order of submissions.
 #[derive(Debug)]
 pub struct Submission {
@@ -85,6 +95,8 @@ pub struct Submission {
     pub batch: Arc<PreparedBatch>,
     /// On a replica, the version that the effects must lead to.
     pub given: Option<Box<GivenVersion>>,
+    /// For a submission that was resolved before, what it leads to.
+    pub resolved: Option<Box<Resolved>>,
     /// The pipeline's end of its receipt.
     pub completion: Completion,
     /// The permits that it holds until it is durable.
@@ -96,7 +108,7 @@ pub struct Submission {
 impl Submission {
     /// Returns whether the submission ends its group and does not wait for others.
     pub fn ends_group(&self) -> bool {
-        self.given.is_some() || !self.batch.metadata.is_empty()
+        self.given.is_some() || self.resolved.is_some() || !self.batch.metadata.is_empty()
     }
 }
 
@@ -129,6 +141,8 @@ pub struct AppliedGroup {
     pub outcomes: Vec<SubmissionOutcome>,
     /// On a replica, the version that this must be.
     pub given: Option<Box<GivenVersion>>,
+    /// For a submission that was resolved before, what it leads to.
+    pub resolved: Option<Box<Resolved>>,
     /// Cells and digests that the version changed.
     pub changes: SealedChanges,
     /// The version's effects.

@@ -28,6 +28,7 @@ use crate::prove::ProveArguments;
 use crate::range::RangeArguments;
 use crate::report::ReportArguments;
 use crate::restore::RestoreArguments;
+use crate::revert::RevertArguments;
 use crate::serve::ServeArguments;
 use crate::show::ProofCommand;
 use crate::single::{DeleteArguments, GetArguments, PutArguments};
@@ -92,6 +93,8 @@ pub(crate) enum Command {
     Put(PutArguments),
     /// Remove a key.
     Delete(DeleteArguments),
+    /// Take the state of an older version back, as a new version. Nothing that was committed is erased.
+    Revert(RevertArguments),
     /// Prove the values of keys, or that they are absent, at one version.
     #[command(disable_version_flag = true)]
     Prove(ProveArguments),

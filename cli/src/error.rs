@@ -10,7 +10,7 @@ use trunkline::core::proof::ProofFormError;
 use trunkline::core::wire::FormError;
 use trunkline::{
     ConfigError, EngineFailure, HistoryError, OpenError, ReadDecisionsError, ReadError,
-    RepairError, SnapshotProveError, SubmitError,
+    RepairError, RevertError, SnapshotProveError, SubmitError,
 };
 use trunkline_archive::{AccessError, BackupError, LocationError, RestoreError, VerifyError};
 use trunkline_load::compare::{CompareError, RecordError};
@@ -42,6 +42,8 @@ pub(crate) enum CommandError {
     Missing(PathBuf),
     #[error("the batch was not accepted")]
     Submit(#[from] SubmitError),
+    #[error("the state was not taken back")]
+    Revert(#[from] RevertError),
     #[error(transparent)]
     Engine(#[from] EngineFailure),
     #[error(transparent)]

@@ -10,6 +10,7 @@
 //! | `serve`, `token` | [`serve`], [`token`] |
 //! | `keygen`, `primary`, `replica`, `promote`, `rejoin` | [`member`] |
 //! | `get`, `put`, `delete` | [`single`] |
+//! | `revert` | [`revert`] |
 //! | `prove`, `verify`, `proof show` | [`prove`], [`verify`], [`show`] |
 //! | `history`, `evidence`, `audit` | [`history`], [`evidence`], [`audit`] |
 //! | `inspect`, `check` | [`inspect`], [`check`] |
@@ -48,6 +49,7 @@ mod prove;
 mod range;
 mod report;
 mod restore;
+mod revert;
 mod serve;
 mod show;
 mod single;
@@ -163,6 +165,7 @@ fn run(command: Command) -> Result<Exit, CommandError> {
         Command::Get(arguments) => single::get(&arguments),
         Command::Put(arguments) => single::put(&arguments),
         Command::Delete(arguments) => single::delete(&arguments),
+        Command::Revert(arguments) => revert::run(&arguments),
         Command::Prove(arguments) => prove::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Proof(command) => show::run(&command),

@@ -54,6 +54,10 @@ pub const TREE_ID: Domain = Domain(from_hex(
 pub const SUBMISSION: Domain = Domain(from_hex(
     "d1a80f0577ca6bbfb594e71323abfe5e80e2ed108c322de514ca2d1df0974d19",
 ));
+/// A submission that takes the state of an older version back.
+pub const REVERT: Domain = Domain(from_hex(
+    "5a40262fd2273ffb08ebc38ce3f344df6133ba2e1eec35e3e84b8ef76acb989f",
+));
 /// The start of a chain of provisional roots.
 pub const EPOCH: Domain = Domain(from_hex(
     "2f55deda34e517e862575ae86f8a8b4b602f26d0b74b9daeb1e63ae6ee6530c8",
@@ -278,6 +282,7 @@ mod tests {
             ("bucket", BUCKET),
             ("tree id", TREE_ID),
             ("submission", SUBMISSION),
+            ("revert", REVERT),
             ("epoch", EPOCH),
             ("provisional root", PROVISIONAL),
             ("outcome leaf", OUTCOME_LEAF),

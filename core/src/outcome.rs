@@ -76,8 +76,7 @@ pub enum Outcome {
     },
     /// The submission had no effect.
     Refused(Refusal),
-    /// The submission took the state of an older version back. It is part of the format and can be read,
-    /// proven and replayed; no engine makes it yet.
+    /// The submission took the state of an older version back.
     Reverted {
         /// Commit id of the version whose state was taken back.
         commit_id: Digest,

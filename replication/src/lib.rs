@@ -31,7 +31,7 @@ pub mod wire;
 pub use acknowledge::{Acknowledge, AcknowledgeError, UnknownLevel};
 pub use member::{Options, OptionsError, StreamError};
 pub use memory::{Memory, MemoryError};
-pub use metrics::{METRICS, MemberMetric};
+pub use metrics::METRICS;
 pub use primary::{Level, LevelError, Primary, PrimaryFailure, StartError};
 pub use rejoin::{RejoinError, Rejoined, rejoin};
 pub use replica::{

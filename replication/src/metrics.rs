@@ -2,108 +2,102 @@
 
 use std::time::Duration;
 
-use metrics::{Counter, Gauge, Label, counter, gauge};
-use trunkline::metrics::{Kind, Unit};
+use metrics::{Counter, Gauge, Label, counter};
+use trunkline::metrics::{Kind, Metric, Unit};
 
 use crate::protocol::Acknowledgements;
 use crate::replica::{FollowerState, Status};
 
-/// A metric of members, as [`METRICS`] describes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MemberMetric {
-    /// Its name in the `metrics` facade.
-    pub name: &'static str,
-    /// The behaviour of its values over time.
-    pub kind: Kind,
-    /// The unit of its values.
-    pub unit: Unit,
-    /// Its labels besides `engine` and `member`.
-    pub labels: &'static [&'static str],
-    /// A sentence that says what it measures.
-    pub help: &'static str,
-}
-
-impl MemberMetric {
-    const fn gauge(
-        name: &'static str,
-        unit: Unit,
-        labels: &'static [&'static str],
-        help: &'static str,
-    ) -> Self {
-        Self {
-            name,
-            kind: Kind::Gauge,
-            unit,
-            labels,
-            help,
-        }
+const fn gauge(
+    field: &'static str,
+    name: &'static str,
+    unit: Unit,
+    labels: &'static [(&'static str, &'static str)],
+    help: &'static str,
+) -> Metric {
+    Metric {
+        field,
+        name,
+        kind: Kind::Gauge,
+        unit,
+        labels,
+        help,
     }
 }
 
-const LAG: MemberMetric = MemberMetric::gauge(
+const LAG: Metric = gauge(
+    "follower_lag_versions",
     "trunkline_follower_lag_versions",
     Unit::Count,
-    &[],
+    &[("member", "")],
     "Versions that the stream is known to have and that are not synced at this replica.",
 );
-const SILENCE: MemberMetric = MemberMetric::gauge(
+const SILENCE: Metric = gauge(
+    "follower_silence_seconds",
     "trunkline_follower_silence_seconds",
     Unit::Seconds,
-    &[],
+    &[("member", "")],
     "Time since this replica heard its primary, or since it began to follow; it grows while the carrier does not answer, too.",
 );
-const FOLLOWER_EPOCH: MemberMetric = MemberMetric::gauge(
+const FOLLOWER_EPOCH: Metric = gauge(
+    "follower_epoch",
     "trunkline_follower_epoch",
     Unit::Count,
-    &[],
+    &[("member", "")],
     "Epoch that the stream of this replica is in; 0 before it has read a beginning.",
 );
-const STATE: MemberMetric = MemberMetric::gauge(
+const STATE: Metric = gauge(
+    "follower_state",
     "trunkline_follower_state",
     Unit::Count,
-    &["state"],
+    &[("member", ""), ("state", "")],
     "1 for the state that this replica is in, 0 for all others: follows, waits_for_archive, held, stopped.",
 );
-const STRAYS: MemberMetric = MemberMetric {
+const STRAYS: Metric = Metric {
+    field: "follower_strays",
     name: "trunkline_follower_strays_total",
     kind: Kind::Counter,
     unit: Unit::Count,
-    labels: &[],
+    labels: &[("member", "")],
     help: "Parts of messages that this replica ignored because they do not belong into the stream.",
 };
-const PRIMARY_EPOCH: MemberMetric = MemberMetric::gauge(
+const PRIMARY_EPOCH: Metric = gauge(
+    "primary_epoch",
     "trunkline_primary_epoch",
     Unit::Count,
-    &[],
+    &[("member", "")],
     "Epoch that this primary writes in; 0 once it publishes no more.",
 );
-const REPLICATED: MemberMetric = MemberMetric::gauge(
+const REPLICATED: Metric = gauge(
+    "primary_replicated_version",
     "trunkline_primary_replicated_version",
     Unit::Count,
-    &[],
+    &[("member", "")],
     "Last version that a majority of the carrier's servers keeps.",
 );
-const FOLLOWED: MemberMetric = MemberMetric::gauge(
+const FOLLOWED: Metric = gauge(
+    "primary_followed_version",
     "trunkline_primary_followed_version",
     Unit::Count,
-    &["replicas"],
+    &[("member", ""), ("replicas", "")],
     "Last version that a number of replicas have synced.",
 );
-const MEMBER_SYNCED: MemberMetric = MemberMetric::gauge(
+const MEMBER_SYNCED: Metric = gauge(
+    "primary_member_synced_version",
     "trunkline_primary_member_synced_version",
     Unit::Count,
-    &["replica"],
+    &[("member", ""), ("replica", "")],
     "Last version of this primary that a replica reported as synced.",
 );
 
-/// Every metric of members.
+/// Every metric of members. Each has the label `engine`, too.
 ///
 /// ```
 /// for metric in trunkline_replication::METRICS {
 ///     println!("# HELP {} {}", metric.name, metric.help);
 /// }
 /// ```
-pub const METRICS: &[MemberMetric] = &[
+pub const METRICS: &[Metric] = &[
     LAG,
     SILENCE,
     FOLLOWER_EPOCH,
@@ -122,20 +116,21 @@ pub(crate) struct Labels {
 }
 
 impl Labels {
-    fn with(&self, metric: &MemberMetric, values: &[&str]) -> Vec<Label> {
-        let own = [("engine", &*self.engine), ("member", &*self.member)];
-        let more = metric.labels.iter().copied().zip(values.iter().copied());
-        own.into_iter()
-            .chain(more)
+    fn with(&self, metric: &Metric, values: &[&str]) -> Vec<Label> {
+        let values = [&*self.member].into_iter().chain(values.iter().copied());
+        let of_metric = metric.labels.iter().map(|(name, _)| *name).zip(values);
+        [("engine", &*self.engine)]
+            .into_iter()
+            .chain(of_metric)
             .map(|(name, value)| Label::new(name, value.to_owned()))
             .collect()
     }
 
-    fn gauge(&self, metric: &MemberMetric, values: &[&str]) -> Gauge {
-        gauge!(description: metric.help, metric.name, self.with(metric, values))
+    fn gauge(&self, metric: &Metric, values: &[&str]) -> Gauge {
+        metrics::gauge!(description: metric.help, metric.name, self.with(metric, values))
     }
 
-    fn counter(&self, metric: &MemberMetric) -> Counter {
+    fn counter(&self, metric: &Metric) -> Counter {
         counter!(description: metric.help, metric.name, self.with(metric, &[]))
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use trunkline::{
-    BatchError, EngineFailure, EvidenceError, FeedError, PastError, ReadError, SnapshotError,
-    SnapshotProveError, SubmitError,
+    BatchError, EngineFailure, EvidenceError, FeedError, PastError, ReadError, RevertError,
+    SnapshotError, SnapshotProveError, SubmitError,
 };
 use trunkline_replication::{AcknowledgeError, LevelError};
 
@@ -215,8 +215,23 @@ impl From<SubmitError> for ServiceError {
             SubmitError::IdempotencyKeyReused { .. } => {
                 Self::of(Code::IdempotencyKeyReused, &error)
             }
-            SubmitError::Repeat { .. } => Self::of(Code::Internal, &error),
+            // Of forks, which callers of the service do not commit.
+            SubmitError::Overtaken { .. } | SubmitError::Repeat { .. } => {
+                Self::of(Code::Internal, &error)
+            }
             SubmitError::Engine(failure) => failure.into(),
+        }
+    }
+}
+
+impl From<RevertError> for ServiceError {
+    fn from(error: RevertError) -> Self {
+        match error {
+            RevertError::Version(error) => error.into(),
+            RevertError::Read(error) => error.into(),
+            RevertError::Submit(error) => error.into(),
+            RevertError::TooLarge { .. } => Self::of(Code::TooLarge, &error),
+            RevertError::Thread(_) => Self::of(Code::Internal, &error),
         }
     }
 }

@@ -34,7 +34,7 @@ const HELD_MAX: usize = 4;
 
 pub(crate) struct Caller {
     pub(crate) life: Rc<Life>,
-    held: Vec<Snapshot>,
+    pub(crate) held: Vec<Snapshot>,
 }
 
 /// The engine has ended: nothing more to do on it.
@@ -108,6 +108,7 @@ impl Caller {
                 }
             }
             Action::Repeat(awaited) => self.repeat(awaited, random),
+            Action::Revert(awaited) => self.revert(awaited, random),
             Action::Get => self.get(random),
             Action::Contains => self.contains(random),
             Action::MultiGet => self.multi_get(random),
@@ -151,7 +152,7 @@ impl Caller {
     }
 
     /// Checks a failure of the engine, after which nothing works.
-    fn ended(&self, failure: &EngineFailure) -> Ended {
+    pub(crate) fn ended(&self, failure: &EngineFailure) -> Ended {
         self.life.check_failure(failure);
         Ended
     }
@@ -316,7 +317,11 @@ impl Caller {
         }
     }
 
-    fn wait_and_keep(&self, receipt: Option<Receipt>, awaited: Await) -> Result<(), Ended> {
+    pub(crate) fn wait_and_keep(
+        &self,
+        receipt: Option<Receipt>,
+        awaited: Await,
+    ) -> Result<(), Ended> {
         let Some(receipt) = receipt else {
             return Ok(());
         };
@@ -448,7 +453,7 @@ impl Caller {
     }
 
     /// Checks that a read of the latest state had a reason to fail.
-    fn unread(&self, error: &ReadError) -> Result<(), Ended> {
+    pub(crate) fn unread(&self, error: &ReadError) -> Result<(), Ended> {
         match error {
             ReadError::Engine(failure) => Err(self.ended(failure)),
             ReadError::Closed if self.life.is_closing.get() => Err(Ended),

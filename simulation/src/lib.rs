@@ -13,6 +13,7 @@ mod machine;
 mod past;
 mod plan;
 mod ranges;
+mod revert;
 mod run;
 mod scheduler;
 mod shrink;

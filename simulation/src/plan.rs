@@ -143,6 +143,8 @@ pub(crate) enum Action {
     TrySubmit,
     /// Submits a batch again whose idempotency key was used before, unchanged or changed, and waits for a state of it.
     Repeat(Await),
+    /// Reverts to some version, and waits for a state of the revert.
+    Revert(Await),
     /// Reads a key of the latest state.
     Get,
     /// Asks whether a key has a value.
@@ -507,10 +509,11 @@ impl Draw {
             ]),
             5 => self.pick(&[Action::History, Action::Evidence, Action::Follow]),
             6 => Action::AwaitEarlier(self.awaited()),
-            7 => match self.below(0..4) {
+            7 => match self.below(0..5) {
                 0 => Action::Drain,
                 1 => Action::Reload,
                 2 => Action::TrySubmit,
+                3 => Action::Revert(self.awaited()),
                 _ => Action::Repeat(self.awaited()),
             },
             8 => Action::Sleep(self.micros(0..20_000)),

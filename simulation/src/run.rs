@@ -51,6 +51,8 @@ counts! {
     worlds,
     /// Batches that an engine accepted.
     batches,
+    /// Reverts that an engine accepted.
+    reverts,
     /// Turns that tasks had.
     turns,
     /// Virtual time, microseconds.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use trunkline::core::batch::{provisional_root, provisional_start};
+use trunkline::core::batch::{provisional_root, provisional_start, revert_digest};
 use trunkline::core::hash::Digest;
 use trunkline::core::history::{HISTORY, MountainRange};
 use trunkline::core::params::TreeParams;
@@ -58,11 +58,20 @@ impl Submission {
 struct Entry {
     submission: Submission,
     provisional_root: Digest,
-    outcome: naive::Outcome,
+    outcome: Expected,
     /// The state after it.
     state: Rc<NaiveState>,
     state_digest: Option<Digest>,
     version: Option<u64>,
+}
+
+/// What becomes of a submission.
+#[derive(Debug)]
+enum Expected {
+    /// What the model says of a batch.
+    Batch(naive::Outcome),
+    /// The state of the version with this commit id.
+    Reverted(Digest),
 }
 
 /// A version, as far as it is known.
@@ -189,20 +198,9 @@ impl Truth {
 
     /// Notes that the engine accepted a submission.
     pub(crate) fn accept(&mut self, sequence: u64, root: Digest, submission: Submission) {
-        let expected = self.last() + 1;
-        ensure!(
-            sequence == expected,
-            "submission {sequence} follows {}",
-            expected - 1
-        );
         let limits = Default::default();
         let prepared = submission.batch().prepare(&self.params, &limits, None);
-        let digest = prepared.expect("the engine took it").digest;
-        self.provisional = provisional_root(&self.provisional, &digest);
-        ensure!(
-            root == self.provisional,
-            "the provisional root of {sequence} is another"
-        );
+        self.next(sequence, root, prepared.expect("the engine took it").digest);
         let mut state = self.state(sequence - 1).clone();
         let mut outcome = state.submit(&submission.operations, &submission.requirements);
         if let naive::Outcome::Applied { displaced } = &mut outcome {
@@ -213,11 +211,52 @@ impl Truth {
         self.entries.push(Entry {
             submission,
             provisional_root: root,
-            outcome,
+            outcome: Expected::Batch(outcome),
             state: Rc::new(state),
             state_digest: None,
             version: None,
         });
+    }
+
+    /// Notes that the engine accepted a revert to the version with a commit id, which ends with a submission.
+    pub(crate) fn revert(
+        &mut self,
+        sequence: u64,
+        root: Digest,
+        (commit_id, last): (Digest, u64),
+        metadata: Vec<u8>,
+    ) {
+        self.next(sequence, root, revert_digest(&commit_id, &metadata));
+        let state = match last.checked_sub(1) {
+            None => self.start.clone(),
+            Some(index) => self.entries[index as usize].state.clone(),
+        };
+        self.entries.push(Entry {
+            submission: Submission {
+                metadata,
+                ..Submission::default()
+            },
+            provisional_root: root,
+            outcome: Expected::Reverted(commit_id),
+            state,
+            state_digest: None,
+            version: None,
+        });
+    }
+
+    /// Checks the place of the next submission.
+    fn next(&mut self, sequence: u64, root: Digest, digest: Digest) {
+        let expected = self.last() + 1;
+        ensure!(
+            sequence == expected,
+            "submission {sequence} follows {}",
+            expected - 1
+        );
+        self.provisional = provisional_root(&self.provisional, &digest);
+        ensure!(
+            root == self.provisional,
+            "the provisional root of {sequence} is another"
+        );
     }
 
     fn version(&mut self, version: u64, commit_id: Digest, state_digest: Digest) -> &mut Known {
@@ -454,7 +493,14 @@ fn keyed_last(entries: &[Entry], key: &[u8]) -> Option<u64> {
 }
 
 /// Returns whether an outcome is what the model says.
-fn agree(found: &Outcome, expected: &naive::Outcome) -> bool {
+fn agree(found: &Outcome, expected: &Expected) -> bool {
+    let expected = match expected {
+        Expected::Batch(outcome) => outcome,
+        Expected::Reverted(commit_id) => {
+            let commit_id = *commit_id;
+            return *found == Outcome::Reverted { commit_id };
+        }
+    };
     match (found, expected) {
         (Outcome::Applied { displaced }, naive::Outcome::Applied { displaced: keys }) => {
             *displaced as usize == keys.len()

@@ -13,8 +13,10 @@ use trunkline_core::store::log::{
     ProvenSegment, ReadLogError, SegmentName, prove_last_segment,
 };
 use trunkline_core::store::manifest::CheckpointManifest;
+use trunkline_core::store::reverts::KnownStates;
 
 use super::finding::{CheckReport, Fault, Finding, Part, Repair};
+use crate::error::ReplayError;
 use crate::open::replay::{check_history, check_outcomes, decode};
 
 /// What the log says, for the other parts.
@@ -44,6 +46,7 @@ pub(super) fn examine(
         manifest,
         genesis,
         history: None,
+        known: KnownStates::default(),
         last: None,
         is_damaged: false,
         last_segment: None,
@@ -107,6 +110,7 @@ struct Walk<'a> {
     genesis: LogPosition,
     /// The history before the next version, if it is known.
     history: Option<MountainRange>,
+    known: KnownStates,
     last: Option<LogPosition>,
     /// True if anything but the name of the last segment is damaged.
     is_damaged: bool,
@@ -193,7 +197,10 @@ impl Walk<'_> {
             None => Ok(()),
         };
         let outcomes = check_outcomes(record, &entry.outcomes);
-        for error in [history, effects, outcomes]
+        let revert = self.known.check(record, &entry.outcomes);
+        self.known.push(record);
+        let revert = revert.map_err(ReplayError::from);
+        for error in [history, effects, outcomes, revert]
             .into_iter()
             .filter_map(Result::err)
         {

@@ -73,6 +73,8 @@ pub(crate) struct OpenOptions {
     pub(crate) watch: Option<Watch>,
     pub(crate) faults: Faults,
     pub(crate) role: Role,
+    /// Versions from here on stay readable, not the last one alone.
+    pub(crate) keep_from: Option<u64>,
 }
 
 /// Opens an engine.
@@ -87,6 +89,9 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
         params,
         is_new,
     } = directory::claim(options.disk, options.nonce, &config)?;
+    if is_new && options.keep_from.is_some() {
+        return Err(OpenError::NoTree { path: directory });
+    }
     let marked = Marked::read(&*disk, &directory, &params.tree_id(), role, is_new)?;
     if !is_new {
         key_order::check(&*disk, &directory, &params.tree_id(), &config)?;
@@ -98,11 +103,14 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
         marker,
         history,
         remembered,
-        ..
+        newest,
     } = match is_new {
         true => recovery::nothing(&params),
         false => recovery::find(&*disk, &directory, &params)?,
     };
+    if let Some(version) = options.keep_from {
+        read_only::check_kept(version, &marker, newest)?;
+    }
     // 2. The leaves and the log.
     let LeavesInUse {
         leaves,
@@ -124,6 +132,7 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
         }
         error => error,
     })?;
+    let loading = loading.keep_from(options.keep_from.unwrap_or(u64::MAX));
     let log_directory = directory.join(LOG_DIRECTORY);
     let (loaded, log) = loading.replay(|from, visit| {
         CommitLog::read(disk.clone(), &log_directory, params.tree_id(), from, visit)

@@ -251,7 +251,11 @@ impl ReadOnly {
 }
 
 /// Checks that the state of a version can be rebuilt from the leaves and the log.
-fn check_kept(version: u64, marker: &CheckpointManifest, newest: u64) -> Result<(), OpenError> {
+pub(super) fn check_kept(
+    version: u64,
+    marker: &CheckpointManifest,
+    newest: u64,
+) -> Result<(), OpenError> {
     let oldest = marker.intent.unwrap_or(marker.record.version);
     match (oldest..=newest).contains(&version) {
         true => Ok(()),

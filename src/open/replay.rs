@@ -37,6 +37,7 @@ use trunkline_core::store::leaves::LeafSnapshot;
 use trunkline_core::store::log::{LogEntry, LogPosition, OpenLogError};
 use trunkline_core::store::manifest::CheckpointManifest;
 use trunkline_core::store::past::{PastStore, PastSubmissions, PastVersion};
+use trunkline_core::store::reverts::KnownStates;
 use trunkline_core::tree::{
     self, BuildError, Roots, SealedChanges, TreeHasher, TreeReader, TreeWriter,
 };
@@ -90,7 +91,10 @@ struct Replayed {
     record: CommitRecord,
     kzg_root: Option<[u8; 48]>,
     roots: Roots,
+    /// What it takes to keep the version before the last one readable, bytes.
+    replaced_bytes: usize,
     history: MountainRange,
+    known: KnownStates,
     commit_ids: History,
     submissions: Option<Submissions>,
     keys: RememberedKeys,
@@ -99,6 +103,10 @@ struct Replayed {
     base: u64,
     /// The versions before the last one, from `base` on.
     recent: Recent,
+    /// Versions from here on stay readable.
+    keep_from: u64,
+    /// Those before the last one.
+    kept: Vec<Arc<Version>>,
 }
 
 /// An entry of the log whose effects were decoded and hashed.
@@ -137,11 +145,15 @@ impl Loading {
             check_state(&marker.record, &roots)?;
         }
         let view = Arc::new(StoreView::new(version, leaves.clone()));
+        let mut known = KnownStates::default();
+        known.push(&marker.record);
         let replayed = Replayed {
+            known,
             values: Values::new(view, config.cache.value_bytes_max, metrics.clone()),
             record: marker.record.clone(),
             kzg_root: marker.kzg_root,
             roots,
+            replaced_bytes: 0,
             history: marker.history.clone(),
             commit_ids,
             submissions: None,
@@ -149,6 +161,8 @@ impl Loading {
             intent: marker.intent,
             base: marker.intent.unwrap_or(version),
             recent: Recent::after(marker.intent.unwrap_or(version)),
+            keep_from: u64::MAX,
+            kept: Vec::new(),
         };
         Ok(Self {
             params,
@@ -160,6 +174,12 @@ impl Loading {
             hasher,
             replayed,
         })
+    }
+
+    /// Keeps versions from this one on readable, as far as they are replayed.
+    pub(crate) fn keep_from(mut self, version: u64) -> Self {
+        self.replayed.keep_from = version;
+        self
     }
 
     /// Replays the log after the checkpoint. `read` gets the position to begin at and a function to pass each entry to.
@@ -222,7 +242,8 @@ impl Loading {
         commit: bool,
         archive: Option<Archive>,
     ) -> Result<Loaded, OpenError> {
-        let (replayed, metrics) = (self.replayed, self.metrics);
+        let (mut replayed, metrics) = (self.replayed, self.metrics);
+        let kept = std::mem::take(&mut replayed.kept);
         let past = match archive {
             None => None,
             Some(Archive { store, clear }) => Some(Past::begin(
@@ -249,7 +270,9 @@ impl Loading {
             }
             let _ = last.kzg_root.set(kzg_root);
         }
-        last.read_from(replayed.values.store());
+        for version in kept.iter().map(|version| &**version).chain([&last]) {
+            version.read_from(replayed.values.store());
+        }
         metrics.keys(last.record.key_count);
         metrics.tree(self.writer.memory(), 0, 0);
         let is_bounded = self.config.memory.budget_bytes > 0;
@@ -259,7 +282,7 @@ impl Loading {
             overlay: Overlay::default(),
             recent_keys: RecentKeys::default(),
             values: replayed.values,
-            versions: Versions::new(Arc::new(last), self.config.versions.clone()),
+            versions: Versions::starting_with(kept, Arc::new(last), self.config.versions.clone()),
             past,
             history: replayed.commit_ids,
             committer: committer()?,
@@ -331,8 +354,10 @@ impl Check {
             let roots = self.hasher.hash(changes, pool);
             let advanced = self.replayed.advance(next, roots);
             advanced.map_err(OpenLogError::Visitor)?;
-            self.replayed.recent.capture(&self.reader, version);
-            self.reader.retire(version);
+            // What stays readable in memory is given to the archive when it leaves it.
+            let forgotten = version.min(self.replayed.keep_from);
+            self.replayed.recent.capture(&self.reader, forgotten);
+            self.reader.retire(forgotten);
         }
         Ok((self.hasher, self.replayed))
     }
@@ -383,6 +408,25 @@ impl Replayed {
         });
     }
 
+    /// Keeps the last version readable when the next one comes, if that is asked for. Returns whether it does.
+    fn keep_last(&mut self) -> bool {
+        let version = self.record.version;
+        let is_whole = self.intent.is_none_or(|intent| version >= intent);
+        if version < self.keep_from || !is_whole {
+            return false;
+        }
+        let (record, roots) = (self.record.clone(), self.roots.clone());
+        let replaced_bytes = self.replaced_bytes;
+        let submissions = self.submissions.clone();
+        let history = self.history.clone();
+        let kept = Version::new(record, roots, history, submissions, replaced_bytes);
+        if let Some(kzg_root) = self.kzg_root {
+            let _ = kept.kzg_root.set(kzg_root);
+        }
+        self.kept.push(Arc::new(kept));
+        true
+    }
+
     /// Takes the next version, if it matches its record.
     fn advance(&mut self, decoded: Decoded, roots: Roots) -> Result<(), ReplayError> {
         let LogEntry {
@@ -392,6 +436,9 @@ impl Replayed {
             ..
         } = decoded.entry;
         let version = record.version;
+        if !self.keep_last() {
+            self.retire();
+        }
         self.roots = roots;
         // Below the version of an interrupted checkpoint, the leaves may be of two versions.
         if self.intent.is_none_or(|intent| version >= intent) {
@@ -399,7 +446,8 @@ impl Replayed {
         }
         check_outcomes(&record, &outcomes)?;
         check_history(&record, &self.history)?;
-        self.retire();
+        self.known.check(&record, &outcomes)?;
+        self.known.push(&record);
         let commit_id = record.commit_id();
         self.history.append(&HISTORY, &commit_id);
         self.commit_ids.push(version, &commit_id);
@@ -411,7 +459,9 @@ impl Replayed {
             outcomes,
         });
         let part = Part::whole(Arc::new(decoded.batch));
-        self.values.push(Arc::new(Layer::new(version, vec![part])));
+        let layer = Arc::new(Layer::new(version, vec![part]));
+        self.replaced_bytes = layer.replaced_bytes();
+        self.values.push(layer);
         (self.record, self.kzg_root) = (record, kzg_root);
         Ok(())
     }

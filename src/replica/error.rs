@@ -5,6 +5,7 @@ use trunkline_core::frame::SignatureError;
 use trunkline_core::hash::{Digest, hex};
 use trunkline_core::store::effect::EffectsError;
 use trunkline_core::store::history_file::HistoryFileError;
+use trunkline_core::store::reverts::OtherStateError;
 
 /// The reason why a frame was not taken. Nothing has changed.
 ///
@@ -90,6 +91,11 @@ pub enum ApplyError {
         /// The version of the frame.
         version: u64,
     },
+    /// The version says that it took the state of an older one back, and has another.
+    #[error(
+        "{0}: its primary signed what it did not commit; check its directory with `trunkline check`"
+    )]
+    Reverted(#[from] OtherStateError),
     /// The effects cannot be read.
     #[error(
         "the effects of version {version} cannot be read: its primary signed what it did not commit; check its directory \

@@ -39,6 +39,7 @@ use trunkline_core::params::TreeParams;
 use trunkline_core::record::CommitRecord;
 use trunkline_core::store::idempotency_file::KeyedSubmission;
 use trunkline_core::store::log::{LogPosition, Recovery};
+use trunkline_core::store::reverts::KnownStates;
 
 use crate::builder::EngineBuilder;
 use crate::engine::Engine;
@@ -101,11 +102,14 @@ struct Taken {
     last: CommitRecord,
     /// Commit ids of the last few, of all that cannot be read yet.
     commit_ids: VecDeque<Digest>,
+    /// Their states, to check what reverts say.
+    known: KnownStates,
 }
 
 impl Taken {
     /// Takes the next version, when versions up to `published` can be read.
     fn push(&mut self, record: &CommitRecord, published: u64) {
+        self.known.push(record);
         self.commit_ids.push_back(record.commit_id());
         self.last = record.clone();
         let unpublished = record.version.saturating_sub(published);
@@ -150,7 +154,10 @@ impl EngineBuilder {
 impl Replica {
     fn new(engine: Engine, keys: Vec<PublicKey>, builder: EngineBuilder) -> Self {
         let last = engine.snapshot().record().clone();
+        let mut known = KnownStates::default();
+        known.push(&last);
         let taken = Taken {
+            known,
             last,
             commit_ids: VecDeque::new(),
         };
@@ -264,7 +271,10 @@ impl Replica {
                 drop(taken);
                 return self.compare(record);
             }
-            1 => check::follows(last, record, &checked.outcomes)?,
+            1 => {
+                check::follows(last, record, &checked.outcomes)?;
+                taken.known.check(record, &checked.given.outcomes)?;
+            }
             _ => {
                 return Err(ApplyError::NotNext {
                     version: record.version,
@@ -288,6 +298,7 @@ impl Replica {
             provisional_root,
             batch: Arc::new(checked.batch),
             given: Some(Box::new(checked.given)),
+            resolved: None,
             completion: issued.0,
             permit,
             accepted_at,

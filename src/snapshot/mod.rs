@@ -176,6 +176,12 @@ impl Snapshot {
         self.readable(values.value(leaf, self.version(), || self.store()))
     }
 
+    /// Returns the key and the value of a leaf of this version.
+    pub(crate) fn key_and_value(&self, leaf: &Leaf) -> Result<(Bytes, Bytes), ReadError> {
+        let values = &self.state.values;
+        self.readable(values.key_and_value(leaf, || self.store()))
+    }
+
     /// Reads leaves that are not in memory, for a proof.
     pub(crate) fn cold_leaves(
         &self,

@@ -14,6 +14,7 @@ mod power_loss;
 mod read_only;
 mod repair;
 mod replaced;
+mod revert;
 mod rewind;
 mod sigkill;
 mod snapshot;

@@ -31,6 +31,7 @@ mod reload;
 mod reopen;
 mod replaced;
 mod replica;
+mod revert;
 mod runtimes;
 mod shutdown;
 mod snapshot;

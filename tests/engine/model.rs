@@ -127,7 +127,9 @@ impl<'a> Run<'a> {
     /// Starts a checkpoint with a large value and waits for it, so that the leaves it covers may be evicted.
     fn checkpoint(&mut self) {
         let before = self.engine.metrics().checkpoints;
-        let (key, value) = (b"filler".to_vec(), vec![before as u8; 5_000]);
+        // A value that no version had, so that the write is one.
+        let newest = self.engine.snapshot().version();
+        let (key, value) = (b"filler".to_vec(), newest.to_le_bytes().repeat(625));
         let (_, durable) = submit(&self.engine, puts([(&key, &value)]));
         let outcome = self.model.submit(&[Op::Put(key, value)], &[]);
         assert!(agree(&durable.outcome, &outcome));
@@ -180,6 +182,29 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Takes some version back that is kept.
+    fn revert(&mut self) {
+        let (oldest, newest) = (
+            self.engine.oldest_version(),
+            self.engine.snapshot().version(),
+        );
+        let version = oldest + self.random.below(newest - oldest + 1);
+        let commit_id = self.engine.snapshot_at(version).unwrap().commit_id();
+        let receipt = self.engine.revert_to_blocking(version).unwrap();
+        // Submitted right behind it, before it is durable.
+        let (batch, ops, requires) = self.submission();
+        let behind = self.engine.submit_blocking(batch).unwrap();
+        let durable = receipt.durable_blocking().unwrap();
+        assert_eq!(durable.outcome, Outcome::Reverted { commit_id });
+        assert_eq!(durable.version, newest + 1);
+        self.model = self.history[&version].clone();
+        assert_eq!(durable.state_digest, self.model.state_digest());
+        self.history.insert(durable.version, self.model.clone());
+        self.model.submit(&ops, &requires);
+        let durable = behind.durable_blocking().unwrap();
+        self.history.insert(durable.version, self.model.clone());
+    }
+
     fn reopen(&mut self) {
         let root = self.engine.snapshot().root();
         let metrics = self.engine.metrics();
@@ -197,6 +222,10 @@ impl<'a> Run<'a> {
             self.burst();
             if burst % 4 == 0 {
                 self.checkpoint();
+                self.check_some_version();
+            }
+            if burst % 3 == 0 {
+                self.revert();
                 self.check_some_version();
             }
             if burst % 20 == 0 {

@@ -171,8 +171,7 @@ fn writes_that_may_still_be_refused_are_not_visible() {
     });
 }
 
-/// No engine makes a revert or stores an idempotency key yet. A log that has them is replayed all the same: its effects
-/// are resolved.
+/// A replay applies the effects of a revert, which are resolved, and needs nothing of the version that it names.
 #[test]
 fn a_revert_with_an_idempotency_key_is_replayed_and_shown_by_evidence() {
     without_hanging(|| {

@@ -14,7 +14,7 @@ use trunkline::{
 };
 use trunkline_testkit::random::Random;
 
-use crate::support::{puts, submit};
+use crate::support::{puts, submit, until};
 
 /// What each version had.
 #[derive(Default)]
@@ -164,6 +164,23 @@ fn every_version_reads_and_proves_as_it_did_also_after_reopening() {
     let proof = snapshot.prove_consistency(9).unwrap();
     let (older, newer) = (&versions.roots[9], &versions.roots[13]);
     assert!(proof.verify(&older.commit_id, &newer.commit_id).is_ok());
+}
+
+#[test]
+fn evidence_of_the_version_of_a_checkpoint_outlives_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    let engine = Engine::open_blocking(config.clone()).unwrap();
+    // Alone larger than what a checkpoint waits for.
+    let (receipt, durable) = submit(&engine, puts([("alice", "x".repeat(20 << 10))]));
+    until(|| engine.metrics().checkpoints > 0);
+    let (sequence, provisional_root) = (receipt.sequence(), receipt.provisional_root());
+    let commit_id = durable.commit_id;
+    engine.shutdown_blocking().unwrap();
+    let engine = Engine::open_blocking(config).unwrap();
+    let evidence = engine.evidence(sequence).unwrap();
+    assert!(evidence.verify(&provisional_root, &commit_id).is_ok());
+    engine.shutdown_blocking().unwrap();
 }
 
 /// One slot gets more and fewer keys, so that its directory grows beyond the levels whose digests are archived, and

@@ -34,7 +34,7 @@ const ENGINE: [&[&str]; 9] = [
     &["bootstrap", "check", "rewind"],
     &["engine"],
     &["reads"],
-    &["builder"],
+    &["builder", "revert"],
     &["replica"],
 ];
 

@@ -344,6 +344,17 @@ impl TreeConfig {
 }
 
 impl SubmitConfig {
+    /// Returns the limits of one revert: it is alone in the pipeline, so it may take all that may be in flight, if that
+    /// fits an entry of the log.
+    pub fn revert_limits(&self) -> BatchLimits {
+        BatchLimits {
+            operations_max: self
+                .in_flight_operations_max
+                .min(BATCH_OPERATIONS_MAX as usize),
+            bytes_max: self.in_flight_bytes_max.min(BATCH_BYTES_MAX as usize),
+        }
+    }
+
     /// Returns the limits of one batch.
     pub fn batch_limits(&self) -> BatchLimits {
         BatchLimits {

@@ -250,6 +250,8 @@ table! {
         idempotency_keys_reused: "trunkline_idempotency_keys_reused_total" => idempotency_key_reused();
         /// Submissions that the tree refused.
         refused: "trunkline_refused_total";
+        /// Submissions that took the state of an older version back.
+        reverts: "trunkline_reverts_total" => reverted();
         /// Keys that newer keys on their paths displaced (collision policy `overwrite`).
         displaced: "trunkline_displaced_total";
         /// Versions that were pruned from the archive of versions.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use trunkline_core::hash::{Digest, hex};
 use trunkline_core::history::{HISTORY, MountainRange};
 use trunkline_core::outcome::encode_outcomes;
 use trunkline_core::record::{CommitRecord, Root};
@@ -13,7 +14,9 @@ use crate::actor::{Actor, Mailbox};
 use crate::context::StageContext;
 use crate::decisions::Work;
 use crate::failure::{Divergence, EngineFailure, Stage};
-use crate::message::{AppliedGroup, HashedVersion, KzgMessage, StageMessage, SubmissionRange};
+use crate::message::{
+    AppliedGroup, HashedVersion, KzgMessage, Resolved, StageMessage, SubmissionRange,
+};
 use crate::runtime::clock;
 use crate::state::versions::{Submissions, Version, provisional_before};
 
@@ -50,6 +53,9 @@ impl HashStage {
         let roots = self
             .hasher
             .hash(group.changes, self.context.cut(Work::Hash));
+        if let Some(resolved) = &group.resolved {
+            check_resolved(resolved, &roots)?;
+        }
         let given_root = group.given.as_ref().and_then(|given| given.kzg_root);
         let given_root = given_root.map(Box::new);
         let (record, outcomes) = match group.given {
@@ -139,6 +145,38 @@ impl HashStage {
         self.parent = version.clone();
         version
     }
+}
+
+/// A submission led to another state than the one that it was resolved to. This is a bug in trunkline, or the memory of
+/// the machine is faulty.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "version {version} has the state digest {}, and was to have {}; check the memory of this machine, and the directory \
+     with `trunkline check`",
+    hex(found),
+    hex(expected)
+)]
+struct OtherState {
+    version: u64,
+    found: Digest,
+    expected: Digest,
+}
+
+/// Compares a version with the state that its submission was resolved to.
+fn check_resolved(resolved: &Resolved, roots: &Roots) -> Result<(), EngineFailure> {
+    let (found, expected) = (roots.state_digest, resolved.state_digest);
+    if found == expected {
+        return Ok(());
+    }
+    let version = roots.version;
+    Err(EngineFailure::stage(
+        Stage::Hash,
+        OtherState {
+            version,
+            found,
+            expected,
+        },
+    ))
 }
 
 impl Actor for HashStage {

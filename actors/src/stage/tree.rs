@@ -66,7 +66,7 @@ impl TreeStage {
         let count = group.submissions.len();
         let (mut parts, mut outcomes) = (Vec::with_capacity(count), Vec::with_capacity(count));
         let (mut batches, mut members) = (Vec::with_capacity(count), Vec::with_capacity(count));
-        let (mut permits, mut given): (Option<Permit>, _) = (None, None);
+        let (mut permits, mut given, mut resolved): (Option<Permit>, _, _) = (None, None, None);
         let mut submissions = SubmissionRange {
             first_sequence: group.submissions.first().map_or(0, |first| first.sequence),
             ..SubmissionRange::default()
@@ -74,11 +74,19 @@ impl TreeStage {
         let context = self.context.clone();
         let cut = context.cut(Work::Tree);
         for submission in group.submissions {
-            let outcome = match submission.given.is_some() {
-                false => self.apply_one(cut, &submission.batch, version, &mut parts)?,
-                true => self.replay(cut, &submission.batch, version, &mut parts)?,
+            let batch = &submission.batch;
+            let outcome = match (&submission.given, &submission.resolved) {
+                (None, None) => self.apply_one(cut, batch, version, &mut parts)?,
+                (Some(_), _) => {
+                    self.replay(cut, batch, version, &mut parts)?;
+                    Outcome::Applied { displaced: 0 }
+                }
+                (None, Some(resolved)) => {
+                    self.replay(cut, batch, version, &mut parts)?;
+                    resolved.outcome
+                }
             };
-            given = submission.given;
+            (given, resolved) = (submission.given, submission.resolved);
             outcomes.push(SubmissionOutcome {
                 sequence: submission.sequence,
                 submission: submission.batch.digest,
@@ -109,6 +117,7 @@ impl TreeStage {
             submissions,
             outcomes,
             given,
+            resolved,
             changes,
             layer,
             pending: Pending {
@@ -186,18 +195,18 @@ impl TreeStage {
         Ok(outcome)
     }
 
-    /// Applies the effects of a version that a primary committed.
+    /// Applies effects that were resolved before: of a version that a primary committed, or against the version before.
     fn replay(
         &mut self,
         cut: Option<(&ThreadPool, usize)>,
         batch: &Arc<PreparedBatch>,
         version: u64,
         parts: &mut Vec<Part>,
-    ) -> Result<Outcome, EngineFailure> {
+    ) -> Result<(), EngineFailure> {
         let replayed = self.writer.replay(cut, &batch.writes, version);
         replayed.map_err(failed)?;
         parts.push(Part::whole(batch.clone()));
-        Ok(Outcome::Applied { displaced: 0 })
+        Ok(())
     }
 
     /// Returns the key of a leaf that a colliding one displaced: the tree knows its hash alone, and the log needs it.
@@ -249,7 +258,7 @@ impl TreeStage {
             match outcome.outcome {
                 Outcome::Applied { displaced } => displaced_keys += u64::from(displaced),
                 Outcome::Refused(_) => refused += 1,
-                Outcome::Reverted { .. } => {}
+                Outcome::Reverted { .. } => self.context.metrics.reverted(),
             }
         }
         self.context.metrics.group_applied(refused, displaced_keys);

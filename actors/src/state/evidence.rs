@@ -77,16 +77,19 @@ pub enum EvidenceError {
 ///
 /// Fails if the submission is not durable yet, or if its version has expired or was read from a checkpoint.
 pub fn of_kept(state: &State, sequence: u64) -> Result<Evidence, EvidenceError> {
-    match state.versions.of_submission(sequence) {
+    let found = match state.versions.of_submission(sequence) {
         Ok(version) => of_version(&version, sequence),
-        Err((_, last)) if sequence > last => Err(EvidenceError::NotYet { sequence, last }),
-        Err((oldest, _)) => {
-            let archived = state.past.as_ref().map(|past| past.of_submission(sequence));
-            match archived.transpose()?.flatten() {
-                Some(version) => of_archived(&version, sequence),
-                None => Err(EvidenceError::Expired { sequence, oldest }),
-            }
-        }
+        Err((_, last)) if sequence > last => return Err(EvidenceError::NotYet { sequence, last }),
+        Err((oldest, _)) => Err(EvidenceError::Expired { sequence, oldest }),
+    };
+    // The archive has the outcomes of a version that was read from a checkpoint, too.
+    let Err(EvidenceError::Expired { .. } | EvidenceError::NotInLog { .. }) = found else {
+        return found;
+    };
+    let archived = state.past.as_ref().map(|past| past.of_submission(sequence));
+    match archived.transpose()?.flatten() {
+        Some(version) => of_archived(&version, sequence),
+        None => found,
     }
 }
 

@@ -42,6 +42,23 @@ async fn every_archived_version_is_restored_with_its_commit_id() {
 }
 
 #[tokio::test]
+async fn a_revert_is_restored_like_any_version() {
+    let mut rig = Rig::new();
+    let archive = rig.local_archive();
+    let roots = rig.write(3);
+    let builder = Engine::builder(rig.config("tree")).keep_from(1);
+    let engine = builder.open_blocking().unwrap();
+    let receipt = engine.revert_to_blocking(1).unwrap();
+    let durable = receipt.durable_blocking().unwrap();
+    assert_eq!(durable.state_digest, roots[0].state_digest);
+    engine.shutdown_blocking().unwrap();
+    rig.back_up(&archive).await.unwrap();
+    let (restored, found) = rig.restored(&archive, None).await;
+    assert_eq!(restored.position.commit_id, durable.commit_id);
+    assert_eq!(found.state_digest, roots[0].state_digest);
+}
+
+#[tokio::test]
 async fn what_is_restored_is_a_replica_that_writes_in_a_higher_epoch() {
     let (rig, archive, roots) = archived(None).await;
     let config = rig.config("restored");

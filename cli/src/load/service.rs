@@ -283,7 +283,7 @@ fn written(reply: SubmitReply, sequence: &AtomicU64) -> Result<Written, ServiceE
     let outcome = hashed.outcome.and_then(|outcome| outcome.kind);
     match outcome.ok_or(ServiceError::Answer("a durable batch without an outcome"))? {
         outcome::Kind::Refused(refused) => Ok(Written::Refused(refused.reason)),
-        outcome::Kind::Applied(_) => {
+        outcome::Kind::Applied(_) | outcome::Kind::Reverted(_) => {
             let before = sequence.fetch_max(reply.sequence, Ordering::Relaxed);
             Ok(match before > reply.sequence {
                 true => Written::OutOfOrder,

@@ -38,6 +38,7 @@ mod proof_show;
 mod prove;
 mod range;
 mod report;
+mod revert;
 #[cfg(unix)]
 mod serve;
 mod service_target;

@@ -368,4 +368,5 @@ fn a_token_lets_its_caller_do_what_its_scopes_say() {
         403
     );
     assert_eq!(shown("POST /v1/admin/reload", ""), 403);
+    assert_eq!(shown("POST /v1/admin/revert", r#"{"version": 0}"#), 403);
 }

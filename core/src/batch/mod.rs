@@ -13,7 +13,9 @@ mod prepare;
 pub use contents::Contents;
 use contents::ContentsBuilder;
 pub use find::{find_ascending, head};
-pub use prepare::{leaf_digest, path_order, provisional_root, provisional_start, value_hash};
+pub use prepare::{
+    leaf_digest, path_order, provisional_root, provisional_start, revert_digest, value_hash,
+};
 
 use bytes::Bytes;
 

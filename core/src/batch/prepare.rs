@@ -14,7 +14,7 @@ use super::{
     Batch, BatchError, BatchLimits, CheckedBatch, PARALLEL_HASH_BYTES_MIN, PreparedBatch,
     Requirement, Write,
 };
-use crate::hash::{self, Digest, LEAF, PROVISIONAL, SUBMISSION, ZERO};
+use crate::hash::{self, Digest, LEAF, PROVISIONAL, REVERT, SUBMISSION, ZERO};
 use crate::parallel;
 use crate::params::{METADATA_BYTES_MAX, TreeParams};
 use crate::store::effect::Effect;
@@ -163,6 +163,20 @@ impl PreparedBatch {
             ..Self::default()
         }
     }
+}
+
+/// Returns the digest of a submission that takes the state of an older version back: of the commit id of that version,
+/// the length of the metadata (u16 little-endian) and the metadata. It says nothing of the difference, so that whoever
+/// asked for the revert can compute it.
+///
+/// ```
+/// use trunkline_core::batch::revert_digest;
+/// assert_ne!(revert_digest(&[1; 32], b""), revert_digest(&[2; 32], b""));
+/// assert_ne!(revert_digest(&[1; 32], b""), revert_digest(&[1; 32], b"why"));
+/// ```
+pub fn revert_digest(commit_id: &Digest, metadata: &[u8]) -> Digest {
+    let length = (metadata.len() as u16).to_le_bytes();
+    REVERT.hash_parts(&[commit_id, &length, metadata])
 }
 
 /// Returns the hash of a value; a large one is hashed by the threads of `pool`.

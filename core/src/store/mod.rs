@@ -28,6 +28,7 @@ pub mod manifest;
 pub mod own_directory;
 pub mod past;
 pub mod replica_file;
+pub mod reverts;
 pub mod simulated;
 pub mod tree_file;
 

@@ -14,7 +14,7 @@ use super::dirty::Dirty;
 use super::eviction::{CellTotals, LeavesDiffer, NotInMemory, Removals};
 use super::fold::fold_leaves;
 use super::node::{Leaf, Node};
-use super::reader::Probe;
+use super::reader::{Change, Probe};
 use super::undo::{Record, Undo};
 use super::update::Update;
 use crate::batch::Write;
@@ -307,6 +307,19 @@ impl Cells {
             Some((cell, leaves))
         });
         restored.collect()
+    }
+
+    /// Returns the keys that changed since `version`, ascending by key hash.
+    pub(super) fn changes_since(&self, version: u64) -> Result<Vec<Change>, NotInMemory> {
+        let records = self.undo.changed_since(version, self.paths(0, 0));
+        let changes = records.into_iter().map(|record| {
+            Ok(Change {
+                key_hash: record.key_hash,
+                then: record.leaf(),
+                now: self.get(&record.key_hash)?.copied(),
+            })
+        });
+        changes.collect()
     }
 
     /// Returns the present leaves of a range of paths.

@@ -57,7 +57,7 @@ pub use eviction::{
 pub use hasher::{Roots, TreeHasher};
 pub use node::Leaf;
 pub use past::{PAST_NODES, PastDiffers, PastLeaves, PastSlot, ReplacedDigests};
-pub use reader::{Probe, TreeReader};
+pub use reader::{Change, Probe, TreeReader};
 pub use writer::{Applied, SealedChanges, TreeWriter};
 
 pub(crate) use cursor::{Cursor, Loaded, Missing, SlotView, View};

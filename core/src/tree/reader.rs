@@ -28,6 +28,31 @@ pub enum Probe {
     Unknown,
 }
 
+/// A key that changed since a version.
+///
+/// ```
+/// use trunkline_core::tree::Change;
+/// let change = Change { key_hash: [7; 32], then: None, now: None };
+/// assert!(!change.has_effect());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Hash of the key.
+    pub key_hash: Digest,
+    /// The leaf at the version, if there was one.
+    pub then: Option<Leaf>,
+    /// The present leaf, if there is one.
+    pub now: Option<Leaf>,
+}
+
+impl Change {
+    /// Returns whether the key has another value now, or none, or had none.
+    pub fn has_effect(&self) -> bool {
+        let value_hash = |leaf: Option<Leaf>| leaf.map(|leaf| leaf.value_hash);
+        value_hash(self.then) != value_hash(self.now)
+    }
+}
+
 /// Reads any version that was sealed and not yet retired; clones read the same tree.
 ///
 /// The answer for any other version is meaningless. The engine keeps track of which versions exist.
@@ -116,6 +141,31 @@ impl TreeReader {
         let passed = others.take_while(|cell| cells.is_evicted(*cell, bits));
         let end = passed.fold(next(from), |end, _| end.and_then(|end| next(&end)));
         (Err(NotInMemory), end)
+    }
+
+    /// Returns the keys of a slot that changed since a version, ascending by key hash. Some of them may have the value
+    /// again that they had. The work follows what changed.
+    ///
+    /// Call it only while the writer rests. Then no key of these is evicted, since it differs between two versions that
+    /// can be read.
+    ///
+    /// ```
+    /// use trunkline_core::{batch::*, params::TreeParams, tree};
+    /// let params = TreeParams::default();
+    /// let (mut writer, _) = tree::build(params.collision, &[]).unwrap();
+    /// let mut batch = Batch::new();
+    /// batch.put("a", "1");
+    /// let prepared = batch.prepare(&params, &BatchLimits::default(), None).unwrap();
+    /// writer.apply(&prepared, 1).unwrap();
+    /// let reader = writer.reader();
+    /// let slots = (0..128).map(|slot| reader.changes_since(0, slot).unwrap());
+    /// let changes: Vec<tree::Change> = slots.flatten().collect();
+    /// assert!(changes[0].then.is_none() && changes[0].now.is_some());
+    /// ```
+    pub fn changes_since(&self, version: u64, slot: usize) -> Result<Vec<Change>, NotInMemory> {
+        self.shared.slots[slot % WIDTH]
+            .cells()
+            .changes_since(version)
     }
 
     /// Retires the versions before `oldest`. The memory is freed by the caller's thread, outside

@@ -34,7 +34,8 @@ impl From<&Leaf> for Before {
 }
 
 impl Record {
-    fn leaf(&self) -> Option<Leaf> {
+    /// Returns the former leaf.
+    pub(super) fn leaf(&self) -> Option<Leaf> {
         self.before.map(|before| Leaf {
             key_hash: self.key_hash,
             value_hash: before.value_hash,

@@ -5,6 +5,7 @@ mod feed;
 mod proofs;
 mod range;
 mod read;
+mod revert;
 mod status;
 mod submit;
 

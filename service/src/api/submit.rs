@@ -13,7 +13,7 @@ use crate::backend::Backend;
 use crate::error::{Code, ServiceError};
 use crate::observe::request::{record_sequence, record_version};
 use crate::proto::{
-    Applied, CoveringRoot, Refused, SubmitReply, SubmitRequest, Wait, operation, outcome,
+    Applied, CoveringRoot, Refused, Reverted, SubmitReply, SubmitRequest, Wait, operation, outcome,
     requirement,
 };
 
@@ -30,7 +30,7 @@ impl Api {
         request: SubmitRequest,
     ) -> Result<SubmitReply, ServiceError> {
         let engine = self.backend.writer()?;
-        let level = level(&request, &self.backend)?;
+        let level = level(request.wait, request.followers, &self.backend)?;
         let followers = request.followers as usize;
         let batch = batch(&request)?;
         let bytes = batch.bytes();
@@ -45,8 +45,18 @@ impl Api {
             queued.accept();
             tokio::spawn(hold_place(queued, receipt.clone(), bytes));
         }
+        self.reply(call, &receipt, (level, followers)).await
+    }
+
+    /// Waits for the level, and replies.
+    pub(super) async fn reply(
+        &self,
+        call: &Call,
+        receipt: &Receipt,
+        (level, followers): (Wait, usize),
+    ) -> Result<SubmitReply, ServiceError> {
         let reply = call
-            .within(self.answer(call, &receipt, (level, followers)))
+            .within(self.answer(call, receipt, (level, followers)))
             .await?;
         if let Ok(Some(hashed)) = reply.as_ref().map(|reply| reply.hashed.as_ref()) {
             record_version(hashed.version);
@@ -115,9 +125,9 @@ async fn hold_place(queued: Arc<Queued>, receipt: Receipt, bytes: usize) {
 }
 
 /// Returns the level that a request waits for, if this process can tell when it is reached.
-fn level(request: &SubmitRequest, backend: &Backend) -> Result<Wait, ServiceError> {
+pub(super) fn level(wait: i32, followers: u32, backend: &Backend) -> Result<Wait, ServiceError> {
     let invalid = |message: &str| Err(ServiceError::new(Code::InvalidRequest, message));
-    let Ok(wait) = Wait::try_from(request.wait) else {
+    let Ok(wait) = Wait::try_from(wait) else {
         return invalid("wait has no such value");
     };
     let is_primary = matches!(backend, Backend::Primary(_));
@@ -126,7 +136,7 @@ fn level(request: &SubmitRequest, backend: &Backend) -> Result<Wait, ServiceErro
         Wait::Replicated | Wait::Followed if !is_primary => {
             invalid("this process replicates to nobody; wait for durable, or serve as a member")
         }
-        Wait::Followed if request.followers == 0 => invalid("followed needs a number of followers"),
+        Wait::Followed if followers == 0 => invalid("followed needs a number of followers"),
         wait => Ok(wait),
     }
 }
@@ -160,13 +170,16 @@ fn batch(request: &SubmitRequest) -> Result<Batch, ServiceError> {
     if !request.metadata.is_empty() {
         batch.metadata(request.metadata.clone());
     }
-    let key = IdempotencyKey::new(&request.idempotency_key);
-    batch.idempotency_key(key.ok_or_else(|| {
+    batch.idempotency_key(idempotency_key(&request.idempotency_key)?);
+    Ok(batch)
+}
+
+pub(super) fn idempotency_key(bytes: &[u8]) -> Result<IdempotencyKey, ServiceError> {
+    IdempotencyKey::new(bytes).ok_or_else(|| {
         let message =
             format!("the idempotency key is longer than {IDEMPOTENCY_KEY_BYTES_MAX} bytes");
         ServiceError::new(Code::InvalidRequest, message)
-    })?);
-    Ok(batch)
+    })
 }
 
 fn value_hash(place: usize, hash: &[u8]) -> Result<Requirement, ServiceError> {
@@ -213,7 +226,9 @@ fn covering(version: u64, kzg_root: [u8; 48]) -> CoveringRoot {
 fn outcome_of(outcome: Outcome) -> crate::proto::Outcome {
     let kind = match outcome {
         Outcome::Applied { displaced } => outcome::Kind::Applied(Applied { displaced }),
-        Outcome::Reverted { .. } => outcome::Kind::Applied(Applied { displaced: 0 }),
+        Outcome::Reverted { commit_id } => outcome::Kind::Reverted(Reverted {
+            commit_id: Bytes::copy_from_slice(&commit_id),
+        }),
         Outcome::Refused(refusal) => {
             let (reason, key_hash) = match refusal {
                 Refusal::RequirementFailed { key_hash } => ("requirement_failed", key_hash),

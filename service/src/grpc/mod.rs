@@ -184,6 +184,13 @@ impl Admin for Handlers {
         Ok(Response::new(self.0.reload()?))
     }
 
+    async fn revert(
+        &self,
+        request: Request<proto::RevertRequest>,
+    ) -> Result<Response<proto::SubmitReply>, Status> {
+        unary!(self, request, revert)
+    }
+
     async fn get_decisions(
         &self,
         request: Request<proto::GetDecisionsRequest>,

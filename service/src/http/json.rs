@@ -201,6 +201,36 @@ impl SubmitRequest {
     }
 }
 
+/// A version to revert to.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RevertRequest {
+    /// A version that is kept.
+    version: u64,
+    /// At most 256 bytes, stored in the commit record.
+    metadata_hex: Option<String>,
+    /// A name of this revert, at most 64 bytes. The same revert with the same name takes effect once.
+    idempotency_key: Option<String>,
+    #[serde(default)]
+    wait: Wait,
+    /// With `"wait": "followed"`.
+    #[serde(default)]
+    followers: u32,
+}
+
+impl RevertRequest {
+    pub(super) fn message(self) -> Result<proto::RevertRequest, ServiceError> {
+        let metadata = self.metadata_hex.as_deref().unwrap_or_default();
+        Ok(proto::RevertRequest {
+            version: self.version,
+            metadata: from_hex("metadata", metadata)?,
+            idempotency_key: self.idempotency_key.unwrap_or_default().into(),
+            wait: self.wait.message().into(),
+            followers: self.followers,
+        })
+    }
+}
+
 /// The answer to a submission.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SubmitReply {
@@ -244,6 +274,11 @@ pub(super) enum Outcome {
         reason: String,
         key_hash: String,
     },
+    /// It took the state of an older version back.
+    Reverted {
+        /// Of that version.
+        commit_id: String,
+    },
 }
 
 /// A KZG root that covers a submission.
@@ -276,6 +311,9 @@ impl Hashed {
             Some(proto::outcome::Kind::Refused(refused)) => Outcome::Refused {
                 reason: refused.reason,
                 key_hash: hex::encode(&refused.key_hash),
+            },
+            Some(proto::outcome::Kind::Reverted(reverted)) => Outcome::Reverted {
+                commit_id: hex::encode(&reverted.commit_id),
             },
             Some(proto::outcome::Kind::Applied(applied)) => Outcome::Applied {
                 displaced: applied.displaced,

@@ -49,6 +49,7 @@ pub(crate) fn routes(api: Arc<Api>) -> Router {
         .route("/v1/admin/config", admin(get(config)))
         .route("/v1/admin/reload", admin(post(reload)))
         .route("/v1/admin/decisions", admin(get(decisions)))
+        .route("/v1/admin/revert", admin(post(revert)))
         .route("/live", get(live))
         .route("/ready", get(ready))
         .route("/metrics", read(get(metrics)))
@@ -361,6 +362,15 @@ async fn config(State(api): State<Arc<Api>>) -> Result<String, ServiceError> {
 
 async fn reload(State(api): State<Arc<Api>>) -> Result<String, ServiceError> {
     Ok(api.reload()?.toml)
+}
+
+async fn revert(
+    State(api): State<Arc<Api>>,
+    Extension(call): Extension<Call>,
+    Sent(request): Sent<json::RevertRequest>,
+) -> Reply<json::SubmitReply> {
+    let reply = api.revert(&call, request.message()?).await?;
+    Ok(Json(json::SubmitReply::of(reply)))
 }
 
 #[derive(Debug, Deserialize)]

@@ -98,6 +98,15 @@ mod paths {
     /// Returns what the engine changed of its settings, and why.
     fn decisions() {}
 
+    #[utoipa::path(post, path = "/v1/admin/revert", request_body = RevertRequest, responses(
+        (status = 200, body = SubmitReply, description = "The wanted level was reached."),
+        (status = 409, body = ErrorReply, description = "The idempotency key belongs to another submission"),
+        (status = 410, body = ErrorReply, description = "The version is no longer kept"),
+        (status = 413, body = ErrorReply, description = "More has changed since than one submission may"),
+        (status = 504, body = ErrorReply, description = "The deadline has passed; the revert may take effect")))]
+    /// Takes the state of an older version back, as a new version.
+    fn revert() {}
+
     #[utoipa::path(get, path = "/live", responses((status = 200, body = String, content_type = "text/plain")))]
     /// Answers as long as the process can.
     fn live() {}
@@ -136,6 +145,7 @@ mod paths {
         paths::config,
         paths::reload,
         paths::decisions,
+        paths::revert,
         paths::live,
         paths::ready,
         paths::metrics

@@ -50,7 +50,10 @@ pub struct MetricsHandle(PrometheusHandle);
 
 /// Returns every metric of the engine and of the service.
 pub fn all_metrics() -> impl Iterator<Item = &'static Metric> {
-    trunkline::metrics::TABLE.iter().chain(table::TABLE)
+    let engine = trunkline::metrics::TABLE.iter();
+    engine
+        .chain(table::TABLE)
+        .chain(trunkline_replication::METRICS)
 }
 
 /// Installs the recorder of this process. Call it before an engine is opened: what was opened before is not measured.

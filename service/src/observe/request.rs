@@ -44,6 +44,7 @@ pub const GRPC_METHODS: [&str; 15] = [
     "GetConfig",
     "Reload",
     "GetDecisions",
+    "Revert",
 ];
 
 /// Measures a request. Add it by [`axum::Router::layer`] as the outermost layer: then every answer is counted, and the

@@ -65,6 +65,8 @@ pub(crate) fn dashboard() -> Value {
     panels.add_table(table::TABLE);
     panels.row("Engine");
     panels.add_table(trunkline::metrics::TABLE);
+    panels.row("Members");
+    panels.add_table(trunkline_replication::METRICS);
     json!({
         "title": "trunkline",
         "uid": "trunkline",

@@ -98,11 +98,10 @@ fn between(page: &str, mark: &str, content: &str) -> String {
 fn the_page_has_every_metric() {
     let page = read(PAGE);
     let with_service = between(&page, "service", &table_of(table::TABLE, ""));
-    let expected = between(
-        &with_service,
-        "engine",
-        &table_of(trunkline::metrics::TABLE, "engine"),
-    );
+    let of_engine = table_of(trunkline::metrics::TABLE, "engine");
+    let with_engine = between(&with_service, "engine", &of_engine);
+    let of_members = table_of(trunkline_replication::METRICS, "engine");
+    let expected = between(&with_engine, "members", &of_members);
     compare(PAGE, &page, &expected);
 }
 

@@ -12,7 +12,7 @@ use trunkline_service::proto::admin_client::AdminClient;
 use trunkline_service::proto::trunkline_client::TrunklineClient;
 use trunkline_service::proto::{
     FeedRequest, GetConfigRequest, GetRequest, GetStatusRequest, Operation, ProveRequest, Put,
-    SubmitRequest, Wait, operation,
+    RevertRequest, SubmitRequest, Wait, operation, outcome,
 };
 
 use crate::support::Service;
@@ -171,4 +171,28 @@ async fn status_and_configuration_are_shown() {
         .unwrap()
         .into_inner();
     assert!(config.toml.contains("[server]"));
+}
+
+#[tokio::test]
+async fn a_version_is_taken_back() {
+    let service = Service::start().await;
+    let mut writer = client(&service);
+    writer.submit(put("alice", "10")).await.unwrap();
+    let old = service.engine.snapshot().root();
+    writer.submit(put("alice", "20")).await.unwrap();
+    let mut admin = AdminClient::new(service.router.clone());
+    let request = RevertRequest {
+        version: 1,
+        wait: Wait::Hashed.into(),
+        ..RevertRequest::default()
+    };
+    let reply = admin.revert(request).await.unwrap().into_inner();
+    assert_eq!(reply.reached(), Wait::Hashed);
+    let hashed = reply.hashed.unwrap();
+    assert_eq!(hashed.state_digest, &old.state_digest[..]);
+    let Some(outcome::Kind::Reverted(reverted)) = hashed.outcome.unwrap().kind else {
+        panic!("another outcome");
+    };
+    assert_eq!(reverted.commit_id, &old.commit_id[..]);
+    assert_eq!(service.engine.get(b"alice").unwrap(), Some("10".into()));
 }

@@ -349,3 +349,36 @@ async fn versions_are_listed_and_archived_ones_are_read() {
     let (status, _) = service.get("/v1/audit?version=5").await;
     assert_eq!(status, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn a_version_is_taken_back_once_for_each_key_and_refused_if_it_is_not_kept() {
+    let service = Service::start().await;
+    let (_, old) = service.post("/v1/submit", ALICE).await;
+    let other =
+        r#"{"operations": [{"key": "alice", "value": "20"}, {"key": "bob", "value": "1"}]}"#;
+    service.post("/v1/submit", other).await;
+    let revert = r#"{"version": 1, "idempotency_key": "undo", "metadata_hex": "ff"}"#;
+    let (status, reply) = service.post("/v1/admin/revert", revert).await;
+    assert_eq!(status, StatusCode::OK, "{reply}");
+    let hashed = &reply["hashed"];
+    assert_eq!(hashed["version"], 3);
+    assert_eq!(hashed["state_digest"], old["hashed"]["state_digest"]);
+    assert_eq!(hashed["outcome"]["kind"], "reverted");
+    assert_eq!(hashed["outcome"]["commit_id"], old["hashed"]["commit_id"]);
+    assert_eq!(service.engine.snapshot().record().metadata, [0xff]);
+    assert_eq!(service.engine.get(b"bob").unwrap(), None);
+
+    let (_, repeat) = service.post("/v1/admin/revert", revert).await;
+    assert_eq!(
+        (&repeat["is_repeat"], &repeat["hashed"]),
+        (&true.into(), hashed)
+    );
+    let reused = revert.replace("1,", "2,");
+    let (status, error) = service.post("/v1/admin/revert", &reused).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    assert_eq!(error["code"], "idempotency_key_reused");
+    let (status, error) = service.post("/v1/admin/revert", r#"{"version": 9}"#).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    assert_eq!(error["code"], "version_not_reached");
+    assert_eq!(service.engine.snapshot().version(), 3);
+}

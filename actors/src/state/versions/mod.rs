@@ -89,11 +89,23 @@ impl DurableVersions {
 impl Versions {
     /// Starts with one durable version.
     pub fn new(first: Arc<Version>, limits: VersionsConfig) -> Self {
+        Self::starting_with(Vec::new(), first, limits)
+    }
+
+    /// Starts with a durable version, and those right before it, in order.
+    pub fn starting_with(
+        earlier: Vec<Arc<Version>>,
+        newest: Arc<Version>,
+        limits: VersionsConfig,
+    ) -> Self {
+        let mut versions = VecDeque::from(earlier);
+        versions.push_back(newest);
+        let first = &versions[0];
         Self {
             oldest: AtomicU64::new(first.number()),
             covered: AtomicU64::new(first.store().map_or(0, |view| view.version)),
             durable: RwLock::new(DurableVersions {
-                versions: VecDeque::from([first]),
+                versions,
                 pins: BTreeMap::new(),
                 limits,
             }),

@@ -116,7 +116,7 @@ impl Version {
 }
 
 /// Sources of evidence about a version's submissions, in addition to its record.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Submissions {
     /// The provisional root before the first submission.
     pub provisional_before: Digest,

@@ -1,0 +1,226 @@
+//! A revert is atomic: after a loss of power at any call of the disk or the leaf store, the state is that before the
+//! revert or the old one, and what was acknowledged is kept.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use trunkline::core::store::simulated::{
+    DiskCall, Failure, Fault, SimulatedDisk, SimulatedLeafStore,
+};
+use trunkline::{Batch, Config, Engine, Outcome, RevertError, RevertOptions, Snapshot};
+
+type Map = BTreeMap<Vec<u8>, Vec<u8>>;
+
+struct Machine {
+    disk: SimulatedDisk,
+    leaves: Arc<SimulatedLeafStore>,
+    config: Config,
+}
+
+impl Machine {
+    fn new(seed: u64) -> Self {
+        let mut config = Config::in_directory("tree");
+        config.workers.threads = 1;
+        config.checkpoint.bytes_max = 4096;
+        config.log.segment_bytes_max = 4096;
+        config.memory.budget_bytes = seed % 2;
+        Self {
+            disk: SimulatedDisk::new(seed),
+            leaves: Arc::new(SimulatedLeafStore::default()),
+            config,
+        }
+    }
+
+    fn open(&self) -> Engine {
+        Engine::builder(self.config.clone())
+            .disk(Arc::new(self.disk.clone()))
+            .leaf_store(self.leaves.clone())
+            .open_blocking()
+            .unwrap()
+    }
+}
+
+/// Commits versions that change and remove keys, with checkpoints among them.
+fn commit(engine: &Engine, versions: std::ops::Range<u64>) {
+    for version in versions {
+        let mut batch = Batch::new();
+        for key in 0..20 {
+            let name = format!("{}", (version * 7 + key) % 40);
+            match key % 5 {
+                0 => batch.delete(name),
+                _ => batch.put(name, format!("{version:0100}")),
+            };
+        }
+        let receipt = engine.submit_blocking(batch).unwrap();
+        receipt.durable_blocking().unwrap();
+    }
+}
+
+fn state(snapshot: &Snapshot) -> Map {
+    let pairs = snapshot.iter().map(Result::unwrap);
+    pairs
+        .map(|(key, value)| (key.to_vec(), value.to_vec()))
+        .collect()
+}
+
+/// Reverts after a fault was set. Returns whether it was acknowledged.
+fn revert(seed: u64, set_fault: impl FnOnce(&Machine)) -> bool {
+    let machine = Machine::new(seed);
+    let engine = machine.open();
+    commit(&engine, 1..5);
+    let old = engine.snapshot();
+    let (old_version, old_id, old_state) = (old.version(), old.commit_id(), state(&old));
+    commit(&engine, 5..9);
+    let before = engine.snapshot();
+    let (before_version, before_state) = (before.version(), state(&before));
+    assert_ne!(old_state, before_state);
+    drop(before);
+    set_fault(&machine);
+    let reverted = engine.revert_to_blocking(old_version).and_then(|receipt| {
+        Ok(receipt
+            .durable_blocking()
+            .map_err(trunkline::SubmitError::from)?)
+    });
+    if let Err(error) = &reverted {
+        assert!(
+            matches!(error, RevertError::Submit(_) | RevertError::Read(_)),
+            "{error:?}"
+        );
+    }
+    drop(old);
+    drop(engine);
+    machine.disk.crash(seed);
+    machine.disk.clear_faults();
+    machine.leaves.crash(seed);
+
+    let engine = machine.open();
+    let snapshot = engine.snapshot();
+    let found = state(&snapshot);
+    match snapshot.version() - before_version {
+        0 => {
+            assert!(reverted.is_err(), "an acknowledged revert is lost");
+            assert_eq!(found, before_state);
+        }
+        1 => {
+            assert_eq!(found, old_state);
+            let sequence = snapshot.record().last_sequence;
+            let outcomes = engine
+                .feed(snapshot.version())
+                .next()
+                .unwrap()
+                .unwrap()
+                .outcomes;
+            let outcome = trunkline::core::outcome::decode_outcomes(&outcomes)
+                .unwrap()
+                .0;
+            assert_eq!(outcome[0].sequence, sequence);
+            let commit_id = old_id;
+            assert_eq!(outcome[0].outcome, Outcome::Reverted { commit_id });
+        }
+        more => panic!("{more} versions more"),
+    }
+    commit(&engine, 9..11);
+    engine.shutdown_blocking().unwrap();
+    reverted.is_ok()
+}
+
+#[test]
+fn a_loss_of_power_at_any_call_leaves_the_state_before_the_revert_or_the_old_one() {
+    let mut lost = 0;
+    for seed in 0..6 {
+        let mut acknowledged = 0;
+        for after in 0.. {
+            let is_acknowledged = revert(seed, |machine| {
+                machine.disk.inject(Fault {
+                    call: None,
+                    after,
+                    failure: Failure::PowerLoss,
+                    lasting: true,
+                });
+            });
+            lost += u32::from(!is_acknowledged);
+            acknowledged += u32::from(is_acknowledged);
+            if acknowledged == 3 {
+                break;
+            }
+        }
+    }
+    assert!(lost >= 6, "{lost}");
+}
+
+#[test]
+fn an_error_of_the_disk_or_of_the_leaf_store_does_so_too() {
+    let mut failed = 0;
+    for seed in 0..6 {
+        for after in 0..4 {
+            for call in [DiskCall::Append, DiskCall::Sync] {
+                let is_acknowledged = revert(seed, |machine| {
+                    machine.disk.inject(Fault {
+                        call: Some(call),
+                        after,
+                        failure: Failure::Error,
+                        lasting: false,
+                    });
+                });
+                failed += u32::from(!is_acknowledged);
+            }
+            revert(seed, |machine| machine.leaves.fail_after(after));
+        }
+    }
+    assert!(failed >= 6, "{failed}");
+}
+
+fn in_directory(directory: &std::path::Path) -> Config {
+    let mut config = Config::in_directory(directory);
+    config.log.segment_bytes_max = 4096;
+    config
+}
+
+#[test]
+fn versions_of_the_log_are_kept_from_the_one_that_is_named_on_and_can_be_reverted_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = in_directory(directory.path());
+    let engine = Engine::open_blocking(config.clone()).unwrap();
+    commit(&engine, 1..9);
+    let states: Vec<Map> = (0..9)
+        .map(|version| engine.snapshot_at(version).map(|old| state(&old)))
+        .collect::<Result<_, _>>()
+        .unwrap();
+    engine.shutdown_blocking().unwrap();
+
+    for from in [0, 3, 8] {
+        let builder = Engine::builder(config.clone()).keep_from(from);
+        let engine = builder.open_blocking().unwrap();
+        assert_eq!(engine.oldest_version(), from);
+        for version in from..9 {
+            let old = engine.snapshot_at(version).unwrap();
+            assert_eq!(state(&old), states[version as usize]);
+            assert_eq!(old.root().state_digest, old.record().state_digest);
+            let proof = old.prove(["3"], trunkline::TopKind::Kzg).unwrap();
+            let trusted = trunkline::core::proof::Expected::Root(old.root());
+            assert!(trunkline::core::proof::verify(&proof, &trusted).is_ok());
+        }
+        engine.shutdown_blocking().unwrap();
+    }
+    let builder = Engine::builder(config.clone()).keep_from(3);
+    let engine = builder.open_blocking().unwrap();
+    let options = RevertOptions {
+        metadata: "back".into(),
+        ..RevertOptions::default()
+    };
+    let receipt = engine.revert_to_with_blocking(3, options).unwrap();
+    assert_eq!(receipt.durable_blocking().unwrap().version, 9);
+    engine.shutdown_blocking().unwrap();
+    let engine = Engine::open_blocking(config.clone()).unwrap();
+    assert_eq!(state(&engine.snapshot()), states[3]);
+    engine.shutdown_blocking().unwrap();
+    let error = Engine::builder(config).keep_from(10).open_blocking();
+    assert!(matches!(
+        error,
+        Err(trunkline::OpenError::VersionNotKept {
+            version: 10,
+            oldest: 0,
+            newest: 9
+        })
+    ));
+}
