@@ -47,7 +47,7 @@ use trunkline_actors::state::remembered_keys::RememberedKeys;
 use trunkline_actors::testing::Faults;
 use trunkline_core::batch::provisional_start;
 use trunkline_core::params::Nonce;
-use trunkline_core::store::disk::Disk;
+use trunkline_core::store::disk::{Disk, OsDisk};
 use trunkline_core::store::feed_cursors;
 use trunkline_core::store::lock::DirectoryLock;
 use trunkline_core::store::log::{CommitLog, FoundLog, LOG_DIRECTORY, LogOptions, Recovery};
@@ -77,10 +77,22 @@ pub(crate) struct OpenOptions {
     pub(crate) keep_from: Option<u64>,
 }
 
+/// Refuses a directory without a tree, before anything is written there.
+fn require_tree(disk: Option<&dyn Disk>, directory: &Path) -> Result<(), OpenError> {
+    let path = directory.to_owned();
+    match recovery::read_params(disk.unwrap_or(&OsDisk), directory)? {
+        Some(_) => Ok(()),
+        None => Err(OpenError::NoTree { path }),
+    }
+}
+
 /// Opens an engine.
 pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
     let (config, role) = (options.config, options.role);
     config.validate()?;
+    if options.keep_from.is_some() {
+        require_tree(options.disk.as_deref(), &config.engine.directory)?;
+    }
     // 0. The directory. If a later step fails, the lock is dropped last.
     let Claimed {
         lock,
@@ -89,9 +101,6 @@ pub(crate) fn open(options: OpenOptions) -> Result<Running, OpenError> {
         params,
         is_new,
     } = directory::claim(options.disk, options.nonce, &config)?;
-    if is_new && options.keep_from.is_some() {
-        return Err(OpenError::NoTree { path: directory });
-    }
     let marked = Marked::read(&*disk, &directory, &params.tree_id(), role, is_new)?;
     if !is_new {
         key_order::check(&*disk, &directory, &params.tree_id(), &config)?;

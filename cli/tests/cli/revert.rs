@@ -39,7 +39,7 @@ fn the_state_of_an_older_version_is_taken_back_as_a_new_one() {
         "10"
     );
     assert_eq!(run(["get", "bob", "--dir", &directory]).code, 1);
-    run(["check", &directory]).done();
+    run(["check", "--dir", &directory]).done();
 }
 
 #[test]
