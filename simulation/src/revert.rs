@@ -42,6 +42,13 @@ impl Caller {
                     None => self.unread(&error),
                 };
             }
+            // A stage that fails gives permits back a moment before it says so. Otherwise nothing can come between.
+            Err(RevertError::Submit(error @ SubmitError::Overtaken { .. })) => {
+                return match engine.drain_blocking() {
+                    Err(failure) => Err(self.ended(&failure)),
+                    Ok(()) => crate::scheduler::fail(format!("no revert: {error}")),
+                };
+            }
             Err(error) => crate::scheduler::fail(format!("no revert: {error}: {error:?}")),
         };
         // It was kept when the revert began, and so it was when the snapshot was taken.
