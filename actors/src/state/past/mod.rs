@@ -138,7 +138,7 @@ impl std::fmt::Debug for Past {
 }
 
 impl Past {
-    /// Goes on with what a store has, if its last version is one of the tree: at least `base`, from which on the recent
+    /// Continues what a store has, if its last version is one of the tree: at least `base`, from which on the recent
     /// versions are complete, and with the commit id that `commit_id` returns. Otherwise begins at `base`, and removes what
     /// is stored if `clear` allows it.
     ///
