@@ -401,6 +401,7 @@ impl Engine {
 
     /// Returns the metrics since the engine was opened.
     pub fn metrics(&self) -> MetricsSnapshot {
+        self.state().measure_memory();
         self.running.context.metrics.snapshot()
     }
 

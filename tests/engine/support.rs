@@ -25,7 +25,8 @@ use trunkline::core::store::simulated::SimulatedDisk;
 use trunkline::core::store::tree_file;
 use trunkline::{Batch, Config, Durable, Engine, EngineBuilder, Receipt};
 
-use trunkline_testkit::patience::{HANGS_AFTER, STEP, receive};
+pub use trunkline_testkit::patience::until;
+use trunkline_testkit::patience::{HANGS_AFTER, receive};
 
 /// Runs a test that must not hang.
 pub fn without_hanging(test: impl FnOnce() + Send + 'static) {
@@ -41,17 +42,6 @@ pub fn without_hanging(test: impl FnOnce() + Send + 'static) {
                 std::panic::resume_unwind(panic);
             }
         }
-    }
-}
-
-/// Polls a condition until it holds. Panics if it takes too long.
-pub fn until(holds: impl Fn() -> bool) {
-    let (mut waited, mut looked) = (Duration::ZERO, Instant::now());
-    while !holds() {
-        assert!(waited < HANGS_AFTER, "the condition never holds");
-        std::thread::yield_now();
-        waited += looked.elapsed().min(STEP);
-        looked = Instant::now();
     }
 }
 

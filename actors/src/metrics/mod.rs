@@ -6,6 +6,7 @@
 
 pub mod group;
 pub mod interval;
+pub mod memory;
 mod metric;
 mod series;
 mod table;

@@ -20,6 +20,9 @@ use crate::message::{
 use crate::runtime::clock;
 use crate::state::versions::{Submissions, Version, provisional_before};
 
+/// About how many bytes a page of leaves takes in memory.
+const PAGE_BYTES: usize = 4 << 10;
+
 /// The stage's state.
 pub struct HashStage {
     context: Arc<StageContext>,
@@ -66,7 +69,9 @@ impl HashStage {
             }
             Some(given) => (self.same_record(&given.record, &roots)?, given.outcomes),
         };
-        let version = self.version(record, roots, &outcomes, group.layer.replaced_bytes());
+        let pages_bytes = group.pages_restored as usize * PAGE_BYTES;
+        let replaced_bytes = group.layer.replaced_bytes() + pages_bytes;
+        let version = self.version(record, roots, &outcomes, replaced_bytes);
         let (number, state_digest) = (version.number(), version.roots.state_digest);
         let completion = &group.pending.completion;
         completion.hashed(number, version.commit_id, state_digest);

@@ -13,6 +13,9 @@ use trunkline_core::store::key_index::KeyScan;
 
 use super::layer::Layer;
 
+/// Assumed bytes of a key in memory: an entry of a node that is half full, and the key's own allocation.
+const KEY_BYTES_GUESSED: usize = 144;
+
 /// Keys that were put by versions whose layers are in memory.
 #[derive(Debug, Default)]
 pub struct RecentKeys {
@@ -30,6 +33,11 @@ struct Recent {
 }
 
 impl RecentKeys {
+    /// Returns about how many bytes the keys take in memory.
+    pub fn memory_bytes(&self) -> usize {
+        self.recent.lock().keys.len() * KEY_BYTES_GUESSED
+    }
+
     /// Adds the keys of layers that were not added yet, and passes all keys within a range to `visit`, until it returns
     /// false. `layers` returns the layers after a version, oldest first.
     pub fn scan(

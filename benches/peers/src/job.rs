@@ -56,6 +56,8 @@ pub(crate) struct Job {
     pub(crate) proofs: usize,
     /// Batches by the clock instead of one after the other.
     pub(crate) schedule: Option<Schedule>,
+    /// Bytes for all caches of an engine that has a setting for them, instead of what it has by default.
+    pub(crate) cache_bytes: Option<u64>,
 }
 
 /// An open loop: batches come whether or not the earlier ones are done.

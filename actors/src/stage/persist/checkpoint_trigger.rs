@@ -11,6 +11,17 @@ use crate::context::StageContext;
 use crate::failure::EngineFailure;
 use crate::runtime::clock;
 
+/// A tree above its bytes by one part in so many starts a checkpoint: what no checkpoint covers cannot be evicted.
+const SURPLUS_PART: u64 = 8;
+/// It does so from this part of the bytes on that start a checkpoint in any case.
+const PRESSED_PART: u64 = 8;
+
+/// Returns whether the tree is clearly above what the budget leaves it.
+fn lacks_memory(context: &StageContext) -> bool {
+    let bytes_max = context.settings.tree_bytes_max();
+    bytes_max > 0 && context.metrics.tree_bytes_now() > bytes_max + bytes_max / SURPLUS_PART
+}
+
 /// Starts checkpoints when enough has gathered in memory or in the log.
 pub(super) struct CheckpointTrigger {
     checkpoints: Checkpoints,
@@ -34,19 +45,20 @@ impl CheckpointTrigger {
         log: &mut LogWriter,
     ) -> Result<(), EngineFailure> {
         let config = context.config();
-        let limits = &config.checkpoint;
+        let (bytes_max, unflushed_bytes_max) = config.checkpoint_within_budget();
         let past = context.state.past.as_ref();
         let recent_bytes = past.map_or(0, |past| past.recent_bytes());
         let unflushed_bytes = (context.state.values.unflushed_bytes() + recent_bytes) as u64;
         let gathered_bytes = unflushed_bytes.max(self.untrimmed_bytes(log)?);
-        if gathered_bytes < limits.bytes_max {
+        let waits_for_memory = lacks_memory(context) && unflushed_bytes >= bytes_max / PRESSED_PART;
+        if gathered_bytes < bytes_max && !waits_for_memory {
             return Ok(());
         }
         if !self.checkpoints.is_running() {
             // Everything that a checkpoint covers must be synced, whatever the receipts said.
             log.sync()?;
             self.log_bytes_at_start = log.bytes()?;
-            let shows_rate = unflushed_bytes >= limits.bytes_max;
+            let shows_rate = unflushed_bytes >= bytes_max;
             let covered = Covered {
                 version: context.state.versions.newest(),
                 // Stored only if the log is trimmed; otherwise it has all keys.
@@ -57,9 +69,9 @@ impl CheckpointTrigger {
             };
             self.checkpoints.start(covered, unflushed_bytes, shows_rate);
         }
-        let pause = match gathered_bytes >= limits.unflushed_bytes_max {
+        let pause = match gathered_bytes >= unflushed_bytes_max {
             true => None,
-            false => Some(self.pause(unflushed_bytes, limits.unflushed_bytes_max)),
+            false => Some(self.pause(unflushed_bytes, unflushed_bytes_max)),
         };
         if pause == Some(Duration::ZERO) {
             return Ok(());
