@@ -1,4 +1,4 @@
-//! `serve`, as a service manager runs it.
+//! `serve`, run as a service manager runs it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::member::Members;
 use crate::support::{Workplace, command, run};
 
-/// A running service, which ends with it.
+/// A running service, which is stopped when this is dropped.
 struct Service {
     child: Child,
     stderr: BufReader<ChildStderr>,
@@ -47,7 +47,7 @@ impl Service {
         service
     }
 
-    /// Waits until it says where it listens. Returns the line.
+    /// Waits until the service prints its address. Returns the line.
     fn listens(&mut self) -> String {
         let line = self.line_with("listening on ");
         let (_, address) = line.split_once("listening on ").unwrap();
@@ -55,7 +55,7 @@ impl Service {
         line
     }
 
-    /// Reads what it says until a line has this text.
+    /// Reads its output until a line has this text.
     fn line_with(&mut self, text: &str) -> String {
         let mut said = String::new();
         loop {
@@ -74,7 +74,7 @@ impl Service {
         kill_process(pid, signal).unwrap();
     }
 
-    /// Waits for its end and returns the exit code and what it said last.
+    /// Waits for its end, and returns the exit code and the last output.
     fn end(mut self) -> (Option<i32>, String) {
         let mut said = String::new();
         self.stderr.read_to_string(&mut said).unwrap();
@@ -108,7 +108,7 @@ impl Drop for Service {
     }
 }
 
-/// An answer that may be still to come.
+/// A response that may still be outstanding.
 struct Answer(TcpStream);
 
 impl Answer {
@@ -155,12 +155,12 @@ fn a_request_in_flight_is_answered_before_the_end() {
         &["--log", "json", "--set", "server.deadline_ms=1500"],
     );
     let waiting = service.send("GET /v1/root?min_version=1", "");
-    // The engine has it once it is counted.
+    // The engine has the submission once it is counted.
     while !metrics(&service).contains("trunkline_service_requests_in_flight 2") {
         std::thread::yield_now();
     }
     service.signal(Signal::TERM);
-    // Until the socket is closed, or the service says that it stops.
+    // Until the socket is closed, or the service says that it is stopping.
     while TcpStream::connect(&service.address).is_ok() {
         std::thread::yield_now();
     }

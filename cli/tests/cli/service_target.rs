@@ -16,7 +16,7 @@ use trunkline_service::{Backend, Peer, Source, router};
 
 use crate::support::{Workplace, run};
 
-/// A service on loopback in front of an engine, which wants a token.
+/// A service on loopback for an engine, which requires a token.
 struct Service {
     url: String,
     engine: Engine,
@@ -34,7 +34,7 @@ async fn authenticate(request: Request, next: Next) -> Response {
     }
 }
 
-/// A caller of this machine.
+/// Returns a caller on this machine.
 fn local() -> Peer {
     Peer {
         source: Source::Unix { uid: 0, pid: None },
