@@ -151,12 +151,12 @@ impl std::fmt::Display for PrometheusText {
         let counters = [
             (
                 "offered",
-                "Operations that the schedule meant to start.",
+                "Operations that were due by the schedule.",
                 self.offered,
             ),
             (
                 "dropped",
-                "Operations that were due and not started.",
+                "Operations that were due but not started.",
                 self.dropped,
             ),
             ("failed", "Operations that failed.", self.failed),
@@ -255,10 +255,10 @@ mod tests {
 trunkline_load_stage{run="RUN",stage="fill"} 0
 trunkline_load_stage{run="RUN",stage="calibrate"} 0
 trunkline_load_stage{run="RUN",stage="run"} 0
-# HELP trunkline_load_offered_operations_total Operations that the schedule meant to start.
+# HELP trunkline_load_offered_operations_total Operations that were due by the schedule.
 # TYPE trunkline_load_offered_operations_total counter
 trunkline_load_offered_operations_total{run="RUN"} 24
-# HELP trunkline_load_dropped_operations_total Operations that were due and not started.
+# HELP trunkline_load_dropped_operations_total Operations that were due but not started.
 # TYPE trunkline_load_dropped_operations_total counter
 trunkline_load_dropped_operations_total{run="RUN"} 2
 # HELP trunkline_load_failed_operations_total Operations that failed.

@@ -124,7 +124,7 @@ fn audit_proofs() {
 fn proofs_of_keys() {
     for file in ["proofs.json", "refused.json"] {
         for vector in vectors(file).as_array().expect("a list") {
-            // The command takes one trusted value for each version.
+            // Without trusted values the command takes those of the proof, which always have the right number.
             let is_of_count = vector["rule"] == "ExpectedCount";
             let trusted = vector["trusted"].as_array().expect("a list");
             match trusting(trusted) {
