@@ -16,7 +16,7 @@ pub const THRESHOLDS_MAX: usize = 100;
 /// ```
 /// use trunkline_load::Threshold;
 /// let error = "updates.p99<50ms".parse::<Threshold>().unwrap_err();
-/// assert!(error.to_string().starts_with("updates.p99 is no metric; write throughput, dropped, failed, missing,"));
+/// assert!(error.to_string().starts_with("updates.p99 is not a metric; write throughput, dropped, failed, missing,"));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ThresholdError {
@@ -573,14 +573,14 @@ mod tests {
         says("update.p99=5ms", "one of < <= > >=");
         says(
             "updates.p99<5ms",
-            "updates.p99 is no metric; write throughput,",
+            "updates.p99 is not a metric; write throughput,",
         );
         says("update.p95<5ms", "p90, p99, p99.9");
         says("update<5ms", "read_modify_write");
-        says("update.p99<ms", "ms is no value");
-        says("update.p99<1.2.3ms", "is no value");
-        says("update.p99<-1ms", "is no value");
-        says("update.p99<<1ms", "is no value");
+        says("update.p99<ms", "ms is not a value");
+        says("update.p99<1.2.3ms", "is not a value");
+        says("update.p99<-1ms", "is not a value");
+        says("update.p99<<1ms", "is not a value");
         says(
             "update.p99<5",
             "update.p99 has no unit \"\"; write ns, us, ms or s",
