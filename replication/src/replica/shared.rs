@@ -48,7 +48,10 @@ impl<C: Carrier> Shared<C> {
         let mut resumed = member::resume_point(&*carrier, resume).await;
         for _ in 0..LOST_SIGHTINGS {
             // Servers that choose a leader do not answer, and one that just joined may know less than there is.
-            if !matches!(resumed, Err(StreamError::Follow(_) | StreamError::Carrier(_))) {
+            if !matches!(
+                resumed,
+                Err(StreamError::Follow(_) | StreamError::Carrier(_))
+            ) {
                 break;
             }
             tokio::time::sleep(STALE).await;
