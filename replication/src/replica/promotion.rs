@@ -173,12 +173,13 @@ impl<C: Carrier> Promotion<C> {
         }
     }
 
-    /// Applies the stream to its end, and returns its epoch. If the end differs when it is read again, it is read a few
-    /// more times: a server that has just joined its peers again may not know all messages.
+    /// Applies the stream to its end, and returns its epoch. Tries a few more times if the end differs when it is read
+    /// again, or if the carrier does not answer: a server that has just joined its peers again may not know all
+    /// messages, and servers that are choosing a leader do not answer.
     pub(super) async fn catch_up_steadily(&self) -> Result<(Option<Regime>, Ends), PromoteError> {
         for _ in 0..LOST_SIGHTINGS {
             match self.catch_up(0).await {
-                Err(error) if may_be_stale(&error) => tokio::time::sleep(STALE).await,
+                Err(error) if may_pass(&error) => tokio::time::sleep(STALE).await,
                 caught_up => return caught_up,
             }
         }
@@ -453,12 +454,14 @@ impl<C: Carrier> Promotion<C> {
     }
 }
 
-/// Returns whether a server that does not know all messages can be the cause.
-fn may_be_stale(error: &PromoteError) -> bool {
+/// Returns whether the error may be temporary, because the carrier is about to recover.
+fn may_pass(error: &PromoteError) -> bool {
     use FollowError::{Ahead, Replaced};
+    use FollowingFailure::{Follow, Stream};
     match error {
-        PromoteError::Follow(FollowingFailure::Follow(error)) => {
-            matches!(error, Ahead { .. } | Replaced { .. })
+        PromoteError::Follow(Follow(error)) => matches!(error, Ahead { .. } | Replaced { .. }),
+        PromoteError::Follow(Stream(error)) | PromoteError::Stream(error) => {
+            matches!(error, StreamError::Carrier(_))
         }
         error => matches!(error, PromoteError::Unsteady),
     }
