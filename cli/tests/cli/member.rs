@@ -239,7 +239,7 @@ fn a_member_file_with_a_mistake_is_refused_by_name() {
     };
     file(&|text| text.replace("stream", "streams")).unusable("unknown field `streams`");
     file(&|text| text.replace("\"key\"", "\"nothing\"")).unusable("nothing");
-    file(&|text| text.replace(key.trim(), "00")).unusable("is no public key");
+    file(&|text| text.replace(key.trim(), "00")).unusable("is not a public key");
     file(&|text| text.to_owned() + "archive = \"s3://key:secret@bucket\"\n").unusable("archive:");
     file(&|text| text.to_owned() + "acknowledge = \"all\"\n").unusable("a level is `durable`");
     file(&str::to_owned).unusable("do not answer");
