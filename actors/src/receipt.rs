@@ -2,9 +2,9 @@
 //! any async runtime or none.
 //!
 //! The pipeline holds the other end: a [`Completion`] of each submission, and from the tree on one [`GroupCompletion`]
-//! of all submissions of a version. What becomes known is known of the whole version. So a stage tells it once, and looks
-//! at single receipts only if somebody waits for this. If the pipeline's end is dropped before the submission is durable,
-//! the waiters fail with the engine's failure, so that nobody waits for work that is lost.
+//! of all submissions of a version. All facts are facts about the whole version. So a stage reports each once, and
+//! handles single receipts only if someone waits for them. If the pipeline's end is dropped before the submission is
+//! durable, the waiters fail with the engine's failure, so that nobody waits for lost work.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Weak};
@@ -28,14 +28,14 @@ use crate::state::evidence::{self, EvidenceError};
 /// The durability of a version when it was acknowledged. `durability.mode` of the configuration sets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// The version was synced before: it survives a power loss.
+    /// The version was synced first: it survives a power loss.
     Sync,
     /// The version was handed to the operating system, which survives the end of the process. It is synced after
-    /// `durability.interval_ms`, or as soon afterwards as the disk allows. A power loss may lose what came since the
+    /// `durability.interval_ms`, or as soon afterwards as the disk allows. A power loss may lose the versions since the
     /// last sync.
     Interval,
     /// The version was handed to the operating system, which survives the end of the process, and is written to the
-    /// disk when the system chooses to.
+    /// disk when the system chooses.
     Os,
 }
 
@@ -74,7 +74,7 @@ pub struct Hashed {
     pub commit_id: Digest,
     /// Digest of the whole state at the version.
     pub state_digest: Digest,
-    /// Whether the submission was applied or refused.
+    /// The outcome of the submission: applied or refused.
     pub outcome: Outcome,
 }
 
@@ -88,7 +88,7 @@ pub struct RootReady {
     pub kzg_root: [u8; 48],
 }
 
-/// A submission that is as durable as the configuration asks for. It survives a restart of the process;
+/// A submission that is as durable as the configuration requires. It survives a restart of the process;
 /// [`Self::durability`] says whether it also survives a power loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Durable {
@@ -101,7 +101,7 @@ pub struct Durable {
     /// KZG root of the version, if it was computed by then. A repeat ([`Receipt::is_repeat`]) of a submission whose version
     /// is no longer kept has none; [`Receipt::root_ready`] returns one that covers it.
     pub kzg_root: Option<[u8; 48]>,
-    /// Whether the submission was applied or refused.
+    /// The outcome of the submission: applied or refused.
     pub outcome: Outcome,
     /// The durability of the version.
     pub durability: Durability,
@@ -155,19 +155,20 @@ impl WeakReceipt {
 }
 
 impl Receipt {
-    /// Returns the sequence number: the place of the submission among all submissions to the tree.
+    /// Returns the sequence number: the position of the submission among all submissions to the tree.
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
 
-    /// Returns the provisional root, which commits to this submission and all earlier ones in their order. After a crash
-    /// it only holds if the submission was durable.
+    /// Returns the provisional root, which commits to this submission and all earlier ones in their order. After a
+    /// crash it is valid only if the submission was durable.
     pub fn provisional_root(&self) -> Digest {
         self.provisional_root
     }
 
-    /// Returns whether the batch repeats a submission that was accepted before, with the same idempotency key and the same
-    /// content. The receipt is then that of the first submission, and the repeat has no effect and no place of its own.
+    /// Returns whether the batch repeats a submission that was accepted before, with the same idempotency key and the
+    /// same content. The receipt is then that of the first submission, and the repeat has no effect and no position of
+    /// its own.
     ///
     /// ```
     /// use trunkline::{Batch, IdempotencyKey};
@@ -202,12 +203,12 @@ impl Receipt {
     ///
     /// # Errors
     ///
-    /// Fails if the engine failed or was shut down before; so do all functions that wait.
+    /// Fails if the engine failed or was shut down first; so do all waiting functions.
     pub async fn hashed(&self) -> Result<Hashed, EngineFailure> {
         self.progress.reached(Reached::Hashed, Facts::hashed).await
     }
 
-    /// As [`Self::hashed`], but blocks the thread.
+    /// Does what [`Self::hashed`] does, and blocks the thread.
     pub fn hashed_blocking(&self) -> Result<Hashed, EngineFailure> {
         block_on(self.hashed())
     }
@@ -223,25 +224,25 @@ impl Receipt {
         self.progress.reached(Reached::RootReady, root_ready).await
     }
 
-    /// As [`Self::root_ready`], but blocks the thread.
+    /// Does what [`Self::root_ready`] does, and blocks the thread.
     pub fn root_ready_blocking(&self) -> Result<RootReady, EngineFailure> {
         block_on(self.root_ready())
     }
 
-    /// Waits until the submission is as durable as the configuration asks for; see [`Durability`].
+    /// Waits until the submission is as durable as the configuration requires; see [`Durability`].
     pub async fn durable(&self) -> Result<Durable, EngineFailure> {
         self.progress
             .reached(Reached::Durable, Facts::durable)
             .await
     }
 
-    /// As [`Self::durable`], but blocks the thread.
+    /// Does what [`Self::durable`] does, and blocks the thread.
     pub fn durable_blocking(&self) -> Result<Durable, EngineFailure> {
         block_on(self.durable())
     }
 
-    /// Waits until the submission is durable and returns its evidence, which shows the submission's place and outcome to
-    /// anybody who trusts the commit id of its version.
+    /// Waits until the submission is durable and returns its evidence, which shows the submission's position and
+    /// outcome to anyone who trusts the commit id of its version.
     ///
     /// # Errors
     ///
@@ -269,7 +270,7 @@ impl Receipt {
         self.evidence_of_durable()
     }
 
-    /// As [`Self::evidence`], but blocks the thread.
+    /// Does what [`Self::evidence`] does, and blocks the thread.
     pub fn evidence_blocking(&self) -> Result<Evidence, EvidenceError> {
         self.durable_blocking()?;
         self.evidence_of_durable()
@@ -288,18 +289,19 @@ impl Receipt {
 
 /// Computes the KZG root of a version that has none yet.
 pub trait RootSource: Send + Sync + std::fmt::Debug {
-    /// Asks for the root of a version.
+    /// Requests the root of a version.
     fn request(&self, version: u64, completion: RootCompletion);
 }
 
 /// The parts of an engine that its receipts use.
 #[derive(Debug)]
 pub struct Issuer {
-    /// Told of work that is lost.
+    /// The health of the engine, which is told of lost work.
     pub health: Arc<Health>,
     /// Measurements.
     pub metrics: Arc<Metrics>,
-    /// Computes KZG roots in commit mode `on_demand`. In the other modes the pipeline does so without being asked.
+    /// The source of KZG roots in commit mode `on_demand`. In the other modes the pipeline computes them without a
+    /// request.
     pub root_source: Option<Arc<dyn RootSource>>,
     /// Weak, so that a receipt that is kept for long does not keep the tree in memory.
     pub state: Weak<State>,
@@ -328,7 +330,7 @@ impl Issuer {
         (Completion(Some(progress)), receipt)
     }
 
-    /// Creates a receipt for a repeat of a submission that is durable already.
+    /// Creates a receipt for a repeat of a submission that is already durable.
     pub fn repeat(self: &Arc<Self>, first: &KeyedSubmission, durable: &Durable) -> Receipt {
         let facts = Facts {
             version: Some(VersionFacts {
@@ -367,7 +369,7 @@ struct Facts {
     root_ready: Option<RootReady>,
     durable: Option<DurableFacts>,
     failed: Option<EngineFailure>,
-    /// The facts that somebody waits for, or has waited for.
+    /// The facts that someone is waiting for, or has waited for.
     awaited: [bool; Reached::COUNT],
 }
 
@@ -410,7 +412,7 @@ impl Facts {
     }
 }
 
-/// The place of a submission, and who waits for it.
+/// The state of a submission, and its waiters.
 #[derive(Debug, Default)]
 struct Place {
     /// The facts of its version and its outcome, once it is part of a version.
@@ -421,7 +423,7 @@ struct Place {
 }
 
 impl Place {
-    /// Returns a fact, or the failure if there will be no such fact. Remembers that somebody waits for it otherwise.
+    /// Returns a fact, or the failure if it will never be known. Otherwise notes that someone waits for it.
     fn answer<T>(
         &self,
         reached: Reached,
@@ -437,7 +439,7 @@ impl Place {
         answer
     }
 
-    /// Moves the wakers of those who wait for one of these facts.
+    /// Moves the wakers of the waiters for one of these facts.
     fn take_waiting(&mut self, ended: impl Fn(Reached) -> bool, wakers: &mut Vec<Waker>) {
         let ended = self.waiting.extract_if(.., |(reached, _)| ended(*reached));
         wakers.extend(ended.map(|(_, waker)| waker));
@@ -450,7 +452,7 @@ struct Progress {
     place: Mutex<Place>,
     accepted_at: Instant,
     issuer: Arc<Issuer>,
-    /// Whether the submission was durable before, so that the pipeline does not know it any more.
+    /// True if the submission was already durable, so that the pipeline no longer knows it.
     is_settled: bool,
 }
 
@@ -481,8 +483,8 @@ impl Progress {
         Poll::Pending
     }
 
-    /// Takes the KZG root of the newest durable version, which covers a submission that was durable before. Computes it if
-    /// need be (2 ms).
+    /// Takes the KZG root of the newest durable version, which covers a submission that was already durable. Computes
+    /// it if necessary (2 ms).
     fn use_newest_root(&self) {
         let place = self.place.lock();
         let Some((facts, _)) = &place.group else {
@@ -504,7 +506,7 @@ impl Progress {
         }
     }
 
-    /// Asks for the KZG root of the submission's version.
+    /// Requests the KZG root of the submission's version.
     fn request_root(self: &Arc<Self>, version: u64) {
         let group = self.place.lock().group.clone();
         if let (Some(source), Some((facts, _))) = (&self.issuer.root_source, group) {
@@ -541,7 +543,7 @@ impl Drop for Completion {
     }
 }
 
-/// The submissions of one version, and what is known of them.
+/// The submissions of one version, with the known facts about them.
 #[derive(Debug)]
 struct Group {
     facts: Arc<Mutex<Facts>>,
@@ -550,7 +552,7 @@ struct Group {
 }
 
 impl Group {
-    /// Adds a fact, counts the state that was reached, and wakes those who wait for it.
+    /// Adds a fact, counts the reached state, and wakes its waiters.
     fn learn(&self, reached: Reached, learn: impl FnOnce(&mut Facts)) {
         if let Some(first) = self.members.first() {
             let metrics = &first.issuer.metrics;
@@ -565,17 +567,17 @@ impl Group {
         }
     }
 
-    /// Wakes those who wait for one of these facts.
+    /// Wakes the waiters for one of these facts.
     fn wake(&self, ended: impl Fn(Reached) -> bool) {
         let mut wakers = Vec::with_capacity(self.members.len());
         for member in &self.members {
             member.place.lock().take_waiting(&ended, &mut wakers);
         }
-        // Without a lock, since a waker may run any code.
+        // This runs without a lock, since a waker may run any code.
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Fails those who wait for facts that will not be known.
+    /// Fails the waiters for facts that will never be known.
     fn abandon(self: &Arc<Self>) {
         if let Some(first) = self.members.first() {
             first.issuer.health.abandon(self.clone());
@@ -626,7 +628,7 @@ impl GroupCompletion {
         }))
     }
 
-    /// Returns when the submissions were accepted.
+    /// Returns the times at which the submissions were accepted.
     pub fn accepted_at(&self) -> &[Instant] {
         &self.0.accepted_at
     }
