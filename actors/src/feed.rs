@@ -157,9 +157,7 @@ pub struct FeedCursor {
 #[derive(Debug, thiserror::Error)]
 pub enum CursorError {
     /// The name cannot be that of a cursor.
-    #[error(
-        "a cursor's name has 1 to 64 bytes of a-z, 0-9, '.', '-' and '_'; {0:?} is not valid"
-    )]
+    #[error("a cursor's name has 1 to 64 bytes of a-z, 0-9, '.', '-' and '_'; {0:?} is not valid")]
     Name(String),
     /// The limit on cursors is reached.
     #[error("there are {CURSORS_MAX} cursors already; remove one that is no longer used")]
