@@ -1,4 +1,4 @@
-//! The command as a user runs it: one file for each topic.
+//! The command as a user runs it, with one file per topic.
 
 mod markup;
 mod support;
@@ -41,6 +41,9 @@ mod report;
 mod revert;
 #[cfg(unix)]
 mod serve;
+#[cfg(unix)]
+mod service;
+#[cfg(unix)]
 mod service_target;
 #[cfg(unix)]
 mod signals;

@@ -1,4 +1,4 @@
-//! What the page shows of an engine or a replica.
+//! The figures of an engine or a replica for the page.
 
 use std::sync::Arc;
 use std::time::SystemTime;

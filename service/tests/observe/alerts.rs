@@ -1,15 +1,16 @@
-//! The alert rules. Names of metrics are written as `{field}`, and taken from the table.
+//! The alert rules. Metric names are written as `{field}`, and taken from the table.
 
 use std::fmt::Write;
 
 use serde_json::Value;
-use trunkline_service::observe::metrics::all_metrics;
+
+use crate::dashboard::all_metrics;
 
 /// A rule of `docs/prometheus/alerts.yml`.
 pub(crate) struct Alert {
     pub(crate) name: &'static str,
     expression: &'static str,
-    /// How long it must hold.
+    /// Time for which it must hold.
     hold: &'static str,
     severity: &'static str,
     summary: &'static str,
@@ -80,6 +81,14 @@ pub(crate) const ALERTS: &[Alert] = &[
         severity: "critical",
         summary: "The primary on {{ $labels.instance }} commits, and the carrier has taken nothing for minutes.",
         action: "See whether a majority of the carrier's servers works and has room. What is committed meanwhile is on this machine alone.",
+    },
+    Alert {
+        name: "TrunklineNotArchived",
+        expression: "{archive_version} < on (job, instance, engine) group_left () {synced_version} and changes({archive_version}[10m]) == 0",
+        hold: "5m",
+        severity: "warning",
+        summary: "The archiver {{ $labels.cursor }} on {{ $labels.instance }} has archived nothing for minutes, and the engine commits.",
+        action: "Read its failure in the log: the store may not answer, or refuse. The log is kept for it up to log.held_bytes_max.",
     },
     Alert {
         name: "TrunklineLogHeld",
@@ -189,7 +198,7 @@ pub(crate) fn with_names(expression: &str) -> String {
     while let Some((before, after)) = rest.split_once('{') {
         named.push_str(before);
         let (inside, after) = after.split_once('}').unwrap();
-        // Matchers of labels stand in braces, too.
+        // Label matchers are in braces, too.
         match inside.contains(['=', '!']) {
             true => write!(named, "{{{inside}}}").unwrap(),
             false => {
@@ -207,7 +216,7 @@ pub(crate) fn with_names(expression: &str) -> String {
 }
 
 impl Alert {
-    /// Returns the heading of the section of `docs/OPERATIONS.md` that says more.
+    /// Returns the heading of the section of `docs/OPERATIONS.md` about the alert.
     pub(crate) fn heading(&self) -> String {
         format!("### {}", self.name)
     }

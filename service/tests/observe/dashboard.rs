@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use trunkline::metrics::{Kind, Metric, Unit};
-use trunkline_service::observe::metrics::all_metrics;
+use trunkline_service::observe::metrics;
 use trunkline_service::observe::table;
 
 use crate::alerts::with_names;
@@ -10,7 +10,7 @@ use crate::alerts::with_names;
 const COLUMNS: usize = 3;
 const PANEL_WIDTH: usize = 24 / COLUMNS;
 const PANEL_HEIGHT: usize = 7;
-/// Restricts a series to what the viewer chose.
+/// Restricts a series to the viewer's selection.
 const CHOSEN: &str = "job=~\"$job\",instance=~\"$instance\"";
 
 /// The first row: title, unit of Grafana, expression, legend.
@@ -53,6 +53,11 @@ const OVERVIEW: [(&str, &str, &str, &str); 6] = [
     ),
 ];
 
+/// Returns every metric of a service, and of an archiver in the same process.
+pub(crate) fn all_metrics() -> impl Iterator<Item = &'static Metric> {
+    metrics::all_metrics().chain(trunkline_archive::METRICS)
+}
+
 /// Returns the dashboard.
 pub(crate) fn dashboard() -> Value {
     let mut panels = Panels::default();
@@ -67,6 +72,8 @@ pub(crate) fn dashboard() -> Value {
     panels.add_table(trunkline::metrics::TABLE);
     panels.row("Members");
     panels.add_table(trunkline_replication::METRICS);
+    panels.row("Archivers");
+    panels.add_table(trunkline_archive::METRICS);
     json!({
         "title": "trunkline",
         "uid": "trunkline",
