@@ -15,6 +15,8 @@ use crate::runtime::clock;
 const SURPLUS_PART: u64 = 8;
 /// It does so from this part of the bytes on that start a checkpoint in any case.
 const PRESSED_PART: u64 = 8;
+/// A checkpoint of less would not be worth its syncs.
+const PRESSED_BYTES_MIN: u64 = 1 << 20;
 
 /// Returns whether the tree is clearly above what the budget leaves it.
 fn lacks_memory(context: &StageContext) -> bool {
@@ -50,7 +52,8 @@ impl CheckpointTrigger {
         let recent_bytes = past.map_or(0, |past| past.recent_bytes());
         let unflushed_bytes = (context.state.values.unflushed_bytes() + recent_bytes) as u64;
         let gathered_bytes = unflushed_bytes.max(self.untrimmed_bytes(log)?);
-        let waits_for_memory = lacks_memory(context) && unflushed_bytes >= bytes_max / PRESSED_PART;
+        let pressed_bytes = (bytes_max / PRESSED_PART).max(PRESSED_BYTES_MIN);
+        let waits_for_memory = lacks_memory(context) && unflushed_bytes >= pressed_bytes;
         if gathered_bytes < bytes_max && !waits_for_memory {
             return Ok(());
         }
