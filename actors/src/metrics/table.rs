@@ -8,8 +8,8 @@ use std::time::Instant;
 use memory_stats::memory_stats;
 
 use super::interval::Interval;
-use super::memory::file_backed_bytes;
 use super::metric::{Kind, Metric, Unit};
+use super::process::file_backed_bytes;
 use super::series::{Counter, Gauge, Histogram};
 use super::timeline::Timeline;
 use crate::decisions::Quantiles;
