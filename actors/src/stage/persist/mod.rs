@@ -152,7 +152,8 @@ impl PersistStage {
         completion.durable(version.kzg_root.get().copied(), durability);
     }
 
-    /// Commits and syncs everything, whatever the durability mode; with `close`, closes the log too.
+    /// Commits and syncs everything, whatever the durability mode; with `close`, makes a last checkpoint if that is worth
+    /// it, and closes the log.
     fn drain(&mut self, close: bool) -> Result<(), EngineFailure> {
         if self.log.is_closed() {
             return Ok(());
@@ -162,8 +163,7 @@ impl PersistStage {
         if !close {
             return Ok(());
         }
-        self.checkpoints.wait();
-        self.context.health.check()?;
+        self.checkpoints.close(&self.context, &mut self.log)?;
         self.log.close()
     }
 
