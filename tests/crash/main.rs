@@ -10,6 +10,7 @@ mod following;
 mod killed;
 mod missing;
 mod open_at;
+mod pages;
 mod power_loss;
 mod read_only;
 mod repair;
