@@ -8,6 +8,7 @@ use trunkline::config::DurabilityMode;
 use trunkline::core::proof::{Expected, verify};
 use trunkline::core::record::Root;
 use trunkline::core::store::disk::OsDisk;
+use trunkline::core::store::leaves::LEAVES_DIRECTORY;
 use trunkline::core::store::manifest::CheckpointManifest;
 use trunkline::core::store::pages_file::{PAGES_FILE, PagesOf, SlotPages, decode, encode};
 use trunkline::{
@@ -188,6 +189,23 @@ fn a_file_of_another_version_or_tree_is_ignored() {
         assert_eq!(read(tree.path()), expected);
         fs::write(tree.path().join(PAGES_FILE), &file).unwrap();
     }
+}
+
+#[test]
+fn leaves_that_are_not_those_of_the_digests_are_refused_when_they_are_touched() {
+    let tree = closed_tree();
+    let leaves = tree.path().join(LEAVES_DIRECTORY);
+    fs::remove_dir_all(&leaves).unwrap();
+    fs::create_dir(&leaves).unwrap();
+    // The log touches some.
+    let config = config(tree.path(), DurabilityMode::Sync);
+    let is_refused =
+        |error: Option<OpenError>| matches!(error, Some(OpenError::Replay(ReplayError::Leaves(_))));
+    assert!(is_refused(ReadOnly::open(tree.path()).err()));
+    assert!(is_refused(Engine::open_blocking(config).err()));
+    let report = checked(tree.path());
+    let parts: Vec<Part> = damage(&report).iter().map(|finding| finding.part).collect();
+    assert!(parts.contains(&Part::Leaves) && !parts.contains(&Part::Pages));
 }
 
 #[test]
