@@ -31,12 +31,8 @@ use trunkline_core::store::idempotency_file::{self, IDEMPOTENCY_FILE};
 use trunkline_core::store::key_order_file::{self, KEY_ORDER_FILE};
 use trunkline_core::store::leaves::LEAVES_DIRECTORY;
 use trunkline_core::store::lock::DirectoryLock;
-<<<<<<< HEAD
-use trunkline_core::store::manifest::{CHECKPOINT_FILE, CheckpointManifest, ReadManifestError};
-use trunkline_core::store::pages_file::PAGES_FILE;
-=======
 use trunkline_core::store::manifest::{CHECKPOINT_FILE, CheckpointManifest};
->>>>>>> main
+use trunkline_core::store::pages_file::PAGES_FILE;
 use trunkline_core::store::replica_file::{self, REPLICA_FILE};
 use trunkline_core::store::tree_file::TREE_FILE;
 

@@ -19,12 +19,8 @@ use trunkline_core::store::lock::LOCK_FILE;
 use trunkline_core::store::log::{
     LAST_SEGMENT_FILE, LOG_DIRECTORY, SEGMENT_HEADER_BYTES, SegmentName,
 };
-<<<<<<< HEAD
-use trunkline_core::store::manifest::{CHECKPOINT_FILE, CheckpointManifest, ReadManifestError};
-use trunkline_core::store::pages_file::PAGES_FILE;
-=======
 use trunkline_core::store::manifest::{CHECKPOINT_FILE, CheckpointManifest};
->>>>>>> main
+use trunkline_core::store::pages_file::PAGES_FILE;
 use trunkline_core::store::replica_file::REPLICA_FILE;
 use trunkline_core::store::tree_file;
 
