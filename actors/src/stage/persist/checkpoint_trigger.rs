@@ -86,7 +86,7 @@ impl CheckpointTrigger {
         log: &mut LogWriter,
         unflushed_bytes: u64,
         shows_rate: bool,
-    ) -> Result<(), EngineFailure> {
+    ) -> Result<u64, EngineFailure> {
         // Everything that a checkpoint covers must be synced, whatever the receipts said.
         log.sync()?;
         self.log_bytes_at_start = log.bytes()?;
@@ -98,26 +98,29 @@ impl CheckpointTrigger {
                 false => Remembered::default(),
             },
         };
+        let version = covered.version.number();
         self.checkpoints.start(covered, unflushed_bytes, shows_rate);
-        Ok(())
+        Ok(version)
     }
 
     /// Waits until no checkpoint runs, and makes a last one before the log is closed if much would have to be replayed.
+    /// Returns its version.
     pub(super) fn close(
         &mut self,
         context: &StageContext,
         log: &mut LogWriter,
-    ) -> Result<(), EngineFailure> {
+    ) -> Result<Option<u64>, EngineFailure> {
         self.checkpoints.wait();
         context.health.check()?;
         let (unflushed_bytes, gathered_bytes) = self.gathered(context, log)?;
         let is_much = gathered_bytes >= context.config().checkpoint.bytes_max / SHARE_AT_CLOSE;
-        if is_much && unflushed_bytes > 0 && self.checkpoints.trims_log() {
-            self.start(context, log, unflushed_bytes, false)?;
-            self.checkpoints.wait();
-            context.health.check()?;
+        if !is_much || unflushed_bytes == 0 || !self.checkpoints.trims_log() {
+            return Ok(None);
         }
-        Ok(())
+        let version = self.start(context, log, unflushed_bytes, false)?;
+        self.checkpoints.wait();
+        context.health.check()?;
+        Ok(Some(version))
     }
 
     /// Returns the bytes that the log got since the last checkpoint was started, or 0 if checkpoints do not trim it.

@@ -163,8 +163,16 @@ impl PersistStage {
         if !close {
             return Ok(());
         }
-        self.checkpoints.close(&self.context, &mut self.log)?;
+        if let Some(version) = self.checkpoints.close(&self.context, &mut self.log)? {
+            self.trim(version)?;
+        }
         self.log.close()
+    }
+
+    /// Trims the log up to the version of a checkpoint.
+    fn trim(&mut self, version: u64) -> Result<(), EngineFailure> {
+        let held_bytes_max = self.context.config().log.held_bytes_max;
+        self.log.trim(version, &self.context.feed, held_bytes_max)
     }
 
     /// Lets followers read what is synced and published.
@@ -218,9 +226,7 @@ impl Actor for PersistStage {
             // Looked at when the mailbox is empty.
             PersistMessage::RootReady => {}
             PersistMessage::Checkpointed(version) => {
-                let (feed, config) = (self.context.feed.clone(), self.context.config());
-                let held_bytes_max = config.log.held_bytes_max;
-                self.guarded(|stage| stage.log.trim(version, &feed, held_bytes_max));
+                self.guarded(|stage| stage.trim(version));
                 let _ = self.background.send(Task::Prune);
             }
             PersistMessage::Drain(drain) => self.answer(drain),
