@@ -8,7 +8,7 @@
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
-use super::cursor::put_varint;
+use super::cursor::{Cursor, put_varint};
 use super::disk::{
     Disk, DiskFile, DiskReader, ReadFileError, found, parent_of, prepare_file, put_prepared,
 };
@@ -187,20 +187,25 @@ impl PagesOf {
         fields.concat()
     }
 
-    fn read(bytes: &mut impl Read) -> Result<Self, PagesFileError> {
-        let damaged = |_| PagesFileError::Damaged;
-        if array(bytes).map_err(|_| PagesFileError::Magic)? != MAGIC {
+    /// Reads the first bytes of a file.
+    fn decode(bytes: &[u8]) -> Result<Self, PagesFileError> {
+        let mut cursor = Cursor(bytes);
+        if cursor.array() != Some(MAGIC) {
             return Err(PagesFileError::Magic);
         }
-        match u16::from_le_bytes(array(bytes).map_err(damaged)?) {
-            FORMAT => {}
-            format => return Err(PagesFileError::Format(format)),
+        match cursor.u16() {
+            Some(FORMAT) => {}
+            Some(format) => return Err(PagesFileError::Format(format)),
+            None => return Err(PagesFileError::Damaged),
         }
-        Ok(Self {
-            tree_id: array(bytes).map_err(damaged)?,
-            version: u64::from_le_bytes(array(bytes).map_err(damaged)?),
-            commit_id: array(bytes).map_err(damaged)?,
-        })
+        let mut fields = || {
+            Some(Self {
+                tree_id: cursor.array()?,
+                version: cursor.u64()?,
+                commit_id: cursor.array()?,
+            })
+        };
+        fields().ok_or(PagesFileError::Damaged)
     }
 }
 
@@ -384,17 +389,18 @@ impl PagesFile {
             .map_err(|source| ReadFileError::Content { path, source })
     }
 
-    fn read(reader: Box<dyn DiskReader>) -> io::Result<Result<Self, PagesFileError>> {
+    fn read(mut reader: Box<dyn DiskReader>) -> io::Result<Result<Self, PagesFileError>> {
         let bytes = reader.length()?;
+        let mut header = vec![0; bytes.min(HEADER_BYTES) as usize];
+        reader.read_exact_at(0, &mut header)?;
         let end = bytes.saturating_sub(CHECKSUM_BYTES);
-        let next = 0;
-        let mut fields = Fields { reader, next, end };
-        let of = match PagesOf::read(&mut fields) {
+        let of = match PagesOf::decode(&header) {
             Ok(_) if end < HEADER_BYTES => return Ok(Err(PagesFileError::Damaged)),
             Ok(of) => of,
             Err(error) => return Ok(Err(error)),
         };
-        fields.next = 0;
+        let next = 0;
+        let mut fields = Fields { reader, next, end };
         if !fields.are_sound()? {
             return Ok(Err(PagesFileError::Damaged));
         }
@@ -466,7 +472,7 @@ pub fn encode(of: &PagesOf, slots: &[SlotPages]) -> Vec<u8> {
 /// Reads what [`encode`] gave for 128 slots; anything else is an error.
 pub fn decode(bytes: &[u8]) -> Result<(PagesOf, Vec<SlotPages>), PagesFileError> {
     use PagesFileError::Damaged;
-    let of = PagesOf::read(&mut &*bytes)?;
+    let of = PagesOf::decode(bytes)?;
     let (body, checksum) = bytes.split_last_chunk::<32>().ok_or(Damaged)?;
     let mut fields = body.get(HEADER_BYTES as usize..).ok_or(Damaged)?;
     if FRAME.hash(body) != *checksum {
