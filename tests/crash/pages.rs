@@ -28,7 +28,7 @@ fn content(snapshot: &Snapshot) -> (Root, Vec<(Bytes, Bytes)>) {
         .prove(keys.iter().copied().chain([&b"absent"[..]]), TopKind::Hash)
         .unwrap();
     let root = snapshot.root();
-    verify(&proof, &Expected::Root(root.clone())).unwrap();
+    verify(&proof, &Expected::Root(root)).unwrap();
     for (key, value) in pairs.iter().step_by(5) {
         assert_eq!(snapshot.get(key).unwrap().as_ref(), Some(value));
     }
