@@ -105,7 +105,7 @@ fn a_tree_that_is_built_within_a_budget_starts_with_cold_leaves() {
     pair.cover(1);
     (pair.writer, pair.hasher) = built(CollisionPolicy::Bucket, &pair.history[1], 1);
     pair.built = 1;
-    // All but the few that hang below branches.
+    // All except the few below branches.
     assert!(pair.writer.memory().leaves < 200);
     pair.check(&mut rng, &keys);
     pair.delete_all(&hashes[..50]);
@@ -203,7 +203,7 @@ fn leaves_stay_until_the_store_has_them() {
 #[test]
 fn leaves_stay_while_the_store_has_more_than_the_tree() {
     let mut pair = Pair::new(CollisionPolicy::Bucket);
-    // Of one cell: their slot has no other.
+    // Of a single cell: their slot has no other.
     pair.put_all(&[[1; 32], [0; 32]], 1);
     pair.seal();
     pair.delete_all(&[[1; 32]]);
@@ -288,7 +288,7 @@ fn what_comes_back_must_be_what_left() {
         let damaged = &pair.history[1];
         let from_store = |range| Ok::<_, ProveError>(stored(damaged, range, 0));
         let reader = pair.writer.reader();
-        // Any key of slot 0: the way to it ends in the only cell.
+        // Any key of slot 0: its path ends in the only cell.
         let key = keys_in_slot(&plain(), 0, 0, 1).remove(0);
         let proof = Draft::walk_with(&reader, &seen.roots, &plain(), [&key], from_store);
         assert!(matches!(proof, Err(ProveError::LeavesDiffer(_))));
