@@ -28,8 +28,9 @@ use crate::observe::trace_context::{REQUEST_ID, TRACEPARENT, TraceParent, reques
 pub const TARGET: &str = "trunkline::request";
 
 /// The methods of gRPC. Others count as `other`: what a caller makes up is no label.
-pub const GRPC_METHODS: [&str; 16] = [
+pub const GRPC_METHODS: [&str; 17] = [
     "Submit",
+    "Preview",
     "Get",
     "Range",
     "Prove",
