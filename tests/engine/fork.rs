@@ -306,8 +306,9 @@ fn a_batch_has_the_outcome_in_a_fork_that_it_has_when_it_is_submitted() {
                 let digest = again.state_digest().unwrap();
                 assert_eq!(digest, fork.state_digest().unwrap());
                 assert_eq!(committed(again).state_digest, digest);
-                let found = engine.snapshot().iter().map(Result::unwrap);
-                assert!(found.eq(expected));
+                let found = engine.snapshot();
+                let found: BTreeMap<_, _> = found.iter().map(Result::unwrap).collect();
+                assert_eq!(found, expected);
             }
             let refused = |outcome: &&Outcome| !outcome.is_applied();
             assert!(outcomes.iter().filter(refused).count() > 2);
