@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::{Counter, Gauge, counter, gauge};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -16,6 +15,7 @@ use trunkline::{CursorError, Engine, Feed, FeedCursor, FeedError};
 use crate::archive::Archive;
 use crate::backup::{BackupError, BasePolicy, BaseReason};
 use crate::error::WriteError;
+use crate::metrics::ArchiverMetrics;
 use crate::segments::SegmentAppender;
 use crate::source::Source;
 
@@ -136,26 +136,13 @@ pub struct Archiver {
 impl Archiver {
     /// Starts to archive an engine: backs it up first, then follows it.
     ///
-    /// Through the `metrics` facade it shows `trunkline_archive_version`, the last version that is in the archive, and
-    /// `trunkline_archive_failures_total`, the attempts that failed, with the labels `engine` and `cursor`.
+    /// It exports [`METRICS`](crate::METRICS).
     pub fn start(engine: Engine, archive: Archive, options: ArchiverOptions) -> Self {
         let (stop, stopped) = watch::channel(false);
         let (sender, status) = watch::channel(ArchiverStatus::default());
-        let labels = [
-            ("engine", engine.metrics().engine),
-            ("cursor", options.cursor.clone()),
-        ];
+        let metrics = ArchiverMetrics::new(engine.metrics().engine, &options.cursor);
         let run = Run {
-            version: gauge!(
-                description: "Last version that is in the archive.",
-                "trunkline_archive_version",
-                &labels
-            ),
-            failures: counter!(
-                description: "Attempts to write to the archive that failed; they are made again.",
-                "trunkline_archive_failures_total",
-                &labels
-            ),
+            metrics,
             engine,
             archive,
             options,
@@ -202,8 +189,7 @@ struct Run {
     options: ArchiverOptions,
     stopped: watch::Receiver<bool>,
     status: watch::Sender<ArchiverStatus>,
-    version: Gauge,
-    failures: Counter,
+    metrics: ArchiverMetrics,
 }
 
 /// What a follower waits for.
@@ -242,7 +228,7 @@ impl Run {
             let made = self.archive.back_up(&source, self.options.base, key).await;
             let error = match made {
                 Ok(backup) => {
-                    self.version.set(backup.last.version as f64);
+                    self.metrics.version.set(backup.last.version as f64);
                     self.status.send_modify(|status| {
                         status.base = backup.base.or(status.base);
                         status.archived = Some(backup.last);
@@ -344,7 +330,7 @@ impl Run {
     }
 
     fn show(&self, appender: &SegmentAppender) {
-        self.version.set(appender.archived().version as f64);
+        self.metrics.version.set(appender.archived().version as f64);
         self.status.send_modify(|status| {
             status.archived = Some(appender.archived());
             status.failing = None;
@@ -361,7 +347,7 @@ impl Run {
         if !error.retry_can_help() {
             return Err(error.into());
         }
-        self.failures.increment(1);
+        self.metrics.failures.increment(1);
         let source = Arc::new(error);
         self.status.send_modify(|status| {
             status.failures += 1;

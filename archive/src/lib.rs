@@ -2,7 +2,7 @@
 //!
 //! The files, from low to high: `archive` (access to objects, on the store that `location` opens), `catalog` (which
 //! objects count, pure), `base` and `segments` (writing and reading them), `source` (what is archived), `backup` and
-//! `follow` (making archives), `restore`, `verify`, `prune`. The formats are in `trunkline::core::store::archive`.
+//! `follow` (making archives), `metrics`, `restore`, `verify`, `prune`. The formats are in `trunkline::core::store::archive`.
 
 #![forbid(unsafe_code)]
 
@@ -13,6 +13,7 @@ mod catalog;
 mod error;
 mod follow;
 mod location;
+mod metrics;
 mod prune;
 mod restore;
 mod segments;
@@ -25,6 +26,7 @@ pub use base::BaseError;
 pub use catalog::{Catalog, Route, RouteError};
 pub use error::{AccessError, LocationError, WriteError};
 pub use follow::{Archiver, ArchiverError, ArchiverOptions, ArchiverStatus};
+pub use metrics::METRICS;
 pub use object_store;
 pub use prune::{Keep, Prunable};
 pub use restore::{RestoreError, Restored, Shown, Trust};

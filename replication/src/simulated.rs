@@ -90,6 +90,8 @@ struct Inside {
     generation: u64,
     values: BTreeMap<String, Bytes>,
     delayed: Vec<(Bytes, u64)>,
+    /// Calls that fail before the next one that does not.
+    failing: u32,
     faults: Faults,
     random: SmallRng,
     appended: Arc<tokio::sync::Notify>,
@@ -126,6 +128,7 @@ impl SimulatedCarrier {
             generation: 0,
             values: BTreeMap::new(),
             delayed: Vec::new(),
+            failing: 0,
             faults: Faults::default(),
             random: SmallRng::seed_from_u64(seed),
             appended: Arc::default(),
@@ -152,6 +155,11 @@ impl SimulatedCarrier {
         self.lock().faults = faults;
     }
 
+    /// Lets the next calls fail, as while servers choose a leader.
+    pub fn fail_next(&self, calls: u32) {
+        self.lock().failing = calls;
+    }
+
     /// Cuts this connection off, or connects it again.
     pub fn set_cut(&self, is_cut: bool) {
         self.is_cut.store(is_cut, SeqCst);
@@ -176,6 +184,10 @@ impl SimulatedCarrier {
             return Err(CarrierError("cut off".into()));
         }
         let mut inside = self.lock();
+        if inside.failing > 0 {
+            inside.failing -= 1;
+            return Err(CarrierError("choosing a leader".into()));
+        }
         inside.arrive();
         let failed = inside.faults.failed;
         match inside.happens(failed) {

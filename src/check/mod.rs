@@ -23,14 +23,14 @@ use std::sync::Arc;
 use trunkline_core::hash::{Digest, hex};
 use trunkline_core::kzg::{TABLES_BYTES, Tables, TablesError};
 use trunkline_core::params::TreeParams;
-use trunkline_core::store::disk::{OsDisk, read_file};
+use trunkline_core::store::disk::{OsDisk, if_present, read_file};
 use trunkline_core::store::feed_cursors::{self, CURSORS_FILE};
 use trunkline_core::store::history_file::HISTORY_FILE;
 use trunkline_core::store::idempotency_file::{self, IDEMPOTENCY_FILE};
 use trunkline_core::store::key_order_file::{self, KEY_ORDER_FILE};
 use trunkline_core::store::leaves::LEAVES_DIRECTORY;
 use trunkline_core::store::lock::DirectoryLock;
-use trunkline_core::store::manifest::{CHECKPOINT_FILE, CheckpointManifest, ReadManifestError};
+use trunkline_core::store::manifest::{CHECKPOINT_FILE, CheckpointManifest};
 use trunkline_core::store::replica_file::{self, REPLICA_FILE};
 use trunkline_core::store::tree_file::TREE_FILE;
 
@@ -209,9 +209,9 @@ fn manifest(
     report: &mut CheckReport,
 ) -> Option<CheckpointManifest> {
     let path = directory.join(CHECKPOINT_FILE);
-    let manifest = match CheckpointManifest::read(&OsDisk, directory) {
-        Ok(manifest) => manifest,
-        Err(ReadManifestError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+    let manifest = match if_present(CheckpointManifest::read(&OsDisk, directory)) {
+        Ok(Some(manifest)) => manifest,
+        Ok(None) => {
             report.add(Finding::new(Part::Manifest, path, Fault::Missing));
             return None;
         }

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use trunkline_actors::adaptive::decision_log::DECISIONS_FILE;
 use trunkline_core::params::TreeParams;
-use trunkline_core::store::disk::Disk;
+use trunkline_core::store::disk::{Disk, if_present};
 use trunkline_core::store::feed_cursors::CURSORS_FILE;
 use trunkline_core::store::history_file::HISTORY_FILE;
 use trunkline_core::store::idempotency_file::IDEMPOTENCY_FILE;
@@ -19,7 +19,7 @@ use trunkline_core::store::lock::LOCK_FILE;
 use trunkline_core::store::log::{
     LAST_SEGMENT_FILE, LOG_DIRECTORY, SEGMENT_HEADER_BYTES, SegmentName,
 };
-use trunkline_core::store::manifest::{CHECKPOINT_FILE, CheckpointManifest, ReadManifestError};
+use trunkline_core::store::manifest::{CHECKPOINT_FILE, CheckpointManifest};
 use trunkline_core::store::replica_file::REPLICA_FILE;
 use trunkline_core::store::tree_file;
 
@@ -162,13 +162,8 @@ pub(super) fn list(disk: &dyn Disk, directory: &Path) -> io::Result<Vec<String>>
 }
 
 fn has_checkpoint(disk: &dyn Disk, directory: &Path) -> Result<bool, OpenError> {
-    match CheckpointManifest::read(disk, directory) {
-        Ok(manifest) => Ok(manifest.record.version > 0 || manifest.intent.is_some()),
-        Err(ReadManifestError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            Ok(false)
-        }
-        Err(error) => Err(error.into()),
-    }
+    let manifest = if_present(CheckpointManifest::read(disk, directory))?;
+    Ok(manifest.is_some_and(|manifest| manifest.record.version > 0 || manifest.intent.is_some()))
 }
 
 /// Returns whether a log has more than a first segment without frames.

@@ -1,15 +1,14 @@
 //! Step 1 of opening: everything in the directory but the leaves is read and checked.
 
-use std::io;
 use std::path::Path;
 
 use trunkline_actors::state::history::History;
 use trunkline_core::params::TreeParams;
-use trunkline_core::store::disk::Disk;
+use trunkline_core::store::disk::{Disk, if_present};
 use trunkline_core::store::history_file::HistoryFile;
 use trunkline_core::store::idempotency_file::{self, Remembered};
 use trunkline_core::store::log::{CommitLog, LOG_DIRECTORY, LogPosition};
-use trunkline_core::store::manifest::{CHECKPOINT_FILE, CheckpointManifest, ReadManifestError};
+use trunkline_core::store::manifest::{CHECKPOINT_FILE, CheckpointManifest};
 use trunkline_core::store::tree_file::{self, ReadTreeFileError};
 
 use super::creation::missing;
@@ -56,12 +55,8 @@ pub(crate) fn find(
 
 /// Returns the checkpoint manifest of a directory.
 fn read_marker(disk: &dyn Disk, directory: &Path) -> Result<CheckpointManifest, OpenError> {
-    match CheckpointManifest::read(disk, directory) {
-        Err(ReadManifestError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            Err(missing(directory, CHECKPOINT_FILE))
-        }
-        read => Ok(read?),
-    }
+    let manifest = if_present(CheckpointManifest::read(disk, directory))?;
+    manifest.ok_or_else(|| missing(directory, CHECKPOINT_FILE))
 }
 
 /// Reads the log without replaying it, so that damage is reported before step 2 opens the leaf store, which writes.
@@ -94,11 +89,5 @@ pub(crate) fn read_params(
     disk: &dyn Disk,
     directory: &Path,
 ) -> Result<Option<TreeParams>, ReadTreeFileError> {
-    match tree_file::read(disk, directory) {
-        Ok(params) => Ok(Some(params)),
-        Err(ReadTreeFileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
+    if_present(tree_file::read(disk, directory))
 }

@@ -41,6 +41,9 @@ mod report;
 mod revert;
 #[cfg(unix)]
 mod serve;
+#[cfg(unix)]
+mod service;
+#[cfg(unix)]
 mod service_target;
 #[cfg(unix)]
 mod signals;

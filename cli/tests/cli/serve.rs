@@ -1,125 +1,12 @@
 //! `serve`, as a service manager runs it.
 
-use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
-use std::process::{Child, ChildStderr, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use rustix::process::Signal;
 
 use crate::member::Members;
-use crate::support::{Workplace, command, run};
-
-/// A running service, which ends with it.
-struct Service {
-    child: Child,
-    stderr: BufReader<ChildStderr>,
-    address: String,
-}
-
-impl Service {
-    /// Serves a member from its directory.
-    fn member(members: &Members, name: &str, more: &[&str]) -> Self {
-        let file = members.text(&format!("{name}.toml"));
-        let more: Vec<&str> = ["--member", &file]
-            .into_iter()
-            .chain(more.iter().copied())
-            .collect();
-        Self::start(&members.path(name), &more)
-    }
-
-    fn start(directory: &Path, more: &[&str]) -> Self {
-        let mut child = command()
-            .args(["serve", "--set", "server.listen=127.0.0.1:0", "--dir"])
-            .arg(directory)
-            .args(more)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let mut service = Self {
-            child,
-            stderr,
-            address: String::new(),
-        };
-        service.listens();
-        service
-    }
-
-    /// Waits until it says where it listens. Returns the line.
-    fn listens(&mut self) -> String {
-        let line = self.line_with("listening on ");
-        let (_, address) = line.split_once("listening on ").unwrap();
-        self.address = address.trim().to_owned();
-        line
-    }
-
-    /// Reads what it says until a line has this text.
-    fn line_with(&mut self, text: &str) -> String {
-        let mut said = String::new();
-        loop {
-            let mut line = String::new();
-            let bytes = self.stderr.read_line(&mut line).unwrap();
-            assert!(bytes > 0, "it ended without saying {text:?}: {said}");
-            if line.contains(text) {
-                return line;
-            }
-            said += &line;
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, signal).unwrap();
-    }
-
-    /// Waits for its end and returns the exit code and what it said last.
-    fn end(mut self) -> (Option<i32>, String) {
-        let mut said = String::new();
-        self.stderr.read_to_string(&mut said).unwrap();
-        (self.child.wait().unwrap().code(), said)
-    }
-
-    fn send(&self, head: &str, body: &str) -> Answer {
-        self.send_with(head, "", body)
-    }
-
-    fn send_with(&self, head: &str, headers: &str, body: &str) -> Answer {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        let length = body.len();
-        let text = format!(
-            "{head} HTTP/1.1\r\nhost: {}{headers}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}",
-            self.address
-        );
-        stream.write_all(text.as_bytes()).unwrap();
-        Answer(stream)
-    }
-
-    fn put(&self, key: &str, value: &str) -> (u16, Value) {
-        let body = format!(r#"{{"operations": [{{"key": "{key}", "value": "{value}"}}]}}"#);
-        self.send("POST /v1/submit", &body).read()
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ended = self.child.kill().and_then(|()| self.child.wait());
-    }
-}
-
-/// An answer that may be still to come.
-struct Answer(TcpStream);
-
-impl Answer {
-    fn read(mut self) -> (u16, Value) {
-        let mut text = String::new();
-        self.0.read_to_string(&mut text).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, serde_json::from_str(body).unwrap_or(Value::Null))
-    }
-}
+use crate::service::Service;
+use crate::support::{Workplace, run};
 
 #[test]
 fn what_was_acknowledged_is_there_after_a_stop_and_after_a_kill() {
@@ -156,7 +43,10 @@ fn a_request_in_flight_is_answered_before_the_end() {
     );
     let waiting = service.send("GET /v1/root?min_version=1", "");
     // The engine has it once it is counted.
-    while !metrics(&service).contains("trunkline_service_requests_in_flight 2") {
+    while !service
+        .text("GET /metrics")
+        .contains("trunkline_service_requests_in_flight 2")
+    {
         std::thread::yield_now();
     }
     service.signal(Signal::TERM);
@@ -173,13 +63,6 @@ fn a_request_in_flight_is_answered_before_the_end() {
     assert_eq!(service.end().0, Some(0));
 }
 
-fn metrics(service: &Service) -> String {
-    let mut answer = service.send("GET /metrics", "").0;
-    let mut text = String::new();
-    answer.read_to_string(&mut text).unwrap();
-    text
-}
-
 #[test]
 fn a_hang_up_reads_the_configuration_again_and_a_wrong_one_changes_nothing() {
     let place = Workplace::new();
@@ -190,13 +73,9 @@ fn a_hang_up_reads_the_configuration_again_and_a_wrong_one_changes_nothing() {
         &["--config", &place.text("config.toml")],
     );
     let linger_ms = |service: &Service| {
-        let (mut answer, mut text) = (service.send("GET /v1/admin/config", "").0, String::new());
-        answer.read_to_string(&mut text).unwrap();
-        let line = text
-            .lines()
-            .find(|line| line.starts_with("linger_ms"))
-            .unwrap();
-        line.to_owned()
+        let text = service.text("GET /v1/admin/config");
+        let line = text.lines().find(|line| line.starts_with("linger_ms"));
+        line.unwrap().to_owned()
     };
     std::fs::write(&file, "[group]\nlinger_ms = 2\n").unwrap();
     service.signal(Signal::HUP);

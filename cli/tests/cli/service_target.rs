@@ -1,83 +1,83 @@
-use std::net::Ipv4Addr;
-use std::sync::Arc;
+//! `load --target` against a service in a process of its own.
 
-use axum::Extension;
-use axum::extract::Request;
-use axum::http::{StatusCode, header};
-use axum::middleware::{Next, from_fn};
-use axum::response::{IntoResponse, Response};
-use tempfile::TempDir;
-use tokio::runtime::Runtime;
-use trunkline::{Config, Engine};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustix::process::Signal;
 use trunkline_load::Run;
-use trunkline_service::api::Api;
-use trunkline_service::auth::Authenticator;
-use trunkline_service::{Backend, Peer, Source, router};
 
+use crate::service::Service;
 use crate::support::{Workplace, run};
 
-/// A service on loopback in front of an engine, which wants a token.
-struct Service {
+/// A service that wants a token, and a place for what loads it.
+struct Place {
+    workplace: Workplace,
+    service: Service,
     url: String,
-    engine: Engine,
-    _runtime: Runtime,
-    _directory: TempDir,
+    token: String,
 }
 
-const TOKEN: &str = "s3cret";
-
-async fn authenticate(request: Request, next: Next) -> Response {
-    let sent = request.headers().get(header::AUTHORIZATION);
-    match sent.is_some_and(|sent| sent.as_bytes() == format!("Bearer {TOKEN}").as_bytes()) {
-        true => next.run(request).await,
-        false => StatusCode::UNAUTHORIZED.into_response(),
+impl Place {
+    fn new() -> Self {
+        Self::serve(Workplace::new(), "http", &[])
     }
-}
 
-/// A caller of this machine.
-fn local() -> Peer {
-    Peer {
-        source: Source::Unix { uid: 0, pid: None },
-        certificate: None,
-        is_loopback: true,
-        is_tls: false,
+    /// Serves by TLS, with a certificate of an authority whose own is in the file `ca.pem`.
+    fn with_tls() -> Self {
+        let workplace = Workplace::new();
+        let (authority, key) = authority(&workplace, "ca.pem");
+        let own = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        let certificate = params.signed_by(&own, &Issuer::new(authority, key));
+        write(&workplace, "tls.crt", &certificate.unwrap().pem());
+        write(&workplace, "tls.key", &own.serialize_pem());
+        let setting = |key: &str, file| format!("server.{key}={}", workplace.text(file));
+        let certificate = setting("tls_certificate_path", "tls.crt");
+        let key = setting("tls_key_path", "tls.key");
+        Self::serve(workplace, "https", &["--set", &certificate, "--set", &key])
     }
-}
 
-impl Service {
-    fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let config = Config::in_directory(directory.path());
-        let server = config.server.clone();
-        let engine = Engine::open_blocking(config).unwrap();
-        let backend = Backend::Engine(engine.clone());
-        let authenticator = Arc::new(Authenticator::open(&server).unwrap());
-        let api = Arc::new(Api::new(backend, server, Box::new(|| Ok(()))));
-        let router = router(api, &authenticator)
-            .layer(Extension(local()))
-            .layer(from_fn(authenticate));
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        let listener = runtime.block_on(tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
-        let listener = listener.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        runtime.spawn(async move { axum::serve(listener, router).await });
+    fn serve(workplace: Workplace, scheme: &str, more: &[&str]) -> Self {
+        let tokens = workplace.text("tokens.toml");
+        let made = ["token", "--name", "load", "--scope", "read"];
+        let made = run([&made[..], &["--scope", "write", "--file", &tokens]].concat()).done();
+        write(&workplace, "token", &made.stdout);
+        let tokens = format!("server.tokens_path={tokens}");
+        let more = [&["--set", &*tokens], more].concat();
+        let service = Service::start(&workplace.path("state"), &more);
+        let port = service.address.rsplit(':').next().unwrap();
         Self {
-            url,
-            engine,
-            _runtime: runtime,
-            _directory: directory,
+            url: format!("{scheme}://localhost:{port}"),
+            token: workplace.text("token"),
+            service,
+            workplace,
+        }
+    }
+
+    /// Ends the service, and checks that its state has some keys.
+    fn has(self, keys: &[&str]) {
+        self.service.signal(Signal::TERM);
+        assert_eq!(self.service.end().0, Some(0));
+        for key in keys {
+            run(["get", key, "--dir", &self.workplace.text("state")]).done();
         }
     }
 }
 
-fn workplace_with_token() -> (Workplace, String) {
-    let workplace = Workplace::new();
-    std::fs::write(workplace.path("token"), format!("{TOKEN}\n")).unwrap();
-    let token = workplace.text("token");
-    (workplace, token)
+/// Makes an authority, and a file of its certificate.
+fn authority(workplace: &Workplace, name: &str) -> (CertificateParams, KeyPair) {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec![]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    write(workplace, name, &params.self_signed(&key).unwrap().pem());
+    (params, key)
+}
+
+fn write(workplace: &Workplace, name: &str, text: &str) -> PathBuf {
+    let path = workplace.path(name);
+    std::fs::write(&path, text).unwrap();
+    path
 }
 
 const SMALL: [&str; 9] = [
@@ -86,14 +86,13 @@ const SMALL: [&str; 9] = [
 
 #[test]
 fn a_running_service_is_loaded_by_the_same_plans_and_its_state_checked() {
-    let service = Service::start();
-    let (workplace, token) = workplace_with_token();
-    let out = workplace.text("run");
+    let place = Place::new();
+    let out = place.workplace.text("run");
     let target = [
         "--target",
-        &*service.url,
+        &*place.url,
         "--token-file",
-        &token,
+        &place.token,
         "--out",
         &out,
     ];
@@ -110,26 +109,41 @@ fn a_running_service_is_loaded_by_the_same_plans_and_its_state_checked() {
         }
         let ran = run(load).done();
         for part in [
-            &format!("service    {}", service.url),
+            &format!("service    {}", place.url),
             "of them again up to the KZG root",
             "a proof with changed values and a hash top is refused",
         ] {
             assert!(ran.stdout.contains(part), "{workload}: {ran:?}");
         }
         assert!(!ran.stdout.contains("FAILED"), "{workload}: {ran:?}");
-        let made = Run::read_from(&workplace.path("run")).unwrap();
+        let made = Run::read_from(&place.workplace.path("run")).unwrap();
         let totals = &made.totals;
         assert_eq!((totals.offered, totals.failed, totals.missing), (600, 0, 0));
         assert_eq!(totals.achieved + totals.dropped, 600);
     }
-    assert!(service.engine.get(b"user000000000000").unwrap().is_some());
+    place.has(&["user000000000000"]);
+}
+
+#[test]
+fn a_service_with_tls_is_loaded_if_its_authority_is_known() {
+    let place = Place::with_tls();
+    let ca = place.workplace.text("ca.pem");
+    let target = ["--target", &place.url, "--token-file", &place.token];
+    let load = |more: &[&str]| run([&SMALL[..], &target, more].concat());
+    let ran = load(&["--ca-file", &ca]).done();
+    assert!(!ran.stdout.contains("FAILED"), "{ran:?}");
+    let unknown = format!("cannot reach {}", place.url);
+    load(&[]).unusable(&unknown);
+    authority(&place.workplace, "other.pem");
+    load(&["--ca-file", &place.workplace.text("other.pem")]).unusable(&unknown);
+    load(&["--ca-file", &place.workplace.text("none.pem")]).unusable("none.pem");
+    place.has(&["user000000000000"]);
 }
 
 #[test]
 fn two_generators_load_one_service_at_once_and_are_one_run() {
-    let service = Service::start();
-    let (workplace, token) = workplace_with_token();
-    let runs = ["1", "2"].map(|instance| workplace.text(instance));
+    let place = Place::new();
+    let runs = ["1", "2"].map(|instance| place.workplace.text(instance));
     std::thread::scope(|scope| {
         for (instance, out) in ["1", "2"].into_iter().zip(&runs) {
             let load = [
@@ -149,9 +163,9 @@ fn two_generators_load_one_service_at_once_and_are_one_run() {
                 "--seed",
                 instance,
                 "--target",
-                &service.url,
+                &place.url,
                 "--token-file",
-                &token,
+                &place.token,
                 "--out",
                 out,
             ];
@@ -167,37 +181,36 @@ fn two_generators_load_one_service_at_once_and_are_one_run() {
         "failed<1",
     ])
     .done();
-    for key in ["u001000000000000", "u002000000000000"] {
-        assert!(
-            service.engine.get(key.as_bytes()).unwrap().is_some(),
-            "{key}"
-        );
-    }
+    place.has(&["u001000000000000", "u002000000000000"]);
 }
 
 #[test]
 fn what_is_no_service_or_lets_nobody_in_is_an_error_that_says_so() {
-    let service = Service::start();
-    let (workplace, token) = workplace_with_token();
+    let place = Place::new();
     let load = |more: &[&str]| run([&SMALL[..], more].concat());
-    load(&["--target", &service.url]).unusable("the service refused: ");
-    let nobody = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    load(&["--target", &place.url]).unusable("the service refused: ");
+    let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let url = format!("http://{}", nobody.local_addr().unwrap());
     drop(nobody);
     load(&["--target", &url]).unusable(&format!("cannot reach {url}"));
     load(&["--target", "localhost:7460"]).unusable("write http://HOST:PORT");
     load(&["--target", "ftp://localhost"]).unusable("write http://HOST:PORT");
-    let open = ["--target", "http://192.0.2.1:7460", "--token-file", &token];
+    let open = [
+        "--target",
+        "http://192.0.2.1:7460",
+        "--token-file",
+        &place.token,
+    ];
     load(&open).unusable("a token would be sent to 192.0.2.1 without TLS");
-    std::fs::write(workplace.path("token"), "two words").unwrap();
-    load(&["--target", &service.url, "--token-file", &token])
+    write(&place.workplace, "token", "two words");
+    load(&["--target", &place.url, "--token-file", &place.token])
         .unusable("its file must hold one line");
     for other in [
         ["--dir", "state"],
         ["--set", "group.linger_ms=1"],
         ["--config", "a.toml"],
     ] {
-        let ran = load(&["--target", &service.url, other[0], other[1]]);
+        let ran = load(&["--target", &place.url, other[0], other[1]]);
         assert!(
             ran.code == 2 && ran.stderr.contains("cannot be used with"),
             "{ran:?}"

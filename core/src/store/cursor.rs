@@ -130,6 +130,17 @@ pub(super) fn optional_bytes(bytes: Option<&[u8]>) -> Vec<u8> {
     [&[u8::from(bytes.is_some())], bytes.unwrap_or_default()].concat()
 }
 
+/// Checks that no beginning of these bytes is read, and none that differ in a bit of any byte.
+#[cfg(test)]
+pub(super) fn assert_only_these<T, E>(bytes: &[u8], decode: impl Fn(&[u8]) -> Result<T, E>) {
+    for place in 0..bytes.len() {
+        assert!(decode(&bytes[..place]).is_err(), "the first {place} bytes");
+        let mut changed = bytes.to_vec();
+        changed[place] ^= 1;
+        assert!(decode(&changed).is_err(), "byte {place}");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

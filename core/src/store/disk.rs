@@ -283,6 +283,27 @@ pub enum ReadFileError<E: std::error::Error + 'static> {
     },
 }
 
+/// Returns `None` for a small file that is not there.
+///
+/// ```
+/// use std::path::Path;
+/// use trunkline_core::store::{disk::if_present, manifest::CheckpointManifest, simulated::SimulatedDisk};
+/// let disk = SimulatedDisk::new(1);
+/// let manifest = if_present(CheckpointManifest::read(&disk, Path::new("tree")))?;
+/// assert!(manifest.is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn if_present<T, E: std::error::Error>(
+    read: Result<T, ReadFileError<E>>,
+) -> Result<Option<T>, ReadFileError<E>> {
+    match read {
+        Err(ReadFileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Ok(None)
+        }
+        read => read.map(Some),
+    }
+}
+
 /// Reads and decodes a small file; one that is longer than `bytes_max` is `damaged`.
 pub(super) fn read_bounded<T, E: std::error::Error + 'static>(
     disk: &dyn Disk,

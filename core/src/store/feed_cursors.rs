@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 
 use super::cursor::{Cursor, open_file, put_file};
-use super::disk::{Disk, ReadFileError, read_bounded, replace_file};
+use super::disk::{Disk, ReadFileError, if_present, read_bounded, replace_file};
 use crate::hash::Digest;
 use crate::params::FORMAT;
 
@@ -130,12 +130,8 @@ pub fn read(
 ) -> Result<Cursors, ReadFileError<CursorsError>> {
     let (path, damaged) = (directory.join(CURSORS_FILE), CursorsError::Damaged);
     let decode = |bytes: &[u8]| decode(bytes, tree_id);
-    match read_bounded(disk, path, FILE_BYTES_MAX, damaged, decode) {
-        Err(ReadFileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            Ok(Cursors::new())
-        }
-        read => read,
-    }
+    let read = if_present(read_bounded(disk, path, FILE_BYTES_MAX, damaged, decode))?;
+    Ok(read.unwrap_or_default())
 }
 
 /// Replaces the file durably.
@@ -158,6 +154,7 @@ pub fn write(
 
 #[cfg(test)]
 mod tests {
+    use super::super::cursor::assert_only_these;
     use super::*;
     use crate::hash::{FRAME, hex};
 
@@ -182,14 +179,7 @@ mod tests {
     fn other_bytes_are_refused() {
         let bytes = encode(&two(), &[7; 32]);
         assert_eq!(decode(&bytes, &[8; 32]), Err(CursorsError::Tree));
-        for cut in 0..bytes.len() {
-            assert!(decode(&bytes[..cut], &[7; 32]).is_err());
-        }
-        for place in 0..bytes.len() {
-            let mut changed = bytes.clone();
-            changed[place] ^= 1;
-            assert!(decode(&changed, &[7; 32]).is_err());
-        }
+        assert_only_these(&bytes, |bytes| decode(bytes, &[7; 32]));
         let row = |name: &str| [&[name.len() as u8], name.as_bytes(), &[0; 8]].concat();
         let file = |rows: &[&str]| {
             let count = (rows.len() as u16).to_le_bytes();

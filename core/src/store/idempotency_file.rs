@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 
 use super::cursor::{Cursor, open_file, put_file};
-use super::disk::{Disk, ReadFileError, read_bounded, replace_file};
+use super::disk::{Disk, ReadFileError, if_present, read_bounded, replace_file};
 use super::manifest::CheckpointManifest;
 use crate::batch::provisional_root;
 use crate::hash::Digest;
@@ -246,14 +246,12 @@ pub fn read(
         source,
     };
     let decode = |bytes: &[u8]| Remembered::decode(bytes, tree_id);
-    let remembered = match read_bounded(disk, path.clone(), FILE_BYTES_MAX, damaged, decode) {
-        Err(ReadFileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            return match checkpoint {
-                0 => Ok(Remembered::default()),
-                _ => Err(content(IdempotencyFileError::Missing)),
-            };
-        }
-        read => read?,
+    let read = read_bounded(disk, path.clone(), FILE_BYTES_MAX, damaged, decode);
+    let Some(remembered) = if_present(read)? else {
+        return match checkpoint {
+            0 => Ok(Remembered::default()),
+            _ => Err(content(IdempotencyFileError::Missing)),
+        };
     };
     // Of several checkpoints that were begun and interrupted, an earlier one may have written it last.
     let (found, newest) = (remembered.version, manifest.intent.unwrap_or(checkpoint));
@@ -283,6 +281,7 @@ pub fn write(
 
 #[cfg(test)]
 mod tests {
+    use super::super::cursor::assert_only_these;
     use super::*;
     use crate::hash::{FRAME, hex};
     use crate::outcome::{IdempotencyKey, Refusal, encode_outcomes};
@@ -347,14 +346,7 @@ mod tests {
         let bytes = two().encode(&[7; 32]);
         let tree = Remembered::decode(&bytes, &[8; 32]);
         assert_eq!(tree, Err(IdempotencyFileError::Tree));
-        for cut in 0..bytes.len() {
-            assert!(Remembered::decode(&bytes[..cut], &[7; 32]).is_err());
-        }
-        for place in 0..bytes.len() {
-            let mut changed = bytes.clone();
-            changed[place] ^= 1;
-            assert!(Remembered::decode(&changed, &[7; 32]).is_err());
-        }
+        assert_only_these(&bytes, |bytes| Remembered::decode(bytes, &[7; 32]));
         let file = |version, submissions: &[KeyedSubmission]| {
             let submissions = submissions.to_vec();
             Remembered {

@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 
 use super::cursor::{open_file, put_file};
-use super::disk::{Disk, ReadFileError, found, parent_of, read_bounded, replace_file};
+use super::disk::{Disk, ReadFileError, found, if_present, parent_of, read_bounded, replace_file};
 use crate::hash::Digest;
 use crate::params::FORMAT;
 
@@ -74,12 +74,8 @@ pub fn read(
 ) -> Result<bool, ReadFileError<KeyOrderFileError>> {
     let (path, damaged) = (directory.join(KEY_ORDER_FILE), KeyOrderFileError::Damaged);
     let decode = |bytes: &[u8]| decode(bytes, tree_id);
-    match read_bounded(disk, path, FILE_BYTES, damaged, decode) {
-        Err(ReadFileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            Ok(false)
-        }
-        read => read.map(|()| true),
-    }
+    let read = if_present(read_bounded(disk, path, FILE_BYTES, damaged, decode))?;
+    Ok(read.is_some())
 }
 
 /// Writes the file, or removes what an interrupted creation left of it if there is no index: after a crash it is there
@@ -102,6 +98,7 @@ pub fn create(
 
 #[cfg(test)]
 mod tests {
+    use super::super::cursor::assert_only_these;
     use super::*;
     use crate::hash::{FRAME, hex};
 
@@ -120,14 +117,7 @@ mod tests {
     fn other_bytes_are_refused() {
         let bytes = encode(&[7; 32]);
         assert_eq!(decode(&bytes, &[8; 32]), Err(KeyOrderFileError::Tree));
-        for cut in 0..bytes.len() {
-            assert!(decode(&bytes[..cut], &[7; 32]).is_err());
-        }
-        for place in 0..bytes.len() {
-            let mut changed = bytes.clone();
-            changed[place] ^= 1;
-            assert!(decode(&changed, &[7; 32]).is_err());
-        }
+        assert_only_these(&bytes, |bytes| decode(bytes, &[7; 32]));
         let longer = put_file(MAGIC, &[&[7; 32], &[0; 1]]);
         assert_eq!(decode(&longer, &[7; 32]), Err(KeyOrderFileError::Damaged));
     }

@@ -82,16 +82,13 @@ pub enum ManifestError {
 /// The reason why a manifest was not read.
 ///
 /// ```
-/// use std::{io::ErrorKind, path::Path};
-/// use trunkline_core::store::{manifest::{CheckpointManifest, ReadManifestError}, simulated::SimulatedDisk};
+/// use std::path::Path;
+/// use trunkline_core::store::{disk::if_present, simulated::SimulatedDisk};
+/// use trunkline_core::store::manifest::{CheckpointManifest, ReadManifestError};
 /// let disk = SimulatedDisk::new(1);
 /// // A tree without a checkpoint yet: begin with the manifest of its empty state.
-/// let manifest = match CheckpointManifest::read(&disk, Path::new("")) {
-///     Err(ReadManifestError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
-///         CheckpointManifest::genesis([1; 32])
-///     }
-///     read => read?,
-/// };
+/// let read = if_present(CheckpointManifest::read(&disk, Path::new("")))?;
+/// let manifest = read.unwrap_or_else(|| CheckpointManifest::genesis([1; 32]));
 /// assert_eq!(manifest.record.version, 0);
 /// # Ok::<(), ReadManifestError>(())
 /// ```

@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use super::cursor::{Cursor, open_file, put_file};
-use super::disk::{Disk, ReadFileError, parent_of, read_bounded, replace_file};
+use super::disk::{Disk, ReadFileError, if_present, parent_of, read_bounded, replace_file};
 use crate::hash::Digest;
 use crate::params::FORMAT;
 
@@ -76,12 +76,7 @@ pub fn read(
 ) -> Result<Option<u64>, ReadFileError<ReplicaFileError>> {
     let (path, damaged) = (directory.join(REPLICA_FILE), ReplicaFileError::Damaged);
     let decode = |bytes: &[u8]| decode(bytes, tree_id);
-    match read_bounded(disk, path, FILE_BYTES, damaged, decode) {
-        Err(ReadFileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            Ok(None)
-        }
-        read => read.map(Some),
-    }
+    if_present(read_bounded(disk, path, FILE_BYTES, damaged, decode))
 }
 
 /// Marks a directory durably as that of a replica.
@@ -106,6 +101,7 @@ pub fn remove(disk: &dyn Disk, directory: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::cursor::assert_only_these;
     use super::*;
     use crate::hash::{FRAME, hex};
 
@@ -128,14 +124,7 @@ mod tests {
     fn other_bytes_are_refused() {
         let bytes = encode(&[7; 32], 258);
         assert_eq!(decode(&bytes, &[8; 32]), Err(ReplicaFileError::Tree));
-        for cut in 0..bytes.len() {
-            assert!(decode(&bytes[..cut], &[7; 32]).is_err());
-        }
-        for place in 0..bytes.len() {
-            let mut changed = bytes.clone();
-            changed[place] ^= 1;
-            assert!(decode(&changed, &[7; 32]).is_err());
-        }
+        assert_only_these(&bytes, |bytes| decode(bytes, &[7; 32]));
         let longer = put_file(MAGIC, &[&[7; 32], &[0; 9]]);
         assert_eq!(decode(&longer, &[7; 32]), Err(ReplicaFileError::Damaged));
     }

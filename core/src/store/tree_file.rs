@@ -56,16 +56,16 @@ pub enum TreeFileError {
 /// The reason why a tree file was not read.
 ///
 /// ```
-/// use std::{io::ErrorKind, path::Path};
-/// use trunkline_core::{params::TreeParams, store::{simulated::SimulatedDisk, tree_file}};
+/// use std::path::Path;
+/// use trunkline_core::{params::TreeParams, store::{disk::if_present, simulated::SimulatedDisk, tree_file}};
 /// let (disk, here) = (SimulatedDisk::new(1), Path::new(""));
 /// // Create a tree where there is none; any other error means hands off.
-/// let params = match tree_file::read(&disk, here) {
-///     Err(tree_file::ReadTreeFileError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+/// let params = match if_present(tree_file::read(&disk, here))? {
+///     Some(params) => params,
+///     None => {
 ///         tree_file::create(&disk, here, &TreeParams::default())?;
 ///         TreeParams::default()
 ///     }
-///     read => read?,
 /// };
 /// assert_eq!(tree_file::read(&disk, here)?, params);
 /// # Ok::<(), Box<dyn std::error::Error>>(())

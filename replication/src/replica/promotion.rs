@@ -173,12 +173,13 @@ impl<C: Carrier> Promotion<C> {
         }
     }
 
-    /// Applies the stream to its end, and returns its epoch. Reads the end a few times more if it is not the same again:
-    /// a server that just joined its peers again may know less than there is.
+    /// Applies the stream to its end, and returns its epoch. Tries a few times more if the end is not the same again, or
+    /// if the carrier does not answer: a server that just joined its peers again may know less than there is, and servers
+    /// that choose a leader are silent meanwhile.
     pub(super) async fn catch_up_steadily(&self) -> Result<(Option<Regime>, Ends), PromoteError> {
         for _ in 0..LOST_SIGHTINGS {
             match self.catch_up(0).await {
-                Err(error) if may_be_stale(&error) => tokio::time::sleep(STALE).await,
+                Err(error) if may_pass(&error) => tokio::time::sleep(STALE).await,
                 caught_up => return caught_up,
             }
         }
@@ -452,12 +453,14 @@ impl<C: Carrier> Promotion<C> {
     }
 }
 
-/// Returns whether a server that knows less than there is can be the reason.
-fn may_be_stale(error: &PromoteError) -> bool {
+/// Returns whether a carrier that is about to recover can be the reason.
+fn may_pass(error: &PromoteError) -> bool {
     use FollowError::{Ahead, Replaced};
+    use FollowingFailure::{Follow, Stream};
     match error {
-        PromoteError::Follow(FollowingFailure::Follow(error)) => {
-            matches!(error, Ahead { .. } | Replaced { .. })
+        PromoteError::Follow(Follow(error)) => matches!(error, Ahead { .. } | Replaced { .. }),
+        PromoteError::Follow(Stream(error)) | PromoteError::Stream(error) => {
+            matches!(error, StreamError::Carrier(_))
         }
         error => matches!(error, PromoteError::Unsteady),
     }

@@ -44,19 +44,23 @@ impl<C: Carrier> Shared<C> {
         };
         let memory = MemoryFile::new(&options.memory_file, tree_id);
         let remembered = memory.read()?;
-        let ends = carrier.ends().await?;
-        let mut resumed = member::resume_point(&*carrier, remembered.resume).await;
+        let resume = remembered.resume;
+        let mut resumed = member::resume_point(&*carrier, resume).await;
         for _ in 0..LOST_SIGHTINGS {
-            if !matches!(resumed, Err(StreamError::Follow(_))) {
+            // Servers that choose a leader do not answer, and one that just joined may know less than there is.
+            if !matches!(
+                resumed,
+                Err(StreamError::Follow(_) | StreamError::Carrier(_))
+            ) {
                 break;
             }
             tokio::time::sleep(STALE).await;
-            resumed = member::resume_point(&*carrier, remembered.resume).await;
+            resumed = member::resume_point(&*carrier, resume).await;
         }
         let (next, replaced) = match resumed {
             Ok((next, _)) => (next, None),
             // It does not follow then, and answers those who ask it to refuse epochs.
-            Err(StreamError::Follow(replaced)) => (ends.first, Some(replaced)),
+            Err(StreamError::Follow(replaced)) => (carrier.ends().await?.first, Some(replaced)),
             Err(error) => return Err(error),
         };
         let refuses_below = remembered.refuses_below;

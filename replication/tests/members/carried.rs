@@ -87,6 +87,26 @@ async fn everything_arrives_over_a_carrier_that_fails() {
 }
 
 #[tokio::test]
+async fn a_promotion_waits_while_the_servers_of_the_carrier_choose_a_leader() {
+    let ([a, b, _], carrier) = (Member::three(), carrier());
+    let old = a.lead(&carrier).await;
+    let following = b.follow(&carrier).await;
+    let version = write(&old, "key").await.version;
+    old.followed(version, 1, HANGS_AFTER).await.unwrap();
+    drop(old.shutdown(HANGS_AFTER).await);
+    let replica = following.stop().await;
+
+    carrier.fail_next(2);
+    let options = b.options.clone();
+    let following = Following::start(replica, carrier.clone(), options, None).await;
+    let following = following.unwrap();
+    has(&following, version).await;
+    carrier.fail_next(4);
+    let new = b.promote(following, &carrier).await;
+    assert!(new.engine().snapshot().version() >= version);
+}
+
+#[tokio::test]
 async fn a_promoted_replica_fences_the_primary_whose_surplus_is_kept_in_a_file() {
     let ([a, b, c], carrier) = (Member::three(), carrier());
     let apart = Arc::new(carrier.connect());

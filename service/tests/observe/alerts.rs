@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use serde_json::Value;
-use trunkline_service::observe::metrics::all_metrics;
+
+use crate::dashboard::all_metrics;
 
 /// A rule of `docs/prometheus/alerts.yml`.
 pub(crate) struct Alert {
@@ -80,6 +81,14 @@ pub(crate) const ALERTS: &[Alert] = &[
         severity: "critical",
         summary: "The primary on {{ $labels.instance }} commits, and the carrier has taken nothing for minutes.",
         action: "See whether a majority of the carrier's servers works and has room. What is committed meanwhile is on this machine alone.",
+    },
+    Alert {
+        name: "TrunklineNotArchived",
+        expression: "{archive_version} < on (job, instance, engine) group_left () {synced_version} and changes({archive_version}[10m]) == 0",
+        hold: "5m",
+        severity: "warning",
+        summary: "The archiver {{ $labels.cursor }} on {{ $labels.instance }} has archived nothing for minutes, and the engine commits.",
+        action: "Read its failure in the log: the store may not answer, or refuse. The log is kept for it up to log.held_bytes_max.",
     },
     Alert {
         name: "TrunklineLogHeld",

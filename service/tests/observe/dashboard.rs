@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use trunkline::metrics::{Kind, Metric, Unit};
-use trunkline_service::observe::metrics::all_metrics;
+use trunkline_service::observe::metrics;
 use trunkline_service::observe::table;
 
 use crate::alerts::with_names;
@@ -53,6 +53,11 @@ const OVERVIEW: [(&str, &str, &str, &str); 6] = [
     ),
 ];
 
+/// Returns every metric of a service, and of an archiver that works beside it.
+pub(crate) fn all_metrics() -> impl Iterator<Item = &'static Metric> {
+    metrics::all_metrics().chain(trunkline_archive::METRICS)
+}
+
 /// Returns the dashboard.
 pub(crate) fn dashboard() -> Value {
     let mut panels = Panels::default();
@@ -67,6 +72,8 @@ pub(crate) fn dashboard() -> Value {
     panels.add_table(trunkline::metrics::TABLE);
     panels.row("Members");
     panels.add_table(trunkline_replication::METRICS);
+    panels.row("Archivers");
+    panels.add_table(trunkline_archive::METRICS);
     json!({
         "title": "trunkline",
         "uid": "trunkline",

@@ -8,11 +8,10 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use trunkline::metrics::{Kind, Metric, Unit};
-use trunkline_service::observe::metrics::all_metrics;
 use trunkline_service::observe::table;
 
 use crate::alerts::{ALERTS, rules};
-use crate::dashboard::{dashboard, names_with_a_panel};
+use crate::dashboard::{all_metrics, dashboard, names_with_a_panel};
 use crate::promtool;
 
 const ALERTS_FILE: &str = "docs/prometheus/alerts.yml";
@@ -101,7 +100,9 @@ fn the_page_has_every_metric() {
     let of_engine = table_of(trunkline::metrics::TABLE, "engine");
     let with_engine = between(&with_service, "engine", &of_engine);
     let of_members = table_of(trunkline_replication::METRICS, "engine");
-    let expected = between(&with_engine, "members", &of_members);
+    let with_members = between(&with_engine, "members", &of_members);
+    let of_archivers = table_of(trunkline_archive::METRICS, "engine");
+    let expected = between(&with_members, "archivers", &of_archivers);
     compare(PAGE, &page, &expected);
 }
 

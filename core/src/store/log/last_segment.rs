@@ -10,7 +10,7 @@ use super::SegmentName;
 use crate::hash::Digest;
 use crate::params::FORMAT;
 use crate::store::cursor::{Cursor, open_file, put_file};
-use crate::store::disk::{Disk, ReadFileError, read_bounded, read_file, replace_file};
+use crate::store::disk::{Disk, ReadFileError, if_present, read_bounded, read_file, replace_file};
 
 /// Name of the file, in the log's directory.
 pub const LAST_SEGMENT_FILE: &str = "LAST-SEGMENT";
@@ -63,15 +63,8 @@ pub(super) fn read(
     tree_id: &Digest,
 ) -> Result<Option<SegmentName>, ReadFileError<LastSegmentError>> {
     let (path, damaged) = (path_in(directory), LastSegmentError::Damaged);
-    let decoded = read_bounded(disk, path, FILE_BYTES, damaged, |bytes| {
-        decode(bytes, tree_id)
-    });
-    match decoded {
-        Err(ReadFileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            Ok(None)
-        }
-        decoded => decoded.map(Some),
-    }
+    let decode = |bytes: &[u8]| decode(bytes, tree_id);
+    if_present(read_bounded(disk, path, FILE_BYTES, damaged, decode))
 }
 
 /// Fewer bits than this in which a damaged file differs from another prove that it was that one: the checksums of two such files
