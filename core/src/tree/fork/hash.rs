@@ -135,8 +135,8 @@ fn merged(old: Entries, fresh: Entries) -> Entries {
         return fresh;
     }
     let mut all = Entries::with_capacity(old.len() + fresh.len());
-    let (mut old, mut fresh) = (old.into_iter().peekable(), fresh.into_iter().peekable());
-    while let Some((node, entry)) = fresh.next() {
+    let mut old = old.into_iter().peekable();
+    for (node, entry) in fresh {
         while let Some(kept) = old.next_if(|(other, _)| *other > node) {
             all.push(kept);
         }

@@ -2,7 +2,7 @@
 //! commit of such a fork takes in the two stages.
 //!
 //! ```sh
-//! cargo bench --bench forks -- 51
+//! cargo bench -p trunkline-core --bench forks -- 51
 //! ```
 //!
 //! The argument is the number of rounds. The sides run in turns in each round, on one thread, and each has puts of its own,
