@@ -26,6 +26,8 @@ struct Times {
     fork: Vec<Duration>,
     group: Vec<Duration>,
     commit: Vec<Duration>,
+    /// Bytes of the last fork, without its batch.
+    bytes: usize,
 }
 
 fn main() {
@@ -38,12 +40,12 @@ fn main() {
         true => (1, 10_000, 100),
         false => (given.unwrap_or(51), KEYS, PUTS),
     };
-    let times = measure(rounds, keys, puts);
     let Times {
         fork,
         group,
         commit,
-    } = times;
+        bytes,
+    } = measure(rounds, keys, puts);
     let ratio = |side: &[Duration]| {
         let ratios = side.iter().zip(&group);
         let mut ratios: Vec<f64> = ratios
@@ -66,6 +68,7 @@ fn main() {
         "  tree and hash time of a commit  {:?}, {to_commit:.2} of it",
         median(commit)
     );
+    println!("  bytes of a fork, without values   {bytes}");
 }
 
 fn measure(rounds: u64, keys: u64, puts: u64) -> Times {
@@ -89,6 +92,7 @@ fn measure(rounds: u64, keys: u64, puts: u64) -> Times {
         times.group.push(begun.elapsed());
 
         let (fork, expected) = self::fork(&writer, &roots, &committed);
+        times.bytes = fork.bytes();
         let (changes, digests) = (changes(&fork), fork.digests());
         version += 1;
         let begun = Instant::now();

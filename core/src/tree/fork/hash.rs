@@ -5,6 +5,7 @@
 
 use super::slot::ForkSlot;
 use crate::hash::{Digest, INNER, Pair, pair};
+use crate::params::ROOT_BITS;
 use crate::tree::cursor::SlotView;
 use crate::tree::digests::{EMPTY, Entry};
 use crate::tree::dirty::Dirty;
@@ -61,7 +62,7 @@ impl Hashing {
 
     /// Returns the entries of some cells, given in ascending order, descending.
     fn fold_cells(&mut self, slot: usize, own: &ForkSlot, cells: &[u32]) -> Entries {
-        let depth = crate::params::ROOT_BITS + own.bits;
+        let depth = ROOT_BITS + own.bits;
         self.dirty.clear();
         for cell in cells {
             if let Some(node) = own.cell(*cell) {
