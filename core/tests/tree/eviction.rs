@@ -19,6 +19,7 @@ use trunkline_testkit::tree::{
     HashedOp, Seen, State, Twin, expected_leaves, many_near, pick, prepared, random_ops,
 };
 
+use crate::forks::Forked;
 use crate::support::{model_proof, of_version};
 
 /// Fewer bytes than any tree needs.
@@ -38,6 +39,8 @@ struct Pair {
     built: u64,
     /// The number of probes with a clear result.
     clear: Cell<u64>,
+    /// Forks that were compared.
+    forks: u64,
     /// The number of shards of a submission, unlike the twin's.
     shards: usize,
     pool: ThreadPool,
@@ -56,6 +59,7 @@ impl Pair {
             restored: 0,
             built: 0,
             clear: Cell::default(),
+            forks: 0,
             shards: 1,
             pool: ThreadPoolBuilder::new().num_threads(2).build().unwrap(),
         }
@@ -211,6 +215,67 @@ impl Pair {
         );
     }
 
+    /// Forks of a version that are changed while pages are away, and hashed when others are.
+    fn check_forks(&mut self, rng: &mut StdRng, keys: &[Key], hashes: &[Hash]) {
+        let some = self.twin.seen.values().filter(|_| rng.random_bool(0.15));
+        let mut forks: Vec<(Forked, State)> = some
+            .map(|seen| {
+                let reader = self.writer.reader();
+                let view = self.history[seen.roots.version as usize].clone();
+                (Forked::new(reader, seen, self.twin.policy), view)
+            })
+            .collect();
+        let some: BTreeSet<Key> = (0..6).map(|_| pick(rng, keys).clone()).collect();
+        let keys: Vec<Key> = some.into_iter().collect();
+        for round in 0..2 {
+            for (fork, view) in &mut forks {
+                let from_store = |range| Ok::<_, ProveError>(stored(view, range, 0));
+                let ops = random_ops(rng, hashes, 30, 0.6);
+                fork.submit(&ops, from_store);
+                if round == 1 || rng.random() {
+                    fork.check(&keys, from_store);
+                }
+            }
+            self.writer.evict(self.covered, 200);
+        }
+        for (fork, view) in &mut forks {
+            let from_store = |range| Ok::<_, ProveError>(stored(view, range, 0));
+            fork.check(&keys, from_store);
+            self.forks += 1;
+        }
+    }
+
+    /// Commits a fork of the last version, as a version of its own.
+    fn commit_fork(&mut self, rng: &mut StdRng, hashes: &[Hash]) {
+        let newest = self.twin.version - 1;
+        let mut fork = Forked::new(
+            self.writer.reader(),
+            &self.twin.seen[&newest],
+            self.twin.policy,
+        );
+        let from_store =
+            |range| Ok::<_, ProveError>(stored(&self.history[newest as usize], range, 0));
+        for _ in 0..2 {
+            fork.submit(&random_ops(rng, hashes, 40, 0.6), from_store);
+        }
+        let roots = fork.roots(from_store);
+        let batch = fork.effects();
+        self.restore(&batch, newest).unwrap();
+        let version = self.twin.version;
+        self.writer.replay(None, &batch.writes, version).unwrap();
+        self.twin
+            .writer
+            .replay(None, &batch.writes, version)
+            .unwrap();
+        self.twin.present = fork.state_at(version, &self.twin.present);
+        let sealed = self.writer.seal(version);
+        let digests = fork.fork.digests();
+        let pool = Some((&self.pool, self.shards));
+        assert_eq!(self.hasher.hash_forked(sealed, &digests, pool), roots);
+        assert_eq!(self.twin.seal(), roots);
+        self.history.push(self.twin.present.clone());
+    }
+
     /// Checks that the count of leaves in memory is the number of leaves found there.
     fn check_memory(&self) {
         let reader = self.writer.reader();
@@ -270,10 +335,15 @@ fn random_run(seed: u64, policy: CollisionPolicy, shards: usize) {
         pair.cover(covered);
         evicted += pair.writer.evict(covered, *pick(&mut rng, &[0, 50, 5000]));
         pair.check(&mut rng, &keys);
+        pair.check_forks(&mut rng, &keys, &hashes);
+        if step % 3 == 0 {
+            pair.commit_fork(&mut rng, &hashes);
+            pair.check(&mut rng, &keys);
+        }
     }
     let (restored, clear) = (pair.restored, pair.clear.get());
     assert!(evicted > 60 && restored > 30, "{evicted}, {restored}");
-    assert!(clear > 1_000, "{clear}");
+    assert!(clear > 1_000 && pair.forks > 5, "{clear}, {}", pair.forks);
 }
 
 #[test]
@@ -313,12 +383,15 @@ fn directories_double_around_evicted_pages_and_halve() {
         pair.seal();
         assert!(pair.evict_all() > 0);
         pair.check(&mut rng, &keys);
+        pair.check_forks(&mut rng, &keys, &hashes);
+        pair.commit_fork(&mut rng, &hashes[..20]);
     }
     for some in hashes.chunks(90) {
         pair.delete_all(some);
         pair.seal();
         pair.evict_all();
         pair.check(&mut rng, &keys);
+        pair.check_forks(&mut rng, &keys, &hashes);
     }
     assert_eq!(pair.writer.key_count(), 0);
     assert!(pair.writer.memory().bytes < 128 * 97 * 4);
@@ -363,6 +436,7 @@ fn old_versions_are_proven_while_cells_next_to_what_changed_are_away() {
             pair.submit(&ops, pair.covered);
             pair.seal();
             pair.check(&mut rng, &keys);
+            pair.check_forks(&mut rng, &keys, &hashes);
         }
     }
 }
