@@ -33,6 +33,7 @@ pub mod context;
 pub mod decisions;
 pub mod failure;
 pub mod feed;
+pub mod forks;
 pub mod health;
 pub mod idempotency;
 pub mod in_flight;

@@ -40,6 +40,7 @@ use trunkline_actors::checkpoint::ManifestFile;
 use trunkline_actors::config::{Config, KzgMode};
 use trunkline_actors::context::StageContext;
 use trunkline_actors::feed::{FeedSource, FeedState, Synced};
+use trunkline_actors::forks::Forks;
 use trunkline_actors::health::Health;
 use trunkline_actors::idempotency::IdempotencyKeys;
 use trunkline_actors::pipeline::{self, Parts};
@@ -238,6 +239,7 @@ fn share(
         health: health.clone(),
         idempotency: Arc::new(IdempotencyKeys::new(keys, metrics.clone())),
         feed: Arc::new(feed),
+        forks: Arc::new(Forks::new(metrics.clone())),
         in_flight: Arc::default(),
         checkpoint_running: Arc::default(),
         faults,

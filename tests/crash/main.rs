@@ -7,6 +7,7 @@ mod creation;
 mod damage;
 mod directories;
 mod following;
+mod fork;
 mod killed;
 mod missing;
 mod open_at;

@@ -362,13 +362,7 @@ impl Cells {
         let (bits, depth) = (self.bits, self.depth());
         for record in self.undo.take_open().into_iter().rev() {
             let node = self.directory.node_mut(cell_of(&record.key_hash, bits));
-            let block = node.block_mut(&record.key_hash, depth);
-            let mut leaves = block.take();
-            let before = leaves.len() as i64;
-            record.put_back(&mut leaves);
-            let gained = leaves.len() as i64 - before;
-            block.replace(leaves, version);
-            node.rebalance(&record.key_hash, depth, version, gained);
+            let gained = record.roll_back(node, depth, version);
             self.leaves = self.leaves.saturating_add_signed(gained);
         }
     }
@@ -539,6 +533,11 @@ impl Cells {
             Some((cell, leaves))
         });
         restored.collect()
+    }
+
+    /// Returns whether any leaf changed since `version`.
+    pub(super) fn is_after(&self, version: u64) -> bool {
+        self.undo.is_after(version)
     }
 
     /// Returns the keys that changed since `version`, ascending by key hash.
@@ -793,7 +792,7 @@ impl Page {
 }
 
 /// Returns where the writes to the path of the first of `range` end.
-fn end_of_path(writes: &[Write], range: Range<usize>) -> usize {
+pub(super) fn end_of_path(writes: &[Write], range: Range<usize>) -> usize {
     let path = path_of(&writes[range.start].key_hash);
     (range.start + 1..range.end)
         .find(|index| path_of(&writes[*index].key_hash) != path)

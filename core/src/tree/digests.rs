@@ -21,7 +21,7 @@ pub(super) struct Entry {
     pub(super) lone: bool,
 }
 
-const EMPTY: Entry = Entry {
+pub(super) const EMPTY: Entry = Entry {
     digest: ZERO,
     lone: false,
 };
@@ -391,6 +391,45 @@ impl Digests {
         self.raise(cells, dirty, scratch, &mut replaced);
         self.versions
             .replaced(version, replaced.unwrap_or_default());
+    }
+
+    /// Takes over what a fork of the version before has computed above changed cells, if the directory was not resized
+    /// and all of it is there. Returns whether it did.
+    pub(super) fn install(
+        &mut self,
+        version: u64,
+        bits: u32,
+        cells: &[DirtyCell],
+        forked: &Entries,
+    ) -> bool {
+        if bits != self.heap.bits {
+            return false;
+        }
+        let own = |cell: &DirtyCell| (1 << bits) + cell.cell;
+        let mut nodes: Vec<u32> = cells.iter().rev().map(own).collect();
+        let mut taken = Entries::with_capacity(forked.len());
+        // Both descend from the lowest level to the top.
+        let mut forked = forked.iter();
+        loop {
+            for node in &nodes {
+                match forked.find(|(other, _)| other <= node) {
+                    Some(found) if found.0 == *node => taken.push(*found),
+                    _ => return false,
+                }
+            }
+            if nodes.last().is_none_or(|node| *node == 1) {
+                break;
+            }
+            nodes.iter_mut().for_each(|node| *node /= 2);
+            nodes.dedup();
+        }
+        let mut replaced = Some(self.versions.list());
+        for (node, entry) in taken {
+            replace(&mut self.heap, &mut replaced, node, entry);
+        }
+        self.versions
+            .replaced(version, replaced.unwrap_or_default());
+        true
     }
 
     /// Folds changed cells, then the paths above them, level by level, each level many hashes at once.

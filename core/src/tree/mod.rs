@@ -31,7 +31,8 @@
 //! | `shard` | the part of a submission that one thread applies |
 //! | `writer`, `hasher`, `reader` | the three ways into the tree |
 //! | `eviction` | which pages stay in memory |
-//! | `cursor` | walking one version for proofs |
+//! | `cursor` | walking one version, or a fork, for proofs |
+//! | `fork` | private states over a version |
 //! | `stored` | page digests on their way to a file and back |
 //! | `whole` | bringing the pages of a tree without a budget back |
 //! | `past` | digests of versions that are retired, on their way to a store and back |
@@ -42,6 +43,7 @@ mod digests;
 mod dirty;
 mod eviction;
 mod fold;
+mod fork;
 mod hasher;
 mod node;
 mod past;
@@ -58,6 +60,7 @@ mod writer;
 pub use eviction::{
     HOT_PREFIX_BITS, LeavesDiffer, NotInMemory, PageRun, TreeMemory, hot_prefix_of,
 };
+pub use fork::{ForkDigests, TreeFork};
 pub use hasher::{Roots, TreeHasher};
 pub use node::Leaf;
 pub use past::{PAST_NODES, PastDiffers, PastLeaves, PastSlot, ReplacedDigests};
@@ -66,7 +69,7 @@ pub use stored::{ColdTree, OtherPages};
 pub use whole::SlotRestorer;
 pub use writer::{Applied, SealedChanges, TreeWriter};
 
-pub(crate) use cursor::{Cursor, Loaded, Missing, SlotView, View};
+pub(crate) use cursor::{Cursor, Missing, SlotView, Slots, View, with_loaded};
 pub(crate) use past::PastCursor;
 
 use std::convert::Infallible;

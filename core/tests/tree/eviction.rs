@@ -1,23 +1,19 @@
 //! Pages that leave memory and come back.
 
-use std::cell::Cell;
-use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::ThreadPoolBuilder;
 use trunkline_core::batch::{PreparedBatch, Requirement};
 use trunkline_core::outcome::Refusal;
 use trunkline_core::params::CollisionPolicy;
-use trunkline_core::proof::{Claim, Draft, ProveError};
-use trunkline_core::tree::{self, BuildError, Leaf, LeavesDiffer, NotInMemory, Probe, TreeWriter};
+use trunkline_core::proof::{Draft, ProveError};
+use trunkline_core::tree::{self, BuildError, Leaf, NotInMemory};
 use trunkline_testkit::keys::number_key;
 use trunkline_testkit::naive::{self, Hash, Key};
 use trunkline_testkit::states::{keys_in_slot, plain};
-use trunkline_testkit::tree::{
-    HashedOp, Seen, State, Twin, expected_leaves, many_near, pick, prepared, random_ops,
-};
+use trunkline_testkit::tree::{State, Twin, many_near, pick, prepared, random_ops};
 
 use crate::pair::{NOTHING, Pair, built, pool, stored};
 
@@ -41,10 +37,15 @@ fn random_run(seed: u64, policy: CollisionPolicy, shards: usize) {
         pair.cover(covered);
         evicted += pair.writer.evict(covered, *pick(&mut rng, &[0, 50, 5000]));
         pair.check(&mut rng, &keys);
+        pair.check_forks(&mut rng, &keys, &hashes);
+        if step % 3 == 0 {
+            pair.commit_fork(&mut rng, &hashes);
+            pair.check(&mut rng, &keys);
+        }
     }
     let (restored, clear) = (pair.restored, pair.clear.get());
     assert!(evicted > 60 && restored > 30, "{evicted}, {restored}");
-    assert!(clear > 1_000, "{clear}");
+    assert!(clear > 1_000 && pair.forks > 5, "{clear}, {}", pair.forks);
 }
 
 #[test]
@@ -84,12 +85,15 @@ fn directories_double_around_evicted_pages_and_halve() {
         pair.seal();
         assert!(pair.evict_all() > 0);
         pair.check(&mut rng, &keys);
+        pair.check_forks(&mut rng, &keys, &hashes);
+        pair.commit_fork(&mut rng, &hashes[..20]);
     }
     for some in hashes.chunks(90) {
         pair.delete_all(some);
         pair.seal();
         pair.evict_all();
         pair.check(&mut rng, &keys);
+        pair.check_forks(&mut rng, &keys, &hashes);
     }
     assert_eq!(pair.writer.key_count(), 0);
     assert!(pair.writer.memory().bytes < 128 * 97 * 4);
@@ -134,6 +138,7 @@ fn old_versions_are_proven_while_cells_next_to_what_changed_are_away() {
             pair.submit(&ops, pair.covered);
             pair.seal();
             pair.check(&mut rng, &keys);
+            pair.check_forks(&mut rng, &keys, &hashes);
         }
     }
 }

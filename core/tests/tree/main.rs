@@ -10,6 +10,7 @@ mod collision_policy;
 mod digests;
 mod drafts;
 mod eviction;
+mod forks;
 mod hashing;
 mod history_independence;
 mod old_versions;

@@ -16,35 +16,38 @@ use trunkline_testkit::keys::number_key;
 use trunkline_testkit::naive::{self, Hash, Key};
 use trunkline_testkit::states::plain;
 use trunkline_testkit::tree::{
-    HashedOp, Seen, State, Twin, expected_leaves, many_near, pick, prepared,
+    HashedOp, Seen, State, Twin, expected_leaves, many_near, pick, prepared, random_ops,
 };
 
+use crate::forks::Forked;
 use crate::support::{model_proof, of_version};
 
 /// Fewer bytes than any tree needs.
-pub const NOTHING: u64 = 1;
+pub(crate) const NOTHING: u64 = 1;
 
 /// A tree whose cold leaves are evicted, and a twin that keeps all of its own. The leaf store has at each version what
 /// the twin had.
-pub struct Pair {
-    pub twin: Twin,
-    pub writer: TreeWriter,
-    pub hasher: tree::TreeHasher,
+pub(crate) struct Pair {
+    pub(crate) twin: Twin,
+    pub(crate) writer: TreeWriter,
+    pub(crate) hasher: tree::TreeHasher,
     /// The state of every version, readable or not.
-    pub history: Vec<State>,
-    pub covered: u64,
-    pub restored: u64,
+    pub(crate) history: Vec<State>,
+    pub(crate) covered: u64,
+    pub(crate) restored: u64,
     /// The version at which the tree was built.
-    pub built: u64,
+    pub(crate) built: u64,
     /// The number of probes with a clear result.
-    pub clear: Cell<u64>,
+    pub(crate) clear: Cell<u64>,
+    /// Forks that were compared.
+    pub(crate) forks: u64,
     /// The number of shards of a submission, unlike the twin's.
-    pub shards: usize,
-    pub pool: ThreadPool,
+    pub(crate) shards: usize,
+    pub(crate) pool: ThreadPool,
 }
 
 impl Pair {
-    pub fn new(policy: CollisionPolicy) -> Self {
+    pub(crate) fn new(policy: CollisionPolicy) -> Self {
         let twin = Twin::new(policy);
         let (writer, hasher) = built(policy, &State::new(), 0);
         Self {
@@ -56,13 +59,14 @@ impl Pair {
             restored: 0,
             built: 0,
             clear: Cell::default(),
+            forks: 0,
             shards: 1,
             pool: ThreadPoolBuilder::new().num_threads(2).build().unwrap(),
         }
     }
 
     /// Restores the pages that a batch touches, from the store as of a version that a reader may see.
-    pub fn restore(&mut self, batch: &PreparedBatch, view: u64) -> Result<(), LeavesDiffer> {
+    pub(crate) fn restore(&mut self, batch: &PreparedBatch, view: u64) -> Result<(), LeavesDiffer> {
         for run in self.writer.pages_to_load([batch]) {
             let leaves = stored(&self.history[view as usize], run.key_hashes(), self.covered);
             self.restored += self.writer.restore(&run, &leaves)?;
@@ -70,7 +74,7 @@ impl Pair {
         Ok(())
     }
 
-    pub fn submit(&mut self, ops: &[HashedOp], view: u64) {
+    pub(crate) fn submit(&mut self, ops: &[HashedOp], view: u64) {
         let batch = prepared(ops);
         self.restore(&batch, view).unwrap();
         let pool = Some((&self.pool, self.shards));
@@ -79,17 +83,17 @@ impl Pair {
         assert_eq!(self.writer.key_count(), self.twin.writer.key_count());
     }
 
-    pub fn put_all(&mut self, keys: &[Hash], value: u8) {
+    pub(crate) fn put_all(&mut self, keys: &[Hash], value: u8) {
         let ops: Vec<HashedOp> = keys.iter().map(|key| (*key, Some([value; 32]))).collect();
         self.submit(&ops, self.covered);
     }
 
-    pub fn delete_all(&mut self, keys: &[Hash]) {
+    pub(crate) fn delete_all(&mut self, keys: &[Hash]) {
         let ops: Vec<HashedOp> = keys.iter().map(|key| (*key, None)).collect();
         self.submit(&ops, self.covered);
     }
 
-    pub fn seal(&mut self) {
+    pub(crate) fn seal(&mut self) {
         let sealed = self.writer.seal(self.twin.version);
         let roots = self.hasher.hash(sealed, Some((&self.pool, self.shards)));
         assert_eq!(roots, self.twin.seal());
@@ -98,24 +102,24 @@ impl Pair {
     }
 
     /// Notes that the store has everything up to a version, and that no reader looks at older ones.
-    pub fn cover(&mut self, covered: u64) {
+    pub(crate) fn cover(&mut self, covered: u64) {
         self.covered = covered;
         self.writer.reader().retire(covered);
         self.twin.retire(covered);
     }
 
     /// Notes that everything up to the last version is in the store, and evicts as much as possible.
-    pub fn evict_all(&mut self) -> u64 {
+    pub(crate) fn evict_all(&mut self) -> u64 {
         self.cover(self.twin.version - 1);
         self.writer.evict(self.covered, usize::MAX)
     }
 
     /// Returns the state in which leaves of a version are looked up: one between `covered` and the version.
-    pub fn view(&self, rng: &mut StdRng, version: u64) -> &State {
+    pub(crate) fn view(&self, rng: &mut StdRng, version: u64) -> &State {
         &self.history[rng.random_range(self.covered..=version) as usize]
     }
 
-    pub fn check(&self, rng: &mut StdRng, keys: &[Key]) {
+    pub(crate) fn check(&self, rng: &mut StdRng, keys: &[Key]) {
         for seen in self.twin.seen.values() {
             self.check_gets(rng, seen, keys);
             self.check_glances(seen, keys);
@@ -130,7 +134,7 @@ impl Pair {
     }
 
     /// A tree of the page digests of a version, through the bytes of a file.
-    pub fn stored_at(&self, version: u64) -> ColdTree {
+    pub(crate) fn stored_at(&self, version: u64) -> ColdTree {
         let reader = self.writer.reader();
         let pages = (0..WIDTH).map(|slot| reader.pages_at(version, slot).unwrap());
         let pages: Vec<_> = pages.collect();
@@ -147,7 +151,7 @@ impl Pair {
     }
 
     /// Opens the last version from its page digests; the store has everything up to it.
-    pub fn reopen(&mut self, budget_bytes: u64) {
+    pub(crate) fn reopen(&mut self, budget_bytes: u64) {
         self.built = self.twin.version - 1;
         let cold = self.stored_at(self.built);
         (self.writer, self.hasher) = cold.finish(self.twin.policy, budget_bytes);
@@ -155,7 +159,7 @@ impl Pair {
         self.twin.retire(self.built);
     }
 
-    pub fn check_gets(&self, rng: &mut StdRng, seen: &Seen, keys: &[Key]) {
+    pub(crate) fn check_gets(&self, rng: &mut StdRng, seen: &Seen, keys: &[Key]) {
         let version = seen.roots.version;
         for key in keys {
             let key_hash = naive::hash_key(&plain(), key);
@@ -169,7 +173,7 @@ impl Pair {
     }
 
     /// Checks that the result of a probe holds at every version that it covers.
-    pub fn check_glances(&self, seen: &Seen, keys: &[Key]) {
+    pub(crate) fn check_glances(&self, seen: &Seen, keys: &[Key]) {
         let version = seen.roots.version;
         let key_hashes = keys.iter().map(|key| naive::hash_key(&plain(), key));
         for key_hash in key_hashes.chain(seen.state.keys().copied()) {
@@ -192,7 +196,7 @@ impl Pair {
 
     /// Returns the value hash of a leaf. Its origin must not be later than any view of its readers or than the version
     /// itself, and the key must have had this value then.
-    pub fn checked(&self, leaf: &Leaf, version: u64) -> Hash {
+    pub(crate) fn checked(&self, leaf: &Leaf, version: u64) -> Hash {
         assert!(leaf.origin <= version);
         let then = &self.history.get(leaf.origin as usize);
         let then = then.unwrap_or(&self.twin.present).get(&leaf.key_hash);
@@ -200,7 +204,7 @@ impl Pair {
         leaf.value_hash
     }
 
-    pub fn check_walk(&self, rng: &mut StdRng, seen: &Seen) {
+    pub(crate) fn check_walk(&self, rng: &mut StdRng, seen: &Seen) {
         let version = seen.roots.version;
         let reader = self.writer.reader();
         let mut leaves = Vec::new();
@@ -224,7 +228,7 @@ impl Pair {
         assert_eq!(hashes(leaves), hashes(expected_leaves(&seen.state)));
     }
 
-    pub fn check_proof(&self, rng: &mut StdRng, seen: &Seen, keys: &[Key]) {
+    pub(crate) fn check_proof(&self, rng: &mut StdRng, seen: &Seen, keys: &[Key]) {
         let view = self.view(rng, seen.roots.version);
         let from_store = |range| Ok::<_, ProveError>(stored(view, range, 0));
         let reader = self.writer.reader();
@@ -240,8 +244,69 @@ impl Pair {
         );
     }
 
+    /// Forks of a version that are changed while pages are away, and hashed when others are.
+    pub(crate) fn check_forks(&mut self, rng: &mut StdRng, keys: &[Key], hashes: &[Hash]) {
+        let some = self.twin.seen.values().filter(|_| rng.random_bool(0.15));
+        let mut forks: Vec<(Forked, State)> = some
+            .map(|seen| {
+                let reader = self.writer.reader();
+                let view = self.history[seen.roots.version as usize].clone();
+                (Forked::new(reader, seen, self.twin.policy), view)
+            })
+            .collect();
+        let some: BTreeSet<Key> = (0..6).map(|_| pick(rng, keys).clone()).collect();
+        let keys: Vec<Key> = some.into_iter().collect();
+        for round in 0..2 {
+            for (fork, view) in &mut forks {
+                let from_store = |range| Ok::<_, ProveError>(stored(view, range, 0));
+                let ops = random_ops(rng, hashes, 30, 0.6);
+                fork.submit(&ops, from_store);
+                if round == 1 || rng.random() {
+                    fork.check(&keys, from_store);
+                }
+            }
+            self.writer.evict(self.covered, 200);
+        }
+        for (fork, view) in &mut forks {
+            let from_store = |range| Ok::<_, ProveError>(stored(view, range, 0));
+            fork.check(&keys, from_store);
+            self.forks += 1;
+        }
+    }
+
+    /// Commits a fork of the last version, as a version of its own.
+    pub(crate) fn commit_fork(&mut self, rng: &mut StdRng, hashes: &[Hash]) {
+        let newest = self.twin.version - 1;
+        let mut fork = Forked::new(
+            self.writer.reader(),
+            &self.twin.seen[&newest],
+            self.twin.policy,
+        );
+        let from_store =
+            |range| Ok::<_, ProveError>(stored(&self.history[newest as usize], range, 0));
+        for _ in 0..2 {
+            fork.submit(&random_ops(rng, hashes, 40, 0.6), from_store);
+        }
+        let roots = fork.roots(from_store);
+        let batch = fork.effects();
+        self.restore(&batch, newest).unwrap();
+        let version = self.twin.version;
+        self.writer.replay(None, &batch.writes, version).unwrap();
+        self.twin
+            .writer
+            .replay(None, &batch.writes, version)
+            .unwrap();
+        self.twin.present = fork.state_at(version, &self.twin.present);
+        let sealed = self.writer.seal(version);
+        let digests = fork.fork.digests();
+        let pool = Some((&self.pool, self.shards));
+        assert_eq!(self.hasher.hash_forked(sealed, &digests, pool), roots);
+        assert_eq!(self.twin.seal(), roots);
+        self.history.push(self.twin.present.clone());
+    }
+
     /// Checks that the count of leaves in memory is the number of leaves found there.
-    pub fn check_memory(&self) {
+    pub(crate) fn check_memory(&self) {
         let reader = self.writer.reader();
         let here = |key: &&Hash| reader.get(self.twin.version, key).is_ok();
         let here = self.twin.present.keys().filter(here).count() as u64;
@@ -251,7 +316,7 @@ impl Pair {
     }
 }
 
-pub fn stored(state: &State, range: RangeInclusive<Hash>, origin: u64) -> Vec<Leaf> {
+pub(crate) fn stored(state: &State, range: RangeInclusive<Hash>, origin: u64) -> Vec<Leaf> {
     let leaf = |(key_hash, (value_hash, _)): (&Hash, &(Hash, u64))| Leaf {
         key_hash: *key_hash,
         value_hash: *value_hash,
@@ -260,7 +325,7 @@ pub fn stored(state: &State, range: RangeInclusive<Hash>, origin: u64) -> Vec<Le
     state.range(range).map(leaf).collect()
 }
 
-pub fn built(
+pub(crate) fn built(
     policy: CollisionPolicy,
     state: &State,
     origin: u64,
@@ -271,7 +336,7 @@ pub fn built(
 }
 
 /// Returns keys that can be read, and hashes near theirs that make the tree deep.
-pub fn pool(rng: &mut StdRng) -> (Vec<Key>, Vec<Hash>) {
+pub(crate) fn pool(rng: &mut StdRng) -> (Vec<Key>, Vec<Hash>) {
     let keys: Vec<Key> = (0..60).map(number_key).collect();
     let mut hashes: Vec<Hash> = keys.iter().map(|key| naive::plain(key)).collect();
     for (place, bits) in [(0, 7), (1, 7), (2, 14), (3, 24), (5, 55), (6, 56)] {
