@@ -243,7 +243,7 @@ impl Engine {
         // What is in the pipeline of an engine that failed has given its permits back, too.
         context.health.check().map_err(SubmitError::from)?;
         let newest = self.snapshot();
-        let limits = context.config().submit.revert_limits();
+        let limits = context.config().submit.resolved_limits();
         let too_large = || RevertError::TooLarge {
             version: revert.to.version(),
             operations_max: limits.operations_max,
@@ -265,6 +265,7 @@ impl Engine {
             resolved: Resolved {
                 outcome: Outcome::Reverted { commit_id },
                 state_digest: revert.to.record().state_digest,
+                forked: None,
             },
         };
         let batch = undone.batch(&commit_id, &revert.options);

@@ -24,6 +24,8 @@ pub struct MemoryUse {
     pub value_cache: u64,
     /// The leaf store's caches, filters and indexes.
     pub leaf_store: u64,
+    /// Forks of versions, which record their bytes themselves.
+    pub forks: u64,
     /// Versions that the next checkpoint archives.
     pub archive: u64,
     /// Tables for commitments.
@@ -41,6 +43,7 @@ impl MemoryUse {
             + self.overlay
             + self.value_cache
             + self.leaf_store
+            + self.forks
             + self.archive
             + self.kzg
             + self.bookkeeping
@@ -79,6 +82,11 @@ impl Metrics {
         self.tree_bytes.get()
     }
 
+    /// Returns the bytes that forks take.
+    pub fn fork_bytes_now(&self) -> u64 {
+        self.fork_bytes.get()
+    }
+
     /// Returns the number of idempotency keys that are remembered.
     pub fn idempotency_keys_now(&self) -> u64 {
         self.idempotency_keys.get()
@@ -105,6 +113,7 @@ impl MetricsSnapshot {
             + self.overlay_bytes
             + self.value_cache_bytes
             + self.leaf_store_bytes
+            + self.fork_bytes
             + self.archive_buffer_bytes
             + self.kzg_tables_bytes
             + self.bookkeeping_bytes

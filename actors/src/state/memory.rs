@@ -33,6 +33,7 @@ impl State {
             overlay: self.overlay.memory_bytes() as u64,
             value_cache: self.values.cache_bytes(),
             leaf_store: store.map_or(0, |store| store.memory_bytes()),
+            forks: self.metrics.fork_bytes_now(),
             archive: self.past.as_ref().map_or(0, Past::recent_bytes) as u64,
             kzg: TABLES_BYTES as u64,
             bookkeeping: bookkeeping as u64,

@@ -1,10 +1,11 @@
-//! Updating the digests, version after version.
+//! Updating the digests, version by version.
 
 use std::sync::Arc;
 
 use super::cells::Cells;
 use super::digests::{Digests, Scratch};
 use super::dirty::{Dirty, DirtyCell};
+use super::fork::ForkDigests;
 use super::{Shared, read, write};
 use crate::hash::{Digest, INNER, ZERO, pair};
 use crate::parallel::{each, shards_for};
@@ -23,14 +24,14 @@ use crate::tree::SealedChanges;
 pub struct Roots {
     /// The version.
     pub version: u64,
-    /// Returns the number of keys present.
+    /// The number of keys present.
     pub key_count: u64,
     /// The digests of the 128 slots of the root node.
     pub slots: Box<[Digest; WIDTH]>,
     /// The digest of the whole state: equal digests mean equal states.
     pub state_digest: Digest,
-    /// The digests of the root node above the slots, as a heap: 1 is the state digest, `i` stands above
-    /// `2i` and `2i + 1`, and what would be 128 and on are the slots.
+    /// The digests of the root node above the slots, as a heap: 1 is the state digest, `i` is above `2i` and `2i + 1`,
+    /// and the slots follow from 128 on.
     above: Box<[Digest; WIDTH]>,
 }
 
@@ -69,7 +70,7 @@ impl Roots {
         }
     }
 
-    /// Returns a digest of the root node by its place in the heap: 1 to 127, then the slots.
+    /// Returns a digest of the root node by its position in the heap: 1 to 127, then the slots.
     pub(crate) fn digest(&self, place: usize) -> &Digest {
         match place.checked_sub(WIDTH) {
             None => &self.above[place],
@@ -78,8 +79,8 @@ impl Roots {
     }
 }
 
-/// Hashes sealed versions. There is one for each tree; it may live on another thread than the
-/// writer, and while it hashes version N the writer may apply N + 1.
+/// The hasher of sealed versions. There is one for each tree; it may live on another thread than the writer, and while
+/// it hashes version N the writer may apply N + 1.
 ///
 /// ```
 /// use trunkline_core::{params::CollisionPolicy, tree};
@@ -90,7 +91,7 @@ impl Roots {
 #[derive(Debug)]
 pub struct TreeHasher {
     shared: Arc<Shared>,
-    /// One for each shard that a version was ever cut into: at least one.
+    /// The scratch memory of each shard that a version was ever divided into: at least one.
     scratch: Vec<Scratch>,
     slots: Box<[Digest; WIDTH]>,
 }
@@ -105,13 +106,35 @@ impl TreeHasher {
         }
     }
 
-    /// Computes every digest that a version changed, on a number of threads: the calling one, and others of a pool.
-    /// Call it in the order in which versions were sealed.
+    /// Computes every digest that a version changed, on several threads: the calling one, and others of a pool. Call it
+    /// in the order in which versions were sealed.
     ///
     /// Without a pool, or with one thread, all work is done on the calling thread.
     pub fn hash(
         &mut self,
         changes: SealedChanges,
+        pool: Option<(&rayon::ThreadPool, usize)>,
+    ) -> Roots {
+        self.hash_with(changes, None, pool)
+    }
+
+    /// Works like [`Self::hash`] for a version whose changes are those of a fork of the version before it: takes over the
+    /// digests that the fork has computed, slot by slot where they are all there, and computes the others.
+    ///
+    /// The digests of a fork of any other state make a tree of wrong digests.
+    pub fn hash_forked(
+        &mut self,
+        changes: SealedChanges,
+        forked: &ForkDigests,
+        pool: Option<(&rayon::ThreadPool, usize)>,
+    ) -> Roots {
+        self.hash_with(changes, Some(forked), pool)
+    }
+
+    fn hash_with(
+        &mut self,
+        changes: SealedChanges,
+        forked: Option<&ForkDigests>,
         pool: Option<(&rayon::ThreadPool, usize)>,
     ) -> Roots {
         let (shared, version) = (&self.shared, changes.version);
@@ -126,7 +149,11 @@ impl TreeHasher {
             for (dirty, cells) in *slots {
                 let slot = usize::from(cells[0].slot);
                 let bits = u32::from(changes.bits[slot]);
-                write(&shared.slots[slot].digests).update(version, bits, cells, dirty, scratch);
+                let mut digests = write(&shared.slots[slot].digests);
+                let forked = forked.and_then(|forked| forked.of_slot(slot, bits));
+                if !forked.is_some_and(|forked| digests.install(version, bits, cells, forked)) {
+                    digests.update(version, bits, cells, dirty, scratch);
+                }
             }
         });
         for (_, cells) in slots {

@@ -118,6 +118,7 @@ impl Peer for Trunkline {
             ("overlay", metrics.overlay_bytes),
             ("value cache", metrics.value_cache_bytes),
             ("leaf store", metrics.leaf_store_bytes),
+            ("forks", metrics.fork_bytes),
             ("archive", metrics.archive_buffer_bytes),
             ("kzg", metrics.kzg_tables_bytes),
             ("bookkeeping", metrics.bookkeeping_bytes),
