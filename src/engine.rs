@@ -269,16 +269,6 @@ impl Engine {
         Snapshot::at(self.state(), version)
     }
 
-    /// Returns a snapshot of a durable version of which the tree keeps what later ones replaced.
-    pub(crate) fn kept(&self, version: u64) -> Result<Snapshot, SnapshotError> {
-        let state = self.state();
-        match state.versions.pin(version) {
-            Ok(pinned) => Ok(Snapshot::of_pinned(state.clone(), pinned)),
-            Err((_, newest)) if version > newest => Err(SnapshotError::NotYet { version, newest }),
-            Err((oldest, _)) => Err(SnapshotError::Expired { version, oldest }),
-        }
-    }
-
     /// Returns the evidence about a submission, by its sequence number: what [`Receipt::evidence`] returns, for callers
     /// without the receipt.
     ///

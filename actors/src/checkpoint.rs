@@ -295,6 +295,7 @@ impl Checkpointer {
             &*leaves,
             in_memory,
             (&bounds, now_ms),
+            config.store.key_order,
         )?;
         yield_point();
         Ok(())

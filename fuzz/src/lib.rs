@@ -35,7 +35,7 @@ use trunkline_core::store::idempotency_file::Remembered;
 use trunkline_core::store::key_order_file as key_order;
 use trunkline_core::store::manifest::CheckpointManifest;
 use trunkline_core::store::past::{
-    PastKey, decode_digest, decode_leaf, decode_version, digest_key, encode_digest, encode_leaf,
+    PastKey, decode_digest, decode_leaf, decode_version, deleted_key, digest_key, encode_digest, encode_leaf,
     encode_version, value_key, version_key,
 };
 use trunkline_core::store::tree_file as tree;
@@ -152,6 +152,7 @@ pub fn idempotency_file(bytes: &[u8]) {
 /// An entry of the archive of versions: its key, and its content as each kind of entry reads it.
 pub fn past_entry(bytes: &[u8]) {
     let key = PastKey::decode(bytes).map(|key| match key {
+        PastKey::DeletedKey(key) => deleted_key(key),
         PastKey::Value { key_hash, version } => value_key(&key_hash, version).to_vec(),
         PastKey::Digest {
             slot,

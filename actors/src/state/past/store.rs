@@ -1,6 +1,6 @@
 //! Storing versions, as a step of a checkpoint: before the log is trimmed and before the leaf store changes.
 //!
-//! One ingestion has everything, in the order of keys: what each version replaced at key hashes, what it replaced of
+//! One ingestion has everything, in the order of keys: the keys that were deleted, what each version replaced at key hashes, what it replaced of
 //! digests, and the versions themselves. So a version is stored as a whole or not at all, and storing it again is
 //! harmless.
 
@@ -21,7 +21,7 @@ use trunkline_core::store::past::{
 use trunkline_core::tree::{ReplacedDigests, TreeReader};
 
 use super::segments::Stored;
-use super::{Past, PastBounds};
+use super::{Past, PastBounds, deleted_keys};
 use crate::state::layer::Layer;
 
 /// Effects whose order is made at once.
@@ -29,7 +29,8 @@ const RANGE_EFFECTS: usize = 4096;
 
 impl Past {
     /// Stores all versions up to one that are not stored yet. `layers` are those after the leaf store, whose state
-    /// `leaves` shows; `in_memory` returns a version that memory still keeps.
+    /// `leaves` shows; `in_memory` returns a version that memory still keeps. Keys that were deleted are stored for ranges
+    /// if there is an index of keys.
     ///
     /// # Errors
     ///
@@ -42,6 +43,7 @@ impl Past {
         leaves: &dyn LeafSnapshot,
         in_memory: impl Fn(u64) -> Option<PastVersion>,
         (bounds, now_ms): (&PastBounds, u64),
+        has_key_order: bool,
     ) -> Result<(), LeafStoreError> {
         let next = self.next();
         if up_to < next {
@@ -64,7 +66,12 @@ impl Past {
             let key = version_key(version.record.version).to_vec();
             Ok((key, encode_version(version)))
         });
-        let mut entries = values.chain(digests).chain(records);
+        let deleted = match has_key_order {
+            true => layers,
+            false => &[],
+        };
+        let deleted = deleted_keys::entries(deleted, next);
+        let mut entries = deleted.chain(values).chain(digests).chain(records);
         let store = self.store()?;
         store.ingest(segment, &mut entries)?;
         store.sync()?;
