@@ -1,6 +1,6 @@
-//! Writes the seeds of every target into `corpus/<target>/`: run with `-runs=0`.
+//! Writes the seeds of every target into `corpus/<target>/`. Run it with `-runs=0`.
 //!
-//! It is a fuzz target that tests nothing, as whatever is instrumented needs libFuzzer to link.
+//! It is a fuzz target that tests nothing, because an instrumented program needs libFuzzer to link.
 
 #![no_main]
 

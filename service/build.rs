@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let file = PathBuf::from(std::env::var("OUT_DIR")?).join("descriptors.bin");
     std::fs::write(file, descriptors.encode_to_vec())?;
     let mut config = Config::new();
-    // Keys and values are slices of the message that they came in.
+    // Keys and values are slices of the message that contained them.
     config.bytes(["."]);
     tonic_prost_build::configure()
         .build_transport(false)

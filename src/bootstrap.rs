@@ -1,9 +1,9 @@
-//! Creating the directory of a replica from a copy of one version: its record, all commit ids before it, its leaves, and
+//! Creates the directory of a replica from a copy of one version: its record, all commit ids before it, its leaves, and
 //! the idempotency keys that are remembered.
 //!
-//! The directory is built under another name, next to its own, and gets its name only when everything in it is durable
-//! and was found to be the state that the record names. An interrupted bootstrap leaves the other name alone, which the
-//! next one removes.
+//! The directory is built under another name next to its final one, and renamed only when everything in it is durable
+//! and was found to be the state that the record names. An interrupted bootstrap leaves only the temporary directory,
+//! which the next one removes.
 
 use std::ffi::OsString;
 use std::io;
@@ -32,17 +32,17 @@ use crate::open::directory::create_directories;
 use crate::open::leaf_store::open_fjall;
 use crate::open::read_only::ReadOnly;
 
-/// Ends the name of a directory that is being built.
+/// The suffix of the name of an unfinished directory.
 const UNFINISHED_SUFFIX: &str = ".unfinished";
 
-/// The version that a replica begins with.
+/// The version with which a replica begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Base {
     /// The parameters of the tree.
     pub params: TreeParams,
     /// The commit record of the version.
     pub record: CommitRecord,
-    /// Its KZG root, if it is known. It is compared with the one that is computed.
+    /// Its KZG root, if known. It is compared with the computed one.
     pub kzg_root: Option<[u8; 48]>,
 }
 
@@ -87,7 +87,7 @@ pub struct Bootstrap {
     keyed: Vec<KeyedSubmission>,
 }
 
-/// The reason why a directory could not be built. The target is as it was.
+/// The reason why a directory could not be built. The target is unchanged.
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;
@@ -112,9 +112,9 @@ pub enum BootstrapError {
         /// The target.
         path: PathBuf,
     },
-    /// The leaves would have no store.
+    /// There is no store for the leaves.
     #[error(
-        "store.kind = log keeps no leaves apart from the log, and a copy of a version has no log; set store.kind to fjall"
+        "store.kind = log keeps leaves only in the log, and a copy of a version has no log; set store.kind to fjall"
     )]
     NoStore,
     /// The base is of another tree than its parameters say.
@@ -131,13 +131,13 @@ pub enum BootstrapError {
     },
     /// Leaves are not in ascending order of key hashes.
     #[error(
-        "leaf {index} of those just added is not behind the leaf before it in path order; the copy is damaged"
+        "leaf {index} of those just added does not follow the previous leaf in path order; the copy is damaged"
     )]
     Order {
-        /// Which leaf, from 0.
+        /// Index of the leaf, from 0.
         index: usize,
     },
-    /// The idempotency keys are not what an engine remembers at the version.
+    /// The idempotency keys are not those that an engine remembers at the version.
     #[error("the idempotency keys are not those of a version {version}; the copy is damaged")]
     IdempotencyKeys {
         /// The version of the base.
@@ -148,7 +148,7 @@ pub enum BootstrapError {
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// The error of the system.
+        /// The system's error.
         source: io::Error,
     },
     /// The leaf store could not be written.
@@ -157,10 +157,10 @@ pub enum BootstrapError {
     /// The history file could not be written.
     #[error(transparent)]
     HistoryFile(#[from] HistoryFileError),
-    /// The log could not be begun.
+    /// The log could not be created.
     #[error(transparent)]
     Log(Box<OpenLogError<ReplayError>>),
-    /// What was built is not the state that the record names, or the leaf store could not be opened.
+    /// The directory does not have the state that the record names, or its leaf store could not be opened.
     #[error("the directory that was built cannot be used")]
     Open(#[from] OpenError),
 }
@@ -194,7 +194,7 @@ impl Bootstrap {
         })
     }
 
-    /// Adds commit ids, in order from version 0 on. Durable when the call returns.
+    /// Adds commit ids, in order from version 0 on. They are durable when the call returns.
     ///
     /// # Errors
     ///
@@ -217,7 +217,7 @@ impl Bootstrap {
         Ok(self.history.append(&nodes)?)
     }
 
-    /// Adds leaves: keys and values, in path order (ascending by key hash), behind those added before.
+    /// Adds leaves: keys and values, in path order (ascending by key hash), after those added before.
     ///
     /// # Errors
     ///
@@ -253,9 +253,9 @@ impl Bootstrap {
     }
 
     /// Adds submissions with idempotency keys that the primary remembered at the version
-    /// ([`Engine::snapshot_with_keys`](crate::Engine::snapshot_with_keys)), in order, behind those added before. Nothing
-    /// proves them: whoever made the copy is believed. Without them, a submission that was made before the copy is applied
-    /// again if it is repeated at this replica after it was promoted.
+    /// ([`Engine::snapshot_with_keys`](crate::Engine::snapshot_with_keys)), in order, after those added before. They
+    /// are not proven, so the author of the copy is trusted for them. Without them, a submission that was made before
+    /// the copy is applied again if it is repeated after this replica was promoted.
     ///
     /// # Errors
     ///
@@ -273,12 +273,12 @@ impl Bootstrap {
         }
     }
 
-    /// Makes everything durable, checks that it is the state that the record names, and gives the directory its name.
-    /// Returns only then without an error.
+    /// Makes everything durable, checks that it is the state that the record names, and renames the directory. The
+    /// directory is complete once the call returns without an error.
     ///
     /// # Errors
     ///
-    /// Fails if commit ids are missing, if the leaves are another state, or if the system cannot write.
+    /// Fails if commit ids are missing, if the leaves form another state, or if the system cannot write.
     pub fn finish(mut self) -> Result<(), BootstrapError> {
         let (record, params) = (&self.base.record, &self.base.params);
         let has_all = self.range.count() == record.version + 1;
@@ -383,7 +383,7 @@ fn unfinished_name(target: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Creates the directory to build in, without what an interrupted bootstrap left there.
+/// Creates the directory to build in, and removes the remains of an interrupted bootstrap.
 fn begin_empty(unfinished: &Path) -> io::Result<()> {
     match std::fs::remove_dir_all(unfinished) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -392,7 +392,7 @@ fn begin_empty(unfinished: &Path) -> io::Result<()> {
     create_directories(&OsDisk, unfinished)
 }
 
-/// Begins a log behind the version of the base.
+/// Creates a log that continues after the version of the base.
 fn begin_log(directory: &Path, at: LogPosition, tree_id: &Digest) -> Result<(), BootstrapError> {
     let log_directory = directory.join(LOG_DIRECTORY);
     let found = CommitLog::new_at(Arc::new(OsDisk), &log_directory, *tree_id, at);

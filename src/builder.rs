@@ -23,7 +23,7 @@ use crate::error::OpenError;
 use crate::open::{self, OpenOptions, Role};
 use crate::rewind::Rewind;
 
-/// Opens an engine with more options than [`Engine::open`] has. Created by [`Engine::builder`].
+/// Opens an engine with more options than [`Engine::open`]. Created by [`Engine::builder`].
 ///
 /// ```
 /// use std::sync::Arc;
@@ -50,11 +50,11 @@ impl std::fmt::Debug for EngineBuilder {
 impl Engine {
     /// Opens the tree in the configured directory, or creates it there if the directory is empty or absent.
     ///
-    /// The work is done on a thread of its own, so the runtime is not blocked.
+    /// The work is done on another thread, so the runtime is not blocked.
     ///
     /// # Errors
     ///
-    /// Returns an [`OpenError`] that names what is wrong with the configuration or in the directory.
+    /// Returns an [`OpenError`] that names the problem in the configuration or the directory.
     pub async fn open(config: Config) -> Result<Self, OpenError> {
         Self::builder(config).open().await
     }
@@ -84,7 +84,7 @@ impl EngineBuilder {
 
     /// Stores the log and the checkpoint manifest on this disk instead of the system's.
     ///
-    /// No lock is taken then, and neither KZG tables nor decisions are stored. The caller makes sure that only one
+    /// Then no lock is taken, and neither KZG tables nor decisions are stored. The caller must make sure that only one
     /// engine uses the disk.
     pub fn disk(mut self, disk: Arc<dyn Disk>) -> Self {
         self.0.disk = Some(disk);
@@ -92,7 +92,7 @@ impl EngineBuilder {
     }
 
     /// Stores checkpointed leaves in this store instead of the configured one. It must be kept together with the disk:
-    /// what a checkpoint moved to it is no longer in the log.
+    /// leaves that a checkpoint moved to it are no longer in the log.
     pub fn leaf_store(mut self, leaves: Arc<dyn LeafStore>) -> Self {
         self.0.stores.leaves = Some(leaves);
         self
@@ -107,8 +107,9 @@ impl EngineBuilder {
 
     /// Creates the tree with this nonce instead of a random one, for replicas of a tree and for tests.
     ///
-    /// The nonce is part of the tree id. Trees that are not replicas of each other must have different ones, or a proof
-    /// of one is taken for a proof of the other. If there is a tree already, opening it fails unless it has this nonce.
+    /// The nonce is part of the tree id. Trees that are not replicas of each other must have different nonces, or a
+    /// proof of one is accepted as a proof of the other. If there is a tree already, opening it fails unless it has
+    /// this nonce.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -133,16 +134,16 @@ impl EngineBuilder {
         self
     }
 
-    /// Creates the tree with these parameters, those of the primary: for replicas.
+    /// Creates the tree with these parameters, which are the primary's: for replicas.
     pub fn params(mut self, params: &TreeParams) -> Self {
         self.0.config.tree.collision = params.collision;
         self.0.config.tree.salt = params.salt_bytes();
         self.nonce(params.nonce)
     }
 
-    /// Keeps the versions from this one on readable, which the log still has behind the last checkpoint; otherwise only the
-    /// last durable version is, after opening. They are kept as long as others would be: a snapshot holds them
-    /// ([`Engine::snapshot_at`]), and what [`Engine::revert_to`] names.
+    /// Keeps the versions from this one on readable after opening, as far as the log still has them after the last
+    /// checkpoint. Otherwise only the last durable version is readable. They are kept like other versions: a snapshot
+    /// holds them ([`Engine::snapshot_at`]), and [`Engine::revert_to`] can name them.
     ///
     /// Opening fails with [`OpenError::VersionNotKept`] if the version cannot be rebuilt from the directory.
     ///
@@ -183,7 +184,7 @@ impl EngineBuilder {
     /// Watches a configuration file while the engine runs, and reloads it as [`Engine::reload`] does when it changes.
     ///
     /// The file is checked four times a second. `rebuild` makes a configuration from it. If that fails, or if a setting
-    /// differs that cannot change while the engine runs, the engine keeps its configuration and records the refusal
+    /// changes that cannot change while the engine runs, the engine keeps its configuration and records the refusal
     /// among the decisions ([`Engine::decisions_since`]).
     ///
     /// ```
@@ -209,15 +210,15 @@ impl EngineBuilder {
         self
     }
 
-    /// Makes a stage fail, for tests of what a service does then: the first `after_groups` groups pass the stage, the
-    /// next one fails.
+    /// Makes a stage fail, for tests of a service's reaction: the first `after_groups` groups pass the stage, the next
+    /// one fails.
     #[cfg(feature = "testing")]
     pub fn fail_stage(mut self, stage: Stage, after_groups: u64, fault: StageFault) -> Self {
         self.0.faults.add(stage, after_groups, fault);
         self
     }
 
-    /// Locks the directory to take it back to an earlier version, as [`Rewind::begin`] does, on this builder's disk.
+    /// Locks the directory to rewind it to an earlier version, as [`Rewind::begin`] does, on this builder's disk.
     ///
     /// # Errors
     ///
@@ -226,8 +227,8 @@ impl EngineBuilder {
         Rewind::begin_on(self.0.disk, &self.0.config)
     }
 
-    /// Opens the engine. The work is done on a thread of its own, so the runtime is not blocked. If the future is
-    /// dropped, the engine is shut down again once it is open.
+    /// Opens the engine. The work is done on another thread, so the runtime is not blocked. If the future is dropped,
+    /// the engine is shut down again once it is open.
     ///
     /// # Errors
     ///
@@ -243,8 +244,8 @@ impl EngineBuilder {
         opening.await.unwrap_or_else(ended)
     }
 
-    /// Opens the engine, and blocks the thread until it runs: until the state was read from the directory, checked, and
-    /// made durable, and all threads are started.
+    /// Opens the engine, and blocks the thread until it runs: until the state was read from the directory, checked and
+    /// made durable, and all threads have started.
     ///
     /// # Errors
     ///

@@ -41,10 +41,10 @@ use crate::snapshot::{KeptVersion, Snapshot, checked_hash, kept_versions};
 /// A running engine.
 ///
 /// Clones are handles to the same engine. If the last one is dropped without [`Engine::shutdown`], the drop blocks its
-/// thread until everything that was accepted is durable. Only a waker that drops it while the engine wakes it does not
-/// block: the engine then shuts down on a thread of its own.
+/// thread until everything accepted is durable. Only a waker that drops it while the engine wakes it does not block:
+/// the engine then shuts down on another thread.
 ///
-/// Blocking calls and drops work on any thread, also in a task of an async runtime: they need nothing of the runtime.
+/// Blocking calls and drops work on any thread, also in a task of an async runtime: they need nothing from the runtime.
 /// The runtime's other tasks on the thread wait meanwhile, so prefer the async forms there.
 ///
 /// ```
@@ -80,21 +80,22 @@ impl Engine {
 
     /// Submits a batch and returns its receipt.
     ///
-    /// Waits while `submit.in_flight_*` leaves no room for the batch. When the call returns, the batch is accepted: its
-    /// place in the order of submissions is fixed, and [`Self::get`] shows its writes. It is not durable yet; wait
+    /// Waits while the limits `submit.in_flight_*` are reached. When the call returns, the batch is accepted: its
+    /// position in the order of submissions is fixed, and [`Self::get`] shows its writes. It is not durable yet; wait
     /// for that with [`Receipt::durable`]. Batches that one caller submits one after the other keep their order.
     ///
-    /// A batch with an idempotency key ([`Batch::idempotency_key`]) that the engine knows is not submitted again: the receipt
-    /// is that of the first submission ([`Receipt::is_repeat`]). So a caller that does not know what became of a batch, for
-    /// instance because of a restart or a failover, submits it again. The engine knows the keys that are in flight and the
-    /// last durable ones (`submit.idempotency_keys_max`). It knows a refused submission, too: a repeat is told the refusal.
+    /// A batch with an idempotency key ([`Batch::idempotency_key`]) that the engine knows is not submitted again: the
+    /// receipt is that of the first submission ([`Receipt::is_repeat`]). So a caller that does not know the outcome of
+    /// a batch, for instance after a restart or a failover, submits it again. The engine knows the keys that are in
+    /// flight and the last durable ones (`submit.idempotency_keys_max`). It also knows refused submissions: a repeat
+    /// gets the same refusal.
     ///
     /// If the future is dropped before it is ready, the batch is not submitted.
     ///
     /// # Errors
     ///
-    /// Fails if the batch breaks a limit, if a batch with other content had its idempotency key, or if the engine has failed
-    /// or was shut down. The batch has no effect then.
+    /// Fails if the batch breaks a limit, if a batch with other content had its idempotency key, or if the engine has
+    /// failed or was shut down. The batch then has no effect.
     pub async fn submit(&self, batch: Batch) -> Result<Receipt, SubmitError> {
         let called_at = clock::now();
         let batch = self.check(batch)?;
@@ -124,7 +125,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// Returns [`SubmitError::Busy`] if there is no room for the batch, and otherwise fails as [`Self::submit`] does.
+    /// Returns [`SubmitError::Busy`] if the in-flight limit is reached, and otherwise fails as [`Self::submit`] does.
     pub fn try_submit(&self, batch: Batch) -> Result<Receipt, SubmitError> {
         let called_at = clock::now();
         let batch = self.check(batch)?;
@@ -196,16 +197,16 @@ impl Engine {
     /// Returns the latest accepted value of a key, or `None` if it has none. The caller's own writes are visible.
     ///
     /// Writes of a batch with requirements are visible once they have taken effect, since the batch may still be
-    /// refused. Other writes are visible at once; the few that are refused for their path (collision policy
-    /// `reject`, or a full bucket) are visible until then.
+    /// refused. Other writes are visible at once; the few that are refused for their path (collision policy `reject`,
+    /// or a full bucket) are visible until then.
     ///
-    /// A crash may lose what this shows: [`Self::get_durable`] and [`Self::snapshot`] show durable versions only.
-    /// Blocks while it reads the leaf store, if the value is not in memory.
+    /// A crash may lose these values: [`Self::get_durable`] and [`Self::snapshot`] show only durable versions. Blocks
+    /// while it reads the leaf store, if the value is not in memory.
     ///
     /// # Errors
     ///
-    /// Fails if the key is empty or too long, if the engine has failed or was shut down, or if the leaf store
-    /// cannot be read.
+    /// Fails if the key is empty or too long, if the engine has failed or was shut down, or if the leaf store cannot be
+    /// read.
     pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
         let state = self.state();
         let key_hash = checked_hash(state, 0, key)?;
@@ -223,8 +224,8 @@ impl Engine {
         state.contains_latest(&self.running.context.health, &key_hash)
     }
 
-    /// Returns the values of several keys, in the order of the keys, each as [`Self::get`] sees it at its moment.
-    /// Some dozens of keys or more are read faster than with [`Self::get`].
+    /// Returns the values of several keys, in the order of the keys, each as [`Self::get`] sees it at its moment. This
+    /// is faster than [`Self::get`] for several dozen keys or more.
     ///
     /// Writes may happen between two of the reads; [`Snapshot::multi_get`] reads all keys at one version.
     ///
@@ -250,8 +251,8 @@ impl Engine {
         Snapshot::of_newest(self.state())
     }
 
-    /// Returns a snapshot of the last durable version, with the submissions that are remembered by their idempotency keys at
-    /// that version: what a copy of the tree needs.
+    /// Returns a snapshot of the last durable version, with the submissions that are remembered by their idempotency
+    /// keys at that version: together they are the data for a copy of the tree.
     pub fn snapshot_with_keys(&self) -> (Snapshot, Vec<KeyedSubmission>) {
         let (state, keys) = (self.state(), &self.running.context.idempotency);
         let (version, remembered) = keys.remembered_with(|| state.versions.pin_newest());
@@ -280,8 +281,8 @@ impl Engine {
     }
 
     /// Returns the feed of all versions from `from` on: the commit record, outcomes and effects of each, in order. It
-    /// contains what is synced, whatever the durability mode, and waits for more at its end. A feed that is not read
-    /// costs nothing; the log may be trimmed under it, unless a cursor ([`Self::set_cursor`]) holds it.
+    /// contains synced versions only, whatever the durability mode, and waits for more at its end. An unread feed costs
+    /// nothing; the log may be trimmed before it is read, unless a cursor ([`Self::set_cursor`]) holds it.
     ///
     /// ```
     /// use trunkline::core::store::effect::decode_effects;
@@ -301,19 +302,19 @@ impl Engine {
         Feed::new(&self.running.context, from.max(1))
     }
 
-    /// Sets a cursor, or creates it: the log keeps what comes after `version` until the cursor moves on or is removed,
-    /// within `log.held_bytes_max` of all cursors together. Durable when the call returns. Blocks while it writes a
-    /// small file.
+    /// Sets a cursor, or creates it: the log keeps the versions after `version` until the cursor moves on or is
+    /// removed, up to `log.held_bytes_max` for all cursors together. The cursor is durable when the call returns.
+    /// Blocks while it writes a small file.
     ///
     /// # Errors
     ///
-    /// Fails if the name cannot be that of a cursor, if there are too many, if the version is not synced yet or before
-    /// that of the cursor, or if the file cannot be written.
+    /// Fails if the name cannot be that of a cursor, if there are too many, if the version is not synced yet or is
+    /// before that of the cursor, or if the file cannot be written.
     pub fn set_cursor(&self, name: &str, version: u64) -> Result<(), CursorError> {
         self.running.context.feed.set_cursor(name, version)
     }
 
-    /// Removes a cursor, so that the log keeps nothing for it any more. Returns whether there was one.
+    /// Removes a cursor, so that the log no longer keeps versions for it. Returns whether there was one.
     ///
     /// # Errors
     ///
@@ -378,13 +379,13 @@ impl Engine {
         self.state().params
     }
 
-    /// Returns the configuration in force: the one that the engine was opened with, or the last that was reloaded.
-    /// Settings that the engine has adapted itself are in [`Self::windows_since`].
+    /// Returns the configuration in force: the one with which the engine was opened, or the last reloaded one. Settings
+    /// that the engine itself has adapted are in [`Self::windows_since`].
     pub fn config(&self) -> Arc<Config> {
         self.running.context.config()
     }
 
-    /// Returns what opening found in the log, and what it repaired.
+    /// Returns the result of reading the log on open, and the repairs that it made.
     pub fn recovery(&self) -> &Recovery {
         &self.running.recovery
     }
@@ -405,21 +406,21 @@ impl Engine {
         self.running.controls.windows.since(number)
     }
 
-    /// Returns all decisions after decision `number`, oldest first: which setting the engine or a reload changed,
-    /// and why. The last `control.decisions_kept` are kept.
+    /// Returns all decisions after decision `number`, oldest first. Each says which setting the engine or a reload
+    /// changed, and why. The last `control.decisions_kept` are kept.
     pub fn decisions_since(&self, number: u64) -> Vec<Decision> {
         self.running.controls.decisions.since(number)
     }
 
-    /// Returns the spans that ended at `ended_us` ([`Self::uptime_us`]) or later: which stage worked on which version,
-    /// and when. The last 8,192 are kept.
+    /// Returns the spans that ended at `ended_us` ([`Self::uptime_us`]) or later. Each says which stage worked on which
+    /// version, and when. The last 8,192 are kept.
     pub fn spans_since(&self, ended_us: u64) -> Vec<Span> {
         self.running.context.metrics.timeline.since(ended_us)
     }
 
-    /// Returns the spans from a place on, and the place behind the last: give it to the next call, and no span comes
-    /// twice. Place 0 is the first span since the engine was opened. If `place` plus the number of spans is less than
-    /// the returned place, the difference was dropped before it was read.
+    /// Returns the spans from a position on, with the position after the last one: pass it to the next call to get each
+    /// span once. Position 0 is the first span since the engine was opened. If `place` plus the number of spans is less
+    /// than the returned position, the difference was dropped before it was read.
     pub fn spans_from(&self, place: u64) -> (Vec<Span>, u64) {
         self.running.context.metrics.timeline.read_from(place)
     }
@@ -430,8 +431,8 @@ impl Engine {
     /// # Errors
     ///
     /// Fails if a value is not allowed, if a setting differs that cannot change while the engine runs (only
-    /// [`RELOADABLE`](crate::config::RELOADABLE) ones can), or if the engine has failed or was shut down.
-    /// The engine keeps its configuration then.
+    /// [`RELOADABLE`](crate::config::RELOADABLE) ones can), or if the engine has failed or was shut down. The engine
+    /// then keeps its configuration.
     ///
     /// ```
     /// # let directory = tempfile::tempdir()?;
@@ -454,7 +455,7 @@ impl Engine {
         self.running.context.health.failure().cloned()
     }
 
-    /// Waits until everything that was accepted before is durable and synced, whatever the durability mode.
+    /// Waits until everything accepted before is durable and synced, whatever the durability mode.
     ///
     /// # Errors
     ///
@@ -473,12 +474,12 @@ impl Engine {
         block_on(self.drain())
     }
 
-    /// Shuts the engine down: accepts nothing more, makes everything that was accepted durable, closes the files and
-    /// ends the threads. After that the directory can be opened again.
+    /// Shuts the engine down: accepts nothing more, makes everything accepted durable, closes the files and ends the
+    /// threads. Then the directory can be opened again.
     ///
     /// Calls on other handles fail with [`EngineFailure::Closed`] from then on, and so do reads that need the leaf
-    /// store. If several callers shut down, all wait for the same end. A shutdown that has begun continues even if
-    /// the future is dropped.
+    /// store. If several callers shut down, all wait for the same shutdown, which continues even if the future is
+    /// dropped.
     ///
     /// # Errors
     ///
@@ -487,7 +488,7 @@ impl Engine {
         let running = &self.running;
         if running.close_sequencer() {
             let moved = running.0.clone();
-            // Without a thread for it, the caller's does the work and blocks.
+            // If no thread can be started, the caller's thread does the work and blocks.
             if thread::spawn("shutdown", move || moved.shut_down()).is_err() {
                 running.shut_down();
             }
@@ -520,9 +521,9 @@ impl Engine {
         Ok(batch.check(&context.config().submit.batch_limits())?)
     }
 
-    /// Prepares an admitted batch, fixes its place in the order of submissions and sends it to the pipeline. From then
-    /// on it becomes durable, or its waiters learn why not. Only admitted batches are prepared, so memory stays
-    /// bounded.
+    /// Prepares an admitted batch, fixes its position in the order of submissions and sends it to the pipeline. From
+    /// then on it becomes durable, or its waiters learn the failure. Only admitted batches are prepared, so memory
+    /// stays bounded.
     fn enqueue(
         &self,
         batch: CheckedBatch,
@@ -536,8 +537,8 @@ impl Engine {
         self.place(batch, None, permit, called_at)
     }
 
-    /// Fixes the place of a prepared batch in the order of submissions and sends it to the pipeline. A batch that was
-    /// resolved before gets a place only right behind the version that it was resolved against.
+    /// Fixes the position of a prepared batch in the order of submissions and sends it to the pipeline. A batch that
+    /// was already resolved is accepted only directly after the version that it was resolved against.
     pub(crate) fn place(
         &self,
         batch: Arc<PreparedBatch>,
@@ -591,7 +592,7 @@ impl Engine {
         Ok(receipt)
     }
 
-    /// Returns the receipt of the submission that had an idempotency key, if one had it, and the same content.
+    /// Returns the receipt of the submission that used an idempotency key, if there is one and it had the same content.
     pub(crate) fn repeated(
         &self,
         key: &IdempotencyKey,
@@ -625,7 +626,7 @@ impl Engine {
         Ok(receipt)
     }
 
-    /// Returns what is known of a submission that is durable.
+    /// Returns the known facts about a durable submission.
     fn durable(&self, first: &KeyedSubmission) -> Result<Durable, SubmitError> {
         let (context, state) = (&self.running.context, self.state());
         let commit_id = state.history.commit_id(first.version);
@@ -651,9 +652,9 @@ impl Engine {
     }
 }
 
-/// The condition of a submission that was resolved before: that a submission is still the last one.
+/// The condition for a submission that was already resolved: that a given submission is still the last one.
 pub(crate) struct Behind {
-    /// Its sequence number.
+    /// The sequence number of that submission.
     pub(crate) sequence: u64,
     pub(crate) resolved: Resolved,
 }
@@ -670,8 +671,8 @@ impl Behind {
     }
 }
 
-/// Returns the operations and bytes that a batch needs permits for. An empty batch counts as one operation, since its
-/// metadata takes memory too.
+/// Returns the operations and bytes for which a batch needs permits. An empty batch counts as one operation, since its
+/// metadata uses memory, too.
 fn weight(batch: &CheckedBatch) -> (usize, usize) {
     (batch.operations().max(1), batch.bytes())
 }

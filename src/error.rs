@@ -29,8 +29,8 @@ use trunkline_core::tree::LeavesDiffer;
 
 /// An error of opening a directory.
 ///
-/// Unless the variant says otherwise, nothing in the directory was changed, except that opening the leaf store may
-/// remove its temporary files.
+/// Unless the variant says otherwise, the directory is unchanged, except that opening the leaf store may remove its
+/// temporary files.
 ///
 /// ```
 /// use trunkline::{Config, Engine, OpenError};
@@ -55,7 +55,7 @@ pub enum OpenError {
     Directory {
         /// The directory.
         path: PathBuf,
-        /// The error of the system.
+        /// The system's error.
         source: io::Error,
     },
     /// There is no tree in the directory.
@@ -64,7 +64,7 @@ pub enum OpenError {
         /// The directory.
         path: PathBuf,
     },
-    /// The directory contains files that are not of a tree.
+    /// The directory contains files that do not belong to a tree.
     #[error("directory {} is not empty and holds no trunkline tree; choose another", path.display())]
     Foreign {
         /// The directory.
@@ -121,7 +121,7 @@ pub enum OpenError {
         /// The version of the checkpoint.
         version: u64,
     },
-    /// The configuration says of the index of keys what the directory does not.
+    /// The configuration and the directory disagree about the index of keys.
     #[error(
         "directory {} {} an index of keys in byte order, which was fixed when it was created; set store.key_order = {recorded}, \
          or create another directory, for example from an export",
@@ -131,10 +131,10 @@ pub enum OpenError {
     OtherKeyOrder {
         /// The directory.
         path: PathBuf,
-        /// Whether the directory keeps an index.
+        /// True if the directory keeps an index.
         recorded: bool,
     },
-    /// The file that tells of an index of keys cannot be used.
+    /// The file about the index of keys cannot be used.
     #[error(transparent)]
     KeyOrder(#[from] ReadFileError<KeyOrderFileError>),
     /// Versions cannot be archived without a leaf store on disk.
@@ -147,7 +147,8 @@ pub enum OpenError {
         "the leaf store is a fjall store (store.kind), which this build does not contain; rebuild with --features fjall, or set store.kind = log for a new tree"
     )]
     StoreNotBuilt,
-    /// The leaf store could not be copied. Reading only needs a copy, since opening a leaf store writes to it.
+    /// The leaf store could not be copied. Opening for reading only needs a copy, since opening a leaf store writes to
+    /// it.
     #[error(
         "the leaf store in {} can only be read from a copy, which could not be made in any of these places: {}; make room \
          in one of them, or set TMPDIR to a directory that can be written and has room",
@@ -158,7 +159,7 @@ pub enum OpenError {
         /// The directory of the leaf store.
         leaves: PathBuf,
         /// The places that were tried: the directory of the tree, the system's directory for temporary files, and the
-        /// file system in memory.
+        /// in-memory file system.
         tried: Vec<FailedCopy>,
     },
     /// The history file, with the commit ids up to the checkpoint, cannot be read, or is damaged.
@@ -167,7 +168,7 @@ pub enum OpenError {
     /// The idempotency keys up to the checkpoint cannot be read, or are damaged.
     #[error(transparent)]
     IdempotencyKeys(#[from] ReadFileError<IdempotencyFileError>),
-    /// The directory is that of a replica.
+    /// The directory is a replica's.
     #[error(
         "directory {} is that of a replica; open it as one, or promote it if its primary writes no more",
         path.display()
@@ -176,9 +177,9 @@ pub enum OpenError {
         /// The directory.
         path: PathBuf,
     },
-    /// The directory is not that of a replica.
+    /// The directory is not a replica's.
     #[error(
-        "directory {} is that of a primary; a replica needs a directory of its own: an empty one, or one that was \
+        "directory {} is that of a primary; a replica needs its own directory: an empty one, or one that was \
          restored from a backup",
         path.display()
     )]
@@ -186,13 +187,13 @@ pub enum OpenError {
         /// The directory.
         path: PathBuf,
     },
-    /// No epoch can begin above this one and leave any for later openings.
+    /// No epoch above this one is low enough to leave some for later openings.
     #[error(
         "epoch {above} is too high to promote a replica above it; name the epoch of the primary that it replaces, or begin \
          from a backup if a record has this epoch"
     )]
     Epoch {
-        /// The epoch to be above.
+        /// The epoch that the new one must be above.
         above: u64,
     },
     /// The mark of a replica cannot be read, or is damaged.
@@ -213,7 +214,7 @@ pub enum OpenError {
     /// The new segment of the log could not be written. All older segments are unchanged.
     #[error(transparent)]
     LogWrite(#[from] LogWriteError),
-    /// The leaves do not make up the state that the checkpoint manifest records.
+    /// The leaves do not form the state that the checkpoint manifest records.
     #[error(transparent)]
     Replay(#[from] ReplayError),
     /// The log ends before the version of a checkpoint that was begun.
@@ -232,7 +233,7 @@ pub enum OpenError {
         "version {version} is not in the directory; versions {oldest} to {newest} are: name one of these, or use an older copy of the directory"
     )]
     VersionNotKept {
-        /// The version asked for.
+        /// The requested version.
         version: u64,
         /// The oldest version that can be opened.
         oldest: u64,
@@ -257,12 +258,12 @@ pub enum OpenError {
     Panic(String),
 }
 
-/// A place where the leaf store could not be copied to.
+/// A place to which the leaf store could not be copied.
 #[derive(Debug)]
 pub struct FailedCopy {
     /// The directory.
     pub place: PathBuf,
-    /// The error of the system.
+    /// The system's error.
     pub source: io::Error,
 }
 
@@ -280,7 +281,7 @@ impl From<OpenLogError<ReplayError>> for OpenError {
     }
 }
 
-/// A difference between stored data and the record of it, found while the directory was opened.
+/// A difference between stored data and its record, found while the directory was opened.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -313,19 +314,19 @@ pub enum ReplayError {
         "{what} of version {version} is {found}, its record says {recorded}; restore the directory from a copy"
     )]
     Differs {
-        /// What differs.
+        /// The data that differs.
         what: &'static str,
         /// The version.
         version: u64,
-        /// What follows from the data.
+        /// The value that follows from the data.
         found: String,
-        /// What the record says.
+        /// The value in the record.
         recorded: String,
     },
-    /// A version says that it took the state of an older one back, and has another.
+    /// A version claims to restore the state of an older one, but has another state.
     #[error("{0}; restore the directory from a copy")]
     Reverted(#[from] OtherStateError),
-    /// A leaf is not stored under the hash of its key. Contains the hash it is stored under.
+    /// A leaf is not stored under the hash of its key. Contains the hash under which it is stored.
     #[error("{}", cold_leaves::misplaced(.0))]
     Misplaced(Digest),
     /// The leaf store returned other leaves than before.
@@ -343,7 +344,7 @@ impl From<ScanError> for OpenError {
     }
 }
 
-/// An error of submitting a batch. The batch has no effect and no place in the order of submissions.
+/// An error of submitting a batch. The batch has no effect and no position in the order of submissions.
 ///
 /// ```
 /// use trunkline::{Batch, Engine, SubmitError};
@@ -368,15 +369,16 @@ pub enum SubmitError {
         "the engine is busy: the limit submit.in_flight_* is reached; try again later, or use submit, which waits"
     )]
     Busy,
-    /// Another submission was accepted since the version that this one was resolved against. Begin again from there.
+    /// Another submission was accepted since the version against which this one was resolved. Start again from the
+    /// newest version.
     #[error(
-        "submission {last} was accepted since, and the state that this follows ends with submission {sequence}: begin again \
+        "submission {last} was accepted since, but this submission was resolved against the state after submission {sequence}: begin again \
          from the newest version"
     )]
     Overtaken {
-        /// The last submission of the version that this one was resolved against.
+        /// The last submission of the version against which this one was resolved.
         sequence: u64,
-        /// The last submission that was accepted.
+        /// The last accepted submission.
         last: u64,
     },
     /// A submission with other content had this idempotency key. The same batch fails again while the key is remembered.
@@ -388,14 +390,14 @@ pub enum SubmitError {
         /// The sequence number of the submission that used the key first.
         sequence: u64,
     },
-    /// The batch repeats a submission that is durable, and the commit id of its version cannot be read.
+    /// The batch repeats a durable submission, but the commit id of its version cannot be read.
     #[error(
         "submission {sequence} is durable, and has the same idempotency key and content, but its commit id cannot be read"
     )]
     Repeat {
         /// The sequence number of the submission.
         sequence: u64,
-        /// The reason.
+        /// The cause.
         source: Arc<HistoryFileError>,
     },
     /// The engine has failed or was shut down.
@@ -432,7 +434,7 @@ pub enum SnapshotError {
         "version {version} is no longer kept; the oldest is {oldest}: raise versions.retain_versions, hold a snapshot, or set versions.archive"
     )]
     Expired {
-        /// The version asked for.
+        /// The requested version.
         version: u64,
         /// The oldest version that is kept.
         oldest: u64,
@@ -440,12 +442,12 @@ pub enum SnapshotError {
     /// The version is not durable yet.
     #[error("version {version} is not durable yet; the newest is {newest}: wait for its receipt")]
     NotYet {
-        /// The version asked for.
+        /// The requested version.
         version: u64,
         /// The newest durable version.
         newest: u64,
     },
-    /// The version is not in memory, and not in the archive of versions either, or that cannot be read.
+    /// The version is not in memory, and the archive of versions does not have it or cannot be read.
     #[error(transparent)]
     Past(#[from] PastError),
 }

@@ -1,7 +1,7 @@
-//! The feed of an engine: its versions in order, as the log has them, for whoever follows it.
+//! The feed of an engine: its versions in order, as in the log, for its followers.
 //!
-//! A feed reads the log's files and shares only its progress with the engine. So a feed that is not read holds up
-//! nothing, and any number of them can be read at once.
+//! A feed reads the log's files and shares only its progress with the engine. So an unread feed delays nothing, and any
+//! number of feeds can be read at once.
 
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
@@ -31,9 +31,9 @@ pub enum FeedError {
         oldest.saturating_sub(1)
     )]
     Gap {
-        /// The version that comes next in the feed.
+        /// The next version in the feed.
         wanted: u64,
-        /// The oldest version that a feed can begin with.
+        /// The oldest version with which a feed can begin.
         oldest: u64,
     },
     /// The log cannot be read.
@@ -58,10 +58,10 @@ impl From<FollowError> for FeedError {
 
 /// The versions of an engine from one on, in order. Returned by [`Engine::feed`](crate::Engine::feed).
 ///
-/// It is an iterator that blocks at its end until there is more, and a stream that is pending there. It reads the log's
-/// files on the thread that polls it: mostly what the system has in memory. It ends when the engine is shut down, behind
-/// everything that is synced then, or with an error. After an error it is at the same version, and can be polled again
-/// if the error may pass.
+/// It is an iterator, which blocks at its end until there is more, and a stream, which is pending there. It reads the
+/// log's files on the polling thread, mostly from the system's page cache. When the engine is shut down, it ends after
+/// everything synced by then. After an error it is at the same version, and can be polled again if the error may be
+/// temporary.
 pub struct Feed {
     follower: LogFollower,
     shared: Arc<FeedState>,
@@ -87,7 +87,7 @@ impl Feed {
         }
     }
 
-    /// Returns the version that comes next.
+    /// Returns the next version.
     pub fn next_version(&self) -> u64 {
         self.follower.next_version()
     }

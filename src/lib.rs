@@ -3,8 +3,8 @@
 //! - **Open** an [`Engine`] with a [`Config`]. It owns its threads and needs no runtime; every call that waits has an
 //!   async and a `_blocking` form.
 //! - **Submit** a [`Batch`] of puts and deletes, which takes effect atomically. The [`Receipt`] has a provisional root
-//!   at once. [`Receipt::durable`] waits until the batch is part of a durable version, and [`Durability`] says what that
-//!   survives.
+//!   at once. [`Receipt::durable`] waits until the batch is part of a durable version; [`Durability`] says which
+//!   failures that survives.
 //! - **Read** with [`Engine::get`] (the latest accepted value), [`Engine::get_durable`] (the last durable value) or a
 //!   [`Snapshot`] (a whole version).
 //! - **Prove** any keys, present or absent, with [`Snapshot::prove`]. A client that trusts the root verifies the proof
@@ -38,7 +38,7 @@
 //! ```
 //!
 //! Errors are enums, and their messages say what to do. [`EngineFailure`] stops an engine for good: open the directory
-//! again. [`SubmitError::retry_can_help`] and [`ReadError::retry_can_help`] tell errors that may pass from others.
+//! again. [`SubmitError::retry_can_help`] and [`ReadError::retry_can_help`] distinguish temporary errors from others.
 //!
 //! The programs in `examples/` show each of these steps. The tree, proofs and stores are in [`core`]; SPEC.md defines
 //! every byte that is hashed, proven or stored.
@@ -100,12 +100,12 @@ pub use rewind::{Rewind, RewindError};
 pub use snapshot::prove::{ProveOptions, ShownValues, SnapshotProveError, TopKind, prove_versions};
 pub use snapshot::{KeptVersion, RangeIter, RangeStream, Snapshot, SnapshotIter};
 
-/// The table of everything that an engine measures.
+/// The table of all metrics of the engine.
 pub mod metrics {
     pub use trunkline_actors::metrics::{Kind, Metric, TABLE, Unit};
 }
 
-/// The README's example, compiled.
+/// The README's example, as a test.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,8 +1,8 @@
-//! Taking a directory back to an earlier version, so that it can follow another primary: what a primary that was
-//! replaced does before it rejoins.
+//! Rewinds a directory to an earlier version, so that it can follow another primary. A primary that was replaced does
+//! this before it rejoins.
 //!
-//! The versions that go are read first, so that the caller can keep them. Then the directory is marked as that of a
-//! replica, and a new segment of the log begins behind the version that stays; it supersedes what comes later.
+//! The versions that are dropped can be read first, so that the caller can keep them. Then the directory is marked as a
+//! replica's, and a new segment of the log begins after the last remaining version; it supersedes the later ones.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use crate::open::creation::unusable;
 use crate::open::directory::{self, Claimed};
 use crate::open::recovery;
 
-/// A directory that is locked and was read, to be taken back to an earlier version.
+/// A locked directory whose log was read, ready to be rewound to an earlier version.
 ///
 /// ```
 /// use trunkline::core::store::log::LogPosition;
@@ -51,12 +51,12 @@ pub struct Rewind {
     claimed: Claimed,
     marker: CheckpointManifest,
     log: FoundLog,
-    /// Positions of the versions that can be gone back to: from the checkpoint on.
+    /// Positions of the versions to which the directory can be rewound: from the checkpoint on.
     positions: Vec<LogPosition>,
     config: Config,
 }
 
-/// The reason why a directory was not taken back.
+/// The reason why a directory was not rewound.
 #[derive(Debug, thiserror::Error)]
 pub enum RewindError {
     /// The directory cannot be opened.
@@ -64,13 +64,13 @@ pub enum RewindError {
     Open(#[from] OpenError),
     /// A checkpoint has stored leaves of later versions.
     #[error(
-        "the leaf store has version {checkpoint} already, so the directory cannot go back to version {to}; move it \
+        "the leaf store already has version {checkpoint}, so the directory cannot be rewound to version {to}; move it \
          away, and restore it from a backup or a copy of another replica"
     )]
     Checkpoint {
         /// The version of the leaf store.
         checkpoint: u64,
-        /// The version to go back to.
+        /// The requested version.
         to: u64,
     },
     /// The version is not in the directory, or has another commit id there.
@@ -80,7 +80,7 @@ pub enum RewindError {
         hex(commit_id)
     )]
     NotThere {
-        /// The version to go back to.
+        /// The requested version.
         version: u64,
         /// Its commit id.
         commit_id: Digest,
@@ -100,7 +100,7 @@ impl Rewind {
         Self::begin_on(None, config)
     }
 
-    /// Does what [`Self::begin`] does, on a disk that may be given.
+    /// Does what [`Self::begin`] does, on a given disk, if there is one.
     pub(crate) fn begin_on(
         disk: Option<Arc<dyn Disk>>,
         config: &Config,
@@ -145,10 +145,11 @@ impl Rewind {
         self.positions[self.positions.len() - 1]
     }
 
-    /// Returns the versions that the directory can be taken back to, in ascending order. The last one is as it is.
+    /// Returns the versions to which the directory can be rewound, in ascending order. The last one is the current
+    /// version.
     pub fn positions(&self) -> &[LogPosition] {
         match self.marker.intent {
-            // Leaves of the intent may be stored.
+            // Leaves of the intended version may be stored.
             Some(intent) => {
                 let first = intent - self.marker.record.version;
                 self.positions.get(first as usize..).unwrap_or_default()
@@ -177,13 +178,13 @@ impl Rewind {
         })
     }
 
-    /// Takes the directory back to a version and marks it as that of a replica. The later versions are gone when the call
+    /// Rewinds the directory to a version and marks it as a replica's. The later versions are gone when the call
     /// returns.
     ///
     /// # Errors
     ///
-    /// Fails if a checkpoint has gone beyond the version, if the version is not there, or if the system cannot write. If
-    /// it fails while it writes, the directory is that of a replica at the old version or at the new one.
+    /// Fails if a checkpoint has gone beyond the version, if the version does not exist, or if the system cannot write.
+    /// If it fails while it writes, the directory is a replica's, at the old version or at the new one.
     pub fn finish(self, to: LogPosition) -> Result<(), RewindError> {
         let stored = self.marker.intent.unwrap_or(self.marker.record.version);
         if to.version < stored {

@@ -1,4 +1,4 @@
-//! The parts of an engine whose threads run, and how it ends.
+//! The parts of an engine whose threads run, and its shutdown.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -25,10 +25,10 @@ pub(crate) struct Running {
     pub(crate) pipeline: Arc<PipelineHandle>,
     pub(crate) issuer: Arc<Issuer>,
     pub(crate) threads: Mutex<Option<Threads>>,
-    /// Whether the shutdown is complete.
+    /// True once the shutdown is complete.
     pub(crate) ended: watch::Sender<bool>,
     pub(crate) recovery: Recovery,
-    /// Released last in a shutdown.
+    /// The lock of the directory, released last in a shutdown.
     pub(crate) lock: Mutex<Option<DirectoryLock>>,
 }
 
@@ -38,8 +38,7 @@ impl Running {
         !std::mem::replace(&mut self.sequencer.lock().closed, true)
     }
 
-    /// Waits until everything that was accepted is durable and synced. With `close`, the pipeline then takes nothing
-    /// more.
+    /// Waits until everything accepted is durable and synced. With `close`, the pipeline then accepts nothing more.
     pub(crate) async fn drain(&self, close: bool) -> Result<(), EngineFailure> {
         let drained = self.pipeline.drain(close).await;
         // A failing pipeline drops the sender.
@@ -48,7 +47,7 @@ impl Running {
 
     /// Ends everything. Called once, after the first [`Self::close_sequencer`].
     pub(crate) fn shut_down(&self) {
-        // A failure is kept in the health, where every caller finds it.
+        // A failure is stored in the health, where every caller finds it.
         let _ = block_on(self.drain(true));
         let threads = self.threads.lock().take();
         if let Some(threads) = threads {
@@ -65,7 +64,7 @@ impl Running {
     }
 }
 
-/// An engine, as its handles own it. Dropping it shuts the engine down.
+/// An engine, as owned by its handles. Dropping it shuts the engine down.
 #[derive(Debug)]
 pub(crate) struct Owner(pub(crate) Arc<Running>);
 
@@ -85,8 +84,8 @@ impl Drop for Owner {
         if !thread::is_own() {
             return self.shut_down();
         }
-        // A waker dropped the last handle on a thread that the shutdown waits for. Without a thread for the shutdown,
-        // nothing but the end of the process can end the engine.
+        // A waker dropped the last handle on a thread that the shutdown waits for. Without another thread for the
+        // shutdown, only the end of the process can end the engine.
         let running = self.0.clone();
         let _ = thread::spawn("shutdown", move || running.shut_down());
     }

@@ -1,8 +1,8 @@
-//! Temporary directories that are removed even if their process is killed: the next process that makes one of the same
-//! kind sweeps them.
+//! Temporary directories that are removed even if their process is killed: the next process that creates one of the
+//! same kind sweeps them.
 //!
-//! A directory that is in use has a locked marker file. The operating system gives the lock back when the process ends,
-//! in any case. A directory without a marker is somebody else's, whatever its name is.
+//! A directory that is in use has a locked marker file. The operating system releases the lock whenever the process
+//! ends. A directory without a marker is not ours, whatever its name.
 
 use std::fs::{self, File};
 use std::io;
@@ -11,18 +11,18 @@ use std::path::{Path, PathBuf};
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
-/// The file that marks a temporary directory as ours, and is locked while it is in use.
+/// The file that marks a temporary directory as ours. It is locked while the directory is in use.
 const MARKER: &str = "TRUNKLINE-TEMPORARY";
-/// Directory for the user's files.
+/// The subdirectory for the user's files.
 const CONTENT: &str = "content";
 
-/// How often the removal of a directory is tried while threads still write into it.
+/// Number of times that removing a directory is tried while threads still write into it.
 const REMOVALS_MAX: usize = 10;
 
 /// The temporary directories of this process.
 static OWN: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// A directory that stands in [`OWN`].
+/// A directory that is listed in [`OWN`].
 #[derive(Debug)]
 struct Listed(PathBuf);
 
@@ -45,7 +45,7 @@ impl Drop for Listed {
 /// ```
 #[derive(Debug)]
 pub struct TemporaryDirectory {
-    // Dropped in this order, so that nobody sweeps the directory while it is being removed.
+    // The fields are dropped in this order, so that no process sweeps the directory while it is being removed.
     directory: TempDir,
     _in_use: File,
     _listed: Listed,
@@ -60,13 +60,13 @@ impl TemporaryDirectory {
     /// Fails if the directory cannot be created.
     pub fn create(parent: &Path, prefix: &str) -> io::Result<Self> {
         sweep(parent, prefix);
-        // Under the lock, so that `remove_own` cannot come between creating the directory and listing it.
+        // This holds the lock, so that `remove_own` cannot run between creating the directory and listing it.
         let mut own = OWN.lock();
         let directory = tempfile::Builder::new().prefix(prefix).tempdir_in(parent)?;
         own.push(directory.path().to_owned());
         drop(own);
         let listed = Listed(directory.path().to_owned());
-        // The marker is locked before it has its name: a sweep never finds one that is in use and not locked.
+        // The marker is locked before it gets its name: a sweep never finds an unlocked directory that is in use.
         let unnamed = directory.path().join("new");
         let in_use = File::create_new(&unnamed)?;
         in_use.lock()?;
@@ -96,8 +96,8 @@ impl TemporaryDirectory {
     }
 }
 
-/// Removes all temporary directories of this process, although they may still be used, for a process that a signal ends.
-/// Creating or dropping one blocks for ever from then on, so the process must end.
+/// Removes all temporary directories of this process, although they may still be in use, for a process that a signal
+/// ends. Creating or dropping one blocks for ever from then on, so the process must end.
 pub fn remove_own() {
     let own = std::mem::ManuallyDrop::new(OWN.lock());
     for directory in own.iter() {
@@ -108,8 +108,8 @@ pub fn remove_own() {
     }
 }
 
-/// Removes the temporary directories with this prefix whose processes have ended without removing them. What cannot be
-/// removed now is left to the next sweep.
+/// Removes the temporary directories with this prefix whose processes have ended without removing them. Directories
+/// that cannot be removed now are left to the next sweep.
 pub fn sweep(parent: &Path, prefix: &str) {
     for (path, _unused) in unused(parent, prefix) {
         let _ = fs::remove_dir_all(path);

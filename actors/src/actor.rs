@@ -1,14 +1,14 @@
 //! Actors: one thread and one mailbox for each stage. This is the only file that imports actix.
 //!
 //! A stage implements [`Actor`]: it handles messages, and may ask to be called when its mailbox is empty, at a time,
-//! and when the engine fails. What follows from actix stays here:
+//! and when the engine fails. The consequences of using actix stay here:
 //!
-//! - Each actor runs in an actix system of its own on a thread that the engine owns, so that nothing depends on the
-//!   caller's runtime.
+//! - Each actor runs in its own actix system on a thread that the engine owns, so that nothing depends on the caller's
+//!   runtime.
 //! - actix does not bound a mailbox. The engine bounds what is in flight by permits that travel in the messages
 //!   (`admission`), so a mailbox only counts its messages.
-//! - A busy mailbox delays the timers of its actor. An actor therefore looks at the clock in [`Actor::handle`] too if
-//!   it has a deadline; the timer only wakes it when no message does.
+//! - A busy mailbox delays the timers of its actor. An actor with a deadline therefore also checks the clock in
+//!   [`Actor::handle`]; the timer only wakes it when no message does.
 //!
 //! In a simulation (feature `simulation`) a task with a queue hosts the actor instead, with the same rules.
 
@@ -26,9 +26,9 @@ use crate::runtime::clock;
 use crate::runtime::simulated::{self, Next, Queue, Scheduler};
 use crate::runtime::thread::{self, JoinHandle};
 
-/// A stage as its thread drives it.
+/// A stage, as driven by its thread.
 pub trait Actor: Unpin + 'static {
-    /// Messages that it takes.
+    /// The messages that it takes.
     type Message: Send + 'static;
 
     /// Handles one message.
@@ -37,23 +37,23 @@ pub trait Actor: Unpin + 'static {
     /// Called when the mailbox has become empty, and at [`Actor::deadline`].
     fn idle(&mut self) {}
 
-    /// Returns when [`Actor::idle`] should be called next although no message arrives.
+    /// Returns the time at which [`Actor::idle`] should be called next even if no message arrives.
     fn deadline(&self) -> Option<Instant> {
         None
     }
 
-    /// Drops everything that the actor holds, since the engine has failed.
+    /// Drops everything that the actor holds, because the engine has failed.
     fn abort(&mut self) {}
 }
 
-/// The way to an actor. Messages arrive in the order in which one sender sends them.
+/// The sending end of an actor. Messages of one sender arrive in the order in which they were sent.
 #[derive(Debug)]
 pub struct Mailbox<M: Send + 'static> {
     way: Way<M>,
     waiting: Arc<AtomicUsize>,
 }
 
-/// The host of an actor, as its senders see it.
+/// The host of an actor, as seen by its senders.
 #[derive(Debug)]
 enum Way<M: Send + 'static> {
     Actix(Recipient<Envelope<M>>),
@@ -102,13 +102,13 @@ impl<M: Send + 'static> Mailbox<M> {
         self.way.send(Envelope::Abort);
     }
 
-    /// Returns how many messages wait.
+    /// Returns the number of waiting messages.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Acquire)
     }
 }
 
-/// A message as actix carries it.
+/// A message in the form for actix.
 enum Envelope<M> {
     Message(M),
     Abort,
@@ -183,7 +183,7 @@ pub struct ActorThread {
     handle: JoinHandle<()>,
 }
 
-/// What ends an actor.
+/// The handle that ends an actor.
 enum ActorHost {
     Actix(System),
     /// Closes the queue.
@@ -209,12 +209,12 @@ impl ActorThread {
 
     /// Waits until the thread has ended.
     pub fn join(self) {
-        // Stages catch their panics, and what went wrong was told to the waiters.
+        // Stages catch their panics, and the waiters were told of the failure.
         let _ = self.handle.join();
     }
 }
 
-/// Starts an actor on a thread of its own. `build` gets the actor's own mailbox.
+/// Starts an actor on its own thread. `build` gets the actor's own mailbox.
 ///
 /// # Errors
 ///

@@ -1,15 +1,16 @@
 //! Admission: limits the operations and bytes in the pipeline, and fixes the order of submissions.
 //!
 //! A submission acquires permits before it is prepared and carries them along. Wherever the submission is dropped, in
-//! the last stage or in a failing one, the permits come back. Mailboxes need no bound of their own then.
+//! the last stage or in a failing one, the permits are returned. So mailboxes need no bound of their own.
 //!
-//! The number of permits is fixed, and the limit decides how many a submission needs (its weight). So a limit can be
-//! changed while submissions wait and are in flight, no submission waits for more permits than there are, and one
-//! above the limit passes alone.
+//! The number of permits is fixed, and the limit determines how many a submission needs (its weight). So a limit can be
+//! changed while submissions wait and are in flight, no submission waits for more permits than there are, and one above
+//! the limit passes alone.
 //!
-//! Waiters are woken in the order in which they came, when there are permits for them. A future that is woken is not polled
-//! while a blocking call has its thread. That call must not wait for the permits of the future, which a semaphore of tokio
-//! would give to the future. So threads that wait pass a waiter that was woken a while ago and did not come.
+//! Waiters are woken in the order in which they came, when there are permits for them. A future that is woken is not
+//! polled while a blocking call has its thread. That call must not wait for the permits of the future, which tokio's
+//! semaphore would already have given to it. So waiting threads pass a waiter that was woken a while ago but has not
+//! taken its permits.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -25,9 +26,9 @@ use trunkline_core::hash::Digest;
 use crate::runtime::clock;
 use crate::runtime::wait::Signal;
 
-/// Permits for operations, and as many for bytes.
+/// The number of permits for operations, and for bytes.
 const PERMITS: u32 = 1 << 30;
-/// Time that a waiter has to come after it was woken, until threads that wait pass it.
+/// The time in which a woken waiter must take its permits. After that, waiting threads pass it.
 const GRACE: Duration = Duration::from_millis(10);
 
 /// Permits for operations and for bytes.
@@ -45,7 +46,7 @@ impl Weight {
         }
     }
 
-    /// Returns the difference, unless one of the two would be below 0.
+    /// Returns the difference, unless a part of it would be negative.
     fn minus(self, other: Self) -> Option<Self> {
         Some(Self {
             operations: self.operations.checked_sub(other.operations)?,
@@ -62,14 +63,14 @@ pub struct Admission {
     queue: Mutex<Queue>,
 }
 
-/// Free permits, and who waits for some. Each waiter has a ticket, in the order in which they came.
+/// The free permits, and the waiters. Each waiter has a ticket, in the order of arrival.
 #[derive(Debug)]
 struct Queue {
     free: Weight,
     waiting: BTreeMap<u64, Waiter>,
-    /// Those that were woken and have not come yet, with the time since when.
+    /// The waiters that were woken but have not taken their permits, with the time at which they were woken.
     woken: BTreeMap<u64, (Waiter, Instant)>,
-    /// The sum of what those need. More than is free, if others have passed them.
+    /// The sum of the permits that these waiters need. It may exceed the free ones, if others have passed them.
     promised: Weight,
     next_ticket: u64,
     is_closed: bool,
@@ -81,7 +82,7 @@ struct Waiter {
     wake: Waking,
 }
 
-/// How a waiter is woken.
+/// The way to wake a waiter.
 #[derive(Clone, Debug)]
 enum Waking {
     Task(Waker),
@@ -105,7 +106,7 @@ pub struct Closed;
 /// The reason why there are no permits now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TryAcquireError {
-    /// Others have them, or wait for them.
+    /// Others hold them, or wait for them.
     #[error("there are not enough permits")]
     NoPermits,
     /// Admission is closed.
@@ -113,7 +114,7 @@ pub enum TryAcquireError {
     Closed(#[from] Closed),
 }
 
-/// Acquired permits. Dropping them gives them back.
+/// Acquired permits. Dropping them returns them.
 #[derive(Debug)]
 pub struct Permit {
     admission: Arc<Admission>,
@@ -121,7 +122,7 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// Adds the permits of another one, so that all come back at once.
+    /// Adds the permits of another one, so that all are returned together.
     pub fn absorb(&mut self, mut other: Self) {
         let added = std::mem::take(&mut other.weight);
         self.weight = self.weight.plus(added);
@@ -139,7 +140,7 @@ impl Drop for Permit {
 }
 
 impl Queue {
-    /// Takes permits for a newcomer, if nobody waits for them.
+    /// Takes permits for a new submission, if there are no waiters.
     fn take_new(&mut self, weight: Weight) -> Result<bool, Closed> {
         if self.is_closed {
             return Err(Closed);
@@ -149,14 +150,14 @@ impl Queue {
         Ok(is_free && self.waiting.is_empty() && self.take(weight))
     }
 
-    /// Takes permits past a waiter that was woken a while ago and did not come.
+    /// Takes permits past a waiter that was woken a while ago but has not taken its own.
     fn pass(&mut self, weight: Weight) -> bool {
         let first = self.woken.first_key_value();
         let is_late = first.is_some_and(|(_, (_, since))| clock::now() - *since >= GRACE);
         is_late && self.take(weight)
     }
 
-    /// Takes the permits of a waiter, if it was woken, and returns it. It waits again if they are no longer there.
+    /// Takes the permits of a woken waiter, and returns it. It waits again if they are no longer available.
     fn take_woken(&mut self, ticket: u64) -> Result<Option<Waiter>, Closed> {
         if self.is_closed {
             return Err(Closed);
@@ -172,7 +173,7 @@ impl Queue {
         Ok(None)
     }
 
-    /// Takes the permits of a thread that was woken, or that passes others, and returns it.
+    /// Takes the permits of a thread that was woken or that passes others, and returns it.
     fn take_or_pass(&mut self, ticket: u64, weight: Weight) -> Result<Option<Waiter>, Closed> {
         if let Some(waiter) = self.take_woken(ticket)? {
             return Ok(Some(waiter));
@@ -194,7 +195,7 @@ impl Queue {
         ticket
     }
 
-    /// Removes a waiter that waits no longer.
+    /// Removes a waiter that no longer waits.
     fn leave(&mut self, ticket: u64) -> Option<Waiter> {
         let Some((waiter, _)) = self.woken.remove(&ticket) else {
             return self.waiting.remove(&ticket);
@@ -238,17 +239,17 @@ impl Admission {
         }
     }
 
-    /// Returns how many operations may be in the pipeline.
+    /// Returns the limit on operations in the pipeline.
     pub fn operations_max(&self) -> u64 {
         self.operations_max.load(Ordering::Relaxed)
     }
 
-    /// Changes how many operations may be in the pipeline. It applies to later acquisitions.
+    /// Changes the limit on operations in the pipeline. It applies to later acquisitions.
     pub fn set_operations_max(&self, operations: u64) {
         self.operations_max.store(operations, Ordering::Relaxed);
     }
 
-    /// Changes how many bytes may be in the pipeline. It applies to later acquisitions.
+    /// Changes the limit on bytes in the pipeline. It applies to later acquisitions.
     pub fn set_bytes_max(&self, bytes: u64) {
         self.bytes_max.store(bytes, Ordering::Relaxed);
     }
@@ -273,8 +274,8 @@ impl Admission {
         Ok(self.permit(weight))
     }
 
-    /// Waits for all permits: until nothing is in the pipeline. Nothing enters it while they are held. Those who come
-    /// later wait behind, so it does not wait for ever.
+    /// Waits for all permits: until nothing is in the pipeline. Nothing enters it while they are held. Later callers
+    /// queue after it, so it does not wait for ever.
     ///
     /// # Errors
     ///
@@ -339,7 +340,7 @@ impl Admission {
         }
     }
 
-    /// Admits nothing more. Those who wait for permits get an error.
+    /// Admits nothing more. Waiters get an error.
     pub fn close(&self) {
         self.change(|queue| queue.is_closed = true);
     }
@@ -358,8 +359,8 @@ impl Admission {
         }
     }
 
-    /// Changes the queue, and wakes all waiters that there are enough permits for then. Wakes without the queue's lock,
-    /// since a waker may run any code.
+    /// Changes the queue, and wakes all waiters for whom there are then enough permits. Wakes them without the queue's
+    /// lock, since a waker may run any code.
     fn change<T>(&self, change: impl FnOnce(&mut Queue) -> T) -> T {
         let mut queue = self.queue.lock();
         let result = change(&mut queue);
@@ -373,7 +374,7 @@ impl Admission {
     }
 }
 
-/// Returns the permits that an amount needs: its part of the limit, rounded down so that the limit can be reached, and
+/// Returns the permits that an amount needs: its share of the limit, rounded down so that the limit can be reached, and
 /// at most all permits.
 fn weight(amount: usize, limit: u64) -> u32 {
     let weight = amount as u128 * u128::from(PERMITS) / u128::from(limit.max(1));
@@ -385,7 +386,7 @@ fn weight(amount: usize, limit: u64) -> u32 {
 struct Acquiring<'a> {
     admission: &'a Admission,
     weight: Weight,
-    /// Its place in the queue, while it waits there.
+    /// Its ticket in the queue, while it waits there.
     ticket: Option<u64>,
 }
 
@@ -429,14 +430,14 @@ impl Drop for Acquiring<'_> {
     }
 }
 
-/// The next place in the order of submissions.
+/// The next position in the order of submissions.
 #[derive(Debug)]
 pub struct Sequencer {
     /// The next sequence number.
     pub next_sequence: u64,
     /// The provisional root after the last submission.
     pub provisional_root: Digest,
-    /// Whether the engine shuts down and takes no submission.
+    /// True if the engine is shutting down and accepts no submission.
     pub closed: bool,
 }
 
@@ -474,7 +475,7 @@ mod tests {
         let admission = admission(1000, 1000);
         let half = admission.try_acquire(500, 0).unwrap();
         admission.set_operations_max(100);
-        // The other half of the permits is 50 operations now.
+        // The other half of the permits now stands for 50 operations.
         let others = admission.try_acquire(50, 0).unwrap();
         assert!(admission.try_acquire(1, 0).is_err());
         drop((half, others));
@@ -509,7 +510,7 @@ mod tests {
         assert_eq!(weight(usize::MAX, 1), PERMITS);
     }
 
-    /// A future that is polled by hand, and counts how often it is woken.
+    /// A future that is polled by hand, with a count of its wake-ups.
     struct Polled<'a> {
         future: Pin<Box<dyn Future<Output = Result<Permit, Closed>> + 'a>>,
         wakes: Arc<Wakes>,
@@ -550,7 +551,7 @@ mod tests {
         assert!(waiters.iter_mut().all(|waiter| waiter.poll().is_pending()));
         drop(held);
         assert_eq!(waiters.each_ref().map(Polled::wakes), [1, 1, 0]);
-        // What was promised is not given to newcomers.
+        // Promised permits are not given to new submissions.
         assert!(admission.try_acquire(1, 0).is_err());
         assert!(waiters[2].poll().is_pending());
         let second = waiters[1].poll();
@@ -571,7 +572,7 @@ mod tests {
         drop(large);
         assert_eq!(small.wakes(), 1);
         assert!(small.poll().is_ready());
-        // Also one that was woken.
+        // This includes a waiter that was woken.
         let [mut one, mut two] = [(); 2].map(|()| Polled::new(&admission, 6));
         assert!(one.poll().is_pending() && two.poll().is_pending());
         drop(held);
@@ -606,7 +607,7 @@ mod tests {
         std::thread::scope(|scope| {
             let blocked = scope.spawn(|| admission.acquire_blocking(3, 0).unwrap());
             drop(held);
-            // The future has all permits promised, and nobody polls it.
+            // The future has been promised all permits, and nobody polls it.
             let passed = blocked.join().unwrap();
             assert_eq!(future.wakes(), 1);
             assert!(future.poll().is_pending(), "the permits are out");

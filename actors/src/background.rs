@@ -1,6 +1,6 @@
 //! Background tasks: a thread for work that should not delay a stage.
 //!
-//! Freeing old versions touches memory all over; here it delays no commit.
+//! Freeing old versions touches much memory; on this thread it delays no commit.
 
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -18,9 +18,9 @@ use crate::state::versions::Expired;
 pub enum Task {
     /// Forgets versions that no reader needs any more.
     Forget(Expired),
-    /// Drops batches that were applied, and frees those that no layer holds.
+    /// Drops applied batches, and frees those that no layer holds.
     Free(Vec<(u64, Arc<PreparedBatch>)>),
-    /// Removes versions from the archive that its bounds do not allow any more.
+    /// Removes versions that exceed the archive's limits.
     Prune,
 }
 

@@ -1,4 +1,4 @@
-//! What the stages of one engine share.
+//! The context that the stages of one engine share.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub struct StageContext {
     pub settings: Arc<RuntimeSettings>,
     /// Published state; tree, persist and the checkpoint write it, readers read it.
     pub state: Arc<State>,
-    /// Measurements; everybody adds to them.
+    /// Measurements; all stages add to them.
     pub metrics: Arc<Metrics>,
     /// The first failure.
     pub health: Arc<Health>,
@@ -33,9 +33,9 @@ pub struct StageContext {
     pub feed: Arc<FeedState>,
     /// Groups between sealing and durability.
     pub in_flight: Arc<InFlight>,
-    /// Whether a checkpoint runs.
+    /// True while a checkpoint runs.
     pub checkpoint_running: Arc<AtomicBool>,
-    /// Failures that a test asks for.
+    /// Failures that a test has requested.
     pub faults: Faults,
 }
 
@@ -45,7 +45,7 @@ impl StageContext {
         self.settings.config()
     }
 
-    /// Returns the threads that applying or hashing a group is cut for, and the number of shards, which is recorded.
+    /// Returns the threads for applying or hashing a group, and the number of shards, which is recorded.
     pub fn cut(&self, work: Work) -> Option<(&ThreadPool, usize)> {
         let fixed = match work {
             Work::Tree => &self.settings.tree_parallelism,
@@ -57,14 +57,14 @@ impl StageContext {
         Some((threads, shards))
     }
 
-    /// Returns the threads that other work on a group is cut for, and the number of shards: one for each core that is
-    /// free, or `fixed` if workers do not adapt.
+    /// Returns the threads for other work on a group, and the number of shards: one for each free core, or `fixed` if
+    /// workers do not adapt.
     pub fn cut_group(&self, fixed: usize) -> Option<(&ThreadPool, usize)> {
         let (groups, batches) = self.in_flight.busy();
         self.cut_beside(groups.saturating_sub(1), batches, fixed)
     }
 
-    /// Returns the threads that preparing a batch is cut for, and the number of shards.
+    /// Returns the threads for preparing a batch, and the number of shards.
     pub fn cut_batch(&self) -> Option<(&ThreadPool, usize)> {
         let (groups, batches) = self.in_flight.busy();
         self.cut_beside(groups, batches.saturating_sub(1), 1)

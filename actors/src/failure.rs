@@ -63,9 +63,9 @@ impl fmt::Display for Stage {
 
 /// The failure that stopped an engine. Clones share the cause.
 ///
-/// Retrying on this engine cannot help. Open the directory again: everything that was acknowledged as durable is
-/// there. A submission that was not acknowledged may be there or not, so check before you submit it again; a
-/// requirement on one of its keys does that. After [`Self::Closed`] there is no such doubt.
+/// Retrying on this engine cannot help. Open the directory again: it has everything that was acknowledged as durable. A
+/// submission that was not acknowledged may or may not be there, so check before you submit it again; a requirement on
+/// one of its keys does that. After [`Self::Closed`] there is no such doubt.
 ///
 /// ```
 /// let failure = trunkline::EngineFailure::Closed;
@@ -92,7 +92,7 @@ pub enum EngineFailure {
         /// Message of the panic.
         message: Arc<str>,
     },
-    /// The disk or a store failed, or a stage met data that cannot be right.
+    /// The disk or a store failed, or a stage found invalid data.
     #[error("stage {stage} failed; shut the engine down, remove the cause, and open it again")]
     Stage {
         /// The stage.
@@ -100,11 +100,12 @@ pub enum EngineFailure {
         /// The cause.
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
-    /// The directory, or the log in it, was replaced, moved or deleted while the engine ran, or another process opened the
-    /// tree too. Nothing was acknowledged since; what was before is in the directory that this engine opened.
+    /// The directory, or the log in it, was replaced, moved or deleted while the engine ran, or another process opened
+    /// the tree too. Nothing was acknowledged since then; earlier acknowledged data is in the directory that this
+    /// engine opened.
     #[error("the engine has stopped and acknowledges nothing more: {0}")]
     Replaced(ReplacedError),
-    /// A version of a replica differs from what its primary committed. It was not shown to anybody.
+    /// A version of a replica differs from the primary's. It was never shown to readers.
     #[error(transparent)]
     Diverged(Box<Divergence>),
     /// A checkpoint failed.
@@ -115,10 +116,10 @@ pub enum EngineFailure {
     },
 }
 
-/// The same version as a primary committed it and as a replica computes it.
+/// The roots of one version: the one that the primary committed, and the one that the replica computed.
 ///
-/// One of the two is wrong: data on one of the machines is damaged, their builds differ, or the primary signed what it did
-/// not compute.
+/// One of the two is wrong: data on one of the machines is damaged, their builds differ, or the primary signed a
+/// version that it did not compute.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "version {} differs from what the primary committed (commit id {}, state digest {}, KZG root {}; here {}, {}, {}); \
@@ -151,7 +152,7 @@ impl EngineFailure {
         })
     }
 
-    /// Returns the failure for an error that a replaced file or directory caused.
+    /// Returns the failure for an error that was caused by a replaced file or directory.
     fn replaced(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
         let chain = std::iter::successors(Some(error), |error| error.source());
         let mut of_disk = chain.filter_map(|error| error.downcast_ref::<std::io::Error>());

@@ -1,7 +1,8 @@
-//! The state that followers of an engine share with it: how far the log is synced, and the cursors that hold back its trimming.
+//! The state that followers of an engine share with it: how far the log is synced, and the cursors that hold back its
+//! trimming.
 //!
-//! Followers read the log's files themselves (`core::store::log::LogFollower`), so one that is slow, or stops, never
-//! holds up a commit.
+//! Followers read the log's files themselves (`core::store::log::LogFollower`), so a slow or stopped follower never
+//! delays a commit.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -26,19 +27,19 @@ pub struct FeedSource {
     pub disk: Arc<dyn Disk>,
     /// The engine's directory.
     pub directory: PathBuf,
-    /// The tree.
+    /// The id of the tree.
     pub tree_id: Digest,
 }
 
 /// The state that followers of an engine share with it.
 pub struct FeedState {
-    /// Where followers read.
+    /// The files that followers read.
     pub source: FeedSource,
     progress: Mutex<Progress>,
     cursors: Mutex<Cursors>,
-    /// Set while somebody writes the file of cursors. No lock is held meanwhile: trimming needs the cursors.
+    /// True while a caller writes the file of cursors. No lock is held meanwhile: trimming needs the cursors.
     is_writing: Signal<bool>,
-    /// On a replica, the newest version of its primary that it knows of.
+    /// On a replica, the newest known version of its primary.
     primary: AtomicU64,
 }
 
@@ -47,22 +48,22 @@ pub struct FeedState {
 pub struct Synced {
     /// The version.
     pub position: LogPosition,
-    /// The epoch that it was written in.
+    /// The epoch in which it was written.
     pub open_epoch: u64,
 }
 
-/// The last version that followers may read, and who waits for more.
+/// The last version that followers may read, and the waiting followers.
 #[derive(Debug)]
 struct Progress {
     synced: Synced,
     oldest: u64,
     has_ended: bool,
-    /// One waker for each [`FeedWaiter`] that waits.
+    /// One waker for each waiting [`FeedWaiter`].
     waiting: BTreeMap<u64, Waker>,
     next_ticket: u64,
 }
 
-/// Somebody who waits for versions. Dropping it forgets its waker.
+/// A follower that waits for versions. Dropping it discards its waker.
 #[derive(Debug)]
 pub struct FeedWaiter {
     feed: Arc<FeedState>,
@@ -70,7 +71,7 @@ pub struct FeedWaiter {
 }
 
 impl FeedWaiter {
-    /// Returns how far a follower may read that wants `version`, or keeps its waker until it may.
+    /// Returns how far a follower that wants `version` may read, or stores its waker until it may read it.
     pub fn poll_reach(&mut self, version: u64, context: &Context<'_>) -> Poll<Reach> {
         let mut progress = self.feed.progress.lock();
         let synced = progress.synced.position.version;
@@ -82,7 +83,7 @@ impl FeedWaiter {
         }
         let waker = context.waker().clone();
         let replaced = progress.waiting.insert(self.ticket, waker);
-        // A waker may run code of its owner when it is dropped.
+        // A waker may run its owner's code when it is dropped.
         drop(progress);
         drop(replaced);
         Poll::Pending
@@ -103,7 +104,7 @@ impl Drop for FeedWaiter {
     }
 }
 
-/// Somebody changes the cursors. Dropping it lets others.
+/// The turn of a caller that changes the cursors. Dropping it lets the next one continue.
 struct Turn<'a>(&'a Signal<bool>);
 
 impl Drop for Turn<'_> {
@@ -112,10 +113,10 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// The answer to a follower that wants a version.
+/// The result for a follower that wants a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// Up to this version.
+    /// It may read up to this version.
     Version(u64),
     /// The engine has ended, and everything that it synced was read.
     End,
@@ -137,13 +138,13 @@ pub enum Reach {
 pub struct FeedCursor {
     /// Its name.
     pub name: String,
-    /// The last version that it has done with.
+    /// The last version that its follower has processed.
     pub version: u64,
-    /// Tells that the version after it was trimmed, so that it has to start from a copy of the state.
+    /// True if the version after it was trimmed, so that the follower must start from a copy of the state.
     pub is_gap: bool,
 }
 
-/// The reason why a cursor was not set or removed. It is where it was.
+/// The reason why a cursor was not set or removed. The cursor is unchanged.
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;
@@ -156,31 +157,29 @@ pub struct FeedCursor {
 #[derive(Debug, thiserror::Error)]
 pub enum CursorError {
     /// The name cannot be that of a cursor.
-    #[error(
-        "a cursor's name has 1 to 64 bytes of a-z, 0-9, '.', '-' and '_'; {0:?} is no such name"
-    )]
+    #[error("a cursor's name has 1 to 64 bytes of a-z, 0-9, '.', '-' and '_'; {0:?} is not valid")]
     Name(String),
-    /// There are as many cursors as there may be.
+    /// The limit on cursors is reached.
     #[error("there are {CURSORS_MAX} cursors already; remove one that is no longer used")]
     TooMany,
     /// The version is not in the feed yet.
     #[error(
-        "version {version} is not synced yet, the newest that is has number {synced}; set the cursor to what was read"
+        "version {version} is not synced yet; the newest synced version is {synced}; set the cursor to a version that was read"
     )]
     Ahead {
-        /// The version asked for.
+        /// The requested version.
         version: u64,
         /// The newest version in the feed.
         synced: u64,
     },
-    /// The cursor is further already, and what it left behind may be trimmed.
+    /// The cursor is further ahead already, and the versions before it may be trimmed.
     #[error(
         "the cursor is at version {now} and cannot go back to {version}; remove it, and create it again"
     )]
     Behind {
-        /// The version asked for.
+        /// The requested version.
         version: u64,
-        /// Its version.
+        /// The version of the cursor.
         now: u64,
     },
     /// The file of cursors could not be written.
@@ -188,7 +187,7 @@ pub enum CursorError {
     File {
         /// The directory.
         path: PathBuf,
-        /// The error of the system.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -222,7 +221,7 @@ impl FeedState {
         });
     }
 
-    /// Tells followers that nothing more will come.
+    /// Tells followers that there will be no more versions.
     pub fn end(&self) {
         self.wake(|progress| !std::mem::replace(&mut progress.has_ended, true));
     }
@@ -237,7 +236,7 @@ impl FeedState {
         waiting.into_values().for_each(Waker::wake);
     }
 
-    /// Notes the oldest version that trimming left.
+    /// Notes the oldest version that is left after trimming.
     pub fn trimmed(&self, oldest: u64) {
         self.progress.lock().oldest = oldest;
     }
@@ -247,7 +246,7 @@ impl FeedState {
         self.progress.lock().synced
     }
 
-    /// Returns its number.
+    /// Returns the number of the newest version that followers may read.
     pub fn synced_version(&self) -> u64 {
         self.synced().position.version
     }
@@ -257,13 +256,13 @@ impl FeedState {
         self.primary.fetch_max(version, Ordering::Relaxed);
     }
 
-    /// Returns by how many versions a replica with this one is behind its primary, as far as it knows.
+    /// Returns the number of versions by which a replica at this version is behind its primary, as far as it knows.
     pub fn lag_versions(&self, version: u64) -> u64 {
         let primary = self.primary.load(Ordering::Relaxed);
         primary.saturating_sub(version)
     }
 
-    /// Returns a waiter that does not wait yet.
+    /// Returns a new waiter.
     pub fn waiter(self: &Arc<Self>) -> FeedWaiter {
         let mut progress = self.progress.lock();
         let ticket = progress.next_ticket;
@@ -287,12 +286,12 @@ impl FeedState {
         cursors.collect()
     }
 
-    /// Sets a cursor durably: what came up to `version` may be trimmed.
+    /// Sets a cursor durably: versions up to `version` may be trimmed.
     ///
     /// # Errors
     ///
-    /// Fails if the name cannot be one, if there are too many cursors, if the version is not synced yet or before that
-    /// of the cursor, or if the file cannot be written.
+    /// Fails if the name cannot be a cursor's, if there are too many cursors, if the version is not synced yet or is
+    /// before that of the cursor, or if the file cannot be written.
     pub fn set_cursor(&self, name: &str, version: u64) -> Result<(), CursorError> {
         let name = CursorName::new(name).ok_or_else(|| CursorError::Name(name.to_owned()))?;
         let synced = self.synced_version();
@@ -315,7 +314,7 @@ impl FeedState {
     ///
     /// # Errors
     ///
-    /// Fails if the name cannot be one, or if the file cannot be written.
+    /// Fails if the name cannot be a cursor's, or if the file cannot be written.
     pub fn remove_cursor(&self, name: &str) -> Result<bool, CursorError> {
         let name = CursorName::new(name).ok_or_else(|| CursorError::Name(name.to_owned()))?;
         let _turn = self.take_turn();
@@ -326,7 +325,7 @@ impl FeedState {
         }
     }
 
-    /// Waits until nobody else changes the cursors.
+    /// Waits until no other caller changes the cursors.
     fn take_turn(&self) -> Turn<'_> {
         let take = |is_writing: &mut bool| std::mem::replace(is_writing, true);
         while self.is_writing.update(take) {
@@ -352,8 +351,8 @@ impl FeedState {
         Ok(())
     }
 
-    /// Returns what trimming has to leave for the cursors of a log that begins with `oldest`: everything after the
-    /// furthest behind of those that are no gap yet.
+    /// Returns the versions that trimming must leave for the cursors of a log that begins with `oldest`: all after the
+    /// oldest cursor that is not a gap.
     pub fn held(&self, oldest: u64, bytes_max: u64) -> Held {
         let cursors = self.cursors.lock();
         let behind = cursors

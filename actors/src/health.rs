@@ -1,7 +1,7 @@
 //! The health of an engine: healthy until the first failure, and failed for good from then on.
 //!
-//! Work that meets a failure is dropped while the failure is still on its way up the stack. Its waiters are kept here
-//! and told the cause once it is known.
+//! Work that fails is dropped while its error still travels up the stack. Its waiters are kept here and told the cause
+//! once it is known.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use crate::failure::EngineFailure;
 use crate::metrics::Metrics;
 
-/// Somebody who waits for work of the pipeline.
+/// A waiter for work of the pipeline.
 pub trait Waiter: Send + Sync + fmt::Debug {
     /// Tells the waiter that its work is lost.
     fn fail(&self, cause: EngineFailure);
@@ -29,7 +29,7 @@ pub struct Health {
 }
 
 impl Health {
-    /// Starts healthy.
+    /// Creates the health of a healthy engine.
     pub fn new(metrics: Arc<Metrics>) -> Self {
         Self {
             failure: OnceLock::new(),
@@ -39,17 +39,17 @@ impl Health {
         }
     }
 
-    /// Sets what is called at the first failure. The first call of this function counts.
+    /// Sets the function that is called at the first failure. Only the first call of this function has an effect.
     pub fn on_failure(&self, call: OnFailure) {
         let _ = self.on_failure.set(call);
     }
 
-    /// Fails the engine: keeps the first failure, tells it to all waiters and stops the stages.
+    /// Fails the engine: stores the first failure, tells it to all waiters and stops the stages.
     pub fn fail(&self, failure: EngineFailure) {
         let mut waiters = self.waiters.lock();
         let is_first = self.failure.get().is_none();
         if is_first && !matches!(failure, EngineFailure::Closed) {
-            // Before anybody can learn of the failure, so that they find it in the metrics.
+            // The metrics are set before anyone can learn of the failure, so that they show it by then.
             self.metrics.failed();
         }
         let _ = self.failure.set(failure);
@@ -79,7 +79,7 @@ impl Health {
         self.failure.get()
     }
 
-    /// Returns what to tell those who come after the failure.
+    /// Returns the cause for callers that come after the failure.
     pub fn cause(&self) -> EngineFailure {
         self.failure().cloned().unwrap_or(EngineFailure::Closed)
     }

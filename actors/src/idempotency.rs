@@ -1,9 +1,9 @@
 //! Submissions with an idempotency key: those in flight and those that are remembered.
 //!
 //! `Engine::submit` looks a key up and takes it while it fixes the order of submissions, so of two submissions with one
-//! key exactly one gets a place. A key stays here while its submission is in flight, and then moves among the remembered
-//! ones, which alone have a bound: a submission that is not durable yet is never forgotten. Versions without keys cost one
-//! comparison and one lock that nobody else holds for long.
+//! key exactly one is accepted. A key is kept here while its submission is in flight, and then moves to the remembered
+//! ones. Only these have a bound: a submission that is not durable yet is never forgotten. Versions without keys cost
+//! one comparison and one lock that is never held for long.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,13 +20,13 @@ use crate::state::versions::Version;
 /// The submission that used a key first.
 #[derive(Debug)]
 pub enum Earlier {
-    /// It is in flight. No receipt if the engine has failed since.
+    /// It is in flight. There is no receipt if the engine has failed since.
     InFlight(Option<Receipt>),
     /// It is durable.
     Durable(KeyedSubmission),
     /// It had other content.
     Other {
-        /// Its sequence number.
+        /// The sequence number of that submission.
         sequence: u64,
     },
 }
@@ -44,7 +44,7 @@ struct Known {
     remembered: RememberedKeys,
 }
 
-/// A submission that has a place, and is not durable yet.
+/// A submission that was accepted, but is not durable yet.
 #[derive(Debug)]
 struct InFlight {
     submission: Digest,
@@ -52,7 +52,7 @@ struct InFlight {
 }
 
 impl IdempotencyKeys {
-    /// Starts with what is remembered at the last durable version.
+    /// Creates the keys from those remembered at the last durable version.
     pub fn new(remembered: RememberedKeys, metrics: Arc<Metrics>) -> Self {
         metrics.idempotency_keys(remembered.len());
         Self {
@@ -64,7 +64,7 @@ impl IdempotencyKeys {
         }
     }
 
-    /// Returns the submission that used a key, if it is known. The caller holds the sequencer until it has called
+    /// Returns the submission that used a key, if it is known. The caller must hold the sequencer until it has called
     /// [`Self::take`].
     pub fn earlier(&self, key_hash: &Digest, submission: &Digest) -> Option<Earlier> {
         let known = self.known.lock();
@@ -85,7 +85,7 @@ impl IdempotencyKeys {
         })
     }
 
-    /// Takes a key for a submission that gets a place now.
+    /// Takes a key for a submission that is being accepted.
     pub fn take(&self, key_hash: Digest, submission: Digest, receipt: &Receipt) {
         let first = InFlight {
             submission,
@@ -114,12 +114,13 @@ impl IdempotencyKeys {
         published
     }
 
-    /// Returns a copy of what is remembered: 5 ms for 100,000 keys.
+    /// Returns a copy of the remembered keys: 5 ms for 100,000 keys.
     pub fn remembered(&self) -> Remembered {
         self.known.lock().remembered.remembered()
     }
 
-    /// Returns a copy of what is remembered at the newest readable version, with what `read` returns meanwhile.
+    /// Returns a copy of the keys remembered at the newest readable version, with the result of `read`, which is called
+    /// at the same time.
     pub fn remembered_with<T>(&self, read: impl FnOnce() -> T) -> (T, Remembered) {
         let known = self.known.lock();
         (read(), known.remembered.remembered())

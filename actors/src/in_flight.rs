@@ -1,7 +1,8 @@
-//! What is in flight: groups between sealing and durability with their operations, and batches that are prepared.
+//! Counts work in flight: groups between sealing and durability with their operations, and batches that are being
+//! prepared.
 //!
-//! A group takes a slot when it is sealed and carries it along. Wherever the group is dropped, in the last stage or
-//! in a failing one, the slot is free again and ingest is told.
+//! A group takes a slot when it is sealed and carries it along. Wherever the group is dropped, in the last stage or in
+//! a failing one, the slot is free again and ingest is told.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,14 +12,14 @@ use crate::metrics::Metrics;
 use crate::metrics::group::GroupTag;
 use crate::runtime::wait::yield_point;
 
-/// Counts what is between sealing and durability.
+/// The counts of work in flight.
 #[derive(Debug, Default)]
 pub struct InFlight {
     groups: AtomicUsize,
     operations: AtomicUsize,
-    /// Groups that persist does not have yet.
+    /// Number of groups that persist does not have yet.
     computing: AtomicUsize,
-    /// Batches that their callers prepare.
+    /// Number of batches that their callers are preparing.
     preparing: AtomicUsize,
 }
 
@@ -33,7 +34,8 @@ impl InFlight {
         self.operations.load(Ordering::Acquire)
     }
 
-    /// Returns the groups that a stage computes on, and the batches that are prepared: each keeps a core busy.
+    /// Returns the number of groups that a stage is computing on, and of batches that are being prepared: each keeps a
+    /// core busy.
     pub fn busy(&self) -> (usize, usize) {
         let count = |number: &AtomicUsize| number.load(Ordering::Relaxed);
         (count(&self.computing), count(&self.preparing))
@@ -54,10 +56,10 @@ impl Drop for Preparing<'_> {
     }
 }
 
-/// Returns the shards for the work on one group or batch: one for each core that nothing else keeps busy. A group that
-/// is alone would use one core at a time; in a full pipeline every core has a stage to run, and cutting only moves work
-/// about. Which of the two holds is known at every moment, so nothing is tried out. `groups` and `batches` count the
-/// others: groups that a stage computes on, and batches that their callers prepare.
+/// Returns the number of shards for the work on one group or batch: one for each core that is otherwise idle. A single
+/// group would use one core at a time; in a full pipeline every core has a stage to run, and sharding gains nothing.
+/// The load is known at every moment, so no trial is needed. `groups` and `batches` count the other work: groups that a
+/// stage computes on, and batches that their callers prepare.
 ///
 /// ```
 /// use trunkline_actors::in_flight::free_shards;
@@ -72,7 +74,7 @@ pub fn free_shards(cores: usize, groups: usize, batches: usize) -> usize {
 /// Called when a slot is free again.
 pub type OnFree = Arc<dyn Fn() + Send + Sync>;
 
-/// A place among the groups in flight. Dropping it frees the place.
+/// A slot among the groups in flight. Dropping it frees the slot.
 pub struct GroupSlot {
     /// Facts about the group.
     pub tag: GroupTag,
@@ -104,7 +106,7 @@ impl GroupSlot {
         }
     }
 
-    /// Notes that nothing is computed on the group any more: what is left to do waits for the disk.
+    /// Notes that computing on the group has ended: the remaining work waits for the disk.
     pub fn computed(&mut self) {
         if !std::mem::replace(&mut self.is_computed, true) {
             self.in_flight.computing.fetch_sub(1, Ordering::Relaxed);

@@ -1,7 +1,7 @@
-//! The intake: submissions whose place is fixed, until ingest takes them.
+//! The intake: accepted submissions in order, until ingest takes them.
 //!
-//! Ingest takes all that wait at once. A caller wakes it only if ingest has something to do then, and not for each
-//! submission.
+//! Ingest takes all waiting submissions at once. A caller wakes ingest only if there is something to do, and not for
+//! each submission.
 
 use parking_lot::Mutex;
 
@@ -17,7 +17,7 @@ pub struct Intake {
 struct Waiting {
     submissions: Vec<Submission>,
     operations: usize,
-    /// Operations that must wait before ingest is woken.
+    /// The number of waiting operations at which ingest is woken.
     wake_at: usize,
     is_closed: bool,
 }
@@ -48,33 +48,33 @@ impl Intake {
         waiting.submissions.push(submission);
         let wakes = is_urgent || waiting.operations >= waiting.wake_at;
         if wakes {
-            // Once is enough, until ingest has come.
+            // One wake-up is enough, until ingest has come.
             waiting.wake_at = usize::MAX;
         }
         wakes
     }
 
-    /// Moves all that wait into `taken`, which is empty.
+    /// Moves all waiting submissions into `taken`, which must be empty.
     pub fn take(&self, taken: &mut Vec<Submission>) {
         let mut waiting = self.waiting.lock();
         std::mem::swap(&mut waiting.submissions, taken);
         waiting.operations = 0;
     }
 
-    /// Asks for a wake-up once this many operations wait. Returns false if so many wait already.
+    /// Requests a wake-up once this many operations wait. Returns false if that many wait already.
     pub fn wake_at(&self, operations: usize) -> bool {
         let mut waiting = self.waiting.lock();
         waiting.wake_at = operations;
         waiting.operations < operations
     }
 
-    /// Drops all that waits, and all that comes from now on.
+    /// Drops all waiting submissions, and all later ones.
     pub fn close(&self) {
         let mut waiting = self.waiting.lock();
         waiting.is_closed = true;
         let dropped = std::mem::take(&mut waiting.submissions);
         drop(waiting);
-        // Without the lock: their waiters are told.
+        // They are dropped without the lock, since their waiters are told.
         drop(dropped);
     }
 }

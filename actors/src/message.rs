@@ -1,5 +1,5 @@
-//! Messages that pass from stage to stage, in flow order. They carry batches, never single operations, and each owns
-//! the permits of its submissions.
+//! Messages between stages, in flow order. They carry batches, never single operations, and each owns the permits of
+//! its submissions.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -26,7 +26,7 @@ pub enum IngestMessage {
     Submitted,
     /// A group has left the pipeline.
     SlotFreed,
-    /// A drain behind everything submitted before.
+    /// A drain that follows everything submitted before it.
     Drain(Drain),
 }
 
@@ -35,7 +35,7 @@ pub enum IngestMessage {
 pub enum StageMessage<T> {
     /// The next group or version.
     Work(T),
-    /// A drain behind all work before it.
+    /// A drain that follows all work before it.
     Drain(Drain),
 }
 
@@ -44,9 +44,9 @@ pub enum StageMessage<T> {
 pub enum KzgMessage {
     /// The next version.
     Version(HashedVersion),
-    /// Somebody asks for the KZG root of a version.
+    /// A request for the KZG root of a version.
     RootWanted(u64, RootCompletion),
-    /// A drain behind all versions before it.
+    /// A drain that follows all versions before it.
     Drain(Drain),
 }
 
@@ -59,32 +59,32 @@ pub enum PersistMessage {
     RootReady,
     /// A checkpoint is durable up to this version: the log may be trimmed.
     Checkpointed(u64),
-    /// A drain behind all versions before it.
+    /// A drain that follows all versions before it.
     Drain(Drain),
 }
 
-/// A version as its primary committed it. A replica makes the same of its effects, or fails.
+/// A version as committed by its primary. A replica's result from its effects must be the same, or the replica fails.
 #[derive(Debug)]
 pub struct GivenVersion {
     /// Its commit record.
     pub record: CommitRecord,
-    /// Its KZG root, if the primary told it.
+    /// Its KZG root, if the primary stated it.
     pub kzg_root: Option<[u8; 48]>,
-    /// Outcomes of its submissions, encoded; those that the record names.
+    /// Encoded outcomes of its submissions: those that the record names.
     pub outcomes: Bytes,
 }
 
-/// What is known of a submission that was resolved against the version before it, and becomes a version of its own. Its
-/// writes are what it changes, and nothing else. The sequencer has accepted it right behind that version.
+/// The known result of a submission that was resolved against the previous version, and becomes a version by itself.
+/// Its writes are exactly its changes. The sequencer has accepted it directly after that version.
 #[derive(Debug)]
 pub struct Resolved {
-    /// The outcome that it has: it cannot be refused.
+    /// The outcome of the submission: it cannot be refused.
     pub outcome: Outcome,
-    /// The state digest that it must lead to.
+    /// The state digest that must result from it.
     pub state_digest: Digest,
 }
 
-/// One caller's batch with its place in the order of submissions.
+/// One caller's batch with its position in the order of submissions.
 #[derive(Debug)]
 pub struct Submission {
     /// Its sequence number.
@@ -93,9 +93,9 @@ pub struct Submission {
     pub provisional_root: Digest,
     /// Its hashed and sorted writes. On a replica, the effects of a whole version.
     pub batch: Arc<PreparedBatch>,
-    /// On a replica, the version that the effects must lead to.
+    /// On a replica, the version that must result from the effects.
     pub given: Option<Box<GivenVersion>>,
-    /// For a submission that was resolved before, what it leads to.
+    /// The known result, for a submission that was already resolved.
     pub resolved: Option<Box<Resolved>>,
     /// The pipeline's end of its receipt.
     pub completion: Completion,
@@ -121,12 +121,12 @@ pub struct Pending {
     pub _permits: Option<Permit>,
 }
 
-/// Submissions that become one version together.
+/// Submissions that form one version.
 #[derive(Debug)]
 pub struct SealedGroup {
     /// The submissions, in order.
     pub submissions: Vec<Submission>,
-    /// The group's place among those in flight.
+    /// The group's slot among those in flight.
     pub slot: GroupSlot,
     /// The time at which it was sent to tree.
     pub sent_at: Instant,
@@ -135,13 +135,13 @@ pub struct SealedGroup {
 /// A version that is applied to the tree.
 #[derive(Debug)]
 pub struct AppliedGroup {
-    /// Its submissions, in the terms of the commit record.
+    /// Its submissions, in the form of the commit record.
     pub submissions: SubmissionRange,
-    /// Outcomes of all submissions, in order; none on a replica, where they are given.
+    /// Outcomes of all submissions, in order; empty on a replica, where they are given.
     pub outcomes: Vec<SubmissionOutcome>,
-    /// On a replica, the version that this must be.
+    /// On a replica, the version that this must equal.
     pub given: Option<Box<GivenVersion>>,
-    /// For a submission that was resolved before, what it leads to.
+    /// The known result, for a submission that was already resolved.
     pub resolved: Option<Box<Resolved>>,
     /// Cells and digests that the version changed.
     pub changes: SealedChanges,
@@ -149,13 +149,13 @@ pub struct AppliedGroup {
     pub layer: Arc<Layer>,
     /// The waiters and permits of the submissions.
     pub pending: Pending,
-    /// The group's place among those in flight.
+    /// The group's slot among those in flight.
     pub slot: GroupSlot,
     /// The time at which it was sent to hash.
     pub sent_at: Instant,
 }
 
-/// The submissions of one version, in the terms of its commit record.
+/// The submissions of one version, in the form of its commit record.
 #[derive(Debug, Default)]
 pub struct SubmissionRange {
     /// Sequence number of the first submission.
@@ -175,23 +175,23 @@ pub struct HashedVersion {
     pub version: Arc<Version>,
     /// Outcomes of its submissions, encoded.
     pub outcomes: Bytes,
-    /// On a replica, the KZG root that the primary told.
+    /// On a replica, the KZG root that the primary stated.
     pub given_root: Option<Box<[u8; 48]>>,
     /// The version's effects.
     pub layer: Arc<Layer>,
     /// The waiters and permits of the submissions.
     pub pending: Pending,
-    /// The group's place among those in flight.
+    /// The group's slot among those in flight.
     pub slot: GroupSlot,
-    /// The time at which it was sent to the stage that has it.
+    /// The time at which it was sent to its current stage.
     pub sent_at: Instant,
 }
 
-/// Walks the pipeline behind everything accepted before it; the last stage answers.
+/// A drain: it passes through the pipeline after everything accepted before it, and the last stage answers.
 #[derive(Debug)]
 pub struct Drain {
-    /// Whether the log is closed then.
+    /// True if the log is closed then.
     pub close: bool,
-    /// Told the failure of the engine, if there is one.
+    /// The result of the drain, with the failure of the engine if there is one.
     pub done: oneshot::Sender<Result<(), EngineFailure>>,
 }

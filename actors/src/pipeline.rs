@@ -1,4 +1,4 @@
-//! The pipeline: wiring. Builds the stages, starts their threads, drains and joins them.
+//! The wiring of the pipeline: builds the stages, starts their threads, drains and joins them.
 //!
 //! Stages are never restarted one by one: the pipeline runs and fails as a whole.
 
@@ -31,7 +31,7 @@ use crate::stage::kzg::KzgStage;
 use crate::stage::persist::PersistStage;
 use crate::stage::tree::TreeStage;
 
-/// The way into the pipeline.
+/// The handle for sending to the pipeline.
 #[derive(Clone, Debug)]
 pub struct PipelineHandle {
     intake: Arc<Intake>,
@@ -40,7 +40,7 @@ pub struct PipelineHandle {
 }
 
 impl PipelineHandle {
-    /// Sends a submission on its way. Returns whether ingest must be woken for it, best without the sequencer's lock.
+    /// Sends a submission. Returns whether ingest must be woken for it, preferably without the sequencer's lock.
     #[must_use]
     pub fn submit(&self, submission: Submission) -> bool {
         self.intake.push(submission)
@@ -51,7 +51,7 @@ impl PipelineHandle {
         self.ingest.send(IngestMessage::Submitted);
     }
 
-    /// Sends a drain behind everything submitted before.
+    /// Sends a drain that follows everything submitted before it.
     pub fn drain(&self, close: bool) -> oneshot::Receiver<Result<(), EngineFailure>> {
         let (done, drained) = oneshot::channel();
         self.ingest
@@ -75,7 +75,7 @@ pub struct Threads {
     controller: Option<Sender<()>>,
 }
 
-/// Parts that a pipeline is built from.
+/// The parts from which a pipeline is built.
 pub struct Parts {
     /// The context that the stages share.
     pub context: Arc<StageContext>,
@@ -99,7 +99,7 @@ pub struct Parts {
 ///
 /// # Errors
 ///
-/// Fails if a thread cannot be started; those that were started have ended then.
+/// Fails if a thread cannot be started; the threads that were started have then ended.
 pub fn start(parts: Parts) -> io::Result<(PipelineHandle, Threads)> {
     let mut threads = Threads::default();
     match start_all(parts, &mut threads) {
@@ -190,7 +190,7 @@ impl Threads {
         self.other(health, "controller", move || controller.run(&stop))
     }
 
-    /// Starts a thread that is no stage. A panic in it fails the engine.
+    /// Starts a thread that is not a stage. A panic in it fails the engine.
     fn other(
         &mut self,
         health: &Arc<Health>,
@@ -209,7 +209,7 @@ impl Threads {
         Ok(())
     }
 
-    /// Ends all threads and waits for them. What is still in the pipeline is dropped.
+    /// Ends all threads and waits for them. Work that is still in the pipeline is dropped.
     pub fn stop(self) {
         drop(self.controller);
         for stage in &self.stages {
@@ -219,7 +219,7 @@ impl Threads {
             stage.join();
         }
         for other in self.others {
-            // A panic was told to the waiters.
+            // The waiters were told of the panic.
             let _ = other.join();
         }
     }

@@ -1,12 +1,11 @@
-//! Failures that a test asks for: what does my service do when the engine fails? Without the feature `testing` no
-//! failure can be asked for.
+//! Failures that a test requests, to try a service's reaction to a failing engine. They need the feature `testing`.
 
 #[cfg(feature = "testing")]
 pub use faults::{InjectedError, StageFault};
 
 use crate::failure::{EngineFailure, Stage};
 
-/// The failures that are to come.
+/// The failures that are still to happen.
 #[derive(Debug, Default)]
 pub struct Faults {
     #[cfg(feature = "testing")]
@@ -59,15 +58,15 @@ mod faults {
     /// The way in which a stage fails.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub enum StageFault {
-        /// It panics.
+        /// The stage panics.
         Panic,
-        /// It meets an error.
+        /// The stage returns an error.
         Error,
     }
 
     /// The error of [`StageFault::Error`].
     #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-    #[error("a failure that a test asked for")]
+    #[error("a failure that a test requested")]
     pub struct InjectedError;
 
     #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Access to the objects of an archive: put once, get checked, list, remove.
+//! Access to the objects of an archive: put once, get with a check, list, remove.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::location;
 
 /// Most objects that an archive may have.
 pub(crate) const OBJECTS_MAX: usize = 1_000_000;
-/// The object by which it is checked that a store takes no second object of one name.
+/// The object that is used to check that a store refuses a second object of the same name.
 pub(crate) const ONCE_OBJECT: &str = "written-once";
 const ONCE_BYTES: &[u8] = b"A second object of this name must be refused.\n";
 
@@ -42,7 +42,7 @@ pub(crate) struct Listed {
     /// Its path below the prefix.
     pub(crate) path: String,
     pub(crate) bytes: u64,
-    /// Time at which the store got it, by the store's clock.
+    /// The time at which the store received it, by the store's clock.
     pub(crate) modified_unix_ms: u64,
 }
 
@@ -54,7 +54,7 @@ impl fmt::Display for Archive {
 
 impl Archive {
     /// Returns the archive at a location: the URL of a bucket with a prefix (`s3://bucket/prefix`), or the path of a
-    /// directory. Nothing is read or written yet.
+    /// directory. Nothing is read or written by this call.
     ///
     /// Credentials and options come from environment variables: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
     /// `AWS_REGION`, `AWS_ENDPOINT`, `AWS_ALLOW_HTTP` and the others that the crate `object_store` documents.
@@ -79,7 +79,7 @@ impl Archive {
         }
     }
 
-    /// Returns the bytes of objects that were read and written through this archive and its clones.
+    /// Returns the number of bytes of objects that were read and written through this archive and its clones.
     pub fn transferred_bytes(&self) -> u64 {
         self.transferred_bytes.load(Ordering::Relaxed)
     }
@@ -94,7 +94,7 @@ impl Archive {
         Ok(tree_file::decode(&bytes)?)
     }
 
-    /// Makes the archive that of a tree, unless it is one already. Checks that the store takes no second object of one
+    /// Makes the archive the tree's, unless it is already. Checks that the store refuses a second object of the same
     /// name.
     pub(crate) async fn prepare(&self, params: &TreeParams) -> Result<(), WriteError> {
         let own = params.tree_id();
@@ -132,8 +132,8 @@ impl Archive {
         }
     }
 
-    /// Writes an object, unless it is there. An object of the same content counts as written: an earlier attempt whose
-    /// answer was lost left it.
+    /// Writes an object, unless it exists. An existing object with the same content counts as written: it comes from an
+    /// earlier attempt whose response was lost.
     pub(crate) async fn put_once(&self, object: &str, bytes: Bytes) -> Result<(), WriteError> {
         match self.create(object, bytes.clone()).await {
             Ok(()) => Ok(()),
@@ -227,7 +227,7 @@ impl Archive {
         Ok(listed)
     }
 
-    /// Removes an object. One that is not there counts as removed.
+    /// Removes an object. A missing one counts as removed.
     pub(crate) async fn remove(&self, object: &str) -> Result<(), AccessError> {
         match self.store.delete(&self.path(object)).await {
             Ok(()) | Err(Error::NotFound { .. }) => Ok(()),

@@ -1,4 +1,4 @@
-//! One backup: what the archive lacks of a tree's history, and a base if one is needed.
+//! One backup: the part of a tree's history that the archive lacks, and a base if one is needed.
 
 use trunkline::core::frame::SecretKey;
 use trunkline::core::hash::Digest;
@@ -13,7 +13,7 @@ use crate::error::{AccessError, WriteError};
 use crate::segments::{self, SegmentAppender};
 use crate::source::Source;
 
-/// When a backup makes a base.
+/// The condition on which a backup makes a base.
 ///
 /// ```
 /// use trunkline_archive::BasePolicy;
@@ -42,25 +42,25 @@ pub enum BaseReason {
     /// The archive has no base.
     #[error("the archive has no base yet")]
     None,
-    /// It was asked for.
-    #[error("a base was asked for")]
+    /// The caller requested it.
+    #[error("a base was requested")]
     Asked,
     /// The log was trimmed before the archive had these versions.
     #[error(
         "the log no longer has the versions {first} to {last}, which the archive lacks; none of them can be restored: archive more often, or let a cursor hold the log back"
     )]
     Gap {
-        /// The first version that is lost to the archive.
+        /// The first version that the archive has lost.
         first: u64,
-        /// The last one.
+        /// The last of these versions.
         last: u64,
     },
-    /// Nothing in the archive is of this tree's history.
-    #[error("nothing in the archive is of the history of this tree")]
+    /// The archive has nothing of this tree's history.
+    #[error("the archive has nothing of this tree's history")]
     Diverged,
 }
 
-/// The results of a backup.
+/// The result of a backup.
 ///
 /// ```
 /// use trunkline_archive::Backup;
@@ -70,9 +70,9 @@ pub enum BaseReason {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backup {
-    /// The last position that the archive had of this history.
+    /// The last position of this history that the archive had before.
     pub before: Option<LogPosition>,
-    /// The base that was made, and why.
+    /// The base that was made, with the reason.
     pub base: Option<(BaseName, BaseReason)>,
     /// The last position that the archive has now.
     pub last: LogPosition,
@@ -80,7 +80,7 @@ pub struct Backup {
     pub versions: u64,
 }
 
-/// The reason why a backup failed. What it has written stays, and the next one continues with it.
+/// The reason why a backup failed. Its written objects stay, and the next backup continues with them.
 ///
 /// ```
 /// use trunkline_archive::BackupError;
@@ -94,22 +94,22 @@ pub enum BackupError {
     /// No base was written.
     #[error(transparent)]
     Base(#[from] BaseError),
-    /// A base is needed and was not allowed.
+    /// A base is needed but not allowed.
     #[error("a new base is needed: {0}; allow it with --base")]
     NeedsBase(BaseReason),
     /// The entries of the tree cannot be read.
     #[error("the log cannot be read")]
     Feed(#[from] FeedError),
-    /// None of the versions that are still readable is synced.
+    /// None of the readable versions is synced.
     #[error(
-        "no version that is still readable is synced yet; try again after the next sync, or use durability.mode = \"sync\""
+        "none of the readable versions is synced yet; try again after the next sync, or use durability.mode = \"sync\""
     )]
     NotSynced,
 }
 
 impl BackupError {
-    /// Returns whether the next attempt may succeed: the store did not answer, the snapshot that a base is made of was
-    /// held too long, or nothing is synced yet.
+    /// Returns whether the next attempt may succeed: if the store did not answer, if the snapshot for a base was held
+    /// too long, or if nothing is synced yet.
     pub fn retry_can_help(&self) -> bool {
         match self {
             Self::Write(WriteError::Access(error))
@@ -130,15 +130,15 @@ impl From<AccessError> for BackupError {
 }
 
 impl Archive {
-    /// Backs a tree up to its last synced version: writes the segments that the archive lacks, and a base if it is
-    /// asked for or needed. Frames are signed, if there is a key.
+    /// Backs a tree up to its last synced version: writes the segments that the archive lacks, and a base if one is
+    /// requested or needed. Frames are signed if there is a key.
     ///
     /// A full backup is the first one, or one with [`BasePolicy::Always`]. All others are incremental.
     ///
     /// # Errors
     ///
     /// Fails if the archive cannot be written, or is of another tree; if the tree cannot be read; or if a base is
-    /// needed and not allowed. A backup that failed can be made again, and continues.
+    /// needed but not allowed. A failed backup can be repeated, and then continues.
     pub async fn back_up(
         &self,
         source: &Source,
@@ -187,7 +187,7 @@ impl Archive {
     }
 }
 
-/// A backup that is under way.
+/// A backup in progress.
 struct Run<'a> {
     archive: &'a Archive,
     source: &'a Source,
@@ -197,7 +197,7 @@ struct Run<'a> {
     until: LogPosition,
 }
 
-/// What was appended to the archive.
+/// The result of appending to the archive.
 #[derive(Default)]
 struct Appended {
     versions: u64,
@@ -235,7 +235,7 @@ impl Run<'_> {
 }
 
 /// Returns the last position of the archive that is in the history of a snapshot. An archive that another primary has
-/// continued in a later epoch is refused: what would be written to it were superseded.
+/// continued in a later epoch is refused: anything written to it would be superseded.
 pub(crate) async fn known_position(
     archive: &Archive,
     catalog: &Catalog,
@@ -274,8 +274,8 @@ fn is_known(snapshot: &Snapshot, position: LogPosition) -> Result<bool, BackupEr
         && base::commit_id(snapshot, position.version)? == position.commit_id)
 }
 
-/// Checks that the epoch of a snapshot is above all that are archived, as an archive with a position that it doesn't
-/// know demands.
+/// Checks that the epoch of a snapshot is above all archived ones, which is required if the archive has a position that
+/// the snapshot does not know.
 fn check_epoch(
     catalog: &Catalog,
     snapshot: &Snapshot,

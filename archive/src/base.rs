@@ -1,7 +1,7 @@
 //! Writing and reading bases.
 //!
-//! A base is written part by part, several at once, and its manifest last. What is in it follows from the version, and from
-//! the bound on idempotency keys, so an attempt that is made again completes what an earlier one has begun.
+//! A base is written part by part, several at once, with its manifest last. Its content follows from the version and
+//! from the limit on idempotency keys, so a repeated attempt completes an earlier one.
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -26,10 +26,10 @@ use trunkline::{HistoryError, ReadError, Snapshot};
 use crate::archive::Archive;
 use crate::error::{AccessError, WriteError};
 
-/// Parts that are read or written at once. Each is in memory meanwhile.
+/// Number of parts that are read or written at once. Each is in memory meanwhile.
 pub(crate) const PARTS_AT_ONCE: usize = 4;
 
-/// The reason why no base was written. Parts may have been; the next attempt continues with them.
+/// The reason why no base was written. Some parts may be written; the next attempt continues with them.
 ///
 /// ```
 /// use trunkline_archive::BaseError;
@@ -46,7 +46,7 @@ pub enum BaseError {
     Read {
         /// The version.
         version: u64,
-        /// The reason.
+        /// The cause.
         source: ReadError,
     },
     /// The history cannot be read.
@@ -54,12 +54,12 @@ pub enum BaseError {
     History {
         /// The version.
         version: u64,
-        /// The reason.
+        /// The cause.
         source: HistoryError,
     },
-    /// The state that was read is not the one that the version's record names. Nothing of it is to be restored.
+    /// The state that was read is not the one that the version's record names. It must not be restored.
     #[error(
-        "what was read of version {version} is not what its commit record says: {what}; check the directory"
+        "the data read of version {version} does not match its commit record: {what}; check the directory"
     )]
     Contradiction {
         /// The version.
@@ -72,7 +72,7 @@ pub enum BaseError {
     TooLarge,
 }
 
-/// A part that is to be written.
+/// A part to be written.
 type Produced = (PartName, Part, Bytes);
 
 /// Writes a base of a snapshot, with the submissions that are remembered by their idempotency keys at its version.
@@ -96,7 +96,7 @@ pub(crate) async fn write(
     .buffered(PARTS_AT_ONCE)
     .try_collect::<Vec<_>>()
     .await;
-    // A part that was not written ends the production as well, without a word.
+    // A part that was not written also ends the production, without an error.
     let (parts, produced) = (written?, producing.await);
     let history = produced.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
     let parts_of = |is_kind: fn(&PartName) -> bool| {
@@ -128,8 +128,8 @@ async fn put(
     Ok((name, part))
 }
 
-/// Passes the parts of a base on. Returns the history of the version, itself included. Ends early without an error if
-/// nobody takes the parts any more.
+/// Passes the parts of a base on. Returns the history of the version, including itself. Ends early without an error if
+/// the receiver is gone.
 fn produce(
     snapshot: &Snapshot,
     keyed: &[KeyedSubmission],
@@ -181,7 +181,7 @@ fn produce(
     Ok(history)
 }
 
-/// Passes the parts with the commit ids on. Returns the history, unless it is not that of the version's record.
+/// Passes the parts with the commit ids on. Returns the history, unless it differs from that of the version's record.
 fn produce_commit_ids(
     snapshot: &Snapshot,
     sender: &Sender<Produced>,
@@ -213,7 +213,7 @@ fn produce_commit_ids(
     Ok(Some(history))
 }
 
-/// Returns the commit id of a version that is not after a snapshot's.
+/// Returns the commit id of a version up to a snapshot's.
 pub(crate) fn commit_id(snapshot: &Snapshot, version: u64) -> Result<Digest, BaseError> {
     if version == snapshot.version() {
         return Ok(snapshot.commit_id());
@@ -223,7 +223,7 @@ pub(crate) fn commit_id(snapshot: &Snapshot, version: u64) -> Result<Digest, Bas
     Ok(proof.commit_id)
 }
 
-/// A base in an archive, to be read.
+/// A base in an archive, ready to be read.
 #[derive(Clone, Debug)]
 pub(crate) struct BaseReader {
     archive: Archive,
@@ -264,8 +264,8 @@ impl BaseReader {
         LogPosition::of(self.manifest.record())
     }
 
-    /// Returns the names and the descriptions of all parts: those with leaves, then those with commit ids, then those with
-    /// idempotency keys.
+    /// Returns the names and the descriptions of all parts: first those with leaves, then those with commit ids, then
+    /// those with idempotency keys.
     pub(crate) fn parts(&self) -> Vec<(PartName, Part)> {
         let leaves = self.manifest.leaves.iter().zip(0..);
         let commit_ids = self.manifest.commit_ids.iter().zip(0..);
@@ -291,7 +291,7 @@ impl BaseReader {
         }
     }
 
-    /// Reads the bytes of a part. They are those that the manifest speaks of.
+    /// Reads the bytes of a part, and checks them against the manifest.
     pub(crate) async fn part(&self, name: PartName, part: Part) -> Result<Bytes, AccessError> {
         let object = self.path(name);
         if part.bytes > PART_BYTES_MAX as u64 {

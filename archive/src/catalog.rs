@@ -1,8 +1,9 @@
-//! What an archive holds, and which objects lead to a version. Pure: from names alone.
+//! Lists the content of an archive, and finds the objects that lead to a version. Pure: it uses only names.
 //!
-//! Rules. A segment or a base of a later epoch supersedes those of earlier epochs from its first version on: whoever
-//! was promoted or reopened begins an epoch above all before, and continues from a version that it has. Within an epoch
-//! there is one history. So each version has one live epoch, and what is superseded is kept but never restored.
+//! Rules. A segment or a base of a later epoch supersedes those of earlier epochs from its first version on: a member
+//! that was promoted or reopened begins an epoch above all earlier ones, and continues from a version that it has.
+//! Within an epoch there is one history. So each version has one live epoch, and superseded objects are kept but never
+//! restored.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use trunkline::core::store::archive::{BaseName, PartName, SegmentName, TREE_OBJE
 use crate::archive::{Archive, Listed, ONCE_OBJECT};
 use crate::error::AccessError;
 
-/// What an archive holds.
+/// The content of an archive.
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;
@@ -34,19 +35,19 @@ pub struct Catalog {
 pub(crate) struct Objects {
     pub(crate) parts: Vec<PartName>,
     pub(crate) bytes: u64,
-    /// Time at which the store got the manifest.
+    /// The time at which the store received the manifest.
     finished_unix_ms: u64,
 }
 
 /// The objects that lead to a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// The base to begin with.
+    /// The base with which to begin.
     pub base: BaseName,
-    /// The segments after it, in order, each with the last of its versions that counts. Two neighbours may have
-    /// versions in common.
+    /// The segments after the base, in order, each with the last of its versions that counts. Neighbouring segments may
+    /// overlap.
     pub segments: Vec<(SegmentName, u64)>,
-    /// The version at which it ends.
+    /// The version at which the route ends.
     pub version: u64,
 }
 
@@ -67,17 +68,17 @@ pub enum RouteError {
         "the oldest base of the archive is of version {oldest}, after version {wanted}; ask for a version from {oldest} on"
     )]
     BeforeBases {
-        /// The version that was asked for.
+        /// The requested version.
         wanted: u64,
         /// The version of the oldest base.
         oldest: u64,
     },
-    /// Versions are missing that come before others.
+    /// Versions are missing before others.
     #[error("the archive has no segment with the versions {first} to {last}; restore them from a copy of the archive, make a new base with `trunkline backup --base`, or ask for a version up to {}", first - 1)]
     Hole {
         /// The first version that is missing.
         first: u64,
-        /// The last one.
+        /// The last missing version.
         last: u64,
     },
     /// The archive ends before the version.
@@ -85,9 +86,9 @@ pub enum RouteError {
         "the archive ends at version {last}, before version {wanted}; ask for a version up to {last}"
     )]
     AfterEnd {
-        /// The version that was asked for.
+        /// The requested version.
         wanted: u64,
-        /// The last version.
+        /// The last version of the archive.
         last: u64,
     },
 }
@@ -151,7 +152,7 @@ impl Catalog {
         self.segments.keys().copied()
     }
 
-    /// Returns the objects that are no part of an archive.
+    /// Returns the objects that do not belong to an archive.
     pub fn others(&self) -> &[String] {
         &self.others
     }
@@ -174,7 +175,7 @@ impl Catalog {
         self.bases.get(base).or_else(|| self.unfinished.get(base))
     }
 
-    /// Returns when the store got the manifest of a base.
+    /// Returns the time at which the store received the manifest of a base.
     pub fn finished_unix_ms(&self, base: &BaseName) -> u64 {
         self.objects(base)
             .map_or(0, |objects| objects.finished_unix_ms)
@@ -188,8 +189,8 @@ impl Catalog {
     ///
     /// # Errors
     ///
-    /// Fails if no base is at or before the version, or if versions between are missing. The last version is not
-    /// reached either if versions before others are missing.
+    /// Fails if no base is at or before the version, or if versions between are missing. Missing versions before others
+    /// are also an error if the last version is requested.
     pub fn route(&self, version: Option<u64>) -> Result<Route, RouteError> {
         let live = self.live();
         let wanted = version.unwrap_or(u64::MAX);
@@ -218,7 +219,7 @@ impl Catalog {
         }
     }
 
-    /// Returns what no later epoch supersedes.
+    /// Returns the objects that no later epoch supersedes.
     pub(crate) fn live(&self) -> Live {
         let mut floors: BTreeMap<u64, u64> = BTreeMap::new();
         let bases = self.bases().map(|base| (base.open_epoch, base.version));
@@ -251,17 +252,17 @@ impl Catalog {
     }
 }
 
-/// What no later epoch supersedes.
+/// The objects that no later epoch supersedes.
 #[derive(Debug)]
 pub(crate) struct Live {
-    /// In the order of their versions.
+    /// The bases, in the order of their versions.
     pub(crate) bases: Vec<BaseName>,
-    /// Each with the last of its versions that is not superseded, in the order of their first versions.
+    /// The segments, each with the last of its versions that is not superseded, in the order of their first versions.
     pub(crate) segments: Vec<(SegmentName, u64)>,
 }
 
 impl Live {
-    /// Returns the route from a base as far as there are segments, and not beyond a version.
+    /// Returns the route from a base as far as there are segments, but not beyond a version.
     pub(crate) fn route_from(&self, base: BaseName, wanted: u64) -> Route {
         let mut route = Route {
             base,
@@ -278,7 +279,8 @@ impl Live {
         route
     }
 
-    /// Returns the segment that reaches farthest among those with a version, and the last of its versions that counts.
+    /// Returns the segment that extends furthest among those that have a version, with the last of its versions that
+    /// counts.
     pub(crate) fn segment_with(&self, version: u64) -> Option<(SegmentName, u64)> {
         let begun = self
             .segments
@@ -302,7 +304,7 @@ impl Live {
         true
     }
 
-    /// Returns the first version after one, up to the one that is wanted, that a segment begins with.
+    /// Returns the first version after one, up to `wanted`, with which a segment begins.
     pub(crate) fn first_after(&self, version: u64, wanted: u64) -> Option<u64> {
         let mut firsts = self
             .segments
@@ -410,7 +412,7 @@ mod tests {
         let route = forked.route(None).unwrap();
         assert_eq!((route.base.version, route.version), (0, 17));
         assert_eq!(firsts(&route), [(1, 1), (11, 1), (16, 2)]);
-        // What an old primary archives later is superseded as a whole.
+        // Segments that an old primary archives later are wholly superseded.
         let late = catalog(&[(0, 0)], &[(1, 15, 1), (16, 17, 2), (18, 30, 1)]);
         assert_eq!(late.route(None).unwrap().version, 17);
         assert_eq!(late.epoch_max(), 2);

@@ -1,11 +1,11 @@
-//! Errors of access to an archive. Errors of one operation are with the operation.
+//! Errors of access to an archive. Errors of a single operation are defined with the operation.
 
 use trunkline::core::hash::{Digest, hex};
 use trunkline::core::store::archive::ObjectError;
 use trunkline::core::store::log::LogPosition;
 use trunkline::core::store::tree_file::TreeFileError;
 
-/// The reason why a location is not one of an archive.
+/// The reason why a location cannot be that of an archive.
 ///
 /// ```
 /// use trunkline_archive::{Archive, LocationError};
@@ -14,10 +14,10 @@ use trunkline::core::store::tree_file::TreeFileError;
 /// ```
 #[derive(Debug, thiserror::Error)]
 pub enum LocationError {
-    /// It is no URL.
-    #[error("the location is no URL; write s3://bucket/prefix, or the path of a directory")]
+    /// The location is not a URL.
+    #[error("the location is not a URL; write s3://bucket/prefix, or the path of a directory")]
     Url(#[from] url::ParseError),
-    /// It has a user, a password, a query or a fragment, which could be secret.
+    /// The location has a user, a password, a query or a fragment, which could be secret.
     #[error(
         "the location has a user, a query or a fragment; give credentials and options in environment variables (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT, …) and leave them out of the location"
     )]
@@ -45,39 +45,39 @@ pub enum AccessError {
     /// The store failed.
     #[error("cannot {action} {object} in the archive; try again when the store answers")]
     Store {
-        /// The verb.
+        /// The attempted action, as a verb.
         action: &'static str,
-        /// The object, below the archive's prefix.
+        /// The path of the object below the archive's prefix.
         object: String,
-        /// The reason.
+        /// The cause.
         source: Box<object_store::Error>,
     },
     /// The object is not there.
     #[error("the archive has no object {object}")]
     Missing {
-        /// The object.
+        /// The path of the object.
         object: String,
     },
-    /// The object has another length than it should.
+    /// The object has another length than expected.
     #[error(
         "object {object} has {found} bytes, not {expected}; it is damaged, or something else wrote it"
     )]
     Length {
-        /// The object.
+        /// The path of the object.
         object: String,
-        /// Its length.
+        /// The actual length.
         found: u64,
-        /// The length it should have, or the most that it may have.
+        /// The expected or maximum length.
         expected: u64,
     },
-    /// The object is not what it should be.
+    /// The object is invalid.
     #[error(
         "object {object} cannot be used; restore it from a copy of the archive, or make a new base"
     )]
     Object {
-        /// The object.
+        /// The path of the object.
         object: String,
-        /// The reason.
+        /// The cause.
         source: ObjectError,
     },
     /// The tree file cannot be used.
@@ -86,14 +86,13 @@ pub enum AccessError {
     /// The archive has more objects than this build lists.
     #[error("the archive has more than {max} objects; prune it, or begin another archive")]
     TooMany {
-        /// The most that it may have.
+        /// The highest number of objects.
         max: usize,
     },
 }
 
 impl AccessError {
-    /// Returns whether the same call may succeed later: the store did not answer, or refused for a reason that can
-    /// pass.
+    /// Returns whether the same call may succeed later: if the store did not answer, or refused for a temporary reason.
     pub fn may_pass(&self) -> bool {
         matches!(self, Self::Store { source, .. } if !matches!(
             **source,
@@ -117,12 +116,12 @@ pub enum WriteError {
     /// An object was not read or written.
     #[error(transparent)]
     Access(#[from] AccessError),
-    /// The store takes a second object of one name.
+    /// The store lets a second writer replace an object.
     #[error(
         "the store lets a second writer replace an object, so an archive could lose data in it; use a store with conditional puts, and do not switch them off (AWS_CONDITIONAL_PUT)"
     )]
     NotOnce {
-        /// The answer of the store, if it refused the first object as well.
+        /// The response of the store, if it refused the first object as well.
         source: Option<Box<object_store::Error>>,
     },
     /// The archive has another object of this name.
@@ -130,7 +129,7 @@ pub enum WriteError {
         "the archive has another object {object}: another history of the tree, or another build of this program, wrote it; archive this one under another prefix"
     )]
     Conflict {
-        /// The object.
+        /// The path of the object.
         object: String,
     },
     /// The archive is of another tree.
@@ -140,12 +139,12 @@ pub enum WriteError {
         hex(own)
     )]
     OtherTree {
-        /// The tree of the archive.
+        /// The id of the archive's tree.
         archived: Digest,
-        /// The tree that should be archived.
+        /// The id of the tree to be archived.
         own: Digest,
     },
-    /// The archive has a position that this tree doesn't know, in an epoch that is not below the tree's.
+    /// The archive has a position that this tree does not know, in an epoch that is not below the tree's.
     #[error(
         "the archive has version {} with commit id {}, which is not in the history of this tree, in an epoch that is not below this one's: another primary archives to it, or this directory is older than the archive or a copy; archive it under another prefix",
         archived.version,
@@ -172,7 +171,7 @@ pub enum WriteError {
     Frame {
         /// The version.
         version: u64,
-        /// The reason.
+        /// The cause.
         source: trunkline::core::frame::EncodeFrameError,
     },
 }

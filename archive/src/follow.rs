@@ -1,5 +1,5 @@
-//! Continuous archiving: a task follows a running engine and writes segments, so that what is archived is never older
-//! than a few seconds. A cursor of the engine keeps its log from being trimmed before it is archived.
+//! Continuous archiving: a task follows a running engine and writes segments, so that the archive is at most a few
+//! seconds behind. A cursor of the engine keeps its log from being trimmed before it is archived.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,11 +19,11 @@ use crate::metrics::ArchiverMetrics;
 use crate::segments::SegmentAppender;
 use crate::source::Source;
 
-/// First and longest time between two attempts at a store that does not answer.
+/// Shortest and longest time between two attempts at a store that does not answer.
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_LAST: Duration = Duration::from_secs(60);
 
-/// How an archiver works.
+/// The options of an archiver.
 ///
 /// ```
 /// let options = trunkline_archive::ArchiverOptions::default();
@@ -31,9 +31,9 @@ const RETRY_LAST: Duration = Duration::from_secs(60);
 /// ```
 #[derive(Clone, Debug)]
 pub struct ArchiverOptions {
-    /// Name of the cursor that holds the log back. Each archive of an engine needs one of its own.
+    /// Name of the cursor that holds the log back. Each archive of an engine needs its own.
     pub cursor: String,
-    /// Age at which a version is written, even if its segment is not full.
+    /// Age at which a version is written even if its segment is not full.
     pub age_max: Duration,
     /// The rule by which the archiver makes bases.
     pub base: BasePolicy,
@@ -52,7 +52,7 @@ impl Default for ArchiverOptions {
     }
 }
 
-/// How far an archiver is.
+/// The progress of an archiver.
 ///
 /// ```
 /// let status = trunkline_archive::ArchiverStatus::default();
@@ -62,15 +62,15 @@ impl Default for ArchiverOptions {
 pub struct ArchiverStatus {
     /// The last version that is in the archive.
     pub archived: Option<LogPosition>,
-    /// The last base that the archiver made, and why.
+    /// The last base that the archiver made, with the reason.
     pub base: Option<(BaseName, BaseReason)>,
-    /// The attempt that fails now; it is made again. `None` if nothing does.
+    /// The error of the current attempt, which will be repeated. `None` if no attempt is failing.
     pub failing: Option<Arc<BackupError>>,
-    /// Attempts that failed, in all.
+    /// The total number of failed attempts.
     pub failures: u64,
 }
 
-/// The reason why an archiver ended before it was stopped. The cursor stays and holds the log back.
+/// The reason why an archiver ended before it was stopped. The cursor stays, and continues to hold the log back.
 ///
 /// ```
 /// use trunkline_archive::{ArchiverError, BackupError};
@@ -103,11 +103,11 @@ impl From<WriteError> for ArchiverError {
 
 /// A task that archives a running engine. Needs a tokio runtime with time enabled.
 ///
-/// What may pass is tried again for ever, such as a store that does not answer: see [`ArchiverStatus::failing`]. The
+/// Temporary errors, such as a store that does not answer, are retried for ever: see [`ArchiverStatus::failing`]. The
 /// log keeps growing meanwhile, up to `log.held_bytes_max`. If it was trimmed beyond the cursor, the archiver makes a
 /// new base.
 ///
-/// Stop it before the engine is shut down: what comes in later waits for the next archiver.
+/// Stop it before the engine is shut down: later versions wait for the next archiver.
 ///
 /// ```
 /// use trunkline_archive::{Archive, Archiver, ArchiverOptions};
@@ -156,12 +156,12 @@ impl Archiver {
         }
     }
 
-    /// Returns how far the archiver is.
+    /// Returns the progress of the archiver.
     pub fn status(&self) -> ArchiverStatus {
         self.status.borrow().clone()
     }
 
-    /// Waits until a version is in the archive. Returns whether it is; it is not if the archiver ended before.
+    /// Waits until a version is in the archive. Returns false if the archiver ended before that.
     pub async fn archived(&self, version: u64) -> bool {
         let has_it = |status: &ArchiverStatus| {
             let archived = status.archived;
@@ -170,11 +170,12 @@ impl Archiver {
         self.status.clone().wait_for(has_it).await.is_ok()
     }
 
-    /// Writes what is synced and not archived yet, and ends. If the store does not answer, that is not tried again.
+    /// Writes the versions that are synced but not archived yet, and ends. If the store does not answer, there is no
+    /// second attempt.
     ///
     /// # Errors
     ///
-    /// Returns the error by which the archiver ended, or the one of the last attempt.
+    /// Returns the error with which the archiver ended, or that of the last attempt.
     pub async fn stop(self) -> Result<ArchiverStatus, ArchiverError> {
         self.stop.send_replace(true);
         let ended = self.task.await;
@@ -192,14 +193,14 @@ struct Run {
     metrics: ArchiverMetrics,
 }
 
-/// What a follower waits for.
+/// An event that a follower waits for.
 enum Event {
     Entry(Box<LogEntry>),
-    /// The oldest version that waits is old enough.
+    /// The oldest waiting version has reached the maximum age.
     Due,
     /// The archiver is stopped.
     Stop,
-    /// The engine is shut down, and everything was read.
+    /// The engine is shut down, and all its entries were read.
     End,
     /// The log was trimmed beyond the cursor.
     Gap,
@@ -215,9 +216,9 @@ impl Run {
         }
     }
 
-    /// Backs the engine up, until that succeeds. Returns the last version that is archived.
+    /// Backs the engine up, until that succeeds. Returns the last archived version.
     async fn back_up(&mut self) -> Result<LogPosition, ArchiverError> {
-        // The log is held back from what is archived, or else from now on: before a base is read, which may take long.
+        // The cursor is set first, to the archived version or else the current one: reading a base may take long.
         if !self.is_held() {
             self.set_cursor(self.engine.synced_version()).await?;
         }
@@ -243,8 +244,7 @@ impl Run {
         }
     }
 
-    /// Writes what comes after a position. Returns whether the archiver has ended; if not, it has to begin with a new
-    /// base.
+    /// Writes the versions after a position. Returns true if the archiver has ended, or false if it needs a new base.
     async fn follow(&mut self, after: LogPosition) -> Result<bool, ArchiverError> {
         let (archive, tree_id) = (self.archive.clone(), self.engine.params().tree_id());
         let key = self.options.key.clone();
@@ -302,7 +302,7 @@ impl Run {
         }
     }
 
-    /// Writes what is synced now, in one attempt.
+    /// Writes the versions that are synced now, in one attempt.
     async fn stop(
         &mut self,
         appender: &mut SegmentAppender,
@@ -319,7 +319,7 @@ impl Run {
         self.set_cursor(appender.archived().version).await
     }
 
-    /// Writes what was appended, until that succeeds.
+    /// Writes the appended entries, until that succeeds.
     async fn write(&mut self, appender: &mut SegmentAppender) -> Result<(), ArchiverError> {
         let mut retry = RETRY_FIRST;
         while let Err(error) = appender.write().await {
@@ -337,8 +337,8 @@ impl Run {
         });
     }
 
-    /// Waits after an attempt that failed, longer each time. Fails if another attempt cannot help, or if the archiver
-    /// is stopped meanwhile.
+    /// Waits after a failed attempt, longer each time. Fails if another attempt cannot help, or if the archiver is
+    /// stopped meanwhile.
     async fn wait_after(
         &mut self,
         error: BackupError,
@@ -372,7 +372,7 @@ impl Run {
         let (engine, name) = (self.engine.clone(), self.options.cursor.clone());
         let set = spawn_blocking(move || engine.set_cursor(&name, version)).await;
         match set.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())) {
-            // What is archived may be older than what another archive of this name had.
+            // The archived version may be older than that of another archive with this cursor name.
             Ok(()) | Err(CursorError::Behind { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }

@@ -1,8 +1,9 @@
 #![doc = include_str!("../README.md")]
 //!
-//! The files, from low to high: `archive` (access to objects, on the store that `location` opens), `catalog` (which
-//! objects count, pure), `base` and `segments` (writing and reading them), `source` (what is archived), `backup` and
-//! `follow` (making archives), `metrics`, `restore`, `verify`, `prune`. The formats are in `trunkline::core::store::archive`.
+//! The files, from low to high: `archive` (access to objects, on the store that `location` opens), `catalog` (the
+//! objects that count; pure), `base` and `segments` (writing and reading them), `source` (the tree to archive),
+//! `backup` and `follow` (making archives), `metrics`, `restore`, `verify`, `prune`. The formats are in
+//! `trunkline::core::store::archive`.
 
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,5 @@
-//! From a location to an object store. Options and credentials come from the environment alone, so that they are in no
-//! list of processes and no error message.
+//! Opens the object store of a location. Options and credentials come only from the environment, so that they appear in
+//! no process list and no error message.
 
 use std::path::Path as FilePath;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::error::LocationError;
 
-/// Beginnings of the environment variables that stores are configured with.
+/// Prefixes of the environment variables by which stores are configured.
 const VARIABLES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
 
 /// Returns the store of a location, and the prefix in it.
@@ -32,7 +32,7 @@ pub(crate) fn open(location: &str) -> Result<(Arc<dyn ObjectStore>, Path), Locat
     }
 }
 
-/// Returns the store of a directory, which need not exist. What it writes is synced before it is acknowledged.
+/// Returns the store of a directory, which need not exist. Writes are synced before they are acknowledged.
 fn directory(path: &FilePath) -> Result<(Arc<dyn ObjectStore>, Path), LocationError> {
     let path = std::path::absolute(path).map_err(|_| LocationError::Path)?;
     let prefix = Path::from_absolute_path(path).map_err(object_store::Error::from)?;
@@ -40,13 +40,13 @@ fn directory(path: &FilePath) -> Result<(Arc<dyn ObjectStore>, Path), LocationEr
 }
 
 fn remote(url: &Url) -> Result<(Arc<dyn ObjectStore>, Path), LocationError> {
-    // Fails if the process has chosen a provider already, which is as good.
+    // This fails if the process has already chosen a provider, which is just as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let (store, prefix) = parse_url_opts(url, options())?;
     Ok((store.into(), prefix))
 }
 
-/// Returns the options of stores in the environment.
+/// Returns the options of stores from the environment.
 fn options() -> impl Iterator<Item = (String, String)> {
     let pairs = std::env::vars_os();
     let pairs =
@@ -89,7 +89,7 @@ mod tests {
         }
     }
 
-    /// Google and Azure compile; nothing but this was tried.
+    /// Google and Azure are compiled in; nothing else was tested with them.
     #[test]
     fn google_and_azure_are_built_in() {
         for (location, variable) in [("gs://bucket/x", "google"), ("az://container/x", "account")] {

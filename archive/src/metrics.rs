@@ -1,4 +1,4 @@
-//! What an archiver measures, exported through the `metrics` facade with the labels `engine` and `cursor`.
+//! The metrics of an archiver, exported through the `metrics` facade with the labels `engine` and `cursor`.
 
 use metrics::{Counter, Gauge, Label};
 use trunkline::metrics::{Kind, Metric, Unit};
@@ -20,7 +20,7 @@ const FAILURES: Metric = Metric {
     help: "Attempts to write to the archive that failed; they are made again.",
 };
 
-/// Every metric of archivers. Each has the label `engine`, too.
+/// All metrics of archivers. Each also has the label `engine`.
 ///
 /// ```
 /// for metric in trunkline_archive::METRICS {

@@ -1,5 +1,5 @@
-//! Pruning: which objects no kept base needs, and removing them in an order in which no base looks whole without being
-//! so.
+//! Pruning: finds the objects that no kept base needs, and removes them in an order in which no incomplete base looks
+//! complete.
 
 use trunkline::core::store::archive::{BaseName, PartName, SegmentName};
 
@@ -7,7 +7,7 @@ use crate::archive::Archive;
 use crate::catalog::Catalog;
 use crate::error::AccessError;
 
-/// What to keep.
+/// The objects to keep.
 ///
 /// ```
 /// use trunkline_archive::Keep;
@@ -16,12 +16,13 @@ use crate::error::AccessError;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keep {
-    /// The newest bases; at least one is kept.
+    /// The number of newest bases to keep; at least one is kept.
     pub bases: usize,
-    /// A time since which every archived version stays restorable: older bases are kept as far as that needs them. The
-    /// age of a base is that of its manifest, by the clock of the store.
+    /// The time since which every archived version stays restorable; older bases are kept as far as necessary. The age
+    /// of a base is that of its manifest, by the clock of the store.
     pub since_unix_ms: Option<u64>,
-    /// Bases without a manifest. A backup that is running has one, so remove them only while none is.
+    /// True if bases without a manifest are removed, too. A running backup has one, so use this only while none is
+    /// running.
     pub unfinished: bool,
 }
 
@@ -35,7 +36,7 @@ impl Default for Keep {
     }
 }
 
-/// What pruning removes.
+/// The objects that pruning removes.
 ///
 /// ```
 /// use trunkline_archive::{Catalog, Keep};
@@ -49,7 +50,7 @@ pub struct Prunable {
     pub unfinished: Vec<BaseName>,
     /// Segments.
     pub segments: Vec<SegmentName>,
-    /// Bytes of all of them.
+    /// Total size of the objects in bytes.
     pub bytes: u64,
     /// The objects, in the order in which they are removed.
     objects: Vec<String>,
@@ -63,11 +64,12 @@ impl Prunable {
 }
 
 impl Catalog {
-    /// Returns what is not needed to restore the kept bases and every archived version after the oldest of them.
+    /// Returns the objects that are not needed to restore the kept bases and every archived version after the oldest of
+    /// them.
     pub fn prunable(&self, keep: &Keep) -> Prunable {
         let live = self.live().bases;
         let newest = live.len().saturating_sub(keep.bases.max(1));
-        // The last base that is older than the time leads to the versions from it on.
+        // The last base that is older than the time is needed for the versions after that time.
         let is_older = |base: &BaseName| {
             let finished = self.finished_unix_ms(base);
             keep.since_unix_ms.is_none_or(|since| finished <= since)
@@ -77,7 +79,7 @@ impl Catalog {
         if let Some(oldest_kept) = live.get(newest.min(older)) {
             let version = oldest_kept.version;
             prunable.bases = self.bases().filter(|base| base.version < version).collect();
-            // The segment with the version of a base shows that the base is authentic.
+            // The segment that contains a base's version shows that the base is authentic.
             let is_before = |segment: &SegmentName| segment.last_version < version;
             prunable.segments = self.segments().filter(is_before).collect();
         }
@@ -87,7 +89,8 @@ impl Catalog {
         self.complete(prunable)
     }
 
-    /// Adds objects and bytes. Manifests come first: a base without its manifest is unfinished, whatever it has.
+    /// Adds objects and bytes. Manifests come first: a base without its manifest is unfinished, whatever else exists of
+    /// it.
     fn complete(&self, mut prunable: Prunable) -> Prunable {
         let bases = prunable.bases.iter().chain(&prunable.unfinished);
         let parts = bases
@@ -114,7 +117,7 @@ impl Catalog {
 }
 
 impl Archive {
-    /// Removes what is not needed. Pruning that was interrupted can be made again.
+    /// Removes the objects. Interrupted pruning can be repeated.
     ///
     /// # Errors
     ///
@@ -132,7 +135,7 @@ mod tests {
     use super::*;
     use crate::archive::Listed;
 
-    /// A catalog with bases (version, epoch, time), and segments (first, last, epoch).
+    /// Returns a catalog with bases (version, epoch, time) and segments (first, last, epoch).
     fn catalog(bases: &[(u64, u64, u64)], segments: &[(u64, u64, u64)]) -> Catalog {
         let mut listed = Vec::new();
         for (version, open_epoch, modified_unix_ms) in bases.iter().copied() {
@@ -226,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_superseded_base_is_not_counted_as_a_kept_one() {
-        // The base of version 9 is one of a history that ended at 6.
+        // The base of version 9 belongs to a history that ended at 6.
         let forked = catalog(&[(0, 0, 1), (5, 1, 2), (9, 1, 3)], &[(1, 9, 1), (6, 7, 2)]);
         let prunable = forked.prunable(&Keep::default());
         assert_eq!(versions(&prunable).0, [0]);

@@ -1,7 +1,7 @@
-//! Restoring a version: the newest base before it, then the frames after it, applied by a replica.
+//! Restores a version: builds the newest base before it, then applies the frames after it with a replica.
 //!
-//! Everything happens in a directory next to the target, which gets the target's name at the end. So a target is there
-//! as a whole or not at all, and a restore that was interrupted is made again from the beginning.
+//! Everything is written to a directory next to the target, which gets the target's name at the end. So the target is
+//! created atomically, and an interrupted restore starts again from the beginning.
 
 use std::ffi::OsString;
 use std::io;
@@ -32,12 +32,12 @@ use crate::catalog::{Catalog, Route, RouteError};
 use crate::error::AccessError;
 use crate::segments;
 
-/// Ends the name of a directory that is being restored.
+/// The suffix of the name of a directory that is being restored.
 const RESTORING_SUFFIX: &str = ".restoring";
-/// Segments that are read ahead of the replica.
+/// Number of segments that are read ahead of the replica.
 const SEGMENTS_AHEAD: usize = 2;
 
-/// What is trusted about an archive, from another source than the archive.
+/// Values that are trusted about an archive, from a source other than the archive.
 ///
 /// ```
 /// let nothing = trunkline_archive::Trust::default();
@@ -51,7 +51,7 @@ pub struct Trust {
     pub keys: Vec<PublicKey>,
 }
 
-/// What a restored or verified version is shown to be.
+/// The guarantee for a restored or verified version.
 ///
 /// ```
 /// use trunkline_archive::Shown;
@@ -59,9 +59,9 @@ pub struct Trust {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shown {
-    /// Everything agrees with everything else. The writer of the archive could have made it up.
+    /// Everything is consistent. The writer of the archive could have made it up.
     Consistent,
-    /// It is what the trusted commit id or key speaks of.
+    /// The version is the one that the trusted commit id or key vouches for.
     Authentic,
 }
 
@@ -74,7 +74,7 @@ impl std::fmt::Display for Shown {
     }
 }
 
-/// A version that was restored.
+/// The result of a restore.
 ///
 /// ```
 /// use trunkline_archive::{Restored, Shown};
@@ -85,17 +85,17 @@ impl std::fmt::Display for Shown {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Restored {
-    /// The base that it began with.
+    /// The base that the restore began with.
     pub base: BaseName,
-    /// The version and its commit id.
+    /// The version with its commit id.
     pub position: LogPosition,
-    /// The highest open epoch in the archive. The directory takes no lower one when it is promoted.
+    /// The highest open epoch in the archive. When the directory is promoted, it takes a higher one.
     pub epoch_max: u64,
     /// The result of the checks.
     pub shown: Shown,
 }
 
-/// The reason why nothing was restored. The target is as it was.
+/// The reason why nothing was restored. The target is unchanged.
 ///
 /// ```
 /// use trunkline_archive::RestoreError;
@@ -121,7 +121,7 @@ pub enum RestoreError {
     Io {
         /// The directory.
         path: PathBuf,
-        /// The error of the system.
+        /// The system's error.
         source: io::Error,
     },
     /// The base cannot be used.
@@ -129,27 +129,27 @@ pub enum RestoreError {
     Base {
         /// The base.
         base: BaseName,
-        /// The reason.
+        /// The cause.
         source: Box<BootstrapError>,
     },
     /// The restored directory cannot be opened.
-    #[error("what was restored cannot be opened")]
+    #[error("the restored directory cannot be opened")]
     Open(#[from] Box<OpenError>),
-    /// A version does not follow from the one before it.
+    /// A version does not follow from the previous one.
     #[error(
         "version {version} in {segment} cannot be applied; the archive is damaged, or was changed"
     )]
     Apply {
         /// The version.
         version: u64,
-        /// Its segment.
+        /// The segment with the version.
         segment: SegmentName,
-        /// The reason.
+        /// The cause.
         source: Box<ApplyError>,
     },
-    /// The state differs from a record.
+    /// The state differs from that of a record.
     #[error(
-        "what is archived is not the state that its records name; the archive was changed, or is damaged"
+        "the archived state is not the one that its records name; the archive was changed, or is damaged"
     )]
     Differs(#[from] EngineFailure),
     /// No trusted key signed a version.
@@ -157,9 +157,9 @@ pub enum RestoreError {
     Signature {
         /// The version.
         version: u64,
-        /// Its segment.
+        /// The segment with the version.
         segment: SegmentName,
-        /// The reason.
+        /// The cause.
         source: SignatureError,
     },
     /// Nothing shows that a base is authentic.
@@ -170,7 +170,7 @@ pub enum RestoreError {
         /// The version.
         version: u64,
     },
-    /// Another commit id was expected.
+    /// The commit id is not the trusted one.
     #[error("version {} has commit id {}, not the trusted {}", found.version, hex(&found.commit_id), hex(expected))]
     OtherCommit {
         /// The position that the archive leads to.
@@ -191,12 +191,12 @@ impl Archive {
     /// result is the directory of a replica at that version, with the commit ids that it had.
     ///
     /// Everything is checked: checksums, the state digest, key count, history and KZG root of the base and of every
-    /// version after it. What is not checked is who wrote it, unless a commit id or a key is trusted.
+    /// version after it. The author is checked only if a commit id or a key is trusted.
     ///
     /// # Errors
     ///
-    /// Fails if the archive has no route to the version, if an object is damaged, if what is trusted is not what was
-    /// archived, or if the directory cannot be written. The target is as it was then.
+    /// Fails if the archive has no route to the version, if an object is damaged, if the archive does not match the
+    /// trusted values, or if the directory cannot be written. The target is then unchanged.
     pub async fn restore(
         &self,
         version: Option<u64>,
@@ -233,8 +233,8 @@ impl Archive {
         })
     }
 
-    /// Builds the directory of a replica at the end of a route. Each frame on it must be signed by one of the keys, if
-    /// there are any.
+    /// Builds the directory of a replica at the end of a route. Each frame on the route must be signed by one of the
+    /// keys, if there are any.
     pub(crate) async fn build(
         &self,
         catalog: &Catalog,
@@ -267,15 +267,15 @@ impl Archive {
     }
 }
 
-/// The directory of a replica that was built from an archive.
+/// The directory of a replica, built from an archive.
 pub(crate) struct Built {
     pub(crate) position: LogPosition,
-    /// A trusted key signed the last version, or one that follows from it.
+    /// True if a trusted key signed the last version, or one that follows from it.
     is_signed: bool,
 }
 
 impl Built {
-    /// Returns what was shown, if it is as much as what is trusted asks for.
+    /// Returns the guarantee, or an error if it is less than the trusted values require.
     pub(crate) fn shown(&self, trust: &Trust) -> Result<Shown, RestoreError> {
         let found = self.position;
         match trust.commit_id {
@@ -305,7 +305,7 @@ async fn restore_base(
         .map(async |(name, part)| base.part(name, part).await.map(|bytes| (name, bytes)))
         .buffered(PARTS_AT_ONCE);
     while let Some(part) = read.next().await {
-        // Not taken if the building has failed; its error is returned below.
+        // The receiver is gone if the building has failed; that error is returned below.
         if sender.send(part).await.is_err() {
             break;
         }
@@ -315,7 +315,7 @@ async fn restore_base(
     built.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
-/// A part, or the reason why it was not read.
+/// A part, or the reason why it could not be read.
 type ReadPart = Result<(PartName, Bytes), AccessError>;
 
 fn build_base(
@@ -370,7 +370,7 @@ struct Applier<'a> {
     tree_id: Digest,
     /// The trusted keys.
     keys: &'a [PublicKey],
-    /// Signs for the replica what was checked here: frames in an archive may be unsigned.
+    /// The key that signs, for the replica, frames that were checked here: frames in an archive may be unsigned.
     own_key: SecretKey,
 }
 
@@ -403,7 +403,7 @@ impl<'a> Applier<'a> {
                 self.apply_segment(name, &segment, end).await
             })
             .await;
-        // A state that differs stops the replica: that is the first error then.
+        // A state that differs stops the replica; that error then comes first.
         if let Some(failure) = self.replica.failure() {
             return Err(failure.into());
         }
@@ -442,7 +442,7 @@ impl<'a> Applier<'a> {
     }
 }
 
-/// Returns whether a trusted key signed the version of a base: whether an archived frame of it verifies.
+/// Returns whether a trusted key signed the version of a base: whether an archived frame of that version verifies.
 async fn is_signed(
     archive: &Archive,
     catalog: &Catalog,
@@ -488,11 +488,11 @@ fn restoring_name(target: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Names of which at least one is in what an interrupted restore left: the mark of a replica, or what is there before
+/// Names of which an interrupted restore leaves at least one: the mark of a replica, or a file that is written before
 /// it.
 const OWN_NAMES: [&str; 3] = [replica_file::REPLICA_FILE, LOCK_FILE, LOG_DIRECTORY];
 
-/// Removes what an interrupted restore left, and nothing else. Makes sure that the parent directory is there.
+/// Removes the remains of an interrupted restore, and nothing else. Makes sure that the parent directory exists.
 fn begin_anew(directory: &Path) -> Result<(), RestoreError> {
     let failed = in_path(directory);
     let names = match OsDisk.list(directory) {

@@ -1,4 +1,4 @@
-//! Writing segments, where entries become frames and frames segments, and reading them.
+//! Writing segments, which turns entries into frames and frames into segments, and reading them.
 
 use std::sync::Arc;
 
@@ -13,23 +13,23 @@ use crate::archive::Archive;
 use crate::catalog::Live;
 use crate::error::{AccessError, WriteError};
 
-/// Signs a frame that nobody signed. No key verifies it.
+/// The signature of an unsigned frame. No key verifies it.
 pub(crate) const UNSIGNED: [u8; SIGNATURE_BYTES] = [0; SIGNATURE_BYTES];
 
 /// Appends entries to an archive. Entries are gathered into segments; a segment is written when it is full, when an
-/// epoch ends, and when it is asked for.
+/// epoch ends, and on request.
 #[derive(Debug)]
 pub(crate) struct SegmentAppender {
     archive: Archive,
     tree_id: Digest,
     key: Option<SecretKey>,
-    /// The segment that is being gathered; its last position is the last one that was appended.
+    /// The segment that is being gathered. Its last position is that of the last appended entry.
     writer: SegmentWriter,
     archived: LogPosition,
 }
 
 impl SegmentAppender {
-    /// Creates an appender that continues after a position. Frames are signed, if there is a key.
+    /// Creates an appender that continues after a position. Frames are signed if there is a key.
     pub(crate) fn new(
         archive: Archive,
         tree_id: Digest,
@@ -50,18 +50,18 @@ impl SegmentAppender {
         self.archived
     }
 
-    /// Returns whether entries wait for their segment to be written.
+    /// Returns whether entries are waiting for their segment to be written.
     pub(crate) fn has_waiting(&self) -> bool {
         self.writer.last() != self.archived
     }
 
-    /// Returns whether what was appended has to be written before an entry is.
+    /// Returns whether the appended entries must be written before this one.
     pub(crate) fn must_write_before(&self, entry: &LogEntry) -> bool {
         let is_other_epoch = entry.record.open_epoch != self.writer.open_epoch();
         self.has_waiting() && (self.writer.is_full() || is_other_epoch)
     }
 
-    /// Returns whether what was appended fills a segment.
+    /// Returns whether the appended entries fill a segment.
     pub(crate) fn is_full(&self) -> bool {
         self.writer.is_full()
     }
@@ -93,7 +93,7 @@ impl SegmentAppender {
         Ok(())
     }
 
-    /// Writes what was appended. After an error the appender is where it was, and this can be called again.
+    /// Writes the appended entries. After an error the appender is unchanged, and this can be called again.
     pub(crate) async fn write(&mut self) -> Result<(), WriteError> {
         if let Some((name, bytes)) = self.writer.finish() {
             self.archive
@@ -122,11 +122,11 @@ pub struct FrameReader {
     listed: Mutex<Option<Arc<ListedSegments>>>,
 }
 
-/// The segments that count, when the archive was listed.
+/// The segments that count, as of the last listing of the archive.
 #[derive(Debug)]
 struct ListedSegments {
     tree_id: Digest,
-    /// The version up to which frames were asked for.
+    /// The version up to which frames were requested.
     until: u64,
     live: Live,
 }
@@ -140,9 +140,9 @@ impl FrameReader {
         }
     }
 
-    /// Returns frames from a version on, in order and without gaps: those of the segment that has it, up to a version.
-    /// Returns none unless the archive has all of them: part of them could be what a primary wrote that was replaced,
-    /// and whose successor has archived nothing yet. The replica checks who signed them.
+    /// Returns frames from a version on, in order and without gaps: those of the segment that has the version, up to
+    /// `until`. Returns none unless the archive has all of them: a part of them could come from a primary that was
+    /// replaced and whose successor has archived nothing yet. The replica checks the signatures.
     ///
     /// # Errors
     ///
@@ -160,7 +160,7 @@ impl FrameReader {
             .collect()
     }
 
-    /// Lists the archive, once for all frames up to a version. Returns `None` if it does not have all of them.
+    /// Lists the archive, once for all frames up to a version. Returns `None` if the archive does not have all of them.
     async fn listed(
         &self,
         from: u64,

@@ -1,4 +1,4 @@
-//! What is archived: a running engine, or the directory of one that is closed.
+//! The source of a backup: a running engine or replica, or a closed directory.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub enum Source {
     Engine(Engine),
     /// A running replica.
     Replica(Replica),
-    /// A directory that no engine has open. It is locked meanwhile.
+    /// A directory that no engine has open. It stays locked while it is read.
     Directory(ClosedDirectory),
 }
 
@@ -63,9 +63,9 @@ impl Source {
         }
     }
 
-    /// Returns a snapshot of the newest version, once no loss of power can take it back. Where versions are durable
-    /// long before they are synced, it is that of the newest one that is synced; `None` if that is no longer kept. With it
-    /// come the submissions that are remembered by their idempotency keys.
+    /// Returns a snapshot of the newest version, once a power loss cannot lose it. If versions are durable long before
+    /// they are synced, it is a snapshot of the newest synced one; `None` if that is no longer kept. Also returns the
+    /// submissions that are remembered by their idempotency keys.
     pub(crate) async fn snapshot(
         &self,
     ) -> Result<Option<(Snapshot, Vec<KeyedSubmission>)>, FeedError> {
@@ -92,7 +92,7 @@ impl Source {
             return Ok(Some((newest, keyed)));
         }
         match feed.next_entry().await {
-            // What was trimmed was synced before.
+            // A trimmed version was synced before.
             Some(Ok(_) | Err(FeedError::Gap { .. })) => Ok(Some((newest, keyed))),
             Some(Err(error)) => Err(error),
             None => Err(EngineFailure::Closed.into()),
@@ -112,8 +112,8 @@ impl Source {
     }
 }
 
-/// Returns a snapshot of the newest version that is synced, if it is kept. The oldest keys may be missing: those that
-/// later versions made the engine forget.
+/// Returns a snapshot of the newest version that is synced, if it is kept. The oldest keys may be missing, if the
+/// engine has forgotten them because of later versions.
 fn synced_snapshot(engine: &Engine) -> Option<(Snapshot, Vec<KeyedSubmission>)> {
     let synced = engine.snapshot_at(engine.synced_version()).ok()?;
     let (_, mut keyed) = engine.snapshot_with_keys();
@@ -122,7 +122,7 @@ fn synced_snapshot(engine: &Engine) -> Option<(Snapshot, Vec<KeyedSubmission>)> 
 }
 
 impl Entries {
-    /// Returns the next entry, which the source has.
+    /// Returns the next entry, which the source must have.
     pub(crate) async fn next(&mut self) -> Result<LogEntry, FeedError> {
         match self {
             Self::Feed(feed) => {

@@ -1,4 +1,4 @@
-//! Verifying an archive from itself alone: every object by its checksum, then every base and what follows it by
+//! Verifies an archive on its own: every object by its checksum, then every base and the versions after it by
 //! rebuilding the state.
 
 use std::io;
@@ -20,7 +20,7 @@ use crate::error::AccessError;
 use crate::restore::{RestoreError, Shown, Trust};
 use crate::segments;
 
-/// What verifying found.
+/// The result of verifying an archive.
 ///
 /// ```
 /// let found = trunkline_archive::Verified::default();
@@ -30,21 +30,21 @@ use crate::segments;
 pub struct Verified {
     /// Objects that are damaged, each with the reason.
     pub damaged: Vec<(String, RestoreError)>,
-    /// Versions that no segment has, before a later base: first and last of each row. They cannot be restored, later
-    /// ones can.
+    /// Versions before a later base that no segment has: first and last of each range. They cannot be restored, but
+    /// later ones can.
     pub lost: Vec<(u64, u64)>,
-    /// Versions that no segment has, behind the last base: first and last of each row. Neither they nor later ones can
+    /// Versions after the last base that no segment has: first and last of each range. Neither they nor later ones can
     /// be restored.
     pub holes: Vec<(u64, u64)>,
-    /// Bases that were rebuilt, each with the last version that was reached from it.
+    /// The bases that were rebuilt, each with the last version that was reached from it.
     pub rebuilt: Vec<(BaseName, LogPosition)>,
-    /// The result for all that was rebuilt; `None` if nothing was rebuilt, or if something is damaged.
+    /// The guarantee for everything that was rebuilt; `None` if nothing was rebuilt, or if something is damaged.
     pub shown: Option<Shown>,
     /// Bases without a manifest.
     pub unfinished: Vec<BaseName>,
-    /// Objects that are no part of an archive.
+    /// Objects that do not belong to an archive.
     pub others: Vec<String>,
-    /// Objects that were read.
+    /// Number of objects that were read.
     pub objects: u64,
 }
 
@@ -72,7 +72,7 @@ pub enum VerifyError {
     Scratch {
         /// The directory.
         path: PathBuf,
-        /// The error of the system.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -83,11 +83,11 @@ impl Archive {
     /// that configuration, which must be absent, and is removed again. State digests, key counts, histories, outcomes
     /// and KZG roots are computed from the archive alone, and compared with the records.
     ///
-    /// Nothing is shown about who wrote the archive, unless a commit id (of the last version) or a key is trusted.
+    /// The author of the archive is verified only if a commit id (of the last version) or a key is trusted.
     ///
     /// # Errors
     ///
-    /// Fails if the store does not answer, or if there is no archive. What is damaged is no error, but a finding.
+    /// Fails if the store does not answer, or if there is no archive. Damage is not an error but a finding.
     pub async fn verify(
         &self,
         rebuild: Option<&Config>,
@@ -158,7 +158,7 @@ impl Archive {
         Ok(())
     }
 
-    /// Rebuilds what is live.
+    /// Rebuilds the live objects.
     async fn rebuild(
         &self,
         catalog: &Catalog,
@@ -196,7 +196,7 @@ impl Archive {
                         .or(Some(Shown::Consistent));
                 }
                 Err(RestoreError::Access(error)) if error.may_pass() => return Err(error.into()),
-                // An object that is damaged was found before.
+                // A damaged object was found before.
                 Err(RestoreError::Access(_)) => {}
                 Err(error) => found.damaged.push((base.to_string(), error)),
             }
@@ -205,7 +205,7 @@ impl Archive {
         Ok(found)
     }
 
-    /// Checks that what was reached is the next base, if it is of that version.
+    /// Checks that the reached position is the next base, if it is of that version.
     async fn check_next(
         &self,
         params: &TreeParams,
@@ -232,7 +232,7 @@ impl Archive {
 }
 
 impl Verified {
-    /// Notes an object that was read, or that it is damaged. Fails if the store does not answer.
+    /// Notes an object that was read, or its damage. Fails if the store does not answer.
     fn note<T>(
         &mut self,
         object: String,
@@ -265,7 +265,7 @@ async fn check_part(base: &BaseReader, name: PartName, part: Part) -> Result<(),
     })
 }
 
-/// Reads a segment, and checks that its versions follow one from the other.
+/// Reads a segment, and checks that each version follows the previous one.
 async fn check_segment(
     archive: &Archive,
     tree_id: &Digest,
@@ -290,7 +290,7 @@ async fn check_segment(
     }
 }
 
-/// Returns the versions that are missing after a base, first and last of them.
+/// Returns the versions that are missing after a base: the first and the last of them.
 fn missing_after(live: &Live, base: BaseName, next: Option<u64>) -> Option<(u64, u64)> {
     let until = next.unwrap_or(u64::MAX);
     let reached = live.route_from(base, until).version;

@@ -80,11 +80,11 @@ pub(crate) enum Command {
     Keygen(KeygenArguments),
     /// Store the records of a file, as `import` does, and publish every version over NATS.
     Primary(PrimaryArguments),
-    /// Follow a primary over NATS, and say every second where the replica is.
+    /// Follow a primary over NATS, and print the replica's position every second.
     Replica(ReplicaArguments),
-    /// Make the directory of a replica that of the primary, and fence the old one.
+    /// Promote a replica to primary, and fence the old primary.
     Promote(PromoteArguments),
-    /// Take the directory of a primary that was fenced back to what the stream has, as that of a replica.
+    /// Bring the directory of a fenced primary back to the stream's history, as a replica.
     Rejoin(RejoinArguments),
     /// Print the value of a key. Exit code 1 if it is absent.
     #[command(disable_version_flag = true)]
@@ -93,13 +93,13 @@ pub(crate) enum Command {
     Put(PutArguments),
     /// Remove a key.
     Delete(DeleteArguments),
-    /// Take the state of an older version back, as a new version. Nothing that was committed is erased.
+    /// Restore the state of an older version, as a new version. Nothing that was committed is erased.
     Revert(RevertArguments),
     /// Prove the values of keys, or that they are absent, at one version.
     #[command(disable_version_flag = true)]
     Prove(ProveArguments),
-    /// Check a proof. Exit code 0 if proven, 1 if refused, 2 if the input is unusable, 3 if nothing was trusted and the proof
-    /// agrees with itself.
+    /// Check a proof. Exit code 0 if proven, 1 if refused, 2 if the input is unusable, 3 if the proof is consistent and
+    /// nothing was trusted.
     Verify(VerifyArguments),
     /// Show proofs.
     #[command(subcommand)]
@@ -117,10 +117,10 @@ pub(crate) enum Command {
     Versions(VersionsArguments),
     /// Show what a directory holds, without writing to it.
     Inspect(InspectArguments),
-    /// Read everything in a directory that no engine has open, and name what is damaged. Exit code 0 if it is sound, 1 if
-    /// something is damaged, 2 if it cannot be looked at.
+    /// Read everything in a directory that no engine has open, and name what is damaged. Exit code 0 if it is sound, 1
+    /// if something is damaged, 2 if it cannot be read.
     Check(CheckArguments),
-    /// Show or check the configuration that an engine would get.
+    /// Show or check the configuration that an engine would use.
     #[command(subcommand)]
     Config(ConfigCommand),
 }
@@ -149,12 +149,12 @@ pub(crate) struct PlanArguments {
     /// Seed of keys, values, operations and arrivals [default: 1].
     #[arg(long)]
     pub(crate) seed: Option<u64>,
-    /// Number of this load generator among several that load one target at once [default: 0]. Each has keys of its own.
+    /// Number of this load generator among several that load one target at once [default: 0]. Each has its own keys.
     #[arg(long)]
     pub(crate) instance: Option<u32>,
 
-    /// Operations a second, whatever the engine does (open loop). Without --rate and --closed, a closed loop of 2 seconds
-    /// measures the peak (reads: by --readers threads), and --rate-share of that is the rate.
+    /// Operations per second, whatever the engine does (open loop). Without --rate and --closed, a closed loop of 2
+    /// seconds measures the peak (reads: by --readers threads), and --rate-share of that is the rate.
     #[arg(long, conflicts_with = "closed")]
     pub(crate) rate: Option<f64>,
     /// Share of the measured peak to run at [default: 0.7].
@@ -211,7 +211,7 @@ impl PlanArguments {
     }
 }
 
-/// Declares an argument whose values are those of another type, by the same names.
+/// Declares an argument whose values have the names of another type's values.
 macro_rules! mirrored {
     ($(#[$doc:meta])* enum $name:ident => [$($target:ident),+] $values:tt) => {
         mirrored! { @enum [$(#[$doc])*] $name $values }
@@ -248,8 +248,8 @@ mirrored! {
         D,
         /// 95 % reads of up to 100 consecutive records, 5 % inserts; zipfian.
         E,
-        /// 50 % reads, 50 % read-modify-writes; zipfian. The first write of a batch to a key, if it is one, is put only if
-        /// the key holds the last value of earlier batches; later writes of the batch to it are plain puts.
+        /// 50 % reads, 50 % read-modify-writes; zipfian. If the first write of a batch to a key is one, it is put only
+        /// if the key holds the last value of earlier batches; later writes of the batch to that key are plain puts.
         F,
         /// Only reads with proofs, which are checked (not of YCSB); zipfian.
         Verify,
@@ -259,11 +259,11 @@ mirrored! {
 }
 
 mirrored! {
-    /// How keys are chosen.
+    /// Distribution by which keys are chosen.
     enum Dist => [Distribution] {
         /// All keys equally often.
         Uniform,
-        /// Few keys often, scattered over the key space (exponent 0.99).
+        /// A few keys often, scattered over the key space (exponent 0.99).
         Zipfian,
         /// The last inserted keys most often (exponent 0.99).
         Latest,
@@ -283,9 +283,9 @@ mirrored! {
 }
 
 mirrored! {
-    /// How the load generator waits for the next operation.
+    /// Way in which the load generator waits for the next operation.
     enum PacingKind => [Pacing] {
-        /// Spins for the last 50 µs where operations are 200 µs apart or more; else sleeps 100 µs at a time.
+        /// Spins for the last 50 µs if operations are 200 µs apart or more; otherwise sleeps 100 µs at a time.
         Auto,
         /// Always spins: exact, but uses a whole core.
         Spin,
@@ -320,7 +320,7 @@ pub(crate) enum TrustedRoot {
 }
 
 impl TrustedRoot {
-    /// Returns what a proof must lead to, in a tree.
+    /// Returns the root that a proof must lead to, in a tree.
     pub(crate) fn expected(self, tree_id: [u8; 32]) -> Expected {
         match self {
             Self::Kzg(kzg_root) => Expected::KzgRoot { tree_id, kzg_root },
@@ -332,7 +332,7 @@ impl TrustedRoot {
     }
 }
 
-/// Why an argument is invalid.
+/// An error of an argument.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ArgumentError {
     #[error(

@@ -21,8 +21,8 @@ use crate::{Exit, input, output, verdict};
 pub(crate) enum AuditCommand {
     /// Write the audit proof of the last durable version: its 128 slot digests and an opening.
     Prove(ProveArguments),
-    /// Check an audit proof. Exit code 0 if proven, 1 if refused, 2 if the input is unusable, 3 if nothing was trusted and
-    /// the proof agrees with itself.
+    /// Check an audit proof. Exit code 0 if proven, 1 if refused, 2 if the input is unusable, 3 if the proof is
+    /// consistent and nothing was trusted.
     Verify(VerifyArguments),
 }
 
@@ -98,7 +98,7 @@ fn check(arguments: &VerifyArguments) -> Result<Exit, CommandError> {
     verdict::print(arguments.json, trusts, &verified, text, fields)
 }
 
-/// Returns what the user trusts; the roots that the proof carries if the user names nothing.
+/// Returns the values that the user trusts, or the roots that the proof carries if the user names none.
 fn trusted(arguments: &VerifyArguments, own: Digest) -> Result<Vec<Expected>, CommandError> {
     let is_commit_trusted = arguments.commit_id.is_some();
     let tree_id =
@@ -112,7 +112,7 @@ fn trusted(arguments: &VerifyArguments, own: Digest) -> Result<Vec<Expected>, Co
     })
 }
 
-/// An audit proof that holds, and what the trusted things bind of it.
+/// An audit proof that holds, with the parts that the trusted values bind.
 struct Bound<'a> {
     proof: &'a AuditProof,
     audit: VerifiedAudit<'a>,
@@ -181,7 +181,7 @@ impl<'a> Bound<'a> {
     }
 }
 
-/// Returns the fields of the JSON verdict. Roots, commit id and slot digests are shown only if proven.
+/// Returns the fields of the JSON verdict. Roots, the commit id and slot digests are included only if proven.
 fn fields(proof: &AuditProof, bound: Option<&Bound<'_>>) -> Value {
     let slots = bound.iter().flat_map(|bound| bound.audit.slots.iter());
     json!({

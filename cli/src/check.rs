@@ -1,4 +1,4 @@
-//! `check`: reads everything in a directory, names what is damaged, and repairs what can be rebuilt.
+//! `check`: reads everything in a directory, names damaged parts, and repairs those that can be rebuilt.
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -20,8 +20,8 @@ pub(crate) struct CheckArguments {
     /// Directory of the state.
     #[arg(long, visible_alias = "directory")]
     dir: PathBuf,
-    /// Repair what can be rebuilt from what was verified. What is replaced is kept beside it, with a name that ends in
-    /// -DAMAGED- and a number. The rest is left as it is.
+    /// Repair what can be rebuilt from verified data. A replaced file is kept next to the new one, under a name that
+    /// ends in -DAMAGED- and a number. Other damage is left as it is.
     #[arg(long)]
     repair: bool,
     /// Commit id of the last version, from a client, a replica or a receipt. If the log ends there, the file that names its

@@ -24,14 +24,14 @@ pub(crate) struct CompareArguments {
     /// Runs after the change, in the same form.
     #[arg(value_name = "B", required = true, value_parser = parse_side)]
     after: Side,
-    /// Exit with code 1 if any figure is certainly worse by this much or more.
+    /// Exit with code 1 if any figure is certainly worse by at least this much.
     #[arg(long, value_name = "PERCENT", value_parser = parse_percent)]
     fail_on: Option<f64>,
     /// Ignore changes up to this size, however certain.
     #[arg(long, value_name = "PERCENT", default_value = "1%", value_parser = parse_percent)]
     negligible: f64,
     /// Compare each run of A with the run of B made next to it, so that a machine that gets slower affects both. Needs
-    /// the same number of runs of both sides, made alternately, and at least three.
+    /// the same number of runs on both sides, at least three, made alternately.
     #[arg(long)]
     paired: bool,
     /// Compare runs of different workloads or machines anyway.
@@ -174,12 +174,12 @@ pub(crate) fn unlike(before: &[Recorded], after: &[Recorded]) -> Vec<String> {
     unlike
 }
 
-/// Returns how many generators made a run.
+/// Returns the number of generators that made a run.
 fn generators(run: &Run) -> usize {
     run.merged.as_ref().map_or(1, |merged| merged.parts.len())
 }
 
-/// Returns the digest of a replayed trace and its speed, whatever the name of the file.
+/// Returns the digest of a replayed trace and its speed, regardless of the file's name.
 fn traced(run: &Run) -> Option<(&str, f64)> {
     let replayed = run.replayed.as_ref()?;
     Some((&replayed.digest, replayed.speed))
@@ -196,7 +196,7 @@ fn source(run: &Run) -> String {
     }
 }
 
-/// Returns the settings that differ between two plans, without those that say nothing about the load.
+/// Returns the settings that differ between two plans, without those that do not affect the load.
 fn differing_keys(one: &str, other: &str) -> Vec<String> {
     let plan = |text| Plan::from_toml("plan", text);
     match (one == other, plan(one), plan(other)) {

@@ -1,4 +1,4 @@
-//! `config show` and `config check`; and the settings of every command that opens an engine.
+//! `config show`, `config check`, and the settings of every command that opens an engine.
 
 use std::path::{Path, PathBuf};
 use std::sync::Once;
@@ -30,7 +30,8 @@ pub(crate) struct ShowArguments {
     settings: SettingsArguments,
 }
 
-/// Sources of settings over the defaults, later ones override: file, environment (`TRUNKLINE_<SECTION>_<KEY>`), flags.
+/// Sources of settings, which override the defaults, and each other in this order: file, environment
+/// (`TRUNKLINE_<SECTION>_<KEY>`), flags.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct SettingsArguments {
     /// Configuration file (TOML). `load` reloads it when it changes.
@@ -42,7 +43,7 @@ pub(crate) struct SettingsArguments {
 }
 
 impl SettingsArguments {
-    /// Returns the file that is read, if any.
+    /// Returns the configuration file, if any.
     pub(crate) fn input(&self) -> Option<&PathBuf> {
         self.config.as_ref()
     }
@@ -90,7 +91,7 @@ pub(crate) fn layers(arguments: &SettingsArguments) -> Result<Layers, ConfigErro
     Ok(layers)
 }
 
-/// Warns once of ignored variables: the layers are built again at each reload.
+/// Warns once about ignored variables: the layers are built again at each reload.
 fn tell_ignored(layers: &Layers) {
     static TOLD: Once = Once::new();
     TOLD.call_once(|| {

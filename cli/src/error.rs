@@ -42,7 +42,7 @@ pub(crate) enum CommandError {
     Missing(PathBuf),
     #[error("the batch was not accepted")]
     Submit(#[from] SubmitError),
-    #[error("the state was not taken back")]
+    #[error("the state was not restored")]
     Revert(#[from] RevertError),
     #[error(transparent)]
     Engine(#[from] EngineFailure),
@@ -61,7 +61,7 @@ pub(crate) enum CommandError {
     #[error("the proof cannot be written")]
     Form(#[from] FormError),
     #[error(
-        "--root does not say of which tree: whoever makes a proof chooses its nonce and salt, and under another salt any key is absent; name the tree by --tree-id (`trunkline inspect` prints it), or trust a commit id by --commit-id"
+        "--root does not identify the tree: the author of a proof chooses its nonce and salt, and under another salt any key is absent; name the tree by --tree-id (`trunkline inspect` prints it), or trust a commit id by --commit-id"
     )]
     RootOfNoTree,
     #[error("{} is not {what}", file.display())]
@@ -81,7 +81,7 @@ pub(crate) enum CommandError {
         error: LineError,
         records: u64,
     },
-    #[error("{}: line {line} has no end after {UNENDED_BYTES_MAX} bytes, so this is not a file of records, one a line; {records} records before it are stored", file.display())]
+    #[error("{}: line {line} has no end after {UNENDED_BYTES_MAX} bytes, so this is not a file with one record per line; {records} records before it are stored", file.display())]
     EndlessLine {
         file: PathBuf,
         line: u64,
@@ -92,7 +92,7 @@ pub(crate) enum CommandError {
         key: String,
         source: UnwritableError,
     },
-    #[error("{}: none of {lines} lines is a record, the first problem: {first}; check --format", file.display())]
+    #[error("{}: none of the {lines} lines is a record; the first problem is: {first}; check --format", file.display())]
     NoRecords {
         file: PathBuf,
         lines: u64,
@@ -164,7 +164,7 @@ pub(crate) enum CommandError {
     BrokenOff(#[source] Box<trunkline_load::LoadError>),
     #[error("{} is a replay of {trace:?} and has no plan; use --replay instead", file.display())]
     Replayed { file: PathBuf, trace: String },
-    #[error("name what to back up and where to: --dir and --to")]
+    #[error("name the directory to back up and the archive: --dir and --to")]
     NoBackup,
     #[error(transparent)]
     Location(#[from] LocationError),
@@ -176,11 +176,11 @@ pub(crate) enum CommandError {
     Archive(#[from] AccessError),
     #[error("the archive was not verified")]
     Verify(#[from] VerifyError),
-    #[error("the servers do not answer as they should")]
+    #[error("the servers do not answer as expected")]
     Carrier(#[from] NatsError),
     #[error("this member cannot be the primary")]
     Lead(#[from] StartError),
-    #[error("the versions are durable here and not acknowledged")]
+    #[error("the versions are durable here but not acknowledged")]
     Level(#[from] LevelError),
     #[error("this member cannot follow")]
     Follow(#[from] StreamError),
@@ -192,7 +192,7 @@ pub(crate) enum CommandError {
     Replaced(#[source] PrimaryFailure),
     #[error("the directory has not rejoined")]
     Rejoin(#[source] Box<RejoinError>),
-    #[error("{} holds no replica; name the nonce of the primary's tree by --nonce to create one, or an archive that has something in the member file", .0.display())]
+    #[error("{} holds no replica; to create one, name the nonce of the primary's tree by --nonce, or an archive that is not empty in the member file", .0.display())]
     NoReplica(PathBuf),
     #[error(transparent)]
     RunFile(#[from] trunkline_load::RunFileError),
@@ -203,7 +203,7 @@ impl CommandError {
         Self::Serve(Box::new(error))
     }
 
-    /// Returns what turns an I/O error at a path into an error of the command.
+    /// Returns a function that turns an I/O error at a path into an error of the command.
     pub(crate) fn file(
         action: &'static str,
         path: impl Into<PathBuf>,

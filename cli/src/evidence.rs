@@ -1,4 +1,4 @@
-//! `evidence verify`: checks that a submission has the place that its receipt promised, and its outcome. Needs only
+//! `evidence verify`: checks that a submission has the position that its receipt promised, and its outcome. Needs only
 //! the file.
 //!
 //! Evidence is made by the engine that accepted the submission (`trunkline::Receipt::evidence`).

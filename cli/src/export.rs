@@ -1,4 +1,4 @@
-//! `export`: writes all keys and values of a version, one record a line, as `import` reads them.
+//! `export`: writes all keys and values of a version, one record per line, as `import` reads them.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use crate::output::{self, grouped, shown};
 use crate::progress::{Progress, Unit};
 use crate::single::cannot_open;
 
-/// Bytes that are written at once.
+/// Least number of bytes that are written at once.
 const PART_BYTES_MIN: usize = 256 << 10;
 
 #[derive(Debug, Args)]
@@ -25,30 +25,30 @@ pub(crate) struct ExportArguments {
     /// Directory of the state.
     #[arg(long, visible_alias = "directory")]
     dir: PathBuf,
-    /// Version to export, any from the last checkpoint on [default: the last].
+    /// Version to export: any since the last checkpoint [default: the last].
     #[arg(long)]
     version: Option<u64>,
     /// Format of a line. Default: tsv for files named *.tsv, otherwise ndjson. Plain TSV has no escapes: a record that it
     /// cannot hold ends the export with an error.
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// Output file, which is written whole or not at all; - is standard output. An older export in NDJSON is replaced.
+    /// Output file, which is written atomically; - is standard output. An older export in NDJSON is replaced.
     #[arg(long, value_name = "FILE", default_value = "-")]
     to: PathBuf,
 }
 
-/// How an export ended that met no error.
+/// The end of an export without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     /// Every key was written.
     Whole,
-    /// The reader has closed its end.
+    /// The reader closed its end.
     Unwanted,
-    /// The user stopped it.
+    /// The user interrupted it.
     Interrupted,
 }
 
-/// The user stopped the export, or it failed: nothing is written to its file.
+/// An export that was interrupted or failed. Nothing is written to its file.
 enum Unfinished {
     Interrupted,
     Failed(CommandError),
@@ -92,8 +92,8 @@ pub(crate) fn run(arguments: &ExportArguments) -> Result<Exit, CommandError> {
     })
 }
 
-/// Returns how a file begins that an export may replace. A line of TSV does not tell what it is, so none is replaced: no
-/// record begins with a line end.
+/// Returns the beginning of a file that an export may replace. A line of TSV does not identify the format, so no TSV
+/// file is replaced: no record begins with a line end.
 fn head(format: Format) -> &'static [u8] {
     match format {
         Format::Ndjson => b"{\"key",
@@ -120,7 +120,7 @@ fn tell(snapshot: &Snapshot, end: End, is_file: bool) {
     }
 }
 
-/// An export under way.
+/// An export in progress.
 struct Export<'a> {
     snapshot: &'a Snapshot,
     format: Format,

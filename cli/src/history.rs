@@ -22,7 +22,7 @@ pub(crate) enum HistoryCommand {
     /// Write the commit record of a version. Keep it to check later that the history continues from there.
     #[command(disable_version_flag = true)]
     Head(HeadArguments),
-    /// Prove that an older version is an ancestor of the last durable one, and what its commit id is.
+    /// Prove that an older version is an ancestor of the last durable one, with its commit id.
     #[command(disable_version_flag = true)]
     Prove(ProveArguments),
     /// Check such a proof. Exit code 0 if proven, 1 if refused, 2 if the input is unusable.
@@ -173,7 +173,7 @@ fn prove_consistency(arguments: &ProveConsistencyArguments) -> Result<Exit, Comm
     )
 }
 
-/// Writes a record or proof, and reports what was written unless that went to standard output.
+/// Writes a record or proof, and reports it unless it went to standard output.
 fn write(
     arguments: &WriteArguments,
     what: &str,

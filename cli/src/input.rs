@@ -1,4 +1,4 @@
-//! Reads the files that a command is given, up to a bound.
+//! Reads the files that are given to a command, up to a bound.
 
 use std::error::Error;
 use std::fs::File;
@@ -14,7 +14,7 @@ pub(crate) fn is_standard(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// Reads and decodes a file, or standard input (`-`). `what` names what it should contain, for the error message.
+/// Reads and decodes a file, or standard input (`-`). `what` names the expected content, for the error message.
 pub(crate) fn decode<T, E: Error + Send + Sync + 'static>(
     path: &Path,
     bytes_max: usize,

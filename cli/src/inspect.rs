@@ -1,4 +1,4 @@
-//! `inspect`: reads what a directory holds as recovery does, without writing to it, or what its engines decided.
+//! `inspect`: reads a directory as recovery does, without writing to it, or lists the decisions of its engines.
 
 use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
@@ -19,7 +19,7 @@ pub(crate) struct InspectArguments {
     /// Directory of the state.
     #[arg(long)]
     dir: PathBuf,
-    /// Show instead which settings the engine changed and why, and what was reloaded; also while it runs.
+    /// Instead show which settings the engine changed and why, and which were reloaded; works while it runs.
     #[arg(long)]
     decisions: bool,
     /// Print JSON.

@@ -1,6 +1,6 @@
 //! Handles signals: the first interrupt, termination or hang-up stops the command in order. Another one counts as
 //! insistence only a second later, since parents and terminals often send the same signal twice; it ends the command at
-//! once. Either way the terminal is given back and temporary directories are removed. Signals that were ignored when the
+//! once. Either way the terminal is restored and temporary directories are removed. Signals that were ignored when the
 //! process began, as under `nohup`, stay ignored.
 
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::CommandError;
 
-/// Whether the user asked to stop.
+/// A flag that is set when the user asks to stop.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Interrupt(Arc<AtomicBool>);
 
@@ -21,13 +21,13 @@ impl Interrupt {
         Ok(interrupt)
     }
 
-    /// Makes every signal that ends the process remove its temporary directories first: for commands that only read, and
-    /// have nothing to stop in order. May be called once in a process, instead of [`Self::listen`].
+    /// Makes every signal that ends the process remove its temporary directories first: for commands that only read,
+    /// and need no orderly stop. May be called once per process, instead of [`Self::listen`].
     pub(crate) fn clean_up_only() -> Result<(), CommandError> {
         signals::clean_up_only().map_err(CommandError::Interrupts)
     }
 
-    /// Asks to stop, as Ctrl-C would.
+    /// Requests a stop, as Ctrl-C would.
     pub(crate) fn request(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
@@ -80,7 +80,7 @@ mod signals {
 
     fn on_signal(mut hear: impl FnMut(c_int) + Send + 'static) -> io::Result<()> {
         let ignored = ignored();
-        // A write beyond the limit of a file's size is then an error of that write.
+        // A write beyond the limit on file sizes then returns an error.
         let all = STOPPING.into_iter().chain(ENDING).chain([SIGXFSZ]);
         let heard = all.filter(|signal| ignored >> (signal - 1) & 1 == 0);
         let mut signals = Signals::new(heard)?;
@@ -90,7 +90,7 @@ mod signals {
         Ok(())
     }
 
-    /// Cleans up, and ends the process as if nobody had listened.
+    /// Cleans up, and ends the process as if no handler had been installed.
     fn end(signal: c_int) {
         clean_up();
         let _ = emulate_default_handler(signal);
@@ -125,7 +125,7 @@ mod signals {
     }
 
     /// Returns the signals that this process ignored from its beginning, one bit each, the first signal lowest. Systems
-    /// without `/proc` do not tell.
+    /// without `/proc` do not report them.
     fn ignored() -> u64 {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let mut fields = status.lines().filter_map(|line| line.split_once(':'));
@@ -135,7 +135,7 @@ mod signals {
     }
 }
 
-/// Elsewhere an interrupt ends the process. What it leaves is removed at the next start.
+/// On other systems an interrupt ends the process. The files that it leaves are removed at the next start.
 #[cfg(not(unix))]
 mod signals {
     pub(super) fn listen(_interrupt: super::Interrupt) -> std::io::Result<()> {

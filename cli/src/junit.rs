@@ -1,4 +1,4 @@
-//! The results of a run as JUnit XML: a test case for the run itself, and one for each threshold.
+//! The results of a run as JUnit XML: one test case for the run itself, and one for each threshold.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::output::escaped_line;
 /// Beginning of every such file.
 pub(crate) const HEAD: &[u8] = b"<?xml version=\"1.0\" encoding";
 
-/// Returns the file. `problems` are those that the run itself does not know.
+/// Returns the file. `problems` are those that the run itself does not hold.
 pub(crate) fn xml(run: &Run, problems: &[String]) -> Result<String, CommandError> {
     let name = if run.name.is_empty() {
         "run"
@@ -35,7 +35,7 @@ pub(crate) fn xml(run: &Run, problems: &[String]) -> Result<String, CommandError
     Ok(report.to_string()?)
 }
 
-/// Returns the test case of the run itself: it fails for errors, and prints what makes its figures doubtful.
+/// Returns the test case of the run itself: it fails for errors, and prints doubts about the figures.
 fn of_run(run: &Run, problems: &[String], elapsed: Duration) -> TestCase {
     let (errors, doubts): (Vec<&Warning>, Vec<&Warning>) =
         run.warnings.iter().partition(|warning| is_error(warning));
@@ -57,7 +57,7 @@ fn of_run(run: &Run, problems: &[String], elapsed: Duration) -> TestCase {
     case
 }
 
-/// Returns whether a warning tells of an error, not of a doubt about the figures.
+/// Returns whether a warning reports an error rather than a doubt about the figures.
 fn is_error(warning: &Warning) -> bool {
     matches!(
         warning,

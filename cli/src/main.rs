@@ -16,14 +16,14 @@
 //! | `inspect`, `check` | [`inspect`], [`check`] |
 //! | `config show`, `config check` | [`configuration`] |
 //!
-//! Each module declares its flags; [`arguments`] has the shared ones. [`input`] reads files, [`output`] and [`table`] format results, [`verdict`] reports checks, [`thresholds`] and [`junit`] those of a run,
-//! [`error`] has the errors. Exit codes: 0 done or proven, 1 a check failed (proof or submission refused, key absent),
-//! 2 unusable input, directory or configuration, 3 a proof is consistent and nothing was trusted, 4 a threshold does not
-//! hold, 130 interrupted. Results go to standard output, progress and errors to
-//! standard error.
+//! Each module declares its flags; [`arguments`] has the shared ones. [`input`] reads files, [`output`] and [`table`]
+//! format results, [`verdict`] reports checks, [`thresholds`] and [`junit`] those of a run, [`error`] has the errors.
+//! Exit codes: 0 done or proven, 1 a check failed (proof or submission refused, key absent), 2 unusable input,
+//! directory or configuration, 3 a proof is consistent and nothing was trusted, 4 a threshold is not met, 130
+//! interrupted. Results go to standard output, progress and errors to standard error.
 
 #![forbid(unsafe_code)]
-// Both panic if nobody can be told; `output` writes instead.
+// Both macros panic if they cannot write; `output` writes instead.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod arguments;
@@ -77,23 +77,23 @@ use error::CommandError;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How a command ended whose input was usable.
+/// The result of a command whose input was usable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Exit {
     /// Done, proven, found.
     Done,
     /// A check failed.
     Failed,
-    /// A proof agrees with itself, and nothing is trusted.
+    /// A proof is consistent, and nothing is trusted.
     Consistent,
-    /// All checks hold, and a threshold does not.
+    /// All checks hold, but a threshold is not met.
     Threshold,
-    /// The user stopped it.
+    /// The user interrupted it.
     Interrupted,
 }
 
 impl Exit {
-    /// Returns how a command ends whose checks hold or not.
+    /// Returns the result of a command whose checks hold or not.
     fn of(holds: bool) -> Self {
         match holds {
             true => Self::Done,
@@ -131,14 +131,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints help or the version, or says what is wrong with the arguments.
+/// Prints help or the version, or the problem with the arguments.
 fn not_parsed(error: &clap::Error) -> ExitCode {
     if error.use_stderr() {
-        // Without colours, because it repeats arguments, which are escaped.
+        // The output has no colours, because it repeats arguments, which are escaped.
         output::tell_text(error.render().to_string());
         return ExitCode::from(UNUSABLE);
     }
-    // Help that nobody reads is no failure.
+    // A closed output is no failure when printing help.
     let _ = error.print();
     ExitCode::SUCCESS
 }

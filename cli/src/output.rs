@@ -7,8 +7,8 @@
 //! | [`show_measured`] | results of a long measurement | they are kept in a temporary file; the exit code stays |
 //! | [`tell`] | a line of progress, a warning or an error | nothing happens |
 //!
-//! A reader that has closed its end has read enough: that is no failure. Text is escaped here, so that nothing that
-//! others wrote reaches a terminal as a control sequence.
+//! A closed reader has read enough, so that is no failure. Text is escaped here, so that text from other sources never
+//! reaches a terminal as a control sequence.
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
@@ -23,7 +23,7 @@ use trunkline_load::replace_file;
 use crate::error::CommandError;
 use crate::input::is_standard;
 
-/// Longest part of a key or value that is shown in a line, bytes.
+/// Longest part of a key or value that is shown on a line, in bytes.
 const SHOWN_BYTES_MAX: usize = 64;
 
 /// Prints the result of a command as text.
@@ -36,7 +36,7 @@ pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), CommandErr
     write_out(json_text(value)?.as_bytes()).map(drop)
 }
 
-/// Prints bytes as they are. On a terminal text is escaped, and other bytes are refused.
+/// Prints bytes as they are. On a terminal, text is escaped and other bytes are refused.
 pub(crate) fn print_raw(bytes: &[u8]) -> Result<(), CommandError> {
     match (io::stdout().is_terminal(), std::str::from_utf8(bytes)) {
         (false, _) => write_out(bytes).map(drop),
@@ -57,17 +57,17 @@ pub(crate) fn print_either<T: serde::Serialize>(
     }
 }
 
-/// Reports as text on work that is done, whether or not the report can be written.
+/// Reports finished work as text. The command continues if the report cannot be written.
 pub(crate) fn show(text: impl AsRef<str>) {
     told(print(text));
 }
 
-/// Reports as JSON on work that is done, whether or not the report can be written.
+/// Reports finished work as JSON. The command continues if the report cannot be written.
 pub(crate) fn show_json(value: &impl serde::Serialize) {
     told(print_json(value));
 }
 
-/// Reports as JSON, or as text, on work that is done, whether or not the report can be written.
+/// Reports finished work as JSON or as text. The command continues if the report cannot be written.
 pub(crate) fn show_either<T: serde::Serialize>(
     is_json: bool,
     json: impl FnOnce() -> T,
@@ -76,7 +76,7 @@ pub(crate) fn show_either<T: serde::Serialize>(
     told(print_either(is_json, json, text));
 }
 
-/// Shows results that took long to measure and are in no other file. If they cannot be written, they are kept in a
+/// Shows results that took long to measure and are in no other file. If they cannot be written, they are saved in a
 /// temporary file.
 pub(crate) fn show_measured(text: &str) {
     let Err(error) = print_raw(text.as_bytes()) else {
@@ -97,7 +97,7 @@ pub(crate) fn show_measured(text: &str) {
     }
 }
 
-/// Tells once that a report could not be written.
+/// Prints one message if a report could not be written.
 fn told(written: Result<(), CommandError>) {
     static TOLD: Once = Once::new();
     if let Err(error) = written {
@@ -112,7 +112,7 @@ pub(crate) fn tell(line: impl AsRef<str>) {
 
 /// Writes lines to standard error.
 pub(crate) fn tell_text(text: impl AsRef<str>) {
-    // Who can no longer be told is not told.
+    // If standard error is closed too, there is nobody to tell.
     let _ = io::stderr().write_all(escaped(text.as_ref()).as_bytes());
 }
 
@@ -121,8 +121,7 @@ pub(crate) fn tell_error(label: &str, error: &dyn std::error::Error) {
     tell(format!("{label}: {}", trunkline_load::error_chain(error)));
 }
 
-/// Prints a part of a long result as it is, as [`print_raw`] does. Returns whether more of it is wanted: not if the reader
-/// has closed its end.
+/// Prints a part of a long result as it is, as [`print_raw`] does. Returns false if the reader has closed its end.
 pub(crate) fn print_part(bytes: &[u8]) -> Result<bool, CommandError> {
     if io::stdout().is_terminal() {
         return print_raw(bytes).map(|()| true);
@@ -139,7 +138,7 @@ fn write_out(bytes: &[u8]) -> Result<bool, CommandError> {
     }
 }
 
-/// Returns JSON as it goes to standard output.
+/// Returns JSON in the form for standard output.
 pub(crate) fn json_text(value: &impl serde::Serialize) -> Result<String, CommandError> {
     let text = serde_json::to_string_pretty(value)? + "\n";
     Ok(match io::stdout().is_terminal() {
@@ -158,8 +157,8 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<bool, CommandError> {
     Ok(true)
 }
 
-/// Returns how many bytes of a file tell its kind, so that no file of another kind is replaced: the first words of a
-/// text; format and first field of other forms.
+/// Returns the number of bytes of a file that identify its kind, so that no file of another kind is replaced: the first
+/// words of a text; the format and the first field of other forms.
 fn head_bytes(bytes: &[u8]) -> usize {
     match std::str::from_utf8(bytes) {
         Ok(_) => 28,
@@ -201,7 +200,7 @@ pub(crate) fn counted(count: u64, noun: &str) -> String {
     }
 }
 
-/// Returns bytes for a line: quoted text with escaped control characters, or hex. Cuts what is long.
+/// Returns bytes for a line: quoted text with escaped control characters, or hex. Long ones are cut.
 pub(crate) fn shown(bytes: &[u8]) -> String {
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => format!("{:?}", &text[..text.floor_char_boundary(SHOWN_BYTES_MAX)]),
@@ -216,7 +215,7 @@ pub(crate) fn shown(bytes: &[u8]) -> String {
     }
 }
 
-/// Returns a whole value for a terminal: as it is if it is plain text, else in hex.
+/// Returns a whole value for a terminal: unchanged if it is plain text, otherwise in hex.
 pub(crate) fn plain_lines(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) if text.chars().all(is_plain) => text.to_owned(),
@@ -224,15 +223,15 @@ pub(crate) fn plain_lines(bytes: &[u8]) -> String {
     }
 }
 
-/// Returns text of others for a part of a line, without line ends behind it: what could end the line or control a
-/// terminal is escaped.
+/// Returns foreign text as part of a line, without trailing line ends. Characters that could end the line or control a
+/// terminal are escaped.
 pub(crate) fn escaped_line(text: &str) -> Cow<'_, str> {
     escaped_unless(text.trim_end_matches('\n'), |character| {
         is_plain(character) && !matches!(character, '\n' | '\t')
     })
 }
 
-/// Returns text of several lines with what could control a terminal escaped.
+/// Returns text of several lines. Characters that could control a terminal are escaped.
 fn escaped(text: &str) -> Cow<'_, str> {
     escaped_unless(text, is_plain)
 }
@@ -251,7 +250,7 @@ fn escaped_unless(text: &str, is_kept: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// Returns the same JSON with what could control a terminal as JSON escapes it. Such characters are only in strings.
+/// Returns the same JSON with terminal control characters escaped as in JSON. Such characters occur only in strings.
 fn escaped_json(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {
@@ -320,7 +319,7 @@ pub(crate) fn rate(count: u64, elapsed: Duration) -> u64 {
     }
 }
 
-/// Returns a root, one field a line.
+/// Returns a root, with one field per line.
 pub(crate) fn root_lines(root: &Root) -> String {
     let kzg_root = root.kzg_root.map_or("not computed".to_owned(), hex::encode);
     format!(

@@ -46,7 +46,7 @@ impl Progress {
         }
     }
 
-    /// Adds to what is done.
+    /// Adds to the finished work.
     pub(crate) fn advance(&mut self, count: u64) {
         self.done += count;
         if let Some(bar) = &self.bar {
@@ -67,7 +67,7 @@ impl Progress {
         }
     }
 
-    /// Ends the progress. Returns what was done and the time it took.
+    /// Ends the progress. Returns the finished work and the time it took.
     pub(crate) fn finish(self) -> (u64, Duration) {
         (self.done, self.started.elapsed())
     }
@@ -114,7 +114,7 @@ fn bar(label: &'static str, unit: Unit, total: Option<u64>) -> ProgressBar {
     let style = style.with_key(
         "rate",
         |state: &ProgressState, text: &mut dyn fmt::Write| {
-            // A bar that cannot write shows nothing.
+            // A bar that cannot be drawn shows nothing.
             let _ = write!(text, "{}/s", grouped(state.per_sec() as u64));
         },
     );

@@ -1,4 +1,4 @@
-//! `range`: writes the keys of a range in byte order with their values, one record a line, as `export` does.
+//! `range`: writes the keys of a range in byte order with their values, one record per line, as `export` does.
 
 use std::ops::Bound;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use crate::interrupt::Interrupt;
 use crate::output::{self, shown};
 use crate::single::cannot_open;
 
-/// Bytes that are written at once.
+/// Least number of bytes that are written at once.
 const PART_BYTES_MIN: usize = 256 << 10;
 
 #[derive(Debug, Args)]
@@ -24,22 +24,22 @@ pub(crate) struct RangeArguments {
     /// Directory of the state, which was created with store.key_order = true.
     #[arg(long, visible_alias = "directory")]
     dir: PathBuf,
-    /// Only keys that begin so: text, or 0x and hex.
+    /// Only keys with this prefix: text, or 0x and hex.
     #[arg(long, value_parser = parse_key, conflicts_with_all = ["from", "to"])]
     prefix: Option<Key>,
-    /// Only this key and those behind it: text, or 0x and hex.
+    /// Only this key and those after it: text, or 0x and hex.
     #[arg(long, value_parser = parse_key)]
     from: Option<Key>,
     /// Only keys before this one: text, or 0x and hex.
     #[arg(long, value_parser = parse_key)]
     to: Option<Key>,
-    /// The last key first.
+    /// Write the last key first.
     #[arg(long)]
     reverse: bool,
     /// Most records to write.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// Version to read, any from the last checkpoint on [default: the last].
+    /// Version to read: any since the last checkpoint [default: the last].
     #[arg(long)]
     version: Option<u64>,
     /// Format of a line. Plain TSV has no escapes: a record that it cannot hold ends the command with an error.

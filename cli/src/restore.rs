@@ -1,4 +1,4 @@
-//! `restore`: builds the directory of a replica from an archive; and what is trusted about an archive.
+//! `restore`: builds the directory of a replica from an archive. Also declares the flags for trust in an archive.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ use crate::interrupt::Interrupt;
 use crate::output::{self, grouped};
 
 #[derive(Debug, Args)]
-// Its own version is one of the tree.
+// The command's own version flag is replaced by one for a version of the tree.
 #[command(disable_version_flag = true)]
 pub(crate) struct RestoreArguments {
     /// Archive: s3://bucket/prefix (credentials in AWS_* environment variables), or a directory.
@@ -37,10 +37,10 @@ pub(crate) struct RestoreArguments {
     json: bool,
 }
 
-/// What is trusted about an archive.
+/// The values that are trusted about an archive.
 #[derive(Debug, Args)]
 pub(crate) struct TrustArguments {
-    /// Trusted commit id of the version in hex (32 bytes), of the last one if none is named.
+    /// Trusted commit id in hex (32 bytes) of the named version, or of the last one if none is named.
     #[arg(long, value_name = "HEX", value_parser = parse_digest)]
     commit_id: Option<Hex32>,
     /// Trusted public key of a primary in hex (32 bytes); may be repeated.

@@ -1,4 +1,4 @@
-//! `revert`: takes the state of an older version back, as a new version.
+//! `revert`: restores the state of an older version, as a new version.
 
 use std::path::PathBuf;
 
@@ -17,8 +17,8 @@ pub(crate) struct RevertArguments {
     /// Directory of the state. No engine may have it open; ask a service by its call Revert.
     #[arg(long)]
     dir: PathBuf,
-    /// Version whose state is taken back: one that the log has behind the last checkpoint, or that the archive of versions
-    /// has.
+    /// Version whose state is restored: one that the log still has after the last checkpoint, or one that the archive of
+    /// versions has.
     #[arg(long)]
     version: u64,
     /// Text for the commit record, at most 256 bytes.

@@ -88,7 +88,7 @@ fn proof_json(proof: &Proof) -> Value {
         },
         "versions": list(&proof.versions, version),
         "opening": proof.opening.as_ref().map(opening_json),
-        // Why no points and values go with the opening.
+        // The reason why the opening has no points and values.
         "problem": problem,
     });
     without_nulls(json, &["opening", "problem"])
@@ -199,7 +199,8 @@ fn top_json(top: &Top, opened: Option<&OpenedVersion>) -> Value {
     }
 }
 
-/// Returns what opens all slots: one point, as a point-evaluation precompile takes it, or the two of an aggregate.
+/// Returns the points that open all slots: one point, as a point-evaluation precompile takes it, or the two of an
+/// aggregate.
 fn opening_json(opening: &TopOpening) -> Value {
     match opening {
         TopOpening::Single(proof) => json!({"kind": "single", "proof": hex::encode(proof.0)}),

@@ -104,7 +104,7 @@ pub(crate) fn open_read_only(directory: &Path) -> Result<ReadOnly, CommandError>
     ReadOnly::open(directory).map_err(cannot_open(directory))
 }
 
-/// Opens a directory for reading only, and returns a version of it: the last durable one if none is named.
+/// Opens a directory for reading only, and returns one of its versions: by default the last durable one.
 pub(crate) fn snapshot_at(
     directory: &Path,
     version: Option<u64>,
@@ -122,7 +122,7 @@ pub(crate) fn open_engine(config: Config) -> Result<Engine, CommandError> {
     Engine::open_blocking(config).map_err(failed)
 }
 
-/// Returns what turns a failure to open a directory into an error of the command.
+/// Returns a function that turns a failure to open a directory into an error of the command.
 pub(crate) fn cannot_open(directory: &Path) -> impl FnOnce(OpenError) -> CommandError + use<> {
     let directory = directory.to_owned();
     move |source| CommandError::Open {

@@ -18,7 +18,7 @@ pub(crate) struct Tally {
     pub(crate) batches: u64,
     /// Batches that the tree refused.
     pub(crate) refused: u64,
-    /// Why the first one was refused.
+    /// The refusal of the first refused batch.
     pub(crate) first_refusal: Option<Refusal>,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct Submitter<'a> {
     puts_max: usize,
     in_flight_max: usize,
     batch: Batch,
-    /// When the first put of the gathered batch came.
+    /// The time at which the first put of the gathered batch came.
     begun: Instant,
     in_flight: VecDeque<Receipt>,
     tally: Tally,
@@ -55,12 +55,12 @@ impl<'a> Submitter<'a> {
         }
     }
 
-    /// Returns the most bytes of a batch.
+    /// Returns the maximum size of a batch in bytes.
     pub(crate) fn bytes_max(&self) -> usize {
         self.limits.bytes_max
     }
 
-    /// Adds a put. Submits the batch before it if that is full.
+    /// Adds a put. If the current batch is full, submits it first.
     pub(crate) fn put(&mut self, key: Bytes, value: Bytes) -> Result<(), CommandError> {
         let operations_max = self.puts_max.min(self.limits.operations_max);
         let bytes = self.batch.bytes() + key.len() + value.len();
@@ -74,7 +74,7 @@ impl<'a> Submitter<'a> {
         Ok(())
     }
 
-    /// Submits the gathered batch if its first put has waited so long.
+    /// Submits the gathered batch if its first put has waited for `wait`.
     pub(crate) fn flush_after(&mut self, wait: Duration) -> Result<(), CommandError> {
         match self.begun.elapsed() >= wait {
             true => self.flush(),

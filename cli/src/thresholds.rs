@@ -1,11 +1,11 @@
-//! The thresholds of a run: those of its plan, with the typed ones over them, as a table and as an exit code.
+//! The thresholds of a run: those of its plan, overridden by typed ones, as a table and as an exit code.
 
 use trunkline_load::{Threshold, ThresholdResult};
 
 use crate::Exit;
 use crate::table::Table;
 
-/// Lays typed thresholds over those of a plan: they replace the plan's of the same metrics.
+/// Applies typed thresholds over those of a plan: each replaces the plan's thresholds of the same metric.
 pub(crate) fn lay_over(typed: &[Threshold], thresholds: &mut Vec<Threshold>) {
     let is_typed = |threshold: &Threshold| {
         let mut typed = typed.iter();
@@ -15,7 +15,7 @@ pub(crate) fn lay_over(typed: &[Threshold], thresholds: &mut Vec<Threshold>) {
     thresholds.extend(typed);
 }
 
-/// Returns how a command ends whose other checks hold.
+/// Returns the exit code of a command whose other checks hold.
 pub(crate) fn exit(results: &[ThresholdResult]) -> Exit {
     match results.iter().all(|result| result.holds) {
         true => Exit::Done,
@@ -23,7 +23,7 @@ pub(crate) fn exit(results: &[ThresholdResult]) -> Exit {
     }
 }
 
-/// Returns whether a threshold holds, as a word that is found in a long log.
+/// Returns whether a threshold is met, as a word that is easy to find in a long log.
 pub(crate) fn verdict(result: &ThresholdResult) -> &'static str {
     if result.holds { "passed" } else { "FAILED" }
 }

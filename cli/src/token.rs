@@ -16,7 +16,7 @@ pub(crate) struct TokenArguments {
     /// Name of the caller, for logs.
     #[arg(long)]
     name: String,
-    /// What the caller may do; may be repeated.
+    /// Permission of the caller; may be repeated.
     #[arg(long, value_enum, required = true)]
     scope: Vec<ScopeName>,
     /// Token file (`server.tokens_path`) to add it to, created if missing. Without it, the lines to add are printed.
@@ -44,7 +44,7 @@ impl From<ScopeName> for Scope {
     }
 }
 
-/// Prints the token, once. The file has only its hash.
+/// Prints the token once. The file holds only its hash.
 pub(crate) fn run(arguments: &TokenArguments) -> Result<Exit, CommandError> {
     let scopes = arguments.scope.iter().map(|scope| Scope::from(*scope));
     let token = new_token(&arguments.name, scopes.collect());

@@ -1,5 +1,5 @@
-//! Runs a trial: a plan on a new engine with given settings, in a temporary directory. Returns the few figures that
-//! settings are compared by. `sweep` and `tune` choose and judge the settings.
+//! Runs a trial: a plan on a new engine with given settings, in a temporary directory. Returns the few figures by which
+//! settings are compared. `sweep` and `tune` choose and judge the settings.
 
 use std::fmt;
 use std::path::Path;
@@ -16,13 +16,13 @@ use crate::output;
 use crate::single::open_engine;
 use crate::temporary::Temporary;
 
-/// Least rate that a plan may have, operations a second.
+/// Lowest rate that a plan may have, in operations per second.
 pub(crate) const RATE_MIN: f64 = 0.01;
 
-/// A setting and the value to try.
+/// A setting with a value to try.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Choice {
-    /// Section and key.
+    /// Section and key of the setting.
     pub(crate) key: String,
     /// Value as typed.
     pub(crate) value: String,
@@ -34,13 +34,13 @@ impl fmt::Display for Choice {
     }
 }
 
-/// Returns settings as they are typed, separated by spaces.
+/// Returns settings in the form in which they are typed, separated by spaces.
 pub(crate) fn name(choices: &[Choice]) -> String {
     let typed: Vec<String> = choices.iter().map(Choice::to_string).collect();
     typed.join(" ")
 }
 
-/// Why trials ended before all were done.
+/// A reason why trials ended before all were done.
 #[derive(Debug)]
 pub(crate) enum Stop {
     Interrupted,
@@ -53,7 +53,7 @@ impl From<CommandError> for Stop {
     }
 }
 
-/// Returns how a command ends whose trials ended like this.
+/// Returns the exit code for the way in which the trials ended.
 pub(crate) fn exit(ended: Result<(), Stop>) -> Result<Exit, CommandError> {
     match ended {
         Ok(()) => Ok(Exit::Done),
@@ -65,13 +65,13 @@ pub(crate) fn exit(ended: Result<(), Stop>) -> Result<Exit, CommandError> {
 /// Figures of a trial, or medians of several.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Figures {
-    /// Operations a second that were due; in a closed loop those that ended.
+    /// Operations per second that were due; in a closed loop those that ended.
     pub(crate) offered_per_second: f64,
-    /// Operations a second that ended while others were due.
+    /// Operations per second that ended while others were due.
     pub(crate) achieved_per_second: f64,
-    /// Latency of writes until they are durable, or of reads if there are no writes: median, microseconds.
+    /// Median latency of writes until they are durable, or of reads if there are no writes, in microseconds.
     pub(crate) p50_us: f64,
-    /// Its 99th percentile.
+    /// The 99th percentile of the same latency, in microseconds.
     pub(crate) p99_us: f64,
     /// Warnings of the run, or of all runs if these are medians, each once.
     #[serde(serialize_with = "texts")]
@@ -79,15 +79,15 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    /// Returns whether the figures measure the engine alone. A load generator that could not keep up, or operations
-    /// that failed, spoil them.
+    /// Returns whether the figures measure the engine alone. They do not if the load generator could not keep up or
+    /// operations failed.
     pub(crate) fn are_the_engines(&self) -> bool {
-        // Dropped operations are the engine's doing.
+        // Dropped operations are caused by the engine.
         let is_dropped = |warning| matches!(warning, &Warning::Dropped { .. });
         self.warnings.iter().all(is_dropped)
     }
 
-    /// Returns whether nearly all offered operations were done in the time in which they were offered.
+    /// Returns whether nearly all offered operations ended in time.
     pub(crate) fn keeps_up(&self) -> bool {
         self.achieved_per_second >= 0.97 * self.offered_per_second
     }
@@ -128,23 +128,23 @@ pub(crate) fn run(
     }))
 }
 
-/// Returns the order of the trials of a round, forward in odd rounds and back in even ones. The first one changes every
-/// second round, so that none always comes first or after the same one.
+/// Returns the order of the trials of a round, forward in odd rounds and back in even ones. The first trial changes
+/// every second round, so that no trial is always first or always follows the same one.
 pub(crate) fn order(count: usize, round: u8) -> Vec<usize> {
     let mut both = there_and_back(count, round.div_ceil(2));
     let back = both.split_off(count);
     if round.is_multiple_of(2) { back } else { both }
 }
 
-/// Returns the order of a round that goes forward and back, so that a steady drift affects all alike. The first one
-/// changes every round.
+/// Returns the order of a round that goes forward and back, so that a steady drift affects all trials equally. The
+/// first trial changes every round.
 pub(crate) fn there_and_back(count: usize, round: u8) -> Vec<usize> {
     let times = usize::from(round.saturating_sub(1));
     let there = (0..count).map(|place| (place + times) % count);
     there.clone().chain(there.rev()).collect()
 }
 
-/// Returns the settings of a trial: the user's, the choices over them, and controllers switched off.
+/// Returns the settings of a trial: the user's, overridden by the choices, with controllers switched off.
 pub(crate) fn configuration(layers: &Layers, choices: &[Choice]) -> Result<Config, CommandError> {
     let mut layers = layers.clone();
     for fixed in ["control.mode=fixed", "control.workers=fixed"] {
@@ -156,7 +156,7 @@ pub(crate) fn configuration(layers: &Layers, choices: &[Choice]) -> Result<Confi
     Ok(layers.build()?)
 }
 
-/// Returns a plan with the number of readers that it has in an open loop, whatever its mode.
+/// Returns the plan with the number of readers of an open loop, whatever its mode.
 pub(crate) fn with_open_readers(plan: &Plan) -> Plan {
     let mut open = plan.clone();
     open.mode = Mode::Open;
@@ -198,7 +198,7 @@ pub(crate) fn median(figures: &[Figures]) -> Figures {
     }
 }
 
-/// Returns the median of values: the mean of both middle ones of an even number, 0 of none.
+/// Returns the median of values: the mean of the two middle ones of an even number, 0 if there are none.
 pub(crate) fn middle(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let upper = values.get(values.len() / 2);

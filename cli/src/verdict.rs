@@ -1,4 +1,4 @@
-//! Reports the result of a check: as lines for people, as JSON for programs, and by the exit code.
+//! Reports the result of a check: as lines for people, as JSON for programs, and as an exit code.
 
 use std::error::Error;
 
@@ -15,16 +15,16 @@ use crate::output;
 /// The headline of a check that holds with nothing trusted.
 pub(crate) const CONSISTENT: &str = "CONSISTENT: the proof agrees with itself, and nothing is proven, since nothing is trusted\n\
      (name what you trust: --commit-id, or --root with --tree-id)\n";
-/// Marks a line that nothing trusted vouches for.
+/// Marks a line that nothing trusted confirms.
 pub(crate) const OWN_WORD: &str = ", stated by the proof alone";
 
 /// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Verdict {
-    /// What is claimed follows from what is trusted.
+    /// The claim follows from the trusted values.
     Proven,
-    /// The proof agrees with itself. Nothing is trusted, so nothing is proven.
+    /// The proof is consistent. Nothing is trusted, so nothing is proven.
     Consistent,
     /// A rule is broken.
     Refused,
@@ -49,12 +49,12 @@ struct Json {
     fields: Value,
 }
 
-/// Returns the tree id that goes with trusted roots: the named one, or `own`, that of the proof, if a trusted commit id
+/// Returns the tree id for trusted roots: the named one, or `own`, the tree id of the proof, if a trusted commit id
 /// binds it.
 ///
 /// # Errors
 ///
-/// Fails if roots are trusted and nothing says of which tree they are.
+/// Fails if roots are trusted and nothing identifies their tree.
 pub(crate) fn tree_of_roots(
     roots: &[TrustedRoot],
     tree_id: Option<Hex32>,
@@ -68,8 +68,8 @@ pub(crate) fn tree_of_roots(
     }
 }
 
-/// Prints whether something is proven, and what it says. `trusts` tells whether the user trusts anything. `fields` gets
-/// nothing if the check is refused.
+/// Prints whether a claim is proven, and its content. `trusts` says whether the user trusts anything. `fields` gets
+/// `None` if the check is refused.
 pub(crate) fn print<T>(
     json: bool,
     trusts: bool,
@@ -95,7 +95,7 @@ pub(crate) fn print<T>(
     Ok(verdict.into())
 }
 
-/// Returns the names of the trusted things that something was checked against.
+/// Returns the names of the trusted values of a check.
 pub(crate) fn names(trusted: &[Expected]) -> Vec<&'static str> {
     let name = |expected: &Expected| match expected {
         Expected::Root(_) => Some("root"),

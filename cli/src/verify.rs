@@ -1,4 +1,4 @@
-//! `verify`: checks a proof against what the user trusts. Needs only the file.
+//! `verify`: checks a proof against the values that the user trusts. Needs only the file.
 
 use std::path::PathBuf;
 
@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Result<Exit, CommandError> {
     let proof = input::proof(&arguments.file)?;
     let trusted = trusted(arguments, &proof)?;
     let verified = check(&trusted, &proof);
-    // The same kinds of trusted things stand for each version.
+    // The same kinds of trusted values apply to each version.
     let kinds: Vec<Expected> = trusted
         .iter()
         .filter_map(|all| all.first().copied())
@@ -50,7 +50,7 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Result<Exit, CommandError> {
     verdict::print(arguments.json, !names.is_empty(), &verified, text, fields)
 }
 
-/// Checks the proof against each list of trusted things. Returns the results by version.
+/// Checks the proof against each list of trusted values. Returns the results by version.
 fn check<'a>(
     trusted: &[Vec<Expected>],
     proof: &'a Proof,
@@ -65,8 +65,8 @@ fn check<'a>(
     Ok(of_versions)
 }
 
-/// Returns lists of what the user trusts, each with one entry for each version. If the user names nothing, the list is
-/// of the roots that the proof carries.
+/// Returns lists of the values that the user trusts, each with one entry for each version. If the user names none, the
+/// list has the roots that the proof carries.
 fn trusted(arguments: &VerifyArguments, proof: &Proof) -> Result<Vec<Vec<Expected>>, CommandError> {
     let is_commit_trusted = !arguments.commit_ids.is_empty();
     let own = proof.params.tree_id();
@@ -97,7 +97,7 @@ fn text(proof: &Proof, names: &[&str], of_versions: &[Vec<Verified<'_>>]) -> Str
     text
 }
 
-/// Returns what the claims lead to, and which of it only the proof itself states.
+/// Returns the root that the claims lead to, and marks the parts that only the proof itself states.
 fn root_lines(
     names: &[&str],
     proof: &Proof,
@@ -124,7 +124,7 @@ fn root_lines(
     text
 }
 
-/// Returns whether something trusted vouches for version and commit id.
+/// Returns whether a trusted value binds the version and commit id.
 fn is_commit_bound(verified: &[Verified<'_>]) -> bool {
     let mut verified = verified.iter();
     verified.any(|verified| verified.trusted_version.is_some())
@@ -141,7 +141,7 @@ fn entry_line(entry: &Entry) -> String {
     }
 }
 
-/// Returns the fields of the JSON verdict. Claims and the things that they are bound to are shown only if proven.
+/// Returns the fields of the JSON verdict. Claims and the values that they are bound to are included only if proven.
 fn fields(proof: &Proof, names: &[&str], of_versions: Option<&Vec<Vec<Verified<'_>>>>) -> Value {
     let version = |(place, version): (usize, &VersionProof)| {
         let verified = of_versions.and_then(|all| all.get(place));

@@ -13,7 +13,7 @@ use crate::single::open_read_only;
 use crate::table::Table;
 use crate::{Exit, output};
 
-/// Versions that are read at a time.
+/// Number of versions that are read at a time.
 const STEP: usize = 1000;
 
 #[derive(Debug, Args)]
@@ -21,7 +21,7 @@ pub(crate) struct VersionsArguments {
     /// Directory of the state.
     #[arg(long)]
     dir: PathBuf,
-    /// List versions from this one on. Default: the newest ones.
+    /// First version to list. Default: the newest versions.
     #[arg(long)]
     from: Option<u64>,
     /// Most versions to list.

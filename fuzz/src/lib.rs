@@ -1,7 +1,7 @@
-//! What each fuzz target asks of its bytes. `fuzz_targets/` only hands them over.
+//! The checks of each fuzz target. `fuzz_targets/` only passes the bytes.
 //!
-//! No input panics; what is read is written again as it was; and what a proof with changes in it can
-//! still show against a true root is true. Not here: how proofs are made (`trunkline_testkit::proven`).
+//! No input panics; decoded data encodes to the same bytes; and a changed proof that still verifies against a true root
+//! claims only what is true. `trunkline_testkit::proven` makes the proofs.
 
 mod log;
 mod mutation;
@@ -44,7 +44,7 @@ use trunkline_testkit::counting::{Counting, peak_of};
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// A commit record.
+/// Reads a commit record.
 pub fn decode_record(bytes: &[u8]) {
     if let Ok(record) = CommitRecord::decode(bytes) {
         assert_eq!(record.encode(), bytes);
@@ -52,7 +52,7 @@ pub fn decode_record(bytes: &[u8]) {
     }
 }
 
-/// A proof over the history, or evidence about a submission: whichever reads the bytes.
+/// Reads a proof over the history, or evidence about a submission: whichever decodes the bytes.
 pub fn decode_history(bytes: &[u8]) {
     let trusted = [0x11; 32];
     if let Ok(proof) = AncestorProof::decode(bytes) {
@@ -72,7 +72,7 @@ pub fn decode_history(bytes: &[u8]) {
     }
 }
 
-/// An audit proof.
+/// Reads an audit proof.
 pub fn decode_audit(bytes: &[u8]) {
     if let Ok(proof) = AuditProof::decode(bytes) {
         assert_eq!(proof.encode().as_deref(), Ok(bytes));
@@ -80,7 +80,7 @@ pub fn decode_audit(bytes: &[u8]) {
     }
 }
 
-/// The outcomes of a version.
+/// Reads the outcomes of a version.
 pub fn decode_outcomes(bytes: &[u8]) {
     use trunkline_core::outcome;
     if let Some((outcomes, digest)) = outcome::decode_outcomes(bytes) {
@@ -91,7 +91,7 @@ pub fn decode_outcomes(bytes: &[u8]) {
     }
 }
 
-/// The effects of a version, under a salt or none.
+/// Reads the effects of a version, with or without a salt.
 pub fn decode_effects(bytes: &[u8]) {
     for salt in [None, Some(Salt::new([7; 32]))] {
         let params = TreeParams {
@@ -108,7 +108,7 @@ pub fn decode_effects(bytes: &[u8]) {
     }
 }
 
-/// A frame or a beginning: whichever reads the bytes. A block of LZ4 may stand for 255 times its bytes.
+/// Reads a frame or a beginning: whichever decodes the bytes. A block of LZ4 may expand to 255 times its size.
 pub fn decode_frame(bytes: &[u8]) {
     let keys = [SecretKey::generate([1; 32]).public()];
     let (read, peak) = peak_of(|| Frame::decode(&bytes.to_vec().into()));
@@ -126,7 +126,7 @@ pub fn decode_frame(bytes: &[u8]) {
     }
 }
 
-/// A checkpoint's manifest, as it is and with its checksum made right.
+/// Reads a checkpoint's manifest, unchanged and with a corrected checksum.
 pub fn manifest(bytes: &[u8]) {
     for bytes in [bytes.to_vec(), sealed(bytes)] {
         if let Ok(manifest) = CheckpointManifest::decode(&bytes) {
@@ -135,8 +135,8 @@ pub fn manifest(bytes: &[u8]) {
     }
 }
 
-/// The remembered idempotency keys of a directory, as they are and with their checksum made right. The tree is the one that
-/// the bytes name.
+/// Reads the remembered idempotency keys of a directory, unchanged and with a corrected checksum. The tree is the one
+/// that the bytes name.
 pub fn idempotency_file(bytes: &[u8]) {
     for bytes in [bytes.to_vec(), sealed(bytes)] {
         let tree_id = bytes.get(10..42).and_then(|id| id.try_into().ok());
@@ -149,7 +149,7 @@ pub fn idempotency_file(bytes: &[u8]) {
     }
 }
 
-/// An entry of the archive of versions: its key, and its content as each kind of entry reads it.
+/// Reads an entry of the archive of versions: its key, and its content as each kind of entry.
 pub fn past_entry(bytes: &[u8]) {
     let key = PastKey::decode(bytes).map(|key| match key {
         PastKey::DeletedKey(key) => deleted_key(key),
@@ -178,8 +178,8 @@ pub fn past_entry(bytes: &[u8]) {
     }
 }
 
-/// An object of an archive, whichever reads the bytes, as it is and with its checksum made right. Place and name are those
-/// that the bytes state.
+/// Reads an object of an archive as each kind of object, unchanged and with a corrected checksum. Position and name are
+/// those that the bytes state.
 pub fn archive_object(bytes: &[u8]) {
     for bytes in [bytes.to_vec(), sealed(bytes)] {
         let field = |at: usize| {
@@ -242,7 +242,7 @@ fn segment_of_an_archive(tree_id: &[u8; 32], numbers: [u64; 3], bytes: Vec<u8>) 
     assert_eq!(writer.finish(), Some((name, bytes)));
 }
 
-/// A tree file, as it is and with its checksum made right.
+/// Reads a tree file, unchanged and with a corrected checksum.
 pub fn tree_file(bytes: &[u8]) {
     for bytes in [bytes.to_vec(), sealed(bytes)] {
         if let Ok(params) = tree::decode(&bytes) {
@@ -251,7 +251,7 @@ pub fn tree_file(bytes: &[u8]) {
     }
 }
 
-/// The file that tells of an index of keys, as it is and with its checksum made right.
+/// Reads the file about an index of keys, unchanged and with a corrected checksum.
 pub fn key_order_file(bytes: &[u8]) {
     for bytes in [bytes.to_vec(), sealed(bytes)] {
         let tree_id = bytes.get(10..42).and_then(|id| id.try_into().ok());
@@ -262,13 +262,13 @@ pub fn key_order_file(bytes: &[u8]) {
     }
 }
 
-/// The bytes with the checksum of a file in the place of their last 32.
+/// Returns the bytes with a file's checksum in place of their last 32.
 fn sealed(bytes: &[u8]) -> Vec<u8> {
     let body = &bytes[..bytes.len().saturating_sub(32)];
     [body, &FRAME.hash(body)].concat()
 }
 
-/// A compressed point.
+/// Reads a compressed point.
 pub fn g1_point(bytes: &[u8]) {
     let Some((bytes, _)) = bytes.split_first_chunk::<48>() else {
         return;
@@ -278,7 +278,7 @@ pub fn g1_point(bytes: &[u8]) {
     }
 }
 
-/// A configuration, as a file and as a flag for each of its lines.
+/// Reads a configuration, as a file and as a flag for each of its lines.
 pub fn config_toml(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;

@@ -1,4 +1,4 @@
-//! A segment of the log, as it is and with marks and checksums made right.
+//! A segment of the log, unchanged and with corrected marks and checksums.
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -20,10 +20,10 @@ const SEGMENT: SegmentName = SegmentName {
     open_epoch: 1,
     first_version: 1,
 };
-/// Where a segment's header has the salt of its frames.
+/// Offset of the frames' salt in a segment's header.
 const SALT_AT: usize = SEGMENT_HEADER_BYTES - CHECKSUM_BYTES - 32;
 
-/// Reads a log of one segment. The first byte says whether checksums are made right.
+/// Reads a log of one segment. The first byte decides whether checksums are corrected.
 pub fn log_frame(bytes: &[u8]) {
     let Some((&mode, segment)) = bytes.split_first() else {
         return;
@@ -54,7 +54,7 @@ fn start() -> LogPosition {
     LogPosition::of(&CommitRecord::genesis(TREE))
 }
 
-/// Makes the header's checksum right, and mark and checksum of every frame that the lengths lead to.
+/// Corrects the header's checksum, and the mark and checksum of every frame that the lengths lead to.
 fn seal(segment: &mut [u8]) {
     let Some((header, mut frames)) = segment.split_at_mut_checked(SEGMENT_HEADER_BYTES) else {
         return;
@@ -77,7 +77,7 @@ fn seal(segment: &mut [u8]) {
     }
 }
 
-/// A log of a few versions, as its only segment has it.
+/// Returns the only segment of a log of a few versions.
 pub(crate) fn segment(entries: u64) -> Vec<u8> {
     let disk = SimulatedDisk::new(1);
     let options = LogOptions::new([0x22; 32]);

@@ -1,12 +1,11 @@
-//! Changes to a protobuf message that leave its lengths right, so that they reach what lies behind the
-//! parser.
+//! Changes a protobuf message but keeps its lengths right, so that the changes get past the parser.
 //!
-//! It knows no field of any message: what parses as a message within a message is taken for one.
+//! It knows no field of any message: bytes that parse as a nested message are treated as one.
 
-/// Messages within messages that are looked into.
+/// Depth of nested messages that are changed.
 const NESTING_MAX: usize = 3;
 
-/// The fuzzer's bytes, taken one after the other; zero when they run out.
+/// The fuzzer's bytes, taken one after the other; zeros after their end.
 pub(crate) struct Choices<'a>(pub(crate) &'a [u8]);
 
 impl Choices<'_> {
@@ -20,7 +19,7 @@ impl Choices<'_> {
         }
     }
 
-    /// A number below `count`, or 0.
+    /// Returns a number below `count`, or 0.
     pub(crate) fn below(&mut self, count: usize) -> usize {
         let number = u16::from_le_bytes([self.byte(), self.byte()]);
         usize::from(number).checked_rem(count).unwrap_or(0)
@@ -46,7 +45,7 @@ enum Content {
     Message(Vec<Field>),
 }
 
-/// A message with some changes, which may take parts from another one.
+/// Returns a message with some changes, which may take parts from another message.
 pub(crate) fn change(
     message: &[u8],
     donor: &[u8],
@@ -115,7 +114,7 @@ fn change_content(
     }
 }
 
-/// Overwrites one shard of a list with one of another list, or with another of its own.
+/// Overwrites one item of a list with one of another list, or with another item of its own.
 fn exchange(bytes: &mut [u8], size: usize, given: Option<&Field>, choices: &mut Choices<'_>) {
     let own = bytes.to_vec();
     let from = match given {
@@ -157,7 +156,7 @@ fn nth<'a>(fields: &'a [Field], left: &mut usize) -> Option<&'a Field> {
     None
 }
 
-/// Calls with the list in which the field of that number stands, counted as [`nth`] does.
+/// Calls `change` with the list that contains the field with that number, counted as in [`nth`].
 fn at_nth(
     fields: &mut Vec<Field>,
     left: &mut usize,
@@ -204,7 +203,7 @@ fn read(mut bytes: &[u8], nesting: usize) -> Option<Vec<Field>> {
 fn read_content(bytes: &[u8], nesting: usize) -> Content {
     let message = (nesting < NESTING_MAX && !bytes.is_empty()).then(|| read(bytes, nesting + 1));
     match message.flatten() {
-        // What would be written otherwise was no message.
+        // Otherwise the result would not be a message.
         Some(fields) if written(&fields) == bytes => Content::Message(fields),
         _ => Content::Bytes(bytes.to_vec()),
     }

@@ -8,10 +8,10 @@ use trunkline_testkit::proven::{self, State};
 
 use crate::mutation::{self, Choices};
 
-/// Changes made to one proof at most.
+/// Most changes made to one proof.
 const CHANGES_MAX: usize = 6;
 
-/// Trees, and proofs with the number of the tree that each is of.
+/// Trees, and proofs with the number of each one's tree.
 pub(crate) struct World {
     pub(crate) states: Vec<State>,
     pub(crate) proofs: Vec<(usize, Vec<u8>)>,
@@ -28,7 +28,7 @@ pub(crate) static WORLD: LazyLock<World> = LazyLock::new(|| {
     World { states, proofs }
 });
 
-/// Reads any bytes, within the bound on memory; what is read is written again and verified.
+/// Reads any bytes, within the bound on memory. A decoded proof is encoded again, and verified.
 pub fn decode_proof(bytes: &[u8]) {
     let world = &*WORLD;
     within_bound(bytes, || {
@@ -46,7 +46,7 @@ pub fn decode_proof(bytes: &[u8]) {
     });
 }
 
-/// Changes a real proof as the bytes say. Unchanged it verifies; changed, it may show what is true.
+/// Changes a real proof as the bytes say. Unchanged, it must verify; changed, it may only show what is true.
 pub fn verify_mutated(bytes: &[u8]) {
     let world = &*WORLD;
     let mut choices = Choices(bytes);
@@ -62,7 +62,7 @@ pub fn verify_mutated(bytes: &[u8]) {
     move_along(proof, &changed);
 }
 
-/// A proof to take parts from: as often of the same tree as of any.
+/// Returns a proof to take parts from: half of the time one of the same tree.
 fn donor<'a>(world: &'a World, state: usize, choices: &mut Choices<'_>) -> &'a [u8] {
     let all = world.proofs.len();
     let same = world.proofs.iter().filter(|(of, _)| *of == state);
@@ -73,7 +73,7 @@ fn donor<'a>(world: &'a World, state: usize, choices: &mut Choices<'_>) -> &'a [
     }
 }
 
-/// No proof, changed or not, is too strange to be moved by another or to move it.
+/// Checks that any proof, changed or not, can be moved by another one, and can move it.
 fn move_along(proof: &[u8], changed: &[u8]) {
     if let (Ok(mut proof), Ok(mut changed)) = (Proof::decode(proof), Proof::decode(changed)) {
         proof.versions[0].version = 2;
@@ -84,10 +84,10 @@ fn move_along(proof: &[u8], changed: &[u8]) {
     }
 }
 
-/// The trees against which the proof verifies. Its claims are true there.
+/// Returns the trees against which the proof verifies, and checks its claims there.
 ///
-/// A pairing takes a hundred times as long as anything else, so of the expectations that may end in one
-/// only one is tried, by a choice.
+/// A pairing takes a hundred times as long as anything else, so only one of the expectations that may need one is
+/// tried, by `choice`.
 fn holds_true(proof: &Proof, states: &[State], choice: usize) -> Vec<usize> {
     let is_tried = |expected: &Expected| match expected {
         Expected::Root(_) => choice.is_multiple_of(2),
@@ -110,7 +110,7 @@ fn holds_true(proof: &Proof, states: &[State], choice: usize) -> Vec<usize> {
     let found = (0..states.len()).filter(|&index| holds(&states[index]));
     let found: Vec<usize> = found.collect();
     if found.is_empty() {
-        // What no root leads to is still to be handled.
+        // A proof without a matching root must still be handled.
         let _ = verify_versions(proof, &carried(proof));
     }
     found
@@ -120,7 +120,7 @@ fn carried(proof: &Proof) -> Vec<Expected> {
     vec![Expected::Carried; proof.versions.len()]
 }
 
-/// What a client may trust that goes with the top of a version, without binding its number.
+/// Returns values that a client may trust for the top of a version, without binding its number.
 fn of_top(state: &State, version: &VersionProof) -> Expected {
     let tree_id = state.root.tree_id;
     match (&version.top, state.root.kzg_root) {

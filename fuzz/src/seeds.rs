@@ -1,6 +1,6 @@
-//! What the corpus of each target begins with.
+//! The initial corpus of each target.
 //!
-//! Not here: what fuzzing adds to it. `fuzz/run corpus` does both and keeps what reaches new code.
+//! `fuzz/run corpus` extends it by fuzzing, and keeps the inputs that reach new code.
 
 use trunkline_actors::config::Config;
 use trunkline_core::kzg::{G1Bytes, encode_g1};
@@ -18,7 +18,7 @@ use trunkline_core::store::tree_file;
 use crate::log::segment;
 use crate::proof::WORLD;
 
-/// Every target with its seeds.
+/// Returns every target with its seeds.
 pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     let proofs: Vec<Vec<u8>> = WORLD
         .proofs
@@ -77,7 +77,7 @@ const STREAM_EXAMPLES: [&str; 5] = [
     "memory",
 ];
 
-/// Messages, alone and behind their lengths.
+/// Returns messages, alone and preceded by their lengths.
 fn messages() -> Vec<Vec<u8>> {
     let mut seeds = examples(&STREAM_EXAMPLES);
     let stream = seeds.iter().take(2).flat_map(|message| {
@@ -90,7 +90,7 @@ fn messages() -> Vec<Vec<u8>> {
     seeds
 }
 
-/// The bytes that the specification gives as examples.
+/// Returns the bytes that the specification gives as examples.
 fn examples(names: &[&str]) -> Vec<Vec<u8>> {
     let rows = include_str!("../../SPEC.md").lines();
     let cells = rows.map(|row| row.split('|').map(str::trim).collect::<Vec<_>>());
@@ -108,7 +108,7 @@ fn from_hex(digits: &str) -> Vec<u8> {
         .collect()
 }
 
-/// Each proof unchanged, and with one change of each kind.
+/// Returns each proof unchanged, and with one change of each kind.
 fn mutations(proofs: usize) -> Vec<Vec<u8>> {
     let unchanged = (0..proofs).map(|proof| vec![proof as u8, 0, 0, 0, proof as u8, 0]);
     let changed = (0..50).map(|kind| {

@@ -7,7 +7,7 @@ use trunkline_replication::protocol::{Begun, Follower, Link, Rejected, Verifier}
 use trunkline_replication::wire::{Message, Refusal, Report};
 use trunkline_testkit::counting::peak_of;
 
-/// Takes bytes for frames and beginnings as they come: what is signed can be anything, too.
+/// Accepts any bytes as frames and beginnings: signed content can be anything, too.
 #[derive(Clone)]
 struct Anything;
 
@@ -35,7 +35,7 @@ impl Verifier for Anything {
 
 fn number(bytes: &[u8]) -> Result<(u64, &[u8]), Rejected> {
     let (first, rest) = bytes.split_first().ok_or(Rejected("short".into()))?;
-    // The highest numbers, too.
+    // The highest numbers are included.
     let number = match first {
         0xf0.. => u64::MAX - u64::from(0xff - first),
         _ => u64::from(*first),
@@ -49,8 +49,8 @@ fn position(bytes: &[u8]) -> Result<LogPosition, Rejected> {
     Ok(LogPosition { version, commit_id })
 }
 
-/// A message, a report, a request or a memory, whichever reads the bytes; and messages behind their lengths, which a
-/// follower reads.
+/// Reads a message, a report, a request or a memory: whichever decodes the bytes; and messages preceded by their
+/// lengths, which a follower reads.
 pub fn read_stream(bytes: &[u8]) {
     let (read, peak) = peak_of(|| Message::decode(bytes.to_vec()));
     assert!(peak <= 128 * bytes.len() + 4096, "{peak} bytes of memory");

@@ -1,14 +1,15 @@
-//! Loads an HTTP service that puts, gets and deletes values at `/keys/KEY`: one of your own, or without an address a
-//! small one that this example starts itself.
+//! Loads an HTTP service that puts, gets and deletes values at `/keys/KEY`: a service of your own, or without an
+//! address a small one that this example starts itself.
 //!
 //! ```sh
 //! cargo run --release -p trunkline-load --example http_target -- 5000
 //! cargo run --release -p trunkline-load --example http_target -- 5000 http://127.0.0.1:8080
 //! ```
 //!
-//! The load counts latency from when an operation was due, so a service that stalls cannot hide it; the target only sends
-//! requests. Connections stay open: each lane of writes has one, and so has each thread that reads. All writes of a key
-//! take the same lane, one after the other, so that they arrive in order and the load knows what each key must hold.
+//! The load measures latency from the time at which an operation was due, so a stalled service cannot hide it; the
+//! target only sends requests. Connections stay open: each lane of writes has one, and so does each thread that reads.
+//! All writes of a key take the same lane, one after the other, so that they arrive in order and the load knows what
+//! each key must hold.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -33,12 +34,12 @@ use ureq::Agent;
 
 /// Connections that write.
 const LANES: usize = 8;
-/// Writes that wait for a lane. Above that, submitting blocks.
+/// Writes that may wait for a lane. Above that, submitting blocks.
 const WAITING_MAX: usize = 1_000;
-/// Time after which a request has failed.
+/// Time after which a request fails.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why a request failed.
+/// A reason why a request failed.
 #[derive(Debug, thiserror::Error)]
 enum RequestError {
     #[error("no answer")]
@@ -72,7 +73,7 @@ impl Client {
 
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, RequestError> {
         let mut response = self.agent.get(self.address(key)).call()?;
-        // Read to its end in any case: only then is the connection used again.
+        // The response is read to its end in any case: only then is the connection reused.
         let body = response.body_mut().read_to_vec()?;
         match response.status().as_u16() {
             200 => Ok(Some(body.into())),
@@ -94,7 +95,7 @@ impl Client {
     }
 }
 
-/// A write on its way.
+/// A write in flight.
 struct Job {
     key: Vec<u8>,
     value: Option<Vec<u8>>,
@@ -115,14 +116,14 @@ impl HttpTarget {
             thread::spawn(move || {
                 for job in waiting {
                     let written = client.write(&job.key, job.value.as_deref());
-                    // Nobody waits any more if the load has ended.
+                    // Nobody is waiting any more if the load has ended.
                     let _ = job.done.send(written);
                 }
             });
             jobs
         };
         Self {
-            // One more for the thread that submits: it reads what read-modify-writes require.
+            // One more is for the submitting thread, which reads the keys that read-modify-writes require.
             reader: Client::new(url, readers + 1),
             lanes: (0..LANES).map(lane).collect(),
         }
@@ -146,7 +147,7 @@ impl Target for HttpTarget {
                 value: write.value.map(<[u8]>::to_vec),
                 done: done.clone(),
             };
-            // A lane that is gone answers nothing, which is noticed below.
+            // A lane that has ended answers nothing, which is noticed below.
             let _ = self.lane(write.key).send(job);
         });
         drop(done);
@@ -179,14 +180,14 @@ fn written(
 
 type Values = Arc<Mutex<HashMap<String, Bytes>>>;
 
-/// The small service, and how many connections it has had.
+/// The small service, with the number of connections that it has had.
 struct Service {
     address: SocketAddr,
     connections: Arc<AtomicU64>,
 }
 
 impl Service {
-    /// Starts it on a free port of the loopback interface, in a thread that ends with the process.
+    /// Starts the service on a free loopback port, in a thread that ends with the process.
     fn start() -> Result<Self, Box<dyn Error>> {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
@@ -200,7 +201,7 @@ impl Service {
             runtime.block_on(async {
                 let listener = tokio::net::TcpListener::from_std(listener)?.tap_io(move |stream| {
                     counted.fetch_add(1, Ordering::Relaxed);
-                    // Small answers must not wait for each other.
+                    // Small responses must not wait for each other.
                     let _ = stream.set_nodelay(true);
                 });
                 axum::serve(listener, routes()).await
@@ -237,13 +238,13 @@ async fn remove(State(values): State<Values>, Path(key): Path<String>) -> Status
     StatusCode::NO_CONTENT
 }
 
-/// Half reads and half updates, at a rate.
+/// Returns a plan of half reads and half updates, at a rate.
 fn plan(rate: f64) -> Plan {
     Plan {
         keys: 1_000,
         workload: Workload::A,
         rate: Some(rate),
-        // The writes that are due within a millisecond are submitted together, and sent by all lanes at once.
+        // The writes that are due within a millisecond are submitted together, and sent by all lanes in parallel.
         batch: 100,
         readers: Some(4),
         duration_s: Some(5.0),

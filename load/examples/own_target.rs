@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use trunkline_load::{Load, Pending, Plan, Target, TargetError, Workload, WriteBatch, Written};
 
-/// A target that makes keys and values, as every target must, and forgets them.
+/// A target that makes keys and values, as every target must, and discards them.
 struct Nothing;
 
 impl Target for Nothing {

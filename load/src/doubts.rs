@@ -1,16 +1,16 @@
-//! Which keys the load knows nothing certain of, because a batch that wrote them was refused or failed. Pure.
+//! The keys whose contents the load is not certain of, because a batch that wrote them was refused or failed. Pure.
 
 use std::collections::HashSet;
 
 use super::records::WriteBatch;
 
-/// Keys that may not hold what the records say, by their indices. Told of every batch in the order of submission.
+/// Keys that may not hold what the records say, by their indices. It is told of every batch in the order of submission.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Doubts {
-    /// Keys of batches that were refused, or took effect before an earlier one: they may hold what an earlier batch wrote,
-    /// until a later one writes them.
+    /// Keys of batches that were refused or took effect before an earlier one. Until a later batch writes them, they
+    /// may hold what an earlier batch wrote.
     refused: HashSet<u64>,
-    /// Keys of failed batches, which may have taken effect, or may still.
+    /// Keys of failed batches, which may have taken effect or may still do so.
     failed: HashSet<u64>,
 }
 
@@ -24,7 +24,7 @@ impl Doubts {
         }
     }
 
-    /// Notes that a batch took effect before an earlier one: its keys may hold what that one wrote.
+    /// Notes that a batch took effect before an earlier one: its keys may hold what the earlier one wrote.
     pub(crate) fn out_of_order(&mut self, batch: &WriteBatch) {
         self.refused.extend(batch.indices());
     }

@@ -1,4 +1,4 @@
-//! Errors of a load, and how an error and its causes are written in one line.
+//! Errors of a load, and the text of an error with its causes in one line.
 
 use super::interval_log::IntervalLogError;
 use super::load::BrokenOff;
@@ -6,7 +6,7 @@ use super::plan::InvalidPlan;
 use super::target::TargetError;
 use super::trace::TraceError;
 
-/// Why a load did not run to its end.
+/// An error that ended a load early.
 ///
 /// ```
 /// use trunkline_load::{Load, LoadError, Plan};

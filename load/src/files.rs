@@ -23,7 +23,7 @@ pub enum FileError {
     Io {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// The path is that of a directory, a FIFO or a device.
@@ -32,7 +32,7 @@ pub enum FileError {
         /// The path.
         path: PathBuf,
     },
-    /// Something else is where a file is to be written.
+    /// The file to be replaced holds something else.
     #[error("{} exists and holds something else; choose another path, or move it away", path.display())]
     NotOurs {
         /// The path.
@@ -43,7 +43,7 @@ pub enum FileError {
     Text {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: TextError,
     },
     /// The file is longer than any file of its kind.
@@ -57,7 +57,7 @@ pub enum FileError {
 }
 
 impl FileError {
-    /// Returns what makes an error of this file.
+    /// Returns a function that makes an error of this file.
     pub(crate) fn of(path: &Path) -> impl Fn(io::Error) -> Self + Copy + '_ {
         move |source| Self::Io {
             path: path.to_owned(),
@@ -65,7 +65,7 @@ impl FileError {
         }
     }
 
-    /// Returns what makes an error of this file's text.
+    /// Returns a function that makes an error of this file's text.
     pub(crate) fn of_text(path: &Path) -> impl Fn(TextError) -> Self + Copy + '_ {
         move |source| Self::Text {
             path: path.to_owned(),
@@ -81,7 +81,7 @@ pub(crate) fn read_text(path: &Path, bytes_max: u64) -> Result<String, FileError
     Ok(text.to_owned())
 }
 
-/// Reads a file. If it is longer than `bytes_max`, it fails before it reads more than that.
+/// Reads a file. A file that is longer than `bytes_max` is an error, and no more than that is read of it.
 pub(crate) fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileError> {
     let mut bytes = Vec::new();
     let read = std::fs::File::open(path).and_then(|file| {
@@ -100,8 +100,8 @@ pub(crate) fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileError> {
     }
 }
 
-/// Checks that a file may be written at a path: nothing is there, or nothing but what begins with `head`, as what was
-/// written there before does. A FIFO or a device may always be written to. Call it before hours of work.
+/// Checks that a file may be written at a path: there is no file, or one that begins with `head`, as earlier versions
+/// of it do. A FIFO or a device may always be written to. Call it before hours of work.
 ///
 /// ```
 /// use trunkline_load::{FileError, may_replace};
@@ -119,7 +119,7 @@ pub fn may_replace(path: &Path, head: &[u8]) -> Result<(), FileError> {
         path: path.to_owned(),
     };
     let metadata = match path.metadata() {
-        // A link to nothing would be written through, wherever it leads.
+        // A dangling link would be written through, wherever it leads.
         Err(_) if path.is_symlink() => return Err(not_ours()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         metadata => metadata.map_err(failed)?,
@@ -139,7 +139,7 @@ pub fn may_replace(path: &Path, head: &[u8]) -> Result<(), FileError> {
     }
 }
 
-/// Writes a file where [`may_replace`] allows it. An older file stays until the new one is complete and on the disk.
+/// Writes a file where [`may_replace`] allows it. An older file stays until the new one is complete and synced.
 ///
 /// ```
 /// let directory = tempfile::tempdir()?;
@@ -157,8 +157,8 @@ pub fn replace_file(path: &Path, head: &[u8], bytes: &[u8]) -> Result<(), FileEr
     })
 }
 
-/// Writes a file, whose content `write` writes piece by piece. An older file stays until the new one is complete and on
-/// the disk, and for good if `write` fails.
+/// Writes a file whose content `write` writes piece by piece. An older file stays until the new one is complete and
+/// synced; if `write` fails, it is kept.
 ///
 /// ```
 /// use std::io::Write;
@@ -190,8 +190,8 @@ pub fn replace_file_with<E: From<FileError>>(
     }
 }
 
-/// Replaces a file at once, without waiting for the disk: a reader sees the older content or the new one, never a part.
-/// It is for what is written again all the time. Check the path with [`may_replace`] first.
+/// Replaces a file atomically but without a sync: a reader sees the older content or the new one, never a part. It is
+/// for files that are rewritten often. Check the path with [`may_replace`] first.
 ///
 /// ```
 /// let directory = tempfile::tempdir()?;
@@ -248,13 +248,13 @@ pub(crate) fn write(directory: &Path, name: &str, bytes: &[u8]) -> Result<PathBu
     Ok(directory.join(name))
 }
 
-/// Writes files that belong together into a directory, which is created if missing: all or none. The last file is there
-/// only if all others are, and older ones stay until all new ones are complete and on the disk.
+/// Writes files that belong together into a directory, which is created if missing: all or none. The last file exists
+/// only if all others do, and older ones stay until all new ones are complete and synced.
 pub(crate) fn write_all(directory: &Path, files: &[(&str, &[u8])]) -> Result<(), FileError> {
     let last = files.last().map_or("", |(name, _)| *name);
     let staged = stage(directory, files).map_err(FileError::of(&directory.join(last)))?;
     let old = |name: &str| staged.path().join(format!("old-{name}"));
-    // The last one goes first and comes last, so that there is never a mixture.
+    // The last file is removed first and written last, so that there is never a mixture.
     let exchange = || {
         for (name, _) in files.iter().rev() {
             set_aside(&directory.join(name), &old(name))?;
@@ -268,7 +268,7 @@ pub(crate) fn write_all(directory: &Path, files: &[(&str, &[u8])]) -> Result<(),
     let exchanged = exchange();
     if exchanged.is_err() {
         for (name, _) in files {
-            // What was not set aside is still in its place.
+            // A file that was not set aside is still in its place.
             let _ = std::fs::rename(old(name), directory.join(name));
         }
     }
@@ -291,7 +291,7 @@ fn stage(directory: &Path, files: &[(&str, &[u8])]) -> io::Result<TempDir> {
     Ok(staged)
 }
 
-/// Moves an older file away, if there is one. Refuses what is no file.
+/// Moves an older file away, if there is one. Anything other than a file is an error.
 fn set_aside(path: &Path, to: &Path) -> Result<(), FileError> {
     match path.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -302,7 +302,7 @@ fn set_aside(path: &Path, to: &Path) -> Result<(), FileError> {
     }
 }
 
-/// Makes renamed files durable, where a directory can be opened.
+/// Syncs a directory so that renamed files are durable, where a directory can be opened.
 fn sync_directory(directory: &Path) -> io::Result<()> {
     if !cfg!(unix) {
         return Ok(());

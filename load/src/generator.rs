@@ -1,9 +1,9 @@
-//! What the generator decides. Pure: time is handed in. It lets in or drops what is due, gathers writes into batches
-//! and hands reads on one by one.
+//! The decisions of the generator. Pure: the caller passes the time. The generator starts or drops the operations that
+//! are due, gathers writes into batches, and passes reads on one by one.
 //!
-//! The latency of an operation counts from when it was due, whether the target, the batch or the generator kept it
-//! waiting. So a target that stalls cannot make the load wait for it (G. Tene, "How not to measure latency", 2013,
-//! calls the opposite coordinated omission).
+//! The latency of an operation is measured from the time at which it was due, no matter whether the target, the batch
+//! or the generator delayed it. So a stalled target does not hide its own latency (G. Tene, "How not to measure
+//! latency", 2013, calls the opposite coordinated omission).
 
 use std::collections::HashSet;
 
@@ -17,7 +17,7 @@ use super::run::OperationKind;
 use super::schedule::{Source, TimedOperation};
 use super::trace::{TraceError, TraceWriter};
 
-/// Time before an operation is due in which the generator spins.
+/// Time before an operation is due during which the generator spins.
 const SPIN_NS: u64 = 50_000;
 /// Shortest sleep where operations are dense.
 const TICK_NS: u64 = 100_000;
@@ -27,7 +27,7 @@ const SPARSE_NS: u64 = 200_000;
 /// A read for a reader.
 pub(crate) struct ReadJob {
     pub(crate) operation: Operation,
-    /// When it is due; `None` in a closed loop, where it is due when it starts.
+    /// The time at which it is due. `None` in a closed loop, where it is due when it starts.
     pub(crate) intended_ns: Option<u64>,
 }
 
@@ -55,8 +55,8 @@ impl Gathered {
 /// Gathers writes into batches.
 struct Gatherer {
     gathered: Gathered,
-    /// Keys that the batch writes. A write of one of them requires nothing, because requirements are checked against
-    /// the state before the batch. `None` if no write of the load requires anything.
+    /// Keys that the batch writes already. Another write of one of them requires nothing, because requirements are
+    /// checked against the state before the batch. `None` if no write of the load requires anything.
     written: Option<HashSet<u64>>,
     writes_max: usize,
     linger_ns: u64,
@@ -98,7 +98,7 @@ impl Gatherer {
         full
     }
 
-    /// Returns whether the batch has to go before it can take another write.
+    /// Returns whether the batch must be closed before this operation.
     fn is_full(&self, operation: Operation) -> bool {
         let batch = &self.gathered.batch;
         let required = usize::from(operation.kind == OperationKind::ReadModifyWrite);
@@ -108,13 +108,13 @@ impl Gatherer {
         batch.len() >= self.writes_max || (is_over && !batch.is_empty())
     }
 
-    /// Returns when the oldest write will have waited long enough.
+    /// Returns the time at which the oldest write will have waited long enough.
     fn lingered_ns(&self) -> Option<u64> {
         let oldest = self.gathered.members.first()?;
         Some(oldest.intended_ns.saturating_add(self.linger_ns))
     }
 
-    /// Takes what was gathered so far.
+    /// Takes the batch gathered so far.
     fn take(&mut self, records: &Records) -> Option<Gathered> {
         if self.gathered.batch.is_empty() {
             return None;
@@ -134,13 +134,13 @@ pub(crate) struct Generator {
     gatherer: Gatherer,
     in_flight_max: u64,
     trace: Option<TraceWriter>,
-    /// When the last operation was due.
+    /// The time at which the last operation was due.
     last_due_ns: u64,
-    /// Operations that were let in.
+    /// The number of operations that were started.
     entered: u64,
-    /// Reads that nobody has taken yet.
+    /// Reads that no reader has taken yet.
     pub(crate) reads: Vec<ReadJob>,
-    /// Batches that nobody has taken yet.
+    /// Batches that no submitter has taken yet.
     pub(crate) batches: Vec<Gathered>,
 }
 
@@ -173,8 +173,8 @@ impl Generator {
         Ok(())
     }
 
-    /// Open loop: lets in or drops what is due, at most `count_max` operations. `ended` is the number of operations
-    /// that were let in and have ended.
+    /// Open loop: starts or drops the operations that are due, at most `count_max` of them. `ended` is the number of
+    /// started operations that have ended.
     pub(crate) fn pump(
         &mut self,
         now_ns: u64,
@@ -211,7 +211,7 @@ impl Generator {
         Ok(timed.map(|timed| timed.operation))
     }
 
-    /// Closed loop: starts what was drawn.
+    /// Closed loop: starts the drawn operation.
     pub(crate) fn start(&mut self, operation: Operation, now_ns: u64, records: &mut Records) {
         self.let_in(operation, now_ns, None, records);
     }
@@ -245,19 +245,19 @@ impl Generator {
         }
     }
 
-    /// Makes a batch of what was gathered, however little.
+    /// Makes a batch of the writes gathered so far, even if it is small.
     pub(crate) fn flush(&mut self, records: &Records) {
         self.batches.extend(self.gatherer.take(records));
     }
 
-    /// Returns when there is something to do next. `None` if nothing more is due and only flushing is left.
+    /// Returns the time of the next action. `None` if nothing more is due and only flushing is left.
     pub(crate) fn wake_ns(&self) -> Option<u64> {
         let due_ns = self.next?.at_ns;
         let lingered_ns = self.gatherer.lingered_ns();
         Some(lingered_ns.map_or(due_ns, |lingered_ns| due_ns.min(lingered_ns)))
     }
 
-    /// Open loop: returns since when nothing more is due.
+    /// Open loop: returns the time since which nothing more is due.
     pub(crate) fn ended_ns(&self) -> u64 {
         self.source.end_ns().unwrap_or(self.last_due_ns)
     }
@@ -268,18 +268,18 @@ impl Generator {
     }
 }
 
-/// How to wait.
+/// The way to wait.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Pause {
-    /// Not at all: it is time.
+    /// No wait: the time has come.
     None,
-    /// Spins, which keeps the processor.
+    /// Spin, which keeps the processor busy.
     Spin,
-    /// Sleeps for some nanoseconds.
+    /// Sleep for this many nanoseconds.
     Sleep(u64),
 }
 
-/// Returns how to wait from now until `wake_ns`, for operations with a mean distance.
+/// Returns the way to wait from now until `wake_ns`, for operations with a mean distance.
 pub(crate) fn pause(pacing: Pacing, distance_ns: u64, now_ns: u64, wake_ns: u64) -> Pause {
     let spins = match pacing {
         Pacing::Spin => true,
@@ -328,7 +328,7 @@ mod tests {
         generator
     }
 
-    /// A target that does one read after the other, each in 100 µs but for one that takes 2 s.
+    /// Simulates a target that does one read after the other. Each takes 100 µs, except one that takes 2 s.
     fn with_a_stall(in_flight_max: u64) -> Totals {
         let service_ns = |read: u64| match read {
             3000 => 2 * SECOND_NS,
@@ -337,7 +337,7 @@ mod tests {
         simulated(in_flight_max, service_ns)
     }
 
-    /// A target that does one read after the other, the first one as read 0: simulated, event by event.
+    /// Simulates, event by event, a target that does one read after the other. The first is read 0.
     fn simulated(in_flight_max: u64, service_ns: impl Fn(u64) -> u64) -> Totals {
         let plan = plan(Workload::C);
         let mut records = Records::new(1, 100);
@@ -349,7 +349,7 @@ mod tests {
         loop {
             let wake_ns = generator.wake_ns();
             let now_ns = wake_ns.unwrap_or(u64::MAX);
-            // What the target took up before this moment.
+            // Operations that the target began before this moment.
             while free_ns <= now_ns
                 && let Some(ReadJob {
                     operation,
@@ -370,7 +370,7 @@ mod tests {
             if wake_ns.is_none() {
                 break;
             }
-            // One that is being done has not ended.
+            // An operation in progress has not ended.
             let ended = started - u64::from(free_ns > now_ns);
             let mut recording = recorders[0].lock();
             generator
@@ -386,8 +386,8 @@ mod tests {
         let sums = with_a_stall(1_000_000);
         let read = &sums.operations[&OperationKind::Read];
         assert_eq!(sums.dropped, 0);
-        // One service was slow, so its quantiles hide it; a fifth of the operations were due in the stall or while
-        // it was caught up with.
+        // One service was slow, so its quantiles hide it; a fifth of the operations were due in the stall or while the
+        // target caught up.
         assert!(read.service.p999_us < 110.0, "{read:?}");
         assert!(read.latency.p90_us > 900_000.0, "{read:?}");
         assert!((read.latency.max_us / 2e6 - 1.0).abs() < 0.01, "{read:?}");
@@ -396,7 +396,7 @@ mod tests {
 
     #[test]
     fn of_a_target_that_is_too_slow_less_ends_in_the_schedule_than_is_due_in_it() {
-        // 1,000 are due a second, for 10 s.
+        // 1,000 operations per second are due for 10 s.
         let sums = simulated(1_000_000, |_| 2 * MILLI_NS);
         assert_eq!(sums.achieved, sums.offered);
         assert!(sums.offered.abs_diff(10_000) <= 1);
@@ -424,7 +424,7 @@ mod tests {
             }
             generator.ended_ns()
         };
-        // One a millisecond.
+        // One operation per millisecond.
         assert_eq!(ended_ns(None, Some(2.5)), 2_500 * MILLI_NS);
         assert_eq!(ended_ns(Some(100), Some(0.01)), 10 * MILLI_NS);
         for duration_s in [None, Some(2.5)] {
@@ -436,7 +436,7 @@ mod tests {
     #[test]
     fn what_is_due_while_too_many_are_under_way_is_dropped_and_counted() {
         let sums = with_a_stall(500);
-        // 2,000 were due in the stall, 500 of them were let in.
+        // 2,000 operations were due in the stall; 500 of them were started.
         assert!(sums.dropped.abs_diff(1500) <= 2, "{sums:?}");
         assert_eq!(sums.achieved + sums.dropped, sums.offered);
         assert!(sums.offered.abs_diff(10_000) <= 1);
@@ -463,7 +463,7 @@ mod tests {
                 sizes.push(gathered.batch.len());
             }
         }
-        // One a millisecond: four are there when the first has waited for three.
+        // One operation per millisecond: there are four when the first has waited for three.
         assert!(sizes.iter().all(|size| (3..=4).contains(size)), "{sizes:?}");
 
         let dense = Plan {

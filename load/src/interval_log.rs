@@ -1,7 +1,7 @@
 //! Histograms second by second, as an HdrHistogram interval log (V2, compressed), which HdrHistogram's own tools read.
 //! Values are nanoseconds. The tag of a line is a kind of operation and a measure, such as `update.latency`, or a stage
-//! of the engine and the time that its work on a version took, such as `tree.service`; or `generator.late`, how late the
-//! generator itself started operations, which is one line for the whole run.
+//! of the engine and the time that its work on a version took, such as `tree.service`; or `generator.late`, the delay
+//! with which the generator itself started operations, which is one line for the whole run.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -29,11 +29,11 @@ pub const INTERVAL_LOG_FILE: &str = "latency.hlog";
 
 /// Cookie of an uncompressed histogram, version 2, one byte a word.
 const V2_COOKIE: u32 = 0x1c84_9303 | 0x10;
-/// Bytes of cookie, length, offset, digits, least and greatest value, ratio.
+/// Bytes of the cookie, the length, the offset, the digits, the least and greatest value, and the ratio.
 const V2_HEADER_BYTES: usize = 40;
-/// Most digits that are told apart. More would take more memory than any log of a load.
+/// The highest precision in digits. More would take more memory than any log of a load.
 const DIGITS_MAX: u32 = 3;
-/// Bytes of the longest histogram: nine for each of its counts.
+/// Size of the longest histogram in bytes: nine for each of its counts.
 const HISTOGRAM_BYTES_MAX: usize = 1 << 20;
 
 /// The two times that are measured of each operation.
@@ -56,7 +56,7 @@ impl Measure {
     }
 }
 
-/// Why an interval log cannot be used.
+/// An error of an interval log.
 ///
 /// ```
 /// use trunkline_load::IntervalLog;
@@ -100,19 +100,19 @@ pub struct Interval {
     pub second: u64,
     /// Kind of operation.
     pub kind: OperationKind,
-    /// Which of its times.
+    /// The measured time.
     pub measure: Measure,
     /// The times, in nanoseconds.
     pub histogram: Histogram<u64>,
 }
 
-/// What a line is of.
+/// The subject of a line.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Subject {
     Operation(OperationKind, Measure),
     /// The service times of a stage of the engine.
     Stage(Stage),
-    /// How late the generator started operations, in the whole run.
+    /// The delay with which the generator started operations, over the whole run.
     GeneratorLate,
 }
 
@@ -184,7 +184,7 @@ impl<'a> Line<'a> {
 /// Histograms by second, of one kind and measure.
 pub type BySecond = BTreeMap<u64, Histogram<u64>>;
 
-/// An interval log, in memory as it is in its file. Histograms are decoded when they are asked for.
+/// An interval log, in memory as it is in its file. Histograms are decoded on demand.
 ///
 /// ```
 /// use trunkline_load::{Histogram, Interval, IntervalLog, Measure, OperationKind};
@@ -255,7 +255,7 @@ impl IntervalLog {
             .map_err(IntervalLogError::Write)
     }
 
-    /// Adds how late the generator started operations, if it started any by a schedule.
+    /// Adds the delays of the generator, if it started any operation by a schedule.
     pub(crate) fn add_generator_late(
         &mut self,
         late: &Histogram<u64>,
@@ -266,7 +266,7 @@ impl IntervalLog {
         }
     }
 
-    /// Returns how late the generator started operations in the whole run; nothing in a closed loop.
+    /// Returns the delays with which the generator started operations in the whole run. Empty in a closed loop.
     pub fn generator_late(&self) -> Result<Histogram<u64>, IntervalLogError> {
         let mut seconds = self.histograms_of(Subject::GeneratorLate)?;
         Ok(seconds.remove(&0).unwrap_or_else(|| histogram(3)))
@@ -352,7 +352,7 @@ impl IntervalLog {
     }
 }
 
-/// Returns an empty histogram, which grows with what it is given.
+/// Returns an empty histogram that grows with its values.
 pub(crate) fn histogram(digits: u8) -> Histogram<u64> {
     Histogram::new(digits).unwrap_or_else(|_| unreachable!("up to five digits are a precision"))
 }
@@ -363,7 +363,7 @@ pub(crate) fn note(histogram: &mut Histogram<u64>, value: u64) {
     debug_assert!(noted.is_ok(), "a histogram that grows takes every value");
 }
 
-/// Adds a histogram to another, which grows where it must.
+/// Adds a histogram to another, which grows if necessary.
 pub(crate) fn add(sum: &mut Histogram<u64>, more: &Histogram<u64>) {
     sum.auto(true);
     let added = sum.add(more);
@@ -383,7 +383,7 @@ fn inflated(encoded: &str) -> Option<Vec<u8>> {
     (bytes.len() <= HISTOGRAM_BYTES_MAX).then_some(bytes)
 }
 
-/// Returns whether a histogram can be decoded within bounds. The decoder takes memory before it would notice.
+/// Returns whether a histogram can be decoded within bounds. The decoder allocates before it checks the length.
 fn header_holds(bytes: &[u8]) -> Option<bool> {
     let word = |offset: usize| {
         let word = bytes.get(offset..offset + 4)?;

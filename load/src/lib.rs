@@ -12,14 +12,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A [`Plan`] says what to do. A [`Load`] runs it on a [`Target`] and gives an [`Outcome`]: a [`Run`] with the figures
-//! of each second, an [`IntervalLog`] with their histograms, and [`Records`], which know what every key must hold
-//! without asking the target. [`compare`](compare::compare()) says whether two runs differ.
+//! A [`Plan`] describes a load. A [`Load`] runs it on a [`Target`] and returns an [`Outcome`]: a [`Run`] with the
+//! figures of each second, an [`IntervalLog`] with their histograms, and [`Records`], which tell what every key must
+//! hold without asking the target. [`compare`](compare::compare()) says whether two runs differ.
 //!
 //! In an open loop operations are due on a schedule that follows from plan and seed alone, whatever the target does.
-//! Latency counts from when an operation was due, service time from when it really began. What is due while too many
-//! operations are in flight is dropped and counted, never put off. The lateness of the generator itself is measured
-//! too. In a closed loop the next operation starts when another has ended.
+//! Latency is measured from the time at which an operation was due, service time from its actual start. Operations that
+//! are due while too many are in flight are dropped and counted, never postponed. The lateness of the generator itself
+//! is measured too. In a closed loop the next operation starts when another has ended.
 //!
 //! From plan to figures:
 //!
@@ -108,7 +108,7 @@ pub use warning::{LoadThread, Warning};
 /// The histogram of an [`Interval`].
 pub use hdrhistogram::Histogram;
 
-/// The example of the README, which is tested.
+/// The example of the README, as a test.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

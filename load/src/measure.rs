@@ -1,7 +1,7 @@
-//! From times of operations to the figures of each second.
+//! Turns the times of operations into the figures of each second.
 //!
-//! Each thread records into its own [`Recorder`], whose lock others hold only for a moment. The [`Aggregator`] takes
-//! the seconds that are over out of all of them. There is no clock here: all times are handed in, in nanoseconds from
+//! Each thread records into its own [`Recorder`], whose lock other threads hold only briefly. The [`Aggregator`] takes
+//! the finished seconds out of all recorders. Nothing here reads a clock: callers pass all times, in nanoseconds from
 //! the beginning of the stage.
 
 use std::collections::BTreeMap;
@@ -13,12 +13,12 @@ use super::interval_log::{IntervalLog, IntervalLogError, Measure, Subject, add, 
 use super::run::{Latency, OperationFigures, OperationKind, Second, Totals};
 use super::schedule::SECOND_NS;
 
-/// Digits of latencies that are told apart: 0.1 %.
+/// Precision of latencies in digits: 0.1 %.
 const DIGITS: u8 = 3;
-/// Time after its end for which a second stays open, because a thread may record an operation a little late.
+/// Time for which a second stays open after its end, because a thread may record an operation a little late.
 const GRACE_NS: u64 = SECOND_NS / 2;
 
-/// When an operation was to start, when it did, and when it ended.
+/// The intended start, the actual start and the end of an operation.
 #[derive(Clone, Copy)]
 pub(crate) struct Times {
     pub(crate) intended_ns: u64,
@@ -52,7 +52,7 @@ impl Histograms {
     }
 }
 
-/// What was recorded of one second, or of several.
+/// The records of one or several seconds.
 #[derive(Clone, Default)]
 struct Part {
     offered: u64,
@@ -97,10 +97,10 @@ impl Part {
     }
 }
 
-/// What one thread records into.
+/// The recorder of one thread.
 pub(crate) type Recorder = Mutex<Recording>;
 
-/// Returns a recorder that leaves out what was to start before `begin_ns`: it is warm-up.
+/// Returns a recorder that leaves out operations that were due before `begin_ns`, in the warm-up.
 pub(crate) fn recorder(begin_ns: u64) -> Recorder {
     Mutex::new(Recording {
         begin_ns,
@@ -113,18 +113,18 @@ pub(crate) fn recorder(begin_ns: u64) -> Recorder {
     })
 }
 
-/// What one thread recorded and the aggregator has not taken yet.
+/// The records of one thread that the aggregator has not taken yet.
 pub(crate) struct Recording {
     begin_ns: u64,
-    /// Earlier seconds are closed. What comes late for them counts in this one.
+    /// The first open second. Late records of earlier ones count in this one.
     open_second: u64,
     parts: BTreeMap<u64, Part>,
     late: Histogram<u64>,
     last_ended_ns: u64,
-    /// When nothing more is due.
+    /// The time from which nothing more is due.
     schedule_end_ns: u64,
-    /// Operations that ended by then. Those that were due in the warm-up count too: at a steady rate they stand for
-    /// those that have not ended when the schedule does, so that latency alone does not lower the rate.
+    /// Operations that ended before that time. Those that were due in the warm-up count too: at a steady rate they
+    /// stand for those that have not ended when the schedule does, so that latency alone does not lower the rate.
     ended_in_schedule: u64,
 }
 
@@ -134,7 +134,7 @@ impl Recording {
         self.schedule_end_ns = self.schedule_end_ns.min(end_ns);
     }
 
-    /// Returns the part of a time, unless the operation was to start in the warm-up.
+    /// Returns the part to which a time belongs, unless the operation was due in the warm-up.
     fn part(&mut self, intended_ns: u64, at_ns: u64) -> Option<&mut Part> {
         let second = (at_ns.saturating_sub(self.begin_ns) / SECOND_NS).max(self.open_second);
         let is_counted = intended_ns >= self.begin_ns;
@@ -167,7 +167,7 @@ impl Recording {
         }
     }
 
-    /// Records that an operation was due, and that the generator came to it later.
+    /// Records that an operation was due, and the delay with which the generator started it.
     pub(crate) fn offered(&mut self, intended_ns: u64, late_ns: u64) {
         if let Some(part) = self.part(intended_ns, intended_ns) {
             part.offered += 1;
@@ -176,7 +176,7 @@ impl Recording {
         }
     }
 
-    /// Records that an operation of a closed loop started. It was not due before.
+    /// Records that an operation of a closed loop started. Such an operation has no due time.
     pub(crate) fn offered_in_turn(&mut self, at_ns: u64) {
         if let Some(part) = self.part(at_ns, at_ns) {
             part.offered += 1;
@@ -191,7 +191,7 @@ impl Recording {
     }
 }
 
-/// Seconds that are kept one by one: eight hours. Totals count all of a run.
+/// Number of seconds that are kept one by one: eight hours. Totals count the whole run.
 const SECONDS_MAX: usize = 28_800;
 /// Bytes of their histograms: half of what a file may have, so that a run with all kinds of operations can be read.
 const LOG_BYTES_MAX: usize = 128 << 20;
@@ -201,15 +201,15 @@ pub(crate) struct Aggregator {
     begin_ns: u64,
     seconds_max: usize,
     log_bytes_max: usize,
-    /// The seconds that are over: all of them, or the last ones of a long run.
+    /// The finished seconds: all of them, or the last ones of a long run.
     pub(crate) seconds: Vec<Second>,
-    /// The lines of the log of each of them.
+    /// The lines of the log for each of these seconds.
     lines: Vec<Vec<u8>>,
-    /// The second that is not over.
+    /// The first second that is not finished.
     next_second: u64,
-    /// Sum of all seconds that are over.
+    /// Sum of all finished seconds.
     sum: Part,
-    /// How late the generator was in all of them. Complete once the run is.
+    /// The delays of the generator in all seconds. Complete once the run is.
     late: Histogram<u64>,
 }
 
@@ -227,7 +227,7 @@ impl Aggregator {
         }
     }
 
-    /// Takes what belongs to seconds that are over.
+    /// Takes the records of finished seconds.
     pub(crate) fn collect(
         &mut self,
         recorders: &[Recorder],
@@ -276,7 +276,7 @@ impl Aggregator {
         Ok(())
     }
 
-    /// Removes the older half of the seconds if there are too many, or their lines too long.
+    /// Removes the older half of the seconds if there are too many of them or their lines are too long.
     fn leave_out(&mut self) {
         let log_bytes: usize = self.lines.iter().map(Vec::len).sum();
         if self.seconds.len() > self.seconds_max || log_bytes > self.log_bytes_max {
@@ -286,20 +286,20 @@ impl Aggregator {
         }
     }
 
-    /// Returns the second that is not over yet, as far as it got.
+    /// Returns the unfinished second with its records so far.
     pub(crate) fn current(&self, recorders: &[Recorder]) -> Second {
         let mut sum = Part::default();
         for recorder in recorders {
             let recording = recorder.lock();
             let last = recording.parts.values().next_back().cloned();
-            // The copy is added up outside of the lock.
+            // The copies are added up outside the lock.
             drop(recording);
             sum.add(&last.unwrap_or_default());
         }
         sum.figures(self.next_second)
     }
 
-    /// Closes all seconds after the last record. Returns the sums, of a schedule that ends with the last operation.
+    /// Closes all seconds after the last record. Returns the sums, for a schedule that ends with the last operation.
     pub(crate) fn finish(&mut self, recorders: &[Recorder]) -> Result<Totals, IntervalLogError> {
         self.close_until(recorders, u64::MAX)?;
         let mut last_ended_ns = self.begin_ns;
@@ -426,7 +426,7 @@ mod tests {
         let recorders = [recorder(100)];
         recorders[0].lock().schedule_ends(1_000);
         recorders[0].lock().schedule_ends(2_000);
-        // Due in the warm-up, within the schedule, and in it but ended after it.
+        // Three operations: due in the warm-up, within the schedule, and within it but ended after it.
         recorders[0].lock().ended(KIND, times(50, 50, 100));
         recorders[0].lock().ended(KIND, times(100, 100, 1_000));
         recorders[0].lock().ended(KIND, times(900, 900, 1_001));

@@ -1,8 +1,8 @@
 //! Merges runs that several generators made at the same time into one. Pure.
 //!
 //! Histograms are added and counts are summed, so the figures are those of one histogram of all values that the
-//! generators recorded. Each run has a clock of its own: its seconds are shifted by whole seconds, to where they were by
-//! the time of day. Totals do not depend on that.
+//! generators recorded. Each run has its own clock, so its seconds are shifted by whole seconds to match the time of
+//! day. Totals do not depend on that.
 
 use std::collections::BTreeMap;
 
@@ -19,12 +19,12 @@ use super::warning::Warning;
 /// Most runs that are merged at once.
 pub const MERGED_MAX: usize = 64;
 
-/// Digits of latencies that are told apart.
+/// Precision of latencies in digits.
 const DIGITS: u8 = 3;
-/// Share of the whole time in which all runs must have operations due, or the merged run warns.
+/// The share of the whole time during which all runs must have operations due. Below it, the merged run warns.
 const OVERLAP_MIN: f64 = 0.95;
 
-/// Why runs cannot be merged. Runs are named by their numbers, from 1.
+/// An error of merging runs. Runs are named by their numbers, from 1.
 ///
 /// ```
 /// use trunkline_load::{IntervalLog, MergeError, Run, merge};
@@ -40,20 +40,20 @@ pub enum MergeError {
     /// A run is there twice.
     #[error("runs {first} and {second} are the same run; name each once")]
     Same {
-        /// The first one.
+        /// Number of the first one.
         first: usize,
-        /// The other one.
+        /// Number of the other one.
         second: usize,
     },
-    /// A run was merged from others.
+    /// A run is itself the result of a merge.
     #[error("run {0} was merged already; merge the runs that it came from, all at once")]
     Merged(usize),
     /// The formats differ.
     #[error("run {number} has format {found}, not {RUN_FORMAT}; use the version that made it")]
     Format {
-        /// The run.
+        /// Number of the run.
         number: usize,
-        /// Its format.
+        /// Format of the run.
         found: u32,
     },
     /// The versions of trunkline differ.
@@ -61,9 +61,9 @@ pub enum MergeError {
         "run {number} was made by version {found}, not {expected}; make all runs by the same version"
     )]
     Version {
-        /// The run.
+        /// Number of the run.
         number: usize,
-        /// Its version.
+        /// Version of the run.
         found: String,
         /// The version of the first run.
         expected: String,
@@ -71,7 +71,7 @@ pub enum MergeError {
     /// The plans differ.
     #[error("run {number} had another plan than the first ({}); give all the same one (a rate too)", keys.join(", "))]
     Plans {
-        /// The run.
+        /// Number of the run.
         number: usize,
         /// The keys that differ.
         keys: Vec<String>,
@@ -82,23 +82,23 @@ pub enum MergeError {
     /// One run replayed a trace that another one did not.
     #[error("run {0} did other operations than the first: another trace, or another speed")]
     Traces(usize),
-    /// A run was not made while the others were.
+    /// Two runs did not overlap in time.
     #[error(
         "the runs were not made at the same time: run {ended} had ended when run {began} began"
     )]
     Apart {
-        /// The run that ended first.
+        /// Number of the run that ended first.
         ended: usize,
-        /// The run that began last.
+        /// Number of the run that began last.
         began: usize,
     },
-    /// The histograms of a run are not those of all its operations.
+    /// The histograms of a run do not contain all its operations.
     #[error(
         "run {number} has {counted} times of {} in its histograms, and {achieved} in its totals; a run of many hours keeps \
          only its last ones, and cannot be merged", kind.name()
     )]
     Incomplete {
-        /// The run.
+        /// Number of the run.
         number: usize,
         /// Kind of the operations.
         kind: OperationKind,
@@ -110,9 +110,9 @@ pub enum MergeError {
     /// The histograms of a run cannot be used.
     #[error("the histograms of run {number} cannot be used")]
     Log {
-        /// The run.
+        /// Number of the run.
         number: usize,
-        /// Where, and why.
+        /// The cause, with its position in the log.
         source: IntervalLogError,
     },
 }
@@ -124,9 +124,9 @@ pub enum MergeError {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OverlapWindow {
-    /// When the last run began.
+    /// The time at which the last run began.
     pub begin_us: u64,
-    /// When the first schedule ended.
+    /// The time at which the first schedule ended.
     pub end_us: u64,
 }
 
@@ -141,7 +141,7 @@ pub struct OverlapWindow {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Merged {
-    /// The time in which all runs had operations due.
+    /// The time during which all runs had operations due.
     pub window: OverlapWindow,
     /// The runs.
     pub parts: Vec<MergedPart>,
@@ -156,7 +156,7 @@ pub struct Merged {
 pub struct MergedPart {
     /// Name of the run.
     pub name: String,
-    /// When it began, in milliseconds since 1970.
+    /// The time at which it began, in milliseconds since 1970.
     pub began_unix_ms: u64,
     /// Length of its schedule, in microseconds.
     pub scheduled_us: u64,
@@ -166,7 +166,7 @@ pub struct MergedPart {
     pub seed: u64,
     /// The machine that it ran on.
     pub machine: Machine,
-    /// Revision of the source.
+    /// Revision of the source code.
     pub git_revision: String,
 }
 
@@ -272,10 +272,10 @@ fn plan_of(run: &Run, number: usize) -> Result<Plan, MergeError> {
     Plan::from_toml("workload", &run.workload).map_err(|_| MergeError::NoPlan(number))
 }
 
-/// When each run was made, by the time of day.
+/// The times of the runs, by the time of day.
 struct Times {
     began_unix_ms: u64,
-    /// When each run began, in microseconds from the beginning of the first one.
+    /// The beginning of each run, in microseconds from the beginning of the first one.
     begin_us: Vec<u64>,
     window: OverlapWindow,
     /// End of the last schedule.
@@ -317,13 +317,13 @@ impl Times {
         })
     }
 
-    /// Returns by how many seconds those of a run are shifted.
+    /// Returns the number of seconds by which those of a run are shifted.
     fn shift(&self, index: usize) -> u64 {
         self.begin_us[index].saturating_add(500_000) / 1_000_000
     }
 }
 
-/// Both histograms of one kind.
+/// The latency and service histograms of one kind.
 #[derive(Clone)]
 struct Pair {
     latency: Histogram<u64>,
@@ -372,8 +372,8 @@ struct Entry<'a> {
     line: Line<'a>,
 }
 
-/// Adds up all histograms, second by second, into a log. Returns the seconds, the sums over all of them, and how late the
-/// generators were.
+/// Adds up all histograms, second by second, into a log. Returns the seconds, the sums over all of them, and the delays
+/// of the generators.
 fn histograms(
     parts: &[(Run, IntervalLog)],
     times: &Times,
@@ -436,7 +436,7 @@ fn entries<'a>(
     Ok(entries)
 }
 
-/// Returns the counts of all seconds, without their operations.
+/// Returns the counts of all seconds, without the figures of their operations.
 fn counted_seconds(parts: &[(Run, IntervalLog)], times: &Times) -> BTreeMap<u64, Second> {
     let mut seconds: BTreeMap<u64, Second> = BTreeMap::new();
     for (index, (run, _)) in parts.iter().enumerate() {
@@ -458,7 +458,7 @@ fn counted_seconds(parts: &[(Run, IntervalLog)], times: &Times) -> BTreeMap<u64,
     seconds
 }
 
-/// Writes the lines of a second, and gives the second its operations.
+/// Writes the lines of a second, and sets the figures of its operations.
 fn close(
     number: u64,
     pairs: &Pairs,
@@ -480,7 +480,7 @@ fn close(
     Ok(())
 }
 
-/// Checks that the histograms of each run hold all its operations.
+/// Checks that the histograms of each run contain all its operations.
 fn check_complete(
     parts: &[(Run, IntervalLog)],
     counts: &BTreeMap<(usize, OperationKind), u64>,
@@ -547,14 +547,14 @@ fn part(run: &Run) -> MergedPart {
     }
 }
 
-/// Returns a text that all runs have, or nothing.
+/// Returns a text that is the same in all runs, or an empty one.
 fn same(runs: &[&Run], text: fn(&Run) -> String) -> String {
     let first = text(runs[0]);
     let is_same = runs.iter().all(|run| text(run) == first);
     if is_same { first } else { String::new() }
 }
 
-/// Returns the machine of all runs, or one that stands for several.
+/// Returns the machine of all runs, or a description that stands for several.
 fn machine(runs: &[&Run]) -> Machine {
     let first = &runs[0].machine;
     if runs.iter().all(|run| run.machine == *first) {

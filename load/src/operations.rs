@@ -1,9 +1,9 @@
-//! Which operation comes next: the mixes and distributions of YCSB (Cooper, Silberstein, Tam, Ramakrishnan, Sears,
-//! "Benchmarking cloud serving systems with YCSB", SoCC 2010), and a few more. Pure.
+//! Chooses the next operation, with the mixes and distributions of YCSB (Cooper, Silberstein, Tam, Ramakrishnan, Sears,
+//! "Benchmarking cloud serving systems with YCSB", SoCC 2010), and a few others. Pure.
 //!
 //! Zipf's law is sampled by rejection (`rand_distr::Zipf`), so a growing number of keys costs a power, not a sum over
-//! all keys. Hot keys stay hot while keys are inserted: ranks are scattered over the keys of the fill, and each new
-//! key gets the coldest rank. (YCSB scatters over all keys that it expects.)
+//! all keys. Hot keys stay hot while keys are inserted: ranks are scattered over the keys of the fill, and each new key
+//! gets the coldest rank. (YCSB scatters over all keys that it expects.)
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -14,7 +14,7 @@ use super::plan::Plan;
 use super::records::KEYS_MAX;
 use super::run::OperationKind;
 
-/// YCSB's exponent for zipfian and latest.
+/// YCSB's exponent for the zipfian and latest distributions.
 const ZIPF_EXPONENT: f64 = 0.99;
 
 /// One operation on records, which are named by their indices.
@@ -64,7 +64,7 @@ pub enum Workload {
     A,
     /// 95 % reads, 5 % updates; zipfian.
     B,
-    /// Reads alone; zipfian.
+    /// Reads only; zipfian.
     C,
     /// 95 % reads of the latest keys, 5 % inserts; latest.
     D,
@@ -73,9 +73,9 @@ pub enum Workload {
     E,
     /// 50 % reads, 50 % read-modify-writes ([`OperationKind::ReadModifyWrite`]); zipfian.
     F,
-    /// Reads with proofs that are checked, alone; zipfian. Not part of YCSB.
+    /// Reads only, with proofs that are checked; zipfian. Not part of YCSB.
     Verify,
-    /// Updates alone; uniform. Not part of YCSB.
+    /// Updates only; uniform. Not part of YCSB.
     Write,
 }
 
@@ -164,7 +164,7 @@ impl Shares {
         self.each().into_iter().map(u32::from).sum()
     }
 
-    /// Returns the kind that a number below the sum falls on.
+    /// Returns the kind that a number below the sum selects.
     fn kind(self, mut number: u32) -> OperationKind {
         for (kind, share) in OperationKind::ALL.into_iter().zip(self.each()) {
             match number.checked_sub(share.into()) {
@@ -176,7 +176,7 @@ impl Shares {
     }
 }
 
-/// How keys are chosen.
+/// The distribution by which keys are chosen.
 ///
 /// ```
 /// use trunkline_load::{Distribution, Plan};
@@ -189,7 +189,7 @@ impl Shares {
 pub enum Distribution {
     /// Every key equally often.
     Uniform,
-    /// Few keys often, scattered over the key space (exponent 0.99).
+    /// A few keys often, scattered over the key space (exponent 0.99).
     Zipfian,
     /// The keys that were inserted last most often (exponent 0.99).
     Latest,
@@ -197,7 +197,7 @@ pub enum Distribution {
     Hotspot,
 }
 
-/// What an operation is chosen by, as it changes with the phases of a plan.
+/// The settings for choosing an operation, which change with the phases of a plan.
 #[derive(Debug)]
 pub(crate) struct Choice {
     pub(crate) shares: Shares,
@@ -208,13 +208,13 @@ pub(crate) struct Choice {
 #[derive(Debug)]
 pub(crate) struct Operations {
     random: SmallRng,
-    /// Keys with an index, including those of inserts.
+    /// Number of keys that have an index, including inserts.
     keys: u64,
-    /// Keys of the fill, over which ranks are scattered.
+    /// Number of keys of the fill, over which ranks are scattered.
     first_keys: u64,
-    /// Keys that may be chosen.
+    /// Number of keys that may be chosen.
     chosen_keys: u64,
-    /// Number of latest inserts that may not be chosen yet, because they may wait for their batch.
+    /// Number of the latest inserts that may not be chosen yet, because they may be waiting for their batch.
     lag: u64,
     hot_keys_share: f64,
     hot_operations_share: f64,
@@ -223,10 +223,11 @@ pub(crate) struct Operations {
 }
 
 impl Operations {
-    /// Begins the stream of a plan. An insert may be chosen by other operations once a batch of inserts has followed.
+    /// Begins the stream of a plan. Other operations may choose an inserted key once a whole batch of inserts has
+    /// followed.
     pub(crate) fn new(plan: &Plan) -> Self {
         let mut operations = Self {
-            // A stream other than those of values and arrivals.
+            // A random stream other than those of values and arrivals.
             random: SmallRng::seed_from_u64(!plan.seed),
             keys: plan.keys,
             first_keys: plan.keys.max(1),
@@ -243,7 +244,7 @@ impl Operations {
 
     fn choose_from(&mut self, keys: u64) {
         self.chosen_keys = keys;
-        // It fails only for no keys.
+        // The constructor fails only without keys.
         self.zipf = Zipf::new(keys as f64, ZIPF_EXPONENT).ok();
     }
 
@@ -342,7 +343,7 @@ mod tests {
         (0..OPERATIONS).map(|_| operations.next(&choice)).collect()
     }
 
-    /// How often each key was read, most frequent first.
+    /// Returns how often each key was read, most frequent first.
     fn frequencies(distribution: Distribution) -> Vec<(u64, usize)> {
         let mut counts = HashMap::new();
         for operation in operations(Workload::C, distribution) {
@@ -382,7 +383,7 @@ mod tests {
     #[test]
     fn zipfian_chooses_few_keys_often_and_scatters_them() {
         let counts = frequencies(Distribution::Zipfian);
-        // The first rank has 1 / Σ k^-0.99 of 1,000: 13 %.
+        // The first rank has 1 / Σ k^-0.99 of 1,000 operations: 13 %.
         assert!((12..=16).contains(&(counts[0].1 * 100 / OPERATIONS)));
         assert!(counts[0].0.abs_diff(counts[1].0) > 1);
     }
@@ -400,7 +401,7 @@ mod tests {
                 *counts.entry(get.index).or_insert(0_usize) += 1;
             }
             let (index, count) = counts.into_iter().max_by_key(|(_, count)| *count).unwrap();
-            // The first rank of 6,000 has 10 %, of 1,000 13 %; an even share is a thousandth or less.
+            // The first rank of 6,000 keys has 10 %, of 1,000 keys 13 %; an even share is a thousandth or less.
             assert!(count > part.len() / 15, "{count}");
             hottest.push(index);
         }

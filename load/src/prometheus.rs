@@ -9,16 +9,16 @@ use super::run::{Latency, OperationKind, Second};
 /// Beginning of every text. See [`may_replace`](super::may_replace).
 const HEAD: &str = "# HELP trunkline_load_stage ";
 
-/// Sums of one kind of operation over the seconds that are over.
+/// Sums of one kind of operation over the finished seconds.
 #[derive(Clone, Debug, Default)]
 struct Summed {
     achieved: u64,
     latency_us: f64,
-    /// Of the last second in which any ended.
+    /// Latency in the last second in which any such operation ended.
     last: Latency,
 }
 
-/// What Prometheus is told of a load: counters over the seconds that are over, quantiles of the last one, and the stage.
+/// The text about a load for Prometheus: counters over the finished seconds, quantiles of the last one, and the stage.
 ///
 /// ```
 /// use trunkline_load::{PrometheusText, Second};
@@ -51,7 +51,8 @@ impl PrometheusText {
         }
     }
 
-    /// Takes the progress of the load. Returns whether the text has changed: once a second in the run itself.
+    /// Takes the progress of the load. Returns whether the text has changed, which happens once a second during the run
+    /// itself.
     pub fn observe(&mut self, progress: &Progress<'_>) -> bool {
         let is_new_stage = self.stage != Some(progress.stage);
         self.stage = Some(progress.stage);
@@ -66,7 +67,7 @@ impl PrometheusText {
         is_new_stage || !news.is_empty()
     }
 
-    /// Takes a second of the run, unless it or a later one was taken before.
+    /// Adds a second of the run, unless it or a later one was added before.
     pub fn add(&mut self, second: &Second) {
         if second.second < self.next_second {
             return;
@@ -150,12 +151,12 @@ impl std::fmt::Display for PrometheusText {
         let counters = [
             (
                 "offered",
-                "Operations that the schedule meant to start.",
+                "Operations that were due by the schedule.",
                 self.offered,
             ),
             (
                 "dropped",
-                "Operations that were due and not started.",
+                "Operations that were due but not started.",
                 self.dropped,
             ),
             ("failed", "Operations that failed.", self.failed),
@@ -190,7 +191,7 @@ fn head(text: &mut String, name: &str, kind: &str, help: &str) {
     let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }
 
-/// Returns the value of a label, escaped.
+/// Returns the escaped value of a label.
 fn escaped(value: &str) -> String {
     let value = value.replace('\\', "\\\\").replace('"', "\\\"");
     value.replace('\n', "\\n")
@@ -254,10 +255,10 @@ mod tests {
 trunkline_load_stage{run="RUN",stage="fill"} 0
 trunkline_load_stage{run="RUN",stage="calibrate"} 0
 trunkline_load_stage{run="RUN",stage="run"} 0
-# HELP trunkline_load_offered_operations_total Operations that the schedule meant to start.
+# HELP trunkline_load_offered_operations_total Operations that were due by the schedule.
 # TYPE trunkline_load_offered_operations_total counter
 trunkline_load_offered_operations_total{run="RUN"} 24
-# HELP trunkline_load_dropped_operations_total Operations that were due and not started.
+# HELP trunkline_load_dropped_operations_total Operations that were due but not started.
 # TYPE trunkline_load_dropped_operations_total counter
 trunkline_load_dropped_operations_total{run="RUN"} 2
 # HELP trunkline_load_failed_operations_total Operations that failed.

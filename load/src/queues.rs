@@ -1,13 +1,13 @@
-//! Queues between the generator and the threads that carry out what it decides, and counts of what has ended.
+//! Queues between the generator and the threads that carry out its decisions, and counts of finished work.
 //!
-//! A queue has no bound of its own: the generator never lets more operations in than the plan allows in flight.
+//! A queue has no bound of its own: the generator never starts more operations than the plan allows in flight.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-/// Longest wait before a thread looks whether the run was stopped.
+/// The longest wait before a thread checks whether the run was stopped.
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// A first-in, first-out queue from one thread to one or several.
@@ -53,8 +53,8 @@ impl<T> Queue<T> {
         one.pop()
     }
 
-    /// Waits for items and takes the share of one of `threads` threads, `max` at most, so that the others have work
-    /// too. Returns whether there was any; there is none once the queue is closed and empty.
+    /// Waits for items and takes the share of one of `threads` threads, at most `max`, so that the others have work
+    /// too. Returns false once the queue is closed and empty.
     pub(crate) fn pop_share(&self, threads: usize, max: usize, taken: &mut Vec<T>) -> bool {
         let mut items = self.items.lock();
         self.ready.wait_while(&mut items, |items| {
@@ -72,7 +72,7 @@ impl<T> Queue<T> {
     }
 }
 
-/// Counts what has ended. The one thread that begins things counts those for itself.
+/// Counts finished work. The one thread that starts work counts that itself.
 #[derive(Default)]
 pub(crate) struct CompletionCounter {
     counts: Mutex<Counts>,
@@ -82,7 +82,7 @@ pub(crate) struct CompletionCounter {
 #[derive(Default)]
 struct Counts {
     ended: u64,
-    /// The count that a thread waits for; 0 if none does.
+    /// The count that a thread is waiting for; 0 if no thread is.
     awaited: u64,
 }
 
@@ -99,7 +99,7 @@ impl CompletionCounter {
         self.counts.lock().ended
     }
 
-    /// Waits until `count` have ended, but not for long.
+    /// Waits until `count` have ended, or for a short time.
     pub(crate) fn wait_for(&self, count: u64) {
         let mut counts = self.counts.lock();
         counts.awaited = count;

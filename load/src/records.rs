@@ -1,20 +1,20 @@
-//! Keys and values of a load, and what each key must hold, without asking the target.
+//! Keys and values of a load, and the value that each key must hold, without asking the target.
 //!
-//! A value follows from the seed, the key's index and how often the key was written. So four bytes a key are enough
-//! to know what a state must be at the end.
+//! A value follows from the seed, the key's index and the number of times that the key was written. So four bytes per
+//! key are enough to know the state at the end.
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 use super::doubts::Doubts;
 
-/// Most keys of one load: they are counted in memory, four bytes each.
+/// Most keys of one load. They are counted in memory, with four bytes each.
 pub const KEYS_MAX: u64 = 1 << 30;
 
 /// Bytes of a key.
 const KEY_BYTES: usize = 16;
 
-/// Bit of a write's number that says that the write was a delete.
+/// Bit of a write's number that marks the write as a delete.
 const DELETED: u32 = 1 << 31;
 
 /// Makes values.
@@ -35,11 +35,11 @@ impl Maker {
     }
 }
 
-/// Most instances of the generator that load one target at once.
+/// Most generators that load one target at once.
 pub(crate) const INSTANCES_MAX: u32 = 999;
 
-/// Returns a key as text of 16 bytes: a prefix and the index. Of instances above 0 their number takes the place of all of
-/// the prefix but its first letter, so that each has keys of its own.
+/// Returns a key as text of 16 bytes: a prefix and the index. For instances above 0, the number of the instance
+/// replaces the prefix except its first letter, so that each instance has its own keys.
 fn written_key(prefix: &[u8; 4], instance: u32, index: u64) -> [u8; KEY_BYTES] {
     let mut key = [b'0'; KEY_BYTES];
     let (head, digits) = key.split_at_mut(prefix.len());
@@ -67,7 +67,7 @@ struct WriteNumber(u32);
 impl WriteNumber {
     fn next(self, is_delete: bool) -> Self {
         let number = (self.0 & !DELETED).wrapping_add(1) & !DELETED;
-        // It wraps after 2^31 writes of one key; 0 would mean none.
+        // It wraps after 2^31 writes of one key, and skips 0, which means that the key was never written.
         Self(number.max(1) | if is_delete { DELETED } else { 0 })
     }
 
@@ -76,7 +76,7 @@ impl WriteNumber {
     }
 }
 
-/// All keys that were written and how often, and so what each must hold.
+/// All written keys with their numbers of writes, from which the value of each follows.
 ///
 /// ```
 /// let mut records = trunkline_load::Records::new(7, 20);
@@ -97,12 +97,13 @@ pub struct Records {
 }
 
 impl Records {
-    /// Begins without any key. Values will have `value_bytes` bytes.
+    /// Creates records without any key. Values will have `value_bytes` bytes.
     pub fn new(seed: u64, value_bytes: usize) -> Self {
         Self::of_instance(0, seed, value_bytes)
     }
 
-    /// Begins without any key, for one of several generators that load one target at once. Each has keys of its own.
+    /// Creates records without any key, for one of several generators that load one target at once. Each has its own
+    /// keys.
     ///
     /// ```
     /// let records = trunkline_load::Records::of_instance(7, 1, 20);
@@ -121,8 +122,8 @@ impl Records {
         }
     }
 
-    /// Returns whether the key must hold its [`value`](Self::value). If a batch that wrote it was refused or failed, that
-    /// is not known.
+    /// Returns whether the key must hold its [`value`](Self::value). That is uncertain if a batch that wrote it was
+    /// refused or failed.
     ///
     /// ```
     /// let mut records = trunkline_load::Records::new(7, 20);
@@ -153,7 +154,7 @@ impl Records {
         written_key(b"none", self.maker.instance, index)
     }
 
-    /// Returns what a key must hold now, `None` if it must be absent.
+    /// Returns the value that a key must hold now, or `None` if it must be absent.
     pub fn value(&self, index: u64) -> Option<Vec<u8>> {
         let number = self.number(index);
         number.is_present().then(|| {
@@ -192,12 +193,12 @@ impl Records {
     }
 }
 
-/// Returns the key of an index of an instance.
+/// Returns the key of an index in an instance.
 pub(crate) fn key(instance: u32, index: u64) -> [u8; KEY_BYTES] {
     written_key(b"user", instance, index)
 }
 
-/// What a key must hold for a batch to take effect.
+/// The value that a key must hold for a batch to take effect.
 ///
 /// See [`Write::requires`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,11 +230,12 @@ pub struct Write<'a> {
     pub key: &'a [u8],
     /// Its new value; `None` removes the key.
     pub value: Option<&'a [u8]>,
-    /// What the key must hold before the batch. Only read-modify-writes require anything, once a key and batch.
+    /// The value that the key must hold before the batch. Only read-modify-writes require one, at most once per key and
+    /// batch.
     pub requires: Option<MustHold<'a>>,
 }
 
-/// A write in a few bytes.
+/// A write in compact form.
 #[derive(Clone, Copy, Debug)]
 struct Planned {
     index: u32,
@@ -241,8 +243,8 @@ struct Planned {
     before: Option<WriteNumber>,
 }
 
-/// Writes that are submitted together, in order. Keys and values are made when they are looked at, so a target makes
-/// them directly in the form that its own service takes.
+/// Writes that are submitted together, in order. Keys and values are made when they are read, so a target can make them
+/// directly in the form that its own service takes.
 ///
 /// ```
 /// use trunkline_load::{Records, WriteBatch};
@@ -263,7 +265,7 @@ pub struct WriteBatch {
 }
 
 impl WriteBatch {
-    /// Begins a batch whose values are those of `records`.
+    /// Creates a batch whose values are those of `records`.
     pub fn new(records: &Records) -> Self {
         Self {
             maker: records.maker,
@@ -277,7 +279,7 @@ impl WriteBatch {
         self.add(records, index, false, None);
     }
 
-    /// Sets the next value of a key, provided that it holds what was written to it last, or is absent.
+    /// Sets the next value of a key, on the condition that it holds the value last written to it, or is absent.
     pub fn replace(&mut self, records: &mut Records, index: u64) {
         let before = records.number(index);
         self.add(records, index, false, Some(before));
@@ -315,12 +317,12 @@ impl WriteBatch {
         self.writes.is_empty()
     }
 
-    /// Returns the number of writes that require something of their key.
+    /// Returns the number of writes with a requirement.
     pub fn requirements(&self) -> usize {
         self.requirements
     }
 
-    /// Returns the most bytes that keys and values take, including those of requirements.
+    /// Returns the maximum size of the keys and values in bytes, including those of requirements.
     pub fn bytes(&self) -> usize {
         self.writes.len() * (KEY_BYTES + self.maker.value_bytes) + self.requirements * KEY_BYTES
     }
@@ -354,7 +356,7 @@ impl WriteBatch {
         self.writes.iter().map(|write| u64::from(write.index))
     }
 
-    /// Returns the indices of the keys that something is required of: those that a read-modify-write reads.
+    /// Returns the indices of the keys with a requirement: those that a read-modify-write reads.
     pub(crate) fn required(&self) -> impl Iterator<Item = u64> {
         let required = self.writes.iter().filter(|write| write.before.is_some());
         required.map(|write| u64::from(write.index))

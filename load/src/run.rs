@@ -1,4 +1,4 @@
-//! The result of a run, as one JSON document. Its histograms are in an interval log in the same directory.
+//! The result of a run as a JSON document. Its histograms are in an interval log in the same directory.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::warning::Warning;
 /// Number of the format that [`Run`] is written in.
 pub const RUN_FORMAT: u32 = 4;
 
-/// The kinds of operation that are measured apart.
+/// The kinds of operation, which are measured separately.
 ///
 /// ```
 /// use trunkline_load::OperationKind;
@@ -37,9 +37,9 @@ pub enum OperationKind {
     Insert,
     /// Removes a key. It ends when it is durable.
     Delete,
-    /// Reads a key, then puts a value provided that the key still holds what earlier batches wrote to it last. It
-    /// ends when it is durable. Where its batch writes the key already, it is a put alone: requirements are checked
-    /// against the state before the batch.
+    /// Reads a key, then puts a value on the condition that the key still holds what earlier batches wrote to it last.
+    /// It ends when it is durable. If its batch writes the key already, it is only a put, because requirements are
+    /// checked against the state before the batch.
     ReadModifyWrite,
 }
 
@@ -75,7 +75,7 @@ impl OperationKind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// Returns whether operations of this kind change anything.
+    /// Returns whether operations of this kind change the state.
     pub fn is_write(self) -> bool {
         !matches!(self, Self::Read | Self::MultiGet | Self::Verify)
     }
@@ -90,9 +90,9 @@ impl OperationKind {
 pub struct Latency {
     /// Number of operations.
     pub count: u64,
-    /// Mean.
+    /// Mean latency.
     pub mean_us: f64,
-    /// Median.
+    /// Median latency.
     pub p50_us: f64,
     /// 90th percentile.
     pub p90_us: f64,
@@ -102,7 +102,7 @@ pub struct Latency {
     pub p999_us: f64,
     /// 99.99th percentile.
     pub p9999_us: f64,
-    /// Largest.
+    /// Highest latency.
     pub max_us: f64,
 }
 
@@ -164,15 +164,15 @@ pub struct OperationFigures {
 pub struct Second {
     /// Number of the second, from 0 at the end of the warm-up.
     pub second: u64,
-    /// Operations that the schedule meant to start.
+    /// Operations that were due by the schedule.
     pub offered: u64,
     /// Operations that ended.
     pub achieved: u64,
-    /// Operations that were due and not started, because too many were in flight.
+    /// Operations that were due but not started, because too many were in flight.
     pub dropped: u64,
     /// Operations that failed, and writes whose batch was refused.
     pub failed: u64,
-    /// Greatest delay with which the generator itself started an operation, in microseconds.
+    /// Longest delay with which the generator itself started an operation, in microseconds.
     pub generator_late_us: u64,
     /// Figures by kind of operation.
     pub operations: BTreeMap<OperationKind, OperationFigures>,
@@ -193,10 +193,10 @@ pub struct Second {
 pub struct ThreadTimes {
     /// Time of the generator's thread, which decides what is due and gathers writes into batches.
     pub generator_us: u64,
-    /// Time of the thread that makes keys and values and submits batches. It includes the target's part of
-    /// submitting, because keys and values are made while the target takes a batch in.
+    /// Time of the thread that makes keys and values and submits batches. It includes the target's part of submitting,
+    /// because keys and values are made while the target takes a batch.
     pub submitter_us: u64,
-    /// Time of the thread that waits for batches to be durable and records them, without the waiting.
+    /// Time of the thread that waits for batches to become durable and records them, without the waiting.
     pub completer_us: u64,
     /// Time of the busiest thread that reads, without the target's reads.
     pub reader_us: u64,
@@ -211,24 +211,25 @@ pub struct ThreadTimes {
 pub struct Totals {
     /// Length of the run to the end of the last operation, in microseconds.
     pub elapsed_us: u64,
-    /// Length of the schedule, in which operations were due, in microseconds. A closed loop has no schedule: the same
-    /// as `elapsed_us`.
+    /// Length of the schedule, during which operations were due, in microseconds. A closed loop has no schedule; the
+    /// value is then that of `elapsed_us`.
     pub scheduled_us: u64,
     /// Operations that ended before the schedule did, including those that were due in the warm-up. In a closed loop
-    /// the same as `achieved`.
+    /// this equals `achieved`.
     pub ended_in_schedule: u64,
-    /// Operations that the schedule meant to start.
+    /// Operations that were due by the schedule.
     pub offered: u64,
     /// Operations that ended.
     pub achieved: u64,
-    /// Operations that were due and not started.
+    /// Operations that were due but not started.
     pub dropped: u64,
     /// Operations that failed, and writes whose batch was refused.
     pub failed: u64,
-    /// Reads that found nothing although their keys were put before the run and never deleted, including those of
-    /// read-modify-writes.
+    /// Reads, including those of read-modify-writes, that found nothing although their keys were put before the run and
+    /// never deleted.
     pub missing: u64,
-    /// How late the generator itself started operations, including those that were dropped. Latencies include this.
+    /// The delays with which the generator itself started operations, including those that were dropped. Latencies
+    /// include these delays.
     pub generator_late: Latency,
     /// Processor time of the load's own threads.
     pub cpu: ThreadTimes,
@@ -237,7 +238,7 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Returns the operations a second that the schedule meant to start.
+    /// Returns the operations per second that were due by the schedule.
     ///
     /// ```
     /// use trunkline_load::Totals;
@@ -256,19 +257,19 @@ impl Totals {
         per_second(self.offered, self.scheduled_us)
     }
 
-    /// Returns the operations a second that ended before the schedule did. Operations that are still waiting by then
-    /// do not count, so a target that cannot keep up achieves less than what is offered.
+    /// Returns the operations per second that ended before the schedule did. Operations that are still waiting at its
+    /// end do not count, so a target that cannot keep up achieves less than the offered rate.
     pub fn achieved_per_second(&self) -> f64 {
         per_second(self.ended_in_schedule, self.scheduled_us)
     }
 }
 
-/// Returns a rate.
+/// Returns operations per second.
 pub(crate) fn per_second(count: u64, in_us: u64) -> f64 {
     count as f64 * 1e6 / in_us.max(1) as f64
 }
 
-/// A trace that was run in place of a plan's operations.
+/// A trace that was run instead of a plan's operations.
 ///
 /// See [`Load::replay`](super::Load::replay).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -322,7 +323,7 @@ impl Machine {
     }
 }
 
-/// A run: what was asked for, where it ran, and everything that was measured.
+/// A run: its plan, its machine and all its measurements.
 ///
 /// ```no_run
 /// let run = trunkline_load::Run::read_from("runs/first".as_ref())?;
@@ -336,15 +337,16 @@ impl Machine {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Run {
-    /// [`RUN_FORMAT`].
+    /// The format, which is [`RUN_FORMAT`].
     pub format: u32,
     /// Name of the run.
     pub name: String,
-    /// When it began, in milliseconds since 1970.
+    /// The time at which it began, in milliseconds since 1970.
     pub began_unix_ms: u64,
     /// Version of trunkline.
     pub version: String,
-    /// Revision of the source that was run, as given to [`Load::revision`](super::Load::revision); empty if unknown.
+    /// Revision of the source code that was run, as given to [`Load::revision`](super::Load::revision); empty if
+    /// unknown.
     pub git_revision: String,
     /// The machine that it ran on.
     pub machine: Machine,
@@ -352,13 +354,13 @@ pub struct Run {
     pub seed: u64,
     /// The plan, as TOML that can be run again.
     pub workload: String,
-    /// The trace that was run in place of the plan's operations, if any.
+    /// The trace that was run instead of the plan's operations, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replayed: Option<Replayed>,
-    /// The runs that were merged into this one, if it is no single run.
+    /// The runs that were merged into this one, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub merged: Option<Merged>,
-    /// The failure that ended the run early, if any. The figures are then of the time before it.
+    /// The failure that ended the run early, if any. The figures then describe the time before it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_by: Option<String>,
     /// The engine's configuration, as TOML; empty if the target is not an engine.
@@ -367,18 +369,18 @@ pub struct Run {
     pub totals: Totals,
     /// All seconds, or the last ones of a run of many hours.
     pub seconds: Vec<Second>,
-    /// When the first second began, in microseconds since the engine was opened. It relates the engine's clock to the
-    /// run's.
+    /// The beginning of the first second, in microseconds since the engine was opened. It relates the engine's clock to
+    /// the run's.
     pub begun_engine_us: u64,
-    /// Windows that the engine measured: the last 20,000.
+    /// Windows that the engine measured, up to the last 20,000.
     pub windows: Vec<Window>,
-    /// Decisions that the engine took: the last 5,000.
+    /// Decisions that the engine took, up to the last 5,000.
     pub decisions: Vec<Decision>,
-    /// Spans of the engine's stages, from the end of the run.
+    /// Spans of the engine's stages near the end of the run.
     pub spans: Vec<Span>,
-    /// What a reader of the figures must know.
+    /// Warnings for the reader of the figures.
     pub warnings: Vec<Warning>,
-    /// Whether the figures keep the thresholds of the plan.
+    /// Results of the plan's thresholds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub thresholds: Vec<ThresholdResult>,
 }

@@ -13,7 +13,7 @@ use super::run::{RUN_FORMAT, Run};
 /// Name of the file in a run's directory.
 pub const RUN_FILE: &str = "run.json";
 
-/// Why a run cannot be written or read.
+/// An error of writing or reading a run.
 ///
 /// ```
 /// use trunkline_load::{Run, RunFileError};
@@ -33,10 +33,10 @@ pub enum RunFileError {
     Form {
         /// The file.
         path: PathBuf,
-        /// Why, with line and column.
+        /// The cause, with line and column.
         source: serde_json::Error,
     },
-    /// A directory for a run holds other things.
+    /// A directory for a run holds other files.
     #[error("{} holds other files and no run; choose a new or empty directory", directory.display())]
     NotARun {
         /// The directory.
@@ -53,7 +53,7 @@ pub enum RunFileError {
 }
 
 impl RunFileError {
-    /// Returns what makes an error of this file's JSON.
+    /// Returns a function that makes an error of this file's JSON.
     fn of_form(path: &Path) -> impl Fn(serde_json::Error) -> Self + Copy + '_ {
         move |source| Self::Form {
             path: path.to_owned(),
@@ -62,7 +62,7 @@ impl RunFileError {
     }
 }
 
-/// Returns whether a directory has nothing but hidden entries and what a file system puts into its root.
+/// Returns whether a directory has only hidden entries and those that a file system puts into its root.
 fn is_unused(directory: &Path) -> io::Result<bool> {
     let is_hidden =
         |name: &OsStr| name.as_encoded_bytes().starts_with(b".") || name == "lost+found";
@@ -74,7 +74,7 @@ fn is_unused(directory: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Returns whether a file is that of a run, of any format.
+/// Returns whether a file is a run of any format.
 fn holds_run(path: &Path) -> bool {
     let text = files::read_text(path, FILE_BYTES_MAX);
     text.is_ok_and(|text| serde_json::from_str::<Head>(&text).is_ok())
@@ -119,7 +119,7 @@ impl Run {
     }
 
     /// Checks that a run can be written into a directory, which is created if missing, and that it is empty or holds a
-    /// run, whose files are then replaced. Call it before hours of work.
+    /// run, whose files will be replaced. Call it before hours of work.
     ///
     /// ```
     /// let file = tempfile::NamedTempFile::new()?;

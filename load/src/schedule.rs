@@ -1,4 +1,4 @@
-//! When operations are due, from the plan and its seed alone. Pure.
+//! Computes when operations are due from the plan and its seed. Pure.
 //!
 //! The rate may change with time, so arrivals are found by inverting its integral: the next one is due where the
 //! integral has grown by 1 (constant), or by an exponentially distributed amount (Poisson; Çinlar, "Introduction to
@@ -15,40 +15,40 @@ use super::plan::{Arrivals, Plan, SECONDS_MAX};
 use super::run::OperationKind;
 use super::trace::{TraceError, TraceReader, TraceSummary};
 
-/// Time for which the rate is looked up once.
+/// Time for which one value of the rate is used.
 const SLICE_NS: f64 = 1e6;
 
 /// Nanoseconds of a second.
 pub(crate) const SECOND_NS: u64 = 1_000_000_000;
 
-/// An operation and when it is due.
+/// An operation with the time at which it is due.
 ///
 /// See [`Schedule`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimedOperation {
-    /// Nanoseconds from the beginning, warm-up included.
+    /// Nanoseconds from the beginning, including the warm-up.
     pub at_ns: u64,
     /// The operation.
     pub operation: Operation,
 }
 
-/// Times at which operations are due. They have no end unless the rate falls to zero for good.
+/// The times at which operations are due. They have no end unless the rate falls to zero for good.
 #[derive(Debug)]
 struct ArrivalTimes {
     random: SmallRng,
     arrivals: Arrivals,
-    /// Start of the slice, in nanoseconds.
+    /// Start of the current slice, in nanoseconds.
     slice_ns: f64,
     /// Time of the last arrival in the slice.
     within_ns: f64,
-    /// Operations a nanosecond in the slice.
+    /// Operations per nanosecond in the slice.
     rate: f64,
 }
 
 impl ArrivalTimes {
     fn new(arrivals: Arrivals, seed: u64) -> Self {
         Self {
-            // A stream other than those of values and operations.
+            // A random stream other than those of values and operations.
             random: SmallRng::seed_from_u64(seed.rotate_left(32) ^ 0x5bd1_e995),
             arrivals,
             slice_ns: -SLICE_NS,
@@ -57,7 +57,7 @@ impl ArrivalTimes {
         }
     }
 
-    /// Returns the next time before `end_ns`. `rate` gives the operations a second at a time in nanoseconds, and
+    /// Returns the next time before `end_ns`. `rate` returns the operations per second at a time in nanoseconds, and
     /// `steady_until` the time until which that rate stays the same.
     fn next(
         &mut self,
@@ -87,7 +87,7 @@ impl ArrivalTimes {
             self.rate = rate(self.slice_ns) / SECOND_NS as f64;
             let of_slice = self.rate * SLICE_NS;
             if missing >= of_slice {
-                // Skips slices without an arrival, so that days of them cost nothing.
+                // Skips slices without an arrival, so that days without any cost nothing.
                 let steady_ns = steady_until(self.slice_ns).min(end_ns as f64) - self.slice_ns;
                 let steady_slices = (steady_ns / SLICE_NS).floor() - 1.0;
                 let empty_slices = (missing / of_slice).floor();
@@ -99,9 +99,10 @@ impl ArrivalTimes {
     }
 }
 
-/// All operations of a plan with the times at which they are due, in order. The same plan gives the same ones.
+/// All operations of a plan with the times at which they are due, in order. The same plan always gives the same
+/// schedule.
 ///
-/// A closed loop has no such times: all are 0.
+/// In a closed loop all times are 0.
 ///
 /// ```
 /// use trunkline_load::{Plan, Schedule};
@@ -139,13 +140,13 @@ impl Schedule {
         }
     }
 
-    /// Returns when the schedule ends, unless it ends with its last operation.
+    /// Returns the end of the schedule, unless it ends with its last operation.
     fn end_ns(&self) -> Option<u64> {
         let ends_by_time = self.plan.duration_s().is_some() && self.operations_left > 0;
         ends_by_time.then_some(self.end_ns)
     }
 
-    /// Returns the next operation, chosen as the plan says for a time.
+    /// Returns the next operation, chosen by the settings of the plan at a time.
     fn operation_at(&mut self, at_ns: u64) -> Operation {
         let at_s = (at_ns as f64 - self.warmup_ns as f64) / SECOND_NS as f64;
         if at_s >= self.choice_until_s {
@@ -178,7 +179,7 @@ impl Iterator for Schedule {
     }
 }
 
-/// Where operations come from.
+/// The source of operations.
 pub(crate) enum Source {
     /// Inserts of all keys of a load, in order.
     Fill(Range<u64>),
@@ -195,7 +196,7 @@ impl Source {
         Self::Planned(Box::new(Schedule::new(plan)))
     }
 
-    /// Returns the next operation of an open loop; or of a closed loop, where it is due `now_ns`.
+    /// Returns the next operation of an open loop, or of a closed loop, where it is due at `now_ns`.
     pub(crate) fn next(
         &mut self,
         now_ns: Option<u64>,
@@ -223,7 +224,7 @@ impl Source {
         }))
     }
 
-    /// Returns when nothing more is due, unless that is with the last operation.
+    /// Returns the time from which nothing more is due, unless that is the time of the last operation.
     pub(crate) fn end_ns(&self) -> Option<u64> {
         match self {
             Self::Planned(schedule) => schedule.end_ns(),
@@ -435,11 +436,11 @@ mod tests {
         };
         assert_eq!(next(0.0, 7 * day_ns), None);
         assert!(looked_up.get() < 10, "{looked_up:?}");
-        // Idle for a day, then one a millisecond.
+        // No operation for a day, then one per millisecond.
         let after_a_day = next(0.0, day_ns).unwrap();
         assert!(after_a_day.abs_diff(day_ns) <= 2_000_000, "{after_a_day}");
         assert!(looked_up.get() < 10, "{looked_up:?}");
-        // One in a thousand seconds.
+        // One operation in a thousand seconds.
         let seldom = next(0.001, 7 * day_ns).unwrap();
         assert!(seldom.abs_diff(1_000 * SECOND_NS) <= 1_000, "{seldom}");
         assert!(looked_up.get() < 10, "{looked_up:?}");

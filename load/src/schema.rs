@@ -14,12 +14,12 @@ pub fn run_schema() -> Value {
     let mut schema = schemars::schema_for!(Run).to_value();
     schema["properties"]["format"]["const"] = RUN_FORMAT.into();
     describe(&mut schema);
-    // The same text whichever map a build of `serde_json` has.
+    // The text is the same with either map that a build of `serde_json` may have.
     schema.sort_all_objects();
     schema
 }
 
-/// Turns documentation of Rust into descriptions: without examples and links.
+/// Turns the documentation of Rust types into descriptions without examples and links.
 fn describe(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {

@@ -1,4 +1,4 @@
-//! How long the target's stages worked on each version, second by second, as lines of the interval log.
+//! Records the time that the target's stages worked on each version, second by second, as lines of the interval log.
 //!
 //! A span arrives a little after it ended, so a second stays open while the next one runs.
 
@@ -10,14 +10,14 @@ use trunkline::{Span, Stage};
 use super::interval_log::{IntervalLog, IntervalLogError, Subject, histogram, note};
 
 const SECOND_US: u64 = 1_000_000;
-/// Digits of durations that are told apart.
+/// Precision of durations in digits.
 const DIGITS: u8 = 2;
-/// Bytes of lines above which the older half is removed.
+/// Size of the lines in bytes above which the older half is removed.
 const BYTES_MAX: usize = 32 << 20;
 
-/// Lines of seconds that are over, and histograms of those that are not.
+/// The lines of finished seconds, and the histograms of the others.
 pub(crate) struct StageLog {
-    /// When second 0 begins, on the target's clock.
+    /// The beginning of second 0 on the target's clock.
     begin_us: u64,
     open: BTreeMap<(u64, usize), Histogram<u64>>,
     lines: Vec<u8>,
@@ -99,7 +99,7 @@ mod tests {
         ]);
         log.add(&[
             span(Stage::Tree, 7_000_000, 7_004_000),
-            // Late: the second after it is open still.
+            // The span is late, but the second after it is still open.
             span(Stage::Hash, 6_999_000, 6_999_500),
         ]);
         let mut whole = IntervalLog::new(0);

@@ -12,7 +12,7 @@ use trunkline::{Engine, EngineFailure, Span, SubmitError, TopKind};
 use super::plan::ProofTop;
 use super::records::{MustHold, WriteBatch};
 
-/// Why an operation on a target failed.
+/// The failure of an operation on a target.
 ///
 /// ```
 /// use trunkline_load::TargetError;
@@ -28,7 +28,7 @@ pub enum TargetError {
     /// No later operation can succeed. The run ends.
     #[error(transparent)]
     Ended(Box<dyn Error + Send + Sync>),
-    /// The target cannot do this at all. The run ends.
+    /// The target cannot perform this operation at all. The run ends.
     #[error("the target cannot {0}; choose a workload without that")]
     Unsupported(&'static str),
 }
@@ -57,18 +57,19 @@ impl TargetError {
 pub enum Written {
     /// All its writes took effect.
     Applied,
-    /// All its writes took effect, but before those of a batch that was submitted earlier, so that its keys may hold what
-    /// that one wrote. Targets say so that take batches in another order than they came in.
+    /// All its writes took effect, but before those of a batch that was submitted earlier, so that its keys may hold
+    /// what the earlier batch wrote. Targets return it if they may apply batches in another order than they were
+    /// submitted in.
     OutOfOrder,
-    /// None of its writes took effect, for this reason. The load does not expect that, so the target or its settings
-    /// are at fault, and its keys do not hold what the load's records say.
+    /// None of its writes took effect, for this reason. The load does not expect that: the target or its settings are
+    /// at fault, and the keys do not hold what the load's records say.
     Refused(String),
 }
 
 /// Blocks the thread until a batch is durable.
 pub type Pending = Box<dyn FnOnce() -> Result<Written, TargetError> + Send>;
 
-/// What a target reported of itself already.
+/// The observations that a target has reported already.
 ///
 /// See [`Target::observe`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,7 +82,7 @@ pub struct Seen {
     pub span_us: u64,
 }
 
-/// What a target reports of itself.
+/// The observations that a target reports about itself.
 ///
 /// See [`Target::observe`].
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -136,8 +137,8 @@ pub struct Observation {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Target: Send + Sync {
-    /// Submits a batch and returns what waits until it is durable. If the target has too many batches in flight, it
-    /// blocks. Batches come one after the other, and are waited for in the same order.
+    /// Submits a batch and returns a function that waits until it is durable. If the target has too many batches in
+    /// flight, the call blocks. Batches are submitted one after the other, and waited for in the same order.
     fn submit(&self, batch: &WriteBatch) -> Result<Pending, TargetError>;
 
     /// Reads a key.
@@ -160,12 +161,13 @@ pub trait Target: Send + Sync {
         BatchLimits::default()
     }
 
-    /// Returns the target's settings as TOML, which the run keeps. The default has none.
+    /// Returns the target's settings as TOML, which are stored in the run. The default has none.
     fn settings(&self) -> String {
         String::new()
     }
 
-    /// Returns what the target measured and did since what was reported already. The default returns nothing.
+    /// Returns the target's measurements and decisions after those that were reported already. The default returns
+    /// nothing.
     fn observe(&self, since: &Seen) -> Observation {
         let _ = since;
         Observation::default()
@@ -205,7 +207,7 @@ impl Target for Engine {
         self.multi_get(keys).map_err(TargetError::failed)
     }
 
-    /// Proves a key of the last durable version, encodes the proof, decodes it and verifies it, as a verifier would.
+    /// Proves a key at the last durable version, encodes the proof, decodes it and verifies it, as a verifier would.
     fn read_proven(&self, key: &[u8], top: ProofTop) -> Result<Option<Bytes>, TargetError> {
         let snapshot = self.snapshot();
         let top = match top {

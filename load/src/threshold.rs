@@ -1,4 +1,4 @@
-//! Thresholds: what a run's figures must keep, such as `update.p99<50ms`. Pure.
+//! Thresholds: limits for a run's figures, such as `update.p99<50ms`. Pure.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,28 +11,30 @@ use super::run::{Latency, OperationKind, Totals};
 /// Most thresholds of one plan.
 pub const THRESHOLDS_MAX: usize = 100;
 
-/// Why a text is no threshold. Each message lists what may be written.
+/// An error in the text of a threshold. Each message lists the valid choices.
 ///
 /// ```
 /// use trunkline_load::Threshold;
 /// let error = "updates.p99<50ms".parse::<Threshold>().unwrap_err();
-/// assert!(error.to_string().starts_with("updates.p99 is no metric; write throughput, dropped, failed, missing,"));
+/// assert!(error.to_string().starts_with("updates.p99 is not a metric; write throughput, dropped, failed, missing,"));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ThresholdError {
-    /// There is no comparison in it.
+    /// The text has no comparison.
     #[error(
-        "{0} is no threshold; write a metric, one of < <= > >=, and a value, such as update.p99<50ms"
+        "{0} is not a threshold; write a metric, one of < <= > >=, and a value, such as update.p99<50ms"
     )]
     Form(String),
     /// The metric is not known.
-    #[error("{0} is no metric; write {names}", names = ThresholdMetric::names())]
+    #[error("{0} is not a metric; write {names}", names = ThresholdMetric::names())]
     Metric(String),
-    /// The value is no number.
-    #[error("{0} is no value; write digits, with a point if need be, and then the unit")]
+    /// The value is not a number.
+    #[error(
+        "{0} is not a value; write digits, with a decimal point if necessary, and then the unit"
+    )]
     Value(String),
-    /// The unit is not one of the metric.
-    #[error("{metric} has no unit {unit:?}; write {expected} after the number")]
+    /// The unit does not belong to the metric.
+    #[error("{metric} is not measured in {unit:?}; write {expected} after the number")]
     Unit {
         /// The metric.
         metric: String,
@@ -123,22 +125,22 @@ pub enum ThresholdMetric {
     Dropped,
     /// `failed`: operations that failed, and writes whose batch was refused.
     Failed,
-    /// `missing`: reads that found nothing although their keys were there.
+    /// `missing`: reads that found nothing although their keys existed.
     Missing,
-    /// `generator_late.p99` and the like: how late the generator itself started operations.
+    /// `generator_late.p99` and so on: the delay with which the generator itself started operations.
     GeneratorLate(Statistic),
-    /// `update.p99` (from when it was due), `update.service.p99` (from when it began) and the like.
+    /// `update.p99` (from the time at which it was due), `update.service.p99` (from its actual start) and so on.
     Operation {
         /// Kind of the operations.
         kind: OperationKind,
-        /// Which of their times.
+        /// The measured time.
         measure: Measure,
-        /// Which figure of these times.
+        /// The statistic of that time.
         statistic: Statistic,
     },
 }
 
-/// What a metric counts, and so which units its values have.
+/// The dimension of a metric, which determines the units of its values.
 #[derive(Clone, Copy, PartialEq)]
 enum Dimension {
     Time,
@@ -235,7 +237,7 @@ impl fmt::Display for ThresholdMetric {
     }
 }
 
-/// How a figure must compare with the value of a threshold.
+/// The comparison between a figure and the value of a threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Comparison {
     Less,
@@ -245,7 +247,7 @@ enum Comparison {
 }
 
 impl Comparison {
-    /// Those of two characters first.
+    /// The comparisons, those of two characters first.
     const ALL: [(Self, &str); 4] = [
         (Self::AtMost, "<="),
         (Self::AtLeast, ">="),
@@ -278,12 +280,12 @@ impl Comparison {
     }
 }
 
-/// Unit of a value, as it is written.
+/// Unit of a value as it is written.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Unit {
-    /// A name, and its size in microseconds, in operations a second, or in a count.
+    /// A name, with its size in microseconds, in operations per second, or as a count.
     Size(&'static str, f64),
-    /// Hundredths of the operations that were due.
+    /// Percent of the operations that were due.
     Percent,
 }
 
@@ -338,7 +340,7 @@ impl Unit {
     }
 }
 
-/// What a figure of a run must keep: a metric, a comparison, and a value with its unit.
+/// A limit for a figure of a run: a metric, a comparison, and a value with its unit.
 ///
 /// ```
 /// use trunkline_load::{Threshold, Totals};
@@ -360,12 +362,12 @@ pub struct Threshold {
 }
 
 impl Threshold {
-    /// Returns the figure that it is about.
+    /// Returns the metric that the threshold limits.
     pub fn metric(&self) -> ThresholdMetric {
         self.metric
     }
 
-    /// Returns the kind of operation that it is about, if it is about one.
+    /// Returns the kind of operation that it applies to, if it applies to one.
     pub fn kind(&self) -> Option<OperationKind> {
         match self.metric {
             ThresholdMetric::Operation { kind, .. } => Some(kind),
@@ -373,7 +375,7 @@ impl Threshold {
         }
     }
 
-    /// Returns whether the figures of a run keep it. A figure that was not measured does not.
+    /// Checks the figures of a run. A figure that was not measured does not meet the threshold.
     pub fn check(&self, totals: &Totals) -> ThresholdResult {
         let measured = self.metric.of(totals);
         let measured = measured.map(|figure| self.unit.of(figure, totals));
@@ -406,7 +408,7 @@ impl FromStr for Threshold {
     }
 }
 
-/// Reads what follows the comparison.
+/// Parses the text after the comparison.
 fn value_and_unit(metric: ThresholdMetric, text: &str) -> Result<(f64, Unit), ThresholdError> {
     let is_digit = |character: char| character.is_ascii_digit() || matches!(character, '.' | '_');
     let end = text
@@ -451,7 +453,7 @@ impl From<Threshold> for String {
     }
 }
 
-/// Whether a run keeps a threshold.
+/// The result of a threshold for a run.
 ///
 /// See [`Threshold`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -461,9 +463,9 @@ pub struct ThresholdResult {
     /// The threshold, such as `update.p99<50ms`.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub threshold: Threshold,
-    /// The figure, in the unit of the threshold; none if it was not measured.
+    /// The figure in the unit of the threshold; `None` if it was not measured.
     pub measured: Option<f64>,
-    /// Whether the threshold holds. A figure that was not measured keeps none.
+    /// True if the run meets the threshold. A figure that was not measured meets none.
     pub holds: bool,
 }
 
@@ -479,7 +481,7 @@ impl ThresholdResult {
     }
 }
 
-/// Returns a number with at least six significant digits, and all those before the point.
+/// Returns a number with at least six significant digits, and with all digits before the decimal point.
 fn significant(value: f64) -> String {
     let whole_digits = value.abs().max(1e-6).log10().floor() as i32 + 1;
     let digits = (6 - whole_digits).clamp(0, 9) as usize;
@@ -571,14 +573,14 @@ mod tests {
         says("update.p99=5ms", "one of < <= > >=");
         says(
             "updates.p99<5ms",
-            "updates.p99 is no metric; write throughput,",
+            "updates.p99 is not a metric; write throughput,",
         );
         says("update.p95<5ms", "p90, p99, p99.9");
         says("update<5ms", "read_modify_write");
-        says("update.p99<ms", "ms is no value");
-        says("update.p99<1.2.3ms", "is no value");
-        says("update.p99<-1ms", "is no value");
-        says("update.p99<<1ms", "is no value");
+        says("update.p99<ms", "ms is not a value");
+        says("update.p99<1.2.3ms", "is not a value");
+        says("update.p99<-1ms", "is not a value");
+        says("update.p99<<1ms", "is not a value");
         says(
             "update.p99<5",
             "update.p99 has no unit \"\"; write ns, us, ms or s",

@@ -1,4 +1,4 @@
-//! Traces: recorded operations and when they were due, as lines of text that any program can write.
+//! Traces: recorded operations with the times at which they were due, as lines of text that any program can write.
 //!
 //! ```text
 //! trunkline-trace 1
@@ -11,10 +11,10 @@
 //!
 //! The first line names the format and its number. `keys` (1 to 2^30) are put before the first operation, with values
 //! of `value_bytes`. Then each line holds one operation: the nanoseconds from the beginning, never less than on the
-//! line before; the kind (`read`, `multi_get`, `verify`, `update`, `insert`, `delete`, `read_modify_write`); the index
-//! of its key; for `multi_get` the number of records. Indices are below the number of keys, inserts included; an
+//! previous line; the kind (`read`, `multi_get`, `verify`, `update`, `insert`, `delete`, `read_modify_write`); the
+//! index of its key; for `multi_get` the number of records. Indices are below the number of keys, inserts included; an
 //! insert has the next index. A line ends with a line feed and is at most 80 bytes long. There are no comments, no
-//! empty lines and no second spaces.
+//! empty lines and no repeated spaces.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read, Seek, Write};
@@ -40,7 +40,7 @@ const HEAD: &str = "trunkline-trace";
 /// Beginning of every trace, of any format. See [`may_replace`](crate::may_replace).
 pub const TRACE_HEAD: &[u8] = HEAD.as_bytes();
 
-/// Why a trace cannot be used, and where.
+/// An error of a trace, with its position.
 ///
 /// ```
 /// use trunkline_load::TraceSummary;
@@ -60,21 +60,21 @@ pub enum TraceError {
         name: String,
         /// Line, from 1.
         line: u64,
-        /// What is wrong there.
+        /// The problem of the line.
         problem: LineProblem,
     },
 }
 
-/// What is wrong with a line of a trace.
+/// A problem of a line of a trace.
 ///
 /// See [`TraceError`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LineProblem {
     /// The first line is not that of a trace.
-    #[error("this is no trace: its first line must be \"{HEAD} {TRACE_FORMAT}\"")]
+    #[error("this is not a trace: the first line must be \"{HEAD} {TRACE_FORMAT}\"")]
     Head,
     /// A header line is missing or its number is out of its bounds.
-    #[error("\"{name} N\" was expected, N from {min} to {max}")]
+    #[error("expected \"{name} N\", with N from {min} to {max}")]
     Header {
         /// First word of the line.
         name: &'static str,
@@ -87,25 +87,25 @@ pub enum LineProblem {
     #[error("a line has at most {LINE_BYTES_MAX} bytes and ends with a line feed")]
     Length,
     /// The line has another form.
-    #[error("\"TIME KIND INDEX\" was expected, after multi_get with a COUNT of 1 to {COUNT_MAX}")]
+    #[error("expected \"TIME KIND INDEX\"; after multi_get also a COUNT of 1 to {COUNT_MAX}")]
     Form,
-    /// The time is earlier than that of the line before.
-    #[error("its time is earlier than that of the line before")]
+    /// The time is earlier than that of the previous line.
+    #[error("its time is earlier than that of the previous line")]
     Backwards,
     /// The key does not exist yet.
     #[error("key {index} does not exist yet: there are {keys}")]
     Key {
-        /// Its index.
+        /// Index of the key.
         index: u64,
-        /// Keys by then.
+        /// Number of keys that exist at this line.
         keys: u64,
     },
     /// An insert does not have the next index.
     #[error("the next key to insert is {keys}, not {index}")]
     Insert {
-        /// Its index.
+        /// Index of the key.
         index: u64,
-        /// Keys by then.
+        /// Number of keys that exist at this line.
         keys: u64,
     },
 }
@@ -128,9 +128,9 @@ pub struct TraceSummary {
     pub operations: u64,
     /// Number of deletes. If there are any, a read may find nothing.
     pub deletes: u64,
-    /// A BLAKE3 hash over the whole trace. It tells traces apart, whatever their files are called.
+    /// A BLAKE3 hash over the whole trace. It identifies a trace whatever its file is called.
     pub digest: [u8; 32],
-    /// When the last operation is due, in nanoseconds.
+    /// The time at which the last operation is due, in nanoseconds.
     pub ended_ns: u64,
 }
 
@@ -173,21 +173,21 @@ impl TraceSummary {
 pub struct TraceReader<R = BufReader<File>> {
     name: String,
     input: R,
-    /// The last line, without its line feed.
+    /// The last line without its line feed.
     line: Vec<u8>,
     lines: u64,
-    /// Keys that exist after what was read.
+    /// Number of keys that exist after the lines read so far.
     keys: u64,
     at_ns: u64,
     summary: TraceSummary,
 }
 
 impl TraceReader {
-    /// Opens a trace after reading and checking all of it, so that a bad line is reported now.
+    /// Opens a trace after reading and checking all of it, so that an invalid line is reported at once.
     pub fn open(path: &Path) -> Result<Self, TraceError> {
         let failed = FileError::of(path);
         let name = path.display().to_string();
-        // It is read twice.
+        // The file is read twice.
         if !path.metadata().map_err(failed)?.is_file() {
             return Err(FileError::NotAFile {
                 path: path.to_owned(),
@@ -204,7 +204,7 @@ impl TraceReader {
 }
 
 impl<R: BufRead> TraceReader<R> {
-    /// Reads the head. Errors use `name` for the file. A bad line further down is reported when it is reached.
+    /// Reads the head. Errors use `name` for the file. An invalid line further down is reported when it is reached.
     pub fn new(name: &str, input: R) -> Result<Self, TraceError> {
         let mut reader = Self {
             name: name.to_owned(),
@@ -228,7 +228,7 @@ impl<R: BufRead> TraceReader<R> {
         Ok(reader)
     }
 
-    /// Returns the summary of the whole trace after [`TraceReader::open`], else of its head.
+    /// Returns the summary of the whole trace after [`TraceReader::open`], otherwise that of its head.
     pub fn summary(&self) -> TraceSummary {
         self.summary
     }
@@ -313,7 +313,7 @@ fn parse(line: &[u8]) -> Option<TimedOperation> {
     })
 }
 
-/// Parses digits without a zero in front.
+/// Parses digits without leading zeros.
 fn number(text: &str) -> Option<u64> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
     let has_zero = text.len() > 1 && text.starts_with('0');
@@ -364,7 +364,7 @@ impl TraceWriter {
         Ok(written.map_err(FileError::of(&self.path))?)
     }
 
-    /// Writes what is still in memory to the file.
+    /// Writes buffered lines to the file.
     pub fn finish(mut self) -> Result<(), TraceError> {
         let flushed = self.output.flush();
         Ok(flushed.map_err(FileError::of(&self.path))?)

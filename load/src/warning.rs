@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LoadThread {
-    /// The thread that decides what is due.
+    /// The thread that decides which operations are due.
     Generator,
     /// The thread that makes keys and values and submits batches.
     Submitter,
@@ -20,7 +20,7 @@ pub enum LoadThread {
 }
 
 impl LoadThread {
-    /// Returns what the thread does, and what its time includes or leaves out.
+    /// Returns the work of the thread, and what its time includes or leaves out.
     fn described(self) -> (&'static str, &'static str) {
         match self {
             Self::Generator => ("the thread that decides what comes next", ""),
@@ -40,7 +40,7 @@ impl LoadThread {
     }
 }
 
-/// Something that a reader of a run's figures must know. Its text says what happened and what to do.
+/// A warning to the reader of a run's figures. Its text says what happened and what to do.
 ///
 /// ```
 /// use trunkline_load::{Run, Warning};
@@ -80,9 +80,9 @@ pub enum Warning {
         percent: f64,
         /// Operations that may be in flight.
         in_flight_max: u64,
-        /// Whether the readers were busy all the time, so that the drops are not the target's doing.
+        /// True if the readers were busy all the time, so that the target did not cause the drops.
         readers_busy: bool,
-        /// Whether the load's own threads were late or busy all the time, so that the drops may be their doing.
+        /// True if the load's own threads were late or busy all the time, so that they may have caused the drops.
         #[serde(default)]
         load_busy: bool,
     },
@@ -102,7 +102,7 @@ pub enum Warning {
         /// The first reason.
         first: String,
     },
-    /// Keys were not found although they must be there.
+    /// Keys were not found although they must exist.
     #[error("{keys} reads found nothing, although their keys must exist")]
     Missing {
         /// Reads that found nothing.
@@ -121,7 +121,7 @@ pub enum Warning {
         1e6 * *readers as f64 / read_us
     )]
     ReadersBusy {
-        /// Threads that read.
+        /// Number of threads that read.
         readers: usize,
         /// Share of the time that they were busy, in percent.
         percent: f64,
@@ -140,9 +140,9 @@ pub enum Warning {
         /// Share of the time that it was busy, in percent.
         percent: f64,
     },
-    /// The first seconds of a long run were left out of its seconds and histograms.
+    /// The seconds and histograms of a long run do not include its first seconds.
     #[error(
-        "the first {seconds} seconds count in the totals alone, because a long run keeps only its last hours second by \
+        "the first {seconds} seconds count only in the totals, because a long run keeps only its last hours second by \
          second"
     )]
     SecondsLeftOut {
@@ -152,7 +152,7 @@ pub enum Warning {
     /// The run was stopped early.
     #[error("the run was interrupted before its end")]
     Interrupted,
-    /// A trace was run in place of the plan's operations.
+    /// A trace was run instead of the plan's operations.
     #[error(
         "the operations are those of {trace}, at speed {speed}, not the workload's{}",
         match has_deletes {
@@ -165,28 +165,26 @@ pub enum Warning {
         trace: String,
         /// Speed of the replay, as a multiple of the recorded one.
         speed: f64,
-        /// Whether the trace deletes keys, so that a read may find nothing.
+        /// True if the trace deletes keys, so that a read may find nothing.
         has_deletes: bool,
     },
-    /// The closed loop that looked for a rate ran few operations.
+    /// The closed loop that measured the rate had few operations.
     #[error("the rate was measured with few operations and is uncertain; give a rate")]
     RateUncertain,
-    /// The runs that were merged were not made at the same time throughout.
+    /// The merged runs did not overlap all the time.
     #[error(
         "the runs overlap in {window_s:.1} s of {whole_s:.1} s; rates are over the whole time, so they are lower than those \
          of the time in which all of them ran; start them at the same time, with a warm-up that is longer than the \
          difference of their fills"
     )]
     PartlyOverlapping {
-        /// Time in which all runs had operations due, in seconds.
+        /// Time during which all runs had operations due, in seconds.
         window_s: f64,
         /// Time from the first operation of any run to the end of the last schedule, in seconds.
         whole_s: f64,
     },
     /// A failure ended the run early.
-    #[error(
-        "the run broke off before its end: {reason}; the figures are of the {seconds:.1} s before that"
-    )]
+    #[error("the run ended early: {reason}; the figures cover the {seconds:.1} s before that")]
     BrokenOff {
         /// The failure and its causes.
         reason: String,

@@ -1,4 +1,4 @@
-//! Finds what a reader of a run's figures must know besides them. Pure.
+//! Finds the warnings that a reader of a run's figures needs. Pure.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use super::plan::{Mode, Pacing, Plan};
 use super::run::{ThreadTimes, Totals};
 use super::warning::{LoadThread, Warning};
 
-/// 99th percentile of the generator's lateness above which a run warns, in microseconds.
+/// 99th percentile of the generator's lateness above which a run has a warning, in microseconds.
 const LATE_US_MAX: f64 = 5_000.0;
 /// Share of the time that one of the load's own threads may be busy without a warning.
 const BUSY_MAX: f64 = 0.9;
-/// Shortest run that warns of busy threads. In a shorter one much of the time is that of starting and ending threads.
+/// Shortest run with warnings about busy threads. A shorter run spends much of its time on starting and ending threads.
 const BUSY_ELAPSED_MIN: Duration = Duration::from_secs(1);
 
 /// Returns the warnings that follow from a run's figures.
@@ -85,7 +85,7 @@ fn readers_busy(plan: &Plan, reading: &Reading, elapsed: Duration) -> Option<War
     })
 }
 
-/// Returns the share of the time that a thread was busy, if that is enough for a warning.
+/// Returns the share of the time that a thread was busy, in percent, if that is enough for a warning.
 fn busy_percent(busy_us: u64, elapsed: Duration) -> Option<f64> {
     let share = busy_us as f64 / 1e6 / elapsed.as_secs_f64();
     (elapsed >= BUSY_ELAPSED_MIN && share > BUSY_MAX).then_some(share * 100.0)
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn readers_without_a_moment_left_are_named_in_an_open_loop() {
-        // A thousand reads a second of one thread, each of 1 ms; two thousand are due.
+        // One thread does a thousand reads per second, of 1 ms each; two thousand are due.
         let reading = Reading {
             reads: 9_900,
             taken_us: 9_900_000,

@@ -2,10 +2,11 @@
 //!
 //! `cargo bench -p trunkline-replication --bench members -- PART [ROUNDS]`, where PART is
 //!
-//! * `levels`: latency and puts a second until a batch is durable, replicated and followed(1), interleaved in one run;
-//! * `cost`: processor time a put of a primary's process, alone and while it publishes, in turns, and that of the threads
-//!   that publish: the rest of the difference is what the servers take from the caches of the same cores;
-//! * `replica`: reads a second of a replica while it follows, and the time until it is promoted, at a million keys.
+//! * `levels`: latency and puts per second until a batch is durable, replicated and followed(1), interleaved in one
+//!   run;
+//! * `cost`: processor time per put of a primary's process, alone and while it publishes, in turns, and that of the
+//!   publishing threads; the rest of the difference is due to the servers, which use the caches of the same cores;
+//! * `replica`: reads per second of a replica while it follows, and the time until it is promoted, with a million keys.
 //!
 //! All members run in one process, and the servers share the machine with it.
 
@@ -48,7 +49,7 @@ async fn main() {
     }
 }
 
-/// Two members of a new tree, and their stream.
+/// Two members of a new tree, with their stream.
 struct Members {
     directory: TempDir,
     carriers: [Arc<NatsCarrier>; 2],
@@ -142,7 +143,7 @@ async fn put_all(engine: &Engine, keys: u64, round: u64) {
 
 // Levels.
 
-/// The figures of one level: puts a second in each round, and all latencies.
+/// The figures of one level: puts per second in each round, and all latencies.
 #[derive(Default)]
 struct Figures {
     puts_per_s: Vec<f64>,
@@ -189,7 +190,7 @@ impl Figures {
     }
 }
 
-/// Waits until the replica has everything.
+/// Waits until the replica has every version.
 async fn settle(primary: &Primary) {
     let version = primary.engine().synced_version();
     let followed = primary.followed(version, 1, PATIENCE).await;
@@ -217,7 +218,7 @@ async fn measure(
     figures.puts_per_s.push(puts_per_s);
 }
 
-/// Submits one batch after the other, each when the one before has reached the level. Returns the latencies.
+/// Submits one batch after the other, each once the previous one has reached the level. Returns the latencies.
 async fn call(
     primary: Arc<Primary>,
     level: Level,
@@ -260,7 +261,7 @@ async fn cost(rounds: usize) {
         let before = runtime_ns();
         let publishing = cpu_ns_per_put(async {
             put_all(primary.engine(), COST_PUTS, 1).await;
-            // What is left to publish is part of the cost.
+            // Publishing the remaining versions is part of the cost.
             replicated(&primary).await;
         });
         let publishing = publishing.await;
@@ -282,7 +283,7 @@ async fn cost(rounds: usize) {
     );
 }
 
-/// Returns the processor time of the runtime's threads, ns: they publish, and the main thread submits.
+/// Returns the processor time of the runtime's threads in ns. They publish; the main thread submits.
 fn runtime_ns() -> f64 {
     let threads = std::fs::read_dir("/proc/self/task").expect("this is Linux");
     let of_thread = |thread: std::io::Result<std::fs::DirEntry>| {
@@ -301,7 +302,7 @@ async fn replicated(primary: &Primary) {
     replicated.expect("the servers work");
 }
 
-/// Returns the user and system time of this process for a put.
+/// Returns the user and system time of this process per put.
 async fn cpu_ns_per_put(work: impl Future<Output = ()>) -> f64 {
     let cpu_ns = || {
         let time = clock_gettime(ClockId::ProcessCPUTime);
@@ -351,7 +352,7 @@ async fn replica(rounds: usize) {
     );
 }
 
-/// Returns the reads a second of one thread, and the puts a second that the replica follows meanwhile.
+/// Returns the reads per second of one thread, and the puts per second that the replica follows meanwhile.
 async fn reads_while_following(primary: &Primary, following: &Following) -> (f64, f64) {
     let is_done = Arc::new(AtomicBool::new(false));
     let reading = {

@@ -1,4 +1,5 @@
-//! What a caller waits for until it takes a submission for done: its own log, the stream's majority, or replicas.
+//! The level that a submission must reach before it is acknowledged: the engine's own log, the stream's majority, or
+//! replicas.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +9,7 @@ use trunkline::{Durable, EngineFailure, Receipt};
 
 use crate::primary::{Level, LevelError, Primary};
 
-/// The level that submissions have to reach, and how long a caller waits for it.
+/// The level that submissions must reach, and the longest wait for it.
 ///
 /// ```
 /// use trunkline_replication::{Acknowledge, Level};
@@ -21,7 +22,7 @@ use crate::primary::{Level, LevelError, Primary};
 pub struct Acknowledge {
     /// The level.
     pub level: Level,
-    /// Longest time from durable in the own log to the level.
+    /// Longest time from durable in the engine's own log to the level.
     pub timeout: Duration,
 }
 
@@ -37,14 +38,14 @@ impl Default for Acknowledge {
 /// The reason why a submission is not acknowledged.
 #[derive(Debug, thiserror::Error)]
 pub enum AcknowledgeError {
-    /// The engine failed before the submission was durable in its own log. It may be there or not.
+    /// The engine failed before the submission was durable in its own log. The submission may or may not be in the log.
     #[error(transparent)]
     Engine(#[from] EngineFailure),
-    /// The submission is durable in the own log, and has not reached the level: not in time
-    /// ([`LevelError::Timeout`]: it may reach it later), or nobody knows whether it will.
-    #[error("version {} is durable here alone", durable.version)]
+    /// The submission is durable in the engine's own log, but has not reached the level. Either the time is over
+    /// ([`LevelError::Timeout`]; it may still reach the level), or its outcome is unknown.
+    #[error("version {} is durable only here", durable.version)]
     Level {
-        /// The submission, as durable as it is.
+        /// The facts of the durable submission.
         durable: Box<Durable>,
         /// The reason why the level was not reached.
         source: LevelError,
@@ -56,8 +57,8 @@ impl Primary {
     ///
     /// # Errors
     ///
-    /// Fails if the engine failed before the submission was durable. If it is durable in the own log and has not reached
-    /// the level, the error has the receipt's facts, and tells a timeout from a failure.
+    /// Fails if the engine failed before the submission was durable. If it is durable in the engine's own log but has
+    /// not reached the level, the error has the receipt's facts, and distinguishes a timeout from a failure.
     pub async fn acknowledged(&self, receipt: &Receipt) -> Result<Durable, AcknowledgeError> {
         let durable = receipt.durable().await?;
         let Acknowledge { level, timeout } = self.acknowledge();

@@ -1,8 +1,9 @@
-//! The carrier: a stream of messages that is log and fence in one, and a few values by key.
+//! The carrier: a stream of messages, which is both log and fence, and a few values by key.
 //!
-//! A carrier gives each message the next sequence number, and appends one only behind the sequence number that its
-//! writer expects to be last. That decides who is the primary: no lease and no clock does. Nothing else of a carrier is
-//! trusted. It may drop, repeat, reorder, withhold and forge; readers find out, or take no harm.
+//! A carrier gives each message the next sequence number, and appends a message only after the sequence number that its
+//! writer expects to be last. That decides which member is the primary; leases and clocks do not. A carrier is trusted
+//! for nothing else. It may drop, repeat, reorder, withhold and forge messages: readers detect that, or it does no
+//! harm.
 
 use std::future::Future;
 
@@ -11,15 +12,15 @@ use bytes::Bytes;
 /// The outcome of an append.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Append {
-    /// The message has this sequence number, and the carrier keeps it.
+    /// The message has this sequence number, and is stored by the carrier.
     Appended(u64),
-    /// Another message was last: nothing was appended by this call.
+    /// Another message was last, so this call appended nothing.
     Refused,
-    /// Nobody knows. The message may be in the stream, or get there later.
+    /// The outcome is unknown. The message may be in the stream, or be appended later.
     Unknown(String),
 }
 
-/// A message of the stream, with its sequence number.
+/// A message of the stream with its sequence number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Carried {
     /// The sequence number.
@@ -28,26 +29,26 @@ pub struct Carried {
     pub bytes: Bytes,
 }
 
-/// The first and the last sequence number of the stream. Of an empty one, the first is one above the last.
+/// The first and the last sequence number of the stream. If it is empty, the first is one above the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ends {
-    /// The first message that is still there.
+    /// The first message that the stream still has.
     pub first: u64,
     /// The last message that was appended, or 0.
     pub last: u64,
 }
 
-/// The reason why a carrier did not answer. It may do so later.
+/// A failure of a call to the carrier. Later calls may succeed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the carrier did not answer: {0}")]
 pub struct CarrierError(pub String);
 
 /// Moves messages between a primary and its replicas.
 ///
-/// Besides the stream it keeps small values by key, of which the last one counts: replicas report by them. They may be
+/// It also stores small values by key, of which only the last one counts. Replicas use them for reports. They may be
 /// lost at any time.
 pub trait Carrier: Send + Sync + 'static {
-    /// Returns the longest message that it takes, bytes; at least
+    /// Returns the longest message that it takes, in bytes; at least
     /// [`MESSAGE_BYTES_LEAST`](crate::wire::MESSAGE_BYTES_LEAST).
     fn message_bytes_max(&self) -> usize;
 
@@ -57,16 +58,16 @@ pub trait Carrier: Send + Sync + 'static {
     /// Returns the ends of the stream.
     fn ends(&self) -> impl Future<Output = Result<Ends, CarrierError>> + Send;
 
-    /// Returns messages from a sequence number on, as many as the carrier likes and at most `count`; none if there is
-    /// none yet. It may wait for the next message, but not for long.
+    /// Returns messages from a sequence number on: as many as the carrier chooses, at most `count`, and none if there
+    /// is none yet. It may wait for the next message, but only briefly.
     fn read(
         &self,
         from: u64,
         count: usize,
     ) -> impl Future<Output = Result<Vec<Carried>, CarrierError>> + Send;
 
-    /// Makes every append of a writer fail that connected before, whatever sequence number it expects. Needed after a
-    /// loss: sequence numbers are given out again then.
+    /// Makes every append of an earlier connected writer fail, whatever sequence number it expects. Needed after a
+    /// loss, since sequence numbers are then assigned again.
     fn renew(&self) -> impl Future<Output = Result<(), CarrierError>> + Send;
 
     /// Removes all messages. Sequence numbers continue.

@@ -1,17 +1,17 @@
-//! A primary and its replicas over machines.
+//! A primary and its replicas on several machines.
 //!
-//! A primary publishes its signed frames to a carrier, and replicas follow. The carrier's stream is log and fence in
-//! one: each append names the message that it comes behind, so that two primaries can never both continue. `SPEC.md` §26
-//! is the normative text of the messages and of the rules by which they are read.
+//! A primary publishes its signed frames to a carrier, and replicas follow. The carrier's stream is both log and fence:
+//! each append names the message that it follows, so that two primaries can never both continue. `SPEC.md` §26 is the
+//! normative text of the messages and of the rules by which they are read.
 //!
 //! * [`wire`]: messages and reports as bytes;
-//! * [`carrier`]: what a carrier has to do;
+//! * [`carrier`]: the requirements on a carrier;
 //! * [`protocol`]: the state machines, without input or output.
 //!
 //! * [`Primary`], [`Following`], [`rejoin`]: engines and replicas over a carrier;
 //! * `nats`: NATS JetStream as the carrier.
 //!
-//! Not here: signing and applying frames (`trunkline_core::frame`, `trunkline::Replica`).
+//! Signing and applying frames is done elsewhere (`trunkline_core::frame`, `trunkline::Replica`).
 
 mod acknowledge;
 pub mod carrier;
@@ -39,7 +39,7 @@ pub use replica::{
     PromoteError, Status,
 };
 
-/// The README's example, compiled.
+/// The README's example, as a test.
 #[cfg(all(doctest, feature = "nats"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

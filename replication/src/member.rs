@@ -1,4 +1,4 @@
-//! What a primary and a replica have in common: the options of a member, and reading the stream.
+//! The options of a member, and reading the stream: the common parts of primaries and replicas.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,40 +13,41 @@ use crate::protocol::{
     FollowError, Follower, Pinned, Publisher, ReadError, Reader, Resume, Stopped,
 };
 
-/// Messages that are read at once.
+/// Number of messages that are read at once.
 pub(crate) const MESSAGES_AT_ONCE: usize = 64;
-/// Messages before the end in which a beginning is looked for first.
+/// Number of messages before the end in which a beginning is looked for first.
 const LOOK_BACK: u64 = 256;
-/// The wait before something is tried again.
+/// The wait before a call is repeated.
 pub(crate) const RETRY: Duration = Duration::from_millis(100);
 
-/// A member: a directory that may be the primary's or a replica's.
+/// The options of a member: a directory that may be a primary's or a replica's.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The name of this member, of letters, digits, `-` and `_`.
     pub name: String,
-    /// The names of all members, this one among them.
+    /// The names of all members, including this one.
     pub members: Vec<String>,
     /// The key that this member signs with as the primary.
     pub key: SecretKey,
-    /// The keys of all members that may be the primary, this one's among them.
+    /// The keys of all members that may be the primary, including this one's.
     pub keys: Vec<PublicKey>,
-    /// A small file that this member keeps next to its directory.
+    /// A small file that this member keeps outside its directory.
     pub memory_file: PathBuf,
     /// Compression of frames.
     pub compression: Compression,
     /// Time between signs of life of the primary.
     pub beat: Duration,
-    /// Time between reports of a replica, and between looks at them while nobody waits for `followed`.
+    /// Time between reports of a replica, and between a primary's reads of the reports while no caller waits for
+    /// `followed`.
     pub report: Duration,
-    /// Bytes of frames that wait at the primary for the carrier. More stay in the log.
+    /// Most bytes of frames that wait at the primary for the carrier. Further frames stay in the log.
     pub queue_bytes_max: usize,
     /// The level that [`Primary::acknowledged`](crate::Primary::acknowledged) waits for.
     pub acknowledge: Acknowledge,
 }
 
 impl Options {
-    /// Returns the options of a member with the usual times.
+    /// Returns options with the usual times.
     pub fn new(name: &str, members: &[&str], key: SecretKey, memory_file: PathBuf) -> Self {
         Self {
             name: name.into(),
@@ -83,18 +84,18 @@ impl Options {
 /// The reason why options cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OptionsError {
-    /// A name is too long, or has other letters.
+    /// A name is too long, or has other characters.
     #[error("{0:?} cannot be the name of a member: use 1 to 64 letters, digits, - and _")]
     Name(String),
     /// The name is not among the members.
-    #[error("{0} is not among the members; name all directories that may be primary or replica")]
+    #[error("{0} is not among the members; name all members that may be primary or replica")]
     NotAMember(String),
-    /// The own key is not pinned.
+    /// The member's own key is not pinned.
     #[error("the key of this member is not among the pinned keys; pin it at all members")]
     Key,
 }
 
-/// The reason why a member cannot begin to read or write the stream.
+/// The reason why a member cannot start to read or write the stream.
 #[derive(Debug, thiserror::Error)]
 pub enum StreamError {
     /// The options are wrong.
@@ -117,7 +118,7 @@ pub enum StreamError {
     WriteMemory(std::io::Error),
 }
 
-/// Returns where to read on after a restart, and the ends of the stream.
+/// Returns the position to read from after a restart, and the ends of the stream.
 pub(crate) async fn resume_point<C: Carrier>(
     carrier: &C,
     resume: Option<Resume>,
@@ -131,7 +132,7 @@ pub(crate) async fn resume_point<C: Carrier>(
     Ok((next, ends))
 }
 
-/// Reads the stream to its end, from a message on.
+/// Reads the stream to its end, starting at a message.
 pub(crate) async fn read_from<C: Carrier>(
     carrier: &C,
     verifier: &Pinned,
@@ -146,7 +147,7 @@ pub(crate) async fn read_from<C: Carrier>(
             ends = carrier.ends().await?;
         }
         match read {
-            // Delivered in another order: it is read again from there.
+            // The messages arrived in another order: they are read again from there.
             Err(ReadError::Hole { .. }) if reader.next() >= ends.first => {
                 tokio::time::sleep(RETRY).await;
             }
@@ -163,7 +164,7 @@ fn read_all(reader: &mut Reader<Pinned>, messages: Vec<Carried>) -> Result<(), R
     Ok(())
 }
 
-/// Finds out which epoch the stream is in, by as little of it as possible.
+/// Finds the epoch of the stream, reading as little of the stream as possible.
 pub(crate) async fn read_end<C: Carrier>(
     carrier: &C,
     verifier: &Pinned,
@@ -181,7 +182,7 @@ pub(crate) async fn read_end<C: Carrier>(
     }
 }
 
-/// Does the next thing that a publisher has to do with the carrier. Returns whether there was one.
+/// Performs the next step of a publisher with the carrier. Returns whether there was one.
 pub(crate) async fn drive<C: Carrier>(
     carrier: &C,
     publisher: &mut Publisher,
@@ -208,7 +209,7 @@ async fn read_tail<C: Carrier>(
     publisher: &mut Publisher,
     from: u64,
 ) -> Result<(), Stopped> {
-    // The ends come first: the messages are at least what they say.
+    // The ends are read first: the messages then reach at least as far.
     let Ok(ends) = carrier.ends().await else {
         return Ok(());
     };

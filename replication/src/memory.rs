@@ -1,4 +1,5 @@
-//! The memory of a member: what it refuses, and where in the stream it was. A small file next to the tree.
+//! The memory of a member, in a small file next to the tree: the epochs that it refuses, and its position in the
+//! stream.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -16,7 +17,7 @@ const FILE_BYTES: usize = 8 + 2 + 32 + 8 + 8 + 32 + 32;
 /// The memory of a member of one tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
-    /// It applies nothing that was written in an epoch below this one.
+    /// The lowest epoch whose versions it applies.
     pub refuses_below: u64,
     /// A beginning that it has read or written, with a tip that is synced here.
     pub resume: Option<Resume>,
@@ -25,9 +26,9 @@ pub struct Memory {
 /// The reason why bytes are not the memory of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MemoryError {
-    /// Wrong length, checksum or beginning.
+    /// The length, the checksum or the beginning is wrong.
     #[error(
-        "it is damaged; only if this directory is not the primary's and refused no epoch, remove it"
+        "it is damaged; remove it only if this directory is not the primary's and has refused no epoch"
     )]
     Damaged,
     /// Another format.
@@ -62,7 +63,7 @@ impl Memory {
         bytes
     }
 
-    /// Reads what [`Self::encode`] gave; anything else is an error.
+    /// Decodes the result of [`Self::encode`]; anything else is an error.
     pub fn decode(bytes: &[u8], tree_id: &Digest) -> Result<Self, MemoryError> {
         use MemoryError::{Damaged, Format, Tree};
         let rest = bytes.strip_prefix(&MAGIC).ok_or(Damaged)?;
@@ -105,7 +106,7 @@ impl MemoryFile {
         }
     }
 
-    /// Reads the file; of none, the memory is empty.
+    /// Reads the file. Without a file, the memory is empty.
     pub(crate) fn read(&self) -> Result<Memory, ReadFileError<MemoryError>> {
         let path = self.path.clone();
         match self.bytes() {

@@ -1,4 +1,4 @@
-//! What members measure of themselves, exported through the `metrics` facade with the labels `engine` and `member`.
+//! The metrics of members, exported through the `metrics` facade with the labels `engine` and `member`.
 
 use std::time::Duration;
 
@@ -90,7 +90,7 @@ const MEMBER_SYNCED: Metric = gauge(
     "Last version of this primary that a replica reported as synced.",
 );
 
-/// Every metric of members. Each has the label `engine`, too.
+/// All metrics of members. Each also has the label `engine`.
 ///
 /// ```
 /// for metric in trunkline_replication::METRICS {
@@ -175,7 +175,7 @@ impl FollowerMetrics {
 
 impl Drop for FollowerMetrics {
     fn drop(&mut self) {
-        // It follows no more, and is in none of its states.
+        // A stopped replica is in none of the states.
         for gauge in [&self.lag, &self.silence, &self.epoch] {
             gauge.set(0.0);
         }
@@ -209,7 +209,7 @@ impl PrimaryMetrics {
         }
     }
 
-    /// Records what is acknowledged.
+    /// Records the acknowledgements.
     pub(crate) fn record(&self, epoch: u64, acknowledgements: &Acknowledgements) {
         self.epoch.set(epoch as f64);
         self.replicated.set(acknowledgements.replicated() as f64);

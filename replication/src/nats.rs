@@ -1,11 +1,11 @@
 //! NATS JetStream as the carrier.
 //!
-//! One stream has the messages, a second one the last value of each key. Each append has the header `Nats-Expected-Last-Sequence`, which
-//! the stream's leader compares; 10071 is its error code for another last message. The server's deduplication is not
-//! used: an append that is repeated is refused by that header.
+//! One stream has the messages, a second one the last value of each key. Each append has the header
+//! `Nats-Expected-Last-Sequence`, which the stream's leader compares; its error code for another last message is 10071.
+//! The server's deduplication is not used: that header makes the server refuse a repeated append.
 //!
-//! The subject of the stream ends with random letters. They change when the stream is renewed after a loss, and writers
-//! that connected before reach nobody any more.
+//! The subject of the stream ends with random letters. They change when the stream is renewed after a loss, so messages
+//! from writers that connected earlier no longer arrive.
 
 use std::time::Duration;
 
@@ -25,30 +25,30 @@ use tokio_stream::StreamExt;
 use crate::carrier::{Append, Carried, Carrier, CarrierError, Ends};
 use crate::wire::MESSAGE_BYTES_LEAST;
 
-/// Bytes of a message that headers and subject take, at most.
+/// Most bytes of a message that headers and subject take.
 const HEADER_BYTES: usize = 1024;
-/// Time between signs of life of a server. A connection is given up after two that are missing.
+/// Time between signs of life of a server. A connection is closed after two missing ones.
 const PING: Duration = Duration::from_secs(2);
-/// Bytes that the stream of values keeps. Reports replace each other, so little is enough.
+/// Size of the stream of values in bytes. Reports replace each other, so little is enough.
 const VALUES_BYTES_MAX: i64 = 16 << 20;
 
-/// The stream of a tree, and how to reach it.
+/// The stream of a tree, and its servers.
 #[derive(Clone, Debug)]
 pub struct NatsOptions {
     /// Addresses of servers, for instance `nats://10.0.0.1:4222`.
     pub servers: Vec<String>,
     /// Name of the stream, of letters, digits, `-` and `_`.
     pub stream: String,
-    /// Servers that keep the stream, if it does not exist yet: 3 or 5, so that a majority survives the loss of one or
-    /// two.
+    /// Number of servers that store the stream, used if it does not exist yet: 3 or 5, so that a majority survives the
+    /// loss of one or two.
     pub replicas: usize,
-    /// Bytes that the stream keeps, if it does not exist yet. The oldest messages are removed beyond that.
+    /// Size of the stream in bytes, used if it does not exist yet. Beyond that, the oldest messages are removed.
     pub bytes_max: i64,
-    /// The longest wait for an answer. After it, the outcome of an append is unknown.
+    /// The longest wait for a response. After it, the outcome of an append is unknown.
     pub timeout: Duration,
     /// The longest wait for the next message.
     pub poll: Duration,
-    /// A file of credentials (JWT and seed), if the servers ask for one.
+    /// A credentials file (JWT and seed), if the servers require one.
     pub credentials: Option<std::path::PathBuf>,
 }
 
@@ -70,26 +70,26 @@ impl NatsOptions {
 /// The reason why a stream cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum NatsError {
-    /// No server can be reached, or it does not answer as it should.
+    /// No server can be reached, or it does not answer as expected.
     #[error("{action}: {cause}")]
     Server {
         /// The step that failed.
         action: &'static str,
-        /// The reason that the server or the connection gave.
+        /// The cause, as stated by the server or the connection.
         cause: String,
     },
-    /// The server appends behind another message than the expected one.
+    /// The server appends a message although another one than the expected one is last.
     #[error(
-        "the server took a stale append to stream {0}: it does not compare sequence numbers, so two primaries could write; use NATS 2.9 or later"
+        "the server accepted a stale append to stream {0}: it does not compare sequence numbers, so two primaries could write; use NATS 2.9 or later"
     )]
     NotFenced(String),
-    /// The stream was made for something else.
+    /// The stream has another purpose.
     #[error(
         "stream {0} is not one of trunkline's: it has no subject of its own; choose another name"
     )]
     NotOurs(String),
-    /// Messages are too short.
-    #[error("the server takes messages of {0} bytes at most; raise max_payload")]
+    /// The server's message limit is too low.
+    #[error("the server accepts messages of at most {0} bytes; raise max_payload")]
     MessageBytes(usize),
 }
 
@@ -118,7 +118,7 @@ struct Reading {
 }
 
 impl NatsCarrier {
-    /// Connects, creates stream and bucket if need be, and makes sure that the server refuses stale appends.
+    /// Connects, creates the stream and the bucket if necessary, and checks that the server refuses stale appends.
     ///
     /// # Errors
     ///
@@ -152,10 +152,10 @@ impl NatsCarrier {
         Ok(carrier)
     }
 
-    /// Appends behind messages that are not last, and makes sure that each is refused.
+    /// Appends after messages that are not last, and checks that each append is refused.
     async fn check_fence(&self) -> Result<(), NatsError> {
         let ends = self.ends().await.map_err(failed("ask for the stream"))?;
-        // With 0, too: not every server compares with it. Of an empty stream, with one that is far away.
+        // The check includes 0, which not every server compares. For an empty stream it uses a number that is far away.
         let stale = match ends.last {
             0 => [1 << 32, 1 << 32],
             last => [last - 1, 0],
@@ -230,7 +230,7 @@ async fn open_stream(context: &Context, options: &NatsOptions) -> Result<Stream,
         num_replicas: options.replicas,
         max_bytes: options.bytes_max,
         discard: DiscardPolicy::Old,
-        // Appends are not recognised by message ids.
+        // The server does not recognise repeated appends by message ids.
         duplicate_window: Duration::from_millis(100),
         ..Config::default()
     };
@@ -290,7 +290,7 @@ impl Carrier for NatsCarrier {
     async fn ends(&self) -> Result<Ends, CarrierError> {
         let info = self.in_time(self.stream.get_info()).await?;
         let last = info.state.last_sequence;
-        // An empty stream may give 0 as its first.
+        // An empty stream may report 0 as its first number.
         let first = match info.state.messages {
             0 => last + 1,
             _ => info.state.first_sequence,
@@ -323,10 +323,10 @@ impl Carrier for NatsCarrier {
             current.next = sequence + 1;
             let bytes = message.message.payload.clone();
             carried.push(Carried { sequence, bytes });
-            // What has arrived comes along; nobody waits for more.
+            // Messages that have arrived are returned too; no more are waited for.
             wait = Duration::from_millis(1);
         }
-        // A consumer may be gone with its server, and say nothing.
+        // A consumer may vanish with its server, without an error.
         let is_silent = carried.is_empty() && self.ends().await?.last >= from;
         *reading = (!is_silent).then_some(current);
         Ok(carried)

@@ -1,8 +1,8 @@
-//! Rejoining: the directory of a primary that was fenced, or of a replica that diverged, follows again.
+//! Rejoining: makes the directory of a fenced primary, or of a diverged replica, follow again.
 //!
-//! It may have versions that the stream does not have: its surplus, acknowledged as durable and never replicated. They
-//! are written to a file and named, and the directory goes back to the last version that it has in common with the
-//! stream. Nothing is merged.
+//! It may have versions that the stream does not have: its surplus, which was acknowledged as durable but never
+//! replicated. The surplus is reported and written to a file, and the directory is rewound to the last version that it
+//! has in common with the stream. Nothing is merged.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -22,13 +22,13 @@ use crate::protocol::{Pinned, Reader};
 /// The result of rejoining.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejoined {
-    /// The last version that the directory and the stream have in common; it is the directory's last one now.
+    /// The last version that the directory and the stream have in common, which is now the directory's last one.
     pub common: LogPosition,
     /// The first and the last version of the surplus, if there was one.
     pub surplus: Option<(u64, u64)>,
 }
 
-/// The reason why a directory did not rejoin. It is as it was.
+/// The reason why a directory did not rejoin. The directory is unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum RejoinError {
     /// The stream cannot be read.
@@ -42,10 +42,10 @@ pub enum RejoinError {
         "the stream has no version in common with the directory, which can go back to version {oldest}: keep it as it is, and begin a new directory from an archive or a copy of another member"
     )]
     NothingInCommon {
-        /// The oldest version that the directory can go back to.
+        /// The oldest version to which the directory can be rewound.
         oldest: u64,
     },
-    /// The directory cannot go back.
+    /// The directory cannot be rewound.
     #[error(transparent)]
     Rewind(#[from] RewindError),
     /// The surplus cannot be read.
@@ -70,14 +70,14 @@ impl From<CarrierError> for RejoinError {
     }
 }
 
-/// Makes a directory ready to follow the stream, whatever it was before. No engine and no replica may have it open.
+/// Prepares a directory to follow the stream, whatever its role was. No engine and no replica may have it open.
 ///
-/// The surplus goes to `surplus_file`, which must not exist: frames signed by this member, each behind its length in
-/// four bytes, little-endian.
+/// The surplus is written to `surplus_file`, which must not exist, as frames signed by this member. Each is preceded by
+/// its length in four bytes, little-endian.
 ///
 /// # Errors
 ///
-/// Fails if stream and directory have nothing in common, or if a file cannot be written.
+/// Fails if the stream and the directory have no version in common, or if a file cannot be written.
 pub async fn rejoin<C: Carrier>(
     config: Config,
     carrier: Arc<C>,
@@ -104,7 +104,7 @@ pub async fn rejoin<C: Carrier>(
         if surplus.is_some() {
             write_surplus(&rewind, common.version, &surplus_file, &key)?;
         }
-        // Without a surplus, too: the directory may be marked as that of a primary.
+        // Also without a surplus: the directory may be marked as a primary's.
         Ok::<_, RejoinError>(rewind.finish(common)?)
     };
     blocking(finish).await?;
@@ -115,12 +115,12 @@ pub async fn rejoin<C: Carrier>(
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
-        // It is not aborted.
+        // The task is never aborted.
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     }
 }
 
-/// Returns all versions that the stream leads through.
+/// Returns all versions of the stream.
 async fn versions_of<C: Carrier>(
     carrier: &C,
     verifier: Pinned,
@@ -167,7 +167,7 @@ fn write_surplus(
     synced.map_err(wrap)
 }
 
-/// Removes what a member remembers of the stream, and keeps what it refuses.
+/// Removes a member's memory of the stream, but keeps the epochs that it refuses.
 async fn forget_stream(file: &MemoryFile) -> Result<(), StreamError> {
     let mut memory = file.read()?;
     memory.resume = None;

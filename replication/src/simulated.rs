@@ -1,4 +1,4 @@
-//! A carrier in memory that fails when a test asks for it, and a stream for tests that drive the protocol themselves.
+//! A carrier in memory that fails on request, and a stream for tests that drive the protocol themselves.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::SeqCst;
@@ -12,7 +12,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::carrier::{Append, Carried, Carrier, CarrierError, Ends};
 
-/// A stream in memory. It compares before it appends; everything else is up to the test.
+/// A stream in memory. It compares before it appends; the test controls everything else.
 #[derive(Clone, Debug, Default)]
 pub struct Stream {
     messages: Vec<Bytes>,
@@ -38,7 +38,7 @@ impl Stream {
         Append::Appended(self.messages.len() as u64)
     }
 
-    /// Appends a message without comparing, as no honest writer does.
+    /// Appends a message without comparing, which no honest writer does.
     pub fn force(&mut self, bytes: Bytes) {
         self.messages.push(bytes);
     }
@@ -55,7 +55,7 @@ impl Stream {
         carried.collect()
     }
 
-    /// Removes everything behind a message, as no honest carrier does.
+    /// Removes all messages after one, which no honest carrier does.
     pub fn lose_behind(&mut self, last: u64) {
         self.messages.truncate(last as usize);
         self.trimmed = self.trimmed.min(self.messages.len());
@@ -67,18 +67,18 @@ impl Stream {
     }
 }
 
-/// Percentages of calls that go wrong.
+/// Percentages of calls that fail in some way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
     /// Appends that never arrive.
     pub dropped: u32,
-    /// Appends whose outcome gets lost.
+    /// Appends whose outcome is lost.
     pub unanswered: u32,
-    /// Appends that arrive later than the writer waits.
+    /// Appends that arrive after the writer has stopped waiting.
     pub delayed: u32,
-    /// Reads that give nothing, or less than there is.
+    /// Reads that return nothing, or fewer messages than there are.
     pub withheld: u32,
-    /// Reads that give messages twice, or in another order.
+    /// Reads that return messages twice, or in another order.
     pub disordered: u32,
     /// Calls that fail.
     pub failed: u32,
@@ -102,7 +102,7 @@ impl Inside {
         self.random.random_range(0..100) < percent
     }
 
-    /// Lets appends arrive that were under way.
+    /// Lets appends in flight arrive.
     fn arrive(&mut self) {
         if !self.delayed.is_empty() && self.happens(50) {
             let (bytes, expected_last) = self.delayed.remove(0);
@@ -111,7 +111,7 @@ impl Inside {
     }
 }
 
-/// A carrier over a [`Stream`]. Clones share the stream, and each can be cut off by itself.
+/// A carrier over a [`Stream`]. Clones share the stream, and each can be disconnected separately.
 #[derive(Clone, Debug)]
 pub struct SimulatedCarrier {
     inside: Arc<Mutex<Inside>>,
@@ -150,22 +150,22 @@ impl SimulatedCarrier {
         }
     }
 
-    /// Sets how much goes wrong from now on.
+    /// Sets the faults from now on.
     pub fn set_faults(&self, faults: Faults) {
         self.lock().faults = faults;
     }
 
-    /// Lets the next calls fail, as while servers choose a leader.
+    /// Makes the next calls fail, as they do while servers choose a leader.
     pub fn fail_next(&self, calls: u32) {
         self.lock().failing = calls;
     }
 
-    /// Cuts this connection off, or connects it again.
+    /// Disconnects this connection, or connects it again.
     pub fn set_cut(&self, is_cut: bool) {
         self.is_cut.store(is_cut, SeqCst);
     }
 
-    /// Changes the stream by hand.
+    /// Changes the stream directly.
     pub fn with_stream<T>(&self, change: impl FnOnce(&mut Stream) -> T) -> T {
         change(&mut self.lock().stream)
     }
@@ -260,7 +260,7 @@ impl Carrier for SimulatedCarrier {
         let next = appended.notified();
         let messages = self.read_now(from, count)?;
         if messages.is_empty() {
-            // Bounded: faults withhold without any append to wait for.
+            // The wait is bounded: faults withhold messages even without an append to wait for.
             let _ = tokio::time::timeout(Duration::from_millis(5), next).await;
         }
         Ok(messages)

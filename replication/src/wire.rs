@@ -1,7 +1,7 @@
-//! The messages of the stream, and what replicas report: the wire form of
+//! The messages of the stream, and the reports of replicas, in the wire form of
 //! `replication/proto/trunkline/replication/v1/replication.proto`.
 //!
-//! Reading checks form and bounds. Not here: signatures, and what a message means where it stands (`protocol`).
+//! Decoding checks form and bounds. `protocol` checks signatures, and the meaning of a message at its position.
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -10,26 +10,27 @@ use trunkline_core::hash::Digest;
 use trunkline_core::params::FORMAT;
 use trunkline_core::store::log::LogPosition;
 
-/// The generated messages: never handed out, so that no unchecked message is.
+/// The generated messages. They are private, so that no unchecked message leaves this module.
 mod proto {
     #![allow(missing_docs, unreachable_pub, reason = "generated code")]
     include!(concat!(env!("OUT_DIR"), "/trunkline.replication.v1.rs"));
 }
 
-/// Longest message of the stream, bytes.
+/// Length of the longest message of the stream, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 8 << 20;
-/// Shortest bound that a carrier may set, bytes: a beginning, or a chunk of useful size, fits.
+/// The lowest limit on messages that a carrier may have, in bytes: enough for a beginning, or for a chunk of useful
+/// size.
 pub const MESSAGE_BYTES_LEAST: usize = 4 << 10;
-/// Longest report or refusal, bytes.
+/// Length of the longest report or refusal, in bytes.
 pub const REPORT_BYTES_MAX: usize = 512;
 /// Most chunks of a message.
 pub const CHUNKS_MAX: usize = 4096;
-/// Bytes of a message that are not the content of its only chunk, at most.
+/// Most bytes of a message that are not the content of its only chunk.
 pub(crate) const OVERHEAD_BYTES: usize = 96;
-/// Bytes of a chunk that are not its content, at most.
+/// Most bytes of a chunk that are not its content.
 pub(crate) const CHUNK_OVERHEAD_BYTES: usize = 32;
 
-/// Random bytes that name a process which writes to the stream.
+/// Random bytes that identify a process that writes to the stream.
 pub type Writer = [u8; 16];
 
 /// A message of the stream.
@@ -45,9 +46,9 @@ pub type Writer = [u8; 16];
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// The process that writes.
+    /// The writing process.
     pub writer: Writer,
-    /// The epoch that it writes in.
+    /// The epoch in which it writes.
     pub epoch: u64,
     /// The sequence number of the message before it.
     pub behind: u64,
@@ -69,26 +70,26 @@ pub enum Body {
 pub struct Begin {
     /// The signed beginning, encoded.
     pub beginning: Bytes,
-    /// The version after which the next frame comes.
+    /// The version before the next frame.
     pub tip: LogPosition,
-    /// The writer's clock, milliseconds since 1970.
+    /// The writer's clock, in milliseconds since 1970.
     pub unix_ms: u64,
 }
 
-/// A piece of a frame, or all of it.
+/// A part of a frame, or a whole one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chunk {
     /// The version of the frame.
     pub version: u64,
-    /// Place of the chunk, from 0.
+    /// Index of the chunk, from 0.
     pub index: u32,
-    /// Chunks of the frame.
+    /// Number of chunks of the frame.
     pub count: u32,
-    /// A piece of the encoded frame.
+    /// A part of the encoded frame.
     pub content: Bytes,
 }
 
-/// A replica's word: what it has synced, and what it refuses.
+/// A replica's report of the version that it has synced and the epochs that it refuses.
 ///
 /// ```
 /// use trunkline_core::store::log::LogPosition;
@@ -104,13 +105,13 @@ pub struct Report {
     pub synced: LogPosition,
     /// The epoch in the record of that version.
     pub written_in: u64,
-    /// It applies nothing that was written in an epoch below this one.
+    /// The lowest epoch whose versions it applies.
     pub refuses_below: u64,
-    /// The epoch that the stream was in where it reads, or 0.
+    /// The epoch of the stream at its read position, or 0.
     pub epoch: u64,
     /// The last sequence number of the stream that it has read.
     pub sequence: u64,
-    /// The replica's clock, milliseconds since 1970.
+    /// The replica's clock, in milliseconds since 1970.
     pub unix_ms: u64,
 }
 
@@ -121,7 +122,7 @@ pub struct Refusal {
     pub beginning: Bytes,
 }
 
-/// The reason why bytes are no message of a stream, and no report.
+/// The reason why bytes are not a message of a stream, a report or a refusal.
 ///
 /// ```
 /// use trunkline_replication::wire::{DecodeMessageError, Message};
@@ -129,49 +130,51 @@ pub struct Refusal {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeMessageError {
-    /// Longer than any.
+    /// The message is too long.
     #[error("{found} bytes are more than {max}, the limit")]
     TooLong {
-        /// Its bytes.
+        /// Its length in bytes.
         found: usize,
-        /// The most that it may have.
+        /// The limit in bytes.
         max: usize,
     },
-    /// The bytes are not the protobuf message.
-    #[error("the bytes are not the protobuf message: {0}")]
+    /// The bytes are not valid protobuf.
+    #[error("the bytes are not a valid protobuf message: {0}")]
     Protobuf(#[from] prost::DecodeError),
-    /// Another format.
+    /// The message has another format.
     #[error(
         "a message of format {0}; this build reads format {FORMAT}: use the build that wrote it"
     )]
     Format(u32),
-    /// The message has another encoding: fields out of order or unknown, or defaults spelled out.
+    /// The message has another encoding: its fields are out of order or unknown, or default values are written.
     #[error("the bytes are not in canonical form")]
     NotCanonical,
-    /// Bytes that have a fixed length have another one.
+    /// A field of fixed length has another length.
     #[error("{what} has {expected} bytes, not {found}")]
     Length {
-        /// Name of the part.
+        /// Name of the field.
         what: &'static str,
-        /// Its length.
+        /// Length of the field.
         expected: usize,
-        /// The length found.
+        /// The actual length.
         found: usize,
     },
     /// The message has neither frames nor a beginning.
     #[error("the message is empty")]
     Empty,
-    /// There are more chunks, or fewer, than a message may have.
+    /// The number of chunks is not allowed.
     #[error("{0} chunks in one message; 1 to {CHUNKS_MAX} are allowed")]
     Chunks(usize),
-    /// The place of a chunk is none, or its frame would be too long, or it is empty.
-    #[error("chunk {index} of {count} of the frame of version {version} is impossible")]
+    /// The index of a chunk is not below the number of chunks, its frame would be too long, or it is empty.
+    #[error(
+        "chunk {index} of {count} of the frame of version {version} is invalid: its index, length or number of chunks is out of bounds"
+    )]
     Chunk {
         /// The version of the frame.
         version: u64,
-        /// Place of the chunk.
+        /// Index of the chunk.
         index: u32,
-        /// Chunks of the frame.
+        /// Number of chunks of the frame.
         count: u32,
     },
 }
@@ -203,7 +206,7 @@ impl Message {
         message.encode_to_vec().into()
     }
 
-    /// Reads a message; only the bytes that [`Self::encode`] gives are accepted. Its chunks share the allocation.
+    /// Decodes a message. Only the bytes that [`Self::encode`] returns are accepted. Its chunks share the allocation.
     pub fn decode(bytes: impl Into<Bytes>) -> Decoded<Self> {
         let format = |message: &proto::Message| message.format;
         let message = decode_canonical(bytes.into(), MESSAGE_BYTES_MAX, format)?;
@@ -256,7 +259,7 @@ fn checked_chunk(chunk: proto::Chunk) -> Decoded<Chunk> {
         count,
         content,
     } = chunk;
-    // Each chunk has a byte at least.
+    // Each chunk has at least one byte.
     let is_possible = index < count && count as usize <= FRAME_BYTES_MAX && !content.is_empty();
     match is_possible {
         true => Ok(Chunk {
@@ -289,7 +292,7 @@ impl Report {
         message.encode_to_vec().into()
     }
 
-    /// Reads a report; only the bytes that [`Self::encode`] gives are accepted.
+    /// Decodes a report. Only the bytes that [`Self::encode`] returns are accepted.
     pub fn decode(bytes: &[u8]) -> Decoded<Self> {
         let format = |message: &proto::Report| message.format;
         let bytes = bounded_copy(bytes, REPORT_BYTES_MAX)?;
@@ -315,7 +318,7 @@ impl Refusal {
         message.encode_to_vec().into()
     }
 
-    /// Reads a request; only the bytes that [`Self::encode`] gives are accepted.
+    /// Decodes a request. Only the bytes that [`Self::encode`] returns are accepted.
     pub fn decode(bytes: &[u8]) -> Decoded<Self> {
         let format = |message: &proto::Refusal| message.format;
         let bytes = bounded_copy(bytes, REPORT_BYTES_MAX)?;
@@ -332,7 +335,7 @@ fn bounded_copy(bytes: &[u8], max: usize) -> Decoded<Bytes> {
     Ok(Bytes::copy_from_slice(bytes))
 }
 
-/// Reads a message, if it is of this format and the bytes are its canonical encoding.
+/// Decodes a message of this format if the bytes are its canonical encoding.
 fn decode_canonical<M: prost::Message + Default>(
     bytes: Bytes,
     max: usize,
@@ -340,7 +343,7 @@ fn decode_canonical<M: prost::Message + Default>(
 ) -> Decoded<M> {
     check_length(bytes.len(), max)?;
     let message = M::decode(bytes.clone())?;
-    // Before the form: another format may have other fields.
+    // The format is checked before the form: another format may have other fields.
     match format(&message) {
         format if format == u32::from(FORMAT) => {}
         format => return Err(DecodeMessageError::Format(format)),

@@ -1,12 +1,12 @@
-//! The service against the engine alone, and under ten times the load that it can carry.
+//! Compares the service with the engine alone, and measures the service under ten times the load that it can handle.
 //!
 //! `cargo bench -p trunkline-service --bench service -- throughput [rounds]` puts batches of 10,000 and 1,000, 8 in
 //! flight, into an engine and, through gRPC over loopback, into a service, in turn.
 //!
-//! `… -- overload [rounds] [batch]` pins a server to one core and a client to another (`taskset`), fills the tree, finds the
-//! peak by a closed loop, asks for ten times as much by an open loop, and finds the peak again, since a core is not always
-//! equally fast. A request counts if its answer is there within the deadline,
-//! counted from the time at which it was due.
+//! `… -- overload [rounds] [batch]` pins a server to one core and a client to another (`taskset`), fills the tree,
+//! finds the peak by a closed loop, asks for ten times as much by an open loop, and finds the peak again, since a core
+//! is not always equally fast. A request counts if its response arrives within the deadline, measured from the time at
+//! which it was due.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -32,14 +32,14 @@ use trunkline_service::{Backend, Server};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How long each measurement lasts.
+/// Length of each measurement.
 const LENGTH: Duration = Duration::from_secs(4);
 const IN_FLIGHT: usize = 8;
-/// Bytes of keys and of values.
+/// Size of keys and of values in bytes.
 const BYTES: usize = 32;
 const KEYS: u64 = 1_000_000;
 
-/// The deadline under overload, and requests of the client at the same time.
+/// The deadline under overload, and the number of the client's concurrent requests.
 const DEADLINE: Duration = Duration::from_millis(1000);
 const OUTSTANDING_MAX: usize = 4096;
 const CHANNELS: usize = 4;
@@ -76,7 +76,7 @@ fn runtime(threads: usize) -> Runtime {
     builder.enable_all().build().unwrap()
 }
 
-/// Returns a key that half of the time was there before, by a generator that needs no state.
+/// Returns a key that exists already half of the time, by a generator that needs no state.
 fn number(place: u64) -> u64 {
     let mixed = place.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed ^ (mixed >> 31)) % KEYS
@@ -112,7 +112,7 @@ fn request(size: u64, first: u64) -> SubmitRequest {
     }
 }
 
-/// Submits in a closed loop and returns puts a second.
+/// Submits in a closed loop and returns puts per second.
 async fn closed_loop<F: Future<Output = ()> + Send>(
     size: u64,
     in_flight: usize,
@@ -241,7 +241,7 @@ fn serve_for_parent(directory: &str) {
     });
 }
 
-/// Drives a server and prints its figures: in a closed loop if the rate is 0, or so many requests a second.
+/// Drives a server and prints its figures: in a closed loop if the rate is 0, otherwise at `rate` requests per second.
 fn drive_for_parent(address: &str, size: u64, rate: f64) {
     let address = address.parse().unwrap();
     runtime(1).block_on(async {
@@ -252,7 +252,7 @@ fn drive_for_parent(address: &str, size: u64, rate: f64) {
                 let channel = channel.clone();
                 async move {
                     let calm = 10 * DEADLINE;
-                    // The service has yet to learn how fast it is.
+                    // The service must first learn how fast it is.
                     while submit_encoded(channel.clone(), body.clone(), calm)
                         .await
                         .unwrap()
@@ -268,20 +268,20 @@ fn drive_for_parent(address: &str, size: u64, rate: f64) {
     });
 }
 
-/// Requests that are encoded but for their values: encoding them each time would take the client's core.
+/// Requests that are encoded except for their values: encoding them each time would use the client's core.
 struct Bodies {
     encoded: Vec<Vec<u8>>,
-    /// Place of the first value, and from there to the next ones.
+    /// Offset of the first value, and the distance to each next one.
     value_at: usize,
     stride: usize,
 }
 
 impl Bodies {
-    /// Encodes requests that have every key once.
+    /// Encodes requests that together have every key once.
     fn new(size: u64) -> Arc<Self> {
         let encoded = |part| {
             let message = request(size, part * size);
-            // Not compressed, and the length (gRPC over HTTP/2, "Length-Prefixed-Message").
+            // The prefix: not compressed, and the length (gRPC over HTTP/2, "Length-Prefixed-Message").
             let mut body = vec![0];
             body.extend((message.encoded_len() as u32).to_be_bytes());
             message.encode(&mut body).unwrap();
@@ -297,7 +297,7 @@ impl Bodies {
         })
     }
 
-    /// Returns a request whose values no other one has.
+    /// Returns a request whose values no other request has.
     fn get(&self, number: u64) -> Bytes {
         let mut body = self.encoded[number as usize % self.encoded.len()].clone();
         for place in (self.value_at..body.len()).step_by(self.stride) {
@@ -310,9 +310,9 @@ impl Bodies {
 #[derive(Debug, PartialEq, Eq)]
 enum Answer {
     Done,
-    /// With a time after which it may be tried again.
+    /// Refused, with a time after which it may be tried again.
     Refused,
-    /// Another status of gRPC, or none.
+    /// Another gRPC status, or none.
     Other(Option<axum::http::HeaderValue>),
 }
 
@@ -424,7 +424,7 @@ async fn open_loop(address: SocketAddr, size: u64, rate: f64) -> String {
     )
 }
 
-/// A process of this bench on one core.
+/// Starts a process of this bench on one core.
 fn pinned(core: usize, role: &[&str]) -> Child {
     Command::new("taskset")
         .args(["-c", &core.to_string()])

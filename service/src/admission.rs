@@ -1,8 +1,8 @@
-//! Admission: decides from the head of a request, before its body is read, whether it is served.
+//! Admission: decides whether a request is served, from its head, before its body is read.
 //!
 //! Submissions in flight form a queue. Its length in bytes over the rate at which bytes became durable is the time that
-//! a newcomer will wait (Little's law). A submission is refused if that is more than a quarter of its deadline. So under
-//! overload those that are accepted keep their deadline, and refusing costs next to nothing.
+//! a new submission will wait (Little's law). A submission is refused if that is more than a quarter of its deadline.
+//! So under overload the accepted submissions meet their deadlines, and a refusal costs almost nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,14 +18,14 @@ use crate::observe::table;
 
 /// Time over which a rate is measured.
 const WINDOW: Duration = Duration::from_millis(100);
-/// Part of the highest rate that is left after a window that did not reach it: a half after 7 seconds.
+/// Factor of the highest rate after a window that did not reach it: half is left after 7 seconds.
 const DECAY: f64 = 0.99;
-/// The rate that is assumed before one was measured, and the lowest later, bytes a second.
+/// Rate that is assumed before one was measured, and the lowest one afterwards, in bytes per second.
 const RATE_MIN: f64 = 4e6;
-/// Part of a deadline that may be spent in the queue. The rest is for receiving the body, and for an engine that is
-/// slower for a while than it was of late.
+/// Share of a deadline that may be spent in the queue. The rest is for receiving the body, and for times when the
+/// engine is slower than it was recently.
 const QUEUE_SHARE: f64 = 0.25;
-/// Bytes of a submission that does not say how long it is, before one was measured.
+/// Size of a submission of unknown length, in bytes, before one was measured.
 const BYTES_ASSUMED: f64 = 4096.0;
 
 /// Decides which requests are served.
@@ -41,19 +41,19 @@ pub(crate) struct Admission {
 /// The submissions in flight.
 #[derive(Debug)]
 struct Queue {
-    /// Their bytes, or an estimate.
+    /// Total size of the submissions in bytes, or an estimate.
     bytes: f64,
-    /// Their number.
+    /// Number of submissions.
     submissions: usize,
-    /// Highest rate of late, bytes a second.
+    /// Highest recent rate, in bytes per second.
     rate: f64,
-    /// Mean bytes of a submission of late.
+    /// Mean size of recent submissions in bytes.
     mean_bytes: f64,
     window_began: Instant,
     window_bytes: f64,
 }
 
-/// A request that is served, until it is dropped.
+/// A request that is being served, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Admitted {
     _request: OwnedSemaphorePermit,
@@ -61,7 +61,7 @@ pub(crate) struct Admitted {
     _counted: Held,
 }
 
-/// A submission that is in the queue, until it is dropped.
+/// A submission in the queue, until this is dropped.
 #[derive(Debug)]
 pub struct Queued {
     admission: Arc<Admission>,
@@ -81,7 +81,7 @@ impl Queued {
         self.is_accepted.load(Ordering::Relaxed)
     }
 
-    /// Notes that the submission took effect, and how many bytes it had.
+    /// Notes that the submission took effect, with its size in bytes.
     pub fn done(&self, bytes: usize) {
         *self.measured_bytes.lock() = Some(bytes as f64);
     }
@@ -109,7 +109,8 @@ impl Queue {
         }
     }
 
-    /// Adds a submission, unless it would wait too long. One is always let in, so that a rate can be measured.
+    /// Adds a submission, unless it would wait too long. The first one is always accepted, so that a rate can be
+    /// measured.
     fn enter(&mut self, bytes: Option<usize>, budget: Duration) -> Option<f64> {
         let bytes = bytes.map_or(self.mean_bytes, |bytes| bytes as f64);
         let wait_s = self.bytes / self.rate;
@@ -125,7 +126,7 @@ impl Queue {
         self.bytes -= bytes;
         self.submissions -= 1;
         if self.submissions == 0 {
-            // Rounding would add up.
+            // Rounding errors would accumulate.
             self.bytes = 0.0;
         }
         if let Some(done) = done {
@@ -154,16 +155,16 @@ impl Admission {
         }
     }
 
-    /// Returns how many requests are served now.
+    /// Returns the number of requests that are being served.
     pub(crate) fn in_flight(&self) -> usize {
         self.requests_max - self.requests.available_permits()
     }
 
-    /// Admits a request whose body has so many bytes, if it says so.
+    /// Admits a request with a body of this size, if the size is known.
     ///
     /// # Errors
     ///
-    /// Fails if the body is too long, or if there is no room now.
+    /// Fails if the body is too long, or if there is no free capacity.
     pub(crate) fn admit(&self, body_bytes: Option<u64>) -> Result<Admitted, ServiceError> {
         let bytes = body_bytes.unwrap_or(0);
         if bytes > self.message_bytes_max as u64 {
@@ -175,7 +176,7 @@ impl Admission {
         }
         let full = |_| ServiceError::overloaded();
         let permit = self.requests.clone().try_acquire_owned().map_err(full)?;
-        // Not above `message_bytes_max`, which fits.
+        // The value is not above `message_bytes_max`, which fits.
         let permits = bytes as u32;
         let bytes = match permits {
             0 => None,
@@ -191,7 +192,7 @@ impl Admission {
         })
     }
 
-    /// Lets a submission into the queue.
+    /// Adds a submission to the queue.
     ///
     /// # Errors
     ///

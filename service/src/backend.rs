@@ -14,7 +14,7 @@ use trunkline_replication::{Following, Primary};
 use crate::error::{Code, ServiceError};
 use crate::observe::figures::{Figures, Observed};
 
-/// The engine or replica behind the service. Clones are handles to the same one.
+/// The engine or replica behind the service. Clones refer to the same one.
 #[derive(Clone, Debug)]
 pub enum Backend {
     /// An engine without replication.
@@ -184,7 +184,7 @@ impl Backend {
         either!(self, reader => reader.spans_since(ended_us))
     }
 
-    /// Returns the places of those who read the feed and hold back the log.
+    /// Returns the positions of the readers of the feed that hold back the log.
     pub fn cursors(&self) -> Vec<FeedCursor> {
         either!(self, reader => reader.cursors())
     }
@@ -212,7 +212,7 @@ impl Backend {
         }
     }
 
-    /// Returns by how many versions a replica is behind its primary, as far as it knows.
+    /// Returns the number of versions by which a replica is behind its primary, as far as it knows.
     pub fn lag_versions(&self) -> u64 {
         match self.reader() {
             Reader::Engine(_) => 0,

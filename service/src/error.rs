@@ -1,4 +1,4 @@
-//! The error of a request: a stable code, a message that says what to do, and when a retry can help.
+//! The error of a request: a stable code, a message that says what to do, and the time after which a retry can help.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use trunkline_replication::{AcknowledgeError, LevelError};
 
 use crate::observe::table::{Rejection, rejected};
 
-/// The stable code of an error. `docs/SERVICE.md` lists what each means to a caller.
+/// The stable code of an error. `docs/SERVICE.md` explains each to callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
-    /// The request breaks a rule; the same request fails again.
+    /// The request breaks a rule; the same request will fail again.
     InvalidRequest,
-    /// The request is larger than the service takes.
+    /// The request is larger than the service accepts.
     TooLarge,
-    /// Nobody has shown who asks.
+    /// The caller has not authenticated.
     Unauthenticated,
     /// The caller lacks the scope.
     PermissionDenied,
@@ -31,22 +31,22 @@ pub enum Code {
     IdempotencyKeyReused,
     /// This process does not write.
     NotPrimary,
-    /// The service has more to do than it can; nothing was done.
+    /// The service has more work than it can do; the request had no effect.
     Overloaded,
     /// The deadline has passed. A submitted batch may still take effect.
     DeadlineExceeded,
-    /// The batch is durable here, and the wanted level of replication was not reached in time.
+    /// The batch is durable here, but the requested level of replication was not reached in time.
     LevelNotReached,
-    /// The service is stopping; nothing was done.
+    /// The service is stopping; the request had no effect.
     Draining,
     /// The engine has stopped.
     EngineFailed,
-    /// Something broke while the request was served.
+    /// An internal error occurred while the request was served.
     Internal,
 }
 
 impl Code {
-    /// Returns the code as callers see it.
+    /// Returns the code in the form for callers.
     pub fn text(self) -> &'static str {
         match self {
             Self::InvalidRequest => "invalid_request",
@@ -87,7 +87,7 @@ impl Code {
         }
     }
 
-    /// Returns the reason under which metrics count the error. Other errors are counted by their status alone.
+    /// Returns the reason under which metrics count the error. Other errors are counted only by their status.
     pub fn rejection(self) -> Option<Rejection> {
         Some(match self {
             Self::InvalidRequest => Rejection::Invalid,
@@ -126,9 +126,9 @@ impl Code {
 pub struct ServiceError {
     /// The stable code.
     pub code: Code,
-    /// The reason, and what to do.
+    /// The reason, with what to do.
     pub message: String,
-    /// The time after which the same request may succeed, if that is known to be possible. Nothing was done then.
+    /// The time after which the same request may succeed, if a retry can help. The request then had no effect.
     pub retry_after: Option<Duration>,
 }
 
@@ -140,7 +140,7 @@ impl ServiceError {
         }
     }
 
-    /// Creates an error that a retry does not mend.
+    /// Creates an error that a retry does not fix.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -149,7 +149,7 @@ impl ServiceError {
         }
     }
 
-    /// Creates an error that may pass.
+    /// Creates a temporary error.
     pub fn passing(code: Code, message: impl Into<String>, retry_after: Duration) -> Self {
         Self {
             retry_after: Some(retry_after),
@@ -166,7 +166,7 @@ impl ServiceError {
         )
     }
 
-    /// Creates the error of a submission whose deadline has passed before the engine accepted it.
+    /// Creates the error of a submission whose deadline passed before the engine accepted it.
     pub fn too_late() -> Self {
         let message = "the deadline has passed before the batch was accepted; nothing was done: try again, or give it more time";
         Self::passing(Code::DeadlineExceeded, message, RETRY_AFTER)
@@ -204,7 +204,7 @@ impl From<EngineFailure> for ServiceError {
     }
 }
 
-/// Time after which a caller that was refused for want of room may try again.
+/// Time after which a caller that was refused for lack of capacity may try again.
 pub const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 impl From<SubmitError> for ServiceError {
@@ -215,7 +215,7 @@ impl From<SubmitError> for ServiceError {
             SubmitError::IdempotencyKeyReused { .. } => {
                 Self::of(Code::IdempotencyKeyReused, &error)
             }
-            // Of forks, which callers of the service do not commit.
+            // These are errors of forks, which callers of the service do not commit.
             SubmitError::Overtaken { .. } | SubmitError::Repeat { .. } => {
                 Self::of(Code::Internal, &error)
             }
@@ -244,7 +244,7 @@ impl ServiceError {
         Self::passing(Code::Draining, message, Duration::from_secs(1))
     }
 
-    /// Creates the error of a request that the service has no room for.
+    /// Creates the error of a request for which the service has no capacity.
     pub fn overloaded() -> Self {
         let message = "the service has more to do than it can; nothing was done: try again later, with a pause that grows";
         Self::passing(Code::Overloaded, message, RETRY_AFTER)

@@ -1,8 +1,8 @@
 //! trunkline over a network: gRPC and HTTP with JSON over the same handlers.
 //!
-//! A request passes `listen` (sockets, TLS, limits of connections), `auth` (who asks, and may they), `router` (admission
-//! and deadline), `http` or `grpc` (its form) and `api` (the handlers), which call the engine or replica of `backend`.
-//! `page` is what a browser shows. [`Server`] puts them together.
+//! A request passes `listen` (sockets, TLS, limits of connections), `auth` (authentication and scopes), `router`
+//! (admission and deadline), `http` or `grpc` (its form) and `api` (the handlers), which call the engine or replica of
+//! `backend`. `page` is the page for browsers. [`Server`] combines them.
 
 #![forbid(unsafe_code)]
 
@@ -30,7 +30,7 @@ pub use router::router;
 pub use server::{BindError, Server, Service};
 pub use watched::FileError;
 
-/// The README's example, compiled.
+/// The README's example, as a test.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

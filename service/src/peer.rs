@@ -9,30 +9,30 @@ use std::sync::Arc;
 pub struct Peer {
     /// Address, or the process at the other end of a Unix socket.
     pub source: Source,
-    /// The certificate of the client, if it was asked for and verified.
+    /// The certificate of the client, if it was requested and verified.
     pub certificate: Option<Arc<ClientCertificate>>,
-    /// The listener is bound to loopback, so that only this machine reaches it. A proxy on this machine may pass on
-    /// requests of others.
+    /// True if the listener is bound to loopback, so that only this machine can reach it. A proxy on this machine may
+    /// forward requests of others.
     pub is_loopback: bool,
-    /// The connection is encrypted.
+    /// True if the connection is encrypted.
     pub is_tls: bool,
 }
 
-/// Where a connection comes from.
+/// The origin of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A TCP connection.
     Tcp {
         /// Address of the other end.
         remote: SocketAddr,
-        /// Address of this end, as the client reached it.
+        /// Address of this end, as used by the client.
         local: SocketAddr,
     },
     /// A connection to the Unix socket.
     Unix {
         /// User of the process at the other end.
         uid: u32,
-        /// Process at the other end, if the system tells.
+        /// Process at the other end, if the system reports it.
         pid: Option<i32>,
     },
 }
@@ -49,12 +49,12 @@ pub struct ClientCertificate {
 }
 
 impl Peer {
-    /// Returns whether only processes of this machine reach the listener: a Unix socket, or an address of loopback.
+    /// Returns whether only processes of this machine can reach the listener: a Unix socket, or a loopback address.
     pub fn is_local(&self) -> bool {
         self.is_loopback || matches!(self.source, Source::Unix { .. })
     }
 
-    /// Returns the address of the other end; none for a Unix socket.
+    /// Returns the address of the other end; `None` for a Unix socket.
     pub fn address(&self) -> Option<IpAddr> {
         match self.source {
             Source::Tcp { remote, .. } => Some(remote.ip().to_canonical()),

@@ -19,7 +19,7 @@ use crate::{grpc, http};
 
 /// The paths of submissions.
 const SUBMITS: [&str; 2] = ["/v1/submit", "/trunkline.service.v1.Trunkline/Submit"];
-/// The paths that are answered whatever the load.
+/// The paths that are answered regardless of load.
 const HEALTH: [&str; 4] = ["/live", "/ready", "/metrics", "/grpc.health.v1.Health/"];
 
 /// Returns the router of all requests. Each needs a [`Peer`](crate::Peer) as an extension, which the listeners add.
@@ -37,7 +37,7 @@ pub fn router(api: Arc<Api>, authenticator: &Arc<Authenticator>) -> Router {
         .layer(map_response(never_guess))
 }
 
-/// Forbids browsers to take the value of a key for a script or a page.
+/// Forbids browsers to treat the value of a key as a script or a page.
 async fn never_guess(mut response: Response) -> Response {
     let name = header::X_CONTENT_TYPE_OPTIONS;
     let headers = response.headers_mut();
@@ -45,7 +45,7 @@ async fn never_guess(mut response: Response) -> Response {
     response
 }
 
-/// Decides from the head of a request whether it is served, and holds it to its deadline.
+/// Decides from the head of a request whether it is served, and enforces its deadline.
 async fn admit(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path();
     if HEALTH.iter().any(|health| path.starts_with(health)) {
@@ -91,7 +91,7 @@ fn head(api: &Api, request: &Request) -> Result<(crate::admission::Admitted, Cal
     Ok((admitted, call))
 }
 
-/// Returns the time that a request gives the service: `trunkline-deadline-ms`, or `grpc-timeout`.
+/// Returns the time limit that a request sets: `trunkline-deadline-ms`, or `grpc-timeout`.
 fn wanted_deadline(headers: &HeaderMap) -> Result<Option<Duration>, ServiceError> {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or(""));
     let wanted = match (text(http::DEADLINE_HEADER), text("grpc-timeout")) {
@@ -105,7 +105,7 @@ fn wanted_deadline(headers: &HeaderMap) -> Result<Option<Duration>, ServiceError
     Ok(Some(wanted))
 }
 
-/// Reads the header `grpc-timeout` (gRPC over HTTP/2, "Requests").
+/// Parses the header `grpc-timeout` (gRPC over HTTP/2, "Requests").
 fn grpc_timeout(text: &str) -> Option<Duration> {
     let (last, _) = text.char_indices().next_back()?;
     let (digits, unit) = text.split_at(last);

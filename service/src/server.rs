@@ -1,4 +1,4 @@
-//! The service as a whole: bound, put in front of an engine, served until it is told to stop.
+//! The service as a whole: it is bound, gets an engine, and serves until it is told to stop.
 
 use std::io;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::listen::{Addresses, Drained, Limits, ListenError, Listeners, Tls};
 use crate::observe::table::{Attempt, ReloadedFile, file_reloads};
 use crate::router::router;
 
-/// The reason why a service cannot begin.
+/// The reason why a service cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// An address or a certificate cannot be used.
@@ -31,7 +31,7 @@ pub struct Server {
     authenticator: Arc<Authenticator>,
 }
 
-/// A service in front of an engine or replica.
+/// A service for an engine or replica.
 pub struct Service {
     api: Arc<Api>,
     listeners: Listeners,
@@ -44,7 +44,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// Fails if one of them cannot be used, or if the addresses would let everybody in.
+    /// Fails if one of them cannot be used, or if the addresses would let everyone in.
     pub fn bind(config: &ServerConfig) -> Result<Self, BindError> {
         Ok(Self {
             authenticator: Arc::new(Authenticator::open(config)?),
@@ -58,7 +58,7 @@ impl Server {
         self.listeners.addresses()
     }
 
-    /// Puts it in front of an engine or replica. `reload` reads the configuration file and hands it to the engine.
+    /// Adds the engine or replica to serve. `reload` reads the configuration file and passes it to the engine.
     pub fn in_front_of(self, backend: Backend, reload: Reload) -> Service {
         let limits = Limits::from(&self.config);
         let tls = self.listeners.tls();
@@ -72,7 +72,7 @@ impl Server {
     }
 }
 
-/// Returns what reads configuration, tokens and certificates again: all of them, even if one cannot be used.
+/// Returns a function that reads configuration, tokens and certificates again: all of them, even if one cannot be used.
 fn reload_all(config: Reload, authenticator: Arc<Authenticator>, tls: Option<Arc<Tls>>) -> Reload {
     let failed =
         |error: &dyn std::error::Error| ServiceError::new(Code::InvalidRequest, error.to_string());

@@ -1,21 +1,21 @@
-//! Messages to the service manager (`sd_notify`). Without systemd they do nothing.
+//! Messages to the service manager (`sd_notify`). Without systemd they have no effect.
 
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Tells that the service answers.
+/// Reports that the service answers.
 pub fn ready(status: &str) {
     notify(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// Tells that the service stops. It has `TimeoutStopSec` from then on.
+/// Reports that the service is stopping. It has `TimeoutStopSec` from then on.
 pub fn stopping(status: &str) {
     notify(&[NotifyState::Stopping, NotifyState::Status(status)]);
 }
 
-/// Tells that files are read again. Call [`ready`] when that is done.
+/// Reports that files are being read again. Call [`ready`] when that is done.
 pub fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => notify(&[NotifyState::Reloading, now]),
@@ -23,7 +23,7 @@ pub fn reloading() {
     }
 }
 
-/// Tells a line of text that `systemctl status` shows.
+/// Reports a line of text for `systemctl status`.
 pub fn status(status: &str) {
     notify(&[NotifyState::Status(status)]);
 }
@@ -44,7 +44,7 @@ pub async fn feed_watchdog(is_healthy: impl Fn() -> bool) {
     }
 }
 
-/// Returns the time after which systemd ends a service that it hears nothing from.
+/// Returns the time after which systemd stops a service without a sign of life.
 pub fn watchdog() -> Option<Duration> {
     sd_notify::watchdog_enabled().filter(|timeout| !timeout.is_zero())
 }

@@ -1,4 +1,5 @@
-//! What files say, read again when they change. A change that cannot be used keeps what was read before, and is reported.
+//! The content of files, read again when they change. After an invalid change the old content stays in force, and the
+//! error is reported.
 
 use std::fmt::Display;
 use std::fs::File;
@@ -13,23 +14,23 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::observe::table::{Attempt, ReloadedFile, file_reloads};
 
-/// Bytes of one file. Longer ones are refused.
+/// Longest file in bytes. Longer ones are refused.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The error of a file that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// The system refuses to read it.
-    #[error("cannot read {path}: {source}; see that it exists and that this process may read it")]
+    /// The system does not allow reading the file.
+    #[error("cannot read {path}: {source}; check that it exists and that this process may read it")]
     Unreadable {
         /// The file.
         path: PathBuf,
         /// The system's reason.
         source: io::Error,
     },
-    /// It is too long to be what it should be.
+    /// The file is longer than any file of its kind.
     #[error(
-        "{path} is longer than {FILE_BYTES_MAX} bytes; see that the setting names the right file"
+        "{path} is longer than {FILE_BYTES_MAX} bytes; check that the setting names the right file"
     )]
     TooLong {
         /// The file.
@@ -47,10 +48,10 @@ pub(crate) struct Content {
 
 type Parse<T, E> = Box<dyn Fn(&[Content]) -> Result<T, E> + Send + Sync>;
 
-/// What some files say. They are compared by content, at most once an interval and when somebody asks: no change is
-/// missed because two happen within one tick of the file system's clock.
+/// The parsed content of some files. They are compared by content, at most once per interval and only on request: so
+/// two changes within one tick of the file system's clock are both noticed.
 pub(crate) struct Watched<T, E> {
-    /// For logs and metrics.
+    /// The name for logs and metrics.
     kind: ReloadedFile,
     paths: Vec<PathBuf>,
     parse: Parse<T, E>,
@@ -62,13 +63,13 @@ pub(crate) struct Watched<T, E> {
 }
 
 struct Seen {
-    /// Digest of what is in force.
+    /// Digest of the content in force.
     in_force: blake3::Hash,
-    /// Digest of what was reported as unusable.
+    /// Digest of the content that was reported as invalid.
     refused: Option<blake3::Hash>,
 }
 
-/// In place of the digest of files that cannot be read.
+/// Stands in for the digest of files that cannot be read.
 const UNREADABLE: blake3::Hash = blake3::Hash::from_bytes([0; 32]);
 
 impl<T, E: From<FileError> + Display> Watched<T, E> {
@@ -96,10 +97,10 @@ impl<T, E: From<FileError> + Display> Watched<T, E> {
         })
     }
 
-    /// Returns what the files say, at most an interval old.
+    /// Returns the content of the files, at most an interval old.
     pub(crate) fn get(&self) -> Arc<T> {
         if self.is_due() {
-            // Reported there.
+            // The error was reported there.
             let _ = self.read(false);
         }
         self.current.read().clone()

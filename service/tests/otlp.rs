@@ -1,6 +1,6 @@
-//! Spans arrive at a collector, and a collector that is away does no harm.
+//! Spans arrive at a collector, and a missing collector does no harm.
 //!
-//! The exporter is configured by variables, so each test runs this program once more, with other ones.
+//! The exporter is configured by environment variables, so each test runs this program again with its own.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener as StdListener;
@@ -35,7 +35,7 @@ use trunkline_service::observe::{Background, metrics, request};
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const GROUPS: u64 = 5;
 
-/// Answers a request by committing a few groups.
+/// Handles a request by committing a few groups.
 async fn commit(engine: Engine) -> &'static str {
     for round in 0..GROUPS {
         let receipt = engine.put(format!("{round}"), "value").await.unwrap();
@@ -47,7 +47,7 @@ async fn commit(engine: Engine) -> &'static str {
     "done"
 }
 
-/// What a service does from its start to its end.
+/// The whole life of a service that exports.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "the other tests run it, with variables of their own"]
 async fn a_service_that_exports() {
@@ -227,7 +227,7 @@ fn printed_ms(text: &str, name: &str) -> u64 {
 
 #[test]
 fn a_collector_that_refuses_or_never_answers_does_no_harm() {
-    // Nobody listens on the one, and nobody accepts on the other.
+    // Nothing listens at one address, and nothing accepts at the other.
     let silent = StdListener::bind("127.0.0.1:0").unwrap();
     let closed = StdListener::bind("127.0.0.1:0")
         .unwrap()
@@ -240,7 +240,7 @@ fn a_collector_that_refuses_or_never_answers_does_no_harm() {
             printed_ms(&text, "request ") < Duration::from_secs(10).as_millis() as u64,
             "{text}"
         );
-        // It waits for two seconds at most, and the machine may be busy.
+        // It waits for at most two seconds, and the machine may be busy.
         assert!(
             printed_ms(&text, "shutdown ") < Duration::from_secs(8).as_millis() as u64,
             "{text}"

@@ -1,4 +1,4 @@
-//! What a check finds.
+//! The findings of a check.
 
 use std::error::Error;
 use std::io;
@@ -21,7 +21,7 @@ use trunkline_core::store::tree_file::ReadTreeFileError;
 
 use crate::error::ReplayError;
 
-/// Most findings that a report has; the others are counted.
+/// Most findings in a report; further ones are only counted.
 pub(super) const FINDINGS_MAX: usize = 1000;
 
 /// The result of a check. Returned by [`check`](super::check).
@@ -43,32 +43,32 @@ pub struct CheckReport {
     pub tree_id: Option<Digest>,
     /// The version of the last checkpoint, if the manifest can be read.
     pub checkpoint_version: Option<u64>,
-    /// Segments in the log.
+    /// Number of segments in the log.
     pub segments: u64,
-    /// Versions in the log that can be read.
+    /// Number of versions in the log that can be read.
     pub log_versions: u64,
-    /// Bytes of the log's torn tail, which are no damage.
+    /// Size of the log's torn tail in bytes, which is not damage.
     pub torn_bytes: u64,
-    /// Commit ids that were compared in the history file.
+    /// Number of commit ids that were compared in the history file.
     pub commit_ids: u64,
-    /// Leaves that can be read in the leaf store.
+    /// Number of leaves that can be read in the leaf store.
     pub leaves: u64,
-    /// Versions in the archive of versions.
+    /// Number of versions in the archive of versions.
     pub archived_versions: u64,
     /// The last version in the log.
     pub last: Option<LogPosition>,
     /// The last version whose state was rebuilt and found to be the one in its record.
     pub verified: Option<LogPosition>,
-    /// The findings, up to a bound.
+    /// The findings, up to [`FINDINGS_MAX`].
     pub findings: Vec<Finding>,
-    /// Findings beyond the bound.
+    /// The number of further findings.
     pub more_findings: u64,
     /// Parts that could not be checked because of the findings.
     pub unchecked: Vec<String>,
 }
 
 impl CheckReport {
-    /// Returns whether nothing is damaged. Leftovers of interrupted work are no damage.
+    /// Returns whether nothing is damaged. Leftovers of interrupted work are not damage.
     pub fn is_sound(&self) -> bool {
         self.more_findings == 0 && !self.findings.iter().any(Finding::is_damage)
     }
@@ -108,13 +108,13 @@ pub enum Part {
     Past,
     /// The cursors of the feed.
     Cursors,
-    /// The index of keys in byte order, or the file that tells of it.
+    /// The index of keys in byte order, or the file that records whether there is one.
     KeyOrder,
     /// The mark of a replica.
     ReplicaMark,
     /// The KZG tables.
     KzgTables,
-    /// A file that interrupted work left.
+    /// A leftover file of interrupted work.
     Leftover,
 }
 
@@ -139,7 +139,7 @@ impl std::fmt::Display for Part {
     }
 }
 
-/// Something that is damaged, or left over.
+/// A damaged part, or a leftover.
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;
@@ -159,17 +159,17 @@ pub struct Finding {
     pub part: Part,
     /// The file or directory.
     pub path: PathBuf,
-    /// Offset in the file, bytes, if it is in one place.
+    /// Offset in the file in bytes, if the fault is in one place.
     pub offset: Option<u64>,
-    /// The versions that it is about. If the end is not known, it is `u64::MAX`.
+    /// The versions that are affected. If the end is unknown, it is `u64::MAX`.
     pub versions: Option<RangeInclusive<u64>>,
     /// The fault.
     pub fault: Fault,
-    /// The way to repair it, if the truth can be rebuilt from what was verified.
+    /// The way to repair it, if the true content can be rebuilt from verified data.
     pub repair: Option<Repair>,
 }
 
-/// What is wrong with a part of a tree.
+/// A fault in a part of a tree.
 ///
 /// ```
 /// use trunkline::Fault;
@@ -178,7 +178,7 @@ pub struct Finding {
 /// ```
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
-    /// It is not there.
+    /// The part is missing.
     #[error("it is missing")]
     Missing,
     /// The tree file cannot be used.
@@ -207,16 +207,16 @@ pub enum Fault {
     /// The leaf store cannot be read, or an entry is damaged.
     #[error(transparent)]
     Leaves(#[from] LeafStoreError),
-    /// A state, or what led to it, is not the one in its record.
+    /// A state, or the data that led to it, is not the one in its record.
     #[error(transparent)]
     Replay(#[from] ReplayError),
-    /// What is stored of a version is not what the version had.
+    /// The archived data of a version differs from the version.
     #[error(transparent)]
     Past(#[from] PastError),
     /// The cursors of the feed cannot be used.
     #[error(transparent)]
     Cursors(#[from] ReadFileError<CursorsError>),
-    /// The file that tells of an index of keys cannot be used.
+    /// The file about the index of keys cannot be used.
     #[error(transparent)]
     KeyOrder(#[from] ReadFileError<KeyOrderFileError>),
     /// The mark of a replica cannot be used.
@@ -228,22 +228,22 @@ pub enum Fault {
     /// A file could not be read.
     #[error("it could not be read")]
     Io(#[from] io::Error),
-    /// Something is not what follows from the rest.
+    /// Data differs from what follows from the rest of the directory.
     #[error("{what} should be {expected}, and is {found}")]
     Differs {
         /// The thing that differs.
         what: &'static str,
-        /// The value that follows from the rest.
+        /// The value that follows from the rest of the directory.
         expected: String,
-        /// The value that is there.
+        /// The actual value.
         found: String,
     },
-    /// Interrupted work left it. It is no damage.
-    #[error("interrupted work left it; it means nothing")]
+    /// A leftover of interrupted work. It is not damage.
+    #[error("a leftover of interrupted work; it has no effect")]
     Leftover,
 }
 
-/// How a finding can be repaired.
+/// A way to repair a finding.
 ///
 /// ```
 /// assert_eq!(trunkline::Repair::KzgTables.to_string(), "computed again: they are a constant");
@@ -292,12 +292,12 @@ impl Finding {
         Self { versions, ..self }
     }
 
-    /// Returns whether it is damage, and not only left over.
+    /// Returns whether it is damage, and not only a leftover.
     pub fn is_damage(&self) -> bool {
         self.part != Part::Leftover
     }
 
-    /// Returns what should be there, and what is.
+    /// Returns the expected and the actual content.
     pub fn expected_and_found(&self) -> (String, String) {
         if let Fault::Differs {
             expected, found, ..
@@ -322,7 +322,7 @@ impl Finding {
         (expected, innermost(&self.fault))
     }
 
-    /// Returns what depends on the damaged part.
+    /// Returns the effect of the damage.
     pub fn affects(&self) -> &'static str {
         match self.part {
             Part::TreeFile => {
@@ -360,7 +360,7 @@ impl Finding {
         }
     }
 
-    /// Returns what to do.
+    /// Returns the advice to the user.
     pub fn advice(&self) -> String {
         if let Some(repair) = &self.repair {
             return format!("it can be repaired: {repair}");
@@ -411,7 +411,7 @@ fn innermost(error: &dyn Error) -> String {
     last.to_string()
 }
 
-/// Returns the file that may not be read, if a finding is about that: then nothing is known of it.
+/// Returns the file that may not be read, if the finding is about that: nothing is then known about the file.
 pub(super) fn denied(finding: &Finding) -> Option<&Path> {
     let mut cause: Option<&(dyn Error + 'static)> = Some(&finding.fault);
     while let Some(error) = cause {

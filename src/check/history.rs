@@ -1,4 +1,4 @@
-//! The history file: every node is computed again from the commit ids.
+//! Checks the history file by computing every node again from the commit ids.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,12 +15,13 @@ use trunkline_core::store::manifest::CheckpointManifest;
 
 use super::finding::{CheckReport, Fault, Finding, Part, Repair};
 
-/// Nodes that are read at once.
+/// Number of nodes that are read at once.
 const NODES_READ: u64 = 4096;
-/// Most nodes of one kind that are named.
+/// Most nodes of one kind that are listed.
 const NODES_NAMED_MAX: usize = 100;
 
-/// The commit ids of the versions that a checkpoint covers, as far as anything knows them: the log first, then the file.
+/// The commit ids of the versions that a checkpoint covers, as far as they are known: first from the log, then from the
+/// file.
 pub(super) struct CommitIds<'a> {
     manifest: &'a CheckpointManifest,
     of_log: &'a BTreeMap<u64, Digest>,
@@ -72,7 +73,7 @@ impl<'a> CommitIds<'a> {
         }
     }
 
-    /// Returns the commit id that the rest of the directory says, if it says any.
+    /// Returns the commit id that the rest of the directory states, if any.
     fn known(&self, version: u64) -> Option<Digest> {
         let record = &self.manifest.record;
         if version == 0 {
@@ -104,7 +105,7 @@ impl<'a> CommitIds<'a> {
         replace_history(disk, directory, &tree_id, nodes)
     }
 
-    /// Returns a commit id that was proven.
+    /// Returns a proven commit id.
     fn id(&mut self, version: u64) -> io::Result<Digest> {
         if let Some(id) = self.known(version) {
             return Ok(id);
@@ -123,7 +124,7 @@ fn leaf_position(version: u64) -> u64 {
     leaf.position()
 }
 
-/// Examines the history file of a directory. `of_log` has the commit ids that the log knows.
+/// Examines the history file of a directory. `of_log` has the commit ids that the log states.
 pub(super) fn examine(
     disk: &dyn Disk,
     directory: &Path,
@@ -131,7 +132,7 @@ pub(super) fn examine(
     of_log: &BTreeMap<u64, Digest>,
     report: &mut CheckReport,
 ) {
-    // Before the first checkpoint the file means nothing.
+    // The file is unused before the first checkpoint.
     if manifest.record.version == 0 {
         return;
     }
@@ -162,7 +163,7 @@ pub(super) fn examine(
     }
 }
 
-/// Returns what is wrong with the file as such.
+/// Returns the fault of the file as such.
 fn files(disk: &dyn Disk, directory: &Path, manifest: &CheckpointManifest) -> Vec<Finding> {
     let path = directory.join(HISTORY_FILE);
     let new = |error: HistoryFileError| match error {
@@ -199,7 +200,7 @@ struct Walk<'a> {
     ids: CommitIds<'a>,
     /// The history that follows from the commit ids.
     range: MountainRange,
-    /// Nodes that do not follow from the commit ids: position, what follows, what is there.
+    /// Nodes that do not follow from the commit ids: position, computed digest, stored digest.
     apart: Vec<(u64, Digest, Digest)>,
     /// Nodes that are not the hash of the two below them in the file.
     inconsistent: Vec<(u64, Digest, Digest)>,
@@ -209,7 +210,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Walks over all versions that the checkpoint covers. Returns whether the commit ids are proven by its record.
+    /// Walks over all versions that the checkpoint covers. Returns whether its record proves the commit ids.
     fn run(&mut self, found: &mut Vec<Finding>) -> bool {
         let record = self.ids.manifest.record.clone();
         let mut proven = true;
@@ -222,7 +223,7 @@ impl Walk<'_> {
                 Ok(stored) => stored,
                 Err(error) => {
                     found.push(Finding::new(Part::History, &self.path, error).at(offset(position)));
-                    // Reads nothing more of it.
+                    // No more of it is read.
                     self.ids.stored.count = 0;
                     None
                 }
@@ -247,7 +248,7 @@ impl Walk<'_> {
         proven && self.range == self.ids.manifest.history
     }
 
-    /// Appends a commit id, and compares the nodes that this completes.
+    /// Appends a commit id, and compares the nodes that it completes.
     fn append(&mut self, position: u64, id: &Digest) {
         let mut completed = Vec::new();
         self.range
@@ -256,7 +257,7 @@ impl Walk<'_> {
         for (position, expected) in (position + 1..).zip(completed) {
             let left = self.stack.pop().map_or([0; 32], |(_, left)| left);
             let Ok(Some(stored)) = self.ids.stored.get(position) else {
-                // The computed node stands for one that is not there.
+                // The computed node stands in for a missing one.
                 peak = (peak.0 + 1, expected);
                 continue;
             };

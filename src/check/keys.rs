@@ -1,4 +1,4 @@
-//! The index of keys of a leaf store, compared with the leaves, and built again from them.
+//! The index of keys of a leaf store: compares it with the leaves, and rebuilds it from them.
 
 use std::ops::{Bound, ControlFlow};
 use std::path::Path;
@@ -17,7 +17,7 @@ const ALL_KEYS: KeyScan<'_> = KeyScan {
     is_reverse: false,
 };
 
-/// Compares the index with the leaves: it must have the key of each, and no other.
+/// Compares the index with the leaves: it must have exactly their keys.
 pub(super) fn examine(
     directory: &Path,
     params: &TreeParams,
@@ -26,7 +26,7 @@ pub(super) fn examine(
 ) {
     let path = directory.join(LEAVES_DIRECTORY);
     let fault: Fault = match counts(params, leaves) {
-        // What cannot be read of the leaves is found where they are examined.
+        // Unreadable leaves are reported where the leaves are examined.
         Err(error) => error.into(),
         Ok(counts) if counts.keys == counts.leaves && counts.strays == 0 => return,
         Ok(counts) => Fault::Differs {
@@ -40,7 +40,7 @@ pub(super) fn examine(
     report.add(finding);
 }
 
-/// Numbers of leaves, of keys in the index, and of those that have no leaf.
+/// The number of leaves, of keys in the index, and of keys without a leaf.
 #[derive(Default)]
 struct Counts {
     leaves: u64,
@@ -82,10 +82,10 @@ mod rebuild {
     use super::*;
     use crate::error::OpenError;
 
-    /// Keys that are ingested at once.
+    /// Number of keys that are ingested at once.
     const KEYS_AT_ONCE: usize = 1 << 20;
 
-    /// Builds the index of a directory again, in its place: it holds nothing that the leaves do not.
+    /// Rebuilds the index of a directory in place: it holds nothing that the leaves do not.
     pub(in crate::check) fn in_directory(directory: &Path) -> Result<(), RepairError> {
         let params = tree_file::read(&OsDisk, directory).map_err(OpenError::from)?;
         let options = FjallOptions {
@@ -97,7 +97,7 @@ mod rebuild {
         Ok(store.sync()?)
     }
 
-    /// Gives the index the key of each leaf, and takes all others away.
+    /// Adds the key of each leaf to the index, and removes all others.
     pub(in crate::check) fn of_leaves(
         store: &FjallLeafStore,
         params: &TreeParams,

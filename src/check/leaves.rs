@@ -1,4 +1,4 @@
-//! Building the leaf store of a checkpoint again, from a log that has every version.
+//! Rebuilds the leaf store of a checkpoint from a log that has every version.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,10 +21,10 @@ use super::state::States;
 use crate::error::OpenError;
 use crate::open::creation::{DAMAGED_LEAVES, REBUILT_LEAVES};
 
-/// Bytes of keys and values that are ingested at once.
+/// Least number of bytes of keys and values that are ingested at once.
 const INGESTED_BYTES_MIN: usize = 64 << 20;
 
-/// Builds the leaf store again and puts it in its place. Returns the place, and where the old store is kept.
+/// Rebuilds the leaf store and puts it in place. Returns its path, and the path at which the old store is kept.
 pub(super) fn rebuild(
     directory: &Path,
     manifest: &CheckpointManifest,
@@ -35,7 +35,7 @@ pub(super) fn rebuild(
         remove_any(&rebuilt).map_err(failed(&rebuilt))?;
     }
     let version = manifest.record.version;
-    // If the file is damaged, the check says so, and there may be no index.
+    // If the file is damaged, the check reports that, and there may be no index.
     let recorded = key_order_file::read(&OsDisk, directory, &params.tree_id());
     let options = FjallOptions {
         key_order: recorded.unwrap_or(false),
@@ -56,7 +56,7 @@ pub(super) fn rebuild(
     exchange(directory, &rebuilt)
 }
 
-/// Ingests the effects of all versions up to one.
+/// Ingests the effects of all versions up to `version`.
 fn fill(
     store: &FjallLeafStore,
     directory: &Path,
@@ -69,7 +69,7 @@ fn fill(
         if filled.is_err() || entry.record.version > version {
             return;
         }
-        // The check has decoded them, so they can be.
+        // The check has decoded them, so this cannot fail.
         let effects = decode_effects(params, &entry.effects).unwrap_or_default();
         for effect in effects {
             changes.bytes += effect.key.len() + effect.change.map_or(0, <[u8]>::len);
@@ -120,7 +120,7 @@ fn sync(directory: &Path) -> Result<(), RepairError> {
     OsDisk.sync_directory(directory).map_err(failed(directory))
 }
 
-/// Puts the new store into the place of the old one, which gets another name. After a crash between the two the old one
+/// Puts the new store in place of the old one, which gets another name. After a crash between the two steps the old one
 /// is not lost, and the same repair can be done again.
 fn exchange(directory: &Path, rebuilt: &Path) -> Result<(PathBuf, Option<PathBuf>), RepairError> {
     let leaves = directory.join(LEAVES_DIRECTORY);

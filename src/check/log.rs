@@ -1,4 +1,4 @@
-//! The log: its form, its chain, and the digests in its records.
+//! Checks the log: its form, its chain, and the digests in its records.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,12 +19,12 @@ use super::finding::{CheckReport, Fault, Finding, Part, Repair};
 use crate::error::ReplayError;
 use crate::open::replay::{check_history, check_outcomes, decode};
 
-/// What the log says, for the other parts.
+/// The facts that the log provides to the other checks.
 #[derive(Debug, Default)]
 pub(super) struct LogFacts {
     /// Commit ids of the versions up to the checkpoint.
     pub(super) commit_ids: BTreeMap<u64, Digest>,
-    /// True if it has all versions from the first on, each following from the one before it.
+    /// True if the log has all versions from the first on, each following the previous one.
     pub(super) from_first: bool,
 }
 
@@ -88,7 +88,7 @@ pub(super) fn examine(
     facts
 }
 
-/// Passes every entry of the log that can be read to `take`.
+/// Passes every readable entry of the log to `take`.
 pub(super) fn entries(
     disk: &dyn Disk,
     directory: &Path,
@@ -112,7 +112,7 @@ struct Walk<'a> {
     history: Option<MountainRange>,
     known: KnownStates,
     last: Option<LogPosition>,
-    /// True if anything but the name of the last segment is damaged.
+    /// True if anything other than the name of the last segment is damaged.
     is_damaged: bool,
     last_segment: Option<Finding>,
     facts: LogFacts,
@@ -168,7 +168,7 @@ impl Walk<'_> {
         self.last = Some(position);
     }
 
-    /// Returns the history before a version, if anything tells it.
+    /// Returns the history before a version, if it can be determined.
     fn history_before(&mut self, record: &CommitRecord, continues: bool) -> Option<MountainRange> {
         let checkpoint = self.manifest.filter(|manifest| {
             manifest.record.version.saturating_add(1) == record.version

@@ -1,10 +1,9 @@
 //! Checking everything in a directory without an engine, and repairing what can be rebuilt.
 //!
-//! A check names every damaged thing, not only the first one. It reads the tree file, the manifest, all segments of the
-//! log (`log`), the history file (`history`), the idempotency keys, the index of keys (`keys`), all leaves and the states
-//! that follow from them (`state`), the archive of versions (`past`), and the KZG tables. The files are read by the readers
-//! of the core, as opening reads them. `repair` writes again what is proven by
-//! something that was verified.
+//! A check lists every damaged part, not only the first one. It reads the tree file, the manifest, all segments of the
+//! log (`log`), the history file (`history`), the idempotency keys, the index of keys (`keys`), all leaves and the
+//! states that follow from them (`state`), the archive of versions (`past`), and the KZG tables. The files are read by
+//! the readers of the core, as opening reads them. `repair` rewrites content that verified data proves.
 
 mod finding;
 mod history;
@@ -56,13 +55,13 @@ const REPLACED_FILES: [&str; 8] = [
     KEY_ORDER_FILE,
     TABLES_FILE,
 ];
-/// Ends the names of files that are not in use yet.
+/// The suffix of the names of files that are not in use yet.
 const TEMPORARY_SUFFIX: &str = ".tmp";
 
-/// Checks everything in a directory, which no engine may have open. Writes nothing but a copy of the leaf store's small
-/// files, which it removes.
+/// Checks everything in a directory, which no engine may have open. Writes only a copy of the leaf store's small files,
+/// which it removes.
 ///
-/// Takes as long as opening, and memory for the tree. A torn tail of the log is no damage.
+/// Takes as long as opening, and memory for the tree. A torn tail of the log is not damage.
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;
@@ -81,8 +80,8 @@ const TEMPORARY_SUFFIX: &str = ".tmp";
 ///
 /// # Errors
 ///
-/// Fails if the directory cannot be looked at: it is not there, holds no tree, is locked by an engine, or some of it may
-/// not be read. Damage is no error.
+/// Fails if the directory cannot be checked: if it does not exist, holds no tree, is locked by an engine, or has files
+/// that may not be read. Damage is not an error.
 pub fn check(directory: &Path) -> Result<CheckReport, OpenError> {
     std::fs::metadata(directory).map_err(unusable(directory))?;
     let lock = Arc::new(DirectoryLock::acquire_shared(directory)?);
@@ -275,7 +274,7 @@ fn tables(directory: &Path, report: &mut CheckReport) {
     report.add(finding);
 }
 
-/// Returns what interrupted work left in the directory itself.
+/// Returns the leftovers of interrupted work in the directory itself.
 fn leftovers(directory: &Path) -> Result<Vec<Finding>, OpenError> {
     let new = |path| Finding::new(Part::Leftover, path, Fault::Leftover);
     let mut found = Vec::new();

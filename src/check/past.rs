@@ -1,5 +1,5 @@
-//! The archive of versions: every entry is read, every version is compared with its commit id and its state digest, and
-//! the keys and values of the oldest version with its digests.
+//! Checks the archive of versions: reads every entry, compares every version with its commit id and its state digest,
+//! and compares the keys and values of the oldest version with its digests.
 
 use std::path::Path;
 

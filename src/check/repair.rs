@@ -1,6 +1,6 @@
-//! Repairing what can be rebuilt from what was verified.
+//! Repairs damage whose content can be rebuilt from verified data.
 //!
-//! A repair works under the exclusive lock. What it replaces stays next to the new file or directory, under a name that
+//! A repair works under the exclusive lock. A replaced file or directory stays next to the new one, under a name that
 //! ends in `-DAMAGED-` and a number. New content is written under another name, synced, and renamed: after a crash the
 //! same repair can be done again.
 
@@ -26,10 +26,10 @@ use crate::error::OpenError;
 use crate::open::creation::{DAMAGED_SUFFIX, unusable};
 use crate::open::kzg_tables::{self, TABLES_FILE, committer};
 
-/// Most names that are tried for what is replaced.
+/// Most names that are tried for a replaced file.
 const NAMES_MAX: u32 = 10_000;
 
-/// What a repair did. Returned by [`repair`].
+/// The result of a repair. Returned by [`repair`].
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;
@@ -50,7 +50,7 @@ pub struct RepairReport {
     pub after: CheckReport,
 }
 
-/// Something that was repaired.
+/// A repaired part.
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;
@@ -66,15 +66,15 @@ pub struct RepairReport {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repaired {
-    /// The way of repairing it.
+    /// The way in which it was repaired.
     pub repair: Repair,
     /// The file or directory.
     pub path: PathBuf,
-    /// The place where the replaced file or directory is kept.
+    /// The path at which the replaced file or directory is kept.
     pub kept: Option<PathBuf>,
 }
 
-/// The reason for which a repair was not done, or not to its end. Repair again: nothing was lost.
+/// The reason why a repair was not done, or not finished. Repair again: nothing was lost.
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;
@@ -87,7 +87,7 @@ pub struct Repaired {
 /// ```
 #[derive(Debug, thiserror::Error)]
 pub enum RepairError {
-    /// The directory could not be looked at.
+    /// The directory could not be checked.
     #[error(transparent)]
     Open(#[from] OpenError),
     /// A file could not be written, renamed or removed.
@@ -95,7 +95,7 @@ pub enum RepairError {
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// The error of the system.
+        /// The system's error.
         source: io::Error,
     },
     /// The history file could not be written.
@@ -122,20 +122,20 @@ impl From<SetupError> for RepairError {
     }
 }
 
-/// Checks a directory, and repairs what can be rebuilt from what was verified. Leftovers are removed once nothing is
-/// damaged any more.
+/// Checks a directory, and repairs damage whose content can be rebuilt from verified data. Leftovers are removed once
+/// nothing is damaged any more.
 ///
-/// If the file is lost that names the log's last segment, the directory alone does not prove that no later one is lost
-/// with it. `known_last` may be the commit id of the last version, from a client, a replica or a receipt: a log that ends
-/// there has lost nothing.
+/// If the file that names the log's last segment is lost, the directory alone does not prove that no later segment is
+/// lost with it. `known_last` may be the commit id of the last version, from a client, a replica or a receipt: a log
+/// that ends there has lost nothing.
 ///
 /// # Errors
 ///
-/// Fails if the directory cannot be looked at or locked, or cannot be written. What cannot be repaired is no error; the
-/// report has it.
+/// Fails if the directory cannot be checked, locked or written. Damage that cannot be repaired is not an error; the
+/// report lists it.
 pub fn repair(directory: &Path, known_last: Option<Digest>) -> Result<RepairReport, RepairError> {
     std::fs::metadata(directory).map_err(unusable(directory))?;
-    // Fails without a tree before the lock file is created.
+    // Without a tree this fails before the lock file is created.
     drop(super::check(directory)?);
     let lock = DirectoryLock::acquire(directory).map_err(OpenError::from)?;
     let lock = Arc::new(lock);
@@ -163,7 +163,7 @@ pub fn repair(directory: &Path, known_last: Option<Digest>) -> Result<RepairRepo
     })
 }
 
-/// Returns the repairs of a report, each once. Leftovers are removed later.
+/// Returns the repairs of a report without duplicates. Leftovers are removed later.
 fn distinct(report: &CheckReport) -> Vec<Repair> {
     let mut repairs = Vec::new();
     for repair in report.findings.iter().filter_map(|finding| finding.repair) {
@@ -174,7 +174,7 @@ fn distinct(report: &CheckReport) -> Vec<Repair> {
     repairs
 }
 
-/// A repair under way.
+/// A repair in progress.
 struct Work<'a> {
     directory: &'a Path,
     done: Vec<Repaired>,
@@ -231,7 +231,7 @@ impl Work<'_> {
     fn tables(&self) -> Result<(PathBuf, Option<PathBuf>), RepairError> {
         let path = self.directory.join(TABLES_FILE);
         kzg_tables::write(&path, committer()?.tables()).map_err(failed(&path))?;
-        // The old file was to have the same constant.
+        // The old file should have had the same constant.
         Ok((path, None))
     }
 
@@ -284,7 +284,7 @@ pub(super) fn failed(path: &Path) -> impl Fn(io::Error) -> RepairError {
     }
 }
 
-/// Returns a name for what is replaced that nothing has.
+/// Returns an unused name for a replaced file.
 pub(super) fn kept_name(path: &Path) -> Result<PathBuf, RepairError> {
     let named = |number| {
         let mut name = path.as_os_str().to_owned();
@@ -297,7 +297,7 @@ pub(super) fn kept_name(path: &Path) -> Result<PathBuf, RepairError> {
     free.ok_or_else(|| failed(path)(io::ErrorKind::AlreadyExists.into()))
 }
 
-/// Gives a file a second name, under which it stays when it is replaced. Returns the name, if there is a file.
+/// Gives a file a second name, under which it remains when it is replaced. Returns the name, if there is a file.
 fn keep_file(path: &Path) -> Result<Option<PathBuf>, RepairError> {
     if path.symlink_metadata().is_err() {
         return Ok(None);
@@ -309,7 +309,7 @@ fn keep_file(path: &Path) -> Result<Option<PathBuf>, RepairError> {
     Ok(Some(kept))
 }
 
-/// Says which leftovers a repair removes: all, if the rest is sound or can be repaired.
+/// Decides which leftovers a repair removes: all, if the rest is sound or can be repaired.
 pub(super) fn decide_leftovers(report: &mut CheckReport) {
     let is_repairable =
         |finding: &Finding| finding.part == Part::Leftover || finding.repair.is_some();

@@ -1,5 +1,6 @@
-//! The leaves and the states: the leaves become a tree, and every version of the log that follows is compared with its
-//! record. If the leaves are damaged and the log has all versions from the first on, the states are built from it alone.
+//! Checks the leaves and the states: builds a tree from the leaves, and compares every later version of the log with
+//! its record. If the leaves are damaged and the log has all versions from the first on, the states are built from it
+//! alone.
 
 use std::convert::Infallible;
 use std::ops::{ControlFlow, RangeInclusive};
@@ -24,15 +25,15 @@ use crate::error::{OpenError, ReplayError};
 use crate::open::kzg_tables::committer;
 use crate::open::replay::{apply, check_kzg_root, check_state, decode};
 
-/// Most leaves in the wrong place that are named.
+/// Most misplaced leaves that are listed.
 const MISPLACED_NAMED_MAX: usize = 100;
 
-/// A tree whose states are to be checked.
+/// A tree whose states are checked.
 pub(super) struct States<'a> {
     pub(super) disk: &'a dyn Disk,
     pub(super) directory: &'a Path,
     pub(super) params: &'a TreeParams,
-    /// `None` if it cannot be read.
+    /// The manifest; `None` if it cannot be read.
     pub(super) manifest: Option<&'a CheckpointManifest>,
     pools: Pools,
 }
@@ -58,8 +59,8 @@ impl<'a> States<'a> {
         self.directory.join(LEAVES_DIRECTORY)
     }
 
-    /// Checks the leaves and the states after them. `leaves` is nothing if the store cannot be opened; that is in the
-    /// report already. `from_first` says that the log has every version.
+    /// Checks the leaves and the states after them. `leaves` is `None` if the store cannot be opened, which is already
+    /// in the report. `from_first` says whether the log has every version.
     pub(super) fn examine(
         &self,
         leaves: Option<&dyn LeafSnapshot>,
@@ -100,7 +101,7 @@ impl<'a> States<'a> {
         Ok(())
     }
 
-    /// Builds the tree of the leaves that can be read. Returns it with their number.
+    /// Builds the tree of the readable leaves. Returns it with their number.
     fn build(
         &self,
         leaves: &dyn LeafSnapshot,
@@ -118,7 +119,7 @@ impl<'a> States<'a> {
         let built = tree::build_within(0, pool, self.params.collision, read);
         let mut faults = faults.into_inner();
         let built = built.unwrap_or_else(|error| {
-            // Leaves out of order, or more in a place than a tree can have there.
+            // The leaves are out of order, or there are more in one place than a tree can have.
             let tree::BuildError::Disorder(first) = error;
             faults.push(LeafFault::Misplaced(first));
             self.empty()
@@ -141,7 +142,7 @@ impl<'a> States<'a> {
         }
     }
 
-    /// Returns whether leaves are those of the checkpoint.
+    /// Returns whether the leaves are those of the checkpoint.
     #[cfg(feature = "fjall")]
     pub(super) fn are_of_checkpoint(
         &self,
@@ -193,7 +194,7 @@ impl<'a> States<'a> {
     }
 }
 
-/// Says which versions have states that were not verified.
+/// Returns the versions whose states were not verified, as text.
 fn not_verified(report: &CheckReport) -> Option<String> {
     let of_log = report
         .findings
@@ -224,13 +225,13 @@ impl MaxByVersion for Option<LogPosition> {
     }
 }
 
-/// Something wrong with leaves.
+/// A fault in the leaves.
 enum LeafFault {
     Store(LeafStoreError),
     Misplaced(Digest),
 }
 
-/// Reads the leaves in a range as far as they can be read. Behind a damaged entry, reading continues.
+/// Reads the readable leaves in a range. After a damaged entry, reading continues.
 fn read_leaves(
     params: &TreeParams,
     store: &dyn LeafSnapshot,
@@ -257,7 +258,7 @@ fn read_leaves(
         };
         let behind = match &error {
             LeafStoreError::Damaged { key_hash } => behind(key_hash, &from, &end),
-            // It is not known where it failed.
+            // The position of the failure is unknown.
             _ => None,
         };
         faults.push(LeafFault::Store(error));
@@ -268,7 +269,7 @@ fn read_leaves(
     }
 }
 
-/// Returns the key hash after one in a range.
+/// Returns the next key hash in a range.
 fn behind(key_hash: &[u8], from: &Digest, end: &Digest) -> Option<Digest> {
     let mut next: Digest = key_hash.try_into().ok()?;
     if next < *from || next >= *end {
@@ -290,11 +291,11 @@ struct Replay<'a> {
     hasher: TreeHasher,
     roots: Roots,
     position: LogPosition,
-    /// The first version whose state is compared: leaves of an interrupted checkpoint may be newer before.
+    /// The first version whose state is compared: before it, leaves of an interrupted checkpoint may be newer.
     compared_from: u64,
     /// The last version whose state is the one in its record.
     verified: Option<LogPosition>,
-    /// True once it has met the commit of the checkpoint.
+    /// True once the replay has reached the commit of the checkpoint.
     met_checkpoint: bool,
     found: Option<Finding>,
 }
@@ -321,7 +322,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Takes the next version; ignores those before it and those behind a hole.
+    /// Takes the next version; ignores those before it and those after a gap.
     fn take(&mut self, entry: LogEntry) -> Result<(), OpenError> {
         let record = &entry.record;
         let continues = record.version == self.position.version.saturating_add(1)

@@ -1,4 +1,4 @@
-//! Everything about a frame that can be checked without the tree: before anything of it is applied.
+//! The checks of a frame that do not need the tree, made before any of it is applied.
 
 use trunkline_actors::state::versions::provisional_before;
 use trunkline_core::batch::{PreparedBatch, provisional_root};
@@ -29,7 +29,7 @@ pub(super) fn content(
     ))
 }
 
-/// Checks that a record, with the outcomes that it names, follows from the last one.
+/// Checks that a record, with the outcomes that it names, follows the last one.
 pub(super) fn follows(
     last: &CommitRecord,
     record: &CommitRecord,

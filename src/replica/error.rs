@@ -7,7 +7,7 @@ use trunkline_core::store::effect::EffectsError;
 use trunkline_core::store::history_file::HistoryFileError;
 use trunkline_core::store::reverts::OtherStateError;
 
-/// The reason why a frame was not taken. Nothing has changed.
+/// The reason why a frame was not accepted. Nothing has changed.
 ///
 /// ```
 /// # use trunkline::core::frame::{Frame, SecretKey};
@@ -42,10 +42,10 @@ pub enum ApplyError {
     NotNext {
         /// The version of the frame.
         version: u64,
-        /// The version that comes next.
+        /// The next version.
         next: u64,
     },
-    /// The primary committed something else as a version that is here.
+    /// The primary committed a different version under the number of a version that is here.
     #[error(
         "version {version} has commit id {} at the primary and {} here: one of them has other versions than were \
          replicated; find out which, and restore that one from a backup",
@@ -60,7 +60,7 @@ pub enum ApplyError {
         /// Its commit id here.
         here: Digest,
     },
-    /// The frame is of an epoch that ended.
+    /// The frame belongs to an epoch that has ended.
     #[error(
         "version {version} was written in epoch {epoch}, and epoch {last} has begun; its primary was replaced and must \
          write no more"
@@ -70,7 +70,7 @@ pub enum ApplyError {
         version: u64,
         /// Its epoch.
         epoch: u64,
-        /// The epoch of the version before.
+        /// The epoch of the previous version.
         last: u64,
     },
     /// The outcomes cannot be read, or do not have the digest that the record names.
@@ -82,7 +82,7 @@ pub enum ApplyError {
         /// The version of the frame.
         version: u64,
     },
-    /// The submissions do not follow from those of the last version, or do not lead to the provisional root.
+    /// The submissions do not follow those of the last version, or do not lead to the provisional root.
     #[error(
         "the submissions of version {version} do not lead from the version before it to the record: its primary signed what \
          it did not commit; check its directory with `trunkline check`"
@@ -91,7 +91,7 @@ pub enum ApplyError {
         /// The version of the frame.
         version: u64,
     },
-    /// The version says that it took the state of an older one back, and has another.
+    /// The version claims to restore the state of an older one, but has another state.
     #[error(
         "{0}: its primary signed what it did not commit; check its directory with `trunkline check`"
     )]
@@ -115,17 +115,17 @@ pub enum ApplyError {
     Engine(#[from] EngineFailure),
 }
 
-/// The reason why a wait for a version ended without it.
+/// The reason why a wait for a version failed.
 ///
 /// ```
 /// let error = trunkline::WaitError::Timeout { version: 9, reached: 7 };
-/// assert_eq!(error.to_string(), "version 9 was not synced here in time; the newest that is has number 7");
+/// assert_eq!(error.to_string(), "version 9 was not synced here in time; the newest synced version is 7");
 /// ```
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum WaitError {
-    /// The version has not come in time.
+    /// The version did not come in time.
     #[error(
-        "version {version} was not synced here in time; the newest that is has number {reached}"
+        "version {version} was not synced here in time; the newest synced version is {reached}"
     )]
     Timeout {
         /// The version that was waited for.

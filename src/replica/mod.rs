@@ -1,8 +1,8 @@
 //! A replica: a tree that applies the signed versions of a primary, checks each of them, and answers reads.
 //!
 //! It is an engine whose pipeline gets whole versions instead of batches: the same stages apply, hash, commit and log
-//! them. What can be checked without the tree is checked before a version enters the pipeline (`check`); the stages
-//! compare the rest with the record, and fail if it differs. So nothing is shown, or logged, that the primary did not
+//! them. Checks that do not need the tree are made before a version enters the pipeline (`check`); the stages compare
+//! the rest with the record, and fail if it differs. So a replica never shows or logs anything that the primary did not
 //! commit.
 
 mod check;
@@ -55,7 +55,7 @@ pub use error::{ApplyError, WaitError};
 /// A tree that follows a primary. Opened by [`EngineBuilder::open_replica_blocking`].
 ///
 /// Clones are handles to the same replica. Reads see the last version that is durable here. If a version differs from
-/// what the primary committed, the replica stops with [`EngineFailure::Diverged`] and has not shown it.
+/// the primary's, the replica stops with [`EngineFailure::Diverged`] without having shown it.
 ///
 /// ```
 /// use trunkline::core::frame::{Frame, SecretKey};
@@ -88,7 +88,7 @@ pub struct Replica {
     shared: Arc<Shared>,
 }
 
-/// The parts of a replica that its engine does not have.
+/// The parts of a replica that an engine does not have.
 #[derive(Debug)]
 struct Shared {
     keys: Vec<PublicKey>,
@@ -102,14 +102,14 @@ struct Shared {
 struct Taken {
     /// The record of the last one.
     last: CommitRecord,
-    /// Commit ids of the last few, of all that cannot be read yet.
+    /// Commit ids of the last few versions, including all that cannot be read yet.
     commit_ids: VecDeque<Digest>,
-    /// Their states, to check what reverts say.
+    /// The states of these versions, to check the claims of reverts.
     known: KnownStates,
 }
 
 impl Taken {
-    /// Takes the next version, when versions up to `published` can be read.
+    /// Takes the next version. Versions up to `published` can be read by now.
     fn push(&mut self, record: &CommitRecord, published: u64) {
         self.known.push(record);
         self.commit_ids.push_back(record.commit_id());
@@ -129,19 +129,19 @@ impl Taken {
 }
 
 impl EngineBuilder {
-    /// Opens the directory as that of a replica, which believes frames that one of these keys signed. Creates it if it is
+    /// Opens the directory as a replica's, which accepts frames that one of these keys signed. Creates it if it is
     /// empty or absent, with the primary's parameters ([`Self::params`]).
     ///
     /// # Errors
     ///
-    /// As [`Engine::open`], and if the directory is that of a primary.
+    /// As [`Engine::open`], and if the directory is a primary's.
     pub fn open_replica_blocking(self, keys: Vec<PublicKey>) -> Result<Replica, OpenError> {
         let builder = self.again();
         let engine = self.role(Role::Replica).open_blocking()?;
         Ok(Replica::new(engine, keys, builder))
     }
 
-    /// Does what [`Self::open_replica_blocking`] does, on a thread of its own.
+    /// Does what [`Self::open_replica_blocking`] does, on another thread.
     ///
     /// # Errors
     ///
@@ -174,11 +174,11 @@ impl Replica {
         }
     }
 
-    /// Takes the next version of the primary. Waits while `submit.in_flight_*` leaves no room for it.
+    /// Takes the next version of the primary. Waits while the limits `submit.in_flight_*` are reached.
     ///
-    /// When the call returns, everything that can be checked without the tree was: that a pinned key signed it, that it
-    /// follows from the last version, that its outcomes have the digest in its record and lead to its provisional root,
-    /// and that its effects can be read. It is applied behind the call, compared with the record, and durable once
+    /// When the call returns, the frame has passed all checks that do not need the tree: a pinned key signed it, it
+    /// follows the last version, its outcomes have the digest in its record and lead to its provisional root, and its
+    /// effects can be read. It is then applied in the background and compared with the record, and is durable once
     /// [`Self::wait_for`] returns. A version that is here already is compared by its commit id, and ignored.
     ///
     /// If the future is dropped before it is ready, the version is not taken.
@@ -213,7 +213,7 @@ impl Replica {
         self.enqueue(checked, permit)
     }
 
-    /// Checks a frame; `None` if it is a version that is here already.
+    /// Checks a frame; returns `None` if it is a version that is already here.
     fn check(&self, frame: Frame) -> Result<Option<Checked>, ApplyError> {
         let running = self.engine.running();
         running.context.health.check()?;
@@ -240,7 +240,7 @@ impl Replica {
         }))
     }
 
-    /// Compares a version that was taken before with the one that is here.
+    /// Compares a version that was already taken with the one that is here.
     fn compare(&self, record: &CommitRecord) -> Result<(), ApplyError> {
         let version = record.version;
         let taken = self.shared.taken.lock().commit_id(version);
@@ -313,8 +313,8 @@ impl Replica {
         Ok(())
     }
 
-    /// Waits until a version, or a later one, is synced here and can be read. In durability mode `os` that may be only when
-    /// the replica is drained by a shutdown.
+    /// Waits until a version, or a later one, is synced here and can be read. In durability mode `os` that may happen
+    /// only when a shutdown drains the replica.
     ///
     /// # Errors
     ///
@@ -323,7 +323,7 @@ impl Replica {
         Ok(self.engine.wait_for(version).await?)
     }
 
-    /// Does what [`Self::wait_for`] does, and blocks the thread, for `timeout` at most.
+    /// Does what [`Self::wait_for`] does, and blocks the thread, for at most `timeout`.
     ///
     /// # Errors
     ///
@@ -341,30 +341,30 @@ impl Replica {
         })
     }
 
-    /// Notes that the primary has a version, for instance from a heartbeat. The metric `replica_lag_versions` counts from
-    /// there.
+    /// Notes that the primary has a version, for instance from a heartbeat. The metric `replica_lag_versions` is
+    /// computed from it.
     pub fn observe_primary(&self, version: u64) {
         self.engine.running().context.feed.observe_primary(version);
     }
 
-    /// Returns by how many versions this replica is behind its primary, as far as it knows.
+    /// Returns the number of versions by which this replica is behind its primary, as far as it knows.
     pub fn lag_versions(&self) -> u64 {
         let feed = &self.engine.running().context.feed;
         feed.lag_versions(feed.synced_version())
     }
 
-    /// Returns the last version that is durable here, in the sense of the durability mode: only in mode `sync` is it
-    /// synced always.
+    /// Returns the last version that is durable here, as defined by the durability mode: only in mode `sync` is it
+    /// always synced.
     pub fn position(&self) -> LogPosition {
         LogPosition::of(self.snapshot().record())
     }
 
-    /// Returns the last version that is synced here, whatever the durability mode: no power loss takes it back.
+    /// Returns the last version that is synced here, whatever the durability mode: a power loss cannot lose it.
     pub fn synced(&self) -> Synced {
         self.engine.running().context.feed.synced()
     }
 
-    /// Returns its number.
+    /// Returns the number of the last version that is synced here.
     pub fn synced_version(&self) -> u64 {
         self.engine.synced_version()
     }
@@ -464,7 +464,7 @@ impl Replica {
         self.engine.snapshot_at(version)
     }
 
-    /// Returns the feed of this replica, as [`Engine::feed`] does: what is durable here.
+    /// Returns the feed of this replica, as [`Engine::feed`] does. It contains the versions that are durable here.
     pub fn feed(&self, from: u64) -> Feed {
         self.engine.feed(from)
     }
@@ -529,7 +529,7 @@ impl Replica {
         self.engine.config()
     }
 
-    /// Returns what opening found in the log, and what it repaired.
+    /// Returns the result of reading the log on open, and the repairs that it made.
     pub fn recovery(&self) -> &Recovery {
         self.engine.recovery()
     }
@@ -544,22 +544,22 @@ impl Replica {
         self.engine.uptime_us()
     }
 
-    /// Returns the spans from a place on, and the place behind the last: see [`Engine::spans_from`].
+    /// Returns the spans from a position on, with the position after the last one: see [`Engine::spans_from`].
     pub fn spans_from(&self, place: u64) -> (Vec<Span>, u64) {
         self.engine.spans_from(place)
     }
 
-    /// As [`Engine::windows_since`].
+    /// Returns windows, as [`Engine::windows_since`] does.
     pub fn windows_since(&self, number: u64) -> Vec<Window> {
         self.engine.windows_since(number)
     }
 
-    /// As [`Engine::decisions_since`].
+    /// Returns decisions, as [`Engine::decisions_since`] does.
     pub fn decisions_since(&self, number: u64) -> Vec<Decision> {
         self.engine.decisions_since(number)
     }
 
-    /// As [`Engine::spans_since`].
+    /// Returns spans, as [`Engine::spans_since`] does.
     pub fn spans_since(&self, ended_us: u64) -> Vec<Span> {
         self.engine.spans_since(ended_us)
     }
@@ -578,23 +578,23 @@ impl Replica {
         self.engine.failure()
     }
 
-    /// Makes an engine of this replica: everything that was taken becomes durable, the replica is shut down, and its
-    /// directory is opened to write in an epoch above `above_epoch` and above those of all its versions. Blocks meanwhile.
+    /// Turns this replica into an engine: everything taken becomes durable, the replica is shut down, and its directory
+    /// is opened for writing in an epoch above `above_epoch` and above those of all its versions. Blocks meanwhile.
     ///
-    /// Nothing here keeps the old primary from writing on. The caller has to make sure that it cannot, for instance
-    /// by the carrier that fences it.
+    /// This call does not stop the old primary. The caller must make sure that it cannot write any more, for instance
+    /// with a carrier that fences it.
     ///
     /// # Errors
     ///
-    /// Fails if the replica has failed, or as [`Engine::open`]. The directory is still that of a replica then, unless it
-    /// says otherwise when it is opened as one.
+    /// Fails if the replica has failed, or as [`Engine::open`]. The directory is then still a replica's, unless opening
+    /// it as one fails.
     pub fn promote_blocking(self, above_epoch: u64) -> Result<Engine, OpenError> {
         self.shutdown_blocking().map_err(OpenError::Replica)?;
         let builder = self.shared.builder.lock().again();
         builder.role(Role::Promoted { above_epoch }).open_blocking()
     }
 
-    /// Does what [`Self::promote_blocking`] does, on a thread of its own.
+    /// Does what [`Self::promote_blocking`] does, on another thread.
     ///
     /// # Errors
     ///
@@ -628,7 +628,7 @@ impl Replica {
     }
 }
 
-/// A frame that was checked as far as that goes without the tree.
+/// A frame that has passed the checks that do not need the tree.
 struct Checked {
     batch: PreparedBatch,
     outcomes: Vec<SubmissionOutcome>,

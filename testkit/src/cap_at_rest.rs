@@ -1,13 +1,13 @@
-//! How far a cap still moves under a steady load, and how often it turns: for the bench `acceptance` and for scenarios
-//! in virtual time.
+//! Measures how far a cap still moves under a steady load, and how often it changes direction: for the bench
+//! `acceptance` and for scenarios in virtual time.
 
-/// Successive windows whose largest and smallest caps are compared.
+/// Number of successive windows whose largest and smallest caps are compared.
 pub const AMPLITUDE_WINDOWS: usize = 20;
-/// Successive windows in which changes of the cap's direction are counted.
+/// Number of successive windows in which changes of the cap's direction are counted.
 pub const REVERSAL_WINDOWS: usize = 10;
 
-/// Returns the greatest ratio of the largest to the smallest cap in any twenty successive windows, less one: 0.2 for a
-/// fifth. It is 0 without windows.
+/// Returns the greatest ratio of the largest to the smallest cap in any twenty successive windows, minus one: 0.2 means
+/// a fifth. It is 0 without windows.
 pub fn amplitude(caps: &[u64]) -> f64 {
     let span = |caps: &[u64]| {
         let low = caps.iter().min().copied().unwrap_or(1).max(1);

@@ -1,17 +1,17 @@
-//! An allocator that counts what one thread holds, and the bound that decoding and verifying keep.
+//! An allocator that counts the bytes that one thread holds, and the bound on decoding and verifying.
 //!
-//! Not here: what is counted. A binary that counts makes [`Counting`] its global allocator.
+//! A binary that counts makes [`Counting`] its global allocator.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-/// Memory for each byte of a proof: an entry of no bytes takes 2 on the wire and 56 decoded, in a list
-/// that doubles.
+/// Bytes of memory per byte of a proof: an entry of no bytes takes 2 on the wire and 56 decoded, in a list that
+/// doubles.
 pub const PROOF_MEMORY_FACTOR: usize = 128;
-/// Memory in addition: the line coefficients of a pairing and the buckets of two multiplications.
+/// Additional memory in bytes: the line coefficients of a pairing and the buckets of two multiplications.
 pub const PROOF_MEMORY_BYTES: usize = 1 << 20;
 
-/// Returns what decoding and verifying a proof of `proof_bytes` bytes may hold at a time.
+/// Returns the number of bytes that decoding and verifying a proof of `proof_bytes` bytes may hold at a time.
 pub fn proof_memory_max(proof_bytes: usize) -> usize {
     PROOF_MEMORY_FACTOR * proof_bytes + PROOF_MEMORY_BYTES
 }
@@ -21,11 +21,11 @@ thread_local! {
     static PEAK: Cell<isize> = const { Cell::new(0) };
 }
 
-/// Counts what goes through the system's allocator.
+/// An allocator that counts the allocations of the system's allocator.
 pub struct Counting;
 
-/// Runs a function. Returns what it gives, and the most bytes that its thread held meanwhile, beyond what
-/// it held before.
+/// Runs a function. Returns its result, and the most bytes that its thread held meanwhile, beyond those that it held
+/// before.
 pub fn peak_of<T>(function: impl FnOnce() -> T) -> (T, usize) {
     let before = HELD.get();
     PEAK.set(before);
@@ -34,14 +34,14 @@ pub fn peak_of<T>(function: impl FnOnce() -> T) -> (T, usize) {
 }
 
 fn count(change: isize) {
-    // A thread that ends has no count any more.
+    // A thread that ends no longer has a count.
     let _ = HELD.try_with(|held| {
         held.set(held.get() + change);
         let _ = PEAK.try_with(|peak| peak.set(peak.get().max(held.get())));
     });
 }
 
-// SAFETY: every call is handed to the system's allocator as it came; counting allocates nothing.
+// SAFETY: every call is passed unchanged to the system's allocator; counting allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
@@ -62,7 +62,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
-        // Old and new exist side by side while one is copied to the other.
+        // Old and new memory exist at the same time while one is copied to the other.
         count(bytes as isize);
         count(-(layout.size() as isize));
         // SAFETY: the caller's promise is the same, and `alloc` had the pointer from there.

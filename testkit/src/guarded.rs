@@ -1,7 +1,7 @@
-//! An allocator behind whose memory nothing can be read: the page that follows is inaccessible, so that
-//! reading past an allocation ends the process, where any other allocator has something there by chance.
+//! An allocator with an inaccessible page after each allocation, so that reading past an allocation ends the process.
+//! With other allocators such a read may succeed by chance.
 //!
-//! Not here: what is run under it. A binary that is guarded makes [`Guarded`] its global allocator.
+//! A guarded binary makes [`Guarded`] its global allocator.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::c_void;
@@ -10,14 +10,14 @@ use std::ptr;
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
 use rustix::param::page_size;
 
-/// Less than one input of a hash is left to the system: there are many, and the kernel bounds the number of
-/// mappings.
+/// Least size that is guarded, less than any input of a hash. Smaller allocations are left to the system: there are
+/// many, and the kernel bounds the number of mappings.
 const GUARDED_BYTES_MIN: usize = 64;
 
-/// Guards allocations of at least 64 bytes; smaller ones are the system allocator's.
+/// An allocator that guards allocations of at least 64 bytes. Smaller ones come from the system's allocator.
 pub struct Guarded;
 
-/// Returns whether an allocation ends where its last page ends: its end must be as aligned as its start.
+/// Returns whether an allocation can end at the end of its last page: its end must be as aligned as its start.
 fn is_guarded(layout: Layout) -> bool {
     layout.size() >= GUARDED_BYTES_MIN
         && layout.size().is_multiple_of(layout.align())
@@ -32,7 +32,7 @@ fn held_bytes(layout: Layout) -> usize {
 fn map(layout: Layout) -> Option<*mut u8> {
     let held = held_bytes(layout);
     let access = ProtFlags::READ | ProtFlags::WRITE;
-    // SAFETY: the kernel chooses the place, so that nothing that is in use is mapped over.
+    // SAFETY: the kernel chooses the place, so that no memory in use is mapped over.
     let pages = unsafe {
         mmap_anonymous(
             ptr::null_mut(),
@@ -54,8 +54,8 @@ fn map(layout: Layout) -> Option<*mut u8> {
     }
 }
 
-// SAFETY: what `map` gives is of that size alone and as aligned as its size is, which `is_guarded` asks of
-// it; layouts that are not guarded go to the system's allocator, and come back to it.
+// SAFETY: memory from `map` has only that size, and is as aligned as its size, which `is_guarded` requires; layouts
+// that are not guarded are allocated and freed by the system's allocator.
 unsafe impl GlobalAlloc for Guarded {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         match is_guarded(layout) {
@@ -71,7 +71,7 @@ unsafe impl GlobalAlloc for Guarded {
             return unsafe { System.dealloc(pointer, layout) };
         }
         let held = held_bytes(layout);
-        // SAFETY: `map` mapped these pages for this allocation alone, which the caller promises is unused.
+        // SAFETY: `map` mapped these pages only for this allocation, which the caller promises is unused.
         let _ = unsafe {
             let pages = pointer.sub(held - layout.size());
             munmap(pages.cast::<c_void>(), held + page_size())

@@ -1,6 +1,6 @@
 //! Numbers as keys, and the pairs of them that share a path.
 
-/// Holds a key with its value.
+/// A key with its value.
 pub type Pair = (Vec<u8>, Vec<u8>);
 
 /// Returns a number as a key of 8 bytes, little-endian.

@@ -1,12 +1,12 @@
-//! What the tests and benches of trunkline share: a naive model to compare with, states and proofs, and
-//! allocators that check.
+//! Shared parts of trunkline's tests and benches: a naive model for comparison, states and proofs, and allocators that
+//! check.
 //!
 //! * by definition, without code of the core: [`naive`], [`naive_kzg`], [`protobuf`], [`wire_mutations`];
 //! * inputs: [`keys`], [`states`], [`proven`], [`random`], [`fixture`], [`points`];
 //! * servers and networks: `nats`, `namespaces`;
 //! * checks: [`tree`], [`counting`], [`guarded`], [`patience`], [`vectors`].
 //!
-//! Not here: tests, and what a single test binary needs.
+//! Parts that only one test binary needs are not here.
 
 pub mod cap_at_rest;
 pub mod counting;

@@ -1,8 +1,7 @@
 //! The state by definition: a sorted map, digests from scratch, proofs from scratch.
 //!
-//! Written from the text of the design alone. It shares no code with `trunkline-core`, so that an error in
-//! one is not an error in both; the types of a proof, which it builds, are the only things of that
-//! crate that it names. Slow on purpose.
+//! Written from the text of the design alone. It shares no code with `trunkline-core`, so that an error in one is not
+//! an error in both; it uses only the types of a proof from that crate. Slow on purpose.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,20 +10,20 @@ use trunkline_core::proof::{
     Claim, Entry, Place, Proof, ShownLeaf, Siblings, Terminal, Top, VersionProof,
 };
 
-/// Holds a digest or the hash of a key.
+/// A digest, or the hash of a key.
 pub type Hash = [u8; 32];
-/// Holds a key.
+/// A key.
 pub type Key = Vec<u8>;
-/// Holds a value.
+/// A value.
 pub type Value = Vec<u8>;
 
-/// Stands for an empty subtree.
+/// The digest of an empty subtree.
 pub const NOTHING: Hash = [0; 32];
 const SLOTS: usize = 128;
 const PATH: usize = 56;
 const BUCKET_MOST: usize = 16;
 
-/// Names all domains.
+/// The names of all domains.
 pub const LABELS: [&str; 17] = [
     "leaf",
     "inner",
@@ -84,12 +83,12 @@ pub fn slot_of(key_hash: &Hash) -> usize {
     })
 }
 
-/// Tells whether two key hashes share their path.
+/// Returns whether two key hashes share their path.
 pub fn same_path(one: &Hash, other: &Hash) -> bool {
     one[..7] == other[..7]
 }
 
-/// Holds the value hash of each key hash: what a digest is a function of.
+/// The value hash of each key hash, which determines the digest.
 pub type Leaves = BTreeMap<Hash, Hash>;
 type LeafList = Vec<(Hash, Hash)>;
 
@@ -142,7 +141,7 @@ pub fn slot_digests(leaves: &Leaves) -> Vec<Hash> {
         .collect()
 }
 
-/// Returns what the polynomial is worth at each root of unity: 32 bytes, big-endian.
+/// Returns the value of the polynomial at each root of unity: 32 bytes, big-endian.
 pub fn field_values(leaves: &Leaves) -> Vec<Hash> {
     let mut values = slot_digests(leaves);
     for value in &mut values {
@@ -151,7 +150,7 @@ pub fn field_values(leaves: &Leaves) -> Vec<Hash> {
     values
 }
 
-/// Folds digests; how many is any power of two.
+/// Folds digests, whose number is a power of two.
 pub fn fold(digests: &[Hash]) -> Hash {
     if let [digest] = digests {
         return *digest;
@@ -168,7 +167,7 @@ pub fn state_digest(leaves: &Leaves) -> Hash {
     fold(&slot_digests(leaves))
 }
 
-/// Returns the setup id, from the points themselves.
+/// Returns the setup id, computed from the points themselves.
 pub fn setup_id(ceremony: &str) -> Hash {
     let points: String = ceremony.lines().skip(2).collect();
     plain(&hex::decode(points).unwrap())
@@ -193,7 +192,7 @@ pub fn tree_id(params: &TreeParams, setup_id: &Hash) -> Hash {
     keyed("tree id", &body)
 }
 
-/// Holds one operation of a submission.
+/// One operation of a submission.
 #[derive(Clone, Debug)]
 pub enum Op {
     /// Puts a value under a key.
@@ -211,7 +210,7 @@ impl Op {
     }
 }
 
-/// Holds what a submission requires of the state before it.
+/// A requirement of a submission for the state before it.
 #[derive(Clone, Debug)]
 pub enum Require {
     /// Requires that the key is absent.
@@ -222,20 +221,20 @@ pub enum Require {
     ValueHash(Key, Hash),
 }
 
-/// Tells what became of a submission.
+/// The outcome of a submission.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It took effect; these keys were replaced by others with the same path (`overwrite`), in
-    /// the order in which that happened.
+    /// It took effect. With `overwrite`, these keys were replaced by others with the same path, in the order in which
+    /// that happened.
     Applied {
-        /// Lists the keys that were replaced.
+        /// The keys that were replaced.
         displaced: Vec<Key>,
     },
-    /// It had no effect at all.
+    /// It had no effect.
     Refused(Refusal),
 }
 
-/// Tells why a submission was refused.
+/// The reason why a submission was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The requirement of this index does not hold.
@@ -246,12 +245,12 @@ pub enum Refusal {
     Collision,
 }
 
-/// Holds a state, and follows its history-free rules.
+/// A state with its history-free rules.
 #[derive(Clone, Debug, Default)]
 pub struct NaiveState {
-    /// Holds the parameters of the tree.
+    /// The parameters of the tree.
     pub params: TreeParams,
-    /// Holds every key with its value.
+    /// Every key with its value.
     pub map: BTreeMap<Key, Value>,
 }
 
@@ -295,8 +294,8 @@ impl NaiveState {
         }
     }
 
-    /// Takes a submission, all of it or nothing. The last operation on a key is the only one that counts; then all deletions
-    /// come before all puts, and puts keep their order.
+    /// Applies a submission atomically. Only the last operation on a key counts; all deletions come before all puts,
+    /// and puts keep their order.
     pub fn submit(&mut self, ops: &[Op], requires: &[Require]) -> Outcome {
         if let Some(index) = requires.iter().position(|require| !self.holds(require)) {
             return Outcome::Refused(Refusal::Requirement(index));
@@ -325,7 +324,7 @@ impl NaiveState {
         Ok(displaced)
     }
 
-    /// Neighbours are the other keys on the path of a key.
+    /// Makes room for a key on its path. Its neighbours are the other keys on the path.
     fn make_room(&mut self, key: &Key) -> Result<Vec<Key>, Refusal> {
         let path = hash_key(&self.params, key);
         let mut neighbours: Vec<Key> = self.map.keys().cloned().collect();
@@ -349,7 +348,7 @@ impl NaiveState {
         prove_leaves(&self.params, &self.leaves(), version, &self.entries(keys))
     }
 
-    /// Returns the slots that some keys lie in.
+    /// Returns the slots of some keys.
     pub fn slots(&self, keys: &BTreeSet<Key>) -> BTreeSet<usize> {
         let hashes = keys.iter().map(|key| hash_key(&self.params, key));
         hashes.map(|hash| slot_of(&hash)).collect()
@@ -370,7 +369,7 @@ impl NaiveState {
     }
 }
 
-/// In the order of those last operations.
+/// Returns the last operation on each key, in order.
 fn last_on_each_key(ops: &[Op]) -> Vec<Op> {
     let mut last: Vec<Op> = Vec::new();
     for op in ops {

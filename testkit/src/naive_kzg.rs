@@ -7,12 +7,12 @@ use ark_ec::VariableBaseMSM;
 use ark_ff::{BigInteger, Field, One, PrimeField, Zero};
 use ark_serialize::{CanonicalDeserialize, CanonicalSerialize};
 
-/// Holds the text of the ceremony that `trunkline-core` embeds.
+/// The text of the ceremony that `trunkline-core` embeds.
 pub const CEREMONY: &str = include_str!("../../core/data/ceremony-128.txt");
 
 const SLOTS: u64 = 128;
 
-/// Holds a polynomial, and what commits to it.
+/// A polynomial, with what its commitment needs.
 pub struct NaiveKzg {
     powers: Vec<G1Affine>,
     omega: Fr,
@@ -61,7 +61,7 @@ impl NaiveKzg {
     }
 }
 
-/// Holds a version, its polynomial, and the slots to open, ascending.
+/// A version, its polynomial, and the slots to open, ascending.
 pub type Opened<'a> = (u64, &'a NaiveKzg, Vec<usize>);
 
 /// Returns W and W′ of an aggregate, by polynomials in coefficients.
@@ -137,7 +137,7 @@ fn keyed(name: &str, body: &[u8]) -> [u8; 32] {
     *blake3::keyed_hash(&key, body).as_bytes()
 }
 
-/// A digest as a number, big-endian, without its two highest bits.
+/// Returns a digest as a number, big-endian, without its two highest bits.
 fn challenge(digest: &[u8; 32]) -> Fr {
     let mut bytes = *digest;
     bytes[0] &= 0b0011_1111;
@@ -149,7 +149,7 @@ fn evaluate(coefficients: &[Fr], point: &Fr) -> Fr {
     powers.fold(Fr::zero(), |sum, coefficient| sum * point + coefficient)
 }
 
-/// Returns the quotient by X - point; what is left over is dropped.
+/// Returns the quotient of a division by X - point, without the remainder.
 fn divide(coefficients: &[Fr], point: &Fr) -> Vec<Fr> {
     let mut quotient = vec![Fr::zero(); coefficients.len()];
     let mut carry = Fr::zero();
@@ -187,7 +187,7 @@ fn lagrange(points: &[Fr], values: &[Fr]) -> Vec<Fr> {
     sum
 }
 
-/// 7 to the power (r - 1) / 128.
+/// Returns 7 to the power (r - 1) / 128.
 fn omega() -> Fr {
     let mut exponent = -Fr::from(1);
     exponent /= Fr::from(SLOTS);

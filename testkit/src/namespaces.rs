@@ -1,7 +1,7 @@
-//! Network namespaces that are linked by a bridge, so that a test can cut one off from the others.
+//! Network namespaces linked by a bridge, so that a test can cut one off from the others.
 //!
-//! They need root, the kernel's network namespaces and `ip` (Debian's iproute2). Nothing of the machine's own network is
-//! changed: the bridge has a namespace of its own.
+//! They need root, the kernel's network namespaces and `ip` (Debian's iproute2). The machine's own network does not
+//! change: the bridge has its own namespace.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -14,7 +14,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 pub struct Namespace {
     name: String,
     hub: String,
-    /// The number in names and in the address.
+    /// The number in the names and in the address.
     number: usize,
 }
 
@@ -24,13 +24,13 @@ impl Namespace {
         format!("10.213.0.{}", self.number + 1)
     }
 
-    /// Lets the calling thread use this network from now on.
+    /// Makes the calling thread use this network from now on.
     pub fn enter(&self) {
         let file = File::open(format!("/run/netns/{}", self.name)).unwrap();
         move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
     }
 
-    /// Runs some work on a thread that uses this network. Processes that it starts use it, too.
+    /// Runs `work` on a thread that uses this network. Processes that it starts use it, too.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         std::thread::scope(|scope| {
             let entered = scope.spawn(|| {
@@ -41,7 +41,7 @@ impl Namespace {
         })
     }
 
-    /// Cuts it off from the others, or heals that.
+    /// Disconnects it from the others, or connects it again.
     pub fn set_cut(&self, is_cut: bool) {
         let state = if is_cut { "down" } else { "up" };
         let port = format!("port{}", self.number);
@@ -49,7 +49,7 @@ impl Namespace {
     }
 }
 
-/// Namespaces that reach each other. They are removed with it.
+/// Namespaces that can reach each other. They are removed when this is dropped.
 pub struct Network {
     hub: String,
     /// The namespaces.
@@ -61,7 +61,7 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// Returns what `ip` says where that is not permitted, or where there is no `ip`.
+    /// Returns the error of `ip` if that is not permitted, or if there is no `ip`.
     pub fn create(count: usize) -> Result<Self, String> {
         let prefix = format!("trunkline-{}", std::process::id());
         let hub = format!("{prefix}-hub");
@@ -102,7 +102,7 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        // Those that were not created are not there to be removed.
+        // Namespaces that were not created need no removal.
         for namespace in &self.namespaces {
             drop(ip(&["netns", "del", &namespace.name]));
         }

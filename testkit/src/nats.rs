@@ -1,4 +1,4 @@
-//! NATS servers with JetStream that tests and benches start. They end with the cluster.
+//! NATS servers with JetStream for tests and benches. They end with the cluster.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -8,10 +8,10 @@ use tempfile::TempDir;
 
 use crate::namespaces::Namespace;
 
-/// Lets servers notice soon that a connection is dead.
+/// Settings with which servers notice a dead connection soon.
 const PINGS: &str = "ping_interval: \"1s\"\nping_max: 2\n";
 
-/// A server: where it listens, and whether it runs.
+/// A server: its address, and its process if it is running.
 struct Server {
     address: String,
     route: String,
@@ -19,7 +19,7 @@ struct Server {
     child: Option<Child>,
 }
 
-/// Servers that form a cluster, if there are several.
+/// Servers, which form a cluster if there are several.
 pub struct Cluster {
     directory: TempDir,
     servers: Vec<Server>,
@@ -28,7 +28,7 @@ pub struct Cluster {
 impl Cluster {
     /// Starts servers on loopback.
     pub fn start(count: usize) -> Self {
-        // All are bound before any is released, so that they differ.
+        // All ports are bound before any is released, so that they differ.
         let bind = |_| TcpListener::bind("127.0.0.1:0").unwrap();
         let listeners: Vec<_> = (0..2 * count).map(bind).collect();
         let addresses = listeners
@@ -74,7 +74,7 @@ impl Cluster {
         self.directory.path().join(format!("s{server}"))
     }
 
-    /// Starts a server that does not run.
+    /// Starts a server that is not running.
     pub fn restart(&mut self, server: usize) {
         let command = self.command(server);
         let spawn = |mut command: Command| {
@@ -131,7 +131,7 @@ impl Cluster {
         }
     }
 
-    /// Removes the files of a server that does not run.
+    /// Removes the files of a server that is not running.
     pub fn wipe(&self, server: usize) {
         std::fs::remove_dir_all(self.store(server)).unwrap();
     }

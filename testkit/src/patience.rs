@@ -1,17 +1,16 @@
-//! Waiting for a condition, with a bound, so that a hang is reported. The bound counts short waits
-//! and not the clock on the wall: a machine that stands still for a minute, as shared ones do, is no
-//! hang.
+//! Waiting for a condition, with a bound, so that a hang is reported. The bound counts short waits and not wall-clock
+//! time: a machine that stops for a minute, as shared ones may, is not a hang.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-/// Exceeds by far what anything takes: a test that is not done by then hangs.
+/// A time far beyond that of any wait: a test that is not done by then hangs.
 pub const HANGS_AFTER: Duration = Duration::from_secs(60);
 
-/// Bounds what one wait counts for.
+/// The longest time that one wait counts for.
 pub const STEP: Duration = Duration::from_millis(100);
 
-/// Receives what comes next, or says that nothing came for `at_most`.
+/// Receives the next item, or an error if none came within `at_most`.
 pub fn receive<T>(from: &Receiver<T>, at_most: Duration) -> Result<T, RecvTimeoutError> {
     for _ in 0..at_most.as_millis() / STEP.as_millis() {
         match from.recv_timeout(STEP) {

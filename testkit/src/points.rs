@@ -1,11 +1,11 @@
-//! Points of G1 that are none of the group of order r, or not written as they should be.
+//! Points of G1 that are not in the group of order r, or not encoded canonically.
 
 use ark_bls12_381::{Fq, Fr, G1Affine};
 use ark_ec::{AffineRepr, CurveGroup};
 use ark_ff::{BigInteger, PrimeField};
 use ark_serialize::{CanonicalDeserialize, CanonicalSerialize};
 
-/// Holds 48 bytes that may be a point.
+/// 48 bytes that may be a point.
 pub type Point = [u8; 48];
 
 /// The identity.
@@ -15,7 +15,7 @@ pub const IDENTITY: Point = {
     bytes
 };
 
-/// Returns the same point plus one of another order, which no pairing tells from it.
+/// Returns the same point plus one of another order, which no pairing distinguishes from it.
 pub fn outside_of_the_group(point: &Point) -> Point {
     let on_curve = |x: u64| G1Affine::get_point_from_x_unchecked(Fq::from(x), false);
     let other_orders = (1..).filter_map(on_curve).map(|point| {
@@ -32,7 +32,7 @@ pub fn outside_of_the_group(point: &Point) -> Point {
     bytes
 }
 
-/// Returns the next x that no point has.
+/// Returns the next x that is not that of any point.
 pub fn off_the_curve(point: &Point) -> Point {
     let mut bytes = *point;
     while G1Affine::deserialize_compressed_unchecked(&bytes[..]).is_ok() {

@@ -1,7 +1,7 @@
-//! Small real trees with the map that they must agree with, and proofs from them as bytes.
+//! Small real trees, each with the map that it must agree with, and their proofs as bytes.
 //!
-//! The tests of the verifier's surface, those of its C library and the fuzz targets make their proofs here
-//! and nowhere else. Not here: a second implementation of anything ([`crate::naive`] is that).
+//! The tests of the verifier's interface, those of its C library and the fuzz targets make all their proofs here. The
+//! second implementation is [`crate::naive`].
 
 use std::collections::BTreeMap;
 
@@ -16,28 +16,28 @@ use trunkline_core::tree::{self, Roots, TreeHasher, TreeReader, TreeWriter};
 
 use crate::keys::{Pair, number_key, numbered, path_collisions};
 
-/// Holds a tree at version 1, and what is in it.
+/// A tree at version 1, with its content.
 pub struct State {
-    /// Holds the parameters of the tree.
+    /// The parameters of the tree.
     pub params: TreeParams,
-    /// Holds every key with its value.
+    /// Every key with its value.
     pub map: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// Holds the record of version 1.
+    /// The record of version 1.
     pub record: CommitRecord,
-    /// Holds what a client trusts.
+    /// The root that a client trusts.
     pub root: Root,
     roots: Roots,
     reader: TreeReader,
     _tree: (TreeWriter, TreeHasher),
 }
 
-/// Makes what commits and opens. Takes a second or two.
+/// Makes a committer. Takes a second or two.
 pub fn committer() -> Committer {
     Committer::new(&Setup::ceremony().expect("the embedded setup is sound"))
 }
 
 impl State {
-    /// Builds the tree of these keys, each of which has a path of its own or shares a bucket.
+    /// Builds the tree of these keys. Each has its own path or shares a bucket.
     pub fn new(
         params: TreeParams,
         pairs: impl IntoIterator<Item = Pair>,
@@ -76,7 +76,7 @@ impl State {
         }
     }
 
-    /// Encodes a proof of some keys with a top of hashes, with the record or without.
+    /// Encodes a proof of some keys with a top of hashes, with or without the record.
     pub fn hash_proof(&self, keys: &[&[u8]], with_record: bool) -> Vec<u8> {
         let draft = self.draft(keys);
         let top = draft.hash_top(&self.roots);
@@ -136,7 +136,7 @@ impl State {
         proof.encode().expect("a proof that is made is in bounds")
     }
 
-    /// Returns everything that a client may trust of it.
+    /// Returns everything that a client may trust about it.
     pub fn expected(&self) -> Vec<Expected> {
         let (tree_id, state_digest) = (self.root.tree_id, self.root.state_digest);
         let mut expected = vec![
@@ -155,7 +155,7 @@ impl State {
         expected
     }
 
-    /// Tells whether every claim is true in the map.
+    /// Returns whether every claim is true in the map.
     pub fn agrees(&self, verified: &Verified<'_>) -> bool {
         let is_true = |key: &[u8], claim: &Claim| match (self.map.get(key), claim) {
             (None, Claim::Absent) => true,
@@ -171,7 +171,7 @@ impl State {
         Draft::walk(&self.reader, &self.roots, &self.params, keys).expect("keys are in bounds")
     }
 
-    /// Claims values and hashes of values by turns.
+    /// Claims values and hashes of values alternately.
     fn claims(&self, draft: &Draft) -> Vec<Claim> {
         let claim = |(index, (key, _)): (usize, (&[u8], _))| match self.map.get(key) {
             None => Claim::Absent,
@@ -182,7 +182,7 @@ impl State {
     }
 }
 
-/// Returns two numbers, as keys, that are in no tree here and in the slot of another key.
+/// Returns two numbers, as keys, that are in no tree here, and that are in the slot of another key.
 fn neighbours(params: &TreeParams, key: &[u8]) -> [Vec<u8>; 2] {
     let slot = |key: &[u8]| slot_of(&params.key_hash(key));
     let mut found = (1_000..)
@@ -191,7 +191,7 @@ fn neighbours(params: &TreeParams, key: &[u8]) -> [Vec<u8>; 2] {
     std::array::from_fn(|_| found.next().expect("one number in 128 is"))
 }
 
-/// Builds trees of every policy, with a salt and without: one with a bucket, one empty, one with one key.
+/// Builds trees of every policy, with and without a salt: one with a bucket, one empty, one with one key.
 pub fn states(committer: &Committer) -> Vec<State> {
     let plain = TreeParams::default();
     let overwrite = TreeParams {

@@ -1,10 +1,10 @@
 //! A pseudo-random sequence that is the same in every run.
 
-/// Gives numbers that follow from a seed (SplitMix64: Steele, Lea, Flood 2014).
+/// Returns numbers that follow from a seed (SplitMix64: Steele, Lea, Flood 2014).
 pub struct Random(pub u64);
 
 impl Random {
-    /// Returns the next number, below a bound.
+    /// Returns the next number below a bound.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

@@ -1,4 +1,4 @@
-//! States of the naive model, keys to ask them for, and proofs of them by definition.
+//! States of the naive model, keys to read from them, and proofs of them by definition.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,7 @@ pub fn params(collision: CollisionPolicy, salt: Option<Hash>) -> TreeParams {
     }
 }
 
-/// The nonce of the trees here.
+/// The nonce of these trees.
 pub const NONCE: [u8; 16] = *b"trunkline vector";
 
 /// Returns the parameters of a tree that has no salt and the default policy.
@@ -51,7 +51,7 @@ pub fn keys_sharing(params: &TreeParams, bits: usize) -> [Key; 2] {
     unreachable!()
 }
 
-/// Finds `count` numbers, as keys, from `first` on that lie in a slot.
+/// Finds `count` numbers, as keys, from `first` on that are in a slot.
 pub fn keys_in_slot(params: &TreeParams, slot: usize, first: u64, count: usize) -> Vec<Key> {
     let keys = (first..).map(number_key);
     keys.filter(|key| naive::slot_of(&naive::hash_key(params, key)) == slot)
@@ -132,7 +132,7 @@ pub fn open(opened: &[Opened<'_>]) -> TopOpening {
     })
 }
 
-/// Makes a state for each shape that a tree can have, and keys to ask it for.
+/// Makes a state for each shape that a tree can have, with keys to read from it.
 pub fn shapes() -> Vec<(&'static str, NaiveState, BTreeSet<Key>)> {
     let salted = params(CollisionPolicy::Reject, Some([7; 32]));
     let mut shapes = vec![
@@ -232,7 +232,7 @@ fn bucket_shapes() -> Vec<(&'static str, NaiveState, BTreeSet<Key>)> {
     shapes
 }
 
-/// Makes a random state of up to `most` keys, and a random set of keys inside and outside of it.
+/// Makes a random state of up to `most` keys, with a random set of keys inside and outside it.
 pub fn random(seed: u64, most: u64) -> (NaiveState, BTreeSet<Key>) {
     let mut rng = StdRng::seed_from_u64(seed);
     let salt = rng.random_bool(0.5).then(|| rng.random());

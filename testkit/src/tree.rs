@@ -1,4 +1,4 @@
-//! The tree and its model side by side: whatever is done to one is done to the other, and compared.
+//! The tree with its model: every change is applied to both, and compared.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,10 +13,10 @@ use crate::naive::{self, Hash, Leaves};
 
 const BUCKET_MOST: usize = 16;
 
-/// Holds value hash and origin of each key hash: what the leaves of one version should be.
+/// The value hash and the origin of each key hash: the expected leaves of one version.
 pub type State = BTreeMap<Hash, (Hash, u64)>;
 
-/// Puts or deletes a key that is known by its hash alone, so that any prefix can be had.
+/// A put or delete of a key that is known only by its hash, so that any prefix is possible.
 pub type HashedOp = (Hash, Option<Hash>);
 
 /// Returns the leaves without their origins.
@@ -25,28 +25,28 @@ pub fn leaves_of(state: &State) -> Leaves {
     pairs.map(|(key, (value, _))| (*key, *value)).collect()
 }
 
-/// Holds a sealed version and what it must stay.
+/// A sealed version with its expected content.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// Holds the digests of the version.
+    /// The digests of the version.
     pub roots: Roots,
-    /// Holds the leaves of the version.
+    /// The leaves of the version.
     pub state: State,
 }
 
-/// Holds a tree and the model of its leaves.
+/// A tree with the model of its leaves.
 pub struct Twin {
     /// Applies submissions.
     pub writer: TreeWriter,
     /// Hashes versions.
     pub hasher: TreeHasher,
-    /// Says what happens to keys that share a path.
+    /// The policy for keys that share a path.
     pub policy: CollisionPolicy,
-    /// Counts up to the version being made.
+    /// The version that is being made.
     pub version: u64,
-    /// Holds the leaves as they should be now.
+    /// The leaves of the current state.
     pub present: State,
-    /// Holds every version that was sealed and not retired.
+    /// Every version that was sealed and not retired.
     pub seen: BTreeMap<u64, Seen>,
 }
 
@@ -138,7 +138,7 @@ impl Twin {
     }
 }
 
-/// Adds origins to leaves: this version where the value changed, and else the one before.
+/// Adds origins to leaves: this version if the value changed, otherwise the earlier origin.
 pub fn with_origins(leaves: &Leaves, before: &State, version: u64) -> State {
     let origin = |key: &Hash, value: &Hash| match before.get(key) {
         Some((old, origin)) if old == value => *origin,
@@ -202,7 +202,7 @@ pub fn prepared(ops: &[HashedOp]) -> PreparedBatch {
     }
 }
 
-/// Returns what leads from one state to another, as `apply` should tell it.
+/// Returns the changes between two states in the form in which `apply` reports them.
 fn changes(before: &State, after: &State, writes: &[Write]) -> Applied {
     let value = |state: &State, key: &Hash| state.get(key).map(|leaf| leaf.0);
     let same = |write: &Write| {
@@ -236,7 +236,7 @@ pub fn check_roots(roots: &Roots, version: u64, leaves: &Leaves) {
     assert_eq!(roots.state_digest, naive::fold(&slots), "version {version}");
 }
 
-/// Walks over the cells of a version. Returns all leaves, and how many cells that took.
+/// Walks over the cells of a version. Returns all leaves, and the number of cells.
 pub fn walk(reader: &TreeReader, version: u64) -> (Vec<Leaf>, usize) {
     let mut leaves = Vec::new();
     let mut cells = 0;
@@ -272,17 +272,17 @@ pub fn near(rng: &mut StdRng, hash: &Hash, bits: usize) -> Hash {
     other
 }
 
-/// Makes `count` random hashes that share their first `bits` bits with one.
+/// Makes `count` random hashes that share their first `bits` bits with `hash`.
 pub fn many_near(rng: &mut StdRng, hash: &Hash, bits: usize, count: usize) -> Vec<Hash> {
     (0..count).map(|_| near(rng, hash, bits)).collect()
 }
 
-/// Picks any of some.
+/// Picks a random item.
 pub fn pick<'a, T>(rng: &mut StdRng, from: &'a [T]) -> &'a T {
     &from[rng.random_range(0..from.len())]
 }
 
-/// Makes puts (of few values, so that some change nothing) and deletes of keys out of a pool.
+/// Makes puts (with few values, so that some change nothing) and deletes of keys from a pool.
 pub fn random_ops(rng: &mut StdRng, pool: &[Hash], count: usize, puts: f64) -> Vec<HashedOp> {
     (0..count)
         .map(|_| {

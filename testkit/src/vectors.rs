@@ -1,7 +1,7 @@
-//! Files of test vectors: what their fields are made of, comparing a file with what the model makes, and the names of
-//! what a reader refuses.
+//! Files of test vectors: the types of their fields, the comparison of a file with the model's text, and the names of a
+//! reader's errors.
 //!
-//! Not here: what is in a file; the tests that make it say so.
+//! The content of each file is defined by the test that makes it.
 
 use std::path::PathBuf;
 
@@ -11,23 +11,23 @@ use trunkline_core::proof::Expected;
 use trunkline_core::record::{RecordError, Root};
 use trunkline_core::wire::{DecodeError, FormError};
 
-/// Holds the name of a file of vectors, and what the model says is in it.
+/// The name of a file of vectors, with the text that the model makes.
 pub struct VectorFile {
-    /// Its name.
+    /// The name of the file.
     pub name: &'static str,
-    /// Its text.
+    /// The text of the file.
     pub text: String,
 }
 
 impl VectorFile {
-    /// Makes the text of a file.
+    /// Makes a file from its content.
     pub fn new(name: &'static str, content: &impl Serialize) -> Self {
         let mut text = serde_json::to_string_pretty(content).unwrap();
         text.push('\n');
         Self { name, text }
     }
 
-    /// Checks that the file is this one byte for byte. If `TRUNKLINE_WRITE_VECTORS` is set, writes it before.
+    /// Checks that the file on disk is byte for byte the same. If `TRUNKLINE_WRITE_VECTORS` is set, writes it first.
     #[track_caller]
     pub fn assert_written(&self) {
         let path = path(self.name);
@@ -54,7 +54,7 @@ pub fn read<T: DeserializeOwned>(name: &str) -> T {
     serde_json::from_str(&text).unwrap()
 }
 
-/// Holds bytes, written in hex.
+/// Bytes, written in hex.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hex(
     /// The bytes.
@@ -81,13 +81,13 @@ impl<B: AsRef<[u8]>> From<B> for Hex {
 }
 
 impl Hex {
-    /// Returns an array; vectors have the lengths that they should have.
+    /// Returns an array. The vectors have the right lengths.
     pub fn array<const N: usize>(&self) -> [u8; N] {
         self.0[..].try_into().unwrap()
     }
 }
 
-/// Holds a u64: a string of decimal digits, since JSON's numbers are exact up to 2^53 only.
+/// A u64, written as a string of decimal digits, since JSON numbers are exact only up to 2^53.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Decimal(
@@ -109,7 +109,7 @@ impl TryFrom<String> for Decimal {
     }
 }
 
-/// Says what is trusted of one version.
+/// The values that are trusted of one version.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Trusted {
@@ -211,24 +211,24 @@ impl From<&Trusted> for Expected {
     }
 }
 
-/// Holds a proof, what is trusted, and the answer of a verifier.
+/// A proof, the trusted values, and the answer of a verifier.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AnsweredVector<T, S> {
-    /// Says what the proof is about.
+    /// The subject of the proof.
     pub of: String,
-    /// Says what was done to the proof or to what is trusted; `original` if nothing was.
+    /// The change of the proof or of the trusted values; `original` if there is none.
     pub mutation: String,
-    /// `accepted`, `malformed`, or the name of the rule that is broken.
+    /// `accepted`, `malformed`, or the name of the broken rule.
     pub rule: String,
-    /// Says what is malformed, by the name of this project's error.
+    /// The reason why it is malformed, as the name of this project's error.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub malformed: Option<String>,
-    /// The bytes.
+    /// The bytes of the proof.
     pub proof: Hex,
-    /// What is trusted, and what else the client has.
+    /// The trusted values, with other data that the client has.
     pub trusted: T,
-    /// What is shown by a proof that is accepted.
+    /// The claims shown by an accepted proof.
     #[serde(skip_serializing_if = "Option::is_none", default = "nothing_shown")]
     pub shown: Option<S>,
 }
@@ -237,12 +237,12 @@ fn nothing_shown<S>() -> Option<S> {
     None
 }
 
-/// The rule of a proof that breaks none.
+/// The rule name for a proof that breaks no rule.
 pub const ACCEPTED: &str = "accepted";
-/// The rule of bytes that are no proof.
+/// The rule name for bytes that are not a proof.
 pub const MALFORMED_RULE: &str = "malformed";
 
-/// Makes a function that returns the name of each variant of an error, and the list of all names.
+/// Defines a function that returns the name of each variant of an error, and the list of all names.
 #[macro_export]
 macro_rules! names {
     ($function:ident, $list:ident, $error:ty, { $($variant:pat => $name:literal,)* }) => {

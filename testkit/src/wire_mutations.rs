@@ -1,11 +1,11 @@
-//! Messages that are almost right: an encoded message taken apart into its fields, and put together in the ways that a
-//! reader has to refuse.
+//! Almost valid messages: an encoded message is split into its fields, and reassembled in the ways that a reader must
+//! refuse.
 //!
-//! It knows of protobuf alone: the fields have their numbers and their kinds, not their meanings.
+//! It uses only protobuf: the fields have numbers and kinds, but no meanings.
 
 use crate::protobuf::{bytes, number, varint};
 
-/// Holds what a field holds.
+/// The content of a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     /// A number.
@@ -15,7 +15,7 @@ pub enum Content {
 }
 
 impl Content {
-    /// Returns the content that a field has when it is left out.
+    /// Returns the content that an absent field has.
     fn default_of_kind(&self) -> Self {
         match self {
             Self::Number(_) => Self::Number(0),
@@ -24,15 +24,15 @@ impl Content {
     }
 }
 
-/// Holds a message without nested ones: the contents of fields 1, 2 and so on. A default is not written.
+/// A message without nested ones: the contents of fields 1, 2 and so on. Default values are not written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message(Vec<Content>);
 
-/// Holds a message that is spoilt, with the name of what was done to it and of what a reader says.
+/// A spoilt message, with a description of the change and the name of the reader's error.
 pub struct Mutation {
-    /// Says what was done.
+    /// The description of the change.
     pub name: String,
-    /// Names the error, as [`crate::vectors::malformed_of`] does.
+    /// The name of the error, as in [`crate::vectors::malformed_of`].
     pub malformed: &'static str,
     /// The bytes.
     pub bytes: Vec<u8>,
@@ -47,7 +47,7 @@ fn mutation(name: impl Into<String>, malformed: &'static str, bytes: Vec<u8>) ->
 }
 
 impl Message {
-    /// Makes a message of the contents of its fields.
+    /// Makes a message from the contents of its fields.
     pub fn new(contents: impl Into<Vec<Content>>) -> Self {
         Self(contents.into())
     }
@@ -78,7 +78,7 @@ impl Message {
         self.with(field, Content::Number(content))
     }
 
-    /// Returns the bytes that a field holds; those of a number are none.
+    /// Returns the bytes of a field, or none if it holds a number.
     pub fn bytes_of(&self, field: u64) -> &[u8] {
         match &self.0[field as usize - 1] {
             Content::Bytes(content) => content,
@@ -98,7 +98,7 @@ impl Message {
             .collect()
     }
 
-    /// Returns the ways to spoil a message of which field 1 is the number of its format.
+    /// Returns the ways to spoil a message whose field 1 is its format number.
     pub fn spoilt(&self) -> Vec<Mutation> {
         let mut mutations = self.padded();
         mutations.extend(self.moved());
@@ -110,7 +110,7 @@ impl Message {
         mutations
     }
 
-    /// Varints that are longer than they have to be. Eleven bytes are none.
+    /// Returns messages with varints that are longer than necessary. Eleven bytes are not a varint.
     fn padded(&self) -> Vec<Mutation> {
         let fields = self.fields();
         let ends = [fields[0].number, fields[fields.len() - 1].number];
@@ -161,7 +161,7 @@ impl Message {
         mutations
     }
 
-    /// Defaults that are spelled out, at either end.
+    /// Returns messages with default values that are written, at either end.
     fn defaults(&self) -> Vec<Mutation> {
         let of_field = |(content, number): (&Content, u64)| {
             let default = Field {
@@ -177,7 +177,7 @@ impl Message {
                 mutation(
                     format!("default of field {number} at the end"),
                     match number {
-                        // It is the format that counts, which is looked at first.
+                        // The format is checked first.
                         1 => "Format",
                         _ => "NotCanonical",
                     },
@@ -188,7 +188,7 @@ impl Message {
         self.0.iter().zip(1..).flat_map(of_field).collect()
     }
 
-    /// Numbers as bytes, and bytes as numbers.
+    /// Returns messages with numbers as bytes, and bytes as numbers.
     fn of_another_kind(&self) -> Vec<Mutation> {
         let fields = self.fields();
         let of_field = |(place, field): (usize, &Field)| {
@@ -202,7 +202,7 @@ impl Message {
         fields.iter().enumerate().map(of_field).collect()
     }
 
-    /// Fields that the message does not have, of every wire type, at either end.
+    /// Returns messages with unknown fields of every wire type, at either end.
     fn of_nothing_known(&self) -> Vec<Mutation> {
         let unknown = self.0.len() as u64 + 1;
         let tag = |wire_type: u64| varint(unknown << 3 | wire_type);
@@ -238,7 +238,7 @@ impl Message {
         kinds.into_iter().flat_map(of_kind).collect()
     }
 
-    /// Field 1 is the format, of 32 bits.
+    /// Returns messages of other formats. Field 1 is the format, of 32 bits.
     fn of_another_format(&self) -> Vec<Mutation> {
         let Content::Number(format) = self.0[0] else {
             return Vec::new();
@@ -303,7 +303,7 @@ impl Field {
         }
     }
 
-    /// What follows the tag.
+    /// Returns the bytes after the tag.
     fn rest(&self) -> Vec<u8> {
         self.bytes().split_off(varint(self.tag()).len())
     }
@@ -313,13 +313,13 @@ fn joined(fields: &[Field]) -> Vec<u8> {
     fields.iter().flat_map(Field::bytes).collect()
 }
 
-/// The fields, with other bytes in the place of one.
+/// Returns the fields, with other bytes in place of one.
 fn replaced(fields: &[Field], place: usize, bytes: Vec<u8>) -> Vec<u8> {
     let (before, after) = (joined(&fields[..place]), joined(&fields[place + 1..]));
     [before, bytes, after].concat()
 }
 
-/// A varint with `by` bytes more than it has to have.
+/// Returns a varint with `by` bytes more than necessary.
 fn padded_varint(value: u64, by: usize) -> Vec<u8> {
     let mut bytes = varint(value);
     if let Some(last) = bytes.last_mut() {

@@ -1,4 +1,4 @@
-//! A replica's directory is built from a copy of one version, whole or not at all.
+//! A replica's directory is built from a copy of one version, atomically.
 
 use std::path::Path;
 
@@ -156,7 +156,7 @@ fn a_damaged_copy_is_refused_and_leaves_no_directory() {
         refused(&|copy| copy.base.params.nonce = [9; 16]),
         BootstrapError::OtherTree
     ));
-    // What the failed ones left is in nobody's way.
+    // The remains of the failed attempts do not matter.
     build(&right, &target).unwrap();
 }
 

@@ -24,7 +24,7 @@ pub(crate) fn flip(path: &Path, offset: usize) {
     fs::write(path, bytes).unwrap();
 }
 
-/// Checks a directory, which stays as it is.
+/// Checks a directory, which must not change.
 pub(crate) fn checked(directory: &Path) -> CheckReport {
     leaving_alone(directory, || check(directory).unwrap())
 }
@@ -40,7 +40,7 @@ fn parts(report: &CheckReport) -> Vec<Part> {
     parts
 }
 
-/// Checks a copy of a tree that is damaged.
+/// Checks a damaged copy of a tree.
 fn check_damaged(tree: &Path, damage: impl FnOnce(&Path)) -> (TempDir, CheckReport) {
     let copied = tempfile::tempdir().unwrap();
     copy(tree, copied.path());
@@ -88,7 +88,7 @@ fn a_torn_tail_is_no_damage() {
     let report = checked(directory.path());
     assert!(report.is_sound(), "{:?}", report.findings);
     assert_eq!(report.last, report.verified);
-    // A frame that was begun, of whatever length.
+    // A frame that was begun, of any length.
     let last = log_segments(directory.path()).pop().unwrap();
     let bytes = fs::read(&last).unwrap();
     fs::write(&last, &bytes[..bytes.len() - 5]).unwrap();
@@ -96,7 +96,7 @@ fn a_torn_tail_is_no_damage() {
     assert!(report.is_sound(), "{:?}", report.findings);
 }
 
-/// Whatever byte is flipped: if opening refuses the directory, a check names the file, and otherwise nothing is lost.
+/// For any flipped byte: if opening refuses the directory, a check names the file; otherwise nothing is lost.
 #[test]
 fn what_opening_refuses_is_named() {
     let tree = closed_tree();
@@ -226,7 +226,7 @@ fn leaves_are_compared_one_by_one_and_as_a_whole() {
     assert_eq!(findings[0].part, Part::Leaves);
     assert_eq!(findings[0].versions, Some(version..=version));
     assert!(matches!(findings[0].fault, Fault::Replay(_)));
-    // A byte of a table: some leaves cannot be read.
+    // A byte of a table is damaged: some leaves cannot be read.
     let tables = |tree: &Path| -> Vec<PathBuf> {
         let tables = fs::read_dir(tree.join("leaves/keyspaces/1/tables")).unwrap();
         tables.map(|entry| entry.unwrap().path()).collect()
@@ -299,7 +299,7 @@ fn a_tree_that_has_lost_a_part_is_checked_as_far_as_possible() {
     );
 }
 
-/// Changes a stored entry of the archive of versions behind everyone's back.
+/// Changes a stored entry of the archive of versions without any trace.
 #[test]
 fn an_archived_version_that_was_changed_is_found() {
     use trunkline::core::store::fjall_leaves::{FjallLeafStore, FjallOptions};

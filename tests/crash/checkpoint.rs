@@ -1,4 +1,4 @@
-//! Checkpoints that were interrupted.
+//! Interrupted checkpoints.
 
 use std::path::Path;
 

@@ -15,15 +15,15 @@ use trunkline::{Engine, OpenError, ReadOnly};
 use crate::directories::leaving_alone;
 use crate::killed::config;
 
-/// A step of creating a tree: what it leaves in the directory.
+/// A step of creating a tree, with the files that it leaves in the directory.
 struct Step {
     what: &'static str,
     leave: fn(&Path),
-    /// Whether a reader finds a tree after this step.
+    /// True if a reader finds a tree after this step.
     is_tree: bool,
 }
 
-/// All steps. The tests of the leaf store (`core/tests`) cover what follows once it has a keyspace.
+/// All steps. The tests of the leaf store (`core/tests`) cover the steps after it has a keyspace.
 const STEPS: [Step; 17] = [
     step("nothing", |_| {}, false),
     step("the lock", |at| write(at, LOCK_FILE, b""), false),
@@ -90,7 +90,7 @@ fn copy_manifest(to: &Path) {
     copy_file(&another_tree(), to, CHECKPOINT_FILE);
 }
 
-/// Copies all parts from one tree, since each tree has an id of its own.
+/// Copies all parts from one tree, since each tree has its own id.
 fn copy_everything(to: &Path) {
     let other = another_tree();
     copy_segment(&other, to);
@@ -111,7 +111,7 @@ fn reads_as_nothing(directory: &Path, step: &Step) {
 
 fn is_of_use(directory: &Path) {
     let engine = Engine::open_blocking(config(directory, DurabilityMode::Sync)).unwrap();
-    // Enough for more than one checkpoint.
+    // Enough versions for more than one checkpoint.
     for key in 0..10_u64 {
         let receipt = engine.put_blocking(key.to_le_bytes(), [1; 4096]).unwrap();
         receipt.durable_blocking().unwrap();

@@ -37,7 +37,7 @@ fn length(path: &Path) -> usize {
     fs::metadata(path).unwrap().len() as usize
 }
 
-/// Returns the bytes of a segment that are in use. Old bytes may follow, since files are recycled.
+/// Returns the number of bytes of a segment that are in use. Old bytes may follow, since files are recycled.
 fn log_length(path: &Path) -> usize {
     let bytes = fs::read(path).unwrap();
     let salt = SEGMENT_HEADER_BYTES - 64;
@@ -74,7 +74,7 @@ fn log_error(error: &OpenError) -> &ReadLogError {
     }
 }
 
-/// Returns the last segment but one, which is in use as a whole.
+/// Returns the second to last segment, which is in use as a whole.
 fn whole_segment(directory: &Path) -> PathBuf {
     let segments = log_segments(directory);
     segments[segments.len() - 2].clone()

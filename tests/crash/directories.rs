@@ -1,4 +1,4 @@
-//! Directories of trees, to damage and to compare.
+//! Directories of trees, for damage and comparison.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +14,7 @@ use trunkline::core::store::log::LOG_DIRECTORY;
 
 use crate::killed::{config, shape};
 
-/// What is compared of a file.
+/// The parts of a file that are compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     /// The first bytes; the journal of fjall continues with zeros for 64 MiB.
@@ -54,7 +54,7 @@ pub(crate) fn entries(directory: &Path) -> BTreeMap<PathBuf, Entry> {
     entries
 }
 
-/// Does some work and checks that it does not change a directory.
+/// Runs `work` and checks that it does not change a directory.
 pub(crate) fn leaving_alone<T>(directory: &Path, work: impl FnOnce() -> T) -> T {
     let before = entries(directory);
     let result = work();
@@ -67,7 +67,7 @@ pub(crate) fn leaving_alone<T>(directory: &Path, work: impl FnOnce() -> T) -> T 
     result
 }
 
-/// Returns a tree that was closed, with checkpoints and several segments after the last one.
+/// Returns a closed tree with checkpoints, and with several segments after the last one.
 pub(crate) fn closed_tree() -> TempDir {
     closed_tree_of(7)
 }

@@ -1,6 +1,7 @@
 //! Replicas, promotions, cursors and rewinds lose power at every call of the disk.
 //!
-//! Whatever a crash leaves can be opened in one role: a directory is a primary's or a replica's, and its error says which.
+//! After any crash the directory can be opened in one role: it is a primary's or a replica's, and the error for the
+//! other role says which.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use trunkline_testkit::patience::HANGS_AFTER;
 
 use crate::support::NONCE;
 
-/// What is left of a power loss is tried with so many seeds at each call.
+/// Number of seeds for the remains of a power loss at each call.
 const SEEDS: u64 = 4;
 
 /// A disk and a leaf store that outlive the engines on them.
@@ -41,7 +42,7 @@ impl Machine {
         }
     }
 
-    /// With checkpoints every few versions.
+    /// Returns a machine with checkpoints every few versions.
     fn with_checkpoints(seed: u64) -> Self {
         let mut machine = Self::new(seed);
         machine.config.checkpoint.bytes_max = 4096;
@@ -64,7 +65,7 @@ impl Machine {
         self.builder().open_replica_blocking(vec![key().public()])
     }
 
-    /// The power goes off after so many more calls.
+    /// Makes the power fail after this many more calls.
     fn lose_power_after(&self, calls: u64) {
         self.disk.inject(Fault {
             call: None,
@@ -79,7 +80,7 @@ impl Machine {
         self.leaves.crash(seed);
     }
 
-    /// Returns how many calls of the disk an action makes.
+    /// Returns the number of calls of the disk that an action makes.
     fn calls_of<T>(&self, action: impl FnOnce() -> T) -> u64 {
         let before = self.disk.calls();
         action();
@@ -118,7 +119,7 @@ fn apply(replica: &Replica, entries: &[LogEntry]) {
     replica.wait_for_blocking(last, HANGS_AFTER).unwrap();
 }
 
-/// The entries of a primary that committed 12 versions, was opened again, and committed 4 more.
+/// Returns the entries of a primary that committed 12 versions, was opened again, and committed 4 more.
 fn two_epochs() -> Vec<LogEntry> {
     let primary = Machine::new(1);
     let engine = primary.open();
@@ -129,8 +130,8 @@ fn two_epochs() -> Vec<LogEntry> {
     entries(&engine, 1)
 }
 
-/// Checks that an engine writes behind its last version in an epoch above `above`, with receipts, evidence and provisional
-/// roots that are true.
+/// Checks that an engine writes after its last version in an epoch above `above`, with receipts, evidence and
+/// provisional roots that are correct.
 fn check_writing(engine: &Engine, above: u64) {
     let before = engine.snapshot().record().clone();
     let receipts: Vec<_> = (0..3)
@@ -169,7 +170,7 @@ fn a_replica_whose_creation_is_interrupted_is_created_again_and_is_never_a_prima
         machine.crash(seed);
         match machine.builder().open_blocking() {
             Err(OpenError::IsReplica { .. }) => {}
-            // Nothing of the replica was durable: a tree is created in an empty directory.
+            // No version of the replica was durable: a tree is created in an empty directory.
             Ok(engine) if created.is_err() && engine.snapshot().version() == 0 => continue,
             opened => panic!("call {after}, seed {seed}: {created:?}, then {opened:?}"),
         }
@@ -186,7 +187,7 @@ fn a_promotion_that_loses_power_leaves_a_replica_or_a_primary_of_a_higher_epoch(
     let entries = two_epochs();
     let replicate = |seed| {
         let machine = Machine::with_checkpoints(seed);
-        // Each opening counts an epoch of its own in the names of segments.
+        // Each opening has its own epoch in the names of segments.
         for part in entries.chunks(5) {
             let replica = machine.open_replica().unwrap();
             apply(&replica, part);
@@ -231,10 +232,10 @@ fn a_promotion_that_loses_power_leaves_a_replica_or_a_primary_of_a_higher_epoch(
     }
 }
 
-/// A primary that was replaced at version 8, and committed versions 9 to 12 in two epochs of its own.
+/// Returns a primary that was replaced at version 8, and that committed versions 9 to 12 in two epochs of its own.
 fn replaced(seed: u64) -> (Machine, Vec<LogPosition>) {
     let mut machine = Machine::new(seed);
-    // In every other case nothing shows its versions as synced, and it was killed.
+    // In every second case nothing shows that its versions are synced, and it was killed.
     let is_killed = seed % 2 == 1;
     if is_killed {
         machine.config.durability.mode = DurabilityMode::Os;
@@ -283,7 +284,7 @@ fn a_rewind_that_loses_power_leaves_the_old_version_or_the_new_one() {
         match machine.builder().open_blocking() {
             Ok(engine) => {
                 assert!(!finished);
-                // In mode `os`, what was not synced before may be lost.
+                // In mode `os`, versions that were not synced may be lost.
                 assert!(
                     engine.snapshot().version() >= 10,
                     "call {after}, seed {seed}"
@@ -330,7 +331,7 @@ fn what_a_follower_has_read_and_a_cursor_that_was_set_survive() {
         machine.config.durability.interval_ms = 1;
         let engine = machine.open();
         let (mut feed, mut read, mut set) = (engine.feed(1), Vec::new(), 0);
-        // Before anything can be trimmed, so that it never becomes a gap.
+        // This runs before anything can be trimmed, so that it never becomes a gap.
         engine.set_cursor("follower", 0).unwrap();
         machine.lose_power_after(seed * 7 % 120);
         for number in 0..30 {
@@ -360,7 +361,7 @@ fn what_a_follower_has_read_and_a_cursor_that_was_set_survive() {
             let (version, commit_id) = (entry.record.version, entry.record.commit_id());
             assert_eq!(ids.get(version as usize), Some(&commit_id), "seed {seed}");
         }
-        // The cursor's place is held, and everything behind it can be read.
+        // The cursor's position is held, and everything after it can be read.
         let behind = engine.feed(cursor + 1);
         for entry in behind.take((engine.synced_version() - cursor) as usize) {
             entry.unwrap_or_else(|error| panic!("seed {seed}: {error}"));

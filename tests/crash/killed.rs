@@ -1,7 +1,7 @@
 //! A process that runs an engine under load until it is killed.
 //!
-//! The process is this test binary, started again with a single test. It prints on its standard output what its callers
-//! were told.
+//! The process is this test binary, started again with a single test. It prints to its standard output the results that
+//! its callers received.
 
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::Path;
@@ -28,7 +28,7 @@ pub(crate) fn shape(seed: u64) -> Shape {
     }
 }
 
-/// Returns a configuration with frequent checkpoints and new segments.
+/// Returns a configuration with frequent checkpoints and short segments.
 pub(crate) fn config(directory: &Path, mode: DurabilityMode) -> Config {
     let mut config = Config::in_directory(directory);
     config.workers.threads = 1;
@@ -47,9 +47,9 @@ pub(crate) fn config(directory: &Path, mode: DurabilityMode) -> Config {
 pub(crate) enum Said {
     /// It is about to open the engine.
     Begun,
-    /// What the engine found: version, commit id, last sequence number.
+    /// The state that the engine found: version, commit id, last sequence number.
     Opened(u64, Digest, u64),
-    /// A receipt that is durable: sequence number, version, commit id.
+    /// A durable receipt: sequence number, version, commit id.
     Durable(u64, u64, Digest),
 }
 

@@ -1,4 +1,4 @@
-//! Tests of crashes: what was acknowledged is there afterwards, and damage is named. One file a topic.
+//! Tests of crashes: acknowledged data survives, and damage is named. One file per topic.
 
 mod bootstrap;
 mod check;

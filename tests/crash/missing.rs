@@ -1,4 +1,4 @@
-//! A directory that has lost a part is refused by the part's name, and is not taken for a new one.
+//! A directory that has lost a part is refused with the name of the part, and is not taken for a new one.
 
 use std::fs;
 use std::path::{Path, PathBuf};

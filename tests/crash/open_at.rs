@@ -1,4 +1,4 @@
-//! Opening at an older version: any that can be rebuilt, and the others are refused by naming those.
+//! Opening at an older version: any version that can be rebuilt; for others, the refusal lists those.
 
 use std::path::Path;
 

@@ -26,13 +26,13 @@ use crate::support::*;
 
 const CASES: u64 = 2000;
 
-/// What must hold, from everything that callers were told.
+/// The facts that must hold, from the results that callers received.
 struct Truth {
     shape: Shape,
-    /// In the order of sequence numbers, from 1.
+    /// The submissions, in the order of sequence numbers, from 1.
     submissions: Vec<Submission>,
     provisional_roots: Vec<Digest>,
-    /// By version, from 0.
+    /// Commit ids by version, from 0.
     commit_ids: BTreeMap<u64, Digest>,
     /// The last submission that must not be lost.
     acknowledged: u64,
@@ -68,7 +68,7 @@ fn config(random: &mut SmallRng) -> Config {
     };
     config.durability.interval_ms = 1;
     config.submit.idempotency_keys_max = random.random_range(1..30);
-    // In every other case the memory budget has no room for leaves that a checkpoint covers.
+    // In every second case the memory budget has no room for leaves that a checkpoint covers.
     config.memory.budget_bytes = random.random_range(0..2);
     config
 }
@@ -157,7 +157,7 @@ impl Case {
         self.leaves.crash(self.random.random());
     }
 
-    /// Loses power, or ends the process only: then what a failed call left on the disk is still visible.
+    /// Loses power, or only ends the process: then the data that a failed call left on the disk is still visible.
     fn crash_or_repair(&mut self) {
         self.leaves.crash(self.random.random());
         self.disk.clear_faults();
@@ -198,7 +198,7 @@ impl Case {
         });
     }
 
-    /// Uses an engine for a while, ends it, and records what all receipts say.
+    /// Uses an engine for a while, shuts it down, and records the results of all receipts.
     fn work(&mut self, engine: Engine) {
         let count = self.random.random_range(5..40);
         let receipts = self.submit(&engine, count);
@@ -214,7 +214,7 @@ impl Case {
         }
     }
 
-    /// Submits again what an engine that was just opened must remember: nothing of it is applied twice.
+    /// Submits again the batches that a newly opened engine must remember: none of them is applied twice.
     fn repeat(&self, engine: &Engine) {
         let truth = &self.truth;
         let submissions = truth.submissions.iter().zip(1..);
@@ -295,7 +295,7 @@ impl Case {
         receipts
     }
 
-    /// Records what the receipts of an engine that has ended say. Each of them returns.
+    /// Records the results of the receipts of an engine that has ended. Each of them returns.
     fn learn(&mut self, receipts: &[Receipt]) {
         let mut failed = false;
         let mut map = Map::new();
@@ -350,7 +350,7 @@ impl Truth {
         }
     }
 
-    /// Compares the last version of a reopened engine with the truth, and cuts the truth off there.
+    /// Compares the last version of a reopened engine with the facts, and cuts them off there.
     fn take(&mut self, snapshot: &Snapshot) {
         let record = snapshot.record();
         let (version, sequence) = (record.version, record.last_sequence);

@@ -1,4 +1,4 @@
-//! Reading only never writes.
+//! Opening for reading only never writes.
 
 use std::fs::{self, Permissions};
 use std::io::{ErrorKind, Write};
@@ -53,7 +53,7 @@ fn a_tree_in_a_read_only_directory_can_be_read() {
     for directory in &directories {
         fs::set_permissions(directory, Permissions::from_mode(0o555)).unwrap();
     }
-    // For root the directory is writable; then this test is like those above.
+    // The directory is writable for root; then this test is like those above.
     leaving_alone(tree.path(), || use_everything(tree.path()));
     for directory in &directories {
         fs::set_permissions(directory, Permissions::from_mode(0o755)).unwrap();
@@ -227,7 +227,7 @@ fn a_tree_on_a_full_file_system_can_be_read() {
     leaving_alone(&tree, || use_everything(&tree));
     fs::remove_file(tree.join("LOCK")).unwrap();
     leaving_alone(&tree, || use_everything(&tree));
-    // With room again, everything is there.
+    // With free space again, everything works.
     fs::remove_file(mount.0.path().join("filler")).unwrap();
     let engine = Engine::open_blocking(config(&tree, DurabilityMode::Sync)).unwrap();
     assert_eq!(engine.snapshot().key_count(), 40);

@@ -1,4 +1,4 @@
-//! A repair writes again what is proven, keeps what it replaces, and refuses the rest.
+//! A repair rewrites proven data, keeps the files that it replaces, and refuses the rest.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::check::{checked, damage, flip};
 use crate::directories::{closed_tree, copy, leaving_alone, log_segments};
 use crate::killed::{config, shape};
 
-/// The last root and the history, to be the same before damage and after a repair.
+/// Returns the last root and the history, which must be the same before damage and after a repair.
 fn content(
     tree: &Path,
 ) -> (
@@ -34,7 +34,7 @@ fn content(
     (snapshot.root(), pairs)
 }
 
-/// Damages a tree; a check names this part, a repair repairs it, and then nothing is damaged or lost.
+/// Damages a tree, and checks that a check names this part, and that a repair repairs it without loss.
 fn repaired(tree: &Path, part: Part, damage_it: impl FnOnce(&Path)) -> Vec<Repaired> {
     let before = content(tree);
     damage_it(tree);
@@ -55,7 +55,7 @@ fn repaired(tree: &Path, part: Part, damage_it: impl FnOnce(&Path)) -> Vec<Repai
     done
 }
 
-/// Damages a tree so that nothing proves how it was: a repair changes nothing.
+/// Damages a tree so that nothing proves its earlier content, and checks that a repair changes nothing.
 fn refused(tree: &Path, part: Part, damage_it: impl FnOnce(&Path)) {
     damage_it(tree);
     let report = leaving_alone(tree, || repair(tree, None).unwrap());
@@ -67,7 +67,7 @@ fn refused(tree: &Path, part: Part, damage_it: impl FnOnce(&Path)) {
     }
 }
 
-/// A tree with a checkpoint, and a log that has all versions from the first on.
+/// Returns a tree with a checkpoint, and a log with all versions from the first on.
 fn tree_with_whole_log() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let mut config = config(directory.path(), DurabilityMode::Sync);
@@ -220,8 +220,8 @@ fn leaves_are_built_again_from_a_whole_log_alone() {
     });
 }
 
-/// Power that goes between two steps of a repair leaves no leaf store, or an unfinished one, and the same repair is done
-/// again.
+/// A power failure between two steps of a repair leaves no leaf store, or an unfinished one, and the same repair is
+/// done again.
 #[test]
 fn a_repair_of_leaves_that_was_interrupted_is_done_again() {
     let tree = tree_with_whole_log();
@@ -262,7 +262,7 @@ fn tables_and_leftovers_are_renewed_and_removed() {
     assert_eq!(repairs, [KzgTables, Leftover, Leftover]);
 }
 
-/// A leftover may be the only trace of a file that is lost.
+/// A leftover may be the only trace of a lost file.
 #[test]
 fn leftovers_stay_while_something_is_damaged() {
     let tree = closed_tree();

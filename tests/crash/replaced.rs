@@ -29,7 +29,7 @@ impl Rig {
     fn open(mode: DurabilityMode) -> Self {
         let place = tempfile::tempdir().unwrap();
         let mut config = config(&place.path().join("tree"), mode);
-        // No checkpoint, so that the log is all that an engine writes.
+        // There is no checkpoint, so that the engine writes only the log.
         config.checkpoint.bytes_max = 1 << 30;
         config.checkpoint.unflushed_bytes_max = 1 << 30;
         config.durability.interval_ms = 60_000;
@@ -52,7 +52,7 @@ impl Rig {
         receipt.durable_blocking().map(drop)
     }
 
-    /// Writes, and shuts the engine down, which both fail for the same reason.
+    /// Writes, and shuts the engine down. Both fail for the same reason.
     fn fails(&self) -> ReplacedError {
         let Err(EngineFailure::Replaced(cause)) = self.put("after") else {
             panic!("a write was acknowledged");
@@ -189,7 +189,7 @@ fn a_directory_of_another_process_is_not_opened_without_its_lock_file() {
     engine.shutdown_blocking().unwrap();
 }
 
-/// Hard links make a second directory of the same files.
+/// Hard links make a second directory with the same files.
 #[test]
 fn a_directory_of_hard_links_is_not_opened_while_the_other_is_open() {
     fn link_all(from: &Path, to: &Path) {
@@ -211,7 +211,7 @@ fn a_directory_of_hard_links_is_not_opened_while_the_other_is_open() {
         Err(OpenError::Lock(LockError::Held { .. }))
     ));
     rig.put("after").unwrap();
-    // In place of the directory they have the same segment, but it is another directory.
+    // The replacement has the same segment, but it is another directory.
     fs::rename(rig.path(), rig.place.path().join("away")).unwrap();
     fs::rename(rig.moved(), rig.path()).unwrap();
     assert!(matches!(rig.fails(), ReplacedError::Replaced { path, .. } if path == rig.path()));
@@ -219,7 +219,7 @@ fn a_directory_of_hard_links_is_not_opened_while_the_other_is_open() {
 
 #[test]
 fn the_engine_writes_to_its_directory_after_the_process_changed_its_own() {
-    // The working directory belongs to the whole process, so a process of its own does this.
+    // The working directory belongs to the whole process, so this runs in its own process.
     let place = tempfile::tempdir().unwrap();
     let status = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "replaced::a_process_that_changes_its_directory"])

@@ -1,5 +1,5 @@
-//! A revert is atomic: after a loss of power at any call of the disk or the leaf store, the state is that before the
-//! revert or the old one, and what was acknowledged is kept.
+//! A revert is atomic: after a power loss at any call of the disk or the leaf store, the state is that before the
+//! revert or the old one, and acknowledged data is kept.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ fn state(snapshot: &Snapshot) -> Map {
         .collect()
 }
 
-/// Reverts after a fault was set. Returns whether it was acknowledged.
+/// Reverts after setting a fault. Returns whether the revert was acknowledged.
 fn revert(seed: u64, set_fault: impl FnOnce(&Machine)) -> bool {
     let machine = Machine::new(seed);
     let engine = machine.open();

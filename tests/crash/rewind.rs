@@ -1,4 +1,4 @@
-//! A directory is taken back to an earlier version, and follows another primary from there.
+//! A directory is rewound to an earlier version, and then follows another primary.
 
 use std::path::Path;
 
@@ -42,7 +42,7 @@ fn the_versions_behind_are_read_and_then_gone() {
         .collect::<Vec<_>>();
     engine.shutdown_blocking().unwrap();
 
-    // Another primary went on from version 40.
+    // Another primary continued from version 40.
     let key = SecretKey::generate([7; 32]);
     let other = self::config(&directory.path().join("new"));
     let builder = Engine::builder(other.clone()).params(&params);
@@ -120,7 +120,7 @@ fn a_version_that_is_not_there_or_below_the_checkpoint_is_refused() {
     assert_eq!(engine.snapshot().version(), 60);
     engine.shutdown_blocking().unwrap();
 
-    // To where it is: it becomes a replica.
+    // A rewind to the last version: the directory becomes a replica's.
     let rewind = Rewind::begin(&config).unwrap();
     assert_eq!(rewind.positions().last(), Some(&positions[59]));
     assert!(rewind.positions()[0].version > 1);

@@ -16,13 +16,13 @@ use trunkline::{Engine, OpenError, ReadOnly, Snapshot};
 use crate::killed::{Process, Said, config, shape};
 use crate::support::*;
 
-/// A directory that many killed processes have used, and what it must contain.
+/// A directory that many killed processes have used, with its required content.
 struct Life {
     directory: tempfile::TempDir,
     mode: DurabilityMode,
     shape: Shape,
     round: u64,
-    /// First sequence number of each round, and its number. Later rounds take precedence.
+    /// The first sequence number of each round, with the number of the round. Later rounds take precedence.
     rounds: Vec<(u64, u64)>,
     /// The state after submission `last.1`, and the last version.
     map: Map,
@@ -59,7 +59,7 @@ impl Life {
         self.rounds.push((self.last.1 + 1, self.round));
     }
 
-    /// Starts a process, kills it after this many receipts (`None`: while it opens), and checks what it left behind.
+    /// Starts a process, kills it after this many receipts (`None`: while it opens), and checks the directory.
     fn kill_after(&mut self, receipts: Option<u64>) {
         self.begin_round();
         let mut process = Process::start(self.path(), self.mode, self.shape.seed, self.round);
@@ -105,7 +105,7 @@ impl Life {
         }
     }
 
-    /// Checks that every commit in the log has the commit id that callers were told.
+    /// Checks that every commit in the log has the commit id that callers received.
     fn check_log(&mut self) {
         let tree_id = params().tree_id();
         let marker = CheckpointManifest::read(&OsDisk, self.path());
@@ -144,7 +144,7 @@ impl Life {
         self.last = (version, sequence);
         self.durable = (sequence, version);
         assert_eq!(self.commit_ids.get(&version), Some(&snapshot.commit_id()));
-        // A checkpoint may cover a version that no caller was told of; its commit id is unknown here.
+        // A checkpoint may cover a version that no caller heard of; its commit id is unknown here.
         if self.commit_ids.len() as u64 == version + 1 {
             let earlier = self.commit_ids.range(..version).map(|(_, id)| id);
             assert_eq!(record.history_digest, history_digest(earlier));
@@ -152,7 +152,7 @@ impl Life {
         }
     }
 
-    /// Opens the directory in this process, submits for a while, and closes it or not.
+    /// Opens the directory in this process, submits for a while, and closes the engine or not.
     fn go_on(&mut self, close: bool) {
         self.begin_round();
         let engine = Engine::builder(config(self.path(), self.mode))

@@ -1,4 +1,4 @@
-//! Snapshots that are held while a checkpoint passes.
+//! Snapshots that are held during a checkpoint.
 
 use std::sync::Arc;
 

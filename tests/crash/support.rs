@@ -1,4 +1,4 @@
-//! Submissions that follow from a seed, and a model of the state they make.
+//! Submissions that follow from a seed, and a model of their state.
 
 use std::collections::BTreeMap;
 
@@ -17,14 +17,14 @@ pub(crate) const NONCE: [u8; 16] = *b"a tree of a test";
 
 pub(crate) type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// What submissions look like.
+/// The properties of submissions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
     pub(crate) seed: u64,
     pub(crate) keys: u64,
     pub(crate) writes_max: u64,
     pub(crate) value_bytes_max: usize,
-    /// Whether some submissions have requirements, so that some are refused.
+    /// True if some submissions have requirements, so that some are refused.
     pub(crate) requirements: bool,
 }
 
@@ -42,8 +42,8 @@ impl Shape {
         format!("key {number}").into_bytes()
     }
 
-    /// Returns the submission with a sequence number. Every value contains the round, so that what was lost in a crash
-    /// is not repeated later.
+    /// Returns the submission with a sequence number. Every value contains the round, so that values lost in a crash
+    /// are not repeated later.
     pub(crate) fn submission(&self, round: u64, sequence: u64) -> Submission {
         let seed = [self.seed, round, sequence]
             .iter()

@@ -28,7 +28,7 @@ fn listed(engine: &Engine) -> Option<(Decision, Vec<u16>)> {
 fn hot_prefixes_are_named_from_what_is_read() {
     without_hanging(|| {
         let rig = Rig::with(|config| {
-            // Long enough for many samples (one read in 32), on slow machines too.
+            // Long enough for many samples (one read in 32), even on slow machines.
             config.control.window_ms = 250;
             config.memory.budget_bytes = 1 << 20;
         });

@@ -1,4 +1,4 @@
-//! What the engine accepts, in which order, and when it is busy.
+//! Admission: accepted and refused batches, their order, and a busy engine.
 
 use trunkline::core::params::{KEY_BYTES_MAX, METADATA_BYTES_MAX, VALUE_BYTES_MAX};
 use trunkline::{Batch, BatchError, Engine, ReadError, Receipt, Requirement, SubmitError};
@@ -68,7 +68,7 @@ fn a_batch_over_a_limit_is_refused_and_changes_nothing() {
         assert_eq!(engine.snapshot().version(), 0);
         let metrics = engine.metrics();
         assert_eq!((metrics.submissions, metrics.accepted_us.count), (0, 0));
-        // A key of the greatest length is accepted, and no refused batch took a place before it.
+        // A key of the greatest length is accepted, and no refused batch took a sequence number before it.
         let longest = engine.put_blocking(key(KEY_BYTES_MAX), "1").unwrap();
         assert_eq!(longest.sequence(), 1);
     });

@@ -1,4 +1,4 @@
-//! Blocking calls on the threads of every kind of runtime: no call needs the task that makes it to yield.
+//! Blocking calls on the threads of every kind of runtime: no call needs its task to yield.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -13,10 +13,10 @@ use trunkline::{Engine, EngineFailure, EvidenceError, TopKind};
 
 use crate::support::{Rig, log_only, puts, until, without_hanging};
 
-/// More than tokio lets a task do before it has to yield (128).
+/// More calls than tokio lets a task make before it has to yield (128).
 const CALLS: usize = 300;
 
-/// Makes every blocking call, the frequent ones often.
+/// Makes every blocking call, and the frequent ones often.
 fn every_blocking_call() {
     let directory = tempfile::tempdir().unwrap();
     let engine = Engine::open_blocking(log_only(directory.path())).unwrap();
@@ -109,7 +109,7 @@ fn blocking_calls_work_in_executors_other_than_tokio() {
     });
 }
 
-/// Uses up what tokio lets a task do before it has to yield.
+/// Uses up the calls that tokio lets a task make before it has to yield.
 async fn use_up_the_budget() {
     poll_fn(|context| {
         while let Poll::Ready(progress) = coop::poll_proceed(context) {
@@ -144,7 +144,7 @@ fn each_blocking_call_works_in_a_task_that_has_used_up_its_budget() {
     });
 }
 
-/// Drops an engine when it is woken, as the last waker of a task does that was forgotten by its executor.
+/// Drops an engine when it is woken, like the last waker of a task that its executor has forgotten.
 struct OwnsEngine(Mutex<Option<Engine>>);
 
 impl Wake for OwnsEngine {
@@ -187,7 +187,7 @@ fn a_blocking_call_passes_a_task_of_its_thread_that_waits_for_room() {
             let mut waiting = pin!(engine.submit(puts([("c", "1"), ("d", "1")])));
             let first = poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context)));
             assert!(first.await.is_pending());
-            // From now on there is room for the task, which cannot have its turn.
+            // From now on there is room for the task, which cannot run.
             rig.disk.syncs.open();
             for call in 0..5 {
                 engine.put_blocking(format!("{call}"), "1").unwrap();

@@ -36,7 +36,7 @@ fn a_snapshot_that_was_read_before_a_checkpoint_reads_the_same_after_it() {
         assert_eq!(read(), value.as_bytes());
         rig.leaves.ingestions.open();
         wait_for_checkpoints(&engine, 1);
-        // The next version makes the engine drop from memory what no version needs.
+        // The next version makes the engine evict values that no version needs.
         put(&engine, "other", "1");
         engine.drain_blocking().unwrap();
         assert_eq!(read(), value.as_bytes());
@@ -74,7 +74,7 @@ fn values_stay_what_they_were_through_many_checkpoints() {
     });
 }
 
-/// A reader sees what was durable before it read, while checkpoints move values to the store.
+/// A reader sees values that were durable before it read, while checkpoints move values to the store.
 #[test]
 fn readers_during_checkpoints_see_no_older_value_than_what_was_durable_before() {
     without_hanging(|| {

@@ -1,4 +1,4 @@
-//! Leaves that are in the leaf store only.
+//! Leaves that are only in the leaf store.
 
 use trunkline::core::batch::Requirement;
 use trunkline::core::proof::{Claim, Expected, verify};
@@ -93,7 +93,7 @@ fn a_value_that_came_back_and_was_replaced_is_not_shown_again() {
                     Some(value.clone().into())
                 );
             }
-            // Back into memory, unchanged.
+            // The leaves are back in memory, unchanged.
             submit(&engine, puts([("key", &value)]));
             assert_eq!(engine.get(b"key").unwrap(), Some(value.into()));
         }

@@ -1,4 +1,4 @@
-//! Decisions of the adaptive controller: carried out and recorded.
+//! Decisions of the adaptive controller are carried out and recorded.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -95,7 +95,7 @@ fn a_cap_is_moved_with_reason_and_figures_and_windows_show_it() {
         until(|| shown() > Some(first.at_us));
         drop(load);
 
-        // Windows first: then every decision that a window shows is among the decisions.
+        // Windows are read first: every decision that a window shows is then among the decisions.
         let windows = engine.windows_since(0);
         let caps = caps(&engine);
         let (mut cap, mut rest) = (CAP, caps.as_slice());
@@ -128,7 +128,7 @@ fn shards_of_proofs_are_tried_and_windows_show_it() {
         let rig = rig(|config| {
             config.control.mode = ControlMode::Fixed;
             config.control.workers = ControlMode::Adaptive;
-            // Each window must see some hundred proven keys, on a busy machine too.
+            // Each window must see several hundred proven keys, even on a busy machine.
             config.control.window_ms = 100;
             (
                 config.workers.read_threads,

@@ -5,7 +5,7 @@ use trunkline::{Batch, Engine, EvidenceError, Outcome, Receipt, Requirement, Sta
 
 use crate::support::{Rig, put, puts, submit, until, without_hanging};
 
-/// Returns a batch; every fourth has a requirement that is not met.
+/// Returns a batch. Every fourth one has a requirement that is not met.
 fn batch(number: u64) -> Batch {
     let mut batch = puts([(format!("key {number}"), "value")]);
     if number.is_multiple_of(4) {

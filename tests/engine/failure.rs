@@ -21,7 +21,7 @@ fn rig() -> Rig {
     })
 }
 
-/// Starts every call that can wait for an engine, each on a thread of its own or as a task. Each returns its failure.
+/// Starts every call that can wait for an engine, each on its own thread or as a task. Each returns its failure.
 fn waiters(engine: &Engine, receipt: &Receipt) -> Vec<JoinHandle<Option<EngineFailure>>> {
     type Wait = Box<dyn FnOnce(Engine, Receipt) -> Option<EngineFailure> + Send>;
     fn refused(result: Result<Receipt, SubmitError>) -> Option<EngineFailure> {
@@ -276,7 +276,7 @@ fn a_full_disk_reaches_all_waiters() {
             has_source(failure, io::ErrorKind::StorageFull)
         });
         durable.insert(0, before);
-        // Opening fails too while the disk is full, and says why.
+        // Opening also fails while the disk is full, and gives the reason.
         let error = rig.builder().open_blocking().unwrap_err();
         assert!(format!("{error:?}").contains("StorageFull"), "{error:?}");
         rig.disk.appends.fail(None);

@@ -1,4 +1,4 @@
-//! The feed: versions in order, durable ones only, for whoever follows the engine.
+//! The feed: durable versions in order, for followers of the engine.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -281,7 +281,7 @@ impl Wake for Ignoring {
     fn wake(self: Arc<Self>) {}
 }
 
-/// Whoever waits with a time limit on an idle engine does so again and again.
+/// A caller that waits with a time limit on an idle engine does so repeatedly.
 #[test]
 fn a_feed_that_is_dropped_while_it_waits_leaves_nothing() {
     without_hanging(|| {
@@ -298,7 +298,7 @@ fn a_feed_that_is_dropped_while_it_waits_leaves_nothing() {
                     .is_pending()
             );
             drop(dropped);
-            // A wait on a feed that stays is given up, too.
+            // A wait on a feed that is kept can be dropped, too.
             let mut waiting = Box::pin(feed.next_entry());
             assert!(waiting.as_mut().poll(&mut context).is_pending());
         }

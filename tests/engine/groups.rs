@@ -1,4 +1,4 @@
-//! How submissions are grouped into versions.
+//! The grouping of submissions into versions.
 
 use trunkline::config::ControlMode;
 use trunkline::decisions::Window;
@@ -31,7 +31,7 @@ fn groups_keep_their_limit_of_operations() {
             config.group.linger_ms = 60_000;
         });
         let engine = rig.open();
-        // A group is sealed when it is full. A submission is never split; one that is too large is a group of its own.
+        // A group is sealed when it is full. A submission is never split; one that is too large is its own group.
         for operations in [4, 4, 4, 6, 25, 1, 9, 10, 3] {
             engine.submit_blocking(many(operations)).unwrap();
         }

@@ -1,4 +1,4 @@
-//! Idempotency keys: a submission that is repeated is applied once, and the repeat is told what became of the first one.
+//! Idempotency keys: a repeated submission is applied once, and the repeat gets the result of the first one.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -47,7 +47,7 @@ fn reused(engine: &Engine, batch: Batch) -> u64 {
     }
 }
 
-/// Checks that a repeat is told of the first submission, and changes nothing.
+/// Checks that a repeat gets the result of the first submission, and changes nothing.
 fn check_repeat(engine: &Engine, batch: Batch, first: &Receipt, told: &Durable) {
     let before = engine.metrics();
     let receipt = engine.submit_blocking(batch).unwrap();
@@ -55,7 +55,7 @@ fn check_repeat(engine: &Engine, batch: Batch, first: &Receipt, told: &Durable) 
     assert_eq!(receipt.sequence(), first.sequence());
     assert_eq!(receipt.provisional_root(), first.provisional_root());
     let durable = receipt.durable_blocking().unwrap();
-    // A root may have been computed since, or forgotten with its version.
+    // A root may have been computed since, or discarded with its version.
     if let (Some(then), Some(now)) = (told.kzg_root, durable.kzg_root) {
         assert_eq!(then, now);
     }
@@ -122,7 +122,7 @@ fn a_repeat_of_a_durable_submission_is_told_what_it_was_told() {
         check_repeat(&engine, keyed("a", "1"), &first, &told);
         assert_eq!(engine.get(b"of a").unwrap().as_deref(), Some(&b"2"[..]));
         assert_eq!(reused(&engine, keyed("a", "2")), first.sequence());
-        // From the log, and then from the file that a checkpoint wrote.
+        // First from the log, then from the file that a checkpoint wrote.
         for _ in 0..2 {
             engine.shutdown_blocking().unwrap();
             let engine = rig.open();
@@ -161,7 +161,7 @@ fn of_submissions_at_the_same_time_exactly_one_is_applied() {
                 let (engine, key, barrier) = (engine.clone(), key.clone(), barrier.clone());
                 thread::spawn(move || {
                     barrier.wait();
-                    // Two callers have other content.
+                    // Two callers use the key with other content.
                     engine.submit_blocking(keyed(&key, &format!("{}", caller % 3 % 2)))
                 })
             });
@@ -258,7 +258,7 @@ fn a_submission_that_was_lost_is_applied_when_it_is_repeated() {
         let engine = rig.open();
         let last = engine.snapshot().record().last_sequence;
         let (receipt, _) = submit(&engine, keyed("a", "1"));
-        // The system may have kept it all the same.
+        // The system may have kept it anyway.
         assert_eq!(receipt.is_repeat(), last == 1);
         assert_eq!(engine.snapshot().record().last_sequence, 1);
     });
@@ -286,7 +286,7 @@ fn open_replica(rig: &Rig, primary: &Engine) -> Replica {
         .unwrap()
 }
 
-/// Applies what the primary has committed since.
+/// Applies the primary's new versions.
 fn catch_up(replica: &Replica, primary: &Engine) {
     primary.drain_blocking().unwrap();
     let (from, to) = (replica.last_taken().version + 1, primary.synced_version());
@@ -326,7 +326,7 @@ fn a_promoted_replica_answers_as_the_primary_would_have() {
     assert!(!is_repeat(&promoted, keyed("a", "1")));
 }
 
-/// What a caller does.
+/// An action of a caller.
 #[derive(Clone, Debug)]
 enum Step {
     Submit(u8, u8),

@@ -52,7 +52,8 @@ fn the_log_stays_short_when_every_submission_is_refused() {
         }
         engine.drain_blocking().unwrap();
         assert!(engine.metrics().log_bytes > 60_000);
-        // What a checkpoint covers, what is written meanwhile, the active segment, and spare ones.
+        // The limit consists of the log that a checkpoint covers, the log written meanwhile, the active segment, and
+        // spare segments.
         assert!(log_bytes(&rig) < 40_000, "{}", log_bytes(&rig));
         let last = engine.snapshot().root();
         engine.shutdown_blocking().unwrap();
@@ -88,7 +89,7 @@ fn what_was_acknowledged_is_synced_before_commits_wait_for_a_checkpoint() {
         let mut rig = rig();
         rig.config.durability.mode = DurabilityMode::Interval;
         rig.config.durability.interval_ms = 60_000;
-        // A new segment would be a sync too.
+        // A new segment would also be a sync.
         rig.config.log.segment_bytes_max = 1 << 20;
         let engine = rig.open();
         rig.leaves.ingestions.close();

@@ -1,4 +1,4 @@
-//! Tests of the engine through its public interface. One file a topic.
+//! Tests of the engine through its public interface. One file per topic.
 
 mod access_sampler;
 mod admission;

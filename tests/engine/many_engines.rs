@@ -1,4 +1,4 @@
-//! Many engines in one process, one after the other and at once.
+//! Many engines in one process, sequentially and at the same time.
 
 use trunkline::{Config, Engine};
 
@@ -14,7 +14,7 @@ fn threads() -> usize {
         .count()
 }
 
-/// Runs in a process of its own, since other tests have engines too.
+/// Runs in its own process, since other tests have engines too.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_hundred_engines_in_one_process_leave_no_thread() {
@@ -44,7 +44,7 @@ fn come_and_go(times: u64) {
     let open_files = || std::fs::read_dir("/proc/self/fd").unwrap().count();
     let mut files_before = 0;
     for time in 1..=times {
-        // Each with its own time limit: a hundred engines take long on a busy machine.
+        // Each test has its own time limit: a hundred engines take long on a busy machine.
         let config = config.clone();
         without_hanging(move || live_once(config, time));
         if time == 1 {

@@ -10,7 +10,7 @@ use trunkline_testkit::random::Random;
 use crate::support::{Rig, puts, submit, until, without_hanging};
 
 const KEYS: u64 = 400;
-/// Bytes for about half of the values.
+/// Size of about half of the values in bytes.
 const VALUE_BYTES: u64 = 64 << 10;
 const TREE_BYTES: u64 = 32 << 20;
 
@@ -37,7 +37,7 @@ fn rig() -> Rig {
     })
 }
 
-/// Returns the changes of the size of the value cache.
+/// Returns the changes of the value cache's size.
 fn moves(engine: &Engine) -> Vec<(u64, u64)> {
     let decisions = engine.decisions_since(0);
     let moves = decisions.iter().filter_map(|decision| {
@@ -52,7 +52,7 @@ fn moves(engine: &Engine) -> Vec<(u64, u64)> {
     moves.collect()
 }
 
-/// Reads random keys until the value cache gets bytes of the tree.
+/// Reads random keys until the value cache gets some of the tree's memory.
 fn read_until_moved(engine: &Engine) {
     let random = RefCell::new(Random(1));
     until(|| {

@@ -1,4 +1,4 @@
-//! What the engine measures: as a snapshot, and through the facade of `metrics`.
+//! The metrics of the engine: as a snapshot, and through the `metrics` facade.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -150,7 +150,7 @@ fn an_opening_is_made_once_a_slot_and_version() {
     });
 }
 
-/// Counts recordings of histograms, sums counters, keeps the last value of gauges.
+/// Counts records of histograms, sums counters, keeps the last value of gauges.
 #[derive(Default)]
 struct Seen(AtomicU64);
 
@@ -180,7 +180,7 @@ impl HistogramFn for Seen {
     }
 }
 
-/// By name and labels.
+/// All metrics, by name and labels.
 #[derive(Clone, Default)]
 struct Everything(Arc<Mutex<BTreeMap<String, Arc<Seen>>>>);
 

@@ -1,4 +1,4 @@
-//! Random submissions, reads at random versions, checkpoints and reopenings against the naive model.
+//! Random submissions, reads at random versions, checkpoints and reopenings, compared with the naive model.
 
 use std::collections::BTreeMap;
 
@@ -127,7 +127,7 @@ impl<'a> Run<'a> {
     /// Starts a checkpoint with a large value and waits for it, so that the leaves it covers may be evicted.
     fn checkpoint(&mut self) {
         let before = self.engine.metrics().checkpoints;
-        // A value that no version had, so that the write is one.
+        // The value is one that no version had, so that the write changes something.
         let newest = self.engine.snapshot().version();
         let (key, value) = (b"filler".to_vec(), newest.to_le_bytes().repeat(625));
         let (_, durable) = submit(&self.engine, puts([(&key, &value)]));
@@ -182,7 +182,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Takes some version back that is kept.
+    /// Reverts to a version that is kept.
     fn revert(&mut self) {
         let (oldest, newest) = (
             self.engine.oldest_version(),
@@ -191,7 +191,7 @@ impl<'a> Run<'a> {
         let version = oldest + self.random.below(newest - oldest + 1);
         let commit_id = self.engine.snapshot_at(version).unwrap().commit_id();
         let receipt = self.engine.revert_to_blocking(version).unwrap();
-        // Submitted right behind it, before it is durable.
+        // This is submitted directly after it, before it is durable.
         let (batch, ops, requires) = self.submission();
         let behind = self.engine.submit_blocking(batch).unwrap();
         let durable = receipt.durable_blocking().unwrap();

@@ -1,11 +1,11 @@
-//! Openings of slots, which are moved from version to version.
+//! Openings of slots, which are carried over from version to version.
 
 use trunkline::core::proof::{Expected, verify};
 use trunkline::{Engine, Snapshot, TopKind};
 
 use crate::support::{Rig, put, puts, submit, without_hanging};
 
-/// Proves a key with a KZG top and verifies it. Returns how many openings were computed and moved so far.
+/// Proves a key with a KZG top and verifies it. Returns the numbers of openings computed and carried over so far.
 fn prove(engine: &Engine, snapshot: &Snapshot, key: &str) -> (u64, u64) {
     let proof = snapshot.prove([key], TopKind::Kzg).unwrap();
     let trusted = Expected::KzgRoot {
@@ -44,7 +44,7 @@ fn an_opening_moves_over_versions_without_proofs() {
             put(&engine, "b", &round.to_string());
         }
         assert_eq!(prove(&engine, &engine.snapshot(), "a"), (1, 1));
-        // Versions further back are not searched.
+        // Older versions are not searched.
         for round in 0..17 {
             put(&engine, "c", &round.to_string());
         }

@@ -18,7 +18,7 @@ use crate::support::{Rig, without_hanging};
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// A machine, and the states that an engine on it goes through.
+/// A machine, and the states of an engine on it.
 struct Machine {
     disk: SimulatedDisk,
     leaves: Arc<SimulatedLeafStore>,
@@ -78,7 +78,7 @@ impl Machine {
         &self.models[snapshot.record().last_sequence as usize]
     }
 
-    /// Forgets what a loss of power lost.
+    /// Discards the versions that a power loss lost.
     fn reopen(&mut self) -> Engine {
         let engine = self.open();
         let last = engine.snapshot().record().last_sequence as usize;
@@ -100,7 +100,7 @@ fn expected(model: &Model, range: &KeyRange) -> Pairs {
     pairs
 }
 
-/// Reads all pages of a range, each with a `page` of its own.
+/// Reads all pages of a range, each with its own call of `page`.
 fn pages(
     mut range: KeyRange,
     page: impl Fn(&KeyRange) -> Result<trunkline::RangePage, ReadError>,
@@ -129,7 +129,7 @@ fn ranges(one: &[u8], other: &[u8], entries: usize) -> Vec<KeyRange> {
     limited.into_iter().chain(reversed).collect()
 }
 
-/// Keys of one and two letters, so that prefixes mean something; three of four writes put a value.
+/// Returns writes to keys of one and two letters, so that prefixes matter; three of four put a value.
 fn write() -> impl Strategy<Value = Write> {
     let letters = vec(prop::sample::select(b"ab\0\xff".to_vec()), 1..4);
     let value = prop::option::weighted(0.75, vec(any::<u8>(), 0..400));
@@ -141,7 +141,7 @@ enum Step {
     Submit(Vec<Write>),
     Hold,
     Reopen,
-    /// The leaf store fails after this many calls, and the power goes off.
+    /// The leaf store fails after this many calls, and the power fails.
     PowerLoss(u64, u64),
     Compare(Vec<u8>, Vec<u8>, usize),
 }
@@ -187,7 +187,7 @@ proptest! {
                             break;
                         }
                     }
-                    // It may have failed, which is reported here, too.
+                    // The engine may have failed, which is reported here, too.
                     let _ = engine.shutdown_blocking();
                     machine.leaves.crash(seed);
                     machine.disk.crash(seed);
@@ -531,7 +531,7 @@ async fn async_reads_give_what_blocking_ones_do_and_can_be_given_up() {
     let options = trunkline::ProveOptions::default();
     let proof = snapshot.prove_async(keys.clone(), options).await.unwrap();
     assert_eq!(proof, snapshot.prove_with(&keys, &options).unwrap());
-    // Far more than may be under way at once, each dropped after its first poll.
+    // Far more than may be running at once, each dropped after its first poll.
     for _ in 0..2_000 {
         let mut read = std::pin::pin!(snapshot.get_async(vec![1]));
         let waker = std::task::Waker::noop();

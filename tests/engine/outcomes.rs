@@ -20,7 +20,7 @@ fn a_refused_submission_does_not_affect_others_of_its_group() {
         let mut refused = puts([("b", "2"), ("c", "2")]);
         refused.require("a", Requirement::Absent);
         let refused = engine.submit_blocking(refused).unwrap();
-        // The requirement is about what an earlier submission of the same version wrote.
+        // The requirement refers to a write of an earlier submission of the same version.
         let mut after = puts([("d", "3")]);
         after.require("b", Requirement::value(b"1"));
         let after = engine.submit_blocking(after).unwrap();
@@ -153,7 +153,7 @@ fn counters_of_many_concurrent_callers_lose_no_update() {
     });
 }
 
-/// Writes of a batch with requirements are visible once they have taken effect, and not before.
+/// Writes of a batch with requirements become visible only once they have taken effect.
 #[test]
 fn writes_that_may_still_be_refused_are_not_visible() {
     without_hanging(|| {
@@ -171,7 +171,7 @@ fn writes_that_may_still_be_refused_are_not_visible() {
     });
 }
 
-/// A replay applies the effects of a revert, which are resolved, and needs nothing of the version that it names.
+/// A replay applies the effects of a revert, which are resolved, and does not need the version that it names.
 #[test]
 fn a_revert_with_an_idempotency_key_is_replayed_and_shown_by_evidence() {
     without_hanging(|| {

@@ -1,4 +1,4 @@
-//! Versions that memory does not keep: what was archived reads and proves as it did.
+//! Versions that are no longer in memory: archived versions read and prove as before.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,7 +18,7 @@ use trunkline_testkit::random::Random;
 
 use crate::support::{puts, submit, until};
 
-/// What each version had.
+/// The content of each version.
 #[derive(Default)]
 struct Versions {
     states: Vec<BTreeMap<String, String>>,
@@ -64,7 +64,7 @@ impl Versions {
         self.states.len() as u64 - 1
     }
 
-    /// Checks everything that a snapshot of a version says. `some` are keys to read and to prove.
+    /// Checks all facts of a version's snapshot. `some` are keys to read and to prove.
     fn check(&self, snapshot: &Snapshot, some: &[String]) {
         let number = snapshot.version() as usize;
         let (state, root) = (&self.states[number], &self.roots[number]);
@@ -173,7 +173,7 @@ fn evidence_of_the_version_of_a_checkpoint_outlives_the_log() {
     let directory = tempfile::tempdir().unwrap();
     let config = config(directory.path());
     let engine = Engine::open_blocking(config.clone()).unwrap();
-    // Alone larger than what a checkpoint waits for.
+    // The value alone is larger than the size at which a checkpoint starts.
     let (receipt, durable) = submit(&engine, puts([("alice", "x".repeat(20 << 10))]));
     until(|| engine.metrics().checkpoints > 0);
     let (sequence, provisional_root) = (receipt.sequence(), receipt.provisional_root());

@@ -6,7 +6,7 @@ use std::task::{Context, Waker};
 
 use crate::support::{Rig, puts, until, without_hanging};
 
-/// Returns a batch that is a version of its own, since it has metadata.
+/// Returns a batch that becomes a separate version, since it has metadata.
 fn alone(key: u64) -> trunkline::Batch {
     let mut batch = puts([(key.to_le_bytes(), "v")]);
     batch.metadata("alone");

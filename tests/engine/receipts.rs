@@ -1,4 +1,4 @@
-//! Receipts: four states in every mode, and what dropping one loses.
+//! Receipts: four states in every mode, and the effect of dropping one.
 
 use std::future::Future;
 use std::pin::pin;
@@ -145,7 +145,7 @@ fn an_interval_ends_before_commits_wait_for_a_checkpoint() {
         crate::support::put(&engine, "0", &value);
         rig.leaves.ingestions.wait_for_a_waiter();
         let before = rig.disk.syncs.passed();
-        // Not waited for: the last one may reach persist only after the checkpoint.
+        // No call waits for it: the last one may reach persist only after the checkpoint.
         for key in ["1", "2", "3"] {
             engine.submit_blocking(puts([(key, &value)])).unwrap();
         }

@@ -1,4 +1,4 @@
-//! A directory that is replaced at any moment: nothing that was acknowledged is lost, and the new one is left alone.
+//! A directory that is replaced at any moment: acknowledged data is not lost, and the new directory does not change.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use trunkline::{EngineFailure, SubmitError};
 
 use crate::support::{GatedLeaves, Rig, put, without_hanging};
 
-/// Returns an engine's environment with small segments, and with a checkpoint now and then if they are asked for.
+/// Returns an engine's environment with small segments, and with occasional checkpoints if requested.
 fn rig(checkpoints: bool) -> Rig {
     Rig::with(|config| {
         config.log.segment_bytes_max = 4 << 10;
@@ -94,7 +94,7 @@ fn a_directory_that_was_replaced_while_it_was_opened_is_not_served() {
         put(&rig.open(), "a", "1");
         rig.disk.appends.close();
         std::thread::scope(|scope| {
-            // Opening begins a segment, which waits here.
+            // Opening begins a segment, and waits here.
             let opening = scope.spawn(|| rig.builder().open_blocking());
             rig.disk.appends.wait_for_a_waiter();
             let directory: &Path = &rig.config.engine.directory;

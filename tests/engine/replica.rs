@@ -1,4 +1,4 @@
-//! Replicas: they apply what a primary signed, refuse everything else, and can take its place.
+//! Replicas: they apply versions that a primary signed, refuse everything else, and can replace the primary.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ fn entries(primary: &Engine, from: u64) -> Vec<LogEntry> {
         .collect()
 }
 
-/// Applies what the primary has committed since.
+/// Applies the primary's new versions.
 fn catch_up(replica: &Replica, primary: &Engine) {
     for entry in entries(primary, replica.last_taken().version + 1) {
         replica.apply_blocking(Frame::sign(entry, &key())).unwrap();
@@ -43,7 +43,7 @@ fn catch_up(replica: &Replica, primary: &Engine) {
         .unwrap();
 }
 
-/// A primary with some versions, and a replica that has them, too.
+/// Returns a primary with some versions, and a replica that has them, too.
 fn pair() -> (Rig, Engine, Rig, Replica) {
     let (here, there) = (Rig::new(), Rig::new());
     let primary = here.open();
@@ -242,7 +242,7 @@ fn frames_that_are_not_the_next_version_of_the_primary_are_refused_and_change_no
     });
 }
 
-/// Applies an entry that only the tree shows to be wrong, and returns the roots at the primary and here.
+/// Applies an entry whose error only the tree shows, and returns the roots at the primary and here.
 fn diverge(change: impl Fn(&mut LogEntry)) {
     let (_here, primary, there, replica) = pair();
     let before = replica.position();
@@ -354,7 +354,7 @@ fn a_promoted_replica_writes_in_a_higher_epoch_and_others_follow_it() {
         assert_eq!(follower.snapshot().record(), &record);
         promoted.shutdown_blocking().unwrap();
 
-        // It is a primary's directory from now on.
+        // From now on it is a primary's directory.
         let builder = there.builder();
         let refused = builder
             .open_replica_blocking(vec![key().public()])
@@ -364,7 +364,7 @@ fn a_promoted_replica_writes_in_a_higher_epoch_and_others_follow_it() {
         put(&reopened, "key", "again");
         assert_eq!(reopened.snapshot().record().open_epoch, 9);
 
-        // What the old primary still writes belongs to an epoch that ended.
+        // The old primary's later versions belong to an epoch that has ended.
         let old = _here.open();
         put(&old, "key", "from the old primary");
         let stale = entries(&old, 4).remove(0);
@@ -385,7 +385,7 @@ fn the_directory_of_a_replica_is_not_written_to_by_mistake() {
         assert!(matches!(refused, OpenError::IsReplica { .. }));
         let refused = here.builder().open_replica_blocking(vec![key().public()]);
         assert!(matches!(refused.unwrap_err(), OpenError::NotReplica { .. }));
-        // Both are as they were.
+        // Both are unchanged.
         assert_eq!(here.open().snapshot().version(), 3);
         let replica = there
             .builder()
@@ -404,7 +404,7 @@ fn a_replica_serves_what_it_has_synced_whatever_its_durability_mode() {
         let replica = open_replica(&there, &primary);
         let (_, durable) = submit(&primary, puts([("a", "1"), ("b", "2")]));
         apply(&replica, entries(&primary, 1).remove(0)).unwrap();
-        // Nothing syncs it: it may not be told to be here.
+        // Nothing syncs it, so it must not be reported as synced.
         let waited = replica.wait_for_blocking(1, Duration::from_millis(20));
         assert!(matches!(waited, Err(WaitError::Timeout { .. })));
         assert_eq!(replica.synced().position.version, 0);
@@ -446,7 +446,7 @@ fn a_replica_catches_up_across_checkpoints_and_restarts() {
     });
 }
 
-/// In mode `os` nothing syncs a version, and a carrier may bring it more than once.
+/// In mode `os` nothing syncs a version, and a carrier may deliver it more than once.
 #[test]
 fn a_version_that_comes_again_before_it_is_synced_is_ignored_or_named() {
     without_hanging(|| {

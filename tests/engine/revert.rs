@@ -1,4 +1,5 @@
-//! Reverts: a new version with the state of an older one, alone in its version, under traffic, followed and proven.
+//! Reverts: a new version with the state of an older one, as the only submission of its version, under traffic,
+//! followed and proven.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,7 +37,7 @@ fn a_revert_is_a_new_version_with_the_old_state_whose_effects_are_the_difference
         let mut batch = puts([("a", "2"), ("d", "2"), ("c", "2")]);
         batch.delete("b");
         submit(&engine, batch);
-        // Back to what it was: no part of the difference.
+        // The old state again: it has no part of the difference.
         put(&engine, "c", "1");
         let receipt = engine.revert_to_blocking(old.version).unwrap();
         let durable = receipt.durable_blocking().unwrap();
@@ -255,7 +256,7 @@ fn reverts_under_traffic_succeed_and_are_alone_in_their_versions() {
             })
             .collect();
         for round in 0..10 {
-            // Both forms.
+            // Both forms of the call.
             let receipt = match round % 2 {
                 0 => engine.revert_to_blocking(old.version).unwrap(),
                 _ => pollster::block_on(engine.revert_to(old.version)).unwrap(),
@@ -339,7 +340,7 @@ fn a_replica_follows_a_revert_and_refuses_one_that_is_none() {
             honest.apply_blocking(frame).unwrap();
             let mut entry = entry;
             if entry.record.version == 3 {
-                // It says that it took version 2 back, which has another state.
+                // The record claims a revert to version 2, which has another state.
                 let outcome = SubmissionOutcome::decode(&entry.outcomes).unwrap();
                 let commit_id = misled.last_taken().commit_id;
                 let outcome = SubmissionOutcome {

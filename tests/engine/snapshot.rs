@@ -1,4 +1,4 @@
-//! Snapshots: which version each read sees, and that it stays the same.
+//! Snapshots: each read sees one version, which stays the same.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +23,7 @@ fn get_sees_what_was_accepted_and_get_durable_what_is_durable() {
         });
         let new = Some("new".into());
         let old = Some("old".into());
-        // Accepted only, or hashed and in the tree: both show the same.
+        // A version that is only accepted, and one that is hashed and in the tree, show the same.
         for _ in 0..2 {
             assert_eq!(
                 engine.multi_get(&["a", "b", "c"]).unwrap(),
@@ -241,7 +241,7 @@ fn a_held_snapshot_keeps_its_state_while_hundreds_of_versions_and_checkpoints_pa
         for (round, snapshot) in &held {
             holds(snapshot, *round);
         }
-        // The oldest snapshots are dropped; the others keep what they need.
+        // The oldest snapshots are dropped; the others keep the parts that they need.
         held.drain(..3);
         for _ in 0..3 {
             submit(&engine, puts([("more", "x".repeat(5000))]));

@@ -1,5 +1,5 @@
-//! Shared by the tests of the engine: a disk and a leaf store in memory that wait or fail when a test says so, and a
-//! time limit for tests.
+//! Shared parts of the engine's tests: a disk and a leaf store in memory that wait or fail on request, and a time limit
+//! for tests.
 
 #![allow(unreachable_pub, reason = "modules of one test binary")]
 
@@ -309,7 +309,7 @@ impl Rig {
         self.builder().open_blocking().unwrap()
     }
 
-    /// Returns a rig with the same tree, whose log has these entries changed. There was no checkpoint, and the engine
+    /// Returns a rig with the same tree, but with changed entries in its log. There was no checkpoint, and the engine
     /// is closed.
     pub fn with_other_log(
         &self,
@@ -375,7 +375,8 @@ pub fn submit(engine: &Engine, batch: Batch) -> (Receipt, Durable) {
     (receipt, durable)
 }
 
-/// Makes a checkpoint, if the configuration starts one every 4 KiB, and a version after it, which evicts what it can.
+/// Makes a checkpoint, if the configuration starts one every 4 KiB, and then a version, which evicts as much as
+/// possible.
 pub fn checkpoint(engine: &Engine) {
     let before = engine.metrics().checkpoints;
     put(engine, "filler", &"x".repeat(5000 + before as usize));

@@ -36,7 +36,7 @@ fn windows_add_up_to_what_was_done() {
             .prove([0u32.to_le_bytes()], trunkline::TopKind::Hash)
             .unwrap();
         until(|| sum(&engine.windows_since(0), |window| window.proofs) == 1);
-        // A stage says that it has served after what it served went on.
+        // A stage reports its work only after it has passed the result on.
         for stage in Stage::ALL {
             let served = |window: &Window| window.stages[stage as usize].served;
             until(|| sum(&engine.windows_since(0), served) >= 20);
@@ -95,7 +95,7 @@ fn every_version_passes_the_five_stages_in_order() {
     for round in 0..5 {
         submit(&engine, many(round, 3));
     }
-    // A stage says that it has served after what it served went on.
+    // A stage reports its work only after it has passed the result on.
     until(|| engine.spans_since(before).len() == 5 * Stage::ALL.len());
     let mut versions: BTreeMap<u64, Vec<trunkline::Span>> = BTreeMap::new();
     for span in engine.spans_since(before) {

@@ -1,6 +1,6 @@
 //! An assembler of bytecode with names for stack entries.
 //!
-//! Not here: jumps. The code runs from beginning to end.
+//! There are no jumps: the code runs from beginning to end.
 
 // Opcodes, by their names in the yellow paper.
 pub(crate) const ADD: u8 = 0x01;
@@ -22,10 +22,10 @@ const DUP1: u8 = 0x80;
 const SWAP1: u8 = 0x90;
 const RETURN: u8 = 0xf3;
 
-/// The name of a stack entry; intermediate results have none.
+/// The name of a stack entry. Intermediate results have none.
 type Name = Option<&'static str>;
 
-/// Bytecode under construction, and the stack after it has run.
+/// Code under construction, with the stack after it has run.
 #[derive(Default)]
 pub(crate) struct Code {
     bytes: Vec<u8>,
@@ -67,7 +67,7 @@ impl Code {
         self.push_bytes(&bytes[zeros..])
     }
 
-    /// Pushes a copy of the entry of that name.
+    /// Pushes a copy of the entry with that name.
     pub(crate) fn dup(&mut self, name: &'static str) -> &mut Self {
         self.bytes.push(DUP1 + self.depth(name));
         self.stack.push(None);
@@ -79,7 +79,7 @@ impl Code {
         self.push(bits).op(op, 2)
     }
 
-    /// Replaces the entry of that name with the top entry.
+    /// Replaces the entry with that name by the top entry.
     pub(crate) fn store(&mut self, name: &'static str) -> &mut Self {
         let depth = self.depth(name);
         self.bytes.extend([SWAP1 + depth - 1, POP]);

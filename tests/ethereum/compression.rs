@@ -1,15 +1,15 @@
 //! Keyed BLAKE3 of 64 bytes, one compression, in the opcodes of the EVM.
 //!
-//! The four rows of the state are four words, each with four 32-bit words in lanes of 64 bits. So one
-//! opcode serves four columns, and a lane has spare bits for an addition or rotation, which the mask then
-//! clears. Not here: more than one block.
+//! The four rows of the state are four words, each with four 32-bit words in lanes of 64 bits. So one opcode serves
+//! four columns, and a lane has spare bits for an addition or rotation, which the mask then clears. It handles a single
+//! block.
 
 use crate::assembler::{ADD, AND, CALLDATALOAD, Code, MUL, OR, SHL, SHR, XOR};
 
-/// BLAKE3 paper, section 2.2.
+/// The initial value (BLAKE3 paper, section 2.2).
 const IV: [u32; 4] = [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a];
 const PERMUTATION: [usize; 16] = [2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8];
-/// CHUNK_START, CHUNK_END, ROOT and KEYED_HASH.
+/// The flags CHUNK_START, CHUNK_END, ROOT and KEYED_HASH.
 const FLAGS: u32 = 1 | 2 | 8 | 16;
 const BLOCK_BYTES: u32 = 64;
 

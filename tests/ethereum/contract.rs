@@ -1,6 +1,6 @@
 //! Contracts that check trunkline's roots, as bytecode: a slot of a KZG root, and one compression of BLAKE3.
 //!
-//! `docs/ETHEREUM.md` describes them. Not here: an EVM; the tests run one.
+//! `docs/ETHEREUM.md` describes them. The tests run them in an EVM.
 
 #![forbid(unsafe_code)]
 
@@ -12,11 +12,11 @@ pub use compression::code as compression_code;
 use assembler::{ADD, AND, CALLDATALOAD, Code, MUL, MULMOD, SHR, STATICCALL};
 use trunkline_core::kzg::{Slot, slot_point};
 
-/// The gas of the precompile. It consumes all gas of the call if it refuses, so the call gets no more.
+/// The gas of the precompile. If it refuses, it consumes all gas of the call, so the call gets no more.
 const PRECOMPILE_GAS: u64 = 50_000;
-/// Its address.
+/// The address of the precompile.
 const PRECOMPILE: u64 = 0x0a;
-/// Bytes of its input.
+/// Length of its input in bytes.
 const INPUT_BYTES: u64 = 192;
 
 /// The order of the field, which the precompile returns as well.
@@ -61,7 +61,7 @@ pub fn slot_code(versioned_hash: &[u8; 32]) -> Vec<u8> {
     code.push(32).op(CALLDATALOAD, 1);
     code.push_bytes(&mask).op(AND, 2).save(64);
     code.copy_call_data(64, 96, 96);
-    // Its output is constant: its success is the answer.
+    // Its output is constant, so its success is the answer.
     code.push(0).push(0).push(INPUT_BYTES).push(0);
     code.push(PRECOMPILE).push(PRECOMPILE_GAS);
     code.op(STATICCALL, 6).save(0).return_word();

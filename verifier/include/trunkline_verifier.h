@@ -15,76 +15,76 @@
  */
 typedef enum {
   /**
-   * The call did what it says. Of a verification: every claim is proven.
+   * The call succeeded. For a verification: every claim is proven.
    */
   TRUNKLINE_OK = 0,
   /**
-   * The bytes are a proof, but it does not hold against what is trusted. Nothing is disproven either.
+   * The bytes are a proof, but it does not hold against the trusted values. It disproves nothing either.
    */
   TRUNKLINE_NOT_PROVEN = 1,
   /**
-   * The bytes are no proof that this library reads.
+   * The bytes are not a proof that this library can read.
    */
   TRUNKLINE_UNDECODABLE = 2,
   /**
-   * A pointer is null that must not be, a length is impossible, or a flag is neither 0 nor 1.
+   * A pointer must not be null but is, a length is impossible, or a flag is neither 0 nor 1.
    */
   TRUNKLINE_BAD_ARGUMENT = 3,
   /**
-   * There is no such claim, or the proof is bound to no version.
+   * There is no such claim, or no trusted value binds the proof to a version.
    */
   TRUNKLINE_NOT_FOUND = 4,
   /**
-   * A bug of this library; please report it. Nothing is proven.
+   * A bug in this library; please report it. Nothing is proven.
    */
   TRUNKLINE_INTERNAL = 5,
 } trunkline_code;
 
 /**
- * The claim about a key.
+ * The kind of a claim about a key.
  */
 typedef enum {
   /**
-   * It has no value.
+   * The key has no value.
    */
   TRUNKLINE_ABSENT = 0,
   /**
-   * It has the value that the claim shows.
+   * The key has the value that the claim shows.
    */
   TRUNKLINE_PRESENT = 1,
   /**
-   * It has a value of which the claim shows the hash alone.
+   * The key has a value of which the claim shows only the hash.
    */
   TRUNKLINE_PRESENT_HASH = 2,
 } trunkline_claim_kind;
 
 /**
- * The claims of a proof that holds: a handle.
+ * A handle to the claims of a valid proof.
  */
 typedef struct trunkline_claims trunkline_claims;
 
 /**
- * A whole root, as the operator of the tree publishes it.
+ * A whole root, as published by the operator of the tree.
  */
 typedef struct {
   /**
-   * Which tree.
+   * The id of the tree.
    */
   uint8_t tree_id[32];
   /**
-   * Which version of it.
+   * The version.
    */
   uint64_t version;
   /**
-   * The hash of its commit record.
+   * The hash of the version's commit record.
    */
   uint8_t commit_id[32];
   /**
-   * The digest of its state.
+   * The digest of the version's state.
    */
   uint8_t state_digest[32];
   /**
-   * 1 if there is a KZG root, else 0.
+   * 1 if there is a KZG root, otherwise 0.
    */
   uint8_t has_kzg_root;
   /**
@@ -94,15 +94,15 @@ typedef struct {
 } trunkline_root;
 
 /**
- * A key and what is proven of it. What it points to lives until the claims are freed.
+ * A key with its proven claim. Its pointers are valid until the claims are freed.
  */
 typedef struct {
   /**
-   * The key, not terminated. Never null.
+   * The key, without a terminating zero. Never null.
    */
   const uint8_t *key;
   /**
-   * Its length.
+   * Length of the key.
    */
   size_t key_bytes;
   /**
@@ -110,11 +110,11 @@ typedef struct {
    */
   trunkline_claim_kind kind;
   /**
-   * The value, not terminated, if the kind is `TRUNKLINE_PRESENT`; else null.
+   * The value, without a terminating zero, if the kind is `TRUNKLINE_PRESENT`; otherwise null.
    */
   const uint8_t *value;
   /**
-   * Its length. A present value may be empty.
+   * Length of the value. A present value may be empty.
    */
   size_t value_bytes;
   /**
@@ -130,14 +130,13 @@ extern "C" {
 /**
  * Verifies a proof against a whole root, which binds its tree, version and state.
  *
- * `claims` receives a handle if and only if the answer is `TRUNKLINE_OK`, and null otherwise; give it to
- * `trunkline_claims_free` when done. `error` receives a text that says what to do, cut to
- * `error_bytes` with its terminating zero; it may be null if `error_bytes` is 0.
+ * `claims` receives a handle if and only if the result is `TRUNKLINE_OK`, and null otherwise; free it with
+ * `trunkline_claims_free`. `error` receives a text that says what to do, cut to `error_bytes` including its
+ * terminating zero; it may be null if `error_bytes` is 0.
  *
  * # Safety
  *
- * Each pointer points to the bytes named here: `root` to a `trunkline_root`, `claims` to a
- * pointer.
+ * Each pointer points to the bytes named here: `root` to a `trunkline_root`, `claims` to a pointer.
  */
 trunkline_code trunkline_verify_root(const uint8_t *proof,
                                      size_t proof_bytes,
@@ -194,8 +193,8 @@ trunkline_code trunkline_verify_kzg_root(const uint8_t *proof,
                                          size_t error_bytes);
 
 /**
- * Returns how many claims there are: at least one, or 0 for a null pointer. Claims are numbered from 0,
- * ascending by the hash of their key.
+ * Returns the number of claims: at least one, or 0 for a null pointer. Claims are numbered from 0, ascending by
+ * the hash of their key.
  *
  * # Safety
  *
@@ -204,18 +203,17 @@ trunkline_code trunkline_verify_kzg_root(const uint8_t *proof,
 size_t trunkline_claims_count(const trunkline_claims *claims);
 
 /**
- * Looks at a claim by its number. `TRUNKLINE_NOT_FOUND` if there is none of that number.
+ * Gets a claim by its number. Returns `TRUNKLINE_NOT_FOUND` if there is no claim with that number.
  *
  * # Safety
  *
- * `claims` is null or a handle that has not been freed; `claim` is null or points to a
- * `trunkline_claim`.
+ * `claims` is null or a handle that has not been freed; `claim` is null or points to a `trunkline_claim`.
  */
 trunkline_code trunkline_claims_get(const trunkline_claims *claims, size_t index, trunkline_claim *claim);
 
 /**
- * Looks a claim up by its key. `TRUNKLINE_NOT_FOUND` if the proof is not about the key: nothing is known
- * of it then, least of all that it is absent.
+ * Finds a claim by its key. Returns `TRUNKLINE_NOT_FOUND` if the proof is not about the key: then nothing is known
+ * about the key, and it may well be present.
  *
  * # Safety
  *
@@ -227,8 +225,8 @@ trunkline_code trunkline_claims_find(const trunkline_claims *claims,
                                      trunkline_claim *claim);
 
 /**
- * Writes the version that the claims are about to `version`. Returns `TRUNKLINE_NOT_FOUND` if nothing that is trusted binds one: only
- * a whole root and a commit id do.
+ * Writes the version of the claims to `version`. Returns `TRUNKLINE_NOT_FOUND` if no trusted value binds the version:
+ * only a whole root and a commit id do.
  *
  * # Safety
  *
@@ -238,8 +236,7 @@ trunkline_code trunkline_claims_version(const trunkline_claims *claims,
                                         uint64_t *version);
 
 /**
- * Frees the claims, and with them every key and value that `trunkline_claim`s point to. Null is left
- * alone.
+ * Frees the claims, and with them every key and value that `trunkline_claim`s point to. Null is ignored.
  *
  * # Safety
  *

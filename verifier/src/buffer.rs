@@ -1,10 +1,10 @@
-//! C's buffers, read and written without asking for alignment or for being apart.
+//! Reads and writes C's buffers, which may be unaligned and may overlap.
 //!
-//! Not here: what is in them.
+//! Their content is not interpreted here.
 
 use std::ffi::c_char;
 
-/// Returns the bytes of a buffer; `None` if it is null and not empty, or longer than any can be.
+/// Returns the bytes of a buffer; `None` if it is null but not empty, or longer than any buffer can be.
 ///
 /// # Safety
 ///
@@ -38,7 +38,7 @@ pub(crate) unsafe fn read_array<const N: usize>(bytes: *const u8) -> Option<[u8;
     unsafe { read_struct(bytes.cast()) }
 }
 
-/// Returns a struct of which any bytes are a value; `None` if null.
+/// Returns a struct for which any bytes are a valid value; `None` if the pointer is null.
 ///
 /// # Safety
 ///
@@ -60,7 +60,7 @@ pub(crate) unsafe fn write_struct<T>(value: T, target: *mut T) {
     }
 }
 
-/// Writes a text and a zero, cut between characters to fit the buffer.
+/// Writes a text and a terminating zero. The text is cut between characters to fit the buffer.
 ///
 /// # Safety
 ///

@@ -1,46 +1,46 @@
-//! The claims of a proof that holds, owned, and as C sees them.
+//! The claims of a valid proof, owned, and in their form for C.
 //!
-//! Not here: claims of any other proof.
+//! Claims of other proofs are never exposed.
 
 use trunkline_core::proof::{self, Verified};
 
-/// The claim about a key.
+/// The kind of a claim about a key.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClaimKind {
-    /// It has no value.
+    /// The key has no value.
     TrunklineAbsent = 0,
-    /// It has the value that the claim shows.
+    /// The key has the value that the claim shows.
     TrunklinePresent = 1,
-    /// It has a value of which the claim shows the hash alone.
+    /// The key has a value of which the claim shows only the hash.
     TrunklinePresentHash = 2,
 }
 
-/// A key and what is proven of it. What it points to lives until the claims are freed.
+/// A key with its proven claim. Its pointers are valid until the claims are freed.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Claim {
-    /// The key, not terminated. Never null.
+    /// The key, without a terminating zero. Never null.
     pub key: *const u8,
-    /// Its length.
+    /// Length of the key.
     pub key_bytes: usize,
     /// The proven claim.
     pub kind: ClaimKind,
-    /// The value, not terminated, if the kind is `TRUNKLINE_PRESENT`; else null.
+    /// The value, without a terminating zero, if the kind is `TRUNKLINE_PRESENT`; otherwise null.
     pub value: *const u8,
-    /// Its length. A present value may be empty.
+    /// Length of the value. A present value may be empty.
     pub value_bytes: usize,
     /// BLAKE3 of the value; zeros if the key is absent.
     pub value_hash: [u8; 32],
 }
 
-/// The claims of a proof that holds: a handle.
+/// A handle to the claims of a valid proof.
 #[derive(Debug)]
 pub struct Claims {
     entries: Vec<proof::Entry>,
-    /// Of each entry; zeros if it is absent.
+    /// The value hash of each entry; zeros if the key is absent.
     value_hashes: Vec<[u8; 32]>,
-    /// Numbers of entries, ascending by key.
+    /// Indices of the entries, ascending by key.
     by_key: Vec<usize>,
     version: Option<u64>,
 }

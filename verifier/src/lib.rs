@@ -1,20 +1,20 @@
 //! trunkline's proofs, verified from C.
 //!
-//! One call decodes and verifies, and gives a handle to the claims only if they are proven: there is no
-//! way to read a claim of a proof that does not hold. `include/trunkline_verifier.h` is generated from
-//! this crate; `README.md` has examples. From Rust use `trunkline-core` itself.
+//! One call decodes and verifies a proof, and returns a handle to the claims only if they are proven: there is no way
+//! to read a claim of an invalid proof. `include/trunkline_verifier.h` is generated from this crate; `README.md` has
+//! examples. In Rust, use `trunkline-core` itself.
 //!
-//! How each call keeps its promises, whatever it is given:
+//! Guarantees of each call, whatever its input:
 //!
-//! * inputs are read first and outputs written last, byte by byte where need be, so buffers may overlap
-//!   and need no alignment;
-//! * a null pointer is an empty buffer where its length is zero, and else [`Code::TrunklineBadArgument`];
+//! * inputs are read first and outputs written last, byte by byte where necessary, so buffers may overlap and need no
+//!   alignment;
+//! * a null pointer is an empty buffer if its length is zero, and otherwise [`Code::TrunklineBadArgument`];
 //! * a panic does not cross into C: it is [`Code::TrunklineInternal`].
 //!
-//! Not checked, as C cannot be made to: that a pointer points to as many bytes as it is said to, and that
-//! a handle is one that was given and has not been freed. Not here: making proofs.
+//! C gives no way to check that a pointer points to the stated number of bytes, or that a handle came from this library
+//! and has not been freed. The library makes no proofs.
 //!
-//! The comments of types and functions are those of the header, so the one example in Rust is here:
+//! The comments of types and functions are those of the header, so the only example in Rust is here:
 //!
 //! ```
 //! use std::ptr::{null, null_mut};
@@ -46,33 +46,33 @@ use trunkline_core::record::Root;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
-    /// The call did what it says. Of a verification: every claim is proven.
+    /// The call succeeded. For a verification: every claim is proven.
     TrunklineOk = 0,
-    /// The bytes are a proof, but it does not hold against what is trusted. Nothing is disproven either.
+    /// The bytes are a proof, but it does not hold against the trusted values. It disproves nothing either.
     TrunklineNotProven = 1,
-    /// The bytes are no proof that this library reads.
+    /// The bytes are not a proof that this library can read.
     TrunklineUndecodable = 2,
-    /// A pointer is null that must not be, a length is impossible, or a flag is neither 0 nor 1.
+    /// A pointer must not be null but is, a length is impossible, or a flag is neither 0 nor 1.
     TrunklineBadArgument = 3,
-    /// There is no such claim, or the proof is bound to no version.
+    /// There is no such claim, or no trusted value binds the proof to a version.
     TrunklineNotFound = 4,
-    /// A bug of this library; please report it. Nothing is proven.
+    /// A bug in this library; please report it. Nothing is proven.
     TrunklineInternal = 5,
 }
 
-/// A whole root, as the operator of the tree publishes it.
+/// A whole root, as published by the operator of the tree.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct TrustedRoot {
-    /// Which tree.
+    /// The id of the tree.
     pub tree_id: [u8; 32],
-    /// Which version of it.
+    /// The version.
     pub version: u64,
-    /// The hash of its commit record.
+    /// The hash of the version's commit record.
     pub commit_id: [u8; 32],
-    /// The digest of its state.
+    /// The digest of the version's state.
     pub state_digest: [u8; 32],
-    /// 1 if there is a KZG root, else 0.
+    /// 1 if there is a KZG root, otherwise 0.
     pub has_kzg_root: u8,
     /// The KZG root, if there is one.
     pub kzg_root: [u8; 48],
@@ -80,14 +80,13 @@ pub struct TrustedRoot {
 
 /// Verifies a proof against a whole root, which binds its tree, version and state.
 ///
-/// `claims` receives a handle if and only if the answer is `TRUNKLINE_OK`, and null otherwise; give it to
-/// `trunkline_claims_free` when done. `error` receives a text that says what to do, cut to
-/// `error_bytes` with its terminating zero; it may be null if `error_bytes` is 0.
+/// `claims` receives a handle if and only if the result is `TRUNKLINE_OK`, and null otherwise; free it with
+/// `trunkline_claims_free`. `error` receives a text that says what to do, cut to `error_bytes` including its
+/// terminating zero; it may be null if `error_bytes` is 0.
 ///
 /// # Safety
 ///
-/// Each pointer points to the bytes named here: `root` to a `trunkline_root`, `claims` to a
-/// pointer.
+/// Each pointer points to the bytes named here: `root` to a `trunkline_root`, `claims` to a pointer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trunkline_verify_root(
     proof: *const u8,
@@ -199,8 +198,8 @@ pub unsafe extern "C" fn trunkline_verify_kzg_root(
     unsafe { run(proof, proof_bytes, expected, claims, error, error_bytes) }
 }
 
-/// Returns how many claims there are: at least one, or 0 for a null pointer. Claims are numbered from 0,
-/// ascending by the hash of their key.
+/// Returns the number of claims: at least one, or 0 for a null pointer. Claims are numbered from 0, ascending by
+/// the hash of their key.
 ///
 /// # Safety
 ///
@@ -211,12 +210,11 @@ pub unsafe extern "C" fn trunkline_claims_count(claims: *const Claims) -> usize 
     unsafe { claims.as_ref() }.map_or(0, Claims::count)
 }
 
-/// Looks at a claim by its number. `TRUNKLINE_NOT_FOUND` if there is none of that number.
+/// Gets a claim by its number. Returns `TRUNKLINE_NOT_FOUND` if there is no claim with that number.
 ///
 /// # Safety
 ///
-/// `claims` is null or a handle that has not been freed; `claim` is null or points to a
-/// `trunkline_claim`.
+/// `claims` is null or a handle that has not been freed; `claim` is null or points to a `trunkline_claim`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trunkline_claims_get(
     claims: *const Claims,
@@ -227,8 +225,8 @@ pub unsafe extern "C" fn trunkline_claims_get(
     unsafe { look(claims, claim, |claims| claims.get(index)) }
 }
 
-/// Looks a claim up by its key. `TRUNKLINE_NOT_FOUND` if the proof is not about the key: nothing is known
-/// of it then, least of all that it is absent.
+/// Finds a claim by its key. Returns `TRUNKLINE_NOT_FOUND` if the proof is not about the key: then nothing is known
+/// about the key, and it may well be present.
 ///
 /// # Safety
 ///
@@ -248,8 +246,8 @@ pub unsafe extern "C" fn trunkline_claims_find(
     unsafe { look(claims, claim, |claims| claims.find(&key)) }
 }
 
-/// Writes the version that the claims are about to `version`. Returns `TRUNKLINE_NOT_FOUND` if nothing that is trusted binds one: only
-/// a whole root and a commit id do.
+/// Writes the version of the claims to `version`. Returns `TRUNKLINE_NOT_FOUND` if no trusted value binds the version:
+/// only a whole root and a commit id do.
 ///
 /// # Safety
 ///
@@ -263,8 +261,7 @@ pub unsafe extern "C" fn trunkline_claims_version(
     unsafe { look(claims, version, Claims::version) }
 }
 
-/// Frees the claims, and with them every key and value that `trunkline_claim`s point to. Null is left
-/// alone.
+/// Frees the claims, and with them every key and value that `trunkline_claim`s point to. Null is ignored.
 ///
 /// # Safety
 ///
@@ -334,7 +331,7 @@ fn verified_claims(bytes: &[u8], expected: &Expected) -> Result<Claims, (Code, S
     Ok(Claims::of(&verified))
 }
 
-/// Writes what is found in the claims, if it is found.
+/// Looks something up in the claims, and writes it if it is found.
 ///
 /// # Safety
 ///

@@ -1,6 +1,6 @@
 //! Pauses between attempts: each failure doubles the next pause, as in truncated exponential backoff.
 
-/// First and longest pause, windows.
+/// First and longest pause, in windows.
 const PAUSE_MIN: u32 = 32;
 const PAUSE_MAX: u32 = 1024;
 

@@ -1,9 +1,9 @@
-//! How many operations a group may have, and how many may be in flight.
+//! Controls how many operations a group may have, and how many may be in flight.
 //!
-//! Groups are self-clocked: what waits is sealed as soon as a slot is free, so the cap of a group matters only where
-//! work waits. There Little's law holds (Little 1961): mean latency = operations in flight / throughput. So the cap is
-//! for throughput, and the operations in flight are for the latency. After each observation the first rule of its row
-//! that has a move is applied:
+//! Groups are self-clocked: waiting submissions are sealed as soon as a slot is free, so the cap of a group matters
+//! only while work waits. Then Little's law holds (Little 1961): mean latency = operations in flight / throughput. So
+//! the cap is for throughput, and the operations in flight are for the latency. After each observation the first rule
+//! of its row that has a move is applied:
 //!
 //! | saturated | above the target | rules |
 //! | --- | --- | --- |
@@ -12,7 +12,7 @@
 //! | no | yes | `shrink`, `cut` |
 //! | no | no | `relax` |
 //!
-//! - `search` tries caps by throughput, as BBR (Cardwell et al. 2016) probes for bandwidth. [`State`] is how far it is:
+//! - `search` tries caps by throughput, as BBR (Cardwell et al. 2016) probes for bandwidth. [`State`] is its progress:
 //!
 //!   | state | tries | if that helped | if not |
 //!   | --- | --- | --- | --- |
@@ -20,16 +20,17 @@
 //!   | shrinking | half of the cap | shrinking | resting |
 //!   | resting | nothing | | growing once the throughput is another one by a quarter |
 //!
-//! - `cut` lowers the operations in flight to throughput × target, as Vegas and the concurrency limits of Netflix do
-//!   with a window, and the cap so that groups still overlap. Smaller groups alone would lower the throughput, and so
-//!   raise the latency.
-//! - `relax` raises them after four observations with room below the target.
-//! - `shrink` tries a smaller cap where little of the latency is waiting: groups are too large to overlap.
+//! - `cut` lowers the operations in flight to throughput × target, as Vegas and Netflix's concurrency limits do with a
+//!   window, and the cap so that groups still overlap. Smaller groups alone would lower the throughput, and so raise
+//!   the latency.
+//! - `relax` raises them after four observations with enough margin below the target.
+//! - `shrink` tries a smaller cap if little of the latency is waiting: groups are too large to overlap.
 //!
-//! Every change but `relax` is a trial: levels before and after it are compared, and what did not help is taken back.
-//! Trials for the latency that failed are repeated after longer and longer pauses, so a cause that no setting can help
-//! moves nothing. Groups that the cap of bytes closes saturate too, but no larger cap of operations is tried for them.
-//! Groups closed by their share of what is inside (`group_share`) do not: a closed loop fills shares at any load.
+//! Every change except `relax` is a trial: levels before and after it are compared, and a change that did not help is
+//! undone. Failed trials for the latency are repeated after longer and longer pauses, so a cause that no setting can
+//! help changes nothing. Groups that the cap of bytes closes saturate too, but no larger cap of operations is tried for
+//! them. Groups closed by their share of the work in the pipeline (`group_share`) do not: a closed loop fills shares at
+//! any load.
 
 use std::cmp::Ordering;
 
@@ -40,35 +41,35 @@ use crate::decisions::{Change, Evidence, Latencies, Move, Reason, Window};
 
 /// The gain that a larger or smaller cap must show to be kept.
 const GAIN_MIN: f64 = 0.03;
-/// After a doubling that gained this much the cap is quadrupled.
+/// The gain from a doubling after which the cap is quadrupled.
 const GAIN_FAST: f64 = 0.7;
-/// A gain or loss that two observations are enough for.
+/// A gain or loss for which two observations are enough.
 const GAIN_CLEAR: f64 = 0.15;
-/// Observations that a cap is judged by otherwise. The first one is mixed with what was under way before.
+/// The number of observations by which a cap is judged otherwise. The first one is mixed with earlier work.
 const CAP_OBSERVATIONS: usize = 4;
-/// A cap that is larger than groups by this factor is not felt.
+/// The factor over the size of groups above which a cap has no effect.
 const UNFELT: f64 = 2.0;
-/// A cap below what the target allows by more than this factor is raised before anything else.
+/// The factor below the allowed cap at which the cap is raised before anything else.
 const FAR: f64 = 4.0;
-/// A throughput that changed by this factor is another one.
+/// The factor by which a throughput must change to count as another one.
 const SHIFT: f64 = 1.25;
-/// Observations in a row that must show it.
+/// The number of successive observations that must show it.
 const SHIFT_OBSERVATIONS: u32 = 3;
 
-/// Share of the target that a cut aims at.
+/// The share of the target that a cut aims at.
 const AIM: f64 = 0.88;
-/// The same when more is let in, with more care.
+/// The same when more is admitted, with more caution.
 const AIM_UP: f64 = 0.86;
-/// Below this share of the target there is room for more in flight.
+/// The share of the target below which more may be in flight.
 const ROOM: f64 = 0.79;
-/// Observations in a row that must show it.
+/// The number of successive observations that must show it.
 const CALM: u32 = 4;
-/// Least mean latency over its 99th percentile that a cut counts on: while a queue builds up there is less, but not
-/// once the operations in flight are bounded.
+/// The lowest ratio of the mean latency to its 99th percentile that a cut assumes: it is lower while a queue builds up,
+/// but not once the operations in flight are bounded.
 const EVENNESS_MIN: f64 = 0.8;
-/// Share of the throughput that a cut may cost.
+/// The share of the throughput that a cut may cost.
 const COST_MAX: f64 = 0.25;
-/// Share of the latency that a smaller cap must save.
+/// The share of the latency that a smaller cap must save.
 const SAVED_MIN: f64 = 0.1;
 
 type Moves = Vec<Move>;
@@ -83,7 +84,7 @@ struct Setting {
 /// The progress of the search for the cap with the best throughput.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
-    /// Larger caps are tried: twice as large, or four times.
+    /// Larger caps are tried: two or four times as large.
     Growing { fast: bool },
     /// Smaller caps are tried.
     Shrinking,
@@ -104,7 +105,7 @@ enum Aim {
     Admission,
 }
 
-/// A change whose effect is being watched.
+/// A change whose effect is being observed.
 #[derive(Clone, Debug)]
 struct Trial {
     aim: Aim,
@@ -123,11 +124,11 @@ pub struct BatchSize {
     setting: Setting,
     state: State,
     trial: Option<Trial>,
-    /// The last trial of a cap that was kept, until the next trial shows it.
+    /// The last trial of a cap that was kept, until the next trial reports it.
     kept: Option<Evidence>,
-    /// The cap that was found or set; a cut may have lowered the one in force since.
+    /// The cap that was found or set; a cut may have lowered the current one since.
     cap_found: u64,
-    /// Observations in a row with room for more in flight.
+    /// The number of successive observations with enough margin for more in flight.
     calm: u32,
     shrink_pause: Backoff,
     cut_pause: Backoff,
@@ -152,7 +153,7 @@ impl BatchSize {
         }
     }
 
-    /// Takes a window and returns what to change; mostly nothing.
+    /// Takes a window and returns the changes; mostly none.
     pub fn decide(&mut self, window: &Window, latencies: &Latencies) -> Vec<Move> {
         self.adopt(window);
         let Some(seen) = self.observer.add(window, latencies) else {
@@ -166,7 +167,7 @@ impl BatchSize {
         }
     }
 
-    /// Takes over a setting that somebody else put in force, as a new start.
+    /// Takes a setting that something else put in force as a new start.
     fn adopt(&mut self, window: &Window) {
         let in_force = Setting {
             cap: window.group_operations_max,
@@ -194,7 +195,7 @@ impl BatchSize {
         moves.find(|moves| !moves.is_empty()).unwrap_or_default()
     }
 
-    /// Starts the search again once the throughput at the limit is another one.
+    /// Starts the search again once the throughput at the limit has changed.
     fn notice_shift(&mut self, seen: &Observation) {
         let State::Resting { rate, shifted } = &mut self.state else {
             return;
@@ -213,7 +214,7 @@ impl BatchSize {
         match self.state {
             State::Growing { fast } if seen.is_full => {
                 let factor = if fast { 4.0 } else { 2.0 };
-                // Submissions are not split: a cap below one of them is not felt.
+                // Submissions are not split: a cap below one of them has no effect.
                 let larger = seen.group_operations.max(cap) * factor;
                 let reason = match self.observer.is_over() {
                     true => Reason::Saturated,
@@ -247,23 +248,23 @@ impl BatchSize {
         self.kept = None;
     }
 
-    /// Returns whether the cap is so far below what the target allows that larger caps come first.
+    /// Returns whether the cap is so far below the allowed one that larger caps come first.
     fn is_far_below(&self, seen: &Observation) -> bool {
         let is_growing = seen.is_full && matches!(self.state, State::Growing { .. });
         is_growing && (self.setting.cap as f64) < self.ceiling(seen.level.rate, seen) / FAR
     }
 
-    /// Returns the cap above which groups that overlap hold more than the target allows in flight.
+    /// Returns the cap above which overlapping groups hold more operations than the target allows in flight.
     fn ceiling(&self, rate: f64, seen: &Observation) -> f64 {
         (rate * AIM * self.target_us / 1e6).min(seen.level.inside) / self.overlapping()
     }
 
-    /// Returns how many groups are in flight while another one waits.
+    /// Returns the number of groups in flight while another one waits.
     fn overlapping(&self) -> f64 {
         self.limits.groups_in_flight_max.saturating_sub(1).max(1) as f64
     }
 
-    /// Tries a smaller cap for the latency, where little of it is waiting.
+    /// Tries a smaller cap for the latency, if little of the latency is waiting.
     fn shrink(&mut self, seen: &Observation) -> Moves {
         if seen.waits || !self.shrink_pause.is_due() {
             return Moves::new();
@@ -272,7 +273,7 @@ impl BatchSize {
         self.try_cap(wanted, Aim::Latency, Reason::AboveTarget)
     }
 
-    /// Lets fewer operations in, so that those inside are done in time, in groups that still overlap.
+    /// Admits fewer operations, so that those in the pipeline are done in time, in groups that still overlap.
     fn cut(&mut self, _: &Observation) -> Moves {
         let level = self.observer.level(2);
         let evenness = level.evenness.max(EVENNESS_MIN);
@@ -291,7 +292,7 @@ impl BatchSize {
         self.move_to(to, Reason::TooManyInFlight, Some(level.evidence()))
     }
 
-    /// Lets more operations in once there has been room for a while, up to twice as many.
+    /// Admits more operations once there has been enough margin for a while, up to twice as many.
     fn relax(&mut self, _: &Observation) -> Moves {
         let has_room = self.observer.level(2).p99_us < ROOM * self.target_us;
         self.calm = if has_room { self.calm + 1 } else { 0 };
@@ -315,7 +316,7 @@ impl BatchSize {
         self.move_to(to, Reason::RoomForMore, Some(level.evidence()))
     }
 
-    /// Tries a cap, if it is not in force already.
+    /// Tries a cap, unless it is in force already.
     fn try_cap(&mut self, wanted: f64, aim: Aim, reason: Reason) -> Moves {
         let cap = self.limits.cap(wanted);
         if cap == self.setting.cap {
@@ -346,7 +347,7 @@ impl BatchSize {
     fn move_to(&mut self, to: Setting, reason: Reason, evidence: Option<Evidence>) -> Moves {
         let from = std::mem::replace(&mut self.setting, to);
         let skip = match to.in_flight.cmp(&from.in_flight) {
-            // What is inside already stays, and a cut shows only once that is done.
+            // Operations in the pipeline stay, so a cut shows only once they are done.
             Ordering::Less => self.observer.backlog(),
             Ordering::Equal => 0,
             Ordering::Greater => 1,
@@ -372,7 +373,7 @@ impl BatchSize {
         changed.into_iter().flatten().map(moved).collect()
     }
 
-    /// Adds an observation to the trial, and takes the change back if it did not help.
+    /// Adds an observation to the trial, and undoes the change if it did not help.
     fn judge(&mut self, mut trial: Trial, seen: &Observation) -> Moves {
         trial.seen.push(seen.level);
         let Some(helped) = trial.verdict(self.target_us) else {
@@ -387,7 +388,7 @@ impl BatchSize {
         if !helped {
             return self.move_to(trial.from, Reason::NoGain, Some(trial.evidence()));
         }
-        // What is done faster may come in faster.
+        // Work that is done faster may be admitted faster.
         self.calm = CALM;
         self.relax(seen)
     }
@@ -399,7 +400,7 @@ impl BatchSize {
             (self.cap_found, self.kept) = (self.setting.cap, Some(trial.evidence()));
         }
         match (is_larger, helped) {
-            // Each doubling gains half of what the one before gained, or less.
+            // Each doubling gains at most half as much as the previous one.
             (true, true) if gain >= 2.0 * GAIN_MIN => {
                 let fast = gain >= GAIN_FAST;
                 self.state = State::Growing { fast };
@@ -417,7 +418,7 @@ impl BatchSize {
 }
 
 impl Trial {
-    /// Returns the level with the change, without the first observation where there are more.
+    /// Returns the level with the change, without the first observation if there are more.
     fn after(&self) -> Level {
         Level::of(match self.seen.as_slice() {
             [_, rest @ ..] if !rest.is_empty() => rest,
@@ -439,10 +440,10 @@ impl Trial {
         }
     }
 
-    /// Returns whether the change helped, once that can be said.
+    /// Returns whether the change helped, once that is clear.
     fn verdict(&self, target_us: f64) -> Option<bool> {
         let (gain, count) = (self.gain(), self.seen.len());
-        // A single lucky observation is no gain: each must show it, the mixed one too.
+        // A single lucky observation is no gain: each must show it, including the mixed one.
         let least = self.before.rate * (1.0 + GAIN_CLEAR);
         let is_clear = gain <= -GAIN_CLEAR || self.seen.iter().all(|seen| seen.rate >= least);
         // The backlog of a cut is gone before its first observation.

@@ -1,21 +1,21 @@
-//! One budget of bytes for two caches: values that were read, and the tree in memory.
+//! Divides one budget of bytes between two caches: values that were read, and the tree in memory.
 //!
-//! Bytes go to where the next ones save more reads of the store, the marginal utility of Qureshi and Patt (2006).
-//! The cache of values counts what some more room would have hit, and says how much more. The tree counts what it had
-//! to restore: its misses, of which a byte more is taken to save its share.
+//! Bytes go to the side on which they save more reads of the store (the marginal utility of Qureshi and Patt, 2006).
+//! The cache of values counts the hits that a given number of additional bytes would have had. The tree counts the
+//! pages that it had to restore: each additional byte is assumed to save its share of these misses.
 
 use super::{ControlSettings, Limits};
 use crate::decisions::{Change, Evidence, Move, Reason, Window};
 
-/// The largest step: a sixteenth of the budget.
+/// The largest step, as a fraction of the budget: a sixteenth.
 const STEP_SHARE: u64 = 16;
-/// One side must gain this many times what the other one loses.
+/// The factor by which the gain of one side must exceed the loss of the other.
 const CLEARLY: u128 = 2;
-/// Saved reads that are worth a step, over the windows looked at.
+/// The number of saved reads for which a step is made, over the observed windows.
 const SAVED_MIN: u128 = 64;
-/// Windows looked at together.
+/// The number of windows that are observed together.
 const WINDOWS: u32 = 4;
-/// Longest pause after steps that went back and forth, windows.
+/// The longest pause after steps back and forth, in windows.
 const PAUSE_MAX: u32 = 512;
 
 /// Moves bytes between the cache of values and the tree.
@@ -38,7 +38,7 @@ pub struct Caches {
     limits: Limits,
     value_saved: u128,
     tree_saved: u128,
-    /// The window's measurements that both were taken from.
+    /// The measurements of the window from which both were computed.
     near_misses: u64,
     pages_restored: u64,
     windows: u32,
@@ -48,7 +48,7 @@ pub struct Caches {
 }
 
 impl Caches {
-    /// Returns a controller that has moved nothing yet.
+    /// Returns a controller that has made no step yet.
     pub fn new(settings: &ControlSettings, limits: &Limits) -> Self {
         Self {
             on: settings.caches,
@@ -64,7 +64,7 @@ impl Caches {
         }
     }
 
-    /// Takes a window and returns the step that it asks for, if any.
+    /// Takes a window and returns a step, if one is needed.
     pub fn decide(&mut self, window: &Window) -> Option<Move> {
         if !self.on || window.value_cache_bytes_max == 0 || window.tree_bytes_max == 0 {
             return None;
@@ -91,10 +91,10 @@ impl Caches {
         Some(Move::new(change, Reason::MarginalHits).judged_by(evidence))
     }
 
-    /// Reads that a mebibyte more would have saved, in thousandths, on each side.
+    /// Adds the reads that one more mebibyte would have saved on each side, in thousandths.
     fn add(&mut self, window: &Window) {
         self.windows += 1;
-        // Near misses are counted over the room that they stand for; the tree's restored pages over all of it.
+        // Near misses are counted over the bytes that they stand for; the tree's restored pages over all its bytes.
         self.value_saved += per_mebibyte(window.value_cache_near_misses, near_bytes(window));
         self.tree_saved += per_mebibyte(window.pages_restored, window.tree_bytes_max);
         let near_misses = window.value_cache_near_misses;
@@ -124,7 +124,7 @@ impl Caches {
         Some(Change::ValueCacheBytes { from, to })
     }
 
-    /// Steps that go back and forth are paused, longer each time.
+    /// Pauses after steps back and forth, longer each time.
     fn settle(&mut self, up: bool) {
         let back = self.last_up.is_some_and(|last| last != up);
         self.pause_next = if back {
@@ -137,7 +137,7 @@ impl Caches {
     }
 }
 
-/// Returns whether values should have more bytes, if one side gains clearly more than the other.
+/// Returns whether values should get more bytes, if one side gains clearly more than the other loses.
 fn direction(values: u128, tree: u128) -> Option<bool> {
     if values.max(tree) < SAVED_MIN {
         return None;
@@ -148,7 +148,7 @@ fn direction(values: u128, tree: u128) -> Option<bool> {
     (tree > values * CLEARLY).then_some(false)
 }
 
-/// Returns the bytes that near misses stand for; an eighth of the cache if they were not measured.
+/// Returns the number of bytes that near misses stand for; an eighth of the cache if they were not measured.
 fn near_bytes(window: &Window) -> u64 {
     match window.value_cache_near_bytes {
         0 => window.value_cache_bytes_max / 8,
@@ -180,7 +180,7 @@ mod tests {
         }
     }
 
-    /// Values hit so often, at most, that a cache of `value_knee` has them all; the tree likewise.
+    /// Simulates values that a cache of `value_knee` bytes holds completely; the tree likewise.
     fn run(value_knee: u64, tree_knee: u64, rounds: u32) -> (u64, usize) {
         let (mut caches, mut bytes, mut moves) = (caches(), 512 * MIB, 0);
         for _ in 0..rounds {
@@ -210,7 +210,8 @@ mod tests {
     fn near_misses_weigh_by_the_room_that_they_stand_for() {
         let moved = |near_bytes: u64| {
             let mut caches = caches();
-            // As many restored pages, byte for byte, as near misses in an eighth of the cache: no reason to move.
+            // There are as many restored pages as near misses in an eighth of the cache, byte for byte: no reason for a
+            // step.
             let now = Window {
                 value_cache_near_bytes: near_bytes,
                 ..window(1_000, 8_000, 512 * MIB)
@@ -230,7 +231,7 @@ mod tests {
             tree_bytes: 512 * MIB,
         };
         assert_eq!(up.evidence, Some(evidence));
-        // More large values may be remembered than the cache holds: near misses in so much room are worth less.
+        // More large values may be remembered than the cache holds: near misses in that many bytes are worth less.
         let (from, to) = (512 * MIB, 448 * MIB);
         let down = moved(1088 * MIB).unwrap();
         assert_eq!(down.change, Change::ValueCacheBytes { from, to });

@@ -1,5 +1,5 @@
-//! The adaptive controller: a thread that ends a window of measurements at intervals, asks the controllers what follows
-//! from it, and carries that out. It also watches the configuration file.
+//! The adaptive controller: a thread that ends a window of measurements at intervals, asks the controllers for changes,
+//! and carries them out. It also watches the configuration file.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -18,13 +18,13 @@ use crate::metrics::MetricsSnapshot;
 use crate::runtime::clock;
 use crate::runtime::wait::receive_until;
 
-/// Time between two looks at the configuration and its file.
+/// Time between two checks of the configuration and its file.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
-/// Most parts of the key space that are kept in memory, where the tree is bounded.
+/// Most parts of the key space that are kept in memory if the tree is bounded.
 const HOT_PREFIXES_MAX: usize = 16;
-/// Submissions that it takes to judge a percentile.
+/// Number of submissions that are needed to judge a percentile.
 const SAMPLES_MIN: u64 = 100;
-/// Bytes of a shared budget that the value cache and the tree each keep in any case.
+/// Number of bytes of a shared budget that the value cache and the tree each keep in any case.
 const SHARE_BYTES_MIN: u64 = 1 << 20;
 
 /// The limits that a configuration sets for the controllers.
@@ -61,11 +61,11 @@ pub struct Controller {
     watch: Option<Watch>,
     /// Number of the last window.
     number: u64,
-    /// The end of the last window, microseconds since the engine was opened.
+    /// The end of the last window, in microseconds since the engine was opened.
     ended_us: u64,
     /// The metrics at that time.
     before: MetricsSnapshot,
-    /// Latencies of what was sealed under the current cap, in the last window.
+    /// Latencies of groups sealed under the current cap, in the last window.
     latencies: Latencies,
 }
 
@@ -107,12 +107,12 @@ impl Controller {
     /// Reloads the configuration file if it has changed.
     fn look(&mut self) {
         if let Some(new) = self.watch.as_mut().and_then(Watch::look) {
-            // A refusal is recorded among the decisions; there is nobody else to tell.
+            // A refusal is recorded among the decisions; there is no caller to tell.
             let _ = self.controls.reload(new);
         }
     }
 
-    /// A panic of a controller costs what it has learned, not the engine.
+    /// After a panic, a controller loses what it has learned; the engine continues.
     fn end_window_or_start_over(&mut self) {
         if catch_unwind(AssertUnwindSafe(|| self.end_window())).is_err() {
             self.governor = Governor::new(&self.scope.0, &self.scope.1);
@@ -120,7 +120,7 @@ impl Controller {
     }
 
     fn end_window(&mut self) {
-        // A reload waits meanwhile, and so overrides decisions of the same moment.
+        // A reload waits meanwhile, and so overrides concurrent decisions.
         let controls = self.controls.clone();
         let _one_at_a_time = controls.lock();
         let scope = scope(&controls.config());
@@ -170,7 +170,7 @@ impl Controller {
     }
 }
 
-/// Returns a window with what was counted between two snapshots of the metrics.
+/// Returns a window with the counts between two snapshots of the metrics.
 fn counted(before: &MetricsSnapshot, now: &MetricsSnapshot) -> Window {
     let memory_hits = now.memory_hits - before.memory_hits;
     let value_cache_hits = now.cache_hits - before.cache_hits;

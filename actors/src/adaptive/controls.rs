@@ -1,4 +1,4 @@
-//! What decisions and reloads change in a running engine, and the record of every change.
+//! The settings that decisions and reloads change in a running engine, and the record of every change.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::health::Health;
 use crate::metrics::{Bounds, Metrics};
 use crate::state::State;
 
-/// Windows that are kept.
+/// Number of windows that are kept.
 const WINDOWS_KEPT: usize = 1200;
 
 /// The last windows.
@@ -48,15 +48,15 @@ impl Windows {
 pub struct Controls {
     /// Settings in force.
     pub settings: Arc<RuntimeSettings>,
-    /// Permits; their limit is changed.
+    /// Permits, whose limit is changed.
     pub admission: Arc<Admission>,
-    /// The value cache and the limits of versions, and the sampler of what is accessed.
+    /// The value cache, the limits of versions, and the access sampler.
     pub state: Arc<State>,
     /// Measurements.
     pub metrics: Arc<Metrics>,
     /// The first failure.
     pub health: Arc<Health>,
-    /// Whether a checkpoint runs.
+    /// True while a checkpoint runs.
     pub checkpoint_running: Arc<AtomicBool>,
     /// The last windows.
     pub windows: Windows,
@@ -81,13 +81,13 @@ impl Controls {
         self.settings.config()
     }
 
-    /// Keeps reloads and decisions out.
+    /// Locks out reloads and decisions.
     pub fn lock(&self) -> MutexGuard<'_, ()> {
         self.one_at_a_time.lock()
     }
 
-    /// Replaces the configuration of a running engine. The change is atomic, overrides decisions of the same moment,
-    /// and is recorded whether it was made or refused.
+    /// Replaces the configuration of a running engine. The change is atomic, overrides concurrent decisions, and is
+    /// recorded whether it was made or refused.
     ///
     /// # Errors
     ///
@@ -118,7 +118,7 @@ impl Controls {
         if old.cache.value_bytes_max != new.cache.value_bytes_max {
             let values = &self.state.values;
             values.set_cache_bytes_max(new.cache.value_bytes_max);
-            // Both parts of a shared budget start again, or its sum would change.
+            // Both parts of a shared budget start again; otherwise their sum would change.
             self.settings.set_tree_bytes_max(new.memory.budget_bytes);
         }
         self.settings.replace(new);
@@ -131,7 +131,7 @@ impl Controls {
         Ok(())
     }
 
-    /// Shows in the metrics what is in force.
+    /// Sets the metrics of the limits in force.
     pub fn show_bounds(&self) {
         let settings = &self.settings;
         self.metrics.bounds(&Bounds {

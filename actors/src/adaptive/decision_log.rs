@@ -1,7 +1,7 @@
 //! The log of decisions: the last ones in memory, and more of them in a file in the engine's directory.
 //!
 //! The file has lines of JSON for people and tools. Nothing is recovered from it, so nothing waits for it. If it cannot
-//! be written, the engine continues without it, and a metric counts the decisions that are missing from it.
+//! be written, the engine continues without it, and a metric counts the missing decisions.
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
@@ -18,7 +18,7 @@ use crate::runtime::clock;
 
 /// Name of the file in an engine's directory.
 pub const DECISIONS_FILE: &str = "DECISIONS";
-/// Length from which on the file is replaced by a new one with the decisions in memory, bytes.
+/// Length in bytes from which on the file is replaced by a new one with the decisions in memory.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Most bytes of the file that are read.
 const READ_BYTES_MAX: u64 = 4 << 20;
@@ -42,13 +42,13 @@ impl Line {
 /// The decisions of an engine since it was opened, or the last of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct OpeningDecisions {
-    /// The time at which the engine was opened, milliseconds since 1970.
+    /// The time at which the engine was opened, in milliseconds since 1970.
     pub opened_unix_ms: u64,
     /// Its decisions, in order.
     pub decisions: Vec<Decision>,
 }
 
-/// The reason for which decisions could not be read.
+/// The reason why decisions could not be read.
 ///
 /// ```
 /// let error = trunkline::read_decisions("/nowhere".as_ref()).unwrap_err();
@@ -64,7 +64,7 @@ pub enum ReadDecisionsError {
         /// The cause.
         source: io::Error,
     },
-    /// A line is none that an engine writes.
+    /// A line is not one that an engine writes.
     #[error("{}:{line}: not a decision: {message}; remove the file to start a new one", path.display())]
     Line {
         /// The file.
@@ -79,7 +79,7 @@ pub enum ReadDecisionsError {
 /// Reads the decisions of the engines that were opened on a directory, oldest opening first. The last engine may still
 /// run.
 ///
-/// A directory without the file has no decisions. A last line that was cut off is ignored.
+/// A directory without the file has no decisions. A truncated last line is ignored.
 ///
 /// # Errors
 ///
@@ -131,16 +131,16 @@ pub fn read_decisions(directory: &Path) -> Result<Vec<OpeningDecisions>, ReadDec
 #[derive(Debug)]
 pub struct DecisionLog {
     recent: Mutex<Recent>,
-    /// Most decisions in memory.
+    /// Most decisions kept in memory.
     kept: usize,
     metrics: Arc<Metrics>,
 }
 
 #[derive(Debug)]
 struct Recent {
-    /// Oldest first.
+    /// The decisions, oldest first.
     decisions: VecDeque<Decision>,
-    /// `None` if decisions are only kept in memory; the error with which writing stopped, if it did.
+    /// The open file, or the error with which writing stopped. `None` if decisions are kept only in memory.
     file: Option<io::Result<LogFile>>,
 }
 
@@ -182,7 +182,7 @@ impl DecisionLog {
         }
     }
 
-    /// Closes the file. Later decisions are only kept in memory.
+    /// Closes the file. Later decisions are kept only in memory.
     pub fn close_file(&self) {
         self.recent.lock().file = None;
     }
@@ -230,7 +230,7 @@ impl LogFile {
         }
     }
 
-    /// Removes a last line that was cut off.
+    /// Removes a truncated last line.
     fn remove_torn_line(&mut self) -> io::Result<()> {
         let text = fs::read(&self.path)?;
         let end = text.iter().rposition(|byte| *byte == b'\n');

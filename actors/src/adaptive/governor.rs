@@ -20,14 +20,14 @@ use crate::decisions::{Change, Latencies, Move, Reason, Seen, Window};
 pub struct Proposal {
     /// The change.
     pub change: Change,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// The figures of the window, and what else the controller judged by.
+    /// The figures of the window, and other measurements of the controller.
     pub seen: Seen,
 }
 
-/// Decides after each window. Its proposals must be in force, or refused, before the next window begins. Windows say
-/// what is in force; a setting that somebody else moved is taken as a new start.
+/// Decides after each window. Its proposals must be in force, or refused, before the next window begins. Windows state
+/// the settings in force; a setting that something else changed is taken as a new start.
 ///
 /// ```
 /// use trunkline_actors::adaptive::{ControlSettings, Governor, Limits};
@@ -64,7 +64,7 @@ pub struct Governor {
 }
 
 impl Governor {
-    /// Returns controllers that know nothing yet.
+    /// Returns controllers that have seen no window yet.
     pub fn new(settings: &ControlSettings, limits: &Limits) -> Self {
         Self {
             settings: settings.clone(),
@@ -76,8 +76,8 @@ impl Governor {
         }
     }
 
-    /// Takes other settings. Group size, shards and caches start again, and shards that were being tried are taken
-    /// back. Hot prefixes stay, since the last list is still in force.
+    /// Takes other settings. Group size, shards and caches start again, and a trial of shards is undone. Hot prefixes
+    /// stay, since the last list is still in force.
     pub fn reconfigure(&mut self, settings: &ControlSettings, limits: &Limits) {
         let old = std::mem::replace(self, Self::new(settings, limits));
         self.proof_shards = ProofShards::new(settings, limits).after(&old.proof_shards);
@@ -91,8 +91,8 @@ impl Governor {
         self.hot_prefixes.touch(prefixes);
     }
 
-    /// Returns what to change after this window. `latencies` are from acceptance to durability, of submissions that
-    /// became durable in it and were sealed under the cap in force at its end.
+    /// Returns the changes after this window. `latencies` are from acceptance to durability, of submissions that became
+    /// durable in it and were sealed under the cap in force at its end.
     pub fn decide(&mut self, window: &Window, latencies: &Latencies) -> Vec<Proposal> {
         let mut moves = Vec::new();
         if self.settings.batch_size {
@@ -139,7 +139,7 @@ mod tests {
         }
     }
 
-    /// Groups that the cap closed, of writes alone.
+    /// Returns a window in which the cap closed groups, with writes only.
     fn full(limits: &Limits) -> Window {
         Window {
             length_us: 500_000,

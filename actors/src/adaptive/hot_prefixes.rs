@@ -1,40 +1,40 @@
-//! Which parts of the key space are touched most: a bounded count of 14-bit prefixes that forgets.
+//! Finds the most accessed parts of the key space, with a bounded, decaying count of 14-bit prefixes.
 //!
 //! Space-Saving (Metwally, Agrawal, El Abbadi 2005, "Efficient Computation of Frequent and Top-k Elements in Data
-//! Streams"): a prefix that is not counted takes the place of the one counted least, and its count as its error. All
-//! counts decay by a factor each window, so that what was hot once cools down.
+//! Streams"): a prefix that is not counted replaces the one with the lowest count, and takes that count as its error.
+//! All counts decay by a factor each window, so that formerly hot prefixes cool down.
 
 use std::collections::HashMap;
 
 use crate::decisions::{Change, Evidence, Move, Reason};
 
-/// Prefixes counted at the same time.
+/// Number of prefixes that are counted at the same time.
 const COUNTERS: usize = 256;
 /// Longest list.
 const LISTED_MAX: usize = 32;
-/// The part of a count that is left after a window: half of it is gone after two.
+/// The share of a count that is left after a window: about half is left after two.
 const DECAY: f64 = 0.7;
-/// Possible prefixes.
+/// Number of possible prefixes.
 const PREFIXES: f64 = 16_384.0;
-/// A prefix is hot if it surely has this many times its share.
+/// The multiple of its share that a prefix certainly has if it is hot.
 const HOT: f64 = 16.0;
-/// It stays listed while it has this many.
+/// The multiple at which it stays in the list.
 const WARM: f64 = 8.0;
-/// Samples, decayed, that it takes to say anything.
+/// The number of decayed samples below which there is no result.
 const SAMPLES_MIN: f64 = 500.0;
-/// Windows that a different list must last before it is told.
+/// The number of windows for which a different list must last before it is reported.
 const WINDOWS: u32 = 3;
-/// Share of the list, of a hundred, that must have changed.
+/// The percentage of the list that must have changed.
 const CHANGED_MIN: usize = 25;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Count {
     seen: f64,
-    /// Of what was seen, this much may belong to others.
+    /// The part of the count that may belong to others.
     error: f64,
 }
 
-/// A list of hot prefixes that changes only when they do.
+/// The list of hot prefixes, which changes only when they do.
 ///
 /// ```
 /// use trunkline_actors::adaptive::HotPrefixes;
@@ -57,7 +57,7 @@ pub struct HotPrefixes {
 }
 
 impl HotPrefixes {
-    /// Returns a count that lists `listed_max` prefixes at most: 0 to 32.
+    /// Creates an empty count that lists at most `listed_max` prefixes: 0 to 32.
     pub fn new(listed_max: usize) -> Self {
         Self {
             listed_max: listed_max.min(LISTED_MAX),
@@ -93,7 +93,7 @@ impl HotPrefixes {
         self.counts.insert(prefix, Count { seen, error });
     }
 
-    /// Removes the prefix that was counted least (the smallest of several) and returns its count.
+    /// Removes the prefix with the lowest count (the smallest of several) and returns its count.
     fn evict(&mut self) -> f64 {
         let order = |(a_prefix, a): &(u16, f64), (b_prefix, b): &(u16, f64)| {
             a.total_cmp(b).then(a_prefix.cmp(b_prefix))
@@ -128,7 +128,7 @@ impl HotPrefixes {
         Some(Move::new(change, Reason::Skew).judged_by(touched))
     }
 
-    /// Returns the number of samples, and of those that surely fell on these prefixes.
+    /// Returns the number of samples, and the number that certainly had these prefixes.
     fn touched(&self, hot: &[u16]) -> Evidence {
         let counts = hot.iter().filter_map(|prefix| self.counts.get(prefix));
         let listed: f64 = counts.map(|count| count.seen - count.error).sum();
@@ -149,7 +149,7 @@ impl HotPrefixes {
             } else {
                 HOT
             };
-            // A few hits are chance, however rare a share is.
+            // A few hits are chance, however small a share is.
             count.seen - count.error >= (times * share).max(times / 2.0)
         };
         let mut hot: Vec<(u16, f64)> = self
@@ -188,7 +188,7 @@ impl HotPrefixes {
 mod tests {
     use super::*;
 
-    /// A window of samples: half on `hot` keys from `from` on, half all over.
+    /// Returns a window of samples: half on `hot` keys from `from` on, half anywhere.
     fn window(from: u16, hot: u16, round: u32) -> impl Iterator<Item = u16> {
         (0..4_000_u32).map(move |at| {
             let mixed = at.wrapping_mul(2_654_435_761).wrapping_add(round * 97);

@@ -1,21 +1,21 @@
-//! What the engine decides by itself: from a window of measurements to changes, each with its reason.
+//! Adaptive control: turns windows of measurements into changes of settings, each with its reason.
 //!
 //! [`Governor`] asks all controllers. Each is a pure function of a state and a [`Window`](crate::decisions::Window),
 //! without a clock, a thread or a lock:
 //!
-//! - [`BatchSize`]: operations of a group by throughput, and operations in flight by the 99th percentile of the latency;
-//! - [`ProofShards`]: shards that proofs are cut into, by probing;
-//! - [`ShardReport`]: shards that groups were cut into;
-//! - [`Caches`]: bytes of the value cache against those of the tree, by marginal hits;
-//! - [`HotPrefixes`]: the parts of the key space that are touched most.
+//! - [`BatchSize`]: operations of a group, by throughput, and operations in flight, by the 99th percentile of the
+//!   latency;
+//! - [`ProofShards`]: shards of proofs, by probing;
+//! - [`ShardReport`]: shards of groups, which it only reports;
+//! - [`Caches`]: bytes of the value cache and of the tree, by marginal hits;
+//! - [`HotPrefixes`]: the most accessed parts of the key space.
 //!
-//! Three policies are not asked by it: after each sync, persist asks [`Backlog`] how long to hold commits back while a
-//! checkpoint runs; and ingest asks [`group_least`] and [`group_share`] how much of what is inside the next group must
-//! and may have.
+//! Three policies are used elsewhere: after each sync, persist asks [`Backlog`] for the pause while a checkpoint runs;
+//! and ingest asks [`group_least`] and [`group_share`] for the least and the most operations of the next group.
 //!
 //! `controller` measures the windows and carries the changes out. The tests in `tests/control` run the controllers
-//! against a pipeline in virtual time; their scenarios are files with bands, as those of the adaptive concurrency of
-//! Vector.
+//! against a pipeline in virtual time; their scenarios are files with bands, like those of Vector's adaptive
+//! concurrency.
 
 mod backoff;
 mod batch_size;

@@ -1,6 +1,7 @@
-//! Turns windows into observations: what one window, or several short ones together, say about the setting in force.
+//! Turns windows into observations: the effect of the setting in force, from one window or from several short ones
+//! together.
 //!
-//! Windows of a stall are left out, and so are those in which the effect of a change is still on its way.
+//! Windows of a stall are left out, and so are those in which the effect of a change is not complete yet.
 
 use std::collections::VecDeque;
 
@@ -9,15 +10,15 @@ use super::stall::{Flow, Stall};
 use super::{ControlSettings, Limits};
 use crate::decisions::{Evidence, Latencies, Window};
 
-/// Operations in flight above this share of their limit mean that callers wait for admission.
+/// The share of their limit above which operations in flight mean that callers wait for admission.
 const HELD_SHARE: f64 = 0.7;
-/// With fewer groups, a rate says more about when a window ended than about the pipeline.
+/// The number of groups below which a rate depends more on when a window ended than on the pipeline.
 const GROUPS_MIN: u64 = 2;
-/// Windows that are put together to have as many groups, at most.
+/// Most windows that are combined to have that many groups.
 const WINDOWS_MAX: u32 = 8;
-/// Observations that are kept.
+/// Number of observations that are kept.
 const RECENT_MAX: usize = 8;
-/// Windows that are left out after a stall or a change, at most.
+/// Most windows that are left out after a stall or a change.
 const SKIP_MAX: u32 = 8;
 
 /// Windows under one setting, judged together.
@@ -25,23 +26,23 @@ const SKIP_MAX: u32 = 8;
 pub(super) struct Observation {
     /// Rate, latency and operations in flight.
     pub(super) level: Level,
-    /// Whether the cap of operations closed half of the groups, so that a larger cap would be felt.
+    /// True if the cap of operations closed half of the groups, so that a larger cap would have an effect.
     pub(super) is_full: bool,
-    /// Whether that cap or the cap of bytes closed half of the groups.
+    /// True if that cap or the cap of bytes closed half of the groups.
     pub(super) is_closed: bool,
-    /// Whether callers wait for admission.
+    /// True if callers wait for admission.
     pub(super) is_held: bool,
-    /// Whether half of the latency is waiting to be sealed.
+    /// True if half of the latency is waiting to be sealed.
     pub(super) waits: bool,
-    /// Operations of a group in the middle.
+    /// Median number of operations of a group.
     pub(super) group_operations: f64,
-    /// Operations of a large group.
+    /// Number of operations of a large group.
     pub(super) group_largest: f64,
 }
 
 impl Observation {
-    /// Returns whether more work would be done if more were allowed. A busy stage says nothing: self-clocked groups get
-    /// smaller until their fixed costs keep a stage busy, at any load.
+    /// Returns whether more work would be done if more were allowed. A busy stage does not show that: self-clocked
+    /// groups get smaller until their fixed costs keep a stage busy, at any load.
     pub(super) fn is_saturated(&self) -> bool {
         self.is_closed || self.is_held
     }
@@ -50,13 +51,13 @@ impl Observation {
 /// Figures of one observation, or typical ones of several.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Level {
-    /// Operations made durable, a second.
+    /// Durable operations per second.
     pub(super) rate: f64,
-    /// 99th percentile of the latency of submissions sealed under the cap in force, microseconds.
+    /// 99th percentile of the latency of submissions sealed under the cap in force, in microseconds.
     pub(super) p99_us: f64,
-    /// Mean of the same latencies over their 99th percentile.
+    /// Ratio of the mean of the same latencies to their 99th percentile.
     pub(super) evenness: f64,
-    /// Operations in flight, on average.
+    /// Mean number of operations in flight.
     pub(super) inside: f64,
 }
 
@@ -72,7 +73,7 @@ impl Level {
         }
     }
 
-    /// Returns it as what a decision was judged by.
+    /// Returns it as the evidence of a decision.
     pub(super) fn evidence(&self) -> Evidence {
         Evidence::InFlight {
             operations: self.inside as u64,
@@ -82,7 +83,7 @@ impl Level {
     }
 }
 
-/// Puts windows together until there is enough to judge, and keeps the last observations.
+/// Combines windows until there is enough to judge, and keeps the last observations.
 #[derive(Clone, Debug)]
 pub(super) struct Observer {
     samples_min: u64,
@@ -92,9 +93,9 @@ pub(super) struct Observer {
     span: Span,
     latencies: Latencies,
     recent: VecDeque<Observation>,
-    /// Windows that are still left out; only those in which work moves count.
+    /// Number of windows that are still to be left out; only those in which work moves count.
     skip: u32,
-    /// Windows that the operations waiting at the last window's end take, and the target.
+    /// Number of windows that the waiting operations will take, as of the last window's end, and the target.
     backlog: u32,
 }
 
@@ -147,7 +148,7 @@ impl Observer {
 
     fn observation(&self, window: &Window) -> Observation {
         let (rate, p99_us) = (self.span.rate(), self.latencies.quantile_us(0.99) as f64);
-        // Little's law: operations in flight are their rate times their mean latency, not that of submissions.
+        // Little's law: operations in flight are their rate times their mean latency, which is not that of submissions.
         let inside = rate * self.latencies.operation_mean_us() as f64 / 1e6;
         Observation {
             level: Level {
@@ -170,14 +171,14 @@ impl Observer {
         self.latencies.clear();
     }
 
-    /// Forgets all observations, since another setting is in force, and leaves out the next `skip` windows.
+    /// Discards all observations, since another setting is in force, and leaves out the next `skip` windows.
     pub(super) fn restart(&mut self, skip: u32) {
         self.forget_span();
         self.recent.clear();
         self.skip = skip;
     }
 
-    /// Returns how many windows it takes until what waits now is done.
+    /// Returns the number of windows until the waiting operations are done.
     pub(super) fn backlog(&self) -> u32 {
         self.backlog
     }
@@ -188,12 +189,12 @@ impl Observer {
         Level::of(&last.map(|seen| seen.level).collect::<Vec<_>>())
     }
 
-    /// Returns whether the last two observations were at the limit of what the pipeline can do.
+    /// Returns whether the last two observations were at the limit of the pipeline.
     pub(super) fn is_saturated(&self) -> bool {
         self.recent.len() >= 2 && self.recent.iter().take(2).all(Observation::is_saturated)
     }
 
-    /// Returns whether the latency was above its target twice lately. Once is chance.
+    /// Returns whether the latency was above its target twice recently. Once is chance.
     pub(super) fn is_over(&self) -> bool {
         let over = |seen: &&Observation| seen.level.p99_us > self.target_us;
         self.recent.iter().filter(over).count() >= 2
@@ -249,7 +250,7 @@ mod tests {
     #[test]
     fn what_is_in_flight_counts_operations_and_not_submissions() {
         let mut latencies = Latencies::default();
-        // Many callers with one operation each, 2 ms, and a loader whose batches of 10,000 take 100 ms.
+        // Many callers with one operation each take 2 ms, and a loader's batches of 10,000 take 100 ms.
         latencies.record(2_000, 1_000);
         latencies.record(100_000, 10);
         latencies.weigh(1_000, 1_000 * 2_000);
@@ -267,7 +268,7 @@ mod tests {
             "{seen:?}"
         );
         assert!(seen.is_held);
-        // The percentile is of submissions, and so is the mean that it is compared with.
+        // The percentile is that of submissions, and so is the mean with which it is compared.
         let (p99_us, evenness) = (seen.level.p99_us, seen.level.evenness);
         assert!(p99_us < 2_100.0 && p99_us * evenness < 3_000.0, "{seen:?}");
     }

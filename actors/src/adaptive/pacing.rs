@@ -1,17 +1,17 @@
-//! How far commits hold back while a checkpoint runs, so that they slow down to what checkpoints can take instead of
-//! running into the limit and then waiting for a whole one.
+//! Computes the pause of commits while a checkpoint runs, so that they slow down to the rate of checkpoints instead of
+//! reaching the limit and then waiting for a whole checkpoint.
 //!
-//! A token bucket. What may gather while a checkpoint runs is as much as checkpoints take in that time, and in addition
-//! as much as there is room for: what it covers and what gathers meanwhile must both stay below the limit. While little
-//! gathers, that room is large and nothing is held back; the fuller it gets, the closer commits are held to the rate
-//! of the checkpoints, a little after each sync.
+//! This is a token bucket. While a checkpoint runs, as many bytes may gather as checkpoints write in that time, plus
+//! the free space below the limit, which must hold the bytes that the checkpoint covers and those that gather
+//! meanwhile. While little gathers, that space is large and there is no pause; the fuller it gets, the closer commits
+//! are held to the rate of the checkpoints, by a short pause after each sync.
 
-/// Longest pause, microseconds: what one sync may add to the latency of the next.
+/// Longest pause in microseconds: the time that one sync may add to the latency of the next.
 const PAUSE_US_MAX: u64 = 100_000;
-/// Part of the limit that is kept free for what the rate is wrong by: one part in this many.
+/// The part of the limit that is kept free for errors of the rate: one part in this many.
 const SPARE_PART: u64 = 8;
 
-/// The figures that the pause follows from.
+/// The figures from which the pause is computed.
 ///
 /// ```
 /// use trunkline_actors::adaptive::Backlog;
@@ -28,18 +28,18 @@ const SPARE_PART: u64 = 8;
 pub struct Backlog {
     /// Bytes that the checkpoint covers.
     pub checkpoint_bytes: u64,
-    /// Bytes that have gathered since it began.
+    /// Bytes that have gathered since the checkpoint began.
     pub gathered_bytes: u64,
-    /// Since it began, microseconds.
+    /// Time since the checkpoint began, in microseconds.
     pub elapsed_us: u64,
-    /// What the checkpoint before took, if there was one.
+    /// Rate of the previous checkpoint, if there was one.
     pub bytes_per_second: Option<u64>,
-    /// Where commits wait for its end (`checkpoint.unflushed_bytes_max`).
+    /// Number of bytes at which commits wait for its end (`checkpoint.unflushed_bytes_max`).
     pub waits_at_bytes: u64,
 }
 
 impl Backlog {
-    /// Returns how long to hold back, microseconds.
+    /// Returns the pause in microseconds.
     pub fn pause_us(&self) -> u64 {
         let Some(rate) = self.bytes_per_second else {
             return 0;
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn nothing_is_held_back_while_there_is_room() {
-        // 448 are usable: without twice what the checkpoint covers, 192 are left, and 100 came meanwhile.
+        // 448 are usable: without twice the bytes that the checkpoint covers, 192 are left, and 100 have gathered.
         assert_eq!(backlog(128, 292).pause_us(), 0);
         assert_eq!(backlog(128, 293).pause_us(), 10_000);
     }
@@ -94,8 +94,8 @@ mod tests {
         assert_eq!(unknown.pause_us(), 0);
     }
 
-    /// Commits that could be a half faster than checkpoints: without pauses what gathers would grow by a half with
-    /// each checkpoint until it hits the limit.
+    /// Commits that could be half again as fast as checkpoints: without pauses the gathered bytes would grow by a half
+    /// with each checkpoint until they reach the limit.
     #[test]
     fn what_gathers_settles_below_the_limit() {
         const SYNC_BYTES: u64 = 2 * MIB;
@@ -119,7 +119,7 @@ mod tests {
             assert!(covered + gathered < 512 * MIB, "{covered} {gathered}");
             covered = gathered;
         }
-        // Two thirds of the time of a sync at the most: as much as it was too fast by.
+        // The pause takes at most two thirds of the time of a sync: as much as it was too fast by.
         assert!(longest_us < 10_000, "{longest_us}");
     }
 

@@ -1,26 +1,26 @@
-//! Probes into how many shards proofs are cut: one step up, one step down, back in between.
+//! Finds the number of shards of proofs by probing: one step up, one step down, and back in between.
 //!
-//! Throughput here is noisy (a tenth to a quarter), so a step is judged A/B/A: medians of windows before, with, and
-//! after it, as one judges by hand; what gave nothing is tried again after ever longer pauses. The hill climbing is that of
-//! the thread pool of .NET (Hellerstein, Morrison, Eilebrecht 2009) without its waves. Steps are tried while it is proofs
-//! that are asked for, and judged by the keys proven, whatever commits do. Reads of many keys follow what was found for
-//! proofs, since a window does not tell them from reads of single keys.
+//! Throughput here is noisy (a tenth to a quarter), so a step is judged A/B/A, by the medians of windows before, with
+//! and after it; a step without gain is tried again after ever longer pauses. The hill climbing is that of the .NET
+//! thread pool (Hellerstein, Morrison, Eilebrecht 2009) without its waves. Steps are tried while most requests are for
+//! proofs, and judged by the keys proven, whatever commits do. Reads of many keys use the same number, since a window
+//! does not distinguish them from reads of single keys.
 
 use super::backoff::Backoff;
 use super::span::{per_second, typical};
 use super::{ControlSettings, Limits};
 use crate::decisions::{Change, Evidence, Move, Reason, Window, Work};
 
-/// More shards than this are never tried.
+/// The highest number of shards that is tried.
 const SHARDS_MAX: u64 = 128;
 /// The gain that a step must show.
 const GAIN_MIN: f64 = 1.05;
-/// Windows on each side, after one that is mixed.
+/// Number of windows on each side, after one that is mixed.
 const SIDE_WINDOWS: usize = 3;
-/// Keys proven in a window that it takes to judge their rate.
+/// Number of keys proven in a window that is needed to judge their rate.
 const PROOFS_MIN: u64 = 100;
-/// Keys proven for each operation made durable from which on it is proofs that are asked for. Below, shards of proofs
-/// may take from commits what the rate of proofs does not show.
+/// The number of keys proven per durable operation from which on most requests count as proofs. Below it, shards of
+/// proofs may slow down commits, which the rate of proofs does not show.
 const PROOFS_LEAD: u64 = 4;
 
 /// The progress of a probe.
@@ -41,7 +41,7 @@ struct Probe {
     seen: Vec<f64>,
 }
 
-/// Probes the shards of proofs.
+/// The controller of the number of shards of proofs.
 ///
 /// ```
 /// use trunkline_actors::adaptive::{ControlSettings, Limits, ProofShards};
@@ -53,13 +53,13 @@ struct Probe {
 #[derive(Clone, Debug)]
 pub struct ProofShards {
     on: bool,
-    /// One for each thread of the pool.
+    /// The most shards: one for each thread of the pool.
     most: u64,
     /// The direction of the next step.
     up: bool,
     pause: Backoff,
     probe: Option<Probe>,
-    /// Shards that a probe which was given up left in force, and those that were there before.
+    /// The shards that an abandoned probe left in force, and the earlier ones.
     left: Option<(u64, u64)>,
 }
 
@@ -76,7 +76,7 @@ impl ProofShards {
         }
     }
 
-    /// Takes the place of another controller, and takes back what that one was trying.
+    /// Replaces another controller, and undoes its current trial.
     pub(super) fn after(self, old: &Self) -> Self {
         let in_force = |probe: &&Probe| probe.side == Side::With;
         let probe = old.probe.as_ref().filter(in_force);
@@ -87,7 +87,7 @@ impl ProofShards {
         }
     }
 
-    /// Takes a window and returns what to change.
+    /// Takes a window and returns a change, if any.
     pub fn decide(&mut self, window: &Window) -> Option<Move> {
         let now = window.proof_parallelism;
         if let Some((tried, from)) = self.left.take()
@@ -109,7 +109,7 @@ impl ProofShards {
             probe.from
         };
         if now != expected {
-            // Somebody else set it: that is the start now.
+            // The setting was changed from outside: that is the new start.
             return None;
         }
         if !is_asked_for(window) {
@@ -180,7 +180,7 @@ impl ProofShards {
         }
     }
 
-    /// Returns whether the step gained what it must, in most of its windows and together.
+    /// Returns whether the step gained enough, in most of its windows and overall.
     fn conclude(&mut self, probe: &Probe, without: f64) -> bool {
         let above = probe
             .with
@@ -206,7 +206,7 @@ fn change(from: u64, to: u64, reason: Reason) -> Move {
     Move::new(Change::Parallelism { work, from, to }, reason)
 }
 
-/// Returns whether it is proofs that are asked for in a window.
+/// Returns whether most requests in a window are for proofs.
 fn is_asked_for(window: &Window) -> bool {
     let commits = window.operations_durable;
     window.proofs >= commits.saturating_mul(PROOFS_LEAD).max(PROOFS_MIN)
@@ -239,8 +239,8 @@ mod tests {
         }
     }
 
-    /// Windows whose rate of proofs is a function of their shards, with noise; shards at the end, and how many windows
-    /// of the last hundred were not at them.
+    /// Simulates windows whose rate of proofs is a function of their shards, with noise. Returns the shards at the end,
+    /// and the number of the last hundred windows with other shards.
     fn run(
         cores: u64,
         start: u64,
@@ -313,7 +313,7 @@ mod tests {
             Some(broken_off.clone())
         );
         assert_eq!(successor.decide(&window(1, 1_000)), None);
-        // Unless somebody has set other shards meanwhile.
+        // Unless other shards were set meanwhile.
         let mut successor = ProofShards::new(&fixed, &limits).after(&shards);
         assert_eq!(successor.decide(&window(1, 1_000)), None);
 

@@ -1,9 +1,9 @@
-//! The check whether a running engine can take a new configuration. `controls` puts it in force.
+//! Checks whether a running engine can take a new configuration. `controls` puts it in force.
 
 use crate::config::{Config, ConfigError, InvalidSetting, SettingChange};
 use crate::failure::EngineFailure;
 
-/// The reason for which a running engine kept its configuration.
+/// The reason why a running engine kept its configuration.
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;
@@ -33,7 +33,7 @@ pub enum ReloadError {
         keys: Vec<String>,
     },
     /// The function that reads the configuration again panicked.
-    #[error("reading the configuration panicked ({message}); the engine keeps the one that it had")]
+    #[error("reading the configuration panicked ({message}); the engine keeps its current one")]
     Panic {
         /// Message of the panic.
         message: String,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The target, and which controllers take part. Values out of range are moved into it.
+/// The target, and the enabled controllers. Values out of range are moved into it.
 ///
 /// ```
 /// use trunkline_actors::adaptive::ControlSettings;
@@ -12,17 +12,17 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ControlSettings {
-    /// Target of the 99th percentile of the latency from acceptance to durability, milliseconds.
+    /// Target of the 99th percentile of the latency from acceptance to durability, in milliseconds.
     pub target_p99_ms: u64,
-    /// Latencies that a percentile needs. Windows with fewer are put together.
+    /// Number of latencies that a percentile needs. Windows with fewer are combined.
     pub samples_min: u64,
-    /// Whether the cap on a group's operations follows the measurements.
+    /// True if the cap on a group's operations adapts to measurements.
     pub batch_size: bool,
-    /// Whether the limit on operations in flight follows the measurements.
+    /// True if the limit on operations in flight adapts to measurements.
     pub admission: bool,
-    /// Adapts shards: those of proofs to the measurements, those of groups to what is in flight.
+    /// True if shards adapt: those of proofs to measurements, those of groups to the work in flight.
     pub workers: bool,
-    /// Whether the value cache and the tree share their memory by the measurements.
+    /// True if the value cache and the tree share their memory by measurements.
     pub caches: bool,
     /// Most parts of the key space that are reported as hot: 0 (none) to 32.
     pub hot_prefixes_max: usize,
@@ -58,22 +58,22 @@ impl ControlSettings {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Operations of a group, least.
+    /// Least operations of a group.
     pub group_operations_min: u64,
-    /// Operations of a group, most.
+    /// Most operations of a group.
     pub group_operations_max: u64,
-    /// Operations in flight, least. (A larger batch is let in alone.)
+    /// Lowest limit on operations in flight. (A larger batch is admitted alone.)
     pub in_flight_operations_min: u64,
-    /// Operations in flight, most: what was configured.
+    /// Highest limit on operations in flight: the configured one.
     pub in_flight_operations_max: u64,
-    /// Groups between ingest and durable at the same time.
+    /// Most groups between ingest and durable at the same time.
     pub groups_in_flight_max: u64,
-    /// Threads of the pool for proofs and reads of many keys: they are cut into this many shards at most, and never
-    /// more than 128.
+    /// Threads of the pool for proofs and reads of many keys, which have at most this many shards, and never more than
+    /// 128.
     pub read_threads: u64,
-    /// Bytes that the cache of values keeps in any case.
+    /// Number of bytes that the cache of values keeps in any case.
     pub value_cache_bytes_min: u64,
-    /// Bytes that the tree keeps in any case.
+    /// Number of bytes that the tree keeps in any case.
     pub tree_bytes_min: u64,
 }
 
@@ -105,7 +105,7 @@ impl Limits {
     }
 }
 
-/// Returns `wanted` as a whole number of at least 1 between the two. The upper one counts if they are out of order.
+/// Returns `wanted` as a whole number of at least 1 between the two. The upper one applies if they are out of order.
 pub(super) fn between(wanted: f64, low: u64, high: u64) -> u64 {
     let wanted = if wanted.is_nan() { 0 } else { wanted as u64 };
     wanted.max(low).min(high).max(1)

@@ -1,13 +1,13 @@
-//! Reports into how many shards groups were cut: what is in flight decides that, moment to moment
+//! Reports the number of shards of groups, which depends on the work in flight at each moment
 //! ([`free_shards`](crate::in_flight::free_shards)).
 
 use super::ControlSettings;
 use crate::decisions::{Change, Move, Reason, Window, Work};
 
-/// Windows in a row that must agree before a change is reported.
+/// Number of successive windows that must agree before a change is reported.
 const AGREE_WINDOWS: u32 = 2;
 
-/// Reports the shards that groups of a window were cut into, on average, when they are others than before.
+/// Reports the mean number of shards of the groups in a window, when it has changed.
 #[derive(Clone, Debug)]
 pub struct ShardReport {
     on: bool,
@@ -18,12 +18,12 @@ pub struct ShardReport {
 struct Reported {
     work: Work,
     shards: u64,
-    /// Other shards that the last windows saw, and how many windows.
+    /// The other number of shards in the last windows, and the number of those windows.
     other: (u64, u32),
 }
 
 impl ShardReport {
-    /// Returns a report that starts from work that is not cut.
+    /// Returns a report that starts from work without sharding.
     pub fn new(settings: &ControlSettings) -> Self {
         let uncut = |work| Reported {
             work,

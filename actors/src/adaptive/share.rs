@@ -1,18 +1,16 @@
-//! The share of what is under way that one group has: at most so much, so that groups overlap, and at least so much, so
+//! The share of the work in the pipeline for one group: the share is bounded above so that groups overlap, and below so
 //! that they are few.
 //!
 //! Stages work at the same time only on different groups. In a closed loop all callers of one group come back at once,
 //! and would be sealed into one group again, which overlaps with nothing. So a group takes no more than its share of
-//! what is inside, waiting or in flight.
-//! Below the cap of a group it matters only while that cap is far above what is inside.
+//! the operations that wait or are in flight. This matters only while the cap of a group is far above that number.
 
-/// Groups that share what is inside: more gain nothing, since the stages that take long are about as many.
+/// Number of groups that share the operations in the pipeline. More gain nothing, since about as many stages take long.
 const SHARES_MAX: u64 = 3;
-/// Operations that a share has at least: in smaller groups, what each group costs by itself weighs more than what
-/// overlapping gives.
+/// Least operations of a share: in smaller groups, the fixed cost of each group exceeds the gain from overlapping.
 const SHARE_OPERATIONS_MIN: u64 = 8_192;
 
-/// Returns how many of the operations that wait or are in flight one group may have.
+/// Returns the most operations of one group, out of those that wait or are in flight.
 ///
 /// If only one group may be in flight, it takes everything.
 ///
@@ -29,12 +27,12 @@ pub fn group_share(operations_inside: u64, groups_in_flight_max: u64) -> u64 {
     operations_inside.div_ceil(shares).max(SHARE_OPERATIONS_MIN)
 }
 
-/// Returns how many operations must wait for a group to be sealed while others are in flight.
+/// Returns the number of operations that must wait for a group to be sealed while others are in flight.
 ///
-/// The callers of a group come back one after the other. The first of them must not become a group alone while the
-/// rest is about to follow. Nearly as much as is in flight makes groups of about half of what is inside, so that one
-/// gathers and is applied while another becomes durable. Exactly as much would let two groups that differ by one
-/// operation take turns and never overlap.
+/// The callers of a group come back one after the other. The first of them must not become a group by itself while the
+/// rest are about to follow. Nearly as many as are in flight make groups of about half of all operations, so that one
+/// gathers and is applied while another becomes durable. With exactly as many, two groups that differ by one operation
+/// could take turns and never overlap.
 ///
 /// ```
 /// use trunkline_actors::adaptive::group_least;

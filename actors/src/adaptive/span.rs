@@ -2,7 +2,7 @@
 
 use crate::decisions::Window;
 
-/// Share of groups closed by a cap from which on the cap holds work back, per mille.
+/// Share of groups closed by a cap from which on the cap limits work, per mille.
 pub(super) const FULL_PER_MILLE: u64 = 500;
 
 /// Sums over successive windows.
@@ -30,22 +30,22 @@ impl Span {
         }
     }
 
-    /// Returns the operations made durable a second.
+    /// Returns the durable operations per second.
     pub(super) fn rate(&self) -> f64 {
         per_second(self.durable, self.length_us)
     }
 
-    /// Returns the groups that are sealed in its time at a pace of `groups` a second.
+    /// Returns the number of groups that are sealed in its time at a rate of `groups` per second.
     pub(super) fn groups_at(&self, groups: f64) -> f64 {
         groups * self.length_us as f64 / 1e6
     }
 
-    /// Returns the groups sealed a second.
+    /// Returns the groups sealed per second.
     pub(super) fn group_rate(&self) -> f64 {
         per_second(self.groups, self.length_us)
     }
 
-    /// Returns whether the cap of operations closed half of the groups, so that a larger cap would be felt.
+    /// Returns whether the cap of operations closed half of the groups, so that a larger cap would have an effect.
     pub(super) fn is_full(&self) -> bool {
         per_mille(self.full, self.groups) >= FULL_PER_MILLE
     }
@@ -56,35 +56,35 @@ impl Span {
     }
 }
 
-/// Returns the groups that a cap closed, of operations or of bytes. Groups closed by their share of what is inside do
-/// not count: in a closed loop there are as many of them at any load.
+/// Returns the number of groups that a cap of operations or of bytes closed. Groups closed by their share do not count:
+/// in a closed loop there are as many of them at any load.
 fn groups_closed(window: &Window) -> u64 {
     window.groups_full.saturating_add(window.groups_full_bytes)
 }
 
-/// Returns the groups that a cap closed, of a thousand.
+/// Returns the groups that a cap closed, per mille.
 pub(super) fn closed_per_mille(window: &Window) -> u64 {
     per_mille(groups_closed(window), window.groups)
 }
 
-/// Returns the time that the busiest stage worked, of a thousand.
+/// Returns the time that the busiest stage worked, per mille.
 pub(super) fn busiest_per_mille(window: &Window) -> u64 {
     let busiest = window.stages.iter().map(|stage| stage.busy_us).max();
     per_mille(busiest.unwrap_or(0), window.length_us)
 }
 
-/// Returns `part` of `whole` in thousandths, 0 to 1000; 0 of nothing.
+/// Returns `part` of `whole` in thousandths, 0 to 1000; 0 if `whole` is 0.
 pub(super) fn per_mille(part: u64, whole: u64) -> u64 {
     let thousandths = u128::from(part) * 1000 / u128::from(whole.max(1));
     thousandths.min(1000) as u64
 }
 
-/// Returns `count` in `length_us` as a rate a second.
+/// Returns `count` in `length_us` as a rate per second.
 pub(super) fn per_second(count: u64, length_us: u64) -> f64 {
     count as f64 * 1e6 / length_us.max(1) as f64
 }
 
-/// Returns the mean without the least and the greatest value, if there are more than three values; 0 of none.
+/// Returns the mean without the least and the greatest value, if there are more than three values; 0 if there are none.
 pub(super) fn typical(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut sorted: Vec<f64> = values.into_iter().collect();
     sorted.sort_by(f64::total_cmp);

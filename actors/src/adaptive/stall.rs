@@ -1,29 +1,30 @@
-//! Tells windows in which groups were stuck from windows that are too short to tell.
+//! Distinguishes windows in which groups were stuck from windows that are too short to tell.
 
 use std::collections::VecDeque;
 
 use super::span::{Span, typical};
 use crate::decisions::Window;
 
-/// Less than this share of the usual throughput, with groups stuck in the pipeline, is a stall.
+/// The share of the usual throughput below which groups stuck in the pipeline are a stall.
 const STALL_SHARE: f64 = 0.25;
-/// Groups that are usually sealed in a span that is judged. With fewer, a span without any is nothing unusual.
+/// Number of groups that are usually sealed in a span that is judged. With fewer, a span without any is nothing
+/// unusual.
 const GROUPS_MIN: f64 = 4.0;
-/// Longest span, windows.
+/// Longest span, in windows.
 const SPAN_WINDOWS_MAX: u32 = 8;
-/// Longest stall, spans. What lasts longer is the pace of now.
+/// Longest stall, in spans. A longer one counts as the new pace.
 const STALL_SPANS_MAX: u32 = 8;
-/// Spans whose pace is usual.
+/// Number of spans that define the usual pace.
 const USUAL_SPANS: usize = 8;
 
 /// The state that a window belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flow {
-    /// Work that moves, or too little to tell.
+    /// Work is moving, or there is too little to tell.
     Moving,
     /// Groups are stuck.
     Stalled,
-    /// What seemed to be a stall lasts: it is the pace of now.
+    /// A seeming stall lasts: it is the new pace.
     Slower,
 }
 
@@ -41,7 +42,7 @@ impl Stall {
         typical(self.usual.iter().map(Span::rate))
     }
 
-    /// Adds a window and says what it is part of. `groups_max` is the number of groups that the pipeline holds.
+    /// Adds a window and returns its state. `groups_max` is the number of groups that the pipeline holds.
     pub(super) fn add(&mut self, window: &Window, groups_max: u64) -> Flow {
         self.span.add(window);
         let span = self.span;

@@ -1,4 +1,4 @@
-//! The watch over the configuration file.
+//! Watches the configuration file.
 
 use std::fs::File;
 use std::io::Read;
@@ -12,14 +12,14 @@ use crate::failure::panic_message;
 /// A function that builds the configuration from the file at a path.
 type Rebuild = Box<dyn Fn(&Path) -> Result<Config, ConfigError> + Send>;
 
-/// A configuration file that is read again when its content has changed. Its time and length say too little: a file may
-/// change twice within the resolution of its time, and tools keep times on purpose.
+/// A configuration file that is read again when its content has changed. Its time and length are not enough: a file may
+/// change twice within the resolution of its time, and some tools preserve times.
 pub struct Watch {
     path: PathBuf,
     rebuild: Rebuild,
     /// The file's content when the configuration was last built.
     built: Option<Vec<u8>>,
-    /// The file's content at the last look.
+    /// The file's content at the last check.
     seen: Option<Vec<u8>>,
 }
 
@@ -37,7 +37,7 @@ impl Watch {
 
     /// Returns the new configuration if the file has changed since it was read.
     ///
-    /// The file must be the same as at the last look, so that a file that is being written is not read halfway.
+    /// The file must be the same as at the last check, so that a partly written file is not read.
     pub fn look(&mut self) -> Option<Result<Config, ReloadError>> {
         let now = content(&self.path);
         let is_at_rest = now == self.seen;
@@ -57,8 +57,8 @@ impl Watch {
     }
 }
 
-/// Returns the content of a regular file, up to one byte more than a configuration may have. A FIFO or a device has none:
-/// it would keep the thread waiting.
+/// Returns the content of a regular file, up to one byte more than a configuration may have. A FIFO or a device has
+/// none: it could block the thread.
 fn content(path: &Path) -> Option<Vec<u8>> {
     if !std::fs::metadata(path).ok()?.is_file() {
         return None;
@@ -94,7 +94,7 @@ mod tests {
         let mut watch = Watch::new(path.clone(), Box::new(rebuild));
         assert!(watch.look().is_none());
         std::fs::write(&path, "[group]\nlinger_ms = 2\n").unwrap();
-        // It may be half written.
+        // It may be incomplete.
         assert!(watch.look().is_none());
         assert_eq!(watch.look().unwrap().unwrap().group.linger_ms, 2);
         assert!(watch.look().is_none());
@@ -121,7 +121,7 @@ mod tests {
         file.set_modified(written).unwrap();
         assert!(watch.look().is_none());
         assert_eq!(watch.look().unwrap().unwrap().group.linger_ms, 7);
-        // A new time alone is no change.
+        // A new time alone is not a change.
         file.set_modified(written + std::time::Duration::from_secs(60))
             .unwrap();
         assert!(watch.look().is_none() && watch.look().is_none());

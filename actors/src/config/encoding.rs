@@ -1,8 +1,8 @@
-//! Byte order marks of texts that people write: that of UTF-8 is skipped, others are refused by name.
+//! Byte order marks of text files: that of UTF-8 is skipped, others are refused by name.
 
 use std::str::Utf8Error;
 
-/// Why a text cannot be read.
+/// The reason why a text cannot be read.
 ///
 /// ```
 /// use trunkline::config::{TextError, without_mark};
@@ -26,11 +26,11 @@ pub enum TextError {
     NotUtf8(#[source] Utf8Error),
 }
 
-/// Returns the text behind its byte order mark, if it has one. Fails if the mark is not that of UTF-8.
+/// Returns the text without its byte order mark, if it has one. Fails if the mark is not that of UTF-8.
 ///
 /// See [`TextError`] for an example.
 pub fn without_mark(text: &[u8]) -> Result<&[u8], TextError> {
-    // The mark of UTF-32 with the lowest byte first begins as that of UTF-16.
+    // The little-endian mark of UTF-32 begins like that of UTF-16.
     match text {
         [0xef, 0xbb, 0xbf, rest @ ..] => Ok(rest),
         [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Err(TextError::Utf32),

@@ -1,11 +1,11 @@
-//! Errors of a configuration, and where a setting comes from.
+//! Errors of a configuration, and the origin of a setting.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use super::encoding::TextError;
 
-/// Where a setting comes from.
+/// The origin of a setting.
 ///
 /// ```
 /// use trunkline::config::Origin;
@@ -14,7 +14,7 @@ use super::encoding::TextError;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
-    /// It is not set.
+    /// The default; the setting is not set.
     #[default]
     Default,
     /// A line of a file.
@@ -70,7 +70,7 @@ pub enum InvalidSetting {
         /// Largest value allowed.
         max: u64,
     },
-    /// Smaller than another setting, which it must not be.
+    /// The value is smaller than another setting, which it must not be.
     #[error("{key} = {found}: must be at least {floor_key} = {floor}")]
     BelowOther {
         /// Section and key.
@@ -125,7 +125,7 @@ impl InvalidSetting {
     }
 }
 
-/// Why a configuration was refused. Each error names the file and line, the variable or the flag.
+/// The reason why a configuration was refused. Each error names the file and line, the variable or the flag.
 ///
 /// ```
 /// use trunkline::Config;
@@ -139,7 +139,7 @@ pub enum ConfigError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// The file is longer than [`super::FILE_BYTES_MAX`].
@@ -153,13 +153,13 @@ pub enum ConfigError {
     Text {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: TextError,
     },
     /// The text is not TOML.
     #[error("{origin}: not TOML: {message}")]
     Syntax {
-        /// Where.
+        /// The origin of the text.
         origin: Origin,
         /// Message of the parser.
         message: String,
@@ -169,11 +169,11 @@ pub enum ConfigError {
         "{origin}: unknown section {section}; the nearest is {nearest}; known sections: {known}"
     )]
     UnknownSection {
-        /// Where.
+        /// The origin of the section.
         origin: Origin,
         /// The section.
         section: String,
-        /// The section or setting that is written most alike.
+        /// The section or setting with the most similar name.
         nearest: String,
         /// The sections that exist.
         known: String,
@@ -183,21 +183,21 @@ pub enum ConfigError {
         "{origin}: unknown key {key}; the nearest is {nearest}; known keys of the section: {known}"
     )]
     UnknownKey {
-        /// Where.
+        /// The origin of the key.
         origin: Origin,
         /// Section and key.
         key: String,
-        /// The setting that is written most alike.
+        /// The setting with the most similar name.
         nearest: String,
         /// The keys of the section.
         known: String,
     },
-    /// A variable with our prefix whose name no setting can have.
+    /// A variable with our prefix whose name cannot be that of a setting.
     #[error("environment variable {name:?}: not a setting, whose names are {prefix}<SECTION>_<KEY> in capital letters; the nearest is {nearest}; unset or rename it", prefix = super::ENVIRONMENT_PREFIX)]
     Variable {
         /// Name of the variable.
         name: std::ffi::OsString,
-        /// The variable that is written most alike.
+        /// The variable with the most similar name.
         nearest: String,
     },
     /// A key outside of a section, or a section that is a plain value.
@@ -205,7 +205,7 @@ pub enum ConfigError {
         "{origin}: {key} is not in a section; write [section] on one line and {key} = value on the next"
     )]
     NoSection {
-        /// Where.
+        /// The origin of the key.
         origin: Origin,
         /// The key.
         key: String,
@@ -213,11 +213,11 @@ pub enum ConfigError {
     /// A value of a wrong type.
     #[error("{origin}: {key}: {message}")]
     Value {
-        /// Where.
+        /// The origin of the value.
         origin: Origin,
         /// Section and key.
         key: String,
-        /// What was found and what is allowed.
+        /// The value that was found, and the allowed ones.
         message: String,
     },
     /// A flag of another form than `section.key=value`.
@@ -229,9 +229,9 @@ pub enum ConfigError {
     /// A value that is not allowed.
     #[error("{origin}: {invalid}")]
     Invalid {
-        /// Where the value was set; or, if it is a default, where the value was set that it conflicts with.
+        /// The origin of the value; if it is a default, that of the value with which it conflicts.
         origin: Origin,
-        /// What is wrong.
+        /// The violated rule.
         invalid: InvalidSetting,
     },
     /// A setting that TOML cannot express, such as a path that is not UTF-8.

@@ -1,4 +1,4 @@
-//! Layers of settings: a later layer overrides an earlier one, and each setting keeps the place that it came from.
+//! Layers of settings: a later layer overrides an earlier one, and each setting keeps its origin.
 //!
 //! Every setting is tried alone against [`Config`] as soon as it is read, so that an error names its line, variable or
 //! flag. Settings that depend on each other are checked at the end. The caller chooses the file and the environment.
@@ -116,8 +116,8 @@ impl Layers {
         Ok(self)
     }
 
-    /// Returns the variables that were ignored because Kubernetes sets them for a service called `trunkline`. Warn of
-    /// them: a service of another name, or `enableServiceLinks: false`, avoids them.
+    /// Returns the variables that were ignored because Kubernetes sets them for a service called `trunkline`. Warn
+    /// about them: a service with another name, or `enableServiceLinks: false`, avoids them.
     ///
     /// ```
     /// use trunkline::Config;
@@ -141,13 +141,13 @@ impl Layers {
         self.put(section, key, readings(value), Origin::Flag { text })
     }
 
-    /// Returns where a setting comes from.
+    /// Returns the origin of a setting.
     pub fn origin(&self, section: &str, key: &str) -> Origin {
         let setting = self.settings.get(section).and_then(|keys| keys.get(key));
         setting.map_or(Origin::Default, |(_, origin)| origin.clone())
     }
 
-    /// Returns the configuration that the layers give, checked.
+    /// Returns the checked configuration that results from the layers.
     pub fn build(&self) -> Result<Config, ConfigError> {
         let sections = self.settings.iter().map(|(section, keys)| {
             let values = keys
@@ -170,7 +170,7 @@ impl Layers {
         }
     }
 
-    /// Returns where the invalid setting comes from; if it is a default, where the other one comes from.
+    /// Returns the origin of the invalid setting; if it is a default, that of the other one.
     fn cause(&self, invalid: &InvalidSetting) -> Origin {
         let keys = std::iter::once(invalid.key()).chain(invalid.other_key());
         keys.filter_map(|key| key.split_once('.'))
@@ -179,7 +179,7 @@ impl Layers {
             .unwrap_or_default()
     }
 
-    /// Adds the first reading of a value that fits its key.
+    /// Adds the first interpretation of a value that fits its key.
     fn put(
         mut self,
         section: &str,
@@ -251,7 +251,7 @@ fn owned(value: Spanned<DeValue<'_>>, origin: &Origin) -> Result<Value, ConfigEr
     })
 }
 
-/// Returns what a value without a type can mean: TOML first, then a text.
+/// Returns the possible interpretations of a value without a type: TOML first, then a text.
 fn readings(text: &str) -> Vec<Value> {
     let parsed = ValueDeserializer::parse(text).and_then(Value::deserialize);
     parsed
@@ -266,8 +266,8 @@ fn try_alone(section: &str, key: &str, value: &Value) -> Result<(), toml::de::Er
     Config::deserialize(alone).map(|_| ())
 }
 
-/// Returns the keys of a section with their defaults. If there is no such section, the error names the setting that is
-/// written most like this key of it, or the section if there is no key.
+/// Returns the keys of a section with their defaults. If there is no such section, the error names the setting with the
+/// most similar name, or the section if there is no key.
 fn known_keys(section: &str, key: &str, origin: &Origin) -> Result<Table, ConfigError> {
     let mut known = defaults();
     match known.remove(section) {
@@ -285,7 +285,7 @@ fn known_keys(section: &str, key: &str, origin: &Origin) -> Result<Table, Config
 }
 
 fn defaults() -> Table {
-    // The defaults have no path that is not UTF-8, which is all that TOML cannot express.
+    // The defaults have no path that is not UTF-8, which is the only thing that TOML cannot express.
     Table::try_from(Config::default()).unwrap_or_default()
 }
 
@@ -315,7 +315,7 @@ fn variable_name(setting: &str) -> String {
     ENVIRONMENT_PREFIX.to_owned() + &setting.replace('.', "_").to_ascii_uppercase()
 }
 
-/// Returns the setting that is written most like a name, in the form of the place that the name comes from.
+/// Returns the setting with the most similar name, in the form of the given origin.
 fn nearest_setting(name: &str, origin: &Origin) -> String {
     match origin {
         Origin::Environment { .. } => nearest(&variable_name(name), variable_names()),
@@ -332,7 +332,7 @@ fn nearest(name: &str, known: impl Iterator<Item = String>) -> String {
 
 /// The variables that Kubernetes sets in every container for a service called `trunkline`.
 mod kubernetes {
-    /// Returns whether Kubernetes sets the variable with this name behind the prefix.
+    /// Returns whether Kubernetes sets the variable whose name is `name` after the prefix.
     pub(super) fn sets(name: &str) -> bool {
         match name {
             "SERVICE_HOST" | "SERVICE_PORT" | "PORT" => true,

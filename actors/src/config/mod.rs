@@ -33,7 +33,7 @@ impl Config {
         config
     }
 
-    /// Returns the defaults alone, to put layers on top one after the other.
+    /// Returns the defaults alone, as the base for other layers.
     pub fn layers() -> Layers {
         Layers::default()
     }

@@ -20,9 +20,9 @@ use super::{Config, ConfigError, RELOADABLE};
 pub struct SettingChange {
     /// Section and key.
     pub key: String,
-    /// Before, as TOML.
+    /// Value before, as TOML.
     pub from: String,
-    /// After, as TOML.
+    /// Value after, as TOML.
     pub to: String,
 }
 

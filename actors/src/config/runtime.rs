@@ -35,19 +35,19 @@ impl RuntimeSetting {
 #[derive(Debug)]
 pub struct RuntimeSettings {
     config: RwLock<Arc<Config>>,
-    /// Operations after which a group is sealed.
+    /// Number of operations after which a group is sealed.
     pub group_operations_max: RuntimeSetting,
-    /// Shards that applying a group is cut into.
+    /// Number of shards for applying a group.
     pub tree_parallelism: RuntimeSetting,
-    /// Shards that hashing a version is cut into.
+    /// Number of shards for hashing a version.
     pub hash_parallelism: RuntimeSetting,
-    /// Shards that proofs and reads of many keys are cut into.
+    /// Number of shards for proofs and reads of many keys.
     pub proof_parallelism: RuntimeSetting,
     tree_bytes_max: AtomicU64,
     hot_prefixes: RwLock<Arc<[u16]>>,
 }
 
-/// Returns the shards that proofs are cut into: one for each thread that reads, if the configuration says 0.
+/// Returns the number of shards for proofs: one for each thread that reads, if the configuration says 0.
 pub fn proof_parallelism(config: &Config) -> usize {
     match config.workers.proof_parallelism {
         0 => threads(config.workers.read_threads),
@@ -55,7 +55,7 @@ pub fn proof_parallelism(config: &Config) -> usize {
     }
 }
 
-/// Returns the threads of a pool: one for each core, if the configuration says 0.
+/// Returns the number of threads of a pool: one for each core, if the configuration says 0.
 pub fn threads(configured: usize) -> usize {
     match configured {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -82,8 +82,8 @@ impl RuntimeSettings {
         self.config.read().clone()
     }
 
-    /// Puts another configuration in force. A value that it changes replaces an adapted one. A value that it does not
-    /// change stays as adapted, unless its controller was switched on or off.
+    /// Puts another configuration in force. A changed value replaces an adapted one. An unchanged value stays as
+    /// adapted, unless its controller was switched on or off.
     pub fn replace(&self, new: Config) {
         let old = std::mem::replace(&mut *self.config.write(), Arc::new(new.clone()));
         let (was, is) = (&old.workers, &new.workers);
@@ -115,12 +115,12 @@ impl RuntimeSettings {
         }
     }
 
-    /// Returns the bytes that the tree may take; 0 if it has no bound.
+    /// Returns the limit on the bytes of the tree; 0 if there is none.
     pub fn tree_bytes_max(&self) -> u64 {
         self.tree_bytes_max.load(Ordering::Relaxed)
     }
 
-    /// Sets the bytes that the tree may take.
+    /// Sets the limit on the bytes of the tree.
     pub fn set_tree_bytes_max(&self, bytes: u64) {
         self.tree_bytes_max.store(bytes, Ordering::Relaxed);
     }

@@ -344,7 +344,7 @@ impl TreeConfig {
 }
 
 impl SubmitConfig {
-    /// Returns the limits of one revert: it is alone in the pipeline, so it may take all that may be in flight, if that
+    /// Returns the limits of one revert: it is alone in the pipeline, so it may use the whole in-flight limit, if that
     /// fits an entry of the log.
     pub fn revert_limits(&self) -> BatchLimits {
         BatchLimits {
@@ -371,13 +371,13 @@ pub enum KzgMode {
     /// Every version, before it is durable.
     #[default]
     Eager,
-    /// Versions pass without one while commitments are behind.
+    /// Versions are committed without one while commitments are behind.
     Coalesce,
-    /// Only when one is asked for.
+    /// Only on request.
     OnDemand,
 }
 
-/// The events that a version survives once it is called durable.
+/// The failures that a durable version survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DurabilityMode {
@@ -390,14 +390,14 @@ pub enum DurabilityMode {
     Os,
 }
 
-/// The place where leaves are kept in the long run.
+/// The permanent store of the leaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StoreKind {
     /// In a fjall database next to the log.
     #[default]
     Fjall,
-    /// In memory: the log is never trimmed, and replayed from its start on open.
+    /// In memory only: the log is never trimmed, and replayed from its start on open.
     Log,
 }
 
@@ -488,7 +488,7 @@ mod tests {
 
     #[test]
     fn what_is_accepted_fits_a_frame_of_the_log() {
-        // Besides key and value, an effect has a length of up to 2 bytes and one of up to 4.
+        // In addition to key and value, an effect has a length of up to 2 bytes and one of up to 4.
         let operations = BATCH_OPERATIONS_MAX.max(GROUP_OPERATIONS_MAX);
         let effects = BATCH_BYTES_MAX + 6 * operations + 10;
         assert!(effects <= EFFECTS_BYTES_MAX as u64);

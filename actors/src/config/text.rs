@@ -12,7 +12,7 @@ pub(super) enum CollisionName {
     Reject,
 }
 
-/// Reads and writes 32 bytes in hex; an empty text stands for none.
+/// Reads and writes 32 bytes in hex; an empty text means none.
 pub(super) mod salt {
     use super::*;
 

@@ -1,8 +1,8 @@
-//! A decision: the measurements it was made from, the change, and the reason.
+//! A decision: the measurements on which it is based, the change, and the reason.
 
 use serde::{Deserialize, Serialize};
 
-/// A change that a decision made, or that it reports.
+/// A change that a decision made or reports.
 ///
 /// ```
 /// use trunkline_actors::decisions::Change;
@@ -28,7 +28,7 @@ pub enum Change {
         /// After.
         to: u64,
     },
-    /// The number of shards that work is cut into.
+    /// The number of shards of some work.
     Parallelism {
         /// The work.
         work: Work,
@@ -37,19 +37,19 @@ pub enum Change {
         /// After.
         to: u64,
     },
-    /// The part of a shared memory budget that the value cache may take, bytes. The tree has the rest.
+    /// The part of a shared memory budget for the value cache, in bytes. The tree has the rest.
     ValueCacheBytes {
         /// Before.
         from: u64,
         /// After.
         to: u64,
     },
-    /// The parts of the key space that stay in memory because they are accessed most.
+    /// The most accessed parts of the key space, which stay in memory.
     HotPrefixes {
         /// The first 14 bits of the paths, hottest first.
         prefixes: Vec<u16>,
     },
-    /// A setting, by a reload.
+    /// A setting, changed by a reload.
     Setting {
         /// Section and key.
         key: String,
@@ -58,7 +58,7 @@ pub enum Change {
         /// After.
         to: String,
     },
-    /// Nothing: a reload was refused.
+    /// No change: a reload was refused.
     ReloadRefused {
         /// The error, with file, line and key.
         message: String,
@@ -104,16 +104,16 @@ impl Work {
     }
 }
 
-/// Work that is cut into shards.
+/// Work that is divided into shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Work {
-    /// A group is applied to the tree.
+    /// Applying a group to the tree.
     Tree,
-    /// The digests of a version are computed.
+    /// Computing the digests of a version.
     Hash,
-    /// Many keys are proven or read.
+    /// Proving or reading many keys.
     Proof,
 }
 
@@ -140,21 +140,21 @@ pub enum Reason {
     RoomForMore,
     /// The last change did not help and is undone.
     NoGain,
-    /// The load or another setting changed during a trial, so the trial shows nothing and is undone.
+    /// The load or another setting changed during a trial, so the trial has no result and is undone.
     BrokenOff,
-    /// The last change helped, so another one like it is tried.
+    /// The last change helped, so a similar one is tried.
     Gain,
     /// A change is tried.
     Probe,
-    /// Groups are in the pipeline with few others, so their work is cut for the cores that are free.
+    /// Few other groups are in the pipeline, so the work on groups is divided among the free cores.
     CoresFree,
     /// Other groups keep more of the cores busy than before.
     CoresBusy,
     /// One side of a shared budget gains more from the bytes than the other loses.
     MarginalHits,
-    /// Other parts of the key space are accessed most now.
+    /// The most accessed parts of the key space have changed.
     Skew,
-    /// The configuration was reloaded, by its file or by the service.
+    /// The configuration was reloaded, from its file or by the service.
     Reloaded,
 }
 
@@ -183,7 +183,7 @@ impl std::fmt::Display for Reason {
     }
 }
 
-/// Measurements of a controller, in addition to those that every decision shows.
+/// Measurements of a controller, in addition to those that every decision has.
 ///
 /// ```
 /// use trunkline_actors::decisions::Evidence;
@@ -197,9 +197,9 @@ impl std::fmt::Display for Reason {
 pub enum Evidence {
     /// A trial: the one that is undone, or the one that was kept before this decision.
     Trial {
-        /// Durable operations a second without the change.
+        /// Durable operations per second without the change.
         rate_before: u64,
-        /// Durable operations a second with the change.
+        /// Durable operations per second with the change.
         rate_after: u64,
         /// 99th percentile of the latency without the change, microseconds.
         p99_before_us: u64,
@@ -210,14 +210,15 @@ pub enum Evidence {
     InFlight {
         /// Operations in flight on average, by Little's law.
         operations: u64,
-        /// Durable operations a second over the observed windows.
+        /// Durable operations per second over the observed windows.
         rate: u64,
         /// 99th percentile of the latency over these windows, microseconds.
         p99_us: u64,
     },
-    /// A trial of another number of shards. Rates are durable operations a second, or proven keys a second for proofs.
+    /// A trial of another number of shards. Rates are durable operations per second, or proven keys per second for
+    /// proofs.
     Parallelism {
-        /// Rate before or after the trial, the greater of both.
+        /// Rate before or after the trial, whichever is greater.
         rate_without: u64,
         /// Rate with the other number of shards.
         rate_with: u64,
@@ -303,7 +304,7 @@ pub struct Move {
 }
 
 impl Move {
-    /// Creates a move that follows from the window alone.
+    /// Creates a move that needs only the measurements of the window.
     pub fn new(change: Change, reason: Reason) -> Self {
         Self {
             change,
@@ -312,7 +313,7 @@ impl Move {
         }
     }
 
-    /// Adds the measurements that the move follows from.
+    /// Adds the measurements on which the move is based.
     pub fn judged_by(self, evidence: Evidence) -> Self {
         Self {
             evidence: Some(evidence),
@@ -321,7 +322,7 @@ impl Move {
     }
 }
 
-/// The measurements that a decision was made from.
+/// The measurements on which a decision is based.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
@@ -330,11 +331,11 @@ pub struct Seen {
     pub durable_p99_us: u64,
     /// Target of this percentile, microseconds.
     pub target_p99_us: u64,
-    /// Submissions that the percentile was taken from.
+    /// Number of submissions in the percentile.
     pub samples: u64,
-    /// Durable operations a second.
+    /// Durable operations per second.
     pub operations_per_second: u64,
-    /// Groups that a cap of operations or bytes closed, of a thousand groups.
+    /// Groups that a cap of operations or bytes closed, per mille of all groups.
     pub full_per_mille: u64,
     /// Share of the time that the busiest stage worked, per mille.
     pub busiest_per_mille: u64,
@@ -366,7 +367,7 @@ pub struct Decision {
     pub number: u64,
     /// Time at which the decision had taken effect, microseconds since the engine was opened.
     pub at_us: u64,
-    /// Length of the window that it was made from, microseconds.
+    /// Length of the window on which it is based, in microseconds.
     pub window_us: u64,
     /// The change.
     pub change: Change,

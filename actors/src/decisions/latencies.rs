@@ -2,10 +2,10 @@
 
 use hdrhistogram::Histogram;
 
-/// Longest latency that is told apart, microseconds: an hour.
+/// Longest latency that is distinguished, in microseconds: an hour.
 const LONGEST_US: u64 = 3_600_000_000;
 
-/// Returns an empty histogram of two digits up to an hour in microseconds. Larger values count as an hour.
+/// Returns an empty histogram with two digits, up to an hour in microseconds. Larger values count as an hour.
 pub(crate) fn histogram() -> Histogram<u64> {
     Histogram::new_with_max(LONGEST_US, 2)
         .unwrap_or_else(|_| unreachable!("both constants are in the range of the library"))
@@ -54,14 +54,14 @@ impl Latencies {
         self.operations_sum_us = self.operations_sum_us.saturating_add(sum_us);
     }
 
-    /// Adds all of another one.
+    /// Adds all values of another one.
     pub fn merge(&mut self, other: &Self) {
-        // Both have the same bounds, so it cannot fail.
+        // Both have the same bounds, so this cannot fail.
         let _ = self.submissions.add(&other.submissions);
         self.weigh(other.operations, other.operations_sum_us);
     }
 
-    /// Forgets everything, and keeps its memory.
+    /// Removes all values, and keeps the memory.
     pub fn clear(&mut self) {
         self.submissions.reset();
         (self.operations, self.operations_sum_us) = (0, 0);
@@ -77,18 +77,19 @@ impl Latencies {
         self.submissions.len()
     }
 
-    /// Returns the mean by submissions in microseconds, 0 of none.
+    /// Returns the mean over submissions in microseconds, or 0 if there are none.
     pub fn mean_us(&self) -> u64 {
         self.submissions.mean() as u64
     }
 
-    /// Returns the mean by operations in microseconds. If no operations were weighed, submissions weigh the same.
+    /// Returns the mean over operations in microseconds. If no operations were weighed, submissions have equal weight.
     pub fn operation_mean_us(&self) -> u64 {
         let mean_us = self.operations_sum_us.checked_div(self.operations);
         mean_us.unwrap_or_else(|| self.mean_us())
     }
 
-    /// Returns the latency in microseconds that a share of the submissions (0 to 1) did not exceed, 0 of none.
+    /// Returns the latency in microseconds that a share of the submissions (0 to 1) did not exceed, or 0 if there are
+    /// none.
     pub fn quantile_us(&self, share: f64) -> u64 {
         let highest = self.submissions.value_at_quantile(share);
         self.submissions.median_equivalent(highest)

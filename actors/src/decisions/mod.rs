@@ -1,4 +1,5 @@
-//! What was measured in a window, what was decided from it, and why: as data, for files, metrics and reports.
+//! Windows of measurements, and the decisions based on them with their reasons: as data, for files, metrics and
+//! reports.
 
 mod decision;
 mod latencies;

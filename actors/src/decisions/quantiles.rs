@@ -3,12 +3,12 @@
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-/// Count and quantiles of a distribution: microseconds for durations, else what the field counts.
+/// Count and quantiles of a distribution: microseconds for durations, otherwise the unit of the field.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Quantiles {
-    /// Values recorded.
+    /// Number of recorded values.
     pub count: u64,
     /// Median.
     pub p50: u64,

@@ -1,4 +1,4 @@
-//! The measurements of one window. Controllers decide from them, and reports plot them.
+//! The measurements of one window. Controllers base decisions on them, and reports plot them.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,7 @@ pub struct StageWindow {
     pub queue_wait_us: Quantiles,
 }
 
-/// The measurements from the end of the window before to the end of this one.
+/// The measurements from the end of the previous window to the end of this one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
@@ -33,11 +33,11 @@ pub struct Window {
     pub group_operations_max: u64,
     /// Limit on operations that are accepted and not yet durable.
     pub in_flight_operations_max: u64,
-    /// Shards that a group was cut into to be applied.
+    /// Mean number of shards for applying a group.
     pub tree_parallelism: u64,
-    /// Shards that a version was cut into to be hashed.
+    /// Mean number of shards for hashing a version.
     pub hash_parallelism: u64,
-    /// Shards that a call of many proofs or reads was cut into.
+    /// Number of shards of a call of many proofs or reads.
     pub proof_parallelism: u64,
 
     /// Submissions accepted.
@@ -46,7 +46,7 @@ pub struct Window {
     pub operations_accepted: u64,
     /// Operations that became durable.
     pub operations_durable: u64,
-    /// Operations that were accepted and not yet sealed at the end of the window.
+    /// Operations that were accepted but not yet sealed at the end of the window.
     pub operations_waiting: u64,
     /// Groups sealed.
     pub groups: u64,
@@ -59,7 +59,7 @@ pub struct Window {
     pub groups_shared: u64,
     /// Operations of a group.
     pub group_operations: Quantiles,
-    /// Groups that were sealed and not yet durable at the end of the window.
+    /// Groups that were sealed but not yet durable at the end of the window.
     pub groups_in_flight: u64,
     /// Time from acceptance to sealing, of submissions that became durable, microseconds.
     pub seal_wait_us: Quantiles,
@@ -69,14 +69,14 @@ pub struct Window {
     pub durable_under_cap_us: Quantiles,
     /// Measurements of the five stages, in flow order.
     pub stages: [StageWindow; 5],
-    /// Whether a checkpoint ran at any time in the window.
+    /// True if a checkpoint ran at any time in the window.
     pub checkpoint_ran: bool,
 
-    /// Keys read, one by one or many at once.
+    /// Keys read, singly or many at once.
     pub reads: u64,
     /// Keys proven.
     pub proofs: u64,
-    /// Reads of a value that no checkpoint covered yet, so that it was in memory.
+    /// Reads of a value that was in memory because no checkpoint covered it yet.
     pub memory_hits: u64,
     /// Reads that found their value in the value cache.
     pub value_cache_hits: u64,
@@ -84,8 +84,8 @@ pub struct Window {
     pub value_cache_misses: u64,
     /// Reads of the leaf store that a value cache larger by `value_cache_near_bytes` would have saved.
     pub value_cache_near_misses: u64,
-    /// Bytes by which a cache would have to be larger to save the near misses: about an eighth of it, or less if it is
-    /// very large. 0 if it was not measured.
+    /// Bytes by which the cache would have to be larger to save the near misses: about an eighth of it, or less if it
+    /// is very large. 0 if this was not measured.
     pub value_cache_near_bytes: u64,
     /// Limit on the bytes of the value cache.
     pub value_cache_bytes_max: u64,

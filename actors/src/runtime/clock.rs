@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 #[cfg(feature = "simulation")]
 use super::simulated;
 
-/// Returns the time of the monotonic clock, which every duration and deadline is computed from.
+/// Returns the time of the monotonic clock, on which all durations and deadlines are based.
 pub fn now() -> Instant {
     #[cfg(feature = "simulation")]
     if let Some(scheduler) = simulated::current() {
@@ -14,7 +14,7 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
-/// Returns the time since 1970, for what people read; zero if the system's clock is before that.
+/// Returns the time since 1970, for display; zero if the system's clock is before that.
 pub fn since_1970() -> Duration {
     #[cfg(feature = "simulation")]
     if let Some(scheduler) = simulated::current() {

@@ -3,7 +3,7 @@
 #[cfg(feature = "simulation")]
 use super::simulated;
 
-/// Returns random bytes that nobody can predict.
+/// Returns unpredictable random bytes.
 pub fn bytes<const N: usize>() -> [u8; N] {
     #[cfg(feature = "simulation")]
     if let Some(scheduler) = simulated::current() {

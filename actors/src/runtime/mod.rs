@@ -1,8 +1,8 @@
 //! The seams between the engine and the machine: clock, threads, waiting, pools and random bytes.
 //!
-//! Everything above asks for the time, starts a thread, blocks, makes a pool or draws random bytes through this folder
-//! alone (`tests/layout` of the workspace checks it), so that a simulation can replace it. With the feature
-//! `simulation`, a thread in which a scheduler is in force gets all of this from the scheduler.
+//! All other code reads the time, starts threads, blocks, makes pools and draws random bytes only through this folder
+//! (`tests/layout` of the workspace checks it), so that a simulation can replace it. With the feature `simulation`, a
+//! thread with a scheduler gets all of this from the scheduler.
 
 pub mod clock;
 pub mod entropy;

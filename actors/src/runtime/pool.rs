@@ -11,10 +11,10 @@ use super::priority;
 #[cfg(feature = "simulation")]
 use super::simulated;
 
-/// Most reads of async callers that are under way or queued at the pool. Others wait for a permit.
+/// Most reads of async callers that are running or queued in the pool. Others wait for a permit.
 const ASYNC_READS_MAX: usize = 256;
 
-/// A pool of worker threads, or none: then the thread that has work does it. In a simulation there is none.
+/// A pool of worker threads, or none: then the calling thread does the work. In a simulation there is none.
 #[derive(Debug)]
 pub struct Pool(Option<ThreadPool>);
 
@@ -28,15 +28,15 @@ impl Pool {
 /// The two pools of an engine. They are separate so that neither kind of work queues behind the other.
 #[derive(Debug)]
 pub struct Pools {
-    /// Runs work of commits that is cut into shards: preparing, loading, hashing.
+    /// Runs the sharded work of commits: preparing, loading, hashing.
     pub commit: Pool,
-    /// Runs proofs and reads of many keys. It has priority where both pools want the same core.
+    /// Runs proofs and reads of many keys. It has priority if both pools want the same core.
     pub read: Pool,
     async_reads: Arc<Semaphore>,
 }
 
 impl Pools {
-    /// Starts both pools with these numbers of threads; 0 stands for one for each core.
+    /// Starts both pools with these numbers of threads; 0 means one for each core.
     ///
     /// # Errors
     ///
@@ -66,13 +66,13 @@ impl Pools {
         }
     }
 
-    /// Runs a read on the pool for reads and returns what it returns. Work that was not begun is left out if the future is
-    /// dropped. Continues a panic of the work. Without a pool, the caller's thread does the work.
+    /// Runs a read in the pool for reads and returns its result. Work that has not begun is skipped if the future is
+    /// dropped. Propagates a panic of the work. Without a pool, the caller's thread does the work.
     pub async fn read_async<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> T {
-        // Nobody closes the semaphore.
+        // The semaphore is never closed.
         let permit = self.async_reads.clone().acquire_owned().await;
         let Some(threads) = self.read.threads() else {
             return work();
@@ -83,7 +83,7 @@ impl Pools {
             if answer.is_closed() {
                 return;
             }
-            // The pool would abort the process.
+            // Otherwise the pool would abort the process.
             let result = catch_unwind(AssertUnwindSafe(work));
             let _ = answer.send(result);
         });

@@ -1,8 +1,9 @@
 //! Priorities of threads. The leaf store, checkpoints and bulk work of commits may wait, so that other threads get the
 //! cores while these are busy.
 //!
-//! Threads inherit the priority of the thread that starts them. So a store that is opened on a lowered thread has lowered
-//! threads of its own. Priorities are never raised again, since the system allows that to privileged users alone.
+//! Threads inherit the priority of the thread that starts them. So a store that is opened on a thread with lowered
+//! priority has such threads, too. Priorities are never raised again, since the system allows that only to privileged
+//! users.
 
 /// Steps of `nice` between threads that read and prove, and threads for bulk work of commits.
 ///
@@ -16,7 +17,7 @@ pub fn bulk() {
 }
 
 /// Lowers the priority of the calling thread by this many steps of `nice`, at most to 19. Does nothing if the system
-/// has no priorities of threads.
+/// has no thread priorities.
 #[cfg(target_os = "linux")]
 pub fn lower(steps: u8) {
     #[cfg(feature = "simulation")]
@@ -25,14 +26,14 @@ pub fn lower(steps: u8) {
     }
     const LOWEST: i32 = 19;
     let thread = Some(rustix::thread::gettid());
-    // Only the time at which work is done depends on priorities, so errors do not matter.
+    // Priorities affect only when work is done, so errors do not matter.
     if let Ok(now) = rustix::process::getpriority_process(thread) {
         let wanted = now.saturating_add(i32::from(steps)).min(LOWEST);
         let _ = rustix::process::setpriority_process(thread, wanted);
     }
 }
 
-/// Does nothing: this system has no priorities of threads.
+/// Does nothing: this system has no thread priorities.
 #[cfg(not(target_os = "linux"))]
 pub fn lower(_: u8) {}
 

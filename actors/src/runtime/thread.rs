@@ -16,8 +16,8 @@ thread_local! {
     static IS_OWN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Returns whether the calling thread was started by [`spawn`]. It must not wait for the pipeline then, which may wait
-/// for it.
+/// Returns whether the calling thread was started by [`spawn`]. If so, it must not wait for the pipeline, which may
+/// wait for it.
 pub fn is_own() -> bool {
     #[cfg(feature = "simulation")]
     if let Some(scheduler) = simulated::current() {
@@ -30,7 +30,7 @@ pub fn is_own() -> bool {
 ///
 /// # Errors
 ///
-/// Fails if the system has no thread left; `work` is dropped then.
+/// Fails if the system has no thread left; `work` is then dropped.
 pub fn spawn<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,

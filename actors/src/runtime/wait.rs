@@ -22,7 +22,7 @@ pub struct Signal<T> {
 }
 
 impl<T> Signal<T> {
-    /// Locks the value. Waiters do not learn of changes that are made through this guard.
+    /// Locks the value. Waiters are not notified of changes that are made through this guard.
     pub fn lock(&self) -> MutexGuard<'_, T> {
         self.value.lock()
     }
@@ -38,7 +38,7 @@ impl<T> Signal<T> {
         result
     }
 
-    /// Blocks until `get` returns something for the value, and returns that.
+    /// Blocks until `get` returns a result for the value, and returns it.
     pub fn wait_for<R>(&self, get: impl Fn(&T) -> Option<R>) -> R {
         #[cfg(feature = "simulation")]
         if let Some(scheduler) = simulated::current() {
@@ -60,7 +60,7 @@ impl<T> Signal<T> {
         }
     }
 
-    /// Blocks until `holds` returns true for the value, for `limit` at most.
+    /// Blocks until `holds` returns true for the value, for at most `limit`.
     pub fn wait_at_most(&self, limit: Duration, holds: impl Fn(&T) -> bool) {
         #[cfg(feature = "simulation")]
         if let Some(scheduler) = simulated::current() {
@@ -99,7 +99,7 @@ pub fn receive<T>(messages: &Receiver<T>) -> Result<T, RecvError> {
     messages.recv()
 }
 
-/// Blocks until there is room for a message, and sends it.
+/// Blocks until there is space for a message, and sends it.
 ///
 /// # Errors
 ///
@@ -134,8 +134,8 @@ pub fn receive_until<T>(
 
 /// Blocks the thread until a future is ready. Works on any thread, also inside a task of any executor.
 ///
-/// A task of tokio has a budget. Once that is used up, tokio's own futures are pending although they are ready, and are
-/// woken when the task yields. A thread that blocks never yields, so the budget must not count here.
+/// A tokio task has a budget. Once that is used up, tokio's own futures are pending although they are ready, and are
+/// woken when the task yields. A blocked thread never yields, so the budget must not apply here.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     #[cfg(feature = "simulation")]
     if let Some(scheduler) = simulated::current() {
@@ -174,7 +174,7 @@ impl Wake for Signal<bool> {
     }
 }
 
-/// A place where other threads may come in between: a simulation switches to them here. Does nothing otherwise.
+/// A point at which other threads may run: a simulation switches to them here. Does nothing otherwise.
 pub fn yield_point() {
     #[cfg(feature = "simulation")]
     if let Some(scheduler) = simulated::current() {

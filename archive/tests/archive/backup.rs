@@ -1,4 +1,4 @@
-//! Backups: what they write, and when they refuse to.
+//! Backups: the objects that they write, and the cases that they refuse.
 
 use trunkline::{Batch, Config, Engine};
 use trunkline_archive::{BackupError, BasePolicy, BaseReason, Source, WriteError};
@@ -193,7 +193,7 @@ async fn values_and_segments_of_many_megabytes_are_archived_in_parts() {
     let source = Source::Engine(engine.clone());
     let mut state = 1_u64;
     let mut value = || {
-        // Bytes that do not compress.
+        // The bytes do not compress.
         let mut bytes = Vec::with_capacity(5 << 20);
         while bytes.len() < 5 << 20 {
             state = state

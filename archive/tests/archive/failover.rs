@@ -1,4 +1,4 @@
-//! Several primaries of one tree: who may continue an archive, and which history it then has.
+//! Several primaries of one tree: which of them may continue an archive, and the history that it then has.
 
 use trunkline::Engine;
 use trunkline_archive::{BackupError, BasePolicy, Source, Trust, WriteError};
@@ -38,7 +38,7 @@ async fn a_promoted_replica_continues_where_it_was_promoted() {
     for root in &roots {
         assert_eq!(rig.restored(&archive, Some(root.version)).await.1, *root);
     }
-    // The old primary comes back, and may not archive any more.
+    // The old primary comes back, and may no longer archive.
     rig.write(4);
     let refused = rig.back_up(&archive).await;
     assert!(

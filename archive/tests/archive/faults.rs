@@ -1,5 +1,5 @@
-//! A store that fails at each of its calls in turn: what is done is then complete or an error, never an archive that
-//! looks whole and is not, and the next attempt completes it.
+//! A store that fails at each of its calls in turn. The result is complete or an error, never an incomplete archive
+//! that looks complete, and the next attempt completes it.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use trunkline_archive::{
 use crate::faulty::{FAULTS, Faulty, Replacing};
 use crate::support::Rig;
 
-/// A copy of a store in memory.
+/// Copies a store in memory.
 async fn copy(store: &InMemory) -> Arc<InMemory> {
     let copy = InMemory::new();
     let mut listed = store.list(None);
@@ -36,8 +36,8 @@ fn on(store: &Arc<InMemory>) -> Archive {
     Archive::on(store.clone(), "some/prefix".into())
 }
 
-/// Makes an attempt with every fault at every call, and from every call on. Afterwards `check` gets the archive, and
-/// the result of the attempt.
+/// Makes an attempt with every fault at every call, and from every call on. Then calls `check` with the archive and the
+/// result of the attempt.
 async fn at_every_call<T>(
     begin: &InMemory,
     attempt: impl AsyncFn(Archive) -> T,
@@ -64,7 +64,7 @@ async fn at_every_call<T>(
     assert!(most >= 2 && rounds > 20, "{most} calls, {rounds} rounds");
 }
 
-/// Checks that what looks whole in an archive is: all of it can be rebuilt.
+/// Checks that everything in an archive that looks complete can be rebuilt.
 async fn check_whole(rig: &Rig, archive: &Archive) {
     if archive.params().await.is_err() {
         return; // nothing was begun
@@ -210,7 +210,7 @@ async fn an_object_that_something_else_wrote_is_never_replaced() {
     rig.write(1);
     let store = Arc::new(InMemory::new());
     rig.back_up(&on(&store)).await.unwrap();
-    // The base lacks its manifest, and has another part.
+    // The base lacks its manifest, but has another part.
     let base = on(&store).catalog().await.unwrap().bases().next().unwrap();
     let at = |part: &str| Path::from(format!("some/prefix/{base}/{part}"));
     let part = at("leaves-000000");

@@ -22,16 +22,16 @@ use object_store::{
 };
 use trunkline_archive::object_store;
 
-/// What happens at a call.
+/// The fault at a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The store answers with an error, and does nothing: a timeout, a refusal, an overload.
+    /// The store returns an error and does nothing: a timeout, a refusal, an overload.
     Refused,
-    /// The store does it, and the answer is lost.
+    /// The store carries out the call, but its response is lost.
     AnswerLost,
-    /// What is read ends early. Other calls are refused.
+    /// Read data ends early with an error. Other calls are refused.
     Truncated,
-    /// What is read ends early without an error, as if it were all. Other calls are refused.
+    /// Read data ends early without an error, as if it were complete. Other calls are refused.
     Shortened,
 }
 
@@ -52,7 +52,7 @@ pub struct Faulty {
     before_puts: Mutex<Hook>,
 }
 
-/// What is called with the name of each object before it is put.
+/// A function that is called with the name of each object before it is put.
 pub struct Hook(pub Box<dyn FnMut(&Path) + Send>);
 
 impl fmt::Debug for Hook {
@@ -91,17 +91,17 @@ impl Faulty {
         *self.before_puts.lock().unwrap() = Hook(Box::new(call));
     }
 
-    /// Returns how many calls there were.
+    /// Returns the number of calls.
     pub fn calls(&self) -> u64 {
         self.calls.load(Ordering::Relaxed)
     }
 
-    /// Lets every call fail from now on, or none.
+    /// Makes every call fail from now on, or none.
     pub fn fail(&self, fails: bool) {
         *self.failing.lock().unwrap() = if fails { 0..u64::MAX } else { 0..0 };
     }
 
-    /// Counts a call. Returns the fault that happens at it.
+    /// Counts a call. Returns its fault.
     fn fault(&self) -> Option<Fault> {
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
         let is_failing = self.failing.lock().unwrap().contains(&call);
@@ -206,7 +206,7 @@ impl ObjectStore for Faulty {
     }
 }
 
-/// A store that replaces objects, whatever it is asked for.
+/// A store that replaces objects, whatever mode is requested.
 #[derive(Debug)]
 pub struct Replacing(pub InMemory);
 

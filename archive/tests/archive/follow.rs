@@ -1,4 +1,4 @@
-//! Continuous archiving. Where ages and waits matter, time is virtual: it passes as soon as nothing else is to be done.
+//! Continuous archiving. Where ages and waits matter, time is virtual: it advances as soon as nothing else can be done.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,7 +50,7 @@ async fn versions_are_archived_when_they_are_old_enough() {
     assert!(archiver.archived(0).await);
     let roots = write(&engine, &mut rig.random, 3);
     assert!(archiver.archived(3).await);
-    // The log is let go as it is archived, not only at the end.
+    // The log is released as it is archived, not only at the end.
     while engine.cursors()[0].version < 3 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -120,7 +120,7 @@ async fn an_archiver_outlasts_a_store_that_does_not_answer() {
     assert!(archiver.status().failures >= 3);
     faulty.fail(true);
     let before = archiver.status().failures;
-    // Checkpoints come and go, and the log stays.
+    // Checkpoints are made, and the log stays.
     while engine.metrics().checkpoints < 5 || archiver.status().failures == before {
         write_batch(&engine, long(1));
         tokio::task::yield_now().await;
@@ -154,7 +154,7 @@ async fn an_archiver_makes_a_base_if_the_log_was_trimmed_beyond_its_cursor() {
     while engine.metrics().checkpoints < 20 {
         write_batch(&engine, long(1));
     }
-    // The archiver had no turn yet: it finds that versions are gone.
+    // The archiver has not run yet: it then finds that versions are gone.
     let last = write_batch(&engine, long(2));
     faulty.fail(false);
     assert!(archiver.archived(last.version).await);
@@ -187,7 +187,7 @@ async fn a_base_whose_snapshot_expires_is_begun_again() {
     config.versions.retain_versions = 1;
     config.versions.snapshot_versions_behind_max = 1;
     let engine = Engine::open_blocking(config).unwrap();
-    // More parts than are on their way at once.
+    // There are more parts than may be in flight.
     for key in 0..8 {
         let mut batch = Batch::new();
         batch.put([key], vec![key; LEAVES_BYTES]);
@@ -211,7 +211,7 @@ async fn a_base_whose_snapshot_expires_is_begun_again() {
     let last = engine.snapshot().root();
     engine.shutdown_blocking().unwrap();
     assert_eq!(rig.restored(&archive, None).await.1, last);
-    // The parts of the first attempt are no base.
+    // The parts of the first attempt are not a base.
     assert_eq!(archive.catalog().await.unwrap().unfinished().count(), 1);
 }
 

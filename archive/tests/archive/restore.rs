@@ -1,4 +1,4 @@
-//! Restoring: every version, what is trusted, and what is refused.
+//! Restoring: every version, the trusted values, and the refusals.
 
 use trunkline::core::frame::SecretKey;
 use trunkline::core::record::Root;
@@ -9,7 +9,7 @@ use trunkline_archive::{
 
 use crate::support::{Rig, key, memory_archive, objects, root_in};
 
-/// An archive with a base of version 2 and segments up to 6.
+/// Makes an archive with a base of version 2 and segments up to 6.
 async fn archived(key: Option<SecretKey>) -> (Rig, Archive, Vec<Root>) {
     let mut rig = Rig::new();
     let archive = rig.local_archive();
@@ -73,7 +73,7 @@ async fn what_is_restored_is_a_replica_that_writes_in_a_higher_epoch() {
         .open_replica_blocking(vec![])
         .unwrap();
     assert_eq!(replica.snapshot().root(), roots[2]);
-    // Nobody says here which epochs were archived.
+    // The archived epochs are unknown here.
     let engine = replica.promote_blocking(0).unwrap();
     let durable = engine
         .put_blocking("a", "b")
@@ -115,7 +115,7 @@ async fn submissions_before_the_base_and_after_it_are_remembered() {
         engine.shutdown_blocking().unwrap();
         rig.back_up(&archive).await.unwrap();
     }
-    // A base of a directory that is closed has the same keys.
+    // A base of a closed directory has the same keys.
     let closed = rig.closed();
     archive
         .back_up(&closed, BasePolicy::Always, None)
@@ -222,7 +222,7 @@ async fn a_directory_with_files_is_left_alone() {
 #[tokio::test]
 async fn an_interrupted_restore_leaves_no_target_and_is_made_again() {
     let (rig, archive, roots) = archived(None).await;
-    // What a killed restore leaves: a directory under another name, at an older version.
+    // The remains of a killed restore: a directory with another name, at an older version.
     let other = rig.config("restored.restoring");
     archive
         .restore(Some(3), &other, &Trust::default())
@@ -266,7 +266,7 @@ async fn a_replica_catches_up_from_the_frames_of_an_archive() {
     let replica = builder.open_replica_blocking(vec![key().public()]).unwrap();
     let reader = FrameReader::new(archive);
     let frames = async |from, until| reader.frames(from, until).await.unwrap();
-    // A part of what is asked for could be what another primary replaced.
+    // A part of the requested versions could be those that another primary replaced.
     assert!(frames(3, 7).await.is_empty());
     assert!(frames(7, 7).await.is_empty());
     while replica.last_taken().version < 6 {

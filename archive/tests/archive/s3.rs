@@ -1,5 +1,5 @@
-//! An S3 server on loopback, and faults between it and the archive: refused and lost requests, lost answers, cut
-//! bodies, and no answer at all, at each request in turn.
+//! An S3 server on loopback, and faults between it and the archive at each request in turn: refused and lost requests,
+//! lost responses, cut bodies, and no response at all.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -28,19 +28,19 @@ use crate::support::Rig;
 
 const BUCKET: &str = "bucket";
 const KEY: (&str, &str) = ("an-access-key", "a-secret-key");
-/// The client waits so long for an answer.
+/// The time that the client waits for a response.
 const TIMEOUT: Duration = Duration::from_millis(400);
 
-/// What happens to a request.
+/// The fault of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     /// The server answers 503.
     Unavailable,
     /// The connection is lost before the server does anything.
     RequestLost,
-    /// The connection is lost when the server has done it.
+    /// The connection is lost after the server has carried out the request.
     AnswerLost,
-    /// The body of the answer ends early.
+    /// The body of the response ends early.
     BodyCut,
     /// The server never answers.
     Silent,
@@ -54,7 +54,7 @@ const FAULTS: [Fault; 5] = [
     Fault::Silent,
 ];
 
-/// Requests since the last change of the plan, and which of them fails, how.
+/// The number of requests since the last change of the plan, and the fault of one of them.
 #[derive(Debug, Default)]
 struct Plan {
     requests: u64,
@@ -84,7 +84,7 @@ impl Server {
         }
     }
 
-    /// Returns an archive of this server, whose client repeats requests so often.
+    /// Returns an archive on this server, whose client repeats requests up to `retries` times.
     fn archive(&self, prefix: &str, retries: usize) -> Archive {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let retry = RetryConfig {
@@ -112,7 +112,7 @@ impl Server {
         Archive::on(Arc::new(store), prefix.into())
     }
 
-    /// Lets a request fail from now on, counted from 0; or none.
+    /// Sets the request that fails from now on, counted from 0; or none.
     async fn plan(&self, fault: Option<(u64, Fault)>) {
         *self.plan.lock().await = Plan { requests: 0, fault };
     }
@@ -121,7 +121,7 @@ impl Server {
         self.plan.lock().await.requests
     }
 
-    /// Makes the objects below one prefix those of another.
+    /// Replaces the objects below one prefix by those of another.
     fn copy(&self, from: &str, to: &str) {
         let at = |prefix: &str| -> PathBuf { self.root.path().join(BUCKET).join(prefix) };
         let _ = std::fs::remove_dir_all(at(to));
@@ -186,7 +186,7 @@ async fn answer(
     }
 }
 
-/// Returns an answer whose body ends early, and with it the connection. One without a body is lost.
+/// Returns a response whose body ends early, together with the connection. A response without a body is lost.
 async fn cut(answer: Answer) -> Result<Answer, std::io::Error> {
     let (mut head, body) = answer.into_parts();
     let body = body
@@ -245,8 +245,8 @@ async fn a_wrong_secret_key_is_an_error_that_does_not_show_it() {
     assert!(!shown.contains("another-secret"), "{shown}");
 }
 
-/// Backups, restores and pruning, each with every fault at each request. The client does not repeat requests, so that
-/// each fault is seen; then it does, so that none is.
+/// Backups, restores and pruning, each with every fault at each request. First the client does not repeat requests, so
+/// that each fault shows; then it does, so that none shows.
 #[tokio::test]
 async fn every_step_is_complete_or_an_error_whatever_request_fails() {
     let (server, mut rig) = (Server::start().await, Rig::new());
@@ -267,7 +267,7 @@ async fn every_step_is_complete_or_an_error_whatever_request_fails() {
                 failed += u64::from(backup.is_err());
                 let again = rig.back_up(&archive).await.unwrap();
                 assert_eq!(again.last.commit_id, last.commit_id);
-                // An attempt that succeeded left nothing to do.
+                // A successful attempt left nothing to do.
                 assert!(
                     backup.is_err() || again.versions == 0,
                     "{fault:?} at {request}"
@@ -301,7 +301,7 @@ async fn a_restore_is_complete_or_an_error_whatever_request_fails() {
                 restored.is_ok(),
                 "{fault:?} at {request}"
             );
-            // The client asks again for the rest of a body that was cut.
+            // The client requests the rest of a body that was cut.
             assert!(
                 restored.is_err() == was_hit || fault == Fault::BodyCut,
                 "{fault:?} at {request}"
@@ -360,7 +360,7 @@ async fn pruning_leaves_a_whole_base_whatever_request_fails() {
     }
 }
 
-/// Runs in a process of its own, with the options of the server in its environment.
+/// Runs in its own process, with the options of the server in its environment.
 #[tokio::test]
 #[ignore = "is run by the test below"]
 async fn with_options_from_the_environment() {

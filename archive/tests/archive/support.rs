@@ -1,4 +1,4 @@
-//! A tree that writes versions, archives of it, and what was restored of it.
+//! A tree that writes versions, archives of it, and directories restored from them.
 
 #![allow(unreachable_pub, reason = "modules of one test binary")]
 

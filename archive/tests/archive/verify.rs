@@ -1,4 +1,4 @@
-//! Verifying an archive from itself alone.
+//! Verifying an archive on its own.
 
 use trunkline::core::frame::SecretKey;
 use trunkline::core::store::archive::manifest::BaseManifest;
@@ -6,7 +6,7 @@ use trunkline_archive::{Archive, BasePolicy, Shown, Trust, Verified};
 
 use crate::support::{Rig, key, objects};
 
-/// An archive with two bases and segments between and behind them.
+/// Makes an archive with two bases and with segments between and after them.
 async fn archived(key: Option<SecretKey>) -> (Rig, Archive) {
     let mut rig = Rig::new();
     let archive = rig.local_archive();
@@ -68,7 +68,7 @@ async fn an_archive_is_authentic_only_by_what_is_trusted() {
     assert_eq!(forged.shown, None);
 }
 
-/// Returns whether verifying names an object, below the archive's prefix.
+/// Returns whether verifying reports an object, named by its path below the archive's prefix.
 async fn names(rig: &Rig, archive: &Archive, object: &str) -> bool {
     let found = verify(rig, archive, &Trust::default()).await;
     assert!(!found.is_whole(), "{object}");

@@ -6,41 +6,41 @@ use clap::{Parser, Subcommand};
 
 use crate::catalog::Kind;
 
-/// Switches each optimisation off alone and prints what it is worth beside what was promised of it.
+/// Switches each optimisation off alone and prints its measured factor next to the promised one.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
-    /// Only these, by name (`ladder list`).
+    /// Only these optimisations, by name (`ladder list` prints the names).
     #[arg(long, value_delimiter = ',')]
     pub(crate) only: Vec<String>,
-    /// Only these kinds of switching off.
+    /// Only these kinds of comparison.
     #[arg(long, value_enum, value_delimiter = ',')]
     pub(crate) kind: Vec<Kind>,
-    /// Keys put before time is taken.
+    /// Number of keys that are put before the measurement.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(10_000..))]
     pub(crate) keys: u64,
-    /// Puts while time is taken, half of them of fresh keys; fewer where batches are small.
+    /// Number of measured puts, half of them of new keys; fewer where batches are small.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) ops: u64,
-    /// Rounds; in each, every rung runs once with and once without.
+    /// Number of rounds. In each round, every optimisation is measured once with and once without.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds: u32,
-    /// Reads of present keys, and of absent ones.
+    /// Number of reads of present keys, and as many of absent ones.
     #[arg(long, default_value_t = 100_000)]
     pub(crate) reads: usize,
-    /// Keys that the naive baseline starts with; many take long to load.
+    /// Number of keys that the naive baseline starts with. Loading many keys takes long.
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(100..))]
     pub(crate) naive_keys: u64,
-    /// Puts of the naive baseline.
+    /// Number of puts of the naive baseline.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) naive_puts: u64,
-    /// Where directories for runs are made: on the disk that is to be measured.
+    /// Directory in which each run makes its own. It must be on the disk that is measured.
     #[arg(long, default_value = ".")]
     pub(crate) directory: PathBuf,
-    /// A file for all figures of all runs.
+    /// File for the figures of all runs, as JSON.
     #[arg(long)]
     pub(crate) json: Option<PathBuf>,
-    /// A file for the table, which is printed as well.
+    /// File for the table, which is printed as well.
     #[arg(long)]
     pub(crate) markdown: Option<PathBuf>,
     #[command(subcommand)]
@@ -49,14 +49,14 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Names every rung, and says of each patch whether it still applies.
+    /// Lists every optimisation, and for each patch whether it still applies.
     List,
-    /// Builds what the patches and features need, and measures nothing.
+    /// Builds the programs with patches and features, and measures nothing.
     Build,
-    /// One run, for the parent process.
+    /// Carries out one run for the parent process.
     #[command(hide = true)]
     Run { job: String },
-    /// Touches this many bytes of memory and ends.
+    /// Touches this many bytes of memory and exits.
     #[command(hide = true)]
     Touch { bytes: usize },
 }

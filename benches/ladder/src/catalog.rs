@@ -4,7 +4,7 @@ use crate::error::LadderError;
 use crate::figures::{Comparison, Figures};
 use crate::micro::{self, Scope};
 
-/// What the list that the project comes from promises of an optimisation.
+/// The promise that the project's list makes for an optimisation.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Promise {
     /// 5–10×.
@@ -17,12 +17,12 @@ pub(crate) enum Promise {
     Tier4,
     /// All of them together: 30–50×.
     All,
-    /// It is not in the list.
+    /// The optimisation is not in the list.
     Nothing,
 }
 
 impl Promise {
-    /// Least and greatest factor, if there is a promise.
+    /// Returns the least and the greatest promised factor, if there is a promise.
     pub(crate) fn factors(self) -> Option<(f64, f64)> {
         match self {
             Self::Tier1 => Some((5.0, 10.0)),
@@ -34,7 +34,7 @@ impl Promise {
         }
     }
 
-    /// As the table says it.
+    /// Returns the promise as the table prints it.
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Tier1 => "1: 5–10×",
@@ -47,16 +47,16 @@ impl Promise {
     }
 }
 
-/// What the engine is asked to do.
+/// The work that the engine is given in a run.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Load {
-    /// Puts in a batch.
+    /// Number of puts in a batch.
     pub(crate) batch: u64,
-    /// Submissions in flight.
+    /// Number of submissions in flight.
     pub(crate) in_flight: usize,
-    /// Puts in all, at most; the command line may ask for fewer.
+    /// The highest number of puts; the command line may ask for fewer.
     pub(crate) operations_max: u64,
-    /// Whether the keys are put before, as many as the command line says.
+    /// True if keys are put before the measurement, as many as the command line says.
     pub(crate) preload: bool,
 }
 
@@ -67,13 +67,13 @@ const LARGE: Load = Load {
     operations_max: u64::MAX,
     preload: true,
 };
-/// Batches of 1,000, eight in flight: commitments weigh more.
+/// Batches of 1,000, eight in flight, so that commitments have a larger share.
 const MEDIUM: Load = Load {
     batch: 1_000,
     operations_max: 500_000,
     ..LARGE
 };
-/// Batches of as many as a node is wide.
+/// Batches of 128 puts, the width of a node.
 const NODE_WIDTH: Load = Load {
     batch: 128,
     operations_max: 250_000,
@@ -100,7 +100,7 @@ const ONE: Load = Load {
     operations_max: 2_000,
     preload: true,
 };
-/// Opening an empty directory, and nothing more.
+/// Opening an empty directory, without any operation.
 const OPEN: Load = Load {
     batch: 1,
     in_flight: 1,
@@ -111,15 +111,15 @@ const OPEN: Load = Load {
 /// One side of a pair of runs of the engine.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Side {
-    /// Settings that differ from the defaults.
+    /// The settings that differ from the defaults.
     pub(crate) settings: &'static [&'static str],
-    /// What it is asked to do.
+    /// The work that the engine is given.
     pub(crate) load: Load,
-    /// The environment of the process.
+    /// The environment variables of the process.
     pub(crate) environment: &'static [(&'static str, &'static str)],
-    /// Whether it has one core alone.
+    /// True if the process is confined to one core.
     pub(crate) one_core: bool,
-    /// Whether the KZG tables are in a file already.
+    /// True if a file with the KZG tables exists before the run.
     pub(crate) tables_kept: bool,
 }
 
@@ -140,21 +140,21 @@ const fn set(load: Load, settings: &'static [&'static str]) -> Side {
     }
 }
 
-/// What a factor is of.
+/// The work that a factor refers to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Part {
     /// The engine's work from submission to durable.
     Whole,
-    /// A part of the work on a put, that the rest of it stands beside.
+    /// A part of the work on a put; the rest of that work stays the same.
     OfPut(&'static str),
-    /// Something else that the engine does.
+    /// Other work that the engine does.
     Beside(&'static str),
-    /// Something that the engine never does.
+    /// Work that the engine never does.
     Unused(&'static str),
 }
 
 impl Part {
-    /// As the table names it.
+    /// Returns the name in the table.
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Whole => "commits",
@@ -163,19 +163,19 @@ impl Part {
     }
 }
 
-/// What is measured in a run of the engine.
+/// The figure that is taken from a run of the engine.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Measure {
-    /// Puts a second.
+    /// Puts per second.
     Updates,
-    /// Reads of present keys a second.
+    /// Reads of present keys per second.
     ReadsPresent,
-    /// Opening, milliseconds.
+    /// The time to open, in milliseconds.
     Open,
 }
 
 impl Measure {
-    /// How the table names it.
+    /// Returns the unit as the table prints it.
     pub(crate) fn unit(self) -> &'static str {
         match self {
             Self::Updates => "puts/s",
@@ -184,7 +184,7 @@ impl Measure {
         }
     }
 
-    /// Its figure in a run.
+    /// Returns the figure of this kind from a run.
     pub(crate) fn of(self, figures: &Figures) -> f64 {
         match self {
             Self::Updates => figures.updates_per_second,
@@ -193,7 +193,7 @@ impl Measure {
         }
     }
 
-    /// How many times better the one figure is than the other.
+    /// Returns the factor by which the first figure is better than the second.
     pub(crate) fn factor(self, with: f64, without: f64) -> f64 {
         match self {
             Self::Updates | Self::ReadsPresent => with / without,
@@ -202,22 +202,22 @@ impl Measure {
     }
 }
 
-/// How an optimisation is switched off.
+/// The way in which an optimisation is switched off.
 #[derive(Clone, Copy)]
 pub(crate) enum Off {
-    /// The engine as it comes against the naive baseline.
+    /// The engine with its defaults, compared with the naive baseline.
     Naive(Side),
-    /// By settings, or by what is asked of the engine: with, and without.
+    /// Other settings or other work: the side with the optimisation, then the side without.
     Config(Side, Side),
-    /// By features of this program: those of the side without.
+    /// Other features of this program, which are those of the side without the optimisation.
     Build(Side, &'static [&'static str]),
-    /// By `patches/<name>.patch` on the engine's sources.
+    /// `patches/<name>.patch`, applied to the engine's sources.
     Patch(Side, SameRoot),
-    /// In one process, beside the engine.
+    /// A comparison in one process, outside the engine.
     Micro(fn(&Scope<'_>) -> Result<Comparison, LadderError>),
 }
 
-/// Whether the root is the same with and without. If it must be, it is compared.
+/// The expectation for the roots with and without the optimisation. If they must be equal, they are compared.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum SameRoot {
     Yes,
@@ -225,7 +225,7 @@ pub(crate) enum SameRoot {
 }
 
 impl Off {
-    /// As the command line and the table name it.
+    /// Returns the kind, as the command line and the table name it.
     pub(crate) fn kind(&self) -> Kind {
         match self {
             Self::Naive(_) => Kind::Naive,
@@ -237,23 +237,23 @@ impl Off {
     }
 }
 
-/// The kinds of switching off.
+/// The kinds of comparison.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 pub(crate) enum Kind {
-    /// Against the naive baseline.
+    /// A comparison with the naive baseline.
     Naive,
-    /// Settings.
+    /// Other settings.
     Config,
-    /// Features of this program.
+    /// Other features of this program.
     Build,
-    /// A patch on the engine's sources.
+    /// A patch of the engine's sources.
     Patch,
     /// A comparison in one process.
     Micro,
 }
 
 impl Kind {
-    /// As the table names it.
+    /// Returns the name in the table.
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Naive => "naive",
@@ -265,24 +265,24 @@ impl Kind {
     }
 }
 
-/// One optimisation.
+/// One optimisation of the ladder.
 #[derive(Clone, Copy)]
 pub(crate) struct Rung {
-    /// Its name on the command line; of a patch its file's.
+    /// Its name on the command line. If there is a patch, also the name of the patch.
     pub(crate) name: &'static str,
-    /// What is compared, in a few words.
+    /// A short description of the comparison.
     pub(crate) what: &'static str,
     pub(crate) promise: Promise,
-    /// Whether the engine has it. If not, "with" is what it would be.
+    /// True if the engine has the optimisation. If not, "with" is the proposed variant.
     pub(crate) in_engine: bool,
-    /// What the factor is of.
+    /// The work that the factor refers to.
     pub(crate) part: Part,
     pub(crate) measure: Measure,
     pub(crate) off: Off,
 }
 
 impl Rung {
-    /// Whether its side with the optimisation is the engine by its defaults, in large batches.
+    /// Returns whether the side with the optimisation is the engine with its defaults, in large batches.
     pub(crate) fn shows_the_engine_as_it_comes(&self) -> bool {
         let with = match &self.off {
             Off::Naive(with) | Off::Config(with, _) | Off::Build(with, _) | Off::Patch(with, _) => {
@@ -305,13 +305,13 @@ const RUNG: Rung = Rung {
     off: Off::Config(side(LARGE), side(LARGE)),
 };
 
-/// The rung of a name.
+/// Returns the optimisation of a name.
 pub(crate) fn find(name: &str) -> Result<&'static Rung, LadderError> {
     let found = RUNGS.iter().find(|rung| rung.name == name);
     found.ok_or_else(|| LadderError::NoSuchName(name.to_owned()))
 }
 
-/// All of them, in the order of the table.
+/// All optimisations, in the order of the table.
 pub(crate) const RUNGS: &[Rung] = &[
     Rung {
         name: "naive",

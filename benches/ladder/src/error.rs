@@ -1,88 +1,88 @@
-//! What ends a measurement.
+//! Errors of a measurement.
 
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why there is no factor.
+/// An error that ends a measurement.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LadderError {
-    /// Something that is measured gave an error.
+    /// The measured program returned an error.
     #[error("it failed at: {step}")]
     Measured {
-        /// What was asked of it.
+        /// The step that failed.
         step: &'static str,
-        /// Its own error.
+        /// The error of the measured program.
         #[source]
         source: Source,
     },
-    /// The engine lost or changed something: its figures would mean nothing.
-    #[error("a {read} read gave something else than was written")]
+    /// A read returned a wrong value: the engine lost or changed something, and its figures would mean nothing.
+    #[error("a {read} read returned something other than what was written")]
     WrongRead {
-        /// `present` or `absent`.
+        /// The kind of read: `present` or `absent`.
         read: &'static str,
     },
-    /// Two ways to the same thing gave two things.
-    #[error("{what} differs from what it has to be: the figures would mean nothing")]
+    /// Two ways to compute the same thing gave different results.
+    #[error("{what} differs from the expected result, so the figures would mean nothing")]
     Differs {
-        /// What was compared.
+        /// The result that was compared.
         what: &'static str,
     },
     /// A name that is in no table.
-    #[error("there is no \"{0}\"; `ladder list` says what there is")]
+    #[error("there is no \"{0}\"; `ladder list` lists the names")]
     NoSuchName(String),
-    /// A patch does not fit the sources as they are.
+    /// A patch does not apply to the current sources.
     #[error(
-        "patches/{name}.patch no longer applies to the sources: write it anew, or leave it out\n{message}"
+        "patches/{name}.patch no longer applies to the sources: rewrite it or leave it out\n{message}"
     )]
     PatchDoesNotApply {
-        /// Its name.
+        /// The name of the patch.
         name: String,
-        /// What git said.
+        /// The message from git.
         message: String,
     },
-    /// The patched sources don't compile.
-    #[error("the engine did not build for {name}; what the compiler said is above")]
+    /// The patched sources do not compile.
+    #[error("the engine could not be built for {name}; see the compiler's messages above")]
     Build {
-        /// Which variant.
+        /// The name of the variant.
         name: String,
     },
     /// A program could not be run.
     #[error("{program} could not be run")]
     Program {
-        /// Which.
+        /// The name of the program.
         program: &'static str,
-        /// Why.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
-    /// A program ended badly.
-    #[error("{program} ended with {status}: {message}")]
+    /// A program exited with an error.
+    #[error("{program} exited with {status}: {message}")]
     ProgramFailed {
-        /// Which.
+        /// The name of the program.
         program: &'static str,
-        /// How it ended.
+        /// The exit status.
         status: ExitStatus,
-        /// What it said.
+        /// The program's error output.
         message: String,
     },
     /// A file or directory could not be used.
-    #[error("{path} could not be used")]
+    #[error("{path} could not be read or written")]
     File {
-        /// Which.
+        /// The path of the file or directory.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
-    /// What goes between the processes was unreadable.
-    #[error("a run's figures or order are unreadable")]
+    /// A message between the parent and a child process is not valid JSON.
+    #[error("the job or the figures of a run are not valid JSON")]
     Json(#[from] serde_json::Error),
 }
 
 impl LadderError {
-    /// For `map_err`: what is measured failed at a step.
+    /// Converts an error of the measured program at a step, for `map_err`.
     pub(crate) fn at<E: Into<Source>>(step: &'static str) -> impl FnOnce(E) -> Self {
         move |source| Self::Measured {
             step,
@@ -90,7 +90,7 @@ impl LadderError {
         }
     }
 
-    /// For `map_err`: a file could not be used.
+    /// Converts an error of a file, for `map_err`.
     pub(crate) fn file(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::File { path, source }

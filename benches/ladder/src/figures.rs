@@ -1,4 +1,4 @@
-//! What one run found.
+//! The figures of one run.
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
@@ -6,51 +6,51 @@ use serde::{Deserialize, Serialize};
 /// The figures of one run of the engine or of the baseline; 0 for what it does not measure.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Figures {
-    /// From the call to open until it answered, milliseconds.
+    /// The time from the call of open until it returned, in milliseconds.
     pub(crate) open_ms: f64,
-    /// Puts a second, from the first submission until the last batch is durable.
+    /// Puts per second, from the first submission until the last batch is durable.
     pub(crate) updates_per_second: f64,
-    /// From submission to durable, half of the batches, milliseconds.
+    /// The median time of a batch from submission to durable, in milliseconds.
     pub(crate) durable_p50_ms: f64,
-    /// From submission to durable, 99 of 100 batches, milliseconds.
+    /// The 99th percentile of the time of a batch from submission to durable, in milliseconds.
     pub(crate) durable_p99_ms: f64,
-    /// Thread time of the whole process for each put, microseconds.
+    /// The processor time of the whole process per put, in microseconds.
     pub(crate) cpu_us_per_update: f64,
-    /// Handed to block devices for each put, until all was closed.
+    /// The bytes written to block devices per put, until everything was closed.
     pub(crate) written_bytes_per_update: f64,
-    /// Resident when the last batch was durable.
+    /// The resident memory when the last batch was durable.
     pub(crate) resident_bytes: u64,
-    /// Reads of present keys a second, when idle and read before.
+    /// Reads of present keys per second, when the engine is idle and the keys were read before.
     pub(crate) reads_present_per_second: f64,
-    /// Reads of absent keys a second, when idle.
+    /// Reads of absent keys per second, when the engine is idle.
     pub(crate) reads_absent_per_second: f64,
-    /// State digest and KZG root (of the baseline: its root) in hexadecimal.
+    /// The state digest and the KZG root (for the baseline: its root), in hexadecimal.
     pub(crate) root: String,
 }
 
-/// What a comparison within one process found: the time of both ways, medians of several turns.
+/// The result of a comparison within one process: the time of both ways, medians of several turns.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Comparison {
-    /// Of what the times are.
+    /// The unit of work that the times refer to.
     pub(crate) unit: String,
-    /// With the optimisation.
+    /// The time with the optimisation.
     pub(crate) with: f64,
-    /// Without it.
+    /// The time without it.
     pub(crate) without: f64,
-    /// What else was found.
+    /// Other findings.
     pub(crate) remark: String,
 }
 
-/// What a child process says.
+/// The result that a child process returns.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) enum Outcome {
-    /// Of the engine or the baseline.
+    /// A run of the engine or of the baseline.
     Run(Figures),
-    /// Of a comparison.
+    /// A comparison.
     Comparison(Comparison),
 }
 
-/// Latencies from 1 µs to an hour, three digits; longer ones count as an hour.
+/// Latencies from 1 µs to one hour, with three digits. Longer ones count as one hour.
 #[derive(Debug)]
 pub(crate) struct Latencies(Histogram<u64>);
 

@@ -1,4 +1,4 @@
-//! What one run is to do: made by the parent process, carried out by a child.
+//! The description of one run: made by the parent process, carried out by a child.
 
 use std::path::PathBuf;
 
@@ -7,59 +7,59 @@ use serde::{Deserialize, Serialize};
 /// One run.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) enum Job {
-    /// The engine.
+    /// A run of the engine.
     Engine(EngineJob),
-    /// The naive baseline.
+    /// A run of the naive baseline.
     Naive(NaiveJob),
     /// A comparison within one process, by its name.
     Micro(MicroJob),
 }
 
-/// A closed loop on the engine.
+/// A closed-loop run of the engine.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct EngineJob {
-    /// Where its directory is made, and removed.
+    /// The directory in which the run makes its own, and removes it.
     pub(crate) directory: PathBuf,
-    /// Settings that differ from the defaults, `section.key=value`.
+    /// The settings that differ from the defaults, as `section.key=value`.
     pub(crate) settings: Vec<String>,
-    /// Keys put before time is taken.
+    /// The number of keys that are put before the measurement.
     pub(crate) keys: u64,
-    /// Puts while time is taken.
+    /// The number of measured puts.
     pub(crate) operations: u64,
-    /// Puts in a batch.
+    /// The number of puts in a batch.
     pub(crate) batch: u64,
-    /// Submissions in flight.
+    /// The number of submissions in flight.
     pub(crate) in_flight: usize,
-    /// Reads of present keys, and of absent ones.
+    /// The number of reads of present keys, and of absent ones.
     pub(crate) reads: usize,
 }
 
 impl EngineJob {
-    /// The sizes of the batches.
+    /// Returns the sizes of the batches.
     pub(crate) fn batches(&self) -> impl Iterator<Item = u64> + use<> {
         let (operations, batch) = (self.operations, self.batch);
         (0..operations.div_ceil(batch)).map(move |index| batch.min(operations - index * batch))
     }
 }
 
-/// The naive baseline.
+/// A run of the naive baseline.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct NaiveJob {
-    /// Where its directory is made, and removed.
+    /// The directory in which the run makes its own, and removes it.
     pub(crate) directory: PathBuf,
-    /// Keys that are there before time is taken.
+    /// The number of keys that exist before the measurement.
     pub(crate) keys: u64,
-    /// Puts while time is taken.
+    /// The number of measured puts.
     pub(crate) puts: u64,
 }
 
-/// A comparison.
+/// A comparison within one process.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct MicroJob {
-    /// Which.
+    /// The name of the comparison.
     pub(crate) name: String,
-    /// Where its directory is made, and removed.
+    /// The directory in which the run makes its own, and removes it.
     pub(crate) directory: PathBuf,
-    /// Keys of the states that it makes.
+    /// The number of keys of the states that it makes.
     pub(crate) keys: u64,
 }

@@ -1,8 +1,8 @@
-//! ladder: what each optimisation of trunkline is worth, measured by switching it off alone, beside what
-//! was promised of it; and how far the whole is from a naive baseline.
+//! ladder: measures what each optimisation of trunkline is worth by switching it off alone, next to what was promised
+//! of it, and compares the whole with a naive baseline.
 //!
-//! Not here: switches in the engine itself. What cannot be set is patched in a copy of its sources.
-//! `README.md` says how to run it and how to read it.
+//! The engine itself has no switches for this. An optimisation that no setting controls is removed by a patch of a copy
+//! of its sources. `README.md` says how to run it and how to read it.
 
 mod arguments;
 mod catalog;
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether everything that was asked for was found out.
+/// Runs the command. Returns whether every requested factor could be measured.
 fn obey(arguments: &Arguments) -> Result<bool, LadderError> {
     match &arguments.command {
         None => measure(arguments),
@@ -99,7 +99,7 @@ fn write(path: &Path, text: &str) -> Result<(), LadderError> {
     std::fs::write(path, text).map_err(LadderError::file(path))
 }
 
-/// Whether every patch applies.
+/// Lists the optimisations. Returns whether every patch applies.
 fn list() -> bool {
     let mut all_apply = true;
     for rung in RUNGS {

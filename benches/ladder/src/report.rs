@@ -1,4 +1,4 @@
-//! All samples of a call, and what is said of them together.
+//! All samples of one invocation, and the figures that follow from them.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,42 +6,42 @@ use crate::catalog::{Measure, Part, RUNGS, Rung};
 use crate::figures::{Comparison, Figures};
 use crate::machine::Machine;
 
-/// What a call found.
+/// The result of one invocation.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Report {
-    /// On what.
+    /// The machine that the samples were measured on.
     pub(crate) machine: Machine,
-    /// Keys put before time was taken.
+    /// The number of keys that were put before the measurement.
     pub(crate) keys: u64,
-    /// Puts while time was taken, where nothing made them fewer.
+    /// The number of measured puts, unless the work of an optimisation limits it.
     pub(crate) operations: u64,
-    /// Keys that the naive baseline started with.
+    /// The number of keys that the naive baseline started with.
     pub(crate) naive_keys: u64,
     /// Every pair, in the order in which they were measured.
     pub(crate) samples: Vec<Sample>,
-    /// What gave no factor: which, and why.
+    /// The optimisations for which no factor could be measured, with the reason.
     pub(crate) failed: Vec<String>,
 }
 
-/// One rung measured once with and once without.
+/// One optimisation, measured once with and once without.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Sample {
-    /// Which, by name.
+    /// The name of the optimisation.
     pub(crate) rung: String,
     /// The round, from 0.
     pub(crate) round: u32,
-    /// What was found.
+    /// The result.
     pub(crate) found: Found,
 }
 
-/// Both sides.
+/// The results of both sides.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) enum Found {
     /// Two runs.
     Runs {
-        /// With the optimisation.
+        /// The run with the optimisation.
         with: Box<Figures>,
-        /// Without it.
+        /// The run without it.
         without: Box<Figures>,
     },
     /// A comparison within one process.
@@ -49,7 +49,7 @@ pub(crate) enum Found {
 }
 
 impl Found {
-    /// What is compared, with and without.
+    /// Returns the compared figures, with and without the optimisation.
     pub(crate) fn sides(&self, measure: Measure) -> (f64, f64) {
         match self {
             Self::Runs { with, without } => (measure.of(with), measure.of(without)),
@@ -57,7 +57,7 @@ impl Found {
         }
     }
 
-    /// How many times better it is with the optimisation.
+    /// Returns the factor by which the figure is better with the optimisation.
     pub(crate) fn factor(&self, measure: Measure) -> f64 {
         let (with, without) = self.sides(measure);
         match self {
@@ -66,7 +66,7 @@ impl Found {
         }
     }
 
-    /// How many times less thread time a put takes with the optimisation.
+    /// Returns the factor by which the processor time of a put is lower with the optimisation.
     pub(crate) fn cpu_factor(&self) -> Option<f64> {
         match self {
             Self::Runs { with, without } if with.cpu_us_per_update > 0.0 => {
@@ -76,7 +76,7 @@ impl Found {
         }
     }
 
-    /// Of what the sides are.
+    /// Returns the unit of the compared figures.
     pub(crate) fn unit(&self, measure: Measure) -> &str {
         match self {
             Self::Runs { .. } => measure.unit(),
@@ -86,8 +86,8 @@ impl Found {
 }
 
 impl Report {
-    /// For a part of the work on a put: what the whole would lose, or gain, reckoned from the thread time
-    /// that a put takes of the engine as it comes in the same call.
+    /// Returns the effect on the whole, for a part of the work on a put. It is calculated from the processor time per
+    /// put of the engine with its defaults, as measured in the same invocation.
     pub(crate) fn reckoned(&self, rung: &Rung) -> Option<f64> {
         let Part::OfPut(_) = rung.part else {
             return None;
@@ -111,7 +111,7 @@ impl Report {
         Some(Spread::of(factors)?.median)
     }
 
-    /// What was found of a rung, by round.
+    /// Returns the results of an optimisation, by round.
     pub(crate) fn found(&self, rung: &Rung) -> impl Iterator<Item = &Found> + Clone {
         let name = rung.name;
         let of_rung = self.samples.iter().filter(move |it| it.rung == name);
@@ -119,19 +119,19 @@ impl Report {
     }
 }
 
-/// Least, middle and greatest of several figures.
+/// The minimum, median and maximum of several figures.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Spread {
-    /// The least.
+    /// The minimum.
     pub(crate) min: f64,
-    /// The middle one, or the mean of the two in the middle.
+    /// The median, or the mean of the two middle figures.
     pub(crate) median: f64,
-    /// The greatest.
+    /// The maximum.
     pub(crate) max: f64,
 }
 
 impl Spread {
-    /// Of figures; `None` if there are none.
+    /// Returns the spread of figures, or `None` if there are none.
     pub(crate) fn of(figures: impl Iterator<Item = f64>) -> Option<Self> {
         let mut sorted: Vec<f64> = figures.collect();
         sorted.sort_by(f64::total_cmp);

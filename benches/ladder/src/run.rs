@@ -16,7 +16,7 @@ use crate::workload::{self, Fresh, Updates, Write};
 const PRELOAD_BATCH: u64 = 50_000;
 const PRELOAD_IN_FLIGHT: usize = 8;
 
-/// Does what the job says, in a directory of its own that is removed afterwards.
+/// Carries out a job in its own directory, which is removed afterwards.
 pub(crate) fn run(job: &EngineJob) -> Result<Figures, LadderError> {
     let directory = tempfile::Builder::new()
         .prefix("ladder-")
@@ -53,7 +53,7 @@ pub(crate) fn run(job: &EngineJob) -> Result<Figures, LadderError> {
     Ok(figures)
 }
 
-/// State digest and KZG root, so that a change to either half of the engine would show.
+/// Returns the state digest and the KZG root, so that a change to either half of the engine would show.
 fn roots(engine: &Engine) -> String {
     let snapshot = engine.snapshot();
     let state_digest = snapshot.root().state_digest;
@@ -104,7 +104,7 @@ fn update(job: &EngineJob, engine: &Engine, figures: &mut Figures) -> Result<(),
     Ok(())
 }
 
-/// Batches on their way, oldest first.
+/// The batches in flight, oldest first.
 struct Flight {
     in_flight: VecDeque<(Instant, Receipt)>,
     in_flight_max: usize,
@@ -133,7 +133,7 @@ impl Flight {
         self.land(self.in_flight_max - 1)
     }
 
-    /// Waits for the oldest until at most this many are left.
+    /// Waits for the oldest batches until at most `left` are in flight.
     fn land(&mut self, left: usize) -> Result<(), LadderError> {
         while self.in_flight.len() > left {
             let Some((submitted_at, receipt)) = self.in_flight.pop_front() else {

@@ -12,7 +12,7 @@ use crate::machine;
 use crate::report::{Found, Report, Sample};
 use crate::variant;
 
-/// What was asked for, by name or kind; all of it if nothing was.
+/// Returns the optimisations that were asked for by name or kind, or all of them.
 pub(crate) fn selected(arguments: &Arguments) -> Result<Vec<&'static Rung>, LadderError> {
     for name in &arguments.only {
         find(name)?;
@@ -24,7 +24,8 @@ pub(crate) fn selected(arguments: &Arguments) -> Result<Vec<&'static Rung>, Ladd
     Ok(RUNGS.iter().filter(wanted).collect())
 }
 
-/// All rounds. After each pair `keep` is called with all so far; what fails is noted and the others go on.
+/// Measures all rounds. After each pair it calls `keep` with the results so far. A failure is noted, and the other
+/// measurements continue.
 pub(crate) fn measure(
     arguments: &Arguments,
     keep: impl Fn(&Report) -> Result<(), LadderError>,
@@ -83,11 +84,11 @@ fn say(rung: &Rung, round: u32, found: &Found) {
     );
 }
 
-/// What the pairs of a call have in common.
+/// The parts that all pairs of an invocation share.
 struct Bench<'a> {
     arguments: &'a Arguments,
     this_program: PathBuf,
-    /// A file with the KZG tables, for all runs but those that are to have none.
+    /// A file with the KZG tables, for all runs except those that must compute them.
     tables: PathBuf,
     _directory: tempfile::TempDir,
 }
@@ -108,7 +109,7 @@ impl<'a> Bench<'a> {
             tables: directory.path().join("KZG-TABLES"),
             _directory: directory,
         };
-        // The first opening makes the file.
+        // The first run that opens an engine makes the file.
         let opening = Side {
             settings: &[],
             load: Load {
@@ -125,7 +126,7 @@ impl<'a> Bench<'a> {
         Ok(bench)
     }
 
-    /// Both sides, next to each other; which is first changes from round to round.
+    /// Measures both sides, one directly after the other. The order alternates from round to round.
     fn pair(&self, rung: &Rung, program: Option<&Path>, round: u32) -> Result<Found, LadderError> {
         let with_first = round.is_multiple_of(2);
         let (with, without) = match &rung.off {
@@ -225,7 +226,7 @@ fn in_order<T>(
     Ok((with()?, without))
 }
 
-/// Whether both sides end in the same state and compute the same root of it.
+/// Returns whether both sides end in the same state and compute the same root of it.
 fn has_same_root(off: &Off) -> bool {
     match off {
         Off::Naive(_) | Off::Micro(_) => false,
@@ -243,9 +244,9 @@ fn unexpected() -> LadderError {
 }
 
 fn in_child(command: &mut Command, job: &Job) -> Result<Outcome, LadderError> {
-    // What an earlier run left to be written back is not this one's.
+    // Earlier runs may have left data to be written back, which would count in this one.
     let _ = Command::new("sync").status();
-    // Memory that was freed is used again instead of being faulted in anew, unless a side says otherwise.
+    // Freed memory is reused instead of being faulted in again, unless a side says otherwise.
     let says_otherwise = command
         .get_envs()
         .any(|(name, _)| name == "MIMALLOC_PURGE_DELAY");

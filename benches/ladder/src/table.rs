@@ -6,10 +6,10 @@ use crate::catalog::{Part, RUNGS, Rung};
 use crate::figures::Figures;
 use crate::report::{Found, Report, Spread};
 
-/// Up to here a factor is taken for none at all.
+/// The factor up to which an optimisation counts as having no effect.
 const NOTHING: f64 = 1.05;
 
-/// The table, and what has to stand around it.
+/// Returns the table with the text around it.
 pub(crate) fn markdown(report: &Report) -> String {
     let mut text = heading(report);
     // Writing to a string cannot fail.
@@ -109,7 +109,7 @@ fn remark(text: &mut String, report: &Report, rung: &Rung) {
     let _ = writeln!(text, ".");
 }
 
-/// What else the last round's runs differ in.
+/// Returns the other figures in which the runs of the last round differ.
 fn both(with: &Figures, without: &Figures) -> String {
     let pair = |name: &str, of: fn(&Figures) -> f64| {
         let (with, without) = (of(with), of(without));
@@ -125,7 +125,7 @@ fn both(with: &Figures, without: &Figures) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
-/// What the rounds say of a promise.
+/// Compares the rounds with the promise.
 fn verdict(rung: &Rung, factor: Spread) -> &'static str {
     let Spread { min, median, max } = factor;
     if let Part::Unused(_) = rung.part {

@@ -1,7 +1,7 @@
-//! The engine with one thing changed in its sources or features: a copy of the sources in the target
-//! directory, patched and built there. The engine's own sources have no switches for the ladder.
+//! Builds the engine with one change in its sources or features: a copy of the sources in the target directory, patched
+//! and built there. The engine's own sources have no switches for the ladder.
 //!
-//! A program is built once for each state of sources and patch, and kept.
+//! A program is built once for each state of sources and patch, and then kept.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -11,29 +11,30 @@ use trunkline::core::hash::{hash, hex};
 use crate::catalog::{Off, Rung};
 use crate::error::LadderError;
 
-/// Where this package is.
+/// The directory of this package.
 const PACKAGE: &str = env!("CARGO_MANIFEST_DIR");
-/// Where this package is below the sources' root.
+/// The path of this package below the root of the sources.
 const BELOW_ROOT: &str = "benches/ladder";
 
-/// The patch of a name.
+/// Returns the path of a patch.
 pub(crate) fn patch_path(name: &str) -> PathBuf {
     Path::new(PACKAGE)
         .join("patches")
         .join(format!("{name}.patch"))
 }
 
-/// The root of trunkline's sources.
+/// Returns the root of trunkline's sources.
 fn source_root() -> PathBuf {
     Path::new(PACKAGE).join("../..")
 }
 
-/// Whether the patch of a name applies to the sources as they are.
+/// Checks that a patch applies to the current sources.
 pub(crate) fn check_patch(name: &str) -> Result<(), LadderError> {
     git_apply(&source_root(), name, &["--check"])
 }
 
-/// The program for a rung without its optimisation, built if it is not there; `None` if it is this one.
+/// Returns the program for an optimisation's other side, which is built if missing. Returns `None` if that is this
+/// program.
 pub(crate) fn program(rung: &Rung) -> Result<Option<PathBuf>, LadderError> {
     let features = match rung.off {
         Off::Build(_, features) => features.join(","),
@@ -70,7 +71,7 @@ fn features_of_this() -> &'static str {
     }
 }
 
-/// Directories below the target directory that this program was built in.
+/// The directories below the target directory that this program was built in.
 struct Place {
     sources: PathBuf,
     target: PathBuf,
@@ -93,7 +94,7 @@ impl Place {
     }
 }
 
-/// Files of the sources, relative to their root: all that git knows or would know.
+/// Returns the files of the sources, relative to their root: all that git tracks or would track.
 fn source_files() -> Result<Vec<PathBuf>, LadderError> {
     let mut command = Command::new("git");
     command.current_dir(source_root());
@@ -107,7 +108,7 @@ fn source_files() -> Result<Vec<PathBuf>, LadderError> {
     let listed = output("git", &mut command)?.stdout;
     let names = listed.split(|byte| *byte == 0);
     let names = names.map(|name| PathBuf::from(String::from_utf8_lossy(name).into_owned()));
-    // A file that is gone from the work tree is still listed.
+    // A file that was deleted from the work tree is still listed.
     let mut files: Vec<PathBuf> = names
         .filter(|name| source_root().join(name).is_file())
         .collect();
@@ -115,7 +116,7 @@ fn source_files() -> Result<Vec<PathBuf>, LadderError> {
     Ok(files)
 }
 
-/// What tells one program from another.
+/// Returns a hash that tells one program from another.
 fn identity(
     files: &[PathBuf],
     patch: Option<PathBuf>,
@@ -132,7 +133,7 @@ fn identity(
     Ok(hex(&hash(&parts)[..8]))
 }
 
-/// Returns whether a file is no part of the engine: another patch, a text, a test or a crate above the engine.
+/// Returns whether a file is no part of the engine: another patch, a document, a test or a crate above the engine.
 fn changes_no_program(file: &Path) -> bool {
     let is_text = file
         .extension()
@@ -174,11 +175,11 @@ fn git_apply(directory: &Path, name: &str, options: &[&str]) -> Result<(), Ladde
         .canonicalize()
         .map_err(LadderError::file(directory))?;
     let mut command = Command::new("git");
-    // A copy below a git directory is none of its business: without this it would skip every file.
+    // The copy may be below a git directory, which git must not consider: it would skip every file.
     if let Some(parent) = directory.parent() {
         command.env("GIT_CEILING_DIRECTORIES", parent);
     }
-    // One line of context: lines further off may change.
+    // One line of context is enough: lines further away may change.
     command.current_dir(&directory).args(["apply", "-C1"]);
     command.args(options).arg(&patch);
     let applied = command.output().map_err(run_error("git"))?;
@@ -208,7 +209,7 @@ fn build(name: &str, place: &Place, features: &str) -> Result<PathBuf, LadderErr
     Ok(place.target.join("release/ladder"))
 }
 
-/// Programs of earlier sources.
+/// Removes the programs of earlier sources.
 fn remove_older(programs: &Path, name: &str) -> Result<(), LadderError> {
     let entries = std::fs::read_dir(programs).map_err(LadderError::file(programs))?;
     for entry in entries.flatten() {

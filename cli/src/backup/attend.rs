@@ -1,4 +1,4 @@
-//! Runs work on an archive: shows how far it is, and gives up when it is interrupted.
+//! Runs work on an archive: shows its progress, and stops it when the user interrupts.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::error::CommandError;
 use crate::interrupt::Interrupt;
 use crate::progress::{Progress, Unit};
 
-/// Time between two looks at the progress and at interrupts.
+/// Time between two checks of the progress and of interrupts.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Runs work on an archive. Returns `None` if it is interrupted: whatever was written then is complete, or is never
+/// Runs work on an archive. Returns `None` if it is interrupted: everything written until then is complete, or is never
 /// taken for complete.
 pub(crate) fn attend<T>(
     label: &'static str,

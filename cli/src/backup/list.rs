@@ -1,4 +1,4 @@
-//! `backup list`: which bases an archive has, and which versions can be restored.
+//! `backup list`: lists the bases of an archive and the versions that can be restored.
 
 use clap::Args;
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
-//! `backup`: backs a closed directory up into an archive. `verify` checks an archive, `prune` removes what is no longer
-//! needed, `list` shows what there is. `attend` runs all of them, and `restore`, with progress and interrupts.
+//! `backup`: backs a closed directory up into an archive. `verify` checks an archive, `prune` removes objects that are
+//! no longer needed, `list` shows the content. `attend` runs all of them, and `restore`, with progress and interrupts.
 
 pub(crate) mod attend;
 mod list;
@@ -38,9 +38,9 @@ enum BackupCommand {
     /// Show which bases and versions an archive has.
     List(ListArguments),
     /// Check every object of an archive, and rebuild the state of every base and of the versions after it. Exit code 0
-    /// if authentic, 1 if damaged, 3 if nothing was trusted and the archive agrees with itself.
+    /// if authentic, 1 if damaged, 3 if the archive is consistent and nothing was trusted.
     Verify(VerifyArguments),
-    /// Remove bases that are no longer wanted, and what they alone need.
+    /// Remove bases that are no longer wanted, and the objects that only they need.
     Prune(PruneArguments),
 }
 
@@ -58,7 +58,7 @@ struct MakeArguments {
     /// Fail rather than make a base.
     #[arg(long)]
     no_base: bool,
-    /// File of the secret key that signs what is archived, so that it can be shown to be authentic.
+    /// File of the secret key that signs the archived frames, so that they can be shown to be authentic.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
     /// Print JSON.
@@ -96,9 +96,9 @@ fn make(arguments: &MakeArguments) -> Result<Exit, CommandError> {
     Ok(Exit::Done)
 }
 
-/// Reads a secret key. No error repeats what is in the file.
+/// Reads a secret key. No error repeats the content of the file.
 fn read_key(file: &Path) -> Result<SecretKey, CommandError> {
-    /// More than the text of a key has.
+    /// More bytes than the text of a key has.
     const BYTES_MAX: usize = 256;
     input::decode(file, BYTES_MAX, "a file of a secret key", |bytes| {
         SecretKey::from_text(&String::from_utf8_lossy(bytes))

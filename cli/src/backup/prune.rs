@@ -1,4 +1,4 @@
-//! `backup prune`: removes bases, and the segments that they alone need.
+//! `backup prune`: removes bases, and the segments that only they need.
 
 use std::num::NonZeroUsize;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,7 +14,7 @@ use crate::error::CommandError;
 use crate::interrupt::Interrupt;
 use crate::output::{self, byte_size, counted};
 
-/// Most days that can be kept: longer than any archive is old.
+/// Most days that can be kept: longer than the age of any archive.
 const DAYS_MAX: usize = 100_000;
 
 #[derive(Debug, Args)]
@@ -28,7 +28,7 @@ pub(crate) struct PruneArguments {
     /// Days for which every archived version stays restorable.
     #[arg(long, value_name = "DAYS", value_parser = parse_count::<DAYS_MAX>)]
     keep_days: Option<NonZeroUsize>,
-    /// Remove unfinished bases, too. Only while no backup is running: it would lose its parts.
+    /// Remove unfinished bases, too. Use it only while no backup is running, which would lose its parts.
     #[arg(long)]
     unfinished: bool,
     /// Show what would be removed, and remove nothing.
@@ -68,7 +68,7 @@ pub(super) fn run(arguments: &PruneArguments) -> Result<Exit, CommandError> {
     Ok(Exit::Done)
 }
 
-/// Returns the time so many days ago.
+/// Returns the time this many days ago.
 fn since_unix_ms(days: NonZeroUsize) -> u64 {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)

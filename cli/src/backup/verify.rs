@@ -1,4 +1,4 @@
-//! `backup verify`: checks an archive from itself alone, and what is trusted about it.
+//! `backup verify`: checks an archive against itself, and against the values that are trusted about it.
 
 use std::path::PathBuf;
 
@@ -20,7 +20,7 @@ pub(crate) struct VerifyArguments {
     /// Archive: s3://bucket/prefix, or a directory.
     #[arg(long, value_name = "URL|DIR")]
     from: String,
-    /// Check the objects alone, and rebuild nothing. Shows less: that no object has changed since it was written.
+    /// Check only the objects, and rebuild nothing. This shows less: that no object has changed since it was written.
     #[arg(long, conflicts_with_all = ["commit_id", "public_key"])]
     objects_only: bool,
     /// Parent of the temporary directory in which states are rebuilt. It needs room for the state.
@@ -60,7 +60,7 @@ pub(super) fn run(arguments: &VerifyArguments) -> Result<Exit, CommandError> {
     })
 }
 
-/// Returns the result in words: never more than was shown.
+/// Returns the result in words, which never claim more than was shown.
 fn result(found: &Verified, is_trusting: bool) -> &'static str {
     match found.shown {
         _ if !found.is_whole() => "damaged",

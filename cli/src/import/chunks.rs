@@ -1,5 +1,4 @@
-//! Reads a file or standard input on a thread of its own, so that an import that waits for input notices what else
-//! happens.
+//! Reads a file or standard input on its own thread, so that an import that waits for input notices other events.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,22 +10,22 @@ use std::time::Duration;
 use crate::error::CommandError;
 use crate::input::is_standard;
 
-/// Bytes of a chunk at most.
+/// Maximum size of a chunk in bytes.
 pub(super) const CHUNK_BYTES_MAX: usize = 256 * 1024;
-/// Chunks that were read ahead.
+/// Most chunks that are read ahead.
 const AHEAD_MAX: usize = 4;
 
-/// What the input gives next.
+/// The next result of reading the input.
 #[derive(Debug)]
 pub(super) enum Chunk {
     Bytes(Vec<u8>),
-    /// Nothing came for the time that was waited.
+    /// No input came within the time.
     Idle,
     End,
 }
 
-/// An input that is being read. Dropping it leaves a thread behind that may wait for input for ever; the process ends
-/// with the command.
+/// An input that is being read. After it is dropped, its thread may wait for input for ever; the process ends with the
+/// command.
 #[derive(Debug)]
 pub(super) struct Chunks {
     opened: Receiver<io::Result<Option<u64>>>,
@@ -44,7 +43,7 @@ impl Chunks {
             .spawn(move || match open(&path) {
                 Err(error) => drop(to_opened.send(Err(error))),
                 Ok((input, bytes)) => {
-                    // Both fail only if nobody is interested any more.
+                    // Both fail only if the receiver is gone.
                     if to_opened.send(Ok(bytes)).is_ok() {
                         read_all(input, &to_chunks);
                     }
@@ -54,8 +53,8 @@ impl Chunks {
         Ok(Self { opened, chunks })
     }
 
-    /// Waits until the input is open: a FIFO has to be opened by a writer too. Returns its size if that is known;
-    /// nothing if it is not open yet.
+    /// Waits until the input is open: a FIFO also needs a writer. Returns the size of the input if it is known, or
+    /// nothing if the input is not open yet.
     pub(super) fn opened(&self, wait: Duration) -> io::Result<Option<Option<u64>>> {
         match self.opened.recv_timeout(wait) {
             Ok(opened) => opened.map(Some),
@@ -94,7 +93,7 @@ fn open(path: &Path) -> io::Result<(Box<dyn Read>, Option<u64>)> {
     Ok((Box::new(file), bytes))
 }
 
-/// Sends chunks as they come, and an empty one at the end.
+/// Sends chunks as they are read, and an empty one at the end.
 fn read_all(mut input: Box<dyn Read>, chunks: &SyncSender<io::Result<Vec<u8>>>) {
     let mut buffer = vec![0; CHUNK_BYTES_MAX];
     loop {

@@ -1,4 +1,4 @@
-//! Cuts a stream into lines of bounded length, whatever the chunks in which it comes.
+//! Cuts a stream into lines of bounded length, however it is divided into chunks.
 
 use trunkline::core::params::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 
@@ -11,7 +11,7 @@ pub(crate) const UNENDED_BYTES_MAX: u64 = 4 * LINE_BYTES_MAX as u64;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line<'a> {
     Whole(&'a [u8]),
-    /// A line that is longer than allowed. The rest of it is skipped.
+    /// A line that is longer than allowed. Its rest is skipped.
     TooLong,
 }
 
@@ -19,12 +19,12 @@ pub(super) enum Line<'a> {
 #[derive(Debug)]
 pub(super) struct Lines {
     bytes_max: usize,
-    /// Bytes that came and were not returned, from `start` on.
+    /// Bytes that were received and not returned, from `start` on.
     bytes: Vec<u8>,
     start: usize,
-    /// Bytes of `bytes` from `start` on in which there is no line end.
+    /// Number of bytes of `bytes`, from `start` on, that are known to have no line end.
     searched: usize,
-    /// Bytes that were skipped of a line that is too long, if its end has not come.
+    /// Number of skipped bytes of a line that is too long, until its end is found.
     skipped: Option<u64>,
 }
 
@@ -39,7 +39,7 @@ impl Lines {
         }
     }
 
-    /// Adds a chunk. The lines of the chunks before should have been taken.
+    /// Adds a chunk. The lines of earlier chunks should have been taken.
     pub(super) fn add(&mut self, chunk: &[u8]) {
         let chunk = match &mut self.skipped {
             None => chunk,
@@ -58,7 +58,7 @@ impl Lines {
         self.bytes.extend_from_slice(chunk);
     }
 
-    /// Returns the next line whose end has come.
+    /// Returns the next complete line.
     pub(super) fn next(&mut self) -> Option<Line<'_>> {
         let found = self.bytes[self.start + self.searched..]
             .iter()
@@ -97,13 +97,13 @@ impl Lines {
         }
     }
 
-    /// Forgets all bytes, and gives back the memory of a long line.
+    /// Discards all bytes, and frees the memory of a long line.
     fn clear(&mut self) {
         self.bytes = Vec::new();
         (self.start, self.searched) = (0, 0);
     }
 
-    /// Returns whether so much came without a line end that none is to be expected.
+    /// Returns whether the stream has gone on so long without a line end that none is expected.
     pub(super) fn is_endless(&self) -> bool {
         self.skipped
             .is_some_and(|skipped| skipped > UNENDED_BYTES_MAX)
@@ -114,7 +114,7 @@ impl Lines {
 mod tests {
     use super::*;
 
-    /// All lines, from chunks of any size.
+    /// Returns all lines, from chunks of any size.
     fn lines(text: &[u8], chunk_bytes: usize) -> Vec<Option<Vec<u8>>> {
         let mut lines = Lines::new(5);
         let mut all = Vec::new();

@@ -1,8 +1,8 @@
-//! `import`: stores the records of a file, one a line, in a directory.
+//! `import`: stores the records of a file, one per line, in a directory.
 //!
-//! `chunks` reads on a thread of its own, `lines` cuts what was read into lines of bounded length, `record` parses one. A
-//! malformed line is skipped and counted; the first ones are shown with their numbers. Empty lines are ignored. A signal
-//! ends the import in order even while it waits for input, and what was read never waits long to be submitted.
+//! `chunks` reads on its own thread, `lines` cuts the input into lines of bounded length, `record` parses a line. A
+//! malformed line is skipped and counted; the first ones are shown with their numbers. Empty lines are ignored. A
+//! signal ends the import in order even while it waits for input, and records never wait long to be submitted.
 
 mod chunks;
 mod lines;
@@ -33,12 +33,12 @@ pub(crate) use record::{LineError, Record, UnwritableError};
 
 /// Most malformed lines that are shown.
 const SHOWN_LINES_MAX: usize = 10;
-/// Longest time that a record waits for others to be submitted with, and that an interrupt waits to be noticed.
+/// Longest time for which a record waits for others in its batch, and for an interrupt to be noticed.
 const WAIT_MAX: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Args)]
 pub(crate) struct ImportArguments {
-    /// File of records, one a line; - is standard input. UTF-8, with or without a byte order mark.
+    /// File of records, one per line; - is standard input. UTF-8, with or without a byte order mark.
     file: PathBuf,
     /// Directory of the engine, created if missing.
     #[arg(long)]
@@ -151,7 +151,7 @@ fn import(
     })
 }
 
-/// An import under way.
+/// An import in progress.
 struct Import<'a> {
     file: &'a Path,
     format: Format,
@@ -161,7 +161,7 @@ struct Import<'a> {
 }
 
 impl Import<'_> {
-    /// Reads to the end, or until an interrupt. What was read waits at most [`WAIT_MAX`] for more to be submitted with.
+    /// Reads to the end, or until an interrupt. A record waits at most [`WAIT_MAX`] for others in its batch.
     fn read(
         &mut self,
         chunks: &Chunks,
@@ -209,7 +209,7 @@ impl Import<'_> {
                 self.submitter.put(record.key, record.value)?;
                 self.found.records += 1;
             }
-            // Every other line is in the same encoding.
+            // Every other line has the same encoding.
             Err(error) if self.is_strict || matches!(error, LineError::Encoding(_)) => {
                 return Err(CommandError::Strict {
                     file: self.file.to_owned(),
@@ -223,7 +223,7 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// Returns the record of a line, nothing for an empty one. The first line may have a byte order mark.
+    /// Returns the record of a line, or nothing for an empty line. The first line may have a byte order mark.
     fn record(&self, line: Line<'_>, is_first: bool) -> Result<Option<Record>, LineError> {
         let Line::Whole(line) = line else {
             return Err(LineError::TooLong);
@@ -245,7 +245,7 @@ impl Found {
     }
 }
 
-/// Returns the format that the name of a file suggests.
+/// Returns the format that the file name suggests.
 pub(crate) fn guess(path: &Path) -> Format {
     match path.extension() {
         Some(extension) if extension == "tsv" => Format::Tsv,

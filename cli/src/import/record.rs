@@ -1,4 +1,4 @@
-//! Lines of records: parses one, and writes one that is read back as the same record.
+//! Lines of records: parses a line, and writes a line that is parsed as the same record.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ pub(crate) struct Record {
     pub(super) value: Bytes,
 }
 
-/// Why a line is not a record.
+/// A reason why a line is not a record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum LineError {
     #[error("longer than {LINE_BYTES_MAX} bytes")]
@@ -38,7 +38,7 @@ pub(crate) enum LineError {
     RecordTooLong { bytes: usize, bytes_max: usize },
 }
 
-/// Why a record has no line in a format.
+/// A reason why a record cannot be written in a format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum UnwritableError {
     #[error("the key has a tab or a line end, or begins as a byte order mark does")]
@@ -151,7 +151,7 @@ fn decoded(what: &'static str, digits: &[u8]) -> Result<Bytes, LineError> {
     Ok(bytes.into())
 }
 
-/// Returns the bytes of a field of NDJSON, which is there as text or in hex.
+/// Returns the bytes of a field of NDJSON, which is given as text or in hex.
 fn one_of(
     line: &[u8],
     [name, hex_name]: [&'static str; 2],

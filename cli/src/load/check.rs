@@ -21,7 +21,7 @@ use crate::output::{byte_size, counted, duration, grouped};
 /// Keys of one proof. Several keys share siblings.
 const PROOF_KEYS: usize = 100;
 
-/// Results of checks, with a text of each.
+/// Results of checks, each with a text.
 #[derive(Debug, Default, serde::Serialize)]
 #[serde(transparent)]
 pub(super) struct Checks {
@@ -39,7 +39,7 @@ impl Checks {
         self.lines.iter().all(|check| check.holds)
     }
 
-    /// Returns what does not hold.
+    /// Returns the checks that failed.
     pub(super) fn failures(&self) -> Vec<String> {
         let failed = self.lines.iter().filter(|check| !check.holds);
         failed.map(|check| check.what.clone()).collect()
@@ -166,7 +166,7 @@ fn key(bytes: [u8; 16]) -> Bytes {
     Bytes::copy_from_slice(&bytes)
 }
 
-/// Proofs of a sample and their results.
+/// Proofs of a sample, and their results.
 #[derive(Debug, Default)]
 struct Proven {
     present: u64,

@@ -18,7 +18,7 @@ struct Over {
     /// Weighted median of the windows.
     p50: u64,
     p99: u64,
-    /// That of the worst window.
+    /// The 99th percentile of the worst window.
     p99_worst: u64,
     max: u64,
 }
@@ -119,7 +119,7 @@ fn services(log: &IntervalLog, stage: Stage) -> Result<Vec<String>, IntervalLogE
 
 fn added_up(mut seconds: impl Iterator<Item = Histogram<u64>>) -> Option<Histogram<u64>> {
     let mut whole = seconds.next()?;
-    // A histogram that was read is only as large as its content.
+    // A histogram that was read is only as large as its content requires.
     whole.auto(true);
     for second in seconds {
         let added = whole.add(&second);
@@ -151,7 +151,7 @@ mod tests {
         window
     }
 
-    /// Measured from the second second of the engine on, for two seconds.
+    /// Returns a run that is measured from the second second of the engine on, for two seconds.
     fn run() -> Run {
         Run {
             begun_engine_us: 2_000_000,

@@ -23,7 +23,7 @@ impl<'a> MetricsFile<'a> {
         }
     }
 
-    /// Rewrites the file if there is anything new.
+    /// Rewrites the file if its content has changed.
     pub(super) fn observe(&mut self, progress: &Progress<'_>) {
         if self.text.observe(progress) {
             self.write();
@@ -36,7 +36,7 @@ impl<'a> MetricsFile<'a> {
         self.write();
     }
 
-    /// Tells of the first failure, and tries again each time.
+    /// Writes the file. Reports the first failure, and tries again each time.
     fn write(&mut self) {
         let written = rewrite_file(self.path, self.text.to_string().as_bytes());
         match written {

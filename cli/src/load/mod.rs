@@ -1,9 +1,10 @@
-//! `load`: runs a workload against an engine, reports on it, and proves a sample of what was written.
+//! `load`: runs a workload against an engine, reports on it, and proves a sample of the written keys.
 //!
 //! `trunkline_load` runs the load. Here `plan` makes a plan from the arguments, `watch` shows the progress, `report`
-//! formats the results, `measured` the engine's own figures, `metrics_file` those for Prometheus, and `check` proves keys. `subject` is what is loaded: an engine of this process, or
-//! a running service, whose client is `service`. The expected value of each key is
-//! known without the engine: the load's records derive values from the seed and count the writes of each key.
+//! formats the results, `measured` the engine's own figures, `metrics_file` those for Prometheus, and `check` proves
+//! keys. `subject` is the target of the load: an engine in this process, or a running service, whose client is
+//! `service`. The expected value of each key is known without the engine: the load's records derive values from the
+//! seed and count the writes of each key.
 
 mod check;
 mod measured;
@@ -53,7 +54,7 @@ pub(crate) struct LoadArguments {
     /// Write the operations of the run to a file.
     #[arg(long, value_name = "FILE", conflicts_with = "replay")]
     record: Option<PathBuf>,
-    /// Run the recorded operations of a file at their times, instead of a workload.
+    /// Run the recorded operations of a file at their recorded times, instead of a workload.
     #[arg(long, value_name = "FILE", conflicts_with_all = [
         "rate", "rate_share", "phases", "keys", "value_bytes", "workload", "dist", "duration", "ops"
     ])]
@@ -62,7 +63,7 @@ pub(crate) struct LoadArguments {
     #[arg(long, value_name = "FACTOR", requires = "replay")]
     replay_speed: Option<f64>,
 
-    /// Serve the engine at this address while it is loaded, with the page that shows what it does: 127.0.0.1:7460.
+    /// Serve the engine at this address while it is loaded, with its status page, such as 127.0.0.1:7460.
     #[arg(long, value_name = "ADDRESS", conflicts_with = "target")]
     serve: Option<String>,
 
@@ -72,12 +73,12 @@ pub(crate) struct LoadArguments {
     /// Directory for the results of the run: run.json and latency.hlog.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// What a figure must keep, such as update.p99<50ms, throughput>100k, dropped<0.1% or failed<1; else the exit code is 4.
-    /// May be given several times, and replaces the plan's thresholds of the same metric. plans/default.toml lists the
-    /// metrics and units.
+    /// Threshold for a figure, such as update.p99<50ms, throughput>100k, dropped<0.1% or failed<1. If it is not met,
+    /// the exit code is 4. May be repeated, and replaces the plan's thresholds of the same metric. plans/default.toml
+    /// lists the metrics and units.
     #[arg(long = "threshold", value_name = "THRESHOLD")]
     thresholds: Vec<Threshold>,
-    /// Write a JUnit XML file: a test case for the run, and one for each threshold.
+    /// Write a JUnit XML file with one test case for the run and one for each threshold.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
     /// Rewrite a file each second with the figures in the text format of Prometheus, such as
@@ -121,7 +122,7 @@ fn on_service(arguments: &LoadArguments, plan: &Plan, url: &str) -> Result<Exit,
     work(arguments, plan, Subject::Service(&service), &interrupt)
 }
 
-/// Loads an engine of this process.
+/// Loads an engine in this process.
 fn on_engine(arguments: &LoadArguments, plan: &Plan) -> Result<Exit, CommandError> {
     let mut config = configuration::layers(&arguments.settings)?.build()?;
     let interrupt = Interrupt::listen()?;
@@ -150,7 +151,7 @@ fn on_engine(arguments: &LoadArguments, plan: &Plan) -> Result<Exit, CommandErro
     Ok(exit)
 }
 
-/// Serves the engine while it is loaded, if that is asked for.
+/// Serves the engine while it is loaded, if requested.
 fn companion(
     arguments: &LoadArguments,
     engine: &Engine,
@@ -161,7 +162,7 @@ fn companion(
         .transpose()
 }
 
-/// Checks that all outputs can be written and replace nothing else: now, not after hours of the run.
+/// Checks that all outputs can be written and replace nothing else, before the run rather than hours later.
 fn check_outputs(arguments: &LoadArguments) -> Result<(), CommandError> {
     let inputs = || arguments.plan.inputs().chain(arguments.settings.input());
     if let Some(directory) = &arguments.out {
@@ -198,7 +199,7 @@ fn work(
     interrupt: &Interrupt,
 ) -> Result<Exit, CommandError> {
     let Carried { outcome, trouble } = carry_out(arguments, plan, subject, interrupt)?;
-    // Written first, so that the run is kept whatever fails after it.
+    // The run is written first, so that it is kept whatever fails later.
     let kept = keep(arguments, &outcome, trouble.is_some());
     let checked = match &trouble {
         Some(_) => Ok(None),
@@ -208,7 +209,7 @@ fn work(
     let judged = judge(arguments, &outcome, &checked);
     let shown = show(arguments, &outcome, subject, checks);
     if let Some(trouble) = trouble {
-        // The command ends with the first error and prints the ones that followed.
+        // The command ends with the first error and prints the later ones.
         for error in [kept.err(), judged.err(), shown.err()]
             .into_iter()
             .flatten()
@@ -227,7 +228,7 @@ fn work(
     })
 }
 
-/// Writes the JUnit file, if one was asked for.
+/// Writes the JUnit file, if one was requested.
 fn judge(
     arguments: &LoadArguments,
     outcome: &Outcome,
@@ -278,7 +279,7 @@ fn show(
     subject: Subject<'_>,
     checks: Option<&Checks>,
 ) -> Result<(), CommandError> {
-    // The figures are shown even if the service is gone.
+    // The figures are shown even if the service is no longer available.
     let root = subject.root();
     if arguments.json {
         let none = Checks::default();
@@ -306,10 +307,10 @@ fn show(
     Ok(())
 }
 
-/// A load that ran, to its end or not.
+/// A finished load, complete or not.
 struct Carried {
     outcome: Outcome,
-    /// Error that ended the load early.
+    /// The error that ended the load early.
     trouble: Option<CommandError>,
 }
 

@@ -7,7 +7,7 @@ use trunkline_load::{Mode, Phases, Plan, RUN_FILE, Run};
 use crate::arguments::PlanArguments;
 use crate::error::CommandError;
 
-/// Returns the plan file, the plan of a run, or the defaults, with the flags over it.
+/// Returns the plan file, the plan of a run, or the defaults, overridden by the flags.
 pub(crate) fn of(arguments: &PlanArguments) -> Result<Plan, CommandError> {
     let mut plan = match &arguments.plan {
         Some(path) => read(path)?,
@@ -22,7 +22,7 @@ pub(crate) fn of(arguments: &PlanArguments) -> Result<Plan, CommandError> {
     Ok(plan)
 }
 
-/// Returns the plan of trials, as [`of`] does, without thresholds: trials are judged by each other.
+/// Returns the plan of trials, as [`of`] does, without thresholds: trials are compared with each other.
 pub(crate) fn of_trials(arguments: &PlanArguments) -> Result<Plan, CommandError> {
     let plan = of(arguments)?;
     Ok(Plan {
@@ -126,7 +126,7 @@ mod tests {
         tried(flags).unwrap()
     }
 
-    /// A run of a plan in a directory of its own.
+    /// Makes a run of a plan in its own directory.
     fn run_of(workload: &str, replayed: Option<Replayed>) -> tempfile::TempDir {
         let directory = tempfile::tempdir().unwrap();
         let run = Run {

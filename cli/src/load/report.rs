@@ -1,4 +1,4 @@
-//! Formats what `load` prints: its plan before the run and the figures after it.
+//! Formats the output of `load`: its plan before the run, and the figures after it.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -108,7 +108,7 @@ pub(super) fn figures(
     Ok(parts.join("\n"))
 }
 
-/// Reports what an engine of this process says of itself.
+/// Reports the engine's own figures, for an engine in this process.
 fn of_engine(outcome: &Outcome, metrics: &MetricsSnapshot) -> Result<[String; 6], CommandError> {
     let windows: Vec<Window> = outcome.run.measured_windows().copied().collect();
     let stages = measured::stages(&outcome.log, &windows).map_err(LoadError::from)?;
@@ -181,7 +181,7 @@ fn loop_lines(outcome: &Outcome) -> String {
     text
 }
 
-/// Returns latencies, counted from when an operation was due, and service times, counted from when it began.
+/// Returns latencies, measured from the time at which an operation was due, and service times, measured from its start.
 fn operations(figures: &Totals) -> Table {
     let mut table = Table::new(["operation", "count", "p50", "p90", "p99", "p99.9", "max"]);
     for (kind, total) in &figures.operations {
@@ -208,7 +208,7 @@ fn micros_part(value_us: f64) -> String {
     }
 }
 
-/// Returns what the engine counts only since it was opened, including fill, calibration and warm-up.
+/// Returns the figures that the engine counts only since it was opened, including fill, calibration and warm-up.
 fn since_opening(metrics: &MetricsSnapshot) -> Table {
     let mut table = Table::new(["since opening", "count", "p50", "p95", "p99", "max"]);
     let mut row = |name: &str, of: &Quantiles, text: fn(u64) -> String| {
@@ -223,11 +223,11 @@ fn since_opening(metrics: &MetricsSnapshot) -> Table {
     table
 }
 
-/// Most refused reloads that are shown, the last ones.
+/// Most refused reloads that are shown. The last ones are.
 const REFUSED_MAX: usize = 20;
 
-/// Reports refused reloads, however many decisions came after them, so that nobody takes such a file for the settings of
-/// the run.
+/// Reports refused reloads, however many decisions followed, so that nobody takes such a file for the settings of the
+/// run.
 fn reloads_refused(run: &Run) -> String {
     let refused = run
         .decisions

@@ -1,9 +1,9 @@
-//! A running service as the target of a load, over gRPC: with less to encode than JSON, and many requests at once on one
-//! connection.
+//! A running service as the target of a load, over gRPC: it has less to encode than JSON, and allows many requests at
+//! once on one connection.
 //!
-//! Requests that are on their way at the same time may be accepted in another order than they were sent in. The reply
-//! says the place of each batch, so the load knows which keys may hold what an earlier batch wrote
-//! ([`Written::OutOfOrder`]). A batch that requires anything is sent alone.
+//! Concurrent requests may be accepted in another order than they were sent in. The reply has the position of each
+//! batch, so the load knows which keys may hold what an earlier batch wrote ([`Written::OutOfOrder`]). A batch that
+//! requires anything is sent alone.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,18 +32,18 @@ use trunkline_service::proto::{
 
 use crate::error::CommandError;
 
-/// Batches on their way at the same time. Above that, submitting blocks.
+/// Most batches in flight. Above that, submitting blocks.
 const BATCHES_MAX: u32 = 256;
-/// Bytes of the longest reply.
+/// Size of the longest reply in bytes.
 const REPLY_BYTES_MAX: usize = 256 << 20;
-/// Time that a connection may take to come about.
+/// Time limit for establishing a connection.
 const CONNECT: Duration = Duration::from_secs(10);
-/// Time after which a request has failed.
+/// Time after which a request fails.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Threads that send and receive.
 const THREADS: usize = 2;
 
-/// How to reach a service.
+/// The address and credentials of a service.
 #[derive(Debug, Args)]
 pub(crate) struct ServiceArguments {
     /// Address of a running service to load (http:// or https://), instead of an engine of this process.
@@ -52,20 +52,20 @@ pub(crate) struct ServiceArguments {
     /// File with the bearer token for the service.
     #[arg(long, value_name = "FILE", requires = "target")]
     token_file: Option<PathBuf>,
-    /// File with the certificates (PEM) of the authorities that may have signed the service's. Default: those of the
-    /// system.
+    /// File with the certificates (PEM) of the authorities that may have signed the service's certificate. Default:
+    /// those of the system.
     #[arg(long, value_name = "FILE", requires = "target")]
     ca_file: Option<PathBuf>,
 }
 
-/// Why a service cannot be used.
+/// A reason why a service cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServiceError {
-    #[error("{0:?} is no address of a service; write http://HOST:PORT or https://HOST:PORT")]
+    #[error("{0:?} is not the address of a service; write http://HOST:PORT or https://HOST:PORT")]
     Address(String),
     #[error("a token would be sent to {0} without TLS; use https://, or a loopback address")]
     TokenInTheOpen(String),
-    #[error("the token is no text that can be sent; its file must hold one line")]
+    #[error("the token has characters that cannot be sent; its file must hold one line of text")]
     Token,
     #[error("cannot reach {url}; check the address, and that the service runs")]
     Connect {
@@ -84,7 +84,7 @@ fn refused(status: Status) -> ServiceError {
     ServiceError::Refused(Box::new(status))
 }
 
-/// Returns the stable code of an error; none of what is no service of trunkline.
+/// Returns the stable code of an error, or an empty text if the error is not one of trunkline.
 fn code(status: &Status) -> &str {
     let code = status.metadata().get("trunkline-code");
     code.and_then(|code| code.to_str().ok()).unwrap_or("none")
@@ -123,10 +123,10 @@ type Client = TrunklineClient<InterceptedService<Channel, Bearer>>;
 pub(crate) struct Service {
     runtime: Runtime,
     client: Client,
-    /// The tree that the service had when it was connected to. All proofs must be of it.
+    /// The id of the tree at the time of the connection. All proofs must be of this tree.
     tree_id: [u8; 32],
     batches: Arc<Semaphore>,
-    /// Highest place of a batch that was waited for.
+    /// Highest position of a batch that was waited for.
     sequence: Arc<AtomicU64>,
 }
 
@@ -158,7 +158,7 @@ impl Service {
         Ok(service)
     }
 
-    /// Returns the root of the newest durable version, as the service states it.
+    /// Returns the root of the newest durable version, as stated by the service.
     pub(crate) fn newest_root(&self, with_kzg_root: bool) -> Result<Root, ServiceError> {
         let request = GetRootRequest {
             with_kzg_root,
@@ -170,7 +170,7 @@ impl Service {
         root(reply.root)
     }
 
-    /// Returns a proof of keys at a version, and the root that the service states beside it.
+    /// Returns a proof of keys at a version, with the root that the service states.
     pub(crate) fn prove(
         &self,
         keys: Vec<Bytes>,
@@ -211,7 +211,7 @@ impl Service {
         }
     }
 
-    /// Waits for room: one place, or all of them for a batch that must not overtake and not be overtaken.
+    /// Waits for free places: one, or all of them for a batch that must neither overtake nor be overtaken.
     fn room(&self, batch: &WriteBatch) -> Result<OwnedSemaphorePermit, TargetError> {
         let places = if batch.requirements() > 0 {
             BATCHES_MAX
@@ -252,8 +252,8 @@ impl Target for Service {
     }
 
     /// Reads a key of the newest durable version with a proof. Checks that the proof leads to the root that the service
-    /// states, and that the root is of the tree that it had at the beginning: the work of a client, who would compare the
-    /// root with one of its own.
+    /// states, and that the root is of the same tree as at the beginning. This is the work of a client, which would
+    /// compare the root with one that it trusts.
     fn read_proven(&self, key: &[u8], top: ProofTop) -> Result<Option<Bytes>, TargetError> {
         let top = match top {
             ProofTop::Hash => TopKind::Hash,
@@ -275,7 +275,7 @@ impl Target for Service {
     }
 }
 
-/// Returns the result of a submission, from its place among the others.
+/// Returns the result of a submission, by its position among the others.
 fn written(reply: SubmitReply, sequence: &AtomicU64) -> Result<Written, ServiceError> {
     let hashed = reply
         .hashed

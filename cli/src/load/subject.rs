@@ -1,4 +1,4 @@
-//! What a load runs on: an engine of this process, or a running service. Both state a root in the end, and prove keys
+//! The target of a load: an engine in this process, or a running service. Both state a root at the end, and prove keys
 //! against it.
 
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use trunkline_load::Target;
 use super::service::Service;
 use crate::error::CommandError;
 
-/// What a load runs on.
+/// The target of a load.
 #[derive(Clone, Copy)]
 pub(super) enum Subject<'a> {
     Engine(&'a Engine),
@@ -24,7 +24,7 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Waits until everything that was submitted is durable, and takes that state.
+    /// Waits until everything submitted is durable, and returns that state.
     pub(super) fn settle(self) -> Result<State<'a>, CommandError> {
         match self {
             Self::Engine(engine) => {
@@ -47,7 +47,7 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Returns the metrics of an engine of this process.
+    /// Returns the metrics of an engine in this process.
     pub(super) fn metrics(self) -> Option<MetricsSnapshot> {
         match self {
             Self::Engine(engine) => Some(engine.metrics()),
@@ -56,10 +56,10 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// A state that keys are proven of.
+/// A state whose keys are proven.
 pub(super) enum State<'a> {
     Snapshot(Snapshot),
-    /// That of a root which a service stated.
+    /// The state of a root that a service stated.
     Stated {
         service: &'a Service,
         root: Root,
@@ -84,7 +84,7 @@ impl State<'_> {
             Self::Snapshot(snapshot) => Ok(snapshot.prove(keys, top)?.encode()?.into()),
             Self::Stated { service, root } => {
                 let keys = keys.into_iter().cloned().collect();
-                // Checked against the root above, not against the one beside it.
+                // The proof is checked against the root above, not against the one next to it.
                 let (_, proof) = service.prove(keys, root.version, top)?;
                 Ok(proof)
             }

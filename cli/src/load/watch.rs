@@ -1,4 +1,4 @@
-//! Shows the progress of a load: on standard error, or on the whole terminal.
+//! Shows the progress of a load, on standard error or on the whole terminal.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ impl Watch {
         false
     }
 
-    /// Gives the terminal back, and reports the reloads since the progress was shown last.
+    /// Restores the terminal, and reports the reloads since the last update.
     pub(super) fn end(mut self, decisions: &[Decision]) {
         if self.screen.take().is_none() {
             self.lines.bar = None;
@@ -96,7 +96,7 @@ impl Lines {
     fn begin(&mut self, step: &Step<'_>) {
         self.stage = Some(step.stage);
         self.shown = 0;
-        // Clears the bar of the stage before first.
+        // The previous stage's bar is cleared first.
         self.bar = None;
         let label = match step.stage {
             StageName::Fill => "fill",

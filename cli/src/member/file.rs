@@ -16,7 +16,7 @@ use crate::error::CommandError;
 /// Longest member file, bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// A member of a replicated tree. Relative paths start at the directory of the file.
+/// A member of a replicated tree. Relative paths are relative to the directory of the file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MemberFile {
@@ -28,26 +28,26 @@ pub(super) struct MemberFile {
     key_file: PathBuf,
     /// The public keys of all members.
     public_keys: Vec<String>,
-    /// A file that this member keeps next to its directory.
+    /// A file that this member keeps outside its directory.
     memory_file: PathBuf,
     /// The addresses of NATS servers.
     servers: Vec<String>,
     /// The name of the stream.
     stream: String,
-    /// Servers that keep the stream, if it is created.
+    /// The number of servers that keep the stream, used when it is created.
     #[serde(default = "three")]
     replicas: usize,
-    /// Bytes that the stream keeps, if it is created. What is older comes from the archive.
+    /// The number of bytes that the stream keeps, used when it is created. Older messages come from the archive.
     stream_bytes_max: Option<i64>,
-    /// A file of credentials for the servers.
+    /// A credentials file for the servers.
     credentials_file: Option<PathBuf>,
-    /// An archive: the primary writes to it, signed with this member's key, and a replica reads what the stream no
-    /// longer has. `s3://bucket/prefix`, or a directory.
+    /// An archive. The primary writes to it, signed with this member's key, and a replica reads from it the versions
+    /// that the stream no longer has. `s3://bucket/prefix`, or a directory.
     archive: Option<String>,
     /// The level that a submission waits for: `durable`, `replicated` or `followed:` and a number.
     #[serde(default = "durable")]
     acknowledge: String,
-    /// Longest wait for it, milliseconds.
+    /// The longest wait for that level, in milliseconds.
     #[serde(default = "ten_seconds_ms")]
     acknowledge_timeout_ms: u64,
     /// The directory of the file.
@@ -77,7 +77,7 @@ pub(super) enum MemberFileError {
         path: PathBuf,
         source: SecretKeyError,
     },
-    #[error("public_keys: {text:?} is no public key; `trunkline keygen` prints one")]
+    #[error("public_keys: {text:?} is not a public key; `trunkline keygen` prints one")]
     PublicKey { text: String },
     #[error("archive: {0}")]
     Archive(#[from] LocationError),
@@ -96,7 +96,7 @@ impl MemberFile {
         Ok(member)
     }
 
-    /// Returns what the member is configured to do.
+    /// Returns the options of the member.
     pub(super) fn options(&self, path: &Path) -> Result<Options, CommandError> {
         let key_file = self.base.join(&self.key_file);
         let text = read_text(&key_file)?;

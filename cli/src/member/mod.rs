@@ -1,6 +1,6 @@
 //! `keygen`, `primary`, `replica`, `promote`, `rejoin`: members of a replicated tree, over NATS JetStream.
 //!
-//! A member file names the member, its key, the keys of all and the servers; the commands share it.
+//! A member file names the member, its key, the keys of all members and the servers; all commands read it.
 
 mod file;
 mod primary;
@@ -26,7 +26,7 @@ pub(crate) use replica::{
 };
 pub(crate) use running::{Leading, Member, TakenOver};
 
-/// Returns whether a directory is marked as that of a replica.
+/// Returns whether a directory is marked as a replica's.
 pub(crate) fn is_replica(directory: &Path) -> bool {
     directory.join(REPLICA_FILE).exists()
 }
@@ -38,7 +38,7 @@ pub(crate) struct KeygenArguments {
     out: PathBuf,
 }
 
-/// Makes a key, and prints the public half.
+/// Makes a key, and prints its public half.
 pub(crate) fn keygen(arguments: &KeygenArguments) -> Result<Exit, CommandError> {
     let key = SecretKey::generate(rand::random());
     let failed = || CommandError::file("write", &arguments.out);

@@ -46,13 +46,13 @@ pub(crate) fn run(arguments: &PrimaryArguments) -> Result<Exit, CommandError> {
         },
     );
     if let Some(leading) = leading.into_inner() {
-        // The engine is shut down already; what it had may still be on its way.
+        // The engine is shut down already, but its last versions may still be in flight.
         let _ended = runtime.block_on(leading.shutdown(LAST_WAIT));
     }
     exit
 }
 
-/// Waits until everything has reached the level that the member asks for, and is archived.
+/// Waits until everything has reached the level that the member requires, and is archived.
 async fn finish(
     member: &Member,
     leading: &mut Leading,

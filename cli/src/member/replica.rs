@@ -1,4 +1,4 @@
-//! `replica`, `promote`, `rejoin`: follow a primary, take its place, and come back behind another one.
+//! `replica`, `promote`, `rejoin`: follow a primary, replace it, or return as a replica of another one.
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -18,13 +18,13 @@ use crate::interrupt::Interrupt;
 use crate::output::grouped;
 use crate::{Exit, output};
 
-/// Time between two looks at interrupts, and lines about where the replica is.
+/// Time between two checks for interrupts; also the interval of status lines.
 const LOOK: Duration = Duration::from_millis(100);
 const LOOKS_PER_LINE: u64 = 10;
 /// Longest wait for the other members after a loss, and for the last versions to be published.
 const WAIT: Duration = Duration::from_secs(30);
 
-/// The directory and the member that a command is about.
+/// The directory and the member of a command.
 #[derive(Debug, Args)]
 struct MemberArguments {
     /// Directory of the member.
@@ -41,12 +41,12 @@ struct MemberArguments {
 pub(crate) struct ReplicaArguments {
     #[command(flatten)]
     member: MemberArguments,
-    /// Nonce of the primary's tree in hex (16 bytes, `trunkline inspect` prints it), to create the directory. A member
+    /// Nonce of the primary's tree in hex (16 bytes, printed by `trunkline inspect`), to create the directory. A member
     /// with an archive needs none: an empty directory is restored from it.
     #[arg(long, value_name = "HEX", value_parser = parse_nonce)]
     nonce: Option<Nonce>,
-    /// Become the primary once the stream had no sign of life from it for this time. The stream decides between
-    /// several replicas. Never after the carrier lost something: then an operator has to promote.
+    /// Become the primary once the stream has had no sign of life from the primary for this time. The stream decides
+    /// between several replicas. This never happens after the carrier lost data: then an operator must promote.
     #[arg(long, value_name = "MS")]
     promote_after_silence_ms: Option<NonZeroU64>,
     /// End once this version is synced.
@@ -58,7 +58,7 @@ pub(crate) struct ReplicaArguments {
 pub(crate) struct PromoteArguments {
     #[command(flatten)]
     member: MemberArguments,
-    /// After the carrier lost what it had acknowledged: the number of replicas that receipts waited for.
+    /// After the carrier lost acknowledged data: the number of replicas that receipts waited for.
     #[arg(long, value_name = "K")]
     after_loss: Option<usize>,
     /// With --after-loss: promote although too few members answer. Versions that only others have are lost.
@@ -119,14 +119,15 @@ pub(crate) fn run(arguments: &ReplicaArguments) -> Result<Exit, CommandError> {
     })
 }
 
-/// The reason why a replica is attended no more.
+/// The reason why the command stops watching a replica.
 enum Attended {
     Ended(Exit),
-    /// The primary was silent for as long as the command bears.
+    /// The primary was silent for as long as the command allows.
     Silent,
 }
 
-/// Says every second where a replica is, until it is there, fails, is interrupted, or its primary is silent.
+/// Prints the position of a replica every second, until it reaches the version, fails, is interrupted, or its primary
+/// is silent.
 async fn attend(
     following: &Following,
     interrupt: &Interrupt,
@@ -167,7 +168,7 @@ fn looks() -> Interval {
     looks
 }
 
-/// Keeps the epoch of a replica that was promoted, until it is fenced or interrupted.
+/// Keeps a promoted replica running as the primary, until it is fenced or interrupted.
 async fn lead(leading: Leading, interrupt: &Interrupt) -> Result<Exit, CommandError> {
     let primary = leading.primary();
     let (epoch, version) = (primary.epoch(), primary.engine().synced_version());

@@ -1,5 +1,5 @@
-//! Starting a member: a primary with its archiver, or a replica that reads from the archive what the stream no longer has.
-//! Every command that runs a member does it by these functions.
+//! Starts a member: a primary with its archiver, or a replica that reads from the archive the versions that the stream
+//! no longer has. Every command that runs a member uses these functions.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -68,7 +68,7 @@ impl Member {
         }
     }
 
-    /// Archives what a primary writes, if the member has an archive.
+    /// Archives the versions that a primary writes, if the member has an archive.
     pub(crate) fn archived(&self, primary: Primary) -> Leading {
         let options = || ArchiverOptions {
             key: Some(self.options.key.clone()),
@@ -83,7 +83,7 @@ impl Member {
         }
     }
 
-    /// Returns what opens the directory of a replica; `None` if that was interrupted.
+    /// Returns a function that opens the directory of a replica; `None` if preparing it was interrupted.
     ///
     /// An empty or absent directory is restored from the archive, which the pinned keys must have signed. Without an
     /// archive, or with one that shows nobody's signature yet, it is created: with the nonce, or as the archive says.
@@ -157,7 +157,7 @@ impl Member {
         Ok(Following::start(replica, carrier, self.options.clone(), archive).await?)
     }
 
-    /// Makes a replica the primary; `loss` if the carrier lost what it had acknowledged. Archives nothing yet.
+    /// Makes a replica the primary. `loss` is given if the carrier lost acknowledged data. Archives nothing yet.
     pub(crate) async fn promote(
         &self,
         following: Following,
@@ -170,7 +170,7 @@ impl Member {
         })
     }
 
-    /// Makes a replica the primary whose primary is silent; follows again if that must not be now.
+    /// Makes a replica of a silent primary the primary itself; follows again if that is not possible now.
     pub(crate) async fn take_over(&self, following: Following) -> Result<TakenOver, CommandError> {
         let (carrier, options) = (self.connect().await?, self.options.clone());
         let replica = following.replica().clone();
@@ -200,7 +200,7 @@ impl Member {
     }
 }
 
-/// What a replica has become whose primary was silent.
+/// The role of a replica after its primary fell silent.
 pub(crate) enum TakenOver {
     /// The primary.
     Leading(Leading),
@@ -208,7 +208,7 @@ pub(crate) enum TakenOver {
     Following(Following),
 }
 
-/// Returns whether nothing has changed by a promotion that failed.
+/// Returns whether a failed promotion has changed nothing.
 fn can_follow_after(error: &PromoteError) -> bool {
     matches!(
         error,
@@ -239,7 +239,7 @@ impl trunkline_replication::Archive for Fallback {
     }
 }
 
-/// A primary, and what archives it.
+/// A primary with its archiver.
 pub(crate) struct Leading {
     primary: Arc<Primary>,
     archiver: Option<Archiver>,
@@ -250,8 +250,8 @@ impl Leading {
         &self.primary
     }
 
-    /// Writes to the archive what it lacks, in one attempt, and ends archiving. Says on standard error if that failed:
-    /// nothing is lost by that, since the log is held until the next archiver has it.
+    /// Writes the missing versions to the archive, in one attempt, and ends archiving. If that fails, it says so on
+    /// standard error; nothing is lost, since the log is held until the next archiver has written them.
     ///
     /// Call it before the engine is shut down.
     pub(crate) async fn stop_archiving(&mut self) {
@@ -267,7 +267,7 @@ impl Leading {
         }
     }
 
-    /// Ends archiving, shuts the engine down, and publishes what it has, for `timeout` at most.
+    /// Ends archiving, shuts the engine down, and publishes the remaining versions, for at most `timeout`.
     pub(crate) async fn shutdown(mut self, timeout: Duration) -> Result<(), CommandError> {
         self.stop_archiving().await;
         Ok(self.primary.shutdown(timeout).await?)

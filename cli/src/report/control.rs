@@ -17,7 +17,7 @@ const ROWS_MAX: usize = 500;
 /// The setting that is the target of the controllers' percentile.
 const TARGET_KEY: &str = "control.target_p99_ms";
 
-/// Plot that a decision is marked on.
+/// Plot on which a decision is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Subject {
     Cap,
@@ -262,7 +262,7 @@ fn row(run: &Run, decision: &Decision) -> Markup {
     }
 }
 
-/// Returns the share of a window in which a stage worked, percent.
+/// Returns the percentage of a window in which a stage worked.
 pub(crate) fn busy_percent(window: &Window, stage: usize) -> f64 {
     let busy_us = window.stages.get(stage).map_or(0, |stage| stage.busy_us);
     let share = busy_us as f64 / window.length_us.max(1) as f64;
@@ -321,7 +321,7 @@ mod tests {
         decision(number, at_us, change, target_p99_us)
     }
 
-    /// Ten windows of half a second; the measured seconds begin with the third one.
+    /// Returns ten windows of half a second. The measured seconds begin with the third window.
     fn run(decisions: Vec<Decision>) -> Run {
         let window = |number: u64| Window {
             number,
@@ -414,7 +414,7 @@ mod tests {
             .map(|number| (f64::from(number) / 2.0 - 1.0, 400.0))
             .collect();
         assert_eq!(line("p99").map(|line| &line.points), Some(&all));
-        // Windows in which nothing was sealed under the limit have no point.
+        // Windows in which no group was sealed by the limit have no point.
         let judged = [1, 3, 5, 7, 9].map(|number| {
             let number = f64::from(number);
             (number / 2.0 - 1.0, 100.0 * number)

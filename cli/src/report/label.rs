@@ -1,4 +1,4 @@
-//! Formats figures and decisions as texts that are short enough for plots.
+//! Formats figures and decisions as text that is short enough for plots.
 
 use trunkline::decisions::{Change, Decision};
 
@@ -11,12 +11,12 @@ pub(super) enum Unit {
     PerSecond,
     Bytes,
     Percent,
-    /// Total number of operations over the number of slower ones: 100 is the 99th percentile.
+    /// Number of all operations divided by the number of slower ones: 100 is the 99th percentile.
     Rarity,
 }
 
 impl Unit {
-    /// Returns the unit that ticks up to a value are round multiples of.
+    /// Returns the unit whose multiples are round ticks up to a value.
     pub(super) fn size(self, value: f64) -> f64 {
         match self {
             Self::Bytes if value >= 1.0 => 1024f64.powf((value.ln() / 1024f64.ln()).floor()),
@@ -90,7 +90,7 @@ fn rarity(value: f64) -> String {
     format!("{percent:.digits$} %")
 }
 
-/// Most bytes of a change that are shown. The list of hot prefixes can be long.
+/// Longest change that is shown, in bytes. The list of hot prefixes can be long.
 const CHANGE_MAX: usize = 160;
 
 /// Returns a change as one line.
@@ -104,7 +104,7 @@ pub(crate) fn change(change: &Change) -> String {
     text
 }
 
-/// Returns the reason for a decision and the figures behind it.
+/// Returns the reason for a decision, with its figures.
 pub(super) fn why(decision: &Decision) -> String {
     match &decision.seen.evidence {
         Some(evidence) => format!("{}; {evidence}", decision.reason),

@@ -1,4 +1,5 @@
-//! Formats a run as short Markdown for a pull request, beside a base run if there is one. All text of a run is escaped.
+//! Formats a run as short Markdown for a pull request, next to a base run if there is one. All text of a run is
+//! escaped.
 
 use std::fmt::Write;
 
@@ -13,11 +14,12 @@ use super::label::{compact, micros};
 use super::page::name;
 use super::text;
 
-/// Beginning of every such text, so that no file of another kind is replaced, and a comment of an earlier run is found.
+/// Beginning of every such text, so that no file of another kind is replaced, and the comment of an earlier run can be
+/// found.
 const HEAD: &str = "<!-- trunkline report, markdown -->\n";
 /// Most doubts that are listed.
 const DOUBTS_MAX: usize = 20;
-/// Most bytes of a text of the run.
+/// Longest text of the run, in bytes.
 const TEXT_MAX: usize = 500;
 
 pub(super) fn markdown(recorded: &Recorded, base: Option<&Recorded>) -> String {
@@ -105,7 +107,7 @@ fn judged(results: &[ThresholdResult]) -> String {
     text
 }
 
-/// Compares with a base run, as `compare` does. What keeps the two from being compared is a doubt.
+/// Compares with a base run, as `compare` does. A reason not to compare the two is listed as a doubt.
 fn compared(base: &Recorded, recorded: &Recorded, doubts: &mut Vec<String>) -> String {
     let runs = [base.clone(), recorded.clone()];
     let unlike = unlike(&runs[..1], &runs[1..]);
@@ -193,7 +195,7 @@ mod tests {
         let inner = inner.unwrap();
         assert!(!inner.contains(['|', '\n', '<', '>', '@', '[', ']', '(', ')', '`', '*', '_']));
         assert!(inner.ends_with("&#38; 5.5 %"), "{inner}");
-        // Nothing but the entities has a number sign.
+        // Only the entities have a number sign.
         assert_eq!(inner.matches('#').count(), inner.matches("&#").count());
         assert!(code(&"é".repeat(TEXT_MAX)).len() < TEXT_MAX + 30);
     }

@@ -53,11 +53,11 @@ pub(crate) struct ReportArguments {
     /// Directory of a run to compare with, in the Markdown.
     #[arg(long, value_name = "RUN", requires = "markdown")]
     base: Option<PathBuf>,
-    /// What a figure must keep, such as update.p99<50ms. May be given several times, and replaces the run's own
-    /// thresholds of the same metric. With it, and with --merge, the exit code is 4 if a threshold does not hold.
+    /// Threshold for a figure, such as update.p99<50ms. May be repeated, and replaces the run's own thresholds of the
+    /// same metric. With it, and with --merge, the exit code is 4 if a threshold is not met.
     #[arg(long = "threshold", value_name = "THRESHOLD")]
     thresholds: Vec<Threshold>,
-    /// Write a JUnit XML file: a test case for the run, and one for each threshold.
+    /// Write a JUnit XML file with one test case for the run and one for each threshold.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
 }
@@ -68,7 +68,7 @@ impl ReportArguments {
         self.merge || !self.thresholds.is_empty()
     }
 
-    /// Prints text. A verdict stands whether or not it can be printed.
+    /// Prints text. A verdict stands even if it cannot be printed.
     fn print(&self, text: &str) -> Result<(), CommandError> {
         match self.is_judged() {
             true => output::show(text),
@@ -120,7 +120,7 @@ fn read_one(directory: &Path) -> Result<(Run, IntervalLog), RecordError> {
     Ok((run, IntervalLog::read_from(directory)?))
 }
 
-/// Checks the thresholds of a run again, with the typed ones over them.
+/// Checks the thresholds of a run again, overridden by the typed ones.
 fn judge(typed: &[Threshold], run: &mut Run) {
     let own = run.thresholds.iter().map(|result| result.threshold);
     let mut all: Vec<Threshold> = own.collect();
@@ -129,7 +129,7 @@ fn judge(typed: &[Threshold], run: &mut Run) {
     run.thresholds = results.collect();
 }
 
-/// Writes everything that was asked for.
+/// Writes all requested outputs.
 fn write(arguments: &ReportArguments, recorded: &Recorded) -> Result<(), CommandError> {
     if let Some(file) = &arguments.junit {
         output::write(file, junit::xml(&recorded.run, &[])?.as_bytes())?;

@@ -17,7 +17,7 @@ use crate::thresholds;
 
 const STYLE: &str = include_str!("style.css");
 
-/// Forbids the page to fetch anything and to run scripts.
+/// Forbids the page to fetch anything or to run scripts.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
 /// Most warnings that are shown.
@@ -248,7 +248,7 @@ fn percentiles(recorded: &Recorded) -> Markup {
     }
 }
 
-/// Returns latencies at enough shares of the operations that the line is smooth, up to the last operation.
+/// Returns latencies at enough shares of the operations for a smooth line, up to the last operation.
 fn rarities(counts: &Counts) -> Vec<(f64, f64)> {
     const STEPS: f64 = 24.0;
     let total = counts.total() as f64;

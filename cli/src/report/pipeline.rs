@@ -1,5 +1,5 @@
-//! Draws the timeline of the pipeline: a lane for each stage, a bar for each version that it worked on. It shows whether
-//! version N + 1 is built while version N gets its root and becomes durable.
+//! Draws the timeline of the pipeline: with a lane for each stage, and a bar for each version that it worked on. It
+//! shows whether version N + 1 is built while version N gets its root and becomes durable.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -66,8 +66,8 @@ impl Pipeline {
         versions.collect::<BTreeSet<_>>().len()
     }
 
-    /// Returns in how many pairs of consecutive versions tree or hash worked on the later one while kzg or persist worked
-    /// on the earlier one, and the number of pairs.
+    /// Returns the number of pairs of consecutive versions in which tree or hash worked on the later one while kzg or
+    /// persist worked on the earlier one, and the number of all pairs.
     pub(super) fn overlapping_pairs(&self) -> (usize, usize) {
         let of = |version: u64, stages: [Stage; 2]| {
             let spans = self.spans.iter();
@@ -151,7 +151,7 @@ impl Pipeline {
             "odd"
         };
         let took_us = span.ended_us.saturating_sub(span.begun_us) as f64;
-        // Only the last digits differ between neighbours; more of them do not fit.
+        // Only the last digits differ between neighbours, and more do not fit.
         let number = format!("{:02}", span.version % 100);
         html! {
             g.bar.(parity) {
@@ -186,7 +186,7 @@ mod tests {
         }
     }
 
-    /// Each stage takes 100 µs; a version begins so much later than the one before.
+    /// Returns spans in which each stage takes 100 µs, and each version begins `later_us` after the previous one.
     fn versions(count: u64, later_us: u64) -> Vec<Span> {
         let of_version = |version: u64| {
             let stages = Stage::ALL.into_iter().enumerate();

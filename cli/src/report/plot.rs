@@ -24,7 +24,7 @@ const MARKERS_MAX: usize = 400;
 /// Least distance of two numbered markers.
 const NUMBERS_APART: f64 = 17.0;
 
-/// How a line looks.
+/// The style of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Look {
     Solid,
@@ -43,7 +43,7 @@ impl Look {
     }
 }
 
-/// A line, its points from left to right.
+/// A line, with its points from left to right.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Line {
     pub(super) name: String,
@@ -69,7 +69,7 @@ impl Line {
     }
 }
 
-/// A numbered place on a plot, with a text.
+/// A numbered position on a plot, with a text.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Marker {
     pub(super) number: u64,
@@ -87,7 +87,7 @@ pub(super) struct Plot {
     pub(super) y: Unit,
     pub(super) x_range: (f64, f64),
     pub(super) is_y_logarithmic: bool,
-    /// Whether a value holds until the next point.
+    /// True if a value holds until the next point.
     pub(super) is_stepped: bool,
     pub(super) lines: Vec<Line>,
     pub(super) markers: Vec<Marker>,

@@ -1,10 +1,10 @@
 //! Maps figures to positions on a plot, chooses ticks, and thins out points.
 
-/// Greatest and least values of an axis. Figures come from a file and may be anything.
+/// Limits of an axis. Figures come from a file and may have any value.
 const GREATEST: f64 = 1e18;
 const LEAST: f64 = 1e-18;
 
-/// Limits a value so that sums and decades of it are finite. Not-a-number becomes 0.
+/// Limits a value so that sums and powers of ten of it are finite. Not-a-number becomes 0.
 pub(super) fn bounded(value: f64) -> f64 {
     match value.is_nan() {
         true => 0.0,
@@ -37,7 +37,7 @@ impl Scale {
         }
     }
 
-    /// Values of zero and below map to the begin of the scale.
+    /// Values of zero and below map to the beginning of the scale.
     pub(super) fn logarithmic(values: (f64, f64), pixels: (f64, f64)) -> Self {
         let from = bounded(values.0).max(LEAST);
         let to = bounded(values.1);
@@ -50,7 +50,7 @@ impl Scale {
         }
     }
 
-    /// Returns the position of a value. A value outside of the range is at the edge.
+    /// Returns the position of a value. A value outside the range is at the edge.
     pub(super) fn place(&self, value: f64) -> f64 {
         let share = if self.is_logarithmic {
             (value.max(self.from) / self.from).ln() / (self.to / self.from).ln()
@@ -61,7 +61,7 @@ impl Scale {
         begin + share.clamp(0.0, 1.0) * (end - begin)
     }
 
-    /// Returns round multiples of a unit, about as many as wanted.
+    /// Returns round multiples of a unit, about as many as `wanted`.
     pub(super) fn ticks(&self, wanted: usize, unit: f64) -> Vec<f64> {
         if self.is_logarithmic {
             return self.decades(wanted);
@@ -113,7 +113,7 @@ pub(super) fn round_up(value: f64, unit: f64) -> f64 {
 /// Most points of a line that are drawn.
 pub(super) const POINTS_MAX: usize = 2_000;
 
-/// Returns at most [`POINTS_MAX`] points: the lowest and the highest of each stretch, so that no peak is lost.
+/// Returns at most [`POINTS_MAX`] points: the lowest and the highest of each section, so that no peak is lost.
 pub(super) fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     if points.len() <= POINTS_MAX {
         return points.to_vec();

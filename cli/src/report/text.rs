@@ -37,7 +37,7 @@ fn judged(run: &Run) -> String {
     format!("\n{thresholds}")
 }
 
-/// Returns how many runs were merged, and the time in which all of them ran; nothing of a single run.
+/// Returns the number of merged runs, and the time during which all of them ran; nothing for a single run.
 pub(super) fn merged(run: &Run) -> Option<String> {
     let merged = run.merged.as_ref()?;
     let [begin, end] =

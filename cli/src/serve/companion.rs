@@ -1,4 +1,4 @@
-//! A service in front of an engine that something else drives: `load --serve`.
+//! A service for an engine that another part of the command drives: `load --serve`.
 
 use std::thread::JoinHandle;
 
@@ -12,14 +12,14 @@ use trunkline_service::{Backend, Server, Service};
 use crate::error::CommandError;
 use crate::output;
 
-/// Serves an engine on a thread of its own, until it is dropped.
+/// Serves an engine on its own thread, until it is dropped.
 pub(crate) struct Companion {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Companion {
-    /// Begins to serve, and says where. What the configuration says under `[server]` holds, but for the address.
+    /// Starts the service, and prints its address. The settings under `[server]` apply, except the address.
     pub(crate) fn start(engine: &Engine, address: &str) -> Result<Self, CommandError> {
         let config = ServerConfig {
             listen: address.to_owned(),
@@ -55,7 +55,7 @@ fn serve(
     stopped: oneshot::Receiver<()>,
 ) {
     let stop = async {
-        // Dropped counts as told.
+        // A dropped sender counts as a request to stop.
         let _told = stopped.await;
     };
     runtime.block_on(async {

@@ -1,4 +1,4 @@
-//! `serve`: an engine, a primary or a replica on a network, until a signal ends it.
+//! `serve`: serves an engine, a primary or a replica on a network, until a signal ends it.
 
 mod companion;
 
@@ -27,9 +27,9 @@ use crate::{Exit, output};
 
 pub(crate) use companion::Companion;
 
-/// Time between two looks at whether the engine still runs.
+/// Time between two checks that the engine is still running.
 const LOOK: Duration = Duration::from_millis(200);
-/// Looks at whether a replica is no longer held.
+/// Number of checks that a replica is no longer in use.
 const LOOKS_MAX: usize = 25;
 /// Longest wait for the last versions to be published.
 const PUBLISH: Duration = Duration::from_secs(10);
@@ -41,22 +41,22 @@ pub(crate) struct ServeArguments {
     dir: Option<PathBuf>,
     #[command(flatten)]
     settings: SettingsArguments,
-    /// Member file (TOML): runs the primary of a replicated tree, or a replica if the directory is one.
+    /// Member file (TOML): runs the primary of a replicated tree, or a replica if the directory is a replica's.
     #[arg(long, value_name = "FILE")]
     member: Option<PathBuf>,
-    /// Creates a replica of the tree with this nonce (hex, 16 bytes; `trunkline inspect` prints it). An archive in the member
-    /// file serves as well.
+    /// Create a replica of the tree with this nonce (hex, 16 bytes, printed by `trunkline inspect`). An archive in the
+    /// member file serves the same purpose.
     #[arg(long, value_name = "HEX", value_parser = parse_nonce, requires = "member")]
     nonce: Option<Nonce>,
     /// Serve a replica, and create its directory from the archive of the member file if there is none.
     #[arg(long, requires = "member")]
     replica: bool,
-    /// A replica becomes the primary once the stream had no sign of life from it for this time, and then serves as such.
-    /// The stream decides between several replicas. Never after the carrier lost something: then an operator has to
-    /// promote.
+    /// Become the primary once the stream has had no sign of life from the primary for this time, and then serve as the
+    /// primary. The stream decides between several replicas. This never happens after the carrier lost data: then an
+    /// operator must promote.
     #[arg(long, value_name = "MS", requires = "member")]
     promote_after_silence_ms: Option<NonZeroU64>,
-    /// Form of log lines: text or json. RUST_LOG chooses which.
+    /// Form of log lines: text or json. RUST_LOG chooses which lines.
     #[arg(long, default_value = "text", value_name = "FORM")]
     log: log::Format,
 }
@@ -87,7 +87,8 @@ async fn serve(
     config: Config,
     metrics: MetricsHandle,
 ) -> Result<Exit, CommandError> {
-    // Before the engine: what is wrong with addresses and tokens shows at once, and a signal while it opens counts.
+    // This comes before the engine: wrong addresses and tokens are reported at once, and a signal counts while the
+    // engine opens.
     let bind = || Server::bind(&config.server).map_err(CommandError::serving);
     let mut server = bind()?;
     let mut signals = Signals::listen()?;
@@ -114,7 +115,7 @@ async fn serve(
     }
 }
 
-/// Serves an engine or member until it has to end, and drains. Returns why.
+/// Serves an engine or member until it has to end, and drains it. Returns the reason for the end.
 async fn serve_one(
     arguments: &ServeArguments,
     server: Server,
@@ -158,7 +159,7 @@ async fn feed_watchdog(api: Arc<Api>) {
     systemd::feed_watchdog(|| api.backend().failure().is_none()).await;
 }
 
-/// Returns what reads the configuration again, and hands it to the engine.
+/// Returns a function that reads the configuration again, and passes it to the engine.
 fn reload(arguments: &ServeArguments, served: &Served) -> Reload {
     let backend = served.backend();
     let (settings, dir) = (
@@ -175,7 +176,7 @@ fn reload(arguments: &ServeArguments, served: &Served) -> Reload {
     })
 }
 
-/// The engine or member that is served, to be closed at the end.
+/// The served engine or member, to be closed at the end.
 enum Served {
     Alone(trunkline::Engine),
     Leading(Leading),
@@ -210,7 +211,7 @@ impl Served {
         }
     }
 
-    /// Makes a replica the primary whose primary is silent. It stays a replica if that must not be now.
+    /// Makes a replica of a silent primary the primary itself. It stays a replica if that is not possible now.
     async fn take_over(self) -> Result<Self, CommandError> {
         let Self::Following(member, following) = self else {
             return Ok(self);
@@ -226,7 +227,7 @@ impl Served {
         })
     }
 
-    /// Makes everything durable that was accepted, and publishes it.
+    /// Makes everything accepted durable, and publishes it.
     async fn close(self) -> Result<(), CommandError> {
         match self {
             Self::Alone(engine) => Ok(engine.shutdown().await?),
@@ -236,7 +237,7 @@ impl Served {
     }
 }
 
-/// Waits until the requests that were cut off have let go of a replica.
+/// Waits until the requests that were cut off no longer use a replica.
 async fn sole(mut following: Arc<Following>) -> Result<Following, CommandError> {
     let mut looks = tokio::time::interval(LOOK);
     for _ in 0..LOOKS_MAX {
@@ -254,11 +255,11 @@ async fn sole(mut following: Arc<Following>) -> Result<Following, CommandError> 
 enum Stop {
     Signal,
     Failed(String),
-    /// The primary was silent for as long as the command bears.
+    /// The primary was silent for as long as the command allows.
     Silent(Signals),
 }
 
-/// Waits for a signal to stop, the engine's failure, or the primary's silence. Reloads on SIGHUP meanwhile.
+/// Waits for a signal to stop, a failure of the engine, or silence of the primary. Reloads on SIGHUP meanwhile.
 async fn stop(
     mut signals: Signals,
     api: Arc<Api>,
@@ -281,7 +282,7 @@ async fn stop(
             }
         }
     }
-    // A second one ends the process.
+    // A second signal ends the process.
     tokio::spawn(async move {
         tokio::select! {
             _ = signals.terminate.recv() => (),
@@ -293,7 +294,7 @@ async fn stop(
     Stop::Signal
 }
 
-/// Returns whether a replica has heard nothing of its primary for a time.
+/// Returns whether a replica has not heard from its primary for a time.
 fn is_silent(backend: &Backend, silence: Duration) -> bool {
     match backend {
         Backend::Replica(following) => following.status().unheard() >= silence,

@@ -48,7 +48,7 @@ pub(super) fn default() -> Vec<Varied> {
     ])
 }
 
-/// Returns all combinations, the last setting changing first. Checks each value by itself.
+/// Returns all combinations. The last setting changes fastest. Each value is checked by itself.
 pub(super) fn combinations(varied: &[Varied]) -> Result<Vec<Vec<Choice>>, CommandError> {
     let mut all = vec![Vec::new()];
     for Varied { key, values } in varied {

@@ -11,7 +11,7 @@ pub(super) fn knee(open: &[Figures]) -> Option<usize> {
     best(open, power, |_| true)
 }
 
-/// Returns the point with the most throughput whose 99th percentile is within a target, microseconds.
+/// Returns the point with the highest throughput whose 99th percentile is within a target, in microseconds.
 pub(super) fn within_target(open: &[Figures], target_us: f64) -> Option<usize> {
     best(
         open,
@@ -45,7 +45,7 @@ mod tests {
         }
     }
 
-    /// A queue with one server: latency is service time over what is left of the server.
+    /// Returns the curve of a queue with one server: latency is service time divided by the idle share of the server.
     fn queue() -> Vec<Figures> {
         let shares = [0.1, 0.3, 0.5, 0.7, 0.9];
         shares

@@ -32,8 +32,8 @@ use knee::{knee, within_target};
 pub(crate) struct SweepArguments {
     #[command(flatten)]
     plan: PlanArguments,
-    /// A setting and the values to try, such as group.operations_max=5000,20000; may be repeated. Default: the most
-    /// operations of a group and the most groups in flight.
+    /// A setting and the values to try, such as group.operations_max=5000,20000; may be repeated. Default: the maximum
+    /// operations of a group and the maximum groups in flight.
     #[arg(long, value_name = "SECTION.KEY=VALUE,…", value_parser = parse_varied)]
     vary: Vec<Varied>,
     /// Rates of the open loops, percent of the closed loop's throughput. --rate, --rate-share and --closed are refused,
@@ -80,7 +80,7 @@ pub(crate) fn run(arguments: &SweepArguments) -> Result<Exit, CommandError> {
     };
     let combinations = combinations(&varied)?;
     for choices in &combinations {
-        // Fails now, not after an hour of trials.
+        // An invalid setting fails now, not after an hour of trials.
         trial::configuration(&layers, choices)?;
     }
     let interrupt = Interrupt::listen()?;
@@ -105,7 +105,7 @@ pub(crate) fn run(arguments: &SweepArguments) -> Result<Exit, CommandError> {
         }
     }
     let target_us = arguments.target_p99_ms.map(|target| target * 1e3);
-    // Also shows measurements before an interruption or a failure.
+    // Measurements before an interruption or a failure are shown, too.
     let curves = combinations.into_iter().zip(&rounds);
     let curves: Vec<Curve> = curves
         .filter_map(|(settings, rounds)| curve(settings, rounds, target_us))
@@ -117,7 +117,7 @@ pub(crate) fn run(arguments: &SweepArguments) -> Result<Exit, CommandError> {
     trial::exit(ended)
 }
 
-/// Refuses rates of the user: a sweep measures at its own.
+/// Rejects rates from the user: a sweep chooses its own.
 fn check_rates(plan: &PlanArguments) -> Result<(), CommandError> {
     let typed = [
         ("--rate", plan.rate.is_some()),
@@ -137,7 +137,7 @@ fn measure(
     points: &mut Vec<Figures>,
     mut trial: impl FnMut(&Plan) -> Result<Option<Figures>, CommandError>,
 ) -> Result<(), Stop> {
-    // All points have the same number of readers; otherwise the rates would not compare.
+    // All points have the same number of readers; otherwise the rates could not be compared.
     let mut plan = trial::with_open_readers(plan);
     plan.mode = Mode::Closed;
     let closed = trial(&plan)?.ok_or(Stop::Interrupted)?;

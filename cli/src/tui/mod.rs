@@ -1,6 +1,6 @@
 //! Shows a running load on the whole terminal: rates, latencies, stages and decisions.
 //!
-//! `view` draws the progress, `screen` takes the terminal and gives it back.
+//! `view` draws the progress, `screen` takes the terminal and restores it.
 
 mod screen;
 mod view;

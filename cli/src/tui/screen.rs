@@ -1,4 +1,4 @@
-//! Takes the terminal, draws on it, reads keys, and gives it back however the view ends.
+//! Takes the terminal, draws on it, reads keys, and restores it however the view ends.
 
 use std::io::{self, IsTerminal, Stdout};
 use std::mem::ManuallyDrop;
@@ -27,21 +27,21 @@ pub(crate) enum ScreenError {
     Terminal(#[from] io::Error),
 }
 
-/// Whether the terminal is taken.
+/// True while the terminal is taken.
 static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 static PANIC_HOOK: Once = Once::new();
 
-/// Gives the terminal back if it is taken. Needed before the process ends without unwinding; otherwise drop the
+/// Restores the terminal if it is taken. Needed before the process ends without unwinding; otherwise drop the
 /// [`Screen`].
 pub(crate) fn give_back() {
     if IS_TAKEN.swap(false, Ordering::SeqCst) {
-        // A terminal that is gone needs nothing.
+        // A terminal that is gone needs no restoring.
         let _ = disable_raw_mode();
         let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
     }
 }
 
-/// Gives the terminal back before the message of a panic is written.
+/// Restores the terminal before the message of a panic is written.
 fn give_back_on_panic() {
     PANIC_HOOK.call_once(|| {
         let hook = std::panic::take_hook();
@@ -105,7 +105,7 @@ mod keys {
 
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-    /// What a raw terminal sends for Ctrl-C.
+    /// The byte that a raw terminal sends for Ctrl-C.
     const CONTROL_C: u8 = 3;
     const KEYS_MAX: usize = 64;
 

@@ -19,7 +19,7 @@ const DECISIONS_MAX: usize = 30;
 /// Cells of a full bar.
 const BAR: usize = 20;
 
-/// Draws the view. Cuts what does not fit off at the right and below.
+/// Draws the view. Content that does not fit is cut off on the right and at the bottom.
 pub(super) fn draw(frame: &mut Frame<'_>, step: &Progress<'_>) {
     let second = step.seconds.last().cloned().unwrap_or_default();
     let kinds = u16::try_from(second.operations.len()).unwrap_or(u16::MAX);
@@ -212,7 +212,7 @@ mod tests {
 
     use super::*;
 
-    /// What a progress borrows.
+    /// The data that a progress borrows.
     struct Live {
         stage: StageName,
         seconds: Vec<Second>,
@@ -241,7 +241,7 @@ mod tests {
         }
     }
 
-    /// The view as text, without its colours.
+    /// Returns the view as text, without its colours.
     fn drawn(live: &Live, width: u16, height: u16) -> String {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a terminal");
         terminal.draw(|frame| live.draw(frame)).expect("a frame");

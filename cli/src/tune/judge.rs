@@ -1,11 +1,11 @@
-//! Judges which of several values is the best, and whether it is clearly better than the first.
+//! Decides which of several values is the best, and whether it is clearly better than the first.
 
 use crate::sweep::{Varied, parse_all};
 use crate::trial::{Figures, median, middle};
 
-/// Least gain that a value is kept for.
+/// Smallest gain for which a value is kept.
 pub(super) const GAIN_MIN: f64 = 1.05;
-/// A value without any effect may be kept by chance at most once in this many times.
+/// The inverse of the highest chance with which a value without any effect is kept.
 pub(super) const CHANCE_TIMES_MIN: u32 = 32;
 /// Trials of a value in a round: one on the way forward, one on the way back.
 pub(super) const ROUND_TRIALS: usize = 2;
@@ -13,9 +13,10 @@ pub(super) const ROUND_TRIALS: usize = 2;
 /// Aim of the search.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Aim {
-    /// Most throughput with the 99th percentile within the target. Above the target, throughput counts less and less.
+    /// Highest throughput with the 99th percentile within the target. Above the target, throughput counts less and
+    /// less.
     Throughput { target_us: f64 },
-    /// Least 99th percentile at a rate that the engine keeps up with.
+    /// Lowest 99th percentile at a rate that the engine can sustain.
     Latency,
 }
 
@@ -31,8 +32,8 @@ impl Tried {
         median(&self.trials)
     }
 
-    /// Returns how many times as good as another value this one is, by round: the geometric mean of the trials forward
-    /// and back. Ignores incomplete rounds and those with figures that do not measure the engine alone.
+    /// Returns the ratio of this value to another one, by round: the geometric mean of the trials forward and back.
+    /// Ignores incomplete rounds, and rounds with figures that do not measure the engine alone.
     pub(super) fn gain(&self, aim: Aim, over: &Self) -> Gain {
         let mine = self.trials.chunks_exact(ROUND_TRIALS);
         let rounds = mine.zip(over.trials.chunks_exact(ROUND_TRIALS));
@@ -51,7 +52,7 @@ pub(super) struct Gain {
     pub(super) least: f64,
     pub(super) median: f64,
     pub(super) greatest: f64,
-    /// Rounds in which it is better.
+    /// Rounds in which the value is better.
     pub(super) better: usize,
     /// Rounds that count.
     pub(super) rounds: usize,
@@ -78,14 +79,15 @@ impl Gain {
         }
     }
 
-    /// Returns whether the gain is large enough and hardly chance.
+    /// Returns whether the gain is large enough and unlikely to be chance.
     fn is_clear(&self) -> bool {
         let needed = rounds_needed(self.rounds);
         self.median >= GAIN_MIN && needed.is_some_and(|needed| self.better >= needed)
     }
 }
 
-/// Returns the chance that a value without any effect is better in at least `better` of `rounds` rounds (sign test).
+/// Returns the probability that a value without any effect is better in at least `better` of `rounds` rounds (sign
+/// test).
 pub(super) fn chance(better: usize, rounds: usize) -> f64 {
     let mut of_exactly = 0.5f64.powi(i32::try_from(rounds).unwrap_or(i32::MAX));
     let mut sum = 0.0;
@@ -96,7 +98,7 @@ pub(super) fn chance(better: usize, rounds: usize) -> f64 {
     sum
 }
 
-/// Returns in how many rounds a value must be better for that to be hardly chance, if any number is enough.
+/// Returns the number of rounds in which a value must be better for chance to be unlikely, if any number is enough.
 pub(super) fn rounds_needed(rounds: usize) -> Option<usize> {
     let chance_max = 1.0 / f64::from(CHANCE_TIMES_MIN);
     (0..=rounds).find(|better| chance(*better, rounds) <= chance_max)
@@ -104,7 +106,7 @@ pub(super) fn rounds_needed(rounds: usize) -> Option<usize> {
 
 impl Aim {
     fn mean_worth(self, trials: &[Figures]) -> f64 {
-        // Above zero, so that there is a ratio.
+        // The ratio needs a value above zero.
         let worths = trials.iter().map(|figures| self.worth(figures).max(1e-30));
         let logarithms: f64 = worths.map(f64::ln).sum();
         (logarithms / trials.len().max(1) as f64).exp()
@@ -159,7 +161,7 @@ mod tests {
 
     use super::*;
 
-    /// Rounds of a throughput each, the same in both orders.
+    /// Returns rounds with one throughput each, the same in both orders.
     fn tried(value: &str, rounds: &[f64]) -> Tried {
         let twice = rounds.iter().flat_map(|rate| [*rate, *rate]);
         Tried {
@@ -257,7 +259,7 @@ mod tests {
         let gain = good.gain(AIM, &first);
         assert_eq!((gain.rounds, gain.left_out), (4, 1));
         assert_eq!(better(AIM, &[first.clone(), good.clone()]), 0);
-        // The same if it is the other one's.
+        // The same, if the failure is in the other value's trial.
         let mut held_up = first;
         warn(&mut held_up, late);
         good.trials[3].warnings.clear();

@@ -42,9 +42,9 @@ pub(crate) struct TuneArguments {
     /// keep nothing, since the difference could be chance.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..))]
     rounds: u8,
-    /// Highest wanted 99th percentile of the latency, milliseconds. A closed loop searches for the most throughput
-    /// within it. At a rate (--rate, or --rate-share of the closed loop's throughput with the given settings) the least
-    /// latency is searched for.
+    /// Highest wanted 99th percentile of the latency, milliseconds. A closed loop searches for the highest throughput
+    /// within it. At a rate (--rate, or --rate-share of the closed loop's throughput with the given settings), tune
+    /// searches for the lowest latency.
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 250.0, value_parser = parse_milliseconds)]
     target_p99_ms: f64,
     /// Parent of the temporary directories of trials; choose the disk to measure. Default: the system's temporary
@@ -106,7 +106,7 @@ pub(crate) fn run(arguments: &TuneArguments) -> Result<Exit, CommandError> {
     trial::exit(found.stopped.map_or(Ok(()), |stopped| Err(stopped.why)))
 }
 
-/// Prints the value that was kept of the last key.
+/// Prints the value that was kept for the last key.
 fn tell(found: &Found) {
     let step = found.steps.last();
     if let Some((step, kept)) = step.and_then(|step| Some((step, step.tried.get(step.kept)?))) {
@@ -131,7 +131,7 @@ fn check(layers: &Layers, varied: &[Varied]) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Returns the plan; in a closed loop if it has no rate.
+/// Returns the plan, in a closed loop if it has no rate.
 fn plan_of(arguments: &TuneArguments) -> Result<Plan, CommandError> {
     let plan = plan::of_trials(&arguments.plan)?;
     let mode = match plan.rate {
@@ -142,7 +142,7 @@ fn plan_of(arguments: &TuneArguments) -> Result<Plan, CommandError> {
 }
 
 /// Returns the rate of all trials: the plan's share of a closed loop's throughput with the given settings. Returns
-/// nothing if the user interrupted it.
+/// nothing if the user interrupted the measurement.
 fn rate_of(
     arguments: &TuneArguments,
     plan: &Plan,
@@ -150,7 +150,7 @@ fn rate_of(
     interrupt: &Interrupt,
 ) -> Result<Option<f64>, CommandError> {
     output::tell("closed loop, to find a rate");
-    // With the number of readers of the trials at the rate.
+    // The number of readers is that of the trials at the rate.
     let plan = &trial::with_open_readers(plan);
     let found = trial::run(plan, layers, &[], arguments.dir.as_deref(), interrupt)?;
     Ok(found.map(|found| (found.achieved_per_second * plan.rate_share).max(RATE_MIN)))

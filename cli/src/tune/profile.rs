@@ -44,7 +44,7 @@ pub(super) fn text(
 /// Beginning of every profile.
 pub(super) const HEAD: &str = "# Found by \"trunkline tune\"";
 
-/// Returns a comment about the keys that were not tried to the end.
+/// Returns a comment about the keys whose trials did not finish.
 fn untried(found: &Found) -> String {
     if found.untried.is_empty() {
         return String::new();
@@ -163,7 +163,7 @@ fn comment(paragraph: &str) -> String {
     text + &line + "\n"
 }
 
-/// Returns the lines of a key: a comment for each value, and the value that is kept, if it is not the first one.
+/// Returns the lines of a key: a comment for each value, and the kept value unless it is the first one.
 fn entry(key: &str, aim: Aim, step: &Step) -> String {
     let mut text = String::new();
     let Some(first) = step.tried.first() else {
@@ -242,7 +242,7 @@ fn figures(tried: &Tried) -> String {
     )
 }
 
-/// Returns a typed value as TOML, as a string if it is no other value.
+/// Returns a typed value as TOML, as a string unless it is another kind of value.
 fn as_toml(value: &str) -> Value {
     value.parse().unwrap_or_else(|_| value.into())
 }
@@ -287,7 +287,7 @@ mod tests {
         layers.build().unwrap()
     }
 
-    /// As one line, without the marks of comments.
+    /// Returns the text as one line, without comment marks.
     fn flat(text: &str) -> String {
         text.replace("\n# ", " ")
     }

@@ -1,7 +1,8 @@
-//! Searches key by key, each with the values kept of the keys before it. Pure except for the trials, which are passed in.
+//! Searches key by key, each time with the kept values of earlier keys. Pure except for the trials, which are passed
+//! in.
 //!
-//! No measurement is lost: a value that conflicts with kept values is skipped and named, and a trial that fails ends the
-//! search with what was measured.
+//! No measurement is lost: a value that conflicts with kept values is skipped and named, and a trial that fails ends
+//! the search with the measurements so far.
 
 use toml_edit::DocumentMut;
 use trunkline::Config;
@@ -17,7 +18,7 @@ use super::judge::{Aim, Tried, better};
 /// Runs a trial with given settings. Returns nothing if the user interrupted it.
 pub(super) type Measure<'a> = dyn FnMut(&[Choice]) -> Result<Option<Figures>, CommandError> + 'a;
 
-/// A search and where it starts.
+/// A search with its starting point.
 #[derive(Debug)]
 pub(super) struct Search<'a> {
     pub(super) aim: Aim,
@@ -32,18 +33,18 @@ pub(super) struct Search<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct Step {
     pub(super) key: String,
-    /// The value before, then the others.
+    /// The original value, then the others.
     pub(super) tried: Vec<Tried>,
-    /// Values that were not tried, and why.
+    /// Values that were not tried, each with the reason.
     pub(super) skipped: Vec<(String, String)>,
-    /// Index in `tried` of the value that is kept.
+    /// Index in `tried` of the kept value.
     pub(super) kept: usize,
 }
 
-/// Why a search ended early.
+/// The reason why a search ended early.
 #[derive(Debug)]
 pub(super) struct Stopped {
-    /// The setting of the trial that did not end.
+    /// The setting of the trial that did not finish.
     pub(super) at: String,
     pub(super) why: Stop,
 }
@@ -52,7 +53,7 @@ pub(super) struct Stopped {
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) steps: Vec<Step>,
-    /// Keys that were not tried to the end. The first may have a step, which keeps the value before.
+    /// Keys whose trials did not finish. The first may have a step, which keeps the original value.
     pub(super) untried: Vec<String>,
     pub(super) stopped: Option<Stopped>,
 }
@@ -86,7 +87,7 @@ impl Search<'_> {
         found
     }
 
-    /// Returns the values to try of a key: the one before, and those that do not conflict with kept values.
+    /// Returns the values to try for a key: the original one, and those that do not conflict with kept values.
     fn step(&self, varied: &Varied, chosen: &[Choice]) -> Step {
         let mut step = Step {
             key: varied.key.clone(),
@@ -137,7 +138,7 @@ impl Search<'_> {
 }
 
 impl Step {
-    /// Adds a value to try, as configurations spell it, unless it is there already.
+    /// Adds a value to try, in the spelling of configurations, unless it is there already.
     fn add(&mut self, value: String) {
         if self.tried.iter().all(|tried| tried.value != value) {
             self.tried.push(Tried {
@@ -165,7 +166,7 @@ fn with(chosen: &[Choice], key: &str, value: &str) -> Vec<Choice> {
     choices
 }
 
-/// Returns the value of a setting as it is typed; nothing if it has none.
+/// Returns the value of a setting in the form in which it is typed; nothing if it has none.
 fn value_of(config: &Config, key: &str) -> String {
     let value = || {
         let document: DocumentMut = config.to_toml().ok()?.parse().ok()?;
@@ -208,7 +209,7 @@ mod tests {
         }
     }
 
-    /// The figures of the last choice: the greater its number, the better.
+    /// Returns figures that are better, the greater the number of the last choice.
     fn more_is_better(choices: &[Choice]) -> Figures {
         let last = choices.last().unwrap();
         at(last.value.parse().unwrap())

@@ -1,4 +1,4 @@
-//! Absurd numbers and foreign variables: each is refused by name, and nothing is begun.
+//! Absurd numbers and foreign variables: each is refused by name, before anything is begun.
 
 use crate::support::{Ran, Workplace, command, run};
 
@@ -19,7 +19,7 @@ fn flags() -> Vec<(
     &'static [&'static str],
     &'static [&'static str],
 )> {
-    // What is absurd for the flag besides.
+    // The flag itself also refuses some values.
     vec![
         (
             "load",

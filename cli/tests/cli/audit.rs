@@ -2,13 +2,13 @@ use serde_json::json;
 
 use crate::support::{Ran, Workplace, run, run_with_input};
 
-/// The last digit changed.
+/// Returns the text with its last digit changed.
 fn other(hex: &str) -> String {
     let (start, last) = hex.split_at(hex.len() - 1);
     format!("{start}{}", if last == "0" { "1" } else { "0" })
 }
 
-/// A directory with three keys, and the file of its audit proof.
+/// Makes a directory with three keys, and the file of its audit proof.
 fn audited() -> (Workplace, String) {
     let workplace = Workplace::with_three_keys();
     let file = workplace.text("audit");
@@ -18,7 +18,7 @@ fn audited() -> (Workplace, String) {
     (workplace, file)
 }
 
-/// State digest, KZG root and commit id in hex.
+/// Returns the state digest, the KZG root and the commit id, in hex.
 fn roots(workplace: &Workplace) -> [String; 3] {
     let root = workplace.root();
     let kzg_root = hex::encode(root.kzg_root.unwrap());
@@ -92,7 +92,7 @@ fn what_no_trusted_thing_vouches_for_is_marked() {
         let ran = verify(&file, trusted);
         ran.stdout.matches("stated by the proof alone").count()
     };
-    // Version, tree id, commit id, state digest, KZG root.
+    // Version, tree id, commit id, state digest and KZG root are shown.
     assert_eq!(by_own_word(&[]), 5);
     assert_eq!(by_own_word(&["--commit-id", &commit]), 0);
     let tree_id = hex::encode(workplace.root().tree_id);

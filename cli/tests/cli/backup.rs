@@ -1,10 +1,10 @@
-//! Backing up, listing, verifying, pruning and restoring, as a user does it.
+//! Backing up, listing, verifying, pruning and restoring from the command line.
 
 use trunkline::core::frame::SecretKey;
 
 use crate::support::{Ran, Workplace, contents, run};
 
-/// A directory `state` with three keys, and where its archive is.
+/// Makes a directory `state` with three keys, and returns the path of its archive.
 fn workplace() -> (Workplace, String, String) {
     let workplace = Workplace::with_three_keys();
     let (state, archive) = (workplace.text("state"), workplace.text("archive"));

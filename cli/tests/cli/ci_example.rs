@@ -24,7 +24,7 @@ fn commands(workflow: &str) -> Vec<String> {
     commands
 }
 
-/// Splits a command at spaces outside of quotes, and leaves out what is redirected.
+/// Splits a command at spaces outside quotes, and leaves out redirections.
 fn words(command: &str) -> Vec<String> {
     let command = command.split(" >> ").next().unwrap();
     let mut words = vec![String::new()];

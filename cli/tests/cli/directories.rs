@@ -4,7 +4,7 @@ use trunkline::{Config, Engine};
 
 use crate::support::{Workplace, contents, run};
 
-/// Every command that opens a directory, with arguments that are fine otherwise.
+/// Returns every command that opens a directory, with otherwise valid arguments.
 fn commands(directory: &str, out: &str) -> Vec<Vec<String>> {
     let writing = [
         vec!["put", "a", "b"],
@@ -25,7 +25,7 @@ fn commands(directory: &str, out: &str) -> Vec<Vec<String>> {
     .collect()
 }
 
-/// All of them say this and change nothing.
+/// Checks that all commands report this and change nothing.
 #[track_caller]
 fn assert_left_alone(directory: &Path, says: &str) {
     let workplace = Workplace::new();
@@ -91,7 +91,7 @@ mod read_only {
     use super::*;
     use crate::support::{Found, Ran, command};
 
-    /// Somebody whom permissions bind; they don't bind root.
+    /// A user who is bound by permissions, unlike root.
     const NOBODY: u32 = 65534;
 
     struct ReadOnlyState {
@@ -107,7 +107,7 @@ mod read_only {
             let is_root = std::fs::metadata(&root).unwrap().uid() == 0;
             let mut binary = PathBuf::from(env!("CARGO_BIN_EXE_trunkline"));
             if is_root {
-                // Where nobody can get at it.
+                // A directory that this user cannot reach.
                 let copy = workplace.path("trunkline");
                 std::fs::copy(&binary, &copy).unwrap();
                 binary = copy;
@@ -160,7 +160,7 @@ mod read_only {
 
     impl Drop for ReadOnlyState {
         fn drop(&mut self) {
-            // Or it could not be removed.
+            // Otherwise the directory could not be removed.
             self.set_modes(0o755, 0o644);
         }
     }

@@ -18,7 +18,7 @@ fn utf_32(text: &str) -> Vec<u8> {
         .collect()
 }
 
-/// Writes a text with a mark, runs a command that reads it, and then writes it in other encodings.
+/// Writes a text with a byte order mark and runs a command that reads it, and then repeats that in other encodings.
 #[track_caller]
 fn check(file: &Path, text: &str, arguments: &[&str]) {
     std::fs::write(file, [MARK, text.as_bytes()].concat()).unwrap();

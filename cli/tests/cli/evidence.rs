@@ -2,8 +2,8 @@ use trunkline::{Batch, Config, Engine, Requirement};
 
 use crate::support::{Workplace, run};
 
-/// Files with evidence about a submission that took effect and one that was refused; what to check each
-/// against.
+/// Makes files with evidence about a submission that took effect and about one that was refused, and returns the values
+/// to check each against.
 fn evidence(workplace: &Workplace) -> [(String, String, String); 2] {
     let config = Config::in_directory(workplace.path("state"));
     let engine = Engine::open_blocking(config).unwrap();

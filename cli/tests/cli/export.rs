@@ -6,7 +6,7 @@ use trunkline::{Batch, Config, Engine};
 
 use crate::support::{Ran, Workplace, command, contents, run};
 
-/// Keys and values of all kinds: text, quotes, line ends, other bytes, the longest, and many.
+/// Returns keys and values of all kinds: text, quotes, line ends, other bytes, the longest ones, and many.
 fn records() -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut records: Vec<(Vec<u8>, Vec<u8>)> = [
         (&b"alice"[..], &b"10"[..]),
@@ -24,7 +24,7 @@ fn records() -> Vec<(Vec<u8>, Vec<u8>)> {
     records
 }
 
-/// A tree with these records, and of a second version, in which alice has 11.
+/// Makes a tree with these records, and with a second version, in which alice has 11.
 fn tree(workplace: &Workplace, records: &[(Vec<u8>, Vec<u8>)]) -> String {
     let config = Config::in_directory(workplace.path("state"));
     let engine = Engine::open_blocking(config).unwrap();
@@ -49,14 +49,14 @@ fn export(directory: &str, more: &[&str]) -> Ran {
     run(["export", "--dir", directory].iter().chain(more))
 }
 
-/// Imports a file into a new tree, and returns what that exports.
+/// Imports a file into a new tree, and returns the export of that tree.
 fn imported(workplace: &Workplace, file: &str, format: &str) -> String {
     let again = workplace.text(&format!("again-{format}"));
     let ran = run([
         "import", file, "--strict", "--format", format, "--dir", &again,
     ]);
     ran.done();
-    // Another tree has another nonce, and so another path order.
+    // Another tree has another nonce, and therefore another path order.
     sorted(&export(&again, &[]).done().stdout)
 }
 
@@ -97,7 +97,7 @@ fn plain_tsv_holds_what_has_no_line_ends_and_refuses_the_rest_by_name() {
     let refused = export(&directory, &["--to", other.to_str().unwrap()]);
     refused.unusable(r#"the record of key "l\n" cannot be written as TSV"#);
     assert!(!other.exists());
-    // A line of TSV does not tell that it is an export.
+    // A line of TSV does not show that it comes from an export.
     export(&directory, &["--to", &file]).unusable("holds something else");
 }
 

@@ -2,8 +2,8 @@ use serde_json::json;
 
 use crate::support::{Workplace, contents, run, run_with_input};
 
-/// A directory with so many versions, each by a process of its own, with the commit id of each, and the
-/// record of version 2 as `history head` wrote it when that was the last.
+/// Makes a directory with `count` versions, each by its own process. Returns the commit id of each. The record of
+/// version 2 is in a file that `history head` wrote while that was the last version.
 fn versions(count: u64) -> (Workplace, Vec<String>) {
     let workplace = Workplace::new();
     let (directory, record) = (workplace.text("state"), workplace.text("record"));

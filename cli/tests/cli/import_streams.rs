@@ -45,7 +45,7 @@ fn log_has(directory: &Path, bytes: &[u8]) -> bool {
     contents.any(|content| content.windows(bytes.len()).any(|window| window == bytes))
 }
 
-/// An import from standard input, which gave one record and then waits.
+/// Starts an import from standard input, which has received one record and then waits.
 fn waiting(workplace: &Workplace) -> Child {
     let mut child = import("-", &workplace.text("state"));
     let input = child.stdin.as_mut().unwrap();
@@ -75,7 +75,7 @@ fn a_signal_ends_an_import_that_waits_for_input() {
         let input = child.stdin.take();
         signal(&child, name);
         let ran = Ran::from(child.wait_with_output().unwrap());
-        // Only now: the end of the input would have ended it too.
+        // The input ends only now: its end would have ended the import too.
         drop(input);
         assert_eq!(ran.code, 130, "{ran:?}");
         assert!(ran.stdout.contains("interrupted after line 1: "), "{ran:?}");
@@ -89,7 +89,7 @@ fn a_signal_ends_an_import_within_a_line_without_an_end() {
     let mut child = waiting(&workplace);
     let mut input = child.stdin.take().unwrap();
     let writer = std::thread::spawn(move || {
-        // Ends when the import does.
+        // The thread ends when the import does.
         while input.write_all(&[b'0'; 4096]).is_ok() {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -110,7 +110,7 @@ fn a_stream_without_line_ends_is_given_up() {
     ran.unusable("line 1 has no end after 402755584 bytes");
 }
 
-/// Returns whether the process listens to signals.
+/// Returns whether the process handles signals.
 #[cfg(target_os = "linux")]
 fn listens(child: &Child) -> bool {
     let tasks = fs::read_dir(format!("/proc/{}/task", child.id()));

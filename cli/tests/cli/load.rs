@@ -12,7 +12,7 @@ fn is_empty(directory: &Path) -> bool {
     std::fs::read_dir(directory).unwrap().next().is_none()
 }
 
-/// Runs with temporary files in a place of its own, which must be empty afterwards.
+/// Runs with temporary files in a separate directory, which must be empty afterwards.
 fn run_small(more: &[&str]) -> Ran {
     let workplace = Workplace::new();
     let temporary = workplace.path("");
@@ -132,7 +132,7 @@ fn nothing_is_left_after_an_error() {
     run(["load", "--replay", "nowhere.trace"]).unusable("cannot use nowhere.trace");
 }
 
-/// The first interrupt ends it in order. It may come before, within or after any phase.
+/// The first interrupt ends the command in order. It may come before, within or after any phase.
 #[cfg(unix)]
 #[test]
 fn nothing_is_left_after_an_interrupt() {
@@ -156,7 +156,7 @@ fn nothing_is_left_after_an_interrupt() {
     assert!(is_empty(&workplace.path("")));
 }
 
-/// What is read from the file, and what is not, is told at once and at the end.
+/// The command reports at once, and again at the end, which settings it took from the file and which it did not.
 #[cfg(unix)]
 #[test]
 fn a_configuration_file_that_is_changed_meanwhile_is_told_of() {

@@ -73,7 +73,7 @@ fn a_directory_that_a_run_cannot_be_written_to_is_named_before_it_begins() {
     ran.unusable("file/run/run.json");
 }
 
-/// Makes a run of one whole second one of as many as a comparison takes, all alike.
+/// Extends a run of one whole second to the number of seconds that a comparison needs, all alike.
 fn prolong(directory: &Path) {
     const SECONDS: u64 = 20;
     let mut run = Run::read_from(directory).unwrap();

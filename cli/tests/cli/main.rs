@@ -1,4 +1,4 @@
-//! The command as a user runs it: one file for each topic.
+//! The command as a user runs it, with one file per topic.
 
 mod markup;
 mod support;

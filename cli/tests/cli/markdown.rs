@@ -79,5 +79,6 @@ fn a_base_is_compared_with_if_it_can_be() {
         text.contains("- <code>the base&#58; ") && !text.contains("verdict"),
         "{text}"
     );
-    run(["report", &out, "--markdown", "--base", "/no/such/run"]).unusable("no run can be read");
+    run(["report", &out, "--markdown", "--base", "/no/such/run"])
+        .unusable("the run cannot be read");
 }

@@ -4,13 +4,13 @@
 /// Elements that have no content.
 const VOID: [&str; 2] = ["meta", "br"];
 
-/// What was read.
+/// The markup that was read.
 pub(crate) struct Markup {
     elements: Vec<Element>,
     texts: Vec<String>,
 }
 
-/// An element, with the classes of those around it.
+/// An element with the classes of its ancestors.
 pub(crate) struct Element {
     name: String,
     attributes: Vec<(String, String)>,
@@ -89,7 +89,7 @@ impl Markup {
             .filter(move |element| element.name == name)
     }
 
-    /// The elements of the drawing with this description.
+    /// Returns the elements of the drawing with this description.
     pub(crate) fn drawing<'a>(&'a self, description: &str) -> Vec<&'a Element> {
         let mut is_inside = false;
         let within = self.elements.iter().filter(|element| {
@@ -102,14 +102,14 @@ impl Markup {
         within.collect()
     }
 
-    /// Where the points of the lines of a plot stand, in pixels.
+    /// Returns the positions of the points of a plot's lines, in pixels.
     pub(crate) fn lines(&self, description: &str) -> Vec<Vec<(f64, f64)>> {
         let drawing = self.drawing(description).into_iter();
         let lines = drawing.filter(|element| element.name == "path" && element.is_within("line"));
         lines.map(|line| points(line.attribute("d"))).collect()
     }
 
-    /// All texts between tags, and those of attributes.
+    /// Returns all texts between tags, and those of attributes.
     pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
         let attributes = self.elements.iter().flat_map(|element| &element.attributes);
         let attributes = attributes.map(|attribute| attribute.1.as_str());
@@ -117,7 +117,7 @@ impl Markup {
     }
 }
 
-/// The points of a path of straight lines.
+/// Returns the points of a path of straight lines.
 fn points(path: &str) -> Vec<(f64, f64)> {
     let points = path.split(['M', 'L']).skip(1);
     let point = |point: &str| {
@@ -130,7 +130,7 @@ fn points(path: &str) -> Vec<(f64, f64)> {
     points.map(point).collect()
 }
 
-/// What is between `<` and the `>` that is not in quotes, and what comes after.
+/// Returns the text between `<` and the `>` that is not in quotes, and the text after it.
 fn split_tag(text: &str) -> (&str, &str) {
     let mut is_quoted = false;
     let end = text.char_indices().find(|(_, character)| {

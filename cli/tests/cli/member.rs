@@ -1,4 +1,4 @@
-//! Members of a replicated tree, over a real NATS server: as an operator fails over by hand.
+//! Members of a replicated tree, over a real NATS server, failed over by hand as an operator would.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;
@@ -38,7 +38,7 @@ impl Members {
         Self::with("")
     }
 
-    /// Returns members whose files have more lines.
+    /// Returns members whose files have additional lines.
     pub(crate) fn with(lines: &str) -> Self {
         let members = Self {
             directory: tempfile::tempdir().unwrap(),
@@ -84,7 +84,7 @@ impl Members {
     }
 }
 
-/// Returns records that compression makes little smaller.
+/// Returns records that barely compress.
 fn large_records(count: u64) -> String {
     let mut random = SmallRng::seed_from_u64(9);
     let mut value = || -> String {
@@ -128,7 +128,7 @@ fn a_replica_takes_over_and_the_old_primary_rejoins_behind_it() {
     );
     assert_eq!(get(&members.path("b"), "alice").done().stdout, "10");
 
-    // Whoever writes to it without the stream has a surplus.
+    // A directory that was written to without the stream has a surplus.
     run(["put", "bob", "7", "--dir", &members.text("a")]).done();
     let promoted = members.run("b", &["promote"]).done().stdout;
     assert!(promoted.contains("begins behind version 1"), "{promoted}");
@@ -162,7 +162,7 @@ fn a_replica_reads_from_the_archive_what_the_stream_no_longer_has() {
         "{}",
         first.stderr
     );
-    // The archive says of which tree it is.
+    // The archive identifies the tree.
     members.run("b", &["replica", "--until", "1"]).done();
 
     members.write("a", &large_records(6000)).done();
@@ -239,7 +239,7 @@ fn a_member_file_with_a_mistake_is_refused_by_name() {
     };
     file(&|text| text.replace("stream", "streams")).unusable("unknown field `streams`");
     file(&|text| text.replace("\"key\"", "\"nothing\"")).unusable("nothing");
-    file(&|text| text.replace(key.trim(), "00")).unusable("is no public key");
+    file(&|text| text.replace(key.trim(), "00")).unusable("is not a public key");
     file(&|text| text.to_owned() + "archive = \"s3://key:secret@bucket\"\n").unusable("archive:");
     file(&|text| text.to_owned() + "acknowledge = \"all\"\n").unusable("a level is `durable`");
     file(&str::to_owned).unusable("do not answer");

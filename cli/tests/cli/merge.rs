@@ -4,7 +4,7 @@ use trunkline_load::{Histogram, IntervalLog, Measure, Run};
 
 use crate::support::{Workplace, command, run};
 
-/// Starts a load generator: a process of its own.
+/// Starts a load generator as a separate process.
 fn generator(workplace: &Workplace, instance: &str) -> Child {
     let load = [
         "load",
@@ -36,7 +36,7 @@ fn generator(workplace: &Workplace, instance: &str) -> Child {
     child.unwrap()
 }
 
-/// Returns the sum of all seconds of a log.
+/// Returns the sum over all seconds of a log.
 fn whole(log: &IntervalLog, kind: trunkline_load::OperationKind) -> Histogram<u64> {
     let mut sum = Histogram::new(3).unwrap();
     for second in log.by_second(kind, Measure::Latency).unwrap().values() {
@@ -92,7 +92,7 @@ fn the_runs_of_two_processes_are_one_run() {
             (all.len(), all.max() as f64 / 1e3)
         );
     }
-    // The thresholds of the plan are those of the whole.
+    // The thresholds of the plan apply to the merged run.
     let judged = run(merge.iter().chain(&["--threshold", "throughput>1M"]));
     assert_eq!(judged.code, 4);
     run(["report", &out]).done();

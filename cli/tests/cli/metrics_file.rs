@@ -67,11 +67,11 @@ fn the_figures_of_a_running_load_are_in_a_file_that_is_always_whole() {
             break status;
         }
         assert!(begun.elapsed() < PATIENCE, "{seen:?}");
-        // Between two looks.
+        // The file changes between two reads.
         std::thread::sleep(Duration::from_millis(20));
     };
     assert!(ended.success());
-    // While it ran, the counters grew.
+    // The counters grew while it ran.
     assert!(seen.len() > 2 && seen.is_sorted(), "{seen:?}");
     let run = Run::read_from(&workplace.path("run")).unwrap();
     assert_eq!(seen.last(), Some(&(run.totals.offered as f64)));

@@ -1,4 +1,4 @@
-//! Outputs that fail: nothing ends, nothing is lost, and the exit code says what it says.
+//! Failing outputs: no command stops, nothing is lost, and the exit code keeps its meaning.
 
 use std::fs::{File, OpenOptions};
 use std::process::{Child, Command, Stdio};
@@ -14,14 +14,14 @@ const SMALL: [&str; 10] = [
 ];
 const PLAN: [&str; 6] = ["--keys", "200", "--ops", "400", "--batch", "20"];
 
-/// An output whose reader is gone.
+/// Returns an output whose reader is gone.
 fn closed() -> Stdio {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     writer.into()
 }
 
-/// An output without room, if the system has one.
+/// Returns an output without space, if the system has one.
 fn full() -> Option<Stdio> {
     let full = OpenOptions::new().write(true).open("/dev/full").ok()?;
     Some(full.into())
@@ -31,10 +31,10 @@ fn code(command: &mut Command) -> Option<i32> {
     command.status().unwrap().code()
 }
 
-/// A command, its arguments, and its exit code: with outputs in order, and with a full standard output.
+/// A command with its arguments, and its exit codes with working outputs and with a full standard output.
 type Case = (&'static str, Vec<String>, i32, i32);
 
-/// Every command once, in ways that end with each exit code.
+/// Returns every command once, in ways that end with each exit code.
 fn cases(workplace: &Workplace) -> Vec<Case> {
     let proof = workplace.proof(TopKind::Hash);
     let state = workplace.text("state");
@@ -235,7 +235,7 @@ fn signal(child: &Child, name: &str) {
     assert!(sent.unwrap().success());
 }
 
-/// The terminal of a load goes away while it runs, without or with the signal that a shell's terminal sends.
+/// The terminal of a load goes away while it runs, with or without the signal that a shell's terminal sends.
 #[test]
 fn a_terminal_that_is_hung_up_costs_no_run() {
     for (tui, hangs_up) in [(true, false), (false, false), (true, true), (false, true)] {

@@ -1,4 +1,4 @@
-//! Paths that would overwrite what others wrote, or what the command reads: refused before anything is begun.
+//! Paths that would overwrite other files, or files that the command reads, are refused before anything is begun.
 
 use std::fs;
 

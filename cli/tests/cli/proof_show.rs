@@ -10,7 +10,7 @@ fn bytes<const N: usize>(field: &Value) -> [u8; N] {
     bytes.try_into().unwrap()
 }
 
-/// What is shown of a proof of these keys.
+/// Returns the output for a proof of these keys.
 fn shown(keys: &[&str]) -> Value {
     let workplace = Workplace::with_three_keys();
     let (directory, out) = (workplace.text("state"), workplace.text("proof"));

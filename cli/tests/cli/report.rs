@@ -5,7 +5,7 @@ use crate::markup::Markup;
 use crate::support::run;
 use crate::synthetic::{Made, Shape};
 
-/// The page of a made-up run.
+/// Returns the page of a made-up run.
 fn page(change: impl FnOnce(&mut Made)) -> String {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let mut made = Made::new(Shape::default());
@@ -80,18 +80,18 @@ fn texts_of_a_run_stay_texts() {
     assert!(markup.texts().filter(|text| text.contains(hostile)).count() >= 8);
 }
 
-/// Where plots begin and end across, and where they end above.
+/// The left and right ends of plots, and their top.
 const LEFT: f64 = 64.0;
 const RIGHT: f64 = 746.0;
 const TOP: f64 = 10.0;
 
-/// Where a value stands between two others; `pixels` are where those stand.
+/// Returns the position of a value between two others, whose positions are `pixels`.
 fn between(value: f64, values: (f64, f64), pixels: (f64, f64)) -> f64 {
     let share = (value - values.0) / (values.1 - values.0);
     pixels.0 + share * (pixels.1 - pixels.0)
 }
 
-/// Points stand where they should, to half a pixel.
+/// Checks that points are at their expected positions, to half a pixel.
 #[track_caller]
 fn assert_near(drawn: &[(f64, f64)], expected: &[(f64, f64)]) {
     assert_eq!(drawn.len(), expected.len(), "{drawn:?} {expected:?}");
@@ -101,7 +101,7 @@ fn assert_near(drawn: &[(f64, f64)], expected: &[(f64, f64)]) {
     }
 }
 
-/// Five seconds with a median of 10 µs, of which the largest latency is 800 µs.
+/// Makes five seconds with a median of 10 µs and a largest latency of 800 µs.
 fn five_seconds(made: &mut Made) {
     let run = &mut made.run;
     run.seconds.truncate(5);
@@ -122,7 +122,7 @@ fn five_seconds(made: &mut Made) {
 #[test]
 fn throughput_is_drawn_second_by_second() {
     const PLOT: &str = "Operations a second over time";
-    // The axis ends with the greatest value, since that is round.
+    // The axis ends at the largest value, since that is round.
     let point = |second: f64, value: f64| {
         (
             between(second, (0.0, 4.0), (LEFT, RIGHT)),
@@ -136,7 +136,7 @@ fn throughput_is_drawn_second_by_second() {
     assert_near(&lines[0], &achieved);
     assert_near(&lines[1], &offered);
 
-    // A second that the run ended within would look like a drop.
+    // The second in which the run ended would look like a drop.
     let ended_within = page(|made| {
         five_seconds(made);
         made.run.totals.scheduled_us = 4_200_000;
@@ -149,7 +149,7 @@ fn throughput_is_drawn_second_by_second() {
 fn latency_is_drawn_second_by_second() {
     let lines = Markup::parse(&page(five_seconds)).lines("Latency of update over time");
     let point = |second: f64, micros: f64| {
-        // A little room below the least and above the greatest.
+        // There is a little space below the smallest and above the largest value.
         let ends = (8_f64.ln(), 1_000_f64.ln());
         (
             between(second, (0.0, 4.0), (LEFT, RIGHT)),
@@ -188,7 +188,7 @@ fn percentiles_are_drawn_from_the_histograms() {
             between(micros.ln(), ends, (296.0, TOP)),
         )
     };
-    // 24 steps a decade, up to the one in a thousand.
+    // 24 steps per decade, up to one in a thousand.
     assert_eq!(line.len(), 3 * 24 + 1);
     let drawn = [0, 24, 25, 48, 49, 72].map(|step| line[step]);
     let expected = [

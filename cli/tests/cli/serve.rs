@@ -1,4 +1,4 @@
-//! `serve`, as a service manager runs it.
+//! `serve`, run as a service manager runs it.
 
 use std::net::TcpStream;
 
@@ -50,7 +50,7 @@ fn a_request_in_flight_is_answered_before_the_end() {
         std::thread::yield_now();
     }
     service.signal(Signal::TERM);
-    // Until the socket is closed, or the service says that it stops.
+    // Until the socket is closed, or the service says that it is stopping.
     while TcpStream::connect(&service.address).is_ok() {
         std::thread::yield_now();
     }

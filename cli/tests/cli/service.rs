@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::member::Members;
 use crate::support::command;
 
-/// A running service, which ends with it.
+/// A running service, which is stopped when this is dropped.
 pub(crate) struct Service {
     pub(crate) child: Child,
     stderr: BufReader<ChildStderr>,
@@ -47,7 +47,7 @@ impl Service {
         service
     }
 
-    /// Waits until it says where it listens. Returns the line.
+    /// Waits until the service prints its address. Returns the line.
     pub(crate) fn listens(&mut self) -> String {
         let line = self.line_with("listening on ");
         let (_, address) = line.split_once("listening on ").unwrap();
@@ -55,7 +55,7 @@ impl Service {
         line
     }
 
-    /// Reads what it says until a line has this text.
+    /// Reads its output until a line has this text.
     pub(crate) fn line_with(&mut self, text: &str) -> String {
         let mut said = String::new();
         loop {
@@ -74,7 +74,7 @@ impl Service {
         kill_process(pid, signal).unwrap();
     }
 
-    /// Waits for its end and returns the exit code and what it said last.
+    /// Waits for its end, and returns the exit code and the last output.
     pub(crate) fn end(mut self) -> (Option<i32>, String) {
         let mut said = String::new();
         self.stderr.read_to_string(&mut said).unwrap();

@@ -1,4 +1,4 @@
-//! `load --target` against a service in a process of its own.
+//! `load --target` against a service in another process.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use trunkline_load::Run;
 use crate::service::Service;
 use crate::support::{Workplace, run};
 
-/// A service that wants a token, and a place for what loads it.
+/// A service that requires a token, with a directory for the load's files.
 struct Place {
     workplace: Workplace,
     service: Service,
@@ -23,7 +23,7 @@ impl Place {
         Self::serve(Workplace::new(), "http", &[])
     }
 
-    /// Serves by TLS, with a certificate of an authority whose own is in the file `ca.pem`.
+    /// Serves with TLS, with a certificate of an authority whose own certificate is in the file `ca.pem`.
     fn with_tls() -> Self {
         let workplace = Workplace::new();
         let (authority, key) = authority(&workplace, "ca.pem");
@@ -65,7 +65,7 @@ impl Place {
     }
 }
 
-/// Makes an authority, and a file of its certificate.
+/// Makes an authority, and a file with its certificate.
 fn authority(workplace: &Workplace, name: &str) -> (CertificateParams, KeyPair) {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(vec![]).unwrap();

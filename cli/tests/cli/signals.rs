@@ -10,14 +10,14 @@ use trunkline_load::{Run, Warning};
 
 use crate::support::{Workplace, command};
 
-/// A load that runs.
+/// A running load.
 struct Running {
     child: Child,
     workplace: Workplace,
 }
 
 impl Running {
-    /// Starts a load in a program that is given its arguments.
+    /// Starts a load by a program that receives the command as its arguments.
     fn start(program: &mut Command, duration: &str) -> Self {
         let workplace = Workplace::new();
         std::fs::create_dir(workplace.path("temporary")).unwrap();
@@ -85,7 +85,7 @@ fn a_signal_that_ends_the_process_leaves_no_temporary_directory() {
     }
 }
 
-/// The command ignores what its parent ignored: `trap ''` is what `nohup` does.
+/// The command ignores the signals that its parent ignored: `trap ''` does the same as `nohup`.
 #[test]
 fn what_was_ignored_at_the_start_stays_ignored() {
     let mut ignoring = Command::new("sh");
@@ -107,7 +107,7 @@ fn what_was_ignored_at_the_start_stays_ignored() {
     assert_eq!(running.child.wait().unwrap().code(), Some(130));
 }
 
-/// A killed process can remove nothing. The next one does, but not what a living one uses.
+/// A killed process can remove nothing. The next one does, but leaves the files of running processes.
 #[test]
 fn the_next_start_removes_what_a_killed_process_left() {
     let mut killed = Running::start(&mut command(), "600");

@@ -1,4 +1,4 @@
-//! Running the command and looking at what it did.
+//! Runs the command and checks its results.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use trunkline::core::record::Root;
 use trunkline::{Batch, Config, Engine, ReadOnly, Snapshot, TopKind};
 
-/// What one run gave.
+/// The result of one run.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: i32,
@@ -31,14 +31,14 @@ impl From<Output> for Ran {
 }
 
 impl Ran {
-    /// It did what it was asked to.
+    /// Checks that the command did what it was asked to.
     #[track_caller]
     pub(crate) fn done(self) -> Self {
         assert_eq!(self.code, 0, "{self:?}");
         self
     }
 
-    /// It failed with one line that begins with `error: ` and says this.
+    /// Checks that the command failed, with one line that begins with `error: ` and contains `says`.
     #[track_caller]
     pub(crate) fn unusable(self, says: &str) {
         assert_eq!(self.code, 2, "{self:?}");
@@ -55,7 +55,7 @@ impl Ran {
     }
 }
 
-/// The command, without the settings of whoever runs the tests.
+/// Returns the command, without the settings of the user who runs the tests.
 pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trunkline"));
     for (name, _) in std::env::vars_os() {
@@ -72,7 +72,7 @@ pub(crate) fn run<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Ra
     output.expect("the command can be run").into()
 }
 
-/// The same with something on its standard input.
+/// Runs the command with some standard input.
 pub(crate) fn run_with_input<A: AsRef<OsStr>>(
     arguments: impl IntoIterator<Item = A>,
     input: &[u8],
@@ -90,7 +90,7 @@ pub(crate) fn run_with_input<A: AsRef<OsStr>>(
     child.wait_with_output().expect("it ends").into()
 }
 
-/// A place for a test's files.
+/// A directory for the files of a test.
 pub(crate) struct Workplace(TempDir);
 
 impl Workplace {
@@ -107,7 +107,7 @@ impl Workplace {
         path.to_str().expect("temporary paths are UTF-8").to_owned()
     }
 
-    /// With a directory `state` that holds three keys.
+    /// Returns a workplace with a directory `state` that holds three keys.
     pub(crate) fn with_three_keys() -> Self {
         let workplace = Self::new();
         let config = Config::in_directory(workplace.path("state"));
@@ -119,12 +119,12 @@ impl Workplace {
         workplace
     }
 
-    /// The last root of the directory `state`: what a user would trust.
+    /// Returns the last root of the directory `state`, which a user would trust.
     pub(crate) fn root(&self) -> Root {
         self.snapshot().root()
     }
 
-    /// A file with a proof of one present and one absent key.
+    /// Makes a file with a proof of one present and one absent key.
     pub(crate) fn proof(&self, top: TopKind) -> String {
         let proof = self.snapshot().prove([&b"alice"[..], &[0, 0xff]], top);
         let bytes = proof.expect("the keys are fine").encode();
@@ -139,19 +139,19 @@ impl Workplace {
     }
 }
 
-/// What stands at a path.
+/// The entry at a path.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     Directory,
     Small(Vec<u8>),
-    /// Not read: the journal of an empty fjall store has 64 MiB of nothing.
+    /// The content is not read: the journal of an empty fjall store has 64 MiB of zeros.
     Large {
         bytes: u64,
         modified: SystemTime,
     },
 }
 
-/// Everything below a directory.
+/// Returns everything below a directory.
 pub(crate) fn contents(directory: &Path) -> BTreeMap<PathBuf, Found> {
     const SMALL_BYTES_MAX: u64 = 1 << 20;
     let mut found = BTreeMap::new();

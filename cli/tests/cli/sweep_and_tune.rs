@@ -72,7 +72,7 @@ fn a_share_of_what_can_be_done_is_a_rate_to_tune_at() {
     assert!(text.contains("one after the other"), "{text}");
 }
 
-/// A run that is interrupted as soon as it says something.
+/// Runs a command that is interrupted as soon as it prints something.
 #[cfg(unix)]
 fn run_interrupted<'a>(arguments: impl IntoIterator<Item = &'a str>, at: &str) -> Ran {
     let mut command = command();
@@ -111,7 +111,7 @@ fn what_was_measured_before_an_interrupt_is_shown() {
 fn a_trial_that_fails_ends_tune_with_a_profile_of_what_was_found() {
     let workplace = Workplace::new();
     let file = workplace.text("profile.toml");
-    // No batch of this load is so small.
+    // No batch of this load is that small.
     let vary = ["group.linger_ms=1", "submit.batch_bytes_max=1"];
     let vary = vary.iter().flat_map(|vary| ["--vary", vary]);
     let tune = ["tune", "--rounds", "1", "--out", &file].into_iter();

@@ -1,4 +1,4 @@
-//! Runs that nobody made, in directories: with noise, decisions and stages that overlap.
+//! Made-up runs in directories, with noise, decisions and stages that overlap.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,12 +13,12 @@ use trunkline_load::{
     Plan, RUN_FORMAT, Run, Second,
 };
 
-/// When the first second began on the engine's clock.
+/// The beginning of the first second on the engine's clock.
 const BEGUN_US: u64 = 3_000_000;
-/// Latencies that stand for all of a second.
+/// Number of latencies that represent a whole second.
 const SAMPLES: u64 = 600;
 
-/// What a made-up run is like.
+/// The properties of a made-up run.
 #[derive(Clone, Copy)]
 pub(crate) struct Shape {
     pub(crate) seed: u64,
@@ -40,7 +40,7 @@ impl Default for Shape {
 
 pub(crate) type Series = BTreeMap<(OperationKind, Measure), Vec<Histogram<u64>>>;
 
-/// A run, and its histograms.
+/// A run with its histograms.
 pub(crate) struct Made {
     pub(crate) run: Run,
     pub(crate) series: Series,
@@ -95,7 +95,7 @@ impl Made {
     }
 }
 
-/// An autoregression around 1 (standard deviation 4 %, correlation 0.3).
+/// Returns a first-order autoregression around 1 (standard deviation 4 %, correlation 0.3).
 fn noise(seconds: u64, random: &mut SmallRng) -> Vec<f64> {
     let normal = Normal::new(0.0, 1.0).expect("a normal distribution");
     let mut state = 0.0;
@@ -200,7 +200,7 @@ fn sum_up(run: &mut Run, series: &Series) {
     }
 }
 
-/// Two a second, from three seconds before the first one on.
+/// Returns two windows per second, from three seconds before the first second on.
 fn windows(shape: Shape, random: &mut SmallRng) -> Vec<Window> {
     let noise = noise(shape.seconds * 2 + 6, random);
     let mut cap = 4_000;
@@ -270,7 +270,7 @@ fn decisions() -> Vec<Decision> {
     decisions.collect()
 }
 
-/// A version every 10 ms; its five stages take 29 ms together.
+/// Returns spans of a version every 10 ms, whose five stages take 29 ms together.
 fn spans() -> Vec<Span> {
     let takes_us = [800, 8_700, 7_900, 4_200, 6_600];
     let of_version = |version: u64| {

@@ -1,4 +1,4 @@
-//! A pseudo-terminal, seen from where its user sits.
+//! A pseudo-terminal, from the user's side.
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
@@ -11,11 +11,11 @@ use rustix::fs::OFlags;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-/// A terminal that a command runs on, seen from where its user sits.
+/// A terminal on which a command runs, from the user's side.
 pub(crate) struct Terminal {
     pub(crate) user: File,
     pub(crate) command: Child,
-    /// What was on it.
+    /// The text that has appeared on it.
     pub(crate) seen: String,
 }
 
@@ -45,7 +45,8 @@ impl Terminal {
             .stderr(Stdio::from(terminal))
             .spawn()
             .unwrap();
-        // With `command` the last of our ends is dropped. Nobody else has the terminal: when the command ends, so does reading.
+        // The last of our ends is dropped with `command`. No other process has the terminal, so reading ends when the
+        // command does.
         Self {
             user: File::from(user),
             command,
@@ -53,7 +54,7 @@ impl Terminal {
         }
     }
 
-    /// Reads on until this was on the terminal.
+    /// Reads until this text has appeared on the terminal.
     pub(crate) fn wait_for(&mut self, text: &str) {
         let mut bytes = [0; 4096];
         while !self.seen.contains(text) {
@@ -62,10 +63,10 @@ impl Terminal {
         }
     }
 
-    /// Reads to the end of the command. Returns what was on the terminal, and the exit code.
+    /// Reads to the end of the command. Returns the terminal's text, and the exit code.
     pub(crate) fn end(mut self) -> (String, Option<i32>) {
         let mut bytes = [0; 4096];
-        // An error says that nobody has the terminal any more.
+        // An error says that no process has the terminal any more.
         while let Ok(count) = self.user.read(&mut bytes)
             && count > 0
         {

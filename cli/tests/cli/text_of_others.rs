@@ -1,4 +1,4 @@
-//! What others wrote controls no terminal, wherever it comes from.
+//! Text from other sources controls no terminal, wherever it comes from.
 
 use std::process::Command;
 
@@ -8,13 +8,13 @@ use trunkline_load::{Run, Warning};
 use crate::support::{Workplace, command, run};
 use crate::terminal::Terminal;
 
-/// Sets the title, clears the screen in two ways, and turns the direction of reading.
+/// Text that sets the title, clears the screen in two ways, and reverses the reading direction.
 const ATTACK: &str = "\u{1b}]0;pwned\u{7}\u{1b}[2J\u{9b}2J\u{202e}x";
 
-/// What of it must not be on a terminal. (`\u{1b}[` alone is also how a progress bar is drawn.)
+/// Parts of it that must not appear on a terminal. (`\u{1b}[` alone is also used to draw a progress bar.)
 const FORBIDDEN: [&str; 5] = ["\u{1b}]", "\u{7}", "[2J\u{9b}", "\u{9b}", "\u{202e}"];
 
-/// Runs a command on a terminal. Returns what was on it.
+/// Runs a command on a terminal. Returns the terminal's text.
 #[track_caller]
 fn on_terminal(command: Command) -> String {
     let (seen, _) = Terminal::running(command).end();

@@ -87,7 +87,7 @@ fn a_typo_is_an_error_before_anything_is_begun() {
     let ran = load(&["--dir", &state, "--threshold", "update.p98<5ms"]);
     assert_eq!(ran.code, 2);
     for part in [
-        "update.p98 is no metric",
+        "update.p98 is not a metric",
         "generator_late.STATISTIC",
         "p99.99",
     ] {
@@ -98,7 +98,8 @@ fn a_typo_is_an_error_before_anything_is_begun() {
     );
     let plan = workplace.text("plan.toml");
     std::fs::write(&plan, "keys = 9\nthresholds = [\"failed=0\"]\n").unwrap();
-    load(&["--dir", &state, "--plan", &plan]).unusable("failed=0 is no threshold; write a metric");
+    load(&["--dir", &state, "--plan", &plan])
+        .unusable("failed=0 is not a threshold; write a metric");
     std::fs::write(workplace.path("mine"), "mine").unwrap();
     load(&["--dir", &state, "--junit", &workplace.text("mine")]).unusable("holds something else");
     assert!(!workplace.path("state").exists());
@@ -126,7 +127,7 @@ fn a_finished_run_is_judged_by_its_report() {
     let report = |more: &[&str]| run(["report", &*out].iter().chain(more));
     let ran = report(&[]).done();
     assert!(ran.stdout.contains("update.p99<1s"), "{ran:?}");
-    // Nobody asked for a verdict.
+    // No verdict was requested.
     let ran = report(&["--junit", &xml]).done();
     assert!(ran.stdout.contains("passed"), "{ran:?}");
     let cases = junit(&workplace.path("junit.xml"));

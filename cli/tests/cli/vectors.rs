@@ -1,4 +1,4 @@
-//! The vectors of `core/tests/vectors` through the command: each gets the exit code of its answer.
+//! The vectors of `core/tests/vectors`, given to the command: each must result in the exit code of its answer.
 
 use std::path::Path;
 
@@ -20,7 +20,8 @@ fn bytes(value: &Value, field: &str) -> Vec<u8> {
     hex::decode(text(value, field)).expect("hex")
 }
 
-/// Gives a proof to the command on standard input, and compares the exit code. `trusts` tells whether anything is trusted.
+/// Gives a proof to the command on standard input, and compares the exit code. `trusts` says whether anything is
+/// trusted.
 #[track_caller]
 fn check(vector: &Value, trusts: bool, arguments: &[&str]) {
     let expected = match vector["rule"].as_str() {
@@ -79,8 +80,8 @@ fn evidence() {
     }
 }
 
-/// The arguments that say what is trusted of each version. `None` if the command has none for it: a whole root, and things
-/// of several kinds or trees.
+/// Returns the arguments that name the trusted values of each version. `None` if the command has no such arguments: for
+/// a whole root, and for values of several kinds or trees.
 fn trusting(trusted: &[Value]) -> Option<Vec<&str>> {
     let kind = |trusted: &Value| trusted["kind"].as_str().map(str::to_owned);
     let first = trusted.first()?;
@@ -123,7 +124,7 @@ fn audit_proofs() {
 fn proofs_of_keys() {
     for file in ["proofs.json", "refused.json"] {
         for vector in vectors(file).as_array().expect("a list") {
-            // The command trusts nothing of as many versions as there are.
+            // Without trusted values the command takes those of the proof, which always have the right number.
             let is_of_count = vector["rule"] == "ExpectedCount";
             let trusted = vector["trusted"].as_array().expect("a list");
             match trusting(trusted) {

@@ -7,7 +7,7 @@ use trunkline::core::proof::{Place, Proof};
 
 use crate::support::{Workplace, run, run_with_input};
 
-/// The last digit changed.
+/// Returns the text with its last digit changed.
 fn other(hex: &str) -> String {
     let (start, last) = hex.split_at(hex.len() - 1);
     format!("{start}{}", if last == "0" { "1" } else { "0" })
@@ -116,7 +116,7 @@ fn a_false_absence_under_another_salt_is_proven_by_no_root() {
     let prove = [
         "prove", "--dir", &directory, "--top", "hash", "--out", &file,
     ];
-    // A true proof of an absent key, alone in an empty slot.
+    // This is a true proof of an absent key, alone in an empty slot.
     let empty_slot = |key: &u32| {
         let key = format!("nobody {key}");
         run(prove.into_iter().chain(["--key", &key])).done();
@@ -127,7 +127,7 @@ fn a_false_absence_under_another_salt_is_proven_by_no_root() {
     let version = &mut proof.versions[0];
     let slot = |params: &TreeParams, key: &[u8]| Slot::of_key_hash(&params.key_hash(key));
     let empty = slot(&proof.params, &version.entries[0].key);
-    // A salt under which "alice", who is present, belongs into that slot.
+    // Under this salt, "alice", who is present, belongs into that slot.
     version.record = None;
     version.entries[0].key = b"alice".to_vec();
     let salted = |salt: u32| TreeParams {
@@ -201,7 +201,7 @@ fn what_no_trusted_thing_vouches_for_is_marked() {
         ran.stdout.matches("stated by the proof alone").count()
     };
     let [state_digest, tree_id] = [root.state_digest, root.tree_id].map(hex::encode);
-    // Version, tree id and commit id.
+    // Version, tree id and commit id are shown.
     assert_eq!(by_own_word(&[]), 3);
     assert_eq!(
         by_own_word(&["--root", &state_digest, "--tree-id", &tree_id]),
@@ -218,7 +218,7 @@ fn a_changed_byte_is_unproven_or_unusable() {
     let workplace = Workplace::with_three_keys();
     let bytes = std::fs::read(workplace.proof(TopKind::Hash)).unwrap();
     let commit_id = hex::encode(workplace.root().commit_id);
-    // The library's tests change every byte; here a few show the exit codes.
+    // The library's tests change every byte; here a few changes show the exit codes.
     for place in (0..bytes.len()).step_by(31) {
         let mut changed = bytes.clone();
         changed[place] ^= 1;

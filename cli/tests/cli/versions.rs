@@ -2,7 +2,7 @@ use trunkline::{Config, Engine};
 
 use crate::support::{Workplace, run};
 
-/// A directory with an archive of versions, and the newest of them.
+/// Makes a directory with archived versions, and returns the newest of them.
 fn archived() -> (Workplace, u64) {
     let workplace = Workplace::new();
     let mut config = Config::in_directory(workplace.path("state"));

@@ -1,9 +1,9 @@
-//! The adaptive cap from several starts against static caps, under a steady load.
+//! Compares the adaptive cap, from several starts, with static caps under a steady load.
 //!
-//! All runs have the same length and count from the same window on, because an engine that makes checkpoints is slower
-//! than a new one. Static and adaptive runs alternate. An adaptive run is compared with the same round of the static
-//! cap that is best by the median of all rounds. The best static cap of each round is the luckiest of several similar
-//! ones, and only shown.
+//! All runs have the same length and are measured from the same window on, because an engine that makes checkpoints is
+//! slower than a new one. Static and adaptive runs alternate. An adaptive run is compared with the same round of the
+//! static cap that is best by the median of all rounds. The best static cap of each round is the luckiest of several
+//! similar ones, so it is shown but not compared.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -213,7 +213,7 @@ fn at_rest(runs: &Runs, cap: usize, mode: ControlMode) -> Option<Rest> {
     Rest::of(searched(&run.windows), TARGET_US)
 }
 
-/// A figure, that of each run, and its text.
+/// A figure, the figure of each run, and its text.
 type Judged = (Option<f64>, Vec<Option<f64>>, String);
 
 fn of_runs(
@@ -244,7 +244,7 @@ fn row(series: &Series<Option<Rest>>) -> String {
     format!("| {} | {updates} | {p99} | {over} |", series.name)
 }
 
-/// Returns a run in a few words.
+/// Returns a run as a short text.
 fn in_short(rest: Option<&Rest>) -> String {
     let words = |rest: &Rest| {
         let (updates, p99) = (thousands(rest.per_second), millis(rest.p99_us));

@@ -1,4 +1,4 @@
-//! Whether figures meet their aims: over all rounds, and in how many of their runs.
+//! Compares figures with their aims, over all rounds and for each run.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -41,7 +41,7 @@ pub(crate) struct Finding {
     pub(crate) shown: String,
 }
 
-/// An aim that all findings must meet. Its text is a line that begins with whether they do.
+/// An aim that all findings must meet. Its text is a line that begins with the result.
 #[derive(Clone, Debug)]
 pub(crate) struct Criterion {
     pub(crate) what: String,

@@ -1,4 +1,4 @@
-//! Figures of runs, and what they are compared with.
+//! Figures of runs, and the figures that they are compared with.
 
 use std::fmt::{self, Display, Formatter};
 use std::iter::Sum;
@@ -43,7 +43,7 @@ impl Display for Share {
     }
 }
 
-/// Least, median and greatest of some figures. The median of an even number is the upper one.
+/// Minimum, median and maximum of figures. The median of an even number of figures is the upper one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Spread {
     pub(crate) least: f64,
@@ -75,7 +75,7 @@ impl Display for Spread {
     }
 }
 
-/// Results under one setting, one a round.
+/// Results under one setting, one per round.
 #[derive(Clone, Debug)]
 pub(crate) struct Series<T> {
     pub(crate) name: String,
@@ -94,7 +94,7 @@ impl<T> Series<T> {
 /// A run under a steady load.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Rest {
-    /// Updates a second that became durable.
+    /// Updates per second that became durable.
     pub(crate) per_second: f64,
     /// Time from acceptance to durability: the median of the windows' 99th percentiles.
     pub(crate) p99_us: f64,
@@ -140,7 +140,7 @@ impl Series<Option<Rest>> {
         self.rounds.get(round)?.as_ref()
     }
 
-    /// Returns for each round the throughput as a multiple of another one.
+    /// Returns the throughput of each round as a multiple of another one.
     pub(crate) fn against(&self, other: impl Fn(usize) -> Option<f64>) -> Vec<Option<f64>> {
         let ratio =
             |(round, rest): (usize, &Option<Rest>)| Some(rest.as_ref()?.per_second / other(round)?);
@@ -153,8 +153,8 @@ impl Series<Option<Rest>> {
     }
 }
 
-/// Returns the setting with the most throughput among those that keep the target. Both are medians over all rounds, so
-/// a lucky run does not count.
+/// Returns the setting with the highest throughput among those that meet the target. Both are medians over all rounds,
+/// so a lucky run does not count.
 pub(crate) fn best_by_median(
     all: &[Series<Option<Rest>>],
     target_us: u64,
@@ -168,8 +168,8 @@ pub(crate) fn best_by_median(
     Some(best.0)
 }
 
-/// Returns the most throughput in a round of the settings that keep the target in it. Among similar settings that is
-/// the luckiest one.
+/// Returns the highest throughput in a round among the settings that meet the target in it. Among similar settings that
+/// is the luckiest one.
 pub(crate) fn best_of_round(
     all: &[Series<Option<Rest>>],
     round: usize,
@@ -180,8 +180,8 @@ pub(crate) fn best_of_round(
     Some(Spread::of(keeping.map(|rest| rest.per_second))?.greatest)
 }
 
-/// Returns the windows after those in which the engine may search for the cap. These begin with the first window in
-/// which anything was accepted, in the fill or the warm-up.
+/// Returns the windows after those in which the engine may search for the cap. The search begins with the first window
+/// in which anything was accepted, in the fill or the warm-up.
 pub(crate) fn searched(windows: &[Window]) -> &[Window] {
     let first = windows
         .iter()
@@ -197,16 +197,16 @@ pub(crate) struct Shift {
     pub(crate) before: Share,
     /// Windows above the target among the first ones after it, in which the engine may adapt.
     pub(crate) adapting: Share,
-    /// Windows above the target among those that follow.
+    /// Windows above the target among the following ones.
     pub(crate) later: Share,
-    /// Updates a second that became durable before the shift.
+    /// Updates per second that became durable before the shift.
     pub(crate) per_second_before: f64,
-    /// Updates a second that became durable in the windows that follow the first ones.
+    /// Updates per second that became durable in the windows after the first ones.
     pub(crate) per_second_later: f64,
 }
 
 impl Shift {
-    /// Returns the figures of the windows that ended in a range before the shift, and from a time on after it.
+    /// Returns the figures of the windows that ended in a range before the shift, and of those from a time on after it.
     pub(crate) fn of(
         windows: &[Window],
         before: Range<u64>,
@@ -254,7 +254,7 @@ fn over(windows: &[&Window], target_us: u64) -> Share {
 /// A run of a workload.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Ran {
-    /// Operations a second that ended before the schedule did.
+    /// Operations per second that ended before the schedule did.
     pub(crate) per_second: f64,
     /// 99th percentile of the latency of the slowest kind of write, if anything was written.
     pub(crate) write_p99_us: Option<f64>,
@@ -281,7 +281,7 @@ pub(crate) struct Alternated {
 }
 
 impl Alternated {
-    /// Returns for each round the throughput of the adaptive run as a multiple of the fixed one.
+    /// Returns the throughput of the adaptive run in each round as a multiple of the fixed one.
     pub(crate) fn ratios(&self) -> Vec<Option<f64>> {
         let ratio = |(adaptive, fixed): (&Ran, &Ran)| {
             (fixed.per_second > 0.0).then(|| adaptive.per_second / fixed.per_second)

@@ -86,7 +86,7 @@ impl Part {
     }
 }
 
-/// What to measure, and how.
+/// The parts to measure, and their options.
 struct Asked {
     rounds: usize,
     /// The part to run; all three parts of a round if none is named.
@@ -109,7 +109,7 @@ impl Asked {
         };
         while let Some(word) = words.next() {
             match word.as_str() {
-                // Cargo passes it to every bench.
+                // Cargo passes this argument to every bench.
                 "--bench" => {}
                 "--part" => asked.part = Some(Part::named(&words.next()?)?),
                 "--pairs" => asked.pairs = words.next()?.parse().ok()?,

@@ -1,4 +1,4 @@
-//! Pairs of runs, and how often a difference between them is found: over all pairs, and over draws of half of them.
+//! Compares pairs of runs, and counts how often a difference is found: over all pairs, and over draws of half of them.
 
 use std::fmt::{self, Display, Formatter};
 

@@ -8,7 +8,7 @@ use trunkline_load::{Load, Outcome, Plan, Workload};
 /// Makes runs.
 #[derive(Clone, Debug)]
 pub(crate) struct Runs {
-    /// The directory in which engines get theirs.
+    /// The directory in which engines get their directories.
     pub(crate) parent: PathBuf,
     /// Divisor of all times.
     pub(crate) seconds_divisor: u32,

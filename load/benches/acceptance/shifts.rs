@@ -1,4 +1,4 @@
-//! Loads that shift, adaptive and with the default cap. Where both miss the target alike, the machine is too slow.
+//! Loads that shift, adaptive and with the default cap. If both miss the target equally, the machine is too slow.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -36,11 +36,11 @@ const LOAD_S: f64 = 30.0;
 const SHIFT_AT_S: f64 = 12.0;
 /// Time after the warm-up that is left out.
 const FROM_S: f64 = 2.0;
-/// A window that ends sooner after the shift does not count.
+/// Time after the shift before which a window must not end to count.
 const LAG_S: f64 = 0.1;
 const TARGET_MS: u64 = 100;
 
-/// An open loop at a rate, or a closed loop, and what changes at the shift.
+/// An open loop at a rate, or a closed loop, with the change at the shift.
 struct ShiftingLoad {
     name: &'static str,
     rate: Option<f64>,

@@ -1,5 +1,5 @@
-//! Whether a slowdown of a tenth is found. During one run of each pair, threads take a tenth of every core. The pairs
-//! are compared as `trunkline compare --paired` does it.
+//! Checks that a slowdown by a tenth is found. During one run of each pair, threads take a tenth of every core. The
+//! pairs are compared as `trunkline compare --paired` does it.
 //!
 //! Each pair comes with a third run, which is not slowed down: the comparison of the two equal runs should find
 //! nothing.
@@ -74,7 +74,7 @@ fn observed(runs: &Runs, how: &str) -> Observed {
     recorded.expect("a log that was just written").observed()
 }
 
-/// Runs something while a thread for each core takes its share of it.
+/// Runs `work` while one thread per core takes a share of the core.
 fn with_burners<T>(work: impl FnOnce() -> T) -> T {
     let is_over = AtomicBool::new(false);
     let cores = thread::available_parallelism().map_or(1, usize::from);
@@ -92,7 +92,7 @@ fn with_burners<T>(work: impl FnOnce() -> T) -> T {
     })
 }
 
-/// Sets a flag when it is dropped, also by a panic.
+/// Sets a flag when it is dropped, also after a panic.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
@@ -101,7 +101,7 @@ impl Drop for Over<'_> {
     }
 }
 
-/// Takes a share of the elapsed time, and catches up where it was kept from it. Returns the share that it took.
+/// Takes a share of the elapsed time, and catches up after delays. Returns the share that it took.
 fn burn(is_over: &AtomicBool) -> f64 {
     let (begun, mut taken) = (Instant::now(), Duration::ZERO);
     while !is_over.load(Ordering::Relaxed) {
@@ -113,7 +113,7 @@ fn burn(is_over: &AtomicBool) -> f64 {
     taken.div_duration_f64(begun.elapsed())
 }
 
-/// Spins for a moment. Returns the processor time, or the elapsed time where the system does not report it.
+/// Spins briefly. Returns the processor time, or the elapsed time where the system does not report it.
 fn spin() -> Duration {
     let (begun, cpu) = (Instant::now(), thread_cpu());
     while begun.elapsed() < SPIN {

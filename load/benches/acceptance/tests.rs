@@ -1,4 +1,4 @@
-//! The figures of the bench `acceptance`.
+//! Tests of the figures of the bench `acceptance`.
 
 mod criteria;
 mod figures;
@@ -18,8 +18,8 @@ use pairs::{DRAWS, Found, Pairs};
 
 const TARGET_US: u64 = 200_000;
 
-/// Windows of half a second, the first of them from half a second on: 1,000 operations durable in each, at a p99 and
-/// under a cap.
+/// Returns windows of half a second, the first of them from half a second on, each with 1,000 durable operations and a
+/// p99 and a cap.
 fn windows(each: impl IntoIterator<Item = (u64, u64)>) -> Vec<Window> {
     let window = |(number, (p99, cap)): (u64, (u64, u64))| Window {
         ended_us: (number + 2) * 500_000,
@@ -50,7 +50,7 @@ fn at(per_second: f64, p99_us: f64) -> Rest {
     }
 }
 
-/// A setting and what it did in each round.
+/// Returns a setting with its result in each round.
 fn series(name: &str, rounds: &[(f64, f64)]) -> Series<Option<Rest>> {
     let rounds = rounds.iter();
     Series {
@@ -80,7 +80,7 @@ fn windows_in_which_nothing_became_durable_do_not_count() {
 #[test]
 fn the_search_begins_with_the_first_operation_of_all() {
     let mut all = windows([(90_000, 500); SEARCHING_WINDOWS + 5]);
-    // Idle at first; then the fill is accepted, and nothing of it is durable yet.
+    // The engine is idle at first. Then the fill is accepted, and nothing of it is durable yet.
     for idle in &mut all[..2] {
         (idle.operations_accepted, idle.operations_durable) = (0, 0);
     }
@@ -144,7 +144,7 @@ fn a_setting_under_which_nothing_became_durable_has_no_figures() {
 
 #[test]
 fn a_shift_divides_windows_into_before_adapting_and_later() {
-    // Every third one is above the target; the shift comes after ten windows; the window after it is left out.
+    // Every third window is above the target. The shift comes after ten windows, and the window after it is left out.
     let p99 = |number: u64| {
         if number.is_multiple_of(3) {
             300_000

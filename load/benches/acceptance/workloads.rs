@@ -1,4 +1,4 @@
-//! The adaptive engine against the default configuration, under YCSB's mixes and others. They run as with
+//! Compares the adaptive engine with the default configuration, under YCSB's mixes and others. They run as with
 //! `trunkline load --closed --workload W --keys 200000`; bursts are an open loop.
 
 use std::fmt::{self, Display, Formatter};

@@ -1,14 +1,14 @@
-//! How long a series is correlated with itself. From that follow the length of the blocks that a bootstrap draws, and
-//! the factor by which such blocks understate the variance. Series of several runs count together; no block reaches
-//! from one into another.
+//! Estimates for how long a series is correlated with itself. That gives the length of the blocks that a bootstrap
+//! draws, and the factor by which such blocks understate the variance. Series of several runs are used together; no
+//! block extends from one into another.
 //!
-//! Sources: Politis & White, "Automatic block-length selection for the dependent bootstrap" (2004), with the
-//! correction of Patton, Politis & White (2009), for the circular block bootstrap; Andrews & Monahan (1992) for the
-//! correction by a fitted AR(1).
+//! Sources: Politis & White, "Automatic block-length selection for the dependent bootstrap" (2004), with the correction
+//! of Patton, Politis & White (2009), for the circular block bootstrap; Andrews & Monahan (1992) for the correction by
+//! a fitted AR(1).
 
 use statrs::statistics::Statistics;
 
-/// What a bootstrap over seconds has to know of a series.
+/// The properties of a series that a bootstrap over seconds needs.
 pub(super) struct Memory {
     /// Length of a block.
     pub(super) block_seconds: usize,
@@ -18,11 +18,11 @@ pub(super) struct Memory {
     pub(super) degrees: f64,
 }
 
-/// Strongest correlation from one second to the next for which the variance is corrected.
+/// Highest correlation between successive seconds for which the variance is corrected.
 const CORRELATION_MAX: f64 = 0.9;
 
 impl Memory {
-    /// Estimates the memory of a figure from one series a run.
+    /// Estimates the memory of a figure from one series per run.
     pub(super) fn of(runs: &[Vec<f64>]) -> Self {
         let seconds: usize = runs.iter().map(Vec::len).sum();
         let shortest = runs.iter().map(Vec::len).min().unwrap_or(0);
@@ -52,7 +52,7 @@ impl Memory {
     }
 }
 
-/// Returns how many lags in a row must be insignificant for the memory to have ended.
+/// Returns the number of successive lags that must be insignificant for the memory to have ended.
 fn insignificant_lags(seconds: usize) -> usize {
     let lags = (seconds.max(2) as f64).log10().sqrt().ceil();
     (lags as usize).max(5)
@@ -73,7 +73,7 @@ fn autocovariances(runs: &[Vec<f64>], lags_max: usize) -> Vec<f64> {
     sums.iter().map(|sum| sum / seconds.max(1) as f64).collect()
 }
 
-/// Returns the length of a block with the least mean square error of the variance: `(2 G² / D)^(1/3) N^(1/3)`.
+/// Returns the block length with the least mean square error of the variance: `(2 G² / D)^(1/3) N^(1/3)`.
 fn block_length(covariances: &[f64], seconds: usize) -> f64 {
     let bandwidth = bandwidth(covariances, seconds);
     let (mut spectrum_at_zero, mut slope) = (0.0, 0.0);
@@ -107,14 +107,14 @@ fn bandwidth(covariances: &[f64], seconds: usize) -> usize {
     (2 * memory.max(1)).min(significant.len().max(1))
 }
 
-/// Returns a correlation with Kendall's correction for the mean, which was measured too.
+/// Returns a correlation with Kendall's correction for a mean that is itself an estimate.
 fn unbiased(correlation: f64, run_seconds: f64) -> f64 {
     let corrected = correlation + (1.0 + 3.0 * correlation) / run_seconds;
     corrected.clamp(0.0, CORRELATION_MAX)
 }
 
-/// Returns the factor by which blocks understate the variance of an AR(1): they see a correlation at lag k only by a
-/// share of `1 - k / block`.
+/// Returns the factor by which blocks understate the variance of an AR(1) series: they see only a share of `1 - k /
+/// block` of a correlation at lag k.
 fn tapering(correlation: f64, block: usize) -> f64 {
     let mut seen = 1.0;
     let mut power = 1.0;

@@ -1,10 +1,10 @@
-//! How often each latency was seen in one second: a histogram without its empty bins.
+//! Counts the latencies of one second: a histogram without its empty bins.
 
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
-/// Latencies of one second, in nanoseconds, ascending, with how often each was seen.
+/// Latencies of one second, in nanoseconds, ascending, each with its number of occurrences.
 ///
 /// ```
 /// use trunkline_load::compare::Counts;
@@ -19,7 +19,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Counts latencies, given as nanoseconds and counts in any order.
+    /// Counts latencies that are given as pairs of nanoseconds and count, in any order.
     pub fn of(values: impl IntoIterator<Item = (u64, u64)>) -> Self {
         let mut bins = BTreeMap::<u64, u64>::new();
         for (nanos, count) in values.into_iter().filter(|bin| bin.1 > 0) {
@@ -31,7 +31,7 @@ impl Counts {
         }
     }
 
-    /// Counts what a histogram of nanoseconds holds.
+    /// Counts the values of a histogram of nanoseconds.
     pub fn of_histogram(histogram: &Histogram<u64>) -> Self {
         let recorded = histogram.iter_recorded();
         let bins = recorded.map(|step| (step.value_iterated_to(), step.count_at_value()));
@@ -40,12 +40,12 @@ impl Counts {
         }
     }
 
-    /// Adds up many counts.
+    /// Adds up several counts.
     pub fn merged<'a>(many: impl IntoIterator<Item = &'a Self>) -> Self {
         Self::of(many.into_iter().flat_map(|counts| counts.bins.clone()))
     }
 
-    /// Returns the nanoseconds, ascending, and how often each was seen.
+    /// Returns the latencies in nanoseconds, ascending, each with its number of occurrences.
     pub fn bins(&self) -> &[(u64, u64)] {
         &self.bins
     }
@@ -56,8 +56,8 @@ impl Counts {
         counts.fold(0, u64::saturating_add)
     }
 
-    /// Returns for each share the smallest latency, in nanoseconds, that at least this share of all does not exceed.
-    /// It is 0 if there are none.
+    /// Returns for each share the smallest latency, in nanoseconds, that at least this share of all latencies does not
+    /// exceed; 0 if there are none.
     ///
     /// ```
     /// use trunkline_load::compare::Counts;

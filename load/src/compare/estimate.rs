@@ -1,5 +1,6 @@
-//! One figure of one side, and its uncertainty: a circular block bootstrap over the seconds of its runs (Politis &
-//! Romano 1992). Sums over blocks come from running sums, so a draw costs one addition a block, not one a second.
+//! Estimates a figure of one side with its uncertainty, by a circular block bootstrap over the seconds of its runs
+//! (Politis & Romano 1992). Sums over blocks come from running sums, so a draw costs one addition per block, not one
+//! per second.
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -30,7 +31,7 @@ struct Block {
     length: usize,
 }
 
-/// Draws as many seconds of each run as it has.
+/// Draws from each run as many seconds as it has.
 fn drawn(lengths: &[usize], block_seconds: usize, random: &mut SmallRng) -> Vec<Block> {
     let mut blocks = Vec::new();
     for (run, &seconds) in lengths.iter().enumerate() {
@@ -61,7 +62,7 @@ impl RunningSums {
         Self(sums.collect())
     }
 
-    /// Returns the sum over blocks. A block that reaches past the end of its run continues at the run's beginning.
+    /// Returns the sum over blocks. A block that extends past the end of its run continues at the run's beginning.
     fn over(&self, blocks: &[Block]) -> f64 {
         let sum = |block: &Block| {
             let sums = &self.0[block.run];
@@ -78,7 +79,7 @@ impl RunningSums {
     }
 }
 
-/// Estimates the mean of a figure, such as operations a second, from one series a run.
+/// Estimates the mean of a figure, such as operations per second, from one series per run.
 pub(super) fn mean(runs: &[Vec<f64>], resamples: usize, seed: u64) -> Estimate {
     let lengths: Vec<usize> = runs.iter().map(Vec::len).collect();
     let seconds = lengths.iter().sum::<usize>().max(1) as f64;
@@ -94,14 +95,14 @@ pub(super) fn mean(runs: &[Vec<f64>], resamples: usize, seed: u64) -> Estimate {
     }
 }
 
-/// Ratio of values below which they are not told apart.
+/// Ratio of values below which they are treated as equal.
 const STEP_MIN: f64 = 1.0005;
 
 /// Latencies of one kind of operation, from which quantiles are estimated.
 pub(super) struct Latencies<'a> {
     runs: Vec<&'a [Counts]>,
     values: Vec<u64>,
-    /// For each value the running sums of how many latencies up to it each second has.
+    /// For each value, the running sums over the seconds of the number of latencies up to it.
     at_most: Vec<RunningSums>,
     total: f64,
 }
@@ -135,7 +136,7 @@ impl<'a> Latencies<'a> {
         self.total
     }
 
-    /// Returns the number of seconds with any latency, of the run with the fewest.
+    /// Returns the number of seconds with any latency, in the run with the fewest.
     pub(super) fn seconds_min(&self) -> usize {
         let seconds = self.runs.iter().map(|run| {
             let filled = run.iter().filter(|counts| !counts.bins().is_empty());
@@ -166,8 +167,8 @@ impl<'a> Latencies<'a> {
         }
     }
 
-    /// Returns a quantile of the latencies that `count` counts. Between neighbouring values it is interpolated on a
-    /// straight line, because steps of the histogram would hide small variations.
+    /// Returns a quantile of the latencies that `count` counts. It is interpolated linearly between neighbouring
+    /// values, because steps of the histogram would hide small variations.
     fn interpolated(&self, share: f64, count: impl Fn(&RunningSums) -> f64) -> f64 {
         let wanted = self.at_most.last().map_or(0.0, &count) * share;
         let index = self.at_most.partition_point(|sums| count(sums) < wanted);
@@ -182,8 +183,9 @@ impl<'a> Latencies<'a> {
         }
     }
 
-    /// Returns what each second adds to the deviation of a quantile, up to a factor: the latencies above it, less
-    /// those that were to be expected. Its correlations are those that matter to the quantile.
+    /// Returns the contribution of each second to the deviation of a quantile, up to a factor: the number of latencies
+    /// above it, less the expected number. The correlations of these contributions are those that matter to the
+    /// quantile.
     fn influence(&self, share: f64, quantile: f64) -> Vec<Vec<f64>> {
         let of_second = |counts: &Counts| {
             let above = counts.bins().iter().filter(|bin| bin.0 as f64 > quantile);
@@ -195,8 +197,8 @@ impl<'a> Latencies<'a> {
     }
 }
 
-/// Returns values of which each stands for those before it that are nearly as large. They are enough for
-/// interpolated quantiles, and few even for long runs.
+/// Returns values each of which stands for the nearly equal ones before it. They suffice for interpolated quantiles,
+/// and are few even for long runs.
 fn apart(bins: &[(u64, u64)]) -> Vec<u64> {
     let near = bins.chunk_by(|before, next| before.0 as f64 * STEP_MIN >= next.0 as f64);
     let last = near.flat_map(|near| near.last());
@@ -216,7 +218,7 @@ fn take_up_to(value: u64, unread: &mut [&[(u64, u64)]], counts: &mut [f64]) {
     }
 }
 
-/// Variance that the three digits of histograms leave. Nothing finer is a difference.
+/// Variance that remains due to the three digits of histograms. Nothing finer is a difference.
 const RESOLUTION_VARIANCE: f64 = 1e-6 / 12.0;
 
 /// Returns the variance of a statistic's logarithm over resamples.

@@ -1,9 +1,9 @@
-//! Compares two sides of runs: throughput, and quantiles of each kind's latency. The comparison takes the
-//! autocorrelation of seconds into account and corrects for the number of figures. It is pure, and gives the same for
-//! the same seed.
+//! Compares two sides of runs: throughput, and latency quantiles by kind of operation. The comparison takes the
+//! autocorrelation of seconds into account and corrects for the number of figures. It is pure: the same seed gives the
+//! same result.
 //!
 //! The seconds of a run do not show that a machine is slower today than it was yesterday. So run both sides in turns,
-//! several times each, and compare all runs; as pairs if the machine drifts.
+//! several times each, and compare all runs, as pairs if the machine drifts.
 
 mod blocks;
 mod counts;
@@ -31,7 +31,7 @@ pub const PAIRS_MIN: usize = 3;
 /// Fewest latencies above a quantile for it to be compared.
 pub const TAIL_MIN: f64 = 100.0;
 
-/// What is compared of one run.
+/// The figures of one run that are compared.
 ///
 /// See [`compare`] for an example, and [`Recorded::observed`].
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -42,7 +42,7 @@ pub struct Observed {
     pub latency: BTreeMap<OperationKind, Vec<Counts>>,
 }
 
-/// How to compare.
+/// The settings of a comparison.
 ///
 /// See [`compare`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,12 +53,12 @@ pub struct Settings {
     pub resamples: usize,
     /// Probability that any figure is called different although none is.
     pub family_error: f64,
-    /// Relative change below which two sides count as the same. The layout of memory, which differs at each start,
-    /// alone causes that much (Mytkowicz et al. 2009).
+    /// Relative change below which two sides count as the same. The memory layout alone, which differs at each start,
+    /// causes changes of this size (Mytkowicz et al. 2009).
     pub negligible: f64,
-    /// Whether the runs are pairs: the first runs of both sides were made next to each other, and so on. What affects
-    /// both runs of a pair, such as a machine that gets slower, is then no difference. Both sides need the same number
-    /// of runs, three at least.
+    /// True if the runs are pairs: the first runs of both sides were made in succession, and so on. An effect on both
+    /// runs of a pair, such as a machine that gets slower, then counts as no difference. Both sides need the same
+    /// number of runs, at least three.
     pub paired: bool,
 }
 
@@ -84,7 +84,7 @@ impl Default for Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
-    /// Operations a second.
+    /// Operations per second.
     Throughput,
     /// A quantile of a kind's latency from its intended start.
     Latency {
@@ -149,16 +149,16 @@ impl std::fmt::Display for Metric {
 pub struct MetricComparison {
     /// The figure.
     pub metric: Metric,
-    /// Its value before: operations a second, or microseconds.
+    /// Its value before: operations per second, or microseconds.
     pub before: f64,
     /// Its value after.
     pub after: f64,
-    /// Relative change: 0.1 for a tenth more.
+    /// Relative change: 0.1 is an increase by a tenth.
     pub change: f64,
-    /// Relative changes between which the true one lies, at the confidence of the verdict. If both are beyond the
+    /// Interval that contains the true relative change, at the confidence of the verdict. If both ends are beyond the
     /// negligible change on the same side, the sides differ.
     pub interval: (f64, f64),
-    /// Probability of at least this change if the true one was negligible, not corrected.
+    /// Probability of at least this change if the true one were negligible, without correction.
     pub p_value: f64,
     /// Error that the correction allows for this comparison.
     pub error_allowed: f64,
@@ -168,7 +168,7 @@ pub struct MetricComparison {
     pub verdict: Verdict,
 }
 
-/// A figure that was left out, and why.
+/// A figure that was left out, with the reason.
 ///
 /// ```
 /// use trunkline_load::compare::{LeftOut, Metric, WhyLeftOut};
@@ -180,11 +180,11 @@ pub struct MetricComparison {
 pub struct LeftOut {
     /// The figure.
     pub metric: Metric,
-    /// Why it was left out.
+    /// The reason.
     pub why: WhyLeftOut,
 }
 
-/// Why a figure was not compared.
+/// A reason for not comparing a figure.
 ///
 /// See [`LeftOut`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, thiserror::Error)]
@@ -194,14 +194,14 @@ pub enum WhyLeftOut {
     #[error("only one side has it")]
     OneSide,
     /// A run has too few seconds with such operations.
-    #[error("{0} seconds of a run have any, at least {SECONDS_MIN} are needed")]
+    #[error("only {0} seconds of a run have such operations; at least {SECONDS_MIN} are needed")]
     Seconds(usize),
     /// Too few operations are beyond the quantile.
-    #[error("{0} operations are beyond it, at least {TAIL_MIN} are needed")]
+    #[error("only {0} operations are beyond it; at least {TAIL_MIN} are needed")]
     Tail(u64),
 }
 
-/// How two sides compare.
+/// The comparison of two sides.
 ///
 /// ```
 /// # use trunkline_load::compare::{Observed, Settings, compare};
@@ -215,7 +215,7 @@ pub enum WhyLeftOut {
 pub struct Comparison {
     /// The figures that could be compared.
     pub metrics: Vec<MetricComparison>,
-    /// The figures that could not.
+    /// The figures that could not be compared.
     pub left_out: Vec<LeftOut>,
 }
 
@@ -228,7 +228,7 @@ impl Comparison {
     }
 }
 
-/// Why two sides cannot be compared.
+/// An error of comparing two sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CompareError {
     /// A side has no run.
@@ -242,14 +242,14 @@ pub enum CompareError {
         /// Whole seconds of the run.
         seconds: usize,
     },
-    /// The runs do not make pairs.
+    /// The runs cannot be paired.
     #[error(
-        "the sides have {before} and {after} runs; pairs need as many of both sides, {PAIRS_MIN} at least"
+        "the sides have {before} and {after} runs; pairs need the same number on both sides, at least {PAIRS_MIN}"
     )]
     Pairs {
-        /// Runs before.
+        /// Number of runs before.
         before: usize,
-        /// Runs after.
+        /// Number of runs after.
         after: usize,
     },
     /// No operation ended in the runs of a side.
@@ -259,10 +259,10 @@ pub enum CompareError {
 
 /// Compares two sides of one run or more.
 ///
-/// Each figure's uncertainty is that of a circular block bootstrap over seconds. Its block length is chosen from the
-/// data (Politis & White 2004, Patton et al. 2009), and its variance is corrected for what short blocks of an
-/// autoregression leave out (Andrews & Monahan 1992). Where both sides have several runs that differ by more, it is
-/// the uncertainty between runs, or between pairs of runs ([`Settings::paired`]). Student's t turns it into a
+/// The uncertainty of each figure comes from a circular block bootstrap over seconds. Its block length is chosen from
+/// the data (Politis & White 2004, Patton et al. 2009), and its variance is corrected for what short blocks of an
+/// autoregression leave out (Andrews & Monahan 1992). If both sides have several runs that differ by more, the
+/// uncertainty is that between runs, or between pairs of runs ([`Settings::paired`]). Student's t turns it into a
 /// probability, and Holm's procedure (1979) bounds the common error of all figures.
 ///
 /// ```
@@ -326,7 +326,7 @@ pub fn compare(
     })
 }
 
-/// A figure of both sides, not judged yet.
+/// A figure of both sides that has no verdict yet.
 struct Pair {
     metric: Metric,
     before: Estimate,
@@ -334,7 +334,7 @@ struct Pair {
 }
 
 impl Pair {
-    /// Estimates a figure of both sides, with a seed each.
+    /// Estimates a figure of both sides, with a seed for each.
     fn of<T>(
         metric: Metric,
         [before, after]: [T; 2],

@@ -1,4 +1,4 @@
-//! A recorded run, in the form in which runs are compared and reported.
+//! A recorded run, in the form that is compared and reported.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{Counts, Observed};
 use crate::{IntervalLog, IntervalLogError, Measure, OperationKind, Run, RunFileError};
 
-/// Why a run cannot be read.
+/// An error of reading a recorded run.
 ///
 /// ```
 /// use trunkline_load::compare::{RecordError, Recorded};
@@ -16,14 +16,14 @@ use crate::{IntervalLog, IntervalLogError, Measure, OperationKind, Run, RunFileE
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// A file cannot be used.
-    #[error("no run can be read; name the directory of one")]
+    #[error("the run cannot be read; name the directory of a run")]
     File(#[from] RunFileError),
     /// The histograms cannot be read.
-    #[error("{directory} has no histograms that can be read; make the run again")]
+    #[error("the histograms in {directory} cannot be read; repeat the run")]
     Histograms {
         /// Directory of the run.
         directory: String,
-        /// Where in the log, and why.
+        /// The cause, with its position in the log.
         source: IntervalLogError,
     },
 }
@@ -86,7 +86,7 @@ impl Recorded {
         self.run.seconds.first().map_or(0, |first| first.second)
     }
 
-    /// Returns the number of seconds in which operations were due all the time; up to a hundredth may be missing. Later
+    /// Returns the number of seconds in which operations were due throughout; up to a hundredth may be missing. Later
     /// seconds, in which the last operations end, do not count.
     pub fn whole_seconds(&self) -> usize {
         let whole = self.run.totals.scheduled_us.saturating_add(10_000) / 1_000_000;
@@ -95,7 +95,7 @@ impl Recorded {
         seconds.min(usize::try_from(whole).unwrap_or(usize::MAX))
     }
 
-    /// Returns what is compared: the whole seconds.
+    /// Returns the figures that are compared: the whole seconds.
     pub fn observed(&self) -> Observed {
         let seconds = self.whole_seconds();
         let achieved = self.run.seconds.iter().take(seconds);

@@ -1,4 +1,4 @@
-//! From figures with their uncertainty to verdicts whose common error is bounded.
+//! Turns figures with their uncertainty into verdicts whose common error is bounded.
 
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, StudentsT};
@@ -16,7 +16,7 @@ pub enum Verdict {
     Faster,
     /// Fewer operations a second, or a higher latency.
     Slower,
-    /// No difference that can be told from noise, or a negligible one.
+    /// No difference that can be distinguished from noise, or a negligible one.
     NoDifference,
 }
 
@@ -151,7 +151,7 @@ fn logarithm(value: f64) -> f64 {
 }
 
 /// Returns for each p-value the error that it was compared with, and whether it is below it. Holm's procedure goes from
-/// the smallest to the first that is not below.
+/// the smallest p-value to the first that is not below its error.
 fn holm(p_values: &[f64], family_error: f64) -> Vec<(f64, bool)> {
     let mut order: Vec<usize> = (0..p_values.len()).collect();
     order.sort_by(|a, b| p_values[*a].total_cmp(&p_values[*b]));
@@ -167,7 +167,8 @@ fn holm(p_values: &[f64], family_error: f64) -> Vec<(f64, bool)> {
     allowed
 }
 
-/// Returns Student's distribution. Above a million degrees it is the normal one to all digits that matter.
+/// Returns Student's distribution. Above a million degrees of freedom it equals the normal distribution to all digits
+/// that matter.
 fn student(degrees: f64) -> Option<StudentsT> {
     StudentsT::new(0.0, 1.0, degrees.clamp(1.0, 1e6)).ok()
 }
@@ -258,7 +259,7 @@ mod tests {
         let paired = judged(true, &slower);
         assert_eq!(paired.verdict, Verdict::Slower);
         assert!((paired.change + 0.1).abs() < 1e-9);
-        // Pairs that disagree are as unsure as runs that do.
+        // Pairs that disagree are as uncertain as runs that do.
         let either = [110.0, 56.0, 88.0, 108.0];
         assert_eq!(judged(true, &either).verdict, Verdict::NoDifference);
     }

@@ -1,4 +1,4 @@
-//! The loops of the thread that decides: operations at their times, or each when the one before has made way.
+//! The loops of the deciding thread: it starts operations at their times, or each one when an earlier one has ended.
 
 use std::thread;
 use std::time::Duration;
@@ -13,14 +13,14 @@ use crate::queues::CompletionCounter;
 use crate::records::Records;
 use crate::trace::TraceError;
 
-/// Operations of an open loop between two looks at the clock.
+/// Operations of an open loop between two readings of the clock.
 const PUMPED_MAX: usize = 256;
-/// Operations of a closed loop that share a look at the clock.
+/// Operations of a closed loop that share a reading of the clock.
 const CLOCKED: u64 = 16;
-/// Most reads of a closed loop in flight, for each reader.
+/// Most reads of a closed loop in flight per reader.
 const CLOSED_READS_MAX: u64 = 256;
 
-/// Counts of what a closed loop has begun.
+/// Counts of the operations that a closed loop has begun.
 #[derive(Default)]
 struct Begun {
     operations: u64,
@@ -58,7 +58,7 @@ impl StageContext<'_> {
         (end_ns, ran.err().or(finished.err()))
     }
 
-    /// Returns when the schedule ended.
+    /// Runs an open loop and returns when its schedule ended.
     fn open_loop(
         &self,
         generator: &mut Generator,
@@ -81,7 +81,7 @@ impl StageContext<'_> {
                     self.send(generator);
                 }
                 Pause::Spin => std::hint::spin_loop(),
-                // The loop has to notice when it is stopped.
+                // The loop must notice when it is stopped.
                 Pause::Sleep(nanos) => thread::sleep(Duration::from_nanos(nanos).min(REPORT)),
             }
         }
@@ -116,7 +116,7 @@ impl StageContext<'_> {
         Ok(())
     }
 
-    /// Waits until another batch is allowed in flight, if the write begins one. Returns whether that took time.
+    /// Waits until another batch may be in flight, if the write begins one. Returns whether it had to wait.
     fn wait_for_a_batch(
         &self,
         generator: &mut Generator,
@@ -126,7 +126,7 @@ impl StageContext<'_> {
     ) -> bool {
         let begins = generator.begins_a_batch(operation);
         if begins {
-            // The full one goes first.
+            // The full batch is sent first.
             generator.flush(records);
             begun.batches += generator.batches.len() as u64;
             self.send(generator);
@@ -139,7 +139,7 @@ impl StageContext<'_> {
         begins
     }
 
-    /// Hands reads on, many at a time, and waits if too many are in flight. Returns whether that took time.
+    /// Passes reads on, several at a time, and waits if too many are in flight. Returns whether it had to wait.
     fn wait_for_a_reader(&self, generator: &mut Generator, begun: &mut Begun) -> bool {
         begun.reads += 1;
         if generator.reads.len() < TAKEN_MAX {
@@ -149,7 +149,7 @@ impl StageContext<'_> {
         let allowed = CLOSED_READS_MAX * self.readers as u64;
         let is_full = begun.reads - self.reads_ended.get() >= allowed;
         if is_full {
-            // It waits for half of them, so that it wakes once for many.
+            // It waits for half of them, so that it wakes once for several.
             self.wait_until_ended(&self.reads_ended, begun.reads - allowed / 2);
         }
         is_full
@@ -161,7 +161,7 @@ impl StageContext<'_> {
         }
     }
 
-    /// Hands on what was decided.
+    /// Passes on the reads and batches of the generator.
     fn send(&self, generator: &mut Generator) {
         self.reads.push_all(&mut generator.reads);
         self.writes.push_all(&mut generator.batches);

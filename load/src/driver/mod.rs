@@ -6,7 +6,7 @@
 //!         └──► reads ──► readers
 //! ```
 //!
-//! What is decided is up to `generator`, and which stages a load has to `load`.
+//! `generator` makes the decisions, and `load` chooses the stages of a load.
 
 mod generate;
 mod workers;
@@ -34,23 +34,23 @@ use super::trace::TraceError;
 /// Time between two calls of the observer.
 const REPORT: Duration = Duration::from_millis(150);
 
-/// Counts of what became of operations.
+/// Counts of the results of operations.
 ///
 /// See [`Outcome::tally`](super::Outcome::tally).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Batches that are durable.
     pub batches: u64,
-    /// Those of them that took effect before one that was submitted earlier.
+    /// Those of them that took effect before a batch that was submitted earlier.
     pub out_of_order: u64,
     /// Those of them that the target refused.
     pub refused: u64,
-    /// Those of the refused that required something of a key that an earlier batch was to write, and that one was refused
-    /// or failed. The target may be right to refuse them.
+    /// Refused batches that required something of a key that an earlier batch should have written, where that batch was
+    /// refused or failed. The target may be right to refuse them.
     pub refused_in_consequence: u64,
     /// The first reason for a refusal.
     pub first_refusal: Option<String>,
-    /// Writes that failed. What their keys hold is not known.
+    /// Writes that failed. The contents of their keys are uncertain.
     pub failed_writes: u64,
     /// Reads that failed, including those with proofs.
     pub failed_reads: u64,
@@ -77,19 +77,19 @@ impl Tally {
     }
 }
 
-/// What a stage is to do, apart from its operations.
+/// The settings of a stage, apart from its operations.
 #[derive(Clone, Copy)]
 pub(crate) struct Stage<'a> {
     pub(crate) plan: &'a Plan,
     /// End of the warm-up.
     pub(crate) begin_ns: u64,
-    /// Closed loop: when it ends.
+    /// Closed loop: its end.
     pub(crate) end_ns: u64,
-    /// Closed loop: after how many operations it ends, without those of the warm-up.
+    /// Closed loop: the number of operations after which it ends, without those of the warm-up.
     pub(crate) ops_max: u64,
-    /// Number of the keys, from the first one on, that reads must find.
+    /// Number of keys, from the first one on, that reads must find.
     pub(crate) keys_there: u64,
-    /// Mean distance of the operations of a replayed trace.
+    /// Mean distance between operations of a replayed trace.
     pub(crate) recorded_distance_ns: Option<u64>,
 }
 
@@ -116,7 +116,7 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// How a stage went.
+/// The result of a stage.
 pub(crate) struct Staged {
     pub(crate) seconds: Vec<Second>,
     pub(crate) log: IntervalLog,
@@ -127,11 +127,11 @@ pub(crate) struct Staged {
     pub(crate) elapsed: Duration,
     /// Operations that ended, including those of the warm-up.
     pub(crate) ended: u64,
-    /// The failure that ended the stage early, if any. Everything above is then of the time before it.
+    /// The failure that ended the stage early, if any. The other fields then describe the time before it.
     pub(crate) failure: Option<LoadError>,
 }
 
-/// What all readers did together.
+/// The work of all readers together.
 #[derive(Default)]
 pub(crate) struct Reading {
     /// Operations that read.
@@ -148,7 +148,7 @@ struct Submitted {
     pending: Pending,
 }
 
-/// What the threads of a stage count together.
+/// The counts that the threads of a stage share.
 #[derive(Default)]
 struct Counts {
     tally: Tally,
@@ -158,7 +158,7 @@ struct Counts {
     doubts: Doubts,
 }
 
-/// What all threads of a stage share.
+/// The data that all threads of a stage share.
 pub(crate) struct StageContext<'a> {
     pub(crate) stage: Stage<'a>,
     target: &'a dyn Target,
@@ -166,19 +166,19 @@ pub(crate) struct StageContext<'a> {
     recorders: Vec<Recorder>,
     origin: Instant,
     stop: &'a AtomicBool,
-    /// Set by a failure: nothing new is begun.
+    /// Set by a failure, after which nothing new is begun.
     halt: AtomicBool,
     writes: Queue<Gathered>,
     pending: Queue<Submitted>,
     reads: Queue<ReadJob>,
-    /// Operations that ended. Nothing waits for a count of these.
+    /// Number of operations that ended. No thread waits for this count.
     operations_ended: AtomicU64,
     batches_ended: CompletionCounter,
     reads_ended: CompletionCounter,
     counts: Mutex<Counts>,
 }
 
-/// Calls something when it is dropped, so that a thread's end is noticed however it ends.
+/// Calls a function when it is dropped, so that the end of a thread is noticed however it ends.
 struct OnDrop<F: Fn()>(F);
 
 impl<F: Fn()> Drop for OnDrop<F> {
@@ -187,7 +187,7 @@ impl<F: Fn()> Drop for OnDrop<F> {
     }
 }
 
-/// When the schedule of an open loop ended, and what ended the stage early, if anything did.
+/// The end of the schedule of an open loop, and the error that ended the stage early, if any.
 type Generated = (Option<u64>, Option<TraceError>);
 
 impl<'a> StageContext<'a> {
@@ -225,7 +225,7 @@ impl<'a> StageContext<'a> {
         self.operations_ended.load(Ordering::Acquire)
     }
 
-    /// Returns the second that is not over yet, as far as it got.
+    /// Returns the unfinished second with its records so far.
     pub(crate) fn current(&self, aggregator: &Aggregator) -> Second {
         aggregator.current(&self.recorders)
     }
@@ -255,7 +255,7 @@ impl<'a> StageContext<'a> {
             unreachable!("there are two recorders, and one for each reader");
         };
         let (running, ended) = channel();
-        // If a thread cannot be started, those that were must end.
+        // If a thread cannot be started, those that were started must end.
         let closing = OnDrop(|| {
             self.writes.close();
             self.reads.close();
@@ -293,8 +293,8 @@ fn spawn<'scope, T: Send + 'scope>(
     started.map_err(LoadError::Thread)
 }
 
-/// Runs a stage until everything that was let in has ended. If it ends early, the result holds what was measured
-/// until then, with the reason.
+/// Runs a stage until all its started operations have ended. If it ends early, the result holds the measurements until
+/// then, with the reason.
 pub(crate) fn run_stage(
     stage: Stage<'_>,
     generator: Generator,
@@ -373,7 +373,7 @@ mod tests {
     use super::super::target::Written;
     use super::*;
 
-    /// Holds nothing.
+    /// A target without any key.
     struct Empty;
 
     impl Target for Empty {

@@ -33,7 +33,7 @@ impl StageContext<'_> {
         self.counts.lock().cpu.submitter_us = thread_cpu_us();
     }
 
-    /// Reads the keys that the batch requires something of.
+    /// Reads the keys for which the batch has a requirement.
     fn read_required(&self, batch: &WriteBatch) -> Result<(), TargetError> {
         let mut tally = Tally::default();
         let read = batch.required().try_for_each(|index| {
@@ -139,7 +139,7 @@ impl StageContext<'_> {
                         tally.failed_reads += 1;
                     }
                 }
-                // Counted one by one, because the reads that follow have not ended.
+                // They are counted one by one, because the reads that follow have not ended.
                 self.operations_ended.fetch_add(1, Ordering::Release);
             }
             self.counts.lock().tally.add(tally);
@@ -182,7 +182,7 @@ impl StageContext<'_> {
 }
 
 /// Returns the processor time of this thread without its calls of the target, which took `calls_ns` by the clock. The
-/// calls may have waited without the processor, so the true time may be longer.
+/// calls may have waited without using the processor, so the true time may be longer.
 fn own_cpu_us(calls_ns: u64) -> u64 {
     thread_cpu_us().saturating_sub(calls_ns / 1000)
 }

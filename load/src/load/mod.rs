@@ -22,13 +22,13 @@ use running::Running;
 pub use outcome::{BrokenOff, Outcome};
 pub use progress::{Progress, StageName, StageTime};
 
-/// Operations below which the rate that a closed loop found is uncertain.
+/// Number of operations below which the rate that a closed loop measured is uncertain.
 const CALIBRATION_OPERATIONS_MIN: u64 = 10_000;
 
-/// A stop signal that is never given.
+/// A stop signal that is never set.
 static NEVER: AtomicBool = AtomicBool::new(false);
 
-/// A load that is to be run.
+/// A load, ready to run.
 ///
 /// ```
 /// use trunkline_load::{Load, Mode, OperationKind, Plan, Workload};
@@ -49,7 +49,7 @@ pub struct Load<'a> {
     observer: Option<&'a mut dyn FnMut(&Progress<'_>)>,
     stop: &'a AtomicBool,
     record: Option<PathBuf>,
-    /// The operations of a trace, what the run notes of it, and what it warns of.
+    /// The operations of a trace, with the run's note and the warning about it.
     replay: Option<(Source, Replayed, Warning)>,
     revision: String,
 }
@@ -77,19 +77,19 @@ impl<'a> Load<'a> {
         })
     }
 
-    /// Sets the revision of the source that is run. The run only notes it, for later comparisons.
+    /// Sets the revision of the source code that is run. It is stored in the run for later comparisons.
     pub fn revision(mut self, revision: &str) -> Self {
         revision.clone_into(&mut self.revision);
         self
     }
 
-    /// Sets what is called with the progress of the load.
+    /// Sets a function that is called with the progress of the load.
     pub fn observer(mut self, observer: &'a mut dyn FnMut(&Progress<'_>)) -> Self {
         self.observer = Some(observer);
         self
     }
 
-    /// Sets a stop signal. The load ends in good order once it is true.
+    /// Sets a stop signal. Once it is true, the load ends in good order.
     pub fn stop(mut self, stop: &'a AtomicBool) -> Self {
         self.stop = stop;
         self
@@ -101,8 +101,8 @@ impl<'a> Load<'a> {
         self
     }
 
-    /// Runs the operations of a trace in place of the plan's, at their times divided by `speed`. The number of keys
-    /// and the size of values are the trace's. The run ends with the trace, and has no warm-up unless the plan has
+    /// Runs the operations of a trace instead of the plan's, at their times divided by `speed`. The trace determines
+    /// the number of keys and the size of values. The run ends with the trace, and has no warm-up unless the plan has
     /// one.
     pub fn replay(mut self, path: &Path, speed: f64) -> Result<Self, LoadError> {
         if !(0.001..=1000.0).contains(&speed) {
@@ -128,8 +128,8 @@ impl<'a> Load<'a> {
         Ok(self)
     }
 
-    /// Runs the load to its end. Before anything is done, it checks that the operations of the plan's thresholds are in
-    /// the plan. (Those of a trace are not known then.)
+    /// Runs the load to its end. First it checks that the plan has the operations that its thresholds refer to, unless
+    /// the operations come from a trace.
     pub fn run(self) -> Result<Outcome, LoadError> {
         if self.record.is_some() && self.replay.is_some() {
             return Err(LoadError::NoReplayAndRecord);

@@ -1,4 +1,4 @@
-//! What comes out of a load.
+//! The result of a load.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::run::Run;
 use crate::run_files::RunFileError;
 use crate::warning::Warning;
 
-/// What comes out of a load.
+/// The result of a load.
 ///
 /// See [`Load`](super::Load) for an example.
 #[derive(Clone, Debug)]
@@ -20,21 +20,22 @@ pub struct Outcome {
     pub run: Run,
     /// Its histograms, second by second.
     pub log: IntervalLog,
-    /// What every key must hold now, and of which keys that is not certain because a batch was refused or failed.
+    /// The contents that every key must have now, and the keys for which they are uncertain because a batch was refused
+    /// or failed.
     pub records: Records,
     /// Counts of all operations, including those of the fill and of the search for a rate.
     pub tally: Tally,
     /// The stages, in order.
     pub stages: Vec<StageTime>,
-    /// Operations a second that the search for a rate measured, if there was one.
+    /// Operations per second that the search for a rate measured, if there was one.
     pub calibrated: Option<f64>,
-    /// Whether the load was stopped early.
+    /// True if the load was stopped early.
     pub is_interrupted: bool,
 }
 
 impl Outcome {
-    /// Writes `run.json` and `latency.hlog` into a directory, which is created if missing: both or none. Those of an
-    /// older run stay until the new ones are complete, so that there is never one file of each.
+    /// Writes `run.json` and `latency.hlog` into a directory, which is created if missing: both or none. The files of
+    /// an older run stay until the new ones are complete, so that they are never mixed.
     pub fn write_to(&self, directory: &Path) -> Result<(), RunFileError> {
         self.run.write_with(&self.log, directory)
     }
@@ -53,7 +54,7 @@ impl Outcome {
     }
 }
 
-/// A run that failed part of the way, with what was measured until then.
+/// A run that failed before its end, with the measurements until then.
 ///
 /// ```
 /// use trunkline_load::{Load, LoadError, Outcome, Plan, Target};
@@ -67,11 +68,11 @@ impl Outcome {
 /// }
 /// ```
 #[derive(Debug, thiserror::Error)]
-#[error("the run broke off")]
+#[error("the run ended early")]
 pub struct BrokenOff {
     /// The failure.
     pub source: LoadError,
-    /// What was measured until then. Whether writes that failed took effect is not known, so the records may be wrong
-    /// about their keys.
+    /// The measurements until then. A failed write may or may not have taken effect, so the records may be wrong about
+    /// its key.
     pub outcome: Outcome,
 }

@@ -1,4 +1,4 @@
-//! How far a load is.
+//! The progress of a load.
 
 use std::time::Duration;
 
@@ -30,7 +30,8 @@ impl std::fmt::Display for StageName {
     }
 }
 
-/// How far a load is. The observer is called with it about seven times a second, from the thread that runs the load.
+/// The progress of a load. The observer is called with it about seven times per second, from the thread that runs the
+/// load.
 ///
 /// ```
 /// use trunkline_load::{Load, Plan, Progress};
@@ -56,20 +57,20 @@ pub struct Progress<'a> {
     pub operations: u64,
     /// Number of the stage's operations, if it is known.
     pub planned_operations: Option<u64>,
-    /// Whether the run is still in its warm-up, in which nothing is counted.
+    /// True if the run is still in its warm-up, in which nothing is counted.
     pub is_warm_up: bool,
-    /// Operations a second that are to be started, before shapes and phases.
+    /// Target rate in operations per second, before shapes and phases.
     pub rate: Option<f64>,
-    /// Returns the second that is not over, as far as it got. It copies all histograms of the threads that record, so
-    /// call it only to show that second.
+    /// Returns the unfinished second with its records so far. It copies the histograms of all threads, so call it only
+    /// to show that second.
     pub current: &'a dyn Fn() -> Second,
-    /// Seconds of the stage that are over.
+    /// Finished seconds of the stage.
     pub seconds: &'a [Second],
-    /// Last windows that the target measured since the load began.
+    /// Latest windows that the target measured since the load began.
     pub windows: &'a [Window],
-    /// Last decisions that the target took since the load began.
+    /// Latest decisions that the target took since the load began.
     pub decisions: &'a [Decision],
-    /// Last spans of the target's stages since the load began.
+    /// Latest spans of the target's stages since the load began.
     pub spans: &'a [Span],
 }
 
@@ -83,7 +84,7 @@ impl std::fmt::Debug for Progress<'_> {
     }
 }
 
-/// How long a stage took.
+/// The duration of a stage.
 ///
 /// See [`Outcome::stages`](super::Outcome::stages).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! The stages of a load, one after the other.
+//! Runs the stages of a load, one after the other.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,7 +18,7 @@ use crate::trace::TraceWriter;
 use crate::warning::Warning;
 use crate::warnings;
 
-/// Length of the closed loop that finds a rate, in seconds.
+/// Length of the closed loop that measures the rate, in seconds.
 const CALIBRATION_S: f64 = 2.0;
 /// Spans that a run keeps.
 const SPANS_MAX: usize = 8192;
@@ -35,9 +35,9 @@ pub(super) struct Running<'a> {
     records: Records,
     tally: Tally,
     stages: Vec<StageTime>,
-    /// What the target reported of itself.
+    /// The observations that the target reported.
     observed: Observation,
-    /// Present while operations are measured.
+    /// The log of the target's stages, while operations are measured.
     stage_log: Option<StageLog>,
 }
 
@@ -83,10 +83,10 @@ impl<'a> Running<'a> {
         staged.failure.or(failed).map_or(Ok(()), Err)
     }
 
-    /// Measures the peak throughput. Returns operations a second, and how many operations that is based on.
+    /// Measures the peak throughput. Returns operations per second, and the number of operations that it is based on.
     pub(super) fn calibrate(&mut self, plan: &Plan) -> Result<(f64, u64), LoadError> {
         let own = plan.mix.unwrap_or(plan.workload.shares());
-        // Inserts would take the indices of the run's.
+        // Inserts would use the indices of the run's own inserts.
         let mix = Shares {
             update: own.update + own.insert,
             insert: 0,
@@ -99,7 +99,7 @@ impl<'a> Running<'a> {
             warmup_s: Some(0.0),
             duration_s: Some(CALIBRATION_S),
             phase: Vec::new(),
-            // As many as the run will have.
+            // The run will have the same number of readers.
             readers: Some(plan.readers()),
             ..plan.clone()
         };
@@ -110,7 +110,7 @@ impl<'a> Running<'a> {
         staged.failure.map_or(Ok((rate, achieved)), Err)
     }
 
-    /// Makes the run itself. Returns what it came to, and the failure that ended it early, if any.
+    /// Makes the run itself. Returns its result, and the failure that ended it early, if any.
     pub(super) fn measure(
         mut self,
         plan: &Plan,
@@ -163,7 +163,7 @@ impl<'a> Running<'a> {
         Ok(staged)
     }
 
-    /// Asks the target for news of itself.
+    /// Asks the target for new observations.
     fn observe(&mut self) {
         let observed = &mut self.observed;
         let seen = Seen {
@@ -260,7 +260,7 @@ impl<'a> Running<'a> {
     }
 }
 
-/// Appends and keeps the last `max`.
+/// Appends items and keeps the last `max`.
 fn extend_last<T>(all: &mut Vec<T>, more: Vec<T>, max: usize) {
     all.extend(more);
     let surplus = all.len().saturating_sub(max);

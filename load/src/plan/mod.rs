@@ -1,7 +1,6 @@
 //! The plan of a load, read from TOML. Every value is checked before anything starts.
 //!
-//! A [`Run`](super::Run) holds the plan that it followed, with everything filled in that was left open, so that it
-//! can be run again.
+//! A [`Run`](super::Run) holds its plan with all defaults filled in, so that it can be repeated.
 
 mod phases;
 
@@ -35,7 +34,7 @@ const RATE_MAX: f64 = 1e8;
 /// Most threads that read.
 const READERS_MAX: usize = 1024;
 
-/// Why a plan cannot be used.
+/// An error of a plan.
 ///
 /// ```
 /// use trunkline_load::Plan;
@@ -49,7 +48,7 @@ pub enum PlanError {
     /// The file cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The text is not TOML, or not that of a plan.
+    /// The text is not valid TOML, or not a plan.
     #[error("{name}:{line}:{column}: {message}")]
     Form {
         /// Name of the file.
@@ -58,7 +57,7 @@ pub enum PlanError {
         line: usize,
         /// Column, from 1.
         column: usize,
-        /// What is wrong there.
+        /// The problem.
         message: String,
     },
     /// A value is out of its bounds.
@@ -66,7 +65,7 @@ pub enum PlanError {
     Invalid {
         /// Name of the file.
         name: String,
-        /// The value and its bounds.
+        /// The value, with its bounds.
         invalid: InvalidPlan,
     },
 }
@@ -89,7 +88,7 @@ pub struct InvalidPlan {
     pub given: String,
 }
 
-/// Whether operations start when they are due or when others have ended.
+/// The choice whether operations start when they are due or when others have ended.
 ///
 /// See [`Plan`] for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,41 +97,41 @@ pub enum Mode {
     /// Operations are due on a schedule, whatever the target does. It measures latencies.
     #[default]
     Open,
-    /// The next operation starts when one of the allowed batches in flight, or one of the readers, is free. It
-    /// measures peak throughput.
+    /// The next operation starts as soon as a batch in flight has ended, or a reader is free. It measures peak
+    /// throughput.
     Closed,
 }
 
-/// How operations follow each other in an open loop.
+/// The distribution of arrival times in an open loop.
 ///
 /// See [`Plan::arrivals`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Arrivals {
-    /// Independently of each other. Times between them are exponentially distributed.
+    /// Arrivals are independent of each other. The times between them are exponentially distributed.
     #[default]
     Poisson,
-    /// At even distances.
+    /// Arrivals are at equal distances.
     Constant,
 }
 
-/// How the generator waits for the next operation to be due.
+/// The way in which the generator waits until the next operation is due.
 ///
 /// See [`Plan::pacing`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pacing {
-    /// Sleeps, and spins for the last 50 µs, where operations are 200 µs apart or more. Where they are denser, sleeps
-    /// 100 µs at a time and then starts all that is due. The lateness is measured.
+    /// If operations are 200 µs apart or more, sleeps, and spins for the last 50 µs. If they are closer together,
+    /// sleeps 100 µs at a time and then starts all that are due. The lateness is measured.
     #[default]
     Auto,
-    /// Always spins for the last 50 µs. It is exact, and takes a core of its own at high rates.
+    /// Always spins for the last 50 µs. This is exact, but occupies a core at high rates.
     Spin,
     /// Never spins.
     Sleep,
 }
 
-/// The top of the proofs of [`OperationKind::Verify`](super::OperationKind::Verify), above the slots.
+/// The part above the slots in the proofs of [`OperationKind::Verify`](super::OperationKind::Verify).
 ///
 /// See [`Target::read_proven`](super::Target::read_proven).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,7 +144,7 @@ pub enum ProofTop {
     Kzg,
 }
 
-/// The plan of a load: which operations, on how many records, and when.
+/// The plan of a load: its operations, the number of records, and the times.
 ///
 /// ```
 /// use trunkline_load::{Mode, Plan, Workload};
@@ -161,9 +160,9 @@ pub struct Plan {
     pub name: String,
     /// Seed of keys, values, operations and arrivals.
     pub seed: u64,
-    /// Number of this generator among several that load one target at once, each with keys of its own: 0 to 999.
+    /// Number of this generator among several that load one target at once, each with its own keys: 0 to 999.
     pub instance: u32,
-    /// What the figures must keep. A run says whether they did.
+    /// Thresholds for the figures. The run holds their results.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub thresholds: Vec<Threshold>,
 
@@ -174,9 +173,9 @@ pub struct Plan {
 
     /// Mix of operations.
     pub workload: Workload,
-    /// How keys are chosen. Without it as YCSB says for the workload.
+    /// Distribution by which keys are chosen. Default: the one that YCSB defines for the workload.
     pub distribution: Option<Distribution>,
-    /// `hotspot`: share of the keys that is hot, 0 to 1.
+    /// `hotspot`: share of the keys that are hot, 0 to 1.
     pub hot_keys_share: f64,
     /// `hotspot`: share of the operations on these keys, 0 to 1.
     pub hot_operations_share: f64,
@@ -187,40 +186,40 @@ pub struct Plan {
 
     /// Open or closed loop.
     pub mode: Mode,
-    /// Open loop: operations a second. Without it a short closed loop measures the peak throughput, for reads that of
-    /// the run's [`readers`](Self::readers()), and the rate is the `rate_share` of that.
+    /// Open loop: operations per second. Without it, a short closed loop measures the peak throughput (of reads with
+    /// the run's number of [`readers`](Self::readers())), and the rate is the `rate_share` of that.
     pub rate: Option<f64>,
     /// Open loop without a rate: share of the measured throughput, 0.01 to 1.
     pub rate_share: f64,
-    /// Open loop: how operations follow each other.
+    /// Open loop: distribution of arrival times.
     pub arrivals: Arrivals,
-    /// Open loop: how the generator waits.
+    /// Open loop: the way in which the generator waits.
     pub pacing: Pacing,
-    /// Open loop: most operations in flight, including those that wait for their batch: 1 to 10,000,000. What is due
-    /// beyond that is dropped and counted.
+    /// Open loop: most operations in flight, including those that wait for their batch: 1 to 10,000,000. Operations
+    /// that are due beyond that are dropped and counted.
     pub in_flight_operations_max: u64,
     /// Closed loop: most batches in flight: 1 to 65,536.
     pub concurrency: usize,
 
-    /// Most writes of a batch: 1 to 1,000,000; fewer if the target takes fewer.
+    /// Most writes in a batch: 1 to 1,000,000, or fewer if the target takes fewer.
     pub batch: usize,
     /// Open loop: time that the oldest write of a batch waits for others, in microseconds, up to 10 s.
     pub batch_linger_us: u64,
-    /// Threads that read and check proofs: 1 to 1,024. Without it see [`Plan::readers()`].
+    /// Number of threads that read and check proofs: 1 to 1,024. For the default see [`Plan::readers()`].
     pub readers: Option<usize>,
 
-    /// Length of the warm-up, before anything is measured, in seconds. Without it 1, or 0 if the run ends by `ops`.
+    /// Length of the warm-up before the measurement, in seconds. Default: 1, or 0 if the run ends by `ops`.
     pub warmup_s: Option<f64>,
-    /// Length of the measured time, in seconds. Without it, and without `ops`, 10.
+    /// Length of the measured time, in seconds. Default: 10, unless `ops` is given.
     pub duration_s: Option<f64>,
-    /// Operations after which the run ends, without those of the warm-up.
+    /// Number of operations after which the run ends, without those of the warm-up.
     pub ops: Option<u64>,
 
-    /// Operations of each kind among 100, instead of the workload's.
+    /// Operations of each kind out of 100, instead of the workload's.
     pub mix: Option<Shares>,
-    /// How the rate changes with time.
+    /// Change of the rate with time.
     pub shape: Shape,
-    /// What else changes with time.
+    /// Other changes with time.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub phase: Vec<Phase>,
 }
@@ -277,7 +276,7 @@ impl Plan {
         toml::to_string(self).unwrap_or_default()
     }
 
-    /// Checks every value by itself and those that depend on each other.
+    /// Checks every value, and the values that depend on each other.
     pub fn validate(&self) -> Result<(), InvalidPlan> {
         within("seed", self.seed, 0..=i64::MAX as u64)?;
         within("instance", self.instance, 0..=INSTANCES_MAX)?;
@@ -311,7 +310,7 @@ impl Plan {
         phases::validate(self.shape, &self.phase)
     }
 
-    /// Checks that the plan has the operations that its thresholds are about. A [`Load`](super::Load) does so before
+    /// Checks that the plan has the operations that its thresholds refer to. A [`Load`](super::Load) does so before
     /// anything else.
     ///
     /// ```
@@ -352,7 +351,7 @@ impl Plan {
         kinds
     }
 
-    /// Returns the keys that differ between two plans, without those that say nothing about the load: `name`, `seed`,
+    /// Returns the keys that differ between two plans, without those that do not affect the load: `name`, `seed`,
     /// `instance` and `thresholds`.
     ///
     /// ```
@@ -374,8 +373,8 @@ impl Plan {
         differing
     }
 
-    /// Returns how many threads read. If the plan does not say, these are `concurrency` (1,024 at most) in a closed
-    /// loop that reads anything, and 1 otherwise.
+    /// Returns the number of threads that read. The default is `concurrency` (at most 1,024) in a closed loop with
+    /// reads, and 1 otherwise.
     ///
     /// ```
     /// use trunkline_load::{Mode, Plan};
@@ -406,7 +405,7 @@ impl Plan {
         self.duration_s.or(default)
     }
 
-    /// Returns the same plan at a rate, with everything filled in that was left open.
+    /// Returns the same plan at a rate, with all defaults filled in.
     pub(crate) fn filled_in(&self, rate: Option<f64>) -> Self {
         Self {
             rate,
@@ -418,7 +417,7 @@ impl Plan {
         }
     }
 
-    /// Returns the phase at a time from the end of the warm-up, and when the next one begins.
+    /// Returns the phase at a time after the warm-up, and the beginning of the next one.
     fn phase_at(&self, at_s: f64) -> (Option<&Phase>, f64) {
         let begun = self.phase.iter().rev().find(|phase| at_s >= phase.at_s);
         let next = self.phase.iter().find(|phase| phase.at_s > at_s);
@@ -445,16 +444,16 @@ impl Plan {
         self.shape.factor(at_s.max(0.0)) * phase.map_or(1.0, |phase| phase.rate_factor)
     }
 
-    /// Returns a time until which the rate stays what it is at a time.
+    /// Returns a time until which the rate does not change.
     pub(crate) fn steady_until_s(&self, at_s: f64) -> f64 {
         match self.phase_at(at_s) {
-            // Any multiple of nothing is nothing.
+            // Any multiple of zero is zero.
             (Some(phase), next_s) if phase.rate_factor == 0.0 => next_s,
             (_, next_s) => self.shape.steady_until_s(at_s).min(next_s),
         }
     }
 
-    /// Returns the settings that operations are chosen by at a time, and until when.
+    /// Returns the settings for choosing operations at a time, and the time until which they apply.
     pub(crate) fn choice_at(&self, at_s: f64) -> (Choice, f64) {
         let (phase, next_s) = self.phase_at(at_s);
         let choice = Choice {
@@ -464,7 +463,7 @@ impl Plan {
         (choice, next_s)
     }
 
-    /// Returns whether the shares at any time are such.
+    /// Returns whether the shares at any time satisfy a condition.
     pub(crate) fn has(&self, is_such: impl Fn(Shares) -> bool) -> bool {
         let mut phases = self.phase.iter().map(Some).chain([None]);
         phases.any(|phase| is_such(self.shares_at(phase)))
@@ -486,7 +485,7 @@ fn invalid(key: &str, expected: &str, given: impl Display) -> InvalidPlan {
     }
 }
 
-/// Checks that a value, if there is one, is within bounds. NaN never is.
+/// Checks that a value, if given, is within bounds. NaN never is.
 fn within<T: PartialOrd + Display>(
     key: &str,
     value: impl Into<Option<T>>,

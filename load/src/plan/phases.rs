@@ -1,4 +1,4 @@
-//! How a load changes with time: the shape of its rate, and its phases.
+//! Changes of a load with time: the shape of its rate, and its phases.
 
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::{InvalidPlan, PlanError, SECONDS_MAX, invalid, parse, read, validate_mix, within};
 use crate::operations::{Distribution, Shares, Workload};
 
-/// Most phases.
+/// Most phases in a plan.
 const PHASES_MAX: usize = 1000;
-/// Multiples of a rate.
+/// Allowed multiples of a rate.
 const FACTORS: RangeInclusive<f64> = 0.0..=1000.0;
 
-/// How the rate changes with time: a factor of the plan's rate. Seconds count from the end of the warm-up.
+/// The change of the rate with time, as a factor of the plan's rate. Seconds count from the end of the warm-up.
 ///
 /// ```
 /// use trunkline_load::Shape;
@@ -25,39 +25,39 @@ const FACTORS: RangeInclusive<f64> = 0.0..=1000.0;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Shape {
-    /// Always the rate itself.
+    /// A constant rate.
     #[default]
     Constant,
-    /// The rate, and a multiple of it from a time on.
+    /// A multiple of the rate from a time on.
     Step {
-        /// When it begins.
+        /// Time at which the multiple begins.
         at_s: f64,
-        /// Multiple.
+        /// Multiple of the rate.
         factor: f64,
     },
-    /// Evenly from one multiple to another, which then stays.
+    /// A linear change from one multiple to another, which then stays.
     Ramp {
         /// Multiple at the beginning.
         from: f64,
         /// Multiple at the end.
         to: f64,
-        /// Time from one to the other.
+        /// Duration of the change.
         over_s: f64,
     },
-    /// Up and down around the rate.
+    /// A sine wave around the rate.
     Sine {
-        /// Time from one peak to the next.
+        /// Time between two peaks.
         period_s: f64,
-        /// Height of the peaks, as a share of the rate: 0 to 1.
+        /// Height of the peaks as a share of the rate: 0 to 1.
         amplitude: f64,
     },
-    /// The rate, and at regular intervals a multiple of it for a while.
+    /// A multiple of the rate for a short time, at regular intervals.
     Bursts {
-        /// Time from one burst to the next. The first begins after one such time.
+        /// Time between the beginnings of two bursts. The first burst begins after this time.
         every_s: f64,
         /// Length of each burst.
         length_s: f64,
-        /// Multiple.
+        /// Multiple of the rate.
         factor: f64,
     },
 }
@@ -85,7 +85,7 @@ impl Shape {
         }
     }
 
-    /// Returns a time until which the multiple stays what it is at a time.
+    /// Returns a time until which the multiple does not change.
     pub(super) fn steady_until_s(self, at_s: f64) -> f64 {
         match self {
             Self::Step { at_s: from, .. } if at_s < from => from,
@@ -128,7 +128,7 @@ impl Shape {
     }
 }
 
-/// Changes from a time on, until the next phase.
+/// A phase: changes that apply from a time until the next phase.
 ///
 /// ```
 /// use trunkline_load::Plan;
@@ -140,16 +140,16 @@ impl Shape {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Phase {
-    /// When it begins, in seconds from the end of the warm-up. A closed loop goes by the clock.
+    /// The beginning of the phase, in seconds from the end of the warm-up. A closed loop uses the elapsed time.
     pub at_s: f64,
     /// Multiple of the rate.
     #[serde(default = "one")]
     pub rate_factor: f64,
-    /// Another named mix.
+    /// The mix of the phase, by name.
     pub workload: Option<Workload>,
-    /// Another distribution of keys. Without it that of the phase's workload, if it has one.
+    /// The distribution of keys. Default: that of the phase's workload, if it has one.
     pub distribution: Option<Distribution>,
-    /// Operations of each kind among 100, instead of those of the workload.
+    /// Operations of each kind out of 100, instead of those of the workload.
     pub mix: Option<Shares>,
 }
 
@@ -157,7 +157,7 @@ fn one() -> f64 {
     1.0
 }
 
-/// Phases and a shape alone, in a file of their own, which can be laid over any plan.
+/// A shape and phases in a separate file, which can be applied to any plan.
 ///
 /// ```
 /// use trunkline_load::{Phases, Shape};
@@ -168,9 +168,9 @@ fn one() -> f64 {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Phases {
-    /// How the rate changes with time.
+    /// Change of the rate with time.
     pub shape: Shape,
-    /// What else changes with time.
+    /// Other changes with time.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub phase: Vec<Phase>,
 }

@@ -20,7 +20,7 @@ fn run(seconds: u64, scheduled_us: u64) -> Run {
     run
 }
 
-/// One value a second: 1000 and the second's number.
+/// Returns a log with one value per second: 1000 plus the second's number.
 fn log(seconds: u64, kind: OperationKind, measure: Measure) -> IntervalLog {
     let mut log = IntervalLog::new(1_700_000_000_000);
     for second in 0..seconds {

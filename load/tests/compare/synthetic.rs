@@ -8,18 +8,18 @@ use rand_distr::{Distribution, Normal, Poisson};
 use trunkline_load::OperationKind;
 use trunkline_load::compare::{Counts, Observed};
 
-/// What a made-up run is like.
+/// The properties of a made-up run.
 #[derive(Clone, Copy)]
 pub(crate) struct Shape {
     /// Length in seconds.
     pub(crate) seconds: usize,
     /// Standard deviation of the noise from second to second, as a share.
     pub(crate) noise: f64,
-    /// Correlation of the noise with that of the second before.
+    /// Correlation of the noise in successive seconds.
     pub(crate) correlation: f64,
-    /// Operations in a second.
+    /// Operations per second.
     pub(crate) rate: f64,
-    /// Median latency, microseconds.
+    /// Median latency in microseconds.
     pub(crate) median_us: f64,
 }
 
@@ -35,7 +35,7 @@ impl Default for Shape {
     }
 }
 
-/// A run; the noise of its latency is independent of that of its throughput.
+/// Returns a run. The noise of its latency is independent of that of its throughput.
 pub(crate) fn observed(shape: Shape, seed: u64) -> Observed {
     let mut random = SmallRng::seed_from_u64(seed);
     let throughput = noise(shape, &mut random);
@@ -52,7 +52,7 @@ pub(crate) fn observed(shape: Shape, seed: u64) -> Observed {
     Observed { achieved, latency }
 }
 
-/// Factors around 1, one a second: an autoregression of the first order.
+/// Returns factors around 1, one per second: a first-order autoregression.
 fn noise(shape: Shape, random: &mut SmallRng) -> Vec<f64> {
     let normal = Normal::new(0.0, 1.0).expect("a standard normal distribution");
     let fresh = (1.0 - shape.correlation * shape.correlation).sqrt();
@@ -64,7 +64,7 @@ fn noise(shape: Shape, random: &mut SmallRng) -> Vec<f64> {
     factors.collect()
 }
 
-/// Log-normal latencies (σ = 0.5), drawn as a count for each of 120 steps: a draw for each operation would take
+/// Returns log-normal latencies (σ = 0.5), drawn as a count for each of 120 steps: a draw per operation would take
 /// long.
 fn log_normal(operations: f64, median_nanos: f64, random: &mut SmallRng) -> Counts {
     const SIGMA: f64 = 0.5;

@@ -2,7 +2,7 @@ use trunkline_load::compare::{Comparison, Metric, Observed, Settings, Verdict, c
 
 use crate::synthetic::{Shape, observed};
 
-/// Few, so that the tests are fast: the variance of the logarithm is known to a tenth.
+/// A small number, so that the tests are fast: the variance of the logarithm is known to a tenth.
 const RESAMPLES: usize = 200;
 
 fn compared(before: &[Observed], after: &[Observed], seed: u64) -> Comparison {

@@ -1,4 +1,4 @@
-//! Loads, driven from outside of the crate.
+//! Loads, run from outside the crate.
 
 mod support;
 

@@ -17,7 +17,7 @@ fn histogram() -> Histogram<u64> {
     Histogram::new(3).unwrap()
 }
 
-/// Returns the run of one generator, which began so many milliseconds after the first.
+/// Returns the run of one generator, which began `began_ms` after the first.
 fn part(number: u64, began_ms: u64, recorded: &[Recorded]) -> (Run, IntervalLog) {
     let mut histograms: BTreeMap<(u64, OperationKind), (Histogram<u64>, Histogram<u64>)> =
         BTreeMap::new();
@@ -82,7 +82,7 @@ fn latency(histogram: &Histogram<u64>) -> Latency {
     }
 }
 
-/// Returns the sum of all seconds of a log.
+/// Returns the sum over all seconds of a log.
 fn whole(log: &IntervalLog, kind: OperationKind, measure: Measure) -> Histogram<u64> {
     let mut sum = histogram();
     for second in log.by_second(kind, measure).unwrap().values() {
@@ -141,7 +141,7 @@ fn seconds_are_those_of_the_same_time_of_day_and_the_common_window_is_stated() {
         part(2, 1_600, &[(1, 0, 20, 5)]),
     );
     let (run, _) = merge(&[first, second]).unwrap();
-    // The second generator's seconds are two later.
+    // The second generator's seconds are shifted by two.
     let achieved: Vec<u64> = run.seconds.iter().map(|second| second.achieved).collect();
     assert_eq!(achieved, [0, 0, 0, 2, 0, 0]);
     let merged = run.merged.clone().unwrap();
@@ -160,7 +160,7 @@ fn seconds_are_those_of_the_same_time_of_day_and_the_common_window_is_stated() {
         whole_s: 5.6,
     };
     assert!(run.warnings.contains(&partly), "{:?}", run.warnings);
-    // It is a run like any other.
+    // The merged run is like any other.
     let directory = tempfile::tempdir().unwrap();
     run.write_to(directory.path()).unwrap();
     assert_eq!(Run::read_from(directory.path()).unwrap(), run);
@@ -207,7 +207,7 @@ fn what_cannot_be_merged_exactly_is_refused_with_its_reason() {
     assert!(matches!(apart, MergeError::Apart { ended: 1, began: 2 }));
     let merged = refused(|(run, _)| run.merged = Some(Default::default()));
     assert!(matches!(merged, MergeError::Merged(2)));
-    // A run of many hours has left out its first ones.
+    // A run of many hours has left out its first seconds.
     let incomplete = refused(|(_, log)| *log = IntervalLog::new(0));
     assert!(
         matches!(

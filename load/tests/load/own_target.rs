@@ -30,7 +30,7 @@ fn every_operation_of_an_open_loop_ended_or_was_dropped() {
             (2_000, 0, 0)
         );
         assert_eq!(totals.achieved + totals.dropped, 2_000);
-        // At a million a second, whatever the target does.
+        // A million operations per second are due, whatever the target does.
         assert!((1_500..2_500).contains(&totals.scheduled_us), "{totals:?}");
         assert!(totals.ended_in_schedule <= totals.achieved);
         assert_eq!(outcome.tally.refused, 0);
@@ -140,7 +140,7 @@ fn a_target_that_is_gone_ends_the_run() {
     };
     let broken = broken_off(&plan, &table);
     assert!(matches!(broken.source, LoadError::Target(error) if error.to_string() == "it is gone"));
-    // Gone before anything was measured.
+    // The target fails before anything was measured.
     let table = Table {
         ends_from: Some(3),
         ..Table::default()
@@ -179,7 +179,7 @@ fn a_run_that_breaks_off_gives_what_was_measured_until_then() {
         let outcome = broken_off(&plan, &table).outcome;
         let run = &outcome.run;
         let totals = &run.totals;
-        // Batches that a late open loop sends are not all full.
+        // The batches of a late open loop are not all full.
         let is_full = mode == Mode::Closed;
         assert!((1..=1_000).contains(&totals.achieved), "{totals:?}");
         assert!(totals.achieved == 1_000 || !is_full, "{totals:?}");
@@ -207,7 +207,7 @@ fn a_run_that_breaks_off_gives_what_was_measured_until_then() {
 #[test]
 fn a_trace_that_cannot_be_written_leaves_what_was_measured() {
     let table = Table::default();
-    // It takes what fits its buffer, and then nothing.
+    // The target accepts what fits its buffer, and then nothing.
     let full = std::path::Path::new("/dev/full");
     if !full.exists() {
         return;
@@ -269,7 +269,7 @@ fn an_operation_that_a_target_does_not_support_ends_the_run() {
         LoadError::Target(TargetError::Unsupported(_))
     ));
 
-    // It finds nothing of what was put.
+    // The target finds none of the keys that were put.
     let plan = Plan {
         workload: Workload::C,
         ..small()
@@ -277,7 +277,7 @@ fn an_operation_that_a_target_does_not_support_ends_the_run() {
     let outcome = Load::new(&plan, &Blind).unwrap().run().unwrap();
     assert_eq!(outcome.run.totals.missing, outcome.run.totals.achieved);
 
-    // Nor what a read-modify-write reads.
+    // It does not find those of a read-modify-write either.
     let plan = Plan {
         mix: Some(Shares {
             read_modify_write: 100,
@@ -301,7 +301,7 @@ fn as_many_threads_read_in_a_closed_loop_as_batches_are_under_way_unless_it_is_s
             ..small()
         };
         let outcome = Load::new(&plan, &table).unwrap().run().unwrap();
-        // A run says how many it had.
+        // A run holds the number of its readers.
         let ran = Plan::from_toml("run", &outcome.run.workload).unwrap();
         (plan.readers(), ran.readers)
     };
@@ -382,7 +382,7 @@ fn deletes_can_be_mixed_in() {
     table.agrees_with(&outcome);
 }
 
-/// Writes that a target refused did not take effect, and nobody may say that it holds a wrong state.
+/// Refused writes did not take effect, and must not count as wrong values.
 #[test]
 fn refused_writes_are_not_counted_as_written() {
     for workload in [Workload::Write, Workload::F] {
@@ -434,7 +434,7 @@ fn a_fill_that_is_refused_ends_the_load() {
     assert_eq!(error.to_string(), says);
 }
 
-/// Holds a batch back until the next one took effect, or until it is waited for.
+/// Delays a batch until the next one took effect, or until a caller waits for it.
 #[derive(Clone, Default)]
 struct Swapping {
     table: Arc<Table>,

@@ -7,7 +7,7 @@ use trunkline_load::{Distribution, Phase, Phases, Plan, Shares, Workload};
 
 const DEFAULT: &str = include_str!("../../../plans/default.toml");
 
-/// Returns a plan that leaves nothing open. It names all fields, so that a new field does not compile without it.
+/// Returns a plan with every value set. It names all fields, so that a new field does not compile without it.
 fn full() -> Plan {
     let default = Plan::default();
     Plan {
@@ -81,7 +81,7 @@ fn keys(table: &Table) -> BTreeMap<String, &Value> {
     keys
 }
 
-/// Returns the key or the name of the table of a line, commented out or not.
+/// Returns the key or the table name on a line, commented out or not.
 fn setting(line: &str) -> Option<&str> {
     let line = line.strip_prefix("# ").unwrap_or(line);
     let (key, _) = line.split_once(" = ").unwrap_or(("", ""));
@@ -90,7 +90,7 @@ fn setting(line: &str) -> Option<&str> {
     Some(line).filter(|line| is_key || line.starts_with('['))
 }
 
-/// Returns the file with everything that it has commented out.
+/// Returns the file with its commented settings uncommented.
 fn uncommented() -> String {
     let lines = DEFAULT.lines().map(|line| setting(line).unwrap_or(line));
     lines.map(|line| format!("{line}\n")).collect()
@@ -123,7 +123,7 @@ fn with_every_key_of_a_plan_commented_out_or_not() {
     let names = |keys: &BTreeMap<String, &Value>| keys.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&written), names(&expected));
 
-    // What has a default is in force.
+    // Settings with a default are in force.
     let in_force: Table = DEFAULT.parse().unwrap();
     assert_eq!(in_force, Table::try_from(Plan::default()).unwrap());
 }
@@ -144,7 +144,7 @@ fn and_its_bounds_are_those_that_are_checked() {
     let file = uncommented();
     let mut checked = 0;
     for (key, value) in keys(&file.parse().unwrap()) {
-        // Of a mix the sum is checked, and above any seed there is no number in TOML.
+        // The sum of a mix is checked, and TOML has no number above the largest seed.
         if key.starts_with("mix.") || key == "seed" {
             continue;
         }

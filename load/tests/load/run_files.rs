@@ -18,7 +18,7 @@ fn a_run_is_read_with_all_its_figures() {
     assert_eq!((read.seed, read.git_revision.as_str()), (1, "5e1f"));
     let text = fs::read_to_string(runs.join(RUN_FILE)).unwrap();
     assert_eq!(text.lines().count(), 1);
-    // Over an earlier one.
+    // The file replaces an earlier one.
     outcome.write_to(&runs).unwrap();
     assert_eq!(fs::read_dir(&runs).unwrap().count(), 2);
 }
@@ -33,7 +33,7 @@ fn a_run_that_broke_off_is_read_with_what_ended_it() {
     };
     run.write_to(directory.path()).unwrap();
     assert_eq!(Run::read_from(directory.path()).unwrap(), run);
-    // A run that came to its end does not mention it.
+    // A run that reached its end does not mention it.
     let text = serde_json::to_string(&Run::default()).unwrap();
     assert!(!text.contains("ended_by"));
 }
@@ -79,7 +79,7 @@ fn where_nothing_can_be_written_is_known_before() {
 #[test]
 fn a_file_that_is_too_long_is_not_read() {
     let directory = tempfile::tempdir().unwrap();
-    // Sparse: it takes no space on the disk.
+    // The file is sparse: it takes no space on the disk.
     let file = File::create(directory.path().join(RUN_FILE)).unwrap();
     file.set_len(FILE_BYTES_MAX + 1).unwrap();
     let error = Run::read_from(directory.path()).unwrap_err();

@@ -1,4 +1,4 @@
-//! `load/schema/run.schema.json` against the types and against real runs. After a change of a type:
+//! Compares `load/schema/run.schema.json` with the types and with real runs. After a change of a type:
 //! `TRUNKLINE_WRITE_SCHEMA=1 cargo test -p trunkline-load --test load schema`.
 
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! A target in memory that counts what it is asked, and refuses or fails as it is told.
+//! A target in memory that counts its calls, and refuses or fails on request.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -16,9 +16,9 @@ pub(crate) struct Table {
     pub(crate) read: AtomicU64,
     /// Submissions from this one on fail.
     pub(crate) fails_from: Option<u64>,
-    /// After the fill, one in this many submissions is refused without a reason in its requirements.
+    /// After the fill, one in this many submissions is refused for a reason that its requirements do not explain.
     pub(crate) refuses_one_in: Option<u64>,
-    /// Submissions from this one on fail for good.
+    /// Submissions from this one on fail permanently.
     pub(crate) ends_from: Option<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! Beginning an epoch: the tree that wants to write, and its bid for the stream.
+//! Beginning an epoch: the tree of the new primary, and its bid for the stream.
 
 use trunkline::{Engine, FeedError, Snapshot};
 use trunkline_core::frame::Beginning;
@@ -13,7 +13,7 @@ use crate::protocol::takeover::{self, Chain, TakeoverError};
 use crate::protocol::{Pinned, Publisher, Regime, Stopped};
 use crate::wire::{Begin, Writer};
 
-/// The reason why a primary cannot begin.
+/// The reason why a primary cannot begin its epoch.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The stream cannot be read, or does not fit the tree.
@@ -22,19 +22,19 @@ pub enum StartError {
     /// The tree must not write now.
     #[error(transparent)]
     Takeover(#[from] TakeoverError),
-    /// The engine has written already.
+    /// The engine has already written.
     #[error(
-        "the engine has written version {0} in this epoch already: write nothing before the primary has begun; open the engine again"
+        "the engine has already written version {0} in this epoch: open the engine again, and write nothing before the primary has begun"
     )]
     WroteBefore(u64),
-    /// Another process appended each time.
-    #[error("others append to the stream all the time; find out who writes, and try again")]
+    /// Another process appended at each attempt.
+    #[error("other processes keep appending to the stream; find out which ones, and try again")]
     Contended,
     /// The stream cannot be written.
     #[error(transparent)]
     Stopped(#[from] Stopped),
     /// The engine cannot be read.
-    #[error("cannot read the engine's own past: {0}")]
+    #[error("cannot read the engine's own history: {0}")]
     Engine(String),
 }
 
@@ -47,7 +47,7 @@ impl From<CarrierError> for StartError {
 /// A beginning that is in the stream.
 pub(crate) struct Claim {
     pub(crate) publisher: Publisher,
-    /// The tip of the stream when it began.
+    /// The tip of the stream at the beginning of the epoch.
     pub(crate) tip: LogPosition,
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn commit_id(snapshot: &Snapshot, version: u64) -> Option<Digest> {
     }
 }
 
-/// The tree that wants to write.
+/// The tree of the new primary.
 pub(crate) struct Own<'a> {
     engine: &'a Engine,
     record: CommitRecord,
@@ -90,7 +90,7 @@ impl<'a> Own<'a> {
         }
     }
 
-    /// Returns the version behind which the next frame comes.
+    /// Returns the version that the next frame follows.
     pub(super) fn tip(&self, regime: Option<&Regime>) -> Result<LogPosition, StartError> {
         match regime {
             Some(regime) => {
@@ -101,7 +101,7 @@ impl<'a> Own<'a> {
         }
     }
 
-    /// Returns the version before the oldest one in the log: a new stream gets all that there is.
+    /// Returns the version before the oldest one in the log: a new stream gets everything that the log has.
     fn oldest(&self) -> Result<LogPosition, StartError> {
         let version = match self.engine.feed(1).try_next() {
             Ok(Some(_)) => 0,
@@ -132,7 +132,7 @@ impl Chain for Own<'_> {
     }
 }
 
-/// Appends the beginning of an epoch; `None` if somebody else appended first.
+/// Appends the beginning of an epoch; `None` if another process appended first.
 pub(super) async fn claim<C: Carrier>(
     carrier: &C,
     options: &Options,
@@ -151,7 +151,7 @@ pub(super) async fn claim<C: Carrier>(
     Ok(publisher.map(|publisher| Claim { publisher, tip }))
 }
 
-/// Appends a beginning behind a message; `None` if somebody else appended first.
+/// Appends a beginning after a message; `None` if another process appended first.
 pub(crate) async fn bid<C: Carrier>(
     carrier: &C,
     epoch: u64,

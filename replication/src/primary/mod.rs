@@ -1,6 +1,7 @@
-//! A primary: an engine whose versions are published, and what is acknowledged of them.
+//! A primary: an engine whose versions are published, and their acknowledgements.
 //!
-//! `begin` begins its epoch in the stream, `publish` appends its versions, and `reports` counts who has them.
+//! `begin` begins its epoch in the stream, `publish` appends its versions, and `reports` counts the replicas that have
+//! them.
 
 mod begin;
 mod publish;
@@ -29,13 +30,13 @@ use publish::{Publishing, Shared};
 use reports::{AWAITED_REPORT, count_reports};
 pub(crate) use reports::{PAUSE_KEY, report_key};
 
-/// Attempts to begin an epoch, while others append.
+/// Number of attempts to begin an epoch while other processes append.
 const ATTEMPTS: usize = 10;
 
-/// The reason why a primary publishes no more.
+/// The reason why a primary stopped publishing.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum PrimaryFailure {
-    /// Somebody else writes, or the carrier is at fault.
+    /// Another process writes, or the carrier is at fault.
     #[error(transparent)]
     Stopped(#[from] Stopped),
     /// A version is too long for a frame.
@@ -43,13 +44,13 @@ pub enum PrimaryFailure {
     Frame {
         /// The version.
         version: u64,
-        /// The fault in it.
+        /// The cause.
         error: EncodeFrameError,
     },
     /// The engine's log cannot be read.
     #[error("the engine's log cannot be published: {0}")]
     Feed(Arc<FeedError>),
-    /// The engine was shut down, and everything that it had was published.
+    /// The engine was shut down, and all its versions were published.
     #[error("the engine was shut down")]
     Closed,
 }
@@ -59,37 +60,39 @@ pub enum PrimaryFailure {
 pub enum Level {
     /// Durable in the engine's own log.
     Durable,
-    /// A majority of the carrier's servers keeps it.
+    /// Stored by a majority of the carrier's servers.
     Replicated,
-    /// This number of replicas have synced it themselves.
+    /// Synced by this number of replicas.
     Followed(usize),
 }
 
 /// The reason why a level was not reached.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LevelError {
-    /// It may be reached later.
-    #[error("version {version} is not {level} yet; version {reached} is. It may become so later")]
+    /// The time is over. The level may be reached later.
+    #[error(
+        "version {version} is not {level} yet, only version {reached} is; it may still become {level} later"
+    )]
     Timeout {
         /// The version that was waited for.
         version: u64,
         /// The level.
         level: Level,
-        /// The last version that has reached it.
+        /// The last version that has reached the level.
         reached: u64,
     },
-    /// This primary will never know. The version may be in the stream, or not.
-    #[error("nobody knows whether version {version} will be {level}: {failure}")]
+    /// This primary will never know. The version may or may not be in the stream.
+    #[error("it is unknown whether version {version} will be {level}: {failure}")]
     Failed {
         /// The version that was waited for.
         version: u64,
         /// The level.
         level: Level,
-        /// The reason.
+        /// The failure of the primary.
         failure: PrimaryFailure,
     },
-    /// There are not as many replicas.
-    #[error("followed({0}) needs as many members besides the primary; name them")]
+    /// There are too few members.
+    #[error("followed({0}) needs {0} members in addition to the primary; name them")]
     TooFewMembers(usize),
 }
 
@@ -112,7 +115,7 @@ impl Progress {
 
 /// An engine whose versions are published.
 ///
-/// It begins an epoch of its own when it starts. If another primary begins a later one, it stops for good and shuts its
+/// It begins its own epoch when it starts. If another primary begins a later one, it stops for good and shuts its
 /// engine down.
 #[derive(Debug)]
 pub struct Primary {
@@ -125,8 +128,8 @@ pub struct Primary {
 }
 
 impl Primary {
-    /// Begins the engine's epoch in the stream, and publishes its versions from there on: first those that the stream
-    /// does not have.
+    /// Begins the engine's epoch in the stream, and publishes its versions from then on, starting with those that the
+    /// stream does not have.
     ///
     /// The engine must not have written since it was opened.
     ///
@@ -209,12 +212,12 @@ impl Primary {
         }
     }
 
-    /// Returns the engine, which takes writes.
+    /// Returns the engine, which accepts writes.
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    /// Returns the epoch that it writes in.
+    /// Returns the epoch in which it writes.
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
@@ -237,12 +240,12 @@ impl Primary {
             .collect()
     }
 
-    /// Returns why it publishes no more, if so.
+    /// Returns the reason why it stopped publishing, if it has.
     pub fn failure(&self) -> Option<PrimaryFailure> {
         self.progress.borrow().failure.clone()
     }
 
-    /// Waits until a majority of the carrier's servers keeps a version.
+    /// Waits until a majority of the carrier's servers has stored a version.
     ///
     /// # Errors
     ///
@@ -269,7 +272,8 @@ impl Primary {
     ///
     /// # Errors
     ///
-    /// With [`LevelError::Timeout`] it may reach it later. With [`LevelError::Failed`] this primary cannot tell any more.
+    /// After [`LevelError::Timeout`] the version may reach the level later. After [`LevelError::Failed`] this primary
+    /// can no longer tell.
     pub async fn wait_for(
         &self,
         version: u64,
@@ -306,7 +310,7 @@ impl Primary {
         }
     }
 
-    /// Waits for something, and lets the reports of replicas be read often meanwhile if the level depends on them.
+    /// Waits for a future. If the level depends on the reports of replicas, they are read often meanwhile.
     async fn looking<T>(&self, level: Level, waited: impl Future<Output = T>) -> T {
         let mut waited = std::pin::pin!(waited);
         loop {
@@ -321,7 +325,7 @@ impl Primary {
         }
     }
 
-    /// Waits until it publishes no more, and returns why.
+    /// Waits until it stops publishing, and returns the reason.
     pub async fn stopped(&self) -> PrimaryFailure {
         let mut progress = self.progress.clone();
         let has_failed = |progress: &Progress| progress.failure.is_some();
@@ -332,7 +336,8 @@ impl Primary {
         failure.unwrap_or(PrimaryFailure::Closed)
     }
 
-    /// Shuts the engine down, publishes what it has, and returns when that is in the stream or the time is over.
+    /// Shuts the engine down, publishes its remaining versions, and returns when they are in the stream or the time is
+    /// over.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The task that publishes what the engine has synced.
+//! The task that publishes the versions that the engine has synced.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,25 +16,25 @@ use crate::member::{self, Options};
 use crate::memory::{Memory, MemoryFile};
 use crate::protocol::{Pinned, Publisher};
 
-/// The cursor by which the engine keeps what is not replicated yet.
+/// The cursor by which the engine keeps versions that are not replicated yet.
 const CURSOR: &str = "replication";
-/// Versions whose commit ids are kept, to compare reports with.
+/// Number of versions whose commit ids are kept, to compare with reports.
 const POSITIONS_MAX: usize = 1 << 16;
 
-/// What the tasks of a primary share.
+/// The state that the tasks of a primary share.
 pub(super) struct Shared<C> {
     pub(super) engine: Engine,
     pub(super) carrier: Arc<C>,
     pub(super) options: Options,
     pub(super) memory: MemoryFile,
     pub(super) epoch: u64,
-    /// The last versions that were published, in order.
+    /// The last published versions, in order.
     pub(super) positions: Mutex<VecDeque<LogPosition>>,
     /// Nothing is appended before this time.
     pub(super) paused_until: Mutex<Option<tokio::time::Instant>>,
     pub(super) verifier: Pinned,
     pub(super) progress: watch::Sender<Progress>,
-    /// Somebody waits for reports.
+    /// A caller is waiting for reports.
     pub(super) reports_awaited: Arc<Notify>,
 }
 
@@ -43,7 +43,7 @@ impl<C> Shared<C> {
         self.progress.borrow().failure.is_some()
     }
 
-    /// Returns whether a position is one of the last that were published.
+    /// Returns whether a position is one of the last published ones.
     pub(super) fn is_own(&self, position: &LogPosition) -> bool {
         let positions = self.positions.lock();
         let index = positions.binary_search_by_key(&position.version, |own| own.version);
@@ -64,7 +64,7 @@ pub(super) struct Publishing<C> {
     pub(super) feed: Feed,
     pub(super) publisher: Publisher,
     pub(super) remembered: Memory,
-    /// The version from which on the engine keeps its log.
+    /// The first version that the engine must keep in its log.
     pub(super) kept: u64,
     pub(super) shared: Arc<Shared<C>>,
 }
@@ -80,7 +80,7 @@ impl<C: Carrier> Publishing<C> {
             .progress
             .send_modify(|progress| progress.failure = Some(failure));
         if is_fenced {
-            // It must not acknowledge anything more as durable that the next primary does not have.
+            // It must not acknowledge any more versions as durable that the next primary does not have.
             let _failed_before = self.shared.engine.shutdown().await;
         }
     }
@@ -88,7 +88,7 @@ impl<C: Carrier> Publishing<C> {
     async fn publish(&mut self) -> Result<(), PrimaryFailure> {
         let mut beat = tokio::time::interval(self.shared.options.beat);
         let mut is_closed = false;
-        // Where a cursor is further already, nothing is lost.
+        // If a cursor is further ahead already, nothing is lost.
         self.keep_from(self.kept);
         loop {
             is_closed |= self.fill()?;
@@ -113,7 +113,8 @@ impl<C: Carrier> Publishing<C> {
         }
     }
 
-    /// Takes what is in the log already, as far as there is room. Returns whether the engine was shut down.
+    /// Takes the synced entries of the log, as far as there is space in the queue. Returns whether the engine was shut
+    /// down.
     fn fill(&mut self) -> Result<bool, PrimaryFailure> {
         while self.publisher.queued_bytes() < self.shared.options.queue_bytes_max {
             match self.feed.try_next() {
@@ -148,7 +149,7 @@ impl<C: Carrier> Publishing<C> {
         Ok(())
     }
 
-    /// Tells those who wait.
+    /// Notifies those who wait.
     fn tell(&self) {
         let replicated = self.publisher.replicated().version;
         let durable = self.shared.engine.synced_version();
@@ -160,7 +161,7 @@ impl<C: Carrier> Publishing<C> {
         });
     }
 
-    /// Shows that it is there, and remembers how far it got.
+    /// Appends a sign of life, and stores the position.
     async fn beat(&mut self) {
         self.tell();
         self.publisher.beat(unix_ms());
@@ -172,7 +173,7 @@ impl<C: Carrier> Publishing<C> {
             resume: self.publisher.resume(),
             ..self.remembered
         };
-        // An older memory is right, too: it is tried again with the next beat.
+        // An older memory is valid, too. Writing is tried again with the next beat.
         if remembered != self.remembered && self.shared.memory.write(remembered).await.is_ok() {
             self.remembered = remembered;
         }

@@ -1,4 +1,4 @@
-//! Reading what replicas report, and pausing for one that takes over.
+//! Reading the reports of replicas, and pausing for one that takes over.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use crate::wire::{Refusal, Report};
 
 /// The key of the request to pause.
 pub(crate) const PAUSE_KEY: &str = "pause";
-/// Time for which a primary appends nothing if a member that is being promoted asks for it. If that one does not take
-/// over within it, nothing has happened.
+/// Time for which a primary appends nothing at the request of a member that is being promoted. If that member does not
+/// take over in this time, the primary continues.
 const PAUSE: Duration = Duration::from_secs(5);
-/// Time between looks at reports while a caller waits for them.
+/// Time between reads of the reports while a caller waits for them.
 pub(super) const AWAITED_REPORT: Duration = Duration::from_millis(2);
 
-/// Looks at the reports of the other members, again and again.
+/// Reads the reports of the other members periodically.
 pub(super) async fn count_reports<C: Carrier>(shared: Arc<Shared<C>>) {
     let mut interval = tokio::time::interval(shared.options.report);
     let mut at_most = tokio::time::interval(AWAITED_REPORT);
@@ -54,7 +54,7 @@ pub(super) async fn count_reports<C: Carrier>(shared: Arc<Shared<C>>) {
     }
 }
 
-/// Pauses if a pinned key asks for it, once for each epoch.
+/// Pauses if a pinned key requests it, once for each epoch.
 async fn pause_if_asked<C: Carrier>(shared: &Shared<C>, paused_for: &mut u64) {
     let Ok(Some(value)) = shared.carrier.get(PAUSE_KEY).await else {
         return;

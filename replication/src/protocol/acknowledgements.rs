@@ -1,8 +1,8 @@
-//! Which versions are `replicated`, and which are `followed(k)`.
+//! Computes which versions are `replicated`, and which are `followed(k)`.
 
 use std::collections::BTreeMap;
 
-/// Counts what the carrier and the replicas have acknowledged.
+/// Counts the acknowledgements of the carrier and the replicas.
 ///
 /// ```
 /// use trunkline_replication::protocol::Acknowledgements;
@@ -20,7 +20,7 @@ pub struct Acknowledgements {
 }
 
 impl Acknowledgements {
-    /// Counts the replicas of these names alone.
+    /// Counts only the replicas with these names.
     pub fn new(names: impl IntoIterator<Item = String>) -> Self {
         Self {
             replicated: 0,
@@ -39,12 +39,13 @@ impl Acknowledgements {
         versions.map(|(name, version)| (name.as_str(), *version))
     }
 
-    /// Notes that the carrier keeps all versions up to one.
+    /// Notes that the carrier has stored all versions up to this one.
     pub fn replicated_to(&mut self, version: u64) {
         self.replicated = self.replicated.max(version);
     }
 
-    /// Notes that a replica has synced all versions up to one, of the primary's own chain. Returns whether that is new.
+    /// Notes that a replica has synced all versions of the primary's own chain up to this one. Returns whether that is
+    /// new.
     pub fn followed_by(&mut self, name: &str, version: u64) -> bool {
         match self.versions.get_mut(name) {
             Some(synced) if *synced < version => {
@@ -60,12 +61,12 @@ impl Acknowledgements {
         self.versions.get(name).copied().unwrap_or(0)
     }
 
-    /// Returns the last version that the carrier keeps.
+    /// Returns the last version that the carrier has stored.
     pub fn replicated(&self) -> u64 {
         self.replicated
     }
 
-    /// Returns the last version that `k` replicas have synced. For 0 it is the highest there is.
+    /// Returns the last version that `k` replicas have synced. For 0 that is the highest possible version.
     pub fn followed(&self, k: usize) -> u64 {
         let mut versions: Vec<u64> = self.versions.values().copied().collect();
         versions.sort_unstable_by(|a, b| b.cmp(a));

@@ -1,4 +1,4 @@
-//! A tree that follows the stream: what it applies, what it knows already, and what stops it.
+//! A tree that follows the stream: it applies new versions, skips known ones, and stops on errors.
 
 use bytes::Bytes;
 use trunkline_core::store::log::LogPosition;
@@ -11,9 +11,9 @@ use crate::wire::{Body, Message};
 /// The message from which a follower can read on after a restart: a beginning, or its repetition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resume {
-    /// Its sequence number.
+    /// Sequence number of the message.
     pub sequence: u64,
-    /// The hash of its bytes.
+    /// The hash of the message.
     pub hash: [u8; 32],
 }
 
@@ -23,41 +23,41 @@ impl Resume {
         Self { sequence, hash }
     }
 
-    /// Returns whether a message is the one.
+    /// Returns whether a message is this one.
     pub fn is(&self, found: &Carried) -> bool {
         Self::of(found.sequence, &found.bytes) == *self
     }
 }
 
-/// A thing to do with a message.
+/// The action for a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step<F> {
     /// Apply the frame. Its parent is the last version that was applied.
     Apply(Link, F),
-    /// Nothing: the tree has the version.
+    /// Nothing: the tree has the version already.
     Known(u64),
     /// Nothing: an epoch began.
     Began,
-    /// Nothing: the primary is there; its clock, in milliseconds since 1970.
+    /// Nothing: the primary is alive. The value is its clock, in milliseconds since 1970.
     Beat(u64),
-    /// Count and name it.
+    /// Count and report it.
     Stray(Stray),
     /// The message was not taken: the follower refuses its epoch. See [`Follower::license`].
     Held,
 }
 
-/// The reason why a follower stops. Nothing was applied in spite of it.
+/// The reason why a follower stops. Nothing in error was applied.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FollowError {
     /// The stream itself is at fault.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The stream no longer has what comes next.
+    /// The stream no longer has the next version.
     #[error(
         "the stream begins after version {oldest}, and the tree needs version {wanted}: fetch it from an archive, or bootstrap from a base"
     )]
     Gap {
-        /// The version that comes next.
+        /// The next version.
         wanted: u64,
         /// The last version that the stream does not have.
         oldest: u64,
@@ -72,9 +72,9 @@ pub enum FollowError {
         /// The last version of the stream.
         tip: u64,
     },
-    /// The stream is not the one that was read before.
+    /// The stream is not the one that was read earlier.
     #[error(
-        "message {sequence} of the stream is not the one that was read before: the carrier lost its tail, or it is another stream; promote after a loss"
+        "message {sequence} of the stream is not the one that was read earlier: the carrier lost its tail, or it is another stream; promote after a loss"
     )]
     Replaced {
         /// The message.
@@ -82,7 +82,7 @@ pub enum FollowError {
     },
 }
 
-/// Follows the stream with a tree.
+/// A tree that follows the stream.
 #[derive(Clone, Debug)]
 pub struct Follower<V> {
     reader: Reader<V>,
@@ -96,7 +96,7 @@ pub struct Follower<V> {
 type Steps<V> = Vec<Step<<V as Verifier>::Frame>>;
 
 impl<V: Verifier> Follower<V> {
-    /// Returns a follower of a tree at a position that reads from a message on.
+    /// Returns a follower of a tree at a position, which reads from a message on.
     pub fn new(verifier: V, next: u64, position: LogPosition, refuses_below: u64) -> Self {
         Self {
             reader: Reader::new(verifier, next),
@@ -108,9 +108,9 @@ impl<V: Verifier> Follower<V> {
         }
     }
 
-    /// Returns where to read from after a restart, if the stream is the one that was read before.
+    /// Returns the position to read from after a restart, if the stream is the one that was read earlier.
     ///
-    /// `found` is what was read from that sequence number on.
+    /// `found` has the messages read from that sequence number on.
     pub fn resume_from(
         resume: Option<Resume>,
         ends: Ends,
@@ -130,7 +130,7 @@ impl<V: Verifier> Follower<V> {
         }
     }
 
-    /// Returns the sequence number that it reads next.
+    /// Returns the next sequence number to read.
     pub fn next(&self) -> u64 {
         self.reader.next()
     }
@@ -140,7 +140,7 @@ impl<V: Verifier> Follower<V> {
         self.position
     }
 
-    /// Returns the epoch that the stream is in, once a beginning was read.
+    /// Returns the epoch of the stream, once a beginning was read.
     pub fn regime(&self) -> Option<&Regime> {
         self.reader.regime()
     }
@@ -150,12 +150,13 @@ impl<V: Verifier> Follower<V> {
         self.resume
     }
 
-    /// Returns whether a second reader came to the same end. What was changed on its way once is not changed twice.
+    /// Returns whether a second reader came to the same end. A message that was changed in transit once is not changed
+    /// the same way twice.
     pub fn agrees_with(&self, reader: &Reader<V>) -> bool {
         self.reader.next() == reader.next() && self.reader.regime() == reader.regime()
     }
 
-    /// Returns a reader that looks ahead from here.
+    /// Returns a reader that reads ahead from here.
     pub fn look_ahead(&self) -> Reader<V>
     where
         V: Clone,
@@ -163,28 +164,28 @@ impl<V: Verifier> Follower<V> {
         self.reader.clone()
     }
 
-    /// Returns the epoch below which it refuses everything.
+    /// Returns the lowest epoch that it does not refuse.
     pub fn refuses_below(&self) -> u64 {
         self.refuses_below
     }
 
-    /// Refuses all epochs below one from now on. The caller stores it before it tells anyone.
+    /// Refuses all epochs below this one from now on. The caller stores that before it reports it.
     pub fn refuse_below(&mut self, epoch: u64) {
         self.refuses_below = self.refuses_below.max(epoch);
     }
 
-    /// Applies refused epochs up to a message after all: the beginning of an epoch that is not refused comes there, or
-    /// the caller is about to append one.
+    /// Applies versions of refused epochs up to a message: that message is the beginning of an epoch that is not
+    /// refused, or the caller is about to append one there.
     pub fn license(&mut self, until: u64) {
         self.licensed_until = self.licensed_until.max(until);
     }
 
-    /// Returns the message that it began to read from.
+    /// Returns the message from which it began to read.
     pub fn first_read(&self) -> u64 {
         self.first
     }
 
-    /// Reads the stream again from a message on, as one whose epoch it does not know.
+    /// Reads the stream again from a message on, as a stream whose epoch is unknown.
     pub fn read_again_from(&mut self, sequence: u64)
     where
         V: Clone,
@@ -193,7 +194,7 @@ impl<V: Verifier> Follower<V> {
         self.reader = Reader::new(self.reader.verifier().clone(), sequence);
     }
 
-    /// Reads the stream again from the message that it began with.
+    /// Reads the stream again from the message with which it began.
     pub fn read_again(&mut self)
     where
         V: Clone,
@@ -211,12 +212,12 @@ impl<V: Verifier> Follower<V> {
         self.read_again_from(sequence);
     }
 
-    /// Moves on to a version that came from an archive.
+    /// Advances to a version that came from an archive.
     pub fn moved_to(&mut self, position: LogPosition) {
         self.position = position;
     }
 
-    /// Takes a message, and says what to do.
+    /// Takes a message, and returns the actions.
     pub fn take(&mut self, sequence: u64, bytes: Bytes) -> Result<Steps<V>, FollowError> {
         let message = Message::decode(bytes.clone());
         let is_begin = matches!(&message, Ok(message) if matches!(message.body, Body::Begin(_)));
@@ -267,7 +268,7 @@ impl<V: Verifier> Follower<V> {
         self.check_same(&regime.tip)
     }
 
-    /// Checks a version that comes from an archive: the tip of the stream has to be the same there.
+    /// Checks a version that comes from an archive: the tip of the stream must be the same there.
     pub fn check_tip_of(&self, archived: &LogPosition) -> Result<(), FollowError> {
         match self.regime().map(|regime| regime.tip) {
             Some(tip) if tip.version == archived.version && tip != *archived => {
@@ -292,7 +293,7 @@ impl<V: Verifier> Follower<V> {
             self.check_same(&link.position)?;
             return Ok(Step::Known(version));
         }
-        // The reader lets only the next version through, and the one before was checked.
+        // The reader passes only the next version, and the one before was checked.
         if link.parent != own.commit_id {
             return Err(reader::diverged(own.version, &own.commit_id, &link.parent).into());
         }

@@ -1,15 +1,16 @@
-//! Promotion after a carrier lost what it had acknowledged: the replicas are asked, and the highest wins.
+//! Promotion after a carrier lost acknowledged data: the replicas are asked, and the one with the highest version is
+//! promoted.
 //!
 //! A version that is `followed(k)` is on k replicas and on its primary, k + 1 of all members. Among any n − k of n
-//! members is one that has it. So as many first refuse all lower epochs, durably: from then on no older primary finds k
-//! replicas. Then the highest version among them covers everything that was ever `followed(k)`.
+//! members is one that has it. So n − k members first refuse all lower epochs, durably: from then on no older primary
+//! finds k replicas. Then the highest version among them covers everything that was ever `followed(k)`.
 //!
-//! Highest is the version that was written in the highest epoch, and among these the last. A version alone says too
-//! little: a primary that was fenced may have written many that nobody followed. In an epoch only one primary writes,
-//! and only after its beginning is in the stream, so behind everything that was followed before.
+//! The highest version is the last one of those written in the highest epoch. The version number alone is not enough: a
+//! fenced primary may have written many versions that no replica followed. In each epoch only one primary writes, and
+//! only after its beginning is in the stream, so after everything that was followed before.
 //!
-//! Who was primary before does not matter, as long as the members are the same. A member that lost its files must not
-//! answer under its old name.
+//! It does not matter which member was the primary, as long as the members are the same. A member that lost its files
+//! must not answer under its old name.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +18,7 @@ use trunkline_core::store::log::LogPosition;
 
 use crate::wire::Report;
 
-/// A version, and the epoch that it was written in.
+/// A version with the epoch in which it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Height {
     /// The epoch in the record of the version.
@@ -41,22 +42,22 @@ pub struct Round {
     answers: BTreeMap<String, Height>,
 }
 
-/// The reason why nobody is promoted after a loss.
+/// The reason why no member is promoted after a loss.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LossError {
     /// Too few replicas answered.
     #[error(
-        "{answered} of {needed} members that are needed answered; start {missing:?} as replicas, or force the promotion: what only these have is lost then, although it may be acknowledged as followed"
+        "{answered} of {needed} members that are needed answered; start {missing:?} as replicas, or force the promotion: versions that only these have are then lost, although they may be acknowledged as followed"
     )]
     TooFew {
-        /// Members that answered.
+        /// Number of members that answered.
         answered: usize,
-        /// Answers that are needed.
+        /// Number of answers that are needed.
         needed: usize,
-        /// Names of the others.
+        /// Names of the other members.
         missing: Vec<String>,
     },
-    /// Another replica has more.
+    /// Another replica has a higher version.
     #[error(
         "{name} has version {version} of epoch {written_in}, which is higher than version {own} of this tree: promote {name}"
     )]
@@ -65,12 +66,12 @@ pub enum LossError {
         name: String,
         /// Its version.
         version: u64,
-        /// The epoch that it was written in.
+        /// The epoch in which it was written.
         written_in: u64,
-        /// The version here.
+        /// The version of this tree.
         own: u64,
     },
-    /// Another replica has something else.
+    /// Another replica has a different version.
     #[error(
         "version {version} of {name} and that of this tree were written in the same epoch and differ: two copies of a directory were opened for writing; compare both before you promote one"
     )]
@@ -80,19 +81,19 @@ pub enum LossError {
         /// The version.
         version: u64,
     },
-    /// `k` is not possible with these replicas.
+    /// `followed(k)` is not possible with these members.
     #[error("followed({k}) is not possible with {members} members, of which one is the primary")]
     Impossible {
-        /// Replicas that have to follow.
+        /// The number of replicas that must follow.
         k: usize,
-        /// Members that there are.
+        /// The number of members.
         members: usize,
     },
 }
 
 impl Round {
-    /// Begins to count answers of the members, by name: all directories that may be primary or replica. `k` replicas
-    /// have to follow.
+    /// Begins to count answers of the members, by name: all directories that may be the primary's or a replica's. `k`
+    /// replicas must follow.
     pub fn new(epoch: u64, names: Vec<String>, k: usize) -> Result<Self, LossError> {
         let members = names.len();
         if k == 0 || k >= members {
@@ -106,7 +107,7 @@ impl Round {
         })
     }
 
-    /// Takes a report. It is an answer if it is a member's and refuses every lower epoch.
+    /// Takes a report. It counts as an answer if it comes from a member and refuses every lower epoch.
     pub fn take(&mut self, name: &str, report: &Report) {
         let is_named = self.names.iter().any(|known| known == name);
         if is_named && report.refuses_below >= self.epoch {

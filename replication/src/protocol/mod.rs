@@ -1,18 +1,19 @@
-//! The protocol of a primary and its replicas as plain state machines: no input or output, no clock, no thread.
+//! The protocol of a primary and its replicas as plain state machines, without input or output, clocks or threads.
 //!
-//! * [`Reader`]: from messages to epochs and frames; everybody reads by it.
+//! * [`Reader`]: turns messages into epochs and frames, for primaries and replicas alike.
 //! * [`Follower`]: a reader with a tree that follows.
-//! * [`Publisher`]: a primary's appends, one at a time, and what their outcomes mean.
-//! * [`takeover`]: whether and where an epoch may begin.
-//! * [`Acknowledgements`]: which versions are `replicated`, and which are `followed(k)`.
-//! * [`loss`]: promotion after a carrier lost what it had acknowledged.
+//! * [`Publisher`]: a primary's appends, one at a time, and the meaning of their outcomes.
+//! * [`takeover`]: checks whether and where an epoch may begin.
+//! * [`Acknowledgements`]: computes which versions are `replicated`, and which are `followed(k)`.
+//! * [`loss`]: promotion after a carrier lost acknowledged data.
 //!
-//! **The rule that fences.** Each message is appended behind the one that its writer has read last. So the writer that appends
-//! the beginning of an epoch has read everything before it, and the next append of the writer before is refused. That
-//! one then reads what was appended instead. If it is not its own, it stops for good.
+//! **The rule that fences.** Each message is appended after the one that its writer has read last. So the writer that
+//! appends the beginning of an epoch has read everything before it, and the next append of the previous writer is
+//! refused. The previous writer then reads what was appended instead. If that is not its own message, it stops for
+//! good.
 //!
-//! **The rule of epochs.** A beginning names the version that its writer had reached, `at`. Versions up to that one may
-//! come from earlier epochs; all later ones are of this epoch. Messages of any other writer are ignored from here on.
+//! **The rule of epochs.** A beginning names the version that its writer had reached, `at`. Versions up to `at` may
+//! come from earlier epochs; all later ones are of this epoch. From then on, messages of any other writer are ignored.
 
 mod acknowledgements;
 mod follower;
@@ -34,11 +35,11 @@ use trunkline_core::store::log::LogPosition;
 /// The place of a frame in its chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Link {
-    /// The epoch that the version was written in.
+    /// The epoch in which the version was written.
     pub epoch: u64,
-    /// Commit id of the version before.
+    /// Commit id of the previous version.
     pub parent: Digest,
-    /// The version and its commit id.
+    /// The version with its commit id.
     pub position: LogPosition,
 }
 
@@ -51,14 +52,14 @@ pub struct Begun {
     pub at: LogPosition,
 }
 
-/// The reason why bytes are no frame or beginning of this tree that a pinned key signed.
+/// The reason why bytes are not a frame or beginning of this tree signed by a pinned key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Rejected(pub String);
 
-/// Reads frames and beginnings, and lets through only those that a pinned key signed for this tree.
+/// Reads frames and beginnings, and passes only those that a pinned key signed for this tree.
 pub trait Verifier {
-    /// A frame that was let through.
+    /// A verified frame.
     type Frame;
 
     /// Reads a beginning.
@@ -68,7 +69,7 @@ pub trait Verifier {
     fn frame(&self, bytes: Bytes) -> Result<(Link, Self::Frame), Rejected>;
 }
 
-/// The tree that is followed, and the keys of those that may write it.
+/// The tree that is followed, with the keys of the members that may write it.
 #[derive(Clone, Debug)]
 pub struct Pinned {
     /// Id of the tree.

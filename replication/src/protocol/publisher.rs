@@ -1,8 +1,8 @@
-//! A primary's appends: one at a time, each behind the last one of its own.
+//! A primary's appends: one at a time, each after its own last message.
 //!
-//! An append that was refused, and one of which nobody knows, are the same to the publisher: it reads what was appended
-//! behind its last message. If that is nothing, it appends the same message at the same place again. If that is its own
-//! message, it continues. If it is anything else, it stops for good.
+//! The publisher treats a refused append and one with an unknown outcome alike: it reads the messages after its own
+//! last one. If there is none, it appends the same message again at the same position. If the next one is its own, it
+//! continues. If it is another one, it stops for good.
 
 use std::collections::VecDeque;
 
@@ -15,8 +15,8 @@ use crate::wire::{
     Begin, Body, CHUNK_OVERHEAD_BYTES, CHUNKS_MAX, Chunk, Message, OVERHEAD_BYTES, Writer,
 };
 
-/// A stream that ends before what it acknowledged has to be seen as often as that: a server that just joined its peers
-/// again may answer with less than there is.
+/// Number of times that a stream must be seen to end before an acknowledged message: a server that has just joined its
+/// peers again may report too little.
 const LOST_SIGHTINGS: u32 = 5;
 
 /// A message to append.
@@ -24,9 +24,9 @@ const LOST_SIGHTINGS: u32 = 5;
 pub struct Sending {
     /// The message.
     pub bytes: Bytes,
-    /// The sequence number behind which it belongs.
+    /// The sequence number after which it belongs.
     pub expected_last: u64,
-    /// The last whole version once it is in.
+    /// The last whole version once it is appended.
     tip: LogPosition,
     is_begin: bool,
 }
@@ -34,42 +34,42 @@ pub struct Sending {
 /// The reason why a primary appends nothing more, ever.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Stopped {
-    /// Somebody else appended.
+    /// Another process appended.
     #[error(
         "message {sequence} of the stream was written by another process{}: this primary is fenced; stop it, and let its directory rejoin as a replica",
         epoch.map(|epoch| format!(", which began epoch {epoch}")).unwrap_or_default()
     )]
     Fenced {
-        /// The first message of another.
+        /// The first message of the other process.
         sequence: u64,
-        /// The epoch that it says it began.
+        /// The epoch that this message claims to begin.
         epoch: Option<u64>,
     },
-    /// The stream ends before what it acknowledged.
+    /// The stream ends before an acknowledged message.
     #[error(
         "the stream acknowledged message {acknowledged} and ends at message {last}: the carrier lost its tail; begin again after a loss, which publishes the missing versions again"
     )]
     TailLost {
         /// The last message that it acknowledged.
         acknowledged: u64,
-        /// The last one that it has.
+        /// The last message that it has.
         last: u64,
     },
-    /// The carrier appends where it should not.
+    /// The carrier appended at the wrong position.
     #[error(
         "message {expected} was appended as message {found}: the carrier does not compare before it appends, so it must not be used"
     )]
     Misnumbered {
         /// The number that follows the expected one.
         expected: u64,
-        /// The number that it got.
+        /// The number that the message got.
         found: u64,
     },
 }
 
 #[derive(Debug)]
 enum Item {
-    /// A chunk, and the version that is whole with it.
+    /// A chunk, with the version that it completes.
     Chunk(Chunk, Option<LogPosition>),
     Beat(u64),
 }
@@ -81,10 +81,10 @@ pub struct Publisher {
     epoch: u64,
     beginning: Bytes,
     message_bytes_max: usize,
-    /// The last message of its own that is in.
+    /// The last of its own messages that is in the stream.
     confirmed: u64,
     confirmed_tip: LogPosition,
-    /// Its last message that is in.
+    /// Its last beginning that is in the stream.
     last: Option<Resume>,
     resume: Option<Resume>,
     queue: VecDeque<Item>,
@@ -96,7 +96,7 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Returns a publisher that appends its beginning behind message `last`, which has the whole of version `tip`.
+    /// Returns a publisher that appends its beginning after message `last`, which completes version `tip`.
     pub fn new(
         writer: Writer,
         epoch: u64,
@@ -136,38 +136,38 @@ impl Publisher {
         }
     }
 
-    /// Returns whether its epoch has begun. Before that, it may stop as fenced only because somebody else appended
-    /// first: read on, and try again.
+    /// Returns whether its epoch has begun. Before that, it may stop as fenced only because another process appended
+    /// first: then read on and try again.
     pub fn has_begun(&self) -> bool {
         self.resume.is_some()
     }
 
-    /// Returns its last beginning that is in: from there a reader can read on.
+    /// Returns its last beginning that is in the stream: a reader can resume from there.
     pub fn resume(&self) -> Option<Resume> {
         self.resume
     }
 
-    /// Returns the epoch that it writes in.
+    /// Returns the epoch in which it writes.
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
 
-    /// Returns the last version that the carrier keeps, whole.
+    /// Returns the last version that the carrier has stored completely.
     pub fn replicated(&self) -> LogPosition {
         self.confirmed_tip
     }
 
-    /// Returns the sequence number of its last message that is in.
+    /// Returns the sequence number of its last message that is in the stream.
     pub fn confirmed(&self) -> u64 {
         self.confirmed
     }
 
-    /// Returns how many bytes of frames wait to be appended.
+    /// Returns the number of bytes of frames that wait to be appended.
     pub fn queued_bytes(&self) -> usize {
         self.queued_bytes
     }
 
-    /// Returns why it stopped, if it did.
+    /// Returns the reason why it stopped, if it did.
     pub fn stopped(&self) -> Option<&Stopped> {
         self.stopped.as_ref()
     }
@@ -191,14 +191,14 @@ impl Publisher {
         }
     }
 
-    /// Queues a sign of life, unless one waits.
+    /// Queues a sign of life, unless one is waiting.
     pub fn beat(&mut self, unix_ms: u64) {
         if !matches!(self.queue.back(), Some(Item::Beat(_))) {
             self.queue.push_back(Item::Beat(unix_ms));
         }
     }
 
-    /// Returns the message to append now, if there is one. It is the same until its outcome is known.
+    /// Returns the next message to append, if there is one. It stays the same until its outcome is known.
     pub fn next_append(&mut self) -> Option<Sending> {
         if self.must_read || self.stopped.is_some() {
             return None;
@@ -273,8 +273,8 @@ impl Publisher {
         Ok(())
     }
 
-    /// Returns the sequence number from which to read the stream before anything else is appended: that of its last
-    /// message, if there is one.
+    /// Returns the sequence number from which the stream must be read before anything else is appended: that of its
+    /// last message, if there is one.
     pub fn must_read(&self) -> Option<u64> {
         let is_due = self.must_read && self.stopped.is_none();
         is_due.then_some(self.confirmed.max(1))
@@ -282,7 +282,7 @@ impl Publisher {
 
     /// Takes the end of the stream: its ends, and its messages from [`Self::must_read`] on, in any order.
     ///
-    /// The ends were asked for before the messages were read.
+    /// The ends must be requested before the messages are read.
     pub fn tail(&mut self, ends: Ends, messages: &[Carried]) -> Result<(), Stopped> {
         if ends.last < self.confirmed {
             return self.sight_loss(ends.last);
@@ -302,7 +302,7 @@ impl Publisher {
                 self.must_read = false;
                 self.confirm();
             }
-            // More is promised than was delivered.
+            // The ends promise more messages than were delivered.
             Some(true) if find(next + 1).is_none() => {}
             Some(true) => return Err(self.stop(fenced(messages, next + 1))),
             Some(false) => return Err(self.stop(fenced(messages, next))),
@@ -337,7 +337,7 @@ impl Publisher {
     }
 }
 
-/// Names who wrote the messages from one on.
+/// Identifies the writer of the messages from one on.
 fn fenced(messages: &[Carried], from: u64) -> Stopped {
     let others = messages.iter().filter(|found| found.sequence >= from);
     let begun = others.filter_map(|found| {

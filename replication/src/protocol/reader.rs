@@ -1,7 +1,7 @@
-//! From the messages of the stream, in order, to epochs and frames.
+//! Turns the messages of the stream, in order, into epochs and frames.
 //!
-//! All who read the same messages from the same beginning on come to the same result. Not here: a tree to apply
-//! frames to (`follower`).
+//! Readers of the same messages, from the same beginning on, get the same result. `follower` applies the frames to a
+//! tree.
 
 use bytes::{Bytes, BytesMut};
 use trunkline_core::frame::FRAME_BYTES_MAX;
@@ -10,16 +10,16 @@ use trunkline_core::store::log::LogPosition;
 use super::{Begun, Link, Rejected, Verifier};
 use crate::wire::{Begin, Body, Chunk, DecodeMessageError, Message, Writer};
 
-/// The epoch that the stream is in, and how far it got. Two are equal if they allow the same.
+/// The epoch of the stream, and its progress. Two regimes are equal if they allow the same versions.
 #[derive(Clone, Copy, Debug)]
 pub struct Regime {
     /// The epoch.
     pub epoch: u64,
     /// The process that writes in it.
     pub writer: Writer,
-    /// The version that the writer had reached when it began.
+    /// The version that the writer had reached when the epoch began.
     pub at: LogPosition,
-    /// The last version of which the stream has the whole frame.
+    /// The last version whose whole frame is in the stream.
     pub tip: LogPosition,
     /// The lowest epoch that a version up to `at` may have.
     floor: u64,
@@ -27,7 +27,7 @@ pub struct Regime {
 
 impl PartialEq for Regime {
     fn eq(&self, other: &Self) -> bool {
-        // A reader that began later does not know the floor.
+        // A reader that began later does not know the lowest epoch.
         let place = |regime: &Self| (regime.epoch, regime.writer, regime.at, regime.tip);
         place(self) == place(other)
     }
@@ -43,7 +43,7 @@ impl Regime {
         }
     }
 
-    /// Returns whether a version may have been written in an epoch.
+    /// Returns whether a version may have been written in its epoch.
     fn allows(&self, link: &Link) -> bool {
         match link.position.version > self.at.version {
             true => link.epoch == self.epoch,
@@ -52,16 +52,16 @@ impl Regime {
     }
 }
 
-/// One thing that a message says.
+/// One part of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event<F> {
-    /// An epoch begins, or the reader has found out which one the stream is in.
+    /// An epoch begins, or the reader has found the epoch of the stream.
     Began,
-    /// The writer is there; its clock, in milliseconds since 1970.
+    /// The writer is alive. The value is its clock, in milliseconds since 1970.
     Beat(u64),
     /// The next frame of the chain.
     Frame(Link, F),
-    /// Nothing that belongs here; it is ignored.
+    /// A part that does not belong here; it is ignored.
     Stray(Stray),
 }
 
@@ -69,10 +69,10 @@ pub enum Event<F> {
 /// [`Stray::BeforeBeginning`] and [`Stray::Writer`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Stray {
-    /// The bytes are no message.
+    /// The bytes are not a message.
     #[error("not a message: {0}")]
     Form(#[from] DecodeMessageError),
-    /// A message that was written for another place.
+    /// A message that was written for another position.
     #[error("a message that was written to follow message {0}")]
     Moved(u64),
     /// A frame or a beginning that no pinned key signed.
@@ -81,27 +81,27 @@ pub enum Stray {
     /// Frames before the first beginning that was read.
     #[error("frames before a beginning")]
     BeforeBeginning,
-    /// A writer whose epoch has ended, or never began.
+    /// A writer whose epoch has ended, or has never begun.
     #[error("a writer of epoch {epoch}, while epoch {current} is written by another one")]
     Writer {
         /// The epoch of the message.
         epoch: u64,
-        /// The epoch that the stream is in.
+        /// The epoch of the stream.
         current: u64,
     },
     /// A beginning that contradicts itself.
     #[error("a beginning that contradicts itself")]
     Beginning,
-    /// A chunk that does not continue the frame before it, or that is repeated.
+    /// A chunk that does not continue the current frame, or that is repeated.
     #[error("chunk {index} of version {version} is out of place")]
     Chunk {
         /// The version of the frame.
         version: u64,
-        /// Place of the chunk.
+        /// Index of the chunk.
         index: u32,
     },
-    /// A frame that was there before.
-    #[error("version {0} again")]
+    /// A repeated frame.
+    #[error("a repetition of version {0}")]
     Repeated(u64),
     /// A frame of an epoch that cannot have written it.
     #[error("version {version} of epoch {epoch}, which had ended")]
@@ -113,7 +113,7 @@ pub enum Stray {
     },
 }
 
-/// The reason why a stream cannot be read on.
+/// The reason why reading a stream cannot continue.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
     /// A message is missing.
@@ -121,9 +121,9 @@ pub enum ReadError {
         "message {expected} of the stream is missing, message {found} comes next: read again from there, or from the archive"
     )]
     Hole {
-        /// The next one in order.
+        /// The expected message.
         expected: u64,
-        /// The one that came.
+        /// The message that came.
         found: u64,
     },
     /// A frame is missing.
@@ -131,26 +131,26 @@ pub enum ReadError {
         "the stream has version {found} after version {tip}: the carrier lost or changed frames; promote the replica that has the highest version after a loss"
     )]
     Missing {
-        /// The last version before.
+        /// The version before the gap.
         tip: u64,
         /// The version that came.
         found: u64,
     },
-    /// Two versions of the same number.
+    /// Two versions have the same number.
     #[error(
         "version {version} diverges: commit id {ours} was read before, and {theirs} contradicts it; compare both primaries before you promote one"
     )]
     Diverged {
-        /// The version at which it shows.
+        /// The version at which they differ.
         version: u64,
         /// The commit id that was expected, in hexadecimal.
         ours: String,
         /// The commit id that came.
         theirs: String,
     },
-    /// Two processes say that they began the same epoch.
+    /// Two processes claim to have begun the same epoch.
     #[error(
-        "message {sequence} says that another process began epoch {epoch}: it was changed on its way, or two copies of a directory were opened for writing; follow again, and if it stays, promote again"
+        "message {sequence} says that another process began epoch {epoch}: it was changed in transit, or two copies of a directory were opened for writing; follow again, and if the error remains, promote again"
     )]
     TwoWriters {
         /// The message.
@@ -158,7 +158,7 @@ pub enum ReadError {
         /// The epoch.
         epoch: u64,
     },
-    /// A beginning was written behind another stream than this one.
+    /// A beginning names another stream than this one.
     #[error(
         "message {sequence} says that the stream ends at version {named}, but it was read to version {read}: the carrier lost its tail, or it is another stream; promote after a loss"
     )]
@@ -180,7 +180,7 @@ pub(super) fn diverged(version: u64, ours: &[u8; 32], theirs: &[u8; 32]) -> Read
     }
 }
 
-/// A frame of which chunks are missing.
+/// A frame with missing chunks.
 #[derive(Clone, Debug)]
 struct Assembly {
     version: u64,
@@ -189,7 +189,7 @@ struct Assembly {
     content: BytesMut,
 }
 
-/// Reads the stream from some message on.
+/// Reads the stream from a message on.
 #[derive(Clone, Debug)]
 pub struct Reader<V> {
     verifier: V,
@@ -211,22 +211,22 @@ impl<V: Verifier> Reader<V> {
         }
     }
 
-    /// Returns the sequence number that it reads next.
+    /// Returns the next sequence number to read.
     pub fn next(&self) -> u64 {
         self.next
     }
 
-    /// Returns the epoch that the stream is in, once a beginning was read.
+    /// Returns the epoch of the stream, once a beginning was read.
     pub fn regime(&self) -> Option<&Regime> {
         self.regime.as_ref()
     }
 
-    /// Returns what checks signatures.
+    /// Returns the verifier of signatures.
     pub fn verifier(&self) -> &V {
         &self.verifier
     }
 
-    /// Reads a message. One that was read before gives nothing.
+    /// Reads a message. A message that was read earlier has no events.
     pub fn read(&mut self, sequence: u64, bytes: Bytes) -> Result<Events<V>, ReadError> {
         self.take(sequence, Message::decode(bytes))
     }
@@ -294,7 +294,7 @@ impl<V: Verifier> Reader<V> {
                 named: begin.tip.version,
             });
         }
-        // Neither frames nor beginnings of one writer are cut by another message of it.
+        // No other message of the same writer interrupts its frames or beginnings.
         self.assembly = None;
         if is_repeated {
             return Ok(Event::Beat(begin.unix_ms));
@@ -411,7 +411,7 @@ impl<V: Verifier> Reader<V> {
     }
 }
 
-/// Returns whether a chain that leads through `at` can have `tip`. (A beginning is repeated, so the tip may be later.)
+/// Returns whether a chain through `at` can have `tip`. (A beginning is repeated, so the tip may be later.)
 fn may_follow(at: &LogPosition, tip: &LogPosition) -> bool {
     at.version != tip.version || at.commit_id == tip.commit_id
 }

@@ -1,16 +1,16 @@
-//! Whether and where an epoch may begin, as the stream stands.
+//! Checks whether and where an epoch may begin, given the stream.
 
 use trunkline_core::hash::Digest;
 use trunkline_core::store::log::LogPosition;
 
 use super::Regime;
 
-/// The chain of the tree that wants to write.
+/// The chain of the tree that is to write.
 pub trait Chain {
     /// Returns the commit id of a version, if it is known.
     fn commit_id(&self, version: u64) -> Option<Digest>;
 
-    /// Returns the epoch of a version that may be beyond the end of the stream, if it is known.
+    /// Returns the epoch of a version that may be beyond the end of the stream, if the epoch is known.
     fn epoch(&self, version: u64) -> Option<u64>;
 }
 
@@ -24,10 +24,10 @@ pub enum TakeoverError {
     EpochOver {
         /// The epoch of the tree.
         own: u64,
-        /// The epoch that the stream is in.
+        /// The epoch of the stream.
         stream: u64,
     },
-    /// The stream has more than the tree.
+    /// The stream has versions that the tree lacks.
     #[error(
         "the stream has version {tip} and the tree version {own}: follow as a replica first, and promote it then"
     )]
@@ -50,24 +50,24 @@ pub enum TakeoverError {
         "versions {from} to {to} of the tree were never in the stream, and epoch {stream} began without them: let this directory rejoin as a replica, which keeps them in a file"
     )]
     Surplus {
-        /// The first of them.
+        /// The first of these versions.
         from: u64,
-        /// The last of them.
+        /// The last of these versions.
         to: u64,
-        /// The epoch that the stream is in.
+        /// The epoch of the stream.
         stream: u64,
     },
-    /// The tree does not know its own past well enough.
+    /// The tree does not know enough of its own history.
     #[error(
         "the commit id of version {0} is not known here: let this directory rejoin as a replica"
     )]
     Unknown(u64),
 }
 
-/// Returns an error unless an epoch may begin behind the stream, with a tree at a position.
+/// Returns an error unless an epoch may begin after the stream, with a tree at a position.
 ///
-/// Versions of the tree behind the stream's tip are its surplus. It was durable here and never appended. It may be
-/// published only if no other primary began without it.
+/// Versions of the tree after the stream's tip are its surplus: they were durable here but never appended. They may be
+/// published only if no other primary has begun without them.
 pub fn check(
     regime: &Regime,
     epoch: u64,
@@ -91,7 +91,7 @@ pub fn check(
         return Ok(());
     }
     if regime.at.version > own.version {
-        // Part of a surplus that another writer had begun to publish; this tree's own may be another.
+        // This is part of a surplus that another writer had begun to publish; this tree's own surplus may differ.
         return Err(TakeoverError::Diverged {
             version: own.version,
         });

@@ -1,4 +1,4 @@
-//! Reading from an archive what the stream no longer has.
+//! Reading from an archive the versions that the stream no longer has.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -12,15 +12,15 @@ use super::shared::Shared;
 use crate::carrier::Carrier;
 use crate::protocol::{FollowError, Follower, Pinned};
 
-/// The wait before an archive is asked again.
+/// The wait before an archive is read again.
 const ARCHIVE_RETRY: Duration = Duration::from_secs(1);
-/// How often an archive may lack what the stream no longer has: it may be a little behind.
+/// The number of times that an archive may lack versions that the stream no longer has: it may be slightly behind.
 const ARCHIVE_LACKS_MAX: u32 = 30;
 
 /// A source of the versions that the stream no longer has.
 pub trait Archive: Send + Sync + 'static {
-    /// Returns frames from a version on, in order and without gaps, as many as it likes. Returns none unless it has all
-    /// versions up to `until`: part of them could be what a primary wrote that was replaced.
+    /// Returns frames from a version on, in order and without gaps, as many as the archive chooses. Returns none unless
+    /// it has all versions up to `until`: a part of them could be from a primary that was replaced.
     fn frames(&self, from: u64, until: u64) -> ArchivedFrames<'_>;
 }
 
@@ -28,17 +28,17 @@ pub trait Archive: Send + Sync + 'static {
 pub type ArchivedFrames<'a> =
     Pin<Box<dyn Future<Output = Result<Vec<Frame>, ArchiveError>> + Send + 'a>>;
 
-/// The reason why an archive gave no frames.
+/// The reason why an archive returned no frames.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the archive cannot be read: {cause}")]
 pub struct ArchiveError {
-    /// The reason that the archive gave.
+    /// The cause, as stated by the archive.
     pub cause: String,
     /// True if the same call may succeed later.
     pub may_pass: bool,
 }
 
-/// Applies what the stream no longer has, or waits until the archive is asked again.
+/// Applies the versions that the stream no longer has, or waits before the archive is read again.
 pub(super) async fn fetch_or_wait<C: Carrier>(
     shared: &Shared<C>,
     wanted: u64,
@@ -74,8 +74,8 @@ pub(super) async fn fetch_or_wait<C: Carrier>(
     Ok(())
 }
 
-/// Applies what the stream no longer has: some of the versions from one on, up to the tip of the beginning that was
-/// read. Reads that beginning again afterwards.
+/// Applies versions that the stream no longer has: some of those from `from` on, up to the tip of the beginning that
+/// was read. That beginning is read again afterwards.
 pub(super) async fn fetch<C: Carrier>(
     shared: &Shared<C>,
     wanted: u64,
@@ -106,7 +106,7 @@ pub(super) async fn fetch<C: Carrier>(
     result
 }
 
-/// Returns whether it waits for another epoch than the stream is in, and says so in the status.
+/// Returns whether it waits for another epoch than that of the stream, and records that in the status.
 async fn is_held<C>(shared: &Shared<C>) -> bool {
     let is_held = shared.follower.lock().await.is_held();
     shared.status.send_modify(|status| status.is_held = is_held);

@@ -13,11 +13,12 @@ use crate::member::{MESSAGES_AT_ONCE, RETRY};
 use crate::memory::Memory;
 use crate::protocol::{FollowError, ReadError, Step};
 
-/// How often a lost tail has to be seen: a server that just joined its peers again may know less than there is.
+/// Number of times that a lost tail must be seen: a server that has just joined its peers again may not know all
+/// messages.
 pub(super) const LOST_SIGHTINGS: u32 = 5;
-/// The wait for such a server before a stream is looked at again.
+/// The wait for such a server before the stream is read again.
 pub(super) const STALE: Duration = Duration::from_millis(500);
-/// How often a message may be missing that the stream has.
+/// Number of times that a message of the stream may be missing.
 const HOLES_MAX: u32 = 50;
 
 pub(super) async fn follow<C: Carrier>(shared: Arc<Shared<C>>) {
@@ -73,14 +74,14 @@ pub(super) async fn take_all<C: Carrier>(
     for message in messages {
         let sequence = message.sequence;
         if !take(shared, message).await? {
-            // Held: nothing can be done until the next epoch begins.
+            // The follower is held: nothing can be done until the next epoch begins.
             return look_ahead(shared, sequence).await;
         }
     }
     Ok(())
 }
 
-/// Takes a message, and returns whether it was not held.
+/// Takes a message. Returns false if it was held.
 async fn take<C: Carrier>(shared: &Shared<C>, message: Carried) -> Result<bool, FollowingFailure> {
     let sequence = message.sequence;
     let mut follower = shared.follower.lock().await;
@@ -129,7 +130,7 @@ fn note<C, F>(shared: &Shared<C>, sequence: u64, step: Step<F>) {
     }
 }
 
-/// Looks for the beginning of an epoch that is not refused; what comes before it may be applied then.
+/// Looks for the beginning of an epoch that is not refused. The messages before it may then be applied.
 pub(super) async fn look_ahead<C: Carrier>(
     shared: &Shared<C>,
     from: u64,

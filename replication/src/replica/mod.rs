@@ -1,7 +1,7 @@
-//! A replica that follows the stream, reports what it has synced, and can be promoted.
+//! A replica that follows the stream, reports the version that it has synced, and can be promoted.
 //!
 //! `follow` reads the stream, `fallback` an archive; `report` tells the primary, and answers members that are promoted;
-//! `promotion` makes a primary of a replica. `shared` is what these tasks share.
+//! `promotion` makes a primary of a replica. `shared` is the state that these tasks share.
 
 mod fallback;
 mod follow;
@@ -28,16 +28,16 @@ use promotion::Promotion;
 pub use promotion::{Loss, PromoteError};
 use shared::Shared;
 
-/// Attempts to begin an epoch, while others append.
+/// Number of attempts to begin an epoch while other processes append.
 const ATTEMPTS: usize = 100;
 
-/// The reason why a replica follows no more. Everything that it shows is what the primary committed.
+/// The reason why a replica no longer follows. Everything that it shows was committed by the primary.
 #[derive(Debug, thiserror::Error)]
 pub enum FollowingFailure {
     /// The stream is at fault, or does not fit the tree.
     #[error(transparent)]
     Follow(#[from] FollowError),
-    /// The replica does not take a version, or has failed.
+    /// The replica does not accept a version, or has failed.
     #[error(transparent)]
     Apply(#[from] ApplyError),
     /// The archive is damaged.
@@ -48,45 +48,46 @@ pub enum FollowingFailure {
     Stream(#[from] StreamError),
 }
 
-/// Where a replica is.
+/// The state of a replica that follows.
 #[derive(Clone, Debug, Default)]
 pub struct Status {
     /// The last version that is durable here.
     pub synced: u64,
-    /// The last version that the stream was seen to have.
+    /// The last version that was seen in the stream.
     pub stream: u64,
-    /// The epoch that the stream is in, or 0.
+    /// The epoch of the stream, or 0.
     pub epoch: u64,
-    /// The primary's clock when it was heard last, milliseconds since 1970.
+    /// The primary's clock at its last message, in milliseconds since 1970.
     pub primary_unix_ms: u64,
-    /// Parts of messages that were ignored because they do not belong into the stream.
+    /// The number of ignored message parts, because they do not belong into the stream.
     pub strays: u64,
-    /// The last of them: its message, and what is wrong with it.
+    /// The last of them: its message, and the reason.
     pub last_stray: Option<(u64, Stray)>,
-    /// The epoch below which it applies nothing.
+    /// The lowest epoch whose versions it applies.
     pub refuses_below: u64,
-    /// True if the stream is in such an epoch, so that it waits for the next one.
+    /// True if the stream is in a refused epoch, so that the replica waits for the next one.
     pub is_held: bool,
-    /// The reason why the archive gave nothing when it was asked last. It is asked again.
+    /// The reason why the archive returned nothing at the last attempt. It is read again.
     pub archive_failure: Option<ArchiveError>,
-    /// The reason why it follows no more.
+    /// The reason why it no longer follows.
     pub failure: Option<Arc<FollowingFailure>>,
-    /// Times at which the primary was heard last, and at which the stream was read to its end last.
+    /// The times of the primary's last message, and of the last time that the stream was read to its end.
     heard_at: Option<Instant>,
     ended_at: Option<Instant>,
     sequence: u64,
-    /// The place in the stream that it can remember once a version is synced.
+    /// The position in the stream that it can store once a version is synced.
     resumable: Option<(Memory, u64)>,
 }
 
 impl Status {
-    /// Returns how long the primary was not heard, by its clock and this machine's.
+    /// Returns the time since the primary's last message, by the clocks of the primary and of this machine.
     pub fn silence_ms(&self) -> u64 {
         unix_ms().saturating_sub(self.primary_unix_ms)
     }
 
-    /// Returns how long the stream had no sign of life from the primary, when it was read to its end last. It counts by
-    /// this machine's clock alone, and not while the carrier does not answer. It is 0 before a primary was heard.
+    /// Returns the time without a sign of life from the primary, as of the last time that the stream was read to its
+    /// end. It uses only this machine's clock, and does not count time in which the carrier does not answer. It is 0
+    /// before the first sign of life.
     pub fn unheard(&self) -> Duration {
         match (self.heard_at, self.ended_at) {
             (Some(heard), Some(ended)) => ended.saturating_duration_since(heard),
@@ -94,7 +95,7 @@ impl Status {
         }
     }
 
-    /// Returns in which state it is.
+    /// Returns its state.
     pub fn state(&self) -> FollowerState {
         match (&self.failure, &self.archive_failure) {
             (Some(_), _) => FollowerState::Stopped,
@@ -105,20 +106,20 @@ impl Status {
     }
 }
 
-/// The state of a replica that follows.
+/// The state of a follower, for metrics and status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FollowerState {
     /// It follows.
     Follows,
-    /// It needs versions that the stream no longer has, and the archive does not give them yet.
+    /// It needs versions that the stream no longer has, and the archive does not have them yet.
     WaitsForArchive,
-    /// It refuses the epoch that the stream is in: [`Status::is_held`].
+    /// It refuses the epoch of the stream: [`Status::is_held`].
     Held,
-    /// It follows no more: [`Status::failure`].
+    /// It no longer follows: [`Status::failure`].
     Stopped,
 }
 
-/// A replica that follows a stream, until it is dropped, stopped or promoted.
+/// A replica that follows a stream until this is dropped, stopped or promoted.
 pub struct Following {
     replica: Replica,
     status: watch::Receiver<Status>,
@@ -133,8 +134,8 @@ impl Following {
     ///
     /// # Errors
     ///
-    /// Fails if the carrier does not answer. If the stream is not the one that this member knows, it does not fail: the
-    /// replica answers those who promote after a loss, and says in its status that it does not follow.
+    /// Fails if the carrier does not answer. It does not fail if the stream is not the one that this member knows: the
+    /// replica then answers promotions after a loss, and its status says that it does not follow.
     pub async fn start<C: Carrier>(
         replica: Replica,
         carrier: Arc<C>,
@@ -161,21 +162,21 @@ impl Following {
         &self.replica
     }
 
-    /// Returns where it is.
+    /// Returns its status.
     pub fn status(&self) -> Status {
         let mut status = self.status.borrow().clone();
         status.synced = self.replica.synced_version();
         status
     }
 
-    /// Waits until it follows no more, and returns why; `None` if it was stopped.
+    /// Waits until it no longer follows, and returns the reason; `None` if it was stopped.
     pub async fn failed(&self) -> Option<Arc<FollowingFailure>> {
         let mut status = self.status.clone();
         let failed = status.wait_for(|status| status.failure.is_some()).await;
         failed.ok()?.failure.clone()
     }
 
-    /// Stops to follow. The replica stays open.
+    /// Stops following. The replica stays open.
     pub async fn stop(mut self) -> Replica {
         self.end().await;
         self.replica.clone()
@@ -190,12 +191,12 @@ impl Following {
     }
 
     /// Makes this replica the primary: reads the stream to its end, applies everything, and appends the beginning of
-    /// the next epoch. The primary before is fenced by that.
+    /// the next epoch. This fences the previous primary.
     ///
     /// # Errors
     ///
-    /// Fails if somebody else took over first again and again, or if the stream is at fault. Follow again then: nothing
-    /// has changed.
+    /// Fails if other processes keep taking over first, or if the stream is at fault. Nothing has changed then, and the
+    /// replica can follow again.
     pub async fn promote<C: Carrier>(
         mut self,
         carrier: Arc<C>,
@@ -221,14 +222,15 @@ impl Following {
         Err(PromoteError::Contended)
     }
 
-    /// Makes this replica the primary if nobody was heard since it followed: for promotions without an operator. The
-    /// stream's compare-and-append decides between several, and the one that appends first is the primary.
+    /// Makes this replica the primary if the stream has been silent since it followed: for promotions without an
+    /// operator. The stream's compare-and-append decides between several, and the one that appends first is the
+    /// primary.
     ///
     /// # Errors
     ///
-    /// Fails with [`PromoteError::Heard`] if anything was appended meanwhile, and with [`PromoteError::OthersAhead`] if a
-    /// member reports a version that the stream does not have: the carrier may have lost its tail then, and an operator
-    /// has to decide. Follow again then: nothing has changed.
+    /// Fails with [`PromoteError::Heard`] if anything was appended meanwhile, and with [`PromoteError::OthersAhead`] if
+    /// a member reports a version that the stream does not have: the carrier may have lost its tail then, and an
+    /// operator must decide. Nothing has changed in these cases, and the replica can follow again.
     pub async fn promote_if_silent<C: Carrier>(
         mut self,
         carrier: Arc<C>,
@@ -241,13 +243,13 @@ impl Following {
         promotion.if_silent(heard_until).await
     }
 
-    /// Makes this replica the primary after the carrier lost what it had acknowledged. See [`crate::protocol::loss`].
+    /// Makes this replica the primary after the carrier lost acknowledged data. See [`crate::protocol::loss`].
     ///
-    /// A stream that does not fit this tree any more is emptied. Versions that it does not have are published again.
+    /// A stream that no longer fits this tree is emptied. Versions that the stream lacks are published again.
     ///
     /// # Errors
     ///
-    /// Fails if too few members answer, or if another one has more.
+    /// Fails if too few members answer, or if another one has a higher version.
     pub async fn promote_after_loss<C: Carrier>(
         mut self,
         carrier: Arc<C>,
@@ -255,7 +257,7 @@ impl Following {
         loss: Loss,
     ) -> Result<Primary, PromoteError> {
         self.end().await;
-        // An archive may have what a primary wrote that was replaced: members alone decide.
+        // An archive may have versions of a primary that was replaced, so only members decide.
         let promotion = Promotion::open(self.replica.clone(), carrier, options, None).await?;
         promotion.after_loss(loss).await
     }

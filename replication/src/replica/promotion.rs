@@ -1,4 +1,4 @@
-//! Making a primary of a replica.
+//! Promoting a replica to primary.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,15 +21,15 @@ use crate::protocol::takeover::{self, Chain};
 use crate::protocol::{FollowError, Follower, Pinned, ReadError, Reader, Regime, Stopped};
 use crate::wire::{Begin, Refusal, Report};
 
-/// The longest wait until everything that was taken is durable.
+/// The longest wait until everything taken is durable.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The rules of a promotion after a loss.
 #[derive(Clone, Copy, Debug)]
 pub struct Loss {
-    /// Replicas that had to follow, the `k` of `followed(k)`.
+    /// The number of replicas that had to follow: the `k` of `followed(k)`.
     pub k: usize,
-    /// True if fewer answers are enough. Versions that only members have that did not answer are lost then.
+    /// True if fewer answers are enough. Versions that only members without an answer have are then lost.
     pub is_forced: bool,
     /// The longest wait for answers.
     pub timeout: Duration,
@@ -50,7 +50,7 @@ pub enum PromoteError {
     /// No epoch has begun in this stream.
     #[error("no primary has begun in this stream; start the first one, or promote after a loss")]
     NoEpoch,
-    /// The stream has more than this replica.
+    /// The stream has versions that this replica lacks.
     #[error(
         "the replica has version {own} and the stream version {stream}; wait until it has followed"
     )]
@@ -60,15 +60,15 @@ pub enum PromoteError {
         /// The last version of the stream.
         stream: u64,
     },
-    /// The stream is in an epoch that this member was asked to refuse.
+    /// This member was asked to refuse the epoch of the stream.
     #[error(
-        "this member refuses the epoch that the stream is in, because a promotion after a loss was begun; finish that one, or promote after a loss here"
+        "this member refuses the epoch that the stream is in, because a promotion after a loss was begun; finish that promotion, or promote after a loss here"
     )]
     Held,
-    /// Somebody was heard meanwhile.
-    #[error("somebody else appended to the stream meanwhile; the replica can follow again")]
+    /// Another process appended meanwhile.
+    #[error("another process appended to the stream meanwhile; the replica can follow again")]
     Heard,
-    /// A member has more than the stream.
+    /// A member has a version that the stream lacks.
     #[error(
         "member {name} reports version {version}, and the stream ends at version {stream}: the carrier may have lost its tail; promote after a loss"
     )]
@@ -80,19 +80,19 @@ pub enum PromoteError {
         /// The last version of the stream.
         stream: u64,
     },
-    /// The stream was not the same when it was read again.
-    #[error("the stream was not the same when it was read again; check the carrier, and try again")]
+    /// The stream differed when it was read again.
+    #[error("the stream differed when it was read again; check the carrier, and try again")]
     Unsteady,
-    /// Another process appended each time.
-    #[error("others append to the stream all the time; find out who writes, and try again")]
+    /// Another process appended at each attempt.
+    #[error("other processes keep appending to the stream; find out which ones, and try again")]
     Contended,
     /// The stream cannot be written.
     #[error(transparent)]
     Stopped(#[from] Stopped),
-    /// Too few members answered, or another one has more.
+    /// Too few members answered, or another one has a higher version.
     #[error(transparent)]
     Loss(#[from] LossError),
-    /// The replica has failed before.
+    /// The replica had failed.
     #[error(transparent)]
     Replica(#[from] EngineFailure),
     /// The engine cannot be opened. Its epoch has begun in the stream: promote again, here or elsewhere.
@@ -100,7 +100,7 @@ pub enum PromoteError {
     Open {
         /// The epoch.
         epoch: u64,
-        /// The reason.
+        /// The cause.
         source: OpenError,
     },
     /// The engine was opened in another epoch than the one that has begun.
@@ -145,7 +145,7 @@ impl<C: Carrier> Promotion<C> {
         }
     }
 
-    /// Takes over if nothing was appended behind a message, and no member has more than the stream.
+    /// Takes over if nothing was appended after a message, and no member has a version that the stream lacks.
     pub(super) async fn if_silent(self, heard_until: u64) -> Result<Primary, PromoteError> {
         self.check()?;
         let (regime, ends) = self.catch_up_steadily().await?;
@@ -173,9 +173,9 @@ impl<C: Carrier> Promotion<C> {
         }
     }
 
-    /// Applies the stream to its end, and returns its epoch. Tries a few times more if the end is not the same again, or
-    /// if the carrier does not answer: a server that just joined its peers again may know less than there is, and servers
-    /// that choose a leader are silent meanwhile.
+    /// Applies the stream to its end, and returns its epoch. Tries a few more times if the end differs when it is read
+    /// again, or if the carrier does not answer: a server that has just joined its peers again may not know all
+    /// messages, and servers that are choosing a leader do not answer.
     pub(super) async fn catch_up_steadily(&self) -> Result<(Option<Regime>, Ends), PromoteError> {
         for _ in 0..LOST_SIGHTINGS {
             match self.catch_up(0).await {
@@ -186,8 +186,8 @@ impl<C: Carrier> Promotion<C> {
         self.catch_up(0).await
     }
 
-    /// Applies the stream to its end, and returns its epoch. Messages up to `license` are applied although they are of
-    /// a refused epoch.
+    /// Applies the stream to its end, and returns its epoch. Messages up to `license` are applied even if their epoch
+    /// is refused.
     pub(super) async fn catch_up(
         &self,
         license: u64,
@@ -232,7 +232,8 @@ impl<C: Carrier> Promotion<C> {
         Ok((follower.regime().copied(), ends))
     }
 
-    /// Reads the end of the stream once more: what was changed on its way once is not changed twice.
+    /// Reads the end of the stream once more: a message that was changed in transit once is not changed the same way
+    /// twice.
     async fn check_twice(&self, follower: &Follower<Pinned>) -> Result<(), PromoteError> {
         let Some(regime) = follower.regime() else {
             return Ok(());
@@ -253,11 +254,11 @@ impl<C: Carrier> Promotion<C> {
         }
     }
 
-    /// Returns an epoch above that of the stream, of the tree, and of all that are refused.
+    /// Returns an epoch above that of the stream, that of the tree, and all refused ones.
     pub(super) async fn next_epoch(&self, stream: u64) -> u64 {
         let refused = self.shared.remembered.lock().await.refuses_below;
         let written = self.shared.replica.snapshot().record().open_epoch;
-        // Each opening of the directory has a number of its own, and the engine's epoch is above all of them.
+        // Each opening of the directory has its own number, and the engine's epoch is above all of them.
         let opened = self.shared.replica.recovery().open_epoch;
         stream.max(written).max(refused).max(opened) + 1
     }
@@ -313,7 +314,7 @@ impl<C: Carrier> Promotion<C> {
         self.ask(epoch).await?;
         while !round.is_enough() && tokio::time::Instant::now() < deadline {
             for (name, report) in self.reports(&members).await {
-                // Another round has asked for more, or a later epoch has begun: none of its refusals must be undercut.
+                // Another round has asked for more, or a later epoch has begun. None of its refusals may be undercut.
                 let least = report
                     .refuses_below
                     .max(report.epoch)
@@ -339,7 +340,7 @@ impl<C: Carrier> Promotion<C> {
         }
     }
 
-    /// Asks a primary that appends all the time to pause, so that somebody else can append at all.
+    /// Asks a primary that keeps appending to pause, so that another process can append at all.
     pub(super) async fn ask_to_pause(&self, epoch: u64) -> Result<(), PromoteError> {
         let request = Refusal {
             beginning: self.beginning(epoch).encode().into(),
@@ -349,7 +350,7 @@ impl<C: Carrier> Promotion<C> {
         Ok(())
     }
 
-    /// Asks all members to refuse lower epochs, and refuses them here first.
+    /// Asks all members to refuse lower epochs, after refusing them here.
     async fn ask(&self, epoch: u64) -> Result<(), PromoteError> {
         let shared = &self.shared;
         let refused = shared.remember(|own| own.refuses_below = epoch).await;
@@ -387,10 +388,10 @@ impl<C: Carrier> Promotion<C> {
         reports
     }
 
-    /// Begins behind what is left of the stream. A stream behind which the tree must not write is emptied before.
+    /// Begins after the remaining stream. A stream after which the tree must not write is emptied first.
     async fn begin_after_loss(self, epoch: u64) -> Result<Primary, PromoteError> {
         let carrier = self.shared.carrier.clone();
-        // No earlier writer appends any more, whatever sequence number it expects.
+        // No earlier writer can append any more, whatever sequence number it expects.
         carrier.renew().await?;
         for _ in 0..ATTEMPTS {
             let ends = carrier.ends().await?;
@@ -418,7 +419,7 @@ impl<C: Carrier> Promotion<C> {
         Err(PromoteError::Contended)
     }
 
-    /// Applies what is left of the stream, and returns its epoch; `None` if it does not fit this tree.
+    /// Applies the remaining stream, and returns its epoch; `None` if the stream does not fit this tree.
     async fn what_is_left(&self, last: u64) -> Result<Option<Regime>, PromoteError> {
         use FollowingFailure::{Follow, Stream};
         match self.catch_up(last).await {
@@ -435,7 +436,7 @@ impl<C: Carrier> Promotion<C> {
         }
     }
 
-    /// Returns the lowest version that a member has and from which on the log is here, so that all can follow.
+    /// Returns the lowest version of any member from which on the log is here, so that all can follow.
     async fn lowest(&self, chain: &Snapshot<'_>) -> LogPosition {
         let own = self.shared.replica.position();
         let reports = self.reports(&self.shared.options.members).await;
@@ -453,7 +454,7 @@ impl<C: Carrier> Promotion<C> {
     }
 }
 
-/// Returns whether a carrier that is about to recover can be the reason.
+/// Returns whether the error may be temporary, because the carrier is about to recover.
 fn may_pass(error: &PromoteError) -> bool {
     use FollowError::{Ahead, Replaced};
     use FollowingFailure::{Follow, Stream};

@@ -1,4 +1,4 @@
-//! Telling the primary what is synced, and answering members that are promoted after a loss.
+//! Reporting the synced version to the primary, and answering members that are promoted after a loss.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub(super) async fn report<C: Carrier>(shared: Arc<Shared<C>>) {
             }
             _ = remember.tick() => {
                 remember_resume(&shared).await;
-                // The carrier may have lost the last one.
+                // The carrier may have lost the last report.
                 reported = None;
             }
         }
@@ -79,12 +79,12 @@ async fn remember_resume<C: Carrier>(shared: &Shared<C>) {
         return;
     };
     if shared.replica.synced_version() >= version {
-        // What is remembered already is right, too.
+        // The position stored earlier is valid, too.
         let _later = shared.remember(|own| own.resume = memory.resume).await;
     }
 }
 
-/// Refuses lower epochs if a pinned key asks for it, and answers only when that is durable.
+/// Refuses lower epochs if a pinned key requests it, and answers only once that is durable.
 async fn refuse_if_asked<C: Carrier>(shared: &Shared<C>) {
     let Ok(Some(value)) = shared.carrier.get(REFUSAL_KEY).await else {
         return;

@@ -1,4 +1,4 @@
-//! What the tasks of a replica share.
+//! The state that the tasks of a replica share.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::member::{self, Options, StreamError};
 use crate::memory::{Memory, MemoryFile};
 use crate::protocol::{Follower, Pinned};
 
-/// What the tasks of a replica share.
+/// The state that the tasks of a replica share.
 pub(super) struct Shared<C> {
     pub(super) replica: Replica,
     pub(super) carrier: Arc<C>,
@@ -21,7 +21,7 @@ pub(super) struct Shared<C> {
     pub(super) memory: MemoryFile,
     pub(super) remembered: Mutex<Memory>,
     pub(super) archive: Option<Arc<dyn Archive>>,
-    /// Locked while a message is taken, so that nothing that is refused is applied behind the refusal.
+    /// Locked while a message is taken, so that nothing refused is applied after the refusal.
     pub(super) follower: Mutex<Follower<Pinned>>,
     pub(super) status: watch::Sender<Status>,
     pub(super) stop: watch::Receiver<bool>,
@@ -59,7 +59,7 @@ impl<C: Carrier> Shared<C> {
         }
         let (next, replaced) = match resumed {
             Ok((next, _)) => (next, None),
-            // It does not follow then, and answers those who ask it to refuse epochs.
+            // It then does not follow, but answers requests to refuse epochs.
             Err(StreamError::Follow(replaced)) => (carrier.ends().await?.first, Some(replaced)),
             Err(error) => return Err(error),
         };
@@ -88,7 +88,7 @@ impl<C: Carrier> Shared<C> {
         *self.stop.borrow()
     }
 
-    /// Writes what is remembered, if it is new.
+    /// Writes the memory, if it has changed.
     pub(super) async fn remember(&self, change: impl FnOnce(&mut Memory)) -> std::io::Result<()> {
         let mut remembered = self.remembered.lock().await;
         let mut changed = *remembered;

@@ -1,4 +1,4 @@
-//! What a caller waits for follows from the options, and a timeout is told from a failure.
+//! The options decide which level a caller waits for, and a timeout differs from a failure.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +39,6 @@ async fn the_level_is_durable_if_the_options_do_not_name_one() {
     let primary = a.lead(&carrier).await;
     let receipt = primary.engine().put("key", "value").await.unwrap();
     primary.engine().shutdown().await.unwrap();
-    // It was made durable by the shutdown, and `durable` is the level by default.
+    // The shutdown made it durable, and `durable` is the default level.
     assert!(primary.acknowledged(&receipt).await.is_ok());
 }

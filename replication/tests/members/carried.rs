@@ -18,7 +18,7 @@ use trunkline_testkit::patience::HANGS_AFTER;
 use crate::member::{Member, assert_same, close, has, write};
 
 fn carrier() -> Arc<SimulatedCarrier> {
-    // Short messages, so that frames come in chunks.
+    // Messages are short, so that frames come in chunks.
     Arc::new(SimulatedCarrier::new(1, 4096))
 }
 
@@ -115,7 +115,7 @@ async fn a_promoted_replica_fences_the_primary_whose_surplus_is_kept_in_a_file()
     let common = write(&old, "common").await.version;
     old.followed(common, 2, HANGS_AFTER).await.unwrap();
 
-    // The old primary is cut off, and writes on.
+    // The old primary is disconnected, and continues to write.
     apart.set_cut(true);
     let surplus = write(&old, "surplus").await.version;
     let new = b.promote(following, &carrier).await;
@@ -172,7 +172,7 @@ async fn of_two_replicas_that_promote_themselves_one_becomes_the_primary() {
         following.promote_if_silent(carrier.clone(), member.options.clone())
     };
 
-    // One that heard nothing because it was cut off finds out.
+    // A primary that heard nothing, because it was disconnected, finds out.
     apart.set_cut(true);
     let later = write(&primary, "two").await.version;
     primary.replicated(later, HANGS_AFTER).await.unwrap();
@@ -261,7 +261,7 @@ async fn a_lost_tail_stops_everybody_and_the_highest_member_is_promoted() {
     ));
     close(high).await;
 
-    // All three have to answer for followed(1), except one: the primary's own directory counts, too.
+    // For followed(1), two of the three must answer: the primary's own directory counts, too.
     let low = b.follow_anew(&carrier).await;
     let alone = low
         .promote_after_loss(carrier.clone(), b.options.clone(), LOSS)

@@ -13,7 +13,7 @@ use trunkline_testkit::patience::HANGS_AFTER;
 
 pub(crate) const NAMES: [&str; 3] = ["a", "b", "c"];
 
-/// A directory that may be that of a primary or of a replica.
+/// A directory that may be a primary's or a replica's.
 pub(crate) struct Member {
     directory: TempDir,
     pub(crate) options: Options,
@@ -101,13 +101,13 @@ impl Member {
     }
 }
 
-/// Commits one version that is not small.
+/// Commits one version of considerable size.
 pub(crate) async fn write(primary: &Primary, key: &str) -> Durable {
     let receipt = primary.engine().put(key, vec![7; 3000]).await.unwrap();
     receipt.durable().await.unwrap()
 }
 
-/// Closes a replica, whether it has failed or not.
+/// Closes a replica, failed or not.
 pub(crate) async fn close(following: Following) {
     drop(following.stop().await.shutdown().await);
 }
@@ -128,7 +128,7 @@ pub(crate) fn assert_same(primary: &Primary, following: &Following) {
 }
 
 impl Member {
-    /// Follows a stream that is not the one that this member knew.
+    /// Follows another stream than the one that this member knew.
     pub(crate) async fn follow_anew<C: Carrier>(&self, carrier: &Arc<C>) -> Following {
         let surplus = self.surplus_file();
         let rejoined = trunkline_replication::rejoin(

@@ -18,7 +18,7 @@ use trunkline_testkit::random::Random;
 use crate::member::{Member, assert_same, close, has, write};
 use crate::servers::{connect, wait_for};
 
-/// Rounds with real servers; more by this variable.
+/// The environment variable for the number of rounds with real servers.
 const ROUNDS_VARIABLE: &str = "TRUNKLINE_REPLICATION_ROUNDS";
 const ROUNDS: u64 = 20;
 
@@ -44,7 +44,7 @@ async fn a_stale_append_is_refused() {
     }
     assert_eq!(append("second", last + 1).await, Append::Appended(last + 2));
 
-    // Who connected before a renewal reaches nobody.
+    // A writer that connected before a renewal can no longer append.
     let other = connect(&cluster, "stale").await;
     other.renew().await.unwrap();
     assert!(matches!(
@@ -75,7 +75,7 @@ async fn nothing_is_lost_in_even_rounds_of_failures() {
     rounds_from(0).await;
 }
 
-/// At the same time as the even ones: servers that choose a leader mostly wait.
+/// Runs at the same time as the even rounds: servers that choose a leader mostly wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_in_odd_rounds_of_failures() {
     rounds_from(1).await;
@@ -100,14 +100,14 @@ async fn rounds_from(first: u64) {
     }
 }
 
-/// A primary and two replicas over a stream of their own.
+/// A primary and two replicas over their own stream.
 struct World {
     carrier: Nats,
     members: [Member; 3],
     primary: Option<Primary>,
     followers: Vec<(usize, Following)>,
     random: Random,
-    /// Versions that were acknowledged, with their commit ids.
+    /// Acknowledged versions, with their commit ids.
     acknowledged: Vec<(u64, [u8; 32])>,
 }
 
@@ -161,7 +161,7 @@ impl World {
         wait_for(&self.carrier).await;
     }
 
-    /// Lets versions be written without waiting, and takes the primary away meanwhile.
+    /// Writes versions without waiting, and stops the primary meanwhile.
     async fn kill_the_primary(&mut self) {
         let old = self.primary.take().unwrap();
         for key in 0..20 {
@@ -223,7 +223,7 @@ impl World {
         self.primary = Some(primary);
     }
 
-    /// Lets the directory of the first primary follow.
+    /// Makes the directory of the first primary follow.
     async fn rejoin_first(&mut self) {
         let following = self.members[0].follow_anew(&self.carrier).await;
         self.followers.push((0, following));
@@ -278,7 +278,7 @@ impl World {
         self.rejoin_first().await;
     }
 
-    /// Checks that everybody has everything that was acknowledged.
+    /// Checks that all members have everything that was acknowledged.
     async fn end(mut self) {
         self.write(1).await;
         let primary = self.primary.take().unwrap();
@@ -301,7 +301,7 @@ impl World {
     }
 }
 
-/// Returns an entry that could follow, by a copy of the primary that somebody else made.
+/// Returns an entry that could follow, made by a copy of the primary.
 async fn forged_entry(primary: &Primary) -> trunkline::core::store::log::LogEntry {
     let directory = tempfile::tempdir().unwrap();
     let config = trunkline::Config::in_directory(directory.path());
@@ -348,7 +348,7 @@ async fn servers_that_lose_all_their_files_lose_nothing_that_was_followed() {
     engine.shutdown().await.unwrap();
     (0..3).for_each(|server| cluster.restart(server));
 
-    // Members connect again: the stream is another one.
+    // The members connect again, since the stream is another one.
     for (_, following) in std::mem::take(&mut world.followers) {
         close(following).await;
     }

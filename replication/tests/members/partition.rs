@@ -1,4 +1,4 @@
-//! Networks that split: a server, and then the primary, is cut off from the others, and comes back.
+//! Network partitions: a server, and then the primary, is cut off from the others, and comes back.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use trunkline_testkit::patience::HANGS_AFTER;
 use crate::member::{Member, assert_same, close, has, write};
 use crate::servers::{connect_to, wait_for};
 
-/// The threads of a machine: they use its network.
+/// The threads of a machine, which use its network.
 struct Machine(Runtime);
 
 impl Machine {
@@ -33,14 +33,14 @@ impl Machine {
         Self(runtime.unwrap())
     }
 
-    /// Runs some work on this machine.
+    /// Runs `work` on this machine.
     fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> T {
         let task = self.0.spawn(work);
         self.0.block_on(task).unwrap()
     }
 }
 
-/// Promotes a replica, again and again while the servers choose a leader: nothing has changed then.
+/// Promotes a replica. Tries again while the servers choose a leader, since nothing has changed then.
 async fn promote_at_last(
     member: &Member,
     mut following: Following,
@@ -124,7 +124,7 @@ fn a_server_and_a_primary_that_are_cut_off_lose_nothing_that_was_acknowledged() 
     println!("without a server: {} ms", began.elapsed().as_millis());
     let mut acknowledged = vec![(written.version, written.commit_id)];
 
-    // The primary writes on, cut off, and is replaced.
+    // The primary continues to write while it is cut off, and is replaced.
     left.set_cut(true);
     let (old, surplus) = left_machine.run(async move {
         let surplus = write(&old, "surplus").await.version;

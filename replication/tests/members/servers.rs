@@ -19,7 +19,7 @@ fn options(servers: Vec<String>, stream: &str) -> NatsOptions {
     }
 }
 
-/// Connects, as soon as the servers agree on leaders.
+/// Connects as soon as the servers agree on leaders.
 pub(crate) async fn connect(cluster: &Cluster, stream: &str) -> Arc<NatsCarrier> {
     connect_to(cluster.urls(), stream).await
 }

@@ -1,4 +1,4 @@
-//! Light trees: chains of hashes, with keyed hashes for signatures.
+//! Light trees: chains of hashes, with keyed hashes instead of signatures.
 
 use bytes::Bytes;
 use trunkline_core::hash::Digest;
@@ -15,7 +15,7 @@ pub(crate) const OTHER_KEY: [u8; 32] = [2; 32];
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Version {
     pub(crate) link: Link,
-    /// What was written: it makes versions of two primaries differ.
+    /// The content, which makes versions of two primaries differ.
     pub(crate) payload: Bytes,
 }
 

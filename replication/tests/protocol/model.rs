@@ -1,4 +1,4 @@
-//! The truth of a round: what was committed and acknowledged, and what must not be lost.
+//! The facts of a round: the versions that were committed and acknowledged, and so must not be lost.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -7,19 +7,19 @@ use trunkline_core::store::log::LogPosition;
 
 use crate::chain::{Versions, genesis};
 
-/// What all primaries of a round did.
+/// The actions of all primaries of a round.
 #[derive(Debug, Default)]
 pub(crate) struct Model {
     /// Commit ids that a primary made durable.
     committed: HashSet<Digest>,
-    /// Acknowledged as replicated, by version.
+    /// Commit ids acknowledged as replicated, by version.
     replicated: BTreeMap<u64, Digest>,
-    /// Acknowledged as followed, by version.
+    /// Commit ids acknowledged as followed, by version.
     followed: BTreeMap<u64, Digest>,
     pub(crate) counts: Counts,
 }
 
-/// How often the things happened that a round is about.
+/// The number of times that the events of a round happened.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) replicated: u64,
@@ -71,17 +71,17 @@ impl Model {
         acknowledge(&mut self.followed, position);
     }
 
-    /// Checks that a chain has everything that was acknowledged as replicated.
+    /// Checks that a chain has all versions that were acknowledged as replicated.
     pub(crate) fn check_replicated(&self, chain: &Versions, who: &str) {
         check_all(&self.replicated, chain, who, "replicated");
     }
 
-    /// Checks that a chain has everything that was acknowledged as followed.
+    /// Checks that a chain has all versions that were acknowledged as followed.
     pub(crate) fn check_followed(&self, chain: &Versions, who: &str) {
         check_all(&self.followed, chain, who, "followed");
     }
 
-    /// Forgets what a carrier has lost lawfully: what was only replicated.
+    /// Forgets the versions that a carrier may lose: those that were only replicated.
     pub(crate) fn lose_replicated(&mut self) {
         self.replicated.clear();
     }

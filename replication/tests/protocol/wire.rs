@@ -1,4 +1,4 @@
-//! Messages, reports and memories as bytes: fixed ones, and what is refused.
+//! Messages, reports and memories as bytes: fixed ones, and invalid ones.
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -68,7 +68,7 @@ fn memory() -> Memory {
     }
 }
 
-/// The examples of SPEC.md.
+/// Returns the examples of SPEC.md.
 fn examples() -> [(&'static str, Vec<u8>); 5] {
     let refusal = Refusal {
         beginning: Bytes::from_static(b"signed"),

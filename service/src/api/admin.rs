@@ -20,13 +20,13 @@ impl Api {
     ///
     /// # Errors
     ///
-    /// Fails if one of them cannot be used; what was in force stays.
+    /// Fails if one of them cannot be used; the old ones then stay in force.
     pub fn reload(&self) -> Result<ConfigReply, ServiceError> {
         (self.reload)()?;
         self.config()
     }
 
-    /// Returns what the engine changed of its settings.
+    /// Returns the engine's changes of its settings.
     ///
     /// # Errors
     ///

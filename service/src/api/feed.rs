@@ -15,10 +15,10 @@ use crate::observe::held::Held;
 use crate::observe::table::{self, Stream as StreamKind};
 use crate::proto::{FeedEntry, FeedRequest};
 
-/// Versions that are read ahead of a caller. A slow caller holds up nothing but its own stream.
+/// Number of versions that are read ahead of a caller. A slow caller delays only its own stream.
 const AHEAD: usize = 2;
 
-/// The versions from one on, until the caller goes away, the engine is shut down, or an error.
+/// The versions from one on, until the caller leaves, the engine is shut down, or an error occurs.
 pub struct FeedStream {
     entries: mpsc::Receiver<Result<LogEntry, ServiceError>>,
     _place: OwnedSemaphorePermit,
@@ -30,7 +30,7 @@ impl Api {
     ///
     /// # Errors
     ///
-    /// Fails if there are too many streams. That a version is no longer in the log shows in the stream.
+    /// Fails if there are too many streams. If a version is no longer in the log, the stream itself says so.
     pub fn feed(&self, request: FeedRequest) -> Result<FeedStream, ServiceError> {
         let place = self.stream_place()?;
         let (sender, entries) = mpsc::channel(AHEAD);
@@ -46,7 +46,7 @@ impl Api {
         })
     }
 
-    /// Takes one of the places for streams.
+    /// Takes a permit for a stream.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The handlers: from a request to a reply, whatever carried it. Messages are those of the protocol.
+//! The handlers: each turns a request into a reply, for both gRPC and HTTP. Messages are those of the protocol.
 
 mod admin;
 mod feed;
@@ -23,13 +23,13 @@ use crate::error::{Code, ServiceError};
 
 pub use feed::FeedStream;
 
-/// Calls that read the store or make proofs at the same time, for each core.
+/// Number of calls per core that may read the store or make proofs at the same time.
 const BLOCKING_PER_CORE: usize = 4;
 
-/// Reads the configuration, tokens and certificates again.
+/// A function that reads the configuration, tokens and certificates again.
 pub type Reload = Box<dyn Fn() -> Result<(), ServiceError> + Send + Sync>;
 
-/// The handlers and what they share.
+/// The handlers and their shared state.
 pub struct Api {
     pub(crate) backend: Backend,
     pub(crate) config: ServerConfig,
@@ -46,12 +46,12 @@ impl std::fmt::Debug for Api {
     }
 }
 
-/// The circumstances of one call.
+/// The context of one call.
 #[derive(Clone, Debug)]
 pub struct Call {
     /// The time by which it must be answered.
     pub deadline: Instant,
-    /// Its place among the submissions in flight, if it is one.
+    /// Its place among the submissions in flight, if it is a submission.
     pub queued: Option<Arc<Queued>>,
 }
 
@@ -65,14 +65,14 @@ impl Call {
         within.map_err(|_| ServiceError::deadline())
     }
 
-    /// Returns the time that is left.
+    /// Returns the remaining time.
     pub(crate) fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
 }
 
 impl Api {
-    /// Creates the handlers in front of an engine or replica.
+    /// Creates the handlers for an engine or replica.
     pub fn new(backend: Backend, config: ServerConfig, reload: Reload) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
@@ -96,7 +96,7 @@ impl Api {
         &self.backend
     }
 
-    /// Returns how many requests are served now.
+    /// Returns the number of requests that are being served.
     pub fn in_flight(&self) -> usize {
         self.admission.in_flight()
     }
@@ -106,23 +106,23 @@ impl Api {
         *self.draining.borrow()
     }
 
-    /// Waits until new work is refused. Streams end then: they would hold up a stop for ever.
+    /// Waits until new work is refused. Streams end then: otherwise they would delay a stop for ever.
     pub(crate) fn drained(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut draining = self.draining.subscribe();
         async move {
-            // Without the handlers there is nothing to wait for.
+            // If the handlers are gone, there is nothing to wait for.
             let _gone = draining.wait_for(|draining| *draining).await;
         }
     }
 
-    /// Returns the deadline of a call that names this many milliseconds, or none.
+    /// Returns the deadline of a call that asks for this time, or the default one.
     pub(crate) fn deadline(&self, wanted: Option<Duration>) -> Instant {
         let default = Duration::from_millis(self.config.deadline_ms);
         let longest = Duration::from_millis(self.config.deadline_ms_max);
         Instant::now() + wanted.unwrap_or(default).min(longest)
     }
 
-    /// Runs what may block on a thread for it. A call that is given up is not begun; one that has begun ends by itself.
+    /// Runs blocking work on a thread for it. A cancelled call is not begun; one that has begun completes.
     async fn blocking<T: Send + 'static>(
         &self,
         call: &Call,
@@ -169,7 +169,8 @@ impl Api {
         })?
     }
 
-    /// Returns what takes a snapshot of a version, 0 for the newest. It may read the disk if the version is archived.
+    /// Returns a function that takes a snapshot of a version, 0 for the newest. It may read the disk if the version is
+    /// archived.
     fn snapshot(
         &self,
         version: u64,

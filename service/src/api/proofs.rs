@@ -11,7 +11,7 @@ use crate::proto::{
 };
 
 impl Api {
-    /// Proves for each key its value, or that it has none.
+    /// Proves the value of each key, or that it has none.
     ///
     /// # Errors
     ///
@@ -80,7 +80,7 @@ impl Api {
         self.blocking(call, prove).await
     }
 
-    /// Proves the place and the outcome of a submission.
+    /// Proves the position and the outcome of a submission.
     ///
     /// # Errors
     ///
@@ -101,7 +101,7 @@ impl Api {
         self.blocking(call, prove).await
     }
 
-    /// Proves that state digest and KZG root are of the same state.
+    /// Proves that the state digest and the KZG root are of the same state.
     ///
     /// # Errors
     ///
@@ -142,7 +142,7 @@ fn options(request: &ProveRequest) -> Result<ProveOptions, ServiceError> {
     Ok(ProveOptions { top, values })
 }
 
-/// A proof that the engine made always has a wire form, unless it is too large for one.
+/// Encodes a proof. Every proof of the engine has a wire form, unless it is too large.
 fn encoded<E: std::error::Error>(bytes: Result<Vec<u8>, E>) -> Result<Vec<u8>, ServiceError> {
     bytes.map_err(|error| ServiceError::new(Code::TooLarge, error.to_string()))
 }

@@ -9,9 +9,9 @@ use super::{Api, Call};
 use crate::error::{Code, ServiceError};
 use crate::proto::{Pair, RangeReply, RangeRequest, at};
 
-/// Entries of a page if the caller names no limit.
+/// Entries of a page if the caller sets no limit.
 const LIMIT: usize = 1_000;
-/// Bytes of keys and values of a page, unless one entry has more.
+/// Most bytes of keys and values in a page, unless a single entry has more.
 const PAGE_BYTES_MAX: usize = 1 << 20;
 
 impl Api {
@@ -64,7 +64,7 @@ impl Api {
     }
 }
 
-/// Returns the range that a request asks for.
+/// Returns the range of a request.
 fn range(request: RangeRequest) -> Result<KeyRange, ServiceError> {
     let has_bounds = !request.from.is_empty() || !request.to.is_empty();
     let range = match (request.prefix.is_empty(), has_bounds) {
@@ -78,7 +78,7 @@ fn range(request: RangeRequest) -> Result<KeyRange, ServiceError> {
                 true => Bound::Unbounded,
                 false => Bound::Excluded(request.to),
             };
-            // No key is empty, so all of them are from the empty one on.
+            // No key is empty, so the empty one is before all keys.
             KeyRange::new((Bound::Included(request.from), to))
         }
     };

@@ -11,7 +11,7 @@ use crate::proto::{
     VersionsReply, at,
 };
 
-/// Versions that are listed if the request does not say how many, and most of them.
+/// Number of versions that are listed by default, which is also the most.
 const VERSIONS_DEFAULT: u32 = 20;
 const VERSIONS_MAX: u32 = 1000;
 
@@ -20,7 +20,7 @@ impl Api {
     ///
     /// # Errors
     ///
-    /// Fails if a key cannot be one, or if the version is not kept or does not come before the deadline.
+    /// Fails if a key is invalid, or if the version is not kept or does not come before the deadline.
     pub async fn get(&self, call: &Call, request: GetRequest) -> Result<GetReply, ServiceError> {
         self.check_keys(&request.keys)?;
         self.reach(call, request.min_version).await?;

@@ -1,4 +1,4 @@
-//! Taking the state of an older version back.
+//! Reverting to an older version.
 
 use trunkline::RevertOptions;
 
@@ -13,7 +13,7 @@ impl Api {
     ///
     /// # Errors
     ///
-    /// Fails if the version is not kept or too much has changed since; nothing is done then. If the deadline passes, the
+    /// Fails, without any effect, if the version is not kept or too much has changed since. If the deadline passes, the
     /// revert may take effect.
     pub async fn revert(
         &self,

@@ -25,7 +25,7 @@ impl Api {
         }
     }
 
-    /// Returns whether the service takes work: its engine runs, and no stop has begun.
+    /// Returns whether the service accepts work: its engine runs, and no stop has begun.
     ///
     /// # Errors
     ///

@@ -22,7 +22,7 @@ impl Api {
     ///
     /// # Errors
     ///
-    /// Fails if the batch breaks a rule or is not accepted before the deadline; nothing is done then. If the deadline
+    /// Fails, without any effect, if the batch breaks a rule or is not accepted before the deadline. If the deadline
     /// passes later, or the level is not reached, the batch may take effect.
     pub async fn submit(
         &self,
@@ -93,7 +93,7 @@ impl Api {
         Ok(reply)
     }
 
-    /// Waits until a submission is durable, and has reached a level of replication if that is asked for or configured.
+    /// Waits until a submission is durable, and has reached a level of replication if one is requested or configured.
     async fn durable(
         &self,
         call: &Call,
@@ -116,8 +116,8 @@ impl Api {
     }
 }
 
-/// Holds the place of a submission in the queue until it is durable, also if its caller has given up: the engine works on
-/// it all the same. Otherwise the queue would look short when it is longest.
+/// Keeps a submission in the queue until it is durable, even if its caller has given up: the engine works on it anyway.
+/// Otherwise the queue would look short when it is longest.
 async fn hold_place(queued: Arc<Queued>, receipt: Receipt, bytes: usize) {
     if receipt.durable().await.is_ok() {
         queued.done(bytes);

@@ -1,4 +1,4 @@
-//! Tells who sent a request, by what the request shows.
+//! Authenticates requests.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
@@ -18,7 +18,7 @@ use crate::observe::table::{ReloadedFile, rejected};
 use crate::peer::Peer;
 use crate::watched::Watched;
 
-/// The least time between two looks at the token file.
+/// The least time between two checks of the token file.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The error of opening an [`Authenticator`].
@@ -27,16 +27,16 @@ pub enum OpenAuthError {
     /// The token file cannot be used.
     #[error("server.tokens_path: {0}")]
     Tokens(#[from] TokensError),
-    /// A name in `server.hosts` is none.
+    /// A name in `server.hosts` is not a host.
     #[error(
-        "server.hosts: {0:?} is no host; write names or addresses, each with or without a port, separated by commas"
+        "server.hosts: {0:?} is not a host; write names or addresses, each with or without a port, separated by commas"
     )]
     Hosts(String),
 }
 
-/// Tells who sends requests, and refuses those of other sites' pages.
+/// Authenticates the senders of requests, and refuses requests from other sites' pages.
 ///
-/// Without a token file everything is allowed to peers that are local (principal `local`), and to clients with a
+/// Without a token file, local peers may do everything (as the principal `local`), and so may clients with a
 /// certificate of the authorities in `server.tls_client_ca_path` (by the certificate's name). With one, a request needs
 /// a token, a session that was begun with a token, or a certificate whose name is in the file.
 pub struct Authenticator {
@@ -52,7 +52,7 @@ impl Authenticator {
         Self::open_with(config, CHECK_INTERVAL)
     }
 
-    /// Like [`open`](Self::open), with another time between two looks at the token file.
+    /// Works like [`open`](Self::open), with another time between two checks of the token file.
     pub fn open_with(config: &ServerConfig, interval: Duration) -> Result<Self, OpenAuthError> {
         let path = &config.tokens_path;
         let tokens = if path.as_os_str().is_empty() {
@@ -68,17 +68,17 @@ impl Authenticator {
         })
     }
 
-    /// Reads the token file now. Returns whether it changed. If it cannot be used, what was read before stays in force.
+    /// Reads the token file now. Returns whether it changed. If it cannot be used, the old content stays in force.
     pub fn reload(&self) -> Result<bool, TokensError> {
         self.tokens.as_ref().map_or(Ok(false), Watched::reload)
     }
 
-    /// Checks that the request names a host of ours and does not come from another site's page.
+    /// Checks that the request names one of our hosts and does not come from another site's page.
     pub fn check_site(&self, request: &Parts, peer: &Peer) -> Result<(), AuthError> {
         self.sites.check(request, peer)
     }
 
-    /// Returns who sent a request. [`check_site`](Self::check_site) comes first.
+    /// Returns the principal of a request. Call [`check_site`](Self::check_site) first.
     pub fn authenticate(
         &self,
         method: &Method,
@@ -109,7 +109,7 @@ impl Authenticator {
         })
     }
 
-    /// Begins a session with a token and returns its id; none if no token is needed.
+    /// Begins a session with a token and returns its id, or none if no token is needed.
     pub(crate) fn log_in(&self, secret: &str, peer: &Peer) -> Result<Option<String>, AuthError> {
         let Some(tokens) = &self.tokens else {
             return without_tokens(peer).map(|_| None);
@@ -127,7 +127,7 @@ impl Authenticator {
         }
     }
 
-    /// Counts and logs a refusal, without anything that the request showed. Returns the error to answer with.
+    /// Counts and logs a refusal, without the request's credentials. Returns the error for the reply.
     pub(crate) fn refuse(&self, error: AuthError, path: &str, peer: &Peer) -> AuthError {
         rejected(error.rejection()).increment(1);
         if !self.failures.count(peer.address()) {
@@ -137,7 +137,7 @@ impl Authenticator {
                 error
             };
         }
-        // The path of a request is the peer's to choose. `{:?}` escapes it.
+        // The peer chooses the path of a request. `{:?}` escapes it.
         let path: String = path.chars().take(128).collect();
         tracing::warn!(%peer, ?path, reason = error.reason(), "request refused");
         error
@@ -150,8 +150,8 @@ fn watch(path: PathBuf, interval: Duration) -> Result<Watched<Tokens, TokensErro
     })
 }
 
-/// Everything is allowed to those who could get here: only local peers and verified certificates can (`listen` refuses
-/// to bind otherwise), and a request is checked again.
+/// Returns a principal that may do everything. Only local peers and verified certificates can get here (`listen`
+/// refuses to bind otherwise), and this is checked again.
 fn without_tokens(peer: &Peer) -> Result<Principal, AuthError> {
     let name = match &peer.certificate {
         Some(certificate) => certificate.names.first().unwrap_or(&certificate.subject),

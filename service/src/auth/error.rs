@@ -1,4 +1,4 @@
-//! Why a request is refused before it is looked at.
+//! The reasons why a request is refused before it is handled.
 
 use axum::http::StatusCode;
 
@@ -8,19 +8,19 @@ use crate::observe::table::Rejection;
 /// The reason why a request was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
-    /// It shows nothing.
+    /// The request has no credentials.
     #[error("show a token: `authorization: Bearer TOKEN`; `trunkline token` makes one")]
     Missing,
-    /// The header is there, and is not `Bearer TOKEN`.
+    /// The header exists, but is not `Bearer TOKEN`.
     #[error("the header `authorization` must be `Bearer TOKEN`")]
     Malformed,
     /// No entry of the token file has this token, or it has expired.
     #[error("the token is unknown or has expired; ask the operator for another")]
     UnknownToken,
-    /// The certificate is valid, and none of its names has an entry in the token file.
+    /// The certificate is valid, but none of its names has an entry in the token file.
     #[error("no name of the client's certificate has an entry [[certificate]] in the token file")]
     UnknownCertificate,
-    /// The session has ended, or the token that began it is gone.
+    /// The session has ended, or its token was removed.
     #[error("the session has ended; log in again")]
     UnknownSession,
     /// The peer failed too often.
@@ -40,10 +40,10 @@ pub enum AuthError {
     #[error("the request names no host")]
     NoHost,
     /// The request names a host that is not ours.
-    #[error("the service does not go by this host; the operator can add it to server.hosts")]
+    #[error("the service does not have this host name; the operator can add it to server.hosts")]
     WrongHost,
     /// A page of another site sent the request.
-    #[error("requests of other sites' pages are refused")]
+    #[error("requests from pages of other sites are refused")]
     WrongOrigin,
 }
 
@@ -87,7 +87,7 @@ impl AuthError {
         }
     }
 
-    /// Returns the status of HTTP.
+    /// Returns the HTTP status.
     pub fn status(&self) -> StatusCode {
         match self.code() {
             "unauthenticated" => StatusCode::UNAUTHORIZED,
@@ -97,7 +97,7 @@ impl AuthError {
         }
     }
 
-    /// Returns the status of gRPC.
+    /// Returns the gRPC status.
     pub fn grpc_status(&self) -> u8 {
         const RESOURCE_EXHAUSTED: u8 = 8;
         const PERMISSION_DENIED: u8 = 7;
@@ -109,7 +109,7 @@ impl AuthError {
         }
     }
 
-    /// Returns whether a guess failed: these are limited for each peer.
+    /// Returns whether a guess failed. Guesses are limited for each peer.
     pub(crate) fn is_guess(&self) -> bool {
         matches!(
             self,

@@ -1,21 +1,21 @@
-//! Limits what a peer that keeps failing costs: answers and lines of the log. A token of 256 random bits cannot be
-//! guessed, so a peer that shows a valid one is let in whatever else came from its address: a limit that locked it out
-//! would be a weapon of those who share its address.
+//! Limits the cost of a peer that keeps failing: responses and log lines. A token of 256 random bits cannot be guessed,
+//! so a peer with a valid one is accepted whatever else came from its address: if the limit locked it out, others who
+//! share its address could use that against it.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Failures of one peer in a minute that are answered and logged one by one.
+/// Number of failures of one peer per minute that are answered and logged one by one.
 pub(crate) const FAILURES_MAX: u32 = 10;
 
 const WINDOW: Duration = Duration::from_secs(60);
 const CELLS: usize = 1024;
 
-/// Counts of failures, in cells that addresses share by a keyed hash: the table never grows.
+/// Counts of failures, in cells that addresses share by a keyed hash, so that the table never grows.
 pub(crate) struct Failures {
-    /// The number of the window in the upper half, failures in the lower.
+    /// The number of the window in the upper half of a cell, and the failures in the lower half.
     cells: Box<[AtomicU64]>,
     keys: RandomState,
     begun: Instant,
@@ -30,7 +30,7 @@ impl Failures {
         }
     }
 
-    /// Counts a failure now. Returns whether the peer may have it answered and logged.
+    /// Counts a failure now. Returns whether it may be answered and logged.
     pub(crate) fn count(&self, peer: Option<IpAddr>) -> bool {
         let windows = self.begun.elapsed().as_secs() / WINDOW.as_secs();
         self.count_in(peer, u32::try_from(windows).unwrap_or(u32::MAX))
@@ -54,7 +54,7 @@ impl Failures {
     }
 }
 
-/// The part of an address that its owner cannot change at will: 64 bits with IPv6.
+/// Returns the part of an address that its owner cannot choose freely: 64 bits for IPv6.
 fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V6(address) => {

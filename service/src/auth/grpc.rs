@@ -5,14 +5,14 @@ use crate::auth::scope::Scope;
 /// The scope that a path needs, if any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// Nothing: health.
+    /// Nothing, for health checks.
     Nothing,
     /// This scope.
     Scope(Scope),
 }
 
-/// Returns what a method of gRPC needs, by its path; none if the path is no method of gRPC that we know. A method of
-/// ours that is not listed needs `admin`.
+/// Returns the scope that a gRPC method needs, by its path; `None` if the path is not a known gRPC method. A method of
+/// our own that is not listed needs `admin`.
 ///
 /// ```
 /// use trunkline_service::auth::{Need, Scope, grpc_need};
@@ -41,7 +41,7 @@ pub fn grpc_need(path: &str) -> Option<Need> {
     Some(Need::Scope(scope))
 }
 
-/// Returns whether a path tells whether the service lives, which needs no authentication.
+/// Returns whether a path is a health check, which needs no authentication.
 pub(crate) fn is_health(path: &str) -> bool {
     matches!(path, "/live" | "/ready") || grpc_need(path) == Some(Need::Nothing)
 }

@@ -17,7 +17,7 @@ use crate::auth::scope::{Principal, Scope};
 use crate::observe::request::record_principal;
 use crate::peer::Peer;
 
-/// Returns whether a path may be read by everybody: the page, before its reader has logged in.
+/// Returns whether a path is public: the files of the page, which are read before a login.
 pub type IsPublic = fn(&Method, &str) -> bool;
 
 #[derive(Clone)]
@@ -26,9 +26,9 @@ struct Gate {
     is_public: IsPublic,
 }
 
-/// Puts a gate in front of all routes of a router: host and origin are checked, then the request is authenticated and
-/// gets its [`Principal`] as an extension. Methods of gRPC need the scope of the table in [`grpc_need`]; routes of HTTP
-/// say theirs with [`require`]. Whatever is neither health nor public needs a principal at least, so that a route whose
+/// Protects all routes of a router: host and origin are checked, then the request is authenticated and gets its
+/// [`Principal`] as an extension. gRPC methods need the scope of the table in [`grpc_need`]; HTTP routes declare theirs
+/// with [`require`]. All paths except health checks and public files need at least a principal, so that a route whose
 /// scope was forgotten is not open to everybody.
 ///
 /// Requests need a [`Peer`] as an extension; without one they are refused.
@@ -85,7 +85,7 @@ async fn pass(State(gate): State<Gate>, mut request: Request, next: Next) -> Res
 }
 
 impl Gate {
-    /// Returns the principal; none if the path needs none and the request shows nothing that is valid.
+    /// Returns the principal; `None` if the path needs none and the request has no valid credentials.
     fn admit(
         &self,
         request: &axum::http::request::Parts,
@@ -119,7 +119,7 @@ fn check(principal: &Principal, scope: Scope) -> Result<(), AuthError> {
     })
 }
 
-/// Lets requests with this scope alone to a route.
+/// Restricts a route to requests with this scope.
 pub fn require<S: Clone + Send + Sync + 'static>(
     scope: Scope,
     route: MethodRouter<S>,

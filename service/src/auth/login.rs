@@ -1,4 +1,4 @@
-//! Logging in and out of the page. An EventSource cannot send a token, so a browser gets a cookie for it.
+//! Logging in to the page, and out. An EventSource cannot send a token, so a browser gets a cookie for it.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ struct Login {
     token: String,
 }
 
-/// Returns the routes of logging in and out: `POST /login` with `{"token": "…"}` sets the cookie of a session, and
+/// Returns the routes for logging in and out: `POST /login` with `{"token": "…"}` sets the cookie of a session, and
 /// `POST /logout` ends it. They work behind [`protect`](crate::auth::protect).
 pub fn login_routes<S: Clone + Send + Sync + 'static>(
     authenticator: &Arc<Authenticator>,

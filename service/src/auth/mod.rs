@@ -1,4 +1,5 @@
-//! Who may do what: tokens, sessions and certificates, scopes, and which sites' pages may send requests (decision 052).
+//! Authentication and authorization: tokens, sessions and certificates, scopes, and the sites whose pages may send
+//! requests (decision 052).
 
 mod authenticator;
 mod error;

@@ -1,15 +1,15 @@
-//! Making a token, for the command.
+//! Makes a token, for the command.
 
 use crate::auth::scope::Scopes;
 
-/// Begins each token, so that scanners for leaked secrets know it.
+/// The prefix of each token, by which scanners for leaked secrets recognise it.
 const PREFIX: &str = "trunkline_";
 
-/// A token that was made. Only its hash is kept.
+/// A new token. Only its hash is kept.
 pub struct NewToken {
-    /// To be given to the client, once.
+    /// The secret, to be given to the client once.
     pub secret: String,
-    /// Lines to add to the token file.
+    /// The lines to add to the token file.
     pub entry: String,
 }
 
@@ -26,7 +26,7 @@ pub struct NewToken {
 pub fn new_token(name: &str, scopes: Scopes) -> NewToken {
     let secret = format!("{PREFIX}{}", hex::encode(rand::random::<[u8; 32]>()));
     let hash = blake3::hash(secret.as_bytes()).to_hex();
-    // A TOML string as the library escapes it.
+    // A TOML string, escaped by the library.
     let name = toml::Value::from(name);
     let scopes: Vec<String> = scopes.iter().map(|scope| format!("\"{scope}\"")).collect();
     let entry = format!(

@@ -1,4 +1,4 @@
-//! Answers to requests that are refused.
+//! Replies to refused requests.
 
 use axum::Json;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -18,13 +18,13 @@ struct Body<'a> {
     retry_after_ms: Option<u32>,
 }
 
-/// Returns whether a request is one of gRPC.
+/// Returns whether a request uses gRPC.
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     content_type.is_some_and(|content_type| content_type.starts_with(GRPC.as_bytes()))
 }
 
-/// Returns the answer to a request that was refused, in the caller's protocol.
+/// Returns the reply to a refused request, in the caller's protocol.
 pub(crate) fn refusal(error: &AuthError, is_grpc: bool) -> Response {
     if is_grpc { grpc(error) } else { http(error) }
 }
@@ -50,7 +50,7 @@ fn http(error: &AuthError) -> Response {
     response
 }
 
-/// A response of trailers alone: they are its headers.
+/// Returns a response with only trailers, which are sent as its headers.
 fn grpc(error: &AuthError) -> Response {
     let mut response = StatusCode::OK.into_response();
     let headers = response.headers_mut();
@@ -76,7 +76,7 @@ fn grpc(error: &AuthError) -> Response {
     response
 }
 
-/// The message as gRPC sends it: printable ASCII without `%`, the rest as `%XX`.
+/// Returns the message in gRPC's form: printable ASCII without `%`, and the rest as `%XX`.
 fn percent_encoded(message: &str) -> HeaderValue {
     let mut text = String::new();
     for byte in message.bytes() {

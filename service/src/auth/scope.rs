@@ -4,11 +4,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A kind of request. None contains another.
+/// A kind of request. No scope includes another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
-    /// Values, proofs, roots, feeds and the state of the service.
+    /// Reading values, proofs, roots, feeds and the state of the service.
     Read,
     /// Submissions.
     Write,
@@ -73,11 +73,11 @@ impl fmt::Display for Scopes {
     }
 }
 
-/// Who sent a request: an extension of each request that was authenticated.
+/// The authenticated sender of a request, as an extension of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
-    /// Name of a token or of a certificate; `local` if nothing had to be shown.
+    /// Name of the token or certificate; `local` if none was needed.
     pub name: String,
-    /// What it may do.
+    /// The scopes of the sender.
     pub scopes: Scopes,
 }

@@ -1,4 +1,4 @@
-//! Sessions of the page: a browser that showed a token once. They live in memory and end with the process.
+//! Sessions of the page, for browsers that have shown a token once. They are kept in memory and end with the process.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -7,9 +7,9 @@ use axum::http::HeaderMap;
 use axum::http::header::COOKIE;
 use parking_lot::Mutex;
 
-/// Sessions at the same time. A further one ends the oldest.
+/// Most sessions at the same time. A further one ends the oldest.
 const SESSIONS_MAX: usize = 1024;
-/// Life of a session.
+/// Longest duration of a session.
 pub(crate) const SESSION_AGE_MAX: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// Sessions by the hash of their id, each with the hash of the token that began it.
@@ -58,7 +58,7 @@ impl Session {
     }
 }
 
-/// Returns the name of the cookie. With the prefix, a browser takes it from this host by TLS alone.
+/// Returns the name of the cookie. With this prefix, a browser accepts it only from this host over TLS.
 pub(crate) fn cookie_name(is_tls: bool) -> &'static str {
     if is_tls {
         "__Host-trunkline"
@@ -67,7 +67,7 @@ pub(crate) fn cookie_name(is_tls: bool) -> &'static str {
     }
 }
 
-/// Returns the session's id in the cookies of a request.
+/// Returns the session id from the cookies of a request.
 pub(crate) fn session_id(headers: &HeaderMap, is_tls: bool) -> Option<&str> {
     let name = cookie_name(is_tls);
     let lines = headers

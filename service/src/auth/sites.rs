@@ -1,6 +1,6 @@
-//! Which sites' pages may reach the service. A page of another site may make its reader's browser send requests here,
-//! and a name of its own may point to this machine (DNS rebinding). So the host that a request names must be one of
-//! ours, and its origin, if it has one, must be that host.
+//! Decides which sites' pages may use the service. A page of another site can make its reader's browser send requests
+//! here, and its own host name can point to this machine (DNS rebinding). So the host that a request names must be one
+//! of ours, and its origin, if it has one, must be that host.
 
 use std::net::IpAddr;
 
@@ -12,15 +12,15 @@ use axum::http::{HeaderMap, Method};
 use crate::auth::error::AuthError;
 use crate::peer::{Peer, Source};
 
-/// Hosts that requests may name.
+/// The hosts that requests may name.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sites {
-    /// Names with a port, or without one for every port; lower case.
+    /// Lower-case names, each with a port, or without one for every port.
     hosts: Vec<(String, Option<u16>)>,
 }
 
 impl Sites {
-    /// Reads names that are separated by commas.
+    /// Parses names separated by commas.
     pub(crate) fn parse(list: &str) -> Result<Self, String> {
         let names = list
             .split(',')
@@ -33,7 +33,7 @@ impl Sites {
         })
     }
 
-    /// Checks host and origin of a request.
+    /// Checks the host and the origin of a request.
     pub(crate) fn check(&self, request: &Parts, peer: &Peer) -> Result<(), AuthError> {
         let host = host(request)?;
         if let Source::Tcp { local, .. } = peer.source {
@@ -54,7 +54,7 @@ impl Sites {
     }
 }
 
-/// Name or address in lower case, and the port if there is one.
+/// Name or address in lower case, with the port if there is one.
 type Host = (String, Option<u16>);
 
 fn split(authority: &Authority) -> Option<Host> {
@@ -65,7 +65,7 @@ fn split(authority: &Authority) -> Option<Host> {
     (!host.is_empty() && is_whole && !text.contains('@')).then_some((host, port))
 }
 
-/// Returns the host that a request names: in its target (always with HTTP/2), in its header, or in both alike.
+/// Returns the host that a request names: in its target (always with HTTP/2), in its header, or the same one in both.
 fn host(request: &Parts) -> Result<Option<Host>, AuthError> {
     let mut headers = request.headers.get_all(HOST).iter();
     let header = headers.next();
@@ -107,8 +107,8 @@ fn is_of_listener((host, port): &Host, local: IpAddr, local_port: u16, is_tls: b
     })
 }
 
-/// Refuses what a page of another site sends. Browsers say where a request comes from in one header or both; other
-/// clients in none.
+/// Refuses requests from pages of other sites. Browsers state the origin of a request in one or both headers; other
+/// clients send neither.
 fn check_origin(
     method: &Method,
     headers: &HeaderMap,
@@ -141,7 +141,7 @@ fn has_same_origin(headers: &HeaderMap, host: Option<&Host>, peer: &Peer) -> boo
     else {
         return false;
     };
-    // A proxy may have ended TLS in front of a listener without it.
+    // A proxy may have terminated TLS in front of a listener without it.
     let is_scheme = scheme == "https" || (scheme == "http" && !peer.is_tls);
     let authority: Option<Authority> = authority.parse().ok();
     let (Some((name, port)), Some((host, host_port))) =
@@ -153,14 +153,14 @@ fn has_same_origin(headers: &HeaderMap, host: Option<&Host>, peer: &Peer) -> boo
     is_scheme && name == *host && port.unwrap_or(default) == host_port.unwrap_or(default)
 }
 
-/// Returns whether a request with a cookie was made by our own page: one that changes something has to say so.
+/// Returns whether a request with a cookie comes from our own page. A request that changes something must say so.
 pub(crate) fn is_from_our_page(method: &Method, headers: &HeaderMap) -> bool {
     let site = headers.get("sec-fetch-site").map(|value| value.as_bytes());
     let is_safe = matches!(*method, Method::GET | Method::HEAD);
     match site {
         Some(b"same-origin") => true,
         Some(b"none") | None if is_safe => true,
-        // `check` found it to be ours.
+        // `check` found the host to be one of ours.
         None => headers.contains_key(ORIGIN),
         Some(_) => false,
     }

@@ -1,4 +1,4 @@
-//! The token file: who may do what. It has hashes of tokens, never a token.
+//! The token file: tokens and certificates with their scopes. It holds hashes of tokens, never a token.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -10,9 +10,9 @@ use crate::auth::scope::{Scope, Scopes};
 use crate::peer::ClientCertificate;
 use crate::watched::{Content, FileError};
 
-/// Entries of one file.
+/// Most entries of a file.
 const ENTRIES_MAX: usize = 4096;
-/// Bytes of a name.
+/// Longest name in bytes.
 const NAME_BYTES_MAX: usize = 256;
 
 /// The error of a token file.
@@ -21,7 +21,7 @@ pub enum TokensError {
     /// The file cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
-    /// It is not TOML, or not of the right form.
+    /// The file is not valid TOML, or has another form.
     #[error("{path} is not a token file: {reason}")]
     Form {
         /// The file.
@@ -29,23 +29,23 @@ pub enum TokensError {
         /// The parser's reason.
         reason: String,
     },
-    /// An entry says something impossible.
+    /// An entry is invalid.
     #[error("{path}: the entry {name:?} {reason}")]
     Entry {
         /// The file.
         path: PathBuf,
         /// Name of the entry.
         name: String,
-        /// The fault, and what to write instead.
+        /// The problem, and what to write instead.
         reason: &'static str,
     },
     /// It has too many entries.
-    #[error("{path} has more than {ENTRIES_MAX} entries; remove those that nobody uses")]
+    #[error("{path} has more than {ENTRIES_MAX} entries; remove unused ones")]
     TooMany {
         /// The file.
         path: PathBuf,
     },
-    /// Others could add a token of their own.
+    /// Other users could add their own token.
     #[error(
         "{path} can be written by users other than its owner; run `chmod 600 {path}` and check its entries"
     )]
@@ -55,7 +55,7 @@ pub enum TokensError {
     },
 }
 
-/// A token of the file.
+/// An entry for a token.
 #[derive(Clone, Debug)]
 pub(crate) struct Token {
     pub(crate) name: String,
@@ -72,8 +72,8 @@ impl Token {
 /// A token file.
 #[derive(Debug, Default)]
 pub(crate) struct Tokens {
-    /// By their hash. `blake3::Hash` compares in constant time, and buckets are chosen by a keyed hash of the hash, so
-    /// that no time depends on a stored token.
+    /// The tokens by their hash. `blake3::Hash` compares in constant time, and the map hashes it with a key, so that no
+    /// timing depends on a stored token.
     by_hash: HashMap<blake3::Hash, Token>,
     certificates: HashMap<String, Scopes>,
 }
@@ -119,7 +119,7 @@ impl Tokens {
         };
         let text =
             str::from_utf8(&content.bytes).map_err(|_| form("it is not UTF-8".to_owned()))?;
-        // Its message may quote the line, and somebody may have pasted the token itself.
+        // Its message may quote the line, and a user may have pasted the token itself.
         let parsed: Form = toml::from_str(text).map_err(|error| form(without_quote(&error)))?;
         if parsed.token.len() + parsed.certificate.len() > ENTRIES_MAX {
             return Err(TokensError::TooMany { path: path.clone() });

@@ -1,4 +1,4 @@
-//! The health service of gRPC: the same answer as `/ready`.
+//! The gRPC health service, with the same answer as `/ready`.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,9 +13,9 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_server};
 
 use crate::api::Api;
 
-/// Time between two looks for those who watch.
+/// Time between two checks for watching clients.
 const LOOK: Duration = Duration::from_millis(200);
-/// The names that a caller may ask about.
+/// The service names that a caller may ask about.
 const NAMES: [&str; 3] = [
     "",
     "trunkline.service.v1.Trunkline",
@@ -79,7 +79,7 @@ impl health_server::Health for Health {
     }
 }
 
-/// A caller that watches.
+/// A watching client.
 struct Watch {
     api: Arc<Api>,
     looks: Interval,
@@ -88,7 +88,7 @@ struct Watch {
 }
 
 impl Watch {
-    /// Waits until the status is another one than before. A service that stops says so, and then nothing more.
+    /// Waits until the status changes. When the service stops, it reports that, and then nothing more.
     async fn changed(&mut self) -> Option<ServingStatus> {
         loop {
             self.looks.tick().await;

@@ -1,4 +1,4 @@
-//! gRPC: the protocol's services over the handlers.
+//! gRPC: the protocol's services on top of the handlers.
 
 mod health;
 
@@ -20,7 +20,7 @@ use crate::proto::{self, DESCRIPTORS};
 
 /// The trailer with the stable code of an error.
 pub(crate) const CODE_HEADER: &str = "trunkline-code";
-/// The trailer with the time after which a retry can help, milliseconds.
+/// The trailer with the time after which a retry can help, in milliseconds.
 pub(crate) const RETRY_HEADER: &str = "trunkline-retry-after-ms";
 
 /// Returns the gRPC services.
@@ -46,7 +46,7 @@ pub(crate) fn routes(api: Arc<Api>) -> Router {
 #[derive(Clone, Debug)]
 struct Handlers(Arc<Api>);
 
-/// Returns the circumstances that admission has noted.
+/// Returns the context that admission has stored.
 fn call<T>(request: &Request<T>) -> Result<Call, Status> {
     let call = request.extensions().get::<Call>().cloned();
     call.ok_or_else(|| Status::internal("the request was not admitted; this is a bug in trunkline"))
@@ -199,7 +199,7 @@ impl Admin for Handlers {
     }
 }
 
-/// Returns a response without a body that says an error, for those that come before the handlers.
+/// Returns an error as a response without a body, for errors that occur before the handlers.
 pub(crate) fn refusal(error: ServiceError) -> axum::response::Response {
     Status::from(error).into_http()
 }

@@ -1,4 +1,4 @@
-//! The activity of a connection, for its limits.
+//! The activity of a connection, to enforce its limits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -9,22 +9,22 @@ use tokio::time::Instant;
 
 use crate::listen::limits::Limits;
 
-/// Bytes below which nothing of HTTP can have begun: the preface of HTTP/2.
+/// Number of bytes below which no HTTP request can have begun: the preface of HTTP/2.
 const FIRST_BYTES: u64 = 24;
 
 /// The requests of one connection.
 pub(crate) struct Activity {
     begun: Instant,
-    /// Bytes that were read.
+    /// Number of bytes that were read.
     pub(crate) read_bytes: Arc<AtomicU64>,
     in_flight: AtomicUsize,
     requests: AtomicU64,
     idle_since: Mutex<Instant>,
-    /// Requests of all connections.
+    /// Number of requests on all connections.
     all: Arc<AtomicUsize>,
 }
 
-/// The fate of a connection.
+/// The decision about a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Keep,
@@ -46,7 +46,7 @@ impl Activity {
         }
     }
 
-    /// Begins a request. It ends when what is returned is dropped.
+    /// Begins a request. It ends when the returned value is dropped.
     pub(crate) fn begin(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.all.fetch_add(1, Ordering::Relaxed);
@@ -54,7 +54,7 @@ impl Activity {
         InFlight(self.clone())
     }
 
-    /// Judges a connection that nobody has asked to finish.
+    /// Decides about a connection that was not asked to finish.
     pub(crate) fn judge(&self, limits: &Limits, now: Instant) -> Verdict {
         if self.in_flight.load(Ordering::Relaxed) > 0 {
             return Verdict::Keep;
@@ -70,7 +70,7 @@ impl Activity {
         Verdict::Keep
     }
 
-    /// Judges a connection that was asked to finish at a time.
+    /// Decides about a connection that was asked to finish at a time.
     pub(crate) fn judge_finishing(&self, since: Instant, limits: &Limits, now: Instant) -> Verdict {
         let is_idle = self.in_flight.load(Ordering::Relaxed) == 0;
         let idle_since = (*self.idle_since.lock()).max(since);

@@ -33,14 +33,14 @@ pub(crate) struct Shared {
     pub(crate) router: Router,
     pub(crate) limits: Limits,
     pub(crate) tls: Option<Arc<Tls>>,
-    /// The address is one of loopback.
+    /// True if the address is a loopback one.
     pub(crate) is_loopback: bool,
     pub(crate) stop: watch::Receiver<bool>,
-    /// Requests of all connections.
+    /// Number of requests on all connections.
     pub(crate) in_flight: Arc<AtomicUsize>,
 }
 
-/// Serves a connection until it ends, encrypted if there is TLS.
+/// Serves a connection until it ends, with TLS if it is configured.
 pub(crate) async fn serve_tcp<S>(shared: Arc<Shared>, socket: S, peer: Peer)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -72,7 +72,7 @@ where
         is_tls: true,
         ..peer
     };
-    // The handshake says nothing of HTTP.
+    // The handshake says nothing about HTTP.
     activity.read_bytes.store(0, Ordering::Relaxed);
     serve_http(shared, stream, peer, activity).await;
 }
@@ -96,7 +96,7 @@ async fn serve_http(
     peer: Peer,
     activity: Arc<Activity>,
 ) {
-    // Compiled once for all kinds of sockets.
+    // Boxed, so that it is compiled once for all kinds of sockets.
     let stream: Box<dyn Stream> = Box::new(stream);
     let builder = builder(&shared.limits);
     let stall = shared.limits.stall;
@@ -115,14 +115,14 @@ async fn serve_http(
     }
 }
 
-/// The end of a connection; none if it was closed.
+/// The end of a connection; `None` if it was closed.
 type Ended = Option<Result<(), BoxError>>;
 
-/// Bytes that a client may send before anybody reads them, on all streams of a connection.
+/// Number of unread bytes that a client may send, on all streams of a connection.
 const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 
-/// Frames of a connection that may come for streams that were reset, until it is closed. A client whose submissions are
-/// refused sends such, since their bodies are on the way; one that floods the connection does, too.
+/// Number of frames for reset streams after which a connection is closed. A client whose submissions are refused sends
+/// such frames, since the bodies are already in flight; so does one that floods the connection.
 const LATE_FRAMES_MAX: usize = 100_000;
 
 fn builder(limits: &Limits) -> auto::Builder<Watching> {
@@ -148,7 +148,7 @@ fn builder(limits: &Limits) -> auto::Builder<Watching> {
     builder
 }
 
-/// Runs the requests of HTTP/2, each in a task that ends if its response stalls. The client gets a reset then.
+/// Runs the requests of HTTP/2, each in a task that ends if its response stalls. The client then gets a reset.
 #[derive(Clone)]
 struct Watching {
     stall: std::time::Duration,
@@ -179,7 +179,7 @@ async fn answer(
     Ok(response.map(|body| Parts::new(body, sending, in_flight)))
 }
 
-/// Marks what nobody may see: such values are left out when headers are printed.
+/// Marks secret headers as sensitive, so that their values are left out when headers are printed.
 fn hide_secrets(headers: &mut HeaderMap) {
     for name in [AUTHORIZATION, COOKIE] {
         if let axum::http::header::Entry::Occupied(mut values) = headers.entry(name) {

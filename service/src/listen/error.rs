@@ -1,4 +1,4 @@
-//! Why the service cannot listen.
+//! The reasons why the service cannot listen.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,31 +9,31 @@ use crate::watched::FileError;
 /// The error of binding listeners.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// There is nothing to listen on.
+    /// No address is configured.
     #[error("neither server.listen nor server.socket_path is set; set one of them")]
     Nowhere,
-    /// `server.listen` is no address.
+    /// `server.listen` is not an address.
     #[error(
-        "server.listen: {0:?} is no address and port; write for example 127.0.0.1:7460, [::1]:7460 or 0.0.0.0:7460"
+        "server.listen: {0:?} is not an address with a port; write for example 127.0.0.1:7460, [::1]:7460 or 0.0.0.0:7460"
     )]
     Address(String),
-    /// Everybody who reaches the address could do everything.
+    /// Everyone who can reach the address could do everything.
     #[error(
-        "server.listen: {0} is beyond loopback, and nobody would have to say who they are; set server.tokens_path \
+        "server.listen: {0} is not a loopback address, and clients would not have to authenticate; set server.tokens_path \
          (`trunkline token` makes a token) or server.tls_client_ca_path, or listen on 127.0.0.1"
     )]
     Exposed(SocketAddr),
-    /// Half of what TLS needs is set.
+    /// Only one of the two TLS settings is set.
     #[error(
         "{set} is set and {unset} is not; TLS needs server.tls_certificate_path and server.tls_key_path"
     )]
     HalfTls {
-        /// The setting that is there.
+        /// The setting that is present.
         set: &'static str,
         /// The setting that is missing.
         unset: &'static str,
     },
-    /// TLS is set up for a Unix socket alone.
+    /// TLS is configured, but there is only a Unix socket.
     #[error(
         "server.tls_certificate_path is set and server.listen is not; a Unix socket has no TLS"
     )]
@@ -55,10 +55,12 @@ pub enum ListenError {
     /// Another process listens on the socket.
     #[error("server.socket_path: another process listens on {0}; stop it, or set another path")]
     SocketInUse(PathBuf),
-    /// Something else is there.
-    #[error("server.socket_path: {0} is no socket; it is left as it is, set another path")]
+    /// The path exists, but is not a socket.
+    #[error(
+        "server.socket_path: {0} exists and is not a socket; it was not changed, set another path"
+    )]
     NoSocket(PathBuf),
-    /// The socket cannot be made.
+    /// The socket cannot be created.
     #[error(
         "server.socket_path: cannot listen on {path}: {source}; its folder must exist and be writable, and the path be \
          shorter than 100 bytes"
@@ -77,12 +79,12 @@ pub enum TlsError {
     /// A file cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
-    /// A file has nothing of what it should have.
+    /// A file does not have the expected content.
     #[error("{path} has no {what} in PEM form: {reason}")]
     Pem {
         /// The file.
         path: PathBuf,
-        /// What it should have.
+        /// The expected content.
         what: &'static str,
         /// The reader's reason.
         reason: String,
@@ -95,7 +97,7 @@ pub enum TlsError {
         /// The reason.
         reason: String,
     },
-    /// Certificate and key do not fit.
+    /// The certificate and the key do not match.
     #[error("{certificate} and {key} cannot be used together: {source}")]
     Pair {
         /// The file of the certificate.

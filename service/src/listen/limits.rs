@@ -1,39 +1,40 @@
-//! Limits of one client.
+//! Limits for one client.
 
 use std::time::Duration;
 
 use trunkline::config::ServerConfig;
 
-/// Limits of connections. All are bounds on what a client can hold without being served.
+/// Limits for connections. Each bounds the resources that a client can hold without being served.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Connections at the same time. Further ones are closed at once.
+    /// Most connections at the same time. Further ones are closed at once.
     pub connections_max: usize,
-    /// Requests at the same time on one connection (HTTP/2).
+    /// Most requests at the same time on one connection (HTTP/2).
     pub streams_max: u32,
-    /// Bytes of a body that a client may send before anybody reads it (HTTP/2): few, so that a large submission that is
-    /// refused for want of room costs neither side its body.
+    /// Number of unread bytes of a body that a client may send (HTTP/2): few, so that a large submission that is
+    /// refused for lack of capacity costs neither side its body.
     pub stream_window_bytes: u32,
-    /// Bytes of a request's headers.
+    /// Most bytes of a request's headers.
     pub header_bytes_max: u32,
-    /// How long a TLS handshake may take.
+    /// Time limit of a TLS handshake.
     pub handshake: Duration,
-    /// How long the headers of a request may take (HTTP/1), counted from the end of the request before, and how long a
-    /// connection may say nothing at first.
+    /// Time limit for the headers of a request (HTTP/1), measured from the end of the previous request, and for the
+    /// first bytes of a connection.
     pub headers: Duration,
-    /// How long a request's body may keep its handler waiting, in all, beyond what `body_bytes_per_second` allows.
+    /// Total time for which a request's body may keep its handler waiting, in addition to what `body_bytes_per_second`
+    /// allows.
     pub body: Duration,
-    /// Bytes of a body that earn it one more second.
+    /// Number of bytes of a body for which one more second is allowed.
     pub body_bytes_per_second: u64,
-    /// How long a client may take nothing of what is sent to it: of a response, or of the connection.
+    /// Time for which a client may accept nothing that is sent to it, on a response or on the connection.
     pub stall: Duration,
-    /// How long a connection may be open without a request.
+    /// Time for which a connection may be open without a request.
     pub idle: Duration,
-    /// How often a client has to answer a ping (HTTP/2).
+    /// Interval of pings that a client must answer (HTTP/2).
     pub ping_interval: Duration,
-    /// How long it may take for that.
+    /// Time limit of the answer to a ping.
     pub ping_timeout: Duration,
-    /// How long a stop waits for requests in flight.
+    /// Time for which a stop waits for requests in flight.
     pub drain: Duration,
 }
 
@@ -70,7 +71,7 @@ impl From<&ServerConfig> for Limits {
 }
 
 impl Limits {
-    /// How often a connection is looked at.
+    /// Returns the interval at which a connection is checked.
     pub(crate) fn tick(&self) -> Duration {
         let least = self.headers.min(self.idle).min(self.stall);
         (least / 4).clamp(Duration::from_millis(10), Duration::from_secs(5))

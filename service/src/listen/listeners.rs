@@ -12,7 +12,7 @@ use crate::listen::error::ListenError;
 use crate::listen::socket::{self, SocketFile};
 use crate::listen::tls::Tls;
 
-/// Sockets that are bound and not served yet: clients that connect wait.
+/// Sockets that are bound but not served yet: connecting clients wait.
 ///
 /// ```
 /// use trunkline::config::ServerConfig;
@@ -33,7 +33,7 @@ pub struct Listeners {
     pub(crate) tls: Option<Arc<Tls>>,
 }
 
-/// Where a service listens.
+/// The addresses of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Addresses<'a> {
     /// Address and port.
@@ -43,7 +43,7 @@ pub struct Addresses<'a> {
 }
 
 impl Listeners {
-    /// Binds what the configuration names. Refuses what would let everybody in.
+    /// Binds the addresses of the configuration. Refuses settings that would let everyone in.
     pub fn bind(config: &ServerConfig) -> Result<Self, ListenError> {
         let address = address(config)?;
         let tls = Tls::open(config)?;
@@ -73,13 +73,13 @@ impl Listeners {
         }
     }
 
-    /// Returns the certificates, to be read again while they are served.
+    /// Returns the certificates, which can be read again while they are served.
     pub fn tls(&self) -> Option<Arc<Tls>> {
         self.tls.clone()
     }
 }
 
-/// Returns the address to listen on, if it may be.
+/// Returns the address to listen on, if it is allowed.
 fn address(config: &ServerConfig) -> Result<Option<SocketAddr>, ListenError> {
     if config.listen.is_empty() {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! Sockets, TLS and connections: everything up to a request, and what one client may take.
+//! Sockets, TLS and connections: everything before a request, and the limits for one client.
 
 mod activity;
 mod connection;

@@ -21,13 +21,13 @@ use crate::listen::listeners::Listeners;
 use crate::observe::table::{self, Refusal};
 use crate::peer::{Peer, Source};
 
-/// How long nothing is accepted after the system refused to.
+/// Pause in accepting connections after an error of the system.
 const BACK_OFF: Duration = Duration::from_millis(200);
 
-/// How a stop went.
+/// The result of a stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drained {
-    /// Requests that had not ended at the deadline. Their connections were closed.
+    /// Number of requests that had not ended at the deadline. Their connections were closed.
     pub cut_off: usize,
 }
 
@@ -42,14 +42,14 @@ struct Sockets {
 }
 
 impl Listeners {
-    /// Serves a router until `stop` is ready. Then nothing more is accepted, requests in flight have `limits.drain` to
-    /// end, and what is left is closed.
+    /// Serves a router until `stop` is ready. Then no more connections are accepted, requests in flight have
+    /// `limits.drain` to end, and the remaining connections are closed.
     ///
     /// Each request has its [`Peer`] as an extension.
     ///
     /// # Errors
     ///
-    /// If the runtime cannot watch the sockets.
+    /// Fails if the runtime cannot watch the sockets.
     pub async fn serve(
         self,
         router: Router,
@@ -88,7 +88,7 @@ impl Listeners {
             }
         }
         drop(sockets);
-        // Its name is free before the last request has ended, so that a successor can bind.
+        // The socket's name is free before the last request has ended, so that a successor can bind.
         drop(self.socket_file);
         let _ = tell.send(true);
         Ok(drain(connections, &shared).await)
@@ -120,7 +120,7 @@ fn begin(
     });
 }
 
-/// A connection that counts.
+/// A counted connection.
 struct Open {
     _permit: OwnedSemaphorePermit,
 }
@@ -139,7 +139,7 @@ impl Drop for Open {
 }
 
 fn tcp_peer(socket: &TcpStream, remote: SocketAddr, is_loopback: bool) -> Option<Peer> {
-    // An answer is one write; it should not wait for the acknowledgement of the one before.
+    // A response is one write, which should not wait for the acknowledgement of the previous one.
     socket.set_nodelay(true).ok()?;
     let local = socket.local_addr().ok()?;
     Some(Peer {
@@ -162,7 +162,7 @@ fn unix_peer(process: UCred) -> Peer {
     }
 }
 
-/// Closes a connection at once, without leaving it to the system to remember.
+/// Closes a connection at once, so that the system need not remember it.
 fn refuse(accepted: Accepted) {
     table::connections_refused(Refusal::Limit).increment(1);
     if let Accepted::Tcp(socket, _) = accepted {
@@ -206,7 +206,7 @@ async fn accept_unix(listener: Option<&UnixListener>) -> Accepted {
     }
 }
 
-/// Waits after an error. Out of descriptors or memory, the system fails at once each time.
+/// Waits after an error. If the system is out of descriptors or memory, it fails at once each time.
 async fn back_off(error: io::Error) {
     table::accept_errors().increment(1);
     if !is_of_the_client(&error) {
@@ -215,7 +215,7 @@ async fn back_off(error: io::Error) {
     }
 }
 
-/// Returns whether a connection was gone before it was accepted.
+/// Returns whether a connection was closed before it was accepted.
 fn is_of_the_client(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(

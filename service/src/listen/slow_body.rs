@@ -14,13 +14,13 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::listen::limits::Limits;
 use crate::observe::table::{Stalled, stalled};
 
-/// The error of a body that kept its handler waiting.
+/// The error of a body that kept its handler waiting for too long.
 #[derive(Debug, thiserror::Error)]
 #[error("the request's body came too slowly")]
 pub struct SlowBody;
 
-/// A request's body that fails if its handler has waited for too long in all. Time in which nobody asks for the next
-/// part does not count: the client is not to blame for it.
+/// A request's body that fails if its handler has waited too long in total. Time in which no handler asks for the next
+/// part does not count, since it is not the client's fault.
 pub(crate) struct Timed {
     body: Incoming,
     grace: Duration,

@@ -8,17 +8,17 @@ use std::path::{Path, PathBuf};
 
 use crate::listen::error::ListenError;
 
-/// Owner and group may connect.
+/// Mode of the file: its owner and group may connect.
 const MODE: u32 = 0o660;
 
-/// The file of a socket that is listened on. It is removed in the end, unless another one took its place.
+/// The file of a listening socket. It is removed at the end, unless another one has replaced it.
 pub(crate) struct SocketFile {
     path: PathBuf,
     device: u64,
     inode: u64,
 }
 
-/// Listens on a path. The socket of a process that is gone is replaced.
+/// Listens on a path. The socket of a process that has ended is replaced.
 pub(crate) fn bind(path: &Path) -> Result<(UnixListener, SocketFile), ListenError> {
     refuse_occupied(path)?;
     bind_and_rename(path).map_err(|source| ListenError::Socket {
@@ -35,16 +35,15 @@ fn refuse_occupied(path: &Path) -> Result<(), ListenError> {
         return Err(ListenError::NoSocket(path.to_owned()));
     }
     match UnixStream::connect(path) {
-        // Nobody listens.
+        // No process listens.
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        // Somebody does, or it is not ours to tell.
+        // Another process listens, or it is not for us to decide.
         _ => Err(ListenError::SocketInUse(path.to_owned())),
     }
 }
 
-/// Binds under another name, so that nobody can connect before the mode is set, and takes the place of a socket that is
-/// left.
+/// Binds under another name, so that no client can connect before the mode is set, and then replaces an old socket.
 fn bind_and_rename(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     let mut first = path.as_os_str().to_owned();
     first.push(".new");

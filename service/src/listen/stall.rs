@@ -1,5 +1,6 @@
-//! Clients that stop reading. Two things watch for them: the socket, which takes nothing more, and each response, which
-//! is not asked for its next part (with HTTP/2 a client can stop one response and keep the connection busy).
+//! Clients that stop reading. They are detected in two places: the socket, which accepts no more bytes, and each
+//! response, which is not asked for its next part (with HTTP/2 a client can stop one response and keep the connection
+//! busy).
 
 use std::future::Future;
 use std::io;
@@ -19,22 +20,22 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use crate::listen::activity::InFlight;
 use crate::observe::table::{self, Stalled};
 
-/// Bytes that leave a response at a time: what a stalled client can make the protocol's buffers hold.
+/// Most bytes that leave a response at a time, which bounds the protocol's buffers for a stalled client.
 const PART_BYTES_MAX: usize = 64 * 1024;
 
 tokio::task_local! {
-    /// The response that the present task sends.
+    /// The response that the current task sends.
     static CURRENT: Arc<Sending>;
 }
 
-/// Since when a part of a response waits to be taken.
+/// The time since which a part of a response waits to be taken.
 #[derive(Default)]
 pub(crate) struct Sending {
     waits_since: Mutex<Option<Instant>>,
 }
 
 impl Sending {
-    /// Returns that of the present task.
+    /// Returns the one of the current task.
     pub(crate) fn current() -> Arc<Self> {
         CURRENT
             .try_with(|sending| sending.clone())
@@ -46,7 +47,7 @@ impl Sending {
     }
 }
 
-/// Runs a future until it ends, or until its response has waited for too long; returns none then.
+/// Runs a future until it ends, or until its response has waited too long; then returns `None`.
 pub(crate) async fn until_stalled<F: Future>(future: F, at_most: Duration) -> Option<F::Output> {
     let sending = Arc::new(Sending::default());
     let stalled = stalled(sending.clone(), at_most);
@@ -70,7 +71,7 @@ async fn stalled(sending: Arc<Sending>, at_most: Duration) {
     }
 }
 
-/// A response's body in parts, which says when a part waits.
+/// A response's body in parts, which notes when a part waits.
 pub(crate) struct Parts {
     body: Body,
     rest: Bytes,
@@ -138,17 +139,17 @@ impl Drop for Parts {
     }
 }
 
-/// A socket that fails if it takes nothing for too long.
+/// A socket that fails if it accepts nothing for too long.
 pub(crate) struct Patient<S> {
     socket: S,
     at_most: Duration,
-    /// Runs while the socket takes nothing.
+    /// Runs while the socket accepts nothing.
     deadline: Option<Pin<Box<Sleep>>>,
     read_bytes: Arc<AtomicU64>,
 }
 
 impl<S> Patient<S> {
-    /// Wraps a socket. What is read is counted.
+    /// Wraps a socket. Read bytes are counted.
     pub(crate) fn new(socket: S, at_most: Duration, read_bytes: Arc<AtomicU64>) -> Self {
         Self {
             socket,

@@ -1,4 +1,4 @@
-//! TLS by rustls, from files that are read again when they change.
+//! TLS with rustls, from files that are read again when they change.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,13 +21,13 @@ use crate::observe::table::{ReloadedFile, certificate_expiry};
 use crate::peer::ClientCertificate;
 use crate::watched::{Content, Watched};
 
-/// The least time between two looks at the files.
+/// The least time between two checks of the files.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Names in a certificate that are kept.
+/// Most names of a certificate that are kept.
 const NAMES_MAX: usize = 64;
 
-/// Certificate, key and authorities of a listener. Connections that are open keep what they began with.
+/// Certificate, key and authorities of a listener. Open connections keep those with which they began.
 pub struct Tls {
     config: Watched<RustlsConfig, TlsError>,
 }
@@ -60,12 +60,12 @@ impl Tls {
         Ok(Some(Arc::new(Self { config })))
     }
 
-    /// Reads the files now. Returns whether they changed. If they cannot be used, what was read before stays in force.
+    /// Reads the files now. Returns whether they changed. If they cannot be used, the old ones stay in force.
     pub fn reload(&self) -> Result<bool, TlsError> {
         self.config.reload()
     }
 
-    /// Returns what accepts the next connection.
+    /// Returns the acceptor for the next connection.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(self.config.get())
     }
@@ -131,7 +131,7 @@ fn verifier(file: &Content) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
         .map_err(|error| unusable(error.to_string()))
 }
 
-/// Tells when the service's own certificate expires.
+/// Reports the expiry time of the service's own certificate.
 fn report_expiry(chain: &[CertificateDer<'_>]) {
     let Some(Ok((_, certificate))) = chain.first().map(|leaf| X509Certificate::from_der(leaf))
     else {
@@ -144,7 +144,7 @@ fn report_expiry(chain: &[CertificateDer<'_>]) {
     }
 }
 
-/// Reads a client's certificate, which was verified before.
+/// Reads a client's certificate, which was verified earlier.
 pub(crate) fn client_certificate(der: &CertificateDer<'_>) -> Option<ClientCertificate> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     let subject = certificate.subject();
@@ -175,7 +175,7 @@ fn name(name: &GeneralName<'_>) -> Option<String> {
     }
 }
 
-/// SHA-256 as rustls has it, which is how other tools name certificates.
+/// Returns the SHA-256 hash, computed by rustls, by which other tools identify certificates.
 fn sha256(bytes: &[u8]) -> Option<[u8; 32]> {
     let suite = ring::cipher_suite::TLS13_AES_128_GCM_SHA256.tls13()?;
     suite

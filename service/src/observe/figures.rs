@@ -1,4 +1,4 @@
-//! What is read of an engine when somebody asks for the metrics: its limits, its failure, and who follows it.
+//! The figures that are read from an engine when metrics are requested: its limits, its failure, and its followers.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,26 +8,26 @@ use trunkline::{Config, Engine, EngineFailure, FeedCursor, Replica, Span};
 
 use crate::observe::table::{self, FailureReason};
 
-/// A running engine, or a replica, as it is observed.
+/// A running engine or replica that is observed.
 pub trait Observed: Send + Sync + 'static {
-    /// Returns what it is now.
+    /// Returns its current figures.
     fn figures(&self) -> Figures;
 
     /// Returns the microseconds since it was opened.
     fn uptime_us(&self) -> u64;
 
-    /// Returns the spans from a place on, and the place behind the last: see [`Engine::spans_from`].
+    /// Returns the spans from a position on, with the position after the last one: see [`Engine::spans_from`].
     fn spans_from(&self, place: u64) -> (Vec<Span>, u64);
 }
 
-/// The state of an engine at one moment, beyond what it reports by itself.
+/// The state of an engine at one moment, as far as it does not report it by itself.
 #[derive(Clone, Debug)]
 pub struct Figures {
     /// Its configuration.
     pub config: Arc<Config>,
     /// Its failure, if any.
     pub failure: Option<EngineFailure>,
-    /// The cursors of those who follow it.
+    /// The cursors of its followers.
     pub cursors: Vec<FeedCursor>,
 }
 
@@ -35,7 +35,7 @@ macro_rules! observed {
     ($($type:ty),+) => {$(
         impl Observed for $type {
             fn figures(&self) -> Figures {
-                // Sets resident memory, which is measured only when somebody looks.
+                // Sets the resident memory, which is measured only on request.
                 self.metrics();
                 Figures {
                     config: self.config(),
@@ -57,7 +57,7 @@ macro_rules! observed {
 
 observed!(Engine, Replica);
 
-/// Names of engines and cursors that were reported. A cursor that is gone is reported as no number.
+/// Names of engines and cursors that were reported. A removed cursor is reported as not-a-number.
 static REPORTED: Mutex<BTreeSet<(String, String)>> = Mutex::new(BTreeSet::new());
 
 impl Figures {
@@ -98,7 +98,7 @@ impl Figures {
     }
 }
 
-/// Returns the reason of a failure. An engine that was shut down has not failed.
+/// Returns the reason for a failure. An engine that was shut down has not failed.
 fn reason(failure: &EngineFailure) -> Option<FailureReason> {
     match failure {
         EngineFailure::Closed => None,

@@ -1,8 +1,8 @@
-//! Spans of groups and their stages, made of the engine's timeline after the fact (decision 053).
+//! Spans of groups and their stages, made from the engine's timeline after the fact (decision 053).
 //!
-//! The engine's threads know nothing of it: a subscriber that is slow, or blocks, holds up no commit. Spans have the
-//! target [`TARGET`] and the level debug. Their fields `begun_unix_us` and `ended_unix_us` say when they were; the
-//! exporter takes these for the times of the span.
+//! The engine's threads are not involved, so a slow or blocked subscriber delays no commit. Spans have the target
+//! [`TARGET`] and the level debug. Their fields `begun_unix_us` and `ended_unix_us` state their times, which the
+//! exporter uses as the times of the span.
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -15,13 +15,13 @@ use crate::observe::table::{self, SpanLoss};
 
 /// Target of the spans of groups and stages.
 pub const TARGET: &str = "trunkline::group";
-/// Largest number of groups of which some stages are not done. An engine has at most 1,024 in flight.
+/// Most groups with unfinished stages. An engine has at most 1,024 in flight.
 const OPEN_MAX: usize = 2048;
 
-/// What each stage did for a version.
+/// The work of each stage on a version.
 type Stages = [Option<Span>; Stage::ALL.len()];
 
-/// Puts the spans of stages together into groups.
+/// Combines the spans of stages into groups.
 #[derive(Debug, Default)]
 pub struct GroupSpans {
     open: BTreeMap<u64, Stages>,
@@ -29,7 +29,7 @@ pub struct GroupSpans {
 }
 
 impl GroupSpans {
-    /// Makes spans of what the engine did since the last look, if a subscriber wants any.
+    /// Makes spans of the engine's work since the last call, if a subscriber wants any.
     pub fn look(&mut self, observed: &impl Observed) {
         if !span_enabled!(target: TARGET, Level::DEBUG) {
             return;
@@ -38,7 +38,7 @@ impl GroupSpans {
         let lost = place
             .saturating_sub(self.place)
             .saturating_sub(spans.len() as u64);
-        // What was before the first look is not missed.
+        // Spans before the first call are not reported as missed.
         if self.place > 0 {
             table::spans_lost(SpanLoss::Timeline).increment(lost);
         }
@@ -47,13 +47,13 @@ impl GroupSpans {
         emit(observed, groups);
     }
 
-    /// Makes spans of groups of which some stages are missing.
+    /// Makes spans of groups that lack some stages.
     pub fn finish(&mut self, observed: &impl Observed) {
         let groups = std::mem::take(&mut self.open).into_values();
         emit(observed, groups.collect());
     }
 
-    /// Returns the groups that are complete, and the oldest ones if too many are not.
+    /// Returns the complete groups, and the oldest ones if too many are incomplete.
     fn add(&mut self, spans: Vec<Span>) -> Vec<Stages> {
         let mut complete = Vec::new();
         for span in spans {
@@ -69,7 +69,7 @@ impl GroupSpans {
     }
 }
 
-/// Tells what the engine's clock shows at the beginning of 1970.
+/// The time of the engine's clock at the beginning of 1970.
 struct Epoch {
     uptime_us: u64,
     unix_us: u64,
@@ -91,7 +91,7 @@ impl Epoch {
     }
 }
 
-/// Returns a number as spans have it: OpenTelemetry's are signed.
+/// Returns a number in the form of spans: OpenTelemetry's numbers are signed.
 pub(super) fn as_attribute(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -2,7 +2,7 @@
 
 use metrics::Gauge;
 
-/// An amount that a gauge has as long as this value lives: a connection, a stream, the bytes of a message.
+/// An amount that a gauge includes as long as this value exists: a connection, a stream, the bytes of a message.
 ///
 /// ```
 /// use trunkline_service::observe::held::Held;

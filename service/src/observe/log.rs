@@ -1,8 +1,8 @@
 //! Log lines on standard error, as text or JSON, and the receivers of spans.
 //!
-//! `RUST_LOG` chooses what is logged (`info` if it is not set): `debug`, `trunkline::group=debug`. Names that begin
-//! with `TRUNKLINE_` belong to the configuration. Of other crates nothing below the level info is logged, whatever
-//! `RUST_LOG` says: those that speak HTTP may write what callers sent, credentials included.
+//! `RUST_LOG` selects the lines (default: `info`): `debug`, `trunkline::group=debug`. Variables that begin with
+//! `TRUNKLINE_` belong to the configuration. Other crates never log below the level info, whatever `RUST_LOG` says:
+//! HTTP libraries may log the content of requests, including credentials.
 
 use std::env;
 use std::io;
@@ -15,7 +15,7 @@ use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
-/// The variable that chooses what is logged.
+/// The environment variable that selects log lines.
 pub const FILTER_VARIABLE: &str = "RUST_LOG";
 const FILTER_DEFAULT: &str = "info";
 
@@ -25,13 +25,13 @@ pub enum Format {
     /// For people: time, level, spans, target, message, fields.
     #[default]
     Text,
-    /// For programs: a JSON object a line.
+    /// For programs: one JSON object per line.
     Json,
 }
 
-/// A name that is no form of log lines.
+/// A name that is not a form of log lines.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is no form of log lines; \"text\" and \"json\" are")]
+#[error("{0:?} is not a form of log lines; write \"text\" or \"json\"")]
 pub struct UnknownFormat(String);
 
 impl FromStr for Format {
@@ -46,17 +46,17 @@ impl FromStr for Format {
     }
 }
 
-/// Logging could not begin.
+/// The reason why logging could not begin.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
     /// `RUST_LOG` cannot be read.
     #[error(
-        "{FILTER_VARIABLE} is no filter: {0}; write a level (info), or targets with levels (info,trunkline=debug)"
+        "{FILTER_VARIABLE} is not a filter: {0}; write a level (info), or targets with levels (info,trunkline=debug)"
     )]
     Filter(String),
-    /// The process logs already.
+    /// The process already logs.
     #[error(
-        "log lines go somewhere else already: call observe::log::init once, before anything else does"
+        "log lines already have another receiver: call observe::log::init once, before anything else does"
     )]
     Taken(#[from] tracing::subscriber::SetGlobalDefaultError),
     /// The exporter of spans cannot be built.
@@ -72,8 +72,8 @@ pub struct Tracing {
     exporter: Option<crate::observe::otlp::Exporter>,
 }
 
-/// Begins to log to standard error, and to export spans if the environment says where to (feature `otlp`; needs a tokio
-/// runtime then).
+/// Begins to log to standard error, and to export spans if the environment names a collector (feature `otlp`; needs a
+/// tokio runtime then).
 ///
 /// # Errors
 ///
@@ -95,7 +95,7 @@ pub fn init(format: Format) -> Result<Tracing, InitError> {
     }
 }
 
-/// Logs what this thread does to a writer, until the guard is dropped.
+/// Writes the log lines of this thread to a writer, until the guard is dropped.
 ///
 /// # Errors
 ///
@@ -130,13 +130,13 @@ where
     })
 }
 
-/// Returns whether nothing secret can be in what this place says.
+/// Returns whether the lines from this place cannot contain secrets.
 pub(super) fn is_safe(metadata: &Metadata<'_>) -> bool {
     *metadata.level() <= Level::INFO || metadata.target().starts_with("trunkline")
 }
 
 impl Tracing {
-    /// Exports the spans that are left, for at most two seconds.
+    /// Exports the remaining spans, for at most two seconds.
     pub async fn shutdown(self) {
         #[cfg(feature = "otlp")]
         if let Some(exporter) = self.exporter {

@@ -1,4 +1,4 @@
-//! The recorder of metrics, and what `/metrics` answers with.
+//! The recorder of metrics, and the text for `/metrics`.
 
 use std::sync::OnceLock;
 
@@ -39,12 +39,12 @@ static INSTALLING: Mutex<()> = Mutex::new(());
 pub enum InstallError {
     /// The process has another recorder.
     #[error(
-        "metrics go to another recorder already: call observe::metrics::install before anything else does"
+        "metrics already have another recorder: call observe::metrics::install before anything else does"
     )]
     Taken(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Reads what was measured. Clones read the same.
+/// Reads recorded metrics. Clones read the same ones.
 #[derive(Clone, Debug)]
 pub struct MetricsHandle(PrometheusHandle);
 
@@ -56,8 +56,8 @@ pub fn all_metrics() -> impl Iterator<Item = &'static Metric> {
         .chain(trunkline_replication::METRICS)
 }
 
-/// Installs the recorder of this process. Call it before an engine is opened: what was opened before is not measured.
-/// Later calls return the same handle.
+/// Installs the recorder of this process. Call it before an engine is opened: an engine that was opened before is not
+/// measured. Later calls return the same handle.
 ///
 /// # Errors
 ///
@@ -99,7 +99,7 @@ pub fn installed() -> Option<MetricsHandle> {
     INSTALLED.get().cloned()
 }
 
-/// Gives every metric its help. Of metrics that share a name, the first one's is taken.
+/// Registers the help text of every metric. If metrics share a name, the first one's text is used.
 fn describe() {
     for metric in all_metrics() {
         match metric.kind {
@@ -117,7 +117,7 @@ impl MetricsHandle {
         self.0.render()
     }
 
-    /// Moves recorded values into the buckets. Without it, they gather in memory until somebody asks for the metrics.
+    /// Moves recorded values into the buckets. Without it, they accumulate in memory until metrics are requested.
     pub fn upkeep(&self) {
         self.0.run_upkeep();
     }

@@ -1,15 +1,15 @@
-//! What the service tells of itself: metrics for Prometheus, log lines, and spans of requests, groups and stages.
+//! Observability of the service: metrics for Prometheus, log lines, and spans of requests, groups and stages.
 //!
 //! | file | for |
 //! | --- | --- |
 //! | `table` | every metric of the service, declared once, with a typed function each |
-//! | `metrics` | the recorder, and the text that `/metrics` answers with |
-//! | `figures` | what is read of the engine when somebody asks for the metrics |
-//! | `held` | a part of a gauge, as long as something lives |
+//! | `metrics` | the recorder, and the text for `/metrics` |
+//! | `figures` | the figures that are read from the engine when metrics are requested |
+//! | `held` | a part of a gauge, as long as a value exists |
 //! | `trace_context` | request ids and the header `traceparent` |
 //! | `request` | the middleware that measures a request |
 //! | `groups` | spans of groups and stages, from the engine's timeline |
-//! | `log` | log lines as text or JSON, and what receives spans |
+//! | `log` | log lines as text or JSON, and the receivers of spans |
 //! | `otlp` | export of spans (feature `otlp`) |
 //!
 //! A program calls [`metrics::install`] and [`log::init`] before it opens an engine, [`Background::spawn`] with the
@@ -36,12 +36,13 @@ use crate::observe::figures::Observed;
 use crate::observe::groups::GroupSpans;
 use crate::observe::metrics::MetricsHandle;
 
-/// Time between two looks at the timeline. It holds 8,192 spans, five a version: enough for 16,000 versions a second.
+/// Time between two reads of the timeline. It holds 8,192 spans, five per version: enough for 16,000 versions per
+/// second.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
-/// Looks between two upkeeps of the metrics: recorded values of histograms gather for a second.
+/// Number of reads between two upkeeps of the metrics: recorded values of histograms accumulate for a second.
 const LOOKS_BETWEEN_UPKEEPS: u32 = 10;
 
-/// The task that makes spans of what the engine did, and keeps the memory of the metrics bounded.
+/// The task that makes spans of the engine's work, and bounds the memory of the metrics.
 #[derive(Debug)]
 pub struct Background {
     stop: oneshot::Sender<()>,
@@ -49,14 +50,14 @@ pub struct Background {
 }
 
 impl Background {
-    /// Starts the task on the runtime that the caller is in.
+    /// Starts the task on the caller's runtime.
     pub fn spawn(metrics: MetricsHandle, observed: impl Observed) -> Self {
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(run(metrics, observed, stopped));
         Self { stop, task }
     }
 
-    /// Makes spans of what is left, and ends the task. Call it after the engine was shut down, and before
+    /// Makes spans of the remaining work, and ends the task. Call it after the engine was shut down, and before
     /// [`log::Tracing::shutdown`].
     pub async fn stop(self) {
         let _ = self.stop.send(());

@@ -1,6 +1,6 @@
-//! Export of spans to an OpenTelemetry collector, by gRPC.
+//! Exports spans to an OpenTelemetry collector, over gRPC.
 //!
-//! The standard variables say where to and how: `OTEL_EXPORTER_OTLP_ENDPOINT` (nothing is exported without it, or
+//! The standard environment variables configure it: `OTEL_EXPORTER_OTLP_ENDPOINT` (nothing is exported without it, or
 //! `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`), `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_TRACES_SAMPLER`,
 //! `OTEL_BSP_MAX_QUEUE_SIZE`, `OTEL_SDK_DISABLED` and the others. The queue is bounded; spans that do not fit are
 //! dropped, and nothing waits for the collector.
@@ -31,9 +31,9 @@ const ENDPOINT_VARIABLES: [&str; 2] = [
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
 ];
 const SERVICE_NAME: &str = "trunkline";
-/// Longest time that a stop waits for the collector.
+/// Longest time for which a stop waits for the collector.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
-/// Fields by which a span says when it was.
+/// Fields in which a span states its times.
 const TIMES: [&str; 2] = ["begun_unix_us", "ended_unix_us"];
 
 /// Exports spans until it is shut down.
@@ -41,11 +41,11 @@ const TIMES: [&str; 2] = ["begun_unix_us", "ended_unix_us"];
 pub struct Exporter(SdkTracerProvider);
 
 impl Exporter {
-    /// Builds the exporter that the environment asks for; `None` if it asks for none.
+    /// Builds the exporter that the environment configures; `None` if it configures none.
     ///
     /// # Errors
     ///
-    /// Fails if a variable has a value that is not allowed. A collector that cannot be reached is no error.
+    /// Fails if a variable has a value that is not allowed. An unreachable collector is not an error.
     pub fn from_environment() -> Result<Option<Self>, ExporterBuildError> {
         let is = |name, value| {
             env::var(name).is_ok_and(|found: String| found.eq_ignore_ascii_case(value))
@@ -65,7 +65,7 @@ impl Exporter {
         Ok(Some(Self(provider.build())))
     }
 
-    /// Returns the layer that takes spans: those of trunkline, at every level but trace.
+    /// Returns the layer that receives spans: those of trunkline, at every level except trace.
     pub fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
@@ -79,7 +79,7 @@ impl Exporter {
         layer.with_filter(filter_fn(is_exported))
     }
 
-    /// Exports what is in the queue, for at most two seconds, and ends.
+    /// Exports the queued spans, for at most two seconds, and ends.
     pub async fn shutdown(self) {
         let ended = move || self.0.shutdown_with_timeout(SHUTDOWN_TIMEOUT);
         match tokio::task::spawn_blocking(ended).await {
@@ -94,7 +94,7 @@ fn is_exported(metadata: &Metadata<'_>) -> bool {
     metadata.is_span() && metadata.target().starts_with("trunkline")
 }
 
-/// Returns what the environment says of this process.
+/// Returns the description of this process from the environment.
 fn resource() -> Resource {
     let resource = Resource::builder().build();
     let name = resource
@@ -115,11 +115,11 @@ pub fn join(span: &Span, parent: TraceParent) {
         true,
         TraceState::default(),
     );
-    // Fails if no layer exports the span, or if it has begun.
+    // This fails if no layer exports the span, or if it has begun.
     let _ = span.set_parent(Context::new().with_remote_span_context(parent));
 }
 
-/// Returns the place of a span in its trace; `None` if it is not exported.
+/// Returns the position of a span in its trace; `None` if it is not exported.
 pub fn place(span: &Span) -> Option<TraceParent> {
     let context = span.context();
     let place = context.span().span_context().clone();
@@ -130,7 +130,7 @@ pub fn place(span: &Span) -> Option<TraceParent> {
     })
 }
 
-/// Exports spans at the times that their fields name.
+/// Exports spans with the times that their fields state.
 #[derive(Debug)]
 struct Backdated {
     inner: SpanExporter,

@@ -1,8 +1,8 @@
-//! The middleware that measures a request, whether by HTTP or gRPC, and gives it a span.
+//! The middleware that measures an HTTP or gRPC request, and gives it a span.
 //!
-//! The span has no header, query, key or value of the request: nothing secret can get into it. Code that serves the
-//! request adds what it knows by [`record_principal`], [`record_sequence`] and [`record_version`]; the version is that
-//! of the group's span.
+//! The span has no header, query, key or value of the request, so that it cannot contain secrets. The handlers add
+//! facts with [`record_principal`], [`record_sequence`] and [`record_version`]; the version is that of the group's
+//! span.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -27,7 +27,7 @@ use crate::observe::trace_context::{REQUEST_ID, TRACEPARENT, TraceParent, reques
 /// Target of the spans of requests.
 pub const TARGET: &str = "trunkline::request";
 
-/// The methods of gRPC. Others count as `other`: what a caller makes up is no label.
+/// The gRPC methods. Others count as `other`: a name that a caller makes up is not used as a label.
 pub const GRPC_METHODS: [&str; 16] = [
     "Submit",
     "Get",
@@ -47,8 +47,8 @@ pub const GRPC_METHODS: [&str; 16] = [
     "Revert",
 ];
 
-/// Measures a request. Add it by [`axum::Router::layer`] as the outermost layer: then every answer is counted, and the
-/// route is known.
+/// Measures a request. Add it with [`axum::Router::layer`] as the outermost layer, so that every response is counted
+/// and the route is known.
 ///
 /// ```
 /// use axum::{Router, middleware, routing::get};
@@ -104,12 +104,12 @@ pub fn record_principal(name: &str) {
     Span::current().record("principal", name);
 }
 
-/// Adds a submission's place among all submissions to the request's span.
+/// Adds a submission's sequence number to the request's span.
 pub fn record_sequence(sequence: u64) {
     Span::current().record("sequence", as_attribute(sequence));
 }
 
-/// Adds the version that the request became, or read, to the request's span.
+/// Adds the version that the request wrote or read to the request's span.
 pub fn record_version(version: u64) {
     Span::current().record("version", as_attribute(version));
 }
@@ -122,7 +122,7 @@ fn protocol(headers: &HeaderMap) -> Protocol {
     }
 }
 
-/// Returns the name of a gRPC method, or the route of HTTP.
+/// Returns the name of the gRPC method, or the HTTP route.
 fn method(protocol: Protocol, request: &Request) -> String {
     let other = || "other".to_owned();
     if protocol == Protocol::Http {
@@ -136,7 +136,7 @@ fn method(protocol: Protocol, request: &Request) -> String {
     }
 }
 
-/// Makes the span a child of the caller's. Returns the place in the trace that the caller is told.
+/// Makes the span a child of the caller's. Returns the position in the trace for the caller.
 #[cfg(feature = "otlp")]
 fn join(span: &Span, parent: Option<TraceParent>) -> Option<TraceParent> {
     use crate::observe::otlp;
@@ -170,7 +170,7 @@ fn count_received(body: Body, protocol: Protocol) -> Body {
     })
 }
 
-/// A body whose frames are looked at as they pass. It keeps its length, which the header `content-length` needs.
+/// A body whose frames are observed as they pass. It keeps its length, which the header `content-length` needs.
 struct Watched<L> {
     body: Body,
     look: L,
@@ -200,7 +200,7 @@ impl<L: FnMut(&Frame<Bytes>) + Unpin> HttpBody for Watched<L> {
     }
 }
 
-/// The result of a request. It is counted when the response was sent, or dropped.
+/// The result of a request. It is counted when the response was sent or dropped.
 struct Outcome {
     protocol: Protocol,
     method: String,
@@ -209,7 +209,7 @@ struct Outcome {
 }
 
 impl Outcome {
-    /// Looks at a response while it is sent: the status of gRPC comes after the messages.
+    /// Observes a response while it is sent: the gRPC status comes after the messages.
     fn follow(mut self, response: Response) -> Response {
         match self.protocol {
             Protocol::Http => self.see_status(response.status()),

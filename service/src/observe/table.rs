@@ -1,7 +1,7 @@
-//! The table of what the service measures: each metric is declared once, with its help, kind, unit, name and labels.
+//! The metrics of the service: each is declared once, with its help, kind, unit, name and labels.
 //!
-//! The macro makes of it [`TABLE`], and a function for each metric that returns its series. Labels have few values:
-//! those that are not an enum are names of routes, status codes, engines or cursors.
+//! The macro generates [`TABLE`], and a function for each metric that returns its series. Labels have few values: those
+//! that are not an enum are names of routes, status codes, engines or cursors.
 
 use metrics::{Counter, Gauge, Histogram, Label, SharedString, counter, gauge, histogram};
 use trunkline::metrics::{Kind, Metric, Unit};
@@ -45,7 +45,7 @@ labels! {
 
     /// The reason why a request was refused, or not answered in time.
     Rejection {
-        /// The limits of what is in flight are reached.
+        /// The limits on work in flight are reached.
         Overload = "overload",
         /// Its deadline had passed, or passed while it waited.
         Deadline = "deadline",
@@ -55,7 +55,7 @@ labels! {
         Scope = "scope",
         /// Its message is too large, or names too many keys.
         TooLarge = "too_large",
-        /// It cannot be read, or a value of it is not allowed.
+        /// It cannot be read, or has a value that is not allowed.
         Invalid = "invalid",
         /// Its headers `Host` or `Origin` name another server.
         Host = "host",
@@ -67,7 +67,7 @@ labels! {
 
     /// The reason why a connection was closed before its first request.
     Refusal {
-        /// There are as many connections as there may be.
+        /// The limit on connections is reached.
         Limit = "limit",
         /// The TLS handshake failed.
         Handshake = "handshake",
@@ -75,21 +75,21 @@ labels! {
         HandshakeTimeout = "handshake_timeout",
     }
 
-    /// What was given up because the caller took too long.
+    /// The transfer that was given up because the caller took too long.
     Stalled {
-        /// The body of a request did not come.
+        /// The body of a request did not arrive.
         Request = "request",
-        /// A response was not taken.
+        /// A response was not accepted.
         Response = "response",
         /// Nothing could be written to the connection.
         Connection = "connection",
     }
 
-    /// What a stream sends.
+    /// The content of a stream.
     Stream {
         /// Versions of the tree.
         Feed = "feed",
-        /// Figures for the live page.
+        /// Figures for the page.
         Live = "live",
     }
 
@@ -117,7 +117,7 @@ labels! {
     Attempt {
         /// It succeeded.
         Success = "success",
-        /// It failed, and what was before stays in force.
+        /// It failed, and the old content stays in force.
         Failure = "failure",
     }
 
@@ -133,7 +133,7 @@ labels! {
     FailureReason {
         /// A stage or another thread panicked.
         Panic = "panic",
-        /// The disk or a store failed under a stage, or a stage met data that cannot be right.
+        /// The disk or a store failed under a stage, or a stage found invalid data.
         Stage = "stage",
         /// The directory was replaced, or a second process opened it.
         Replaced = "replaced",
@@ -177,7 +177,7 @@ macro_rules! table {
 
 table! {
     Counter(counter) of Count {
-        /// Requests that ended, by the status code of HTTP or the name of the status of gRPC. A caller that gave up
+        /// Requests that ended, by the HTTP status code or the name of the gRPC status. A request whose caller gave up
         /// first counts as `Cancelled`.
         requests: "trunkline_service_requests_total"
             [protocol: Protocol, method: impl Into<SharedString>, code: impl Into<SharedString>];
@@ -195,7 +195,7 @@ table! {
         idempotency: "trunkline_service_idempotency_total" [result: Idempotency];
         /// Attempts to read a file again while the service runs.
         file_reloads: "trunkline_service_file_reloads_total" [file: ReloadedFile, result: Attempt];
-        /// Spans that were lost. They are never waited for.
+        /// Spans that were lost. The service never waits for them.
         spans_lost: "trunkline_service_spans_lost_total" [reason: SpanLoss];
     }
 
@@ -213,25 +213,26 @@ table! {
         connections: "trunkline_service_connections";
         /// Streams that are open.
         streams: "trunkline_service_streams" [kind: Stream];
-        /// Whether the service is ready for requests: 1, or 0 while it starts, stops or has failed.
+        /// 1 if the service is ready for requests, 0 while it starts, stops or has failed.
         ready: "trunkline_service_ready";
         /// Always 1, with the version of the program.
         build_info: "trunkline_build_info" [version: impl Into<SharedString>];
-        /// Whether the engine has failed for this reason: 1 or 0.
+        /// 1 if the engine has failed for this reason, otherwise 0.
         failure_reason: "trunkline_failure_reason" [engine: impl Into<SharedString>, reason: FailureReason];
-        /// The last version that a follower of the log has done with. Newer ones are kept for it.
+        /// The last version that a follower of the log has processed. Newer ones are kept for it.
         cursor_version: "trunkline_cursor_version"
             [engine: impl Into<SharedString>, cursor: impl Into<SharedString>];
-        /// Whether versions that a follower has not read were trimmed: 1 or 0. It has to start from a copy of the state.
+        /// 1 if versions that a follower has not read were trimmed, otherwise 0. It must start from a copy of the
+        /// state.
         cursor_gap: "trunkline_cursor_gap" [engine: impl Into<SharedString>, cursor: impl Into<SharedString>];
     }
 
     Gauge(gauge) of Bytes {
-        /// Bytes of messages that are received or waited for.
+        /// Bytes of messages that were received or are expected.
         request_bytes_in_flight: "trunkline_service_request_bytes_in_flight";
         /// Bytes of log segments that may be kept for cursors (`log.held_bytes_max`).
         log_held_bytes_max: "trunkline_log_held_bytes_max" [engine: impl Into<SharedString>];
-        /// Bytes that no checkpoint covers at which commits wait (`checkpoint.unflushed_bytes_max`).
+        /// Bytes not covered by a checkpoint at which commits wait (`checkpoint.unflushed_bytes_max`).
         unflushed_bytes_max: "trunkline_unflushed_bytes_max" [engine: impl Into<SharedString>];
     }
 
@@ -249,7 +250,7 @@ table! {
     }
 }
 
-/// Sets every series whose labels are known from the start to 0, so that the first event is seen as an increase.
+/// Sets every series whose labels are known from the start to 0, so that the first event appears as an increase.
 pub(super) fn begin() {
     Rejection::ALL
         .iter()

@@ -1,4 +1,4 @@
-//! Names of requests: the request id, and the header `traceparent` of W3C Trace Context.
+//! Names of requests: the request id, and the W3C Trace Context header `traceparent`.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -11,11 +11,11 @@ use axum::http::HeaderMap;
 pub const REQUEST_ID: &str = "x-request-id";
 /// The header with the caller's span and, in a response, the service's.
 pub const TRACEPARENT: &str = "traceparent";
-/// Largest number of bytes of a request id.
+/// Longest request id in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 64;
 
-/// Returns the request id that the caller gave, or a new one. Others than letters, digits, `-`, `_` and `.` are not
-/// taken over: the id is written to logs.
+/// Returns the caller's request id, or a new one. An id with other characters than letters, digits, `-`, `_` and `.` is
+/// replaced, because ids are written to logs.
 pub fn request_id(headers: &HeaderMap) -> String {
     let given = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
     let is_allowed = |id: &&str| {
@@ -27,14 +27,14 @@ pub fn request_id(headers: &HeaderMap) -> String {
         .map_or_else(new_request_id, str::to_owned)
 }
 
-/// Returns a random number of the process and the number of the request in it.
+/// Returns a random number of the process, with the number of the request in it.
 fn new_request_id() -> String {
     static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(0));
     static NEXT: AtomicU64 = AtomicU64::new(0);
     format!("{:016x}-{}", *PROCESS, NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// A place in a trace of several programs.
+/// A position in a trace of several programs.
 ///
 /// ```
 /// use trunkline_service::observe::trace_context::TraceParent;
@@ -46,16 +46,16 @@ fn new_request_id() -> String {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceParent {
-    /// The trace; not 0.
+    /// The trace id; not 0.
     pub trace_id: u128,
-    /// The span in it; not 0.
+    /// The id of the span in the trace; not 0.
     pub span_id: u64,
-    /// Bit 0: the trace is recorded.
+    /// Flags; bit 0 means that the trace is recorded.
     pub flags: u8,
 }
 
 impl TraceParent {
-    /// Reads the header; `None` if it is not valid.
+    /// Parses the header; `None` if it is not valid.
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('-');
         let mut next = |digits| {
@@ -67,7 +67,7 @@ impl TraceParent {
             u128::from_str_radix(part, 16).ok()
         };
         let (version, trace_id, span_id, flags) = (next(2)?, next(32)?, next(16)?, next(2)?);
-        // Later versions may add parts; 255 is no version.
+        // Later versions may add parts; 255 is not a version.
         let is_known = version != 0xff && (version != 0 || parts.next().is_none());
         (is_known && trace_id != 0 && span_id != 0).then_some(Self {
             trace_id,
@@ -76,7 +76,7 @@ impl TraceParent {
         })
     }
 
-    /// Reads the header of a request; `None` if there is none, several, or one that is not valid.
+    /// Parses the header of a request; `None` if it is missing, repeated or invalid.
     pub fn of(headers: &HeaderMap) -> Option<Self> {
         let mut values = headers.get_all(TRACEPARENT).iter();
         let only = values.next().filter(|_| values.next().is_none())?;

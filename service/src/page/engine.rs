@@ -1,4 +1,4 @@
-//! What the page shows of an engine or a replica.
+//! The figures of an engine or a replica for the page.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -91,7 +91,8 @@ fn members(backend: &Backend, synced: u64) -> Vec<Member> {
     members
 }
 
-/// Returns who has the resident memory. The value cache counts its bytes, but does not tell them: it is in the rest.
+/// Returns the owners of the resident memory. The value cache counts its bytes, but does not report them, so they are
+/// part of the rest.
 fn memory(backend: &Backend) -> Vec<MemoryOwner> {
     let metrics = backend.metrics();
     let bound = |bytes: u64| (bytes > 0).then_some(bytes);

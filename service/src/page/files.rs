@@ -1,11 +1,11 @@
-//! The files of the page. They are in the program, so that the page fits it and needs no path.
+//! The files of the page. They are part of the program, so that they match it and need no path.
 
 use axum::Router;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-/// Allows what the files do, and nothing else: no other origin, no code in texts, no frame around the page.
+/// Allows only what the files need: no other origin, no inline code, no frame around the page.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
@@ -55,7 +55,7 @@ const FILES: &[File] = files! {
     "/page/uPlot.LICENSE" is TEXT "uPlot.LICENSE",
 };
 
-/// Returns whether a request is for a file of the page, which is public: a browser needs the page to log in.
+/// Returns whether a request is for a file of the page. Files are public: a browser needs the page to log in.
 ///
 /// ```
 /// use axum::http::Method;
@@ -81,7 +81,7 @@ pub(super) fn routes() -> Router {
 /// Returns a strong tag of the content, which no other version of the file has.
 fn etag(bytes: &[u8]) -> HeaderValue {
     let text = format!("\"{}\"", blake3::hash(bytes).to_hex());
-    // Hexadecimal digits and quotes are a header.
+    // Hexadecimal digits and quotes are valid in a header.
     HeaderValue::try_from(text).unwrap_or_else(|_| unreachable!())
 }
 
@@ -95,7 +95,7 @@ impl File {
         let headers = response.headers_mut();
         let headers_of_all = [
             (header::CONTENT_TYPE, self.kind),
-            // A browser asks each time whether its copy is the one that fits the service.
+            // A browser asks each time whether its copy matches the service.
             (header::CACHE_CONTROL, "no-cache"),
             (header::CONTENT_SECURITY_POLICY, POLICY),
             (header::REFERRER_POLICY, "same-origin"),
@@ -119,7 +119,7 @@ impl File {
     }
 }
 
-/// Compares a list of tags with one of ours, weakly, as `If-None-Match` does.
+/// Compares a list of tags with ours, weakly, as `If-None-Match` does.
 fn is_same(known: &HeaderValue, etag: &HeaderValue) -> bool {
     let tags = known.to_str().unwrap_or("").split(',').map(str::trim);
     tags.map(|tag| tag.strip_prefix("W/").unwrap_or(tag))

@@ -1,7 +1,7 @@
-//! The stream of what the page shows, as server-sent events.
+//! The stream of the page's figures, as server-sent events.
 //!
 //! Nothing is queued for a client: an event is made when the connection has room for it. A slow client gets what is
-//! still kept then, and misses the rest.
+//! still kept by then, and misses the rest.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -22,15 +22,15 @@ use crate::error::{Code, ServiceError};
 use crate::observe::held::Held;
 use crate::observe::table::{self, Stream as StreamKind};
 
-/// Time between two events. Each is a sign of life.
+/// Time between two events. Each is also a sign of life.
 const TICK: Duration = Duration::from_millis(500);
 
 type Observe = Box<dyn Fn(&Position) -> Observation + Send + Sync>;
 
-/// What the page shows, and who may look.
+/// The source of the page's figures, and the limit on clients.
 pub struct Live {
     about: About,
-    /// A place for each client.
+    /// One permit for each client.
     places: Arc<Semaphore>,
     observe: Observe,
 }
@@ -43,7 +43,7 @@ impl std::fmt::Debug for Live {
 }
 
 impl Live {
-    /// Creates a stream. `observe` returns what there is after a position; it is called twice a second for each client,
+    /// Creates a stream. `observe` returns the figures after a position. It is called twice per second for each client,
     /// and must not block.
     ///
     /// ```
@@ -68,7 +68,8 @@ impl Live {
         }
     }
 
-    /// Returns where a client begins: behind what it has seen, or at the beginning if that was another process.
+    /// Returns the position at which a client begins: after the figures that it has seen, or at the beginning if those
+    /// came from another process.
     fn resume(&self, seen: Option<Position>) -> Position {
         let began_unix_ms = self.about.began_unix_ms;
         let of_this = seen.filter(|seen| seen.began_unix_ms == began_unix_ms);
@@ -82,11 +83,11 @@ impl Live {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
-    /// The id of the last event that was seen, where a client cannot set the header `last-event-id`.
+    /// The id of the last event that was seen, for clients that cannot set the header `last-event-id`.
     after: Option<String>,
 }
 
-/// Sends `hello` with the subject, then a `step` twice a second.
+/// Sends `hello` with the subject, then a `step` twice per second.
 pub(super) async fn stream(
     State(live): State<Arc<Live>>,
     asked: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
@@ -108,7 +109,7 @@ pub(super) async fn stream(
     let mut response = Sse::new(events(live, seen, place)).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // Proxies that gather responses would hold events back.
+    // Proxies that buffer responses would delay events.
     let buffering = HeaderName::from_static("x-accel-buffering");
     headers.insert(buffering, HeaderValue::from_static("no"));
     Ok(response)
@@ -127,7 +128,7 @@ struct Client {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Hello,
-    /// More is there than one event holds.
+    /// There are more figures than fit into one event.
     CatchUp,
     Follow,
     Over,
@@ -180,7 +181,7 @@ impl Client {
     }
 }
 
-/// Returns an event. Its data are structs of texts and numbers, which have a JSON form.
+/// Returns an event. Its data are structs of texts and numbers, which always have a JSON form.
 fn event<T: serde::Serialize>(name: &str, data: &T) -> Event {
     let event = Event::default().event(name).json_data(data);
     event.unwrap_or_else(|error| Event::default().comment(error.to_string()))

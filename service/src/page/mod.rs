@@ -1,6 +1,6 @@
-//! The page at `/`: its files, and the stream of what it shows (decision 054).
+//! The page at `/`: its files, and the stream of its figures (decision 054).
 //!
-//! [`Live`] does not know where its figures come from, so that a load generator can serve the same page.
+//! [`Live`] does not depend on the source of its figures, so that a load generator can serve the same page.
 
 mod engine;
 mod files;
@@ -16,7 +16,7 @@ pub use files::is_public;
 pub use live::Live;
 pub use observation::{About, DecisionLine, Member, MemoryOwner, Observation, Position, Status};
 
-/// The path of the stream of what the page shows.
+/// The path of the stream of the page's figures.
 pub const LIVE_PATH: &str = "/v1/live";
 
 /// Returns the routes of the page: its files, and the stream at [`LIVE_PATH`], which `protect` puts behind a scope.

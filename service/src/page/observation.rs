@@ -1,4 +1,4 @@
-//! What the page shows, as data.
+//! The data that the page shows.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,25 +7,25 @@ use serde::Serialize;
 use trunkline::Span;
 use trunkline::decisions::{Decision, Window};
 
-/// Most windows of one event: 50 seconds with the usual windows.
+/// Most windows in one event: 50 seconds with the default length.
 const WINDOWS_MAX: usize = 100;
-/// Most decisions of one event.
+/// Most decisions in one event.
 const DECISIONS_MAX: usize = 100;
-/// Most spans of one event: 40 versions.
+/// Most spans in one event: 40 versions.
 const SPANS_MAX: usize = 200;
 
 /// The subject of the page. It does not change while the process runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct About {
-    /// The time at which the engine was opened, milliseconds since 1970. Another one tells that the process is another.
+    /// The time at which the engine was opened, in milliseconds since 1970. Another time means another process.
     pub began_unix_ms: u64,
     /// Name of the engine, or of the run.
     pub title: String,
-    /// The service answers `/v1/prove` and its likes, so that the page can verify.
+    /// True if the service answers `/v1/prove` and similar paths, so that the page can verify.
     pub has_proofs: bool,
 }
 
-/// The place up to which a client has seen everything. Its text is the id of an event.
+/// The position up to which a client has seen everything. Its text is the id of an event.
 ///
 /// ```
 /// use trunkline_service::page::Position;
@@ -36,13 +36,13 @@ pub struct About {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Position {
-    /// The process, by [`About::began_unix_ms`].
+    /// The process, identified by [`About::began_unix_ms`].
     pub began_unix_ms: u64,
     /// Number of the last window.
     pub window: u64,
     /// Number of the last decision.
     pub decision: u64,
-    /// Place behind the last span.
+    /// Position after the last span.
     pub span: u64,
 }
 
@@ -58,9 +58,9 @@ impl fmt::Display for Position {
     }
 }
 
-/// The text is not the id of an event.
+/// The error of a text that is not the id of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no id of an event of this stream")]
+#[error("not the id of an event of this stream")]
 pub struct ParsePositionError;
 
 impl FromStr for Position {
@@ -83,9 +83,9 @@ impl FromStr for Position {
 /// The state of the service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Status {
-    /// Time since the engine was opened, microseconds: the clock of windows, decisions and spans.
+    /// Time since the engine was opened, in microseconds: the clock of windows, decisions and spans.
     pub uptime_us: u64,
-    /// `primary`, `replica`, `single`, or none if it is no service.
+    /// `primary`, `replica` or `single`; none if it is not a service.
     pub role: Option<&'static str>,
     /// Id of the tree, hex.
     pub tree_id: Option<String>,
@@ -103,11 +103,11 @@ pub struct Status {
     pub note: String,
     /// The reason why it stopped, if it did.
     pub failure: Option<String>,
-    /// New work is refused, because the process stops.
+    /// True if new work is refused, because the process stops.
     pub is_draining: bool,
 }
 
-/// Somebody who follows, or is followed.
+/// A follower or a followed process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Member {
     /// Its name.
@@ -116,9 +116,9 @@ pub struct Member {
     pub kind: &'static str,
     /// The last version that it is known to have.
     pub version: u64,
-    /// Versions that it lacks; of a primary: that this replica lacks.
+    /// Number of versions that it lacks; for a primary: that this replica lacks.
     pub lag_versions: u64,
-    /// Time since it was heard, milliseconds, if that is known.
+    /// Time since its last message, in milliseconds, if that is known.
     pub silence_ms: Option<u64>,
 }
 
@@ -127,18 +127,18 @@ pub struct Member {
 pub struct MemoryOwner {
     /// Its name, for people.
     pub name: &'static str,
-    /// Its bytes.
+    /// Its size in bytes.
     pub bytes: u64,
-    /// The bound on them, if there is one.
+    /// The limit in bytes, if there is one.
     pub bytes_max: Option<u64>,
 }
 
-/// A decision as it is shown.
+/// A decision in its displayed form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DecisionLine {
-    /// Its number.
+    /// Number of the decision.
     pub number: u64,
-    /// The time at which it took effect, microseconds since the engine was opened.
+    /// The time at which it took effect, in microseconds since the engine was opened.
     pub at_us: u64,
     /// The change, as a line.
     pub change: String,
@@ -146,13 +146,13 @@ pub struct DecisionLine {
     pub reason: String,
     /// The measurements behind it, in words, if it has its own.
     pub evidence: Option<String>,
-    /// 99th percentile of the latency that it was made from, microseconds.
+    /// 99th percentile of the latency on which it is based, in microseconds.
     pub durable_p99_us: u64,
-    /// Target of this percentile, microseconds.
+    /// Target for this percentile, in microseconds.
     pub target_p99_us: u64,
 }
 
-/// Most bytes of a change that are shown. The list of hot prefixes can be long.
+/// Longest change that is shown, in bytes. The list of hot prefixes can be long.
 const CHANGE_MAX: usize = 160;
 
 impl DecisionLine {
@@ -175,10 +175,10 @@ impl DecisionLine {
     }
 }
 
-/// What there is to show after a position.
+/// The figures after a position.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observation {
-    /// The state now.
+    /// The current state.
     pub status: Status,
     /// Windows, oldest first.
     pub windows: Vec<Window>,
@@ -186,9 +186,9 @@ pub struct Observation {
     pub decisions: Vec<Decision>,
     /// Spans, oldest first.
     pub spans: Vec<Span>,
-    /// Place behind the last span.
+    /// Position after the last span.
     pub spans_end: u64,
-    /// Who follows, or is followed.
+    /// Followers, or followed processes.
     pub members: Vec<Member>,
     /// The memory of the process, by owner.
     pub memory: Vec<MemoryOwner>,
@@ -206,12 +206,12 @@ pub(super) struct Step {
 }
 
 impl Observation {
-    /// Returns an event of bounded size, moves the position behind it, and tells whether more is there already.
+    /// Returns an event of bounded size, moves the position after it, and says whether there is more already.
     pub(super) fn step(mut self, position: &mut Position) -> (Step, bool) {
         let is_cut = self.windows.len() > WINDOWS_MAX || self.decisions.len() > DECISIONS_MAX;
         self.windows.truncate(WINDOWS_MAX);
         self.decisions.truncate(DECISIONS_MAX);
-        // Of spans only the newest are shown.
+        // Only the newest spans are shown.
         let older = self.spans.len().saturating_sub(SPANS_MAX);
         self.spans.drain(..older);
         let last = |at: u64, of: Option<u64>| of.unwrap_or(at).max(at);

@@ -1,4 +1,4 @@
-//! Connections and what ends them.
+//! Connections, and the reasons for which they end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -58,14 +58,14 @@ async fn connections_above_the_limit_are_closed_and_leave_no_trace() {
         ..patient()
     };
     let running = start(&loopback(), hello(), limits);
-    // Served, and then kept.
+    // It is served, and then kept.
     let mut kept = Vec::new();
     for _ in 0..2 {
         kept.push(kept_alive(&running).await);
     }
     for _ in 0..100 {
         let attempts = (0..100).map(|_| async {
-            // Closed so soon that it may show while the client still connects.
+            // It is closed so soon that the client may notice while it still connects.
             let Ok(mut stream) = soon(TcpStream::connect(running.address)).await else {
                 return;
             };
@@ -75,7 +75,7 @@ async fn connections_above_the_limit_are_closed_and_leave_no_trace() {
         futures_util::future::join_all(attempts).await;
     }
     drop(kept);
-    // The ends of those two have to be noticed first.
+    // The service must first notice the end of those two.
     let answer = soon(async {
         loop {
             let answer = exchange_if_open(&mut running.connect().await, &running).await;
@@ -109,7 +109,7 @@ async fn a_client_that_says_nothing_is_dropped() {
     };
     let running = start(&loopback(), hello(), limits);
     assert_eq!(rest(&mut running.connect().await).await, "");
-    // Part of the preface of HTTP/2 alone.
+    // Only a part of the preface of HTTP/2.
     let mut stream = running.connect().await;
     stream.write_all(b"PRI * HTTP/2").await.unwrap();
     assert_eq!(rest(&mut stream).await, "");

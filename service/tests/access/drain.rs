@@ -12,7 +12,7 @@ use trunkline_service::listen::Limits;
 
 use crate::support::{loopback, patient, request, rest, soon, start};
 
-/// Requests that say that they began and end when they are told to.
+/// Requests that report their beginning, and end on request.
 #[derive(Clone, Default)]
 struct Held {
     begun: Arc<Notify>,

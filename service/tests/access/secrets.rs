@@ -1,4 +1,4 @@
-//! Nothing of a token or a cookie is logged.
+//! No token or cookie is ever logged.
 
 use std::io;
 use std::sync::Arc;
@@ -99,7 +99,7 @@ async fn no_path_writes_a_secret_to_the_log() {
     let (client, connection) = h2::client::handshake(running.connect().await)
         .await
         .unwrap();
-    // What this client logs is not ours.
+    // The client's own log lines are not ours.
     let quiet = tracing::subscriber::NoSubscriber::default();
     let connection = tracing::instrument::WithSubscriber::with_subscriber(connection, quiet);
     tokio::spawn(connection);

@@ -1,4 +1,4 @@
-//! Host and origin: what pages of other sites cannot do.
+//! Host and origin: pages of other sites have no access.
 
 use std::sync::Arc;
 

@@ -50,7 +50,7 @@ async fn owner_and_group_connect_and_requests_say_whose_process_sent_them() {
 #[tokio::test]
 async fn the_socket_of_a_dead_process_is_replaced_and_a_live_one_is_not() {
     let files = Files::new();
-    // Its file stays behind, as that of a killed process does.
+    // Its file remains, like that of a killed process.
     drop(UnixListener::bind(files.path("socket")).unwrap());
     assert!(files.path("socket").exists());
     let running = start(&config(&files), hello(), patient());

@@ -14,7 +14,7 @@ use trunkline_service::listen::Limits;
 
 use crate::support::{Authority, Files, SHORT, hello, loopback, patient, request, soon, start};
 
-/// Tells when it is dropped.
+/// Sends a message when it is dropped.
 struct Ends(mpsc::UnboundedSender<()>);
 
 impl Drop for Ends {
@@ -23,7 +23,7 @@ impl Drop for Ends {
     }
 }
 
-/// Returns a router with a response that never ends, and news of its end.
+/// Returns a router with a response that never ends, and a receiver that is told of its end.
 fn endless() -> (Router, mpsc::UnboundedReceiver<()>) {
     let (sender, ended) = mpsc::unbounded_channel();
     let router = hello().route(

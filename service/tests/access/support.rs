@@ -1,4 +1,4 @@
-//! A server of the tests, clients that say exactly what a test wants, and certificates.
+//! A server for the tests, clients that send exact bytes, and certificates.
 
 use std::fs::{self, Permissions};
 use std::future::Future;
@@ -41,7 +41,7 @@ pub(crate) fn loopback() -> ServerConfig {
     }
 }
 
-/// Limits under which nothing ends by itself within a test.
+/// Returns limits under which nothing ends by itself during a test.
 pub(crate) fn patient() -> Limits {
     let long = 20 * HANGS_AFTER;
     Limits {
@@ -101,18 +101,18 @@ impl Running {
         soon(TcpStream::connect(self.address)).await.unwrap()
     }
 
-    /// Sends `GET path` on a connection of its own and returns the whole answer.
+    /// Sends `GET path` on its own connection and returns the whole response.
     pub(crate) async fn get(&self, path: &str) -> String {
         exchange(self.connect().await, &request(self.address, path, "")).await
     }
 }
 
-/// Returns a request that ends its connection.
+/// Returns a request after which its connection ends.
 pub(crate) fn request(address: SocketAddr, path: &str, headers: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n")
 }
 
-/// Sends bytes and returns all that comes back.
+/// Sends bytes and returns everything that comes back.
 pub(crate) async fn exchange(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     request: &str,
@@ -121,7 +121,7 @@ pub(crate) async fn exchange(
     rest(&mut stream).await
 }
 
-/// Reads to the end, or to the point where the other side closes it.
+/// Reads to the end, or until the other side closes the connection.
 pub(crate) async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut bytes = Vec::new();
     let _ = soon(stream.read_to_end(&mut bytes)).await;
@@ -209,7 +209,7 @@ impl Authority {
     }
 }
 
-/// Files of TLS in a directory of the test.
+/// TLS files in a directory of the test.
 pub(crate) struct Files {
     pub(crate) directory: TempDir,
 }

@@ -12,7 +12,7 @@ fn unit() -> String {
     fs::read_to_string(path).unwrap()
 }
 
-/// Runs `systemd-analyze` on the unit, with a program that is there in place of ours. None if the machine has no
+/// Runs `systemd-analyze` on the unit, with an existing program in place of ours. Returns `None` if the machine has no
 /// systemd.
 fn analyze(arguments: &[&str]) -> Option<Output> {
     let files = Files::new();
@@ -42,7 +42,7 @@ fn systemd_accepts_the_unit() {
 
 #[test]
 fn the_unit_is_exposed_little() {
-    // Tenths of a scale to 10. It fails above this.
+    // The threshold in tenths, on a scale to 10. Above it, the check fails.
     let arguments = ["security", "--offline=true", "--no-pager", "--threshold=20"];
     let Some(output) = analyze(&arguments) else {
         return;
@@ -63,7 +63,7 @@ fn the_service_has_longer_to_stop_than_requests_have_to_end() {
     assert!(seconds * 1000 > 2 * drain_ms);
 }
 
-/// Tells systemd everything, as a process of the test below.
+/// Sends all messages to systemd, as a process of the test below.
 #[test]
 #[ignore = "a process of another test"]
 fn tell_in_a_process() {

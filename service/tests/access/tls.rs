@@ -17,7 +17,7 @@ use crate::support::{
     Authority, Files, Pair, SHORT, exchange, hello, patient, request, rest, soon, start,
 };
 
-/// Returns the answer to `GET /`; nothing if the connection fails before it.
+/// Returns the response to `GET /`, or nothing if the connection fails first.
 async fn answer(authority: &Authority, address: SocketAddr, client: Option<&Pair>) -> String {
     let connected = authority.connect(address, client, &["http/1.1"]).await;
     let Ok(mut stream) = connected else {
@@ -135,7 +135,7 @@ async fn half_open_handshakes_hold_nobody_up_and_end() {
     let mut silent = Vec::new();
     for _ in 0..50 {
         let mut stream = running.connect().await;
-        // The head of a record that does not come.
+        // The head of a record that does not follow.
         stream.write_all(&[0x16, 0x03, 0x01, 0x02]).await.unwrap();
         silent.push(stream);
     }
@@ -167,7 +167,7 @@ async fn a_renewed_certificate_is_served_and_open_connections_live() {
             .ends_with("hello")
     );
 
-    // Half of a renewal, and rubbish.
+    // Half of a renewal, and an invalid file.
     let next = authority.issue("server", &["localhost"]);
     files.write("tls.crt", &next.certificate);
     assert!(matches!(tls.reload(), Err(TlsError::Pair { .. })));

@@ -65,7 +65,7 @@ pub(crate) fn scopes(scopes: &[Scope]) -> Scopes {
     scopes.iter().copied().collect()
 }
 
-/// An authenticator that looks at its file each time.
+/// Returns an authenticator that checks its file each time.
 pub(crate) fn watching(files: &Files) -> Arc<Authenticator> {
     let config = ServerConfig {
         tokens_path: files.path("tokens.toml"),
@@ -319,7 +319,7 @@ async fn a_peer_that_fails_often_is_told_so_and_a_valid_token_still_works() {
     let authenticator = watching(&files);
     let headers = [("authorization", "Bearer wrong")];
     let mut statuses = Vec::new();
-    // Two windows of a minute at most.
+    // At most two windows of a minute.
     for _ in 0..21 {
         let answer = call(&authenticator, &remote(), Method::GET, "/any", &headers, "").await;
         statuses.push(answer.status);

@@ -1,4 +1,4 @@
-//! The alert rules. Names of metrics are written as `{field}`, and taken from the table.
+//! The alert rules. Metric names are written as `{field}`, and taken from the table.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use crate::dashboard::all_metrics;
 pub(crate) struct Alert {
     pub(crate) name: &'static str,
     expression: &'static str,
-    /// How long it must hold.
+    /// Time for which it must hold.
     hold: &'static str,
     severity: &'static str,
     summary: &'static str,
@@ -198,7 +198,7 @@ pub(crate) fn with_names(expression: &str) -> String {
     while let Some((before, after)) = rest.split_once('{') {
         named.push_str(before);
         let (inside, after) = after.split_once('}').unwrap();
-        // Matchers of labels stand in braces, too.
+        // Label matchers are in braces, too.
         match inside.contains(['=', '!']) {
             true => write!(named, "{{{inside}}}").unwrap(),
             false => {
@@ -216,7 +216,7 @@ pub(crate) fn with_names(expression: &str) -> String {
 }
 
 impl Alert {
-    /// Returns the heading of the section of `docs/OPERATIONS.md` that says more.
+    /// Returns the heading of the section of `docs/OPERATIONS.md` about the alert.
     pub(crate) fn heading(&self) -> String {
         format!("### {}", self.name)
     }

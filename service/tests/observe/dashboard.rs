@@ -10,7 +10,7 @@ use crate::alerts::with_names;
 const COLUMNS: usize = 3;
 const PANEL_WIDTH: usize = 24 / COLUMNS;
 const PANEL_HEIGHT: usize = 7;
-/// Restricts a series to what the viewer chose.
+/// Restricts a series to the viewer's selection.
 const CHOSEN: &str = "job=~\"$job\",instance=~\"$instance\"";
 
 /// The first row: title, unit of Grafana, expression, legend.
@@ -53,7 +53,7 @@ const OVERVIEW: [(&str, &str, &str, &str); 6] = [
     ),
 ];
 
-/// Returns every metric of a service, and of an archiver that works beside it.
+/// Returns every metric of a service, and of an archiver in the same process.
 pub(crate) fn all_metrics() -> impl Iterator<Item = &'static Metric> {
     metrics::all_metrics().chain(trunkline_archive::METRICS)
 }

@@ -1,6 +1,6 @@
-//! Documents that are made of the table of metrics: `docs/OBSERVABILITY.md`, the dashboard, and the alert rules.
+//! Documents that are generated from the table of metrics: `docs/OBSERVABILITY.md`, the dashboard, and the alert rules.
 //!
-//! `TRUNKLINE_WRITE_DOCUMENTS=1 cargo test -p trunkline-service --test observe documents` makes them again.
+//! `TRUNKLINE_WRITE_DOCUMENTS=1 cargo test -p trunkline-service --test observe documents` regenerates them.
 
 use std::fmt::Write;
 use std::fs;
@@ -32,7 +32,7 @@ fn read(file: &str) -> String {
     fs::read_to_string(path(file)).unwrap_or_default()
 }
 
-/// Compares a document with what it should be, or writes it.
+/// Compares a document with its expected content, or writes it.
 fn compare(file: &str, found: &str, expected: &str) {
     if std::env::var_os("TRUNKLINE_WRITE_DOCUMENTS").is_some() {
         return fs::write(path(file), expected).unwrap();
@@ -67,7 +67,7 @@ fn table_of(metrics: &[Metric], common_label: &str) -> String {
             });
         let common = (!common_label.is_empty()).then(|| format!("`{common_label}`"));
         let labels: Vec<String> = common.into_iter().chain(labels).collect();
-        // Units are said of the snapshot in Rust, which has microseconds.
+        // The units are those of the snapshot in Rust, which has microseconds.
         let help = metric.help.replace(", microseconds", "");
         writeln!(
             text,
@@ -80,7 +80,7 @@ fn table_of(metrics: &[Metric], common_label: &str) -> String {
     text
 }
 
-/// Replaces what is between two marks.
+/// Replaces the text between two marks.
 fn between(page: &str, mark: &str, content: &str) -> String {
     let (begin, end) = (
         format!("<!-- {mark} -->\n"),
@@ -114,7 +114,7 @@ fn the_dashboard_is_up_to_date_and_has_every_metric() {
         assert!(names.contains(&metric.name), "{} has no panel", metric.name);
     }
     let found = read(DASHBOARD_FILE);
-    // Compared as values: the order of keys depends on features of serde_json.
+    // They are compared as values: the order of keys depends on features of serde_json.
     if serde_json::from_str::<Value>(&found).ok().as_ref() != Some(&expected) {
         compare(
             DASHBOARD_FILE,
@@ -151,7 +151,7 @@ fn documents_name_no_metric_that_is_not_there() {
         for place in text.match_indices("trunkline_").map(|(place, _)| place) {
             let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
             let name = text[place..].split(|c| !is_name(c)).next().unwrap();
-            // Crates have such names in paths, and whole families stand with an asterisk.
+            // Crates have such names in paths, and whole families are written with an asterisk.
             let after = &text[place + name.len()..];
             if after.starts_with("::") || after.starts_with('*') {
                 continue;

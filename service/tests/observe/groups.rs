@@ -1,4 +1,4 @@
-//! Spans of groups and stages, made of an engine's timeline.
+//! Spans of groups and stages, made from an engine's timeline.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ fn engine() -> (tempfile::TempDir, Engine) {
             .durable_blocking()
             .unwrap();
     }
-    // A stage notes its span after it passed the version on.
+    // A stage records its span after it has passed the version on.
     let patience = Instant::now() + Duration::from_secs(30);
     while engine.spans_from(0).1 < 3 * Stage::ALL.len() as u64 {
         assert!(

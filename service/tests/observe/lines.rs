@@ -1,4 +1,4 @@
-//! A writer that keeps what is logged.
+//! A writer that keeps log lines.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Lines that were logged. Clones share them.
+/// Recorded log lines. Clones share them.
 #[derive(Clone, Default)]
 pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
 

@@ -5,7 +5,7 @@ use trunkline_service::observe::log::{Format, InitError, capture};
 
 use crate::lines::Lines;
 
-/// Logs a line within a span, and lines that must not be there.
+/// Logs a line within a span, and lines that must not appear.
 fn log(format: Format, filter: &str) -> Lines {
     let lines = Lines::default();
     let _guard = capture(format, filter, lines.clone()).unwrap();

@@ -1,4 +1,4 @@
-//! What the service tells of itself.
+//! Observability of the service.
 
 mod alerts;
 mod dashboard;

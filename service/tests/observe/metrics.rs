@@ -1,4 +1,4 @@
-//! The metrics of a real engine, as Prometheus gets them.
+//! The metrics of a real engine, as Prometheus receives them.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -47,7 +47,7 @@ fn promtool_finds_nothing_to_complain_about_in_what_a_busy_engine_reports() {
     engine.figures().report();
     let text = handle.render();
 
-    // Nothing is reported that is not in the table, and everything has its help.
+    // Only metrics of the table are reported, and each has its help.
     let mut seen = BTreeSet::new();
     for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
         let name = line.split(' ').next().unwrap();
@@ -76,7 +76,7 @@ fn promtool_finds_nothing_to_complain_about_in_what_a_busy_engine_reports() {
             "{series} in\n{text}"
         );
     }
-    // Events that this engine had none of have no series yet, but all else does.
+    // Events that did not occur in this engine have no series yet, but everything else does.
     let of_member = |metric: &Metric| trunkline_replication::METRICS.contains(metric);
     let missing = all_metrics().filter(|metric| !of_member(metric) && !seen.contains(metric.name));
     let missing: Vec<_> = missing.map(|metric| metric.field).collect();

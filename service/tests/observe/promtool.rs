@@ -1,4 +1,4 @@
-//! Prometheus' own checker, from Debian's package `prometheus`. Where it is not installed the checks are skipped; CI
+//! Prometheus' own checker, from Debian's package `prometheus`. If it is not installed, the checks are skipped; CI
 //! installs it.
 
 use std::io::Write;

@@ -29,7 +29,7 @@ async fn echo(body: Bytes) -> Bytes {
     body
 }
 
-/// A unary answer of gRPC: a message, then its status.
+/// Returns a unary gRPC response: a message, then its status.
 async fn unary(body: Bytes) -> Response {
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", "8".parse().unwrap());
@@ -105,7 +105,7 @@ async fn the_status_of_grpc_is_read_from_the_trailers() {
     let handle = metrics::install().unwrap();
     let response = call(grpc("ProveAudit")).await;
     response.into_body().collect().await.unwrap();
-    // The caller goes away before the status was sent.
+    // The caller leaves before the status was sent.
     drop(call(grpc("ProveAncestor")).await);
     drop(call(grpc("MadeUp123")).await);
     let text = handle.render();

@@ -1,4 +1,4 @@
-//! The whole router: what a request leaves in `/metrics`, and in its log lines.
+//! The whole router: the effect of a request on `/metrics` and the log lines.
 
 use std::sync::Arc;
 
@@ -95,7 +95,7 @@ async fn a_service_reports_what_it_did() {
         assert_eq!(complaints, "");
     }
 
-    // While it drains nothing but health and metrics is answered.
+    // While it drains, only health and metrics are answered.
     service.api.drain();
     assert_eq!(
         service.call(post("/v1/submit", submit)).await.0,

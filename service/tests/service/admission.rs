@@ -1,4 +1,4 @@
-//! What is refused before its body is read.
+//! Requests that are refused before their body is read.
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::support::Service;
 
-/// A body that nobody may read.
+/// Returns a body that must not be read.
 fn unread() -> Body {
     let unread = futures_util::stream::poll_fn(
         |_| -> std::task::Poll<Option<Result<Bytes, std::io::Error>>> {
@@ -67,7 +67,7 @@ async fn too_many_requests_at_once_get_a_hint_when_to_try_again() {
 #[tokio::test]
 async fn a_submission_behind_a_long_queue_is_refused_unread() {
     let service = Service::start().await;
-    // 8 MB that are not there yet: at the rate that is assumed they need more than half a second.
+    // 8 MB that have not arrived: at the assumed rate they need more than half a second.
     let pending =
         Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
     let waiting = tokio::spawn({
@@ -84,7 +84,7 @@ async fn a_submission_behind_a_long_queue_is_refused_unread() {
         "{}",
         String::from_utf8_lossy(&body)
     );
-    // The one whose body does not come misses its deadline, and makes room.
+    // The one whose body does not arrive misses its deadline, and frees its place.
     let response = waiting.await.unwrap().unwrap();
     assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
     assert!(

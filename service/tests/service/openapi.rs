@@ -22,7 +22,7 @@ async fn every_route_is_described_and_every_description_has_a_route() {
         document["openapi"].as_str().map(|version| &version[..2]),
         Some("3.")
     );
-    // Everything that is referred to is there.
+    // Everything that is referred to exists.
     let text = document.to_string();
     for name in text.split("#/components/schemas/").skip(1) {
         let name = name.split('"').next().unwrap();

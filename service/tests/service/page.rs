@@ -1,4 +1,4 @@
-//! The page: its files, and the stream of what it shows. `service/page/test` looks at it in a browser.
+//! The page: its files, and the stream of its figures. `service/page/test` tests it in a browser.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -30,7 +30,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
         .map_or("", |value| value.to_str().unwrap())
 }
 
-/// The files of the folder that the page has, by the paths under which they are served.
+/// Returns the paths under which the page's files are served.
 fn paths() -> BTreeSet<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("page");
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
@@ -92,7 +92,7 @@ fn no_file_refers_to_another_origin() {
         let content = fs::read_to_string(&path).unwrap();
         let names = ["http://", "https://"].map(|scheme| content.split(scheme).skip(1));
         for rest in names.into_iter().flatten() {
-            // The name of SVG, and the comments in which libraries say where they are from.
+            // The SVG namespace, and comments in which libraries state their origin.
             let is_known = rest.starts_with("www.w3.org/2000/svg")
                 || (rest.starts_with("github.com/leeoniya/uPlot") && name.starts_with("uPlot"))
                 || rest.starts_with("paulmillr.com");
@@ -170,7 +170,7 @@ impl Client {
         Some(event)
     }
 
-    /// Returns the first event that a condition holds of.
+    /// Returns the first event that meets a condition.
     async fn until(&mut self, condition: impl Fn(&Event) -> bool) -> Event {
         loop {
             let event = self.next().await.unwrap();
@@ -222,7 +222,7 @@ async fn the_stream_tells_state_windows_spans_and_memory_and_resumes_behind_an_i
         (hello.name.as_str(), &hello.data["has_proofs"]),
         ("hello", &Value::Bool(true))
     );
-    // A stage notes its work after it has acknowledged it.
+    // A stage records its work after it has acknowledged it.
     let step = client
         .until(|event| stages(event).contains("persist"))
         .await;

@@ -1,4 +1,4 @@
-//! A service in front of an engine in a temporary directory.
+//! A service for an engine in a temporary directory.
 
 use std::sync::Arc;
 
@@ -49,7 +49,7 @@ impl Service {
         }
     }
 
-    /// Sends a request and returns status and body.
+    /// Sends a request and returns the status and the body.
     pub(crate) async fn send(&self, request: Request<Body>) -> (StatusCode, Vec<u8>) {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let status = response.status();

@@ -16,7 +16,7 @@ use trunkline_core::kzg::{Committer, Setup, Slot, slot_point, slot_value, slot_v
 static COMMITTER: LazyLock<Committer> =
     LazyLock::new(|| Committer::new(&Setup::ceremony().expect("the embedded setup")));
 
-/// The slots of one state and its KZG root.
+/// The slots of one state, with its KZG root.
 pub(crate) struct State {
     pub(crate) slots: [[u8; 32]; 128],
     pub(crate) kzg_root: [u8; 48],
@@ -85,11 +85,11 @@ impl Input {
     }
 }
 
-/// Gas of a transaction without value before anything is executed.
+/// Gas of a transaction without value, before anything is executed.
 const TRANSACTION_GAS: u64 = 21_000;
 const CONTRACT: Address = Address::repeat_byte(0xee);
 
-/// Returns the output of a contract of this code for an input, and the gas of its execution alone.
+/// Returns the output of a contract with this code for an input, and the gas of its execution alone.
 pub(crate) fn execute(code: Vec<u8>, input: &[u8]) -> (Vec<u8>, u64) {
     let mut database = CacheDB::new(EmptyDB::default());
     let account = AccountInfo::from_bytecode(Bytecode::new_raw(code.into()));

@@ -1,4 +1,4 @@
-//! Compares `include/trunkline_verifier.h` with what the code of the C library gives; with the argument
+//! Compares `include/trunkline_verifier.h` with the header generated from the code of the C library; with the argument
 //! `write`, writes it.
 
 use std::error::Error;

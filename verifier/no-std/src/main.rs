@@ -1,9 +1,8 @@
 //! Shows that the verifier links and runs in a program without std.
 //!
-//! It brings a panic handler of its own. If any crate below it used std there would be two, which the
-//! compiler refuses: so that this builds is the proof. Run it, and it verifies with an allocator that
-//! has nothing but a static array. Not here: a way to get proofs; targets without an operating system
-//! have their own.
+//! It has its own panic handler. If any crate below it used std, there would be two, which the compiler refuses: so a
+//! successful build is the proof. When it runs, it verifies with an allocator that uses only a static array. Targets
+//! without an operating system have their own ways to get proofs.
 
 #![no_std]
 #![no_main]
@@ -21,7 +20,7 @@ use trunkline_core::proof::{Expected, Proof, verify};
 /// Memory for one run: the line coefficients of a pairing are most of it.
 const ARENA_BYTES: usize = 4 * 1024 * 1024;
 
-/// Hands out an array from its start and takes nothing back.
+/// An allocator that hands out an array from its start and takes nothing back.
 struct Arena {
     bytes: UnsafeCell<[u8; ARENA_BYTES]>,
     used: AtomicUsize,
@@ -61,7 +60,7 @@ static ARENA: Arena = Arena {
     used: AtomicUsize::new(0),
 };
 
-// The C library alone: start-up and memcpy. The check is about Rust's std.
+// Only the C library: start-up and memcpy. The check is about Rust's std.
 #[link(name = "c")]
 unsafe extern "C" {
     fn abort() -> !;
@@ -74,11 +73,11 @@ fn panic(_: &PanicInfo<'_>) -> ! {
 }
 
 /// Named by the unwinding tables of the prebuilt `alloc`, and never called: a panic aborts.
-// SAFETY: std, which has it otherwise, is not in this program.
+// SAFETY: std, which normally provides it, is not in this program.
 #[unsafe(no_mangle)]
 extern "C" fn rust_eh_personality() {}
 
-/// 0 if all is as it should be.
+/// Returns 0 if everything is as expected.
 // SAFETY: the only `main` of the program, with the type that C gives it.
 #[unsafe(no_mangle)]
 extern "C" fn main() -> i32 {

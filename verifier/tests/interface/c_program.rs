@@ -7,7 +7,7 @@ use trunkline_core::hash::hex;
 
 use crate::support::*;
 
-/// What a program needs that is linked with the static library on Linux.
+/// The libraries that a program needs which is linked with the static library on Linux.
 const SYSTEM_LIBRARIES: [&str; 4] = ["-lpthread", "-ldl", "-lm", "-lgcc_s"];
 
 fn run(command: &mut Command) -> Output {
@@ -20,7 +20,7 @@ fn succeed(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {complaint}");
 }
 
-/// Builds both libraries as a user does, and gives the directory they are in.
+/// Builds both libraries as a user does, and returns their directory.
 fn libraries() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent();

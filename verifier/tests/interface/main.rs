@@ -1,4 +1,4 @@
-//! The functions that C calls, called as C may call them: rightly and wrongly.
+//! The functions of the C interface, called correctly and incorrectly.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! A state with proofs, and calls with everything in its place.
+//! A state with proofs, and calls with valid arguments.
 
 use std::ffi::{CStr, c_char};
 use std::ptr::null_mut;
@@ -24,7 +24,7 @@ pub(crate) static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| {
     Fixture { committer, state }
 });
 
-/// Two numbers that are there, and a name that is not.
+/// Returns two present numbers, and an absent name.
 pub(crate) fn keys() -> [Vec<u8>; 4] {
     let [one, other] = [3, 77].map(number_key);
     [one, other, b"nobody".to_vec(), b"empty".to_vec()]
@@ -54,7 +54,7 @@ pub(crate) fn trusted(root: &Root) -> TrustedRoot {
     }
 }
 
-/// What a verification gave: its code, its claims and its text.
+/// The result of a verification: its code, its claims and its text.
 pub(crate) struct Answer {
     pub(crate) code: Code,
     pub(crate) claims: *mut Claims,
@@ -114,7 +114,7 @@ pub(crate) fn verify_kzg_root(proof: &[u8], tree: &[u8; 32], root: &[u8; 48]) ->
     })
 }
 
-/// A claim of no meaning, to be written over.
+/// Returns a meaningless claim, to be overwritten.
 pub(crate) fn blank() -> Claim {
     Claim {
         key: std::ptr::null(),

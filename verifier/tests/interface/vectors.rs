@@ -1,4 +1,4 @@
-//! The vectors of `core/tests/vectors` through the C interface: each gets the code of its answer.
+//! The vectors of `core/tests/vectors` through the C interface: each must return the code of its answer.
 
 use serde::Deserialize;
 use trunkline_core::proof::Expected;
@@ -17,7 +17,7 @@ struct Vector {
     trusted: Vec<Trusted>,
 }
 
-/// `None` if the interface has nothing for it: several versions, or nothing trusted.
+/// Verifies a vector. `None` if the interface has no call for it: for several versions, or without trusted values.
 fn verify(vector: &Vector) -> Option<Answer> {
     let [one] = &vector.trusted[..] else {
         return None;

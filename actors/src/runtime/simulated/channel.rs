@@ -1,4 +1,4 @@
-//! Channels of the standard library in a simulation. They notify no scheduler, so tasks look again.
+//! Channels of the standard library in a simulation. They notify no scheduler, so tasks poll them.
 
 use std::sync::mpsc::{
     Receiver, RecvTimeoutError, SendError, SyncSender, TryRecvError, TrySendError,
@@ -23,7 +23,7 @@ pub(crate) fn receive<T>(
     received.unwrap_or(Err(RecvTimeoutError::Timeout))
 }
 
-/// Pauses until there is room for a message, and sends it.
+/// Pauses until there is space for a message, and sends it.
 pub(crate) fn send<T>(
     scheduler: &dyn Scheduler,
     messages: &SyncSender<T>,

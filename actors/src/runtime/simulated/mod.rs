@@ -1,7 +1,7 @@
-//! The simulated halves of the seams: a thread in which a [`Scheduler`] is in force asks it for the time, for tasks in
-//! place of threads, for pauses and for random numbers. Everything runs on that one thread then.
+//! The simulated halves of the seams: a thread with a [`Scheduler`] gets from it the time, tasks instead of threads,
+//! pauses and random numbers. Everything then runs on that one thread.
 //!
-//! A scheduler switches tasks only inside [`Scheduler::pause`]. So a task that looks at a condition and then pauses
+//! A scheduler switches tasks only inside [`Scheduler::pause`]. So a task that checks a condition and then pauses
 //! misses no notification in between.
 
 mod channel;
@@ -20,7 +20,7 @@ pub(crate) use queue::{Next, Queue};
 pub use task::JoinHandle;
 pub(crate) use task::spawn;
 
-/// Something that tasks wait for, by its address.
+/// A value that tasks wait for, identified by its address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place(usize);
 
@@ -31,30 +31,30 @@ impl Place {
     }
 }
 
-/// How long a task pauses.
+/// The duration of a pause.
 #[derive(Clone, Copy, Debug)]
 pub enum Pause {
-    /// It can continue at once, and lets others go first if the scheduler wants so.
+    /// It can continue at once, but lets others run first if the scheduler chooses so.
     Yield,
-    /// Until it is notified, or until a deadline.
+    /// It lasts until a notification, or until a deadline.
     Wait {
-        /// Where it is notified.
+        /// The place of the notification.
         on: Place,
         /// The deadline.
         until: Option<Instant>,
-        /// Names what is waited for, in reports.
+        /// A name for the awaited condition, in reports.
         what: &'static str,
     },
-    /// Until another task has done something since, or until a deadline: nobody notifies, so it looks again.
+    /// It lasts until another task has run, or until a deadline. There is no notification, so the task polls.
     Poll {
         /// The deadline.
         until: Option<Instant>,
-        /// Names what is waited for, in reports.
+        /// A name for the awaited condition, in reports.
         what: &'static str,
     },
 }
 
-/// Decides which task of a simulation runs, and what time it is.
+/// Decides which task of a simulation runs, and the virtual time.
 pub trait Scheduler {
     /// Returns the virtual time.
     fn now(&self) -> Instant;
@@ -66,7 +66,7 @@ pub trait Scheduler {
     ///
     /// # Errors
     ///
-    /// Fails if the simulation says that no thread is left.
+    /// Fails if the simulation has no thread left.
     fn spawn(&self, name: &str, work: Box<dyn FnOnce()>) -> io::Result<()>;
 
     /// Returns whether the running task was started by [`Self::spawn`] for the engine, not by the simulated world.
@@ -86,17 +86,17 @@ thread_local! {
     static CURRENT: RefCell<Option<Rc<dyn Scheduler>>> = const { RefCell::new(None) };
 }
 
-/// Puts a scheduler in force on this thread, or none.
+/// Sets the scheduler of this thread, or removes it.
 pub fn enter(scheduler: Option<Rc<dyn Scheduler>>) {
     CURRENT.set(scheduler);
 }
 
-/// Returns the scheduler in force on this thread, if any.
+/// Returns the scheduler of this thread, if any.
 pub fn current() -> Option<Rc<dyn Scheduler>> {
     CURRENT.with_borrow(Clone::clone)
 }
 
-/// Pauses until `ready` returns something, which nobody notifies of, or until a deadline.
+/// Pauses until `ready` returns a result, without notifications, or until a deadline.
 pub(crate) fn poll<T>(
     scheduler: &dyn Scheduler,
     what: &'static str,

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::{Pause, Place, Scheduler, current};
 
-/// A queue that one task takes from. Clones are the same queue.
+/// A queue with a single receiving task. Clones refer to the same queue.
 pub(crate) struct Queue<M>(Arc<Mutex<State<M>>>);
 
 struct State<M> {
@@ -17,7 +17,7 @@ struct State<M> {
     closed: bool,
 }
 
-/// What comes next out of a queue.
+/// The next item from a queue.
 pub(crate) enum Next<M> {
     Message(M),
     Deadline,
@@ -56,7 +56,7 @@ impl<M> Queue<M> {
         self.notify();
     }
 
-    /// Closes the queue and drops what waits in it.
+    /// Closes the queue and drops its messages.
     pub(crate) fn close(&self) {
         let mut state = self.0.lock();
         state.closed = true;

@@ -1,4 +1,4 @@
-//! Tasks of a simulation in place of threads.
+//! Tasks of a simulation, instead of threads.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};

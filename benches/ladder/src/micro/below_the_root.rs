@@ -1,8 +1,8 @@
-//! Hashes below the root node against a KZG commitment in every node.
+//! Compares hashes below the root node with a KZG commitment in every node.
 //!
-//! With: what the engine does, digests by BLAKE3 and one commitment at the top. Without: the same path
-//! compression and the same batch, but each node that the batch touches has its commitment updated by the
-//! slots that changed, with the engine's own tables; a child's value is the hash of its commitment.
+//! With: as in the engine, digests by BLAKE3 and one commitment at the top. Without: the same path compression and the
+//! same batch, but each node that the batch touches has its commitment updated with the slots that changed, using the
+//! engine's own tables; a child's value is the hash of its commitment.
 
 use std::time::{Duration, Instant};
 
@@ -55,7 +55,7 @@ pub(crate) fn compare(scope: &Scope<'_>) -> Result<Comparison, LadderError> {
     Ok(comparison)
 }
 
-/// Levels down to which a node of this many keys has more than one below it.
+/// Returns the number of levels at which a node of a tree with this many keys has more than one key below it.
 fn levels(keys: u64) -> u32 {
     (u64::BITS - keys.leading_zeros()).div_ceil(DIGIT_BITS)
 }
@@ -78,7 +78,7 @@ fn change(slot: Slot, before: &Digest, after: &Digest) -> SlotChange {
     }
 }
 
-/// From the deepest level up: children in path order become the changes of their parents.
+/// Commits to all levels from the deepest up. The children, in path order, become the changes of their parents.
 fn commit_to_all(committer: &Committer, mut children: Vec<(u64, Digest)>, levels: u32) -> Duration {
     let started_at = Instant::now();
     for level in (0..levels).rev() {
@@ -96,7 +96,7 @@ fn commit_to_all(committer: &Committer, mut children: Vec<(u64, Digest)>, levels
     started_at.elapsed()
 }
 
-/// One change a slot: of several children in it the last, as if the others stood deeper.
+/// Returns one change per slot. If several children are in one slot, it takes the last, as if the others were deeper.
 fn changes(below: &[(u64, Digest)], shift: u32) -> Vec<SlotChange> {
     let slot = |child: &(u64, Digest)| child.0 >> shift & 0x7f;
     below

@@ -1,4 +1,4 @@
-//! The effects of a batch to bytes and back: the log's own encoding against JSON.
+//! Compares the log's own encoding of a batch's effects with JSON, in both directions.
 
 use std::time::Instant;
 
@@ -41,7 +41,7 @@ pub(crate) fn compare(scope: &Scope<'_>) -> Result<Comparison, LadderError> {
             let effects: Vec<JsonEffect> = data::effects(&batch).map(json).collect();
             let bytes = serde_json::to_vec(&effects)?;
             let decoded: Vec<JsonEffect> = serde_json::from_slice(&bytes)?;
-            // As the binary side: the keys' hashes are computed anew.
+            // The keys' hashes are computed again, as on the binary side.
             for effect in &decoded {
                 let key = hex::decode(&effect.key).map_err(LadderError::at("decode"))?;
                 let value = hex::decode(effect.value.as_deref().unwrap_or_default());

@@ -1,6 +1,6 @@
-//! Gets of absent keys: fjall's own Bloom filters against none, and one of ours in memory before it.
+//! Compares gets of absent keys with fjall's own Bloom filters, without any, and with a filter of our own in memory.
 //!
-//! The engine has fjall's. It asks the store for present keys alone: its tree knows which are absent.
+//! The engine uses fjall's. It asks the store for present keys only: its tree knows which keys are absent.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use crate::workload;
 
 const TURNS: usize = 7;
 const GETS: u64 = 20_000;
-/// Bits a key and probes: 1 % of absent keys pass.
+/// Bits per key, and number of probes: 1 % of absent keys pass.
 const BITS_PER_KEY: u64 = 10;
 const PROBES: u64 = 7;
 

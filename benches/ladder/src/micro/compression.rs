@@ -1,7 +1,7 @@
-//! Log records compressed before they are appended and synced, against plain ones: a file of the log's
-//! kind, append and `fdatasync`, so that fewer bytes may pay for the work.
+//! Compares log records that are compressed before they are appended and synced with plain ones: append and `fdatasync`
+//! on a file like that of the log, so that fewer bytes may repay the work.
 //!
-//! Values are JSON of about 100 bytes, which compresses well; the remark has what 32 random bytes give.
+//! The values are JSON of about 100 bytes, which compresses well. The remark has the figures for 32 random bytes.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -61,7 +61,7 @@ fn compare(scope: &Scope<'_>, compress: Compress) -> Result<Comparison, LadderEr
     Ok(comparison)
 }
 
-/// What part of the bytes is left, percent, and the time it takes for a put, nanoseconds.
+/// Returns the share of the bytes that is left, in percent, and the compression time per put, in nanoseconds.
 fn worth(record: &[u8], compress: Compress) -> Result<(f64, f64), LadderError> {
     let mut taken = Vec::new();
     let mut bytes = 0;
@@ -78,7 +78,7 @@ fn worth(record: &[u8], compress: Compress) -> Result<(f64, f64), LadderError> {
     ))
 }
 
-/// The effects of puts of small JSON values.
+/// Returns a record with the effects of puts of small JSON values.
 fn json_record() -> Result<Vec<u8>, LadderError> {
     let mut batch = Batch::new();
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! What several comparisons are made of.
+//! Data that several comparisons use.
 
 use trunkline::Batch;
 use trunkline::core::batch::{BatchLimits, PreparedBatch};
@@ -9,10 +9,10 @@ use trunkline::core::tree::{self, Leaf, TreeHasher, TreeWriter};
 use crate::error::LadderError;
 use crate::workload::{self, Fresh, Updates, Write};
 
-/// Puts in a batch.
+/// The number of puts in a batch.
 pub(super) const BATCH: u64 = 10_000;
 
-/// Batches of puts of keys that are there.
+/// Batches of puts of keys that exist.
 pub(super) struct Batches {
     updates: Updates,
     writes: Vec<Write>,
@@ -32,7 +32,7 @@ impl Batches {
     }
 }
 
-/// A batch ready for the tree.
+/// Prepares a batch for the tree.
 pub(super) fn prepared(writes: &[Write]) -> Result<PreparedBatch, LadderError> {
     let mut batch = Batch::with_capacity(writes.len(), writes.len() * 64);
     for write in writes {
@@ -42,7 +42,7 @@ pub(super) fn prepared(writes: &[Write]) -> Result<PreparedBatch, LadderError> {
     prepared.map_err(LadderError::at("prepare"))
 }
 
-/// The tree of the first keys.
+/// Returns the tree of the first keys.
 pub(super) fn tree_of(keys: u64) -> Result<(TreeWriter, TreeHasher), LadderError> {
     let params = TreeParams::default();
     let leaf = |index| Leaf {
@@ -56,14 +56,14 @@ pub(super) fn tree_of(keys: u64) -> Result<(TreeWriter, TreeHasher), LadderError
         .ok_or_else(|| LadderError::at("build a tree")("the leaves are not sorted"))
 }
 
-/// The effects of a batch as a log record holds them.
+/// Returns the effects of a batch as a log record holds them.
 pub(super) fn encoded(batch: &PreparedBatch) -> Result<Vec<u8>, LadderError> {
     let mut bytes = Vec::new();
     encode_effects(effects(batch), &mut bytes).map_err(LadderError::at("encode"))?;
     Ok(bytes)
 }
 
-/// The effects of a batch of puts.
+/// Returns the effects of a batch of puts.
 pub(super) fn effects(batch: &PreparedBatch) -> impl ExactSizeIterator<Item = Effect<'_>> {
     let writes = batch.writes.iter().enumerate();
     writes.map(|(place, write)| Effect {

@@ -1,4 +1,4 @@
-//! Many keys of one root: one proof, its openings checked by one pairing, against a proof for each.
+//! Compares one proof of many keys of one root, with one pairing for its openings, with one proof per key.
 
 use std::time::Instant;
 

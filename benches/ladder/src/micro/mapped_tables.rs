@@ -1,5 +1,5 @@
-//! What mapping the file of the KZG tables could save at most: reading it and turning its bytes into
-//! points. Checking its hash stays either way. Mapping itself would be `unsafe` and is not done here.
+//! Measures the most that mapping the file of the KZG tables could save: reading it and turning its bytes into points.
+//! Its hash must be checked in either case. Mapping itself would be `unsafe` and is not done here.
 
 use std::time::Instant;
 

@@ -1,5 +1,5 @@
-//! Comparisons within one process: what cannot be switched off in the engine, and what it does not have.
-//! A file each, named for what is compared. Both ways do the same work on the same data, in turns.
+//! Comparisons within one process, for optimisations that cannot be switched off in the engine or that it does not
+//! have. Each file is named after its comparison. Both ways do the same work on the same data, in turns.
 
 pub(crate) mod below_the_root;
 pub(crate) mod binary_record;
@@ -15,11 +15,11 @@ pub(crate) mod wire_form;
 
 use std::path::Path;
 
-/// What a comparison may use.
+/// The resources of a comparison.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scope<'a> {
     /// An empty directory on the disk that is measured.
     pub(crate) directory: &'a Path,
-    /// Keys of the states that it makes.
+    /// The number of keys of the states that it makes.
     pub(crate) keys: u64,
 }

@@ -1,8 +1,8 @@
-//! Nodes in memory, as the engine has them all, against getting those that a batch touches from fjall.
+//! Compares the engine, which has all nodes in memory, with getting the nodes that a batch touches from fjall.
 //!
-//! Without: the same work on the tree, and before it a get of each node of 128 digests (4 KiB) on the
-//! paths of the batch, down to where a node has more than one key below it; fjall's block cache as it
-//! comes. Writing them back is left out.
+//! Without: the same work on the tree, preceded by a get of each node of 128 digests (4 KiB) on the paths of the batch,
+//! down to the deepest level at which a node has more than one key below it. fjall's block cache has its default size.
+//! Nothing is written back.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -81,7 +81,7 @@ impl Tree {
     }
 }
 
-/// Nodes by level and path, in a store.
+/// Nodes by level and path in a store.
 struct Nodes {
     nodes: Keyspace,
     levels: u32,
@@ -96,7 +96,7 @@ impl Nodes {
         let nodes = database
             .keyspace("nodes", KeyspaceCreateOptions::default)
             .map_err(LadderError::at("open fjall"))?;
-        // The deepest level whose nodes have more than one key in the mean.
+        // The deepest level whose nodes have more than one key on average.
         let bits = u64::BITS - scope.keys.leading_zeros();
         let levels = bits.div_ceil(DIGIT_BITS);
         let params = trunkline::core::params::TreeParams::default();

@@ -1,4 +1,4 @@
-//! One synced record in the commit log for a batch, against one synced fjall batch of its puts.
+//! Compares one synced record in the commit log per batch with one synced fjall batch of its puts.
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -1,12 +1,12 @@
-//! Two ways timed in turns.
+//! Times two ways in turns.
 
 use std::time::Duration;
 
 use crate::error::LadderError;
 use crate::figures::Comparison;
 
-/// The medians of both ways over this many turns, as times of one of `count` shards of work. Each way times
-/// itself, so that what it needs beforehand is not counted.
+/// Returns the medians of both ways over this many turns, divided by the `count` pieces of work in a turn. Each way
+/// times itself, so that its preparation is not counted.
 pub(super) fn in_turns(
     turns: usize,
     (unit, count): (&str, u64),

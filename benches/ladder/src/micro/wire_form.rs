@@ -1,4 +1,4 @@
-//! A proof of one key to bytes and back: protobuf, as the engine has it, against JSON of the same content.
+//! Compares a proof of one key as protobuf, as the engine has it, with JSON of the same content, in both directions.
 
 use std::time::Instant;
 
@@ -72,7 +72,7 @@ fn proof(scope: &Scope<'_>) -> Result<Proof, LadderError> {
     Ok(proof)
 }
 
-/// What a proof of present keys with a hash top holds; bytes in hexadecimal.
+/// The content of a proof of present keys with a hash top. Bytes are in hexadecimal.
 #[derive(Deserialize, Serialize)]
 struct JsonProof {
     version: u64,
@@ -111,7 +111,7 @@ impl JsonProof {
         }
     }
 
-    /// As a verifier needs them.
+    /// Returns the digests in the form that a verifier needs.
     fn digests(&self) -> Result<Vec<[u8; 32]>, LadderError> {
         let texts = self.siblings.iter().chain(&self.top);
         texts

@@ -1,13 +1,13 @@
-//! The naive baseline: what a first attempt at the same tree would do.
+//! The naive baseline: a first attempt at the same tree.
 //!
-//! Width 128, depth 8, and every one of the 8 nodes on a key's path is a KZG commitment to its 128
-//! slots, computed anew from all of them; the value of a child is the hash of its commitment. Nodes
-//! are JSON in fjall. One thread; a put reads, changes, commits and writes the 8 nodes of its path,
-//! and returns when that is on the device.
+//! Width 128, depth 8, and every one of the 8 nodes on a key's path is a KZG commitment to its 128 slots, computed
+//! again from all of them at each change; the value of a child is the hash of its commitment. Nodes are JSON in fjall.
+//! One thread; a put reads, changes, commits and writes the 8 nodes of its path, and returns when that is on the
+//! device.
 //!
-//! Kinder to it than need be: its commitments come from the engine's own tables, an empty slot costs
-//! nothing, and the nine entries of a put share one sync. Keys that share all 56 bits of path replace
-//! one another here; the workloads have none.
+//! Some choices favour the baseline: its commitments come from the engine's own tables, an empty slot costs nothing,
+//! and the nine entries of a put share one sync. Keys that share all 56 bits of path replace one another here; the
+//! workloads have none.
 
 mod node;
 mod scratch;
@@ -28,7 +28,7 @@ use crate::workload::{self, Fresh, Key, Updates, Value, Write};
 use node::{DEPTH, Position, value_of_child, value_of_leaf};
 use store::Store;
 
-/// Keys of the small state on which each run first shows that its root is the right one.
+/// Number of keys of the small state on which each run first checks its root.
 const CHECKED_KEYS: u64 = 40;
 
 /// The baseline in a directory.
@@ -78,7 +78,7 @@ impl Naive {
     }
 }
 
-/// Shows that it is right, loads, and puts one key after the other.
+/// Checks the baseline, loads it, and puts one key after the other.
 pub(crate) fn run(job: &NaiveJob) -> Result<Figures, LadderError> {
     let directory = tempfile::Builder::new()
         .prefix("ladder-naive-")
@@ -136,7 +136,7 @@ fn measure(naive: &mut Naive, writes: &[Write]) -> Result<Figures, LadderError> 
     })
 }
 
-/// On a small state: the root after each put is the one computed from scratch.
+/// Checks on a small state that the root after each put is the one computed from scratch.
 fn check(directory: &Path) -> Result<(), LadderError> {
     let mut naive = Naive::open(directory)?;
     let mut writes = Vec::new();

@@ -1,4 +1,4 @@
-//! A node of the baseline: its place, its JSON and its commitment.
+//! A node of the baseline: its position, its JSON and its commitment.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use trunkline::core::params::{TreeParams, WIDTH};
 use crate::error::LadderError;
 use crate::workload::{Key, Value};
 
-/// Levels of nodes.
+/// The number of levels of nodes.
 pub(super) const DEPTH: usize = 8;
 const DIGIT_BITS: usize = 7;
 
@@ -28,7 +28,7 @@ impl Position {
         digits: [0; DEPTH],
     };
 
-    /// Where a key's leaf is: below the last level.
+    /// Returns the position of a key's leaf, which is below the last level.
     pub(super) fn leaf_of(key: &Key) -> Self {
         let key_hash = TreeParams::default().key_hash(key);
         let path = trunkline::core::params::path_of(&key_hash);
@@ -43,7 +43,7 @@ impl Position {
         self.digits[level]
     }
 
-    /// The node on the way here that stands at a level.
+    /// Returns the node at a level on the way to this position.
     pub(super) fn ancestor(&self, level: usize) -> Self {
         let mut digits = self.digits;
         digits[level..].fill(0);
@@ -61,7 +61,7 @@ impl Position {
         self.level
     }
 
-    /// As a key of a store: the level, then the digits.
+    /// Returns the key in a store: the level, then the digits.
     pub(super) fn store_key(&self) -> [u8; DEPTH + 1] {
         let mut key = [self.level as u8; DEPTH + 1];
         key[1..].copy_from_slice(&self.digits);
@@ -69,11 +69,11 @@ impl Position {
     }
 }
 
-/// 128 slots, the empty ones left out, and the commitment to them.
+/// The 128 slots without the empty ones, and the commitment to them.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(super) struct Node {
     commitment: String,
-    /// Field elements in hexadecimal.
+    /// The field elements, in hexadecimal.
     children: BTreeMap<u8, String>,
 }
 
@@ -98,12 +98,12 @@ impl Node {
     }
 }
 
-/// What a node's parent holds for it.
+/// Returns the value that a node's parent holds for it.
 pub(super) fn value_of_child(commitment: &G1Bytes) -> [u8; 32] {
     slot_value_bytes(&hash::hash(&commitment.0))
 }
 
-/// What the lowest node holds for a key.
+/// Returns the value that the lowest node holds for a key.
 pub(super) fn value_of_leaf(key: &Key, value: &Value) -> [u8; 32] {
     let key_hash = TreeParams::default().key_hash(key);
     slot_value_bytes(&leaf_digest(&key_hash, &hash::hash(value)))

@@ -1,4 +1,4 @@
-//! The baseline's tree computed from scratch out of all its keys: for loading, and to check roots by.
+//! Computes the baseline's tree from scratch out of all its keys, to load it and to check roots.
 
 use trunkline::core::kzg::{CommitmentPoint, Committer, G1Bytes};
 
@@ -6,10 +6,10 @@ use super::node::{DEPTH, Node, Position, value_of_child, value_of_leaf};
 use crate::error::LadderError;
 use crate::workload::{Key, Value};
 
-/// Takes each node as it is made.
+/// A function that takes each node as it is made.
 pub(super) type Visit<'a> = dyn FnMut(&Position, &Node) -> Result<(), LadderError> + 'a;
 
-/// Where each key's leaf is and what is held for it, in path order.
+/// Returns the position of each key's leaf and the value that is held for it, in path order.
 pub(super) fn leaves<'a>(
     pairs: impl Iterator<Item = (&'a Key, &'a Value)>,
 ) -> Vec<(Position, [u8; 32])> {
@@ -19,7 +19,7 @@ pub(super) fn leaves<'a>(
     leaves
 }
 
-/// The root above leaves in path order; every node is shown to `visit`.
+/// Returns the root above leaves in path order, and calls `visit` with every node.
 pub(super) fn root(
     committer: &Committer,
     leaves: &[(Position, [u8; 32])],

@@ -1,4 +1,4 @@
-//! The baseline's store: fjall, an entry for each node and one for each key, both JSON.
+//! The baseline's store: fjall, with one entry per node and one per key, both in JSON.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ pub(super) struct Store {
     values: Keyspace,
 }
 
-/// What is kept for a key.
+/// The stored entry of a key.
 #[derive(Deserialize, Serialize)]
 struct Held {
     value: String,
@@ -70,7 +70,7 @@ impl Store {
         inserted.map_err(LadderError::at("put"))
     }
 
-    /// Returns when everything before is on the device.
+    /// Returns once everything before is on the device.
     pub(super) fn sync(&self) -> Result<(), LadderError> {
         let synced = self.database.persist(PersistMode::SyncAll);
         synced.map_err(LadderError::at("sync"))

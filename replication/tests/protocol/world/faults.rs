@@ -24,7 +24,7 @@ impl World {
         }
     }
 
-    /// Rewinds a directory to what it has in common with the stream, and follows.
+    /// Rewinds a directory to the last version that it has in common with the stream, and follows.
     pub(super) fn rejoin(&mut self, node: usize) {
         if self.is_lost {
             return;
@@ -91,7 +91,7 @@ impl World {
         }
     }
 
-    /// Appends what no primary wrote.
+    /// Appends messages that no primary wrote.
     pub(super) fn forge(&mut self) {
         let last = self.stream.ends().last;
         let Ok(reader) = self.read_all() else { return };
@@ -115,11 +115,11 @@ impl World {
                     unix_ms: 0,
                 })
             }
-            // What an old primary signed and nobody got, as if the present one had sent it.
+            // A message that an old primary signed but that never arrived, as if the present primary had sent it.
             5 if regime.at.version <= regime.tip.version => {
                 Body::Frames(vec![whole(&old, old.frame(&KEY))])
             }
-            // A stray message, and one of long ago.
+            // A stray message, and an old one.
             2 => return drop(self.stream.append(Bytes::from_static(b"junk"), last)),
             _ => {
                 let old = 1 + self.random.below(last);

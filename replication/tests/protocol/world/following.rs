@@ -20,7 +20,7 @@ impl World {
         let next = follower.next();
         let ends = self.stream.ends();
         if next < ends.first {
-            // What comes next was trimmed.
+            // The next message was trimmed.
             return self.follow(node);
         }
         let count = if self.is_quiet {
@@ -48,7 +48,7 @@ impl World {
         }
     }
 
-    /// Drops, repeats, reorders and changes what is delivered.
+    /// Drops, repeats, reorders and changes delivered messages.
     pub(super) fn disorder(&mut self, messages: &mut Vec<Carried>) {
         if messages.is_empty() || !self.chance(25) {
             return;

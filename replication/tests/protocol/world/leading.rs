@@ -1,4 +1,4 @@
-//! A directory that is opened as the primary's: bids, appends, fences.
+//! A directory that is opened as a primary's: it bids, appends and fences.
 
 use super::*;
 
@@ -78,7 +78,7 @@ impl World {
         self.nodes[node].role = Role::Leading(Box::new(leader));
     }
 
-    /// Lets a primary do the next thing: publish, append, read what was appended, count reports.
+    /// Performs the next step of a primary: publish, append, read, or count reports.
     pub(super) fn work(&mut self, node: usize) {
         let id = self.number();
         let Node { disk, role } = &mut self.nodes[node];
@@ -113,7 +113,7 @@ impl World {
     }
 
     pub(super) fn read_tail(&mut self, node: usize, from: u64) {
-        // Some server may have less than there is.
+        // A server may not know all messages.
         let behind = if self.chance(10) {
             self.random.below(3)
         } else {
@@ -146,7 +146,7 @@ impl World {
         leader.confirmed = confirmed;
         disk.resume = leader.publisher.resume().or(disk.resume);
         let replicated = leader.publisher.replicated().version;
-        // After a loss, it says nothing until somebody was promoted.
+        // After a loss, it says nothing until a member was promoted.
         if !self.is_lost {
             for version in leader.replicated + 1..=replicated {
                 let position = disk.chain.at(version).unwrap();
@@ -168,7 +168,7 @@ impl World {
                 self.model.counts.fenced += 1;
                 self.stop(node);
             }
-            // Somebody else was first: it is a replica still.
+            // Another process was first: it is still a replica.
             false => self.follow(node),
         }
     }
@@ -214,7 +214,7 @@ impl World {
         let version = Version::after(disk.chain.tip(), epoch, payload.into());
         self.model.commit(version.link.position);
         disk.chain.0.push(version);
-        // It is durable here before it is published.
+        // The version is durable here before it is published.
         disk.synced = disk.chain.0.len();
     }
 
@@ -234,7 +234,7 @@ impl World {
         }
         let outcome = self.append(flight.bytes.clone(), flight.expected_last);
         if self.chance(4) {
-            // Some server repeats it.
+            // A server repeats the append.
             let repeated = self.append(flight.bytes.clone(), flight.expected_last);
             assert_eq!(repeated, Append::Refused);
         }
@@ -266,7 +266,7 @@ impl World {
         self.after_append(flight.node, outcome.is_err());
     }
 
-    /// The writer waits no longer; its message may still arrive.
+    /// The writer stops waiting; its message may still arrive.
     pub(super) fn time_out(&mut self, node: usize) {
         let Role::Leading(leader) = &mut self.nodes[node].role else {
             return;

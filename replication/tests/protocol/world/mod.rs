@@ -24,18 +24,18 @@ use trunkline_testkit::random::Random;
 use crate::chain::{Hashes, KEY, OTHER_KEY, Version, Versions, beginning, genesis};
 use crate::model::Model;
 
-/// Short, so that many frames are in chunks.
+/// The limit is low, so that many frames are in chunks.
 const MESSAGE_BYTES_MAX: usize = 700;
 const NODES: usize = 3;
 
-/// What may go wrong in a round, besides crashes and lost, late and repeated messages.
+/// The faults in a round, in addition to crashes and lost, late and repeated messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Nothing else.
+    /// No other fault.
     Plain,
     /// Others write to the stream.
     Forging,
-    /// What replicas read was changed on its way.
+    /// Messages are changed in transit to replicas.
     Tampering,
     /// The carrier loses its tail, or all.
     Losing,
@@ -56,13 +56,13 @@ struct Disk {
 struct Leader {
     publisher: Publisher,
     acknowledgements: Acknowledgements,
-    /// A version up to which frames were given to the publisher.
+    /// The version up to which frames were given to the publisher.
     published: u64,
     replicated: u64,
     followed: u64,
-    /// Losses before it was promoted.
+    /// The number of losses before it was promoted.
     losses: u64,
-    /// The last message of its own that it knows of.
+    /// The last of its own messages that it knows of.
     confirmed: u64,
     waits: Option<u64>,
     generation: u64,
@@ -81,7 +81,7 @@ struct Node {
     role: Role,
 }
 
-/// An append under way.
+/// An append in flight.
 struct Flight {
     id: u64,
     /// The carrier takes it only before the next renewal.
@@ -153,7 +153,7 @@ impl World {
         self.numbers
     }
 
-    /// Lets one thing happen.
+    /// Performs one random step.
     pub(crate) fn step(&mut self) {
         let node = self.random.below(NODES as u64) as usize;
         match self.random.below(100) {
@@ -171,7 +171,7 @@ impl World {
         }
     }
 
-    /// Says where everybody is.
+    /// Describes the position of each member.
     pub(crate) fn describe(&self) -> String {
         let mut lines = vec![format!(
             "stream {:?}, lost {}, begins {:?}",
@@ -202,7 +202,7 @@ impl World {
         lines.join("\n")
     }
 
-    /// Checks that one primary leads, that everybody has what it has, and that nothing was lost.
+    /// Checks that one primary leads, that all members have its versions, and that nothing was lost.
     pub(crate) fn check(&self) {
         let leading = self.nodes.iter().filter_map(|node| match &node.role {
             Role::Leading(leader) if leader.publisher.has_begun() => Some((node, leader)),

@@ -25,7 +25,7 @@ impl World {
             .map_or(ends.first, |resume| resume.sequence);
         match self.read_from(resumed) {
             Ok(reader) if follower.agrees_with(&reader) => {}
-            // Something was changed on its way: it reads again.
+            // A message was changed in transit: it reads again.
             _ => return self.follow(node),
         }
         self.model.counts.promotions += 1;
@@ -66,7 +66,7 @@ impl World {
         self.bid_after_loss(node, epoch);
     }
 
-    /// Applies what is left of the stream, as far as it continues the tree.
+    /// Applies the remaining stream, as far as it continues the tree.
     pub(super) fn apply_rest(&mut self, node: usize) {
         let ends = self.stream.ends();
         let disk = &self.nodes[node].disk;
@@ -98,9 +98,9 @@ impl World {
         })
     }
 
-    /// Begins behind what is left of the stream. A stream behind which the tree must not write is emptied before.
+    /// Begins after the remaining stream. A stream after which the tree must not write is emptied first.
     pub(super) fn bid_after_loss(&mut self, node: usize, epoch: u64) {
-        // No earlier writer appends any more, whatever sequence number it expects.
+        // No earlier writer can append any more, whatever sequence number it expects.
         self.generation += 1;
         let chain = &self.nodes[node].disk.chain;
         let own = chain.tip();
@@ -114,7 +114,7 @@ impl World {
             Some(regime) => regime.tip,
             None => {
                 self.stream.trim(ends.last + 1);
-                // The others have this at least.
+                // The others have at least this.
                 let least = self.nodes.iter().map(|node| node.disk.synced).min();
                 chain.at(least.unwrap() as u64).unwrap_or(own)
             }

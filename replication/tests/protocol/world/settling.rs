@@ -1,9 +1,9 @@
-//! The end of a round: everything works again, and everybody comes to the same chain.
+//! The end of a round: all faults end, and all members come to the same chain.
 
 use super::*;
 
 impl World {
-    /// Ends all faults, and lets everybody work until nothing changes.
+    /// Ends all faults, and lets all members work until nothing changes.
     pub(crate) fn settle(&mut self) {
         self.is_quiet = true;
         while !self.flights.is_empty() {
@@ -32,7 +32,7 @@ impl World {
             if let Role::Leading(leader) = &self.nodes[node].role
                 && Some(leader.publisher.epoch()) < refused
             {
-                // Opened again, it has a higher epoch.
+                // A reopened primary has a higher epoch.
                 self.crash(node);
                 self.open(node);
                 self.drive(node);
@@ -66,7 +66,7 @@ impl World {
                 }
             }
             Role::Following(_) => {
-                // The second time for what was held, the third for the end.
+                // The second pass is for held messages, the third for the end.
                 for _ in 0..3 {
                     self.read(node);
                     self.sync(node);
